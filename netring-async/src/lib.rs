@@ -1,0 +1,2 @@
+//! The tokio adapter: any packet source as batches, streams, flow streams and broadcasts.
+#![deny(unsafe_code)]

@@ -1,0 +1,2 @@
+//! Flows out of any packet source; no kernel, no runtime.
+#![deny(unsafe_code)]

@@ -1,0 +1,189 @@
+//! What went wrong, which call said so, and what to do about it.
+
+use std::io;
+
+/// What can go wrong between a program and a packet source.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// A system call failed.
+    #[error(transparent)]
+    Syscall(#[from] SyscallError),
+
+    /// The process lacks a capability.
+    #[error(
+        "{call} was refused: the process needs {capability}; run it as root, or give the program the \
+         capability once with `sudo setcap {grant}=ep PROGRAM`, or run it in a namespace of its own \
+         with `unshare --user --map-root-user --net`"
+    )]
+    NotPermitted {
+        /// The call that was refused.
+        call: &'static str,
+        /// The capability, as `capabilities(7)` names it.
+        capability: &'static str,
+        /// The same, as `setcap` takes it.
+        grant: &'static str,
+        /// What the kernel said.
+        source: io::Error,
+    },
+
+    /// There is no interface of this name in this network namespace.
+    #[error(
+        "there is no interface {name:?} in this network namespace; `ip link` lists those there are"
+    )]
+    NoSuchInterface {
+        /// The name that was asked for.
+        name: String,
+    },
+
+    /// A setting is impossible; the sentence says what is allowed.
+    #[error("{setting}: {why}")]
+    Config {
+        /// The setting.
+        setting: &'static str,
+        /// Why it cannot be, and what can.
+        why: String,
+    },
+
+    /// The interface went down. A report, made once each time: call again, packets resume when the
+    /// interface is up.
+    #[error("the interface {interface} went down; packets resume when it is up again")]
+    LinkDown {
+        /// The name of the interface.
+        interface: String,
+    },
+
+    /// The interface was removed from this network namespace. Final: one of the same name that comes later is another.
+    #[error("the interface {interface} was removed; open it again when it is back")]
+    InterfaceRemoved {
+        /// The name of the interface.
+        interface: String,
+    },
+
+    /// The source was stopped, or is at its end.
+    #[error("the packet source is closed: it was stopped, or is at its end")]
+    Closed,
+
+    /// A source that is not of this workspace failed: a file that is cut short, a device of the caller's own.
+    #[error("{what}")]
+    Source {
+        /// Which source, and what it could not do.
+        what: String,
+        /// Its own error.
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+}
+
+impl Error {
+    /// Whether the source is lost. False for a report after which it goes on ([`Error::LinkDown`]).
+    pub const fn is_terminal(&self) -> bool {
+        !matches!(self, Self::LinkDown { .. })
+    }
+}
+
+/// A system call that failed: which one, and what the kernel said.
+#[derive(Debug, thiserror::Error)]
+#[error("{call} failed{hint}", hint = Hint(.source))]
+pub struct SyscallError {
+    /// The call, with the option that was set, as a kernel manual names it: `setsockopt(PACKET_RX_RING)`.
+    pub call: &'static str,
+    /// What the kernel said.
+    pub source: io::Error,
+}
+
+/// The capability that raw packet sockets need.
+const NET_RAW: (&str, &str) = ("CAP_NET_RAW", "cap_net_raw");
+
+impl SyscallError {
+    /// The error of the call that has just failed on this thread.
+    pub(crate) fn last(call: &'static str) -> Self {
+        Self {
+            call,
+            source: io::Error::last_os_error(),
+        }
+    }
+
+    /// This error, or [`Error::NotPermitted`] where it says that CAP_NET_RAW is missing.
+    pub fn needs_net_raw(self) -> Error {
+        if self.is(libc::EPERM) || self.is(libc::EACCES) {
+            let (capability, grant) = NET_RAW;
+            return Error::NotPermitted {
+                call: self.call,
+                capability,
+                grant,
+                source: self.source,
+            };
+        }
+        self.into()
+    }
+
+    /// Whether the kernel said this number (`libc::ENOMEM` …).
+    pub fn is(&self, errno: i32) -> bool {
+        self.source.raw_os_error() == Some(errno)
+    }
+}
+
+/// What to do about an error, where there is something.
+struct Hint<'a>(&'a io::Error);
+
+impl std::fmt::Display for Hint<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let advice = match self.0.raw_os_error() {
+            Some(libc::ENOMEM) => "; ask for a smaller ring, or free some memory",
+            Some(libc::EMFILE | libc::ENFILE) => "; raise the limit of open files (`ulimit -n`)",
+            Some(libc::ENOPROTOOPT) => "; the running kernel is too old for it",
+            Some(libc::EAFNOSUPPORT) => {
+                "; the running kernel is built without it (`modprobe af_packet`)"
+            }
+            _ => "",
+        };
+        f.write_str(advice)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_missing_capability_is_named_with_the_line_that_grants_it() {
+        let refused = SyscallError {
+            call: "socket(AF_PACKET)",
+            source: io::Error::from_raw_os_error(libc::EPERM),
+        };
+        let text = refused.needs_net_raw().to_string();
+        assert!(text.contains("socket(AF_PACKET)"), "{text}");
+        assert!(text.contains("CAP_NET_RAW"), "{text}");
+        assert!(text.contains("setcap cap_net_raw=ep"), "{text}");
+    }
+
+    #[test]
+    fn a_failed_call_is_named_and_its_cause_is_the_source() {
+        let error = Error::from(SyscallError {
+            call: "setsockopt(PACKET_RX_RING)",
+            source: io::Error::from_raw_os_error(libc::ENOMEM),
+        });
+        assert_eq!(
+            error.to_string(),
+            "setsockopt(PACKET_RX_RING) failed; ask for a smaller ring, or free some memory"
+        );
+        assert!(std::error::Error::source(&error).is_some());
+    }
+
+    #[test]
+    fn only_the_report_of_a_link_down_is_not_terminal() {
+        assert!(
+            !Error::LinkDown {
+                interface: "eth0".into()
+            }
+            .is_terminal()
+        );
+        assert!(
+            Error::InterfaceRemoved {
+                interface: "eth0".into()
+            }
+            .is_terminal()
+        );
+        assert!(Error::Closed.is_terminal());
+    }
+}

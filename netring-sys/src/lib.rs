@@ -1,0 +1,25 @@
+//! What the kernel says about packet rings, and the words every layer of netring shares.
+//!
+//! Most programs take these words from the crate `netring`, or from the backend they picked. Who writes a
+//! backend, or a source around a source, depends on this crate.
+//!
+//! The shared words, which need no kernel:
+//! - [`Packet`] and [`PacketBuf`]: the bytes of a packet, and what its source knows about it;
+//! - [`PacketSource`] and [`PacketBatch`]: the contract between who has packets and who wants them;
+//! - [`Stats`]: what became of every packet; [`Error`]: what went wrong and what to do about it.
+#![deny(unsafe_code)]
+
+// The words every layer shares.
+mod error;
+mod link_type;
+mod packet;
+mod source;
+mod stats;
+mod timestamp;
+
+pub use error::{Error, SyscallError};
+pub use link_type::LinkType;
+pub use packet::{Checksum, Direction, Meta, Packet, PacketBuf, VlanTag};
+pub use source::{PacketBatch, PacketSource, Readiness};
+pub use stats::{Count, Stats};
+pub use timestamp::{Clock, Timestamp};

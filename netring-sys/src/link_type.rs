@@ -1,0 +1,53 @@
+//! What the first byte of a packet is the start of.
+
+use std::fmt;
+
+/// A link type, by its number in the registry of the capture file formats.
+///
+/// Any number is a valid value: a source that meets one it does not know hands it on, and whoever
+/// reads the packets counts what it cannot read.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct LinkType(pub u16);
+
+impl LinkType {
+    /// BSD loopback: an address family in the byte order of the machine that captured.
+    #[doc(alias = "DLT_NULL")]
+    pub const NULL: Self = Self(0);
+    /// Ethernet, without preamble and frame check sequence.
+    #[doc(alias = "DLT_EN10MB")]
+    pub const ETHERNET: Self = Self(1);
+    /// An IPv4 or IPv6 header at once; the version field tells which.
+    pub const RAW_IP: Self = Self(101);
+    /// OpenBSD loopback: an address family in network order.
+    pub const LOOP: Self = Self(108);
+    /// Linux "cooked" capture, version 1: 16 bytes before the network header.
+    #[doc(alias = "DLT_LINUX_SLL")]
+    pub const LINUX_SLL: Self = Self(113);
+    /// An IPv4 header at once.
+    pub const IPV4: Self = Self(228);
+    /// An IPv6 header at once.
+    pub const IPV6: Self = Self(229);
+    /// Linux "cooked" capture, version 2: 20 bytes before the network header.
+    #[doc(alias = "DLT_LINUX_SLL2")]
+    pub const LINUX_SLL2: Self = Self(276);
+    /// Not in the registry: a source whose packets have a header that no registered number stands for.
+    pub const UNKNOWN: Self = Self(u16::MAX);
+}
+
+impl fmt::Debug for LinkType {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let name = match *self {
+            Self::NULL => "NULL",
+            Self::ETHERNET => "ETHERNET",
+            Self::RAW_IP => "RAW_IP",
+            Self::LOOP => "LOOP",
+            Self::LINUX_SLL => "LINUX_SLL",
+            Self::IPV4 => "IPV4",
+            Self::IPV6 => "IPV6",
+            Self::LINUX_SLL2 => "LINUX_SLL2",
+            Self::UNKNOWN => "UNKNOWN",
+            Self(number) => return write!(f, "LinkType({number})"),
+        };
+        write!(f, "LinkType::{name}")
+    }
+}

@@ -1,0 +1,340 @@
+//! A packet: its bytes, and what the source knows about it.
+
+use crate::{LinkType, Timestamp};
+
+/// A packet that some source lends: bytes in the source's memory, and what it knows about them.
+///
+/// The same words for every backend; what a backend cannot know is `None`. It lives no longer than
+/// the batch that it came from; [`to_buf`](Self::to_buf) makes an owned copy.
+#[derive(Clone, Copy, Debug)]
+pub struct Packet<'a> {
+    data: &'a [u8],
+    meta: Meta,
+}
+
+/// A packet that owns its bytes.
+#[derive(Clone, Debug)]
+pub struct PacketBuf {
+    data: Box<[u8]>,
+    meta: Meta,
+}
+
+/// What a source knows about a packet besides its bytes; [`Packet`] and [`PacketBuf`] deref to it.
+#[derive(Clone, Copy, Debug)]
+pub struct Meta {
+    timestamp: Timestamp,
+    wire_len: u32,
+    interface: u32,
+    link_type: LinkType,
+    direction: Option<Direction>,
+    checksum: Checksum,
+    vlan: Option<VlanTag>,
+    rx_hash: Option<u32>,
+    queue: Option<u32>,
+}
+
+/// An 802.1Q tag that the kernel or the card moved out of the bytes.
+///
+/// A tag with a TCI of 0 is a tag (priority tagged traffic), which is why a packet carries an
+/// `Option` of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct VlanTag {
+    /// The tag protocol identifier, in host order: 0x8100 (802.1Q) or 0x88a8 (802.1ad).
+    pub tpid: u16,
+    /// The tag control information, in host order: priority (3 bits), drop eligible (1), VLAN (12).
+    pub tci: u16,
+}
+
+impl VlanTag {
+    /// The VLAN identifier, 0 to 4095.
+    #[inline]
+    pub const fn id(self) -> u16 {
+        self.tci & 0x0fff
+    }
+
+    /// The priority code point, 0 to 7.
+    #[inline]
+    pub const fn priority(self) -> u8 {
+        (self.tci >> 13) as u8
+    }
+}
+
+/// Which way a packet went, as the kernel tells it (`sll_pkttype`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Direction {
+    /// To this host's own address.
+    #[doc(alias = "PACKET_HOST")]
+    Host,
+    /// To the link's broadcast address.
+    #[doc(alias = "PACKET_BROADCAST")]
+    Broadcast,
+    /// To a multicast address.
+    #[doc(alias = "PACKET_MULTICAST")]
+    Multicast,
+    /// To some other host: seen in promiscuous mode.
+    #[doc(alias = "PACKET_OTHERHOST")]
+    OtherHost,
+    /// Sent by this host.
+    #[doc(alias = "PACKET_OUTGOING")]
+    Outgoing,
+}
+
+/// What is known about the transport checksum of a packet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
+#[non_exhaustive]
+pub enum Checksum {
+    /// Nobody checked it.
+    #[default]
+    Unknown,
+    /// The card or the kernel checked it, and it is right (`TP_STATUS_CSUM_VALID`).
+    #[doc(alias = "TP_STATUS_CSUM_VALID")]
+    Valid,
+    /// It is not filled in yet: the packet was made on this host (`TP_STATUS_CSUMNOTREADY`).
+    #[doc(alias = "TP_STATUS_CSUMNOTREADY")]
+    Partial,
+}
+
+impl<'a> Packet<'a> {
+    /// A packet whose wire length is that of its bytes; everything else is unknown.
+    ///
+    /// ```
+    /// use netring_sys::{Clock, LinkType, Packet, Timestamp};
+    ///
+    /// let now = Timestamp::from_nanos(1_000, Clock::Unknown);
+    /// let packet = Packet::new(&[0; 60], now, LinkType::ETHERNET).with_wire_len(1514);
+    /// assert_eq!(packet.data().len(), 60);
+    /// assert_eq!(packet.wire_len(), 1514);
+    /// assert!(packet.is_cut());
+    /// ```
+    #[inline]
+    pub const fn new(data: &'a [u8], timestamp: Timestamp, link_type: LinkType) -> Self {
+        let meta = Meta {
+            timestamp,
+            wire_len: data.len() as u32,
+            interface: 0,
+            link_type,
+            direction: None,
+            checksum: Checksum::Unknown,
+            vlan: None,
+            rx_hash: None,
+            queue: None,
+        };
+        Self { data, meta }
+    }
+
+    /// The captured bytes, from the link layer header on.
+    #[inline]
+    pub const fn data(&self) -> &'a [u8] {
+        self.data
+    }
+
+    /// Whether the wire had more bytes than were captured (a snap length cut it).
+    #[inline]
+    pub const fn is_cut(&self) -> bool {
+        (self.meta.wire_len as usize) > self.data.len()
+    }
+
+    /// A copy that owns its bytes.
+    pub fn to_buf(&self) -> PacketBuf {
+        PacketBuf {
+            data: self.data.into(),
+            meta: self.meta,
+        }
+    }
+
+    /// Sets the length that the packet had on the wire, in bytes, where it is not that of its bytes.
+    #[inline]
+    #[must_use]
+    pub const fn with_wire_len(mut self, wire_len: u32) -> Self {
+        self.meta.wire_len = wire_len;
+        self
+    }
+
+    /// Sets the index of the interface that the packet was seen on.
+    #[inline]
+    #[must_use]
+    pub const fn with_interface(mut self, index: u32) -> Self {
+        self.meta.interface = index;
+        self
+    }
+
+    /// Sets the direction.
+    #[inline]
+    #[must_use]
+    pub const fn with_direction(mut self, direction: Option<Direction>) -> Self {
+        self.meta.direction = direction;
+        self
+    }
+
+    /// Sets what is known of the transport checksum.
+    #[inline]
+    #[must_use]
+    pub const fn with_checksum(mut self, checksum: Checksum) -> Self {
+        self.meta.checksum = checksum;
+        self
+    }
+
+    /// Sets the tag that was moved out of the bytes.
+    #[inline]
+    #[must_use]
+    pub const fn with_vlan(mut self, vlan: Option<VlanTag>) -> Self {
+        self.meta.vlan = vlan;
+        self
+    }
+
+    /// Sets the hash that the card or the kernel computed over the packet's flow.
+    #[inline]
+    #[must_use]
+    pub const fn with_rx_hash(mut self, hash: Option<u32>) -> Self {
+        self.meta.rx_hash = hash;
+        self
+    }
+
+    /// Sets the receive queue of the interface that the packet came through.
+    #[inline]
+    #[must_use]
+    pub const fn with_queue(mut self, queue: Option<u32>) -> Self {
+        self.meta.queue = queue;
+        self
+    }
+}
+
+impl PacketBuf {
+    /// The captured bytes, from the link layer header on.
+    #[inline]
+    pub const fn data(&self) -> &[u8] {
+        &self.data
+    }
+
+    /// The packet as every source lends it.
+    #[inline]
+    pub const fn as_packet(&self) -> Packet<'_> {
+        Packet {
+            data: &self.data,
+            meta: self.meta,
+        }
+    }
+
+    /// The bytes alone.
+    pub fn into_data(self) -> Box<[u8]> {
+        self.data
+    }
+}
+
+impl Meta {
+    /// When the packet was seen, and which clock said so.
+    #[inline]
+    pub const fn timestamp(&self) -> Timestamp {
+        self.timestamp
+    }
+
+    /// The length on the wire in bytes, without the frame check sequence and without a tag that was
+    /// moved out of the bytes.
+    #[inline]
+    pub const fn wire_len(&self) -> u32 {
+        self.wire_len
+    }
+
+    /// The index of the interface it was seen on; 0 where the source has none.
+    #[inline]
+    pub const fn interface(&self) -> u32 {
+        self.interface
+    }
+
+    /// What the first byte is the start of.
+    #[inline]
+    pub const fn link_type(&self) -> LinkType {
+        self.link_type
+    }
+
+    /// Which way it went; `None` where the source cannot know.
+    #[inline]
+    pub const fn direction(&self) -> Option<Direction> {
+        self.direction
+    }
+
+    /// What is known of the transport checksum.
+    #[inline]
+    pub const fn checksum(&self) -> Checksum {
+        self.checksum
+    }
+
+    /// The outermost tag, where it was moved out of the bytes.
+    #[inline]
+    pub const fn vlan(&self) -> Option<VlanTag> {
+        self.vlan
+    }
+
+    /// The flow hash of the card or the kernel.
+    #[inline]
+    pub const fn rx_hash(&self) -> Option<u32> {
+        self.rx_hash
+    }
+
+    /// The receive queue it came through.
+    #[inline]
+    pub const fn queue(&self) -> Option<u32> {
+        self.queue
+    }
+}
+
+impl std::ops::Deref for Packet<'_> {
+    type Target = Meta;
+
+    #[inline]
+    fn deref(&self) -> &Meta {
+        &self.meta
+    }
+}
+
+impl std::ops::Deref for PacketBuf {
+    type Target = Meta;
+
+    #[inline]
+    fn deref(&self) -> &Meta {
+        &self.meta
+    }
+}
+
+impl From<Packet<'_>> for PacketBuf {
+    fn from(packet: Packet<'_>) -> Self {
+        packet.to_buf()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Clock;
+
+    #[test]
+    fn an_owned_packet_keeps_every_word() {
+        let time = Timestamp::from_nanos(7, Clock::Hardware);
+        let tag = VlanTag {
+            tpid: 0x88a8,
+            tci: 0xe005,
+        };
+        let buf = Packet::new(b"abc", time, LinkType::RAW_IP)
+            .with_wire_len(9)
+            .with_interface(4)
+            .with_direction(Some(Direction::Outgoing))
+            .with_checksum(Checksum::Partial)
+            .with_vlan(Some(tag))
+            .with_rx_hash(Some(11))
+            .with_queue(Some(3))
+            .to_buf();
+        let packet = buf.as_packet();
+        assert_eq!(packet.data(), b"abc");
+        assert!(packet.is_cut());
+        assert_eq!(packet.timestamp(), time);
+        assert_eq!(packet.timestamp().clock(), Clock::Hardware);
+        assert_eq!((packet.wire_len(), packet.interface()), (9, 4));
+        assert_eq!(packet.link_type(), LinkType::RAW_IP);
+        assert_eq!(packet.direction(), Some(Direction::Outgoing));
+        assert_eq!(packet.checksum(), Checksum::Partial);
+        assert_eq!(packet.vlan(), Some(tag));
+        assert_eq!((tag.id(), tag.priority()), (5, 7));
+        assert_eq!((packet.rx_hash(), packet.queue()), (Some(11), Some(3)));
+    }
+}
