@@ -7,7 +7,21 @@
 //! - [`Packet`] and [`PacketBuf`]: the bytes of a packet, and what its source knows about it;
 //! - [`PacketSource`] and [`PacketBatch`]: the contract between who has packets and who wants them;
 //! - [`Stats`]: what became of every packet; [`Error`]: what went wrong and what to do about it.
+//!
+//! What the kernel says:
+//! - [`kernel`]: names and layouts as in its headers; [`syscall`]: one typed function per system call;
+//! - [`Mmap`]: memory shared with it, range checked; [`Interface`]: what it knows about an interface;
+//! - [`wait`]: waiting for packets, for a stop, and for the interface to go.
 #![deny(unsafe_code)]
+
+// What the kernel says.
+pub mod kernel;
+pub mod syscall;
+
+mod interface;
+mod mmap;
+mod netlink;
+pub mod wait;
 
 // The words every layer shares.
 mod error;
@@ -16,6 +30,9 @@ mod packet;
 mod source;
 mod stats;
 mod timestamp;
+
+pub use interface::{Interface, InterfaceCounters};
+pub use mmap::Mmap;
 
 pub use error::{Error, SyscallError};
 pub use link_type::LinkType;

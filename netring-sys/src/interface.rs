@@ -1,0 +1,200 @@
+//! What the kernel knows about an interface, in this thread's network namespace.
+//!
+//! It is asked by netlink and ioctl. `/sys/class/net` shows the namespace of whoever mounted it, and is never read.
+
+use std::os::fd::AsFd;
+
+use crate::kernel::packet::{ARPHRD_ETHER, ARPHRD_LOOPBACK, ARPHRD_RAW_IP};
+use crate::netlink::{self, Link, Message};
+use crate::syscall::{
+    ethtool_channels, netlink_receive, netlink_send, netlink_socket, poll_readable,
+};
+use crate::{Error, LinkType};
+
+/// An interface, as it was when it was asked about.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Interface {
+    /// Its index, unique in its namespace and never used again.
+    pub index: u32,
+    /// Its name, at most 15 bytes.
+    pub name: String,
+    /// The largest network layer packet it sends, in bytes: the link layer header is not in it.
+    pub mtu: u32,
+    /// `IFF_*` bits.
+    pub flags: u32,
+    /// `ARPHRD_*`.
+    pub hardware_type: u16,
+    /// Its hardware address; `None` where it has none of six bytes.
+    pub address: Option<[u8; 6]>,
+    /// Receive queues in use: what the driver says (`ETHTOOL_GCHANNELS`), else how many the kernel made.
+    pub rx_queues: u32,
+    /// Transmit queues in use, likewise.
+    pub tx_queues: u32,
+    /// What went through it since it was made.
+    pub counters: InterfaceCounters,
+}
+
+/// An interface's own counters (`rtnl_link_stats64`): everything that went through it, captured or not.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct InterfaceCounters {
+    /// Packets received.
+    pub rx_packets: u64,
+    /// Packets sent.
+    pub tx_packets: u64,
+    /// Bytes received.
+    pub rx_bytes: u64,
+    /// Bytes sent.
+    pub tx_bytes: u64,
+    /// Packets received and dropped by the interface itself.
+    pub rx_dropped: u64,
+    /// Packets to send that were dropped by the interface itself.
+    pub tx_dropped: u64,
+}
+
+impl Interface {
+    /// The interface of this name.
+    ///
+    /// ```
+    /// let lo = netring_sys::Interface::by_name("lo")?;
+    /// assert!(lo.is_loopback());
+    /// assert_eq!(lo.link_type(), netring_sys::LinkType::ETHERNET);
+    /// # Ok::<(), netring_sys::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`Error::NoSuchInterface`], or the failed call.
+    #[doc(alias = "if_nametoindex")]
+    pub fn by_name(name: &str) -> Result<Self, Error> {
+        let missing = || Error::NoSuchInterface {
+            name: name.to_owned(),
+        };
+        // The kernel cuts what is longer, and would answer for another interface.
+        if name.is_empty() || name.len() >= libc::IFNAMSIZ || name.contains('\0') {
+            return Err(missing());
+        }
+        Self::ask(0, name)?.ok_or_else(missing)
+    }
+
+    /// The interface of this index.
+    ///
+    /// # Errors
+    /// [`Error::NoSuchInterface`], with the index for a name, or the failed call.
+    #[doc(alias = "if_indextoname")]
+    pub fn by_index(index: u32) -> Result<Self, Error> {
+        Self::ask(index, "")?.ok_or_else(|| Error::NoSuchInterface {
+            name: index.to_string(),
+        })
+    }
+
+    fn ask(index: u32, name: &str) -> Result<Option<Self>, Error> {
+        let socket = netlink_socket(0)?;
+        netlink_send(socket.as_fd(), &netlink::get_link(index, name))?;
+        let mut buffer = vec![0; 32 * 1024];
+        loop {
+            let Some(len) = netlink_receive(socket.as_fd(), &mut buffer)? else {
+                poll_readable(socket.as_fd(), None)?;
+                continue;
+            };
+            for message in netlink::messages(&buffer[..len]) {
+                match message {
+                    Message::Link(link) => {
+                        let mut interface = Self::from(link);
+                        if let Some((rx, tx)) = ethtool_channels(socket.as_fd(), &interface.name)? {
+                            (interface.rx_queues, interface.tx_queues) = (rx, tx);
+                        }
+                        return Ok(Some(interface));
+                    }
+                    Message::Refused { .. } => return Ok(None),
+                    Message::Removed { .. } => {}
+                }
+            }
+        }
+    }
+
+    /// Whether it was set up and has a carrier.
+    pub const fn is_up(&self) -> bool {
+        link_is_up(self.flags)
+    }
+
+    /// Whether what it sends comes back to this host.
+    pub const fn is_loopback(&self) -> bool {
+        self.flags & libc::IFF_LOOPBACK as u32 != 0
+    }
+
+    /// What a packet of it starts with, as a raw packet socket gives it.
+    pub fn link_type(&self) -> LinkType {
+        match self.hardware_type {
+            ARPHRD_ETHER | ARPHRD_LOOPBACK => LinkType::ETHERNET,
+            other if ARPHRD_RAW_IP.contains(&other) => LinkType::RAW_IP,
+            _ => LinkType::UNKNOWN,
+        }
+    }
+}
+
+/// Set up by the administrator, and with a carrier.
+pub(crate) const fn link_is_up(flags: u32) -> bool {
+    /// The driver signals a carrier; libc has no name for it on every target.
+    const IFF_LOWER_UP: u32 = 1 << 16;
+    let both = libc::IFF_UP as u32 | IFF_LOWER_UP;
+    flags & both == both
+}
+
+impl From<Link<'_>> for Interface {
+    fn from(link: Link<'_>) -> Self {
+        let counter = |n: usize| {
+            let bytes = link.counters.get(8 * n..).and_then(<[u8]>::first_chunk);
+            bytes.map_or(0, |bytes| u64::from_ne_bytes(*bytes))
+        };
+        Self {
+            index: link.index,
+            name: String::from_utf8_lossy(link.name).into_owned(),
+            mtu: link.mtu,
+            flags: link.flags,
+            hardware_type: link.hardware_type,
+            address: link.address.try_into().ok(),
+            rx_queues: link.rx_queues,
+            tx_queues: link.tx_queues,
+            counters: InterfaceCounters {
+                rx_packets: counter(0),
+                tx_packets: counter(1),
+                rx_bytes: counter(2),
+                tx_bytes: counter(3),
+                rx_dropped: counter(6),
+                tx_dropped: counter(7),
+            },
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn loopback_is_found_by_name_and_by_index() {
+        let lo = Interface::by_name("lo").unwrap();
+        assert_eq!(
+            (lo.index, lo.mtu, lo.hardware_type),
+            (1, 65536, ARPHRD_LOOPBACK)
+        );
+        assert_eq!((lo.rx_queues, lo.tx_queues), (1, 1));
+        assert_eq!(Interface::by_index(1).unwrap().name, "lo");
+    }
+
+    #[test]
+    fn names_that_cannot_be_are_refused_with_the_name() {
+        for name in ["", "no-such-iface", "lo-but-longer-than-sixteen", "lo\0"] {
+            let error = Interface::by_name(name).unwrap_err();
+            assert!(
+                matches!(&error, Error::NoSuchInterface { name: told } if told == name),
+                "{error}"
+            );
+        }
+        assert!(matches!(
+            Interface::by_index(0x7fff_fff0),
+            Err(Error::NoSuchInterface { .. })
+        ));
+    }
+}

@@ -1,0 +1,4 @@
+//! Names and layouts exactly as in the kernel's headers; `tests/layout.rs` compares them with libc.
+
+pub mod filter;
+pub mod packet;

@@ -1,0 +1,192 @@
+//! `linux/if_packet.h`: AF_PACKET sockets and their version 3 ring.
+//!
+//! Names are those of the header, so that its documentation can be found. A block of a ring is
+//!
+//! ```text
+//! ┌ tpacket_block_desc (48) ┬ private area ┬ tpacket3_hdr (48) ┬ sockaddr_ll (20) ┬ pad ┬ frame ┬ tpacket3_hdr …
+//! 0                                        offset_to_first_pkt └ tp_mac ─────────────────┘       └ + tp_next_offset
+//! ```
+#![allow(non_camel_case_types, reason = "the names of the header")]
+
+/// The request behind `PACKET_RX_RING` with `TPACKET_V3`.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct tpacket_req3 {
+    /// Bytes of a block: a multiple of the page size.
+    pub tp_block_size: u32,
+    /// Blocks in the ring.
+    pub tp_block_nr: u32,
+    /// Bytes of a frame; in a version 3 ring it only has to fit the block evenly.
+    pub tp_frame_size: u32,
+    /// Frames in the ring: `tp_block_size / tp_frame_size * tp_block_nr`.
+    pub tp_frame_nr: u32,
+    /// Milliseconds after which a block that is not full is given to the reader; 0 lets the kernel choose.
+    pub tp_retire_blk_tov: u32,
+    /// Bytes of private area at the start of a block.
+    pub tp_sizeof_priv: u32,
+    /// `TP_FT_REQ_FILL_RXHASH` or 0.
+    pub tp_feature_req_word: u32,
+}
+
+/// The header of a block, `tpacket_block_desc` with its `tpacket_hdr_v1`.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default)]
+pub struct tpacket_block_desc {
+    /// `TPACKET_V3` less one, in fact the version of this header: 1.
+    pub version: u32,
+    /// Bytes from the start of the block to the private area.
+    pub offset_to_priv: u32,
+    /// Whose the block is: `TP_STATUS_KERNEL`, or `TP_STATUS_USER` with remarks.
+    pub block_status: u32,
+    /// Packets in the block.
+    pub num_pkts: u32,
+    /// Bytes from the start of the block to the first packet.
+    pub offset_to_first_pkt: u32,
+    /// Bytes of the block that are in use.
+    pub blk_len: u32,
+    /// Grows by one with each block, from 1.
+    pub seq_num: u64,
+    /// Seconds and nanoseconds of the first packet.
+    pub ts_first_pkt: [u32; 2],
+    /// Seconds and nanoseconds of the last packet.
+    pub ts_last_pkt: [u32; 2],
+}
+
+/// The header of a packet in a version 3 ring.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default)]
+pub struct tpacket3_hdr {
+    /// Bytes from this header to the next one; 0 in the last of a block.
+    pub tp_next_offset: u32,
+    /// Seconds since the epoch.
+    pub tp_sec: u32,
+    /// Nanoseconds within the second.
+    pub tp_nsec: u32,
+    /// Bytes captured.
+    pub tp_snaplen: u32,
+    /// Bytes on the wire.
+    pub tp_len: u32,
+    /// `TP_STATUS_*`: remarks on this packet.
+    pub tp_status: u32,
+    /// Bytes from this header to the link layer header.
+    pub tp_mac: u16,
+    /// Bytes from this header to the network header.
+    pub tp_net: u16,
+    /// The flow hash, with `TP_FT_REQ_FILL_RXHASH`.
+    pub tp_rxhash: u32,
+    /// The tag's TCI, valid with `TP_STATUS_VLAN_VALID`.
+    pub tp_vlan_tci: u32,
+    /// The tag's TPID, valid with `TP_STATUS_VLAN_TPID_VALID`.
+    pub tp_vlan_tpid: u16,
+    /// Nothing.
+    pub tp_hv1_padding: u16,
+    /// Nothing yet.
+    pub tp_padding: [u8; 8],
+}
+
+/// The address of a packet socket, and of each packet in a ring.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct sockaddr_ll {
+    /// `AF_PACKET`.
+    pub sll_family: u16,
+    /// The protocol, in network order.
+    pub sll_protocol: u16,
+    /// The interface; −1 in a socket whose interface was removed.
+    pub sll_ifindex: i32,
+    /// The interface's hardware type (`ARPHRD_*`).
+    pub sll_hatype: u16,
+    /// `PACKET_HOST`, `PACKET_OUTGOING` …
+    pub sll_pkttype: u8,
+    /// Bytes of the address.
+    pub sll_halen: u8,
+    /// The sender's hardware address.
+    pub sll_addr: [u8; 8],
+}
+
+/// The counters behind `PACKET_STATISTICS` with `TPACKET_V3`. Reading them sets them to zero.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct tpacket_stats_v3 {
+    /// Packets that passed the filter, those dropped included.
+    pub tp_packets: u32,
+    /// Packets that found no room in the ring.
+    pub tp_drops: u32,
+    /// How often the ring stopped because the next block was not given back.
+    pub tp_freeze_q_cnt: u32,
+}
+
+/// Promiscuous mode and the like, `packet_mreq`.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct packet_mreq {
+    /// The interface.
+    pub mr_ifindex: i32,
+    /// `PACKET_MR_PROMISC` …
+    pub mr_type: u16,
+    /// Bytes of the address.
+    pub mr_alen: u16,
+    /// The address.
+    pub mr_address: [u8; 8],
+}
+
+/// `tp_block_desc` is an array of these on an 8-byte grid; the frames lie on one of 16 bytes.
+pub const TPACKET_ALIGNMENT: usize = 16;
+/// Where a packet's `sockaddr_ll` lies behind its header: the header's size on the grid.
+pub const TPACKET3_HDRLEN_ALIGNED: usize = 48;
+
+/// The ring version with blocks of packets of any size.
+pub const TPACKET_V3: i32 = 2;
+/// Asks for a flow hash with each packet.
+pub const TP_FT_REQ_FILL_RXHASH: u32 = 1;
+
+/// The block is the kernel's.
+pub const TP_STATUS_KERNEL: u32 = 0;
+/// The block is the reader's.
+pub const TP_STATUS_USER: u32 = 1;
+/// The packet is longer than its room in the ring.
+pub const TP_STATUS_COPY: u32 = 1 << 1;
+/// Packets were dropped since the statistics were last read.
+pub const TP_STATUS_LOSING: u32 = 1 << 2;
+/// The transport checksum is not filled in yet.
+pub const TP_STATUS_CSUMNOTREADY: u32 = 1 << 3;
+/// `tp_vlan_tci` is valid.
+pub const TP_STATUS_VLAN_VALID: u32 = 1 << 4;
+/// The block was given to the reader because its time was over.
+pub const TP_STATUS_BLK_TMO: u32 = 1 << 5;
+/// `tp_vlan_tpid` is valid (kernel 3.14).
+pub const TP_STATUS_VLAN_TPID_VALID: u32 = 1 << 6;
+/// The transport checksum was checked and is right.
+pub const TP_STATUS_CSUM_VALID: u32 = 1 << 7;
+/// The timestamp is the kernel's, taken when the stack took the packet.
+pub const TP_STATUS_TS_SOFTWARE: u32 = 1 << 29;
+/// The timestamp is the card's own.
+pub const TP_STATUS_TS_RAW_HARDWARE: u32 = 1 << 31;
+
+/// To this host.
+pub const PACKET_HOST: u8 = 0;
+/// To all.
+pub const PACKET_BROADCAST: u8 = 1;
+/// To a group.
+pub const PACKET_MULTICAST: u8 = 2;
+/// To somebody else.
+pub const PACKET_OTHERHOST: u8 = 3;
+/// Sent by this host.
+pub const PACKET_OUTGOING: u8 = 4;
+
+/// Stamp packets with the kernel's clock (`SOF_TIMESTAMPING_SOFTWARE`).
+pub const SOF_TIMESTAMPING_SOFTWARE: u32 = 1 << 4;
+/// Stamp packets with the card's clock, transformed to the system's; no driver does it today.
+pub const SOF_TIMESTAMPING_SYS_HARDWARE: u32 = 1 << 5;
+/// Stamp packets with the card's own clock.
+pub const SOF_TIMESTAMPING_RAW_HARDWARE: u32 = 1 << 6;
+
+/// All protocols, in host order.
+pub const ETH_P_ALL: u16 = 3;
+
+/// Hardware type of Ethernet.
+pub const ARPHRD_ETHER: u16 = 1;
+/// Hardware type of the loopback interface; its packets have an Ethernet header of zeros.
+pub const ARPHRD_LOOPBACK: u16 = 772;
+/// Hardware types whose packets start at the IP header: PPP, the tunnels, and "none" (TUN, WireGuard).
+pub const ARPHRD_RAW_IP: [u16; 8] = [512, 768, 769, 776, 778, 823, 519, 0xfffe];

@@ -1,0 +1,163 @@
+//! An owned mapping whose every access is range checked.
+//!
+//! # Safety
+//! The invariant of this file: `address .. address + len` is one live mapping from [`Mmap::shared`] or
+//! [`Mmap::anonymous`] until the value is dropped, readable and writable, and nobody else unmaps it. What else writes
+//! to it (the kernel) is told by the atomics inside it; that is why plain bytes are only lent by an unsafe function.
+#![allow(unsafe_code, reason = "owns a mapping; the invariant stands above")]
+
+use std::os::fd::{AsRawFd, BorrowedFd};
+use std::ptr::NonNull;
+use std::sync::atomic::AtomicU32;
+
+use crate::SyscallError;
+
+/// Memory shared with the kernel, unmapped when dropped.
+#[derive(Debug)]
+pub struct Mmap {
+    address: NonNull<u8>,
+    len: usize,
+}
+
+impl Mmap {
+    /// Maps `len` bytes of `fd` from its start, shared, readable and writable, and present at once: a ring's first
+    /// packets do not wait for page faults.
+    ///
+    /// # Errors
+    /// `mmap` failed: a length of 0 or one that the descriptor does not have (`EINVAL`), no memory (`ENOMEM`), or too
+    /// many locked pages (`EAGAIN`).
+    #[doc(alias = "mmap")]
+    pub fn shared(fd: BorrowedFd<'_>, len: usize) -> Result<Self, SyscallError> {
+        Self::map(len, libc::MAP_SHARED | libc::MAP_POPULATE, fd.as_raw_fd())
+    }
+
+    /// Maps `len` bytes of zeros that belong to nobody else: a ring for tests without a kernel.
+    ///
+    /// # Errors
+    /// `mmap` failed: a length of 0 (`EINVAL`), or no memory (`ENOMEM`).
+    pub fn anonymous(len: usize) -> Result<Self, SyscallError> {
+        Self::map(len, libc::MAP_PRIVATE | libc::MAP_ANONYMOUS, -1)
+    }
+
+    fn map(len: usize, flags: libc::c_int, fd: libc::c_int) -> Result<Self, SyscallError> {
+        let access = libc::PROT_READ | libc::PROT_WRITE;
+        // SAFETY: a null hint asks for a new mapping, which overlaps nothing that anyone owns; nobody can write to it
+        // before it is returned; the kernel checks `len` against `fd` or refuses.
+        let address = unsafe { libc::mmap(std::ptr::null_mut(), len, access, flags, fd, 0) };
+        if address == libc::MAP_FAILED {
+            return Err(SyscallError::last("mmap"));
+        }
+        let address = NonNull::new(address.cast()).ok_or_else(|| SyscallError::last("mmap"))?;
+        Ok(Self { address, len })
+    }
+
+    /// The size of the mapping in bytes.
+    #[inline]
+    pub const fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Never: no mapping has length 0.
+    #[inline]
+    pub const fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    /// The 32-bit word at `offset` bytes, or `None` where it is not inside the mapping or not on a 4-byte grid.
+    #[inline]
+    pub fn atomic_u32(&self, offset: usize) -> Option<&AtomicU32> {
+        if !offset.is_multiple_of(4) || self.len < 4 || offset > self.len - 4 {
+            return None;
+        }
+        let word = self.address.as_ptr().wrapping_add(offset).cast();
+        // SAFETY: the mapping is owned by `self` and outlives the reference; whoever writes this word meanwhile does
+        // so atomically, as its type says; the check above keeps all four bytes inside, and mappings start on a page.
+        Some(unsafe { AtomicU32::from_ptr(word) })
+    }
+
+    /// The bytes `offset .. offset + len`, or `None` where they are not all inside the mapping.
+    ///
+    /// # Safety
+    /// Until the slice is gone nobody writes to these bytes: a protocol in the mapping (a status word) says that they
+    /// are the reader's.
+    #[inline]
+    pub unsafe fn bytes(&self, offset: usize, len: usize) -> Option<&[u8]> {
+        if offset > self.len || len > self.len - offset {
+            return None;
+        }
+        // SAFETY: `self` owns the mapping and outlives the slice; the caller vouches that nobody writes to it; the
+        // check above keeps the range inside.
+        Some(unsafe { std::slice::from_raw_parts(self.address.as_ptr().wrapping_add(offset), len) })
+    }
+
+    /// All bytes, to write to: `&mut self` shows that no reference into the mapping is left in this process.
+    ///
+    /// # Safety
+    /// Until the slice is gone the kernel does not touch the mapping; an [`anonymous`](Self::anonymous) one it never does.
+    #[inline]
+    pub unsafe fn bytes_mut(&mut self) -> &mut [u8] {
+        // SAFETY: `self` owns the mapping; `&mut self` and the caller's word leave no other reader or writer; the
+        // range is the whole mapping.
+        unsafe { std::slice::from_raw_parts_mut(self.address.as_ptr(), self.len) }
+    }
+}
+
+impl Drop for Mmap {
+    fn drop(&mut self) {
+        // SAFETY: the mapping is ours alone and every reference into it borrowed `self`; nobody uses it after this;
+        // address and length are those of the mapping.
+        let _ = unsafe { libc::munmap(self.address.as_ptr().cast(), self.len) };
+    }
+}
+
+// SAFETY: the mapping belongs to the value and not to a thread; shared access is by atomics, or by the word of an
+// unsafe function's caller; the range is fixed.
+unsafe impl Send for Mmap {}
+// SAFETY: as for `Send`: `&self` gives atomics only, unless a caller vouches for more.
+unsafe impl Sync for Mmap {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::atomic::Ordering;
+
+    #[test]
+    fn every_access_is_range_checked() {
+        let map = Mmap::anonymous(8192).unwrap();
+        assert_eq!(map.len(), 8192);
+        assert!(map.atomic_u32(8188).is_some());
+        for outside in [8189, 8190, 8192, usize::MAX, usize::MAX - 3, 2] {
+            assert!(map.atomic_u32(outside).is_none(), "{outside}");
+        }
+        // SAFETY: an anonymous mapping of this test; nobody writes; the ranges are what is tested.
+        let bytes = |offset, len| unsafe { map.bytes(offset, len) }.map(<[u8]>::len);
+        assert_eq!(bytes(0, 8192), Some(8192));
+        assert_eq!(bytes(8192, 0), Some(0));
+        for (offset, len) in [
+            (0, 8193),
+            (1, 8192),
+            (8193, 0),
+            (usize::MAX, 1),
+            (1, usize::MAX),
+        ] {
+            assert_eq!(bytes(offset, len), None, "{offset} {len}");
+        }
+    }
+
+    #[test]
+    fn a_word_written_through_the_atomic_is_in_the_bytes() {
+        let map = Mmap::anonymous(4096).unwrap();
+        map.atomic_u32(64)
+            .unwrap()
+            .store(0x0403_0201, Ordering::Relaxed);
+        // SAFETY: an anonymous mapping of this test; the store above is done; the range is inside.
+        let bytes = unsafe { map.bytes(64, 4) }.unwrap();
+        assert_eq!(bytes, 0x0403_0201_u32.to_ne_bytes());
+    }
+
+    #[test]
+    fn a_mapping_of_nothing_is_refused() {
+        let error = Mmap::anonymous(0).unwrap_err();
+        assert!(error.is(libc::EINVAL), "{error}");
+    }
+}

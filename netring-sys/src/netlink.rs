@@ -1,0 +1,175 @@
+//! The few messages of `rtnetlink(7)` that tell about interfaces.
+//!
+//! Answers come from the kernel, yet every length in them is checked: a short read ends the walk.
+
+/// Notifications about interfaces.
+pub(crate) const RTMGRP_LINK: u32 = 1;
+
+const NLMSG_ERROR: u16 = 2;
+const RTM_NEWLINK: u16 = 16;
+const RTM_DELLINK: u16 = 17;
+const RTM_GETLINK: u16 = 18;
+const NLM_F_REQUEST: u16 = 1;
+
+const IFLA_ADDRESS: u16 = 1;
+const IFLA_IFNAME: u16 = 3;
+const IFLA_MTU: u16 = 4;
+const IFLA_STATS64: u16 = 23;
+const IFLA_NUM_TX_QUEUES: u16 = 31;
+const IFLA_NUM_RX_QUEUES: u16 = 32;
+
+/// Bytes of `nlmsghdr`, and of `ifinfomsg` behind it.
+const HEADER: usize = 16;
+const INFO: usize = 16;
+
+/// A message about an interface.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Message<'a> {
+    /// It exists, and this is so of it.
+    Link(Link<'a>),
+    /// It does not exist any more.
+    Removed { index: u32 },
+    /// The kernel refused the request, with this number (`ENODEV` …).
+    Refused { errno: i32 },
+}
+
+/// What the kernel says of an interface.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct Link<'a> {
+    pub(crate) index: u32,
+    pub(crate) flags: u32,
+    pub(crate) hardware_type: u16,
+    pub(crate) name: &'a [u8],
+    pub(crate) address: &'a [u8],
+    pub(crate) mtu: u32,
+    pub(crate) rx_queues: u32,
+    pub(crate) tx_queues: u32,
+    /// `rtnl_link_stats64`: 64-bit counters.
+    pub(crate) counters: &'a [u8],
+}
+
+/// A request for one interface: by name, or by index where the name is empty.
+pub(crate) fn get_link(index: u32, name: &str) -> Vec<u8> {
+    let mut message = vec![0; HEADER + INFO];
+    message[4..6].copy_from_slice(&RTM_GETLINK.to_ne_bytes());
+    message[6..8].copy_from_slice(&NLM_F_REQUEST.to_ne_bytes());
+    message[HEADER + 4..HEADER + 8].copy_from_slice(&index.to_ne_bytes());
+    if !name.is_empty() {
+        message.extend_from_slice(&(4 + name.len() as u16 + 1).to_ne_bytes());
+        message.extend_from_slice(&IFLA_IFNAME.to_ne_bytes());
+        message.extend_from_slice(name.as_bytes());
+        message.push(0);
+        message.resize(message.len().next_multiple_of(4), 0);
+    }
+    let len = message.len() as u32;
+    message[..4].copy_from_slice(&len.to_ne_bytes());
+    message
+}
+
+/// The messages about interfaces in what a netlink socket received; others are passed over.
+pub(crate) fn messages(mut bytes: &[u8]) -> impl Iterator<Item = Message<'_>> {
+    std::iter::from_fn(move || {
+        loop {
+            let len = u32_at(bytes, 0)? as usize;
+            if len < HEADER || len > bytes.len() {
+                return None;
+            }
+            let (message, kind) = (&bytes[HEADER..len], u16_at(bytes, 4)?);
+            bytes = bytes.get(len.next_multiple_of(4)..).unwrap_or_default();
+            match kind {
+                NLMSG_ERROR => {
+                    let errno = i32::from_ne_bytes(*message.first_chunk()?).wrapping_neg();
+                    return Some(Message::Refused { errno });
+                }
+                RTM_NEWLINK => return Some(Message::Link(link(message)?)),
+                RTM_DELLINK => {
+                    return Some(Message::Removed {
+                        index: u32_at(message, 4)?,
+                    });
+                }
+                _ => {}
+            }
+        }
+    })
+}
+
+fn link(message: &[u8]) -> Option<Link<'_>> {
+    let mut link = Link {
+        hardware_type: u16_at(message, 2)?,
+        index: u32_at(message, 4)?,
+        flags: u32_at(message, 8)?,
+        ..Link::default()
+    };
+    let mut attributes = message.get(INFO..)?;
+    while let (Some(len), Some(kind)) = (u16_at(attributes, 0), u16_at(attributes, 2)) {
+        let Some(value) = attributes.get(4..usize::from(len)) else {
+            break;
+        };
+        match kind {
+            IFLA_ADDRESS => link.address = value,
+            IFLA_IFNAME => link.name = value.strip_suffix(&[0]).unwrap_or(value),
+            IFLA_MTU => link.mtu = u32_at(value, 0)?,
+            IFLA_NUM_RX_QUEUES => link.rx_queues = u32_at(value, 0)?,
+            IFLA_NUM_TX_QUEUES => link.tx_queues = u32_at(value, 0)?,
+            IFLA_STATS64 => link.counters = value,
+            _ => {}
+        }
+        attributes = attributes
+            .get(usize::from(len).next_multiple_of(4)..)
+            .unwrap_or_default();
+    }
+    Some(link)
+}
+
+fn u16_at(bytes: &[u8], offset: usize) -> Option<u16> {
+    Some(u16::from_ne_bytes(*bytes.get(offset..)?.first_chunk()?))
+}
+
+fn u32_at(bytes: &[u8], offset: usize) -> Option<u32> {
+    Some(u32::from_ne_bytes(*bytes.get(offset..)?.first_chunk()?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_request_reads_back_with_its_name_on_a_grid_of_four() {
+        for name in ["a", "lo", "eth", "veth", "veth0"] {
+            let message = get_link(0, name);
+            assert_eq!(message.len() % 4, 0);
+            assert_eq!(u32_at(&message, 0), Some(message.len() as u32));
+            assert_eq!(link(&message[HEADER..]).unwrap().name, name.as_bytes());
+        }
+        assert_eq!(link(&get_link(7, "")[HEADER..]).unwrap().index, 7);
+    }
+
+    #[test]
+    fn damaged_messages_end_the_walk() {
+        let mut message = get_link(3, "veth0");
+        message[4..6].copy_from_slice(&RTM_NEWLINK.to_ne_bytes());
+        let two = [message.clone(), message.clone()].concat();
+        assert_eq!(messages(&two).count(), 2);
+        for cut in 0..two.len() {
+            assert!(messages(&two[..cut]).count() <= 1, "{cut}");
+        }
+        for (at, value) in (0..message.len()).flat_map(|at| [0, 1, 3, 255].map(|value| (at, value)))
+        {
+            let mut damaged = message.clone();
+            damaged[at] = value;
+            assert!(messages(&damaged).count() <= 1);
+        }
+    }
+
+    #[test]
+    fn a_refusal_tells_its_number() {
+        let mut message = vec![0; 36];
+        message[..4].copy_from_slice(&36_u32.to_ne_bytes());
+        message[4..6].copy_from_slice(&NLMSG_ERROR.to_ne_bytes());
+        message[16..20].copy_from_slice(&(-19_i32).to_ne_bytes());
+        assert_eq!(
+            messages(&message).next(),
+            Some(Message::Refused { errno: 19 })
+        );
+    }
+}

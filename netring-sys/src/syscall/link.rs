@@ -1,0 +1,126 @@
+//! Asking about interfaces: `rtnetlink(7)`, and the ethtool ioctl.
+
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+
+use super::{check, check_len, size_of_u32, would_block};
+use crate::SyscallError;
+
+/// A netlink socket of the family "route", in this thread's network namespace. `groups` is the bit mask of
+/// notifications to receive (`RTMGRP_LINK`).
+///
+/// # Errors
+/// `EMFILE`, `ENOBUFS`.
+#[doc(alias = "NETLINK_ROUTE")]
+pub fn netlink_socket(groups: u32) -> Result<OwnedFd, SyscallError> {
+    let kind = libc::SOCK_RAW | libc::SOCK_CLOEXEC | libc::SOCK_NONBLOCK;
+    // SAFETY: no memory is handed over, so there is no owner, writer or range to speak of.
+    let fd = check(
+        unsafe { libc::socket(libc::AF_NETLINK, kind, libc::NETLINK_ROUTE) },
+        "socket(AF_NETLINK)",
+    )?;
+    // SAFETY: the kernel has just made this descriptor for us; nobody else knows it; it is open.
+    let fd = unsafe { OwnedFd::from_raw_fd(fd) };
+    // SAFETY: sockaddr_nl is made of integers, for which zero is a value; it is on this stack; its size is its type's.
+    let mut address: libc::sockaddr_nl = unsafe { std::mem::zeroed() };
+    address.nl_family = libc::AF_NETLINK as u16;
+    address.nl_groups = groups;
+    let pointer: *const libc::sockaddr_nl = &raw const address;
+    // SAFETY: the address is on this stack; nobody writes to it; its length is that of its type.
+    let result = unsafe {
+        libc::bind(
+            fd.as_raw_fd(),
+            pointer.cast(),
+            size_of_u32::<libc::sockaddr_nl>(),
+        )
+    };
+    check(result, "bind(AF_NETLINK)")?;
+    Ok(fd)
+}
+
+/// Sends a netlink message to the kernel.
+///
+/// # Errors
+/// `ENOBUFS`; what the kernel thinks of the message comes as an answer.
+pub fn netlink_send(fd: BorrowedFd<'_>, message: &[u8]) -> Result<(), SyscallError> {
+    // SAFETY: the message is borrowed for the call; nobody writes to it meanwhile; its length goes with it.
+    let sent = unsafe { libc::send(fd.as_raw_fd(), message.as_ptr().cast(), message.len(), 0) };
+    check_len(sent, "send(netlink)").map(drop)
+}
+
+/// Receives netlink messages: how many bytes, or `None` where there are none now.
+///
+/// # Errors
+/// `ENOBUFS` where notifications were lost: ask anew.
+pub fn netlink_receive(
+    fd: BorrowedFd<'_>,
+    buffer: &mut [u8],
+) -> Result<Option<usize>, SyscallError> {
+    let flags = libc::MSG_DONTWAIT;
+    // SAFETY: the buffer is borrowed for the call; nobody else uses it; its length goes with it.
+    let received = unsafe {
+        libc::recv(
+            fd.as_raw_fd(),
+            buffer.as_mut_ptr().cast(),
+            buffer.len(),
+            flags,
+        )
+    };
+    match check_len(received, "recv(netlink)") {
+        Err(error) if would_block(&error) => Ok(None),
+        other => other.map(Some),
+    }
+}
+
+/// `struct ethtool_channels`: the command, four limits and four settings, each for receive, transmit, other, combined.
+#[repr(C)]
+#[derive(Default)]
+struct Channels {
+    command: u32,
+    limits: [u32; 4],
+    counts: [u32; 4],
+}
+
+/// How many receive and transmit queues an interface uses now; `None` where the driver does not say.
+///
+/// # Errors
+/// `ENODEV` where there is no such interface.
+#[doc(alias = "ETHTOOL_GCHANNELS")]
+pub fn ethtool_channels(
+    socket: BorrowedFd<'_>,
+    name: &str,
+) -> Result<Option<(u32, u32)>, SyscallError> {
+    const ETHTOOL_GCHANNELS: u32 = 0x3c;
+    const SIOCETHTOOL: libc::c_ulong = 0x8946;
+    let mut channels = Channels {
+        command: ETHTOOL_GCHANNELS,
+        ..Channels::default()
+    };
+    // SAFETY: ifreq is made of integers and pointers, for which zero is a value; it is on this stack; its size is its type's.
+    let mut request: libc::ifreq = unsafe { std::mem::zeroed() };
+    // One byte stays zero: the kernel's names end with one.
+    for (to, from) in request
+        .ifr_name
+        .iter_mut()
+        .take(libc::IFNAMSIZ - 1)
+        .zip(name.bytes())
+    {
+        *to = from as libc::c_char;
+    }
+    let target: *mut Channels = &raw mut channels;
+    request.ifr_ifru.ifru_data = target.cast();
+    // SAFETY: request and channels are on this stack and outlive the call; nobody else uses them; the command tells the
+    // kernel which struct it writes.
+    let result = unsafe { libc::ioctl(socket.as_raw_fd(), SIOCETHTOOL as _, &raw mut request) };
+    match check(result, "ioctl(ETHTOOL_GCHANNELS)") {
+        Ok(_) => {
+            let [receive, transmit, _, combined] = channels.counts;
+            Ok(Some((receive + combined, transmit + combined)))
+        }
+        Err(error)
+            if error.is(libc::EOPNOTSUPP) || error.is(libc::ENOTTY) || error.is(libc::EINVAL) =>
+        {
+            Ok(None)
+        }
+        Err(error) => Err(error),
+    }
+}

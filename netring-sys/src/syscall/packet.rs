@@ -1,0 +1,227 @@
+//! Packet sockets: `packet(7)`.
+
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+
+use libc::{SOL_PACKET, SOL_SOCKET, c_int};
+
+use super::{check, check_len, get_option, set_option, size_of_u32, would_block};
+use crate::SyscallError;
+use crate::kernel::filter::SockFilter;
+use crate::kernel::packet::{TPACKET_V3, packet_mreq, sockaddr_ll, tpacket_req3, tpacket_stats_v3};
+
+/// A raw packet socket that takes no packet before it is bound with a protocol.
+///
+/// # Errors
+/// `EPERM` without CAP_NET_RAW ([`SyscallError::needs_net_raw`] says so), `EMFILE`, `EAFNOSUPPORT`.
+#[doc(alias = "socket")]
+pub fn packet_socket() -> Result<OwnedFd, SyscallError> {
+    let kind = libc::SOCK_RAW | libc::SOCK_CLOEXEC | libc::SOCK_NONBLOCK;
+    // SAFETY: no memory is handed over, so there is no owner, writer or range to speak of.
+    let fd = check(
+        unsafe { libc::socket(libc::AF_PACKET, kind, 0) },
+        "socket(AF_PACKET)",
+    )?;
+    // SAFETY: the kernel has just made this descriptor for us; nobody else knows it; it is open.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+}
+
+/// Binds a packet socket to an interface; protocol 0 receives nothing, `ETH_P_ALL` (host order) everything.
+///
+/// # Errors
+/// `ENODEV` where there is no such interface, `EINVAL` in a fanout group.
+#[doc(alias = "bind")]
+pub fn bind_packet(fd: BorrowedFd<'_>, interface: u32, protocol: u16) -> Result<(), SyscallError> {
+    let address = sockaddr_ll {
+        sll_family: libc::AF_PACKET as u16,
+        sll_protocol: protocol.to_be(),
+        sll_ifindex: interface as i32,
+        ..sockaddr_ll::default()
+    };
+    let pointer: *const sockaddr_ll = &raw const address;
+    // SAFETY: the address is on this stack; nobody writes to it; its length is that of its type.
+    let result =
+        unsafe { libc::bind(fd.as_raw_fd(), pointer.cast(), size_of_u32::<sockaddr_ll>()) };
+    check(result, "bind(AF_PACKET)").map(drop)
+}
+
+/// What a packet socket is bound to; the interface is −1 once it was removed.
+///
+/// # Errors
+/// The descriptor is no socket.
+#[doc(alias = "getsockname")]
+pub fn packet_socket_address(fd: BorrowedFd<'_>) -> Result<sockaddr_ll, SyscallError> {
+    let mut address = sockaddr_ll::default();
+    let mut len = size_of_u32::<sockaddr_ll>();
+    let pointer: *mut sockaddr_ll = &raw mut address;
+    // SAFETY: address and length are on this stack; nobody else uses them; the kernel writes at most `len` bytes.
+    let result = unsafe { libc::getsockname(fd.as_raw_fd(), pointer.cast(), &raw mut len) };
+    check(result, "getsockname")?;
+    Ok(address)
+}
+
+/// Chooses version 3 of the ring.
+///
+/// # Errors
+/// `EBUSY` once a ring exists; `EINVAL` on a kernel older than 3.2.
+#[doc(alias = "PACKET_VERSION")]
+pub fn set_packet_version(fd: BorrowedFd<'_>) -> Result<(), SyscallError> {
+    set_option(
+        fd,
+        SOL_PACKET,
+        libc::PACKET_VERSION,
+        &TPACKET_V3,
+        "setsockopt(PACKET_VERSION)",
+    )
+}
+
+/// Makes the receive ring.
+///
+/// # Errors
+/// `EINVAL` for a geometry that the kernel does not take, `ENOMEM` where there is not enough memory.
+#[doc(alias = "PACKET_RX_RING")]
+pub fn set_packet_rx_ring(fd: BorrowedFd<'_>, request: &tpacket_req3) -> Result<(), SyscallError> {
+    set_option(
+        fd,
+        SOL_PACKET,
+        libc::PACKET_RX_RING,
+        request,
+        "setsockopt(PACKET_RX_RING)",
+    )
+}
+
+/// Chooses the clock of the packets' timestamps, by `SOF_TIMESTAMPING_*` bits.
+///
+/// # Errors
+/// `EINVAL` for other bits.
+#[doc(alias = "PACKET_TIMESTAMP")]
+pub fn set_packet_timestamp(fd: BorrowedFd<'_>, source: u32) -> Result<(), SyscallError> {
+    set_option(
+        fd,
+        SOL_PACKET,
+        libc::PACKET_TIMESTAMP,
+        &source,
+        "setsockopt(PACKET_TIMESTAMP)",
+    )
+}
+
+/// Leaves out packets that this host sends (kernel 4.20).
+///
+/// # Errors
+/// `ENOPROTOOPT` on an older kernel.
+#[doc(alias = "PACKET_IGNORE_OUTGOING")]
+pub fn set_packet_ignore_outgoing(fd: BorrowedFd<'_>, ignore: bool) -> Result<(), SyscallError> {
+    let ignore = c_int::from(ignore);
+    set_option(
+        fd,
+        SOL_PACKET,
+        libc::PACKET_IGNORE_OUTGOING,
+        &ignore,
+        "setsockopt(PACKET_IGNORE_OUTGOING)",
+    )
+}
+
+/// Sets a mode of the interface for as long as the socket lives: promiscuous, all groups.
+///
+/// # Errors
+/// `ENODEV` where there is no such interface, `EINVAL` for an unknown mode.
+#[doc(alias = "PACKET_ADD_MEMBERSHIP")]
+pub fn add_packet_membership(
+    fd: BorrowedFd<'_>,
+    request: &packet_mreq,
+) -> Result<(), SyscallError> {
+    set_option(
+        fd,
+        SOL_PACKET,
+        libc::PACKET_ADD_MEMBERSHIP,
+        request,
+        "setsockopt(PACKET_ADD_MEMBERSHIP)",
+    )
+}
+
+/// Attaches a classic BPF program, or puts it in the place of the one before, in one step: no packet sees neither.
+///
+/// # Errors
+/// `EINVAL` for a program that the kernel's checker refuses, `ENOMEM` over `net.core.optmem_max`.
+#[doc(alias = "SO_ATTACH_FILTER")]
+pub fn attach_filter(fd: BorrowedFd<'_>, program: &[SockFilter]) -> Result<(), SyscallError> {
+    let program = libc::sock_fprog {
+        // More than the kernel takes is refused by the kernel and not cut to what fits 16 bits.
+        len: u16::try_from(program.len()).unwrap_or(u16::MAX),
+        filter: program.as_ptr().cast_mut().cast(),
+    };
+    set_option(
+        fd,
+        SOL_SOCKET,
+        libc::SO_ATTACH_FILTER,
+        &program,
+        "setsockopt(SO_ATTACH_FILTER)",
+    )
+}
+
+/// The counters of a packet socket with a version 3 ring. **The kernel sets them to zero**: there must be one reader.
+///
+/// # Errors
+/// The descriptor is no packet socket.
+#[doc(alias = "PACKET_STATISTICS")]
+pub fn packet_statistics(fd: BorrowedFd<'_>) -> Result<tpacket_stats_v3, SyscallError> {
+    get_option(
+        fd,
+        SOL_PACKET,
+        libc::PACKET_STATISTICS,
+        "getsockopt(PACKET_STATISTICS)",
+    )
+}
+
+/// The error that waits on a socket, 0 for none. Reading it takes it away, and with it the `POLLERR` that it causes.
+///
+/// # Errors
+/// The descriptor is no socket.
+#[doc(alias = "SO_ERROR")]
+pub fn take_socket_error(fd: BorrowedFd<'_>) -> Result<i32, SyscallError> {
+    get_option(fd, SOL_SOCKET, libc::SO_ERROR, "getsockopt(SO_ERROR)")
+}
+
+/// Sends one frame on a bound socket; the number of bytes sent, or `None` where there is no room now.
+///
+/// # Errors
+/// `EMSGSIZE` for a frame over the MTU, `ENETDOWN`, `ENXIO` once the interface is gone.
+pub fn send(fd: BorrowedFd<'_>, frame: &[u8]) -> Result<Option<usize>, SyscallError> {
+    // SAFETY: the frame is borrowed for the call; nobody writes to it meanwhile; its length goes with it.
+    let sent = unsafe {
+        libc::send(
+            fd.as_raw_fd(),
+            frame.as_ptr().cast(),
+            frame.len(),
+            libc::MSG_DONTWAIT,
+        )
+    };
+    match check_len(sent, "send") {
+        Err(error) if would_block(&error) || error.is(libc::ENOBUFS) => Ok(None),
+        other => other.map(Some),
+    }
+}
+
+/// Receives one packet without a ring: how long it was on the wire, and where it came from; `None` where there is
+/// none now. What does not fit `buffer` is cut.
+///
+/// # Errors
+/// `ENETDOWN` once when the interface went down.
+#[doc(alias = "recvfrom")]
+pub fn receive(
+    fd: BorrowedFd<'_>,
+    buffer: &mut [u8],
+) -> Result<Option<(usize, sockaddr_ll)>, SyscallError> {
+    let mut from = sockaddr_ll::default();
+    let mut len = size_of_u32::<sockaddr_ll>();
+    let pointer: *mut sockaddr_ll = &raw mut from;
+    let flags = libc::MSG_DONTWAIT | libc::MSG_TRUNC;
+    let (fd, data, room) = (fd.as_raw_fd(), buffer.as_mut_ptr(), buffer.len());
+    // SAFETY: buffer, address and length are borrowed or on this stack; nobody else uses them; the kernel writes at
+    // most `room` and `len` bytes.
+    let received =
+        unsafe { libc::recvfrom(fd, data.cast(), room, flags, pointer.cast(), &raw mut len) };
+    match check_len(received, "recvfrom") {
+        Err(error) if would_block(&error) => Ok(None),
+        other => other.map(|wire_len| Some((wire_len, from))),
+    }
+}

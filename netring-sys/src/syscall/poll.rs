@@ -1,0 +1,131 @@
+//! Waiting: `epoll(7)`, `ppoll(2)`, `eventfd(2)`.
+
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+use std::time::Duration;
+
+use libc::c_int;
+
+use super::{check, check_len, timespec, would_block};
+use crate::SyscallError;
+
+/// A set of descriptors that is itself one that can be waited for.
+///
+/// # Errors
+/// `EMFILE`, `ENOMEM`.
+#[doc(alias = "epoll_create1")]
+pub fn epoll() -> Result<OwnedFd, SyscallError> {
+    // SAFETY: no memory is handed over, so there is no owner, writer or range to speak of.
+    let fd = check(
+        unsafe { libc::epoll_create1(libc::EPOLL_CLOEXEC) },
+        "epoll_create1",
+    )?;
+    // SAFETY: the kernel has just made this descriptor for us; nobody else knows it; it is open.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+}
+
+/// Adds a descriptor to a set: the set is readable while the descriptor is, or has an error. `token` names it.
+///
+/// # Errors
+/// `EEXIST` where it is in the set, `EPERM` where it cannot be waited for.
+#[doc(alias = "epoll_ctl")]
+pub fn epoll_add(set: BorrowedFd<'_>, fd: BorrowedFd<'_>, token: u64) -> Result<(), SyscallError> {
+    let mut event = libc::epoll_event {
+        events: libc::EPOLLIN as u32,
+        u64: token,
+    };
+    let (set, fd) = (set.as_raw_fd(), fd.as_raw_fd());
+    // SAFETY: the event is on this stack; nobody else uses it; the kernel reads one.
+    check(
+        unsafe { libc::epoll_ctl(set, libc::EPOLL_CTL_ADD, fd, &raw mut event) },
+        "epoll_ctl",
+    )
+    .map(drop)
+}
+
+/// The tokens of up to four descriptors of a set that are readable or have an error now; does not wait.
+///
+/// # Errors
+/// The descriptor is no such set.
+#[doc(alias = "epoll_wait")]
+pub fn epoll_ready(set: BorrowedFd<'_>) -> Result<impl Iterator<Item = u64> + use<>, SyscallError> {
+    let mut events = [libc::epoll_event { events: 0, u64: 0 }; 4];
+    let room = events.len() as c_int;
+    // SAFETY: the events are on this stack; nobody else uses them; the kernel writes at most `room`.
+    let count = match check(
+        unsafe { libc::epoll_wait(set.as_raw_fd(), events.as_mut_ptr(), room, 0) },
+        "epoll_wait",
+    ) {
+        Err(error) if would_block(&error) => 0,
+        other => other?,
+    };
+    Ok(events
+        .into_iter()
+        .take(count as usize)
+        .map(|event| event.u64))
+}
+
+/// A descriptor that is readable once it was signalled, until it is cleared.
+///
+/// # Errors
+/// `EMFILE`, `ENOMEM`.
+#[doc(alias = "eventfd")]
+pub fn event() -> Result<OwnedFd, SyscallError> {
+    // SAFETY: no memory is handed over, so there is no owner, writer or range to speak of.
+    let fd = check(
+        unsafe { libc::eventfd(0, libc::EFD_CLOEXEC | libc::EFD_NONBLOCK) },
+        "eventfd",
+    )?;
+    // SAFETY: the kernel has just made this descriptor for us; nobody else knows it; it is open.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+}
+
+/// Makes an event readable.
+///
+/// # Errors
+/// The descriptor is no event.
+pub fn event_signal(event: BorrowedFd<'_>) -> Result<(), SyscallError> {
+    let one = 1_u64.to_ne_bytes();
+    // SAFETY: the bytes are on this stack; nobody writes to them; their length goes with them.
+    let written = unsafe { libc::write(event.as_raw_fd(), one.as_ptr().cast(), one.len()) };
+    match check_len(written, "write(eventfd)") {
+        // The counter is full: it is readable.
+        Err(error) if would_block(&error) => Ok(()),
+        other => other.map(drop),
+    }
+}
+
+/// Makes an event unreadable.
+///
+/// # Errors
+/// The descriptor is no event.
+pub fn event_clear(event: BorrowedFd<'_>) -> Result<(), SyscallError> {
+    let mut count = [0_u8; 8];
+    // SAFETY: the bytes are on this stack; nobody else uses them; the kernel writes at most eight.
+    let read = unsafe { libc::read(event.as_raw_fd(), count.as_mut_ptr().cast(), count.len()) };
+    match check_len(read, "read(eventfd)") {
+        Err(error) if would_block(&error) => Ok(()),
+        other => other.map(drop),
+    }
+}
+
+/// Waits until a descriptor is readable or has an error: true; or until the time is over or a signal came: false.
+/// `None` waits for ever. The time is kept to the nanosecond.
+///
+/// # Errors
+/// `ENOMEM`.
+#[doc(alias = "ppoll")]
+pub fn poll_readable(fd: BorrowedFd<'_>, timeout: Option<Duration>) -> Result<bool, SyscallError> {
+    let mut entry = libc::pollfd {
+        fd: fd.as_raw_fd(),
+        events: libc::POLLIN,
+        revents: 0,
+    };
+    let time = timeout.map(timespec);
+    let time = time.as_ref().map_or(std::ptr::null(), std::ptr::from_ref);
+    // SAFETY: entry and time are on this stack; nobody else uses them; the kernel is told of one entry.
+    let ready = unsafe { libc::ppoll(&raw mut entry, 1, time, std::ptr::null()) };
+    match check(ready, "ppoll") {
+        Err(error) if would_block(&error) => Ok(false),
+        other => other.map(|ready| ready > 0),
+    }
+}

@@ -1,0 +1,281 @@
+//! Waiting for packets, for a stop, and for the interface to go.
+//!
+//! A live source waits for three things at once, and a runtime takes one descriptor: [`Waiter`] is a set of the
+//! packet socket, the event behind [`StopHandle`]s, and the kernel's notifications about interfaces, and can be waited
+//! for as one. The notifications are needed because the socket alone does not tell: once it is down, the kernel removes an
+//! interface without another word to it.
+
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use crate::interface::link_is_up;
+use crate::netlink::{self, Message, RTMGRP_LINK};
+use crate::syscall::{
+    epoll, epoll_add, epoll_ready, event, event_signal, netlink_receive, netlink_send,
+    netlink_socket, poll_readable, take_socket_error,
+};
+use crate::{Error, Interface, PacketSource, Readiness};
+
+/// Waits until a source has a batch, and lends it; `Ok(None)` where the time was over first. No time waits for ever.
+///
+/// The wait is as long as was asked, to the microsecond, however many signals interrupt it.
+///
+/// # Errors
+/// [`Error::Closed`] once the source has ended or was stopped, and whatever [`PacketSource::ready`] reports.
+pub fn next_batch<S: PacketSource + AsFd>(
+    source: &mut S,
+    timeout: Option<Duration>,
+) -> Result<Option<S::Batch<'_>>, Error> {
+    let mut deadline = None;
+    loop {
+        match source.ready()? {
+            Readiness::Ready => break,
+            Readiness::Ended => return Err(Error::Closed),
+            Readiness::Empty => {}
+        }
+        let left = match timeout {
+            None => None,
+            Some(timeout) => {
+                let now = Instant::now();
+                // A time so long that no clock holds it is for ever.
+                let deadline = deadline.get_or_insert_with(|| now.checked_add(timeout));
+                let left = deadline.map(|deadline| deadline.saturating_duration_since(now));
+                if left == Some(Duration::ZERO) {
+                    return Ok(None);
+                }
+                left
+            }
+        };
+        poll_readable(source.as_fd(), left)?;
+    }
+    Ok(Some(source.batch()))
+}
+
+/// Ends a source from any thread: whoever waits for it wakes up, and it is [`Readiness::Ended`].
+///
+/// ```no_run
+/// # fn example(handle: netring_sys::wait::StopHandle) {
+/// let stop = handle.clone();
+/// std::thread::spawn(move || stop.stop());
+/// # }
+/// ```
+#[derive(Clone, Debug)]
+pub struct StopHandle(Arc<Stop>);
+
+#[derive(Debug)]
+struct Stop {
+    stopped: AtomicBool,
+    event: OwnedFd,
+}
+
+impl StopHandle {
+    /// Stops the source; a second time does nothing more.
+    pub fn stop(&self) {
+        // Relaxed: the flag carries no other memory with it. Its partner is the load in `is_stopped`; a reader that
+        // sleeps is woken by the event, whose system calls order the two.
+        self.0.stopped.store(true, Ordering::Relaxed);
+        // It fails only for a descriptor that is no event, and this one is.
+        let _ = event_signal(self.0.event.as_fd());
+    }
+
+    /// Whether the source was stopped.
+    #[inline]
+    pub fn is_stopped(&self) -> bool {
+        // Relaxed: see `stop`.
+        self.0.stopped.load(Ordering::Relaxed)
+    }
+}
+
+/// What a live source waits for, as one descriptor: readable when there may be packets, when it was stopped, and when
+/// something happened to its interface.
+#[derive(Debug)]
+pub struct Waiter {
+    // The set goes first: what it holds is still open then, and the kernel has nothing to clean up behind it.
+    set: OwnedFd,
+    link: OwnedFd,
+    stop: StopHandle,
+    interface: u32,
+    name: String,
+    state: LinkState,
+}
+
+/// What is known of the interface, and what of it was told.
+#[derive(Debug, Default)]
+struct LinkState {
+    down: bool,
+    removed: bool,
+    report_down: bool,
+    downs: u64,
+}
+
+const SOCKET: u64 = 0;
+const STOP: u64 = 1;
+const LINK: u64 = 2;
+
+impl Waiter {
+    /// Waits for `socket`, which is bound to `interface`. Call it from the namespace of the two.
+    ///
+    /// # Errors
+    /// The call that failed: there are too many open files, or not enough memory.
+    pub fn new(socket: BorrowedFd<'_>, interface: &Interface) -> Result<Self, Error> {
+        let (set, link, stop) = (epoll()?, netlink_socket(RTMGRP_LINK)?, event()?);
+        epoll_add(set.as_fd(), socket, SOCKET)?;
+        epoll_add(set.as_fd(), stop.as_fd(), STOP)?;
+        epoll_add(set.as_fd(), link.as_fd(), LINK)?;
+        // The state now is an answer on the same socket as every change after it: nothing falls between the two.
+        netlink_send(link.as_fd(), &netlink::get_link(interface.index, ""))?;
+        Ok(Self {
+            set,
+            link,
+            stop: StopHandle(Arc::new(Stop {
+                stopped: AtomicBool::new(false),
+                event: stop,
+            })),
+            interface: interface.index,
+            name: interface.name.clone(),
+            state: LinkState::default(),
+        })
+    }
+
+    /// A handle that stops the source.
+    pub fn stop_handle(&self) -> StopHandle {
+        self.stop.clone()
+    }
+
+    /// Whether the source was stopped. One load: a source asks before each batch.
+    #[inline]
+    pub fn is_stopped(&self) -> bool {
+        self.stop.is_stopped()
+    }
+
+    /// How often the interface went down.
+    pub const fn link_downs(&self) -> u64 {
+        self.state.downs
+    }
+
+    /// Looks what woke the reader, when there was no packet: takes the news about the interface, and the error off
+    /// `socket` that would make every wait return at once. Does not wait.
+    ///
+    /// # Errors
+    /// [`Error::LinkDown`] once each time the interface goes down, [`Error::InterfaceRemoved`] from then on when it was
+    /// removed.
+    pub fn check(&mut self, socket: BorrowedFd<'_>) -> Result<(), Error> {
+        for token in epoll_ready(self.set.as_fd())? {
+            match token {
+                // Readable without a packet: a down interface leaves ENETDOWN there. The notification says it better.
+                SOCKET => drop(take_socket_error(socket)?),
+                LINK => self.read_link_news()?,
+                _ => {}
+            }
+        }
+        if self.state.removed {
+            return Err(Error::InterfaceRemoved {
+                interface: self.name.clone(),
+            });
+        }
+        if std::mem::take(&mut self.state.report_down) {
+            return Err(Error::LinkDown {
+                interface: self.name.clone(),
+            });
+        }
+        Ok(())
+    }
+
+    fn read_link_news(&mut self) -> Result<(), Error> {
+        let mut buffer = [0; 16 * 1024];
+        loop {
+            match netlink_receive(self.link.as_fd(), &mut buffer) {
+                Ok(None) => return Ok(()),
+                Ok(Some(len)) => {
+                    for message in netlink::messages(&buffer[..len]) {
+                        self.state.take(self.interface, &message);
+                    }
+                }
+                // Notifications were lost: ask how it stands now.
+                Err(lost) if lost.is(libc::ENOBUFS) => {
+                    netlink_send(self.link.as_fd(), &netlink::get_link(self.interface, ""))?;
+                }
+                Err(error) => return Err(error.into()),
+            }
+        }
+    }
+}
+
+impl LinkState {
+    fn take(&mut self, interface: u32, message: &Message<'_>) {
+        match message {
+            Message::Link(link) if link.index == interface => {
+                let down = !link_is_up(link.flags);
+                if down && !self.down {
+                    self.downs += 1;
+                    self.report_down = true;
+                }
+                self.down = down;
+            }
+            Message::Removed { index } if *index == interface => self.removed = true,
+            // The only request ever made on this socket is for this interface.
+            Message::Refused {
+                errno: libc::ENODEV,
+            } => self.removed = true,
+            _ => {}
+        }
+    }
+}
+
+impl AsFd for Waiter {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.set.as_fd()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::netlink::Link;
+
+    const UP: u32 = 1 | 1 << 16;
+
+    fn link(index: u32, flags: u32) -> Message<'static> {
+        Message::Link(Link {
+            index,
+            flags,
+            ..Link::default()
+        })
+    }
+
+    #[test]
+    fn each_way_down_is_one_report() {
+        let mut state = LinkState::default();
+        for flags in [UP, UP, 0, 0, 1, UP, 1, UP] {
+            state.take(7, &link(7, flags));
+            state.take(7, &link(8, 0));
+        }
+        assert_eq!(
+            (state.downs, state.report_down, state.down),
+            (2, true, false)
+        );
+    }
+
+    #[test]
+    fn only_our_own_interface_can_be_removed() {
+        let mut state = LinkState::default();
+        state.take(7, &Message::Removed { index: 8 });
+        assert!(!state.removed);
+        state.take(7, &Message::Removed { index: 7 });
+        assert!(state.removed);
+    }
+
+    #[test]
+    fn a_stop_makes_the_waiter_readable_and_stays() {
+        let socket = event().unwrap();
+        let waiter = Waiter::new(socket.as_fd(), &Interface::by_name("lo").unwrap()).unwrap();
+        let handle = waiter.stop_handle();
+        assert!(!waiter.is_stopped());
+        handle.stop();
+        handle.clone().stop();
+        assert!(waiter.is_stopped());
+        assert!(poll_readable(waiter.as_fd(), Some(Duration::ZERO)).unwrap());
+    }
+}

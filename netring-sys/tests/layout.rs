@@ -1,0 +1,140 @@
+//! Our structs and constants against libc's: size, alignment, and the offset of every field.
+
+use netring_sys::kernel::filter::{self, SockFilter};
+use netring_sys::kernel::packet as ours;
+
+/// Size and alignment of a type are its twin's, and so is the offset of each field.
+macro_rules! same_layout {
+    ($ours:ty, $theirs:ty, { $($field:ident = $their_field:ident),* $(,)? }) => {{
+        assert_eq!(size_of::<$ours>(), size_of::<$theirs>(), stringify!($ours));
+        assert_eq!(align_of::<$ours>(), align_of::<$theirs>(), stringify!($ours));
+        $(assert_eq!(
+            std::mem::offset_of!($ours, $field),
+            std::mem::offset_of!($theirs, $their_field),
+            concat!(stringify!($ours), ".", stringify!($field)),
+        );)*
+    }};
+}
+
+#[test]
+fn structs() {
+    same_layout!(ours::tpacket_req3, libc::tpacket_req3, {
+        tp_block_size = tp_block_size, tp_block_nr = tp_block_nr, tp_frame_size = tp_frame_size,
+        tp_frame_nr = tp_frame_nr, tp_retire_blk_tov = tp_retire_blk_tov, tp_sizeof_priv = tp_sizeof_priv,
+        tp_feature_req_word = tp_feature_req_word,
+    });
+    same_layout!(ours::tpacket3_hdr, libc::tpacket3_hdr, {
+        tp_next_offset = tp_next_offset, tp_sec = tp_sec, tp_nsec = tp_nsec, tp_snaplen = tp_snaplen, tp_len = tp_len,
+        tp_status = tp_status, tp_mac = tp_mac, tp_net = tp_net, tp_rxhash = hv1, tp_padding = tp_padding,
+    });
+    same_layout!(ours::sockaddr_ll, libc::sockaddr_ll, {
+        sll_family = sll_family, sll_protocol = sll_protocol, sll_ifindex = sll_ifindex, sll_hatype = sll_hatype,
+        sll_pkttype = sll_pkttype, sll_halen = sll_halen, sll_addr = sll_addr,
+    });
+    same_layout!(ours::tpacket_stats_v3, libc::tpacket_stats_v3, {
+        tp_packets = tp_packets, tp_drops = tp_drops, tp_freeze_q_cnt = tp_freeze_q_cnt,
+    });
+    same_layout!(ours::packet_mreq, libc::packet_mreq, {
+        mr_ifindex = mr_ifindex, mr_type = mr_type, mr_alen = mr_alen, mr_address = mr_address,
+    });
+    same_layout!(SockFilter, libc::sock_filter, { code = code, jt = jt, jf = jf, k = k });
+}
+
+/// libc has the block header as a union in three structs; the words are where they put them.
+#[test]
+fn block_header() {
+    let inner = std::mem::offset_of!(libc::tpacket_block_desc, hdr);
+    let theirs = |field: usize| inner + field;
+    assert_eq!(
+        size_of::<ours::tpacket_block_desc>(),
+        size_of::<libc::tpacket_block_desc>()
+    );
+    macro_rules! word {
+        ($($name:ident),*) => { $(assert_eq!(
+            std::mem::offset_of!(ours::tpacket_block_desc, $name),
+            theirs(std::mem::offset_of!(libc::tpacket_hdr_v1, $name)),
+            stringify!($name),
+        );)* };
+    }
+    word!(
+        block_status,
+        num_pkts,
+        offset_to_first_pkt,
+        blk_len,
+        seq_num,
+        ts_first_pkt,
+        ts_last_pkt
+    );
+}
+
+#[test]
+fn constants() {
+    assert_eq!(ours::TPACKET_V3, libc::tpacket_versions::TPACKET_V3 as i32);
+    assert_eq!(ours::TPACKET_ALIGNMENT, libc::TPACKET_ALIGNMENT);
+    assert_eq!(ours::TP_FT_REQ_FILL_RXHASH, libc::TP_FT_REQ_FILL_RXHASH);
+    let statuses = [
+        (ours::TP_STATUS_KERNEL, libc::TP_STATUS_KERNEL),
+        (ours::TP_STATUS_USER, libc::TP_STATUS_USER),
+        (ours::TP_STATUS_COPY, libc::TP_STATUS_COPY),
+        (ours::TP_STATUS_LOSING, libc::TP_STATUS_LOSING),
+        (ours::TP_STATUS_CSUMNOTREADY, libc::TP_STATUS_CSUMNOTREADY),
+        (ours::TP_STATUS_VLAN_VALID, libc::TP_STATUS_VLAN_VALID),
+        (ours::TP_STATUS_BLK_TMO, libc::TP_STATUS_BLK_TMO),
+        (
+            ours::TP_STATUS_VLAN_TPID_VALID,
+            libc::TP_STATUS_VLAN_TPID_VALID,
+        ),
+        (ours::TP_STATUS_CSUM_VALID, libc::TP_STATUS_CSUM_VALID),
+        (ours::TP_STATUS_TS_SOFTWARE, libc::TP_STATUS_TS_SOFTWARE),
+        (
+            ours::TP_STATUS_TS_RAW_HARDWARE,
+            libc::TP_STATUS_TS_RAW_HARDWARE as u32,
+        ),
+    ];
+    for (ours, theirs) in statuses {
+        assert_eq!(ours, theirs);
+    }
+    let types = [
+        (ours::PACKET_HOST, libc::PACKET_HOST),
+        (ours::PACKET_BROADCAST, libc::PACKET_BROADCAST),
+        (ours::PACKET_MULTICAST, libc::PACKET_MULTICAST),
+        (ours::PACKET_OTHERHOST, libc::PACKET_OTHERHOST),
+        (ours::PACKET_OUTGOING, libc::PACKET_OUTGOING),
+    ];
+    for (ours, theirs) in types {
+        assert_eq!(ours, theirs as u8);
+    }
+    assert_eq!(
+        ours::SOF_TIMESTAMPING_SOFTWARE,
+        libc::SOF_TIMESTAMPING_SOFTWARE
+    );
+    assert_eq!(
+        ours::SOF_TIMESTAMPING_SYS_HARDWARE,
+        libc::SOF_TIMESTAMPING_SYS_HARDWARE
+    );
+    assert_eq!(
+        ours::SOF_TIMESTAMPING_RAW_HARDWARE,
+        libc::SOF_TIMESTAMPING_RAW_HARDWARE
+    );
+    assert_eq!(i32::from(ours::ETH_P_ALL), libc::ETH_P_ALL);
+    assert_eq!(ours::ARPHRD_ETHER, libc::ARPHRD_ETHER);
+    assert_eq!(ours::ARPHRD_LOOPBACK, libc::ARPHRD_LOOPBACK);
+    assert_eq!(filter::BPF_MAXINSNS, libc::BPF_MAXINSNS as usize);
+    assert_eq!(u32::from(filter::BPF_RET_K), libc::BPF_RET | libc::BPF_K);
+    assert_eq!(
+        u32::from(filter::BPF_LD_H_ABS),
+        libc::BPF_LD | libc::BPF_H | libc::BPF_ABS
+    );
+    assert_eq!(
+        u32::from(filter::BPF_LD_B_ABS),
+        libc::BPF_LD | libc::BPF_B | libc::BPF_ABS
+    );
+    assert_eq!(
+        u32::from(filter::BPF_LD_W_LEN),
+        libc::BPF_LD | libc::BPF_W | libc::BPF_LEN
+    );
+    assert_eq!(
+        u32::from(filter::BPF_JEQ_K),
+        libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K
+    );
+}
