@@ -21,7 +21,7 @@ pub use packet::{
     packet_statistics, receive, send, set_packet_ignore_outgoing, set_packet_rx_ring,
     set_packet_timestamp, set_packet_version, take_socket_error,
 };
-pub use poll::{epoll, epoll_add, epoll_ready, event, event_clear, event_signal, poll_readable};
+pub use poll::{epoll, epoll_add, epoll_ready, event, event_signal, poll_readable};
 
 use crate::SyscallError;
 

@@ -88,7 +88,7 @@ fn constants() {
         (ours::TP_STATUS_TS_SOFTWARE, libc::TP_STATUS_TS_SOFTWARE),
         (
             ours::TP_STATUS_TS_RAW_HARDWARE,
-            libc::TP_STATUS_TS_RAW_HARDWARE as u32,
+            libc::TP_STATUS_TS_RAW_HARDWARE,
         ),
     ];
     for (ours, theirs) in statuses {
@@ -102,7 +102,7 @@ fn constants() {
         (ours::PACKET_OUTGOING, libc::PACKET_OUTGOING),
     ];
     for (ours, theirs) in types {
-        assert_eq!(ours, theirs as u8);
+        assert_eq!(ours, theirs);
     }
     assert_eq!(
         ours::SOF_TIMESTAMPING_SOFTWARE,

@@ -94,20 +94,6 @@ pub fn event_signal(event: BorrowedFd<'_>) -> Result<(), SyscallError> {
     }
 }
 
-/// Makes an event unreadable.
-///
-/// # Errors
-/// The descriptor is no event.
-pub fn event_clear(event: BorrowedFd<'_>) -> Result<(), SyscallError> {
-    let mut count = [0_u8; 8];
-    // SAFETY: the bytes are on this stack; nobody else uses them; the kernel writes at most eight.
-    let read = unsafe { libc::read(event.as_raw_fd(), count.as_mut_ptr().cast(), count.len()) };
-    match check_len(read, "read(eventfd)") {
-        Err(error) if would_block(&error) => Ok(()),
-        other => other.map(drop),
-    }
-}
-
 /// Waits until a descriptor is readable or has an error: true; or until the time is over or a signal came: false.
 /// `None` waits for ever. The time is kept to the nanosecond.
 ///
