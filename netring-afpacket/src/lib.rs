@@ -1,2 +1,85 @@
 //! TPACKET_V3 mapped rings: capture from a Linux interface.
+//!
+//! The kernel writes packets into blocks of memory that it shares with the program; [`Capture`] lends them block by block,
+//! without a copy and without a system call while there are packets. A [`Batch`] is bound to its capture and a packet to its
+//! batch: the compiler refuses what a C program finds out in production.
+//!
+//! ```no_run
+//! use netring_afpacket::Capture;
+//! use netring_sys::PacketBatch;
+//! use std::time::Duration;
+//!
+//! let mut capture = Capture::open("eth0")?;
+//! while let Some(batch) = capture.next_batch(Duration::from_secs(1))? {
+//!     for packet in batch.packets() {
+//!         println!("{} {} bytes", packet.timestamp(), packet.wire_len());
+//!     }
+//! }
+//! # Ok::<(), netring_sys::Error>(())
+//! ```
+//!
+//! Needs CAP_NET_RAW in the namespace of the interface, and kernel 4.20 or newer (3.14 without
+//! [`Builder::ignore_outgoing`]).
+//!
+//! # What the compiler refuses
+//!
+//! A packet that is kept past its batch:
+//!
+//! ```compile_fail,E0597
+//! use netring_sys::PacketBatch;
+//! fn keep(capture: &mut netring_afpacket::Capture) -> Result<usize, netring_sys::Error> {
+//!     let packet = {
+//!         let batch = capture.next_batch(None)?.unwrap();
+//!         batch.packets().next().unwrap()
+//!     };
+//!     Ok(packet.data().len())
+//! }
+//! ```
+//!
+//! Packets of several batches in one collection:
+//!
+//! ```compile_fail,E0499
+//! use netring_sys::PacketBatch;
+//! fn collect(capture: &mut netring_afpacket::Capture) -> Result<(), netring_sys::Error> {
+//!     let mut batches = Vec::new();
+//!     while let Some(batch) = capture.next_batch(None)? {
+//!         batches.push(batch);
+//!     }
+//!     Ok(())
+//! }
+//! ```
+//!
+//! An iterator that outlives its batch:
+//!
+//! ```compile_fail,E0505
+//! use netring_sys::PacketBatch;
+//! fn outlive(capture: &mut netring_afpacket::Capture) -> Result<usize, netring_sys::Error> {
+//!     let batch = capture.next_batch(None)?.unwrap();
+//!     let packets = batch.packets();
+//!     drop(batch);
+//!     Ok(packets.count())
+//! }
+//! ```
+//!
+//! A capture that is used while it lends a batch:
+//!
+//! ```compile_fail,E0499
+//! use netring_sys::{PacketBatch, PacketSource};
+//! fn both(capture: &mut netring_afpacket::Capture) -> Result<usize, netring_sys::Error> {
+//!     let batch = capture.next_batch(None)?.unwrap();
+//!     let stats = capture.stats()?;
+//!     Ok(batch.packets().count())
+//! }
+//! ```
 #![deny(unsafe_code)]
+
+mod capture;
+mod config;
+mod counters;
+mod ring;
+mod walk;
+
+pub use capture::{Batch, Capture};
+pub use config::{Builder, Profile, RingSize, TimestampSource};
+pub use netring_sys::kernel::filter::SockFilter;
+pub use netring_sys::wait::StopHandle;

@@ -117,6 +117,11 @@ impl SyscallError {
         self.into()
     }
 
+    /// Whether the kernel had not enough memory.
+    pub fn is_out_of_memory(&self) -> bool {
+        self.source.kind() == io::ErrorKind::OutOfMemory
+    }
+
     /// Whether the kernel said this number (`libc::ENOMEM` …).
     pub fn is(&self, errno: i32) -> bool {
         self.source.raw_os_error() == Some(errno)

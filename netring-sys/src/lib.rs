@@ -37,6 +37,6 @@ pub use mmap::Mmap;
 pub use error::{Error, SyscallError};
 pub use link_type::LinkType;
 pub use packet::{Checksum, Direction, Meta, Packet, PacketBuf, VlanTag};
-pub use source::{PacketBatch, PacketSource, Readiness};
+pub use source::{Open, PacketBatch, PacketSource, Readiness};
 pub use stats::{Count, Stats};
 pub use timestamp::{Clock, Timestamp};

@@ -103,6 +103,16 @@ pub trait PacketSource {
     fn is_live(&self) -> bool;
 }
 
+/// A source that an interface's name is enough to open, with its default settings. Adapters build on it: what wraps a
+/// source can then be opened like the source.
+pub trait Open: PacketSource + Sized {
+    /// Opens the interface of this name.
+    ///
+    /// # Errors
+    /// There is no such interface, a capability is missing, or a call failed.
+    fn open(interface: &str) -> Result<Self, Error>;
+}
+
 /// The packets of one batch. They can be walked more than once.
 pub trait PacketBatch {
     /// The packets, oldest first.

@@ -1,0 +1,92 @@
+//! The kernel's 32-bit counters, which it sets to zero by reading, as 64-bit ones that only grow.
+
+use netring_sys::kernel::packet::tpacket_stats_v3;
+use netring_sys::{Count, Stats};
+
+use crate::walk::Tally;
+
+/// After so many packets the kernel's counters are read even if nobody asks: a quarter of what they hold.
+const READ_EVERY: u64 = 1 << 30;
+
+/// Everything that is counted of a capture.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Counters {
+    offered: u64,
+    dropped: u64,
+    freezes: u64,
+    delivered: u64,
+    invalid: u64,
+    /// `delivered + invalid` when the kernel's counters were last read.
+    read_at: u64,
+}
+
+impl Counters {
+    /// Adds what the kernel counted since it was last asked.
+    pub(crate) fn add_kernel(&mut self, delta: tpacket_stats_v3) {
+        // tp_packets has the drops in it.
+        self.offered += u64::from(delta.tp_packets);
+        self.dropped += u64::from(delta.tp_drops);
+        self.freezes += u64::from(delta.tp_freeze_q_cnt);
+        self.read_at = self.delivered + self.invalid;
+    }
+
+    /// Adds what a block held.
+    pub(crate) const fn add_block(&mut self, tally: Tally) {
+        self.delivered += tally.delivered;
+        self.invalid += tally.invalid;
+    }
+
+    /// Whether the kernel's counters have to be read before they can wrap.
+    pub(crate) const fn is_due(&self) -> bool {
+        self.delivered + self.invalid - self.read_at >= READ_EVERY
+    }
+
+    pub(crate) const fn stats(&self, link_downs: u64) -> Stats {
+        let mut stats = Stats::counted(self.delivered);
+        stats.offered = Count::Exact(self.offered);
+        stats.dropped = Count::Exact(self.dropped);
+        stats.invalid = Count::Exact(self.invalid);
+        stats.freezes = Count::Exact(self.freezes);
+        stats.link_downs = Count::Exact(link_downs);
+        stats
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn p3_counts_go_on_past_what_32_bits_hold() {
+        let mut counters = Counters::default();
+        let full = tpacket_stats_v3 {
+            tp_packets: u32::MAX,
+            tp_drops: u32::MAX,
+            tp_freeze_q_cnt: u32::MAX,
+        };
+        for _ in 0..5 {
+            counters.add_kernel(full);
+        }
+        let five = 5 * u64::from(u32::MAX);
+        let stats = counters.stats(0);
+        assert_eq!(stats.offered, Count::Exact(five));
+        assert_eq!(stats.dropped, Count::Exact(five));
+        assert_eq!(stats.freezes, Count::Exact(five));
+        assert!(five > 1 << 32);
+    }
+
+    #[test]
+    fn the_kernel_is_asked_before_its_counters_wrap() {
+        let mut counters = Counters::default();
+        let block = Tally {
+            delivered: READ_EVERY / 2,
+            invalid: 0,
+        };
+        counters.add_block(block);
+        assert!(!counters.is_due());
+        counters.add_block(block);
+        assert!(counters.is_due());
+        counters.add_kernel(tpacket_stats_v3::default());
+        assert!(!counters.is_due());
+    }
+}

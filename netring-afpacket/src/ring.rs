@@ -1,0 +1,131 @@
+//! The mapped ring: which block is next, looking at whose it is, and giving it back.
+//!
+//! ```text
+//!  current ─┐
+//! ┌─────────▼┬──────────┬──────────┬──────────┐   one mapping; block n starts at n × block_size
+//! │ status 1 │ status 1 │ status 0 │ status 0 │   1: the reader's   0: the kernel's
+//! └──────────┴──────────┴──────────┴──────────┘   both go round in order; the kernel waits for a block it finds taken
+//! ```
+//!
+//! # Safety
+//! The invariant of this file: bytes of a block are lent only while its status word has `TP_STATUS_USER`, and the word is set back
+//! only by [`Ring::release`], whose `&mut self` no lent byte outlives. While the word has that bit the kernel does not write
+//! to the block.
+#![expect(
+    unsafe_code,
+    reason = "lends mapped memory; the invariant stands above"
+)]
+
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use netring_sys::Mmap;
+use netring_sys::kernel::packet::{TP_STATUS_KERNEL, TP_STATUS_USER, tpacket_block_desc};
+
+/// Blocks that the kernel fills and a reader gives back, in order.
+#[derive(Debug)]
+pub(crate) struct Ring {
+    map: Mmap,
+    block_size: usize,
+    block_count: usize,
+    current: usize,
+}
+
+impl Ring {
+    /// A ring over a mapping of at least `block_count` blocks.
+    pub(crate) fn new(map: Mmap, block_size: usize, block_count: usize) -> Self {
+        let fits = block_size.checked_mul(block_count).is_some_and(|bytes| {
+            bytes <= map.len() && block_size >= size_of::<tpacket_block_desc>()
+        });
+        assert!(
+            fits && block_size.is_multiple_of(4),
+            "the ring is made for this mapping"
+        );
+        Self {
+            map,
+            block_size,
+            block_count,
+            current: 0,
+        }
+    }
+
+    /// The status of the current block, where it is the reader's.
+    #[inline]
+    pub(crate) fn status(&self) -> Option<u32> {
+        // Acquire: what the kernel wrote to the block before it stored this word is seen after this load. Partner: the
+        // barrier before `BLOCK_STATUS(pbd) = status` in the kernel's prb_flush_block (net/packet/af_packet.c).
+        let status = self.status_word().load(Ordering::Acquire);
+        (status & TP_STATUS_USER != 0).then_some(status)
+    }
+
+    /// The current block, where it is the reader's.
+    #[inline]
+    pub(crate) fn block(&self) -> Option<&[u8]> {
+        self.status()?;
+        // SAFETY: the mapping is owned by `self` and borrowed with it; the status says that the block is the reader's,
+        // and `release`, which ends that, needs `&mut self`; `new` checked that every block is inside.
+        unsafe {
+            self.map
+                .bytes(self.current * self.block_size, self.block_size)
+        }
+    }
+
+    /// Gives the current block back to the kernel, and goes on to the next.
+    #[inline]
+    pub(crate) fn release(&mut self) {
+        // Release: all reads of the block are done before the kernel can see it free. Partner: the kernel's read of
+        // BLOCK_STATUS in prb_dispatch_next_block, and the barrier after it in prb_open_block.
+        self.status_word()
+            .store(TP_STATUS_KERNEL, Ordering::Release);
+        self.current += 1;
+        if self.current == self.block_count {
+            self.current = 0;
+        }
+    }
+
+    pub(crate) const fn block_count(&self) -> usize {
+        self.block_count
+    }
+
+    #[inline]
+    fn status_word(&self) -> &AtomicU32 {
+        let offset = std::mem::offset_of!(tpacket_block_desc, block_status);
+        let word = self.map.atomic_u32(self.current * self.block_size + offset);
+        word.expect("`new` checked that every block is inside the mapping")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Plays the kernel: hands block `n` to the reader.
+    fn hand_over(ring: &Ring, n: usize) {
+        let word = ring.map.atomic_u32(n * ring.block_size + 8);
+        word.unwrap().store(TP_STATUS_USER, Ordering::Release);
+    }
+
+    #[test]
+    fn blocks_are_lent_in_order_and_only_when_they_are_the_readers() {
+        let mut ring = Ring::new(Mmap::anonymous(3 * 4096).unwrap(), 4096, 3);
+        assert!(ring.block().is_none());
+        // The kernel is one block ahead of us, out of order: it is not looked at before its turn.
+        hand_over(&ring, 1);
+        assert!(ring.block().is_none());
+        for round in 0..7 {
+            hand_over(&ring, round % 3);
+            assert_eq!(ring.block().unwrap().len(), 4096);
+            ring.release();
+            let word = ring.map.atomic_u32(round % 3 * 4096 + 8).unwrap();
+            assert_eq!(word.load(Ordering::Relaxed), TP_STATUS_KERNEL);
+            if round == 0 {
+                assert!(ring.block().is_some(), "block 1 was handed over early");
+            }
+        }
+    }
+
+    #[test]
+    #[should_panic(expected = "made for this mapping")]
+    fn a_ring_that_is_larger_than_its_mapping_is_a_bug() {
+        Ring::new(Mmap::anonymous(4096).unwrap(), 4096, 2);
+    }
+}

@@ -1,0 +1,242 @@
+//! The walk of a block: from bytes that the kernel wrote to packets.
+//!
+//! It is a function over `&[u8]` without unsafe code, so a block built in a `Vec` is a test. Nothing in the block is believed:
+//! each offset and length is used through a checked sub-slice of what is left, never added to another first.
+
+use std::cell::Cell;
+
+use netring_sys::kernel::packet::{
+    PACKET_BROADCAST, PACKET_HOST, PACKET_MULTICAST, PACKET_OTHERHOST, PACKET_OUTGOING,
+    TP_FT_REQ_FILL_RXHASH, TP_STATUS_CSUM_VALID, TP_STATUS_CSUMNOTREADY, TP_STATUS_TS_RAW_HARDWARE,
+    TP_STATUS_TS_SOFTWARE, TP_STATUS_VLAN_TPID_VALID, TP_STATUS_VLAN_VALID,
+    TPACKET3_HDRLEN_ALIGNED, sockaddr_ll, tpacket_block_desc, tpacket3_hdr,
+};
+use netring_sys::{Checksum, Clock, Direction, LinkType, Packet, Timestamp, VlanTag};
+
+/// A packet's header and the address behind it: what has to be in the block for the packet to be read.
+const HEADER: usize = TPACKET3_HDRLEN_ALIGNED + size_of::<sockaddr_ll>();
+
+/// 802.1Q: the TPID of a tag whose own the kernel does not tell (before 3.14).
+const ETH_P_8021Q: u16 = 0x8100;
+
+/// Where a walk stands in a block.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Position {
+    /// Bytes from the start of the block to the next packet's header.
+    offset: usize,
+    /// Packets that the block announces from there on.
+    left: u32,
+}
+
+/// What is the same for all packets of a capture.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Context {
+    pub(crate) link_type: LinkType,
+    /// No packet's bytes are longer.
+    pub(crate) snap_len: usize,
+    /// `tp_feature_req_word` of the ring: whether a flow hash is filled in.
+    pub(crate) features: u32,
+}
+
+/// What a walk to the end of a block found.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Tally {
+    /// Packets that were lent.
+    pub(crate) delivered: u64,
+    /// Packets that were announced and could not be read.
+    pub(crate) invalid: u64,
+}
+
+/// The running number of a block.
+pub(crate) fn sequence(block: &[u8]) -> Option<u64> {
+    let at = std::mem::offset_of!(tpacket_block_desc, seq_num);
+    Some(u64::from_ne_bytes(*block.get(at..)?.first_chunk()?))
+}
+
+impl Position {
+    /// The first packet of a block, or `None` where it announces none.
+    pub(crate) fn first(block: &[u8]) -> Option<Self> {
+        let left = word(block, std::mem::offset_of!(tpacket_block_desc, num_pkts))?;
+        let offset = word(
+            block,
+            std::mem::offset_of!(tpacket_block_desc, offset_to_first_pkt),
+        )?;
+        // An offset into the block's own header would make a packet of it: it is taken for one outside the block.
+        let inside = offset as usize >= size_of::<tpacket_block_desc>();
+        let offset = if inside { offset as usize } else { usize::MAX };
+        (left > 0).then_some(Self { offset, left })
+    }
+
+    /// The packet here, and moves on behind it; `None` at the end of the block, or where the header points out of it.
+    #[inline]
+    pub(crate) fn step<'a>(&mut self, block: &'a [u8], context: &Context) -> Option<Packet<'a>> {
+        if self.left == 0 {
+            return None;
+        }
+        let rest = block.get(self.offset..)?;
+        let header: &[u8; HEADER] = rest.first_chunk()?;
+        let mac = u16::from_ne_bytes(field(header, std::mem::offset_of!(tpacket3_hdr, tp_mac)));
+        let snap_len = u32_field(header, std::mem::offset_of!(tpacket3_hdr, tp_snaplen)) as usize;
+        let mut data = rest.get(usize::from(mac)..)?.get(..snap_len)?;
+        if usize::from(mac) < HEADER {
+            return None;
+        }
+        if self.left > 1 {
+            let next =
+                u32_field(header, std::mem::offset_of!(tpacket3_hdr, tp_next_offset)) as usize;
+            if next < HEADER || next > rest.len() {
+                // This packet is whole; those behind it cannot be found.
+                self.offset = usize::MAX;
+            } else {
+                self.offset += next;
+            }
+        }
+        self.left -= 1;
+        if data.len() > context.snap_len {
+            data = &data[..context.snap_len];
+        }
+        Some(packet(data, header, context))
+    }
+
+    /// How many of the packets that are left a block can really hold: what a forged count is cut to.
+    pub(crate) fn plausible(self, block: &[u8]) -> u64 {
+        u64::from(self.left).min((block.len() / HEADER) as u64)
+    }
+
+    /// Walks to the end of the block, and tells what is there.
+    pub(crate) fn tally(mut self, block: &[u8], context: &Context) -> Tally {
+        let mut delivered = 0;
+        while self.step(block, context).is_some() {
+            delivered += 1;
+        }
+        Tally {
+            delivered,
+            invalid: self.plausible(block),
+        }
+    }
+}
+
+/// The packets of a block, from a position to its end.
+#[derive(Debug)]
+pub(crate) struct Packets<'a> {
+    block: &'a [u8],
+    context: &'a Context,
+    at: Option<Position>,
+    delivered: u64,
+    /// Where the result goes when the end is reached, so that nobody has to walk the block again to count it.
+    tally: &'a Cell<Option<Tally>>,
+}
+
+impl<'a> Packets<'a> {
+    pub(crate) const fn new(
+        block: &'a [u8],
+        context: &'a Context,
+        at: Option<Position>,
+        tally: &'a Cell<Option<Tally>>,
+    ) -> Self {
+        Self {
+            block,
+            context,
+            at,
+            delivered: 0,
+            tally,
+        }
+    }
+}
+
+impl<'a> Iterator for Packets<'a> {
+    type Item = Packet<'a>;
+
+    #[inline]
+    fn next(&mut self) -> Option<Packet<'a>> {
+        let at = self.at.as_mut()?;
+        if let Some(packet) = at.step(self.block, self.context) {
+            self.delivered += 1;
+            return Some(packet);
+        }
+        let invalid = at.plausible(self.block);
+        self.tally.set(Some(Tally {
+            delivered: self.delivered,
+            invalid,
+        }));
+        self.at = None;
+        None
+    }
+}
+
+impl std::iter::FusedIterator for Packets<'_> {}
+
+#[inline]
+fn packet<'a>(data: &'a [u8], header: &[u8; HEADER], context: &Context) -> Packet<'a> {
+    let status = u32_field(header, std::mem::offset_of!(tpacket3_hdr, tp_status));
+    let clock = if status & TP_STATUS_TS_RAW_HARDWARE != 0 {
+        Clock::Hardware
+    } else if status & TP_STATUS_TS_SOFTWARE != 0 {
+        Clock::Software
+    } else {
+        Clock::Socket
+    };
+    let checksum = if status & TP_STATUS_CSUMNOTREADY != 0 {
+        Checksum::Partial
+    } else if status & TP_STATUS_CSUM_VALID != 0 {
+        Checksum::Valid
+    } else {
+        Checksum::Unknown
+    };
+    let vlan = (status & TP_STATUS_VLAN_VALID != 0).then(|| {
+        let told = status & TP_STATUS_VLAN_TPID_VALID != 0;
+        let tpid = std::mem::offset_of!(tpacket3_hdr, tp_vlan_tpid);
+        VlanTag {
+            tpid: if told {
+                u16::from_ne_bytes(field(header, tpid))
+            } else {
+                ETH_P_8021Q
+            },
+            tci: u32_field(header, std::mem::offset_of!(tpacket3_hdr, tp_vlan_tci)) as u16,
+        }
+    });
+    let rx_hash = (context.features & TP_FT_REQ_FILL_RXHASH != 0)
+        .then(|| u32_field(header, std::mem::offset_of!(tpacket3_hdr, tp_rxhash)));
+    let direction =
+        match header[TPACKET3_HDRLEN_ALIGNED + std::mem::offset_of!(sockaddr_ll, sll_pkttype)] {
+            PACKET_HOST => Some(Direction::Host),
+            PACKET_BROADCAST => Some(Direction::Broadcast),
+            PACKET_MULTICAST => Some(Direction::Multicast),
+            PACKET_OTHERHOST => Some(Direction::OtherHost),
+            PACKET_OUTGOING => Some(Direction::Outgoing),
+            _ => None,
+        };
+    let interface = TPACKET3_HDRLEN_ALIGNED + std::mem::offset_of!(sockaddr_ll, sll_ifindex);
+    let time = Timestamp::from_parts(
+        u32_field(header, std::mem::offset_of!(tpacket3_hdr, tp_sec)),
+        u32_field(header, std::mem::offset_of!(tpacket3_hdr, tp_nsec)),
+        clock,
+    );
+    Packet::new(data, time, context.link_type)
+        .with_wire_len(u32_field(
+            header,
+            std::mem::offset_of!(tpacket3_hdr, tp_len),
+        ))
+        .with_interface(u32_field(header, interface))
+        .with_direction(direction)
+        .with_checksum(checksum)
+        .with_vlan(vlan)
+        .with_rx_hash(rx_hash)
+}
+
+/// Bytes of a header at an offset that is known when this is compiled: the check goes away.
+#[inline(always)]
+fn field<const N: usize>(header: &[u8; HEADER], offset: usize) -> [u8; N] {
+    let mut bytes = [0; N];
+    bytes.copy_from_slice(&header[offset..offset + N]);
+    bytes
+}
+
+#[inline(always)]
+fn u32_field(header: &[u8; HEADER], offset: usize) -> u32 {
+    u32::from_ne_bytes(field(header, offset))
+}
+
+fn word(block: &[u8], offset: usize) -> Option<u32> {
+    Some(u32::from_ne_bytes(*block.get(offset..)?.first_chunk()?))
+}
