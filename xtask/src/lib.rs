@@ -1,2 +1,5 @@
-//! The developer's commands.
-#![deny(unsafe_code)]
+//! What the tests that need a network stand on: namespaces of their own, and an independent partner on the wire.
+#![forbid(unsafe_code)]
+
+pub mod netns;
+pub mod wire;

@@ -1,1 +1,54 @@
-fn main() {}
+//! The developer's commands: `cargo xtask VERB`.
+#![forbid(unsafe_code)]
+#![expect(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "a command talks to its user"
+)]
+
+mod verbs;
+
+use std::process::ExitCode;
+
+const HELP: &str = "\
+cargo xtask VERB
+
+  demo [IFACE TIME]   capture real traffic, follow its flows, share them with three subscribers, and balance the books;
+                      without arguments in a network of its own, else on an interface: `cargo xtask demo eth0 10s`
+  test                unit, integration and doc tests, and those that need a network
+  test-netns [ARGS]   only those that need a network, each in a namespace of its own; ARGS go to the tests
+  bench [OPTIONS]     measure, and print ours beside the peers'; `cargo xtask bench --help` lists the options
+  conformance DIR     compare the flows in a folder of captures with what two other tools found in them
+  tidy                the house rules
+  ci                  everything a change has to pass
+
+`NETRING_REQUIRE_ROOT=1` makes a test that cannot run for want of privilege a failure.";
+
+fn main() -> ExitCode {
+    let args: Vec<String> = std::env::args().skip(1).collect();
+    let (verb, rest) = args
+        .split_first()
+        .map_or(("help", &[][..]), |(verb, rest)| (verb, rest));
+    let result = match verb {
+        "demo" | "bench" | "conformance" => verbs::tools::run(verb, rest),
+        "test" => verbs::test::run(),
+        "test-netns" => verbs::test_netns::run(rest).and_then(verbs::test::Totals::close),
+        "tidy" => verbs::tidy::run(),
+        "ci" => verbs::ci::run_all(),
+        "help" | "--help" | "-h" => {
+            println!("{HELP}");
+            return ExitCode::SUCCESS;
+        }
+        other => {
+            eprintln!("there is no verb {other:?}\n\n{HELP}");
+            return ExitCode::from(2);
+        }
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(why) => {
+            eprintln!("xtask {verb}: {why}");
+            ExitCode::FAILURE
+        }
+    }
+}

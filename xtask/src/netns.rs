@@ -1,0 +1,130 @@
+//! Network namespaces that belong to a test: nothing on the machine is touched, and nothing is left behind.
+//!
+//! A namespace is entered by one thread and not by the process, so tests run side by side with the same interface names.
+//! It is gone when the last thread in it and the last [`Netns`] are.
+
+use std::fs::File;
+use std::io;
+use std::os::fd::AsRawFd;
+use std::process::Command;
+use std::thread;
+
+use nix::sched::{CloneFlags, setns, unshare};
+
+/// A network namespace.
+#[derive(Debug)]
+pub struct Netns {
+    file: File,
+}
+
+impl Netns {
+    /// Puts this thread into a fresh namespace, with `lo` up.
+    ///
+    /// # Errors
+    /// Without privilege in the user namespace: the message says which command gives it.
+    pub fn enter() -> io::Result<Self> {
+        unshare(CloneFlags::CLONE_NEWNET).map_err(|errno| {
+            let why =
+                "a network namespace needs root, or a user namespace: run `cargo xtask test-netns`";
+            io::Error::new(
+                io::Error::from(errno).kind(),
+                format!("unshare: {errno}; {why}"),
+            )
+        })?;
+        ip("link set lo up")?;
+        Ok(Self {
+            file: File::open("/proc/thread-self/ns/net")?,
+        })
+    }
+
+    /// A fresh namespace that this thread stays out of: a second host.
+    ///
+    /// # Errors
+    /// As [`enter`](Self::enter).
+    pub fn new() -> io::Result<Self> {
+        join(thread::spawn(Self::enter))
+    }
+
+    /// Runs `work` in this namespace, on a thread of its own, and waits for it. Threads that it starts stay in the namespace.
+    ///
+    /// # Errors
+    /// `work` panicked, the namespace could not be entered, or what `work` says.
+    pub fn run<T: Send>(&self, work: impl FnOnce() -> io::Result<T> + Send) -> io::Result<T> {
+        thread::scope(|scope| {
+            let inside = scope.spawn(|| {
+                setns(&self.file, CloneFlags::CLONE_NEWNET)?;
+                work()
+            });
+            inside
+                .join()
+                .unwrap_or_else(|_| Err(io::Error::other("the thread in the namespace panicked")))
+        })
+    }
+
+    /// Moves an interface of this thread's namespace into this one. It arrives down and without addresses.
+    ///
+    /// # Errors
+    /// There is no such interface here, or one of its name there.
+    pub fn take(&self, interface: &str) -> io::Result<()> {
+        let (pid, fd) = (std::process::id(), self.file.as_raw_fd());
+        ip(&format!(
+            "link set dev {interface} netns /proc/{pid}/fd/{fd}"
+        ))
+    }
+}
+
+/// A pair of interfaces that are each other's wire, in this thread's namespace: both up and silent, as neither has an IPv6
+/// address to announce.
+///
+/// # Errors
+/// One of the names is taken.
+pub fn veth(a: &str, b: &str) -> io::Result<()> {
+    ip(&format!("link add {a} type veth peer name {b}"))?;
+    for end in [a, b] {
+        ip(&format!("link set {end} addrgenmode none"))?;
+        ip(&format!("link set {end} up"))?;
+    }
+    // The second `up` gives both a carrier, which the kernel announces on its own time.
+    for end in [a, b] {
+        let up = || netring_sys::Interface::by_name(end).is_ok_and(|interface| interface.is_up());
+        (0..2000).find(|_| {
+            up() || {
+                thread::sleep(std::time::Duration::from_millis(1));
+                false
+            }
+        });
+        if !up() {
+            return Err(io::Error::other(format!("{end} got no carrier")));
+        }
+    }
+    Ok(())
+}
+
+/// Runs `ip` with these words, in this thread's namespace.
+///
+/// # Errors
+/// iproute2 is not installed, or what `ip` printed.
+pub fn ip(words: &str) -> io::Result<()> {
+    let output = Command::new("ip")
+        .args(words.split_whitespace())
+        .output()
+        .map_err(|error| {
+            io::Error::new(
+                error.kind(),
+                format!("`ip` did not start ({error}): install iproute2"),
+            )
+        })?;
+    if output.status.success() {
+        return Ok(());
+    }
+    Err(io::Error::other(format!(
+        "ip {words}: {}",
+        String::from_utf8_lossy(&output.stderr).trim()
+    )))
+}
+
+fn join<T>(thread: thread::JoinHandle<io::Result<T>>) -> io::Result<T> {
+    thread
+        .join()
+        .unwrap_or_else(|_| Err(io::Error::other("the thread in the namespace panicked")))
+}

@@ -1,0 +1,59 @@
+//! One verb a file, and what they share: where the workspace is, and how a command is run.
+
+pub(crate) mod ci;
+pub(crate) mod test;
+pub(crate) mod test_netns;
+pub(crate) mod tidy;
+pub(crate) mod tools;
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+/// Why a verb failed, in words for its user.
+pub(crate) type Result<T> = std::result::Result<T, String>;
+
+/// The folder of the workspace.
+pub(crate) fn root() -> PathBuf {
+    let here = Path::new(env!("CARGO_MANIFEST_DIR"));
+    here.parent().unwrap_or(here).to_path_buf()
+}
+
+/// The cargo that runs this.
+pub(crate) fn cargo() -> Command {
+    let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    command.current_dir(root());
+    command
+}
+
+/// Runs a command to its end; what it prints is printed.
+pub(crate) fn run(command: &mut Command) -> Result<()> {
+    let status = command
+        .status()
+        .map_err(|error| format!("{command:?} did not start: {error}"))?;
+    if status.success() {
+        Ok(())
+    } else {
+        Err(format!("{command:?} ended with {status}"))
+    }
+}
+
+/// What a command printed.
+pub(crate) fn output(command: &mut Command) -> Result<String> {
+    let output = command
+        .output()
+        .map_err(|error| format!("{command:?} did not start: {error}"))?;
+    if !output.status.success() {
+        let said = String::from_utf8_lossy(&output.stderr);
+        return Err(format!(
+            "{command:?} ended with {}: {}",
+            output.status,
+            said.trim()
+        ));
+    }
+    Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+}
+
+/// Whether a test that cannot run is a failure.
+pub(crate) fn root_is_required() -> bool {
+    std::env::var_os("NETRING_REQUIRE_ROOT").is_some_and(|value| value == "1")
+}

@@ -1,0 +1,94 @@
+//! `ci`: everything a change has to pass, in the order in which it fails fastest; the tests last, so that their lines close the
+//! output.
+
+use std::process::Command;
+use std::time::Instant;
+
+use super::{Result, cargo, output, root, run, test, tidy, tools};
+
+pub(crate) fn run_all() -> Result<()> {
+    step("format", || run(cargo().args(["fmt", "--all", "--check"])))?;
+    step("house rules", tidy::run)?;
+    step("lints", || {
+        let all = ["clippy", "--workspace", "--all-targets", "--all-features"];
+        run(cargo().args(all).args(["--", "-D", "warnings"]))
+    })?;
+    step("documentation", || {
+        let all = ["doc", "--workspace", "--all-features", "--no-deps"];
+        run(cargo().args(all).env("RUSTDOCFLAGS", "-D warnings"))
+    })?;
+    step("features of the facade", features)?;
+    step("dependencies", dependencies)?;
+    step("demo", || tools::run("demo", &[]))?;
+    step("bench, a short round", || {
+        tools::run("bench", &["--quick".into()])
+    })?;
+    let captures = root().join("../shared/pcaps");
+    if captures.is_dir() {
+        let folder = captures.to_string_lossy().into_owned();
+        step("conformance", || tools::run("conformance", &[folder]))?;
+    }
+    let mut totals = test::Totals::default();
+    step("tests", || {
+        totals = test::totals()?;
+        Ok(())
+    })?;
+    totals.close()
+}
+
+/// Runs a step, and tells how long it took.
+fn step(name: &str, work: impl FnOnce() -> Result<()>) -> Result<()> {
+    println!("── {name}");
+    let start = Instant::now();
+    let result = work().map_err(|why| format!("{name}: {why}"));
+    println!("── {name}: {:.0} s", start.elapsed().as_secs_f64());
+    result
+}
+
+/// Each feature of the facade builds alone, and brings in nothing that it does not need.
+fn features() -> Result<()> {
+    let alone = ["--no-default-features", "--package", "netring"];
+    for features in [
+        "",
+        "afpacket",
+        "flow",
+        "async",
+        "pcap",
+        "afpacket,flow",
+        "afpacket,async",
+        "flow,async",
+    ] {
+        run(cargo()
+            .arg("check")
+            .args(alone)
+            .args(["--features", features]))?;
+    }
+    let tree = ["tree", "--edges", "normal", "--prefix", "none"];
+    let tree = output(
+        cargo()
+            .args(tree)
+            .args(alone)
+            .args(["--features", "afpacket"]),
+    )?;
+    for line in tree.lines() {
+        if ["tokio ", "flowscope ", "async-broadcast "]
+            .iter()
+            .any(|name| line.starts_with(name))
+        {
+            return Err(format!("a user of `afpacket` alone gets {line}"));
+        }
+    }
+    Ok(())
+}
+
+fn dependencies() -> Result<()> {
+    if Command::new("cargo")
+        .args(["deny", "--version"])
+        .output()
+        .is_ok_and(|output| output.status.success())
+    {
+        return run(cargo().args(["deny", "check", "bans", "licenses", "sources"]));
+    }
+    println!("cargo-deny is not installed: deny.toml is not checked here");
+    Ok(())
+}

@@ -1,0 +1,265 @@
+//! Each rule is a function from a file to what is wrong with it.
+
+/// Members, each with the members it may name: arrows point down.
+const ARROWS: [(&str, &[&str]); 5] = [
+    ("netring-sys", &[]),
+    ("netring-afpacket", &["netring-sys"]),
+    ("netring-flow", &["netring-sys"]),
+    ("netring-async", &["netring-sys", "netring-flow"]),
+    (
+        "netring",
+        &[
+            "netring-sys",
+            "netring-afpacket",
+            "netring-flow",
+            "netring-async",
+        ],
+    ),
+];
+
+/// Dependencies that belong to one member. xtask measures and tests all of them, and is free.
+const OWNERS: [(&str, &str); 5] = [
+    ("libc", "netring-sys"),
+    ("aya", "netring-xdp"),
+    ("flowscope", "netring-flow"),
+    ("tokio", "netring-async"),
+    ("async-broadcast", "netring-async"),
+];
+
+/// The files that may have unsafe code; each opens with the invariant that makes it sound.
+const UNSAFE_FILES: &[&str] = &[
+    "netring-sys/src/mmap.rs",
+    "netring-sys/src/syscall.rs",
+    "netring-sys/src/bpf.rs",
+    "netring-afpacket/src/ring.rs",
+];
+
+const MAX_LINES: usize = 500;
+
+/// What is wrong with a file.
+pub(super) fn check(name: &str, text: &str) -> Vec<String> {
+    let mut broken = Vec::new();
+    if name.ends_with(".rs") {
+        length(name, text, &mut broken);
+        unfinished(name, text, &mut broken);
+        unsafe_code(name, text, &mut broken);
+        interfaces(name, text, &mut broken);
+        runtime(name, text, &mut broken);
+    }
+    if name.ends_with("Cargo.toml") {
+        dependencies(name, text, &mut broken);
+    }
+    if name == "README.md" || name == "CONTRIBUTING.md" {
+        verbs(name, text, &mut broken);
+    }
+    broken
+}
+
+fn length(name: &str, text: &str, broken: &mut Vec<String>) {
+    let lines = text.lines().count();
+    if lines > MAX_LINES {
+        broken.push(format!(
+            "{name}: {lines} lines; one idea a file, {MAX_LINES} lines at the most"
+        ));
+    }
+}
+
+fn unfinished(name: &str, text: &str, broken: &mut Vec<String>) {
+    // Put together here, so that this file does not break its own rule.
+    let marks = [
+        concat!("to", "do!("),
+        concat!("unimple", "mented!("),
+        concat!("FIX", "ME"),
+        concat!("XX", "X:"),
+    ];
+    for (number, line) in lines(text) {
+        if let Some(mark) = marks.iter().find(|mark| line.contains(*mark)) {
+            broken.push(format!("{name}:{number}: unfinished work: {mark}"));
+        }
+    }
+}
+
+fn unsafe_code(name: &str, text: &str, broken: &mut Vec<String>) {
+    let is_source = name.contains("/src/");
+    let lines_of: Vec<_> = lines(text).collect();
+    for (index, &(number, line)) in lines_of.iter().enumerate() {
+        let code = line.split("//").next().unwrap_or_default();
+        let allows = code.contains(concat!("allow(unsafe", "_code"))
+            || code.contains(concat!("expect(unsafe", "_code"));
+        if allows && is_source && !UNSAFE_FILES.contains(&name) {
+            broken.push(format!(
+                "{name}:{number}: not in the list of files that may have unsafe code"
+            ));
+        }
+        let block =
+            code.contains(concat!("unsafe", " {")) || code.contains(concat!("unsafe", " impl"));
+        // The comment stands above the statement, which may begin some lines before its block.
+        let said = lines_of[index.saturating_sub(8)..index]
+            .iter()
+            .any(|(_, line)| line.contains("// SAFETY:"));
+        if block && !said {
+            broken.push(format!("{name}:{number}: unsafe without a SAFETY comment"));
+        }
+    }
+    if UNSAFE_FILES.contains(&name) && !text.contains("//! # Safety") {
+        broken.push(format!(
+            "{name}: has unsafe code and does not open with the invariant that makes it sound"
+        ));
+    }
+}
+
+fn interfaces(name: &str, text: &str, broken: &mut Vec<String>) {
+    for (number, line) in lines(text) {
+        let code = line.split("//").next().unwrap_or_default();
+        if code.contains(concat!("/sys/class", "/net")) {
+            broken.push(format!(
+                "{name}:{number}: /sys shows the namespace of whoever mounted it; ask netlink"
+            ));
+        }
+    }
+}
+
+/// Waiting is the adapter's business: the layers below it know no runtime.
+fn runtime(name: &str, text: &str, broken: &mut Vec<String>) {
+    let below = [
+        "netring-sys/src/",
+        "netring-afpacket/src/",
+        "netring-flow/src/",
+    ];
+    if !below.iter().any(|folder| name.starts_with(folder)) {
+        return;
+    }
+    for (number, line) in lines(text) {
+        let code = line.split("//").next().unwrap_or_default();
+        if code.contains(concat!(".aw", "ait")) || code.contains(concat!("tok", "io::")) {
+            broken.push(format!("{name}:{number}: a runtime below netring-async"));
+        }
+    }
+}
+
+/// The dependencies of a member, those for its tests left out.
+fn dependencies(name: &str, text: &str, broken: &mut Vec<String>) {
+    let member = name.trim_end_matches("Cargo.toml").trim_end_matches('/');
+    let mut inside = false;
+    for (number, line) in lines(text) {
+        if line.starts_with('[') {
+            inside = line == "[dependencies]";
+            continue;
+        }
+        let Some(dependency) = line
+            .split(['.', ' ', '='])
+            .next()
+            .filter(|word| inside && !word.is_empty())
+        else {
+            continue;
+        };
+        let arrow = ARROWS.iter().find(|(from, _)| *from == member);
+        if let Some((_, to)) = arrow {
+            if dependency.starts_with("netring") && !to.contains(&dependency) {
+                broken.push(format!(
+                    "{name}:{number}: {member} must not know {dependency}"
+                ));
+            }
+            let owner = OWNERS.iter().find(|(what, _)| *what == dependency);
+            if let Some((_, owner)) = owner.filter(|(_, owner)| *owner != member) {
+                broken.push(format!("{name}:{number}: {dependency} belongs to {owner}"));
+            }
+        }
+    }
+}
+
+/// A command that is told to a reader exists.
+fn verbs(name: &str, text: &str, broken: &mut Vec<String>) {
+    let known = [
+        "demo",
+        "test",
+        "test-netns",
+        "bench",
+        "conformance",
+        "tidy",
+        "ci",
+    ];
+    for (number, line) in lines(text) {
+        for rest in line.split("cargo xtask ").skip(1) {
+            let verb: String = rest
+                .chars()
+                .take_while(|c| c.is_ascii_lowercase() || *c == '-')
+                .collect();
+            if !known.contains(&verb.as_str()) {
+                broken.push(format!("{name}:{number}: there is no `cargo xtask {verb}`"));
+            }
+        }
+    }
+}
+
+fn lines(text: &str) -> impl Iterator<Item = (usize, &str)> {
+    text.lines()
+        .enumerate()
+        .map(|(index, line)| (index + 1, line))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_rule_fires_on_what_breaks_it() {
+        let long = "\n".repeat(MAX_LINES + 1);
+        let unsafe_block = concat!("fn f() { unsafe", " { g() } }");
+        let allowed = concat!("#![allow(unsafe", "_code)]");
+        let samples = [
+            ("netring/src/a.rs", long.as_str(), "one idea a file"),
+            ("netring/src/a.rs", concat!("to", "do!()"), "unfinished"),
+            ("netring/src/a.rs", unsafe_block, "SAFETY"),
+            ("netring/src/a.rs", allowed, "not in the list"),
+            ("netring-sys/src/mmap.rs", allowed, "does not open with"),
+            (
+                "netring-sys/src/a.rs",
+                concat!("\"/sys/class", "/net/eth0\""),
+                "netlink",
+            ),
+            ("netring-flow/src/a.rs", concat!("x.aw", "ait"), "runtime"),
+            (
+                "netring-afpacket/Cargo.toml",
+                "[dependencies]\nlibc.workspace = true",
+                "belongs to netring-sys",
+            ),
+            (
+                "netring-flow/Cargo.toml",
+                "[dependencies]\nnetring-afpacket.workspace = true",
+                "must not know",
+            ),
+            (
+                "netring/Cargo.toml",
+                "[dependencies]\ntokio = \"1\"",
+                "belongs to netring-async",
+            ),
+            ("README.md", "run `cargo xtask fly`", "no `cargo xtask fly`"),
+        ];
+        for (name, text, told) in samples {
+            let broken = check(name, text);
+            assert!(
+                broken.iter().any(|line| line.contains(told)),
+                "{name}: {told}: {broken:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn what_keeps_the_rules_passes() {
+        let safe = concat!(
+            "// SAFETY: ours; nobody writes; inside.\nunsafe",
+            " { g() }"
+        );
+        assert_eq!(check("netring-sys/tests/a.rs", safe), Vec::<String>::new());
+        let tests_only = "[dev-dependencies]\ntokio = \"1\"\nnetring-afpacket.workspace = true";
+        assert_eq!(
+            check("netring-flow/Cargo.toml", tests_only),
+            Vec::<String>::new()
+        );
+        assert_eq!(
+            check("README.md", "cargo xtask demo eth0 10s"),
+            Vec::<String>::new()
+        );
+    }
+}

@@ -1,0 +1,35 @@
+//! `demo`, `bench` and `conformance`: built with optimisation, as a program of their own.
+
+use super::test_netns::Runner;
+use super::{Result, cargo};
+
+/// Builds the tools and runs one; without an interface to work on, in a network of its own.
+pub(crate) fn run(verb: &str, args: &[String]) -> Result<()> {
+    let mut command = cargo();
+    command.args([
+        "run",
+        "--release",
+        "--quiet",
+        "--package",
+        "xtask",
+        "--features",
+        "tools",
+    ]);
+    command.args(["--bin", "tools", "--", verb]).args(args);
+    let own_network = match verb {
+        "demo" => args.is_empty(),
+        "bench" => true,
+        _ => false,
+    };
+    if own_network {
+        let runner = Runner::find();
+        if let Runner::None(why) = &runner {
+            return Err(format!(
+                "it needs a network of its own, and none can be made here: {why}"
+            ));
+        }
+        runner.apply(&mut command)?;
+    }
+    eprintln!("building the tools with optimisation …");
+    super::run(&mut command)
+}
