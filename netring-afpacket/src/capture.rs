@@ -1,117 +1,129 @@
-//! `Capture`: a packet socket with its ring, as a packet source.
+//! A capture, and the batches that it lends.
 
 use std::cell::Cell;
 use std::ops::ControlFlow;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::time::Duration;
 
-use netring_sys::kernel::packet::{ETH_P_ALL, TP_STATUS_LOSING, packet_mreq};
+use netring_sys::kernel::packet::TP_STATUS_LOSING;
+use netring_sys::syscall::packet_statistics;
 use netring_sys::wait::{self, StopHandle, Waiter};
 use netring_sys::{
-    Error, Interface, Mmap, Open, Packet, PacketBatch, PacketSource, Readiness, Stats, syscall,
+    Error, Interface, Packet, PacketBatch, PacketSource, Readiness, Stats, SyscallError,
 };
 
 use crate::config::{Builder, RingSize};
 use crate::counters::Counters;
 use crate::ring::Ring;
-use crate::walk::{Context, Packets, Position, Tally};
+use crate::setup;
+use crate::walk::{Context, Packets, Position, Tally, sequence};
 
-/// Packets of one interface, by a TPACKET_V3 ring.
+/// Receives the packets of one interface out of a ring of blocks that the kernel fills.
 ///
-/// Every packet that passes the filter is delivered or counted ([`stats`](PacketSource::stats)). Packets are lent in batches,
-/// a block of the ring each; the block goes back to the kernel when its batch is dropped. A reader that holds a batch while the ring fills up
-/// loses packets, and is told how many.
+/// Blocks are lent as [batches](Batch): [`next_batch`](Self::next_batch) waits for one, [`for_each`](Self::for_each) is the
+/// loop over single packets, and [`PacketSource`] is what everything above takes. As a descriptor ([`AsFd`]) it is readable when
+/// [`ready`](PacketSource::ready) has something to say: a block, a stop, or news of the interface.
 ///
-/// A capture can be sent to another thread, and stays in the network namespace it was opened in.
+/// It receives from the moment it is opened until it is dropped. While nobody takes batches the ring fills up, and what does
+/// not fit is counted as dropped.
+#[doc(alias = "TPACKET_V3")]
 #[derive(Debug)]
 pub struct Capture {
-    // Fields are dropped in this order: the mapping goes before the socket whose memory it is.
-    ring: Ring,
-    /// Where the reader is in the current block; `None` before it is looked into.
-    at: Option<Position>,
-    context: Context,
-    counters: Counters,
+    // Dropped in this order: nobody waits for a socket that is closed, and the mapping is gone when the kernel frees the
+    // ring with its socket.
     waiter: Waiter,
+    ring: Ring,
     socket: OwnedFd,
+
     interface: Interface,
+    context: Context,
     size: RingSize,
+    counters: Counters,
+    /// The next packet of the current block, once the block was looked at.
+    at: Option<Position>,
+}
+
+/// What a set-up hands over.
+pub(crate) struct Parts {
+    pub(crate) waiter: Waiter,
+    pub(crate) ring: Ring,
+    pub(crate) socket: OwnedFd,
+    pub(crate) interface: Interface,
+    pub(crate) context: Context,
+    pub(crate) size: RingSize,
+}
+
+/// The packets of one block, or what is left of it after [`Capture::for_each`] was left in its middle.
+///
+/// Dropping it gives the block back to the kernel. Until then the kernel fills the other blocks, and stops when it has come
+/// round to this one. (A batch that is leaked is lent once more.)
+#[derive(Debug)]
+pub struct Batch<'a> {
+    capture: &'a mut Capture,
+    /// What a pass over all the packets found.
+    tally: Cell<Option<Tally>>,
 }
 
 impl Capture {
-    /// Captures from an interface with the default settings: 64 MiB of ring, whole packets, no filter.
+    /// Captures from the interface of this name, with the settings of [`Profile::Default`](crate::Profile::Default).
     ///
     /// # Errors
-    /// As [`Builder::build`].
+    /// [`Error::NoSuchInterface`], [`Error::NotPermitted`] without CAP_NET_RAW, or the call that failed.
     pub fn open(interface: &str) -> Result<Self, Error> {
         Self::builder().interface(interface).build()
     }
 
-    /// Settings other than the defaults.
+    /// Settings to open a capture with.
     pub fn builder() -> Builder {
         Builder::new()
     }
 
-    pub(crate) fn build(builder: Builder) -> Result<Self, Error> {
-        builder.check()?;
-        let interface = Interface::by_name(&builder.interface)?;
-        let socket = syscall::packet_socket().map_err(|error| error.needs_net_raw())?;
-        let fd = socket.as_fd();
-        syscall::set_packet_version(fd)?;
-        syscall::set_packet_timestamp(fd, builder.timestamps.bits())?;
-        if builder
-            .ignore_outgoing
-            .unwrap_or_else(|| interface.is_loopback())
-        {
-            syscall::set_packet_ignore_outgoing(fd, true)?;
-        }
-        // Bound to the interface, but hooked to no protocol: no packet enters while the filter and the ring are made.
-        syscall::bind_packet(fd, interface.index, 0)?;
-        if let Some(program) = builder.program() {
-            syscall::attach_filter(fd, &program)?;
-        }
-        let size = builder.make_ring(fd)?;
-        let ring = Ring::new(
-            Mmap::shared(fd, size.bytes())?,
-            size.block_size,
-            size.block_count,
-        );
-        let waiter = Waiter::new(fd, &interface)?;
-        if builder.promiscuous {
-            let mr_ifindex = interface.index as i32;
-            let promiscuous = packet_mreq {
-                mr_ifindex,
-                mr_type: 1,
-                ..packet_mreq::default()
-            };
-            syscall::add_packet_membership(fd, &promiscuous)?;
-        }
-        // Go: from here on packets of this interface that pass the filter, and no others, come in.
-        syscall::bind_packet(fd, interface.index, ETH_P_ALL)?;
-        let context = Context {
-            link_type: interface.link_type(),
-            snap_len: builder.kept_bytes(),
-            features: builder.features(),
-        };
-        let (at, counters) = (None, Counters::default());
-        Ok(Self {
-            ring,
-            at,
-            context,
-            counters,
+    pub(crate) fn set_up(wanted: &Builder) -> Result<Self, Error> {
+        let Parts {
             waiter,
+            ring,
             socket,
             interface,
+            context,
             size,
+        } = setup::set_up(wanted)?;
+        Ok(Self {
+            waiter,
+            ring,
+            socket,
+            interface,
+            context,
+            size,
+            counters: Counters::default(),
+            at: None,
         })
     }
 
-    /// Waits for packets and lends them; `Ok(None)` where the time was over first. `None` waits for ever.
+    /// Waits for a batch; `Ok(None)` where the time was over first. `None` for a time waits for ever.
     ///
-    /// The time is a true time-out, whatever the ring does, to the microsecond.
+    /// The time is kept however many signals interrupt the wait, and one below a millisecond is not rounded to nothing.
+    ///
+    /// ```no_run
+    /// # fn example(capture: &mut netring_afpacket::Capture) -> Result<(), netring_sys::Error> {
+    /// use netring_sys::{Error, PacketBatch};
+    /// use std::time::Duration;
+    ///
+    /// loop {
+    ///     match capture.next_batch(Duration::from_millis(100)) {
+    ///         Ok(Some(batch)) => println!("{} packets", batch.packets().count()),
+    ///         Ok(None) => println!("none for 100 ms"),
+    ///         Err(down @ Error::LinkDown { .. }) => println!("{down}"),
+    ///         Err(Error::Closed) => return Ok(()),
+    ///         Err(error) => return Err(error),
+    ///     }
+    /// }
+    /// # }
+    /// ```
     ///
     /// # Errors
-    /// [`Error::LinkDown`] once each time the interface goes down, after which the next call waits on;
-    /// [`Error::InterfaceRemoved`]; [`Error::Closed`] once a [`StopHandle`] was used.
+    /// [`Error::LinkDown`] once each time the interface goes down, after which the capture goes on;
+    /// [`Error::InterfaceRemoved`] when it is gone and its last packets were lent; [`Error::Closed`] once a [`StopHandle`] stopped
+    /// the capture.
     pub fn next_batch(
         &mut self,
         timeout: impl Into<Option<Duration>>,
@@ -119,59 +131,43 @@ impl Capture {
         wait::next_batch(self, timeout.into())
     }
 
-    /// Calls `each` with packet after packet, waiting for them, until it breaks (`Ok(Some(value))`) or the capture is stopped
-    /// (`Ok(None)`).
+    /// Calls `f` with each packet, until it breaks (`Some` of what it broke with) or the capture is stopped (`None`).
     ///
-    /// A break keeps the place: the next call, or the next batch, starts with the packet after it. A link that goes down does not end the
-    /// loop; [`Stats::link_downs`] counts it.
+    /// A loop that is left in the middle of a block keeps its place: the next loop, or the next batch, begins with the packet
+    /// behind the one that broke. A link that goes down does not end the loop; [`Stats::link_downs`] counts it.
+    ///
+    /// ```no_run
+    /// # fn example(capture: &mut netring_afpacket::Capture) -> Result<(), netring_sys::Error> {
+    /// use std::ops::ControlFlow;
+    ///
+    /// let first_long = capture.for_each(|packet| match packet.wire_len() {
+    ///     1000.. => ControlFlow::Break(packet.to_buf()),
+    ///     _ => ControlFlow::Continue(()),
+    /// })?;
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Errors
     /// [`Error::InterfaceRemoved`], or the call that failed.
     pub fn for_each<B>(
         &mut self,
-        mut each: impl FnMut(Packet<'_>) -> ControlFlow<B>,
+        mut f: impl FnMut(Packet<'_>) -> ControlFlow<B>,
     ) -> Result<Option<B>, Error> {
         loop {
-            match self.ready() {
-                Ok(Readiness::Ready) => {
-                    if let ControlFlow::Break(value) = self.for_each_in_block(&mut each) {
-                        return Ok(Some(value));
-                    }
-                }
-                Ok(Readiness::Empty) => drop(syscall::poll_readable(self.as_fd(), None)?),
-                Ok(Readiness::Ended) => return Ok(None),
-                Err(error) if !error.is_terminal() => {}
+            // Not the batch: this loop keeps its place when it is left.
+            match wait::next_batch(self, None).map(|batch| batch.map(std::mem::forget)) {
+                Ok(_) | Err(Error::LinkDown { .. }) => {}
+                Err(Error::Closed) => return Ok(None),
                 Err(error) => return Err(error),
             }
-        }
-    }
-
-    fn for_each_in_block<B>(
-        &mut self,
-        each: &mut impl FnMut(Packet<'_>) -> ControlFlow<B>,
-    ) -> ControlFlow<B> {
-        let (Some(mut at), Some(block)) = (self.at, self.ring.block()) else {
-            return ControlFlow::Continue(());
-        };
-        let mut delivered = 0;
-        while let Some(packet) = at.step(block, &self.context) {
-            delivered += 1;
-            let flow = each(packet);
-            if flow.is_break() {
-                self.at = Some(at);
-                self.counters.add_block(Tally {
-                    delivered,
-                    invalid: 0,
-                });
-                return flow;
+            if let Some(value) = self.walk(&mut f) {
+                return Ok(Some(value));
             }
         }
-        let invalid = at.plausible(block);
-        self.give_back(Tally { delivered, invalid });
-        ControlFlow::Continue(())
     }
 
-    /// A handle that stops the capture from any thread: whoever waits for it wakes up at once.
+    /// A handle that stops this capture from any thread.
     pub fn stop_handle(&self) -> StopHandle {
         self.waiter.stop_handle()
     }
@@ -181,56 +177,84 @@ impl Capture {
         &self.interface
     }
 
-    /// The size of the ring, and what was asked for.
+    /// The ring that was asked for, and the one that was got.
     pub const fn ring(&self) -> RingSize {
         self.size
     }
 
-    /// Looks into the next block that has packets; false where the kernel has handed over none.
-    #[inline]
-    fn enter_block(&mut self) -> bool {
-        if self.at.is_some() {
-            return true;
-        }
-        // A block without packets is passed over. One round is enough: the kernel cannot fill blocks faster than this for ever.
-        for _ in 0..self.ring.block_count() {
-            let Some(block) = self.ring.block() else {
-                return false;
-            };
-            self.at = Position::first(block);
-            if self.at.is_some() {
-                return true;
+    /// Calls `f` with the packets of the current block, and stays behind the one that broke.
+    fn walk<B>(&mut self, f: &mut impl FnMut(Packet<'_>) -> ControlFlow<B>) -> Option<B> {
+        let block = self.ring.block()?;
+        let mut broke = None;
+        // The place and the count are written before each call: they are right even where it panics.
+        while let Some(packet) = self.at.as_mut()?.step(block, &self.context) {
+            self.counters.add(Tally {
+                delivered: 1,
+                invalid: 0,
+            });
+            if let ControlFlow::Break(value) = f(packet) {
+                broke = Some(value);
+                break;
             }
-            self.ring.release();
         }
-        false
+        self.give_back_if_done();
+        broke
     }
 
-    /// Gives the current block back, and counts what was in it.
-    fn give_back(&mut self, tally: Tally) {
-        let losing = self
-            .ring
-            .status()
-            .is_some_and(|status| status & TP_STATUS_LOSING != 0);
+    /// Whether the current block has a packet to lend. Blocks that have none are given back.
+    #[inline]
+    fn look(&mut self) -> Result<bool, Error> {
+        while self.at.is_none() {
+            let Some(status) = self.ring.status() else {
+                return Ok(false);
+            };
+            // While packets are lost, blocks say so until the counters are read; these do not wrap in the time of one block.
+            if status & TP_STATUS_LOSING != 0 || self.counters.is_due() {
+                self.read_kernel_counters()?;
+            }
+            self.at = self.ring.block().map(Position::first);
+            self.give_back_if_done();
+        }
+        Ok(true)
+    }
+
+    /// There is no block: looks whether something else happened.
+    #[cold]
+    fn look_further(&mut self) -> Result<Readiness, Error> {
+        let news = self.waiter.check(self.socket.as_fd());
+        // Once more: a block may have come since, and a packet is told before the link that went down behind it.
+        if self.look()? {
+            return Ok(Readiness::Ready);
+        }
+        match news {
+            // Its last packets are in a block that the kernel hands over when its time is over, which wakes the reader again.
+            Err(Error::InterfaceRemoved { .. }) if self.stats()?.pending() != Some(0) => {
+                Ok(Readiness::Empty)
+            }
+            other => other.map(|()| Readiness::Empty),
+        }
+    }
+
+    /// Gives the current block back where no packet of it is left that can be read.
+    fn give_back_if_done(&mut self) {
+        if let (Some(at), Some(block)) = (self.at, self.ring.block())
+            && !at.is_readable(block, &self.context)
+        {
+            self.give_back(at.tally(block, &self.context));
+        }
+    }
+
+    /// Counts what was left of the current block, and gives it back.
+    fn give_back(&mut self, rest: Tally) {
+        self.counters.add(rest);
         self.at = None;
         self.ring.release();
-        self.counters.add_block(tally);
-        if losing || self.counters.is_due() {
-            // A failure here is not lost: the next `stats` asks again, and reports it.
-            let _ = self.read_kernel_counters();
-        }
     }
 
-    fn read_kernel_counters(&mut self) -> Result<(), Error> {
-        self.counters
-            .add_kernel(syscall::packet_statistics(self.socket.as_fd())?);
+    fn read_kernel_counters(&mut self) -> Result<(), SyscallError> {
+        let delta = packet_statistics(self.socket.as_fd())?;
+        self.counters.add_kernel(delta);
         Ok(())
-    }
-}
-
-impl Open for Capture {
-    fn open(interface: &str) -> Result<Self, Error> {
-        Self::open(interface)
     }
 }
 
@@ -242,20 +266,14 @@ impl PacketSource for Capture {
         if self.waiter.is_stopped() {
             return Ok(Readiness::Ended);
         }
-        if self.enter_block() {
+        if self.look()? {
             return Ok(Readiness::Ready);
         }
-        self.waiter.check(self.socket.as_fd())?;
-        Ok(if self.waiter.is_stopped() {
-            Readiness::Ended
-        } else {
-            Readiness::Empty
-        })
+        self.look_further()
     }
 
     #[inline]
     fn batch(&mut self) -> Batch<'_> {
-        self.enter_block();
         Batch {
             capture: self,
             tally: Cell::new(None),
@@ -272,52 +290,51 @@ impl PacketSource for Capture {
     }
 }
 
-/// One descriptor for everything a capture waits for: packets, a stop, and news of its interface.
+/// Readable when [`ready`](PacketSource::ready) has something to say; fit for `poll`, `epoll` (level or edge triggered) and
+/// runtimes.
 impl AsFd for Capture {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.waiter.as_fd()
     }
 }
 
-/// The packets of one block, or what is left of it. Dropping it gives the block back to the kernel.
-#[derive(Debug)]
-pub struct Batch<'a> {
-    capture: &'a mut Capture,
-    /// What the block holds, once somebody walked it to its end.
-    tally: Cell<Option<Tally>>,
-}
-
 impl Batch<'_> {
-    /// The block's running number, from 1: a gap means that the ring and its reader lost each other.
+    /// The number of the block: 1 for the first that the kernel opened, and one more with each.
     #[doc(alias = "seq_num")]
-    pub fn sequence(&self) -> Option<u64> {
-        crate::walk::sequence(self.capture.ring.block()?)
+    pub fn sequence(&self) -> u64 {
+        self.block().map_or(0, sequence)
+    }
+
+    /// The current block, where there is something in it to lend.
+    #[inline]
+    fn block(&self) -> Option<&[u8]> {
+        self.capture.at.and_then(|_| self.capture.ring.block())
     }
 }
 
 impl PacketBatch for Batch<'_> {
     #[inline]
     fn packets(&self) -> impl Iterator<Item = Packet<'_>> {
-        let at = self.capture.at;
-        // Without a position there is no block of ours to look into.
-        let block = at
-            .and_then(|_| self.capture.ring.block())
-            .unwrap_or_default();
-        Packets::new(block, &self.capture.context, at, &self.tally)
+        let capture = &*self.capture;
+        let at = capture.at.unwrap_or_default();
+        Packets::new(
+            self.block().unwrap_or_default(),
+            &capture.context,
+            at,
+            &self.tally,
+        )
     }
 }
 
 impl Drop for Batch<'_> {
     #[inline]
     fn drop(&mut self) {
-        let (Some(at), Some(block)) = (self.capture.at, self.capture.ring.block()) else {
+        let Some((at, block)) = self.capture.at.zip(self.block()) else {
             return;
         };
-        // A walk that was left early, or never begun, is finished here: the packets were lent all the same.
-        let tally = self
-            .tally
-            .get()
-            .unwrap_or_else(|| at.tally(block, &self.capture.context));
-        self.capture.give_back(tally);
+        // Who did not walk to the end still had every packet: they are counted now.
+        let tally = self.tally.get();
+        let rest = tally.unwrap_or_else(|| at.tally(block, &self.capture.context));
+        self.capture.give_back(rest);
     }
 }

@@ -30,8 +30,9 @@ impl Counters {
         self.read_at = self.delivered + self.invalid;
     }
 
-    /// Adds what a block held.
-    pub(crate) const fn add_block(&mut self, tally: Tally) {
+    /// Adds what was lent of a block, and what of it could not be.
+    #[inline]
+    pub(crate) const fn add(&mut self, tally: Tally) {
         self.delivered += tally.delivered;
         self.invalid += tally.invalid;
     }
@@ -82,9 +83,9 @@ mod tests {
             delivered: READ_EVERY / 2,
             invalid: 0,
         };
-        counters.add_block(block);
+        counters.add(block);
         assert!(!counters.is_due());
-        counters.add_block(block);
+        counters.add(block);
         assert!(counters.is_due());
         counters.add_kernel(tpacket_stats_v3::default());
         assert!(!counters.is_due());

@@ -77,6 +77,7 @@ mod capture;
 mod config;
 mod counters;
 mod ring;
+mod setup;
 mod walk;
 
 pub use capture::{Batch, Capture};

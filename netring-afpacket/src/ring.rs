@@ -82,10 +82,6 @@ impl Ring {
         }
     }
 
-    pub(crate) const fn block_count(&self) -> usize {
-        self.block_count
-    }
-
     #[inline]
     fn status_word(&self) -> &AtomicU32 {
         let offset = std::mem::offset_of!(tpacket_block_desc, block_status);

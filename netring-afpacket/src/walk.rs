@@ -4,6 +4,7 @@
 //! each offset and length is used through a checked sub-slice of what is left, never added to another first.
 
 use std::cell::Cell;
+use std::mem::offset_of;
 
 use netring_sys::kernel::packet::{
     PACKET_BROADCAST, PACKET_HOST, PACKET_MULTICAST, PACKET_OTHERHOST, PACKET_OUTGOING,
@@ -20,7 +21,7 @@ const HEADER: usize = TPACKET3_HDRLEN_ALIGNED + size_of::<sockaddr_ll>();
 const ETH_P_8021Q: u16 = 0x8100;
 
 /// Where a walk stands in a block.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Position {
     /// Bytes from the start of the block to the next packet's header.
     offset: usize,
@@ -47,24 +48,25 @@ pub(crate) struct Tally {
     pub(crate) invalid: u64,
 }
 
-/// The running number of a block.
-pub(crate) fn sequence(block: &[u8]) -> Option<u64> {
-    let at = std::mem::offset_of!(tpacket_block_desc, seq_num);
-    Some(u64::from_ne_bytes(*block.get(at..)?.first_chunk()?))
-}
-
 impl Position {
-    /// The first packet of a block, or `None` where it announces none.
-    pub(crate) fn first(block: &[u8]) -> Option<Self> {
-        let left = word(block, std::mem::offset_of!(tpacket_block_desc, num_pkts))?;
-        let offset = word(
-            block,
-            std::mem::offset_of!(tpacket_block_desc, offset_to_first_pkt),
-        )?;
-        // An offset into the block's own header would make a packet of it: it is taken for one outside the block.
-        let inside = offset as usize >= size_of::<tpacket_block_desc>();
-        let offset = if inside { offset as usize } else { usize::MAX };
-        (left > 0).then_some(Self { offset, left })
+    /// The first packet of a block.
+    pub(crate) fn first(block: &[u8]) -> Self {
+        let word = |offset: usize| {
+            block
+                .get(offset..)?
+                .first_chunk()
+                .copied()
+                .map(u32::from_ne_bytes)
+        };
+        let left = word(offset_of!(tpacket_block_desc, num_pkts)).unwrap_or(0);
+        let offset =
+            word(offset_of!(tpacket_block_desc, offset_to_first_pkt)).unwrap_or(0) as usize;
+        // An offset into the block's own header would make a packet of it: it is as good as one outside the block.
+        let inside = offset >= size_of::<tpacket_block_desc>();
+        Self {
+            offset: if inside { offset } else { usize::MAX },
+            left,
+        }
     }
 
     /// The packet here, and moves on behind it; `None` at the end of the block, or where the header points out of it.
@@ -75,15 +77,14 @@ impl Position {
         }
         let rest = block.get(self.offset..)?;
         let header: &[u8; HEADER] = rest.first_chunk()?;
-        let mac = u16::from_ne_bytes(field(header, std::mem::offset_of!(tpacket3_hdr, tp_mac)));
-        let snap_len = u32_field(header, std::mem::offset_of!(tpacket3_hdr, tp_snaplen)) as usize;
+        let mac = u16::from_ne_bytes(field(header, offset_of!(tpacket3_hdr, tp_mac)));
+        let snap_len = u32_field(header, offset_of!(tpacket3_hdr, tp_snaplen)) as usize;
         let mut data = rest.get(usize::from(mac)..)?.get(..snap_len)?;
         if usize::from(mac) < HEADER {
             return None;
         }
         if self.left > 1 {
-            let next =
-                u32_field(header, std::mem::offset_of!(tpacket3_hdr, tp_next_offset)) as usize;
+            let next = u32_field(header, offset_of!(tpacket3_hdr, tp_next_offset)) as usize;
             if next < HEADER || next > rest.len() {
                 // This packet is whole; those behind it cannot be found.
                 self.offset = usize::MAX;
@@ -96,6 +97,11 @@ impl Position {
             data = &data[..context.snap_len];
         }
         Some(packet(data, header, context))
+    }
+
+    /// Whether there is a packet here.
+    pub(crate) fn is_readable(mut self, block: &[u8], context: &Context) -> bool {
+        self.step(block, context).is_some()
     }
 
     /// How many of the packets that are left a block can really hold: what a forged count is cut to.
@@ -121,7 +127,7 @@ impl Position {
 pub(crate) struct Packets<'a> {
     block: &'a [u8],
     context: &'a Context,
-    at: Option<Position>,
+    at: Position,
     delivered: u64,
     /// Where the result goes when the end is reached, so that nobody has to walk the block again to count it.
     tally: &'a Cell<Option<Tally>>,
@@ -131,7 +137,7 @@ impl<'a> Packets<'a> {
     pub(crate) const fn new(
         block: &'a [u8],
         context: &'a Context,
-        at: Option<Position>,
+        at: Position,
         tally: &'a Cell<Option<Tally>>,
     ) -> Self {
         Self {
@@ -149,18 +155,18 @@ impl<'a> Iterator for Packets<'a> {
 
     #[inline]
     fn next(&mut self) -> Option<Packet<'a>> {
-        let at = self.at.as_mut()?;
-        if let Some(packet) = at.step(self.block, self.context) {
+        let packet = self.at.step(self.block, self.context);
+        if packet.is_some() {
             self.delivered += 1;
-            return Some(packet);
+        } else {
+            // Where a walk ends it stands, so this comes to the same however often it is asked again.
+            let invalid = self.at.plausible(self.block);
+            self.tally.set(Some(Tally {
+                delivered: self.delivered,
+                invalid,
+            }));
         }
-        let invalid = at.plausible(self.block);
-        self.tally.set(Some(Tally {
-            delivered: self.delivered,
-            invalid,
-        }));
-        self.at = None;
-        None
+        packet
     }
 }
 
@@ -168,7 +174,7 @@ impl std::iter::FusedIterator for Packets<'_> {}
 
 #[inline]
 fn packet<'a>(data: &'a [u8], header: &[u8; HEADER], context: &Context) -> Packet<'a> {
-    let status = u32_field(header, std::mem::offset_of!(tpacket3_hdr, tp_status));
+    let status = u32_field(header, offset_of!(tpacket3_hdr, tp_status));
     let clock = if status & TP_STATUS_TS_RAW_HARDWARE != 0 {
         Clock::Hardware
     } else if status & TP_STATUS_TS_SOFTWARE != 0 {
@@ -185,38 +191,34 @@ fn packet<'a>(data: &'a [u8], header: &[u8; HEADER], context: &Context) -> Packe
     };
     let vlan = (status & TP_STATUS_VLAN_VALID != 0).then(|| {
         let told = status & TP_STATUS_VLAN_TPID_VALID != 0;
-        let tpid = std::mem::offset_of!(tpacket3_hdr, tp_vlan_tpid);
+        let tpid = offset_of!(tpacket3_hdr, tp_vlan_tpid);
         VlanTag {
             tpid: if told {
                 u16::from_ne_bytes(field(header, tpid))
             } else {
                 ETH_P_8021Q
             },
-            tci: u32_field(header, std::mem::offset_of!(tpacket3_hdr, tp_vlan_tci)) as u16,
+            tci: u32_field(header, offset_of!(tpacket3_hdr, tp_vlan_tci)) as u16,
         }
     });
     let rx_hash = (context.features & TP_FT_REQ_FILL_RXHASH != 0)
-        .then(|| u32_field(header, std::mem::offset_of!(tpacket3_hdr, tp_rxhash)));
-    let direction =
-        match header[TPACKET3_HDRLEN_ALIGNED + std::mem::offset_of!(sockaddr_ll, sll_pkttype)] {
-            PACKET_HOST => Some(Direction::Host),
-            PACKET_BROADCAST => Some(Direction::Broadcast),
-            PACKET_MULTICAST => Some(Direction::Multicast),
-            PACKET_OTHERHOST => Some(Direction::OtherHost),
-            PACKET_OUTGOING => Some(Direction::Outgoing),
-            _ => None,
-        };
-    let interface = TPACKET3_HDRLEN_ALIGNED + std::mem::offset_of!(sockaddr_ll, sll_ifindex);
+        .then(|| u32_field(header, offset_of!(tpacket3_hdr, tp_rxhash)));
+    let direction = match header[TPACKET3_HDRLEN_ALIGNED + offset_of!(sockaddr_ll, sll_pkttype)] {
+        PACKET_HOST => Some(Direction::Host),
+        PACKET_BROADCAST => Some(Direction::Broadcast),
+        PACKET_MULTICAST => Some(Direction::Multicast),
+        PACKET_OTHERHOST => Some(Direction::OtherHost),
+        PACKET_OUTGOING => Some(Direction::Outgoing),
+        _ => None,
+    };
+    let interface = TPACKET3_HDRLEN_ALIGNED + offset_of!(sockaddr_ll, sll_ifindex);
     let time = Timestamp::from_parts(
-        u32_field(header, std::mem::offset_of!(tpacket3_hdr, tp_sec)),
-        u32_field(header, std::mem::offset_of!(tpacket3_hdr, tp_nsec)),
+        u32_field(header, offset_of!(tpacket3_hdr, tp_sec)),
+        u32_field(header, offset_of!(tpacket3_hdr, tp_nsec)),
         clock,
     );
     Packet::new(data, time, context.link_type)
-        .with_wire_len(u32_field(
-            header,
-            std::mem::offset_of!(tpacket3_hdr, tp_len),
-        ))
+        .with_wire_len(u32_field(header, offset_of!(tpacket3_hdr, tp_len)))
         .with_interface(u32_field(header, interface))
         .with_direction(direction)
         .with_checksum(checksum)
@@ -237,6 +239,9 @@ fn u32_field(header: &[u8; HEADER], offset: usize) -> u32 {
     u32::from_ne_bytes(field(header, offset))
 }
 
-fn word(block: &[u8], offset: usize) -> Option<u32> {
-    Some(u32::from_ne_bytes(*block.get(offset..)?.first_chunk()?))
+/// The number of a block.
+pub(crate) fn sequence(block: &[u8]) -> u64 {
+    let at = offset_of!(tpacket_block_desc, seq_num);
+    let bytes = block.get(at..).and_then(<[u8]>::first_chunk);
+    bytes.map_or(0, |bytes| u64::from_ne_bytes(*bytes))
 }

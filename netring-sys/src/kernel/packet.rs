@@ -174,6 +174,9 @@ pub const PACKET_OTHERHOST: u8 = 3;
 /// Sent by this host.
 pub const PACKET_OUTGOING: u8 = 4;
 
+/// All packets of the interface, also those to other hosts.
+pub const PACKET_MR_PROMISC: u16 = 1;
+
 /// Stamp packets with the kernel's clock (`SOF_TIMESTAMPING_SOFTWARE`).
 pub const SOF_TIMESTAMPING_SOFTWARE: u32 = 1 << 4;
 /// Stamp packets with the card's clock, transformed to the system's; no driver does it today.

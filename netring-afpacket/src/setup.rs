@@ -1,0 +1,226 @@
+//! From settings to a running capture, in the one order in which no wrong packet can get in.
+
+use std::os::fd::{AsFd, BorrowedFd};
+
+use netring_sys::kernel::filter::{BPF_RET_K, SockFilter};
+use netring_sys::kernel::packet::{
+    ETH_P_ALL, PACKET_MR_PROMISC, TP_FT_REQ_FILL_RXHASH, packet_mreq, tpacket_req3,
+};
+use netring_sys::syscall::{
+    add_packet_membership, attach_filter, bind_packet, packet_socket, set_packet_ignore_outgoing,
+    set_packet_rx_ring, set_packet_timestamp, set_packet_version,
+};
+use netring_sys::wait::Waiter;
+use netring_sys::{Error, Interface, Mmap, SyscallError};
+
+use crate::capture::Parts;
+use crate::config::{Builder, MIN_BLOCKS, RingSize};
+use crate::ring::Ring;
+use crate::walk::Context;
+
+/// Bytes of a frame, which a version 3 ring only has to be told: it fits every block.
+const FRAME_SIZE: usize = 2048;
+
+/// The kernel gives no packet to a socket that is bound with protocol 0, and none of another interface to one that is bound to
+/// an interface: everything is in its place before the second bind opens the door.
+pub(crate) fn set_up(wanted: &Builder) -> Result<Parts, Error> {
+    wanted.check()?;
+    let interface = Interface::by_name(&wanted.interface)?;
+    let socket = packet_socket().map_err(SyscallError::needs_net_raw)?;
+    let fd = socket.as_fd();
+    set_packet_version(fd)?;
+    set_packet_timestamp(fd, wanted.timestamps as u32)?;
+    if let Some(ignore) = ignore_outgoing(wanted.ignore_outgoing, &interface) {
+        set_packet_ignore_outgoing(fd, ignore)?;
+    }
+    bind_packet(fd, interface.index, 0)?;
+    attach(fd, wanted)?;
+
+    let features = if wanted.rx_hash {
+        TP_FT_REQ_FILL_RXHASH
+    } else {
+        0
+    };
+    let size = shrink_until_it_fits(wanted, |block_count| {
+        set_packet_rx_ring(fd, &request(wanted, block_count, features))
+    })?;
+    let map = Mmap::shared(fd, size.bytes())?;
+    let ring = Ring::new(map, size.block_size, size.block_count);
+
+    if wanted.promiscuous {
+        let membership = packet_mreq {
+            mr_ifindex: interface.index as i32,
+            mr_type: PACKET_MR_PROMISC,
+            ..packet_mreq::default()
+        };
+        add_packet_membership(fd, &membership)?;
+    }
+    // Before the door opens: a link that goes down right behind it is told.
+    let waiter = Waiter::new(fd, &interface)?;
+    bind_packet(fd, interface.index, ETH_P_ALL)?;
+
+    let context = Context {
+        link_type: interface.link_type(),
+        snap_len: wanted.snap_len.map_or(usize::MAX, |bytes| bytes as usize),
+        features,
+    };
+    Ok(Parts {
+        waiter,
+        ring,
+        socket,
+        interface,
+        context,
+        size,
+    })
+}
+
+/// On a loopback interface each packet would be seen twice. Where it does nothing the option is not set: kernels before 4.20
+/// do not have it.
+fn ignore_outgoing(wanted: Option<bool>, interface: &Interface) -> Option<bool> {
+    wanted.or_else(|| interface.is_loopback().then_some(true))
+}
+
+fn attach(fd: BorrowedFd<'_>, wanted: &Builder) -> Result<(), Error> {
+    let Some(program) = program(wanted.filter.as_deref(), wanted.snap_len) else {
+        return Ok(());
+    };
+    attach_filter(fd, &program).map_err(|error| {
+        let why = match error.source.kind() {
+            std::io::ErrorKind::InvalidInput => {
+                "the kernel refuses this program: it jumps out of itself, has an unknown instruction, or does not end in a return"
+            }
+            std::io::ErrorKind::OutOfMemory => {
+                "the program is larger than net.core.optmem_max allows a socket"
+            }
+            _ => return error.into(),
+        };
+        Error::Config { setting: "filter", why: why.into() }
+    })
+}
+
+/// What to attach: the program that was given, with every constant that it accepts by in the place of the snap length,
+/// for the kernel cuts a packet at what the program returns.
+fn program(filter: Option<&[SockFilter]>, snap_len: Option<u32>) -> Option<Vec<SockFilter>> {
+    let keep = snap_len.unwrap_or(u32::MAX);
+    let everything = [SockFilter::stmt(BPF_RET_K, keep)];
+    let filter = filter.or(snap_len.is_some().then_some(&everything))?;
+    let mut program = filter.to_vec();
+    for instruction in &mut program {
+        if instruction.code == BPF_RET_K && instruction.k != 0 {
+            instruction.k = keep;
+        }
+    }
+    Some(program)
+}
+
+fn request(wanted: &Builder, block_count: usize, features: u32) -> tpacket_req3 {
+    // `Builder::check` has seen to it that all of these fit.
+    tpacket_req3 {
+        tp_block_size: wanted.block_size as u32,
+        tp_block_nr: block_count as u32,
+        tp_frame_size: FRAME_SIZE as u32,
+        tp_frame_nr: (wanted.block_size / FRAME_SIZE * block_count) as u32,
+        tp_retire_blk_tov: wanted.retire_timeout.as_millis() as u32,
+        tp_sizeof_priv: 0,
+        tp_feature_req_word: features,
+    }
+}
+
+/// Asks for half as many blocks each time that the kernel has no memory for them.
+fn shrink_until_it_fits(
+    wanted: &Builder,
+    mut make: impl FnMut(usize) -> Result<(), SyscallError>,
+) -> Result<RingSize, SyscallError> {
+    let mut block_count = wanted.block_count;
+    loop {
+        match make(block_count) {
+            Ok(()) => break,
+            Err(error)
+                if error.source.kind() == std::io::ErrorKind::OutOfMemory
+                    && block_count > MIN_BLOCKS =>
+            {
+                block_count = (block_count / 2).max(MIN_BLOCKS);
+            }
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(RingSize {
+        block_size: wanted.block_size,
+        block_count,
+        asked_block_count: wanted.block_count,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use netring_sys::kernel::filter::BPF_LD_W_LEN;
+    use std::io;
+
+    const ENOMEM: i32 = 12;
+    const EINVAL: i32 = 22;
+
+    fn failed(errno: i32) -> SyscallError {
+        SyscallError {
+            call: "setsockopt(PACKET_RX_RING)",
+            source: io::Error::from_raw_os_error(errno),
+        }
+    }
+
+    /// The block counts that are asked for where the kernel has memory for `room` blocks.
+    fn asked(room: usize, wanted: usize) -> (Vec<usize>, Result<RingSize, SyscallError>) {
+        let mut asked = Vec::new();
+        let wanted = Builder::new().block_count(wanted);
+        let got = shrink_until_it_fits(&wanted, |blocks| {
+            asked.push(blocks);
+            if blocks > room {
+                Err(failed(ENOMEM))
+            } else {
+                Ok(())
+            }
+        });
+        (asked, got)
+    }
+
+    #[test]
+    fn a_ring_that_does_not_fit_shrinks_and_says_so() {
+        let (tried, got) = asked(7, 50);
+        assert_eq!(tried, [50, 25, 12, 6]);
+        let got = got.unwrap();
+        assert_eq!(
+            (got.block_count, got.asked_block_count, got.is_short()),
+            (6, 50, true)
+        );
+        assert_eq!(got.bytes(), 6 * (4 << 20));
+        let (tried, got) = asked(50, 50);
+        assert_eq!(tried, [50]);
+        assert!(!got.unwrap().is_short());
+    }
+
+    #[test]
+    fn it_shrinks_no_further_than_two_blocks_and_only_for_memory() {
+        let (tried, got) = asked(1, 5);
+        assert_eq!(tried, [5, 2]);
+        assert!(got.unwrap_err().to_string().contains("smaller ring"));
+        let mut times = 0;
+        let got = shrink_until_it_fits(&Builder::new(), |_| {
+            times += 1;
+            Err(failed(EINVAL))
+        });
+        assert!(got.is_err());
+        assert_eq!(times, 1);
+    }
+
+    #[test]
+    fn s12_what_a_filter_returns_says_yes_or_no_and_the_snap_length_how_much() {
+        let ret = |k| SockFilter::stmt(BPF_RET_K, k);
+        let load = SockFilter::stmt(BPF_LD_W_LEN, 77);
+        assert_eq!(program(None, None), None);
+        assert_eq!(program(None, Some(60)), Some(vec![ret(60)]));
+        let filter = [load, ret(65_535), ret(0), ret(1)];
+        let all = Some(vec![load, ret(u32::MAX), ret(0), ret(u32::MAX)]);
+        assert_eq!(program(Some(&filter), None), all);
+        let cut = Some(vec![load, ret(60), ret(0), ret(60)]);
+        assert_eq!(program(Some(&filter), Some(60)), cut);
+    }
+}
