@@ -251,7 +251,7 @@ impl Builder {
             return refuse("block_count × block_size", why);
         }
         let millis = self.retire_timeout.as_millis();
-        let whole = self.retire_timeout.subsec_nanos() % 1_000_000 == 0;
+        let whole = self.retire_timeout.subsec_nanos().is_multiple_of(1_000_000);
         if !(1..=u128::from(u16::MAX)).contains(&millis) || !whole {
             let why = format!(
                 "{:?}; it is 1 to 65,535 whole milliseconds",
