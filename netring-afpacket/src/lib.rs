@@ -80,6 +80,10 @@ mod ring;
 mod setup;
 mod walk;
 
+#[cfg(feature = "__walk")]
+#[doc(hidden)]
+pub mod __walk;
+
 pub use capture::{Batch, Capture};
 pub use config::{Builder, Profile, RingSize, TimestampSource};
 pub use netring_sys::kernel::filter::SockFilter;

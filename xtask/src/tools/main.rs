@@ -1,16 +1,26 @@
 //! The heavy tools behind `cargo xtask demo`, `bench` and `conformance`.
-#![forbid(unsafe_code)]
-#![expect(clippy::print_stdout, clippy::print_stderr, reason = "a command talks to its user")]
+#![deny(unsafe_code)]
+#![expect(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "a command talks to its user"
+)]
 
-mod demo;
+mod bench;
 
 use std::process::ExitCode;
 
+/// Why a tool failed.
+type Result<T> = std::result::Result<T, Box<dyn std::error::Error>>;
+
 fn main() -> ExitCode {
     let args: Vec<String> = std::env::args().skip(1).collect();
-    let (verb, rest) = args.split_first().map_or(("", &[][..]), |(verb, rest)| (verb, rest));
+    let (verb, rest) = args
+        .split_first()
+        .map_or(("", &[][..]), |(verb, rest)| (verb, rest));
+    // A tool is a line here, and a `mod` above.
     let result = match verb {
-        "demo" => demo::run(rest),
+        "bench" => bench::run(rest),
         other => Err(format!("there is no tool {other:?}; run `cargo xtask`").into()),
     };
     match result {

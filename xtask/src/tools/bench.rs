@@ -1,0 +1,54 @@
+//! `bench`: ours beside its peer, in turn, in one run.
+//!
+//! A bench is a file in this folder with one function, and a line in [`BENCHES`]:
+//!
+//! ```ignore
+//! pub(super) fn run(options: &Options, table: &mut Table) -> Result<()> {
+//!     let [ours, peer] = measure::in_turn(options, [&mut || our_cost(), &mut || their_cost()])?;
+//!     table.add(Row::new("what is measured", "ns/packet", ours).peer("who", peer).target(Target::OfPeer(0.25)));
+//!     Ok(())
+//! }
+//! ```
+//!
+//! Every figure is a cost: less is better. A target that is missed is printed as missed and is no failure of the bench,
+//! for a time is a matter of the machine; books that do not balance are an error.
+
+mod measure;
+mod options;
+mod synthetic;
+mod table;
+mod walk;
+
+pub(crate) use options::Options;
+pub(crate) use table::{Row, Table, Target};
+
+use crate::Result;
+
+/// Every bench, by the name that `cargo xtask bench NAME` takes.
+const BENCHES: &[(&str, Bench)] = &[("walk", walk::run)];
+
+type Bench = fn(&Options, &mut Table) -> Result<()>;
+
+/// Runs those benches that were asked for, and prints one table.
+pub(crate) fn run(args: &[String]) -> Result<()> {
+    let names: Vec<_> = BENCHES.iter().map(|(name, _)| *name).collect();
+    let Some(options) = Options::parse(args, &names)? else {
+        println!("{}\nbenches: {}", options::HELP, names.join(", "));
+        return Ok(());
+    };
+    let mut table = Table::default();
+    let mut failed = Vec::new();
+    for (name, bench) in BENCHES.iter().filter(|(name, _)| options.wants(name)) {
+        eprintln!("bench {name} …");
+        if let Err(why) = bench(&options, &mut table) {
+            eprintln!("bench {name}: {why}");
+            failed.push(*name);
+        }
+    }
+    println!("{table}");
+    if failed.is_empty() {
+        Ok(())
+    } else {
+        Err(format!("failed: {}", failed.join(", ")).into())
+    }
+}

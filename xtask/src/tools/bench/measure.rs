@@ -1,0 +1,78 @@
+//! Rounds in turn, medians, and the core that the measured program has to itself.
+
+use std::hint::black_box;
+use std::time::{Duration, Instant};
+
+use nix::sched::{CpuSet, sched_setaffinity};
+use nix::unistd::Pid;
+
+use super::Options;
+use crate::Result;
+
+/// The core of whoever makes the packets.
+pub(crate) const GENERATOR_CORE: usize = 0;
+/// The core of the program under test.
+pub(crate) const MEASURED_CORE: usize = 1;
+
+/// Keeps this thread on a core, where the machine has it.
+pub(crate) fn pin(core: usize) {
+    let mut set = CpuSet::new();
+    if set.set(core).is_ok() {
+        // A machine with a single core, or a container without this one: it runs where it can.
+        let _ = sched_setaffinity(Pid::from_raw(0), &set);
+    }
+}
+
+/// The median cost of each of several programs. They run in turn, round by round, so that what disturbs the machine disturbs
+/// all of them.
+pub(crate) fn in_turn<const N: usize>(
+    options: &Options,
+    mut programs: [&mut dyn FnMut() -> Result<f64>; N],
+) -> Result<[f64; N]> {
+    let mut figures: [Vec<f64>; N] = std::array::from_fn(|_| Vec::new());
+    for _ in 0..options.rounds {
+        for (program, figures) in programs.iter_mut().zip(&mut figures) {
+            figures.push(program()?);
+        }
+    }
+    Ok(figures.map(median))
+}
+
+/// The median; of an even number of figures the mean of the two in the middle.
+pub(crate) fn median(mut figures: Vec<f64>) -> f64 {
+    figures.sort_by(f64::total_cmp);
+    let middle = figures.len() / 2;
+    match figures.len() {
+        0 => f64::NAN,
+        odd if odd % 2 == 1 => figures[middle],
+        _ => f64::midpoint(figures[middle - 1], figures[middle]),
+    }
+}
+
+/// Nanoseconds for each unit of work, of work that is repeated for a tenth of a second (a fifth of that with `--quick`).
+/// `work` tells how many units it did.
+pub(crate) fn cost<T>(options: &Options, mut work: impl FnMut() -> (u64, T)) -> f64 {
+    let time = Duration::from_millis(if options.quick { 20 } else { 100 });
+    let (start, mut units) = (Instant::now(), 0);
+    loop {
+        let (done, result) = work();
+        black_box(result);
+        units += done;
+        let spent = start.elapsed();
+        if spent >= time {
+            return spent.as_nanos() as f64 / units as f64;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_median_stands_in_the_middle() {
+        assert_eq!(median(vec![9.0, 1.0, 2.0]), 2.0);
+        assert_eq!(median(vec![9.0, 1.0, 2.0, 4.0]), 3.0);
+        assert!(median(Vec::new()).is_nan());
+    }
+}

@@ -1,0 +1,68 @@
+//! What can be asked of the bench.
+
+use std::time::Duration;
+
+use crate::Result;
+
+pub(super) const HELP: &str = "\
+cargo xtask bench [OPTIONS] [NAME …]
+
+  --quick        short rounds, the whole in less than a minute
+  --rounds N     rounds of which the median is taken, 5 or more (5)
+  --peers        also the peers that need a C library (see xtask/peers/Cargo.toml)
+  --soak N       live receive at full rate for N seconds, with balanced books; nothing else unless it is named
+
+With names, only those benches.";
+
+/// How to measure, and what.
+#[derive(Clone, Debug)]
+pub(crate) struct Options {
+    /// Short rounds.
+    pub(crate) quick: bool,
+    /// Also the peers that need a C library.
+    pub(crate) peers: bool,
+    /// Rounds of each, ours and the peer's in turn.
+    pub(crate) rounds: usize,
+    /// How long the soak lasts, where one was asked for.
+    pub(crate) soak: Option<Duration>,
+    /// The names of the benches that were asked for; none for all.
+    names: Vec<String>,
+}
+
+impl Options {
+    /// From the words behind `bench`; `None` where help was asked for.
+    pub(super) fn parse(args: &[String], known: &[&str]) -> Result<Option<Self>> {
+        let mut options = Self {
+            quick: false,
+            peers: false,
+            rounds: 5,
+            soak: None,
+            names: Vec::new(),
+        };
+        let mut words = args.iter().map(String::as_str);
+        while let Some(word) = words.next() {
+            let mut number = || -> Result<u64> {
+                let value = words.next().and_then(|value| value.parse().ok());
+                value.ok_or_else(|| format!("{word} takes a number").into())
+            };
+            match word {
+                "--quick" => options.quick = true,
+                "--peers" => options.peers = true,
+                "--rounds" => options.rounds = usize::try_from(number()?)?.max(5),
+                "--soak" => options.soak = Some(Duration::from_secs(number()?)),
+                "--help" | "-h" => return Ok(None),
+                name if known.contains(&name) => options.names.push(name.to_owned()),
+                other => return Err(format!("there is no option or bench {other:?}").into()),
+            }
+        }
+        if options.soak.is_some() {
+            options.names.push("soak".into());
+        }
+        Ok(Some(options))
+    }
+
+    /// Whether a bench was asked for.
+    pub(crate) fn wants(&self, name: &str) -> bool {
+        self.names.is_empty() || self.names.iter().any(|wanted| wanted == name)
+    }
+}

@@ -1,0 +1,172 @@
+//! What was measured, in one table.
+
+use std::fmt;
+
+/// What ours has to reach.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Target {
+    /// So much in the row's own unit, or less.
+    AtMost(f64),
+    /// So much of the peer's figure, or less: 0.25 is four times faster.
+    OfPeer(f64),
+}
+
+/// One figure of ours, and a peer's beside it.
+#[derive(Clone, Debug)]
+pub(crate) struct Row {
+    what: String,
+    unit: &'static str,
+    ours: f64,
+    peer: Option<(&'static str, f64)>,
+    target: Option<Target>,
+}
+
+/// All rows, and what has to be said beside them.
+#[derive(Debug, Default)]
+pub(crate) struct Table {
+    rows: Vec<Row>,
+    notes: Vec<String>,
+}
+
+impl Row {
+    /// A figure of ours: the median of its rounds.
+    pub(crate) fn new(what: impl Into<String>, unit: &'static str, ours: f64) -> Self {
+        Self {
+            what: what.into(),
+            unit,
+            ours,
+            peer: None,
+            target: None,
+        }
+    }
+
+    /// The same of somebody else, from the same run.
+    #[must_use]
+    pub(crate) fn peer(mut self, name: &'static str, figure: f64) -> Self {
+        self.peer = Some((name, figure));
+        self
+    }
+
+    /// What ours has to reach.
+    #[must_use]
+    pub(crate) const fn target(mut self, target: Target) -> Self {
+        self.target = Some(target);
+        self
+    }
+
+    /// Ours as a part of the peer's.
+    fn ratio(&self) -> Option<f64> {
+        self.peer.map(|(_, peer)| self.ours / peer)
+    }
+
+    fn holds(&self) -> Option<bool> {
+        match self.target? {
+            Target::AtMost(most) => Some(self.ours <= most),
+            Target::OfPeer(most) => Some(self.ratio()? <= most),
+        }
+    }
+
+    fn cells(&self) -> [String; 7] {
+        let (name, figure) = self
+            .peer
+            .map_or(("", String::new()), |(name, figure)| (name, number(figure)));
+        let target = match self.target {
+            None => String::new(),
+            Some(Target::AtMost(most)) => format!("≤ {}", number(most)),
+            Some(Target::OfPeer(most)) => format!("≤ {most:.2} ×"),
+        };
+        let verdict = match self.holds() {
+            None => "",
+            Some(true) => "  holds",
+            Some(false) => "  MISSED",
+        };
+        [
+            self.what.clone(),
+            self.unit.into(),
+            number(self.ours),
+            figure,
+            name.into(),
+            self.ratio()
+                .map_or_else(String::new, |ratio| format!("{ratio:.2} ×")),
+            target + verdict,
+        ]
+    }
+}
+
+impl Table {
+    /// Adds a row, and shows it at once: a bench takes a while.
+    pub(crate) fn add(&mut self, row: Row) {
+        eprintln!("  {}", row.cells().join("  "));
+        self.rows.push(row);
+    }
+
+    /// Adds a sentence that stands below the table.
+    pub(crate) fn note(&mut self, note: impl Into<String>) {
+        self.notes.push(note.into());
+    }
+}
+
+impl fmt::Display for Table {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let head = ["", "unit", "ours", "peer's", "peer", "ratio", "target"].map(String::from);
+        let mut lines = vec![head];
+        lines.extend(self.rows.iter().map(Row::cells));
+        let width = |column: usize| {
+            let widths = lines.iter().map(|cells| cells[column].chars().count());
+            widths.max().unwrap_or(0)
+        };
+        let widths: [usize; 7] = std::array::from_fn(width);
+        for cells in &lines {
+            let line = cells.iter().enumerate().map(|(column, cell)| {
+                let width = widths[column];
+                // Figures stand under each other by their last digit.
+                match column {
+                    2 | 3 | 5 => format!("{cell:>width$}"),
+                    _ => format!("{cell:<width$}"),
+                }
+            });
+            writeln!(f, "{}", line.collect::<Vec<_>>().join("  ").trim_end())?;
+        }
+        for note in &self.notes {
+            writeln!(f, "- {note}")?;
+        }
+        Ok(())
+    }
+}
+
+/// Three digits that mean something.
+fn number(figure: f64) -> String {
+    match figure.abs() {
+        100.0.. => format!("{figure:.0}"),
+        10.0.. => format!("{figure:.1}"),
+        1.0.. => format!("{figure:.2}"),
+        0.0 => "0".into(),
+        _ => format!("{figure:.4}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_target_holds_by_the_figure_or_by_the_ratio() {
+        let row = |ours| Row::new("walk", "ns", ours).peer("who", 8.0);
+        assert_eq!(row(4.0).holds(), None);
+        assert_eq!(row(4.0).target(Target::AtMost(4.0)).holds(), Some(true));
+        assert_eq!(row(4.1).target(Target::AtMost(4.0)).holds(), Some(false));
+        assert_eq!(row(2.0).target(Target::OfPeer(0.25)).holds(), Some(true));
+        assert_eq!(row(2.1).target(Target::OfPeer(0.25)).holds(), Some(false));
+    }
+
+    #[test]
+    fn a_missed_target_is_printed_as_missed() {
+        let mut table = Table::default();
+        table.add(Row::new("walk", "ns/packet", 5.0).target(Target::AtMost(4.0)));
+        table.note("a word");
+        let text = table.to_string();
+        assert!(text.contains("5.00"), "{text}");
+        assert!(text.contains("≤ 4.00  MISSED"), "{text}");
+        assert!(text.ends_with("- a word\n"), "{text}");
+    }
+}
