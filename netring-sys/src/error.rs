@@ -93,6 +93,11 @@ pub struct SyscallError {
 
 /// The capability that raw packet sockets need.
 const NET_RAW: (&str, &str) = ("CAP_NET_RAW", "cap_net_raw");
+/// The capabilities that XDP programs need; a user namespace cannot give them.
+const BPF: (&str, &str) = (
+    "CAP_BPF and CAP_NET_ADMIN of the host",
+    "cap_bpf,cap_net_admin",
+);
 
 impl SyscallError {
     /// The error of the call that has just failed on this thread.
@@ -105,8 +110,16 @@ impl SyscallError {
 
     /// This error, or [`Error::NotPermitted`] where it says that CAP_NET_RAW is missing.
     pub fn needs_net_raw(self) -> Error {
+        self.needs(NET_RAW)
+    }
+
+    /// This error, or [`Error::NotPermitted`] where it says that CAP_BPF or CAP_NET_ADMIN is missing.
+    pub fn needs_bpf(self) -> Error {
+        self.needs(BPF)
+    }
+
+    fn needs(self, (capability, grant): (&'static str, &'static str)) -> Error {
         if self.is(libc::EPERM) || self.is(libc::EACCES) {
-            let (capability, grant) = NET_RAW;
             return Error::NotPermitted {
                 call: self.call,
                 capability,

@@ -1,4 +1,5 @@
 //! Names and layouts exactly as in the kernel's headers; `tests/layout.rs` compares them with libc.
 
+pub mod bpf;
 pub mod filter;
 pub mod packet;

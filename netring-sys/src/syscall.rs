@@ -7,6 +7,7 @@
 //! Descriptors are borrowed, so they are open during the call.
 #![allow(unsafe_code, reason = "system calls; the invariant stands above")]
 
+mod bpf;
 mod link;
 mod packet;
 mod poll;
@@ -15,6 +16,7 @@ use std::os::fd::{AsRawFd, BorrowedFd};
 
 use libc::{c_int, c_long, socklen_t};
 
+pub use bpf::{BpfArray, bpf_load_xdp, bpf_send_xdp, bpf_test_xdp};
 pub use link::{ethtool_channels, netlink_receive, netlink_send, netlink_socket};
 pub use packet::{
     add_packet_membership, attach_filter, bind_packet, packet_socket, packet_socket_address,

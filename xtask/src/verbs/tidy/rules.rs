@@ -30,7 +30,6 @@ const OWNERS: [(&str, &str); 5] = [
 const UNSAFE_FILES: &[&str] = &[
     "netring-sys/src/mmap.rs",
     "netring-sys/src/syscall.rs",
-    "netring-sys/src/bpf.rs",
     "netring-afpacket/src/ring.rs",
 ];
 

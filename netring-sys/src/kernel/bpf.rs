@@ -1,0 +1,124 @@
+//! `linux/bpf.h`: loading a program, its maps, and running it by hand.
+//!
+//! Only what this workspace needs of the two largest structs of the kernel: each begins like the kernel's, which takes a
+//! shorter one as one whose other fields are zero.
+#![allow(non_camel_case_types, reason = "the names of the header")]
+
+/// One eBPF instruction.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct bpf_insn {
+    /// The operation.
+    pub code: u8,
+    /// The registers: destination in the low four bits, source in the high four.
+    pub regs: u8,
+    /// How far to jump, in instructions, or the offset of a memory access, in bytes.
+    pub off: i16,
+    /// The operand.
+    pub imm: i32,
+}
+
+/// What an XDP program is called with; as input of a test run, where the packet came from.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct xdp_md {
+    /// Where the packet begins; in a test run, bytes of metadata before it.
+    pub data: u32,
+    /// Where it ends; in a test run, bytes of metadata and packet.
+    pub data_end: u32,
+    /// Where its metadata begins; 0 in a test run.
+    pub data_meta: u32,
+    /// The interface that it came in on.
+    pub ingress_ifindex: u32,
+    /// The queue that it came in by.
+    pub rx_queue_index: u32,
+    /// The interface that it goes out on; 0 in a test run.
+    pub egress_ifindex: u32,
+}
+
+/// `bpf_attr` of `BPF_MAP_CREATE`.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct bpf_attr_map_create {
+    pub(crate) map_type: u32,
+    pub(crate) key_size: u32,
+    pub(crate) value_size: u32,
+    pub(crate) max_entries: u32,
+    pub(crate) map_flags: u32,
+}
+
+/// `bpf_attr` of `BPF_MAP_LOOKUP_ELEM` and `BPF_MAP_UPDATE_ELEM`.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct bpf_attr_map_elem {
+    pub(crate) map_fd: u32,
+    pub(crate) pad: u32,
+    pub(crate) key: u64,
+    pub(crate) value: u64,
+    pub(crate) flags: u64,
+}
+
+/// `bpf_attr` of `BPF_PROG_LOAD`.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct bpf_attr_prog_load {
+    pub(crate) prog_type: u32,
+    pub(crate) insn_cnt: u32,
+    pub(crate) insns: u64,
+    pub(crate) license: u64,
+    pub(crate) log_level: u32,
+    pub(crate) log_size: u32,
+    pub(crate) log_buf: u64,
+    pub(crate) kern_version: u32,
+    pub(crate) prog_flags: u32,
+}
+
+/// `bpf_attr` of `BPF_PROG_TEST_RUN`.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct bpf_attr_test_run {
+    pub(crate) prog_fd: u32,
+    pub(crate) retval: u32,
+    pub(crate) data_size_in: u32,
+    pub(crate) data_size_out: u32,
+    pub(crate) data_in: u64,
+    pub(crate) data_out: u64,
+    pub(crate) repeat: u32,
+    pub(crate) duration: u32,
+    pub(crate) ctx_size_in: u32,
+    pub(crate) ctx_size_out: u32,
+    pub(crate) ctx_in: u64,
+    pub(crate) ctx_out: u64,
+    pub(crate) flags: u32,
+    pub(crate) cpu: u32,
+    pub(crate) batch_size: u32,
+    pub(crate) pad: u32,
+}
+
+pub(crate) const BPF_MAP_CREATE: i64 = 0;
+pub(crate) const BPF_MAP_LOOKUP_ELEM: i64 = 1;
+pub(crate) const BPF_MAP_UPDATE_ELEM: i64 = 2;
+pub(crate) const BPF_PROG_LOAD: i64 = 5;
+pub(crate) const BPF_PROG_TEST_RUN: i64 = 10;
+
+/// A map that is an array: keys are indices of 32 bits.
+pub const BPF_MAP_TYPE_ARRAY: u32 = 2;
+/// A program that is run for each packet by the driver, or right behind it.
+pub const BPF_PROG_TYPE_XDP: u32 = 6;
+
+/// Do with the frames of a test run what the program says, as if they had come in on `ingress_ifindex`.
+pub const BPF_F_TEST_XDP_LIVE_FRAMES: u32 = 2;
+
+/// In the source register of a 64-bit load: the operand is a map's descriptor, and the address of its first value is loaded.
+pub const BPF_PSEUDO_MAP_VALUE: u8 = 2;
+
+/// The program failed: drop the packet and tell a tracepoint.
+pub const XDP_ABORTED: u32 = 0;
+/// Drop the packet.
+pub const XDP_DROP: u32 = 1;
+/// Give the packet to the network stack.
+pub const XDP_PASS: u32 = 2;
+/// Send the packet back out of its interface.
+pub const XDP_TX: u32 = 3;
+/// Send the packet where the helper said.
+pub const XDP_REDIRECT: u32 = 4;

@@ -1,0 +1,228 @@
+//! `bpf(2)`: programs, arrays, and running a program by hand.
+
+use std::ffi::CStr;
+
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+
+use libc::{c_int, c_long};
+
+use crate::kernel::bpf::{
+    BPF_F_TEST_XDP_LIVE_FRAMES, BPF_MAP_CREATE, BPF_MAP_LOOKUP_ELEM, BPF_MAP_TYPE_ARRAY,
+    BPF_MAP_UPDATE_ELEM, BPF_PROG_LOAD, BPF_PROG_TEST_RUN, BPF_PROG_TYPE_XDP, bpf_attr_map_create,
+    bpf_attr_map_elem, bpf_attr_prog_load, bpf_attr_test_run, bpf_insn, xdp_md,
+};
+use crate::{Error, SyscallError};
+
+/// An array of values of `N` bytes that programs and their loader share. The size is a part of the type because the
+/// kernel writes as many bytes as it knows the values to have.
+#[doc(alias = "BPF_MAP_TYPE_ARRAY")]
+#[derive(Debug)]
+pub struct BpfArray<const N: usize>(OwnedFd);
+
+impl<const N: usize> BpfArray<N> {
+    /// An array of so many values, all zero.
+    ///
+    /// # Errors
+    /// [`Error::NotPermitted`] without CAP_BPF, `EINVAL` for no values or values of no bytes, `ENOMEM`.
+    #[doc(alias = "BPF_MAP_CREATE")]
+    pub fn new(entries: u32) -> Result<Self, Error> {
+        let mut attr = bpf_attr_map_create {
+            map_type: BPF_MAP_TYPE_ARRAY,
+            key_size: 4,
+            value_size: N as u32,
+            max_entries: entries,
+            map_flags: 0,
+        };
+        // SAFETY: no pointer is in the attributes, which are on this stack and nobody else's.
+        let fd = unsafe { bpf(BPF_MAP_CREATE, &mut attr, "bpf(BPF_MAP_CREATE)") };
+        let fd = fd.map_err(SyscallError::needs_bpf)?;
+        // SAFETY: the kernel has just made this descriptor for us; nobody else knows it; it is open.
+        Ok(Self(unsafe { OwnedFd::from_raw_fd(fd) }))
+    }
+
+    /// The value at an index.
+    ///
+    /// # Errors
+    /// `ENOENT` outside the array.
+    #[doc(alias = "BPF_MAP_LOOKUP_ELEM")]
+    pub fn get(&self, index: u32) -> Result<[u8; N], SyscallError> {
+        let mut value = [0; N];
+        let mut attr = self.element(&index, (&raw mut value).expose_provenance());
+        // SAFETY: index and value are on this stack; nobody else uses them; the kernel writes one value, which is `N` bytes.
+        unsafe { bpf(BPF_MAP_LOOKUP_ELEM, &mut attr, "bpf(BPF_MAP_LOOKUP_ELEM)") }?;
+        Ok(value)
+    }
+
+    /// Writes the value at an index.
+    ///
+    /// # Errors
+    /// `E2BIG` outside the array.
+    #[doc(alias = "BPF_MAP_UPDATE_ELEM")]
+    pub fn set(&self, index: u32, value: &[u8; N]) -> Result<(), SyscallError> {
+        let mut attr = self.element(&index, std::ptr::from_ref(value).expose_provenance());
+        // SAFETY: index and value are borrowed for the call; nobody writes to them; the kernel reads one value, which is `N` bytes.
+        unsafe { bpf(BPF_MAP_UPDATE_ELEM, &mut attr, "bpf(BPF_MAP_UPDATE_ELEM)") }.map(drop)
+    }
+
+    fn element(&self, index: &u32, value: usize) -> bpf_attr_map_elem {
+        bpf_attr_map_elem {
+            map_fd: self.0.as_raw_fd() as u32,
+            pad: 0,
+            key: std::ptr::from_ref(index).expose_provenance() as u64,
+            value: value as u64,
+            flags: 0,
+        }
+    }
+}
+
+impl<const N: usize> AsFd for BpfArray<N> {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
+    }
+}
+
+/// Loads an XDP program. Where the verifier refuses it the error is [`Error::Config`] and holds what the verifier said.
+///
+/// # Errors
+/// [`Error::NotPermitted`] without CAP_BPF and CAP_NET_ADMIN (root of a user namespace does not have them), or the
+/// verifier's refusal.
+#[doc(alias = "BPF_PROG_LOAD")]
+pub fn bpf_load_xdp(program: &[bpf_insn], license: &CStr) -> Result<OwnedFd, Error> {
+    // Once more with a log where it failed: with one that is too short a good program would not load either.
+    let error = match load_xdp(program, license, &mut []) {
+        Err(error) if error.is(libc::EACCES) || error.is(libc::EINVAL) => error,
+        other => return other.map_err(SyscallError::needs_bpf),
+    };
+    let mut log = vec![0; 256 * 1024];
+    match load_xdp(program, license, &mut log) {
+        Ok(fd) => Ok(fd),
+        Err(_) => {
+            let said = log.split(|&byte| byte == 0).next().unwrap_or_default();
+            let said = String::from_utf8_lossy(said);
+            let why = format!("the kernel refuses it ({}): {}", error.source, said.trim());
+            Err(Error::Config {
+                setting: "XDP program",
+                why,
+            })
+        }
+    }
+}
+
+fn load_xdp(program: &[bpf_insn], license: &CStr, log: &mut [u8]) -> Result<OwnedFd, SyscallError> {
+    let mut attr = bpf_attr_prog_load {
+        prog_type: BPF_PROG_TYPE_XDP,
+        insn_cnt: u32::try_from(program.len()).unwrap_or(u32::MAX),
+        insns: program.as_ptr().expose_provenance() as u64,
+        license: license.as_ptr().expose_provenance() as u64,
+        ..bpf_attr_prog_load::default()
+    };
+    if !log.is_empty() {
+        attr.log_level = 1;
+        attr.log_size = u32::try_from(log.len()).unwrap_or(u32::MAX);
+        attr.log_buf = log.as_mut_ptr().expose_provenance() as u64;
+    }
+    // SAFETY: program, licence and log are borrowed for the call; nobody else writes to them; their lengths go with them,
+    // and the licence ends in a zero byte.
+    let fd = unsafe { bpf(BPF_PROG_LOAD, &mut attr, "bpf(BPF_PROG_LOAD)") }?;
+    // SAFETY: the kernel has just made this descriptor for us; nobody else knows it; it is open.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+}
+
+/// Runs an XDP program once over a packet that is said to come from `context`; what it returned, and the packet that it left.
+///
+/// # Errors
+/// `EINVAL` for a packet that is shorter than an Ethernet header or longer than a page holds, `ENODEV` for an unknown interface.
+#[doc(alias = "BPF_PROG_TEST_RUN")]
+pub fn bpf_test_xdp(
+    program: BorrowedFd<'_>,
+    packet: &[u8],
+    context: xdp_md,
+) -> Result<(u32, Vec<u8>), SyscallError> {
+    // A program can grow the packet by the headroom, which is no more than a page.
+    let mut left = vec![0; packet.len() + super::page_size()];
+    let mut attr = test_run(program, packet, &context);
+    attr.data_out = left.as_mut_ptr().expose_provenance() as u64;
+    attr.data_size_out = u32::try_from(left.len()).unwrap_or(u32::MAX);
+    attr.repeat = 1;
+    // SAFETY: packet and context are borrowed, and `left` is ours; nobody else writes to them; their lengths go with them.
+    unsafe { bpf(BPF_PROG_TEST_RUN, &mut attr, "bpf(BPF_PROG_TEST_RUN)") }?;
+    left.truncate(attr.data_size_out as usize);
+    Ok((attr.retval, left))
+}
+
+/// Sends `repeat` copies of a frame through an XDP program, in batches of `batch` (1 to 256), and does with each what the program says,
+/// as if it had come in on `interface`. It returns when all are done. The program sees a copy as the last run over the
+/// same memory left it. Linux 5.18.
+///
+/// # Errors
+/// `EINTR` where a signal came first, `ENODEV` for an unknown interface.
+#[doc(alias = "BPF_F_TEST_XDP_LIVE_FRAMES")]
+pub fn bpf_send_xdp(
+    program: BorrowedFd<'_>,
+    frame: &[u8],
+    interface: u32,
+    repeat: u32,
+    batch: u32,
+) -> Result<(), SyscallError> {
+    let context = xdp_md {
+        ingress_ifindex: interface,
+        ..xdp_md::default()
+    };
+    let mut attr = test_run(program, frame, &context);
+    attr.repeat = repeat;
+    attr.flags = BPF_F_TEST_XDP_LIVE_FRAMES;
+    attr.batch_size = batch;
+    // SAFETY: frame and context are borrowed or on this stack; nobody writes to them; their lengths go with them.
+    unsafe {
+        bpf(
+            BPF_PROG_TEST_RUN,
+            &mut attr,
+            "bpf(BPF_PROG_TEST_RUN, live frames)",
+        )
+    }
+    .map(drop)
+}
+
+fn test_run(program: BorrowedFd<'_>, packet: &[u8], context: &xdp_md) -> bpf_attr_test_run {
+    bpf_attr_test_run {
+        prog_fd: program.as_raw_fd() as u32,
+        data_in: packet.as_ptr().expose_provenance() as u64,
+        data_size_in: u32::try_from(packet.len()).unwrap_or(u32::MAX),
+        ctx_in: std::ptr::from_ref(context).expose_provenance() as u64,
+        ctx_size_in: size_of::<xdp_md>() as u32,
+        ..bpf_attr_test_run::default()
+    }
+}
+
+/// The one call behind all of these.
+///
+/// # Safety
+/// Each address in `attr` is that of memory which the kernel may read or write for as many bytes as `attr`, or the map
+/// in it, says.
+unsafe fn bpf<T: Copy>(
+    command: c_long,
+    attr: &mut T,
+    call: &'static str,
+) -> Result<c_int, SyscallError> {
+    let attr: *mut T = attr;
+    // SAFETY: the attributes are borrowed for the call; nobody else uses them; their length is that of their type. What they point
+    // to is the caller's word.
+    let result = unsafe { libc::syscall(libc::SYS_bpf, command, attr, size_of::<T>()) };
+    super::check(result as c_int, call)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_no_program_is_refused_in_words() {
+        let error = bpf_load_xdp(&[bpf_insn::default()], c"GPL").unwrap_err();
+        let said = error.to_string();
+        // Without privilege it is the capability that is missing.
+        assert!(
+            said.contains("CAP_BPF") || said.contains("XDP program: the kernel refuses it"),
+            "{said}"
+        );
+    }
+}
