@@ -9,7 +9,7 @@ use netring_sys::kernel::packet::TP_STATUS_LOSING;
 use netring_sys::syscall::packet_statistics;
 use netring_sys::wait::{self, StopHandle, Waiter};
 use netring_sys::{
-    Error, Interface, Packet, PacketBatch, PacketSource, Readiness, Stats, SyscallError,
+    Error, Interface, Open, Packet, PacketBatch, PacketSource, Readiness, Stats, SyscallError,
 };
 
 use crate::config::{Builder, RingSize};
@@ -221,18 +221,17 @@ impl Capture {
     /// There is no block: looks whether something else happened.
     #[cold]
     fn look_further(&mut self) -> Result<Readiness, Error> {
-        let news = self.waiter.check(self.socket.as_fd());
+        self.waiter.take_news(self.socket.as_fd())?;
         // Once more: a block may have come since, and a packet is told before the link that went down behind it.
         if self.look()? {
             return Ok(Readiness::Ready);
         }
-        match news {
-            // Its last packets are in a block that the kernel hands over when its time is over, which wakes the reader again.
-            Err(Error::InterfaceRemoved { .. }) if self.stats()?.pending() != Some(0) => {
-                Ok(Readiness::Empty)
-            }
-            other => other.map(|()| Readiness::Empty),
+        // The last packets are in a block that the kernel hands over when its time is over, which wakes the reader again.
+        if self.waiter.is_removed() && self.stats()?.pending() != Some(0) {
+            return Ok(Readiness::Empty);
         }
+        self.waiter.report()?;
+        Ok(Readiness::Empty)
     }
 
     /// Gives the current block back where no packet of it is left that can be read.
@@ -287,6 +286,12 @@ impl PacketSource for Capture {
 
     fn is_live(&self) -> bool {
         true
+    }
+}
+
+impl Open for Capture {
+    fn open(interface: &str) -> Result<Self, Error> {
+        Self::open(interface)
     }
 }
 

@@ -109,6 +109,9 @@ impl RingSize {
 /// The fewest blocks of a ring: one that the kernel fills while the reader has the other.
 pub(crate) const MIN_BLOCKS: usize = 2;
 
+/// Bytes of a frame, which a version 3 ring only has to be told: it fits every block.
+pub(crate) const FRAME_SIZE: usize = 2048;
+
 impl Builder {
     pub(crate) fn new() -> Self {
         let (block_size, block_count, retire_timeout) = Profile::Default.sizes();
@@ -241,11 +244,13 @@ impl Builder {
             );
             return refuse("block_count", why);
         }
-        // The kernel's words: a block's size is a positive `int`, the ring's an `unsigned int`.
+        // The kernel's words: a block's size is a positive `int`, the number of frames in the ring an `unsigned int`.
         let bytes = self.block_size.checked_mul(self.block_count);
-        if self.block_size > i32::MAX as usize || bytes.is_none_or(|all| all > u32::MAX as usize) {
+        let all_fit = |all| all <= isize::MAX as usize && all / FRAME_SIZE <= u32::MAX as usize;
+        if self.block_size > i32::MAX as usize || !bytes.is_some_and(all_fit) {
             let why = format!(
-                "{} × {} bytes; a block is smaller than 2 GiB and a whole ring smaller than 4 GiB",
+                "{} × {} bytes; a block is smaller than 2 GiB and a whole ring smaller than 8 TiB, or than what this \
+                 machine can address",
                 self.block_count, self.block_size
             );
             return refuse("block_count × block_size", why);

@@ -14,12 +14,9 @@ use netring_sys::wait::Waiter;
 use netring_sys::{Error, Interface, Mmap, SyscallError};
 
 use crate::capture::Parts;
-use crate::config::{Builder, MIN_BLOCKS, RingSize};
+use crate::config::{Builder, FRAME_SIZE, MIN_BLOCKS, RingSize};
 use crate::ring::Ring;
 use crate::walk::Context;
-
-/// Bytes of a frame, which a version 3 ring only has to be told: it fits every block.
-const FRAME_SIZE: usize = 2048;
 
 /// The kernel gives no packet to a socket that is bound with protocol 0, and none of another interface to one that is bound to
 /// an interface: everything is in its place before the second bind opens the door.
@@ -33,7 +30,7 @@ pub(crate) fn set_up(wanted: &Builder) -> Result<Parts, Error> {
     if let Some(ignore) = ignore_outgoing(wanted.ignore_outgoing, &interface) {
         set_packet_ignore_outgoing(fd, ignore)?;
     }
-    bind_packet(fd, interface.index, 0)?;
+    bind(fd, &interface, 0)?;
     attach(fd, wanted)?;
 
     let features = if wanted.rx_hash {
@@ -41,10 +38,13 @@ pub(crate) fn set_up(wanted: &Builder) -> Result<Parts, Error> {
     } else {
         0
     };
-    let size = shrink_until_it_fits(wanted, |block_count| {
-        set_packet_rx_ring(fd, &request(wanted, block_count, features))
+    let (size, map) = shrink_until_it_fits(wanted, |block_count| {
+        set_packet_rx_ring(fd, &request(wanted, block_count, features))?;
+        Mmap::shared(fd, wanted.block_size * block_count).inspect_err(|_| {
+            // A socket has one ring: what could not be mapped makes place for the next, or goes with the socket.
+            let _ = set_packet_rx_ring(fd, &tpacket_req3::default());
+        })
     })?;
-    let map = Mmap::shared(fd, size.bytes())?;
     let ring = Ring::new(map, size.block_size, size.block_count);
 
     if wanted.promiscuous {
@@ -57,7 +57,7 @@ pub(crate) fn set_up(wanted: &Builder) -> Result<Parts, Error> {
     }
     // Before the door opens: a link that goes down right behind it is told.
     let waiter = Waiter::new(fd, &interface)?;
-    bind_packet(fd, interface.index, ETH_P_ALL)?;
+    bind(fd, &interface, ETH_P_ALL)?;
 
     let context = Context {
         link_type: interface.link_type(),
@@ -71,6 +71,16 @@ pub(crate) fn set_up(wanted: &Builder) -> Result<Parts, Error> {
         interface,
         context,
         size,
+    })
+}
+
+/// The interface can be gone since it was asked about.
+fn bind(fd: BorrowedFd<'_>, interface: &Interface, protocol: u16) -> Result<(), Error> {
+    bind_packet(fd, interface.index, protocol).map_err(|error| match error.is_no_device() {
+        true => Error::NoSuchInterface {
+            name: interface.name.clone(),
+        },
+        false => error.into(),
     })
 }
 
@@ -126,29 +136,27 @@ fn request(wanted: &Builder, block_count: usize, features: u32) -> tpacket_req3 
     }
 }
 
-/// Asks for half as many blocks each time that the kernel has no memory for them.
-fn shrink_until_it_fits(
+/// Asks for half as many blocks each time that there is no memory for them, the kernel's or the process's.
+fn shrink_until_it_fits<T>(
     wanted: &Builder,
-    mut make: impl FnMut(usize) -> Result<(), SyscallError>,
-) -> Result<RingSize, SyscallError> {
+    mut make: impl FnMut(usize) -> Result<T, SyscallError>,
+) -> Result<(RingSize, T), SyscallError> {
     let mut block_count = wanted.block_count;
-    loop {
+    let made = loop {
         match make(block_count) {
-            Ok(()) => break,
-            Err(error)
-                if error.source.kind() == std::io::ErrorKind::OutOfMemory
-                    && block_count > MIN_BLOCKS =>
-            {
+            Ok(made) => break made,
+            Err(error) if error.is_out_of_memory() && block_count > MIN_BLOCKS => {
                 block_count = (block_count / 2).max(MIN_BLOCKS);
             }
             Err(error) => return Err(error),
         }
-    }
-    Ok(RingSize {
+    };
+    let size = RingSize {
         block_size: wanted.block_size,
         block_count,
         asked_block_count: wanted.block_count,
-    })
+    };
+    Ok((size, made))
 }
 
 #[cfg(test)]
@@ -179,7 +187,7 @@ mod tests {
                 Ok(())
             }
         });
-        (asked, got)
+        (asked, got.map(|(size, ())| size))
     }
 
     #[test]
@@ -205,7 +213,7 @@ mod tests {
         let mut times = 0;
         let got = shrink_until_it_fits(&Builder::new(), |_| {
             times += 1;
-            Err(failed(EINVAL))
+            Err::<(), _>(failed(EINVAL))
         });
         assert!(got.is_err());
         assert_eq!(times, 1);

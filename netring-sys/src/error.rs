@@ -135,6 +135,11 @@ impl SyscallError {
         self.source.kind() == io::ErrorKind::OutOfMemory
     }
 
+    /// Whether the interface is not there (any more).
+    pub fn is_no_device(&self) -> bool {
+        self.is(libc::ENODEV) || self.is(libc::ENXIO)
+    }
+
     /// Whether the kernel said this number (`libc::ENOMEM` …).
     pub fn is(&self, errno: i32) -> bool {
         self.source.raw_os_error() == Some(errno)

@@ -101,8 +101,14 @@ impl Interface {
                 match message {
                     Message::Link(link) => {
                         let mut interface = Self::from(link);
-                        if let Some((rx, tx)) = ethtool_channels(socket.as_fd(), &interface.name)? {
-                            (interface.rx_queues, interface.tx_queues) = (rx, tx);
+                        match ethtool_channels(socket.as_fd(), &interface.name) {
+                            Ok(Some((rx, tx))) => {
+                                (interface.rx_queues, interface.tx_queues) = (rx, tx)
+                            }
+                            Ok(None) => {}
+                            // Gone between the two questions.
+                            Err(error) if error.is_no_device() => return Ok(None),
+                            Err(error) => return Err(error.into()),
                         }
                         return Ok(Some(interface));
                     }

@@ -11,6 +11,10 @@ const RTM_DELLINK: u16 = 17;
 const RTM_GETLINK: u16 = 18;
 const NLM_F_REQUEST: u16 = 1;
 
+/// The family of messages about interfaces themselves. A bridge tells of its ports in the same words and to the same group:
+/// an interface that leaves a bridge is a "deleted link" of the family AF_BRIDGE, and is still there.
+const AF_UNSPEC: u8 = 0;
+
 const IFLA_ADDRESS: u16 = 1;
 const IFLA_IFNAME: u16 = 3;
 const IFLA_MTU: u16 = 4;
@@ -81,6 +85,7 @@ pub(crate) fn messages(mut bytes: &[u8]) -> impl Iterator<Item = Message<'_>> {
                     let errno = i32::from_ne_bytes(*message.first_chunk()?).wrapping_neg();
                     return Some(Message::Refused { errno });
                 }
+                RTM_NEWLINK | RTM_DELLINK if message.first() != Some(&AF_UNSPEC) => {}
                 RTM_NEWLINK => return Some(Message::Link(link(message)?)),
                 RTM_DELLINK => {
                     return Some(Message::Removed {

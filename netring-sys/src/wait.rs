@@ -16,7 +16,7 @@ use crate::syscall::{
     epoll, epoll_add, epoll_ready, event, event_signal, netlink_receive, netlink_send,
     netlink_socket, poll_readable, take_socket_error,
 };
-use crate::{Error, Interface, PacketSource, Readiness};
+use crate::{Error, Interface, PacketSource, Readiness, SyscallError};
 
 /// Waits until a source has a batch, and lends it; `Ok(None)` where the time was over first. No time waits for ever.
 ///
@@ -155,13 +155,20 @@ impl Waiter {
         self.state.downs
     }
 
-    /// Looks what woke the reader, when there was no packet: takes the news about the interface, and the error off
+    /// Whether the interface was removed, as far as [`take_news`](Self::take_news) has heard.
+    pub const fn is_removed(&self) -> bool {
+        self.state.removed
+    }
+
+    /// Looks what woke the reader, when there was no packet: takes in the news about the interface, and takes the error off
     /// `socket` that would make every wait return at once. Does not wait.
     ///
+    /// Taking in and [reporting](Self::report) are two steps: between them a source looks for packets once more, so that
+    /// those that came before the link went down are told before it, and no report is lost over them.
+    ///
     /// # Errors
-    /// [`Error::LinkDown`] once each time the interface goes down, [`Error::InterfaceRemoved`] from then on when it was
-    /// removed.
-    pub fn check(&mut self, socket: BorrowedFd<'_>) -> Result<(), Error> {
+    /// The call that failed.
+    pub fn take_news(&mut self, socket: BorrowedFd<'_>) -> Result<(), SyscallError> {
         for token in epoll_ready(self.set.as_fd())? {
             match token {
                 // Readable without a packet: a down interface leaves ENETDOWN there. The notification says it better.
@@ -170,6 +177,15 @@ impl Waiter {
                 _ => {}
             }
         }
+        Ok(())
+    }
+
+    /// Tells what happened to the interface.
+    ///
+    /// # Errors
+    /// [`Error::LinkDown`] once each time the interface goes down, [`Error::InterfaceRemoved`] from then on when it was
+    /// removed.
+    pub fn report(&mut self) -> Result<(), Error> {
         if self.state.removed {
             return Err(Error::InterfaceRemoved {
                 interface: self.name.clone(),
@@ -183,7 +199,7 @@ impl Waiter {
         Ok(())
     }
 
-    fn read_link_news(&mut self) -> Result<(), Error> {
+    fn read_link_news(&mut self) -> Result<(), SyscallError> {
         let mut buffer = [0; 16 * 1024];
         loop {
             match netlink_receive(self.link.as_fd(), &mut buffer) {
@@ -197,7 +213,7 @@ impl Waiter {
                 Err(lost) if lost.is(libc::ENOBUFS) => {
                     netlink_send(self.link.as_fd(), &netlink::get_link(self.interface, ""))?;
                 }
-                Err(error) => return Err(error.into()),
+                Err(error) => return Err(error),
             }
         }
     }

@@ -79,10 +79,10 @@ impl Netns {
 /// # Errors
 /// One of the names is taken.
 pub fn veth(a: &str, b: &str) -> io::Result<()> {
-    ip(&format!("link add {a} type veth peer name {b}"))?;
+    ip(&format!("link add name {a} type veth peer name {b}"))?;
     for end in [a, b] {
-        ip(&format!("link set {end} addrgenmode none"))?;
-        ip(&format!("link set {end} up"))?;
+        ip(&format!("link set dev {end} addrgenmode none"))?;
+        ip(&format!("link set dev {end} up"))?;
     }
     // The second `up` gives both a carrier, which the kernel announces on its own time.
     for end in [a, b] {
@@ -105,6 +105,14 @@ pub fn veth(a: &str, b: &str) -> io::Result<()> {
 /// # Errors
 /// iproute2 is not installed, or what `ip` printed.
 pub fn ip(words: &str) -> io::Result<()> {
+    ip_says(words).map(drop)
+}
+
+/// Runs `ip` with these words, in this thread's namespace: what it printed.
+///
+/// # Errors
+/// As [`ip`].
+pub fn ip_says(words: &str) -> io::Result<String> {
     let output = Command::new("ip")
         .args(words.split_whitespace())
         .output()
@@ -115,7 +123,7 @@ pub fn ip(words: &str) -> io::Result<()> {
             )
         })?;
     if output.status.success() {
-        return Ok(());
+        return Ok(String::from_utf8_lossy(&output.stdout).into_owned());
     }
     Err(io::Error::other(format!(
         "ip {words}: {}",

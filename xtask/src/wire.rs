@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use etherparse::PacketBuilder;
 use netring_sys::kernel::packet::{ETH_P_ALL, PACKET_OUTGOING};
-use netring_sys::{Error, Interface, syscall};
+use netring_sys::{Error, Interface, PacketBatch, PacketBuf, PacketSource, syscall, wait};
 
 /// Sends frames as they are.
 #[derive(Debug)]
@@ -81,6 +81,25 @@ impl Sniffer {
             }
         }
     }
+}
+
+/// Takes packets from a source until there are `count` of them, or until none came for `silence`.
+///
+/// # Errors
+/// Whatever the source reports.
+pub fn collect<S: PacketSource + AsFd>(
+    source: &mut S,
+    count: usize,
+    silence: Duration,
+) -> Result<Vec<PacketBuf>, Error> {
+    let mut packets = Vec::new();
+    while packets.len() < count {
+        let Some(batch) = wait::next_batch(source, Some(silence))? else {
+            break;
+        };
+        packets.extend(batch.packets().map(PacketBuf::from));
+    }
+    Ok(packets)
 }
 
 /// An Ethernet frame with an IPv4 UDP datagram from port `source` to port `target`.

@@ -1,0 +1,198 @@
+//! What tests put a reader under: frames without end and signals without end; what it cost the reader; and waiting for
+//! what must come.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+use netring_sys::Error;
+use nix::sys::pthread::{Pthread, pthread_kill, pthread_self};
+use nix::sys::signal::Signal;
+use nix::time::{ClockId, clock_gettime};
+
+use crate::wire::Sender;
+
+/// Waits until something is so.
+///
+/// # Panics
+/// It was not within `limit`: says `what`.
+pub fn wait_until(what: &str, limit: Duration, mut is_so: impl FnMut() -> bool) {
+    let deadline = Instant::now() + limit;
+    while !is_so() {
+        assert!(Instant::now() < deadline, "not within {limit:?}: {what}");
+        thread::sleep(Duration::from_millis(1));
+    }
+}
+
+/// A thread that sends one frame after the other until it is stopped, and counts them.
+#[derive(Debug)]
+pub struct Flood {
+    worker: Worker,
+    sent: Arc<AtomicU64>,
+}
+
+impl Flood {
+    /// Sends what `frame` makes of each number from 0 on, from this interface of this thread's namespace.
+    ///
+    /// # Errors
+    /// There is no such interface, or CAP_NET_RAW is missing.
+    pub fn on(
+        interface: &str,
+        mut frame: impl FnMut(u64) -> Vec<u8> + Send + 'static,
+    ) -> Result<Self, Error> {
+        let sender = Sender::on(interface)?;
+        let sent = Arc::new(AtomicU64::new(0));
+        let counter = Arc::clone(&sent);
+        let worker = Worker::start(move || {
+            let number = counter.load(Ordering::Relaxed);
+            let done = sender.send(&frame(number)).is_ok();
+            // A frame that was refused is made once more: what is counted was sent.
+            counter.fetch_add(u64::from(done), Ordering::Relaxed);
+        });
+        Ok(Self { worker, sent })
+    }
+
+    /// Frames sent so far.
+    pub fn sent(&self) -> u64 {
+        self.sent.load(Ordering::Relaxed)
+    }
+
+    /// Stops; all frames that were sent.
+    pub fn stop(self) -> u64 {
+        drop(self.worker);
+        self.sent.load(Ordering::Relaxed)
+    }
+}
+
+/// A thread that sends a signal to another every half millisecond, until it is dropped: system calls return `EINTR`.
+#[derive(Debug)]
+pub struct SignalStorm {
+    worker: Worker,
+    sent: Arc<AtomicU64>,
+}
+
+impl SignalStorm {
+    /// Interrupts this thread, which must outlive the storm.
+    ///
+    /// # Errors
+    /// A handler could not be installed.
+    pub fn on_this_thread() -> std::io::Result<Self> {
+        // The handler does nothing that matters; without one the signal would end the process.
+        signal_hook::flag::register(signal_hook::consts::SIGUSR1, Arc::default())?;
+        let target: Pthread = pthread_self();
+        let sent = Arc::new(AtomicU64::new(0));
+        let counter = Arc::clone(&sent);
+        let worker = Worker::start(move || {
+            if pthread_kill(target, Signal::SIGUSR1).is_ok() {
+                counter.fetch_add(1, Ordering::Relaxed);
+            }
+            thread::sleep(Duration::from_micros(500));
+        });
+        Ok(Self { worker, sent })
+    }
+
+    /// Ends it; how many signals were sent.
+    pub fn stop(self) -> u64 {
+        drop(self.worker);
+        self.sent.load(Ordering::Relaxed)
+    }
+}
+
+/// What a piece of code cost the thread that ran it.
+#[derive(Clone, Copy, Debug)]
+pub struct Cost {
+    /// Time on a processor, in this process and in the kernel for it.
+    pub cpu: Duration,
+    /// How often it slept: each is one wake-up.
+    pub sleeps: u64,
+}
+
+/// Runs `work`, and tells what it cost this thread, by the kernel's own accounts.
+///
+/// # Panics
+/// The kernel has no such accounts.
+pub fn cost<T>(work: impl FnOnce() -> T) -> (T, Cost) {
+    let (cpu, sleeps) = (cpu_time(), sleeps());
+    let value = work();
+    let cost = Cost {
+        cpu: cpu_time() - cpu,
+        sleeps: self::sleeps() - sleeps,
+    };
+    (value, cost)
+}
+
+fn cpu_time() -> Duration {
+    let time = clock_gettime(ClockId::CLOCK_THREAD_CPUTIME_ID);
+    time.expect("Linux counts the processor time of threads")
+        .into()
+}
+
+fn sleeps() -> u64 {
+    let status = std::fs::read_to_string("/proc/thread-self/status");
+    let status = status.expect("/proc tells about this thread");
+    let count = status
+        .lines()
+        .find_map(|line| line.strip_prefix("voluntary_ctxt_switches:"));
+    count
+        .and_then(|count| count.trim().parse().ok())
+        .expect("/proc counts the sleeps of a thread")
+}
+
+/// A thread that does one thing again and again until it is dropped.
+#[derive(Debug)]
+struct Worker {
+    stop: Arc<AtomicBool>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Worker {
+    fn start(mut work: impl FnMut() + Send + 'static) -> Self {
+        let stop = Arc::new(AtomicBool::new(false));
+        let stopped = Arc::clone(&stop);
+        let thread = thread::spawn(move || {
+            while !stopped.load(Ordering::Relaxed) {
+                work();
+            }
+        });
+        Self {
+            stop,
+            thread: Some(thread),
+        }
+    }
+}
+
+impl Drop for Worker {
+    fn drop(&mut self) {
+        self.stop.store(true, Ordering::Relaxed);
+        if let Some(thread) = self.thread.take() {
+            // A panic in it was printed; the test that it belongs to misses what it did not do.
+            let _ = thread.join();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_sleep_costs_one_wake_up_and_no_time_and_a_loop_costs_time() {
+        let pause = Duration::from_millis(50);
+        let ((), slept) = cost(|| thread::sleep(pause));
+        assert_eq!(slept.sleeps, 1);
+        assert!(slept.cpu < pause / 10, "{slept:?}");
+        let start = Instant::now();
+        let ((), spun) = cost(|| while cpu_time() < pause || start.elapsed() < pause {});
+        assert!(spun.cpu >= pause / 10, "{spun:?}");
+    }
+
+    #[test]
+    fn a_storm_interrupts_the_sleep_of_this_thread() {
+        let storm = SignalStorm::on_this_thread().unwrap();
+        let ((), cost) = cost(|| thread::sleep(Duration::from_millis(100)));
+        // std sleeps on after each signal.
+        assert!(cost.sleeps >= 10, "{cost:?}");
+        assert!(storm.stop() >= 10);
+    }
+}
