@@ -128,7 +128,7 @@ fn load_xdp(program: &[bpf_insn], license: &CStr, log: &mut [u8]) -> Result<Owne
     Ok(unsafe { OwnedFd::from_raw_fd(fd) })
 }
 
-/// Runs an XDP program once over a packet that is said to come from `context`; what it returned, and the packet that it left.
+/// Runs an XDP program once over a packet that is said to have come in on `interface`; what it returned, and the packet that it left.
 ///
 /// # Errors
 /// `EINVAL` for a packet that is shorter than an Ethernet header or longer than a page holds, `ENODEV` for an unknown interface.
@@ -136,10 +136,11 @@ fn load_xdp(program: &[bpf_insn], license: &CStr, log: &mut [u8]) -> Result<Owne
 pub fn bpf_test_xdp(
     program: BorrowedFd<'_>,
     packet: &[u8],
-    context: xdp_md,
+    interface: u32,
 ) -> Result<(u32, Vec<u8>), SyscallError> {
     // A program can grow the packet by the headroom, which is no more than a page.
     let mut left = vec![0; packet.len() + super::page_size()];
+    let context = came_in(packet, interface);
     let mut attr = test_run(program, packet, &context);
     attr.data_out = left.as_mut_ptr().expose_provenance() as u64;
     attr.data_size_out = u32::try_from(left.len()).unwrap_or(u32::MAX);
@@ -164,10 +165,7 @@ pub fn bpf_send_xdp(
     repeat: u32,
     batch: u32,
 ) -> Result<(), SyscallError> {
-    let context = xdp_md {
-        ingress_ifindex: interface,
-        ..xdp_md::default()
-    };
+    let context = came_in(frame, interface);
     let mut attr = test_run(program, frame, &context);
     attr.repeat = repeat;
     attr.flags = BPF_F_TEST_XDP_LIVE_FRAMES;
@@ -181,6 +179,15 @@ pub fn bpf_send_xdp(
         )
     }
     .map(drop)
+}
+
+/// A packet without metadata.
+fn came_in(packet: &[u8], interface: u32) -> xdp_md {
+    xdp_md {
+        data_end: u32::try_from(packet.len()).unwrap_or(u32::MAX),
+        ingress_ifindex: interface,
+        ..xdp_md::default()
+    }
 }
 
 fn test_run(program: BorrowedFd<'_>, packet: &[u8], context: &xdp_md) -> bpf_attr_test_run {

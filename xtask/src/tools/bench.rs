@@ -13,8 +13,12 @@
 //! Every figure is a cost: less is better. A target that is missed is printed as missed and is no failure of the bench,
 //! for a time is a matter of the machine; books that do not balance are an error.
 
+mod generator;
+mod live;
 mod measure;
+mod minimal;
 mod options;
+mod receive;
 mod synthetic;
 mod table;
 mod walk;
@@ -25,7 +29,7 @@ pub(crate) use table::{Row, Table, Target};
 use crate::Result;
 
 /// Every bench, by the name that `cargo xtask bench NAME` takes.
-const BENCHES: &[(&str, Bench)] = &[("walk", walk::run)];
+const BENCHES: &[(&str, Bench)] = &[("walk", walk::run), ("receive", receive::run)];
 
 type Bench = fn(&Options, &mut Table) -> Result<()>;
 
@@ -41,7 +45,7 @@ pub(crate) fn run(args: &[String]) -> Result<()> {
     for (name, bench) in BENCHES.iter().filter(|(name, _)| options.wants(name)) {
         eprintln!("bench {name} …");
         if let Err(why) = bench(&options, &mut table) {
-            eprintln!("bench {name}: {why}");
+            eprintln!("bench {name}: {}", chain(why.as_ref()));
             failed.push(*name);
         }
     }
@@ -50,5 +54,13 @@ pub(crate) fn run(args: &[String]) -> Result<()> {
         Ok(())
     } else {
         Err(format!("failed: {}", failed.join(", ")).into())
+    }
+}
+
+/// An error and what caused it.
+fn chain(error: &dyn std::error::Error) -> String {
+    match error.source() {
+        None => error.to_string(),
+        Some(cause) => format!("{error}: {}", chain(cause)),
     }
 }

@@ -56,7 +56,8 @@ impl Row {
 
     /// Ours as a part of the peer's.
     fn ratio(&self) -> Option<f64> {
-        self.peer.map(|(_, peer)| self.ours / peer)
+        let (_, peer) = self.peer?;
+        (peer != 0.0).then(|| self.ours / peer)
     }
 
     fn holds(&self) -> Option<bool> {

@@ -5,7 +5,7 @@ use netring_sys::Packet;
 use netring_sys::kernel::packet::TP_FT_REQ_FILL_RXHASH;
 use xtask::wire;
 
-use super::{Options, Row, Table, Target, measure, synthetic};
+use super::{Options, Row, Table, Target, measure, minimal, synthetic};
 use crate::Result;
 
 /// A block of the default ring.
@@ -27,8 +27,17 @@ pub(super) fn run(options: &Options, table: &mut Table) -> Result<()> {
     if walk.found() != Some((count, 0)) {
         return Err(format!("{count} packets in the block, found {:?}", walk.found()).into());
     }
-    let [ours] = measure::in_turn(options, [&mut || Ok(measure::cost(options, &mut ours))])?;
-    table.add(Row::new("block walk, 4 MiB of 64 B", "ns/packet", ours).target(Target::AtMost(4.0)));
+    if ours() != minimal::walk(&block) {
+        return Err("the two walks did not see the same".into());
+    }
+    let [ours, peer] = measure::in_turn(
+        options,
+        [&mut || Ok(measure::cost(options, &mut ours)), &mut || {
+            Ok(measure::cost(options, || minimal::walk(&block)))
+        }],
+    )?;
+    let row = Row::new("block walk, 4 MiB of 64 B", "ns/packet", ours);
+    table.add(row.peer("raw pointers", peer).target(Target::AtMost(4.0)));
     let row = Row::new(
         "block walk, allocations",
         "count",
