@@ -1,0 +1,177 @@
+//! The settings of a tracker.
+
+use std::time::Duration;
+
+use netring_sys::Error;
+
+/// The settings of a [`FlowTracker`](crate::FlowTracker).
+///
+/// ```
+/// use std::time::Duration;
+/// use netring_flow::{Timeouts, TrackerConfig};
+///
+/// let config = TrackerConfig::new()
+///     .max_flows(100_000)
+///     .timeouts(Timeouts::default().udp(Duration::from_secs(20)));
+/// # let _ = config;
+/// ```
+#[derive(Clone, Debug)]
+pub struct TrackerConfig {
+    pub(crate) max_flows: usize,
+    pub(crate) timeouts: Timeouts,
+    pub(crate) split_port_reuse: bool,
+}
+
+impl TrackerConfig {
+    /// The defaults.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// The most flows that are held at once, a hard bound. Default: 1 048 576; 1 to 2³¹.
+    ///
+    /// A flow of the built-in key takes about 225 bytes, and nothing is taken before it is needed. From 15⁄16 of
+    /// the bound on, time-outs are a quarter of what they are set to, and half-open flows go first. At the
+    /// bound each new flow takes the place of another, in this order: closed, half-open, heard of one side only, and last
+    /// the one that was silent for long.
+    #[must_use]
+    pub const fn max_flows(mut self, flows: usize) -> Self {
+        self.max_flows = flows;
+        self
+    }
+
+    /// When flows end, and are reported. Default: [`Timeouts::default`].
+    #[must_use]
+    pub const fn timeouts(mut self, timeouts: Timeouts) -> Self {
+        self.timeouts = timeouts;
+        self
+    }
+
+    /// Whether a new TCP connection between the ports of one that is closed, or established and silent, is a flow of its own.
+    /// Default: yes.
+    #[must_use]
+    pub const fn split_port_reuse(mut self, split: bool) -> Self {
+        self.split_port_reuse = split;
+        self
+    }
+
+    pub(crate) fn check(&self) -> Result<(), Error> {
+        if !(1..=1 << 31).contains(&self.max_flows) {
+            return Err(Error::Config {
+                setting: "max_flows",
+                why: format!("{} is not from 1 to 2147483648", self.max_flows),
+            });
+        }
+        for (setting, timeout) in self.timeouts.named() {
+            if timeout.is_zero() {
+                return Err(Error::Config {
+                    setting,
+                    why: "a time-out is longer than nothing; Duration::MAX stands for never".into(),
+                });
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Default for TrackerConfig {
+    fn default() -> Self {
+        Self {
+            max_flows: 1 << 20,
+            timeouts: Timeouts::default(),
+            split_port_reuse: true,
+        }
+    }
+}
+
+/// How long a flow may be silent before it ends, by its state; in packet time. `Duration::MAX` stands for never.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Timeouts {
+    pub(crate) tcp_opening: Duration,
+    pub(crate) tcp_established: Duration,
+    pub(crate) tcp_closing: Duration,
+    pub(crate) udp: Duration,
+    pub(crate) other: Duration,
+    pub(crate) active: Duration,
+}
+
+impl Timeouts {
+    /// None: flows end by nothing but the end of the source, want of room, and port reuse.
+    pub const fn never() -> Self {
+        Self {
+            tcp_opening: Duration::MAX,
+            tcp_established: Duration::MAX,
+            tcp_closing: Duration::MAX,
+            udp: Duration::MAX,
+            other: Duration::MAX,
+            active: Duration::MAX,
+        }
+    }
+
+    /// TCP, handshake not complete. Default: 5 s.
+    #[must_use]
+    pub const fn tcp_opening(mut self, timeout: Duration) -> Self {
+        self.tcp_opening = timeout;
+        self
+    }
+
+    /// TCP, handshake complete, or picked up in its middle; also after the FIN of one end only. Default: 300 s.
+    #[must_use]
+    pub const fn tcp_established(mut self, timeout: Duration) -> Self {
+        self.tcp_established = timeout;
+        self
+    }
+
+    /// TCP, after FIN of both ends or RST of one: how long the entry lingers, to take in packets that trail behind.
+    /// Default: 5 s.
+    #[must_use]
+    pub const fn tcp_closing(mut self, timeout: Duration) -> Self {
+        self.tcp_closing = timeout;
+        self
+    }
+
+    /// UDP. Default: 60 s.
+    #[must_use]
+    pub const fn udp(mut self, timeout: Duration) -> Self {
+        self.udp = timeout;
+        self
+    }
+
+    /// Any other protocol. Default: 30 s.
+    #[must_use]
+    pub const fn other(mut self, timeout: Duration) -> Self {
+        self.other = timeout;
+        self
+    }
+
+    /// How often a flow that lives on is reported ([`FlowEvent::Tick`](crate::FlowEvent::Tick)). Default: 1800 s.
+    #[must_use]
+    pub const fn active(mut self, timeout: Duration) -> Self {
+        self.active = timeout;
+        self
+    }
+
+    fn named(&self) -> [(&'static str, Duration); 6] {
+        [
+            ("timeouts.tcp_opening", self.tcp_opening),
+            ("timeouts.tcp_established", self.tcp_established),
+            ("timeouts.tcp_closing", self.tcp_closing),
+            ("timeouts.udp", self.udp),
+            ("timeouts.other", self.other),
+            ("timeouts.active", self.active),
+        ]
+    }
+}
+
+impl Default for Timeouts {
+    fn default() -> Self {
+        Self {
+            tcp_opening: Duration::from_secs(5),
+            tcp_established: Duration::from_secs(300),
+            tcp_closing: Duration::from_secs(5),
+            udp: Duration::from_secs(60),
+            other: Duration::from_secs(30),
+            active: Duration::from_secs(1800),
+        }
+    }
+}

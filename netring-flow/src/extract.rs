@@ -1,0 +1,171 @@
+//! What makes a flow of packets: the key that they share.
+
+mod five_tuple;
+mod flowscope;
+mod key;
+
+use std::hash::Hash;
+
+use netring_sys::Packet;
+
+pub use self::flowscope::Flowscope;
+pub use five_tuple::FiveTuple;
+pub use key::FiveTupleKey;
+
+/// Tells the flow that a packet belongs to. [`FiveTuple`] is the built-in one, [`Flowscope`] adapts any
+/// `flowscope::FlowExtractor`.
+///
+/// It is called once for each packet.
+pub trait Extract: Send + 'static {
+    /// What the packets of a flow share; the same for both directions.
+    type Key: Clone + Eq + Hash + Send + Sync + 'static;
+
+    /// The flow of this packet.
+    ///
+    /// # Errors
+    /// The packet belongs to no flow; the tracker counts it by the reason given.
+    fn extract(&self, packet: &Packet<'_>) -> Result<Extracted<Self::Key>, Skip>;
+}
+
+/// What an extractor read from a packet.
+#[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
+pub struct Extracted<K> {
+    /// The flow.
+    pub key: K,
+    /// Which of the key's two ends sent the packet.
+    pub orientation: Orientation,
+    /// What the transport header says.
+    pub transport: Transport,
+    /// Bytes that the transport header carries, by the lengths in the headers; what a snap length cut off included.
+    pub payload_len: u32,
+    /// The packet is an ICMP error about a packet of the flow `key`; it belongs to that flow only if there is one.
+    pub icmp_error: Option<IcmpError>,
+}
+
+impl<K> Extracted<K> {
+    /// A packet of a flow, without payload.
+    pub const fn new(key: K, orientation: Orientation, transport: Transport) -> Self {
+        Self {
+            key,
+            orientation,
+            transport,
+            payload_len: 0,
+            icmp_error: None,
+        }
+    }
+
+    /// Sets the bytes that the transport header carries.
+    #[must_use]
+    pub fn with_payload_len(mut self, len: u32) -> Self {
+        self.payload_len = len;
+        self
+    }
+
+    /// Says that the packet is an ICMP error about a packet of the flow.
+    #[must_use]
+    pub fn with_icmp_error(mut self, error: IcmpError) -> Self {
+        self.icmp_error = Some(error);
+        self
+    }
+}
+
+/// Which of a key's two ends a packet comes from. It says nothing about who began: see
+/// [`FlowStats::initiator`](crate::FlowStats::initiator).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
+pub enum Orientation {
+    /// From the key's first end ([`FiveTupleKey::a`]) to its second.
+    #[default]
+    Forward,
+    /// From the key's second end ([`FiveTupleKey::b`]) to its first.
+    Reverse,
+}
+
+impl Orientation {
+    /// The other one.
+    #[inline]
+    #[must_use]
+    pub const fn flipped(self) -> Self {
+        match self {
+            Self::Forward => Self::Reverse,
+            Self::Reverse => Self::Forward,
+        }
+    }
+}
+
+/// The transport protocol of a packet, as far as the tracker treats them differently.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Transport {
+    /// TCP; `None` where its header was not captured, or is not valid.
+    Tcp(Option<TcpSegment>),
+    /// UDP.
+    Udp,
+    /// Any other protocol.
+    Other,
+}
+
+/// What the tracker reads of a TCP header.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TcpSegment {
+    /// The flags, as in the header: [`TcpSegment::FIN`] …
+    pub flags: u8,
+    /// The sequence number.
+    pub sequence: u32,
+    /// The acknowledgement number; without meaning unless [`TcpSegment::ACK`] is set.
+    pub acknowledgement: u32,
+    /// The window, not scaled.
+    pub window: u16,
+}
+
+impl TcpSegment {
+    /// No more data from the sender.
+    pub const FIN: u8 = 0x01;
+    /// Synchronize sequence numbers.
+    pub const SYN: u8 = 0x02;
+    /// Reset the connection.
+    pub const RST: u8 = 0x04;
+    /// Push.
+    pub const PSH: u8 = 0x08;
+    /// The acknowledgement number is valid.
+    pub const ACK: u8 = 0x10;
+
+    /// Whether any of these flags is set.
+    #[inline]
+    pub const fn has(&self, flags: u8) -> bool {
+        self.flags & flags != 0
+    }
+}
+
+/// An ICMP or ICMPv6 error message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct IcmpError {
+    /// The type: 3 is "destination unreachable" of ICMP, 1 that of ICMPv6.
+    pub icmp_type: u8,
+    /// The code, by which the type is told more exactly.
+    pub code: u8,
+}
+
+/// Why a packet belongs to no flow.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Skip {
+    /// The link type is not one that can be read.
+    LinkType,
+    /// There is no IP in it: ARP, a bridge protocol …
+    NotIp,
+    /// The IP version is neither 4 nor 6, or not the one that the link layer told.
+    IpVersion,
+    /// The IPv4 header length is below 20 bytes.
+    IpHeaderLength,
+    /// The IPv4 total length is below the header's.
+    IpTotalLength,
+    /// The bytes end before the key is complete: a snap length that is too short, or a packet that is.
+    Short,
+    /// A fragment that is not the first: it has no ports.
+    Fragment,
+    /// An ICMP error that quotes nothing readable.
+    IcmpError,
+    /// The extractor knows no flow for it.
+    NoKey,
+}

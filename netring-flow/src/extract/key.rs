@@ -1,0 +1,229 @@
+//! The built-in key.
+
+use std::fmt;
+use std::hash::{Hash, Hasher};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+
+use super::Orientation;
+
+/// Protocol, two addresses and two ports, in an order that does not depend on who spoke first.
+///
+/// `a` is the lower of the two ends: by the address's bytes, then by port. 48 bytes.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct FiveTupleKey {
+    a: [u64; 2],
+    b: [u64; 2],
+    /// From the top: port of a (16), port of b (16), protocol (8), 1 for IPv6 (8), unused (16).
+    ports: u64,
+    /// From the top: unused (32: a tunnel's identifier), outer VLAN (16), inner VLAN (16).
+    tags: u64,
+}
+
+impl FiveTupleKey {
+    /// The key of a packet from `source` to `target`, and which of its ends `source` is.
+    ///
+    /// Where one address is IPv4 and the other IPv6, both are told as IPv6.
+    ///
+    /// ```
+    /// use netring_flow::extract::{FiveTupleKey, Orientation};
+    ///
+    /// let client = "192.0.2.9:40000".parse()?;
+    /// let server = "192.0.2.1:80".parse()?;
+    /// let (key, orientation) = FiveTupleKey::new(6, client, server);
+    /// assert_eq!((key.a(), key.b()), (server, client));
+    /// assert_eq!(orientation, Orientation::Reverse);
+    /// assert_eq!(key, FiveTupleKey::new(6, server, client).0);
+    /// assert_eq!(key.to_string(), "tcp 192.0.2.1:80 192.0.2.9:40000");
+    /// # Ok::<(), std::net::AddrParseError>(())
+    /// ```
+    pub fn new(protocol: u8, source: SocketAddr, target: SocketAddr) -> (Self, Orientation) {
+        match (source.ip(), target.ip()) {
+            (IpAddr::V4(s), IpAddr::V4(t)) => Self::v4(
+                protocol,
+                (s.to_bits(), source.port()),
+                (t.to_bits(), target.port()),
+                0,
+            ),
+            (s, t) => Self::v6(
+                protocol,
+                (words(s), source.port()),
+                (words(t), target.port()),
+                0,
+            ),
+        }
+    }
+
+    #[inline]
+    pub(crate) fn v4(
+        protocol: u8,
+        source: (u32, u16),
+        target: (u32, u16),
+        tags: u64,
+    ) -> (Self, Orientation) {
+        let wide = |(addr, port): (u32, u16)| (u64::from(addr) << 16) | u64::from(port);
+        let (source, target) = (wide(source), wide(target));
+        let swap = target < source;
+        let (a, b) = if swap {
+            (target, source)
+        } else {
+            (source, target)
+        };
+        let key = Self {
+            a: [0, a >> 16],
+            b: [0, b >> 16],
+            ports: pack(a as u16, b as u16, protocol, 0),
+            tags,
+        };
+        (key, orientation(swap))
+    }
+
+    #[inline]
+    pub(crate) fn v6(
+        protocol: u8,
+        source: ([u64; 2], u16),
+        target: ([u64; 2], u16),
+        tags: u64,
+    ) -> (Self, Orientation) {
+        let swap = target < source;
+        let (a, b) = if swap {
+            (target, source)
+        } else {
+            (source, target)
+        };
+        let key = Self {
+            a: a.0,
+            b: b.0,
+            ports: pack(a.1, b.1, protocol, 1),
+            tags,
+        };
+        (key, orientation(swap))
+    }
+
+    /// The lower end; port 0 for a protocol without ports.
+    pub fn a(&self) -> SocketAddr {
+        SocketAddr::new(self.addr(self.a), (self.ports >> 48) as u16)
+    }
+
+    /// The higher end; port 0 for a protocol without ports.
+    pub fn b(&self) -> SocketAddr {
+        SocketAddr::new(self.addr(self.b), (self.ports >> 32) as u16)
+    }
+
+    /// The end that packets of this orientation come from.
+    pub fn source(&self, orientation: Orientation) -> SocketAddr {
+        match orientation {
+            Orientation::Forward => self.a(),
+            Orientation::Reverse => self.b(),
+        }
+    }
+
+    /// The end that packets of this orientation go to.
+    pub fn target(&self, orientation: Orientation) -> SocketAddr {
+        self.source(orientation.flipped())
+    }
+
+    /// The IP protocol number: 6 is TCP, 17 is UDP.
+    pub const fn protocol(&self) -> u8 {
+        (self.ports >> 24) as u8
+    }
+
+    /// Whether the addresses are IPv6.
+    pub const fn is_ipv6(&self) -> bool {
+        (self.ports >> 16) as u8 == 1
+    }
+
+    /// The outermost VLAN identifier, where VLANs are in the key
+    /// ([`FiveTuple::with_vlan`](super::FiveTuple::with_vlan)); 0 stands for none.
+    pub const fn vlan(&self) -> u16 {
+        (self.tags >> 16) as u16
+    }
+
+    /// The VLAN identifier below [`vlan`](Self::vlan); 0 stands for none.
+    pub const fn inner_vlan(&self) -> u16 {
+        self.tags as u16
+    }
+
+    fn addr(&self, words: [u64; 2]) -> IpAddr {
+        if self.is_ipv6() {
+            let bits = (u128::from(words[0]) << 64) | u128::from(words[1]);
+            IpAddr::V6(Ipv6Addr::from_bits(bits))
+        } else {
+            IpAddr::V4(Ipv4Addr::from_bits(words[1] as u32))
+        }
+    }
+}
+
+impl Hash for FiveTupleKey {
+    #[inline]
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        for word in [
+            self.a[0], self.a[1], self.b[0], self.b[1], self.ports, self.tags,
+        ] {
+            state.write_u64(word);
+        }
+    }
+}
+
+impl fmt::Display for FiveTupleKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.protocol() {
+            1 => f.write_str("icmp")?,
+            6 => f.write_str("tcp")?,
+            17 => f.write_str("udp")?,
+            58 => f.write_str("icmp6")?,
+            132 => f.write_str("sctp")?,
+            other => write!(f, "proto {other}")?,
+        }
+        write!(f, " {} {}", self.a(), self.b())?;
+        for (name, id) in [("vlan", self.vlan()), ("inner vlan", self.inner_vlan())] {
+            if id != 0 {
+                write!(f, " {name} {id}")?;
+            }
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Debug for FiveTupleKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "FiveTupleKey({self})")
+    }
+}
+
+/// flowscope's key of the same flow. It has no VLAN.
+impl From<FiveTupleKey> for flowscope::extract::FiveTupleKey {
+    fn from(key: FiveTupleKey) -> Self {
+        use flowscope::extractor::L4Proto;
+        let protocol = match key.protocol() {
+            1 => L4Proto::Icmp,
+            6 => L4Proto::Tcp,
+            17 => L4Proto::Udp,
+            58 => L4Proto::IcmpV6,
+            132 => L4Proto::Sctp,
+            other => L4Proto::Other(other),
+        };
+        Self::new(protocol, key.a(), key.b())
+    }
+}
+
+#[inline]
+const fn pack(a: u16, b: u16, protocol: u8, v6: u8) -> u64 {
+    ((a as u64) << 48) | ((b as u64) << 32) | ((protocol as u64) << 24) | ((v6 as u64) << 16)
+}
+
+#[inline]
+const fn orientation(swapped: bool) -> Orientation {
+    if swapped {
+        Orientation::Reverse
+    } else {
+        Orientation::Forward
+    }
+}
+
+fn words(addr: IpAddr) -> [u64; 2] {
+    let bits = match addr {
+        IpAddr::V4(addr) => addr.to_ipv6_mapped().to_bits(),
+        IpAddr::V6(addr) => addr.to_bits(),
+    };
+    [(bits >> 64) as u64, bits as u64]
+}

@@ -1,0 +1,149 @@
+//! What happened in a flow, in order.
+
+use std::fmt;
+
+use crate::extract::Orientation;
+
+/// What happened in a TCP flow, each thing once for each side, in the order of its first time: a string in the manner of Zeek.
+///
+/// Upper case: the initiator did it; lower case: the responder.
+/// `S` SYN without ACK, `H` SYN with ACK, `A` ACK without data, `D` data, `F` FIN, `R` RST, `T` a retransmission,
+/// `I` flags that exclude each other. A `^` at the front says that the initiator was recognized later than the first
+/// packet: a SYN-ACK came first, or a SYN after what it began. Empty for other protocols.
+#[derive(Clone, Copy, Default, PartialEq, Eq, Hash)]
+pub struct History {
+    order: u64,
+    seen: u16,
+    reverse: bool,
+    flipped: bool,
+}
+
+/// The letters; with the orientation as the fourth bit they are 16 symbols, each at most once: 64 bits hold any order.
+#[derive(Clone, Copy)]
+pub(crate) enum Letter {
+    Syn,
+    SynAck,
+    Ack,
+    Data,
+    Fin,
+    Rst,
+    Retransmission,
+    Inconsistent,
+}
+
+/// The bit of a letter in a set of what was seen.
+#[inline]
+pub(crate) const fn bit(letter: Letter, orientation: Orientation) -> u16 {
+    1 << symbol(letter, orientation)
+}
+
+#[inline]
+const fn symbol(letter: Letter, orientation: Orientation) -> u32 {
+    letter as u32 | ((orientation as u32) << 3)
+}
+
+/// Adds a letter that is not in `seen` yet.
+#[inline]
+pub(crate) fn push(order: &mut u64, seen: &mut u16, letter: Letter, orientation: Orientation) {
+    let bit = bit(letter, orientation);
+    if *seen & bit == 0 {
+        *order |= u64::from(symbol(letter, orientation)) << (4 * seen.count_ones());
+        *seen |= bit;
+    }
+}
+
+impl History {
+    pub(crate) const fn new(order: u64, seen: u16, initiator: Orientation, flipped: bool) -> Self {
+        Self {
+            order,
+            seen,
+            reverse: matches!(initiator, Orientation::Reverse),
+            flipped,
+        }
+    }
+
+    /// Whether nothing is in it: not TCP, or no header was captured.
+    pub const fn is_empty(&self) -> bool {
+        self.seen == 0
+    }
+}
+
+impl fmt::Display for History {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        use fmt::Write;
+        if self.flipped {
+            f.write_char('^')?;
+        }
+        for place in 0..self.seen.count_ones() {
+            let symbol = (self.order >> (4 * place)) & 0xf;
+            let by_responder = (symbol >> 3 == 1) != self.reverse;
+            let letter = b"SHADFRTI"[(symbol & 7) as usize];
+            let letter = if by_responder {
+                letter.to_ascii_lowercase()
+            } else {
+                letter
+            };
+            f.write_char(letter.into())?;
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Debug for History {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "History({self})")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use Orientation::{Forward, Reverse};
+
+    #[test]
+    fn each_letter_is_told_once_a_side_and_by_role() {
+        let (mut order, mut seen) = (0, 0);
+        let happened = [
+            (Letter::Syn, Reverse),
+            (Letter::SynAck, Forward),
+            (Letter::Ack, Reverse),
+            (Letter::Data, Reverse),
+            (Letter::Ack, Reverse),
+            (Letter::Data, Forward),
+        ];
+        for (letter, orientation) in happened {
+            push(&mut order, &mut seen, letter, orientation);
+        }
+        assert_eq!(
+            History::new(order, seen, Reverse, false).to_string(),
+            "ShADd"
+        );
+        assert_eq!(
+            History::new(order, seen, Forward, true).to_string(),
+            "^sHadD"
+        );
+    }
+
+    #[test]
+    fn all_sixteen_fit() {
+        use Letter::{Ack, Data, Fin, Inconsistent, Retransmission, Rst, Syn, SynAck};
+        let (mut order, mut seen) = (0, 0);
+        for letter in [
+            Inconsistent,
+            Retransmission,
+            Rst,
+            Fin,
+            Data,
+            Ack,
+            SynAck,
+            Syn,
+        ] {
+            push(&mut order, &mut seen, letter, Reverse);
+            push(&mut order, &mut seen, letter, Forward);
+        }
+        assert_eq!(
+            History::new(order, seen, Forward, false).to_string(),
+            "iItTrRfFdDaAhHsS"
+        );
+    }
+}

@@ -1,0 +1,137 @@
+//! The figures of a tracker.
+
+use crate::EndReason;
+use crate::extract::Skip;
+
+/// What became of every packet and every flow.
+///
+/// `packets = tracked + icmp_errors + untracked.total()`, and
+/// `flows_started = ended.total() + ` [`active_flows`](crate::FlowTracker::active_flows), at any moment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub struct TrackerStats {
+    /// Packets given to the tracker.
+    pub packets: u64,
+    /// Packets that count in a flow.
+    pub tracked: u64,
+    /// Of those, packets that a snap length cut.
+    pub cut: u64,
+    /// Bytes on the wire of the tracked packets.
+    pub tracked_bytes: u64,
+    /// ICMP errors that quote a flow of the table; each was reported, none counts in a flow.
+    pub icmp_errors: u64,
+    /// Packets that count in no flow, by cause.
+    pub untracked: UntrackedStats,
+    /// Flows started.
+    pub flows_started: u64,
+    /// TCP handshakes completed.
+    pub flows_established: u64,
+    /// Flows ended, by reason.
+    pub ended: EndedStats,
+    /// Reports of flows that live for longer than the active time-out.
+    pub ticks: u64,
+    /// How often the table came near its bound.
+    pub emergencies: u64,
+    /// How often packet time went back by more than a minute.
+    pub time_went_back: u64,
+}
+
+/// Packets that count in no flow, by cause; each as the [`Skip`] of the same name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub struct UntrackedStats {
+    /// Packets of a link type that cannot be read.
+    pub link_type: u64,
+    /// Packets without IP.
+    pub not_ip: u64,
+    /// IP of a version that is neither 4 nor 6, or not what the link layer told.
+    pub ip_version: u64,
+    /// IPv4 headers shorter than 20 bytes.
+    pub ip_header_length: u64,
+    /// IPv4 total lengths shorter than the header.
+    pub ip_total_length: u64,
+    /// Packets whose bytes end before the key is complete.
+    pub short: u64,
+    /// Fragments other than the first.
+    pub fragments: u64,
+    /// ICMP errors that quote no flow of the table, or nothing readable.
+    pub icmp_errors: u64,
+    /// Packets that the extractor has no key for.
+    pub no_key: u64,
+}
+
+/// Flows ended, by reason; each as the [`EndReason`] of the same name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub struct EndedStats {
+    /// TCP, both ends sent FIN.
+    pub finished: u64,
+    /// TCP, one end sent RST.
+    pub reset: u64,
+    /// Silent for too long.
+    pub idle_timeout: u64,
+    /// A new connection between the same ports took the place.
+    pub port_reuse: u64,
+    /// Evicted because the table was nearly full.
+    pub emergency: u64,
+    /// Evicted because the table was full.
+    pub table_full: u64,
+    /// The source ended.
+    pub source_ended: u64,
+}
+
+impl UntrackedStats {
+    /// All causes together.
+    pub const fn total(&self) -> u64 {
+        self.link_type
+            + self.not_ip
+            + self.ip_version
+            + self.ip_header_length
+            + self.ip_total_length
+            + self.short
+            + self.fragments
+            + self.icmp_errors
+            + self.no_key
+    }
+
+    pub(crate) const fn count(&mut self, cause: Skip) {
+        let counter = match cause {
+            Skip::LinkType => &mut self.link_type,
+            Skip::NotIp => &mut self.not_ip,
+            Skip::IpVersion => &mut self.ip_version,
+            Skip::IpHeaderLength => &mut self.ip_header_length,
+            Skip::IpTotalLength => &mut self.ip_total_length,
+            Skip::Short => &mut self.short,
+            Skip::Fragment => &mut self.fragments,
+            Skip::IcmpError => &mut self.icmp_errors,
+            Skip::NoKey => &mut self.no_key,
+        };
+        *counter += 1;
+    }
+}
+
+impl EndedStats {
+    /// All reasons together.
+    pub const fn total(&self) -> u64 {
+        self.finished
+            + self.reset
+            + self.idle_timeout
+            + self.port_reuse
+            + self.emergency
+            + self.table_full
+            + self.source_ended
+    }
+
+    pub(crate) const fn count(&mut self, reason: EndReason) {
+        let counter = match reason {
+            EndReason::Finished => &mut self.finished,
+            EndReason::Reset => &mut self.reset,
+            EndReason::IdleTimeout => &mut self.idle_timeout,
+            EndReason::PortReuse => &mut self.port_reuse,
+            EndReason::Emergency => &mut self.emergency,
+            EndReason::TableFull => &mut self.table_full,
+            EndReason::SourceEnded => &mut self.source_ended,
+        };
+        *counter += 1;
+    }
+}
