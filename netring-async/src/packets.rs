@@ -1,0 +1,128 @@
+//! Packets one by one, as copies.
+
+use std::collections::VecDeque;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use futures_core::Stream;
+use futures_core::stream::FusedStream;
+use netring_sys::{Error, Packet, PacketBatch, PacketBuf, PacketSource, Stats};
+
+use crate::AsyncSource;
+
+/// A stream of owned packets, from [`AsyncSource::packets`].
+///
+/// It ends after the first error, and at the end of the source. A link that goes down is neither:
+/// [`Stats::link_downs`] counts it.
+///
+/// What is kept of a batch is copied in one go, and the batch is given back before the first of its packets is yielded: no batch
+/// is held while the stream waits. So the queue in the stream holds one batch at the most: a block of the ring, 4 MiB unless
+/// it was set otherwise. A dropped `next()` loses nothing of it. The stream itself takes the queue along when it is dropped, as it does
+/// the source and its ring; [`into_parts`](Self::into_parts) saves both.
+pub struct PacketStream<S, T = PacketBuf, F = fn(Packet<'_>) -> Option<T>> {
+    source: AsyncSource<S>,
+    keep: F,
+    queue: VecDeque<T>,
+    done: bool,
+}
+
+impl<S, T, F> PacketStream<S, T, F> {
+    pub(crate) const fn new(source: AsyncSource<S>, keep: F) -> Self {
+        Self {
+            source,
+            keep,
+            queue: VecDeque::new(),
+            done: false,
+        }
+    }
+
+    /// Packets that were taken from the source and not yet yielded.
+    pub fn queued(&self) -> usize {
+        self.queue.len()
+    }
+
+    /// The source.
+    pub const fn get_ref(&self) -> &AsyncSource<S> {
+        &self.source
+    }
+
+    /// The source. A batch that is taken from it comes behind the packets that are queued here.
+    pub const fn get_mut(&mut self) -> &mut AsyncSource<S> {
+        &mut self.source
+    }
+
+    /// The source, and what was taken from it and not yet yielded, oldest first.
+    pub fn into_parts(self) -> (AsyncSource<S>, VecDeque<T>) {
+        (self.source, self.queue)
+    }
+}
+
+impl<S: PacketSource, T, F> PacketStream<S, T, F> {
+    /// What became of every packet so far. Those that are [`queued`](Self::queued) were delivered.
+    ///
+    /// # Errors
+    /// The call by which the source asks its kernel failed.
+    pub fn stats(&mut self) -> Result<Stats, Error> {
+        self.source.stats()
+    }
+}
+
+impl<S, T, F> Stream for PacketStream<S, T, F>
+where
+    S: PacketSource,
+    F: FnMut(Packet<'_>) -> Option<T>,
+{
+    type Item = Result<T, Error>;
+
+    fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        let this = self.get_mut();
+        loop {
+            if let Some(packet) = this.queue.pop_front() {
+                return Poll::Ready(Some(Ok(packet)));
+            }
+            if this.done {
+                return Poll::Ready(None);
+            }
+            match ready!(this.source.poll_readable(cx)) {
+                Ok(true) => {
+                    let batch = this.source.get_mut().batch();
+                    this.queue
+                        .extend(batch.packets().filter_map(&mut this.keep));
+                }
+                Ok(false) => this.done = true,
+                Err(report) if !report.is_terminal() => {}
+                Err(error) => {
+                    this.done = true;
+                    return Poll::Ready(Some(Err(error)));
+                }
+            }
+        }
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        (self.queue.len(), self.done.then_some(self.queue.len()))
+    }
+}
+
+impl<S, T, F> FusedStream for PacketStream<S, T, F>
+where
+    S: PacketSource,
+    F: FnMut(Packet<'_>) -> Option<T>,
+{
+    fn is_terminated(&self) -> bool {
+        self.done && self.queue.is_empty()
+    }
+}
+
+// Nothing in it is ever pinned.
+impl<S, T, F> Unpin for PacketStream<S, T, F> {}
+
+impl<S: std::fmt::Debug, T, F> std::fmt::Debug for PacketStream<S, T, F> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("PacketStream")
+            .field("source", &self.source)
+            .field("queued", &self.queue.len())
+            .field("done", &self.done)
+            .finish_non_exhaustive()
+    }
+}

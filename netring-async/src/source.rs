@@ -1,0 +1,236 @@
+//! Any packet source, for tokio.
+
+use std::future::poll_fn;
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+use std::task::{Context, Poll, ready};
+
+use netring_sys::syscall::{epoll, epoll_add};
+use netring_sys::{Error, Open, Packet, PacketSource, Readiness, Stats, SyscallError};
+use tokio::io::Interest;
+use tokio::io::unix::AsyncFd;
+use tokio::runtime::Handle;
+
+use crate::packets::PacketStream;
+use crate::turn::Turn;
+
+/// A [`PacketSource`] that can be awaited.
+///
+/// Batches are lent as by the source itself, without a copy: [`next_batch`](Self::next_batch). Each form that waits can be dropped
+/// at any moment, by `select!` or a time-out, and no packet is lost: a batch is taken only in the step that returns it.
+///
+/// ```no_run
+/// use netring_async::AsyncSource;
+/// use netring_sys::{Error, PacketBatch};
+/// # async fn example(capture: netring_afpacket::Capture) -> Result<(), Error> {
+///
+/// let mut source = AsyncSource::new(capture)?;
+/// loop {
+///     match source.next_batch().await {
+///         Ok(Some(batch)) => println!("{} packets", batch.packets().count()),
+///         Ok(None) => return Ok(()),
+///         Err(report) if !report.is_terminal() => println!("{report}"),
+///         Err(error) => return Err(error),
+///     }
+/// }
+/// # }
+/// ```
+///
+/// A task that finds packets at every look gives timers and other tasks their turn after a millisecond.
+#[derive(Debug)]
+pub struct AsyncSource<S> {
+    // Goes first: the runtime forgets the set before the source closes what is in it.
+    set: Option<AsyncFd<OwnedFd>>,
+    source: S,
+    turn: Turn,
+}
+
+impl<S: PacketSource + AsFd> AsyncSource<S> {
+    /// Waits for the source's descriptor in the runtime of the caller.
+    ///
+    /// The descriptor has to be readable, or to have an error, once [`ready`](PacketSource::ready) has something new to say. One
+    /// edge is enough: `ready` is asked until it says [`Empty`](Readiness::Empty) before each wait, and again after.
+    ///
+    /// # Errors
+    /// [`Error::Config`] outside of a tokio runtime; the call that failed: there are too many open files, or the descriptor
+    /// cannot be waited for (a file: see [`replay`](Self::replay)).
+    ///
+    /// # Panics
+    /// The runtime was built without `enable_io`.
+    pub fn new(source: S) -> Result<Self, Error> {
+        in_a_runtime("AsyncSource::new")?;
+        // A set of its own, with one descriptor in it. The runtime waits for edges, and tells an error without data apart from
+        // readability, and keeps a hang-up for ever; through the set each of the three is an edge of readability, and no more.
+        let set = epoll()?;
+        epoll_add(set.as_fd(), source.as_fd(), 0)?;
+        #[allow(
+            deprecated,
+            reason = "tokio replaced it by an unsafe fn, for types whose descriptor may change or close; an OwnedFd's does not"
+        )]
+        let set = AsyncFd::with_interest(set, Interest::READABLE).map_err(register)?;
+        Ok(Self {
+            set: Some(set),
+            source,
+            turn: Turn::default(),
+        })
+    }
+
+    /// Opens the interface of this name with the source's default settings.
+    ///
+    /// # Errors
+    /// There is no such interface, a capability is missing, or as [`new`](Self::new).
+    ///
+    /// # Panics
+    /// As [`new`](Self::new).
+    pub fn open(interface: &str) -> Result<Self, Error>
+    where
+        S: Open,
+    {
+        in_a_runtime("AsyncSource::open")?;
+        Self::new(S::open(interface)?)
+    }
+}
+
+impl<S: PacketSource> AsyncSource<S> {
+    /// Takes a source that has nothing to wait for, as it is never [`Empty`](Readiness::Empty): a capture file, a generator.
+    ///
+    /// It is read on the thread of the task, a batch at a time. A source that says `Empty` all the same is an
+    /// [`Error::Config`] there: it could only be asked again and again.
+    pub fn replay(source: S) -> Self {
+        Self {
+            set: None,
+            source,
+            turn: Turn::default(),
+        }
+    }
+
+    /// Waits for a batch. `None` once the source has ended, or was stopped.
+    ///
+    /// # Errors
+    /// [`Error::LinkDown`] once each time the interface goes down, after which the source goes on (any error whose
+    /// [`is_terminal`](Error::is_terminal) is false). Any other error is final, and comes again.
+    pub async fn next_batch(&mut self) -> Result<Option<S::Batch<'_>>, Error> {
+        Ok(self.readable().await?.then(|| self.source.batch()))
+    }
+
+    /// Waits until there is a batch (true), or never will be one (false), and takes nothing: for who holds several sources, or
+    /// takes the batch later from [`get_mut`](Self::get_mut).
+    ///
+    /// # Errors
+    /// As [`next_batch`](Self::next_batch).
+    pub async fn readable(&mut self) -> Result<bool, Error> {
+        poll_fn(|cx| self.poll_readable(cx)).await
+    }
+
+    /// [`readable`](Self::readable), for who writes a future or a stream of their own.
+    ///
+    /// # Errors
+    /// As [`next_batch`](Self::next_batch).
+    pub fn poll_readable(&mut self, cx: &mut Context<'_>) -> Poll<Result<bool, Error>> {
+        ready!(self.turn.poll_proceed(cx));
+        loop {
+            match self.source.ready()? {
+                Readiness::Ready => return Poll::Ready(Ok(true)),
+                Readiness::Ended => return Poll::Ready(Ok(false)),
+                Readiness::Empty => {}
+            }
+            self.turn.rest();
+            let Some(set) = &self.set else {
+                return Poll::Ready(Err(never_empty()));
+            };
+            // Forgotten first, and the source asked again after: an edge between the two is a wake-up too many, never one too few.
+            ready!(set.poll_read_ready(cx)).map_err(wait)?.clear_ready();
+        }
+    }
+
+    /// The packets one by one, as copies.
+    ///
+    /// ```no_run
+    /// use futures::StreamExt;
+    /// # async fn example(source: netring_async::AsyncSource<netring_afpacket::Capture>) -> Result<(), netring_sys::Error> {
+    ///
+    /// let mut packets = source.packets();
+    /// while let Some(packet) = packets.next().await {
+    ///     println!("{} bytes", packet?.wire_len());
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn packets(self) -> PacketStream<S> {
+        PacketStream::new(self, |packet| Some(packet.to_buf()))
+    }
+
+    /// What `keep` makes of each packet, and nothing of those where it says `None`: only what is wanted is copied.
+    ///
+    /// ```no_run
+    /// # fn example(source: netring_async::AsyncSource<netring_afpacket::Capture>) {
+    /// let long = source.packets_with(|packet| (packet.wire_len() > 1000).then(|| packet.to_buf()));
+    /// # }
+    /// ```
+    pub fn packets_with<T, F>(self, keep: F) -> PacketStream<S, T, F>
+    where
+        F: FnMut(Packet<'_>) -> Option<T>,
+    {
+        PacketStream::new(self, keep)
+    }
+
+    /// What became of every packet so far, also while it runs.
+    ///
+    /// # Errors
+    /// The call by which the source asks its kernel failed.
+    pub fn stats(&mut self) -> Result<Stats, Error> {
+        self.source.stats()
+    }
+}
+
+impl<S> AsyncSource<S> {
+    /// The source.
+    pub const fn get_ref(&self) -> &S {
+        &self.source
+    }
+
+    /// The source, to take batches from or to change. Do not put another in its place: its descriptor would not be waited for.
+    pub const fn get_mut(&mut self) -> &mut S {
+        &mut self.source
+    }
+
+    /// The source, which the runtime forgets.
+    pub fn into_inner(self) -> S {
+        self.source
+    }
+}
+
+fn in_a_runtime(setting: &'static str) -> Result<(), Error> {
+    Handle::try_current()
+        .map(drop)
+        .map_err(|error| Error::Config {
+            setting,
+            why: format!(
+                "{error} Call it inside of a tokio runtime (`#[tokio::main]`, `Runtime::enter`)."
+            ),
+        })
+}
+
+fn never_empty() -> Error {
+    Error::Config {
+        setting: "AsyncSource::replay",
+        why: "the source was empty before its end; a source that has to be waited for needs a descriptor and \
+              `AsyncSource::new`"
+            .into(),
+    }
+}
+
+fn register(source: io::Error) -> SyscallError {
+    SyscallError {
+        call: "epoll_ctl(EPOLL_CTL_ADD)",
+        source,
+    }
+}
+
+/// The runtime says so when it is shut down under the task.
+fn wait(source: io::Error) -> Error {
+    Error::Source {
+        what: "the tokio runtime no longer waits for the packet source".into(),
+        source: source.into(),
+    }
+}
