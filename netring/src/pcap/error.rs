@@ -1,0 +1,75 @@
+//! Why a capture file cannot be read, or no further.
+
+use std::io;
+use std::sync::Arc;
+
+/// Why a capture file cannot be read, or no further.
+///
+/// It is the source of the [`Error::Source`](crate::Error::Source) that a [`CaptureFile`](super::CaptureFile) reports, whose own text has
+/// the same sentence behind the file's name:
+///
+/// ```
+/// use netring::pcap::{CaptureFile, FileError};
+/// use std::error::Error as _;
+///
+/// let error = CaptureFile::new(&b"\x1f\x8b\x08\x00"[..]).unwrap_err();
+/// let cause = error.source().and_then(|cause| cause.downcast_ref());
+/// assert!(matches!(cause, Some(FileError::Unrecognized { .. })));
+/// ```
+#[derive(Clone, Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum FileError {
+    /// It could not be opened.
+    #[error("it cannot be opened: {0}")]
+    Open(#[source] Arc<io::Error>),
+
+    /// The reader behind it failed.
+    #[error("reading failed at byte {offset}: {source}")]
+    Read {
+        /// Bytes that were read before.
+        offset: u64,
+        /// What the reader said.
+        source: Arc<io::Error>,
+    },
+
+    /// It is no capture file, or of a kind that is not read.
+    #[error("{why}")]
+    Unrecognized {
+        /// What it is instead, as far as can be told.
+        why: String,
+    },
+
+    /// It ends in the middle of something. Every packet before that is whole, and was lent.
+    #[error(
+        "it is cut short: {what} begins at byte {offset}, and at least {missing} of its bytes are missing"
+    )]
+    CutShort {
+        /// What the file ends in: a packet, a block, the header of the file.
+        what: &'static str,
+        /// Bytes from the start of the file to the start of that.
+        offset: u64,
+        /// Bytes that are missing at its end, as far as it tells its own length.
+        missing: u64,
+    },
+
+    /// It contradicts itself, or the format.
+    #[error("it is corrupt: {what} at byte {offset} {why}")]
+    Corrupt {
+        /// Where: in a packet, in a block.
+        what: &'static str,
+        /// Bytes from the start of the file to the start of that.
+        offset: u64,
+        /// What is wrong with it.
+        why: String,
+    },
+}
+
+impl FileError {
+    /// The error of every packet source, with the name of the file in front.
+    pub(super) fn of(self, file: &str) -> crate::Error {
+        crate::Error::Source {
+            what: format!("{file}: {self}"),
+            source: Box::new(self),
+        }
+    }
+}

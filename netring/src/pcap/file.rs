@@ -1,0 +1,362 @@
+//! A capture file, and the batches that it lends.
+
+use std::fmt;
+use std::fs::File;
+use std::io::{self, Read};
+use std::path::Path;
+use std::sync::Arc;
+
+use super::buffer::Buffer;
+use super::classic::{Classic, FILE_HEADER};
+use super::error::FileError;
+use super::ng::{Ng, SECTION};
+use super::record::{Record, Step};
+use crate::{Count, Error, Packet, PacketBatch, PacketSource, Readiness, Stats};
+
+/// So many packets are lent at once at the most.
+const BATCH: usize = 1024;
+
+/// Reads the packets of a pcap or pcapng file, or of anything else that gives its bytes.
+///
+/// Packets are lent out of the buffer that was read into, without a copy and without an allocation for each. Their stamps have
+/// [`Clock::Unknown`](crate::Clock::Unknown): a file does not say whose they are. Their [`interface`](crate::Packet::interface) is the number of the interface
+/// in the file, from 1 on and counted through all its sections; 0 in pcap, which knows none. Packets of simple packet
+/// blocks have no stamp: theirs is the epoch.
+///
+/// Over a reader that blocks, [`ready`](PacketSource::ready) is never [`Empty`](Readiness::Empty): it reads until it has a packet or the file is at
+/// its end, which is [`Ended`](Readiness::Ended). A reader that answers [`WouldBlock`](io::ErrorKind::WouldBlock) makes it `Empty`.
+pub struct CaptureFile<R = File> {
+    reader: R,
+    /// How errors call it.
+    name: String,
+    contents: Contents,
+}
+
+/// Up to 1024 packets of a file.
+///
+/// Dropping it goes on behind them. (A batch that is leaked is lent once more.)
+#[derive(Debug)]
+pub struct Batch<'a> {
+    contents: &'a mut Contents,
+}
+
+/// What is known of a file without its reader.
+struct Contents {
+    buffer: Buffer,
+    format: Format,
+    /// The packets of the next batch: an arena that is kept.
+    records: Vec<Record>,
+    delivered: u64,
+    invalid: u64,
+    /// What ends the file, once it was met; it is told when the packets before it were lent.
+    end: Option<Result<(), FileError>>,
+}
+
+#[derive(Debug)]
+enum Format {
+    Classic(Classic),
+    Ng(Ng),
+}
+
+impl CaptureFile {
+    /// Opens a file.
+    ///
+    /// # Errors
+    /// [`Error::Source`], whose source is a [`FileError`]: it cannot be opened, or what begins it is no capture file.
+    pub fn open(path: impl AsRef<Path>) -> Result<Self, Error> {
+        let path = path.as_ref();
+        let name = path.display().to_string();
+        match File::open(path) {
+            Ok(file) => Self::named(file, name),
+            Err(error) => Err(FileError::Open(Arc::new(error)).of(&name)),
+        }
+    }
+}
+
+impl<R: Read> CaptureFile<R> {
+    /// Reads a file out of anything; the first bytes at once. No buffer is needed around it.
+    ///
+    /// ```
+    /// use netring::pcap::CaptureFile;
+    ///
+    /// // A pcap file of Ethernet without packets.
+    /// let bytes = [0xd4, 0xc3, 0xb2, 0xa1, 2, 0, 4, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 4, 0, 1, 0, 0, 0];
+    /// let mut file = CaptureFile::new(&bytes[..])?;
+    /// assert!(file.next_batch()?.is_none());
+    /// # Ok::<(), netring::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`Error::Source`], whose source is a [`FileError`]: reading failed, or what begins it is no capture file.
+    pub fn new(reader: R) -> Result<Self, Error> {
+        Self::named(reader, "the capture file".into())
+    }
+
+    fn named(mut reader: R, name: String) -> Result<Self, Error> {
+        match Contents::new(&mut reader) {
+            Ok(contents) => Ok(Self {
+                reader,
+                name,
+                contents,
+            }),
+            Err(error) => Err(error.of(&name)),
+        }
+    }
+
+    /// The reader behind it, which may stand before or behind the packets that were lent.
+    pub const fn get_mut(&mut self) -> &mut R {
+        &mut self.reader
+    }
+
+    /// The next batch; `None` at the end of the file.
+    ///
+    /// # Errors
+    /// [`Error::Source`], whose source is a [`FileError`], when every packet before the fault was lent.
+    pub fn next_batch(&mut self) -> Result<Option<Batch<'_>>, Error> {
+        Ok(match self.ready()? {
+            Readiness::Ready => Some(self.batch()),
+            Readiness::Ended => None,
+            Readiness::Empty => {
+                let offset = self.contents.buffer.offset();
+                let source = Arc::new(io::ErrorKind::WouldBlock.into());
+                return Err(FileError::Read { offset, source }.of(&self.name));
+            }
+        })
+    }
+}
+
+impl<R: Read> PacketSource for CaptureFile<R> {
+    type Batch<'a>
+        = Batch<'a>
+    where
+        Self: 'a;
+
+    #[inline]
+    fn ready(&mut self) -> Result<Readiness, Error> {
+        self.contents
+            .look(&mut self.reader)
+            .map_err(|error| error.of(&self.name))
+    }
+
+    #[inline]
+    fn batch(&mut self) -> Batch<'_> {
+        Batch {
+            contents: &mut self.contents,
+        }
+    }
+
+    /// A file drops nothing: `offered = delivered + invalid`, of what was read so far.
+    fn stats(&mut self) -> Result<Stats, Error> {
+        let Contents {
+            delivered,
+            invalid,
+            records,
+            ..
+        } = &self.contents;
+        let mut stats = Stats::counted(*delivered);
+        stats.offered = Count::Exact(delivered + invalid + records.len() as u64);
+        stats.invalid = Count::Exact(*invalid);
+        Ok(stats)
+    }
+
+    fn is_live(&self) -> bool {
+        false
+    }
+}
+
+impl<R> fmt::Debug for CaptureFile<R> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("CaptureFile")
+            .field("name", &self.name)
+            .field("contents", &self.contents)
+            .finish_non_exhaustive()
+    }
+}
+
+impl PacketBatch for Batch<'_> {
+    #[inline]
+    fn packets(&self) -> impl Iterator<Item = Packet<'_>> {
+        let memory = self.contents.buffer.memory();
+        let records = self.contents.records.iter();
+        records.filter_map(move |record| record.packet(memory))
+    }
+}
+
+impl Drop for Batch<'_> {
+    #[inline]
+    fn drop(&mut self) {
+        self.contents.delivered += self.contents.records.len() as u64;
+        self.contents.records.clear();
+    }
+}
+
+impl Contents {
+    fn new(reader: &mut impl Read) -> Result<Self, FileError> {
+        let mut buffer = Buffer::new();
+        let magic = *read_header(&mut buffer, reader)?;
+        let format = if magic == SECTION {
+            Format::Ng(Ng::default())
+        } else if Classic::recognizes(magic) {
+            let header = read_header::<FILE_HEADER>(&mut buffer, reader)?;
+            let classic = Classic::new(header).map_err(|why| FileError::Unrecognized {
+                why: format!("its header {why}"),
+            })?;
+            buffer.consume(FILE_HEADER);
+            Format::Classic(classic)
+        } else {
+            return Err(unrecognized(magic));
+        };
+        Ok(Self {
+            buffer,
+            format,
+            records: Vec::with_capacity(BATCH),
+            delivered: 0,
+            invalid: 0,
+            end: None,
+        })
+    }
+
+    /// Whether there is a packet to lend; reads until there is one, or the file is at its end.
+    fn look(&mut self, reader: &mut impl Read) -> Result<Readiness, FileError> {
+        loop {
+            if !self.records.is_empty() {
+                return Ok(Readiness::Ready);
+            }
+            if let Some(end) = &self.end {
+                return end.clone().map(|()| Readiness::Ended);
+            }
+            let Some(total) = self.scan() else { continue };
+            match self.buffer.fill(reader) {
+                Ok(0) => self.close(total),
+                Ok(_) => {}
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    return Ok(Readiness::Empty);
+                }
+                Err(error) => {
+                    let offset = self.buffer.offset() + self.buffer.unread().len() as u64;
+                    let source = Arc::new(error);
+                    self.end = Some(Err(FileError::Read { offset, source }));
+                }
+            }
+        }
+    }
+
+    /// Finds the packets that are in memory. `Some` where there is none: so many bytes are needed for the next.
+    fn scan(&mut self) -> Option<usize> {
+        while self.records.len() < BATCH {
+            let unread = self.buffer.unread();
+            let step = match &mut self.format {
+                Format::Classic(classic) => classic.step(unread),
+                Format::Ng(ng) => ng.step(unread),
+            };
+            match step {
+                Step::Packet(mut record, len) => {
+                    record.start += self.buffer.position() as u32;
+                    self.records.push(record);
+                    self.buffer.consume(len);
+                }
+                Step::Skip(len) => self.buffer.consume(len),
+                Step::Short(total) => return self.records.is_empty().then_some(total),
+                Step::Corrupt(why) => {
+                    let what = self.what();
+                    let offset = self.buffer.offset();
+                    self.end = Some(Err(FileError::Corrupt { what, offset, why }));
+                    break;
+                }
+            }
+        }
+        None
+    }
+
+    /// The reader is at its end, and `total` bytes were wanted.
+    fn close(&mut self, total: usize) {
+        let unread = self.buffer.unread().len();
+        self.end = Some(if unread == 0 {
+            Ok(())
+        } else {
+            Err(FileError::CutShort {
+                what: self.what(),
+                offset: self.buffer.offset(),
+                missing: total.saturating_sub(unread) as u64,
+            })
+        });
+    }
+
+    /// What the unread bytes begin with, which turned out not to be whole; a packet is counted.
+    fn what(&mut self) -> &'static str {
+        let is_packet = match &self.format {
+            Format::Classic(_) => true,
+            Format::Ng(ng) => ng.is_packet(self.buffer.unread()),
+        };
+        self.invalid += u64::from(is_packet);
+        if is_packet { "a packet" } else { "a block" }
+    }
+}
+
+impl fmt::Debug for Contents {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Contents")
+            .field("format", &self.format)
+            .field("offset", &self.buffer.offset())
+            .field("delivered", &self.delivered)
+            .field("invalid", &self.invalid)
+            .field("end", &self.end)
+            .finish_non_exhaustive()
+    }
+}
+
+/// The first bytes of a file.
+fn read_header<'a, const N: usize>(
+    buffer: &'a mut Buffer,
+    reader: &mut impl Read,
+) -> Result<&'a [u8; N], FileError> {
+    while buffer.unread().len() < N {
+        let have = buffer.unread().len() as u64;
+        match buffer.fill(reader) {
+            Ok(0) if have == 0 => {
+                let why = "it is empty".into();
+                return Err(FileError::Unrecognized { why });
+            }
+            Ok(0) => {
+                return Err(FileError::CutShort {
+                    what: "the header of the file",
+                    offset: 0,
+                    missing: N as u64 - have,
+                });
+            }
+            Ok(_) => {}
+            Err(error) => {
+                let source = Arc::new(error);
+                return Err(FileError::Read {
+                    offset: have,
+                    source,
+                });
+            }
+        }
+    }
+    Ok(buffer
+        .unread()
+        .first_chunk()
+        .expect("the loop ends when they are there"))
+}
+
+fn unrecognized(magic: [u8; 4]) -> FileError {
+    let compressed = match magic {
+        [0x1f, 0x8b, ..] => Some(("gzip", "gunzip")),
+        [0x28, 0xb5, 0x2f, 0xfd] => Some(("zstd", "unzstd")),
+        [0xfd, b'7', b'z', b'X'] => Some(("xz", "unxz")),
+        [0x04, 0x22, 0x4d, 0x18] => Some(("lz4", "unlz4")),
+        [b'B', b'Z', b'h', _] => Some(("bzip2", "bunzip2")),
+        _ => None,
+    };
+    let why = match compressed {
+        Some((by, tool)) => format!("it is compressed by {by}; unpack it first, with `{tool}`"),
+        None => {
+            let [a, b, c, d] = magic;
+            format!(
+                "it is neither pcap nor pcapng: it begins with the bytes {a:02x} {b:02x} {c:02x} {d:02x}"
+            )
+        }
+    };
+    FileError::Unrecognized { why }
+}

@@ -1,0 +1,74 @@
+//! Capture files as a packet source.
+
+mod bytes;
+mod classic;
+mod faults;
+mod hostile;
+mod ng;
+mod source;
+
+use std::io::Read;
+
+use netring::pcap::{CaptureFile, FileError};
+use netring::{Error, LinkType, PacketBatch, Stats};
+
+/// What a packet of a file has.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Seen {
+    nanos: i64,
+    data: Vec<u8>,
+    wire_len: u32,
+    interface: u32,
+    link_type: LinkType,
+}
+
+impl Seen {
+    fn new(nanos: i64, data: &[u8], wire_len: u32, interface: u32, link_type: u16) -> Self {
+        Self {
+            nanos,
+            data: data.to_vec(),
+            wire_len,
+            interface,
+            link_type: LinkType(link_type),
+        }
+    }
+}
+
+/// All the packets of a file, how it ended, and the figures then.
+fn read(reader: impl Read) -> (Vec<Seen>, Result<(), Error>, Stats) {
+    use netring::PacketSource;
+
+    let mut file = CaptureFile::new(reader).unwrap();
+    let mut packets = Vec::new();
+    let end = loop {
+        match file.next_batch() {
+            Ok(Some(batch)) => packets.extend(batch.packets().map(|packet| Seen {
+                nanos: packet.timestamp().as_nanos(),
+                data: packet.data().to_vec(),
+                wire_len: packet.wire_len(),
+                interface: packet.interface(),
+                link_type: packet.link_type(),
+            })),
+            Ok(None) => break Ok(()),
+            Err(error) => break Err(error),
+        }
+    };
+    let stats = file.stats().unwrap();
+    (packets, end, stats)
+}
+
+/// All the packets of a file that is right.
+fn packets(file: &[u8]) -> Vec<Seen> {
+    let (packets, end, stats) = read(file);
+    end.unwrap();
+    assert_eq!(stats, Stats::counted(packets.len() as u64));
+    packets
+}
+
+/// What a capture file's error says is wrong with the file.
+fn cause(error: &Error) -> &FileError {
+    use std::error::Error as _;
+
+    let cause = error.source().and_then(|cause| cause.downcast_ref());
+    cause.unwrap_or_else(|| panic!("not a fault of the file: {error:?}"))
+}

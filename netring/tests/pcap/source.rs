@@ -1,0 +1,104 @@
+//! A file through what takes any source.
+
+use netring::pcap::CaptureFile;
+use netring::{Clock, Error, PacketBatch, PacketSource, Readiness, Stats};
+
+use super::bytes::{Little, MICROS, header, record};
+
+/// What any source's reader does.
+fn count<S: PacketSource>(mut source: S) -> Result<(u64, u64), Error> {
+    let (mut packets, mut bytes) = (0, 0);
+    while source.ready()? == Readiness::Ready {
+        let batch = source.batch();
+        for packet in batch.packets() {
+            packets += 1;
+            bytes += packet.data().len() as u64;
+        }
+    }
+    Ok((packets, bytes))
+}
+
+/// Packets whose bytes tell their number.
+fn numbered(packets: u32) -> Vec<u8> {
+    let mut file = header(Little, MICROS, 65_535, 1);
+    for number in 0..packets {
+        file.extend(record(Little, (number, 0), 60, &number.to_le_bytes()));
+    }
+    file
+}
+
+#[test]
+fn generic_code_takes_a_file_and_a_loan_of_it() {
+    let bytes = numbered(5_000);
+    let mut file = CaptureFile::new(&bytes[..]).unwrap();
+    assert!(!file.is_live());
+    assert_eq!(count(&mut file).unwrap(), (5_000, 20_000));
+    assert_eq!(count(&mut file).unwrap(), (0, 0));
+    assert_eq!(file.stats().unwrap(), Stats::counted(5_000));
+}
+
+#[test]
+fn a_file_on_disk_is_the_same() {
+    let path = std::env::temp_dir().join(format!("netring-source-{}.pcap", std::process::id()));
+    std::fs::write(&path, numbered(3)).unwrap();
+    let result = CaptureFile::open(&path).and_then(count);
+    std::fs::remove_file(&path).unwrap();
+    assert_eq!(result.unwrap(), (3, 12));
+}
+
+#[test]
+fn every_packet_comes_once_and_in_order_over_many_batches_and_refills() {
+    // 2 MB: eight times the buffer.
+    let bytes = numbered(100_000);
+    let mut file = CaptureFile::new(&bytes[..]).unwrap();
+    let mut next = 0_u32;
+    while let Some(batch) = file.next_batch().unwrap() {
+        // A batch can be walked more than once.
+        assert!(batch.packets().count() <= 1024);
+        for packet in batch.packets() {
+            assert_eq!(packet.data(), next.to_le_bytes());
+            assert_eq!(
+                packet.timestamp().as_nanos(),
+                i64::from(next) * 1_000_000_000
+            );
+            assert_eq!(packet.timestamp().clock(), Clock::Unknown);
+            assert!(packet.is_cut());
+            next += 1;
+        }
+    }
+    assert_eq!(next, 100_000);
+}
+
+#[test]
+fn looking_lends_nothing_and_a_dropped_batch_had_every_packet() {
+    let bytes = numbered(1_500);
+    let mut file = CaptureFile::new(&bytes[..]).unwrap();
+    for _ in 0..3 {
+        assert_eq!(file.ready().unwrap(), Readiness::Ready);
+        let stats = file.stats().unwrap();
+        assert_eq!(
+            (stats.delivered.exact(), stats.pending()),
+            (Some(0), Some(1024))
+        );
+    }
+    drop(file.batch());
+    assert_eq!(file.stats().unwrap(), Stats::counted(1024));
+    // Without a look there is nothing in a batch.
+    assert_eq!(file.batch().packets().count(), 0);
+    assert_eq!(file.stats().unwrap(), Stats::counted(1024));
+    std::mem::forget(file.next_batch().unwrap());
+    let batch = file.next_batch().unwrap().unwrap();
+    assert_eq!(batch.packets().count(), 476);
+    assert_eq!(
+        batch.packets().next().unwrap().data(),
+        1024_u32.to_le_bytes()
+    );
+}
+
+#[test]
+fn a_file_can_go_to_another_thread() {
+    let bytes = numbered(3);
+    let file = CaptureFile::new(std::io::Cursor::new(bytes)).unwrap();
+    let counted = std::thread::spawn(move || count(file).unwrap());
+    assert_eq!(counted.join().unwrap(), (3, 12));
+}
