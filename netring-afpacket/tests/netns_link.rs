@@ -1,0 +1,290 @@
+//! The interface goes down, comes up, and goes for ever.
+
+use std::ops::ControlFlow;
+use std::thread;
+use std::time::Duration;
+
+use netring_afpacket::{Capture, Profile};
+use netring_sys::{Count, Error, Interface, PacketBatch, PacketSource};
+use xtask::load::{cost, wait_until};
+use xtask::netns::{Netns, ip, veth};
+use xtask::wire::{Sender, collect, number, numbered};
+
+const SECOND: Duration = Duration::from_secs(1);
+
+fn capture() -> Capture {
+    let capture = Capture::builder()
+        .interface("a")
+        .profile(Profile::LowMemory);
+    capture.build().unwrap()
+}
+
+/// The next thing that happens is that the link goes down.
+fn goes_down(capture: &mut Capture) {
+    let next = capture.next_batch(SECOND).map(|batch| batch.is_some());
+    assert!(
+        matches!(&next, Err(Error::LinkDown { interface }) if interface == "a"),
+        "{next:?}"
+    );
+}
+
+/// From now on it is removed, whatever is asked.
+fn is_removed(capture: &mut Capture) {
+    for _ in 0..3 {
+        let next = capture.next_batch(SECOND).map(|batch| batch.is_some());
+        let Err(error) = next else {
+            panic!("{next:?}");
+        };
+        assert!(matches!(&error, Error::InterfaceRemoved { interface } if interface == "a"));
+        assert!(error.is_terminal());
+    }
+    let looped = capture.for_each(|_| ControlFlow::Break(()));
+    assert!(
+        matches!(looped, Err(Error::InterfaceRemoved { .. })),
+        "{looped:?}"
+    );
+}
+
+/// A second in which nothing happens costs next to nothing.
+fn sleeps(capture: &mut Capture) {
+    let (none, cost) = cost(|| capture.next_batch(SECOND).unwrap().is_none());
+    assert!(none);
+    assert!(cost.sleeps < 10 && cost.cpu < SECOND / 20, "{cost:?}");
+}
+
+fn comes_up(interface: &str) {
+    ip(&format!("link set dev {interface} up")).unwrap();
+    for end in ["a", "b"] {
+        wait_until("both ends are up", SECOND, || {
+            Interface::by_name(end).unwrap().is_up()
+        });
+    }
+}
+
+/// Frames that are sent now arrive, the first one too.
+fn packets_arrive(capture: &mut Capture, from: u64) {
+    let sender = Sender::on("b").unwrap();
+    for n in from..from + 3 {
+        sender.send(&numbered(n, 60)).unwrap();
+    }
+    let packets = collect(capture, 3, SECOND).unwrap();
+    let numbers = packets.iter().map(|packet| number(packet.data()).unwrap());
+    assert_eq!(numbers.collect::<Vec<_>>(), [from, from + 1, from + 2]);
+}
+
+fn link_downs(capture: &mut Capture) -> Count {
+    capture.stats().unwrap().link_downs
+}
+
+#[test]
+#[ignore = "needs a network namespace: cargo xtask test-netns"]
+fn p12_down_and_up_is_one_report_and_packets_resume() {
+    let _ns = Netns::enter().unwrap();
+    veth("a", "b").unwrap();
+    let mut capture = capture();
+    packets_arrive(&mut capture, 0);
+    for round in 1..=3 {
+        ip("link set dev a down").unwrap();
+        goes_down(&mut capture);
+        sleeps(&mut capture);
+        comes_up("a");
+        packets_arrive(&mut capture, 10 * round);
+        assert_eq!(link_downs(&mut capture), Count::Exact(round));
+    }
+    assert_eq!(capture.stats().unwrap().offered, Count::Exact(12));
+}
+
+#[test]
+#[ignore = "needs a network namespace: cargo xtask test-netns"]
+fn p12_a_lost_carrier_is_a_link_down_too() {
+    let _ns = Netns::enter().unwrap();
+    veth("a", "b").unwrap();
+    let mut capture = capture();
+    ip("link set dev b down").unwrap();
+    goes_down(&mut capture);
+    sleeps(&mut capture);
+    comes_up("b");
+    packets_arrive(&mut capture, 0);
+}
+
+#[test]
+#[ignore = "needs a network namespace: cargo xtask test-netns"]
+fn p12_down_and_up_again_before_the_reader_looks_is_one_report() {
+    let _ns = Netns::enter().unwrap();
+    veth("a", "b").unwrap();
+    let mut capture = capture();
+    ip("link set dev a down").unwrap();
+    comes_up("a");
+    goes_down(&mut capture);
+    packets_arrive(&mut capture, 0);
+    assert_eq!(link_downs(&mut capture), Count::Exact(1));
+}
+
+#[test]
+#[ignore = "needs a network namespace: cargo xtask test-netns"]
+fn p12_packets_from_before_are_told_before_the_link_down_and_neither_is_lost() {
+    let _ns = Netns::enter().unwrap();
+    veth("a", "b").unwrap();
+    let mut capture = capture();
+    for round in 0..20 {
+        let sender = Sender::on("b").unwrap();
+        for n in 0..5 {
+            sender.send(&numbered(n, 60)).unwrap();
+        }
+        // The block is handed over before, while, or after the link goes down.
+        thread::sleep(Duration::from_millis(round));
+        ip("link set dev a down").unwrap();
+        let (mut packets, mut downs) = (0, 0);
+        for _ in 0..2 {
+            match capture.next_batch(SECOND) {
+                Ok(Some(batch)) => packets += batch.packets().count(),
+                Ok(None) => panic!("{packets} packets and {downs} reports in a second"),
+                Err(Error::LinkDown { .. }) => downs += 1,
+                Err(error) => panic!("{error}"),
+            }
+        }
+        assert_eq!((packets, downs), (5, 1), "round {round}");
+        comes_up("a");
+    }
+}
+
+#[test]
+#[ignore = "needs a network namespace: cargo xtask test-netns"]
+fn p12_a_removed_interface_is_the_end() {
+    let _ns = Netns::enter().unwrap();
+    veth("a", "b").unwrap();
+    let mut capture = capture();
+    packets_arrive(&mut capture, 0);
+    ip("link del dev a").unwrap();
+    is_removed(&mut capture);
+    // An interface of the same name is another one.
+    veth("a", "b").unwrap();
+    is_removed(&mut capture);
+}
+
+#[test]
+#[ignore = "needs a network namespace: cargo xtask test-netns"]
+fn p12_an_interface_that_is_removed_while_it_is_down_is_the_end_too() {
+    let _ns = Netns::enter().unwrap();
+    veth("a", "b").unwrap();
+    let mut capture = capture();
+    ip("link set dev a down").unwrap();
+    goes_down(&mut capture);
+    sleeps(&mut capture);
+    // A reader that sleeps is woken by it.
+    let reader = thread::spawn(move || {
+        let next = capture.next_batch(None).map(|batch| batch.is_some());
+        (capture, next)
+    });
+    thread::sleep(Duration::from_millis(100));
+    assert!(!reader.is_finished());
+    ip("link del dev a").unwrap();
+    let (mut capture, next) = reader.join().unwrap();
+    assert!(
+        matches!(next, Err(Error::InterfaceRemoved { .. })),
+        "{next:?}"
+    );
+    is_removed(&mut capture);
+}
+
+#[test]
+#[ignore = "needs a network namespace: cargo xtask test-netns"]
+fn p12_an_interface_that_is_moved_to_another_namespace_is_gone() {
+    let _ns = Netns::enter().unwrap();
+    veth("a", "b").unwrap();
+    let mut capture = capture();
+    let there = Netns::new().unwrap();
+    there.take("a").unwrap();
+    is_removed(&mut capture);
+}
+
+#[test]
+#[ignore = "needs a network namespace: cargo xtask test-netns"]
+fn the_last_packets_of_a_removed_interface_are_delivered_before_the_end() {
+    let _ns = Netns::enter().unwrap();
+    veth("a", "b").unwrap();
+    let builder = Capture::builder()
+        .interface("a")
+        .profile(Profile::LowMemory);
+    // Long enough for the removal to be known before the block is handed over.
+    let mut capture = builder
+        .retire_timeout(Duration::from_millis(300))
+        .build()
+        .unwrap();
+    let sender = Sender::on("b").unwrap();
+    for n in 0..5 {
+        sender.send(&numbered(n, 60)).unwrap();
+    }
+    ip("link del dev a").unwrap();
+    let (last, cost) = cost(|| collect(&mut capture, 5, SECOND));
+    assert_eq!(last.unwrap().len(), 5);
+    assert!(cost.sleeps < 10 && cost.cpu < SECOND / 20, "{cost:?}");
+    is_removed(&mut capture);
+    assert_eq!(capture.stats().unwrap().delivered, Count::Exact(5));
+}
+
+#[test]
+#[ignore = "needs a network namespace: cargo xtask test-netns"]
+fn p12_a_capture_can_be_opened_on_an_interface_that_is_down() {
+    let _ns = Netns::enter().unwrap();
+    veth("a", "b").unwrap();
+    ip("link set dev a down").unwrap();
+    let mut capture = capture();
+    goes_down(&mut capture);
+    sleeps(&mut capture);
+    comes_up("a");
+    packets_arrive(&mut capture, 0);
+    assert_eq!(link_downs(&mut capture), Count::Exact(1));
+}
+
+#[test]
+#[ignore = "needs a network namespace: cargo xtask test-netns"]
+fn a_loop_goes_on_through_a_link_that_was_down() {
+    let _ns = Netns::enter().unwrap();
+    veth("a", "b").unwrap();
+    let mut capture = capture();
+    let reader = thread::spawn(move || {
+        let found = capture.for_each(|packet| ControlFlow::Break(number(packet.data())));
+        (found.unwrap(), link_downs(&mut capture))
+    });
+    thread::sleep(Duration::from_millis(50));
+    ip("link set dev a down").unwrap();
+    thread::sleep(Duration::from_millis(50));
+    comes_up("a");
+    assert!(!reader.is_finished());
+    Sender::on("b").unwrap().send(&numbered(7, 60)).unwrap();
+    assert_eq!(reader.join().unwrap(), (Some(Some(7)), Count::Exact(1)));
+}
+
+/// A bridge tells of its ports in the words by which the kernel tells that an interface is deleted.
+#[test]
+#[ignore = "needs a network namespace: cargo xtask test-netns"]
+fn an_interface_that_joins_and_leaves_a_bridge_is_neither_down_nor_removed() {
+    let _ns = Netns::enter().unwrap();
+    veth("a", "b").unwrap();
+    ip("link add name bridge type bridge").unwrap();
+    let mut capture = capture();
+    for change in ["master bridge", "nomaster"] {
+        ip(&format!("link set dev a {change}")).unwrap();
+        let next = capture
+            .next_batch(Duration::from_millis(200))
+            .map(|batch| batch.is_some());
+        assert!(matches!(next, Ok(false)), "{change}: {next:?}");
+    }
+    packets_arrive(&mut capture, 0);
+    assert_eq!(link_downs(&mut capture), Count::Exact(0));
+}
+
+#[test]
+#[ignore = "needs a network namespace: cargo xtask test-netns"]
+fn what_happens_to_other_interfaces_is_not_told() {
+    let _ns = Netns::enter().unwrap();
+    veth("a", "b").unwrap();
+    veth("c", "d").unwrap();
+    let mut capture = capture();
+    for change in ["set dev c down", "set dev c up", "del dev c"] {
+        ip(&format!("link {change}")).unwrap();
+    }
+    sleeps(&mut capture);
+    packets_arrive(&mut capture, 0);
+}

@@ -1,0 +1,198 @@
+//! Waiting: as long as was asked, not longer, and not after a stop.
+
+use std::ops::ControlFlow;
+use std::sync::mpsc;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use netring_afpacket::{Capture, Profile};
+use netring_sys::{Error, PacketBatch, PacketSource, Readiness};
+use xtask::load::{Flood, SignalStorm, cost, wait_until};
+use xtask::netns::{Netns, veth};
+use xtask::wire::numbered;
+
+/// What a loaded machine may add to a time.
+const LATE: Duration = Duration::from_millis(300);
+
+fn idle() -> Capture {
+    veth("a", "b").unwrap();
+    let capture = Capture::builder()
+        .interface("a")
+        .profile(Profile::LowMemory);
+    capture.build().unwrap()
+}
+
+/// How long `next_batch` took to find nothing.
+fn none_after(capture: &mut Capture, timeout: Duration) -> Duration {
+    let start = Instant::now();
+    assert!(capture.next_batch(timeout).unwrap().is_none());
+    start.elapsed()
+}
+
+#[test]
+#[ignore = "needs a network namespace: cargo xtask test-netns"]
+fn p4_a_time_out_on_an_idle_interface_is_the_one_asked_for() {
+    let _ns = Netns::enter().unwrap();
+    let mut capture = idle();
+    for millis in [1, 30, 400] {
+        let asked = Duration::from_millis(millis);
+        let took = none_after(&mut capture, asked);
+        assert!(
+            (asked..asked + LATE).contains(&took),
+            "{took:?} of {asked:?}"
+        );
+    }
+    assert!(none_after(&mut capture, Duration::ZERO) < LATE);
+}
+
+#[test]
+#[ignore = "needs a network namespace: cargo xtask test-netns"]
+fn s11_signals_do_not_restart_a_time_out() {
+    let _ns = Netns::enter().unwrap();
+    let mut capture = idle();
+    let storm = SignalStorm::on_this_thread().unwrap();
+    let asked = Duration::from_millis(500);
+    let (took, cost) = cost(|| none_after(&mut capture, asked));
+    let signals = storm.stop();
+    assert!(
+        (asked..asked + LATE).contains(&took),
+        "{took:?} of {asked:?}"
+    );
+    // It was interrupted, again and again.
+    assert!(
+        signals > 50 && cost.sleeps > 50,
+        "{signals} signals, {cost:?}"
+    );
+}
+
+#[test]
+#[ignore = "needs a network namespace: cargo xtask test-netns"]
+fn s11_a_time_out_below_a_millisecond_is_neither_none_nor_a_millisecond() {
+    let _ns = Netns::enter().unwrap();
+    let mut capture = idle();
+    let asked = Duration::from_micros(200);
+    let mut times: Vec<_> = (0..101).map(|_| none_after(&mut capture, asked)).collect();
+    times.sort();
+    assert!(times[0] >= asked, "{:?}", times[0]);
+    let median = times[50];
+    assert!(median < Duration::from_millis(1), "{median:?}");
+}
+
+/// Starts a reader that waits for ever, and stops it when it sleeps: what it said, and how long after the stop.
+fn stopped<T: Send + 'static>(
+    capture: Capture,
+    read: impl FnOnce(Capture) -> T + Send + 'static,
+) -> (T, Duration) {
+    let stop = capture.stop_handle();
+    let (about_to, started) = mpsc::channel();
+    let reader = thread::spawn(move || {
+        about_to.send(()).unwrap();
+        let said = read(capture);
+        (said, Instant::now())
+    });
+    started.recv().unwrap();
+    thread::sleep(Duration::from_millis(100));
+    assert!(!reader.is_finished());
+    let start = Instant::now();
+    stop.stop();
+    let (said, end) = reader.join().unwrap();
+    (said, end.saturating_duration_since(start))
+}
+
+#[test]
+#[ignore = "needs a network namespace: cargo xtask test-netns"]
+fn s8_a_stop_handle_wakes_a_reader_on_an_idle_interface() {
+    let _ns = Netns::enter().unwrap();
+    let (said, took) = stopped(idle(), |mut capture| {
+        let first = capture.next_batch(None).map(|batch| batch.is_some());
+        let again = capture
+            .next_batch(Duration::from_secs(10))
+            .map(|batch| batch.is_some());
+        (first, again, capture.ready().unwrap())
+    });
+    assert!(
+        matches!(
+            said,
+            (Err(Error::Closed), Err(Error::Closed), Readiness::Ended)
+        ),
+        "{said:?}"
+    );
+    println!("woken after {took:?}");
+    assert!(took < Duration::from_millis(50) + LATE, "{took:?}");
+}
+
+#[test]
+#[ignore = "needs a network namespace: cargo xtask test-netns"]
+fn s8_a_stop_ends_a_loop_without_an_error() {
+    let _ns = Netns::enter().unwrap();
+    let (said, took) = stopped(idle(), |mut capture| {
+        let looped = capture.for_each(|_| ControlFlow::Break(()));
+        looped.map(|value| value.is_none())
+    });
+    assert!(matches!(said, Ok(true)), "{said:?}");
+    assert!(took < Duration::from_millis(50) + LATE, "{took:?}");
+}
+
+#[test]
+#[ignore = "needs a network namespace: cargo xtask test-netns"]
+fn p10_a_capture_is_closed_under_its_readers_hands_and_nothing_is_used_after_it() {
+    let _ns = Netns::enter().unwrap();
+    veth("a", "b").unwrap();
+    let flood = Flood::on("b", |n| numbered(n, 200)).unwrap();
+    for round in 0..40 {
+        let builder = Capture::builder()
+            .interface("a")
+            .profile(Profile::LowMemory);
+        let mut capture = builder.build().unwrap();
+        let stop = capture.stop_handle();
+        let late = stop.clone();
+        let (reading, read) = mpsc::channel();
+        let reader = thread::spawn(move || {
+            loop {
+                match capture.next_batch(None) {
+                    Ok(Some(batch)) => {
+                        let _ = reading.send(());
+                        // Whatever was lent is there until it is given back, stopped or not.
+                        thread::sleep(Duration::from_micros(300));
+                        assert!(batch.packets().all(|packet| packet.data().len() == 200));
+                    }
+                    Ok(None) => panic!("no time was given that could be over"),
+                    Err(error) => return error,
+                }
+            }
+        });
+        read.recv().unwrap();
+        thread::sleep(Duration::from_micros(100 * round));
+        stop.stop();
+        let error = reader.join().unwrap();
+        assert!(matches!(error, Error::Closed), "{error}");
+        // The capture is gone: its handles are good for nothing, and harmless.
+        late.stop();
+        assert!(late.is_stopped());
+    }
+    flood.stop();
+}
+
+#[test]
+#[ignore = "needs a network namespace: cargo xtask test-netns"]
+fn a_capture_that_is_dropped_leaves_no_descriptor_and_no_mapping() {
+    let _ns = Netns::enter().unwrap();
+    let held = idle();
+    // Of this thread's captures: other tests of this process have their own.
+    let sockets = || {
+        let lines = std::fs::read_to_string("/proc/thread-self/net/packet").unwrap();
+        lines.lines().count() - 1
+    };
+    assert_eq!(sockets(), 1);
+    for _ in 0..20 {
+        let builder = Capture::builder()
+            .interface("a")
+            .profile(Profile::LowMemory);
+        let capture = builder.build().unwrap();
+        assert_eq!(sockets(), 2);
+        drop(capture);
+        wait_until("the socket is closed", LATE, || sockets() == 1);
+    }
+    drop(held);
+    wait_until("the socket is closed", LATE, || sockets() == 0);
+}
