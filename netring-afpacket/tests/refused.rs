@@ -1,0 +1,128 @@
+//! Settings that no kernel takes are refused before one is asked, with a sentence that says what is allowed.
+
+use std::time::Duration;
+
+use netring_afpacket::{Builder, Capture, SockFilter};
+use netring_sys::Error;
+use netring_sys::kernel::filter::BPF_RET_K;
+use netring_sys::syscall::page_size;
+
+fn refused(builder: Builder, what: &str, told: &[&str]) {
+    let error = builder.build().unwrap_err();
+    let text = error.to_string();
+    assert!(
+        matches!(error, Error::Config { setting, .. } if setting == what),
+        "{text}"
+    );
+    for part in told {
+        assert!(text.contains(part), "{text:?} does not tell {part:?}");
+    }
+}
+
+/// Were one of these not refused, the interface that is not there would be the error.
+fn builder() -> Builder {
+    Capture::builder().interface("no-such-iface")
+}
+
+#[test]
+fn an_interface_must_be_named() {
+    refused(Capture::builder(), "interface", &["name the interface"]);
+}
+
+#[test]
+fn a_block_is_a_multiple_of_the_page_size() {
+    let page = page_size();
+    let rule = format!("page size, which is {page} bytes");
+    for size in [0, 1, page - 1, page + 1, page + page / 2, usize::MAX] {
+        let told = [rule.as_str(), &size.to_string()];
+        refused(builder().block_size(size), "block_size", &told);
+    }
+}
+
+#[test]
+fn a_ring_has_two_blocks_or_more() {
+    for count in [0, 1] {
+        refused(
+            builder().block_count(count),
+            "block_count",
+            &["at least 2 blocks"],
+        );
+    }
+}
+
+#[test]
+fn a_block_and_a_ring_have_the_sizes_that_the_kernels_words_hold() {
+    let told = ["smaller than 2 GiB", "smaller than 8 TiB"];
+    let page = page_size();
+    for (size, count) in [
+        (1 << 31, 2),
+        (usize::MAX - page + 1, 2),
+        (1 << 30, 8 << 10),
+        (page, usize::MAX),
+        (page, usize::MAX / page + 2),
+    ] {
+        let builder = builder().block_size(size).block_count(count);
+        refused(builder, "block_count × block_size", &told);
+    }
+}
+
+#[test]
+fn a_retire_time_out_is_whole_milliseconds_that_16_bits_hold() {
+    for time in [
+        Duration::ZERO,
+        Duration::from_micros(999),
+        Duration::from_micros(1500),
+        Duration::from_millis(65_536),
+        Duration::from_nanos(1_000_001),
+        Duration::MAX,
+    ] {
+        let builder = builder().retire_timeout(time);
+        refused(
+            builder,
+            "retire_timeout",
+            &["1 to 65,535 whole milliseconds"],
+        );
+    }
+}
+
+#[test]
+fn a_snap_length_is_one_byte_or_more() {
+    refused(builder().snap_len(0), "snap_len", &["at least 1"]);
+}
+
+#[test]
+fn a_program_has_1_to_4096_instructions() {
+    let program = vec![SockFilter::stmt(BPF_RET_K, 1); 4097];
+    for len in [0, 4097] {
+        refused(builder().filter(&program[..len]), "filter", &["1 to 4096"]);
+    }
+}
+
+#[test]
+fn what_is_at_the_edge_of_a_rule_is_not_refused() {
+    let program = [SockFilter::stmt(BPF_RET_K, 1)];
+    let page = page_size();
+    let edges = [
+        builder().block_size(page).block_count(2),
+        builder().block_size((1 << 31) - page),
+        builder()
+            .block_size(page)
+            .block_count((u32::MAX as usize) / page * 2048),
+        builder().retire_timeout(Duration::from_millis(1)),
+        builder().retire_timeout(Duration::from_millis(65_535)),
+        builder().snap_len(1).filter(&program),
+    ];
+    for builder in edges {
+        let error = builder.build().unwrap_err();
+        assert!(matches!(error, Error::NoSuchInterface { .. }), "{error}");
+    }
+}
+
+/// The capture goes to a thread of its own, and its handle to any.
+#[test]
+fn a_capture_is_send_and_a_handle_is_sync() {
+    fn send<T: Send>() {}
+    fn sync<T: Send + Sync>() {}
+    send::<Capture>();
+    sync::<netring_afpacket::StopHandle>();
+}
