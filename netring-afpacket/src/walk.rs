@@ -245,3 +245,6 @@ pub(crate) fn sequence(block: &[u8]) -> u64 {
     let bytes = block.get(at..).and_then(<[u8]>::first_chunk);
     bytes.map_or(0, |bytes| u64::from_ne_bytes(*bytes))
 }
+
+#[cfg(test)]
+mod tests;

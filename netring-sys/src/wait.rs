@@ -201,18 +201,22 @@ impl Waiter {
 
     fn read_link_news(&mut self) -> Result<(), SyscallError> {
         let mut buffer = [0; 16 * 1024];
+        let mut lost = false;
         loop {
             match netlink_receive(self.link.as_fd(), &mut buffer) {
+                // Notifications were lost: ask how it stands now. Not before the last of those that are left was taken, or
+                // there would be no room for the answer either.
+                Ok(None) if lost => {
+                    netlink_send(self.link.as_fd(), &netlink::get_link(self.interface, ""))?;
+                    lost = false;
+                }
                 Ok(None) => return Ok(()),
                 Ok(Some(len)) => {
                     for message in netlink::messages(&buffer[..len]) {
                         self.state.take(self.interface, &message);
                     }
                 }
-                // Notifications were lost: ask how it stands now.
-                Err(lost) if lost.is(libc::ENOBUFS) => {
-                    netlink_send(self.link.as_fd(), &netlink::get_link(self.interface, ""))?;
-                }
+                Err(error) if error.is(libc::ENOBUFS) => lost = true,
                 Err(error) => return Err(error),
             }
         }

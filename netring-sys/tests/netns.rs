@@ -1,0 +1,208 @@
+//! What is told of interfaces, against iproute2, in namespaces of the tests' own.
+
+use std::os::fd::AsFd;
+use std::thread;
+use std::time::Duration;
+
+use netring_sys::kernel::packet::{ARPHRD_ETHER, ARPHRD_LOOPBACK, ETH_P_ALL};
+use netring_sys::wait::Waiter;
+use netring_sys::{Error, Interface, LinkType, syscall};
+use xtask::netns::{Netns, ip, ip_says, veth};
+use xtask::wire::{Sender, numbered};
+
+/// What `ip -details link show` says of an interface.
+#[derive(Debug)]
+struct Told(String);
+
+impl Told {
+    fn of(interface: &str) -> Self {
+        Self(ip_says(&format!("-details link show dev {interface}")).unwrap())
+    }
+
+    /// The word behind this one.
+    fn after(&self, word: &str) -> &str {
+        let mut words = self.0.split_whitespace();
+        words.find(|&told| told == word);
+        words.next().unwrap()
+    }
+
+    fn number(&self, word: &str) -> u32 {
+        self.after(word).parse().unwrap()
+    }
+
+    fn index(&self) -> u32 {
+        self.0.split_once(':').unwrap().0.parse().unwrap()
+    }
+
+    /// Whether the flag is between the angle brackets.
+    fn has(&self, flag: &str) -> bool {
+        let (_, rest) = self.0.split_once('<').unwrap();
+        let (flags, _) = rest.split_once('>').unwrap();
+        flags.split(',').any(|told| told == flag)
+    }
+
+    fn address(&self) -> [u8; 6] {
+        let parts = self.after("link/ether").split(':');
+        let bytes: Vec<_> = parts.map(|part| u8::from_str_radix(part, 16).unwrap()).collect();
+        bytes.try_into().unwrap()
+    }
+}
+
+const FLAGS: [(&str, u32); 6] = [
+    ("UP", 1),
+    ("BROADCAST", 1 << 1),
+    ("LOOPBACK", 1 << 3),
+    ("PROMISC", 1 << 8),
+    ("MULTICAST", 1 << 12),
+    ("LOWER_UP", 1 << 16),
+];
+
+fn agree(interface: &str) -> Interface {
+    let (ours, told) = (Interface::by_name(interface).unwrap(), Told::of(interface));
+    for (name, bit) in FLAGS {
+        assert_eq!(ours.flags & bit != 0, told.has(name), "{name} of {told:?}");
+    }
+    assert_eq!((ours.index, ours.mtu), (told.index(), told.number("mtu")), "{told:?}");
+    assert_eq!(ours.is_up(), told.has("UP") && told.has("LOWER_UP"));
+    assert_eq!(ours.is_loopback(), told.has("LOOPBACK"));
+    assert_eq!(Interface::by_index(ours.index).unwrap().name, interface);
+    ours
+}
+
+#[test]
+#[ignore = "needs a network namespace: cargo xtask test-netns"]
+fn s24_flags_mtu_and_queues_are_those_of_the_namespace() {
+    let _ns = Netns::enter().unwrap();
+    let lo = agree("lo");
+    assert_eq!(lo.hardware_type, ARPHRD_LOOPBACK);
+    ip("link set dev lo down").unwrap();
+    assert!(!agree("lo").is_up());
+
+    ip("link add name a mtu 1300 numrxqueues 3 numtxqueues 2 type veth peer name b").unwrap();
+    let told = Told::of("a");
+    let a = agree("a");
+    assert_eq!((told.number("numrxqueues"), told.number("numtxqueues")), (3, 2));
+    assert_eq!((a.rx_queues, a.tx_queues), (3, 2));
+    assert_eq!((a.address, a.hardware_type), (Some(told.address()), ARPHRD_ETHER));
+    assert_eq!(a.link_type(), LinkType::ETHERNET);
+    for change in ["a up", "b up", "a promisc on", "a mtu 9000", "b down", "a down"] {
+        ip(&format!("link set dev {change}")).unwrap();
+        agree("a");
+        agree("b");
+    }
+}
+
+/// A driver makes as many queues as it may once need, and uses fewer: veth makes one for each processor and uses one.
+#[test]
+#[ignore = "needs a network namespace: cargo xtask test-netns"]
+fn s24_queues_are_those_in_use() {
+    let _ns = Netns::enter().unwrap();
+    veth("a", "b").unwrap();
+    let made = thread::available_parallelism().unwrap().get() as u32;
+    if made > 1 {
+        assert!(Told::of("a").number("numrxqueues") > 1);
+    }
+    let a = Interface::by_name("a").unwrap();
+    assert_eq!((a.rx_queues, a.tx_queues), (1, 1));
+}
+
+/// The same name is another interface in another namespace, and the thread's own is meant.
+#[test]
+#[ignore = "needs a network namespace: cargo xtask test-netns"]
+fn s24_a_name_is_looked_up_in_the_namespace_of_the_thread() {
+    let _ns = Netns::enter().unwrap();
+    ip("link add name a mtu 1400 type veth peer name b").unwrap();
+    let there = Netns::new().unwrap();
+    let mtu = there.run(|| {
+        ip("link add name a mtu 1300 type veth peer name b")?;
+        Ok(agree("a").mtu)
+    });
+    assert_eq!((mtu.unwrap(), agree("a").mtu), (1300, 1400));
+    there.take("b").unwrap_err();
+    ip("link del dev a").unwrap();
+    assert!(matches!(Interface::by_name("a"), Err(Error::NoSuchInterface { .. })));
+}
+
+#[test]
+#[ignore = "needs a network namespace: cargo xtask test-netns"]
+fn the_counters_of_an_interface_are_those_of_the_wire() {
+    let _ns = Netns::enter().unwrap();
+    veth("a", "b").unwrap();
+    let sender = Sender::on("b").unwrap();
+    for n in 0..10 {
+        sender.send(&numbered(n, 100)).unwrap();
+    }
+    let (a, b) = (Interface::by_name("a").unwrap(), Interface::by_name("b").unwrap());
+    assert_eq!((a.counters.rx_packets, a.counters.rx_bytes), (10, 1000));
+    assert_eq!((b.counters.tx_packets, b.counters.tx_bytes), (10, 1000));
+    assert_eq!((a.counters.tx_packets, b.counters.rx_packets), (0, 0));
+    // To an end that is down nothing goes.
+    ip("link set dev a down").unwrap();
+    assert_eq!(Interface::by_name("a").unwrap().counters.rx_packets, 10);
+}
+
+#[test]
+#[ignore = "needs a network namespace: cargo xtask test-netns"]
+fn the_waiter_takes_the_error_off_the_socket_and_reports_once() {
+    let _ns = Netns::enter().unwrap();
+    veth("a", "b").unwrap();
+    let a = Interface::by_name("a").unwrap();
+    let socket = syscall::packet_socket().unwrap();
+    let mut waiter = Waiter::new(socket.as_fd(), &a).unwrap();
+    syscall::bind_packet(socket.as_fd(), a.index, ETH_P_ALL).unwrap();
+    let readable = |waiter: &Waiter| {
+        let none = Duration::from_millis(50);
+        syscall::poll_readable(waiter.as_fd(), Some(none)).unwrap()
+    };
+    // The first news is how the interface stands now.
+    assert!(readable(&waiter));
+    waiter.take_news(socket.as_fd()).unwrap();
+    waiter.report().unwrap();
+    assert!(!readable(&waiter));
+
+    ip("link set dev a down").unwrap();
+    assert!(readable(&waiter));
+    waiter.take_news(socket.as_fd()).unwrap();
+    assert_eq!(syscall::take_socket_error(socket.as_fd()).unwrap(), 0);
+    // What was heard is kept until it is told, whatever is asked in between.
+    waiter.take_news(socket.as_fd()).unwrap();
+    assert!(matches!(waiter.report(), Err(Error::LinkDown { interface }) if interface == "a"));
+    waiter.report().unwrap();
+    assert!(!readable(&waiter));
+    assert_eq!((waiter.link_downs(), waiter.is_removed()), (1, false));
+
+    ip("link del dev a").unwrap();
+    assert!(readable(&waiter));
+    waiter.take_news(socket.as_fd()).unwrap();
+    for _ in 0..2 {
+        assert!(matches!(waiter.report(), Err(Error::InterfaceRemoved { .. })));
+    }
+    assert!(waiter.is_removed());
+}
+
+/// The kernel drops notifications where nobody reads them; how the interface stands is asked anew then.
+#[test]
+#[ignore = "needs a network namespace: cargo xtask test-netns"]
+fn a_waiter_that_lost_notifications_learns_how_the_interface_stands() {
+    let _ns = Netns::enter().unwrap();
+    veth("a", "b").unwrap();
+    let a = Interface::by_name("a").unwrap();
+    let socket = syscall::packet_socket().unwrap();
+    let mut waiter = Waiter::new(socket.as_fd(), &a).unwrap();
+    // More than its socket holds, of an interface that is not ours; and then ours goes down.
+    let batch: String = (0..2000).map(|n| format!("link set dev b mtu {}\n", 1000 + n % 2)).collect();
+    let file = std::env::temp_dir().join(format!("netring-ip-batch-{}", std::process::id()));
+    std::fs::write(&file, batch).unwrap();
+    let words = format!("-batch {}", file.display());
+    ip(&words).unwrap();
+    std::fs::remove_file(file).unwrap();
+    ip("link set dev a down").unwrap();
+
+    let mut told = 0;
+    for _ in 0..5 {
+        syscall::poll_readable(waiter.as_fd(), Some(Duration::from_millis(50))).unwrap();
+        waiter.take_news(socket.as_fd()).unwrap();
+        told += u32::from(waiter.report().is_err());
+    }
+    assert_eq!((told, waiter.link_downs()), (1, 1));
+}
