@@ -79,6 +79,10 @@ impl Capture {
     }
 
     pub(crate) fn set_up(wanted: &Builder) -> Result<Self, Error> {
+        setup::set_up(wanted).map(Self::new)
+    }
+
+    fn new(parts: Parts) -> Self {
         let Parts {
             waiter,
             ring,
@@ -86,8 +90,8 @@ impl Capture {
             interface,
             context,
             size,
-        } = setup::set_up(wanted)?;
-        Ok(Self {
+        } = parts;
+        Self {
             waiter,
             ring,
             socket,
@@ -96,7 +100,7 @@ impl Capture {
             size,
             counters: Counters::default(),
             at: None,
-        })
+        }
     }
 
     /// Waits for a batch; `Ok(None)` where the time was over first. `None` for a time waits for ever.
@@ -343,3 +347,6 @@ impl Drop for Batch<'_> {
         self.capture.give_back(rest);
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -76,6 +76,8 @@
 mod capture;
 mod config;
 mod counters;
+#[cfg(test)]
+mod made_block;
 mod ring;
 mod setup;
 mod walk;

@@ -1,77 +1,13 @@
 use proptest::prelude::*;
 
 use super::*;
-
-const DESC: usize = size_of::<tpacket_block_desc>();
-/// Where the kernel puts an Ethernet frame behind its header: the network header is on a grid of 16 bytes.
-const MAC: usize = 82;
+use crate::made_block::{Block, DESC, MAC};
 
 const ANY: Context = Context {
     link_type: LinkType::ETHERNET,
     snap_len: usize::MAX,
     features: 0,
 };
-
-/// A block as the kernel lays it out.
-struct Block {
-    bytes: Vec<u8>,
-    headers: Vec<usize>,
-    used: usize,
-}
-
-impl Block {
-    fn of(len: usize, frames: &[&[u8]]) -> Self {
-        let mut block = Self {
-            bytes: vec![0; len],
-            headers: Vec::new(),
-            used: DESC,
-        };
-        for frame in frames {
-            block.push(frame);
-        }
-        block
-    }
-
-    fn push(&mut self, frame: &[u8]) {
-        let at = self.used;
-        if let Some(&before) = self.headers.last() {
-            let next = (at - before) as u32;
-            self.put(before + offset_of!(tpacket3_hdr, tp_next_offset), &next.to_ne_bytes());
-        }
-        self.headers.push(at);
-        for (field, value) in [
-            (offset_of!(tpacket3_hdr, tp_snaplen), frame.len() as u32),
-            (offset_of!(tpacket3_hdr, tp_len), frame.len() as u32),
-        ] {
-            self.put(at + field, &value.to_ne_bytes());
-        }
-        self.put(at + offset_of!(tpacket3_hdr, tp_mac), &(MAC as u16).to_ne_bytes());
-        self.put(at + MAC, frame);
-        self.used = at + (MAC + frame.len()).next_multiple_of(8);
-        let count = self.headers.len() as u32;
-        self.block_word(offset_of!(tpacket_block_desc, num_pkts), count);
-        self.block_word(offset_of!(tpacket_block_desc, offset_to_first_pkt), DESC as u32);
-        self.block_word(offset_of!(tpacket_block_desc, blk_len), self.used as u32);
-    }
-
-    fn put(&mut self, at: usize, bytes: &[u8]) {
-        self.bytes[at..at + bytes.len()].copy_from_slice(bytes);
-    }
-
-    fn block_word(&mut self, field: usize, value: u32) {
-        self.put(field, &value.to_ne_bytes());
-    }
-
-    /// Overwrites a field of the header of packet `n`.
-    fn forge(&mut self, n: usize, field: usize, value: u32) {
-        let at = self.headers[n] + field;
-        if field == offset_of!(tpacket3_hdr, tp_mac) {
-            self.put(at, &(value as u16).to_ne_bytes());
-        } else {
-            self.put(at, &value.to_ne_bytes());
-        }
-    }
-}
 
 /// The walk of a batch: its packets, and what is counted when they were walked to the end.
 fn walk(block: &[u8], context: &Context) -> (Vec<Vec<u8>>, Tally) {
@@ -117,7 +53,9 @@ fn psock_tpacket_v3_block() {
     assert_eq!(packets, frames);
     assert_eq!((tally.delivered, tally.invalid), (30, 0));
     assert_eq!(counts(&block.bytes), (30, 0));
-    let aligned = frames.iter().map(|frame| (MAC + frame.len()).next_multiple_of(8));
+    let aligned = frames
+        .iter()
+        .map(|frame| (MAC + frame.len()).next_multiple_of(8));
     assert_eq!(block.used, DESC + aligned.sum::<usize>());
 }
 
@@ -160,7 +98,16 @@ fn p6_a_forged_number_of_packets() {
 fn p6_a_forged_offset_to_the_first_packet() {
     let len = 4096_u32;
     // Into the block's own header, up to its last byte; where no header fits; outside, by one and by all.
-    let none = [0, 1, DESC as u32 - 1, len - HEADER as u32 + 1, len - 1, len, len + 1, 1 << 31];
+    let none = [
+        0,
+        1,
+        DESC as u32 - 1,
+        len - HEADER as u32 + 1,
+        len - 1,
+        len,
+        len + 1,
+        1 << 31,
+    ];
     for offset in none.into_iter().chain([u32::MAX - 3, u32::MAX]) {
         let mut block = three();
         block.block_word(offset_of!(tpacket_block_desc, offset_to_first_pkt), offset);
@@ -168,7 +115,10 @@ fn p6_a_forged_offset_to_the_first_packet() {
     }
     // A header of zeros that just fits has its frame inside itself.
     let mut block = three();
-    block.block_word(offset_of!(tpacket_block_desc, offset_to_first_pkt), len - HEADER as u32);
+    block.block_word(
+        offset_of!(tpacket_block_desc, offset_to_first_pkt),
+        len - HEADER as u32,
+    );
     assert_eq!(counts(&block.bytes), (0, 3));
 }
 
@@ -176,7 +126,17 @@ fn p6_a_forged_offset_to_the_first_packet() {
 fn p6_a_forged_offset_to_the_next_packet() {
     let field = offset_of!(tpacket3_hdr, tp_next_offset);
     let left = (4096 - DESC) as u32;
-    for next in [0, 1, HEADER as u32 - 1, left + 1, left - 1, left, 1 << 31, u32::MAX - 47, u32::MAX] {
+    for next in [
+        0,
+        1,
+        HEADER as u32 - 1,
+        left + 1,
+        left - 1,
+        left,
+        1 << 31,
+        u32::MAX - 47,
+        u32::MAX,
+    ] {
         let mut block = three();
         block.forge(0, field, next);
         assert_eq!(counts(&block.bytes), (1, 2), "{next}");
@@ -189,7 +149,11 @@ fn p6_a_forged_offset_to_the_next_packet() {
     }
     // Onto itself, and back by wrapping round: each step goes forward by a header at least.
     let mut block = three();
-    block.forge(1, field, 0_u32.wrapping_sub((block.headers[1] - block.headers[0]) as u32));
+    block.forge(
+        1,
+        field,
+        0_u32.wrapping_sub((block.headers[1] - block.headers[0]) as u32),
+    );
     assert_eq!(counts(&block.bytes), (2, 1));
 }
 
@@ -304,10 +268,28 @@ fn p13_a_tag_is_there_where_the_status_says_so_also_a_tag_of_zeros() {
         .vlan()
     };
     let both = TP_STATUS_VLAN_VALID | TP_STATUS_VLAN_TPID_VALID;
-    assert_eq!(tag(both, 0, 0x8100), Some(VlanTag { tpid: 0x8100, tci: 0 }));
-    assert_eq!(tag(both, 5, 0x88a8), Some(VlanTag { tpid: 0x88a8, tci: 5 }));
+    assert_eq!(
+        tag(both, 0, 0x8100),
+        Some(VlanTag {
+            tpid: 0x8100,
+            tci: 0
+        })
+    );
+    assert_eq!(
+        tag(both, 5, 0x88a8),
+        Some(VlanTag {
+            tpid: 0x88a8,
+            tci: 5
+        })
+    );
     // Kernels before 3.14 do not tell the TPID.
-    assert_eq!(tag(TP_STATUS_VLAN_VALID, 5, 0), Some(VlanTag { tpid: 0x8100, tci: 5 }));
+    assert_eq!(
+        tag(TP_STATUS_VLAN_VALID, 5, 0),
+        Some(VlanTag {
+            tpid: 0x8100,
+            tci: 5
+        })
+    );
     assert_eq!(tag(0, 5, 0x8100), None);
 }
 
@@ -331,7 +313,12 @@ fn oracle(block: &[u8]) -> (Vec<(usize, usize)>, u64) {
         let at = usize::try_from(at).unwrap();
         u64::from(u32::from_ne_bytes(block[at..at + 4].try_into().unwrap()))
     };
-    let half = |at: u64| u64::from(u16::from_ne_bytes([block[at as usize], block[at as usize + 1]]));
+    let half = |at: u64| {
+        u64::from(u16::from_ne_bytes([
+            block[at as usize],
+            block[at as usize + 1],
+        ]))
+    };
     let (len, header) = (block.len() as u64, HEADER as u64);
     let mut left = word(offset_of!(tpacket_block_desc, num_pkts) as u64);
     let mut at = word(offset_of!(tpacket_block_desc, offset_to_first_pkt) as u64);
@@ -371,7 +358,18 @@ fn matches_the_oracle(block: &[u8]) {
 fn edge(len: usize) -> impl Strategy<Value = u32> {
     let len = len as u32;
     prop_oneof![
-        prop::sample::select(vec![0, 1, 47, 48, 67, 68, 82, u32::MAX, u32::MAX - 67, 1 << 31]),
+        prop::sample::select(vec![
+            0,
+            1,
+            47,
+            48,
+            67,
+            68,
+            82,
+            u32::MAX,
+            u32::MAX - 67,
+            1 << 31
+        ]),
         (0..200_u32).prop_map(move |less| len.saturating_sub(less)),
         0..len + 8,
         any::<u32>(),
