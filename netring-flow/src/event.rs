@@ -124,9 +124,17 @@ impl<K> FlowEvent<K> {
 
 /// A flow of one tracker: two flows of the same key, one after the other, differ in it. They count up from 1.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct FlowId(pub(crate) NonZeroU64);
+pub struct FlowId(NonZeroU64);
 
 impl FlowId {
+    /// Counted from 1; 0 is never given.
+    pub(crate) const fn new(number: u64) -> Self {
+        match NonZeroU64::new(number) {
+            Some(number) => Self(number),
+            None => Self(NonZeroU64::MIN),
+        }
+    }
+
     /// The number.
     pub const fn get(self) -> u64 {
         self.0.get()

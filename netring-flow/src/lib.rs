@@ -4,12 +4,17 @@
 pub mod extract;
 
 mod config;
+mod engine;
 mod event;
 mod flow_stats;
+mod hash;
 mod history;
 mod parse;
+mod table;
+mod tcp;
 mod tracker;
 mod tracker_stats;
+mod wheel;
 
 pub use config::{Timeouts, TrackerConfig};
 pub use event::{Anomaly, EndReason, FlowEvent, FlowId};

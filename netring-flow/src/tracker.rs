@@ -1,41 +1,70 @@
-//! The flow engine.
+//! The tracker: from packets to events.
 
-use std::collections::HashMap;
-use std::num::NonZeroU64;
-use std::time::Duration;
+use std::fmt;
 
 use netring_sys::{Error, Packet, PacketBatch, Timestamp};
 
-use crate::extract::{Extract, Extracted};
-use crate::{
-    DirectionStats, EndReason, FlowEvent, FlowId, FlowStats, History, TrackerConfig, TrackerStats,
-};
+use crate::engine::{Engine, Item};
+use crate::extract::Extract;
+use crate::{FlowEvent, TrackerConfig, TrackerStats};
 
-/// The most flows that one call of [`FlowTracker::expire`] or [`FlowTracker::finish`] ends.
-const BUDGET: usize = 1024;
+/// The most flows that one call of [`FlowTracker::expire`] or [`FlowTracker::finish`] looks at.
+const BUDGET: u32 = 1024;
+
+/// The flows that each packet has the tracker look at; more than it can begin.
+const BUDGET_PER_PACKET: u32 = 2;
+
+/// Packets of a batch that are worked on together.
+const GROUP: usize = 32;
+
+/// With fewer flows than these the caches hold the table, and there is nothing to wait for.
+const FEW: usize = 1024;
 
 /// Tracks the flows of the packets it is given, and reports what happens to them.
 ///
-/// Time is packet time: the tracker has no clock of its own, and a packet that is older than one before it breaks nothing.
-#[derive(Debug)]
+/// Events are appended to a vector of the caller, who empties and reuses it. No packet costs an allocation; an
+/// event with the figures of a flow costs one.
+///
+/// Time is packet time: the tracker has no clock of its own. It ends flows as the time of packets goes on, a few with each
+/// packet; who wants them to end while nothing is received calls [`expire`](Self::expire). A flow ends up to 0.3 s after its
+/// time-out, and never counts a packet that comes later than that. A packet that is older than one before it counts as
+/// any other; where time goes back by more than a minute, time-outs count from there.
+///
+/// ```
+/// use netring_flow::extract::FiveTuple;
+/// use netring_flow::{FlowEvent, FlowTracker};
+/// use netring_sys::{Clock, LinkType, Packet, Timestamp};
+///
+/// # let mut frame = Vec::new();
+/// # etherparse::PacketBuilder::ipv4([192, 0, 2, 1], [192, 0, 2, 2], 64)
+/// #     .udp(5000, 53)
+/// #     .write(&mut frame, b"question")?;
+/// let mut tracker = FlowTracker::new(FiveTuple::bidirectional());
+/// let mut events = Vec::new();
+/// let time = Timestamp::from_nanos(1_000_000_000, Clock::Unknown);
+/// tracker.track(&Packet::new(&frame, time, LinkType::IPV4), &mut events);
+/// while tracker.finish(&mut events) {}
+///
+/// for event in events.drain(..) {
+///     if let FlowEvent::Ended { key, reason, stats, .. } = event {
+///         assert_eq!(key.to_string(), "udp 192.0.2.1:5000 192.0.2.2:53");
+///         assert_eq!(reason.to_string(), "source-ended");
+///         assert_eq!(stats.by_initiator().packets, 1);
+///     }
+/// }
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 pub struct FlowTracker<E: Extract> {
     extract: E,
-    config: TrackerConfig,
-    flows: HashMap<E::Key, (FlowId, FlowStats)>,
-    stats: TrackerStats,
-    latest: Option<Timestamp>,
+    engine: Engine<E::Key>,
+    /// The packets that are worked on together; empty between calls.
+    group: Vec<Item<E::Key>>,
 }
 
 impl<E: Extract> FlowTracker<E> {
     /// A tracker with the default settings.
     pub fn new(extract: E) -> Self {
-        Self {
-            extract,
-            config: TrackerConfig::default(),
-            flows: HashMap::new(),
-            stats: TrackerStats::default(),
-            latest: None,
-        }
+        Self::checked(extract, &TrackerConfig::default())
     }
 
     /// A tracker with these settings.
@@ -44,130 +73,123 @@ impl<E: Extract> FlowTracker<E> {
     /// [`Error::Config`]: a setting is out of its range.
     pub fn with_config(extract: E, config: TrackerConfig) -> Result<Self, Error> {
         config.check()?;
-        Ok(Self {
-            config,
-            ..Self::new(extract)
-        })
+        Ok(Self::checked(extract, &config))
+    }
+
+    fn checked(extract: E, config: &TrackerConfig) -> Self {
+        Self {
+            extract,
+            engine: Engine::new(config),
+            group: Vec::with_capacity(GROUP),
+        }
     }
 
     /// Counts a packet in its flow, and appends what happened to `events`.
     pub fn track(&mut self, packet: &Packet<'_>, events: &mut Vec<FlowEvent<E::Key>>) {
-        self.stats.packets += 1;
-        let time = packet.timestamp();
-        self.latest = self.latest.max(Some(time));
-        let found = match self.extract.extract(packet) {
-            Ok(found) => found,
-            Err(cause) => return self.stats.untracked.count(cause),
-        };
-        let bytes = u64::from(packet.wire_len());
-        self.stats.tracked += 1;
-        self.stats.tracked_bytes += bytes;
-        self.count(&found, time, bytes, events);
+        if let Some(item) = self.read(packet) {
+            self.engine.pass(item.time, events);
+            self.engine.packet(item, events);
+        } else {
+            self.engine.pass(packet.timestamp(), events);
+        }
+        self.engine.expire(BUDGET_PER_PACKET, events);
     }
 
-    fn count(
-        &mut self,
-        found: &Extracted<E::Key>,
-        time: Timestamp,
-        bytes: u64,
-        events: &mut Vec<FlowEvent<E::Key>>,
-    ) {
-        if !self.flows.contains_key(&found.key) {
-            self.stats.flows_started += 1;
-            let id = FlowId(NonZeroU64::new(self.stats.flows_started).unwrap_or(NonZeroU64::MIN));
-            events.push(FlowEvent::Started {
-                key: found.key.clone(),
-                flow: id,
-                time,
-                initiator: found.orientation,
-            });
-            let stats = FlowStats {
-                initiator: found.orientation,
-                established: false,
-                cut: false,
-                forward: DirectionStats::default(),
-                reverse: DirectionStats::default(),
-            };
-            self.flows.insert(found.key.clone(), (id, stats));
-        }
-        if let Some((_, stats)) = self.flows.get_mut(&found.key) {
-            let side = match found.orientation {
-                crate::extract::Orientation::Forward => &mut stats.forward,
-                crate::extract::Orientation::Reverse => &mut stats.reverse,
-            };
-            side.packets += 1;
-            side.bytes += bytes;
-            side.payload_bytes += u64::from(found.payload_len);
-            side.first = Some(side.first.map_or(time, |first| first.min(time)));
-            side.last = side.last.max(Some(time));
-        }
-    }
-
-    /// Counts the packets of a batch: the same as [`track`](Self::track) for each, and faster.
+    /// Counts the packets of a batch: the same as [`track`](Self::track) for each, and faster, because the
+    /// memory for up to 32 packets is waited for together.
     pub fn track_batch(&mut self, batch: &impl PacketBatch, events: &mut Vec<FlowEvent<E::Key>>) {
         for packet in batch.packets() {
-            self.track(&packet, events);
+            match self.read(&packet) {
+                Some(item) => self.group.push(item),
+                None => self.engine.pass(packet.timestamp(), events),
+            }
+            if self.group.len() == GROUP {
+                self.work(events);
+            }
+        }
+        self.work(events);
+    }
+
+    /// Reads a packet, and counts it where it belongs to no flow.
+    #[inline]
+    fn read(&mut self, packet: &Packet<'_>) -> Option<Item<E::Key>> {
+        self.engine.stats.packets += 1;
+        match self.extract.extract(packet) {
+            Ok(found) => Some(Item {
+                tag: self.engine.table.tag(&found.key),
+                found,
+                time: packet.timestamp(),
+                wire_len: packet.wire_len(),
+                cut: packet.is_cut(),
+            }),
+            Err(cause) => {
+                self.engine.stats.untracked.count(cause);
+                None
+            }
         }
     }
 
-    /// Ends flows that were silent for too long at `now`, and reports those that live for long: at most 1024 a call. True: more are
-    /// due, call again.
+    /// Takes the group in.
+    fn work(&mut self, events: &mut Vec<FlowEvent<E::Key>>) {
+        let table = &self.engine.table;
+        if self.group.len() > 1 && table.len() > FEW {
+            // Reads that do not depend on each other are under way at once: first all of the index, then all
+            // of the records. What they read is not used; that it is near afterwards is.
+            let mut read = 0;
+            for item in &self.group {
+                read ^= table.touch_index(item.tag);
+            }
+            std::hint::black_box(read);
+            for item in &self.group {
+                read ^= table.touch_record(item.tag, item.found.orientation as usize);
+            }
+            std::hint::black_box(read);
+        }
+        let budget = BUDGET_PER_PACKET * self.group.len() as u32;
+        for item in self.group.drain(..) {
+            self.engine.pass(item.time, events);
+            self.engine.packet(item, events);
+        }
+        self.engine.expire(budget, events);
+    }
+
+    /// Moves the time on to `now`, ends flows that were silent for too long, and reports those that live for long. It looks at
+    /// most at 1024 flows. True: more are due, call again.
+    ///
+    /// For a live source `now` is the time of the last packet plus what the host's clock says has passed since. Before the first
+    /// packet, and where `now` is not later than what was seen, time does not move.
     pub fn expire(&mut self, now: Timestamp, events: &mut Vec<FlowEvent<E::Key>>) -> bool {
-        let idle: Duration = self.config.timeouts.other;
-        self.end(EndReason::IdleTimeout, now, events, |stats| {
-            now.saturating_since(stats.last()) > idle
-        })
+        self.engine.wait(now);
+        self.engine.expire(BUDGET, events)
     }
 
     /// Ends all flows, because the source is at its end: at most 1024 a call. True: there are more, call again.
     pub fn finish(&mut self, events: &mut Vec<FlowEvent<E::Key>>) -> bool {
-        let now = self.latest.unwrap_or_default();
-        self.end(EndReason::SourceEnded, now, events, |_| true)
-    }
-
-    fn end(
-        &mut self,
-        reason: EndReason,
-        time: Timestamp,
-        events: &mut Vec<FlowEvent<E::Key>>,
-        due: impl Fn(&FlowStats) -> bool,
-    ) -> bool {
-        let keys: Vec<_> = self
-            .flows
-            .iter()
-            .filter(|(_, (_, stats))| due(stats))
-            .map(|(key, _)| key.clone())
-            .take(BUDGET + 1)
-            .collect();
-        let more = keys.len() > BUDGET;
-        for key in keys.into_iter().take(BUDGET) {
-            if let Some((flow, stats)) = self.flows.remove(&key) {
-                self.stats.ended.count(reason);
-                events.push(FlowEvent::Ended {
-                    key,
-                    flow,
-                    time,
-                    reason,
-                    history: History::default(),
-                    stats: Box::new(stats),
-                });
-            }
-        }
-        more
+        self.engine.finish(BUDGET, events)
     }
 
     /// What became of every packet and every flow up to now.
     pub fn stats(&self) -> TrackerStats {
-        self.stats
+        self.engine.stats
     }
 
-    /// Flows in the table.
+    /// Flows in the table, those included that are closed and linger.
     pub fn active_flows(&self) -> usize {
-        self.flows.len()
+        self.engine.table.len()
     }
 
-    /// The newest packet time; `None` before the first packet.
+    /// The newest packet time; `None` before the first packet. After time went back by more than a minute, the newest since.
     pub fn latest(&self) -> Option<Timestamp> {
-        self.latest
+        self.engine.latest
+    }
+}
+
+impl<E: Extract> fmt::Debug for FlowTracker<E> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("FlowTracker")
+            .field("active_flows", &self.active_flows())
+            .field("latest", &self.latest())
+            .field("stats", &self.stats())
+            .finish_non_exhaustive()
     }
 }

@@ -1,0 +1,112 @@
+//! Who has to go when there is no room.
+//!
+//! Each flow is in one of four queues. The first have least to lose: what is closed has only packets to take in that trail
+//! behind; what is half open, or heard of one end only, is what a flood is made of. A flow with two ends goes last.
+
+use std::hash::Hash;
+
+use super::Engine;
+use crate::table::{Slot, State};
+use crate::wheel::Wheel;
+use crate::{Anomaly, EndReason, FlowEvent};
+
+pub(super) const QUEUES: usize = 4;
+const CLOSED: usize = 0;
+const HALF_OPEN: usize = 1;
+const UNANSWERED: usize = 2;
+const ANSWERED: usize = 3;
+
+/// Flows of the last queue that are compared to find the one that was silent for longest.
+const COMPARED: usize = 8;
+
+/// Flows that one new flow sheds at the most while there is an emergency.
+const SHED: usize = 2;
+
+impl<K: Clone + Eq + Hash> Engine<K> {
+    /// Puts a flow at the end of the queue where it belongs.
+    pub(super) fn queue(&mut self, slot: Slot) {
+        let flow = self.table.get(slot);
+        let queue = match flow.state {
+            state if state.is_closed() => CLOSED,
+            State::TcpOpening => HALF_OPEN,
+            _ if flow.is_answered() => ANSWERED,
+            _ => UNANSWERED,
+        };
+        self.queues.unlink(self.table.links(), slot);
+        self.queues.push(self.table.links(), queue, slot);
+    }
+
+    /// Makes sure that there is room for one more flow.
+    #[inline]
+    pub(super) fn make_room(&mut self, events: &mut Vec<FlowEvent<K>>) {
+        if self.table.len() >= self.limits.high {
+            self.press(events);
+        }
+    }
+
+    #[cold]
+    fn press(&mut self, events: &mut Vec<FlowEvent<K>>) {
+        if !self.emergency {
+            self.emergency = true;
+            self.stats.emergencies += 1;
+            self.tell(Anomaly::EmergencyBegan, None, self.time(), events);
+        }
+        for _ in 0..SHED {
+            let Some((slot, reason)) = self.overdue() else {
+                break;
+            };
+            self.end(slot, reason, events);
+        }
+        if self.table.len() >= self.limits.max_flows {
+            if let Some(slot) = self.sparest() {
+                let state = self.table.get(slot).state;
+                self.end(slot, state.reason(EndReason::TableFull), events);
+            }
+        }
+    }
+
+    /// The table has room again, if it has.
+    #[inline]
+    pub(super) fn relax(&mut self, events: &mut Vec<FlowEvent<K>>) {
+        if self.emergency && self.table.len() < self.limits.low {
+            self.emergency = false;
+            self.tell(Anomaly::EmergencyOver, None, self.time(), events);
+        }
+    }
+
+    /// A flow at the front of its queue that was silent for longer than the shortened time-outs allow.
+    fn overdue(&mut self) -> Option<(Slot, EndReason)> {
+        for queue in 0..QUEUES {
+            let Some(slot) = self.queues.first(queue) else {
+                continue;
+            };
+            let state = self.table.get(slot).state;
+            let timeout = self.limits.short_timeout(state);
+            if self.idle_due(slot, timeout) <= self.now {
+                return Some((slot, state.reason(EndReason::Emergency)));
+            }
+        }
+        None
+    }
+
+    /// The flow that can best be spared.
+    fn sparest(&mut self) -> Option<Slot> {
+        let front = (0..ANSWERED).find_map(|queue| self.queues.first(queue));
+        front.or_else(|| self.quietest())
+    }
+
+    /// Of those at the front of the last queue the one that was silent for longest; the others get in line again.
+    fn quietest(&mut self) -> Option<Slot> {
+        let now = Wheel::place(self.now) as u32;
+        let mut found: Option<(u32, Slot)> = None;
+        for _ in 0..COMPARED.min(self.table.len()) {
+            let slot = self.queues.first(ANSWERED)?;
+            let silent = now.wrapping_sub(self.table.get(slot).seen_at);
+            if found.is_none_or(|(longest, _)| silent > longest) {
+                found = Some((silent, slot));
+            }
+            self.queue(slot);
+        }
+        found.map(|(_, slot)| slot)
+    }
+}

@@ -1,0 +1,127 @@
+//! What time does to the flows.
+
+use std::hash::Hash;
+
+use netring_sys::Timestamp;
+
+use super::{Engine, evict};
+use crate::table::Slot;
+use crate::wheel::{Turn, Wheel};
+use crate::{EndReason, FlowEvent};
+
+impl<K: Clone + Eq + Hash> Engine<K> {
+    /// Moves the time on where nothing is received; it never goes back by this.
+    pub(crate) fn wait(&mut self, now: Timestamp) {
+        if self.latest.is_some() {
+            self.now = self.now.max(now.as_nanos());
+        }
+    }
+
+    /// Looks at flows that may be due, at most `budget`. True: there are more.
+    #[inline]
+    pub(crate) fn expire(&mut self, mut budget: u32, events: &mut Vec<FlowEvent<K>>) -> bool {
+        if !self.wheel.is_behind(self.now) {
+            return false;
+        }
+        loop {
+            match self.wheel.turn(&mut self.table, self.now, &mut budget) {
+                Turn::Flow(slot) => self.look_at(slot, events),
+                Turn::Spent => return true,
+                Turn::Caught => return false,
+            }
+        }
+    }
+
+    /// Ends flows because the source is at its end, at most `budget`. True: there are more.
+    pub(crate) fn finish(&mut self, budget: u32, events: &mut Vec<FlowEvent<K>>) -> bool {
+        for _ in 0..budget {
+            let Some(slot) = (0..evict::QUEUES).find_map(|queue| self.queues.first(queue)) else {
+                return false;
+            };
+            let state = self.table.get(slot).state;
+            let timeout = self.limits.timeout(state);
+            let reason = if self.idle_due(slot, timeout) <= self.now {
+                EndReason::IdleTimeout
+            } else {
+                EndReason::SourceEnded
+            };
+            self.end(slot, state.reason(reason), events);
+        }
+        self.table.len() != 0
+    }
+
+    /// Ends a flow that was silent for too long, reports one that lives for long, and hangs it up again. It is not in the wheel.
+    fn look_at(&mut self, slot: Slot, events: &mut Vec<FlowEvent<K>>) {
+        let state = self.table.get(slot).state;
+        let timeout = if self.emergency {
+            self.limits.short_timeout(state)
+        } else {
+            self.limits.timeout(state)
+        };
+        let due = self.idle_due(slot, timeout);
+        if due <= self.now {
+            let full = self.idle_due(slot, self.limits.timeout(state));
+            let reason = if full <= self.now {
+                EndReason::IdleTimeout
+            } else {
+                EndReason::Emergency
+            };
+            return self.end(slot, state.reason(reason), events);
+        }
+        let due = due.min(self.report(slot, events));
+        self.wheel.hang(&mut self.table, slot, due);
+        // Those at the front of a queue are the ones that were not looked at for longest.
+        self.queue(slot);
+    }
+
+    /// When a flow is due that stays silent.
+    pub(super) fn idle_due(&mut self, slot: Slot, timeout: i64) -> i64 {
+        let now = self.now;
+        let place = Wheel::place(now);
+        let flow = self.table.get_mut(slot);
+        let ago = since(place, flow.seen_at);
+        if ago < 0 {
+            // Time went back since. It has its time-out once more.
+            flow.seen_at = place as u32;
+        }
+        if timeout == i64::MAX {
+            return i64::MAX;
+        }
+        // The coarse clock counts where packets come late, or where time went back; else it is a little behind the packet.
+        let seen = Wheel::start(place - ago.max(0));
+        let last = flow.last();
+        let base = if last <= now { last.max(seen) } else { seen };
+        base.saturating_add(timeout)
+    }
+
+    /// Reports a flow for which this is due, and tells when it is due next.
+    fn report(&mut self, slot: Slot, events: &mut Vec<FlowEvent<K>>) -> i64 {
+        if self.limits.active == i64::MAX {
+            return i64::MAX;
+        }
+        let place = Wheel::place(self.now);
+        let time = self.time();
+        let flow = self.table.get_mut(slot);
+        let ago = since(place, flow.reported);
+        let due = Wheel::start(place - ago.max(0)).saturating_add(self.limits.active);
+        if ago >= 0 && due > self.now {
+            return due;
+        }
+        flow.reported = place as u32;
+        if ago >= 0 {
+            self.stats.ticks += 1;
+            events.push(FlowEvent::Tick {
+                key: flow.key.clone(),
+                flow: flow.id(),
+                time,
+                stats: Box::new(flow.stats(self.clock)),
+            });
+        }
+        self.now.saturating_add(self.limits.active)
+    }
+}
+
+/// How long ago a coarse time was, of which 32 bits are kept: they go round in 18 years.
+const fn since(place: i64, then: u32) -> i64 {
+    (place as u32).wrapping_sub(then).cast_signed() as i64
+}

@@ -1,0 +1,67 @@
+//! The settings, as the engine needs them: nanoseconds, and numbers of flows.
+
+use std::time::Duration;
+
+use crate::TrackerConfig;
+use crate::table::State;
+
+#[derive(Debug)]
+pub(super) struct Limits {
+    pub(super) max_flows: usize,
+    /// From so many flows on there is an emergency …
+    pub(super) high: usize,
+    /// … until there are fewer than these.
+    pub(super) low: usize,
+    pub(super) split: bool,
+    /// By [`State`]; the end of time stands for never.
+    idle: [i64; 6],
+    pub(super) active: i64,
+}
+
+impl Limits {
+    pub(super) fn new(config: &TrackerConfig) -> Self {
+        let max = config.max_flows;
+        let timeouts = &config.timeouts;
+        let mut idle = [0; 6];
+        for (state, timeout) in [
+            (State::TcpOpening, timeouts.tcp_opening),
+            (State::TcpEstablished, timeouts.tcp_established),
+            (State::TcpFinished, timeouts.tcp_closing),
+            (State::TcpReset, timeouts.tcp_closing),
+            (State::Udp, timeouts.udp),
+            (State::Other, timeouts.other),
+        ] {
+            idle[state as usize] = nanos(timeout);
+        }
+        Self {
+            max_flows: max,
+            high: max - max / 16,
+            low: max - max / 8,
+            split: config.split_port_reuse,
+            idle,
+            active: nanos(timeouts.active),
+        }
+    }
+
+    #[inline]
+    pub(super) const fn timeout(&self, state: State) -> i64 {
+        self.idle[state as usize]
+    }
+
+    /// In an emergency: a quarter.
+    pub(super) const fn short_timeout(&self, state: State) -> i64 {
+        match self.idle[state as usize] {
+            i64::MAX => i64::MAX,
+            timeout => timeout / 4,
+        }
+    }
+
+    /// When a flow that came into this state now is to be looked at.
+    pub(super) fn first_due(&self, state: State, now: i64) -> i64 {
+        now.saturating_add(self.timeout(state).min(self.active))
+    }
+}
+
+fn nanos(timeout: Duration) -> i64 {
+    i64::try_from(timeout.as_nanos()).unwrap_or(i64::MAX)
+}

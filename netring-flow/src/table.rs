@@ -1,0 +1,107 @@
+//! Where flows are kept: records that never move, and an index over them.
+//!
+//!     hash ─► index: 8 bytes a place ─► slab: a record of 192 bytes, links of 16
+//!                                          ▲
+//!                    wheel, queues ────────┘  by links in the slab
+//!
+//! Nothing in here is more than a bounded number of steps, but for the growth of the index: it moves 8 bytes a flow, each
+//! time that the flows doubled.
+
+mod index;
+mod links;
+mod record;
+mod slab;
+
+use std::hash::{BuildHasher, Hash};
+
+pub(crate) use links::{Lists, QUEUE, WHEEL};
+pub(crate) use record::{Flags, Record, State};
+
+use crate::hash::Seeds;
+use index::Index;
+use slab::Slab;
+
+#[derive(Debug)]
+pub(crate) struct Table<K> {
+    seeds: Seeds,
+    index: Index,
+    slab: Slab<K>,
+}
+
+/// The 32 bits of a key's hash that the table looks at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Tag(u32);
+
+/// The place of a record; it is the record's as long as the flow lives.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Slot(u32);
+
+impl<K: Eq + Hash> Table<K> {
+    pub(crate) fn new() -> Self {
+        Self {
+            seeds: Seeds::random(),
+            index: Index::new(),
+            slab: Slab::new(),
+        }
+    }
+
+    pub(crate) const fn len(&self) -> usize {
+        self.slab.len()
+    }
+
+    #[inline]
+    pub(crate) fn tag(&self, key: &K) -> Tag {
+        Tag(self.seeds.hash_one(key) as u32)
+    }
+
+    #[inline]
+    pub(crate) fn find(&self, tag: Tag, key: &K) -> Option<Slot> {
+        self.index.find(tag, |slot| self.slab.get(slot).key == *key)
+    }
+
+    /// Puts in a record whose key is not in the table.
+    pub(crate) fn insert(&mut self, tag: Tag, record: Record<K>) -> Slot {
+        let slot = self.slab.insert(record);
+        self.index.insert(tag, slot);
+        slot
+    }
+
+    /// Takes a record out of the index; it is in no list any more.
+    pub(crate) fn remove(&mut self, slot: Slot) {
+        // The tag is not kept: to hash again costs less than four bytes in the line that every packet reads.
+        let tag = self.tag(&self.slab.get(slot).key);
+        self.index.remove(tag, slot);
+        self.slab.remove(slot);
+    }
+
+    #[inline]
+    pub(crate) fn get(&self, slot: Slot) -> &Record<K> {
+        self.slab.get(slot)
+    }
+
+    #[inline]
+    pub(crate) fn get_mut(&mut self, slot: Slot) -> &mut Record<K> {
+        self.slab.get_mut(slot)
+    }
+
+    /// The links of the records, for [`Lists`].
+    #[inline]
+    pub(crate) const fn links(&mut self) -> &mut Slab<K> {
+        &mut self.slab
+    }
+
+    /// Reads the place where a look-up of this tag begins. Many such reads in a row wait for memory together.
+    #[inline]
+    pub(crate) fn touch_index(&self, tag: Tag) -> u64 {
+        self.index.first(tag)
+    }
+
+    /// Reads the record that a look-up of this tag would most likely find.
+    #[inline]
+    pub(crate) fn touch_record(&self, tag: Tag, direction: usize) -> u64 {
+        match self.index.find(tag, |_| true) {
+            Some(slot) => self.slab.get(slot).touch(direction),
+            None => 0,
+        }
+    }
+}

@@ -1,0 +1,100 @@
+//! Lists of flows whose links are in the slab: a flow is in at most one list of each kind.
+
+use super::Slot;
+use super::slab::Slab;
+
+/// The kind of lists that the timer wheel has.
+pub(crate) const WHEEL: usize = 0;
+/// The kind of lists by which flows are evicted.
+pub(crate) const QUEUE: usize = 1;
+
+/// A number of lists of one kind. Each is a ring of its members and its head.
+#[derive(Debug)]
+pub(crate) struct Lists<const KIND: usize> {
+    heads: Box<[Node]>,
+}
+
+/// Both neighbours: a slot, or the head of a list.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Node {
+    before: u32,
+    behind: u32,
+}
+
+/// Marks the number of a list, where else a slot stands.
+const HEAD: u32 = 1 << 31;
+/// In no list.
+const NONE: u32 = u32::MAX;
+
+impl Node {
+    pub(super) const LOOSE: Self = Self {
+        before: NONE,
+        behind: NONE,
+    };
+
+    /// The links of a free slot, which keep the next free one.
+    pub(super) const fn free(next: Option<Slot>) -> Self {
+        Self {
+            before: NONE,
+            behind: match next {
+                Some(slot) => slot.0,
+                None => NONE,
+            },
+        }
+    }
+
+    pub(super) const fn as_free(self) -> Option<Slot> {
+        match self.behind {
+            NONE => None,
+            slot => Some(Slot(slot)),
+        }
+    }
+}
+
+impl<const KIND: usize> Lists<KIND> {
+    pub(crate) fn new(count: usize) -> Self {
+        let empty = |list| Node {
+            before: list | HEAD,
+            behind: list | HEAD,
+        };
+        Self {
+            heads: (0..count as u32).map(empty).collect(),
+        }
+    }
+
+    /// The first of a list.
+    #[inline]
+    pub(crate) fn first(&self, list: usize) -> Option<Slot> {
+        let first = self.heads[list].behind;
+        (first & HEAD == 0).then_some(Slot(first))
+    }
+
+    /// Appends a flow that is in no list of this kind.
+    pub(crate) fn push<K>(&mut self, slab: &mut Slab<K>, list: usize, slot: Slot) {
+        let head = list as u32 | HEAD;
+        let last = self.heads[list].before;
+        *slab.node::<KIND>(slot) = Node {
+            before: last,
+            behind: head,
+        };
+        self.at(slab, last).behind = slot.0;
+        self.heads[list].before = slot.0;
+    }
+
+    /// Takes a flow out of its list, if it is in one.
+    pub(crate) fn unlink<K>(&mut self, slab: &mut Slab<K>, slot: Slot) {
+        let node = std::mem::replace(slab.node::<KIND>(slot), Node::LOOSE);
+        if node.before != NONE {
+            self.at(slab, node.before).behind = node.behind;
+            self.at(slab, node.behind).before = node.before;
+        }
+    }
+
+    fn at<'a, K>(&'a mut self, slab: &'a mut Slab<K>, place: u32) -> &'a mut Node {
+        if place & HEAD == 0 {
+            slab.node::<KIND>(Slot(place))
+        } else {
+            &mut self.heads[(place & !HEAD) as usize]
+        }
+    }
+}

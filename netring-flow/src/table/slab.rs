@@ -1,0 +1,83 @@
+//! Records and their links, in chunks: a record never moves, and growing copies nothing.
+
+use super::links::Node;
+use super::{Record, Slot};
+
+/// Records of a chunk: memory is asked for in chunks, and taken as records are written to it.
+const CHUNK: usize = 1 << 14;
+
+#[derive(Debug)]
+pub(crate) struct Slab<K> {
+    chunks: Vec<Chunk<K>>,
+    /// The first of the free slots; each has the next in its links.
+    free: Option<Slot>,
+    len: usize,
+}
+
+#[derive(Debug)]
+struct Chunk<K> {
+    records: Vec<Record<K>>,
+    links: Vec<[Node; 2]>,
+}
+
+impl<K> Slab<K> {
+    pub(super) const fn new() -> Self {
+        Self {
+            chunks: Vec::new(),
+            free: None,
+            len: 0,
+        }
+    }
+
+    pub(super) const fn len(&self) -> usize {
+        self.len
+    }
+
+    pub(super) fn insert(&mut self, record: Record<K>) -> Slot {
+        self.len += 1;
+        if let Some(slot) = self.free {
+            self.free = self.node::<0>(slot).as_free();
+            *self.node::<0>(slot) = Node::LOOSE;
+            *self.get_mut(slot) = record;
+            return slot;
+        }
+        if self
+            .chunks
+            .last()
+            .is_none_or(|chunk| chunk.records.len() == CHUNK)
+        {
+            self.chunks.push(Chunk {
+                records: Vec::with_capacity(CHUNK),
+                links: Vec::with_capacity(CHUNK),
+            });
+        }
+        let number = self.chunks.len() - 1;
+        let chunk = &mut self.chunks[number];
+        let slot = Slot((number * CHUNK + chunk.records.len()) as u32);
+        chunk.records.push(record);
+        chunk.links.push([Node::LOOSE; 2]);
+        slot
+    }
+
+    /// Frees a slot. Its record stays until the slot is used again.
+    pub(super) fn remove(&mut self, slot: Slot) {
+        self.len -= 1;
+        *self.node::<0>(slot) = Node::free(self.free);
+        self.free = Some(slot);
+    }
+
+    #[inline]
+    pub(super) fn get(&self, slot: Slot) -> &Record<K> {
+        &self.chunks[slot.0 as usize / CHUNK].records[slot.0 as usize % CHUNK]
+    }
+
+    #[inline]
+    pub(super) fn get_mut(&mut self, slot: Slot) -> &mut Record<K> {
+        &mut self.chunks[slot.0 as usize / CHUNK].records[slot.0 as usize % CHUNK]
+    }
+
+    #[inline]
+    pub(super) fn node<const WHICH: usize>(&mut self, slot: Slot) -> &mut Node {
+        &mut self.chunks[slot.0 as usize / CHUNK].links[slot.0 as usize % CHUNK][WHICH]
+    }
+}
