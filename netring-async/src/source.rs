@@ -43,6 +43,8 @@ pub struct AsyncSource<S> {
     set: Option<AsyncFd<OwnedFd>>,
     source: S,
     turn: Turn,
+    /// The last look found nothing: what is waited for is the source, and not the next turn.
+    empty: bool,
 }
 
 impl<S: PacketSource + AsFd> AsyncSource<S> {
@@ -72,6 +74,7 @@ impl<S: PacketSource + AsFd> AsyncSource<S> {
             set: Some(set),
             source,
             turn: Turn::default(),
+            empty: false,
         })
     }
 
@@ -101,6 +104,7 @@ impl<S: PacketSource> AsyncSource<S> {
             set: None,
             source,
             turn: Turn::default(),
+            empty: false,
         }
     }
 
@@ -127,6 +131,7 @@ impl<S: PacketSource> AsyncSource<S> {
     /// # Errors
     /// As [`next_batch`](Self::next_batch).
     pub fn poll_readable(&mut self, cx: &mut Context<'_>) -> Poll<Result<bool, Error>> {
+        self.empty = false;
         ready!(self.turn.poll_proceed(cx));
         loop {
             match self.source.ready()? {
@@ -134,6 +139,7 @@ impl<S: PacketSource> AsyncSource<S> {
                 Readiness::Ended => return Poll::Ready(Ok(false)),
                 Readiness::Empty => {}
             }
+            self.empty = true;
             self.turn.rest();
             let Some(set) = &self.set else {
                 return Poll::Ready(Err(never_empty()));
@@ -197,6 +203,19 @@ impl<S> AsyncSource<S> {
     /// The source, which the runtime forgets.
     pub fn into_inner(self) -> S {
         self.source
+    }
+}
+
+#[cfg(feature = "flow")]
+impl<S> AsyncSource<S> {
+    /// Whether a wait that is pending is one for the source, which had nothing.
+    pub(crate) const fn is_empty(&self) -> bool {
+        self.empty
+    }
+
+    /// The turn of the task that reads the source, for what else it does.
+    pub(crate) const fn turn(&mut self) -> &mut Turn {
+        &mut self.turn
     }
 }
 
