@@ -170,3 +170,6 @@ impl<T> Clone for Message<T> {
 
 /// What a subscriber reads from.
 pub(crate) type Queue<T> = Receiver<Message<T>>;
+
+#[cfg(test)]
+mod tests;

@@ -3,6 +3,7 @@
 
 use std::collections::VecDeque;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
 use netring_sys::syscall::{event, event_signal};
@@ -31,6 +32,7 @@ pub(crate) struct Script(Arc<Shared>);
 struct Shared {
     steps: Mutex<VecDeque<Step>>,
     event: OwnedFd,
+    looks: AtomicU64,
 }
 
 /// Edge triggered, as a capture is: a step signals the descriptor, and nothing ever clears it.
@@ -39,8 +41,6 @@ pub(crate) struct Scripted {
     shared: Arc<Shared>,
     live: bool,
     stats: Stats,
-    /// How often it was asked.
-    pub(crate) looks: u64,
 }
 
 pub(crate) struct Batch<'a> {
@@ -53,12 +53,12 @@ pub(crate) fn scripted() -> (Script, Scripted) {
     let shared = Arc::new(Shared {
         steps: Mutex::default(),
         event: event().unwrap(),
+        looks: AtomicU64::new(0),
     });
     let source = Scripted {
         shared: shared.clone(),
         live: true,
         stats: Stats::counted(0),
-        looks: 0,
     };
     (Script(shared), source)
 }
@@ -87,6 +87,16 @@ impl Script {
         self.push_all([]);
     }
 
+    /// How often the source was asked.
+    pub(crate) fn looks(&self) -> u64 {
+        self.0.looks.load(Ordering::Relaxed)
+    }
+
+    /// Whether the source was dropped.
+    pub(crate) fn is_alone(&self) -> bool {
+        Arc::strong_count(&self.0) == 1
+    }
+
     /// Steps that were not yet done.
     pub(crate) fn left(&self) -> usize {
         self.0.steps.lock().unwrap().len()
@@ -105,7 +115,7 @@ impl PacketSource for Scripted {
     type Batch<'a> = Batch<'a>;
 
     fn ready(&mut self) -> Result<Readiness, Error> {
-        self.looks += 1;
+        self.shared.looks.fetch_add(1, Ordering::Relaxed);
         let mut steps = self.shared.steps.lock().unwrap();
         match steps.front() {
             None => Ok(Readiness::Empty),
