@@ -7,6 +7,7 @@
 )]
 
 mod bench;
+mod conformance;
 
 use std::process::ExitCode;
 
@@ -21,6 +22,7 @@ fn main() -> ExitCode {
     // A tool is a line here, and a `mod` above.
     let result = match verb {
         "bench" => bench::run(rest),
+        "conformance" => conformance::run(rest),
         other => Err(format!("there is no tool {other:?}; run `cargo xtask`").into()),
     };
     match result {

@@ -1,0 +1,193 @@
+//! A folder of captures: which there are, and which of them have to be equal.
+
+use std::collections::{BTreeMap, HashSet};
+use std::path::{Path, PathBuf};
+
+use super::one::Found;
+use crate::Result;
+
+/// Ethernet, null, loop, raw IP and Linux cooked, by their numbers in the registry.
+const READ: [u32; 8] = [1, 0, 108, 101, 228, 229, 113, 276];
+
+/// What a capture shows that is not followed yet, or that the oracle steps over: beginnings of tags.
+const NOT_FOLLOWED: [&str; 4] = ["fragment", "l2-mpls", "l2-pppoe", "l2-llc"];
+
+/// Tags of a capture that ends in the middle of a packet, or is damaged there.
+const MAY_BE_CUT: [&str; 2] = ["file-cut-short", "file-damaged"];
+
+/// Reads `index.tsv` and `exact.txt`.
+pub(super) fn read(dir: &Path) -> Result<Vec<Capture>> {
+    let mut exact = BTreeMap::new();
+    let columns = ["file", "link types", "packets", "flows"];
+    for row in &Table::read(dir.join("exact.txt"), &columns)?.rows {
+        let link_types = row.get("link types").split(',');
+        // A capture without packets may have none.
+        let link_types = link_types.filter(|number| !["", "-"].contains(number));
+        let link_types = link_types.map(|number| row.number("link types", number));
+        let found = Exact {
+            link_types: link_types.collect::<Result<_>>()?,
+            packets: row.number("packets", row.get("packets"))?,
+            flows: row.number("flows", row.get("flows"))?,
+        };
+        if exact.insert(row.get("file").to_owned(), found).is_some() {
+            return Err(row.broken("this capture is listed twice"));
+        }
+    }
+    let mut captures = Vec::new();
+    let mut names = HashSet::new();
+    for row in &Table::read(dir.join("index.tsv"), &["file", "tags"])?.rows {
+        let name = row.get("file").to_owned();
+        if !names.insert(name.clone()) {
+            return Err(row.broken("this capture is listed twice"));
+        }
+        let bytes = row.find("bytes").map(|bytes| row.number("bytes", bytes));
+        captures.push(Capture {
+            exact: exact.remove(&name),
+            name,
+            bytes: bytes.transpose()?,
+            tags: row.get("tags").split(',').map(str::to_owned).collect(),
+        });
+    }
+    if let Some(name) = exact.keys().next() {
+        return Err(format!("exact.txt has {name}, and index.tsv has not").into());
+    }
+    Ok(captures)
+}
+
+/// A capture, by what the folder says of it.
+pub(super) struct Capture {
+    /// Its path in the folder.
+    pub(super) name: String,
+    bytes: Option<u64>,
+    tags: Vec<String>,
+    exact: Option<Exact>,
+}
+
+/// A capture that the oracle is sure of.
+struct Exact {
+    link_types: Vec<u32>,
+    packets: u64,
+    flows: u64,
+}
+
+impl Capture {
+    /// Whether any difference from the oracle is a fault of the engine.
+    pub(super) fn must_be_equal(&self) -> bool {
+        let Some(exact) = &self.exact else {
+            return false;
+        };
+        let followed = |tag: &String| !NOT_FOLLOWED.iter().any(|start| tag.starts_with(start));
+        exact.link_types.iter().all(|number| READ.contains(number))
+            && self.tags.iter().all(followed)
+    }
+
+    /// Whether it shows this.
+    fn has_tag(&self, name: &str) -> bool {
+        let names = self.tags.iter().map(|tag| tag.split('=').next());
+        names.into_iter().any(|tag| tag == Some(name))
+    }
+
+    /// Where it is, once its size was looked at.
+    pub(super) fn path(&self, dir: &Path) -> Result<PathBuf> {
+        let path = dir.join(&self.name);
+        let size = std::fs::metadata(&path)
+            .map_err(|error| format!("{}: {error}", path.display()))?
+            .len();
+        match self.bytes {
+            Some(bytes) if bytes != size => {
+                let path = path.display();
+                Err(format!("{path} has {size} bytes, and {bytes} by index.tsv").into())
+            }
+            _ => Ok(path),
+        }
+    }
+
+    /// Where its flows are.
+    pub(super) fn oracle(&self, dir: &Path) -> PathBuf {
+        let name = self.name.replace('/', "__");
+        dir.join("oracle").join(format!("{name}.tsv"))
+    }
+
+    /// Whether the oracle is sure of it.
+    pub(super) const fn is_exact(&self) -> bool {
+        self.exact.is_some()
+    }
+
+    /// What of this should not be: a line for each.
+    pub(super) fn wrong(&self, found: Found) -> Vec<String> {
+        let mut lines = found.differences;
+        lines.extend(found.imbalance);
+        if let Some(Exact { packets, flows, .. }) = self.exact {
+            for (what, expected, found) in [
+                ("packets", packets, found.packets),
+                ("flows", flows, found.flows),
+            ] {
+                if found != expected {
+                    lines.push(format!("{what} {found}, expected {expected}"));
+                }
+            }
+            let may_be_cut = MAY_BE_CUT.iter().any(|tag| self.has_tag(tag));
+            lines.extend(found.fault.filter(|_| !may_be_cut));
+        }
+        lines
+    }
+}
+
+/// Lines of fields between tabs, below a line that names them.
+struct Table {
+    rows: Vec<Row>,
+}
+
+struct Row {
+    place: String,
+    fields: BTreeMap<String, String>,
+}
+
+impl Table {
+    fn read(path: PathBuf, needed: &[&str]) -> Result<Self> {
+        let shown = path.display();
+        let text = std::fs::read_to_string(&path).map_err(|error| format!("{shown}: {error}"))?;
+        let mut lines = (1..).zip(text.lines());
+        let (_, first) = lines.next().ok_or_else(|| format!("{shown} is empty"))?;
+        let names: Vec<_> = first.trim_start_matches('#').split('\t').collect();
+        if let Some(missing) = needed.iter().find(|name| !names.contains(name)) {
+            return Err(format!("{shown}:1: there is no column {missing:?}").into());
+        }
+        let mut rows = Vec::new();
+        for (number, line) in lines {
+            let fields: Vec<_> = line.split('\t').collect();
+            let place = format!("{shown}:{number}");
+            if fields.len() != names.len() {
+                let (have, need) = (fields.len(), names.len());
+                return Err(format!("{place}: {have} fields, and {need} columns").into());
+            }
+            let pairs = names.iter().zip(fields);
+            let fields = pairs.map(|(name, field)| ((*name).to_owned(), field.to_owned()));
+            rows.push(Row {
+                place,
+                fields: fields.collect(),
+            });
+        }
+        Ok(Self { rows })
+    }
+}
+
+impl Row {
+    fn find(&self, column: &str) -> Option<&str> {
+        self.fields.get(column).map(String::as_str)
+    }
+
+    /// A column that [`Table::read`] was asked for.
+    fn get(&self, column: &str) -> &str {
+        self.find(column).unwrap_or_default()
+    }
+
+    fn number<N: std::str::FromStr>(&self, column: &str, text: &str) -> Result<N> {
+        text.parse()
+            .map_err(|_| self.broken(&format!("{column}: {text:?} is no number")))
+    }
+
+    fn broken(&self, why: &str) -> Box<dyn std::error::Error> {
+        format!("{}: {why}", self.place).into()
+    }
+}

@@ -1,0 +1,150 @@
+//! One capture, in a process of its own: what it says to the process that began it, and how it ends otherwise.
+
+use std::ffi::OsStr;
+use std::os::unix::process::ExitStatusExt;
+use std::path::Path;
+use std::process::{Command, ExitStatus};
+
+use nix::sys::resource::{Resource, setrlimit};
+use nix::sys::signal::Signal;
+use nix::unistd::alarm;
+
+use super::compare::differences;
+use super::observe::observe;
+use super::oracle;
+use crate::Result;
+
+/// The argument that makes a process this one.
+pub(super) const FLAG: &str = "--one";
+
+/// The exit code that says: the oracle is broken, not the engine.
+const BROKEN_ORACLE: i32 = 3;
+
+/// Far above what any capture of a test suite needs.
+const SECONDS: u32 = 60;
+const MEMORY: u64 = 1 << 30;
+
+/// How a process ended.
+pub(super) enum Outcome {
+    Done(Found),
+    /// It was killed, or panicked, or failed.
+    Crashed(String),
+}
+
+/// What a process found.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Found {
+    pub(super) packets: u64,
+    pub(super) flows: u64,
+    /// What differs from the oracle, where there is one.
+    pub(super) differences: Vec<String>,
+    /// What does not add up in the engine's own books.
+    pub(super) imbalance: Vec<String>,
+    /// Why the file could not be read to its end.
+    pub(super) fault: Option<String>,
+}
+
+/// Runs a capture within bounds, and prints what [`Found::parse`] reads.
+pub(super) fn run(capture: &Path, oracle: Option<&Path>) -> Result<()> {
+    // Past these the kernel ends the process: nothing in it can hold them up.
+    alarm::set(SECONDS);
+    setrlimit(Resource::RLIMIT_AS, MEMORY, MEMORY)?;
+    setrlimit(Resource::RLIMIT_CORE, 0, 0)?;
+    let expected = oracle.map(oracle::read).transpose();
+    let expected = expected.unwrap_or_else(|why| {
+        eprintln!("{why}");
+        std::process::exit(BROKEN_ORACLE);
+    });
+    let observed = observe(capture)?;
+    if let Some(expected) = &expected {
+        for line in differences(expected, &observed.flows) {
+            println!("differs\t{line}");
+        }
+    }
+    for line in &observed.imbalance {
+        println!("unbalanced\t{line}");
+    }
+    if let Some(fault) = &observed.fault {
+        println!("fault\t{fault}");
+    }
+    println!("done\t{}\t{}", observed.packets, observed.flows.len());
+    Ok(())
+}
+
+/// Runs a capture in a process of its own.
+pub(super) fn begin(program: &Path, capture: &Path, oracle: Option<&Path>) -> Result<Outcome> {
+    let oracle = oracle.map(Path::as_os_str);
+    let output = Command::new(program)
+        .args(["conformance", FLAG].map(OsStr::new))
+        .arg(capture)
+        .args(oracle)
+        .output()?;
+    let (said, status) = (String::from_utf8_lossy(&output.stdout), output.status);
+    if let Some(found) = Found::parse(&said).filter(|_| status.success()) {
+        return Ok(Outcome::Done(found));
+    }
+    let why = String::from_utf8_lossy(&output.stderr).trim().to_owned();
+    if status.code() == Some(BROKEN_ORACLE) {
+        return Err(why.into());
+    }
+    Ok(Outcome::Crashed(format!(
+        "{status}{} {why}",
+        meaning(status)
+    )))
+}
+
+/// What a signal that ended a process says about its capture.
+fn meaning(status: ExitStatus) -> String {
+    let signal = status
+        .signal()
+        .and_then(|signal| Signal::try_from(signal).ok());
+    match signal {
+        Some(Signal::SIGALRM) => format!(" (it took longer than {SECONDS} s)"),
+        Some(Signal::SIGABRT) => format!(" (perhaps it needed more than {} MiB)", MEMORY >> 20),
+        _ => String::new(),
+    }
+}
+
+impl Found {
+    /// What [`run`] printed, if it came to its end.
+    fn parse(said: &str) -> Option<Self> {
+        let mut found = Self::default();
+        let mut done = false;
+        for line in said.lines() {
+            let (what, rest) = line.split_once('\t')?;
+            match what {
+                "differs" => found.differences.push(rest.to_owned()),
+                "unbalanced" => found.imbalance.push(rest.to_owned()),
+                "fault" => found.fault = Some(rest.to_owned()),
+                "done" => {
+                    let (packets, flows) = rest.split_once('\t')?;
+                    found.packets = packets.parse().ok()?;
+                    found.flows = flows.parse().ok()?;
+                    done = true;
+                }
+                _ => return None,
+            }
+        }
+        done.then_some(found)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_report_that_has_no_end_is_none() {
+        let whole = "differs\ta: b\nunbalanced\tc\nfault\td\ndone\t7\t2\n";
+        let found = Found::parse(whole).unwrap();
+        assert_eq!((found.packets, found.flows), (7, 2));
+        assert_eq!(found.differences, ["a: b"]);
+        assert_eq!(
+            (found.imbalance.len(), found.fault.as_deref()),
+            (1, Some("d"))
+        );
+        let cut = whole.split_once("done").unwrap().0;
+        assert_eq!(Found::parse(cut), None);
+        assert_eq!(Found::parse(""), None);
+    }
+}
