@@ -18,6 +18,7 @@ mod live;
 mod measure;
 mod minimal;
 mod options;
+mod peers;
 mod receive;
 mod synthetic;
 mod table;

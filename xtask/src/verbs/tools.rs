@@ -30,6 +30,25 @@ pub(crate) fn run(verb: &str, args: &[String]) -> Result<()> {
         }
         runner.apply(&mut command)?;
     }
+    if verb == "bench" && args.iter().any(|arg| arg == "--peers") {
+        build_peers()?;
+    }
     eprintln!("building the tools with optimisation …");
     super::run(&mut command)
+}
+
+/// The peers that need a C library, for `bench --peers`. Built out here: in a network of its own cargo could fetch nothing.
+fn build_peers() -> Result<()> {
+    eprintln!("building the peers …");
+    let manifest = super::root().join("xtask/peers/Cargo.toml");
+    let build = [
+        "build",
+        "--release",
+        "--quiet",
+        "--locked",
+        "--manifest-path",
+    ];
+    super::run(cargo().args(build).arg(manifest)).map_err(|why| {
+        format!("{why}\nthe peers need the headers of their C libraries; xtask/peers/Cargo.toml lists them")
+    })
 }

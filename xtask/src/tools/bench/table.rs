@@ -49,8 +49,8 @@ impl Row {
 
     /// What ours has to reach.
     #[must_use]
-    pub(crate) const fn target(mut self, target: Target) -> Self {
-        self.target = Some(target);
+    pub(crate) fn target(mut self, target: impl Into<Option<Target>>) -> Self {
+        self.target = target.into();
         self
     }
 

@@ -1,0 +1,85 @@
+//! Peers that need a C library, each measured as a program of its own by `cargo xtask bench --peers`.
+//!
+//! `netring-peers PEER INTERFACE` says `ready` when it receives. When its input is closed and nothing comes any more, it prints a line
+//! `NAME NUMBER` for each figure and ends: `delivered`, `dropped` (packets), `awake` (nanoseconds between two waits, by
+//! the clock), `user`, `system` (nanoseconds of CPU), `waits`.
+#![forbid(unsafe_code)]
+
+mod receive_pcap;
+
+use std::error::Error;
+use std::io::Read;
+use std::os::fd::BorrowedFd;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use netring_sys::syscall::poll_readable;
+use nix::sys::resource::{UsageWho, getrusage};
+use nix::sys::time::TimeValLike;
+
+type Result<T> = std::result::Result<T, Box<dyn Error>>;
+
+/// Longer than any pause of the generator.
+const QUIET: Duration = Duration::from_millis(60);
+
+fn main() -> ExitCode {
+    let args: Vec<String> = std::env::args().skip(1).collect();
+    let result = match args.iter().map(String::as_str).collect::<Vec<_>>()[..] {
+        ["receive-pcap", interface] => receive_pcap::run(interface),
+        _ => Err("netring-peers receive-pcap INTERFACE".into()),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(why) => {
+            eprintln!("{why}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Reads, without waiting in `read`, until the input is closed and nothing comes any more; prints what that cost.
+fn measure<R>(
+    reader: &mut R,
+    fd: impl Fn(&R) -> BorrowedFd<'_>,
+    mut read: impl FnMut(&mut R) -> Result<()>,
+) -> Result<()> {
+    let stopped = Arc::new(AtomicBool::new(false));
+    let stop = Arc::clone(&stopped);
+    thread::spawn(move || {
+        let _ = std::io::stdin().read(&mut [0]);
+        // Relaxed: nothing else is told by it. Partner: the load below.
+        stop.store(true, Ordering::Relaxed);
+    });
+    println!("ready");
+    let (mut awake, mut waits) = (Duration::ZERO, 0);
+    let before = getrusage(UsageWho::RUSAGE_THREAD)?;
+    loop {
+        let start = Instant::now();
+        read(reader)?;
+        awake += start.elapsed();
+        waits += 1;
+        // Relaxed: see above. It is read before the wait: what was sent before the stop is there by the end of it.
+        let last = stopped.load(Ordering::Relaxed);
+        if !poll_readable(fd(reader), Some(QUIET))? && last {
+            break;
+        }
+    }
+    let after = getrusage(UsageWho::RUSAGE_THREAD)?;
+    let user = after.user_time() - before.user_time();
+    let system = after.system_time() - before.system_time();
+    println!("awake {}", awake.as_nanos());
+    println!("user {}", user.num_nanoseconds());
+    println!("system {}", system.num_nanoseconds());
+    println!("waits {waits}");
+    Ok(())
+}
+
+/// A word out of what a reader looks at, as the bench takes it from every program.
+fn touch(data: &[u8], wire_len: u32, nanos: u64) -> u64 {
+    let first = data.first_chunk().copied().map_or(0, u64::from_ne_bytes);
+    let last = data.last_chunk().copied().map_or(0, u64::from_ne_bytes);
+    first ^ last ^ data.len() as u64 ^ (u64::from(wire_len) << 32) ^ nanos
+}

@@ -1,0 +1,103 @@
+//! Peers that need a C library: programs of the package `xtask/peers`, run on the same wire.
+
+use std::io::{BufRead, BufReader};
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::thread;
+use std::time::Duration;
+
+use super::generator::{Amount, Generator};
+use super::live::{Books, NEAR, Round, Usage};
+use super::{chain, measure};
+use crate::Result;
+
+/// Where `cargo xtask bench --peers` has built them.
+const PROGRAM: &str = concat!(
+    env!("CARGO_MANIFEST_DIR"),
+    "/peers/target/release/netring-peers"
+);
+
+/// A round of a peer, its books balanced.
+pub(super) fn round(peer: &str, generator: &Generator, amount: Amount) -> Result<Round> {
+    if !Path::new(PROGRAM).exists() {
+        return Err("the peers are not built: run `cargo xtask bench --peers`".into());
+    }
+    // The program and what it starts run where the thread runs that started it.
+    measure::pin(measure::MEASURED_CORE);
+    let mut child = Command::new(PROGRAM)
+        .args([peer, NEAR])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()?;
+    let (input, output) = (child.stdin.take(), child.stdout.take());
+    let mut lines = BufReader::new(output.ok_or("no output")?).lines();
+    let mut round = Round::default();
+    if lines.next().transpose()?.as_deref() == Some("ready") {
+        let sending = || generator.send(amount).map_err(|why| chain(why.as_ref()));
+        let sent = thread::scope(|scope| scope.spawn(sending).join());
+        round.sent = sent.map_err(|_| "the generator panicked")??;
+    }
+    drop(input);
+    for line in lines {
+        take(&mut round, &line?)?;
+    }
+    let status = child.wait()?;
+    if !status.success() {
+        return Err(format!("{peer} ended with {status}").into());
+    }
+    round.balance(peer)?;
+    Ok(round)
+}
+
+/// Takes a line `NAME NUMBER`.
+fn take(round: &mut Round, line: &str) -> Result<()> {
+    let unknown = || format!("a peer said {line:?}");
+    let (name, number) = line.split_once(' ').ok_or_else(unknown)?;
+    let number: u64 = number.parse()?;
+    let Round {
+        books: Books {
+            delivered, dropped, ..
+        },
+        usage: Usage { user, system },
+        awake,
+        waits,
+        ..
+    } = round;
+    match name {
+        "delivered" => *delivered = number,
+        "dropped" => *dropped = number,
+        "waits" => *waits = number,
+        "awake" => *awake = Duration::from_nanos(number),
+        "user" => *user = Duration::from_nanos(number),
+        "system" => *system = Duration::from_nanos(number),
+        _ => return Err(unknown().into()),
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_peer_says_is_taken_and_nothing_else() {
+        let mut round = Round::default();
+        for line in [
+            "delivered 7",
+            "dropped 1",
+            "awake 1500",
+            "user 20",
+            "system 3",
+            "waits 2",
+        ] {
+            take(&mut round, line).unwrap();
+        }
+        assert_eq!((round.books.delivered, round.books.dropped), (7, 1));
+        assert_eq!(round.awake, Duration::from_nanos(1500));
+        assert_eq!(round.usage.total(), Duration::from_nanos(23));
+        assert_eq!(round.waits, 2);
+        for line in ["", "delivered", "delivered x", "other 1"] {
+            assert!(take(&mut round, line).is_err(), "{line}");
+        }
+    }
+}
