@@ -56,3 +56,9 @@ fn address(interface: &str, v4: &str, v6: &str) -> io::Result<()> {
     ip(&format!("addr add {v4} dev {interface}"))?;
     ip(&format!("-6 addr add {v6} dev {interface} nodad"))
 }
+
+/// Packets that the client's end of the wire counted, both ways, since it was made.
+pub(super) fn packets_on_wire() -> io::Result<u64> {
+    let interface = netring::Interface::by_name(WIRE).map_err(io::Error::other)?;
+    Ok(interface.counters.rx_packets + interface.counters.tx_packets)
+}
