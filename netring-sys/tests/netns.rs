@@ -43,7 +43,9 @@ impl Told {
 
     fn address(&self) -> [u8; 6] {
         let parts = self.after("link/ether").split(':');
-        let bytes: Vec<_> = parts.map(|part| u8::from_str_radix(part, 16).unwrap()).collect();
+        let bytes: Vec<_> = parts
+            .map(|part| u8::from_str_radix(part, 16).unwrap())
+            .collect();
         bytes.try_into().unwrap()
     }
 }
@@ -62,7 +64,11 @@ fn agree(interface: &str) -> Interface {
     for (name, bit) in FLAGS {
         assert_eq!(ours.flags & bit != 0, told.has(name), "{name} of {told:?}");
     }
-    assert_eq!((ours.index, ours.mtu), (told.index(), told.number("mtu")), "{told:?}");
+    assert_eq!(
+        (ours.index, ours.mtu),
+        (told.index(), told.number("mtu")),
+        "{told:?}"
+    );
     assert_eq!(ours.is_up(), told.has("UP") && told.has("LOWER_UP"));
     assert_eq!(ours.is_loopback(), told.has("LOOPBACK"));
     assert_eq!(Interface::by_index(ours.index).unwrap().name, interface);
@@ -81,11 +87,24 @@ fn s24_flags_mtu_and_queues_are_those_of_the_namespace() {
     ip("link add name a mtu 1300 numrxqueues 3 numtxqueues 2 type veth peer name b").unwrap();
     let told = Told::of("a");
     let a = agree("a");
-    assert_eq!((told.number("numrxqueues"), told.number("numtxqueues")), (3, 2));
+    assert_eq!(
+        (told.number("numrxqueues"), told.number("numtxqueues")),
+        (3, 2)
+    );
     assert_eq!((a.rx_queues, a.tx_queues), (3, 2));
-    assert_eq!((a.address, a.hardware_type), (Some(told.address()), ARPHRD_ETHER));
+    assert_eq!(
+        (a.address, a.hardware_type),
+        (Some(told.address()), ARPHRD_ETHER)
+    );
     assert_eq!(a.link_type(), LinkType::ETHERNET);
-    for change in ["a up", "b up", "a promisc on", "a mtu 9000", "b down", "a down"] {
+    for change in [
+        "a up",
+        "b up",
+        "a promisc on",
+        "a mtu 9000",
+        "b down",
+        "a down",
+    ] {
         ip(&format!("link set dev {change}")).unwrap();
         agree("a");
         agree("b");
@@ -120,7 +139,10 @@ fn s24_a_name_is_looked_up_in_the_namespace_of_the_thread() {
     assert_eq!((mtu.unwrap(), agree("a").mtu), (1300, 1400));
     there.take("b").unwrap_err();
     ip("link del dev a").unwrap();
-    assert!(matches!(Interface::by_name("a"), Err(Error::NoSuchInterface { .. })));
+    assert!(matches!(
+        Interface::by_name("a"),
+        Err(Error::NoSuchInterface { .. })
+    ));
 }
 
 #[test]
@@ -132,7 +154,10 @@ fn the_counters_of_an_interface_are_those_of_the_wire() {
     for n in 0..10 {
         sender.send(&numbered(n, 100)).unwrap();
     }
-    let (a, b) = (Interface::by_name("a").unwrap(), Interface::by_name("b").unwrap());
+    let (a, b) = (
+        Interface::by_name("a").unwrap(),
+        Interface::by_name("b").unwrap(),
+    );
     assert_eq!((a.counters.rx_packets, a.counters.rx_bytes), (10, 1000));
     assert_eq!((b.counters.tx_packets, b.counters.tx_bytes), (10, 1000));
     assert_eq!((a.counters.tx_packets, b.counters.rx_packets), (0, 0));
@@ -175,7 +200,10 @@ fn the_waiter_takes_the_error_off_the_socket_and_reports_once() {
     assert!(readable(&waiter));
     waiter.take_news(socket.as_fd()).unwrap();
     for _ in 0..2 {
-        assert!(matches!(waiter.report(), Err(Error::InterfaceRemoved { .. })));
+        assert!(matches!(
+            waiter.report(),
+            Err(Error::InterfaceRemoved { .. })
+        ));
     }
     assert!(waiter.is_removed());
 }
@@ -190,7 +218,9 @@ fn a_waiter_that_lost_notifications_learns_how_the_interface_stands() {
     let socket = syscall::packet_socket().unwrap();
     let mut waiter = Waiter::new(socket.as_fd(), &a).unwrap();
     // More than its socket holds, of an interface that is not ours; and then ours goes down.
-    let batch: String = (0..2000).map(|n| format!("link set dev b mtu {}\n", 1000 + n % 2)).collect();
+    let batch: String = (0..2000)
+        .map(|n| format!("link set dev b mtu {}\n", 1000 + n % 2))
+        .collect();
     let file = std::env::temp_dir().join(format!("netring-ip-batch-{}", std::process::id()));
     std::fs::write(&file, batch).unwrap();
     let words = format!("-batch {}", file.display());

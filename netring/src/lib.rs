@@ -73,7 +73,9 @@ pub use netring_flow as flow;
 #[cfg(feature = "async")]
 pub use netring_async::AsyncSource;
 #[cfg(all(feature = "async", feature = "flow"))]
-pub use netring_async::{BroadcastRecvError, FlowBroadcast, FlowStream, FlowSubscriber};
+pub use netring_async::{
+    BroadcastRecvError, BroadcastStats, FlowBroadcast, FlowStream, FlowSubscriber,
+};
 
 /// A capture for tokio: `AsyncCapture::open("eth0")`.
 #[cfg(all(feature = "async", feature = "afpacket"))]

@@ -29,6 +29,9 @@ fn each_example_stands_in_the_crate_documentation_too() {
     let docs = examples(&docs);
     assert_eq!(readme.len(), 2);
     for example in readme {
-        assert!(docs.contains(&example), "not in the documentation:\n{example}");
+        assert!(
+            docs.contains(&example),
+            "not in the documentation:\n{example}"
+        );
     }
 }

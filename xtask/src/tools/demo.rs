@@ -10,7 +10,8 @@ mod world;
 use std::time::Duration;
 
 use netring::flow::extract::{FiveTuple, FiveTupleKey};
-use netring::{AsyncCapture, FlowBroadcast, Interface};
+use netring::flow::{FlowTracker, Timeouts, TrackerConfig};
+use netring::{AsyncCapture, Capture, FlowBroadcast, FlowStream};
 
 use super::Result;
 use books::Books;
@@ -18,8 +19,8 @@ use world::World;
 
 type Broadcast = FlowBroadcast<FiveTupleKey>;
 
-/// Events that a subscriber may be behind before it loses the oldest.
-const CAPACITY: usize = 1024;
+/// Batches of events that a subscriber may be behind before it loses the oldest: few, so that the slow one does.
+const CAPACITY: usize = 16;
 
 /// Without arguments in a network of its own; with an interface and a time, on that.
 pub(crate) fn run(args: &[String]) -> Result<()> {
@@ -42,13 +43,23 @@ async fn own_network() -> Result<()> {
     world.server.run(traffic::serve)?;
     // A thread that this one starts is in the same namespace: on the client's host.
     let talk = async { Ok(tokio::task::spawn_blocking(traffic::talk).await??) };
-    let (made, mut books) = watch(capture, talk).await?;
-    books.wire = Some(world::packets_on_wire()?);
+    let flows = capture.flow_stream_with(FlowTracker::with_config(
+        FiveTuple::bidirectional(),
+        TrackerConfig::new().timeouts(short_timeouts()),
+    )?);
+    let wire = || Ok(Some(world::packets_on_wire()?));
+    let (made, books) = watch(flows, talk, wire).await?;
     println!(
         "\nmade      {} TCP connections and {} UDP conversations, {} bytes of answers",
         made.tcp, made.udp, made.bytes
     );
     books.close()
+}
+
+/// So short that flows are seen to end while the others go on.
+fn short_timeouts() -> Timeouts {
+    let second = Duration::from_secs(1);
+    Timeouts::default().tcp_closing(second).udp(second)
 }
 
 /// An interface of this machine, without making traffic. Its counters cannot be read in the moment in which the capture
@@ -59,19 +70,19 @@ async fn existing(interface: &str, time: Duration) -> Result<()> {
         tokio::time::sleep(time).await;
         Ok(())
     };
-    let ((), books) = watch(capture, wait).await?;
+    let flows = capture.flow_stream(FiveTuple::bidirectional());
+    let ((), books) = watch(flows, wait, || Ok(None)).await?;
     books.close()
 }
 
-/// Shows what is captured for as long as `work` takes, and what became of everything.
+/// Shows what is captured for as long as `work` takes, and what became of everything. `wire` is asked when the wire is silent.
 async fn watch<T>(
-    capture: AsyncCapture,
+    flows: FlowStream<Capture, FiveTuple>,
     work: impl Future<Output = Result<T>>,
+    wire: impl FnOnce() -> Result<Option<u64>>,
 ) -> Result<(T, Books)> {
-    let stop = capture.get_ref().stop_handle();
-    let broadcast = capture
-        .flow_stream(FiveTuple::bidirectional())
-        .broadcast(CAPACITY);
+    let stop = flows.get_ref().get_ref().stop_handle();
+    let broadcast = flows.broadcast(CAPACITY);
     let log = tokio::spawn(log::write(broadcast.subscribe()));
     let slow = tokio::spawn(slow::read(broadcast.subscribe()));
     let live = live::show(&broadcast, broadcast.subscribe());
@@ -79,10 +90,20 @@ async fn watch<T>(
         done = work => done?,
         ended = live => return Err(ended.err().unwrap_or_else(|| "the capture ended by itself".into())),
     };
-    let books = books::settle(&broadcast).await?;
+    let (before_end, wire) = (books::settle(&broadcast).await?, wire()?);
     stop.stop();
     let (log, slow) = (log.await??, slow.await??);
-    Ok((done, books.with_subscribers(&broadcast, log, slow)?))
+    let end = broadcast.stats().await?;
+    Ok((
+        done,
+        Books {
+            wire,
+            before_end,
+            end,
+            log,
+            slow,
+        },
+    ))
 }
 
 fn seconds(words: &str) -> Result<Duration> {

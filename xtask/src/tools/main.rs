@@ -8,6 +8,7 @@
 
 mod bench;
 mod conformance;
+mod demo;
 
 use std::process::ExitCode;
 
@@ -22,6 +23,7 @@ fn main() -> ExitCode {
     // A tool is a line here, and a `mod` above.
     let result = match verb {
         "bench" => bench::run(rest),
+        "demo" => demo::run(rest),
         "conformance" => conformance::run(rest),
         other => Err(format!("there is no tool {other:?}; run `cargo xtask`").into()),
     };

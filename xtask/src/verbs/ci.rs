@@ -20,6 +20,9 @@ pub(crate) fn run_all() -> Result<()> {
     step("features of the facade", features)?;
     step("dependencies", dependencies)?;
     step("demo", || tools::run("demo", &[]))?;
+    step("demo on an interface", || {
+        tools::run("demo", &["lo".into(), "2s".into()])
+    })?;
     step("bench, a short round", || {
         tools::run("bench", &["--quick".into()])
     })?;

@@ -1,9 +1,9 @@
-//! The balance: what the interface counted against what was captured, and flows that began against flows that ended.
+//! The balance: what the interface counted against what was captured, flows that began against flows that ended, and what was
+//! published against what each subscriber read and lost.
 
 use std::time::{Duration, Instant};
 
-use netring::Stats;
-use netring::flow::TrackerStats;
+use netring::{BroadcastStats, Count};
 
 use super::log::Seen;
 use super::{Broadcast, Result};
@@ -11,96 +11,128 @@ use super::{Broadcast, Result};
 /// What everybody counted.
 #[derive(Debug)]
 pub(super) struct Books {
-    /// What the interface counted both ways, where nothing else than the capture's time is in it.
+    /// What the interface counted both ways up to `before_end`, where nothing else than what was captured can be in it.
     pub(super) wire: Option<u64>,
-    stats: Stats,
-    tracker: TrackerStats,
-    log: Seen,
-    slow: Seen,
+    /// When the last packet was in, and flows were still open.
+    pub(super) before_end: BroadcastStats,
+    /// When the capture had ended.
+    pub(super) end: BroadcastStats,
+    pub(super) log: Seen,
+    pub(super) slow: Seen,
 }
 
-/// Waits until no packet is on its way any more: nothing is in the ring, and nothing came for a while.
-pub(super) async fn settle(broadcast: &Broadcast) -> Result<Books> {
-    let give_up = Instant::now() + Duration::from_secs(3);
-    let mut stats = broadcast.stats()?;
+/// Waits until no packet is on its way any more: none is in the ring, and none came for a while.
+pub(super) async fn settle(broadcast: &Broadcast) -> Result<BroadcastStats> {
+    // The wire of a machine may never be silent.
+    let give_up = Instant::now() + Duration::from_secs(2);
+    let mut last = broadcast.stats().await?;
     loop {
         tokio::time::sleep(Duration::from_millis(100)).await;
-        let now = broadcast.stats()?;
-        // On a machine's own interface it may never be silent.
-        if (now == stats && now.pending() == Some(0)) || Instant::now() > give_up {
-            let tracker = broadcast.tracker_stats();
-            let (log, slow) = (Seen::default(), Seen::default());
-            let wire = None;
-            return Ok(Books { wire, stats: now, tracker, log, slow });
+        let now = broadcast.stats().await?;
+        let silent = now.capture == last.capture && now.capture.pending() == Some(0);
+        if silent || Instant::now() > give_up {
+            return Ok(now);
         }
-        stats = now;
+        last = now;
     }
 }
 
 impl Books {
-    /// Takes what the subscribers said, once the capture has ended.
-    pub(super) fn with_subscribers(
-        mut self,
-        broadcast: &Broadcast,
-        log: Seen,
-        slow: Seen,
-    ) -> Result<Self> {
-        (self.stats, self.tracker) = (broadcast.stats()?, broadcast.tracker_stats());
-        (self.log, self.slow) = (log, slow);
-        Ok(self)
-    }
-
     /// Prints the books; an error where they do not balance.
     pub(super) fn close(&self) -> Result<()> {
-        let Self { stats, tracker, log, slow, .. } = self;
-        let mut balance = Balance::default();
-        let figure = |count: netring::Count| count.exact().unwrap_or(u64::MAX);
-        let gone = [stats.delivered, stats.dropped, stats.invalid].map(figure);
-        let captured: u64 = gone.iter().fold(0, |sum, n| sum.saturating_add(*n));
-        let told = format!("{} delivered + {} dropped + {} invalid", gone[0], gone[1], gone[2]);
+        let Self {
+            before_end,
+            end,
+            log,
+            slow,
+            ..
+        } = self;
+        let capture = &before_end.capture;
+        let [offered, delivered, dropped, invalid] = [
+            capture.offered,
+            capture.delivered,
+            capture.dropped,
+            capture.invalid,
+        ]
+        .map(exact);
+        let captured = delivered + dropped + invalid;
+        let words = format!("{delivered} delivered + {dropped} dropped + {invalid} invalid");
+        let mut off = Vec::new();
+        let mut line = |what, left: String, this, right: String, that: u64| {
+            let sign = if this == that { '=' } else { '≠' };
+            println!("{what:<9} {left} {sign} {right}");
+            if this != that {
+                off.push(what);
+            }
+        };
         match self.wire {
-            Some(wire) => balance.line("packets", "on the wire", wire, &told, captured),
+            Some(wire) => line(
+                "packets",
+                format!("{wire} on the wire"),
+                wire,
+                words,
+                captured,
+            ),
             None => {
-                let rest = stats.pending().unwrap_or(0);
-                let told = format!("{told} + {rest} in the ring");
-                balance.line("packets", "offered", figure(stats.offered), &told, captured + rest);
+                let in_ring = capture.pending().unwrap_or(0);
+                let words = format!("{words} + {in_ring} left in the ring");
+                line(
+                    "packets",
+                    format!("{offered} offered"),
+                    offered,
+                    words,
+                    captured + in_ring,
+                );
             }
         }
-        let (ended, active) = (tracker.ended.total(), log.started.saturating_sub(log.ended));
-        balance.line(
-            "flows",
-            "started",
-            tracker.flows_started,
-            &format!("{ended} ended + {active} active"),
-            ended + active,
+        for (when, stats) in [("flows", before_end), ("", end)] {
+            let (started, ended) = (stats.tracker.flows_started, stats.tracker.ended.total());
+            let active = stats.active_flows as u64;
+            let words = format!("{ended} ended + {active} active");
+            line(
+                when,
+                format!("{started} started"),
+                started,
+                words,
+                ended + active,
+            );
+        }
+        let tracked = end.tracker;
+        line(
+            "log",
+            format!(
+                "{} flows started, {} ended",
+                tracked.flows_started,
+                tracked.ended.total()
+            ),
+            tracked.flows_started + tracked.ended.total(),
+            format!("{} begins and {} ends in the log", log.started, log.ended),
+            log.started + log.ended,
         );
-        let events = log.read + log.lost;
-        balance.line(
-            "events",
-            "of the log",
-            events,
-            &format!("{} read + {} lost by the slow one", slow.read, slow.lost),
-            slow.read + slow.lost,
-        );
-        if balance.off.is_empty() {
+        for (who, seen) in [("events", log), ("", slow)] {
+            let name = if who.is_empty() {
+                "slow subscriber"
+            } else {
+                "log"
+            };
+            let words = format!("{} read + {} lost by the {name}", seen.read, seen.lost);
+            line(
+                who,
+                format!("{} published", end.events),
+                end.events,
+                words,
+                seen.read + seen.lost,
+            );
+        }
+        if off.is_empty() {
             println!("the books balance");
             return Ok(());
         }
-        Err(format!("the books do not balance: {}", balance.off.join(", ")).into())
+        Err(format!("the books do not balance: {}", off.join(", ")).into())
     }
 }
 
-#[derive(Debug, Default)]
-struct Balance {
-    off: Vec<&'static str>,
-}
-
-impl Balance {
-    fn line(&mut self, what: &'static str, left: &str, this: u64, right: &str, that: u64) {
-        let sign = if this == that { '=' } else { '≠' };
-        println!("{what:<9} {this} {left} {sign} {right}");
-        if this != that {
-            self.off.push(what);
-        }
-    }
+/// A figure that this backend always has.
+fn exact(count: Count) -> u64 {
+    count.exact().unwrap_or_default()
 }

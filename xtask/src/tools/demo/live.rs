@@ -23,15 +23,15 @@ pub(super) async fn show(
     loop {
         tokio::select! {
             _ = tick.tick() => {
-                let (stats, tracker) = (broadcast.stats()?, broadcast.tracker_stats());
-                let (delivered, tracked) = (stats.delivered.value().unwrap_or(0), tracker.tracked_bytes);
+                let stats = broadcast.stats().await?;
+                let (delivered, tracked) = (stats.capture.delivered.value().unwrap_or(0), stats.tracker.tracked_bytes);
                 let seconds = last.elapsed().as_secs_f64();
                 eprintln!(
                     "── {:.0} packets/s  {:.3} Mbit/s  {} active flows  {} packets lost  {} events lost",
                     (delivered - packets) as f64 / seconds,
                     (tracked - bytes) as f64 * 8.0 / 1e6 / seconds,
-                    seen.started - seen.ended,
-                    stats.dropped,
+                    stats.active_flows,
+                    stats.capture.dropped,
                     seen.lost,
                 );
                 (packets, bytes, last) = (delivered, tracked, Instant::now());

@@ -1,13 +1,9 @@
 //! A subscriber that writes a line for each flow that ended, in the manner of Zeek's conn.log.
 
-use std::io::Write;
-
 use futures::StreamExt;
 use netring::flow::extract::{FiveTupleKey, Orientation};
 use netring::flow::{EndReason, FlowEvent, FlowStats, History};
 use netring::{BroadcastRecvError, FlowSubscriber, Timestamp};
-
-use super::Result;
 
 /// What a subscriber got.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -33,31 +29,30 @@ impl Seen {
     }
 }
 
-pub(super) async fn write(mut events: FlowSubscriber<FiveTupleKey>) -> Result<Seen> {
+pub(super) async fn write(
+    mut events: FlowSubscriber<FiveTupleKey>,
+) -> Result<Seen, BroadcastRecvError> {
     let mut seen = Seen::default();
-    let mut out = std::io::stdout();
-    writeln!(
-        out,
+    println!(
         "time                 proto  from → to                              seconds  packets → ←    bytes → ←        end           history"
-    )?;
+    );
     while let Some(event) = events.next().await {
         match event {
             Ok(event) => {
                 seen.take(&event);
                 if let FlowEvent::Ended {
                     key,
-                    time: _,
                     reason,
                     history,
                     stats,
                     ..
                 } = &*event
                 {
-                    writeln!(out, "{}", line(key, *reason, *history, stats))?;
+                    println!("{}", line(key, *reason, *history, stats));
                 }
             }
             Err(BroadcastRecvError::Lagged(n)) => seen.lost += n,
-            Err(error) => return Err(error.into()),
+            Err(error) => return Err(error),
         }
     }
     Ok(seen)

@@ -6,13 +6,14 @@ use futures::StreamExt;
 use netring::flow::extract::FiveTupleKey;
 use netring::{BroadcastRecvError, FlowSubscriber};
 
-use super::Result;
 use super::log::Seen;
 
 /// The pause after each event.
-const PAUSE: Duration = Duration::from_millis(100);
+const PAUSE: Duration = Duration::from_millis(8);
 
-pub(super) async fn read(mut events: FlowSubscriber<FiveTupleKey>) -> Result<Seen> {
+pub(super) async fn read(
+    mut events: FlowSubscriber<FiveTupleKey>,
+) -> Result<Seen, BroadcastRecvError> {
     let mut seen = Seen::default();
     while let Some(event) = events.next().await {
         match event {
@@ -21,10 +22,13 @@ pub(super) async fn read(mut events: FlowSubscriber<FiveTupleKey>) -> Result<See
                 tokio::time::sleep(PAUSE).await;
             }
             Err(BroadcastRecvError::Lagged(n)) => {
-                eprintln!("── slow subscriber: lost {n} events, has read {}", seen.read);
+                eprintln!(
+                    "── slow subscriber: lost {n} events, has read {}",
+                    seen.read
+                );
                 seen.lost += n;
             }
-            Err(error) => return Err(error.into()),
+            Err(error) => return Err(error),
         }
     }
     Ok(seen)

@@ -70,8 +70,15 @@ fn answer(mut stream: TcpStream) -> io::Result<()> {
         request.extend_from_slice(&buffer[..len]);
     }
     let path = String::from_utf8_lossy(&request);
-    let size = path.split(['/', ' ']).nth(2).and_then(|size| size.parse().ok()).unwrap_or(0);
-    write!(stream, "HTTP/1.1 200 OK\r\nContent-Length: {size}\r\nConnection: close\r\n\r\n")?;
+    let size = path
+        .split(['/', ' '])
+        .nth(2)
+        .and_then(|size| size.parse().ok())
+        .unwrap_or(0);
+    write!(
+        stream,
+        "HTTP/1.1 200 OK\r\nContent-Length: {size}\r\nConnection: close\r\n\r\n"
+    )?;
     stream.write_all(&vec![b'.'; size])
 }
 
@@ -81,7 +88,9 @@ pub(super) fn talk() -> io::Result<Made> {
     let workers: Vec<_> = workers.collect();
     let mut made = Made::default();
     for worker in workers {
-        let part = worker.join().map_err(|_| io::Error::other("a client panicked"))??;
+        let part = worker
+            .join()
+            .map_err(|_| io::Error::other("a client panicked"))??;
         made.tcp += part.tcp;
         made.udp += part.udp;
         made.bytes += part.bytes;
@@ -126,7 +135,11 @@ fn get(server: IpAddr, size: usize) -> io::Result<usize> {
 
 /// One question and its answer over UDP; the bytes of the answer.
 fn ask(server: IpAddr, size: usize) -> io::Result<usize> {
-    let local = if server.is_ipv4() { IpAddr::from(CLIENT4) } else { IpAddr::from(CLIENT6) };
+    let local = if server.is_ipv4() {
+        IpAddr::from(CLIENT4)
+    } else {
+        IpAddr::from(CLIENT6)
+    };
     let socket = UdpSocket::bind((local, 0))?;
     socket.set_read_timeout(Some(Duration::from_secs(2)))?;
     socket.send_to(&vec![b'?'; size], (server, ECHO))?;
@@ -138,7 +151,9 @@ fn refused() -> io::Result<()> {
     match TcpStream::connect((SERVER4, REFUSED)) {
         Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => Ok(()),
         Err(error) => Err(error),
-        Ok(_) => Err(io::Error::other("port 81 of the demo's server took a connection")),
+        Ok(_) => Err(io::Error::other(
+            "port 81 of the demo's server took a connection",
+        )),
     }
 }
 
@@ -148,6 +163,8 @@ fn half_open() -> io::Result<()> {
     match TcpStream::connect_timeout(&silent, Duration::from_millis(300)) {
         Err(error) if error.kind() == io::ErrorKind::TimedOut => Ok(()),
         Err(error) => Err(error),
-        Ok(_) => Err(io::Error::other("the demo's silent address took a connection")),
+        Ok(_) => Err(io::Error::other(
+            "the demo's silent address took a connection",
+        )),
     }
 }

@@ -35,24 +35,35 @@ impl World {
     /// Gives both hosts their addresses: from here on they may speak.
     pub(super) fn wake(&self) -> io::Result<()> {
         address(WIRE, &format!("{CLIENT4}/24"), &format!("{CLIENT6}/64"))?;
-        self.server.run(|| address(FAR_END, &format!("{SERVER4}/24"), &format!("{SERVER6}/64")))?;
+        self.server
+            .run(|| address(FAR_END, &format!("{SERVER4}/24"), &format!("{SERVER6}/64")))?;
         // Packets to the silent address reach the server's host, which is not theirs and forwards nothing.
-        let server = self.server.run(|| {
-            netring::Interface::by_name(FAR_END).map_err(io::Error::other)
-        })?;
-        let hardware = server.address.ok_or_else(|| io::Error::other("the wire has no address"))?;
+        let server = self
+            .server
+            .run(|| netring::Interface::by_name(FAR_END).map_err(io::Error::other))?;
+        let hardware = server
+            .address
+            .ok_or_else(|| io::Error::other("the wire has no address"))?;
         let hardware = hardware.map(|byte| format!("{byte:02x}")).join(":");
-        ip(&format!("neigh add {SILENT4} lladdr {hardware} dev {WIRE} nud permanent"))
+        ip(&format!(
+            "neigh add {SILENT4} lladdr {hardware} dev {WIRE} nud permanent"
+        ))
     }
 }
 
 /// No IPv6 on this interface until it is given an address: no router is asked for, no group joined.
 fn silence(interface: &str) -> io::Result<()> {
-    std::fs::write(format!("/proc/sys/net/ipv6/conf/{interface}/disable_ipv6"), "1")
+    std::fs::write(
+        format!("/proc/sys/net/ipv6/conf/{interface}/disable_ipv6"),
+        "1",
+    )
 }
 
 fn address(interface: &str, v4: &str, v6: &str) -> io::Result<()> {
-    std::fs::write(format!("/proc/sys/net/ipv6/conf/{interface}/disable_ipv6"), "0")?;
+    std::fs::write(
+        format!("/proc/sys/net/ipv6/conf/{interface}/disable_ipv6"),
+        "0",
+    )?;
     ip(&format!("addr add {v4} dev {interface}"))?;
     ip(&format!("-6 addr add {v6} dev {interface} nodad"))
 }
