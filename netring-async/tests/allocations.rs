@@ -1,0 +1,222 @@
+//! From the source to a subscriber's batch nothing is allocated for a packet: counted by the allocator.
+#![cfg(feature = "flow")]
+
+use std::future::Future;
+
+use futures::StreamExt;
+use netring_async::{AsyncSource, BroadcastRecvError, FlowSubscriber};
+use netring_flow::FlowEvent;
+use netring_flow::extract::{FiveTuple, FiveTupleKey};
+use netring_sys::{
+    Clock, Error, LinkType, Packet, PacketBatch, PacketSource, Readiness, Stats, Timestamp,
+};
+use xtask::wire::udp4;
+
+const FLOWS: usize = 640;
+const BATCH: usize = 1000;
+/// Rounds of all flows for the table, the queues and the runtime to take what they keep.
+const WARM: usize = 10;
+
+/// Lends the packets of steady flows, over and over, out of memory that it has.
+struct Steady {
+    frames: Vec<Vec<u8>>,
+    at: usize,
+    end: usize,
+}
+
+struct Batch<'a>(&'a Steady, std::ops::Range<usize>);
+
+fn steady(packets: usize) -> Steady {
+    let frames = (0..FLOWS)
+        .map(|n| udp4(10_000 + n as u16, 53, b"?"))
+        .collect();
+    Steady {
+        frames,
+        at: 0,
+        end: packets,
+    }
+}
+
+impl PacketBatch for Batch<'_> {
+    fn packets(&self) -> impl Iterator<Item = Packet<'_>> {
+        let frames = &self.0.frames;
+        self.1.clone().map(move |n| {
+            let time = Timestamp::from_nanos(1000 * n as i64, Clock::Software);
+            Packet::new(&frames[n % frames.len()], time, LinkType::ETHERNET)
+        })
+    }
+}
+
+impl PacketSource for Steady {
+    type Batch<'a> = Batch<'a>;
+    fn ready(&mut self) -> Result<Readiness, Error> {
+        Ok(if self.at < self.end {
+            Readiness::Ready
+        } else {
+            Readiness::Ended
+        })
+    }
+    fn batch(&mut self) -> Batch<'_> {
+        let range = self.at..self.end.min(self.at + BATCH);
+        self.at = range.end;
+        Batch(self, range)
+    }
+    fn stats(&mut self) -> Result<Stats, Error> {
+        Ok(Stats::counted(self.at as u64))
+    }
+    fn is_live(&self) -> bool {
+        false
+    }
+}
+
+/// Allocations of a program that runs on one thread.
+fn allocations<F: Future>(program: impl FnOnce() -> F) -> u64 {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap();
+    allocation_counter::measure(|| {
+        runtime.block_on(program());
+    })
+    .count_total
+}
+
+/// Reads all, in batches or one by one; tells the flows that started.
+async fn read(mut subscriber: FlowSubscriber<FiveTupleKey>, batches: bool) -> usize {
+    let is_start = |event: &FlowEvent<_>| matches!(event, FlowEvent::Started { .. });
+    let mut started = 0;
+    if batches {
+        while let Some(batch) = subscriber.next_batch().await {
+            started += batch
+                .unwrap()
+                .iter()
+                .filter(|event| is_start(event))
+                .count();
+        }
+    } else {
+        while let Some(event) = subscriber.next().await {
+            started += usize::from(is_start(&event.unwrap()));
+        }
+    }
+    started
+}
+
+async fn broadcast(packets: usize) {
+    let source = AsyncSource::replay(steady(packets));
+    let broadcast = source.flow_stream(FiveTuple::bidirectional()).broadcast(64);
+    let (a, b) = (broadcast.subscribe(), broadcast.subscribe());
+    let (a, b) = tokio::join!(read(a, true), read(b, false));
+    assert_eq!((a, b), (FLOWS, FLOWS));
+    assert_eq!(
+        broadcast.stats().await.unwrap().tracker.packets,
+        packets as u64
+    );
+}
+
+async fn stream(packets: usize) {
+    let mut flows = AsyncSource::replay(steady(packets)).flow_stream(FiveTuple::bidirectional());
+    let mut events = 0;
+    while let Some(event) = flows.next().await {
+        events += usize::from(event.is_ok());
+    }
+    assert_eq!(events, 2 * FLOWS);
+}
+
+async fn batches(packets: usize) {
+    let mut source = AsyncSource::replay(steady(packets));
+    let mut got = 0;
+    while let Some(batch) = source.next_batch().await.unwrap() {
+        got += batch.packets().count();
+    }
+    assert_eq!(got, packets);
+}
+
+/// Ten times the packets, and one allocation more at the most: the runtime's own, which come by time and not by packets.
+#[test]
+fn no_allocation_for_a_packet_from_the_source_to_the_subscribers() {
+    let few = WARM * FLOWS;
+    for (what, counts) in [
+        (
+            "batches",
+            [few, 10 * few, 100 * few].map(|n| allocations(|| batches(n))),
+        ),
+        (
+            "flow stream",
+            [few, 10 * few, 100 * few].map(|n| allocations(|| stream(n))),
+        ),
+        (
+            "broadcast",
+            [few, 10 * few, 100 * few].map(|n| allocations(|| broadcast(n))),
+        ),
+    ] {
+        eprintln!("{what}: {counts:?} allocations for 6400, 64000, 640000 packets");
+        assert!(counts[2] <= counts[0] + 100, "{what}: {counts:?}");
+    }
+}
+
+/// What a broadcast allocates is for batches of events: one for up to 64, whoever reads it, and a waiter for each reader that slept.
+#[test]
+fn a_batch_of_events_is_one_allocation_and_one_for_each_reader_that_waits() {
+    const EVENTS: usize = 64 * 500;
+    let measure = |subscribers: usize| {
+        allocations(|| async move {
+            let source = AsyncSource::replay(Fresh(0, udp4(0, 53, b"?")));
+            let broadcast = source
+                .flow_stream(FiveTuple::bidirectional())
+                .broadcast(1 << 14);
+            let readers: Vec<_> = (0..subscribers)
+                .map(|_| {
+                    let mut subscriber = broadcast.subscribe();
+                    tokio::spawn(async move {
+                        let mut events = 0;
+                        while events < EVENTS {
+                            match subscriber.next_batch().await.unwrap() {
+                                Ok(batch) => events += batch.len(),
+                                Err(BroadcastRecvError::Lagged(lost)) => panic!("{lost} lost"),
+                                Err(error) => panic!("{error}"),
+                            }
+                        }
+                    })
+                })
+                .collect();
+            for reader in readers {
+                reader.await.unwrap();
+            }
+        })
+    };
+    let (one, four) = (measure(1), measure(4));
+    eprintln!("{EVENTS} events: {one} allocations with one subscriber, {four} with four");
+    // 500 batches; the table of flows grows to 32 000; each reader waits at each turn at the most.
+    assert!(one < 1200, "{one}");
+    assert!(four < one + 3 * 500, "{one}, {four}");
+}
+
+/// Each packet is a flow of its own: the most events there can be.
+struct Fresh(u32, Vec<u8>);
+
+struct One<'a>(&'a [u8]);
+
+impl PacketBatch for One<'_> {
+    fn packets(&self) -> impl Iterator<Item = Packet<'_>> {
+        std::iter::once(Packet::new(self.0, Timestamp::EPOCH, LinkType::ETHERNET))
+    }
+}
+
+impl PacketSource for Fresh {
+    type Batch<'a> = One<'a>;
+    fn ready(&mut self) -> Result<Readiness, Error> {
+        Ok(Readiness::Ready)
+    }
+    fn batch(&mut self) -> One<'_> {
+        self.0 += 1;
+        // The source address.
+        self.1[26..30].copy_from_slice(&self.0.to_be_bytes());
+        One(&self.1)
+    }
+    fn stats(&mut self) -> Result<Stats, Error> {
+        Ok(Stats::counted(u64::from(self.0)))
+    }
+    fn is_live(&self) -> bool {
+        false
+    }
+}
