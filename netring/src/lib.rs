@@ -37,7 +37,7 @@
 //! ```no_run
 //! # #[cfg(feature = "afpacket")]
 //! # fn main() -> Result<(), netring::Error> {
-//! use netring::{Capture, PacketBatch};
+//! use netring::{Capture, PacketBatch, PacketSource};
 //! use std::time::Duration;
 //!
 //! let mut capture = Capture::open("eth0")?;

@@ -38,7 +38,7 @@ impl Seen {
 fn read(reader: impl Read) -> (Vec<Seen>, Result<(), Error>, Stats) {
     use netring::PacketSource;
 
-    let mut file = CaptureFile::new(reader).unwrap();
+    let mut file = CaptureFile::new(reader).expect("the beginning is right");
     let mut packets = Vec::new();
     let end = loop {
         match file.next_batch() {
@@ -53,14 +53,14 @@ fn read(reader: impl Read) -> (Vec<Seen>, Result<(), Error>, Stats) {
             Err(error) => break Err(error),
         }
     };
-    let stats = file.stats().unwrap();
+    let stats = file.stats().expect("a file asks nobody for them");
     (packets, end, stats)
 }
 
 /// All the packets of a file that is right.
 fn packets(file: &[u8]) -> Vec<Seen> {
     let (packets, end, stats) = read(file);
-    end.unwrap();
+    assert!(end.is_ok(), "{end:?}");
     assert_eq!(stats, Stats::counted(packets.len() as u64));
     packets
 }

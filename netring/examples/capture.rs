@@ -1,0 +1,32 @@
+//! Prints the packets of an interface, and what became of all of them: `cargo run --example capture -- eth0 10`.
+#![expect(clippy::print_stdout, reason = "an example talks to its user")]
+
+use std::time::Duration;
+
+use netring::{Capture, Error, PacketBatch, PacketSource};
+
+fn main() -> Result<(), Box<dyn std::error::Error>> {
+    let mut args = std::env::args().skip(1);
+    let interface = args.next().ok_or("usage: capture INTERFACE [PACKETS]")?;
+    let wanted = args.next().map_or(Ok(10), |packets| packets.parse())?;
+
+    let mut capture = Capture::open(&interface)?;
+    let mut seen = 0;
+    while seen < wanted {
+        match capture.next_batch(Duration::from_secs(1)) {
+            Ok(Some(batch)) => {
+                for packet in batch.packets().take(wanted - seen) {
+                    println!("{} {} bytes", packet.timestamp(), packet.wire_len());
+                    seen += 1;
+                }
+            }
+            Ok(None) => println!("nothing for a second"),
+            Err(down @ Error::LinkDown { .. }) => println!("{down}"),
+            Err(error) => return Err(error.into()),
+        }
+    }
+
+    let stats = capture.stats()?;
+    println!("offered {}, dropped {}", stats.offered, stats.dropped);
+    Ok(())
+}

@@ -1,0 +1,53 @@
+//! Prints the flows of an interface as they end: `cargo run --example flows -- eth0 60`.
+#![expect(clippy::print_stdout, reason = "an example talks to its user")]
+
+use std::time::{Duration, Instant};
+
+use netring::flow::extract::{FiveTuple, FiveTupleKey};
+use netring::flow::{FlowEvent, FlowTracker};
+use netring::{Capture, Error};
+
+fn main() -> Result<(), Box<dyn std::error::Error>> {
+    let mut args = std::env::args().skip(1);
+    let interface = args.next().ok_or("usage: flows INTERFACE [SECONDS]")?;
+    let seconds = args.next().map_or(Ok(60), |seconds| seconds.parse())?;
+
+    let mut capture = Capture::open(&interface)?;
+    let mut tracker = FlowTracker::new(FiveTuple::bidirectional());
+    let mut events = Vec::new();
+
+    let end = Instant::now() + Duration::from_secs(seconds);
+    let mut heard = Instant::now();
+    while Instant::now() < end {
+        match capture.next_batch(Duration::from_millis(200)) {
+            Ok(Some(batch)) => {
+                tracker.track_batch(&batch, &mut events);
+                heard = Instant::now();
+            }
+            Ok(None) => {}
+            Err(down @ Error::LinkDown { .. }) => println!("{down}"),
+            Err(error) => return Err(error.into()),
+        }
+        // Flow time is packet time; while there are no packets, it goes on by how long that is.
+        if let Some(latest) = tracker.latest() {
+            while tracker.expire(latest.saturating_add(heard.elapsed()), &mut events) {}
+        }
+        print_ended(&mut events);
+    }
+
+    while tracker.finish(&mut events) {}
+    print_ended(&mut events);
+    Ok(())
+}
+
+fn print_ended(events: &mut Vec<FlowEvent<FiveTupleKey>>) {
+    for event in events.drain(..) {
+        if let FlowEvent::Ended {
+            key, reason, stats, ..
+        } = event
+        {
+            let (packets, bytes) = (stats.packets(), stats.bytes());
+            println!("{key}: {packets} packets, {bytes} bytes, {reason}");
+        }
+    }
+}

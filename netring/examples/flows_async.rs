@@ -1,0 +1,21 @@
+//! One capture, two subscribers: `cargo run --example flows_async -- eth0`.
+
+use futures::StreamExt;
+use netring::AsyncCapture;
+use netring::flow::extract::FiveTuple;
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    let mut args = std::env::args().skip(1);
+    let interface = args.next().ok_or("usage: flows_async INTERFACE")?;
+
+    let cap = AsyncCapture::open(&interface)?;
+    let bc = cap.flow_stream(FiveTuple::bidirectional()).broadcast(1024);
+    let mut a = bc.subscribe();
+    let mut b = bc.subscribe();
+    tokio::select! {
+        evt = a.next() => println!("a: {evt:?}"),
+        evt = b.next() => println!("b: {evt:?}"),
+    }
+    Ok(())
+}
