@@ -141,6 +141,69 @@ mod tests {
         }
     }
 
+    /// The kernel's side of a block, for a thread that plays it.
+    struct Kernels {
+        status: *mut u32,
+        words: [*mut u32; 2],
+    }
+
+    // SAFETY: pointers into a mapping that outlives the thread; both sides use them in turns, which is what is tested; they
+    // were range checked when they were made.
+    unsafe impl Send for Kernels {}
+
+    impl Kernels {
+        fn of(ring: &Ring, n: usize) -> Self {
+            let word = |offset: usize| {
+                ring.map
+                    .atomic_u32(n * ring.block_size + offset)
+                    .unwrap()
+                    .as_ptr()
+            };
+            Self {
+                status: word(8),
+                words: [word(48), word(ring.block_size - 4)],
+            }
+        }
+
+        fn word<'a>(at: *mut u32) -> &'a AtomicU32 {
+            // SAFETY: a word of the mapping, which outlives the thread; both sides access it by turns; range checked above.
+            unsafe { AtomicU32::from_ptr(at) }
+        }
+
+        /// Waits for its turn, writes a number to the block, and hands it over.
+        fn fill(&self, number: u32) {
+            while Self::word(self.status).load(Ordering::Acquire) != TP_STATUS_KERNEL {
+                std::thread::yield_now();
+            }
+            for word in self.words {
+                Self::word(word).store(number, Ordering::Relaxed);
+            }
+            Self::word(self.status).store(TP_STATUS_USER, Ordering::Release);
+        }
+    }
+
+    /// Under Miri a missing Acquire or Release is a data race between these two, and an error.
+    #[test]
+    fn p23_a_block_is_written_and_read_by_turns() {
+        const ROUNDS: u32 = if cfg!(miri) { 40 } else { 20_000 };
+        let mut ring = Ring::new(Mmap::anonymous(2 * 4096).unwrap(), 4096, 2);
+        let blocks = [Kernels::of(&ring, 0), Kernels::of(&ring, 1)];
+        let kernel = std::thread::spawn(move || {
+            let blocks = blocks;
+            (0..ROUNDS).for_each(|round| blocks[round as usize % 2].fill(round));
+        });
+        for round in 0..ROUNDS {
+            while ring.status().is_none() {
+                std::thread::yield_now();
+            }
+            let block = ring.block().unwrap();
+            assert_eq!(block[48..52], round.to_ne_bytes());
+            assert_eq!(block[4092..], round.to_ne_bytes());
+            ring.release();
+        }
+        kernel.join().unwrap();
+    }
+
     #[test]
     #[should_panic(expected = "made for this mapping")]
     fn a_ring_that_is_larger_than_its_mapping_is_a_bug() {
