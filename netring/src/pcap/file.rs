@@ -19,7 +19,7 @@ const BATCH: usize = 1024;
 /// Reads the packets of a pcap or pcapng file, or of anything else that gives its bytes.
 ///
 /// Packets are lent out of the buffer that was read into, without a copy and without an allocation for each. Their stamps have
-/// [`Clock::Unknown`](crate::Clock::Unknown): a file does not say whose they are. Their [`interface`](crate::Packet::interface) is the number of the interface
+/// [`Clock::Unknown`](crate::Clock::Unknown): a file does not say whose they are. Their `interface` is the number of the interface
 /// in the file, from 1 on and counted through all its sections; 0 in pcap, which knows none. Packets of simple packet
 /// blocks have no stamp: theirs is the epoch.
 ///

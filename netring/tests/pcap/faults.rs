@@ -6,8 +6,8 @@ use netring::pcap::{CaptureFile, FileError};
 use netring::{PacketBatch, PacketSource, Readiness};
 
 use super::bytes::{
-    Big, Little, MICROS, block, enhanced, header, interface, obsolete, option, record, section,
-    simple,
+    Big, Little, MICROS, MODIFIED, block, enhanced, header, interface, obsolete, option, record,
+    section, simple,
 };
 use super::{cause, read};
 
@@ -236,6 +236,41 @@ fn a_record_that_announces_too_much_is_told_at_once() {
                 other => panic!("{snap_len} + {extra}: {other}"),
             }
         }
+    }
+}
+
+#[test]
+fn a_record_that_is_too_long_is_a_fault_even_where_it_is_in_memory_already() {
+    const MOST: usize = 256 * 1024;
+    // The first makes the buffer grow to 512 KiB; the second ends 8 bytes before the end of what is read into it. So the header of
+    // the third is seen only together with all its bytes.
+    let mut file = header(Little, MICROS, 96, 1);
+    file.extend(record(Little, (1, 2), 60, &vec![5; MOST]));
+    file.extend(record(Little, (1, 2), 60, &vec![5; MOST - 8 - 2 * 16]));
+    file.extend(record(Little, (1, 2), 60, &vec![5; MOST + 1]));
+    let (packets, end, _) = read(&file[..]);
+    assert_eq!(packets.len(), 2);
+    let told = end.unwrap_err().to_string();
+    assert!(told.contains("announces 262145 bytes"), "{told}");
+}
+
+#[test]
+fn a_longer_record_header_leaves_less_room() {
+    for (len, faulty) in [
+        (16 * 1024 * 1024 - 24, false),
+        (16 * 1024 * 1024 - 23, true),
+    ] {
+        let mut file = header(Little, MODIFIED, 0, 1);
+        let mut record = record(Little, (1, 2), 60, &vec![1; len]);
+        record.splice(16..16, [9; 8]);
+        file.extend(record);
+        let (packets, end, _) = read(&file[..]);
+        assert_eq!(packets.len(), usize::from(!faulty));
+        let told = end.map_err(|error| error.to_string());
+        assert_eq!(
+            told.is_err_and(|told| told.contains("the most is 16777192")),
+            faulty
+        );
     }
 }
 
