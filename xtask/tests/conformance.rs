@@ -1,6 +1,11 @@
 //! `cargo xtask conformance` on folders that the test writes.
+#![expect(
+    clippy::unwrap_used,
+    reason = "a folder that cannot be written is a failed test"
+)]
 
 use std::fs;
+use std::os::unix::process::ExitStatusExt;
 use std::path::PathBuf;
 use std::process::Command;
 
@@ -250,6 +255,27 @@ fn what_need_not_be_equal_is_run_and_cannot_fail() {
         said.contains("ran 7 more that need not be equal: 0 are, of 5"),
         "{said}"
     );
+}
+
+#[test]
+fn a_process_that_hangs_is_ended_by_the_kernel() {
+    let folder = Folder::new("hangs");
+    let pipe = folder.path.join("pipe.pcap");
+    assert!(
+        Command::new("mkfifo")
+            .arg(&pipe)
+            .status()
+            .unwrap()
+            .success()
+    );
+    // Nobody ever writes to it.
+    let output = Command::new(env!("CARGO_BIN_EXE_tools"))
+        .args(["conformance", "--one", "1"])
+        .arg(&pipe)
+        .output()
+        .unwrap();
+    const SIGALRM: i32 = 14;
+    assert_eq!(output.status.signal(), Some(SIGALRM), "{output:?}");
 }
 
 #[test]

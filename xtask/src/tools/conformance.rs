@@ -35,8 +35,10 @@ pub(crate) fn run(args: &[String]) -> Result<()> {
             println!("{HELP}");
             Ok(())
         }
-        [one::FLAG, capture] => one::run(Path::new(capture), None),
-        [one::FLAG, capture, oracle] => one::run(Path::new(capture), Some(Path::new(oracle))),
+        [one::FLAG, seconds, capture] => one::run(seconds, Path::new(capture), None),
+        [one::FLAG, seconds, capture, oracle] => {
+            one::run(seconds, Path::new(capture), Some(Path::new(oracle)))
+        }
         [dir] if !dir.starts_with('-') => compare_folder(Path::new(dir), false),
         [dir, "--all"] | ["--all", dir] => compare_folder(Path::new(dir), true),
         _ => Err(format!("which folder?\n\n{HELP}").into()),

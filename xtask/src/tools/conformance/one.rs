@@ -1,6 +1,5 @@
 //! One capture, in a process of its own: what it says to the process that began it, and how it ends otherwise.
 
-use std::ffi::OsStr;
 use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
 use std::process::{Command, ExitStatus};
@@ -45,9 +44,9 @@ pub(super) struct Found {
 }
 
 /// Runs a capture within bounds, and prints what [`Found::parse`] reads.
-pub(super) fn run(capture: &Path, oracle: Option<&Path>) -> Result<()> {
+pub(super) fn run(seconds: &str, capture: &Path, oracle: Option<&Path>) -> Result<()> {
     // Past these the kernel ends the process: nothing in it can hold them up.
-    alarm::set(SECONDS);
+    alarm::set(seconds.parse()?);
     setrlimit(Resource::RLIMIT_AS, MEMORY, MEMORY)?;
     setrlimit(Resource::RLIMIT_CORE, 0, 0)?;
     let expected = oracle.map(oracle::read).transpose();
@@ -75,7 +74,7 @@ pub(super) fn run(capture: &Path, oracle: Option<&Path>) -> Result<()> {
 pub(super) fn begin(program: &Path, capture: &Path, oracle: Option<&Path>) -> Result<Outcome> {
     let oracle = oracle.map(Path::as_os_str);
     let output = Command::new(program)
-        .args(["conformance", FLAG].map(OsStr::new))
+        .args(["conformance", FLAG, &SECONDS.to_string()])
         .arg(capture)
         .args(oracle)
         .output()?;
@@ -132,6 +131,19 @@ impl Found {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_process_that_ends_without_a_report_is_a_crash() {
+        for (program, told) in [("false", "exit status: 1"), ("true", "exit status: 0")] {
+            let capture = Path::new("none");
+            match begin(Path::new(program), capture, None).unwrap() {
+                Outcome::Crashed(how) => assert!(how.contains(told), "{how}"),
+                Outcome::Done(found) => panic!("{found:?}"),
+            }
+        }
+        let killed = ExitStatus::from_raw(Signal::SIGALRM as i32);
+        assert!(meaning(killed).contains("longer than 60 s"));
+    }
 
     #[test]
     fn a_report_that_has_no_end_is_none() {
