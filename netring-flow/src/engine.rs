@@ -10,8 +10,9 @@ use netring_sys::{Clock, Timestamp};
 
 use crate::extract::{Extracted, IcmpError, TcpSegment, Transport};
 use crate::table::{Flags, Lists, QUEUE, Record, Slot, State, Table, Tag};
+use crate::tcp::{self, Outcome};
 use crate::wheel::Wheel;
-use crate::{Anomaly, EndReason, FlowEvent, FlowId, TrackerConfig, TrackerStats, tcp};
+use crate::{Anomaly, EndReason, FlowEvent, FlowId, TrackerConfig, TrackerStats};
 use limits::Limits;
 
 /// Packet time may go back by as much, in nanoseconds, before the clock follows it: 60 s.
@@ -29,9 +30,11 @@ pub(crate) struct Engine<K> {
     emergency: bool,
     /// The tracker's time: the newest of packets and of what the caller said, in nanoseconds.
     now: i64,
+    /// The newest packet time, in nanoseconds; the start of time before the first packet.
+    latest: i64,
     /// The clock of the last packet.
     clock: Clock,
-    pub(crate) latest: Option<Timestamp>,
+    /// `tracked` is what is left of `packets`, and not counted.
     pub(crate) stats: TrackerStats,
 }
 
@@ -45,6 +48,16 @@ pub(crate) struct Item<K> {
     pub(crate) cut: bool,
 }
 
+impl<K> Item<K> {
+    #[inline]
+    const fn segment(&self) -> Option<TcpSegment> {
+        match self.found.transport {
+            Transport::Tcp(segment) => segment,
+            Transport::Udp | Transport::Other => None,
+        }
+    }
+}
+
 impl<K: Clone + Eq + Hash> Engine<K> {
     pub(crate) fn new(config: &TrackerConfig) -> Self {
         Self {
@@ -53,9 +66,9 @@ impl<K: Clone + Eq + Hash> Engine<K> {
             queues: Lists::new(evict::QUEUES),
             limits: Limits::new(config),
             emergency: false,
-            now: 0,
+            now: i64::MIN,
+            latest: i64::MIN,
             clock: Clock::Unknown,
-            latest: None,
             stats: TrackerStats::default(),
         }
     }
@@ -65,99 +78,75 @@ impl<K: Clone + Eq + Hash> Engine<K> {
     pub(crate) fn pass(&mut self, time: Timestamp, events: &mut Vec<FlowEvent<K>>) {
         let nanos = time.as_nanos();
         self.clock = time.clock();
-        let Some(latest) = self.latest else {
-            self.latest = Some(time);
-            self.now = nanos;
-            self.wheel.set(nanos);
-            return;
-        };
         if nanos >= self.now {
+            if self.latest == i64::MIN {
+                self.wheel.set(nanos);
+            }
             self.now = nanos;
-        } else if self.now.saturating_sub(nanos) > TOLERANCE {
+            self.latest = nanos;
+        } else if self.now.saturating_sub(nanos) <= TOLERANCE {
+            self.latest = self.latest.max(nanos);
+        } else {
             self.now = nanos;
-            self.latest = Some(time);
+            self.latest = nanos;
             self.wheel.set(nanos);
             self.stats.time_went_back += 1;
-            return self.tell(Anomaly::TimeWentBack, None, time, events);
+            self.tell(Anomaly::TimeWentBack, None, time, events);
         }
-        self.latest = Some(latest.max(time));
     }
 
-    /// Takes a packet in.
+    /// The newest packet time, if there was a packet.
+    pub(crate) fn latest(&self) -> Option<Timestamp> {
+        (self.latest != i64::MIN).then_some(Timestamp::from_nanos(self.latest, self.clock))
+    }
+
+    pub(crate) fn stats(&self) -> TrackerStats {
+        let mut stats = self.stats;
+        stats.tracked = stats.packets - stats.icmp_errors - stats.untracked.total();
+        stats
+    }
+
+    /// Takes a packet in. `hint` is where its flow was a moment ago, if that is known.
     #[inline]
-    pub(crate) fn packet(&mut self, item: Item<K>, events: &mut Vec<FlowEvent<K>>) {
-        let slot = self.table.find(item.tag, &item.found.key);
-        if let Some(error) = item.found.icmp_error {
-            return self.icmp_error(slot, error, item.time, events);
-        }
-        let Item {
-            found,
-            tag,
-            time,
-            wire_len,
-            cut,
-        } = item;
-        self.stats.tracked += 1;
-        self.stats.tracked_bytes += u64::from(wire_len);
-        self.stats.cut += u64::from(cut);
-
-        let packet = Measured {
-            time,
-            wire_len,
-            cut,
-            payload: found.payload_len,
-            from: found.orientation,
-            segment: match found.transport {
-                Transport::Tcp(segment) => segment,
-                Transport::Udp | Transport::Other => None,
-            },
-        };
-        let slot = match slot {
-            Some(slot) => match self.is_over(slot, &packet) {
-                None => slot,
-                Some(reason) => {
-                    self.end(slot, reason, events);
-                    self.begin(found, tag, &packet, events)
-                }
-            },
-            None => self.begin(found, tag, &packet, events),
-        };
-        self.count(slot, &packet, events);
-    }
-
-    /// Why the flow of this key is not that of the packet, if it is not.
-    #[inline]
-    fn is_over(&self, slot: Slot, packet: &Measured) -> Option<EndReason> {
-        let flow = self.table.get(slot);
-        let time = packet.time.as_nanos();
-        let timeout = self.limits.timeout(flow.state);
-        let own = flow.directions[packet.from as usize].last;
-        let syn = self.limits.split
-            && packet
-                .segment
-                .is_some_and(|segment| segment.has(TcpSegment::SYN));
-        // Nearly always the sender itself was not silent for long, and the other direction's line is not read.
-        if time.saturating_sub(own) < timeout && !syn {
-            return None;
-        }
-        // The end of time stands for never, so nothing may be as long.
-        let silent = time.saturating_sub(flow.last()).min(i64::MAX - 1);
-        if silent >= timeout {
-            return Some(flow.state.reason(EndReason::IdleTimeout));
-        }
-        let segment = packet.segment.filter(|_| syn)?;
-        tcp::is_another(flow, segment, packet.from, silent)
-            .then(|| flow.state.reason(EndReason::PortReuse))
-    }
-
-    fn begin(
+    pub(crate) fn packet(
         &mut self,
-        found: Extracted<K>,
-        tag: Tag,
-        packet: &Measured,
+        packet: &Item<K>,
+        hint: Option<Slot>,
         events: &mut Vec<FlowEvent<K>>,
-    ) -> Slot {
+    ) {
+        let slot = match hint {
+            Some(slot) if self.table.get(slot).key == packet.found.key => Some(slot),
+            _ => self.table.find(packet.tag, &packet.found.key),
+        };
+        if let Some(error) = packet.found.icmp_error {
+            return self.icmp_error(slot, error, packet.time, events);
+        }
+        self.stats.tracked_bytes += u64::from(packet.wire_len);
+        let Some(slot) = slot else {
+            let slot = self.begin(packet, events);
+            return self.count(slot, packet, events);
+        };
+        let flow = self.table.get_mut(slot);
+        if let Some(reason) = is_over(flow, packet, &self.limits) {
+            self.end(slot, reason, events);
+            let slot = self.begin(packet, events);
+            return self.count(slot, packet, events);
+        }
+        let change = count(flow, packet, self.now);
+        if change.any() {
+            self.changed(slot, packet, change, events);
+        }
+    }
+
+    #[inline(never)]
+    fn count(&mut self, slot: Slot, packet: &Item<K>, events: &mut Vec<FlowEvent<K>>) {
+        let change = count(self.table.get_mut(slot), packet, self.now);
+        self.changed(slot, packet, change, events);
+    }
+
+    fn begin(&mut self, packet: &Item<K>, events: &mut Vec<FlowEvent<K>>) -> Slot {
         self.make_room(events);
+        let found = &packet.found;
         let (state, initiator) = match found.transport {
             Transport::Tcp(Some(segment)) => tcp::begin(segment, found.orientation),
             Transport::Tcp(None) => (State::TcpEstablished, found.orientation),
@@ -173,11 +162,11 @@ impl<K: Clone + Eq + Hash> Engine<K> {
             initiator,
         });
         let place = Wheel::place(self.now) as u32;
-        let mut record = Record::new(found.key, id, state, initiator, place);
+        let mut record = Record::new(found.key.clone(), id, state, initiator, place);
         if initiator != found.orientation {
             record.flags.set(Flags::FLIPPED);
         }
-        let slot = self.table.insert(tag, record);
+        let slot = self.table.insert(packet.tag, record);
         self.wheel.hang(
             &mut self.table,
             slot,
@@ -186,43 +175,39 @@ impl<K: Clone + Eq + Hash> Engine<K> {
         slot
     }
 
-    #[inline]
-    fn count(&mut self, slot: Slot, packet: &Measured, events: &mut Vec<FlowEvent<K>>) {
-        let place = Wheel::place(self.now) as u32;
-        let flow = self.table.get_mut(slot);
-        let before = flow.state;
-        flow.seen_at = place;
-        if packet.cut {
-            flow.flags.set(Flags::CUT);
+    /// Does what follows from a packet that changed more than figures.
+    #[inline(never)]
+    fn changed(
+        &mut self,
+        slot: Slot,
+        packet: &Item<K>,
+        change: Change,
+        events: &mut Vec<FlowEvent<K>>,
+    ) {
+        if change.cut {
+            self.stats.cut += 1;
         }
-        let first = flow.direction(packet.from).count(
-            packet.time.as_nanos(),
-            packet.wire_len,
-            packet.payload,
-        );
-        if let Some(segment) = packet.segment {
-            let outcome = tcp::take(flow, segment, packet.payload, packet.from);
-            if outcome.established {
-                self.stats.flows_established += 1;
-                events.push(FlowEvent::Established {
-                    key: flow.key.clone(),
-                    flow: flow.id(),
-                    time: packet.time,
-                    initiator: flow.initiator(),
-                });
-            }
-            if outcome.inconsistent {
-                self.tell(Anomaly::TcpFlags, Some(slot), packet.time, events);
-            }
+        if change.outcome.established {
+            let flow = self.table.get(slot);
+            self.stats.flows_established += 1;
+            events.push(FlowEvent::Established {
+                key: flow.key.clone(),
+                flow: flow.id(),
+                time: packet.time,
+                initiator: flow.initiator(),
+            });
         }
-        let after = self.table.get(slot).state;
-        if first || after != before {
+        if change.outcome.inconsistent {
+            self.tell(Anomaly::TcpFlags, Some(slot), packet.time, events);
+        }
+        let state = self.table.get(slot).state;
+        if change.first || state != change.before {
             self.queue(slot);
         }
-        if after != before && after.is_closed() {
+        if state != change.before && state.is_closed() {
             // Sooner than it hangs: it was to live on.
             self.wheel.take(&mut self.table, slot);
-            let due = self.limits.first_due(after, self.now);
+            let due = self.limits.first_due(state, self.now);
             self.wheel.hang(&mut self.table, slot, due);
         }
     }
@@ -288,13 +273,69 @@ impl<K: Clone + Eq + Hash> Engine<K> {
     }
 }
 
-/// What of a packet counts in its flow.
+/// What a packet changed in its flow besides figures.
 #[derive(Clone, Copy)]
-struct Measured {
-    time: Timestamp,
-    wire_len: u32,
+struct Change {
+    /// It is the first of its direction.
+    first: bool,
     cut: bool,
-    payload: u32,
-    from: crate::extract::Orientation,
-    segment: Option<TcpSegment>,
+    before: State,
+    after: State,
+    outcome: Outcome,
+}
+
+impl Change {
+    #[inline]
+    fn any(&self) -> bool {
+        self.first || self.cut || self.before != self.after || self.outcome != Outcome::default()
+    }
+}
+
+/// Why a flow is not that of the packet, although it has its key.
+#[inline]
+fn is_over<K>(flow: &Record<K>, packet: &Item<K>, limits: &Limits) -> Option<EndReason> {
+    let from = packet.found.orientation;
+    let time = packet.time.as_nanos();
+    let timeout = limits.timeout(flow.state);
+    let own = flow.directions[from as usize].last;
+    let syn = packet
+        .segment()
+        .filter(|segment| segment.has(TcpSegment::SYN));
+    // Nearly always the sender itself was not silent for long, and the other direction's line is not read.
+    if time.saturating_sub(own) < timeout && syn.is_none() {
+        return None;
+    }
+    // The end of time stands for never, so nothing may be as long.
+    let silent = time.saturating_sub(flow.last()).min(i64::MAX - 1);
+    if silent >= timeout {
+        return Some(flow.state.reason(EndReason::IdleTimeout));
+    }
+    let segment = syn.filter(|_| limits.split)?;
+    tcp::is_another(flow, segment, from, silent).then(|| flow.state.reason(EndReason::PortReuse))
+}
+
+/// Counts a packet in its flow.
+#[inline]
+fn count<K>(flow: &mut Record<K>, packet: &Item<K>, now: i64) -> Change {
+    let from = packet.found.orientation;
+    let payload = packet.found.payload_len;
+    let before = flow.state;
+    flow.seen_at = Wheel::place(now) as u32;
+    if packet.cut {
+        flow.flags.set(Flags::CUT);
+    }
+    let first = flow
+        .direction(from)
+        .count(packet.time.as_nanos(), packet.wire_len, payload);
+    let outcome = match packet.segment() {
+        Some(segment) => tcp::take(flow, segment, payload, from),
+        None => Outcome::default(),
+    };
+    Change {
+        first,
+        cut: packet.cut,
+        before,
+        after: flow.state,
+        outcome,
+    }
 }

@@ -10,6 +10,7 @@ mod flow_stats;
 mod hash;
 mod history;
 mod parse;
+mod prefetch;
 mod table;
 mod tcp;
 mod tracker;

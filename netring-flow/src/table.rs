@@ -17,6 +17,7 @@ use std::hash::{BuildHasher, Hash};
 pub(crate) use links::{Lists, QUEUE, WHEEL};
 pub(crate) use record::{Flags, Record, State};
 
+use crate::extract::Orientation;
 use crate::hash::Seeds;
 use index::Index;
 use slab::Slab;
@@ -26,6 +27,7 @@ pub(crate) struct Table<K> {
     seeds: Seeds,
     index: Index,
     slab: Slab<K>,
+    version: u64,
 }
 
 /// The 32 bits of a key's hash that the table looks at.
@@ -42,6 +44,7 @@ impl<K: Eq + Hash> Table<K> {
             seeds: Seeds::random(),
             index: Index::new(),
             slab: Slab::new(),
+            version: 0,
         }
     }
 
@@ -61,6 +64,7 @@ impl<K: Eq + Hash> Table<K> {
 
     /// Puts in a record whose key is not in the table.
     pub(crate) fn insert(&mut self, tag: Tag, record: Record<K>) -> Slot {
+        self.version += 1;
         let slot = self.slab.insert(record);
         self.index.insert(tag, slot);
         slot
@@ -68,6 +72,7 @@ impl<K: Eq + Hash> Table<K> {
 
     /// Takes a record out of the index; it is in no list any more.
     pub(crate) fn remove(&mut self, slot: Slot) {
+        self.version += 1;
         // The tag is not kept: to hash again costs less than four bytes in the line that every packet reads.
         let tag = self.tag(&self.slab.get(slot).key);
         self.index.remove(tag, slot);
@@ -90,18 +95,24 @@ impl<K: Eq + Hash> Table<K> {
         &mut self.slab
     }
 
-    /// Reads the place where a look-up of this tag begins. Many such reads in a row wait for memory together.
+    /// Asks for the memory where a look-up of this tag begins.
     #[inline]
-    pub(crate) fn touch_index(&self, tag: Tag) -> u64 {
-        self.index.first(tag)
+    pub(crate) fn prefetch_index(&self, tag: Tag) {
+        self.index.prefetch(tag);
     }
 
-    /// Reads the record that a look-up of this tag would most likely find.
+    /// Finds the record that a look-up of this tag would most likely find, and asks for the lines of it that a packet of
+    /// this direction touches.
     #[inline]
-    pub(crate) fn touch_record(&self, tag: Tag, direction: usize) -> u64 {
-        match self.index.find(tag, |_| true) {
-            Some(slot) => self.slab.get(slot).touch(direction),
-            None => 0,
-        }
+    pub(crate) fn prefetch_record(&self, tag: Tag, from: Orientation) -> Option<Slot> {
+        let slot = self.index.find(tag, |_| true)?;
+        self.slab.get(slot).prefetch(from);
+        Some(slot)
+    }
+
+    /// Changes with each flow that comes or goes: slots that were found before may not be right any more.
+    #[inline]
+    pub(crate) const fn version(&self) -> u64 {
+        self.version
     }
 }

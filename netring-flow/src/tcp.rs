@@ -81,16 +81,39 @@ pub(crate) fn take<K>(
     payload: u32,
     from: Orientation,
 ) -> Outcome {
+    let letter = if payload == 0 {
+        Letter::Ack
+    } else {
+        Letter::Data
+    };
+    let nothing_new = flow.has_happened(letter, from)
+        && flow.state != State::TcpOpening
+        && !segment.has(SYN | FIN | RST);
+    if !nothing_new {
+        return take_news(flow, segment, payload, from);
+    }
+    if payload != 0 {
+        sequence(flow, segment, payload, from);
+    }
+    Outcome::default()
+}
+
+#[inline(never)]
+fn take_news<K>(
+    flow: &mut Record<K>,
+    segment: TcpSegment,
+    payload: u32,
+    from: Orientation,
+) -> Outcome {
     let mut outcome = Outcome::default();
     sequence(flow, segment, payload, from);
-    if segment.has(SYN | FIN | RST) {
+    let controls = segment.has(SYN | FIN | RST);
+    if controls {
         outcome.inconsistent = control(flow, segment, from);
-        if payload != 0 {
-            flow.happened(Letter::Data, from);
-        }
-    } else if payload != 0 {
+    }
+    if payload != 0 {
         flow.happened(Letter::Data, from);
-    } else if segment.has(ACK) {
+    } else if segment.has(ACK) && !controls {
         flow.happened(Letter::Ack, from);
     }
     if flow.state == State::TcpOpening && segment.has(ACK) && !segment.has(SYN | RST) {

@@ -88,7 +88,7 @@ impl<E: Extract> FlowTracker<E> {
     pub fn track(&mut self, packet: &Packet<'_>, events: &mut Vec<FlowEvent<E::Key>>) {
         if let Some(item) = self.read(packet) {
             self.engine.pass(item.time, events);
-            self.engine.packet(item, events);
+            self.engine.packet(&item, None, events);
         } else {
             self.engine.pass(packet.timestamp(), events);
         }
@@ -111,7 +111,7 @@ impl<E: Extract> FlowTracker<E> {
     }
 
     /// Reads a packet, and counts it where it belongs to no flow.
-    #[inline]
+    #[inline(always)]
     fn read(&mut self, packet: &Packet<'_>) -> Option<Item<E::Key>> {
         self.engine.stats.packets += 1;
         match self.extract.extract(packet) {
@@ -131,26 +131,35 @@ impl<E: Extract> FlowTracker<E> {
 
     /// Takes the group in.
     fn work(&mut self, events: &mut Vec<FlowEvent<E::Key>>) {
-        let table = &self.engine.table;
-        if self.group.len() > 1 && table.len() > FEW {
-            // Reads that do not depend on each other are under way at once: first all of the index, then all
-            // of the records. What they read is not used; that it is near afterwards is.
-            let mut read = 0;
-            for item in &self.group {
-                read ^= table.touch_index(item.tag);
-            }
-            std::hint::black_box(read);
-            for item in &self.group {
-                read ^= table.touch_record(item.tag, item.found.orientation as usize);
-            }
-            std::hint::black_box(read);
-        }
         let budget = BUDGET_PER_PACKET * self.group.len() as u32;
-        for item in self.group.drain(..) {
-            self.engine.pass(item.time, events);
-            self.engine.packet(item, events);
+        if self.group.len() > 1 && self.engine.table.len() > FEW {
+            self.work_together(events);
+        } else {
+            for item in &self.group {
+                self.engine.pass(item.time, events);
+                self.engine.packet(item, None, events);
+            }
         }
+        self.group.clear();
         self.engine.expire(budget, events);
+    }
+
+    /// Has the memory for all packets of the group under way before it waits for any: first of the index, then of the records.
+    fn work_together(&mut self, events: &mut Vec<FlowEvent<E::Key>>) {
+        let table = &self.engine.table;
+        for item in &self.group {
+            table.prefetch_index(item.tag);
+        }
+        let mut hints = [None; GROUP];
+        for (item, hint) in self.group.iter().zip(&mut hints) {
+            *hint = table.prefetch_record(item.tag, item.found.orientation);
+        }
+        let version = table.version();
+        for (item, hint) in self.group.iter().zip(hints) {
+            let hint = hint.filter(|_| self.engine.table.version() == version);
+            self.engine.pass(item.time, events);
+            self.engine.packet(item, hint, events);
+        }
     }
 
     /// Moves the time on to `now`, ends flows that were silent for too long, and reports those that live for long. It looks at
@@ -170,7 +179,7 @@ impl<E: Extract> FlowTracker<E> {
 
     /// What became of every packet and every flow up to now.
     pub fn stats(&self) -> TrackerStats {
-        self.engine.stats
+        self.engine.stats()
     }
 
     /// Flows in the table, those included that are closed and linger.
@@ -180,7 +189,7 @@ impl<E: Extract> FlowTracker<E> {
 
     /// The newest packet time; `None` before the first packet. After time went back by more than a minute, the newest since.
     pub fn latest(&self) -> Option<Timestamp> {
-        self.engine.latest
+        self.engine.latest()
     }
 }
 

@@ -12,7 +12,7 @@ use crate::{EndReason, FlowEvent};
 impl<K: Clone + Eq + Hash> Engine<K> {
     /// Moves the time on where nothing is received; it never goes back by this.
     pub(crate) fn wait(&mut self, now: Timestamp) {
-        if self.latest.is_some() {
+        if self.latest != i64::MIN {
             self.now = self.now.max(now.as_nanos());
         }
     }

@@ -30,7 +30,11 @@ pub(super) fn v4(data: &[u8], rules: Rules) -> Result<Extracted<FiveTupleKey>, S
             return icmp::quoted(body, error, rules.tags);
         }
     }
-    let said = transport::read(header.protocol, body, header.total_len - header.len)?;
+    let said = transport::read(
+        header.protocol,
+        body,
+        (header.total_len - header.len) as u32,
+    )?;
     let (key, orientation) = FiveTupleKey::v4(
         header.protocol,
         (header.source, said.ports.0),
@@ -56,8 +60,8 @@ pub(super) fn v6(data: &[u8], rules: Rules) -> Result<Extracted<FiveTupleKey>, S
             return icmp::quoted(body, error, rules.tags);
         }
     }
-    let behind = inside.len() - body.len();
-    let said = transport::read(protocol, body, len - behind)?;
+    let len = len - (inside.len() - body.len());
+    let said = transport::read(protocol, body, u32::try_from(len).unwrap_or(u32::MAX))?;
     let (key, orientation) = FiveTupleKey::v6(
         protocol,
         (header.source, said.ports.0),

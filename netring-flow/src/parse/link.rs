@@ -44,8 +44,8 @@ impl Tags {
     }
 }
 
-const IPV4: u16 = 0x0800;
-const IPV6: u16 = 0x86dd;
+pub(super) const IPV4: u16 = 0x0800;
+pub(super) const IPV6: u16 = 0x86dd;
 const VLAN: u16 = 0x8100;
 const VLAN_SERVICE: u16 = 0x88a8;
 /// What 802.1ad used before it was a standard.
@@ -60,7 +60,6 @@ const COOKED_LLC: u16 = 4;
 /// The hardware type of netlink: its protocol field is no EtherType.
 const ARPHRD_NETLINK: u16 = 824;
 
-#[inline]
 pub(super) fn find<'a>(packet: &Packet<'a>) -> Result<Found<'a>, Skip> {
     let mut tags = Tags::default();
     if let Some(tag) = packet.vlan() {
@@ -115,7 +114,6 @@ fn cooked(
 }
 
 /// What an EtherType announces, through tags and labels down to IP.
-#[inline]
 fn above(mut data: &[u8], mut ether_type: u16, mut tags: Tags) -> Result<Found<'_>, Skip> {
     loop {
         let version = match ether_type {

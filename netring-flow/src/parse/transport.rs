@@ -23,7 +23,7 @@ impl Said {
 
 /// Reads the header of `protocol`: `body` is what was captured of it, `len` what the IP header says that there was.
 #[inline]
-pub(super) fn read(protocol: u8, body: &[u8], len: usize) -> Result<Said, Skip> {
+pub(super) fn read(protocol: u8, body: &[u8], len: u32) -> Result<Said, Skip> {
     match protocol {
         TCP => {
             let ports = ports(body).ok_or(Skip::Short)?;
@@ -48,21 +48,21 @@ pub(super) fn ports(body: &[u8]) -> Option<(u16, u16)> {
 }
 
 #[inline]
-fn said(ports: (u16, u16), transport: Transport, payload: usize) -> Said {
+fn said(ports: (u16, u16), transport: Transport, payload_len: u32) -> Said {
     Said {
         ports,
         transport,
-        payload_len: u32::try_from(payload).unwrap_or(u32::MAX),
+        payload_len,
     }
 }
 
 /// The segment, and the bytes behind its header; nothing of a header that is cut short or says that it is too short.
 #[inline]
-fn tcp(body: &[u8], len: usize) -> (Option<TcpSegment>, usize) {
+fn tcp(body: &[u8], len: u32) -> (Option<TcpSegment>, u32) {
     let Some(h) = body.first_chunk::<16>() else {
         return (None, 0);
     };
-    let header_len = usize::from(h[12] >> 4) * 4;
+    let header_len = u32::from(h[12] >> 4) * 4;
     if header_len < 20 {
         return (None, 0);
     }

@@ -1,6 +1,7 @@
 //! From a hash to a slot: open addressing, 8 bytes a place, linear probing.
 
 use super::{Slot, Tag};
+use crate::prefetch::prefetch;
 
 /// The places; a place is 0 where it is free, else the tag above the slot + 1.
 ///
@@ -80,10 +81,10 @@ impl Index {
         self.used -= 1;
     }
 
-    /// The place where a look-up begins.
+    /// Asks for the memory where a look-up begins.
     #[inline]
-    pub(super) fn first(&self, tag: Tag) -> u64 {
-        self.places[self.home(tag)]
+    pub(super) fn prefetch(&self, tag: Tag) {
+        prefetch(&self.places[self.home(tag)]);
     }
 
     fn put(&mut self, place: u64) {

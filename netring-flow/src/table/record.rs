@@ -4,6 +4,7 @@ use netring_sys::{Clock, Timestamp};
 
 use crate::extract::Orientation;
 use crate::history::{self, Letter};
+use crate::prefetch::prefetch;
 use crate::{DirectionStats, EndReason, FlowId, FlowStats, History};
 
 /// A flow. The first line has the key and the state, the other two have a direction each.
@@ -109,9 +110,11 @@ impl<K> Record<K> {
         }
     }
 
+    /// Asks for the lines that a packet of this direction touches.
     #[inline]
-    pub(super) fn touch(&self, direction: usize) -> u64 {
-        u64::from(self.isn) ^ self.directions[direction].packets
+    pub(super) fn prefetch(&self, from: Orientation) {
+        prefetch(self);
+        prefetch(&self.directions[from as usize]);
     }
 
     pub(crate) fn id(&self) -> FlowId {
