@@ -19,14 +19,15 @@ pub(crate) fn packet(
     icmp_errors: bool,
 ) -> Result<Extracted<FiveTupleKey>, Skip> {
     // Nearly every packet, and by far the shortest way.
-    if packet.link_type() == LinkType::ETHERNET && packet.vlan().is_none() {
-        if let Some((header, data)) = packet.data().split_first_chunk::<14>() {
-            let tags = 0;
-            match u16::from_be_bytes([header[12], header[13]]) {
-                link::IPV4 => return ip::v4(data, ip::Rules { tags, icmp_errors }),
-                link::IPV6 => return ip::v6(data, ip::Rules { tags, icmp_errors }),
-                _ => {}
-            }
+    if packet.link_type() == LinkType::ETHERNET
+        && packet.vlan().is_none()
+        && let Some((header, data)) = packet.data().split_first_chunk::<14>()
+    {
+        let tags = 0;
+        match u16::from_be_bytes([header[12], header[13]]) {
+            link::IPV4 => return ip::v4(data, ip::Rules { tags, icmp_errors }),
+            link::IPV6 => return ip::v6(data, ip::Rules { tags, icmp_errors }),
+            _ => {}
         }
     }
     any(packet, vlan, icmp_errors)

@@ -57,11 +57,11 @@ impl<K: Clone + Eq + Hash> Engine<K> {
             };
             self.end(slot, reason, events);
         }
-        if self.table.len() >= self.limits.max_flows {
-            if let Some(slot) = self.sparest() {
-                let state = self.table.get(slot).state;
-                self.end(slot, state.reason(EndReason::TableFull), events);
-            }
+        if self.table.len() >= self.limits.max_flows
+            && let Some(slot) = self.sparest()
+        {
+            let state = self.table.get(slot).state;
+            self.end(slot, state.reason(EndReason::TableFull), events);
         }
     }
 

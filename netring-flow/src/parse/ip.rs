@@ -25,10 +25,11 @@ pub(super) fn v4(data: &[u8], rules: Rules) -> Result<Extracted<FiveTupleKey>, S
     // Behind the total length is padding.
     let end = data.len().min(header.total_len);
     let body = data.get(header.len..end).unwrap_or_default();
-    if rules.icmp_errors && header.protocol == ICMP {
-        if let Some(error) = icmp::error_v4(body) {
-            return icmp::quoted(body, error, rules.tags);
-        }
+    if rules.icmp_errors
+        && header.protocol == ICMP
+        && let Some(error) = icmp::error_v4(body)
+    {
+        return icmp::quoted(body, error, rules.tags);
     }
     let said = transport::read(
         header.protocol,
@@ -55,10 +56,11 @@ pub(super) fn v6(data: &[u8], rules: Rules) -> Result<Extracted<FiveTupleKey>, S
     };
     let inside = &rest[..rest.len().min(len)];
     let (protocol, body) = extensions(header.protocol, inside)?;
-    if rules.icmp_errors && protocol == ICMP6 {
-        if let Some(error) = icmp::error_v6(body) {
-            return icmp::quoted(body, error, rules.tags);
-        }
+    if rules.icmp_errors
+        && protocol == ICMP6
+        && let Some(error) = icmp::error_v6(body)
+    {
+        return icmp::quoted(body, error, rules.tags);
     }
     let len = len - (inside.len() - body.len());
     let said = transport::read(protocol, body, u32::try_from(len).unwrap_or(u32::MAX))?;
