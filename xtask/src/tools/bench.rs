@@ -20,6 +20,8 @@ mod minimal;
 mod options;
 mod peers;
 mod receive;
+mod share;
+mod soak;
 mod synthetic;
 mod table;
 mod walk;
@@ -30,7 +32,12 @@ pub(crate) use table::{Row, Table, Target};
 use crate::Result;
 
 /// Every bench, by the name that `cargo xtask bench NAME` takes.
-const BENCHES: &[(&str, Bench)] = &[("walk", walk::run), ("receive", receive::run)];
+const BENCHES: &[(&str, Bench)] = &[
+    ("walk", walk::run),
+    ("receive", receive::run),
+    ("share", share::run),
+    ("soak", soak::run),
+];
 
 type Bench = fn(&Options, &mut Table) -> Result<()>;
 

@@ -20,6 +20,8 @@ use crate::Result;
 const BATCH: u32 = 64;
 /// Where the source port stands in the frame; the target port is behind it.
 const PORTS: i16 = 34;
+/// A bit of the ports that is always set, so that the target is not port 0; the others tell the flow.
+const PORT_1: u32 = 1 << 24;
 
 /// What makes frames.
 #[derive(Debug)]
@@ -42,7 +44,7 @@ struct Kernel {
 pub(crate) struct Traffic {
     /// Bytes of a frame, without its check sequence.
     pub(crate) frame: usize,
-    /// UDP flows, a power of two: each frame is of one of them, by chance.
+    /// UDP flows, a power of two up to 2^24: each frame is of one of them, by chance.
     pub(crate) flows: u32,
     /// Nanoseconds between two frames, at most 4 million; 0 for as fast as can be.
     pub(crate) gap: u32,
@@ -114,7 +116,7 @@ impl Generator {
                 break;
             }
             // Flows by a step that is odd, and so visits all of them.
-            let flow = n.wrapping_mul(0x9e37_79b1) & (self.traffic.flows - 1);
+            let flow = n.wrapping_mul(0x9e37_79b1) & (self.traffic.flows - 1) | PORT_1;
             frame[PORTS as usize..][..4].copy_from_slice(&flow.to_ne_bytes());
             sender.send(&frame)?;
         }
@@ -171,14 +173,14 @@ mod insn {
     pub(super) const fn mov_imm(dst: u8, imm: i32) -> bpf_insn {
         raw(0xb7, dst, 0, 0, imm)
     }
-    pub(super) const fn add(dst: u8, src: u8) -> bpf_insn {
-        raw(0x0f, dst, src, 0, 0)
-    }
     pub(super) const fn add_imm(dst: u8, imm: i32) -> bpf_insn {
         raw(0x07, dst, 0, 0, imm)
     }
     pub(super) const fn and_imm(dst: u8, imm: i32) -> bpf_insn {
         raw(0x57, dst, 0, 0, imm)
+    }
+    pub(super) const fn or_imm(dst: u8, imm: i32) -> bpf_insn {
+        raw(0x47, dst, 0, 0, imm)
     }
     pub(super) const fn call(helper: i32) -> bpf_insn {
         raw(0x85, 0, 0, 0, helper)
@@ -239,6 +241,7 @@ fn program(state: &BpfArray<16>, traffic: Traffic) -> Vec<bpf_insn> {
         program.extend([
             call(GET_PRANDOM_U32),
             and_imm(0, (traffic.flows - 1).cast_signed()),
+            or_imm(0, PORT_1.cast_signed()),
             store32(6, PORTS, 0),
         ]);
     }

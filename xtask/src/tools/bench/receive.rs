@@ -13,7 +13,8 @@ use super::walk::touch;
 use super::{Options, Row, Table, Target, peers};
 use crate::Result;
 
-const TRAFFIC: Traffic = Traffic {
+/// The shortest frames there are, of some flows.
+pub(super) const TRAFFIC: Traffic = Traffic {
     frame: 64,
     flows: 1024,
     gap: 0,
@@ -55,8 +56,6 @@ struct Figure {
     target_pcap: Option<Target>,
 }
 
-/// User time is taken by the clock, between two waits: the kernel's own split of CPU time into user and system is made by a tick,
-/// which hits a program that is awake for a hundredth of the time by chance. The sum of the two is exact.
 const FIGURES: [Figure; 5] = [
     Figure {
         what: "receive: lost",
@@ -80,8 +79,8 @@ const FIGURES: [Figure; 5] = [
         target_pcap: None,
     },
     Figure {
-        what: "receive: waits",
-        unit: "1/1000 packets",
+        what: "receive: wake-ups",
+        unit: "per 1000 packets",
         of: |round| 1e3 * round.waits as f64 / round.books.delivered as f64,
         target: None,
         target_pcap: None,
