@@ -33,6 +33,7 @@ pub(super) fn run(options: &Options, table: &mut Table) -> Result<()> {
             pcap.push(peers::round("receive-pcap", &generator, amount)?);
         }
     }
+    memory(table)?;
     for figure in &FIGURES {
         let ours = figure.median(&ours);
         let row = Row::new(figure.what, figure.unit, ours)
@@ -98,6 +99,31 @@ impl Figure {
     fn median(&self, rounds: &[Round]) -> f64 {
         median(rounds.iter().map(self.of).collect())
     }
+}
+
+/// What a capture with the default settings adds to the memory of its process.
+fn memory(table: &mut Table) -> Result<()> {
+    let before = resident()?;
+    let capture = Capture::open(NEAR)?;
+    let grown = resident()?.saturating_sub(before) as f64 / (1 << 20) as f64;
+    drop(capture);
+    // To the whole: beside the ring there are some pages of names and buffers.
+    table.add(
+        Row::new("receive: memory, resident", "MiB", grown.round()).target(Target::AtMost(64.0)),
+    );
+    Ok(())
+}
+
+/// Bytes of this process that are in memory: with each page counted, which the quick figure of `statm` does not do.
+fn resident() -> Result<u64> {
+    let maps = std::fs::read_to_string("/proc/self/smaps_rollup")?;
+    let line = maps.lines().find_map(|line| line.strip_prefix("Rss:"));
+    let kibibytes = line.and_then(|line| line.trim().strip_suffix(" kB"));
+    Ok(kibibytes
+        .ok_or("no Rss in smaps_rollup")?
+        .trim()
+        .parse::<u64>()?
+        << 10)
 }
 
 /// A round of ours, its books balanced.
