@@ -1,12 +1,19 @@
 //! What is told of interfaces, against iproute2, in namespaces of the tests' own.
 
+use std::mem::offset_of;
+use std::net::UdpSocket;
 use std::os::fd::AsFd;
+use std::sync::atomic::Ordering;
 use std::thread;
 use std::time::Duration;
 
-use netring_sys::kernel::packet::{ARPHRD_ETHER, ARPHRD_LOOPBACK, ETH_P_ALL};
+use netring_sys::kernel::packet::{
+    ARPHRD_ETHER, ARPHRD_LOOPBACK, ETH_P_ALL, TP_STATUS_KERNEL, TP_STATUS_USER, tpacket_block_desc,
+    tpacket_req3, tpacket3_hdr,
+};
 use netring_sys::wait::Waiter;
-use netring_sys::{Error, Interface, LinkType, syscall};
+use netring_sys::{Error, Interface, LinkType, Mmap, syscall};
+use xtask::load::wait_until;
 use xtask::netns::{Netns, ip, ip_says, veth};
 use xtask::wire::{Sender, numbered};
 
@@ -235,4 +242,93 @@ fn a_waiter_that_lost_notifications_learns_how_the_interface_stands() {
         told += u32::from(waiter.report().is_err());
     }
     assert_eq!((told, waiter.link_downs()), (1, 1));
+}
+
+/// The kernel's own test of its ring, `psock_tpacket`, version 3, receive: the header of each block, and the words of it that
+/// a capture does not show.
+#[test]
+#[ignore = "needs a network namespace: cargo xtask test-netns"]
+fn psock_tpacket_v3_rx_block_headers() {
+    const BLOCK: usize = 4096;
+    const BLOCKS: usize = 64;
+    let _ns = Netns::enter().unwrap();
+    let lo = Interface::by_name("lo").unwrap();
+    let socket = syscall::packet_socket().unwrap();
+    syscall::set_packet_version(socket.as_fd()).unwrap();
+    let request = tpacket_req3 {
+        tp_block_size: BLOCK as u32,
+        tp_block_nr: BLOCKS as u32,
+        tp_frame_size: 2048,
+        tp_frame_nr: (BLOCKS * BLOCK / 2048) as u32,
+        tp_retire_blk_tov: 10,
+        ..tpacket_req3::default()
+    };
+    syscall::set_packet_rx_ring(socket.as_fd(), &request).unwrap();
+    let map = Mmap::shared(socket.as_fd(), BLOCK * BLOCKS).unwrap();
+    syscall::set_packet_ignore_outgoing(socket.as_fd(), true).unwrap();
+    syscall::bind_packet(socket.as_fd(), lo.index, ETH_P_ALL).unwrap();
+    let (from, to) = (udp(), udp());
+    for n in 0..100 {
+        from.send_to(&vec![n as u8; 100 + n], to.local_addr().unwrap())
+            .unwrap();
+    }
+
+    let (mut packets, mut index) = (0, 0);
+    while packets < 100 {
+        let status = map
+            .atomic_u32(index * BLOCK + offset_of!(tpacket_block_desc, block_status))
+            .unwrap();
+        wait_until("the next block", Duration::from_secs(2), || {
+            status.load(Ordering::Acquire) & TP_STATUS_USER != 0
+        });
+        // SAFETY: the mapping is this test's; the status says that the kernel is done with the block, and it is not given
+        // back before the slice is gone; `bytes` checks the range.
+        let block = unsafe { map.bytes(index * BLOCK, BLOCK) }.unwrap();
+        let word = |at: usize| u32::from_ne_bytes(*block[at..].first_chunk().unwrap()) as usize;
+        let sequence = u64::from_ne_bytes(
+            *block[offset_of!(tpacket_block_desc, seq_num)..]
+                .first_chunk()
+                .unwrap(),
+        );
+        assert_eq!(sequence, index as u64 + 1);
+        let mut at = word(offset_of!(tpacket_block_desc, offset_to_first_pkt));
+        let mut used = at;
+        assert_eq!(at, size_of::<tpacket_block_desc>());
+        let count = word(offset_of!(tpacket_block_desc, num_pkts));
+        for n in 0..count {
+            let field = |offset: usize| word(at + offset);
+            let len = field(offset_of!(tpacket3_hdr, tp_snaplen));
+            let mac = usize::from(u16::from_ne_bytes(
+                *block[at + offset_of!(tpacket3_hdr, tp_mac)..]
+                    .first_chunk()
+                    .unwrap(),
+            ));
+            let next = field(offset_of!(tpacket3_hdr, tp_next_offset));
+            assert_eq!(
+                block[at + mac + 42..at + mac + len],
+                vec![packets as u8; 100 + packets]
+            );
+            assert_eq!(field(offset_of!(tpacket3_hdr, tp_len)), len);
+            let room = (mac + len).next_multiple_of(8);
+            assert_eq!(next, if n + 1 < count { room } else { 0 });
+            (used, at, packets) = (used + room, at + next, packets + 1);
+        }
+        assert_eq!(word(offset_of!(tpacket_block_desc, blk_len)), used);
+        status.store(TP_STATUS_KERNEL, Ordering::Release);
+        index += 1;
+    }
+    assert!(index >= 5, "{index} blocks");
+    let counted = syscall::packet_statistics(socket.as_fd()).unwrap();
+    assert_eq!(
+        (
+            counted.tp_packets,
+            counted.tp_drops,
+            counted.tp_freeze_q_cnt
+        ),
+        (100, 0, 0)
+    );
+}
+
+fn udp() -> UdpSocket {
+    UdpSocket::bind("127.0.0.1:0").unwrap()
 }
