@@ -34,6 +34,10 @@ mod flows;
 #[cfg(feature = "flow")]
 mod subscriber;
 
+#[cfg(feature = "__broadcast")]
+#[doc(hidden)]
+pub mod __broadcast;
+
 pub use packets::PacketStream;
 pub use source::AsyncSource;
 

@@ -3,18 +3,18 @@
 
 mod scripted;
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use futures::{FutureExt, StreamExt};
+use futures::StreamExt;
 use netring_async::{AsyncSource, BroadcastRecvError, FlowBroadcast, FlowSubscriber};
 use netring_flow::extract::{Extract, Extracted, FiveTuple, FiveTupleKey, Skip};
 use netring_flow::{EndReason, FlowEvent};
-use netring_sys::{Count, Error, Packet, PacketBatch, PacketSource, Readiness, Stats};
+use netring_sys::{Count, Error, Packet};
 use scripted::{Script, Step, scripted};
 use tokio::time::{sleep, timeout};
 use xtask::wire::udp4;
+
+const SOON: Duration = Duration::from_secs(10);
 
 type Broadcast = FlowBroadcast<FiveTupleKey>;
 type Subscriber = FlowSubscriber<FiveTupleKey>;
@@ -79,9 +79,7 @@ async fn all(mut subscriber: Subscriber) -> Got {
         }
         assert!(subscriber.next().await.is_none());
     };
-    timeout(Duration::from_secs(20), work)
-        .await
-        .expect("no end is told");
+    timeout(SOON, work).await.expect("no end is told");
     assert_eq!(got.lost, subscriber.lost());
     got.ended.sort();
     got
@@ -211,7 +209,8 @@ async fn without_subscribers_the_capture_goes_on_and_is_counted() {
     // Who subscribes now begins now.
     let mut subscriber = broadcast.subscribe();
     script.push(flows([5000]));
-    let batch = subscriber.next_batch().await.unwrap().unwrap();
+    let batch = timeout(SOON, subscriber.next_batch()).await.unwrap();
+    let batch = batch.unwrap().unwrap();
     assert_eq!((batch.first(), batch.len()), (1000, 1));
     assert_eq!(subscriber.lost(), 0);
 }
@@ -232,23 +231,6 @@ async fn s16_dropping_the_broadcast_stops_the_task_and_ends_the_subscribers_with
     assert_eq!(reads.await.unwrap(), want);
     assert_eq!(all(full).await, want);
     assert!(script.is_alone(), "the source is still held");
-}
-
-#[tokio::test]
-async fn s16_dropping_the_broadcast_stops_a_task_that_is_always_busy_and_whose_queue_is_full() {
-    let source = AsyncSource::replay(Busy::default());
-    let broadcast = source.flow_stream(FiveTuple::bidirectional()).broadcast(1);
-    let mut subscriber = broadcast.subscribe();
-    let _full = broadcast.subscribe();
-    assert!(subscriber.next().await.unwrap().is_ok());
-    drop(broadcast);
-    let start = Instant::now();
-    while subscriber.next().await.is_some() {}
-    assert!(
-        start.elapsed() < Duration::from_secs(1),
-        "{:?}",
-        start.elapsed()
-    );
 }
 
 /// Threads of their own: the task could begin before anybody had the time to subscribe.
@@ -353,110 +335,6 @@ async fn events_that_a_stream_had_queued_are_not_lost_to_its_broadcast() {
     assert_eq!(
         (got.started, got.ended),
         (vec![1001, 1002], vec![1000, 1001, 1002])
-    );
-}
-
-/// Always has a batch, which takes 300 µs; the first has a flow, and the others nothing new.
-#[derive(Default)]
-struct Busy {
-    frame: Vec<u8>,
-    batches: Arc<AtomicU64>,
-}
-
-struct Slow<'a>(&'a [u8]);
-
-impl PacketBatch for Slow<'_> {
-    fn packets(&self) -> impl Iterator<Item = Packet<'_>> {
-        let start = Instant::now();
-        while start.elapsed() < Duration::from_micros(300) {}
-        std::iter::once(Packet::new(
-            self.0,
-            netring_sys::Timestamp::EPOCH,
-            netring_sys::LinkType::ETHERNET,
-        ))
-    }
-}
-
-impl PacketSource for Busy {
-    type Batch<'a> = Slow<'a>;
-    fn ready(&mut self) -> Result<Readiness, Error> {
-        Ok(Readiness::Ready)
-    }
-    fn batch(&mut self) -> Slow<'_> {
-        self.batches.fetch_add(1, Ordering::Relaxed);
-        self.frame = udp4(1000, 53, b"?");
-        Slow(&self.frame)
-    }
-    fn stats(&mut self) -> Result<Stats, Error> {
-        Ok(Stats::counted(self.batches.load(Ordering::Relaxed)))
-    }
-    fn is_live(&self) -> bool {
-        false
-    }
-}
-
-#[tokio::test]
-async fn an_event_is_told_within_a_turn_also_when_the_source_never_rests() {
-    let source = Busy::default();
-    let batches = source.batches.clone();
-    let broadcast = AsyncSource::replay(source)
-        .flow_stream(FiveTuple::bidirectional())
-        .broadcast(16);
-    let mut subscriber = broadcast.subscribe();
-    assert!(subscriber.next().await.unwrap().is_ok());
-    // A turn is a millisecond: four of these batches, or five. Twice that, for a machine that has other work.
-    let batches = batches.load(Ordering::Relaxed);
-    assert!(batches <= 10, "told after {batches} batches");
-}
-
-#[tokio::test]
-async fn an_event_is_told_as_soon_as_the_source_has_nothing_more() {
-    let (script, broadcast) = broadcast(16);
-    let mut subscriber = broadcast.subscribe();
-    assert!(subscriber.next().now_or_never().is_none());
-    for port in 1000..1100 {
-        script.push(flows([port]));
-        // The clock of this runtime is not waited for: no time-out of the broadcast's own is in the way.
-        let looks = script.looks();
-        assert!(subscriber.next().await.unwrap().is_ok());
-        assert!(script.looks() - looks <= 3);
-    }
-}
-
-#[tokio::test]
-async fn s3_a_busy_broadcast_leaves_the_timers_their_turn() {
-    let broadcast = AsyncSource::replay(Busy::default())
-        .flow_stream(FiveTuple::bidirectional())
-        .broadcast(16);
-    let mut subscriber = broadcast.subscribe();
-    let reader = tokio::spawn(async move { while subscriber.next().await.is_some() {} });
-    let mut late = Vec::new();
-    for _ in 0..40 {
-        let start = Instant::now();
-        sleep(Duration::from_millis(5)).await;
-        late.push(start.elapsed() - Duration::from_millis(5));
-    }
-    late.sort();
-    assert!(late[20] < Duration::from_millis(12), "{late:?}");
-    drop(broadcast);
-    reader.await.unwrap();
-}
-
-#[tokio::test]
-async fn p12_an_idle_broadcast_does_not_wake_up() {
-    let (script, broadcast) = broadcast(16);
-    let mut subscriber = broadcast.subscribe();
-    settled(&script, &broadcast).await;
-    let looks = script.looks();
-    assert!(
-        timeout(Duration::from_secs(1), subscriber.next())
-            .await
-            .is_err()
-    );
-    assert!(
-        script.looks() - looks <= 1,
-        "{} looks in a second",
-        script.looks() - looks
     );
 }
 

@@ -432,14 +432,16 @@ async fn s3_a_flood_leaves_the_timers_of_the_runtime_their_turn() {
             }
         }
     });
-    let mut late = Vec::new();
+    let mut spent = Vec::new();
     while !flood.is_finished() {
-        let start = Instant::now();
+        let before = thread_time();
         sleep(Duration::from_millis(5)).await;
-        late.push(start.elapsed() - Duration::from_millis(5));
+        spent.push(thread_time() - before);
     }
-    late.sort();
-    assert!(late[late.len() / 2] < Duration::from_millis(12), "{late:?}");
+    spent.sort();
+    // What this thread did before the timer had its turn. In its own time, for the machine has other work.
+    let median = spent[spent.len() / 2];
+    assert!(median < Duration::from_millis(12), "{spent:?}");
     drop(broadcast);
     reader.await.unwrap();
 }

@@ -13,6 +13,7 @@
 //! Every figure is a cost: less is better. A target that is missed is printed as missed and is no failure of the bench,
 //! for a time is a matter of the machine; books that do not balance are an error.
 
+mod broadcast;
 mod generator;
 mod live;
 mod measure;
@@ -34,6 +35,7 @@ use crate::Result;
 /// Every bench, by the name that `cargo xtask bench NAME` takes.
 const BENCHES: &[(&str, Bench)] = &[
     ("walk", walk::run),
+    ("broadcast", broadcast::run),
     ("receive", receive::run),
     ("share", share::run),
     ("soak", soak::run),
