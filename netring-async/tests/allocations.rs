@@ -1,4 +1,5 @@
 //! From the source to a subscriber's batch nothing is allocated for a packet: counted by the allocator.
+#![allow(clippy::unwrap_used, reason = "a test says what it expects by failing")]
 #![cfg(feature = "flow")]
 
 use std::future::Future;

@@ -1,4 +1,5 @@
 //! Flow streams over a scripted source: what is yielded, when flows end, and how the stream does.
+#![allow(clippy::unwrap_used, reason = "a test says what it expects by failing")]
 #![cfg(feature = "flow")]
 
 mod scripted;

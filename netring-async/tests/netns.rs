@@ -1,4 +1,5 @@
 //! A real capture on a real wire: what comes through each of the forms, and what each does when the interface goes.
+#![allow(clippy::unwrap_used, reason = "a test says what it expects by failing")]
 #![cfg(feature = "flow")]
 
 use std::collections::{BTreeMap, BTreeSet};

@@ -1,4 +1,5 @@
 //! Batches and owned packets of a scripted source: what wakes the reader, what ends it, and that nothing is lost on the way.
+#![allow(clippy::unwrap_used, reason = "a test says what it expects by failing")]
 
 mod scripted;
 

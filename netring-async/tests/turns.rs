@@ -1,4 +1,5 @@
 //! A task that always has something to do leaves timers and other tasks their turn, and events are told within a turn.
+#![allow(clippy::unwrap_used, reason = "a test says what it expects by failing")]
 
 mod scripted;
 
