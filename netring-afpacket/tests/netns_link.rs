@@ -86,6 +86,8 @@ fn p12_down_and_up_is_one_report_and_packets_resume() {
     for round in 1..=3 {
         ip("link set dev a down").unwrap();
         goes_down(&mut capture);
+        // News of an interface that is still down is not another way down.
+        ip(&format!("link set dev a mtu {}", 1400 + round)).unwrap();
         sleeps(&mut capture);
         comes_up("a");
         packets_arrive(&mut capture, 10 * round);

@@ -84,18 +84,14 @@ fn stopped<T: Send + 'static>(
     read: impl FnOnce(Capture) -> T + Send + 'static,
 ) -> (T, Duration) {
     let stop = capture.stop_handle();
-    let (about_to, started) = mpsc::channel();
-    let reader = thread::spawn(move || {
-        about_to.send(()).unwrap();
-        let said = read(capture);
-        (said, Instant::now())
-    });
-    started.recv().unwrap();
+    let (says, said) = mpsc::channel();
+    thread::spawn(move || says.send((read(capture), Instant::now())));
     thread::sleep(Duration::from_millis(100));
-    assert!(!reader.is_finished());
+    assert!(matches!(said.try_recv(), Err(mpsc::TryRecvError::Empty)));
     let start = Instant::now();
     stop.stop();
-    let (said, end) = reader.join().unwrap();
+    let said = said.recv_timeout(Duration::from_secs(5));
+    let (said, end) = said.expect("the reader was not woken");
     (said, end.saturating_duration_since(start))
 }
 

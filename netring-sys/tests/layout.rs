@@ -121,6 +121,8 @@ fn constants() {
     assert_eq!(ours::ARPHRD_LOOPBACK, libc::ARPHRD_LOOPBACK);
     assert_eq!(filter::BPF_MAXINSNS, libc::BPF_MAXINSNS as usize);
     assert_eq!(u32::from(filter::BPF_RET_K), libc::BPF_RET | libc::BPF_K);
+    // libc does not have the header's BPF_A.
+    assert_eq!(u32::from(filter::BPF_RET_A), libc::BPF_RET | 0x10);
     assert_eq!(
         u32::from(filter::BPF_LD_H_ABS),
         libc::BPF_LD | libc::BPF_H | libc::BPF_ABS

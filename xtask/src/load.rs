@@ -65,7 +65,8 @@ impl Flood {
     }
 }
 
-/// A thread that sends a signal to another every half millisecond, until it is dropped: system calls return `EINTR`.
+/// A thread that sends a signal to another every half millisecond, until it is dropped or five seconds are over: system calls
+/// return `EINTR`. (A wait that begins anew with each signal ends with the storm, too late, and not never.)
 #[derive(Debug)]
 pub struct SignalStorm {
     worker: Worker,
@@ -83,8 +84,9 @@ impl SignalStorm {
         let target: Pthread = pthread_self();
         let sent = Arc::new(AtomicU64::new(0));
         let counter = Arc::clone(&sent);
+        let end = Instant::now() + Duration::from_secs(5);
         let worker = Worker::start(move || {
-            if pthread_kill(target, Signal::SIGUSR1).is_ok() {
+            if Instant::now() < end && pthread_kill(target, Signal::SIGUSR1).is_ok() {
                 counter.fetch_add(1, Ordering::Relaxed);
             }
             thread::sleep(Duration::from_micros(500));

@@ -37,6 +37,8 @@ pub const BPF_MAXINSNS: usize = 4096;
 
 /// Return a constant: how many bytes of the packet to keep, 0 to reject it.
 pub const BPF_RET_K: u16 = 0x06;
+/// Return the accumulator, likewise.
+pub const BPF_RET_A: u16 = 0x16;
 /// Load the half word at an absolute offset.
 pub const BPF_LD_H_ABS: u16 = 0x28;
 /// Load the byte at an absolute offset.
