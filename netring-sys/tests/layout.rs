@@ -40,6 +40,28 @@ fn structs() {
     same_layout!(SockFilter, libc::sock_filter, { code = code, jt = jt, jf = jf, k = k });
 }
 
+/// libc has the words about hash and tag in a union's struct; they are where it puts them.
+#[test]
+fn packet_header_variant() {
+    let inner = std::mem::offset_of!(libc::tpacket3_hdr, hv1);
+    macro_rules! word {
+        ($($name:ident = $their_name:ident),*) => { $(assert_eq!(
+            std::mem::offset_of!(ours::tpacket3_hdr, $name),
+            inner + std::mem::offset_of!(libc::tpacket_hdr_variant1, $their_name),
+            stringify!($name),
+        );)* };
+    }
+    word!(
+        tp_rxhash = tp_rxhash,
+        tp_vlan_tci = tp_vlan_tci,
+        tp_vlan_tpid = tp_vlan_tpid,
+        tp_hv1_padding = tp_padding
+    );
+    // The macro TPACKET_ALIGN of the header's size, behind which the address lies.
+    let aligned = size_of::<libc::tpacket3_hdr>().next_multiple_of(libc::TPACKET_ALIGNMENT);
+    assert_eq!(ours::TPACKET3_HDRLEN_ALIGNED, aligned);
+}
+
 /// libc has the block header as a union in three structs; the words are where they put them.
 #[test]
 fn block_header() {
@@ -49,6 +71,18 @@ fn block_header() {
         size_of::<ours::tpacket_block_desc>(),
         size_of::<libc::tpacket_block_desc>()
     );
+    for (ours, theirs) in [
+        (
+            std::mem::offset_of!(ours::tpacket_block_desc, version),
+            std::mem::offset_of!(libc::tpacket_block_desc, version),
+        ),
+        (
+            std::mem::offset_of!(ours::tpacket_block_desc, offset_to_priv),
+            std::mem::offset_of!(libc::tpacket_block_desc, offset_to_priv),
+        ),
+    ] {
+        assert_eq!(ours, theirs);
+    }
     macro_rules! word {
         ($($name:ident),*) => { $(assert_eq!(
             std::mem::offset_of!(ours::tpacket_block_desc, $name),
@@ -116,9 +150,22 @@ fn constants() {
         ours::SOF_TIMESTAMPING_RAW_HARDWARE,
         libc::SOF_TIMESTAMPING_RAW_HARDWARE
     );
+    assert_eq!(i32::from(ours::PACKET_MR_PROMISC), libc::PACKET_MR_PROMISC);
     assert_eq!(i32::from(ours::ETH_P_ALL), libc::ETH_P_ALL);
     assert_eq!(ours::ARPHRD_ETHER, libc::ARPHRD_ETHER);
     assert_eq!(ours::ARPHRD_LOOPBACK, libc::ARPHRD_LOOPBACK);
+    let raw_ip = [
+        libc::ARPHRD_PPP,
+        libc::ARPHRD_TUNNEL,
+        libc::ARPHRD_TUNNEL6,
+        libc::ARPHRD_SIT,
+        libc::ARPHRD_IPGRE,
+        // ARPHRD_IP6GRE and ARPHRD_RAWIP, which libc does not have.
+        823,
+        519,
+        libc::ARPHRD_NONE,
+    ];
+    assert_eq!(ours::ARPHRD_RAW_IP, raw_ip);
     assert_eq!(filter::BPF_MAXINSNS, libc::BPF_MAXINSNS as usize);
     assert_eq!(u32::from(filter::BPF_RET_K), libc::BPF_RET | libc::BPF_K);
     // libc does not have the header's BPF_A.
