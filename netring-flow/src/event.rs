@@ -5,7 +5,7 @@ use std::num::NonZeroU64;
 
 use netring_sys::Timestamp;
 
-use crate::extract::{IcmpError, Orientation};
+use crate::extract::{FiveTupleKey, IcmpError, Orientation};
 use crate::{FlowStats, History};
 
 /// What happened to a flow, or to the tracker.
@@ -83,6 +83,9 @@ pub enum FlowEvent<K> {
         kind: Anomaly,
     },
 }
+
+// Events are queued and copied in batches: a flow's figures are behind a pointer.
+const _: () = assert!(size_of::<FlowEvent<FiveTupleKey>>() <= 128);
 
 impl<K> FlowEvent<K> {
     /// The key of the flow; `None` where the event is about the tracker.

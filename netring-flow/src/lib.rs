@@ -1,21 +1,84 @@
 //! Flows out of any packet source; no kernel, no runtime.
+//!
+//! [`FlowTracker`] takes packets, one by one or in the batches of a source, and tells what happens to the flows that they
+//! make: one began, a connection was established, one ended and why, with its figures for each direction.
+//!
+//! ```
+//! use netring_flow::extract::FiveTuple;
+//! use netring_flow::{FlowEvent, FlowTracker};
+//! use netring_sys::{Error, PacketSource, Readiness};
+//!
+//! /// Prints a line for each flow of a source that ends: a capture file.
+//! fn flows(source: &mut impl PacketSource) -> Result<(), Error> {
+//!     let mut tracker = FlowTracker::new(FiveTuple::bidirectional());
+//!     let mut events = Vec::new();
+//!     let mut more = true;
+//!     while more {
+//!         more = source.ready()? != Readiness::Ended;
+//!         tracker.track_batch(&source.batch(), &mut events);
+//!         if !more {
+//!             while tracker.finish(&mut events) {}
+//!         }
+//!         for event in events.drain(..) {
+//!             if let FlowEvent::Ended { key, reason, history, stats, .. } = event {
+//!                 println!("{key} {reason} {history} {} packets", stats.packets());
+//!             }
+//!         }
+//!     }
+//!     Ok(())
+//! }
+//! ```
+//!
+//! # What a flow is
+//!
+//! An extractor ([`extract::Extract`]) reads the key from a packet: [`extract::FiveTuple`] is the built-in one,
+//! [`extract::Flowscope`] adapts those of the flowscope crate. All packets of one key are one flow, until
+//! - nothing came for as long as its time-out ([`Timeouts`]; by state);
+//! - it is closed, and then lingers for 5 s to take in what trails behind;
+//! - a new TCP connection takes its ports: a SYN with another sequence number, on a connection that is closed, or that is
+//!   established and was silent for a second. A SYN that was sent again or overtaken is not one;
+//! - it is evicted because the table is full, or nearly; see [`TrackerConfig::max_flows`];
+//! - the source ends ([`FlowTracker::finish`]).
+//!
+//! The *initiator* is who sent the SYN; where a SYN-ACK comes first, who received it; else who sent the first packet. That is not
+//! the order of the addresses in a key: the one is [`FlowStats::initiator`], the other [`extract::Orientation`].
+//!
+//! # What counts
+//!
+//! A packet counts with its length on the wire, also where a snap length cut it. What has no flow is counted by
+//! cause ([`UntrackedStats`]): what is not IP, headers that are not valid, fragments other than the first. An ICMP error is told
+//! against the flow that it quotes. Each packet that is tracked is in the figures of exactly one [`FlowEvent::Ended`].
+//!
+//! # Bounds
+//!
+//! No packet costs an allocation, and none more than a bounded number of steps, but for the growth of the table's index.
+//! The table has a hard bound; time-outs are worked off by budget. No bytes of a packet make it panic.
+//!
+//! Not here yet: what is inside tunnels, fragments put to their flow, and the contents of streams.
 #![deny(unsafe_code)]
 
 pub mod extract;
 
+// From bytes to a key.
+mod parse;
+
+// What is told, and set.
 mod config;
-mod engine;
 mod event;
 mod flow_stats;
-mod hash;
 mod history;
-mod parse;
+mod tracker_stats;
+
+// Where flows are kept.
+mod hash;
 mod prefetch;
 mod table;
+mod wheel;
+
+// What is done to them.
+mod engine;
 mod tcp;
 mod tracker;
-mod tracker_stats;
-mod wheel;
 
 pub use config::{Timeouts, TrackerConfig};
 pub use event::{Anomaly, EndReason, FlowEvent, FlowId};

@@ -1,8 +1,10 @@
 //! Where flows are kept: records that never move, and an index over them.
 //!
-//!     hash ─► index: 8 bytes a place ─► slab: a record of 192 bytes, links of 16
-//!                                          ▲
-//!                    wheel, queues ────────┘  by links in the slab
+//! ```text
+//! hash ─► index: 8 bytes a place ─► slab: a record of 192 bytes, links of 16
+//!                                      ▲
+//!                wheel, queues ────────┘  by links in the slab
+//! ```
 //!
 //! Nothing in here is more than a bounded number of steps, but for the growth of the index: it moves 8 bytes a flow, each
 //! time that the flows doubled.

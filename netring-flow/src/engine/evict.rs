@@ -39,7 +39,7 @@ impl<K: Clone + Eq + Hash> Engine<K> {
     /// Makes sure that there is room for one more flow.
     #[inline]
     pub(super) fn make_room(&mut self, events: &mut Vec<FlowEvent<K>>) {
-        if self.table.len() >= self.limits.high {
+        if self.emergency || self.table.len() >= self.limits.high {
             self.press(events);
         }
     }
@@ -82,7 +82,7 @@ impl<K: Clone + Eq + Hash> Engine<K> {
             };
             let state = self.table.get(slot).state;
             let timeout = self.limits.short_timeout(state);
-            if self.idle_due(slot, timeout) <= self.now {
+            if self.is_idle(slot, timeout) {
                 return Some((slot, state.reason(EndReason::Emergency)));
             }
         }

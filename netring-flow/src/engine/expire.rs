@@ -40,7 +40,7 @@ impl<K: Clone + Eq + Hash> Engine<K> {
             };
             let state = self.table.get(slot).state;
             let timeout = self.limits.timeout(state);
-            let reason = if self.idle_due(slot, timeout) <= self.now {
+            let reason = if self.is_idle(slot, timeout) {
                 EndReason::IdleTimeout
             } else {
                 EndReason::SourceEnded
@@ -58,24 +58,28 @@ impl<K: Clone + Eq + Hash> Engine<K> {
         } else {
             self.limits.timeout(state)
         };
-        let due = self.idle_due(slot, timeout);
-        if due <= self.now {
-            let full = self.idle_due(slot, self.limits.timeout(state));
-            let reason = if full <= self.now {
+        if self.is_idle(slot, timeout) {
+            let reason = if self.is_idle(slot, self.limits.timeout(state)) {
                 EndReason::IdleTimeout
             } else {
                 EndReason::Emergency
             };
             return self.end(slot, state.reason(reason), events);
         }
-        let due = due.min(self.report(slot, events));
+        let due = self.idle_due(slot, timeout).min(self.report(slot, events));
         self.wheel.hang(&mut self.table, slot, due);
         // Those at the front of a queue are the ones that were not looked at for longest.
         self.queue(slot);
     }
 
+    /// Whether a flow was silent for as long.
+    pub(super) fn is_idle(&mut self, slot: Slot, timeout: i64) -> bool {
+        // Never is never, also at the end of time.
+        timeout != i64::MAX && self.idle_due(slot, timeout) <= self.now
+    }
+
     /// When a flow is due that stays silent.
-    pub(super) fn idle_due(&mut self, slot: Slot, timeout: i64) -> i64 {
+    fn idle_due(&mut self, slot: Slot, timeout: i64) -> i64 {
         let now = self.now;
         let place = Wheel::place(now);
         let flow = self.table.get_mut(slot);

@@ -1,0 +1,9 @@
+//! From packets to events: what flows are made of the packets of a wire.
+#![expect(clippy::unwrap_used, reason = "a test says what it expects by failing")]
+
+mod common;
+mod counting;
+mod memory;
+mod packets;
+mod tcp;
+mod time;
