@@ -14,6 +14,7 @@
 //! for a time is a matter of the machine; books that do not balance are an error.
 
 mod broadcast;
+mod flow;
 mod generator;
 mod live;
 mod measure;
@@ -35,6 +36,7 @@ use crate::Result;
 /// Every bench, by the name that `cargo xtask bench NAME` takes.
 const BENCHES: &[(&str, Bench)] = &[
     ("walk", walk::run),
+    ("flow", flow::run),
     ("broadcast", broadcast::run),
     ("receive", receive::run),
     ("share", share::run),
