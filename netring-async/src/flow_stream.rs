@@ -48,7 +48,8 @@ impl<S: PacketSource> AsyncSource<S> {
     /// # }
     /// ```
     ///
-    /// A live source needs the runtime's clock (`enable_time`, or `#[tokio::main]`).
+    /// # Panics
+    /// The stream of a live source, once it waits while there are flows, in a runtime that was built without `enable_time`.
     pub fn flow_stream<E: Extract>(self, extract: E) -> FlowStream<S, E> {
         self.flow_stream_with(FlowTracker::new(extract))
     }

@@ -339,6 +339,35 @@ async fn events_that_a_stream_had_queued_are_not_lost_to_its_broadcast() {
     );
 }
 
+/// Subscribers on several threads, behind a queue that is too short for them.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn s22_received_and_lost_are_all_there_were_on_any_number_of_threads() {
+    let (script, broadcast) = broadcast(2);
+    let slow = broadcast.subscribe();
+    let subscribers = [(); 6].map(|()| broadcast.subscribe());
+    let readers = subscribers.map(|subscriber| tokio::spawn(all(subscriber)));
+    let pushing = std::thread::spawn(move || {
+        for n in 0..2000_u16 {
+            script.push(flows((0..30).map(|port| n * 30 + port + 100)));
+        }
+        script.push(Step::End);
+    });
+    let mut read = Vec::new();
+    for reader in readers {
+        read.push(reader.await.unwrap());
+    }
+    let slow = all(slow).await;
+    assert!(slow.lost >= 120_000 - 2 * 64, "{}", slow.lost);
+    read.push(slow);
+    assert_eq!(broadcast.stats().await.unwrap().events, 120_000);
+    for got in read {
+        assert_eq!((got.total() + got.lost, got.error), (120_000, None));
+        // In order, whatever is missing.
+        assert!(got.started.is_sorted());
+    }
+    pushing.join().unwrap();
+}
+
 /// The example of the facade, which needs no pinning.
 #[tokio::test]
 async fn two_subscribers_in_one_select() {

@@ -321,10 +321,9 @@ async fn every_packet_on_the_wire_is_in_the_flows_of_every_subscriber() {
     let _ns = Netns::enter().unwrap();
     veth("v0", "v1").unwrap();
     let sender = Sender::on("v0").unwrap();
-    let capture = Capture::open("v1").unwrap();
-    let stop = capture.stop_handle();
-    let broadcast = AsyncSource::new(capture)
-        .unwrap()
+    let source = AsyncSource::<Capture>::open("v1").unwrap();
+    let stop = source.get_ref().stop_handle();
+    let broadcast = source
         .flow_stream(FiveTuple::bidirectional())
         .broadcast(1024);
     let readers = [(); 3].map(|()| tokio::spawn(ends(broadcast.subscribe())));

@@ -388,6 +388,20 @@ fn outside_of_a_runtime_the_error_says_what_to_do() {
     assert!(error.to_string().contains("#[tokio::main]"), "{error}");
 }
 
+#[test]
+fn a_runtime_that_is_shut_down_under_a_source_is_an_error_and_no_wait_for_ever() {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap();
+    let (_script, source) = scripted();
+    let mut source = runtime.block_on(async { AsyncSource::new(source).unwrap() });
+    drop(runtime);
+    let error = futures::executor::block_on(source.readable()).unwrap_err();
+    assert!(error.is_terminal());
+    assert!(error.to_string().contains("no longer waits"), "{error}");
+}
+
 #[tokio::test]
 async fn a_source_that_is_taken_out_can_be_put_in_again() {
     let (script, source) = scripted();
