@@ -16,8 +16,8 @@ use crate::channel::{Message, Queue, Shared};
 
 /// Sees every event that was published since it subscribed, or is told how many it lost.
 ///
-/// As a stream it yields events one by one; [`next_batch`](Self::next_batch) gives them in the batches they travelled in, which costs
-/// less for each. After an error that [`is_terminal`](BroadcastRecvError::is_terminal), and at the end, both give `None` for ever.
+/// As a stream it yields events one by one, each with a handle that costs two atomic operations; [`next_batch`](Self::next_batch)
+/// gives them in the batches they travelled in, at that cost for a batch. After an error that [`is_terminal`](BroadcastRecvError::is_terminal), and at the end, both give `None` for ever.
 ///
 /// A subscriber that always finds events leaves its thread to others by the runtime's budget: after 128 batches.
 #[derive(Debug)]
