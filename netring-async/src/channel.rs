@@ -62,7 +62,6 @@ pub(crate) struct Hub<T> {
 pub(crate) fn channel<T>(capacity: usize) -> (Publisher<T>, Hub<T>) {
     let (mut sender, receiver) = async_broadcast::broadcast(capacity.clamp(1, MAX_CAPACITY));
     sender.set_overflow(true);
-    sender.set_await_active(false);
     let shared = Arc::<Shared>::default();
     let hub = Hub {
         queue: receiver.deactivate(),

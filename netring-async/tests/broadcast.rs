@@ -88,9 +88,12 @@ async fn all(mut subscriber: Subscriber) -> Got {
 
 /// What the source does is done, and what came of it is published.
 async fn settled(script: &Script, broadcast: &Broadcast) {
-    while script.left() > 0 {
-        sleep(Duration::from_millis(1)).await;
-    }
+    let done = async {
+        while script.left() > 0 {
+            sleep(Duration::from_millis(1)).await;
+        }
+    };
+    timeout(SOON, done).await.expect("it takes no more");
     broadcast.stats().await.unwrap();
     tokio::task::yield_now().await;
 }

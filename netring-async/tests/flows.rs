@@ -191,12 +191,16 @@ async fn flows_that_end_all_at_once_end_all() {
     for n in 0..5000 {
         assert_eq!(started(flows.next().await), 10_000 + n);
     }
+    let start = Instant::now();
     let mut over = Vec::new();
     for _ in 0..5000 {
         over.push(ended(flows.next().await).0);
     }
     over.sort();
     assert!(over.into_iter().eq(10_000..15_000));
+    // However many there are: no tick is waited for between them.
+    let late = start.elapsed() - UDP;
+    assert!(late <= Duration::from_secs(1), "{late:?}");
     assert_eq!(flows.active_flows(), 0);
 }
 
@@ -222,6 +226,13 @@ async fn p12_an_idle_stream_wakes_up_twice_a_second_while_there_are_flows_and_no
     });
     assert!(timeout(Duration::from_secs(50), counted).await.is_err());
     assert!((99..=102).contains(&polls), "{polls} polls in 50 s");
+    // And none once they have ended.
+    assert_eq!(ended(flows.next().await).0, 1000);
+    let looks = script.looks();
+    let idle = timeout(Duration::from_secs(1000), flows.next()).await;
+    assert!(idle.is_err());
+    let looks = script.looks() - looks;
+    assert!(looks <= 4, "{looks} looks without flows");
 }
 
 #[tokio::test]
