@@ -9,6 +9,7 @@ cargo xtask bench [OPTIONS] [NAME …]
 
   --quick        short rounds, the whole in less than a minute
   --rounds N     rounds of which the median is taken, 5 or more (5)
+  --rate N       live frames are offered at N thousand a second, 250 or more (as many as can be)
   --peers        also the peers that need a C library (see xtask/peers/Cargo.toml)
   --soak N       live receive at full rate for N seconds, with balanced books; nothing else unless it is named
 
@@ -23,6 +24,8 @@ pub(crate) struct Options {
     pub(crate) peers: bool,
     /// Rounds of each, ours and the peer's in turn.
     pub(crate) rounds: usize,
+    /// Nanoseconds between two live frames; 0 for as fast as can be.
+    pub(crate) gap: u32,
     /// How long the soak lasts, where one was asked for.
     pub(crate) soak: Option<Duration>,
     /// The names of the benches that were asked for; none for all.
@@ -36,6 +39,7 @@ impl Options {
             quick: false,
             peers: false,
             rounds: 5,
+            gap: 0,
             soak: None,
             names: Vec::new(),
         };
@@ -49,6 +53,7 @@ impl Options {
                 "--quick" => options.quick = true,
                 "--peers" => options.peers = true,
                 "--rounds" => options.rounds = usize::try_from(number()?)?.max(5),
+                "--rate" => options.gap = u32::try_from(1_000_000 / number()?.max(250))?,
                 "--soak" => options.soak = Some(Duration::from_secs(number()?)),
                 "--help" | "-h" => return Ok(None),
                 name if known.contains(&name) => options.names.push(name.to_owned()),

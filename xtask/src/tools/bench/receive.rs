@@ -14,15 +14,17 @@ use super::{Options, Row, Table, Target, peers};
 use crate::Result;
 
 /// The shortest frames there are, of some flows.
-pub(super) const TRAFFIC: Traffic = Traffic {
-    frame: 64,
-    flows: 1024,
-    gap: 0,
-};
+pub(super) const fn traffic(options: &Options) -> Traffic {
+    Traffic {
+        frame: 64,
+        flows: 1024,
+        gap: options.gap,
+    }
+}
 
 pub(super) fn run(options: &Options, table: &mut Table) -> Result<()> {
     let wire = Wire::new()?;
-    let generator = Generator::new(TRAFFIC)?;
+    let generator = Generator::new(traffic(options))?;
     table.note(generator.about());
     let amount = Amount::Frames(if options.quick { 400_000 } else { 3_000_000 });
     let (mut ours, mut minimal, mut pcap) = (Vec::new(), Vec::new(), Vec::new());

@@ -12,7 +12,7 @@ use netring::{AsyncCapture, BroadcastRecvError, Count, FlowSubscriber};
 use super::generator::{Amount, Generator, Traffic};
 use super::live::{Books, NEAR, QUIET, Round, Usage, Wire, cpu_time};
 use super::measure::{self, median};
-use super::receive::{TRAFFIC, capture};
+use super::receive::{capture, traffic};
 use super::{Options, Row, Table, Target, chain};
 use crate::Result;
 
@@ -20,12 +20,12 @@ const SUBSCRIBERS: usize = 4;
 
 pub(super) fn run(options: &Options, table: &mut Table) -> Result<()> {
     let wire = Wire::new()?;
-    let generator = Generator::new(TRAFFIC)?;
+    let generator = Generator::new(traffic(options))?;
     let amount = Amount::Frames(if options.quick { 400_000 } else { 3_000_000 });
     let (mut alone, mut shared) = (Vec::new(), Vec::new());
     for _ in 0..options.rounds {
         alone.push(capture(&wire, &generator, amount)?);
-        shared.push(share(&generator, TRAFFIC, amount)?);
+        shared.push(share(&generator, traffic(options), amount)?);
     }
     let of = |rounds: &[Round], figure: &dyn Fn(&Round) -> f64| {
         median(rounds.iter().map(figure).collect())

@@ -2,7 +2,7 @@
 
 use super::generator::{Amount, Generator};
 use super::live::Wire;
-use super::receive::{TRAFFIC, capture};
+use super::receive::{capture, traffic};
 use super::{Options, Row, Table, Target};
 use crate::Result;
 
@@ -10,7 +10,7 @@ pub(super) fn run(options: &Options, table: &mut Table) -> Result<()> {
     let Some(time) = options.soak else {
         return Ok(());
     };
-    let generator = Generator::new(TRAFFIC)?;
+    let generator = Generator::new(traffic(options))?;
     table.note(generator.about());
     // It checks the books itself.
     let round = capture(&Wire::new()?, &generator, Amount::Time(time))?;
