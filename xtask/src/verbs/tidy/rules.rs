@@ -1,9 +1,10 @@
 //! Each rule is a function from a file to what is wrong with it.
 
 /// Members, each with the members it may name: arrows point down.
-const ARROWS: [(&str, &[&str]); 5] = [
+const ARROWS: [(&str, &[&str]); 6] = [
     ("netring-sys", &[]),
     ("netring-afpacket", &["netring-sys"]),
+    ("netring-xdp", &["netring-sys"]),
     ("netring-flow", &["netring-sys"]),
     ("netring-async", &["netring-sys", "netring-flow"]),
     (
@@ -11,6 +12,7 @@ const ARROWS: [(&str, &[&str]); 5] = [
         &[
             "netring-sys",
             "netring-afpacket",
+            "netring-xdp",
             "netring-flow",
             "netring-async",
         ],
@@ -125,6 +127,7 @@ fn runtime(name: &str, text: &str, broken: &mut Vec<String>) {
     let below = [
         "netring-sys/src/",
         "netring-afpacket/src/",
+        "netring-xdp/src/",
         "netring-flow/src/",
     ];
     if !below.iter().any(|folder| name.starts_with(folder)) {
