@@ -2,6 +2,8 @@
 
 use std::io;
 
+use crate::XdpMode;
+
 /// What can go wrong between a program and a packet source.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -13,8 +15,7 @@ pub enum Error {
     /// The process lacks a capability.
     #[error(
         "{call} was refused: the process needs {capability}; run it as root, or give the program the \
-         capability once with `sudo setcap {grant}=ep PROGRAM`, or run it in a namespace of its own \
-         with `unshare --user --map-root-user --net`"
+         capability once with `sudo setcap {grant}=ep PROGRAM`{}", in_namespace(.grant)
     )]
     NotPermitted {
         /// The call that was refused.
@@ -25,6 +26,31 @@ pub enum Error {
         grant: &'static str,
         /// What the kernel said.
         source: io::Error,
+    },
+
+    /// The kernel's verifier does not let an eBPF program in.
+    #[error("the kernel refused the eBPF program; its verifier says:\n{log}")]
+    ProgramRefused {
+        /// What the verifier wrote.
+        log: String,
+        /// What the call said.
+        source: io::Error,
+    },
+
+    /// The interface has an XDP program of somebody else's, which is left alone.
+    #[error(
+        "{interface} has an XDP program already: number {id}{}, {mode}; stop its owner, or ask to replace it",
+        named(.name)
+    )]
+    ProgramInTheWay {
+        /// The name of the interface.
+        interface: String,
+        /// The program's number.
+        id: u32,
+        /// The program's name; `None` where it has none, or where this process may not know it (CAP_SYS_ADMIN).
+        name: Option<String>,
+        /// Where it runs.
+        mode: XdpMode,
     },
 
     /// There is no interface of this name in this network namespace.
@@ -146,6 +172,20 @@ impl SyscallError {
     }
 }
 
+/// Root of a user namespace has the one capability and not the others.
+fn in_namespace(grant: &str) -> &'static str {
+    if grant == NET_RAW.1 {
+        ", or run it in a namespace of its own with `unshare --user --map-root-user --net`"
+    } else {
+        "; the root of a user namespace is not enough"
+    }
+}
+
+fn named(name: &Option<String>) -> String {
+    name.as_ref()
+        .map_or_else(String::new, |name| format!(" ({name})"))
+}
+
 /// What to do about an error, where there is something.
 struct Hint<'a>(&'a io::Error);
 
@@ -178,6 +218,37 @@ mod tests {
         assert!(text.contains("socket(AF_PACKET)"), "{text}");
         assert!(text.contains("CAP_NET_RAW"), "{text}");
         assert!(text.contains("setcap cap_net_raw=ep"), "{text}");
+        assert!(text.contains("unshare --user"), "{text}");
+    }
+
+    #[test]
+    fn who_may_not_load_programs_is_not_sent_into_a_user_namespace() {
+        let refused = SyscallError {
+            call: "bpf(BPF_PROG_LOAD)",
+            source: io::Error::from_raw_os_error(libc::EPERM),
+        };
+        let text = refused.needs_bpf().to_string();
+        assert!(text.contains("CAP_BPF and CAP_NET_ADMIN"), "{text}");
+        assert!(text.contains("setcap cap_bpf,cap_net_admin=ep"), "{text}");
+        assert!(!text.contains("unshare"), "{text}");
+    }
+
+    #[test]
+    fn a_program_in_the_way_is_named() {
+        let in_the_way = |name: Option<&str>| Error::ProgramInTheWay {
+            interface: "eth0".into(),
+            id: 42,
+            name: name.map(str::to_owned),
+            mode: XdpMode::Native,
+        };
+        let text = in_the_way(Some("xdp_dispatcher")).to_string();
+        assert!(
+            text.starts_with(
+                "eth0 has an XDP program already: number 42 (xdp_dispatcher), native;"
+            ),
+            "{text}"
+        );
+        assert!(in_the_way(None).to_string().contains("number 42, native;"));
     }
 
     #[test]

@@ -31,7 +31,7 @@ mod source;
 mod stats;
 mod timestamp;
 
-pub use interface::{Interface, InterfaceCounters};
+pub use interface::{Interface, InterfaceCounters, XdpMode, XdpProgram};
 pub use mmap::Mmap;
 
 pub use error::{Error, SyscallError};

@@ -2,6 +2,8 @@
 //!
 //! Answers come from the kernel, yet every length in them is checked: a short read ends the walk.
 
+use crate::interface::{XdpMode, XdpProgram};
+
 /// Notifications about interfaces.
 pub(crate) const RTMGRP_LINK: u32 = 1;
 
@@ -21,6 +23,14 @@ const IFLA_MTU: u16 = 4;
 const IFLA_STATS64: u16 = 23;
 const IFLA_NUM_TX_QUEUES: u16 = 31;
 const IFLA_NUM_RX_QUEUES: u16 = 32;
+const IFLA_XDP: u16 = 43;
+const IFLA_XDP_ATTACHED: u16 = 2;
+const IFLA_XDP_PROG_ID: u16 = 4;
+const IFLA_XDP_DRV_PROG_ID: u16 = 5;
+const IFLA_XDP_SKB_PROG_ID: u16 = 6;
+const IFLA_XDP_HW_PROG_ID: u16 = 7;
+/// The flag of an attribute that is made of attributes; older kernels leave it out.
+const NLA_F_NESTED: u16 = 0x8000;
 
 /// Bytes of `nlmsghdr`, and of `ifinfomsg` behind it.
 const HEADER: usize = 16;
@@ -50,6 +60,8 @@ pub(crate) struct Link<'a> {
     pub(crate) tx_queues: u32,
     /// `rtnl_link_stats64`: 64-bit counters.
     pub(crate) counters: &'a [u8],
+    /// The XDP program that is attached, and how.
+    pub(crate) xdp: Option<XdpProgram>,
 }
 
 /// A request for one interface: by name, or by index where the name is empty.
@@ -105,11 +117,7 @@ fn link(message: &[u8]) -> Option<Link<'_>> {
         flags: u32_at(message, 8)?,
         ..Link::default()
     };
-    let mut attributes = message.get(INFO..)?;
-    while let (Some(len), Some(kind)) = (u16_at(attributes, 0), u16_at(attributes, 2)) {
-        let Some(value) = attributes.get(4..usize::from(len)) else {
-            break;
-        };
+    for (kind, value) in attributes(message.get(INFO..)?) {
         match kind {
             IFLA_ADDRESS => link.address = value,
             IFLA_IFNAME => link.name = value.strip_suffix(&[0]).unwrap_or(value),
@@ -117,13 +125,42 @@ fn link(message: &[u8]) -> Option<Link<'_>> {
             IFLA_NUM_RX_QUEUES => link.rx_queues = u32_at(value, 0)?,
             IFLA_NUM_TX_QUEUES => link.tx_queues = u32_at(value, 0)?,
             IFLA_STATS64 => link.counters = value,
+            IFLA_XDP => link.xdp = xdp(value),
             _ => {}
         }
-        attributes = attributes
-            .get(usize::from(len).next_multiple_of(4)..)
-            .unwrap_or_default();
     }
     Some(link)
+}
+
+fn xdp(nested: &[u8]) -> Option<XdpProgram> {
+    let (mut mode, mut main, mut of_mode) = (None, None, None);
+    for (kind, value) in attributes(nested) {
+        match kind {
+            IFLA_XDP_ATTACHED => mode = XdpMode::from_kernel(*value.first()?),
+            IFLA_XDP_PROG_ID => main = u32_at(value, 0),
+            // More than one mode at once: the one that sees packets first is told last.
+            IFLA_XDP_DRV_PROG_ID if of_mode.is_none() => {
+                of_mode = u32_at(value, 0).map(|id| (XdpMode::Native, id));
+            }
+            IFLA_XDP_SKB_PROG_ID if of_mode.is_none() => {
+                of_mode = u32_at(value, 0).map(|id| (XdpMode::Generic, id));
+            }
+            IFLA_XDP_HW_PROG_ID => of_mode = u32_at(value, 0).map(|id| (XdpMode::Offloaded, id)),
+            _ => {}
+        }
+    }
+    let (mode, id) = of_mode.or(mode.zip(main))?;
+    Some(XdpProgram { mode, id })
+}
+
+/// The attributes in `bytes`: kind and value.
+fn attributes(mut bytes: &[u8]) -> impl Iterator<Item = (u16, &[u8])> {
+    std::iter::from_fn(move || {
+        let (len, kind) = (usize::from(u16_at(bytes, 0)?), u16_at(bytes, 2)?);
+        let value = bytes.get(4..len)?;
+        bytes = bytes.get(len.next_multiple_of(4)..).unwrap_or_default();
+        Some((kind & !NLA_F_NESTED, value))
+    })
 }
 
 fn u16_at(bytes: &[u8], offset: usize) -> Option<u16> {
