@@ -1,2 +1,4 @@
 //! AF_XDP sockets: UMEM, four rings, and the programs that feed them, generated in Rust and loaded with aya.
 #![deny(unsafe_code)]
+
+pub mod program;

@@ -1,0 +1,67 @@
+//! The XDP programs that feed AF_XDP sockets: generated here, or the user's own.
+//!
+//! A program runs in the kernel for each packet of an interface, and gives it to the socket of its queue. This crate
+//! generates one as eBPF instructions ([`Program::redirect`]): no compiler, no prebuilt object. [aya] loads and attaches it.
+//!
+//! ```no_run
+//! use netring_xdp::program::{AttachMode, Program};
+//! # fn socket() -> std::os::fd::OwnedFd { unreachable!() }
+//!
+//! let eth0 = netring_sys::Interface::by_name("eth0")?;
+//! let program = Program::redirect().queues(eth0.rx_queues).load()?;
+//! let mut attachment = program.attach(&eth0, AttachMode::BestAvailable)?;
+//! if let Some(why) = attachment.why_not_native() {
+//!     println!("{}: {why}", attachment.mode());
+//! }
+//! let socket = socket(); // bound to queue 0 of eth0
+//! # use std::os::fd::AsFd;
+//! attachment.set_socket(0, socket.as_fd())?;
+//! # Ok::<(), netring_sys::Error>(())
+//! ```
+//!
+//! # What is needed
+//! CAP_BPF and CAP_NET_ADMIN in the initial user namespace, and kernel 5.9 or newer: only from there on is an
+//! attachment a link that the kernel takes away when its owner is gone, however it went. The older way (netlink) leaves
+//! the program on the interface after a kill, and is not used.
+//!
+//! # Other programs
+//! An interface runs one XDP program. One of somebody else's is never removed: attaching over it is
+//! [`Error::ProgramInTheWay`](netring_sys::Error::ProgramInTheWay), which names it.
+//! [`Program::attach_replacing`] takes it away where that is the explicit wish.
+//!
+//! libxdp runs several programs by one of its own, the dispatcher (`xdp_dispatcher`), which it attaches by netlink. To this
+//! crate it is one more foreign program: it is named and left alone. The generated program cannot be one of a dispatcher's:
+//! for that a program has to carry type information. Programs that a dispatcher runs, or that are attached by anybody else, may
+//! yet feed sockets of this crate: pin their map, and use [`SocketMap::from_pin`].
+
+pub mod asm;
+mod attach;
+mod counters;
+mod error;
+mod insn;
+mod load;
+mod object;
+mod redirect;
+mod sockets;
+
+/// The loader, in the version that this crate's types are made of.
+pub use aya;
+
+pub use attach::{AttachMode, Attachment};
+pub use counters::Counters;
+pub use load::Program;
+pub use redirect::Redirect;
+pub use sockets::SocketMap;
+
+/// What becomes of a packet that goes to no socket.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(i32)]
+pub enum Otherwise {
+    /// It goes on to the kernel, as if there were no program.
+    #[default]
+    #[doc(alias = "XDP_PASS")]
+    Pass = 2,
+    /// It is dropped.
+    #[doc(alias = "XDP_DROP")]
+    Drop = 1,
+}

@@ -1,0 +1,315 @@
+//! A program on an interface: who was asked, what was reached, and off again when its owner goes.
+
+use std::fmt;
+use std::os::fd::BorrowedFd;
+
+use aya::Ebpf;
+use aya::programs::links::FdLink;
+use aya::programs::{Xdp, XdpMode as AyaMode};
+use aya::util::KernelVersion;
+use netring_sys::{Error, Interface, XdpMode, XdpProgram};
+
+use super::counters::Counters;
+use super::error;
+use super::load::{Loaded, Program};
+use super::sockets::SocketMap;
+
+/// Where the program is to run.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum AttachMode {
+    /// In the driver, or not at all.
+    #[doc(alias = "XDP_FLAGS_DRV_MODE")]
+    Native,
+    /// In the kernel's stack, on any interface.
+    #[doc(alias = "XDP_FLAGS_SKB_MODE")]
+    Generic,
+    /// In the driver where it can, else in the kernel's stack; [`Attachment::mode`] and [`Attachment::why_not_native`] tell which and why.
+    #[default]
+    BestAvailable,
+}
+
+/// A program that runs on an interface for as long as this lives.
+///
+/// The kernel takes the program away when this is dropped, when the process ends and when it is killed.
+pub struct Attachment {
+    // The link goes first: the program is off the interface before its maps are closed.
+    _link: FdLink,
+    code: Loaded,
+    sockets: SocketMap,
+    counts: Option<(
+        aya::maps::PerCpuArray<aya::maps::MapData, super::counters::Raw>,
+        u32,
+    )>,
+    interface: Interface,
+    id: u32,
+    asked: AttachMode,
+    reached: XdpMode,
+    why_not_native: Option<Error>,
+}
+
+impl Attachment {
+    /// Sends the packets of `queue` to this AF_XDP socket: [`SocketMap::set`].
+    ///
+    /// # Errors
+    /// As there.
+    pub fn set_socket(&mut self, queue: u32, socket: BorrowedFd<'_>) -> Result<(), Error> {
+        self.sockets.set(queue, socket)
+    }
+
+    /// Takes the socket of `queue` away: [`SocketMap::clear`].
+    ///
+    /// # Errors
+    /// As there.
+    pub fn clear_socket(&mut self, queue: u32) -> Result<(), Error> {
+        self.sockets.clear(queue)
+    }
+
+    /// How many queues there is room for.
+    pub fn queues(&self) -> u32 {
+        self.sockets.queues()
+    }
+
+    /// What the program counted of the packets of one queue; `None` for the user's own program. Exact, since it was loaded.
+    ///
+    /// # Errors
+    /// [`Error::Config`] for a queue that there is no room for, or the failed call.
+    pub fn counters(&self, queue: u32) -> Result<Option<Counters>, Error> {
+        if self
+            .counts
+            .as_ref()
+            .is_some_and(|(_, queues)| queue >= *queues)
+        {
+            return Err(Error::Config {
+                setting: "queue",
+                why: format!(
+                    "{queue}: the program counts the queues 0 to {}",
+                    self.queues() - 1
+                ),
+            });
+        }
+        self.read(queue..=queue)
+    }
+
+    /// What the program counted of all packets, those of queues that there is no room for included; `None` for the user's own
+    /// program. Exact, since it was loaded.
+    ///
+    /// # Errors
+    /// The failed call.
+    pub fn counters_total(&self) -> Result<Option<Counters>, Error> {
+        self.read(0..=self.counts.as_ref().map_or(0, |(_, queues)| *queues))
+    }
+
+    /// What was asked.
+    pub const fn asked(&self) -> AttachMode {
+        self.asked
+    }
+
+    /// Where the program runs, as the kernel tells it.
+    pub const fn mode(&self) -> XdpMode {
+        self.reached
+    }
+
+    /// Why the best available mode is not the native one; `None` where it is, and where something else was asked.
+    pub const fn why_not_native(&self) -> Option<&Error> {
+        self.why_not_native.as_ref()
+    }
+
+    /// The number of the program, as `ip link` and `bpftool prog` show it.
+    pub const fn program_id(&self) -> u32 {
+        self.id
+    }
+
+    /// The interface, as it was before the program was attached.
+    pub const fn interface(&self) -> &Interface {
+        &self.interface
+    }
+
+    /// Whether the program is on the interface now. Not so once the interface is gone, or when an administrator forced the
+    /// program off.
+    ///
+    /// # Errors
+    /// The kernel could not be asked.
+    pub fn is_attached(&self) -> Result<bool, Error> {
+        match Interface::by_index(self.interface.index) {
+            Ok(now) => Ok(now.xdp.is_some_and(|program| program.id == self.id)),
+            Err(Error::NoSuchInterface { .. }) => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// The sockets.
+    pub const fn sockets_mut(&mut self) -> &mut SocketMap {
+        &mut self.sockets
+    }
+
+    /// The object of the user's own program, with its other maps; `None` where it did not come as one
+    /// ([`Program::from_xdp`]).
+    pub fn ebpf_mut(&mut self) -> Option<&mut Ebpf> {
+        match &mut self.code {
+            Loaded::Ebpf { ebpf, .. } => Some(ebpf),
+            Loaded::Xdp(_) => None,
+        }
+    }
+
+    /// The program, for what aya can do with it.
+    ///
+    /// # Errors
+    /// The user's own object has none of that name any more.
+    pub fn xdp_mut(&mut self) -> Result<&mut Xdp, Error> {
+        self.code.xdp()
+    }
+
+    fn read(&self, queues: std::ops::RangeInclusive<u32>) -> Result<Option<Counters>, Error> {
+        let Some((counts, _)) = &self.counts else {
+            return Ok(None);
+        };
+        let mut total = Counters::default();
+        for queue in queues {
+            let of_each_processor = counts
+                .get(&queue, 0)
+                .map_err(|error| error::map("bpf(BPF_MAP_LOOKUP_ELEM)", error))?;
+            for raw in of_each_processor.iter() {
+                total += Counters::from(*raw);
+            }
+        }
+        Ok(Some(total))
+    }
+}
+
+pub(super) fn attach(
+    mut program: Program,
+    interface: &Interface,
+    asked: AttachMode,
+) -> Result<Attachment, Error> {
+    check(&program, interface)?;
+    refuse_if_taken(interface)?;
+    let (link, why_not_native) = match asked {
+        AttachMode::Native => (link(&mut program, interface, AyaMode::Driver)?, None),
+        AttachMode::Generic => (link(&mut program, interface, AyaMode::Skb)?, None),
+        AttachMode::BestAvailable => match link(&mut program, interface, AyaMode::Driver) {
+            Ok(link) => (link, None),
+            Err(error) if is_about_native(&error) => {
+                (link(&mut program, interface, AyaMode::Skb)?, Some(error))
+            }
+            Err(error) => return Err(error),
+        },
+    };
+    let id = program.id()?;
+    // What is there is what is told, and not what the call was thought to do.
+    let reached = match Interface::by_index(interface.index)?.xdp {
+        Some(now) if now.id == id => now.mode,
+        Some(other) => return Err(in_the_way(interface, other)),
+        None => {
+            return Err(Error::InterfaceRemoved {
+                interface: interface.name.clone(),
+            });
+        }
+    };
+    let Program {
+        code,
+        sockets,
+        counts,
+    } = program;
+    Ok(Attachment {
+        _link: link,
+        code,
+        sockets,
+        counts,
+        interface: interface.clone(),
+        id,
+        asked,
+        reached,
+        why_not_native,
+    })
+}
+
+fn check(program: &Program, interface: &Interface) -> Result<(), Error> {
+    let too_old = KernelVersion::current().is_ok_and(|kernel| kernel < KernelVersion::new(5, 9, 0));
+    if too_old {
+        return Err(Error::Config {
+            setting: "kernel",
+            why: "programs are attached by a link that goes with its owner, which needs kernel 5.9"
+                .into(),
+        });
+    }
+    if let Some((_, queues)) = &program.counts {
+        if interface.rx_queues > *queues {
+            return Err(Error::Config {
+                setting: "queues",
+                why: format!(
+                    "the program has room for {queues}, and {} has {}: load it with as many (`Redirect::queues`)",
+                    interface.name, interface.rx_queues
+                ),
+            });
+        }
+    }
+    Ok(())
+}
+
+fn refuse_if_taken(interface: &Interface) -> Result<(), Error> {
+    match Interface::by_index(interface.index)?.xdp {
+        Some(foreign) => Err(in_the_way(interface, foreign)),
+        None => Ok(()),
+    }
+}
+
+fn link(program: &mut Program, interface: &Interface, mode: AyaMode) -> Result<FdLink, Error> {
+    let xdp = program.code.xdp()?;
+    let id = match xdp.attach_to_if_index(interface.index, mode) {
+        Ok(id) => id,
+        Err(refused) => {
+            // Somebody was faster: the kernel puts no link over a program.
+            const EEXIST: i32 = 17;
+            const EBUSY: i32 = 16;
+            let errno = error::refusal(&refused).map(|(_, errno)| errno);
+            if matches!(errno, Some(EBUSY | EEXIST)) {
+                refuse_if_taken(interface)?;
+            }
+            return Err(error::program(refused));
+        }
+    };
+    let link = xdp.take_link(id).map_err(error::program)?;
+    // aya falls back to netlink where the kernel has no links; that attachment would outlive a kill, and is undone here.
+    FdLink::try_from(link).map_err(|_| Error::Config {
+        setting: "kernel",
+        why: "it attaches XDP programs by netlink only, which leaves them behind when their owner is killed"
+            .into(),
+    })
+}
+
+/// Whether generic mode may do what this error says that native mode does not.
+fn is_about_native(error: &Error) -> bool {
+    const ENODEV: i32 = 19;
+    matches!(error, Error::Syscall(failed) if !failed.is(ENODEV))
+}
+
+fn in_the_way(interface: &Interface, foreign: XdpProgram) -> Error {
+    Error::ProgramInTheWay {
+        interface: interface.name.clone(),
+        id: foreign.id,
+        name: name_of(foreign.id),
+        mode: foreign.mode,
+    }
+}
+
+/// The name of a program, where this process may ask for it.
+fn name_of(id: u32) -> Option<String> {
+    let program = aya::programs::loaded_programs()
+        .filter_map(Result::ok)
+        .find(|program| program.id() == id)?;
+    let name = program.name_as_str()?;
+    (!name.is_empty()).then(|| name.to_owned())
+}
+
+impl fmt::Debug for Attachment {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Attachment")
+            .field("interface", &self.interface.name)
+            .field("id", &self.id)
+            .field("asked", &self.asked)
+            .field("reached", &self.reached)
+            .field("why_not_native", &self.why_not_native)
+            .field("sockets", &self.sockets)
+            .finish_non_exhaustive()
+    }
+}

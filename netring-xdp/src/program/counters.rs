@@ -1,0 +1,62 @@
+//! What became of the packets that a program saw.
+
+use std::ops::AddAssign;
+
+/// What the generated program counted. Each packet that it was given is in exactly one of these.
+///
+/// A redirected packet is on its way to the socket; what the socket lost of them (receive ring full, nothing in the fill
+/// ring) is in the socket's own counters.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Counters {
+    /// Given to the socket of their queue.
+    pub redirected: u64,
+    /// Their queue had no socket: passed to the kernel or dropped, as was asked.
+    pub missed: u64,
+    /// Not chosen by the filter, and passed to the kernel. Always 0 without a filter.
+    pub passed: u64,
+    /// Not chosen by the filter, and dropped. Always 0 without a filter.
+    pub dropped: u64,
+}
+
+impl Counters {
+    /// All packets that the program was given: the sum of the others.
+    pub const fn offered(&self) -> u64 {
+        self.redirected + self.missed + self.passed + self.dropped
+    }
+}
+
+impl AddAssign for Counters {
+    fn add_assign(&mut self, other: Self) {
+        self.redirected += other.redirected;
+        self.missed += other.missed;
+        self.passed += other.passed;
+        self.dropped += other.dropped;
+    }
+}
+
+/// How the counters of a queue lie in the program's map.
+pub(super) type Raw = [u64; COUNTERS as usize];
+pub(super) const COUNTERS: u32 = 4;
+
+/// Offsets into [`Raw`], in bytes.
+pub(super) struct Offsets {
+    pub(super) redirected: i32,
+    pub(super) missed: i32,
+}
+
+pub(super) const COUNTER: Offsets = Offsets {
+    redirected: 0,
+    missed: 8,
+};
+
+impl From<Raw> for Counters {
+    fn from([redirected, missed, passed, dropped]: Raw) -> Self {
+        Self {
+            redirected,
+            missed,
+            passed,
+            dropped,
+        }
+    }
+}

@@ -1,0 +1,169 @@
+//! A program in the kernel, with its maps; not yet attached.
+
+use std::fmt;
+
+use aya::Ebpf;
+use aya::maps::{MapData, PerCpuArray, XskMap};
+use aya::programs::{ProgramError, Xdp};
+use netring_sys::{Error, Interface};
+
+use super::attach::{self, AttachMode, Attachment};
+use super::counters::Raw;
+use super::error;
+use super::redirect::{COUNTS, PROGRAM, Redirect, SOCKETS};
+use super::sockets::SocketMap;
+
+/// A program that the kernel has accepted: the generated one, or the user's own.
+pub struct Program {
+    pub(super) code: Loaded,
+    pub(super) sockets: SocketMap,
+    /// The counters of the generated program, and for how many queues; the user's own has its own.
+    pub(super) counts: Option<(PerCpuArray<MapData, Raw>, u32)>,
+}
+
+/// Who keeps the program.
+#[derive(Debug)]
+pub(super) enum Loaded {
+    Ebpf { ebpf: Box<Ebpf>, name: String },
+    Xdp(Box<Xdp>),
+}
+
+impl Program {
+    /// Settings of the generated program.
+    pub fn redirect() -> Redirect {
+        Redirect::default()
+    }
+
+    /// The user's own program out of an ELF object, as compilers for eBPF write it. `map` is its XSKMAP.
+    ///
+    /// Nothing of the generated program is loaded beside it.
+    ///
+    /// # Errors
+    /// [`Error::Source`] for what is no such object, [`Error::Config`] for names that are not in it, and those of
+    /// [`Redirect::load`].
+    pub fn from_elf(object: &[u8], program: &str, map: &str) -> Result<Self, Error> {
+        let ebpf = Ebpf::load(object).map_err(error::load)?;
+        Self::from_ebpf(ebpf, program, map)
+    }
+
+    /// The user's own program, with whatever else is in its object: take from `ebpf` before what is to be used beside it,
+    /// or find it again by [`Attachment::ebpf_mut`]. The program is loaded into the kernel if it is not yet.
+    ///
+    /// # Errors
+    /// As for [`from_elf`](Self::from_elf).
+    pub fn from_ebpf(mut ebpf: Ebpf, program: &str, map: &str) -> Result<Self, Error> {
+        let sockets = SocketMap::from(take_sockets(&mut ebpf, map)?);
+        let mut code = Loaded::Ebpf {
+            ebpf: Box::new(ebpf),
+            name: program.to_owned(),
+        };
+        load_once(code.xdp()?)?;
+        Ok(Self {
+            code,
+            sockets,
+            counts: None,
+        })
+    }
+
+    /// The user's own program and its map, wherever they come from (a pin in a bpf file system). The program is loaded into the
+    /// kernel if it is not yet.
+    ///
+    /// # Errors
+    /// Those of [`Redirect::load`].
+    pub fn from_xdp(mut program: Xdp, sockets: impl Into<SocketMap>) -> Result<Self, Error> {
+        load_once(&mut program)?;
+        Ok(Self {
+            code: Loaded::Xdp(Box::new(program)),
+            sockets: sockets.into(),
+            counts: None,
+        })
+    }
+
+    pub(super) fn generated(object: &[u8], queues: u32) -> Result<Self, Error> {
+        let mut ebpf = Ebpf::load(object).map_err(error::load)?;
+        let counts = ebpf
+            .take_map(COUNTS)
+            .ok_or_else(|| missing("map", COUNTS))
+            .and_then(|map| {
+                PerCpuArray::try_from(map).map_err(|error| error::map("bpf(BPF_MAP_CREATE)", error))
+            })?;
+        let mut program = Self::from_ebpf(ebpf, PROGRAM, SOCKETS)?;
+        program.counts = Some((counts, queues));
+        Ok(program)
+    }
+
+    /// Attaches the program to an interface of this thread's network namespace.
+    ///
+    /// # Errors
+    /// [`Error::ProgramInTheWay`] where the interface has one of somebody else's; [`Error::Config`] where the generated program
+    /// has room for fewer queues than the interface has; [`Error::NotPermitted`]; or the call that failed: in native mode
+    /// `EOPNOTSUPP` from a driver that has none, `ERANGE` or `EINVAL` where the MTU is too large for it.
+    pub fn attach(self, interface: &Interface, mode: AttachMode) -> Result<Attachment, Error> {
+        attach::attach(self, interface, mode)
+    }
+
+    /// The number that the kernel gave the program.
+    ///
+    /// # Errors
+    /// The kernel does not tell it.
+    pub fn id(&mut self) -> Result<u32, Error> {
+        Ok(self.code.xdp()?.info().map_err(error::program)?.id())
+    }
+
+    /// The program, for what aya can do with it: a test run, a pin.
+    ///
+    /// # Errors
+    /// The user's own object has none of that name any more.
+    pub fn xdp_mut(&mut self) -> Result<&mut Xdp, Error> {
+        self.code.xdp()
+    }
+
+    /// The sockets, which may be set before the program is attached: no packet is then missed.
+    pub const fn sockets_mut(&mut self) -> &mut SocketMap {
+        &mut self.sockets
+    }
+}
+
+impl Loaded {
+    pub(super) fn xdp(&mut self) -> Result<&mut Xdp, Error> {
+        match self {
+            Self::Xdp(xdp) => Ok(xdp),
+            Self::Ebpf { ebpf, name } => ebpf
+                .program_mut(name)
+                .ok_or_else(|| missing("program", name))?
+                .try_into()
+                .map_err(error::program),
+        }
+    }
+}
+
+fn take_sockets(ebpf: &mut Ebpf, name: &str) -> Result<XskMap<MapData>, Error> {
+    let map = ebpf.take_map(name).ok_or_else(|| missing("map", name))?;
+    XskMap::try_from(map).map_err(|_| Error::Config {
+        setting: "map",
+        why: format!("{name:?} is not a map of AF_XDP sockets (BPF_MAP_TYPE_XSKMAP)"),
+    })
+}
+
+fn load_once(xdp: &mut Xdp) -> Result<(), Error> {
+    match xdp.load() {
+        Err(ProgramError::AlreadyLoaded) => Ok(()),
+        other => other.map_err(error::program),
+    }
+}
+
+fn missing(setting: &'static str, name: &str) -> Error {
+    Error::Config {
+        setting,
+        why: format!("the object has none of the name {name:?}"),
+    }
+}
+
+impl fmt::Debug for Program {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Program")
+            .field("code", &self.code)
+            .field("sockets", &self.sockets)
+            .finish_non_exhaustive()
+    }
+}

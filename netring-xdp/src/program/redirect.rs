@@ -1,0 +1,163 @@
+//! The program that this crate generates: every packet to the socket of its queue, and every packet counted.
+
+use netring_sys::Error;
+
+use super::asm::{Assembler, Code, Cond, Helper, MapDef, MapKind, Reg, Size};
+use super::counters::{COUNTER, COUNTERS};
+use super::object;
+use super::{Otherwise, Program};
+
+/// The names under which the generated object has its program and its maps.
+pub(super) const PROGRAM: &str = "netring_redirect";
+pub(super) const SOCKETS: &str = "netring_xsks";
+pub(super) const COUNTS: &str = "netring_counts";
+
+/// Offsets in `struct xdp_md`, the context that a program is given in `r1`.
+const RX_QUEUE_INDEX: i16 = 16;
+/// What `bpf_redirect_map` returns for a packet that goes to a socket.
+const XDP_REDIRECT: i32 = 4;
+const MAX_QUEUES: u32 = 65_536;
+
+/// Settings of the generated program.
+///
+/// ```
+/// use netring_xdp::program::{Otherwise, Program};
+///
+/// let settings = Program::redirect().queues(4).otherwise(Otherwise::Drop);
+/// println!("{}", settings.listing());
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[must_use = "settings do nothing until the program is loaded"]
+pub struct Redirect {
+    queues: u32,
+    otherwise: Otherwise,
+    multi_buffer: bool,
+}
+
+impl Default for Redirect {
+    fn default() -> Self {
+        Self {
+            queues: 64,
+            otherwise: Otherwise::Pass,
+            multi_buffer: false,
+        }
+    }
+}
+
+impl Redirect {
+    /// For how many queues there is room: at least as many as the interface has. Default 64, at most 65536.
+    ///
+    /// Each takes 8 bytes, and 32 bytes on each processor.
+    pub const fn queues(mut self, queues: u32) -> Self {
+        self.queues = queues;
+        self
+    }
+
+    /// What becomes of packets that go to no socket. Default: [`Otherwise::Pass`], so that the host stays reachable.
+    pub const fn otherwise(mut self, otherwise: Otherwise) -> Self {
+        self.otherwise = otherwise;
+        self
+    }
+
+    /// Takes packets that are larger than one buffer of the driver (`xdp.frags`, kernel 5.18; AF_XDP sockets take them
+    /// from 6.6 on). Default: no; a driver then refuses native mode on an interface whose MTU is too large for one buffer.
+    #[doc(alias = "BPF_F_XDP_HAS_FRAGS")]
+    pub const fn multi_buffer(mut self, multi_buffer: bool) -> Self {
+        self.multi_buffer = multi_buffer;
+        self
+    }
+
+    /// The program's instructions, one a line.
+    pub fn listing(&self) -> String {
+        self.code()
+            .map_or_else(|error| error.to_string(), |code| code.to_string())
+    }
+
+    /// The program as an ELF object, as a loader takes it: section `xdp` or `xdp.frags`, `maps`, `license`.
+    ///
+    /// # Errors
+    /// [`Error::Config`] for a setting that cannot be.
+    pub fn object(&self) -> Result<Vec<u8>, Error> {
+        object::elf(PROGRAM, self.section(), &self.code()?)
+    }
+
+    /// Loads the program into the kernel.
+    ///
+    /// # Errors
+    /// [`Error::Config`] for a setting that cannot be, [`Error::NotPermitted`] without CAP_BPF and CAP_NET_ADMIN,
+    /// [`Error::ProgramRefused`] with the verifier's log.
+    pub fn load(&self) -> Result<Program, Error> {
+        Program::generated(&self.object()?, self.queues)
+    }
+
+    const fn section(&self) -> &'static str {
+        if self.multi_buffer {
+            "xdp.frags"
+        } else {
+            "xdp"
+        }
+    }
+
+    fn code(&self) -> Result<Code, Error> {
+        if self.queues == 0 || self.queues > MAX_QUEUES {
+            return Err(Error::Config {
+                setting: "queues",
+                why: format!("{} is not between 1 and {MAX_QUEUES}", self.queues),
+            });
+        }
+        let mut asm = Assembler::new();
+        let sockets = asm.map(MapDef {
+            name: SOCKETS.into(),
+            kind: MapKind::XskMap,
+            key_size: 4,
+            value_size: 4,
+            max_entries: self.queues,
+        });
+        let counts = asm.map(MapDef {
+            name: COUNTS.into(),
+            kind: MapKind::PerCpuArray,
+            key_size: 4,
+            value_size: COUNTERS * 8,
+            // The last is for packets of queues that there is no room for: they are counted as well.
+            max_entries: self.queues + 1,
+        });
+        let (count, in_range, done) = (asm.label(), asm.label(), asm.label());
+
+        // A filter goes here: it leaves r6 alone, and jumps to `count` with its verdict in r7 and `passed` or `dropped` in
+        // r8 for a packet that it does not choose.
+        asm.load(Size::Word, Reg::R6, Reg::R1, RX_QUEUE_INDEX);
+
+        // One look-up, in the redirect itself: what it returns says whether there was a socket.
+        asm.load_map(Reg::R1, sockets);
+        asm.mov(Reg::R2, Reg::R6);
+        asm.mov(Reg::R3, self.otherwise as i32);
+        asm.call(Helper::RedirectMap);
+        asm.mov(Reg::R7, Reg::R0);
+        asm.mov(Reg::R8, COUNTER.redirected);
+        asm.jump_if(Cond::Eq, Reg::R0, XDP_REDIRECT, count);
+        asm.mov(Reg::R8, COUNTER.missed);
+
+        asm.bind(count);
+        asm.jump_if(Cond::Lt, Reg::R6, self.queues as i32, in_range);
+        asm.mov(Reg::R6, self.queues as i32);
+        asm.bind(in_range);
+        asm.store(Size::Word, Reg::R10, -4, Reg::R6);
+        asm.mov(Reg::R2, Reg::R10);
+        asm.add(Reg::R2, -4);
+        asm.load_map(Reg::R1, counts);
+        asm.call(Helper::MapLookup);
+        // Never: the number is in range. The verifier wants to see it asked.
+        asm.jump_if(Cond::Eq, Reg::R0, 0, done);
+        asm.add(Reg::R0, Reg::R8);
+        asm.mov(Reg::R1, 1);
+        asm.atomic_add(Reg::R0, 0, Reg::R1);
+
+        asm.bind(done);
+        asm.mov(Reg::R0, Reg::R7);
+        asm.exit();
+        asm.finish().map_err(|error| Error::Config {
+            setting: "program",
+            why: error.to_string(),
+        })
+    }
+}
