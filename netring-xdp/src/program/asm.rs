@@ -162,10 +162,10 @@ impl Assembler {
     /// The label is here: the next instruction is what its jumps aim at.
     pub fn bind(&mut self, label: Label) {
         let at = self.insns.len();
-        if let Some(place) = self.labels.get_mut(label.0) {
-            if place.replace(at).is_some() {
-                self.error.get_or_insert(AssembleError::BoundTwice { at });
-            }
+        if let Some(place) = self.labels.get_mut(label.0)
+            && place.replace(at).is_some()
+        {
+            self.error.get_or_insert(AssembleError::BoundTwice { at });
         }
     }
 

@@ -232,16 +232,16 @@ fn check(program: &Program, interface: &Interface) -> Result<(), Error> {
                 .into(),
         });
     }
-    if let Some((_, queues)) = &program.counts {
-        if interface.rx_queues > *queues {
-            return Err(Error::Config {
-                setting: "queues",
-                why: format!(
-                    "the program has room for {queues}, and {} has {}: load it with as many (`Redirect::queues`)",
-                    interface.name, interface.rx_queues
-                ),
-            });
-        }
+    if let Some((_, queues)) = &program.counts
+        && interface.rx_queues > *queues
+    {
+        return Err(Error::Config {
+            setting: "queues",
+            why: format!(
+                "the program has room for {queues}, and {} has {}: load it with as many (`Redirect::queues`)",
+                interface.name, interface.rx_queues
+            ),
+        });
     }
     Ok(())
 }
