@@ -1,5 +1,4 @@
 //! XDP programs in the kernel: what each generated program says to each packet, and what it counts.
-#![expect(clippy::unwrap_used, reason = "tests")]
 
 use netring_sys::{Interface, XdpMode};
 use netring_xdp::program::{AttachMode, Program};
