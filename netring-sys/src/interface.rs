@@ -2,7 +2,6 @@
 //!
 //! It is asked by netlink and ioctl. `/sys/class/net` shows the namespace of whoever mounted it, and is never read.
 
-use std::fmt;
 use std::os::fd::AsFd;
 
 use crate::kernel::packet::{ARPHRD_ETHER, ARPHRD_LOOPBACK, ARPHRD_RAW_IP};
@@ -10,7 +9,7 @@ use crate::netlink::{self, Link, Message};
 use crate::syscall::{
     ethtool_channels, netlink_receive, netlink_send, netlink_socket, poll_readable,
 };
-use crate::{Error, LinkType};
+use crate::{Error, LinkType, XdpProgram};
 
 /// An interface, as it was when it was asked about.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -36,52 +35,6 @@ pub struct Interface {
     pub counters: InterfaceCounters,
     /// The XDP program that is attached to it, whoever attached it.
     pub xdp: Option<XdpProgram>,
-}
-
-/// An XDP program that is attached to an interface.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct XdpProgram {
-    /// Where it runs.
-    pub mode: XdpMode,
-    /// Its number, unique on this host.
-    pub id: u32,
-}
-
-/// Where an XDP program runs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum XdpMode {
-    /// In the driver, before the kernel makes a packet of what arrived.
-    #[doc(alias = "XDP_FLAGS_DRV_MODE")]
-    Native,
-    /// In the kernel's stack, on any interface, slower.
-    #[doc(alias = "XDP_FLAGS_SKB_MODE")]
-    Generic,
-    /// On the card.
-    #[doc(alias = "XDP_FLAGS_HW_MODE")]
-    Offloaded,
-}
-
-impl XdpMode {
-    pub(crate) const fn from_kernel(attached: u8) -> Option<Self> {
-        match attached {
-            1 => Some(Self::Native),
-            2 => Some(Self::Generic),
-            3 => Some(Self::Offloaded),
-            _ => None,
-        }
-    }
-}
-
-impl fmt::Display for XdpMode {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Native => "native",
-            Self::Generic => "generic",
-            Self::Offloaded => "offloaded",
-        })
-    }
 }
 
 /// An interface's own counters (`rtnl_link_stats64`): everything that went through it, captured or not.

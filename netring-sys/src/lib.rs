@@ -18,6 +18,7 @@
 pub mod kernel;
 pub mod syscall;
 
+mod attached;
 mod interface;
 mod mmap;
 mod netlink;
@@ -31,7 +32,8 @@ mod source;
 mod stats;
 mod timestamp;
 
-pub use interface::{Interface, InterfaceCounters, XdpMode, XdpProgram};
+pub use attached::{XdpMode, XdpProgram};
+pub use interface::{Interface, InterfaceCounters};
 pub use mmap::Mmap;
 
 pub use error::{Error, SyscallError};

@@ -2,7 +2,7 @@
 //!
 //! Answers come from the kernel, yet every length in them is checked: a short read ends the walk.
 
-use crate::interface::{XdpMode, XdpProgram};
+use crate::{XdpMode, XdpProgram};
 
 /// Notifications about interfaces.
 pub(crate) const RTMGRP_LINK: u32 = 1;
@@ -11,7 +11,9 @@ const NLMSG_ERROR: u16 = 2;
 const RTM_NEWLINK: u16 = 16;
 const RTM_DELLINK: u16 = 17;
 const RTM_GETLINK: u16 = 18;
+const RTM_SETLINK: u16 = 19;
 const NLM_F_REQUEST: u16 = 1;
+const NLM_F_ACK: u16 = 4;
 
 /// The family of messages about interfaces themselves. A bridge tells of its ports in the same words and to the same group:
 /// an interface that leaves a bridge is a "deleted link" of the family AF_BRIDGE, and is still there.
@@ -24,11 +26,14 @@ const IFLA_STATS64: u16 = 23;
 const IFLA_NUM_TX_QUEUES: u16 = 31;
 const IFLA_NUM_RX_QUEUES: u16 = 32;
 const IFLA_XDP: u16 = 43;
+const IFLA_XDP_FD: u16 = 1;
 const IFLA_XDP_ATTACHED: u16 = 2;
+const IFLA_XDP_FLAGS: u16 = 3;
 const IFLA_XDP_PROG_ID: u16 = 4;
 const IFLA_XDP_DRV_PROG_ID: u16 = 5;
 const IFLA_XDP_SKB_PROG_ID: u16 = 6;
 const IFLA_XDP_HW_PROG_ID: u16 = 7;
+const IFLA_XDP_EXPECTED_FD: u16 = 8;
 /// The flag of an attribute that is made of attributes; older kernels leave it out.
 const NLA_F_NESTED: u16 = 0x8000;
 
@@ -43,7 +48,7 @@ pub(crate) enum Message<'a> {
     Link(Link<'a>),
     /// It does not exist any more.
     Removed { index: u32 },
-    /// The kernel refused the request, with this number (`ENODEV` …).
+    /// The kernel refused the request, with this number (`ENODEV` …); 0 where it was done, and that was asked for.
     Refused { errno: i32 },
 }
 
@@ -66,17 +71,42 @@ pub(crate) struct Link<'a> {
 
 /// A request for one interface: by name, or by index where the name is empty.
 pub(crate) fn get_link(index: u32, name: &str) -> Vec<u8> {
-    let mut message = vec![0; HEADER + INFO];
-    message[4..6].copy_from_slice(&RTM_GETLINK.to_ne_bytes());
-    message[6..8].copy_from_slice(&NLM_F_REQUEST.to_ne_bytes());
-    message[HEADER + 4..HEADER + 8].copy_from_slice(&index.to_ne_bytes());
+    let mut message = request(RTM_GETLINK, NLM_F_REQUEST, index);
     if !name.is_empty() {
-        message.extend_from_slice(&(4 + name.len() as u16 + 1).to_ne_bytes());
-        message.extend_from_slice(&IFLA_IFNAME.to_ne_bytes());
-        message.extend_from_slice(name.as_bytes());
-        message.push(0);
-        message.resize(message.len().next_multiple_of(4), 0);
+        attribute(&mut message, IFLA_IFNAME, &[name.as_bytes(), &[0]].concat());
     }
+    finished(message)
+}
+
+/// A request to put the XDP program `fd`, or none for −1, in the place of `expected` (none: of no program).
+pub(crate) fn set_xdp(index: u32, fd: i32, expected: Option<i32>, flags: u32) -> Vec<u8> {
+    let mut nested = Vec::new();
+    attribute(&mut nested, IFLA_XDP_FD, &fd.to_ne_bytes());
+    attribute(&mut nested, IFLA_XDP_FLAGS, &flags.to_ne_bytes());
+    if let Some(expected) = expected {
+        attribute(&mut nested, IFLA_XDP_EXPECTED_FD, &expected.to_ne_bytes());
+    }
+    let mut message = request(RTM_SETLINK, NLM_F_REQUEST | NLM_F_ACK, index);
+    attribute(&mut message, IFLA_XDP | NLA_F_NESTED, &nested);
+    finished(message)
+}
+
+fn request(kind: u16, flags: u16, index: u32) -> Vec<u8> {
+    let mut message = vec![0; HEADER + INFO];
+    message[4..6].copy_from_slice(&kind.to_ne_bytes());
+    message[6..8].copy_from_slice(&flags.to_ne_bytes());
+    message[HEADER + 4..HEADER + 8].copy_from_slice(&index.to_ne_bytes());
+    message
+}
+
+fn attribute(message: &mut Vec<u8>, kind: u16, value: &[u8]) {
+    message.extend_from_slice(&(4 + value.len() as u16).to_ne_bytes());
+    message.extend_from_slice(&kind.to_ne_bytes());
+    message.extend_from_slice(value);
+    message.resize(message.len().next_multiple_of(4), 0);
+}
+
+fn finished(mut message: Vec<u8>) -> Vec<u8> {
     let len = message.len() as u32;
     message[..4].copy_from_slice(&len.to_ne_bytes());
     message
@@ -201,6 +231,33 @@ mod tests {
             damaged[at] = value;
             assert!(messages(&damaged).count() <= 1);
         }
+    }
+
+    #[test]
+    fn the_program_of_an_interface_is_read_with_its_mode() {
+        let told = |attributes: &[(u16, &[u8])]| {
+            let mut nested = Vec::new();
+            for (kind, value) in attributes {
+                attribute(&mut nested, *kind, value);
+            }
+            let mut message = request(RTM_NEWLINK, 0, 3);
+            attribute(&mut message, IFLA_XDP, &nested);
+            link(&finished(message)[HEADER..]).unwrap().xdp
+        };
+        let id = 9_u32.to_ne_bytes();
+        let program = |mode| Some(XdpProgram { mode, id: 9 });
+        assert_eq!(told(&[(IFLA_XDP_ATTACHED, &[0])]), None);
+        let native = [(IFLA_XDP_ATTACHED, &[1][..]), (IFLA_XDP_PROG_ID, &id)];
+        assert_eq!(told(&native), program(XdpMode::Native));
+        let generic = [(IFLA_XDP_ATTACHED, &[2][..]), (IFLA_XDP_SKB_PROG_ID, &id)];
+        assert_eq!(told(&generic), program(XdpMode::Generic));
+        let other = 8_u32.to_ne_bytes();
+        let several = [
+            (IFLA_XDP_ATTACHED, &[4][..]),
+            (IFLA_XDP_DRV_PROG_ID, &other),
+            (IFLA_XDP_HW_PROG_ID, &id),
+        ];
+        assert_eq!(told(&several), program(XdpMode::Offloaded));
     }
 
     #[test]

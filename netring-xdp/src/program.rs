@@ -42,6 +42,7 @@ mod insn;
 mod load;
 mod object;
 mod redirect;
+mod replace;
 mod sockets;
 
 /// The loader, in the version that this crate's types are made of.

@@ -15,9 +15,7 @@
 //! asm.bind(short);
 //! asm.exit();
 //! assert_eq!(
-//!     asm.finish()?.to_string(),
-//!     "\
-//!    0: r2 = *(u32 *)(r1 +4)
+//! X r2 = *(u32 *)(r1 +4)
 //!    1: r1 = *(u32 *)(r1 +0)
 //!    2: r1 += 64
 //!    3: r0 = 1
@@ -336,6 +334,15 @@ impl Code {
     /// Loads of maps: which instruction, and which of [`maps`](Self::maps).
     pub fn map_loads(&self) -> impl Iterator<Item = (usize, usize)> {
         self.map_loads.iter().map(|&(at, map)| (at, map.0))
+    }
+
+    /// The program as an ELF object, as loaders take it: `program` is its name, and `section` says what it is (`xdp`, `xdp.frags`).
+    /// [`Program::from_elf`](super::Program::from_elf) loads it.
+    ///
+    /// # Errors
+    /// The object cannot be written: it is too large.
+    pub fn object(&self, program: &str, section: &str) -> Result<Vec<u8>, netring_sys::Error> {
+        super::object::elf(program, section, self)
     }
 
     /// The bytes of all instructions, as they stand in memory.

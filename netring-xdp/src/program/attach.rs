@@ -223,7 +223,7 @@ pub(super) fn attach(
     })
 }
 
-fn check(program: &Program, interface: &Interface) -> Result<(), Error> {
+pub(super) fn check(program: &Program, interface: &Interface) -> Result<(), Error> {
     let too_old = KernelVersion::current().is_ok_and(|kernel| kernel < KernelVersion::new(5, 9, 0));
     if too_old {
         return Err(Error::Config {
@@ -283,7 +283,7 @@ fn is_about_native(error: &Error) -> bool {
     matches!(error, Error::Syscall(failed) if !failed.is(ENODEV))
 }
 
-fn in_the_way(interface: &Interface, foreign: XdpProgram) -> Error {
+pub(super) fn in_the_way(interface: &Interface, foreign: XdpProgram) -> Error {
     Error::ProgramInTheWay {
         interface: interface.name.clone(),
         id: foreign.id,

@@ -9,9 +9,9 @@ use netring_sys::{Error, Interface};
 
 use super::attach::{self, AttachMode, Attachment};
 use super::counters::Raw;
-use super::error;
 use super::redirect::{COUNTS, PROGRAM, Redirect, SOCKETS};
 use super::sockets::SocketMap;
+use super::{error, replace};
 
 /// A program that the kernel has accepted: the generated one, or the user's own.
 pub struct Program {
@@ -100,6 +100,26 @@ impl Program {
     /// `EOPNOTSUPP` from a driver that has none, `ERANGE` or `EINVAL` where the MTU is too large for it.
     pub fn attach(self, interface: &Interface, mode: AttachMode) -> Result<Attachment, Error> {
         attach::attach(self, interface, mode)
+    }
+
+    /// Attaches the program in the place of somebody else's: of the one with the number `foreign`, which an
+    /// [`Error::ProgramInTheWay`] told, and of no other.
+    ///
+    /// The foreign program is taken off, its owner is not told, and it is not put back when ours goes. Between the two the
+    /// interface has no program for a moment: its packets go to the kernel. Where ours cannot be attached after all, the
+    /// foreign one is put back. A program that its owner attached by a link cannot be replaced: the kernel lets only the
+    /// owner take it off.
+    ///
+    /// # Errors
+    /// As for [`attach`](Self::attach); [`Error::ProgramInTheWay`] where another program is there; [`Error::Config`] where a link holds it;
+    /// [`Error::NotPermitted`] without CAP_SYS_ADMIN, which it takes to get hold of somebody else's program.
+    pub fn attach_replacing(
+        self,
+        interface: &Interface,
+        mode: AttachMode,
+        foreign: u32,
+    ) -> Result<Attachment, Error> {
+        replace::attach_replacing(self, interface, mode, foreign)
     }
 
     /// The number that the kernel gave the program.

@@ -4,7 +4,6 @@ use netring_sys::Error;
 
 use super::asm::{Assembler, Code, Cond, Helper, MapDef, MapKind, Reg, Size};
 use super::counters::{COUNTER, COUNTERS};
-use super::object;
 use super::{Otherwise, Program};
 
 /// The names under which the generated object has its program and its maps.
@@ -78,7 +77,7 @@ impl Redirect {
     /// # Errors
     /// [`Error::Config`] for a setting that cannot be.
     pub fn object(&self) -> Result<Vec<u8>, Error> {
-        object::elf(PROGRAM, self.section(), &self.code()?)
+        self.code()?.object(PROGRAM, self.section())
     }
 
     /// Loads the program into the kernel.

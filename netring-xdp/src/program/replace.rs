@@ -1,0 +1,60 @@
+//! Attaching in the place of somebody else's program, where that is the explicit wish.
+
+use std::os::fd::AsFd;
+
+use aya::programs::loaded_programs;
+use netring_sys::{Error, Interface, SyscallError};
+
+use super::attach::{self, AttachMode, Attachment};
+use super::error;
+use super::load::Program;
+
+pub(super) fn attach_replacing(
+    program: Program,
+    interface: &Interface,
+    asked: AttachMode,
+    foreign: u32,
+) -> Result<Attachment, Error> {
+    let there = match Interface::by_index(interface.index)?.xdp {
+        // It went by itself.
+        None => return attach::attach(program, interface, asked),
+        Some(there) if there.id == foreign => there,
+        Some(other) => return Err(attach::in_the_way(interface, other)),
+    };
+    attach::check(&program, interface)?;
+    // Held for as long as this takes, so that it can be put back.
+    let held = loaded_programs()
+        .find_map(|program| match program {
+            Ok(program) if program.id() == foreign => Some(program.fd()),
+            Ok(_) => None,
+            Err(error) => Some(Err(error)),
+        })
+        .ok_or_else(|| attach::in_the_way(interface, there))?
+        .map_err(error::program)?;
+    interface
+        .detach_xdp(held.as_fd(), there.mode)
+        .map_err(|refused| taken(refused, interface, foreign))?;
+    attach::attach(program, interface, asked).inspect_err(|_| {
+        // Where this fails as well, somebody else was faster and has the interface.
+        let _ = interface.attach_xdp(held.as_fd(), there.mode);
+    })
+}
+
+/// A link holds it, or it was replaced meanwhile.
+fn taken(refused: SyscallError, interface: &Interface, foreign: u32) -> Error {
+    match Interface::by_index(interface.index) {
+        Ok(Interface {
+            xdp: Some(there), ..
+        }) if there.id == foreign => Error::Config {
+            setting: "replace",
+            why: format!(
+                "the program {foreign} on {} is held by a link of its owner, and only the owner can take it off ({refused})",
+                interface.name
+            ),
+        },
+        Ok(Interface {
+            xdp: Some(there), ..
+        }) => attach::in_the_way(interface, there),
+        _ => refused.needs_bpf(),
+    }
+}
