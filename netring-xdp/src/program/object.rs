@@ -25,7 +25,6 @@ pub(super) fn elf(name: &str, section: &str, code: &Code) -> Result<Vec<u8>, Err
     object.append_section_data(text, &code.to_bytes(), 8);
     let license = object.add_section(Vec::new(), b"license".to_vec(), SectionKind::Data);
     object.append_section_data(license, LICENSE, 1);
-    let maps = object.add_section(Vec::new(), b"maps".to_vec(), SectionKind::Data);
 
     let symbol = |name: &str, value, size, kind, section| Symbol {
         name: name.into(),
@@ -39,10 +38,14 @@ pub(super) fn elf(name: &str, section: &str, code: &Code) -> Result<Vec<u8>, Err
     };
     let size = (code.insns().len() * 8) as u64;
     object.add_symbol(symbol(name, 0, size, SymbolKind::Text, text));
+    let mut map_section = None;
     let map_symbols: Vec<SymbolId> = code
         .maps()
         .iter()
         .map(|map| {
+            let maps = *map_section.get_or_insert_with(|| {
+                object.add_section(Vec::new(), b"maps".to_vec(), SectionKind::Data)
+            });
             let definition = definition(map);
             let at = object.append_section_data(maps, &definition, 4);
             let size = definition.len() as u64;

@@ -1,0 +1,395 @@
+//! A program on an interface: whose it is, where it runs, and when it goes.
+
+use std::io::{BufRead, BufReader};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use netring_sys::{Error, Interface, XdpMode};
+use netring_xdp::program::asm::{Assembler, Reg};
+use netring_xdp::program::{AttachMode, Attachment, Program};
+use xtask::netns::{Netns, ip, veth};
+
+/// What `ip -d link show` says: an observer that is not ours.
+fn shown(interface: &str) -> String {
+    let output = Command::new("ip")
+        .args(["-d", "link", "show", interface])
+        .output()
+        .unwrap();
+    assert!(output.status.success());
+    String::from_utf8(output.stdout).unwrap()
+}
+
+/// The number of the XDP program that `ip` shows, and its mode (`xdp`, `xdpgeneric`).
+fn program_of(interface: &str) -> Option<(String, u32)> {
+    let text = shown(interface);
+    let words: Vec<&str> = text.split_whitespace().collect();
+    let at = words.iter().position(|word| *word == "prog/xdp")?;
+    let mode = words
+        .iter()
+        .find(|word| matches!(**word, "xdp" | "xdpgeneric" | "xdpdrv"))?;
+    assert_eq!(words[at + 1], "id");
+    Some(((*mode).to_owned(), words[at + 2].parse().unwrap()))
+}
+
+fn interface(name: &str) -> Interface {
+    Interface::by_name(name).unwrap()
+}
+
+fn redirect(on: &str, mode: AttachMode) -> Result<Attachment, Error> {
+    Program::redirect().load()?.attach(&interface(on), mode)
+}
+
+/// A program of somebody else's, under the name that libxdp's dispatcher has: passes everything.
+fn dispatcher() -> Vec<u8> {
+    let mut asm = Assembler::new();
+    asm.mov(Reg::R0, 2);
+    asm.exit();
+    asm.finish()
+        .unwrap()
+        .object("xdp_dispatcher", "xdp")
+        .unwrap()
+}
+
+/// Attaches it with `ip`, by netlink, and tells its number.
+fn attach_foreign(on: &str, how: &str) -> u32 {
+    let path = std::env::temp_dir().join(format!("netring-{}-{on}-{how}.o", std::process::id()));
+    std::fs::write(&path, dispatcher()).unwrap();
+    let attached = ip(&format!(
+        "link set {on} {how} object {} section xdp",
+        path.display()
+    ));
+    std::fs::remove_file(&path).unwrap();
+    attached.unwrap();
+    program_of(on).unwrap().1
+}
+
+/// This test program again, as another process in this thread's namespace, running one test only.
+fn again(test: &str, role: &str) -> Command {
+    let mut command = Command::new(std::env::current_exe().unwrap());
+    command
+        .args(["--exact", test, "--ignored", "--nocapture"])
+        .env("NETRING_ROLE", role);
+    command
+}
+
+fn holder() -> (Child, BufReader<std::process::ChildStdout>) {
+    let mut child = again("an_attachment_is_seen_by_others", "hold")
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut lines = BufReader::new(child.stdout.take().unwrap());
+    let mut line = String::new();
+    while !line.contains("attached") {
+        line.clear();
+        assert_ne!(lines.read_line(&mut line).unwrap(), 0, "the holder ended");
+    }
+    (child, lines)
+}
+
+/// By itself a test; with a role, the process that holds an attachment until it is killed.
+#[test]
+#[ignore = "needs a network namespace: cargo xtask test-netns"]
+fn an_attachment_is_seen_by_others() {
+    let holds = std::env::var_os("NETRING_ROLE").is_some();
+    let _ns = (!holds).then(|| {
+        let ns = Netns::enter().unwrap();
+        veth("v0", "v1").unwrap();
+        ns
+    });
+    for (mode, told) in [
+        (AttachMode::Native, "xdp"),
+        (AttachMode::Generic, "xdpgeneric"),
+    ] {
+        let attachment = redirect("v0", mode).unwrap();
+        assert_eq!(
+            program_of("v0"),
+            Some((told.to_owned(), attachment.program_id()))
+        );
+        if holds {
+            println!("attached");
+            std::thread::sleep(Duration::from_secs(60));
+        }
+        drop(attachment);
+        assert_eq!(program_of("v0"), None);
+    }
+}
+
+#[test]
+#[ignore = "needs a network namespace: cargo xtask test-netns"]
+fn x13_after_a_kill_no_program_is_left() {
+    let _ns = Netns::enter().unwrap();
+    veth("v0", "v1").unwrap();
+    for _ in 0..3 {
+        let (mut child, _lines) = holder();
+        assert!(program_of("v0").is_some());
+        child.kill().unwrap();
+        child.wait().unwrap();
+        let deadline = Instant::now() + Duration::from_secs(1);
+        while program_of("v0").is_some() {
+            assert!(Instant::now() < deadline, "{}", shown("v0"));
+        }
+    }
+    // The interface is free: nothing has to be cleaned up by hand.
+    redirect("v0", AttachMode::Native).unwrap();
+}
+
+#[test]
+#[ignore = "needs a network namespace: cargo xtask test-netns"]
+fn x13_a_foreign_program_is_named_and_left_alone() {
+    let _ns = Netns::enter().unwrap();
+    veth("v0", "v1").unwrap();
+    for (how, mode) in [
+        ("xdpdrv", XdpMode::Native),
+        ("xdpgeneric", XdpMode::Generic),
+    ] {
+        let foreign = attach_foreign("v0", how);
+        for asked in [
+            AttachMode::Native,
+            AttachMode::Generic,
+            AttachMode::BestAvailable,
+        ] {
+            let error = redirect("v0", asked).unwrap_err();
+            match &error {
+                Error::ProgramInTheWay {
+                    interface,
+                    id,
+                    name,
+                    mode: told,
+                } => {
+                    assert_eq!((interface.as_str(), *id, *told), ("v0", foreign, mode));
+                    assert_eq!(name.as_deref(), Some("xdp_dispatcher"));
+                }
+                other => panic!("{other}"),
+            }
+            assert_eq!(
+                program_of("v0").map(|(_, id)| id),
+                Some(foreign),
+                "{asked:?}"
+            );
+        }
+        ip(&format!("link set v0 {how} off")).unwrap();
+    }
+}
+
+#[test]
+#[ignore = "needs a network namespace: cargo xtask test-netns"]
+fn x13_a_program_of_another_process_is_left_alone_and_cannot_be_replaced() {
+    let _ns = Netns::enter().unwrap();
+    veth("v0", "v1").unwrap();
+    let (mut child, _lines) = holder();
+    let theirs = program_of("v0").unwrap();
+    let error = redirect("v0", AttachMode::BestAvailable).unwrap_err();
+    assert!(
+        matches!(error, Error::ProgramInTheWay { id, .. } if id == theirs.1),
+        "{error}"
+    );
+    let program = Program::redirect().load().unwrap();
+    let error = program
+        .attach_replacing(&interface("v0"), AttachMode::BestAvailable, theirs.1)
+        .unwrap_err();
+    assert!(
+        error.to_string().contains("held by a link of its owner"),
+        "{error}"
+    );
+    assert_eq!(program_of("v0"), Some(theirs));
+    child.kill().unwrap();
+    child.wait().unwrap();
+}
+
+#[test]
+#[ignore = "needs a network namespace: cargo xtask test-netns"]
+fn x13_a_foreign_program_is_replaced_by_explicit_wish_only() {
+    let _ns = Netns::enter().unwrap();
+    veth("v0", "v1").unwrap();
+    for how in ["xdpdrv", "xdpgeneric"] {
+        let foreign = attach_foreign("v0", how);
+        let load = || Program::redirect().load().unwrap();
+        // The wish is for another program: this one stays.
+        let error = load()
+            .attach_replacing(&interface("v0"), AttachMode::Native, foreign + 1)
+            .unwrap_err();
+        assert!(
+            matches!(error, Error::ProgramInTheWay { id, .. } if id == foreign),
+            "{error}"
+        );
+        assert_eq!(program_of("v0").map(|(_, id)| id), Some(foreign));
+
+        let ours = load()
+            .attach_replacing(&interface("v0"), AttachMode::Native, foreign)
+            .unwrap();
+        assert_eq!(
+            program_of("v0"),
+            Some(("xdp".to_owned(), ours.program_id()))
+        );
+        drop(ours);
+        assert_eq!(program_of("v0"), None);
+    }
+    // Nothing is there to be replaced any more: an attachment like any other.
+    let ours = Program::redirect().load().unwrap().attach_replacing(
+        &interface("v0"),
+        AttachMode::Native,
+        1,
+    );
+    assert!(ours.unwrap().is_attached().unwrap());
+}
+
+#[test]
+#[ignore = "needs a network namespace: cargo xtask test-netns"]
+fn x13_a_replaced_program_is_put_back_where_ours_cannot_be_attached() {
+    let _ns = Netns::enter().unwrap();
+    veth("v0", "v1").unwrap();
+    let foreign = attach_foreign("v0", "xdpgeneric");
+    // Over this MTU a frame does not fit one buffer: no native program without `multi_buffer`.
+    ip("link set v1 mtu 9000").unwrap();
+    let program = Program::redirect().load().unwrap();
+    let error = program
+        .attach_replacing(&interface("v0"), AttachMode::Native, foreign)
+        .unwrap_err();
+    assert!(matches!(error, Error::Syscall(_)), "{error}");
+    assert_eq!(program_of("v0"), Some(("xdpgeneric".to_owned(), foreign)));
+}
+
+#[test]
+#[ignore = "needs a network namespace: cargo xtask test-netns"]
+fn x20_what_was_reached_and_why_not_better_is_told() {
+    let _ns = Netns::enter().unwrap();
+    veth("v0", "v1").unwrap();
+    // The driver of `lo` has no native mode.
+    let error = redirect("lo", AttachMode::Native).unwrap_err();
+    assert!(
+        matches!(&error, Error::Syscall(failed) if failed.is(EOPNOTSUPP)),
+        "{error}"
+    );
+    assert_eq!(program_of("lo"), None);
+    let best = redirect("lo", AttachMode::BestAvailable).unwrap();
+    assert_eq!(
+        (best.asked(), best.mode()),
+        (AttachMode::BestAvailable, XdpMode::Generic)
+    );
+    let why = best.why_not_native().unwrap();
+    assert!(
+        matches!(why, Error::Syscall(failed) if failed.is(EOPNOTSUPP)),
+        "{why}"
+    );
+    assert_eq!(
+        program_of("lo"),
+        Some(("xdpgeneric".to_owned(), best.program_id()))
+    );
+    drop(best);
+    // What was asked for was reached: there is nothing to explain.
+    assert!(
+        redirect("lo", AttachMode::Generic)
+            .unwrap()
+            .why_not_native()
+            .is_none()
+    );
+    let best = redirect("v0", AttachMode::BestAvailable).unwrap();
+    assert_eq!(
+        (best.mode(), best.why_not_native().is_none()),
+        (XdpMode::Native, true)
+    );
+    drop(best);
+
+    // A frame that does not fit one buffer of the driver.
+    ip("link set v1 mtu 9000").unwrap();
+    let error = redirect("v0", AttachMode::Native).unwrap_err();
+    assert!(
+        matches!(&error, Error::Syscall(failed) if failed.is(ERANGE)),
+        "{error}"
+    );
+    let best = redirect("v0", AttachMode::BestAvailable).unwrap();
+    assert_eq!(best.mode(), XdpMode::Generic);
+    assert!(best.why_not_native().is_some());
+    drop(best);
+    let whole = Program::redirect().multi_buffer(true).load().unwrap();
+    let whole = whole
+        .attach(&interface("v0"), AttachMode::BestAvailable)
+        .unwrap();
+    assert_eq!(
+        (whole.mode(), whole.why_not_native().is_none()),
+        (XdpMode::Native, true)
+    );
+}
+
+const EOPNOTSUPP: i32 = 95;
+const ERANGE: i32 = 34;
+
+#[test]
+#[ignore = "needs a network namespace: cargo xtask test-netns"]
+fn an_interface_with_more_queues_than_there_is_room_for_is_refused() {
+    let _ns = Netns::enter().unwrap();
+    ip("link add v0 numrxqueues 4 type veth peer name v1 numtxqueues 4").unwrap();
+    let few = Program::redirect().queues(3).load().unwrap();
+    let error = few
+        .attach(&interface("v0"), AttachMode::Generic)
+        .unwrap_err()
+        .to_string();
+    assert!(error.contains("room for 3, and v0 has 4"), "{error}");
+    let enough = Program::redirect().queues(4).load().unwrap();
+    enough
+        .attach(&interface("v0"), AttachMode::Generic)
+        .unwrap();
+    for queues in [0, 65_537] {
+        let error = Program::redirect()
+            .queues(queues)
+            .load()
+            .unwrap_err()
+            .to_string();
+        assert!(error.contains("not between 1 and 65536"), "{error}");
+    }
+}
+
+#[test]
+#[ignore = "needs a network namespace: cargo xtask test-netns"]
+fn an_interface_that_is_removed_takes_the_program_along() {
+    let _ns = Netns::enter().unwrap();
+    veth("v0", "v1").unwrap();
+    let v0 = interface("v0");
+    let attachment = redirect("v0", AttachMode::Native).unwrap();
+    ip("link set v0 down").unwrap();
+    assert!(attachment.is_attached().unwrap(), "down is not gone");
+    ip("link del v0").unwrap();
+    assert!(!attachment.is_attached().unwrap());
+    assert_eq!(attachment.counters_total().unwrap().unwrap().offered(), 0);
+    drop(attachment);
+    let error = Program::redirect()
+        .load()
+        .unwrap()
+        .attach(&v0, AttachMode::Native)
+        .unwrap_err();
+    assert!(matches!(error, Error::NoSuchInterface { .. }), "{error}");
+}
+
+#[test]
+#[ignore = "needs a network namespace: cargo xtask test-netns"]
+fn without_the_capabilities_the_error_names_them() {
+    let _ns = Netns::enter().unwrap();
+    if std::env::var_os("NETRING_ROLE").is_some() {
+        let error = Program::redirect().load().unwrap_err();
+        assert!(matches!(error, Error::NotPermitted { .. }), "{error}");
+        println!("told: {error}");
+        return;
+    }
+    assert!(Program::redirect().load().is_ok());
+    let inside = again(
+        "without_the_capabilities_the_error_names_them",
+        "unprivileged",
+    );
+    let output = Command::new("unshare")
+        .args(["--user", "--map-root-user", "--net"])
+        .arg(inside.get_program())
+        .args(inside.get_args())
+        .env("NETRING_ROLE", "unprivileged")
+        .output()
+        .unwrap();
+    let told = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(output.status.success(), "{told}");
+    for word in [
+        "told: bpf(BPF_",
+        "CAP_BPF",
+        "CAP_NET_ADMIN",
+        "setcap cap_bpf,cap_net_admin=ep",
+    ] {
+        assert!(told.contains(word), "{word}: {told}");
+    }
+}
