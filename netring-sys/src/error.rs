@@ -71,6 +71,15 @@ pub enum Error {
         why: String,
     },
 
+    /// A frame is too long, or empty. Nothing was sent of it, and the sink goes on.
+    #[error("a frame of {len} bytes cannot be sent: 1 to {max} bytes can")]
+    FrameLength {
+        /// Bytes of the frame.
+        len: usize,
+        /// Bytes of the longest frame.
+        max: usize,
+    },
+
     /// The interface went down. A report, made once each time: call again, packets resume when the
     /// interface is up.
     #[error("the interface {interface} went down; packets resume when it is up again")]
@@ -101,9 +110,10 @@ pub enum Error {
 }
 
 impl Error {
-    /// Whether the source is lost. False for a report after which it goes on ([`Error::LinkDown`]).
+    /// Whether the source or sink is lost. False for a report after which it goes on ([`Error::LinkDown`],
+    /// [`Error::FrameLength`]).
     pub const fn is_terminal(&self) -> bool {
-        !matches!(self, Self::LinkDown { .. })
+        !matches!(self, Self::LinkDown { .. } | Self::FrameLength { .. })
     }
 }
 
@@ -196,7 +206,7 @@ impl std::fmt::Display for Hint<'_> {
             Some(libc::EMFILE | libc::ENFILE) => "; raise the limit of open files (`ulimit -n`)",
             Some(libc::ENOPROTOOPT) => "; the running kernel is too old for it",
             Some(libc::EAFNOSUPPORT) => {
-                "; the running kernel is built without it (`modprobe af_packet`)"
+                "; the running kernel is built without it (`modprobe af_packet`, CONFIG_XDP_SOCKETS)"
             }
             _ => "",
         };
@@ -265,7 +275,8 @@ mod tests {
     }
 
     #[test]
-    fn only_the_report_of_a_link_down_is_not_terminal() {
+    fn only_reports_are_not_terminal() {
+        assert!(!Error::FrameLength { len: 0, max: 1514 }.is_terminal());
         assert!(
             !Error::LinkDown {
                 interface: "eth0".into()

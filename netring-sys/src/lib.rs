@@ -6,7 +6,8 @@
 //! The shared words, which need no kernel:
 //! - [`Packet`] and [`PacketBuf`]: the bytes of a packet, and what its source knows about it;
 //! - [`PacketSource`] and [`PacketBatch`]: the contract between who has packets and who wants them;
-//! - [`Stats`]: what became of every packet; [`Error`]: what went wrong and what to do about it.
+//! - [`PacketSink`] and [`PacketSlot`]: the same for who sends;
+//! - [`Stats`] and [`SinkStats`]: what became of every packet; [`Error`]: what went wrong and what to do about it.
 //!
 //! What the kernel says:
 //! - [`kernel`]: names and layouts as in its headers; [`syscall`]: one typed function per system call;
@@ -28,6 +29,7 @@ pub mod wait;
 mod error;
 mod link_type;
 mod packet;
+mod sink;
 mod source;
 mod stats;
 mod timestamp;
@@ -39,6 +41,7 @@ pub use mmap::Mmap;
 pub use error::{Error, SyscallError};
 pub use link_type::LinkType;
 pub use packet::{Checksum, Direction, Meta, Packet, PacketBuf, VlanTag};
+pub use sink::{PacketSink, PacketSlot, SinkStats};
 pub use source::{Open, PacketBatch, PacketSource, Readiness};
 pub use stats::{Count, Stats};
 pub use timestamp::{Clock, Timestamp};

@@ -8,7 +8,7 @@
 
 use std::os::fd::{AsRawFd, BorrowedFd};
 use std::ptr::NonNull;
-use std::sync::atomic::AtomicU32;
+use std::sync::atomic::{AtomicU32, AtomicU64};
 
 use crate::SyscallError;
 
@@ -28,7 +28,16 @@ impl Mmap {
     /// many locked pages (`EAGAIN`).
     #[doc(alias = "mmap")]
     pub fn shared(fd: BorrowedFd<'_>, len: usize) -> Result<Self, SyscallError> {
-        Self::map(len, libc::MAP_SHARED | libc::MAP_POPULATE, fd.as_raw_fd())
+        Self::shared_at(fd, len, 0)
+    }
+
+    /// As [`shared`](Self::shared), from an offset of the descriptor on.
+    ///
+    /// # Errors
+    /// As [`shared`](Self::shared), and `EINVAL` or `EOVERFLOW` for an offset that the descriptor does not have.
+    pub fn shared_at(fd: BorrowedFd<'_>, len: usize, offset: u64) -> Result<Self, SyscallError> {
+        let flags = libc::MAP_SHARED | libc::MAP_POPULATE;
+        Self::map(len, flags, fd.as_raw_fd(), offset)
     }
 
     /// Maps `len` bytes of zeros that belong to nobody else: a ring for tests without a kernel.
@@ -36,14 +45,35 @@ impl Mmap {
     /// # Errors
     /// `mmap` failed: a length of 0 (`EINVAL`), or no memory (`ENOMEM`).
     pub fn anonymous(len: usize) -> Result<Self, SyscallError> {
-        Self::map(len, libc::MAP_PRIVATE | libc::MAP_ANONYMOUS, -1)
+        Self::map(len, libc::MAP_PRIVATE | libc::MAP_ANONYMOUS, -1, 0)
     }
 
-    fn map(len: usize, flags: libc::c_int, fd: libc::c_int) -> Result<Self, SyscallError> {
+    /// As [`anonymous`](Self::anonymous), in huge pages of the system's default size, of which `len` is a multiple.
+    ///
+    /// # Errors
+    /// `ENOMEM` where the system has not set aside enough of them (`sysctl vm.nr_hugepages`), `EINVAL` where it has none.
+    #[doc(alias = "MAP_HUGETLB")]
+    pub fn anonymous_huge(len: usize) -> Result<Self, SyscallError> {
+        let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_HUGETLB;
+        Self::map(len, flags, -1, 0)
+    }
+
+    fn map(
+        len: usize,
+        flags: libc::c_int,
+        fd: libc::c_int,
+        offset: u64,
+    ) -> Result<Self, SyscallError> {
+        let Ok(offset) = libc::off_t::try_from(offset) else {
+            return Err(SyscallError {
+                call: "mmap",
+                source: std::io::Error::from_raw_os_error(libc::EOVERFLOW),
+            });
+        };
         let access = libc::PROT_READ | libc::PROT_WRITE;
         // SAFETY: a null hint asks for a new mapping, which overlaps nothing that anyone owns; nobody can write to it
         // before it is returned; the kernel checks `len` against `fd` or refuses.
-        let address = unsafe { libc::mmap(std::ptr::null_mut(), len, access, flags, fd, 0) };
+        let address = unsafe { libc::mmap(std::ptr::null_mut(), len, access, flags, fd, offset) };
         if address == libc::MAP_FAILED {
             return Err(SyscallError::last("mmap"));
         }
@@ -73,6 +103,26 @@ impl Mmap {
         // SAFETY: the mapping is owned by `self` and outlives the reference; whoever writes this word meanwhile does
         // so atomically, as its type says; the check above keeps all four bytes inside, and mappings start on a page.
         Some(unsafe { AtomicU32::from_ptr(word) })
+    }
+
+    /// The `count` 64-bit words from `offset` bytes on, or `None` where they are not all inside the mapping or not on an 8-byte
+    /// grid.
+    #[inline]
+    pub fn atomic_u64s(&self, offset: usize, count: usize) -> Option<&[AtomicU64]> {
+        let len = count.checked_mul(8)?;
+        if !offset.is_multiple_of(8) || offset > self.len || len > self.len - offset {
+            return None;
+        }
+        let words = self.address.as_ptr().wrapping_add(offset).cast();
+        // SAFETY: the mapping is owned by `self` and outlives the reference; whoever writes these words meanwhile does so
+        // atomically, as their type says; the check above keeps all of them inside, and mappings start on a page.
+        Some(unsafe { std::slice::from_raw_parts(words, count) })
+    }
+
+    /// Where the mapping starts.
+    #[inline]
+    pub const fn address(&self) -> NonNull<u8> {
+        self.address
     }
 
     /// The bytes `offset .. offset + len`, or `None` where they are not all inside the mapping.
@@ -128,6 +178,16 @@ mod tests {
         assert!(map.atomic_u32(8188).is_some());
         for outside in [8189, 8190, 8192, usize::MAX, usize::MAX - 3, 2] {
             assert!(map.atomic_u32(outside).is_none(), "{outside}");
+        }
+        assert_eq!(map.atomic_u64s(8, 1023).map(<[_]>::len), Some(1023));
+        for (offset, count) in [
+            (8, 1024),
+            (4, 1),
+            (8192, 1),
+            (0, usize::MAX),
+            (usize::MAX - 7, 1),
+        ] {
+            assert!(map.atomic_u64s(offset, count).is_none(), "{offset} {count}");
         }
         // SAFETY: an anonymous mapping of this test; nobody writes; the ranges are what is tested.
         let bytes = |offset, len| unsafe { map.bytes(offset, len) }.map(<[u8]>::len);

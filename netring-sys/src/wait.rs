@@ -14,9 +14,9 @@ use crate::interface::link_is_up;
 use crate::netlink::{self, Message, RTMGRP_LINK};
 use crate::syscall::{
     epoll, epoll_add, epoll_ready, event, event_signal, netlink_receive, netlink_send,
-    netlink_socket, poll_readable, take_socket_error,
+    netlink_socket, poll_readable, poll_writable, take_socket_error,
 };
-use crate::{Error, Interface, PacketSource, Readiness, SyscallError};
+use crate::{Error, Interface, PacketSink, PacketSource, Readiness, SyscallError};
 
 /// Waits until a source has a batch, and lends it; `Ok(None)` where the time was over first. No time waits for ever.
 ///
@@ -51,6 +51,80 @@ pub fn next_batch<S: PacketSource + AsFd>(
         poll_readable(source.as_fd(), left)?;
     }
     Ok(Some(source.batch()))
+}
+
+/// Sends one frame, waiting for room; false where the time was over first. No time waits for ever.
+///
+/// What was committed before is flushed where there is no room; the frame itself is on its way after the next
+/// [`PacketSink::flush`].
+///
+/// # Errors
+/// As [`PacketSink::slot`] and [`PacketSink::flush`].
+pub fn send<S: PacketSink + AsFd>(
+    sink: &mut S,
+    frame: &[u8],
+    timeout: Option<Duration>,
+) -> Result<bool, Error> {
+    let mut pause = Pause::new(timeout);
+    loop {
+        if sink.send(frame)? {
+            return Ok(true);
+        }
+        sink.flush()?;
+        if sink.room()? == 0 && !pause.wait(sink.as_fd())? {
+            return Ok(false);
+        }
+    }
+}
+
+/// Sends everything that was committed, and waits until it is known what became of it, or the time is over: how many frames are
+/// still pending. No time waits for ever.
+///
+/// # Errors
+/// As [`PacketSink::flush`].
+pub fn drain<S: PacketSink + AsFd>(sink: &mut S, timeout: Option<Duration>) -> Result<u64, Error> {
+    let mut pause = Pause::new(timeout);
+    loop {
+        sink.flush()?;
+        sink.room()?;
+        let pending = sink.stats()?.pending;
+        if pending == 0 || !pause.wait(sink.as_fd())? {
+            return Ok(pending);
+        }
+    }
+}
+
+/// Waits for a sink, which may call itself writable long before it has room: each wait in vain is longer than the one before.
+struct Pause {
+    deadline: Option<Instant>,
+    next: Duration,
+}
+
+impl Pause {
+    const LONGEST: Duration = Duration::from_millis(1);
+
+    fn new(timeout: Option<Duration>) -> Self {
+        Self {
+            deadline: timeout.and_then(|timeout| Instant::now().checked_add(timeout)),
+            next: Duration::from_micros(10),
+        }
+    }
+
+    /// False where the time is over.
+    fn wait(&mut self, fd: BorrowedFd<'_>) -> Result<bool, Error> {
+        let left = self.deadline.map_or(Duration::MAX, |deadline| {
+            deadline.saturating_duration_since(Instant::now())
+        });
+        if left.is_zero() {
+            return Ok(false);
+        }
+        let time = self.next.min(left);
+        let start = Instant::now();
+        poll_writable(fd, Some(time))?;
+        std::thread::sleep(time.saturating_sub(start.elapsed()));
+        self.next = (self.next * 2).min(Self::LONGEST);
+        Ok(true)
+    }
 }
 
 /// Ends a source from any thread: whoever waits for it wakes up, and it is [`Readiness::Ended`].
@@ -137,6 +211,14 @@ impl Waiter {
             name: interface.name.clone(),
             state: LinkState::default(),
         })
+    }
+
+    /// Waits for one more socket of the same source: a queue of its own of the same interface.
+    ///
+    /// # Errors
+    /// The call that failed: there is not enough memory.
+    pub fn add(&self, socket: BorrowedFd<'_>) -> Result<(), Error> {
+        Ok(epoll_add(self.set.as_fd(), socket, SOCKET)?)
     }
 
     /// A handle that stops the source.

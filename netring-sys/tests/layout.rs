@@ -187,3 +187,83 @@ fn constants() {
         libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K
     );
 }
+
+#[test]
+fn xdp() {
+    use netring_sys::kernel::xdp as ours;
+    same_layout!(ours::sockaddr_xdp, libc::sockaddr_xdp, {
+        sxdp_family = sxdp_family, sxdp_flags = sxdp_flags, sxdp_ifindex = sxdp_ifindex,
+        sxdp_queue_id = sxdp_queue_id, sxdp_shared_umem_fd = sxdp_shared_umem_fd,
+    });
+    same_layout!(ours::xdp_umem_reg, libc::xdp_umem_reg, {
+        addr = addr, len = len, chunk_size = chunk_size, headroom = headroom, flags = flags,
+        tx_metadata_len = tx_metadata_len,
+    });
+    // The forms of older kernels are its first 24 and 28 bytes, and it has no padding that could be other than zero.
+    assert_eq!(size_of::<libc::xdp_umem_reg_v1>(), 24);
+    assert_eq!(std::mem::offset_of!(ours::xdp_umem_reg, flags), 24);
+    assert_eq!(
+        std::mem::offset_of!(ours::xdp_umem_reg, tx_metadata_len),
+        28
+    );
+    assert_eq!(size_of::<ours::xdp_umem_reg>(), 32);
+    same_layout!(ours::xdp_ring_offset, libc::xdp_ring_offset, {
+        producer = producer, consumer = consumer, desc = desc, flags = flags,
+    });
+    same_layout!(ours::xdp_mmap_offsets, libc::xdp_mmap_offsets, { rx = rx, tx = tx, fr = fr, cr = cr });
+    assert_eq!(size_of::<libc::xdp_mmap_offsets_v1>(), 96);
+    same_layout!(ours::xdp_statistics, libc::xdp_statistics, {
+        rx_dropped = rx_dropped, rx_invalid_descs = rx_invalid_descs, tx_invalid_descs = tx_invalid_descs,
+        rx_ring_full = rx_ring_full, rx_fill_ring_empty_descs = rx_fill_ring_empty_descs,
+        tx_ring_empty_descs = tx_ring_empty_descs,
+    });
+    same_layout!(ours::xdp_options, libc::xdp_options, { flags = flags });
+    same_layout!(ours::xdp_desc, libc::xdp_desc, { addr = addr, len = len, options = options });
+
+    let bind = [
+        (ours::XDP_SHARED_UMEM, libc::XDP_SHARED_UMEM),
+        (ours::XDP_COPY, libc::XDP_COPY),
+        (ours::XDP_ZEROCOPY, libc::XDP_ZEROCOPY),
+        (ours::XDP_USE_NEED_WAKEUP, libc::XDP_USE_NEED_WAKEUP),
+        (ours::XDP_USE_SG, libc::XDP_USE_SG),
+    ];
+    for (ours, theirs) in bind {
+        assert_eq!(ours, theirs);
+    }
+    let words = [
+        (
+            ours::XDP_UMEM_UNALIGNED_CHUNK_FLAG,
+            libc::XDP_UMEM_UNALIGNED_CHUNK_FLAG,
+        ),
+        (ours::XDP_UMEM_TX_SW_CSUM, libc::XDP_UMEM_TX_SW_CSUM),
+        (
+            ours::XDP_UMEM_TX_METADATA_LEN,
+            libc::XDP_UMEM_TX_METADATA_LEN,
+        ),
+        (ours::XDP_RING_NEED_WAKEUP, libc::XDP_RING_NEED_WAKEUP),
+        (ours::XDP_OPTIONS_ZEROCOPY, libc::XDP_OPTIONS_ZEROCOPY),
+        (ours::XDP_PKT_CONTD, libc::XDP_PKT_CONTD),
+        (ours::XDP_TX_METADATA, libc::XDP_TX_METADATA),
+    ];
+    for (ours, theirs) in words {
+        assert_eq!(ours, theirs);
+    }
+    assert_eq!(ours::XDP_PGOFF_RX_RING, libc::XDP_PGOFF_RX_RING as u64);
+    assert_eq!(ours::XDP_PGOFF_TX_RING, libc::XDP_PGOFF_TX_RING as u64);
+    assert_eq!(
+        ours::XDP_UMEM_PGOFF_FILL_RING,
+        libc::XDP_UMEM_PGOFF_FILL_RING
+    );
+    assert_eq!(
+        ours::XDP_UMEM_PGOFF_COMPLETION_RING,
+        libc::XDP_UMEM_PGOFF_COMPLETION_RING
+    );
+    assert_eq!(
+        ours::XSK_UNALIGNED_BUF_OFFSET_SHIFT,
+        libc::XSK_UNALIGNED_BUF_OFFSET_SHIFT as u32
+    );
+    assert_eq!(
+        ours::XSK_UNALIGNED_BUF_ADDR_MASK,
+        libc::XSK_UNALIGNED_BUF_ADDR_MASK
+    );
+}

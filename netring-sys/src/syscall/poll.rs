@@ -101,9 +101,25 @@ pub fn event_signal(event: BorrowedFd<'_>) -> Result<(), SyscallError> {
 /// `ENOMEM`.
 #[doc(alias = "ppoll")]
 pub fn poll_readable(fd: BorrowedFd<'_>, timeout: Option<Duration>) -> Result<bool, SyscallError> {
+    poll(fd, libc::POLLIN, timeout)
+}
+
+/// As [`poll_readable`], for room to write.
+///
+/// # Errors
+/// `ENOMEM`.
+pub fn poll_writable(fd: BorrowedFd<'_>, timeout: Option<Duration>) -> Result<bool, SyscallError> {
+    poll(fd, libc::POLLOUT, timeout)
+}
+
+fn poll(
+    fd: BorrowedFd<'_>,
+    events: libc::c_short,
+    timeout: Option<Duration>,
+) -> Result<bool, SyscallError> {
     let mut entry = libc::pollfd {
         fd: fd.as_raw_fd(),
-        events: libc::POLLIN,
+        events,
         revents: 0,
     };
     let time = timeout.map(timespec);

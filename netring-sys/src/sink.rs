@@ -1,0 +1,224 @@
+//! The contract between who has frames to send and what sends them.
+
+use std::fmt;
+use std::ops::DerefMut;
+
+use crate::{Count, Error};
+
+/// Takes frames to send, in the order in which they are committed. A transmit ring, a capture file, and any wrapper around them
+/// implement it.
+///
+/// A frame is written where it is sent from: [`room`](Self::room) looks whether there is a slot, [`slot`](Self::slot) lends it,
+/// [`PacketSlot::commit`] hands it over. A slot that is dropped instead is as if it had never been, and does not hold up those
+/// behind it. Committed frames are on their way after [`flush`](Self::flush), which a caller needs once for many; none of the four
+/// blocks. As with [`PacketSource`](crate::PacketSource), looking and lending are two steps, so that a wait fits between them.
+///
+/// ```
+/// use netring_sys::{Count, Error, PacketSink, PacketSlot, SinkStats};
+///
+/// /// Keeps what it is given.
+/// #[derive(Default)]
+/// struct Keep { frames: Vec<Vec<u8>>, flushed: usize }
+///
+/// struct Slot<'a>(&'a mut Keep, Vec<u8>);
+///
+/// impl std::ops::Deref for Slot<'_> {
+///     type Target = [u8];
+///     fn deref(&self) -> &[u8] { &self.1 }
+/// }
+/// impl std::ops::DerefMut for Slot<'_> {
+///     fn deref_mut(&mut self) -> &mut [u8] { &mut self.1 }
+/// }
+/// impl PacketSlot for Slot<'_> {
+///     fn commit(self) { self.0.frames.push(self.1) }
+/// }
+///
+/// impl PacketSink for Keep {
+///     type Slot<'a> = Slot<'a>;
+///
+///     fn room(&mut self) -> Result<usize, Error> { Ok(usize::MAX) }
+///     fn slot(&mut self, len: usize) -> Result<Option<Slot<'_>>, Error> {
+///         Ok(Some(Slot(self, vec![0; len])))
+///     }
+///     fn flush(&mut self) -> Result<usize, Error> {
+///         self.flushed = self.frames.len();
+///         Ok(0)
+///     }
+///     fn stats(&mut self) -> Result<SinkStats, Error> {
+///         Ok(SinkStats::counted(self.frames.len() as u64, self.flushed as u64))
+///     }
+///     fn max_len(&self) -> usize { 65_535 }
+/// }
+///
+/// let mut sink = Keep::default();
+/// assert!(sink.send(b"first")?);
+/// let mut slot = sink.slot(6)?.unwrap();
+/// slot.copy_from_slice(b"second");
+/// slot.commit();
+/// drop(sink.slot(100)?);
+/// assert_eq!(sink.flush()?, 0);
+/// assert_eq!(sink.frames, [b"first".to_vec(), b"second".to_vec()]);
+/// assert_eq!(sink.stats()?.sent, Count::Exact(2));
+/// # Ok::<(), Error>(())
+/// ```
+///
+/// Two slots of one sink cannot be held at once:
+///
+/// ```compile_fail,E0499
+/// fn two_at_once<S: netring_sys::PacketSink>(sink: &mut S) -> Result<(), netring_sys::Error> {
+///     let first = sink.slot(60)?;
+///     let second = sink.slot(60)?;
+///     drop((first, second));
+///     Ok(())
+/// }
+/// ```
+///
+/// and a slot cannot be written to once it is committed:
+///
+/// ```compile_fail,E0382
+/// use netring_sys::{PacketSink, PacketSlot};
+///
+/// fn late<S: PacketSink>(sink: &mut S) -> Result<(), netring_sys::Error> {
+///     let mut slot = sink.slot(60)?.unwrap();
+///     slot.commit();
+///     slot[0] = 1;
+///     Ok(())
+/// }
+/// ```
+pub trait PacketSink {
+    /// What [`slot`](Self::slot) lends, bound to the sink.
+    type Slot<'a>: PacketSlot
+    where
+        Self: 'a;
+
+    /// How many slots can be had now. Takes back the memory of frames that are done; never blocks, lends nothing.
+    ///
+    /// # Errors
+    /// Where [`Error::is_terminal`] is false the error is a report that is made once: call again.
+    fn room(&mut self) -> Result<usize, Error>;
+
+    /// Lends room for one frame of `len` bytes; `None` where there is none now. What is in it is whatever was there before:
+    /// write all of it.
+    ///
+    /// # Errors
+    /// [`Error::FrameLength`] for a frame that is empty or longer than [`max_len`](Self::max_len).
+    fn slot(&mut self, len: usize) -> Result<Option<Self::Slot<'_>>, Error>;
+
+    /// Sets committed frames on their way, and says how many of them still wait in the ring because whoever is behind it takes no
+    /// more now; another flush goes on with them. Never blocks.
+    ///
+    /// # Errors
+    /// [`Error::LinkDown`] while the interface is down: what is in the ring stays there and goes out once it is up;
+    /// [`Error::InterfaceRemoved`], or the call that failed.
+    fn flush(&mut self) -> Result<usize, Error>;
+
+    /// What became of every frame so far. Reading resets nothing.
+    ///
+    /// # Errors
+    /// The call by which the backend asks its kernel for the figures failed.
+    fn stats(&mut self) -> Result<SinkStats, Error>;
+
+    /// Bytes of the longest frame that fits a slot.
+    fn max_len(&self) -> usize;
+
+    /// Copies a frame into a slot and commits it; false where there is no room now.
+    ///
+    /// # Errors
+    /// As [`slot`](Self::slot).
+    fn send(&mut self, frame: &[u8]) -> Result<bool, Error> {
+        let Some(mut slot) = self.slot(frame.len())? else {
+            return Ok(false);
+        };
+        slot.copy_from_slice(frame);
+        slot.commit();
+        Ok(true)
+    }
+}
+
+/// Room for one frame in a sink, of the length that was asked for. Dropping it gives it back unsent.
+#[must_use = "a slot that is not committed is not sent"]
+pub trait PacketSlot: DerefMut<Target = [u8]> {
+    /// Hands the frame over. It keeps its place among the frames committed before and after it.
+    fn commit(self);
+}
+
+/// What became of every frame that a sink was given, since it was opened. All figures grow only; reading resets nothing.
+///
+/// At any time `committed = sent + dropped + rejected + pending`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub struct SinkStats {
+    /// Frames that were committed.
+    pub committed: u64,
+    /// Frames that the interface took. Whether the wire carried them is known to who receives them only.
+    pub sent: Count,
+    /// Frames that the kernel took and then threw away: the queue of the interface was full.
+    pub dropped: Count,
+    /// Frames that the kernel refused.
+    pub rejected: Count,
+    /// Frames of which nothing is known yet: in the ring, or on their way.
+    pub pending: u64,
+    /// Frames that were not even committed: they were too long, or empty.
+    pub refused: u64,
+}
+
+impl SinkStats {
+    /// The figures of a sink that loses nothing, such as a file: so many frames were committed, and so many of them are written.
+    pub const fn counted(committed: u64, sent: u64) -> Self {
+        Self {
+            committed,
+            sent: Count::Exact(sent),
+            dropped: Count::Exact(0),
+            rejected: Count::Exact(0),
+            pending: committed.saturating_sub(sent),
+            refused: 0,
+        }
+    }
+}
+
+impl fmt::Display for SinkStats {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            committed,
+            sent,
+            dropped,
+            rejected,
+            pending,
+            refused,
+        } = self;
+        write!(
+            f,
+            "{committed} committed: {sent} sent, {dropped} dropped, {rejected} rejected, {pending} pending; {refused} refused"
+        )
+    }
+}
+
+impl<S: PacketSink + ?Sized> PacketSink for &mut S {
+    type Slot<'a>
+        = S::Slot<'a>
+    where
+        Self: 'a;
+
+    #[inline]
+    fn room(&mut self) -> Result<usize, Error> {
+        (**self).room()
+    }
+
+    #[inline]
+    fn slot(&mut self, len: usize) -> Result<Option<Self::Slot<'_>>, Error> {
+        (**self).slot(len)
+    }
+
+    #[inline]
+    fn flush(&mut self) -> Result<usize, Error> {
+        (**self).flush()
+    }
+
+    fn stats(&mut self) -> Result<SinkStats, Error> {
+        (**self).stats()
+    }
+
+    fn max_len(&self) -> usize {
+        (**self).max_len()
+    }
+}

@@ -1,0 +1,417 @@
+//! AF_XDP sockets: `Documentation/networking/af_xdp.rst`.
+
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+
+use libc::{SOL_SOCKET, SOL_XDP, c_int, socklen_t};
+
+use super::{check, check_len, get_option, set_option, size_of_u32};
+use crate::kernel::xdp::{
+    XDP_OPTIONS_ZEROCOPY, XDP_PGOFF_RX_RING, XDP_PGOFF_TX_RING, XDP_UMEM_PGOFF_COMPLETION_RING,
+    XDP_UMEM_PGOFF_FILL_RING, sockaddr_xdp, xdp_mmap_offsets, xdp_options, xdp_ring_offset,
+    xdp_statistics, xdp_umem_reg,
+};
+use crate::{Mmap, SyscallError};
+
+/// One of the four rings.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum XdpRing {
+    /// Packets that were received.
+    Receive,
+    /// Packets to send.
+    Transmit,
+    /// Chunks for packets to come.
+    Fill,
+    /// Chunks of packets that were sent.
+    Completion,
+}
+
+/// What became of a system call that tells the kernel to go to work.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kick {
+    /// It did all there was to do.
+    Done,
+    /// It stopped before the end of the ring (`EAGAIN`): its budget is used up, or there is no room for completions or buffers.
+    Again,
+    /// One packet was thrown away by the queue of the interface (`EBUSY`), and its chunk is completed; the rest is still in the ring.
+    Dropped,
+    /// There is no memory for it now (`ENOBUFS`, `ENOMEM`).
+    NoBuffers,
+}
+
+/// An AF_XDP socket, which is not yet bound to anything.
+///
+/// # Errors
+/// `EPERM` without CAP_NET_RAW ([`SyscallError::needs_net_raw`] says so), `EAFNOSUPPORT` on a kernel before 4.18 or built without
+/// `CONFIG_XDP_SOCKETS`, `EMFILE`.
+#[doc(alias = "socket")]
+pub fn xdp_socket() -> Result<OwnedFd, SyscallError> {
+    // SAFETY: no memory is handed over, so there is no owner, writer or range to speak of.
+    let fd = check(
+        unsafe { libc::socket(libc::AF_XDP, libc::SOCK_RAW | libc::SOCK_CLOEXEC, 0) },
+        "socket(AF_XDP)",
+    )?;
+    // SAFETY: the kernel has just made this descriptor for us; nobody else knows it; it is open.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+}
+
+/// Registers a mapping as packet memory; `addr` and `len` of the request are overwritten with the mapping's.
+///
+/// The kernel pins the pages for as long as the socket lives: it never writes to memory that somebody else got, even where the
+/// mapping is dropped before the socket. The struct's lengths of newer and older kernels are tried in turn.
+///
+/// # Errors
+/// `EINVAL` for a geometry that the kernel does not take, `ENOBUFS` over the limit of locked memory ([`memlock_limit`]), `EBUSY` where
+/// the socket has packet memory.
+#[doc(alias = "XDP_UMEM_REG")]
+pub fn set_xdp_umem(
+    fd: BorrowedFd<'_>,
+    memory: &Mmap,
+    request: &xdp_umem_reg,
+) -> Result<(), SyscallError> {
+    let request = xdp_umem_reg {
+        addr: memory.address().as_ptr().addr() as u64,
+        len: memory.len() as u64,
+        ..*request
+    };
+    let mut result = Ok(());
+    for len in umem_lengths(&request) {
+        let pointer: *const xdp_umem_reg = &raw const request;
+        // SAFETY: the request is on this stack; nobody writes to it; `len` is at most its size. The memory that it names is
+        // shared with the kernel from now on, as the mapping's own documentation says.
+        let set = unsafe {
+            libc::setsockopt(
+                fd.as_raw_fd(),
+                SOL_XDP,
+                libc::XDP_UMEM_REG,
+                pointer.cast(),
+                len,
+            )
+        };
+        result = check(set, "setsockopt(XDP_UMEM_REG)").map(drop);
+        // Another length helps only where the struct itself was not understood.
+        if !matches!(&result, Err(error) if error.is(libc::EINVAL)) {
+            break;
+        }
+    }
+    result
+}
+
+/// The struct's lengths that say all of the request, newest kernel first: a kernel of its time takes each.
+fn umem_lengths(request: &xdp_umem_reg) -> impl Iterator<Item = socklen_t> + use<> {
+    let needed = match request {
+        xdp_umem_reg {
+            flags: 0,
+            tx_metadata_len: 0,
+            ..
+        } => 24,
+        xdp_umem_reg {
+            tx_metadata_len: 0, ..
+        } => 28,
+        _ => 32,
+    };
+    [32, 28, 24].into_iter().filter(move |len| *len >= needed)
+}
+
+/// Makes one of the rings, with so many entries: a power of two.
+///
+/// # Errors
+/// `EINVAL` for any other number, `ENOMEM`, `EBUSY` for a socket that is bound.
+#[doc(alias = "XDP_RX_RING")]
+#[doc(alias = "XDP_TX_RING")]
+#[doc(alias = "XDP_UMEM_FILL_RING")]
+#[doc(alias = "XDP_UMEM_COMPLETION_RING")]
+pub fn set_xdp_ring(fd: BorrowedFd<'_>, ring: XdpRing, entries: u32) -> Result<(), SyscallError> {
+    let (option, call) = match ring {
+        XdpRing::Receive => (libc::XDP_RX_RING, "setsockopt(XDP_RX_RING)"),
+        XdpRing::Transmit => (libc::XDP_TX_RING, "setsockopt(XDP_TX_RING)"),
+        XdpRing::Fill => (libc::XDP_UMEM_FILL_RING, "setsockopt(XDP_UMEM_FILL_RING)"),
+        XdpRing::Completion => (
+            libc::XDP_UMEM_COMPLETION_RING,
+            "setsockopt(XDP_UMEM_COMPLETION_RING)",
+        ),
+    };
+    set_option(fd, SOL_XDP, option, &entries, call)
+}
+
+/// Maps one of the rings.
+///
+/// # Errors
+/// `EINVAL` where the socket has no such ring or it is shorter than `len`, `ENOMEM`.
+#[doc(alias = "mmap")]
+pub fn map_xdp_ring(fd: BorrowedFd<'_>, ring: XdpRing, len: usize) -> Result<Mmap, SyscallError> {
+    let offset = match ring {
+        XdpRing::Receive => XDP_PGOFF_RX_RING,
+        XdpRing::Transmit => XDP_PGOFF_TX_RING,
+        XdpRing::Fill => XDP_UMEM_PGOFF_FILL_RING,
+        XdpRing::Completion => XDP_UMEM_PGOFF_COMPLETION_RING,
+    };
+    Mmap::shared_at(fd, len, offset)
+}
+
+/// How many packets the kernel takes off the transmit ring in one call in copy mode, 32 unless set (kernel 6.17).
+///
+/// # Errors
+/// `ENOPROTOOPT` on an older kernel, `EACCES` or `EINVAL` for a number below 32 or above the ring's entries.
+#[doc(alias = "XDP_MAX_TX_SKB_BUDGET")]
+pub fn set_xdp_transmit_budget(fd: BorrowedFd<'_>, packets: u32) -> Result<(), SyscallError> {
+    /// libc has no name for it yet.
+    const XDP_MAX_TX_SKB_BUDGET: c_int = 9;
+    set_option(
+        fd,
+        SOL_XDP,
+        XDP_MAX_TX_SKB_BUDGET,
+        &packets,
+        "setsockopt(XDP_MAX_TX_SKB_BUDGET)",
+    )
+}
+
+/// Where the words of the rings are; also from kernels before 5.4, which have no flags.
+///
+/// # Errors
+/// The descriptor is no AF_XDP socket.
+#[doc(alias = "XDP_MMAP_OFFSETS")]
+pub fn xdp_ring_offsets(fd: BorrowedFd<'_>) -> Result<xdp_mmap_offsets, SyscallError> {
+    // As words: the short form is not a prefix of the long one.
+    let (words, len): ([u64; 16], _) =
+        get_words(fd, libc::XDP_MMAP_OFFSETS, "getsockopt(XDP_MMAP_OFFSETS)")?;
+    Ok(ring_offsets(&words, len))
+}
+
+/// Four times producer, consumer, entries and flags; or without the flags, which then stand behind the consumer's word.
+fn ring_offsets(words: &[u64; 16], len: usize) -> xdp_mmap_offsets {
+    let ring = |n: usize| match len {
+        128.. => xdp_ring_offset {
+            producer: words[4 * n],
+            consumer: words[4 * n + 1],
+            desc: words[4 * n + 2],
+            flags: words[4 * n + 3],
+        },
+        _ => xdp_ring_offset {
+            producer: words[3 * n],
+            consumer: words[3 * n + 1],
+            desc: words[3 * n + 2],
+            flags: words[3 * n + 1] + 4,
+        },
+    };
+    xdp_mmap_offsets {
+        rx: ring(0),
+        tx: ring(1),
+        fr: ring(2),
+        cr: ring(3),
+    }
+}
+
+/// The counters of a socket, and whether the kernel has the last three of them (5.9); they are 0 where it has not.
+///
+/// # Errors
+/// The descriptor is no AF_XDP socket.
+#[doc(alias = "XDP_STATISTICS")]
+pub fn xdp_statistics_of(fd: BorrowedFd<'_>) -> Result<(xdp_statistics, bool), SyscallError> {
+    let (words, len): ([u64; 6], _) =
+        get_words(fd, libc::XDP_STATISTICS, "getsockopt(XDP_STATISTICS)")?;
+    let [
+        rx_dropped,
+        rx_invalid_descs,
+        tx_invalid_descs,
+        rx_ring_full,
+        rx_fill_ring_empty_descs,
+        tx_ring_empty_descs,
+    ] = words;
+    let statistics = xdp_statistics {
+        rx_dropped,
+        rx_invalid_descs,
+        tx_invalid_descs,
+        rx_ring_full,
+        rx_fill_ring_empty_descs,
+        tx_ring_empty_descs,
+    };
+    Ok((statistics, len >= size_of::<xdp_statistics>()))
+}
+
+/// Whether a bound socket really receives and sends without a copy.
+///
+/// # Errors
+/// `ENOPROTOOPT` on a kernel before 5.3.
+#[doc(alias = "XDP_OPTIONS")]
+pub fn xdp_is_zero_copy(fd: BorrowedFd<'_>) -> Result<bool, SyscallError> {
+    let options: xdp_options =
+        get_option(fd, SOL_XDP, libc::XDP_OPTIONS, "getsockopt(XDP_OPTIONS)")?;
+    Ok(options.flags & XDP_OPTIONS_ZEROCOPY != 0)
+}
+
+/// Binds a socket to a queue of an interface; `sxdp_family` is filled in. `umem` is a bound socket whose packet memory is used.
+///
+/// # Errors
+/// `EBUSY` while another socket has the queue, also for a moment after it was closed; `EOPNOTSUPP` where the driver cannot do
+/// what the flags ask for; `EINVAL` for a queue that is not there or rings that are missing; `ENETDOWN`; `ENODEV`.
+#[doc(alias = "bind")]
+pub fn bind_xdp(
+    fd: BorrowedFd<'_>,
+    address: &sockaddr_xdp,
+    umem: Option<BorrowedFd<'_>>,
+) -> Result<(), SyscallError> {
+    let address = sockaddr_xdp {
+        sxdp_family: libc::AF_XDP as u16,
+        // Descriptors are never negative.
+        sxdp_shared_umem_fd: umem.map_or(0, |fd| fd.as_raw_fd() as u32),
+        ..*address
+    };
+    let pointer: *const sockaddr_xdp = &raw const address;
+    // SAFETY: the address is on this stack; nobody writes to it; its length is that of its type.
+    let result = unsafe {
+        libc::bind(
+            fd.as_raw_fd(),
+            pointer.cast(),
+            size_of_u32::<sockaddr_xdp>(),
+        )
+    };
+    check(result, "bind(AF_XDP)").map(drop)
+}
+
+/// Tells the kernel to send what is in the transmit ring. In copy mode it does that here, for as many packets as its budget has.
+///
+/// # Errors
+/// `ENETDOWN` while the interface is down, `ENXIO` once it is gone, `EOPNOTSUPP`.
+#[doc(alias = "sendto")]
+pub fn kick_transmit(fd: BorrowedFd<'_>) -> Result<Kick, SyscallError> {
+    let (none, flags) = (std::ptr::null(), libc::MSG_DONTWAIT);
+    // SAFETY: no memory is handed over: the null pointer goes with a length of 0.
+    let sent = unsafe { libc::sendto(fd.as_raw_fd(), none, 0, flags, std::ptr::null(), 0) };
+    kicked(check_len(sent, "sendto(AF_XDP)"))
+}
+
+/// Tells the driver to go on receiving: there are chunks in the fill ring again; with busy polling, receives now.
+///
+/// # Errors
+/// `ENETDOWN` while the interface is down, `ENXIO` once it is gone.
+#[doc(alias = "recvfrom")]
+pub fn kick_receive(fd: BorrowedFd<'_>) -> Result<Kick, SyscallError> {
+    let none = std::ptr::null_mut();
+    // SAFETY: no memory is handed over: the null pointer goes with a length of 0.
+    let received = unsafe { libc::recv(fd.as_raw_fd(), none, 0, libc::MSG_DONTWAIT) };
+    kicked(check_len(received, "recvfrom(AF_XDP)"))
+}
+
+fn kicked(result: Result<usize, SyscallError>) -> Result<Kick, SyscallError> {
+    match result {
+        Ok(_) => Ok(Kick::Done),
+        Err(error) if error.is(libc::EAGAIN) || error.is(libc::EINTR) => Ok(Kick::Again),
+        Err(error) if error.is(libc::EBUSY) => Ok(Kick::Dropped),
+        Err(error) if error.is(libc::ENOBUFS) || error.is(libc::ENOMEM) => Ok(Kick::NoBuffers),
+        Err(error) => Err(error),
+    }
+}
+
+/// Lets the application's own calls drive the interface: `SO_PREFER_BUSY_POLL`, `SO_BUSY_POLL` (microseconds) and
+/// `SO_BUSY_POLL_BUDGET` (packets a call; kernel 5.11).
+///
+/// # Errors
+/// `EPERM` without CAP_NET_ADMIN for a longer time or a larger budget than the system's, `ENOPROTOOPT` on an older kernel.
+#[doc(alias = "SO_PREFER_BUSY_POLL")]
+#[doc(alias = "SO_BUSY_POLL")]
+#[doc(alias = "SO_BUSY_POLL_BUDGET")]
+pub fn set_busy_poll(fd: BorrowedFd<'_>, micros: u32, budget: u16) -> Result<(), SyscallError> {
+    let values = [
+        (
+            libc::SO_PREFER_BUSY_POLL,
+            1,
+            "setsockopt(SO_PREFER_BUSY_POLL)",
+        ),
+        (
+            libc::SO_BUSY_POLL,
+            micros as c_int,
+            "setsockopt(SO_BUSY_POLL)",
+        ),
+        (
+            libc::SO_BUSY_POLL_BUDGET,
+            c_int::from(budget),
+            "setsockopt(SO_BUSY_POLL_BUDGET)",
+        ),
+    ];
+    for (option, value, call) in values {
+        set_option(fd, SOL_SOCKET, option, &value, call)?;
+    }
+    Ok(())
+}
+
+/// How much memory a process without CAP_IPC_LOCK may lock, in bytes; `None` where there is no limit.
+#[doc(alias = "RLIMIT_MEMLOCK")]
+pub fn memlock_limit() -> Option<u64> {
+    let mut limit = libc::rlimit {
+        rlim_cur: 0,
+        rlim_max: 0,
+    };
+    // SAFETY: the struct is on this stack; nobody else uses it; the kernel writes one.
+    let result = unsafe { libc::getrlimit(libc::RLIMIT_MEMLOCK, &raw mut limit) };
+    (result == 0 && limit.rlim_cur != libc::RLIM_INFINITY).then_some(limit.rlim_cur)
+}
+
+/// `getsockopt` of words, of which an older kernel writes fewer: the words, and how many bytes of them it wrote.
+fn get_words<const N: usize>(
+    fd: BorrowedFd<'_>,
+    name: c_int,
+    call: &'static str,
+) -> Result<([u64; N], usize), SyscallError> {
+    let mut words = [0_u64; N];
+    let mut len = size_of_u32::<[u64; N]>();
+    let target: *mut u64 = words.as_mut_ptr();
+    // SAFETY: `words` and `len` are on this stack; nobody else uses them; the kernel writes at most `len` bytes.
+    let result =
+        unsafe { libc::getsockopt(fd.as_raw_fd(), SOL_XDP, name, target.cast(), &raw mut len) };
+    check(result, call)?;
+    Ok((words, len as usize))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn x12_the_lengths_of_newer_and_older_kernels_are_tried_and_none_cuts_what_was_asked() {
+        let lengths = |flags, tx_metadata_len| {
+            let request = xdp_umem_reg {
+                flags,
+                tx_metadata_len,
+                ..xdp_umem_reg::default()
+            };
+            umem_lengths(&request).collect::<Vec<_>>()
+        };
+        assert_eq!(lengths(0, 0), [32, 28, 24]);
+        assert_eq!(lengths(1, 0), [32, 28]);
+        assert_eq!(lengths(4, 8), [32]);
+    }
+
+    #[test]
+    fn offsets_of_a_kernel_without_flags_are_understood() {
+        let mut words = [0; 16];
+        words[..12].copy_from_slice(&[0, 64, 128, 1, 65, 129, 2, 66, 130, 3, 67, 131]);
+        let old = ring_offsets(&words, 96);
+        assert_eq!(
+            (old.rx.producer, old.rx.consumer, old.rx.desc, old.rx.flags),
+            (0, 64, 128, 68)
+        );
+        assert_eq!(
+            (old.cr.producer, old.cr.consumer, old.cr.desc, old.cr.flags),
+            (3, 67, 131, 71)
+        );
+        let words = std::array::from_fn(|n| n as u64);
+        let new = ring_offsets(&words, 128);
+        assert_eq!((new.rx.flags, new.tx.producer, new.cr.flags), (3, 4, 15));
+    }
+
+    #[test]
+    fn each_answer_of_a_kick_has_its_meaning() {
+        let failed = |errno| {
+            kicked(Err(SyscallError {
+                call: "sendto(AF_XDP)",
+                source: std::io::Error::from_raw_os_error(errno),
+            }))
+        };
+        assert_eq!(kicked(Ok(0)).unwrap(), Kick::Done);
+        assert_eq!(failed(libc::EAGAIN).unwrap(), Kick::Again);
+        assert_eq!(failed(libc::EBUSY).unwrap(), Kick::Dropped);
+        assert_eq!(failed(libc::ENOBUFS).unwrap(), Kick::NoBuffers);
+        assert!(failed(libc::ENETDOWN).is_err());
+        assert!(failed(libc::ENXIO).is_err());
+    }
+}
