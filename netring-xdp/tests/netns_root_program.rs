@@ -8,20 +8,12 @@ use netring_sys::{Interface, syscall};
 use netring_xdp::program::{AttachMode, Attachment, Counters, Otherwise, Program, Redirect};
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
-use xtask::netns::{Netns, ip, veth};
+use xtask::netns::{Netns, ip, veth, veth_with_queues};
 use xtask::wire::{Sender, Sniffer, numbered};
 
 /// A veth pair with four queues on either end.
 fn veth4() -> Interface {
-    let queues = "numrxqueues 4 numtxqueues 4";
-    ip(&format!(
-        "link add v0 {queues} type veth peer name v1 {queues}"
-    ))
-    .unwrap();
-    for end in ["v0", "v1"] {
-        ip(&format!("link set {end} addrgenmode none")).unwrap();
-        ip(&format!("link set {end} up")).unwrap();
-    }
+    veth_with_queues("v0", "v1", 4).unwrap();
     let v0 = Interface::by_name("v0").unwrap();
     assert_eq!(v0.rx_queues, 4);
     v0

@@ -11,7 +11,7 @@ use super::attach::{self, AttachMode, Attachment};
 use super::counters::Raw;
 use super::redirect::{COUNTS, PROGRAM, Redirect, SOCKETS};
 use super::sockets::SocketMap;
-use super::{error, replace};
+use super::{error, object, replace};
 
 /// A program that the kernel has accepted: the generated one, or the user's own.
 pub struct Program {
@@ -42,6 +42,7 @@ impl Program {
     /// [`Error::Source`] for what is no such object, [`Error::Config`] for names that are not in it, and those of
     /// [`Redirect::load`].
     pub fn from_elf(object: &[u8], program: &str, map: &str) -> Result<Self, Error> {
+        object::check(object)?;
         let ebpf = Ebpf::load(object).map_err(error::load)?;
         Self::from_ebpf(ebpf, program, map)
     }

@@ -1,6 +1,7 @@
 //! An assembled program as an ELF object in memory, laid out as a compiler would and as loaders read it.
 
 use netring_sys::Error;
+use object::read::{File, Object as _, ObjectSection as _, ObjectSymbol as _};
 use object::write::{Object, Relocation, Symbol, SymbolId, SymbolSection};
 use object::{
     Architecture, BinaryFormat, Endianness, RelocationFlags, SectionKind, SymbolFlags, SymbolKind,
@@ -85,5 +86,92 @@ fn unwritable(error: object::write::Error) -> Error {
     Error::Source {
         what: "the program cannot be written as an object".into(),
         source: Box::new(error),
+    }
+}
+
+/// Refuses an object that aya would panic over: aya takes the places of symbols on trust.
+pub(super) fn check(bytes: &[u8]) -> Result<(), Error> {
+    let damaged = |source: Box<dyn std::error::Error + Send + Sync>| Error::Source {
+        what: "the eBPF object is damaged".into(),
+        source,
+    };
+    let file = File::parse(bytes).map_err(|error| damaged(error.into()))?;
+    for symbol in file.symbols() {
+        let Some(section) = symbol.section_index() else {
+            continue;
+        };
+        let inside = file
+            .section_by_index(section)
+            .and_then(|section| Ok((section.address(), section.data().map(|_| section.size())?)))
+            .is_ok_and(|(address, len)| {
+                address == 0 && symbol.address() <= len && symbol.size() <= len - symbol.address()
+            });
+        if !inside {
+            return Err(damaged("a symbol is not inside its section".into()));
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::program::Program;
+    use proptest::prelude::*;
+    use std::collections::HashSet;
+
+    fn good() -> Vec<u8> {
+        Program::redirect().queues(4).object().unwrap()
+    }
+
+    /// What aya does with an object before it asks the kernel.
+    fn read(bytes: &[u8]) -> Result<(), Box<dyn std::error::Error>> {
+        check(bytes)?;
+        let mut object = aya_obj::Object::parse(bytes)?;
+        let maps = object.maps.clone();
+        let maps = maps.iter().map(|(name, map)| (name.as_str(), 3, map));
+        let text: HashSet<usize> = object
+            .functions
+            .keys()
+            .map(|(section, _)| *section)
+            .collect();
+        object.relocate_maps(maps, &text)?;
+        object.relocate_calls(&text)?;
+        Ok(())
+    }
+
+    #[test]
+    fn a_generated_object_is_read() {
+        read(&good()).unwrap();
+        assert!(check(b"").is_err());
+        assert!(check(b"\x7fELF").is_err());
+    }
+
+    #[test]
+    fn an_object_that_is_cut_or_damaged_is_read_or_refused_without_a_panic() {
+        let good = good();
+        for cut in 0..good.len() {
+            assert!(read(&good[..cut]).is_err(), "{cut}");
+        }
+        for at in 0..good.len() {
+            for mask in [0x01, 0x04, 0x10, 0x7f, 0x80, 0xff] {
+                let mut damaged = good.clone();
+                damaged[at] ^= mask;
+                let _ = read(&damaged);
+            }
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn an_object_with_any_damage_is_read_or_refused_without_a_panic(
+            damage in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..12),
+        ) {
+            let mut damaged = good();
+            for (at, value) in damage {
+                *at.get_mut(&mut damaged) = value;
+            }
+            let _ = read(&damaged);
+        }
     }
 }
