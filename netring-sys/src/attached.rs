@@ -45,7 +45,8 @@ impl XdpMode {
         }
     }
 
-    const fn flag(self) -> u32 {
+    /// `XDP_FLAGS_*`.
+    pub(crate) const fn flag(self) -> u32 {
         match self {
             Self::Generic => 1 << 1,
             Self::Native => 1 << 2,

@@ -36,10 +36,12 @@
 
 pub mod asm;
 mod attach;
+mod bound;
 mod counters;
 mod error;
 mod insn;
 mod load;
+mod metadata;
 mod object;
 mod redirect;
 mod replace;
@@ -51,6 +53,7 @@ pub use aya;
 pub use attach::{AttachMode, Attachment};
 pub use counters::Counters;
 pub use load::Program;
+pub use metadata::Metadata;
 pub use redirect::Redirect;
 pub use sockets::SocketMap;
 

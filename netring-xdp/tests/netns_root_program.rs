@@ -1,4 +1,5 @@
 //! The generated program in the kernel: what it says to each packet and what it counts, by test runs and on a wire.
+#![expect(clippy::unwrap_used, reason = "functions that serve tests")]
 
 use std::os::fd::AsFd;
 use std::time::Duration;
@@ -27,13 +28,7 @@ fn run(program: &mut Program, on: &Interface, queue: u32, packet: &[u8]) -> u32 
         rx_queue_index: queue,
         ..xdp_md::default()
     };
-    let fd = program
-        .xdp_mut()
-        .unwrap()
-        .fd()
-        .unwrap()
-        .try_clone()
-        .unwrap();
+    let fd = program.fd().unwrap().try_clone_to_owned().unwrap();
     let (verdict, left) = syscall::bpf_test_xdp(fd.as_fd(), packet, context).unwrap();
     assert_eq!(left, packet, "the program changes no packet");
     verdict

@@ -1,4 +1,5 @@
 //! A program on an interface: whose it is, where it runs, and when it goes.
+#![expect(clippy::unwrap_used, reason = "functions that serve tests")]
 
 use std::io::{BufRead, BufReader};
 use std::process::{Child, Command, Stdio};

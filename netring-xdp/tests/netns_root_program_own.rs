@@ -1,6 +1,7 @@
 //! The user's own program and map, and objects that are none.
 //!
 //! In a file of its own: one of these tests looks at all programs that its process has, and no other test here may have any.
+#![expect(clippy::unwrap_used, reason = "functions that serve tests")]
 
 use std::collections::BTreeSet;
 use std::os::fd::AsFd;

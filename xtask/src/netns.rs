@@ -79,7 +79,18 @@ impl Netns {
 /// # Errors
 /// One of the names is taken.
 pub fn veth(a: &str, b: &str) -> io::Result<()> {
-    ip(&format!("link add name {a} type veth peer name {b}"))?;
+    veth_with_queues(a, b, 1)
+}
+
+/// As [`veth`], with so many queues in both directions at both ends.
+///
+/// # Errors
+/// One of the names is taken.
+pub fn veth_with_queues(a: &str, b: &str, queues: u32) -> io::Result<()> {
+    let count = format!("numrxqueues {queues} numtxqueues {queues}");
+    ip(&format!(
+        "link add name {a} {count} type veth peer name {b} {count}"
+    ))?;
     for end in [a, b] {
         ip(&format!("link set dev {end} addrgenmode none"))?;
         ip(&format!("link set dev {end} up"))?;

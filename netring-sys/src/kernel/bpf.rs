@@ -71,6 +71,36 @@ pub(crate) struct bpf_attr_prog_load {
     pub(crate) log_buf: u64,
     pub(crate) kern_version: u32,
     pub(crate) prog_flags: u32,
+    pub(crate) prog_name: [u8; 16],
+    pub(crate) prog_ifindex: u32,
+    pub(crate) expected_attach_type: u32,
+}
+
+/// `bpf_attr` of `BPF_LINK_CREATE`.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct bpf_attr_link_create {
+    pub(crate) prog_fd: u32,
+    pub(crate) target_ifindex: u32,
+    pub(crate) attach_type: u32,
+    pub(crate) flags: u32,
+}
+
+/// `bpf_attr` of `BPF_OBJ_GET_INFO_BY_FD`.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct bpf_attr_info {
+    pub(crate) bpf_fd: u32,
+    pub(crate) info_len: u32,
+    pub(crate) info: u64,
+}
+
+/// The first words of `struct bpf_prog_info`.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct bpf_prog_info {
+    pub(crate) kind: u32,
+    pub(crate) id: u32,
 }
 
 /// `bpf_attr` of `BPF_PROG_TEST_RUN`.
@@ -100,6 +130,15 @@ pub(crate) const BPF_MAP_LOOKUP_ELEM: i64 = 1;
 pub(crate) const BPF_MAP_UPDATE_ELEM: i64 = 2;
 pub(crate) const BPF_PROG_LOAD: i64 = 5;
 pub(crate) const BPF_PROG_TEST_RUN: i64 = 10;
+pub(crate) const BPF_OBJ_GET_INFO_BY_FD: i64 = 15;
+pub(crate) const BPF_LINK_CREATE: i64 = 28;
+
+/// What a program is to be attached to: an interface.
+pub(crate) const BPF_XDP: u32 = 37;
+/// The program takes packets in several buffers (kernel 5.18).
+pub(crate) const BPF_F_XDP_HAS_FRAGS: u32 = 1 << 5;
+/// The program runs on one interface only, and may ask its driver about packets (kernel 6.3).
+pub(crate) const BPF_F_XDP_DEV_BOUND_ONLY: u32 = 1 << 6;
 
 /// A map that is an array: keys are indices of 32 bits.
 pub const BPF_MAP_TYPE_ARRAY: u32 = 2;
@@ -109,6 +148,8 @@ pub const BPF_PROG_TYPE_XDP: u32 = 6;
 /// Do with the frames of a test run what the program says, as if they had come in on `ingress_ifindex`.
 pub const BPF_F_TEST_XDP_LIVE_FRAMES: u32 = 2;
 
+/// In the source register of a 64-bit load: the operand is a map's descriptor.
+pub const BPF_PSEUDO_MAP_FD: u8 = 1;
 /// In the source register of a 64-bit load: the operand is a map's descriptor, and the address of its first value is loaded.
 pub const BPF_PSEUDO_MAP_VALUE: u8 = 2;
 

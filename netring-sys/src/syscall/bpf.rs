@@ -7,11 +7,13 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use libc::{c_int, c_long};
 
 use crate::kernel::bpf::{
-    BPF_F_TEST_XDP_LIVE_FRAMES, BPF_MAP_CREATE, BPF_MAP_LOOKUP_ELEM, BPF_MAP_TYPE_ARRAY,
-    BPF_MAP_UPDATE_ELEM, BPF_PROG_LOAD, BPF_PROG_TEST_RUN, BPF_PROG_TYPE_XDP, bpf_attr_map_create,
-    bpf_attr_map_elem, bpf_attr_prog_load, bpf_attr_test_run, bpf_insn, xdp_md,
+    BPF_F_TEST_XDP_LIVE_FRAMES, BPF_F_XDP_DEV_BOUND_ONLY, BPF_F_XDP_HAS_FRAGS, BPF_LINK_CREATE,
+    BPF_MAP_CREATE, BPF_MAP_LOOKUP_ELEM, BPF_MAP_TYPE_ARRAY, BPF_MAP_UPDATE_ELEM,
+    BPF_OBJ_GET_INFO_BY_FD, BPF_PROG_LOAD, BPF_PROG_TEST_RUN, BPF_PROG_TYPE_XDP, BPF_XDP,
+    bpf_attr_info, bpf_attr_link_create, bpf_attr_map_create, bpf_attr_map_elem,
+    bpf_attr_prog_load, bpf_attr_test_run, bpf_insn, bpf_prog_info, xdp_md,
 };
-use crate::{Error, SyscallError};
+use crate::{Error, SyscallError, XdpMode};
 
 /// An array of values of `N` bytes that programs and their loader share. The size is a part of the type because the
 /// kernel writes as many bytes as it knows the values to have.
@@ -81,41 +83,83 @@ impl<const N: usize> AsFd for BpfArray<N> {
     }
 }
 
-/// Loads an XDP program. Where the verifier refuses it the error is [`Error::Config`] and holds what the verifier said.
+/// What `BPF_PROG_LOAD` is asked for, besides the instructions.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct XdpLoad {
+    /// The interface that the program is bound to, and whose driver it may ask about packets (kernel 6.3); 0 for none.
+    #[doc(alias = "BPF_F_XDP_DEV_BOUND_ONLY")]
+    pub interface: u32,
+    /// Whether it takes packets in several buffers (kernel 5.18).
+    #[doc(alias = "BPF_F_XDP_HAS_FRAGS")]
+    pub multi_buffer: bool,
+    /// Its name, which ends with a zero byte: letters, digits, `_` and `.`.
+    pub name: [u8; 16],
+}
+
+/// Loads an XDP program.
 ///
 /// # Errors
-/// [`Error::NotPermitted`] without CAP_BPF and CAP_NET_ADMIN (root of a user namespace does not have them), or the
-/// verifier's refusal.
+/// [`Error::NotPermitted`] without CAP_BPF and CAP_NET_ADMIN (root of a user namespace does not have them),
+/// [`Error::ProgramRefused`] with what the verifier said.
 #[doc(alias = "BPF_PROG_LOAD")]
 pub fn bpf_load_xdp(program: &[bpf_insn], license: &CStr) -> Result<OwnedFd, Error> {
+    bpf_load_xdp_with(program, license, &XdpLoad::default())
+}
+
+/// Loads an XDP program that is bound to an interface, or takes packets in several buffers, or has a name.
+///
+/// # Errors
+/// As for [`bpf_load_xdp`]; `EINVAL` on a kernel that is too old for what is asked, `EOPNOTSUPP` for an interface that no program
+/// can be bound to.
+pub fn bpf_load_xdp_with(
+    program: &[bpf_insn],
+    license: &CStr,
+    with: &XdpLoad,
+) -> Result<OwnedFd, Error> {
     // Once more with a log where it failed: with one that is too short a good program would not load either.
-    let error = match load_xdp(program, license, &mut []) {
+    let error = match load_xdp(program, license, with, &mut []) {
         Err(error) if error.is(libc::EACCES) || error.is(libc::EINVAL) => error,
         other => return other.map_err(SyscallError::needs_bpf),
     };
     let mut log = vec![0; 256 * 1024];
-    match load_xdp(program, license, &mut log) {
+    match load_xdp(program, license, with, &mut log) {
         Ok(fd) => Ok(fd),
         Err(_) => {
             let said = log.split(|&byte| byte == 0).next().unwrap_or_default();
-            let said = String::from_utf8_lossy(said);
-            let why = format!("the kernel refuses it ({}): {}", error.source, said.trim());
-            Err(Error::Config {
-                setting: "XDP program",
-                why,
+            // The verifier was not reached: it is the request that is refused, and not the program.
+            if said.is_empty() {
+                return Err(error.needs_bpf());
+            }
+            Err(Error::ProgramRefused {
+                log: String::from_utf8_lossy(said).into_owned(),
+                source: error.source,
             })
         }
     }
 }
 
-fn load_xdp(program: &[bpf_insn], license: &CStr, log: &mut [u8]) -> Result<OwnedFd, SyscallError> {
+fn load_xdp(
+    program: &[bpf_insn],
+    license: &CStr,
+    with: &XdpLoad,
+    log: &mut [u8],
+) -> Result<OwnedFd, SyscallError> {
     let mut attr = bpf_attr_prog_load {
         prog_type: BPF_PROG_TYPE_XDP,
         insn_cnt: u32::try_from(program.len()).unwrap_or(u32::MAX),
         insns: program.as_ptr().expose_provenance() as u64,
         license: license.as_ptr().expose_provenance() as u64,
+        prog_name: with.name,
+        prog_ifindex: with.interface,
+        expected_attach_type: BPF_XDP,
         ..bpf_attr_prog_load::default()
     };
+    if with.interface != 0 {
+        attr.prog_flags |= BPF_F_XDP_DEV_BOUND_ONLY;
+    }
+    if with.multi_buffer {
+        attr.prog_flags |= BPF_F_XDP_HAS_FRAGS;
+    }
     if !log.is_empty() {
         attr.log_level = 1;
         attr.log_size = u32::try_from(log.len()).unwrap_or(u32::MAX);
@@ -126,6 +170,46 @@ fn load_xdp(program: &[bpf_insn], license: &CStr, log: &mut [u8]) -> Result<Owne
     let fd = unsafe { bpf(BPF_PROG_LOAD, &mut attr, "bpf(BPF_PROG_LOAD)") }?;
     // SAFETY: the kernel has just made this descriptor for us; nobody else knows it; it is open.
     Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+}
+
+/// Attaches an XDP program to an interface of this thread's network namespace, for as long as the link is open (kernel 5.9).
+///
+/// # Errors
+/// `EBUSY` or `EEXIST` where the interface has a program, `EOPNOTSUPP` where the driver has no such mode, `ENODEV`, `EPERM`.
+#[doc(alias = "BPF_LINK_CREATE")]
+pub fn bpf_link_xdp(
+    program: BorrowedFd<'_>,
+    interface: u32,
+    mode: XdpMode,
+) -> Result<OwnedFd, SyscallError> {
+    let mut attr = bpf_attr_link_create {
+        prog_fd: program.as_raw_fd() as u32,
+        target_ifindex: interface,
+        attach_type: BPF_XDP,
+        flags: mode.flag(),
+    };
+    // SAFETY: no pointer is in the attributes, which are on this stack and nobody else's.
+    let fd = unsafe { bpf(BPF_LINK_CREATE, &mut attr, "bpf(BPF_LINK_CREATE)") }?;
+    // SAFETY: the kernel has just made this descriptor for us; nobody else knows it; it is open.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+}
+
+/// The number of a program.
+///
+/// # Errors
+/// The descriptor is none of a program.
+#[doc(alias = "BPF_OBJ_GET_INFO_BY_FD")]
+pub fn bpf_program_id(program: BorrowedFd<'_>) -> Result<u32, SyscallError> {
+    let mut info = bpf_prog_info::default();
+    let mut attr = bpf_attr_info {
+        bpf_fd: program.as_raw_fd() as u32,
+        info_len: size_of::<bpf_prog_info>() as u32,
+        info: (&raw mut info).expose_provenance() as u64,
+    };
+    let call = "bpf(BPF_OBJ_GET_INFO_BY_FD)";
+    // SAFETY: `info` is on this stack; nobody else uses it; its length goes with it.
+    unsafe { bpf(BPF_OBJ_GET_INFO_BY_FD, &mut attr, call) }?;
+    Ok(info.id)
 }
 
 /// Runs an XDP program once over a packet that is said to have come in on `interface`; what it returned, and the packet that it left.
@@ -228,7 +312,7 @@ mod tests {
         let said = error.to_string();
         // Without privilege it is the capability that is missing.
         assert!(
-            said.contains("CAP_BPF") || said.contains("XDP program: the kernel refuses it"),
+            said.contains("CAP_BPF") || said.contains("refused the eBPF program"),
             "{said}"
         );
     }

@@ -14,16 +14,17 @@
 //! asm.mov(Reg::R0, 2); // XDP_PASS
 //! asm.bind(short);
 //! asm.exit();
-//! assert_eq!(
-//! X r2 = *(u32 *)(r1 +4)
-//!    1: r1 = *(u32 *)(r1 +0)
-//!    2: r1 += 64
-//!    3: r0 = 1
-//!    4: if r1 > r2 goto 6
-//!    5: r0 = 2
-//!    6: exit
-//! "
-//! );
+//! let listing = [
+//!     "   0: r2 = *(u32 *)(r1 +4)",
+//!     "   1: r1 = *(u32 *)(r1 +0)",
+//!     "   2: r1 += 64",
+//!     "   3: r0 = 1",
+//!     "   4: if r1 > r2 goto 6",
+//!     "   5: r0 = 2",
+//!     "   6: exit",
+//! ];
+//! let code = asm.finish()?;
+//! assert!(code.to_string().lines().eq(listing));
 //! # Ok::<(), netring_xdp::program::asm::AssembleError>(())
 //! ```
 

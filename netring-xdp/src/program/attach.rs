@@ -1,12 +1,13 @@
 //! A program on an interface: who was asked, what was reached, and off again when its owner goes.
 
 use std::fmt;
-use std::os::fd::BorrowedFd;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use aya::Ebpf;
 use aya::programs::links::FdLink;
 use aya::programs::{Xdp, XdpMode as AyaMode};
 use aya::util::KernelVersion;
+use netring_sys::syscall::bpf_link_xdp;
 use netring_sys::{Error, Interface, XdpMode, XdpProgram};
 
 use super::counters::Counters;
@@ -33,7 +34,7 @@ pub enum AttachMode {
 /// The kernel takes the program away when this is dropped, when the process ends and when it is killed.
 pub struct Attachment {
     // The link goes first: the program is off the interface before its maps are closed.
-    _link: FdLink,
+    _link: Link,
     code: Loaded,
     sockets: SocketMap,
     counts: Option<(
@@ -45,6 +46,12 @@ pub struct Attachment {
     asked: AttachMode,
     reached: XdpMode,
     why_not_native: Option<Error>,
+}
+
+/// What holds the program on the interface. The kernel takes it off when the descriptor is closed.
+enum Link {
+    Aya { _link: FdLink },
+    Bound { _link: OwnedFd },
 }
 
 impl Attachment {
@@ -147,7 +154,7 @@ impl Attachment {
     pub fn ebpf_mut(&mut self) -> Option<&mut Ebpf> {
         match &mut self.code {
             Loaded::Ebpf { ebpf, .. } => Some(ebpf),
-            Loaded::Xdp(_) => None,
+            Loaded::Xdp(_) | Loaded::Bound { .. } => None,
         }
     }
 
@@ -184,13 +191,14 @@ pub(super) fn attach(
     check(&program, interface)?;
     refuse_if_taken(interface)?;
     let (link, why_not_native) = match asked {
-        AttachMode::Native => (link(&mut program, interface, AyaMode::Driver)?, None),
-        AttachMode::Generic => (link(&mut program, interface, AyaMode::Skb)?, None),
-        AttachMode::BestAvailable => match link(&mut program, interface, AyaMode::Driver) {
+        AttachMode::Native => (link(&mut program, interface, XdpMode::Native)?, None),
+        AttachMode::Generic => (link(&mut program, interface, XdpMode::Generic)?, None),
+        AttachMode::BestAvailable => match link(&mut program, interface, XdpMode::Native) {
             Ok(link) => (link, None),
-            Err(error) if is_about_native(&error) => {
-                (link(&mut program, interface, AyaMode::Skb)?, Some(error))
-            }
+            Err(error) if is_about_native(&error) && !is_bound(&program) => (
+                link(&mut program, interface, XdpMode::Generic)?,
+                Some(error),
+            ),
             Err(error) => return Err(error),
         },
     };
@@ -232,6 +240,19 @@ pub(super) fn check(program: &Program, interface: &Interface) -> Result<(), Erro
                 .into(),
         });
     }
+    if let Loaded::Bound {
+        interface: bound, ..
+    } = program.code
+        && bound != interface.index
+    {
+        return Err(Error::Config {
+            setting: "metadata",
+            why: format!(
+                "the program is bound to the interface of index {bound}, and {} has {}",
+                interface.name, interface.index
+            ),
+        });
+    }
     if let Some((_, queues)) = &program.counts
         && interface.rx_queues > *queues
     {
@@ -253,28 +274,57 @@ fn refuse_if_taken(interface: &Interface) -> Result<(), Error> {
     }
 }
 
-fn link(program: &mut Program, interface: &Interface, mode: AyaMode) -> Result<FdLink, Error> {
-    let xdp = program.code.xdp()?;
-    let id = match xdp.attach_to_if_index(interface.index, mode) {
-        Ok(id) => id,
-        Err(refused) => {
-            // Somebody was faster: the kernel puts no link over a program.
-            const EEXIST: i32 = 17;
-            const EBUSY: i32 = 16;
-            let errno = error::refusal(&refused).map(|(_, errno)| errno);
-            if matches!(errno, Some(EBUSY | EEXIST)) {
-                refuse_if_taken(interface)?;
-            }
-            return Err(error::program(refused));
-        }
+fn link(program: &mut Program, interface: &Interface, mode: XdpMode) -> Result<Link, Error> {
+    let linked = match &mut program.code {
+        Loaded::Bound { program, .. } => bpf_link_xdp(program.as_fd(), interface.index, mode)
+            .map(|link| Link::Bound { _link: link })
+            .map_err(|refused| (refused.source.raw_os_error(), refused.needs_bpf())),
+        code => link_with_aya(code.xdp()?, interface, mode),
     };
-    let link = xdp.take_link(id).map_err(error::program)?;
-    // aya falls back to netlink where the kernel has no links; that attachment would outlive a kill, and is undone here.
-    FdLink::try_from(link).map_err(|_| Error::Config {
-        setting: "kernel",
-        why: "it attaches XDP programs by netlink only, which leaves them behind when their owner is killed"
-            .into(),
+    linked.or_else(|(errno, error)| {
+        // Somebody was faster: the kernel puts no link over a program.
+        const EEXIST: i32 = 17;
+        const EBUSY: i32 = 16;
+        if matches!(errno, Some(EBUSY | EEXIST)) {
+            refuse_if_taken(interface)?;
+        }
+        Err(error)
     })
+}
+
+fn link_with_aya(
+    xdp: &mut Xdp,
+    interface: &Interface,
+    mode: XdpMode,
+) -> Result<Link, (Option<i32>, Error)> {
+    let mode = if mode == XdpMode::Native {
+        AyaMode::Driver
+    } else {
+        AyaMode::Skb
+    };
+    let refused = |refused| {
+        let errno = error::refusal(&refused).map(|(_, errno)| errno);
+        (errno, error::program(refused))
+    };
+    let id = xdp
+        .attach_to_if_index(interface.index, mode)
+        .map_err(refused)?;
+    let link = xdp.take_link(id).map_err(refused)?;
+    // aya falls back to netlink where the kernel has no links; that attachment would outlive a kill, and is undone here.
+    match FdLink::try_from(link) {
+        Ok(link) => Ok(Link::Aya { _link: link }),
+        Err(_) => Err((
+            None,
+            Error::Config {
+                setting: "kernel",
+                why: "it attaches XDP programs by netlink only, which leaves them behind when their owner is killed".into(),
+            },
+        )),
+    }
+}
+
+const fn is_bound(program: &Program) -> bool {
+    matches!(program.code, Loaded::Bound { .. })
 }
 
 /// Whether generic mode may do what this error says that native mode does not.

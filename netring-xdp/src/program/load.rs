@@ -1,10 +1,12 @@
 //! A program in the kernel, with its maps; not yet attached.
 
 use std::fmt;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use aya::Ebpf;
-use aya::maps::{MapData, PerCpuArray, XskMap};
+use aya::maps::{Map, MapData, PerCpuArray, XskMap};
 use aya::programs::{ProgramError, Xdp};
+use netring_sys::syscall::bpf_program_id;
 use netring_sys::{Error, Interface};
 
 use super::attach::{self, AttachMode, Attachment};
@@ -24,8 +26,16 @@ pub struct Program {
 /// Who keeps the program.
 #[derive(Debug)]
 pub(super) enum Loaded {
-    Ebpf { ebpf: Box<Ebpf>, name: String },
+    Ebpf {
+        ebpf: Box<Ebpf>,
+        name: String,
+    },
     Xdp(Box<Xdp>),
+    /// Bound to an interface, and not loaded with aya.
+    Bound {
+        program: OwnedFd,
+        interface: u32,
+    },
 }
 
 impl Program {
@@ -93,6 +103,28 @@ impl Program {
         Ok(program)
     }
 
+    /// The program, and its maps in the order in which the generator makes them.
+    pub(super) fn bound(
+        program: OwnedFd,
+        interface: u32,
+        maps: Vec<MapData>,
+        queues: u32,
+    ) -> Result<Self, Error> {
+        let mut maps = maps.into_iter().map(Map::from_map_data);
+        let mut next = |name| {
+            let map = maps.next().ok_or_else(|| missing("map", name))?;
+            map.map_err(|error| error::map("bpf(BPF_MAP_CREATE)", error))
+        };
+        let sockets = XskMap::try_from(next(SOCKETS)?);
+        let counts = PerCpuArray::try_from(next(COUNTS)?);
+        let created = |error| error::map("bpf(BPF_MAP_CREATE)", error);
+        Ok(Self {
+            code: Loaded::Bound { program, interface },
+            sockets: SocketMap::from(sockets.map_err(created)?),
+            counts: Some((counts.map_err(created)?, queues)),
+        })
+    }
+
     /// Attaches the program to an interface of this thread's network namespace.
     ///
     /// # Errors
@@ -128,13 +160,21 @@ impl Program {
     /// # Errors
     /// The kernel does not tell it.
     pub fn id(&mut self) -> Result<u32, Error> {
-        Ok(self.code.xdp()?.info().map_err(error::program)?.id())
+        Ok(bpf_program_id(self.code.fd()?)?)
     }
 
-    /// The program, for what aya can do with it: a test run, a pin.
+    /// The program's descriptor, for what is not in this crate: a test run, a pin.
     ///
     /// # Errors
-    /// The user's own object has none of that name any more.
+    /// As for [`xdp_mut`](Self::xdp_mut).
+    pub fn fd(&mut self) -> Result<BorrowedFd<'_>, Error> {
+        self.code.fd()
+    }
+
+    /// The program, for what aya can do with it.
+    ///
+    /// # Errors
+    /// The user's own object has none of that name any more; a program [with metadata](Redirect::metadata) is not aya's.
     pub fn xdp_mut(&mut self) -> Result<&mut Xdp, Error> {
         self.code.xdp()
     }
@@ -154,6 +194,17 @@ impl Loaded {
                 .ok_or_else(|| missing("program", name))?
                 .try_into()
                 .map_err(error::program),
+            Self::Bound { .. } => Err(Error::Config {
+                setting: "metadata",
+                why: "a program that is bound to an interface is not loaded with aya".into(),
+            }),
+        }
+    }
+
+    pub(super) fn fd(&mut self) -> Result<BorrowedFd<'_>, Error> {
+        match self {
+            Self::Bound { program, .. } => Ok(OwnedFd::as_fd(program)),
+            other => Ok(other.xdp()?.fd().map_err(error::program)?.as_fd()),
         }
     }
 }

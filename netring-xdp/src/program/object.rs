@@ -1,5 +1,7 @@
 //! An assembled program as an ELF object in memory, laid out as a compiler would and as loaders read it.
 
+use std::ffi::CStr;
+
 use netring_sys::Error;
 use object::read::{File, Object as _, ObjectSection as _, ObjectSymbol as _};
 use object::write::{Object, Relocation, Symbol, SymbolId, SymbolSection};
@@ -12,7 +14,7 @@ use super::asm::{Code, MapDef};
 
 /// What the program may be used under. Some of the kernel's functions ask for a name that it knows; this crate's own
 /// choice of MIT is one of the two here.
-const LICENSE: &[u8] = b"Dual MIT/GPL\0";
+pub(super) const LICENSE: &CStr = c"Dual MIT/GPL";
 
 /// The object: the program in `section`, its maps in `maps`, and a relocation for each load of a map.
 pub(super) fn elf(name: &str, section: &str, code: &Code) -> Result<Vec<u8>, Error> {
@@ -25,7 +27,7 @@ pub(super) fn elf(name: &str, section: &str, code: &Code) -> Result<Vec<u8>, Err
     let text = object.add_section(Vec::new(), section.into(), SectionKind::Text);
     object.append_section_data(text, &code.to_bytes(), 8);
     let license = object.add_section(Vec::new(), b"license".to_vec(), SectionKind::Data);
-    object.append_section_data(license, LICENSE, 1);
+    object.append_section_data(license, LICENSE.to_bytes_with_nul(), 1);
 
     let symbol = |name: &str, value, size, kind, section| Symbol {
         name: name.into(),

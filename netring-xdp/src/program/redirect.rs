@@ -1,9 +1,12 @@
 //! The program that this crate generates: every packet to the socket of its queue, and every packet counted.
 
-use netring_sys::Error;
+use netring_sys::syscall::XdpLoad;
+use netring_sys::{Error, Interface};
 
 use super::asm::{Assembler, Code, Cond, Helper, MapDef, MapKind, Reg, Size};
+use super::bound;
 use super::counters::{COUNTER, COUNTERS};
+use super::metadata::{self, Kfuncs};
 use super::{Otherwise, Program};
 
 /// The names under which the generated object has its program and its maps.
@@ -31,6 +34,8 @@ pub struct Redirect {
     queues: u32,
     otherwise: Otherwise,
     multi_buffer: bool,
+    /// The interface whose driver is asked about packets.
+    metadata: Option<u32>,
 }
 
 impl Default for Redirect {
@@ -39,6 +44,7 @@ impl Default for Redirect {
             queues: 64,
             otherwise: Otherwise::Pass,
             multi_buffer: false,
+            metadata: None,
         }
     }
 }
@@ -66,38 +72,70 @@ impl Redirect {
         self
     }
 
+    /// Writes what the driver of `interface` knows of each packet before it: [`Metadata`](super::Metadata) (kernel 6.3).
+    /// Default: no. The program is bound to this interface, and runs in native mode only.
+    ///
+    /// A driver that does not know one thing or another is no error: the metadata says of each packet what there is.
+    #[doc(alias = "BPF_F_XDP_DEV_BOUND_ONLY")]
+    pub const fn metadata(mut self, interface: &Interface) -> Self {
+        self.metadata = Some(interface.index);
+        self
+    }
+
     /// The program's instructions, one a line.
     pub fn listing(&self) -> String {
-        self.code()
-            .map_or_else(|error| error.to_string(), |code| code.to_string())
+        // A kernel without the functions has no numbers for them: they are then not in the listing.
+        let kfuncs = self.kfuncs().unwrap_or_default();
+        let code = self.code(kfuncs);
+        code.map_or_else(|error| error.to_string(), |code| code.to_string())
     }
 
     /// The program as an ELF object, as a loader takes it: section `xdp` or `xdp.frags`, `maps`, `license`.
     ///
     /// # Errors
-    /// [`Error::Config`] for a setting that cannot be.
+    /// [`Error::Config`] for a setting that cannot be: one with metadata holds numbers of the running kernel, and is no object.
     pub fn object(&self) -> Result<Vec<u8>, Error> {
-        self.code()?.object(PROGRAM, self.section())
+        if self.metadata.is_some() {
+            return Err(Error::Config {
+                setting: "metadata",
+                why: "a program that asks the driver is bound to its interface, and cannot be an object".into(),
+            });
+        }
+        let section = if self.multi_buffer {
+            "xdp.frags"
+        } else {
+            "xdp"
+        };
+        self.code(Kfuncs::default())?.object(PROGRAM, section)
     }
 
     /// Loads the program into the kernel.
     ///
     /// # Errors
     /// [`Error::Config`] for a setting that cannot be, [`Error::NotPermitted`] without CAP_BPF and CAP_NET_ADMIN,
-    /// [`Error::ProgramRefused`] with the verifier's log.
+    /// [`Error::ProgramRefused`] with the verifier's log; with metadata [`Error::Config`] or [`Error::Source`] on a kernel that has
+    /// no such functions, or no type information, and `EOPNOTSUPP` for an interface that no program can be bound to.
     pub fn load(&self) -> Result<Program, Error> {
-        Program::generated(&self.object()?, self.queues)
+        let Some(interface) = self.metadata else {
+            return Program::generated(&self.object()?, self.queues);
+        };
+        let with = XdpLoad {
+            interface,
+            multi_buffer: self.multi_buffer,
+            ..XdpLoad::default()
+        };
+        let (program, maps) = bound::load(&self.code(self.kfuncs()?)?, PROGRAM, with)?;
+        Program::bound(program, interface, maps, self.queues)
     }
 
-    const fn section(&self) -> &'static str {
-        if self.multi_buffer {
-            "xdp.frags"
-        } else {
-            "xdp"
+    fn kfuncs(&self) -> Result<Kfuncs, Error> {
+        match self.metadata {
+            Some(_) => Kfuncs::of_this_kernel(),
+            None => Ok(Kfuncs::default()),
         }
     }
 
-    fn code(&self) -> Result<Code, Error> {
+    fn code(&self, kfuncs: Kfuncs) -> Result<Code, Error> {
         if self.queues == 0 || self.queues > MAX_QUEUES {
             return Err(Error::Config {
                 setting: "queues",
@@ -125,6 +163,10 @@ impl Redirect {
         // A filter goes here: it leaves r6 alone, and jumps to `count` with its verdict in r7 and `passed` or `dropped` in
         // r8 for a packet that it does not choose.
         asm.load(Size::Word, Reg::R6, Reg::R1, RX_QUEUE_INDEX);
+
+        if self.metadata.is_some() {
+            metadata::write(&mut asm, kfuncs);
+        }
 
         // One look-up, in the redirect itself: what it returns says whether there was a socket.
         asm.load_map(Reg::R1, sockets);

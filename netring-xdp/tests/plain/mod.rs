@@ -1,4 +1,5 @@
 //! An AF_XDP socket by bare system calls, which knows nothing of this crate: it only receives.
+#![allow(clippy::unwrap_used, dead_code, reason = "a part of several tests")]
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::atomic::Ordering;
@@ -84,6 +85,15 @@ impl Plain {
 
     /// The next packet, or `None` where none came in time. Its chunk is not given back.
     pub(crate) fn receive(&mut self, timeout: Duration) -> Option<Vec<u8>> {
+        self.receive_with(0, timeout).map(|(_, packet)| packet)
+    }
+
+    /// The next packet, with so many bytes before it.
+    pub(crate) fn receive_with(
+        &mut self,
+        before: usize,
+        timeout: Duration,
+    ) -> Option<(Vec<u8>, Vec<u8>)> {
         let deadline = Instant::now() + timeout;
         let (map, at) = &self.receive;
         while map
@@ -105,7 +115,7 @@ impl Plain {
         };
         // The packet memory is small: the address is in the low half.
         let low = if cfg!(target_endian = "little") { 0 } else { 4 };
-        let (start, len) = (word(low), word(8));
+        let (start, len) = (word(low) - before, word(8) + before);
         let words = (start & !3..start + len).step_by(4);
         let bytes: Vec<u8> = words
             .flat_map(|at| {
@@ -119,7 +129,8 @@ impl Plain {
         self.taken = self.taken.wrapping_add(1);
         let consumer = map.atomic_u32(at.consumer as usize).unwrap();
         consumer.store(self.taken, Ordering::Release);
-        Some(bytes[start & 3..][..len].to_vec())
+        let (before, packet) = bytes[start & 3..][..len].split_at(before);
+        Some((before.to_vec(), packet.to_vec()))
     }
 
     pub(crate) fn statistics(&self) -> xdp_statistics {
