@@ -1,0 +1,110 @@
+//! A ring between this process and the kernel: one side produces entries, the other consumes them.
+//!
+//! ```text
+//!            consumer            producer
+//!               ▼                   ▼
+//! ┌──────┬──────┬──────┬──────┬──────┬──────┐   positions are 32-bit counters that wrap; the entry of a position is at
+//! │ free │ free │ used │ used │ free │ free │   position & (size − 1); used = producer − consumer
+//! └──────┴──────┴──────┴──────┴──────┴──────┘
+//! ```
+//!
+//! Each position has one writer. Both halves keep a copy of the other's position and look at the shared word only when the
+//! copy says that there is nothing to do; their own they publish once for many entries. Entries are words that are read and
+//! written atomically, which costs nothing on any processor that Linux runs on, and makes this safe code: whatever the other side
+//! does with its position, an entry is some number, and is checked by who uses it.
+
+mod consumer;
+mod memory;
+mod producer;
+
+#[cfg(any(test, loom))]
+mod tests;
+
+pub(crate) use consumer::{Consumer, Entries};
+pub(crate) use memory::Memory;
+pub(crate) use producer::Producer;
+
+use netring_sys::kernel::xdp::xdp_desc;
+
+use crate::sync::{AtomicU64, Ordering};
+
+/// What a ring is made of: one word, or two.
+pub(crate) trait Entry: Copy + std::fmt::Debug {
+    /// Its words, as they lie in the ring.
+    type Words;
+    /// How many they are.
+    const WORDS: usize;
+
+    fn all(words: &[AtomicU64]) -> &[Self::Words];
+    fn load(words: &Self::Words) -> Self;
+    fn store(self, words: &Self::Words);
+}
+
+/// The address of a chunk: fill and completion.
+impl Entry for u64 {
+    type Words = AtomicU64;
+    const WORDS: usize = 1;
+
+    #[inline]
+    fn all(words: &[AtomicU64]) -> &[AtomicU64] {
+        words
+    }
+
+    // Relaxed, here and below: the positions order the entries.
+    #[inline]
+    fn load(words: &AtomicU64) -> Self {
+        words.load(Ordering::Relaxed)
+    }
+
+    #[inline]
+    fn store(self, words: &AtomicU64) {
+        words.store(self, Ordering::Relaxed);
+    }
+}
+
+/// A packet: receive and transmit.
+impl Entry for xdp_desc {
+    type Words = [AtomicU64; 2];
+    const WORDS: usize = 2;
+
+    #[inline]
+    fn all(words: &[AtomicU64]) -> &[[AtomicU64; 2]] {
+        words.as_chunks().0
+    }
+
+    #[inline]
+    fn load([addr, rest]: &[AtomicU64; 2]) -> Self {
+        let rest = rest.load(Ordering::Relaxed);
+        let (len, options) = if cfg!(target_endian = "little") {
+            (rest as u32, (rest >> 32) as u32)
+        } else {
+            ((rest >> 32) as u32, rest as u32)
+        };
+        Self {
+            addr: addr.load(Ordering::Relaxed),
+            len,
+            options,
+        }
+    }
+
+    #[inline]
+    fn store(self, [addr, rest]: &[AtomicU64; 2]) {
+        let (first, second) = if cfg!(target_endian = "little") {
+            (self.len, self.options)
+        } else {
+            (self.options, self.len)
+        };
+        addr.store(self.addr, Ordering::Relaxed);
+        rest.store(
+            u64::from(first) | u64::from(second) << 32,
+            Ordering::Relaxed,
+        );
+    }
+}
+
+/// The entry of a position; `all` has a power of two of them, and at least one.
+#[inline]
+fn at<W>(all: &[W], position: u32) -> &W {
+    // In this form the compiler sees that it is inside.
+    &all[position as usize & (all.len() - 1)]
+}

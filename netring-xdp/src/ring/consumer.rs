@@ -1,0 +1,115 @@
+//! The half that reads entries: receive and completion.
+
+use std::marker::PhantomData;
+
+use super::{Entry, Memory, at};
+use crate::sync::Ordering;
+
+/// The consuming half of a ring.
+#[derive(Debug)]
+pub(crate) struct Consumer<E> {
+    memory: Memory,
+    size: u32,
+    /// The position of the next entry to read.
+    next: u32,
+    /// The producer's position, when it was last looked at.
+    producer: u32,
+    entry: PhantomData<E>,
+}
+
+/// Entries that were produced and not yet released.
+#[derive(Debug)]
+pub(crate) struct Entries<'a, E: Entry> {
+    all: &'a [E::Words],
+    next: u32,
+    end: u32,
+}
+
+impl<E: Entry> Consumer<E> {
+    /// A half over the memory of a ring with `size` entries, a power of two.
+    pub(crate) fn new(memory: Memory, size: u32) -> Self {
+        assert_eq!(memory.entries().len(), size as usize * E::WORDS);
+        assert!(size.is_power_of_two());
+        // Relaxed: this half is the position's only writer, and the ring is not in use yet.
+        let next = memory.consumer().load(Ordering::Relaxed);
+        Self {
+            memory,
+            size,
+            next,
+            producer: next,
+            entry: PhantomData,
+        }
+    }
+
+    /// How many entries can be read. Looks at the shared word only where `wanted` are not known of.
+    #[inline]
+    pub(crate) fn available(&mut self, wanted: u32) -> u32 {
+        let known = self.known();
+        if known >= wanted {
+            return known;
+        }
+        // Acquire: the entries, and the packets that they point to, are seen as the producer wrote them. Partner: the release of
+        // the producer's position, in the kernel __xskq_prod_submit (net/xdp/xsk_queue.h).
+        self.producer = self.memory.producer().load(Ordering::Acquire);
+        self.known()
+    }
+
+    /// The next `count` entries, of those that are available.
+    #[inline]
+    pub(crate) fn entries(&self, count: u32) -> Entries<'_, E> {
+        Entries {
+            all: E::all(self.memory.entries()),
+            next: self.next,
+            end: self.next.wrapping_add(count.min(self.known())),
+        }
+    }
+
+    /// Gives the next `count` entries back to the producer.
+    #[inline]
+    pub(crate) fn release(&mut self, count: u32) {
+        self.next = self.next.wrapping_add(count.min(self.known()));
+        // Release: the entries are read before they can be written anew. Partner: the acquire of the consumer's position, in
+        // the kernel xskq_prod_nb_free (net/xdp/xsk_queue.h).
+        self.memory.consumer().store(self.next, Ordering::Release);
+    }
+
+    /// A producer that claims more than the ring has is believed the ring: the entries are checked one by one.
+    #[inline]
+    fn known(&self) -> u32 {
+        self.producer.wrapping_sub(self.next).min(self.size)
+    }
+}
+
+impl<E: Entry> Entries<'_, E> {
+    /// The first of them, without taking it.
+    #[inline]
+    pub(crate) fn peek(&self) -> Option<E> {
+        (self.next != self.end).then(|| E::load(at(self.all, self.next)))
+    }
+}
+
+impl<E: Entry> Clone for Entries<'_, E> {
+    #[inline]
+    fn clone(&self) -> Self {
+        Self { ..*self }
+    }
+}
+
+impl<E: Entry> Iterator for Entries<'_, E> {
+    type Item = E;
+
+    #[inline]
+    fn next(&mut self) -> Option<E> {
+        let entry = self.peek()?;
+        self.next = self.next.wrapping_add(1);
+        Some(entry)
+    }
+
+    #[inline]
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        let left = self.end.wrapping_sub(self.next) as usize;
+        (left, Some(left))
+    }
+}
+
+impl<E: Entry> ExactSizeIterator for Entries<'_, E> {}

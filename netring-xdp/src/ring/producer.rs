@@ -1,0 +1,127 @@
+//! The half that writes entries: fill and transmit.
+
+use std::marker::PhantomData;
+
+use netring_sys::kernel::xdp::XDP_RING_NEED_WAKEUP;
+
+use super::{Entry, Memory, at};
+use crate::sync::{AtomicU32, Ordering, fence};
+
+/// The producing half of a ring.
+#[derive(Debug)]
+pub(crate) struct Producer<E> {
+    memory: Memory,
+    size: u32,
+    /// The position of the next entry to write; published by each [`Writer`].
+    next: u32,
+    /// The consumer's position, when it was last looked at.
+    consumer: u32,
+    entry: PhantomData<E>,
+}
+
+/// Writes entries, and publishes all of them when it is dropped.
+#[derive(Debug)]
+pub(crate) struct Writer<'a, E: Entry> {
+    entries: &'a [E::Words],
+    published: &'a AtomicU32,
+    next: &'a mut u32,
+    room: u32,
+}
+
+impl<E: Entry> Producer<E> {
+    /// A half over the memory of a ring with `size` entries, a power of two.
+    pub(crate) fn new(memory: Memory, size: u32) -> Self {
+        assert_eq!(memory.entries().len(), size as usize * E::WORDS);
+        assert!(size.is_power_of_two());
+        Self {
+            // Relaxed: this half is the position's only writer, and the ring is not in use yet.
+            next: memory.producer().load(Ordering::Relaxed),
+            consumer: memory.consumer().load(Ordering::Relaxed),
+            memory,
+            size,
+            entry: PhantomData,
+        }
+    }
+
+    /// How many entries can be written, up to `wanted` or more.
+    #[inline]
+    pub(crate) fn room(&mut self, wanted: u32) -> u32 {
+        let room = self.size - self.used();
+        if room >= wanted {
+            return room;
+        }
+        // Acquire: the entries of which the consumer says so are read before they are written anew. Partner: the release of the
+        // consumer's position, in the kernel __xskq_cons_release (net/xdp/xsk_queue.h).
+        self.consumer = self.memory.consumer().load(Ordering::Acquire);
+        self.size - self.used()
+    }
+
+    /// Room for up to `wanted` entries.
+    #[inline]
+    pub(crate) fn writer(&mut self, wanted: u32) -> Writer<'_, E> {
+        let room = self.room(wanted).min(wanted);
+        Writer {
+            entries: E::all(self.memory.entries()),
+            published: self.memory.producer(),
+            next: &mut self.next,
+            room,
+        }
+    }
+
+    /// Whether the kernel waits for a system call before it looks at what was published.
+    #[inline]
+    pub(crate) fn needs_wakeup(&self) -> bool {
+        // The position is stored before the flag is read: otherwise the kernel could find the ring empty and set the flag,
+        // and this side miss the flag, both at once. Partner: the kernel sets the flag and then looks at the ring again.
+        fence(Ordering::SeqCst);
+        // Relaxed: the flag carries no other memory with it.
+        self.memory.flags().load(Ordering::Relaxed) & XDP_RING_NEED_WAKEUP != 0
+    }
+
+    /// How many entries the consumer has not taken yet.
+    #[inline]
+    pub(crate) fn outstanding(&mut self) -> u32 {
+        // Acquire: as in `room`.
+        self.consumer = self.memory.consumer().load(Ordering::Acquire);
+        self.used()
+    }
+
+    pub(crate) const fn size(&self) -> u32 {
+        self.size
+    }
+
+    /// Entries in use, as far as is known; a consumer that is ahead of what was produced has the ring count as full.
+    #[inline]
+    fn used(&self) -> u32 {
+        self.next.wrapping_sub(self.consumer).min(self.size)
+    }
+}
+
+impl<E: Entry> Writer<'_, E> {
+    /// How many entries fit yet.
+    #[inline]
+    pub(crate) const fn room(&self) -> u32 {
+        self.room
+    }
+
+    /// Writes one entry; false where none fits.
+    #[inline]
+    pub(crate) fn push(&mut self, entry: E) -> bool {
+        if self.room == 0 {
+            return false;
+        }
+        self.room -= 1;
+        entry.store(at(self.entries, *self.next));
+        *self.next = self.next.wrapping_add(1);
+        true
+    }
+}
+
+impl<E: Entry> Drop for Writer<'_, E> {
+    #[inline]
+    fn drop(&mut self) {
+        // Release: the entries, and the packets that they point to, are written before they can be seen. Partner: the acquire of
+        // the producer's position, in the kernel __xskq_cons_peek (net/xdp/xsk_queue.h).
+        self.published.store(*self.next, Ordering::Release);
+    }
+}
