@@ -73,6 +73,10 @@ impl<E: Entry> Consumer<E> {
         self.memory.consumer().store(self.next, Ordering::Release);
     }
 
+    pub(crate) const fn size(&self) -> u32 {
+        self.size
+    }
+
     /// A producer that claims more than the ring has is believed the ring: the entries are checked one by one.
     #[inline]
     fn known(&self) -> u32 {

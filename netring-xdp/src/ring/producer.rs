@@ -12,8 +12,9 @@ use crate::sync::{AtomicU32, Ordering, fence};
 pub(crate) struct Producer<E> {
     memory: Memory,
     size: u32,
-    /// The position of the next entry to write; published by each [`Writer`].
+    /// The position of the next entry to write; published by each [`Writer`], and by [`publish`](Self::publish).
     next: u32,
+    staged: u32,
     /// The consumer's position, when it was last looked at.
     consumer: u32,
     entry: PhantomData<E>,
@@ -39,6 +40,7 @@ impl<E: Entry> Producer<E> {
             consumer: memory.consumer().load(Ordering::Relaxed),
             memory,
             size,
+            staged: 0,
             entry: PhantomData,
         }
     }
@@ -60,12 +62,39 @@ impl<E: Entry> Producer<E> {
     #[inline]
     pub(crate) fn writer(&mut self, wanted: u32) -> Writer<'_, E> {
         let room = self.room(wanted).min(wanted);
+        self.staged = 0;
         Writer {
             entries: E::all(self.memory.entries()),
             published: self.memory.producer(),
             next: &mut self.next,
             room,
         }
+    }
+
+    /// Writes one entry without publishing it; false where none fits.
+    #[inline]
+    pub(crate) fn stage(&mut self, entry: E) -> bool {
+        if self.room(1) == 0 {
+            return false;
+        }
+        entry.store(at(E::all(self.memory.entries()), self.next));
+        self.next = self.next.wrapping_add(1);
+        self.staged += 1;
+        true
+    }
+
+    /// How many entries are written and not yet published.
+    #[inline]
+    pub(crate) const fn staged(&self) -> u32 {
+        self.staged
+    }
+
+    /// Publishes what was staged.
+    #[inline]
+    pub(crate) fn publish(&mut self) {
+        self.staged = 0;
+        // Release: as in `Writer`.
+        self.memory.producer().store(self.next, Ordering::Release);
     }
 
     /// Whether the kernel waits for a system call before it looks at what was published.

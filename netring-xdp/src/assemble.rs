@@ -1,0 +1,131 @@
+//! Packets that lie in more than one chunk, put together: whole, or not at all.
+
+use std::ops::Range;
+
+use crate::geometry::Span;
+
+/// The packets of one batch. Those in one chunk stay where they are; the others are copied together, for a packet is one slice.
+#[derive(Debug, Default)]
+pub(crate) struct Assembly {
+    pieces: Vec<Piece>,
+    scratch: Vec<u8>,
+    /// Where the packet that is being put together starts in the scratch; None between packets.
+    open: Option<usize>,
+    /// A fragment of it was not inside.
+    broken: bool,
+    /// The only fragment so far, which is copied only where a second one follows.
+    single: Option<Span>,
+}
+
+/// Where a packet is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Piece {
+    /// In one chunk.
+    InRing(Span),
+    /// In the scratch.
+    Copied(Range<usize>),
+}
+
+impl Assembly {
+    /// Begins a batch.
+    pub(crate) fn clear(&mut self) {
+        self.pieces.clear();
+        self.scratch.clear();
+        self.open = None;
+        self.broken = false;
+        self.single = None;
+    }
+
+    /// Takes the next entry: its bytes, None where it points outside, and whether the packet goes on in the entry after it.
+    pub(crate) fn add(&mut self, fragment: Option<(Span, &[u8])>, continues: bool) {
+        let first = self.open.is_none();
+        let start = *self.open.get_or_insert(self.scratch.len());
+        match fragment {
+            Some((span, _)) if first && !continues => self.single = Some(span),
+            Some((_, bytes)) => self.scratch.extend_from_slice(bytes),
+            None => self.broken = true,
+        }
+        if continues {
+            return;
+        }
+        match self.single.take() {
+            _ if self.broken => {
+                self.scratch.truncate(start);
+            }
+            Some(span) => self.pieces.push(Piece::InRing(span)),
+            None => self.pieces.push(Piece::Copied(start..self.scratch.len())),
+        }
+        self.open = None;
+        self.broken = false;
+    }
+
+    /// Ends a batch: a packet without an end is none.
+    pub(crate) fn end(&mut self) {
+        if let Some(start) = self.open.take() {
+            self.scratch.truncate(start);
+        }
+    }
+
+    pub(crate) fn pieces(&self) -> &[Piece] {
+        &self.pieces
+    }
+
+    pub(crate) fn scratch(&self) -> &[u8] {
+        &self.scratch
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn span(start: u64) -> Span {
+        Span {
+            chunk: 0,
+            start,
+            len: 2,
+        }
+    }
+
+    /// The packets of a batch of entries, each its bytes (none: outside) and whether it goes on.
+    fn assembled(entries: &[(Option<&[u8]>, bool)]) -> Vec<Vec<u8>> {
+        let mut assembly = Assembly::default();
+        for _ in 0..2 {
+            assembly.clear();
+            for (n, (bytes, continues)) in entries.iter().enumerate() {
+                assembly.add(bytes.map(|bytes| (span(n as u64), bytes)), *continues);
+            }
+            assembly.end();
+        }
+        let packets = assembly.pieces().iter().map(|piece| match piece {
+            Piece::InRing(span) => entries[span.start as usize].0.unwrap().to_vec(),
+            Piece::Copied(range) => assembly.scratch()[range.clone()].to_vec(),
+        });
+        packets.collect()
+    }
+
+    #[test]
+    fn x14_a_packet_is_whole_or_not_there() {
+        let got = assembled(&[
+            (Some(b"ab"), false),
+            (Some(b"cd"), true),
+            (Some(b"ef"), true),
+            (Some(b"g"), false),
+            (Some(b"hi"), false),
+        ]);
+        assert_eq!(got, [b"ab".to_vec(), b"cdefg".to_vec(), b"hi".to_vec()]);
+        // One bad fragment, at the front, in the middle, at the end: that packet only.
+        for bad in 0..3 {
+            let mut entries = [
+                (Some(&b"ab"[..]), true),
+                (Some(b"cd"), true),
+                (Some(b"ef"), false),
+                (Some(b"gh"), false),
+            ];
+            entries[bad].0 = None;
+            assert_eq!(assembled(&entries), [b"gh".to_vec()], "{bad}");
+        }
+        assert!(assembled(&[(None, false)]).is_empty());
+        assert!(assembled(&[(Some(b"ab"), true)]).is_empty());
+    }
+}

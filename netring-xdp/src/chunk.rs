@@ -1,0 +1,134 @@
+//! A chunk in the user's hands.
+
+use std::fmt;
+use std::ops::{Deref, DerefMut, Range};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use netring_sys::Error;
+
+use crate::region::Token;
+use crate::umem::{Brand, Shared};
+
+/// A chunk of a UMEM that nobody else has, and the bytes of a packet in it.
+///
+/// It comes from a receiving half ([`Received::take`](crate::Received::take)) or a transmitting one
+/// ([`Transmitter::take`](crate::Transmitter::take)), and goes into a transmit ring ([`Transmitter::send`](crate::Transmitter::send)), which
+/// takes it for good: sending it twice, or touching it afterwards, does not compile. One that is dropped goes back to the half that it
+/// came from.
+pub struct Chunk<'umem> {
+    shared: &'umem Arc<Shared>,
+    /// None once it went elsewhere.
+    token: Option<Token>,
+    offset: u32,
+    len: u32,
+    continues: bool,
+    _brand: Brand<'umem>,
+}
+
+impl<'umem> Chunk<'umem> {
+    pub(crate) fn new(
+        shared: &'umem Arc<Shared>,
+        token: Token,
+        offset: u32,
+        len: u32,
+        continues: bool,
+    ) -> Self {
+        // Relaxed: a count.
+        shared.user.fetch_add(1, Ordering::Relaxed);
+        Self {
+            shared,
+            token: Some(token),
+            offset,
+            len,
+            continues,
+            _brand: std::marker::PhantomData,
+        }
+    }
+
+    /// Bytes of the whole chunk, of which the packet is a part.
+    pub fn capacity(&self) -> usize {
+        self.shared.geometry().chunk_size() as usize
+    }
+
+    /// Where in the chunk the packet is.
+    pub const fn range(&self) -> Range<usize> {
+        self.offset as usize..self.offset as usize + self.len as usize
+    }
+
+    /// Sets where in the chunk the packet is: more to the front for a header before it, less at the end to cut it.
+    ///
+    /// # Errors
+    /// [`Error::FrameLength`] for a range that is empty or not inside the chunk; nothing changes then.
+    pub fn set_range(&mut self, range: Range<usize>) -> Result<(), Error> {
+        let max = self.capacity();
+        if range.start >= range.end || range.end > max {
+            let len = range.end.saturating_sub(range.start);
+            return Err(Error::FrameLength { len, max });
+        }
+        self.offset = range.start as u32;
+        self.len = (range.end - range.start) as u32;
+        Ok(())
+    }
+
+    /// Sets the length of the packet, which starts where it did.
+    ///
+    /// # Errors
+    /// As [`set_range`](Self::set_range).
+    pub fn set_len(&mut self, len: usize) -> Result<(), Error> {
+        let start = self.offset as usize;
+        self.set_range(start..start.saturating_add(len))
+    }
+
+    /// Whether the packet goes on in the chunk that was taken after this one.
+    pub const fn continues(&self) -> bool {
+        self.continues
+    }
+
+    /// Takes it apart: it is with nobody then, until the token goes somewhere.
+    pub(crate) fn into_parts(mut self) -> Option<(Token, u32, u32)> {
+        let token = self.token.take()?;
+        // Relaxed: a count.
+        self.shared.user.fetch_sub(1, Ordering::Relaxed);
+        Some((token, self.offset, self.len))
+    }
+}
+
+impl Deref for Chunk<'_> {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        self.token.as_ref().map_or(&[], |token| {
+            self.shared.region().bytes(token, self.offset, self.len)
+        })
+    }
+}
+
+impl DerefMut for Chunk<'_> {
+    fn deref_mut(&mut self) -> &mut [u8] {
+        match &mut self.token {
+            Some(token) => self.shared.region().bytes_mut(token, self.offset, self.len),
+            None => &mut [],
+        }
+    }
+}
+
+impl Drop for Chunk<'_> {
+    fn drop(&mut self) {
+        if let Some(token) = self.token.take() {
+            // Relaxed: a count.
+            self.shared.user.fetch_sub(1, Ordering::Relaxed);
+            self.shared.send_home(std::iter::once(token));
+        }
+    }
+}
+
+impl fmt::Debug for Chunk<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Chunk")
+            .field("number", &self.token.as_ref().map(Token::chunk))
+            .field("range", &self.range())
+            .field("continues", &self.continues)
+            .finish_non_exhaustive()
+    }
+}

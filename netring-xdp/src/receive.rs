@@ -1,0 +1,405 @@
+//! The receiving half of a socket: receive ring, fill ring, and the chunks that go round between them.
+//!
+//! # Safety
+//! The invariant of this file: the next `count` entries of the receive ring are lent by one [`Lent`], which borrows the half mutably, and
+//! are released only when it is dropped, or one by one from the front as a chunk is taken out of it. Slices of packets borrow the
+//! [`Lent`]. A chunk leaves an entry by one of three ways, each of which releases it: to the fill ring, to a token, to a transmit ring.
+#![expect(
+    unsafe_code,
+    reason = "lends packets in mapped memory; the invariant stands above"
+)]
+
+use std::sync::Arc;
+
+use netring_sys::kernel::xdp::{XDP_PKT_CONTD, xdp_desc};
+use netring_sys::syscall::kick_receive;
+
+use crate::assemble::{Assembly, Piece};
+use crate::geometry::{Geometry, Span};
+use crate::region::{Region, Token};
+use crate::ring::{Consumer, Entries, Producer};
+use crate::setup::Bound;
+use crate::transmit::TxHalf;
+use crate::umem::{Pool, Shared};
+
+/// The most entries that are lent at once: the fill ring is topped up, and its position published, once for so many.
+pub(crate) const MAX_BATCH: u32 = 64;
+
+/// The receiving half.
+#[derive(Debug)]
+pub(crate) struct RxHalf {
+    pub(crate) socket: Arc<Bound>,
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) rx: Consumer<xdp_desc>,
+    /// None where another socket of the same queue has it.
+    pub(crate) fill: Option<Producer<u64>>,
+    pub(crate) pool: Pool,
+    /// Packets that were lent.
+    pub(crate) delivered: u64,
+    /// Packets whose descriptor pointed out of its chunk, or out of the packet memory.
+    pub(crate) invalid: u64,
+    /// Puts packets together that lie in more than one chunk; None where the socket does not take such.
+    pub(crate) assembly: Option<Assembly>,
+    /// System calls made to wake the kernel.
+    pub(crate) kicks: u64,
+}
+
+/// Packets at the front of the receive ring.
+#[derive(Debug)]
+pub(crate) struct Lent<'a> {
+    half: &'a mut RxHalf,
+    /// Entries that are lent yet.
+    count: u32,
+    /// Packets of the assembly that are lent no more.
+    gone: usize,
+    /// The first entry is the rest of a packet, whose front was taken.
+    open: bool,
+}
+
+/// A packet taken out of the ring: its chunk, and where in it the packet is.
+#[derive(Debug)]
+pub(crate) struct Taken {
+    pub(crate) token: Token,
+    pub(crate) offset: u32,
+    pub(crate) len: u32,
+    pub(crate) continues: bool,
+}
+
+/// The bytes of packets that were received, oldest first.
+#[derive(Debug)]
+pub struct Frames<'a> {
+    region: &'a Region,
+    geometry: Geometry,
+    from: From<'a>,
+}
+
+#[derive(Debug)]
+enum From<'a> {
+    Ring(Entries<'a, xdp_desc>),
+    Assembly(std::slice::Iter<'a, Piece>, &'a [u8]),
+}
+
+impl RxHalf {
+    /// Whether there is a packet. When there is none the fill ring is topped up, and the kernel woken where it waits for that.
+    #[inline]
+    pub(crate) fn look(&mut self) -> bool {
+        if self.rx.available(1) > 0 && (self.assembly.is_none() || self.whole() > 0) {
+            return true;
+        }
+        self.top_up();
+        false
+    }
+
+    /// Lends packets, whole ones, in up to [`MAX_BATCH`] entries.
+    #[inline]
+    pub(crate) fn lend(&mut self) -> Lent<'_> {
+        let mut count = self.rx.available(1).min(MAX_BATCH);
+        if self.assembly.is_some() {
+            count = self.whole();
+            self.assemble(count);
+        }
+        Lent {
+            half: self,
+            count,
+            gone: 0,
+            open: false,
+        }
+    }
+
+    /// Gives the kernel what chunks it can have, and wakes it where it waits for them.
+    pub(crate) fn top_up(&mut self) {
+        self.pool.collect(&self.shared);
+        let Some(fill) = &mut self.fill else { return };
+        if self.pool.len() > 0 {
+            let geometry = self.shared.geometry();
+            let mut writer = fill.writer(self.pool.len());
+            while writer.room() > 0
+                && let Some(token) = self.pool.pop()
+            {
+                writer.push(geometry.base(token.into_ring()));
+            }
+            drop(writer);
+            self.pool.tell();
+        }
+        self.wake();
+    }
+
+    /// Wakes the kernel where it waits for chunks, and drives it where that is the application's work.
+    #[inline]
+    fn wake(&mut self) {
+        let Some(fill) = &self.fill else { return };
+        if fill.needs_wakeup() || self.socket.busy_polls {
+            self.kick();
+        }
+    }
+
+    #[cold]
+    fn kick(&mut self) {
+        self.kicks += 1;
+        // What the kernel says of the interface, the notifications about it say better; everything else goes again next time.
+        let _ = kick_receive(self.socket.fd());
+    }
+
+    /// How many entries are whole packets, up to [`MAX_BATCH`] or the end of the first packet.
+    fn whole(&mut self) -> u32 {
+        let available = self.rx.available(MAX_BATCH);
+        let (mut whole, mut seen) = (0, 0);
+        for desc in self.rx.entries(available) {
+            seen += 1;
+            if desc.options & XDP_PKT_CONTD == 0 {
+                whole = seen;
+            }
+            if seen >= MAX_BATCH && whole > 0 {
+                break;
+            }
+        }
+        // A ring that is full of one packet will never have its end: it is given up, and counted as invalid.
+        if whole == 0 && available == self.rx.size() {
+            return available;
+        }
+        whole
+    }
+
+    fn assemble(&mut self, count: u32) {
+        let Some(assembly) = &mut self.assembly else {
+            return;
+        };
+        let region = self.shared.region();
+        assembly.clear();
+        for desc in self.rx.entries(count) {
+            let span = region.geometry().received(&desc);
+            // SAFETY: the entry is not released before the slice is gone, which is in this round of the loop; the span is of
+            // this region's geometry; nobody else has the chunk.
+            let bytes = span.map(|span| (span, unsafe { region.received(&span) }));
+            assembly.add(bytes, desc.options & XDP_PKT_CONTD != 0);
+        }
+        assembly.end();
+    }
+
+    /// Gives the chunks of the next `count` entries back: to the fill ring, or home.
+    #[inline]
+    fn give_back(&mut self, count: u32) {
+        if count == 0 {
+            return;
+        }
+        let geometry = *self.shared.geometry();
+        let mut invalid = 0;
+        if self.assembly.is_some() {
+            self.count_whole(count);
+        }
+        let entries = self.rx.entries(count);
+        if let Some(fill) = &mut self.fill {
+            let mut writer = fill.writer(count);
+            for desc in entries {
+                invalid += u64::from(geometry.received(&desc).is_none());
+                // An address outside is no chunk: it is not given to anybody.
+                let Some(chunk) = geometry.chunk_of(desc.addr) else {
+                    continue;
+                };
+                if !writer.push(geometry.base(chunk)) {
+                    // SAFETY: the chunk is out of an entry of the receive ring that is released below, and went nowhere else.
+                    self.pool.push(unsafe { Token::from_ring(chunk) });
+                }
+            }
+        } else {
+            invalid = Self::send_home(&self.shared, entries);
+        }
+        if self.assembly.is_none() {
+            self.delivered += u64::from(count) - invalid;
+            self.invalid += invalid;
+        }
+        self.rx.release(count);
+        self.top_up();
+    }
+
+    /// Counts the packets in the next `count` entries, where a packet may have several.
+    fn count_whole(&mut self, count: u32) {
+        let (mut good, mut open) = (true, false);
+        for desc in self.rx.entries(count) {
+            good &= self.shared.geometry().received(&desc).is_some();
+            open = desc.options & XDP_PKT_CONTD != 0;
+            if !open {
+                self.delivered += u64::from(good);
+                self.invalid += u64::from(!good);
+                good = true;
+            }
+        }
+        self.invalid += u64::from(open);
+    }
+
+    #[cold]
+    fn send_home(shared: &Shared, entries: Entries<'_, xdp_desc>) -> u64 {
+        let geometry = shared.geometry();
+        let descs = entries.clone();
+        shared.send_home(entries.filter_map(|desc| {
+            let chunk = geometry.chunk_of(desc.addr)?;
+            // SAFETY: the chunk is out of an entry of the receive ring that the caller releases, and goes nowhere else.
+            Some(unsafe { Token::from_ring(chunk) })
+        }));
+        descs
+            .filter(|desc| geometry.received(desc).is_none())
+            .count() as u64
+    }
+}
+
+impl Lent<'_> {
+    /// The packets that are still in it.
+    #[inline]
+    pub(crate) fn frames(&self) -> Frames<'_> {
+        let region = self.half.shared.region();
+        let from = match &self.half.assembly {
+            None => From::Ring(self.half.rx.entries(self.count)),
+            Some(assembly) => {
+                let pieces = assembly.pieces().get(self.gone..).unwrap_or_default();
+                From::Assembly(pieces.iter(), assembly.scratch())
+            }
+        };
+        Frames {
+            region,
+            geometry: *region.geometry(),
+            from,
+        }
+    }
+
+    pub(crate) const fn half(&self) -> &RxHalf {
+        self.half
+    }
+
+    /// Takes the first packet out; where it lies in several chunks, the next of them.
+    pub(crate) fn take(&mut self) -> Option<Taken> {
+        while self.count > 0 {
+            if !self.open {
+                let (fragments, whole) = self.first_packet();
+                if !whole {
+                    self.count -= fragments;
+                    self.half.give_back(fragments);
+                    continue;
+                }
+                self.gone += 1;
+            }
+            let desc = self.half.rx.entries(self.count).peek()?;
+            let geometry = self.half.shared.geometry();
+            let span = geometry.received(&desc)?;
+            let offset = span.start - geometry.base(span.chunk);
+            self.count -= 1;
+            self.half.rx.release(1);
+            self.open = desc.options & XDP_PKT_CONTD != 0;
+            self.half.delivered += u64::from(!self.open);
+            return Some(Taken {
+                // SAFETY: the chunk is out of the entry that was released above, and went nowhere else.
+                token: unsafe { Token::from_ring(span.chunk) },
+                offset: offset as u32,
+                len: span.len,
+                continues: self.open,
+            });
+        }
+        None
+    }
+
+    /// Shows each packet to `f`, its first fragment where it has several, and sends it on where `f` says so and `tx` has room. How many
+    /// were sent on; all others go back to the kernel.
+    pub(crate) fn forward(
+        &mut self,
+        tx: &mut TxHalf,
+        mut f: impl FnMut(&mut [u8]) -> bool,
+    ) -> Forwarded {
+        let mut done = Forwarded::default();
+        while self.count > 0 {
+            let (fragments, whole) = self.first_packet();
+            let send = whole && {
+                let desc = self.half.rx.entries(1).peek().unwrap_or_default();
+                let span = self.half.shared.geometry().received(&desc);
+                // SAFETY: the entry is the first of those that are lent, and is not released before `f` returns; `&mut self`
+                // leaves no other slice; the span is of this region's geometry.
+                span.is_some_and(|span| f(unsafe { self.half.shared.region().received_mut(&span) }))
+            };
+            let sent = send && self.move_to(tx, fragments);
+            self.count -= fragments;
+            self.gone += usize::from(whole);
+            if sent {
+                self.half.rx.release(fragments);
+                self.half.delivered += 1;
+                done.sent += 1;
+            } else {
+                done.refused += u64::from(send);
+                self.half.give_back(fragments);
+            }
+        }
+        done
+    }
+
+    /// How many entries the first packet has, and whether all of them are inside.
+    fn first_packet(&self) -> (u32, bool) {
+        let (mut fragments, mut whole) = (0, true);
+        for desc in self.half.rx.entries(self.count) {
+            fragments += 1;
+            whole &= self.half.shared.geometry().received(&desc).is_some();
+            if desc.options & XDP_PKT_CONTD == 0 {
+                return (fragments, whole);
+            }
+        }
+        (fragments, false)
+    }
+
+    /// Stages the first packet in another half's transmit ring, all of it or nothing.
+    fn move_to(&self, tx: &mut TxHalf, fragments: u32) -> bool {
+        let geometry = self.half.shared.geometry();
+        let fits = |desc: &xdp_desc| geometry.takes_transmit(desc);
+        if tx.ring_room(fragments) < fragments || !self.half.rx.entries(fragments).all(|d| fits(&d))
+        {
+            return false;
+        }
+        for desc in self.half.rx.entries(fragments) {
+            tx.stage(desc);
+        }
+        true
+    }
+}
+
+/// What became of the packets that were to be sent on.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Forwarded {
+    /// Packets that are in the transmit ring now.
+    pub sent: u64,
+    /// Packets that found no room there, and are gone.
+    pub refused: u64,
+}
+
+impl Drop for Lent<'_> {
+    #[inline]
+    fn drop(&mut self) {
+        self.half.give_back(self.count);
+    }
+}
+
+impl<'a> Iterator for Frames<'a> {
+    type Item = &'a [u8];
+
+    #[inline]
+    fn next(&mut self) -> Option<&'a [u8]> {
+        let span: Span = match &mut self.from {
+            From::Ring(entries) => loop {
+                // What points outside is passed over here, and counted when the batch is given back.
+                if let Some(span) = self.geometry.received(&entries.next()?) {
+                    break span;
+                }
+            },
+            From::Assembly(pieces, scratch) => match pieces.next()? {
+                Piece::InRing(span) => *span,
+                Piece::Copied(range) => return scratch.get(range.clone()),
+            },
+        };
+        // SAFETY: the span is that of an entry that is lent, which the iterator's borrow of the `Lent` keeps from being released;
+        // nobody else writes to it; it is of this region's geometry.
+        Some(unsafe { self.region.received(&span) })
+    }
+
+    #[inline]
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        match &self.from {
+            From::Ring(entries) => (0, Some(entries.len())),
+            From::Assembly(pieces, _) => pieces.size_hint(),
+        }
+    }
+}

@@ -1,0 +1,365 @@
+//! From settings to a bound socket.
+
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::time::{Duration, Instant};
+
+use netring_sys::kernel::xdp::{
+    XDP_COPY, XDP_SHARED_UMEM, XDP_USE_NEED_WAKEUP, XDP_USE_SG, XDP_ZEROCOPY, sockaddr_xdp,
+    xdp_desc, xdp_ring_offset,
+};
+use netring_sys::syscall::{
+    XdpRing, bind_xdp, map_xdp_ring, set_busy_poll, set_xdp_ring, set_xdp_transmit_budget,
+    xdp_is_zero_copy, xdp_ring_offsets, xdp_socket,
+};
+use netring_sys::{Error, Interface, SyscallError};
+
+use crate::assemble::Assembly;
+use crate::config::{Copying, RingSize, SocketConfig};
+use crate::receive::RxHalf;
+use crate::ring::{Consumer, Entry, Memory, Producer};
+use crate::transmit::TxHalf;
+use crate::umem::Shared;
+
+const EBUSY: i32 = 16;
+const EINVAL: i32 = 22;
+const ENXIO: i32 = 6;
+const ENODEV: i32 = 19;
+const ENETDOWN: i32 = 100;
+
+/// A socket that is bound to a queue; both halves have it, and it is closed with the last of them.
+#[derive(Debug)]
+pub(crate) struct Bound {
+    fd: Arc<OwnedFd>,
+    pub(crate) interface: Interface,
+    pub(crate) queue: u32,
+    pub(crate) zero_copy: bool,
+    pub(crate) why_not_zero_copy: Option<SyscallError>,
+    pub(crate) busy_polls: bool,
+    shares_queue: Arc<AtomicBool>,
+}
+
+/// What a UMEM remembers of a socket that is bound with it.
+#[derive(Clone, Debug)]
+pub(crate) struct Peer {
+    pub(crate) fd: std::sync::Weak<OwnedFd>,
+    interface: u32,
+    queue: u32,
+    shares_queue: Arc<AtomicBool>,
+}
+
+impl Bound {
+    #[inline]
+    pub(crate) fn fd(&self) -> BorrowedFd<'_> {
+        self.fd.as_fd()
+    }
+
+    /// Whether another socket of the same UMEM is bound to the same queue, and has its fill and completion ring in common with this one.
+    pub(crate) fn is_queue_shared(&self) -> bool {
+        // Relaxed: it is set once, and says how figures are to be read.
+        self.shares_queue.load(Ordering::Relaxed)
+    }
+
+    /// What a failed call says of the interface.
+    pub(crate) fn failed(&self, error: SyscallError) -> Error {
+        let interface = self.interface.name.clone();
+        if error.is(ENETDOWN) {
+            Error::LinkDown { interface }
+        } else if error.is(ENXIO) || error.is(ENODEV) {
+            Error::InterfaceRemoved { interface }
+        } else {
+            error.into()
+        }
+    }
+}
+
+/// Opens a socket: its halves, those that were asked for, with their chunks; the receiving one has filled its fill ring.
+pub(crate) fn open(
+    shared: &Arc<Shared>,
+    wanted: &SocketConfig,
+) -> Result<(Option<RxHalf>, Option<TxHalf>), Error> {
+    let interface = Interface::by_name(&wanted.interface)?;
+    check(shared, wanted, &interface)?;
+    let fd = Arc::new(xdp_socket().map_err(SyscallError::needs_net_raw)?);
+    let socket = fd.as_fd();
+    let peers = shared.peers();
+    let same_queue = peers
+        .iter()
+        .find(|peer| peer.interface == interface.index && peer.queue == wanted.queue);
+    // Of the same queue it has to be that one; of another, any.
+    let lender = same_queue.or(peers.first());
+    let lender = lender.and_then(|peer| Some((peer, peer.fd.upgrade()?)));
+    if lender.is_none() {
+        shared.register(socket)?;
+    }
+    let own_rings = same_queue.is_none();
+
+    if own_rings {
+        set_xdp_ring(socket, XdpRing::Fill, wanted.fill_ring().entries())?;
+        set_xdp_ring(
+            socket,
+            XdpRing::Completion,
+            wanted.completion_ring().entries(),
+        )?;
+    }
+    if let Some(size) = wanted.rx {
+        set_xdp_ring(socket, XdpRing::Receive, size.entries())?;
+    }
+    if let Some(size) = wanted.tx {
+        set_xdp_ring(socket, XdpRing::Transmit, size.entries())?;
+        set_budget(socket, wanted, size)?;
+    }
+    if let Some(busy) = wanted.busy_poll {
+        let micros = u32::try_from(busy.time.as_micros()).unwrap_or(u32::MAX);
+        set_busy_poll(socket, micros, busy.budget)?;
+    }
+    let offsets = xdp_ring_offsets(socket)?;
+    let rx = wanted
+        .rx
+        .map(|size| map::<xdp_desc>(socket, XdpRing::Receive, &offsets.rx, size))
+        .transpose()?;
+    let tx = wanted
+        .tx
+        .map(|size| map::<xdp_desc>(socket, XdpRing::Transmit, &offsets.tx, size))
+        .transpose()?;
+    let (fill, completion) = if own_rings {
+        let (fill_size, completion_size) = (wanted.fill_ring(), wanted.completion_ring());
+        (
+            Some(map::<u64>(socket, XdpRing::Fill, &offsets.fr, fill_size)?),
+            Some(map::<u64>(
+                socket,
+                XdpRing::Completion,
+                &offsets.cr,
+                completion_size,
+            )?),
+        )
+    } else {
+        (None, None)
+    };
+
+    let why_not_zero_copy = bind(
+        socket,
+        wanted,
+        &interface,
+        lender.as_ref().map(|(_, fd)| fd.as_fd()),
+    )?;
+    let shares_queue = match same_queue {
+        Some(peer) => {
+            // Relaxed: as in `is_queue_shared`.
+            peer.shares_queue.store(true, Ordering::Relaxed);
+            peer.shares_queue.clone()
+        }
+        None => Arc::default(),
+    };
+    shared.add_peer(Peer {
+        fd: Arc::downgrade(&fd),
+        interface: interface.index,
+        queue: wanted.queue,
+        shares_queue: shares_queue.clone(),
+    });
+    let socket = Arc::new(Bound {
+        zero_copy: xdp_is_zero_copy(socket)?,
+        fd,
+        queue: wanted.queue,
+        interface,
+        why_not_zero_copy,
+        busy_polls: wanted.busy_poll.is_some(),
+        shares_queue,
+    });
+
+    let staged = Arc::new(AtomicU32::new(0));
+    shared.watch(|words| {
+        words.receive.extend(rx.clone());
+        words.fill.extend(fill.clone());
+        words.transmit.extend(tx.clone());
+        words.completion.extend(completion.clone());
+        words.staged.push(staged.clone());
+    });
+    let mut receiving = None;
+    // A socket that only sends has a fill ring too, which its driver may want something in.
+    if let Some((rx, size)) = rx.zip(wanted.rx) {
+        let mut half = RxHalf {
+            pool: shared.assign(wanted.receive_chunks(), "receive_chunks")?,
+            socket: socket.clone(),
+            shared: shared.clone(),
+            rx: Consumer::new(rx, size.entries()),
+            fill: fill.map(|fill| Producer::new(fill, wanted.fill_ring().entries())),
+            delivered: 0,
+            invalid: 0,
+            assembly: wanted.multi_buffer.then(Assembly::default),
+            kicks: 0,
+        };
+        half.top_up();
+        receiving = Some(half);
+    } else if let Some(fill) = fill.filter(|_| socket.zero_copy) {
+        let mut pool = shared.assign(wanted.receive_chunks(), "receive_chunks")?;
+        let mut fill = Producer::<u64>::new(fill, wanted.fill_ring().entries());
+        let mut writer = fill.writer(pool.len());
+        while let Some(token) = pool.pop() {
+            writer.push(shared.geometry().base(token.into_ring()));
+        }
+        pool.tell();
+    }
+    let mut sending = None;
+    if let Some((tx, size)) = tx.zip(wanted.tx) {
+        sending = Some(TxHalf {
+            pool: shared.assign(wanted.transmit_chunks(), "transmit_chunks")?,
+            socket,
+            shared: shared.clone(),
+            tx: Producer::new(tx, size.entries()),
+            completion: completion
+                .map(|ring| Consumer::new(ring, wanted.completion_ring().entries())),
+            staged,
+            committed: 0,
+            descs: 0,
+            completed: 0,
+            dropped: 0,
+            refused: 0,
+            foreign: Vec::with_capacity(size.entries() as usize),
+            kicks: 0,
+        });
+    }
+    Ok((receiving, sending))
+}
+
+fn check(shared: &Shared, wanted: &SocketConfig, interface: &Interface) -> Result<(), Error> {
+    let refuse = |setting, why| Err(Error::Config { setting, why });
+    let queues = interface.rx_queues.max(interface.tx_queues);
+    if wanted.queue >= queues {
+        return refuse(
+            "queue",
+            format!(
+                "{}: {} has {queues}, numbered from 0",
+                wanted.queue, interface.name
+            ),
+        );
+    }
+    if wanted.rx.is_none() && wanted.tx.is_none() {
+        return refuse(
+            "ring",
+            "a socket has a receive ring, a transmit ring, or both".into(),
+        );
+    }
+    if wanted.rx.is_some() && wanted.receive_chunks() == 0 {
+        return refuse(
+            "receive_chunks",
+            "without a chunk nothing is received".into(),
+        );
+    }
+    let geometry = shared.geometry();
+    if wanted.copying == Copying::ZeroCopy && geometry.is_unaligned() && !shared.is_huge() {
+        return refuse(
+            "unaligned",
+            "without a copy, a chunk that lies over the border of two pages needs huge pages (`HugePages::Require`)".into(),
+        );
+    }
+    Ok(())
+}
+
+/// In copy mode the kernel sends so many packets in one call. Kernels before 6.17 have 32, and know no other.
+fn set_budget(
+    socket: BorrowedFd<'_>,
+    wanted: &SocketConfig,
+    size: RingSize,
+) -> Result<(), SyscallError> {
+    match wanted.transmit_budget {
+        Some(budget) => set_xdp_transmit_budget(socket, budget),
+        None => {
+            // Nothing is lost where it is not had: smaller rings and older kernels keep their 32, and a flush makes more calls.
+            let _ = set_xdp_transmit_budget(socket, size.entries());
+            Ok(())
+        }
+    }
+}
+
+fn map<E: Entry>(
+    socket: BorrowedFd<'_>,
+    ring: XdpRing,
+    offsets: &xdp_ring_offset,
+    size: RingSize,
+) -> Result<Memory, Error> {
+    let words = size.entries() as usize * E::WORDS;
+    let map = map_xdp_ring(socket, ring, Memory::len(offsets, words))?;
+    Memory::new(map, offsets, words).ok_or_else(|| Error::Config {
+        setting: "ring",
+        why: "the kernel says that its words are outside of it".into(),
+    })
+}
+
+/// Binds, without a copy where that is wanted and can be. Why not, where it was only hoped for.
+fn bind(
+    socket: BorrowedFd<'_>,
+    wanted: &SocketConfig,
+    interface: &Interface,
+    lender: Option<BorrowedFd<'_>>,
+) -> Result<Option<SyscallError>, Error> {
+    let flag = |set, flag| if set { flag } else { 0 };
+    let common =
+        flag(wanted.need_wakeup, XDP_USE_NEED_WAKEUP) | flag(wanted.multi_buffer, XDP_USE_SG);
+    let with = |flags| {
+        let address = sockaddr_xdp {
+            sxdp_flags: flags,
+            sxdp_ifindex: interface.index,
+            sxdp_queue_id: wanted.queue,
+            ..sockaddr_xdp::default()
+        };
+        bind_when_free(socket, &address, lender)
+    };
+    if lender.is_some() {
+        // All else is as with the socket whose memory it is, and may not be said.
+        return match with(XDP_SHARED_UMEM) {
+            Ok(()) => Ok(None),
+            Err(error) => Err(explained(error, wanted, interface)),
+        };
+    }
+    let result = match wanted.copying {
+        Copying::Copy => with(common | XDP_COPY).map(|()| None),
+        Copying::ZeroCopy => with(common | XDP_ZEROCOPY).map(|()| None),
+        Copying::Best => match with(common | XDP_ZEROCOPY) {
+            Ok(()) => Ok(None),
+            Err(error) if error.is(EBUSY) || error.is(ENODEV) || error.is(ENETDOWN) => Err(error),
+            Err(why) => with(common | XDP_COPY).map(|()| Some(why)),
+        },
+    };
+    result.map_err(|error| explained(error, wanted, interface))
+}
+
+/// A queue is free a moment after the socket that had it was closed: the kernel lets go of it on its own time.
+fn bind_when_free(
+    socket: BorrowedFd<'_>,
+    address: &sockaddr_xdp,
+    lender: Option<BorrowedFd<'_>>,
+) -> Result<(), SyscallError> {
+    const PATIENCE: Duration = Duration::from_secs(1);
+    const PAUSE: Duration = Duration::from_millis(2);
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        match bind_xdp(socket, address, lender) {
+            Err(error) if error.is(EBUSY) && Instant::now() < deadline => {
+                std::thread::sleep(PAUSE);
+            }
+            other => return other,
+        }
+    }
+}
+
+fn explained(error: SyscallError, wanted: &SocketConfig, interface: &Interface) -> Error {
+    let (setting, why) = if error.is(EBUSY) {
+        (
+            "queue",
+            format!(
+                "queue {} of {} has an AF_XDP socket already: close that one, take another queue, or share its UMEM",
+                wanted.queue, interface.name
+            ),
+        )
+    } else if error.is(EINVAL) && wanted.multi_buffer {
+        (
+            "multi_buffer",
+            "the kernel does not take it: packets larger than a chunk need kernel 6.6".into(),
+        )
+    } else {
+        return error.into();
+    };
+    Error::Config { setting, why }
+}

@@ -1,0 +1,525 @@
+//! A socket over a UMEM, for who wants the rings.
+
+use std::os::fd::{AsFd, BorrowedFd};
+use std::time::Duration;
+
+use netring_sys::kernel::xdp::XDP_PKT_CONTD;
+use netring_sys::syscall::xdp_statistics_of;
+use netring_sys::{Error, PacketSink, PacketSlot, SinkStats, SyscallError, wait};
+
+use crate::chunk::Chunk;
+use crate::config::{BusyPoll, Copying, RingSize, SocketConfig};
+use crate::receive::{Forwarded, Frames, Lent, RxHalf};
+use crate::setup;
+use crate::transmit::TxHalf;
+use crate::umem::Umem;
+
+/// A socket that is bound to one queue of an interface: a receiving half and a transmitting one.
+///
+/// It has no XDP program of its own: packets come once one redirects them to it
+/// ([`Attachment::set_socket`](crate::program::Attachment::set_socket)).
+#[derive(Debug)]
+pub struct XdpSocket<'umem> {
+    receiver: Receiver<'umem>,
+    transmitter: Transmitter<'umem>,
+}
+
+/// Settings of a socket, from [`XdpSocket::builder`].
+#[derive(Clone, Debug)]
+#[must_use = "nothing is opened before `open`"]
+pub struct SocketBuilder(SocketConfig);
+
+/// The receiving half of a socket.
+#[derive(Debug)]
+pub struct Receiver<'umem> {
+    half: RxHalf,
+    umem: Umem<'umem>,
+}
+
+/// The transmitting half of a socket.
+#[derive(Debug)]
+pub struct Transmitter<'umem> {
+    half: TxHalf,
+    umem: Umem<'umem>,
+}
+
+/// Packets that were received, up to 64 at once, or as many as the last of them has chunks.
+///
+/// Dropping it gives the chunks of those that were not taken out back to the kernel.
+#[derive(Debug)]
+pub struct Received<'a, 'umem> {
+    lent: Lent<'a>,
+    umem: Umem<'umem>,
+}
+
+/// Why a chunk was not sent, and the chunk.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum NotSent<'umem> {
+    /// The transmit ring is full: flush, and try again.
+    #[error("the transmit ring is full")]
+    Full(Chunk<'umem>),
+    /// The kernel would not take it, and would not give it back: see [`Chunk::set_range`].
+    #[error("the packet is not inside its chunk")]
+    Refused(Chunk<'umem>),
+}
+
+/// What the kernel counts of a socket, since it was opened (`XDP_STATISTICS`).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct SocketStats {
+    /// Packets that were lent or taken.
+    pub delivered: u64,
+    /// Packets whose descriptor pointed out of the packet memory.
+    pub invalid: u64,
+    /// Packets lost because the receive ring was full.
+    pub ring_full: u64,
+    /// Packets lost in copy mode: there was no chunk in the fill ring, or the packet was longer than a chunk holds. In zero-copy mode the
+    /// card's own counters have them.
+    pub no_chunk: u64,
+    /// Descriptors of the transmit ring that the kernel refused: always 0, as each is checked before.
+    pub transmit_invalid: u64,
+    /// How often the kernel looked for a chunk in vain. Attempts and not packets: they are no loss of their own.
+    pub fill_ring_empty: u64,
+    /// System calls made to wake the kernel.
+    pub kicks: u64,
+}
+
+impl<'umem> XdpSocket<'umem> {
+    /// Settings of a socket on a queue, numbered from 0.
+    pub fn builder(interface: &str, queue: u32) -> SocketBuilder {
+        SocketBuilder(SocketConfig::new(interface, queue))
+    }
+
+    /// The two halves, which may go to two threads.
+    pub fn split(self) -> (Receiver<'umem>, Transmitter<'umem>) {
+        (self.receiver, self.transmitter)
+    }
+}
+
+impl SocketBuilder {
+    /// Entries of the receive ring. Default: 2048.
+    #[doc(alias = "XDP_RX_RING")]
+    pub const fn receive_ring(mut self, size: RingSize) -> Self {
+        self.0.rx = Some(size);
+        self
+    }
+
+    /// Entries of the transmit ring. Default: 2048.
+    #[doc(alias = "XDP_TX_RING")]
+    pub const fn transmit_ring(mut self, size: RingSize) -> Self {
+        self.0.tx = Some(size);
+        self
+    }
+
+    /// Entries of the fill ring. Default: as many as there are chunks to receive in.
+    #[doc(alias = "XDP_UMEM_FILL_RING")]
+    pub const fn fill_ring(mut self, size: RingSize) -> Self {
+        self.0.fill = Some(size);
+        self
+    }
+
+    /// Entries of the completion ring. Default: as many as the transmit ring has.
+    #[doc(alias = "XDP_UMEM_COMPLETION_RING")]
+    pub const fn completion_ring(mut self, size: RingSize) -> Self {
+        self.0.completion = Some(size);
+        self
+    }
+
+    /// How many of the UMEM's chunks are this socket's to receive in. Default: as many as the receive ring has entries. They are
+    /// never used for anything else than packets of this socket, and come back to it from wherever they were sent on.
+    pub const fn receive_chunks(mut self, chunks: u32) -> Self {
+        self.0.receive_chunks = Some(chunks);
+        self
+    }
+
+    /// How many of the UMEM's chunks are this socket's to send from. Default: as many as the transmit ring has entries.
+    pub const fn transmit_chunks(mut self, chunks: u32) -> Self {
+        self.0.transmit_chunks = Some(chunks);
+        self
+    }
+
+    /// Whether packets are copied. Default: [`Copying::Best`]. A socket that shares its UMEM has what the first one has.
+    pub const fn copying(mut self, copying: Copying) -> Self {
+        self.0.copying = copying;
+        self
+    }
+
+    /// Whether the kernel says when it wants a system call (`XDP_USE_NEED_WAKEUP`, kernel 5.4). Default: yes.
+    #[doc(alias = "XDP_USE_NEED_WAKEUP")]
+    pub const fn need_wakeup(mut self, need_wakeup: bool) -> Self {
+        self.0.need_wakeup = need_wakeup;
+        self
+    }
+
+    /// Takes packets that are larger than a chunk (`XDP_USE_SG`, kernel 6.6). The program has to take them too
+    /// ([`Redirect::multi_buffer`](crate::program::Redirect::multi_buffer)). Default: no; such packets are lost, and counted.
+    #[doc(alias = "XDP_USE_SG")]
+    pub const fn multi_buffer(mut self, multi_buffer: bool) -> Self {
+        self.0.multi_buffer = multi_buffer;
+        self
+    }
+
+    /// Lets the socket's own calls drive the interface. Default: no.
+    pub const fn busy_poll(mut self, busy_poll: BusyPoll) -> Self {
+        self.0.busy_poll = Some(busy_poll);
+        self
+    }
+
+    /// How many packets the kernel sends in one call in copy mode, 32 to the size of the transmit ring (`XDP_MAX_TX_SKB_BUDGET`,
+    /// kernel 6.17). Default: the size of the ring where the kernel can, else its own 32.
+    #[doc(alias = "XDP_MAX_TX_SKB_BUDGET")]
+    pub const fn transmit_budget(mut self, packets: u32) -> Self {
+        self.0.transmit_budget = Some(packets);
+        self
+    }
+
+    /// Opens the socket with chunks of `umem`, and fills its fill ring.
+    ///
+    /// The first socket over a UMEM registers it; those that come later share it, be they on other queues, other interfaces or the same
+    /// queue. Sockets of one queue have one fill and one completion ring between them, those of the first: it has to be looked after
+    /// for the others to get on.
+    ///
+    /// # Errors
+    /// [`Error::NoSuchInterface`]; [`Error::NotPermitted`] without CAP_NET_RAW; [`Error::Config`] for a queue that is not there or taken,
+    /// for more chunks than are left, or for more memory than may be locked; or the call that failed: `EOPNOTSUPP` where zero-copy is
+    /// required and the driver has none.
+    pub fn open<'umem>(&self, umem: Umem<'umem>) -> Result<XdpSocket<'umem>, Error> {
+        let both = setup::open(umem.shared(), &self.0)?;
+        let (Some(receiving), Some(sending)) = both else {
+            return Err(Error::Config {
+                setting: "ring",
+                why: "this socket has both".into(),
+            });
+        };
+        Ok(XdpSocket {
+            receiver: Receiver {
+                half: receiving,
+                umem,
+            },
+            transmitter: Transmitter {
+                half: sending,
+                umem,
+            },
+        })
+    }
+
+    /// Opens a socket that only receives.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open).
+    pub fn open_receiver<'umem>(&self, umem: Umem<'umem>) -> Result<Receiver<'umem>, Error> {
+        let mut wanted = self.0.clone();
+        wanted.tx = None;
+        match setup::open(umem.shared(), &wanted)? {
+            (Some(half), _) => Ok(Receiver { half, umem }),
+            _ => Err(Error::Closed),
+        }
+    }
+
+    /// Opens a socket that only sends.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open).
+    pub fn open_transmitter<'umem>(&self, umem: Umem<'umem>) -> Result<Transmitter<'umem>, Error> {
+        let mut wanted = self.0.clone();
+        wanted.rx = None;
+        match setup::open(umem.shared(), &wanted)? {
+            (_, Some(half)) => Ok(Transmitter { half, umem }),
+            _ => Err(Error::Closed),
+        }
+    }
+}
+
+impl<'umem> Receiver<'umem> {
+    /// The packets that are there now; an empty batch where there are none, in which case the kernel is given chunks, and woken where
+    /// it waits for that: a loop that only receives needs nothing else.
+    pub fn receive(&mut self) -> Received<'_, 'umem> {
+        self.half.look();
+        Received {
+            lent: self.half.lend(),
+            umem: self.umem,
+        }
+    }
+
+    /// Waits for packets: whether there are some. `None` for a time waits for ever.
+    ///
+    /// An interface that is down does not end the wait; one that is removed does.
+    ///
+    /// # Errors
+    /// [`Error::InterfaceRemoved`], or the call that failed.
+    pub fn wait(&mut self, timeout: impl Into<Option<Duration>>) -> Result<bool, Error> {
+        if self.half.look() {
+            return Ok(true);
+        }
+        let socket = self.half.socket.fd();
+        netring_sys::syscall::poll_readable(socket, timeout.into())?;
+        if self.half.look() {
+            return Ok(true);
+        }
+        match netring_sys::syscall::take_socket_error(self.half.socket.fd())? {
+            0 => Ok(false),
+            errno => {
+                let source = std::io::Error::from_raw_os_error(errno);
+                let call = "poll(AF_XDP)";
+                // The socket itself says only that its interface went for good.
+                let interface = self.half.socket.interface.name.clone();
+                match self.half.socket.failed(SyscallError { call, source }) {
+                    Error::LinkDown { .. } => Err(Error::InterfaceRemoved { interface }),
+                    other => Err(other),
+                }
+            }
+        }
+    }
+
+    /// What the kernel counts of the socket.
+    ///
+    /// # Errors
+    /// The call that failed.
+    pub fn stats(&self) -> Result<SocketStats, Error> {
+        let (kernel, _) = xdp_statistics_of(self.half.socket.fd())?;
+        Ok(SocketStats {
+            delivered: self.half.delivered,
+            invalid: self.half.invalid,
+            ring_full: kernel.rx_ring_full,
+            no_chunk: kernel.rx_dropped,
+            transmit_invalid: kernel.tx_invalid_descs,
+            fill_ring_empty: kernel.rx_fill_ring_empty_descs,
+            kicks: self.half.kicks,
+        })
+    }
+
+    /// Whether packets come without a copy.
+    pub fn is_zero_copy(&self) -> bool {
+        self.half.socket.zero_copy
+    }
+
+    /// Why they do not, where it was tried.
+    pub fn why_not_zero_copy(&self) -> Option<&SyscallError> {
+        self.half.socket.why_not_zero_copy.as_ref()
+    }
+}
+
+impl<'umem> Transmitter<'umem> {
+    /// Takes a free chunk to send from, its packet as long as the chunk; `None` where none is free.
+    pub fn take(&mut self) -> Option<Chunk<'umem>> {
+        if self.half.pool.len() == 0 {
+            self.half.reclaim();
+        }
+        let token = self.half.pool.pop()?;
+        self.half.pool.tell();
+        let len = self.half.shared.geometry().chunk_size();
+        Some(Chunk::new(self.umem.shared(), token, 0, len, false))
+    }
+
+    /// Sends a chunk: one of [`take`](Self::take), or one that was received. It is on its way after [`flush`](PacketSink::flush).
+    ///
+    /// # Errors
+    /// The chunk comes back with the reason.
+    pub fn send(&mut self, chunk: Chunk<'umem>) -> Result<(), NotSent<'umem>> {
+        self.send_with(chunk, 0)
+    }
+
+    /// Sends a packet that lies in several chunks, all of them or none (kernel 6.6, [`SocketBuilder::multi_buffer`]).
+    ///
+    /// # Errors
+    /// The transmit ring has no room for all ([`NotSent::Full`] with the last of them, which is back in its place).
+    pub fn send_chain(&mut self, chunks: &mut Vec<Chunk<'umem>>) -> Result<bool, Error> {
+        let count = chunks.len() as u32;
+        if count == 0 || self.half.ring_room(count) < count {
+            return Ok(false);
+        }
+        if let Some(bad) = chunks.iter().find(|chunk| chunk.is_empty()) {
+            return Err(Error::FrameLength {
+                len: bad.len(),
+                max: bad.capacity(),
+            });
+        }
+        for (n, chunk) in chunks.drain(..).enumerate() {
+            let options = if n as u32 + 1 < count {
+                XDP_PKT_CONTD
+            } else {
+                0
+            };
+            let sent = self.send_with(chunk, options);
+            debug_assert!(
+                sent.is_ok(),
+                "there is room, and chunks hold what is in them"
+            );
+        }
+        Ok(true)
+    }
+
+    fn send_with(&mut self, chunk: Chunk<'umem>, options: u32) -> Result<(), NotSent<'umem>> {
+        if self.half.ring_room(1) == 0 {
+            return Err(NotSent::Full(chunk));
+        }
+        let continues = chunk.continues();
+        let Some((token, offset, len)) = chunk.into_parts() else {
+            return Ok(());
+        };
+        self.half
+            .stage_token(token, offset, len, options)
+            .map_err(|token| {
+                let chunk = Chunk::new(self.umem.shared(), token, offset, len, continues);
+                NotSent::Refused(chunk)
+            })
+    }
+
+    /// Sends everything that was committed, and waits until it is completed or the time is over: how many frames are still in
+    /// flight. `None` for a time waits for ever.
+    ///
+    /// # Errors
+    /// As [`flush`](PacketSink::flush).
+    pub fn drain(&mut self, timeout: impl Into<Option<Duration>>) -> Result<u64, Error> {
+        wait::drain(self, timeout.into())
+    }
+
+    /// System calls made to wake the kernel.
+    pub const fn kicks(&self) -> u64 {
+        self.half.kicks
+    }
+}
+
+/// Room for one frame in the transmit ring; see [`PacketSlot`].
+#[derive(Debug)]
+#[must_use = "a slot that is not committed is not sent"]
+pub struct Slot<'a> {
+    half: &'a mut TxHalf,
+    len: u32,
+}
+
+impl<'a> Slot<'a> {
+    pub(crate) fn new(half: &'a mut TxHalf, len: usize) -> Result<Option<Self>, Error> {
+        let max = half.shared.geometry().chunk_size() as usize;
+        if len == 0 || len > max {
+            half.refused += 1;
+            return Err(Error::FrameLength { len, max });
+        }
+        let room = half.room() > 0;
+        Ok(room.then_some(Self {
+            half,
+            len: len as u32,
+        }))
+    }
+}
+
+impl std::ops::Deref for Slot<'_> {
+    type Target = [u8];
+
+    #[inline]
+    fn deref(&self) -> &[u8] {
+        let region = self.half.shared.region();
+        let token = self.half.pool.next();
+        token.map_or(&[], |token| region.bytes(token, 0, self.len))
+    }
+}
+
+impl std::ops::DerefMut for Slot<'_> {
+    #[inline]
+    fn deref_mut(&mut self) -> &mut [u8] {
+        let region = self.half.shared.region();
+        match self.half.pool.next_mut() {
+            Some(token) => region.bytes_mut(token, 0, self.len),
+            None => &mut [],
+        }
+    }
+}
+
+impl PacketSlot for Slot<'_> {
+    #[inline]
+    fn commit(self) {
+        // The slot is the next chunk of the pool: it leaves it only now.
+        let Some(token) = self.half.pool.pop() else {
+            return;
+        };
+        if let Err(token) = self.half.stage_token(token, 0, self.len, 0) {
+            self.half.pool.push(token);
+        }
+        self.half.pool.tell();
+    }
+}
+
+impl PacketSink for Transmitter<'_> {
+    type Slot<'a>
+        = Slot<'a>
+    where
+        Self: 'a;
+
+    fn room(&mut self) -> Result<usize, Error> {
+        Ok(self.half.room() as usize)
+    }
+
+    #[inline]
+    fn slot(&mut self, len: usize) -> Result<Option<Slot<'_>>, Error> {
+        Slot::new(&mut self.half, len)
+    }
+
+    fn flush(&mut self) -> Result<usize, Error> {
+        self.half.flush().map(|left| left as usize)
+    }
+
+    fn stats(&mut self) -> Result<SinkStats, Error> {
+        self.half.stats()
+    }
+
+    fn max_len(&self) -> usize {
+        self.half.shared.geometry().chunk_size() as usize
+    }
+}
+
+impl<'umem> Received<'_, 'umem> {
+    /// The packets, oldest first; each the bytes from its link layer header on.
+    pub fn iter(&self) -> Frames<'_> {
+        self.lent.frames()
+    }
+
+    /// Takes the first packet out, with its chunk: it is the caller's from now on. Of a packet that lies in several chunks this is the
+    /// next of them ([`Chunk::continues`]).
+    pub fn take(&mut self) -> Option<Chunk<'umem>> {
+        let taken = self.lent.take()?;
+        Some(Chunk::new(
+            self.umem.shared(),
+            taken.token,
+            taken.offset,
+            taken.len,
+            taken.continues,
+        ))
+    }
+
+    /// Shows each packet to `f` (of one that lies in several chunks, the first), which may change it, and sends it on from where it is, without
+    /// a copy, where `f` says true. The others go back to the kernel.
+    ///
+    /// The chunks come back to this receiver once they are sent, by whichever socket. Packets that find no room in `tx` are gone, and
+    /// counted in what is returned; they are on their way after [`flush`](PacketSink::flush).
+    pub fn forward(
+        mut self,
+        tx: &mut Transmitter<'umem>,
+        f: impl FnMut(&mut [u8]) -> bool,
+    ) -> Forwarded {
+        self.lent.forward(&mut tx.half, f)
+    }
+}
+
+impl<'a> IntoIterator for &'a Received<'_, '_> {
+    type Item = &'a [u8];
+    type IntoIter = Frames<'a>;
+
+    fn into_iter(self) -> Frames<'a> {
+        self.iter()
+    }
+}
+
+/// Readable when there are packets; fit for `poll` and `epoll`. It does not tell that the interface is down.
+impl AsFd for Receiver<'_> {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.half.socket.fd()
+    }
+}
+
+/// Writable while at least half of the transmit ring is free.
+impl AsFd for Transmitter<'_> {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.half.socket.fd()
+    }
+}

@@ -1,0 +1,453 @@
+//! UMEM: packet memory that sockets share with the kernel.
+
+use std::marker::PhantomData;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use netring_sys::kernel::xdp::{XDP_UMEM_UNALIGNED_CHUNK_FLAG, xdp_umem_reg};
+use netring_sys::syscall::{memlock_limit, page_size, set_xdp_umem};
+use netring_sys::{Error, Mmap, SyscallError};
+
+use crate::census::{Census, Words};
+use crate::geometry::{Chunk, Geometry};
+use crate::region::{Region, Token, Unassigned};
+use crate::setup::Peer;
+
+/// Settings of packet memory. Defaults: 4096 aligned chunks of 2048 bytes (8 MiB), no headroom, ordinary pages.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[must_use = "settings make nothing"]
+pub struct UmemConfig {
+    chunk_size: u32,
+    chunks: u32,
+    headroom: u32,
+    unaligned: bool,
+    huge_pages: HugePages,
+}
+
+/// Whether packet memory is in huge pages: fewer entries of the processor's page tables, and in zero-copy mode unaligned chunks may lie
+/// over the borders of ordinary pages.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum HugePages {
+    /// In ordinary ones.
+    #[default]
+    No,
+    /// In huge ones where the system has set aside enough, else in ordinary ones; [`Umem::why_not_huge`] tells which and why.
+    Try,
+    /// In huge ones, or not at all.
+    Require,
+}
+
+/// Packet memory, and the brand of everything that is made of it.
+///
+/// Sockets take chunks out of it when they are opened ([`XdpSocket::builder`](crate::XdpSocket::builder)), and the chunks go round between
+/// their rings. It lives in a scope of its own ([`Umem::scope`]): the scope's lifetime `'umem` is different from every other one, so that what
+/// belongs to one UMEM is of another type than what belongs to the next, and the compiler refuses to mix them.
+#[derive(Clone, Copy, Debug)]
+pub struct Umem<'umem> {
+    shared: &'umem Arc<Shared>,
+    brand: Brand<'umem>,
+}
+
+/// A lifetime that equals no other.
+pub(crate) type Brand<'umem> = PhantomData<fn(&'umem ()) -> &'umem ()>;
+
+/// What all sockets over one UMEM have in common.
+#[derive(Debug)]
+pub(crate) struct Shared {
+    region: Region,
+    why_not_huge: Option<SyscallError>,
+    huge: bool,
+    ledger: Mutex<Ledger>,
+    /// Chunks that the user holds. Relaxed: a count.
+    pub(crate) user: AtomicU32,
+}
+
+/// Who has which chunks, as far as that is not in a ring.
+#[derive(Debug)]
+struct Ledger {
+    unassigned: Unassigned,
+    homes: Vec<Home>,
+    words: Words,
+    peers: Vec<Peer>,
+}
+
+/// The chunks that one half of a socket was given, and to which they come back, on whichever socket they were.
+#[derive(Debug)]
+struct Home {
+    range: std::ops::Range<Chunk>,
+    returned: Vec<Token>,
+    hint: Arc<AtomicU32>,
+    /// Free chunks in the half's own pool, as it last told.
+    pool: Arc<AtomicU32>,
+}
+
+/// The free chunks of one half of a socket.
+#[derive(Debug)]
+pub(crate) struct Pool {
+    chunks: Vec<Token>,
+    home: usize,
+    range: std::ops::Range<Chunk>,
+    hint: Arc<AtomicU32>,
+    told: Arc<AtomicU32>,
+}
+
+impl Default for UmemConfig {
+    fn default() -> Self {
+        Self {
+            chunk_size: 2048,
+            chunks: 4096,
+            headroom: 0,
+            unaligned: false,
+            huge_pages: HugePages::No,
+        }
+    }
+}
+
+impl UmemConfig {
+    /// The defaults.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Bytes of a chunk: a power of two from 2048 to a page (4096 on most machines), or with [`unaligned`](Self::unaligned) any number
+    /// between. A chunk holds 256 bytes and the headroom less of a received packet: 1792 of 2048, 3840 of 4096.
+    pub const fn chunk_size(mut self, bytes: u32) -> Self {
+        self.chunk_size = bytes;
+        self
+    }
+
+    /// How many chunks there are, for all sockets together.
+    pub const fn chunks(mut self, chunks: u32) -> Self {
+        self.chunks = chunks;
+        self
+    }
+
+    /// Bytes that stay free before each received packet, besides the 256 that always do: room to put headers before it.
+    pub const fn headroom(mut self, bytes: u32) -> Self {
+        self.headroom = bytes;
+        self
+    }
+
+    /// Lets chunks have a size that is no power of two (`XDP_UMEM_UNALIGNED_CHUNK_FLAG`, kernel 5.4). Default: no.
+    #[doc(alias = "XDP_UMEM_UNALIGNED_CHUNK_FLAG")]
+    pub const fn unaligned(mut self, unaligned: bool) -> Self {
+        self.unaligned = unaligned;
+        self
+    }
+
+    /// Whether the memory is in huge pages.
+    pub const fn huge_pages(mut self, huge_pages: HugePages) -> Self {
+        self.huge_pages = huge_pages;
+        self
+    }
+
+    pub(crate) fn geometry(&self) -> Result<Geometry, Error> {
+        let page_size = u32::try_from(page_size()).unwrap_or(4096);
+        Geometry::new(
+            self.chunk_size,
+            self.chunks,
+            self.headroom,
+            self.unaligned,
+            page_size,
+        )
+    }
+
+    pub(crate) fn build(&self) -> Result<Shared, Error> {
+        let geometry = self.geometry()?;
+        // With unaligned chunks the last page need not be full of them.
+        let bytes = usize::try_from(geometry.bytes()).unwrap_or(usize::MAX);
+        let (map, why_not_huge) = self.map(bytes)?;
+        let (region, unassigned) = Region::new(map, geometry);
+        Ok(Shared {
+            huge: self.huge_pages != HugePages::No && why_not_huge.is_none(),
+            region,
+            why_not_huge,
+            ledger: Mutex::new(Ledger {
+                unassigned,
+                homes: Vec::new(),
+                words: Words::default(),
+                peers: Vec::new(),
+            }),
+            user: AtomicU32::new(0),
+        })
+    }
+
+    fn map(&self, bytes: usize) -> Result<(Mmap, Option<SyscallError>), SyscallError> {
+        /// The usual size; where the system's default is another multiple of it, the kernel says so by an error.
+        const HUGE: usize = 2 << 20;
+        if self.huge_pages == HugePages::No {
+            return Ok((Mmap::anonymous(bytes.next_multiple_of(page_size()))?, None));
+        }
+        match Mmap::anonymous_huge(bytes.next_multiple_of(HUGE)) {
+            Ok(map) => Ok((map, None)),
+            Err(why) if self.huge_pages == HugePages::Try => {
+                let map = Mmap::anonymous(bytes.next_multiple_of(page_size()))?;
+                Ok((map, Some(why)))
+            }
+            Err(error) => Err(error),
+        }
+    }
+}
+
+impl<'umem> Umem<'umem> {
+    /// Makes packet memory and calls `f` with it; it is gone, with its sockets, when `f` returns.
+    ///
+    /// ```no_run
+    /// use netring_xdp::{Umem, UmemConfig, XdpSocket};
+    ///
+    /// Umem::scope(&UmemConfig::new().chunks(8192), |umem| {
+    ///     let (mut rx, mut tx) = XdpSocket::builder("eth0", 0).open(umem)?.split();
+    ///     for packet in rx.receive().iter() {
+    ///         println!("{} bytes", packet.len());
+    ///     }
+    ///     Ok(())
+    /// })?
+    /// # ; Ok::<(), netring_xdp::Error>(())
+    /// ```
+    ///
+    /// Threads that share it are scoped ones (`std::thread::scope`), inside of `f`.
+    ///
+    /// # Errors
+    /// [`Error::Config`] for a geometry that the kernel does not take, with a sentence about what it takes; or `mmap` failed. Whatever
+    /// `f` says is returned as it is, inside.
+    pub fn scope<R>(
+        config: &UmemConfig,
+        f: impl for<'scope> FnOnce(Umem<'scope>) -> R,
+    ) -> Result<R, Error> {
+        let shared = Arc::new(config.build()?);
+        Ok(f(Umem {
+            shared: &shared,
+            brand: PhantomData,
+        }))
+    }
+
+    /// Where all chunks are now.
+    ///
+    /// It adds up ([`Census::total`] is the number of chunks) at any moment at which no thread is between two steps.
+    pub fn census(&self) -> Census {
+        self.shared.census()
+    }
+
+    /// Bytes of a chunk.
+    pub fn chunk_size(&self) -> u32 {
+        self.shared.region.geometry().chunk_size()
+    }
+
+    /// How many chunks there are.
+    pub fn chunks(&self) -> u32 {
+        self.shared.region.geometry().count()
+    }
+
+    /// Bytes of a received packet that a chunk holds.
+    pub fn payload(&self) -> u32 {
+        self.shared.region.geometry().payload()
+    }
+
+    /// Whether the memory is in huge pages.
+    pub fn is_huge(&self) -> bool {
+        self.shared.huge
+    }
+
+    /// Why it is not in huge pages, where that was tried.
+    pub fn why_not_huge(&self) -> Option<&SyscallError> {
+        self.shared.why_not_huge.as_ref()
+    }
+
+    pub(crate) const fn shared(&self) -> &'umem Arc<Shared> {
+        self.shared
+    }
+}
+
+impl Shared {
+    #[inline]
+    pub(crate) const fn region(&self) -> &Region {
+        &self.region
+    }
+
+    #[inline]
+    pub(crate) const fn geometry(&self) -> &Geometry {
+        self.region.geometry()
+    }
+
+    pub(crate) const fn is_huge(&self) -> bool {
+        self.huge
+    }
+
+    /// Registers the memory with a socket.
+    pub(crate) fn register(&self, socket: std::os::fd::BorrowedFd<'_>) -> Result<(), Error> {
+        let geometry = self.geometry();
+        let request = xdp_umem_reg {
+            chunk_size: geometry.chunk_size(),
+            headroom: geometry.headroom(),
+            flags: if geometry.is_unaligned() {
+                XDP_UMEM_UNALIGNED_CHUNK_FLAG
+            } else {
+                0
+            },
+            ..xdp_umem_reg::default()
+        };
+        const ENOBUFS: i32 = 105;
+        set_xdp_umem(socket, self.region.map(), &request).map_err(|error| {
+            match memlock_limit() {
+                Some(limit) if error.is(ENOBUFS) => Error::Config {
+                    setting: "chunks",
+                    why: format!(
+                        "{} bytes of packet memory, with what else this user has locked, are more than the {limit} that a process without CAP_IPC_LOCK may lock: \
+                         raise the limit (`ulimit -l`, LimitMEMLOCK=), grant the capability (`sudo setcap cap_ipc_lock,cap_net_raw=ep PROGRAM`), or ask for fewer chunks",
+                        geometry.bytes()
+                    ),
+                },
+                _ => error.into(),
+            }
+        })
+    }
+
+    /// Gives a half of a socket `count` chunks of its own.
+    pub(crate) fn assign(&self, count: u32, setting: &'static str) -> Result<Pool, Error> {
+        let mut ledger = self.lock();
+        let left = ledger.unassigned.left();
+        let Some((range, tokens)) = ledger.unassigned.take(count) else {
+            return Err(Error::Config {
+                setting,
+                why: format!(
+                    "{count} are asked for, and {left} of the UMEM's {} are left: make it with more (`UmemConfig::chunks`), or ask for fewer",
+                    self.geometry().count()
+                ),
+            });
+        };
+        // Room for all of its own, and none else ever comes: nothing is allocated later.
+        let chunks: Vec<_> = tokens.collect();
+        let pool = Pool {
+            home: ledger.homes.len(),
+            hint: Arc::default(),
+            told: Arc::new(AtomicU32::new(count)),
+            range: range.clone(),
+            chunks,
+        };
+        ledger.homes.push(Home {
+            range,
+            returned: Vec::with_capacity(count as usize),
+            hint: pool.hint.clone(),
+            pool: pool.told.clone(),
+        });
+        Ok(pool)
+    }
+
+    /// Sends chunks back to the halves that they were assigned to.
+    pub(crate) fn send_home(&self, chunks: impl Iterator<Item = Token>) {
+        let mut ledger = self.lock();
+        for token in chunks {
+            let home = ledger
+                .homes
+                .iter_mut()
+                .find(|home| home.range.contains(&token.chunk()));
+            if let Some(home) = home {
+                home.returned.push(token);
+                // Relaxed: the lock orders the chunks; this only says that it is worth taking it.
+                home.hint
+                    .store(home.returned.len() as u32, Ordering::Relaxed);
+            }
+        }
+    }
+
+    /// Sockets that are bound with this UMEM, for the next one to share it with.
+    pub(crate) fn peers(&self) -> Vec<Peer> {
+        let mut ledger = self.lock();
+        ledger.peers.retain(|peer| peer.fd.strong_count() > 0);
+        ledger.peers.clone()
+    }
+
+    pub(crate) fn add_peer(&self, peer: Peer) {
+        self.lock().peers.push(peer);
+    }
+
+    /// The words of a socket's rings, for the census.
+    pub(crate) fn watch(&self, add: impl FnOnce(&mut Words)) {
+        add(&mut self.lock().words);
+    }
+
+    pub(crate) fn census(&self) -> Census {
+        let ledger = self.lock();
+        let returned: usize = ledger.homes.iter().map(|home| home.returned.len()).sum();
+        // Relaxed: counts; see `Umem::census` for when they are exact.
+        let told: u32 = ledger
+            .homes
+            .iter()
+            .map(|home| home.pool.load(Ordering::Relaxed))
+            .sum();
+        let pool = ledger.unassigned.left() + returned as u32 + told;
+        ledger.words.census(pool, self.user.load(Ordering::Relaxed))
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Ledger> {
+        // Nothing in here panics half way.
+        self.ledger.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Pool {
+    /// Takes a chunk, `None` where none is free.
+    #[inline]
+    pub(crate) fn pop(&mut self) -> Option<Token> {
+        self.chunks.pop()
+    }
+
+    /// The chunk that is taken next.
+    #[inline]
+    pub(crate) fn next(&self) -> Option<&Token> {
+        self.chunks.last()
+    }
+
+    /// The chunk that is taken next, to write to.
+    #[inline]
+    pub(crate) fn next_mut(&mut self) -> Option<&mut Token> {
+        self.chunks.last_mut()
+    }
+
+    /// Takes a chunk back that is this half's own.
+    #[inline]
+    pub(crate) fn push(&mut self, token: Token) {
+        debug_assert!(self.range.contains(&token.chunk()));
+        self.chunks.push(token);
+    }
+
+    #[inline]
+    pub(crate) fn len(&self) -> u32 {
+        self.chunks.len() as u32
+    }
+
+    /// Whether a chunk is this half's own.
+    #[inline]
+    pub(crate) fn is_home_of(&self, chunk: Chunk) -> bool {
+        self.range.contains(&chunk)
+    }
+
+    /// Takes in what came home by other ways; how many.
+    #[inline]
+    pub(crate) fn collect(&mut self, shared: &Shared) -> u32 {
+        // Relaxed: see `send_home`.
+        if self.hint.load(Ordering::Relaxed) == 0 {
+            return 0;
+        }
+        self.collect_slowly(shared)
+    }
+
+    #[cold]
+    fn collect_slowly(&mut self, shared: &Shared) -> u32 {
+        let mut ledger = shared.lock();
+        let home = &mut ledger.homes[self.home];
+        let before = self.chunks.len();
+        self.chunks.append(&mut home.returned);
+        // Relaxed: see `send_home`.
+        home.hint.store(0, Ordering::Relaxed);
+        self.tell();
+        (self.chunks.len() - before) as u32
+    }
+
+    /// Tells the census how many are free.
+    #[inline]
+    pub(crate) fn tell(&self) {
+        // Relaxed: a count.
+        self.told.store(self.chunks.len() as u32, Ordering::Relaxed);
+    }
+}

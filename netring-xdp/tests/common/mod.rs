@@ -1,0 +1,78 @@
+//! What the tests over a wire have in common.
+#![allow(dead_code, reason = "each test program uses some of it")]
+
+use std::os::fd::AsFd;
+use std::time::{Duration, Instant};
+
+use netring_sys::{Interface, XdpMode};
+use netring_xdp::program::{AttachMode, Attachment, Program};
+use netring_xdp::{Receiver, Umem, UmemConfig};
+use xtask::wire::{Sniffer, number, numbered};
+
+pub(crate) const LIMIT: Duration = Duration::from_secs(10);
+
+/// Both modes in which a program runs on veth.
+pub(crate) const MODES: [AttachMode; 2] = [AttachMode::Generic, AttachMode::Native];
+
+/// Sends what comes to queue 0 of an interface to a socket.
+pub(crate) fn attach(interface: &str, mode: AttachMode, socket: impl AsFd) -> Attachment {
+    let interface = Interface::by_name(interface).unwrap();
+    let mut program = Program::redirect()
+        .queues(interface.rx_queues)
+        .load()
+        .unwrap();
+    program.sockets_mut().set(0, socket.as_fd()).unwrap();
+    let attachment = program.attach(&interface, mode).unwrap();
+    let reached = match mode {
+        AttachMode::Native => XdpMode::Native,
+        _ => XdpMode::Generic,
+    };
+    assert_eq!(attachment.mode(), reached);
+    attachment
+}
+
+/// Receives until `count` packets came, and hands each over; panics where they do not come.
+pub(crate) fn receive(rx: &mut Receiver<'_>, count: usize, mut f: impl FnMut(&[u8])) {
+    let (mut got, deadline) = (0, Instant::now() + LIMIT);
+    while got < count {
+        assert!(Instant::now() < deadline, "{got} of {count} came");
+        rx.wait(Duration::from_millis(100)).unwrap();
+        for packet in &rx.receive() {
+            f(packet);
+            got += 1;
+        }
+    }
+    assert_eq!(got, count);
+}
+
+/// The numbers `0 .. count` of frames of `len` bytes came, in order and byte for byte.
+pub(crate) fn receive_numbered(rx: &mut Receiver<'_>, count: u64, len: usize) {
+    let mut next = 0;
+    receive(rx, count as usize, |packet| {
+        assert_eq!(packet, numbered(next, len), "frame {next}");
+        next += 1;
+    });
+}
+
+/// The same, seen by a plain socket.
+pub(crate) fn sniff_numbered(sniffer: &Sniffer, count: u64, len: usize) {
+    for next in 0..count {
+        let frame = sniffer.receive(LIMIT).unwrap();
+        let frame = frame.unwrap_or_else(|| panic!("frame {next} did not come"));
+        assert_eq!(number(&frame), Some(next));
+        assert_eq!(frame, numbered(next, len));
+    }
+    assert_eq!(sniffer.receive(Duration::from_millis(20)).unwrap(), None);
+}
+
+/// Packet memory as the tests without root may lock it: 2 MiB.
+pub(crate) fn small() -> UmemConfig {
+    UmemConfig::new().chunk_size(2048).chunks(1024)
+}
+
+/// Every chunk is in exactly one place.
+#[track_caller]
+pub(crate) fn conserved(umem: Umem<'_>) {
+    let census = umem.census();
+    assert_eq!(census.total(), umem.chunks(), "{census}");
+}
