@@ -30,6 +30,9 @@ pub enum Clock {
     /// The network card's own clock (`TP_STATUS_TS_RAW_HARDWARE`); it may be far from the real time.
     #[doc(alias = "TP_STATUS_TS_RAW_HARDWARE")]
     Hardware,
+    /// The host's real-time clock, read by this process when it took the batch that the packet is in: the source has no
+    /// stamps of its own.
+    Process,
     /// The kernel's real-time clock, read when the packet reached the socket: the packet carried no
     /// stamp of its own.
     Socket,
@@ -53,6 +56,14 @@ impl Timestamp {
             nanos: seconds as i64 * 1_000_000_000 + nanos as i64,
             clock,
         }
+    }
+
+    /// The same time, of another clock.
+    #[inline]
+    #[must_use]
+    pub const fn with_clock(mut self, clock: Clock) -> Self {
+        self.clock = clock;
+        self
     }
 
     /// The time of the host's real-time clock, now.

@@ -8,6 +8,8 @@ mod sync;
 #[cfg(not(loom))]
 mod assemble;
 #[cfg(not(loom))]
+mod capture;
+#[cfg(not(loom))]
 mod census;
 #[cfg(not(loom))]
 mod chunk;
@@ -15,6 +17,8 @@ mod chunk;
 mod config;
 #[cfg(not(loom))]
 mod geometry;
+#[cfg(not(loom))]
+mod inject;
 #[cfg(not(loom))]
 pub mod program;
 #[cfg(not(loom))]
@@ -32,10 +36,13 @@ mod umem;
 
 #[cfg(not(loom))]
 pub use {
+    capture::{Batch, CaptureBuilder, XdpCapture},
     census::Census,
     chunk::Chunk,
     config::{BusyPoll, Copying, Mode, RingSize},
+    inject::{InjectorBuilder, XdpInjector},
     netring_sys::Error,
+    netring_sys::wait::StopHandle,
     receive::{Forwarded, Frames},
     socket::{
         NotSent, Received, Receiver, Slot, SocketBuilder, SocketStats, Transmitter, XdpSocket,

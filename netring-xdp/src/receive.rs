@@ -261,8 +261,19 @@ impl Lent<'_> {
         }
     }
 
-    pub(crate) const fn half(&self) -> &RxHalf {
-        self.half
+    /// Gives back what is before the packet behind the first `packets`; the rest stays in the ring, and is lent again.
+    pub(crate) fn leave_after(mut self, packets: u64) {
+        for _ in 0..packets {
+            while self.count > 0 {
+                let (fragments, whole) = self.first_packet();
+                self.count -= fragments;
+                self.half.give_back(fragments);
+                if whole {
+                    break;
+                }
+            }
+        }
+        self.count = 0;
     }
 
     /// Takes the first packet out; where it lies in several chunks, the next of them.

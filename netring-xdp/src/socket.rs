@@ -231,6 +231,21 @@ impl SocketBuilder {
     }
 }
 
+impl RxHalf {
+    pub(crate) fn stats(&self) -> Result<SocketStats, Error> {
+        let (kernel, _) = xdp_statistics_of(self.socket.fd())?;
+        Ok(SocketStats {
+            delivered: self.delivered,
+            invalid: self.invalid,
+            ring_full: kernel.rx_ring_full,
+            no_chunk: kernel.rx_dropped,
+            transmit_invalid: kernel.tx_invalid_descs,
+            fill_ring_empty: kernel.rx_fill_ring_empty_descs,
+            kicks: self.kicks,
+        })
+    }
+}
+
 impl<'umem> Receiver<'umem> {
     /// The packets that are there now; an empty batch where there are none, in which case the kernel is given chunks, and woken where
     /// it waits for that: a loop that only receives needs nothing else.
@@ -277,16 +292,7 @@ impl<'umem> Receiver<'umem> {
     /// # Errors
     /// The call that failed.
     pub fn stats(&self) -> Result<SocketStats, Error> {
-        let (kernel, _) = xdp_statistics_of(self.half.socket.fd())?;
-        Ok(SocketStats {
-            delivered: self.half.delivered,
-            invalid: self.half.invalid,
-            ring_full: kernel.rx_ring_full,
-            no_chunk: kernel.rx_dropped,
-            transmit_invalid: kernel.tx_invalid_descs,
-            fill_ring_empty: kernel.rx_fill_ring_empty_descs,
-            kicks: self.half.kicks,
-        })
+        self.half.stats()
     }
 
     /// Whether packets come without a copy.

@@ -115,10 +115,6 @@ impl<E: Entry> Producer<E> {
         self.used()
     }
 
-    pub(crate) const fn size(&self) -> u32 {
-        self.size
-    }
-
     /// Entries in use, as far as is known; a consumer that is ahead of what was produced has the ring count as full.
     #[inline]
     fn used(&self) -> u32 {

@@ -1,0 +1,395 @@
+//! A capture over all queues of an interface, and the batches that it lends.
+
+mod builder;
+mod open;
+
+use std::ops::ControlFlow;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::Arc;
+use std::time::Duration;
+
+use netring_sys::syscall::xdp_statistics_of;
+use netring_sys::wait::{self, StopHandle, Waiter};
+use netring_sys::{
+    Clock, Count, Error, Interface, LinkType, Open, Packet, PacketBatch, PacketSource, Readiness,
+    Stats, SyscallError, Timestamp, XdpMode,
+};
+
+use crate::census::Census;
+use crate::config::Mode;
+use crate::program::{Attachment, Counters, SocketMap};
+use crate::receive::{Lent, RxHalf};
+use crate::socket::SocketStats;
+
+pub use builder::CaptureBuilder;
+
+/// Receives the packets of all queues of one interface, or of those that were chosen, by AF_XDP sockets and a program that feeds them.
+///
+/// What is redirected to it the host's own stack does not see: a capture takes packets, it does not copy them. Batches are lent as with
+/// every source ([`PacketSource`]), each of one queue; queues take turns. [`into_workers`](Self::into_workers) makes one source for each queue.
+///
+/// It receives from the moment it is opened until it is dropped; then the program is taken off the interface, also where the process was
+/// killed.
+#[derive(Debug)]
+pub struct XdpCapture {
+    // Dropped in this order: nobody waits for a socket that is closed, and the program is off before the sockets are closed with
+    // their queues.
+    waiter: Waiter,
+    feed: Arc<Feed>,
+    queues: Vec<RxHalf>,
+    /// The queue that is looked at first.
+    at: usize,
+}
+
+/// What feeds the sockets, for as long as one of the captures over it lives.
+#[derive(Debug)]
+struct Feed {
+    attachment: Option<Attachment>,
+    /// The user's own map, which has the sockets.
+    sockets: Option<SocketMap>,
+    /// A packet socket that has the interface in promiscuous mode while it lives.
+    promiscuous: Option<OwnedFd>,
+    interface: Interface,
+    link_type: LinkType,
+}
+
+/// Packets of one queue, up to 64 at once.
+///
+/// Dropping it gives their chunks back to the kernel. Until then the kernel has the others.
+#[derive(Debug)]
+pub struct Batch<'a> {
+    lent: Option<Lent<'a>>,
+    timestamp: Timestamp,
+    link_type: LinkType,
+    interface: u32,
+    queue: u32,
+}
+
+impl XdpCapture {
+    /// Captures from all queues of the interface of this name, in the best mode that there is.
+    ///
+    /// # Errors
+    /// [`Error::NoSuchInterface`]; [`Error::NotPermitted`] without CAP_NET_RAW, CAP_BPF and CAP_NET_ADMIN of the host;
+    /// [`Error::ProgramInTheWay`] where the interface has an XDP program of somebody else's; [`Error::Config`] for more packet memory than
+    /// may be locked; or the call that failed.
+    pub fn open(interface: &str) -> Result<Self, Error> {
+        Self::builder().interface(interface).build()
+    }
+
+    /// Settings to open a capture with.
+    pub fn builder() -> CaptureBuilder {
+        CaptureBuilder::new()
+    }
+
+    /// Waits for a batch; `Ok(None)` where the time was over first. `None` for a time waits for ever.
+    ///
+    /// # Errors
+    /// [`Error::LinkDown`] once each time the interface goes down, after which the capture goes on;
+    /// [`Error::InterfaceRemoved`] when it is gone and its last packets were lent; [`Error::Closed`] once a [`StopHandle`] stopped
+    /// the capture.
+    pub fn next_batch(
+        &mut self,
+        timeout: impl Into<Option<Duration>>,
+    ) -> Result<Option<Batch<'_>>, Error> {
+        wait::next_batch(self, timeout.into())
+    }
+
+    /// Calls `f` with each packet, until it breaks (`Some` of what it broke with) or the capture is stopped (`None`).
+    ///
+    /// A loop that is left keeps its place: the next loop, or the next batch of that queue, begins with the packet behind the one that
+    /// broke. A link that goes down does not end the loop; [`Stats::link_downs`] counts it.
+    ///
+    /// # Errors
+    /// [`Error::InterfaceRemoved`], or the call that failed.
+    pub fn for_each<B>(
+        &mut self,
+        mut f: impl FnMut(Packet<'_>) -> ControlFlow<B>,
+    ) -> Result<Option<B>, Error> {
+        loop {
+            let batch = match self.next_batch(None) {
+                Ok(Some(batch)) => batch,
+                Ok(None) | Err(Error::LinkDown { .. }) => continue,
+                Err(Error::Closed) => return Ok(None),
+                Err(error) => return Err(error),
+            };
+            let (mut seen, mut broke) = (0, None);
+            for packet in batch.packets() {
+                seen += 1;
+                if let ControlFlow::Break(value) = f(packet) {
+                    broke = Some(value);
+                    break;
+                }
+            }
+            if let Some(value) = broke {
+                batch.leave_after(seen);
+                return Ok(Some(value));
+            }
+        }
+    }
+
+    /// A handle that stops this capture from any thread.
+    pub fn stop_handle(&self) -> StopHandle {
+        self.waiter.stop_handle()
+    }
+
+    /// One capture for each queue, for a thread each. Call it from the network namespace of the interface.
+    ///
+    /// The program stays on the interface until the last of them is dropped. Stop handles taken before stop the one of the first queue.
+    ///
+    /// # Errors
+    /// There are too many open files, or not enough memory.
+    pub fn into_workers(self) -> Result<Vec<Self>, Error> {
+        let Self {
+            waiter,
+            feed,
+            queues,
+            at: _,
+        } = self;
+        // The first goes on with the waiter that there is: what it has heard and not told is told by that one.
+        let mut first = Some(waiter);
+        let mut workers = Vec::with_capacity(queues.len());
+        for half in queues {
+            let waiter = match first.take() {
+                Some(waiter) => waiter,
+                None => Waiter::new(half.socket.fd(), &feed.interface)?,
+            };
+            workers.push(Self {
+                waiter,
+                feed: feed.clone(),
+                queues: vec![half],
+                at: 0,
+            });
+        }
+        Ok(workers)
+    }
+
+    /// The interface, as it was when the capture was opened.
+    pub fn interface(&self) -> &Interface {
+        &self.feed.interface
+    }
+
+    /// The numbers of the queues that it receives from.
+    pub fn queues(&self) -> impl Iterator<Item = u32> {
+        self.queues.iter().map(|half| half.socket.queue)
+    }
+
+    /// How packets come, really: the worst of its queues.
+    pub fn mode(&self) -> Mode {
+        if self.queues.iter().all(|half| half.socket.zero_copy) {
+            return Mode::ZeroCopy;
+        }
+        match self.feed.attachment.as_ref().map(Attachment::mode) {
+            Some(XdpMode::Native) => Mode::NativeCopy,
+            Some(XdpMode::Generic) => Mode::GenericCopy,
+            _ => Mode::Copy,
+        }
+    }
+
+    /// Why they do not come without a copy, where that was tried.
+    pub fn why_not_zero_copy(&self) -> Option<&SyscallError> {
+        self.queues
+            .iter()
+            .find_map(|half| half.socket.why_not_zero_copy.as_ref())
+    }
+
+    /// Why the driver does not run the program, where that was tried.
+    pub fn why_not_native(&self) -> Option<&Error> {
+        self.feed.attachment.as_ref()?.why_not_native()
+    }
+
+    /// What the program counted, of all queues, those too that this capture does not have; `None` for the user's own program.
+    /// `missed` are packets of queues without a socket.
+    ///
+    /// # Errors
+    /// The call that failed.
+    pub fn program_counters(&self) -> Result<Option<Counters>, Error> {
+        match &self.feed.attachment {
+            Some(attachment) => attachment.counters_total(),
+            None => Ok(None),
+        }
+    }
+
+    /// What the kernel counts of the socket of each queue.
+    ///
+    /// # Errors
+    /// The call that failed.
+    pub fn socket_stats(&self) -> Result<Vec<(u32, SocketStats)>, Error> {
+        self.queues
+            .iter()
+            .map(|half| Ok((half.socket.queue, half.stats()?)))
+            .collect()
+    }
+
+    /// Where all chunks of the packet memory of each queue are now.
+    pub fn census(&self) -> Vec<Census> {
+        self.queues
+            .iter()
+            .map(|half| half.shared.census())
+            .collect()
+    }
+
+    /// Bytes of the longest packet that is received; longer ones are lost, and counted as dropped. `None` without a limit
+    /// ([`CaptureBuilder::multi_buffer`]).
+    pub fn longest(&self) -> Option<u32> {
+        let half = self.queues.first()?;
+        half.assembly
+            .is_none()
+            .then(|| half.shared.geometry().payload())
+    }
+
+    /// Whether the interface is in promiscuous mode for this capture.
+    pub fn is_promiscuous(&self) -> bool {
+        self.feed.promiscuous.is_some()
+    }
+
+    /// Whether a queue has a packet; the next look begins with that queue.
+    #[inline]
+    fn look(&mut self) -> bool {
+        for n in 0..self.queues.len() {
+            let mut at = self.at + n;
+            if at >= self.queues.len() {
+                at -= self.queues.len();
+            }
+            if self.queues[at].look() {
+                self.at = at;
+                return true;
+            }
+        }
+        false
+    }
+
+    /// There is no packet: looks whether something else happened.
+    #[cold]
+    fn look_further(&mut self) -> Result<Readiness, Error> {
+        if let Some(first) = self.queues.first() {
+            self.waiter.take_news(first.socket.fd())?;
+        }
+        // Once more: a packet may have come since, and is told before the link that went down behind it.
+        if self.look() {
+            return Ok(Readiness::Ready);
+        }
+        self.waiter.report().map(|()| Readiness::Empty)
+    }
+}
+
+impl PacketSource for XdpCapture {
+    type Batch<'a> = Batch<'a>;
+
+    #[inline]
+    fn ready(&mut self) -> Result<Readiness, Error> {
+        if self.waiter.is_stopped() {
+            return Ok(Readiness::Ended);
+        }
+        if self.look() {
+            return Ok(Readiness::Ready);
+        }
+        self.look_further()
+    }
+
+    #[inline]
+    fn batch(&mut self) -> Batch<'_> {
+        let at = self.at;
+        // The next look begins with the queue behind this one.
+        self.at = if at + 1 < self.queues.len() {
+            at + 1
+        } else {
+            0
+        };
+        let half = self.queues.get_mut(at);
+        let queue = half.as_ref().map_or(0, |half| half.socket.queue);
+        Batch {
+            lent: half.map(RxHalf::lend),
+            timestamp: Timestamp::now().with_clock(Clock::Process),
+            link_type: self.feed.link_type,
+            interface: self.feed.interface.index,
+            queue,
+        }
+    }
+
+    /// `offered` is what the program redirected to the sockets, by its own count. `dropped` is exact in copy mode; in zero-copy mode the card
+    /// drops by itself, and its counters have that.
+    fn stats(&mut self) -> Result<Stats, Error> {
+        let (mut delivered, mut dropped, mut invalid, mut pending) = (0, 0, 0, 0);
+        let mut redirected = Some(0);
+        let mut zero_copy = false;
+        for half in &mut self.queues {
+            // The program first: what it has counted is in one of the others, or was it by then.
+            redirected = redirected
+                .zip(self.feed.redirected(half.socket.queue)?)
+                .map(|(a, b)| a + b);
+            let (kernel, _) = xdp_statistics_of(half.socket.fd())?;
+            delivered += half.delivered;
+            invalid += half.invalid;
+            dropped += kernel.rx_dropped + kernel.rx_ring_full;
+            pending += u64::from(half.rx.available(u32::MAX));
+            zero_copy |= half.socket.zero_copy;
+        }
+        let mut stats = Stats::counted(delivered);
+        stats.offered = match redirected {
+            Some(redirected) => Count::Exact(redirected),
+            None => Count::AtLeast(delivered + dropped + invalid + pending),
+        };
+        stats.dropped = if zero_copy {
+            Count::AtLeast(dropped)
+        } else {
+            Count::Exact(dropped)
+        };
+        stats.invalid = Count::Exact(invalid);
+        stats.freezes = Count::Unavailable;
+        stats.link_downs = Count::Exact(self.waiter.link_downs());
+        Ok(stats)
+    }
+
+    fn is_live(&self) -> bool {
+        true
+    }
+}
+
+impl Open for XdpCapture {
+    fn open(interface: &str) -> Result<Self, Error> {
+        Self::open(interface)
+    }
+}
+
+/// Readable when [`ready`](PacketSource::ready) has something to say; fit for `poll`, `epoll` (level or edge triggered) and
+/// runtimes.
+impl AsFd for XdpCapture {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.waiter.as_fd()
+    }
+}
+
+impl Feed {
+    fn redirected(&self, queue: u32) -> Result<Option<u64>, Error> {
+        let Some(attachment) = &self.attachment else {
+            return Ok(None);
+        };
+        let counters = attachment.counters(queue)?;
+        Ok(counters.map(|counters| counters.redirected))
+    }
+}
+
+impl Batch<'_> {
+    /// The queue that its packets came through.
+    pub const fn queue(&self) -> u32 {
+        self.queue
+    }
+
+    fn leave_after(self, packets: u64) {
+        if let Some(lent) = self.lent {
+            lent.leave_after(packets);
+        }
+    }
+}
+
+impl PacketBatch for Batch<'_> {
+    #[inline]
+    fn packets(&self) -> impl Iterator<Item = Packet<'_>> {
+        let frames = self.lent.as_ref().map(Lent::frames);
+        frames.into_iter().flatten().map(|bytes| {
+            Packet::new(bytes, self.timestamp, self.link_type)
+                .with_interface(self.interface)
+                .with_queue(Some(self.queue))
+        })
+    }
+}

@@ -1,0 +1,211 @@
+//! What can be asked of a capture.
+
+use netring_sys::Error;
+
+use super::XdpCapture;
+use crate::config::{BusyPoll, Copying, RingSize};
+use crate::inject::XdpInjector;
+use crate::program::{AttachMode, Otherwise, Program, SocketMap};
+use crate::umem::HugePages;
+
+/// The settings of an [`XdpCapture`], from [`XdpCapture::builder`].
+///
+/// ```no_run
+/// use netring_xdp::XdpCapture;
+/// use netring_xdp::program::AttachMode;
+///
+/// let capture = XdpCapture::builder()
+///     .interface("eth0")
+///     .attach_mode(AttachMode::Native)
+///     .promiscuous(true)
+///     .build()?;
+/// println!("{}", capture.mode());
+/// if let Some(why) = capture.why_not_zero_copy() {
+///     println!("not without a copy: {why}");
+/// }
+/// # Ok::<(), netring_xdp::Error>(())
+/// ```
+#[derive(Debug)]
+#[must_use = "nothing is opened before `build`"]
+pub struct CaptureBuilder {
+    pub(super) interface: String,
+    pub(super) queues: Option<Vec<u32>>,
+    pub(super) partial: bool,
+    pub(super) receive_ring: u32,
+    pub(super) chunks: u32,
+    pub(super) chunk_size: Option<u32>,
+    pub(super) huge_pages: HugePages,
+    pub(super) copying: Copying,
+    pub(super) need_wakeup: bool,
+    pub(super) busy_poll: Option<BusyPoll>,
+    pub(super) multi_buffer: bool,
+    pub(super) promiscuous: bool,
+    pub(super) feed: FeedBy,
+    pub(super) attach_mode: AttachMode,
+    pub(super) otherwise: Otherwise,
+}
+
+/// What is to feed the sockets.
+#[derive(Debug)]
+pub(super) enum FeedBy {
+    /// The program that this crate generates.
+    Generated,
+    /// The user's own program, attached by us.
+    Program(Box<Program>),
+    /// A program that somebody else attached.
+    Sockets(SocketMap),
+}
+
+impl CaptureBuilder {
+    pub(super) fn new() -> Self {
+        Self {
+            interface: String::new(),
+            queues: None,
+            partial: false,
+            receive_ring: 2048,
+            chunks: 4096,
+            chunk_size: None,
+            huge_pages: HugePages::No,
+            copying: Copying::Best,
+            need_wakeup: true,
+            busy_poll: None,
+            multi_buffer: false,
+            promiscuous: false,
+            feed: FeedBy::Generated,
+            attach_mode: AttachMode::BestAvailable,
+            otherwise: Otherwise::Pass,
+        }
+    }
+
+    /// The interface to capture from.
+    pub fn interface(mut self, name: &str) -> Self {
+        name.clone_into(&mut self.interface);
+        self
+    }
+
+    /// Receives from these queues, numbered from 0. Default: all that the interface has.
+    ///
+    /// An interface spreads packets over all of its queues, and those of queues without a socket go past: fewer than all are refused,
+    /// unless [`partial`](Self::partial) says that this is meant. To have fewer queues, let the interface have fewer:
+    /// `ethtool -L eth0 combined 2`.
+    pub fn queues(mut self, queues: impl IntoIterator<Item = u32>) -> Self {
+        self.queues = Some(queues.into_iter().collect());
+        self
+    }
+
+    /// Lets a capture have some of the queues only: others have sockets of their own, or flow steering brings the wanted packets to these.
+    /// What went past is counted ([`XdpCapture::program_counters`]). Default: no.
+    pub const fn partial(mut self, partial: bool) -> Self {
+        self.partial = partial;
+        self
+    }
+
+    /// Entries of each queue's receive ring, a power of two. Default: 2048.
+    #[doc(alias = "XDP_RX_RING")]
+    pub const fn receive_ring(mut self, entries: u32) -> Self {
+        self.receive_ring = entries;
+        self
+    }
+
+    /// Chunks of packet memory for each queue. Default: 4096, which is 8 MiB, or 16 where the MTU is above 1774.
+    ///
+    /// The kernel locks the memory; a process without CAP_IPC_LOCK may lock as much as `ulimit -l` says.
+    pub const fn chunks(mut self, chunks: u32) -> Self {
+        self.chunks = chunks;
+        self
+    }
+
+    /// Bytes of a chunk, 2048 to a page. Default: the smallest that holds a packet of the interface's MTU, with a VLAN tag.
+    pub const fn chunk_size(mut self, bytes: u32) -> Self {
+        self.chunk_size = Some(bytes);
+        self
+    }
+
+    /// Whether packet memory is in huge pages. Default: no.
+    pub const fn huge_pages(mut self, huge_pages: HugePages) -> Self {
+        self.huge_pages = huge_pages;
+        self
+    }
+
+    /// Whether packets are copied. Default: [`Copying::Best`]; [`XdpCapture::mode`] tells what was reached.
+    pub const fn copying(mut self, copying: Copying) -> Self {
+        self.copying = copying;
+        self
+    }
+
+    /// Whether the kernel says when it wants a system call (`XDP_USE_NEED_WAKEUP`, kernel 5.4). Default: yes.
+    #[doc(alias = "XDP_USE_NEED_WAKEUP")]
+    pub const fn need_wakeup(mut self, need_wakeup: bool) -> Self {
+        self.need_wakeup = need_wakeup;
+        self
+    }
+
+    /// Lets the capture's own calls drive the interface. Default: no.
+    pub const fn busy_poll(mut self, busy_poll: BusyPoll) -> Self {
+        self.busy_poll = Some(busy_poll);
+        self
+    }
+
+    /// Takes packets that are larger than a chunk (kernel 6.6): they are put together in memory of their own, whole or not at all.
+    /// Default: no; such packets are lost, and counted as dropped.
+    #[doc(alias = "XDP_USE_SG")]
+    pub const fn multi_buffer(mut self, multi_buffer: bool) -> Self {
+        self.multi_buffer = multi_buffer;
+        self
+    }
+
+    /// Whether packets to other hosts are received too; the interface is in promiscuous mode while the capture lives. Default: no.
+    #[doc(alias = "PACKET_MR_PROMISC")]
+    pub const fn promiscuous(mut self, promiscuous: bool) -> Self {
+        self.promiscuous = promiscuous;
+        self
+    }
+
+    /// Where the program is to run. Default: [`AttachMode::BestAvailable`].
+    pub const fn attach_mode(mut self, mode: AttachMode) -> Self {
+        self.attach_mode = mode;
+        self
+    }
+
+    /// What becomes of packets of queues without a socket. Default: [`Otherwise::Pass`]. For the generated program.
+    pub const fn otherwise(mut self, otherwise: Otherwise) -> Self {
+        self.otherwise = otherwise;
+        self
+    }
+
+    /// The user's own program, which this capture attaches and gives its sockets; none is generated. It counts what it counts:
+    /// [`Stats::offered`](netring_sys::Stats::offered) is then a lower bound.
+    pub fn program(mut self, program: Program) -> Self {
+        self.feed = FeedBy::Program(Box::new(program));
+        self
+    }
+
+    /// The map of a program that somebody else attached; the capture attaches none.
+    pub fn sockets(mut self, sockets: SocketMap) -> Self {
+        self.feed = FeedBy::Sockets(sockets);
+        self
+    }
+
+    /// Opens the capture.
+    ///
+    /// # Errors
+    /// As [`XdpCapture::open`], and [`Error::Config`] for settings that cannot be, with a sentence about what can.
+    pub fn build(self) -> Result<XdpCapture, Error> {
+        self.open(None).map(|(capture, _)| capture)
+    }
+
+    /// Opens the capture, and an injector over the socket of its first queue: a queue has one socket, so that a capture and an injector
+    /// that are opened each by themselves cannot be on the same.
+    ///
+    /// # Errors
+    /// As [`build`](Self::build).
+    pub fn build_with_injector(
+        self,
+        transmit_ring: RingSize,
+    ) -> Result<(XdpCapture, XdpInjector), Error> {
+        let (capture, injector) = self.open(Some(transmit_ring))?;
+        injector
+            .map(|injector| (capture, injector))
+            .ok_or(Error::Closed)
+    }
+}

@@ -1,0 +1,197 @@
+//! From settings to a running capture: the sockets first, with their chunks, then the program that feeds them.
+
+use std::os::fd::{AsFd, OwnedFd};
+use std::sync::Arc;
+
+use netring_sys::kernel::packet::{PACKET_MR_PROMISC, packet_mreq};
+use netring_sys::kernel::xdp::{XDP_PACKET_HEADROOM, XDP_UMEM_MIN_CHUNK_SIZE};
+use netring_sys::syscall::{add_packet_membership, packet_socket, page_size};
+use netring_sys::wait::Waiter;
+use netring_sys::{Error, Interface, SyscallError};
+
+use super::builder::FeedBy;
+use super::{CaptureBuilder, Feed, XdpCapture};
+use crate::config::{RingSize, SocketConfig};
+use crate::inject::XdpInjector;
+use crate::program::{Program, SocketMap};
+use crate::receive::RxHalf;
+use crate::setup;
+use crate::umem::UmemConfig;
+
+impl CaptureBuilder {
+    pub(super) fn open(
+        self,
+        transmit_ring: Option<RingSize>,
+    ) -> Result<(XdpCapture, Option<XdpInjector>), Error> {
+        let interface = Interface::by_name(&self.interface)?;
+        let queues = self.choose(&interface)?;
+        let receive_ring = RingSize::new(self.receive_ring)?;
+        let (mut halves, mut injector) = (Vec::new(), None);
+        for (n, &queue) in queues.iter().enumerate() {
+            let transmit_ring = transmit_ring.filter(|_| n == 0);
+            let (half, sending) = self.socket(&interface, queue, receive_ring, transmit_ring)?;
+            halves.push(half);
+            injector = injector.or(sending);
+        }
+        let first = halves.first().ok_or_else(no_queue)?;
+        let waiter = Waiter::new(first.socket.fd(), &interface)?;
+        for half in &halves[1..] {
+            waiter.add(half.socket.fd())?;
+        }
+        let promiscuous = if self.promiscuous {
+            Some(set_promiscuous(&interface)?)
+        } else {
+            None
+        };
+        let mut feed = Feed {
+            attachment: None,
+            sockets: None,
+            promiscuous,
+            link_type: interface.link_type(),
+            interface,
+        };
+        self.attach(&mut feed, &halves)?;
+        let capture = XdpCapture {
+            waiter,
+            feed: Arc::new(feed),
+            queues: halves,
+            at: 0,
+        };
+        Ok((capture, injector))
+    }
+
+    /// The queues to receive from: all, or those that were asked for where that is all, or meant.
+    fn choose(&self, interface: &Interface) -> Result<Vec<u32>, Error> {
+        let all = interface.rx_queues;
+        let Some(queues) = &self.queues else {
+            return Ok((0..all).collect());
+        };
+        let mut chosen = queues.clone();
+        chosen.sort_unstable();
+        chosen.dedup();
+        if chosen.len() < queues.len() {
+            return Err(Error::Config {
+                setting: "queues",
+                why: format!("{queues:?}: each can be asked for once"),
+            });
+        }
+        if chosen.is_empty() {
+            return Err(no_queue());
+        }
+        if chosen.iter().any(|queue| *queue >= all) {
+            return Err(Error::Config {
+                setting: "queues",
+                why: format!("{queues:?}: {} has {all}, numbered from 0", interface.name),
+            });
+        }
+        if (chosen.len() as u32) < all && !self.partial {
+            return Err(Error::Config {
+                setting: "queues",
+                why: format!(
+                    "{} of the {all} that {name} spreads its packets over: those of the others would go past; take all, let the interface have \
+                     {} (`ethtool -L {name} combined {}`), or say that it is meant (`partial`)",
+                    chosen.len(),
+                    chosen.len(),
+                    chosen.len(),
+                    name = interface.name
+                ),
+            });
+        }
+        Ok(queues.clone())
+    }
+
+    /// The socket of one queue, with packet memory of its own.
+    fn socket(
+        &self,
+        interface: &Interface,
+        queue: u32,
+        receive_ring: RingSize,
+        transmit_ring: Option<RingSize>,
+    ) -> Result<(RxHalf, Option<XdpInjector>), Error> {
+        let mut wanted = SocketConfig::new(&interface.name, queue);
+        wanted.rx = Some(receive_ring);
+        wanted.tx = transmit_ring;
+        wanted.receive_chunks = Some(self.chunks);
+        wanted.copying = self.copying;
+        wanted.need_wakeup = self.need_wakeup;
+        wanted.multi_buffer = self.multi_buffer;
+        wanted.busy_poll = self.busy_poll;
+        let memory = UmemConfig::new()
+            .chunk_size(self.chunk_size.unwrap_or_else(|| fitting(interface.mtu)))
+            .chunks(self.chunks.saturating_add(wanted.transmit_chunks()))
+            .huge_pages(self.huge_pages);
+        let shared = Arc::new(memory.build()?);
+        match setup::open(&shared, &wanted)? {
+            (Some(half), sending) => Ok((half, sending.map(XdpInjector::new))),
+            (None, _) => Err(no_queue()),
+        }
+    }
+
+    /// The sockets are in the map before the program is on the interface: no packet is missed.
+    fn attach(self, feed: &mut Feed, halves: &[RxHalf]) -> Result<(), Error> {
+        let put = |sockets: &mut SocketMap| {
+            halves
+                .iter()
+                .try_for_each(|half| sockets.set(half.socket.queue, half.socket.fd()))
+        };
+        let mut program = match self.feed {
+            FeedBy::Sockets(mut sockets) => {
+                put(&mut sockets)?;
+                feed.sockets = Some(sockets);
+                return Ok(());
+            }
+            FeedBy::Program(program) => *program,
+            FeedBy::Generated => Program::redirect()
+                .queues(feed.interface.rx_queues)
+                .otherwise(self.otherwise)
+                .multi_buffer(self.multi_buffer)
+                .load()?,
+        };
+        put(program.sockets_mut())?;
+        feed.attachment = Some(program.attach(&feed.interface, self.attach_mode)?);
+        Ok(())
+    }
+}
+
+fn no_queue() -> Error {
+    Error::Config {
+        setting: "queues",
+        why: "a capture has one at the least".into(),
+    }
+}
+
+/// The smallest chunk that holds a packet of this MTU, or a page.
+fn fitting(mtu: u32) -> u32 {
+    /// An Ethernet header and a VLAN tag.
+    const HEADER: u32 = 18;
+    let wanted = mtu.saturating_add(HEADER + XDP_PACKET_HEADROOM);
+    let page = u32::try_from(page_size()).unwrap_or(4096);
+    wanted
+        .clamp(XDP_UMEM_MIN_CHUNK_SIZE, page)
+        .next_power_of_two()
+}
+
+fn set_promiscuous(interface: &Interface) -> Result<OwnedFd, Error> {
+    let socket = packet_socket().map_err(SyscallError::needs_net_raw)?;
+    let membership = packet_mreq {
+        mr_ifindex: interface.index as i32,
+        mr_type: PACKET_MR_PROMISC,
+        ..packet_mreq::default()
+    };
+    add_packet_membership(socket.as_fd(), &membership)?;
+    Ok(socket)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_chunk_fits_the_mtu() {
+        assert_eq!(fitting(1500), 2048);
+        assert_eq!(fitting(2048 - 256 - 18), 2048);
+        assert_eq!(fitting(2048 - 256 - 17), 4096);
+        assert_eq!(fitting(9000), 4096);
+        assert_eq!(fitting(u32::MAX), 4096);
+    }
+}
