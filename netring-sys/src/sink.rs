@@ -121,6 +121,14 @@ pub trait PacketSink {
     /// Bytes of the longest frame that fits a slot.
     fn max_len(&self) -> usize;
 
+    /// Frames of which nothing is known yet: [`SinkStats::pending`], for sinks that know it without asking for all the figures.
+    ///
+    /// # Errors
+    /// As [`stats`](Self::stats).
+    fn pending(&mut self) -> Result<u64, Error> {
+        Ok(self.stats()?.pending)
+    }
+
     /// Copies a frame into a slot and commits it; false where there is no room now.
     ///
     /// # Errors
@@ -220,5 +228,9 @@ impl<S: PacketSink + ?Sized> PacketSink for &mut S {
 
     fn max_len(&self) -> usize {
         (**self).max_len()
+    }
+
+    fn pending(&mut self) -> Result<u64, Error> {
+        (**self).pending()
     }
 }

@@ -87,7 +87,7 @@ pub fn drain<S: PacketSink + AsFd>(sink: &mut S, timeout: Option<Duration>) -> R
     loop {
         sink.flush()?;
         sink.room()?;
-        let pending = sink.stats()?.pending;
+        let pending = sink.pending()?;
         if pending == 0 || !pause.wait(sink.as_fd())? {
             return Ok(pending);
         }

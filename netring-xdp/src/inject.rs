@@ -201,6 +201,10 @@ impl PacketSink for XdpInjector {
     fn max_len(&self) -> usize {
         self.half.shared.geometry().chunk_size() as usize
     }
+
+    fn pending(&mut self) -> Result<u64, Error> {
+        Ok(self.half.pending())
+    }
 }
 
 /// Writable while at least half of the transmit ring is free.

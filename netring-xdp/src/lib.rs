@@ -19,6 +19,9 @@ mod config;
 mod geometry;
 #[cfg(not(loom))]
 mod inject;
+#[cfg(test)]
+#[cfg(not(loom))]
+mod model;
 #[cfg(not(loom))]
 pub mod program;
 #[cfg(not(loom))]

@@ -69,10 +69,6 @@ impl Region {
 
     /// Bytes of a chunk, to write to.
     #[inline]
-    #[expect(
-        clippy::mut_from_ref,
-        reason = "the token is what is borrowed mutably, and it stands for these bytes"
-    )]
     pub(crate) fn bytes_mut<'a>(
         &'a self,
         token: &'a mut Token,

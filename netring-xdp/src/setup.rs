@@ -61,6 +61,20 @@ impl Bound {
         self.shares_queue.load(Ordering::Relaxed)
     }
 
+    /// A socket for tests, whose kernel is played.
+    #[cfg(test)]
+    pub(crate) fn played(fd: OwnedFd, interface: Interface) -> Self {
+        Self {
+            fd: Arc::new(fd),
+            interface,
+            queue: 0,
+            zero_copy: false,
+            why_not_zero_copy: None,
+            busy_polls: false,
+            shares_queue: Arc::default(),
+        }
+    }
+
     /// What a failed call says of the interface.
     pub(crate) fn failed(&self, error: SyscallError) -> Error {
         let interface = self.interface.name.clone();

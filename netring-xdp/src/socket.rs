@@ -472,6 +472,10 @@ impl PacketSink for Transmitter<'_> {
     fn max_len(&self) -> usize {
         self.half.shared.geometry().chunk_size() as usize
     }
+
+    fn pending(&mut self) -> Result<u64, Error> {
+        Ok(self.half.pending())
+    }
 }
 
 impl<'umem> Received<'_, 'umem> {

@@ -168,24 +168,36 @@ impl TxHalf {
     }
 
     pub(crate) fn stats(&mut self) -> Result<SinkStats, Error> {
-        self.reclaim();
         let (kernel, _) = xdp_statistics_of(self.socket.fd())?;
         let mut stats = SinkStats::counted(self.committed, 0);
         stats.dropped = Count::Exact(self.dropped);
         // Every descriptor is checked before it is published: this is 0.
         stats.rejected = Count::Exact(kernel.tx_invalid_descs);
         stats.refused = self.refused;
-        if self.completion.is_none() || self.socket.is_queue_shared() {
-            // Frames are completed to the socket that has the ring, whoever sent them.
-            stats.pending = u64::from(self.tx.outstanding() + self.tx.staged());
-            stats.sent = Count::Unavailable;
+        stats.pending = self.pending();
+        stats.sent = if self.completions_are_elsewhere() {
+            Count::Unavailable
         } else {
-            let pending = self.descs.saturating_sub(self.completed);
-            // In chunks where frames have several: each is counted done with its last one at the latest.
-            stats.pending = pending.min(self.committed);
             let gone = stats.pending + self.dropped;
-            stats.sent = Count::Exact(self.committed.saturating_sub(gone));
-        }
+            Count::Exact(self.committed.saturating_sub(gone))
+        };
         Ok(stats)
+    }
+
+    /// Frames in the ring or on their way.
+    pub(crate) fn pending(&mut self) -> u64 {
+        self.reclaim();
+        if self.completions_are_elsewhere() {
+            return u64::from(self.tx.outstanding());
+        }
+        // In chunks, where frames have several.
+        self.descs
+            .saturating_sub(self.completed)
+            .min(self.committed)
+    }
+
+    /// Sockets of one queue have one completion ring: frames are completed to who has it, whoever sent them.
+    fn completions_are_elsewhere(&self) -> bool {
+        self.completion.is_none() || self.socket.is_queue_shared()
     }
 }

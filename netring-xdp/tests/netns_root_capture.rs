@@ -1,5 +1,6 @@
 //! Captures over a wire: every packet delivered or counted, and what happens when the interface, the reader or the settings are not as
 //! they should be.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on ends there")]
 
 mod common;
 

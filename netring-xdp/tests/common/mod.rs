@@ -1,5 +1,6 @@
 //! What the tests over a wire have in common.
 #![allow(dead_code, reason = "each test program uses some of it")]
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on ends there")]
 
 use std::os::fd::AsFd;
 use std::time::{Duration, Instant};
