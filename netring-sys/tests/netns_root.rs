@@ -3,7 +3,7 @@
 use std::os::fd::AsFd;
 use std::time::Duration;
 
-use netring_sys::kernel::bpf::{XDP_DROP, XDP_PASS, XDP_TX, bpf_insn};
+use netring_sys::kernel::bpf::{XDP_DROP, XDP_PASS, XDP_TX, bpf_insn, xdp_md};
 use netring_sys::syscall::{BpfArray, bpf_load_xdp, bpf_send_xdp, bpf_test_xdp};
 use netring_sys::{Error, Interface};
 use xtask::netns::{Netns, veth};
@@ -61,7 +61,6 @@ fn live_frames_for_an_interface_that_is_not_there_are_refused() {
 #[ignore = "needs a network namespace: cargo xtask test-netns"]
 fn a_test_run_tells_the_verdict_and_the_packet_that_is_left() {
     let _ns = Netns::enter().unwrap();
-    let lo = Interface::by_name("lo").unwrap().index;
     // r2, r3: the packet. Where it has a byte, that becomes 0xab.
     let program = [
         insn(0x61, 0x12, 0, 0),
@@ -75,7 +74,12 @@ fn a_test_run_tells_the_verdict_and_the_packet_that_is_left() {
     ];
     let program = bpf_load_xdp(&program, c"GPL").unwrap();
     let packet = numbered(7, 200);
-    let (returned, left) = bpf_test_xdp(program.as_fd(), &packet, lo).unwrap();
+    let context = xdp_md {
+        data_end: 200,
+        ingress_ifindex: Interface::by_name("lo").unwrap().index,
+        ..xdp_md::default()
+    };
+    let (returned, left) = bpf_test_xdp(program.as_fd(), &packet, context).unwrap();
     assert_eq!(returned, XDP_TX);
     assert_eq!(left[0], 0xab);
     assert_eq!(left[1..], packet[1..]);

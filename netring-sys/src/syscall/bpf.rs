@@ -212,7 +212,7 @@ pub fn bpf_program_id(program: BorrowedFd<'_>) -> Result<u32, SyscallError> {
     Ok(info.id)
 }
 
-/// Runs an XDP program once over a packet that is said to have come in on `interface`; what it returned, and the packet that it left.
+/// Runs an XDP program once over a packet that is said to come from `context`; what it returned, and the packet that it left.
 ///
 /// # Errors
 /// `EINVAL` for a packet that is shorter than an Ethernet header or longer than a page holds, `ENODEV` for an unknown interface.
@@ -220,11 +220,10 @@ pub fn bpf_program_id(program: BorrowedFd<'_>) -> Result<u32, SyscallError> {
 pub fn bpf_test_xdp(
     program: BorrowedFd<'_>,
     packet: &[u8],
-    interface: u32,
+    context: xdp_md,
 ) -> Result<(u32, Vec<u8>), SyscallError> {
     // A program can grow the packet by the headroom, which is no more than a page.
     let mut left = vec![0; packet.len() + super::page_size()];
-    let context = came_in(packet, interface);
     let mut attr = test_run(program, packet, &context);
     attr.data_out = left.as_mut_ptr().expose_provenance() as u64;
     attr.data_size_out = u32::try_from(left.len()).unwrap_or(u32::MAX);
