@@ -3,6 +3,7 @@
 
 use std::io::{BufRead, BufReader};
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use netring_sys::{Error, Interface, XdpMode};
@@ -53,7 +54,11 @@ fn dispatcher() -> Vec<u8> {
 
 /// Attaches it with `ip`, by netlink, and tells its number.
 fn attach_foreign(on: &str, how: &str) -> u32 {
-    let path = std::env::temp_dir().join(format!("netring-{}-{on}-{how}.o", std::process::id()));
+    // Tests run side by side with the same names.
+    static NUMBER: AtomicU32 = AtomicU32::new(0);
+    let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+    let file = format!("netring-{}-{number}.o", std::process::id());
+    let path = std::env::temp_dir().join(file);
     std::fs::write(&path, dispatcher()).unwrap();
     let attached = ip(&format!(
         "link set {on} {how} object {} section xdp",
