@@ -200,25 +200,26 @@ impl<'umem> Umem<'umem> {
     ///     for packet in rx.receive().iter() {
     ///         println!("{} bytes", packet.len());
     ///     }
+    ///     // What was received goes back out, without a copy.
+    ///     rx.receive().forward(&mut tx, |_packet| true);
     ///     Ok(())
-    /// })?
-    /// # ; Ok::<(), netring_xdp::Error>(())
+    /// })?;
+    /// # Ok::<(), netring_xdp::Error>(())
     /// ```
     ///
     /// Threads that share it are scoped ones (`std::thread::scope`), inside of `f`.
     ///
     /// # Errors
-    /// [`Error::Config`] for a geometry that the kernel does not take, with a sentence about what it takes; or `mmap` failed. Whatever
-    /// `f` says is returned as it is, inside.
+    /// [`Error::Config`] for a geometry that the kernel does not take, with a sentence about what it takes; `mmap` failed; or what `f` says.
     pub fn scope<R>(
         config: &UmemConfig,
-        f: impl for<'scope> FnOnce(Umem<'scope>) -> R,
+        f: impl for<'scope> FnOnce(Umem<'scope>) -> Result<R, Error>,
     ) -> Result<R, Error> {
         let shared = Arc::new(config.build()?);
-        Ok(f(Umem {
+        f(Umem {
             shared: &shared,
             brand: PhantomData,
-        }))
+        })
     }
 
     /// Where all chunks are now.

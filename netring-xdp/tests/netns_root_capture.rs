@@ -239,7 +239,13 @@ fn x14_a_packet_larger_than_a_chunk_is_counted_or_whole() {
             .unwrap();
         assert_eq!(capture.longest(), None);
         for from in (0..1000).step_by(50) {
-            let len = |n: u64| if n % 3 == 0 { 100 } else { 1700 + n as usize };
+            let len = |n: u64| {
+                if n.is_multiple_of(3) {
+                    100
+                } else {
+                    1700 + n as usize
+                }
+            };
             for n in from..from + 50 {
                 sender.send(&numbered(n, len(n))).unwrap();
             }

@@ -110,6 +110,7 @@ fn x2_chunks_are_conserved_through_receive_send_and_forward() {
             );
             let counted = attached.counters(0).unwrap().unwrap();
             assert_eq!((counted.redirected, counted.missed), (1100, 0));
+            Ok(())
         })
         .unwrap();
     }
