@@ -112,6 +112,11 @@ impl<K: Eq + Hash> Table<K> {
         Some(slot)
     }
 
+    /// Asks for all of a record.
+    pub(crate) fn prefetch_all(&self, slot: Slot) {
+        self.slab.prefetch_all(slot);
+    }
+
     /// Changes with each flow that comes or goes: slots that were found before may not be right any more.
     #[inline]
     pub(crate) const fn version(&self) -> u64 {

@@ -62,6 +62,10 @@ impl<K: Clone + Eq + Hash> Engine<K> {
         {
             let state = self.table.get(slot).state;
             self.end(slot, state.reason(EndReason::TableFull), events);
+            // In a flood the next new flow evicts the next of the queue, which nobody has looked at for long.
+            if let Some(next) = self.front() {
+                self.table.prefetch_all(next);
+            }
         }
     }
 
@@ -91,8 +95,11 @@ impl<K: Clone + Eq + Hash> Engine<K> {
 
     /// The flow that can best be spared.
     fn sparest(&mut self) -> Option<Slot> {
-        let front = (0..ANSWERED).find_map(|queue| self.queues.first(queue));
-        front.or_else(|| self.quietest())
+        self.front().or_else(|| self.quietest())
+    }
+
+    fn front(&self) -> Option<Slot> {
+        (0..ANSWERED).find_map(|queue| self.queues.first(queue))
     }
 
     /// Of those at the front of the last queue the one that was silent for longest; the others get in line again.

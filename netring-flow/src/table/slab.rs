@@ -2,6 +2,8 @@
 
 use super::links::Node;
 use super::{Record, Slot};
+use crate::extract::Orientation;
+use crate::prefetch::prefetch;
 
 /// Records of a chunk: memory is asked for in chunks, and taken as records are written to it.
 const CHUNK: usize = 1 << 14;
@@ -74,6 +76,14 @@ impl<K> Slab<K> {
     #[inline]
     pub(super) fn get_mut(&mut self, slot: Slot) -> &mut Record<K> {
         &mut self.chunks[slot.0 as usize / CHUNK].records[slot.0 as usize % CHUNK]
+    }
+
+    /// Asks for a record and its links.
+    pub(super) fn prefetch_all(&self, slot: Slot) {
+        let record = self.get(slot);
+        record.prefetch(Orientation::Forward);
+        record.prefetch(Orientation::Reverse);
+        prefetch(&self.chunks[slot.0 as usize / CHUNK].links[slot.0 as usize % CHUNK]);
     }
 
     #[inline]
