@@ -7,10 +7,10 @@ use std::time::Duration;
 use netring_sys::syscall::poll_readable;
 use nix::sys::resource::{UsageWho, getrusage};
 use nix::sys::time::TimeValLike;
-use nix::time::{ClockId, clock_gettime};
 use xtask::netns::{Netns, veth};
 
 use super::generator::{Amount, Generator, Sent};
+use super::measure::cpu_time;
 use super::{chain, measure};
 use crate::Result;
 
@@ -79,9 +79,9 @@ impl Wire {
             let mut round = Round::default();
             let before = Usage::of_this_thread()?;
             loop {
-                let start = cpu_time()?;
+                let start = cpu_time();
                 read(reader)?;
-                round.awake += cpu_time()? - start;
+                round.awake += cpu_time() - start;
                 round.waits += 1;
                 let finished = sending.is_finished();
                 if !poll_readable(fd(reader), Some(QUIET))? && finished {
@@ -146,9 +146,4 @@ impl Usage {
     pub(crate) fn total(self) -> Duration {
         self.user + self.system
     }
-}
-
-/// What this thread has used of its core, to the nanosecond; others that run on the core do not count.
-pub(crate) fn cpu_time() -> Result<Duration> {
-    Ok(clock_gettime(ClockId::CLOCK_THREAD_CPUTIME_ID)?.into())
 }

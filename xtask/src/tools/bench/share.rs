@@ -10,8 +10,8 @@ use netring::flow::extract::{FiveTuple, FiveTupleKey};
 use netring::{AsyncCapture, BroadcastRecvError, Count, FlowSubscriber};
 
 use super::generator::{Amount, Generator, Traffic};
-use super::live::{Books, NEAR, QUIET, Round, Usage, Wire, cpu_time};
-use super::measure::{self, median};
+use super::live::{Books, NEAR, QUIET, Round, Usage, Wire};
+use super::measure::{self, cpu_time, median};
 use super::receive::{capture, traffic};
 use super::{Options, Row, Table, Target, chain};
 use crate::Result;
@@ -79,13 +79,12 @@ impl Clock {
     }
 
     fn unpark(&self) {
-        // The clock of a thread that runs can be read.
-        self.lock().since = cpu_time().unwrap_or_default();
+        self.lock().since = cpu_time();
     }
 
     /// The figures up to now, asked by the thread that is awake.
     fn read(&self) -> Ticks {
-        let (mut ticks, now) = (*self.lock(), cpu_time().unwrap_or_default());
+        let (mut ticks, now) = (*self.lock(), cpu_time());
         ticks.awake += now - ticks.since;
         ticks
     }
