@@ -113,6 +113,18 @@ fn p6_a_forged_offset_to_the_first_packet() {
         block.block_word(offset_of!(tpacket_block_desc, offset_to_first_pkt), offset);
         assert_eq!(counts(&block.bytes), (0, 3), "{offset}");
     }
+    // The block's own header, filled so that it would pass for a packet's.
+    let mut block = three();
+    block.block_word(offset_of!(tpacket_block_desc, offset_to_first_pkt), 16);
+    block.put(
+        16 + offset_of!(tpacket3_hdr, tp_snaplen),
+        &60_u32.to_ne_bytes(),
+    );
+    block.put(
+        16 + offset_of!(tpacket3_hdr, tp_mac),
+        &(MAC as u16).to_ne_bytes(),
+    );
+    assert_eq!(counts(&block.bytes), (0, 3));
     // A header of zeros that just fits has its frame inside itself.
     let mut block = three();
     block.block_word(

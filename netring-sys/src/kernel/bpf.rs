@@ -4,6 +4,8 @@
 //! shorter one as one whose other fields are zero.
 #![allow(non_camel_case_types, reason = "the names of the header")]
 
+use std::ffi::c_long;
+
 /// One eBPF instruction.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -125,13 +127,13 @@ pub(crate) struct bpf_attr_test_run {
     pub(crate) pad: u32,
 }
 
-pub(crate) const BPF_MAP_CREATE: i64 = 0;
-pub(crate) const BPF_MAP_LOOKUP_ELEM: i64 = 1;
-pub(crate) const BPF_MAP_UPDATE_ELEM: i64 = 2;
-pub(crate) const BPF_PROG_LOAD: i64 = 5;
-pub(crate) const BPF_PROG_TEST_RUN: i64 = 10;
-pub(crate) const BPF_OBJ_GET_INFO_BY_FD: i64 = 15;
-pub(crate) const BPF_LINK_CREATE: i64 = 28;
+pub(crate) const BPF_MAP_CREATE: c_long = 0;
+pub(crate) const BPF_MAP_LOOKUP_ELEM: c_long = 1;
+pub(crate) const BPF_MAP_UPDATE_ELEM: c_long = 2;
+pub(crate) const BPF_PROG_LOAD: c_long = 5;
+pub(crate) const BPF_PROG_TEST_RUN: c_long = 10;
+pub(crate) const BPF_OBJ_GET_INFO_BY_FD: c_long = 15;
+pub(crate) const BPF_LINK_CREATE: c_long = 28;
 
 /// What a program is to be attached to: an interface.
 pub(crate) const BPF_XDP: u32 = 37;
