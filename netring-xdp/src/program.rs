@@ -37,6 +37,7 @@
 pub mod asm;
 mod attach;
 mod bound;
+mod btf;
 mod counters;
 mod error;
 mod insn;

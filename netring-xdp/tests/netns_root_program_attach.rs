@@ -10,6 +10,7 @@ use netring_sys::{Error, Interface, XdpMode};
 use netring_xdp::program::asm::{Assembler, Reg};
 use netring_xdp::program::{AttachMode, Attachment, Program};
 use xtask::netns::{Netns, ip, veth};
+use xtask::wire::{Sender, Sniffer, numbered};
 
 /// What `ip -d link show` says: an observer that is not ours.
 fn shown(interface: &str) -> String {
@@ -54,14 +55,18 @@ fn dispatcher() -> Vec<u8> {
 
 /// Attaches it with `ip`, by netlink, and tells its number.
 fn attach_foreign(on: &str, how: &str) -> u32 {
+    attach_with_ip(on, how, &dispatcher(), "xdp")
+}
+
+fn attach_with_ip(on: &str, how: &str, object: &[u8], section: &str) -> u32 {
     // Tests run side by side with the same names.
     static NUMBER: AtomicU32 = AtomicU32::new(0);
     let number = NUMBER.fetch_add(1, Ordering::Relaxed);
     let file = format!("netring-{}-{number}.o", std::process::id());
     let path = std::env::temp_dir().join(file);
-    std::fs::write(&path, dispatcher()).unwrap();
+    std::fs::write(&path, object).unwrap();
     let attached = ip(&format!(
-        "link set {on} {how} object {} section xdp",
+        "link set {on} {how} object {} section {section}",
         path.display()
     ));
     std::fs::remove_file(&path).unwrap();
@@ -397,5 +402,23 @@ fn without_the_capabilities_the_error_names_them() {
         "setcap cap_bpf,cap_net_admin=ep",
     ] {
         assert!(told.contains(word), "{word}: {told}");
+    }
+}
+
+/// Any loader takes the generated object: here that of iproute2, which is libbpf.
+#[test]
+#[ignore = "needs a network namespace: cargo xtask test-netns"]
+fn the_generated_object_is_loaded_by_others_too() {
+    let _ns = Netns::enter().unwrap();
+    veth("v0", "v1").unwrap();
+    let sniffer = Sniffer::on("v0").unwrap();
+    for (multi_buffer, section) in [(false, "xdp"), (true, "xdp.frags")] {
+        let shape = Program::redirect().multi_buffer(multi_buffer);
+        let id = attach_with_ip("v0", "xdpdrv", &shape.object().unwrap(), section);
+        assert!(shown("v0").contains(&format!("id {id} name netring_redirec")));
+        Sender::on("v1").unwrap().send(&numbered(1, 60)).unwrap();
+        let passed = sniffer.receive(Duration::from_secs(2)).unwrap();
+        assert_eq!(passed, Some(numbered(1, 60)));
+        ip("link set v0 xdpdrv off").unwrap();
     }
 }

@@ -226,6 +226,7 @@ fn what_is_no_object_is_an_error() {
     for bad in [&[], &b"\x7fELF"[..], &good[..good.len() / 2]] {
         let error = Program::from_elf(bad, "mine", "my_sockets").unwrap_err();
         assert!(matches!(error, Error::Source { .. }), "{error}");
-        assert_eq!(error.to_string(), "the eBPF object is damaged");
+        let told = error.to_string();
+        assert!(told.starts_with("the eBPF object"), "{told}");
     }
 }

@@ -52,8 +52,7 @@ impl Program {
     /// [`Error::Source`] for what is no such object, [`Error::Config`] for names that are not in it, and those of
     /// [`Redirect::load`].
     pub fn from_elf(object: &[u8], program: &str, map: &str) -> Result<Self, Error> {
-        object::check(object)?;
-        let ebpf = Ebpf::load(object).map_err(error::load)?;
+        let ebpf = object::read(|| Ebpf::load(object))?.map_err(error::load)?;
         Self::from_ebpf(ebpf, program, map)
     }
 
