@@ -24,13 +24,33 @@
 //! | room | feature | what it has |
 //! |---|---|---|
 //! | the root | | [`Packet`], [`PacketSource`], [`Stats`], [`Error`]: the words every layer shares |
-//! | [`afpacket`], [`Capture`] | `afpacket` | capture from an interface, by a ring that the kernel fills |
-//! | [`flow`] | `flow` | flows out of any source |
-//! | [`AsyncSource`], [`AsyncCapture`] | `async` | the same for tokio; with `flow` also [`FlowStream`] and [`FlowBroadcast`] |
-//! | [`pcap`] | `pcap` | capture files as a source |
+#![cfg_attr(
+    feature = "afpacket",
+    doc = "| [`afpacket`], [`Capture`] | `afpacket` | capture from an interface, by a ring that the kernel fills |"
+)]
+#![cfg_attr(
+    feature = "flow",
+    doc = "| [`flow`] | `flow` | flows out of any source |"
+)]
+#![cfg_attr(
+    feature = "async",
+    doc = "| [`AsyncSource`], [`PacketStream`] | `async` | any source for tokio |"
+)]
+#![cfg_attr(
+    all(feature = "async", feature = "afpacket"),
+    doc = "| [`AsyncCapture`] | `async`, `afpacket` | a capture for tokio |"
+)]
+#![cfg_attr(
+    all(feature = "async", feature = "flow"),
+    doc = "| [`FlowStream`], [`FlowBroadcast`] | `async`, `flow` | flows as a stream, for one reader or for many |"
+)]
+#![cfg_attr(
+    feature = "pcap",
+    doc = "| [`pcap`] | `pcap` | capture files as a source |"
+)]
 //!
-//! `afpacket`, `flow` and `async` are on by default; features add, and change nothing. With `afpacket` alone neither tokio nor
-//! flowscope is built.
+//! The table has the rooms whose features are on: `afpacket`, `flow` and `async` are by default, `pcap` is not. Features add, and
+//! change nothing. With `afpacket` alone neither tokio nor flowscope is built.
 //!
 //! # Without a runtime
 //!
@@ -58,8 +78,9 @@
 pub mod pcap;
 
 pub use netring_sys::{
-    Checksum, Clock, Count, Direction, Error, Interface, LinkType, Packet, PacketBatch, PacketBuf,
-    PacketSource, Readiness, Stats, SyscallError, Timestamp, VlanTag, wait,
+    Checksum, Clock, Count, Direction, Error, Interface, InterfaceCounters, LinkType, Meta, Open,
+    Packet, PacketBatch, PacketBuf, PacketSource, Readiness, Stats, SyscallError, Timestamp,
+    VlanTag, wait,
 };
 
 #[cfg(feature = "afpacket")]
@@ -71,10 +92,11 @@ pub use netring_afpacket::Capture;
 pub use netring_flow as flow;
 
 #[cfg(feature = "async")]
-pub use netring_async::AsyncSource;
+pub use netring_async::{AsyncSource, PacketStream};
 #[cfg(all(feature = "async", feature = "flow"))]
 pub use netring_async::{
-    BroadcastRecvError, BroadcastStats, FlowBroadcast, FlowStream, FlowSubscriber,
+    BroadcastRecvError, BroadcastStats, EventBatch, FlowBroadcast, FlowStream, FlowSubscriber,
+    SharedEvent, Subscriber,
 };
 
 /// A capture for tokio: `AsyncCapture::open("eth0")`.
