@@ -1,11 +1,18 @@
 //! Prints the packets of an interface, and what became of all of them: `cargo run --example capture -- eth0 10`.
 #![expect(clippy::print_stdout, reason = "an example talks to its user")]
 
+mod outcome;
+
+use std::process::ExitCode;
 use std::time::Duration;
 
 use netring::{Capture, Error, PacketBatch, PacketSource};
 
-fn main() -> Result<(), Box<dyn std::error::Error>> {
+fn main() -> ExitCode {
+    outcome::of(run())
+}
+
+fn run() -> Result<(), Box<dyn std::error::Error>> {
     let mut args = std::env::args().skip(1);
     let interface = args.next().ok_or("usage: capture INTERFACE [PACKETS]")?;
     let wanted = args.next().map_or(Ok(10), |packets| packets.parse())?;

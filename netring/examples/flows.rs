@@ -1,13 +1,20 @@
 //! Prints the flows of an interface as they end: `cargo run --example flows -- eth0 60`.
 #![expect(clippy::print_stdout, reason = "an example talks to its user")]
 
+mod outcome;
+
+use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use netring::flow::extract::{FiveTuple, FiveTupleKey};
 use netring::flow::{FlowEvent, FlowTracker};
 use netring::{Capture, Error};
 
-fn main() -> Result<(), Box<dyn std::error::Error>> {
+fn main() -> ExitCode {
+    outcome::of(run())
+}
+
+fn run() -> Result<(), Box<dyn std::error::Error>> {
     let mut args = std::env::args().skip(1);
     let interface = args.next().ok_or("usage: flows INTERFACE [SECONDS]")?;
     let seconds = args.next().map_or(Ok(60), |seconds| seconds.parse())?;

@@ -1,11 +1,20 @@
 //! One capture, two subscribers: `cargo run --example flows_async -- eth0`.
+#![expect(clippy::print_stdout, reason = "an example talks to its user")]
+
+mod outcome;
+
+use std::process::ExitCode;
 
 use futures::StreamExt;
 use netring::AsyncCapture;
 use netring::flow::extract::FiveTuple;
 
 #[tokio::main(flavor = "current_thread")]
-async fn main() -> Result<(), Box<dyn std::error::Error>> {
+async fn main() -> ExitCode {
+    outcome::of(run().await)
+}
+
+async fn run() -> Result<(), Box<dyn std::error::Error>> {
     let mut args = std::env::args().skip(1);
     let interface = args.next().ok_or("usage: flows_async INTERFACE")?;
 

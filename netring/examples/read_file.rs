@@ -1,11 +1,19 @@
 //! Prints the flows of a capture file: `cargo run --features pcap --example read_file -- trace.pcapng`.
 #![expect(clippy::print_stdout, reason = "an example talks to its user")]
 
+mod outcome;
+
+use std::process::ExitCode;
+
 use netring::flow::extract::{FiveTuple, FiveTupleKey};
 use netring::flow::{FlowEvent, FlowTracker};
 use netring::pcap::CaptureFile;
 
-fn main() -> Result<(), Box<dyn std::error::Error>> {
+fn main() -> ExitCode {
+    outcome::of(run())
+}
+
+fn run() -> Result<(), Box<dyn std::error::Error>> {
     let mut args = std::env::args().skip(1);
     let path = args.next().ok_or("usage: read_file FILE")?;
 
@@ -34,15 +42,11 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
 fn print_ended(events: &mut Vec<FlowEvent<FiveTupleKey>>) {
     for event in events.drain(..) {
         if let FlowEvent::Ended {
-            key,
-            reason,
-            history,
-            stats,
-            ..
+            key, reason, stats, ..
         } = event
         {
             let (first, packets, bytes) = (stats.first(), stats.packets(), stats.bytes());
-            println!("{first} {key}: {packets} packets, {bytes} bytes, {history} {reason}");
+            println!("{first} {key}: {packets} packets, {bytes} bytes, {reason}");
         }
     }
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::process::Command;
 
 use super::test::{Totals, run_tests};
-use super::{Result, cargo, output, root, root_is_required};
+use super::{Result, cargo, output, root, root_is_required, run as run_cargo};
 
 /// What gives a program a network of its own.
 pub(crate) enum Runner {
@@ -79,6 +79,8 @@ pub(crate) fn run(args: &[String]) -> Result<Totals> {
     if names.is_empty() {
         return Ok(Totals::default());
     }
+    // The tests of the examples run them as programs, which cargo does not build for a test by itself.
+    run_cargo(cargo().args(["build", "--workspace", "--all-features", "--examples"]))?;
     let mut command = cargo();
     command.args(["test", "--workspace", "--all-features"]);
     for name in &names {

@@ -1,0 +1,180 @@
+//! Each example that captures runs as a program, on a wire with traffic of the test: what it prints is compared line by line.
+
+mod program;
+
+use std::process::Command;
+
+use netring::Interface;
+use program::{Program, Said, command};
+use xtask::netns::{Netns, ip, veth};
+use xtask::wire::{Sender, numbered, tcp4, udp4};
+
+const FIN: u8 = 1;
+const SYN: u8 = 2;
+const RST: u8 = 4;
+const ACK: u8 = 16;
+
+/// A pair of interfaces, an example that captures on one, and a sender on the other.
+fn capturing(name: &'static str, args: &[&str]) -> (Program, Sender) {
+    veth("v0", "v1").unwrap();
+    let sender = Sender::on("v0").unwrap();
+    let mut program = Program::start(name, args);
+    program.until("capture", |pid| captures(pid, "v1"));
+    (program, sender)
+}
+
+/// Whether the kernel has a socket of all protocols on the interface, which runs; in the namespace of this process.
+fn captures(pid: u32, interface: &str) -> bool {
+    let index = Interface::by_name(interface).unwrap().index.to_string();
+    let sockets = std::fs::read_to_string(format!("/proc/{pid}/net/packet")).unwrap_or_default();
+    sockets.lines().any(|line| {
+        let words: Vec<_> = line.split_whitespace().collect();
+        words.len() > 5 && words[3..6] == ["0003", &index, "1"]
+    })
+}
+
+fn send(sender: &Sender, frames: &[Vec<u8>]) {
+    for frame in frames {
+        sender.send(frame).unwrap();
+    }
+}
+
+fn assert_went_well(said: &Said) {
+    assert!(said.ok && said.err.is_empty(), "{said:?}");
+}
+
+/// The line without its first word, which is a time of today.
+fn timed(line: &str) -> &str {
+    let (time, rest) = line.split_once(' ').unwrap();
+    let (seconds, nanos) = time.split_once('.').unwrap();
+    let now = std::time::UNIX_EPOCH.elapsed().unwrap().as_secs();
+    assert!(
+        now.abs_diff(seconds.parse().unwrap()) < 60 && nanos.len() == 9,
+        "{time}"
+    );
+    rest
+}
+
+#[test]
+#[ignore = "needs a network namespace: cargo xtask test-netns"]
+fn capture_prints_each_packet_and_the_balance() {
+    let _ns = Netns::enter().unwrap();
+    let (program, sender) = capturing("capture", &["v1", "5"]);
+    let lengths = [60, 61, 300, 1513, 1514];
+    send(&sender, &lengths.map(|len| numbered(1, len)));
+    let said = program.end();
+    assert_went_well(&said);
+    let (balance, packets) = said.out.split_last().unwrap();
+    let packets: Vec<_> = packets.iter().map(|line| timed(line)).collect();
+    assert_eq!(packets, lengths.map(|len| format!("{len} bytes")));
+    assert_eq!(balance, "offered 5, dropped 0");
+}
+
+#[test]
+#[ignore = "needs a network namespace: cargo xtask test-netns"]
+fn capture_tells_that_the_link_went_down_and_goes_on() {
+    let _ns = Netns::enter().unwrap();
+    let (program, sender) = capturing("capture", &["v1", "2"]);
+    send(&sender, &[numbered(1, 60)]);
+    ip("link set v1 down").unwrap();
+    ip("link set v1 up").unwrap();
+    while !Interface::by_name("v0").unwrap().is_up() {
+        std::thread::sleep(std::time::Duration::from_millis(1));
+    }
+    send(&sender, &[numbered(2, 70)]);
+    let said = program.end();
+    assert_went_well(&said);
+    // The first packet may be told before the report or behind it: its block is handed over later.
+    let down = "the interface v1 went down; packets resume when it is up again";
+    let (reports, others): (Vec<_>, Vec<_>) = said.out.iter().partition(|line| *line == down);
+    assert_eq!(reports.len(), 1, "{said:?}");
+    assert_eq!(others.len(), 3, "{said:?}");
+    assert_eq!(timed(others[0]), "60 bytes");
+    assert_eq!(timed(&said.out[2]), "70 bytes");
+    assert_eq!(said.out[3], "offered 2, dropped 0");
+}
+
+#[test]
+#[ignore = "needs a network namespace: cargo xtask test-netns"]
+fn flows_prints_each_flow_as_it_ends() {
+    let _ns = Netns::enter().unwrap();
+    let (program, sender) = capturing("flows", &["v1", "3"]);
+    send(
+        &sender,
+        &[
+            tcp4(4000, 80, 1, SYN, b""),
+            udp4(5000, 53, &[0; 30]),
+            tcp4(4000, 80, 2, ACK, &[0; 100]),
+            udp4(5000, 53, &[0; 40]),
+            tcp4(4000, 80, 102, RST, b""),
+            tcp4(4001, 80, 1, FIN | ACK, b""),
+        ],
+    );
+    let mut said = program.end();
+    assert_went_well(&said);
+    // The one that ended on the wire is told first; the others when the time of the example is over.
+    said.out[1..].sort();
+    assert_eq!(
+        said.out,
+        [
+            "tcp 10.0.0.1:4000 10.0.0.2:80: 3 packets, 262 bytes, reset",
+            "tcp 10.0.0.1:4001 10.0.0.2:80: 1 packets, 54 bytes, source-ended",
+            "udp 10.0.0.1:5000 10.0.0.2:53: 2 packets, 154 bytes, source-ended",
+        ]
+    );
+}
+
+#[test]
+#[ignore = "needs a network namespace: cargo xtask test-netns"]
+fn flows_async_prints_the_first_event_of_one_of_two_subscribers() {
+    let _ns = Netns::enter().unwrap();
+    let (program, sender) = capturing("flows_async", &["v1"]);
+    send(&sender, &[udp4(5000, 53, &[0; 30])]);
+    let said = program.end();
+    assert_went_well(&said);
+    let [line] = &said.out[..] else {
+        panic!("{said:?}");
+    };
+    let (subscriber, event) = line.split_once(": ").unwrap();
+    assert!(["a", "b"].contains(&subscriber), "{line}");
+    assert!(event.starts_with("Some(Ok(Started {"), "{line}");
+    assert!(event.contains("10.0.0.1:5000"), "{line}");
+    assert!(event.contains("10.0.0.2:53"), "{line}");
+}
+
+#[test]
+#[ignore = "needs a network namespace: cargo xtask test-netns"]
+fn an_example_that_fails_says_so_in_a_sentence() {
+    let _ns = Netns::enter().unwrap();
+    for name in ["capture", "flows", "flows_async"] {
+        let said = Program::start(name, &["eth7"]).end();
+        assert!(!said.ok && said.out.is_empty(), "{said:?}");
+        assert_eq!(
+            said.err,
+            "there is no interface \"eth7\" in this network namespace; `ip link` lists those there are\n"
+        );
+        let said = Program::start(name, &[]).end();
+        let usage = format!("usage: {name} INTERFACE");
+        assert!(!said.ok && said.err.starts_with(&usage), "{said:?}");
+    }
+}
+
+#[test]
+#[ignore = "needs a network namespace: cargo xtask test-netns"]
+fn an_example_without_privilege_says_what_it_needs() {
+    let _ns = Netns::enter().unwrap();
+    for name in ["capture", "flows", "flows_async"] {
+        // Of a user namespace of its own, in which this network is not.
+        let program = command(name);
+        let mut unprivileged = Command::new("unshare");
+        unprivileged.arg("--user").arg(program.get_program());
+        let said = Program::spawn(name, unprivileged.arg("lo")).end();
+        assert!(!said.ok && said.out.is_empty(), "{said:?}");
+        assert!(
+            said.err.starts_with(
+                "socket(AF_PACKET) was refused: the process needs CAP_NET_RAW; run it as root"
+            ),
+            "{said:?}"
+        );
+    }
+}

@@ -1,0 +1,117 @@
+//! Examples, run as the programs that they are.
+
+use std::fs;
+use std::io;
+use std::path::PathBuf;
+use std::process::{Child, Command, Output, Stdio};
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+/// An example that runs. It is killed where it is dropped before its end.
+#[derive(Debug)]
+pub(crate) struct Program {
+    name: &'static str,
+    child: Option<Child>,
+}
+
+/// What a program said, and whether it said that all went well.
+#[derive(Debug)]
+pub(crate) struct Said {
+    pub(crate) ok: bool,
+    pub(crate) out: Vec<String>,
+    pub(crate) err: String,
+}
+
+/// How the program of an example is started.
+pub(crate) fn command(name: &'static str) -> Command {
+    Command::new(built(name))
+}
+
+impl Program {
+    /// Starts it in this thread's namespace.
+    pub(crate) fn start(name: &'static str, args: &[&str]) -> Self {
+        Self::spawn(name, command(name).args(args))
+    }
+
+    pub(crate) fn spawn(name: &'static str, command: &mut Command) -> Self {
+        let pipes = command.stdout(Stdio::piped()).stderr(Stdio::piped());
+        let child = pipes.stdin(Stdio::null()).spawn();
+        Self {
+            name,
+            child: Some(child.unwrap_or_else(|error| panic!("{name} does not start: {error}"))),
+        }
+    }
+
+    /// Waits until this is so, of the process of this number.
+    pub(crate) fn until(&mut self, what: &str, is_so: impl Fn(u32) -> bool) {
+        let end = Instant::now() + Duration::from_secs(10);
+        loop {
+            let child = self.child.as_mut().expect("it runs");
+            if is_so(child.id()) {
+                return;
+            }
+            if child.try_wait().unwrap().is_some() || Instant::now() > end {
+                let said = self.kill();
+                panic!("{} does not {what}: {said:?}", self.name);
+            }
+            sleep(Duration::from_millis(5));
+        }
+    }
+
+    /// Waits for its end.
+    pub(crate) fn end(mut self) -> Said {
+        let child = self.child.as_mut().expect("it runs");
+        let end = Instant::now() + Duration::from_secs(20);
+        while child.try_wait().unwrap().is_none() {
+            if Instant::now() > end {
+                let said = self.kill();
+                panic!("{} does not end: {said:?}", self.name);
+            }
+            sleep(Duration::from_millis(5));
+        }
+        said(self.child.take().expect("it ran").wait_with_output())
+    }
+
+    fn kill(&mut self) -> Option<Said> {
+        let mut child = self.child.take()?;
+        // It may have ended by itself.
+        let _ = child.kill();
+        Some(said(child.wait_with_output()))
+    }
+}
+
+impl Drop for Program {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}
+
+fn said(output: io::Result<Output>) -> Said {
+    let output = output.unwrap();
+    let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
+    Said {
+        ok: output.status.success(),
+        out: text(output.stdout).lines().map(str::to_owned).collect(),
+        err: text(output.stderr),
+    }
+}
+
+/// Where cargo put an example: beside the folder of the tests. It has to be there, and not to be older than what it is made of.
+fn built(name: &str) -> PathBuf {
+    let test = std::env::current_exe().unwrap();
+    let folder = test.ancestors().nth(2).unwrap().join("examples");
+    let program = folder.join(name);
+    let cure = "build it first: `cargo build --package netring --all-features --examples`";
+    let made = fs::metadata(&program).and_then(|file| file.modified());
+    let made = made.unwrap_or_else(|error| panic!("{}: {error}; {cure}", program.display()));
+    let parts = fs::read_to_string(folder.join(format!("{name}.d"))).unwrap();
+    let (_, parts) = parts.split_once(": ").unwrap();
+    for part in parts.split_whitespace() {
+        let changed = fs::metadata(part).and_then(|file| file.modified());
+        assert!(
+            changed.is_ok_and(|changed| changed <= made),
+            "{part} changed since {name} was built; {cure}"
+        );
+    }
+    program
+}
