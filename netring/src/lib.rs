@@ -29,6 +29,10 @@
     doc = "| [`afpacket`], [`Capture`] | `afpacket` | capture from an interface, by a ring that the kernel fills |"
 )]
 #![cfg_attr(
+    feature = "xdp",
+    doc = "| [`xdp`], [`XdpCapture`], [`XdpInjector`], [`XdpSocket`] | `xdp` | AF_XDP: capture from all queues, injection, and the rings themselves |"
+)]
+#![cfg_attr(
     feature = "flow",
     doc = "| [`flow`] | `flow` | flows out of any source |"
 )]
@@ -41,6 +45,10 @@
     doc = "| [`AsyncCapture`] | `async`, `afpacket` | a capture for tokio |"
 )]
 #![cfg_attr(
+    all(feature = "async", feature = "xdp"),
+    doc = "| [`AsyncXdpCapture`] | `async`, `xdp` | an AF_XDP capture for tokio |"
+)]
+#![cfg_attr(
     all(feature = "async", feature = "flow"),
     doc = "| [`FlowStream`], [`FlowBroadcast`] | `async`, `flow` | flows as a stream, for one reader or for many |"
 )]
@@ -49,7 +57,7 @@
     doc = "| [`pcap`] | `pcap` | capture files as a source |"
 )]
 //!
-//! The table has the rooms whose features are on: `afpacket`, `flow` and `async` are by default, `pcap` is not. Features add, and
+//! The table has the rooms whose features are on: `afpacket`, `flow` and `async` are by default, `xdp` and `pcap` are not. Features add, and
 //! change nothing. With `afpacket` alone neither tokio nor flowscope is built.
 //!
 //! # Without a runtime
@@ -79,14 +87,19 @@ pub mod pcap;
 
 pub use netring_sys::{
     Checksum, Clock, Count, Direction, Error, Interface, InterfaceCounters, LinkType, Meta, Open,
-    Packet, PacketBatch, PacketBuf, PacketSource, Readiness, Stats, SyscallError, Timestamp,
-    VlanTag, wait,
+    Packet, PacketBatch, PacketBuf, PacketSink, PacketSlot, PacketSource, Readiness, SinkStats,
+    Stats, SyscallError, Timestamp, VlanTag, XdpMode, wait,
 };
 
 #[cfg(feature = "afpacket")]
 pub use netring_afpacket as afpacket;
 #[cfg(feature = "afpacket")]
 pub use netring_afpacket::Capture;
+
+#[cfg(feature = "xdp")]
+pub use netring_xdp as xdp;
+#[cfg(feature = "xdp")]
+pub use netring_xdp::{XdpCapture, XdpInjector, XdpSocket};
 
 #[cfg(feature = "flow")]
 pub use netring_flow as flow;
@@ -102,3 +115,7 @@ pub use netring_async::{
 /// A capture for tokio: `AsyncCapture::open("eth0")`.
 #[cfg(all(feature = "async", feature = "afpacket"))]
 pub type AsyncCapture = AsyncSource<Capture>;
+
+/// An AF_XDP capture for tokio: `AsyncXdpCapture::open("eth0")`.
+#[cfg(all(feature = "async", feature = "xdp"))]
+pub type AsyncXdpCapture = AsyncSource<XdpCapture>;
