@@ -4,7 +4,9 @@ mod evict;
 mod expire;
 mod limits;
 
+use std::fmt;
 use std::hash::Hash;
+use std::time::Duration;
 
 use netring_sys::{Clock, Timestamp};
 
@@ -26,6 +28,7 @@ pub(crate) struct Engine<K> {
     /// By what can best be spared; see [`evict`].
     queues: Lists<QUEUE>,
     limits: Limits,
+    pub(crate) by_key: ByKey<K>,
     /// In an emergency time-outs are shortened.
     emergency: bool,
     /// The tracker's time: the newest of packets and of what the caller said, in nanoseconds.
@@ -36,6 +39,33 @@ pub(crate) struct Engine<K> {
     clock: Clock,
     /// `tracked` is what is left of `packets`, and not counted.
     pub(crate) stats: TrackerStats,
+}
+
+/// The time-outs of single flows, where the caller has any.
+pub(crate) struct ByKey<K>(pub(crate) Option<Box<dyn Fn(&K) -> Option<Duration> + Send>>);
+
+impl<K> fmt::Debug for ByKey<K> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(if self.0.is_some() {
+            "ByKey(…)"
+        } else {
+            "None"
+        })
+    }
+}
+
+impl<K> ByKey<K> {
+    /// For how long this flow may be silent.
+    #[inline]
+    fn timeout(&self, flow: &Record<K>, limits: &Limits) -> i64 {
+        let usual = limits.timeout(flow.state);
+        match (&self.0, flow.state) {
+            (Some(by_key), State::TcpEstablished | State::Udp | State::Other) => {
+                by_key(&flow.key).map_or(usual, limits::nanos)
+            }
+            _ => usual,
+        }
+    }
 }
 
 /// A packet that was read.
@@ -65,6 +95,7 @@ impl<K: Clone + Eq + Hash> Engine<K> {
             wheel: Wheel::new(),
             queues: Lists::new(evict::QUEUES),
             limits: Limits::new(config),
+            by_key: ByKey(None),
             emergency: false,
             now: i64::MIN,
             latest: i64::MIN,
@@ -127,7 +158,8 @@ impl<K: Clone + Eq + Hash> Engine<K> {
             return self.count(slot, packet, events);
         };
         let flow = self.table.get_mut(slot);
-        if let Some(reason) = is_over(flow, packet, &self.limits) {
+        let timeout = self.by_key.timeout(flow, &self.limits);
+        if let Some(reason) = is_over(flow, packet, timeout, self.limits.split) {
             self.end(slot, reason, events);
             let slot = self.begin(packet, events);
             return self.count(slot, packet, events);
@@ -167,11 +199,7 @@ impl<K: Clone + Eq + Hash> Engine<K> {
             record.flags.set(Flags::FLIPPED);
         }
         let slot = self.table.insert(packet.tag, record);
-        self.wheel.hang(
-            &mut self.table,
-            slot,
-            self.limits.first_due(state, self.now),
-        );
+        self.hang_anew(slot);
         slot
     }
 
@@ -204,12 +232,18 @@ impl<K: Clone + Eq + Hash> Engine<K> {
         if change.first || state != change.before {
             self.queue(slot);
         }
-        if state != change.before && state.is_closed() {
-            // Sooner than it hangs: it was to live on.
+        if state != change.before && (state.is_closed() || self.by_key.0.is_some()) {
+            // It may be due sooner than it hangs, for it was to live on.
             self.wheel.take(&mut self.table, slot);
-            let due = self.limits.first_due(state, self.now);
-            self.wheel.hang(&mut self.table, slot, due);
+            self.hang_anew(slot);
         }
+    }
+
+    /// Hangs a flow up whose time-out begins now. It is not in the wheel.
+    fn hang_anew(&mut self, slot: Slot) {
+        let timeout = self.by_key.timeout(self.table.get(slot), &self.limits);
+        let due = self.now.saturating_add(timeout.min(self.limits.active));
+        self.wheel.hang(&mut self.table, slot, due);
     }
 
     fn icmp_error(
@@ -293,10 +327,9 @@ impl Change {
 
 /// Why a flow is not that of the packet, although it has its key.
 #[inline]
-fn is_over<K>(flow: &Record<K>, packet: &Item<K>, limits: &Limits) -> Option<EndReason> {
+fn is_over<K>(flow: &Record<K>, packet: &Item<K>, timeout: i64, split: bool) -> Option<EndReason> {
     let from = packet.found.orientation;
     let time = packet.time.as_nanos();
-    let timeout = limits.timeout(flow.state);
     let own = flow.directions[from as usize].last;
     let syn = packet
         .segment()
@@ -310,7 +343,7 @@ fn is_over<K>(flow: &Record<K>, packet: &Item<K>, limits: &Limits) -> Option<End
     if silent >= timeout {
         return Some(flow.state.reason(EndReason::IdleTimeout));
     }
-    let segment = syn.filter(|_| limits.split)?;
+    let segment = syn.filter(|_| split)?;
     tcp::is_another(flow, segment, from, silent).then(|| flow.state.reason(EndReason::PortReuse))
 }
 

@@ -1,10 +1,11 @@
 //! The tracker: from packets to events.
 
 use std::fmt;
+use std::time::Duration;
 
 use netring_sys::{Error, Packet, PacketBatch, Timestamp};
 
-use crate::engine::{Engine, Item};
+use crate::engine::{ByKey, Engine, Item};
 use crate::extract::Extract;
 use crate::{FlowEvent, TrackerConfig, TrackerStats};
 
@@ -82,6 +83,30 @@ impl<E: Extract> FlowTracker<E> {
             engine: Engine::new(config),
             group: Vec::with_capacity(GROUP),
         }
+    }
+
+    /// Sets idle time-outs for single keys: where `timeout` gives one, it stands for that of the flow's state. A connection whose
+    /// handshake is not complete, or that is closed, keeps the time-out of its state. `Duration::MAX` stands for never. Default: none.
+    ///
+    /// It is asked for each packet, and so should be quick.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use netring_flow::FlowTracker;
+    /// use netring_flow::extract::{FiveTuple, FiveTupleKey};
+    ///
+    /// let mut tracker = FlowTracker::new(FiveTuple::bidirectional());
+    /// // Name look-ups are over when they are answered.
+    /// tracker.set_key_timeout(|key: &FiveTupleKey| {
+    ///     let is_dns = key.a().port() == 53 || key.b().port() == 53;
+    ///     is_dns.then_some(Duration::from_secs(10))
+    /// });
+    /// ```
+    pub fn set_key_timeout(
+        &mut self,
+        timeout: impl Fn(&E::Key) -> Option<Duration> + Send + 'static,
+    ) {
+        self.engine.by_key = ByKey(Some(Box::new(timeout)));
     }
 
     /// Counts a packet in its flow, and appends what happened to `events`.

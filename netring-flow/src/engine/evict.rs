@@ -6,6 +6,7 @@
 use std::hash::Hash;
 
 use super::Engine;
+use super::limits::shortened;
 use crate::table::{Slot, State};
 use crate::wheel::Wheel;
 use crate::{Anomaly, EndReason, FlowEvent};
@@ -85,8 +86,7 @@ impl<K: Clone + Eq + Hash> Engine<K> {
                 continue;
             };
             let state = self.table.get(slot).state;
-            let timeout = self.limits.short_timeout(state);
-            if self.is_idle(slot, timeout) {
+            if self.is_idle(slot, shortened(self.timeout(slot))) {
                 return Some((slot, state.reason(EndReason::Emergency)));
             }
         }

@@ -4,6 +4,7 @@ use std::hash::Hash;
 
 use netring_sys::Timestamp;
 
+use super::limits::shortened;
 use super::{Engine, evict};
 use crate::table::Slot;
 use crate::wheel::{Turn, Wheel};
@@ -39,7 +40,7 @@ impl<K: Clone + Eq + Hash> Engine<K> {
                 return false;
             };
             let state = self.table.get(slot).state;
-            let timeout = self.limits.timeout(state);
+            let timeout = self.timeout(slot);
             let reason = if self.is_idle(slot, timeout) {
                 EndReason::IdleTimeout
             } else {
@@ -53,13 +54,14 @@ impl<K: Clone + Eq + Hash> Engine<K> {
     /// Ends a flow that was silent for too long, reports one that lives for long, and hangs it up again. It is not in the wheel.
     fn look_at(&mut self, slot: Slot, events: &mut Vec<FlowEvent<K>>) {
         let state = self.table.get(slot).state;
+        let full = self.timeout(slot);
         let timeout = if self.emergency {
-            self.limits.short_timeout(state)
+            shortened(full)
         } else {
-            self.limits.timeout(state)
+            full
         };
         if self.is_idle(slot, timeout) {
-            let reason = if self.is_idle(slot, self.limits.timeout(state)) {
+            let reason = if self.is_idle(slot, full) {
                 EndReason::IdleTimeout
             } else {
                 EndReason::Emergency
@@ -70,6 +72,11 @@ impl<K: Clone + Eq + Hash> Engine<K> {
         self.wheel.hang(&mut self.table, slot, due);
         // Those at the front of a queue are the ones that were not looked at for longest.
         self.queue(slot);
+    }
+
+    /// For how long a flow may be silent.
+    pub(super) fn timeout(&self, slot: Slot) -> i64 {
+        self.by_key.timeout(self.table.get(slot), &self.limits)
     }
 
     /// Whether a flow was silent for as long.

@@ -47,21 +47,17 @@ impl Limits {
     pub(super) const fn timeout(&self, state: State) -> i64 {
         self.idle[state as usize]
     }
+}
 
-    /// In an emergency: a quarter.
-    pub(super) const fn short_timeout(&self, state: State) -> i64 {
-        match self.idle[state as usize] {
-            i64::MAX => i64::MAX,
-            timeout => timeout / 4,
-        }
-    }
-
-    /// When a flow that came into this state now is to be looked at.
-    pub(super) fn first_due(&self, state: State, now: i64) -> i64 {
-        now.saturating_add(self.timeout(state).min(self.active))
+/// What a time-out is in an emergency: a quarter.
+pub(super) const fn shortened(timeout: i64) -> i64 {
+    match timeout {
+        i64::MAX => i64::MAX,
+        timeout => timeout / 4,
     }
 }
 
-fn nanos(timeout: Duration) -> i64 {
+/// The end of time where a time-out is longer than time is.
+pub(super) fn nanos(timeout: Duration) -> i64 {
     i64::try_from(timeout.as_nanos()).unwrap_or(i64::MAX)
 }

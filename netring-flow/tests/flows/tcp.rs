@@ -73,6 +73,11 @@ fn the_receiver_of_a_syn_ack_that_comes_first_is_the_initiator() {
     let ended = &bench.ended()[0];
     assert_eq!(ended.stats.initiator, side(ended.key, CLIENT));
     assert_eq!(ended.history, "^hA");
+    // It is told so from the first event on.
+    let FlowEvent::Started { key, initiator, .. } = bench.events[0] else {
+        panic!("{:?}", bench.events);
+    };
+    assert_eq!(initiator, side(key, CLIENT));
     assert_eq!(bench.tracker.stats().flows_established, 1);
 }
 

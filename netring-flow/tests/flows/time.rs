@@ -61,6 +61,42 @@ fn icmp_echo() -> Vec<u8> {
 }
 
 #[test]
+fn a_key_can_have_a_time_out_of_its_own() {
+    let mut bench = Bench::new();
+    bench.tracker.set_key_timeout(|key| match key.b().port() {
+        40_000 => Some(seconds(2)),
+        40_001 => Some(seconds(900)),
+        _ => None,
+    });
+    let ports = [
+        "192.0.2.200:40000",
+        "192.0.2.200:40001",
+        "192.0.2.200:40002",
+    ];
+    for port in ports {
+        bench.frame(0.0, &udp(port, SERVER, b""));
+    }
+    // A connection has it from the end of its handshake on, and not when it is closed.
+    bench.handshake(0.0, 1, 1);
+    for (time, left) in [
+        (1.9, 4),
+        (2.4, 2),
+        (59.9, 2),
+        (60.3, 1),
+        (899.9, 1),
+        (900.3, 0),
+    ] {
+        bench.expire(time);
+        assert_eq!(bench.tracker.active_flows(), left, "at {time}");
+    }
+    // Nobody looked, and it is another flow all the same.
+    bench.frame(1000.0, &udp(ports[0], SERVER, b""));
+    bench.frame(1002.1, &udp(ports[0], SERVER, b""));
+    assert_eq!(bench.tracker.stats().flows_started, 6);
+    bench.finish();
+}
+
+#[test]
 fn a_packet_puts_the_end_off() {
     let mut bench = Bench::new();
     for step in 0..10 {

@@ -1,0 +1,55 @@
+//! Any bytes as packets of any link type at any time, in a table of eight flows: nothing panics, the bound holds, and the books
+//! balance.
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+use netring_flow::extract::FiveTuple;
+use netring_flow::{FlowEvent, FlowTracker, TrackerConfig};
+use netring_sys::{Clock, LinkType, Packet, Timestamp};
+
+const LINKS: [u16; 9] = [1, 101, 0, 113, 276, 108, 228, 229, 9];
+const ROOM: usize = 8;
+
+/// Each packet: a byte for the link type, one for its length, one for the time that passed (two's complement, so that it goes
+/// back as well), its bytes.
+fuzz_target!(|input: &[u8]| {
+    let config = TrackerConfig::new().max_flows(ROOM);
+    let mut tracker = FlowTracker::with_config(FiveTuple::bidirectional().with_vlan(), config)
+        .expect("the settings are in range");
+    let mut events = Vec::new();
+    let (mut rest, mut now, mut started, mut counted) = (input, 0_i64, 0, 0);
+    while let Some((&[link, len, passed], tail)) = rest.split_first_chunk() {
+        let (data, tail) = tail.split_at(usize::from(len).min(tail.len()));
+        rest = tail;
+        // Up to 127 s ahead, and 128 s back; the far ends of time now and then.
+        now = match passed {
+            0x80 => i64::MIN,
+            0x7f => i64::MAX,
+            passed => now.saturating_add(i64::from(passed.cast_signed()) * 1_000_000_000),
+        };
+        let time = Timestamp::from_nanos(now, Clock::Unknown);
+        let link = LinkType(LINKS[usize::from(link) % LINKS.len()]);
+        tracker.track(&Packet::new(data, time, link), &mut events);
+        tracker.expire(time, &mut events);
+        assert!(tracker.active_flows() <= ROOM);
+    }
+    while tracker.finish(&mut events) {}
+    for event in &events {
+        match event {
+            FlowEvent::Started { .. } => started += 1,
+            FlowEvent::Ended { history, stats, .. } => {
+                assert!(history.to_string().len() <= 17);
+                counted += stats.packets();
+            }
+            _ => {}
+        }
+    }
+    let stats = tracker.stats();
+    assert_eq!(stats.flows_started, started);
+    assert_eq!(stats.ended.total(), started);
+    assert_eq!(stats.tracked, counted);
+    assert_eq!(
+        stats.packets,
+        stats.tracked + stats.icmp_errors + stats.untracked.total()
+    );
+});
