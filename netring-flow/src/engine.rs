@@ -42,7 +42,9 @@ pub(crate) struct Engine<K> {
 }
 
 /// The time-outs of single flows, where the caller has any.
-pub(crate) struct ByKey<K>(pub(crate) Option<Box<dyn Fn(&K) -> Option<Duration> + Send>>);
+pub(crate) struct ByKey<K>(pub(crate) Option<Box<KeyTimeout<K>>>);
+
+type KeyTimeout<K> = dyn Fn(&K) -> Option<Duration> + Send;
 
 impl<K> fmt::Debug for ByKey<K> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
