@@ -1,4 +1,5 @@
 //! The interface goes down, comes up, and goes for ever.
+#![allow(clippy::unwrap_used, reason = "a test says what it expects by failing")]
 
 use std::ops::ControlFlow;
 use std::thread;

@@ -1,20 +1,18 @@
 //! What is told of each packet, against what went over the wire.
+#![allow(clippy::unwrap_used, reason = "a test says what it expects by failing")]
 
-use std::fs::File;
-use std::io::Write;
 use std::net::UdpSocket;
-use std::os::fd::AsRawFd;
 use std::time::{Duration, SystemTime};
 
 use netring_afpacket::{Capture, Profile, SockFilter, TimestampSource};
 use netring_sys::kernel::filter::{BPF_LD_W_LEN, BPF_RET_A, BPF_RET_K};
 use netring_sys::{
-    Checksum, Clock, Count, Direction, Interface, LinkType, PacketBatch, PacketBuf, PacketSource,
+    Checksum, Clock, Direction, Interface, LinkType, PacketBatch, PacketBuf, PacketSource,
     Timestamp, VlanTag,
 };
 use nix::sys::socket::{setsockopt, sockopt};
 use xtask::load::wait_until;
-use xtask::netns::{Netns, ip, veth};
+use xtask::netns::{Netns, veth};
 use xtask::wire::{Sender, collect, number, numbered, udp4};
 
 const SILENCE: Duration = Duration::from_millis(300);
@@ -413,60 +411,4 @@ fn what_is_known_of_a_checksum_is_told() {
     to.send_to(b"x", to.local_addr().unwrap()).unwrap();
     assert_eq!(take(&mut wire, 1)[0].checksum(), Checksum::Unknown);
     assert_eq!(take(&mut local, 1)[0].checksum(), Checksum::Partial);
-}
-
-/// `struct ifreq`, as `TUNSETIFF` reads it.
-#[repr(C)]
-struct TunRequest {
-    name: [u8; 16],
-    flags: u16,
-    rest: [u8; 22],
-}
-
-nix::ioctl_write_ptr_bad!(
-    /// `TUNSETIFF`
-    tun_set_interface, 0x4004_54ca, TunRequest
-);
-
-/// The other end of a TUN interface: what is written to it the interface receives.
-fn tun(name: &str) -> File {
-    const IFF_TUN: u16 = 1;
-    const IFF_NO_PI: u16 = 0x1000;
-    let device = File::options()
-        .read(true)
-        .write(true)
-        .open("/dev/net/tun")
-        .unwrap();
-    let mut request = TunRequest {
-        name: [0; 16],
-        flags: IFF_TUN | IFF_NO_PI,
-        rest: [0; 22],
-    };
-    request.name[..name.len()].copy_from_slice(name.as_bytes());
-    // SAFETY: the request is on this stack; nobody else uses it; it has the size and the fields that the call reads.
-    unsafe { tun_set_interface(device.as_raw_fd(), &raw const request) }.unwrap();
-    ip(&format!("link set dev {name} addrgenmode none up")).unwrap();
-    device
-}
-
-#[test]
-#[ignore = "needs a network namespace: cargo xtask test-netns"]
-fn an_interface_without_a_link_layer_gives_packets_of_raw_ip() {
-    let _ns = Netns::enter().unwrap();
-    let mut wire = tun("tun");
-    let mut capture = builder("tun").build().unwrap();
-    let datagram = &udp4(1, 2, b"without a link layer")[14..];
-    wire.write_all(datagram).unwrap();
-    let packet = take(&mut capture, 1).remove(0);
-    assert_eq!(packet.data(), datagram);
-    let facts = (
-        packet.link_type(),
-        packet.wire_len() as usize,
-        packet.direction(),
-    );
-    assert_eq!(
-        facts,
-        (LinkType::RAW_IP, datagram.len(), Some(Direction::Host))
-    );
-    assert_eq!(capture.stats().unwrap().offered, Count::Exact(1));
 }

@@ -1,4 +1,5 @@
 //! Waiting: as long as was asked, not longer, and not after a stop.
+#![allow(clippy::unwrap_used, reason = "a test says what it expects by failing")]
 
 use std::ops::ControlFlow;
 use std::sync::mpsc;

@@ -1,4 +1,5 @@
 //! What is told of interfaces, against iproute2, in namespaces of the tests' own.
+#![allow(clippy::unwrap_used, reason = "a test says what it expects by failing")]
 
 use std::mem::offset_of;
 use std::net::UdpSocket;
