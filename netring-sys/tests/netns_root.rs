@@ -91,9 +91,8 @@ fn what_the_verifier_says_of_a_program_that_it_refuses_is_in_the_error() {
     let _ns = Netns::enter().unwrap();
     // r0 was never written.
     match bpf_load_xdp(&[EXIT], c"GPL") {
-        Err(Error::Config { setting, why }) => {
-            assert_eq!(setting, "XDP program");
-            assert!(why.contains("R0 !read_ok"), "{why}");
+        Err(Error::ProgramRefused { log, .. }) => {
+            assert!(log.contains("R0 !read_ok"), "{log}");
         }
         other => panic!("{other:?}"),
     }

@@ -4,7 +4,7 @@
 use std::os::fd::AsFd;
 use std::time::Duration;
 
-use netring_sys::kernel::bpf::{XDP_DROP, XDP_PASS};
+use netring_sys::kernel::bpf::{XDP_DROP, XDP_PASS, xdp_md};
 use netring_sys::{Interface, syscall};
 use netring_xdp::program::{AttachMode, Attachment, Counters, Otherwise, Program, Redirect};
 use proptest::prelude::*;
@@ -22,8 +22,14 @@ fn veth4() -> Interface {
 
 /// Runs the program over a packet that is said to come in on a queue.
 fn run(program: &mut Program, on: &Interface, queue: u32, packet: &[u8]) -> u32 {
+    let context = xdp_md {
+        data_end: packet.len() as u32,
+        ingress_ifindex: on.index,
+        rx_queue_index: queue,
+        ..xdp_md::default()
+    };
     let fd = program.fd().unwrap().try_clone_to_owned().unwrap();
-    let (verdict, left) = syscall::bpf_test_xdp(fd.as_fd(), packet, on.index, queue).unwrap();
+    let (verdict, left) = syscall::bpf_test_xdp(fd.as_fd(), packet, context).unwrap();
     assert_eq!(left, packet, "the program changes no packet");
     verdict
 }

@@ -6,7 +6,7 @@ mod plain;
 use std::os::fd::AsFd;
 use std::time::Duration;
 
-use netring_sys::kernel::bpf::XDP_REDIRECT;
+use netring_sys::kernel::bpf::{XDP_REDIRECT, xdp_md};
 use netring_sys::{Error, Interface, syscall};
 use netring_xdp::program::{AttachMode, Attachment, Counters, Otherwise, Program};
 use plain::Plain;
@@ -41,7 +41,13 @@ fn a_packet_goes_to_the_socket_of_its_queue_and_to_no_other() {
         let fd = program.fd().unwrap().try_clone_to_owned().unwrap();
         let run = |queue| {
             let frame = numbered(0, 60);
-            syscall::bpf_test_xdp(fd.as_fd(), &frame, v0.index, queue)
+            let context = xdp_md {
+                data_end: 60,
+                ingress_ifindex: v0.index,
+                rx_queue_index: queue,
+                ..xdp_md::default()
+            };
+            syscall::bpf_test_xdp(fd.as_fd(), &frame, context)
                 .unwrap()
                 .0
         };
