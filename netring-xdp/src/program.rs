@@ -30,9 +30,10 @@
 //! [`Program::attach_replacing`] takes it away where that is the explicit wish.
 //!
 //! libxdp runs several programs by one of its own, the dispatcher (`xdp_dispatcher`), which it attaches by netlink. To this
-//! crate it is one more foreign program: it is named and left alone. The generated program cannot be one of a dispatcher's:
-//! for that a program has to carry type information. Programs that a dispatcher runs, or that are attached by anybody else, may
-//! yet feed sockets of this crate: pin their map, and use [`SocketMap::from_pin`].
+//! crate it is one more foreign program: it is named and left alone; and libxdp leaves an attachment of ours alone, as the
+//! kernel does not let it do otherwise. The two go together the other way round: a program that a dispatcher runs, or that anybody else
+//! attached, feeds sockets of this crate through its pinned map ([`SocketMap::from_pin`]). It may be the generated one:
+//! [`Redirect::object`] is what such a loader takes.
 
 pub mod asm;
 mod attach;

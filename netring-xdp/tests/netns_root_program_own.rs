@@ -5,11 +5,13 @@
 
 use std::collections::BTreeSet;
 use std::os::fd::AsFd;
+use std::path::PathBuf;
 use std::process::Command;
 use std::sync::Mutex;
 use std::time::Duration;
 
 use aya_obj::programs::XdpAttachType;
+use netring_sys::kernel::bpf::{XDP_DROP, XDP_PASS, XDP_REDIRECT, xdp_md};
 use netring_sys::{Error, Interface, syscall};
 use netring_xdp::program::asm::{Alu, Assembler, Cond, Helper, MapDef, MapKind, Reg, Size};
 use netring_xdp::program::aya::Ebpf;
@@ -159,6 +161,68 @@ fn x19_a_program_that_aya_has_loaded_is_used_as_it_is() {
     let attachment = program.attach(&v0, AttachMode::Generic).unwrap();
     three_of_six_pass();
     drop(attachment);
+}
+
+/// A program that somebody else attached feeds sockets of ours through its pinned map. The bpf file system is one of this test's, in
+/// a mount namespace: that takes a process.
+#[test]
+#[ignore = "needs a network namespace: cargo xtask test-netns"]
+fn x19_a_pinned_map_takes_sockets() {
+    let _alone = ALONE.lock().unwrap();
+    let Some(bpffs) = std::env::var_os("NETRING_BPFFS").map(PathBuf::from) else {
+        let bpffs = std::env::temp_dir().join(format!("netring-bpffs-{}", std::process::id()));
+        std::fs::create_dir(&bpffs).unwrap();
+        let inside = "mount -t bpf bpf $NETRING_BPFFS && exec \"$0\" \"$@\"";
+        let status = Command::new("unshare")
+            .args(["--mount", "sh", "-c", inside])
+            .arg(std::env::current_exe().unwrap())
+            .args(["--exact", "x19_a_pinned_map_takes_sockets", "--ignored"])
+            .env("NETRING_BPFFS", &bpffs)
+            .status();
+        std::fs::remove_dir(&bpffs).unwrap();
+        assert!(status.unwrap().success());
+        return;
+    };
+    let _ns = Netns::enter().unwrap();
+    let mut theirs = Ebpf::load(&own()).unwrap();
+    let pin = bpffs.join("sockets");
+    theirs.map("my_sockets").unwrap().pin(&pin).unwrap();
+    let xdp: &mut Xdp = theirs.program_mut("mine").unwrap().try_into().unwrap();
+    xdp.load().unwrap();
+    let program = xdp.fd().unwrap().try_clone().unwrap();
+    // Every first of two packets is for the socket.
+    let run = || {
+        let context = xdp_md {
+            data_end: 60,
+            ..xdp_md::default()
+        };
+        let frame = numbered(0, 60);
+        let mut run = || {
+            syscall::bpf_test_xdp(program.as_fd(), &frame, context)
+                .unwrap()
+                .0
+        };
+        [run(), run()]
+    };
+    assert_eq!(run(), [XDP_PASS, XDP_DROP]);
+    let mut sockets = SocketMap::from_pin(&pin).unwrap();
+    assert_eq!(sockets.queues(), 1);
+    let socket = syscall::xdp_socket().unwrap();
+    sockets.set(0, socket.as_fd()).unwrap();
+    assert_eq!(run(), [XDP_REDIRECT, XDP_DROP]);
+    sockets.clear(0).unwrap();
+    assert_eq!(run(), [XDP_PASS, XDP_DROP]);
+    let error = SocketMap::from_pin(&bpffs.join("none")).unwrap_err();
+    assert!(error.to_string().contains("bpf(BPF_OBJ_GET)"), "{error}");
+    theirs
+        .map("my_count")
+        .unwrap()
+        .pin(bpffs.join("count"))
+        .unwrap();
+    assert!(
+        SocketMap::from_pin(&bpffs.join("count")).is_err(),
+        "no map of sockets"
+    );
 }
 
 #[test]

@@ -132,6 +132,8 @@ mod tests {
     }
 
     proptest! {
+        #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
         #[test]
         fn an_object_with_any_damage_is_read_or_refused(
             damage in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..12),

@@ -90,7 +90,9 @@ impl Redirect {
         code.map_or_else(|error| error.to_string(), |code| code.to_string())
     }
 
-    /// The program as an ELF object, as a loader takes it: section `xdp` or `xdp.frags`, `maps`, `license`.
+    /// The program as an ELF object, as a loader takes it: section `xdp` or `xdp.frags`, `.maps`, `license`, and the types.
+    ///
+    /// libbpf, and so `ip link set … xdp object …`, takes it as well. Its maps are `netring_xsks` and `netring_counts`.
     ///
     /// # Errors
     /// [`Error::Config`] for a setting that cannot be: one with metadata holds numbers of the running kernel, and is no object.
