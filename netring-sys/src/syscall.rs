@@ -18,8 +18,8 @@ use std::os::fd::{AsRawFd, BorrowedFd};
 use libc::{c_int, c_long, socklen_t};
 
 pub use bpf::{
-    BpfArray, XdpLoad, bpf_link_xdp, bpf_load_xdp, bpf_load_xdp_with, bpf_program_id, bpf_send_xdp,
-    bpf_test_xdp,
+    BpfArray, XdpLoad, bpf_link_detach, bpf_link_xdp, bpf_load_xdp, bpf_load_xdp_with,
+    bpf_program_id, bpf_send_xdp, bpf_test_xdp,
 };
 pub use link::{ethtool_channels, netlink_receive, netlink_send, netlink_socket};
 pub use packet::{

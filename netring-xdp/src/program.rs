@@ -1,7 +1,8 @@
 //! The XDP programs that feed AF_XDP sockets: generated here, or the user's own.
 //!
 //! A program runs in the kernel for each packet of an interface, and gives it to the socket of its queue. This crate
-//! generates one as eBPF instructions ([`Program::redirect`]): no compiler, no prebuilt object. [aya] loads and attaches it.
+//! generates one as eBPF instructions ([`Program::redirect`]): no compiler, no prebuilt object. [aya] makes
+//! its maps and loads it; it is attached by a link that the kernel takes away with its owner.
 //!
 //! ```no_run
 //! use netring_xdp::program::{AttachMode, Program};

@@ -2,11 +2,13 @@
 #![expect(clippy::unwrap_used, reason = "functions that serve tests")]
 
 use std::io::{BufRead, BufReader};
+use std::os::fd::AsFd;
 use std::process::{Child, Command, Stdio};
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
-use netring_sys::{Error, Interface, XdpMode};
+use netring_sys::kernel::bpf::bpf_insn;
+use netring_sys::{Error, Interface, XdpMode, syscall};
 use netring_xdp::program::asm::{Assembler, Reg};
 use netring_xdp::program::{AttachMode, Attachment, Program};
 use xtask::netns::{Netns, ip, veth};
@@ -142,6 +144,31 @@ fn x13_after_a_kill_no_program_is_left() {
     }
     // The interface is free: nothing has to be cleaned up by hand.
     redirect("v0", AttachMode::Native).unwrap();
+}
+
+/// While a child starts it has all descriptors of its parent, that of the attachment as well.
+#[test]
+#[ignore = "needs a network namespace: cargo xtask test-netns"]
+fn x13_a_dropped_attachment_is_gone_at_once_also_while_children_start() {
+    let _ns = Netns::enter().unwrap();
+    veth("v0", "v1").unwrap();
+    let done = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        for _ in 0..2 {
+            scope.spawn(|| {
+                while !done.load(Ordering::Relaxed) {
+                    assert!(Command::new("true").status().unwrap().success());
+                }
+            });
+        }
+        for _ in 0..60 {
+            drop(redirect("v0", AttachMode::Native).unwrap());
+            let left = interface("v0").xdp;
+            done.store(left.is_some(), Ordering::Relaxed);
+            assert_eq!(left, None);
+        }
+        done.store(true, Ordering::Relaxed);
+    });
 }
 
 #[test]
@@ -421,4 +448,57 @@ fn the_generated_object_is_loaded_by_others_too() {
         assert_eq!(passed, Some(numbered(1, 60)));
         ip("link set v0 xdpdrv off").unwrap();
     }
+}
+
+/// Between our look at an interface and our attachment somebody may be faster. Each of the two either has the interface to itself or
+/// is told that it has not.
+#[test]
+#[ignore = "needs a network namespace: cargo xtask test-netns"]
+fn x13_a_race_for_an_interface_leaves_the_foreign_program_alone() {
+    const EBUSY: i32 = 16;
+    let _ns = Netns::enter().unwrap();
+    veth("v0", "v1").unwrap();
+    let v0 = interface("v0");
+    let pass = |code, imm| bpf_insn {
+        code,
+        imm,
+        ..bpf_insn::default()
+    };
+    let foreign = syscall::bpf_load_xdp(&[pass(0xb7, 2), pass(0x95, 0)], c"GPL").unwrap();
+    let done = AtomicBool::new(false);
+    let (ours, theirs) = std::thread::scope(|scope| {
+        let racer = scope.spawn(|| {
+            let mut times = 0;
+            while !done.load(Ordering::Relaxed) {
+                match v0.attach_xdp(foreign.as_fd(), XdpMode::Native) {
+                    Ok(()) => {
+                        std::thread::sleep(Duration::from_millis(1));
+                        // It fails where this program is not the one that is attached any more.
+                        v0.detach_xdp(foreign.as_fd(), XdpMode::Native).unwrap();
+                        times += 1;
+                    }
+                    Err(refused) => assert!(refused.is(EBUSY), "{refused}"),
+                }
+            }
+            times
+        });
+        let mut ours = 0;
+        for _ in 0..40 {
+            match redirect("v0", AttachMode::BestAvailable) {
+                Ok(attachment) => {
+                    assert!(attachment.is_attached().unwrap());
+                    ours += 1;
+                }
+                Err(Error::ProgramInTheWay { .. }) => {}
+                Err(Error::Syscall(refused)) if refused.is(EBUSY) => {}
+                Err(other) => panic!("{other}"),
+            }
+        }
+        done.store(true, Ordering::Relaxed);
+        (ours, racer.join().unwrap())
+    });
+    assert!(
+        ours > 0 && theirs > 0,
+        "a race has two sides: {ours}, {theirs}"
+    );
 }

@@ -197,7 +197,7 @@ fn x19_a_pinned_map_takes_sockets() {
             ..xdp_md::default()
         };
         let frame = numbered(0, 60);
-        let mut run = || {
+        let run = || {
             syscall::bpf_test_xdp(program.as_fd(), &frame, context)
                 .unwrap()
                 .0

@@ -88,6 +88,13 @@ pub(crate) struct bpf_attr_link_create {
     pub(crate) flags: u32,
 }
 
+/// `bpf_attr` of `BPF_LINK_DETACH`.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct bpf_attr_link_detach {
+    pub(crate) link_fd: u32,
+}
+
 /// `bpf_attr` of `BPF_OBJ_GET_INFO_BY_FD`.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default)]
@@ -134,6 +141,7 @@ pub(crate) const BPF_PROG_LOAD: c_long = 5;
 pub(crate) const BPF_PROG_TEST_RUN: c_long = 10;
 pub(crate) const BPF_OBJ_GET_INFO_BY_FD: c_long = 15;
 pub(crate) const BPF_LINK_CREATE: c_long = 28;
+pub(crate) const BPF_LINK_DETACH: c_long = 34;
 
 /// What a program is to be attached to: an interface.
 pub(crate) const BPF_XDP: u32 = 37;

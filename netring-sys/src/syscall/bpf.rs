@@ -8,10 +8,10 @@ use libc::{c_int, c_long};
 
 use crate::kernel::bpf::{
     BPF_F_TEST_XDP_LIVE_FRAMES, BPF_F_XDP_DEV_BOUND_ONLY, BPF_F_XDP_HAS_FRAGS, BPF_LINK_CREATE,
-    BPF_MAP_CREATE, BPF_MAP_LOOKUP_ELEM, BPF_MAP_TYPE_ARRAY, BPF_MAP_UPDATE_ELEM,
+    BPF_LINK_DETACH, BPF_MAP_CREATE, BPF_MAP_LOOKUP_ELEM, BPF_MAP_TYPE_ARRAY, BPF_MAP_UPDATE_ELEM,
     BPF_OBJ_GET_INFO_BY_FD, BPF_PROG_LOAD, BPF_PROG_TEST_RUN, BPF_PROG_TYPE_XDP, BPF_XDP,
-    bpf_attr_info, bpf_attr_link_create, bpf_attr_map_create, bpf_attr_map_elem,
-    bpf_attr_prog_load, bpf_attr_test_run, bpf_insn, bpf_prog_info, xdp_md,
+    bpf_attr_info, bpf_attr_link_create, bpf_attr_link_detach, bpf_attr_map_create,
+    bpf_attr_map_elem, bpf_attr_prog_load, bpf_attr_test_run, bpf_insn, bpf_prog_info, xdp_md,
 };
 use crate::{Error, SyscallError, XdpMode};
 
@@ -192,6 +192,20 @@ pub fn bpf_link_xdp(
     let fd = unsafe { bpf(BPF_LINK_CREATE, &mut attr, "bpf(BPF_LINK_CREATE)") }?;
     // SAFETY: the kernel has just made this descriptor for us; nobody else knows it; it is open.
     Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+}
+
+/// Takes the program of a link off now, also where another process has the link open (kernel 5.11). Closing the link does
+/// the same, but only when nobody has it open any more: a child that was forked has, until it executes another program.
+///
+/// # Errors
+/// `EINVAL` on an older kernel.
+#[doc(alias = "BPF_LINK_DETACH")]
+pub fn bpf_link_detach(link: BorrowedFd<'_>) -> Result<(), SyscallError> {
+    let mut attr = bpf_attr_link_detach {
+        link_fd: link.as_raw_fd() as u32,
+    };
+    // SAFETY: no pointer is in the attributes, which are on this stack and nobody else's.
+    unsafe { bpf(BPF_LINK_DETACH, &mut attr, "bpf(BPF_LINK_DETACH)") }.map(drop)
 }
 
 /// The number of a program.

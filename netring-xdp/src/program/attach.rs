@@ -4,10 +4,9 @@ use std::fmt;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use aya::Ebpf;
-use aya::programs::links::FdLink;
-use aya::programs::{Xdp, XdpMode as AyaMode};
+use aya::programs::Xdp;
 use aya::util::KernelVersion;
-use netring_sys::syscall::bpf_link_xdp;
+use netring_sys::syscall::{bpf_link_detach, bpf_link_xdp};
 use netring_sys::{Error, Interface, XdpMode, XdpProgram};
 
 use super::counters::Counters;
@@ -48,10 +47,17 @@ pub struct Attachment {
     why_not_native: Option<Error>,
 }
 
-/// What holds the program on the interface. The kernel takes it off when the descriptor is closed.
-enum Link {
-    Aya { _link: FdLink },
-    Bound { _link: OwnedFd },
+/// What holds the program on the interface. The kernel takes the program off when the last descriptor of it is closed.
+///
+/// It is not aya's, for two reasons: aya puts a program on by netlink where the kernel refuses a link, and keeps the descriptor to
+/// itself, so that a program could not be taken off while a child of this process has inherited it.
+struct Link(OwnedFd);
+
+impl Drop for Link {
+    fn drop(&mut self) {
+        // Before kernel 5.11 there is only the closing, which follows.
+        let _ = bpf_link_detach(self.0.as_fd());
+    }
 }
 
 impl Attachment {
@@ -275,51 +281,17 @@ fn refuse_if_taken(interface: &Interface) -> Result<(), Error> {
 }
 
 fn link(program: &mut Program, interface: &Interface, mode: XdpMode) -> Result<Link, Error> {
-    let linked = match &mut program.code {
-        Loaded::Bound { program, .. } => bpf_link_xdp(program.as_fd(), interface.index, mode)
-            .map(|link| Link::Bound { _link: link })
-            .map_err(|refused| (refused.source.raw_os_error(), refused.needs_bpf())),
-        code => link_with_aya(code.xdp()?, interface, mode),
-    };
-    linked.or_else(|(errno, error)| {
-        // Somebody was faster: the kernel puts no link over a program.
-        const EEXIST: i32 = 17;
-        const EBUSY: i32 = 16;
-        if matches!(errno, Some(EBUSY | EEXIST)) {
-            refuse_if_taken(interface)?;
+    match bpf_link_xdp(program.code.fd()?, interface.index, mode) {
+        Ok(link) => Ok(Link(link)),
+        Err(refused) => {
+            // Somebody was faster: the kernel puts no link over a program.
+            const EEXIST: i32 = 17;
+            const EBUSY: i32 = 16;
+            if refused.is(EBUSY) || refused.is(EEXIST) {
+                refuse_if_taken(interface)?;
+            }
+            Err(refused.needs_bpf())
         }
-        Err(error)
-    })
-}
-
-fn link_with_aya(
-    xdp: &mut Xdp,
-    interface: &Interface,
-    mode: XdpMode,
-) -> Result<Link, (Option<i32>, Error)> {
-    let mode = if mode == XdpMode::Native {
-        AyaMode::Driver
-    } else {
-        AyaMode::Skb
-    };
-    let refused = |refused| {
-        let errno = error::refusal(&refused).map(|(_, errno)| errno);
-        (errno, error::program(refused))
-    };
-    let id = xdp
-        .attach_to_if_index(interface.index, mode)
-        .map_err(refused)?;
-    let link = xdp.take_link(id).map_err(refused)?;
-    // aya falls back to netlink where the kernel has no links; that attachment would outlive a kill, and is undone here.
-    match FdLink::try_from(link) {
-        Ok(link) => Ok(Link::Aya { _link: link }),
-        Err(_) => Err((
-            None,
-            Error::Config {
-                setting: "kernel",
-                why: "it attaches XDP programs by netlink only, which leaves them behind when their owner is killed".into(),
-            },
-        )),
     }
 }
 
