@@ -313,16 +313,16 @@ impl PacketSource for XdpCapture {
         let mut redirected = Some(0);
         let mut zero_copy = false;
         for half in &mut self.queues {
-            // The program first: what it has counted is in one of the others, or was it by then.
-            redirected = redirected
-                .zip(self.feed.redirected(half.socket.queue)?)
-                .map(|(a, b)| a + b);
             let (kernel, _) = xdp_statistics_of(half.socket.fd())?;
             delivered += half.delivered;
             invalid += half.invalid;
             dropped += kernel.rx_dropped + kernel.rx_ring_full;
             pending += u64::from(half.rx.available(u32::MAX));
             zero_copy |= half.socket.zero_copy;
+            // The program last: it counts a packet first, so that beside traffic no more are lent and lost than were offered.
+            redirected = redirected
+                .zip(self.feed.redirected(half.socket.queue)?)
+                .map(|(a, b)| a + b);
         }
         let mut stats = Stats::counted(delivered);
         stats.offered = match redirected {
