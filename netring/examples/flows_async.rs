@@ -1,5 +1,4 @@
 //! One capture, two subscribers: `cargo run --example flows_async -- eth0`.
-#![expect(clippy::print_stdout, reason = "an example talks to its user")]
 
 mod outcome;
 

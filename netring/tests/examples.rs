@@ -1,4 +1,5 @@
 //! The example that reads a file runs as a program: what it prints is compared line by line.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on ends there")]
 
 #[path = "pcap/bytes.rs"]
 #[allow(dead_code, reason = "shared with the other tests of capture files")]

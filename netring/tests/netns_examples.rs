@@ -1,4 +1,5 @@
 //! Each example that captures runs as a program, on a wire with traffic of the test: what it prints is compared line by line.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on ends there")]
 
 mod program;
 

@@ -1,4 +1,5 @@
 //! Examples, run as the programs that they are.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on ends there")]
 
 use std::fs;
 use std::io;

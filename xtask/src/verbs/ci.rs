@@ -57,8 +57,11 @@ fn features() -> Result<()> {
         "flow",
         "async",
         "pcap",
+        "xdp",
         "afpacket,flow",
         "afpacket,async",
+        "afpacket,xdp",
+        "xdp,async",
         "flow,async",
     ] {
         let features = ["--features", features];
@@ -77,7 +80,7 @@ fn features() -> Result<()> {
             .args(["--features", "afpacket"]),
     )?;
     for line in tree.lines() {
-        if ["tokio ", "flowscope ", "async-broadcast "]
+        if ["tokio ", "flowscope ", "async-broadcast ", "aya "]
             .iter()
             .any(|name| line.starts_with(name))
         {

@@ -1,0 +1,82 @@
+//! Interfaces as sources and sinks under test: one end of a veth pair, with plain sockets on the other.
+
+use std::os::fd::AsFd;
+use std::time::{Duration, Instant};
+
+use netring::wait::StopHandle;
+use netring::{Capture, Clock, Error, Interface, PacketSource, Readiness};
+use netring_sys::syscall::poll_readable;
+use xtask::netns::veth;
+use xtask::wire::Sender;
+
+use super::source::Backend;
+
+/// A TPACKET_V3 ring of 64 KiB.
+#[derive(Debug)]
+pub(crate) struct AfPacket(Wire);
+
+/// The other end, and what ends the source.
+#[derive(Debug)]
+pub(crate) struct Wire {
+    pub(crate) sender: Sender,
+    pub(crate) stop: StopHandle,
+    pub(crate) interface: u32,
+}
+
+impl Wire {
+    /// Between `v0` and `v1`, with the source on `v1`.
+    pub(crate) fn new(stop: StopHandle) -> Self {
+        Self {
+            sender: Sender::on("v0").unwrap(),
+            stop,
+            interface: Interface::by_name("v1").unwrap().index,
+        }
+    }
+}
+
+/// Waits as a reader does that has a source and its descriptor, and nothing else.
+pub(crate) fn wait_live<S: PacketSource + AsFd>(
+    source: &mut S,
+    time: Duration,
+) -> Result<Readiness, Error> {
+    let end = Instant::now() + time;
+    loop {
+        let found = source.ready()?;
+        let left = end.saturating_duration_since(Instant::now());
+        if found != Readiness::Empty || left.is_zero() {
+            return Ok(found);
+        }
+        poll_readable(source.as_fd(), Some(left))?;
+    }
+}
+
+impl Backend for AfPacket {
+    type Source = Capture;
+
+    const HOLDS: u64 = 16;
+    const OVERFLOWS: Option<u64> = Some(200);
+    const CLOCK: Clock = Clock::Socket;
+
+    fn open() -> (Self, Capture) {
+        veth("v0", "v1").unwrap();
+        let builder = Capture::builder().interface("v1");
+        let capture = builder.block_size(1 << 14).block_count(4).build().unwrap();
+        (Self(Wire::new(capture.stop_handle())), capture)
+    }
+
+    fn offer(&mut self, frame: &[u8]) {
+        self.0.sender.send(frame).unwrap();
+    }
+
+    fn wait(source: &mut Capture, time: Duration) -> Result<Readiness, Error> {
+        wait_live(source, time)
+    }
+
+    fn end(&mut self) {
+        self.0.stop.stop();
+    }
+
+    fn interface(&self) -> u32 {
+        self.0.interface
+    }
+}

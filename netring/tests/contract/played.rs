@@ -1,0 +1,130 @@
+//! A sink that is played: 8 frames of memory, and a list for a wire. It shows what the rows ask for, and that they can be passed.
+
+use std::cell::RefCell;
+use std::collections::VecDeque;
+use std::ops::{Deref, DerefMut};
+use std::rc::Rc;
+use std::time::Duration;
+
+use netring::{Error, PacketSink, PacketSlot, SinkStats};
+
+use super::sink::Backend;
+
+const DEPTH: usize = 8;
+const MAX: usize = 2048;
+
+/// What was sent and not yet received; `None` once it is gone.
+type List = Rc<RefCell<Option<VecDeque<Vec<u8>>>>>;
+
+#[derive(Debug)]
+pub(crate) struct Played(List);
+
+#[derive(Debug)]
+pub(crate) struct Memory {
+    list: List,
+    frames: Vec<[u8; MAX]>,
+    /// The lengths of those that are committed.
+    lengths: Vec<usize>,
+    committed: u64,
+    sent: u64,
+    refused: u64,
+}
+
+#[derive(Debug)]
+pub(crate) struct Slot<'a> {
+    memory: &'a mut Memory,
+    len: usize,
+}
+
+impl Memory {
+    fn new(list: List) -> Self {
+        Self {
+            list,
+            frames: vec![[0; MAX]; DEPTH],
+            lengths: Vec::new(),
+            committed: 0,
+            sent: 0,
+            refused: 0,
+        }
+    }
+}
+
+impl PacketSink for Memory {
+    type Slot<'a> = Slot<'a>;
+
+    fn room(&mut self) -> Result<usize, Error> {
+        Ok(DEPTH - self.lengths.len())
+    }
+
+    fn slot(&mut self, len: usize) -> Result<Option<Slot<'_>>, Error> {
+        if !(1..=MAX).contains(&len) {
+            self.refused += 1;
+            return Err(Error::FrameLength { len, max: MAX });
+        }
+        Ok((self.lengths.len() < DEPTH).then_some(Slot { memory: self, len }))
+    }
+
+    fn flush(&mut self) -> Result<usize, Error> {
+        let mut list = self.list.borrow_mut();
+        let list = list.as_mut().ok_or(Error::Closed)?;
+        self.sent += self.lengths.len() as u64;
+        for (frame, len) in self.frames.iter().zip(self.lengths.drain(..)) {
+            list.push_back(frame[..len].to_vec());
+        }
+        Ok(0)
+    }
+
+    fn stats(&mut self) -> Result<SinkStats, Error> {
+        let mut stats = SinkStats::counted(self.committed, self.sent);
+        stats.refused = self.refused;
+        Ok(stats)
+    }
+
+    fn max_len(&self) -> usize {
+        MAX
+    }
+}
+
+impl Deref for Slot<'_> {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        &self.memory.frames[self.memory.lengths.len()][..self.len]
+    }
+}
+
+impl DerefMut for Slot<'_> {
+    fn deref_mut(&mut self) -> &mut [u8] {
+        &mut self.memory.frames[self.memory.lengths.len()][..self.len]
+    }
+}
+
+impl PacketSlot for Slot<'_> {
+    fn commit(self) {
+        self.memory.committed += 1;
+        self.memory.lengths.push(self.len);
+    }
+}
+
+impl Backend for Played {
+    type Sink = Memory;
+
+    const DEPTH: usize = DEPTH;
+
+    fn open() -> (Self, Memory) {
+        let list = Rc::new(RefCell::new(Some(VecDeque::new())));
+        (Self(Rc::clone(&list)), Memory::new(list))
+    }
+
+    fn open_again(&mut self) -> Memory {
+        Memory::new(Rc::clone(&self.0))
+    }
+
+    fn receive(&mut self, _: Duration) -> Option<Vec<u8>> {
+        self.0.borrow_mut().as_mut()?.pop_front()
+    }
+
+    fn remove(&mut self) {
+        *self.0.borrow_mut() = None;
+    }
+}

@@ -1,0 +1,27 @@
+//! The contract between layers, of capture files and of a sink that is played: what needs no network.
+
+mod contract;
+
+mod piped {
+    crate::contract::source_rows!(: crate::contract::files::Piped);
+}
+
+/// Nothing comes after the end of a file: the rows with a silence in them cannot be.
+mod plain {
+    crate::contract::rows!(
+        source,
+        crate::contract::files::Plain,
+        [
+            alloc_gives_distinct_frames_in_region,
+            capabilities_are_self_consistent,
+            close_twice,
+            frames_are_conserved,
+            methods_after_close_are_safe,
+            receive_stats_count_batches,
+        ]
+    );
+}
+
+mod played {
+    crate::contract::sink_rows!(: crate::contract::played::Played);
+}
