@@ -104,7 +104,7 @@ pub(super) fn walk(block: &[u8]) -> (u64, u64) {
     let mut sum = 0;
     for _ in 0..about.num_pkts {
         // SAFETY: the block is borrowed, so nobody writes to it; the header is inside, which this file believes.
-        let header = unsafe { &*at.cast::<tpacket3_hdr>() };
+        let header = unsafe { at.cast::<tpacket3_hdr>().read_unaligned() };
         let len = header.tp_snaplen;
         let data = at.wrapping_add(usize::from(header.tp_mac));
         // SAFETY: as above; a frame has eight bytes.
