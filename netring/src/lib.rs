@@ -33,6 +33,10 @@
     doc = "| [`xdp`], [`XdpCapture`], [`XdpInjector`], [`XdpSocket`] | `xdp` | AF_XDP: capture from all queues, injection, and the rings themselves |"
 )]
 #![cfg_attr(
+    all(feature = "xdp", feature = "afpacket"),
+    doc = "| [`auto`] | `xdp`, `afpacket` | the best backend that a machine gives, and why each better one was not had |"
+)]
+#![cfg_attr(
     feature = "flow",
     doc = "| [`flow`] | `flow` | flows out of any source |"
 )]
@@ -82,6 +86,8 @@
 //! ```
 #![forbid(unsafe_code)]
 
+#[cfg(all(feature = "xdp", feature = "afpacket"))]
+pub mod auto;
 #[cfg(feature = "pcap")]
 pub mod pcap;
 
@@ -119,3 +125,7 @@ pub type AsyncCapture = AsyncSource<Capture>;
 /// An AF_XDP capture for tokio: `AsyncXdpCapture::open("eth0")`.
 #[cfg(all(feature = "async", feature = "xdp"))]
 pub type AsyncXdpCapture = AsyncSource<XdpCapture>;
+
+/// The best capture that a machine gives, for tokio: `AsyncAutoCapture::open("eth0")`.
+#[cfg(all(feature = "async", feature = "xdp", feature = "afpacket"))]
+pub type AsyncAutoCapture = AsyncSource<auto::AutoCapture>;

@@ -1,0 +1,208 @@
+//! The best backend that an interface and this machine give, and why each better one was not had.
+//!
+//! ```no_run
+//! use netring::PacketBatch;
+//! use std::time::Duration;
+//!
+//! let mut capture = netring::auto::open("eth0")?;
+//! for attempt in capture.attempts() {
+//!     println!("{attempt}");
+//! }
+//! while let Some(batch) = capture.next_batch(Duration::from_secs(1))? {
+//!     println!("{} packets", batch.packets().count());
+//! }
+//! # Ok::<(), netring::Error>(())
+//! ```
+//!
+//! prints, as root on a veth interface:
+//!
+//! ```text
+//! AF_XDP without a copy: bind(AF_XDP) failed: Operation not supported (os error 95)
+//! AF_XDP in the driver: opened
+//! ```
+//!
+//! [`Backend`] has the order. An [`AutoCapture`] is a source like the others: flows, streams and broadcasts work over it.
+//!
+//! # What is the same in each, and what is not
+//!
+//! Each gives the packets that come in, and not those that this host sends. Give it an interface that is there to be captured from:
+//!
+//! - AF_XDP takes packets off the interface, and the host's own stack does not see them any more; AF_PACKET copies them. On the
+//!   interface that one is logged in through, ask for [`Backend::AfPacket`] only ([`Builder::backends`]), or for a
+//!   [`Capture`](crate::Capture).
+//! - AF_PACKET has a VLAN tag beside the bytes ([`Meta::vlan`](crate::Meta::vlan)), AF_XDP in them, unless the card took it out.
+//! - AF_XDP holds packets up to the MTU; what receive offload puts together only AF_PACKET shows in one piece.
+
+mod capture;
+
+use std::fmt;
+
+use netring_xdp::program::AttachMode;
+use netring_xdp::{Copying, XdpCapture};
+
+use crate::{Capture, Error, Interface};
+
+pub use capture::{AutoCapture, Batch};
+
+/// Opens the interface of this name by the best backend there is.
+///
+/// # Errors
+/// [`Error::NoSuchInterface`], or why the last of the backends, which asks for least, cannot be had: [`Error::NotPermitted`]
+/// without CAP_NET_RAW.
+pub fn open(interface: &str) -> Result<AutoCapture, Error> {
+    builder().interface(interface).build()
+}
+
+/// Settings to open a capture with.
+pub fn builder() -> Builder {
+    Builder {
+        interface: String::new(),
+        promiscuous: false,
+        backends: Backend::ALL.to_vec(),
+    }
+}
+
+/// The ways to capture from an interface, the best first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Backend {
+    /// AF_XDP, where the card writes into the packet memory of the capture.
+    XdpZeroCopy,
+    /// AF_XDP, where the driver runs the program and packets are copied.
+    XdpNative,
+    /// AF_XDP, where the kernel's stack runs the program and packets are copied.
+    XdpGeneric,
+    /// AF_PACKET: a TPACKET_V3 ring.
+    AfPacket,
+}
+
+/// The settings of an [`AutoCapture`], from [`builder`].
+#[derive(Clone, Debug)]
+#[must_use = "nothing is opened before `build`"]
+pub struct Builder {
+    interface: String,
+    promiscuous: bool,
+    backends: Vec<Backend>,
+}
+
+/// What became of one backend.
+#[derive(Debug)]
+pub struct Attempt {
+    backend: Backend,
+    why_not: Option<Error>,
+}
+
+impl Backend {
+    /// All of them, the best first.
+    pub const ALL: [Self; 4] = [
+        Self::XdpZeroCopy,
+        Self::XdpNative,
+        Self::XdpGeneric,
+        Self::AfPacket,
+    ];
+}
+
+impl Builder {
+    /// The name of the interface, in the network namespace of the thread that calls [`build`](Self::build). Must be given.
+    pub fn interface(mut self, name: impl Into<String>) -> Self {
+        self.interface = name.into();
+        self
+    }
+
+    /// Whether packets to other hosts are received too, whatever the backend. Default: no.
+    pub const fn promiscuous(mut self, promiscuous: bool) -> Self {
+        self.promiscuous = promiscuous;
+        self
+    }
+
+    /// Which backends are tried, in this order. Default: [`Backend::ALL`]. A program that is better off with AF_PACKET than with AF_XDP
+    /// in generic mode leaves that out.
+    pub fn backends(mut self, backends: impl IntoIterator<Item = Backend>) -> Self {
+        self.backends = backends.into_iter().collect();
+        self
+    }
+
+    /// Opens the first backend that can be had.
+    ///
+    /// # Errors
+    /// As [`open`](crate::auto::open), and [`Error::Config`] where no backend is to be tried.
+    pub fn build(self) -> Result<AutoCapture, Error> {
+        // What no backend can mend is told at once.
+        Interface::by_name(&self.interface)?;
+        let mut attempts: Vec<Attempt> = Vec::new();
+        for &backend in &self.backends {
+            let (source, why_not) = match self.open(backend) {
+                Ok(source) => (Some(source), None),
+                Err(error) => (None, Some(error)),
+            };
+            attempts.push(Attempt { backend, why_not });
+            if let Some(source) = source {
+                return Ok(AutoCapture::new(source, backend, attempts));
+            }
+        }
+        let last = attempts.pop().and_then(|attempt| attempt.why_not);
+        Err(last.unwrap_or_else(|| Error::Config {
+            setting: "backends",
+            why: "none is to be tried; name one at the least".into(),
+        }))
+    }
+
+    fn open(&self, backend: Backend) -> Result<capture::Source, Error> {
+        let xdp = |mode, copying| {
+            let builder = XdpCapture::builder().interface(&self.interface);
+            let builder = builder.promiscuous(self.promiscuous);
+            let capture = builder.attach_mode(mode).copying(copying).build();
+            capture.map(capture::Source::Xdp)
+        };
+        match backend {
+            Backend::XdpZeroCopy => xdp(AttachMode::Native, Copying::ZeroCopy),
+            Backend::XdpNative => xdp(AttachMode::Native, Copying::Copy),
+            Backend::XdpGeneric => xdp(AttachMode::Generic, Copying::Copy),
+            Backend::AfPacket => {
+                let builder = Capture::builder().interface(&self.interface);
+                let builder = builder.promiscuous(self.promiscuous);
+                // As with AF_XDP: what comes in, and nothing else.
+                let capture = builder.ignore_outgoing(true).build();
+                capture.map(capture::Source::AfPacket)
+            }
+        }
+    }
+}
+
+impl Attempt {
+    /// The backend that was tried.
+    pub const fn backend(&self) -> Backend {
+        self.backend
+    }
+
+    /// Why it cannot be had; `None` for the one that was opened.
+    pub const fn why_not(&self) -> Option<&Error> {
+        self.why_not.as_ref()
+    }
+}
+
+impl fmt::Display for Backend {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::XdpZeroCopy => "AF_XDP without a copy",
+            Self::XdpNative => "AF_XDP in the driver",
+            Self::XdpGeneric => "AF_XDP in the kernel's stack",
+            Self::AfPacket => "AF_PACKET",
+        })
+    }
+}
+
+/// The backend, and the reason with its causes.
+impl fmt::Display for Attempt {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Some(error) = &self.why_not else {
+            return write!(f, "{}: opened", self.backend);
+        };
+        write!(f, "{}: {error}", self.backend)?;
+        let mut cause = std::error::Error::source(error);
+        while let Some(error) = cause {
+            write!(f, ": {error}")?;
+            cause = error.source();
+        }
+        Ok(())
+    }
+}

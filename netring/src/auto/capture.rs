@@ -1,0 +1,212 @@
+//! A capture by one backend or another, and the batches that it lends.
+
+use std::ops::ControlFlow;
+use std::os::fd::{AsFd, BorrowedFd};
+use std::time::Duration;
+
+use netring_xdp::XdpCapture;
+
+use super::{Attempt, Backend};
+use crate::wait::{self, StopHandle};
+use crate::{
+    Capture, Error, Interface, Open, Packet, PacketBatch, PacketSource, Readiness, Stats, afpacket,
+    xdp,
+};
+
+/// Receives the packets of one interface by the best backend that could be had.
+#[derive(Debug)]
+pub struct AutoCapture {
+    source: Source,
+    backend: Backend,
+    attempts: Vec<Attempt>,
+}
+
+#[derive(Debug)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "there is one of them, and each look at it would go through the box"
+)]
+pub(super) enum Source {
+    Xdp(XdpCapture),
+    AfPacket(Capture),
+}
+
+/// The packets of one batch of the backend. Dropping it gives all of its memory back.
+#[derive(Debug)]
+pub struct Batch<'a>(Lent<'a>);
+
+#[derive(Debug)]
+enum Lent<'a> {
+    Xdp(xdp::Batch<'a>),
+    AfPacket(afpacket::Batch<'a>),
+}
+
+/// The packets of a batch, whatever the backend.
+enum Packets<X, P> {
+    Xdp(X),
+    AfPacket(P),
+}
+
+impl AutoCapture {
+    pub(super) const fn new(source: Source, backend: Backend, attempts: Vec<Attempt>) -> Self {
+        Self {
+            source,
+            backend,
+            attempts,
+        }
+    }
+
+    /// The backend that was opened.
+    pub const fn backend(&self) -> Backend {
+        self.backend
+    }
+
+    /// What became of each backend that was tried, in that order; the last is the one that was opened.
+    pub fn attempts(&self) -> &[Attempt] {
+        &self.attempts
+    }
+
+    /// Waits for a batch; `Ok(None)` where the time was over first. `None` for a time waits for ever.
+    ///
+    /// # Errors
+    /// [`Error::LinkDown`] once each time the interface goes down, after which the capture goes on;
+    /// [`Error::InterfaceRemoved`] when it is gone and its last packets were lent; [`Error::Closed`] once a [`StopHandle`] stopped
+    /// the capture.
+    pub fn next_batch(
+        &mut self,
+        timeout: impl Into<Option<Duration>>,
+    ) -> Result<Option<Batch<'_>>, Error> {
+        wait::next_batch(self, timeout.into())
+    }
+
+    /// Calls `f` with each packet, until it breaks (`Some` of what it broke with) or the capture is stopped (`None`).
+    ///
+    /// A loop that is left keeps its place: the next begins with the packet behind the one that broke. A link that goes down
+    /// does not end the loop; [`Stats::link_downs`] counts it.
+    ///
+    /// # Errors
+    /// [`Error::InterfaceRemoved`], or the call that failed.
+    pub fn for_each<B>(
+        &mut self,
+        f: impl FnMut(Packet<'_>) -> ControlFlow<B>,
+    ) -> Result<Option<B>, Error> {
+        match &mut self.source {
+            Source::Xdp(capture) => capture.for_each(f),
+            Source::AfPacket(capture) => capture.for_each(f),
+        }
+    }
+
+    /// A handle that stops this capture from any thread.
+    pub fn stop_handle(&self) -> StopHandle {
+        match &self.source {
+            Source::Xdp(capture) => capture.stop_handle(),
+            Source::AfPacket(capture) => capture.stop_handle(),
+        }
+    }
+
+    /// The interface, as it was when the capture was opened.
+    pub fn interface(&self) -> &Interface {
+        match &self.source {
+            Source::Xdp(capture) => capture.interface(),
+            Source::AfPacket(capture) => capture.interface(),
+        }
+    }
+
+    /// The capture, where AF_XDP was opened.
+    pub const fn as_xdp(&self) -> Option<&XdpCapture> {
+        match &self.source {
+            Source::Xdp(capture) => Some(capture),
+            Source::AfPacket(_) => None,
+        }
+    }
+
+    /// The capture, where AF_PACKET was opened.
+    pub const fn as_afpacket(&self) -> Option<&Capture> {
+        match &self.source {
+            Source::AfPacket(capture) => Some(capture),
+            Source::Xdp(_) => None,
+        }
+    }
+}
+
+impl PacketSource for AutoCapture {
+    type Batch<'a> = Batch<'a>;
+
+    #[inline]
+    fn ready(&mut self) -> Result<Readiness, Error> {
+        match &mut self.source {
+            Source::Xdp(capture) => capture.ready(),
+            Source::AfPacket(capture) => capture.ready(),
+        }
+    }
+
+    #[inline]
+    fn batch(&mut self) -> Batch<'_> {
+        Batch(match &mut self.source {
+            Source::Xdp(capture) => Lent::Xdp(capture.batch()),
+            Source::AfPacket(capture) => Lent::AfPacket(capture.batch()),
+        })
+    }
+
+    fn stats(&mut self) -> Result<Stats, Error> {
+        match &mut self.source {
+            Source::Xdp(capture) => capture.stats(),
+            Source::AfPacket(capture) => capture.stats(),
+        }
+    }
+
+    fn is_live(&self) -> bool {
+        true
+    }
+}
+
+impl Open for AutoCapture {
+    fn open(interface: &str) -> Result<Self, Error> {
+        super::open(interface)
+    }
+}
+
+/// Readable when [`ready`](PacketSource::ready) has something to say; fit for `poll`, `epoll` (level or edge triggered) and
+/// runtimes.
+impl AsFd for AutoCapture {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        match &self.source {
+            Source::Xdp(capture) => capture.as_fd(),
+            Source::AfPacket(capture) => capture.as_fd(),
+        }
+    }
+}
+
+impl PacketBatch for Batch<'_> {
+    #[inline]
+    fn packets(&self) -> impl Iterator<Item = Packet<'_>> {
+        match &self.0 {
+            Lent::Xdp(batch) => Packets::Xdp(batch.packets()),
+            Lent::AfPacket(batch) => Packets::AfPacket(batch.packets()),
+        }
+    }
+}
+
+impl<'a, X, P> Iterator for Packets<X, P>
+where
+    X: Iterator<Item = Packet<'a>>,
+    P: Iterator<Item = Packet<'a>>,
+{
+    type Item = Packet<'a>;
+
+    #[inline]
+    fn next(&mut self) -> Option<Packet<'a>> {
+        match self {
+            Self::Xdp(packets) => packets.next(),
+            Self::AfPacket(packets) => packets.next(),
+        }
+    }
+
+    #[inline]
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        match self {
+            Self::Xdp(packets) => packets.size_hint(),
+            Self::AfPacket(packets) => packets.size_hint(),
+        }
+    }
+}
