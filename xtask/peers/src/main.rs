@@ -3,6 +3,8 @@
 //! `netring-peers PEER INTERFACE` says `ready` when it receives. When its input is closed and nothing comes any more, it prints a line
 //! `NAME NUMBER` for each figure and ends: `delivered`, `dropped` (packets), `awake` (nanoseconds of CPU between two
 //! waits), `user`, `system` (nanoseconds of CPU), `waits`.
+//!
+//! `netring-peers where-xsk` prints where the program in C on libxdp is (`c/xsk.c`), which is run, and counted, by itself.
 #![forbid(unsafe_code)]
 
 mod receive_pcap;
@@ -30,7 +32,11 @@ fn main() -> ExitCode {
     let args: Vec<String> = std::env::args().skip(1).collect();
     let result = match args.iter().map(String::as_str).collect::<Vec<_>>()[..] {
         ["receive-pcap", interface] => receive_pcap::run(interface),
-        _ => Err("netring-peers receive-pcap INTERFACE".into()),
+        ["where-xsk"] => {
+            println!("{}", env!("XSK"));
+            Ok(())
+        }
+        _ => Err("netring-peers receive-pcap INTERFACE | where-xsk".into()),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

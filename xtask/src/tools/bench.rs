@@ -27,6 +27,10 @@ mod soak;
 mod synthetic;
 mod table;
 mod walk;
+mod xdp;
+mod xdp_child;
+mod xdp_instructions;
+mod xdp_ours;
 
 pub(crate) use options::Options;
 pub(crate) use table::{Row, Table, Target};
@@ -40,6 +44,7 @@ const BENCHES: &[(&str, Bench)] = &[
     ("broadcast", broadcast::run),
     ("receive", receive::run),
     ("share", share::run),
+    ("xdp", xdp::run),
     ("soak", soak::run),
 ];
 
@@ -47,6 +52,9 @@ type Bench = fn(&Options, &mut Table) -> Result<()>;
 
 /// Runs those benches that were asked for, and prints one table.
 pub(crate) fn run(args: &[String]) -> Result<()> {
+    if let Some((xdp_child::OURS, words)) = args.split_first().map(|(verb, rest)| (&**verb, rest)) {
+        return xdp_ours::main(words);
+    }
     let names: Vec<_> = BENCHES.iter().map(|(name, _)| *name).collect();
     let Some(options) = Options::parse(args, &names)? else {
         println!("{}\nbenches: {}", options::HELP, names.join(", "));

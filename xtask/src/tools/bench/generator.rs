@@ -7,7 +7,7 @@
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::time::{Duration, Instant};
 
-use netring_sys::kernel::bpf::{BPF_PSEUDO_MAP_VALUE, XDP_DROP, XDP_PASS, bpf_insn};
+use netring_sys::kernel::bpf::{BPF_PSEUDO_MAP_VALUE, XDP_DROP, XDP_PASS, XDP_TX, bpf_insn};
 use netring_sys::syscall::{BpfArray, bpf_load_xdp, bpf_send_xdp};
 use netring_sys::{Error, Interface};
 use xtask::wire::{self, Sender};
@@ -31,10 +31,11 @@ pub(crate) struct Generator {
     kernel: Option<Kernel>,
 }
 
-/// A program in the kernel, on the interface that receives.
+/// A program in the kernel, whose frames come in on an interface.
 #[derive(Debug)]
 struct Kernel {
     program: OwnedFd,
+    interface: &'static str,
     /// Frames that were passed on, and the time of the next.
     state: BpfArray<16>,
 }
@@ -67,11 +68,19 @@ pub(crate) struct Sent {
 impl Generator {
     /// The best that the privileges allow.
     pub(crate) fn new(traffic: Traffic) -> Result<Self> {
-        let kernel = match Kernel::new(traffic) {
+        // They come in at the near end, and go to the stack.
+        let kernel = match Kernel::new(traffic, NEAR, XDP_PASS) {
             Ok(kernel) => Some(kernel),
             Err(Error::NotPermitted { .. }) => None,
             Err(error) => return Err(error.into()),
         };
+        Ok(Self { traffic, kernel })
+    }
+
+    /// Frames that cross the wire, for an XDP program at its near end: what comes in at the far end is sent back out. They are
+    /// lost while there is no program.
+    pub(crate) fn over_the_wire(traffic: Traffic) -> Result<Self> {
+        let kernel = Some(Kernel::new(traffic, FAR, XDP_TX)?);
         Ok(Self { traffic, kernel })
     }
 
@@ -91,7 +100,7 @@ impl Generator {
         let near = Interface::by_name(NEAR)?;
         let start = Instant::now();
         let frames = if let Some(kernel) = &self.kernel {
-            kernel.send(self.traffic, near.index, amount)?
+            kernel.send(self.traffic, amount)?
         } else {
             self.send_by_socket(amount)?;
             // What the wire lost is not to be balanced.
@@ -125,13 +134,22 @@ impl Generator {
 }
 
 impl Kernel {
-    fn new(traffic: Traffic) -> std::result::Result<Self, Error> {
+    fn new(
+        traffic: Traffic,
+        interface: &'static str,
+        verdict: u32,
+    ) -> std::result::Result<Self, Error> {
         let state = BpfArray::new(1)?;
-        let program = bpf_load_xdp(&program(&state, traffic), c"GPL")?;
-        Ok(Self { program, state })
+        let program = bpf_load_xdp(&program(&state, traffic, verdict), c"GPL")?;
+        Ok(Self {
+            program,
+            interface,
+            state,
+        })
     }
 
-    fn send(&self, traffic: Traffic, interface: u32, amount: Amount) -> Result<u64> {
+    fn send(&self, traffic: Traffic, amount: Amount) -> Result<u64> {
+        let interface = Interface::by_name(self.interface)?.index;
         let frame = wire::numbered(0, traffic.frame);
         let program = self.program.as_fd();
         self.state.set(0, &[0; 16])?;
@@ -156,10 +174,10 @@ fn words(bytes: [u8; 16]) -> [u64; 2] {
 }
 
 /// Instructions that are needed here, by the names of the kernel's own assembler.
-mod insn {
+pub(super) mod insn {
     use super::bpf_insn;
 
-    pub(super) const fn raw(code: u8, dst: u8, src: u8, off: i16, imm: i32) -> bpf_insn {
+    pub(in super::super) const fn raw(code: u8, dst: u8, src: u8, off: i16, imm: i32) -> bpf_insn {
         bpf_insn {
             code,
             regs: dst | src << 4,
@@ -167,49 +185,53 @@ mod insn {
             imm,
         }
     }
-    pub(super) const fn mov(dst: u8, src: u8) -> bpf_insn {
+    pub(in super::super) const fn mov(dst: u8, src: u8) -> bpf_insn {
         raw(0xbf, dst, src, 0, 0)
     }
-    pub(super) const fn mov_imm(dst: u8, imm: i32) -> bpf_insn {
+    pub(in super::super) const fn mov_imm(dst: u8, imm: i32) -> bpf_insn {
         raw(0xb7, dst, 0, 0, imm)
     }
-    pub(super) const fn add_imm(dst: u8, imm: i32) -> bpf_insn {
+    pub(in super::super) const fn add_imm(dst: u8, imm: i32) -> bpf_insn {
         raw(0x07, dst, 0, 0, imm)
     }
-    pub(super) const fn and_imm(dst: u8, imm: i32) -> bpf_insn {
+    pub(in super::super) const fn and_imm(dst: u8, imm: i32) -> bpf_insn {
         raw(0x57, dst, 0, 0, imm)
     }
-    pub(super) const fn or_imm(dst: u8, imm: i32) -> bpf_insn {
+    pub(in super::super) const fn or_imm(dst: u8, imm: i32) -> bpf_insn {
         raw(0x47, dst, 0, 0, imm)
     }
-    pub(super) const fn call(helper: i32) -> bpf_insn {
+    pub(in super::super) const fn call(helper: i32) -> bpf_insn {
         raw(0x85, 0, 0, 0, helper)
     }
-    pub(super) const fn exit() -> bpf_insn {
+    pub(in super::super) const fn exit() -> bpf_insn {
         raw(0x95, 0, 0, 0, 0)
     }
-    pub(super) const fn load32(dst: u8, src: u8, off: i16) -> bpf_insn {
+    pub(in super::super) const fn load32(dst: u8, src: u8, off: i16) -> bpf_insn {
         raw(0x61, dst, src, off, 0)
     }
-    pub(super) const fn load64(dst: u8, src: u8, off: i16) -> bpf_insn {
+    pub(in super::super) const fn load64(dst: u8, src: u8, off: i16) -> bpf_insn {
         raw(0x79, dst, src, off, 0)
     }
-    pub(super) const fn store32(dst: u8, off: i16, src: u8) -> bpf_insn {
+    pub(in super::super) const fn store32(dst: u8, off: i16, src: u8) -> bpf_insn {
         raw(0x63, dst, src, off, 0)
     }
-    pub(super) const fn store64(dst: u8, off: i16, src: u8) -> bpf_insn {
+    pub(in super::super) const fn store64(dst: u8, off: i16, src: u8) -> bpf_insn {
         raw(0x7b, dst, src, off, 0)
     }
+    /// Adds to a word in memory, atomically.
+    pub(in super::super) const fn atomic_add64(dst: u8, off: i16, src: u8) -> bpf_insn {
+        raw(0xdb, dst, src, off, 0)
+    }
     /// Jumps where `dst > src`.
-    pub(super) const fn jump_greater(dst: u8, src: u8, off: i16) -> bpf_insn {
+    pub(in super::super) const fn jump_greater(dst: u8, src: u8, off: i16) -> bpf_insn {
         raw(0x2d, dst, src, off, 0)
     }
     /// Jumps where `dst >= src`.
-    pub(super) const fn jump_not_less(dst: u8, src: u8, off: i16) -> bpf_insn {
+    pub(in super::super) const fn jump_not_less(dst: u8, src: u8, off: i16) -> bpf_insn {
         raw(0x3d, dst, src, off, 0)
     }
     /// Jumps where `dst != imm`.
-    pub(super) const fn jump_not(dst: u8, imm: i32, off: i16) -> bpf_insn {
+    pub(in super::super) const fn jump_not(dst: u8, imm: i32, off: i16) -> bpf_insn {
         raw(0x55, dst, 0, off, imm)
     }
 }
@@ -220,8 +242,8 @@ const CATCH_UP: i32 = 512;
 const KTIME_GET_NS: i32 = 5;
 const GET_PRANDOM_U32: i32 = 7;
 
-/// Picks a flow, waits for its time, counts, and passes the frame on.
-fn program(state: &BpfArray<16>, traffic: Traffic) -> Vec<bpf_insn> {
+/// Picks a flow, waits for its time, counts, and decides.
+fn program(state: &BpfArray<16>, traffic: Traffic, verdict: u32) -> Vec<bpf_insn> {
     use insn::*;
 
     let mut program = vec![
@@ -269,7 +291,7 @@ fn program(state: &BpfArray<16>, traffic: Traffic) -> Vec<bpf_insn> {
         load64(1, 9, 0),
         add_imm(1, 1),
         store64(9, 0, 1),
-        mov_imm(0, XDP_PASS as i32),
+        mov_imm(0, verdict.cast_signed()),
         exit(),
     ]);
     program

@@ -17,6 +17,19 @@ const PROGRAM: &str = concat!(
     "/peers/target/release/netring-peers"
 );
 
+/// The program in C on libxdp.
+pub(super) fn xsk() -> Result<String> {
+    let output = Command::new(PROGRAM)
+        .arg("where-xsk")
+        .output()
+        .map_err(|why| format!("the peers are not built ({why}): run `cargo xtask bench --peers`"))?;
+    if !output.status.success() {
+        let why = String::from_utf8_lossy(&output.stderr);
+        return Err(format!("netring-peers: {}", why.trim()).into());
+    }
+    Ok(String::from_utf8(output.stdout)?.trim().to_owned())
+}
+
 /// A round of a peer, its books balanced.
 pub(super) fn round(peer: &str, generator: &Generator, amount: Amount) -> Result<Round> {
     if !Path::new(PROGRAM).exists() {

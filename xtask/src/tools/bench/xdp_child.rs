@@ -1,0 +1,236 @@
+//! A program on the wire, ours or the peer's, and what it says.
+
+use std::io::{BufRead, BufReader, Read};
+use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+
+use netring_sys::kernel::bpf::{BPF_PSEUDO_MAP_VALUE, XDP_DROP};
+use netring_sys::syscall::{BpfArray, bpf_link_xdp, bpf_load_xdp};
+use netring_sys::{Interface, XdpMode};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+
+use super::generator::{Amount, Generator, Traffic, insn};
+use super::live::{FAR, NEAR};
+use super::{chain, measure, peers};
+use crate::Result;
+
+/// The word by which `bench` is our program.
+pub(super) const OURS: &str = "xdp-ours";
+
+/// Whose program.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Who {
+    Ours,
+    Peer,
+}
+
+/// What it does.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Task {
+    pub(super) verb: &'static str,
+    /// `native` or `generic`.
+    pub(super) mode: &'static str,
+    /// Of a frame.
+    pub(super) bytes: usize,
+}
+
+/// What it said.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Figures {
+    pub(super) packets: u64,
+    /// Nanoseconds since the first packet.
+    pub(super) time: u64,
+    /// Nanoseconds of CPU.
+    pub(super) cpu: u64,
+    /// System calls.
+    pub(super) calls: u64,
+    pub(super) allocations: u64,
+    /// Instructions, where they were counted.
+    pub(super) instructions: u64,
+}
+
+/// Drops whatever arrives at the far end, and counts it.
+#[derive(Debug)]
+pub(super) struct Sink {
+    count: BpfArray<8>,
+    _link: OwnedFd,
+}
+
+impl Who {
+    /// The program and its words.
+    pub(super) fn command(self, task: Task, packets: u64) -> Result<Vec<String>> {
+        let mut words = match self {
+            Self::Ours => {
+                let program = std::env::current_exe()?.to_string_lossy().into_owned();
+                vec![program, "bench".into(), OURS.into()]
+            }
+            Self::Peer => vec![peers::xsk()?],
+        };
+        words.extend([task.verb, NEAR, task.mode].map(String::from));
+        words.extend([task.bytes.to_string(), packets.to_string()]);
+        Ok(words)
+    }
+}
+
+impl Task {
+    /// Whether somebody has to send to it.
+    fn receives(self) -> bool {
+        self.verb != "transmit"
+    }
+
+    /// Whether it sends.
+    fn sends(self) -> bool {
+        matches!(self.verb, "transmit" | "forward")
+    }
+}
+
+impl Sink {
+    /// One at the far end.
+    pub(super) fn new() -> Result<Self> {
+        use insn::{atomic_add64, exit, mov_imm, raw};
+
+        let count = BpfArray::new(1)?;
+        let map = count.as_fd().as_raw_fd();
+        let program = [
+            raw(0x18, 1, BPF_PSEUDO_MAP_VALUE, 0, map),
+            raw(0, 0, 0, 0, 0),
+            mov_imm(2, 1),
+            atomic_add64(1, 0, 2),
+            mov_imm(0, XDP_DROP.cast_signed()),
+            exit(),
+        ];
+        let program = bpf_load_xdp(&program, c"GPL")?;
+        let far = Interface::by_name(FAR)?;
+        let link = bpf_link_xdp(program.as_fd(), far.index, XdpMode::Native)?;
+        Ok(Self { count, _link: link })
+    }
+
+    fn count(&self) -> Result<u64> {
+        Ok(u64::from_ne_bytes(self.count.get(0)?))
+    }
+}
+
+/// Runs a program until it had so many packets; its books, as far as it sends, balance with what arrived.
+pub(super) fn run(words: &[String], task: Task, packets: u64, sink: &Sink) -> Result<Figures> {
+    let before = sink.count()?;
+    // The program, and what it starts, runs where the thread runs that started it.
+    measure::pin(measure::MEASURED_CORE);
+    let (program, rest) = words.split_first().ok_or("no program")?;
+    let mut child = Command::new(program)
+        .args(rest)
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .map_err(|why| format!("{program} did not start: {why}"))?;
+    let figures = listen(&mut child, task, packets);
+    let mut errors = String::new();
+    if let Some(mut stderr) = child.stderr.take() {
+        stderr.read_to_string(&mut errors)?;
+    }
+    let status = child.wait()?;
+    if !status.success() {
+        return Err(format!("{} ended with {status}: {errors}", words.join(" ")).into());
+    }
+    let mut figures = figures?;
+    figures.instructions = collected(&errors).unwrap_or(0);
+    let arrived = sink.count()? - before;
+    if task.sends() && arrived != figures.packets {
+        return Err(format!(
+            "{}: {} sent, {arrived} arrived",
+            words.join(" "),
+            figures.packets
+        )
+        .into());
+    }
+    Ok(figures)
+}
+
+/// Sends to it once it is ready, and for as long as it runs; takes its lines.
+fn listen(child: &mut Child, task: Task, packets: u64) -> Result<Figures> {
+    let output = child.stdout.take().ok_or("no output")?;
+    let mut lines = BufReader::new(output).lines();
+    let mut figures = Figures::default();
+    if lines.next().transpose()?.as_deref() != Some("ready") {
+        return Err("it was never ready".into());
+    }
+    let traffic = Traffic {
+        frame: task.bytes,
+        flows: 1,
+        gap: 0,
+    };
+    let generator = task
+        .receives()
+        .then(|| Generator::over_the_wire(traffic))
+        .transpose()?;
+    let over = AtomicBool::new(false);
+    thread::scope(|scope| -> Result<()> {
+        let sending = scope.spawn(|| {
+            let Some(generator) = &generator else {
+                return Ok(());
+            };
+            // Some more than it takes, in one go; then, where many were lost, some more.
+            let mut frames = (packets + packets / 16) as u32;
+            // Relaxed: nothing else is told by it.
+            while !over.load(Ordering::Relaxed) {
+                let sent = generator.send(Amount::Frames(frames));
+                sent.map_err(|why| chain(why.as_ref()))?;
+                frames = (packets / 8) as u32;
+            }
+            Ok::<(), String>(())
+        });
+        let taken = lines.try_for_each(|line| take(&mut figures, &line?));
+        // Relaxed: as above; partner: the load above.
+        over.store(true, Ordering::Relaxed);
+        sending.join().map_err(|_| "the generator panicked")??;
+        taken
+    })?;
+    Ok(figures)
+}
+
+/// Takes a line `NAME NUMBER`.
+fn take(figures: &mut Figures, line: &str) -> Result<()> {
+    let unknown = || format!("a program said {line:?}");
+    let (name, number) = line.split_once(' ').ok_or_else(unknown)?;
+    let number: u64 = number.parse()?;
+    match name {
+        "packets" => figures.packets = number,
+        "time" => figures.time = number,
+        "cpu" => figures.cpu = number,
+        "calls" => figures.calls += number,
+        "allocations" => figures.allocations = number,
+        _ => return Err(unknown().into()),
+    }
+    Ok(())
+}
+
+/// What callgrind says at its end.
+fn collected(errors: &str) -> Option<u64> {
+    let line = errors.lines().find(|line| line.contains("Collected :"))?;
+    line.rsplit(' ').next()?.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_program_says_is_taken_and_nothing_else() {
+        let mut figures = Figures::default();
+        for line in ["packets 7", "time 1500", "cpu 20", "calls 2", "calls 3"] {
+            take(&mut figures, line).unwrap();
+        }
+        assert_eq!((figures.packets, figures.time), (7, 1500));
+        assert_eq!((figures.cpu, figures.calls), (20, 5));
+        for line in ["", "packets", "packets x", "other 1"] {
+            assert!(take(&mut figures, line).is_err(), "{line}");
+        }
+    }
+
+    #[test]
+    fn the_instructions_are_found_among_what_callgrind_says() {
+        let said = "==12== Events    : Ir\n==12== Collected : 4711\n==12==\n";
+        assert_eq!(collected(said), Some(4711));
+        assert_eq!(collected("no instructions"), None);
+    }
+}

@@ -1,0 +1,60 @@
+//! User instructions for each packet, counted by callgrind: what ranks programs where the kernel has most of the time.
+//!
+//! Counted is the loop alone, by its name, with two numbers of packets: the difference has nothing in it that is not done for a packet.
+
+use std::process::{Command, Stdio};
+
+use super::xdp_child::{Sink, Task, Who, run};
+use super::{Row, Table, Target};
+use crate::Result;
+
+const FEW: u64 = 64 << 10;
+const MANY: u64 = 192 << 10;
+
+/// Counts ours and the peer's.
+pub(super) fn count(sink: &Sink, table: &mut Table) -> Result<()> {
+    let valgrind = Command::new("valgrind")
+        .arg("--version")
+        .stdout(Stdio::null())
+        .status();
+    if !valgrind.is_ok_and(|status| status.success()) {
+        return Err("instructions are counted by valgrind, which is not there: `apt-get install valgrind`".into());
+    }
+    for verb in ["receive", "touch", "transmit", "forward"] {
+        let task = Task {
+            verb,
+            mode: "native",
+            bytes: 64,
+        };
+        let ours = per_packet(Who::Ours, task, sink)?;
+        let peer = per_packet(Who::Peer, task, sink)?;
+        let row = Row::new(
+            format!("xdp: {verb}, 64 B"),
+            "user instructions/packet",
+            ours,
+        );
+        table.add(row.peer("libxdp in C", peer).target(Target::OfPeer(1.0)));
+    }
+    Ok(())
+}
+
+fn per_packet(who: Who, task: Task, sink: &Sink) -> Result<f64> {
+    let count = |packets| -> Result<_> {
+        let callgrind = [
+            "valgrind",
+            "--tool=callgrind",
+            "--callgrind-out-file=/dev/null",
+            "--toggle-collect=*measured_*",
+        ];
+        let mut words = callgrind.map(String::from).to_vec();
+        words.extend(who.command(task, packets)?);
+        let figures = run(&words, task, packets, sink)?;
+        if figures.instructions == 0 {
+            return Err(format!("{} was not counted", words.join(" ")).into());
+        }
+        Ok(figures)
+    };
+    let (few, many) = (count(FEW)?, count(MANY)?);
+    let packets = many.packets - few.packets;
+    Ok((many.instructions as f64 - few.instructions as f64) / packets as f64)
+}

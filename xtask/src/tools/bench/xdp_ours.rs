@@ -1,0 +1,198 @@
+//! AF_XDP by netring-xdp, as a program of its own: the same as `xtask/peers/c/xsk.c`, line by line where that can be.
+//!
+//! `receive` drops what it receives, and `touch` reads the first 64 bytes before; `transmit` sends frames that are ready in packet
+//! memory; `forward` swaps the link layer addresses and sends back out. Batches are of 64, rings of 2048, with a chunk for each
+//! entry. Each ends after so many packets, sent ones completed, and prints a line `NAME NUMBER` for each figure: `packets`, `time` (ns
+//! since the first), `cpu` (ns of this thread), `calls` (system calls made), `allocations` (ours only).
+
+use std::hint::black_box;
+use std::io::Write;
+use std::os::fd::AsFd;
+use std::time::{Duration, Instant};
+
+use netring_sys::{Interface, PacketSink, PacketSlot};
+use netring_xdp::program::{AttachMode, Program};
+use netring_xdp::{Copying, Receiver, Transmitter, Umem, UmemConfig, XdpSocket};
+
+use super::measure::cpu_time;
+use crate::Result;
+
+const LIMIT: Duration = Duration::from_secs(1);
+
+/// What a loop did.
+#[derive(Debug)]
+struct Done {
+    packets: u64,
+    first: Instant,
+    waits: u64,
+}
+
+/// `VERB INTERFACE native|generic BYTES PACKETS`
+pub(super) fn main(words: &[String]) -> Result<()> {
+    let [verb, interface, mode, bytes, packets] = words else {
+        return Err("VERB INTERFACE native|generic BYTES PACKETS".into());
+    };
+    let (bytes, packets) = (bytes.parse()?, packets.parse()?);
+    let interface = Interface::by_name(interface)?;
+    let mode = match &**mode {
+        "generic" => AttachMode::Generic,
+        _ => AttachMode::Native,
+    };
+    let memory = UmemConfig::new();
+    let mut why = None;
+    let outcome = Umem::scope(&memory, |umem| {
+        let builder = XdpSocket::builder(&interface.name, 0).copying(Copying::Copy);
+        let _attached;
+        let (mut rx, mut tx) = builder.open(umem)?.split();
+        if verb != "transmit" {
+            let mut attached = Program::redirect()
+                .queues(1)
+                .load()?
+                .attach(&interface, mode)?;
+            attached.set_socket(0, rx.as_fd())?;
+            _attached = attached;
+        }
+        let run = || match &**verb {
+            "receive" => measured_receive(&mut rx, packets),
+            "touch" => measured_touch(&mut rx, packets),
+            "transmit" => measured_transmit(&mut tx, packets, bytes),
+            "forward" => measured_forward(&mut rx, &mut tx, packets),
+            other => Err(format!("there is no {other:?}").into()),
+        };
+        why = report(run).err();
+        Ok(rx.stats()?.kicks + tx.kicks())
+    });
+    if let Some(why) = why {
+        return Err(why);
+    }
+    // What the loops count themselves are their waits; these are the sockets' own calls.
+    println!("calls {}", outcome?);
+    Ok(())
+}
+
+/// Runs, and prints what that cost.
+fn report(run: impl FnOnce() -> Result<Done>) -> Result<()> {
+    println!("ready");
+    std::io::stdout().flush()?;
+    let before = cpu_time()?;
+    let mut done = None;
+    let allocations = allocation_counter::measure(|| done = Some(run()));
+    let cpu = cpu_time()? - before;
+    let done = done.ok_or("it did not run")??;
+    println!("time {}", done.first.elapsed().as_nanos());
+    println!("packets {}", done.packets);
+    println!("cpu {}", cpu.as_nanos());
+    println!("calls {}", done.waits);
+    println!("allocations {}", allocations.count_total);
+    Ok(())
+}
+
+impl Done {
+    fn new() -> Self {
+        Self {
+            packets: 0,
+            first: Instant::now(),
+            waits: 0,
+        }
+    }
+
+    fn wait(&mut self, rx: &mut Receiver<'_>) -> Result<()> {
+        self.waits += 1;
+        rx.wait(LIMIT)?;
+        if self.packets == 0 {
+            self.first = Instant::now();
+        }
+        Ok(())
+    }
+}
+
+#[inline(never)]
+fn measured_receive(rx: &mut Receiver<'_>, packets: u64) -> Result<Done> {
+    let (mut done, mut sum) = (Done::new(), 0);
+    while done.packets < packets {
+        let before = done.packets;
+        for frame in &rx.receive() {
+            done.packets += 1;
+            sum += frame.len();
+        }
+        if done.packets == before {
+            done.wait(rx)?;
+        }
+    }
+    black_box(sum);
+    Ok(done)
+}
+
+#[inline(never)]
+fn measured_touch(rx: &mut Receiver<'_>, packets: u64) -> Result<Done> {
+    let (mut done, mut sum) = (Done::new(), 0);
+    while done.packets < packets {
+        let before = done.packets;
+        for frame in &rx.receive() {
+            done.packets += 1;
+            sum += frame.len() as u64;
+            sum ^= touched(frame);
+        }
+        if done.packets == before {
+            done.wait(rx)?;
+        }
+    }
+    black_box(sum);
+    Ok(done)
+}
+
+#[inline]
+fn touched(frame: &[u8]) -> u64 {
+    let Some(front) = frame.first_chunk::<64>() else {
+        return 0;
+    };
+    let words = front.as_chunks::<8>().0.iter();
+    words.fold(0, |sum, word| sum ^ u64::from_ne_bytes(*word))
+}
+
+#[inline(never)]
+fn measured_transmit(tx: &mut Transmitter<'_>, packets: u64, bytes: usize) -> Result<Done> {
+    let mut done = Done::new();
+    while done.packets < packets {
+        let batch = (packets - done.packets).min(64);
+        for _ in 0..batch {
+            let Some(slot) = tx.slot(bytes)? else {
+                break;
+            };
+            slot.commit();
+            done.packets += 1;
+        }
+        tx.flush()?;
+    }
+    tx.drain(LIMIT)?;
+    Ok(done)
+}
+
+#[inline(never)]
+fn measured_forward<'umem>(
+    rx: &mut Receiver<'umem>,
+    tx: &mut Transmitter<'umem>,
+    packets: u64,
+) -> Result<Done> {
+    let mut done = Done::new();
+    while done.packets < packets {
+        let sent = rx.receive().forward(tx, swap_addresses).sent;
+        done.packets += sent;
+        tx.flush()?;
+        if sent == 0 {
+            done.wait(rx)?;
+        }
+    }
+    tx.drain(LIMIT)?;
+    Ok(done)
+}
+
+#[inline]
+fn swap_addresses(frame: &mut [u8]) -> bool {
+    let Some(addresses) = frame.first_chunk_mut::<12>() else {
+        return false;
+    };
+    let (target, source) = addresses.split_at_mut(6);
+    target.swap_with_slice(source);
+    true
+}
