@@ -27,17 +27,28 @@ pub struct Census {
     pub transmit: u32,
     /// In completion rings: sent, and not yet taken back.
     pub completion: u32,
+    /// In the rings of sockets that are closed: they are of no use any more.
+    pub closed: u32,
 }
 
-/// The shared words of all rings over one UMEM, those of closed sockets too: what was in their rings stays there.
+/// The rings of all sockets over one UMEM.
 #[derive(Debug, Default)]
-pub(crate) struct Words {
-    pub(crate) fill: Vec<Memory>,
-    pub(crate) receive: Vec<Memory>,
-    pub(crate) transmit: Vec<Memory>,
-    pub(crate) completion: Vec<Memory>,
+pub(crate) struct Books {
+    open: Vec<Rings>,
+    /// What went past the kernel in rings that are closed, and what was in them: fill, receive, transmit, completion.
+    passed: [u32; 4],
+    closed: u32,
+}
+
+/// The rings of one socket.
+#[derive(Clone, Debug)]
+pub(crate) struct Rings {
+    pub(crate) fill: Option<Memory>,
+    pub(crate) receive: Option<Memory>,
+    pub(crate) transmit: Option<Memory>,
+    pub(crate) completion: Option<Memory>,
     /// Frames that are committed and not yet published.
-    pub(crate) staged: Vec<Arc<AtomicU32>>,
+    pub(crate) staged: Arc<AtomicU32>,
 }
 
 impl Census {
@@ -50,6 +61,7 @@ impl Census {
         free.wrapping_add(receive)
             .wrapping_add(transmit)
             .wrapping_add(self.kernel)
+            .wrapping_add(self.closed)
     }
 }
 
@@ -63,28 +75,44 @@ impl fmt::Display for Census {
             user,
             transmit,
             completion,
+            closed,
         } = self;
         write!(
             f,
-            "{pool} free, {fill} fill, {kernel} kernel, {receive} receive, {user} user, {transmit} transmit, {completion} completion"
+            "{pool} free, {fill} fill, {kernel} kernel, {receive} receive, {user} user, {transmit} transmit, {completion} completion, {closed} closed"
         )
     }
 }
 
-impl Words {
+impl Books {
+    pub(crate) fn add(&mut self, rings: Rings) {
+        self.open.push(rings);
+    }
+
+    /// A socket is closed. (Its rings must not be held on to: the kernel keeps a socket open while a ring of it is mapped.)
+    pub(crate) fn close(&mut self, rings: &Rings) {
+        self.open
+            .retain(|open| !Arc::ptr_eq(&open.staged, &rings.staged));
+        let (passed, inside) = rings.count();
+        for (sum, passed) in self.passed.iter_mut().zip(passed) {
+            *sum = sum.wrapping_add(passed);
+        }
+        self.closed += inside.iter().sum::<u32>();
+    }
+
     pub(crate) fn census(&self, pool: u32, user: u32) -> Census {
         // Positions start at 0 and count everything that ever went through, modulo 2³²: what left the rings on the one side and
         // did not arrive on the other is with the kernel.
-        let (filled, fill) = through(&self.fill, |ring| ring.consumer());
-        let (received, receive) = through(&self.receive, |ring| ring.producer());
-        let (sent, transmit) = through(&self.transmit, |ring| ring.consumer());
-        let (completed, completion) = through(&self.completion, |ring| ring.producer());
-        let staged: u32 = self
-            .staged
-            .iter()
-            // Relaxed: a count.
-            .map(|staged| staged.load(Ordering::Relaxed))
-            .sum();
+        let (mut passed, mut inside) = (self.passed, [0_u32; 4]);
+        for rings in &self.open {
+            let (more_passed, more_inside) = rings.count();
+            for n in 0..4 {
+                passed[n] = passed[n].wrapping_add(more_passed[n]);
+                inside[n] = inside[n].wrapping_add(more_inside[n]);
+            }
+        }
+        let [filled, received, sent, completed] = passed;
+        let [fill, receive, transmit, completion] = inside;
         Census {
             pool,
             fill,
@@ -93,23 +121,36 @@ impl Words {
                 .wrapping_add(sent.wrapping_sub(completed)),
             receive,
             user,
-            transmit: transmit.wrapping_add(staged),
+            transmit,
             completion,
+            closed: self.closed,
         }
     }
 }
 
-/// How many went past the kernel's side of rings, and how many are in them.
-fn through(rings: &[Memory], kernel: impl Fn(&Memory) -> &AtomicU32) -> (u32, u32) {
-    let (mut passed, mut inside) = (0_u32, 0_u32);
-    for ring in rings {
+impl Rings {
+    /// How many chunks went past the kernel's side of each ring, and how many are in it: fill, receive, transmit, completion.
+    fn count(&self) -> ([u32; 4], [u32; 4]) {
         // Acquire: the pairs of words are seen in an order in which no chunk is in two places.
-        let (producer, consumer) = (
-            ring.producer().load(Ordering::Acquire),
-            ring.consumer().load(Ordering::Acquire),
-        );
-        passed = passed.wrapping_add(kernel(ring).load(Ordering::Acquire));
-        inside = inside.wrapping_add(producer.wrapping_sub(consumer));
+        let producer = |ring: &Memory| ring.producer().load(Ordering::Acquire);
+        let consumer = |ring: &Memory| ring.consumer().load(Ordering::Acquire);
+        let rings = [&self.fill, &self.receive, &self.transmit, &self.completion];
+        let inside = rings.map(|ring| {
+            ring.as_ref()
+                .map_or(0, |ring| producer(ring).wrapping_sub(consumer(ring)))
+        });
+        let passed = [
+            self.fill.as_ref().map_or(0, consumer),
+            self.receive.as_ref().map_or(0, producer),
+            self.transmit.as_ref().map_or(0, consumer),
+            self.completion.as_ref().map_or(0, producer),
+        ];
+        let [fill, receive, transmit, completion] = inside;
+        // Relaxed: a count.
+        let staged = self.staged.load(Ordering::Relaxed);
+        (
+            passed,
+            [fill, receive, transmit.wrapping_add(staged), completion],
+        )
     }
-    (passed, inside)
 }

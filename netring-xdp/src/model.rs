@@ -13,6 +13,7 @@ use netring_sys::{Interface, PacketSink, PacketSlot};
 use proptest::prelude::*;
 
 use crate::assemble::Assembly;
+use crate::census::Rings;
 use crate::geometry::Geometry;
 use crate::inject::XdpInjector;
 use crate::receive::RxHalf;
@@ -54,17 +55,18 @@ fn world(receive_chunks: u32, transmit_chunks: u32, multi_buffer: bool) -> World
     kicks.set_nonblocking(true).unwrap();
     ours.set_nonblocking(true).unwrap();
     let interface = Interface::by_name("lo").unwrap();
-    let socket = Arc::new(Bound::played(OwnedFd::from(ours), interface));
     let [rx, tx] = [(); 2].map(|()| Memory::alone(RING as usize * 2, 0));
     let [fill, completion] = [(); 2].map(|()| Memory::alone(RING as usize, 0));
     let staged = Arc::new(AtomicU32::new(0));
-    shared.watch(|words| {
-        words.receive.push(rx.clone());
-        words.fill.push(fill.clone());
-        words.transmit.push(tx.clone());
-        words.completion.push(completion.clone());
-        words.staged.push(staged.clone());
-    });
+    let rings = Rings {
+        fill: Some(fill.clone()),
+        receive: Some(rx.clone()),
+        transmit: Some(tx.clone()),
+        completion: Some(completion.clone()),
+        staged: staged.clone(),
+    };
+    let played = Bound::played(OwnedFd::from(ours), interface, &shared, &rings);
+    let socket = Arc::new(played);
     let kernel = Kernel {
         geometry: *shared.geometry(),
         fill: Consumer::new(fill.clone(), RING),

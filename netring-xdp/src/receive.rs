@@ -209,7 +209,6 @@ impl RxHalf {
             self.invalid += invalid;
         }
         self.rx.release(count);
-        self.top_up();
     }
 
     /// Counts the packets in the next `count` entries, where a packet may have several.
@@ -381,6 +380,8 @@ impl Drop for Lent<'_> {
     #[inline]
     fn drop(&mut self) {
         self.half.give_back(self.count);
+        // Also where all of them were taken or sent on: what came home since goes to the kernel.
+        self.half.top_up();
     }
 }
 

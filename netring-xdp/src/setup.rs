@@ -16,6 +16,7 @@ use netring_sys::syscall::{
 use netring_sys::{Error, Interface, SyscallError};
 
 use crate::assemble::Assembly;
+use crate::census::Rings;
 use crate::config::{Copying, RingSize, SocketConfig};
 use crate::receive::RxHalf;
 use crate::ring::{Consumer, Entry, Memory, Producer};
@@ -38,6 +39,8 @@ pub(crate) struct Bound {
     pub(crate) why_not_zero_copy: Option<SyscallError>,
     pub(crate) busy_polls: bool,
     shares_queue: Arc<AtomicBool>,
+    shared: Arc<Shared>,
+    rings: Rings,
 }
 
 /// What a UMEM remembers of a socket that is bound with it.
@@ -63,8 +66,16 @@ impl Bound {
 
     /// A socket for tests, whose kernel is played.
     #[cfg(test)]
-    pub(crate) fn played(fd: OwnedFd, interface: Interface) -> Self {
+    pub(crate) fn played(
+        fd: OwnedFd,
+        interface: Interface,
+        shared: &Arc<Shared>,
+        rings: &Rings,
+    ) -> Self {
+        shared.books(|books| books.add(rings.clone()));
         Self {
+            shared: shared.clone(),
+            rings: rings.clone(),
             fd: Arc::new(fd),
             interface,
             queue: 0,
@@ -85,6 +96,12 @@ impl Bound {
         } else {
             error.into()
         }
+    }
+}
+
+impl Drop for Bound {
+    fn drop(&mut self) {
+        self.shared.books(|books| books.close(&self.rings));
     }
 }
 
@@ -172,7 +189,18 @@ pub(crate) fn open(
         queue: wanted.queue,
         shares_queue: shares_queue.clone(),
     });
+    let staged = Arc::new(AtomicU32::new(0));
+    let rings = Rings {
+        fill: fill.clone(),
+        receive: rx.clone(),
+        transmit: tx.clone(),
+        completion: completion.clone(),
+        staged: staged.clone(),
+    };
+    shared.books(|books| books.add(rings.clone()));
     let socket = Arc::new(Bound {
+        shared: shared.clone(),
+        rings,
         zero_copy: xdp_is_zero_copy(socket)?,
         fd,
         queue: wanted.queue,
@@ -182,14 +210,6 @@ pub(crate) fn open(
         shares_queue,
     });
 
-    let staged = Arc::new(AtomicU32::new(0));
-    shared.watch(|words| {
-        words.receive.extend(rx.clone());
-        words.fill.extend(fill.clone());
-        words.transmit.extend(tx.clone());
-        words.completion.extend(completion.clone());
-        words.staged.push(staged.clone());
-    });
     let mut receiving = None;
     // A socket that only sends has a fill ring too, which its driver may want something in.
     if let Some((rx, size)) = rx.zip(wanted.rx) {

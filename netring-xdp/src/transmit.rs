@@ -147,6 +147,8 @@ impl TxHalf {
             // Relaxed: a count.
             self.staged.store(0, Ordering::Relaxed);
         }
+        // Chunks of other halves go home, also while this one has enough of its own.
+        self.reclaim();
         let mut left = self.tx.outstanding();
         while left > 0 {
             if !self.tx.needs_wakeup() && !self.socket.busy_polls {
@@ -158,7 +160,7 @@ impl TxHalf {
             self.dropped += u64::from(kick == Kick::Dropped);
             let now = self.tx.outstanding();
             // Each round sends something, throws something away or makes room for completions: there are no endless ones.
-            let progress = now < left || kick == Kick::Dropped || self.reclaim() > 0;
+            let progress = self.reclaim() > 0 || now < left || kick == Kick::Dropped;
             left = now;
             if !progress || self.socket.zero_copy {
                 break;

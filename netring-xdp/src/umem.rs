@@ -8,7 +8,7 @@ use netring_sys::kernel::xdp::{XDP_UMEM_UNALIGNED_CHUNK_FLAG, xdp_umem_reg};
 use netring_sys::syscall::{memlock_limit, page_size, set_xdp_umem};
 use netring_sys::{Error, Mmap, SyscallError};
 
-use crate::census::{Census, Words};
+use crate::census::{Books, Census};
 use crate::geometry::{Chunk, Geometry};
 use crate::region::{Region, Token, Unassigned};
 use crate::setup::Peer;
@@ -67,7 +67,7 @@ pub(crate) struct Shared {
 struct Ledger {
     unassigned: Unassigned,
     homes: Vec<Home>,
-    words: Words,
+    books: Books,
     peers: Vec<Peer>,
 }
 
@@ -165,7 +165,7 @@ impl UmemConfig {
             ledger: Mutex::new(Ledger {
                 unassigned,
                 homes: Vec::new(),
-                words: Words::default(),
+                books: Books::default(),
                 peers: Vec::new(),
             }),
             user: AtomicU32::new(0),
@@ -288,6 +288,7 @@ impl Shared {
             ..xdp_umem_reg::default()
         };
         const ENOBUFS: i32 = 105;
+        const EINVAL: i32 = 22;
         set_xdp_umem(socket, self.region.map(), &request).map_err(|error| {
             match memlock_limit() {
                 Some(limit) if error.is(ENOBUFS) => Error::Config {
@@ -296,6 +297,14 @@ impl Shared {
                         "{} bytes of packet memory, with what else this user has locked, are more than the {limit} that a process without CAP_IPC_LOCK may lock: \
                          raise the limit (`ulimit -l`, LimitMEMLOCK=), grant the capability (`sudo setcap cap_ipc_lock,cap_net_raw=ep PROGRAM`), or ask for fewer chunks",
                         geometry.bytes()
+                    ),
+                },
+                _ if error.is(EINVAL) => Error::Config {
+                    setting: "chunk_size",
+                    why: format!(
+                        "this kernel does not take chunks of {} bytes with {} of headroom; it always takes 2048 or 4096 without",
+                        geometry.chunk_size(),
+                        geometry.headroom()
                     ),
                 },
                 _ => error.into(),
@@ -362,9 +371,9 @@ impl Shared {
         self.lock().peers.push(peer);
     }
 
-    /// The words of a socket's rings, for the census.
-    pub(crate) fn watch(&self, add: impl FnOnce(&mut Words)) {
-        add(&mut self.lock().words);
+    /// The rings of the sockets, for the census.
+    pub(crate) fn books(&self, change: impl FnOnce(&mut Books)) {
+        change(&mut self.lock().books);
     }
 
     pub(crate) fn census(&self) -> Census {
@@ -377,7 +386,7 @@ impl Shared {
             .map(|home| home.pool.load(Ordering::Relaxed))
             .sum();
         let pool = ledger.unassigned.left() + returned as u32 + told;
-        ledger.words.census(pool, self.user.load(Ordering::Relaxed))
+        ledger.books.census(pool, self.user.load(Ordering::Relaxed))
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, Ledger> {

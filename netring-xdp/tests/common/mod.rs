@@ -5,7 +5,7 @@
 use std::os::fd::AsFd;
 use std::time::{Duration, Instant};
 
-use netring_sys::{Interface, XdpMode};
+use netring_sys::{Interface, PacketSink, XdpMode};
 use netring_xdp::program::{AttachMode, Attachment, Program};
 use netring_xdp::{Receiver, Umem, UmemConfig};
 use xtask::wire::{Sniffer, number, numbered};
@@ -55,15 +55,31 @@ pub(crate) fn receive_numbered(rx: &mut Receiver<'_>, count: u64, len: usize) {
     });
 }
 
-/// The same, seen by a plain socket.
+/// The same, seen by a plain socket, and nothing more.
 pub(crate) fn sniff_numbered(sniffer: &Sniffer, count: u64, len: usize) {
+    sniff_numbered_now(sniffer, count, len);
+    assert_eq!(sniffer.receive(Duration::from_millis(20)).unwrap(), None);
+}
+
+/// The same, whatever comes after.
+pub(crate) fn sniff_numbered_now(sniffer: &Sniffer, count: u64, len: usize) {
     for next in 0..count {
         let frame = sniffer.receive(LIMIT).unwrap();
         let frame = frame.unwrap_or_else(|| panic!("frame {next} did not come"));
         assert_eq!(number(&frame), Some(next));
         assert_eq!(frame, numbered(next, len));
     }
-    assert_eq!(sniffer.receive(Duration::from_millis(20)).unwrap(), None);
+}
+
+/// Sends by any sink.
+pub(crate) trait SendFrame {
+    fn send_frame(&mut self, frame: &[u8]) -> bool;
+}
+
+impl<S: PacketSink> SendFrame for S {
+    fn send_frame(&mut self, frame: &[u8]) -> bool {
+        PacketSink::send(self, frame).unwrap()
+    }
 }
 
 /// Packet memory as the tests without root may lock it: 2 MiB.
