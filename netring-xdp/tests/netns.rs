@@ -237,7 +237,8 @@ fn x8_a_drain_over_a_link_that_is_down_says_so_and_what_is_in_the_ring_goes_out_
     assert_eq!(injector.stats().unwrap().pending, 10);
     assert_eq!(injector.census().total(), 128);
     ip("link set v0 up").unwrap();
-    while !netring_sys::Interface::by_name("v1").unwrap().is_up() {
+    let up = |end| netring_sys::Interface::by_name(end).unwrap().is_up();
+    while !(up("v0") && up("v1")) {
         std::thread::sleep(Duration::from_millis(1));
     }
     let sniffer = Sniffer::on("v1").unwrap();
