@@ -1,0 +1,38 @@
+//! Sends frames by AF_XDP, which needs no program: `cargo run --features xdp --example xdp_transmit -- eth0 1000`.
+#![expect(clippy::print_stdout, reason = "an example talks to its user")]
+
+mod outcome;
+
+use std::process::ExitCode;
+use std::time::Duration;
+
+use netring::{PacketSink, XdpInjector, wait};
+
+fn main() -> ExitCode {
+    outcome::of(run())
+}
+
+fn run() -> Result<(), Box<dyn std::error::Error>> {
+    let mut args = std::env::args().skip(1);
+    let interface = args
+        .next()
+        .ok_or("usage: xdp_transmit INTERFACE [FRAMES]")?;
+    let wanted: u32 = args.next().map_or(Ok(10), |frames| frames.parse())?;
+
+    let mut injector = XdpInjector::open(&interface)?;
+    // To everybody, of the type that is for experiments on one's own network; the payload begins with the frame's number.
+    let mut frame = [0; 60];
+    frame[..6].fill(0xff);
+    frame[6..12].copy_from_slice(&injector.interface().address.unwrap_or_default());
+    frame[12..14].copy_from_slice(&[0x88, 0xb5]);
+    for number in 0..wanted {
+        frame[14..18].copy_from_slice(&number.to_be_bytes());
+        if !wait::send(&mut injector, &frame, Some(Duration::from_secs(1)))? {
+            return Err("the interface takes no frame for a second".into());
+        }
+    }
+    injector.drain(Duration::from_secs(1))?;
+
+    println!("{}", injector.stats()?);
+    Ok(())
+}
