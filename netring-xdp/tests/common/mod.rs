@@ -2,6 +2,10 @@
 #![allow(dead_code, reason = "each test program uses some of it")]
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on ends there")]
 
+pub(crate) mod bare;
+pub(crate) mod pair;
+pub(crate) mod programs;
+
 use std::os::fd::AsFd;
 use std::time::{Duration, Instant};
 
