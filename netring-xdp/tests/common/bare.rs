@@ -59,7 +59,7 @@ impl BareSender {
         let transmit = map(XdpRing::Transmit, offsets.tx, 16);
         let completion = map(XdpRing::Completion, offsets.cr, 8);
         let address = sockaddr_xdp {
-            sxdp_flags: XDP_COPY | XDP_USE_SG * u16::from(multi_buffer),
+            sxdp_flags: XDP_COPY | (XDP_USE_SG * u16::from(multi_buffer)),
             sxdp_ifindex: Interface::by_name(interface).unwrap().index,
             ..sockaddr_xdp::default()
         };

@@ -22,7 +22,9 @@ pub(super) fn xsk() -> Result<String> {
     let output = Command::new(PROGRAM)
         .arg("where-xsk")
         .output()
-        .map_err(|why| format!("the peers are not built ({why}): run `cargo xtask bench --peers`"))?;
+        .map_err(|why| {
+            format!("the peers are not built ({why}): run `cargo xtask bench --peers`")
+        })?;
     if !output.status.success() {
         let why = String::from_utf8_lossy(&output.stderr);
         return Err(format!("netring-peers: {}", why.trim()).into());

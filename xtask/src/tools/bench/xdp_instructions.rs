@@ -18,7 +18,10 @@ pub(super) fn count(sink: &Sink, table: &mut Table) -> Result<()> {
         .stdout(Stdio::null())
         .status();
     if !valgrind.is_ok_and(|status| status.success()) {
-        return Err("instructions are counted by valgrind, which is not there: `apt-get install valgrind`".into());
+        return Err(
+            "instructions are counted by valgrind, which is not there: `apt-get install valgrind`"
+                .into(),
+        );
     }
     for verb in ["receive", "touch", "transmit", "forward"] {
         let task = Task {
