@@ -103,6 +103,9 @@ pub enum Helper {
     /// `(context, distance) → 0`: moves the begin of the metadata before the packet.
     #[doc(alias = "bpf_xdp_adjust_meta")]
     AdjustMeta = 54,
+    /// `(context, distance) → 0`: moves the end of the packet; what it grows by is zeros.
+    #[doc(alias = "bpf_xdp_adjust_tail")]
+    AdjustTail = 65,
 }
 
 impl Helper {
@@ -111,6 +114,7 @@ impl Helper {
             1 => Some("bpf_map_lookup_elem"),
             51 => Some("bpf_redirect_map"),
             54 => Some("bpf_xdp_adjust_meta"),
+            65 => Some("bpf_xdp_adjust_tail"),
             _ => None,
         }
     }
