@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on ends there")]
 
 pub(crate) mod bare;
+pub(crate) mod capture;
 pub(crate) mod pair;
 pub(crate) mod programs;
 

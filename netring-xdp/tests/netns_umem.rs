@@ -1,0 +1,217 @@
+//! What is refused before the kernel is asked, and what it takes: packet memory and settings. Runs in a user namespace too, where 8 MiB of memory may be locked.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on ends there")]
+
+mod common;
+
+use std::collections::BTreeSet;
+use std::os::fd::AsFd;
+use std::time::Duration;
+
+use common::*;
+use netring_sys::kernel::xdp::{XDP_UMEM_UNALIGNED_CHUNK_FLAG, xdp_umem_reg};
+use netring_sys::{Count, Error, Mmap, PacketSink, PacketSlot, syscall, wait};
+use netring_xdp::{
+    BusyPoll, Copying, HugePages, NotSent, RingSize, Umem, UmemConfig, XdpInjector, XdpSocket,
+};
+use xtask::netns::{Netns, ip, veth};
+use xtask::wire::{Sniffer, number, numbered};
+
+fn ring(entries: u32) -> RingSize {
+    RingSize::new(entries).unwrap()
+}
+
+/// What is refused here the kernel refuses too, and what is allowed it takes.
+#[test]
+#[ignore = "needs a network namespace: cargo xtask test-netns"]
+fn s20_the_kernel_agrees_with_what_is_refused() {
+    let _ns = Netns::enter().unwrap();
+    veth("v0", "v1").unwrap();
+    let memory = Mmap::anonymous(64 * 4096).unwrap();
+    let kernel_takes = |chunk_size: u32, headroom: u32, unaligned: bool| {
+        let flags = if unaligned {
+            XDP_UMEM_UNALIGNED_CHUNK_FLAG
+        } else {
+            0
+        };
+        let request = xdp_umem_reg {
+            chunk_size,
+            headroom,
+            flags,
+            ..xdp_umem_reg::default()
+        };
+        let socket = syscall::xdp_socket().unwrap();
+        syscall::set_xdp_umem(socket.as_fd(), &memory, &request).is_ok()
+    };
+    for chunk_size in [0, 1024, 2047, 2048, 3000, 4001, 4096, 8192, u32::MAX] {
+        for headroom in [0, 128, 1344, 1345, 3392, 3393, 3840, u32::MAX] {
+            for unaligned in [false, true] {
+                let config = UmemConfig::new()
+                    .chunk_size(chunk_size)
+                    .chunks(32)
+                    .headroom(headroom)
+                    .unaligned(unaligned);
+                let ours = Umem::scope(&config, |_| Ok(()));
+                let kernel = kernel_takes(chunk_size, headroom, unaligned);
+                assert_eq!(
+                    ours.is_ok(),
+                    kernel,
+                    "{chunk_size} {headroom} {unaligned}: {ours:?}"
+                );
+            }
+        }
+    }
+}
+
+/// With the flags of the struct's second generation and without; which lengths are tried, the unit test of the call tells.
+#[test]
+#[ignore = "needs a network namespace: cargo xtask test-netns"]
+fn x12_the_running_kernel_takes_what_is_registered() {
+    let _ns = Netns::enter().unwrap();
+    veth("v0", "v1").unwrap();
+    let sniffer = Sniffer::on("v1").unwrap();
+    for unaligned in [false, true] {
+        let size = if unaligned { 3000 } else { 2048 };
+        let config = UmemConfig::new()
+            .chunk_size(size)
+            .chunks(256)
+            .unaligned(unaligned);
+        Umem::scope(&config, |umem| {
+            let mut tx = XdpSocket::builder("v0", 0)
+                .transmit_ring(ring(64))
+                .open_transmitter(umem)?;
+            for n in 0..50 {
+                assert!(tx.send_frame(&numbered(n, 100)));
+            }
+            assert_eq!(tx.drain(LIMIT)?, 0);
+            sniff_numbered(&sniffer, 50, 100);
+            conserved(umem);
+            Ok(())
+        })
+        .unwrap();
+    }
+}
+
+#[test]
+#[ignore = "needs a network namespace: cargo xtask test-netns"]
+fn huge_pages_are_had_or_it_is_told_why_not() {
+    let _ns = Netns::enter().unwrap();
+    let config = UmemConfig::new().chunks(64);
+    let with = |pages| config.clone().huge_pages(pages);
+    Umem::scope(&with(HugePages::No), |umem| {
+        assert!(!umem.is_huge() && umem.why_not_huge().is_none());
+        Ok(())
+    })
+    .unwrap();
+    let set_aside = std::fs::read_to_string("/proc/sys/vm/nr_hugepages").unwrap();
+    let there = set_aside.trim() != "0";
+    Umem::scope(&with(HugePages::Try), |umem| {
+        assert_eq!(umem.is_huge(), umem.why_not_huge().is_none());
+        assert_eq!(umem.is_huge(), there);
+        Ok(())
+    })
+    .unwrap();
+    let required = Umem::scope(&with(HugePages::Require), |umem| {
+        assert!(umem.is_huge());
+        Ok(())
+    });
+    assert_eq!(required.is_ok(), there);
+}
+
+#[test]
+#[ignore = "needs a network namespace: cargo xtask test-netns"]
+fn settings_that_cannot_be_are_refused_with_a_sentence() {
+    let _ns = Netns::enter().unwrap();
+    veth("v0", "v1").unwrap();
+    let told = |error: Error, sentence: &str| {
+        let text = error.to_string();
+        assert!(text.contains(sentence), "{text}");
+    };
+    Umem::scope(&small(), |umem| {
+        let open = |interface, queue| XdpSocket::builder(interface, queue).open(umem);
+        told(
+            open("v0", 7).unwrap_err(),
+            "queue: 7: v0 has 1, numbered from 0",
+        );
+        told(
+            open("nowhere", 0).unwrap_err(),
+            "there is no interface \"nowhere\"",
+        );
+        // 2048 to receive in and 2048 to send from, of 1024.
+        told(
+            open("v0", 0).unwrap_err(),
+            "2048 are asked for, and 1024 of the UMEM's 1024 are left",
+        );
+        let none = XdpSocket::builder("v0", 0).receive_chunks(0);
+        told(none.open_receiver(umem).unwrap_err(), "nothing is received");
+        let strict = XdpSocket::builder("v0", 0).copying(Copying::ZeroCopy);
+        let refused = strict.open(umem).unwrap_err();
+        assert!(matches!(refused, Error::Syscall(_)), "{refused}");
+        Ok(())
+    })
+    .unwrap();
+    let odd = UmemConfig::new()
+        .chunk_size(3000)
+        .chunks(64)
+        .unaligned(true);
+    Umem::scope(&odd, |umem| {
+        let strict = XdpSocket::builder("v0", 0).copying(Copying::ZeroCopy);
+        told(strict.open(umem).unwrap_err(), "needs huge pages");
+        Ok(())
+    })
+    .unwrap();
+    let first = injector(64);
+    let start = std::time::Instant::now();
+    let second = XdpInjector::open("v0").unwrap_err();
+    told(second, "queue 0 of v0 has an AF_XDP socket already");
+    assert!(
+        start.elapsed() < Duration::from_secs(3),
+        "patience has an end"
+    );
+    drop(first);
+    // And is there for a queue that is let go of on the kernel's own time.
+    injector(64);
+}
+
+/// A limit of locked memory is told with the ways around it. (Root has CAP_IPC_LOCK; a child that gave it up has not.)
+#[test]
+#[ignore = "needs a network namespace: cargo xtask test-netns"]
+fn too_much_locked_memory_is_told_with_what_to_do() {
+    let _ns = Netns::enter().unwrap();
+    veth("v0", "v1").unwrap();
+    let locked = has_ipc_lock();
+    let config = UmemConfig::new().chunks(64 << 10);
+    let opened = Umem::scope(&config, |umem| {
+        XdpSocket::builder("v0", 0)
+            .transmit_ring(ring(64))
+            .open_transmitter(umem)
+            .map(drop)
+    });
+    match (locked, opened) {
+        (true, Ok(())) => {}
+        (false, Err(error)) => {
+            let text = error.to_string();
+            for words in [
+                "134217728 bytes",
+                "ulimit -l",
+                "cap_ipc_lock",
+                "fewer chunks",
+            ] {
+                assert!(text.contains(words), "{text}");
+            }
+        }
+        (locked, other) => panic!("CAP_IPC_LOCK of the host: {locked}; {other:?}"),
+    }
+}
+
+/// Of the host: root of a user namespace has it for nothing that the kernel locks.
+fn has_ipc_lock() -> bool {
+    let map = std::fs::read_to_string("/proc/self/uid_map").unwrap();
+    let initial = map.split_whitespace().eq(["0", "0", "4294967295"]);
+    let status = std::fs::read_to_string("/proc/self/status").unwrap();
+    let effective = status
+        .lines()
+        .find_map(|line| line.strip_prefix("CapEff:"))
+        .unwrap();
+    let effective = u64::from_str_radix(effective.trim(), 16).unwrap();
+    initial && effective & 1 << 14 != 0
+}
