@@ -8,11 +8,8 @@ use std::os::fd::AsFd;
 use std::time::Duration;
 
 use common::*;
-use netring_sys::kernel::xdp::{XDP_UMEM_UNALIGNED_CHUNK_FLAG, xdp_umem_reg};
-use netring_sys::{Count, Error, Mmap, PacketSink, PacketSlot, syscall, wait};
-use netring_xdp::{
-    BusyPoll, Copying, HugePages, NotSent, RingSize, Umem, UmemConfig, XdpInjector, XdpSocket,
-};
+use netring_sys::{Count, Error, PacketSink, PacketSlot, wait};
+use netring_xdp::{BusyPoll, NotSent, RingSize, Umem, UmemConfig, XdpInjector, XdpSocket};
 use xtask::netns::{Netns, ip, veth};
 use xtask::wire::{Sniffer, number, numbered};
 

@@ -4,19 +4,15 @@
 
 mod common;
 
-use std::collections::HashMap;
 use std::ops::ControlFlow;
 use std::time::{Duration, Instant};
 
 use common::capture::*;
 use common::*;
-use netring_sys::{
-    Count, Error, Interface, PacketBatch, PacketSink, PacketSource, Readiness, Stats, wait,
-};
+use netring_sys::{Count, Error, Interface, PacketBatch, PacketSink, PacketSource, Readiness};
 use netring_xdp::program::AttachMode;
-use netring_xdp::{CaptureBuilder, Copying, Mode, RingSize, XdpCapture, XdpInjector};
 use xtask::netns::{Netns, ip, veth};
-use xtask::wire::{Sender, Sniffer, number, numbered};
+use xtask::wire::{Sender, number, numbered};
 
 #[test]
 #[ignore = "needs a network namespace: cargo xtask test-netns"]

@@ -5,17 +5,15 @@ mod common;
 
 use std::collections::HashMap;
 use std::ops::ControlFlow;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use common::capture::*;
 use common::*;
-use netring_sys::{
-    Count, Error, Interface, PacketBatch, PacketSink, PacketSource, Readiness, Stats, wait,
-};
+use netring_sys::{Count, Error, Interface, PacketBatch, PacketSink, PacketSource, wait};
 use netring_xdp::program::AttachMode;
-use netring_xdp::{CaptureBuilder, Copying, Mode, RingSize, XdpCapture, XdpInjector};
+use netring_xdp::{Copying, Mode, RingSize, XdpCapture, XdpInjector};
 use xtask::netns::{Netns, ip, veth};
-use xtask::wire::{Sender, Sniffer, number, numbered};
+use xtask::wire::{Sender, Sniffer, numbered};
 
 #[test]
 #[ignore = "needs a network namespace: cargo xtask test-netns"]

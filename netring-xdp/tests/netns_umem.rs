@@ -3,21 +3,23 @@
 
 mod common;
 
-use std::collections::BTreeSet;
 use std::os::fd::AsFd;
 use std::time::Duration;
 
 use common::*;
 use netring_sys::kernel::xdp::{XDP_UMEM_UNALIGNED_CHUNK_FLAG, xdp_umem_reg};
-use netring_sys::{Count, Error, Mmap, PacketSink, PacketSlot, syscall, wait};
-use netring_xdp::{
-    BusyPoll, Copying, HugePages, NotSent, RingSize, Umem, UmemConfig, XdpInjector, XdpSocket,
-};
-use xtask::netns::{Netns, ip, veth};
-use xtask::wire::{Sniffer, number, numbered};
+use netring_sys::{Error, Mmap, syscall};
+use netring_xdp::{Copying, HugePages, RingSize, Umem, UmemConfig, XdpInjector, XdpSocket};
+use xtask::netns::{Netns, veth};
+use xtask::wire::{Sniffer, numbered};
 
 fn ring(entries: u32) -> RingSize {
     RingSize::new(entries).unwrap()
+}
+
+fn injector(entries: u32) -> XdpInjector {
+    let builder = XdpInjector::builder("v0").transmit_ring(ring(entries));
+    builder.build().unwrap()
 }
 
 /// What is refused here the kernel refuses too, and what is allowed it takes.
