@@ -124,7 +124,7 @@ fn s24_flags_mtu_and_queues_are_those_of_the_namespace() {
 #[ignore = "needs a network namespace: cargo xtask test-netns"]
 fn s24_queues_are_those_in_use() {
     let _ns = Netns::enter().unwrap();
-    veth("a", "b").unwrap();
+    ip("link add name a type veth peer name b").unwrap();
     let made = thread::available_parallelism().unwrap().get() as u32;
     if made > 1 {
         assert!(Told::of("a").number("numrxqueues") > 1);

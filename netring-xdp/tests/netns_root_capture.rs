@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use common::capture::*;
 use common::*;
-use netring_sys::{Count, Error, Interface, PacketBatch, PacketSink, PacketSource, Readiness};
+use netring_sys::{Count, Error, Interface, PacketBatch, PacketSource, Readiness};
 use netring_xdp::program::AttachMode;
 use xtask::netns::{Netns, ip, veth};
 use xtask::wire::{Sender, number, numbered};
