@@ -358,7 +358,7 @@ fn x14_a_packet_in_several_chunks_is_taken_and_sent_on_whole() {
             assert_eq!(many.len(), 8);
             let mut one = vec![many.pop().unwrap()];
             assert!(tx.send_chain(&mut one)?);
-            let mut nine: Vec<_> = many.drain(..).collect();
+            let mut nine: Vec<_> = std::mem::take(&mut many);
             for n in 0..3 {
                 sender.send(&numbered(n, 3400))?;
             }
