@@ -322,7 +322,7 @@ impl<'umem> Transmitter<'umem> {
         Some(Chunk::new(self.umem.shared(), token, 0, len, false))
     }
 
-    /// Sends a chunk: one of [`take`](Self::take), or one that was received. It is on its way after [`flush`](PacketSink::flush).
+    /// Sends a chunk: one of [`take`](Self::take), or one that was received. It is on its way after [`flush`](netring_sys::PacketSink::flush).
     ///
     /// # Errors
     /// The chunk comes back with the reason.
@@ -380,7 +380,7 @@ impl<'umem> Transmitter<'umem> {
     /// flight. `None` for a time waits for ever.
     ///
     /// # Errors
-    /// As [`flush`](PacketSink::flush).
+    /// As [`flush`](netring_sys::PacketSink::flush).
     pub fn drain(&mut self, timeout: impl Into<Option<Duration>>) -> Result<u64, Error> {
         wait::drain(self, timeout.into())
     }
@@ -414,7 +414,7 @@ impl<'umem> Received<'_, 'umem> {
     /// a copy, where `f` says true. The others go back to the kernel.
     ///
     /// The chunks come back to this receiver once they are sent, by whichever socket. Packets that find no room in `tx` are gone, and
-    /// counted in what is returned; they are on their way after [`flush`](PacketSink::flush).
+    /// counted in what is returned; they are on their way after [`flush`](netring_sys::PacketSink::flush).
     pub fn forward(
         mut self,
         tx: &mut Transmitter<'umem>,
