@@ -136,6 +136,15 @@ impl Geometry {
         (chunk < u64::from(self.count)).then_some(chunk as Chunk)
     }
 
+    /// The chunk that an address from the completion ring is in, of a frame that was sent by [`transmit_addr`](Self::transmit_addr).
+    #[inline]
+    pub(crate) fn completed(&self, addr: u64) -> Option<Chunk> {
+        // Newer kernels (6.18) keep a mark of their own in the lowest bit while a copied frame is on its way, and give the address back
+        // without that bit: one less where an unaligned chunk starts at an odd address, which is in the chunk before. Chunks are longer
+        // than two bytes: with the bit set either address is in the right one.
+        self.chunk_of(addr | 1)
+    }
+
     /// Where a descriptor of the receive ring points; `None` where that is not inside one chunk.
     #[inline]
     pub(crate) fn received(&self, desc: &xdp_desc) -> Option<Span> {
@@ -313,6 +322,17 @@ mod tests {
             let chunk = n % geometry.count();
             prop_assert!(geometry.takes_fill(geometry.base(chunk)));
             prop_assert_eq!(geometry.chunk_of(geometry.base(chunk)), Some(chunk));
+        }
+
+        #[test]
+        fn x10_a_frame_is_completed_to_its_chunk_also_where_the_lowest_bit_is_lost(
+            geometry in geometries(), n in any::<u32>(), offset in 0_u32..2048
+        ) {
+            let chunk = n % geometry.count();
+            let span = Span { chunk, start: geometry.base(chunk) + u64::from(offset), len: 1 };
+            let addr = geometry.transmit_addr(&span);
+            prop_assert_eq!(geometry.completed(addr), Some(chunk));
+            prop_assert_eq!(geometry.completed(addr & !1), Some(chunk));
         }
 
         #[test]

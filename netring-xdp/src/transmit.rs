@@ -117,7 +117,7 @@ impl TxHalf {
         let geometry = self.shared.geometry();
         for addr in completion.entries(done) {
             // An address outside is no chunk: nobody gets it.
-            let Some(chunk) = geometry.chunk_of(addr) else {
+            let Some(chunk) = geometry.completed(addr) else {
                 continue;
             };
             // SAFETY: the chunk is one of the region's, out of an entry of the completion ring that is released below.
