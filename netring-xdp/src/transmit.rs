@@ -142,6 +142,10 @@ impl TxHalf {
     /// In copy mode the kernel sends within the call, so many at a time as its budget has: it is told again until the ring is empty,
     /// or it takes no more.
     pub(crate) fn flush(&mut self) -> Result<u32, Error> {
+        // Others complete into this half's ring, and get no further once it is full.
+        if self.socket.is_queue_shared() {
+            self.reclaim();
+        }
         if self.tx.staged() > 0 {
             self.tx.publish();
             // Relaxed: a count.
