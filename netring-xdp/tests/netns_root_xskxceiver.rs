@@ -140,30 +140,45 @@ fn poll_rxq_full(way: Way) {
     });
 }
 
-/// The transmit ring is full and nothing leaves it, for nobody takes completions: the wait is over when its time is. Nothing is lost.
+/// The transmit ring is full and nothing leaves it, for the completion ring is full too: the wait is over when its time is, and nothing
+/// is lost. (The completion ring is that of the queue's first socket, which is not looked after.)
 fn poll_txq_full(way: Way) {
-    let mut ends = Ends::new(way);
-    ends.sender = ends.sender.transmit_ring(ring(64)).transmit_chunks(128);
-    ends.run(|wire| {
-        let frames: Vec<_> = (0..128).map(|n| frame(n, 64)).collect();
-        let (first, second) = frames.split_at(64);
-        for frame in first {
-            assert!(put(&mut wire.tx, frame));
-        }
-        assert_eq!(wire.tx.flush().unwrap(), 0);
-        comes(&mut wire.rx, first);
-        for frame in second {
-            assert!(put(&mut wire.tx, frame));
-        }
-        // Published by a flush that gets nowhere: the completion ring has the first 64 yet.
-        let census = wire.sender_memory.census();
-        assert_eq!((census.completion, census.transmit), (64, 64), "{census}");
-        assert!(!put(&mut wire.tx, &frame(0, 64)));
-        wire.tx.flush().unwrap();
-        comes(&mut wire.rx, second);
-        assert_eq!(wire.tx.drain(LIMIT).unwrap(), 0);
-        wire.settled(128, 128);
-    });
+    way.wire(1500);
+    Umem::scope(&small(), |from| {
+        Umem::scope(&small(), |to| {
+            let socket = way.socket("v0").transmit_ring(ring(64));
+            let mut first = socket.open_transmitter(from)?;
+            let mut tx = socket.transmit_chunks(128).open_transmitter(from)?;
+            let mut rx = way.socket("v1").open_receiver(to)?;
+            let _attached = way.attach("v1", Program::redirect().queues(1).load()?, &rx);
+            let frames: Vec<_> = (0..128).map(|n| frame(n, 64)).collect();
+            let (sent, stuck) = frames.split_at(64);
+            assert!(sent.iter().all(|frame| put(&mut tx, frame)));
+            assert_eq!(tx.flush()?, 0);
+            comes(&mut rx, sent);
+
+            assert!(stuck.iter().all(|frame| put(&mut tx, frame)));
+            assert_eq!(tx.flush()?, 64);
+            let census = from.census();
+            assert_eq!((census.completion, census.transmit), (64, 64), "{census}");
+            let (start, time) = (Instant::now(), Duration::from_millis(50));
+            assert!(!poll_writable(tx.as_fd(), Some(time))?);
+            assert!(start.elapsed() >= time);
+            assert!(!put(&mut tx, &frame(0, 64)));
+            silent(&mut rx);
+
+            // Looked after, they go.
+            first.flush()?;
+            assert_eq!(tx.flush()?, 0);
+            comes(&mut rx, stuck);
+            silent(&mut rx);
+            received_all(&rx, 128);
+            conserved(from);
+            conserved(to);
+            Ok(())
+        })
+    })
+    .unwrap();
 }
 
 /// Room before each packet; the longest that fits arrives, and one byte more does not.
