@@ -66,7 +66,7 @@ fn read_file_prints_the_flows_of_a_file() {
     let file = Written::new("whole", &file());
     let said = Program::start("read_file", &[file.path()]).end();
     assert_eq!(said.out, LINES);
-    assert!(said.ok && said.err.is_empty(), "{said:?}");
+    said.went_well();
 }
 
 #[test]

@@ -6,7 +6,7 @@ mod program;
 use std::process::Command;
 
 use netring::Interface;
-use program::{Program, Said, command};
+use program::{Program, command, send};
 use xtask::netns::{Netns, ip, veth};
 use xtask::wire::{Sender, numbered, tcp4, udp4};
 
@@ -34,16 +34,6 @@ fn captures(pid: u32, interface: &str) -> bool {
     })
 }
 
-fn send(sender: &Sender, frames: &[Vec<u8>]) {
-    for frame in frames {
-        sender.send(frame).unwrap();
-    }
-}
-
-fn assert_went_well(said: &Said) {
-    assert!(said.ok && said.err.is_empty(), "{said:?}");
-}
-
 /// The line without its first word, which is a time of today.
 fn timed(line: &str) -> &str {
     let (time, rest) = line.split_once(' ').unwrap();
@@ -64,7 +54,7 @@ fn capture_prints_each_packet_and_the_balance() {
     let lengths = [60, 61, 300, 1513, 1514];
     send(&sender, &lengths.map(|len| numbered(1, len)));
     let said = program.end();
-    assert_went_well(&said);
+    said.went_well();
     let (balance, packets) = said.out.split_last().unwrap();
     let packets: Vec<_> = packets.iter().map(|line| timed(line)).collect();
     assert_eq!(packets, lengths.map(|len| format!("{len} bytes")));
@@ -84,7 +74,7 @@ fn capture_tells_that_the_link_went_down_and_goes_on() {
     }
     send(&sender, &[numbered(2, 70)]);
     let said = program.end();
-    assert_went_well(&said);
+    said.went_well();
     // The first packet may be told before the report or behind it: its block is handed over later.
     let down = "the interface v1 went down; packets resume when it is up again";
     let (reports, others): (Vec<_>, Vec<_>) = said.out.iter().partition(|line| *line == down);
@@ -112,7 +102,7 @@ fn flows_prints_each_flow_as_it_ends() {
         ],
     );
     let mut said = program.end();
-    assert_went_well(&said);
+    said.went_well();
     // The one that ended on the wire is told first; the others when the time of the example is over.
     said.out[1..].sort();
     assert_eq!(
@@ -132,7 +122,7 @@ fn flows_async_prints_the_first_event_of_one_of_two_subscribers() {
     let (program, sender) = capturing("flows_async", &["v1"]);
     send(&sender, &[udp4(5000, 53, &[0; 30])]);
     let said = program.end();
-    assert_went_well(&said);
+    said.went_well();
     let [line] = &said.out[..] else {
         panic!("{said:?}");
     };

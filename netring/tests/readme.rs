@@ -1,4 +1,5 @@
-//! The examples in README.md are those of the crate's documentation, which are compiled.
+//! Examples that say the same: those in README.md are those of the crate's documentation, which are compiled; and flows over AF_XDP are
+//! those over AF_PACKET.
 
 /// The Rust blocks of a text in Markdown, without the lines that documentation hides.
 fn examples(markdown: &str) -> Vec<String> {
@@ -34,4 +35,14 @@ fn each_example_stands_in_the_crate_documentation_too() {
             "not in the documentation:\n{example}"
         );
     }
+}
+
+/// One word is another; and how the two examples call themselves.
+#[test]
+fn flows_over_af_xdp_are_those_over_af_packet_in_another_word() {
+    let expected = include_str!("../examples/flows_async.rs")
+        .replace("AsyncCapture", "AsyncXdpCapture")
+        .replace("flows_async", "xdp_flows_async")
+        .replace("cargo run ", "cargo run --features xdp ");
+    assert_eq!(include_str!("../examples/xdp_flows_async.rs"), expected);
 }

@@ -8,6 +8,8 @@ use std::process::{Child, Command, Output, Stdio};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
+use xtask::wire::Sender;
+
 /// An example that runs. It is killed where it is dropped before its end.
 #[derive(Debug)]
 pub(crate) struct Program {
@@ -84,6 +86,21 @@ impl Program {
 impl Drop for Program {
     fn drop(&mut self) {
         self.kill();
+    }
+}
+
+impl Said {
+    /// The program said so, and complained of nothing.
+    #[track_caller]
+    pub(crate) fn went_well(&self) {
+        assert!(self.ok && self.err.is_empty(), "{self:?}");
+    }
+}
+
+/// Puts frames on the wire, in this order.
+pub(crate) fn send(sender: &Sender, frames: &[Vec<u8>]) {
+    for frame in frames {
+        sender.send(frame).unwrap();
     }
 }
 
