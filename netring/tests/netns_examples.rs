@@ -6,7 +6,7 @@ mod program;
 use std::process::Command;
 
 use netring::Interface;
-use program::{Program, command, send};
+use program::{Program, captures, command, send};
 use xtask::netns::{Netns, ip, veth};
 use xtask::wire::{Sender, numbered, tcp4, udp4};
 
@@ -22,16 +22,6 @@ fn capturing(name: &'static str, args: &[&str]) -> (Program, Sender) {
     let mut program = Program::start(name, args);
     program.until("capture", |pid| captures(pid, "v1"));
     (program, sender)
-}
-
-/// Whether the kernel has a socket of all protocols on the interface, which runs; in the namespace of this process.
-fn captures(pid: u32, interface: &str) -> bool {
-    let index = Interface::by_name(interface).unwrap().index.to_string();
-    let sockets = std::fs::read_to_string(format!("/proc/{pid}/net/packet")).unwrap_or_default();
-    sockets.lines().any(|line| {
-        let words: Vec<_> = line.split_whitespace().collect();
-        words.len() > 5 && words[3..6] == ["0003", &index, "1"]
-    })
 }
 
 /// The line without its first word, which is a time of today.

@@ -1,4 +1,4 @@
-//! The contract between layers, of AF_XDP in the modes that veth has.
+//! The contract between layers, of AF_XDP in the modes that veth has, and of the best backend that there is.
 
 mod contract;
 
@@ -8,6 +8,14 @@ mod native {
 
 mod generic {
     crate::contract::source_rows!(netns: crate::contract::xdp::Generic);
+}
+
+mod auto {
+    crate::contract::source_rows!(netns: crate::contract::xdp::Auto);
+}
+
+mod auto_afpacket {
+    crate::contract::source_rows!(netns: crate::contract::xdp::AutoAfPacket);
 }
 
 mod injector {

@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use netring::auto::{self, AutoCapture, Backend};
 use netring::xdp::program::AttachMode;
 use netring::xdp::{Mode, RingSize};
 use netring::{Clock, Error, Interface, Readiness, XdpCapture, XdpInjector};
@@ -19,6 +20,14 @@ pub(crate) struct Native(Wire);
 #[derive(Debug)]
 pub(crate) struct Generic(Wire);
 
+/// Whatever is best, which is the driver.
+#[derive(Debug)]
+pub(crate) struct Auto(Wire);
+
+/// Whatever is best, where no program can be had.
+#[derive(Debug)]
+pub(crate) struct AutoAfPacket(Wire);
+
 fn capture(asked: AttachMode, reached: Mode) -> (Wire, XdpCapture) {
     veth("v0", "v1").unwrap();
     let builder = XdpCapture::builder().interface("v1").attach_mode(asked);
@@ -27,17 +36,26 @@ fn capture(asked: AttachMode, reached: Mode) -> (Wire, XdpCapture) {
     (Wire::new(capture.stop_handle()), capture)
 }
 
-macro_rules! source_in {
-    ($backend:ident, $asked:expr, $reached:expr) => {
+/// With the memory that is the default, which is more than these rows fill.
+fn best(backends: &[Backend], reached: Backend) -> (Wire, AutoCapture) {
+    veth("v0", "v1").unwrap();
+    let builder = auto::builder().interface("v1");
+    let capture = builder.backends(backends.iter().copied()).build().unwrap();
+    assert_eq!(capture.backend(), reached);
+    (Wire::new(capture.stop_handle()), capture)
+}
+
+macro_rules! source {
+    ($backend:ident, $source:ty, $overflows:expr, $clock:expr, $open:expr) => {
         impl source::Backend for $backend {
-            type Source = XdpCapture;
+            type Source = $source;
 
             const HOLDS: u64 = 16;
-            const OVERFLOWS: Option<u64> = Some(200);
-            const CLOCK: Clock = Clock::Process;
+            const OVERFLOWS: Option<u64> = $overflows;
+            const CLOCK: Clock = $clock;
 
-            fn open() -> (Self, XdpCapture) {
-                let (wire, capture) = capture($asked, $reached);
+            fn open() -> (Self, $source) {
+                let (wire, capture) = $open;
                 (Self(wire), capture)
             }
 
@@ -45,7 +63,7 @@ macro_rules! source_in {
                 self.0.sender.send(frame).unwrap();
             }
 
-            fn wait(source: &mut XdpCapture, time: Duration) -> Result<Readiness, Error> {
+            fn wait(source: &mut $source, time: Duration) -> Result<Readiness, Error> {
                 wait_live(source, time)
             }
 
@@ -60,8 +78,34 @@ macro_rules! source_in {
     };
 }
 
-source_in!(Native, AttachMode::Native, Mode::NativeCopy);
-source_in!(Generic, AttachMode::Generic, Mode::GenericCopy);
+source!(
+    Native,
+    XdpCapture,
+    Some(200),
+    Clock::Process,
+    capture(AttachMode::Native, Mode::NativeCopy)
+);
+source!(
+    Generic,
+    XdpCapture,
+    Some(200),
+    Clock::Process,
+    capture(AttachMode::Generic, Mode::GenericCopy)
+);
+source!(
+    Auto,
+    AutoCapture,
+    Some(6000),
+    Clock::Process,
+    best(&Backend::ALL, Backend::XdpNative)
+);
+source!(
+    AutoAfPacket,
+    AutoCapture,
+    None,
+    Clock::Socket,
+    best(&[Backend::AfPacket], Backend::AfPacket)
+);
 
 /// An injector, which needs no program, and a plain socket behind the wire.
 #[derive(Debug)]

@@ -8,6 +8,7 @@ use std::process::{Child, Command, Output, Stdio};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
+use netring::Interface;
 use xtask::wire::Sender;
 
 /// An example that runs. It is killed where it is dropped before its end.
@@ -95,6 +96,16 @@ impl Said {
     pub(crate) fn went_well(&self) {
         assert!(self.ok && self.err.is_empty(), "{self:?}");
     }
+}
+
+/// Whether the kernel has a socket of all protocols on the interface, which runs; in the namespace of this process.
+pub(crate) fn captures(pid: u32, interface: &str) -> bool {
+    let index = Interface::by_name(interface).unwrap().index.to_string();
+    let sockets = fs::read_to_string(format!("/proc/{pid}/net/packet")).unwrap_or_default();
+    sockets.lines().any(|line| {
+        let words: Vec<_> = line.split_whitespace().collect();
+        words.len() > 5 && words[3..6] == ["0003", &index, "1"]
+    })
 }
 
 /// Puts frames on the wire, in this order.

@@ -1,0 +1,322 @@
+//! The best backend that there is, as root: which it is, why each better one is not, and what comes through it.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on ends there")]
+
+use std::net::UdpSocket;
+use std::time::{Duration, Instant};
+
+use futures::StreamExt;
+use netring::auto::{self, AutoCapture, Backend};
+use netring::flow::FlowEvent;
+use netring::flow::extract::FiveTuple;
+use netring::xdp::program::{AttachMode, Program};
+use netring::{
+    AsyncAutoCapture, BroadcastRecvError, Count, Error, Interface, PacketBatch, PacketSource,
+};
+use xtask::netns::{Netns, ip, veth};
+use xtask::wire::{Sender, Sniffer, collect, numbered, tcp4, udp4};
+
+const LIMIT: Duration = Duration::from_secs(10);
+const SILENCE: Duration = Duration::from_millis(200);
+
+/// What became of each backend, in words.
+fn told(capture: &AutoCapture) -> Vec<String> {
+    capture.attempts().iter().map(ToString::to_string).collect()
+}
+
+/// These frames come, byte for byte, each counted once, and no other.
+#[track_caller]
+fn receives(capture: &mut AutoCapture, frames: &[Vec<u8>]) {
+    let packets = collect(capture, frames.len() + 1, SILENCE).unwrap();
+    let got: Vec<_> = packets
+        .iter()
+        .map(|packet| packet.data().to_vec())
+        .collect();
+    assert_eq!(got, frames);
+    let stats = capture.stats().unwrap();
+    let sent = Count::Exact(frames.len() as u64);
+    assert_eq!((stats.offered, stats.delivered), (sent, sent), "{stats:?}");
+    assert_eq!(stats.dropped, Count::Exact(0));
+}
+
+fn some() -> Vec<Vec<u8>> {
+    (0..50).map(|n| numbered(n, 60 + 29 * n as usize)).collect()
+}
+
+fn send(from: &str, frames: &[Vec<u8>]) {
+    let sender = Sender::on(from).unwrap();
+    frames.iter().for_each(|frame| sender.send(frame).unwrap());
+}
+
+#[test]
+#[ignore = "needs a network namespace: cargo xtask test-netns"]
+fn auto_on_veth_is_af_xdp_in_the_driver() {
+    let _ns = Netns::enter().unwrap();
+    veth("v0", "v1").unwrap();
+    let mut capture = auto::open("v1").unwrap();
+    assert_eq!(
+        told(&capture),
+        [
+            "AF_XDP without a copy: bind(AF_XDP) failed: Operation not supported (os error 95)",
+            "AF_XDP in the driver: opened",
+        ]
+    );
+    assert_eq!(capture.backend(), Backend::XdpNative);
+    assert_eq!(capture.attempts()[0].backend(), Backend::XdpZeroCopy);
+    assert!(capture.attempts()[1].why_not().is_none());
+    assert!(capture.as_xdp().is_some() && capture.as_afpacket().is_none());
+    // What this host sends itself is not captured.
+    send("v1", &some());
+    send("v0", &some());
+    receives(&mut capture, &some());
+    drop(capture);
+    assert_eq!(Interface::by_name("v1").unwrap().xdp, None);
+}
+
+#[test]
+#[ignore = "needs a network namespace: cargo xtask test-netns"]
+fn auto_is_generic_where_the_driver_does_not_run_the_program() {
+    let _ns = Netns::enter().unwrap();
+    veth("v0", "v1").unwrap();
+    for end in ["v0", "v1"] {
+        ip(&format!("link set {end} mtu 9000")).unwrap();
+    }
+    let mut capture = auto::open("v1").unwrap();
+    assert_eq!(capture.backend(), Backend::XdpGeneric);
+    let told = told(&capture);
+    assert_eq!(told.len(), 3, "{told:?}");
+    assert!(told[1].starts_with("AF_XDP in the driver: "), "{told:?}");
+    // ERANGE: the driver's answer to an MTU that does not fit a page.
+    assert!(told[1].contains("(os error 34)"), "{told:?}");
+    assert_eq!(told[2], "AF_XDP in the kernel's stack: opened");
+    send("v0", &some());
+    receives(&mut capture, &some());
+}
+
+#[test]
+#[ignore = "needs a network namespace: cargo xtask test-netns"]
+fn auto_on_lo_is_generic_and_sees_each_packet_once() {
+    let _ns = Netns::enter().unwrap();
+    let mut capture = auto::open("lo").unwrap();
+    assert_eq!(
+        capture.backend(),
+        Backend::XdpGeneric,
+        "{:?}",
+        told(&capture)
+    );
+    let mut af_packet = auto::builder()
+        .interface("lo")
+        .backends([Backend::AfPacket])
+        .build()
+        .unwrap();
+    assert_eq!(told(&af_packet), ["AF_PACKET: opened"]);
+    let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+    for n in 0..20u8 {
+        socket.send_to(&[n; 30], "127.0.0.1:9").unwrap();
+    }
+    let payloads = |capture: &mut AutoCapture| -> Vec<u8> {
+        let packets = collect(capture, 1000, SILENCE).unwrap();
+        let packets = packets.iter().filter(|packet| packet.data()[23] == 17);
+        packets.map(|packet| packet.data()[42]).collect()
+    };
+    assert_eq!(payloads(&mut capture), (0..20).collect::<Vec<_>>());
+    // Generic mode takes packets before packet sockets are shown them.
+    assert_eq!(payloads(&mut af_packet), Vec::<u8>::new());
+    drop(capture);
+    for n in 0..20u8 {
+        socket.send_to(&[n; 30], "127.0.0.1:9").unwrap();
+    }
+    assert_eq!(payloads(&mut af_packet), (0..20).collect::<Vec<_>>());
+}
+
+#[test]
+#[ignore = "needs a network namespace: cargo xtask test-netns"]
+fn auto_leaves_a_foreign_program_alone_and_says_that_it_is_in_the_way() {
+    let _ns = Netns::enter().unwrap();
+    veth("v0", "v1").unwrap();
+    let interface = Interface::by_name("v1").unwrap();
+    let program = Program::redirect().queues(1).load().unwrap();
+    let foreign = program.attach(&interface, AttachMode::Native).unwrap();
+    let mut capture = auto::open("v1").unwrap();
+    assert_eq!(capture.backend(), Backend::AfPacket, "{:?}", told(&capture));
+    assert!(capture.as_afpacket().is_some() && capture.as_xdp().is_none());
+    let id = foreign.program_id();
+    for attempt in &capture.attempts()[1..3] {
+        let Some(Error::ProgramInTheWay { id: told, .. }) = attempt.why_not() else {
+            panic!("{attempt}");
+        };
+        assert_eq!(*told, id);
+    }
+    assert!(foreign.is_attached().unwrap());
+    // The foreign program passes on what it has no socket for.
+    send("v1", &some());
+    send("v0", &some());
+    receives(&mut capture, &some());
+}
+
+#[test]
+#[ignore = "needs a network namespace: cargo xtask test-netns"]
+fn auto_tries_what_it_is_told_to_and_no_more() {
+    let _ns = Netns::enter().unwrap();
+    veth("v0", "v1").unwrap();
+    let builder = || auto::builder().interface("v1");
+    let capture = builder().backends([Backend::XdpGeneric]).build().unwrap();
+    assert_eq!(told(&capture), ["AF_XDP in the kernel's stack: opened"]);
+    drop(capture);
+    // The only one that may be tried cannot be had: that is the error, and nothing lesser is opened.
+    let refused = builder().backends([Backend::XdpZeroCopy]).build();
+    let Err(Error::Syscall(refused)) = refused else {
+        panic!("{refused:?}");
+    };
+    assert_eq!(refused.call, "bind(AF_XDP)");
+    let refused = builder().backends([]).build().unwrap_err();
+    assert!(refused.to_string().contains("name one"), "{refused}");
+    assert!(matches!(
+        auto::open("eth7"),
+        Err(Error::NoSuchInterface { name }) if name == "eth7"
+    ));
+}
+
+#[test]
+#[ignore = "needs a network namespace: cargo xtask test-netns"]
+fn auto_sets_promiscuous_mode_by_each_backend() {
+    let _ns = Netns::enter().unwrap();
+    veth("v0", "v1").unwrap();
+    let promiscuous = || {
+        let shown = xtask::netns::ip_says("-details link show dev v1").unwrap();
+        shown.contains("promiscuity 1")
+    };
+    for backend in [Backend::XdpNative, Backend::XdpGeneric, Backend::AfPacket] {
+        let builder = auto::builder().interface("v1").backends([backend]);
+        let capture = builder.clone().build().unwrap();
+        assert!(!promiscuous(), "{backend}");
+        drop(capture);
+        let capture = builder.promiscuous(true).build().unwrap();
+        assert!(promiscuous(), "{backend}");
+        drop(capture);
+        assert!(!promiscuous(), "{backend}");
+    }
+}
+
+#[test]
+#[ignore = "needs a network namespace: cargo xtask test-netns"]
+fn auto_tells_that_the_link_went_down_and_that_it_is_gone() {
+    for backend in [Backend::XdpNative, Backend::AfPacket] {
+        let _ns = Netns::enter().unwrap();
+        veth("v0", "v1").unwrap();
+        let builder = auto::builder().interface("v1").backends([backend]);
+        let mut capture = builder.build().unwrap();
+        let start = Instant::now();
+        ip("link set v1 down").unwrap();
+        let down = capture.next_batch(LIMIT).map(drop).unwrap_err();
+        assert!(matches!(down, Error::LinkDown { .. }), "{down}");
+        ip("link del v1").unwrap();
+        let gone = capture.next_batch(LIMIT).map(drop).unwrap_err();
+        assert!(matches!(gone, Error::InterfaceRemoved { .. }), "{gone}");
+        assert!(start.elapsed() < Duration::from_secs(2));
+    }
+}
+
+/// Flows, and their broadcast to two subscribers, over whichever backend it is.
+#[tokio::test]
+#[ignore = "needs a network namespace: cargo xtask test-netns"]
+async fn flows_and_broadcast_work_over_auto() {
+    const SYN: u8 = 2;
+    const RST: u8 = 4;
+    for backend in [Backend::XdpNative, Backend::XdpGeneric, Backend::AfPacket] {
+        let _ns = Netns::enter().unwrap();
+        veth("v0", "v1").unwrap();
+        let capture = match backend {
+            // As in the example: by the name of the interface alone.
+            Backend::XdpNative => AsyncAutoCapture::open("v1").unwrap(),
+            other => {
+                let builder = auto::builder().interface("v1").backends([other]);
+                AsyncAutoCapture::new(builder.build().unwrap()).unwrap()
+            }
+        };
+        assert_eq!(capture.get_ref().backend(), backend);
+        let stop = capture.get_ref().stop_handle();
+        let broadcast = capture
+            .flow_stream(FiveTuple::bidirectional())
+            .broadcast(64);
+        let subscribers = [broadcast.subscribe(), broadcast.subscribe()];
+        send(
+            "v0",
+            &[
+                tcp4(4000, 80, 1, SYN, b""),
+                tcp4(4000, 80, 2, RST, b""),
+                udp4(5000, 53, &[0; 30]),
+            ],
+        );
+        for (n, mut subscriber) in subscribers.into_iter().enumerate() {
+            let mut ended = Vec::new();
+            while let Some(event) = tokio::time::timeout(LIMIT, subscriber.next())
+                .await
+                .unwrap()
+            {
+                let event = event.map_err(|error: BroadcastRecvError| error.to_string());
+                match &*event.unwrap() {
+                    // The last of the packets: those before it are tracked.
+                    FlowEvent::Started { key, .. } if key.to_string().starts_with("udp") => {
+                        stop.stop();
+                    }
+                    FlowEvent::Ended {
+                        key, reason, stats, ..
+                    } => {
+                        ended.push(format!("{key}: {} {reason}", stats.packets()));
+                    }
+                    _ => {}
+                }
+            }
+            ended.sort();
+            assert_eq!(
+                ended,
+                [
+                    "tcp 10.0.0.1:4000 10.0.0.2:80: 2 reset",
+                    "udp 10.0.0.1:5000 10.0.0.2:53: 1 source-ended",
+                ],
+                "{backend}, subscriber {n}"
+            );
+        }
+    }
+}
+
+/// A loop that is left keeps its place, by both backends.
+#[test]
+#[ignore = "needs a network namespace: cargo xtask test-netns"]
+fn s7_a_loop_over_auto_that_is_left_goes_on_with_the_next_packet() {
+    use std::ops::ControlFlow;
+    for backend in [Backend::XdpNative, Backend::AfPacket] {
+        let _ns = Netns::enter().unwrap();
+        veth("v0", "v1").unwrap();
+        let builder = auto::builder().interface("v1").backends([backend]);
+        let mut capture = builder.build().unwrap();
+        send("v0", &some());
+        for (n, frame) in some().iter().enumerate() {
+            if n % 2 == 0 {
+                let got = capture.for_each(|packet| ControlFlow::Break(packet.data().to_vec()));
+                assert_eq!(got.unwrap().as_ref(), Some(frame));
+            } else {
+                let got = capture.for_each(|packet| ControlFlow::Break(packet.wire_len()));
+                assert_eq!(got.unwrap(), Some(frame.len() as u32));
+            }
+        }
+        let stop = capture.stop_handle();
+        stop.stop();
+        let end = capture.for_each(|_| ControlFlow::<()>::Continue(()));
+        assert_eq!(end.unwrap(), None);
+        assert_eq!(capture.batch().packets().count(), 0);
+        assert_eq!(capture.stats().unwrap().delivered, Count::Exact(50));
+    }
+    // Nobody's stack saw what AF_XDP took, and everybody's what AF_PACKET copied.
+    let _ns = Netns::enter().unwrap();
+    veth("v0", "v1").unwrap();
+    for (backend, seen) in [(Backend::XdpNative, false), (Backend::AfPacket, true)] {
+        let builder = auto::builder().interface("v1").backends([backend]);
+        let mut capture = builder.build().unwrap();
+        let stack = Sniffer::on("v1").unwrap();
+        send("v0", &[numbered(1, 60)]);
+        receives(&mut capture, &[numbered(1, 60)]);
+        let expected = seen.then(|| numbered(1, 60));
+        assert_eq!(stack.receive(SILENCE).unwrap(), expected, "{backend}");
+    }
+}
