@@ -29,7 +29,7 @@
 //!
 //! - AF_XDP takes packets off the interface, and the host's own stack does not see them any more; AF_PACKET copies them. On the
 //!   interface that one is logged in through, ask for [`Backend::AfPacket`] only ([`Builder::backends`]), or for a
-//!   [`Capture`](crate::Capture).
+//!   [`Capture`].
 //! - AF_PACKET has a VLAN tag beside the bytes ([`Meta::vlan`](crate::Meta::vlan)), AF_XDP in them, unless the card took it out.
 //! - AF_XDP holds packets up to the MTU; what receive offload puts together only AF_PACKET shows in one piece.
 
@@ -124,7 +124,7 @@ impl Builder {
     /// Opens the first backend that can be had.
     ///
     /// # Errors
-    /// As [`open`](crate::auto::open), and [`Error::Config`] where no backend is to be tried.
+    /// As [`open`], and [`Error::Config`] where no backend is to be tried.
     pub fn build(self) -> Result<AutoCapture, Error> {
         // What no backend can mend is told at once.
         let queues = Interface::by_name(&self.interface)?.rx_queues;
