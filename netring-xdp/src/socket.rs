@@ -182,7 +182,7 @@ impl SocketBuilder {
     ///
     /// The first socket over a UMEM registers it; those that come later share it, be they on other queues, other interfaces or the same
     /// queue. Sockets of one queue have one fill and one completion ring between them, those of the first: it has to be looked after
-    /// for the others to get on, by [`Receiver::receive`] and [`flush`](PacketSink::flush), also where it has nothing of its own to do.
+    /// for the others to get on, by [`Receiver::receive`] and [`flush`](netring_sys::PacketSink::flush), also where it has nothing of its own to do.
     ///
     /// # Errors
     /// [`Error::NoSuchInterface`]; [`Error::NotPermitted`] without CAP_NET_RAW; [`Error::Config`] for a queue that is not there or taken,
