@@ -93,6 +93,7 @@ fn world(receive_chunks: u32, transmit_chunks: u32, multi_buffer: bool) -> World
     receiving.top_up();
     let sending = TxHalf {
         pool: shared.assign(transmit_chunks, "transmit_chunks").unwrap(),
+        max_pieces: if multi_buffer { RING } else { 1 },
         socket,
         shared: shared.clone(),
         tx: Producer::new(tx, RING),

@@ -355,7 +355,9 @@ impl Lent<'_> {
     fn move_to(&self, tx: &mut TxHalf, fragments: u32) -> bool {
         let geometry = self.half.shared.geometry();
         let fits = |desc: &xdp_desc| geometry.takes_transmit(desc);
-        if tx.ring_room(fragments) < fragments || !self.half.rx.entries(fragments).all(|d| fits(&d))
+        if fragments > tx.max_pieces
+            || tx.ring_room(fragments) < fragments
+            || !self.half.rx.entries(fragments).all(|d| fits(&d))
         {
             return false;
         }
@@ -372,7 +374,7 @@ impl Lent<'_> {
 pub struct Forwarded {
     /// Packets that are in the transmit ring now.
     pub sent: u64,
-    /// Packets that found no room there, and are gone.
+    /// Packets that found no room there, or lie in more chunks than one frame may, and are gone.
     pub refused: u64,
 }
 

@@ -20,7 +20,7 @@ use crate::census::Rings;
 use crate::config::{Copying, RingSize, SocketConfig};
 use crate::receive::RxHalf;
 use crate::ring::{Consumer, Entry, Memory, Producer};
-use crate::transmit::TxHalf;
+use crate::transmit::{MAX_PIECES, TxHalf};
 use crate::umem::Shared;
 
 const EBUSY: i32 = 16;
@@ -239,6 +239,11 @@ pub(crate) fn open(
     if let Some((tx, size)) = tx.zip(wanted.tx) {
         sending = Some(TxHalf {
             pool: shared.assign(wanted.transmit_chunks(), "transmit_chunks")?,
+            max_pieces: if wanted.multi_buffer {
+                MAX_PIECES.min(size.entries())
+            } else {
+                1
+            },
             socket,
             shared: shared.clone(),
             tx: Producer::new(tx, size.entries()),

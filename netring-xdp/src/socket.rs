@@ -330,12 +330,21 @@ impl<'umem> Transmitter<'umem> {
         self.send_with(chunk, 0)
     }
 
-    /// Sends a packet that lies in several chunks, all of them or none (kernel 6.6, [`SocketBuilder::multi_buffer`]).
+    /// Sends a packet that lies in several chunks, all of them or none (kernel 6.6, [`SocketBuilder::multi_buffer`]): the vector is empty
+    /// then. False where the transmit ring has no room for all of them now, or there are none; the chunks stay where they are.
     ///
     /// # Errors
-    /// The transmit ring has no room for all ([`NotSent::Full`] with the last of them, which is back in its place).
+    /// [`Error::FramePieces`] for more chunks than one packet may have: 18, no more than the transmit ring has entries, and one on a socket
+    /// that was not opened with multi-buffer. The chunks stay where they are.
     pub fn send_chain(&mut self, chunks: &mut Vec<Chunk<'umem>>) -> Result<bool, Error> {
-        let count = chunks.len() as u32;
+        let (count, max) = (chunks.len(), self.half.max_pieces);
+        if count > max as usize {
+            return Err(Error::FramePieces {
+                count,
+                max: max as usize,
+            });
+        }
+        let count = count as u32;
         if count == 0 || self.half.ring_room(count) < count {
             return Ok(false);
         }

@@ -21,6 +21,10 @@ use crate::ring::{Consumer, Producer};
 use crate::setup::Bound;
 use crate::umem::{Pool, Shared};
 
+/// The most chunks of one frame: its head, and the fragments that every kernel's buffers have room for (`MAX_SKB_FRAGS`, 17 or more). Of a
+/// frame in more the kernel throws the front away, gives none of its chunks back, and sends the rest as a frame of its own.
+pub(crate) const MAX_PIECES: u32 = 18;
+
 /// The transmitting half.
 #[derive(Debug)]
 pub(crate) struct TxHalf {
@@ -30,6 +34,8 @@ pub(crate) struct TxHalf {
     /// None where another socket of the same queue has it.
     pub(crate) completion: Option<Consumer<u64>>,
     pub(crate) pool: Pool,
+    /// The most chunks of one frame.
+    pub(crate) max_pieces: u32,
     /// What the census knows of frames that are not yet published.
     pub(crate) staged: Arc<AtomicU32>,
     /// Frames that were committed; a frame in several chunks is one.
