@@ -80,6 +80,15 @@ pub enum Error {
         max: usize,
     },
 
+    /// A frame lies in too many pieces. Nothing was sent of it, and the sink goes on.
+    #[error("a frame in {count} pieces cannot be sent: up to {max} can")]
+    FramePieces {
+        /// How many pieces it has.
+        count: usize,
+        /// The most that one frame may have.
+        max: usize,
+    },
+
     /// The interface went down. A report, made once each time: call again, packets resume when the
     /// interface is up.
     #[error("the interface {interface} went down; packets resume when it is up again")]
@@ -111,9 +120,12 @@ pub enum Error {
 
 impl Error {
     /// Whether the source or sink is lost. False for a report after which it goes on ([`Error::LinkDown`],
-    /// [`Error::FrameLength`]).
+    /// [`Error::FrameLength`], [`Error::FramePieces`]).
     pub const fn is_terminal(&self) -> bool {
-        !matches!(self, Self::LinkDown { .. } | Self::FrameLength { .. })
+        !matches!(
+            self,
+            Self::LinkDown { .. } | Self::FrameLength { .. } | Self::FramePieces { .. }
+        )
     }
 }
 
@@ -277,6 +289,7 @@ mod tests {
     #[test]
     fn only_reports_are_not_terminal() {
         assert!(!Error::FrameLength { len: 0, max: 1514 }.is_terminal());
+        assert!(!Error::FramePieces { count: 19, max: 18 }.is_terminal());
         assert!(
             !Error::LinkDown {
                 interface: "eth0".into()

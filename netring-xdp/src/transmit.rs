@@ -22,7 +22,7 @@ use crate::setup::Bound;
 use crate::umem::{Pool, Shared};
 
 /// The most chunks of one frame: its head, and the fragments that every kernel's buffers have room for (`MAX_SKB_FRAGS`, 17 or more). Of a
-/// frame in more the kernel throws the front away, gives none of its chunks back, and sends the rest as a frame of its own.
+/// frame in more the kernel throws the front away; older ones give none of its chunks back, and send the rest as a frame of its own.
 pub(crate) const MAX_PIECES: u32 = 18;
 
 /// The transmitting half.
