@@ -4,7 +4,7 @@ use std::os::fd::AsFd;
 use std::process::Command;
 use std::time::Duration;
 
-use netring_sys::{Interface, PacketSink, XdpMode, wait};
+use netring_sys::{Error, Interface, PacketSink, XdpMode};
 use netring_xdp::program::{AttachMode, Attachment, Program};
 use netring_xdp::{
     BusyPoll, Receiver, RingSize, SocketBuilder, SocketStats, Transmitter, Umem, UmemConfig,
@@ -262,18 +262,46 @@ pub(crate) fn exchange(
     rx: &mut Receiver<'_>,
     frames: impl IntoIterator<Item = (Vec<u8>, Option<Vec<u8>>)>,
 ) {
+    exchange_in_pieces(tx, rx, usize::MAX, frames);
+}
+
+/// The same, of frames that lie in chunks of up to `piece` bytes.
+pub(crate) fn exchange_in_pieces(
+    tx: &mut Transmitter<'_>,
+    rx: &mut Receiver<'_>,
+    piece: usize,
+    frames: impl IntoIterator<Item = (Vec<u8>, Option<Vec<u8>>)>,
+) {
     let mut frames = frames.into_iter().peekable();
     while frames.peek().is_some() {
         let mut due = Vec::new();
         for (frame, comes) in frames.by_ref().take(BURST) {
-            assert!(wait::send(tx, &frame, Some(LIMIT)).unwrap());
+            assert!(put_in_pieces(tx, &frame, piece).unwrap());
             due.extend(comes);
         }
-        tx.flush().unwrap();
+        assert_eq!(tx.drain(LIMIT).unwrap(), 0);
         comes(rx, &due);
     }
-    assert_eq!(tx.drain(LIMIT).unwrap(), 0);
     silent(rx);
+}
+
+/// Commits a frame that lies in chunks of up to `piece` bytes.
+pub(crate) fn put_in_pieces(
+    tx: &mut Transmitter<'_>,
+    frame: &[u8],
+    piece: usize,
+) -> Result<bool, Error> {
+    if frame.len() <= piece {
+        return PacketSink::send(tx, frame);
+    }
+    let chunks = frame.chunks(piece).map(|bytes| {
+        let mut chunk = tx.take().unwrap();
+        chunk.set_len(bytes.len()).unwrap();
+        chunk.copy_from_slice(bytes);
+        chunk
+    });
+    let mut chunks = chunks.collect();
+    tx.send_chain(&mut chunks)
 }
 
 /// Commits a frame; false where there is no room.
@@ -286,14 +314,20 @@ pub(crate) fn comes(rx: &mut Receiver<'_>, due: &[Vec<u8>]) {
     let mut due_next = due.iter();
     receive(rx, due.len(), |packet| {
         let due = due_next.next().unwrap();
-        assert_eq!(packet.len(), due.len());
-        assert!(packet == due, "{packet:?} came, and not {due:?}");
+        assert_eq!((number(packet), packet.len()), (number(due), due.len()));
+        let differs = packet.iter().zip(due).position(|(came, due)| came != due);
+        assert_eq!(differs, None, "frame {}: {packet:?}", number(due));
     });
 }
 
 /// Nothing comes.
 pub(crate) fn silent(rx: &mut Receiver<'_>) {
     assert!(!rx.wait(Duration::from_millis(5)).unwrap());
+}
+
+/// The number of a [`frame`].
+fn number(frame: &[u8]) -> u64 {
+    u64::from_be_bytes(*frame[14..].first_chunk().unwrap())
 }
 
 /// A frame whose every byte tells its number and its place: of an ethertype that no host answers, number from byte 14 on.

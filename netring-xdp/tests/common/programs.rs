@@ -71,16 +71,20 @@ pub(crate) fn metadata(multi_buffer: bool) -> Vec<u8> {
     object(asm, multi_buffer)
 }
 
-/// Makes each packet longer or shorter at its end; those that cannot be are dropped.
+/// Makes each packet longer or shorter at its end. Where the kernel says that it cannot (`EOPNOTSUPP`) the packet comes as it is, where it
+/// says anything else it is dropped.
 pub(crate) fn adjust_tail(by: i32, multi_buffer: bool) -> Vec<u8> {
+    const EOPNOTSUPP: i32 = 95;
     let mut asm = Assembler::new();
     let sockets = sockets(&mut asm);
-    let refused = asm.label();
+    let (done, refused) = (asm.label(), asm.label());
     asm.mov(Reg::R2, by);
     asm.call(Helper::AdjustTail);
+    asm.jump_if(Cond::Eq, Reg::R0, 0, done);
     asm.mov(Reg::R3, Reg::R0);
     asm.mov(Reg::R0, XDP_DROP);
-    asm.jump_if(Cond::Ne, Reg::R3, 0, refused);
+    asm.jump_if(Cond::Ne, Reg::R3, -EOPNOTSUPP, refused);
+    asm.bind(done);
     asm.mov(Reg::R2, 0);
     redirect(&mut asm, sockets);
     asm.bind(refused);
