@@ -273,8 +273,12 @@ fn hw_sw_min_ring_size(way: Way) {
     ends.receiver = ends.receiver.receive_ring(one).fill_ring(one);
     ends.run(|wire| {
         for n in 0..1000 {
-            wire.carries(n, 1, 64);
+            assert!(put(&mut wire.tx, &frame(n, 64)));
+            assert!(!put(&mut wire.tx, &frame(n, 64)));
+            assert_eq!(wire.tx.drain(LIMIT).unwrap(), 0);
+            comes(&mut wire.rx, &[frame(n, 64)]);
         }
+        silent(&mut wire.rx);
         wire.settled(1000, 1000);
     });
 }

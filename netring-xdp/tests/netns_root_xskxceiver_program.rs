@@ -67,7 +67,8 @@ fn xdp_prog_cleanup(way: Way) {
             assert_eq!(attached.program_id(), id);
             received_all(&rx0, 512);
             received_all(&rx1, 512);
-            // The second one goes, and its place with it: nobody gets what comes now. The first one is put back.
+            // The second one goes: nobody gets what comes now. The first one is put back.
+            attached.clear_socket(0)?;
             drop(rx1);
             exchange(
                 &mut tx,
