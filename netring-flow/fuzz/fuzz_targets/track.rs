@@ -10,8 +10,8 @@ use netring_sys::{Clock, LinkType, Packet, Timestamp};
 const LINKS: [u16; 9] = [1, 101, 0, 113, 276, 108, 228, 229, 9];
 const ROOM: usize = 8;
 
-/// Each packet: a byte for the link type, one for its length, one for the time that passed (two's complement, so that it goes
-/// back as well), its bytes.
+// Each packet: a byte for the link type, one for its length, one for the time that passed (two's complement, so that it goes
+// back as well), its bytes.
 fuzz_target!(|input: &[u8]| {
     let config = TrackerConfig::new().max_flows(ROOM);
     let mut tracker = FlowTracker::with_config(FiveTuple::bidirectional().with_vlan(), config)

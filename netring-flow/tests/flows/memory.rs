@@ -123,6 +123,36 @@ fn near_the_bound_flows_that_were_silent_for_a_quarter_of_their_time_go() {
 }
 
 #[test]
+fn a_flow_that_ends_within_a_group_takes_no_later_packet_of_it() {
+    // Enough flows that a batch finds the records of all its packets first, and then takes the packets in.
+    let mut bench = Bench::with(TrackerConfig::new().max_flows(1600));
+    for n in 0..1520 {
+        bench.frame(0.0, &udp(&host(n), SERVER, b""));
+    }
+    // In an emergency: the newcomer sheds the first two flows, and sits where the second was. The first is found no more.
+    let group = [
+        (16.0, udp(&host(9999), SERVER, b"")),
+        (16.0, udp(&host(0), SERVER, b"")),
+    ];
+    bench
+        .tracker
+        .track_batch(&Frames(&group), &mut bench.events);
+    let shed = bench.ended();
+    assert_eq!(shed[0].key.a().to_string(), host(0));
+    assert_eq!(shed[0].stats.packets(), 1);
+    let begun: Vec<_> = bench
+        .events
+        .iter()
+        .filter(|event| matches!(event, FlowEvent::Started { .. }))
+        .filter_map(|event| event.key())
+        .map(|key| key.a().to_string())
+        .skip(1520)
+        .collect();
+    assert_eq!(begun, [host(9999), host(0)]);
+    bench.finish();
+}
+
+#[test]
 fn a_flow_takes_at_most_256_bytes_and_packets_take_none() {
     use crate::counting::{allocated, allocations};
     let flows = 100_000_u32;
