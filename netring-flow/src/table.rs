@@ -112,6 +112,11 @@ impl<K: Eq + Hash> Table<K> {
         Some(slot)
     }
 
+    /// Asks for the place in the index that a flow's removal frees.
+    pub(crate) fn prefetch_removal(&self, slot: Slot) {
+        self.index.prefetch(self.tag(&self.get(slot).key));
+    }
+
     /// Asks for all of a record.
     pub(crate) fn prefetch_all(&self, slot: Slot) {
         self.slab.prefetch_all(slot);

@@ -63,9 +63,20 @@ impl<K: Clone + Eq + Hash> Engine<K> {
         {
             let state = self.table.get(slot).state;
             self.end(slot, state.reason(EndReason::TableFull), events);
-            // In a flood the next new flow evicts the next of the queue, which nobody has looked at for long.
-            if let Some(next) = self.front() {
-                self.table.prefetch_all(next);
+            self.fetch_next();
+        }
+    }
+
+    /// In a flood each new flow evicts the next of a queue, which nobody has looked at for long: fetches the one after the next, and
+    /// what it takes to find the next, which was fetched the last time.
+    fn fetch_next(&mut self) {
+        let Some(queue) = (0..ANSWERED).find(|queue| self.queues.first(*queue).is_some()) else {
+            return;
+        };
+        if let Some(next) = self.queues.first(queue) {
+            self.table.prefetch_removal(next);
+            if let Some(after) = self.queues.behind(self.table.links(), next) {
+                self.table.prefetch_all(after);
             }
         }
     }
@@ -95,11 +106,8 @@ impl<K: Clone + Eq + Hash> Engine<K> {
 
     /// The flow that can best be spared.
     fn sparest(&mut self) -> Option<Slot> {
-        self.front().or_else(|| self.quietest())
-    }
-
-    fn front(&self) -> Option<Slot> {
-        (0..ANSWERED).find_map(|queue| self.queues.first(queue))
+        let front = (0..ANSWERED).find_map(|queue| self.queues.first(queue));
+        front.or_else(|| self.quietest())
     }
 
     /// Of those at the front of the last queue the one that was silent for longest; the others get in line again.

@@ -69,6 +69,12 @@ impl<const KIND: usize> Lists<KIND> {
         (first & HEAD == 0).then_some(Slot(first))
     }
 
+    /// The one behind a flow in its list.
+    pub(crate) fn behind<K>(&self, slab: &mut Slab<K>, slot: Slot) -> Option<Slot> {
+        let behind = slab.node::<KIND>(slot).behind;
+        (behind & HEAD == 0).then_some(Slot(behind))
+    }
+
     /// Appends a flow that is in no list of this kind.
     pub(crate) fn push<K>(&mut self, slab: &mut Slab<K>, list: usize, slot: Slot) {
         let head = list as u32 | HEAD;
