@@ -147,35 +147,71 @@ impl<K: Clone + Eq + Hash> Engine<K> {
         hint: Option<Slot>,
         events: &mut Vec<FlowEvent<K>>,
     ) {
-        let slot = match hint {
-            Some(slot) if self.table.get(slot).key == packet.found.key => Some(slot),
-            _ => self.table.find(packet.tag, &packet.found.key),
-        };
-        if let Some(error) = packet.found.icmp_error {
-            return self.icmp_error(slot, error, packet.time, events);
-        }
-        self.stats.tracked_bytes += u64::from(packet.wire_len);
-        let Some(slot) = slot else {
-            let slot = self.begin(packet, events);
-            return self.count(slot, packet, events);
-        };
-        let flow = self.table.get_mut(slot);
-        let timeout = self.by_key.timeout(flow, &self.limits);
-        if let Some(reason) = is_over(flow, packet, timeout, self.limits.split) {
-            self.end(slot, reason, events);
-            let slot = self.begin(packet, events);
-            return self.count(slot, packet, events);
-        }
-        let change = count(flow, packet, self.now);
-        if change.any() {
-            self.changed(slot, packet, change, events);
+        if !hint.is_some_and(|slot| self.take_quietly(slot, packet)) {
+            self.take(packet, events);
         }
     }
 
-    #[inline(never)]
-    fn count(&mut self, slot: Slot, packet: &Item<K>, events: &mut Vec<FlowEvent<K>>) {
-        let change = count(self.table.get_mut(slot), packet, self.now);
-        self.changed(slot, packet, change, events);
+    /// Takes in a packet that changes nothing but figures, as nearly all do. False: it is not that simple, and nothing was done.
+    #[inline(always)]
+    fn take_quietly(&mut self, slot: Slot, packet: &Item<K>) -> bool {
+        let flow = self.table.get_mut(slot);
+        let found = &packet.found;
+        let (from, payload) = (found.orientation, found.payload_len);
+        let (time, segment) = (packet.time.as_nanos(), packet.segment());
+        let timeout = self.by_key.timeout(flow, &self.limits);
+        if flow.key != found.key
+            || found.icmp_error.is_some()
+            || packet.cut
+            || !flow.has_sent(from)
+            // Its sender was silent for too long. If the other end was not, the flow lives on all the same.
+            || time.saturating_sub(flow.directions[from as usize].last) >= timeout
+            || segment.is_some_and(|segment| tcp::is_news(flow, segment, payload, from))
+        {
+            return false;
+        }
+        self.stats.tracked_bytes += u64::from(packet.wire_len);
+        flow.seen_at = Wheel::place(self.now) as u32;
+        flow.direction(from).count(time, packet.wire_len, payload);
+        if let (Some(segment), 1..) = (segment, payload) {
+            tcp::sequence(flow, segment, payload, from);
+        }
+        true
+    }
+
+    /// Takes any packet in.
+    fn take(&mut self, packet: &Item<K>, events: &mut Vec<FlowEvent<K>>) {
+        let slot = self.table.find(packet.tag, &packet.found.key);
+        if let Some(error) = packet.found.icmp_error {
+            return self.icmp_error(slot, error, packet.time, events);
+        }
+        let slot = match slot {
+            Some(slot) if self.take_quietly(slot, packet) => return,
+            Some(slot) => match self.is_over(slot, packet) {
+                Some(reason) => {
+                    self.end(slot, reason, events);
+                    self.begin(packet, events)
+                }
+                None => slot,
+            },
+            None => self.begin(packet, events),
+        };
+        self.stats.tracked_bytes += u64::from(packet.wire_len);
+        self.count(slot, packet, events);
+    }
+
+    /// Why a flow is not that of the packet, although it has its key.
+    fn is_over(&self, slot: Slot, packet: &Item<K>) -> Option<EndReason> {
+        let flow = self.table.get(slot);
+        let time = packet.time.as_nanos();
+        // The end of time stands for never, so nothing may be as long.
+        let silent = time.saturating_sub(flow.last()).min(i64::MAX - 1);
+        if silent >= self.by_key.timeout(flow, &self.limits) {
+            return Some(flow.state.reason(EndReason::IdleTimeout));
+        }
+        let segment = packet.segment().filter(|_| self.limits.split)?;
+        tcp::is_another(flow, segment, packet.found.orientation, silent)
+            .then(|| flow.state.reason(EndReason::PortReuse))
     }
 
     fn begin(&mut self, packet: &Item<K>, events: &mut Vec<FlowEvent<K>>) -> Slot {
@@ -205,19 +241,25 @@ impl<K: Clone + Eq + Hash> Engine<K> {
         slot
     }
 
-    /// Does what follows from a packet that changed more than figures.
-    #[inline(never)]
-    fn changed(
-        &mut self,
-        slot: Slot,
-        packet: &Item<K>,
-        change: Change,
-        events: &mut Vec<FlowEvent<K>>,
-    ) {
-        if change.cut {
+    /// Counts a packet in its flow, and does what follows from it.
+    fn count(&mut self, slot: Slot, packet: &Item<K>, events: &mut Vec<FlowEvent<K>>) {
+        let (from, payload) = (packet.found.orientation, packet.found.payload_len);
+        let flow = self.table.get_mut(slot);
+        let before = flow.state;
+        flow.seen_at = Wheel::place(self.now) as u32;
+        if packet.cut {
+            flow.flags.set(Flags::CUT);
             self.stats.cut += 1;
         }
-        if change.outcome.established {
+        let first = flow
+            .direction(from)
+            .count(packet.time.as_nanos(), packet.wire_len, payload);
+        let outcome = match packet.segment() {
+            Some(segment) => tcp::take(flow, segment, payload, from),
+            None => Outcome::default(),
+        };
+        let state = flow.state;
+        if outcome.established {
             let flow = self.table.get(slot);
             self.stats.flows_established += 1;
             events.push(FlowEvent::Established {
@@ -227,14 +269,13 @@ impl<K: Clone + Eq + Hash> Engine<K> {
                 initiator: flow.initiator(),
             });
         }
-        if change.outcome.inconsistent {
+        if outcome.inconsistent {
             self.tell(Anomaly::TcpFlags, Some(slot), packet.time, events);
         }
-        let state = self.table.get(slot).state;
-        if change.first || state != change.before {
+        if first || state != before {
             self.queue(slot);
         }
-        if state != change.before && (state.is_closed() || self.by_key.0.is_some()) {
+        if state != before && (state.is_closed() || self.by_key.0.is_some()) {
             // It may be due sooner than it hangs, for it was to live on.
             self.wheel.take(&mut self.table, slot);
             self.hang_anew(slot);
@@ -306,71 +347,5 @@ impl<K: Clone + Eq + Hash> Engine<K> {
     /// The tracker's time, as the clock of its packets tells it.
     fn time(&self) -> Timestamp {
         Timestamp::from_nanos(self.now, self.clock)
-    }
-}
-
-/// What a packet changed in its flow besides figures.
-#[derive(Clone, Copy)]
-struct Change {
-    /// It is the first of its direction.
-    first: bool,
-    cut: bool,
-    before: State,
-    after: State,
-    outcome: Outcome,
-}
-
-impl Change {
-    #[inline]
-    fn any(&self) -> bool {
-        self.first || self.cut || self.before != self.after || self.outcome != Outcome::default()
-    }
-}
-
-/// Why a flow is not that of the packet, although it has its key.
-#[inline]
-fn is_over<K>(flow: &Record<K>, packet: &Item<K>, timeout: i64, split: bool) -> Option<EndReason> {
-    let from = packet.found.orientation;
-    let time = packet.time.as_nanos();
-    let own = flow.directions[from as usize].last;
-    let syn = packet
-        .segment()
-        .filter(|segment| segment.has(TcpSegment::SYN));
-    // Nearly always the sender itself was not silent for long, and the other direction's line is not read.
-    if time.saturating_sub(own) < timeout && syn.is_none() {
-        return None;
-    }
-    // The end of time stands for never, so nothing may be as long.
-    let silent = time.saturating_sub(flow.last()).min(i64::MAX - 1);
-    if silent >= timeout {
-        return Some(flow.state.reason(EndReason::IdleTimeout));
-    }
-    let segment = syn.filter(|_| split)?;
-    tcp::is_another(flow, segment, from, silent).then(|| flow.state.reason(EndReason::PortReuse))
-}
-
-/// Counts a packet in its flow.
-#[inline]
-fn count<K>(flow: &mut Record<K>, packet: &Item<K>, now: i64) -> Change {
-    let from = packet.found.orientation;
-    let payload = packet.found.payload_len;
-    let before = flow.state;
-    flow.seen_at = Wheel::place(now) as u32;
-    if packet.cut {
-        flow.flags.set(Flags::CUT);
-    }
-    let first = flow
-        .direction(from)
-        .count(packet.time.as_nanos(), packet.wire_len, payload);
-    let outcome = match packet.segment() {
-        Some(segment) => tcp::take(flow, segment, payload, from),
-        None => Outcome::default(),
-    };
-    Change {
-        first,
-        cut: packet.cut,
-        before,
-        after: flow.state,
-        outcome,
     }
 }

@@ -73,33 +73,26 @@ fn is_behind<K>(flow: &Record<K>, segment: TcpSegment, from: Orientation) -> boo
     flow.has_sent_segments(from) && sent != 0 && u64::from(sent) <= direction.payload + 3
 }
 
-/// Takes a segment into the flow; its packet is counted already.
+/// Whether this segment changes more of the flow than figures.
 #[inline]
-pub(crate) fn take<K>(
-    flow: &mut Record<K>,
+pub(crate) fn is_news<K>(
+    flow: &Record<K>,
     segment: TcpSegment,
     payload: u32,
     from: Orientation,
-) -> Outcome {
+) -> bool {
     let letter = if payload == 0 {
         Letter::Ack
     } else {
         Letter::Data
     };
-    let nothing_new = flow.has_happened(letter, from)
-        && flow.state != State::TcpOpening
-        && !segment.has(SYN | FIN | RST);
-    if !nothing_new {
-        return take_news(flow, segment, payload, from);
-    }
-    if payload != 0 {
-        sequence(flow, segment, payload, from);
-    }
-    Outcome::default()
+    segment.has(SYN | FIN | RST)
+        || flow.state == State::TcpOpening
+        || !flow.has_happened(letter, from)
 }
 
-#[inline(never)]
-fn take_news<K>(
+/// Takes a segment into the flow; its packet is counted already.
+pub(crate) fn take<K>(
     flow: &mut Record<K>,
     segment: TcpSegment,
     payload: u32,
@@ -129,7 +122,12 @@ fn take_news<K>(
 
 /// Keeps the highest sequence number, and finds what was sent before.
 #[inline]
-fn sequence<K>(flow: &mut Record<K>, segment: TcpSegment, payload: u32, from: Orientation) {
+pub(crate) fn sequence<K>(
+    flow: &mut Record<K>,
+    segment: TcpSegment,
+    payload: u32,
+    from: Orientation,
+) {
     let first = !flow.has_sent_segments(from);
     let takes = payload + u32::from(segment.has(SYN)) + u32::from(segment.has(FIN));
     if takes == 0 && !first {

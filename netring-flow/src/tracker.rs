@@ -18,9 +18,6 @@ const BUDGET_PER_PACKET: u32 = 2;
 /// Packets of a batch that are worked on together.
 const GROUP: usize = 32;
 
-/// With fewer flows than these the caches hold the table, and there is nothing to wait for.
-const FEW: usize = 1024;
-
 /// Tracks the flows of the packets it is given, and reports what happens to them.
 ///
 /// Events are appended to a vector of the caller, who empties and reuses it. No packet costs an allocation; an
@@ -154,23 +151,9 @@ impl<E: Extract> FlowTracker<E> {
         }
     }
 
-    /// Takes the group in.
+    /// Takes the group in. The memory for all of its packets is under way before any of it is waited for: first that of the index,
+    /// then that of the records.
     fn work(&mut self, events: &mut Vec<FlowEvent<E::Key>>) {
-        let budget = BUDGET_PER_PACKET * self.group.len() as u32;
-        if self.group.len() > 1 && self.engine.table.len() > FEW {
-            self.work_together(events);
-        } else {
-            for item in &self.group {
-                self.engine.pass(item.time, events);
-                self.engine.packet(item, None, events);
-            }
-        }
-        self.group.clear();
-        self.engine.expire(budget, events);
-    }
-
-    /// Has the memory for all packets of the group under way before it waits for any: first of the index, then of the records.
-    fn work_together(&mut self, events: &mut Vec<FlowEvent<E::Key>>) {
         let table = &self.engine.table;
         for item in &self.group {
             table.prefetch_index(item.tag);
@@ -185,6 +168,9 @@ impl<E: Extract> FlowTracker<E> {
             self.engine.pass(item.time, events);
             self.engine.packet(item, hint, events);
         }
+        self.engine
+            .expire(BUDGET_PER_PACKET * self.group.len() as u32, events);
+        self.group.clear();
     }
 
     /// Moves the time on to `now`, ends flows that were silent for too long, and reports those that live for long. It looks at

@@ -142,10 +142,15 @@ impl<K> Record<K> {
         &mut self.directions[from as usize]
     }
 
-    /// Whether both ends have sent.
+    /// Whether this end has sent.
     #[inline]
+    pub(crate) const fn has_sent(&self, from: Orientation) -> bool {
+        self.directions[from as usize].packets != 0
+    }
+
+    /// Whether both ends have sent.
     pub(crate) const fn is_answered(&self) -> bool {
-        self.directions[0].packets != 0 && self.directions[1].packets != 0
+        self.has_sent(Orientation::Forward) && self.has_sent(Orientation::Reverse)
     }
 
     /// The latest packet time.

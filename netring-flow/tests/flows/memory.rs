@@ -124,7 +124,7 @@ fn near_the_bound_flows_that_were_silent_for_a_quarter_of_their_time_go() {
 
 #[test]
 fn a_flow_that_ends_within_a_group_takes_no_later_packet_of_it() {
-    // Enough flows that a batch finds the records of all its packets first, and then takes the packets in.
+    // A batch finds the records of all its packets first, and then takes the packets in.
     let mut bench = Bench::with(TrackerConfig::new().max_flows(1600));
     for n in 0..1520 {
         bench.frame(0.0, &udp(&host(n), SERVER, b""));
