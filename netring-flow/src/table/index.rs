@@ -28,7 +28,7 @@ impl Index {
     #[inline]
     pub(super) fn find(&self, tag: Tag, is_it: impl Fn(Slot) -> bool) -> Option<Slot> {
         let mut at = self.home(tag);
-        // Ends: at least three eighths of the places are free.
+        // Ends: at least half of the places are free.
         loop {
             let place = self.places[at];
             if place == 0 {
@@ -45,8 +45,8 @@ impl Index {
     }
 
     pub(super) fn insert(&mut self, tag: Tag, slot: Slot) {
-        // Five eighths are the most: longer probes would cost more than the memory is worth.
-        if (self.used + 1) * 8 > self.places.len() * 5 {
+        // Half are the most: what a fuller index saves, the processor loses by guessing wrong how far to probe.
+        if (self.used + 1) * 2 > self.places.len() {
             self.grow();
         }
         self.put((u64::from(tag.0) << 32) | (u64::from(slot.0) + 1));
