@@ -58,7 +58,7 @@ struct Feed {
 /// Dropping it gives their chunks back to the kernel. Until then the kernel has the others.
 #[derive(Debug)]
 pub struct Batch<'a> {
-    lent: Option<Lent<'a>>,
+    lent: Lent<'a>,
     timestamp: Timestamp,
     link_type: LinkType,
     interface: u32,
@@ -295,14 +295,14 @@ impl PacketSource for XdpCapture {
         } else {
             0
         };
-        let half = self.queues.get_mut(at);
-        let queue = half.as_ref().map_or(0, |half| half.socket.queue);
+        // There is one at the least.
+        let half = &mut self.queues[at];
         Batch {
-            lent: half.map(RxHalf::lend),
+            queue: half.socket.queue,
+            lent: half.lend(),
             timestamp: Timestamp::now().with_clock(Clock::Process),
             link_type: self.feed.link_type,
             interface: self.feed.interface.index,
-            queue,
         }
     }
 
@@ -376,17 +376,14 @@ impl Batch<'_> {
     }
 
     fn leave_after(self, packets: u64) {
-        if let Some(lent) = self.lent {
-            lent.leave_after(packets);
-        }
+        self.lent.leave_after(packets);
     }
 }
 
 impl PacketBatch for Batch<'_> {
     #[inline]
     fn packets(&self) -> impl Iterator<Item = Packet<'_>> {
-        let frames = self.lent.as_ref().map(Lent::frames);
-        frames.into_iter().flatten().map(|bytes| {
+        self.lent.frames().map(|bytes| {
             Packet::new(bytes, self.timestamp, self.link_type)
                 .with_interface(self.interface)
                 .with_queue(Some(self.queue))

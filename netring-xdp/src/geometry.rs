@@ -25,6 +25,7 @@ pub(crate) struct Geometry {
     unaligned: bool,
     headroom: u32,
     count: u32,
+    bytes: u64,
 }
 
 /// A part of a chunk: where in the packet memory it starts, and its length, both checked.
@@ -87,6 +88,7 @@ impl Geometry {
             unaligned,
             headroom,
             count,
+            bytes,
         })
     }
 
@@ -114,7 +116,23 @@ impl Geometry {
     /// Bytes of all chunks.
     #[inline]
     pub(crate) const fn bytes(&self) -> u64 {
-        self.chunk_size as u64 * self.count as u64
+        self.bytes
+    }
+
+    /// This geometry, which has aligned chunks, in a form in which the compiler sees that.
+    #[inline]
+    pub(crate) const fn aligned(&self) -> Self {
+        debug_assert!(!self.unaligned);
+        Self {
+            unaligned: false,
+            ..*self
+        }
+    }
+
+    /// The bits of an address that are inside an aligned chunk.
+    #[inline]
+    const fn mask(&self) -> u64 {
+        self.chunk_size as u64 - 1
     }
 
     /// Where a chunk starts; it is one of the chunks.
@@ -145,9 +163,40 @@ impl Geometry {
         self.chunk_of(addr | 1)
     }
 
+    /// Where the chunk starts that an address from the kernel is in; `None` for an address outside.
+    #[inline]
+    pub(crate) fn base_of(&self, addr: u64) -> Option<u64> {
+        if self.unaligned {
+            self.chunk_of(addr).map(|chunk| self.base(chunk))
+        } else {
+            (addr < self.bytes).then_some(addr & !self.mask())
+        }
+    }
+
+    /// Whether a descriptor of the receive ring points into one chunk.
+    #[inline]
+    pub(crate) fn is_inside(&self, desc: &xdp_desc) -> bool {
+        if self.unaligned {
+            return self.received(desc).is_some();
+        }
+        let end = (desc.addr & self.mask()) + u64::from(desc.len);
+        // No branch: it is counted, and nothing hangs on it.
+        (desc.addr < self.bytes) & (end <= u64::from(self.chunk_size))
+    }
+
     /// Where a descriptor of the receive ring points; `None` where that is not inside one chunk.
     #[inline]
     pub(crate) fn received(&self, desc: &xdp_desc) -> Option<Span> {
+        if !self.unaligned {
+            // Of a power of two: the offset is inside the chunk.
+            let room = u64::from(self.chunk_size) - (desc.addr & self.mask());
+            let inside = desc.addr < self.bytes && u64::from(desc.len) <= room;
+            return inside.then_some(Span {
+                chunk: (desc.addr >> self.shift) as Chunk,
+                start: desc.addr,
+                len: desc.len,
+            });
+        }
         let chunk = self.chunk_of(desc.addr)?;
         let start = self.flat(desc.addr);
         // Both subtractions are of what was checked: the start is at the chunk's base or behind it.
@@ -317,11 +366,14 @@ mod tests {
     }
 
     proptest! {
+        #![proptest_config(ProptestConfig::with_cases(if cfg!(miri) { 8 } else { 1024 }))]
+
         #[test]
         fn x3_each_chunk_is_an_address_that_the_kernel_takes(geometry in geometries(), n in any::<u32>()) {
             let chunk = n % geometry.count();
             prop_assert!(geometry.takes_fill(geometry.base(chunk)));
             prop_assert_eq!(geometry.chunk_of(geometry.base(chunk)), Some(chunk));
+            prop_assert_eq!(geometry.base_of(geometry.base(chunk)), Some(geometry.base(chunk)));
         }
 
         #[test]
@@ -346,6 +398,7 @@ mod tests {
             let len = len % (geometry.chunk_size() - added + 1);
             let span = Span { chunk, start: base + u64::from(added), len };
             prop_assert_eq!(geometry.received(&desc(addr, len, 0)), Some(span));
+            prop_assert_eq!(geometry.base_of(addr), Some(base));
             // And such a packet can be sent on from where it is.
             let sent = desc(geometry.transmit_addr(&span), len.max(1), 0);
             prop_assert_eq!(geometry.takes_transmit(&sent), len <= geometry.chunk_size() - added && sent.len <= geometry.chunk_size() - added);
@@ -356,7 +409,10 @@ mod tests {
             geometry in geometries(), addr in numbers(), len in any::<u32>()
         ) {
             let len = if len % 2 == 0 { len } else { len % 5000 };
-            if let Some(span) = geometry.received(&desc(addr, len, 0)) {
+            let desc = desc(addr, len, 0);
+            prop_assert_eq!(geometry.is_inside(&desc), geometry.received(&desc).is_some());
+            prop_assert_eq!(geometry.base_of(addr), geometry.chunk_of(addr).map(|chunk| geometry.base(chunk)));
+            if let Some(span) = geometry.received(&desc) {
                 prop_assert!(span.chunk < geometry.count());
                 let base = geometry.base(span.chunk);
                 prop_assert!(span.start >= base);

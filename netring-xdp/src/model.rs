@@ -248,7 +248,7 @@ proptest! {
                 8 => for _ in 0..n {
                     if tx.room() > 0 && let Some(token) = tx.pool.pop() {
                         prop_assert!(tx.stage_token(token, 0, 60, 0).is_ok());
-                        tx.pool.tell();
+                        tx.tell();
                     }
                 },
                 9 => { tx.flush().unwrap(); },
@@ -320,7 +320,7 @@ fn x5_a_flush_kicks_for_what_is_pending() {
         let token = world.tx.pool.pop().unwrap();
         world.tx.stage_token(token, 0, 60, 0).unwrap();
     }
-    world.tx.pool.tell();
+    world.tx.tell();
     assert_eq!(world.tx.flush().unwrap(), 3);
     assert_eq!(world.kernel.calls(), 1);
     assert_eq!(world.tx.flush().unwrap(), 3);

@@ -183,32 +183,50 @@ impl RxHalf {
             return;
         }
         let geometry = *self.shared.geometry();
-        let mut invalid = 0;
         if self.assembly.is_some() {
             self.count_whole(count);
         }
         let entries = self.rx.entries(count);
-        if let Some(fill) = &mut self.fill {
-            let mut writer = fill.writer(count);
-            for desc in entries {
-                invalid += u64::from(geometry.received(&desc).is_none());
-                // An address outside is no chunk: it is not given to anybody.
-                let Some(chunk) = geometry.chunk_of(desc.addr) else {
-                    continue;
-                };
-                if !writer.push(geometry.base(chunk)) {
-                    // SAFETY: the chunk is out of an entry of the receive ring that is released below, and went nowhere else.
-                    self.pool.push(unsafe { Token::from_ring(chunk) });
-                }
+        let invalid = match &mut self.fill {
+            // Said twice, so that there is a loop without the question in it.
+            Some(fill) if geometry.is_unaligned() => {
+                Self::refill(fill, entries, &geometry, &mut self.pool)
             }
-        } else {
-            invalid = Self::send_home(&self.shared, entries);
-        }
+            Some(fill) => Self::refill(fill, entries, &geometry.aligned(), &mut self.pool),
+            None => Self::send_home(&self.shared, entries),
+        };
         if self.assembly.is_none() {
             self.delivered += u64::from(count) - invalid;
             self.invalid += invalid;
         }
         self.rx.release(count);
+    }
+
+    /// Moves the chunks of entries to the fill ring; how many entries did not point into one.
+    #[inline]
+    fn refill(
+        fill: &mut Producer<u64>,
+        entries: Entries<'_, xdp_desc>,
+        geometry: &Geometry,
+        pool: &mut Pool,
+    ) -> u64 {
+        let mut invalid = 0;
+        let mut writer = fill.writer(entries.len() as u32);
+        let (fitting, others) = entries.split(writer.room());
+        let geometry = *geometry;
+        writer.extend(fitting, |desc| {
+            invalid += u64::from(!geometry.is_inside(&desc));
+            // An address outside is no chunk: it is not given to anybody.
+            geometry.base_of(desc.addr)
+        });
+        for desc in others {
+            invalid += u64::from(!geometry.is_inside(&desc));
+            if let Some(chunk) = geometry.chunk_of(desc.addr) {
+                // SAFETY: the chunk is out of an entry of the receive ring that the caller releases, and went nowhere else.
+                pool.push(unsafe { Token::from_ring(chunk) });
+            }
+        }
+        invalid
     }
 
     /// Counts the packets in the next `count` entries, where a packet may have several.
@@ -364,6 +382,7 @@ impl Lent<'_> {
         for desc in self.half.rx.entries(fragments) {
             tx.stage(desc);
         }
+        tx.tell();
         true
     }
 }

@@ -181,7 +181,8 @@ impl SocketBuilder {
     /// Opens the socket with chunks of `umem`, and fills its fill ring.
     ///
     /// The first socket over a UMEM registers it; those that come later share it, be they on other queues, other interfaces or the same
-    /// queue. Sockets of one queue have one fill and one completion ring between them, those of the first: it has to be looked after
+    /// queue. What a socket was given is not given to another when it is closed: nobody knows when the kernel has done with what was in its
+    /// rings. Sockets of one queue have one fill and one completion ring between them, those of the first: it has to be looked after
     /// for the others to get on, by [`Receiver::receive`] and [`flush`](netring_sys::PacketSink::flush), also where it has nothing of its own to do.
     ///
     /// # Errors
@@ -317,7 +318,7 @@ impl<'umem> Transmitter<'umem> {
             self.half.reclaim();
         }
         let token = self.half.pool.pop()?;
-        self.half.pool.tell();
+        self.half.tell();
         let len = self.half.shared.geometry().chunk_size();
         Some(Chunk::new(self.umem.shared(), token, 0, len, false))
     }

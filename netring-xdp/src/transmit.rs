@@ -11,11 +11,11 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use netring_sys::kernel::xdp::xdp_desc;
+use netring_sys::kernel::xdp::{XDP_PKT_CONTD, xdp_desc};
 use netring_sys::syscall::{Kick, kick_transmit, xdp_statistics_of};
 use netring_sys::{Count, Error, SinkStats};
 
-use crate::geometry::Span;
+use crate::geometry::{Geometry, Span};
 use crate::region::Token;
 use crate::ring::{Consumer, Producer};
 use crate::setup::Bound;
@@ -74,14 +74,28 @@ impl TxHalf {
     pub(crate) fn stage(&mut self, desc: xdp_desc) {
         let staged = self.tx.stage(desc);
         debug_assert!(staged, "the caller looked for room");
+        debug_assert!(
+            self.shared.geometry().takes_transmit(&desc),
+            "the caller checked"
+        );
         self.descs += 1;
-        self.committed += u64::from(desc.options & netring_sys::kernel::xdp::XDP_PKT_CONTD == 0);
-        // Relaxed: a count.
-        self.staged.store(self.tx.staged(), Ordering::Relaxed);
+        self.committed += u64::from(desc.options & XDP_PKT_CONTD == 0);
+    }
+
+    /// Stages the first `len` bytes, up to the whole, of the pool's next chunk, for which there is room.
+    #[inline]
+    pub(crate) fn stage_next(&mut self, len: u32) {
+        if let Some(token) = self.pool.pop() {
+            let addr = self.shared.geometry().base(token.into_ring());
+            self.stage(xdp_desc {
+                addr,
+                len,
+                options: 0,
+            });
+        }
     }
 
     /// Stages `len` bytes from `offset` on of a chunk. Gives the token back where the kernel would not take it, or the ring is full.
-    #[inline]
     pub(crate) fn stage_token(
         &mut self,
         token: Token,
@@ -106,12 +120,25 @@ impl TxHalf {
         }
         token.into_ring();
         self.stage(desc);
+        self.tell();
         Ok(())
+    }
+
+    /// Tells the census how many chunks are free, and how many committed and not yet published: both at once, so that it adds up.
+    /// (Frames that were committed since are still told free.)
+    #[inline]
+    pub(crate) fn tell(&self) {
+        self.pool.tell();
+        // Relaxed: a count.
+        self.staged.store(self.tx.staged(), Ordering::Relaxed);
     }
 
     /// Takes back the chunks of frames that are done; how many came.
     pub(crate) fn reclaim(&mut self) -> u32 {
         let mut count = self.pool.collect(&self.shared);
+        if count > 0 {
+            self.tell();
+        }
         let Some(completion) = &mut self.completion else {
             return count;
         };
@@ -120,26 +147,35 @@ impl TxHalf {
             return count;
         }
         count += done;
-        let geometry = self.shared.geometry();
-        for addr in completion.entries(done) {
+        let geometry = *self.shared.geometry();
+        let (pool, foreign) = (&mut self.pool, &mut self.foreign);
+        let mut take = |addr, geometry: &Geometry| {
             // An address outside is no chunk: nobody gets it.
             let Some(chunk) = geometry.completed(addr) else {
-                continue;
+                return;
             };
             // SAFETY: the chunk is one of the region's, out of an entry of the completion ring that is released below.
             let token = unsafe { Token::from_ring(chunk) };
-            if self.pool.is_home_of(chunk) {
-                self.pool.push(token);
+            if pool.is_home_of(chunk) {
+                pool.push(token);
             } else {
-                self.foreign.push(token);
+                foreign.push(token);
             }
+        };
+        let entries = completion.entries(done);
+        if geometry.is_unaligned() {
+            entries.for_each(|addr| take(addr, &geometry));
+        } else {
+            // Said twice, so that there is a loop without the question in it.
+            let geometry = geometry.aligned();
+            entries.for_each(|addr| take(addr, &geometry));
         }
         completion.release(done);
         self.completed += u64::from(done);
-        self.pool.tell();
         if !self.foreign.is_empty() {
             self.shared.send_home(self.foreign.drain(..));
         }
+        self.tell();
         count
     }
 
@@ -148,16 +184,12 @@ impl TxHalf {
     /// In copy mode the kernel sends within the call, so many at a time as its budget has: it is told again until the ring is empty,
     /// or it takes no more.
     pub(crate) fn flush(&mut self) -> Result<u32, Error> {
-        // Others complete into this half's ring, and get no further once it is full.
-        if self.socket.is_queue_shared() {
-            self.reclaim();
-        }
         if self.tx.staged() > 0 {
             self.tx.publish();
-            // Relaxed: a count.
-            self.staged.store(0, Ordering::Relaxed);
+            self.tell();
         }
-        // Chunks of other halves go home, also while this one has enough of its own.
+        // Chunks of other halves go home, also while this one has enough of its own; and sockets that complete into this half's ring get
+        // no further once it is full.
         self.reclaim();
         let mut left = self.tx.outstanding();
         while left > 0 {
@@ -211,5 +243,12 @@ impl TxHalf {
     /// Sockets of one queue have one completion ring: frames are completed to who has it, whoever sent them.
     fn completions_are_elsewhere(&self) -> bool {
         self.completion.is_none() || self.socket.is_queue_shared()
+    }
+}
+
+impl Drop for TxHalf {
+    fn drop(&mut self) {
+        // Frames that were committed and not flushed are gone with the ring, and not free.
+        self.tell();
     }
 }

@@ -3,6 +3,7 @@
 use std::marker::PhantomData;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use netring_sys::kernel::xdp::{XDP_UMEM_UNALIGNED_CHUNK_FLAG, xdp_umem_reg};
 use netring_sys::syscall::{memlock_limit, page_size, set_xdp_umem};
@@ -289,7 +290,14 @@ impl Shared {
         };
         const ENOBUFS: i32 = 105;
         const EINVAL: i32 = 22;
-        set_xdp_umem(socket, self.region.map(), &request).map_err(|error| {
+        // What closed sockets had locked is let go of on the kernel's own time.
+        let patience = Instant::now() + Duration::from_millis(500);
+        let mut result = set_xdp_umem(socket, self.region.map(), &request);
+        while matches!(&result, Err(error) if error.is(ENOBUFS)) && Instant::now() < patience {
+            std::thread::sleep(Duration::from_millis(5));
+            result = set_xdp_umem(socket, self.region.map(), &request);
+        }
+        result.map_err(|error| {
             match memlock_limit() {
                 Some(limit) if error.is(ENOBUFS) => Error::Config {
                     setting: "chunks",
@@ -450,6 +458,7 @@ impl Pool {
         self.chunks.append(&mut home.returned);
         // Relaxed: see `send_home`.
         home.hint.store(0, Ordering::Relaxed);
+        // Within the lock, which the census takes.
         self.tell();
         (self.chunks.len() - before) as u32
     }

@@ -4,12 +4,11 @@
 mod common;
 
 use std::collections::BTreeSet;
-use std::os::fd::AsFd;
 use std::time::Duration;
 
 use common::*;
 use netring_sys::{Count, Error, PacketSink, PacketSlot, wait};
-use netring_xdp::{BusyPoll, NotSent, RingSize, Umem, UmemConfig, XdpInjector, XdpSocket};
+use netring_xdp::{NotSent, RingSize, Umem, UmemConfig, XdpInjector, XdpSocket};
 use xtask::netns::{Netns, ip, veth};
 use xtask::wire::{Sniffer, number, numbered};
 
@@ -50,6 +49,7 @@ fn send_and_look(
 #[ignore = "needs a network namespace: cargo xtask test-netns"]
 fn s1_every_frame_is_on_the_wire_byte_for_byte_past_the_end_of_the_ring() {
     let _ns = Netns::enter().unwrap();
+    let _turn = turn();
     veth("v0", "v1").unwrap();
     let sniffer = Sniffer::on("v1").unwrap();
     let mut injector = injector(64);
@@ -67,6 +67,7 @@ fn s1_every_frame_is_on_the_wire_byte_for_byte_past_the_end_of_the_ring() {
 #[ignore = "needs a network namespace: cargo xtask test-netns"]
 fn s2_a_slot_that_is_dropped_is_not_sent_and_holds_nobody_up() {
     let _ns = Netns::enter().unwrap();
+    let _turn = turn();
     veth("v0", "v1").unwrap();
     let sniffer = Sniffer::on("v1").unwrap();
     let mut injector = injector(64);
@@ -91,6 +92,7 @@ fn s2_a_slot_that_is_dropped_is_not_sent_and_holds_nobody_up() {
 #[ignore = "needs a network namespace: cargo xtask test-netns"]
 fn x5_a_full_ring_is_drained_by_repeated_kicks() {
     let _ns = Netns::enter().unwrap();
+    let _turn = turn();
     veth("v0", "v1").unwrap();
     let received = || {
         netring_sys::Interface::by_name("v1")
@@ -128,6 +130,7 @@ fn x5_a_full_ring_is_drained_by_repeated_kicks() {
 #[ignore = "needs a network namespace: cargo xtask test-netns"]
 fn x4_what_the_kernel_would_not_complete_is_refused_and_comes_back() {
     let _ns = Netns::enter().unwrap();
+    let _turn = turn();
     veth("v0", "v1").unwrap();
     let sniffer = Sniffer::on("v1").unwrap();
     Umem::scope(&small(), |umem| {
@@ -188,6 +191,7 @@ fn x4_what_the_kernel_would_not_complete_is_refused_and_comes_back() {
 #[ignore = "needs a network namespace: cargo xtask test-netns"]
 fn a_chunk_that_finds_no_room_comes_back() {
     let _ns = Netns::enter().unwrap();
+    let _turn = turn();
     veth("v0", "v1").unwrap();
     Umem::scope(&small(), |umem| {
         let builder = XdpSocket::builder("v0", 0)
@@ -220,6 +224,7 @@ fn a_chunk_that_finds_no_room_comes_back() {
 #[ignore = "needs a network namespace: cargo xtask test-netns"]
 fn x8_a_drain_over_a_link_that_is_down_says_so_and_what_is_in_the_ring_goes_out_later() {
     let _ns = Netns::enter().unwrap();
+    let _turn = turn();
     veth("v0", "v1").unwrap();
     let mut injector = injector(64);
     ip("link set v0 down").unwrap();
@@ -251,6 +256,7 @@ fn x8_a_drain_over_a_link_that_is_down_says_so_and_what_is_in_the_ring_goes_out_
 #[ignore = "needs a network namespace: cargo xtask test-netns"]
 fn rings_of_one_entry_and_of_many() {
     let _ns = Netns::enter().unwrap();
+    let _turn = turn();
     veth("v0", "v1").unwrap();
     let sniffer = Sniffer::on("v1").unwrap();
     for entries in [1, 2, 1024] {
@@ -292,6 +298,7 @@ fn rings_of_one_entry_and_of_many() {
 #[ignore = "needs a network namespace: cargo xtask test-netns"]
 fn one_umem_for_two_interfaces_and_two_threads() {
     let _ns = Netns::enter().unwrap();
+    let _turn = turn();
     veth("v0", "v1").unwrap();
     veth("w0", "w1").unwrap();
     let sniffers = ["v1", "w1"].map(|name| Sniffer::on(name).unwrap());
@@ -337,26 +344,12 @@ fn one_umem_for_two_interfaces_and_two_threads() {
     .unwrap();
 }
 
-#[test]
-#[ignore = "needs a network namespace: cargo xtask test-netns"]
-fn busy_polling_is_set_and_sends() {
-    let _ns = Netns::enter().unwrap();
-    veth("v0", "v1").unwrap();
-    let sniffer = Sniffer::on("v1").unwrap();
-    let mut injector = XdpInjector::builder("v0")
-        .transmit_ring(ring(64))
-        .busy_poll(BusyPoll::default())
-        .build()
-        .unwrap();
-    send_and_look(&mut injector, &sniffer, 50, |_| 64);
-    let _: &dyn AsFd = &injector;
-}
-
 /// A ring that is still mapped would keep the socket open, and the queue busy, for as long as the UMEM lives.
 #[test]
 #[ignore = "needs a network namespace: cargo xtask test-netns"]
 fn a_closed_socket_frees_its_queue_while_its_umem_lives() {
     let _ns = Netns::enter().unwrap();
+    let _turn = turn();
     veth("v0", "v1").unwrap();
     Umem::scope(&small(), |umem| {
         for n in 1..=20 {

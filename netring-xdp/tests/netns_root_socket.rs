@@ -6,7 +6,7 @@ mod common;
 use common::*;
 use netring_sys::{Count, Error, Interface, PacketSink, wait};
 use netring_xdp::program::Program;
-use netring_xdp::{RingSize, Umem, UmemConfig, XdpSocket};
+use netring_xdp::{BusyPoll, RingSize, Umem, UmemConfig, XdpInjector, XdpSocket};
 use std::os::fd::AsFd;
 use std::time::Duration;
 use xtask::netns::{Netns, ip, veth};
@@ -383,4 +383,20 @@ fn x14_a_packet_in_several_chunks_is_taken_and_sent_on_whole() {
         })
         .unwrap();
     }
+}
+
+/// The socket's own calls send. (It needs CAP_NET_ADMIN of the host.)
+#[test]
+#[ignore = "needs a network namespace: cargo xtask test-netns"]
+fn busy_polling_is_set_and_sends() {
+    let _ns = Netns::enter().unwrap();
+    veth("v0", "v1").unwrap();
+    let sniffer = Sniffer::on("v1").unwrap();
+    let builder = XdpInjector::builder("v0").transmit_ring(ring(64));
+    let mut injector = builder.busy_poll(BusyPoll::default()).build().unwrap();
+    for n in 0..50 {
+        assert!(injector.send_frame(&numbered(n, 64)));
+    }
+    assert_eq!(injector.drain(LIMIT).unwrap(), 0);
+    sniff_numbered(&sniffer, 50, 64);
 }

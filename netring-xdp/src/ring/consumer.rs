@@ -85,6 +85,23 @@ impl<E: Entry> Consumer<E> {
 }
 
 impl<E: Entry> Entries<'_, E> {
+    /// The first `count` of them, and the others.
+    #[inline]
+    pub(crate) fn split(self, count: u32) -> (Self, Self) {
+        let middle = self
+            .next
+            .wrapping_add(count.min(self.end.wrapping_sub(self.next)));
+        let first = Self {
+            end: middle,
+            ..self
+        };
+        let others = Self {
+            next: middle,
+            ..self
+        };
+        (first, others)
+    }
+
     /// The first of them, without taking it.
     #[inline]
     pub(crate) fn peek(&self) -> Option<E> {

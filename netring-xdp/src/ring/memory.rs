@@ -1,4 +1,12 @@
 //! Where a ring's words are: in a mapping that the kernel shares, or on the heap of a model.
+//!
+//! # Safety
+//! The invariant of this file: the addresses in a `Memory` are of words inside the mapping that it holds on to, checked when it was made;
+//! a mapping does not move. The words are atomics: whoever else writes to them does no harm to this process.
+#![allow(
+    unsafe_code,
+    reason = "each access would otherwise look up and check the same place; under loom there is none"
+)]
 
 #[cfg(not(loom))]
 pub(crate) use mapped::Memory;
@@ -7,6 +15,7 @@ pub(crate) use model::Memory;
 
 #[cfg(not(loom))]
 mod mapped {
+    use std::ptr::NonNull;
     use std::sync::Arc;
 
     use netring_sys::Mmap;
@@ -14,16 +23,22 @@ mod mapped {
 
     use crate::sync::{AtomicU32, AtomicU64};
 
-    /// The mapping of one ring.
+    /// The words of one ring.
     #[derive(Clone, Debug)]
     pub(crate) struct Memory {
-        map: Arc<Mmap>,
-        producer: usize,
-        consumer: usize,
-        flags: usize,
-        entries: usize,
+        producer: NonNull<AtomicU32>,
+        consumer: NonNull<AtomicU32>,
+        flags: NonNull<AtomicU32>,
+        entries: NonNull<AtomicU64>,
         words: usize,
+        _map: Arc<Mmap>,
     }
+
+    // SAFETY: the addresses belong to the mapping, which may go to any thread and which the value holds on to; what is at them is
+    // atomic; the ranges were checked when it was made.
+    unsafe impl Send for Memory {}
+    // SAFETY: as for `Send`: `&self` gives atomics only.
+    unsafe impl Sync for Memory {}
 
     impl Memory {
         /// Bytes to map for a ring of so many words of entries.
@@ -33,20 +48,16 @@ mod mapped {
 
         /// A ring of `words` words in a mapping; `None` where the offsets do not lie in it.
         pub(crate) fn new(map: Mmap, offsets: &xdp_ring_offset, words: usize) -> Option<Self> {
-            let offset = |of: u64| usize::try_from(of).ok();
-            let memory = Self {
-                producer: offset(offsets.producer)?,
-                consumer: offset(offsets.consumer)?,
-                flags: offset(offsets.flags)?,
-                entries: offset(offsets.desc)?,
+            let word = |of: u64| map.atomic_u32(usize::try_from(of).ok()?).map(NonNull::from);
+            let entries = map.atomic_u64s(usize::try_from(offsets.desc).ok()?, words)?;
+            Some(Self {
+                producer: word(offsets.producer)?,
+                consumer: word(offsets.consumer)?,
+                flags: word(offsets.flags)?,
+                entries: NonNull::from(entries).cast(),
                 words,
-                map: Arc::new(map),
-            };
-            memory.map.atomic_u32(memory.producer)?;
-            memory.map.atomic_u32(memory.consumer)?;
-            memory.map.atomic_u32(memory.flags)?;
-            memory.map.atomic_u64s(memory.entries, words)?;
-            Some(memory)
+                _map: Arc::new(map),
+            })
         }
 
         /// A ring that nobody else knows, with both positions at `start`.
@@ -68,30 +79,27 @@ mod mapped {
         }
 
         #[inline]
-        pub(crate) fn producer(&self) -> &AtomicU32 {
-            self.word(self.producer)
+        pub(crate) const fn producer(&self) -> &AtomicU32 {
+            // SAFETY: `self` holds on to the mapping; the word is written atomically by whoever does; it is inside (see above).
+            unsafe { self.producer.as_ref() }
         }
 
         #[inline]
-        pub(crate) fn consumer(&self) -> &AtomicU32 {
-            self.word(self.consumer)
+        pub(crate) const fn consumer(&self) -> &AtomicU32 {
+            // SAFETY: as in `producer`.
+            unsafe { self.consumer.as_ref() }
         }
 
         #[inline]
-        pub(crate) fn flags(&self) -> &AtomicU32 {
-            self.word(self.flags)
+        pub(crate) const fn flags(&self) -> &AtomicU32 {
+            // SAFETY: as in `producer`.
+            unsafe { self.flags.as_ref() }
         }
 
         #[inline]
-        pub(crate) fn entries(&self) -> &[AtomicU64] {
-            let words = self.map.atomic_u64s(self.entries, self.words);
-            words.expect("`new` checked that the entries are inside")
-        }
-
-        #[inline]
-        fn word(&self, offset: usize) -> &AtomicU32 {
-            let word = self.map.atomic_u32(offset);
-            word.expect("`new` checked that the words are inside")
+        pub(crate) const fn entries(&self) -> &[AtomicU64] {
+            // SAFETY: as in `producer`; all of the words are inside.
+            unsafe { std::slice::from_raw_parts(self.entries.as_ptr(), self.words) }
         }
     }
 }

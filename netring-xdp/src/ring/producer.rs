@@ -15,8 +15,8 @@ pub(crate) struct Producer<E> {
     /// The position of the next entry to write; published by each [`Writer`], and by [`publish`](Self::publish).
     next: u32,
     staged: u32,
-    /// The consumer's position, when it was last looked at.
-    consumer: u32,
+    /// Up to where the ring was free when the consumer's position was last looked at.
+    limit: u32,
     entry: PhantomData<E>,
 }
 
@@ -34,28 +34,28 @@ impl<E: Entry> Producer<E> {
     pub(crate) fn new(memory: Memory, size: u32) -> Self {
         assert_eq!(memory.entries().len(), size as usize * E::WORDS);
         assert!(size.is_power_of_two());
-        Self {
-            // Relaxed: this half is the position's only writer, and the ring is not in use yet.
-            next: memory.producer().load(Ordering::Relaxed),
-            consumer: memory.consumer().load(Ordering::Relaxed),
+        // Relaxed: this half is the position's only writer, and the ring is not in use yet.
+        let next = memory.producer().load(Ordering::Relaxed);
+        let mut producer = Self {
+            next,
+            limit: next,
             memory,
             size,
             staged: 0,
             entry: PhantomData,
-        }
+        };
+        producer.look();
+        producer
     }
 
     /// How many entries can be written, up to `wanted` or more.
     #[inline]
     pub(crate) fn room(&mut self, wanted: u32) -> u32 {
-        let room = self.size - self.used();
+        let room = self.limit.wrapping_sub(self.next);
         if room >= wanted {
             return room;
         }
-        // Acquire: the entries of which the consumer says so are read before they are written anew. Partner: the release of the
-        // consumer's position, in the kernel __xskq_cons_release (net/xdp/xsk_queue.h).
-        self.consumer = self.memory.consumer().load(Ordering::Acquire);
-        self.size - self.used()
+        self.size - self.look()
     }
 
     /// Room for up to `wanted` entries.
@@ -74,7 +74,7 @@ impl<E: Entry> Producer<E> {
     /// Writes one entry without publishing it; false where none fits.
     #[inline]
     pub(crate) fn stage(&mut self, entry: E) -> bool {
-        if self.room(1) == 0 {
+        if self.next == self.limit && self.room(1) == 0 {
             return false;
         }
         entry.store(at(E::all(self.memory.entries()), self.next));
@@ -110,15 +110,18 @@ impl<E: Entry> Producer<E> {
     /// How many entries the consumer has not taken yet.
     #[inline]
     pub(crate) fn outstanding(&mut self) -> u32 {
-        // Acquire: as in `room`.
-        self.consumer = self.memory.consumer().load(Ordering::Acquire);
-        self.used()
+        self.look()
     }
 
-    /// Entries in use, as far as is known; a consumer that is ahead of what was produced has the ring count as full.
+    /// Looks how far the consumer is: how many entries are in use. One that is ahead of what was produced has the ring count as full.
     #[inline]
-    fn used(&self) -> u32 {
-        self.next.wrapping_sub(self.consumer).min(self.size)
+    fn look(&mut self) -> u32 {
+        // Acquire: the entries of which the consumer says so are read before they are written anew. Partner: the release of the
+        // consumer's position, in the kernel __xskq_cons_release (net/xdp/xsk_queue.h).
+        let consumer = self.memory.consumer().load(Ordering::Acquire);
+        let used = self.next.wrapping_sub(consumer).min(self.size);
+        self.limit = self.next.wrapping_add(self.size - used);
+        used
     }
 }
 
@@ -139,6 +142,28 @@ impl<E: Entry> Writer<'_, E> {
         entry.store(at(self.entries, *self.next));
         *self.next = self.next.wrapping_add(1);
         true
+    }
+
+    /// Writes what `f` makes of each item, for as long as it fits.
+    #[inline]
+    pub(crate) fn extend<T>(
+        &mut self,
+        items: impl Iterator<Item = T>,
+        mut f: impl FnMut(T) -> Option<E>,
+    ) {
+        // In registers: what is stored to could otherwise be the position.
+        let (all, start) = (self.entries, *self.next);
+        let (mut next, end) = (start, start.wrapping_add(self.room));
+        for item in items {
+            let Some(entry) = f(item) else { continue };
+            if next == end {
+                break;
+            }
+            entry.store(at(all, next));
+            next = next.wrapping_add(1);
+        }
+        self.room -= next.wrapping_sub(start);
+        *self.next = next;
     }
 }
 

@@ -54,13 +54,7 @@ impl PacketSlot for Slot<'_> {
     #[inline]
     fn commit(self) {
         // The slot is the next chunk of the pool: it leaves it only now.
-        let Some(token) = self.half.pool.pop() else {
-            return;
-        };
-        if let Err(token) = self.half.stage_token(token, 0, self.len, 0) {
-            self.half.pool.push(token);
-        }
-        self.half.pool.tell();
+        self.half.stage_next(self.len);
     }
 }
 

@@ -8,6 +8,7 @@ pub(crate) mod pair;
 pub(crate) mod programs;
 
 use std::os::fd::AsFd;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use netring_sys::{Interface, PacketSink, XdpMode};
@@ -97,4 +98,10 @@ pub(crate) fn small() -> UmemConfig {
 pub(crate) fn conserved(umem: Umem<'_>) {
     let census = umem.census();
     assert_eq!(census.total(), umem.chunks(), "{census}");
+}
+
+/// Tests that run as anybody take turns: what a user may lock is for all of the user's sockets together.
+pub(crate) fn turn() -> MutexGuard<'static, ()> {
+    static TURN: Mutex<()> = Mutex::new(());
+    TURN.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -37,6 +37,7 @@ const UNSAFE_FILES: &[&str] = &[
     "netring-flow/src/prefetch.rs",
     "netring-xdp/src/receive.rs",
     "netring-xdp/src/region.rs",
+    "netring-xdp/src/ring/memory.rs",
     "netring-xdp/src/transmit.rs",
 ];
 
