@@ -22,6 +22,8 @@ use crate::setup::Bound;
 use crate::transmit::TxHalf;
 use crate::umem::{Shared, UmemConfig};
 
+mod batches;
+
 const RING: u32 = 8;
 
 /// The kernel's halves of the four rings, and what it holds between two of them.
@@ -105,6 +107,7 @@ fn world(receive_chunks: u32, transmit_chunks: u32, multi_buffer: bool) -> World
         dropped: 0,
         refused: 0,
         foreign: Vec::new(),
+        keep: 0,
         kicks: 0,
     };
     World {

@@ -4,23 +4,33 @@
 //! The invariant of this file: the next `count` entries of the receive ring are lent by one [`Lent`], which borrows the half mutably, and
 //! are released only when it is dropped, or one by one from the front as a chunk is taken out of it. Slices of packets borrow the
 //! [`Lent`]. A chunk leaves an entry by one of three ways, each of which releases it: to the fill ring, to a token, to a transmit ring.
+//!
+//! Most batches are looked at once, in order, and then given back whole. So who looks at an entry also writes the chunk into the fill
+//! ring, not yet published ([`Frames`]); a batch that was looked at to its end then has only to publish. What is written there counts
+//! for nothing until then: a batch that was not looked at to its end, or had a packet taken out, is gone through once more.
 #![expect(
     unsafe_code,
     reason = "lends packets in mapped memory; the invariant stands above"
 )]
 
+mod forward;
+mod frames;
+
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 use netring_sys::kernel::xdp::{XDP_PKT_CONTD, xdp_desc};
 use netring_sys::syscall::kick_receive;
 
-use crate::assemble::{Assembly, Piece};
-use crate::geometry::{Geometry, Span};
-use crate::region::{Region, Token};
+use crate::assemble::Assembly;
+use crate::geometry::Geometry;
+use crate::region::Token;
 use crate::ring::{Consumer, Entries, Producer};
 use crate::setup::Bound;
-use crate::transmit::TxHalf;
 use crate::umem::{Pool, Shared};
+
+pub use forward::Forwarded;
+pub use frames::Frames;
 
 /// The most entries that are lent at once: the fill ring is topped up, and its position published, once for so many.
 pub(crate) const MAX_BATCH: u32 = 64;
@@ -54,6 +64,11 @@ pub(crate) struct Lent<'a> {
     gone: usize,
     /// The first entry is the rest of a packet, whose front was taken.
     open: bool,
+    /// No packet has several entries, and entries, and room for their chunks in the fill ring, are in one run each.
+    straight: bool,
+    /// The chunks of all lent entries stand in the fill ring, not yet published: all entries were looked at, and were inside. Relaxed:
+    /// it is read by who owns the batch, once nobody borrows it.
+    written: AtomicBool,
 }
 
 /// A packet taken out of the ring: its chunk, and where in it the packet is.
@@ -63,20 +78,6 @@ pub(crate) struct Taken {
     pub(crate) offset: u32,
     pub(crate) len: u32,
     pub(crate) continues: bool,
-}
-
-/// The bytes of packets that were received, oldest first.
-#[derive(Debug)]
-pub struct Frames<'a> {
-    region: &'a Region,
-    geometry: Geometry,
-    from: From<'a>,
-}
-
-#[derive(Debug)]
-enum From<'a> {
-    Ring(Entries<'a, xdp_desc>),
-    Assembly(std::slice::Iter<'a, Piece>, &'a [u8]),
 }
 
 impl RxHalf {
@@ -93,20 +94,45 @@ impl RxHalf {
     /// Lends packets, whole ones, in up to [`MAX_BATCH`] entries.
     #[inline]
     pub(crate) fn lend(&mut self) -> Lent<'_> {
-        let mut count = self.rx.available(1).min(MAX_BATCH);
-        if self.assembly.is_some() {
-            count = self.whole();
+        let (count, straight) = if self.assembly.is_some() {
+            let count = self.whole();
             self.assemble(count);
-        }
+            (count, false)
+        } else {
+            self.straight()
+        };
         Lent {
             half: self,
             count,
             gone: 0,
             open: false,
+            straight,
+            written: AtomicBool::new(false),
         }
     }
 
+    /// How many entries there are, up to [`MAX_BATCH`], and whether they are [straight](Lent::straight): it ends where one of the rings begins
+    /// anew, unless that is soon.
+    #[inline]
+    fn straight(&mut self) -> (u32, bool) {
+        const SOON: u32 = 16;
+        let count = self.rx.available(1).min(MAX_BATCH);
+        let Some(fill) = &mut self.fill else {
+            return (count, false);
+        };
+        let free = fill.room(count);
+        let (run, room) = (self.rx.to_end(), fill.to_end());
+        // Where both begin anew at once, as they do mostly, there is only one such end in a round.
+        let short = if run == room || run.min(room) >= SOON {
+            count.min(run).min(room)
+        } else {
+            count
+        };
+        (short, short > 0 && short <= free.min(run).min(room))
+    }
+
     /// Gives the kernel what chunks it can have, and wakes it where it waits for them.
+    #[inline(never)]
     pub(crate) fn top_up(&mut self) {
         self.pool.collect(&self.shared);
         let Some(fill) = &mut self.fill else { return };
@@ -141,6 +167,7 @@ impl RxHalf {
     }
 
     /// How many entries are whole packets, up to [`MAX_BATCH`] or the end of the first packet.
+    #[inline(never)]
     fn whole(&mut self) -> u32 {
         let available = self.rx.available(MAX_BATCH);
         let (mut whole, mut seen) = (0, 0);
@@ -177,7 +204,7 @@ impl RxHalf {
     }
 
     /// Gives the chunks of the next `count` entries back: to the fill ring, or home.
-    #[inline]
+    #[inline(never)]
     fn give_back(&mut self, count: u32) {
         if count == 0 {
             return;
@@ -229,6 +256,26 @@ impl RxHalf {
         invalid
     }
 
+    /// As [`give_back`](Self::give_back), of entries whose chunks are written already, and that are all packets.
+    #[inline]
+    fn give_back_written(&mut self, count: u32) {
+        let Some(fill) = &mut self.fill else { return };
+        fill.stage_run(count);
+        fill.publish();
+        self.rx.release(count);
+        self.delivered += u64::from(count);
+    }
+
+    /// Gives the kernel what came home meanwhile, and wakes it where it waits for chunks.
+    #[inline]
+    fn settle(&mut self) {
+        if self.pool.has_some() {
+            self.top_up();
+        } else {
+            self.wake();
+        }
+    }
+
     /// Counts the packets in the next `count` entries, where a packet may have several.
     fn count_whole(&mut self, count: u32) {
         let (mut good, mut open) = (true, false);
@@ -260,26 +307,9 @@ impl RxHalf {
 }
 
 impl Lent<'_> {
-    /// The packets that are still in it.
-    #[inline]
-    pub(crate) fn frames(&self) -> Frames<'_> {
-        let region = self.half.shared.region();
-        let from = match &self.half.assembly {
-            None => From::Ring(self.half.rx.entries(self.count)),
-            Some(assembly) => {
-                let pieces = assembly.pieces().get(self.gone..).unwrap_or_default();
-                From::Assembly(pieces.iter(), assembly.scratch())
-            }
-        };
-        Frames {
-            region,
-            geometry: *region.geometry(),
-            from,
-        }
-    }
-
     /// Gives back what is before the packet behind the first `packets`; the rest stays in the ring, and is lent again.
     pub(crate) fn leave_after(mut self, packets: u64) {
+        *self.written.get_mut() = false;
         for _ in 0..packets {
             while self.count > 0 {
                 let (fragments, whole) = self.first_packet();
@@ -295,6 +325,7 @@ impl Lent<'_> {
 
     /// Takes the first packet out; where it lies in several chunks, the next of them.
     pub(crate) fn take(&mut self) -> Option<Taken> {
+        *self.written.get_mut() = false;
         while self.count > 0 {
             if !self.open {
                 let (fragments, whole) = self.first_packet();
@@ -324,38 +355,6 @@ impl Lent<'_> {
         None
     }
 
-    /// Shows each packet to `f`, its first fragment where it has several, and sends it on where `f` says so and `tx` has room. How many
-    /// were sent on; all others go back to the kernel.
-    pub(crate) fn forward(
-        &mut self,
-        tx: &mut TxHalf,
-        mut f: impl FnMut(&mut [u8]) -> bool,
-    ) -> Forwarded {
-        let mut done = Forwarded::default();
-        while self.count > 0 {
-            let (fragments, whole) = self.first_packet();
-            let send = whole && {
-                let desc = self.half.rx.entries(1).peek().unwrap_or_default();
-                let span = self.half.shared.geometry().received(&desc);
-                // SAFETY: the entry is the first of those that are lent, and is not released before `f` returns; `&mut self`
-                // leaves no other slice; the span is of this region's geometry.
-                span.is_some_and(|span| f(unsafe { self.half.shared.region().received_mut(&span) }))
-            };
-            let sent = send && self.move_to(tx, fragments);
-            self.count -= fragments;
-            self.gone += usize::from(whole);
-            if sent {
-                self.half.rx.release(fragments);
-                self.half.delivered += 1;
-                done.sent += 1;
-            } else {
-                done.refused += u64::from(send);
-                self.half.give_back(fragments);
-            }
-        }
-        done
-    }
-
     /// How many entries the first packet has, and whether all of them are inside.
     fn first_packet(&self) -> (u32, bool) {
         let (mut fragments, mut whole) = (0, true);
@@ -368,71 +367,17 @@ impl Lent<'_> {
         }
         (fragments, false)
     }
-
-    /// Stages the first packet in another half's transmit ring, all of it or nothing.
-    fn move_to(&self, tx: &mut TxHalf, fragments: u32) -> bool {
-        let geometry = self.half.shared.geometry();
-        let fits = |desc: &xdp_desc| geometry.takes_transmit(desc);
-        if fragments > tx.max_pieces
-            || tx.ring_room(fragments) < fragments
-            || !self.half.rx.entries(fragments).all(|d| fits(&d))
-        {
-            return false;
-        }
-        for desc in self.half.rx.entries(fragments) {
-            tx.stage(desc);
-        }
-        tx.tell();
-        true
-    }
-}
-
-/// What became of the packets that were to be sent on.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Forwarded {
-    /// Packets that are in the transmit ring now.
-    pub sent: u64,
-    /// Packets that found no room there, or lie in more chunks than one frame may, and are gone.
-    pub refused: u64,
 }
 
 impl Drop for Lent<'_> {
     #[inline]
     fn drop(&mut self) {
-        self.half.give_back(self.count);
-        // Also where all of them were taken or sent on: what came home since goes to the kernel.
-        self.half.top_up();
-    }
-}
-
-impl<'a> Iterator for Frames<'a> {
-    type Item = &'a [u8];
-
-    #[inline]
-    fn next(&mut self) -> Option<&'a [u8]> {
-        let span: Span = match &mut self.from {
-            From::Ring(entries) => loop {
-                // What points outside is passed over here, and counted when the batch is given back.
-                if let Some(span) = self.geometry.received(&entries.next()?) {
-                    break span;
-                }
-            },
-            From::Assembly(pieces, scratch) => match pieces.next()? {
-                Piece::InRing(span) => *span,
-                Piece::Copied(range) => return scratch.get(range.clone()),
-            },
-        };
-        // SAFETY: the span is that of an entry that is lent, which the iterator's borrow of the `Lent` keeps from being released;
-        // nobody else writes to it; it is of this region's geometry.
-        Some(unsafe { self.region.received(&span) })
-    }
-
-    #[inline]
-    fn size_hint(&self) -> (usize, Option<usize>) {
-        match &self.from {
-            From::Ring(entries) => (0, Some(entries.len())),
-            From::Assembly(pieces, _) => pieces.size_hint(),
+        if *self.written.get_mut() {
+            self.half.give_back_written(self.count);
+        } else {
+            self.half.give_back(self.count);
         }
+        // Also where all of them were taken or sent on: what came home since goes to the kernel.
+        self.half.settle();
     }
 }

@@ -17,9 +17,12 @@
     reason = "lends packet memory; the invariant stands above"
 )]
 
+use std::marker::PhantomData;
 use std::ops::Range;
+use std::ptr::NonNull;
 
 use netring_sys::Mmap;
+use netring_sys::kernel::xdp::xdp_desc;
 
 use crate::geometry::{Chunk, Geometry, Span};
 
@@ -30,9 +33,25 @@ pub(crate) struct Region {
     geometry: Geometry,
 }
 
+/// Packet memory as a loop over many packets sees it: by value, as nothing of it changes.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct View<'a> {
+    start: NonNull<u8>,
+    geometry: Geometry,
+    region: PhantomData<&'a Region>,
+}
+
 /// The right to one chunk: whoever has it has the chunk.
 #[derive(Debug)]
 pub(crate) struct Token(Chunk);
+
+/// Tokens of free chunks; the one that was put on last is taken first. It has room for all that it can ever have.
+#[derive(Debug)]
+pub(crate) struct Stack {
+    /// Those from `len` on are left-overs, and no tokens.
+    slots: Box<[Token]>,
+    len: usize,
+}
 
 /// Chunks that nobody was given yet: those from a number on.
 #[derive(Debug)]
@@ -56,6 +75,15 @@ impl Region {
     #[inline]
     pub(crate) const fn geometry(&self) -> &Geometry {
         &self.geometry
+    }
+
+    #[inline]
+    pub(crate) const fn view(&self) -> View<'_> {
+        View {
+            start: self.map.address(),
+            geometry: self.geometry,
+            region: PhantomData,
+        }
     }
 
     /// Bytes of a chunk, from `offset` in it on.
@@ -124,6 +152,66 @@ impl Region {
     }
 }
 
+impl<'a> View<'a> {
+    /// Bytes of a packet that a descriptor of a receive ring points to; `None` where that is not inside one chunk or the packet has several
+    /// chunks, and always where chunks are not aligned.
+    ///
+    /// # Safety
+    /// As [`Region::received`]: the entry that it is of is not released while the slice lives.
+    #[inline]
+    pub(crate) unsafe fn received(&self, desc: &xdp_desc) -> Option<&'a [u8]> {
+        if !self.geometry.is_plain(desc) {
+            return None;
+        }
+        // SAFETY: the region owns the mapping; nothing is written; the descriptor is inside a chunk, and the chunks are inside
+        // the mapping.
+        let start = unsafe { self.start.add(desc.addr as usize) };
+        // SAFETY: the caller vouches that nobody writes to it; the region, borrowed for `'a`, owns the mapping; the whole of it is
+        // inside a chunk.
+        Some(unsafe { std::slice::from_raw_parts(start.as_ptr(), desc.len as usize) })
+    }
+
+    /// As [`received`](Self::received), to write to and to send on; `None` for an empty one too.
+    ///
+    /// # Safety
+    /// As there, and no other slice of the chunk lives.
+    #[inline]
+    pub(crate) unsafe fn received_mut(&self, desc: &xdp_desc) -> Option<&'a mut [u8]> {
+        if !self.geometry.is_plain_to_send(desc) {
+            return None;
+        }
+        // SAFETY: as in `received`.
+        let start = unsafe { self.start.add(desc.addr as usize) };
+        // SAFETY: the caller vouches that nobody else uses it; the region, borrowed for `'a`, owns the mapping; the whole of it is
+        // inside a chunk.
+        Some(unsafe { std::slice::from_raw_parts_mut(start.as_ptr(), desc.len as usize) })
+    }
+
+    /// Where a chunk starts, and its bytes.
+    #[inline]
+    pub(crate) fn chunk<'t>(&self, token: &'t mut Token) -> (u64, &'t mut [u8])
+    where
+        'a: 't,
+    {
+        let base = self.geometry.base(token.0);
+        // SAFETY: the region owns the mapping; nothing is written; the token's chunk is one of the region's, which are inside the
+        // mapping.
+        let start = unsafe { self.start.add(base as usize) };
+        let size = self.geometry.chunk_size() as usize;
+        // SAFETY: the token, borrowed mutably with the slice, is the only one for this chunk; the region, borrowed for `'a`, owns the
+        // mapping; the chunk is inside.
+        (base, unsafe {
+            std::slice::from_raw_parts_mut(start.as_ptr(), size)
+        })
+    }
+}
+
+// SAFETY: a view is a shared reference to a region, which is `Sync`; what is written by it its callers vouch for; it lends what is
+// inside.
+unsafe impl Send for View<'_> {}
+// SAFETY: as for `Send`.
+unsafe impl Sync for View<'_> {}
+
 impl Token {
     /// The token of a chunk that came out of a ring.
     ///
@@ -145,6 +233,90 @@ impl Token {
     #[inline]
     pub(crate) fn into_ring(self) -> Chunk {
         self.0
+    }
+}
+
+impl Stack {
+    /// A stack of these, with room for no more.
+    pub(crate) fn new(tokens: impl Iterator<Item = Token>) -> Self {
+        let slots: Box<[_]> = tokens.collect();
+        Self {
+            len: slots.len(),
+            slots,
+        }
+    }
+
+    #[inline]
+    pub(crate) const fn len(&self) -> usize {
+        self.len
+    }
+
+    /// The tokens, the one that is taken next at the end.
+    #[inline]
+    pub(crate) fn tokens(&self) -> &[Token] {
+        self.slots.get(..self.len).unwrap_or_default()
+    }
+
+    /// As [`tokens`](Self::tokens), for writing to their chunks.
+    #[inline]
+    pub(crate) fn tokens_mut(&mut self) -> &mut [Token] {
+        self.slots.get_mut(..self.len).unwrap_or_default()
+    }
+
+    #[inline]
+    pub(crate) fn pop(&mut self) -> Option<Token> {
+        let len = self.len.checked_sub(1)?;
+        let token = Token(self.slots.get(len)?.0);
+        self.len = len;
+        Some(token)
+    }
+
+    /// The topmost `count` tokens, or all there are.
+    #[inline]
+    pub(crate) fn top_mut(&mut self, count: usize) -> &mut [Token] {
+        let from = self.len.saturating_sub(count);
+        self.slots.get_mut(from..self.len).unwrap_or_default()
+    }
+
+    /// Gives the first `given` of the topmost `count` tokens up: their chunks go into a ring.
+    #[inline]
+    pub(crate) fn give_up(&mut self, count: usize, given: usize) {
+        if given < count {
+            self.top_mut(count).rotate_left(given);
+        }
+        self.len = self.len.saturating_sub(given);
+    }
+
+    /// Puts a token on. There is room, but where a kernel gave a chunk back twice: then it is nobody's.
+    #[inline]
+    pub(crate) fn push(&mut self, token: Token) {
+        if let Some(slot) = self.slots.get_mut(self.len) {
+            *slot = token;
+            self.len += 1;
+        }
+    }
+
+    /// Puts the tokens of chunks on that came out of a ring, up to the first entry that has none; how many.
+    ///
+    /// # Safety
+    /// As for [`Token::from_ring`], for each of the chunks that `chunk` finds.
+    #[inline]
+    pub(crate) unsafe fn push_from_ring<W>(
+        &mut self,
+        entries: &[W],
+        chunk: impl Fn(&W) -> Option<Chunk>,
+    ) -> usize {
+        let room = self.slots.get_mut(self.len..).unwrap_or_default();
+        let mut count = 0;
+        for (slot, entry) in room.iter_mut().zip(entries) {
+            let Some(chunk) = chunk(entry) else {
+                break;
+            };
+            *slot = Token(chunk);
+            count += 1;
+        }
+        self.len += count;
+        count
     }
 }
 

@@ -102,6 +102,12 @@ impl Entry for xdp_desc {
     }
 }
 
+/// The entries before that of a position, and those from it on.
+#[inline]
+fn split<W>(all: &[W], position: u32) -> (&[W], &[W]) {
+    all.split_at(position as usize & (all.len() - 1))
+}
+
 /// The entry of a position; `all` has a power of two of them, and at least one.
 #[inline]
 fn at<W>(all: &[W], position: u32) -> &W {

@@ -265,6 +265,7 @@ pub(crate) fn open(
             dropped: 0,
             refused: 0,
             foreign: Vec::with_capacity(size.entries() as usize),
+            keep: 0,
             kicks: 0,
         });
     }

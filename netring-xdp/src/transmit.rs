@@ -15,9 +15,9 @@ use netring_sys::kernel::xdp::{XDP_PKT_CONTD, xdp_desc};
 use netring_sys::syscall::{Kick, kick_transmit, xdp_statistics_of};
 use netring_sys::{Count, Error, SinkStats};
 
-use crate::geometry::{Geometry, Span};
+use crate::geometry::Span;
 use crate::region::Token;
-use crate::ring::{Consumer, Producer};
+use crate::ring::{Consumer, Entry, Producer};
 use crate::setup::Bound;
 use crate::umem::{Pool, Shared};
 
@@ -48,6 +48,9 @@ pub(crate) struct TxHalf {
     pub(crate) refused: u64,
     /// Completed chunks of other halves, on their way home; kept for its memory.
     pub(crate) foreign: Vec<Token>,
+    /// How many completions [`flush`](Self::flush) may leave where they are: who sends on by [`Lent::forward`](crate::receive::Lent::forward)
+    /// takes so many back there, by a shorter way.
+    pub(crate) keep: u32,
     /// System calls made to wake the kernel.
     pub(crate) kicks: u64,
 }
@@ -65,6 +68,7 @@ impl TxHalf {
     }
 
     /// How many entries the transmit ring has room for, up to `wanted` or more.
+    #[inline]
     pub(crate) fn ring_room(&mut self, wanted: u32) -> u32 {
         self.tx.room(wanted)
     }
@@ -93,6 +97,14 @@ impl TxHalf {
                 options: 0,
             });
         }
+    }
+
+    /// Stages the next `count` entries of the ring, which are written, each a frame that was checked.
+    #[inline]
+    pub(crate) fn stage_run(&mut self, count: u32) {
+        self.tx.stage_run(count);
+        self.descs += u64::from(count);
+        self.committed += u64::from(count);
     }
 
     /// Stages `len` bytes from `offset` on of a chunk. Gives the token back where the kernel would not take it, or the ring is full.
@@ -133,6 +145,50 @@ impl TxHalf {
         self.staged.store(self.tx.staged(), Ordering::Relaxed);
     }
 
+    /// Shows a free chunk to `write` for each frame, up to `most`, and stages those that are as long as it says. How many were staged, and
+    /// the length that ended it where that cannot be.
+    #[inline]
+    pub(crate) fn write_each(
+        &mut self,
+        most: u32,
+        mut write: impl FnMut(&mut [u8]) -> usize,
+    ) -> (u32, Option<usize>) {
+        let mut wanted = most.min(self.pool.len().min(self.tx.room(1)));
+        if wanted < most {
+            self.reclaim();
+            wanted = most.min(self.pool.len().min(self.tx.room(most)));
+        }
+        let (mut count, mut bad) = (0, None);
+        // Twice where the ring begins anew in between.
+        while count < wanted && bad.is_none() {
+            let view = self.shared.region().view();
+            let size = self.shared.geometry().chunk_size() as usize;
+            let entries = self.tx.run(wanted - count);
+            let room = entries.len();
+            let mut written = 0;
+            for (token, entry) in self.pool.free_mut().top_mut(room).iter_mut().zip(entries) {
+                let (addr, bytes) = view.chunk(token);
+                let len = write(bytes);
+                if len == 0 || len > size {
+                    bad = Some(len);
+                    break;
+                }
+                let desc = xdp_desc {
+                    addr,
+                    len: len as u32,
+                    options: 0,
+                };
+                desc.store(entry);
+                written += 1;
+            }
+            self.pool.free_mut().give_up(room, written);
+            self.stage_run(written as u32);
+            count += written as u32;
+        }
+        self.tell();
+        (count, bad)
+    }
+
     /// Takes back the chunks of frames that are done; how many came.
     pub(crate) fn reclaim(&mut self) -> u32 {
         let mut count = self.pool.collect(&self.shared);
@@ -142,41 +198,93 @@ impl TxHalf {
         let Some(completion) = &mut self.completion else {
             return count;
         };
-        let done = completion.available(u32::MAX);
-        if done == 0 {
-            return count;
-        }
-        count += done;
-        let geometry = *self.shared.geometry();
-        let (pool, foreign) = (&mut self.pool, &mut self.foreign);
-        let mut take = |addr, geometry: &Geometry| {
-            // An address outside is no chunk: nobody gets it.
-            let Some(chunk) = geometry.completed(addr) else {
-                return;
-            };
-            // SAFETY: the chunk is one of the region's, out of an entry of the completion ring that is released below.
-            let token = unsafe { Token::from_ring(chunk) };
-            if pool.is_home_of(chunk) {
-                pool.push(token);
-            } else {
-                foreign.push(token);
+        let mut left = completion.available(u32::MAX);
+        while left > 0 {
+            let run = completion.run(left);
+            let geometry = *self.shared.geometry();
+            let own = geometry.window(self.pool.range());
+            let own = |addr: &_| geometry.chunk_in(own, u64::load(addr));
+            // SAFETY: each chunk is one of the region's, out of an entry of the completion ring that is released below.
+            let done = unsafe { self.pool.free_mut().push_from_ring(run, own) } as u32;
+            let strange = run.get(done as usize).map(u64::load);
+            completion.release(done + u32::from(strange.is_some()));
+            self.completed += u64::from(done + u32::from(strange.is_some()));
+            count += done + u32::from(strange.is_some());
+            // One of another half's, or not aligned; an address outside is no chunk, and nobody gets it.
+            if let Some(chunk) = strange.and_then(|addr| geometry.completed(addr)) {
+                // SAFETY: as above.
+                let token = unsafe { Token::from_ring(chunk) };
+                if self.pool.range().contains(&chunk) {
+                    self.pool.push(token);
+                } else {
+                    self.foreign.push(token);
+                }
             }
-        };
-        let entries = completion.entries(done);
-        if geometry.is_unaligned() {
-            entries.for_each(|addr| take(addr, &geometry));
-        } else {
-            // Said twice, so that there is a loop without the question in it.
-            let geometry = geometry.aligned();
-            entries.for_each(|addr| take(addr, &geometry));
+            left -= done + u32::from(strange.is_some());
         }
-        completion.release(done);
-        self.completed += u64::from(done);
         if !self.foreign.is_empty() {
             self.shared.send_home(self.foreign.drain(..));
         }
         self.tell();
         count
+    }
+
+    /// Takes chunks of frames that are done straight to the fill ring of the half whose packets they were; how many.
+    #[inline]
+    pub(crate) fn reclaim_into(&mut self, pool: &Pool, fill: &mut Producer<u64>) -> u32 {
+        let Some(completion) = &mut self.completion else {
+            return 0;
+        };
+        let own = self.shared.geometry().window(pool.range());
+        let left = completion.available(u32::MAX);
+        fill.room(left);
+        let mut count = 0;
+        while count < left {
+            let run = completion.run(left - count);
+            let mut done = 0;
+            for (entry, room) in run.iter().zip(fill.run(run.len() as u32)) {
+                let addr = u64::load(entry);
+                if !own.has(addr) {
+                    break;
+                }
+                // Of an aligned chunk any address will do: the kernel goes back to its start.
+                addr.store(room);
+                done += 1;
+            }
+            if done == 0 {
+                break;
+            }
+            fill.stage_run(done);
+            completion.release(done);
+            count += done;
+        }
+        if count > 0 {
+            fill.publish();
+        }
+        self.completed += u64::from(count);
+        // Anything strange is left to the longer way.
+        if count < left {
+            self.reclaim();
+        }
+        count
+    }
+
+    /// As [`reclaim`](Self::reclaim), where there are more than those that may be left where they are.
+    #[inline]
+    fn reclaim_most(&mut self) -> u32 {
+        // Others complete into this ring too, and wait for room in it.
+        let keep = if self.socket.is_queue_shared() {
+            0
+        } else {
+            self.keep
+        };
+        if let Some(completion) = &mut self.completion
+            && keep > 0
+            && completion.available(keep + 1) <= keep
+        {
+            return 0;
+        }
+        self.reclaim()
     }
 
     /// Publishes what was staged, and has the kernel send it where it waits to be told; how many entries are left in the ring.
@@ -190,7 +298,7 @@ impl TxHalf {
         }
         // Chunks of other halves go home, also while this one has enough of its own; and sockets that complete into this half's ring get
         // no further once it is full.
-        self.reclaim();
+        self.reclaim_most();
         let mut left = self.tx.outstanding();
         while left > 0 {
             if !self.tx.needs_wakeup() && !self.socket.busy_polls {
@@ -202,7 +310,10 @@ impl TxHalf {
             self.dropped += u64::from(kick == Kick::Dropped);
             let now = self.tx.outstanding();
             // Each round sends something, throws something away or makes room for completions: there are no endless ones.
-            let progress = self.reclaim() > 0 || now < left || kick == Kick::Dropped;
+            let progress = self.reclaim_most() > 0
+                || now < left
+                || kick == Kick::Dropped
+                || self.reclaim() > 0;
             left = now;
             if !progress || self.socket.zero_copy {
                 break;

@@ -11,7 +11,7 @@ use netring_sys::{Error, Mmap, SyscallError};
 
 use crate::census::{Books, Census};
 use crate::geometry::{Chunk, Geometry};
-use crate::region::{Region, Token, Unassigned};
+use crate::region::{Region, Stack, Token, Unassigned};
 use crate::setup::Peer;
 
 /// Settings of packet memory. Defaults: 4096 aligned chunks of 2048 bytes (8 MiB), no headroom, ordinary pages.
@@ -85,7 +85,7 @@ struct Home {
 /// The free chunks of one half of a socket.
 #[derive(Debug)]
 pub(crate) struct Pool {
-    chunks: Vec<Token>,
+    free: Stack,
     home: usize,
     range: std::ops::Range<Chunk>,
     hint: Arc<AtomicU32>,
@@ -334,13 +334,13 @@ impl Shared {
             });
         };
         // Room for all of its own, and none else ever comes: nothing is allocated later.
-        let chunks: Vec<_> = tokens.collect();
+        let free = Stack::new(tokens);
         let pool = Pool {
             home: ledger.homes.len(),
             hint: Arc::default(),
             told: Arc::new(AtomicU32::new(count)),
             range: range.clone(),
-            chunks,
+            free,
         };
         ledger.homes.push(Home {
             range,
@@ -407,37 +407,50 @@ impl Pool {
     /// Takes a chunk, `None` where none is free.
     #[inline]
     pub(crate) fn pop(&mut self) -> Option<Token> {
-        self.chunks.pop()
+        self.free.pop()
     }
 
     /// The chunk that is taken next.
     #[inline]
     pub(crate) fn next(&self) -> Option<&Token> {
-        self.chunks.last()
+        self.free.tokens().last()
     }
 
     /// The chunk that is taken next, to write to.
     #[inline]
     pub(crate) fn next_mut(&mut self) -> Option<&mut Token> {
-        self.chunks.last_mut()
+        self.free.tokens_mut().last_mut()
     }
 
     /// Takes a chunk back that is this half's own.
     #[inline]
     pub(crate) fn push(&mut self, token: Token) {
         debug_assert!(self.range.contains(&token.chunk()));
-        self.chunks.push(token);
+        self.free.push(token);
     }
 
     #[inline]
-    pub(crate) fn len(&self) -> u32 {
-        self.chunks.len() as u32
+    pub(crate) const fn len(&self) -> u32 {
+        self.free.len() as u32
     }
 
-    /// Whether a chunk is this half's own.
+    /// The free chunks themselves, for who takes many at once.
     #[inline]
-    pub(crate) fn is_home_of(&self, chunk: Chunk) -> bool {
-        self.range.contains(&chunk)
+    pub(crate) const fn free_mut(&mut self) -> &mut Stack {
+        &mut self.free
+    }
+
+    /// Whether there are chunks in it, or on their way to it.
+    #[inline]
+    pub(crate) fn has_some(&self) -> bool {
+        // Relaxed: see `send_home`.
+        self.free.len() > 0 || self.hint.load(Ordering::Relaxed) > 0
+    }
+
+    /// This half's own chunks.
+    #[inline]
+    pub(crate) const fn range(&self) -> &std::ops::Range<Chunk> {
+        &self.range
     }
 
     /// Takes in what came home by other ways; how many.
@@ -454,19 +467,21 @@ impl Pool {
     fn collect_slowly(&mut self, shared: &Shared) -> u32 {
         let mut ledger = shared.lock();
         let home = &mut ledger.homes[self.home];
-        let before = self.chunks.len();
-        self.chunks.append(&mut home.returned);
+        let count = home.returned.len() as u32;
+        for token in home.returned.drain(..) {
+            self.free.push(token);
+        }
         // Relaxed: see `send_home`.
         home.hint.store(0, Ordering::Relaxed);
         // Within the lock, which the census takes.
         self.tell();
-        (self.chunks.len() - before) as u32
+        count
     }
 
     /// Tells the census how many are free.
     #[inline]
     pub(crate) fn tell(&self) {
         // Relaxed: a count.
-        self.told.store(self.chunks.len() as u32, Ordering::Relaxed);
+        self.told.store(self.free.len() as u32, Ordering::Relaxed);
     }
 }

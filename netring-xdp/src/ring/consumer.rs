@@ -2,7 +2,7 @@
 
 use std::marker::PhantomData;
 
-use super::{Entry, Memory, at};
+use super::{Entry, Memory, at, split};
 use crate::sync::Ordering;
 
 /// The consuming half of a ring.
@@ -62,6 +62,34 @@ impl<E: Entry> Consumer<E> {
             next: self.next,
             end: self.next.wrapping_add(count.min(self.known())),
         }
+    }
+
+    /// The entry behind the next `n`; some entry, where so many are not available.
+    #[inline]
+    pub(crate) fn entry(&self, n: u32) -> E {
+        E::load(at(E::all(self.memory.entries()), self.next.wrapping_add(n)))
+    }
+
+    /// The next `count` entries, as words, whether they are in use or not; none where they are not in one run.
+    #[inline]
+    pub(crate) fn next_run(&self, count: u32) -> &[E::Words] {
+        let start = (self.next & (self.size - 1)) as usize;
+        let all = E::all(self.memory.entries());
+        all.get(start..start + count as usize).unwrap_or_default()
+    }
+
+    /// How many entries there are from the next one on to where the ring begins anew.
+    #[inline]
+    pub(crate) const fn to_end(&self) -> u32 {
+        self.size - (self.next & (self.size - 1))
+    }
+
+    /// As [`entries`](Self::entries), as words, and only up to where the ring begins anew.
+    #[inline]
+    pub(crate) fn run(&self, count: u32) -> &[E::Words] {
+        let (_, rest) = split(E::all(self.memory.entries()), self.next);
+        let count = count.min(self.known()) as usize;
+        rest.get(..count).unwrap_or(rest)
     }
 
     /// Gives the next `count` entries back to the producer.

@@ -4,7 +4,7 @@ use std::marker::PhantomData;
 
 use netring_sys::kernel::xdp::XDP_RING_NEED_WAKEUP;
 
-use super::{Entry, Memory, at};
+use super::{Entry, Memory, at, split};
 use crate::sync::{AtomicU32, Ordering, fence};
 
 /// The producing half of a ring.
@@ -14,7 +14,8 @@ pub(crate) struct Producer<E> {
     size: u32,
     /// The position of the next entry to write; published by each [`Writer`], and by [`publish`](Self::publish).
     next: u32,
-    staged: u32,
+    /// The position that was published.
+    published: u32,
     /// Up to where the ring was free when the consumer's position was last looked at.
     limit: u32,
     entry: PhantomData<E>,
@@ -24,8 +25,9 @@ pub(crate) struct Producer<E> {
 #[derive(Debug)]
 pub(crate) struct Writer<'a, E: Entry> {
     entries: &'a [E::Words],
-    published: &'a AtomicU32,
+    shared: &'a AtomicU32,
     next: &'a mut u32,
+    published: &'a mut u32,
     room: u32,
 }
 
@@ -38,10 +40,10 @@ impl<E: Entry> Producer<E> {
         let next = memory.producer().load(Ordering::Relaxed);
         let mut producer = Self {
             next,
+            published: next,
             limit: next,
             memory,
             size,
-            staged: 0,
             entry: PhantomData,
         };
         producer.look();
@@ -62,11 +64,11 @@ impl<E: Entry> Producer<E> {
     #[inline]
     pub(crate) fn writer(&mut self, wanted: u32) -> Writer<'_, E> {
         let room = self.room(wanted).min(wanted);
-        self.staged = 0;
         Writer {
             entries: E::all(self.memory.entries()),
-            published: self.memory.producer(),
+            shared: self.memory.producer(),
             next: &mut self.next,
+            published: &mut self.published,
             room,
         }
     }
@@ -79,20 +81,48 @@ impl<E: Entry> Producer<E> {
         }
         entry.store(at(E::all(self.memory.entries()), self.next));
         self.next = self.next.wrapping_add(1);
-        self.staged += 1;
         true
+    }
+
+    /// The next `count` entries, as words, whether they are in use or not; none where they are not in one run.
+    #[inline]
+    pub(crate) fn next_run(&self, count: u32) -> &[E::Words] {
+        let start = (self.next & (self.size - 1)) as usize;
+        let all = E::all(self.memory.entries());
+        all.get(start..start + count as usize).unwrap_or_default()
+    }
+
+    /// How many entries there are from the next one on to where the ring begins anew.
+    #[inline]
+    pub(crate) const fn to_end(&self) -> u32 {
+        self.size - (self.next & (self.size - 1))
+    }
+
+    /// Free entries, up to `wanted` and up to where the ring begins anew, to be written and then [staged](Self::stage_run).
+    #[inline]
+    pub(crate) fn run(&self, wanted: u32) -> &[E::Words] {
+        let (_, rest) = split(E::all(self.memory.entries()), self.next);
+        let count = wanted.min(self.limit.wrapping_sub(self.next)) as usize;
+        rest.get(..count).unwrap_or(rest)
+    }
+
+    /// Stages the first `count` entries of a [`run`](Self::run), which are written.
+    #[inline]
+    pub(crate) fn stage_run(&mut self, count: u32) {
+        debug_assert!(count <= self.limit.wrapping_sub(self.next));
+        self.next = self.next.wrapping_add(count);
     }
 
     /// How many entries are written and not yet published.
     #[inline]
     pub(crate) const fn staged(&self) -> u32 {
-        self.staged
+        self.next.wrapping_sub(self.published)
     }
 
     /// Publishes what was staged.
     #[inline]
     pub(crate) fn publish(&mut self) {
-        self.staged = 0;
+        self.published = self.next;
         // Release: as in `Writer`.
         self.memory.producer().store(self.next, Ordering::Release);
     }
@@ -172,6 +202,7 @@ impl<E: Entry> Drop for Writer<'_, E> {
     fn drop(&mut self) {
         // Release: the entries, and the packets that they point to, are written before they can be seen. Partner: the acquire of
         // the producer's position, in the kernel __xskq_cons_peek (net/xdp/xsk_queue.h).
-        self.published.store(*self.next, Ordering::Release);
+        self.shared.store(*self.next, Ordering::Release);
+        *self.published = *self.next;
     }
 }

@@ -17,6 +17,7 @@
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <time.h>
+#include <unistd.h>
 
 #include <linux/if_link.h>
 #include <xdp/xsk.h>
@@ -67,7 +68,8 @@ static void wait_readable(struct world *w)
 		recvfrom(w->fd, NULL, 0, MSG_DONTWAIT, NULL, NULL);
 	}
 	w->calls++;
-	poll(&wait, 1, 1000);
+	if (poll(&wait, 1, 1000) == 0)
+		fail("no packet came for a second", ETIME);
 }
 
 static void kick(struct world *w)
@@ -262,7 +264,13 @@ static void open_world(struct world *w, const char *interface, const char *mode,
 	error = xsk_umem__create(&w->umem, w->buffer, CHUNKS * CHUNK, &w->fill, &w->completion, &memory);
 	if (error)
 		fail("xsk_umem__create", error);
-	error = xsk_socket__create(&w->socket, interface, 0, w->umem, receives ? &w->rx : NULL, &w->tx, &config);
+	/* The kernel frees the queue of a socket that was closed a little later. */
+	for (int n = 0; n < 1000; n++) {
+		error = xsk_socket__create(&w->socket, interface, 0, w->umem, receives ? &w->rx : NULL, &w->tx, &config);
+		if (error != -EBUSY)
+			break;
+		usleep(1000);
+	}
 	if (error)
 		fail("xsk_socket__create", error);
 	w->fd = xsk_socket__fd(w->socket);

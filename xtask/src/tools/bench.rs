@@ -45,6 +45,7 @@ const BENCHES: &[(&str, Bench)] = &[
     ("receive", receive::run),
     ("share", share::run),
     ("xdp", xdp::run),
+    ("xdp-instructions", xdp_instructions::run),
     ("soak", soak::run),
 ];
 

@@ -56,6 +56,8 @@ pub(crate) struct Traffic {
 pub(crate) enum Amount {
     Frames(u32),
     Time(Duration),
+    /// Until a signal interrupts the sending thread; from the kernel only.
+    Endless,
 }
 
 /// What came out of the wire's near end, and how long it took.
@@ -120,6 +122,7 @@ impl Generator {
             let over = match amount {
                 Amount::Frames(frames) => n >= frames,
                 Amount::Time(time) => n % 64 == 0 && start.elapsed() >= time,
+                Amount::Endless => true,
             };
             if over {
                 break;
@@ -162,6 +165,10 @@ impl Kernel {
                     bpf_send_xdp(program, &frame, interface, 2 << 20, BATCH)?;
                 }
             }
+            Amount::Endless => match bpf_send_xdp(program, &frame, interface, u32::MAX, BATCH) {
+                Err(error) if error.is(EINTR) => {}
+                other => other?,
+            },
         }
         let [frames, _] = words(self.state.get(0)?);
         Ok(frames)
@@ -239,6 +246,7 @@ pub(super) mod insn {
 /// Frames that may follow without a gap after a delay.
 const CATCH_UP: i32 = 512;
 
+const EINTR: i32 = 4;
 const KTIME_GET_NS: i32 = 5;
 const GET_PRANDOM_U32: i32 = 7;
 

@@ -1,9 +1,9 @@
-//! AF_XDP in copy mode over a wire, beside the same programs in C on libxdp: rate, CPU, system calls and instructions.
+//! AF_XDP in copy mode over a wire, beside the same programs in C on libxdp: rate, CPU and system calls.
 
 use super::live::Wire;
 use super::measure::median;
 use super::xdp_child::{Figures, Sink, Task, Who, run as run_child};
-use super::{Options, Row, Table, Target, xdp_instructions};
+use super::{Options, Row, Table, Target};
 use crate::Result;
 
 /// Within this the rates of two programs are the same: in copy mode they are the kernel's, and those of one program vary by more.
@@ -21,9 +21,6 @@ pub(super) fn run(options: &Options, table: &mut Table) -> Result<()> {
     };
     for task in tasks(options) {
         rates(options, task, &sink, table)?;
-    }
-    if options.peers && !options.quick {
-        xdp_instructions::count(&sink, table)?;
     }
     Ok(())
 }
@@ -54,7 +51,7 @@ fn tasks(options: &Options) -> Vec<Task> {
 fn rates(options: &Options, task: Task, sink: &Sink, table: &mut Table) -> Result<()> {
     let packets = if options.quick { 100_000 } else { 1_000_000 };
     let (mut ours, mut peer) = (Vec::new(), Vec::new());
-    let round = |who: Who| run_child(&who.command(task, packets)?, task, packets, sink);
+    let round = |who: Who| run_child(&who.command(task, packets)?, task, sink);
     for _ in 0..options.rounds {
         ours.push(round(Who::Ours)?);
         if options.peers {

@@ -1,14 +1,17 @@
 //! A program on the wire, ours or the peer's, and what it says.
 
 use std::io::{BufRead, BufReader, Read};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::process::{Child, Command, Stdio};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, mpsc};
 use std::thread;
+use std::time::Duration;
 
 use netring_sys::kernel::bpf::{BPF_PSEUDO_MAP_VALUE, XDP_DROP};
 use netring_sys::syscall::{BpfArray, bpf_link_xdp, bpf_load_xdp};
 use netring_sys::{Interface, XdpMode};
-use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use nix::sys::pthread::{pthread_kill, pthread_self};
+use nix::sys::signal::Signal;
 
 use super::generator::{Amount, Generator, Traffic, insn};
 use super::live::{FAR, NEAR};
@@ -39,6 +42,8 @@ pub(super) struct Task {
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Figures {
     pub(super) packets: u64,
+    /// Frames that were sent to it, until it had enough.
+    pub(super) offered: u64,
     /// Nanoseconds since the first packet.
     pub(super) time: u64,
     /// Nanoseconds of CPU.
@@ -112,7 +117,7 @@ impl Sink {
 }
 
 /// Runs a program until it had so many packets; its books, as far as it sends, balance with what arrived.
-pub(super) fn run(words: &[String], task: Task, packets: u64, sink: &Sink) -> Result<Figures> {
+pub(super) fn run(words: &[String], task: Task, sink: &Sink) -> Result<Figures> {
     let before = sink.count()?;
     // The program, and what it starts, runs where the thread runs that started it.
     measure::pin(measure::MEASURED_CORE);
@@ -123,7 +128,7 @@ pub(super) fn run(words: &[String], task: Task, packets: u64, sink: &Sink) -> Re
         .stderr(Stdio::piped())
         .spawn()
         .map_err(|why| format!("{program} did not start: {why}"))?;
-    let figures = listen(&mut child, task, packets);
+    let figures = listen(&mut child, task);
     let mut errors = String::new();
     if let Some(mut stderr) = child.stderr.take() {
         stderr.read_to_string(&mut errors)?;
@@ -147,7 +152,7 @@ pub(super) fn run(words: &[String], task: Task, packets: u64, sink: &Sink) -> Re
 }
 
 /// Sends to it once it is ready, and for as long as it runs; takes its lines.
-fn listen(child: &mut Child, task: Task, packets: u64) -> Result<Figures> {
+fn listen(child: &mut Child, task: Task) -> Result<Figures> {
     let output = child.stdout.take().ok_or("no output")?;
     let mut lines = BufReader::new(output).lines();
     let mut figures = Figures::default();
@@ -163,26 +168,30 @@ fn listen(child: &mut Child, task: Task, packets: u64) -> Result<Figures> {
         .receives()
         .then(|| Generator::over_the_wire(traffic))
         .transpose()?;
-    let over = AtomicBool::new(false);
+    // Without a handler the signal would end this program.
+    signal_hook::flag::register(signal_hook::consts::SIGUSR1, Arc::default())?;
     thread::scope(|scope| -> Result<()> {
-        let sending = scope.spawn(|| {
-            let Some(generator) = &generator else {
-                return Ok(());
-            };
-            // Some more than it takes, in one go; then, where many were lost, some more.
-            let mut frames = (packets + packets / 16) as u32;
-            // Relaxed: nothing else is told by it.
-            while !over.load(Ordering::Relaxed) {
-                let sent = generator.send(Amount::Frames(frames));
-                sent.map_err(|why| chain(why.as_ref()))?;
-                frames = (packets / 8) as u32;
-            }
-            Ok::<(), String>(())
+        let (tell, told) = mpsc::channel();
+        let sending = generator.as_ref().map(|generator| {
+            scope.spawn(move || {
+                let _ = tell.send(pthread_self());
+                // In one go: each has a pause at its end, in which nothing is sent.
+                generator
+                    .send(Amount::Endless)
+                    .map_err(|why| chain(why.as_ref()))
+            })
         });
         let taken = lines.try_for_each(|line| take(&mut figures, &line?));
-        // Relaxed: as above; partner: the load above.
-        over.store(true, Ordering::Relaxed);
-        sending.join().map_err(|_| "the generator panicked")??;
+        if let Some(sending) = sending {
+            let sender = told.recv()?;
+            // Again, as it may not be sending yet when it is told to end.
+            while !sending.is_finished() {
+                pthread_kill(sender, Signal::SIGUSR1)?;
+                thread::sleep(Duration::from_millis(1));
+            }
+            let sent = sending.join().map_err(|_| "the generator panicked")??;
+            figures.offered = sent.frames;
+        }
         taken
     })?;
     Ok(figures)

@@ -4,15 +4,19 @@
 
 use std::process::{Command, Stdio};
 
-use super::xdp_child::{Sink, Task, Who, run};
-use super::{Row, Table, Target};
+use super::live::Wire;
+use super::xdp_child::{Sink, Task, Who, run as run_child};
+use super::{Options, Row, Table, Target};
 use crate::Result;
 
 const FEW: u64 = 64 << 10;
 const MANY: u64 = 192 << 10;
 
-/// Counts ours and the peer's.
-pub(super) fn count(sink: &Sink, table: &mut Table) -> Result<()> {
+pub(super) fn run(options: &Options, table: &mut Table) -> Result<()> {
+    // A peer of its own kind: it needs another program, and takes a while.
+    if !options.peers || options.quick {
+        return Ok(());
+    }
     let valgrind = Command::new("valgrind")
         .arg("--version")
         .stdout(Stdio::null())
@@ -23,14 +27,16 @@ pub(super) fn count(sink: &Sink, table: &mut Table) -> Result<()> {
                 .into(),
         );
     }
+    let _wire = Wire::new()?;
+    let sink = Sink::new()?;
     for verb in ["receive", "touch", "transmit", "forward"] {
         let task = Task {
             verb,
             mode: "native",
             bytes: 64,
         };
-        let ours = per_packet(Who::Ours, task, sink)?;
-        let peer = per_packet(Who::Peer, task, sink)?;
+        let ours = per_packet(Who::Ours, task, &sink)?;
+        let peer = per_packet(Who::Peer, task, &sink)?;
         let row = Row::new(
             format!("xdp: {verb}, 64 B"),
             "user instructions/packet",
@@ -51,7 +57,7 @@ fn per_packet(who: Who, task: Task, sink: &Sink) -> Result<f64> {
         ];
         let mut words = callgrind.map(String::from).to_vec();
         words.extend(who.command(task, packets)?);
-        let figures = run(&words, task, packets, sink)?;
+        let figures = run_child(&words, task, sink)?;
         if figures.instructions == 0 {
             return Err(format!("{} was not counted", words.join(" ")).into());
         }

@@ -10,7 +10,7 @@ use std::io::Write;
 use std::os::fd::AsFd;
 use std::time::{Duration, Instant};
 
-use netring_sys::{Interface, PacketSink, PacketSlot};
+use netring_sys::{Interface, PacketSink};
 use netring_xdp::program::{AttachMode, Program};
 use netring_xdp::{Copying, Receiver, Transmitter, Umem, UmemConfig, XdpSocket};
 
@@ -98,7 +98,9 @@ impl Done {
 
     fn wait(&mut self, rx: &mut Receiver<'_>) -> Result<()> {
         self.waits += 1;
-        rx.wait(LIMIT)?;
+        if !rx.wait(LIMIT)? {
+            return Err("no packet came for a second".into());
+        }
         if self.packets == 0 {
             self.first = Instant::now();
         }
@@ -111,10 +113,10 @@ fn measured_receive(rx: &mut Receiver<'_>, packets: u64) -> Result<Done> {
     let (mut done, mut sum) = (Done::new(), 0);
     while done.packets < packets {
         let before = done.packets;
-        for frame in &rx.receive() {
+        rx.receive().iter().for_each(|frame| {
             done.packets += 1;
             sum += frame.len();
-        }
+        });
         if done.packets == before {
             done.wait(rx)?;
         }
@@ -128,11 +130,11 @@ fn measured_touch(rx: &mut Receiver<'_>, packets: u64) -> Result<Done> {
     let (mut done, mut sum) = (Done::new(), 0);
     while done.packets < packets {
         let before = done.packets;
-        for frame in &rx.receive() {
+        rx.receive().iter().for_each(|frame| {
             done.packets += 1;
             sum += frame.len() as u64;
             sum ^= touched(frame);
-        }
+        });
         if done.packets == before {
             done.wait(rx)?;
         }
@@ -155,13 +157,7 @@ fn measured_transmit(tx: &mut Transmitter<'_>, packets: u64, bytes: usize) -> Re
     let mut done = Done::new();
     while done.packets < packets {
         let batch = (packets - done.packets).min(64);
-        for _ in 0..batch {
-            let Some(slot) = tx.slot(bytes)? else {
-                break;
-            };
-            slot.commit();
-            done.packets += 1;
-        }
+        done.packets += tx.send_each(batch as usize, |_| bytes)? as u64;
         tx.flush()?;
     }
     tx.drain(LIMIT)?;
@@ -189,10 +185,10 @@ fn measured_forward<'umem>(
 
 #[inline]
 fn swap_addresses(frame: &mut [u8]) -> bool {
-    let Some(addresses) = frame.first_chunk_mut::<12>() else {
+    if frame.len() < 12 {
         return false;
-    };
-    let (target, source) = addresses.split_at_mut(6);
-    target.swap_with_slice(source);
+    }
+    let (target, rest) = frame.split_at_mut(6);
+    target.swap_with_slice(&mut rest[..6]);
     true
 }

@@ -36,6 +36,8 @@ const UNSAFE_FILES: &[&str] = &[
     "xtask/src/tools/bench/minimal.rs",
     "netring-flow/src/prefetch.rs",
     "netring-xdp/src/receive.rs",
+    "netring-xdp/src/receive/forward.rs",
+    "netring-xdp/src/receive/frames.rs",
     "netring-xdp/src/region.rs",
     "netring-xdp/src/ring/memory.rs",
     "netring-xdp/src/transmit.rs",

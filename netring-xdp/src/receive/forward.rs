@@ -1,0 +1,149 @@
+//! Packets that are sent on from where they are.
+//!
+//! # Safety
+//! The invariant of this file is that of its parent; the one slice that is lent to write to is gone before the next entry is looked at.
+#![expect(
+    unsafe_code,
+    reason = "lends packets in mapped memory; the invariant stands above"
+)]
+
+use netring_sys::kernel::xdp::xdp_desc;
+
+use super::{Lent, MAX_BATCH, RxHalf};
+use crate::ring::Entry;
+use crate::transmit::TxHalf;
+
+/// What became of the packets that were to be sent on.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Forwarded {
+    /// Packets that are in the transmit ring now.
+    pub sent: u64,
+    /// Packets that found no room there, or lie in more chunks than one frame may, and are gone.
+    pub refused: u64,
+}
+
+impl RxHalf {
+    /// Takes chunks back that are on their way home from another half's transmit ring.
+    #[inline]
+    fn take_back(&mut self, tx: &mut TxHalf) {
+        let own = self.pool.range();
+        // With few chunks none of them may wait for the next time.
+        tx.keep = MAX_BATCH.min((own.end - own.start) / 2);
+        if let Some(fill) = &mut self.fill
+            && tx.reclaim_into(&self.pool, fill) > 0
+        {
+            self.wake();
+        }
+    }
+}
+
+impl Lent<'_> {
+    /// Shows each packet to `f`, its first fragment where it has several, and sends it on where `f` says so and `tx` has room. How many
+    /// were sent on; all others go back to the kernel.
+    #[inline]
+    pub(crate) fn forward(
+        &mut self,
+        tx: &mut TxHalf,
+        mut f: impl FnMut(&mut [u8]) -> bool,
+    ) -> Forwarded {
+        *self.written.get_mut() = false;
+        self.half.take_back(tx);
+        let mut done = Forwarded::default();
+        while self.count > 0 {
+            if self.half.assembly.is_none() && self.forward_run(tx, &mut f, &mut done) {
+                continue;
+            }
+            self.forward_first(tx, &mut f, &mut done);
+        }
+        done
+    }
+
+    /// Forwards packets of one entry each, as far as there is nothing strange and there is room; whether there were any.
+    #[inline]
+    fn forward_run(
+        &mut self,
+        tx: &mut TxHalf,
+        f: &mut impl FnMut(&mut [u8]) -> bool,
+        done: &mut Forwarded,
+    ) -> bool {
+        let half = &mut *self.half;
+        let view = half.shared.region().view();
+        // As many as there is room for, up to where one of the rings begins anew.
+        let most = self.count.min(tx.ring_room(self.count));
+        let most = most.min(half.rx.to_end()).min(tx.tx.to_end());
+        let (entries, room) = (half.rx.next_run(most), tx.tx.next_run(most));
+        let (mut sent, mut unwanted) = (0, false);
+        for (words, out) in entries.iter().zip(room) {
+            let desc = xdp_desc::load(words);
+            // SAFETY: the entry is lent, and is not released before `f` returns; `&mut self` leaves no other slice; the view is
+            // this region's.
+            let Some(bytes) = (unsafe { view.received_mut(&desc) }) else {
+                break;
+            };
+            if !f(bytes) {
+                unwanted = true;
+                break;
+            }
+            desc.store(out);
+            sent += 1;
+        }
+        tx.stage_run(sent);
+        tx.tell();
+        half.rx.release(sent);
+        half.delivered += u64::from(sent);
+        self.count -= sent;
+        self.gone += sent as usize;
+        done.sent += u64::from(sent);
+        if unwanted {
+            half.give_back(1);
+            self.count -= 1;
+            self.gone += 1;
+        }
+        sent > 0 || unwanted
+    }
+
+    fn forward_first(
+        &mut self,
+        tx: &mut TxHalf,
+        f: &mut impl FnMut(&mut [u8]) -> bool,
+        done: &mut Forwarded,
+    ) {
+        let (fragments, whole) = self.first_packet();
+        let send = whole && {
+            let desc = self.half.rx.entries(1).peek().unwrap_or_default();
+            let span = self.half.shared.geometry().received(&desc);
+            // SAFETY: the entry is the first of those that are lent, and is not released before `f` returns; `&mut self`
+            // leaves no other slice; the span is of this region's geometry.
+            span.is_some_and(|span| f(unsafe { self.half.shared.region().received_mut(&span) }))
+        };
+        let sent = send && self.move_to(tx, fragments);
+        self.count -= fragments;
+        self.gone += usize::from(whole);
+        if sent {
+            self.half.rx.release(fragments);
+            self.half.delivered += 1;
+            done.sent += 1;
+        } else {
+            done.refused += u64::from(send);
+            self.half.give_back(fragments);
+        }
+    }
+
+    /// Stages the first packet in another half's transmit ring, all of it or nothing.
+    fn move_to(&self, tx: &mut TxHalf, fragments: u32) -> bool {
+        let geometry = self.half.shared.geometry();
+        let fits = |desc: &xdp_desc| geometry.takes_transmit(desc);
+        if fragments > tx.max_pieces
+            || tx.ring_room(fragments) < fragments
+            || !self.half.rx.entries(fragments).all(|d| fits(&d))
+        {
+            return false;
+        }
+        for desc in self.half.rx.entries(fragments) {
+            tx.stage(desc);
+        }
+        tx.tell();
+        true
+    }
+}
