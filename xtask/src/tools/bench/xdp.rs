@@ -62,7 +62,10 @@ fn rates(options: &Options, task: Task, sink: &Sink, table: &mut Table) -> Resul
         "transmit" => format!("xdp: transmit, {} B", task.bytes),
         verb => format!("xdp: {verb}, {}, {} B", task.mode, task.bytes),
     };
+    // The stack hands packets over one by one, and wakes the reader for each: it waits between them, and is not at its full rate.
+    let waits = task.verb == "receive" && task.mode == "generic";
     for figure in &FIGURES {
+        let target = figure.target.filter(|_| !waits || figure.what != CALLS);
         let row = Row::new(
             format!("{what}: {}", figure.what),
             figure.unit,
@@ -70,9 +73,9 @@ fn rates(options: &Options, task: Task, sink: &Sink, table: &mut Table) -> Resul
         );
         table.add(if options.peers {
             row.peer("libxdp in C", figure.median(&peer))
-                .target(figure.target_of_peer.or(figure.target))
+                .target(figure.target_of_peer.or(target))
         } else {
-            row.target(figure.target)
+            row.target(target)
         });
     }
     Ok(())
@@ -85,6 +88,8 @@ struct Figure {
     target: Option<Target>,
     target_of_peer: Option<Target>,
 }
+
+const CALLS: &str = "system calls";
 
 const FIGURES: [Figure; 4] = [
     Figure {
@@ -102,7 +107,7 @@ const FIGURES: [Figure; 4] = [
         target_of_peer: None,
     },
     Figure {
-        what: "system calls",
+        what: CALLS,
         unit: "per packet",
         of: |figures| figures.calls as f64 / figures.packets as f64,
         target: Some(Target::AtMost(1.0 / 32.0)),

@@ -164,10 +164,12 @@ fn listen(child: &mut Child, task: Task) -> Result<Figures> {
         flows: 1,
         gap: 0,
     };
-    let generator = task
-        .receives()
-        .then(|| Generator::over_the_wire(traffic))
-        .transpose()?;
+    let generator = match task.mode {
+        _ if !task.receives() => None,
+        // The stack runs the program: frames are given to it.
+        "generic" => Some(Generator::new(traffic)?),
+        _ => Some(Generator::over_the_wire(traffic)?),
+    };
     // Without a handler the signal would end this program.
     signal_hook::flag::register(signal_hook::consts::SIGUSR1, Arc::default())?;
     thread::scope(|scope| -> Result<()> {
