@@ -4,7 +4,7 @@
 //! `xp_check_unaligned`, `xp_aligned_validate_desc`, `xp_unaligned_validate_desc`): an address that the kernel would drop without a word is
 //! refused here, and one that comes from the kernel is believed only as far as it lies inside.
 
-use std::ops::Range;
+mod plain;
 
 use netring_sys::Error;
 use netring_sys::kernel::xdp::{
@@ -38,22 +38,6 @@ pub(crate) struct Span {
     pub(crate) chunk: Chunk,
     pub(crate) start: u64,
     pub(crate) len: u32,
-}
-
-/// Some of the chunks, to ask of many addresses whether they are in one of them.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Window {
-    start: u64,
-    /// 0 where chunks are not aligned.
-    aligned_bytes: u64,
-}
-
-impl Window {
-    /// Whether an address is in one of the chunks. Never where they are not aligned.
-    #[inline]
-    pub(crate) const fn has(self, addr: u64) -> bool {
-        addr.wrapping_sub(self.start) < self.aligned_bytes
-    }
 }
 
 impl Geometry {
@@ -220,49 +204,6 @@ impl Geometry {
         self.received_unaligned(desc)
     }
 
-    /// Whether a descriptor points into a chunk, and is a packet of its own. Only ever true where chunks are aligned.
-    #[inline]
-    pub(crate) fn is_plain(&self, desc: &xdp_desc) -> bool {
-        let offset = desc.addr & u64::from(self.chunk_size - 1);
-        // As they lie in the ring: with an option set this is far more than a chunk has.
-        let len = u64::from(desc.len) | u64::from(desc.options) << 32;
-        desc.addr < self.aligned_bytes && offset + len <= u64::from(self.chunk_size)
-    }
-
-    /// As [`is_plain`](Self::is_plain), and the packet is not empty: then the kernel takes it from the transmit ring too.
-    #[inline]
-    pub(crate) fn is_plain_to_send(&self, desc: &xdp_desc) -> bool {
-        let len = u64::from(desc.len) | u64::from(desc.options) << 32;
-        // 2⁶⁴ less the bytes from the address to the end of its chunk. A length up to those does not carry, as it is taken less one; and
-        // none at all is thereby the longest.
-        let minus_room = desc.addr | !u64::from(self.chunk_size - 1);
-        desc.addr < self.aligned_bytes && len.wrapping_sub(1).checked_add(minus_room).is_some()
-    }
-
-    /// Where these chunks are.
-    #[inline]
-    pub(crate) fn window(&self, chunks: &Range<Chunk>) -> Window {
-        let bytes = |count: Chunk| u64::from(count) * u64::from(self.chunk_size);
-        Window {
-            start: bytes(chunks.start),
-            aligned_bytes: if self.unaligned {
-                0
-            } else {
-                bytes(chunks.end - chunks.start)
-            },
-        }
-    }
-
-    /// The chunk of an address, where it is one of these. Never one where chunks are not aligned.
-    #[inline]
-    pub(crate) const fn chunk_in(&self, these: Window, addr: u64) -> Option<Chunk> {
-        if these.has(addr) {
-            Some((addr >> self.shift) as Chunk)
-        } else {
-            None
-        }
-    }
-
     #[cold]
     fn received_unaligned(&self, desc: &xdp_desc) -> Option<Span> {
         let chunk = self.chunk_of(desc.addr)?;
@@ -347,29 +288,6 @@ mod tests {
 
     const fn desc(addr: u64, len: u32, options: u32) -> xdp_desc {
         xdp_desc { addr, len, options }
-    }
-
-    #[test]
-    fn x10_what_is_plain_is_inside_and_whole() {
-        let geometry = aligned(2048, 3);
-        let lens = [0, 1, 2, 2046, 2047, 2048, 2049, u32::MAX];
-        let addrs = [0, 1, 2046, 2047, 2048, 4096, 6143, 6144, 1 << 48, u64::MAX];
-        for (addr, len) in addrs.iter().flat_map(|addr| lens.map(|len| (*addr, len))) {
-            let at = desc(addr, len, 0);
-            let inside = geometry.received(&at).is_some();
-            assert_eq!(geometry.is_plain(&at), inside, "{addr} {len}");
-            let sent = geometry.takes_transmit(&at);
-            assert_eq!(geometry.is_plain_to_send(&at), sent, "{addr} {len}");
-            let goes_on = desc(addr, len, XDP_PKT_CONTD);
-            assert!(!geometry.is_plain(&goes_on) && !geometry.is_plain_to_send(&goes_on));
-            assert!(!unaligned(3000, 3).is_plain(&at) && !unaligned(3000, 3).is_plain_to_send(&at));
-        }
-        let window = geometry.window(&(1..2));
-        for addr in addrs {
-            let chunk = geometry.chunk_of(addr).filter(|chunk| *chunk == 1);
-            assert_eq!(geometry.chunk_in(window, addr), chunk, "{addr}");
-            assert!(!unaligned(3000, 3).window(&(1..2)).has(addr));
-        }
     }
 
     #[test]

@@ -374,7 +374,7 @@ impl Drop for Lent<'_> {
     fn drop(&mut self) {
         if *self.written.get_mut() {
             self.half.give_back_written(self.count);
-        } else {
+        } else if self.count > 0 {
             self.half.give_back(self.count);
         }
         // Also where all of them were taken or sent on: what came home since goes to the kernel.

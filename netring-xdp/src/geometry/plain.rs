@@ -1,0 +1,107 @@
+//! The usual case, asked for by as few comparisons as can be: aligned chunks, and packets of one chunk each. What is not plain is no
+//! worse for that, and is asked about by the long way.
+
+use std::ops::Range;
+
+use netring_sys::kernel::xdp::xdp_desc;
+
+use super::{Chunk, Geometry};
+
+/// Some of the chunks, to ask of many addresses whether they are in one of them.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Window {
+    start: u64,
+    /// 0 where chunks are not aligned.
+    aligned_bytes: u64,
+}
+
+impl Window {
+    /// Whether an address is in one of the chunks. Never where they are not aligned.
+    #[inline]
+    pub(crate) const fn has(self, addr: u64) -> bool {
+        addr.wrapping_sub(self.start) < self.aligned_bytes
+    }
+}
+
+impl Geometry {
+    /// Whether a descriptor points into a chunk, and is a packet of its own. Only ever true where chunks are aligned.
+    #[inline]
+    pub(crate) fn is_plain(&self, desc: &xdp_desc) -> bool {
+        let offset = desc.addr & u64::from(self.chunk_size - 1);
+        // As they lie in the ring: with an option set this is far more than a chunk has.
+        let len = u64::from(desc.len) | u64::from(desc.options) << 32;
+        desc.addr < self.aligned_bytes && offset + len <= u64::from(self.chunk_size)
+    }
+
+    /// As [`is_plain`](Self::is_plain), and the packet is not empty: then the kernel takes it from the transmit ring too.
+    #[inline]
+    pub(crate) fn is_plain_to_send(&self, desc: &xdp_desc) -> bool {
+        let len = u64::from(desc.len) | u64::from(desc.options) << 32;
+        // 2⁶⁴ less the bytes from the address to the end of its chunk. A length up to those does not carry, as it is taken less one; and
+        // none at all is thereby the longest.
+        let minus_room = desc.addr | !u64::from(self.chunk_size - 1);
+        desc.addr < self.aligned_bytes && len.wrapping_sub(1).checked_add(minus_room).is_some()
+    }
+
+    /// Where these chunks are.
+    #[inline]
+    pub(crate) fn window(&self, chunks: &Range<Chunk>) -> Window {
+        let bytes = |count: Chunk| u64::from(count) * u64::from(self.chunk_size);
+        Window {
+            start: bytes(chunks.start),
+            aligned_bytes: if self.unaligned {
+                0
+            } else {
+                bytes(chunks.end - chunks.start)
+            },
+        }
+    }
+
+    /// The chunk of an address, where it is one of these. Never one where chunks are not aligned.
+    #[inline]
+    pub(crate) const fn chunk_in(&self, these: Window, addr: u64) -> Option<Chunk> {
+        if these.has(addr) {
+            Some((addr >> self.shift) as Chunk)
+        } else {
+            None
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use netring_sys::kernel::xdp::XDP_PKT_CONTD;
+
+    #[test]
+    fn x10_what_is_plain_is_inside_and_whole() {
+        let geometry = Geometry::new(2048, 3, 0, false, 4096).unwrap();
+        let unaligned = Geometry::new(3000, 3, 0, true, 4096).unwrap();
+        let lens = [0, 1, 2, 2046, 2047, 2048, 2049, u32::MAX];
+        let addrs = [0, 1, 2046, 2047, 2048, 4096, 6143, 6144, 1 << 48, u64::MAX];
+        for (addr, len) in addrs.iter().flat_map(|addr| lens.map(|len| (*addr, len))) {
+            let at = xdp_desc {
+                addr,
+                len,
+                options: 0,
+            };
+            let inside = geometry.received(&at).is_some();
+            assert_eq!(geometry.is_plain(&at), inside, "{addr} {len}");
+            let sent = geometry.takes_transmit(&at);
+            assert_eq!(geometry.is_plain_to_send(&at), sent, "{addr} {len}");
+            let goes_on = xdp_desc {
+                addr,
+                len,
+                options: XDP_PKT_CONTD,
+            };
+            assert!(!geometry.is_plain(&goes_on) && !geometry.is_plain_to_send(&goes_on));
+            assert!(!unaligned.is_plain(&at) && !unaligned.is_plain_to_send(&at));
+        }
+        let window = geometry.window(&(1..2));
+        for addr in addrs {
+            let chunk = geometry.chunk_of(addr).filter(|chunk| *chunk == 1);
+            assert_eq!(geometry.chunk_in(window, addr), chunk, "{addr}");
+            assert!(!unaligned.window(&(1..2)).has(addr));
+        }
+    }
+}
