@@ -6,6 +6,8 @@
 
 mod plain;
 
+pub(crate) use plain::plain_len;
+
 use netring_sys::Error;
 use netring_sys::kernel::xdp::{
     XDP_PACKET_HEADROOM, XDP_PKT_CONTD, XDP_UMEM_MIN_CHUNK_SIZE, XSK_UNALIGNED_BUF_ADDR_MASK,

@@ -24,7 +24,7 @@ use std::ptr::NonNull;
 use netring_sys::Mmap;
 use netring_sys::kernel::xdp::xdp_desc;
 
-use crate::geometry::{Chunk, Geometry, Span};
+use crate::geometry::{Chunk, Geometry, Span, plain_len};
 
 /// Packet memory and its division.
 #[derive(Debug)]
@@ -168,7 +168,7 @@ impl<'a> View<'a> {
         let start = unsafe { self.start.add(desc.addr as usize) };
         // SAFETY: the caller vouches that nobody writes to it; the region, borrowed for `'a`, owns the mapping; the whole of it is
         // inside a chunk.
-        Some(unsafe { std::slice::from_raw_parts(start.as_ptr(), desc.len as usize) })
+        Some(unsafe { std::slice::from_raw_parts(start.as_ptr(), plain_len(desc) as usize) })
     }
 
     /// As [`received`](Self::received), to write to and to send on; `None` for an empty one too.
@@ -184,7 +184,7 @@ impl<'a> View<'a> {
         let start = unsafe { self.start.add(desc.addr as usize) };
         // SAFETY: the caller vouches that nobody else uses it; the region, borrowed for `'a`, owns the mapping; the whole of it is
         // inside a chunk.
-        Some(unsafe { std::slice::from_raw_parts_mut(start.as_ptr(), desc.len as usize) })
+        Some(unsafe { std::slice::from_raw_parts_mut(start.as_ptr(), plain_len(desc) as usize) })
     }
 
     /// Where a chunk starts, and its bytes.

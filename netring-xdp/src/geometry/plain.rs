@@ -23,20 +23,24 @@ impl Window {
     }
 }
 
+/// The length of a plain packet: length and options as they lie in the ring, so that with an option set it is far more than a chunk has.
+#[inline]
+pub(crate) const fn plain_len(desc: &xdp_desc) -> u64 {
+    desc.len as u64 | (desc.options as u64) << 32
+}
+
 impl Geometry {
     /// Whether a descriptor points into a chunk, and is a packet of its own. Only ever true where chunks are aligned.
     #[inline]
     pub(crate) fn is_plain(&self, desc: &xdp_desc) -> bool {
         let offset = desc.addr & u64::from(self.chunk_size - 1);
-        // As they lie in the ring: with an option set this is far more than a chunk has.
-        let len = u64::from(desc.len) | u64::from(desc.options) << 32;
-        desc.addr < self.aligned_bytes && offset + len <= u64::from(self.chunk_size)
+        desc.addr < self.aligned_bytes && offset + plain_len(desc) <= u64::from(self.chunk_size)
     }
 
     /// As [`is_plain`](Self::is_plain), and the packet is not empty: then the kernel takes it from the transmit ring too.
     #[inline]
     pub(crate) fn is_plain_to_send(&self, desc: &xdp_desc) -> bool {
-        let len = u64::from(desc.len) | u64::from(desc.options) << 32;
+        let len = plain_len(desc);
         // 2⁶⁴ less the bytes from the address to the end of its chunk. A length up to those does not carry, as it is taken less one; and
         // none at all is thereby the longest.
         let minus_room = desc.addr | !u64::from(self.chunk_size - 1);

@@ -73,20 +73,18 @@ impl Lent<'_> {
         let most = self.count.min(tx.ring_room(self.count));
         let most = most.min(half.rx.to_end()).min(tx.tx.to_end());
         let (entries, room) = (half.rx.next_run(most), tx.tx.next_run(most));
-        let (mut sent, mut unwanted) = (0, false);
-        for (words, out) in entries.iter().zip(room) {
+        let (mut sent, mut unwanted) = (entries.len().min(room.len()) as u32, false);
+        for (n, (words, out)) in (0..).zip(entries.iter().zip(room)) {
             let desc = xdp_desc::load(words);
             // SAFETY: the entry is lent, and is not released before `f` returns; `&mut self` leaves no other slice; the view is
             // this region's.
-            let Some(bytes) = (unsafe { view.received_mut(&desc) }) else {
-                break;
-            };
-            if !f(bytes) {
-                unwanted = true;
+            let bytes = unsafe { view.received_mut(&desc) };
+            let wanted = bytes.map(&mut *f);
+            if wanted != Some(true) {
+                (sent, unwanted) = (n, wanted == Some(false));
                 break;
             }
             desc.store(out);
-            sent += 1;
         }
         tx.stage_run(sent);
         tx.tell();
