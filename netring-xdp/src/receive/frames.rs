@@ -119,22 +119,17 @@ impl<'a> Iterator for Frames<'a> {
             .iter()
             .zip(room.as_chunks::<4>().0);
         let mut done = 0;
-        for (group, room) in groups {
-            let descs = group.each_ref().map(xdp_desc::load);
-            // SAFETY: as in `next`.
-            let bytes = descs
-                .each_ref()
-                .map(|desc| unsafe { self.view.received(desc) });
-            let [Some(a), Some(b), Some(c), Some(d)] = bytes else {
-                break;
-            };
-            for (desc, room) in descs.iter().zip(room) {
+        'plain: for (group, room) in groups {
+            for (words, room) in group.iter().zip(room) {
+                let desc = xdp_desc::load(words);
+                // SAFETY: as in `next`.
+                let Some(bytes) = (unsafe { self.view.received(&desc) }) else {
+                    break 'plain;
+                };
                 room.store(desc.addr, Ordering::Relaxed);
-            }
-            for bytes in [a, b, c, d] {
                 folded = f(folded, bytes);
+                done += 1;
             }
-            done += 4;
         }
         self.entries = entries.get(done..).unwrap_or_default().iter();
         self.room = room.get(done..).unwrap_or_default().iter();
