@@ -112,12 +112,13 @@ impl Done {
 fn measured_receive(rx: &mut Receiver<'_>, packets: u64) -> Result<Done> {
     let (mut done, mut sum) = (Done::new(), 0);
     while done.packets < packets {
-        let before = done.packets;
+        let mut count = 0;
         rx.receive().iter().for_each(|frame| {
-            done.packets += 1;
+            count += 1;
             sum += frame.len();
         });
-        if done.packets == before {
+        done.packets += count;
+        if count == 0 {
             done.wait(rx)?;
         }
     }
@@ -129,13 +130,14 @@ fn measured_receive(rx: &mut Receiver<'_>, packets: u64) -> Result<Done> {
 fn measured_touch(rx: &mut Receiver<'_>, packets: u64) -> Result<Done> {
     let (mut done, mut sum) = (Done::new(), 0);
     while done.packets < packets {
-        let before = done.packets;
+        let mut count = 0;
         rx.receive().iter().for_each(|frame| {
-            done.packets += 1;
+            count += 1;
             sum += frame.len() as u64;
             sum ^= touched(frame);
         });
-        if done.packets == before {
+        done.packets += count;
+        if count == 0 {
             done.wait(rx)?;
         }
     }
