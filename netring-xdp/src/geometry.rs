@@ -6,7 +6,7 @@
 
 mod plain;
 
-pub(crate) use plain::plain_len;
+pub(crate) use plain::{Window, plain_len};
 
 use netring_sys::Error;
 use netring_sys::kernel::xdp::{

@@ -92,7 +92,7 @@ impl RxHalf {
     }
 
     /// Lends packets, whole ones, in up to [`MAX_BATCH`] entries.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn lend(&mut self) -> Lent<'_> {
         let (count, straight) = if self.assembly.is_some() {
             let count = self.whole();

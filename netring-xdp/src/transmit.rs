@@ -202,7 +202,7 @@ impl TxHalf {
         while left > 0 {
             let run = completion.run(left);
             let geometry = *self.shared.geometry();
-            let own = geometry.window(self.pool.range());
+            let own = self.pool.window();
             let own = |addr: &_| geometry.chunk_in(own, u64::load(addr));
             // SAFETY: each chunk is one of the region's, out of an entry of the completion ring that is released below.
             let done = unsafe { self.pool.free_mut().push_from_ring(run, own) } as u32;
@@ -235,7 +235,7 @@ impl TxHalf {
         let Some(completion) = &mut self.completion else {
             return 0;
         };
-        let own = self.shared.geometry().window(pool.range());
+        let own = pool.window();
         let left = completion.available(u32::MAX);
         fill.room(left);
         let mut count = 0;

@@ -10,7 +10,7 @@ use netring_sys::syscall::{memlock_limit, page_size, set_xdp_umem};
 use netring_sys::{Error, Mmap, SyscallError};
 
 use crate::census::{Books, Census};
-use crate::geometry::{Chunk, Geometry};
+use crate::geometry::{Chunk, Geometry, Window};
 use crate::region::{Region, Stack, Token, Unassigned};
 use crate::setup::Peer;
 
@@ -88,6 +88,8 @@ pub(crate) struct Pool {
     free: Stack,
     home: usize,
     range: std::ops::Range<Chunk>,
+    /// The same, to ask of many addresses.
+    window: Window,
     hint: Arc<AtomicU32>,
     told: Arc<AtomicU32>,
 }
@@ -339,6 +341,7 @@ impl Shared {
             home: ledger.homes.len(),
             hint: Arc::default(),
             told: Arc::new(AtomicU32::new(count)),
+            window: self.geometry().window(&range),
             range: range.clone(),
             free,
         };
@@ -451,6 +454,12 @@ impl Pool {
     #[inline]
     pub(crate) const fn range(&self) -> &std::ops::Range<Chunk> {
         &self.range
+    }
+
+    /// Where this half's own chunks are.
+    #[inline]
+    pub(crate) const fn window(&self) -> Window {
+        self.window
     }
 
     /// Takes in what came home by other ways; how many.
