@@ -1,5 +1,7 @@
 //! A capture, and the batches that it lends.
 
+mod setup;
+
 use std::cell::Cell;
 use std::ops::ControlFlow;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -15,8 +17,9 @@ use netring_sys::{
 use crate::config::{Builder, RingSize};
 use crate::counters::Counters;
 use crate::ring::Ring;
-use crate::setup;
 use crate::walk::{Context, Packets, Position, Tally, sequence};
+
+pub(crate) use setup::set_up;
 
 /// Receives the packets of one interface out of a ring of blocks that the kernel fills.
 ///
@@ -44,16 +47,6 @@ pub struct Capture {
     at: Option<Position>,
 }
 
-/// What a set-up hands over.
-pub(crate) struct Parts {
-    pub(crate) waiter: Waiter,
-    pub(crate) ring: Ring,
-    pub(crate) socket: OwnedFd,
-    pub(crate) interface: Interface,
-    pub(crate) context: Context,
-    pub(crate) size: RingSize,
-}
-
 /// The packets of one block, or what is left of it after [`Capture::for_each`] was left in its middle.
 ///
 /// Dropping it gives the block back to the kernel. Until then the kernel fills the other blocks, and stops when it has come
@@ -77,31 +70,6 @@ impl Capture {
     /// Settings to open a capture with.
     pub fn builder() -> Builder {
         Builder::new()
-    }
-
-    pub(crate) fn set_up(wanted: &Builder) -> Result<Self, Error> {
-        setup::set_up(wanted).map(Self::new)
-    }
-
-    fn new(parts: Parts) -> Self {
-        let Parts {
-            waiter,
-            ring,
-            socket,
-            interface,
-            context,
-            size,
-        } = parts;
-        Self {
-            waiter,
-            ring,
-            socket,
-            interface,
-            context,
-            size,
-            counters: Counters::default(),
-            at: None,
-        }
     }
 
     /// Waits for a batch; `Ok(None)` where the time was over first. `None` for a time waits for ever.

@@ -10,6 +10,7 @@ use netring_sys::kernel::packet::{
 use netring_sys::syscall::page_size;
 
 use crate::Capture;
+use crate::capture::set_up;
 
 /// The settings of a [`Capture`], from [`Capture::builder`].
 ///
@@ -220,7 +221,7 @@ impl Builder {
     /// [`Error::Config`] for a setting that cannot be, [`Error::NoSuchInterface`], [`Error::NotPermitted`] without
     /// CAP_NET_RAW, or the call that failed.
     pub fn build(self) -> Result<Capture, Error> {
-        Capture::set_up(&self)
+        set_up(&self)
     }
 
     /// The settings that no kernel takes are refused here, in words.

@@ -79,7 +79,6 @@ mod counters;
 #[cfg(test)]
 mod made_block;
 mod ring;
-mod setup;
 mod walk;
 
 #[cfg(feature = "__walk")]

@@ -17,7 +17,7 @@ fn capture() -> Capture {
     let interface = Interface::by_name("lo").unwrap();
     // It never says anything, and is asked only for counters that no test here needs.
     let socket = OwnedFd::from(UdpSocket::bind("127.0.0.1:0").unwrap());
-    Capture::new(Parts {
+    Capture {
         waiter: Waiter::new(socket.as_fd(), &interface).unwrap(),
         ring: Ring::new(Mmap::anonymous(BLOCK * BLOCKS).unwrap(), BLOCK, BLOCKS),
         socket,
@@ -32,7 +32,9 @@ fn capture() -> Capture {
             block_count: BLOCKS,
             asked_block_count: BLOCKS,
         },
-    })
+        counters: Counters::default(),
+        at: None,
+    }
 }
 
 /// A block of frames, each of one byte.

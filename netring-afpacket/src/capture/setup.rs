@@ -13,14 +13,15 @@ use netring_sys::syscall::{
 use netring_sys::wait::Waiter;
 use netring_sys::{Error, Interface, Mmap, SyscallError};
 
-use crate::capture::Parts;
+use super::Capture;
 use crate::config::{Builder, FRAME_SIZE, MIN_BLOCKS, RingSize};
+use crate::counters::Counters;
 use crate::ring::Ring;
 use crate::walk::Context;
 
 /// The kernel gives no packet to a socket that is bound with protocol 0, and none of another interface to one that is bound to
 /// an interface: everything is in its place before the second bind opens the door.
-pub(crate) fn set_up(wanted: &Builder) -> Result<Parts, Error> {
+pub(crate) fn set_up(wanted: &Builder) -> Result<Capture, Error> {
     wanted.check()?;
     let interface = Interface::by_name(&wanted.interface)?;
     let socket = packet_socket().map_err(SyscallError::needs_net_raw)?;
@@ -64,13 +65,15 @@ pub(crate) fn set_up(wanted: &Builder) -> Result<Parts, Error> {
         snap_len: wanted.snap_len.map_or(usize::MAX, |bytes| bytes as usize),
         features,
     };
-    Ok(Parts {
+    Ok(Capture {
         waiter,
         ring,
         socket,
         interface,
         context,
         size,
+        counters: Counters::default(),
+        at: None,
     })
 }
 
