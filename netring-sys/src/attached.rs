@@ -1,10 +1,9 @@
 //! The XDP program of an interface.
 
 use std::fmt;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
+use std::os::fd::{AsRawFd, BorrowedFd};
 
 use crate::netlink::{self, Message};
-use crate::syscall::{netlink_receive, netlink_send, netlink_socket, poll_readable};
 use crate::{Interface, SyscallError};
 
 /// An XDP program that is attached to an interface.
@@ -82,27 +81,14 @@ impl Interface {
     }
 
     fn set_xdp(&self, request: &[u8]) -> Result<(), SyscallError> {
-        let socket = netlink_socket(0)?;
-        netlink_send(socket.as_fd(), request)?;
-        let mut buffer = vec![0; 4096];
-        loop {
-            let Some(len) = netlink_receive(socket.as_fd(), &mut buffer)? else {
-                poll_readable(socket.as_fd(), None)?;
-                continue;
-            };
-            for message in netlink::messages(&buffer[..len]) {
-                match message {
-                    Message::Refused { errno: 0 } => return Ok(()),
-                    Message::Refused { errno } => {
-                        return Err(SyscallError {
-                            call: "netlink(IFLA_XDP)",
-                            source: std::io::Error::from_raw_os_error(errno),
-                        });
-                    }
-                    _ => {}
-                }
-            }
-        }
+        netlink::ask(request, |_, message| match message {
+            Message::Refused { errno: 0 } => Some(Ok(())),
+            Message::Refused { errno } => Some(Err(SyscallError {
+                call: "netlink(IFLA_XDP)",
+                source: std::io::Error::from_raw_os_error(errno),
+            })),
+            _ => None,
+        })?
     }
 }
 

@@ -2,13 +2,9 @@
 //!
 //! It is asked by netlink and ioctl. `/sys/class/net` shows the namespace of whoever mounted it, and is never read.
 
-use std::os::fd::AsFd;
-
 use crate::kernel::packet::{ARPHRD_ETHER, ARPHRD_LOOPBACK, ARPHRD_RAW_IP};
 use crate::netlink::{self, Link, Message};
-use crate::syscall::{
-    ethtool_channels, netlink_receive, netlink_send, netlink_socket, poll_readable,
-};
+use crate::syscall::ethtool_channels;
 use crate::{Error, LinkType, XdpProgram};
 
 /// An interface, as it was when it was asked about.
@@ -91,34 +87,26 @@ impl Interface {
     }
 
     fn ask(index: u32, name: &str) -> Result<Option<Self>, Error> {
-        let socket = netlink_socket(0)?;
-        netlink_send(socket.as_fd(), &netlink::get_link(index, name))?;
-        let mut buffer = vec![0; 32 * 1024];
-        loop {
-            let Some(len) = netlink_receive(socket.as_fd(), &mut buffer)? else {
-                poll_readable(socket.as_fd(), None)?;
-                continue;
-            };
-            for message in netlink::messages(&buffer[..len]) {
-                match message {
-                    Message::Link(link) => {
-                        let mut interface = Self::from(link);
-                        match ethtool_channels(socket.as_fd(), &interface.name) {
-                            Ok(Some((rx, tx))) => {
-                                (interface.rx_queues, interface.tx_queues) = (rx, tx)
-                            }
-                            Ok(None) => {}
-                            // Gone between the two questions.
-                            Err(error) if error.is_no_device() => return Ok(None),
-                            Err(error) => return Err(error.into()),
+        let found = netlink::ask(&netlink::get_link(index, name), |socket, message| {
+            match message {
+                Message::Link(link) => {
+                    let mut interface = Self::from(link);
+                    match ethtool_channels(socket, &interface.name) {
+                        Ok(Some((rx, tx))) => {
+                            (interface.rx_queues, interface.tx_queues) = (rx, tx);
                         }
-                        return Ok(Some(interface));
+                        Ok(None) => {}
+                        // Gone between the two questions.
+                        Err(error) if error.is_no_device() => return Some(Ok(None)),
+                        Err(error) => return Some(Err(error)),
                     }
-                    Message::Refused { .. } => return Ok(None),
-                    Message::Removed { .. } => {}
+                    Some(Ok(Some(interface)))
                 }
+                Message::Refused { .. } => Some(Ok(None)),
+                Message::Removed { .. } => None,
             }
-        }
+        })?;
+        Ok(found?)
     }
 
     /// Whether it was set up and has a carrier.

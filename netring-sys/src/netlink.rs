@@ -4,6 +4,11 @@
 
 use crate::{XdpMode, XdpProgram};
 
+use std::os::fd::{AsFd, BorrowedFd};
+
+use crate::SyscallError;
+use crate::syscall::{netlink_receive, netlink_send, netlink_socket, poll_readable};
+
 /// Notifications about interfaces.
 pub(crate) const RTMGRP_LINK: u32 = 1;
 
@@ -110,6 +115,27 @@ fn finished(mut message: Vec<u8>) -> Vec<u8> {
     let len = message.len() as u32;
     message[..4].copy_from_slice(&len.to_ne_bytes());
     message
+}
+
+/// Makes a request on a socket of its own, and waits until `answer` finds what it is after among the messages that come back. It is given
+/// the socket too, for questions of another kind.
+pub(crate) fn ask<T>(
+    request: &[u8],
+    mut answer: impl FnMut(BorrowedFd<'_>, Message<'_>) -> Option<T>,
+) -> Result<T, SyscallError> {
+    let socket = netlink_socket(0)?;
+    netlink_send(socket.as_fd(), request)?;
+    let mut buffer = vec![0; 32 * 1024];
+    loop {
+        let Some(len) = netlink_receive(socket.as_fd(), &mut buffer)? else {
+            poll_readable(socket.as_fd(), None)?;
+            continue;
+        };
+        let found = messages(&buffer[..len]).find_map(|message| answer(socket.as_fd(), message));
+        if let Some(found) = found {
+            return Ok(found);
+        }
+    }
 }
 
 /// The messages about interfaces in what a netlink socket received; others are passed over.
