@@ -8,18 +8,9 @@ use std::time::Duration;
 
 use common::*;
 use netring_sys::{Count, Error, PacketSink, PacketSlot, wait};
-use netring_xdp::{NotSent, RingSize, Umem, UmemConfig, XdpInjector, XdpSocket};
+use netring_xdp::{NotSent, Umem, UmemConfig, XdpInjector, XdpSocket};
 use xtask::netns::{Netns, ip, veth};
 use xtask::wire::{Sniffer, number, numbered};
-
-fn ring(entries: u32) -> RingSize {
-    RingSize::new(entries).unwrap()
-}
-
-fn injector(entries: u32) -> XdpInjector {
-    let builder = XdpInjector::builder("v0").transmit_ring(ring(entries));
-    builder.build().unwrap()
-}
 
 /// Sends frames of these numbers in groups that the sniffer's socket holds, and looks at each on the other side.
 fn send_and_look(

@@ -1,48 +1,21 @@
 //! A program on an interface: whose it is, and when it goes.
 #![expect(clippy::unwrap_used, reason = "functions that serve tests")]
 
+mod common;
+
 use std::io::{BufRead, BufReader};
 use std::os::fd::AsFd;
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
+use common::attached::*;
 use netring_sys::kernel::bpf::bpf_insn;
-use netring_sys::{Error, Interface, XdpMode, syscall};
+use netring_sys::{Error, XdpMode, syscall};
 use netring_xdp::program::asm::{Assembler, Reg};
-use netring_xdp::program::{AttachMode, Attachment, Program};
+use netring_xdp::program::{AttachMode, Program};
 use xtask::netns::{Netns, ip, veth};
 use xtask::wire::{Sender, Sniffer, numbered};
-
-/// What `ip -d link show` says: an observer that is not ours.
-fn shown(interface: &str) -> String {
-    let output = Command::new("ip")
-        .args(["-d", "link", "show", interface])
-        .output()
-        .unwrap();
-    assert!(output.status.success());
-    String::from_utf8(output.stdout).unwrap()
-}
-
-/// The number of the XDP program that `ip` shows, and its mode (`xdp`, `xdpgeneric`).
-fn program_of(interface: &str) -> Option<(String, u32)> {
-    let text = shown(interface);
-    let words: Vec<&str> = text.split_whitespace().collect();
-    let at = words.iter().position(|word| *word == "prog/xdp")?;
-    let mode = words
-        .iter()
-        .find(|word| matches!(**word, "xdp" | "xdpgeneric" | "xdpdrv"))?;
-    assert_eq!(words[at + 1], "id");
-    Some(((*mode).to_owned(), words[at + 2].parse().unwrap()))
-}
-
-fn interface(name: &str) -> Interface {
-    Interface::by_name(name).unwrap()
-}
-
-fn redirect(on: &str, mode: AttachMode) -> Result<Attachment, Error> {
-    Program::redirect().load()?.attach(&interface(on), mode)
-}
 
 /// A program of somebody else's, under the name that libxdp's dispatcher has: passes everything.
 fn dispatcher() -> Vec<u8> {

@@ -1,41 +1,11 @@
 //! Where a program runs: what was asked, what was reached, and interfaces that cannot.
-#![expect(clippy::unwrap_used, reason = "functions that serve tests")]
 
-use std::process::Command;
+mod common;
 
-use netring_sys::{Error, Interface, XdpMode};
-use netring_xdp::program::{AttachMode, Attachment, Program};
+use common::attached::*;
+use netring_sys::{Error, XdpMode};
+use netring_xdp::program::{AttachMode, Program};
 use xtask::netns::{Netns, ip, veth};
-
-/// What `ip -d link show` says: an observer that is not ours.
-fn shown(interface: &str) -> String {
-    let output = Command::new("ip")
-        .args(["-d", "link", "show", interface])
-        .output()
-        .unwrap();
-    assert!(output.status.success());
-    String::from_utf8(output.stdout).unwrap()
-}
-
-/// The number of the XDP program that `ip` shows, and its mode (`xdp`, `xdpgeneric`).
-fn program_of(interface: &str) -> Option<(String, u32)> {
-    let text = shown(interface);
-    let words: Vec<&str> = text.split_whitespace().collect();
-    let at = words.iter().position(|word| *word == "prog/xdp")?;
-    let mode = words
-        .iter()
-        .find(|word| matches!(**word, "xdp" | "xdpgeneric" | "xdpdrv"))?;
-    assert_eq!(words[at + 1], "id");
-    Some(((*mode).to_owned(), words[at + 2].parse().unwrap()))
-}
-
-fn interface(name: &str) -> Interface {
-    Interface::by_name(name).unwrap()
-}
-
-fn redirect(on: &str, mode: AttachMode) -> Result<Attachment, Error> {
-    Program::redirect().load()?.attach(&interface(on), mode)
-}
 
 #[test]
 #[ignore = "needs a network namespace: cargo xtask test-netns"]

@@ -6,15 +6,11 @@ mod common;
 use common::*;
 use netring_sys::{Count, Error, Interface, PacketSink, wait};
 use netring_xdp::program::Program;
-use netring_xdp::{BusyPoll, RingSize, Umem, UmemConfig, XdpInjector, XdpSocket};
+use netring_xdp::{BusyPoll, Umem, UmemConfig, XdpInjector, XdpSocket};
 use std::os::fd::AsFd;
 use std::time::Duration;
 use xtask::netns::{Netns, ip, veth};
 use xtask::wire::{Sender, Sniffer, numbered};
-
-fn ring(entries: u32) -> RingSize {
-    RingSize::new(entries).unwrap()
-}
 
 #[test]
 #[ignore = "needs a network namespace: cargo xtask test-netns"]

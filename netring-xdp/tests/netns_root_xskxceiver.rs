@@ -8,11 +8,11 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use common::pair::{BURST, Ends, Way, comes, exchange, frame, put, received_all, sent_all, silent};
-use common::{LIMIT, conserved, small};
+use common::{LIMIT, conserved, ring, small};
 use netring_sys::syscall::poll_writable;
 use netring_sys::{Error, PacketSink};
 use netring_xdp::program::Program;
-use netring_xdp::{Copying, RingSize, Umem, UmemConfig, XdpSocket};
+use netring_xdp::{Copying, Umem, UmemConfig, XdpSocket};
 use xtask::netns::{Netns, veth};
 
 rows! {
@@ -34,10 +34,6 @@ rows! {
 
 /// As many packets as the kernel's own test has.
 const PACKETS: u64 = 4096;
-
-fn ring(entries: u32) -> RingSize {
-    RingSize::new(entries).unwrap()
-}
 
 fn traffic(way: Way, memory: UmemConfig, packets: u64) {
     Ends::new(way).memory(memory).run(|wire| {

@@ -9,18 +9,9 @@ use std::time::Duration;
 use common::*;
 use netring_sys::kernel::xdp::{XDP_UMEM_UNALIGNED_CHUNK_FLAG, xdp_umem_reg};
 use netring_sys::{Error, Mmap, syscall};
-use netring_xdp::{Copying, HugePages, RingSize, Umem, UmemConfig, XdpInjector, XdpSocket};
+use netring_xdp::{Copying, HugePages, Umem, UmemConfig, XdpInjector, XdpSocket};
 use xtask::netns::{Netns, veth};
 use xtask::wire::{Sniffer, numbered};
-
-fn ring(entries: u32) -> RingSize {
-    RingSize::new(entries).unwrap()
-}
-
-fn injector(entries: u32) -> XdpInjector {
-    let builder = XdpInjector::builder("v0").transmit_ring(ring(entries));
-    builder.build().unwrap()
-}
 
 /// What is refused here the kernel refuses too, and what is allowed it takes.
 #[test]

@@ -2,6 +2,7 @@
 #![allow(dead_code, reason = "each test program uses some of it")]
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on ends there")]
 
+pub(crate) mod attached;
 pub(crate) mod bare;
 pub(crate) mod capture;
 pub(crate) mod pair;
@@ -13,13 +14,22 @@ use std::time::{Duration, Instant};
 
 use netring_sys::{Interface, PacketSink, XdpMode};
 use netring_xdp::program::{AttachMode, Attachment, Program};
-use netring_xdp::{Receiver, Umem, UmemConfig};
+use netring_xdp::{Receiver, RingSize, Umem, UmemConfig, XdpInjector};
 use xtask::wire::{Sniffer, number, numbered};
 
 pub(crate) const LIMIT: Duration = Duration::from_secs(10);
 
 /// Both modes in which a program runs on veth.
 pub(crate) const MODES: [AttachMode; 2] = [AttachMode::Generic, AttachMode::Native];
+
+pub(crate) fn ring(entries: u32) -> RingSize {
+    RingSize::new(entries).unwrap()
+}
+
+pub(crate) fn injector(entries: u32) -> XdpInjector {
+    let builder = XdpInjector::builder("v0").transmit_ring(ring(entries));
+    builder.build().unwrap()
+}
 
 /// Sends what comes to queue 0 of an interface to a socket.
 pub(crate) fn attach(interface: &str, mode: AttachMode, socket: impl AsFd) -> Attachment {

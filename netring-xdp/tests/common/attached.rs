@@ -1,0 +1,30 @@
+//! Which program is on an interface, as another program sees it.
+
+use netring_sys::{Error, Interface};
+use netring_xdp::program::{AttachMode, Attachment, Program};
+use xtask::netns::ip_says;
+
+/// What `ip -d link show` says: an observer that is not ours.
+pub(crate) fn shown(interface: &str) -> String {
+    ip_says(&format!("-d link show {interface}")).unwrap()
+}
+
+/// The number of the XDP program that `ip` shows, and its mode (`xdp`, `xdpgeneric`).
+pub(crate) fn program_of(interface: &str) -> Option<(String, u32)> {
+    let text = shown(interface);
+    let words: Vec<&str> = text.split_whitespace().collect();
+    let at = words.iter().position(|word| *word == "prog/xdp")?;
+    let mode = words
+        .iter()
+        .find(|word| matches!(**word, "xdp" | "xdpgeneric" | "xdpdrv"))?;
+    assert_eq!(words[at + 1], "id");
+    Some(((*mode).to_owned(), words[at + 2].parse().unwrap()))
+}
+
+pub(crate) fn interface(name: &str) -> Interface {
+    Interface::by_name(name).unwrap()
+}
+
+pub(crate) fn redirect(on: &str, mode: AttachMode) -> Result<Attachment, Error> {
+    Program::redirect().load()?.attach(&interface(on), mode)
+}
