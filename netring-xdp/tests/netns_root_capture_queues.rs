@@ -12,7 +12,7 @@ use common::*;
 use netring_sys::{Count, Error, Interface, PacketBatch, PacketSink, PacketSource, wait};
 use netring_xdp::program::AttachMode;
 use netring_xdp::{Copying, Mode, RingSize, XdpCapture, XdpInjector};
-use xtask::netns::{Netns, ip, veth};
+use xtask::netns::{Netns, veth, veth_with_queues};
 use xtask::wire::{Sender, Sniffer, numbered};
 
 #[test]
@@ -20,11 +20,7 @@ use xtask::wire::{Sender, Sniffer, numbered};
 fn x15_fewer_queues_than_the_interface_has_are_refused_or_counted() {
     for mode in MODES {
         let _ns = Netns::enter().unwrap();
-        ip("link add v0 numrxqueues 2 numtxqueues 2 type veth peer name v1 numrxqueues 2 numtxqueues 2").unwrap();
-        for end in ["v0", "v1"] {
-            ip(&format!("link set {end} addrgenmode none")).unwrap();
-            ip(&format!("link set {end} up")).unwrap();
-        }
+        veth_with_queues("v0", "v1", 2).unwrap();
         assert_eq!(Interface::by_name("v0").unwrap().rx_queues, 2);
         let refused = builder(mode).queues([0]).build().unwrap_err().to_string();
         assert!(
@@ -80,11 +76,7 @@ fn x15_fewer_queues_than_the_interface_has_are_refused_or_counted() {
 #[ignore = "needs a network namespace: cargo xtask test-netns"]
 fn each_queue_has_a_worker() {
     let _ns = Netns::enter().unwrap();
-    ip("link add v0 numrxqueues 2 numtxqueues 2 type veth peer name v1 numrxqueues 2 numtxqueues 2").unwrap();
-    for end in ["v0", "v1"] {
-        ip(&format!("link set {end} addrgenmode none")).unwrap();
-        ip(&format!("link set {end} up")).unwrap();
-    }
+    veth_with_queues("v0", "v1", 2).unwrap();
     let capture = builder(AttachMode::Native).build().unwrap();
     let mut workers = capture.into_workers().unwrap();
     assert_eq!(workers.len(), 2);

@@ -9,7 +9,7 @@ use std::time::Duration;
 use netring_sys::{Error, Interface, VlanTag, XdpMode};
 use netring_xdp::program::{AttachMode, Attachment, Metadata, Program};
 use plain::Plain;
-use xtask::netns::{Netns, ip, veth};
+use xtask::netns::{Netns, bridge, ip, veth};
 use xtask::wire::{Sender, numbered, udp4};
 
 /// A program with metadata on `v0`, and the socket of its queue.
@@ -73,12 +73,7 @@ fn s13_a_tag_that_is_not_in_the_bytes_is_in_the_metadata() {
     veth("v0", "v1").unwrap();
     veth("w0", "w1").unwrap();
     // The stack takes the tag out of the bytes when the bridge's port receives, and veth sends it beside them.
-    ip("link add name br0 type bridge").unwrap();
-    ip("link set dev br0 addrgenmode none").unwrap();
-    for name in ["v1", "w1"] {
-        ip(&format!("link set dev {name} master br0")).unwrap();
-    }
-    ip("link set dev br0 up").unwrap();
+    bridge("br0", &["v1", "w1"]).unwrap();
     let (_attachment, mut socket) = attached();
     let sender = Sender::on("w0").unwrap();
     for (tpid, tci) in [(0x8100, 3 << 13 | 5), (0x88a8, 77), (0x8100, 0)] {

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use netring::Interface;
 use program::{Program, send};
-use xtask::netns::{Netns, ip, veth};
+use xtask::netns::{Netns, ip, veth, veth_with_queues};
 use xtask::wire::{Sender, Sniffer, numbered, tcp4, udp4};
 
 const LIMIT: Duration = Duration::from_secs(10);
@@ -165,16 +165,7 @@ fn xdp_own_program_takes_udp_and_leaves_the_rest() {
 #[ignore = "needs a network namespace: cargo xtask test-netns"]
 fn xdp_workers_take_the_packets_of_all_queues() {
     let _ns = Netns::enter().unwrap();
-    let ends = "numrxqueues 2 numtxqueues 2";
-    ip(&format!("link add v0 {ends} type veth peer name v1 {ends}")).unwrap();
-    for end in ["v0", "v1"] {
-        ip(&format!("link set {end} addrgenmode none")).unwrap();
-        ip(&format!("link set {end} up")).unwrap();
-    }
-    let end = Instant::now() + LIMIT;
-    while !Interface::by_name("v0").unwrap().is_up() {
-        assert!(Instant::now() < end, "v0 got no carrier");
-    }
+    veth_with_queues("v0", "v1", 2).unwrap();
     let program = capturing("xdp_workers", &["v1", "200"]);
     let frames: Vec<_> = (0..200)
         .map(|n| udp4(n, 9, &vec![0; usize::from(n)]))

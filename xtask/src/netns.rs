@@ -111,6 +111,22 @@ pub fn veth_with_queues(a: &str, b: &str, queues: u32) -> io::Result<()> {
     Ok(())
 }
 
+/// A bridge with these ports, in this thread's namespace, up and silent: a bridge that snoops on multicast groups announces itself
+/// (RFC 4286), at any time in the second after it came up.
+///
+/// # Errors
+/// The name is taken, or there is no such port.
+pub fn bridge(name: &str, ports: &[&str]) -> io::Result<()> {
+    ip(&format!(
+        "link add name {name} type bridge mcast_snooping 0"
+    ))?;
+    for port in ports {
+        ip(&format!("link set dev {port} master {name}"))?;
+    }
+    ip(&format!("link set dev {name} addrgenmode none"))?;
+    ip(&format!("link set dev {name} up"))
+}
+
 /// Runs `ip` with these words, in this thread's namespace.
 ///
 /// # Errors
