@@ -11,7 +11,8 @@ use netring_sys::kernel::packet::TP_STATUS_LOSING;
 use netring_sys::syscall::packet_statistics;
 use netring_sys::wait::{self, StopHandle, Waiter};
 use netring_sys::{
-    Error, Interface, Open, Packet, PacketBatch, PacketSource, Readiness, Stats, SyscallError,
+    Error, Interface, Open, Packet, PacketBatch, PacketSource, Promiscuous, Readiness, Stats,
+    SyscallError,
 };
 
 use crate::config::{Builder, RingSize};
@@ -39,6 +40,7 @@ pub struct Capture {
     ring: Ring,
     socket: OwnedFd,
 
+    _promiscuous: Option<Promiscuous>,
     interface: Interface,
     context: Context,
     size: RingSize,

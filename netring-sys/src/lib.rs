@@ -23,6 +23,7 @@ mod attached;
 mod interface;
 mod mmap;
 mod netlink;
+mod promiscuous;
 pub mod wait;
 
 // The words every layer shares.
@@ -37,6 +38,7 @@ mod timestamp;
 pub use attached::{XdpMode, XdpProgram};
 pub use interface::{Interface, InterfaceCounters};
 pub use mmap::Mmap;
+pub use promiscuous::Promiscuous;
 
 pub use error::{Error, SyscallError};
 pub use link_type::LinkType;

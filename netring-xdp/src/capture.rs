@@ -4,15 +4,15 @@ mod builder;
 mod open;
 
 use std::ops::ControlFlow;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::Arc;
 use std::time::Duration;
 
 use netring_sys::syscall::xdp_statistics_of;
 use netring_sys::wait::{self, StopHandle, Waiter};
 use netring_sys::{
-    Clock, Count, Error, Interface, LinkType, Open, Packet, PacketBatch, PacketSource, Readiness,
-    Stats, SyscallError, Timestamp, XdpMode,
+    Clock, Count, Error, Interface, LinkType, Open, Packet, PacketBatch, PacketSource, Promiscuous,
+    Readiness, Stats, SyscallError, Timestamp, XdpMode,
 };
 
 use crate::census::Census;
@@ -47,8 +47,7 @@ struct Feed {
     attachment: Option<Attachment>,
     /// The user's own map, which has the sockets.
     sockets: Option<SocketMap>,
-    /// A packet socket that has the interface in promiscuous mode while it lives.
-    promiscuous: Option<OwnedFd>,
+    promiscuous: Option<Promiscuous>,
     interface: Interface,
     link_type: LinkType,
 }

@@ -49,8 +49,8 @@ impl XdpInjector {
     /// Sends out of queue 0 of the interface of this name.
     ///
     /// # Errors
-    /// [`Error::NoSuchInterface`]; [`Error::NotPermitted`] without CAP_NET_RAW; [`Error::Config`] where the queue has a socket, or for more
-    /// packet memory than may be locked; or the call that failed.
+    /// [`Error::NoSuchInterface`]; [`Error::NotPermitted`] without CAP_NET_RAW; [`Error::Config`] where the queue has a socket (told after
+    /// five seconds: so long a queue that was closed can stay taken), or for more packet memory than may be locked; or the call that failed.
     pub fn open(interface: &str) -> Result<Self, Error> {
         Self::builder(interface).build()
     }

@@ -374,13 +374,14 @@ fn bind(
     result.map_err(|error| explained(error, wanted, interface))
 }
 
-/// A queue is free a moment after the socket that had it was closed: the kernel lets go of it on its own time.
+/// A queue is free a moment after the socket that had it was closed: the kernel lets go of it on its own time, once it gets the lock
+/// under which all interfaces are changed. Where namespaces come and go that was seen to take more than a second.
 fn bind_when_free(
     socket: BorrowedFd<'_>,
     address: &sockaddr_xdp,
     lender: Option<BorrowedFd<'_>>,
 ) -> Result<(), SyscallError> {
-    const PATIENCE: Duration = Duration::from_secs(1);
+    const PATIENCE: Duration = Duration::from_secs(5);
     const PAUSE: Duration = Duration::from_millis(2);
     let deadline = Instant::now() + PATIENCE;
     loop {

@@ -134,11 +134,22 @@ fn on_a_wire_every_frame_reaches_the_socket_as_it_was_sent() {
         attachment.set_socket(0, socket.as_fd()).unwrap();
         sender.send(&numbered(2, 60)).unwrap();
         assert_eq!(socket.receive(SOON), Some(numbered(2, 60)));
-        // A socket that is closed leaves the map by itself.
+        // A socket that is closed leaves the map by itself. A child that another test is starting may have it a moment longer; each frame
+        // goes to the one or to the other.
         drop(socket);
-        sender.send(&numbered(3, 60)).unwrap();
-        assert_eq!(sniffer.receive(SOON).unwrap(), Some(numbered(3, 60)));
-        assert_eq!(total(&attachment), counters(FRAMES + 1, 2), "{mode:?}");
+        let mut sent = 0;
+        let seen = (0..20).any(|_| {
+            sent += 1;
+            sender.send(&numbered(3, 60)).unwrap();
+            sniffer.receive(Duration::from_millis(500)).unwrap() == Some(numbered(3, 60))
+        });
+        assert!(seen, "the host sees frames again");
+        let swallowed = sent - 1;
+        assert_eq!(
+            total(&attachment),
+            counters(FRAMES + 1 + swallowed, 2),
+            "{mode:?}"
+        );
     }
 }
 

@@ -3,15 +3,13 @@
 use std::os::fd::{AsFd, BorrowedFd};
 
 use netring_sys::kernel::filter::{BPF_RET_K, SockFilter};
-use netring_sys::kernel::packet::{
-    ETH_P_ALL, PACKET_MR_PROMISC, TP_FT_REQ_FILL_RXHASH, packet_mreq, tpacket_req3,
-};
+use netring_sys::kernel::packet::{ETH_P_ALL, TP_FT_REQ_FILL_RXHASH, tpacket_req3};
 use netring_sys::syscall::{
-    add_packet_membership, attach_filter, bind_packet, packet_socket, set_packet_ignore_outgoing,
-    set_packet_rx_ring, set_packet_timestamp, set_packet_version,
+    attach_filter, bind_packet, packet_socket, set_packet_ignore_outgoing, set_packet_rx_ring,
+    set_packet_timestamp, set_packet_version,
 };
 use netring_sys::wait::Waiter;
-use netring_sys::{Error, Interface, Mmap, SyscallError};
+use netring_sys::{Error, Interface, Mmap, Promiscuous, SyscallError};
 
 use super::Capture;
 use crate::config::{Builder, FRAME_SIZE, MIN_BLOCKS, RingSize};
@@ -48,14 +46,10 @@ pub(crate) fn set_up(wanted: &Builder) -> Result<Capture, Error> {
     })?;
     let ring = Ring::new(map, size.block_size, size.block_count);
 
-    if wanted.promiscuous {
-        let membership = packet_mreq {
-            mr_ifindex: interface.index as i32,
-            mr_type: PACKET_MR_PROMISC,
-            ..packet_mreq::default()
-        };
-        add_packet_membership(fd, &membership)?;
-    }
+    let promiscuous = wanted
+        .promiscuous
+        .then(|| Promiscuous::set(&interface))
+        .transpose()?;
     // Before the door opens: a link that goes down right behind it is told.
     let waiter = Waiter::new(fd, &interface)?;
     bind(fd, &interface, ETH_P_ALL)?;
@@ -69,6 +63,7 @@ pub(crate) fn set_up(wanted: &Builder) -> Result<Capture, Error> {
         waiter,
         ring,
         socket,
+        _promiscuous: promiscuous,
         interface,
         context,
         size,

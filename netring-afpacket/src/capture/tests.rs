@@ -21,6 +21,7 @@ fn capture() -> Capture {
         waiter: Waiter::new(socket.as_fd(), &interface).unwrap(),
         ring: Ring::new(Mmap::anonymous(BLOCK * BLOCKS).unwrap(), BLOCK, BLOCKS),
         socket,
+        _promiscuous: None,
         interface,
         context: Context {
             link_type: LinkType::ETHERNET,

@@ -120,7 +120,7 @@ pub fn set_packet_ignore_outgoing(fd: BorrowedFd<'_>, ignore: bool) -> Result<()
     )
 }
 
-/// Sets a mode of the interface for as long as the socket lives: promiscuous, all groups.
+/// Sets a mode of the interface, promiscuous or all groups, until it is taken back or the socket is closed.
 ///
 /// # Errors
 /// `ENODEV` where there is no such interface, `EINVAL` for an unknown mode.
@@ -135,6 +135,24 @@ pub fn add_packet_membership(
         libc::PACKET_ADD_MEMBERSHIP,
         request,
         "setsockopt(PACKET_ADD_MEMBERSHIP)",
+    )
+}
+
+/// Takes back what [`add_packet_membership`] set.
+///
+/// # Errors
+/// `EADDRNOTAVAIL` where the socket has not set it.
+#[doc(alias = "PACKET_DROP_MEMBERSHIP")]
+pub fn drop_packet_membership(
+    fd: BorrowedFd<'_>,
+    request: &packet_mreq,
+) -> Result<(), SyscallError> {
+    set_option(
+        fd,
+        SOL_PACKET,
+        libc::PACKET_DROP_MEMBERSHIP,
+        request,
+        "setsockopt(PACKET_DROP_MEMBERSHIP)",
     )
 }
 

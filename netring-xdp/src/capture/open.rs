@@ -1,13 +1,11 @@
 //! From settings to a running capture: the sockets first, with their chunks, then the program that feeds them.
 
-use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
 
-use netring_sys::kernel::packet::{PACKET_MR_PROMISC, packet_mreq};
 use netring_sys::kernel::xdp::{XDP_PACKET_HEADROOM, XDP_UMEM_MIN_CHUNK_SIZE};
-use netring_sys::syscall::{add_packet_membership, packet_socket, page_size};
+use netring_sys::syscall::page_size;
 use netring_sys::wait::Waiter;
-use netring_sys::{Error, Interface, SyscallError};
+use netring_sys::{Error, Interface, Promiscuous};
 
 use super::builder::FeedBy;
 use super::{CaptureBuilder, Feed, XdpCapture};
@@ -38,11 +36,10 @@ impl CaptureBuilder {
         for half in &halves[1..] {
             waiter.add(half.socket.fd())?;
         }
-        let promiscuous = if self.promiscuous {
-            Some(set_promiscuous(&interface)?)
-        } else {
-            None
-        };
+        let promiscuous = self
+            .promiscuous
+            .then(|| Promiscuous::set(&interface))
+            .transpose()?;
         let mut feed = Feed {
             attachment: None,
             sockets: None,
@@ -169,17 +166,6 @@ fn fitting(mtu: u32) -> u32 {
     wanted
         .clamp(XDP_UMEM_MIN_CHUNK_SIZE, page)
         .next_power_of_two()
-}
-
-fn set_promiscuous(interface: &Interface) -> Result<OwnedFd, Error> {
-    let socket = packet_socket().map_err(SyscallError::needs_net_raw)?;
-    let membership = packet_mreq {
-        mr_ifindex: interface.index as i32,
-        mr_type: PACKET_MR_PROMISC,
-        ..packet_mreq::default()
-    };
-    add_packet_membership(socket.as_fd(), &membership)?;
-    Ok(socket)
 }
 
 #[cfg(test)]
