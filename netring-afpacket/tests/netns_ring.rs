@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use netring_afpacket::{Builder, Capture, Profile};
 use netring_sys::{Count, Interface, PacketBatch, PacketBuf, PacketSource, Readiness};
+use nix::errno::Errno;
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
 use xtask::load::{Flood, cost};
 use xtask::netns::{Netns, veth};
@@ -38,6 +39,18 @@ fn numbers<'a>(packets: impl IntoIterator<Item = &'a PacketBuf>) -> Vec<u64> {
 
 fn grow(numbers: &[u64]) -> bool {
     numbers.windows(2).all(|pair| pair[0] < pair[1])
+}
+
+/// How many descriptors are ready, at the latest when the time is over. What stops and continues a process, as a debugger does, interrupts
+/// the wait, and no more.
+fn woken(set: &Epoll, timeout: Duration) -> usize {
+    let timeout = EpollTimeout::try_from(timeout).unwrap();
+    loop {
+        match set.wait(&mut [EpollEvent::empty(); 4], timeout) {
+            Err(Errno::EINTR) => {}
+            woken => return woken.unwrap(),
+        }
+    }
 }
 
 /// What `a` received by the kernel's own account.
@@ -158,14 +171,9 @@ fn p8_who_holds_the_newest_block_and_waits_does_not_spin() {
     assert_eq!(first.unwrap(), Some(Some(0)));
 
     let second = Duration::from_secs(1);
-    let wait = |set: &Epoll| {
-        let mut events = [EpollEvent::empty(); 4];
-        let timeout = EpollTimeout::try_from(second).unwrap();
-        set.wait(&mut events, timeout).unwrap()
-    };
     let (wakes, holding) = cost(|| {
         (0..4)
-            .map(|_| wait(&set))
+            .map(|_| woken(&set, second))
             .take_while(|&woken| woken > 0)
             .count()
     });
@@ -279,10 +287,8 @@ fn p15_an_edge_triggered_reader_never_sleeps_over_a_full_block() {
     });
     let mut seen = Vec::new();
     while seen.len() < SENT as usize {
-        let mut events = [EpollEvent::empty(); 1];
-        let woken = set.wait(&mut events, EpollTimeout::from(5000_u16)).unwrap();
         assert_eq!(
-            woken,
+            woken(&set, Duration::from_secs(5)),
             1,
             "slept for 5 s after {} packets: {:?}",
             seen.len(),
