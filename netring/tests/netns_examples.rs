@@ -55,9 +55,11 @@ fn capture_prints_each_packet_and_the_balance() {
 #[ignore = "needs a network namespace: cargo xtask test-netns"]
 fn capture_tells_that_the_link_went_down_and_goes_on() {
     let _ns = Netns::enter().unwrap();
-    let (program, sender) = capturing("capture", &["v1", "2"]);
+    let (mut program, sender) = capturing("capture", &["v1", "2"]);
+    let down = "the interface v1 went down; packets resume when it is up again";
     send(&sender, &[numbered(1, 60)]);
     ip("link set v1 down").unwrap();
+    program.says(down);
     ip("link set v1 up").unwrap();
     while !Interface::by_name("v0").unwrap().is_up() {
         std::thread::sleep(std::time::Duration::from_millis(1));
@@ -66,7 +68,6 @@ fn capture_tells_that_the_link_went_down_and_goes_on() {
     let said = program.end();
     said.went_well();
     // The first packet may be told before the report or behind it: its block is handed over later.
-    let down = "the interface v1 went down; packets resume when it is up again";
     let (reports, others): (Vec<_>, Vec<_>) = said.out.iter().partition(|line| *line == down);
     assert_eq!(reports.len(), 1, "{said:?}");
     assert_eq!(others.len(), 3, "{said:?}");

@@ -2,10 +2,11 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on ends there")]
 
 use std::fs;
-use std::io;
+use std::io::{self, BufRead, BufReader};
 use std::path::PathBuf;
 use std::process::{Child, Command, Output, Stdio};
-use std::thread::sleep;
+use std::sync::{Arc, Mutex};
+use std::thread::{self, JoinHandle, sleep};
 use std::time::{Duration, Instant};
 
 use netring::Interface;
@@ -16,6 +17,9 @@ use xtask::wire::Sender;
 pub(crate) struct Program {
     name: &'static str,
     child: Option<Child>,
+    /// The lines that it printed, as they come.
+    out: Arc<Mutex<Vec<String>>>,
+    reader: Option<JoinHandle<()>>,
 }
 
 /// What a program said, and whether it said that all went well.
@@ -40,10 +44,31 @@ impl Program {
     pub(crate) fn spawn(name: &'static str, command: &mut Command) -> Self {
         let pipes = command.stdout(Stdio::piped()).stderr(Stdio::piped());
         let child = pipes.stdin(Stdio::null()).spawn();
+        let mut child = child.unwrap_or_else(|error| panic!("{name} does not start: {error}"));
+        let (out, pipe) = (
+            Arc::<Mutex<Vec<_>>>::default(),
+            child.stdout.take().unwrap(),
+        );
+        let lines = out.clone();
+        let reader = thread::spawn(move || {
+            for line in BufReader::new(pipe).lines() {
+                lines.lock().unwrap().push(line.unwrap());
+            }
+        });
         Self {
             name,
-            child: Some(child.unwrap_or_else(|error| panic!("{name} does not start: {error}"))),
+            child: Some(child),
+            out,
+            reader: Some(reader),
         }
+    }
+
+    /// Waits until it has printed this line.
+    pub(crate) fn says(&mut self, line: &str) {
+        let out = self.out.clone();
+        self.until(&format!("say {line:?}"), |_| {
+            out.lock().unwrap().iter().any(|said| said == line)
+        });
     }
 
     /// Waits until this is so, of the process of this number.
@@ -73,14 +98,19 @@ impl Program {
             }
             sleep(Duration::from_millis(5));
         }
-        said(self.child.take().expect("it ran").wait_with_output())
+        self.said().expect("it ran")
     }
 
     fn kill(&mut self) -> Option<Said> {
-        let mut child = self.child.take()?;
         // It may have ended by itself.
-        let _ = child.kill();
-        Some(said(child.wait_with_output()))
+        let _ = self.child.as_mut()?.kill();
+        self.said()
+    }
+
+    fn said(&mut self) -> Option<Said> {
+        let output = self.child.take()?.wait_with_output();
+        self.reader.take()?.join().unwrap();
+        Some(said(output, std::mem::take(&mut *self.out.lock().unwrap())))
     }
 }
 
@@ -115,13 +145,12 @@ pub(crate) fn send(sender: &Sender, frames: &[Vec<u8>]) {
     }
 }
 
-fn said(output: io::Result<Output>) -> Said {
+fn said(output: io::Result<Output>, out: Vec<String>) -> Said {
     let output = output.unwrap();
-    let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
     Said {
         ok: output.status.success(),
-        out: text(output.stdout).lines().map(str::to_owned).collect(),
-        err: text(output.stderr),
+        out,
+        err: String::from_utf8(output.stderr).unwrap(),
     }
 }
 
