@@ -89,6 +89,16 @@ pub enum Error {
         max: usize,
     },
 
+    /// What was asked for with a frame (a checksum, a timestamp) cannot be; the sentence says why. Nothing was changed or sent by the call,
+    /// and the sink goes on.
+    #[error("{request}: {why}")]
+    Request {
+        /// What was asked for.
+        request: &'static str,
+        /// Why it cannot be, and what can.
+        why: String,
+    },
+
     /// The interface went down. A report, made once each time: call again, packets resume when the
     /// interface is up.
     #[error("the interface {interface} went down; packets resume when it is up again")]
@@ -120,11 +130,14 @@ pub enum Error {
 
 impl Error {
     /// Whether the source or sink is lost. False for a report after which it goes on ([`Error::LinkDown`],
-    /// [`Error::FrameLength`], [`Error::FramePieces`]).
+    /// [`Error::FrameLength`], [`Error::FramePieces`], [`Error::Request`]).
     pub const fn is_terminal(&self) -> bool {
         !matches!(
             self,
-            Self::LinkDown { .. } | Self::FrameLength { .. } | Self::FramePieces { .. }
+            Self::LinkDown { .. }
+                | Self::FrameLength { .. }
+                | Self::FramePieces { .. }
+                | Self::Request { .. }
         )
     }
 }
@@ -290,6 +303,8 @@ mod tests {
     fn only_reports_are_not_terminal() {
         assert!(!Error::FrameLength { len: 0, max: 1514 }.is_terminal());
         assert!(!Error::FramePieces { count: 19, max: 18 }.is_terminal());
+        let (request, why) = ("checksum", "outside".into());
+        assert!(!Error::Request { request, why }.is_terminal());
         assert!(
             !Error::LinkDown {
                 interface: "eth0".into()

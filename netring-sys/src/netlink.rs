@@ -2,6 +2,10 @@
 //!
 //! Answers come from the kernel, yet every length in them is checked: a short read ends the walk.
 
+mod netdev;
+
+pub use netdev::XdpFeatures;
+
 use crate::{XdpMode, XdpProgram};
 
 use std::os::fd::{AsFd, BorrowedFd};

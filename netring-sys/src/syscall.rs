@@ -21,7 +21,9 @@ pub use bpf::{
     BpfArray, XdpLoad, bpf_link_detach, bpf_link_xdp, bpf_load_xdp, bpf_load_xdp_with,
     bpf_program_id, bpf_send_xdp, bpf_test_xdp,
 };
-pub use link::{ethtool_channels, netlink_receive, netlink_send, netlink_socket};
+pub use link::{
+    ethtool_channels, generic_netlink_socket, netlink_receive, netlink_send, netlink_socket,
+};
 pub use packet::{
     add_packet_membership, attach_filter, bind_packet, drop_packet_membership, packet_socket,
     packet_socket_address, packet_statistics, receive, send, set_packet_ignore_outgoing,

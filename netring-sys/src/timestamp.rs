@@ -33,6 +33,10 @@ pub enum Clock {
     /// The host's real-time clock, read by this process when it took the batch that the packet is in: the source has no
     /// stamps of its own.
     Process,
+    /// The kernel's atomic time (`CLOCK_TAI`), read when the kernel was done with a packet that was sent. It is ahead of the real time by the
+    /// leap seconds that the system was told of: 37 s in this decade, and 0 where nobody told it.
+    #[doc(alias = "CLOCK_TAI")]
+    Tai,
     /// The kernel's real-time clock, read when the packet reached the socket: the packet carried no
     /// stamp of its own.
     Socket,

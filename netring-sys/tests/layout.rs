@@ -219,6 +219,7 @@ fn xdp() {
     });
     same_layout!(ours::xdp_options, libc::xdp_options, { flags = flags });
     same_layout!(ours::xdp_desc, libc::xdp_desc, { addr = addr, len = len, options = options });
+    tx_metadata();
 
     let bind = [
         (ours::XDP_SHARED_UMEM, libc::XDP_SHARED_UMEM),
@@ -266,4 +267,48 @@ fn xdp() {
         ours::XSK_UNALIGNED_BUF_ADDR_MASK,
         libc::XSK_UNALIGNED_BUF_ADDR_MASK
     );
+}
+
+/// libc has a request without the launch time, which is the newest word of it, and the completion in its place.
+fn tx_metadata() {
+    use netring_sys::kernel::xdp as ours;
+    macro_rules! word {
+        ($name:ident) => {
+            assert_eq!(
+                std::mem::offset_of!(ours::xsk_tx_metadata_request, $name),
+                std::mem::offset_of!(libc::xsk_tx_metadata_request, $name),
+            )
+        };
+    }
+    word!(csum_start);
+    word!(csum_offset);
+    let (flags, request) = (
+        std::mem::offset_of!(libc::xsk_tx_metadata, flags),
+        std::mem::offset_of!(libc::xsk_tx_metadata, xsk_tx_metadata_union),
+    );
+    assert_eq!(std::mem::offset_of!(ours::xsk_tx_metadata, flags), flags);
+    assert_eq!(
+        std::mem::offset_of!(ours::xsk_tx_metadata, request),
+        request
+    );
+    assert_eq!(
+        ours::XSK_TX_METADATA_TIMESTAMP,
+        std::mem::offset_of!(libc::xsk_tx_metadata, xsk_tx_metadata_union)
+            + std::mem::offset_of!(libc::xsk_tx_metadata_completion, tx_timestamp),
+    );
+    assert_eq!(
+        ours::XDP_TXMD_FLAGS_TIMESTAMP,
+        libc::XDP_TXMD_FLAGS_TIMESTAMP.into()
+    );
+    assert_eq!(
+        ours::XDP_TXMD_FLAGS_CHECKSUM,
+        libc::XDP_TXMD_FLAGS_CHECKSUM.into()
+    );
+    // `XDP_TXMD_FLAGS_LAUNCH_TIME` and `launch_time` are younger than libc's words.
+    assert_eq!(ours::XDP_TXMD_FLAGS_LAUNCH_TIME, 4);
+    assert_eq!(
+        std::mem::offset_of!(ours::xsk_tx_metadata_request, launch_time),
+        8
+    );
+    assert_eq!(size_of::<ours::xsk_tx_metadata>(), 24);
 }

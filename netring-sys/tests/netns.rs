@@ -13,7 +13,7 @@ use netring_sys::kernel::packet::{
     tpacket_req3, tpacket3_hdr,
 };
 use netring_sys::wait::Waiter;
-use netring_sys::{Error, Interface, LinkType, Mmap, syscall};
+use netring_sys::{Error, Interface, LinkType, Mmap, XdpFeatures, syscall};
 use xtask::load::wait_until;
 use xtask::netns::{Netns, ip, ip_says, veth};
 use xtask::wire::{Sender, numbered};
@@ -341,4 +341,19 @@ fn psock_tpacket_v3_rx_block_headers() {
 
 fn udp() -> UdpSocket {
     UdpSocket::bind("127.0.0.1:0").unwrap()
+}
+
+/// veth has no zero-copy mode, and says so; so has an interface that is not there nothing to say.
+#[test]
+#[ignore = "needs a network namespace: cargo xtask test-netns"]
+fn what_a_driver_does_for_xdp_sockets_is_asked_for_by_index() {
+    let _ns = Netns::enter().unwrap();
+    veth("v0", "v1").unwrap();
+    let index = Interface::by_name("v0").unwrap().index;
+    assert_eq!(
+        XdpFeatures::of(index).unwrap(),
+        Some(XdpFeatures::default())
+    );
+    let gone = XdpFeatures::of(12345).unwrap_err();
+    assert!(gone.is_no_device(), "{gone}");
 }

@@ -113,6 +113,41 @@ pub struct xdp_desc {
     pub options: u32,
 }
 
+/// What is asked of the driver for one packet to send, `tx_metadata_len` bytes before its first byte (kernel 6.8).
+///
+/// The header has a union in it: when the packet is completed, a 64-bit `tx_timestamp` stands in the place of `request`, from
+/// [`XSK_TX_METADATA_TIMESTAMP`] on.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct xsk_tx_metadata {
+    /// `XDP_TXMD_FLAGS_TIMESTAMP` …
+    pub flags: u64,
+    /// What the flags ask for.
+    pub request: xsk_tx_metadata_request,
+}
+
+/// The part of [`xsk_tx_metadata`] that tells what the flags ask for.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct xsk_tx_metadata_request {
+    /// From which byte of the packet on a checksum is made.
+    pub csum_start: u16,
+    /// Where, from there on, it is stored.
+    pub csum_offset: u16,
+    /// When the packet goes out, in nanoseconds of the card's clock (kernel 6.15).
+    pub launch_time: u64,
+}
+
+/// Where in [`xsk_tx_metadata`] the timestamp of a completed packet stands.
+pub const XSK_TX_METADATA_TIMESTAMP: usize = 8;
+
+/// In [`xsk_tx_metadata`]: tell when the packet went out.
+pub const XDP_TXMD_FLAGS_TIMESTAMP: u64 = 1 << 0;
+/// In [`xsk_tx_metadata`]: make a checksum.
+pub const XDP_TXMD_FLAGS_CHECKSUM: u64 = 1 << 1;
+/// In [`xsk_tx_metadata`]: send the packet at a time (kernel 6.15).
+pub const XDP_TXMD_FLAGS_LAUNCH_TIME: u64 = 1 << 2;
+
 /// Use the packet memory of another socket.
 pub const XDP_SHARED_UMEM: u16 = 1 << 0;
 /// Copy packets, also where the driver could do without.
@@ -128,7 +163,7 @@ pub const XDP_USE_SG: u16 = 1 << 4;
 pub const XDP_UMEM_UNALIGNED_CHUNK_FLAG: u32 = 1 << 0;
 /// Transmit checksums are made in software (kernel 6.8, for tests).
 pub const XDP_UMEM_TX_SW_CSUM: u32 = 1 << 1;
-/// `tx_metadata_len` is meant (kernel 6.10).
+/// `tx_metadata_len` is meant (kernel 6.11, and updates of 6.8 to 6.10; those before knew the length only).
 pub const XDP_UMEM_TX_METADATA_LEN: u32 = 1 << 2;
 
 /// In a ring's flags: the kernel waits for a system call.

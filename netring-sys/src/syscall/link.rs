@@ -12,10 +12,23 @@ use crate::SyscallError;
 /// `EMFILE`, `ENOBUFS`.
 #[doc(alias = "NETLINK_ROUTE")]
 pub fn netlink_socket(groups: u32) -> Result<OwnedFd, SyscallError> {
+    netlink_socket_of(libc::NETLINK_ROUTE, groups)
+}
+
+/// A netlink socket of the family "generic", in this thread's network namespace.
+///
+/// # Errors
+/// As [`netlink_socket`].
+#[doc(alias = "NETLINK_GENERIC")]
+pub fn generic_netlink_socket() -> Result<OwnedFd, SyscallError> {
+    netlink_socket_of(libc::NETLINK_GENERIC, 0)
+}
+
+fn netlink_socket_of(protocol: libc::c_int, groups: u32) -> Result<OwnedFd, SyscallError> {
     let kind = libc::SOCK_RAW | libc::SOCK_CLOEXEC | libc::SOCK_NONBLOCK;
     // SAFETY: no memory is handed over, so there is no owner, writer or range to speak of.
     let fd = check(
-        unsafe { libc::socket(libc::AF_NETLINK, kind, libc::NETLINK_ROUTE) },
+        unsafe { libc::socket(libc::AF_NETLINK, kind, protocol) },
         "socket(AF_NETLINK)",
     )?;
     // SAFETY: the kernel has just made this descriptor for us; nobody else knows it; it is open.

@@ -1,0 +1,218 @@
+//! What a driver can do for AF_XDP sockets: the family "netdev" of generic netlink
+//! (`Documentation/netlink/specs/netdev.yaml`, kernel 6.3).
+
+use std::os::fd::AsFd;
+
+use super::{HEADER, NLM_F_REQUEST, NLMSG_ERROR, attribute, attributes, finished, u16_at, u32_at};
+use crate::SyscallError;
+use crate::syscall::{generic_netlink_socket, netlink_receive, netlink_send, poll_readable};
+
+/// The message type of the family that tells about families.
+const GENL_ID_CTRL: u16 = 0x10;
+const CTRL_CMD_GETFAMILY: u8 = 3;
+const CTRL_ATTR_FAMILY_ID: u16 = 1;
+const CTRL_ATTR_FAMILY_NAME: u16 = 2;
+
+const NETDEV_CMD_DEV_GET: u8 = 1;
+const NETDEV_A_DEV_IFINDEX: u16 = 1;
+const NETDEV_A_DEV_XDP_ZC_MAX_SEGS: u16 = 4;
+const NETDEV_A_DEV_XSK_FEATURES: u16 = 6;
+const NETDEV_XSK_FLAGS_TX_TIMESTAMP: u64 = 1;
+const NETDEV_XSK_FLAGS_TX_CHECKSUM: u64 = 2;
+const NETDEV_XSK_FLAGS_TX_LAUNCH_TIME_FIFO: u64 = 4;
+
+/// Bytes of `genlmsghdr`: command, version, and two that are reserved.
+const COMMAND: usize = 4;
+
+const ENOENT: i32 = 2;
+
+/// What the driver of an interface does for AF_XDP sockets in zero-copy mode. In copy mode the kernel does it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct XdpFeatures {
+    /// The most chunks of one packet; `None` where the driver has no zero-copy mode, or the kernel does not say (before 6.6).
+    #[doc(alias = "xdp-zc-max-segs")]
+    pub zero_copy_segments: Option<u32>,
+    /// It tells when a packet went out (kernel 6.8).
+    #[doc(alias = "tx-timestamp")]
+    pub transmit_timestamp: bool,
+    /// It makes checksums (kernel 6.8).
+    #[doc(alias = "tx-checksum")]
+    pub transmit_checksum: bool,
+    /// It sends packets at a time (kernel 6.15).
+    #[doc(alias = "tx-launch-time-fifo")]
+    pub transmit_launch_time: bool,
+}
+
+impl XdpFeatures {
+    /// Asks about the interface with this index, in this thread's network namespace. `None` where the kernel cannot say (before 6.3).
+    ///
+    /// # Errors
+    /// `ENODEV` where there is no such interface, or the call that failed.
+    #[doc(alias = "NETDEV_CMD_DEV_GET")]
+    pub fn of(index: u32) -> Result<Option<Self>, SyscallError> {
+        let mut by_name = Vec::new();
+        attribute(&mut by_name, CTRL_ATTR_FAMILY_NAME, b"netdev\0");
+        let family = request(GENL_ID_CTRL, CTRL_CMD_GETFAMILY, &by_name);
+        let family = match ask(&family, family_id) {
+            Err(error) if error.is(ENOENT) => return Ok(None),
+            other => other?,
+        };
+        let mut by_index = Vec::new();
+        attribute(&mut by_index, NETDEV_A_DEV_IFINDEX, &index.to_ne_bytes());
+        let get = request(family, NETDEV_CMD_DEV_GET, &by_index);
+        ask(&get, |answer| {
+            (u32_of(answer, NETDEV_A_DEV_IFINDEX) == Some(index)).then(|| features(answer))
+        })
+        .map(Some)
+    }
+}
+
+/// The number of the family, which is another one after each start of the system.
+fn family_id(answer: &[u8]) -> Option<u16> {
+    let id = attributes(answer).find(|(kind, _)| *kind == CTRL_ATTR_FAMILY_ID)?;
+    u16_at(id.1, 0)
+}
+
+fn features(answer: &[u8]) -> XdpFeatures {
+    let mut features = XdpFeatures::default();
+    for (kind, value) in attributes(answer) {
+        match kind {
+            NETDEV_A_DEV_XDP_ZC_MAX_SEGS => features.zero_copy_segments = u32_at(value, 0),
+            NETDEV_A_DEV_XSK_FEATURES => {
+                let flags = value
+                    .first_chunk()
+                    .map_or(0, |bytes| u64::from_ne_bytes(*bytes));
+                features.transmit_timestamp = flags & NETDEV_XSK_FLAGS_TX_TIMESTAMP != 0;
+                features.transmit_checksum = flags & NETDEV_XSK_FLAGS_TX_CHECKSUM != 0;
+                features.transmit_launch_time = flags & NETDEV_XSK_FLAGS_TX_LAUNCH_TIME_FIFO != 0;
+            }
+            _ => {}
+        }
+    }
+    features
+}
+
+fn u32_of(answer: &[u8], wanted: u16) -> Option<u32> {
+    attributes(answer).find_map(|(kind, value)| {
+        if kind == wanted {
+            u32_at(value, 0)
+        } else {
+            None
+        }
+    })
+}
+
+fn request(family: u16, command: u8, attributes: &[u8]) -> Vec<u8> {
+    let mut message = vec![0; HEADER + COMMAND];
+    message[4..6].copy_from_slice(&family.to_ne_bytes());
+    message[6..8].copy_from_slice(&NLM_F_REQUEST.to_ne_bytes());
+    message[HEADER..HEADER + 2].copy_from_slice(&[command, 1]);
+    message.extend_from_slice(attributes);
+    finished(message)
+}
+
+/// Makes a request on a socket of its own, and waits until `answer` finds what it is after in the attributes that come back.
+fn ask<T>(request: &[u8], mut answer: impl FnMut(&[u8]) -> Option<T>) -> Result<T, SyscallError> {
+    let socket = generic_netlink_socket()?;
+    netlink_send(socket.as_fd(), request)?;
+    let mut buffer = vec![0; 32 * 1024];
+    loop {
+        let Some(len) = netlink_receive(socket.as_fd(), &mut buffer)? else {
+            poll_readable(socket.as_fd(), None)?;
+            continue;
+        };
+        for message in messages(&buffer[..len]) {
+            match message {
+                Ok(attributes) => {
+                    if let Some(found) = answer(attributes) {
+                        return Ok(found);
+                    }
+                }
+                Err(errno) => {
+                    return Err(SyscallError {
+                        call: "send(NETLINK_GENERIC)",
+                        source: std::io::Error::from_raw_os_error(errno),
+                    });
+                }
+            }
+        }
+    }
+}
+
+/// The attributes of each message in what a socket received, or the number that it is refused with.
+fn messages(mut bytes: &[u8]) -> impl Iterator<Item = Result<&[u8], i32>> {
+    std::iter::from_fn(move || {
+        let len = u32_at(bytes, 0)? as usize;
+        if len < HEADER || len > bytes.len() {
+            return None;
+        }
+        let (message, kind) = (&bytes[HEADER..len], u16_at(bytes, 4)?);
+        bytes = bytes.get(len.next_multiple_of(4)..).unwrap_or_default();
+        if kind == NLMSG_ERROR {
+            return Some(Err(
+                i32::from_ne_bytes(*message.first_chunk()?).wrapping_neg()
+            ));
+        }
+        Some(Ok(message.get(COMMAND..)?))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn answer(features: u64) -> Vec<u8> {
+        let mut told = Vec::new();
+        attribute(&mut told, NETDEV_A_DEV_IFINDEX, &7_u32.to_ne_bytes());
+        attribute(
+            &mut told,
+            NETDEV_A_DEV_XDP_ZC_MAX_SEGS,
+            &8_u32.to_ne_bytes(),
+        );
+        attribute(
+            &mut told,
+            NETDEV_A_DEV_XSK_FEATURES,
+            &features.to_ne_bytes(),
+        );
+        request(30, NETDEV_CMD_DEV_GET, &told)
+    }
+
+    #[test]
+    fn what_a_driver_can_do_is_read() {
+        for (flags, timestamp, checksum, launch_time) in [
+            (0, false, false, false),
+            (1, true, false, false),
+            (2, false, true, false),
+            (4, false, false, true),
+            (u64::MAX, true, true, true),
+        ] {
+            let bytes = answer(flags);
+            let told: Vec<_> = messages(&bytes)
+                .map(|told| features(told.unwrap()))
+                .collect();
+            let expected = XdpFeatures {
+                zero_copy_segments: Some(8),
+                transmit_timestamp: timestamp,
+                transmit_checksum: checksum,
+                transmit_launch_time: launch_time,
+            };
+            assert_eq!(told, [expected]);
+        }
+    }
+
+    #[test]
+    fn damaged_answers_end_the_walk() {
+        let bytes = answer(7);
+        for cut in 0..bytes.len() {
+            assert_eq!(messages(&bytes[..cut]).count(), 0, "{cut}");
+        }
+        for (at, value) in (0..bytes.len()).flat_map(|at| [0, 1, 3, 255].map(|value| (at, value))) {
+            let mut damaged = bytes.clone();
+            damaged[at] = value;
+            for told in messages(&damaged).flatten() {
+                let _ = (features(told), family_id(told));
+            }
+        }
+    }
+}
