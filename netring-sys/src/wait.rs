@@ -71,7 +71,11 @@ pub fn send<S: PacketSink + AsFd>(
             return Ok(true);
         }
         sink.flush()?;
-        if sink.room()? == 0 && !pause.wait(sink.as_fd())? {
+        // Again, and not by how much room there is: a long frame may need more than there is.
+        if sink.send(frame)? {
+            return Ok(true);
+        }
+        if !pause.wait(sink.as_fd())? {
             return Ok(false);
         }
     }

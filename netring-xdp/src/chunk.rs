@@ -8,6 +8,7 @@ use std::sync::atomic::Ordering;
 use netring_sys::Error;
 
 use crate::region::Token;
+use crate::transmit::{Request, not_opened};
 use crate::umem::{Brand, Shared};
 
 /// A chunk of a UMEM that nobody else has, and the bytes of a packet in it.
@@ -23,6 +24,7 @@ pub struct Chunk<'umem> {
     offset: u32,
     len: u32,
     continues: bool,
+    request: Request,
     _brand: Brand<'umem>,
 }
 
@@ -42,8 +44,14 @@ impl<'umem> Chunk<'umem> {
             offset,
             len,
             continues,
+            request: Request::NONE,
             _brand: std::marker::PhantomData,
         }
+    }
+
+    pub(crate) fn with_request(mut self, request: Request) -> Self {
+        self.request = request;
+        self
     }
 
     /// Bytes of the whole chunk, of which the packet is a part.
@@ -59,12 +67,21 @@ impl<'umem> Chunk<'umem> {
     /// Sets where in the chunk the packet is: more to the front for a header before it, less at the end to cut it.
     ///
     /// # Errors
-    /// [`Error::FrameLength`] for a range that is empty or not inside the chunk; nothing changes then.
+    /// [`Error::FrameLength`] for a range that is empty or not inside the chunk, [`Error::Request`] for one that starts in what is the
+    /// kernel's with [`UmemConfig::transmit_metadata`](crate::UmemConfig::transmit_metadata); nothing changes then.
     pub fn set_range(&mut self, range: Range<usize>) -> Result<(), Error> {
-        let max = self.capacity();
+        let (max, front) = (self.capacity(), self.shared.geometry().front());
         if range.start >= range.end || range.end > max {
             let len = range.end.saturating_sub(range.start);
             return Err(Error::FrameLength { len, max });
+        }
+        if range.start < front as usize {
+            return Err(Error::Request {
+                request: "range",
+                why: format!(
+                    "with `transmit_metadata` a packet starts at byte {front} of its chunk, or behind it"
+                ),
+            });
         }
         self.offset = range.start as u32;
         self.len = (range.end - range.start) as u32;
@@ -83,6 +100,34 @@ impl<'umem> Chunk<'umem> {
     /// Whether the packet goes on in the chunk that was taken after this one.
     pub const fn continues(&self) -> bool {
         self.continues
+    }
+
+    /// As [`Slot::request_checksum`](crate::Slot::request_checksum), of the packet in this chunk. It is looked at again when the chunk is sent, in case that
+    /// its range was changed.
+    ///
+    /// # Errors
+    /// As there; what the driver can do is told by [`Transmitter::send`](crate::Transmitter::send).
+    pub fn request_checksum(&mut self, start: usize, offset: usize) -> Result<(), Error> {
+        if self.shared.geometry().front() == 0 {
+            return Err(not_opened("checksum"));
+        }
+        self.request.set_checksum(start, offset, self.len as usize)
+    }
+
+    /// As [`Slot::request_timestamp`](crate::Slot::request_timestamp).
+    ///
+    /// # Errors
+    /// As there; what the driver can do is told by [`Transmitter::send`](crate::Transmitter::send).
+    pub fn request_timestamp(&mut self, id: u64) -> Result<(), Error> {
+        if self.shared.geometry().front() == 0 {
+            return Err(not_opened("timestamp"));
+        }
+        self.request.timestamp = Some(id);
+        Ok(())
+    }
+
+    pub(crate) const fn request(&self) -> &Request {
+        &self.request
     }
 
     /// Takes it apart: it is with nobody then, until the token goes somewhere.

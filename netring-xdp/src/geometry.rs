@@ -10,8 +10,8 @@ pub(crate) use plain::{Window, plain_len};
 
 use netring_sys::Error;
 use netring_sys::kernel::xdp::{
-    XDP_PACKET_HEADROOM, XDP_PKT_CONTD, XDP_UMEM_MIN_CHUNK_SIZE, XSK_UNALIGNED_BUF_ADDR_MASK,
-    XSK_UNALIGNED_BUF_OFFSET_SHIFT, xdp_desc,
+    XDP_PACKET_HEADROOM, XDP_PKT_CONTD, XDP_TX_METADATA, XDP_UMEM_MIN_CHUNK_SIZE,
+    XSK_UNALIGNED_BUF_ADDR_MASK, XSK_UNALIGNED_BUF_OFFSET_SHIFT, xdp_desc,
 };
 
 /// Bytes that are left for a packet at the least. Kernels of 2026 refuse less: 320 for what the stack puts behind a packet, and 128.
@@ -32,6 +32,10 @@ pub(crate) struct Geometry {
     bytes: u64,
     /// Bytes of all chunks where they are aligned, and 0 where they are not: one comparison asks for both.
     aligned_bytes: u64,
+    /// The same, and 0 too where there is something before each frame to send.
+    plain_to_send: u64,
+    /// Bytes before each frame to send in which the kernel looks for what is asked for with it; 0 where it does not look.
+    front: u32,
 }
 
 /// A part of a chunk: where in the packet memory it starts, and its length, both checked.
@@ -96,7 +100,30 @@ impl Geometry {
             count,
             bytes,
             aligned_bytes: if unaligned { 0 } else { bytes },
+            plain_to_send: if unaligned { 0 } else { bytes },
+            front: 0,
         })
+    }
+
+    /// This geometry, with so many bytes before each frame to send, a small part of a chunk.
+    pub(crate) const fn with_front(self, front: u32) -> Self {
+        Self {
+            front,
+            plain_to_send: if front > 0 { 0 } else { self.plain_to_send },
+            ..self
+        }
+    }
+
+    /// Bytes before each frame to send that are not the frame's.
+    #[inline]
+    pub(crate) const fn front(&self) -> u32 {
+        self.front
+    }
+
+    /// Bytes of the longest frame to send in one chunk.
+    #[inline]
+    pub(crate) const fn transmit_room(&self) -> u32 {
+        self.chunk_size - self.front
     }
 
     pub(crate) const fn chunk_size(&self) -> u32 {
@@ -232,23 +259,30 @@ impl Geometry {
         }
     }
 
-    /// Whether the kernel takes a descriptor from the transmit ring: one that it does not take it consumes, and never completes.
+    /// Whether the kernel takes a descriptor from the transmit ring: one that it does not take it consumes, and never completes. What stands
+    /// before a frame has to be inside of the chunk too, also where nothing is asked for.
     #[inline]
     pub(crate) fn takes_transmit(&self, desc: &xdp_desc) -> bool {
-        if desc.len == 0 || desc.options & !XDP_PKT_CONTD != 0 {
+        let options = if self.front > 0 {
+            XDP_PKT_CONTD | XDP_TX_METADATA
+        } else {
+            XDP_PKT_CONTD
+        };
+        if desc.len == 0 || desc.options & !options != 0 {
             return false;
         }
         let start = self.flat(desc.addr);
         let room = if self.unaligned {
-            if desc.len > self.chunk_size {
+            if desc.len > self.transmit_room() || start < u64::from(self.front) {
                 return false;
             }
             self.bytes().saturating_sub(start)
         } else {
-            if start >= self.bytes() {
+            let offset = start & self.mask();
+            if start >= self.bytes() || offset < u64::from(self.front) {
                 return false;
             }
-            u64::from(self.chunk_size) - (start & (u64::from(self.chunk_size) - 1))
+            u64::from(self.chunk_size) - offset
         };
         u64::from(desc.len) <= room
     }
@@ -357,6 +391,31 @@ mod tests {
             assert!(takes(0x800 - 32, 64), "over 2K");
             assert!(!takes(0, 0), "zero length");
         }
+    }
+
+    /// The kernel's rule with metadata: they are inside of the frame's chunk, also of a frame that has none, and of each fragment.
+    #[test]
+    fn x4_what_stands_before_a_frame_is_inside_of_its_chunk() {
+        let geometry = aligned(2048, 4).with_front(24);
+        let takes = |addr, len| geometry.takes_transmit(&desc(addr, len, 0));
+        assert!(takes(24, 2024) && takes(2048 + 24, 1) && takes(8191, 1));
+        for (addr, len) in [(0, 64), (23, 64), (2048, 64), (2048 + 23, 64), (24, 2025)] {
+            assert!(!takes(addr, len), "{addr} {len}");
+        }
+        let takes = |options| geometry.takes_transmit(&desc(24, 64, options));
+        assert!(takes(XDP_TX_METADATA) && takes(XDP_TX_METADATA | XDP_PKT_CONTD) && !takes(4));
+        assert!(!aligned(2048, 4).takes_transmit(&desc(24, 64, XDP_TX_METADATA)));
+        let geometry = unaligned(3000, 4).with_front(24);
+        let takes = |addr, len| geometry.takes_transmit(&desc(addr, len, 0));
+        assert!(takes(24, 2976) && takes(3000, 2976) && takes(11_999, 1));
+        assert!(!takes(23, 1) && !takes(24, 2977) && !takes(12_000, 1));
+        // Nothing goes the way on which nobody looks at that.
+        assert!(
+            !aligned(2048, 4)
+                .with_front(24)
+                .is_plain_to_send(&desc(300, 64, 0))
+        );
+        assert!(aligned(2048, 4).with_front(24).is_plain(&desc(300, 64, 0)));
     }
 
     fn geometries() -> impl Strategy<Value = Geometry> {

@@ -10,7 +10,7 @@ use crate::census::Census;
 use crate::config::{BusyPoll, Copying, RingSize, SocketConfig};
 use crate::setup;
 use crate::socket::Slot;
-use crate::transmit::TxHalf;
+use crate::transmit::{TimestampStats, TransmitTimestamps, TxHalf};
 use crate::umem::{HugePages, UmemConfig};
 
 /// Sends frames out of an interface by an AF_XDP socket with packet memory of its own. It needs no XDP program.
@@ -41,8 +41,7 @@ pub struct XdpInjector {
 #[must_use = "nothing is opened before `build`"]
 pub struct InjectorBuilder {
     socket: SocketConfig,
-    chunk_size: u32,
-    huge_pages: HugePages,
+    memory: UmemConfig,
 }
 
 impl XdpInjector {
@@ -61,8 +60,7 @@ impl XdpInjector {
         socket.rx = None;
         InjectorBuilder {
             socket,
-            chunk_size: 2048,
-            huge_pages: HugePages::No,
+            memory: UmemConfig::new(),
         }
     }
 
@@ -99,6 +97,19 @@ impl XdpInjector {
         self.half.shared.census()
     }
 
+    /// Timestamps of frames that were sent and asked for one ([`Slot::request_timestamp`]), those that are there now.
+    ///
+    /// As many wait to be read as the packet memory has chunks; what comes then is thrown away, and counted in
+    /// [`TimestampStats::lost`].
+    pub fn transmit_timestamps(&mut self) -> TransmitTimestamps<'_> {
+        self.half.transmit_timestamps()
+    }
+
+    /// What became of the timestamps that were asked for.
+    pub fn timestamp_stats(&mut self) -> TimestampStats {
+        self.half.timestamp_stats()
+    }
+
     /// System calls made to wake the kernel.
     pub const fn kicks(&self) -> u64 {
         self.half.kicks
@@ -119,15 +130,15 @@ impl InjectorBuilder {
         self
     }
 
-    /// Bytes of a chunk, and of the longest frame: a power of two, 2048 to a page. Default: 2048.
+    /// Bytes of a chunk, and of the longest frame in one chunk: a power of two, 2048 to a page. Default: 2048.
     pub const fn chunk_size(mut self, bytes: u32) -> Self {
-        self.chunk_size = bytes;
+        self.memory = self.memory.chunk_size(bytes);
         self
     }
 
     /// Whether packet memory is in huge pages. Default: no.
     pub const fn huge_pages(mut self, huge_pages: HugePages) -> Self {
-        self.huge_pages = huge_pages;
+        self.memory = self.memory.huge_pages(huge_pages);
         self
     }
 
@@ -141,6 +152,28 @@ impl InjectorBuilder {
     #[doc(alias = "XDP_USE_NEED_WAKEUP")]
     pub const fn need_wakeup(mut self, need_wakeup: bool) -> Self {
         self.socket.need_wakeup = need_wakeup;
+        self
+    }
+
+    /// Takes frames that are longer than a chunk, in up to 18 chunks, no more than the transmit ring has (`XDP_USE_SG`, kernel 6.6). They are
+    /// written in memory of the injector's own, and copied into chunks when they are committed, all of them or none. Default: no.
+    #[doc(alias = "XDP_USE_SG")]
+    pub const fn multi_buffer(mut self, multi_buffer: bool) -> Self {
+        self.socket.multi_buffer = multi_buffer;
+        self
+    }
+
+    /// As [`UmemConfig::transmit_metadata`]. Default: no.
+    #[doc(alias = "XDP_UMEM_TX_METADATA_LEN")]
+    pub const fn transmit_metadata(mut self, transmit_metadata: bool) -> Self {
+        self.memory = self.memory.transmit_metadata(transmit_metadata);
+        self
+    }
+
+    /// As [`UmemConfig::software_checksum`]. Default: no.
+    #[doc(alias = "XDP_UMEM_TX_SW_CSUM")]
+    pub const fn software_checksum(mut self, software_checksum: bool) -> Self {
+        self.memory = self.memory.software_checksum(software_checksum);
         self
     }
 
@@ -165,11 +198,7 @@ impl InjectorBuilder {
     pub fn build(self) -> Result<XdpInjector, Error> {
         // For those drivers that want chunks to receive in before they send.
         let chunks = self.socket.receive_chunks() + self.socket.transmit_chunks();
-        let memory = UmemConfig::new()
-            .chunk_size(self.chunk_size)
-            .chunks(chunks)
-            .huge_pages(self.huge_pages);
-        let shared = Arc::new(memory.build()?);
+        let shared = Arc::new(self.memory.chunks(chunks).build()?);
         match setup::open(&shared, &self.socket)? {
             (_, Some(half)) => Ok(XdpInjector { half }),
             _ => Err(Error::Closed),
@@ -199,7 +228,7 @@ impl PacketSink for XdpInjector {
     }
 
     fn max_len(&self) -> usize {
-        self.half.shared.geometry().chunk_size() as usize
+        self.half.extras.max_len
     }
 
     fn pending(&mut self) -> Result<u64, Error> {

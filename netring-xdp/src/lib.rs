@@ -195,5 +195,6 @@ pub use {
     socket::{
         NotSent, Received, Receiver, Slot, SocketBuilder, SocketStats, Transmitter, XdpSocket,
     },
+    transmit::{TimestampStats, TransmitTimestamps},
     umem::{HugePages, Umem, UmemConfig},
 };

@@ -19,7 +19,7 @@ use crate::inject::XdpInjector;
 use crate::receive::RxHalf;
 use crate::ring::{Consumer, Memory, Producer};
 use crate::setup::Bound;
-use crate::transmit::TxHalf;
+use crate::transmit::{Extras, Offloads, Request, TxHalf};
 use crate::umem::{Shared, UmemConfig};
 
 mod batches;
@@ -109,6 +109,13 @@ fn world(receive_chunks: u32, transmit_chunks: u32, multi_buffer: bool) -> World
         foreign: Vec::new(),
         keep: 0,
         kicks: 0,
+        extras: Extras::new(
+            shared.geometry(),
+            if multi_buffer { RING } else { 1 },
+            true,
+            false,
+            Offloads::of_kernel(false),
+        ),
     };
     World {
         shared,
@@ -244,13 +251,13 @@ proptest! {
                 },
                 7 => for taken in held.drain(..) {
                     let (token, offset) = (taken.token, taken.offset);
-                    if let Err(token) = tx.stage_token(token, offset, taken.len.max(1), 0) {
+                    if let Err(token) = tx.stage_token(token, offset, taken.len.max(1), 0, &Request::NONE) {
                         shared.send_home(std::iter::once(token));
                     }
                 },
                 8 => for _ in 0..n {
                     if tx.room() > 0 && let Some(token) = tx.pool.pop() {
-                        prop_assert!(tx.stage_token(token, 0, 60, 0).is_ok());
+                        prop_assert!(tx.stage_token(token, 0, 60, 0, &Request::NONE).is_ok());
                         tx.tell();
                     }
                 },
@@ -321,7 +328,10 @@ fn x5_a_flush_kicks_for_what_is_pending() {
     world.kernel.wants_calls(true);
     for _ in 0..3 {
         let token = world.tx.pool.pop().unwrap();
-        world.tx.stage_token(token, 0, 60, 0).unwrap();
+        world
+            .tx
+            .stage_token(token, 0, 60, 0, &Request::NONE)
+            .unwrap();
     }
     world.tx.tell();
     assert_eq!(world.tx.flush().unwrap(), 3);

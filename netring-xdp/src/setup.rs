@@ -13,14 +13,14 @@ use netring_sys::syscall::{
     XdpRing, bind_xdp, map_xdp_ring, set_busy_poll, set_xdp_ring, set_xdp_transmit_budget,
     xdp_is_zero_copy, xdp_ring_offsets, xdp_socket,
 };
-use netring_sys::{Error, Interface, SyscallError};
+use netring_sys::{Error, Interface, SyscallError, XdpFeatures};
 
 use crate::assemble::Assembly;
 use crate::census::Rings;
 use crate::config::{Copying, RingSize, SocketConfig};
 use crate::receive::RxHalf;
 use crate::ring::{Consumer, Entry, Memory, Producer};
-use crate::transmit::{MAX_PIECES, TxHalf};
+use crate::transmit::{Extras, MAX_PIECES, Offloads, TxHalf};
 use crate::umem::Shared;
 
 const EPERM: i32 = 1;
@@ -246,13 +246,22 @@ pub(crate) fn open(
     }
     let mut sending = None;
     if let Some((tx, size)) = tx.zip(wanted.tx) {
+        let (offloads, segments) = offloads(shared, &socket)?;
+        let max_pieces = if wanted.multi_buffer {
+            MAX_PIECES.min(segments).min(size.entries())
+        } else {
+            1
+        };
         sending = Some(TxHalf {
             pool: shared.assign(wanted.transmit_chunks(), "transmit_chunks")?,
-            max_pieces: if wanted.multi_buffer {
-                MAX_PIECES.min(size.entries())
-            } else {
-                1
-            },
+            extras: Extras::new(
+                shared.geometry(),
+                max_pieces.min(wanted.transmit_chunks()),
+                completion.is_some(),
+                socket.zero_copy,
+                offloads,
+            ),
+            max_pieces,
             socket,
             shared: shared.clone(),
             tx: Producer::new(tx, size.entries()),
@@ -270,6 +279,16 @@ pub(crate) fn open(
         });
     }
     Ok((receiving, sending))
+}
+
+/// What can be asked for with a frame, and the most chunks of one: in copy mode that is the kernel's, else the driver's.
+fn offloads(shared: &Shared, socket: &Bound) -> Result<(Offloads, u32), Error> {
+    if !socket.zero_copy {
+        return Ok((Offloads::of_kernel(shared.software_checksum), u32::MAX));
+    }
+    let features = XdpFeatures::of(socket.interface.index)?.unwrap_or_default();
+    let segments = features.zero_copy_segments.unwrap_or(u32::MAX);
+    Ok((Offloads::of_driver(&features), segments))
 }
 
 fn check(shared: &Shared, wanted: &SocketConfig, interface: &Interface) -> Result<(), Error> {

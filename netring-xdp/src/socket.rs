@@ -13,7 +13,7 @@ use crate::chunk::Chunk;
 use crate::config::{BusyPoll, Copying, RingSize, SocketConfig};
 use crate::receive::{Forwarded, Frames, Lent, RxHalf};
 use crate::setup;
-use crate::transmit::TxHalf;
+use crate::transmit::{TimestampStats, TransmitTimestamps, TxHalf};
 use crate::umem::Umem;
 
 pub use sink::Slot;
@@ -66,6 +66,9 @@ pub enum NotSent<'umem> {
     /// The kernel would not take it, and would not give it back: see [`Chunk::set_range`].
     #[error("the packet is not inside its chunk")]
     Refused(Chunk<'umem>),
+    /// What is asked for with the packet cannot be: the error says why.
+    #[error("{1}")]
+    Request(Chunk<'umem>, #[source] Error),
 }
 
 /// What the kernel counts of a socket, since it was opened (`XDP_STATISTICS`).
@@ -313,15 +316,16 @@ impl<'umem> Receiver<'umem> {
 }
 
 impl<'umem> Transmitter<'umem> {
-    /// Takes a free chunk to send from, its packet as long as the chunk; `None` where none is free.
+    /// Takes a free chunk to send from, its packet as long as it can be; `None` where none is free.
     pub fn take(&mut self) -> Option<Chunk<'umem>> {
         if self.half.pool.len() == 0 {
             self.half.reclaim();
         }
         let token = self.half.pool.pop()?;
         self.half.tell();
-        let len = self.half.shared.geometry().chunk_size();
-        Some(Chunk::new(self.umem.shared(), token, 0, len, false))
+        let geometry = self.half.shared.geometry();
+        let (offset, len) = (geometry.front(), geometry.transmit_room());
+        Some(Chunk::new(self.umem.shared(), token, offset, len, false))
     }
 
     /// Sends up to `most` frames from free chunks: `write` is shown the bytes of a chunk for each, writes the frame, and says how long it is.
@@ -344,7 +348,7 @@ impl<'umem> Transmitter<'umem> {
             (count, None) => Ok(count as usize),
             (_, Some(len)) => {
                 self.half.refused += 1;
-                let max = self.half.shared.geometry().chunk_size() as usize;
+                let max = self.half.shared.geometry().transmit_room() as usize;
                 Err(Error::FrameLength { len, max })
             }
         }
@@ -355,6 +359,12 @@ impl<'umem> Transmitter<'umem> {
     /// # Errors
     /// The chunk comes back with the reason.
     pub fn send(&mut self, chunk: Chunk<'umem>) -> Result<(), NotSent<'umem>> {
+        if let Err(error) = chunk
+            .request()
+            .check(&self.half.extras.offloads, chunk.len(), true)
+        {
+            return Err(NotSent::Request(chunk, error));
+        }
         self.send_with(chunk, 0)
     }
 
@@ -363,7 +373,8 @@ impl<'umem> Transmitter<'umem> {
     ///
     /// # Errors
     /// [`Error::FramePieces`] for more chunks than one packet may have: 18, no more than the transmit ring has entries, and one on a socket
-    /// that was not opened with multi-buffer. The chunks stay where they are.
+    /// that was not opened with multi-buffer. [`Error::Request`] for what cannot be asked for, or is asked of another chunk than the first.
+    /// The chunks stay where they are.
     pub fn send_chain(&mut self, chunks: &mut Vec<Chunk<'umem>>) -> Result<bool, Error> {
         let (count, max) = (chunks.len(), self.half.max_pieces);
         if count > max as usize {
@@ -375,6 +386,16 @@ impl<'umem> Transmitter<'umem> {
         let count = count as u32;
         if count == 0 || self.half.ring_room(count) < count {
             return Ok(false);
+        }
+        let offloads = &self.half.extras.offloads;
+        for (n, chunk) in chunks.iter().enumerate() {
+            if n > 0 && !chunk.request().is_none() {
+                return Err(Error::Request {
+                    request: "chunk",
+                    why: "what is asked for with a packet is asked of its first chunk".into(),
+                });
+            }
+            chunk.request().check(offloads, chunk.len(), count == 1)?;
         }
         if let Some(bad) = chunks.iter().find(|chunk| chunk.is_empty()) {
             return Err(Error::FrameLength {
@@ -402,14 +423,15 @@ impl<'umem> Transmitter<'umem> {
             return Err(NotSent::Full(chunk));
         }
         let continues = chunk.continues();
+        let request = *chunk.request();
         let Some((token, offset, len)) = chunk.into_parts() else {
             return Ok(());
         };
         self.half
-            .stage_token(token, offset, len, options)
+            .stage_token(token, offset, len, options, &request)
             .map_err(|token| {
                 let chunk = Chunk::new(self.umem.shared(), token, offset, len, continues);
-                NotSent::Refused(chunk)
+                NotSent::Refused(chunk.with_request(request))
             })
     }
 
@@ -420,6 +442,19 @@ impl<'umem> Transmitter<'umem> {
     /// As [`flush`](netring_sys::PacketSink::flush).
     pub fn drain(&mut self, timeout: impl Into<Option<Duration>>) -> Result<u64, Error> {
         wait::drain(self, timeout.into())
+    }
+
+    /// Timestamps of frames that were sent and asked for one ([`Slot::request_timestamp`]), those that are there now.
+    ///
+    /// As many wait to be read as the packet memory has chunks; what comes then is thrown away, and counted in
+    /// [`TimestampStats::lost`].
+    pub fn transmit_timestamps(&mut self) -> TransmitTimestamps<'_> {
+        self.half.transmit_timestamps()
+    }
+
+    /// What became of the timestamps that were asked for.
+    pub fn timestamp_stats(&mut self) -> TimestampStats {
+        self.half.timestamp_stats()
     }
 
     /// System calls made to wake the kernel.

@@ -1,18 +1,19 @@
 //! UMEM: packet memory that sockets share with the kernel.
 
+mod register;
+
 use std::marker::PhantomData;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
 
-use netring_sys::kernel::xdp::{XDP_UMEM_UNALIGNED_CHUNK_FLAG, xdp_umem_reg};
-use netring_sys::syscall::{memlock_limit, page_size, set_xdp_umem};
+use netring_sys::syscall::page_size;
 use netring_sys::{Error, Mmap, SyscallError};
 
 use crate::census::{Books, Census};
 use crate::geometry::{Chunk, Geometry, Window};
 use crate::region::{Region, Stack, Token, Unassigned};
 use crate::setup::Peer;
+use crate::transmit::METADATA;
 
 /// Settings of packet memory. Defaults: 4096 aligned chunks of 2048 bytes (8 MiB), no headroom, ordinary pages.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -23,6 +24,8 @@ pub struct UmemConfig {
     headroom: u32,
     unaligned: bool,
     huge_pages: HugePages,
+    transmit_metadata: bool,
+    software_checksum: bool,
 }
 
 /// Whether packet memory is in huge pages: fewer entries of the processor's page tables, and in zero-copy mode unaligned chunks may lie
@@ -58,6 +61,7 @@ pub(crate) struct Shared {
     region: Region,
     why_not_huge: Option<SyscallError>,
     huge: bool,
+    pub(crate) software_checksum: bool,
     ledger: Mutex<Ledger>,
     /// Chunks that the user holds. Relaxed: a count.
     pub(crate) user: AtomicU32,
@@ -102,6 +106,8 @@ impl Default for UmemConfig {
             headroom: 0,
             unaligned: false,
             huge_pages: HugePages::No,
+            transmit_metadata: false,
+            software_checksum: false,
         }
     }
 }
@@ -144,15 +150,40 @@ impl UmemConfig {
         self
     }
 
+    /// Lets a checksum or a timestamp be asked for with a frame to send (`XDP_UMEM_TX_METADATA_LEN`, kernel 6.11, and updates of 6.8 to
+    /// 6.10): [`Slot::request_checksum`](crate::Slot::request_checksum), [`Slot::request_timestamp`](crate::Slot::request_timestamp), and the same of
+    /// a [`Chunk`](crate::Chunk). 24 bytes at the front of a chunk are the kernel's then, and a frame in one chunk is so much shorter. Default: no.
+    #[doc(alias = "XDP_UMEM_TX_METADATA_LEN")]
+    pub const fn transmit_metadata(mut self, transmit_metadata: bool) -> Self {
+        self.transmit_metadata = transmit_metadata;
+        self
+    }
+
+    /// Has the kernel itself make the checksums that are asked for, in copy mode, of frames in one chunk (`XDP_UMEM_TX_SW_CSUM`). Without,
+    /// the interface makes them where it can, which on veth is nowhere: the other end believes the frame. Default: no.
+    #[doc(alias = "XDP_UMEM_TX_SW_CSUM")]
+    pub const fn software_checksum(mut self, software_checksum: bool) -> Self {
+        self.software_checksum = software_checksum;
+        self
+    }
+
     pub(crate) fn geometry(&self) -> Result<Geometry, Error> {
+        if self.software_checksum && !self.transmit_metadata {
+            return Err(Error::Config {
+                setting: "software_checksum",
+                why: "a checksum is asked for with `transmit_metadata`, which is not set".into(),
+            });
+        }
         let page_size = u32::try_from(page_size()).unwrap_or(4096);
-        Geometry::new(
+        let geometry = Geometry::new(
             self.chunk_size,
             self.chunks,
             self.headroom,
             self.unaligned,
             page_size,
-        )
+        )?;
+        let front = if self.transmit_metadata { METADATA } else { 0 };
+        Ok(geometry.with_front(front))
     }
 
     pub(crate) fn build(&self) -> Result<Shared, Error> {
@@ -163,6 +194,7 @@ impl UmemConfig {
         let (region, unassigned) = Region::new(map, geometry);
         Ok(Shared {
             huge: self.huge_pages != HugePages::No && why_not_huge.is_none(),
+            software_checksum: self.software_checksum,
             region,
             why_not_huge,
             ledger: Mutex::new(Ledger {
@@ -275,51 +307,6 @@ impl Shared {
 
     pub(crate) const fn is_huge(&self) -> bool {
         self.huge
-    }
-
-    /// Registers the memory with a socket.
-    pub(crate) fn register(&self, socket: std::os::fd::BorrowedFd<'_>) -> Result<(), Error> {
-        let geometry = self.geometry();
-        let request = xdp_umem_reg {
-            chunk_size: geometry.chunk_size(),
-            headroom: geometry.headroom(),
-            flags: if geometry.is_unaligned() {
-                XDP_UMEM_UNALIGNED_CHUNK_FLAG
-            } else {
-                0
-            },
-            ..xdp_umem_reg::default()
-        };
-        const ENOBUFS: i32 = 105;
-        const EINVAL: i32 = 22;
-        // What closed sockets had locked is let go of on the kernel's own time.
-        let patience = Instant::now() + Duration::from_millis(500);
-        let mut result = set_xdp_umem(socket, self.region.map(), &request);
-        while matches!(&result, Err(error) if error.is(ENOBUFS)) && Instant::now() < patience {
-            std::thread::sleep(Duration::from_millis(5));
-            result = set_xdp_umem(socket, self.region.map(), &request);
-        }
-        result.map_err(|error| {
-            match memlock_limit() {
-                Some(limit) if error.is(ENOBUFS) => Error::Config {
-                    setting: "chunks",
-                    why: format!(
-                        "{} bytes of packet memory, with what else this user has locked, are more than the {limit} that a process without CAP_IPC_LOCK may lock: \
-                         raise the limit (`ulimit -l`, LimitMEMLOCK=), grant the capability (`sudo setcap cap_ipc_lock,cap_net_raw=ep PROGRAM`), or ask for fewer chunks",
-                        geometry.bytes()
-                    ),
-                },
-                _ if error.is(EINVAL) => Error::Config {
-                    setting: "chunk_size",
-                    why: format!(
-                        "this kernel does not take chunks of {} bytes with {} of headroom; it always takes 2048 or 4096 without",
-                        geometry.chunk_size(),
-                        geometry.headroom()
-                    ),
-                },
-                _ => error.into(),
-            }
-        })
     }
 
     /// Gives a half of a socket `count` chunks of its own.

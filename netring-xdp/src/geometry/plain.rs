@@ -44,7 +44,7 @@ impl Geometry {
         // 2⁶⁴ less the bytes from the address to the end of its chunk. A length up to those does not carry, as it is taken less one; and
         // none at all is thereby the longest.
         let minus_room = desc.addr | !u64::from(self.chunk_size - 1);
-        desc.addr < self.aligned_bytes && len.wrapping_sub(1).checked_add(minus_room).is_some()
+        desc.addr < self.plain_to_send && len.wrapping_sub(1).checked_add(minus_room).is_some()
     }
 
     /// Where these chunks are.

@@ -10,6 +10,7 @@
 use netring_sys::kernel::xdp::xdp_desc;
 
 use super::{Lent, MAX_BATCH, RxHalf};
+use crate::geometry::Span;
 use crate::ring::Entry;
 use crate::transmit::TxHalf;
 
@@ -138,10 +139,34 @@ impl Lent<'_> {
         {
             return false;
         }
+        self.clear_request();
         for desc in self.half.rx.entries(fragments) {
+            if let Some(chunk) = geometry.chunk_of(desc.addr) {
+                tx.note_sent(&desc, chunk, None);
+            }
             tx.stage(desc);
         }
         tx.tell();
         true
+    }
+
+    /// Where the kernel looks for what is asked for with a frame, there may be anything before a received packet: nothing is asked for. (The
+    /// option that says so is not looked at by each driver.)
+    fn clear_request(&self) {
+        let geometry = self.half.shared.geometry();
+        let front = geometry.front();
+        let first = self.half.rx.entries(1).peek();
+        let Some(span) = first.and_then(|desc| geometry.received(&desc)) else {
+            return;
+        };
+        if front > 0 && span.start - geometry.base(span.chunk) >= u64::from(front) {
+            let words = Span {
+                start: span.start - u64::from(front),
+                len: front,
+                ..span
+            };
+            // SAFETY: as for the packet behind it; no other slice lives; the check keeps it inside of the packet's chunk.
+            unsafe { self.half.shared.region().received_mut(&words) }.fill(0);
+        }
     }
 }

@@ -3,28 +3,158 @@
 use netring_sys::{Error, PacketSink, PacketSlot, SinkStats};
 
 use super::Transmitter;
-use crate::transmit::TxHalf;
+use crate::transmit::{Request, TxHalf, not_opened};
 
 /// Room for one frame in the transmit ring; see [`PacketSlot`].
 #[derive(Debug)]
 #[must_use = "a slot that is not committed is not sent"]
 pub struct Slot<'a> {
     half: &'a mut TxHalf,
+    /// With the mark, where the frame goes the long way: no chunk is so long.
     len: u32,
 }
 
+/// In the length of a slot: its frame does not fit a chunk, or there may be a request with it.
+const LONG_WAY: u32 = 1 << 31;
+
 impl<'a> Slot<'a> {
+    #[inline]
     pub(crate) fn new(half: &'a mut TxHalf, len: usize) -> Result<Option<Self>, Error> {
-        let max = half.shared.geometry().chunk_size() as usize;
-        if len == 0 || len > max {
-            half.refused += 1;
-            return Err(Error::FrameLength { len, max });
+        // 0 is the longest of all here.
+        if len.wrapping_sub(1) >= half.extras.short as usize {
+            return Self::long_way(half, len);
         }
         let room = half.room() > 0;
         Ok(room.then_some(Self {
             half,
             len: len as u32,
         }))
+    }
+
+    #[cold]
+    fn long_way(half: &'a mut TxHalf, len: usize) -> Result<Option<Self>, Error> {
+        let max = half.extras.max_len;
+        if len == 0 || len > max {
+            half.refused += 1;
+            return Err(Error::FrameLength { len, max });
+        }
+        half.extras.request = Request::NONE;
+        let room = half.has_room(half.pieces(len));
+        Ok(room.then_some(Self {
+            half,
+            len: len as u32 | LONG_WAY,
+        }))
+    }
+
+    /// Has a checksum made of the frame from byte `start` on, and stored in the two bytes that are `offset` bytes behind that: for UDP over
+    /// IPv4 without options `start` is 34 and `offset` 6. These two bytes hold the sum of the pseudo-header, as it stands and not its
+    /// complement, when the frame is committed.
+    ///
+    /// In copy mode the kernel does it or has the driver do it; see [`UmemConfig::software_checksum`](crate::UmemConfig::software_checksum). In zero-copy
+    /// mode the card does.
+    ///
+    /// ```no_run
+    /// use netring_sys::{PacketSink, PacketSlot};
+    /// use netring_xdp::XdpInjector;
+    ///
+    /// # fn udp() -> Vec<u8> { vec![0; 60] }
+    /// let mut injector = XdpInjector::builder("eth0").transmit_metadata(true).build()?;
+    /// let frame: Vec<u8> = udp();
+    /// if let Some(mut slot) = injector.slot(frame.len())? {
+    ///     slot.copy_from_slice(&frame);
+    ///     slot.request_checksum(34, 6)?;
+    ///     slot.request_timestamp(1)?;
+    ///     slot.commit();
+    /// }
+    /// injector.drain(None)?;
+    /// for (number, time) in injector.transmit_timestamps() {
+    ///     println!("frame {number} went out at {time}");
+    /// }
+    /// # Ok::<(), netring_xdp::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`Error::Request`], and nothing is asked for: the socket was not opened with `transmit_metadata`, the two bytes are not inside of
+    /// the frame or of its first chunk, or the driver makes none. The slot is as it was.
+    pub fn request_checksum(&mut self, start: usize, offset: usize) -> Result<(), Error> {
+        let first = self.first_len("checksum")?;
+        let mut request = self.half.extras.request;
+        request.set_checksum(start, offset, first)?;
+        self.request(request, first)
+    }
+
+    /// Asks when the frame goes out; the time comes with `id`, which is the caller's, from
+    /// [`XdpInjector::transmit_timestamps`](crate::XdpInjector::transmit_timestamps), once the frame is completed.
+    ///
+    /// In copy mode it is the kernel's time ([`Clock::Tai`](netring_sys::Clock::Tai)) when it was done with the frame, also with one that it threw away; in
+    /// zero-copy mode the card's ([`Clock::Hardware`](netring_sys::Clock::Hardware)).
+    ///
+    /// # Errors
+    /// [`Error::Request`], and nothing is asked for: the socket was not opened with `transmit_metadata`, the driver gives none, or
+    /// the socket's frames are completed to another one of the same queue. The slot is as it was.
+    pub fn request_timestamp(&mut self, id: u64) -> Result<(), Error> {
+        let first = self.first_len("timestamp")?;
+        let mut request = self.half.extras.request;
+        request.timestamp = Some(id);
+        self.request(request, first)
+    }
+
+    fn request(&mut self, request: Request, first: usize) -> Result<(), Error> {
+        let only = self.half.pieces(self.len()) == 1;
+        request.check(&self.half.extras.offloads, first, only)?;
+        self.half.extras.request = request;
+        Ok(())
+    }
+
+    /// Bytes of the frame in its first chunk.
+    fn first_len(&self, request: &'static str) -> Result<usize, Error> {
+        let geometry = self.half.shared.geometry();
+        if geometry.front() == 0 {
+            return Err(not_opened(request));
+        }
+        Ok(self.len().min(geometry.transmit_room() as usize))
+    }
+
+    #[inline]
+    fn goes_long_way(&self) -> bool {
+        self.len > self.half.shared.geometry().chunk_size()
+    }
+
+    #[cold]
+    fn long(&self) -> &[u8] {
+        let (geometry, len) = (self.half.shared.geometry(), self.len & !LONG_WAY);
+        if len > geometry.transmit_room() {
+            return self
+                .half
+                .extras
+                .scratch
+                .get(..len as usize)
+                .unwrap_or_default();
+        }
+        let token = self.half.pool.next();
+        token.map_or(&[], |token| {
+            self.half
+                .shared
+                .region()
+                .bytes(token, geometry.front(), len)
+        })
+    }
+
+    #[cold]
+    fn long_mut(&mut self) -> &mut [u8] {
+        let (geometry, len) = (self.half.shared.geometry(), self.len & !LONG_WAY);
+        if len > geometry.transmit_room() {
+            let scratch = self.half.extras.scratch.get_mut(..len as usize);
+            return scratch.unwrap_or_default();
+        }
+        match self.half.pool.next_mut() {
+            Some(token) => self
+                .half
+                .shared
+                .region()
+                .bytes_mut(token, geometry.front(), len),
+            None => &mut [],
+        }
     }
 }
 
@@ -33,6 +163,9 @@ impl std::ops::Deref for Slot<'_> {
 
     #[inline]
     fn deref(&self) -> &[u8] {
+        if self.goes_long_way() {
+            return self.long();
+        }
         let region = self.half.shared.region();
         let token = self.half.pool.next();
         token.map_or(&[], |token| region.bytes(token, 0, self.len))
@@ -42,6 +175,9 @@ impl std::ops::Deref for Slot<'_> {
 impl std::ops::DerefMut for Slot<'_> {
     #[inline]
     fn deref_mut(&mut self) -> &mut [u8] {
+        if self.goes_long_way() {
+            return self.long_mut();
+        }
         let region = self.half.shared.region();
         match self.half.pool.next_mut() {
             Some(token) => region.bytes_mut(token, 0, self.len),
@@ -53,7 +189,10 @@ impl std::ops::DerefMut for Slot<'_> {
 impl PacketSlot for Slot<'_> {
     #[inline]
     fn commit(self) {
-        // The slot is the next chunk of the pool: it leaves it only now.
+        // The slot is the next chunk of the pool, or more of them: they leave it only now.
+        if self.goes_long_way() {
+            return self.half.stage_slot(self.len & !LONG_WAY);
+        }
         self.half.stage_next(self.len);
     }
 }
@@ -82,7 +221,7 @@ impl PacketSink for Transmitter<'_> {
     }
 
     fn max_len(&self) -> usize {
-        self.half.shared.geometry().chunk_size() as usize
+        self.half.extras.max_len
     }
 
     fn pending(&mut self) -> Result<u64, Error> {

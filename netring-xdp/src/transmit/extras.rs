@@ -1,0 +1,258 @@
+//! What some sockets do besides sending one chunk after the other: frames in several chunks, and requests that go with a frame.
+
+use std::collections::VecDeque;
+
+use netring_sys::{Clock, Timestamp};
+
+use super::request::{Offloads, Request, TimestampStats, stamp_word};
+use crate::geometry::{Chunk, Geometry, Span};
+
+/// The part of a transmitting half that frames of one chunk without a request have nothing to do with.
+#[derive(Debug)]
+pub(crate) struct Extras {
+    /// Bytes of the longest frame that goes the short way: in one chunk, from its start, without a request. 0 where none does.
+    pub(crate) short: u32,
+    /// Bytes of the longest frame that a slot can be had for.
+    pub(crate) max_len: usize,
+    /// What the slot that is being written asks for.
+    pub(crate) request: Request,
+    pub(crate) offloads: Offloads,
+    /// Frames that do not fit a chunk are written here, and cut up when they are committed.
+    pub(crate) scratch: Box<[u8]>,
+    /// None where there is nothing to know of a chunk that is on its way, or where it is completed to another socket.
+    pub(crate) notes: Option<Notes>,
+}
+
+/// What is known of the chunks that are on their way.
+#[derive(Debug)]
+pub(crate) struct Notes {
+    of: Box<[Note]>,
+    /// Chunks on their way whose frame goes on in another.
+    inner: u64,
+    /// Timestamps that came, oldest first, with the caller's numbers.
+    came: VecDeque<(u64, Timestamp)>,
+    most: usize,
+    clock: Clock,
+    stats: TimestampStats,
+}
+
+/// What is known of one chunk.
+#[derive(Clone, Debug, Default)]
+struct Note {
+    inner: bool,
+    stamp: Option<Asked>,
+}
+
+/// A timestamp that was asked for.
+#[derive(Clone, Copy, Debug)]
+struct Asked {
+    /// The caller's number.
+    id: u64,
+    /// Where the words of the request stand.
+    words: Span,
+    /// What stood there, where the timestamp is to come.
+    before: u64,
+}
+
+impl Extras {
+    /// For a half that sends frames of up to `pieces` chunks; `completes`: it has a completion ring.
+    pub(crate) fn new(
+        geometry: &Geometry,
+        pieces: u32,
+        completes: bool,
+        zero_copy: bool,
+        offloads: Offloads,
+    ) -> Self {
+        let metadata = geometry.front() > 0;
+        let room = geometry.transmit_room();
+        let max_len = room as usize * pieces.max(1) as usize;
+        let clock = if zero_copy {
+            Clock::Hardware
+        } else {
+            Clock::Tai
+        };
+        Self {
+            short: if metadata { 0 } else { room },
+            max_len,
+            request: Request::NONE,
+            offloads: Offloads {
+                timestamp: offloads.timestamp && completes,
+                ..offloads
+            },
+            scratch: if pieces > 1 {
+                vec![0; max_len].into()
+            } else {
+                Box::default()
+            },
+            notes: (completes && (pieces > 1 || metadata))
+                .then(|| Notes::new(geometry, metadata, clock)),
+        }
+    }
+}
+
+impl Notes {
+    fn new(geometry: &Geometry, metadata: bool, clock: Clock) -> Self {
+        let most = if metadata {
+            geometry.count() as usize
+        } else {
+            0
+        };
+        Self {
+            of: vec![Note::default(); geometry.count() as usize].into(),
+            inner: 0,
+            came: VecDeque::with_capacity(most),
+            most,
+            clock,
+            stats: TimestampStats::default(),
+        }
+    }
+
+    /// Chunks on their way whose frame goes on in another: each frame has one that does not.
+    pub(crate) const fn inner(&self) -> u64 {
+        self.inner
+    }
+
+    pub(crate) fn stats(&self) -> TimestampStats {
+        let (stats, waiting) = (self.stats, self.came.len() as u64);
+        let known = stats.delivered + waiting + stats.absent + stats.lost;
+        TimestampStats {
+            waiting,
+            pending: stats.requested.saturating_sub(known),
+            ..stats
+        }
+    }
+
+    /// The next timestamp that came.
+    pub(crate) fn next(&mut self) -> Option<(u64, Timestamp)> {
+        let next = self.came.pop_front()?;
+        self.stats.delivered += 1;
+        Some(next)
+    }
+
+    pub(crate) fn waiting(&self) -> usize {
+        self.came.len()
+    }
+
+    /// A chunk is on its way: whether its frame goes on in another, and where the words are that ask for something, with what.
+    pub(crate) fn sent(&mut self, chunk: Chunk, inner: bool, asked: Option<(Span, &Request)>) {
+        let Some(note) = self.of.get_mut(chunk as usize) else {
+            return;
+        };
+        note.inner = inner;
+        self.inner += u64::from(inner);
+        if let Some((words, request)) = asked
+            && let Some(id) = request.timestamp
+        {
+            let before = stamp_word(&request.words()).unwrap_or_default();
+            note.stamp = Some(Asked { id, words, before });
+            self.stats.requested += 1;
+        }
+    }
+
+    /// A chunk is back, and `read` may be called for what is in it. A second time nothing is known of it any more.
+    pub(crate) fn completed<'a>(&mut self, chunk: Chunk, read: impl FnOnce(&Span) -> &'a [u8]) {
+        let Some(note) = self.of.get_mut(chunk as usize) else {
+            return;
+        };
+        let note = std::mem::take(note);
+        self.inner -= u64::from(note.inner);
+        let Some(asked) = note.stamp else {
+            return;
+        };
+        match stamp_word(read(&asked.words)).filter(|word| *word != asked.before) {
+            None => self.stats.absent += 1,
+            Some(_) if self.came.len() >= self.most => self.stats.lost += 1,
+            Some(nanos) => {
+                let nanos = i64::try_from(nanos).unwrap_or(i64::MAX);
+                let time = Timestamp::from_nanos(nanos, self.clock);
+                self.came.push_back((asked.id, time));
+            }
+        }
+    }
+}
+
+/// Timestamps of frames that were sent, in the order in which the frames were completed, each with the number that it was asked for with.
+///
+/// What is not read waits for the next time.
+#[derive(Debug)]
+#[must_use = "timestamps that are not read wait"]
+pub struct TransmitTimestamps<'a>(pub(crate) Option<&'a mut Notes>);
+
+impl Iterator for TransmitTimestamps<'_> {
+    type Item = (u64, Timestamp);
+
+    fn next(&mut self) -> Option<Self::Item> {
+        self.0.as_mut()?.next()
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        let waiting = self.0.as_ref().map_or(0, |notes| notes.waiting());
+        (waiting, Some(waiting))
+    }
+}
+
+impl ExactSizeIterator for TransmitTimestamps<'_> {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn notes(chunks: u32) -> Notes {
+        let geometry = Geometry::new(2048, chunks, 0, false, 4096).unwrap();
+        Notes::new(&geometry, true, Clock::Tai)
+    }
+
+    fn ask(notes: &mut Notes, chunk: Chunk, request: &Request) {
+        let words = Span {
+            chunk,
+            start: u64::from(chunk) * 2048,
+            len: 24,
+        };
+        notes.sent(chunk, false, Some((words, request)));
+    }
+
+    fn stamped(nanos: u64) -> [u8; 24] {
+        let mut words = [0; 24];
+        words[8..16].copy_from_slice(&nanos.to_ne_bytes());
+        words
+    }
+
+    /// Each is delivered, waits, was never there, was thrown away, or is pending; and none is told twice.
+    #[test]
+    fn every_timestamp_is_delivered_or_counted() {
+        let mut notes = notes(2);
+        let mut request = Request::NONE;
+        request.set_checksum(34, 6, 60).unwrap();
+        for n in 0..7 {
+            request.timestamp = Some(100 + n);
+            ask(&mut notes, (n % 2) as Chunk, &request);
+            assert_eq!(notes.stats().pending, 1);
+            // Of the fourth the driver leaves the words as they are; one that reads as the year 3000 is no panic.
+            let words = match n {
+                3 => request.words(),
+                5 => stamped(u64::MAX),
+                _ => stamped(1000 + n),
+            };
+            notes.completed((n % 2) as Chunk, |_| &words);
+            notes.completed((n % 2) as Chunk, |_| panic!("nothing is known of it"));
+        }
+        let stats = notes.stats();
+        assert_eq!(
+            (
+                stats.requested,
+                stats.waiting,
+                stats.absent,
+                stats.lost,
+                stats.pending
+            ),
+            (7, 2, 1, 4, 0)
+        );
+        let came: Vec<_> = TransmitTimestamps(Some(&mut notes)).collect();
+        let at = |nanos| Timestamp::from_nanos(nanos, Clock::Tai);
+        assert_eq!(came, [(100, at(1000)), (101, at(1001))]);
+        assert_eq!((notes.stats().delivered, notes.stats().waiting), (2, 0));
+        assert_eq!(TransmitTimestamps(None).count(), 0);
+        // A chunk that is none of the region's is nobody's.
+        notes.completed(2, |_| panic!("there is no such chunk"));
+    }
+}

@@ -1,0 +1,229 @@
+//! What can be asked for with a frame that is sent, and what became of the timestamps.
+
+use netring_sys::kernel::xdp::{
+    XDP_TXMD_FLAGS_CHECKSUM, XDP_TXMD_FLAGS_TIMESTAMP, XSK_TX_METADATA_TIMESTAMP, xsk_tx_metadata,
+};
+use netring_sys::{Error, XdpFeatures};
+
+/// Bytes before each frame to send in which the kernel looks for what is asked for with it.
+pub(crate) const METADATA: u32 = size_of::<xsk_tx_metadata>() as u32;
+
+/// What is asked for with a frame.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Request {
+    /// From which byte on, and where from there it is stored.
+    checksum: Option<(u16, u16)>,
+    /// The caller's number.
+    pub(crate) timestamp: Option<u64>,
+}
+
+/// What became of the transmit timestamps that were asked for. All figures but `waiting` and `pending` grow only.
+///
+/// At any time `requested = delivered + waiting + absent + lost + pending`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct TimestampStats {
+    /// Frames that were committed with a request for one.
+    pub requested: u64,
+    /// Timestamps that were read by the caller.
+    pub delivered: u64,
+    /// Timestamps that wait to be read.
+    pub waiting: u64,
+    /// Frames that were completed without one: the driver wrote none.
+    pub absent: u64,
+    /// Timestamps that were thrown away as too many waited: as many wait as the packet memory has chunks.
+    pub lost: u64,
+    /// Frames that are not yet completed.
+    pub pending: u64,
+}
+
+/// What the one behind the socket can be asked for.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Offloads {
+    pub(crate) checksum: bool,
+    pub(crate) timestamp: bool,
+    /// The kernel makes checksums itself, of what is in the first chunk.
+    pub(crate) in_software: bool,
+}
+
+impl Offloads {
+    /// In copy mode: the kernel does what is asked for, or has the driver do it.
+    pub(crate) const fn of_kernel(in_software: bool) -> Self {
+        Self {
+            checksum: true,
+            timestamp: true,
+            in_software,
+        }
+    }
+
+    /// In zero-copy mode.
+    pub(crate) const fn of_driver(features: &XdpFeatures) -> Self {
+        Self {
+            checksum: features.transmit_checksum,
+            timestamp: features.transmit_timestamp,
+            in_software: false,
+        }
+    }
+}
+
+impl Request {
+    pub(crate) const NONE: Self = Self {
+        checksum: None,
+        timestamp: None,
+    };
+
+    pub(crate) fn is_none(&self) -> bool {
+        *self == Self::NONE
+    }
+
+    /// Asks for a checksum over `start ..` that is stored at `start + offset`, of a frame with `len` bytes in its first chunk.
+    pub(crate) fn set_checksum(
+        &mut self,
+        start: usize,
+        offset: usize,
+        len: usize,
+    ) -> Result<(), Error> {
+        let inside = start < len && offset < len - start && len - start - offset >= 2;
+        match (u16::try_from(start), u16::try_from(offset)) {
+            (Ok(start), Ok(offset)) if inside => {
+                self.checksum = Some((start, offset));
+                Ok(())
+            }
+            _ => Err(Error::Request {
+                request: "checksum",
+                why: format!(
+                    "from byte {start} on, stored {offset} bytes behind: its two bytes are not inside of the {len} that the frame has in its first chunk"
+                ),
+            }),
+        }
+    }
+
+    /// Whether it can be asked for: of a frame with `len` bytes in its first chunk, which is its only one or not.
+    pub(crate) fn check(&self, offloads: &Offloads, len: usize, only: bool) -> Result<(), Error> {
+        let refuse = |request, why: &str| {
+            Err(Error::Request {
+                request,
+                why: why.to_owned(),
+            })
+        };
+        if let Some((start, offset)) = self.checksum {
+            let mut again = Self::NONE;
+            again.set_checksum(start.into(), offset.into(), len)?;
+            if !offloads.checksum {
+                return refuse(
+                    "checksum",
+                    "the driver makes none in zero-copy mode: open with `Copying::Copy`, or make it yourself",
+                );
+            }
+            if offloads.in_software && !only {
+                return refuse(
+                    "checksum",
+                    "with `software_checksum` the kernel makes that of a frame in one chunk only",
+                );
+            }
+        }
+        if self.timestamp.is_some() && !offloads.timestamp {
+            return refuse(
+                "timestamp",
+                "the driver gives none in zero-copy mode, or the frames of this socket are completed to another one of the same queue",
+            );
+        }
+        Ok(())
+    }
+
+    /// The kernel's words for it.
+    pub(crate) fn words(&self) -> [u8; METADATA as usize] {
+        let mut words = [0; METADATA as usize];
+        let mut flags = 0;
+        if let Some((start, offset)) = self.checksum {
+            flags |= XDP_TXMD_FLAGS_CHECKSUM;
+            words[8..10].copy_from_slice(&start.to_ne_bytes());
+            words[10..12].copy_from_slice(&offset.to_ne_bytes());
+        }
+        if self.timestamp.is_some() {
+            flags |= XDP_TXMD_FLAGS_TIMESTAMP;
+        }
+        words[..8].copy_from_slice(&flags.to_ne_bytes());
+        words
+    }
+}
+
+/// The word in which the kernel stores the timestamp, and in which before that the request for a checksum stands.
+pub(crate) fn stamp_word(words: &[u8]) -> Option<u64> {
+    let word = words.get(XSK_TX_METADATA_TIMESTAMP..)?.first_chunk()?;
+    Some(u64::from_ne_bytes(*word))
+}
+
+/// The error of a request on a socket that cannot have any.
+pub(crate) fn not_opened(request: &'static str) -> Error {
+    Error::Request {
+        request,
+        why: "the socket was opened without `transmit_metadata`".into(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_checksum_is_inside_of_the_frame() {
+        let set = |start, offset, len| Request::NONE.clone().set_checksum(start, offset, len);
+        assert!(set(34, 6, 42).is_ok());
+        assert!(set(0, 0, 2).is_ok());
+        assert!(set(65_535, 0, 65_537).is_ok());
+        for (start, offset, len) in [
+            (34, 6, 41),
+            (34, 7, 42),
+            (42, 0, 42),
+            (0, 0, 1),
+            (0, 0, 0),
+            (usize::MAX, 2, 100),
+            (2, usize::MAX, 100),
+            (usize::MAX, usize::MAX, usize::MAX),
+            (65_536, 0, 70_000),
+            (0, 65_536, 70_000),
+        ] {
+            let refused = set(start, offset, len).unwrap_err();
+            assert!(!refused.is_terminal(), "{start} {offset} {len}");
+        }
+    }
+
+    #[test]
+    fn what_the_driver_cannot_do_is_refused() {
+        let mut checksum = Request::NONE;
+        checksum.set_checksum(34, 6, 60).unwrap();
+        let timestamp = Request {
+            timestamp: Some(1),
+            ..Request::NONE
+        };
+        let told = |request: &Request, offloads, only| {
+            let checked = request.check(&offloads, 60, only);
+            checked.map_err(|error| error.to_string())
+        };
+        let none = Offloads::of_driver(&XdpFeatures::default());
+        assert!(told(&Request::NONE, none, true).is_ok());
+        assert!(
+            told(&checksum, none, true)
+                .unwrap_err()
+                .contains("zero-copy")
+        );
+        assert!(
+            told(&timestamp, none, true)
+                .unwrap_err()
+                .contains("zero-copy")
+        );
+        let copy = Offloads::of_kernel(false);
+        assert!(told(&checksum, copy, false).is_ok());
+        assert!(told(&timestamp, copy, false).is_ok());
+        let software = Offloads::of_kernel(true);
+        assert!(told(&checksum, software, true).is_ok());
+        assert!(
+            told(&checksum, software, false)
+                .unwrap_err()
+                .contains("one chunk")
+        );
+        // A frame that was made shorter after it was asked for.
+        assert!(checksum.check(&copy, 41, true).is_err());
+    }
+}
