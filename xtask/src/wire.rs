@@ -83,6 +83,15 @@ impl Sniffer {
     }
 }
 
+/// The kernel's atomic time (`CLOCK_TAI`) in nanoseconds, by a call of its own.
+///
+/// # Errors
+/// The kernel has no such clock.
+pub fn tai() -> io::Result<i64> {
+    let now = nix::time::ClockId::CLOCK_TAI.now()?;
+    Ok(now.tv_sec() * 1_000_000_000 + now.tv_nsec())
+}
+
 /// Takes packets from a source until there are `count` of them, or until none came for `silence`.
 ///
 /// # Errors

@@ -4,8 +4,8 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::sync::atomic::Ordering;
 
 use netring_sys::kernel::xdp::{
-    XDP_COPY, XDP_UMEM_UNALIGNED_CHUNK_FLAG, XDP_USE_SG, sockaddr_xdp, xdp_desc, xdp_ring_offset,
-    xdp_statistics, xdp_umem_reg,
+    XDP_COPY, XDP_UMEM_TX_METADATA_LEN, XDP_UMEM_UNALIGNED_CHUNK_FLAG, XDP_USE_SG, sockaddr_xdp,
+    xdp_desc, xdp_ring_offset, xdp_statistics, xdp_umem_reg,
 };
 use netring_sys::syscall::{self, XdpRing};
 use netring_sys::{Interface, Mmap};
@@ -38,13 +38,24 @@ impl Cut {
 impl BareSender {
     /// Bound to queue 0 in copy mode.
     pub(crate) fn bind(interface: &str, cut: Cut, multi_buffer: bool) -> Self {
+        Self::bind_with(interface, cut, multi_buffer, 0)
+    }
+
+    /// The same, with so many bytes of metadata before each frame.
+    pub(crate) fn bind_with_metadata(interface: &str, cut: Cut, metadata: u32) -> Self {
+        Self::bind_with(interface, cut, false, metadata)
+    }
+
+    fn bind_with(interface: &str, cut: Cut, multi_buffer: bool, metadata: u32) -> Self {
         let socket = syscall::xdp_socket().unwrap();
         let fd = socket.as_fd();
         let memory = Mmap::anonymous(cut.bytes() as usize).unwrap();
         assert_eq!(memory.len() as u64, cut.bytes());
         let request = xdp_umem_reg {
             chunk_size: cut.chunk_size,
-            flags: XDP_UMEM_UNALIGNED_CHUNK_FLAG * u32::from(cut.unaligned),
+            flags: XDP_UMEM_UNALIGNED_CHUNK_FLAG * u32::from(cut.unaligned)
+                | XDP_UMEM_TX_METADATA_LEN * u32::from(metadata > 0),
+            tx_metadata_len: metadata,
             ..xdp_umem_reg::default()
         };
         syscall::set_xdp_umem(fd, &memory, &request).unwrap();
