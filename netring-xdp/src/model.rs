@@ -102,7 +102,7 @@ fn world(receive_chunks: u32, transmit_chunks: u32, multi_buffer: bool) -> World
         completion: Some(Consumer::new(completion, RING)),
         staged,
         committed: 0,
-        descs: 0,
+        continued: 0,
         completed: 0,
         dropped: 0,
         refused: 0,

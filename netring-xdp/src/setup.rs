@@ -269,7 +269,7 @@ pub(crate) fn open(
                 .map(|ring| Consumer::new(ring, wanted.completion_ring().entries())),
             staged,
             committed: 0,
-            descs: 0,
+            continued: 0,
             completed: 0,
             dropped: 0,
             refused: 0,

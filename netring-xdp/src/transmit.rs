@@ -11,8 +11,8 @@
 mod extras;
 mod request;
 
-pub(crate) use extras::Extras;
 pub use extras::TransmitTimestamps;
+pub(crate) use extras::{Extras, Notes};
 pub use request::TimestampStats;
 pub(crate) use request::{METADATA, Offloads, Request, not_opened};
 
@@ -24,7 +24,7 @@ use netring_sys::syscall::{Kick, kick_transmit, xdp_statistics_of};
 use netring_sys::{Count, Error, SinkStats};
 
 use crate::geometry::Span;
-use crate::region::Token;
+use crate::region::{Region, Token};
 use crate::ring::{Consumer, Entry, Producer};
 use crate::setup::Bound;
 use crate::umem::{Pool, Shared};
@@ -48,8 +48,9 @@ pub(crate) struct TxHalf {
     pub(crate) staged: Arc<AtomicU32>,
     /// Frames that were committed; a frame in several chunks is one.
     pub(crate) committed: u64,
-    /// Descriptors that were committed, and those that are completed.
-    pub(crate) descs: u64,
+    /// Descriptors that were committed whose frame goes on in another.
+    pub(crate) continued: u64,
+    /// Descriptors that are completed.
     pub(crate) completed: u64,
     /// Frames that the interface's queue threw away.
     pub(crate) dropped: u64,
@@ -91,8 +92,9 @@ impl TxHalf {
             self.shared.geometry().takes_transmit(&desc),
             "the caller checked"
         );
-        self.descs += 1;
-        self.committed += u64::from(desc.options & XDP_PKT_CONTD == 0);
+        let continues = desc.options & XDP_PKT_CONTD != 0;
+        self.continued += u64::from(continues);
+        self.committed += u64::from(!continues);
     }
 
     /// Stages the first `len` bytes, up to the whole, of the pool's next chunk, for which there is room.
@@ -100,11 +102,9 @@ impl TxHalf {
     pub(crate) fn stage_next(&mut self, len: u32) {
         if let Some(token) = self.pool.pop() {
             let addr = self.shared.geometry().base(token.into_ring());
-            self.stage(xdp_desc {
-                addr,
-                len,
-                options: 0,
-            });
+            let options = 0;
+            self.tx.put(xdp_desc { addr, len, options });
+            self.committed += 1;
         }
     }
 
@@ -112,7 +112,6 @@ impl TxHalf {
     #[inline]
     pub(crate) fn stage_run(&mut self, count: u32) {
         self.tx.stage_run(count);
-        self.descs += u64::from(count);
         self.committed += u64::from(count);
     }
 
@@ -226,24 +225,6 @@ impl TxHalf {
         }
     }
 
-    /// Looks what is known of the chunks in the next `count` entries of the completion ring, before they are used anew.
-    #[cold]
-    fn note_completed(&mut self, count: u32) {
-        let (Some(notes), Some(completion)) = (&mut self.extras.notes, &self.completion) else {
-            return;
-        };
-        let region = self.shared.region();
-        for addr in completion.entries(count) {
-            let Some(chunk) = region.geometry().completed(addr) else {
-                continue;
-            };
-            // SAFETY: the chunk was sent by this half, or nothing would be known of it, and is in an entry of the completion ring that
-            // is not released: nobody's token, and the kernel has done with it; the span is that of the words before the frame, and was
-            // inside of the chunk as it was sent.
-            notes.completed(chunk, |words| unsafe { region.received(words) });
-        }
-    }
-
     /// Tells the census how many chunks are free, and how many committed and not yet published: both at once, so that it adds up.
     /// (Frames that were committed since are still told free.)
     #[inline]
@@ -335,14 +316,11 @@ impl TxHalf {
             return count;
         };
         let mut left = completion.available(u32::MAX);
-        if self.extras.notes.is_some() {
-            self.note_completed(left);
-        }
-        let Some(completion) = &mut self.completion else {
-            return count;
-        };
         while left > 0 {
             let run = completion.run(left);
+            if let Some(notes) = &mut self.extras.notes {
+                note_completed(notes, self.shared.region(), run);
+            }
             let geometry = *self.shared.geometry();
             let own = self.pool.window();
             let own = |addr: &_| geometry.chunk_in(own, u64::load(addr));
@@ -379,16 +357,13 @@ impl TxHalf {
         };
         let own = pool.window();
         let left = completion.available(u32::MAX);
-        if self.extras.notes.is_some() {
-            self.note_completed(left);
-        }
-        let Some(completion) = &mut self.completion else {
-            return 0;
-        };
         fill.room(left);
         let mut count = 0;
         while count < left {
             let run = completion.run(left - count);
+            if let Some(notes) = &mut self.extras.notes {
+                note_completed(notes, self.shared.region(), run);
+            }
             let mut done = 0;
             for (entry, room) in run.iter().zip(fill.run(run.len() as u32)) {
                 let addr = u64::load(entry);
@@ -478,7 +453,7 @@ impl TxHalf {
     pub(crate) fn timestamp_stats(&mut self) -> TimestampStats {
         self.reclaim();
         let notes = self.extras.notes.as_ref();
-        notes.map_or_else(TimestampStats::default, extras::Notes::stats)
+        notes.map_or_else(TimestampStats::default, Notes::stats)
     }
 
     pub(crate) fn stats(&mut self) -> Result<SinkStats, Error> {
@@ -505,8 +480,8 @@ impl TxHalf {
             return u64::from(self.tx.outstanding());
         }
         // In chunks, of which those are left out whose frame goes on in another.
-        let inner = self.extras.notes.as_ref().map_or(0, extras::Notes::inner);
-        self.descs
+        let inner = self.extras.notes.as_ref().map_or(0, Notes::inner);
+        (self.committed + self.continued)
             .saturating_sub(self.completed + inner)
             .min(self.committed)
     }
@@ -521,5 +496,19 @@ impl Drop for TxHalf {
     fn drop(&mut self) {
         // Frames that were committed and not flushed are gone with the ring, and not free.
         self.tell();
+    }
+}
+
+/// Looks what is known of the chunks in entries of the completion ring that are not yet released, before they are used anew.
+#[cold]
+fn note_completed(notes: &mut Notes, region: &Region, run: &[<u64 as Entry>::Words]) {
+    for addr in run.iter().map(u64::load) {
+        let Some(chunk) = region.geometry().completed(addr) else {
+            continue;
+        };
+        // SAFETY: the chunk was sent by this half, or nothing would be known of it, and is in an entry of the completion ring that is
+        // not released: nobody's token, and the kernel has done with it; the span is that of the words before the frame, and was inside of
+        // the chunk as it was sent.
+        notes.completed(chunk, |words| unsafe { region.received(words) });
     }
 }

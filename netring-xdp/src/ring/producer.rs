@@ -84,6 +84,14 @@ impl<E: Entry> Producer<E> {
         true
     }
 
+    /// As [`stage`](Self::stage), where it is known that one fits.
+    #[inline]
+    pub(crate) fn put(&mut self, entry: E) {
+        debug_assert!(self.next != self.limit);
+        entry.store(at(E::all(self.memory.entries()), self.next));
+        self.next = self.next.wrapping_add(1);
+    }
+
     /// The next `count` entries, as words, whether they are in use or not; none where they are not in one run.
     #[inline]
     pub(crate) fn next_run(&self, count: u32) -> &[E::Words] {

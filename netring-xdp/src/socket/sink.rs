@@ -20,30 +20,32 @@ const LONG_WAY: u32 = 1 << 31;
 impl<'a> Slot<'a> {
     #[inline]
     pub(crate) fn new(half: &'a mut TxHalf, len: usize) -> Result<Option<Self>, Error> {
+        let mut marked = len as u32;
         // 0 is the longest of all here.
-        if len.wrapping_sub(1) >= half.extras.short as usize {
-            return Self::long_way(half, len);
-        }
-        let room = half.room() > 0;
-        Ok(room.then_some(Self {
-            half,
-            len: len as u32,
-        }))
+        let room = if len.wrapping_sub(1) < half.extras.short as usize {
+            half.room() > 0
+        } else {
+            marked |= LONG_WAY;
+            match Self::room_for_long(half, len) {
+                Some(room) => room,
+                None => {
+                    let max = half.extras.max_len;
+                    return Err(Error::FrameLength { len, max });
+                }
+            }
+        };
+        Ok(room.then_some(Self { half, len: marked }))
     }
 
+    /// Whether there is room for a frame that goes the long way; `None` for one that is too long, or empty.
     #[cold]
-    fn long_way(half: &'a mut TxHalf, len: usize) -> Result<Option<Self>, Error> {
-        let max = half.extras.max_len;
-        if len == 0 || len > max {
+    fn room_for_long(half: &mut TxHalf, len: usize) -> Option<bool> {
+        if len == 0 || len > half.extras.max_len {
             half.refused += 1;
-            return Err(Error::FrameLength { len, max });
+            return None;
         }
         half.extras.request = Request::NONE;
-        let room = half.has_room(half.pieces(len));
-        Ok(room.then_some(Self {
-            half,
-            len: len as u32 | LONG_WAY,
-        }))
+        Some(half.has_room(half.pieces(len)))
     }
 
     /// Has a checksum made of the frame from byte `start` on, and stored in the two bytes that are `offset` bytes behind that: for UDP over
@@ -116,8 +118,8 @@ impl<'a> Slot<'a> {
     }
 
     #[inline]
-    fn goes_long_way(&self) -> bool {
-        self.len > self.half.shared.geometry().chunk_size()
+    const fn goes_long_way(&self) -> bool {
+        self.len & LONG_WAY != 0
     }
 
     #[cold]
