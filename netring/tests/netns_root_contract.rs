@@ -19,5 +19,9 @@ mod auto_afpacket {
 }
 
 mod injector {
-    crate::contract::sink_rows!(netns: crate::contract::xdp::Injects);
+    crate::contract::sink_rows!(netns: crate::contract::xdp::Injects<false>);
+}
+
+mod injector_of_long_frames {
+    crate::contract::sink_rows!(netns: crate::contract::xdp::Injects<true>);
 }

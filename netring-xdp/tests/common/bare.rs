@@ -51,10 +51,11 @@ impl BareSender {
         let fd = socket.as_fd();
         let memory = Mmap::anonymous(cut.bytes() as usize).unwrap();
         assert_eq!(memory.len() as u64, cut.bytes());
+        let flag = |flag, set| if set { flag } else { 0 };
         let request = xdp_umem_reg {
             chunk_size: cut.chunk_size,
-            flags: XDP_UMEM_UNALIGNED_CHUNK_FLAG * u32::from(cut.unaligned)
-                | XDP_UMEM_TX_METADATA_LEN * u32::from(metadata > 0),
+            flags: flag(XDP_UMEM_UNALIGNED_CHUNK_FLAG, cut.unaligned)
+                | flag(XDP_UMEM_TX_METADATA_LEN, metadata > 0),
             tx_metadata_len: metadata,
             ..xdp_umem_reg::default()
         };

@@ -107,11 +107,12 @@ source!(
     best(&[Backend::AfPacket], Backend::AfPacket)
 );
 
-/// An injector, which needs no program, and a plain socket behind the wire.
+/// An injector, which needs no program, and a plain socket behind the wire; `LONG` with room for frames longer than a chunk, and for
+/// requests.
 #[derive(Debug)]
-pub(crate) struct Injects(Sniffer);
+pub(crate) struct Injects<const LONG: bool>(Sniffer);
 
-impl sink::Backend for Injects {
+impl<const LONG: bool> sink::Backend for Injects<LONG> {
     type Sink = XdpInjector;
 
     const DEPTH: usize = 32;
@@ -130,6 +131,8 @@ impl sink::Backend for Injects {
         let builder = XdpInjector::builder("v0");
         builder
             .transmit_ring(RingSize::new(32).unwrap())
+            .multi_buffer(LONG)
+            .transmit_metadata(LONG)
             .build()
             .unwrap()
     }
