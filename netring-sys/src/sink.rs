@@ -91,7 +91,8 @@ pub trait PacketSink {
     where
         Self: 'a;
 
-    /// How many slots can be had now. Takes back the memory of frames that are done; never blocks, lends nothing.
+    /// How many slots can be had now; a long frame may need the room of several. Takes back the memory of frames that are done; never
+    /// blocks, lends nothing.
     ///
     /// # Errors
     /// Where [`Error::is_terminal`] is false the error is a report that is made once: call again.

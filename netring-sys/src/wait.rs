@@ -384,4 +384,66 @@ mod tests {
         assert!(waiter.is_stopped());
         assert!(poll_readable(waiter.as_fd(), Some(Duration::ZERO)).unwrap());
     }
+
+    /// A sink with room for short frames, and never for this one.
+    struct Narrow(OwnedFd);
+
+    impl PacketSink for Narrow {
+        type Slot<'a> = Never<'a>;
+
+        fn room(&mut self) -> Result<usize, Error> {
+            Ok(1)
+        }
+
+        fn slot(&mut self, _: usize) -> Result<Option<Never<'_>>, Error> {
+            Ok(None)
+        }
+
+        fn flush(&mut self) -> Result<usize, Error> {
+            Ok(1)
+        }
+
+        fn stats(&mut self) -> Result<crate::SinkStats, Error> {
+            Ok(crate::SinkStats::counted(1, 0))
+        }
+
+        fn max_len(&self) -> usize {
+            9000
+        }
+    }
+
+    impl AsFd for Narrow {
+        fn as_fd(&self) -> BorrowedFd<'_> {
+            self.0.as_fd()
+        }
+    }
+
+    struct Never<'a>(&'a mut [u8]);
+
+    impl std::ops::Deref for Never<'_> {
+        type Target = [u8];
+        fn deref(&self) -> &[u8] {
+            self.0
+        }
+    }
+
+    impl std::ops::DerefMut for Never<'_> {
+        fn deref_mut(&mut self) -> &mut [u8] {
+            self.0
+        }
+    }
+
+    impl crate::PacketSlot for Never<'_> {
+        fn commit(self) {}
+    }
+
+    /// Whatever the sink says of its room.
+    #[test]
+    fn a_wait_to_send_a_long_frame_ends_in_time() {
+        let mut sink = Narrow(event().unwrap());
+        let start = Instant::now();
+        let time = Duration::from_millis(30);
+        assert!(!send(&mut sink, &[0; 9000], Some(time)).unwrap());
+        assert!(start.elapsed() >= time);
+    }
 }

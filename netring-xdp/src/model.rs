@@ -19,10 +19,12 @@ use crate::inject::XdpInjector;
 use crate::receive::RxHalf;
 use crate::ring::{Consumer, Memory, Producer};
 use crate::setup::Bound;
+use crate::socket::Slot;
 use crate::transmit::{Extras, Offloads, Request, TxHalf};
 use crate::umem::{Shared, UmemConfig};
 
 mod batches;
+mod long_way;
 
 const RING: u32 = 8;
 
@@ -51,7 +53,22 @@ struct World {
 
 /// A socket's two halves with their chunks, over rings whose positions start at 0, as the kernel's do.
 fn world(receive_chunks: u32, transmit_chunks: u32, multi_buffer: bool) -> World {
-    let config = UmemConfig::new().chunks(receive_chunks + transmit_chunks);
+    world_of(
+        &UmemConfig::new(),
+        receive_chunks,
+        transmit_chunks,
+        multi_buffer,
+    )
+}
+
+/// The same, over packet memory with these settings.
+fn world_of(
+    config: &UmemConfig,
+    receive_chunks: u32,
+    transmit_chunks: u32,
+    multi_buffer: bool,
+) -> World {
+    let config = config.clone().chunks(receive_chunks + transmit_chunks);
     let shared = Arc::new(config.build().unwrap());
     let (ours, kicks) = UnixDatagram::pair().unwrap();
     kicks.set_nonblocking(true).unwrap();

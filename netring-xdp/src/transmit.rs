@@ -9,6 +9,7 @@
 )]
 
 mod extras;
+mod long_way;
 mod request;
 
 pub use extras::TransmitTimestamps;
@@ -19,11 +20,10 @@ pub(crate) use request::{METADATA, Offloads, Request, not_opened};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use netring_sys::kernel::xdp::{XDP_PKT_CONTD, XDP_TX_METADATA, xdp_desc};
+use netring_sys::kernel::xdp::{XDP_PKT_CONTD, xdp_desc};
 use netring_sys::syscall::{Kick, kick_transmit, xdp_statistics_of};
 use netring_sys::{Count, Error, SinkStats};
 
-use crate::geometry::Span;
 use crate::region::{Region, Token};
 use crate::ring::{Consumer, Entry, Producer};
 use crate::setup::Bound;
@@ -115,116 +115,6 @@ impl TxHalf {
         self.committed += u64::from(count);
     }
 
-    /// Stages `len` bytes from `offset` on of a chunk, with what is asked for with them. Gives the token back where the kernel would not
-    /// take it, or the ring is full.
-    pub(crate) fn stage_token(
-        &mut self,
-        mut token: Token,
-        offset: u32,
-        len: u32,
-        options: u32,
-        request: &Request,
-    ) -> Result<(), Token> {
-        let geometry = self.shared.geometry();
-        let span = Span {
-            chunk: token.chunk(),
-            start: geometry.base(token.chunk()) + u64::from(offset),
-            len,
-        };
-        let asks = if request.is_none() {
-            0
-        } else {
-            XDP_TX_METADATA
-        };
-        let desc = xdp_desc {
-            addr: geometry.transmit_addr(&span),
-            len,
-            options: options | asks,
-        };
-        let inside = offset <= geometry.chunk_size() && len <= geometry.chunk_size() - offset;
-        if !inside || !geometry.takes_transmit(&desc) || self.tx.room(1) == 0 {
-            return Err(token);
-        }
-        let front = geometry.front();
-        if front > 0 {
-            // Also where nothing is asked for: there are drivers that look there all the same.
-            let words = self
-                .shared
-                .region()
-                .bytes_mut(&mut token, offset - front, front);
-            words.copy_from_slice(&request.words());
-        }
-        let words = Span {
-            start: span.start - u64::from(front),
-            len: front,
-            ..span
-        };
-        self.note_sent(&desc, token.chunk(), Some((words, request)));
-        token.into_ring();
-        self.stage(desc);
-        self.tell();
-        Ok(())
-    }
-
-    /// Stages a frame of `len` bytes that goes the long way, for which there is room: from the scratch where it does not fit a chunk, else from
-    /// the pool's next chunk.
-    pub(crate) fn stage_slot(&mut self, len: u32) {
-        let (front, room) = (
-            self.shared.geometry().front(),
-            self.shared.geometry().transmit_room(),
-        );
-        let shared = self.shared.clone();
-        let mut at = 0;
-        while at < len {
-            let piece = room.min(len - at);
-            let Some(mut token) = self.pool.pop() else {
-                debug_assert!(false, "the caller looked for room");
-                return;
-            };
-            if len > room {
-                let from = self.extras.scratch.get(at as usize..).unwrap_or_default();
-                let bytes = shared.region().bytes_mut(&mut token, front, piece);
-                bytes.copy_from_slice(&from[..piece as usize]);
-            }
-            let request = if at == 0 {
-                self.extras.request
-            } else {
-                Request::NONE
-            };
-            at += piece;
-            let options = if at < len { XDP_PKT_CONTD } else { 0 };
-            if let Err(token) = self.stage_token(token, front, piece, options, &request) {
-                debug_assert!(false, "there is room, and it was checked");
-                self.pool.push(token);
-            }
-        }
-    }
-
-    /// How many chunks a frame of this length is sent from.
-    pub(crate) fn pieces(&self, len: usize) -> u32 {
-        len.div_ceil(self.shared.geometry().transmit_room() as usize) as u32
-    }
-
-    /// Whether a frame in so many chunks can be committed now.
-    pub(crate) fn has_room(&mut self, pieces: u32) -> bool {
-        if self.pool.len().min(self.tx.room(pieces)) < pieces {
-            self.reclaim();
-        }
-        self.pool.len().min(self.tx.room(pieces)) >= pieces
-    }
-
-    /// What is to be known of a chunk when it is completed.
-    pub(crate) fn note_sent(
-        &mut self,
-        desc: &xdp_desc,
-        chunk: u32,
-        asked: Option<(Span, &Request)>,
-    ) {
-        if let Some(notes) = &mut self.extras.notes {
-            notes.sent(chunk, desc.options & XDP_PKT_CONTD != 0, asked);
-        }
-    }
-
     /// Tells the census how many chunks are free, and how many committed and not yet published: both at once, so that it adds up.
     /// (Frames that were committed since are still told free.)
     #[inline]
@@ -279,31 +169,6 @@ impl TxHalf {
         }
         self.tell();
         (count, bad)
-    }
-
-    /// As [`write_each`](Self::write_each), where a frame does not start with its chunk.
-    #[cold]
-    fn write_each_slowly(
-        &mut self,
-        most: u32,
-        mut write: impl FnMut(&mut [u8]) -> usize,
-    ) -> (u32, Option<usize>) {
-        let shared = self.shared.clone();
-        let (front, room) = (shared.geometry().front(), shared.geometry().transmit_room());
-        self.extras.request = Request::NONE;
-        let mut count = 0;
-        while count < most && self.has_room(1) {
-            let Some(token) = self.pool.next_mut() else {
-                break;
-            };
-            let len = write(shared.region().bytes_mut(token, front, room));
-            if len == 0 || len > room as usize {
-                return (count, Some(len));
-            }
-            self.stage_slot(len as u32);
-            count += 1;
-        }
-        (count, None)
     }
 
     /// Takes back the chunks of frames that are done; how many came.
@@ -443,17 +308,6 @@ impl TxHalf {
             }
         }
         Ok(left)
-    }
-
-    pub(crate) fn transmit_timestamps(&mut self) -> TransmitTimestamps<'_> {
-        self.reclaim();
-        TransmitTimestamps(self.extras.notes.as_mut())
-    }
-
-    pub(crate) fn timestamp_stats(&mut self) -> TimestampStats {
-        self.reclaim();
-        let notes = self.extras.notes.as_ref();
-        notes.map_or_else(TimestampStats::default, Notes::stats)
     }
 
     pub(crate) fn stats(&mut self) -> Result<SinkStats, Error> {

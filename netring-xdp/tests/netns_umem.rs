@@ -6,8 +6,9 @@ mod common;
 use std::os::fd::AsFd;
 use std::time::Duration;
 
+use common::bare::{BareSender, Cut};
 use common::*;
-use netring_sys::kernel::xdp::{XDP_UMEM_UNALIGNED_CHUNK_FLAG, xdp_umem_reg};
+use netring_sys::kernel::xdp::{XDP_UMEM_UNALIGNED_CHUNK_FLAG, xdp_desc, xdp_umem_reg};
 use netring_sys::{Error, Mmap, syscall};
 use netring_xdp::{Copying, HugePages, Umem, UmemConfig, XdpInjector, XdpSocket};
 use xtask::netns::{Netns, veth};
@@ -86,6 +87,49 @@ fn x12_the_running_kernel_takes_what_is_registered() {
         })
         .unwrap();
     }
+}
+
+/// With metadata the kernel takes no descriptor whose metadata would lie outside of its chunk, also where it has none; nor do we.
+#[test]
+#[ignore = "needs a network namespace: cargo xtask test-netns"]
+fn x4_the_kernel_agrees_with_what_stands_before_a_frame() {
+    let _ns = Netns::enter().unwrap();
+    let _turn = turn();
+    veth("v0", "v1").unwrap();
+    let sniffer = Sniffer::on("v1").unwrap();
+    let cut = Cut {
+        chunk_size: 2048,
+        chunks: 4,
+        unaligned: false,
+    };
+    let bare = BareSender::bind_with_metadata("v0", cut, 24);
+    let desc = |addr, len| xdp_desc {
+        addr,
+        len,
+        options: 0,
+    };
+    for (addr, len, taken) in [
+        (24, 64, true),
+        (24, 2024, true),
+        (2048 + 24, 64, true),
+        (8192 - 64, 64, true),
+        (0, 64, false),
+        (20, 64, false),
+        (2048, 64, false),
+        (2048 + 20, 64, false),
+        (24, 2028, false),
+    ] {
+        let invalid = bare.statistics().tx_invalid_descs;
+        bare.publish(&[desc(addr, len)]);
+        bare.kick_all();
+        let now = bare.statistics().tx_invalid_descs;
+        assert_eq!(now - invalid, u64::from(!taken), "{addr} {len}");
+    }
+    // (Frames over the MTU are taken and not sent.)
+    for _ in 0..3 {
+        assert_eq!(sniffer.receive(LIMIT).unwrap().unwrap().len(), 64);
+    }
+    assert_eq!(sniffer.receive(Duration::from_millis(20)).unwrap(), None);
 }
 
 #[test]

@@ -1,0 +1,110 @@
+//! Frames in several chunks, and what is noted of chunks on their way.
+
+use super::*;
+
+/// How many chunks of 2048 bytes, of which so many are not the frame's.
+fn pieces(len: usize, front: usize) -> usize {
+    len.div_ceil(2048 - front)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(if cfg!(miri) { 3 } else { 400 }))]
+
+    /// X2, X14: frames are counted as frames whatever they lie in, at any moment; and a slot is had where there is room for all of it.
+    #[test]
+    fn x2_long_frames_are_counted_once_and_taken_whole(
+        metadata in any::<bool>(),
+        steps in prop::collection::vec((0_u8..4, 1_usize..9000, 0_u32..6), 1..60)
+    ) {
+        let config = UmemConfig::new().transmit_metadata(metadata);
+        let mut world = world_of(&config, 1, RING, true);
+        world.kernel.wants_calls(false);
+        let front = if metadata { 24 } else { 0 };
+        let (mut sent, mut committed, mut completed) = (Vec::new(), 0, 0);
+        for (step, len, count) in steps {
+            match step {
+                0 | 1 => {
+                    world.tx.reclaim();
+                    // Looked at anew: `room` may know of less.
+                    let free = world.tx.ring_room(RING).min(world.tx.pool.len()) as usize;
+                    let slot = Slot::new(&mut world.tx, len).unwrap();
+                    prop_assert_eq!(slot.is_some(), pieces(len, front) <= free);
+                    if let Some(mut slot) = slot {
+                        prop_assert_eq!(slot.len(), len);
+                        slot.fill(len as u8);
+                        slot.commit();
+                        sent.extend(std::iter::repeat_n(committed, pieces(len, front)));
+                        committed += 1;
+                    }
+                }
+                2 => { world.tx.flush().unwrap(); }
+                _ => {
+                    world.kernel.send(&world.shared, count);
+                    world.kernel.complete(count);
+                    let in_flight = world.kernel.in_flight.len();
+                    completed = world.kernel.sent.len() - in_flight;
+                }
+            }
+            let done = sent.get(completed).copied().unwrap_or(committed);
+            prop_assert_eq!(world.tx.pending(), committed - done);
+            prop_assert_eq!(world.tx.committed, committed);
+            world.conserved();
+        }
+    }
+}
+
+/// Packets that are sent on in several chunks are frames too.
+#[test]
+fn x2_a_packet_that_is_sent_on_in_several_chunks_is_one_frame() {
+    let mut world = world(RING, 2, true);
+    world.kernel.take_fill(RING);
+    world.kernel.receive(3, 100);
+    world.kernel.receive(1, 100);
+    world.kernel.receive(2, 100);
+    assert!(world.rx.look());
+    let done = world.rx.lend().forward(&mut world.tx, |_| true);
+    assert_eq!(done.sent, 3);
+    world.tx.flush().unwrap();
+    for (completed, pending) in [(0, 3), (2, 3), (1, 2), (1, 1), (1, 1), (1, 0)] {
+        world.kernel.send(&world.shared, completed);
+        world.kernel.complete(completed);
+        assert_eq!(world.tx.pending(), pending);
+        world.conserved();
+    }
+}
+
+/// With metadata there may be anything before a packet that is sent on, such as what its program left there: it asks for nothing.
+#[test]
+fn nothing_is_asked_for_by_what_stands_before_a_received_packet() {
+    let config = UmemConfig::new().transmit_metadata(true);
+    let mut world = world_of(&config, 2, 2, false);
+    world.kernel.take_fill(RING);
+    world.kernel.receive(1, 100);
+    for chunk in 0..2 {
+        let words = world
+            .shared
+            .region()
+            .map()
+            .atomic_u64s(2048 * chunk, 64)
+            .unwrap();
+        words
+            .iter()
+            .for_each(|word| word.store(3, Ordering::Relaxed));
+    }
+    assert!(world.rx.look());
+    assert_eq!(world.rx.lend().forward(&mut world.tx, |_| true).sent, 1);
+    world.tx.flush().unwrap();
+    assert_eq!(world.kernel.tx.available(1), 1);
+    let desc = world.kernel.tx.entries(1).next().unwrap();
+    assert_eq!(desc.options, 0);
+    let base = (desc.addr / 2048 * 2048) as usize;
+    let words = world.shared.region().map().atomic_u64s(base, 64).unwrap();
+    let words: Vec<_> = words
+        .iter()
+        .map(|word| word.load(Ordering::Relaxed))
+        .collect();
+    // Three words before byte 256, and none else.
+    let cleared = words.iter().enumerate().filter(|(_, word)| **word == 0);
+    assert_eq!(cleared.map(|(n, _)| n).collect::<Vec<_>>(), [29, 30, 31]);
+    world.conserved();
+}
