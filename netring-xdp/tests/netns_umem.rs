@@ -59,6 +59,26 @@ fn s20_the_kernel_agrees_with_what_is_refused() {
     }
 }
 
+/// A flag that the kernel does not know is refused, and not passed over by a shorter form of the struct.
+#[test]
+#[ignore = "needs a network namespace: cargo xtask test-netns"]
+fn x12_a_flag_is_taken_or_refused() {
+    let _ns = Netns::enter().unwrap();
+    let _turn = turn();
+    let memory = Mmap::anonymous(64 * 4096).unwrap();
+    for bit in 0..32 {
+        let request = xdp_umem_reg {
+            chunk_size: 2048,
+            flags: 1 << bit,
+            tx_metadata_len: if bit == 2 { 24 } else { 0 },
+            ..xdp_umem_reg::default()
+        };
+        let socket = syscall::xdp_socket().unwrap();
+        let taken = syscall::set_xdp_umem(socket.as_fd(), &memory, &request);
+        assert_eq!(taken.is_ok(), bit < 3, "{bit}: {taken:?}");
+    }
+}
+
 /// With the flags of the struct's second generation and without; which lengths are tried, the unit test of the call tells.
 #[test]
 #[ignore = "needs a network namespace: cargo xtask test-netns"]

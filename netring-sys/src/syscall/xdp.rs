@@ -96,20 +96,12 @@ pub fn set_xdp_umem(
     result
 }
 
-/// The struct's lengths that say all of the request, newest kernel first: a kernel of its time takes each.
+/// The struct's lengths that say all of the request, newest kernel first: a kernel of its time takes each. Of less than its own length a
+/// kernel reads the first 24 bytes, and no flags.
 fn umem_lengths(request: &xdp_umem_reg) -> impl Iterator<Item = socklen_t> + use<> {
-    let needed = match request {
-        xdp_umem_reg {
-            flags: 0,
-            tx_metadata_len: 0,
-            ..
-        } => 24,
-        xdp_umem_reg {
-            tx_metadata_len: 0, ..
-        } => 28,
-        _ => 32,
-    };
-    [32, 28, 24].into_iter().filter(move |len| *len >= needed)
+    let plain = request.flags == 0 && request.tx_metadata_len == 0;
+    let needed = if plain { 24 } else { 32 };
+    [32, 24].into_iter().filter(move |len| *len >= needed)
 }
 
 /// Makes one of the rings, with so many entries: a power of two.
@@ -376,8 +368,8 @@ mod tests {
             };
             umem_lengths(&request).collect::<Vec<_>>()
         };
-        assert_eq!(lengths(0, 0), [32, 28, 24]);
-        assert_eq!(lengths(1, 0), [32, 28]);
+        assert_eq!(lengths(0, 0), [32, 24]);
+        assert_eq!(lengths(1, 0), [32]);
         assert_eq!(lengths(4, 8), [32]);
     }
 
