@@ -33,6 +33,10 @@
 //! the proof, and [`Umem::census`] counts them all. What one half of a socket is given to receive in is never used to send from, and the
 //! reverse; a chunk that is sent on comes back to the half that received in it.
 //!
+//! A frame longer than a chunk is written in a slot like any other where the socket was opened with multi-buffer
+//! ([`InjectorBuilder::multi_buffer`]). A checksum or a timestamp is asked for with a frame where it was opened with transmit metadata
+//! ([`Slot::request_checksum`], [`Slot::request_timestamp`]); what the driver cannot do is refused.
+//!
 //! Needs CAP_NET_RAW, for programs CAP_BPF and CAP_NET_ADMIN of the host, and kernel 5.9 or newer. Sending needs no program.
 //!
 //! # Callouts

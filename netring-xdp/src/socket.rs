@@ -159,7 +159,8 @@ impl SocketBuilder {
         self
     }
 
-    /// Takes packets that are larger than a chunk (`XDP_USE_SG`, kernel 6.6). The program has to take them too
+    /// Takes packets that are larger than a chunk, and sends frames that are, in up to 18 chunks (`XDP_USE_SG`, kernel 6.6). The program has to
+    /// take them too
     /// ([`Redirect::multi_buffer`](crate::program::Redirect::multi_buffer)). Default: no; such packets are lost, and counted.
     #[doc(alias = "XDP_USE_SG")]
     pub const fn multi_buffer(mut self, multi_buffer: bool) -> Self {

@@ -66,7 +66,8 @@ fn x12_a_flag_is_taken_or_refused() {
     let _ns = Netns::enter().unwrap();
     let _turn = turn();
     let memory = Mmap::anonymous(64 * 4096).unwrap();
-    for bit in 0..32 {
+    // (Those between are for kernels to come.)
+    for bit in (0..3).chain(16..32) {
         let request = xdp_umem_reg {
             chunk_size: 2048,
             flags: 1 << bit,
