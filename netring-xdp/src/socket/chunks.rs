@@ -21,7 +21,7 @@ impl<'umem> Transmitter<'umem> {
         self.send_with(chunk, 0)
     }
 
-    /// Sends a packet that lies in several chunks, all of them or none (kernel 6.6, [`SocketBuilder::multi_buffer`]): the vector is empty
+    /// Sends a packet that lies in several chunks, all of them or none (kernel 6.6, [`SocketBuilder::multi_buffer`](crate::SocketBuilder::multi_buffer)): the vector is empty
     /// then. False where the transmit ring has no room for all of them now, or there are none; the chunks stay where they are.
     ///
     /// # Errors
