@@ -114,6 +114,10 @@ pub enum Error {
         interface: String,
     },
 
+    /// Of several ways to capture from an interface none can be had.
+    #[error(transparent)]
+    NoBackend(#[from] NoBackend),
+
     /// The source was stopped, or is at its end.
     #[error("the packet source is closed: it was stopped, or is at its end")]
     Closed,
@@ -129,6 +133,11 @@ pub enum Error {
 }
 
 impl Error {
+    /// This error and its causes, in one line.
+    pub fn with_causes(&self) -> impl std::fmt::Display {
+        WithCauses(self)
+    }
+
     /// Whether the source or sink is lost. False for a report after which it goes on ([`Error::LinkDown`],
     /// [`Error::FrameLength`], [`Error::FramePieces`], [`Error::Request`]).
     pub const fn is_terminal(&self) -> bool {
@@ -139,6 +148,68 @@ impl Error {
                 | Self::FramePieces { .. }
                 | Self::Request { .. }
         )
+    }
+}
+
+/// Each backend that was tried, and why it cannot be had.
+///
+/// Its text has them all, those before the last with their causes. The cause of the last, which asks for least, is the cause of this
+/// ([`source`](std::error::Error::source)): who writes an error with its causes writes each of them once.
+#[derive(Debug)]
+pub struct NoBackend {
+    /// The name of the interface.
+    pub interface: String,
+    /// What was tried, in this order.
+    pub tried: Vec<Refusal>,
+}
+
+/// One backend that cannot be had.
+#[derive(Debug)]
+pub struct Refusal {
+    /// The backend, in words.
+    pub backend: String,
+    /// Why it cannot be had.
+    pub why: Error,
+}
+
+impl std::error::Error for NoBackend {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        self.tried.last()?.why.source()
+    }
+}
+
+/// A line for each backend, each with its causes.
+impl std::fmt::Display for NoBackend {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "no backend can capture from {}:", self.interface)?;
+        let Some((last, others)) = self.tried.split_last() else {
+            return Ok(());
+        };
+        for refusal in others {
+            write!(f, "\n  {refusal}")?;
+        }
+        write!(f, "\n  {}: {}", last.backend, last.why)
+    }
+}
+
+/// With its causes.
+impl std::fmt::Display for Refusal {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}: {}", self.backend, self.why.with_causes())
+    }
+}
+
+struct WithCauses<'a>(&'a Error);
+
+impl std::fmt::Display for WithCauses<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}", self.0)?;
+        let mut cause = std::error::Error::source(self.0);
+        while let Some(error) = cause {
+            write!(f, ": {error}")?;
+            cause = error.source();
+        }
+        Ok(())
     }
 }
 
@@ -297,6 +368,31 @@ mod tests {
             "setsockopt(PACKET_RX_RING) failed; ask for a smaller ring, or free some memory"
         );
         assert!(std::error::Error::source(&error).is_some());
+    }
+
+    #[test]
+    fn each_backend_that_cannot_be_had_is_told_with_its_reason() {
+        let refusal = |backend: &str, errno| Refusal {
+            backend: backend.into(),
+            why: SyscallError {
+                call: "open",
+                source: io::Error::from_raw_os_error(errno),
+            }
+            .into(),
+        };
+        let error = Error::from(NoBackend {
+            interface: "eth0".into(),
+            tried: vec![refusal("one", libc::ENODEV), refusal("other", libc::EBUSY)],
+        });
+        assert_eq!(
+            error.to_string(),
+            "no backend can capture from eth0:\n  one: open failed: No such device (os error 19)\n  \
+             other: open failed"
+        );
+        let cause = std::error::Error::source(&error).unwrap().to_string();
+        assert_eq!(cause, "Device or resource busy (os error 16)");
+        assert_eq!(error.with_causes().to_string(), format!("{error}: {cause}"));
+        assert!(error.is_terminal());
     }
 
     #[test]

@@ -41,7 +41,7 @@ pub use mmap::Mmap;
 pub use netlink::XdpFeatures;
 pub use promiscuous::Promiscuous;
 
-pub use error::{Error, SyscallError};
+pub use error::{Error, NoBackend, Refusal, SyscallError};
 pub use link_type::LinkType;
 pub use packet::{Checksum, Direction, Meta, Packet, PacketBuf, VlanTag};
 pub use sink::{PacketSink, PacketSlot, SinkStats};

@@ -40,15 +40,14 @@ use std::fmt;
 use netring_xdp::program::{AttachMode, Program};
 use netring_xdp::{Copying, XdpCapture};
 
-use crate::{Capture, Error, Interface};
+use crate::{Capture, Error, Interface, NoBackend, Refusal};
 
 pub use capture::{AutoCapture, Batch};
 
 /// Opens the interface of this name by the best backend there is.
 ///
 /// # Errors
-/// [`Error::NoSuchInterface`], or why the last of the backends, which asks for least, cannot be had: [`Error::NotPermitted`]
-/// without CAP_NET_RAW.
+/// [`Error::NoSuchInterface`], or [`Error::NoBackend`] with why each of the backends cannot be had.
 pub fn open(interface: &str) -> Result<AutoCapture, Error> {
     builder().interface(interface).build()
 }
@@ -124,7 +123,7 @@ impl Builder {
     /// Opens the first backend that can be had.
     ///
     /// # Errors
-    /// As [`open`], and [`Error::Config`] where no backend is to be tried.
+    /// As [`open`]; where one backend only is to be tried, why it cannot be had; and [`Error::Config`] where none is.
     pub fn build(self) -> Result<AutoCapture, Error> {
         // What no backend can mend is told at once.
         let queues = Interface::by_name(&self.interface)?.rx_queues;
@@ -139,11 +138,28 @@ impl Builder {
                 return Ok(AutoCapture::new(source, backend, attempts));
             }
         }
-        let last = attempts.pop().and_then(|attempt| attempt.why_not);
-        Err(last.unwrap_or_else(|| Error::Config {
-            setting: "backends",
-            why: "none is to be tried; name one at the least".into(),
-        }))
+        Err(self.none(attempts))
+    }
+
+    fn none(self, attempts: Vec<Attempt>) -> Error {
+        let mut tried: Vec<Refusal> = attempts
+            .into_iter()
+            .filter_map(|Attempt { backend, why_not }| {
+                let backend = backend.to_string();
+                why_not.map(|why| Refusal { backend, why })
+            })
+            .collect();
+        match tried.len() {
+            0 => Error::Config {
+                setting: "backends",
+                why: "none is to be tried; name one at the least".into(),
+            },
+            1 => tried.remove(0).why,
+            _ => Error::NoBackend(NoBackend {
+                interface: self.interface,
+                tried,
+            }),
+        }
     }
 
     fn open(&self, backend: Backend, queues: u32) -> Result<capture::Source, Error> {
@@ -197,15 +213,9 @@ impl fmt::Display for Backend {
 /// The backend, and the reason with its causes.
 impl fmt::Display for Attempt {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Some(error) = &self.why_not else {
-            return write!(f, "{}: opened", self.backend);
-        };
-        write!(f, "{}: {error}", self.backend)?;
-        let mut cause = std::error::Error::source(error);
-        while let Some(error) = cause {
-            write!(f, ": {error}")?;
-            cause = error.source();
+        match &self.why_not {
+            None => write!(f, "{}: opened", self.backend),
+            Some(error) => write!(f, "{}: {}", self.backend, error.with_causes()),
         }
-        Ok(())
     }
 }

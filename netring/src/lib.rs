@@ -92,9 +92,9 @@ pub mod auto;
 pub mod pcap;
 
 pub use netring_sys::{
-    Checksum, Clock, Count, Direction, Error, Interface, InterfaceCounters, LinkType, Meta, Open,
-    Packet, PacketBatch, PacketBuf, PacketSink, PacketSlot, PacketSource, Readiness, SinkStats,
-    Stats, SyscallError, Timestamp, VlanTag, XdpMode, wait,
+    Checksum, Clock, Count, Direction, Error, Interface, InterfaceCounters, LinkType, Meta,
+    NoBackend, Open, Packet, PacketBatch, PacketBuf, PacketSink, PacketSlot, PacketSource,
+    Readiness, Refusal, SinkStats, Stats, SyscallError, Timestamp, VlanTag, XdpMode, wait,
 };
 
 #[cfg(feature = "afpacket")]

@@ -68,12 +68,30 @@ fn auto_without_cap_net_raw_is_refused_and_says_why() {
     let _ns = Netns::enter().unwrap();
     let said = with("--bounding-set=-net_raw", "lo").end();
     assert!(!said.ok && said.out.is_empty(), "{said:?}");
-    assert!(
-        said.err.starts_with(
-            "socket(AF_PACKET) was refused: the process needs CAP_NET_RAW; run it as root"
+    let lines: Vec<&str> = said.err.lines().collect();
+    let told = [
+        ("no backend can capture from lo:", ""),
+        (
+            "  AF_XDP without a copy: ",
+            "was refused: the process needs CAP_",
         ),
-        "{said:?}"
-    );
+        (
+            "  AF_XDP in the driver: ",
+            "was refused: the process needs CAP_",
+        ),
+        (
+            "  AF_XDP in the kernel's stack: ",
+            "was refused: the process needs CAP_",
+        ),
+        (
+            "  AF_PACKET: ",
+            "socket(AF_PACKET) was refused: the process needs CAP_NET_RAW; run it as root",
+        ),
+    ];
+    assert!(lines.len() >= told.len(), "{said:?}");
+    for (line, (backend, why)) in lines.iter().zip(told) {
+        assert!(line.starts_with(backend) && line.contains(why), "{said:?}");
+    }
 }
 
 /// As whoever runs this is: the best backend needs either a program or nothing but a packet socket, and the choice is told.

@@ -176,6 +176,42 @@ fn auto_tries_what_it_is_told_to_and_no_more() {
     ));
 }
 
+/// Each of them in its order, with its own error: a program can look at it, and its user can read it.
+#[test]
+#[ignore = "needs a network namespace: cargo xtask test-netns"]
+fn auto_that_finds_none_tells_why_of_each() {
+    let _ns = Netns::enter().unwrap();
+    veth("v0", "v1").unwrap();
+    let interface = Interface::by_name("v1").unwrap();
+    let program = Program::redirect().queues(1).load().unwrap();
+    let foreign = program.attach(&interface, AttachMode::Native).unwrap();
+    let builder = auto::builder().interface("v1");
+    let builder = builder.backends([Backend::XdpZeroCopy, Backend::XdpGeneric]);
+    let error = builder.build().unwrap_err();
+    let text = error.to_string();
+    let Error::NoBackend(none) = error else {
+        panic!("{error}");
+    };
+    assert_eq!(none.interface, "v1");
+    let [zero_copy, generic] = &none.tried[..] else {
+        panic!("{none}");
+    };
+    assert_eq!(zero_copy.backend, "AF_XDP without a copy");
+    assert!(matches!(&zero_copy.why, Error::Syscall(failed) if failed.call == "bind(AF_XDP)"));
+    assert_eq!(generic.backend, "AF_XDP in the kernel's stack");
+    let id = foreign.program_id();
+    assert!(matches!(&generic.why, Error::ProgramInTheWay { id: told, .. } if *told == id));
+    assert_eq!(
+        text.lines().collect::<Vec<_>>(),
+        [
+            "no backend can capture from v1:".into(),
+            format!("  {zero_copy}"),
+            format!("  {generic}"),
+        ]
+    );
+    assert!(foreign.is_attached().unwrap());
+}
+
 #[test]
 #[ignore = "needs a network namespace: cargo xtask test-netns"]
 fn auto_sets_promiscuous_mode_by_each_backend() {
