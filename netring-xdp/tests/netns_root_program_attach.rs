@@ -10,7 +10,6 @@ use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use common::attached::*;
-use netring_sys::kernel::bpf::bpf_insn;
 use netring_sys::{Error, XdpMode, syscall};
 use netring_xdp::program::asm::{Assembler, Reg};
 use netring_xdp::program::{AttachMode, Program};
@@ -321,12 +320,7 @@ fn x13_a_race_for_an_interface_leaves_the_foreign_program_alone() {
     let _ns = Netns::enter().unwrap();
     veth("v0", "v1").unwrap();
     let v0 = interface("v0");
-    let pass = |code, imm| bpf_insn {
-        code,
-        imm,
-        ..bpf_insn::default()
-    };
-    let foreign = syscall::bpf_load_xdp(&[pass(0xb7, 2), pass(0x95, 0)], c"GPL").unwrap();
+    let foreign = syscall::bpf_load_xdp(&foreign_program(), c"GPL").unwrap();
     let done = AtomicBool::new(false);
     let (ours, theirs) = std::thread::scope(|scope| {
         let racer = scope.spawn(|| {

@@ -37,7 +37,7 @@ mod capture;
 
 use std::fmt;
 
-use netring_xdp::program::{AttachMode, Program};
+use netring_xdp::program::AttachMode;
 use netring_xdp::{Copying, XdpCapture};
 
 use crate::{Capture, Error, Interface, NoBackend, Refusal};
@@ -126,10 +126,10 @@ impl Builder {
     /// As [`open`]; where one backend only is to be tried, why it cannot be had; and [`Error::Config`] where none is.
     pub fn build(self) -> Result<AutoCapture, Error> {
         // What no backend can mend is told at once.
-        let queues = Interface::by_name(&self.interface)?.rx_queues;
+        Interface::by_name(&self.interface)?;
         let mut attempts: Vec<Attempt> = Vec::new();
         for &backend in &self.backends {
-            let (source, why_not) = match self.open(backend, queues) {
+            let (source, why_not) = match self.open(backend) {
                 Ok(source) => (Some(source), None),
                 Err(error) => (None, Some(error)),
             };
@@ -162,12 +162,9 @@ impl Builder {
         }
     }
 
-    fn open(&self, backend: Backend, queues: u32) -> Result<capture::Source, Error> {
+    fn open(&self, backend: Backend) -> Result<capture::Source, Error> {
         let xdp = |mode, copying| {
-            // The program before its sockets: who may load none is told so, and not how much memory the sockets would need.
-            let program = Program::redirect().queues(queues).load()?;
             let builder = XdpCapture::builder().interface(&self.interface);
-            let builder = builder.program(program);
             let builder = builder.promiscuous(self.promiscuous);
             let capture = builder.attach_mode(mode).copying(copying).build();
             capture.map(capture::Source::Xdp)

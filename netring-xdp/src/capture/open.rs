@@ -1,4 +1,4 @@
-//! From settings to a running capture: the sockets first, with their chunks, then the program that feeds them.
+//! From settings to a running capture: the program is loaded, the sockets are made with their chunks, the program is put on the interface.
 
 use std::sync::Arc;
 
@@ -21,9 +21,22 @@ impl CaptureBuilder {
         self,
         transmit_ring: Option<RingSize>,
     ) -> Result<(XdpCapture, Option<XdpInjector>), Error> {
+        let foreign = matches!(self.feed, FeedBy::Sockets(_));
+        let opened = self.open_all(transmit_ring);
+        opened.map_err(|error| if foreign { error } else { all_at_once(error) })
+    }
+
+    fn open_all(
+        mut self,
+        transmit_ring: Option<RingSize>,
+    ) -> Result<(XdpCapture, Option<XdpInjector>), Error> {
         let interface = Interface::by_name(&self.interface)?;
         let queues = self.choose(&interface)?;
         let receive_ring = RingSize::new(self.receive_ring)?;
+        // Who may load no program is told so, and not how much memory the sockets would need.
+        if matches!(self.feed, FeedBy::Generated) {
+            self.feed = FeedBy::Program(Box::new(self.generate(&interface)?));
+        }
         let (mut halves, mut injector) = (Vec::new(), None);
         for (n, &queue) in queues.iter().enumerate() {
             let transmit_ring = transmit_ring.filter(|_| n == 0);
@@ -124,6 +137,14 @@ impl CaptureBuilder {
         }
     }
 
+    fn generate(&self, interface: &Interface) -> Result<Program, Error> {
+        Program::redirect()
+            .queues(interface.rx_queues)
+            .otherwise(self.otherwise)
+            .multi_buffer(self.multi_buffer)
+            .load()
+    }
+
     /// The sockets are in the map before the program is on the interface: no packet is missed.
     fn attach(self, feed: &mut Feed, halves: &[RxHalf]) -> Result<(), Error> {
         let put = |sockets: &mut SocketMap| {
@@ -138,15 +159,30 @@ impl CaptureBuilder {
                 return Ok(());
             }
             FeedBy::Program(program) => *program,
-            FeedBy::Generated => Program::redirect()
-                .queues(feed.interface.rx_queues)
-                .otherwise(self.otherwise)
-                .multi_buffer(self.multi_buffer)
-                .load()?,
+            FeedBy::Generated => self.generate(&feed.interface)?,
         };
         put(program.sockets_mut())?;
         feed.attachment = Some(program.attach(&feed.interface, self.attach_mode)?);
         Ok(())
+    }
+}
+
+/// Who lacks one of the capabilities is told how to give the program all of them: `setcap` takes away those that it is not told, and where
+/// the sockets could be had, in a user namespace, the program cannot.
+fn all_at_once(error: Error) -> Error {
+    match error {
+        Error::NotPermitted {
+            call,
+            capability,
+            source,
+            ..
+        } => Error::NotPermitted {
+            call,
+            capability,
+            grant: "cap_net_raw,cap_bpf,cap_net_admin",
+            source,
+        },
+        other => other,
     }
 }
 

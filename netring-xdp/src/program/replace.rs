@@ -30,7 +30,7 @@ pub(super) fn attach_replacing(
             Err(error) => Some(Err(error)),
         })
         .ok_or_else(|| attach::in_the_way(interface, there))?
-        .map_err(error::program)?;
+        .map_err(|error| needs_sys_admin(error::program(error)))?;
     interface
         .detach_xdp(held.as_fd(), there.mode)
         .map_err(|refused| taken(refused, interface, foreign))?;
@@ -38,6 +38,19 @@ pub(super) fn attach_replacing(
         // Where this fails as well, somebody else was faster and has the interface.
         let _ = interface.attach_xdp(held.as_fd(), there.mode);
     })
+}
+
+/// To get hold of a program that is not one's own takes more than to load one.
+fn needs_sys_admin(error: Error) -> Error {
+    match error {
+        Error::NotPermitted { call, source, .. } => Error::NotPermitted {
+            call,
+            capability: "CAP_SYS_ADMIN of the host, to replace a foreign program",
+            grant: "cap_sys_admin,cap_net_raw,cap_bpf,cap_net_admin",
+            source,
+        },
+        other => other,
+    }
 }
 
 /// A link holds it, or it was replaced meanwhile.

@@ -1,5 +1,6 @@
 //! Which program is on an interface, as another program sees it.
 
+use netring_sys::kernel::bpf::bpf_insn;
 use netring_sys::{Error, Interface};
 use netring_xdp::program::{AttachMode, Attachment, Program};
 use xtask::netns::ip_says;
@@ -27,4 +28,14 @@ pub(crate) fn interface(name: &str) -> Interface {
 
 pub(crate) fn redirect(on: &str, mode: AttachMode) -> Result<Attachment, Error> {
     Program::redirect().load()?.attach(&interface(on), mode)
+}
+
+/// A program of somebody else's: passes everything.
+pub(crate) fn foreign_program() -> [bpf_insn; 2] {
+    let insn = |code, imm| bpf_insn {
+        code,
+        imm,
+        ..bpf_insn::default()
+    };
+    [insn(0xb7, 2), insn(0x95, 0)]
 }

@@ -1,0 +1,124 @@
+//! Who lacks a capability is told which, and how to get it; and not of what would have been missing next.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on ends there")]
+
+mod common;
+
+use std::process::Command;
+
+use common::attached::*;
+use netring_sys::{Error, XdpMode, syscall};
+use netring_xdp::XdpCapture;
+use netring_xdp::program::{AttachMode, Program};
+use std::os::fd::AsFd;
+use xtask::netns::{Netns, veth};
+
+/// This test again, as another process in this thread's namespace: of root with these changes. What it prints behind `told: `.
+fn told(test: &str, as_whom: &[&str]) -> String {
+    let output = Command::new(as_whom[0])
+        .args(&as_whom[1..])
+        .arg(std::env::current_exe().unwrap())
+        .args(["--exact", test, "--ignored", "--nocapture"])
+        .env("NETRING_ROLE", "changed")
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(output.status.success(), "{said}");
+    let (_, told) = said
+        .split_once("told: ")
+        .unwrap_or_else(|| panic!("{said}"));
+    told.lines().next().unwrap().to_owned()
+}
+
+/// The role of these tests: tries to capture, and tells why it cannot.
+fn tells() -> bool {
+    let is_it = std::env::var_os("NETRING_ROLE").is_some();
+    if is_it {
+        println!("told: {}", XdpCapture::open("v0").unwrap_err());
+    }
+    is_it
+}
+
+/// As much memory as a page may be locked: what a capture asks for is too much, and is not what is told.
+#[test]
+#[ignore = "needs a network namespace: cargo xtask test-netns"]
+fn who_may_load_no_program_is_told_so_and_not_of_memory() {
+    if tells() {
+        return;
+    }
+    let _ns = Netns::enter().unwrap();
+    veth("v0", "v1").unwrap();
+    let test = "who_may_load_no_program_is_told_so_and_not_of_memory";
+    let limited = ["prlimit", "--memlock=4096:4096", "setpriv"];
+    for (without, memory) in [("-bpf,-sys_admin,-ipc_lock", false), ("-ipc_lock", true)] {
+        let change = format!("--bounding-set={without}");
+        let said = told(test, &[&limited[..], &[&change, "--"]].concat());
+        if memory {
+            // Who may load it is told what is missing next.
+            assert!(said.contains("locked"), "{said}");
+            continue;
+        }
+        assert!(said.starts_with("bpf(BPF_"), "{said}");
+        for word in [
+            "the process needs CAP_BPF and CAP_NET_ADMIN of the host",
+            "setcap cap_net_raw,cap_bpf,cap_net_admin=ep",
+            "the root of a user namespace is not enough",
+        ] {
+            assert!(said.contains(word), "{word}: {said}");
+        }
+        assert!(!said.contains("unshare"), "{said}");
+    }
+}
+
+/// A user namespace would give the socket, and take the program.
+#[test]
+#[ignore = "needs a network namespace: cargo xtask test-netns"]
+fn who_may_have_no_socket_is_not_sent_where_no_program_is_loaded() {
+    if tells() {
+        return;
+    }
+    let _ns = Netns::enter().unwrap();
+    veth("v0", "v1").unwrap();
+    let said = told(
+        "who_may_have_no_socket_is_not_sent_where_no_program_is_loaded",
+        &["setpriv", "--bounding-set=-net_raw", "--"],
+    );
+    assert!(
+        said.starts_with("socket(AF_XDP) was refused: the process needs CAP_NET_RAW;"),
+        "{said}"
+    );
+    assert!(
+        said.contains("setcap cap_net_raw,cap_bpf,cap_net_admin=ep"),
+        "{said}"
+    );
+    assert!(!said.contains("unshare"), "{said}");
+}
+
+#[test]
+#[ignore = "needs a network namespace: cargo xtask test-netns"]
+fn who_may_not_replace_a_foreign_program_is_told_what_that_takes() {
+    let replace = || {
+        let there = interface("v0").xdp.unwrap();
+        let program = Program::redirect().load().unwrap();
+        program.attach_replacing(&interface("v0"), AttachMode::Generic, there.id)
+    };
+    if std::env::var_os("NETRING_ROLE").is_some() {
+        let error = replace().unwrap_err();
+        assert!(matches!(error, Error::NotPermitted { .. }), "{error}");
+        println!("told: {error}");
+        return;
+    }
+    let _ns = Netns::enter().unwrap();
+    veth("v0", "v1").unwrap();
+    let foreign = syscall::bpf_load_xdp(&foreign_program(), c"GPL").unwrap();
+    interface("v0")
+        .attach_xdp(foreign.as_fd(), XdpMode::Generic)
+        .unwrap();
+    let said = told(
+        "who_may_not_replace_a_foreign_program_is_told_what_that_takes",
+        &["setpriv", "--bounding-set=-sys_admin", "--"],
+    );
+    assert!(said.contains("the process needs CAP_SYS_ADMIN"), "{said}");
+    assert!(said.contains("setcap cap_sys_admin,"), "{said}");
+    assert!(!said.contains("unshare"), "{said}");
+    replace().unwrap();
+}
