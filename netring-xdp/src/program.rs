@@ -34,7 +34,8 @@
 //! crate it is one more foreign program: it is named and left alone; and libxdp leaves an attachment of ours alone, as the
 //! kernel does not let it do otherwise. The two go together the other way round: a program that a dispatcher runs, or that anybody else
 //! attached, feeds sockets of this crate through its pinned map ([`SocketMap::from_pin`]). It may be the generated one:
-//! [`Redirect::object`] is what such a loader takes.
+//! [`Redirect::object`] is what such a loader takes, with the types that the kernel compares where one program takes the place of a function of
+//! another (`freplace`).
 
 pub mod asm;
 mod attach;

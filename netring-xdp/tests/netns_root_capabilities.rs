@@ -1,6 +1,9 @@
 //! Who lacks a capability is told which, and how to get it; and not of what would have been missing next.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on ends there")]
-#![allow(clippy::print_stdout, reason = "a test that is run again tells by its output")]
+#![allow(
+    clippy::print_stdout,
+    reason = "a test that is run again tells by its output"
+)]
 
 mod common;
 

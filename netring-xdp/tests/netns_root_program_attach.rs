@@ -11,21 +11,9 @@ use std::time::{Duration, Instant};
 
 use common::attached::*;
 use netring_sys::{Error, XdpMode, syscall};
-use netring_xdp::program::asm::{Assembler, Reg};
 use netring_xdp::program::{AttachMode, Program};
 use xtask::netns::{Netns, ip, veth};
 use xtask::wire::{Sender, Sniffer, numbered};
-
-/// A program of somebody else's, under the name that libxdp's dispatcher has: passes everything.
-fn dispatcher() -> Vec<u8> {
-    let mut asm = Assembler::new();
-    asm.mov(Reg::R0, 2);
-    asm.exit();
-    asm.finish()
-        .unwrap()
-        .object("xdp_dispatcher", "xdp")
-        .unwrap()
-}
 
 /// Attaches it with `ip`, by netlink, and tells its number.
 fn attach_foreign(on: &str, how: &str) -> u32 {

@@ -2,6 +2,7 @@
 
 use netring_sys::kernel::bpf::bpf_insn;
 use netring_sys::{Error, Interface};
+use netring_xdp::program::asm::{Assembler, Reg};
 use netring_xdp::program::{AttachMode, Attachment, Program};
 use xtask::netns::ip_says;
 
@@ -38,4 +39,15 @@ pub(crate) fn foreign_program() -> [bpf_insn; 2] {
         ..bpf_insn::default()
     };
     [insn(0xb7, 2), insn(0x95, 0)]
+}
+
+/// A program of somebody else's, under the name that libxdp's dispatcher has: passes everything.
+pub(crate) fn dispatcher() -> Vec<u8> {
+    let mut asm = Assembler::new();
+    asm.mov(Reg::R0, 2);
+    asm.exit();
+    asm.finish()
+        .unwrap()
+        .object("xdp_dispatcher", "xdp")
+        .unwrap()
 }

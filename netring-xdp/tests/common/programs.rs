@@ -7,6 +7,7 @@ const DATA: i16 = 0;
 const DATA_END: i16 = 4;
 const DATA_META: i16 = 8;
 const XDP_DROP: i32 = 1;
+const XDP_PASS: i32 = 2;
 /// The last byte of the number of a [`frame`](super::pair::frame).
 const NUMBER: i16 = 21;
 
@@ -90,6 +91,18 @@ pub(crate) fn adjust_tail(by: i32, multi_buffer: bool) -> Vec<u8> {
     asm.bind(refused);
     asm.exit();
     object(asm, multi_buffer)
+}
+
+/// Everything to the first socket, and to the kernel where there is none. Under another name.
+pub(crate) fn all_to_queue_0(name: &str) -> Vec<u8> {
+    let mut asm = Assembler::new();
+    let sockets = sockets(&mut asm);
+    asm.mov(Reg::R2, 0);
+    asm.load_map(Reg::R1, sockets);
+    asm.mov(Reg::R3, XDP_PASS);
+    asm.call(Helper::RedirectMap);
+    asm.exit();
+    asm.finish().unwrap().object(name, "xdp").unwrap()
 }
 
 /// The map of two sockets.
