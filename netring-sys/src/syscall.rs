@@ -22,7 +22,8 @@ pub use bpf::{
     bpf_program_id, bpf_send_xdp, bpf_test_xdp,
 };
 pub use link::{
-    ethtool_channels, generic_netlink_socket, netlink_receive, netlink_send, netlink_socket,
+    ethtool_channels, ethtool_rings, generic_netlink_socket, netlink_receive, netlink_send,
+    netlink_socket, set_ethtool_rings,
 };
 pub use packet::{
     add_packet_membership, attach_filter, bind_packet, drop_packet_membership, packet_socket,

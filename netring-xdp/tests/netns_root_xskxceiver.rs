@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use common::pair::{BURST, Ends, Way, comes, exchange, frame, put, received_all, sent_all, silent};
 use common::{LIMIT, conserved, ring, small};
-use netring_sys::syscall::poll_writable;
+use netring_sys::syscall::{ethtool_rings, netlink_socket, poll_writable, set_ethtool_rings};
 use netring_sys::{Error, PacketSink};
 use netring_xdp::program::Program;
 use netring_xdp::{Copying, Umem, UmemConfig, XdpSocket};
@@ -344,4 +344,25 @@ fn zero_copy_is_refused() {
         Ok(())
     })
     .unwrap();
+}
+
+/// The kernel's test makes the card's own rings as small and as large as they can be; veth has none to set, and the kernel says so.
+#[test]
+#[ignore = "needs a network namespace: cargo xtask test-netns"]
+fn hw_rings_of_veth_are_refused() {
+    let _ns = Netns::enter().unwrap();
+    veth("v0", "v1").unwrap();
+    const EOPNOTSUPP: i32 = 95;
+    const ENODEV: i32 = 19;
+    let socket = netlink_socket(0).unwrap();
+    let rings = |name| ethtool_rings(socket.as_fd(), name).unwrap_err();
+    assert!(rings("v0").is(EOPNOTSUPP), "{}", rings("v0").source);
+    for entries in [64, 512] {
+        let refused = set_ethtool_rings(socket.as_fd(), "v0", [entries, 0, 0, entries]);
+        let refused = refused.unwrap_err();
+        assert_eq!(refused.call, "ioctl(ETHTOOL_SRINGPARAM)");
+        assert!(refused.is(EOPNOTSUPP), "{}", refused.source);
+    }
+    // It is the card that has none, and not the call that is wrong.
+    assert!(rings("v7").is(ENODEV), "{}", rings("v7").source);
 }

@@ -84,13 +84,13 @@ pub fn netlink_receive(
     }
 }
 
-/// `struct ethtool_channels`: the command, four limits and four settings, each for receive, transmit, other, combined.
+/// `struct ethtool_channels` and `struct ethtool_ringparam`, which are alike: the command, four limits and four settings.
 #[repr(C)]
 #[derive(Default)]
-struct Channels {
+struct Four {
     command: u32,
     limits: [u32; 4],
-    counts: [u32; 4],
+    settings: [u32; 4],
 }
 
 /// How many receive and transmit queues an interface uses now; `None` where the driver does not say.
@@ -103,11 +103,65 @@ pub fn ethtool_channels(
     name: &str,
 ) -> Result<Option<(u32, u32)>, SyscallError> {
     const ETHTOOL_GCHANNELS: u32 = 0x3c;
-    const SIOCETHTOOL: libc::c_ulong = 0x8946;
-    let mut channels = Channels {
+    let mut channels = Four {
         command: ETHTOOL_GCHANNELS,
-        ..Channels::default()
+        ..Four::default()
     };
+    match ethtool(socket, name, &mut channels, "ioctl(ETHTOOL_GCHANNELS)") {
+        Ok(()) => {
+            let [receive, transmit, _, combined] = channels.settings;
+            Ok(Some((receive + combined, transmit + combined)))
+        }
+        Err(error)
+            if error.is(libc::EOPNOTSUPP) || error.is(libc::ENOTTY) || error.is(libc::EINVAL) =>
+        {
+            Ok(None)
+        }
+        Err(error) => Err(error),
+    }
+}
+
+/// Entries of the card's own rings: receive, receive of short and of long packets, transmit.
+///
+/// # Errors
+/// `EOPNOTSUPP` from a driver that has none to tell of (veth), `ENODEV` where there is no such interface.
+#[doc(alias = "ETHTOOL_GRINGPARAM")]
+pub fn ethtool_rings(socket: BorrowedFd<'_>, name: &str) -> Result<[u32; 4], SyscallError> {
+    const ETHTOOL_GRINGPARAM: u32 = 0x10;
+    let mut rings = Four {
+        command: ETHTOOL_GRINGPARAM,
+        ..Four::default()
+    };
+    ethtool(socket, name, &mut rings, "ioctl(ETHTOOL_GRINGPARAM)")?;
+    Ok(rings.settings)
+}
+
+/// Sets them.
+///
+/// # Errors
+/// As [`ethtool_rings`]; `EINVAL` for a size that the card does not have, `EPERM` without CAP_NET_ADMIN.
+#[doc(alias = "ETHTOOL_SRINGPARAM")]
+pub fn set_ethtool_rings(
+    socket: BorrowedFd<'_>,
+    name: &str,
+    entries: [u32; 4],
+) -> Result<(), SyscallError> {
+    const ETHTOOL_SRINGPARAM: u32 = 0x11;
+    let mut rings = Four {
+        command: ETHTOOL_SRINGPARAM,
+        settings: entries,
+        ..Four::default()
+    };
+    ethtool(socket, name, &mut rings, "ioctl(ETHTOOL_SRINGPARAM)")
+}
+
+fn ethtool(
+    socket: BorrowedFd<'_>,
+    name: &str,
+    four: &mut Four,
+    call: &'static str,
+) -> Result<(), SyscallError> {
+    const SIOCETHTOOL: libc::c_ulong = 0x8946;
     // SAFETY: ifreq is made of integers and pointers, for which zero is a value; it is on this stack; its size is its type's.
     let mut request: libc::ifreq = unsafe { std::mem::zeroed() };
     // One byte stays zero: the kernel's names end with one.
@@ -119,21 +173,10 @@ pub fn ethtool_channels(
     {
         *to = from as libc::c_char;
     }
-    let target: *mut Channels = &raw mut channels;
+    let target: *mut Four = four;
     request.ifr_ifru.ifru_data = target.cast();
-    // SAFETY: request and channels are on this stack and outlive the call; nobody else uses them; the command tells the
-    // kernel which struct it writes.
+    // SAFETY: the request is on this stack and the struct is lent to us; nobody else uses them; the command tells the kernel
+    // which struct it reads and writes, and both have this size.
     let result = unsafe { libc::ioctl(socket.as_raw_fd(), SIOCETHTOOL as _, &raw mut request) };
-    match check(result, "ioctl(ETHTOOL_GCHANNELS)") {
-        Ok(_) => {
-            let [receive, transmit, _, combined] = channels.counts;
-            Ok(Some((receive + combined, transmit + combined)))
-        }
-        Err(error)
-            if error.is(libc::EOPNOTSUPP) || error.is(libc::ENOTTY) || error.is(libc::EINVAL) =>
-        {
-            Ok(None)
-        }
-        Err(error) => Err(error),
-    }
+    check(result, call).map(drop)
 }
