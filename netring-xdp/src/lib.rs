@@ -194,6 +194,7 @@ pub use {
     config::{BusyPoll, Copying, Mode, RingSize},
     inject::{InjectorBuilder, XdpInjector},
     netring_sys::Error,
+    netring_sys::kernel::filter::SockFilter,
     netring_sys::wait::StopHandle,
     receive::{Forwarded, Frames},
     socket::{

@@ -41,6 +41,7 @@ pub mod asm;
 mod attach;
 mod bound;
 mod btf;
+mod classic;
 mod counters;
 mod error;
 mod insn;
@@ -61,7 +62,7 @@ pub use metadata::Metadata;
 pub use redirect::Redirect;
 pub use sockets::SocketMap;
 
-/// What becomes of a packet that goes to no socket.
+/// What becomes of a packet that goes to no socket: the filter did not choose it, or its queue has none.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[repr(i32)]
 pub enum Otherwise {

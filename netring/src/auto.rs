@@ -31,6 +31,7 @@
 //!   interface that one is logged in through, ask for [`Backend::AfPacket`] only ([`Builder::backends`]), or for a
 //!   [`Capture`].
 //! - AF_PACKET has a VLAN tag beside the bytes ([`Meta::vlan`](crate::Meta::vlan)), AF_XDP in them, unless the card took it out.
+//! - So a [filter](Builder::filter) sees what is behind the tag by AF_PACKET, and the tag by AF_XDP.
 //! - AF_XDP holds packets up to the MTU; what receive offload puts together only AF_PACKET shows in one piece.
 
 mod capture;
@@ -40,7 +41,7 @@ use std::fmt;
 use netring_xdp::program::AttachMode;
 use netring_xdp::{Copying, XdpCapture};
 
-use crate::{Capture, Error, Interface, NoBackend, Refusal};
+use crate::{Capture, Error, Interface, NoBackend, Refusal, SockFilter};
 
 pub use capture::{AutoCapture, Batch};
 
@@ -57,6 +58,7 @@ pub fn builder() -> Builder {
     Builder {
         interface: String::new(),
         promiscuous: false,
+        filter: None,
         backends: Backend::ALL.to_vec(),
     }
 }
@@ -80,6 +82,7 @@ pub enum Backend {
 pub struct Builder {
     interface: String,
     promiscuous: bool,
+    filter: Option<Vec<SockFilter>>,
     backends: Vec<Backend>,
 }
 
@@ -110,6 +113,15 @@ impl Builder {
     /// Whether packets to other hosts are received too, whatever the backend. Default: no.
     pub const fn promiscuous(mut self, promiscuous: bool) -> Self {
         self.promiscuous = promiscuous;
+        self
+    }
+
+    /// A classic BPF program, 1 to 4096 instructions: packets for which it returns 0 are left out, whatever the backend. Default: all packets.
+    ///
+    /// A backend that cannot do what it asks for is passed over: AF_XDP knows nothing but the bytes of a packet
+    /// ([`Redirect::filter`](netring_xdp::program::Redirect::filter)). What AF_XDP leaves out goes to the host's own stack.
+    pub fn filter(mut self, program: &[SockFilter]) -> Self {
+        self.filter = Some(program.to_vec());
         self
     }
 
@@ -166,7 +178,11 @@ impl Builder {
         let xdp = |mode, copying| {
             let builder = XdpCapture::builder().interface(&self.interface);
             let builder = builder.promiscuous(self.promiscuous);
-            let capture = builder.attach_mode(mode).copying(copying).build();
+            let builder = builder.attach_mode(mode).copying(copying);
+            let capture = match &self.filter {
+                Some(filter) => builder.filter(filter).build(),
+                None => builder.build(),
+            };
             capture.map(capture::Source::Xdp)
         };
         match backend {
@@ -177,7 +193,11 @@ impl Builder {
                 let builder = Capture::builder().interface(&self.interface);
                 let builder = builder.promiscuous(self.promiscuous);
                 // As with AF_XDP: what comes in, and nothing else.
-                let capture = builder.ignore_outgoing(true).build();
+                let builder = builder.ignore_outgoing(true);
+                let capture = match &self.filter {
+                    Some(filter) => builder.filter(filter).build(),
+                    None => builder.build(),
+                };
                 capture.map(capture::Source::AfPacket)
             }
         }

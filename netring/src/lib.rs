@@ -97,6 +97,9 @@ pub use netring_sys::{
     Readiness, Refusal, SinkStats, Stats, SyscallError, Timestamp, VlanTag, XdpMode, wait,
 };
 
+/// An instruction of a filter.
+pub use netring_sys::kernel::filter::SockFilter;
+
 #[cfg(feature = "afpacket")]
 pub use netring_afpacket as afpacket;
 #[cfg(feature = "afpacket")]

@@ -1,6 +1,7 @@
 //! What can be asked of a capture.
 
 use netring_sys::Error;
+use netring_sys::kernel::filter::SockFilter;
 
 use super::XdpCapture;
 use crate::config::{BusyPoll, Copying, RingSize};
@@ -43,6 +44,7 @@ pub struct CaptureBuilder {
     pub(super) feed: FeedBy,
     pub(super) attach_mode: AttachMode,
     pub(super) otherwise: Otherwise,
+    pub(super) filter: Option<Vec<SockFilter>>,
 }
 
 /// What is to feed the sockets.
@@ -74,6 +76,7 @@ impl CaptureBuilder {
             feed: FeedBy::Generated,
             attach_mode: AttachMode::BestAvailable,
             otherwise: Otherwise::Pass,
+            filter: None,
         }
     }
 
@@ -167,7 +170,20 @@ impl CaptureBuilder {
         self
     }
 
-    /// What becomes of packets of queues without a socket. Default: [`Otherwise::Pass`]. For the generated program.
+    /// A classic BPF program, 1 to 4096 instructions: packets for which it returns 0 are left out. They go to the kernel, or are dropped
+    /// ([`otherwise`](Self::otherwise)), and the program counts them ([`XdpCapture::program_counters`]); they are not in
+    /// [`Stats`](netring_sys::Stats). Default: all packets. For the generated program; with another [`build`](Self::build) refuses it.
+    ///
+    /// It runs before the packet goes anywhere. What is different from a filter on a packet socket, and what is refused as an XDP program
+    /// cannot do it, tells [`Redirect::filter`](crate::program::Redirect::filter): above all, bytes have their VLAN tag here.
+    #[doc(alias = "SO_ATTACH_FILTER")]
+    pub fn filter(mut self, program: &[SockFilter]) -> Self {
+        self.filter = Some(program.to_vec());
+        self
+    }
+
+    /// What becomes of packets that go to no socket: those of queues without one, and those that the [filter](Self::filter) leaves out.
+    /// Default: [`Otherwise::Pass`]. For the generated program.
     pub const fn otherwise(mut self, otherwise: Otherwise) -> Self {
         self.otherwise = otherwise;
         self

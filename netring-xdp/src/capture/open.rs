@@ -36,6 +36,12 @@ impl CaptureBuilder {
         // Who may load no program is told so, and not how much memory the sockets would need.
         if matches!(self.feed, FeedBy::Generated) {
             self.feed = FeedBy::Program(Box::new(self.generate(&interface)?));
+        } else if self.filter.is_some() {
+            return Err(Error::Config {
+                setting: "filter",
+                why: "it is for the program that this crate generates, and another is to be used: let that one choose, or load it with its filter (`Redirect::filter`)"
+                    .into(),
+            });
         }
         let (mut halves, mut injector) = (Vec::new(), None);
         for (n, &queue) in queues.iter().enumerate() {
@@ -138,11 +144,14 @@ impl CaptureBuilder {
     }
 
     fn generate(&self, interface: &Interface) -> Result<Program, Error> {
-        Program::redirect()
+        let redirect = Program::redirect()
             .queues(interface.rx_queues)
             .otherwise(self.otherwise)
-            .multi_buffer(self.multi_buffer)
-            .load()
+            .multi_buffer(self.multi_buffer);
+        match &self.filter {
+            Some(filter) => redirect.filter(filter).load(),
+            None => redirect.load(),
+        }
     }
 
     /// The sockets are in the map before the program is on the interface: no packet is missed.

@@ -90,7 +90,7 @@ pub enum MapKind {
     XskMap = 17,
 }
 
-/// Functions of the kernel that every kernel since 5.3 has.
+/// Functions of the kernel. Every kernel since 5.3 has those that do not say otherwise.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(i32)]
 pub enum Helper {
@@ -106,6 +106,12 @@ pub enum Helper {
     /// `(context, distance) → 0`: moves the end of the packet; what it grows by is zeros.
     #[doc(alias = "bpf_xdp_adjust_tail")]
     AdjustTail = 65,
+    /// `(context) → length of the packet`, in all of its buffers (kernel 5.18).
+    #[doc(alias = "bpf_xdp_get_buff_len")]
+    XdpGetBuffLen = 188,
+    /// `(context, offset, to, length) → 0`: copies bytes of the packet, whichever buffer they are in (kernel 5.18).
+    #[doc(alias = "bpf_xdp_load_bytes")]
+    XdpLoadBytes = 189,
 }
 
 impl Helper {
@@ -115,6 +121,8 @@ impl Helper {
             51 => Some("bpf_redirect_map"),
             54 => Some("bpf_xdp_adjust_meta"),
             65 => Some("bpf_xdp_adjust_tail"),
+            188 => Some("bpf_xdp_get_buff_len"),
+            189 => Some("bpf_xdp_load_bytes"),
             _ => None,
         }
     }

@@ -43,11 +43,15 @@ pub(super) const COUNTERS: u32 = 4;
 pub(super) struct Offsets {
     pub(super) redirected: i32,
     pub(super) missed: i32,
+    pub(super) passed: i32,
+    pub(super) dropped: i32,
 }
 
 pub(super) const COUNTER: Offsets = Offsets {
     redirected: 0,
     missed: 8,
+    passed: 16,
+    dropped: 24,
 };
 
 impl From<Raw> for Counters {

@@ -1,10 +1,12 @@
 //! The program that this crate generates: every packet to the socket of its queue, and every packet counted.
 
+use netring_sys::kernel::filter::SockFilter;
 use netring_sys::syscall::XdpLoad;
 use netring_sys::{Error, Interface};
 
 use super::asm::{Assembler, Code, Cond, Helper, MapDef, MapKind, Reg, Size};
 use super::bound;
+use super::classic::{self, Aim};
 use super::counters::{COUNTER, COUNTERS};
 use super::metadata::{self, Kfuncs};
 use super::{Otherwise, Program};
@@ -34,6 +36,7 @@ pub struct Redirect {
     queues: u32,
     otherwise: Otherwise,
     multi_buffer: bool,
+    filter: Option<Vec<SockFilter>>,
     /// The interface whose driver is asked about packets.
     metadata: Option<u32>,
 }
@@ -44,6 +47,7 @@ impl Default for Redirect {
             queues: 64,
             otherwise: Otherwise::Pass,
             multi_buffer: false,
+            filter: None,
             metadata: None,
         }
     }
@@ -69,6 +73,27 @@ impl Redirect {
     #[doc(alias = "BPF_F_XDP_HAS_FRAGS")]
     pub const fn multi_buffer(mut self, multi_buffer: bool) -> Self {
         self.multi_buffer = multi_buffer;
+        self
+    }
+
+    /// A classic BPF program, 1 to 4096 instructions, as a packet socket takes it: packets for which it returns 0 go to no socket
+    /// ([`otherwise`](Self::otherwise)), and are counted ([`Counters::passed`](super::Counters::passed),
+    /// [`dropped`](super::Counters::dropped)). Default: all packets.
+    ///
+    /// It is translated, and runs before the packet goes anywhere. It means what it means on a packet socket, but for these:
+    ///
+    /// - It sees the bytes as the driver gives them: with their VLAN tag, unless the card took it out. A packet socket sees them without,
+    ///   and so does a filter on it.
+    /// - What it returns says yes or no: a packet that is chosen is whole. XDP cuts none.
+    /// - An indirect load (`[x + k]`) reaches the first 65535 bytes of a packet; what is further returns 0, as all that is outside
+    ///   of a packet does.
+    ///
+    /// What an XDP program does not know is refused when it is loaded: ancillary loads (`SKF_AD_OFF`), and those that count from a header
+    /// (`SKF_NET_OFF`, `SKF_LL_OFF`). `ld #len` needs kernel 5.18, and so does a filter of a [`multi_buffer`](Self::multi_buffer)
+    /// program.
+    #[doc(alias = "SO_ATTACH_FILTER")]
+    pub fn filter(mut self, program: &[SockFilter]) -> Self {
+        self.filter = Some(program.to_vec());
         self
     }
 
@@ -114,8 +139,8 @@ impl Redirect {
     /// Loads the program into the kernel.
     ///
     /// # Errors
-    /// [`Error::Config`] for a setting that cannot be, [`Error::NotPermitted`] without CAP_BPF and CAP_NET_ADMIN,
-    /// [`Error::ProgramRefused`] with the verifier's log; with metadata [`Error::Config`] or [`Error::Source`] on a kernel that has
+    /// [`Error::Config`] for a setting that cannot be, and for a filter that is none or cannot be translated, which names the instruction;
+    /// [`Error::NotPermitted`] without CAP_BPF and CAP_NET_ADMIN, [`Error::ProgramRefused`] with the verifier's log; with metadata [`Error::Config`] or [`Error::Source`] on a kernel that has
     /// no such functions, or no type information, and `EOPNOTSUPP` for an interface that no program can be bound to.
     pub fn load(&self) -> Result<Program, Error> {
         let Some(interface) = self.metadata else {
@@ -162,9 +187,19 @@ impl Redirect {
         });
         let (count, in_range, done) = (asm.label(), asm.label(), asm.label());
 
-        // A filter goes here: it leaves r6 alone, and jumps to `count` with its verdict in r7 and `passed` or `dropped` in
-        // r8 for a packet that it does not choose.
         asm.load(Size::Word, Reg::R6, Reg::R1, RX_QUEUE_INDEX);
+
+        if let Some(filter) = &self.filter {
+            let not_chosen = Aim {
+                label: count,
+                verdict: self.otherwise as i32,
+                counter: match self.otherwise {
+                    Otherwise::Pass => COUNTER.passed,
+                    Otherwise::Drop => COUNTER.dropped,
+                },
+            };
+            classic::add(&mut asm, filter, self.multi_buffer, not_chosen)?;
+        }
 
         if self.metadata.is_some() {
             metadata::write(&mut asm, kfuncs);
@@ -199,8 +234,9 @@ impl Redirect {
         asm.mov(Reg::R0, Reg::R7);
         asm.exit();
         asm.finish().map_err(|error| Error::Config {
-            setting: "program",
-            why: error.to_string(),
+            // Nothing else of it can be too long.
+            setting: "filter",
+            why: format!("the program that it makes cannot be assembled: {error}"),
         })
     }
 }

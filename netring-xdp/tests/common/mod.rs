@@ -5,6 +5,7 @@
 pub(crate) mod attached;
 pub(crate) mod bare;
 pub(crate) mod capture;
+pub(crate) mod classic;
 pub(crate) mod pair;
 pub(crate) mod programs;
 
