@@ -11,8 +11,8 @@ use std::process::Command;
 
 use common::attached::*;
 use netring_sys::{Error, XdpMode, syscall};
-use netring_xdp::XdpCapture;
 use netring_xdp::program::{AttachMode, Program};
+use netring_xdp::{SockFilter, XdpCapture};
 use std::os::fd::AsFd;
 use xtask::netns::{Netns, veth};
 
@@ -26,7 +26,7 @@ fn told(test: &str, as_whom: &[&str]) -> String {
         .output()
         .unwrap();
     let said = String::from_utf8_lossy(&output.stdout).into_owned();
-    assert!(output.status.success(), "{said}");
+    assert!(output.status.success(), "{output:?}");
     let (_, told) = said
         .split_once("told: ")
         .unwrap_or_else(|| panic!("{said}"));
@@ -126,3 +126,43 @@ fn who_may_not_replace_a_foreign_program_is_told_what_that_takes() {
     assert!(!said.contains("unshare"), "{said}");
     replace().unwrap();
 }
+
+/// The verifier is stricter with who may not look into the kernel (CAP_PERFMON, which comes with CAP_SYS_ADMIN).
+#[test]
+#[ignore = "needs a network namespace: cargo xtask test-netns"]
+fn a_capture_takes_no_more_capabilities_than_it_says() {
+    if std::env::var_os("NETRING_ROLE").is_some() {
+        for multi_buffer in [false, true] {
+            let builder = XdpCapture::builder().interface("v0").chunks(512);
+            let builder = builder.multi_buffer(multi_buffer);
+            builder.build().unwrap();
+            let builder = XdpCapture::builder().interface("v0").chunks(512);
+            let builder = builder.multi_buffer(multi_buffer).filter(&EVERYTHING);
+            builder.build().unwrap();
+        }
+        println!("told: done");
+        return;
+    }
+    let _ns = Netns::enter().unwrap();
+    veth("v0", "v1").unwrap();
+    let said = told(
+        "a_capture_takes_no_more_capabilities_than_it_says",
+        &["setpriv", "--bounding-set=-sys_admin,-perfmon", "--"],
+    );
+    assert_eq!(said, "done");
+}
+
+/// Every way in which a filter looks at a packet and at its memory.
+const EVERYTHING: [SockFilter; 11] = [
+    SockFilter::stmt(0x80, 0),
+    SockFilter::stmt(0x02, 3),
+    SockFilter::stmt(0xb1, 14),
+    SockFilter::stmt(0x48, 16),
+    SockFilter::stmt(0x1c, 0),
+    SockFilter::stmt(0x61, 3),
+    SockFilter::jump(0x2d, 0, 0, 1),
+    SockFilter::stmt(0x20, 0x9000),
+    SockFilter::stmt(0x74, 3),
+    SockFilter::stmt(0x9c, 0),
+    SockFilter::stmt(0x16, 0),
+];

@@ -14,7 +14,7 @@ use netring_sys::kernel::filter::{BPF_MAXINSNS, SockFilter};
 use super::asm::Assembler;
 use super::insn::{Alu, Cond, Size};
 
-pub(super) use translate::Aim;
+pub(super) use translate::{Aim, Loads};
 
 /// How many words of memory a program has.
 const WORDS: u32 = 16;
@@ -78,10 +78,10 @@ enum Op {
 pub(super) fn add(
     asm: &mut Assembler,
     program: &[SockFilter],
-    multi_buffer: bool,
+    loads: Loads,
     not_chosen: Aim,
 ) -> Result<(), Error> {
-    translate::translate(asm, &read(program)?, multi_buffer, not_chosen);
+    translate::translate(asm, &read(program)?, loads, not_chosen);
     Ok(())
 }
 

@@ -33,13 +33,13 @@ pub(in super::super) struct Aim {
     pub(in super::super) counter: i32,
 }
 
-pub(super) fn translate(asm: &mut Assembler, ops: &[Op], multi_buffer: bool, not_chosen: Aim) {
+pub(super) fn translate(asm: &mut Assembler, ops: &[Op], loads: Loads, not_chosen: Aim) {
     let mut to = Translation {
         places: ops.iter().map(|_| asm.label()).collect(),
         none: asm.label(),
         decide: asm.label(),
         fails: false,
-        multi_buffer,
+        loads,
         asm,
     };
     to.asm.mov(CONTEXT, Reg::R1);
@@ -72,6 +72,15 @@ pub(super) fn translate(asm: &mut Assembler, ops: &[Op], multi_buffer: bool, not
     asm.mov(Reg::R1, CONTEXT);
 }
 
+/// How bytes of a packet are to be had.
+#[derive(Clone, Copy, Debug, Default)]
+pub(in super::super) struct Loads {
+    /// A packet may lie in several buffers: what is not in the first is had by a call.
+    pub(in super::super) multi_buffer: bool,
+    /// Bytes at X + k are always had by a call: to reckon with a pointer into the packet takes CAP_PERFMON.
+    pub(in super::super) indirect_by_call: bool,
+}
+
 struct Translation<'a> {
     asm: &'a mut Assembler,
     /// Where each classic instruction begins.
@@ -82,7 +91,7 @@ struct Translation<'a> {
     decide: Label,
     /// Something jumps to `none`.
     fails: bool,
-    multi_buffer: bool,
+    loads: Loads,
 }
 
 impl Translation<'_> {
@@ -180,6 +189,11 @@ impl Translation<'_> {
         let none = self.none();
         let (len, last) = (bytes(size) as i32, (REACH - bytes(size)) as i32);
         self.asm.jump_if(Cond::Gt, Reg::R2, last, none);
+        if self.loads.indirect_by_call {
+            self.call(A, size);
+            self.asm.to_host(A, size);
+            return;
+        }
         self.asm.mov(Reg::R3, BEGIN);
         self.asm.add(Reg::R3, Reg::R2);
         self.asm.mov(Reg::R0, Reg::R3);
@@ -194,7 +208,7 @@ impl Translation<'_> {
 
     /// What ends at `end` is not in the first buffer: it is nowhere, or in one of the next, for which there is the label.
     fn if_outside(&mut self, end: Reg) -> Option<Label> {
-        let next_buffer = self.multi_buffer.then(|| self.asm.label());
+        let next_buffer = self.loads.multi_buffer.then(|| self.asm.label());
         let none = self.none();
         self.asm
             .jump_if(Cond::Gt, end, END, next_buffer.unwrap_or(none));
@@ -203,12 +217,19 @@ impl Translation<'_> {
 
     /// The other way to load, from the label on: bytes at `k`, or at what `r2` says.
     fn by_call(&mut self, from: Label, to: Reg, size: Size, k: Option<i32>) {
-        let (loaded, none) = (self.asm.label(), self.none());
+        let loaded = self.asm.label();
         self.asm.jump(loaded);
         self.asm.bind(from);
         if let Some(k) = k {
             self.asm.mov(Reg::R2, k);
         }
+        self.call(to, size);
+        self.asm.bind(loaded);
+    }
+
+    /// `to` = the bytes at `r2`, in whichever buffer.
+    fn call(&mut self, to: Reg, size: Size) {
+        let none = self.none();
         self.asm.mov(Reg::R1, CONTEXT);
         self.asm.mov(Reg::R3, Reg::R10);
         self.asm.add(Reg::R3, i32::from(BYTES));
@@ -217,7 +238,6 @@ impl Translation<'_> {
         self.asm.jump_if(Cond::Ne, Reg::R0, 0, none);
         self.find_packet();
         self.asm.load(size, to, Reg::R10, BYTES);
-        self.asm.bind(loaded);
     }
 
     fn branch(&mut self, at: usize, cond: Cond, with: Value, yes: usize, no: usize) {
