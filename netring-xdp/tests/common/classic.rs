@@ -89,86 +89,135 @@ pub(crate) fn interpret(program: &[SockFilter], packet: &[u8]) -> u32 {
     }
 }
 
-/// Numbers at the edges of what a packet, an instruction and a register hold.
+/// Numbers at the edges of what an instruction and a register hold.
+fn edges() -> impl Strategy<Value = u32> {
+    const TOP: u32 = 1 << 31;
+    select(vec![
+        0,
+        1,
+        0x7f,
+        0x80,
+        0xff,
+        0x7fff,
+        0x8000,
+        0xffff,
+        0x1_0000,
+        TOP - 1,
+        TOP,
+        TOP + 1,
+        u32::MAX - 1,
+        u32::MAX,
+    ])
+}
+
 fn constants() -> impl Strategy<Value = u32> {
-    prop_oneof![
-        4 => 0..80_u32,
-        1 => select(vec![0, 1, 0x7f, 0x80, 0xff, 0x7fff, 0x8000, 0xffff, 0x1_0000]),
-        1 => select(vec![i32::MAX as u32, 1 << 31, u32::MAX - 4, u32::MAX]),
-        1 => any::<u32>(),
-    ]
+    prop_oneof![2 => 0..80_u32, 2 => edges(), 1 => any::<u32>()]
 }
 
-/// Where to load from: mostly there, else anywhere in reach.
-fn offsets(mostly: Range<u32>) -> impl Strategy<Value = u32> {
-    prop_oneof![8 => mostly, 1 => 0..0xfff0_u32, 1 => select(vec![0x7ffc, 0x7fff, 0x8000])]
+/// An instruction, or a jump whose distances are fractions of the way to the end.
+#[derive(Clone, Debug)]
+enum Part {
+    Insn(SockFilter),
+    Jump(u16, u32, f64, f64),
 }
 
-/// An instruction that does not jump, out of all that there are.
-fn straight(mostly: Range<u32>) -> impl Strategy<Value = SockFilter> {
-    let alu = select(vec![
+fn stmt((code, k): (u16, u32)) -> Part {
+    Part::Insn(SockFilter::stmt(code, k))
+}
+
+fn alu() -> impl Strategy<Value = Part> {
+    let code = select(vec![
         0x04, 0x14, 0x24, 0x34, 0x44, 0x54, 0x64, 0x74, 0x84, 0x94, 0xa4,
     ]);
-    let alu = (alu, any::<bool>(), constants()).prop_map(|(code, by_x, k)| {
+    (code, any::<bool>(), constants()).prop_map(|(code, by_x, k)| {
+        let by_x = by_x && code != 0x84;
         let k = match code {
             0x34 | 0x94 => k.max(1),
             0x64 | 0x74 => k % 32,
             _ => k,
         };
-        let by_x = by_x && code != 0x84;
-        SockFilter::stmt(if by_x { code | 8 } else { code }, k)
+        stmt((if by_x { code | 8 } else { code }, k))
+    })
+}
+
+fn jump() -> impl Strategy<Value = Part> {
+    let code = select(vec![0x05, 0x15, 0x1d, 0x25, 0x2d, 0x35, 0x3d, 0x45, 0x4d]);
+    let part = || prop_oneof![Just(0.0), 0.0..0.3];
+    (code, constants(), part(), part()).prop_map(|(code, k, jt, jf)| Part::Jump(code, k, jt, jf))
+}
+
+/// A few instructions, out of all that there are. Loads are mostly from `mostly`.
+fn parts(mostly: Range<u32>) -> impl Strategy<Value = Vec<Part>> {
+    let anywhere = prop_oneof![0..0xfff0_u32, select(vec![0x7ffc, 0x7fff, 0x8000])];
+    let offset = || prop_oneof![40 => mostly.clone(), 1 => anywhere.clone()];
+    let code = |codes: &[u16]| select(codes.to_vec());
+    let k = |k| (Just(k), edges()).prop_map(stmt);
+    let indirect = || code(&[0x40, 0x48, 0x50]);
+    // X + k is where it is to load from, with X a constant, the length of a header, or whatever it is.
+    let by_constant = (indirect(), offset(), any::<u32>()).prop_map(|(code, at, x)| {
+        let x = if x % 3 == 0 { x } else { x % 64 };
+        vec![stmt((0x01, x)), stmt((code, at.wrapping_sub(x)))]
     });
-    let absolute = select(vec![0x20, 0x28, 0x30, 0xb1]);
-    let base = prop_oneof![
-        2 => select(vec![0, 1, 4, 14, 80, u32::MAX - 3]),
-        1 => mostly.clone(),
-    ];
-    let stmt = |(code, k)| SockFilter::stmt(code, k);
+    // Not one of the kernel's magic offsets.
+    let by_constant = by_constant.prop_filter("magic", |parts| {
+        !matches!(&parts[1], Part::Insn(insn) if (0xffe0_0000..0xffff_f000).contains(&insn.k))
+    });
+    let by_header = (offset(), indirect(), 0..mostly.start + 2)
+        .prop_map(|(at, code, k)| vec![stmt((0xb1, at)), stmt((code, k))]);
+    let one = |part: BoxedStrategy<Part>| part.prop_map(|part| vec![part]);
     prop_oneof![
-        6 => (absolute, offsets(mostly.clone())).prop_map(stmt),
-        3 => (select(vec![0x40, 0x48, 0x50]), base).prop_map(stmt),
-        6 => alu,
-        2 => (select(vec![0x00, 0x01]), constants()).prop_map(stmt),
-        1 => (select(vec![0x80, 0x81]), Just(0)).prop_map(stmt),
-        3 => (select(vec![0x02, 0x03, 0x60, 0x61]), 0..16_u32).prop_map(stmt),
-        2 => (select(vec![0x07, 0x87]), Just(0)).prop_map(stmt),
+        6 => one((code(&[0x20, 0x28, 0x30, 0xb1]), offset()).prop_map(stmt).boxed()),
+        3 => by_constant,
+        2 => by_header,
+        1 => one((indirect(), constants().prop_filter("magic", |k| *k < 1 << 31)).prop_map(stmt).boxed()),
+        5 => one(alu().boxed()),
+        1 => (select(vec![0, 1, 7, u32::MAX]), code(&[0x3c, 0x9c, 0x6c, 0x7c]))
+            .prop_map(|(x, code)| vec![stmt((0x01, x)), stmt((code, 0))]),
+        2 => one((code(&[0x00, 0x01]), constants()).prop_map(stmt).boxed()),
+        1 => one(code(&[0x80, 0x81, 0x07, 0x87]).prop_map(|code| stmt((code, 0))).boxed()),
+        3 => one((code(&[0x02, 0x03, 0x60, 0x61]), 0..16_u32).prop_map(stmt).boxed()),
+        3 => one(jump().boxed()),
+        2 => (k(0x00), k(0x01), jump()).prop_map(|(a, x, jump)| vec![a, x, jump]),
     ]
 }
 
-/// A jump: its code, its operand, and two fractions of the way to the end.
-type Jump = (u16, u32, f64, f64);
-
-/// Programs that the kernel takes: every word is stored first, jumps stay inside. They load mostly from `mostly`.
+/// Programs that the kernel takes: every word is stored first, jumps stay inside. Their last lines make one bit of all that a program has:
+/// an instruction that means something else is seen half of the time.
 pub(crate) fn programs(mostly: Range<u32>) -> impl Strategy<Value = Vec<SockFilter>> {
-    let jump = (
-        select(vec![0x05, 0x15, 0x1d, 0x25, 0x2d, 0x35, 0x3d, 0x45, 0x4d]),
-        constants(),
-        0.0..1.0,
-        0.0..1.0,
-    );
-    let body = prop_oneof![
-        5 => straight(mostly).prop_map(Ok),
-        2 => jump.prop_map(Err::<SockFilter, Jump>),
-        1 => select(vec![0x06, 0x16]).prop_map(|code| Ok(SockFilter::stmt(code, 0))),
-    ];
-    (prop::collection::vec(body, 0..60), any::<bool>(), 0..3_u32).prop_map(
-        |(body, by_a, returned)| {
-            let mut program: Vec<_> = (0..16).map(|k| SockFilter::stmt(0x02, k)).collect();
-            let len = program.len() + body.len() + 2;
-            for (n, insn) in body.into_iter().enumerate() {
-                let left = (len - 17 - n - 1).min(255) as f64;
-                let distance = |part: f64| (part * part * left) as u8;
-                program.push(match insn {
-                    Ok(insn) => insn,
-                    Err((0x05, _, part, _)) => SockFilter::stmt(0x05, u32::from(distance(part))),
-                    Err((code, k, jt, jf)) => SockFilter::jump(code, k, distance(jt), distance(jf)),
-                });
-            }
-            program.push(SockFilter::stmt(0x06, returned));
-            program.push(SockFilter::stmt(if by_a { 0x16 } else { 0x06 }, u32::MAX));
-            program
-        },
-    )
+    let early = prop::option::weighted(0.1, (0..100_usize, select(vec![0x06, 0x16]), 0..3_u32));
+    let body = prop::collection::vec(parts(mostly), 0..24);
+    (body, early, 0..32_u32).prop_map(|(body, early, bit)| {
+        let mut parts = body.concat();
+        if let Some((at, code, k)) = early {
+            let at = at * parts.len() / 100;
+            // Jumped over, or not.
+            parts.insert(at, stmt((code, k)));
+            parts.insert(at, Part::Jump(0x25, 1 << 20, 0.0, 0.1));
+        }
+        let mut program: Vec<_> = (0..16).map(|k| SockFilter::stmt(0x02, k)).collect();
+        let len = parts.len();
+        for (n, part) in parts.into_iter().enumerate() {
+            let distance = |part: f64| (part * (len - n - 1) as f64) as u8;
+            program.push(match part {
+                Part::Insn(insn) => insn,
+                Part::Jump(0x05, _, part, _) => SockFilter::stmt(0x05, distance(part).into()),
+                Part::Jump(code, k, jt, jf) => {
+                    SockFilter::jump(code, k, distance(jt), distance(jf))
+                }
+            });
+        }
+        program.extend([
+            SockFilter::stmt(0x24, 0x9e37_79b1),
+            SockFilter::stmt(0xac, 0),
+        ]);
+        for word in 0..16 {
+            let fold = [(0x24, 0x9e37_79b1), (0x07, 0), (0x60, word), (0xac, 0)];
+            program.extend(fold.map(|(code, k)| SockFilter::stmt(code, k)));
+        }
+        let last = [(0x24, 0x9e37_79b1), (0x74, bit), (0x54, 1), (0x16, 0)];
+        program.extend(last.map(|(code, k)| SockFilter::stmt(code, k)));
+        program
+    })
 }
 
 /// Packets of these lengths, of bytes that are often alike.
