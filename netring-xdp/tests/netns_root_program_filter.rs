@@ -119,7 +119,7 @@ fn agree(
 #[ignore = "needs a network namespace: cargo xtask test-netns"]
 fn x21_a_filter_chooses_what_it_chooses_on_a_socket() {
     let packets = packets(prop_oneof![8 => 60..90_usize, 1 => 14..60_usize, 1 => 1400..1514_usize]);
-    agree(false, 128, programs(0..58), packets);
+    agree(false, 320, programs(0..58), packets);
 }
 
 /// Who may not reckon with pointers into the packet (CAP_PERFMON, which comes with CAP_SYS_ADMIN) is given another program of the same
@@ -143,5 +143,5 @@ fn x21_a_filter_without_cap_perfmon_chooses_the_same() {
 #[ignore = "needs a network namespace: cargo xtask test-netns"]
 fn x21_a_filter_chooses_by_what_is_in_further_buffers_too() {
     let packets = packets(prop_oneof![1 => 3515..3530_usize, 4 => 3530..9000_usize]);
-    agree(true, 64, programs(3512..3528), packets);
+    agree(true, 192, programs(3512..3528), packets);
 }

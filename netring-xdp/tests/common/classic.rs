@@ -151,7 +151,6 @@ fn parts(mostly: Range<u32>) -> impl Strategy<Value = Vec<Part>> {
     let anywhere = prop_oneof![0..0xfff0_u32, select(vec![0x7ffc, 0x7fff, 0x8000])];
     let offset = || prop_oneof![40 => mostly.clone(), 1 => anywhere.clone()];
     let code = |codes: &[u16]| select(codes.to_vec());
-    let k = |k| (Just(k), edges()).prop_map(stmt);
     let indirect = || code(&[0x40, 0x48, 0x50]);
     // X + k is where it is to load from, with X a constant, the length of a header, or whatever it is.
     let by_constant = (indirect(), offset(), any::<u32>()).prop_map(|(code, at, x)| {
@@ -177,7 +176,15 @@ fn parts(mostly: Range<u32>) -> impl Strategy<Value = Vec<Part>> {
         1 => one(code(&[0x80, 0x81, 0x07, 0x87]).prop_map(|code| stmt((code, 0))).boxed()),
         3 => one((code(&[0x02, 0x03, 0x60, 0x61]), 0..16_u32).prop_map(stmt).boxed()),
         3 => one(jump().boxed()),
-        2 => (k(0x00), k(0x01), jump()).prop_map(|(a, x, jump)| vec![a, x, jump]),
+        // Compared with what is equal, one less or one more, on either side of the sign.
+        3 => (edges(), 0..3_u32, code(&[0x15, 0x1d, 0x25, 0x2d, 0x35, 0x3d])).prop_map(|(a, more, code)| {
+            let k = a.wrapping_sub(1).wrapping_add(more);
+            vec![stmt((0x00, a)), stmt((0x01, k)), Part::Jump(code, k, 0.2, 0.0)]
+        }),
+        // Below 0 and above 2³², and then what tells the high half.
+        2 => (edges(), code(&[0x04, 0x14, 0x24, 0x84]), code(&[0x34, 0x74, 0x94])).prop_map(|(k, over, code)| {
+            vec![stmt((over, k)), stmt((code, 7))]
+        }),
     ]
 }
 
