@@ -1,0 +1,173 @@
+//! A filter handed to the best backend that there is: one that cannot do what it asks for is passed over, and none does more.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on ends there")]
+
+use std::time::Duration;
+
+use netring::auto::{self, AutoCapture, Backend};
+use netring::{Count, Error, PacketSource, SockFilter};
+use xtask::netns::{Netns, veth};
+use xtask::wire::{Sender, Sniffer, collect, numbered, tcp4, udp4};
+
+const SILENCE: Duration = Duration::from_millis(200);
+const YES: SockFilter = SockFilter::stmt(0x06, u32::MAX);
+const NO: SockFilter = SockFilter::stmt(0x06, 0);
+
+/// `ether[12:2] = 0x0800 and ip[9] = 17`
+const UDP: [SockFilter; 6] = [
+    SockFilter::stmt(0x28, 12),
+    SockFilter::jump(0x15, 0x800, 0, 3),
+    SockFilter::stmt(0x30, 23),
+    SockFilter::jump(0x15, 17, 0, 1),
+    YES,
+    NO,
+];
+
+fn received(capture: &mut AutoCapture) -> Vec<Vec<u8>> {
+    let packets = collect(capture, 1000, SILENCE).unwrap();
+    packets
+        .iter()
+        .map(|packet| packet.data().to_vec())
+        .collect()
+}
+
+#[test]
+#[ignore = "needs a network namespace: cargo xtask test-netns"]
+fn x21_a_filter_means_the_same_by_every_backend() {
+    let chosen: Vec<_> = (0..50).map(|n| udp4(n, 53, &[7; 200])).collect();
+    let others: Vec<_> = (0..50)
+        .flat_map(|n| {
+            // One of another protocol, and one of another kind.
+            let mut local = numbered(n.into(), 60);
+            local[12..14].copy_from_slice(&[0x88, 0xb5]);
+            [tcp4(n, 53, 1, 2, b""), local]
+        })
+        .collect();
+    for backend in [Backend::XdpNative, Backend::XdpGeneric, Backend::AfPacket] {
+        let _ns = Netns::enter().unwrap();
+        veth("v0", "v1").unwrap();
+        let builder = auto::builder().interface("v1").backends([backend]);
+        let mut capture = builder.filter(&UDP).build().unwrap();
+        let stack = Sniffer::on("v1").unwrap();
+        let sender = Sender::on("v0").unwrap();
+        for (frame, others) in chosen.iter().zip(others.chunks(2)) {
+            for frame in [&others[0], frame, &others[1]] {
+                sender.send(frame).unwrap();
+            }
+        }
+        assert_eq!(received(&mut capture), chosen, "{backend}");
+        let stats = capture.stats().unwrap();
+        let all = (Count::Exact(50), Count::Exact(50));
+        assert_eq!((stats.offered, stats.delivered), all, "{backend}");
+        // The others were taken from nobody.
+        let mut seen = Vec::new();
+        while let Some(frame) = stack.receive(SILENCE).unwrap() {
+            seen.push(frame);
+        }
+        seen.retain(|frame| !chosen.contains(frame));
+        assert_eq!(seen, others, "{backend}");
+    }
+}
+
+/// What the kernel knows of a packet, an XDP program does not: AF_PACKET it is, and nothing that chooses more.
+#[test]
+#[ignore = "needs a network namespace: cargo xtask test-netns"]
+fn x21_a_backend_that_cannot_express_a_filter_is_passed_over() {
+    let _ns = Netns::enter().unwrap();
+    veth("v0", "v1").unwrap();
+    const SKF_AD_PKTTYPE: u32 = -0x1000_i32 as u32 + 4;
+    const PACKET_BROADCAST: u32 = 1;
+    let broadcast = [
+        SockFilter::stmt(0x30, SKF_AD_PKTTYPE),
+        SockFilter::jump(0x15, PACKET_BROADCAST, 0, 1),
+        YES,
+        NO,
+    ];
+    let builder = auto::builder().interface("v1").filter(&broadcast);
+    let mut capture = builder.clone().build().unwrap();
+    assert_eq!(capture.backend(), Backend::AfPacket);
+    let (last, others) = capture.attempts().split_last().unwrap();
+    assert!(last.why_not().is_none());
+    assert_eq!(others.len(), 3);
+    for attempt in others {
+        let Some(Error::Config { setting, why }) = attempt.why_not() else {
+            panic!("{attempt}");
+        };
+        assert_eq!(*setting, "filter");
+        assert!(
+            why.starts_with("instruction 0 (code 0x30, k 0xfffff004): it loads what the kernel"),
+            "{attempt}"
+        );
+    }
+    let mut to_all = numbered(1, 60);
+    to_all[..6].fill(0xff);
+    let sender = Sender::on("v0").unwrap();
+    for frame in [&numbered(0, 60), &to_all, &numbered(2, 60)] {
+        sender.send(frame).unwrap();
+    }
+    assert_eq!(received(&mut capture), [to_all]);
+    drop(capture);
+
+    // Where AF_PACKET may not be tried there is none: each says why.
+    let xdp = [Backend::XdpNative, Backend::XdpGeneric];
+    let error = builder.backends(xdp).build().unwrap_err();
+    let Error::NoBackend(none) = &error else {
+        panic!("{error}");
+    };
+    assert_eq!(none.tried.len(), 2);
+    let text = error.to_string();
+    assert_eq!(text.matches("SKF_AD_OFF + 4").count(), 2, "{text}");
+}
+
+/// A program that is none is refused by each, and nothing is captured without it.
+#[test]
+#[ignore = "needs a network namespace: cargo xtask test-netns"]
+fn x21_what_is_no_filter_is_refused_by_every_backend() {
+    let _ns = Netns::enter().unwrap();
+    veth("v0", "v1").unwrap();
+    for bad in [
+        &[][..],
+        &[SockFilter::stmt(0x05, 7), YES],
+        &[SockFilter::stmt(0x07, 0)],
+    ] {
+        let builder = auto::builder().interface("v1").filter(bad);
+        let Error::NoBackend(none) = builder.build().unwrap_err() else {
+            panic!("{bad:?}");
+        };
+        assert_eq!(none.tried.len(), Backend::ALL.len());
+        for refusal in none.tried {
+            let is_it = matches!(
+                refusal.why,
+                Error::Config {
+                    setting: "filter",
+                    ..
+                }
+            );
+            assert!(is_it, "{refusal}");
+        }
+    }
+}
+
+/// What is different: AF_PACKET has the tag beside the bytes, and its filter sees what is behind it; AF_XDP has it in them.
+#[test]
+#[ignore = "needs a network namespace: cargo xtask test-netns"]
+fn x21_a_filter_sees_the_bytes_of_its_backend() {
+    let plain = udp4(1, 53, &[7; 60]);
+    let mut tagged = udp4(2, 53, &[7; 60]);
+    tagged.splice(12..12, [0x81, 0x00, 0x00, 0x05]);
+    for (backend, sees) in [
+        (Backend::XdpNative, 1),
+        (Backend::XdpGeneric, 1),
+        (Backend::AfPacket, 2),
+    ] {
+        let _ns = Netns::enter().unwrap();
+        veth("v0", "v1").unwrap();
+        let builder = auto::builder().interface("v1").backends([backend]);
+        let mut capture = builder.filter(&UDP).build().unwrap();
+        let sender = Sender::on("v0").unwrap();
+        sender.send(&plain).unwrap();
+        sender.send(&tagged).unwrap();
+        let got = received(&mut capture);
+        assert_eq!(got.len(), sees, "{backend}");
+        assert_eq!(got[0], plain);
+    }
+}
