@@ -41,6 +41,7 @@
 //!
 //! # Callouts
 //! - What is redirected to a socket the host's own stack does not see.
+//! - A filter ([`CaptureBuilder::filter`]) sees the bytes as the driver gives them: with their VLAN tag, unless the card took it out.
 //! - A queue without a socket goes on to the kernel without a word: a capture takes all queues, or says how many packets it missed.
 //! - A card with `rx-vlan-filter on` drops tags that nobody registered before any program sees them.
 //! - In native mode on veth the program runs where a packet arrives; `lo` has generic mode only.

@@ -25,6 +25,11 @@
 //! attachment a link that the kernel takes away when its owner is gone, however it went. The older way (netlink) leaves
 //! the program on the interface after a kill, and is not used.
 //!
+//! # Filters
+//! [`Redirect::filter`] has the program look at each packet first: classic BPF, as `tcpdump -dd` writes it and packet sockets take it. What it does
+//! not choose goes where the program would have let it go without a socket. A filter that cannot be translated is an error that names the
+//! instruction; it is never loaded as one that chooses more.
+//!
 //! # Other programs
 //! An interface runs one XDP program. One of somebody else's is never removed: attaching over it is
 //! [`Error::ProgramInTheWay`](netring_sys::Error::ProgramInTheWay), which names it.
