@@ -7,6 +7,7 @@ use std::os::fd::AsFd;
 use std::time::Duration;
 
 use netring_sys::{Error, Interface, VlanTag, XdpMode};
+use netring_xdp::SockFilter;
 use netring_xdp::program::{AttachMode, Attachment, Metadata, Program};
 use plain::Plain;
 use xtask::netns::{Netns, bridge, ip, veth};
@@ -90,6 +91,43 @@ fn s13_a_tag_that_is_not_in_the_bytes_is_in_the_metadata() {
         Sender::on("v1").unwrap().send(&tagged).unwrap();
         let (metadata, received) = receive(&mut socket);
         assert_eq!((metadata.unwrap().vlan, received), (None, tagged));
+    }
+}
+
+/// What a filter leaves out is not described either; what it chooses is.
+#[test]
+#[ignore = "needs a network namespace: cargo xtask test-netns"]
+fn x21_a_filter_chooses_before_the_driver_is_asked() {
+    let _ns = Netns::enter().unwrap();
+    veth("v0", "v1").unwrap();
+    let v0 = Interface::by_name("v0").unwrap();
+    for multi_buffer in [false, true] {
+        // `ether[37] = 53`, a port below 256.
+        let filter = [
+            SockFilter::stmt(0x30, 37),
+            SockFilter::jump(0x15, 53, 0, 1),
+            SockFilter::stmt(0x06, u32::MAX),
+            SockFilter::stmt(0x06, 0),
+        ];
+        let program = Program::redirect().multi_buffer(multi_buffer).metadata(&v0);
+        let program = program.filter(&filter).load().unwrap();
+        let mut attachment = program.attach(&v0, AttachMode::Native).unwrap();
+        let mut socket = Plain::bind(&v0, 0, 1024);
+        attachment.set_socket(0, socket.as_fd()).unwrap();
+        let sender = Sender::on("v1").unwrap();
+        for n in 0..20 {
+            for port in [54, 53] {
+                sender.send(&udp4(1000, port, &[n; 40])).unwrap();
+            }
+            let (metadata, received) = receive(&mut socket);
+            assert_eq!(received, udp4(1000, 53, &[n; 40]));
+            assert!(metadata.unwrap().hash.is_some());
+        }
+        let total = attachment.counters_total().unwrap().unwrap();
+        assert_eq!(
+            (total.redirected, total.passed, total.offered()),
+            (20, 20, 40)
+        );
     }
 }
 

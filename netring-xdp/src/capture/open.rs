@@ -11,7 +11,7 @@ use super::builder::FeedBy;
 use super::{CaptureBuilder, Feed, XdpCapture};
 use crate::config::{RingSize, SocketConfig};
 use crate::inject::XdpInjector;
-use crate::program::{Program, SocketMap};
+use crate::program::{Program, Redirect, SocketMap};
 use crate::receive::RxHalf;
 use crate::setup;
 use crate::umem::UmemConfig;
@@ -27,22 +27,17 @@ impl CaptureBuilder {
     }
 
     fn open_all(
-        mut self,
+        self,
         transmit_ring: Option<RingSize>,
     ) -> Result<(XdpCapture, Option<XdpInjector>), Error> {
         let interface = Interface::by_name(&self.interface)?;
         let queues = self.choose(&interface)?;
         let receive_ring = RingSize::new(self.receive_ring)?;
         // Who may load no program is told so, and not how much memory the sockets would need.
-        if matches!(self.feed, FeedBy::Generated) {
-            self.feed = FeedBy::Program(Box::new(self.generate(&interface)?));
-        } else if self.filter.is_some() {
-            return Err(Error::Config {
-                setting: "filter",
-                why: "it is for the program that this crate generates, and another is to be used: let that one choose, or load it with its filter (`Redirect::filter`)"
-                    .into(),
-            });
-        }
+        let generated = match self.feed {
+            FeedBy::Generated => Some(self.settings(&interface).load()?),
+            _ => self.check_filter().map(|()| None)?,
+        };
         let (mut halves, mut injector) = (Vec::new(), None);
         for (n, &queue) in queues.iter().enumerate() {
             let transmit_ring = transmit_ring.filter(|_| n == 0);
@@ -66,7 +61,7 @@ impl CaptureBuilder {
             link_type: interface.link_type(),
             interface,
         };
-        self.attach(&mut feed, &halves)?;
+        self.attach(&mut feed, &halves, generated)?;
         let capture = XdpCapture {
             waiter,
             feed: Arc::new(feed),
@@ -143,19 +138,38 @@ impl CaptureBuilder {
         }
     }
 
-    fn generate(&self, interface: &Interface) -> Result<Program, Error> {
-        let redirect = Program::redirect()
+    /// Those of the generated program.
+    fn settings(&self, interface: &Interface) -> Redirect {
+        let settings = Program::redirect()
             .queues(interface.rx_queues)
             .otherwise(self.otherwise)
             .multi_buffer(self.multi_buffer);
         match &self.filter {
-            Some(filter) => redirect.filter(filter).load(),
-            None => redirect.load(),
+            Some(filter) => settings.filter(filter),
+            None => settings,
         }
     }
 
+    /// Another program than the generated one would not look at it.
+    fn check_filter(&self) -> Result<(), Error> {
+        if self.filter.is_none() {
+            return Ok(());
+        }
+        Err(Error::Config {
+            setting: "filter",
+            why: "it is for the program that this crate generates, and another is to be used: let that one choose, or load it with its filter \
+                  (`Redirect::filter`)"
+                .into(),
+        })
+    }
+
     /// The sockets are in the map before the program is on the interface: no packet is missed.
-    fn attach(self, feed: &mut Feed, halves: &[RxHalf]) -> Result<(), Error> {
+    fn attach(
+        self,
+        feed: &mut Feed,
+        halves: &[RxHalf],
+        generated: Option<Program>,
+    ) -> Result<(), Error> {
         let put = |sockets: &mut SocketMap| {
             halves
                 .iter()
@@ -168,7 +182,10 @@ impl CaptureBuilder {
                 return Ok(());
             }
             FeedBy::Program(program) => *program,
-            FeedBy::Generated => self.generate(&feed.interface)?,
+            FeedBy::Generated => match generated {
+                Some(program) => program,
+                None => self.settings(&feed.interface).load()?,
+            },
         };
         put(program.sockets_mut())?;
         feed.attachment = Some(program.attach(&feed.interface, self.attach_mode)?);
