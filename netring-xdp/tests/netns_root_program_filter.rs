@@ -145,3 +145,38 @@ fn x21_a_filter_chooses_by_what_is_in_further_buffers_too() {
     let packets = packets(prop_oneof![1 => 3515..3530_usize, 4 => 3530..9000_usize]);
     agree(true, 192, programs(3512..3528), packets);
 }
+
+/// As long as a program may be: two thousand addresses, one after the other.
+#[test]
+#[ignore = "needs a network namespace: cargo xtask test-netns"]
+fn x21_the_longest_filter_chooses_what_it_says() {
+    let _ns = Netns::enter().unwrap();
+    let mut filter = vec![SockFilter::stmt(0x20, 26)];
+    // From here on the numbers are negative ones to who reads them so.
+    for address in (0..2047).map(|n| 0x7fff_fff0 + 3 * n) {
+        filter.push(SockFilter::jump(0x15, address, 0, 1));
+        filter.push(SockFilter::stmt(0x06, u32::MAX));
+    }
+    filter.push(SockFilter::stmt(0x06, 0));
+    assert_eq!(filter.len(), 4096);
+    let mut ours = Filtered::new(&filter, Otherwise::Pass, false);
+    let kernel = Kernel::new(&filter);
+    for address in [
+        0x7fff_fff0,
+        0x7fff_fff1,
+        0x8000_0002,
+        0x8000_0003,
+        0x8000_17ea,
+        0x8000_17ed,
+    ] {
+        let mut packet = [0; 60];
+        packet[26..30].copy_from_slice(&u32::to_be_bytes(address));
+        let expected = interpret(&filter, &packet) != 0;
+        assert_eq!(
+            expected,
+            (address - 0x7fff_fff0) % 3 == 0 && address < 0x8000_17ed
+        );
+        assert_eq!(kernel.chooses(&packet), expected, "{address:#x}");
+        assert_eq!(ours.chooses(&packet), expected, "{address:#x}");
+    }
+}

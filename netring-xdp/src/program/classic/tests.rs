@@ -135,6 +135,21 @@ fn x21_a_program_that_the_kernel_refuses_is_refused() {
     assert!(whole(&[RET, SockFilter::stmt(0x07, 0)]).contains("does not return"));
 }
 
+/// A jump of an XDP program has 16 bits for its distance.
+#[test]
+fn x21_a_program_that_grows_too_long_is_refused() {
+    let mut filter = vec![SockFilter::stmt(0x40, 0); 4095];
+    filter.push(RET);
+    assert!(read(&filter).is_ok());
+    let error = Program::redirect().filter(&filter).object().unwrap_err();
+    let told = error.to_string();
+    assert!(
+        told.starts_with("filter: ") && told.contains("goes further than 32767"),
+        "{told}"
+    );
+    assert!(Program::redirect().filter(&filter[2000..]).object().is_ok());
+}
+
 /// What a program costs: 14 instructions before a packet is chosen, and no call.
 #[test]
 fn a_filter_is_a_few_instructions_before_the_redirect() {
