@@ -6,6 +6,7 @@ use std::time::Duration;
 use netring_sys::kernel::bpf::{XDP_DROP, XDP_PASS, XDP_TX, bpf_insn, xdp_md};
 use netring_sys::syscall::{BpfArray, bpf_load_xdp, bpf_send_xdp, bpf_test_xdp};
 use netring_sys::{Error, Interface};
+use xtask::load::SignalStorm;
 use xtask::netns::{Netns, veth};
 use xtask::wire::{Sniffer, numbered};
 
@@ -131,4 +132,17 @@ fn root_of_a_user_namespace_is_told_what_it_lacks() {
     assert!(!output.status.success(), "{said}");
     assert!(said.contains("NotPermitted"), "{said}");
     assert!(said.contains("CAP_BPF"), "{said}");
+}
+
+#[test]
+#[ignore = "needs a network namespace: cargo xtask test-netns"]
+fn a_signal_does_not_keep_a_program_from_being_loaded() {
+    // The verifier goes through each of these instructions, which takes it long enough to be interrupted.
+    let mut program = vec![insn(0xb7, 0, 0, 0); 2000];
+    program.push(EXIT);
+    let storm = SignalStorm::on_this_thread().unwrap();
+    for _ in 0..500 {
+        bpf_load_xdp(&program, c"GPL").unwrap();
+    }
+    assert!(storm.stop() > 20, "a storm");
 }

@@ -138,6 +138,9 @@ pub fn bpf_load_xdp_with(
     }
 }
 
+/// How often a program is loaded where the verifier was interrupted.
+const MOST_ATTEMPTS: u32 = 64;
+
 fn load_xdp(
     program: &[bpf_insn],
     license: &CStr,
@@ -165,9 +168,16 @@ fn load_xdp(
         attr.log_size = u32::try_from(log.len()).unwrap_or(u32::MAX);
         attr.log_buf = log.as_mut_ptr().expose_provenance() as u64;
     }
-    // SAFETY: program, licence and log are borrowed for the call; nobody else writes to them; their lengths go with them,
-    // and the licence ends in a zero byte.
-    let fd = unsafe { bpf(BPF_PROG_LOAD, &mut attr, "bpf(BPF_PROG_LOAD)") }?;
+    let mut load = || {
+        // SAFETY: program, licence and log are borrowed for the call; nobody else writes to them; their lengths go with them,
+        // and the licence ends in a zero byte.
+        unsafe { bpf(BPF_PROG_LOAD, &mut attr, "bpf(BPF_PROG_LOAD)") }
+    };
+    // A signal to this thread makes the verifier give up: it is no answer, however often it comes.
+    let fd = (1..MOST_ATTEMPTS)
+        .map(|_| load())
+        .find(|result| !matches!(result, Err(error) if error.is(libc::EAGAIN)))
+        .unwrap_or_else(|| load())?;
     // SAFETY: the kernel has just made this descriptor for us; nobody else knows it; it is open.
     Ok(unsafe { OwnedFd::from_raw_fd(fd) })
 }
