@@ -177,7 +177,7 @@ fn load_xdp(
     let fd = (1..MOST_ATTEMPTS)
         .map(|_| load())
         .find(|result| !matches!(result, Err(error) if error.is(libc::EAGAIN)))
-        .unwrap_or_else(|| load())?;
+        .unwrap_or_else(load)?;
     // SAFETY: the kernel has just made this descriptor for us; nobody else knows it; it is open.
     Ok(unsafe { OwnedFd::from_raw_fd(fd) })
 }

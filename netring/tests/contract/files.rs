@@ -29,7 +29,7 @@ impl Backend for Piped {
 
     const HOLDS: u64 = 16;
     const OVERFLOWS: Option<u64> = None;
-    const CLOCK: Clock = Clock::Unknown;
+    const CLOCKS: &[Clock] = &[Clock::Unknown];
 
     fn open() -> (Self, Self::Source) {
         let (mut write, read) = UnixStream::pair().unwrap();
@@ -78,7 +78,7 @@ impl Backend for Plain {
 
     const HOLDS: u64 = 100;
     const OVERFLOWS: Option<u64> = None;
-    const CLOCK: Clock = Clock::Unknown;
+    const CLOCKS: &[Clock] = &[Clock::Unknown];
 
     fn open() -> (Self, Self::Source) {
         static NEXT: AtomicU32 = AtomicU32::new(0);

@@ -46,13 +46,13 @@ fn best(backends: &[Backend], reached: Backend) -> (Wire, AutoCapture) {
 }
 
 macro_rules! source {
-    ($backend:ident, $source:ty, $overflows:expr, $clock:expr, $open:expr) => {
+    ($backend:ident, $source:ty, $overflows:expr, $clocks:expr, $open:expr) => {
         impl source::Backend for $backend {
             type Source = $source;
 
             const HOLDS: u64 = 16;
             const OVERFLOWS: Option<u64> = $overflows;
-            const CLOCK: Clock = $clock;
+            const CLOCKS: &[Clock] = &$clocks;
 
             fn open() -> (Self, $source) {
                 let (wire, capture) = $open;
@@ -82,28 +82,28 @@ source!(
     Native,
     XdpCapture,
     Some(200),
-    Clock::Process,
+    [Clock::Process],
     capture(AttachMode::Native, Mode::NativeCopy)
 );
 source!(
     Generic,
     XdpCapture,
     Some(200),
-    Clock::Process,
+    [Clock::Process],
     capture(AttachMode::Generic, Mode::GenericCopy)
 );
 source!(
     Auto,
     AutoCapture,
     Some(6000),
-    Clock::Process,
+    [Clock::Process],
     best(&Backend::ALL, Backend::XdpNative)
 );
 source!(
     AutoAfPacket,
     AutoCapture,
     None,
-    Clock::Socket,
+    [Clock::Socket, Clock::Software],
     best(&[Backend::AfPacket], Backend::AfPacket)
 );
 
