@@ -52,7 +52,7 @@ struct Feed {
     link_type: LinkType,
 }
 
-/// Packets of one queue, up to 64 at once.
+/// Packets of one queue, up to 256 at once: an eighth of the receive ring, of smaller ones, but no fewer than 64.
 ///
 /// Dropping it gives their chunks back to the kernel. Until then the kernel has the others.
 #[derive(Debug)]

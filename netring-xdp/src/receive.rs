@@ -32,8 +32,10 @@ use crate::umem::{Pool, Shared};
 pub use forward::Forwarded;
 pub use frames::Frames;
 
-/// The most entries that are lent at once: the fill ring is topped up, and its position published, once for so many.
-pub(crate) const MAX_BATCH: u32 = 64;
+/// The most entries that are lent at once, of a large ring, and what a small one lends: the fill ring is topped up, and its position
+/// published, once for so many.
+const MAX_BATCH: u32 = 256;
+const SMALL_BATCH: u32 = 64;
 
 /// The receiving half.
 #[derive(Debug)]
@@ -87,11 +89,25 @@ impl RxHalf {
         if self.rx.available(1) > 0 && (self.assembly.is_none() || self.whole() > 0) {
             return true;
         }
-        self.top_up();
+        self.settle();
         false
     }
 
-    /// Lends packets, whole ones, in up to [`MAX_BATCH`] entries.
+    /// The most entries that are lent at once: not more than an eighth of what the kernel has to write to, unless that is few.
+    #[inline]
+    fn most(&self) -> u32 {
+        let own = self.pool.range();
+        let room = self.rx.size().min(own.end - own.start);
+        (room / 8).clamp(SMALL_BATCH, MAX_BATCH)
+    }
+
+    /// Lends nothing, where there is nothing.
+    #[inline]
+    pub(crate) const fn lend_none(&mut self) -> Lent<'_> {
+        self.lent(0, true)
+    }
+
+    /// Lends packets, whole ones, in up to [`most`](Self::most) entries.
     #[inline(always)]
     pub(crate) fn lend(&mut self) -> Lent<'_> {
         let (count, straight) = if self.assembly.is_some() {
@@ -101,6 +117,11 @@ impl RxHalf {
         } else {
             self.straight()
         };
+        self.lent(count, straight)
+    }
+
+    #[inline]
+    const fn lent(&mut self, count: u32, straight: bool) -> Lent<'_> {
         Lent {
             half: self,
             count,
@@ -111,12 +132,12 @@ impl RxHalf {
         }
     }
 
-    /// How many entries there are, up to [`MAX_BATCH`], and whether they are [straight](Lent::straight): it ends where one of the rings begins
+    /// How many entries there are, up to [`most`](Self::most), and whether they are [straight](Lent::straight): it ends where one of the rings begins
     /// anew, unless that is soon.
     #[inline]
     fn straight(&mut self) -> (u32, bool) {
         const SOON: u32 = 16;
-        let count = self.rx.available(1).min(MAX_BATCH);
+        let count = self.rx.available(1).min(self.most());
         let Some(fill) = &mut self.fill else {
             return (count, false);
         };
@@ -166,17 +187,18 @@ impl RxHalf {
         let _ = kick_receive(self.socket.fd());
     }
 
-    /// How many entries are whole packets, up to [`MAX_BATCH`] or the end of the first packet.
+    /// How many entries are whole packets, up to [`most`](Self::most) or the end of the first packet.
     #[inline(never)]
     fn whole(&mut self) -> u32 {
-        let available = self.rx.available(MAX_BATCH);
+        let most = self.most();
+        let available = self.rx.available(most);
         let (mut whole, mut seen) = (0, 0);
         for desc in self.rx.entries(available) {
             seen += 1;
             if desc.options & XDP_PKT_CONTD == 0 {
                 whole = seen;
             }
-            if seen >= MAX_BATCH && whole > 0 {
+            if seen >= most && whole > 0 {
                 break;
             }
         }
@@ -372,7 +394,7 @@ impl Lent<'_> {
 impl Drop for Lent<'_> {
     #[inline]
     fn drop(&mut self) {
-        if *self.written.get_mut() {
+        if self.count > 0 && *self.written.get_mut() {
             self.half.give_back_written(self.count);
         } else if self.count > 0 {
             self.half.give_back(self.count);

@@ -153,8 +153,8 @@ impl Region {
 }
 
 impl<'a> View<'a> {
-    /// Bytes of a packet that a descriptor of a receive ring points to; `None` where that is not inside one chunk or the packet has several
-    /// chunks, and always where chunks are not aligned.
+    /// Bytes of a packet that a descriptor of a receive ring points to; `None` where that is not inside one chunk or fills it to its end, the
+    /// packet has several chunks, and always where chunks are not aligned.
     ///
     /// # Safety
     /// As [`Region::received`]: the entry that it is of is not released while the slice lives.
@@ -171,7 +171,7 @@ impl<'a> View<'a> {
         Some(unsafe { std::slice::from_raw_parts(start.as_ptr(), plain_len(desc) as usize) })
     }
 
-    /// As [`received`](Self::received), to write to and to send on; `None` for an empty one too.
+    /// As [`received`](Self::received), to write to and to send on; `None` for an empty one, and not for one that fills its chunk.
     ///
     /// # Safety
     /// As there, and no other slice of the chunk lives.

@@ -47,7 +47,8 @@ pub struct Transmitter<'umem> {
     umem: Umem<'umem>,
 }
 
-/// Packets that were received, up to 64 at once, or as many as the last of them has chunks.
+/// Packets that were received: up to 256 chunks of them at once (an eighth of the receive ring, of smaller ones, but no fewer than 64), or as
+/// many as the last packet has.
 ///
 /// Dropping it gives the chunks of those that were not taken out back to the kernel.
 #[derive(Debug)]
@@ -260,9 +261,13 @@ impl<'umem> Receiver<'umem> {
     /// it waits for that: a loop that only receives needs nothing else.
     #[inline]
     pub fn receive(&mut self) -> Received<'_, 'umem> {
-        self.half.look();
+        let lent = if self.half.look() {
+            self.half.lend()
+        } else {
+            self.half.lend_none()
+        };
         Received {
-            lent: self.half.lend(),
+            lent,
             umem: self.umem,
         }
     }

@@ -9,7 +9,7 @@
 
 use netring_sys::kernel::xdp::xdp_desc;
 
-use super::{Lent, MAX_BATCH, RxHalf};
+use super::{Lent, RxHalf};
 use crate::geometry::Span;
 use crate::ring::Entry;
 use crate::transmit::TxHalf;
@@ -30,7 +30,7 @@ impl RxHalf {
     fn take_back(&mut self, tx: &mut TxHalf) {
         let own = self.pool.range();
         // With few chunks none of them may wait for the next time.
-        tx.keep = MAX_BATCH.min((own.end - own.start) / 2);
+        tx.keep = self.most().min((own.end - own.start) / 2);
         if let Some(fill) = &mut self.fill
             && tx.reclaim_into(&self.pool, fill) > 0
         {

@@ -8,7 +8,6 @@
     reason = "lends packets in mapped memory; the invariant stands above"
 )]
 
-use std::slice::Iter;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use netring_sys::kernel::xdp::xdp_desc;
@@ -23,8 +22,10 @@ use crate::ring::Entry;
 pub struct Frames<'a> {
     view: View<'a>,
     /// Entries of the receive ring, and as much room for their chunks in the fill ring.
-    entries: Iter<'a, [AtomicU64; 2]>,
-    room: Iter<'a, AtomicU64>,
+    entries: &'a [[AtomicU64; 2]],
+    room: &'a [AtomicU64],
+    /// The next of these.
+    next: usize,
     /// For what is not usual. Nothing of this is borrowed for that, or none of it could stay in registers.
     lent: &'a Lent<'a>,
     /// The number of the next packet, once it is not in `entries`.
@@ -33,6 +34,9 @@ pub struct Frames<'a> {
 
 /// All packets are in `entries`, and were inside so far.
 const STRAIGHT: u32 = u32::MAX;
+
+/// How many packets `for_each` takes in one step: what a step costs by itself is then next to nothing.
+const STEP: usize = 8;
 
 impl Lent<'_> {
     /// The packets that are still in it.
@@ -43,11 +47,14 @@ impl Lent<'_> {
             entries = self.half.rx.next_run(self.count);
             room = fill.next_run(self.count);
         }
+        // They are as many. Said so that the compiler sees it.
+        let count = entries.len().min(room.len());
         Frames {
             view: self.half.shared.region().view(),
             at: if self.straight { STRAIGHT } else { 0 },
-            entries: entries.iter(),
-            room: room.iter(),
+            entries: &entries[..count],
+            room: &room[..count],
+            next: 0,
             lent: self,
         }
     }
@@ -55,11 +62,6 @@ impl Lent<'_> {
     /// A packet that is not one of those that a [`Frames`] has in its entries, and where it is to go on.
     #[inline(never)]
     fn other(&self, mut at: u32) -> (Option<&[u8]>, u32) {
-        if at == STRAIGHT {
-            // Relaxed: see there.
-            self.written.store(true, Ordering::Relaxed);
-            return (None, at);
-        }
         let region = self.half.shared.region();
         if let Some(assembly) = &self.half.assembly {
             let piece = assembly.pieces().get(self.gone + at as usize);
@@ -89,50 +91,51 @@ impl<'a> Iterator for Frames<'a> {
 
     #[inline]
     fn next(&mut self) -> Option<&'a [u8]> {
-        if let (Some(words), Some(room)) = (self.entries.next(), self.room.next()) {
+        if let (Some(words), Some(room)) = (self.entries.get(self.next), self.room.get(self.next)) {
             let desc = xdp_desc::load(words);
+            // Of an aligned chunk any address will do: the kernel goes back to its start. Where it is none this counts for nothing.
+            room.store(desc.addr, Ordering::Relaxed);
             // SAFETY: the entry is lent, which the iterator's borrow of the `Lent` keeps from being released; nobody else writes
             // to its chunk; the view is this region's.
             if let Some(bytes) = unsafe { self.view.received(&desc) } {
-                // Of an aligned chunk any address will do: the kernel goes back to its start.
-                room.store(desc.addr, Ordering::Relaxed);
+                self.next += 1;
                 return Some(bytes);
             }
             // From this one on.
-            self.at = self.lent.count - self.entries.len() as u32 - 1;
-            self.entries = [].iter();
-            self.room = [].iter();
+            self.at = self.next as u32;
+            (self.entries, self.room) = (&[], &[]);
+        } else if self.at == STRAIGHT {
+            // Relaxed: see there.
+            self.lent.written.store(true, Ordering::Relaxed);
+            return None;
         }
         let (bytes, at) = self.lent.other(self.at);
         self.at = at;
         bytes
     }
 
-    /// Four at a time: `for_each` takes this way, and a `for` loop does not.
+    /// Several at a time: `for_each` takes this way, and a `for` loop does not.
     #[inline]
     fn fold<B, F: FnMut(B, Self::Item) -> B>(mut self, init: B, mut f: F) -> B {
         let mut folded = init;
-        let (entries, room) = (self.entries.as_slice(), self.room.as_slice());
-        let groups = entries
-            .as_chunks::<4>()
-            .0
-            .iter()
-            .zip(room.as_chunks::<4>().0);
+        let entries = self.entries.get(self.next..).unwrap_or_default();
+        let room = self.room.get(self.next..).unwrap_or_default();
+        let steps = entries.as_chunks::<STEP>().0.iter();
         let mut done = 0;
-        'plain: for (group, room) in groups {
-            for (words, room) in group.iter().zip(room) {
+        'plain: for (step, room) in steps.zip(room.as_chunks::<STEP>().0) {
+            for (words, room) in step.iter().zip(room) {
                 let desc = xdp_desc::load(words);
+                // As in `next`.
+                room.store(desc.addr, Ordering::Relaxed);
                 // SAFETY: as in `next`.
                 let Some(bytes) = (unsafe { self.view.received(&desc) }) else {
                     break 'plain;
                 };
-                room.store(desc.addr, Ordering::Relaxed);
                 folded = f(folded, bytes);
                 done += 1;
             }
         }
-        self.entries = entries.get(done..).unwrap_or_default().iter();
-        self.room = room.get(done..).unwrap_or_default().iter();
+        self.next += done;
         for bytes in self {
             folded = f(folded, bytes);
         }
@@ -146,6 +149,7 @@ impl<'a> Iterator for Frames<'a> {
         } else {
             self.lent.count
         };
-        (0, Some(self.entries.len() + others as usize))
+        let left = self.entries.len() - self.next.min(self.entries.len());
+        (0, Some(left + others as usize))
     }
 }
