@@ -236,6 +236,14 @@ impl Waiter {
         self.stop.is_stopped()
     }
 
+    /// Sleeps for so long, whatever comes meanwhile; a stop ends it.
+    ///
+    /// # Errors
+    /// `ENOMEM`.
+    pub fn sleep(&self, time: Duration) -> Result<(), SyscallError> {
+        poll_readable(self.stop.0.event.as_fd(), Some(time)).map(drop)
+    }
+
     /// How often the interface went down.
     pub const fn link_downs(&self) -> u64 {
         self.state.downs

@@ -6,10 +6,10 @@ mod open;
 use std::ops::ControlFlow;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use netring_sys::syscall::xdp_statistics_of;
-use netring_sys::wait::{self, StopHandle, Waiter};
+use netring_sys::syscall::{poll_readable, xdp_statistics_of};
+use netring_sys::wait::{StopHandle, Waiter};
 use netring_sys::{
     Clock, Count, Error, Interface, LinkType, Open, Packet, PacketBatch, PacketSource, Promiscuous,
     Readiness, Stats, SyscallError, Timestamp, XdpMode,
@@ -17,6 +17,7 @@ use netring_sys::{
 
 use crate::census::Census;
 use crate::config::Mode;
+use crate::moderation::{Moderation, time_left};
 use crate::program::{Attachment, Counters, SocketMap};
 use crate::receive::{Lent, RxHalf};
 use crate::socket::SocketStats;
@@ -39,6 +40,9 @@ pub struct XdpCapture {
     queues: Vec<RxHalf>,
     /// The queue that is looked at first.
     at: usize,
+    moderation: Moderation,
+    /// System calls made to wait.
+    waits: u64,
 }
 
 /// What feeds the sockets, for as long as one of the captures over it lives.
@@ -82,6 +86,8 @@ impl XdpCapture {
 
     /// Waits for a batch; `Ok(None)` where the time was over first. `None` for a time waits for ever.
     ///
+    /// While packets come fast, one by one, it lets them gather first ([`CaptureBuilder::moderation`]).
+    ///
     /// # Errors
     /// [`Error::LinkDown`] once each time the interface goes down, after which the capture goes on;
     /// [`Error::InterfaceRemoved`] when it is gone and its last packets were lent; [`Error::Closed`] once a [`StopHandle`] stopped
@@ -90,7 +96,12 @@ impl XdpCapture {
         &mut self,
         timeout: impl Into<Option<Duration>>,
     ) -> Result<Option<Batch<'_>>, Error> {
-        wait::next_batch(self, timeout.into())
+        let found = self.look() || self.wait(timeout.into())?;
+        // Also where there are packets: a source that was stopped has ended.
+        if self.waiter.is_stopped() {
+            return Err(Error::Closed);
+        }
+        Ok(found.then(|| self.batch()))
     }
 
     /// Calls `f` with each packet, until it breaks (`Some` of what it broke with) or the capture is stopped (`None`).
@@ -143,6 +154,8 @@ impl XdpCapture {
             feed,
             queues,
             at: _,
+            moderation,
+            waits: _,
         } = self;
         // The first goes on with the waiter that there is: what it has heard and not told is told by that one.
         let mut first = Some(waiter);
@@ -157,6 +170,8 @@ impl XdpCapture {
                 feed: feed.clone(),
                 queues: vec![half],
                 at: 0,
+                moderation: Moderation::new(moderation.interval()),
+                waits: 0,
             });
         }
         Ok(workers)
@@ -239,6 +254,59 @@ impl XdpCapture {
     /// Whether the interface is in promiscuous mode for this capture.
     pub fn is_promiscuous(&self) -> bool {
         self.feed.promiscuous.is_some()
+    }
+
+    /// System calls made by [`next_batch`](Self::next_batch) and [`for_each`](Self::for_each) to wait, and to wake the kernel.
+    pub fn system_calls(&self) -> u64 {
+        let kicks = self.queues.iter().map(|half| half.kicks);
+        self.waits + kicks.sum::<u64>()
+    }
+
+    /// Waits for packets, as there is none: whether there are some, or the source was stopped.
+    #[inline(never)]
+    fn wait(&mut self, timeout: Option<Duration>) -> Result<bool, Error> {
+        // What was heard before, and not told over the packets that came meanwhile: nothing wakes the reader for it once more.
+        self.waiter.report()?;
+        let now = Instant::now();
+        // A time so long that no clock holds it is for ever.
+        let deadline = timeout.and_then(|timeout| now.checked_add(timeout));
+        let mut left = timeout;
+        if let Some(sleep) = self.moderate(now) {
+            self.waits += 1;
+            // A stop ends it.
+            self.waiter
+                .sleep(timeout.map_or(sleep, |timeout| sleep.min(timeout)))?;
+            if self.look() {
+                return Ok(true);
+            }
+            left = time_left(deadline);
+        }
+        loop {
+            self.waits += 1;
+            let woken = poll_readable(self.waiter.as_fd(), left)?;
+            if self.waiter.is_stopped() || self.look() {
+                return Ok(true);
+            }
+            // Asked only here: what wakes a reader mostly is a packet.
+            if woken {
+                self.waits += 1;
+                if self.look_further()? == Readiness::Ready {
+                    return Ok(true);
+                }
+            }
+            if left == Some(Duration::ZERO) {
+                return Ok(false);
+            }
+            left = time_left(deadline);
+        }
+    }
+
+    /// For how long packets are to gather before the next look.
+    fn moderate(&mut self, now: Instant) -> Option<Duration> {
+        let seen = self.queues.iter().map(RxHalf::seen).sum();
+        // Of any one queue: all packets may come by that one.
+        let room = self.queues.iter().map(RxHalf::capacity).min();
+        self.moderation.sleep(now, seen, room.unwrap_or_default())
     }
 
     /// Whether a queue has a packet; the next look begins with that queue.

@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use netring_sys::Error;
 
+use crate::moderation::{self, Moderation};
+
 /// Entries of a ring: a power of two.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RingSize(u32);
@@ -130,6 +132,8 @@ pub(crate) struct SocketConfig {
     pub(crate) multi_buffer: bool,
     pub(crate) busy_poll: Option<BusyPoll>,
     pub(crate) transmit_budget: Option<u32>,
+    /// How long a wait lets packets gather.
+    pub(crate) moderation: Duration,
 }
 
 /// The default of both the receive and the transmit ring.
@@ -153,6 +157,7 @@ impl SocketConfig {
             multi_buffer: false,
             busy_poll: None,
             transmit_budget: None,
+            moderation: moderation::DEFAULT,
         }
     }
 
@@ -160,6 +165,14 @@ impl SocketConfig {
     pub(crate) fn receive_chunks(&self) -> u32 {
         let wanted = self.rx.map_or(CHUNKS_OF_A_SENDER, |ring| ring.entries());
         self.receive_chunks.unwrap_or(wanted)
+    }
+
+    /// How long a wait lets packets gather: not at all where the interface is driven by the application's calls.
+    pub(crate) const fn moderation(&self) -> Moderation {
+        match self.busy_poll {
+            Some(_) => Moderation::new(Duration::ZERO),
+            None => Moderation::new(self.moderation),
+        }
     }
 
     pub(crate) fn transmit_chunks(&self) -> u32 {

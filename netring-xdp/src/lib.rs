@@ -173,6 +173,8 @@ mod inject;
 #[cfg(not(loom))]
 mod model;
 #[cfg(not(loom))]
+mod moderation;
+#[cfg(not(loom))]
 pub mod program;
 #[cfg(not(loom))]
 mod receive;

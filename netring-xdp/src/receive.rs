@@ -93,12 +93,22 @@ impl RxHalf {
         false
     }
 
+    /// How many packets the kernel has room for, where none is there yet.
+    #[inline]
+    pub(crate) fn capacity(&self) -> u32 {
+        let own = self.pool.range();
+        self.rx.size().min(own.end - own.start)
+    }
+
+    /// Packets that came out of the ring.
+    pub(crate) const fn seen(&self) -> u64 {
+        self.delivered + self.invalid
+    }
+
     /// The most entries that are lent at once: not more than an eighth of what the kernel has to write to, unless that is few.
     #[inline]
     fn most(&self) -> u32 {
-        let own = self.pool.range();
-        let room = self.rx.size().min(own.end - own.start);
-        (room / 8).clamp(SMALL_BATCH, MAX_BATCH)
+        (self.capacity() / 8).clamp(SMALL_BATCH, MAX_BATCH)
     }
 
     /// Lends nothing, where there is nothing.

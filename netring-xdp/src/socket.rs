@@ -4,13 +4,14 @@ mod chunks;
 mod sink;
 
 use std::os::fd::{AsFd, BorrowedFd};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use netring_sys::syscall::xdp_statistics_of;
+use netring_sys::syscall::{poll_readable, take_socket_error, xdp_statistics_of};
 use netring_sys::{Error, SyscallError, wait};
 
 use crate::chunk::Chunk;
 use crate::config::{BusyPoll, Copying, RingSize, SocketConfig};
+use crate::moderation::{Moderation, time_left};
 use crate::receive::{Forwarded, Frames, Lent, RxHalf};
 use crate::setup;
 use crate::transmit::{TimestampStats, TransmitTimestamps, TxHalf};
@@ -38,6 +39,9 @@ pub struct SocketBuilder(SocketConfig);
 pub struct Receiver<'umem> {
     half: RxHalf,
     umem: Umem<'umem>,
+    moderation: Moderation,
+    /// System calls made to wait.
+    waits: u64,
 }
 
 /// The transmitting half of a socket.
@@ -175,6 +179,18 @@ impl SocketBuilder {
         self
     }
 
+    /// For how long a wait lets packets gather before it looks again, while they come faster than one in that time. Default: 50 µs; zero has every packet end a wait at once.
+    ///
+    /// One wake-up then brings many packets, at the price of that time, and what the kernel's timers are late by (50 µs, `PR_SET_TIMERSLACK`),
+    /// before the first of them is seen: what network cards do with their interrupts (`ethtool -C eth0 rx-usecs 50`). Packets that come
+    /// slower are not delayed, nor are answers that are waited for one by one. It never sleeps where packets would fill more than a quarter of the
+    /// ring meanwhile, nor beyond a time-out, and not at all with [`busy_poll`](Self::busy_poll).
+    #[doc(alias = "coalesce")]
+    pub const fn moderation(mut self, interval: Duration) -> Self {
+        self.0.moderation = interval;
+        self
+    }
+
     /// How many packets the kernel sends in one call in copy mode, 32 to the size of the transmit ring (`XDP_MAX_TX_SKB_BUDGET`,
     /// kernel 6.17). Default: the size of the ring where the kernel can, else its own 32.
     #[doc(alias = "XDP_MAX_TX_SKB_BUDGET")]
@@ -203,10 +219,7 @@ impl SocketBuilder {
             });
         };
         Ok(XdpSocket {
-            receiver: Receiver {
-                half: receiving,
-                umem,
-            },
+            receiver: Receiver::new(receiving, umem, &self.0),
             transmitter: Transmitter {
                 half: sending,
                 umem,
@@ -222,7 +235,7 @@ impl SocketBuilder {
         let mut wanted = self.0.clone();
         wanted.tx = None;
         match setup::open(umem.shared(), &wanted)? {
-            (Some(half), _) => Ok(Receiver { half, umem }),
+            (Some(half), _) => Ok(Receiver::new(half, umem, &self.0)),
             _ => Err(Error::Closed),
         }
     }
@@ -257,6 +270,15 @@ impl RxHalf {
 }
 
 impl<'umem> Receiver<'umem> {
+    const fn new(half: RxHalf, umem: Umem<'umem>, config: &SocketConfig) -> Self {
+        Self {
+            half,
+            umem,
+            moderation: config.moderation(),
+            waits: 0,
+        }
+    }
+
     /// The packets that are there now; an empty batch where there are none, in which case the kernel is given chunks, and woken where
     /// it waits for that: a loop that only receives needs nothing else.
     #[inline]
@@ -274,7 +296,8 @@ impl<'umem> Receiver<'umem> {
 
     /// Waits for packets: whether there are some. `None` for a time waits for ever.
     ///
-    /// An interface that is down does not end the wait; one that is removed does.
+    /// While packets come fast, one by one, it lets them gather first ([`SocketBuilder::moderation`]). The wait is as long as was asked,
+    /// however many signals interrupt it. An interface that is down does not end it; one that is removed does.
     ///
     /// # Errors
     /// [`Error::InterfaceRemoved`], or the call that failed.
@@ -282,24 +305,59 @@ impl<'umem> Receiver<'umem> {
         if self.half.look() {
             return Ok(true);
         }
-        let socket = self.half.socket.fd();
-        netring_sys::syscall::poll_readable(socket, timeout.into())?;
-        if self.half.look() {
-            return Ok(true);
-        }
-        match netring_sys::syscall::take_socket_error(self.half.socket.fd())? {
-            0 => Ok(false),
-            errno => {
-                let source = std::io::Error::from_raw_os_error(errno);
-                let call = "poll(AF_XDP)";
-                // The socket itself says only that its interface went for good.
-                let interface = self.half.socket.interface.name.clone();
-                match self.half.socket.failed(SyscallError { call, source }) {
-                    Error::LinkDown { .. } => Err(Error::InterfaceRemoved { interface }),
-                    other => Err(other),
-                }
+        self.wait_further(timeout.into())
+    }
+
+    fn wait_further(&mut self, timeout: Option<Duration>) -> Result<bool, Error> {
+        let now = Instant::now();
+        // A time so long that no clock holds it is for ever.
+        let deadline = timeout.and_then(|timeout| now.checked_add(timeout));
+        let (seen, room) = (self.half.seen(), self.half.capacity());
+        let mut left = timeout;
+        if let Some(sleep) = self.moderation.sleep(now, seen, room) {
+            self.waits += 1;
+            std::thread::sleep(timeout.map_or(sleep, |timeout| sleep.min(timeout)));
+            if self.half.look() {
+                return Ok(true);
             }
+            left = time_left(deadline);
         }
+        loop {
+            self.waits += 1;
+            let woken = poll_readable(self.half.socket.fd(), left)?;
+            if self.half.look() {
+                return Ok(true);
+            }
+            if woken {
+                self.take_error()?;
+            }
+            if left == Some(Duration::ZERO) {
+                return Ok(false);
+            }
+            left = time_left(deadline);
+        }
+    }
+
+    /// The error that woke the reader, where one did.
+    #[cold]
+    fn take_error(&self) -> Result<(), Error> {
+        let errno = match take_socket_error(self.half.socket.fd())? {
+            0 => return Ok(()),
+            errno => errno,
+        };
+        let source = std::io::Error::from_raw_os_error(errno);
+        let call = "poll(AF_XDP)";
+        // The socket itself says only that its interface went for good.
+        let interface = self.half.socket.interface.name.clone();
+        match self.half.socket.failed(SyscallError { call, source }) {
+            Error::LinkDown { .. } => Err(Error::InterfaceRemoved { interface }),
+            other => Err(other),
+        }
+    }
+
+    /// System calls made to receive: to wait, and to wake the kernel.
+    pub const fn system_calls(&self) -> u64 {
+        self.waits + self.half.kicks
     }
 
     /// What the kernel counts of the socket.

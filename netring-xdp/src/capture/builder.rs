@@ -1,11 +1,14 @@
 //! What can be asked of a capture.
 
+use std::time::Duration;
+
 use netring_sys::Error;
 use netring_sys::kernel::filter::SockFilter;
 
 use super::XdpCapture;
 use crate::config::{BusyPoll, Copying, RingSize};
 use crate::inject::XdpInjector;
+use crate::moderation;
 use crate::program::{AttachMode, Otherwise, Program, SocketMap};
 use crate::umem::HugePages;
 
@@ -39,6 +42,7 @@ pub struct CaptureBuilder {
     pub(super) copying: Copying,
     pub(super) need_wakeup: bool,
     pub(super) busy_poll: Option<BusyPoll>,
+    pub(super) moderation: Duration,
     pub(super) multi_buffer: bool,
     pub(super) promiscuous: bool,
     pub(super) feed: FeedBy,
@@ -71,6 +75,7 @@ impl CaptureBuilder {
             copying: Copying::Best,
             need_wakeup: true,
             busy_poll: None,
+            moderation: moderation::DEFAULT,
             multi_buffer: false,
             promiscuous: false,
             feed: FeedBy::Generated,
@@ -146,6 +151,18 @@ impl CaptureBuilder {
     /// Lets the capture's own calls drive the interface. Default: no.
     pub const fn busy_poll(mut self, busy_poll: BusyPoll) -> Self {
         self.busy_poll = Some(busy_poll);
+        self
+    }
+
+    /// For how long a wait lets packets gather before it looks again, while they come faster than one in that time. Default: 50 µs; zero has every packet end a wait at once.
+    ///
+    /// One wake-up then brings many packets, at the price of that time, and what the kernel's timers are late by (50 µs, `PR_SET_TIMERSLACK`),
+    /// before the first of them is seen: what network cards do with their interrupts (`ethtool -C eth0 rx-usecs 50`). It is for [`next_batch`](XdpCapture::next_batch) and
+    /// [`for_each`](XdpCapture::for_each); a runtime wakes its readers by itself. Packets that come slower are not delayed, nor are answers that are waited for one by one. It never sleeps where packets would fill more than a quarter of the
+    /// ring meanwhile, nor beyond a time-out, and not at all with [`busy_poll`](Self::busy_poll).
+    #[doc(alias = "coalesce")]
+    pub const fn moderation(mut self, interval: Duration) -> Self {
+        self.moderation = interval;
         self
     }
 

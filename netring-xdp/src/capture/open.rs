@@ -1,6 +1,7 @@
 //! From settings to a running capture: the program is loaded, the sockets are made with their chunks, the program is put on the interface.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use netring_sys::kernel::xdp::{XDP_PACKET_HEADROOM, XDP_UMEM_MIN_CHUNK_SIZE};
 use netring_sys::syscall::page_size;
@@ -11,6 +12,7 @@ use super::builder::FeedBy;
 use super::{CaptureBuilder, Feed, XdpCapture};
 use crate::config::{RingSize, SocketConfig};
 use crate::inject::XdpInjector;
+use crate::moderation::Moderation;
 use crate::program::{Program, Redirect, SocketMap};
 use crate::receive::RxHalf;
 use crate::setup;
@@ -61,12 +63,19 @@ impl CaptureBuilder {
             link_type: interface.link_type(),
             interface,
         };
+        let moderation = match self.busy_poll {
+            // The interface is driven by the application's calls.
+            Some(_) => Moderation::new(Duration::ZERO),
+            None => Moderation::new(self.moderation),
+        };
         self.attach(&mut feed, &halves, generated)?;
         let capture = XdpCapture {
             waiter,
             feed: Arc::new(feed),
             queues: halves,
             at: 0,
+            moderation,
+            waits: 0,
         };
         Ok((capture, injector))
     }

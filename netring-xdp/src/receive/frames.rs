@@ -24,7 +24,7 @@ pub struct Frames<'a> {
     /// Entries of the receive ring, and as much room for their chunks in the fill ring.
     entries: &'a [[AtomicU64; 2]],
     room: &'a [AtomicU64],
-    /// The next of these.
+    /// The next of these; far behind them once a packet is not in `entries`.
     next: usize,
     /// For what is not usual. Nothing of this is borrowed for that, or none of it could stay in registers.
     lent: &'a Lent<'a>,
@@ -101,9 +101,9 @@ impl<'a> Iterator for Frames<'a> {
                 self.next += 1;
                 return Some(bytes);
             }
-            // From this one on.
+            // From this one on. The slices stay as they are: the compiler would no longer see that they are as many.
             self.at = self.next as u32;
-            (self.entries, self.room) = (&[], &[]);
+            self.next = usize::MAX;
         } else if self.at == STRAIGHT {
             // Relaxed: see there.
             self.lent.written.store(true, Ordering::Relaxed);
@@ -149,7 +149,7 @@ impl<'a> Iterator for Frames<'a> {
         } else {
             self.lent.count
         };
-        let left = self.entries.len() - self.next.min(self.entries.len());
+        let left = self.entries.len().saturating_sub(self.next);
         (0, Some(left + others as usize))
     }
 }

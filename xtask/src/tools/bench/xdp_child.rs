@@ -72,21 +72,31 @@ impl Who {
             }
             Self::Peer => vec![peers::xsk()?],
         };
-        words.extend([task.verb, NEAR, task.mode].map(String::from));
+        let verb = match self {
+            Self::Ours => task.verb,
+            // One program, whatever ways there are to write ours.
+            Self::Peer => task.kind(),
+        };
+        words.extend([verb, NEAR, task.mode].map(String::from));
         words.extend([task.bytes.to_string(), packets.to_string()]);
         Ok(words)
     }
 }
 
 impl Task {
+    /// The verb without the way that it is written.
+    pub(super) fn kind(self) -> &'static str {
+        self.verb.split('-').next().unwrap_or_default()
+    }
+
     /// Whether somebody has to send to it.
     fn receives(self) -> bool {
-        self.verb != "transmit"
+        self.kind() != "transmit"
     }
 
     /// Whether it sends.
     fn sends(self) -> bool {
-        matches!(self.verb, "transmit" | "forward")
+        matches!(self.kind(), "transmit" | "forward")
     }
 }
 

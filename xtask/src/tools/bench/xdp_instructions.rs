@@ -9,6 +9,15 @@ use super::xdp_child::{Sink, Task, Who, run as run_child};
 use super::{Options, Row, Table, Target};
 use crate::Result;
 
+const VERBS: [&str; 7] = [
+    "receive",
+    "receive-for",
+    "receive-capture",
+    "touch",
+    "transmit",
+    "transmit-slots",
+    "forward",
+];
 const FEW: u64 = 64 << 10;
 const MANY: u64 = 192 << 10;
 
@@ -29,7 +38,7 @@ pub(super) fn run(options: &Options, table: &mut Table) -> Result<()> {
     }
     let _wire = Wire::new()?;
     let sink = Sink::new()?;
-    for verb in ["receive", "touch", "transmit", "forward"] {
+    for verb in VERBS {
         let task = Task {
             verb,
             mode: "native",

@@ -1,18 +1,21 @@
 //! AF_XDP by netring-xdp, as a program of its own: the same as `xtask/peers/c/xsk.c`, line by line where that can be.
 //!
 //! `receive` drops what it receives, and `touch` reads the first 64 bytes before; `transmit` sends frames that are ready in packet
-//! memory; `forward` swaps the link layer addresses and sends back out. Batches are of 64, rings of 2048, with a chunk for each
-//! entry. Each ends after so many packets, sent ones completed, and prints a line `NAME NUMBER` for each figure: `packets`, `time` (ns
-//! since the first), `cpu` (ns of this thread), `calls` (system calls made), `allocations` (ours only).
+//! memory; `forward` swaps the link layer addresses and sends back out. Frames are sent 64 at a time; rings are of 2048, with a chunk for
+//! each entry. Each ends after so many packets, sent ones completed, and prints a line `NAME NUMBER` for each figure: `packets`, `time`
+//! (ns since the first), `cpu` (ns of this thread), `calls` (system calls made), `allocations` (ours only).
+//!
+//! Some are the same once more, by another way that there is to write them: `receive-for` by a `for` loop, `receive-capture` by an
+//! [`XdpCapture`] and the packets of its batches, `transmit-slots` by a slot for each frame.
 
 use std::hint::black_box;
 use std::io::Write;
 use std::os::fd::AsFd;
 use std::time::{Duration, Instant};
 
-use netring_sys::{Interface, PacketSink};
+use netring_sys::{Interface, PacketBatch, PacketSink, PacketSlot};
 use netring_xdp::program::{AttachMode, Program};
-use netring_xdp::{Copying, Receiver, Transmitter, Umem, UmemConfig, XdpSocket};
+use netring_xdp::{Copying, Receiver, Transmitter, Umem, UmemConfig, XdpCapture, XdpSocket};
 
 use super::measure::cpu_time;
 use crate::Result;
@@ -24,7 +27,6 @@ const LIMIT: Duration = Duration::from_secs(1);
 struct Done {
     packets: u64,
     first: Instant,
-    waits: u64,
 }
 
 /// `VERB INTERFACE native|generic BYTES PACKETS`
@@ -38,13 +40,16 @@ pub(super) fn main(words: &[String]) -> Result<()> {
         "generic" => AttachMode::Generic,
         _ => AttachMode::Native,
     };
+    if verb == "receive-capture" {
+        return capture(&interface.name, mode, packets);
+    }
     let memory = UmemConfig::new();
     let mut why = None;
     let outcome = Umem::scope(&memory, |umem| {
         let builder = XdpSocket::builder(&interface.name, 0).copying(Copying::Copy);
         let _attached;
         let (mut rx, mut tx) = builder.open(umem)?.split();
-        if verb != "transmit" {
+        if !verb.starts_with("transmit") {
             let mut attached = Program::redirect()
                 .queues(1)
                 .load()?
@@ -54,18 +59,19 @@ pub(super) fn main(words: &[String]) -> Result<()> {
         }
         let run = || match &**verb {
             "receive" => measured_receive(&mut rx, packets),
+            "receive-for" => measured_receive_for(&mut rx, packets),
             "touch" => measured_touch(&mut rx, packets),
             "transmit" => measured_transmit(&mut tx, packets, bytes),
+            "transmit-slots" => measured_transmit_slots(&mut tx, packets, bytes),
             "forward" => measured_forward(&mut rx, &mut tx, packets),
             other => Err(format!("there is no {other:?}").into()),
         };
         why = report(run).err();
-        Ok(rx.stats()?.kicks + tx.kicks())
+        Ok(rx.system_calls() + tx.kicks())
     });
     if let Some(why) = why {
         return Err(why);
     }
-    // What the loops count themselves are their waits; these are the sockets' own calls.
     println!("calls {}", outcome?);
     Ok(())
 }
@@ -82,7 +88,6 @@ fn report(run: impl FnOnce() -> Result<Done>) -> Result<()> {
     println!("time {}", done.first.elapsed().as_nanos());
     println!("packets {}", done.packets);
     println!("cpu {}", cpu.as_nanos());
-    println!("calls {}", done.waits);
     println!("allocations {}", allocations.count_total);
     Ok(())
 }
@@ -92,12 +97,10 @@ impl Done {
         Self {
             packets: 0,
             first: Instant::now(),
-            waits: 0,
         }
     }
 
     fn wait(&mut self, rx: &mut Receiver<'_>) -> Result<()> {
-        self.waits += 1;
         if !rx.wait(LIMIT)? {
             return Err("no packet came for a second".into());
         }
@@ -120,6 +123,53 @@ fn measured_receive(rx: &mut Receiver<'_>, packets: u64) -> Result<Done> {
         done.packets += count;
         if count == 0 {
             done.wait(rx)?;
+        }
+    }
+    black_box(sum);
+    Ok(done)
+}
+
+#[inline(never)]
+fn measured_receive_for(rx: &mut Receiver<'_>, packets: u64) -> Result<Done> {
+    let (mut done, mut sum) = (Done::new(), 0);
+    while done.packets < packets {
+        let mut count = 0;
+        for frame in &rx.receive() {
+            count += 1;
+            sum += frame.len();
+        }
+        done.packets += count;
+        if count == 0 {
+            done.wait(rx)?;
+        }
+    }
+    black_box(sum);
+    Ok(done)
+}
+
+/// An [`XdpCapture`] with rings and chunks as the others have them.
+fn capture(interface: &str, mode: AttachMode, packets: u64) -> Result<()> {
+    let builder = XdpCapture::builder().interface(interface);
+    let builder = builder.attach_mode(mode).copying(Copying::Copy);
+    let mut capture = builder.chunks(2048).build()?;
+    report(|| measured_receive_capture(&mut capture, packets))?;
+    println!("calls {}", capture.system_calls());
+    Ok(())
+}
+
+#[inline(never)]
+fn measured_receive_capture(capture: &mut XdpCapture, packets: u64) -> Result<Done> {
+    let (mut done, mut sum) = (Done::new(), 0);
+    while done.packets < packets {
+        let Some(batch) = capture.next_batch(LIMIT)? else {
+            return Err("no packet came for a second".into());
+        };
+        if done.packets == 0 {
+            done.first = Instant::now();
+        }
+        for packet in batch.packets() {
+            done.packets += 1;
+            sum += packet.data().len();
         }
     }
     black_box(sum);
@@ -160,6 +210,27 @@ fn measured_transmit(tx: &mut Transmitter<'_>, packets: u64, bytes: usize) -> Re
     while done.packets < packets {
         let batch = (packets - done.packets).min(64);
         done.packets += tx.send_each(batch as usize, |_| bytes)? as u64;
+        tx.flush()?;
+    }
+    tx.drain(LIMIT)?;
+    Ok(done)
+}
+
+#[inline(never)]
+fn measured_transmit_slots(
+    tx: &mut Transmitter<'_>,
+    packets: u64,
+    bytes: usize,
+) -> Result<Done> {
+    let mut done = Done::new();
+    while done.packets < packets {
+        let batch = (packets - done.packets).min(64);
+        for _ in 0..batch {
+            // Its frame is ready in it, as those of the others are.
+            let Some(slot) = tx.slot(bytes)? else { break };
+            slot.commit();
+            done.packets += 1;
+        }
         tx.flush()?;
     }
     tx.drain(LIMIT)?;
