@@ -34,8 +34,10 @@ impl Geometry {
     /// and a comparison more for all others. Only ever true where chunks are aligned.
     #[inline]
     pub(crate) fn is_plain(&self, desc: &xdp_desc) -> bool {
-        let end = plain_len(desc).checked_add(self.minus_room(desc.addr));
-        desc.addr < self.aligned_bytes && end.is_some()
+        desc.addr < self.aligned_bytes
+            && plain_len(desc)
+                .checked_add(self.minus_room(desc.addr))
+                .is_some()
     }
 
     /// Whether a descriptor points into a chunk, is a packet of its own, and not empty: then the kernel takes it from the transmit
@@ -44,8 +46,8 @@ impl Geometry {
     pub(crate) fn is_plain_to_send(&self, desc: &xdp_desc) -> bool {
         // A length up to the room does not carry, as it is taken less one; and none at all is thereby the longest.
         let less_one = plain_len(desc).wrapping_sub(1);
-        let end = less_one.checked_add(self.minus_room(desc.addr));
-        desc.addr < self.plain_to_send && end.is_some()
+        desc.addr < self.plain_to_send
+            && less_one.checked_add(self.minus_room(desc.addr)).is_some()
     }
 
     /// 2⁶⁴ less the bytes from an address to the end of its chunk: what is added to it carries where it is as long, or longer.
