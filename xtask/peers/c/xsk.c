@@ -3,7 +3,7 @@
  *
  *   xsk receive|touch|transmit|forward INTERFACE native|generic BYTES PACKETS
  *
- * The same programs as `xtask/src/tools/bench/xdp_ours.rs`, which says what each does and what is printed. It says `ready` when
+ * The same programs as `xtask/src/tools/bench/xdp_ours.rs`, which says what each does and what is printed, and when. It says `ready` when
  * packets can come.
  */
 #include <errno.h>
@@ -283,6 +283,22 @@ static void open_world(struct world *w, const char *interface, const char *mode,
 		w->free[w->free_count++] = (uint64_t)(RING + i) * CHUNK;
 }
 
+/* Packets that were lost at the socket. */
+static uint64_t lost(struct world *w)
+{
+	struct xdp_statistics statistics;
+	socklen_t size = sizeof(statistics);
+
+	if (getsockopt(w->fd, SOL_XDP, XDP_STATISTICS, &statistics, &size) < 0)
+		fail("getsockopt", errno);
+	return statistics.rx_dropped + statistics.rx_ring_full;
+}
+
+static void print(const char *name, uint64_t number)
+{
+	printf("%s %llu\n", name, (unsigned long long)number);
+}
+
 int main(int argc, char **argv)
 {
 	static struct world w;
@@ -311,8 +327,20 @@ int main(int argc, char **argv)
 	end = now(CLOCK_MONOTONIC);
 	cpu = now(CLOCK_THREAD_CPUTIME_ID) - cpu;
 
-	printf("packets %llu\ntime %llu\ncpu %llu\ncalls %llu\n", (unsigned long long)done,
-	       (unsigned long long)(end - w.first), (unsigned long long)cpu, (unsigned long long)w.calls);
+	print("packets", done);
+	print("time", end - w.first);
+	print("cpu", cpu);
+	print("calls", w.calls);
+	print("lost", lost(&w));
+	print("done", 0);
+	fflush(stdout);
+	/* Nothing is sent any more when the input is at its end. */
+	while (getchar() != EOF)
+		;
+	print("lost_in_all", lost(&w));
+	/* As the kernel has it: a peek would say what it knew before. */
+	if (strcmp(argv[1], "transmit"))
+		print("left", __atomic_load_n(w.rx.producer, __ATOMIC_ACQUIRE) - *w.rx.consumer);
 	fflush(stdout);
 	xsk_socket__delete(w.socket);
 	xsk_umem__delete(w.umem);

@@ -11,6 +11,8 @@ pub(crate) enum Target {
     OfPeer(f64),
 }
 
+const COLUMNS: usize = 8;
+
 /// One figure of ours, and a peer's beside it.
 #[derive(Clone, Debug)]
 pub(crate) struct Row {
@@ -19,6 +21,9 @@ pub(crate) struct Row {
     ours: f64,
     peer: Option<(&'static str, f64)>,
     target: Option<Target>,
+    /// The least and the most of its rounds, and of the peer's.
+    spread: Option<(f64, f64)>,
+    peers_spread: Option<(f64, f64)>,
 }
 
 /// All rows, and what has to be said beside them.
@@ -37,6 +42,8 @@ impl Row {
             ours,
             peer: None,
             target: None,
+            spread: None,
+            peers_spread: None,
         }
     }
 
@@ -44,6 +51,20 @@ impl Row {
     #[must_use]
     pub(crate) fn peer(mut self, name: &'static str, figure: f64) -> Self {
         self.peer = Some((name, figure));
+        self
+    }
+
+    /// The least and the most of the rounds of ours: what they differ by is noise.
+    #[must_use]
+    pub(crate) const fn spread(mut self, spread: (f64, f64)) -> Self {
+        self.spread = Some(spread);
+        self
+    }
+
+    /// The same of the peer's.
+    #[must_use]
+    pub(crate) const fn peers_spread(mut self, spread: (f64, f64)) -> Self {
+        self.peers_spread = Some(spread);
         self
     }
 
@@ -67,7 +88,7 @@ impl Row {
         }
     }
 
-    fn cells(&self) -> [String; 7] {
+    fn cells(&self) -> [String; COLUMNS] {
         let (name, figure) = self
             .peer
             .map_or(("", String::new()), |(name, figure)| (name, number(figure)));
@@ -90,6 +111,12 @@ impl Row {
             self.ratio()
                 .map_or_else(String::new, |ratio| format!("{ratio:.2} ×")),
             target + verdict,
+            [self.spread, self.peers_spread]
+                .into_iter()
+                .flatten()
+                .map(|(least, most)| format!("{}–{}", number(least), number(most)))
+                .collect::<Vec<_>>()
+                .join(", peer's "),
         ]
     }
 }
@@ -109,14 +136,17 @@ impl Table {
 
 impl fmt::Display for Table {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let head = ["", "unit", "ours", "peer's", "peer", "ratio", "target"].map(String::from);
+        let head = [
+            "", "unit", "ours", "peer's", "peer", "ratio", "target", "spread",
+        ]
+        .map(String::from);
         let mut lines = vec![head];
         lines.extend(self.rows.iter().map(Row::cells));
         let width = |column: usize| {
             let widths = lines.iter().map(|cells| cells[column].chars().count());
             widths.max().unwrap_or(0)
         };
-        let widths: [usize; 7] = std::array::from_fn(width);
+        let widths: [usize; COLUMNS] = std::array::from_fn(width);
         for cells in &lines {
             let line = cells.iter().enumerate().map(|(column, cell)| {
                 let width = widths[column];

@@ -6,9 +6,6 @@ use super::xdp_child::{Figures, Sink, Task, Who, run as run_child};
 use super::{Options, Row, Table, Target};
 use crate::Result;
 
-/// Within this the rates of two programs are the same: in copy mode they are the kernel's, and those of one program vary by more.
-const SAME_RATE: f64 = 1.05;
-
 pub(super) fn run(options: &Options, table: &mut Table) -> Result<()> {
     let _wire = Wire::new()?;
     let sink = match Sink::new() {
@@ -34,11 +31,15 @@ fn tasks(options: &Options) -> Vec<Task> {
     ];
     if !options.quick {
         tasks.extend([
+            task("receive-for", "native", 64),
+            task("receive-capture", "native", 64),
             task("touch", "native", 64),
+            task("transmit-slots", "native", 64),
             task("receive", "native", 1500),
             task("transmit", "native", 1500),
             task("forward", "native", 1500),
             task("receive", "generic", 64),
+            task("receive-capture", "generic", 64),
             task("receive", "generic", 1500),
             task("forward", "generic", 64),
             task("forward", "generic", 1500),
@@ -58,24 +59,24 @@ fn rates(options: &Options, task: Task, sink: &Sink, table: &mut Table) -> Resul
             peer.push(round(Who::Peer)?);
         }
     }
-    let what = match task.verb {
-        "transmit" => format!("xdp: transmit, {} B", task.bytes),
-        verb => format!("xdp: {verb}, {}, {} B", task.mode, task.bytes),
+    let what = match task.kind() {
+        "transmit" => format!("xdp: {}, {} B", task.verb, task.bytes),
+        _ => format!("xdp: {}, {}, {} B", task.verb, task.mode, task.bytes),
     };
-    // The stack hands packets over one by one, and wakes the reader for each: it waits between them, and is not at its full rate.
-    let waits = task.verb == "receive" && task.mode == "generic";
-    for figure in &FIGURES {
-        let target = figure.target.filter(|_| !waits || figure.what != CALLS);
+    let receives = matches!(task.kind(), "receive" | "touch");
+    for figure in FIGURES.iter().filter(|figure| receives || !figure.received) {
         let row = Row::new(
             format!("{what}: {}", figure.what),
             figure.unit,
             figure.median(&ours),
         );
+        let row = row.spread(figure.spread(&ours));
         table.add(if options.peers {
             row.peer("libxdp in C", figure.median(&peer))
-                .target(figure.target_of_peer.or(target))
+                .peers_spread(figure.spread(&peer))
+                .target(figure.target_of_peer.or(figure.target))
         } else {
-            row.target(target)
+            row.target(figure.target)
         });
     }
     Ok(())
@@ -87,17 +88,18 @@ struct Figure {
     of: fn(&Figures) -> f64,
     target: Option<Target>,
     target_of_peer: Option<Target>,
+    /// Only of who receives.
+    received: bool,
 }
 
-const CALLS: &str = "system calls";
-
-const FIGURES: [Figure; 4] = [
+const FIGURES: [Figure; 5] = [
     Figure {
         what: "time",
         unit: "ns/packet",
         of: |figures| figures.time as f64 / figures.packets as f64,
         target: None,
-        target_of_peer: Some(Target::OfPeer(SAME_RATE)),
+        target_of_peer: Some(Target::OfPeer(1.0)),
+        received: false,
     },
     Figure {
         what: "user + system time",
@@ -105,13 +107,15 @@ const FIGURES: [Figure; 4] = [
         of: |figures| figures.cpu as f64 / figures.packets as f64,
         target: None,
         target_of_peer: None,
+        received: false,
     },
     Figure {
-        what: CALLS,
+        what: "system calls",
         unit: "per packet",
         of: |figures| figures.calls as f64 / figures.packets as f64,
         target: Some(Target::AtMost(1.0 / 32.0)),
         target_of_peer: None,
+        received: false,
     },
     Figure {
         what: "allocations",
@@ -119,11 +123,29 @@ const FIGURES: [Figure; 4] = [
         of: |figures| figures.allocations as f64,
         target: Some(Target::AtMost(0.0)),
         target_of_peer: None,
+        received: false,
+    },
+    // The books of each round balance, or it is an error.
+    Figure {
+        what: "lost meanwhile, of all offered",
+        unit: "%",
+        of: |figures| 100.0 * figures.lost as f64 / (figures.packets + figures.lost) as f64,
+        target: None,
+        target_of_peer: None,
+        received: true,
     },
 ];
 
 impl Figure {
     fn median(&self, rounds: &[Figures]) -> f64 {
         median(rounds.iter().map(self.of).collect())
+    }
+
+    /// The least and the most of its rounds.
+    fn spread(&self, rounds: &[Figures]) -> (f64, f64) {
+        let figures = rounds.iter().map(self.of);
+        figures.fold((f64::INFINITY, 0.0), |(least, most), figure| {
+            (least.min(figure), most.max(figure))
+        })
     }
 }

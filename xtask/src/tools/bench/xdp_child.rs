@@ -42,8 +42,10 @@ pub(super) struct Task {
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Figures {
     pub(super) packets: u64,
-    /// Frames that were sent to it, until it had enough.
+    /// Frames that were sent to it in all, until after it had enough.
     pub(super) offered: u64,
+    /// Of these, those that were lost on the wire, before its program.
+    wire: u64,
     /// Nanoseconds since the first packet.
     pub(super) time: u64,
     /// Nanoseconds of CPU.
@@ -51,6 +53,11 @@ pub(super) struct Figures {
     /// System calls.
     pub(super) calls: u64,
     pub(super) allocations: u64,
+    /// Packets that were lost at its socket until it had enough.
+    pub(super) lost: u64,
+    /// And until nothing was sent any more; and what it left in its ring.
+    lost_in_all: u64,
+    left: u64,
     /// Instructions, where they were counted.
     pub(super) instructions: u64,
 }
@@ -126,7 +133,8 @@ impl Sink {
     }
 }
 
-/// Runs a program until it had so many packets; its books, as far as it sends, balance with what arrived.
+/// Runs a program until it had so many packets. Its books balance: what was sent to it is received, lost and counted, or left in
+/// its ring; and what it sent arrived.
 pub(super) fn run(words: &[String], task: Task, sink: &Sink) -> Result<Figures> {
     let before = sink.count()?;
     // The program, and what it starts, runs where the thread runs that started it.
@@ -134,11 +142,14 @@ pub(super) fn run(words: &[String], task: Task, sink: &Sink) -> Result<Figures> 
     let (program, rest) = words.split_first().ok_or("no program")?;
     let mut child = Command::new(program)
         .args(rest)
+        .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .spawn()
         .map_err(|why| format!("{program} did not start: {why}"))?;
     let figures = listen(&mut child, task);
+    // One that is not through yet ends by this.
+    drop(child.stdin.take());
     let mut errors = String::new();
     if let Some(mut stderr) = child.stderr.take() {
         stderr.read_to_string(&mut errors)?;
@@ -158,7 +169,33 @@ pub(super) fn run(words: &[String], task: Task, sink: &Sink) -> Result<Figures> 
         )
         .into());
     }
+    if task.receives() && !task.sends() {
+        figures
+            .balance()
+            .map_err(|why| format!("{}: {why}", words.join(" ")))?;
+    }
     Ok(figures)
+}
+
+impl Figures {
+    /// Every frame that was sent is somewhere.
+    fn balance(&self) -> std::result::Result<(), String> {
+        let Self {
+            offered,
+            wire,
+            packets,
+            lost_in_all,
+            left,
+            ..
+        } = self;
+        if *offered == wire + packets + lost_in_all + left {
+            return Ok(());
+        }
+        Err(format!(
+            "the books do not balance: {offered} sent, {wire} lost on the wire, {packets} received, {lost_in_all} lost at the socket, \
+             {left} left in its ring"
+        ))
+    }
 }
 
 /// Sends to it once it is ready, and for as long as it runs; takes its lines.
@@ -180,6 +217,7 @@ fn listen(child: &mut Child, task: Task) -> Result<Figures> {
         "generic" => Some(Generator::new(traffic)?),
         _ => Some(Generator::over_the_wire(traffic)?),
     };
+    let before = Interface::by_name(NEAR)?.counters;
     // Without a handler the signal would end this program.
     signal_hook::flag::register(signal_hook::consts::SIGUSR1, Arc::default())?;
     thread::scope(|scope| -> Result<()> {
@@ -193,7 +231,9 @@ fn listen(child: &mut Child, task: Task) -> Result<Figures> {
                     .map_err(|why| chain(why.as_ref()))
             })
         });
-        let taken = lines.try_for_each(|line| take(&mut figures, &line?));
+        let taken = (&mut lines)
+            .take_while(|line| !matches!(line, Ok(line) if line == DONE))
+            .try_for_each(|line| take(&mut figures, &line?));
         if let Some(sending) = sending {
             let sender = told.recv()?;
             // Again, as it may not be sending yet when it is told to end.
@@ -206,8 +246,24 @@ fn listen(child: &mut Child, task: Task) -> Result<Figures> {
         }
         taken
     })?;
+    // What is on the wire yet arrives.
+    thread::sleep(Duration::from_millis(20));
+    drop(child.stdin.take());
+    lines.try_for_each(|line| take(&mut figures, &line?))?;
+    let after = Interface::by_name(NEAR)?.counters;
+    let dropped = after.rx_dropped - before.rx_dropped;
+    // The interface counts what its program cannot hand over as its own loss too; the stack, which runs a generic one, does not.
+    figures.wire = match task.mode {
+        "generic" => dropped,
+        _ => dropped
+            .checked_sub(figures.lost_in_all)
+            .ok_or("the program says that it lost more than the interface knows of")?,
+    };
     Ok(figures)
 }
+
+/// The line after which a program waits until nothing is sent any more.
+const DONE: &str = "done 0";
 
 /// Takes a line `NAME NUMBER`.
 fn take(figures: &mut Figures, line: &str) -> Result<()> {
@@ -220,6 +276,9 @@ fn take(figures: &mut Figures, line: &str) -> Result<()> {
         "cpu" => figures.cpu = number,
         "calls" => figures.calls += number,
         "allocations" => figures.allocations = number,
+        "lost" => figures.lost = number,
+        "lost_in_all" => figures.lost_in_all = number,
+        "left" => figures.left = number,
         _ => return Err(unknown().into()),
     }
     Ok(())
@@ -243,6 +302,15 @@ mod tests {
         }
         assert_eq!((figures.packets, figures.time), (7, 1500));
         assert_eq!((figures.cpu, figures.calls), (20, 5));
+        assert_eq!(
+            figures.balance().unwrap_err().split(':').next(),
+            Some("the books do not balance")
+        );
+        figures.offered = 30;
+        for line in ["lost 3", "lost_in_all 20", "left 3"] {
+            take(&mut figures, line).unwrap();
+        }
+        assert_eq!((figures.lost, figures.balance()), (3, Ok(())));
         for line in ["", "packets", "packets x", "other 1"] {
             assert!(take(&mut figures, line).is_err(), "{line}");
         }

@@ -3,7 +3,9 @@
 //! `receive` drops what it receives, and `touch` reads the first 64 bytes before; `transmit` sends frames that are ready in packet
 //! memory; `forward` swaps the link layer addresses and sends back out. Frames are sent 64 at a time; rings are of 2048, with a chunk for
 //! each entry. Each ends after so many packets, sent ones completed, and prints a line `NAME NUMBER` for each figure: `packets`, `time`
-//! (ns since the first), `cpu` (ns of this thread), `calls` (system calls made), `allocations` (ours only).
+//! (ns since the first), `cpu` (ns of this thread), `calls` (system calls made), `allocations` (ours only), `lost` (at the socket, meanwhile),
+//! and `done`. Once its input is at its end nothing is sent any more, and it prints what became of the rest: `lost_in_all`, and what is `left` in
+//! the ring.
 //!
 //! Some are the same once more, by another way that there is to write them: `receive-for` by a `for` loop, `receive-capture` by an
 //! [`XdpCapture`] and the packets of its batches, `transmit-slots` by a slot for each frame.
@@ -13,7 +15,7 @@ use std::io::Write;
 use std::os::fd::AsFd;
 use std::time::{Duration, Instant};
 
-use netring_sys::{Interface, PacketBatch, PacketSink, PacketSlot};
+use netring_sys::{Interface, PacketBatch, PacketSink, PacketSlot, PacketSource, Stats};
 use netring_xdp::program::{AttachMode, Program};
 use netring_xdp::{Copying, Receiver, Transmitter, Umem, UmemConfig, XdpCapture, XdpSocket};
 
@@ -57,22 +59,41 @@ pub(super) fn main(words: &[String]) -> Result<()> {
             attached.set_socket(0, rx.as_fd())?;
             _attached = attached;
         }
-        let run = || match &**verb {
-            "receive" => measured_receive(&mut rx, packets),
-            "receive-for" => measured_receive_for(&mut rx, packets),
-            "touch" => measured_touch(&mut rx, packets),
-            "transmit" => measured_transmit(&mut tx, packets, bytes),
-            "transmit-slots" => measured_transmit_slots(&mut tx, packets, bytes),
-            "forward" => measured_forward(&mut rx, &mut tx, packets),
-            other => Err(format!("there is no {other:?}").into()),
-        };
-        why = report(run).err();
-        Ok(rx.system_calls() + tx.kicks())
+        why = (|| {
+            report(|| match &**verb {
+                "receive" => measured_receive(&mut rx, packets),
+                "receive-for" => measured_receive_for(&mut rx, packets),
+                "touch" => measured_touch(&mut rx, packets),
+                "transmit" => measured_transmit(&mut tx, packets, bytes),
+                "transmit-slots" => measured_transmit_slots(&mut tx, packets, bytes),
+                "forward" => measured_forward(&mut rx, &mut tx, packets),
+                other => Err(format!("there is no {other:?}").into()),
+            })?;
+            println!("calls {}", rx.system_calls() + tx.kicks());
+            let lost = || -> Result<_> {
+                let stats = rx.stats()?;
+                Ok(stats.ring_full + stats.no_chunk + stats.invalid)
+            };
+            println!("lost {}", lost()?);
+            wait_for_the_end()?;
+            println!("lost_in_all {}", lost()?);
+            println!("left {}", umem.census().receive);
+            Ok(())
+        })()
+        .err();
+        Ok(())
     });
-    if let Some(why) = why {
-        return Err(why);
+    match why {
+        Some(why) => Err(why),
+        None => Ok(outcome?),
     }
-    println!("calls {}", outcome?);
+}
+
+/// Says that it is done, and waits until nothing is sent any more.
+fn wait_for_the_end() -> Result<()> {
+    println!("done 0");
+    std::io::stdout().flush()?;
+    std::io::copy(&mut std::io::stdin(), &mut std::io::sink())?;
     Ok(())
 }
 
@@ -154,6 +175,14 @@ fn capture(interface: &str, mode: AttachMode, packets: u64) -> Result<()> {
     let mut capture = builder.chunks(2048).build()?;
     report(|| measured_receive_capture(&mut capture, packets))?;
     println!("calls {}", capture.system_calls());
+    let lost = |stats: &Stats| stats.dropped.value().zip(stats.invalid.value());
+    let lost = |stats: &Stats| lost(stats).map_or(0, |(dropped, invalid)| dropped + invalid);
+    println!("lost {}", lost(&capture.stats()?));
+    wait_for_the_end()?;
+    let stats = capture.stats()?;
+    println!("lost_in_all {}", lost(&stats));
+    // By the program's own count of what it redirected.
+    println!("left {}", stats.pending().unwrap_or(0));
     Ok(())
 }
 
@@ -217,11 +246,7 @@ fn measured_transmit(tx: &mut Transmitter<'_>, packets: u64, bytes: usize) -> Re
 }
 
 #[inline(never)]
-fn measured_transmit_slots(
-    tx: &mut Transmitter<'_>,
-    packets: u64,
-    bytes: usize,
-) -> Result<Done> {
+fn measured_transmit_slots(tx: &mut Transmitter<'_>, packets: u64, bytes: usize) -> Result<Done> {
     let mut done = Done::new();
     while done.packets < packets {
         let batch = (packets - done.packets).min(64);
