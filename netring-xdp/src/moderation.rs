@@ -53,7 +53,8 @@ impl Moderation {
         let time = nanos(now.saturating_duration_since(began));
         let interval = nanos(self.interval);
         let wanted = if !self.slept {
-            self.short = if time < interval { self.short + 1 } else { 0 };
+            let short = packets > 0 && time < interval;
+            self.short = if short { self.short + 1 } else { 0 };
             self.short > self.hold
         } else if packets >= USEFUL {
             // As long as there is more than one in an interval.
@@ -159,6 +160,12 @@ mod tests {
             let slept = rounds(&mut moderation, room, [(1, time); 10]);
             assert_eq!(sleeps(&slept) > 0, allowed, "{room} {time:?}");
         }
+    }
+
+    #[test]
+    fn who_asks_often_and_finds_nothing_is_not_kept_waiting() {
+        let mut moderation = Moderation::new(DEFAULT);
+        assert_eq!(sleeps(&rounds(&mut moderation, 2048, [(0, US); 100])), 0);
     }
 
     #[test]

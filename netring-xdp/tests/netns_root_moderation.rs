@@ -110,8 +110,9 @@ fn packets_that_come_slowly_are_waited_for_by_one_call_each() {
                 assert!(packets.next().is_none());
             }
         });
-        // A sleep would be a call more.
-        assert_eq!(capture.system_calls() - before, 100, "{mode:?}");
+        // A sleep would be a call more each time. (News of the interface are two more, and may come late.)
+        let calls = capture.system_calls() - before;
+        assert!((100..110).contains(&calls), "{calls}, {mode:?}");
     }
 }
 
