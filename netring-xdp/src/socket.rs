@@ -405,7 +405,9 @@ impl<'umem> Received<'_, 'umem> {
     /// a copy, where `f` says true. The others go back to the kernel.
     ///
     /// The chunks come back to this receiver once they are sent, by whichever socket. Packets that find no room in `tx` are gone, and
-    /// counted in what is returned; they are on their way after [`flush`](netring_sys::PacketSink::flush).
+    /// counted in what is returned; they are on their way after [`flush`](netring_sys::PacketSink::flush). As long as that says that some
+    /// are left, flush again before you wait for packets: in copy mode the kernel sends only when it is told, and nothing is received in
+    /// the chunks of frames that are not sent.
     #[inline]
     pub fn forward(
         mut self,

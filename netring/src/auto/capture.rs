@@ -7,7 +7,7 @@ use std::time::Duration;
 use netring_xdp::XdpCapture;
 
 use super::{Attempt, Backend};
-use crate::wait::{self, StopHandle};
+use crate::wait::StopHandle;
 use crate::{
     Capture, Error, Interface, Open, Packet, PacketBatch, PacketSource, Readiness, Stats, afpacket,
     xdp,
@@ -76,7 +76,12 @@ impl AutoCapture {
         &mut self,
         timeout: impl Into<Option<Duration>>,
     ) -> Result<Option<Batch<'_>>, Error> {
-        wait::next_batch(self, timeout.into())
+        // Each waits in its own way.
+        let lent = match &mut self.source {
+            Source::Xdp(capture) => capture.next_batch(timeout)?.map(Lent::Xdp),
+            Source::AfPacket(capture) => capture.next_batch(timeout)?.map(Lent::AfPacket),
+        };
+        Ok(lent.map(Batch))
     }
 
     /// Calls `f` with each packet, until it breaks (`Some` of what it broke with) or the capture is stopped (`None`).

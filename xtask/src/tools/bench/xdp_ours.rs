@@ -272,8 +272,8 @@ fn measured_forward<'umem>(
     while done.packets < packets {
         let sent = rx.receive().forward(tx, swap_addresses).sent;
         done.packets += sent;
-        tx.flush()?;
-        if sent == 0 {
+        // What is left has to be flushed again, and its chunks are not there to receive in.
+        if tx.flush()? == 0 && sent == 0 {
             done.wait(rx)?;
         }
     }
