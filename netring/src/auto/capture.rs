@@ -22,10 +22,6 @@ pub struct AutoCapture {
 }
 
 #[derive(Debug)]
-#[expect(
-    clippy::large_enum_variant,
-    reason = "there is one of them, and each look at it would go through the box"
-)]
 pub(super) enum Source {
     Xdp(XdpCapture),
     AfPacket(Capture),
