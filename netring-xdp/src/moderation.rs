@@ -48,6 +48,9 @@ impl Moderation {
     /// A wait begins, as no packet is there: for how long it is to sleep before it looks again. There have been `seen` packets by now,
     /// and `room` more fit into the rings.
     pub(crate) fn sleep(&mut self, now: Instant, seen: u64, room: u32) -> Option<Duration> {
+        if self.interval.is_zero() {
+            return None;
+        }
         let (began, before) = self.began.replace((now, seen))?;
         let packets = seen.saturating_sub(before);
         let time = nanos(now.saturating_duration_since(began));
