@@ -38,7 +38,7 @@ mod timestamp;
 pub use attached::{XdpMode, XdpProgram};
 pub use interface::{Interface, InterfaceCounters};
 pub use mmap::Mmap;
-pub use netlink::XdpFeatures;
+pub use netlink::{XdpFeatures, XdpMetadata};
 pub use promiscuous::Promiscuous;
 
 pub use error::{Error, NoBackend, Refusal, SyscallError};

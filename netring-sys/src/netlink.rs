@@ -4,7 +4,7 @@
 
 mod netdev;
 
-pub use netdev::XdpFeatures;
+pub use netdev::{XdpFeatures, XdpMetadata};
 
 use crate::{XdpMode, XdpProgram};
 

@@ -13,7 +13,7 @@ use netring_sys::kernel::packet::{
     tpacket_req3, tpacket3_hdr,
 };
 use netring_sys::wait::Waiter;
-use netring_sys::{Error, Interface, LinkType, Mmap, XdpFeatures, syscall};
+use netring_sys::{Error, Interface, LinkType, Mmap, XdpFeatures, XdpMetadata, syscall};
 use xtask::load::wait_until;
 use xtask::netns::{Netns, ip, ip_says, veth};
 use xtask::wire::{Sender, numbered};
@@ -343,17 +343,25 @@ fn udp() -> UdpSocket {
     UdpSocket::bind("127.0.0.1:0").unwrap()
 }
 
-/// veth has no zero-copy mode, and says so; so has an interface that is not there nothing to say.
+/// veth has no zero-copy mode, and says so, and what it tells of a packet; so has an interface that is not there nothing to say.
 #[test]
 #[ignore = "needs a network namespace: cargo xtask test-netns"]
 fn what_a_driver_does_for_xdp_sockets_is_asked_for_by_index() {
     let _ns = Netns::enter().unwrap();
     veth("v0", "v1").unwrap();
-    let index = Interface::by_name("v0").unwrap().index;
-    assert_eq!(
-        XdpFeatures::of(index).unwrap(),
-        Some(XdpFeatures::default())
+    let of = |name| {
+        let index = Interface::by_name(name).unwrap().index;
+        XdpFeatures::of(index).unwrap().unwrap()
+    };
+    let mut veth = of("v0");
+    // What its driver tells of a packet (kernel 6.7); that of lo tells nothing.
+    let metadata = veth.metadata.take().unwrap();
+    assert!(
+        metadata.timestamp && metadata.hash && metadata.vlan,
+        "{metadata:?}"
     );
+    assert_eq!(veth, XdpFeatures::default());
+    assert_eq!(of("lo").metadata, Some(XdpMetadata::default()));
     let gone = XdpFeatures::of(12345).unwrap_err();
     assert!(gone.is_no_device(), "{gone}");
 }

@@ -16,6 +16,10 @@ const CTRL_ATTR_FAMILY_NAME: u16 = 2;
 const NETDEV_CMD_DEV_GET: u8 = 1;
 const NETDEV_A_DEV_IFINDEX: u16 = 1;
 const NETDEV_A_DEV_XDP_ZC_MAX_SEGS: u16 = 4;
+const NETDEV_A_DEV_XDP_RX_METADATA_FEATURES: u16 = 5;
+const NETDEV_XDP_RX_METADATA_TIMESTAMP: u64 = 1;
+const NETDEV_XDP_RX_METADATA_HASH: u64 = 2;
+const NETDEV_XDP_RX_METADATA_VLAN_TAG: u64 = 4;
 const NETDEV_A_DEV_XSK_FEATURES: u16 = 6;
 const NETDEV_XSK_FLAGS_TX_TIMESTAMP: u64 = 1;
 const NETDEV_XSK_FLAGS_TX_CHECKSUM: u64 = 2;
@@ -26,7 +30,7 @@ const COMMAND: usize = 4;
 
 const ENOENT: i32 = 2;
 
-/// What the driver of an interface does for AF_XDP sockets in zero-copy mode. In copy mode the kernel does it.
+/// What the driver of an interface does for AF_XDP sockets in zero-copy mode (in copy mode the kernel does it), and tells XDP programs.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct XdpFeatures {
@@ -42,6 +46,24 @@ pub struct XdpFeatures {
     /// It sends packets at a time (kernel 6.15).
     #[doc(alias = "tx-launch-time-fifo")]
     pub transmit_launch_time: bool,
+    /// What it tells an XDP program of a packet, in copy mode too; `None` where the kernel does not say (before 6.7).
+    #[doc(alias = "xdp-rx-metadata-features")]
+    pub metadata: Option<XdpMetadata>,
+}
+
+/// What a driver tells an XDP program of a packet, by functions of the kernel's (`bpf_xdp_metadata_rx_*`).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct XdpMetadata {
+    /// When the card received it.
+    #[doc(alias = "NETDEV_XDP_RX_METADATA_TIMESTAMP")]
+    pub timestamp: bool,
+    /// The hash of its flow.
+    #[doc(alias = "NETDEV_XDP_RX_METADATA_HASH")]
+    pub hash: bool,
+    /// The VLAN tag that is not in its bytes.
+    #[doc(alias = "NETDEV_XDP_RX_METADATA_VLAN_TAG")]
+    pub vlan: bool,
 }
 
 impl XdpFeatures {
@@ -79,10 +101,16 @@ fn features(answer: &[u8]) -> XdpFeatures {
     for (kind, value) in attributes(answer) {
         match kind {
             NETDEV_A_DEV_XDP_ZC_MAX_SEGS => features.zero_copy_segments = u32_at(value, 0),
+            NETDEV_A_DEV_XDP_RX_METADATA_FEATURES => {
+                let flags = flags(value);
+                features.metadata = Some(XdpMetadata {
+                    timestamp: flags & NETDEV_XDP_RX_METADATA_TIMESTAMP != 0,
+                    hash: flags & NETDEV_XDP_RX_METADATA_HASH != 0,
+                    vlan: flags & NETDEV_XDP_RX_METADATA_VLAN_TAG != 0,
+                });
+            }
             NETDEV_A_DEV_XSK_FEATURES => {
-                let flags = value
-                    .first_chunk()
-                    .map_or(0, |bytes| u64::from_ne_bytes(*bytes));
+                let flags = flags(value);
                 features.transmit_timestamp = flags & NETDEV_XSK_FLAGS_TX_TIMESTAMP != 0;
                 features.transmit_checksum = flags & NETDEV_XSK_FLAGS_TX_CHECKSUM != 0;
                 features.transmit_launch_time = flags & NETDEV_XSK_FLAGS_TX_LAUNCH_TIME_FIFO != 0;
@@ -91,6 +119,12 @@ fn features(answer: &[u8]) -> XdpFeatures {
         }
     }
     features
+}
+
+fn flags(value: &[u8]) -> u64 {
+    value
+        .first_chunk()
+        .map_or(0, |bytes| u64::from_ne_bytes(*bytes))
 }
 
 fn u32_of(answer: &[u8], wanted: u16) -> Option<u32> {
@@ -170,16 +204,18 @@ mod tests {
             NETDEV_A_DEV_XDP_ZC_MAX_SEGS,
             &8_u32.to_ne_bytes(),
         );
-        attribute(
-            &mut told,
+        for kind in [
             NETDEV_A_DEV_XSK_FEATURES,
-            &features.to_ne_bytes(),
-        );
+            NETDEV_A_DEV_XDP_RX_METADATA_FEATURES,
+        ] {
+            attribute(&mut told, kind, &features.to_ne_bytes());
+        }
         request(30, NETDEV_CMD_DEV_GET, &told)
     }
 
     #[test]
     fn what_a_driver_can_do_is_read() {
+        // The bits of both are three each.
         for (flags, timestamp, checksum, launch_time) in [
             (0, false, false, false),
             (1, true, false, false),
@@ -196,6 +232,11 @@ mod tests {
                 transmit_timestamp: timestamp,
                 transmit_checksum: checksum,
                 transmit_launch_time: launch_time,
+                metadata: Some(XdpMetadata {
+                    timestamp,
+                    hash: checksum,
+                    vlan: launch_time,
+                }),
             };
             assert_eq!(told, [expected]);
         }
