@@ -13,8 +13,8 @@ pub(crate) struct Assembly {
     open: Option<usize>,
     /// A fragment of it was not inside.
     broken: bool,
-    /// The only fragment so far, which is copied only where a second one follows.
-    single: Option<Span>,
+    /// The first fragment, where it is inside; it is copied only where a second one follows.
+    first: Option<Span>,
 }
 
 /// Where a packet is.
@@ -22,8 +22,8 @@ pub(crate) struct Assembly {
 pub(crate) enum Piece {
     /// In one chunk.
     InRing(Span),
-    /// In the scratch.
-    Copied(Range<usize>),
+    /// In the scratch, and where its first fragment is.
+    Copied(Range<usize>, Span),
 }
 
 impl Assembly {
@@ -33,27 +33,31 @@ impl Assembly {
         self.scratch.clear();
         self.open = None;
         self.broken = false;
-        self.single = None;
+        self.first = None;
     }
 
     /// Takes the next entry: its bytes, None where it points outside, and whether the packet goes on in the entry after it.
     pub(crate) fn add(&mut self, fragment: Option<(Span, &[u8])>, continues: bool) {
-        let first = self.open.is_none();
+        let single = self.open.is_none() && !continues;
         let start = *self.open.get_or_insert(self.scratch.len());
         match fragment {
-            Some((span, _)) if first && !continues => self.single = Some(span),
-            Some((_, bytes)) => self.scratch.extend_from_slice(bytes),
+            Some((span, bytes)) => {
+                self.first.get_or_insert(span);
+                if !single {
+                    self.scratch.extend_from_slice(bytes);
+                }
+            }
             None => self.broken = true,
         }
         if continues {
             return;
         }
-        match self.single.take() {
-            _ if self.broken => {
-                self.scratch.truncate(start);
-            }
-            Some(span) => self.pieces.push(Piece::InRing(span)),
-            None => self.pieces.push(Piece::Copied(start..self.scratch.len())),
+        match self.first.take() {
+            Some(span) if !self.broken => self.pieces.push(match single {
+                true => Piece::InRing(span),
+                false => Piece::Copied(start..self.scratch.len(), span),
+            }),
+            _ => self.scratch.truncate(start),
         }
         self.open = None;
         self.broken = false;
@@ -64,6 +68,7 @@ impl Assembly {
         if let Some(start) = self.open.take() {
             self.scratch.truncate(start);
         }
+        self.first = None;
     }
 
     pub(crate) fn pieces(&self) -> &[Piece] {
@@ -99,7 +104,12 @@ mod tests {
         }
         let packets = assembly.pieces().iter().map(|piece| match piece {
             Piece::InRing(span) => entries[span.start as usize].0.unwrap().to_vec(),
-            Piece::Copied(range) => assembly.scratch()[range.clone()].to_vec(),
+            Piece::Copied(range, first) => {
+                let bytes = entries[first.start as usize].0.unwrap();
+                let packet = &assembly.scratch()[range.clone()];
+                assert!(packet.starts_with(bytes), "its own first fragment");
+                packet.to_vec()
+            }
         });
         packets.collect()
     }

@@ -1,7 +1,9 @@
 //! A capture over all queues of an interface, and the batches that it lends.
 
 mod builder;
+mod metadata;
 mod open;
+mod packets;
 
 use std::ops::ControlFlow;
 use std::os::fd::{AsFd, BorrowedFd};
@@ -54,6 +56,9 @@ struct Feed {
     promiscuous: Option<Promiscuous>,
     interface: Interface,
     link_type: LinkType,
+    why_no_metadata: Option<Error>,
+    /// Packets have the card's time where there is one.
+    card_time: bool,
 }
 
 /// Packets of one queue, up to 256 at once: an eighth of the receive ring, of smaller ones, but no fewer than 64.
@@ -66,6 +71,7 @@ pub struct Batch<'a> {
     link_type: LinkType,
     interface: u32,
     queue: u32,
+    card_time: bool,
 }
 
 impl XdpCapture {
@@ -209,6 +215,18 @@ impl XdpCapture {
     /// Why the driver does not run the program, where that was tried.
     pub fn why_not_native(&self) -> Option<&Error> {
         self.feed.attachment.as_ref()?.why_not_native()
+    }
+
+    /// Whether the driver is asked what it knows of each packet ([`CaptureBuilder::metadata`]). Each packet tells what there was to know.
+    pub fn has_metadata(&self) -> bool {
+        let mut queues = self.queues.iter();
+        queues.all(|half| half.metadata.is_some())
+    }
+
+    /// Why the driver is not asked, or not for all of it, where that was tried: a VLAN tag that is not in the bytes of a packet may then be
+    /// lost.
+    pub fn why_no_metadata(&self) -> Option<&Error> {
+        self.feed.why_no_metadata.as_ref()
     }
 
     /// What the program counted, of all queues, those too that this capture does not have; `None` for the user's own program.
@@ -370,6 +388,7 @@ impl PacketSource for XdpCapture {
             timestamp: Timestamp::now().with_clock(Clock::Process),
             link_type: self.feed.link_type,
             interface: self.feed.interface.index,
+            card_time: self.feed.card_time,
         }
     }
 
@@ -450,10 +469,6 @@ impl Batch<'_> {
 impl PacketBatch for Batch<'_> {
     #[inline]
     fn packets(&self) -> impl Iterator<Item = Packet<'_>> {
-        self.lent.frames().map(|bytes| {
-            Packet::new(bytes, self.timestamp, self.link_type)
-                .with_interface(self.interface)
-                .with_queue(Some(self.queue))
-        })
+        self.all()
     }
 }

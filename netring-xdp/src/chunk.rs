@@ -7,6 +7,8 @@ use std::sync::atomic::Ordering;
 
 use netring_sys::Error;
 
+use crate::program::Metadata;
+use crate::receive::Taken;
 use crate::region::Token;
 use crate::transmit::{Request, not_opened};
 use crate::umem::{Brand, Shared};
@@ -25,10 +27,25 @@ pub struct Chunk<'umem> {
     len: u32,
     continues: bool,
     request: Request,
+    /// Where the packet started that was received, where metadata may stand before that; else 0.
+    described: u32,
     _brand: Brand<'umem>,
 }
 
 impl<'umem> Chunk<'umem> {
+    /// A chunk that was received.
+    pub(crate) fn received(shared: &'umem Arc<Shared>, taken: Taken) -> Self {
+        let mut chunk = Self::new(
+            shared,
+            taken.token,
+            taken.offset,
+            taken.len,
+            taken.continues,
+        );
+        chunk.described = taken.described;
+        chunk
+    }
+
     pub(crate) fn new(
         shared: &'umem Arc<Shared>,
         token: Token,
@@ -45,6 +62,7 @@ impl<'umem> Chunk<'umem> {
             len,
             continues,
             request: Request::NONE,
+            described: 0,
             _brand: std::marker::PhantomData,
         }
     }
@@ -130,12 +148,32 @@ impl<'umem> Chunk<'umem> {
         &self.request
     }
 
+    /// What the driver said of the packet that was received in it, where the socket reads that
+    /// ([`SocketBuilder::metadata`](crate::SocketBuilder::metadata)).
+    ///
+    /// It stands in the bytes before where the packet started: who writes a header there reads it before.
+    pub fn metadata(&self) -> Option<Metadata> {
+        let before = self.described.checked_sub(Metadata::LEN as u32)?;
+        let token = self.token.as_ref()?;
+        let bytes = self
+            .shared
+            .region()
+            .bytes(token, before, Metadata::LEN as u32);
+        Metadata::read(bytes.first_chunk()?)
+    }
+
     /// Takes it apart: it is with nobody then, until the token goes somewhere.
-    pub(crate) fn into_parts(mut self) -> Option<(Token, u32, u32)> {
+    pub(crate) fn into_parts(mut self) -> Option<Taken> {
         let token = self.token.take()?;
         // Relaxed: a count.
         self.shared.user.fetch_sub(1, Ordering::Relaxed);
-        Some((token, self.offset, self.len))
+        Some(Taken {
+            token,
+            offset: self.offset,
+            len: self.len,
+            continues: self.continues,
+            described: self.described,
+        })
     }
 }
 

@@ -64,6 +64,19 @@ pub enum Copying {
     Copy,
 }
 
+/// Whether the driver is asked what it knows of each packet: the VLAN tag that it took out of the bytes, the hash of the flow, the card's
+/// time (kernel 6.3; VLAN tags 6.8).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum DriverMetadata {
+    /// It is not asked.
+    No,
+    /// It is asked where it can be, in native mode; [`XdpCapture::why_no_metadata`](crate::XdpCapture::why_no_metadata) tells why not.
+    #[default]
+    Try,
+    /// It is asked, or nothing is opened.
+    Require,
+}
+
 /// How packets come to a socket, the best first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 #[non_exhaustive]
@@ -134,6 +147,7 @@ pub(crate) struct SocketConfig {
     pub(crate) transmit_budget: Option<u32>,
     /// How long a wait lets packets gather.
     pub(crate) moderation: Duration,
+    pub(crate) metadata: bool,
 }
 
 /// The default of both the receive and the transmit ring.
@@ -158,6 +172,7 @@ impl SocketConfig {
             busy_poll: None,
             transmit_budget: None,
             moderation: moderation::DEFAULT,
+            metadata: false,
         }
     }
 

@@ -43,6 +43,9 @@
 //! - What is redirected to a socket the host's own stack does not see.
 //! - A filter ([`CaptureBuilder::filter`]) sees the bytes as the driver gives them: with their VLAN tag, unless the card took it out.
 //! - A queue without a socket goes on to the kernel without a word: a capture takes all queues, or says how many packets it missed.
+//! - A VLAN tag may stand beside the bytes of a packet, where a card took it out or a veth pair was given it so. In native mode a capture
+//!   has it from the driver (kernel 6.8, [`CaptureBuilder::metadata`]); where it has not, [`XdpCapture::why_no_metadata`] says why, and the
+//!   tag is lost unless it is left in the bytes: `ethtool -K eth0 rxvlan off`, on veth `txvlan off` at the other end.
 //! - A card with `rx-vlan-filter on` drops tags that nobody registered before any program sees them.
 //! - In native mode on veth the program runs where a packet arrives; `lo` has generic mode only.
 //! - A driver may reset its rings when a program is attached, and its link with them.
@@ -194,12 +197,12 @@ pub use {
     capture::{Batch, CaptureBuilder, XdpCapture},
     census::Census,
     chunk::Chunk,
-    config::{BusyPoll, Copying, Mode, RingSize},
+    config::{BusyPoll, Copying, DriverMetadata, Mode, RingSize},
     inject::{InjectorBuilder, XdpInjector},
     netring_sys::Error,
     netring_sys::kernel::filter::SockFilter,
     netring_sys::wait::StopHandle,
-    receive::{Forwarded, Frames},
+    receive::{Described, Forwarded, Frames},
     socket::{
         NotSent, Received, Receiver, Slot, SocketBuilder, SocketStats, Transmitter, XdpSocket,
     },

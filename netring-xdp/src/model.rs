@@ -25,6 +25,7 @@ use crate::umem::{Shared, UmemConfig};
 
 mod batches;
 mod long_way;
+mod metadata;
 
 const RING: u32 = 8;
 
@@ -107,6 +108,7 @@ fn world_of(
         delivered: 0,
         invalid: 0,
         assembly: multi_buffer.then(Assembly::default),
+        metadata: None,
         kicks: 0,
     };
     receiving.top_up();
@@ -241,10 +243,13 @@ proptest! {
 
     #[test]
     fn x2_chunks_are_conserved_whatever_happens_in_whatever_order(
-        receive_chunks in 1_u32..20, transmit_chunks in 0_u32..20, multi_buffer: bool,
+        receive_chunks in 1_u32..20, transmit_chunks in 0_u32..20, multi_buffer: bool, described: bool,
         steps in prop::collection::vec((0_u8..11, 1_u32..10), 0..150)
     ) {
         let mut world = world(receive_chunks, transmit_chunks, multi_buffer);
+        if described {
+            world.rx.describe(crate::receive::Place::Usual);
+        }
         let mut held = Vec::new();
         for (step, n) in steps {
             let World { shared, rx, tx, kernel } = &mut world;

@@ -64,6 +64,7 @@ pub use attach::{AttachMode, Attachment};
 pub use counters::Counters;
 pub use load::Program;
 pub use metadata::Metadata;
+pub(crate) use metadata::Wanted;
 pub use redirect::Redirect;
 pub use sockets::SocketMap;
 

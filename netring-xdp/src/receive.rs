@@ -15,6 +15,7 @@
 
 mod forward;
 mod frames;
+mod metadata;
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -24,6 +25,7 @@ use netring_sys::syscall::kick_receive;
 
 use crate::assemble::Assembly;
 use crate::geometry::Geometry;
+use crate::program::Metadata;
 use crate::region::Token;
 use crate::ring::{Consumer, Entries, Producer};
 use crate::setup::Bound;
@@ -31,6 +33,9 @@ use crate::umem::{Pool, Shared};
 
 pub use forward::Forwarded;
 pub use frames::Frames;
+pub use metadata::Described;
+
+pub(crate) use metadata::Place;
 
 /// The most entries that are lent at once, of a large ring, and what a small one lends: the fill ring is topped up, and its position
 /// published, once for so many.
@@ -52,6 +57,8 @@ pub(crate) struct RxHalf {
     pub(crate) invalid: u64,
     /// Puts packets together that lie in more than one chunk; None where the socket does not take such.
     pub(crate) assembly: Option<Assembly>,
+    /// Before which packets metadata is read; None: before none.
+    pub(crate) metadata: Option<Place>,
     /// System calls made to wake the kernel.
     pub(crate) kicks: u64,
 }
@@ -80,6 +87,8 @@ pub(crate) struct Taken {
     pub(crate) offset: u32,
     pub(crate) len: u32,
     pub(crate) continues: bool,
+    /// Where in the chunk it started, where metadata may stand before that; else 0.
+    pub(crate) described: u32,
 }
 
 impl RxHalf {
@@ -148,7 +157,7 @@ impl RxHalf {
     fn straight(&mut self) -> (u32, bool) {
         const SOON: u32 = 16;
         let count = self.rx.available(1).min(self.most());
-        let Some(fill) = &mut self.fill else {
+        let Some(fill) = self.fill.as_mut().filter(|_| self.metadata.is_none()) else {
             return (count, false);
         };
         let free = fill.room(count);
@@ -168,11 +177,15 @@ impl RxHalf {
         self.pool.collect(&self.shared);
         let Some(fill) = &mut self.fill else { return };
         if self.pool.len() > 0 {
-            let geometry = self.shared.geometry();
+            let (geometry, region) = (self.shared.geometry(), self.shared.region());
             let mut writer = fill.writer(self.pool.len());
             while writer.room() > 0
-                && let Some(token) = self.pool.pop()
+                && let Some(mut token) = self.pool.pop()
             {
+                if self.metadata.is_some() {
+                    let mark = region.bytes_mut(&mut token, geometry.mark(), Metadata::MARK as u32);
+                    mark.fill(0);
+                }
                 writer.push(geometry.base(token.into_ring()));
             }
             drop(writer);
@@ -247,6 +260,7 @@ impl RxHalf {
         }
         let entries = self.rx.entries(count);
         let invalid = match &mut self.fill {
+            Some(_) if self.metadata.is_some() => Self::to_pool(entries, &geometry, &mut self.pool),
             // Said twice, so that there is a loop without the question in it.
             Some(fill) if geometry.is_unaligned() => {
                 Self::refill(fill, entries, &geometry, &mut self.pool)
@@ -278,7 +292,14 @@ impl RxHalf {
             // An address outside is no chunk: it is not given to anybody.
             geometry.base_of(desc.addr)
         });
-        for desc in others {
+        invalid + Self::to_pool(others, &geometry, pool)
+    }
+
+    /// Moves the chunks of entries to the pool, from where [`top_up`](Self::top_up) takes them; how many entries did not point into one.
+    #[inline]
+    fn to_pool(entries: Entries<'_, xdp_desc>, geometry: &Geometry, pool: &mut Pool) -> u64 {
+        let mut invalid = 0;
+        for desc in entries {
             invalid += u64::from(!geometry.is_inside(&desc));
             if let Some(chunk) = geometry.chunk_of(desc.addr) {
                 // SAFETY: the chunk is out of an entry of the receive ring that the caller releases, and went nowhere else.
@@ -372,6 +393,7 @@ impl Lent<'_> {
             let geometry = self.half.shared.geometry();
             let span = geometry.received(&desc)?;
             let offset = span.start - geometry.base(span.chunk);
+            let first = !self.open;
             self.count -= 1;
             self.half.rx.release(1);
             self.open = desc.options & XDP_PKT_CONTD != 0;
@@ -382,6 +404,11 @@ impl Lent<'_> {
                 offset: offset as u32,
                 len: span.len,
                 continues: self.open,
+                described: if first {
+                    self.half.described_start(&span)
+                } else {
+                    0
+                },
             });
         }
         None

@@ -18,7 +18,7 @@ use netring_sys::{Error, Interface, SyscallError, XdpFeatures};
 use crate::assemble::Assembly;
 use crate::census::Rings;
 use crate::config::{Copying, RingSize, SocketConfig};
-use crate::receive::RxHalf;
+use crate::receive::{Place, RxHalf};
 use crate::ring::{Consumer, Entry, Memory, Producer};
 use crate::transmit::{Extras, MAX_PIECES, Offloads, TxHalf};
 use crate::umem::Shared;
@@ -51,6 +51,8 @@ pub(crate) struct Peer {
     interface: u32,
     queue: u32,
     shares_queue: Arc<AtomicBool>,
+    /// Marks of metadata are cleared in what goes into its fill ring.
+    metadata: bool,
 }
 
 impl Bound {
@@ -126,6 +128,12 @@ pub(crate) fn open(
         shared.register(socket)?;
     }
     let own_rings = same_queue.is_none();
+    if wanted.metadata && same_queue.is_some_and(|peer| !peer.metadata) {
+        return Err(Error::Config {
+            setting: "metadata",
+            why: "of sockets of one queue the first has the fill ring, and was opened without: ask for it there too".into(),
+        });
+    }
 
     if own_rings {
         set_xdp_ring(socket, XdpRing::Fill, wanted.fill_ring().entries())?;
@@ -197,6 +205,7 @@ pub(crate) fn open(
         interface: interface.index,
         queue: wanted.queue,
         shares_queue: shares_queue.clone(),
+        metadata: wanted.metadata,
     });
     let staged = Arc::new(AtomicU32::new(0));
     let rings = Rings {
@@ -231,6 +240,7 @@ pub(crate) fn open(
             delivered: 0,
             invalid: 0,
             assembly: wanted.multi_buffer.then(Assembly::default),
+            metadata: wanted.metadata.then_some(Place::Usual),
             kicks: 0,
         };
         half.top_up();

@@ -13,7 +13,7 @@ use netring_sys::{Error, SyscallError, wait};
 use crate::chunk::Chunk;
 use crate::config::{BusyPoll, Copying, RingSize, SocketConfig};
 use crate::moderation::Moderation;
-use crate::receive::{Forwarded, Frames, Lent, RxHalf};
+use crate::receive::{Described, Forwarded, Frames, Lent, RxHalf};
 use crate::setup;
 use crate::transmit::{TimestampStats, TransmitTimestamps, TxHalf};
 use crate::umem::Umem;
@@ -197,6 +197,17 @@ impl SocketBuilder {
     #[doc(alias = "XDP_MAX_TX_SKB_BUDGET")]
     pub const fn transmit_budget(mut self, packets: u32) -> Self {
         self.0.transmit_budget = Some(packets);
+        self
+    }
+
+    /// Reads what the driver said of each packet ([`Received::described`], [`Chunk::metadata`]), where the program writes it
+    /// ([`Redirect::metadata`](crate::program::Redirect::metadata)). Default: no.
+    ///
+    /// A packet before which the program wrote nothing has none, whatever was in its chunk before. Nor has one that does not start where
+    /// packets do, 256 bytes and the headroom into a chunk: in zero-copy mode a program may move the front of a packet, and a driver may
+    /// put words of its own before it. Sockets of one queue all ask for it, or none.
+    pub const fn metadata(mut self, metadata: bool) -> Self {
+        self.0.metadata = metadata;
         self
     }
 
@@ -388,17 +399,17 @@ impl<'umem> Received<'_, 'umem> {
         self.lent.frames()
     }
 
+    /// As [`iter`](Self::iter), each with what the driver said of it, where the socket reads that ([`SocketBuilder::metadata`]).
+    #[inline]
+    pub fn described(&self) -> Described<'_> {
+        self.lent.described()
+    }
+
     /// Takes the first packet out, with its chunk: it is the caller's from now on. Of a packet that lies in several chunks this is the
     /// next of them ([`Chunk::continues`]).
     pub fn take(&mut self) -> Option<Chunk<'umem>> {
         let taken = self.lent.take()?;
-        Some(Chunk::new(
-            self.umem.shared(),
-            taken.token,
-            taken.offset,
-            taken.len,
-            taken.continues,
-        ))
+        Some(Chunk::received(self.umem.shared(), taken))
     }
 
     /// Shows each packet to `f` (of one that lies in several chunks, the first), which may change it, and sends it on from where it is, without

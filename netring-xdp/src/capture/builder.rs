@@ -6,7 +6,7 @@ use netring_sys::Error;
 use netring_sys::kernel::filter::SockFilter;
 
 use super::XdpCapture;
-use crate::config::{BusyPoll, Copying, RingSize};
+use crate::config::{BusyPoll, Copying, DriverMetadata, RingSize};
 use crate::inject::XdpInjector;
 use crate::moderation;
 use crate::program::{AttachMode, Otherwise, Program, SocketMap};
@@ -49,6 +49,9 @@ pub struct CaptureBuilder {
     pub(super) attach_mode: AttachMode,
     pub(super) otherwise: Otherwise,
     pub(super) filter: Option<Vec<SockFilter>>,
+    pub(super) metadata: DriverMetadata,
+    pub(super) rx_hash: bool,
+    pub(super) hardware_timestamps: bool,
 }
 
 /// What is to feed the sockets.
@@ -82,6 +85,9 @@ impl CaptureBuilder {
             attach_mode: AttachMode::BestAvailable,
             otherwise: Otherwise::Pass,
             filter: None,
+            metadata: DriverMetadata::Try,
+            rx_hash: false,
+            hardware_timestamps: false,
         }
     }
 
@@ -203,6 +209,43 @@ impl CaptureBuilder {
     /// Default: [`Otherwise::Pass`]. For the generated program.
     pub const fn otherwise(mut self, otherwise: Otherwise) -> Self {
         self.otherwise = otherwise;
+        self
+    }
+
+    /// Whether the driver is asked what it knows of each packet: the VLAN tag that is not in its bytes
+    /// ([`Meta::vlan`](netring_sys::Meta::vlan)), and what else is asked for ([`rx_hash`](Self::rx_hash),
+    /// [`hardware_timestamps`](Self::hardware_timestamps)). Kernel 6.8 (6.3 without VLAN tags). Default: [`DriverMetadata::Try`];
+    /// [`XdpCapture::has_metadata`] and [`XdpCapture::why_no_metadata`] tell what became of it.
+    ///
+    /// It takes native mode. A capture is not put into another mode for it, and one that has generic mode only has no metadata: a tag that
+    /// the card took out of the bytes, or that the stack sends beside them over a veth pair, is lost there. Have them left in: `ethtool -K
+    /// eth0 rxvlan off`; on veth `txvlan off` at the other end.
+    ///
+    /// For each packet the program takes some 30 ns more (veth, beside some 650 that the packet takes), and the reader some 200
+    /// instructions; to open the first capture of a process takes some 0.1 s more, as the kernel's types are read.
+    ///
+    /// [The user's own program](Self::program) is believed to write it where it is one of
+    /// [`Redirect::metadata`](crate::program::Redirect::metadata), or with [`DriverMetadata::Require`].
+    pub const fn metadata(mut self, metadata: DriverMetadata) -> Self {
+        self.metadata = metadata;
+        self
+    }
+
+    /// Whether packets have the hash of their flow ([`Meta::rx_hash`](netring_sys::Meta::rx_hash)), a part of the
+    /// [metadata](Self::metadata). Default: no: where no card has made it, as on veth, the kernel makes it then and there, which takes some
+    /// 130 ns a packet.
+    pub const fn rx_hash(mut self, rx_hash: bool) -> Self {
+        self.rx_hash = rx_hash;
+        self
+    }
+
+    /// Whether a packet has the card's time ([`Clock::Hardware`](netring_sys::Clock::Hardware)) where the driver knows it, a part of the
+    /// [metadata](Self::metadata). Default: no: the card's clock may be far from the host's, and some cards stamp some packets only; the
+    /// others have the time of their batch, and the two clocks would be mixed.
+    ///
+    /// The card has to be told to stamp (`SIOCSHWTSTAMP`, as `hwstamp_ctl` does).
+    pub const fn hardware_timestamps(mut self, hardware_timestamps: bool) -> Self {
+        self.hardware_timestamps = hardware_timestamps;
         self
     }
 

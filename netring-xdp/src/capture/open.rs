@@ -14,7 +14,7 @@ use crate::config::{RingSize, SocketConfig};
 use crate::inject::XdpInjector;
 use crate::moderation::Moderation;
 use crate::program::{Program, Redirect, SocketMap};
-use crate::receive::RxHalf;
+use crate::receive::{Place, RxHalf};
 use crate::setup;
 use crate::umem::UmemConfig;
 
@@ -35,6 +35,7 @@ impl CaptureBuilder {
         let interface = Interface::by_name(&self.interface)?;
         let queues = self.choose(&interface)?;
         let receive_ring = RingSize::new(self.receive_ring)?;
+        self.check_metadata()?;
         // Who may load no program is told so, and not how much memory the sockets would need.
         let generated = match self.feed {
             FeedBy::Generated => Some(self.settings(&interface).load()?),
@@ -62,13 +63,17 @@ impl CaptureBuilder {
             promiscuous,
             link_type: interface.link_type(),
             interface,
+            why_no_metadata: None,
+            card_time: self.hardware_timestamps,
         };
         let moderation = match self.busy_poll {
             // The interface is driven by the application's calls.
             Some(_) => Moderation::new(Duration::ZERO),
             None => Moderation::new(self.moderation),
         };
-        self.attach(&mut feed, &halves, generated)?;
+        if let Some(place) = self.attach(&mut feed, &halves, generated)? {
+            halves.iter_mut().for_each(|half| half.describe(place));
+        }
         let capture = XdpCapture {
             waiter,
             feed: Arc::new(feed),
@@ -172,33 +177,44 @@ impl CaptureBuilder {
         })
     }
 
-    /// The sockets are in the map before the program is on the interface: no packet is missed.
+    /// The sockets are in the map before the program is on the interface: no packet is missed. Before which packets metadata is read.
     fn attach(
-        self,
+        mut self,
         feed: &mut Feed,
         halves: &[RxHalf],
         generated: Option<Program>,
-    ) -> Result<(), Error> {
+    ) -> Result<Option<Place>, Error> {
         let put = |sockets: &mut SocketMap| {
             halves
                 .iter()
                 .try_for_each(|half| sockets.set(half.socket.queue, half.socket.fd()))
         };
-        let mut program = match self.feed {
+        let (mut program, place) = match std::mem::replace(&mut self.feed, FeedBy::Generated) {
             FeedBy::Sockets(mut sockets) => {
                 put(&mut sockets)?;
                 feed.sockets = Some(sockets);
-                return Ok(());
+                return Ok(self.believes(feed, false));
             }
-            FeedBy::Program(program) => *program,
-            FeedBy::Generated => match generated {
-                Some(program) => program,
-                None => self.settings(&feed.interface).load()?,
-            },
+            FeedBy::Program(program) => {
+                let place = self.believes(feed, program.has_metadata());
+                (*program, place)
+            }
+            FeedBy::Generated => {
+                let settings = self.settings(&feed.interface);
+                if let Some(attachment) = self.attach_asking(feed, &settings, put)? {
+                    feed.attachment = Some(attachment);
+                    return Ok(Some(Place::Any));
+                }
+                let program = match generated {
+                    Some(program) => program,
+                    None => settings.load()?,
+                };
+                (program, None)
+            }
         };
         put(program.sockets_mut())?;
         feed.attachment = Some(program.attach(&feed.interface, self.attach_mode)?);
-        Ok(())
+        Ok(place)
     }
 }
 

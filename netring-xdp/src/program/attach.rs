@@ -201,7 +201,7 @@ pub(super) fn attach(
         AttachMode::Generic => (link(&mut program, interface, XdpMode::Generic)?, None),
         AttachMode::BestAvailable => match link(&mut program, interface, XdpMode::Native) {
             Ok(link) => (link, None),
-            Err(error) if is_about_native(&error) && !is_bound(&program) => (
+            Err(error) if is_about_native(&error) && !program.has_metadata() => (
                 link(&mut program, interface, XdpMode::Generic)?,
                 Some(error),
             ),
@@ -293,10 +293,6 @@ fn link(program: &mut Program, interface: &Interface, mode: XdpMode) -> Result<L
             Err(refused.needs_bpf())
         }
     }
-}
-
-const fn is_bound(program: &Program) -> bool {
-    matches!(program.code, Loaded::Bound { .. })
 }
 
 /// Whether generic mode may do what this error says that native mode does not.

@@ -162,6 +162,11 @@ impl Program {
         Ok(bpf_program_id(self.code.fd()?)?)
     }
 
+    /// Whether it writes metadata before each packet: it is one of [`Redirect::metadata`].
+    pub const fn has_metadata(&self) -> bool {
+        matches!(self.code, Loaded::Bound { .. })
+    }
+
     /// The program's descriptor, for what is not in this crate: a test run, a pin.
     ///
     /// # Errors

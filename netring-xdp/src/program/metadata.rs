@@ -6,6 +6,8 @@
 //! ```
 //! All in the host's order but the TPID, which is as on the wire. The mark says which of them are there.
 
+use std::sync::OnceLock;
+
 use aya_obj::btf::{Btf, BtfKind};
 use netring_sys::{Clock, Error, Timestamp, VlanTag};
 
@@ -15,7 +17,9 @@ use super::asm::{Assembler, Cond, Helper, Label, Reg, Size};
 ///
 /// An AF_XDP socket gives the packet's place, and not whether something stands before it: that is what the mark in the last
 /// 4 bytes is for. Who gives a chunk to the fill ring has to clear it ([`Metadata::MARK`] bytes before the place where a
-/// packet will start): else a packet without metadata would be given that of the one before it in the same chunk.
+/// packet will start): else a packet without metadata would be given that of the one before it in the same chunk. This crate's captures
+/// and sockets do, where they read it ([`CaptureBuilder::metadata`](crate::CaptureBuilder::metadata),
+/// [`SocketBuilder::metadata`](crate::SocketBuilder::metadata)).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Metadata {
@@ -39,34 +43,47 @@ impl Metadata {
     pub const MARK: usize = 4;
 
     /// What stands in the [`LEN`](Self::LEN) bytes before a packet; `None` where the program wrote nothing there.
+    #[inline]
     pub fn read(before: &[u8; Self::LEN]) -> Option<Self> {
-        let word = |at: usize| {
-            before[at..]
-                .first_chunk()
-                .map_or(0, |word| u32::from_ne_bytes(*word))
-        };
-        let half = |at: usize| [before[at], before[at + 1]];
-        let mark = word(20);
+        let (
+            [n0, n1, n2, n3, n4, n5, n6, n7, h0, h1, h2, h3, ..],
+            [.., p0, p1, c0, c1, m0, m1, m2, m3],
+        ) = (*before, *before);
+        let mark = u32::from_ne_bytes([m0, m1, m2, m3]);
         if mark & !0xff != MARK {
             return None;
         }
         let has = |bit: i32| mark & bit as u32 != 0;
-        let nanos = before
-            .first_chunk()
-            .map_or(0, |stamp| u64::from_ne_bytes(*stamp));
+        let nanos = u64::from_ne_bytes([n0, n1, n2, n3, n4, n5, n6, n7]);
         // A driver that has no stamp for this packet may say 0.
         let nanos = i64::try_from(nanos)
             .ok()
             .filter(|&nanos| has(HAS_TIMESTAMP) && nanos != 0);
         Some(Self {
             timestamp: nanos.map(|nanos| Timestamp::from_nanos(nanos, Clock::Hardware)),
-            hash: has(HAS_HASH).then(|| word(8)),
+            hash: has(HAS_HASH).then(|| u32::from_ne_bytes([h0, h1, h2, h3])),
             vlan: has(HAS_VLAN).then(|| VlanTag {
-                tpid: u16::from_be_bytes(half(16)),
-                tci: u16::from_ne_bytes(half(18)),
+                tpid: u16::from_be_bytes([p0, p1]),
+                tci: u16::from_ne_bytes([c0, c1]),
             }),
         })
     }
+}
+
+/// What the driver is asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Wanted {
+    pub(crate) timestamp: bool,
+    pub(crate) hash: bool,
+    pub(crate) vlan: bool,
+}
+
+impl Wanted {
+    pub(crate) const ALL: Self = Self {
+        timestamp: true,
+        hash: true,
+        vlan: true,
+    };
 }
 
 /// The kernel's functions that ask the driver, by their numbers in the running kernel; `None` for one that it has not.
@@ -78,7 +95,29 @@ pub(super) struct Kfuncs {
 }
 
 impl Kfuncs {
-    pub(super) fn of_this_kernel() -> Result<Self, Error> {
+    /// Those for what is wanted.
+    pub(super) fn of_this_kernel(wanted: Wanted) -> Result<Self, Error> {
+        /// The kernel's types are megabytes, and the same for as long as it runs.
+        static FOUND: OnceLock<Kfuncs> = OnceLock::new();
+        let all = match FOUND.get() {
+            Some(found) => *found,
+            None => {
+                let found = Self::look_up()?;
+                *FOUND.get_or_init(|| found)
+            }
+        };
+        let found = Self {
+            timestamp: all.timestamp.filter(|_| wanted.timestamp),
+            hash: all.hash.filter(|_| wanted.hash),
+            vlan: all.vlan.filter(|_| wanted.vlan),
+        };
+        if found.timestamp.is_none() && found.hash.is_none() && found.vlan.is_none() {
+            return Err(cannot_ask());
+        }
+        Ok(found)
+    }
+
+    fn look_up() -> Result<Self, Error> {
         let types = Btf::from_sys_fs().map_err(|error| Error::Source {
             what: "metadata needs the kernel's type information (CONFIG_DEBUG_INFO_BTF)".into(),
             source: Box::new(error),
@@ -87,18 +126,31 @@ impl Kfuncs {
             let id = types.id_by_type_name_kind(name, BtfKind::Func).ok()?;
             i32::try_from(id).ok()
         };
-        let found = Self {
+        Ok(Self {
             timestamp: number("bpf_xdp_metadata_rx_timestamp"),
             hash: number("bpf_xdp_metadata_rx_hash"),
             vlan: number("bpf_xdp_metadata_rx_vlan_tag"),
-        };
-        if found.timestamp.is_none() && found.hash.is_none() && found.vlan.is_none() {
-            return Err(Error::Config {
-                setting: "metadata",
-                why: "the running kernel cannot ask drivers about packets; kernel 6.3 can".into(),
-            });
+        })
+    }
+
+    /// Whether the driver can be asked for all of it.
+    pub(super) fn check(self, wanted: Wanted) -> Result<(), Error> {
+        let has = |wanted: bool, kfunc: Option<i32>| !wanted || kfunc.is_some();
+        if has(wanted.timestamp, self.timestamp)
+            && has(wanted.hash, self.hash)
+            && has(wanted.vlan, self.vlan)
+        {
+            return Ok(());
         }
-        Ok(found)
+        Err(cannot_ask())
+    }
+}
+
+fn cannot_ask() -> Error {
+    Error::Config {
+        setting: "metadata",
+        why: "the running kernel cannot ask drivers about packets; kernel 6.3 can, and 6.8 for VLAN tags"
+            .into(),
     }
 }
 

@@ -8,7 +8,7 @@ use super::asm::{Assembler, Code, Cond, Helper, MapDef, MapKind, Reg, Size};
 use super::bound;
 use super::classic::{self, Aim, Loads};
 use super::counters::{COUNTER, COUNTERS};
-use super::metadata::{self, Kfuncs};
+use super::metadata::{self, Kfuncs, Wanted};
 use super::{Otherwise, Program};
 
 /// The names under which the generated object has its program and its maps.
@@ -39,8 +39,8 @@ pub struct Redirect {
     filter: Option<Vec<SockFilter>>,
     /// What a process without CAP_PERFMON needs.
     indirect_by_call: bool,
-    /// The interface whose driver is asked about packets.
-    metadata: Option<u32>,
+    /// The interface whose driver is asked about packets, and for what.
+    metadata: Option<(u32, Wanted)>,
 }
 
 impl Default for Redirect {
@@ -105,9 +105,22 @@ impl Redirect {
     ///
     /// A driver that does not know one thing or another is no error: the metadata says of each packet what there is.
     #[doc(alias = "BPF_F_XDP_DEV_BOUND_ONLY")]
-    pub const fn metadata(mut self, interface: &Interface) -> Self {
-        self.metadata = Some(interface.index);
+    pub const fn metadata(self, interface: &Interface) -> Self {
+        self.asking(interface, Wanted::ALL)
+    }
+
+    /// As [`metadata`](Self::metadata), for some of it.
+    pub(crate) const fn asking(mut self, interface: &Interface, wanted: Wanted) -> Self {
+        self.metadata = Some((interface.index, wanted));
         self
+    }
+
+    /// Whether the running kernel can ask for all that is wanted.
+    pub(crate) fn check_kernel(&self) -> Result<(), Error> {
+        match self.metadata {
+            Some((_, wanted)) => Kfuncs::of_this_kernel(wanted)?.check(wanted),
+            None => Ok(()),
+        }
     }
 
     /// The program's instructions, one a line.
@@ -157,7 +170,7 @@ impl Redirect {
     }
 
     fn load_as_it_is(&self) -> Result<Program, Error> {
-        let Some(interface) = self.metadata else {
+        let Some((interface, _)) = self.metadata else {
             return Program::generated(&self.object()?, self.queues);
         };
         let with = XdpLoad {
@@ -171,7 +184,7 @@ impl Redirect {
 
     fn kfuncs(&self) -> Result<Kfuncs, Error> {
         match self.metadata {
-            Some(_) => Kfuncs::of_this_kernel(),
+            Some((_, wanted)) => Kfuncs::of_this_kernel(wanted),
             None => Ok(Kfuncs::default()),
         }
     }

@@ -28,6 +28,11 @@ impl RxHalf {
     /// Takes chunks back that are on their way home from another half's transmit ring.
     #[inline]
     fn take_back(&mut self, tx: &mut TxHalf) {
+        if self.metadata.is_some() {
+            // The marks of their chunks are cleared on the longer way home.
+            tx.keep = 0;
+            return;
+        }
         let own = self.pool.range();
         // With few chunks none of them may wait for the next time.
         tx.keep = self.most().min((own.end - own.start) / 2);

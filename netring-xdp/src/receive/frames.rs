@@ -59,6 +59,19 @@ impl Lent<'_> {
         }
     }
 
+    /// None of its packets.
+    #[inline]
+    pub(crate) fn no_frames(&self) -> Frames<'_> {
+        Frames {
+            view: self.half.shared.region().view(),
+            at: self.count,
+            entries: &[],
+            room: &[],
+            next: 0,
+            lent: self,
+        }
+    }
+
     /// A packet that is not one of those that a [`Frames`] has in its entries, and where it is to go on.
     #[inline(never)]
     fn other(&self, mut at: u32) -> (Option<&[u8]>, u32) {
@@ -69,7 +82,7 @@ impl Lent<'_> {
                 // SAFETY: the span is that of an entry that is lent, which the borrow of `self` keeps from being released;
                 // nobody else writes to it; it is of this region's geometry.
                 Piece::InRing(span) => Some(unsafe { region.received(span) }),
-                Piece::Copied(range) => assembly.scratch().get(range.clone()),
+                Piece::Copied(range, _) => assembly.scratch().get(range.clone()),
             });
             return (bytes, at + 1);
         }

@@ -5,6 +5,7 @@ use netring_sys::kernel::xdp::XDP_PKT_CONTD;
 
 use super::{NotSent, Transmitter};
 use crate::chunk::Chunk;
+use crate::receive::Taken;
 
 impl<'umem> Transmitter<'umem> {
     /// Sends a chunk: one of [`take`](Self::take), or one that was received. It is on its way after [`flush`](netring_sys::PacketSink::flush).
@@ -75,15 +76,15 @@ impl<'umem> Transmitter<'umem> {
         if self.half.ring_room(1) == 0 {
             return Err(NotSent::Full(chunk));
         }
-        let continues = chunk.continues();
         let request = *chunk.request();
-        let Some((token, offset, len)) = chunk.into_parts() else {
+        let Some(parts) = chunk.into_parts() else {
             return Ok(());
         };
         self.half
-            .stage_token(token, offset, len, options, &request)
+            .stage_token(parts.token, parts.offset, parts.len, options, &request)
             .map_err(|token| {
-                let chunk = Chunk::new(self.umem.shared(), token, offset, len, continues);
+                let parts = Taken { token, ..parts };
+                let chunk = Chunk::received(self.umem.shared(), parts);
                 NotSent::Refused(chunk.with_request(request))
             })
     }

@@ -38,6 +38,7 @@ const UNSAFE_FILES: &[&str] = &[
     "netring-xdp/src/receive.rs",
     "netring-xdp/src/receive/forward.rs",
     "netring-xdp/src/receive/frames.rs",
+    "netring-xdp/src/receive/metadata.rs",
     "netring-xdp/src/region.rs",
     "netring-xdp/src/ring/memory.rs",
     "netring-xdp/src/transmit.rs",

@@ -1,0 +1,165 @@
+//! What the driver said of packets, where their program wrote it before them.
+//!
+//! ```text
+//! ┌────────────────────────────── chunk ──────────────────────────────┐
+//! │ 256 bytes and the headroom    … │ metadata  mark │ packet │ free  │
+//! └─────────────────────────────────┴────────────────┴────────┴───────┘
+//! ```
+//! In copy mode the kernel copies both together, so that the packet starts where it always does. The mark is cleared as a chunk goes
+//! into the fill ring ([`RxHalf::top_up`], where all chunks of a half that reads metadata go in): a packet that nothing was written
+//! before has no mark, whatever its chunk held earlier.
+//!
+//! # Safety
+//! The invariant of this file is that of its parent: entries that are lent are not released while a [`Described`] borrows their [`Lent`],
+//! and until then nobody writes to their chunks.
+#![expect(
+    unsafe_code,
+    reason = "lends packets in mapped memory; the invariant stands above"
+)]
+
+use super::{Lent, RxHalf};
+use crate::assemble::Piece;
+use crate::geometry::{Geometry, Span};
+use crate::program::Metadata;
+
+/// Before which packets metadata is read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Place {
+    /// Those that start where the mark was cleared. Before one that starts elsewhere, for its program moved its front, may be what its
+    /// sender wrote.
+    Usual,
+    /// All: the program moves no fronts, and writes before each packet. A driver may have put words of its own there (igc its stamps),
+    /// behind which the packet starts later.
+    Any,
+}
+
+/// Packets that were received, oldest first: the bytes of each, and what the driver said of it.
+///
+/// `None` for a packet that no program [with metadata](crate::program::Redirect::metadata) wrote something before.
+#[derive(Debug)]
+pub struct Described<'a> {
+    lent: &'a Lent<'a>,
+    /// The number of the next packet.
+    at: u32,
+}
+
+/// The bytes of a packet, and those before it where metadata may stand in them.
+pub(crate) type Unread<'a> = (&'a [u8], Option<&'a [u8; Metadata::LEN]>);
+
+impl Geometry {
+    /// Where in its chunk a packet starts.
+    #[inline]
+    const fn usual_start(&self) -> u32 {
+        self.chunk_size() - self.payload()
+    }
+
+    /// Where in its chunk the mark of its metadata is.
+    #[inline]
+    pub(super) const fn mark(&self) -> u32 {
+        self.usual_start() - Metadata::MARK as u32
+    }
+}
+
+impl RxHalf {
+    /// Reads metadata from now on. No chunk has a mark yet: until now the program wrote none, or nobody received.
+    pub(crate) const fn describe(&mut self, place: Place) {
+        self.metadata = Some(place);
+    }
+
+    /// Where in its chunk a packet starts that may have metadata before it; 0 for another one.
+    #[inline]
+    pub(super) fn described_start(&self, span: &Span) -> u32 {
+        let Some(place) = self.metadata else { return 0 };
+        let geometry = self.shared.geometry();
+        // The chunk is smaller than 2³², and the span is inside.
+        let offset = (span.start - geometry.base(span.chunk)) as u32;
+        let read = match place {
+            Place::Usual => offset == geometry.usual_start(),
+            Place::Any => offset >= Metadata::LEN as u32,
+        };
+        if read { offset } else { 0 }
+    }
+
+    /// The bytes before a packet, where metadata may stand in them.
+    ///
+    /// # Safety
+    /// As [`Region::received`](crate::region::Region::received), for the entry of the packet's first chunk.
+    #[inline]
+    unsafe fn before(&self, first: &Span) -> Option<&[u8; Metadata::LEN]> {
+        if self.described_start(first) == 0 {
+            return None;
+        }
+        let before = Span {
+            start: first.start - Metadata::LEN as u64,
+            len: Metadata::LEN as u32,
+            ..*first
+        };
+        // SAFETY: the caller vouches for the entry, whose chunk it is; the start is so far inside the chunk.
+        unsafe { self.shared.region().received(&before) }.first_chunk()
+    }
+}
+
+impl Lent<'_> {
+    /// Whether metadata is read.
+    #[inline]
+    pub(crate) const fn is_described(&self) -> bool {
+        self.half.metadata.is_some()
+    }
+
+    /// Entries that are lent yet.
+    #[inline]
+    pub(crate) const fn len(&self) -> usize {
+        self.count as usize
+    }
+
+    /// The packets that are still in it, and what is known of them.
+    #[inline]
+    pub(crate) fn described(&self) -> Described<'_> {
+        Described { lent: self, at: 0 }
+    }
+
+    /// The packet of the number `at` or behind, and the number that is next.
+    #[inline]
+    pub(crate) fn unread(&self, mut at: u32) -> (Option<Unread<'_>>, u32) {
+        if self.half.assembly.is_some() {
+            return (self.unread_assembled(at), at + 1);
+        }
+        let region = self.half.shared.region();
+        while at < self.count {
+            let desc = self.half.rx.entry(at);
+            at += 1;
+            // What points outside is passed over here, and counted when the batch is given back.
+            if let Some(span) = region.geometry().received(&desc) {
+                // SAFETY: the span is that of an entry that is lent, which the borrow of `self` keeps from being released; nobody else
+                // writes to it; it is of this region's geometry.
+                let bytes = unsafe { region.received(&span) };
+                // SAFETY: as above.
+                return (Some((bytes, unsafe { self.half.before(&span) })), at);
+            }
+        }
+        (None, at)
+    }
+
+    #[inline(never)]
+    fn unread_assembled(&self, at: u32) -> Option<Unread<'_>> {
+        let assembly = self.half.assembly.as_ref()?;
+        let (bytes, first) = match assembly.pieces().get(self.gone + at as usize)? {
+            // SAFETY: as in `unread`.
+            Piece::InRing(span) => (unsafe { self.half.shared.region().received(span) }, span),
+            Piece::Copied(range, first) => (assembly.scratch().get(range.clone())?, first),
+        };
+        // SAFETY: as in `unread`.
+        Some((bytes, unsafe { self.half.before(first) }))
+    }
+}
+
+impl<'a> Iterator for Described<'a> {
+    type Item = (&'a [u8], Option<Metadata>);
+
+    #[inline]
+    fn next(&mut self) -> Option<Self::Item> {
+        let (next, at) = self.lent.unread(self.at);
+        self.at = at;
+        next.map(|(bytes, before)| (bytes, before.and_then(Metadata::read)))
+    }
+}
