@@ -30,8 +30,10 @@
 //! - AF_XDP takes packets off the interface, and the host's own stack does not see them any more; AF_PACKET copies them. On the
 //!   interface that one is logged in through, ask for [`Backend::AfPacket`] only ([`Builder::backends`]), or for a
 //!   [`Capture`].
-//! - AF_PACKET has a VLAN tag beside the bytes ([`Meta::vlan`](crate::Meta::vlan)), AF_XDP in them, unless the card took it out.
-//! - So a [filter](Builder::filter) sees what is behind the tag by AF_PACKET, and the tag by AF_XDP.
+//! - AF_PACKET has a VLAN tag beside the bytes always ([`Meta::vlan`](crate::Meta::vlan)), AF_XDP where it was taken out of them before its program
+//!   ran, by the card or the sending stack; else it is in the bytes. In the kernel's stack AF_XDP cannot see a tag beside the bytes:
+//!   [`XdpCapture::why_no_metadata`].
+//! - So a [filter](Builder::filter) sees what is behind the tag by AF_PACKET, and by AF_XDP the tag where it is in the bytes.
 //! - AF_XDP holds packets up to the MTU; what receive offload puts together only AF_PACKET shows in one piece.
 
 mod capture;

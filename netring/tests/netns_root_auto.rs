@@ -11,8 +11,9 @@ use netring::flow::extract::FiveTuple;
 use netring::xdp::program::{AttachMode, Program};
 use netring::{
     AsyncAutoCapture, BroadcastRecvError, Count, Error, Interface, PacketBatch, PacketSource,
+    VlanTag,
 };
-use xtask::netns::{Netns, ip, veth};
+use xtask::netns::{Netns, bridge, ip, veth};
 use xtask::wire::{Sender, Sniffer, collect, numbered, tcp4, udp4};
 
 const LIMIT: Duration = Duration::from_secs(10);
@@ -70,6 +71,40 @@ fn auto_on_veth_is_af_xdp_in_the_driver() {
     receives(&mut capture, &some());
     drop(capture);
     assert_eq!(Interface::by_name("v1").unwrap().xdp, None);
+}
+
+/// The stack takes a tag out of the bytes as a bridge's port receives it, and sends it beside them.
+#[test]
+#[ignore = "needs a network namespace: cargo xtask test-netns"]
+fn s13_a_tag_beside_the_bytes_is_the_same_in_both_backends() {
+    let _ns = Netns::enter().unwrap();
+    veth("v0", "v1").unwrap();
+    veth("w0", "w1").unwrap();
+    bridge("br0", &["v1", "w1"]).unwrap();
+    let backends = [Backend::XdpNative, Backend::AfPacket];
+    for (backend, in_bytes) in backends.into_iter().zip([true, false]) {
+        let builder = auto::builder().interface("v0").promiscuous(true);
+        let mut capture = builder.backends([backend]).build().unwrap();
+        for (tpid, tci) in [(0x8100_u16, 3 << 13 | 5_u16), (0x88a8, 77), (0x8100, 0)] {
+            let plain = numbered(7, 100);
+            let mut tagged = plain.clone();
+            let ([t0, t1], [c0, c1]) = (tpid.to_be_bytes(), tci.to_be_bytes());
+            tagged.splice(12..12, [t0, t1, c0, c1]);
+            send("w0", std::slice::from_ref(&tagged));
+            let packet = &collect(&mut capture, 1, LIMIT).unwrap()[0];
+            let vlan = Some(VlanTag { tpid, tci });
+            assert_eq!((packet.data(), packet.vlan()), (&plain[..], vlan));
+            // A tag in the bytes stays there in the driver; the stack takes it out of them before AF_PACKET sees it.
+            send("v1", std::slice::from_ref(&tagged));
+            let packet = &collect(&mut capture, 1, LIMIT).unwrap()[0];
+            let expected = if in_bytes {
+                (&tagged[..], None)
+            } else {
+                (&plain[..], vlan)
+            };
+            assert_eq!((packet.data(), packet.vlan()), expected, "{backend}");
+        }
+    }
 }
 
 #[test]
