@@ -51,7 +51,13 @@ impl Plain {
             sxdp_queue_id: queue,
             ..sockaddr_xdp::default()
         };
-        syscall::bind_xdp(fd, &address, None).unwrap();
+        // The kernel lets go of a queue on its own time after the socket before was closed.
+        const EBUSY: i32 = 16;
+        let deadline = Instant::now() + Duration::from_secs(5);
+        while let Err(error) = syscall::bind_xdp(fd, &address, None) {
+            assert!(error.is(EBUSY) && Instant::now() < deadline, "{error}");
+            std::thread::yield_now();
+        }
         let plain = Self {
             socket,
             umem,
