@@ -25,7 +25,6 @@ use netring_sys::syscall::kick_receive;
 
 use crate::assemble::Assembly;
 use crate::geometry::Geometry;
-use crate::program::Metadata;
 use crate::region::Token;
 use crate::ring::{Consumer, Entries, Producer};
 use crate::setup::Bound;
@@ -35,6 +34,7 @@ pub use forward::Forwarded;
 pub use frames::Frames;
 pub use metadata::Described;
 
+use metadata::MARK;
 pub(crate) use metadata::Place;
 
 /// The most entries that are lent at once, of a large ring, and what a small one lends: the fill ring is topped up, and its position
@@ -157,7 +157,7 @@ impl RxHalf {
     fn straight(&mut self) -> (u32, bool) {
         const SOON: u32 = 16;
         let count = self.rx.available(1).min(self.most());
-        let Some(fill) = self.fill.as_mut().filter(|_| self.metadata.is_none()) else {
+        let Some(fill) = &mut self.fill else {
             return (count, false);
         };
         let free = fill.room(count);
@@ -183,8 +183,7 @@ impl RxHalf {
                 && let Some(mut token) = self.pool.pop()
             {
                 if self.metadata.is_some() {
-                    let mark = region.bytes_mut(&mut token, geometry.mark(), Metadata::MARK as u32);
-                    mark.fill(0);
+                    region.bytes_mut(&mut token, geometry.mark(), MARK).fill(0);
                 }
                 writer.push(geometry.base(token.into_ring()));
             }
@@ -258,9 +257,11 @@ impl RxHalf {
         if self.assembly.is_some() {
             self.count_whole(count);
         }
+        if self.metadata.is_some() {
+            self.clear_marks(count);
+        }
         let entries = self.rx.entries(count);
         let invalid = match &mut self.fill {
-            Some(_) if self.metadata.is_some() => Self::to_pool(entries, &geometry, &mut self.pool),
             // Said twice, so that there is a loop without the question in it.
             Some(fill) if geometry.is_unaligned() => {
                 Self::refill(fill, entries, &geometry, &mut self.pool)
@@ -312,6 +313,9 @@ impl RxHalf {
     /// As [`give_back`](Self::give_back), of entries whose chunks are written already, and that are all packets.
     #[inline]
     fn give_back_written(&mut self, count: u32) {
+        if self.metadata.is_some() {
+            self.clear_marks(count);
+        }
         let Some(fill) = &mut self.fill else { return };
         fill.stage_run(count);
         fill.publish();

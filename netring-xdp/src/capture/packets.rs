@@ -41,7 +41,7 @@ impl Batch<'_> {
     /// The next packet with metadata, and the number of the one behind. None where no metadata is read.
     ///
     /// Nothing of the iterator is borrowed for it, or none of that could stay in registers.
-    #[inline(never)]
+    #[inline]
     fn described(&self, at: u32) -> (Option<Packet<'_>>, u32) {
         if !self.lent.is_described() {
             return (None, at);

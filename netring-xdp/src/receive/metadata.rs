@@ -5,9 +5,9 @@
 //! │ 256 bytes and the headroom    … │ metadata  mark │ packet │ free  │
 //! └─────────────────────────────────┴────────────────┴────────┴───────┘
 //! ```
-//! In copy mode the kernel copies both together, so that the packet starts where it always does. The mark is cleared as a chunk goes
-//! into the fill ring ([`RxHalf::top_up`], where all chunks of a half that reads metadata go in): a packet that nothing was written
-//! before has no mark, whatever its chunk held earlier.
+//! In copy mode the kernel copies both together, so that the packet starts where it always does. The mark is cleared before a chunk goes
+//! into the fill ring, out of the pool ([`RxHalf::top_up`]) or out of the receive ring ([`RxHalf::clear_marks`]): a packet that nothing was
+//! written before has no mark, whatever its chunk held earlier.
 //!
 //! # Safety
 //! The invariant of this file is that of its parent: entries that are lent are not released while a [`Described`] borrows their [`Lent`],
@@ -21,6 +21,9 @@ use super::{Lent, RxHalf};
 use crate::assemble::Piece;
 use crate::geometry::{Geometry, Span};
 use crate::program::Metadata;
+
+/// Bytes of the mark.
+pub(super) const MARK: u32 = Metadata::MARK as u32;
 
 /// Before which packets metadata is read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -56,7 +59,7 @@ impl Geometry {
     /// Where in its chunk the mark of its metadata is.
     #[inline]
     pub(super) const fn mark(&self) -> u32 {
-        self.usual_start() - Metadata::MARK as u32
+        self.usual_start() - MARK
     }
 }
 
@@ -64,6 +67,25 @@ impl RxHalf {
     /// Reads metadata from now on. No chunk has a mark yet: until now the program wrote none, or nobody received.
     pub(crate) const fn describe(&mut self, place: Place) {
         self.metadata = Some(place);
+    }
+
+    /// Clears the marks in the chunks of the next `count` entries.
+    pub(super) fn clear_marks(&mut self, count: u32) {
+        let region = self.shared.region();
+        let geometry = *region.geometry();
+        for desc in self.rx.entries(count) {
+            let Some(chunk) = geometry.chunk_of(desc.addr) else {
+                continue;
+            };
+            let mark = Span {
+                chunk,
+                start: geometry.base(chunk) + u64::from(geometry.mark()),
+                len: MARK,
+            };
+            // SAFETY: the chunk is that of an entry that is not released; nothing of it is borrowed, for who lends borrows `self`; the mark
+            // is inside of each chunk.
+            unsafe { region.received_mut(&mark) }.fill(0);
+        }
     }
 
     /// Where in its chunk a packet starts that may have metadata before it; 0 for another one.

@@ -33,6 +33,7 @@ fn tasks(options: &Options) -> Vec<Task> {
         tasks.extend([
             task("receive-for", "native", 64),
             task("receive-capture", "native", 64),
+            task("receive-tags", "native", 64),
             task("touch", "native", 64),
             task("transmit-slots", "native", 64),
             task("receive", "native", 1500),
@@ -72,9 +73,10 @@ fn rates(options: &Options, task: Task, sink: &Sink, table: &mut Table) -> Resul
         );
         let row = row.spread(figure.spread(&ours));
         table.add(if options.peers {
+            let of_peer = figure.target_of_peer.filter(|_| task.is_the_same());
             row.peer("libxdp in C", figure.median(&peer))
                 .peers_spread(figure.spread(&peer))
-                .target(figure.target_of_peer.or(figure.target))
+                .target(of_peer.or(figure.target))
         } else {
             row.target(figure.target)
         });

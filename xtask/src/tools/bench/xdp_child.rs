@@ -96,6 +96,11 @@ impl Task {
         self.verb.split('-').next().unwrap_or_default()
     }
 
+    /// Whether the peer's program does no less.
+    pub(super) fn is_the_same(self) -> bool {
+        self.verb != "receive-tags"
+    }
+
     /// Whether somebody has to send to it.
     fn receives(self) -> bool {
         self.kind() != "transmit"

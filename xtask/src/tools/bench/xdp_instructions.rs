@@ -9,10 +9,11 @@ use super::xdp_child::{Sink, Task, Who, run as run_child};
 use super::{Options, Row, Table, Target};
 use crate::Result;
 
-const VERBS: [&str; 7] = [
+const VERBS: [&str; 8] = [
     "receive",
     "receive-for",
     "receive-capture",
+    "receive-tags",
     "touch",
     "transmit",
     "transmit-slots",
@@ -51,7 +52,8 @@ pub(super) fn run(options: &Options, table: &mut Table) -> Result<()> {
             "user instructions/packet",
             ours,
         );
-        table.add(row.peer("libxdp in C", peer).target(Target::OfPeer(1.0)));
+        let target = task.is_the_same().then_some(Target::OfPeer(1.0));
+        table.add(row.peer("libxdp in C", peer).target(target));
     }
     Ok(())
 }

@@ -8,7 +8,8 @@
 //! the ring.
 //!
 //! Some are the same once more, by another way that there is to write them: `receive-for` by a `for` loop, `receive-capture` by an
-//! [`XdpCapture`] and the packets of its batches, `transmit-slots` by a slot for each frame.
+//! [`XdpCapture`] and the packets of its batches, `transmit-slots` by a slot for each frame. `receive-tags` is `receive-capture` with what the
+//! driver said of each packet, which the peer does not ask for.
 
 use std::hint::black_box;
 use std::io::Write;
@@ -17,7 +18,9 @@ use std::time::{Duration, Instant};
 
 use netring_sys::{Interface, PacketBatch, PacketSink, PacketSlot, PacketSource, Stats};
 use netring_xdp::program::{AttachMode, Program};
-use netring_xdp::{Copying, Receiver, Transmitter, Umem, UmemConfig, XdpCapture, XdpSocket};
+use netring_xdp::{
+    Copying, DriverMetadata, Receiver, Transmitter, Umem, UmemConfig, XdpCapture, XdpSocket,
+};
 
 use super::measure::cpu_time;
 use crate::Result;
@@ -42,8 +45,13 @@ pub(super) fn main(words: &[String]) -> Result<()> {
         "generic" => AttachMode::Generic,
         _ => AttachMode::Native,
     };
-    if verb == "receive-capture" {
-        return capture(&interface.name, mode, packets);
+    let metadata = match &**verb {
+        "receive-capture" => Some(DriverMetadata::No),
+        "receive-tags" => Some(DriverMetadata::Try),
+        _ => None,
+    };
+    if let Some(metadata) = metadata {
+        return capture(&interface.name, mode, metadata, packets);
     }
     let memory = UmemConfig::new();
     let mut why = None;
@@ -169,8 +177,15 @@ fn measured_receive_for(rx: &mut Receiver<'_>, packets: u64) -> Result<Done> {
 }
 
 /// An [`XdpCapture`] with rings and chunks as the others have them.
-fn capture(interface: &str, mode: AttachMode, packets: u64) -> Result<()> {
-    let builder = XdpCapture::builder().interface(interface);
+fn capture(
+    interface: &str,
+    mode: AttachMode,
+    metadata: DriverMetadata,
+    packets: u64,
+) -> Result<()> {
+    let builder = XdpCapture::builder()
+        .interface(interface)
+        .metadata(metadata);
     let builder = builder.attach_mode(mode).copying(Copying::Copy);
     let mut capture = builder.chunks(2048).build()?;
     report(|| measured_receive_capture(&mut capture, packets))?;
@@ -188,7 +203,7 @@ fn capture(interface: &str, mode: AttachMode, packets: u64) -> Result<()> {
 
 #[inline(never)]
 fn measured_receive_capture(capture: &mut XdpCapture, packets: u64) -> Result<Done> {
-    let (mut done, mut sum) = (Done::new(), 0);
+    let (mut done, mut sum, mut tags) = (Done::new(), 0, 0);
     while done.packets < packets {
         let Some(batch) = capture.next_batch(LIMIT)? else {
             return Err("no packet came for a second".into());
@@ -199,9 +214,10 @@ fn measured_receive_capture(capture: &mut XdpCapture, packets: u64) -> Result<Do
         for packet in batch.packets() {
             done.packets += 1;
             sum += packet.data().len();
+            tags += usize::from(packet.vlan().is_some());
         }
     }
-    black_box(sum);
+    black_box((sum, tags));
     Ok(done)
 }
 
