@@ -3,7 +3,6 @@
 mod builder;
 mod metadata;
 mod open;
-mod packets;
 
 use std::ops::ControlFlow;
 use std::os::fd::{AsFd, BorrowedFd};
@@ -20,7 +19,7 @@ use netring_sys::{
 use crate::census::Census;
 use crate::config::Mode;
 use crate::moderation::{Moderation, time_left};
-use crate::program::{Attachment, Counters, SocketMap};
+use crate::program::{Attachment, Counters, Metadata, SocketMap};
 use crate::receive::{Lent, RxHalf};
 use crate::socket::SocketStats;
 
@@ -466,9 +465,24 @@ impl Batch<'_> {
     }
 }
 
+impl Batch<'_> {
+    #[inline]
+    fn packet<'a>(&self, bytes: &'a [u8], before: Option<&[u8; Metadata::LEN]>) -> Packet<'a> {
+        let metadata = before.and_then(Metadata::read).unwrap_or_default();
+        let timestamp = metadata.timestamp.filter(|_| self.card_time);
+        let timestamp = timestamp.unwrap_or(self.timestamp);
+        Packet::new(bytes, timestamp, self.link_type)
+            .with_interface(self.interface)
+            .with_queue(Some(self.queue))
+            .with_rx_hash(metadata.hash)
+            .with_vlan(metadata.vlan)
+    }
+}
+
 impl PacketBatch for Batch<'_> {
     #[inline]
     fn packets(&self) -> impl Iterator<Item = Packet<'_>> {
-        self.all()
+        let unread = self.lent.unread();
+        unread.map(|(bytes, before)| self.packet(bytes, before))
     }
 }

@@ -136,6 +136,16 @@ impl Region {
         unsafe { std::slice::from_raw_parts_mut(start, span.len as usize) }
     }
 
+    /// Sets bytes to zero.
+    ///
+    /// # Safety
+    /// They are inside a chunk whose entry of a receive ring is not released, and of which no slice lives.
+    #[inline]
+    pub(crate) unsafe fn clear<const N: usize>(&self, start: u64) {
+        // SAFETY: the caller vouches that nobody else uses them, and that they are inside a chunk; `self` owns the mapping.
+        unsafe { self.at(start).cast::<[u8; N]>().write([0; N]) };
+    }
+
     #[inline]
     fn check(&self, token: &Token, offset: u32, len: u32) -> *mut u8 {
         let size = self.geometry.chunk_size();
@@ -169,6 +179,23 @@ impl<'a> View<'a> {
         // SAFETY: the caller vouches that nobody writes to it; the region, borrowed for `'a`, owns the mapping; the whole of it is
         // inside a chunk.
         Some(unsafe { std::slice::from_raw_parts(start.as_ptr(), plain_len(desc) as usize) })
+    }
+
+    /// The bytes before a packet; `None` where so many are not in its chunk.
+    ///
+    /// # Safety
+    /// As for [`received`](Self::received), which returned the packet.
+    #[inline]
+    pub(crate) unsafe fn before<const N: usize>(&self, desc: &xdp_desc) -> Option<&'a [u8; N]> {
+        let offset = desc.addr & (u64::from(self.geometry.chunk_size()) - 1);
+        if offset < N as u64 {
+            return None;
+        }
+        // SAFETY: the region owns the mapping; nothing is written; the packet is inside a chunk, and so far from its start.
+        let start = unsafe { self.start.add(desc.addr as usize - N) };
+        // SAFETY: the caller vouches that nobody writes to the chunk; the region, borrowed for `'a`, owns the mapping; the bytes are in the
+        // packet's chunk.
+        Some(unsafe { start.cast::<[u8; N]>().as_ref() })
     }
 
     /// As [`received`](Self::received), to write to and to send on; `None` for an empty one, and not for one that fills its chunk.

@@ -221,7 +221,7 @@ impl CaptureBuilder {
     /// the card took out of the bytes, or that the stack sends beside them over a veth pair, is lost there. Have them left in: `ethtool -K
     /// eth0 rxvlan off`; on veth `txvlan off` at the other end.
     ///
-    /// For each packet the program takes some 30 ns more (veth, beside some 650 that the packet takes), and the reader some 200
+    /// For each packet the program takes some 30 ns more (veth, beside some 650 that the packet takes), and the reader some 30
     /// instructions; to open the first capture of a process takes some 0.1 s more, as the kernel's types are read.
     ///
     /// [The user's own program](Self::program) is believed to write it where it is one of

@@ -1,7 +1,7 @@
 //! The packets of a batch, one after the other.
 //!
 //! # Safety
-//! The invariant of this file is that of its parent: entries that are lent are not released while a [`Frames`] borrows their [`Lent`], and
+//! The invariant of this file is that of its parent: entries that are lent are not released while a [`Walk`] borrows their [`Lent`], and
 //! until then nobody writes to their chunks.
 #![expect(
     unsafe_code,
@@ -19,7 +19,12 @@ use crate::ring::Entry;
 
 /// The bytes of packets that were received, oldest first.
 #[derive(Debug)]
-pub struct Frames<'a> {
+pub struct Frames<'a>(Walk<'a, Bytes>);
+
+/// A way through the packets of a batch, which makes something of each.
+#[derive(Debug)]
+pub(crate) struct Walk<'a, L> {
+    make: L,
     view: View<'a>,
     /// Entries of the receive ring, and as much room for their chunks in the fill ring.
     entries: &'a [[AtomicU64; 2]],
@@ -32,6 +37,24 @@ pub struct Frames<'a> {
     at: u32,
 }
 
+/// What is made of each packet.
+pub(crate) trait Make<'a>: Copy {
+    type Item;
+
+    /// Of one that lies in an aligned chunk and fills it not to its end; else `None`.
+    ///
+    /// # Safety
+    /// As [`View::received`].
+    unsafe fn usual(self, view: &View<'a>, desc: &xdp_desc) -> Option<Self::Item>;
+
+    /// Of the packet of this number or behind, and the number that is next.
+    fn other(self, lent: &'a Lent<'a>, at: u32) -> (Option<Self::Item>, u32);
+}
+
+/// Its bytes.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Bytes;
+
 /// All packets are in `entries`, and were inside so far.
 const STRAIGHT: u32 = u32::MAX;
 
@@ -42,6 +65,11 @@ impl Lent<'_> {
     /// The packets that are still in it.
     #[inline]
     pub(crate) fn frames(&self) -> Frames<'_> {
+        Frames(self.walk(Bytes))
+    }
+
+    #[inline]
+    pub(super) fn walk<L>(&self, make: L) -> Walk<'_, L> {
         let (mut entries, mut room) = (&[][..], &[][..]);
         if let (true, Some(fill)) = (self.straight, &self.half.fill) {
             entries = self.half.rx.next_run(self.count);
@@ -49,7 +77,8 @@ impl Lent<'_> {
         }
         // They are as many. Said so that the compiler sees it.
         let count = entries.len().min(room.len());
-        Frames {
+        Walk {
+            make,
             view: self.half.shared.region().view(),
             at: if self.straight { STRAIGHT } else { 0 },
             entries: &entries[..count],
@@ -58,36 +87,32 @@ impl Lent<'_> {
             lent: self,
         }
     }
+}
 
-    /// None of its packets.
+impl<'a> Make<'a> for Bytes {
+    type Item = &'a [u8];
+
     #[inline]
-    pub(crate) fn no_frames(&self) -> Frames<'_> {
-        Frames {
-            view: self.half.shared.region().view(),
-            at: self.count,
-            entries: &[],
-            room: &[],
-            next: 0,
-            lent: self,
-        }
+    unsafe fn usual(self, view: &View<'a>, desc: &xdp_desc) -> Option<&'a [u8]> {
+        // SAFETY: as the caller vouches.
+        unsafe { view.received(desc) }
     }
 
-    /// A packet that is not one of those that a [`Frames`] has in its entries, and where it is to go on.
     #[inline(never)]
-    fn other(&self, mut at: u32) -> (Option<&[u8]>, u32) {
-        let region = self.half.shared.region();
-        if let Some(assembly) = &self.half.assembly {
-            let piece = assembly.pieces().get(self.gone + at as usize);
+    fn other(self, lent: &'a Lent<'a>, mut at: u32) -> (Option<&'a [u8]>, u32) {
+        let region = lent.half.shared.region();
+        if let Some(assembly) = &lent.half.assembly {
+            let piece = assembly.pieces().get(lent.gone + at as usize);
             let bytes = piece.and_then(|piece| match piece {
-                // SAFETY: the span is that of an entry that is lent, which the borrow of `self` keeps from being released;
+                // SAFETY: the span is that of an entry that is lent, which the borrow of `lent` keeps from being released;
                 // nobody else writes to it; it is of this region's geometry.
                 Piece::InRing(span) => Some(unsafe { region.received(span) }),
                 Piece::Copied(range, _) => assembly.scratch().get(range.clone()),
             });
             return (bytes, at + 1);
         }
-        while at < self.count {
-            let desc = self.half.rx.entry(at);
+        while at < lent.count {
+            let desc = lent.half.rx.entry(at);
             at += 1;
             // What points outside is passed over here, and counted when the batch is given back.
             if let Some(span) = region.geometry().received(&desc) {
@@ -99,20 +124,20 @@ impl Lent<'_> {
     }
 }
 
-impl<'a> Iterator for Frames<'a> {
-    type Item = &'a [u8];
+impl<'a, L: Make<'a>> Iterator for Walk<'a, L> {
+    type Item = L::Item;
 
     #[inline]
-    fn next(&mut self) -> Option<&'a [u8]> {
+    fn next(&mut self) -> Option<L::Item> {
         if let (Some(words), Some(room)) = (self.entries.get(self.next), self.room.get(self.next)) {
             let desc = xdp_desc::load(words);
             // Of an aligned chunk any address will do: the kernel goes back to its start. Where it is none this counts for nothing.
             room.store(desc.addr, Ordering::Relaxed);
             // SAFETY: the entry is lent, which the iterator's borrow of the `Lent` keeps from being released; nobody else writes
             // to its chunk; the view is this region's.
-            if let Some(bytes) = unsafe { self.view.received(&desc) } {
+            if let Some(item) = unsafe { self.make.usual(&self.view, &desc) } {
                 self.next += 1;
-                return Some(bytes);
+                return Some(item);
             }
             // From this one on. The slices stay as they are: the compiler would no longer see that they are as many.
             self.at = self.next as u32;
@@ -122,9 +147,9 @@ impl<'a> Iterator for Frames<'a> {
             self.lent.written.store(true, Ordering::Relaxed);
             return None;
         }
-        let (bytes, at) = self.lent.other(self.at);
+        let (item, at) = self.make.other(self.lent, self.at);
         self.at = at;
-        bytes
+        item
     }
 
     /// Several at a time: `for_each` takes this way, and a `for` loop does not.
@@ -135,22 +160,22 @@ impl<'a> Iterator for Frames<'a> {
         let room = self.room.get(self.next..).unwrap_or_default();
         let steps = entries.as_chunks::<STEP>().0.iter();
         let mut done = 0;
-        'plain: for (step, room) in steps.zip(room.as_chunks::<STEP>().0) {
+        'usual: for (step, room) in steps.zip(room.as_chunks::<STEP>().0) {
             for (words, room) in step.iter().zip(room) {
                 let desc = xdp_desc::load(words);
                 // As in `next`.
                 room.store(desc.addr, Ordering::Relaxed);
                 // SAFETY: as in `next`.
-                let Some(bytes) = (unsafe { self.view.received(&desc) }) else {
-                    break 'plain;
+                let Some(item) = (unsafe { self.make.usual(&self.view, &desc) }) else {
+                    break 'usual;
                 };
-                folded = f(folded, bytes);
+                folded = f(folded, item);
                 done += 1;
             }
         }
         self.next += done;
-        for bytes in self {
-            folded = f(folded, bytes);
+        for item in self {
+            folded = f(folded, item);
         }
         folded
     }
@@ -164,5 +189,24 @@ impl<'a> Iterator for Frames<'a> {
         };
         let left = self.entries.len().saturating_sub(self.next);
         (0, Some(left + others as usize))
+    }
+}
+
+impl<'a> Iterator for Frames<'a> {
+    type Item = &'a [u8];
+
+    #[inline]
+    fn next(&mut self) -> Option<&'a [u8]> {
+        self.0.next()
+    }
+
+    #[inline]
+    fn fold<B, F: FnMut(B, Self::Item) -> B>(self, init: B, f: F) -> B {
+        self.0.fold(init, f)
+    }
+
+    #[inline]
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        self.0.size_hint()
     }
 }

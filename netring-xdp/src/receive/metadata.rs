@@ -17,10 +17,14 @@
     reason = "lends packets in mapped memory; the invariant stands above"
 )]
 
+use netring_sys::kernel::xdp::xdp_desc;
+
+use super::frames::{Make, Walk};
 use super::{Lent, RxHalf};
 use crate::assemble::Piece;
 use crate::geometry::{Geometry, Span};
 use crate::program::Metadata;
+use crate::region::View;
 
 /// Bytes of the mark.
 pub(super) const MARK: u32 = Metadata::MARK as u32;
@@ -40,14 +44,16 @@ pub(crate) enum Place {
 ///
 /// `None` for a packet that no program [with metadata](crate::program::Redirect::metadata) wrote something before.
 #[derive(Debug)]
-pub struct Described<'a> {
-    lent: &'a Lent<'a>,
-    /// The number of the next packet.
-    at: u32,
-}
+pub struct Described<'a>(Walk<'a, Unread>);
 
 /// The bytes of a packet, and those before it where metadata may stand in them.
-pub(crate) type Unread<'a> = (&'a [u8], Option<&'a [u8; Metadata::LEN]>);
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Unread {
+    /// None: it is read before no packet.
+    place: Option<Place>,
+    usual_start: u64,
+    offset_mask: u64,
+}
 
 impl Geometry {
     /// Where in its chunk a packet starts.
@@ -74,17 +80,11 @@ impl RxHalf {
         let region = self.shared.region();
         let geometry = *region.geometry();
         for desc in self.rx.entries(count) {
-            let Some(chunk) = geometry.chunk_of(desc.addr) else {
-                continue;
-            };
-            let mark = Span {
-                chunk,
-                start: geometry.base(chunk) + u64::from(geometry.mark()),
-                len: MARK,
-            };
-            // SAFETY: the chunk is that of an entry that is not released; nothing of it is borrowed, for who lends borrows `self`; the mark
-            // is inside of each chunk.
-            unsafe { region.received_mut(&mark) }.fill(0);
+            if let Some(base) = geometry.base_of(desc.addr) {
+                // SAFETY: the chunk is that of an entry that is not released; nothing of it is borrowed, for who lends borrows `self`; the
+                // mark is inside of each chunk.
+                unsafe { region.clear::<{ Metadata::MARK }>(base + u64::from(geometry.mark())) };
+            }
         }
     }
 
@@ -122,56 +122,73 @@ impl RxHalf {
 }
 
 impl Lent<'_> {
-    /// Whether metadata is read.
-    #[inline]
-    pub(crate) const fn is_described(&self) -> bool {
-        self.half.metadata.is_some()
-    }
-
-    /// Entries that are lent yet.
-    #[inline]
-    pub(crate) const fn len(&self) -> usize {
-        self.count as usize
-    }
-
     /// The packets that are still in it, and what is known of them.
     #[inline]
     pub(crate) fn described(&self) -> Described<'_> {
-        Described { lent: self, at: 0 }
+        Described(self.unread())
     }
 
-    /// The packet of the number `at` or behind, and the number that is next.
+    /// The packets that are still in it, and what stands before them.
     #[inline]
-    pub(crate) fn unread(&self, mut at: u32) -> (Option<Unread<'_>>, u32) {
-        if self.half.assembly.is_some() {
-            return (self.unread_assembled(at), at + 1);
-        }
-        let region = self.half.shared.region();
-        while at < self.count {
-            let desc = self.half.rx.entry(at);
-            at += 1;
-            // What points outside is passed over here, and counted when the batch is given back.
-            if let Some(span) = region.geometry().received(&desc) {
-                // SAFETY: the span is that of an entry that is lent, which the borrow of `self` keeps from being released; nobody else
-                // writes to it; it is of this region's geometry.
-                let bytes = unsafe { region.received(&span) };
-                // SAFETY: as above.
-                return (Some((bytes, unsafe { self.half.before(&span) })), at);
-            }
-        }
-        (None, at)
+    pub(crate) fn unread(&self) -> Walk<'_, Unread> {
+        let geometry = self.half.shared.geometry();
+        self.walk(Unread {
+            place: self.half.metadata,
+            usual_start: u64::from(geometry.usual_start()),
+            offset_mask: u64::from(geometry.chunk_size()) - 1,
+        })
     }
 
     #[inline(never)]
-    fn unread_assembled(&self, at: u32) -> Option<Unread<'_>> {
+    fn unread_assembled(&self, at: u32) -> Option<(&[u8], Option<&[u8; Metadata::LEN]>)> {
         let assembly = self.half.assembly.as_ref()?;
         let (bytes, first) = match assembly.pieces().get(self.gone + at as usize)? {
-            // SAFETY: as in `unread`.
+            // SAFETY: as in `Unread::other`.
             Piece::InRing(span) => (unsafe { self.half.shared.region().received(span) }, span),
             Piece::Copied(range, first) => (assembly.scratch().get(range.clone())?, first),
         };
-        // SAFETY: as in `unread`.
+        // SAFETY: as in `Unread::other`.
         Some((bytes, unsafe { self.half.before(first) }))
+    }
+}
+
+impl<'a> Make<'a> for Unread {
+    type Item = (&'a [u8], Option<&'a [u8; Metadata::LEN]>);
+
+    #[inline]
+    unsafe fn usual(self, view: &View<'a>, desc: &xdp_desc) -> Option<Self::Item> {
+        // SAFETY: as the caller vouches.
+        let bytes = unsafe { view.received(desc) }?;
+        let offset = desc.addr & self.offset_mask;
+        let read = match self.place {
+            Some(Place::Usual) => offset == self.usual_start,
+            Some(Place::Any) => true,
+            None => false,
+        };
+        // SAFETY: as the caller vouches.
+        let before = read.then(|| unsafe { view.before(desc) });
+        Some((bytes, before.flatten()))
+    }
+
+    #[inline(never)]
+    fn other(self, lent: &'a Lent<'a>, mut at: u32) -> (Option<Self::Item>, u32) {
+        if lent.half.assembly.is_some() {
+            return (lent.unread_assembled(at), at + 1);
+        }
+        let region = lent.half.shared.region();
+        while at < lent.count {
+            let desc = lent.half.rx.entry(at);
+            at += 1;
+            // What points outside is passed over here, and counted when the batch is given back.
+            if let Some(span) = region.geometry().received(&desc) {
+                // SAFETY: the span is that of an entry that is lent, which the borrow of `lent` keeps from being released; nobody else
+                // writes to it; it is of this region's geometry.
+                let bytes = unsafe { region.received(&span) };
+                // SAFETY: as above.
+                return (Some((bytes, unsafe { lent.half.before(&span) })), at);
+            }
+        }
+        (None, at)
     }
 }
 
@@ -180,8 +197,19 @@ impl<'a> Iterator for Described<'a> {
 
     #[inline]
     fn next(&mut self) -> Option<Self::Item> {
-        let (next, at) = self.lent.unread(self.at);
-        self.at = at;
-        next.map(|(bytes, before)| (bytes, before.and_then(Metadata::read)))
+        let (bytes, before) = self.0.next()?;
+        Some((bytes, before.and_then(Metadata::read)))
+    }
+
+    #[inline]
+    fn fold<B, F: FnMut(B, Self::Item) -> B>(self, init: B, mut f: F) -> B {
+        self.0.fold(init, |folded, (bytes, before)| {
+            f(folded, (bytes, before.and_then(Metadata::read)))
+        })
+    }
+
+    #[inline]
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        self.0.size_hint()
     }
 }
