@@ -57,25 +57,10 @@ impl Runner {
 /// Runs them, and counts; `args` go to the test programs.
 pub(crate) fn run(args: &[String]) -> Result<Totals> {
     let runner = Runner::find();
-    let (mut names, mut left_out) = (test_files()?, BTreeSet::new());
-    if !matches!(runner, Runner::Root) {
-        left_out = names
-            .iter()
-            .filter(|name| name.starts_with("netns_root"))
-            .cloned()
-            .collect();
-    }
     if let Runner::None(why) = &runner {
         println!("no namespace can be made here: {why}");
-        left_out.clone_from(&names);
     }
-    names.retain(|name| !left_out.contains(name));
-    for name in &left_out {
-        println!("NOT RUN for want of privilege: the tests in tests/{name}.rs");
-    }
-    if !left_out.is_empty() && root_is_required() {
-        return Err("tests could not run, and NETRING_REQUIRE_ROOT=1 makes that a failure".into());
-    }
+    let names = runnable(&runner, test_files()?, root_is_required())?;
     if names.is_empty() {
         return Ok(Totals::default());
     }
@@ -89,6 +74,27 @@ pub(crate) fn run(args: &[String]) -> Result<Totals> {
     command.args(["--", "--ignored"]).args(args);
     runner.apply(&mut command)?;
     run_tests(&mut command)
+}
+
+/// Those that this runner can run. The others are listed, which is a failure where root is required.
+fn runnable(
+    runner: &Runner,
+    names: BTreeSet<String>,
+    root_is_required: bool,
+) -> Result<BTreeSet<String>> {
+    let (names, left_out): (BTreeSet<_>, BTreeSet<_>) =
+        names.into_iter().partition(|name| match runner {
+            Runner::Root => true,
+            Runner::User => !name.starts_with("netns_root"),
+            Runner::None(_) => false,
+        });
+    for name in &left_out {
+        println!("NOT RUN for want of privilege: the tests in tests/{name}.rs");
+    }
+    if !left_out.is_empty() && root_is_required {
+        return Err("tests could not run, and NETRING_REQUIRE_ROOT=1 makes that a failure".into());
+    }
+    Ok(names)
 }
 
 /// The names of the test programs that need a network: `tests/netns*.rs` of every member.
@@ -110,5 +116,28 @@ fn test_files() -> Result<BTreeSet<String>> {
         Err("no member has a tests/netns*.rs".into())
     } else {
         Ok(names)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A run in which tests that need privilege do not run is red where they have to run, and says which otherwise.
+    #[test]
+    fn x22_what_cannot_run_is_a_failure_where_root_is_required() {
+        let names = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
+        let all: BTreeSet<String> =
+            names(&["netns", "netns_ring", "netns_root", "netns_root_auto"]);
+        let none = || Runner::None("no user namespaces".into());
+        for required in [false, true] {
+            let ran = |runner| runnable(&runner, all.clone(), required).ok();
+            assert_eq!(ran(Runner::Root), Some(all.clone()));
+            let without = |rest| (!required).then_some(rest);
+            assert_eq!(ran(Runner::User), without(names(&["netns", "netns_ring"])));
+            assert_eq!(ran(none()), without(names(&[])));
+        }
+        // A run without a test is no success either.
+        assert!(Totals::default().close().is_err());
     }
 }
