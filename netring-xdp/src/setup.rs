@@ -53,6 +53,10 @@ pub(crate) struct Peer {
     shares_queue: Arc<AtomicBool>,
     /// Marks of metadata are cleared in what goes into its fill ring.
     metadata: bool,
+    /// Packets may lie in several chunks: so it is for all sockets over the memory, as the first one said.
+    multi_buffer: bool,
+    /// Entries of its queue's completion ring.
+    completion: u32,
 }
 
 impl Bound {
@@ -134,6 +138,13 @@ pub(crate) fn open(
             why: "of sockets of one queue the first has the fill ring, and was opened without: ask for it there too".into(),
         });
     }
+    let several = lender.as_ref().map(|(peer, _)| peer.multi_buffer);
+    check_several(wanted, several)?;
+    let several = several.unwrap_or(wanted.multi_buffer);
+    let completion_entries = match same_queue {
+        Some(peer) => peer.completion,
+        None => wanted.completion_ring().entries(),
+    };
 
     if own_rings {
         set_xdp_ring(socket, XdpRing::Fill, wanted.fill_ring().entries())?;
@@ -206,6 +217,8 @@ pub(crate) fn open(
         queue: wanted.queue,
         shares_queue: shares_queue.clone(),
         metadata: wanted.metadata,
+        multi_buffer: several,
+        completion: completion_entries,
     });
     let staged = Arc::new(AtomicU32::new(0));
     let rings = Rings {
@@ -258,7 +271,9 @@ pub(crate) fn open(
     if let Some((tx, size)) = tx.zip(wanted.tx) {
         let (offloads, segments) = offloads(shared, &socket)?;
         let max_pieces = if wanted.multi_buffer {
-            MAX_PIECES.min(segments).min(size.entries())
+            // A frame is completed once all of it is sent: one that its completion ring has no room for never is.
+            let rings = size.entries().min(completion_entries);
+            MAX_PIECES.min(segments).min(rings)
         } else {
             1
         };
@@ -333,6 +348,20 @@ fn check(shared: &Shared, wanted: &SocketConfig, interface: &Interface) -> Resul
         );
     }
     Ok(())
+}
+
+/// Whether packets lie in `several` chunks is the same for all sockets over one memory: one that knows nothing of it would take each chunk
+/// for a packet, and one that counts on it would be sent none.
+fn check_several(wanted: &SocketConfig, several: Option<bool>) -> Result<(), Error> {
+    let why = match (several, wanted.multi_buffer) {
+        (Some(true), false) if wanted.rx.is_some() => "with: open this one with it too",
+        (Some(false), true) => "without: open all of them with it, or none",
+        _ => return Ok(()),
+    };
+    Err(Error::Config {
+        setting: "multi_buffer",
+        why: format!("of sockets over one UMEM the first decides, and was opened {why}"),
+    })
 }
 
 /// In copy mode the kernel sends so many packets in one call. Kernels before 6.17 have 32, and know no other.

@@ -167,7 +167,8 @@ impl SocketBuilder {
 
     /// Takes packets that are larger than a chunk, and sends frames that are, in up to 18 chunks (`XDP_USE_SG`, kernel 6.6). The program has to
     /// take them too
-    /// ([`Redirect::multi_buffer`](crate::program::Redirect::multi_buffer)). Default: no; such packets are lost, and counted.
+    /// ([`Redirect::multi_buffer`](crate::program::Redirect::multi_buffer)). Default: no; such packets are lost, and counted. It is for all sockets
+    /// over a UMEM or for none, as the first one says; and no frame has more chunks than the completion ring has entries.
     #[doc(alias = "XDP_USE_SG")]
     pub const fn multi_buffer(mut self, multi_buffer: bool) -> Self {
         self.0.multi_buffer = multi_buffer;

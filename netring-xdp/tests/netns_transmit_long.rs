@@ -232,3 +232,32 @@ fn a_timestamp_of_a_long_frame_comes_once_and_its_checksum_is_not_made_of_a_part
         assert_eq!(injector.census().total(), 128);
     }
 }
+
+/// The kernel completes a frame once all of it is sent, and keeps room for that: a frame in more chunks than the completion ring has
+/// entries would be on its way for ever.
+#[test]
+#[ignore = "needs a network namespace: cargo xtask test-netns"]
+fn a_frame_is_no_longer_than_its_completion_ring() {
+    let _ns = Netns::enter().unwrap();
+    let _turn = turn();
+    let sniffer = jumbo();
+    Umem::scope(&small(), |umem| {
+        let builder = XdpSocket::builder("v0", 0).transmit_ring(ring(64));
+        let builder = builder.transmit_chunks(64).multi_buffer(true);
+        let first = builder.clone().completion_ring(ring(2));
+        let mut first = first.open_transmitter(umem)?;
+        // It completes to the first one's.
+        let second = builder.open_transmitter(umem)?;
+        assert_eq!((first.max_len(), second.max_len()), (2 * 2048, 2 * 2048));
+        drop(second);
+        assert!(first.send_frame(&of(1, 4096)));
+        assert!(first.send_frame(&of(2, 3000)));
+        assert_eq!(first.drain(LIMIT)?, 0);
+        comes(&sniffer, [of(1, 4096), of(2, 3000)]);
+        let mut chunks: Vec<_> = std::iter::from_fn(|| first.take()).take(3).collect();
+        let refused = first.send_chain(&mut chunks).unwrap_err();
+        assert!(matches!(refused, Error::FramePieces { count: 3, max: 2 }));
+        Ok(())
+    })
+    .unwrap();
+}

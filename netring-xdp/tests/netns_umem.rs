@@ -280,3 +280,36 @@ fn has_ipc_lock() -> bool {
     let effective = u64::from_str_radix(effective.trim(), 16).unwrap();
     initial && effective & 1 << 14 != 0
 }
+
+/// What the first socket over a UMEM says of packets in several chunks holds for all: a socket that was not opened so would take each
+/// chunk of a long packet for a packet, and one that was would get none.
+#[test]
+#[ignore = "needs a network namespace: cargo xtask test-netns"]
+fn x14_sockets_over_one_umem_have_packets_in_several_chunks_or_none_has() {
+    let _ns = Netns::enter().unwrap();
+    let _turn = turn();
+    veth("v0", "v1").unwrap();
+    let on = |interface, several| {
+        let builder = XdpSocket::builder(interface, 0).multi_buffer(several);
+        let builder = builder.transmit_ring(ring(64)).receive_ring(ring(64));
+        builder.copying(Copying::Copy)
+    };
+    for several in [false, true] {
+        Umem::scope(&small(), |umem| {
+            let first = on("v0", several).open_transmitter(umem)?;
+            for queue in ["v0", "v1"] {
+                let refused = on(queue, !several).open(umem).unwrap_err().to_string();
+                assert!(refused.starts_with("multi_buffer: "), "{refused}");
+                assert!(refused.contains("of sockets over one UMEM"), "{refused}");
+            }
+            // One that receives nothing sends its frames in one chunk.
+            let sends = on("v1", false).open_transmitter(umem)?;
+            assert_eq!(netring_sys::PacketSink::max_len(&sends), 2048);
+            // Also where the first is gone.
+            drop(first);
+            assert!(on("v1", !several).open_receiver(umem).is_err());
+            on("v1", several).open_receiver(umem).map(drop)
+        })
+        .unwrap();
+    }
+}

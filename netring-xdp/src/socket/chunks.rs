@@ -26,7 +26,7 @@ impl<'umem> Transmitter<'umem> {
     /// then. False where the transmit ring has no room for all of them now, or there are none; the chunks stay where they are.
     ///
     /// # Errors
-    /// [`Error::FramePieces`] for more chunks than one packet may have: 18, no more than the transmit ring has entries, and one on a socket
+    /// [`Error::FramePieces`] for more chunks than one packet may have: 18, no more than the transmit or the completion ring has entries, and one on a socket
     /// that was not opened with multi-buffer. [`Error::Request`] for what cannot be asked for, or is asked of another chunk than the first.
     /// The chunks stay where they are.
     pub fn send_chain(&mut self, chunks: &mut Vec<Chunk<'umem>>) -> Result<bool, Error> {
