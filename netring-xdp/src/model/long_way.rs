@@ -108,3 +108,22 @@ fn nothing_is_asked_for_by_what_stands_before_a_received_packet() {
     assert_eq!(cleared.map(|(n, _)| n).collect::<Vec<_>>(), [29, 30, 31]);
     world.conserved();
 }
+
+/// A packet that a program moved, or a kernel that is not one, may start in the first bytes of its chunk: what stands before it would be
+/// in the chunk before. The chunk comes back, and nothing panics.
+#[test]
+fn a_chunk_whose_packet_starts_too_early_is_not_sent() {
+    for (unaligned, size) in [(false, 2048), (true, 3000)] {
+        let config = UmemConfig::new().chunk_size(size).unaligned(unaligned);
+        let mut world = world_of(&config.transmit_metadata(true), 1, 4, false);
+        for offset in [0, 1, 23, 24, size - 59, size, u32::MAX] {
+            let token = world.tx.pool.pop().unwrap();
+            let sent = world.tx.stage_token(token, offset, 60, 0, &Request::NONE);
+            assert_eq!(sent.is_ok(), offset == 24, "{offset} of {size}");
+            if let Err(token) = sent {
+                world.tx.pool.push(token);
+            }
+        }
+        assert_eq!(world.tx.committed, 1);
+    }
+}

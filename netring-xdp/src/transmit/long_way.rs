@@ -33,11 +33,13 @@ impl TxHalf {
             len,
             options: options | asks,
         };
-        let inside = offset <= geometry.chunk_size() && len <= geometry.chunk_size() - offset;
+        let front = geometry.front();
+        // Of an unaligned chunk the kernel does not ask where it starts: what stands before the frame could be the end of another one.
+        let inside = (front..=geometry.chunk_size()).contains(&offset)
+            && len <= geometry.chunk_size() - offset;
         if !inside || !geometry.takes_transmit(&desc) || self.tx.room(1) == 0 {
             return Err(token);
         }
-        let front = geometry.front();
         if front > 0 {
             // Also where nothing is asked for: there are drivers that look there all the same.
             let words = self
