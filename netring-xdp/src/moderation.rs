@@ -69,7 +69,8 @@ impl Moderation {
             false
         };
         // Three quarters of the room are to be free after it, where packets come as they did.
-        let most = nanos(self.interval + LATE).saturating_mul(packets * 4);
+        let most =
+            nanos(self.interval.saturating_add(LATE)).saturating_mul(packets.saturating_mul(4));
         self.slept = wanted && most <= time.saturating_mul(u64::from(room));
         if wanted {
             self.short = 0;
@@ -169,6 +170,12 @@ mod tests {
     fn who_asks_often_and_finds_nothing_is_not_kept_waiting() {
         let mut moderation = Moderation::new(DEFAULT);
         assert_eq!(sleeps(&rounds(&mut moderation, 2048, [(0, US); 100])), 0);
+    }
+
+    #[test]
+    fn an_interval_longer_than_any_clock_has_is_no_panic() {
+        let mut moderation = Moderation::new(Duration::MAX);
+        assert_eq!(sleeps(&rounds(&mut moderation, 2048, [(1, US); 100])), 0);
     }
 
     #[test]

@@ -110,9 +110,10 @@ fn packets_that_come_slowly_are_waited_for_by_one_call_each() {
                 assert!(packets.next().is_none());
             }
         });
-        // A sleep would be a call more each time. (News of the interface are two more, and may come late.)
+        // A sleep would be a call more each time. (News of the interface are two more, and may come late. And a packet is not waited for at
+        // all where something else kept the reader from the processor until it was there.)
         let calls = capture.system_calls() - before;
-        assert!((100..110).contains(&calls), "{calls}, {mode:?}");
+        assert!((50..120).contains(&calls), "{calls}, {mode:?}");
     }
 }
 
@@ -148,16 +149,22 @@ fn a_packet_waits_for_others_once_and_not_again_where_none_come() {
 fn s11_a_time_out_is_kept_while_packets_gather() {
     let _ns = Netns::enter().unwrap();
     veth("v0", "v1").unwrap();
-    let capture = builder(AttachMode::Native).moderation(SECOND).build();
+    let capture = builder(AttachMode::Native).moderation(SECOND * 5).build();
     let mut capture = capture.unwrap();
     let sender = Sender::on("v1").unwrap();
     make_it_sleep(&mut capture, &sender);
-    let (start, calls) = (Instant::now(), capture.system_calls());
-    assert!(capture.next_batch(SHORT).unwrap().is_none());
+    let start = Instant::now();
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            thread::sleep(SHORT);
+            sender.send(&numbered(1, 64)).unwrap();
+        });
+        // It is seen when the sleep, cut short, is over: a wait that does not sleep ends with it.
+        let batch = capture.next_batch(SECOND).unwrap().unwrap();
+        assert_eq!(batch.packets().next().unwrap().data(), numbered(1, 64));
+    });
     let took = start.elapsed();
-    assert!(took >= SHORT && took < SECOND / 2, "{took:?}");
-    let calls = capture.system_calls() - calls;
-    assert_eq!(calls, 2, "a sleep, cut short, and a look after it");
+    assert!(took >= SECOND && took < SECOND * 3, "{took:?}");
 }
 
 /// X17.
@@ -172,6 +179,9 @@ fn x17_a_stop_ends_a_sleep_within_50_ms() {
     make_it_sleep(&mut capture, &sender);
     let stop = capture.stop_handle();
     let stopping = thread::spawn(move || {
+        thread::sleep(SHORT);
+        // A wait that does not sleep ends with this one.
+        sender.send(&numbered(1, 64)).unwrap();
         thread::sleep(SHORT);
         let start = Instant::now();
         stop.stop();
@@ -192,22 +202,28 @@ fn s11_a_receiver_keeps_its_time_while_packets_gather() {
     let sender = Sender::on("v1").unwrap();
     Umem::scope(&UmemConfig::new(), |umem| {
         let socket = XdpSocket::builder("v0", 0).copying(Copying::Copy);
-        let mut rx = socket.moderation(SECOND).open_receiver(umem)?;
+        let mut rx = socket.moderation(SECOND * 5).open_receiver(umem)?;
         let _attached = attach("v0", AttachMode::Native, &rx);
         assert!(!rx.wait(Duration::ZERO)?);
         sender.send(&numbered(0, 64)).unwrap();
         thread::sleep(SHORT);
         assert!(rx.wait(LIMIT)?);
         assert_eq!(rx.receive().iter().count(), 1);
-        // A sleep, cut short.
-        let (start, calls) = (Instant::now(), rx.system_calls());
-        assert!(!rx.wait(SHORT)?);
+        let start = Instant::now();
+        thread::scope(|scope| {
+            scope.spawn(|| {
+                thread::sleep(SHORT);
+                sender.send(&numbered(1, 64)).unwrap();
+            });
+            // It is seen when the sleep, cut short, is over.
+            assert!(rx.wait(SECOND).unwrap());
+        });
         let took = start.elapsed();
-        assert!(took >= SHORT && took < SECOND / 2, "{took:?}");
-        assert_eq!(rx.system_calls() - calls, 2, "a sleep, and a look after it");
+        assert!(took >= SECOND && took < SECOND * 3, "{took:?}");
+        assert_eq!(rx.receive().iter().count(), 1);
 
         // One that is there is not waited with, whatever was before.
-        sender.send(&numbered(1, 64)).unwrap();
+        sender.send(&numbered(2, 64)).unwrap();
         thread::sleep(SHORT);
         let start = Instant::now();
         assert!(rx.wait(None)?);
