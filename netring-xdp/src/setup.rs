@@ -203,6 +203,10 @@ pub(crate) fn open(
         &interface,
         lender.as_ref().map(|(_, fd)| fd.as_fd()),
     )?;
+    let zero_copy = xdp_is_zero_copy(socket)?;
+    if lender.is_some() {
+        check_copying(wanted, zero_copy)?;
+    }
     let shares_queue = match same_queue {
         Some(peer) => {
             // Relaxed: as in `is_queue_shared`.
@@ -232,7 +236,7 @@ pub(crate) fn open(
     let socket = Arc::new(Bound {
         shared: shared.clone(),
         rings,
-        zero_copy: xdp_is_zero_copy(socket)?,
+        zero_copy,
         fd,
         queue: wanted.queue,
         interface,
@@ -361,6 +365,21 @@ fn check_several(wanted: &SocketConfig, several: Option<bool>) -> Result<(), Err
     Err(Error::Config {
         setting: "multi_buffer",
         why: format!("of sockets over one UMEM the first decides, and was opened {why}"),
+    })
+}
+
+/// Whether packets are copied is the same for all sockets over one memory: who asks for the other is told.
+fn check_copying(wanted: &SocketConfig, zero_copy: bool) -> Result<(), Error> {
+    let why = match (wanted.copying, zero_copy) {
+        (Copying::ZeroCopy, false) => "has its packets copied",
+        (Copying::Copy, true) => "has them without a copy",
+        _ => return Ok(()),
+    };
+    Err(Error::Config {
+        setting: "copying",
+        why: format!(
+            "of sockets over one UMEM the first decides, and {why}: take `Copying::Best` here, or a UMEM of its own"
+        ),
     })
 }
 

@@ -152,7 +152,8 @@ impl SocketBuilder {
         self
     }
 
-    /// Whether packets are copied. Default: [`Copying::Best`]. A socket that shares its UMEM has what the first one has.
+    /// Whether packets are copied. Default: [`Copying::Best`]. A socket that shares its UMEM has what the first one has, or is
+    /// refused where that is not what it asks for.
     pub const fn copying(mut self, copying: Copying) -> Self {
         self.0.copying = copying;
         self

@@ -313,3 +313,27 @@ fn x14_sockets_over_one_umem_have_packets_in_several_chunks_or_none_has() {
         .unwrap();
     }
 }
+
+/// The kernel takes no word about copying from a socket that shares its memory: one that asks for what it would not have is refused.
+#[test]
+#[ignore = "needs a network namespace: cargo xtask test-netns"]
+fn a_socket_that_shares_its_memory_is_never_quietly_in_another_mode() {
+    let _ns = Netns::enter().unwrap();
+    let _turn = turn();
+    veth("v0", "v1").unwrap();
+    Umem::scope(&small(), |umem| {
+        let on = |interface, copying| {
+            let builder = XdpSocket::builder(interface, 0).transmit_ring(ring(64));
+            builder.copying(copying).open_transmitter(umem)
+        };
+        let _first = on("v0", Copying::Copy)?;
+        for interface in ["v0", "v1"] {
+            let refused = on(interface, Copying::ZeroCopy).unwrap_err().to_string();
+            assert!(refused.starts_with("copying: "), "{refused}");
+        }
+        // Nothing is left of those.
+        on("v1", Copying::Copy)?;
+        on("v0", Copying::Best).map(drop)
+    })
+    .unwrap();
+}
