@@ -20,7 +20,7 @@ use crate::receive::RxHalf;
 use crate::ring::{Consumer, Memory, Producer};
 use crate::setup::Bound;
 use crate::socket::Slot;
-use crate::transmit::{Extras, Offloads, Request, TxHalf};
+use crate::transmit::{Extras, NONE_SENT_ON, Offloads, Request, TxHalf};
 use crate::umem::{Shared, UmemConfig};
 
 mod batches;
@@ -127,6 +127,7 @@ fn world_of(
         refused: 0,
         foreign: Vec::new(),
         keep: 0,
+        sent_on: NONE_SENT_ON,
         kicks: 0,
         extras: Extras::new(
             shared.geometry(),

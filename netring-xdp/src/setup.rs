@@ -20,7 +20,7 @@ use crate::census::Rings;
 use crate::config::{Copying, RingSize, SocketConfig};
 use crate::receive::{Place, RxHalf};
 use crate::ring::{Consumer, Entry, Memory, Producer};
-use crate::transmit::{Extras, MAX_PIECES, Offloads, TxHalf};
+use crate::transmit::{Extras, MAX_PIECES, NONE_SENT_ON, Offloads, TxHalf};
 use crate::umem::Shared;
 
 const EPERM: i32 = 1;
@@ -304,6 +304,7 @@ pub(crate) fn open(
             refused: 0,
             foreign: Vec::with_capacity(size.entries() as usize),
             keep: 0,
+            sent_on: NONE_SENT_ON,
             kicks: 0,
         });
     }

@@ -17,6 +17,7 @@ pub(crate) use extras::{Extras, Notes};
 pub use request::TimestampStats;
 pub(crate) use request::{METADATA, Offloads, Request, not_opened};
 
+use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -24,6 +25,7 @@ use netring_sys::kernel::xdp::{XDP_PKT_CONTD, xdp_desc};
 use netring_sys::syscall::{Kick, kick_transmit, xdp_statistics_of};
 use netring_sys::{Count, Error, SinkStats};
 
+use crate::geometry::Chunk;
 use crate::region::{Region, Token};
 use crate::ring::{Consumer, Entry, Producer};
 use crate::setup::Bound;
@@ -32,6 +34,12 @@ use crate::umem::{Pool, Shared};
 /// The most chunks of one frame: its head, and the fragments that every kernel's buffers have room for (`MAX_SKB_FRAGS`, 17 or more). Of a
 /// frame in more the kernel throws the front away; older ones give none of its chunks back, and send the rest as a frame of its own.
 pub(crate) const MAX_PIECES: u32 = 18;
+
+/// No chunks of other halves.
+pub(crate) const NONE_SENT_ON: Range<Chunk> = Range {
+    start: Chunk::MAX,
+    end: 0,
+};
 
 /// The transmitting half.
 #[derive(Debug)]
@@ -60,6 +68,8 @@ pub(crate) struct TxHalf {
     /// How many completions [`flush`](Self::flush) may leave where they are: who sends on by [`Lent::forward`](crate::receive::Lent::forward)
     /// takes so many back there, by a shorter way.
     pub(crate) keep: u32,
+    /// From the first to the last of the chunks of other halves that ever went out by this one.
+    pub(crate) sent_on: Range<Chunk>,
     /// System calls made to wake the kernel.
     pub(crate) kicks: u64,
     pub(crate) extras: Extras,
@@ -169,6 +179,15 @@ impl TxHalf {
         }
         self.tell();
         (count, bad)
+    }
+
+    /// Chunks of another half are about to go out, some of these: whether there never were any but these. Only then may completions be
+    /// left where they are: a half with few chunks could have all of them there, and be sent nothing any more.
+    #[inline]
+    pub(crate) fn sends_on(&mut self, chunks: &Range<Chunk>) -> bool {
+        self.sent_on.start = self.sent_on.start.min(chunks.start);
+        self.sent_on.end = self.sent_on.end.max(chunks.end);
+        self.sent_on == *chunks
     }
 
     /// Takes back the chunks of frames that are done; how many came.

@@ -10,7 +10,7 @@
 use netring_sys::kernel::xdp::xdp_desc;
 
 use super::{Lent, RxHalf};
-use crate::geometry::Span;
+use crate::geometry::{Chunk, Span};
 use crate::ring::Entry;
 use crate::transmit::TxHalf;
 
@@ -28,12 +28,16 @@ impl RxHalf {
     /// Takes chunks back that are on their way home from another half's transmit ring.
     #[inline]
     fn take_back(&mut self, tx: &mut TxHalf) {
-        if self.metadata.is_some() {
-            // The marks of their chunks are cleared on the longer way home.
+        let own = self.pool.range();
+        // Without a fill ring they are those of another half, whichever that is.
+        let any = 0..Chunk::MAX;
+        let whose = if self.fill.is_some() { own } else { &any };
+        let only = tx.sends_on(whose) && self.fill.is_some();
+        if self.metadata.is_some() || !only {
+            // (The marks of their chunks are cleared on the longer way home.)
             tx.keep = 0;
             return;
         }
-        let own = self.pool.range();
         // With few chunks none of them may wait for the next time.
         tx.keep = self.most().min((own.end - own.start) / 2);
         if let Some(fill) = &mut self.fill

@@ -53,7 +53,12 @@ impl TxHalf {
             len: front,
             ..span
         };
-        self.note_sent(&desc, token.chunk(), Some((words, request)));
+        let chunk = token.chunk();
+        if !self.pool.range().contains(&chunk) && !self.sent_on.contains(&chunk) {
+            self.sends_on(&(chunk..chunk + 1));
+            self.keep = 0;
+        }
+        self.note_sent(&desc, chunk, Some((words, request)));
         token.into_ring();
         self.stage(desc);
         self.tell();
