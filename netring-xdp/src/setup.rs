@@ -208,11 +208,7 @@ pub(crate) fn open(
         check_copying(wanted, zero_copy)?;
     }
     let shares_queue = match same_queue {
-        Some(peer) => {
-            // Relaxed: as in `is_queue_shared`.
-            peer.shares_queue.store(true, Ordering::Relaxed);
-            peer.shares_queue.clone()
-        }
+        Some(peer) => peer.shares_queue.clone(),
         None => Arc::default(),
     };
     shared.add_peer(Peer {
@@ -307,6 +303,10 @@ pub(crate) fn open(
             sent_on: NONE_SENT_ON,
             kicks: 0,
         });
+    }
+    if let Some(peer) = same_queue {
+        // Only now, when nothing can fail any more. Relaxed: as in `is_queue_shared`.
+        peer.shares_queue.store(true, Ordering::Relaxed);
     }
     Ok((receiving, sending))
 }

@@ -9,7 +9,7 @@ use std::time::Duration;
 use common::bare::{BareSender, Cut};
 use common::*;
 use netring_sys::kernel::xdp::{XDP_UMEM_UNALIGNED_CHUNK_FLAG, xdp_desc, xdp_umem_reg};
-use netring_sys::{Error, Mmap, syscall};
+use netring_sys::{Count, Error, Mmap, PacketSink, syscall};
 use netring_xdp::{Copying, HugePages, Umem, UmemConfig, XdpInjector, XdpSocket};
 use xtask::netns::{Netns, veth};
 use xtask::wire::{Sniffer, numbered};
@@ -304,7 +304,7 @@ fn x14_sockets_over_one_umem_have_packets_in_several_chunks_or_none_has() {
             }
             // One that receives nothing sends its frames in one chunk.
             let sends = on("v1", false).open_transmitter(umem)?;
-            assert_eq!(netring_sys::PacketSink::max_len(&sends), 2048);
+            assert_eq!(sends.max_len(), 2048);
             // Also where the first is gone.
             drop(first);
             assert!(on("v1", !several).open_receiver(umem).is_err());
@@ -334,6 +334,31 @@ fn a_socket_that_shares_its_memory_is_never_quietly_in_another_mode() {
         // Nothing is left of those.
         on("v1", Copying::Copy)?;
         on("v0", Copying::Best).map(drop)
+    })
+    .unwrap();
+}
+
+/// Figures of a socket that has its queue to itself are exact, also where another one was to share it and could not be opened.
+#[test]
+#[ignore = "needs a network namespace: cargo xtask test-netns"]
+fn a_socket_that_could_not_be_opened_leaves_the_first_as_it_was() {
+    let _ns = Netns::enter().unwrap();
+    let _turn = turn();
+    veth("v0", "v1").unwrap();
+    Umem::scope(&small(), |umem| {
+        let builder = XdpSocket::builder("v0", 0).transmit_ring(ring(64));
+        let mut first = builder.open_transmitter(umem)?;
+        let refused = builder.clone().transmit_chunks(1 << 20);
+        let refused = refused.open_transmitter(umem).unwrap_err().to_string();
+        assert!(refused.starts_with("transmit_chunks: "), "{refused}");
+        assert!(first.send_frame(&numbered(0, 64)));
+        assert_eq!(first.drain(LIMIT)?, 0);
+        let stats = PacketSink::stats(&mut first)?;
+        assert_eq!(stats.sent, Count::Exact(1));
+        // Once one shares it, whose frames were completed is not told.
+        let _second = builder.open_transmitter(umem)?;
+        assert_eq!(PacketSink::stats(&mut first)?.sent, Count::Unavailable);
+        Ok(())
     })
     .unwrap();
 }
