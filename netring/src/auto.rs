@@ -143,7 +143,11 @@ impl Builder {
         Interface::by_name(&self.interface)?;
         let mut attempts: Vec<Attempt> = Vec::new();
         for &backend in &self.backends {
-            let (source, why_not) = match self.open(backend) {
+            let opened = match taken(&attempts) {
+                Some(error) if backend != Backend::AfPacket => Err(error),
+                _ => self.open(backend),
+            };
+            let (source, why_not) = match opened {
                 Ok(source) => (Some(source), None),
                 Err(error) => (None, Some(error)),
             };
@@ -204,6 +208,23 @@ impl Builder {
             }
         }
     }
+}
+
+/// That a queue has an AF_XDP socket already, where one of these found it so: each way of AF_XDP would, and it is waited for only once
+/// whether it is let go of.
+fn taken(attempts: &[Attempt]) -> Option<Error> {
+    attempts
+        .iter()
+        .find_map(|attempt| match attempt.why_not()? {
+            Error::Config {
+                setting: setting @ "queue",
+                why,
+            } => Some(Error::Config {
+                setting,
+                why: why.clone(),
+            }),
+            _ => None,
+        })
 }
 
 impl Attempt {

@@ -188,6 +188,27 @@ fn auto_leaves_a_foreign_program_alone_and_says_that_it_is_in_the_way() {
     receives(&mut capture, &some());
 }
 
+/// The kernel lets go of a queue on its own time, so that one that is taken is waited for, 5 s: once, and not by each way of AF_XDP.
+#[test]
+#[ignore = "needs a network namespace: cargo xtask test-netns"]
+fn auto_waits_once_for_a_queue_that_is_taken() {
+    let _ns = Netns::enter().unwrap();
+    veth("v0", "v1").unwrap();
+    let _other = netring::xdp::XdpCapture::open("v1").unwrap();
+    let start = Instant::now();
+    let capture = auto::open("v1").unwrap();
+    assert!(start.elapsed() < Duration::from_secs(9));
+    assert_eq!(capture.backend(), Backend::AfPacket);
+    let told = told(&capture);
+    for attempt in &told[..3] {
+        assert!(
+            attempt.contains("queue 0 of v1 has an AF_XDP socket already"),
+            "{attempt}"
+        );
+    }
+    assert_eq!(told[3], "AF_PACKET: opened");
+}
+
 #[test]
 #[ignore = "needs a network namespace: cargo xtask test-netns"]
 fn auto_tries_what_it_is_told_to_and_no_more() {
