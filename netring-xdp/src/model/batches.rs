@@ -80,6 +80,25 @@ proptest! {
     }
 }
 
+/// Behind the last packet there is none however often it is asked for, also where packets may have several chunks.
+#[test]
+fn a_batch_that_is_at_its_end_stays_there() {
+    for multi_buffer in [false, true] {
+        let mut world = world(RING, 0, multi_buffer);
+        world.rx.look();
+        world.arrive(&[100, 200]);
+        world.rx.look();
+        let lent = world.rx.lend();
+        let mut frames = lent.frames();
+        assert_eq!(frames.by_ref().count(), 2);
+        let at = frames.at();
+        for _ in 0..10 {
+            assert_eq!(frames.next(), None);
+        }
+        assert_eq!(frames.at(), at);
+    }
+}
+
 /// A batch that was looked at, and of which a packet was taken then, gives back the others and not that one.
 #[test]
 fn x1_a_packet_that_is_taken_after_a_look_is_not_given_back() {

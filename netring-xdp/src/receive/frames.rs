@@ -47,7 +47,7 @@ pub(crate) trait Make<'a>: Copy {
     /// As [`View::received`].
     unsafe fn usual(self, view: &View<'a>, desc: &xdp_desc) -> Option<Self::Item>;
 
-    /// Of the packet of this number or behind, and the number that is next.
+    /// Of the packet of this number or behind, and the number that is next: behind the last it stays, however often it is asked for.
     fn other(self, lent: &'a Lent<'a>, at: u32) -> (Option<Self::Item>, u32);
 }
 
@@ -109,7 +109,7 @@ impl<'a> Make<'a> for Bytes {
                 Piece::InRing(span) => Some(unsafe { region.received(span) }),
                 Piece::Copied(range, _) => assembly.scratch().get(range.clone()),
             });
-            return (bytes, at + 1);
+            return (bytes, at + u32::from(bytes.is_some()));
         }
         while at < lent.count {
             let desc = lent.half.rx.entry(at);
@@ -189,6 +189,14 @@ impl<'a, L: Make<'a>> Iterator for Walk<'a, L> {
         };
         let left = self.entries.len().saturating_sub(self.next);
         (0, Some(left + others as usize))
+    }
+}
+
+#[cfg(test)]
+impl Frames<'_> {
+    /// The number of the next packet, where not all are usual.
+    pub(crate) const fn at(&self) -> u32 {
+        self.0.at
     }
 }
 

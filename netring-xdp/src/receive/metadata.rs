@@ -173,7 +173,8 @@ impl<'a> Make<'a> for Unread {
     #[inline(never)]
     fn other(self, lent: &'a Lent<'a>, mut at: u32) -> (Option<Self::Item>, u32) {
         if lent.half.assembly.is_some() {
-            return (lent.unread_assembled(at), at + 1);
+            let item = lent.unread_assembled(at);
+            return (item, at + u32::from(item.is_some()));
         }
         let region = lent.half.shared.region();
         while at < lent.count {
