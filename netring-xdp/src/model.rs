@@ -120,7 +120,7 @@ fn world_of(
         tx: Producer::new(tx, RING),
         completion: Some(Consumer::new(completion, RING)),
         staged,
-        committed: 0,
+        published: 0,
         continued: 0,
         completed: 0,
         dropped: 0,

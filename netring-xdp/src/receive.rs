@@ -176,7 +176,7 @@ impl RxHalf {
     pub(crate) fn top_up(&mut self) {
         self.pool.collect(&self.shared);
         let Some(fill) = &mut self.fill else { return };
-        if self.pool.len() > 0 {
+        if !self.pool.is_empty() {
             let (geometry, region) = (self.shared.geometry(), self.shared.region());
             let mut writer = fill.writer(self.pool.len());
             while writer.room() > 0

@@ -36,6 +36,8 @@ pub(crate) trait Entry: Copy + std::fmt::Debug {
     const WORDS: usize;
 
     fn all(words: &[AtomicU64]) -> &[Self::Words];
+    /// The entry of a position.
+    fn of(memory: &Memory, position: u32) -> &Self::Words;
     fn load(words: &Self::Words) -> Self;
     fn store(self, words: &Self::Words);
 }
@@ -48,6 +50,11 @@ impl Entry for u64 {
     #[inline]
     fn all(words: &[AtomicU64]) -> &[AtomicU64] {
         words
+    }
+
+    #[inline]
+    fn of(memory: &Memory, position: u32) -> &AtomicU64 {
+        at(memory.entries(), position)
     }
 
     // Relaxed, here and below: the positions order the entries.
@@ -70,6 +77,11 @@ impl Entry for xdp_desc {
     #[inline]
     fn all(words: &[AtomicU64]) -> &[[AtomicU64; 2]] {
         words.as_chunks().0
+    }
+
+    #[inline]
+    fn of(memory: &Memory, position: u32) -> &[AtomicU64; 2] {
+        memory.pair(position)
     }
 
     #[inline]

@@ -293,7 +293,7 @@ pub(crate) fn open(
             completion: completion
                 .map(|ring| Consumer::new(ring, wanted.completion_ring().entries())),
             staged,
-            committed: 0,
+            published: 0,
             continued: 0,
             completed: 0,
             dropped: 0,

@@ -330,7 +330,7 @@ impl<'umem> Receiver<'umem> {
 impl<'umem> Transmitter<'umem> {
     /// Takes a free chunk to send from, its packet as long as it can be; `None` where none is free.
     pub fn take(&mut self) -> Option<Chunk<'umem>> {
-        if self.half.pool.len() == 0 {
+        if self.half.pool.is_empty() {
             self.half.reclaim();
         }
         let token = self.half.pool.pop()?;

@@ -54,9 +54,9 @@ pub(crate) struct TxHalf {
     pub(crate) max_pieces: u32,
     /// What the census knows of frames that are not yet published.
     pub(crate) staged: Arc<AtomicU32>,
-    /// Frames that were committed; a frame in several chunks is one.
-    pub(crate) committed: u64,
-    /// Descriptors that were committed whose frame goes on in another.
+    /// Descriptors that were published.
+    pub(crate) published: u64,
+    /// Descriptors that were staged whose frame goes on in another.
     pub(crate) continued: u64,
     /// Descriptors that are completed.
     pub(crate) completed: u64,
@@ -87,6 +87,17 @@ impl TxHalf {
         self.pool.len().min(self.tx.room(1))
     }
 
+    /// Whether a frame of one chunk can be committed now.
+    #[inline]
+    pub(crate) fn has_room_for_one(&mut self) -> bool {
+        !self.pool.is_empty() && self.tx.has_room() || self.makes_room_for_one()
+    }
+
+    #[cold]
+    fn makes_room_for_one(&mut self) -> bool {
+        self.room() > 0
+    }
+
     /// How many entries the transmit ring has room for, up to `wanted` or more.
     #[inline]
     pub(crate) fn ring_room(&mut self, wanted: u32) -> u32 {
@@ -102,19 +113,15 @@ impl TxHalf {
             self.shared.geometry().takes_transmit(&desc),
             "the caller checked"
         );
-        let continues = desc.options & XDP_PKT_CONTD != 0;
-        self.continued += u64::from(continues);
-        self.committed += u64::from(!continues);
+        self.continued += u64::from(desc.options & XDP_PKT_CONTD != 0);
     }
 
     /// Stages the first `len` bytes, up to the whole, of the pool's next chunk, for which there is room.
     #[inline]
     pub(crate) fn stage_next(&mut self, len: u32) {
-        if let Some(token) = self.pool.pop() {
-            let addr = self.shared.geometry().base(token.into_ring());
+        if let Some(addr) = self.pool.pop_into_ring() {
             let options = 0;
             self.tx.put(xdp_desc { addr, len, options });
-            self.committed += 1;
         }
     }
 
@@ -122,7 +129,16 @@ impl TxHalf {
     #[inline]
     pub(crate) fn stage_run(&mut self, count: u32) {
         self.tx.stage_run(count);
-        self.committed += u64::from(count);
+    }
+
+    /// Descriptors that were staged ever.
+    const fn descriptors(&self) -> u64 {
+        self.published + self.tx.staged() as u64
+    }
+
+    /// Frames that were committed; a frame in several chunks is one.
+    pub(crate) const fn committed(&self) -> u64 {
+        self.descriptors() - self.continued
     }
 
     /// Tells the census how many chunks are free, and how many committed and not yet published: both at once, so that it adds up.
@@ -300,6 +316,7 @@ impl TxHalf {
     /// or it takes no more.
     pub(crate) fn flush(&mut self) -> Result<u32, Error> {
         if self.tx.staged() > 0 {
+            self.published = self.descriptors();
             self.tx.publish();
             self.tell();
         }
@@ -331,7 +348,7 @@ impl TxHalf {
 
     pub(crate) fn stats(&mut self) -> Result<SinkStats, Error> {
         let (kernel, _) = xdp_statistics_of(self.socket.fd())?;
-        let mut stats = SinkStats::counted(self.committed, 0);
+        let mut stats = SinkStats::counted(self.committed(), 0);
         stats.dropped = Count::Exact(self.dropped);
         // Every descriptor is checked before it is published: this is 0.
         stats.rejected = Count::Exact(kernel.tx_invalid_descs);
@@ -341,7 +358,7 @@ impl TxHalf {
             Count::Unavailable
         } else {
             let gone = stats.pending + self.dropped;
-            Count::Exact(self.committed.saturating_sub(gone))
+            Count::Exact(self.committed().saturating_sub(gone))
         };
         Ok(stats)
     }
@@ -354,9 +371,9 @@ impl TxHalf {
         }
         // In chunks, of which those are left out whose frame goes on in another.
         let inner = self.extras.notes.as_ref().map_or(0, Notes::inner);
-        (self.committed + self.continued)
+        self.descriptors()
             .saturating_sub(self.completed + inner)
-            .min(self.committed)
+            .min(self.committed())
     }
 
     /// Sockets of one queue have one completion ring: frames are completed to who has it, whoever sent them.

@@ -94,6 +94,8 @@ pub(crate) struct Pool {
     range: std::ops::Range<Chunk>,
     /// The same, to ask of many addresses.
     window: Window,
+    /// Bytes of a chunk.
+    chunk_size: u64,
     hint: Arc<AtomicU32>,
     told: Arc<AtomicU32>,
 }
@@ -329,6 +331,7 @@ impl Shared {
             hint: Arc::default(),
             told: Arc::new(AtomicU32::new(count)),
             window: self.geometry().window(&range),
+            chunk_size: u64::from(self.geometry().chunk_size()),
             range: range.clone(),
             free,
         };
@@ -400,6 +403,13 @@ impl Pool {
         self.free.pop()
     }
 
+    /// Gives a chunk up that goes into a ring: where it starts.
+    #[inline]
+    pub(crate) fn pop_into_ring(&mut self) -> Option<u64> {
+        let token = self.free.pop()?;
+        Some(u64::from(token.into_ring()) * self.chunk_size)
+    }
+
     /// The chunk that is taken next.
     #[inline]
     pub(crate) fn next(&self) -> Option<&Token> {
@@ -422,6 +432,11 @@ impl Pool {
     #[inline]
     pub(crate) const fn len(&self) -> u32 {
         self.free.len() as u32
+    }
+
+    #[inline]
+    pub(crate) const fn is_empty(&self) -> bool {
+        self.free.len() == 0
     }
 
     /// The free chunks themselves, for who takes many at once.

@@ -47,7 +47,7 @@ proptest! {
             }
             let done = sent.get(completed).copied().unwrap_or(committed);
             prop_assert_eq!(world.tx.pending(), committed - done);
-            prop_assert_eq!(world.tx.committed, committed);
+            prop_assert_eq!(world.tx.committed(), committed);
             world.conserved();
         }
     }
@@ -124,6 +124,6 @@ fn a_chunk_whose_packet_starts_too_early_is_not_sent() {
                 world.tx.pool.push(token);
             }
         }
-        assert_eq!(world.tx.committed, 1);
+        assert_eq!(world.tx.committed(), 1);
     }
 }

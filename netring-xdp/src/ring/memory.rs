@@ -23,6 +23,9 @@ mod mapped {
 
     use crate::sync::{AtomicU32, AtomicU64};
 
+    /// Words of the larger kind of entries: so many there are in any ring's mapping.
+    const PAIR: usize = 2;
+
     /// The words of one ring.
     #[derive(Clone, Debug)]
     pub(crate) struct Memory {
@@ -31,6 +34,8 @@ mod mapped {
         flags: NonNull<AtomicU32>,
         entries: NonNull<AtomicU64>,
         words: usize,
+        /// Bytes before the last pair of words, a multiple of 16.
+        last_pair: usize,
         _map: Arc<Mmap>,
     }
 
@@ -43,19 +48,21 @@ mod mapped {
     impl Memory {
         /// Bytes to map for a ring of so many words of entries.
         pub(crate) fn len(offsets: &xdp_ring_offset, words: usize) -> usize {
-            offsets.desc as usize + words * 8
+            offsets.desc as usize + words.max(PAIR) * 8
         }
 
         /// A ring of `words` words in a mapping; `None` where the offsets do not lie in it.
         pub(crate) fn new(map: Mmap, offsets: &xdp_ring_offset, words: usize) -> Option<Self> {
             let word = |of: u64| map.atomic_u32(usize::try_from(of).ok()?).map(NonNull::from);
-            let entries = map.atomic_u64s(usize::try_from(offsets.desc).ok()?, words)?;
+            let all = words.max(PAIR);
+            let entries = map.atomic_u64s(usize::try_from(offsets.desc).ok()?, all)?;
             Some(Self {
                 producer: word(offsets.producer)?,
                 consumer: word(offsets.consumer)?,
                 flags: word(offsets.flags)?,
                 entries: NonNull::from(entries).cast(),
                 words,
+                last_pair: (all / PAIR - 1) * PAIR * 8,
                 _map: Arc::new(map),
             })
         }
@@ -100,6 +107,17 @@ mod mapped {
         pub(crate) const fn entries(&self) -> &[AtomicU64] {
             // SAFETY: as in `producer`; all of the words are inside.
             unsafe { std::slice::from_raw_parts(self.entries.as_ptr(), self.words) }
+        }
+
+        /// The entry of a position, in a ring of a power of two entries of two words each.
+        #[inline]
+        pub(crate) const fn pair(&self, position: u32) -> &[AtomicU64; 2] {
+            // Never above the last pair: no comparison is needed.
+            let start = (position as usize * PAIR * 8) & self.last_pair;
+            // SAFETY: `self` holds on to the mapping; nothing is written; the last pair is inside, and this is it or one before.
+            let pair = unsafe { self.entries.byte_add(start) };
+            // SAFETY: as in `producer`; the pair is inside.
+            unsafe { pair.cast().as_ref() }
         }
     }
 }
@@ -146,6 +164,11 @@ mod model {
 
         pub(crate) fn entries(&self) -> &[AtomicU64] {
             &self.0.entries
+        }
+
+        pub(crate) fn pair(&self, position: u32) -> &[AtomicU64; 2] {
+            let (pairs, _) = self.0.entries.as_chunks();
+            &pairs[position as usize & (pairs.len() - 1)]
         }
     }
 }

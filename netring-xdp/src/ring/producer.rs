@@ -60,6 +60,12 @@ impl<E: Entry> Producer<E> {
         self.size - self.look()
     }
 
+    /// Whether one can be written, as far as is known without looking how far the consumer is.
+    #[inline]
+    pub(crate) const fn has_room(&self) -> bool {
+        self.next != self.limit
+    }
+
     /// Room for up to `wanted` entries.
     #[inline]
     pub(crate) fn writer(&mut self, wanted: u32) -> Writer<'_, E> {
@@ -79,8 +85,7 @@ impl<E: Entry> Producer<E> {
         if self.next == self.limit && self.room(1) == 0 {
             return false;
         }
-        entry.store(at(E::all(self.memory.entries()), self.next));
-        self.next = self.next.wrapping_add(1);
+        self.put(entry);
         true
     }
 
@@ -88,7 +93,7 @@ impl<E: Entry> Producer<E> {
     #[inline]
     pub(crate) fn put(&mut self, entry: E) {
         debug_assert!(self.next != self.limit);
-        entry.store(at(E::all(self.memory.entries()), self.next));
+        entry.store(E::of(&self.memory, self.next));
         self.next = self.next.wrapping_add(1);
     }
 

@@ -10,22 +10,17 @@ use crate::transmit::{Request, TxHalf, not_opened};
 #[must_use = "a slot that is not committed is not sent"]
 pub struct Slot<'a> {
     half: &'a mut TxHalf,
-    /// With the mark, where the frame goes the long way: no chunk is so long.
     len: u32,
+    /// Its frame does not fit a chunk, or there may be a request with it.
+    long_way: bool,
 }
-
-/// In the length of a slot: its frame does not fit a chunk, or there may be a request with it.
-const LONG_WAY: u32 = 1 << 31;
 
 impl<'a> Slot<'a> {
     #[inline]
     pub(crate) fn new(half: &'a mut TxHalf, len: usize) -> Result<Option<Self>, Error> {
-        let mut marked = len as u32;
         // 0 is the longest of all here.
-        let room = if len.wrapping_sub(1) < half.extras.short as usize {
-            half.room() > 0
-        } else {
-            marked |= LONG_WAY;
+        let long_way = len.wrapping_sub(1) >= half.extras.short;
+        let room = if long_way {
             match Self::room_for_long(half, len) {
                 Some(room) => room,
                 None => {
@@ -33,8 +28,14 @@ impl<'a> Slot<'a> {
                     return Err(Error::FrameLength { len, max });
                 }
             }
+        } else {
+            half.has_room_for_one()
         };
-        Ok(room.then_some(Self { half, len: marked }))
+        Ok(room.then_some(Self {
+            half,
+            len: len as u32,
+            long_way,
+        }))
     }
 
     /// Whether there is room for a frame that goes the long way; `None` for one that is too long, or empty.
@@ -117,14 +118,9 @@ impl<'a> Slot<'a> {
         Ok(self.len().min(geometry.transmit_room() as usize))
     }
 
-    #[inline]
-    const fn goes_long_way(&self) -> bool {
-        self.len & LONG_WAY != 0
-    }
-
     #[cold]
     fn long(&self) -> &[u8] {
-        let (geometry, len) = (self.half.shared.geometry(), self.len & !LONG_WAY);
+        let (geometry, len) = (self.half.shared.geometry(), self.len);
         if len > geometry.transmit_room() {
             return self
                 .half
@@ -144,7 +140,7 @@ impl<'a> Slot<'a> {
 
     #[cold]
     fn long_mut(&mut self) -> &mut [u8] {
-        let (geometry, len) = (self.half.shared.geometry(), self.len & !LONG_WAY);
+        let (geometry, len) = (self.half.shared.geometry(), self.len);
         if len > geometry.transmit_room() {
             let scratch = self.half.extras.scratch.get_mut(..len as usize);
             return scratch.unwrap_or_default();
@@ -165,7 +161,7 @@ impl std::ops::Deref for Slot<'_> {
 
     #[inline]
     fn deref(&self) -> &[u8] {
-        if self.goes_long_way() {
+        if self.long_way {
             return self.long();
         }
         let region = self.half.shared.region();
@@ -177,7 +173,7 @@ impl std::ops::Deref for Slot<'_> {
 impl std::ops::DerefMut for Slot<'_> {
     #[inline]
     fn deref_mut(&mut self) -> &mut [u8] {
-        if self.goes_long_way() {
+        if self.long_way {
             return self.long_mut();
         }
         let region = self.half.shared.region();
@@ -192,8 +188,8 @@ impl PacketSlot for Slot<'_> {
     #[inline]
     fn commit(self) {
         // The slot is the next chunk of the pool, or more of them: they leave it only now.
-        if self.goes_long_way() {
-            return self.half.stage_slot(self.len & !LONG_WAY);
+        if self.long_way {
+            return self.half.stage_slot(self.len);
         }
         self.half.stage_next(self.len);
     }

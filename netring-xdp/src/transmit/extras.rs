@@ -11,7 +11,7 @@ use crate::geometry::{Chunk, Geometry, Span};
 #[derive(Debug)]
 pub(crate) struct Extras {
     /// Bytes of the longest frame that goes the short way: in one chunk, from its start, without a request. 0 where none does.
-    pub(crate) short: u32,
+    pub(crate) short: usize,
     /// Bytes of the longest frame that a slot can be had for.
     pub(crate) max_len: usize,
     /// What the slot that is being written asks for.
@@ -72,7 +72,7 @@ impl Extras {
             Clock::Tai
         };
         Self {
-            short: if metadata { 0 } else { room },
+            short: if metadata { 0 } else { room as usize },
             max_len,
             request: Request::NONE,
             offloads: Offloads {
