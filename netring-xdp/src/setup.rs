@@ -241,6 +241,10 @@ pub(crate) fn open(
         shares_queue,
     });
 
+    shared.can_assign(
+        wanted.rx.map_or(0, |_| wanted.receive_chunks()),
+        wanted.tx.map_or(0, |_| wanted.transmit_chunks()),
+    )?;
     let mut receiving = None;
     // A socket that only sends has a fill ring too, which its driver may want something in.
     if let Some((rx, size)) = rx.zip(wanted.rx) {

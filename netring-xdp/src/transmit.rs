@@ -218,15 +218,16 @@ impl TxHalf {
         let mut left = completion.available(u32::MAX);
         while left > 0 {
             let run = completion.run(left);
-            if let Some(notes) = &mut self.extras.notes {
-                note_completed(notes, self.shared.region(), run);
-            }
             let geometry = *self.shared.geometry();
             let own = self.pool.window();
             let own = |addr: &_| geometry.chunk_in(own, u64::load(addr));
             // SAFETY: each chunk is one of the region's, out of an entry of the completion ring that is released below.
             let done = unsafe { self.pool.free_mut().push_from_ring(run, own) } as u32;
             let strange = run.get(done as usize).map(u64::load);
+            if let Some(notes) = &mut self.extras.notes {
+                let came = done as usize + usize::from(strange.is_some());
+                note_completed(notes, self.shared.region(), run.get(..came).unwrap_or(run));
+            }
             completion.release(done + u32::from(strange.is_some()));
             self.completed += u64::from(done + u32::from(strange.is_some()));
             count += done + u32::from(strange.is_some());
@@ -261,9 +262,6 @@ impl TxHalf {
         let mut count = 0;
         while count < left {
             let run = completion.run(left - count);
-            if let Some(notes) = &mut self.extras.notes {
-                note_completed(notes, self.shared.region(), run);
-            }
             let mut done = 0;
             for (entry, room) in run.iter().zip(fill.run(run.len() as u32)) {
                 let addr = u64::load(entry);
@@ -276,6 +274,10 @@ impl TxHalf {
             }
             if done == 0 {
                 break;
+            }
+            if let Some(notes) = &mut self.extras.notes {
+                let came = run.get(..done as usize).unwrap_or(run);
+                note_completed(notes, self.shared.region(), came);
             }
             fill.stage_run(done);
             completion.release(done);
@@ -397,8 +399,8 @@ fn note_completed(notes: &mut Notes, region: &Region, run: &[<u64 as Entry>::Wor
             continue;
         };
         // SAFETY: the chunk was sent by this half, or nothing would be known of it, and is in an entry of the completion ring that is
-        // not released: nobody's token, and the kernel has done with it; the span is that of the words before the frame, and was inside of
-        // the chunk as it was sent.
+        // not released: the kernel has done with it, and who is to have it next has not looked at it yet; the span is that of the words
+        // before the frame, and was inside of the chunk as it was sent.
         notes.completed(chunk, |words| unsafe { region.received(words) });
     }
 }

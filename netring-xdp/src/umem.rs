@@ -1,5 +1,6 @@
 //! UMEM: packet memory that sockets share with the kernel.
 
+mod assign;
 mod register;
 
 use std::marker::PhantomData;
@@ -309,39 +310,6 @@ impl Shared {
 
     pub(crate) const fn is_huge(&self) -> bool {
         self.huge
-    }
-
-    /// Gives a half of a socket `count` chunks of its own.
-    pub(crate) fn assign(&self, count: u32, setting: &'static str) -> Result<Pool, Error> {
-        let mut ledger = self.lock();
-        let left = ledger.unassigned.left();
-        let Some((range, tokens)) = ledger.unassigned.take(count) else {
-            return Err(Error::Config {
-                setting,
-                why: format!(
-                    "{count} are asked for, and {left} of the UMEM's {} are left: make it with more (`UmemConfig::chunks`), or ask for fewer",
-                    self.geometry().count()
-                ),
-            });
-        };
-        // Room for all of its own, and none else ever comes: nothing is allocated later.
-        let free = Stack::new(tokens);
-        let pool = Pool {
-            home: ledger.homes.len(),
-            hint: Arc::default(),
-            told: Arc::new(AtomicU32::new(count)),
-            window: self.geometry().window(&range),
-            chunk_size: u64::from(self.geometry().chunk_size()),
-            range: range.clone(),
-            free,
-        };
-        ledger.homes.push(Home {
-            range,
-            returned: Vec::with_capacity(count as usize),
-            hint: pool.hint.clone(),
-            pool: pool.told.clone(),
-        });
-        Ok(pool)
     }
 
     /// Sends chunks back to the halves that they were assigned to.

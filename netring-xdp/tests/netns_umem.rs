@@ -362,3 +362,22 @@ fn a_socket_that_could_not_be_opened_leaves_the_first_as_it_was() {
     })
     .unwrap();
 }
+
+/// Chunks that a half was given it has for good: they are not given before it is known that there are enough for both.
+#[test]
+#[ignore = "needs a network namespace: cargo xtask test-netns"]
+fn a_socket_that_cannot_have_its_chunks_takes_none() {
+    let _ns = Netns::enter().unwrap();
+    veth("v0", "v1").unwrap();
+    Umem::scope(&UmemConfig::new().chunks(1024), |umem| {
+        let with = |receive, transmit| {
+            let builder = XdpSocket::builder("v0", 0).receive_chunks(receive);
+            builder.transmit_chunks(transmit).open(umem)
+        };
+        let refused = with(600, 425).map(drop).unwrap_err().to_string();
+        let sentence = "425 are asked for, and 424 of the UMEM's 1024 are left";
+        assert!(refused.contains(sentence), "{refused}");
+        with(600, 424).map(drop)
+    })
+    .unwrap();
+}

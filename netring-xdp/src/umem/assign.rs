@@ -1,0 +1,60 @@
+//! Who is given which chunks.
+
+use std::sync::Arc;
+use std::sync::atomic::AtomicU32;
+
+use netring_sys::Error;
+
+use super::{Home, Pool, Shared};
+use crate::region::Stack;
+
+impl Shared {
+    /// Whether there are so many for both halves of a socket: what one of them was given it has for good.
+    pub(crate) fn can_assign(&self, receive: u32, transmit: u32) -> Result<(), Error> {
+        let left = self.lock().unassigned.left();
+        let Some(left_to_send) = left.checked_sub(receive) else {
+            return Err(self.too_few("receive_chunks", receive, left));
+        };
+        if transmit > left_to_send {
+            return Err(self.too_few("transmit_chunks", transmit, left_to_send));
+        }
+        Ok(())
+    }
+
+    fn too_few(&self, setting: &'static str, count: u32, left: u32) -> Error {
+        let all = self.geometry().count();
+        Error::Config {
+            setting,
+            why: format!(
+                "{count} are asked for, and {left} of the UMEM's {all} are left: make it with more (`UmemConfig::chunks`), or ask for fewer"
+            ),
+        }
+    }
+
+    /// Gives a half of a socket `count` chunks of its own.
+    pub(crate) fn assign(&self, count: u32, setting: &'static str) -> Result<Pool, Error> {
+        let mut ledger = self.lock();
+        let left = ledger.unassigned.left();
+        let Some((range, tokens)) = ledger.unassigned.take(count) else {
+            return Err(self.too_few(setting, count, left));
+        };
+        // Room for all of its own, and none else ever comes: nothing is allocated later.
+        let free = Stack::new(tokens);
+        let pool = Pool {
+            home: ledger.homes.len(),
+            hint: Arc::default(),
+            told: Arc::new(AtomicU32::new(count)),
+            window: self.geometry().window(&range),
+            chunk_size: u64::from(self.geometry().chunk_size()),
+            range: range.clone(),
+            free,
+        };
+        ledger.homes.push(Home {
+            range,
+            returned: Vec::with_capacity(count as usize),
+            hint: pool.hint.clone(),
+            pool: pool.told.clone(),
+        });
+        Ok(pool)
+    }
+}
