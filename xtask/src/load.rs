@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use netring_sys::Error;
 use nix::sys::pthread::{Pthread, pthread_kill, pthread_self};
+use nix::sys::resource::{UsageWho, getrusage};
 use nix::sys::signal::Signal;
 use nix::time::{ClockId, clock_gettime};
 
@@ -106,7 +107,7 @@ impl SignalStorm {
 pub struct Cost {
     /// Time on a processor, in this process and in the kernel for it.
     pub cpu: Duration,
-    /// How often it slept: each is one wake-up.
+    /// How often it slept: each is one wake-up. Waits for a page that the machine had put aside are not counted.
     pub sleeps: u64,
 }
 
@@ -115,11 +116,12 @@ pub struct Cost {
 /// # Panics
 /// The kernel has no such accounts.
 pub fn cost<T>(work: impl FnOnce() -> T) -> (T, Cost) {
-    let (cpu, sleeps) = (cpu_time(), sleeps());
+    let (cpu, sleeps, fetched) = (cpu_time(), sleeps(), fetched_pages());
     let value = work();
+    let fetched = fetched_pages() - fetched;
     let cost = Cost {
         cpu: cpu_time() - cpu,
-        sleeps: self::sleeps() - sleeps,
+        sleeps: (self::sleeps() - sleeps).saturating_sub(fetched),
     };
     (value, cost)
 }
@@ -128,6 +130,11 @@ fn cpu_time() -> Duration {
     let time = clock_gettime(ClockId::CLOCK_THREAD_CPUTIME_ID);
     time.expect("Linux counts the processor time of threads")
         .into()
+}
+
+fn fetched_pages() -> u64 {
+    let usage = getrusage(UsageWho::RUSAGE_THREAD).expect("Linux counts for threads");
+    usage.major_page_faults().unsigned_abs()
 }
 
 fn sleeps() -> u64 {
