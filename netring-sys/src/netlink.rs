@@ -128,15 +128,25 @@ pub(crate) fn ask<T>(
     mut answer: impl FnMut(BorrowedFd<'_>, Message<'_>) -> Option<T>,
 ) -> Result<T, SyscallError> {
     let socket = netlink_socket(0)?;
-    netlink_send(socket.as_fd(), request)?;
+    exchange(socket.as_fd(), request, |bytes| {
+        messages(bytes).find_map(|message| answer(socket.as_fd(), message))
+    })
+}
+
+/// Sends a request, and waits until `answer` finds what it is after in what comes back.
+fn exchange<T>(
+    socket: BorrowedFd<'_>,
+    request: &[u8],
+    mut answer: impl FnMut(&[u8]) -> Option<T>,
+) -> Result<T, SyscallError> {
+    netlink_send(socket, request)?;
     let mut buffer = vec![0; 32 * 1024];
     loop {
-        let Some(len) = netlink_receive(socket.as_fd(), &mut buffer)? else {
-            poll_readable(socket.as_fd(), None)?;
+        let Some(len) = netlink_receive(socket, &mut buffer)? else {
+            poll_readable(socket, None)?;
             continue;
         };
-        let found = messages(&buffer[..len]).find_map(|message| answer(socket.as_fd(), message));
-        if let Some(found) = found {
+        if let Some(found) = answer(&buffer[..len]) {
             return Ok(found);
         }
     }

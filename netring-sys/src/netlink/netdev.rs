@@ -3,9 +3,11 @@
 
 use std::os::fd::AsFd;
 
-use super::{HEADER, NLM_F_REQUEST, NLMSG_ERROR, attribute, attributes, finished, u16_at, u32_at};
+use super::{
+    HEADER, NLM_F_REQUEST, NLMSG_ERROR, attribute, attributes, exchange, finished, u16_at, u32_at,
+};
 use crate::SyscallError;
-use crate::syscall::{generic_netlink_socket, netlink_receive, netlink_send, poll_readable};
+use crate::syscall::generic_netlink_socket;
 
 /// The message type of the family that tells about families.
 const GENL_ID_CTRL: u16 = 0x10;
@@ -149,29 +151,15 @@ fn request(family: u16, command: u8, attributes: &[u8]) -> Vec<u8> {
 /// Makes a request on a socket of its own, and waits until `answer` finds what it is after in the attributes that come back.
 fn ask<T>(request: &[u8], mut answer: impl FnMut(&[u8]) -> Option<T>) -> Result<T, SyscallError> {
     let socket = generic_netlink_socket()?;
-    netlink_send(socket.as_fd(), request)?;
-    let mut buffer = vec![0; 32 * 1024];
-    loop {
-        let Some(len) = netlink_receive(socket.as_fd(), &mut buffer)? else {
-            poll_readable(socket.as_fd(), None)?;
-            continue;
-        };
-        for message in messages(&buffer[..len]) {
-            match message {
-                Ok(attributes) => {
-                    if let Some(found) = answer(attributes) {
-                        return Ok(found);
-                    }
-                }
-                Err(errno) => {
-                    return Err(SyscallError {
-                        call: "send(NETLINK_GENERIC)",
-                        source: std::io::Error::from_raw_os_error(errno),
-                    });
-                }
-            }
-        }
-    }
+    exchange(socket.as_fd(), request, |bytes| {
+        messages(bytes).find_map(|message| match message {
+            Ok(attributes) => answer(attributes).map(Ok),
+            Err(errno) => Some(Err(SyscallError {
+                call: "send(NETLINK_GENERIC)",
+                source: std::io::Error::from_raw_os_error(errno),
+            })),
+        })
+    })?
 }
 
 /// The attributes of each message in what a socket received, or the number that it is refused with.
