@@ -120,6 +120,13 @@ fn split<W>(all: &[W], position: u32) -> (&[W], &[W]) {
     all.split_at(position as usize & (all.len() - 1))
 }
 
+/// The `count` entries from a position on, whether they are in use or not; none where they are not in one run.
+#[inline]
+fn run_from<W>(all: &[W], position: u32, count: u32) -> &[W] {
+    let start = position as usize & (all.len() - 1);
+    all.get(start..start + count as usize).unwrap_or_default()
+}
+
 /// The entry of a position; `all` has a power of two of them, and at least one.
 #[inline]
 fn at<W>(all: &[W], position: u32) -> &W {

@@ -14,6 +14,7 @@ use netring_sys::kernel::xdp::xdp_desc;
 
 use super::Lent;
 use crate::assemble::Piece;
+use crate::geometry::Span;
 use crate::region::View;
 use crate::ring::Entry;
 
@@ -68,6 +69,35 @@ impl Lent<'_> {
         Frames(self.walk(Bytes))
     }
 
+    /// As [`Make::other`]: its bytes, and where the first of them are.
+    #[inline]
+    pub(super) fn other(&self, mut at: u32) -> (Option<(&[u8], Span)>, u32) {
+        let region = self.half.shared.region();
+        if let Some(assembly) = &self.half.assembly {
+            let piece = assembly.pieces().get(self.gone + at as usize);
+            let packet = piece.and_then(|piece| match piece {
+                // SAFETY: the span is that of an entry that is lent, which the borrow of `self` keeps from being released;
+                // nobody else writes to it; it is of this region's geometry.
+                Piece::InRing(span) => Some((unsafe { region.received(span) }, *span)),
+                Piece::Copied(range, first) => {
+                    let bytes = assembly.scratch().get(range.clone())?;
+                    Some((bytes, *first))
+                }
+            });
+            return (packet, at + u32::from(packet.is_some()));
+        }
+        while at < self.count {
+            let desc = self.half.rx.entry(at);
+            at += 1;
+            // What points outside is passed over here, and counted when the batch is given back.
+            if let Some(span) = region.geometry().received(&desc) {
+                // SAFETY: as above.
+                return (Some((unsafe { region.received(&span) }, span)), at);
+            }
+        }
+        (None, at)
+    }
+
     #[inline]
     pub(super) fn walk<L>(&self, make: L) -> Walk<'_, L> {
         let (mut entries, mut room) = (&[][..], &[][..]);
@@ -99,28 +129,9 @@ impl<'a> Make<'a> for Bytes {
     }
 
     #[inline(never)]
-    fn other(self, lent: &'a Lent<'a>, mut at: u32) -> (Option<&'a [u8]>, u32) {
-        let region = lent.half.shared.region();
-        if let Some(assembly) = &lent.half.assembly {
-            let piece = assembly.pieces().get(lent.gone + at as usize);
-            let bytes = piece.and_then(|piece| match piece {
-                // SAFETY: the span is that of an entry that is lent, which the borrow of `lent` keeps from being released;
-                // nobody else writes to it; it is of this region's geometry.
-                Piece::InRing(span) => Some(unsafe { region.received(span) }),
-                Piece::Copied(range, _) => assembly.scratch().get(range.clone()),
-            });
-            return (bytes, at + u32::from(bytes.is_some()));
-        }
-        while at < lent.count {
-            let desc = lent.half.rx.entry(at);
-            at += 1;
-            // What points outside is passed over here, and counted when the batch is given back.
-            if let Some(span) = region.geometry().received(&desc) {
-                // SAFETY: as above.
-                return (Some(unsafe { region.received(&span) }), at);
-            }
-        }
-        (None, at)
+    fn other(self, lent: &'a Lent<'a>, at: u32) -> (Option<&'a [u8]>, u32) {
+        let (packet, at) = lent.other(at);
+        (packet.map(|(bytes, _)| bytes), at)
     }
 }
 

@@ -21,7 +21,6 @@ use netring_sys::kernel::xdp::xdp_desc;
 
 use super::frames::{Make, Walk};
 use super::{Lent, RxHalf};
-use crate::assemble::Piece;
 use crate::geometry::{Geometry, Span};
 use crate::program::Metadata;
 use crate::region::View;
@@ -138,18 +137,6 @@ impl Lent<'_> {
             offset_mask: u64::from(geometry.chunk_size()) - 1,
         })
     }
-
-    #[inline(never)]
-    fn unread_assembled(&self, at: u32) -> Option<(&[u8], Option<&[u8; Metadata::LEN]>)> {
-        let assembly = self.half.assembly.as_ref()?;
-        let (bytes, first) = match assembly.pieces().get(self.gone + at as usize)? {
-            // SAFETY: as in `Unread::other`.
-            Piece::InRing(span) => (unsafe { self.half.shared.region().received(span) }, span),
-            Piece::Copied(range, first) => (assembly.scratch().get(range.clone())?, first),
-        };
-        // SAFETY: as in `Unread::other`.
-        Some((bytes, unsafe { self.half.before(first) }))
-    }
 }
 
 impl<'a> Make<'a> for Unread {
@@ -171,25 +158,12 @@ impl<'a> Make<'a> for Unread {
     }
 
     #[inline(never)]
-    fn other(self, lent: &'a Lent<'a>, mut at: u32) -> (Option<Self::Item>, u32) {
-        if lent.half.assembly.is_some() {
-            let item = lent.unread_assembled(at);
-            return (item, at + u32::from(item.is_some()));
-        }
-        let region = lent.half.shared.region();
-        while at < lent.count {
-            let desc = lent.half.rx.entry(at);
-            at += 1;
-            // What points outside is passed over here, and counted when the batch is given back.
-            if let Some(span) = region.geometry().received(&desc) {
-                // SAFETY: the span is that of an entry that is lent, which the borrow of `lent` keeps from being released; nobody else
-                // writes to it; it is of this region's geometry.
-                let bytes = unsafe { region.received(&span) };
-                // SAFETY: as above.
-                return (Some((bytes, unsafe { lent.half.before(&span) })), at);
-            }
-        }
-        (None, at)
+    fn other(self, lent: &'a Lent<'a>, at: u32) -> (Option<Self::Item>, u32) {
+        let (packet, at) = lent.other(at);
+        // SAFETY: the span is that of an entry that is lent, which the borrow of `lent` keeps from being released; nobody else writes to
+        // its chunk; it is of this region's geometry.
+        let item = packet.map(|(bytes, first)| (bytes, unsafe { lent.half.before(&first) }));
+        (item, at)
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::marker::PhantomData;
 
-use super::{Entry, Memory, at, split};
+use super::{Entry, Memory, at, run_from, split};
 use crate::sync::Ordering;
 
 /// The consuming half of a ring.
@@ -73,9 +73,7 @@ impl<E: Entry> Consumer<E> {
     /// The next `count` entries, as words, whether they are in use or not; none where they are not in one run.
     #[inline]
     pub(crate) fn next_run(&self, count: u32) -> &[E::Words] {
-        let start = (self.next & (self.size - 1)) as usize;
-        let all = E::all(self.memory.entries());
-        all.get(start..start + count as usize).unwrap_or_default()
+        run_from(E::all(self.memory.entries()), self.next, count)
     }
 
     /// How many entries there are from the next one on to where the ring begins anew.

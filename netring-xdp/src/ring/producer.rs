@@ -4,7 +4,7 @@ use std::marker::PhantomData;
 
 use netring_sys::kernel::xdp::XDP_RING_NEED_WAKEUP;
 
-use super::{Entry, Memory, at, split};
+use super::{Entry, Memory, at, run_from, split};
 use crate::sync::{AtomicU32, Ordering, fence};
 
 /// The producing half of a ring.
@@ -100,9 +100,7 @@ impl<E: Entry> Producer<E> {
     /// The next `count` entries, as words, whether they are in use or not; none where they are not in one run.
     #[inline]
     pub(crate) fn next_run(&self, count: u32) -> &[E::Words] {
-        let start = (self.next & (self.size - 1)) as usize;
-        let all = E::all(self.memory.entries());
-        all.get(start..start + count as usize).unwrap_or_default()
+        run_from(E::all(self.memory.entries()), self.next, count)
     }
 
     /// How many entries there are from the next one on to where the ring begins anew.
