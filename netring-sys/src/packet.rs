@@ -46,6 +46,9 @@ pub struct VlanTag {
 }
 
 impl VlanTag {
+    /// The length of a tag on the wire, in bytes.
+    const BYTES: u32 = 4;
+
     /// The VLAN identifier, 0 to 4095.
     #[inline]
     pub const fn id(self) -> u16 {
@@ -132,7 +135,7 @@ impl<'a> Packet<'a> {
     /// Whether the wire had more bytes than were captured (a snap length cut it).
     #[inline]
     pub const fn is_cut(&self) -> bool {
-        (self.meta.wire_len as usize) > self.data.len()
+        (self.meta.frame_len() as usize) > self.data.len()
     }
 
     /// A copy that owns its bytes.
@@ -143,7 +146,9 @@ impl<'a> Packet<'a> {
         }
     }
 
-    /// Sets the length that the packet had on the wire, in bytes, where it is not that of its bytes.
+    /// Sets [`wire_len`](Meta::wire_len), in bytes, if it is not the length of the captured bytes.
+    ///
+    /// A tag that is added afterwards with [`with_vlan`](Self::with_vlan) adds its four bytes.
     #[inline]
     #[must_use]
     pub const fn with_wire_len(mut self, wire_len: u32) -> Self {
@@ -175,11 +180,22 @@ impl<'a> Packet<'a> {
         self
     }
 
-    /// Sets the tag that was moved out of the bytes.
+    /// Sets the tag that was moved out of the bytes. The wire length grows by the tag's four bytes, which were on the wire.
+    ///
+    /// ```
+    /// use netring_sys::{LinkType, Packet, Timestamp, VlanTag};
+    ///
+    /// let tag = VlanTag { tpid: 0x8100, tci: 5 };
+    /// let packet = Packet::new(&[0; 60], Timestamp::default(), LinkType::ETHERNET).with_vlan(Some(tag));
+    /// assert_eq!((packet.frame_len(), packet.wire_len()), (60, 64));
+    /// assert!(!packet.is_cut());
+    /// ```
     #[inline]
     #[must_use]
     pub const fn with_vlan(mut self, vlan: Option<VlanTag>) -> Self {
+        let frame_len = self.meta.frame_len();
         self.meta.vlan = vlan;
+        self.meta.wire_len = frame_len.saturating_add(self.meta.moved_out());
         self
     }
 
@@ -229,11 +245,27 @@ impl Meta {
         self.timestamp
     }
 
-    /// The length on the wire in bytes, without the frame check sequence and without a tag that was
-    /// moved out of the bytes.
+    /// The length on the wire in bytes, without the frame check sequence. A tag that was moved out of the bytes counts:
+    /// the length is the same whether a packet comes from a live capture or from a file.
     #[inline]
     pub const fn wire_len(&self) -> u32 {
         self.wire_len
+    }
+
+    /// The length on the wire in bytes of the frame as its bytes show it: [`wire_len`](Self::wire_len) without a tag that was
+    /// moved out of them.
+    #[inline]
+    pub const fn frame_len(&self) -> u32 {
+        self.wire_len.saturating_sub(self.moved_out())
+    }
+
+    /// Bytes that were on the wire and are not among those of the packet.
+    #[inline]
+    const fn moved_out(&self) -> u32 {
+        match self.vlan {
+            Some(_) => VlanTag::BYTES,
+            None => 0,
+        }
     }
 
     /// The index of the interface it was seen on; 0 where the source has none.
@@ -329,12 +361,37 @@ mod tests {
         assert!(packet.is_cut());
         assert_eq!(packet.timestamp(), time);
         assert_eq!(packet.timestamp().clock(), Clock::Hardware);
-        assert_eq!((packet.wire_len(), packet.interface()), (9, 4));
+        assert_eq!((packet.wire_len(), packet.frame_len()), (13, 9));
+        assert_eq!(packet.interface(), 4);
         assert_eq!(packet.link_type(), LinkType::RAW_IP);
         assert_eq!(packet.direction(), Some(Direction::Outgoing));
         assert_eq!(packet.checksum(), Checksum::Partial);
         assert_eq!(packet.vlan(), Some(tag));
         assert_eq!((tag.id(), tag.priority()), (5, 7));
         assert_eq!((packet.rx_hash(), packet.queue()), (Some(11), Some(3)));
+    }
+    #[test]
+    fn a_tag_beside_the_bytes_counts_on_the_wire_and_cuts_nothing() {
+        let tag = Some(VlanTag {
+            tpid: 0x8100,
+            tci: 0,
+        });
+        let packet = |len| {
+            let packet = Packet::new(&[0; 60], Timestamp::default(), LinkType::ETHERNET);
+            packet.with_wire_len(len)
+        };
+        let lengths = |packet: Packet<'_>| (packet.wire_len(), packet.frame_len(), packet.is_cut());
+        assert_eq!(lengths(packet(60).with_vlan(tag)), (64, 60, false));
+        assert_eq!(lengths(packet(61).with_vlan(tag)), (65, 61, true));
+        // Setting it twice, or taking it back, adds nothing.
+        assert_eq!(
+            lengths(packet(60).with_vlan(tag).with_vlan(tag)),
+            (64, 60, false)
+        );
+        assert_eq!(
+            lengths(packet(60).with_vlan(tag).with_vlan(None)),
+            (60, 60, false)
+        );
+        assert_eq!(lengths(packet(u32::MAX).with_vlan(tag)).0, u32::MAX);
     }
 }
