@@ -18,8 +18,9 @@
 //!
 //! # What is read
 //!
-//! - pcap 2.4 with stamps in micro- or nanoseconds, in either byte order, and the "modified" variant of old Linux kernels in
-//!   little-endian order. Its `thiszone` field is ignored, as by every other reader: stamps are UTC.
+//! - pcap 2.0 and later in either byte order, with stamps in micro- or nanoseconds, and its variants: Kuznetsov's
+//!   "modified" format of old Linux kernels, Ixia's, AIX's, and the lengths in the other order that versions up to 2.3 may
+//!   have. `thiszone` is ignored, as by every other reader: stamps are UTC.
 //! - pcapng 1.x: any number of sections and interfaces, each section in its own byte order; enhanced, simple and obsolete packet
 //!   blocks; stamps of any resolution (`if_tsresol`) and offset (`if_tsoffset`). Blocks without packets are stepped over.
 //! - Packets as they stand: their link type is that of their interface in the file, the wire length is the one that was
@@ -40,7 +41,9 @@ mod buffer;
 mod classic;
 mod error;
 mod file;
+mod link;
 mod ng;
+mod order;
 mod record;
 mod time;
 

@@ -1,29 +1,40 @@
-//! pcap: a header, and records one behind the other.
+//! pcap: a header, and records one after another.
 
-use pcap_parser::nom::{Err, IResult, Needed};
-use pcap_parser::{
-    LegacyPcapBlock, PcapError, PcapHeader, parse_pcap_frame, parse_pcap_frame_be,
-    parse_pcap_frame_modified, parse_pcap_header,
-};
-
+use super::link::link_type;
+use super::order::ByteOrder;
 use super::record::{MAX_RECORD, Record, Step};
 use super::time::TickRate;
 use crate::LinkType;
 
-/// Bytes of the header of a file.
-pub(super) const FILE_HEADER: usize = 24;
-
 /// A record longer than its file's snap length is believed up to here (libpcap's `MAXIMUM_SNAPLEN`): some writers do not keep to it.
 const TOLERATED: u32 = 256 * 1024;
 
-type Parse = fn(&[u8]) -> IResult<&[u8], LegacyPcapBlock<'_>, PcapError<&[u8]>>;
+/// Link types whose records may be as long as the memory bound allows, whatever the snap length says, as in libpcap: D-Bus, USBPcap, EBHSCR.
+const LONG_RECORDS: [u16; 3] = [231, 249, 279];
+
+/// Bytes of the header of a file, in every variant.
+const FILE_HEADER: usize = 24;
+
+/// Bytes of the header of a record that are the same in every variant.
+const RECORD_HEADER: usize = 16;
+
+/// What the first four bytes of a file say about the rest of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Variant {
+    order: ByteOrder,
+    nanos: bool,
+    /// Bytes before the first record.
+    file_header: usize,
+    /// Bytes before the data of each record.
+    record_header: usize,
+}
 
 /// What the header of a file says about its records.
 #[derive(Debug)]
 pub(super) struct Classic {
-    parse: Parse,
-    /// Bytes of the header of a record.
-    header: usize,
+    order: ByteOrder,
+    record_header: usize,
+    lengths: Lengths,
     /// No packet's bytes are more.
     max_len: u32,
     rate: TickRate,
@@ -31,83 +42,109 @@ pub(super) struct Classic {
     link_type: LinkType,
 }
 
-impl Classic {
-    /// Whether a file that begins like this is one.
-    pub(super) fn recognizes(magic: [u8; 4]) -> bool {
-        // Micro- and nanoseconds in both byte orders, and the modified format in the one that the library reads.
-        const MAGICS: [[u8; 4]; 5] = [
-            0xa1b2_c3d4_u32.to_le_bytes(),
-            0xa1b2_c3d4_u32.to_be_bytes(),
-            0xa1b2_3c4d_u32.to_le_bytes(),
-            0xa1b2_3c4d_u32.to_be_bytes(),
-            0xa1b2_cd34_u32.to_le_bytes(),
-        ];
-        MAGICS.contains(&magic)
+/// In which order the two lengths of a record stand.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Lengths {
+    /// Captured, then original.
+    CapturedFirst,
+    /// Original, then captured: before version 2.3.
+    OriginalFirst,
+    /// Version 2.3 was written both ways: the smaller one is the captured length.
+    SmallerCaptured,
+}
+
+impl Variant {
+    /// `None` if a file that begins like this is not pcap.
+    pub(super) fn of(magic: [u8; 4]) -> Option<Self> {
+        let (order, word) = match magic {
+            [0xa1, ..] | [0x1c, ..] => (ByteOrder::Big, u32::from_be_bytes(magic)),
+            _ => (ByteOrder::Little, u32::from_le_bytes(magic)),
+        };
+        let (nanos, file_header, record_header) = match word {
+            0xa1b2_c3d4 => (false, FILE_HEADER, RECORD_HEADER),
+            0xa1b2_3c4d => (true, FILE_HEADER, RECORD_HEADER),
+            // Kuznetsov's "modified" format: interface index, protocol, packet type and a byte of padding follow.
+            0xa1b2_cd34 => (false, FILE_HEADER, RECORD_HEADER + 8),
+            // Ixia's hardware and software captures: the length of all records follows the file's header.
+            0x1c00_01ac | 0x1c00_01ab => (false, FILE_HEADER + 4, RECORD_HEADER),
+            _ => return None,
+        };
+        Some(Self {
+            order,
+            nanos,
+            file_header,
+            record_header,
+        })
     }
 
-    /// Reads the header of a file; what is wrong with it otherwise.
-    pub(super) fn new(bytes: &[u8; FILE_HEADER]) -> Result<Self, String> {
-        let (_, header) = parse_pcap_header(bytes).map_err(|_| "cannot be read".to_owned())?;
-        let (major, minor) = (header.version_major, header.version_minor);
-        if major != 2 || minor < 4 {
-            // Up to 2.3 the two lengths of a record stand in either order, depending on who wrote it.
+    /// Bytes before the first record.
+    pub(super) const fn file_header(self) -> usize {
+        self.file_header
+    }
+}
+
+impl Classic {
+    /// Reads the header of a file, or says what is wrong with it.
+    pub(super) fn new(variant: Variant, header: &[u8]) -> Result<Self, String> {
+        let order = variant.order;
+        let half = |at| order.u16(header, at).ok_or(SHORT);
+        let word = |at| order.u32(header, at).ok_or(SHORT);
+        let version = (half(4)?, half(6)?);
+        if version.0 < 2 {
+            let (major, minor) = version;
             return Err(format!(
-                "says pcap version {major}.{minor}; only 2.4 is read: convert it with `editcap`"
+                "says pcap version {major}.{minor}, which no tool reads any more; 2.0 and later are read"
             ));
         }
-        let parse = Self::parse_of(&header);
-        let nanos = header.is_nanosecond_precision();
-        let record_header = if header.is_modified_format() { 24 } else { 16 };
-        let room = (MAX_RECORD - record_header) as u32;
+        // The upper bits are about the frame check sequence, not about the type.
+        let link = u16::try_from(word(20)? & 0x03ff_ffff);
+        let link = link.map_or(LinkType::UNKNOWN, link_type);
+        let aix = aix_link_type(version, link);
+        let nanos = variant.nanos || aix.is_some();
+        let room = (MAX_RECORD - variant.record_header) as u32;
         Ok(Self {
-            parse,
-            header: record_header,
-            max_len: match header.snaplen {
+            order,
+            record_header: variant.record_header,
+            lengths: Lengths::of(version),
+            max_len: match word(16)? {
                 0 => room,
+                _ if LONG_RECORDS.contains(&link.0) => room,
                 len => len.clamp(TOLERATED, room),
             },
             rate: TickRate::new(if nanos { 9 } else { 6 }, 0),
             ticks_per_second: if nanos { 1_000_000_000 } else { 1_000_000 },
-            link_type: link_type(header.network.0),
+            link_type: aix.unwrap_or(link),
         })
-    }
-
-    fn parse_of(header: &PcapHeader) -> Parse {
-        if header.is_modified_format() {
-            parse_pcap_frame_modified
-        } else if header.is_bigendian() {
-            parse_pcap_frame_be
-        } else {
-            parse_pcap_frame
-        }
     }
 
     /// The record at the start of these bytes.
     #[inline]
     pub(super) fn step(&self, bytes: &[u8]) -> Step {
-        let (rest, block) = match (self.parse)(bytes) {
-            Ok(parsed) => parsed,
-            Err(Err::Incomplete(Needed::Size(more))) => {
-                let total = bytes.len().saturating_add(more.get());
-                let len = total.saturating_sub(self.header);
-                if len > self.max_len as usize {
-                    return self.too_long(len);
-                }
-                return Step::Short(total);
-            }
-            Err(_) => return Step::Corrupt("cannot be read".into()),
+        let Some(header) = bytes.first_chunk::<RECORD_HEADER>() else {
+            return Step::Short(self.record_header);
         };
-        if block.caplen > self.max_len {
-            return self.too_long(block.caplen as usize);
+        // A constant place in an array of constant length: never `None`.
+        let word = |at| self.order.u32(header, at).unwrap_or_default();
+        let (first, second) = (word(8), word(12));
+        let (len, wire_len) = match self.lengths {
+            Lengths::CapturedFirst => (first, second),
+            Lengths::OriginalFirst => (second, first),
+            Lengths::SmallerCaptured => (first.min(second), first.max(second)),
+        };
+        if len > self.max_len {
+            return self.too_long(len);
         }
-        let total = bytes.len() - rest.len();
+        let total = self.record_header + len as usize;
+        if bytes.len() < total {
+            return Step::Short(total);
+        }
         // A fraction of more than a second, as broken writers have it, moves the stamp on.
-        let ticks = u64::from(block.ts_sec) * self.ticks_per_second + u64::from(block.ts_usec);
+        let ticks = u64::from(word(0)) * self.ticks_per_second + u64::from(word(4));
         let record = Record {
             time: self.rate.nanos(ticks),
-            start: (total - block.data.len()) as u32,
-            len: block.data.len() as u32,
-            wire_len: block.origlen,
+            start: self.record_header as u32,
+            len,
+            wire_len: wire_len.max(len),
             interface: 0,
             link_type: self.link_type,
         };
@@ -115,13 +152,37 @@ impl Classic {
     }
 
     #[cold]
-    fn too_long(&self, len: usize) -> Step {
+    fn too_long(&self, len: u32) -> Step {
         let max = self.max_len;
         Step::Corrupt(format!("announces {len} bytes; the most is {max}"))
     }
 }
 
-/// The link type of a file. The upper bits of its word tell about the frame check sequence, not about the type.
-fn link_type(word: i32) -> LinkType {
-    u16::try_from(word & 0x03ff_ffff).map_or(LinkType::UNKNOWN, LinkType)
+impl Lengths {
+    /// By libpcap's rules.
+    const fn of(version: (u16, u16)) -> Self {
+        match version {
+            // 543.0 is the tcpdump of DG/UX.
+            (2, ..3) | (543, 0) => Self::OriginalFirst,
+            (2, 3) => Self::SmallerCaptured,
+            _ => Self::CapturedFirst,
+        }
+    }
 }
+
+/// The link type of a file that AIX wrote; `None` if another system did.
+///
+/// AIX writes version 2.2, interface types of the SNMP tables as link types, and nanoseconds. Wireshark tells its
+/// files by those numbers too: as link types of a file that old they mean nothing in use.
+const fn aix_link_type(version: (u16, u16), link: LinkType) -> Option<LinkType> {
+    match (version, link.0) {
+        ((2, 2), 6) => Some(LinkType::ETHERNET),
+        // Token Ring and FDDI.
+        ((2, 2), 9) => Some(LinkType(6)),
+        ((2, 2), 15) => Some(LinkType(10)),
+        ((2, 2), 24) => Some(LinkType::NULL),
+        _ => None,
+    }
+}
+
+const SHORT: &str = "is too short";

@@ -7,7 +7,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::buffer::Buffer;
-use super::classic::{Classic, FILE_HEADER};
+use super::classic::{Classic, Variant};
 use super::error::FileError;
 use super::ng::{Ng, SECTION};
 use super::record::{Record, Step};
@@ -193,15 +193,18 @@ impl Drop for Batch<'_> {
 impl Contents {
     fn new(reader: &mut impl Read) -> Result<Self, FileError> {
         let mut buffer = Buffer::new();
-        let magic = *read_header(&mut buffer, reader)?;
+        read_header(&mut buffer, reader, 4)?;
+        let magic = *buffer.unread().first_chunk().expect("that many were read");
         let format = if magic == SECTION {
             Format::Ng(Ng::default())
-        } else if Classic::recognizes(magic) {
-            let header = read_header::<FILE_HEADER>(&mut buffer, reader)?;
-            let classic = Classic::new(header).map_err(|why| FileError::Unrecognized {
-                why: format!("its header {why}"),
+        } else if let Some(variant) = Variant::of(magic) {
+            let len = variant.file_header();
+            read_header(&mut buffer, reader, len)?;
+            let classic = Classic::new(variant, buffer.unread()).map_err(|why| {
+                let why = format!("its header {why}");
+                FileError::Unrecognized { why }
             })?;
-            buffer.consume(FILE_HEADER);
+            buffer.consume(len);
             Format::Classic(classic)
         } else {
             return Err(unrecognized(magic));
@@ -305,12 +308,9 @@ impl fmt::Debug for Contents {
     }
 }
 
-/// The first bytes of a file.
-fn read_header<'a, const N: usize>(
-    buffer: &'a mut Buffer,
-    reader: &mut impl Read,
-) -> Result<&'a [u8; N], FileError> {
-    while buffer.unread().len() < N {
+/// Reads the first `len` bytes of a file.
+fn read_header(buffer: &mut Buffer, reader: &mut impl Read, len: usize) -> Result<(), FileError> {
+    while buffer.unread().len() < len {
         let have = buffer.unread().len() as u64;
         match buffer.fill(reader) {
             Ok(0) if have == 0 => {
@@ -321,7 +321,7 @@ fn read_header<'a, const N: usize>(
                 return Err(FileError::CutShort {
                     what: "the header of the file",
                     offset: 0,
-                    missing: N as u64 - have,
+                    missing: len as u64 - have,
                 });
             }
             Ok(_) => {}
@@ -334,10 +334,7 @@ fn read_header<'a, const N: usize>(
             }
         }
     }
-    Ok(buffer
-        .unread()
-        .first_chunk()
-        .expect("the loop ends when they are there"))
+    Ok(())
 }
 
 fn unrecognized(magic: [u8; 4]) -> FileError {

@@ -35,13 +35,26 @@ impl Order {
 pub(crate) const MICROS: u32 = 0xa1b2_c3d4;
 pub(crate) const NANOS: u32 = 0xa1b2_3c4d;
 pub(crate) const MODIFIED: u32 = 0xa1b2_cd34;
+pub(crate) const IXIA_HARDWARE: u32 = 0x1c00_01ac;
+pub(crate) const IXIA_SOFTWARE: u32 = 0x1c00_01ab;
 
 /// The header of a pcap file.
 pub(crate) fn header(order: Order, magic: u32, snap_len: u32, network: u32) -> Vec<u8> {
+    versioned_header(order, magic, (2, 4), snap_len, network)
+}
+
+/// The header of a pcap file of this version.
+pub(crate) fn versioned_header(
+    order: Order,
+    magic: u32,
+    version: (u16, u16),
+    snap_len: u32,
+    network: u32,
+) -> Vec<u8> {
     let mut bytes = Vec::new();
     bytes.extend(order.u32(magic));
-    bytes.extend(order.u16(2));
-    bytes.extend(order.u16(4));
+    bytes.extend(order.u16(version.0));
+    bytes.extend(order.u16(version.1));
     bytes.extend([0; 8]);
     bytes.extend(order.u32(snap_len));
     bytes.extend(order.u32(network));
@@ -62,7 +75,13 @@ pub(crate) fn record(order: Order, time: (u32, u32), wire_len: u32, data: &[u8])
 /// A pcapng block; the body is padded.
 pub(crate) fn block(order: Order, kind: u32, body: &[u8]) -> Vec<u8> {
     let padded = body.len().next_multiple_of(4);
-    let total = order.u32(padded as u32 + 12);
+    block_of_length(order, kind, body, padded as u32 + 12)
+}
+
+/// A pcapng block that announces this length; the body is padded.
+pub(crate) fn block_of_length(order: Order, kind: u32, body: &[u8], length: u32) -> Vec<u8> {
+    let padded = body.len().next_multiple_of(4);
+    let total = order.u32(length);
     let mut bytes = Vec::new();
     bytes.extend(order.u32(kind));
     bytes.extend(total);

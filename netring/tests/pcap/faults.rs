@@ -6,8 +6,8 @@ use netring::pcap::{CaptureFile, FileError};
 use netring::{PacketBatch, PacketSource, Readiness};
 
 use super::bytes::{
-    Big, Little, MICROS, MODIFIED, block, enhanced, header, interface, obsolete, option, record,
-    section, simple,
+    Big, IXIA_HARDWARE, Little, MICROS, MODIFIED, block, enhanced, header, interface, obsolete,
+    option, record, section, simple, versioned_header,
 };
 use super::{cause, read};
 
@@ -288,7 +288,7 @@ fn the_largest_packet_is_read() {
 
 #[test]
 fn what_is_no_capture_file_is_refused_by_name() {
-    let cases: [(&[u8], &str); 8] = [
+    let cases: [(&[u8], &str); 10] = [
         (b"", "it is empty"),
         (
             b"\xd4\xc3",
@@ -308,19 +308,28 @@ fn what_is_no_capture_file_is_refused_by_name() {
             b"GET / HTTP/1.1",
             "neither pcap nor pcapng: it begins with the bytes 47 45 54 20",
         ),
-        (b"\xa1\xb2\xcd\x34", "neither pcap nor pcapng"),
+        (
+            &header(Little, IXIA_HARDWARE, 0, 1),
+            "the header of the file begins at byte 0, and at least 4",
+        ),
+        // Navtel's and Mesquita's formats, which nothing else reads either.
+        (b"\xa1\x2b\x3c\x4d", "neither pcap nor pcapng"),
+        (b"\xa1\xb2\x34\xcd", "neither pcap nor pcapng"),
     ];
     for (bytes, told) in cases {
         let error = CaptureFile::new(bytes).unwrap_err();
         assert!(error.to_string().contains(told), "{told}: {error}");
     }
-    let mut old = header(Little, MICROS, 0, 1);
-    old[6] = 3;
-    let error = CaptureFile::new(&old[..]).unwrap_err().to_string();
-    assert!(
-        error.contains("pcap version 2.3") && error.contains("editcap"),
-        "{error}"
-    );
+    for version in [(0, 4), (1, 2), (1, 99)] {
+        let old = versioned_header(Little, MICROS, version, 0, 1);
+        let error = CaptureFile::new(&old[..]).unwrap_err().to_string();
+        let (major, minor) = version;
+        let told = format!("its header says pcap version {major}.{minor}");
+        assert!(
+            error.contains(&told) && error.contains("2.0 and later are read"),
+            "{error}"
+        );
+    }
 }
 
 #[test]

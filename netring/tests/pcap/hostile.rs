@@ -6,8 +6,8 @@ use netring::pcap::{CaptureFile, FileError};
 use netring::{PacketBatch, PacketSource};
 
 use super::bytes::{
-    Big, Little, MICROS, MODIFIED, NANOS, Order, block, enhanced, header, interface, obsolete,
-    option, record, section, simple,
+    Big, IXIA_SOFTWARE, Little, MICROS, MODIFIED, NANOS, Order, block, enhanced, header, interface,
+    obsolete, option, record, section, simple,
 };
 use super::cause;
 
@@ -128,7 +128,7 @@ proptest! {
 
     #[test]
     fn random_bytes_behind_a_right_beginning_end(
-        magic in prop::sample::select(vec![MICROS, NANOS, MODIFIED, 0x0a0d_0d0a]),
+        magic in prop::sample::select(vec![MICROS, NANOS, MODIFIED, IXIA_SOFTWARE, 0x0a0d_0d0a]),
         order in order(),
         rest in prop::collection::vec(any::<u8>(), 0..600),
     ) {
