@@ -10,7 +10,7 @@ use allocation_counter::{AllocationInfo, measure};
 use netring::PacketBatch;
 use netring::pcap::CaptureFile;
 
-use bytes::{Little, MICROS, enhanced, header, interface, record, section};
+use bytes::{Little, MICROS, enhanced, header, interface, record, section, simple};
 
 /// A reader of so many times the same bytes, behind others.
 struct Repeat<'a> {
@@ -85,6 +85,17 @@ fn a_packet_allocates_nothing() {
         // A buffer, and the places of the packets in it.
         assert!(read.bytes_max < 400_000, "{read:?}");
     }
+}
+
+#[test]
+fn looking_ahead_for_a_time_is_done_once() {
+    let (_, opened) = repeated(&ng(), &[], 0);
+    let then = simple(Little, 60, &[7; 60]);
+    let (packets, read) = repeated(&ng(), &then, 200_000);
+    assert_eq!(packets, 200_000);
+    // Where the look ahead stands, and a copy of what is known of the interfaces.
+    assert_eq!(read.count_total, opened.count_total + 2);
+    assert!(read.bytes_max < 400_000, "{read:?}");
 }
 
 #[test]

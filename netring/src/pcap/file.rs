@@ -20,8 +20,7 @@ const BATCH: usize = 1024;
 ///
 /// Packets are lent out of the buffer that was read into, without a copy and without an allocation for each. Their stamps have
 /// [`Clock::Unknown`](crate::Clock::Unknown): a file does not say whose they are. Their `interface` is the number of the interface
-/// in the file, from 1 on and counted through all its sections; 0 in pcap, which knows none. Packets of simple packet
-/// blocks have no stamp: theirs is the epoch.
+/// in the file, from 1 on and counted through all its sections; 0 in pcap, which knows none.
 ///
 /// Over a reader that blocks, [`ready`](PacketSource::ready) is never [`Empty`](Readiness::Empty): it reads until it has a packet or the file is at
 /// its end, which is [`Ended`](Readiness::Ended). A reader that answers [`WouldBlock`](io::ErrorKind::WouldBlock) makes it `Empty`.
@@ -48,7 +47,9 @@ struct Contents {
     records: Vec<Record>,
     delivered: u64,
     invalid: u64,
-    /// What ends the file, once it was met; it is told when the packets before it were lent.
+    /// Whether the reader came to its end.
+    whole: bool,
+    /// What ends the file, once it is known; reported after the packets before it were lent.
     end: Option<Result<(), FileError>>,
 }
 
@@ -106,6 +107,19 @@ impl<R: Read> CaptureFile<R> {
     /// The reader behind it, which may stand before or behind the packets that were lent.
     pub const fn get_mut(&mut self) -> &mut R {
         &mut self.reader
+    }
+
+    /// How many options of interface descriptions were ignored so far, because they make no sense; 0 in pcap, which has none.
+    ///
+    /// These are an `if_tsresol` that is not 1 byte long, an `if_tsoffset` that is not 8, either of them repeated, an
+    /// option that runs past the end of its block, and an end of options with a length. The packets are read all
+    /// the same. If a resolution or an offset was ignored, their time is that of the default (microseconds, no offset),
+    /// which need not be what the writer meant.
+    pub const fn ignored_options(&self) -> u64 {
+        match &self.contents.format {
+            Format::Classic(_) => 0,
+            Format::Ng(ng) => ng.ignored_options(),
+        }
     }
 
     /// The next batch; `None` at the end of the file.
@@ -215,6 +229,7 @@ impl Contents {
             records: Vec::with_capacity(BATCH),
             delivered: 0,
             invalid: 0,
+            whole: false,
             end: None,
         })
     }
@@ -229,28 +244,41 @@ impl Contents {
                 return end.clone().map(|()| Readiness::Ended);
             }
             let Some(total) = self.scan() else { continue };
+            if self.whole {
+                self.close(total);
+                continue;
+            }
+            if !self.refill(reader, total) {
+                return Ok(Readiness::Empty);
+            }
+        }
+    }
+
+    /// Reads until `total` bytes are in memory, or nothing more comes; false if nothing comes for now.
+    fn refill(&mut self, reader: &mut impl Read, total: usize) -> bool {
+        loop {
             match self.buffer.fill(reader) {
-                Ok(0) => self.close(total),
+                Ok(0) => self.whole = true,
+                Ok(_) if self.buffer.unread().len() < total => continue,
                 Ok(_) => {}
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    return Ok(Readiness::Empty);
-                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return false,
                 Err(error) => {
                     let offset = self.buffer.offset() + self.buffer.unread().len() as u64;
                     let source = Arc::new(error);
                     self.end = Some(Err(FileError::Read { offset, source }));
                 }
             }
+            return true;
         }
     }
 
-    /// Finds the packets that are in memory. `Some` where there is none: so many bytes are needed for the next.
+    /// Finds the packets that are in memory. `Some` if there is none: how many bytes the next one needs.
     fn scan(&mut self) -> Option<usize> {
         while self.records.len() < BATCH {
             let unread = self.buffer.unread();
             let step = match &mut self.format {
                 Format::Classic(classic) => classic.step(unread),
-                Format::Ng(ng) => ng.step(unread),
+                Format::Ng(ng) => ng.step(unread, self.whole),
             };
             match step {
                 Step::Packet(mut record, len) => {

@@ -28,4 +28,12 @@ impl ByteOrder {
             Self::Big => u32::from_be_bytes(bytes),
         })
     }
+
+    #[inline]
+    pub(super) const fn i64(self, bytes: [u8; 8]) -> i64 {
+        match self {
+            Self::Little => i64::from_le_bytes(bytes),
+            Self::Big => i64::from_be_bytes(bytes),
+        }
+    }
 }

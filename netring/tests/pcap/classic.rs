@@ -87,23 +87,24 @@ fn swapped(order: Order, time: (u32, u32), wire_len: u32, data: &[u8]) -> Vec<u8
 
 #[test]
 fn the_lengths_of_each_version_stand_in_its_order() {
-    let captured_first = |order| record(order, (1, 2), 100, b"packet");
-    let original_first = |order| swapped(order, (1, 2), 100, b"packet");
-    let cases: [((u16, u16), &dyn Fn(Order) -> Vec<u8>); 12] = [
-        ((2, 0), &original_first),
-        ((2, 1), &original_first),
-        ((2, 2), &original_first),
+    type Record = fn(Order) -> Vec<u8>;
+    let captured_first: Record = |order| record(order, (1, 2), 100, b"packet");
+    let original_first: Record = |order| swapped(order, (1, 2), 100, b"packet");
+    let cases = [
+        ((2, 0), original_first),
+        ((2, 1), original_first),
+        ((2, 2), original_first),
         // Programs disagreed.
-        ((2, 3), &original_first),
-        ((2, 3), &captured_first),
-        ((2, 4), &captured_first),
-        ((2, 5), &captured_first),
-        ((2, 99), &captured_first),
-        ((3, 0), &captured_first),
-        ((3, 2), &captured_first),
-        ((543, 1), &captured_first),
+        ((2, 3), original_first),
+        ((2, 3), captured_first),
+        ((2, 4), captured_first),
+        ((2, 5), captured_first),
+        ((2, 99), captured_first),
+        ((3, 0), captured_first),
+        ((3, 2), captured_first),
+        ((543, 1), captured_first),
         // DG/UX.
-        ((543, 0), &original_first),
+        ((543, 0), original_first),
     ];
     for (version, record) in cases {
         for order in [Little, Big] {

@@ -7,7 +7,7 @@ use netring::{PacketBatch, PacketSource, Readiness};
 
 use super::bytes::{
     Big, IXIA_HARDWARE, Little, MICROS, MODIFIED, block, enhanced, header, interface, obsolete,
-    option, record, section, simple, versioned_header,
+    record, section, simple, versioned_header,
 };
 use super::{cause, read};
 
@@ -173,16 +173,6 @@ fn what_contradicts_itself_is_told_with_its_offset_behind_the_packets_before_it(
         (1, "too short for a packet", block(Little, 2, b"")),
         (1, "too short for a packet", block(Little, 3, b"")),
         (0, "too short for an interface", block(Little, 1, &[0; 4])),
-        (
-            0,
-            "an if_tsresol of 2 bytes",
-            interface(Little, 1, 0, &option(Little, 9, &[6, 6])),
-        ),
-        (
-            0,
-            "an if_tsoffset of 4 bytes",
-            interface(Little, 1, 0, &option(Little, 14, &[0; 4])),
-        ),
     ];
     for (invalid, told, bytes) in cases {
         let mut file = ng();

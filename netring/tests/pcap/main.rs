@@ -5,6 +5,8 @@ mod classic;
 mod faults;
 mod hostile;
 mod ng;
+mod options;
+mod simple;
 mod source;
 
 use std::io::Read;

@@ -1,6 +1,8 @@
 //! pcapng files that are right.
 
-use super::bytes::{Big, Little, block, enhanced, interface, obsolete, option, section, simple};
+use super::bytes::{
+    Big, Little, block, block_of_length, enhanced, interface, obsolete, option, section, simple,
+};
 use super::{Seen, packets};
 
 const TSRESOL: u16 = 9;
@@ -26,7 +28,7 @@ fn each_kind_of_packet_block_in_both_byte_orders() {
             [
                 Seen::new(1_700_000_000_123_456_000, b"enhanced", 60, 1, 1),
                 Seen::new(1_700_000_000_123_457_000, b"old", 70, 1, 1),
-                Seen::new(0, b"plain", 5, 1, 1),
+                Seen::new(1_700_000_000_123_457_000, b"plain", 5, 1, 1),
             ],
             "{order:?}"
         );
@@ -101,21 +103,6 @@ fn a_section_has_its_own_byte_order_and_its_own_interfaces() {
 }
 
 #[test]
-fn a_simple_packet_is_cut_at_the_snap_length_and_has_no_padding() {
-    let mut file = section(Little);
-    file.extend(interface(Little, 1, 6, b""));
-    file.extend(simple(Little, 1_514, b"123456"));
-    file.extend(simple(Little, 5, b"12345"));
-    assert_eq!(
-        packets(&file),
-        [
-            Seen::new(0, b"123456", 1_514, 1, 1),
-            Seen::new(0, b"12345", 5, 1, 1)
-        ]
-    );
-}
-
-#[test]
 fn blocks_without_packets_are_stepped_over() {
     let mut file = section(Little);
     // Name resolution, statistics, secrets, a journal entry, custom, and one that nobody knows.
@@ -141,4 +128,73 @@ fn a_block_larger_than_the_first_buffer_is_read() {
     assert_eq!(seen.len(), 3);
     assert_eq!(seen[1].data, data);
     assert_eq!(seen[2].data, b"behind");
+}
+
+#[test]
+fn a_block_may_leave_its_padding_out_of_its_length() {
+    for order in [Little, Big] {
+        for (data, padding) in [(&b"abcd1"[..], 3), (b"abcd12", 2), (b"abcd123", 1)] {
+            let odd =
+                |kind, body: &[u8]| block_of_length(order, kind, body, 12 + body.len() as u32);
+            let mut file = odd(0x0a0d_0d0a, &section(order)[8..24]);
+            let mut description = interface(order, 101, 0, b"")[8..16].to_vec();
+            // A name without the padding of its last word.
+            description.extend(option(order, 2, &data[4..]));
+            description.truncate(description.len() - padding);
+            file.extend(odd(1, &description));
+            file.extend(odd(0x0bad, data));
+            let mut body = Vec::new();
+            for word in [0, 0, 7, data.len() as u32, 60] {
+                body.extend(order.u32(word));
+            }
+            body.extend(data);
+            file.extend(odd(6, &body));
+            let mut body = order.u32(data.len() as u32).to_vec();
+            body.extend(data);
+            file.extend(odd(3, &body));
+            assert_eq!(
+                packets(&file),
+                [
+                    Seen::new(7_000, data, 60, 1, 101),
+                    Seen::new(7_000, data, data.len() as u32, 1, 101)
+                ],
+                "{order:?} {padding}"
+            );
+        }
+    }
+}
+
+#[test]
+fn neither_the_length_of_a_section_nor_its_minor_version_matters() {
+    for length in [u64::MAX, 0, 7, 1 << 63, 1_000_000] {
+        for minor in [0, 1, 2, 99_u16] {
+            let mut file = section(Little);
+            file[14..16].copy_from_slice(&Little.u16(minor));
+            file[16..24].copy_from_slice(&Little.u64(length));
+            file.extend(interface(Little, 1, 0, b""));
+            file.extend(enhanced(Little, 0, 1, 1, b"x"));
+            file.extend(enhanced(Little, 0, 2, 1, b"y"));
+            assert_eq!(packets(&file).len(), 2, "{length} {minor}");
+        }
+    }
+}
+
+#[test]
+fn a_wire_length_below_what_was_captured_is_not_believed() {
+    let mut file = section(Little);
+    file.extend(interface(Little, 1, 0, b""));
+    file.extend(enhanced(Little, 0, 1, 2, b"three"));
+    file.extend(obsolete(Little, 0, 0, 1, 0, b"three"));
+    let packet = Seen::new(1_000, b"three", 5, 1, 1);
+    assert_eq!(packets(&file), [packet.clone(), packet]);
+}
+
+#[test]
+fn raw_ip_by_the_number_of_a_systems_header_is_raw_ip() {
+    for number in [12, 14, 101] {
+        let mut file = section(Big);
+        file.extend(interface(Big, number, 0, b""));
+        file.extend(enhanced(Big, 0, 1, 1, b"x"));
+        assert_eq!(packets(&file), [Seen::new(1_000, b"x", 1, 1, 101)]);
+    }
 }
