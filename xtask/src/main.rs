@@ -18,7 +18,7 @@ cargo xtask VERB
   test                unit, integration and doc tests, and those that need a network
   test-netns [ARGS]   only those that need a network, each in a namespace of its own; ARGS go to the tests
   bench [OPTIONS]     measure, and print ours beside the peers'; `cargo xtask bench --help` lists the options
-  conformance DIR     compare the flows in a folder of captures with what two other tools found in them
+  conformance DIR     compare the flows in a folder of captures with what two other tools found, or with its expect.tsv
   tidy                the house rules
   ci                  everything a change has to pass
 

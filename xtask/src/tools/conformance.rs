@@ -1,10 +1,16 @@
-//! `conformance`: the flows in a folder of captures, beside what two other tools found in them.
+//! `conformance`: the flows in a folder of captures, compared with what they should be. There are two kinds of folders.
 //!
-//! The folder has `index.tsv`, `exact.txt` and `oracle/`. What the oracle is sure of, and the engine follows, is compared; all the other
-//! captures are run too, for they must neither crash the engine, nor make it hang or grow. Each capture is read
-//! by a process of its own, with a bound on time and memory.
+//! One has `index.tsv`, `exact.txt` and `oracle/`, which holds what two other tools found. What the oracle is sure of, and
+//! the engine follows, is compared; all other captures are run too, because they must not crash the engine, nor make it hang
+//! or grow.
+//!
+//! The other has `expect.tsv`: conditions that the printed events of each capture must meet.
+//!
+//! Each capture is read by a process of its own, with a bound on time and memory.
 
 mod compare;
+mod events;
+mod expect;
 mod folder;
 mod observe;
 mod one;
@@ -25,9 +31,14 @@ cargo xtask conformance DIR [--all]
 Compares the flows in the captures of DIR with those in DIR/oracle: packets, bytes, first and last time, and TCP segments with SYN, FIN
 and RST, for each key and direction. DIR/exact.txt tells which captures the oracle is sure of; of these, captures of Ethernet,
 raw IP, null/loop and Linux cooked without fragments, MPLS, PPPoE and LLC have to be equal. All others in DIR/index.tsv are run,
-and have to end without a crash within 60 s and 1 GiB; --all prints how they differ, which is no failure.";
+and have to end without a crash within 60 s and 1 GiB; --all prints how they differ, which is no failure.
 
-/// Compares a folder, and fails where anything differs.
+If DIR has an expect.tsv, checks its conditions instead. A line has, between tabs, the name of a capture in DIR or below it, a tag
+for readers, and what must hold for the events that are printed of it: flows=N and !flows=N (flows that start), open<=N (flows
+open at the same time), ticks>=N, ~REGEX (matches somewhere), !REGEX (matches nowhere). A condition in xtask/cases/disputed.tsv
+may fail: its reason is printed. Captures without a line have to end without a crash. --all also prints the cases that hold.";
+
+/// Checks a folder, and fails if anything is not as it should be.
 pub(crate) fn run(args: &[String]) -> Result<()> {
     let args: Vec<_> = args.iter().map(String::as_str).collect();
     match args[..] {
@@ -39,9 +50,18 @@ pub(crate) fn run(args: &[String]) -> Result<()> {
         [one::FLAG, seconds, capture, oracle] => {
             one::run(seconds, Path::new(capture), Some(Path::new(oracle)))
         }
-        [dir] if !dir.starts_with('-') => compare_folder(Path::new(dir), false),
-        [dir, "--all"] | ["--all", dir] => compare_folder(Path::new(dir), true),
+        [events::FLAG, seconds, capture] => events::run(seconds, Path::new(capture)),
+        [dir] if !dir.starts_with('-') => check(Path::new(dir), false),
+        [dir, "--all"] | ["--all", dir] => check(Path::new(dir), true),
         _ => Err(format!("which folder?\n\n{HELP}").into()),
+    }
+}
+
+fn check(dir: &Path, tell_all: bool) -> Result<()> {
+    if dir.join(expect::FILE).exists() {
+        expect::run(dir, tell_all)
+    } else {
+        compare_folder(dir, tell_all)
     }
 }
 

@@ -1,14 +1,22 @@
 //! `demo`, `bench` and `conformance`: built with optimisation, as a program of their own.
+//!
+//! `conformance` is built with checks besides, so that a sum that wraps is a crash.
 
 use super::test_netns::Runner;
 use super::{Result, cargo};
 
 /// Builds the tools and runs one; without an interface to work on, in a network of its own.
 pub(crate) fn run(verb: &str, args: &[String]) -> Result<()> {
+    let profile = if verb == "conformance" {
+        "checked"
+    } else {
+        "release"
+    };
     let mut command = cargo();
     command.args([
         "run",
-        "--release",
+        "--profile",
+        profile,
         "--quiet",
         "--package",
         "xtask",

@@ -2,7 +2,7 @@
 
 use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
-use std::process::{Command, ExitStatus};
+use std::process::{Command, ExitStatus, Output};
 
 use nix::sys::resource::{Resource, setrlimit};
 use nix::sys::signal::Signal;
@@ -45,10 +45,7 @@ pub(super) struct Found {
 
 /// Runs a capture within bounds, and prints what [`Found::parse`] reads.
 pub(super) fn run(seconds: &str, capture: &Path, oracle: Option<&Path>) -> Result<()> {
-    // Past these the kernel ends the process: nothing in it can hold them up.
-    alarm::set(seconds.parse()?);
-    setrlimit(Resource::RLIMIT_AS, MEMORY, MEMORY)?;
-    setrlimit(Resource::RLIMIT_CORE, 0, 0)?;
+    bound(seconds)?;
     let expected = oracle.map(oracle::read).transpose();
     let expected = expected.unwrap_or_else(|why| {
         eprintln!("{why}");
@@ -70,26 +67,44 @@ pub(super) fn run(seconds: &str, capture: &Path, oracle: Option<&Path>) -> Resul
     Ok(())
 }
 
-/// Runs a capture in a process of its own.
+/// Bounds the time and the memory of this process. Past them the kernel ends it, whatever it does.
+pub(super) fn bound(seconds: &str) -> Result<()> {
+    alarm::set(seconds.parse()?);
+    setrlimit(Resource::RLIMIT_AS, MEMORY, MEMORY)?;
+    setrlimit(Resource::RLIMIT_CORE, 0, 0)?;
+    Ok(())
+}
+
+/// Runs this program on a capture in a process of its own, which bounds itself.
+pub(super) fn spawn(
+    program: &Path,
+    flag: &str,
+    capture: &Path,
+    oracle: Option<&Path>,
+) -> Result<Output> {
+    let mut command = Command::new(program);
+    command.args(["conformance", flag, &SECONDS.to_string()]);
+    Ok(command.arg(capture).args(oracle).output()?)
+}
+
+/// How a process crashed.
+pub(super) fn crash(output: &Output) -> String {
+    let status = output.status;
+    let why = String::from_utf8_lossy(&output.stderr);
+    format!("{status}{} {}", meaning(status), why.trim())
+}
+
+/// Compares a capture in a process of its own.
 pub(super) fn begin(program: &Path, capture: &Path, oracle: Option<&Path>) -> Result<Outcome> {
-    let oracle = oracle.map(Path::as_os_str);
-    let output = Command::new(program)
-        .args(["conformance", FLAG, &SECONDS.to_string()])
-        .arg(capture)
-        .args(oracle)
-        .output()?;
+    let output = spawn(program, FLAG, capture, oracle)?;
     let (said, status) = (String::from_utf8_lossy(&output.stdout), output.status);
     if let Some(found) = Found::parse(&said).filter(|_| status.success()) {
         return Ok(Outcome::Done(found));
     }
-    let why = String::from_utf8_lossy(&output.stderr).trim().to_owned();
     if status.code() == Some(BROKEN_ORACLE) {
-        return Err(why.into());
+        return Err(String::from_utf8_lossy(&output.stderr).trim().into());
     }
-    Ok(Outcome::Crashed(format!(
-        "{status}{} {why}",
-        meaning(status)
-    )))
+    Ok(Outcome::Crashed(crash(&output)))
 }
 
 /// What a signal that ended a process says about its capture.

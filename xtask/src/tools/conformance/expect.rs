@@ -1,0 +1,230 @@
+//! A folder of captures with an `expect.tsv`: conditions that the printed events of each capture must meet.
+
+mod condition;
+mod disputed;
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+use super::{events, one};
+use crate::Result;
+use condition::{Condition, Printed};
+use disputed::Disputed;
+
+/// The file that makes a folder one of this kind.
+pub(super) const FILE: &str = "expect.tsv";
+
+/// A line of `expect.tsv`.
+struct Case {
+    name: String,
+    conditions: Vec<Condition>,
+}
+
+/// What became of the cases.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Totals {
+    hold: usize,
+    do_not: usize,
+    /// Conditions that do not hold, and are listed as wrong.
+    disputed: usize,
+    /// Captures that no line is about.
+    unexpected: usize,
+    crashed: usize,
+}
+
+/// Runs every capture of a folder, and fails if one crashes, or a condition neither holds nor is listed as wrong.
+pub(super) fn run(dir: &Path, print_all: bool) -> Result<()> {
+    let program = std::env::current_exe()?;
+    let disputed = Disputed::ours()?;
+    let shown = dir.join(FILE).display().to_string();
+    let text = std::fs::read_to_string(dir.join(FILE)).map_err(|why| format!("{shown}: {why}"))?;
+    let cases = parse(&shown, &text)?;
+    let files = files(dir)?;
+    let mut totals = Totals::default();
+    for case in &cases {
+        let path = files.iter().find(|path| path.ends_with(&case.name));
+        let wrong = match path {
+            Some(path) => match events(&program, path)? {
+                Ok(text) => case.unmet(&text)?,
+                Err(how) => vec![how],
+            },
+            None => vec![format!("there is no such capture in {}", dir.display())],
+        };
+        totals.add(case, &wrong, &disputed, print_all);
+    }
+    let is_expected = |path: &PathBuf| cases.iter().any(|case| path.ends_with(&case.name));
+    for path in files.iter().filter(|path| is_capture(path)) {
+        if is_expected(path) {
+            continue;
+        }
+        totals.unexpected += 1;
+        println!("no expectation: {}", path.display());
+        if let Err(how) = events(&program, path)? {
+            println!("{}: {how}", path.display());
+            totals.crashed += 1;
+        }
+    }
+    println!("{totals}");
+    totals.judge()
+}
+
+/// The events of a capture by a process of its own, or how that crashed.
+fn events(program: &Path, capture: &Path) -> Result<std::result::Result<String, String>> {
+    let output = one::spawn(program, events::FLAG, capture, None)?;
+    if output.status.success() {
+        return Ok(Ok(String::from_utf8_lossy(&output.stdout).into_owned()));
+    }
+    Ok(Err(one::crash(&output)))
+}
+
+fn parse(shown: &str, text: &str) -> Result<Vec<Case>> {
+    let mut cases = Vec::new();
+    for (number, line) in (1..).zip(text.lines()) {
+        if line.trim().is_empty() || line.starts_with('#') {
+            continue;
+        }
+        let mut fields = line.split('\t');
+        // The second column is for readers.
+        let (Some(name), Some(_)) = (fields.next(), fields.next()) else {
+            return Err(
+                format!("{shown}:{number}: a line has a case, a tag and conditions").into(),
+            );
+        };
+        let conditions = fields.map(Condition::parse).collect::<Result<_>>();
+        cases.push(Case {
+            name: name.to_owned(),
+            conditions: conditions.map_err(|why| format!("{shown}:{number}: {why}"))?,
+        });
+    }
+    if cases.is_empty() {
+        return Err(format!("{shown} has no case").into());
+    }
+    Ok(cases)
+}
+
+/// All files in a folder and below it, in order.
+fn files(dir: &Path) -> Result<Vec<PathBuf>> {
+    let mut found = Vec::new();
+    let mut open = vec![dir.to_path_buf()];
+    while let Some(dir) = open.pop() {
+        for entry in std::fs::read_dir(dir)? {
+            let entry = entry?;
+            // A link to a folder is not followed: it could lead back.
+            if entry.file_type()?.is_dir() {
+                open.push(entry.path());
+            } else {
+                found.push(entry.path());
+            }
+        }
+    }
+    found.sort();
+    Ok(found)
+}
+
+fn is_capture(path: &Path) -> bool {
+    let extension = path.extension().and_then(|extension| extension.to_str());
+    matches!(extension, Some("pcap" | "pcapng" | "cap"))
+}
+
+impl Case {
+    /// The conditions that the events do not meet.
+    fn unmet(&self, text: &str) -> Result<Vec<String>> {
+        let printed = Printed::new(text);
+        let mut unmet = Vec::new();
+        for condition in &self.conditions {
+            if !condition.is_met(&printed)? {
+                unmet.push(condition.to_string());
+            }
+        }
+        Ok(unmet)
+    }
+}
+
+impl Totals {
+    fn add(&mut self, case: &Case, wrong: &[String], disputed: &Disputed, print_all: bool) {
+        let name = &case.name;
+        let mut left = Vec::new();
+        for condition in wrong {
+            match disputed.reason(name, condition) {
+                Some(reason) => {
+                    println!("{name}: disputed: {condition}: {reason}");
+                    self.disputed += 1;
+                }
+                None => left.push(condition.as_str()),
+            }
+        }
+        if left.is_empty() {
+            self.hold += 1;
+            if print_all {
+                println!("{name}: holds");
+            }
+        } else {
+            self.do_not += 1;
+            println!("{name}: does not hold: {}", left.join(" | "));
+        }
+    }
+
+    fn judge(&self) -> Result<()> {
+        if self.do_not + self.crashed > 0 {
+            let (do_not, crashed) = (self.do_not, self.crashed);
+            return Err(format!("{do_not} cases do not hold, {crashed} others crashed").into());
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Display for Totals {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "{} hold, {} do not; {} conditions are disputed; {} captures without an expectation, {} of them crashed",
+            self.hold, self.do_not, self.disputed, self.unexpected, self.crashed
+        )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_is_a_case_a_tag_and_conditions() {
+        let text = "# case\ttag\n\na.pcap\tOPEN\tflows=1\t~x y \nb.pcap\tFIXED\n";
+        let cases = parse("e", text).unwrap();
+        let all = cases.iter().map(|case| {
+            let conditions = case.conditions.iter().map(Condition::to_string);
+            (case.name.as_str(), conditions.collect::<Vec<_>>())
+        });
+        let expected = [
+            ("a.pcap", vec!["flows=1".to_owned(), "~x y ".to_owned()]),
+            ("b.pcap", vec![]),
+        ];
+        assert!(all.eq(expected));
+        for (text, told) in [
+            ("a.pcap", "e:1: a line has"),
+            ("#\na.pcap\tOPEN\tflows=x", "e:2: \"flows=x\""),
+            ("# nothing", "e has no case"),
+        ] {
+            let why = parse("e", text).map(|_| ()).unwrap_err().to_string();
+            assert!(why.starts_with(told), "{why}");
+        }
+    }
+
+    #[test]
+    fn what_is_listed_as_wrong_does_not_fail_and_is_counted() {
+        let disputed = Disputed::parse("d", "a.pcap\tflows=2\tthere is one\n").unwrap();
+        let case = |name: &str| Case {
+            name: name.into(),
+            conditions: vec![],
+        };
+        let mut totals = Totals::default();
+        totals.add(&case("a.pcap"), &["flows=2".into()], &disputed, false);
+        assert!(totals.judge().is_ok());
+        assert_eq!((totals.hold, totals.disputed), (1, 1));
+        // Another condition of the same case, and the same condition of another.
+        totals.add(&case("a.pcap"), &["flows=3".into()], &disputed, false);
+        totals.add(&case("b.pcap"), &["flows=2".into()], &disputed, false);
+        assert_eq!((totals.hold, totals.do_not), (1, 2));
+        assert!(totals.judge().is_err());
+    }
+}
