@@ -26,11 +26,7 @@ pub(crate) fn run_all() -> Result<()> {
     step("bench, a short round", || {
         tools::run("bench", &["--quick".into()])
     })?;
-    let captures = root().join("../shared/pcaps");
-    if captures.is_dir() {
-        let folder = captures.to_string_lossy().into_owned();
-        step("conformance", || tools::run("conformance", &[folder]))?;
-    }
+    conformance()?;
     let mut totals = test::Totals::default();
     step("tests", || {
         totals = test::totals()?;
@@ -39,7 +35,25 @@ pub(crate) fn run_all() -> Result<()> {
     totals.close()
 }
 
-/// Runs a step, and tells how long it took.
+/// The folders of captures: our own, and those beside the repository if they are there.
+fn conformance() -> Result<()> {
+    let folder = |name: &str| root().join(name).to_string_lossy().into_owned();
+    step("conformance, our own cases", || {
+        tools::run("conformance", &[folder("xtask/cases")])
+    })?;
+    for name in ["../shared/cases/flow", "../shared/pcaps"] {
+        if root().join(name).is_dir() {
+            step(&format!("conformance, {name}"), || {
+                tools::run("conformance", &[folder(name)])
+            })?;
+        } else {
+            println!("there is no {name}: conformance is not checked with it");
+        }
+    }
+    Ok(())
+}
+
+/// Runs a step, and reports how long it took.
 fn step(name: &str, work: impl FnOnce() -> Result<()>) -> Result<()> {
     println!("── {name}");
     let start = Instant::now();
