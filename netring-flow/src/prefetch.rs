@@ -5,9 +5,12 @@
 //! A prefetch is a hint: it reads nothing that the program can see, writes nothing, and raises no fault. The address is that of
 //! a reference besides, so it is of memory that lives. It is here because nothing else gets 32 records under way at once: plain
 //! reads fill the processor's window after a few, and then wait.
-#![expect(
-    unsafe_code,
-    reason = "the instruction is only to be had as an unsafe function"
+#![cfg_attr(
+    target_arch = "x86_64",
+    expect(
+        unsafe_code,
+        reason = "the instruction is available as an unsafe function only"
+    )
 )]
 
 /// Asks for the cache line where `at` begins. Does nothing where the processor's instruction is not known.

@@ -64,7 +64,8 @@ impl Mmap {
         fd: libc::c_int,
         offset: u64,
     ) -> Result<Self, SyscallError> {
-        let Ok(offset) = libc::off_t::try_from(offset) else {
+        // 64 bits on every target: two rings of an AF_XDP socket lie behind 4 GiB, and `off_t` of a 32-bit libc ends at 2.
+        let Ok(offset) = libc::off64_t::try_from(offset) else {
             return Err(SyscallError {
                 call: "mmap",
                 source: std::io::Error::from_raw_os_error(libc::EOVERFLOW),
@@ -73,7 +74,7 @@ impl Mmap {
         let access = libc::PROT_READ | libc::PROT_WRITE;
         // SAFETY: a null hint asks for a new mapping, which overlaps nothing that anyone owns; nobody can write to it
         // before it is returned; the kernel checks `len` against `fd` or refuses.
-        let address = unsafe { libc::mmap(std::ptr::null_mut(), len, access, flags, fd, offset) };
+        let address = unsafe { libc::mmap64(std::ptr::null_mut(), len, access, flags, fd, offset) };
         if address == libc::MAP_FAILED {
             return Err(SyscallError::last("mmap"));
         }
@@ -213,6 +214,31 @@ mod tests {
         // SAFETY: an anonymous mapping of this test; the store above is done; the range is inside.
         let bytes = unsafe { map.bytes(64, 4) }.unwrap();
         assert_eq!(bytes, 0x0403_0201_u32.to_ne_bytes());
+    }
+
+    /// As the fill and the completion ring of an AF_XDP socket do; on a 32-bit target too.
+    #[test]
+    fn a_mapping_can_start_behind_4_gib() {
+        use std::os::fd::AsFd;
+        use std::os::unix::fs::FileExt;
+        let path = std::env::temp_dir().join(format!("netring-mmap-{}", std::process::id()));
+        let mut options = std::fs::File::options();
+        let file = options
+            .read(true)
+            .write(true)
+            .create_new(true)
+            .open(&path)
+            .unwrap();
+        std::fs::remove_file(path).unwrap();
+        let start = 1 << 32;
+        file.set_len(start + 4096).unwrap();
+        let map = Mmap::shared_at(file.as_fd(), 4096, start).unwrap();
+        map.atomic_u32(8)
+            .unwrap()
+            .store(0x0403_0201, Ordering::Relaxed);
+        let mut read = [0; 4];
+        file.read_exact_at(&mut read, start + 8).unwrap();
+        assert_eq!(read, 0x0403_0201_u32.to_ne_bytes());
     }
 
     #[test]

@@ -134,7 +134,7 @@ fn cpu_time() -> Duration {
 
 fn fetched_pages() -> u64 {
     let usage = getrusage(UsageWho::RUSAGE_THREAD).expect("Linux counts for threads");
-    usage.major_page_faults().unsigned_abs()
+    u64::try_from(usage.major_page_faults()).unwrap_or(0)
 }
 
 fn sleeps() -> u64 {

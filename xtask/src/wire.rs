@@ -88,8 +88,8 @@ impl Sniffer {
 /// # Errors
 /// The kernel has no such clock.
 pub fn tai() -> io::Result<i64> {
-    let now = nix::time::ClockId::CLOCK_TAI.now()?;
-    Ok(now.tv_sec() * 1_000_000_000 + now.tv_nsec())
+    let now = Duration::from(nix::time::ClockId::CLOCK_TAI.now()?);
+    i64::try_from(now.as_nanos()).map_err(io::Error::other)
 }
 
 /// Takes packets from a source until there are `count` of them, or until none came for `silence`.

@@ -335,7 +335,12 @@ pub fn memlock_limit() -> Option<u64> {
     };
     // SAFETY: the struct is on this stack; nobody else uses it; the kernel writes one.
     let result = unsafe { libc::getrlimit(libc::RLIMIT_MEMLOCK, &raw mut limit) };
-    (result == 0 && limit.rlim_cur != libc::RLIM_INFINITY).then_some(limit.rlim_cur)
+    (result == 0 && limit.rlim_cur != libc::RLIM_INFINITY).then(|| widened(limit.rlim_cur))
+}
+
+/// A number of 32 or 64 bits, as the target's libc has it, in 64.
+fn widened(number: impl Into<u64>) -> u64 {
+    number.into()
 }
 
 /// `getsockopt` of words, of which an older kernel writes fewer: the words, and how many bytes of them it wrote.
