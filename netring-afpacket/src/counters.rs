@@ -42,13 +42,13 @@ impl Counters {
         self.delivered + self.invalid - self.read_at >= READ_EVERY
     }
 
-    pub(crate) const fn stats(&self, link_downs: u64) -> Stats {
+    pub(crate) const fn stats(&self, link_downs: Count) -> Stats {
         let mut stats = Stats::counted(self.delivered);
         stats.offered = Count::Exact(self.offered);
         stats.dropped = Count::Exact(self.dropped);
         stats.invalid = Count::Exact(self.invalid);
         stats.freezes = Count::Exact(self.freezes);
-        stats.link_downs = Count::Exact(link_downs);
+        stats.link_downs = link_downs;
         stats
     }
 }
@@ -69,7 +69,7 @@ mod tests {
             counters.add_kernel(full);
         }
         let five = 5 * u64::from(u32::MAX);
-        let stats = counters.stats(0);
+        let stats = counters.stats(Count::Exact(0));
         assert_eq!(stats.offered, Count::Exact(five));
         assert_eq!(stats.dropped, Count::Exact(five));
         assert_eq!(stats.freezes, Count::Exact(five));

@@ -24,7 +24,7 @@ fn capture() -> Capture {
 fn goes_down(capture: &mut Capture) {
     let next = capture.next_batch(SECOND).map(|batch| batch.is_some());
     assert!(
-        matches!(&next, Err(Error::LinkDown { interface }) if interface == "a"),
+        matches!(&next, Err(Error::LinkDown { interface, was_up: true }) if interface == "a"),
         "{next:?}"
     );
 }
@@ -233,10 +233,16 @@ fn p12_a_capture_can_be_opened_on_an_interface_that_is_down() {
     veth("a", "b").unwrap();
     ip("link set dev a down").unwrap();
     let mut capture = capture();
-    goes_down(&mut capture);
+    let down = capture.next_batch(SECOND).map(|batch| batch.is_some());
+    let down = down.unwrap_err().to_string();
+    assert_eq!(down, "the interface a is down; packets come when it is up");
     sleeps(&mut capture);
     comes_up("a");
     packets_arrive(&mut capture, 0);
+    // It did not go down, it was.
+    assert_eq!(link_downs(&mut capture), Count::Exact(0));
+    ip("link set dev a down").unwrap();
+    goes_down(&mut capture);
     assert_eq!(link_downs(&mut capture), Count::Exact(1));
 }
 

@@ -99,12 +99,14 @@ pub enum Error {
         why: String,
     },
 
-    /// The interface went down. A report, made once each time: call again, packets resume when the
-    /// interface is up.
-    #[error("the interface {interface} went down; packets resume when it is up again")]
+    /// The interface is down: set down by the administrator, or without a carrier. A report, made once each time: call again, packets
+    /// resume when the interface is up.
+    #[error("the interface {interface} {}", if *.was_up { "went down; packets resume when it is up again" } else { "is down; packets come when it is up" })]
     LinkDown {
-        /// The name of the interface.
+        /// The name that the interface has now.
         interface: String,
+        /// Whether it was seen up before and so went down; false if it was down when the source was opened, or when a sink wanted to send.
+        was_up: bool,
     },
 
     /// The interface was removed from this network namespace. Final: one of the same name that comes later is another.
@@ -403,7 +405,8 @@ mod tests {
         assert!(!Error::Request { request, why }.is_terminal());
         assert!(
             !Error::LinkDown {
-                interface: "eth0".into()
+                interface: "eth0".into(),
+                was_up: true
             }
             .is_terminal()
         );

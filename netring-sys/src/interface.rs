@@ -2,10 +2,15 @@
 //!
 //! It is asked by netlink and ioctl. `/sys/class/net` shows the namespace of whoever mounted it, and is never read.
 
+use std::os::fd::{AsFd, BorrowedFd};
+
 use crate::kernel::packet::{ARPHRD_ETHER, ARPHRD_LOOPBACK, ARPHRD_RAW_IP};
 use crate::netlink::{self, Link, Message};
 use crate::syscall::ethtool_channels;
-use crate::{Error, LinkType, XdpProgram};
+use crate::{Error, LinkType, SyscallError, XdpProgram};
+
+/// Bytes of the longest alternative name (`ALTIFNAMSIZ`, which counts a zero byte).
+const LONGEST_NAME: usize = 127;
 
 /// An interface, as it was when it was asked about.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -15,6 +20,12 @@ pub struct Interface {
     pub index: u32,
     /// Its name, at most 15 bytes.
     pub name: String,
+    /// Other names that it can be opened by, each up to 127 bytes (kernel 5.5).
+    #[doc(alias = "altname")]
+    pub alternative_names: Vec<String>,
+    /// What the administrator wrote about it (`ip link set dev NAME alias TEXT`), up to 255 bytes.
+    #[doc(alias = "ifalias")]
+    pub description: Option<String>,
     /// The largest network layer packet it sends, in bytes: the link layer header is not in it.
     pub mtu: u32,
     /// `IFF_*` bits.
@@ -52,7 +63,29 @@ pub struct InterfaceCounters {
 }
 
 impl Interface {
-    /// The interface of this name.
+    /// All interfaces of this thread's network namespace, in the order of their indexes, whether they are up or not.
+    ///
+    /// ```
+    /// for interface in netring_sys::Interface::all()? {
+    ///     let state = if interface.is_up() { "up" } else { "down" };
+    ///     println!("{} {} {state} {:?}", interface.index, interface.name, interface.link_type());
+    /// }
+    /// # Ok::<(), netring_sys::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// The failed call; `EAGAIN` if interfaces come and go so fast that no list of them is complete within a second.
+    #[doc(alias = "pcap_findalldevs")]
+    #[doc(alias = "if_nameindex")]
+    pub fn all() -> Result<Vec<Self>, Error> {
+        let (mut all, socket) = netlink::ask_all(|link| Self::from(link))?;
+        // One that is gone since is left out.
+        all.retain_mut(|interface| interface.ask_for_queues(socket.as_fd()));
+        all.sort_unstable_by_key(|interface| interface.index);
+        Ok(all)
+    }
+
+    /// The interface with this name, which may be an alternative one.
     ///
     /// ```
     /// let lo = netring_sys::Interface::by_name("lo")?;
@@ -68,8 +101,7 @@ impl Interface {
         let missing = || Error::NoSuchInterface {
             name: name.to_owned(),
         };
-        // The kernel cuts what is longer, and would answer for another interface.
-        if name.is_empty() || name.len() >= libc::IFNAMSIZ || name.contains('\0') {
+        if name.is_empty() || name.len() > LONGEST_NAME || name.contains('\0') {
             return Err(missing());
         }
         Self::ask(0, name)?.ok_or_else(missing)
@@ -86,27 +118,44 @@ impl Interface {
         })
     }
 
-    fn ask(index: u32, name: &str) -> Result<Option<Self>, Error> {
-        let found = netlink::ask(&netlink::get_link(index, name), |socket, message| {
+    fn ask(index: u32, name: &str) -> Result<Option<Self>, SyscallError> {
+        netlink::ask(&netlink::get_link(index, name), |socket, message| {
             match message {
                 Message::Link(link) => {
                     let mut interface = Self::from(link);
-                    match ethtool_channels(socket, &interface.name) {
-                        Ok(Some((rx, tx))) => {
-                            (interface.rx_queues, interface.tx_queues) = (rx, tx);
-                        }
-                        Ok(None) => {}
-                        // Gone between the two questions.
-                        Err(error) if error.is_no_device() => return Some(Ok(None)),
-                        Err(error) => return Some(Err(error)),
-                    }
-                    Some(Ok(Some(interface)))
+                    let is_there = interface.ask_for_queues(socket);
+                    Some(Ok(is_there.then_some(interface)))
                 }
-                Message::Refused { .. } => Some(Ok(None)),
-                Message::Removed { .. } => None,
+                // The last two are what a kernel says that knows no alternative names, or none so long.
+                Message::Refused {
+                    errno: libc::ENODEV | libc::EINVAL | libc::ERANGE,
+                } => Some(Ok(None)),
+                Message::Refused { errno } => Some(Err(netlink::refused(errno))),
+                _ => None,
             }
-        })?;
-        Ok(found?)
+        })?
+    }
+
+    /// Asks the driver how many queues are in use; false if the interface is gone. What the driver does not say, or a sandbox does not
+    /// let it say, stays as the kernel says it.
+    fn ask_for_queues(&mut self, socket: BorrowedFd<'_>) -> bool {
+        match ethtool_channels(socket, &self.name) {
+            Ok(Some((rx, tx))) => {
+                (self.rx_queues, self.tx_queues) = (rx, tx);
+                true
+            }
+            Ok(None) => true,
+            Err(error) => !error.is_no_device(),
+        }
+    }
+
+    /// The name that this interface has now, in this thread's network namespace, if it was renamed; its name here if it is gone.
+    pub fn current_name(&self) -> String {
+        match Self::by_index(self.index) {
+            // The same index in another namespace is another interface.
+            Ok(now) if now.address == self.address => now.name,
+            _ => self.name.clone(),
+        }
     }
 
     /// Whether it was set up and has a carrier.
@@ -145,7 +194,9 @@ impl From<Link<'_>> for Interface {
         };
         Self {
             index: link.index,
-            name: String::from_utf8_lossy(link.name).into_owned(),
+            name: text(link.name),
+            alternative_names: link.alternative_names().map(text).collect(),
+            description: (!link.alias.is_empty()).then(|| text(link.alias)),
             mtu: link.mtu,
             flags: link.flags,
             hardware_type: link.hardware_type,
@@ -163,6 +214,10 @@ impl From<Link<'_>> for Interface {
             xdp: link.xdp,
         }
     }
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
 }
 
 #[cfg(test)]

@@ -2,13 +2,14 @@
 //!
 //! Answers come from the kernel, yet every length in them is checked: a short read ends the walk.
 
+mod link;
 mod netdev;
 
+pub(crate) use link::Link;
 pub use netdev::{XdpFeatures, XdpMetadata};
 
-use crate::{XdpMode, XdpProgram};
-
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::time::Duration;
 
 use crate::SyscallError;
 use crate::syscall::{netlink_receive, netlink_send, netlink_socket, poll_readable};
@@ -17,34 +18,38 @@ use crate::syscall::{netlink_receive, netlink_send, netlink_socket, poll_readabl
 pub(crate) const RTMGRP_LINK: u32 = 1;
 
 const NLMSG_ERROR: u16 = 2;
+const NLMSG_DONE: u16 = 3;
 const RTM_NEWLINK: u16 = 16;
 const RTM_DELLINK: u16 = 17;
 const RTM_GETLINK: u16 = 18;
 const RTM_SETLINK: u16 = 19;
 const NLM_F_REQUEST: u16 = 1;
 const NLM_F_ACK: u16 = 4;
+const NLM_F_DUMP: u16 = 0x300;
+/// In an answer: the list changed while it was dumped.
+const NLM_F_DUMP_INTR: u16 = 0x10;
 
 /// The family of messages about interfaces themselves. A bridge tells of its ports in the same words and to the same group:
 /// an interface that leaves a bridge is a "deleted link" of the family AF_BRIDGE, and is still there.
 const AF_UNSPEC: u8 = 0;
 
-const IFLA_ADDRESS: u16 = 1;
 const IFLA_IFNAME: u16 = 3;
-const IFLA_MTU: u16 = 4;
-const IFLA_STATS64: u16 = 23;
-const IFLA_NUM_TX_QUEUES: u16 = 31;
-const IFLA_NUM_RX_QUEUES: u16 = 32;
+const IFLA_EXT_MASK: u16 = 29;
+const RTEXT_FILTER_BRVLAN_COMPRESSED: u32 = 1 << 2;
 const IFLA_XDP: u16 = 43;
 const IFLA_XDP_FD: u16 = 1;
-const IFLA_XDP_ATTACHED: u16 = 2;
 const IFLA_XDP_FLAGS: u16 = 3;
-const IFLA_XDP_PROG_ID: u16 = 4;
-const IFLA_XDP_DRV_PROG_ID: u16 = 5;
-const IFLA_XDP_SKB_PROG_ID: u16 = 6;
-const IFLA_XDP_HW_PROG_ID: u16 = 7;
 const IFLA_XDP_EXPECTED_FD: u16 = 8;
+/// An alternative name (kernel 5.5).
+const IFLA_ALT_IFNAME: u16 = 53;
 /// The flag of an attribute that is made of attributes; older kernels leave it out.
 const NLA_F_NESTED: u16 = 0x8000;
+
+/// The name under which an answer that is a refusal is reported.
+const GET_LINK: &str = "netlink(RTM_GETLINK)";
+
+/// Room for what one read brings: an interface with many alternative names alone has 64 KiB of them.
+pub(crate) const BUFFER: usize = 256 * 1024;
 
 /// Bytes of `nlmsghdr`, and of `ifinfomsg` behind it.
 const HEADER: usize = 16;
@@ -55,34 +60,26 @@ const INFO: usize = 16;
 pub(crate) enum Message<'a> {
     /// It exists, and this is so of it.
     Link(Link<'a>),
-    /// It does not exist any more.
-    Removed { index: u32 },
+    /// It does not exist any more; so it was at the end.
+    Removed(Link<'a>),
+    /// The list of all interfaces is complete.
+    Done,
+    /// Interfaces came or went while the list was made: some may be missing from it.
+    Interrupted,
     /// The kernel refused the request, with this number (`ENODEV` …); 0 where it was done, and that was asked for.
     Refused { errno: i32 },
 }
 
-/// What the kernel says of an interface.
-#[derive(Debug, Default, PartialEq, Eq)]
-pub(crate) struct Link<'a> {
-    pub(crate) index: u32,
-    pub(crate) flags: u32,
-    pub(crate) hardware_type: u16,
-    pub(crate) name: &'a [u8],
-    pub(crate) address: &'a [u8],
-    pub(crate) mtu: u32,
-    pub(crate) rx_queues: u32,
-    pub(crate) tx_queues: u32,
-    /// `rtnl_link_stats64`: 64-bit counters.
-    pub(crate) counters: &'a [u8],
-    /// The XDP program that is attached, and how.
-    pub(crate) xdp: Option<XdpProgram>,
-}
-
-/// A request for one interface: by name, or by index where the name is empty.
+/// A request for one interface: by name, or by index if the name is empty. The kernel finds a short alternative name under either
+/// attribute, and a long one under its own only.
 pub(crate) fn get_link(index: u32, name: &str) -> Vec<u8> {
     let mut message = request(RTM_GETLINK, NLM_F_REQUEST, index);
     if !name.is_empty() {
-        attribute(&mut message, IFLA_IFNAME, &[name.as_bytes(), &[0]].concat());
+        let kind = match name.len() < libc::IFNAMSIZ {
+            true => IFLA_IFNAME,
+            false => IFLA_ALT_IFNAME,
+        };
+        attribute(&mut message, kind, &[name.as_bytes(), &[0]].concat());
     }
     finished(message)
 }
@@ -121,6 +118,69 @@ fn finished(mut message: Vec<u8>) -> Vec<u8> {
     message
 }
 
+/// All interfaces, as `each` makes something of them, and the socket that they were asked for on.
+///
+/// The kernel lists many interfaces in several steps, and says so if one came or went in between: then the list is made again.
+///
+/// # Errors
+/// `EAGAIN` if interfaces keep changing for a second.
+pub(crate) fn ask_all<T>(
+    mut each: impl FnMut(Link<'_>) -> T,
+) -> Result<(Vec<T>, OwnedFd), SyscallError> {
+    const ATTEMPTS: u32 = 100;
+    const PAUSE: Duration = Duration::from_millis(10);
+    let mut request = request(RTM_GETLINK, NLM_F_REQUEST | NLM_F_DUMP, 0);
+    // The bit itself adds nothing. But without any, the kernel makes no room for an interface with hundreds of names, and leaves it out
+    // without an error.
+    attribute(
+        &mut request,
+        IFLA_EXT_MASK,
+        &RTEXT_FILTER_BRVLAN_COMPRESSED.to_ne_bytes(),
+    );
+    let request = finished(request);
+    for _ in 0..ATTEMPTS {
+        let socket = netlink_socket(0)?;
+        let mut found = Vec::new();
+        let ended = exchange(socket.as_fd(), &request, |bytes| {
+            messages(bytes).find_map(|message| match message {
+                Message::Link(link) => {
+                    found.push(each(link));
+                    None
+                }
+                Message::Removed(_) => None,
+                Message::Refused { errno } => Some(Err(refused(errno))),
+                Message::Done => Some(Ok(true)),
+                Message::Interrupted => Some(Ok(false)),
+            })
+        })?;
+        if ended? {
+            return Ok((found, socket));
+        }
+        std::thread::sleep(PAUSE);
+    }
+    Err(refused(libc::EAGAIN))
+}
+
+/// The kernel's answer to a request about interfaces, as an error.
+pub(crate) fn refused(errno: i32) -> SyscallError {
+    SyscallError {
+        call: GET_LINK,
+        source: std::io::Error::from_raw_os_error(errno),
+    }
+}
+
+/// Whether a failed request says that this process may not use netlink at all, as in a sandbox, and not that something is scarce.
+pub(crate) fn is_forbidden(error: &SyscallError) -> bool {
+    const SCARCE: [i32; 5] = [
+        libc::EMFILE,
+        libc::ENFILE,
+        libc::ENOMEM,
+        libc::ENOBUFS,
+        libc::EAGAIN,
+    ];
+    error.call != GET_LINK && !SCARCE.iter().any(|&errno| error.is(errno))
+}
+
 /// Makes a request on a socket of its own, and waits until `answer` finds what it is after among the messages that come back. It is given
 /// the socket too, for questions of another kind.
 pub(crate) fn ask<T>(
@@ -140,7 +200,7 @@ fn exchange<T>(
     mut answer: impl FnMut(&[u8]) -> Option<T>,
 ) -> Result<T, SyscallError> {
     netlink_send(socket, request)?;
-    let mut buffer = vec![0; 32 * 1024];
+    let mut buffer = vec![0; BUFFER];
     loop {
         let Some(len) = netlink_receive(socket, &mut buffer)? else {
             poll_readable(socket, None)?;
@@ -161,66 +221,35 @@ pub(crate) fn messages(mut bytes: &[u8]) -> impl Iterator<Item = Message<'_>> {
                 return None;
             }
             let (message, kind) = (&bytes[HEADER..len], u16_at(bytes, 4)?);
+            let interrupted = u16_at(bytes, 6)? & NLM_F_DUMP_INTR != 0;
             bytes = bytes.get(len.next_multiple_of(4)..).unwrap_or_default();
             match kind {
                 NLMSG_ERROR => {
                     let errno = i32::from_ne_bytes(*message.first_chunk()?).wrapping_neg();
                     return Some(Message::Refused { errno });
                 }
+                NLMSG_DONE | RTM_NEWLINK if interrupted => return Some(Message::Interrupted),
+                NLMSG_DONE => return Some(done(message)),
                 RTM_NEWLINK | RTM_DELLINK if message.first() != Some(&AF_UNSPEC) => {}
-                RTM_NEWLINK => return Some(Message::Link(link(message)?)),
-                RTM_DELLINK => {
-                    return Some(Message::Removed {
-                        index: u32_at(message, 4)?,
-                    });
-                }
+                RTM_NEWLINK => return Some(Message::Link(Link::read(message)?)),
+                RTM_DELLINK => return Some(Message::Removed(Link::read(message)?)),
                 _ => {}
             }
         }
     })
 }
 
-fn link(message: &[u8]) -> Option<Link<'_>> {
-    let mut link = Link {
-        hardware_type: u16_at(message, 2)?,
-        index: u32_at(message, 4)?,
-        flags: u32_at(message, 8)?,
-        ..Link::default()
-    };
-    for (kind, value) in attributes(message.get(INFO..)?) {
-        match kind {
-            IFLA_ADDRESS => link.address = value,
-            IFLA_IFNAME => link.name = value.strip_suffix(&[0]).unwrap_or(value),
-            IFLA_MTU => link.mtu = u32_at(value, 0)?,
-            IFLA_NUM_RX_QUEUES => link.rx_queues = u32_at(value, 0)?,
-            IFLA_NUM_TX_QUEUES => link.tx_queues = u32_at(value, 0)?,
-            IFLA_STATS64 => link.counters = value,
-            IFLA_XDP => link.xdp = xdp(value),
-            _ => {}
-        }
+/// The end of a list; the kernel puts a number there if it could not go on.
+fn done(message: &[u8]) -> Message<'_> {
+    match message
+        .first_chunk()
+        .map_or(0, |errno| i32::from_ne_bytes(*errno))
+    {
+        errno @ ..0 => Message::Refused {
+            errno: errno.wrapping_neg(),
+        },
+        _ => Message::Done,
     }
-    Some(link)
-}
-
-fn xdp(nested: &[u8]) -> Option<XdpProgram> {
-    let (mut mode, mut main, mut of_mode) = (None, None, None);
-    for (kind, value) in attributes(nested) {
-        match kind {
-            IFLA_XDP_ATTACHED => mode = XdpMode::from_kernel(*value.first()?),
-            IFLA_XDP_PROG_ID => main = u32_at(value, 0),
-            // More than one mode at once: the one that sees packets first is told last.
-            IFLA_XDP_DRV_PROG_ID if of_mode.is_none() => {
-                of_mode = u32_at(value, 0).map(|id| (XdpMode::Native, id));
-            }
-            IFLA_XDP_SKB_PROG_ID if of_mode.is_none() => {
-                of_mode = u32_at(value, 0).map(|id| (XdpMode::Generic, id));
-            }
-            IFLA_XDP_HW_PROG_ID => of_mode = u32_at(value, 0).map(|id| (XdpMode::Offloaded, id)),
-            _ => {}
-        }
-    }
-    let (mode, id) = of_mode.or(mode.zip(main))?;
-    Some(XdpProgram { mode, id })
 }
 
 /// The attributes in `bytes`: kind and value.
@@ -251,9 +280,21 @@ mod tests {
             let message = get_link(0, name);
             assert_eq!(message.len() % 4, 0);
             assert_eq!(u32_at(&message, 0), Some(message.len() as u32));
-            assert_eq!(link(&message[HEADER..]).unwrap().name, name.as_bytes());
+            assert_eq!(
+                Link::read(&message[HEADER..]).unwrap().name,
+                name.as_bytes()
+            );
         }
-        assert_eq!(link(&get_link(7, "")[HEADER..]).unwrap().index, 7);
+        // 15 bytes are the most that the first attribute holds.
+        for (len, kind) in [
+            (15, IFLA_IFNAME),
+            (16, IFLA_ALT_IFNAME),
+            (127, IFLA_ALT_IFNAME),
+        ] {
+            let message = get_link(0, &"n".repeat(len));
+            assert_eq!(u16_at(&message, HEADER + INFO + 2), Some(kind));
+        }
+        assert_eq!(Link::read(&get_link(7, "")[HEADER..]).unwrap().index, 7);
     }
 
     #[test]
@@ -274,30 +315,29 @@ mod tests {
     }
 
     #[test]
-    fn the_program_of_an_interface_is_read_with_its_mode() {
-        let told = |attributes: &[(u16, &[u8])]| {
-            let mut nested = Vec::new();
-            for (kind, value) in attributes {
-                attribute(&mut nested, *kind, value);
-            }
-            let mut message = request(RTM_NEWLINK, 0, 3);
-            attribute(&mut message, IFLA_XDP, &nested);
-            link(&finished(message)[HEADER..]).unwrap().xdp
+    fn a_list_that_was_interrupted_is_told_from_one_that_is_complete() {
+        let list = |flags: u16, errno: i32| {
+            let mut link = finished(request(RTM_NEWLINK, flags, 3));
+            let mut done = request(NLMSG_DONE, flags, 0);
+            done.truncate(HEADER);
+            done.extend_from_slice(&errno.to_ne_bytes());
+            link.extend_from_slice(&finished(done));
+            link
         };
-        let id = 9_u32.to_ne_bytes();
-        let program = |mode| Some(XdpProgram { mode, id: 9 });
-        assert_eq!(told(&[(IFLA_XDP_ATTACHED, &[0])]), None);
-        let native = [(IFLA_XDP_ATTACHED, &[1][..]), (IFLA_XDP_PROG_ID, &id)];
-        assert_eq!(told(&native), program(XdpMode::Native));
-        let generic = [(IFLA_XDP_ATTACHED, &[2][..]), (IFLA_XDP_SKB_PROG_ID, &id)];
-        assert_eq!(told(&generic), program(XdpMode::Generic));
-        let other = 8_u32.to_ne_bytes();
-        let several = [
-            (IFLA_XDP_ATTACHED, &[4][..]),
-            (IFLA_XDP_DRV_PROG_ID, &other),
-            (IFLA_XDP_HW_PROG_ID, &id),
-        ];
-        assert_eq!(told(&several), program(XdpMode::Offloaded));
+        let complete = list(2, 0);
+        let mut read = messages(&complete);
+        assert!(matches!(
+            read.next(),
+            Some(Message::Link(Link { index: 3, .. }))
+        ));
+        assert_eq!((read.next(), read.next()), (Some(Message::Done), None));
+        let interrupted = list(2 | NLM_F_DUMP_INTR, 0);
+        assert!(messages(&interrupted).all(|message| message == Message::Interrupted));
+        let failed = list(2, -105);
+        assert_eq!(
+            messages(&failed).last(),
+            Some(Message::Refused { errno: 105 })
+        );
     }
 
     #[test]

@@ -62,7 +62,8 @@ pub struct Stats {
     pub invalid: Count,
     /// How often the ring went full and stopped until memory was given back.
     pub freezes: Count,
-    /// How often the interface went down.
+    /// How often the interface went down since the source was opened; one that was down then did not go down. `AtLeast` if notifications
+    /// of the kernel were lost, or a sandbox forbids them.
     pub link_downs: Count,
 }
 

@@ -5,18 +5,20 @@
 //! for as one. The notifications are needed because the socket alone does not tell: once it is down, the kernel removes an
 //! interface without another word to it.
 
+mod link;
+
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use crate::interface::link_is_up;
-use crate::netlink::{self, Message, RTMGRP_LINK};
 use crate::syscall::{
-    epoll, epoll_add, epoll_ready, event, event_signal, netlink_receive, netlink_send,
-    netlink_socket, poll_readable, poll_writable, take_socket_error,
+    epoll, epoll_add, epoll_ready, event, event_signal, poll_readable, poll_writable,
+    take_socket_error,
 };
-use crate::{Error, Interface, PacketSink, PacketSource, Readiness, SyscallError};
+use crate::{Count, Error, Interface, PacketSink, PacketSource, Readiness, SyscallError};
+
+use link::LinkWatch;
 
 /// Waits until a source has a batch, and lends it; `Ok(None)` where the time was over first. No time waits for ever.
 ///
@@ -172,20 +174,8 @@ impl StopHandle {
 pub struct Waiter {
     // The set goes first: what it holds is still open then, and the kernel has nothing to clean up behind it.
     set: OwnedFd,
-    link: OwnedFd,
+    link: LinkWatch,
     stop: StopHandle,
-    interface: u32,
-    name: String,
-    state: LinkState,
-}
-
-/// What is known of the interface, and what of it was told.
-#[derive(Debug, Default)]
-struct LinkState {
-    down: bool,
-    removed: bool,
-    report_down: bool,
-    downs: u64,
 }
 
 const SOCKET: u64 = 0;
@@ -195,15 +185,17 @@ const LINK: u64 = 2;
 impl Waiter {
     /// Waits for `socket`, which is bound to `interface`. Call it from the namespace of the two.
     ///
+    /// A sandbox that forbids netlink does not make it fail: see [`why_link_unwatched`](Self::why_link_unwatched).
+    ///
     /// # Errors
     /// The call that failed: there are too many open files, or not enough memory.
     pub fn new(socket: BorrowedFd<'_>, interface: &Interface) -> Result<Self, Error> {
-        let (set, link, stop) = (epoll()?, netlink_socket(RTMGRP_LINK)?, event()?);
+        let (set, link, stop) = (epoll()?, LinkWatch::new(interface)?, event()?);
         epoll_add(set.as_fd(), socket, SOCKET)?;
         epoll_add(set.as_fd(), stop.as_fd(), STOP)?;
-        epoll_add(set.as_fd(), link.as_fd(), LINK)?;
-        // The state now is an answer on the same socket as every change after it: nothing falls between the two.
-        netlink_send(link.as_fd(), &netlink::get_link(interface.index, ""))?;
+        if let Some(link) = link.fd() {
+            epoll_add(set.as_fd(), link, LINK)?;
+        }
         Ok(Self {
             set,
             link,
@@ -211,10 +203,15 @@ impl Waiter {
                 stopped: AtomicBool::new(false),
                 event: stop,
             })),
-            interface: interface.index,
-            name: interface.name.clone(),
-            state: LinkState::default(),
         })
+    }
+
+    /// Why the state of the interface is not watched: a sandbox forbids netlink sockets. `None` if it is watched.
+    ///
+    /// The source then reports what its own socket says: AF_PACKET, that the interface was set down, and its removal if it was up; a
+    /// lost carrier is not reported, and the removal of an interface that is down only to a reader that waits with a timeout.
+    pub fn why_link_unwatched(&self) -> Option<&SyscallError> {
+        self.link.why_unwatched()
     }
 
     /// Waits for one more socket of the same source: a queue of its own of the same interface.
@@ -244,97 +241,46 @@ impl Waiter {
         poll_readable(self.stop.0.event.as_fd(), Some(time)).map(drop)
     }
 
-    /// How often the interface went down.
-    pub const fn link_downs(&self) -> u64 {
-        self.state.downs
+    /// How often the interface went down since the waiter was made, as the kernel announced it: a carrier that is lost and back before the
+    /// kernel looks (up to a second) is not announced. At least so often, if announcements were lost or are not watched.
+    pub fn link_downs(&self) -> Count {
+        self.link.downs()
     }
 
     /// Whether the interface was removed, as far as [`take_news`](Self::take_news) has heard.
     pub const fn is_removed(&self) -> bool {
-        self.state.removed
+        self.link.is_removed()
     }
 
     /// Looks what woke the reader, when there was no packet: takes in the news about the interface, and takes the error off
     /// `socket` that would make every wait return at once. Does not wait.
     ///
     /// Taking in and [reporting](Self::report) are two steps: between them a source looks for packets once more, so that
-    /// those that came before the link went down are told before it, and no report is lost over them.
+    /// those that came before the link went down are lent before the report, and no report is lost over them.
     ///
     /// # Errors
     /// The call that failed.
     pub fn take_news(&mut self, socket: BorrowedFd<'_>) -> Result<(), SyscallError> {
+        let mut errno = 0;
         for token in epoll_ready(self.set.as_fd())? {
             match token {
                 // Readable without a packet: a down interface leaves ENETDOWN there. The notification says it better.
-                SOCKET => drop(take_socket_error(socket)?),
-                LINK => self.read_link_news()?,
+                SOCKET => errno = take_socket_error(socket)?,
+                LINK => self.link.read()?,
                 _ => {}
             }
         }
+        self.link.socket_says(socket, errno);
         Ok(())
     }
 
-    /// Tells what happened to the interface.
+    /// Reports what happened to the interface, under the name that it has now.
     ///
     /// # Errors
-    /// [`Error::LinkDown`] once each time the interface goes down, [`Error::InterfaceRemoved`] from then on when it was
-    /// removed.
+    /// [`Error::LinkDown`] once each time the interface goes down, and once if it was down from the start;
+    /// [`Error::InterfaceRemoved`] from then on when it was removed.
     pub fn report(&mut self) -> Result<(), Error> {
-        if self.state.removed {
-            return Err(Error::InterfaceRemoved {
-                interface: self.name.clone(),
-            });
-        }
-        if std::mem::take(&mut self.state.report_down) {
-            return Err(Error::LinkDown {
-                interface: self.name.clone(),
-            });
-        }
-        Ok(())
-    }
-
-    fn read_link_news(&mut self) -> Result<(), SyscallError> {
-        let mut buffer = [0; 16 * 1024];
-        let mut lost = false;
-        loop {
-            match netlink_receive(self.link.as_fd(), &mut buffer) {
-                // Notifications were lost: ask how it stands now. Not before the last of those that are left was taken, or
-                // there would be no room for the answer either.
-                Ok(None) if lost => {
-                    netlink_send(self.link.as_fd(), &netlink::get_link(self.interface, ""))?;
-                    lost = false;
-                }
-                Ok(None) => return Ok(()),
-                Ok(Some(len)) => {
-                    for message in netlink::messages(&buffer[..len]) {
-                        self.state.take(self.interface, &message);
-                    }
-                }
-                Err(error) if error.is(libc::ENOBUFS) => lost = true,
-                Err(error) => return Err(error),
-            }
-        }
-    }
-}
-
-impl LinkState {
-    fn take(&mut self, interface: u32, message: &Message<'_>) {
-        match message {
-            Message::Link(link) if link.index == interface => {
-                let down = !link_is_up(link.flags);
-                if down && !self.down {
-                    self.downs += 1;
-                    self.report_down = true;
-                }
-                self.down = down;
-            }
-            Message::Removed { index } if *index == interface => self.removed = true,
-            // The only request ever made on this socket is for this interface.
-            Message::Refused {
-                errno: libc::ENODEV,
-            } => self.removed = true,
-            _ => {}
-        }
+        self.link.report()
     }
 }
 
@@ -347,39 +293,6 @@ impl AsFd for Waiter {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::netlink::Link;
-
-    const UP: u32 = 1 | 1 << 16;
-
-    fn link(index: u32, flags: u32) -> Message<'static> {
-        Message::Link(Link {
-            index,
-            flags,
-            ..Link::default()
-        })
-    }
-
-    #[test]
-    fn each_way_down_is_one_report() {
-        let mut state = LinkState::default();
-        for flags in [UP, UP, 0, 0, 1, UP, 1, UP] {
-            state.take(7, &link(7, flags));
-            state.take(7, &link(8, 0));
-        }
-        assert_eq!(
-            (state.downs, state.report_down, state.down),
-            (2, true, false)
-        );
-    }
-
-    #[test]
-    fn only_our_own_interface_can_be_removed() {
-        let mut state = LinkState::default();
-        state.take(7, &Message::Removed { index: 8 });
-        assert!(!state.removed);
-        state.take(7, &Message::Removed { index: 7 });
-        assert!(state.removed);
-    }
 
     #[test]
     fn a_stop_makes_the_waiter_readable_and_stays() {

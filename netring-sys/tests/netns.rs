@@ -13,7 +13,7 @@ use netring_sys::kernel::packet::{
     tpacket_req3, tpacket3_hdr,
 };
 use netring_sys::wait::Waiter;
-use netring_sys::{Error, Interface, LinkType, Mmap, XdpFeatures, XdpMetadata, syscall};
+use netring_sys::{Count, Error, Interface, LinkType, Mmap, XdpFeatures, XdpMetadata, syscall};
 use xtask::load::wait_until;
 use xtask::netns::{Netns, ip, ip_says, veth};
 use xtask::wire::{Sender, numbered};
@@ -208,10 +208,13 @@ fn the_waiter_takes_the_error_off_the_socket_and_reports_once() {
     assert_eq!(syscall::take_socket_error(socket.as_fd()).unwrap(), 0);
     // What was heard is kept until it is told, whatever is asked in between.
     waiter.take_news(socket.as_fd()).unwrap();
-    assert!(matches!(waiter.report(), Err(Error::LinkDown { interface }) if interface == "a"));
+    assert!(matches!(waiter.report(), Err(Error::LinkDown { interface, .. }) if interface == "a"));
     waiter.report().unwrap();
     quiet(&mut waiter);
-    assert_eq!((waiter.link_downs(), waiter.is_removed()), (1, false));
+    assert_eq!(
+        (waiter.link_downs(), waiter.is_removed()),
+        (Count::Exact(1), false)
+    );
 
     ip("link del dev a").unwrap();
     assert!(readable(&waiter));
@@ -251,7 +254,8 @@ fn a_waiter_that_lost_notifications_learns_how_the_interface_stands() {
         waiter.take_news(socket.as_fd()).unwrap();
         told += u32::from(waiter.report().is_err());
     }
-    assert_eq!((told, waiter.link_downs()), (1, 1));
+    // It may have gone down and come up among what was lost.
+    assert_eq!((told, waiter.link_downs()), (1, Count::AtLeast(1)));
 }
 
 /// The kernel's own test of its ring, `psock_tpacket`, version 3, receive: the header of each block, and the words of it that

@@ -421,7 +421,7 @@ impl PacketSource for XdpCapture {
         };
         stats.invalid = Count::Exact(invalid);
         stats.freezes = Count::Unavailable;
-        stats.link_downs = Count::Exact(self.waiter.link_downs());
+        stats.link_downs = self.waiter.link_downs();
         Ok(stats)
     }
 

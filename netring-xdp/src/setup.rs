@@ -95,11 +95,15 @@ impl Bound {
 
     /// What a failed call says of the interface.
     pub(crate) fn failed(&self, error: SyscallError) -> Error {
-        let interface = self.interface.name.clone();
         if error.is(ENETDOWN) {
-            Error::LinkDown { interface }
+            Error::LinkDown {
+                interface: self.interface.current_name(),
+                was_up: false,
+            }
         } else if error.is(ENXIO) || error.is(ENODEV) {
-            Error::InterfaceRemoved { interface }
+            Error::InterfaceRemoved {
+                interface: self.interface.current_name(),
+            }
         } else {
             error.into()
         }

@@ -224,7 +224,7 @@ fn x8_a_drain_over_a_link_that_is_down_says_so_and_what_is_in_the_ring_goes_out_
     }
     let down = injector.drain(Duration::from_millis(50)).unwrap_err();
     assert!(
-        matches!(&down, Error::LinkDown { interface } if interface == "v0"),
+        matches!(&down, Error::LinkDown { interface, .. } if interface == "v0"),
         "{down}"
     );
     assert_eq!(injector.stats().unwrap().pending, 10);

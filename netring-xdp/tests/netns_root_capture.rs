@@ -80,7 +80,7 @@ fn x9_a_link_that_goes_down_is_told_within_a_second_and_packets_resume() {
         ip("link set v0 down").unwrap();
         let told = capture.next_batch(LIMIT).map(|_| ()).unwrap_err();
         assert!(
-            matches!(&told, Error::LinkDown { interface } if interface == "v0"),
+            matches!(&told, Error::LinkDown { interface, .. } if interface == "v0"),
             "{told}"
         );
         assert!(start.elapsed() < Duration::from_secs(1));

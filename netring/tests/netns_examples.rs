@@ -38,6 +38,26 @@ fn timed(line: &str) -> &str {
 
 #[test]
 #[ignore = "needs a network namespace: cargo xtask test-netns"]
+fn interfaces_prints_each_interface_with_its_names() {
+    let _ns = Netns::enter().unwrap();
+    ip("link add name v0 index 7 address 02:00:00:00:00:07 mtu 1400 type veth peer name v1 index 9 address 02:00:00:00:00:09")
+        .unwrap();
+    ip("link property add dev v1 altname uplink-of-the-second-floor").unwrap();
+    ip("link set dev v1 alias to_the_left").unwrap();
+    let said = Program::start("interfaces", &[]).end();
+    assert_eq!(
+        said.out,
+        [
+            "1 lo: up, mtu 65536, LinkType::ETHERNET, 00:00:00:00:00:00",
+            "7 v0: down, mtu 1400, LinkType::ETHERNET, 02:00:00:00:00:07",
+            "9 v1: down, mtu 1500, LinkType::ETHERNET, 02:00:00:00:00:09, also uplink-of-the-second-floor (to_the_left)",
+        ]
+    );
+    said.went_well();
+}
+
+#[test]
+#[ignore = "needs a network namespace: cargo xtask test-netns"]
 fn capture_prints_each_packet_and_the_balance() {
     let _ns = Netns::enter().unwrap();
     let (program, sender) = capturing("capture", &["v1", "5"]);

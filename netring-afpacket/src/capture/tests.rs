@@ -5,7 +5,7 @@ use std::net::UdpSocket;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use netring_sys::kernel::packet::{tpacket_block_desc, tpacket3_hdr};
-use netring_sys::{LinkType, Mmap};
+use netring_sys::{Count, LinkType, Mmap};
 
 use super::*;
 use crate::made_block::Block;
@@ -49,7 +49,7 @@ fn bytes(batch: &Batch<'_>) -> Vec<u8> {
 }
 
 fn counted(capture: &Capture) -> (u64, u64) {
-    let stats = capture.counters.stats(0);
+    let stats = capture.counters.stats(Count::Exact(0));
     (
         stats.delivered.exact().unwrap(),
         stats.invalid.exact().unwrap(),

@@ -130,6 +130,7 @@ impl PacketSource for Scripted {
                 self.stats.link_downs = Count::Exact(downs + 1);
                 Err(Error::LinkDown {
                     interface: "x0".into(),
+                    was_up: true,
                 })
             }
         }

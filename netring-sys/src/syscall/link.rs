@@ -63,12 +63,12 @@ pub fn netlink_send(fd: BorrowedFd<'_>, message: &[u8]) -> Result<(), SyscallErr
 /// Receives netlink messages: how many bytes, or `None` where there are none now.
 ///
 /// # Errors
-/// `ENOBUFS` where notifications were lost: ask anew.
+/// `ENOBUFS` if notifications were lost, `EMSGSIZE` if the message is longer than the buffer, and lost: ask again.
 pub fn netlink_receive(
     fd: BorrowedFd<'_>,
     buffer: &mut [u8],
 ) -> Result<Option<usize>, SyscallError> {
-    let flags = libc::MSG_DONTWAIT;
+    let flags = libc::MSG_DONTWAIT | libc::MSG_TRUNC;
     // SAFETY: the buffer is borrowed for the call; nobody else uses it; its length goes with it.
     let received = unsafe {
         libc::recv(
@@ -80,6 +80,10 @@ pub fn netlink_receive(
     };
     match check_len(received, "recv(netlink)") {
         Err(error) if would_block(&error) => Ok(None),
+        Ok(len) if len > buffer.len() => Err(SyscallError {
+            call: "recv(netlink)",
+            source: std::io::Error::from_raw_os_error(libc::EMSGSIZE),
+        }),
         other => other.map(Some),
     }
 }
