@@ -41,7 +41,7 @@ pub struct Capture {
     socket: OwnedFd,
 
     _promiscuous: Option<Promiscuous>,
-    interface: Interface,
+    interface: Box<Interface>,
     context: Context,
     size: RingSize,
     counters: Counters,

@@ -174,7 +174,8 @@ impl StopHandle {
 pub struct Waiter {
     // The set goes first: what it holds is still open then, and the kernel has nothing to clean up behind it.
     set: OwnedFd,
-    link: LinkWatch,
+    // Boxed: no packet needs it, and a waiter is a part of every source.
+    link: Box<LinkWatch>,
     stop: StopHandle,
 }
 
@@ -190,7 +191,7 @@ impl Waiter {
     /// # Errors
     /// The call that failed: there are too many open files, or not enough memory.
     pub fn new(socket: BorrowedFd<'_>, interface: &Interface) -> Result<Self, Error> {
-        let (set, link, stop) = (epoll()?, LinkWatch::new(interface)?, event()?);
+        let (set, link, stop) = (epoll()?, Box::new(LinkWatch::new(interface)?), event()?);
         epoll_add(set.as_fd(), socket, SOCKET)?;
         epoll_add(set.as_fd(), stop.as_fd(), STOP)?;
         if let Some(link) = link.fd() {

@@ -95,17 +95,14 @@ impl Bound {
 
     /// What a failed call says of the interface.
     pub(crate) fn failed(&self, error: SyscallError) -> Error {
-        if error.is(ENETDOWN) {
-            Error::LinkDown {
-                interface: self.interface.current_name(),
-                was_up: false,
-            }
-        } else if error.is(ENXIO) || error.is(ENODEV) {
-            Error::InterfaceRemoved {
-                interface: self.interface.current_name(),
-            }
-        } else {
-            error.into()
+        let removed = error.is(ENXIO) || error.is(ENODEV);
+        if !removed && !error.is(ENETDOWN) {
+            return error.into();
+        }
+        let (interface, was_up) = (self.interface.current_name(), false);
+        match removed {
+            true => Error::InterfaceRemoved { interface },
+            false => Error::LinkDown { interface, was_up },
         }
     }
 }

@@ -64,7 +64,7 @@ pub(crate) fn set_up(wanted: &Builder) -> Result<Capture, Error> {
         ring,
         socket,
         _promiscuous: promiscuous,
-        interface,
+        interface: Box::new(interface),
         context,
         size,
         counters: Counters::default(),

@@ -22,7 +22,7 @@ fn capture() -> Capture {
         ring: Ring::new(Mmap::anonymous(BLOCK * BLOCKS).unwrap(), BLOCK, BLOCKS),
         socket,
         _promiscuous: None,
-        interface,
+        interface: Box::new(interface),
         context: Context {
             link_type: LinkType::ETHERNET,
             snap_len: usize::MAX,
