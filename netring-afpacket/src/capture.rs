@@ -147,6 +147,14 @@ impl Capture {
         self.waiter.stop_handle()
     }
 
+    /// Why the state of the interface is not watched: a sandbox forbids netlink sockets. `None` if it is watched.
+    ///
+    /// The capture works all the same, and reports what its own socket says: that the interface was set down, and its removal if it was
+    /// up. A lost carrier is not reported, and the removal of an interface that is down only to a reader that waits with a timeout.
+    pub fn why_link_unwatched(&self) -> Option<&SyscallError> {
+        self.waiter.why_link_unwatched()
+    }
+
     /// The interface, as it was when the capture was opened.
     pub const fn interface(&self) -> &Interface {
         &self.interface

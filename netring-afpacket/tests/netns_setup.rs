@@ -269,32 +269,6 @@ fn is_child() -> bool {
 
 #[test]
 #[ignore = "needs a network namespace: cargo xtask test-netns"]
-fn a_missing_capability_is_named_with_the_line_that_grants_it() {
-    let _ns = Netns::enter().unwrap();
-    if !is_child() {
-        let without = ["setpriv", "--bounding-set", "-net_raw"];
-        let name = "a_missing_capability_is_named_with_the_line_that_grants_it";
-        return in_a_process_of_its_own(name, &without);
-    }
-    let error = Capture::open("lo").unwrap_err();
-    assert!(
-        matches!(
-            error,
-            Error::NotPermitted {
-                capability: "CAP_NET_RAW",
-                ..
-            }
-        ),
-        "{error}"
-    );
-    assert!(
-        error.to_string().contains("sudo setcap cap_net_raw=ep"),
-        "{error}"
-    );
-}
-
-#[test]
-#[ignore = "needs a network namespace: cargo xtask test-netns"]
 fn where_memory_is_short_the_ring_is_smaller_says_so_and_works() {
     let _ns = Netns::enter().unwrap();
     if !is_child() {

@@ -1,8 +1,14 @@
 //! What went wrong, which call said so, and what to do about it.
 
+mod call;
+
 use std::io;
 
-use crate::XdpMode;
+use crate::{Privileges, XdpMode};
+
+pub use call::SyscallError;
+use call::is_denied;
+pub(crate) use call::{MAP_ANONYMOUS, MAP_HUGE};
 
 /// What can go wrong between a program and a packet source.
 #[derive(Debug, thiserror::Error)]
@@ -12,18 +18,18 @@ pub enum Error {
     #[error(transparent)]
     Syscall(#[from] SyscallError),
 
-    /// The process lacks a capability.
-    #[error(
-        "{call} was refused: the process needs {capability}; run it as root, or give the program the \
-         capability once with `sudo setcap {grant}=ep PROGRAM`{}", in_namespace(.grant)
-    )]
+    /// The process may not make this call: it lacks a capability, or has it and a sandbox, a security module or a namespace stands in
+    /// the way. The sentence says which, and what helps there.
+    #[error("{call} was refused: {}", privileges.advice(capability, grant, is_denied(source)))]
     NotPermitted {
         /// The call that was refused.
         call: &'static str,
         /// The capability, as `capabilities(7)` names it.
         capability: &'static str,
-        /// The same, as `setcap` takes it.
+        /// The same, as `setcap` takes it; with it all others that the program needs, for `setcap` takes away what it is not given.
         grant: &'static str,
+        /// What the thread could do when it was refused.
+        privileges: Privileges,
         /// What the kernel said.
         source: io::Error,
     },
@@ -55,7 +61,8 @@ pub enum Error {
 
     /// There is no interface of this name in this network namespace.
     #[error(
-        "there is no interface {name:?} in this network namespace; `ip link` lists those there are"
+        "there is no interface {name:?} in this network namespace; {}",
+        about_name(name)
     )]
     NoSuchInterface {
         /// The name that was asked for.
@@ -215,77 +222,20 @@ impl std::fmt::Display for WithCauses<'_> {
     }
 }
 
-/// A system call that failed: which one, and what the kernel said.
-#[derive(Debug, thiserror::Error)]
-#[error("{call} failed{hint}", hint = Hint(.source))]
-pub struct SyscallError {
-    /// The call, with the option that was set, as a kernel manual names it: `setsockopt(PACKET_RX_RING)`.
-    pub call: &'static str,
-    /// What the kernel said.
-    pub source: io::Error,
-}
-
-/// The capability that raw packet sockets need.
-const NET_RAW: (&str, &str) = ("CAP_NET_RAW", "cap_net_raw");
-/// The capabilities that XDP programs need; a user namespace cannot give them.
-const BPF: (&str, &str) = (
-    "CAP_BPF and CAP_NET_ADMIN of the host",
-    "cap_bpf,cap_net_admin",
-);
-
-impl SyscallError {
-    /// The error of the call that has just failed on this thread.
-    pub(crate) fn last(call: &'static str) -> Self {
-        Self {
-            call,
-            source: io::Error::last_os_error(),
+/// What to do about a name that no interface has.
+fn about_name(name: &str) -> String {
+    let listed = "`ip link` lists those there are";
+    let bare = name.trim().trim_end_matches(':');
+    match bare.split_once('@') {
+        Some((before, _)) => format!(
+            "{listed}, as NAME@PEER if they have a peer: the name is what stands before the @, {before:?}"
+        ),
+        None if bare != name && !bare.is_empty() => {
+            format!(
+                "{listed}; a name has no white space around it and no colon behind it: {bare:?}"
+            )
         }
-    }
-
-    /// This error, or [`Error::NotPermitted`] where it says that CAP_NET_RAW is missing.
-    pub fn needs_net_raw(self) -> Error {
-        self.needs(NET_RAW)
-    }
-
-    /// This error, or [`Error::NotPermitted`] where it says that CAP_BPF or CAP_NET_ADMIN is missing.
-    pub fn needs_bpf(self) -> Error {
-        self.needs(BPF)
-    }
-
-    fn needs(self, (capability, grant): (&'static str, &'static str)) -> Error {
-        if self.is(libc::EPERM) || self.is(libc::EACCES) {
-            return Error::NotPermitted {
-                call: self.call,
-                capability,
-                grant,
-                source: self.source,
-            };
-        }
-        self.into()
-    }
-
-    /// Whether the kernel had not enough memory.
-    pub fn is_out_of_memory(&self) -> bool {
-        self.source.kind() == io::ErrorKind::OutOfMemory
-    }
-
-    /// Whether the interface is not there (any more).
-    pub fn is_no_device(&self) -> bool {
-        self.is(libc::ENODEV) || self.is(libc::ENXIO)
-    }
-
-    /// Whether the kernel said this number (`libc::ENOMEM` …).
-    pub fn is(&self, errno: i32) -> bool {
-        self.source.raw_os_error() == Some(errno)
-    }
-}
-
-/// Root of a user namespace has the one capability and not the others.
-fn in_namespace(grant: &str) -> &'static str {
-    if grant == NET_RAW.1 {
-        ", or run it in a namespace of its own with `unshare --user --map-root-user --net`"
-    } else {
-        "; the root of a user namespace is not enough"
+        None => listed.into(),
     }
 }
 
@@ -294,51 +244,28 @@ fn named(name: &Option<String>) -> String {
         .map_or_else(String::new, |name| format!(" ({name})"))
 }
 
-/// What to do about an error, where there is something.
-struct Hint<'a>(&'a io::Error);
-
-impl std::fmt::Display for Hint<'_> {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let advice = match self.0.raw_os_error() {
-            Some(libc::ENOMEM) => "; ask for a smaller ring, or free some memory",
-            Some(libc::EMFILE | libc::ENFILE) => "; raise the limit of open files (`ulimit -n`)",
-            Some(libc::ENOPROTOOPT) => "; the running kernel is too old for it",
-            Some(libc::EAFNOSUPPORT) => {
-                "; the running kernel is built without it (`modprobe af_packet`, CONFIG_XDP_SOCKETS)"
-            }
-            _ => "",
-        };
-        f.write_str(advice)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn a_missing_capability_is_named_with_the_line_that_grants_it() {
-        let refused = SyscallError {
-            call: "socket(AF_PACKET)",
-            source: io::Error::from_raw_os_error(libc::EPERM),
-        };
-        let text = refused.needs_net_raw().to_string();
-        assert!(text.contains("socket(AF_PACKET)"), "{text}");
-        assert!(text.contains("CAP_NET_RAW"), "{text}");
-        assert!(text.contains("setcap cap_net_raw=ep"), "{text}");
-        assert!(text.contains("unshare --user"), "{text}");
-    }
-
-    #[test]
-    fn who_may_not_load_programs_is_not_sent_into_a_user_namespace() {
-        let refused = SyscallError {
-            call: "bpf(BPF_PROG_LOAD)",
-            source: io::Error::from_raw_os_error(libc::EPERM),
-        };
-        let text = refused.needs_bpf().to_string();
-        assert!(text.contains("CAP_BPF and CAP_NET_ADMIN"), "{text}");
-        assert!(text.contains("setcap cap_bpf,cap_net_admin=ep"), "{text}");
-        assert!(!text.contains("unshare"), "{text}");
+    fn a_name_that_looks_like_what_was_printed_is_told_from_one_that_is_missing() {
+        let said = |name: &str| Error::NoSuchInterface { name: name.into() }.to_string();
+        let end = |name| said(name).split_once("`ip link` ").unwrap().1.to_owned();
+        for name in ["eth7", "", ":", "eth0:1", "-x"] {
+            assert_eq!(end(name), "lists those there are", "{name}");
+        }
+        let peer = "the name is what stands before the @, \"v0\"";
+        for name in ["v0@if2", "v0@v1", "v0@NONE", "v0@if2:"] {
+            assert!(end(name).ends_with(peer), "{}", end(name));
+        }
+        for name in ["v0:", " v0", "v0\n", "v0: "] {
+            assert!(
+                end(name).ends_with("no colon behind it: \"v0\""),
+                "{}",
+                end(name)
+            );
+        }
     }
 
     #[test]
@@ -357,19 +284,6 @@ mod tests {
             "{text}"
         );
         assert!(in_the_way(None).to_string().contains("number 42, native;"));
-    }
-
-    #[test]
-    fn a_failed_call_is_named_and_its_cause_is_the_source() {
-        let error = Error::from(SyscallError {
-            call: "setsockopt(PACKET_RX_RING)",
-            source: io::Error::from_raw_os_error(libc::ENOMEM),
-        });
-        assert_eq!(
-            error.to_string(),
-            "setsockopt(PACKET_RX_RING) failed; ask for a smaller ring, or free some memory"
-        );
-        assert!(std::error::Error::source(&error).is_some());
     }
 
     #[test]
@@ -392,7 +306,7 @@ mod tests {
              other: open failed"
         );
         let cause = std::error::Error::source(&error).unwrap().to_string();
-        assert_eq!(cause, "Device or resource busy (os error 16)");
+        assert_eq!(cause, io::Error::from_raw_os_error(libc::EBUSY).to_string());
         assert_eq!(error.with_causes().to_string(), format!("{error}: {cause}"));
         assert!(error.is_terminal());
     }

@@ -6,7 +6,7 @@ use std::os::fd::{AsFd, BorrowedFd};
 
 use crate::kernel::packet::{ARPHRD_ETHER, ARPHRD_LOOPBACK, ARPHRD_RAW_IP};
 use crate::netlink::{self, Link, Message};
-use crate::syscall::ethtool_channels;
+use crate::syscall::{InterfaceByIoctl, ethtool_channels, interface_by_ioctl, interface_socket};
 use crate::{Error, LinkType, SyscallError, XdpProgram};
 
 /// Bytes of the longest alternative name (`ALTIFNAMSIZ`, which counts a zero byte).
@@ -42,6 +42,9 @@ pub struct Interface {
     pub counters: InterfaceCounters,
     /// The XDP program that is attached to it, whoever attached it.
     pub xdp: Option<XdpProgram>,
+    /// Whether a sandbox forbids netlink, and ioctl had to do: the other names, the description, the counters and the XDP program are
+    /// not known then (`None`, empty or 0), nor is the number of queues unless the driver says it (1).
+    pub is_partial: bool,
 }
 
 /// An interface's own counters (`rtnl_link_stats64`): everything that went through it, captured or not.
@@ -119,6 +122,31 @@ impl Interface {
     }
 
     fn ask(index: u32, name: &str) -> Result<Option<Self>, SyscallError> {
+        match Self::ask_netlink(index, name) {
+            Err(error) if netlink::is_forbidden(&error) => match Self::ask_by_ioctl(index, name) {
+                Ok(interface) => Ok(Some(interface)),
+                Err(gone) if gone.is_no_device() => Ok(None),
+                // What was asked first is what should be allowed.
+                Err(_) => Err(error),
+            },
+            other => other,
+        }
+    }
+
+    /// What is left to a process in a sandbox that forbids netlink. ioctl has no room for names of more than 15 bytes.
+    fn ask_by_ioctl(index: u32, name: &str) -> Result<Self, SyscallError> {
+        if name.len() >= libc::IFNAMSIZ {
+            return Err(netlink::refused(libc::ENAMETOOLONG));
+        }
+        let socket = interface_socket()?;
+        let mut interface = Self::from(interface_by_ioctl(socket.as_fd(), index, name)?);
+        match interface.ask_for_queues(socket.as_fd()) {
+            true => Ok(interface),
+            false => Err(netlink::refused(libc::ENODEV)),
+        }
+    }
+
+    fn ask_netlink(index: u32, name: &str) -> Result<Option<Self>, SyscallError> {
         netlink::ask(&netlink::get_link(index, name), |socket, message| {
             match message {
                 Message::Link(link) => {
@@ -178,10 +206,11 @@ impl Interface {
     }
 }
 
+/// The driver signals a carrier; libc has no name for it on every target.
+const IFF_LOWER_UP: u32 = 1 << 16;
+
 /// Set up by the administrator, and with a carrier.
 pub(crate) const fn link_is_up(flags: u32) -> bool {
-    /// The driver signals a carrier; libc has no name for it on every target.
-    const IFF_LOWER_UP: u32 = 1 << 16;
     let both = libc::IFF_UP as u32 | IFF_LOWER_UP;
     flags & both == both
 }
@@ -212,6 +241,31 @@ impl From<Link<'_>> for Interface {
                 tx_dropped: counter(7),
             },
             xdp: link.xdp,
+            is_partial: false,
+        }
+    }
+}
+
+impl From<InterfaceByIoctl> for Interface {
+    fn from(told: InterfaceByIoctl) -> Self {
+        let flags = u32::from(told.flags);
+        // The bit of the carrier itself has no place in 16.
+        let running = flags & libc::IFF_RUNNING as u32 != 0;
+        let has_ethernet_address = matches!(told.hardware_type, ARPHRD_ETHER | ARPHRD_LOOPBACK);
+        Self {
+            index: told.index,
+            name: told.name,
+            alternative_names: Vec::new(),
+            description: None,
+            mtu: told.mtu,
+            flags: if running { flags | IFF_LOWER_UP } else { flags },
+            hardware_type: told.hardware_type,
+            address: has_ethernet_address.then_some(told.address),
+            rx_queues: 1,
+            tx_queues: 1,
+            counters: InterfaceCounters::default(),
+            xdp: None,
+            is_partial: true,
         }
     }
 }

@@ -23,6 +23,7 @@ mod attached;
 mod interface;
 mod mmap;
 mod netlink;
+mod privileges;
 mod promiscuous;
 pub mod wait;
 
@@ -39,6 +40,7 @@ pub use attached::{XdpMode, XdpProgram};
 pub use interface::{Interface, InterfaceCounters};
 pub use mmap::Mmap;
 pub use netlink::{XdpFeatures, XdpMetadata};
+pub use privileges::Privileges;
 pub use promiscuous::Promiscuous;
 
 pub use error::{Error, NoBackend, Refusal, SyscallError};

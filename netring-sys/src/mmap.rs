@@ -11,6 +11,7 @@ use std::ptr::NonNull;
 use std::sync::atomic::{AtomicU32, AtomicU64};
 
 use crate::SyscallError;
+use crate::error::{MAP_ANONYMOUS, MAP_HUGE};
 
 /// Memory shared with the kernel, unmapped when dropped.
 #[derive(Debug)]
@@ -37,7 +38,7 @@ impl Mmap {
     /// As [`shared`](Self::shared), and `EINVAL` or `EOVERFLOW` for an offset that the descriptor does not have.
     pub fn shared_at(fd: BorrowedFd<'_>, len: usize, offset: u64) -> Result<Self, SyscallError> {
         let flags = libc::MAP_SHARED | libc::MAP_POPULATE;
-        Self::map(len, flags, fd.as_raw_fd(), offset)
+        Self::map(len, flags, fd.as_raw_fd(), offset, "mmap")
     }
 
     /// Maps `len` bytes of zeros that belong to nobody else: a ring for tests without a kernel.
@@ -45,7 +46,8 @@ impl Mmap {
     /// # Errors
     /// `mmap` failed: a length of 0 (`EINVAL`), or no memory (`ENOMEM`).
     pub fn anonymous(len: usize) -> Result<Self, SyscallError> {
-        Self::map(len, libc::MAP_PRIVATE | libc::MAP_ANONYMOUS, -1, 0)
+        let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS;
+        Self::map(len, flags, -1, 0, MAP_ANONYMOUS)
     }
 
     /// As [`anonymous`](Self::anonymous), in huge pages of the system's default size, of which `len` is a multiple.
@@ -55,7 +57,7 @@ impl Mmap {
     #[doc(alias = "MAP_HUGETLB")]
     pub fn anonymous_huge(len: usize) -> Result<Self, SyscallError> {
         let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_HUGETLB;
-        Self::map(len, flags, -1, 0)
+        Self::map(len, flags, -1, 0, MAP_HUGE)
     }
 
     fn map(
@@ -63,11 +65,12 @@ impl Mmap {
         flags: libc::c_int,
         fd: libc::c_int,
         offset: u64,
+        call: &'static str,
     ) -> Result<Self, SyscallError> {
         // 64 bits on every target: two rings of an AF_XDP socket lie behind 4 GiB, and `off_t` of a 32-bit libc ends at 2.
         let Ok(offset) = libc::off64_t::try_from(offset) else {
             return Err(SyscallError {
-                call: "mmap",
+                call,
                 source: std::io::Error::from_raw_os_error(libc::EOVERFLOW),
             });
         };
@@ -76,9 +79,9 @@ impl Mmap {
         // before it is returned; the kernel checks `len` against `fd` or refuses.
         let address = unsafe { libc::mmap64(std::ptr::null_mut(), len, access, flags, fd, offset) };
         if address == libc::MAP_FAILED {
-            return Err(SyscallError::last("mmap"));
+            return Err(SyscallError::last(call));
         }
-        let address = NonNull::new(address.cast()).ok_or_else(|| SyscallError::last("mmap"))?;
+        let address = NonNull::new(address.cast()).ok_or_else(|| SyscallError::last(call))?;
         Ok(Self { address, len })
     }
 
@@ -239,6 +242,17 @@ mod tests {
         let mut read = [0; 4];
         file.read_exact_at(&mut read, start + 8).unwrap();
         assert_eq!(read, 0x0403_0201_u32.to_ne_bytes());
+    }
+
+    #[test]
+    fn advice_about_huge_pages_is_not_about_rings() {
+        let error = Mmap::anonymous_huge(usize::MAX >> 2 & !((2 << 20) - 1)).unwrap_err();
+        assert_eq!(error.call, "mmap(MAP_HUGETLB)");
+        let said = error.to_string();
+        assert!(
+            said.contains("huge pages") && !said.contains("ring,"),
+            "{said}"
+        );
     }
 
     #[test]

@@ -8,6 +8,7 @@
 #![allow(unsafe_code, reason = "system calls; the invariant stands above")]
 
 mod bpf;
+mod ioctl;
 mod link;
 mod packet;
 mod poll;
@@ -21,10 +22,11 @@ pub use bpf::{
     BpfArray, XdpLoad, bpf_link_detach, bpf_link_xdp, bpf_load_xdp, bpf_load_xdp_with,
     bpf_program_id, bpf_send_xdp, bpf_test_xdp,
 };
-pub use link::{
-    ethtool_channels, ethtool_rings, generic_netlink_socket, netlink_receive, netlink_send,
-    netlink_socket, set_ethtool_rings,
+pub use ioctl::{
+    InterfaceByIoctl, ethtool_channels, ethtool_rings, interface_by_ioctl, interface_socket,
+    set_ethtool_rings,
 };
+pub use link::{generic_netlink_socket, netlink_receive, netlink_send, netlink_socket};
 pub use packet::{
     add_packet_membership, attach_filter, bind_packet, drop_packet_membership, packet_socket,
     packet_socket_address, packet_statistics, receive, send, set_packet_ignore_outgoing,

@@ -23,7 +23,6 @@ use crate::ring::{Consumer, Entry, Memory, Producer};
 use crate::transmit::{Extras, MAX_PIECES, NONE_SENT_ON, Offloads, TxHalf};
 use crate::umem::Shared;
 
-const EPERM: i32 = 1;
 const EBUSY: i32 = 16;
 const EINVAL: i32 = 22;
 const ENXIO: i32 = 6;
@@ -164,15 +163,7 @@ pub(crate) fn open(
     }
     if let Some(busy) = wanted.busy_poll {
         let micros = u32::try_from(busy.time.as_micros()).unwrap_or(u32::MAX);
-        set_busy_poll(socket, micros, busy.budget).map_err(|error| match error.is(EPERM) {
-            true => Error::NotPermitted {
-                call: error.call,
-                capability: "CAP_NET_ADMIN of the host",
-                grant: "cap_net_admin",
-                source: error.source,
-            },
-            false => error.into(),
-        })?;
+        set_busy_poll(socket, micros, busy.budget).map_err(SyscallError::needs_net_admin)?;
     }
     let offsets = xdp_ring_offsets(socket)?;
     let rx = wanted

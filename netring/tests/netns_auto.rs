@@ -85,7 +85,7 @@ fn auto_without_cap_net_raw_is_refused_and_says_why() {
         ),
         (
             "  AF_PACKET: ",
-            "socket(AF_PACKET) was refused: the process needs CAP_NET_RAW; run it as root",
+            "socket(AF_PACKET) was refused: the process needs CAP_NET_RAW, which even root cannot get here",
         ),
     ];
     assert!(lines.len() >= told.len(), "{said:?}");

@@ -4,7 +4,8 @@
 use std::os::fd::AsFd;
 
 use super::{
-    HEADER, NLM_F_REQUEST, NLMSG_ERROR, attribute, attributes, exchange, finished, u16_at, u32_at,
+    HEADER, NLM_F_REQUEST, NLMSG_ERROR, attribute, attributes, exchange, finished, is_forbidden,
+    u16_at, u32_at,
 };
 use crate::SyscallError;
 use crate::syscall::generic_netlink_socket;
@@ -69,7 +70,8 @@ pub struct XdpMetadata {
 }
 
 impl XdpFeatures {
-    /// Asks about the interface with this index, in this thread's network namespace. `None` where the kernel cannot say (before 6.3).
+    /// Asks about the interface with this index, in this thread's network namespace. `None` if the kernel cannot say (before 6.3), or a
+    /// sandbox forbids netlink.
     ///
     /// # Errors
     /// `ENODEV` where there is no such interface, or the call that failed.
@@ -79,7 +81,7 @@ impl XdpFeatures {
         attribute(&mut by_name, CTRL_ATTR_FAMILY_NAME, b"netdev\0");
         let family = request(GENL_ID_CTRL, CTRL_CMD_GETFAMILY, &by_name);
         let family = match ask(&family, family_id) {
-            Err(error) if error.is(ENOENT) => return Ok(None),
+            Err(error) if error.is(ENOENT) || is_forbidden(&error) => return Ok(None),
             other => other?,
         };
         let mut by_index = Vec::new();

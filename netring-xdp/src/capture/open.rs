@@ -225,12 +225,14 @@ fn all_at_once(error: Error) -> Error {
         Error::NotPermitted {
             call,
             capability,
+            privileges,
             source,
             ..
         } => Error::NotPermitted {
             call,
             capability,
             grant: "cap_net_raw,cap_bpf,cap_net_admin",
+            privileges,
             source,
         },
         other => other,

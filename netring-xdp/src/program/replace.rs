@@ -43,8 +43,14 @@ pub(super) fn attach_replacing(
 /// To get hold of a program that is not one's own takes more than to load one.
 fn needs_sys_admin(error: Error) -> Error {
     match error {
-        Error::NotPermitted { call, source, .. } => Error::NotPermitted {
+        Error::NotPermitted {
             call,
+            privileges,
+            source,
+            ..
+        } => Error::NotPermitted {
+            call,
+            privileges,
             capability: "CAP_SYS_ADMIN of the host, to replace a foreign program",
             grant: "cap_sys_admin,cap_net_raw,cap_bpf,cap_net_admin",
             source,

@@ -1,0 +1,212 @@
+//! A system call that failed, and what helps.
+
+use std::io;
+
+use super::Error;
+use crate::Privileges;
+
+/// A system call that failed: which one, and what the kernel said.
+#[derive(Debug, thiserror::Error)]
+#[error("{call} failed{}", hint(call, source))]
+pub struct SyscallError {
+    /// The call, with the option that was set, as a kernel manual names it: `setsockopt(PACKET_RX_RING)`.
+    pub call: &'static str,
+    /// What the kernel said.
+    pub source: io::Error,
+}
+
+/// The capability that raw packet sockets need.
+const NET_RAW: (&str, &str) = ("CAP_NET_RAW", "cap_net_raw");
+/// The capabilities that XDP programs need; a user namespace cannot give them.
+const BPF: (&str, &str) = (
+    "CAP_BPF and CAP_NET_ADMIN of the host",
+    "cap_bpf,cap_net_admin",
+);
+/// The capability that settings of an interface need.
+const NET_ADMIN: (&str, &str) = ("CAP_NET_ADMIN of the host", "cap_net_admin");
+
+impl SyscallError {
+    /// The error of the call that has just failed on this thread.
+    pub(crate) fn last(call: &'static str) -> Self {
+        Self {
+            call,
+            source: io::Error::last_os_error(),
+        }
+    }
+
+    /// This error, or [`Error::NotPermitted`] if it says that CAP_NET_RAW is missing, or a sandbox may be the reason.
+    pub fn needs_net_raw(self) -> Error {
+        self.needs(NET_RAW)
+    }
+
+    /// This error, or [`Error::NotPermitted`] if it says that CAP_BPF or CAP_NET_ADMIN is missing, or a sandbox may be the reason.
+    pub fn needs_bpf(self) -> Error {
+        self.needs(BPF)
+    }
+
+    /// This error, or [`Error::NotPermitted`] if it says that CAP_NET_ADMIN is missing.
+    pub fn needs_net_admin(self) -> Error {
+        self.needs(NET_ADMIN)
+    }
+
+    fn needs(self, (capability, grant): (&'static str, &'static str)) -> Error {
+        // A filter can answer with any number; these are what is configured, for whole families of calls.
+        let unsupported =
+            self.is(libc::EAFNOSUPPORT) || self.is(libc::EPROTONOSUPPORT) || self.is(libc::ENOSYS);
+        let denied = is_denied(&self.source);
+        if !denied && !unsupported {
+            return self.into();
+        }
+        let privileges = Privileges::now();
+        if !denied && !privileges.is_filtered() {
+            return self.into();
+        }
+        Error::NotPermitted {
+            call: self.call,
+            capability,
+            grant,
+            privileges,
+            source: self.source,
+        }
+    }
+
+    /// Whether there was not enough memory: the kernel's, or what the process may lock of its own.
+    pub fn is_out_of_memory(&self) -> bool {
+        let locked = self.call.starts_with("mmap") && self.is(libc::EAGAIN);
+        self.source.kind() == io::ErrorKind::OutOfMemory || locked
+    }
+
+    /// Whether the interface is not there (any more).
+    pub fn is_no_device(&self) -> bool {
+        self.is(libc::ENODEV) || self.is(libc::ENXIO)
+    }
+
+    /// Whether the kernel said this number (`libc::ENOMEM` …).
+    pub fn is(&self, errno: i32) -> bool {
+        self.source.raw_os_error() == Some(errno)
+    }
+}
+
+/// Whether this is the kernel's answer to whoever lacks a capability.
+pub(super) fn is_denied(error: &io::Error) -> bool {
+    matches!(error.raw_os_error(), Some(libc::EPERM | libc::EACCES))
+}
+
+/// What to do about a failed call, if there is something.
+fn hint(call: &str, error: &io::Error) -> &'static str {
+    let Some(errno) = error.raw_os_error() else {
+        return "";
+    };
+    match errno {
+        libc::EMFILE => "; raise the limit of open files (`ulimit -n`)",
+        libc::ENFILE => "; raise the limit of open files of the system (`sysctl fs.file-max`)",
+        libc::ENOMEM if call == MAP_HUGE => {
+            "; set aside more huge pages (`sysctl vm.nr_hugepages`), or do without them"
+        }
+        libc::EINVAL if call == MAP_HUGE => "; the kernel has no huge pages: do without them",
+        libc::ENOMEM if call == MAP_ANONYMOUS => "; ask for fewer chunks, or free some memory",
+        libc::EAGAIN if call.starts_with("mmap") => {
+            "; raise the limit of locked memory (`ulimit -l`), which this process fills with all that it maps (`mlockall`), or ask for \
+             less"
+        }
+        libc::ENOMEM if call.starts_with("mmap") || call.ends_with("_RING)") => {
+            "; ask for a smaller ring, or free some memory"
+        }
+        libc::ENOMEM => "; free some memory",
+        libc::ENOPROTOOPT => "; the running kernel is too old for it",
+        _ if call.ends_with("(AF_NETLINK)") => {
+            "; a sandbox forbids it, for every kernel has it: allow AF_NETLINK (systemd: `RestrictAddressFamilies=`; docker: \
+             `--security-opt seccomp=PROFILE`)"
+        }
+        libc::EAFNOSUPPORT if call == "socket(AF_PACKET)" => {
+            "; the running kernel is built without it (`modprobe af_packet`, CONFIG_PACKET)"
+        }
+        libc::EAFNOSUPPORT => "; the running kernel is built without it (CONFIG_XDP_SOCKETS)",
+        libc::ENOSYS => "; the running kernel is built without it, or a sandbox forbids it",
+        _ => "",
+    }
+}
+
+/// Calls that fail for reasons of their own.
+pub(crate) const MAP_HUGE: &str = "mmap(MAP_HUGETLB)";
+pub(crate) const MAP_ANONYMOUS: &str = "mmap(MAP_ANONYMOUS)";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_answers_of_who_may_not_are_about_privileges() {
+        let said = |errno| {
+            let call = "socket(AF_PACKET)";
+            let source = io::Error::from_raw_os_error(errno);
+            SyscallError { call, source }.needs_net_raw()
+        };
+        for errno in [libc::EPERM, libc::EACCES] {
+            assert!(matches!(said(errno), Error::NotPermitted { .. }));
+        }
+        for (errno, advice) in [
+            (libc::EMFILE, "(`ulimit -n`)"),
+            (libc::ENFILE, "fs.file-max"),
+            (libc::ENOMEM, "; free some memory"),
+        ] {
+            let text = said(errno).to_string();
+            assert!(text.contains(advice), "{text}");
+        }
+    }
+
+    #[test]
+    fn each_call_has_the_advice_that_is_about_it() {
+        let said = |call, errno| {
+            let source = io::Error::from_raw_os_error(errno);
+            SyscallError { call, source }.to_string()
+        };
+        for (call, errno, advice) in [
+            (
+                MAP_HUGE,
+                libc::ENOMEM,
+                "huge pages (`sysctl vm.nr_hugepages`)",
+            ),
+            (MAP_HUGE, libc::EINVAL, "do without them"),
+            (MAP_ANONYMOUS, libc::ENOMEM, "ask for fewer chunks"),
+            ("mmap", libc::ENOMEM, "ask for a smaller ring"),
+            ("mmap", libc::EAGAIN, "`ulimit -l`"),
+            (
+                "setsockopt(XDP_UMEM_FILL_RING)",
+                libc::ENOMEM,
+                "ask for a smaller ring",
+            ),
+            ("epoll_create1", libc::ENOMEM, "free some memory"),
+            ("socket(AF_NETLINK)", libc::EAFNOSUPPORT, "allow AF_NETLINK"),
+            ("socket(AF_NETLINK)", libc::EPERM, "allow AF_NETLINK"),
+            (
+                "socket(AF_PACKET)",
+                libc::EAFNOSUPPORT,
+                "modprobe af_packet",
+            ),
+            ("socket(AF_XDP)", libc::EAFNOSUPPORT, "CONFIG_XDP_SOCKETS"),
+        ] {
+            let text = said(call, errno);
+            assert!(text.starts_with(&format!("{call} failed; ")), "{text}");
+            assert!(text.contains(advice), "{text}");
+            assert_eq!(text.contains("ring"), advice.contains("ring"), "{text}");
+        }
+        assert_eq!(
+            said("bind(AF_PACKET)", libc::ENODEV),
+            "bind(AF_PACKET) failed"
+        );
+    }
+
+    #[test]
+    fn a_failed_call_is_named_and_its_cause_is_the_source() {
+        let error = Error::from(SyscallError {
+            call: "setsockopt(PACKET_RX_RING)",
+            source: io::Error::from_raw_os_error(libc::ENOMEM),
+        });
+        assert_eq!(
+            error.to_string(),
+            "setsockopt(PACKET_RX_RING) failed; ask for a smaller ring, or free some memory"
+        );
+        assert!(std::error::Error::source(&error).is_some());
+    }
+}

@@ -1,0 +1,208 @@
+//! Asking about interfaces by ioctl: `netdevice(7)`, and ethtool's.
+
+use std::ffi::CStr;
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+
+use super::check;
+use crate::SyscallError;
+
+/// What the kernel says of an interface where only ioctl is left to ask.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct InterfaceByIoctl {
+    /// Its index.
+    pub index: u32,
+    /// Its own name, also if it was asked for by another.
+    pub name: String,
+    /// The lower 16 of its `IFF_*` bits.
+    pub flags: u16,
+    /// Its MTU, in bytes.
+    pub mtu: u32,
+    /// `ARPHRD_*`.
+    pub hardware_type: u16,
+    /// The first six bytes of its hardware address.
+    pub address: [u8; 6],
+}
+
+/// A socket that can be asked about the interfaces of this thread's network namespace: of the first family that a sandbox allows.
+///
+/// # Errors
+/// What is said of the last, `AF_PACKET`.
+pub fn interface_socket() -> Result<OwnedFd, SyscallError> {
+    let open = |family| {
+        let kind = libc::SOCK_DGRAM | libc::SOCK_CLOEXEC;
+        // SAFETY: no memory is handed over, so there is no owner, writer or range to speak of.
+        let fd = check(
+            unsafe { libc::socket(family, kind, 0) },
+            "socket(AF_PACKET)",
+        )?;
+        // SAFETY: the kernel has just made this descriptor for us; nobody else knows it; it is open.
+        Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+    };
+    open(libc::AF_UNIX)
+        .or_else(|_: SyscallError| open(libc::AF_INET))
+        .or_else(|_| open(libc::AF_PACKET))
+}
+
+/// Asks about the interface of this name, which may be an alternative one, of up to 15 bytes; or of this index, if the name is empty.
+///
+/// # Errors
+/// `ENODEV` if there is no such interface.
+#[doc(alias = "SIOCGIFINDEX")]
+#[doc(alias = "SIOCGIFNAME")]
+pub fn interface_by_ioctl(
+    socket: BorrowedFd<'_>,
+    index: u32,
+    name: &str,
+) -> Result<InterfaceByIoctl, SyscallError> {
+    let index = match name {
+        "" => index,
+        _ => {
+            let mut request = named(name);
+            ioctl(
+                socket,
+                libc::SIOCGIFINDEX,
+                &mut request,
+                "ioctl(SIOCGIFINDEX)",
+            )?;
+            // SAFETY: the request is on this stack and nobody else's; the kernel has just written this member.
+            unsafe { request.ifr_ifru.ifru_ifindex as u32 }
+        }
+    };
+    // From here on by the index, which stays if somebody renames it now.
+    let mut found = named("");
+    found.ifr_ifru.ifru_ifindex = index as i32;
+    ioctl(socket, libc::SIOCGIFNAME, &mut found, "ioctl(SIOCGIFNAME)")?;
+    let name = found.ifr_name.map(|byte| byte as u8);
+    let name = CStr::from_bytes_until_nul(&name).unwrap_or_default();
+    let ask = |command, call| {
+        let mut request = found;
+        ioctl(socket, command, &mut request, call).map(|()| request.ifr_ifru)
+    };
+    let flags = ask(libc::SIOCGIFFLAGS, "ioctl(SIOCGIFFLAGS)")?;
+    let mtu = ask(libc::SIOCGIFMTU, "ioctl(SIOCGIFMTU)")?;
+    let address = ask(libc::SIOCGIFHWADDR, "ioctl(SIOCGIFHWADDR)")?;
+    // SAFETY: the value is ours, on this stack; nobody writes to it; the kernel has written this member.
+    let flags = unsafe { flags.ifru_flags as u16 };
+    // SAFETY: as for the flags.
+    let mtu = unsafe { mtu.ifru_mtu as u32 };
+    // SAFETY: as for the flags.
+    let address = unsafe { address.ifru_hwaddr };
+    Ok(InterfaceByIoctl {
+        index,
+        name: name.to_string_lossy().into_owned(),
+        flags,
+        mtu,
+        hardware_type: address.sa_family,
+        address: std::array::from_fn(|at| address.sa_data[at] as u8),
+    })
+}
+
+/// `struct ethtool_channels` and `struct ethtool_ringparam`, which are alike: the command, four limits and four settings.
+#[repr(C)]
+#[derive(Default)]
+struct Four {
+    command: u32,
+    limits: [u32; 4],
+    settings: [u32; 4],
+}
+
+/// How many receive and transmit queues an interface uses now; `None` where the driver does not say.
+///
+/// # Errors
+/// `ENODEV` where there is no such interface.
+#[doc(alias = "ETHTOOL_GCHANNELS")]
+pub fn ethtool_channels(
+    socket: BorrowedFd<'_>,
+    name: &str,
+) -> Result<Option<(u32, u32)>, SyscallError> {
+    const ETHTOOL_GCHANNELS: u32 = 0x3c;
+    let mut channels = Four {
+        command: ETHTOOL_GCHANNELS,
+        ..Four::default()
+    };
+    match ethtool(socket, name, &mut channels, "ioctl(ETHTOOL_GCHANNELS)") {
+        Ok(()) => {
+            let [receive, transmit, _, combined] = channels.settings;
+            Ok(Some((receive + combined, transmit + combined)))
+        }
+        Err(error)
+            if error.is(libc::EOPNOTSUPP) || error.is(libc::ENOTTY) || error.is(libc::EINVAL) =>
+        {
+            Ok(None)
+        }
+        Err(error) => Err(error),
+    }
+}
+
+/// Entries of the card's own rings: receive, receive of short and of long packets, transmit.
+///
+/// # Errors
+/// `EOPNOTSUPP` from a driver that has none to tell of (veth), `ENODEV` where there is no such interface.
+#[doc(alias = "ETHTOOL_GRINGPARAM")]
+pub fn ethtool_rings(socket: BorrowedFd<'_>, name: &str) -> Result<[u32; 4], SyscallError> {
+    const ETHTOOL_GRINGPARAM: u32 = 0x10;
+    let mut rings = Four {
+        command: ETHTOOL_GRINGPARAM,
+        ..Four::default()
+    };
+    ethtool(socket, name, &mut rings, "ioctl(ETHTOOL_GRINGPARAM)")?;
+    Ok(rings.settings)
+}
+
+/// Sets them.
+///
+/// # Errors
+/// As [`ethtool_rings`]; `EINVAL` for a size that the card does not have, `EPERM` without CAP_NET_ADMIN.
+#[doc(alias = "ETHTOOL_SRINGPARAM")]
+pub fn set_ethtool_rings(
+    socket: BorrowedFd<'_>,
+    name: &str,
+    entries: [u32; 4],
+) -> Result<(), SyscallError> {
+    const ETHTOOL_SRINGPARAM: u32 = 0x11;
+    let mut rings = Four {
+        command: ETHTOOL_SRINGPARAM,
+        settings: entries,
+        ..Four::default()
+    };
+    ethtool(socket, name, &mut rings, "ioctl(ETHTOOL_SRINGPARAM)")
+}
+
+fn ethtool(
+    socket: BorrowedFd<'_>,
+    name: &str,
+    four: &mut Four,
+    call: &'static str,
+) -> Result<(), SyscallError> {
+    const SIOCETHTOOL: libc::c_ulong = 0x8946;
+    let mut request = named(name);
+    let target: *mut Four = four;
+    request.ifr_ifru.ifru_data = target.cast();
+    ioctl(socket, SIOCETHTOOL, &mut request, call)
+}
+
+/// A request about the interface of this name.
+fn named(name: &str) -> libc::ifreq {
+    // SAFETY: ifreq is made of integers and pointers, for which zero is a value; it is on this stack; its size is its type's.
+    let mut request: libc::ifreq = unsafe { std::mem::zeroed() };
+    // One byte stays zero: the kernel's names end with one.
+    let room = request.ifr_name.iter_mut().take(libc::IFNAMSIZ - 1);
+    for (to, from) in room.zip(name.bytes()) {
+        *to = from as libc::c_char;
+    }
+    request
+}
+
+/// Makes a request whose pointer, if its command reads one, is to a struct that the caller borrows, of the size that the command has.
+fn ioctl(
+    socket: BorrowedFd<'_>,
+    command: libc::c_ulong,
+    request: &mut libc::ifreq,
+    call: &'static str,
+) -> Result<(), SyscallError> {
+    let request: *mut libc::ifreq = request;
+    // SAFETY: the request is lent to us, and so is what it points to; nobody else uses them; the command tells the kernel which
+    // structs it reads and writes, and they have these sizes.
+    let result = unsafe { libc::ioctl(socket.as_raw_fd(), command as _, request) };
+    check(result, call).map(drop)
+}
