@@ -2,7 +2,7 @@
 
 use std::cell::Cell;
 
-use netring_sys::{LinkType, Packet};
+use netring_sys::Packet;
 
 use crate::walk::{Context, Packets, Position, Tally};
 
@@ -14,10 +14,9 @@ pub struct Walk {
 }
 
 impl Walk {
-    /// A walk of Ethernet frames; `features` is the `tp_feature_req_word` of the ring.
+    /// `features` is the `tp_feature_req_word` of the ring.
     pub const fn new(features: u32) -> Self {
         let context = Context {
-            link_type: LinkType::ETHERNET,
             snap_len: usize::MAX,
             features,
         };

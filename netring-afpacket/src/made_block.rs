@@ -2,7 +2,9 @@
 
 use std::mem::offset_of;
 
-use netring_sys::kernel::packet::{tpacket_block_desc, tpacket3_hdr};
+use netring_sys::kernel::packet::{
+    ARPHRD_ETHER, TPACKET3_HDRLEN_ALIGNED, sockaddr_ll, tpacket_block_desc, tpacket3_hdr,
+};
 
 pub(crate) const DESC: usize = size_of::<tpacket_block_desc>();
 /// Where the kernel puts an Ethernet frame behind its header: the network header is on a grid of 16 bytes.
@@ -47,6 +49,10 @@ impl Block {
         self.put(
             at + offset_of!(tpacket3_hdr, tp_mac),
             &(MAC as u16).to_ne_bytes(),
+        );
+        self.put(
+            at + TPACKET3_HDRLEN_ALIGNED + offset_of!(sockaddr_ll, sll_hatype),
+            &ARPHRD_ETHER.to_ne_bytes(),
         );
         self.put(at + MAC, frame);
         self.used = at + (MAC + frame.len()).next_multiple_of(8);

@@ -32,7 +32,6 @@ pub(crate) struct Position {
 /// What is the same for all packets of a capture.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Context {
-    pub(crate) link_type: LinkType,
     /// No packet's bytes are longer.
     pub(crate) snap_len: usize,
     /// `tp_feature_req_word` of the ring: whether a flow hash is filled in.
@@ -217,7 +216,10 @@ fn packet<'a>(data: &'a [u8], header: &[u8; HEADER], context: &Context) -> Packe
         u32_field(header, offset_of!(tpacket3_hdr, tp_nsec)),
         clock,
     );
-    Packet::new(data, time, context.link_type)
+    let hardware = TPACKET3_HDRLEN_ALIGNED + offset_of!(sockaddr_ll, sll_hatype);
+    // The interface's own type can change, and is another one on another interface.
+    let link_type = LinkType::of_hardware(u16::from_ne_bytes(field(header, hardware)));
+    Packet::new(data, time, link_type)
         .with_wire_len(u32_field(header, offset_of!(tpacket3_hdr, tp_len)))
         .with_interface(u32_field(header, interface))
         .with_direction(direction)

@@ -253,10 +253,13 @@ fn p13_a_tag_is_told_with_its_tpid_and_tci_also_a_tci_of_zero() {
     expected.extend(tags.map(tag));
     expected.push(tag((0x88a8, 9)));
     assert_eq!(told, expected);
-    for packet in &packets[..6] {
-        assert_eq!((packet.data(), packet.wire_len()), (&plain[..], 100));
+    for (packet, wire_len) in packets[..6].iter().zip([100, 104, 104, 104, 104, 104]) {
+        assert_eq!((packet.data(), packet.wire_len()), (&plain[..], wire_len));
     }
-    assert_eq!(packets[6].data(), inner);
+    assert_eq!(
+        (packets[6].data(), packets[6].wire_len()),
+        (&inner[..], 108)
+    );
 }
 
 #[test]

@@ -24,6 +24,11 @@ nix::ioctl_write_ptr_bad!(
     tun_set_interface, 0x4004_54ca, TunRequest
 );
 
+nix::ioctl_write_int_bad!(
+    /// `TUNSETLINK`
+    tun_set_link_type, 0x4004_54cd
+);
+
 /// The other end of a TUN interface: what is written to it the interface receives.
 fn tun(name: &str) -> File {
     const IFF_TUN: u16 = 1;
@@ -68,4 +73,38 @@ fn an_interface_without_a_link_layer_gives_packets_of_raw_ip() {
         (LinkType::RAW_IP, datagram.len(), Some(Direction::Host))
     );
     assert_eq!(capture.stats().unwrap().offered, Count::Exact(1));
+}
+
+/// The hardware type of a TUN interface can be changed while it is down, also under a capture.
+#[test]
+#[ignore = "needs a network namespace: cargo xtask test-netns"]
+fn a_packet_has_the_link_type_that_its_interface_had_then() {
+    const ARPHRD_ETHER: i32 = 1;
+    const ARPHRD_CAN: i32 = 280;
+    const ARPHRD_NONE: i32 = 0xfffe;
+    let _ns = Netns::enter().unwrap();
+    let mut wire = tun("tun");
+    let builder = Capture::builder().interface("tun");
+    let mut capture = builder.profile(Profile::LowMemory).build().unwrap();
+    let datagram = &udp4(1, 2, b"without a link layer")[14..];
+    for (hardware, expected) in [
+        (ARPHRD_ETHER, LinkType::ETHERNET),
+        (ARPHRD_CAN, LinkType::UNKNOWN),
+        (ARPHRD_NONE, LinkType::RAW_IP),
+    ] {
+        ip("link set dev tun down").unwrap();
+        // SAFETY: no memory is handed over: the call takes a number.
+        unsafe { tun_set_link_type(wire.as_raw_fd(), hardware) }.unwrap();
+        ip("link set dev tun up").unwrap();
+        wire.write_all(datagram).unwrap();
+        let packet = loop {
+            match collect(&mut capture, 1, Duration::from_secs(1)) {
+                Ok(mut packets) => break packets.remove(0),
+                Err(error) if !error.is_terminal() => {}
+                Err(error) => panic!("{error}"),
+            }
+        };
+        assert_eq!(packet.link_type(), expected);
+        assert_eq!(packet.data(), datagram);
+    }
 }

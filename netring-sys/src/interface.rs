@@ -4,7 +4,7 @@
 
 use std::os::fd::{AsFd, BorrowedFd};
 
-use crate::kernel::packet::{ARPHRD_ETHER, ARPHRD_LOOPBACK, ARPHRD_RAW_IP};
+use crate::kernel::packet::{ARPHRD_ETHER, ARPHRD_LOOPBACK};
 use crate::netlink::{self, Link, Message};
 use crate::syscall::{InterfaceByIoctl, ethtool_channels, interface_by_ioctl, interface_socket};
 use crate::{Error, LinkType, SyscallError, XdpProgram};
@@ -196,13 +196,10 @@ impl Interface {
         self.flags & libc::IFF_LOOPBACK as u32 != 0
     }
 
-    /// What a packet of it starts with, as a raw packet socket gives it.
-    pub fn link_type(&self) -> LinkType {
-        match self.hardware_type {
-            ARPHRD_ETHER | ARPHRD_LOOPBACK => LinkType::ETHERNET,
-            other if ARPHRD_RAW_IP.contains(&other) => LinkType::RAW_IP,
-            _ => LinkType::UNKNOWN,
-        }
+    /// What a packet of it starts with, as a raw packet socket gives it. Some interfaces can change it (TUN, a bond, Wi-Fi in monitor
+    /// mode): a packet has its own.
+    pub const fn link_type(&self) -> LinkType {
+        LinkType::of_hardware(self.hardware_type)
     }
 }
 

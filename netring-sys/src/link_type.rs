@@ -2,6 +2,13 @@
 
 use std::fmt;
 
+use crate::kernel::packet::{
+    ARPHRD_CISCO, ARPHRD_ETHER, ARPHRD_IEEE80211, ARPHRD_IEEE80211_PRISM,
+    ARPHRD_IEEE80211_RADIOTAP, ARPHRD_IEEE802154, ARPHRD_IP6GRE, ARPHRD_IPGRE, ARPHRD_LOOPBACK,
+    ARPHRD_NONE, ARPHRD_PPP, ARPHRD_RAWIP, ARPHRD_SIT, ARPHRD_TUNNEL, ARPHRD_TUNNEL6,
+    ARPHRD_VSOCKMON,
+};
+
 /// A link type, by its number in the registry of the capture file formats.
 ///
 /// Any number is a valid value: a source that meets one it does not know hands it on, and whoever
@@ -32,6 +39,42 @@ impl LinkType {
     pub const LINUX_SLL2: Self = Self(276);
     /// Not in the registry: a source whose packets have a header that no registered number stands for.
     pub const UNKNOWN: Self = Self(u16::MAX);
+}
+
+impl LinkType {
+    /// What a packet starts with, as a raw packet socket gives it, on an interface of this hardware type (`ARPHRD_*`).
+    ///
+    /// ```
+    /// use netring_sys::LinkType;
+    ///
+    /// assert_eq!(LinkType::of_hardware(1), LinkType::ETHERNET);
+    /// assert_eq!(LinkType::of_hardware(0xfffe), LinkType::RAW_IP); // TUN, WireGuard
+    /// assert_eq!(LinkType::of_hardware(280), LinkType::UNKNOWN); // CAN
+    /// ```
+    #[inline]
+    pub const fn of_hardware(hardware_type: u16) -> Self {
+        match hardware_type {
+            ARPHRD_ETHER | ARPHRD_LOOPBACK => Self::ETHERNET,
+            _ => Self::of_other_hardware(hardware_type),
+        }
+    }
+
+    /// Away from the path of nearly all packets.
+    #[cold]
+    const fn of_other_hardware(hardware_type: u16) -> Self {
+        match hardware_type {
+            ARPHRD_PPP | ARPHRD_RAWIP | ARPHRD_TUNNEL | ARPHRD_TUNNEL6 | ARPHRD_SIT
+            | ARPHRD_IPGRE | ARPHRD_IP6GRE | ARPHRD_NONE => Self::RAW_IP,
+            // The numbers of the registry, as libpcap chooses them.
+            ARPHRD_CISCO => Self(104),
+            ARPHRD_IEEE80211 => Self(105),
+            ARPHRD_IEEE80211_PRISM => Self(119),
+            ARPHRD_IEEE80211_RADIOTAP => Self(127),
+            ARPHRD_IEEE802154 => Self(230),
+            ARPHRD_VSOCKMON => Self(271),
+            _ => Self::UNKNOWN,
+        }
+    }
 }
 
 impl fmt::Debug for LinkType {

@@ -84,6 +84,10 @@ pub enum Direction {
 }
 
 /// What is known about the transport checksum of a packet.
+///
+/// AF_PACKET reports it and AF_XDP cannot: a packet that was made on this host and came through a veth pair, a bridge or the loopback
+/// interface has no checksum yet, which is [`Partial`](Self::Partial) from AF_PACKET and [`Unknown`](Self::Unknown) from AF_XDP.
+/// Whoever checks checksums leaves both alone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
 #[non_exhaustive]
 pub enum Checksum {

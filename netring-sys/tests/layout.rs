@@ -154,18 +154,7 @@ fn constants() {
     assert_eq!(i32::from(ours::ETH_P_ALL), libc::ETH_P_ALL);
     assert_eq!(ours::ARPHRD_ETHER, libc::ARPHRD_ETHER);
     assert_eq!(ours::ARPHRD_LOOPBACK, libc::ARPHRD_LOOPBACK);
-    let raw_ip = [
-        libc::ARPHRD_PPP,
-        libc::ARPHRD_TUNNEL,
-        libc::ARPHRD_TUNNEL6,
-        libc::ARPHRD_SIT,
-        libc::ARPHRD_IPGRE,
-        // ARPHRD_IP6GRE and ARPHRD_RAWIP, which libc does not have.
-        823,
-        519,
-        libc::ARPHRD_NONE,
-    ];
-    assert_eq!(ours::ARPHRD_RAW_IP, raw_ip);
+    hardware_types();
     assert_eq!(filter::BPF_MAXINSNS, libc::BPF_MAXINSNS as usize);
     assert_eq!(u32::from(filter::BPF_RET_K), libc::BPF_RET | libc::BPF_K);
     // libc does not have the header's BPF_A.
@@ -311,4 +300,30 @@ fn tx_metadata() {
         8
     );
     assert_eq!(size_of::<ours::xsk_tx_metadata>(), 24);
+}
+
+fn hardware_types() {
+    use netring_sys::kernel::packet as ours;
+    for (ours, theirs) in [
+        (ours::ARPHRD_PPP, libc::ARPHRD_PPP),
+        (ours::ARPHRD_CISCO, libc::ARPHRD_CISCO),
+        (ours::ARPHRD_TUNNEL, libc::ARPHRD_TUNNEL),
+        (ours::ARPHRD_TUNNEL6, libc::ARPHRD_TUNNEL6),
+        (ours::ARPHRD_SIT, libc::ARPHRD_SIT),
+        (ours::ARPHRD_IPGRE, libc::ARPHRD_IPGRE),
+        (ours::ARPHRD_IEEE80211, libc::ARPHRD_IEEE80211),
+        (ours::ARPHRD_IEEE80211_PRISM, libc::ARPHRD_IEEE80211_PRISM),
+        (
+            ours::ARPHRD_IEEE80211_RADIOTAP,
+            libc::ARPHRD_IEEE80211_RADIOTAP,
+        ),
+        (ours::ARPHRD_IEEE802154, libc::ARPHRD_IEEE802154),
+        (ours::ARPHRD_NONE, libc::ARPHRD_NONE),
+        // Those that libc does not have.
+        (ours::ARPHRD_RAWIP, 519),
+        (ours::ARPHRD_IP6GRE, 823),
+        (ours::ARPHRD_VSOCKMON, 826),
+    ] {
+        assert_eq!(ours, theirs);
+    }
 }

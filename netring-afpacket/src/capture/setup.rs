@@ -55,7 +55,6 @@ pub(crate) fn set_up(wanted: &Builder) -> Result<Capture, Error> {
     bind(fd, &interface, ETH_P_ALL)?;
 
     let context = Context {
-        link_type: interface.link_type(),
         snap_len: wanted.snap_len.map_or(usize::MAX, |bytes| bytes as usize),
         features,
     };

@@ -5,7 +5,7 @@ use std::net::UdpSocket;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use netring_sys::kernel::packet::{tpacket_block_desc, tpacket3_hdr};
-use netring_sys::{Count, LinkType, Mmap};
+use netring_sys::{Count, Mmap};
 
 use super::*;
 use crate::made_block::Block;
@@ -24,7 +24,6 @@ fn capture() -> Capture {
         _promiscuous: None,
         interface: Box::new(interface),
         context: Context {
-            link_type: LinkType::ETHERNET,
             snap_len: usize::MAX,
             features: 0,
         },

@@ -4,7 +4,6 @@ use super::*;
 use crate::made_block::{Block, DESC, MAC};
 
 const ANY: Context = Context {
-    link_type: LinkType::ETHERNET,
     snap_len: usize::MAX,
     features: 0,
 };
@@ -254,6 +253,24 @@ fn told(status: u32, forge: impl Fn(&mut Block)) -> netring_sys::PacketBuf {
     forge(&mut block);
     let packet = Position::first(&block.bytes).step(&block.bytes, &ANY);
     packet.unwrap().to_buf()
+}
+
+#[test]
+fn the_link_type_is_the_one_of_the_packet() {
+    let hardware = TPACKET3_HDRLEN_ALIGNED + offset_of!(sockaddr_ll, sll_hatype);
+    let mut block = three();
+    for (n, hardware_type) in [(0, 1_u16), (1, 0xfffe), (2, 280)] {
+        let at = block.headers[n] + hardware;
+        block.put(at, &hardware_type.to_ne_bytes());
+    }
+    let tally = Cell::new(None);
+    let first = Position::first(&block.bytes);
+    let packets = Packets::new(&block.bytes, &ANY, first, &tally);
+    let types: Vec<_> = packets.map(|packet| packet.link_type()).collect();
+    assert_eq!(
+        types,
+        [LinkType::ETHERNET, LinkType::RAW_IP, LinkType::UNKNOWN]
+    );
 }
 
 #[test]

@@ -191,5 +191,31 @@ pub const ETH_P_ALL: u16 = 3;
 pub const ARPHRD_ETHER: u16 = 1;
 /// Hardware type of the loopback interface; its packets have an Ethernet header of zeros.
 pub const ARPHRD_LOOPBACK: u16 = 772;
-/// Hardware types whose packets start at the IP header: PPP, the tunnels, and "none" (TUN, WireGuard).
-pub const ARPHRD_RAW_IP: [u16; 8] = [512, 768, 769, 776, 778, 823, 519, 0xfffe];
+/// Hardware type of PPP: the PPP header is not in its packets.
+pub const ARPHRD_PPP: u16 = 512;
+/// Hardware type of Cisco HDLC.
+pub const ARPHRD_CISCO: u16 = 513;
+/// Hardware type of modems that carry IP and nothing below it.
+pub const ARPHRD_RAWIP: u16 = 519;
+/// Hardware type of IPv4 tunnels.
+pub const ARPHRD_TUNNEL: u16 = 768;
+/// Hardware type of IPv6 tunnels.
+pub const ARPHRD_TUNNEL6: u16 = 769;
+/// Hardware type of tunnels of IPv6 in IPv4.
+pub const ARPHRD_SIT: u16 = 776;
+/// Hardware type of GRE over IPv4.
+pub const ARPHRD_IPGRE: u16 = 778;
+/// Hardware type of 802.11 in monitor mode, without a header of the driver's.
+pub const ARPHRD_IEEE80211: u16 = 801;
+/// Hardware type of 802.11 in monitor mode, with the Prism header.
+pub const ARPHRD_IEEE80211_PRISM: u16 = 802;
+/// Hardware type of 802.11 in monitor mode, with the radiotap header.
+pub const ARPHRD_IEEE80211_RADIOTAP: u16 = 803;
+/// Hardware type of 802.15.4, without the frame check sequence.
+pub const ARPHRD_IEEE802154: u16 = 804;
+/// Hardware type of GRE over IPv6.
+pub const ARPHRD_IP6GRE: u16 = 823;
+/// Hardware type of a monitor of virtual sockets.
+pub const ARPHRD_VSOCKMON: u16 = 826;
+/// Hardware type "none": TUN, WireGuard.
+pub const ARPHRD_NONE: u16 = 0xfffe;

@@ -3,7 +3,7 @@
 use std::mem::offset_of;
 
 use netring_sys::kernel::packet::{
-    TP_STATUS_TS_SOFTWARE, TP_STATUS_USER, TPACKET3_HDRLEN_ALIGNED, sockaddr_ll,
+    ARPHRD_ETHER, TP_STATUS_TS_SOFTWARE, TP_STATUS_USER, TPACKET3_HDRLEN_ALIGNED, sockaddr_ll,
     tpacket_block_desc, tpacket3_hdr,
 };
 
@@ -60,6 +60,8 @@ pub(crate) fn block(size: usize, frame: &[u8]) -> (Vec<u8>, u64) {
             TPACKET3_HDRLEN_ALIGNED + offset_of!(sockaddr_ll, sll_ifindex),
             2,
         );
+        header[TPACKET3_HDRLEN_ALIGNED + offset_of!(sockaddr_ll, sll_hatype)..][..2]
+            .copy_from_slice(&ARPHRD_ETHER.to_ne_bytes());
         header[TP_MAC..][..frame.len()].copy_from_slice(frame);
     }
     (block, count as u64)
