@@ -59,8 +59,8 @@ impl LinkType {
         }
     }
 
-    /// Away from the path of nearly all packets.
-    #[cold]
+    /// Inlined too: a call here would cost every packet the registers that it saves.
+    #[inline(always)]
     const fn of_other_hardware(hardware_type: u16) -> Self {
         match hardware_type {
             ARPHRD_PPP | ARPHRD_RAWIP | ARPHRD_TUNNEL | ARPHRD_TUNNEL6 | ARPHRD_SIT
