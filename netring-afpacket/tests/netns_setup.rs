@@ -267,6 +267,29 @@ fn is_child() -> bool {
     std::env::var_os(CHILD).is_some()
 }
 
+/// What a process maps that locks all of its memory counts against its limit, unless it has CAP_IPC_LOCK.
+#[test]
+#[ignore = "needs a network namespace: cargo xtask test-netns"]
+fn where_locked_memory_is_short_the_ring_is_smaller_and_says_so() {
+    let _ns = Netns::enter().unwrap();
+    if !is_child() {
+        let name = "where_locked_memory_is_short_the_ring_is_smaller_and_says_so";
+        let without = ["setpriv", "--bounding-set", "-ipc_lock"];
+        return in_a_process_of_its_own(name, &without);
+    }
+    setrlimit(Resource::RLIMIT_MEMLOCK, 6 << 20, 6 << 20).unwrap();
+    // SAFETY: no memory is handed over, so there is no owner, writer or range to speak of.
+    assert_eq!(unsafe { libc::mlockall(libc::MCL_FUTURE) }, 0);
+    let builder = Capture::builder()
+        .interface("lo")
+        .block_size(256 << 10)
+        .block_count(64);
+    let ring = builder.clone().build().unwrap().ring();
+    assert_eq!((ring.block_count, ring.asked_block_count), (16, 64));
+    let error = builder.block_size(4 << 20).build().unwrap_err();
+    assert!(error.to_string().contains("`ulimit -l`"), "{error}");
+}
+
 #[test]
 #[ignore = "needs a network namespace: cargo xtask test-netns"]
 fn where_memory_is_short_the_ring_is_smaller_says_so_and_works() {

@@ -13,6 +13,8 @@ use crate::{Count, Error, Interface, SyscallError};
 pub(super) struct LinkWatch {
     notifications: Result<OwnedFd, SyscallError>,
     interface: u32,
+    /// Pages of it that no notification reached are never there.
+    buffer: Box<[u8]>,
     state: State,
 }
 
@@ -55,6 +57,7 @@ impl LinkWatch {
         Self {
             notifications,
             interface: interface.index,
+            buffer: vec![0; BUFFER].into(),
             state: State::opened(&interface.name, interface.is_up()),
         }
     }
@@ -84,10 +87,9 @@ impl LinkWatch {
         let Ok(socket) = &self.notifications else {
             return Ok(());
         };
-        let mut buffer = vec![0; BUFFER];
         let mut lost = false;
         loop {
-            match netlink_receive(socket.as_fd(), &mut buffer) {
+            match netlink_receive(socket.as_fd(), &mut self.buffer) {
                 // Notifications were lost: ask how it stands now. Not before the last of those that are left was taken, or
                 // there would be no room for the answer either.
                 Ok(None) if lost => {
@@ -96,7 +98,7 @@ impl LinkWatch {
                 }
                 Ok(None) => return Ok(()),
                 Ok(Some(len)) => {
-                    for message in netlink::messages(&buffer[..len]) {
+                    for message in netlink::messages(&self.buffer[..len]) {
                         self.state.take(self.interface, &message);
                     }
                 }
