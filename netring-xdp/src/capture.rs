@@ -142,6 +142,11 @@ impl XdpCapture {
         }
     }
 
+    /// Why the state of the interface is not watched ([`Waiter::why_link_unwatched`](netring_sys::wait::Waiter::why_link_unwatched)): a sandbox forbids netlink sockets.
+    pub fn why_link_unwatched(&self) -> Option<&SyscallError> {
+        self.waiter.why_link_unwatched()
+    }
+
     /// A handle that stops this capture from any thread.
     pub fn stop_handle(&self) -> StopHandle {
         self.waiter.stop_handle()

@@ -94,7 +94,8 @@ pub mod pcap;
 pub use netring_sys::{
     Checksum, Clock, Count, Direction, Error, Interface, InterfaceCounters, LinkType, Meta,
     NoBackend, Open, Packet, PacketBatch, PacketBuf, PacketSink, PacketSlot, PacketSource,
-    Readiness, Refusal, SinkStats, Stats, SyscallError, Timestamp, VlanTag, XdpMode, wait,
+    Privileges, Readiness, Refusal, SinkStats, Stats, SyscallError, Timestamp, VlanTag, XdpMode,
+    wait,
 };
 
 /// An instruction of a filter.

@@ -144,6 +144,10 @@ impl Attachment {
     /// The kernel could not be asked.
     pub fn is_attached(&self) -> Result<bool, Error> {
         match Interface::by_index(self.interface.index) {
+            Ok(now) if now.is_partial => Err(Error::Config {
+                setting: "is_attached",
+                why: "a sandbox forbids netlink, which alone can tell: allow AF_NETLINK".into(),
+            }),
             Ok(now) => Ok(now.xdp.is_some_and(|program| program.id == self.id)),
             Err(Error::NoSuchInterface { .. }) => Ok(false),
             Err(error) => Err(error),
@@ -196,23 +200,30 @@ pub(super) fn attach(
 ) -> Result<Attachment, Error> {
     check(&program, interface)?;
     refuse_if_taken(interface)?;
-    let (link, why_not_native) = match asked {
-        AttachMode::Native => (link(&mut program, interface, XdpMode::Native)?, None),
-        AttachMode::Generic => (link(&mut program, interface, XdpMode::Generic)?, None),
-        AttachMode::BestAvailable => match link(&mut program, interface, XdpMode::Native) {
-            Ok(link) => (link, None),
-            Err(error) if is_about_native(&error) && !program.has_metadata() => (
-                link(&mut program, interface, XdpMode::Generic)?,
-                Some(error),
-            ),
-            Err(error) => return Err(error),
-        },
+    let mut made = match asked {
+        AttachMode::Generic => XdpMode::Generic,
+        AttachMode::Native | AttachMode::BestAvailable => XdpMode::Native,
+    };
+    let (link, why_not_native) = match link(&mut program, interface, made) {
+        Ok(link) => (link, None),
+        Err(error)
+            if asked == AttachMode::BestAvailable
+                && is_about_native(&error)
+                && !program.has_metadata() =>
+        {
+            made = XdpMode::Generic;
+            (link(&mut program, interface, made)?, Some(error))
+        }
+        Err(error) => return Err(error),
     };
     let id = program.id()?;
     // What is there is what is told, and not what the call was thought to do.
-    let reached = match Interface::by_index(interface.index)?.xdp {
+    let now = Interface::by_index(interface.index)?;
+    let reached = match now.xdp {
         Some(now) if now.id == id => now.mode,
         Some(other) => return Err(in_the_way(interface, other)),
+        // A sandbox does not let the kernel tell.
+        None if now.is_partial => made,
         None => {
             return Err(Error::InterfaceRemoved {
                 interface: interface.name.clone(),

@@ -9,8 +9,8 @@ use netring_xdp::XdpCapture;
 use super::{Attempt, Backend};
 use crate::wait::StopHandle;
 use crate::{
-    Capture, Error, Interface, Open, Packet, PacketBatch, PacketSource, Readiness, Stats, afpacket,
-    xdp,
+    Capture, Error, Interface, Open, Packet, PacketBatch, PacketSource, Readiness, Stats,
+    SyscallError, afpacket, xdp,
 };
 
 /// Receives the packets of one interface by the best backend that could be had.
@@ -94,6 +94,14 @@ impl AutoCapture {
         match &mut self.source {
             Source::Xdp(capture) => capture.for_each(f),
             Source::AfPacket(capture) => capture.for_each(f),
+        }
+    }
+
+    /// Why the state of the interface is not watched: a sandbox forbids netlink sockets. `None` if it is watched.
+    pub fn why_link_unwatched(&self) -> Option<&SyscallError> {
+        match &self.source {
+            Source::Xdp(capture) => capture.why_link_unwatched(),
+            Source::AfPacket(capture) => capture.why_link_unwatched(),
         }
     }
 
