@@ -7,7 +7,7 @@ use std::os::fd::{AsFd, BorrowedFd};
 use crate::kernel::packet::{ARPHRD_ETHER, ARPHRD_LOOPBACK};
 use crate::netlink::{self, Link, Message};
 use crate::syscall::{InterfaceByIoctl, ethtool_channels, interface_by_ioctl, interface_socket};
-use crate::{Error, LinkType, SyscallError, XdpProgram};
+use crate::{Error, InterfaceAddress, LinkType, SyscallError, XdpProgram};
 
 /// Bytes of the longest alternative name (`ALTIFNAMSIZ`, which counts a zero byte).
 const LONGEST_NAME: usize = 127;
@@ -175,6 +175,22 @@ impl Interface {
             Ok(None) => true,
             Err(error) => !error.is_no_device(),
         }
+    }
+
+    /// Its IPv4 and IPv6 addresses now, in this thread's network namespace.
+    ///
+    /// ```
+    /// for address in netring_sys::Interface::by_name("lo")?.addresses()? {
+    ///     println!("{}/{}", address.ip, address.prefix_len);
+    /// }
+    /// # Ok::<(), netring_sys::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// The failed call, also if a sandbox forbids netlink; `EAGAIN` if addresses keep changing for a second.
+    #[doc(alias = "getifaddrs")]
+    pub fn addresses(&self) -> Result<Vec<InterfaceAddress>, Error> {
+        Ok(netlink::addresses(self.index)?)
     }
 
     /// The name that this interface has now, in this thread's network namespace, if it was renamed; its name here if it is gone.

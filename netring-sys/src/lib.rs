@@ -39,7 +39,7 @@ mod timestamp;
 pub use attached::{XdpMode, XdpProgram};
 pub use interface::{Interface, InterfaceCounters};
 pub use mmap::Mmap;
-pub use netlink::{XdpFeatures, XdpMetadata};
+pub use netlink::{InterfaceAddress, XdpFeatures, XdpMetadata};
 pub use privileges::Privileges;
 pub use promiscuous::Promiscuous;
 

@@ -2,9 +2,12 @@
 //!
 //! Answers come from the kernel, yet every length in them is checked: a short read ends the walk.
 
+mod address;
 mod link;
 mod netdev;
 
+pub use address::InterfaceAddress;
+pub(crate) use address::addresses;
 pub(crate) use link::Link;
 pub use netdev::{XdpFeatures, XdpMetadata};
 
@@ -62,10 +65,6 @@ pub(crate) enum Message<'a> {
     Link(Link<'a>),
     /// It does not exist any more; so it was at the end.
     Removed(Link<'a>),
-    /// The list of all interfaces is complete.
-    Done,
-    /// Interfaces came or went while the list was made: some may be missing from it.
-    Interrupted,
     /// The kernel refused the request, with this number (`ENODEV` …); 0 where it was done, and that was asked for.
     Refused { errno: i32 },
 }
@@ -120,15 +119,11 @@ fn finished(mut message: Vec<u8>) -> Vec<u8> {
 
 /// All interfaces, as `each` makes something of them, and the socket that they were asked for on.
 ///
-/// The kernel lists many interfaces in several steps, and says so if one came or went in between: then the list is made again.
-///
 /// # Errors
-/// `EAGAIN` if interfaces keep changing for a second.
+/// As [`dump`].
 pub(crate) fn ask_all<T>(
     mut each: impl FnMut(Link<'_>) -> T,
 ) -> Result<(Vec<T>, OwnedFd), SyscallError> {
-    const ATTEMPTS: u32 = 100;
-    const PAUSE: Duration = Duration::from_millis(10);
     let mut request = request(RTM_GETLINK, NLM_F_REQUEST | NLM_F_DUMP, 0);
     // The bit itself adds nothing. But without any, the kernel makes no room for an interface with hundreds of names, and leaves it out
     // without an error.
@@ -137,20 +132,41 @@ pub(crate) fn ask_all<T>(
         IFLA_EXT_MASK,
         &RTEXT_FILTER_BRVLAN_COMPRESSED.to_ne_bytes(),
     );
-    let request = finished(request);
+    dump(&finished(request), |kind, message| {
+        (kind == RTM_NEWLINK).then(|| Link::read(message).map(&mut each))?
+    })
+}
+
+/// All that `each` makes of the messages of a list, and the socket that it was asked for on.
+///
+/// The kernel makes a long list in several steps, and says so if something came or went in between: then it is asked again.
+///
+/// # Errors
+/// `EAGAIN` if the list keeps changing for a second.
+fn dump<T>(
+    request: &[u8],
+    mut each: impl FnMut(u16, &[u8]) -> Option<T>,
+) -> Result<(Vec<T>, OwnedFd), SyscallError> {
+    const ATTEMPTS: u32 = 100;
+    const PAUSE: Duration = Duration::from_millis(10);
     for _ in 0..ATTEMPTS {
         let socket = netlink_socket(0)?;
         let mut found = Vec::new();
-        let ended = exchange(socket.as_fd(), &request, |bytes| {
-            messages(bytes).find_map(|message| match message {
-                Message::Link(link) => {
-                    found.push(each(link));
-                    None
+        let ended = exchange(socket.as_fd(), request, |bytes| {
+            split(bytes).find_map(|(kind, interrupted, message)| {
+                let result = match kind {
+                    NLMSG_ERROR | NLMSG_DONE => error_in(message),
+                    _ => 0,
+                };
+                match (interrupted, result) {
+                    (true, _) => Some(Ok(false)),
+                    (_, errno @ 1..) => Some(Err(refused(errno))),
+                    _ if kind == NLMSG_DONE => Some(Ok(true)),
+                    _ => {
+                        found.extend(each(kind, message));
+                        None
+                    }
                 }
-                Message::Removed(_) => None,
-                Message::Refused { errno } => Some(Err(refused(errno))),
-                Message::Done => Some(Ok(true)),
-                Message::Interrupted => Some(Ok(false)),
             })
         })?;
         if ended? {
@@ -214,43 +230,38 @@ fn exchange<T>(
 }
 
 /// The messages about interfaces in what a netlink socket received; others are passed over.
-pub(crate) fn messages(mut bytes: &[u8]) -> impl Iterator<Item = Message<'_>> {
-    std::iter::from_fn(move || {
-        loop {
-            let len = u32_at(bytes, 0)? as usize;
-            if len < HEADER || len > bytes.len() {
-                return None;
-            }
-            let (message, kind) = (&bytes[HEADER..len], u16_at(bytes, 4)?);
-            let interrupted = u16_at(bytes, 6)? & NLM_F_DUMP_INTR != 0;
-            bytes = bytes.get(len.next_multiple_of(4)..).unwrap_or_default();
-            match kind {
-                NLMSG_ERROR => {
-                    let errno = i32::from_ne_bytes(*message.first_chunk()?).wrapping_neg();
-                    return Some(Message::Refused { errno });
-                }
-                NLMSG_DONE | RTM_NEWLINK if interrupted => return Some(Message::Interrupted),
-                NLMSG_DONE => return Some(done(message)),
-                RTM_NEWLINK | RTM_DELLINK if message.first() != Some(&AF_UNSPEC) => {}
-                RTM_NEWLINK => return Some(Message::Link(Link::read(message)?)),
-                RTM_DELLINK => return Some(Message::Removed(Link::read(message)?)),
-                _ => {}
-            }
-        }
+pub(crate) fn messages(bytes: &[u8]) -> impl Iterator<Item = Message<'_>> {
+    split(bytes).filter_map(|(kind, _, message)| match kind {
+        NLMSG_ERROR => Some(Message::Refused {
+            errno: error_in(message),
+        }),
+        RTM_NEWLINK | RTM_DELLINK if message.first() != Some(&AF_UNSPEC) => None,
+        RTM_NEWLINK => Link::read(message).map(Message::Link),
+        RTM_DELLINK => Link::read(message).map(Message::Removed),
+        _ => None,
     })
 }
 
-/// The end of a list; the kernel puts a number there if it could not go on.
-fn done(message: &[u8]) -> Message<'_> {
-    match message
+/// Each message in what a netlink socket received: its kind, whether it is of a list that changed meanwhile, and what is behind its
+/// header.
+fn split(mut bytes: &[u8]) -> impl Iterator<Item = (u16, bool, &[u8])> {
+    std::iter::from_fn(move || {
+        let len = u32_at(bytes, 0)? as usize;
+        if len < HEADER || len > bytes.len() {
+            return None;
+        }
+        let (message, kind) = (&bytes[HEADER..len], u16_at(bytes, 4)?);
+        let interrupted = u16_at(bytes, 6)? & NLM_F_DUMP_INTR != 0;
+        bytes = bytes.get(len.next_multiple_of(4)..).unwrap_or_default();
+        Some((kind, interrupted, message))
+    })
+}
+
+/// The number that a refusal, or the end of a list, carries: 0 for none.
+fn error_in(message: &[u8]) -> i32 {
+    message
         .first_chunk()
-        .map_or(0, |errno| i32::from_ne_bytes(*errno))
-    {
-        errno @ ..0 => Message::Refused {
-            errno: errno.wrapping_neg(),
-        },
-        _ => Message::Done,
-    }
+        .map_or(0, |errno| i32::from_ne_bytes(*errno).wrapping_neg())
 }
 
 /// The attributes in `bytes`: kind and value.
@@ -316,29 +327,34 @@ mod tests {
     }
 
     #[test]
-    fn a_list_that_was_interrupted_is_told_from_one_that_is_complete() {
-        let list = |flags: u16, errno: i32| {
-            let mut link = finished(request(RTM_NEWLINK, flags, 3));
+    fn the_end_of_a_list_says_whether_it_changed_or_failed() {
+        let done = |flags: u16, errno: i32| {
             let mut done = request(NLMSG_DONE, flags, 0);
             done.truncate(HEADER);
             done.extend_from_slice(&errno.to_ne_bytes());
-            link.extend_from_slice(&finished(done));
-            link
+            let bytes = [finished(request(RTM_NEWLINK, flags, 3)), finished(done)].concat();
+            let read = split(&bytes).map(|(kind, interrupted, message)| {
+                let errno = if kind == NLMSG_DONE {
+                    error_in(message)
+                } else {
+                    0
+                };
+                (kind, interrupted, errno)
+            });
+            read.collect::<Vec<_>>()
         };
-        let complete = list(2, 0);
-        let mut read = messages(&complete);
-        assert!(matches!(
-            read.next(),
-            Some(Message::Link(Link { index: 3, .. }))
-        ));
-        assert_eq!((read.next(), read.next()), (Some(Message::Done), None));
-        let interrupted = list(2 | NLM_F_DUMP_INTR, 0);
-        assert!(messages(&interrupted).all(|message| message == Message::Interrupted));
-        let failed = list(2, -105);
-        assert_eq!(
-            messages(&failed).last(),
-            Some(Message::Refused { errno: 105 })
-        );
+        for interrupted in [false, true] {
+            let flags = 2 | if interrupted { NLM_F_DUMP_INTR } else { 0 };
+            for errno in [0, 105] {
+                assert_eq!(
+                    done(flags, -errno),
+                    [
+                        (RTM_NEWLINK, interrupted, 0),
+                        (NLMSG_DONE, interrupted, errno)
+                    ]
+                );
+            }
+        }
     }
 
     #[test]

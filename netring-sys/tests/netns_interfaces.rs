@@ -71,6 +71,40 @@ fn the_interfaces_of_a_namespace_are_listed_whole_and_in_order() {
     assert_eq!(names.unwrap(), [(1, "lo".to_owned())]);
 }
 
+#[test]
+#[ignore = "needs a network namespace: cargo xtask test-netns"]
+fn the_addresses_of_an_interface_are_its_own() {
+    let _ns = Netns::enter().unwrap();
+    veth("a", "b").unwrap();
+    for address in [
+        "10.1.2.3/24 dev a",
+        "10.1.2.4/24 dev a",
+        "192.0.2.1 peer 192.0.2.2/32 dev a",
+        "2001:db8::1/64 dev a nodad",
+        "10.9.9.9/8 dev b",
+    ] {
+        ip(&format!("address add {address}")).unwrap();
+    }
+    let of = |name| {
+        let addresses = Interface::by_name(name).unwrap().addresses().unwrap();
+        let text = addresses
+            .iter()
+            .map(|at| format!("{}/{}", at.ip, at.prefix_len));
+        text.collect::<Vec<_>>()
+    };
+    assert_eq!(
+        of("a"),
+        [
+            "10.1.2.3/24",
+            "192.0.2.1/32",
+            "10.1.2.4/24",
+            "2001:db8::1/64"
+        ]
+    );
+    assert_eq!(of("b"), ["10.9.9.9/8"]);
+    assert_eq!(of("lo"), ["127.0.0.1/8", "::1/128"]);
+}
+
 /// More than the kernel tells at once, so it lists them in several steps.
 #[test]
 #[ignore = "needs a network namespace: cargo xtask test-netns"]

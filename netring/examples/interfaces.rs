@@ -25,6 +25,9 @@ fn run() -> Result<(), Box<dyn std::error::Error>> {
             print!(", {first:02x}");
             rest.iter().for_each(|byte| print!(":{byte:02x}"));
         }
+        for address in interface.addresses()? {
+            print!(", {}/{}", address.ip, address.prefix_len);
+        }
         for name in &interface.alternative_names {
             print!(", also {name}");
         }

@@ -48,7 +48,7 @@ fn interfaces_prints_each_interface_with_its_names() {
     assert_eq!(
         said.out,
         [
-            "1 lo: up, mtu 65536, LinkType::ETHERNET, 00:00:00:00:00:00",
+            "1 lo: up, mtu 65536, LinkType::ETHERNET, 00:00:00:00:00:00, 127.0.0.1/8, ::1/128",
             "7 v0: down, mtu 1400, LinkType::ETHERNET, 02:00:00:00:00:07",
             "9 v1: down, mtu 1500, LinkType::ETHERNET, 02:00:00:00:00:09, also uplink-of-the-second-floor (to_the_left)",
         ]

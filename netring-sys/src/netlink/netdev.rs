@@ -4,8 +4,8 @@
 use std::os::fd::AsFd;
 
 use super::{
-    HEADER, NLM_F_REQUEST, NLMSG_ERROR, attribute, attributes, exchange, finished, is_forbidden,
-    u16_at, u32_at,
+    HEADER, NLM_F_REQUEST, NLMSG_ERROR, attribute, attributes, error_in, exchange, finished,
+    is_forbidden, split, u16_at, u32_at,
 };
 use crate::SyscallError;
 use crate::syscall::generic_netlink_socket;
@@ -165,20 +165,10 @@ fn ask<T>(request: &[u8], mut answer: impl FnMut(&[u8]) -> Option<T>) -> Result<
 }
 
 /// The attributes of each message in what a socket received, or the number that it is refused with.
-fn messages(mut bytes: &[u8]) -> impl Iterator<Item = Result<&[u8], i32>> {
-    std::iter::from_fn(move || {
-        let len = u32_at(bytes, 0)? as usize;
-        if len < HEADER || len > bytes.len() {
-            return None;
-        }
-        let (message, kind) = (&bytes[HEADER..len], u16_at(bytes, 4)?);
-        bytes = bytes.get(len.next_multiple_of(4)..).unwrap_or_default();
-        if kind == NLMSG_ERROR {
-            return Some(Err(
-                i32::from_ne_bytes(*message.first_chunk()?).wrapping_neg()
-            ));
-        }
-        Some(Ok(message.get(COMMAND..)?))
+fn messages(bytes: &[u8]) -> impl Iterator<Item = Result<&[u8], i32>> {
+    split(bytes).map_while(|(kind, _, message)| match kind {
+        NLMSG_ERROR => Some(Err(error_in(message))),
+        _ => message.get(COMMAND..).map(Ok),
     })
 }
 

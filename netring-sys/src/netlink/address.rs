@@ -1,0 +1,84 @@
+//! Addresses of interfaces.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use super::{NLM_F_DUMP, NLM_F_REQUEST, attributes, dump, finished, request, u32_at};
+use crate::SyscallError;
+
+const RTM_NEWADDR: u16 = 20;
+const RTM_GETADDR: u16 = 22;
+/// The address; that of the other end, if the interface has a peer.
+const IFA_ADDRESS: u16 = 1;
+/// The interface's own, where the two differ.
+const IFA_LOCAL: u16 = 2;
+
+/// Bytes of `ifaddrmsg`.
+const INFO: usize = 8;
+
+/// An address of an interface, and how many of its first bits are those of the network that it is in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub struct InterfaceAddress {
+    /// The address.
+    pub ip: IpAddr,
+    /// Bits of the network, 0 to 32 or 128.
+    pub prefix_len: u8,
+}
+
+/// The addresses of the interface with this index.
+pub(crate) fn addresses(index: u32) -> Result<Vec<InterfaceAddress>, SyscallError> {
+    // `ifaddrmsg` is shorter than what the request has room for, and zeros ask for all of both families.
+    let request = finished(request(RTM_GETADDR, NLM_F_REQUEST | NLM_F_DUMP, 0));
+    let (found, _socket) = dump(&request, |kind, message| {
+        let of = (kind == RTM_NEWADDR).then(|| u32_at(message, 4))??;
+        (of == index).then(|| read(message))?
+    })?;
+    Ok(found)
+}
+
+fn read(message: &[u8]) -> Option<InterfaceAddress> {
+    let (mut own, mut address) = (None, None);
+    for (kind, value) in attributes(message.get(INFO..)?) {
+        match kind {
+            IFA_LOCAL => own = ip(value),
+            IFA_ADDRESS => address = ip(value),
+            _ => {}
+        }
+    }
+    Some(InterfaceAddress {
+        ip: own.or(address)?,
+        prefix_len: message[1],
+    })
+}
+
+fn ip(bytes: &[u8]) -> Option<IpAddr> {
+    if let Ok(v4) = <[u8; 4]>::try_from(bytes) {
+        return Some(Ipv4Addr::from(v4).into());
+    }
+    <[u8; 16]>::try_from(bytes)
+        .ok()
+        .map(|v6| Ipv6Addr::from(v6).into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::attribute;
+    use super::*;
+
+    #[test]
+    fn the_own_address_is_read_and_not_that_of_the_peer() {
+        let mut message = vec![2, 30, 0, 0, 7, 0, 0, 0];
+        attribute(&mut message, IFA_ADDRESS, &[10, 0, 0, 2]);
+        let peer = message.len();
+        attribute(&mut message, IFA_LOCAL, &[10, 0, 0, 1]);
+        let told = |ip: [u8; 4]| InterfaceAddress {
+            ip: ip.into(),
+            prefix_len: 30,
+        };
+        assert_eq!(read(&message), Some(told([10, 0, 0, 1])));
+        assert_eq!(read(&message[..peer]), Some(told([10, 0, 0, 2])));
+        for cut in 0..peer {
+            assert_eq!(read(&message[..cut]), None);
+        }
+    }
+}
