@@ -3,6 +3,7 @@
 mod builder;
 mod metadata;
 mod open;
+mod room;
 
 use std::ops::ControlFlow;
 use std::os::fd::{AsFd, BorrowedFd};
@@ -259,8 +260,11 @@ impl XdpCapture {
             .collect()
     }
 
-    /// Bytes of the longest packet that is received; longer ones are lost, and counted as dropped. `None` without a limit
-    /// ([`CaptureBuilder::multi_buffer`]).
+    /// Bytes of the longest packet that is received; longer ones are lost, and counted as dropped ([`Stats::dropped`]). `None` without a
+    /// limit ([`CaptureBuilder::multi_buffer`]).
+    ///
+    /// By default every packet fits that the interface brings, by the MTU it has when it is opened. If that is raised later, compare
+    /// this with it: a frame is 18 bytes longer (14 of Ethernet and 4 of a VLAN tag).
     pub fn longest(&self) -> Option<u32> {
         let half = self.queues.first()?;
         half.assembly

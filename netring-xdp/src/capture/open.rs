@@ -3,8 +3,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use netring_sys::kernel::xdp::{XDP_PACKET_HEADROOM, XDP_UMEM_MIN_CHUNK_SIZE};
-use netring_sys::syscall::page_size;
 use netring_sys::wait::Waiter;
 use netring_sys::{Error, Interface, Promiscuous};
 
@@ -13,7 +11,7 @@ use super::{CaptureBuilder, Feed, XdpCapture};
 use crate::config::{RingSize, SocketConfig};
 use crate::inject::XdpInjector;
 use crate::moderation::Moderation;
-use crate::program::{Program, Redirect, SocketMap};
+use crate::program::{AttachMode, Program, Redirect, SocketMap, is_about_mtu};
 use crate::receive::{Place, RxHalf};
 use crate::setup;
 use crate::umem::UmemConfig;
@@ -29,13 +27,15 @@ impl CaptureBuilder {
     }
 
     fn open_all(
-        self,
+        mut self,
         transmit_ring: Option<RingSize>,
     ) -> Result<(XdpCapture, Option<XdpInjector>), Error> {
         let interface = Interface::by_name(&self.interface)?;
         let queues = self.choose(&interface)?;
-        let receive_ring = RingSize::new(self.receive_ring)?;
         self.check_metadata()?;
+        // Whether native mode is to be had, where long packets are cut, shows only when the program is put on the interface.
+        let undecided = self.decide_multi_buffer(&interface);
+        let receive_ring = self.ring_size()?;
         // Who may load no program is told so, and not how much memory the sockets would need.
         let generated = match self.feed {
             FeedBy::Generated => Some(self.settings(&interface).load()?),
@@ -71,8 +71,16 @@ impl CaptureBuilder {
             Some(_) => Moderation::new(Duration::ZERO),
             None => Moderation::new(self.moderation),
         };
-        if let Some(place) = self.attach(&mut feed, &halves, generated)? {
-            halves.iter_mut().for_each(|half| half.describe(place));
+        match self.attach(&mut feed, &halves, generated, undecided) {
+            Ok(None) => {}
+            Ok(Some(place)) => halves.iter_mut().for_each(|half| half.describe(place)),
+            Err(Refused::Native) => {
+                // The queue is let go of before it is taken once more.
+                drop((waiter, feed, halves, injector));
+                self.multi_buffer = Some(true);
+                return self.open_all(transmit_ring);
+            }
+            Err(Refused::For(error)) => return Err(error),
         }
         let capture = XdpCapture {
             waiter,
@@ -139,10 +147,10 @@ impl CaptureBuilder {
         wanted.receive_chunks = Some(self.chunks);
         wanted.copying = self.copying;
         wanted.need_wakeup = self.need_wakeup;
-        wanted.multi_buffer = self.multi_buffer;
+        wanted.multi_buffer = self.takes_several();
         wanted.busy_poll = self.busy_poll;
         let memory = UmemConfig::new()
-            .chunk_size(self.chunk_size.unwrap_or_else(|| fitting(interface.mtu)))
+            .chunk_size(self.bytes_of_chunk(interface))
             .chunks(self.chunks.saturating_add(wanted.transmit_chunks()))
             .huge_pages(self.huge_pages);
         let shared = Arc::new(memory.build()?);
@@ -157,7 +165,7 @@ impl CaptureBuilder {
         let settings = Program::redirect()
             .queues(interface.rx_queues)
             .otherwise(self.otherwise)
-            .multi_buffer(self.multi_buffer);
+            .multi_buffer(self.takes_several());
         match &self.filter {
             Some(filter) => settings.filter(filter),
             None => settings,
@@ -179,11 +187,12 @@ impl CaptureBuilder {
 
     /// The sockets are in the map before the program is on the interface: no packet is missed. Before which packets metadata is read.
     fn attach(
-        mut self,
+        &mut self,
         feed: &mut Feed,
         halves: &[RxHalf],
         generated: Option<Program>,
-    ) -> Result<Option<Place>, Error> {
+        undecided: bool,
+    ) -> Result<Option<Place>, Refused> {
         let put = |sockets: &mut SocketMap| {
             halves
                 .iter()
@@ -201,9 +210,14 @@ impl CaptureBuilder {
             }
             FeedBy::Generated => {
                 let settings = self.settings(&feed.interface);
-                if let Some(attachment) = self.attach_asking(feed, &settings, put)? {
-                    feed.attachment = Some(attachment);
-                    return Ok(Some(Place::Any));
+                match self.attach_asking(feed, &settings, put) {
+                    Ok(None) => {}
+                    Ok(attachment) => {
+                        feed.attachment = attachment;
+                        return Ok(Some(Place::Any));
+                    }
+                    Err(error) if undecided && is_about_mtu(&error) => return Err(Refused::Native),
+                    Err(error) => return Err(error.into()),
                 }
                 let program = match generated {
                     Some(program) => program,
@@ -213,8 +227,29 @@ impl CaptureBuilder {
             }
         };
         put(program.sockets_mut())?;
-        feed.attachment = Some(program.attach(&feed.interface, self.attach_mode)?);
+        let mode = match self.attach_mode {
+            AttachMode::BestAvailable if undecided => AttachMode::Native,
+            mode => mode,
+        };
+        match program.attach(&feed.interface, mode) {
+            Ok(attachment) => feed.attachment = Some(attachment),
+            Err(error) if undecided && self.helps_against(&error) => return Err(Refused::Native),
+            Err(error) => return Err(error.into()),
+        }
         Ok(place)
+    }
+}
+
+/// Why the program is not on the interface.
+pub(super) enum Refused {
+    /// The driver does not take it, and multi-buffer helps against that.
+    Native,
+    For(Error),
+}
+
+impl From<Error> for Refused {
+    fn from(error: Error) -> Self {
+        Self::For(error)
     }
 }
 
@@ -241,30 +276,5 @@ fn no_queue() -> Error {
     Error::Config {
         setting: "queues",
         why: "a capture has one at the least".into(),
-    }
-}
-
-/// The smallest chunk that holds a packet of this MTU, or a page.
-fn fitting(mtu: u32) -> u32 {
-    /// An Ethernet header and a VLAN tag.
-    const HEADER: u32 = 18;
-    let wanted = mtu.saturating_add(HEADER + XDP_PACKET_HEADROOM);
-    let page = u32::try_from(page_size()).unwrap_or(4096);
-    wanted
-        .clamp(XDP_UMEM_MIN_CHUNK_SIZE, page)
-        .next_power_of_two()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_chunk_fits_the_mtu() {
-        assert_eq!(fitting(1500), 2048);
-        assert_eq!(fitting(2048 - 256 - 18), 2048);
-        assert_eq!(fitting(2048 - 256 - 17), 4096);
-        assert_eq!(fitting(9000), 4096);
-        assert_eq!(fitting(u32::MAX), 4096);
     }
 }

@@ -12,6 +12,7 @@ use netring_sys::{Error, Interface, XdpMode, XdpProgram};
 use super::counters::Counters;
 use super::error;
 use super::load::{Loaded, Program};
+use super::native;
 use super::sockets::SocketMap;
 
 /// Where the program is to run.
@@ -201,7 +202,7 @@ pub(super) fn attach(
         AttachMode::Generic => (link(&mut program, interface, XdpMode::Generic)?, None),
         AttachMode::BestAvailable => match link(&mut program, interface, XdpMode::Native) {
             Ok(link) => (link, None),
-            Err(error) if is_about_native(&error) && !program.has_metadata() => (
+            Err(error) if native::is_about_native(&error) && !program.has_metadata() => (
                 link(&mut program, interface, XdpMode::Generic)?,
                 Some(error),
             ),
@@ -290,15 +291,12 @@ fn link(program: &mut Program, interface: &Interface, mode: XdpMode) -> Result<L
             if refused.is(EBUSY) || refused.is(EEXIST) {
                 refuse_if_taken(interface)?;
             }
-            Err(refused.needs_bpf())
+            match mode {
+                XdpMode::Native => Err(native::explained(refused, interface)),
+                _ => Err(refused.needs_bpf()),
+            }
         }
     }
-}
-
-/// Whether generic mode may do what this error says that native mode does not.
-fn is_about_native(error: &Error) -> bool {
-    const ENODEV: i32 = 19;
-    matches!(error, Error::Syscall(failed) if !failed.is(ENODEV))
 }
 
 pub(super) fn in_the_way(interface: &Interface, foreign: XdpProgram) -> Error {
