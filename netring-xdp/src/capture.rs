@@ -153,8 +153,11 @@ impl XdpCapture {
     /// The program stays on the interface until the last of them is dropped. Stop handles taken before stop the one of the first queue.
     ///
     /// # Errors
-    /// There are too many open files, or not enough memory.
+    /// [`Error::Config`] in another network namespace; there are too many open files, or not enough memory.
     pub fn into_workers(self) -> Result<Vec<Self>, Error> {
+        if let Some(first) = self.queues.first() {
+            first.socket.device.check_here(&self.feed.interface)?;
+        }
         let Self {
             waiter,
             feed,
@@ -264,7 +267,7 @@ impl XdpCapture {
     /// limit ([`CaptureBuilder::multi_buffer`]).
     ///
     /// By default every packet fits that the interface brings, by the MTU it has when it is opened. If that is raised later, compare
-    /// this with it: a frame is 18 bytes longer (14 of Ethernet and 4 of a VLAN tag).
+    /// this with it: a frame is 14 bytes longer, and 4 more for each VLAN tag.
     pub fn longest(&self) -> Option<u32> {
         let half = self.queues.first()?;
         half.assembly

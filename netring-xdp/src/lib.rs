@@ -169,6 +169,8 @@ mod chunk;
 #[cfg(not(loom))]
 mod config;
 #[cfg(not(loom))]
+mod device;
+#[cfg(not(loom))]
 mod geometry;
 #[cfg(not(loom))]
 mod inject;

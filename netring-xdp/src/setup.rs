@@ -18,6 +18,7 @@ use netring_sys::{Error, Interface, SyscallError, XdpFeatures};
 use crate::assemble::Assembly;
 use crate::census::Rings;
 use crate::config::{Copying, RingSize, SocketConfig};
+use crate::device::Device;
 use crate::receive::{Place, RxHalf};
 use crate::ring::{Consumer, Entry, Memory, Producer};
 use crate::transmit::{Extras, MAX_PIECES, NONE_SENT_ON, Offloads, TxHalf};
@@ -35,6 +36,7 @@ const ENETDOWN: i32 = 100;
 pub(crate) struct Bound {
     fd: Arc<OwnedFd>,
     pub(crate) interface: Interface,
+    pub(crate) device: Device,
     pub(crate) queue: u32,
     pub(crate) zero_copy: bool,
     pub(crate) why_not_zero_copy: Option<SyscallError>,
@@ -48,7 +50,7 @@ pub(crate) struct Bound {
 #[derive(Clone, Debug)]
 pub(crate) struct Peer {
     pub(crate) fd: std::sync::Weak<OwnedFd>,
-    interface: u32,
+    device: Device,
     queue: u32,
     shares_queue: Arc<AtomicBool>,
     /// Marks of metadata are cleared in what goes into its fill ring.
@@ -84,6 +86,7 @@ impl Bound {
             shared: shared.clone(),
             rings: rings.clone(),
             fd: Arc::new(fd),
+            device: Device::played(interface.index),
             interface,
             queue: 0,
             zero_copy: false,
@@ -121,10 +124,11 @@ pub(crate) fn open(
     check(shared, wanted, &interface)?;
     let fd = Arc::new(xdp_socket().map_err(SyscallError::needs_net_raw)?);
     let socket = fd.as_fd();
+    let device = Device::of_socket(socket, interface.index)?;
     let peers = shared.peers();
     let same_queue = peers
         .iter()
-        .find(|peer| peer.interface == interface.index && peer.queue == wanted.queue);
+        .find(|peer| peer.device == device && peer.queue == wanted.queue);
     // Of the same queue it has to be that one; of another, any.
     let lender = same_queue.or(peers.first());
     let lender = lender.and_then(|peer| Some((peer, peer.fd.upgrade()?)));
@@ -213,7 +217,7 @@ pub(crate) fn open(
     };
     shared.add_peer(Peer {
         fd: Arc::downgrade(&fd),
-        interface: interface.index,
+        device,
         queue: wanted.queue,
         shares_queue: shares_queue.clone(),
         metadata: wanted.metadata,
@@ -236,6 +240,7 @@ pub(crate) fn open(
         fd,
         queue: wanted.queue,
         interface,
+        device,
         why_not_zero_copy,
         busy_polls: wanted.busy_poll.is_some(),
         shares_queue,

@@ -14,6 +14,7 @@ use super::error;
 use super::load::{Loaded, Program};
 use super::native;
 use super::sockets::SocketMap;
+use crate::device::Device;
 
 /// Where the program is to run.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -42,6 +43,7 @@ pub struct Attachment {
         u32,
     )>,
     interface: Interface,
+    device: Device,
     id: u32,
     asked: AttachMode,
     reached: XdpMode,
@@ -139,11 +141,12 @@ impl Attachment {
     }
 
     /// Whether the program is on the interface now. Not so once the interface is gone, or when an administrator forced the
-    /// program off.
+    /// program off. Call it from the network namespace of the interface.
     ///
     /// # Errors
-    /// The kernel could not be asked.
+    /// [`Error::Config`] in another network namespace, or the call that failed.
     pub fn is_attached(&self) -> Result<bool, Error> {
+        self.device.check_here(&self.interface)?;
         match Interface::by_index(self.interface.index) {
             Ok(now) => Ok(now.xdp.is_some_and(|program| program.id == self.id)),
             Err(Error::NoSuchInterface { .. }) => Ok(false),
@@ -231,6 +234,7 @@ pub(super) fn attach(
         sockets,
         counts,
         interface: interface.clone(),
+        device: Device::here(interface.index)?,
         id,
         asked,
         reached,
@@ -247,16 +251,17 @@ pub(super) fn check(program: &Program, interface: &Interface) -> Result<(), Erro
                 .into(),
         });
     }
-    if let Loaded::Bound {
-        interface: bound, ..
-    } = program.code
-        && bound != interface.index
+    if let Loaded::Bound { device: bound, .. } = program.code
+        && bound != Device::here(interface.index)?
     {
         return Err(Error::Config {
             setting: "metadata",
             why: format!(
-                "the program is bound to the interface of index {bound}, and {} has {}",
-                interface.name, interface.index
+                "the program is bound to the interface with index {} in the network namespace it was loaded in, which is not {} ({}) in this one: \
+                 load it for this interface, in its namespace",
+                bound.index(),
+                interface.name,
+                interface.index
             ),
         });
     }
