@@ -180,6 +180,8 @@ mod model;
 #[cfg(not(loom))]
 mod moderation;
 #[cfg(not(loom))]
+mod permit;
+#[cfg(not(loom))]
 pub mod program;
 #[cfg(not(loom))]
 mod receive;

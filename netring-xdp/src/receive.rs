@@ -215,7 +215,10 @@ impl RxHalf {
     #[inline]
     fn are_single(&self, count: u32) -> bool {
         // No branch for each: one that goes on is rare.
-        let options = self.rx.entries(count).fold(0, |all, desc| all | desc.options);
+        let options = self
+            .rx
+            .entries(count)
+            .fold(0, |all, desc| all | desc.options);
         options & XDP_PKT_CONTD == 0
     }
 

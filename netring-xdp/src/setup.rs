@@ -24,7 +24,6 @@ use crate::ring::{Consumer, Entry, Memory, Producer};
 use crate::transmit::{Extras, MAX_PIECES, NONE_SENT_ON, Offloads, TxHalf};
 use crate::umem::Shared;
 
-const EPERM: i32 = 1;
 const EBUSY: i32 = 16;
 const EINVAL: i32 = 22;
 const ENXIO: i32 = 6;
@@ -122,7 +121,9 @@ pub(crate) fn open(
 ) -> Result<(Option<RxHalf>, Option<TxHalf>), Error> {
     let interface = Interface::by_name(&wanted.interface)?;
     check(shared, wanted, &interface)?;
-    let fd = Arc::new(xdp_socket().map_err(SyscallError::needs_net_raw)?);
+    let needs = wanted.needs(shared.geometry().bytes());
+    let socket = xdp_socket().map_err(|error| needs.explain(error.needs_net_raw()))?;
+    let fd = Arc::new(socket);
     let socket = fd.as_fd();
     let device = Device::of_socket(socket, interface.index)?;
     let peers = shared.peers();
@@ -133,7 +134,7 @@ pub(crate) fn open(
     let lender = same_queue.or(peers.first());
     let lender = lender.and_then(|peer| Some((peer, peer.fd.upgrade()?)));
     if lender.is_none() {
-        shared.register(socket)?;
+        shared.register(socket, needs)?;
     }
     let own_rings = same_queue.is_none();
     if wanted.metadata && same_queue.is_some_and(|peer| !peer.metadata) {
@@ -167,15 +168,8 @@ pub(crate) fn open(
     }
     if let Some(busy) = wanted.busy_poll {
         let micros = u32::try_from(busy.time.as_micros()).unwrap_or(u32::MAX);
-        set_busy_poll(socket, micros, busy.budget).map_err(|error| match error.is(EPERM) {
-            true => Error::NotPermitted {
-                call: error.call,
-                capability: "CAP_NET_ADMIN of the host",
-                grant: "cap_net_admin",
-                source: error.source,
-            },
-            false => error.into(),
-        })?;
+        let set = set_busy_poll(socket, micros, busy.budget);
+        set.map_err(|error| needs.explain(error.needs_net_raw()))?;
     }
     let offsets = xdp_ring_offsets(socket)?;
     let rx = wanted

@@ -36,7 +36,9 @@ fn refused<T>(result: Result<T, Error>, words: &[&str]) {
 fn an_attachment_is_not_looked_for_in_another_namespace() {
     let (_here, there) = two(1);
     let program = Program::redirect().load().unwrap();
-    let ours = program.attach(&interface("v0"), AttachMode::Native).unwrap();
+    let ours = program
+        .attach(&interface("v0"), AttachMode::Native)
+        .unwrap();
     assert!(ours.is_attached().unwrap());
     let asked = there.run(|| Ok(ours.is_attached())).unwrap();
     refused(asked, &["v0", "network namespace"]);

@@ -250,7 +250,7 @@ fn x13_a_replaced_program_is_put_back_where_ours_cannot_be_attached() {
     let error = program
         .attach_replacing(&interface("v0"), AttachMode::Native, foreign)
         .unwrap_err();
-    assert!(matches!(error, Error::Syscall(_)), "{error}");
+    assert!(error.to_string().contains("3506"), "{error}");
     assert_eq!(program_of("v0"), Some(("xdpgeneric".to_owned(), foreign)));
 }
 
@@ -282,7 +282,7 @@ fn without_the_capabilities_the_error_names_them() {
         "told: bpf(BPF_",
         "CAP_BPF",
         "CAP_NET_ADMIN",
-        "setcap cap_bpf,cap_net_admin=ep",
+        "setcap cap_net_raw,cap_bpf,cap_net_admin=ep",
     ] {
         assert!(told.contains(word), "{word}: {told}");
     }

@@ -163,7 +163,8 @@ impl Builder {
                 Ok(source) => (Some(source), None),
                 Err(error) => (None, Some(error)),
             };
-            let multi_buffer = matches!(&source, Some(capture::Source::Xdp(xdp)) if xdp.longest().is_none());
+            let multi_buffer =
+                matches!(&source, Some(capture::Source::Xdp(xdp)) if xdp.longest().is_none());
             attempts.push(Attempt {
                 backend,
                 why_not,

@@ -11,6 +11,7 @@ use super::{CaptureBuilder, Feed, XdpCapture};
 use crate::config::{RingSize, SocketConfig};
 use crate::inject::XdpInjector;
 use crate::moderation::Moderation;
+use crate::permit::Needs;
 use crate::program::{AttachMode, Program, Redirect, SocketMap, is_about_mtu};
 use crate::receive::{Place, RxHalf};
 use crate::setup;
@@ -18,15 +19,6 @@ use crate::umem::UmemConfig;
 
 impl CaptureBuilder {
     pub(super) fn open(
-        self,
-        transmit_ring: Option<RingSize>,
-    ) -> Result<(XdpCapture, Option<XdpInjector>), Error> {
-        let foreign = matches!(self.feed, FeedBy::Sockets(_));
-        let opened = self.open_all(transmit_ring);
-        opened.map_err(|error| if foreign { error } else { all_at_once(error) })
-    }
-
-    fn open_all(
         mut self,
         transmit_ring: Option<RingSize>,
     ) -> Result<(XdpCapture, Option<XdpInjector>), Error> {
@@ -35,8 +27,43 @@ impl CaptureBuilder {
         self.check_metadata()?;
         // Whether native mode is to be had, where long packets are cut, shows only when the program is put on the interface.
         let undecided = self.decide_multi_buffer(&interface);
+        let needs = self.needs(&interface, &queues, transmit_ring);
+        match self.open_on(interface, &queues, transmit_ring, needs, undecided) {
+            Err(Refused::Native) => {
+                self.multi_buffer = Some(true);
+                self.open(transmit_ring)
+            }
+            Err(Refused::For(error)) => Err(needs.explain(error)),
+            Ok(opened) => Ok(opened),
+        }
+    }
+
+    /// What it takes, with the memory of all queues.
+    fn needs(
+        &self,
+        interface: &Interface,
+        queues: &[u32],
+        transmit_ring: Option<RingSize>,
+    ) -> Needs {
+        let chunks = u64::from(self.chunks) * queues.len() as u64
+            + transmit_ring.map_or(0, |ring| u64::from(ring.entries()));
+        Needs {
+            program: !matches!(self.feed, FeedBy::Sockets(_)),
+            net_admin: self.busy_poll.is_some(),
+            memory: chunks * u64::from(self.bytes_of_chunk(interface)),
+        }
+    }
+
+    fn open_on(
+        &mut self,
+        interface: Interface,
+        queues: &[u32],
+        transmit_ring: Option<RingSize>,
+        needs: Needs,
+        undecided: bool,
+    ) -> Result<(XdpCapture, Option<XdpInjector>), Refused> {
         let receive_ring = self.ring_size()?;
-        // Who may load no program is told so, and not how much memory the sockets would need.
+        // First: a process that may not load a program has no use for sockets.
         let generated = match self.feed {
             FeedBy::Generated => Some(self.settings(&interface).load()?),
             _ => self.check_filter().map(|()| None)?,
@@ -44,7 +71,8 @@ impl CaptureBuilder {
         let (mut halves, mut injector) = (Vec::new(), None);
         for (n, &queue) in queues.iter().enumerate() {
             let transmit_ring = transmit_ring.filter(|_| n == 0);
-            let (half, sending) = self.socket(&interface, queue, receive_ring, transmit_ring)?;
+            let wanted = self.socket(&interface, queue, receive_ring, transmit_ring);
+            let (half, sending) = self.open_socket(&interface, wanted, needs)?;
             halves.push(half);
             injector = injector.or(sending);
         }
@@ -71,16 +99,8 @@ impl CaptureBuilder {
             Some(_) => Moderation::new(Duration::ZERO),
             None => Moderation::new(self.moderation),
         };
-        match self.attach(&mut feed, &halves, generated, undecided) {
-            Ok(None) => {}
-            Ok(Some(place)) => halves.iter_mut().for_each(|half| half.describe(place)),
-            Err(Refused::Native) => {
-                // The queue is let go of before it is taken once more.
-                drop((waiter, feed, halves, injector));
-                self.multi_buffer = Some(true);
-                return self.open_all(transmit_ring);
-            }
-            Err(Refused::For(error)) => return Err(error),
+        if let Some(place) = self.attach(&mut feed, &halves, generated, undecided)? {
+            halves.iter_mut().for_each(|half| half.describe(place));
         }
         let capture = XdpCapture {
             waiter,
@@ -133,14 +153,14 @@ impl CaptureBuilder {
         Ok(queues.clone())
     }
 
-    /// The socket of one queue, with packet memory of its own.
+    /// Settings of the socket of one queue.
     fn socket(
         &self,
         interface: &Interface,
         queue: u32,
         receive_ring: RingSize,
         transmit_ring: Option<RingSize>,
-    ) -> Result<(RxHalf, Option<XdpInjector>), Error> {
+    ) -> SocketConfig {
         let mut wanted = SocketConfig::new(&interface.name, queue);
         wanted.rx = Some(receive_ring);
         wanted.tx = transmit_ring;
@@ -149,6 +169,18 @@ impl CaptureBuilder {
         wanted.need_wakeup = self.need_wakeup;
         wanted.multi_buffer = self.takes_several();
         wanted.busy_poll = self.busy_poll;
+        wanted
+    }
+
+    /// The socket, with packet memory of its own.
+    fn open_socket(
+        &self,
+        interface: &Interface,
+        mut wanted: SocketConfig,
+        needs: Needs,
+    ) -> Result<(RxHalf, Option<XdpInjector>), Error> {
+        wanted.fed_by_others = !needs.program;
+        wanted.memory = Some(needs.memory);
         let memory = UmemConfig::new()
             .chunk_size(self.bytes_of_chunk(interface))
             .chunks(self.chunks.saturating_add(wanted.transmit_chunks()))
@@ -250,25 +282,6 @@ pub(super) enum Refused {
 impl From<Error> for Refused {
     fn from(error: Error) -> Self {
         Self::For(error)
-    }
-}
-
-/// Who lacks one of the capabilities is told how to give the program all of them: `setcap` takes away those that it is not told, and where
-/// the sockets could be had, in a user namespace, the program cannot.
-fn all_at_once(error: Error) -> Error {
-    match error {
-        Error::NotPermitted {
-            call,
-            capability,
-            source,
-            ..
-        } => Error::NotPermitted {
-            call,
-            capability,
-            grant: "cap_net_raw,cap_bpf,cap_net_admin",
-            source,
-        },
-        other => other,
     }
 }
 

@@ -15,6 +15,7 @@ use super::load::{Loaded, Program};
 use super::native;
 use super::sockets::SocketMap;
 use crate::device::Device;
+use crate::permit;
 
 /// Where the program is to run.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -298,7 +299,7 @@ fn link(program: &mut Program, interface: &Interface, mode: XdpMode) -> Result<L
             }
             match mode {
                 XdpMode::Native => Err(native::explained(refused, interface)),
-                _ => Err(refused.needs_bpf()),
+                _ => Err(permit::for_program(refused)),
             }
         }
     }

@@ -4,6 +4,8 @@ use netring_sys::kernel::xdp::XDP_PACKET_HEADROOM;
 use netring_sys::syscall::page_size;
 use netring_sys::{Error, Interface, SyscallError};
 
+use crate::permit;
+
 const ERANGE: i32 = 34;
 const EINVAL: i32 = 22;
 const ENOSPC: i32 = 28;
@@ -23,14 +25,19 @@ pub(crate) fn mtu_of_one_buffer() -> u32 {
 pub(super) fn explained(refused: SyscallError, interface: &Interface) -> Error {
     let Interface { name, mtu, .. } = interface;
     let bound = mtu_of_one_buffer();
+    let whose = if *mtu > bound {
+        format!("{name} has an MTU of {mtu}")
+    } else {
+        format!("the other end of {name}, which itself has an MTU of {mtu}, has a larger one")
+    };
     // veth says ERANGE, whichever of its ends is meant; others EINVAL, which has other reasons too.
     if refused.is(ERANGE) || refused.is(EINVAL) && *mtu > bound {
         return Error::Config {
             setting: MULTI_BUFFER,
             why: format!(
-                "{name} has an MTU of {mtu}, and its driver runs a program in native mode up to {bound} (on veth: the MTU of the other end), \
-                 or one that takes packets in several buffers (kernel 5.18): load it with `multi_buffer(true)`, the default of a capture \
-                 from kernel 6.6 on, or as `xdp.frags`; lower the MTU (`ip link set {name} mtu {bound}`, on veth at both ends); or use generic mode",
+                "{whose}, and the driver runs a program in native mode up to {bound} (on veth: the MTU of the other end) unless it takes packets in \
+                 several buffers (kernel 5.18): load it with `multi_buffer(true)`, the default of a capture from kernel 6.6 on, or as `xdp.frags`; \
+                 lower the MTU (`ip link set {name} mtu {bound}`, on veth at both ends); or use generic mode",
             ),
         };
     }
@@ -44,7 +51,7 @@ pub(super) fn explained(refused: SyscallError, interface: &Interface) -> Error {
             ),
         };
     }
-    refused.needs_bpf()
+    permit::for_program(refused)
 }
 
 const MULTI_BUFFER: &str = "multi_buffer";
