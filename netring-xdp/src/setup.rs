@@ -1,17 +1,15 @@
 //! From settings to a bound socket.
 
+mod bind;
+
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
-use std::time::{Duration, Instant};
 
-use netring_sys::kernel::xdp::{
-    XDP_COPY, XDP_SHARED_UMEM, XDP_USE_NEED_WAKEUP, XDP_USE_SG, XDP_ZEROCOPY, sockaddr_xdp,
-    xdp_desc, xdp_ring_offset,
-};
+use netring_sys::kernel::xdp::{xdp_desc, xdp_ring_offset};
 use netring_sys::syscall::{
-    XdpRing, bind_xdp, map_xdp_ring, set_busy_poll, set_xdp_ring, set_xdp_transmit_budget,
-    xdp_is_zero_copy, xdp_ring_offsets, xdp_socket,
+    XdpRing, map_xdp_ring, set_busy_poll, set_xdp_ring, set_xdp_transmit_budget, xdp_is_zero_copy,
+    xdp_ring_offsets, xdp_socket,
 };
 use netring_sys::{Error, Interface, SyscallError, XdpFeatures};
 
@@ -24,8 +22,6 @@ use crate::ring::{Consumer, Entry, Memory, Producer};
 use crate::transmit::{Extras, MAX_PIECES, NONE_SENT_ON, Offloads, TxHalf};
 use crate::umem::Shared;
 
-const EBUSY: i32 = 16;
-const EINVAL: i32 = 22;
 const ENXIO: i32 = 6;
 const ENODEV: i32 = 19;
 const ENETDOWN: i32 = 100;
@@ -195,7 +191,7 @@ pub(crate) fn open(
         (None, None)
     };
 
-    let why_not_zero_copy = bind(
+    let why_not_zero_copy = bind::bind(
         socket,
         wanted,
         &interface,
@@ -415,82 +411,4 @@ fn map<E: Entry>(
         setting: "ring",
         why: "the kernel says that its words are outside of it".into(),
     })
-}
-
-/// Binds, without a copy where that is wanted and can be. Why not, where it was only hoped for.
-fn bind(
-    socket: BorrowedFd<'_>,
-    wanted: &SocketConfig,
-    interface: &Interface,
-    lender: Option<BorrowedFd<'_>>,
-) -> Result<Option<SyscallError>, Error> {
-    let flag = |set, flag| if set { flag } else { 0 };
-    let common =
-        flag(wanted.need_wakeup, XDP_USE_NEED_WAKEUP) | flag(wanted.multi_buffer, XDP_USE_SG);
-    let with = |flags| {
-        let address = sockaddr_xdp {
-            sxdp_flags: flags,
-            sxdp_ifindex: interface.index,
-            sxdp_queue_id: wanted.queue,
-            ..sockaddr_xdp::default()
-        };
-        bind_when_free(socket, &address, lender)
-    };
-    if lender.is_some() {
-        // All else is as with the socket whose memory it is, and may not be said.
-        return match with(XDP_SHARED_UMEM) {
-            Ok(()) => Ok(None),
-            Err(error) => Err(explained(error, wanted, interface)),
-        };
-    }
-    let result = match wanted.copying {
-        Copying::Copy => with(common | XDP_COPY).map(|()| None),
-        Copying::ZeroCopy => with(common | XDP_ZEROCOPY).map(|()| None),
-        Copying::Best => match with(common | XDP_ZEROCOPY) {
-            Ok(()) => Ok(None),
-            Err(error) if error.is(EBUSY) || error.is(ENODEV) || error.is(ENETDOWN) => Err(error),
-            Err(why) => with(common | XDP_COPY).map(|()| Some(why)),
-        },
-    };
-    result.map_err(|error| explained(error, wanted, interface))
-}
-
-/// A queue is free a moment after the socket that had it was closed: the kernel lets go of it on its own time, once it gets the lock
-/// under which all interfaces are changed. Where namespaces come and go that was seen to take more than a second.
-fn bind_when_free(
-    socket: BorrowedFd<'_>,
-    address: &sockaddr_xdp,
-    lender: Option<BorrowedFd<'_>>,
-) -> Result<(), SyscallError> {
-    const PATIENCE: Duration = Duration::from_secs(5);
-    const PAUSE: Duration = Duration::from_millis(2);
-    let deadline = Instant::now() + PATIENCE;
-    loop {
-        match bind_xdp(socket, address, lender) {
-            Err(error) if error.is(EBUSY) && Instant::now() < deadline => {
-                std::thread::sleep(PAUSE);
-            }
-            other => return other,
-        }
-    }
-}
-
-fn explained(error: SyscallError, wanted: &SocketConfig, interface: &Interface) -> Error {
-    let (setting, why) = if error.is(EBUSY) {
-        (
-            "queue",
-            format!(
-                "queue {} of {} has an AF_XDP socket already: close that one, take another queue, or share its UMEM",
-                wanted.queue, interface.name
-            ),
-        )
-    } else if error.is(EINVAL) && wanted.multi_buffer {
-        (
-            "multi_buffer",
-            "the kernel does not take it: packets larger than a chunk need kernel 6.6".into(),
-        )
-    } else {
-        return error.into();
-    };
-    Error::Config { setting, why }
 }
