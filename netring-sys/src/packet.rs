@@ -84,6 +84,9 @@ pub enum Direction {
 }
 
 /// What is known about the transport checksum of a packet.
+///
+/// AF_PACKET reports it. AF_XDP brings nothing but bytes, so it is always [`Unknown`](Self::Unknown) there, also for a packet that
+/// AF_PACKET reports as [`Partial`](Self::Partial): what a local stack sends over veth or `lo` has no right checksum in its bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
 #[non_exhaustive]
 pub enum Checksum {
