@@ -85,9 +85,9 @@ pub enum Direction {
 
 /// What is known about the transport checksum of a packet.
 ///
-/// AF_PACKET reports it and AF_XDP cannot: a packet that was made on this host and came through a veth pair, a bridge or the loopback
-/// interface has no checksum yet, which is [`Partial`](Self::Partial) from AF_PACKET and [`Unknown`](Self::Unknown) from AF_XDP.
-/// Whoever checks checksums leaves both alone.
+/// AF_PACKET reports it. AF_XDP brings nothing but bytes and always says [`Unknown`](Self::Unknown), also
+/// for a packet that AF_PACKET reports as [`Partial`](Self::Partial): what a local stack sends over veth,
+/// a bridge or `lo` has no valid checksum in its bytes. Programs that verify checksums skip both.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
 #[non_exhaustive]
 pub enum Checksum {

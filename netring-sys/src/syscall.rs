@@ -49,6 +49,20 @@ pub fn page_size() -> usize {
     usize::try_from(size).unwrap_or(4096)
 }
 
+/// The network namespace of a socket, by a number that no other namespace has until the host is restarted; `None` on a kernel before
+/// 5.14. A socket stays in the namespace that its thread was in when it was made.
+///
+/// # Errors
+/// The descriptor is not a socket.
+#[doc(alias = "SO_NETNS_COOKIE")]
+pub fn network_namespace(fd: BorrowedFd<'_>) -> Result<Option<u64>, SyscallError> {
+    let call = "getsockopt(SO_NETNS_COOKIE)";
+    match get_option(fd, libc::SOL_SOCKET, libc::SO_NETNS_COOKIE, call) {
+        Err(error) if error.is(libc::ENOPROTOOPT) => Ok(None),
+        other => other.map(Some),
+    }
+}
+
 /// What a call returned, or why it failed.
 fn check(result: c_int, call: &'static str) -> Result<c_int, SyscallError> {
     if result < 0 {

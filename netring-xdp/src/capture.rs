@@ -3,6 +3,7 @@
 mod builder;
 mod metadata;
 mod open;
+mod room;
 
 use std::ops::ControlFlow;
 use std::os::fd::{AsFd, BorrowedFd};
@@ -157,8 +158,11 @@ impl XdpCapture {
     /// The program stays on the interface until the last of them is dropped. Stop handles taken before stop the one of the first queue.
     ///
     /// # Errors
-    /// There are too many open files, or not enough memory.
+    /// [`Error::Config`] in another network namespace; there are too many open files, or not enough memory.
     pub fn into_workers(self) -> Result<Vec<Self>, Error> {
+        if let Some(first) = self.queues.first() {
+            first.socket.device.check_here(&self.feed.interface)?;
+        }
         let Self {
             waiter,
             feed,
@@ -264,8 +268,11 @@ impl XdpCapture {
             .collect()
     }
 
-    /// Bytes of the longest packet that is received; longer ones are lost, and counted as dropped. `None` without a limit
-    /// ([`CaptureBuilder::multi_buffer`]).
+    /// Bytes of the longest packet that is received; longer ones are lost, and counted as dropped ([`Stats::dropped`]). `None` without a
+    /// limit ([`CaptureBuilder::multi_buffer`]).
+    ///
+    /// By default every packet fits that the interface brings, by the MTU it has when it is opened. If that is raised later, compare
+    /// this with it: a frame is 14 bytes longer, and 4 more for each VLAN tag.
     pub fn longest(&self) -> Option<u32> {
         let half = self.queues.first()?;
         half.assembly

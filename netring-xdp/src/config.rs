@@ -6,6 +6,7 @@ use std::time::Duration;
 use netring_sys::Error;
 
 use crate::moderation::{self, Moderation};
+use crate::permit::Needs;
 
 /// Entries of a ring: a power of two.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -148,6 +149,10 @@ pub(crate) struct SocketConfig {
     /// How long a wait lets packets gather.
     pub(crate) moderation: Duration,
     pub(crate) metadata: bool,
+    /// A program that somebody else attached feeds it, so that this process needs not be allowed to.
+    pub(crate) fed_by_others: bool,
+    /// Bytes of packet memory that are locked for this socket and those that are opened with it; None: its own.
+    pub(crate) memory: Option<u64>,
 }
 
 /// The default of both the receive and the transmit ring.
@@ -173,6 +178,17 @@ impl SocketConfig {
             transmit_budget: None,
             moderation: moderation::DEFAULT,
             metadata: false,
+            fed_by_others: false,
+            memory: None,
+        }
+    }
+
+    /// What the process has to be allowed, with so many bytes of packet memory of its own.
+    pub(crate) fn needs(&self, own_memory: u64) -> Needs {
+        Needs {
+            program: self.rx.is_some() && !self.fed_by_others,
+            net_admin: self.busy_poll.is_some(),
+            memory: self.memory.unwrap_or(own_memory),
         }
     }
 

@@ -37,7 +37,9 @@
 //! ([`InjectorBuilder::multi_buffer`]). A checksum or a timestamp is asked for with a frame where it was opened with transmit metadata
 //! ([`Slot::request_checksum`], [`Slot::request_timestamp`]); what the driver cannot do is refused.
 //!
-//! Needs CAP_NET_RAW, for programs CAP_BPF and CAP_NET_ADMIN of the host, and kernel 5.9 or newer. Sending needs no program.
+//! Needs CAP_NET_RAW, for programs CAP_BPF and CAP_NET_ADMIN of the host, and kernel 5.9 or newer. Sending needs no program. Packet memory
+//! beyond the limit of locked memory (`ulimit -l`, mostly 8 MiB for each user) needs CAP_IPC_LOCK. An error that one of them is missing
+//! names all that these settings need on this machine, in one line to follow.
 //!
 //! # Callouts
 //! - What is redirected to a socket the host's own stack does not see.
@@ -46,6 +48,11 @@
 //! - A VLAN tag may stand beside the bytes of a packet, where a card took it out or a veth pair was given it so. In native mode a capture
 //!   has it from the driver (kernel 6.8, [`CaptureBuilder::metadata`]); where it has not, [`XdpCapture::why_no_metadata`] says why, and the
 //!   tag is lost unless it is left in the bytes: `ethtool -K eth0 rxvlan off`, on veth `txvlan off` at the other end.
+//! - A checksum that the sending stack left to its interface, as it does on veth and `lo`, is not right in the bytes, and
+//!   [`Unknown`](netring_sys::Checksum::Unknown) here; AF_PACKET reports it as [`Partial`](netring_sys::Checksum::Partial).
+//! - What offloads put together (GSO, GRO) comes in one piece in generic mode, up to 64 KiB and more, and cut in native mode. A capture has
+//!   room for both by default ([`CaptureBuilder::multi_buffer`]); a socket only if it is opened with
+//!   [`multi_buffer`](SocketBuilder::multi_buffer): what is longer than a chunk is else lost, and counted ([`SocketStats::no_chunk`]).
 //! - A card with `rx-vlan-filter on` drops tags that nobody registered before any program sees them.
 //! - In native mode on veth the program runs where a packet arrives; `lo` has generic mode only.
 //! - A driver may reset its rings when a program is attached, and its link with them.
@@ -169,6 +176,8 @@ mod chunk;
 #[cfg(not(loom))]
 mod config;
 #[cfg(not(loom))]
+mod device;
+#[cfg(not(loom))]
 mod geometry;
 #[cfg(not(loom))]
 mod inject;
@@ -177,6 +186,8 @@ mod inject;
 mod model;
 #[cfg(not(loom))]
 mod moderation;
+#[cfg(not(loom))]
+mod permit;
 #[cfg(not(loom))]
 pub mod program;
 #[cfg(not(loom))]

@@ -52,6 +52,7 @@ mod error;
 mod insn;
 mod load;
 mod metadata;
+mod native;
 mod object;
 mod redirect;
 mod replace;
@@ -65,6 +66,7 @@ pub use counters::Counters;
 pub use load::Program;
 pub use metadata::Metadata;
 pub(crate) use metadata::Wanted;
+pub(crate) use native::{is_about_mtu, is_about_native, mtu_of_one_buffer};
 pub use redirect::Redirect;
 pub use sockets::SocketMap;
 

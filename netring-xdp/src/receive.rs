@@ -75,6 +75,8 @@ pub(crate) struct Lent<'a> {
     open: bool,
     /// No packet has several entries, and entries, and room for their chunks in the fill ring, are in one run each.
     straight: bool,
+    /// Packets are those of the assembly: some have several entries.
+    assembled: bool,
     /// The chunks of all lent entries stand in the fill ring, not yet published: all entries were looked at, and were inside. Relaxed:
     /// it is read by who owns the batch, once nobody borrows it.
     written: AtomicBool,
@@ -95,7 +97,7 @@ impl RxHalf {
     /// Whether there is a packet. When there is none the fill ring is topped up, and the kernel woken where it waits for that.
     #[inline]
     pub(crate) fn look(&mut self) -> bool {
-        if self.rx.available(1) > 0 && (self.assembly.is_none() || self.whole() > 0) {
+        if self.rx.available(1) > 0 && (self.assembly.is_none() || self.has_whole()) {
             return true;
         }
         self.settle();
@@ -123,30 +125,30 @@ impl RxHalf {
     /// Lends nothing, where there is nothing.
     #[inline]
     pub(crate) const fn lend_none(&mut self) -> Lent<'_> {
-        self.lent(0, true)
+        self.lent(0, true, false)
     }
 
     /// Lends packets, whole ones, in up to [`most`](Self::most) entries.
     #[inline(always)]
     pub(crate) fn lend(&mut self) -> Lent<'_> {
-        let (count, straight) = if self.assembly.is_some() {
-            let count = self.whole();
-            self.assemble(count);
-            (count, false)
-        } else {
-            self.straight()
-        };
-        self.lent(count, straight)
+        let (count, straight) = self.straight();
+        if self.assembly.is_none() || self.are_single(count) {
+            return self.lent(count, straight, false);
+        }
+        let count = self.whole();
+        self.assemble(count);
+        self.lent(count, false, true)
     }
 
     #[inline]
-    const fn lent(&mut self, count: u32, straight: bool) -> Lent<'_> {
+    const fn lent(&mut self, count: u32, straight: bool, assembled: bool) -> Lent<'_> {
         Lent {
             half: self,
             count,
             gone: 0,
             open: false,
             straight,
+            assembled,
             written: AtomicBool::new(false),
         }
     }
@@ -207,6 +209,23 @@ impl RxHalf {
         self.kicks += 1;
         // What the kernel says of the interface, the notifications about it say better; everything else goes again next time.
         let _ = kick_receive(self.socket.fd());
+    }
+
+    /// Whether the next `count` entries are a packet each. Most batches are so, also of a socket that takes others.
+    #[inline]
+    fn are_single(&self, count: u32) -> bool {
+        // No branch for each: one that goes on is rare.
+        let options = self
+            .rx
+            .entries(count)
+            .fold(0, |all, desc| all | desc.options);
+        options & XDP_PKT_CONTD == 0
+    }
+
+    /// Whether there is a whole packet, where there is an entry.
+    #[inline]
+    fn has_whole(&mut self) -> bool {
+        self.are_single(1) || self.whole() > 0
     }
 
     /// How many entries are whole packets, up to [`most`](Self::most) or the end of the first packet.

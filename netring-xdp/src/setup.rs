@@ -1,30 +1,27 @@
 //! From settings to a bound socket.
 
+mod bind;
+
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
-use std::time::{Duration, Instant};
 
-use netring_sys::kernel::xdp::{
-    XDP_COPY, XDP_SHARED_UMEM, XDP_USE_NEED_WAKEUP, XDP_USE_SG, XDP_ZEROCOPY, sockaddr_xdp,
-    xdp_desc, xdp_ring_offset,
-};
+use netring_sys::kernel::xdp::{xdp_desc, xdp_ring_offset};
 use netring_sys::syscall::{
-    XdpRing, bind_xdp, map_xdp_ring, set_busy_poll, set_xdp_ring, set_xdp_transmit_budget,
-    xdp_is_zero_copy, xdp_ring_offsets, xdp_socket,
+    XdpRing, map_xdp_ring, set_busy_poll, set_xdp_ring, set_xdp_transmit_budget, xdp_is_zero_copy,
+    xdp_ring_offsets, xdp_socket,
 };
 use netring_sys::{Error, Interface, SyscallError, XdpFeatures};
 
 use crate::assemble::Assembly;
 use crate::census::Rings;
 use crate::config::{Copying, RingSize, SocketConfig};
+use crate::device::Device;
 use crate::receive::{Place, RxHalf};
 use crate::ring::{Consumer, Entry, Memory, Producer};
 use crate::transmit::{Extras, MAX_PIECES, NONE_SENT_ON, Offloads, TxHalf};
 use crate::umem::Shared;
 
-const EBUSY: i32 = 16;
-const EINVAL: i32 = 22;
 const ENXIO: i32 = 6;
 const ENODEV: i32 = 19;
 const ENETDOWN: i32 = 100;
@@ -34,6 +31,7 @@ const ENETDOWN: i32 = 100;
 pub(crate) struct Bound {
     fd: Arc<OwnedFd>,
     pub(crate) interface: Interface,
+    pub(crate) device: Device,
     pub(crate) queue: u32,
     pub(crate) zero_copy: bool,
     pub(crate) why_not_zero_copy: Option<SyscallError>,
@@ -47,7 +45,7 @@ pub(crate) struct Bound {
 #[derive(Clone, Debug)]
 pub(crate) struct Peer {
     pub(crate) fd: std::sync::Weak<OwnedFd>,
-    interface: u32,
+    device: Device,
     queue: u32,
     shares_queue: Arc<AtomicBool>,
     /// Marks of metadata are cleared in what goes into its fill ring.
@@ -83,6 +81,7 @@ impl Bound {
             shared: shared.clone(),
             rings: rings.clone(),
             fd: Arc::new(fd),
+            device: Device::played(interface.index),
             interface,
             queue: 0,
             zero_copy: false,
@@ -119,17 +118,20 @@ pub(crate) fn open(
 ) -> Result<(Option<RxHalf>, Option<TxHalf>), Error> {
     let interface = Interface::by_name(&wanted.interface)?;
     check(shared, wanted, &interface)?;
-    let fd = Arc::new(xdp_socket().map_err(SyscallError::needs_net_raw)?);
+    let needs = wanted.needs(shared.geometry().bytes());
+    let socket = xdp_socket().map_err(|error| needs.explain(error.needs_net_raw()))?;
+    let fd = Arc::new(socket);
     let socket = fd.as_fd();
+    let device = Device::of_socket(socket, interface.index)?;
     let peers = shared.peers();
     let same_queue = peers
         .iter()
-        .find(|peer| peer.interface == interface.index && peer.queue == wanted.queue);
+        .find(|peer| peer.device == device && peer.queue == wanted.queue);
     // Of the same queue it has to be that one; of another, any.
     let lender = same_queue.or(peers.first());
     let lender = lender.and_then(|peer| Some((peer, peer.fd.upgrade()?)));
     if lender.is_none() {
-        shared.register(socket)?;
+        shared.register(socket, needs)?;
     }
     let own_rings = same_queue.is_none();
     if wanted.metadata && same_queue.is_some_and(|peer| !peer.metadata) {
@@ -163,7 +165,8 @@ pub(crate) fn open(
     }
     if let Some(busy) = wanted.busy_poll {
         let micros = u32::try_from(busy.time.as_micros()).unwrap_or(u32::MAX);
-        set_busy_poll(socket, micros, busy.budget).map_err(SyscallError::needs_net_admin)?;
+        let set = set_busy_poll(socket, micros, busy.budget);
+        set.map_err(|error| needs.explain(error.needs_net_raw()))?;
     }
     let offsets = xdp_ring_offsets(socket)?;
     let rx = wanted
@@ -189,7 +192,7 @@ pub(crate) fn open(
         (None, None)
     };
 
-    let why_not_zero_copy = bind(
+    let why_not_zero_copy = bind::bind(
         socket,
         wanted,
         &interface,
@@ -205,7 +208,7 @@ pub(crate) fn open(
     };
     shared.add_peer(Peer {
         fd: Arc::downgrade(&fd),
-        interface: interface.index,
+        device,
         queue: wanted.queue,
         shares_queue: shares_queue.clone(),
         metadata: wanted.metadata,
@@ -228,6 +231,7 @@ pub(crate) fn open(
         fd,
         queue: wanted.queue,
         interface,
+        device,
         why_not_zero_copy,
         busy_polls: wanted.busy_poll.is_some(),
         shares_queue,
@@ -408,82 +412,4 @@ fn map<E: Entry>(
         setting: "ring",
         why: "the kernel says that its words are outside of it".into(),
     })
-}
-
-/// Binds, without a copy where that is wanted and can be. Why not, where it was only hoped for.
-fn bind(
-    socket: BorrowedFd<'_>,
-    wanted: &SocketConfig,
-    interface: &Interface,
-    lender: Option<BorrowedFd<'_>>,
-) -> Result<Option<SyscallError>, Error> {
-    let flag = |set, flag| if set { flag } else { 0 };
-    let common =
-        flag(wanted.need_wakeup, XDP_USE_NEED_WAKEUP) | flag(wanted.multi_buffer, XDP_USE_SG);
-    let with = |flags| {
-        let address = sockaddr_xdp {
-            sxdp_flags: flags,
-            sxdp_ifindex: interface.index,
-            sxdp_queue_id: wanted.queue,
-            ..sockaddr_xdp::default()
-        };
-        bind_when_free(socket, &address, lender)
-    };
-    if lender.is_some() {
-        // All else is as with the socket whose memory it is, and may not be said.
-        return match with(XDP_SHARED_UMEM) {
-            Ok(()) => Ok(None),
-            Err(error) => Err(explained(error, wanted, interface)),
-        };
-    }
-    let result = match wanted.copying {
-        Copying::Copy => with(common | XDP_COPY).map(|()| None),
-        Copying::ZeroCopy => with(common | XDP_ZEROCOPY).map(|()| None),
-        Copying::Best => match with(common | XDP_ZEROCOPY) {
-            Ok(()) => Ok(None),
-            Err(error) if error.is(EBUSY) || error.is(ENODEV) || error.is(ENETDOWN) => Err(error),
-            Err(why) => with(common | XDP_COPY).map(|()| Some(why)),
-        },
-    };
-    result.map_err(|error| explained(error, wanted, interface))
-}
-
-/// A queue is free a moment after the socket that had it was closed: the kernel lets go of it on its own time, once it gets the lock
-/// under which all interfaces are changed. Where namespaces come and go that was seen to take more than a second.
-fn bind_when_free(
-    socket: BorrowedFd<'_>,
-    address: &sockaddr_xdp,
-    lender: Option<BorrowedFd<'_>>,
-) -> Result<(), SyscallError> {
-    const PATIENCE: Duration = Duration::from_secs(5);
-    const PAUSE: Duration = Duration::from_millis(2);
-    let deadline = Instant::now() + PATIENCE;
-    loop {
-        match bind_xdp(socket, address, lender) {
-            Err(error) if error.is(EBUSY) && Instant::now() < deadline => {
-                std::thread::sleep(PAUSE);
-            }
-            other => return other,
-        }
-    }
-}
-
-fn explained(error: SyscallError, wanted: &SocketConfig, interface: &Interface) -> Error {
-    let (setting, why) = if error.is(EBUSY) {
-        (
-            "queue",
-            format!(
-                "queue {} of {} has an AF_XDP socket already: close that one, take another queue, or share its UMEM",
-                wanted.queue, interface.name
-            ),
-        )
-    } else if error.is(EINVAL) && wanted.multi_buffer {
-        (
-            "multi_buffer",
-            "the kernel does not take it: packets larger than a chunk need kernel 6.6".into(),
-        )
-    } else {
-        return error.into();
-    };
-    Error::Config { setting, why }
 }

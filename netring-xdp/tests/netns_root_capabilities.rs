@@ -42,7 +42,7 @@ fn tells() -> bool {
     is_it
 }
 
-/// As much memory as a page may be locked: what a capture asks for is too much, and is not what is told.
+/// As much memory as a page may be locked: what a capture asks for is too much. That is told with what is missing first, not instead of it.
 #[test]
 #[ignore = "needs a network namespace: cargo xtask test-netns"]
 fn who_may_load_no_program_is_told_so_and_not_of_memory() {
@@ -57,13 +57,12 @@ fn who_may_load_no_program_is_told_so_and_not_of_memory() {
         let change = format!("--bounding-set={without}");
         let said = told(test, &[&limited[..], &[&change, "--"]].concat());
         if memory {
-            // Who may load it is told what is missing next.
             assert!(said.contains("locked"), "{said}");
             continue;
         }
         assert!(said.starts_with("bpf(BPF_"), "{said}");
         for word in [
-            "the process needs CAP_BPF and CAP_NET_ADMIN of the host, which even root cannot get here",
+            "the process needs CAP_BPF, CAP_NET_ADMIN, CAP_NET_RAW and, for its packet memory, CAP_IPC_LOCK of the host, which even root cannot get here",
             "`--cap-add=BPF`",
         ] {
             assert!(said.contains(word), "{word}: {said}");
@@ -88,7 +87,9 @@ fn who_may_have_no_socket_is_not_sent_where_no_program_is_loaded() {
         &["setpriv", "--bounding-set=-net_raw", "--"],
     );
     assert!(
-        said.starts_with("socket(AF_XDP) was refused: the process needs CAP_NET_RAW,"),
+        said.starts_with(
+            "socket(AF_XDP) was refused: the process needs CAP_BPF, CAP_NET_ADMIN and CAP_NET_RAW of the host, which even root"
+        ),
         "{said}"
     );
     assert!(said.contains("`--cap-add=NET_RAW`"), "{said}");

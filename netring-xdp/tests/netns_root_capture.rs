@@ -164,7 +164,8 @@ fn x14_a_packet_larger_than_a_chunk_is_counted_or_whole() {
             ip(&format!("link set {end} mtu 3400")).unwrap();
         }
         let sender = Sender::on("v1").unwrap();
-        let mut capture = builder(mode).chunk_size(2048).build().unwrap();
+        let open = || builder(mode).chunk_size(2048);
+        let mut capture = open().multi_buffer(false).build().unwrap();
         assert_eq!(capture.longest(), Some(1792));
         for n in 0..10 {
             sender
@@ -183,11 +184,7 @@ fn x14_a_packet_larger_than_a_chunk_is_counted_or_whole() {
         );
         drop(capture);
 
-        let mut capture = builder(mode)
-            .chunk_size(2048)
-            .multi_buffer(true)
-            .build()
-            .unwrap();
+        let mut capture = open().build().unwrap();
         assert_eq!(capture.longest(), None);
         for from in (0..1000).step_by(50) {
             let len = |n: u64| {

@@ -250,7 +250,7 @@ fn x13_a_replaced_program_is_put_back_where_ours_cannot_be_attached() {
     let error = program
         .attach_replacing(&interface("v0"), AttachMode::Native, foreign)
         .unwrap_err();
-    assert!(matches!(error, Error::Syscall(_)), "{error}");
+    assert!(error.to_string().contains("3506"), "{error}");
     assert_eq!(program_of("v0"), Some(("xdpgeneric".to_owned(), foreign)));
 }
 

@@ -177,7 +177,7 @@ fn what_cannot_have_metadata_is_an_error() {
         .unwrap_err()
         .to_string();
     assert!(
-        error.contains("is bound to the interface of index"),
+        error.contains("is bound to the interface with index"),
         "{error}"
     );
     // Generic mode has no driver to ask: it is not fallen back to, and refused where it is asked for.
@@ -188,10 +188,7 @@ fn what_cannot_have_metadata_is_an_error() {
     );
     ip("link set v1 mtu 9000").unwrap();
     let error = load().attach(&v0, AttachMode::BestAvailable).unwrap_err();
-    assert!(
-        matches!(&error, Error::Syscall(failed) if failed.is(34)),
-        "{error}"
-    );
+    assert!(error.to_string().contains("3506"), "{error}");
     let lo = Interface::by_name("lo").unwrap();
     let refused = Program::redirect()
         .metadata(&lo)

@@ -51,10 +51,7 @@ fn x20_what_was_reached_and_why_not_better_is_told() {
     // A frame that does not fit one buffer of the driver.
     ip("link set v1 mtu 9000").unwrap();
     let error = redirect("v0", AttachMode::Native).unwrap_err();
-    assert!(
-        matches!(&error, Error::Syscall(failed) if failed.is(ERANGE)),
-        "{error}"
-    );
+    assert!(error.to_string().contains("3506"), "{error}");
     let best = redirect("v0", AttachMode::BestAvailable).unwrap();
     assert_eq!(best.mode(), XdpMode::Generic);
     assert!(best.why_not_native().is_some());
@@ -70,7 +67,6 @@ fn x20_what_was_reached_and_why_not_better_is_told() {
 }
 
 const EOPNOTSUPP: i32 = 95;
-const ERANGE: i32 = 34;
 
 #[test]
 #[ignore = "needs a network namespace: cargo xtask test-netns"]

@@ -1,10 +1,10 @@
-//! Prints the packets of an interface, and what became of all of them: `cargo run --example capture -- eth0 10`.
+//! Prints the packets of an interface, and what became of all of them: `cargo run --example capture -- eth0 10`. It ends with so many
+//! packets, or after 10 s.
 #![expect(clippy::print_stdout, reason = "an example talks to its user")]
 
 mod outcome;
 
 use std::process::ExitCode;
-use std::time::Duration;
 
 use netring::{Capture, Error, PacketBatch, PacketSource};
 
@@ -13,24 +13,30 @@ fn main() -> ExitCode {
 }
 
 fn run() -> Result<(), Box<dyn std::error::Error>> {
-    let mut args = std::env::args().skip(1);
-    let interface = args.next().ok_or("usage: capture INTERFACE [PACKETS]")?;
-    let wanted = args.next().map_or(Ok(10), |packets| packets.parse())?;
+    let mut args = outcome::Args::new("capture INTERFACE [PACKETS [SECONDS]]");
+    let interface = args.interface()?;
+    let wanted = args.number("PACKETS", 10)? as usize;
+    let mut time = args.seconds(10)?;
 
     let mut capture = Capture::open(&interface)?;
     let mut seen = 0;
-    while seen < wanted {
-        match capture.next_batch(Duration::from_secs(1)) {
+    while seen < wanted
+        && let Some(left) = time.left()
+    {
+        match capture.next_batch(left) {
             Ok(Some(batch)) => {
                 for packet in batch.packets().take(wanted - seen) {
                     println!("{} {} bytes", packet.timestamp(), packet.wire_len());
                     seen += 1;
                 }
             }
-            Ok(None) => println!("nothing for a second"),
+            Ok(None) => {}
             Err(down @ Error::LinkDown { .. }) => println!("{down}"),
             Err(error) => return Err(error.into()),
         }
+    }
+    if seen < wanted {
+        println!("the time is over: {seen} of {wanted} packets came");
     }
 
     let stats = capture.stats()?;

@@ -15,18 +15,17 @@ fn main() -> ExitCode {
 }
 
 fn run() -> Result<(), Box<dyn std::error::Error>> {
-    let mut args = std::env::args().skip(1);
-    let interface = args.next().ok_or("usage: flows INTERFACE [SECONDS]")?;
-    let seconds = args.next().map_or(Ok(60), |seconds| seconds.parse())?;
+    let mut args = outcome::Args::new("flows INTERFACE [SECONDS]");
+    let interface = args.interface()?;
+    let mut time = args.seconds(60)?;
 
     let mut capture = Capture::open(&interface)?;
     let mut tracker = FlowTracker::new(FiveTuple::bidirectional());
     let mut events = Vec::new();
 
-    let end = Instant::now() + Duration::from_secs(seconds);
     let mut heard = Instant::now();
-    while Instant::now() < end {
-        match capture.next_batch(Duration::from_millis(200)) {
+    while let Some(left) = time.left() {
+        match capture.next_batch(left.min(Duration::from_millis(200))) {
             Ok(Some(batch)) => {
                 tracker.track_batch(&batch, &mut events);
                 heard = Instant::now();

@@ -14,8 +14,9 @@ fn main() -> ExitCode {
 }
 
 fn run() -> Result<(), Box<dyn std::error::Error>> {
-    let mut args = std::env::args().skip(1);
-    let path = args.next().ok_or("usage: read_file FILE")?;
+    let mut args = outcome::Args::new("read_file FILE");
+    let path = args.path()?;
+    args.end()?;
 
     let mut file = CaptureFile::open(path)?;
     let mut tracker = FlowTracker::new(FiveTuple::bidirectional());

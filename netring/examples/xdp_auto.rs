@@ -1,10 +1,10 @@
-//! The best backend that there is, and why it is not a better one: `cargo run --features xdp --example xdp_auto -- eth0 10`.
+//! The best backend that there is, and why it is not a better one: `cargo run --features xdp --example xdp_auto -- eth0 10`. It ends with
+//! so many packets, or after 10 s.
 #![expect(clippy::print_stdout, reason = "an example talks to its user")]
 
 mod outcome;
 
 use std::process::ExitCode;
-use std::time::Duration;
 
 use netring::{Error, PacketBatch, PacketSource, auto};
 
@@ -13,9 +13,10 @@ fn main() -> ExitCode {
 }
 
 fn run() -> Result<(), Box<dyn std::error::Error>> {
-    let mut args = std::env::args().skip(1);
-    let interface = args.next().ok_or("usage: xdp_auto INTERFACE [PACKETS]")?;
-    let wanted = args.next().map_or(Ok(10), |packets| packets.parse())?;
+    let mut args = outcome::Args::new("xdp_auto INTERFACE [PACKETS [SECONDS]]");
+    let interface = args.interface()?;
+    let wanted = args.number("PACKETS", 10)? as usize;
+    let mut time = args.seconds(10)?;
 
     let mut capture = auto::open(&interface)?;
     for attempt in capture.attempts() {
@@ -23,18 +24,23 @@ fn run() -> Result<(), Box<dyn std::error::Error>> {
     }
 
     let mut seen = 0;
-    while seen < wanted {
-        match capture.next_batch(Duration::from_secs(1)) {
+    while seen < wanted
+        && let Some(left) = time.left()
+    {
+        match capture.next_batch(left) {
             Ok(Some(batch)) => {
                 for packet in batch.packets().take(wanted - seen) {
                     println!("{} bytes", packet.wire_len());
                     seen += 1;
                 }
             }
-            Ok(None) => println!("nothing for a second"),
+            Ok(None) => {}
             Err(down @ Error::LinkDown { .. }) => println!("{down}"),
             Err(error) => return Err(error.into()),
         }
+    }
+    if seen < wanted {
+        println!("the time is over: {seen} of {wanted} packets came");
     }
 
     let stats = capture.stats()?;

@@ -1,4 +1,4 @@
-//! One capture, two subscribers: `cargo run --features xdp --example xdp_flows_async -- eth0`.
+//! One capture, two subscribers: `cargo run --features xdp --example xdp_flows_async -- eth0`. It ends with the first event, or after 10 s.
 
 mod outcome;
 
@@ -14,8 +14,9 @@ async fn main() -> ExitCode {
 }
 
 async fn run() -> Result<(), Box<dyn std::error::Error>> {
-    let mut args = std::env::args().skip(1);
-    let interface = args.next().ok_or("usage: xdp_flows_async INTERFACE")?;
+    let mut args = outcome::Args::new("xdp_flows_async INTERFACE [SECONDS]");
+    let interface = args.interface()?;
+    let mut time = args.seconds(10)?;
 
     let cap = AsyncXdpCapture::open(&interface)?;
     let bc = cap.flow_stream(FiveTuple::bidirectional()).broadcast(1024);
@@ -24,6 +25,7 @@ async fn run() -> Result<(), Box<dyn std::error::Error>> {
     tokio::select! {
         evt = a.next() => println!("a: {evt:?}"),
         evt = b.next() => println!("b: {evt:?}"),
+        () = tokio::time::sleep(time.left().unwrap_or_default()) => println!("the time is over: no packet came"),
     }
     Ok(())
 }

@@ -1,5 +1,5 @@
 //! Takes UDP over IPv4 off an interface by a program of one's own, and leaves the rest to the kernel:
-//! `cargo run --features xdp --example xdp_own_program -- eth0 10`.
+//! `cargo run --features xdp --example xdp_own_program -- eth0 10`. It ends with so many packets, or after 10 s.
 #![expect(clippy::print_stdout, reason = "an example talks to its user")]
 
 mod outcome;
@@ -10,18 +10,17 @@ use netring::xdp::program::Program;
 use netring::xdp::program::asm::{
     AssembleError, Assembler, Code, Cond, Helper, MapDef, MapKind, Reg, Size,
 };
-use netring::{Interface, PacketBatch, XdpCapture};
+use netring::{Error, Interface, PacketBatch, XdpCapture};
 
 fn main() -> ExitCode {
     outcome::of(run())
 }
 
 fn run() -> Result<(), Box<dyn std::error::Error>> {
-    let mut args = std::env::args().skip(1);
-    let interface = args
-        .next()
-        .ok_or("usage: xdp_own_program INTERFACE [PACKETS]")?;
-    let wanted = args.next().map_or(Ok(10), |packets| packets.parse())?;
+    let mut args = outcome::Args::new("xdp_own_program INTERFACE [PACKETS [SECONDS]]");
+    let interface = args.interface()?;
+    let wanted = args.number("PACKETS", 10)? as usize;
+    let mut time = args.seconds(10)?;
 
     // Any object that a compiler for eBPF wrote does as well.
     let queues = Interface::by_name(&interface)?.rx_queues;
@@ -31,14 +30,23 @@ fn run() -> Result<(), Box<dyn std::error::Error>> {
     let mut capture = builder.program(program).build()?;
 
     let mut seen = 0;
-    while seen < wanted {
-        let Some(batch) = capture.next_batch(None)? else {
-            break;
-        };
-        for packet in batch.packets().take(wanted - seen) {
-            println!("udp: {} bytes", packet.wire_len());
-            seen += 1;
+    while seen < wanted
+        && let Some(left) = time.left()
+    {
+        match capture.next_batch(left) {
+            Ok(Some(batch)) => {
+                for packet in batch.packets().take(wanted - seen) {
+                    println!("udp: {} bytes", packet.wire_len());
+                    seen += 1;
+                }
+            }
+            Ok(None) => {}
+            Err(down @ Error::LinkDown { .. }) => println!("{down}"),
+            Err(error) => return Err(error.into()),
         }
+    }
+    if seen < wanted {
+        println!("the time is over: {seen} of {wanted} packets came");
     }
     Ok(())
 }

@@ -1,10 +1,10 @@
-//! Receives by AF_XDP, and tells how packets come: `cargo run --features xdp --example xdp_receive -- eth0 10`.
+//! Receives by AF_XDP, and tells how packets come: `cargo run --features xdp --example xdp_receive -- eth0 10`. It ends with so many
+//! packets, or after 10 s.
 #![expect(clippy::print_stdout, reason = "an example talks to its user")]
 
 mod outcome;
 
 use std::process::ExitCode;
-use std::time::Duration;
 
 use netring::{Error, PacketBatch, PacketSource, XdpCapture};
 
@@ -13,11 +13,10 @@ fn main() -> ExitCode {
 }
 
 fn run() -> Result<(), Box<dyn std::error::Error>> {
-    let mut args = std::env::args().skip(1);
-    let interface = args
-        .next()
-        .ok_or("usage: xdp_receive INTERFACE [PACKETS]")?;
-    let wanted = args.next().map_or(Ok(10), |packets| packets.parse())?;
+    let mut args = outcome::Args::new("xdp_receive INTERFACE [PACKETS [SECONDS]]");
+    let interface = args.interface()?;
+    let wanted = args.number("PACKETS", 10)? as usize;
+    let mut time = args.seconds(10)?;
 
     let mut capture = XdpCapture::open(&interface)?;
     println!("mode: {}", capture.mode());
@@ -25,22 +24,27 @@ fn run() -> Result<(), Box<dyn std::error::Error>> {
         println!("not without a copy: {}", why.source);
     }
     if let Some(why) = capture.why_not_native() {
-        println!("not in the driver: {why}");
+        println!("not in the driver: {}", why.with_causes());
     }
 
     let mut seen = 0;
-    while seen < wanted {
-        match capture.next_batch(Duration::from_secs(1)) {
+    while seen < wanted
+        && let Some(left) = time.left()
+    {
+        match capture.next_batch(left) {
             Ok(Some(batch)) => {
                 for packet in batch.packets().take(wanted - seen) {
                     println!("queue {}: {} bytes", batch.queue(), packet.wire_len());
                     seen += 1;
                 }
             }
-            Ok(None) => println!("nothing for a second"),
+            Ok(None) => {}
             Err(down @ Error::LinkDown { .. }) => println!("{down}"),
             Err(error) => return Err(error.into()),
         }
+    }
+    if seen < wanted {
+        println!("the time is over: {seen} of {wanted} packets came");
     }
 
     let stats = capture.stats()?;

@@ -13,11 +13,10 @@ fn main() -> ExitCode {
 }
 
 fn run() -> Result<(), Box<dyn std::error::Error>> {
-    let mut args = std::env::args().skip(1);
-    let interface = args
-        .next()
-        .ok_or("usage: xdp_transmit INTERFACE [FRAMES]")?;
-    let wanted: u32 = args.next().map_or(Ok(10), |frames| frames.parse())?;
+    let mut args = outcome::Args::new("xdp_transmit INTERFACE [FRAMES]");
+    let interface = args.interface()?;
+    let wanted = args.number("FRAMES", 10)?;
+    args.end()?;
 
     let mut injector = XdpInjector::open(&interface)?;
     // To everybody, of the type that is for experiments on one's own network; the payload begins with the frame's number.

@@ -1,4 +1,5 @@
-//! All queues of an interface, with a thread for each: `cargo run --features xdp --example xdp_workers -- eth0 1000`.
+//! All queues of an interface, with a thread for each: `cargo run --features xdp --example xdp_workers -- eth0 1000`. It ends with so many
+//! packets, or after 10 s.
 #![expect(clippy::print_stdout, reason = "an example talks to its user")]
 
 mod outcome;
@@ -6,6 +7,7 @@ mod outcome;
 use std::ops::ControlFlow;
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::{self, RecvTimeoutError};
 use std::thread;
 
 use netring::wait::StopHandle;
@@ -16,11 +18,10 @@ fn main() -> ExitCode {
 }
 
 fn run() -> Result<(), Box<dyn std::error::Error>> {
-    let mut args = std::env::args().skip(1);
-    let interface = args
-        .next()
-        .ok_or("usage: xdp_workers INTERFACE [PACKETS]")?;
-    let wanted = args.next().map_or(Ok(10), |packets| packets.parse())?;
+    let mut args = outcome::Args::new("xdp_workers INTERFACE [PACKETS [SECONDS]]");
+    let interface = args.interface()?;
+    let wanted = u64::from(args.number("PACKETS", 10)?);
+    let mut time = args.seconds(10)?;
 
     let workers = XdpCapture::open(&interface)?.into_workers()?;
     let stops: Vec<StopHandle> = workers.iter().map(XdpCapture::stop_handle).collect();
@@ -41,11 +42,26 @@ fn run() -> Result<(), Box<dyn std::error::Error>> {
             "queue {queues:?}: {delivered} packets, {bytes} bytes"
         ))
     };
+    // Nothing is sent by it: it tells when the last worker has ended.
+    let (running, ended) = mpsc::channel::<()>();
     thread::scope(|scope| {
+        let work = &work;
         let threads: Vec<_> = workers
             .into_iter()
-            .map(|worker| scope.spawn(|| work(worker)))
+            .map(|worker| {
+                let running = running.clone();
+                scope.spawn(move || {
+                    let told = work(worker);
+                    drop(running);
+                    told
+                })
+            })
             .collect();
+        drop(running);
+        let left = time.left().filter(|_| wanted > 0).unwrap_or_default();
+        if ended.recv_timeout(left) == Err(RecvTimeoutError::Timeout) {
+            stops.iter().for_each(StopHandle::stop);
+        }
         for thread in threads {
             let told: Result<String, Error> = thread.join().map_err(|_| "a worker panicked")?;
             println!("{}", told?);

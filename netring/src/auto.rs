@@ -34,7 +34,17 @@
 //!   ran, by the card or the sending stack; else it is in the bytes. In the kernel's stack AF_XDP cannot see a tag beside the bytes:
 //!   [`XdpCapture::why_no_metadata`].
 //! - So a [filter](Builder::filter) sees what is behind the tag by AF_PACKET, and by AF_XDP the tag where it is in the bytes.
-//! - AF_XDP holds packets up to the MTU; what receive offload puts together only AF_PACKET shows in one piece.
+//! - Offloads put packets of a connection together, up to 64 KiB (512 KiB with BIG TCP). AF_PACKET shows them in one piece, as does AF_XDP in
+//!   the kernel's stack; a driver that runs a program brings them as they are on the wire.
+//! - A checksum that the sending stack left to its interface, as on veth and `lo`, is [`Partial`](crate::Checksum::Partial) by AF_PACKET, and
+//!   [`Unknown`](crate::Checksum::Unknown) by AF_XDP, which brings nothing but bytes: it is not right in either, so do not verify it there.
+//!
+//! # Room
+//! A backend that cannot hold what the interface can bring is not opened. AF_XDP is opened with multi-buffer
+//! ([`CaptureBuilder::multi_buffer`](netring_xdp::CaptureBuilder::multi_buffer), kernel 6.6) if the MTU is larger than a chunk, and always in the kernel's stack; the
+//! [`Attempt`] says so. If that cannot be, the backend is passed over, and the attempt says why. An MTU that is raised after the
+//! capture was opened can bring more than fits in the driver: such packets are counted as dropped
+//! ([`XdpCapture::longest`]).
 
 mod capture;
 
@@ -93,6 +103,8 @@ pub struct Builder {
 pub struct Attempt {
     backend: Backend,
     why_not: Option<Error>,
+    /// It was opened by AF_XDP, and a packet may take several chunks.
+    multi_buffer: bool,
 }
 
 impl Backend {
@@ -151,7 +163,13 @@ impl Builder {
                 Ok(source) => (Some(source), None),
                 Err(error) => (None, Some(error)),
             };
-            attempts.push(Attempt { backend, why_not });
+            let multi_buffer =
+                matches!(&source, Some(capture::Source::Xdp(xdp)) if xdp.longest().is_none());
+            attempts.push(Attempt {
+                backend,
+                why_not,
+                multi_buffer,
+            });
             if let Some(source) = source {
                 return Ok(AutoCapture::new(source, backend, attempts));
             }
@@ -162,9 +180,9 @@ impl Builder {
     fn none(self, attempts: Vec<Attempt>) -> Error {
         let mut tried: Vec<Refusal> = attempts
             .into_iter()
-            .filter_map(|Attempt { backend, why_not }| {
-                let backend = backend.to_string();
-                why_not.map(|why| Refusal { backend, why })
+            .filter_map(|attempt| {
+                let backend = attempt.backend.to_string();
+                attempt.why_not.map(|why| Refusal { backend, why })
             })
             .collect();
         match tried.len() {
@@ -185,6 +203,11 @@ impl Builder {
             let builder = XdpCapture::builder().interface(&self.interface);
             let builder = builder.promiscuous(self.promiscuous);
             let builder = builder.attach_mode(mode).copying(copying);
+            // What the stack's own program sees is not bounded by the MTU; in the driver the capture decides by that.
+            let builder = match mode {
+                AttachMode::Generic => builder.multi_buffer(true),
+                _ => builder,
+            };
             let capture = match &self.filter {
                 Some(filter) => builder.filter(filter).build(),
                 None => builder.build(),
@@ -254,6 +277,7 @@ impl fmt::Display for Backend {
 impl fmt::Display for Attempt {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.why_not {
+            None if self.multi_buffer => write!(f, "{}: opened with multi-buffer", self.backend),
             None => write!(f, "{}: opened", self.backend),
             Some(error) => write!(f, "{}: {}", self.backend, error.with_causes()),
         }

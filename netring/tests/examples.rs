@@ -10,10 +10,12 @@ mod bytes;
 )]
 mod program;
 
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 
 use bytes::{Little, MICROS, header, record};
-use program::Program;
+use program::{Program, command};
 use xtask::wire::{tcp4, udp4};
 
 /// A file that is gone with the test.
@@ -90,4 +92,19 @@ fn read_file_without_a_file_says_so_in_a_sentence() {
     assert!(said.err.starts_with("/nowhere/at-all: "), "{said:?}");
     assert!(said.err.contains("No such file"), "{said:?}");
     assert_eq!(said.err.lines().count(), 1, "{said:?}");
+}
+
+/// The name of a file need not be UTF-8; and there is one file.
+#[test]
+fn read_file_takes_any_name_and_one_only() {
+    let odd = std::env::temp_dir().join(OsStr::from_bytes(b"netring-\xff-nowhere"));
+    let said = Program::spawn("read_file", command("read_file").arg(&odd)).end();
+    assert!(!said.ok && said.err.contains("No such file"), "{said:?}");
+    for args in [&["a", "b"][..], &[], &["--help"]] {
+        let said = Program::start("read_file", args).end();
+        assert!(
+            !said.ok && said.err.contains("usage: read_file FILE"),
+            "{said:?}"
+        );
+    }
 }

@@ -4,9 +4,10 @@
 mod program;
 
 use std::process::Command;
+use std::time::{Duration, Instant};
 
 use netring::Interface;
-use program::{Program, captures, command, send};
+use program::{Program, argument_is_named, captures, command, send};
 use xtask::netns::{Netns, ip, veth};
 use xtask::wire::{Sender, numbered, tcp4, udp4};
 
@@ -82,7 +83,7 @@ fn capture_tells_that_the_link_went_down_and_goes_on() {
     program.says(down);
     ip("link set v1 up").unwrap();
     while !Interface::by_name("v0").unwrap().is_up() {
-        std::thread::sleep(std::time::Duration::from_millis(1));
+        std::thread::sleep(Duration::from_millis(1));
     }
     send(&sender, &[numbered(2, 70)]);
     let said = program.end();
@@ -142,6 +143,47 @@ fn flows_async_prints_the_first_event_of_one_of_two_subscribers() {
     assert!(event.starts_with("Some(Ok(Started {"), "{line}");
     assert!(event.contains("10.0.0.1:5000"), "{line}");
     assert!(event.contains("10.0.0.2:53"), "{line}");
+}
+
+/// None waits for packets that do not come, also if the link is down all the time.
+#[test]
+#[ignore = "needs a network namespace: cargo xtask test-netns"]
+fn examples_end_when_their_time_is_over() {
+    let _ns = Netns::enter().unwrap();
+    let (program, sender) = capturing("capture", &["v1", "3", "1"]);
+    send(&sender, &[numbered(1, 60)]);
+    let said = program.end();
+    said.went_well();
+    assert_eq!(timed(&said.out[0]), "60 bytes");
+    let rest = [
+        "the time is over: 1 of 3 packets came",
+        "offered 1, dropped 0",
+    ];
+    assert_eq!(said.out[1..], rest);
+    let said = Program::start("flows_async", &["v1", "1"]).end();
+    said.went_well();
+    assert_eq!(said.out, ["the time is over: no packet came"]);
+    let start = Instant::now();
+    Program::start("flows", &["v1", "1"]).end().went_well();
+    Program::start("capture", &["v1", "0"]).end().went_well();
+    assert!(start.elapsed() < Duration::from_secs(5));
+    ip("link set v1 down").unwrap();
+    let said = Program::start("capture", &["v1", "3", "1"]).end();
+    said.went_well();
+    assert_eq!(
+        said.out.last().map(String::as_str),
+        Some("offered 0, dropped 0")
+    );
+}
+
+#[test]
+#[ignore = "needs a network namespace: cargo xtask test-netns"]
+fn an_argument_that_cannot_be_is_named() {
+    let _ns = Netns::enter().unwrap();
+    argument_is_named("capture", &["lo"], "PACKETS");
+    argument_is_named("capture", &["lo", "1"], "SECONDS");
+    argument_is_named("flows", &["lo"], "SECONDS");
+    argument_is_named("flows_async", &["lo"], "SECONDS");
 }
 
 #[test]

@@ -10,7 +10,7 @@ mod program;
 use std::time::{Duration, Instant};
 
 use netring::Interface;
-use program::{Program, send};
+use program::{Program, argument_is_named, send};
 use xtask::netns::{Netns, ip, veth, veth_with_queues};
 use xtask::wire::{Sender, Sniffer, numbered, tcp4, udp4};
 
@@ -71,10 +71,10 @@ fn xdp_receive_tells_the_mode_each_packet_and_the_balance() {
 #[ignore = "needs a network namespace: cargo xtask test-netns"]
 fn xdp_receive_tells_why_the_driver_does_not_run_the_program() {
     let _ns = Netns::enter().unwrap();
-    veth("v0", "v1").unwrap();
-    // The driver takes a program only where a packet of the other end fits a page.
+    // The driver takes a program only if it has as many queues to receive by as the other end has to send by.
+    ip("link add name v0 numtxqueues 2 numrxqueues 2 type veth peer name v1 numtxqueues 1 numrxqueues 1").unwrap();
     for end in ["v0", "v1"] {
-        ip(&format!("link set {end} mtu 9000")).unwrap();
+        ip(&format!("link set {end} addrgenmode none up")).unwrap();
     }
     let program = capturing("xdp_receive", &["v1", "1"]);
     send(&Sender::on("v0").unwrap(), &[numbered(1, 100)]);
@@ -82,7 +82,8 @@ fn xdp_receive_tells_why_the_driver_does_not_run_the_program() {
     said.went_well();
     assert_eq!(said.out.len(), 5, "{said:?}");
     assert_eq!(said.out[0], "mode: generic, copy");
-    assert!(said.out[2].starts_with("not in the driver: "), "{said:?}");
+    let why = "not in the driver: queues: the driver of v1 runs no program in native mode";
+    assert!(said.out[2].starts_with(why), "{said:?}");
     assert_eq!(
         said.out[3..],
         ["queue 0: 100 bytes", "offered 1, dropped 0"]
@@ -237,6 +238,120 @@ fn xdp_auto_tells_each_backend_and_captures_by_the_best() {
         ]
     );
     nothing_stays("v1");
+}
+
+/// Packets that are lost count: the example does not wait for them.
+#[test]
+#[ignore = "needs a network namespace: cargo xtask test-netns"]
+fn xdp_forward_ends_with_the_packets_that_were_lost() {
+    let _ns = Netns::enter().unwrap();
+    veth("v0", "v1").unwrap();
+    veth("w0", "w1").unwrap();
+    for end in ["v0", "v1", "w0", "w1"] {
+        ip(&format!("link set {end} mtu 3000")).unwrap();
+    }
+    let sniffer = Sniffer::on("w0").unwrap();
+    let start = Instant::now();
+    let program = capturing("xdp_forward", &["v1", "w1", "40", "60"]);
+    // Every fourth is longer than the chunks of the example.
+    let frames: Vec<_> = (0..40)
+        .map(|n| numbered(n, if n % 4 == 3 { 1793 } else { 1792 }))
+        .collect();
+    send(&Sender::on("v0").unwrap(), &frames);
+    let said = program.end();
+    said.went_well();
+    assert!(start.elapsed() < LIMIT);
+    assert_eq!(
+        said.out,
+        [
+            "v1 to w1: 30 sent, 0 without room",
+            "10 lost: longer than a chunk, or faster than this program"
+        ]
+    );
+    comes(
+        &sniffer,
+        frames.into_iter().filter(|frame| frame.len() == 1792),
+    );
+}
+
+/// None waits for packets that do not come.
+#[test]
+#[ignore = "needs a network namespace: cargo xtask test-netns"]
+fn examples_end_when_their_time_is_over() {
+    let _ns = Netns::enter().unwrap();
+    veth("v0", "v1").unwrap();
+    veth("w0", "w1").unwrap();
+    let over = "the time is over: 1 of 3 packets came";
+    let balance = "offered 1, dropped 0";
+    let modes = [
+        "mode: native, copy",
+        "not without a copy: Operation not supported (os error 95)",
+    ];
+    let backends = [
+        "AF_XDP without a copy: bind(AF_XDP) failed: Operation not supported (os error 95)",
+        "AF_XDP in the driver: opened",
+    ];
+    let frame = udp4(5000, 53, &[0; 30]);
+    let came = |line: &'static str| [&modes[..], &[line, over, balance]].concat();
+    for (name, args, expected) in [
+        (
+            "xdp_receive",
+            &["v1", "3", "1"][..],
+            came("queue 0: 72 bytes"),
+        ),
+        (
+            "xdp_auto",
+            &["v1", "3", "1"],
+            [&backends[..], &["72 bytes", over, balance]].concat(),
+        ),
+        (
+            "xdp_own_program",
+            &["v1", "3", "1"],
+            vec!["udp: 72 bytes", over],
+        ),
+        (
+            "xdp_workers",
+            &["v1", "3", "1"],
+            vec!["queue [0]: 1 packets, 72 bytes", "1 packets in all"],
+        ),
+        (
+            "xdp_forward",
+            &["v1", "w1", "3", "1"],
+            vec!["v1 to w1: 1 sent, 0 without room", over],
+        ),
+    ] {
+        let program = capturing(name, args);
+        let start = Instant::now();
+        send(&Sender::on("v0").unwrap(), std::slice::from_ref(&frame));
+        let said = program.end();
+        said.went_well();
+        assert_eq!(said.out, expected, "{name}");
+        assert!(start.elapsed() < Duration::from_secs(5), "{name}");
+        nothing_stays("v1");
+    }
+    let said = Program::start("xdp_flows_async", &["v1", "1"]).end();
+    said.went_well();
+    assert_eq!(said.out, ["the time is over: no packet came"]);
+    // And none for those that are not wanted.
+    for name in ["xdp_receive", "xdp_auto", "xdp_own_program", "xdp_workers"] {
+        let start = Instant::now();
+        Program::start(name, &["v1", "0"]).end().went_well();
+        assert!(start.elapsed() < Duration::from_secs(5), "{name}");
+    }
+}
+
+#[test]
+#[ignore = "needs a network namespace: cargo xtask test-netns"]
+fn an_argument_that_cannot_be_is_named() {
+    let _ns = Netns::enter().unwrap();
+    for name in ["xdp_receive", "xdp_own_program", "xdp_workers", "xdp_auto"] {
+        argument_is_named(name, &["v1"], "PACKETS");
+        argument_is_named(name, &["v1", "1"], "SECONDS");
+    }
+    argument_is_named("xdp_forward", &["v1", "w1"], "PACKETS");
+    argument_is_named("xdp_forward", &["v1", "w1", "1"], "SECONDS");
+    argument_is_named("xdp_transmit", &["v1"], "FRAMES");
+    argument_is_named("xdp_flows_async", &["v1"], "SECONDS");
 }
 
 #[test]

@@ -1,12 +1,14 @@
 //! An independent partner on the wire: plain packet sockets, without a ring.
 
 use std::io;
+use std::net::UdpSocket;
 use std::os::fd::{AsFd, OwnedFd};
 use std::time::{Duration, Instant};
 
 use etherparse::PacketBuilder;
 use netring_sys::kernel::packet::{ETH_P_ALL, PACKET_OUTGOING};
 use netring_sys::{Error, Interface, PacketBatch, PacketBuf, PacketSource, syscall, wait};
+use nix::sys::socket::{setsockopt, sockopt::UdpGsoSegment};
 
 /// Sends frames as they are.
 #[derive(Debug)]
@@ -81,6 +83,17 @@ impl Sniffer {
             }
         }
     }
+}
+
+/// A UDP socket whose datagrams the stack hands to the interface in one packet, for it to cut them into datagrams of `segment`
+/// bytes (generic segmentation offload, `UDP_SEGMENT`).
+///
+/// # Errors
+/// The kernel is older than 4.18.
+pub fn segmenting(segment: u16) -> io::Result<UdpSocket> {
+    let socket = UdpSocket::bind("0.0.0.0:0")?;
+    setsockopt(&socket, UdpGsoSegment, &segment.into())?;
+    Ok(socket)
 }
 
 /// The kernel's atomic time (`CLOCK_TAI`) in nanoseconds, by a call of its own.

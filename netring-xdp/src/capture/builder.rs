@@ -35,7 +35,7 @@ pub struct CaptureBuilder {
     pub(super) interface: String,
     pub(super) queues: Option<Vec<u32>>,
     pub(super) partial: bool,
-    pub(super) receive_ring: u32,
+    pub(super) receive_ring: Option<u32>,
     pub(super) chunks: u32,
     pub(super) chunk_size: Option<u32>,
     pub(super) huge_pages: HugePages,
@@ -43,7 +43,7 @@ pub struct CaptureBuilder {
     pub(super) need_wakeup: bool,
     pub(super) busy_poll: Option<BusyPoll>,
     pub(super) moderation: Duration,
-    pub(super) multi_buffer: bool,
+    pub(super) multi_buffer: Option<bool>,
     pub(super) promiscuous: bool,
     pub(super) feed: FeedBy,
     pub(super) attach_mode: AttachMode,
@@ -71,7 +71,7 @@ impl CaptureBuilder {
             interface: String::new(),
             queues: None,
             partial: false,
-            receive_ring: 2048,
+            receive_ring: None,
             chunks: 4096,
             chunk_size: None,
             huge_pages: HugePages::No,
@@ -79,7 +79,7 @@ impl CaptureBuilder {
             need_wakeup: true,
             busy_poll: None,
             moderation: moderation::DEFAULT,
-            multi_buffer: false,
+            multi_buffer: None,
             promiscuous: false,
             feed: FeedBy::Generated,
             attach_mode: AttachMode::BestAvailable,
@@ -114,14 +114,15 @@ impl CaptureBuilder {
         self
     }
 
-    /// Entries of each queue's receive ring, a power of two. Default: 2048.
+    /// Entries of each queue's receive ring, a power of two. Default: 2048; with [`multi_buffer`](Self::multi_buffer), where a packet may
+    /// take several, as many as there are [chunks](Self::chunks).
     #[doc(alias = "XDP_RX_RING")]
     pub const fn receive_ring(mut self, entries: u32) -> Self {
-        self.receive_ring = entries;
+        self.receive_ring = Some(entries);
         self
     }
 
-    /// Chunks of packet memory for each queue. Default: 4096, which is 8 MiB, or 16 where the MTU is above 1774.
+    /// Chunks of packet memory for each queue. Default: 4096, which is 8 MiB, or 16 if the MTU is above 1770.
     ///
     /// The kernel locks the memory; a process without CAP_IPC_LOCK may lock as much as `ulimit -l` says.
     pub const fn chunks(mut self, chunks: u32) -> Self {
@@ -129,7 +130,7 @@ impl CaptureBuilder {
         self
     }
 
-    /// Bytes of a chunk, 2048 to a page. Default: the smallest that holds a packet of the interface's MTU, with a VLAN tag.
+    /// Bytes of a chunk, 2048 to a page. Default: the smallest that holds a packet of the interface's MTU with two VLAN tags, or a page.
     pub const fn chunk_size(mut self, bytes: u32) -> Self {
         self.chunk_size = Some(bytes);
         self
@@ -172,11 +173,18 @@ impl CaptureBuilder {
         self
     }
 
-    /// Takes packets that are larger than a chunk (kernel 6.6): they are put together in memory of their own, whole or not at all.
-    /// Default: no; such packets are lost, and counted as dropped.
+    /// Takes packets that are larger than a chunk (`XDP_USE_SG`, kernel 6.6): they are copied together, and delivered whole or not at
+    /// all. Without it such packets are lost, and counted as dropped; [`XdpCapture::longest`] reports what fits.
+    ///
+    /// Default: on if the interface can bring such packets. Those are packets of its MTU, if that is larger than a chunk, or larger than
+    /// the driver takes without (above 3506 with pages of 4 KiB). And in [generic mode](AttachMode::Generic) they are packets of any
+    /// MTU: it sees what offloads put together (GSO of this host or of the other end of a veth pair, GRO of a port below), up to 64 KiB, or
+    /// 512 KiB with BIG TCP. In native mode drivers bring no such packets; veth has the other end cut them first.
+    ///
+    /// If the kernel is older than 6.6, the default is an error for an MTU that does not fit, and off in generic mode.
     #[doc(alias = "XDP_USE_SG")]
     pub const fn multi_buffer(mut self, multi_buffer: bool) -> Self {
-        self.multi_buffer = multi_buffer;
+        self.multi_buffer = Some(multi_buffer);
         self
     }
 

@@ -3,8 +3,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use netring_sys::kernel::xdp::{XDP_PACKET_HEADROOM, XDP_UMEM_MIN_CHUNK_SIZE};
-use netring_sys::syscall::page_size;
 use netring_sys::wait::Waiter;
 use netring_sys::{Error, Interface, Promiscuous};
 
@@ -13,30 +11,59 @@ use super::{CaptureBuilder, Feed, XdpCapture};
 use crate::config::{RingSize, SocketConfig};
 use crate::inject::XdpInjector;
 use crate::moderation::Moderation;
-use crate::program::{Program, Redirect, SocketMap};
+use crate::permit::Needs;
+use crate::program::{AttachMode, Program, Redirect, SocketMap, is_about_mtu};
 use crate::receive::{Place, RxHalf};
 use crate::setup;
 use crate::umem::UmemConfig;
 
 impl CaptureBuilder {
     pub(super) fn open(
-        self,
-        transmit_ring: Option<RingSize>,
-    ) -> Result<(XdpCapture, Option<XdpInjector>), Error> {
-        let foreign = matches!(self.feed, FeedBy::Sockets(_));
-        let opened = self.open_all(transmit_ring);
-        opened.map_err(|error| if foreign { error } else { all_at_once(error) })
-    }
-
-    fn open_all(
-        self,
+        mut self,
         transmit_ring: Option<RingSize>,
     ) -> Result<(XdpCapture, Option<XdpInjector>), Error> {
         let interface = Interface::by_name(&self.interface)?;
         let queues = self.choose(&interface)?;
-        let receive_ring = RingSize::new(self.receive_ring)?;
         self.check_metadata()?;
-        // Who may load no program is told so, and not how much memory the sockets would need.
+        // Whether native mode is to be had, where long packets are cut, shows only when the program is put on the interface.
+        let undecided = self.decide_multi_buffer(&interface);
+        let needs = self.needs(&interface, &queues, transmit_ring);
+        match self.open_on(interface, &queues, transmit_ring, needs, undecided) {
+            Err(Refused::Native) => {
+                self.multi_buffer = Some(true);
+                self.open(transmit_ring)
+            }
+            Err(Refused::For(error)) => Err(needs.explain(error)),
+            Ok(opened) => Ok(opened),
+        }
+    }
+
+    /// What it takes, with the memory of all queues.
+    fn needs(
+        &self,
+        interface: &Interface,
+        queues: &[u32],
+        transmit_ring: Option<RingSize>,
+    ) -> Needs {
+        let chunks = u64::from(self.chunks) * queues.len() as u64
+            + transmit_ring.map_or(0, |ring| u64::from(ring.entries()));
+        Needs {
+            program: !matches!(self.feed, FeedBy::Sockets(_)),
+            net_admin: self.busy_poll.is_some(),
+            memory: chunks * u64::from(self.bytes_of_chunk(interface)),
+        }
+    }
+
+    fn open_on(
+        &mut self,
+        interface: Interface,
+        queues: &[u32],
+        transmit_ring: Option<RingSize>,
+        needs: Needs,
+        undecided: bool,
+    ) -> Result<(XdpCapture, Option<XdpInjector>), Refused> {
+        let receive_ring = self.ring_size()?;
+        // First: a process that may not load a program has no use for sockets.
         let generated = match self.feed {
             FeedBy::Generated => Some(self.settings(&interface).load()?),
             _ => self.check_filter().map(|()| None)?,
@@ -44,7 +71,8 @@ impl CaptureBuilder {
         let (mut halves, mut injector) = (Vec::new(), None);
         for (n, &queue) in queues.iter().enumerate() {
             let transmit_ring = transmit_ring.filter(|_| n == 0);
-            let (half, sending) = self.socket(&interface, queue, receive_ring, transmit_ring)?;
+            let wanted = self.socket(&interface, queue, receive_ring, transmit_ring);
+            let (half, sending) = self.open_socket(&interface, wanted, needs)?;
             halves.push(half);
             injector = injector.or(sending);
         }
@@ -71,7 +99,7 @@ impl CaptureBuilder {
             Some(_) => Moderation::new(Duration::ZERO),
             None => Moderation::new(self.moderation),
         };
-        if let Some(place) = self.attach(&mut feed, &halves, generated)? {
+        if let Some(place) = self.attach(&mut feed, &halves, generated, undecided)? {
             halves.iter_mut().for_each(|half| half.describe(place));
         }
         let capture = XdpCapture {
@@ -125,24 +153,36 @@ impl CaptureBuilder {
         Ok(queues.clone())
     }
 
-    /// The socket of one queue, with packet memory of its own.
+    /// Settings of the socket of one queue.
     fn socket(
         &self,
         interface: &Interface,
         queue: u32,
         receive_ring: RingSize,
         transmit_ring: Option<RingSize>,
-    ) -> Result<(RxHalf, Option<XdpInjector>), Error> {
+    ) -> SocketConfig {
         let mut wanted = SocketConfig::new(&interface.name, queue);
         wanted.rx = Some(receive_ring);
         wanted.tx = transmit_ring;
         wanted.receive_chunks = Some(self.chunks);
         wanted.copying = self.copying;
         wanted.need_wakeup = self.need_wakeup;
-        wanted.multi_buffer = self.multi_buffer;
+        wanted.multi_buffer = self.takes_several();
         wanted.busy_poll = self.busy_poll;
+        wanted
+    }
+
+    /// The socket, with packet memory of its own.
+    fn open_socket(
+        &self,
+        interface: &Interface,
+        mut wanted: SocketConfig,
+        needs: Needs,
+    ) -> Result<(RxHalf, Option<XdpInjector>), Error> {
+        wanted.fed_by_others = !needs.program;
+        wanted.memory = Some(needs.memory);
         let memory = UmemConfig::new()
-            .chunk_size(self.chunk_size.unwrap_or_else(|| fitting(interface.mtu)))
+            .chunk_size(self.bytes_of_chunk(interface))
             .chunks(self.chunks.saturating_add(wanted.transmit_chunks()))
             .huge_pages(self.huge_pages);
         let shared = Arc::new(memory.build()?);
@@ -157,7 +197,7 @@ impl CaptureBuilder {
         let settings = Program::redirect()
             .queues(interface.rx_queues)
             .otherwise(self.otherwise)
-            .multi_buffer(self.multi_buffer);
+            .multi_buffer(self.takes_several());
         match &self.filter {
             Some(filter) => settings.filter(filter),
             None => settings,
@@ -179,11 +219,12 @@ impl CaptureBuilder {
 
     /// The sockets are in the map before the program is on the interface: no packet is missed. Before which packets metadata is read.
     fn attach(
-        mut self,
+        &mut self,
         feed: &mut Feed,
         halves: &[RxHalf],
         generated: Option<Program>,
-    ) -> Result<Option<Place>, Error> {
+        undecided: bool,
+    ) -> Result<Option<Place>, Refused> {
         let put = |sockets: &mut SocketMap| {
             halves
                 .iter()
@@ -201,9 +242,14 @@ impl CaptureBuilder {
             }
             FeedBy::Generated => {
                 let settings = self.settings(&feed.interface);
-                if let Some(attachment) = self.attach_asking(feed, &settings, put)? {
-                    feed.attachment = Some(attachment);
-                    return Ok(Some(Place::Any));
+                match self.attach_asking(feed, &settings, put) {
+                    Ok(None) => {}
+                    Ok(attachment) => {
+                        feed.attachment = attachment;
+                        return Ok(Some(Place::Any));
+                    }
+                    Err(error) if undecided && is_about_mtu(&error) => return Err(Refused::Native),
+                    Err(error) => return Err(error.into()),
                 }
                 let program = match generated {
                     Some(program) => program,
@@ -213,29 +259,29 @@ impl CaptureBuilder {
             }
         };
         put(program.sockets_mut())?;
-        feed.attachment = Some(program.attach(&feed.interface, self.attach_mode)?);
+        let mode = match self.attach_mode {
+            AttachMode::BestAvailable if undecided => AttachMode::Native,
+            mode => mode,
+        };
+        match program.attach(&feed.interface, mode) {
+            Ok(attachment) => feed.attachment = Some(attachment),
+            Err(error) if undecided && self.helps_against(&error) => return Err(Refused::Native),
+            Err(error) => return Err(error.into()),
+        }
         Ok(place)
     }
 }
 
-/// Who lacks one of the capabilities is told how to give the program all of them: `setcap` takes away those that it is not told, and where
-/// the sockets could be had, in a user namespace, the program cannot.
-fn all_at_once(error: Error) -> Error {
-    match error {
-        Error::NotPermitted {
-            call,
-            capability,
-            privileges,
-            source,
-            ..
-        } => Error::NotPermitted {
-            call,
-            capability,
-            grant: "cap_net_raw,cap_bpf,cap_net_admin",
-            privileges,
-            source,
-        },
-        other => other,
+/// Why the program is not on the interface.
+pub(super) enum Refused {
+    /// The driver does not take it, and multi-buffer helps against that.
+    Native,
+    For(Error),
+}
+
+impl From<Error> for Refused {
+    fn from(error: Error) -> Self {
+        Self::For(error)
     }
 }
 
@@ -243,30 +289,5 @@ fn no_queue() -> Error {
     Error::Config {
         setting: "queues",
         why: "a capture has one at the least".into(),
-    }
-}
-
-/// The smallest chunk that holds a packet of this MTU, or a page.
-fn fitting(mtu: u32) -> u32 {
-    /// An Ethernet header and a VLAN tag.
-    const HEADER: u32 = 18;
-    let wanted = mtu.saturating_add(HEADER + XDP_PACKET_HEADROOM);
-    let page = u32::try_from(page_size()).unwrap_or(4096);
-    wanted
-        .clamp(XDP_UMEM_MIN_CHUNK_SIZE, page)
-        .next_power_of_two()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_chunk_fits_the_mtu() {
-        assert_eq!(fitting(1500), 2048);
-        assert_eq!(fitting(2048 - 256 - 18), 2048);
-        assert_eq!(fitting(2048 - 256 - 17), 4096);
-        assert_eq!(fitting(9000), 4096);
-        assert_eq!(fitting(u32::MAX), 4096);
     }
 }

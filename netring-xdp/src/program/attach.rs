@@ -12,7 +12,10 @@ use netring_sys::{Error, Interface, XdpMode, XdpProgram};
 use super::counters::Counters;
 use super::error;
 use super::load::{Loaded, Program};
+use super::native;
 use super::sockets::SocketMap;
+use crate::device::Device;
+use crate::permit;
 
 /// Where the program is to run.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -41,6 +44,7 @@ pub struct Attachment {
         u32,
     )>,
     interface: Interface,
+    device: Device,
     id: u32,
     asked: AttachMode,
     reached: XdpMode,
@@ -138,11 +142,12 @@ impl Attachment {
     }
 
     /// Whether the program is on the interface now. Not so once the interface is gone, or when an administrator forced the
-    /// program off.
+    /// program off. Call it from the network namespace of the interface.
     ///
     /// # Errors
-    /// The kernel could not be asked.
+    /// [`Error::Config`] in another network namespace, or the call that failed.
     pub fn is_attached(&self) -> Result<bool, Error> {
+        self.device.check_here(&self.interface)?;
         match Interface::by_index(self.interface.index) {
             Ok(now) if now.is_partial => Err(Error::Config {
                 setting: "is_attached",
@@ -208,7 +213,7 @@ pub(super) fn attach(
         Ok(link) => (link, None),
         Err(error)
             if asked == AttachMode::BestAvailable
-                && is_about_native(&error)
+                && native::is_about_native(&error)
                 && !program.has_metadata() =>
         {
             made = XdpMode::Generic;
@@ -241,6 +246,7 @@ pub(super) fn attach(
         sockets,
         counts,
         interface: interface.clone(),
+        device: Device::here(interface.index)?,
         id,
         asked,
         reached,
@@ -257,16 +263,17 @@ pub(super) fn check(program: &Program, interface: &Interface) -> Result<(), Erro
                 .into(),
         });
     }
-    if let Loaded::Bound {
-        interface: bound, ..
-    } = program.code
-        && bound != interface.index
+    if let Loaded::Bound { device: bound, .. } = program.code
+        && bound != Device::here(interface.index)?
     {
         return Err(Error::Config {
             setting: "metadata",
             why: format!(
-                "the program is bound to the interface of index {bound}, and {} has {}",
-                interface.name, interface.index
+                "the program is bound to the interface with index {} in the network namespace it was loaded in, which is not {} ({}) in this one: \
+                 load it for this interface, in its namespace",
+                bound.index(),
+                interface.name,
+                interface.index
             ),
         });
     }
@@ -301,15 +308,12 @@ fn link(program: &mut Program, interface: &Interface, mode: XdpMode) -> Result<L
             if refused.is(EBUSY) || refused.is(EEXIST) {
                 refuse_if_taken(interface)?;
             }
-            Err(refused.needs_bpf())
+            match mode {
+                XdpMode::Native => Err(native::explained(refused, interface)),
+                _ => Err(permit::for_program(refused)),
+            }
         }
     }
-}
-
-/// Whether generic mode may do what this error says that native mode does not.
-fn is_about_native(error: &Error) -> bool {
-    const ENODEV: i32 = 19;
-    matches!(error, Error::Syscall(failed) if !failed.is(ENODEV))
 }
 
 pub(super) fn in_the_way(interface: &Interface, foreign: XdpProgram) -> Error {

@@ -12,6 +12,7 @@ use netring_sys::syscall::{XdpLoad, bpf_load_xdp_with};
 
 use super::asm::Code;
 use super::{error, object};
+use crate::permit;
 
 /// Makes the maps of a program and loads it: the program, and the maps in their order.
 pub(super) fn load(
@@ -47,6 +48,7 @@ pub(super) fn load(
     for (to, from) in with.name.iter_mut().take(15).zip(name.bytes()) {
         *to = from;
     }
-    let program = bpf_load_xdp_with(&insns, object::LICENSE, &with)?;
+    let program = bpf_load_xdp_with(&insns, object::LICENSE, &with);
+    let program = program.map_err(permit::explained_for_program)?;
     Ok((program, maps))
 }

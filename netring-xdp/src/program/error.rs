@@ -7,6 +7,8 @@ use aya::maps::MapError;
 use aya::programs::ProgramError;
 use netring_sys::{Error, SyscallError};
 
+use crate::permit;
+
 pub(super) fn load(error: EbpfError) -> Error {
     match error {
         EbpfError::MapError(error) => map("bpf(BPF_MAP_CREATE)", error),
@@ -46,7 +48,7 @@ pub(super) fn program(error: ProgramError) -> Error {
 }
 
 fn failed(call: &'static str, source: io::Error) -> Error {
-    SyscallError { call, source }.needs_bpf()
+    permit::for_program(SyscallError { call, source })
 }
 
 fn unreadable(error: impl std::error::Error + Send + Sync + 'static) -> Error {

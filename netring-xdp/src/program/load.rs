@@ -14,6 +14,7 @@ use super::counters::Raw;
 use super::redirect::{COUNTS, PROGRAM, Redirect, SOCKETS};
 use super::sockets::SocketMap;
 use super::{error, object, replace};
+use crate::device::Device;
 
 /// A program that the kernel has accepted: the generated one, or the user's own.
 pub struct Program {
@@ -34,7 +35,7 @@ pub(super) enum Loaded {
     /// Bound to an interface, and not loaded with aya.
     Bound {
         program: OwnedFd,
-        interface: u32,
+        device: Device,
     },
 }
 
@@ -105,7 +106,7 @@ impl Program {
     /// The program, and its maps in the order in which the generator makes them.
     pub(super) fn bound(
         program: OwnedFd,
-        interface: u32,
+        device: Device,
         maps: Vec<MapData>,
         queues: u32,
     ) -> Result<Self, Error> {
@@ -118,7 +119,7 @@ impl Program {
         let counts = PerCpuArray::try_from(next(COUNTS)?);
         let created = |error| error::map("bpf(BPF_MAP_CREATE)", error);
         Ok(Self {
-            code: Loaded::Bound { program, interface },
+            code: Loaded::Bound { program, device },
             sockets: SocketMap::from(sockets.map_err(created)?),
             counts: Some((counts.map_err(created)?, queues)),
         })
@@ -129,7 +130,8 @@ impl Program {
     /// # Errors
     /// [`Error::ProgramInTheWay`] where the interface has one of somebody else's; [`Error::Config`] where the generated program
     /// has room for fewer queues than the interface has; [`Error::NotPermitted`]; or the call that failed: in native mode
-    /// `EOPNOTSUPP` from a driver that has none, `ERANGE` or `EINVAL` where the MTU is too large for it.
+    /// `EOPNOTSUPP` from a driver that has none. [`Error::Config`] with both figures if it does not take the MTU, which it may do for a program
+    /// with [`multi_buffer`](Redirect::multi_buffer), or has too few queues.
     pub fn attach(self, interface: &Interface, mode: AttachMode) -> Result<Attachment, Error> {
         attach::attach(self, interface, mode)
     }

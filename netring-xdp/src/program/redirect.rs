@@ -10,6 +10,7 @@ use super::classic::{self, Aim, Loads};
 use super::counters::{COUNTER, COUNTERS};
 use super::metadata::{self, Kfuncs, Wanted};
 use super::{Otherwise, Program};
+use crate::device::Device;
 
 /// The names under which the generated object has its program and its maps.
 pub(super) const PROGRAM: &str = "netring_redirect";
@@ -179,7 +180,7 @@ impl Redirect {
             ..XdpLoad::default()
         };
         let (program, maps) = bound::load(&self.code(self.kfuncs()?)?, PROGRAM, with)?;
-        Program::bound(program, interface, maps, self.queues)
+        Program::bound(program, Device::here(interface)?, maps, self.queues)
     }
 
     fn kfuncs(&self) -> Result<Kfuncs, Error> {

@@ -8,6 +8,7 @@ use netring_sys::{Error, Interface, SyscallError};
 use super::attach::{self, AttachMode, Attachment};
 use super::error;
 use super::load::Program;
+use crate::permit;
 
 pub(super) fn attach_replacing(
     program: Program,
@@ -41,22 +42,15 @@ pub(super) fn attach_replacing(
 }
 
 /// To get hold of a program that is not one's own takes more than to load one.
-fn needs_sys_admin(error: Error) -> Error {
-    match error {
-        Error::NotPermitted {
-            call,
-            privileges,
-            source,
-            ..
-        } => Error::NotPermitted {
-            call,
-            privileges,
-            capability: "CAP_SYS_ADMIN of the host, to replace a foreign program",
-            grant: "cap_sys_admin,cap_net_raw,cap_bpf,cap_net_admin",
-            source,
-        },
-        other => other,
+fn needs_sys_admin(mut error: Error) -> Error {
+    if let Error::NotPermitted {
+        capability, grant, ..
+    } = &mut error
+    {
+        *capability = "CAP_SYS_ADMIN of the host, to replace a foreign program";
+        *grant = "cap_sys_admin,cap_net_raw,cap_bpf,cap_net_admin";
     }
+    error
 }
 
 /// A link holds it, or it was replaced meanwhile.
@@ -74,6 +68,6 @@ fn taken(refused: SyscallError, interface: &Interface, foreign: u32) -> Error {
         Ok(Interface {
             xdp: Some(there), ..
         }) => attach::in_the_way(interface, there),
-        _ => refused.needs_bpf(),
+        _ => permit::for_program(refused),
     }
 }

@@ -73,7 +73,7 @@ impl Lent<'_> {
     #[inline]
     pub(super) fn other(&self, mut at: u32) -> (Option<(&[u8], Span)>, u32) {
         let region = self.half.shared.region();
-        if let Some(assembly) = &self.half.assembly {
+        if let (true, Some(assembly)) = (self.assembled, &self.half.assembly) {
             let piece = assembly.pieces().get(self.gone + at as usize);
             let packet = piece.and_then(|piece| match piece {
                 // SAFETY: the span is that of an entry that is lent, which the borrow of `self` keeps from being released;

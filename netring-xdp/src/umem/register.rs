@@ -10,13 +10,14 @@ use netring_sys::syscall::{memlock_limit, set_xdp_umem};
 use netring_sys::{Error, SyscallError};
 
 use super::Shared;
+use crate::permit::Needs;
 
 const ENOBUFS: i32 = 105;
 const EINVAL: i32 = 22;
 
 impl Shared {
     /// Registers the memory with a socket.
-    pub(crate) fn register(&self, socket: BorrowedFd<'_>) -> Result<(), Error> {
+    pub(crate) fn register(&self, socket: BorrowedFd<'_>, needs: Needs) -> Result<(), Error> {
         let geometry = self.geometry();
         let flag = |set, flag| if set { flag } else { 0 };
         let request = xdp_umem_reg {
@@ -28,27 +29,23 @@ impl Shared {
             tx_metadata_len: geometry.front(),
             ..xdp_umem_reg::default()
         };
-        // What closed sockets had locked is let go of on the kernel's own time.
-        let patience = Instant::now() + Duration::from_millis(500);
+        // What closed sockets had locked is let go of on the kernel's own time. More than may be locked at all is not waited for.
+        let limit = memlock_limit();
+        let is_too_much = limit.is_some_and(|limit| needs.memory > limit);
+        let patience = Duration::from_secs(if is_too_much { 0 } else { 2 });
+        let patience = Instant::now() + patience;
         let mut result = set_xdp_umem(socket, self.region.map(), &request);
         while matches!(&result, Err(error) if error.is(ENOBUFS)) && Instant::now() < patience {
             std::thread::sleep(Duration::from_millis(5));
             result = set_xdp_umem(socket, self.region.map(), &request);
         }
-        result.map_err(|error| self.explained(error, memlock_limit()))
+        result.map_err(|error| self.explained(error, limit, needs))
     }
 
-    fn explained(&self, error: SyscallError, limit: Option<u64>) -> Error {
+    fn explained(&self, error: SyscallError, limit: Option<u64>, needs: Needs) -> Error {
         let geometry = self.geometry();
         match limit {
-            Some(limit) if error.is(ENOBUFS) => Error::Config {
-                setting: "chunks",
-                why: format!(
-                    "{} bytes of packet memory, with what else this user has locked, are more than the {limit} that a process without CAP_IPC_LOCK may lock: \
-                         raise the limit (`ulimit -l`, LimitMEMLOCK=), grant the capability (`sudo setcap cap_ipc_lock,cap_net_raw=ep PROGRAM`), or ask for fewer chunks",
-                    geometry.bytes()
-                ),
-            },
+            Some(limit) if error.is(ENOBUFS) => needs.too_much_memory(limit),
             _ if error.is(EINVAL) && geometry.front() > 0 => Error::Config {
                 setting: "transmit_metadata",
                 why:
@@ -82,7 +79,12 @@ mod tests {
                 source: std::io::Error::from_raw_os_error(errno),
             };
             let shared = config.build().unwrap();
-            shared.explained(error, Some(8 << 20)).to_string()
+            let needs = Needs {
+                program: false,
+                net_admin: false,
+                memory: shared.geometry().bytes(),
+            };
+            shared.explained(error, Some(8 << 20), needs).to_string()
         };
         let plain = UmemConfig::new().chunks(4);
         let metadata = plain.clone().transmit_metadata(true);

@@ -1,8 +1,10 @@
 //! Examples, run as the programs that they are.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on ends there")]
 
+use std::ffi::OsStr;
 use std::fs;
 use std::io::{self, BufRead, BufReader};
+use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::{Arc, Mutex};
@@ -112,6 +114,33 @@ impl Program {
         self.reader.take()?.join().unwrap();
         Some(said(output, std::mem::take(&mut *self.out.lock().unwrap())))
     }
+}
+
+/// An example behind these arguments says which one cannot be, and why, and what one too many is.
+#[track_caller]
+pub(crate) fn argument_is_named(name: &'static str, before: &[&str], argument: &str) {
+    let largest = u32::MAX.to_string();
+    for bad in ["ten", "", "-1", "1.5", "4294967296", "99999999999999999999"] {
+        let said = Program::start(name, &[before, &[bad]].concat()).end();
+        assert!(!said.ok && said.out.is_empty(), "{said:?}");
+        let expected = format!("{argument}: {bad:?} is not a whole number from 0 to {largest}\n");
+        assert_eq!(said.err, expected, "{name}");
+    }
+    // No argument is there for what is behind the last.
+    let many = [before, &["1", "1", "1", "more"]].concat();
+    let said = Program::start(name, &many).end();
+    assert!(
+        !said.ok && said.err.contains(&format!("usage: {name} ")),
+        "{said:?}"
+    );
+    // What is not UTF-8 is no reason to panic.
+    let mut odd = command(name);
+    let said = Program::spawn(name, odd.args(before).arg(OsStr::from_bytes(b"\xff\xfe")));
+    let said = said.end();
+    assert!(
+        !said.ok && said.err.starts_with(&format!("{argument}: ")),
+        "{said:?}"
+    );
 }
 
 impl Drop for Program {

@@ -1,0 +1,91 @@
+//! What a process has to be allowed, in one line: `setcap` takes away what it is not told, so advice that names one capability after the
+//! other is never followed to the end.
+
+use netring_sys::syscall::memlock_limit;
+use netring_sys::{Error, SyscallError};
+
+/// What settings need of a process, all of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Needs {
+    /// Loads and attaches an XDP program (CAP_BPF and CAP_NET_ADMIN of the host).
+    pub(crate) program: bool,
+    /// Sets an option that takes CAP_NET_ADMIN of the host.
+    pub(crate) net_admin: bool,
+    /// Bytes of packet memory that it locks.
+    pub(crate) memory: u64,
+}
+
+impl Needs {
+    /// What a program for AF_XDP sockets needs, with the sockets.
+    const PROGRAM: Self = Self {
+        program: true,
+        net_admin: true,
+        memory: 0,
+    };
+
+    /// The error with all that is needed, where it is that something is not permitted.
+    pub(crate) fn explain(self, mut error: Error) -> Error {
+        if let Error::NotPermitted {
+            capability, grant, ..
+        } = &mut error
+        {
+            let locks = memlock_limit().is_some_and(|limit| self.memory > limit);
+            (*capability, *grant) = self.capabilities(locks);
+        }
+        error
+    }
+
+    /// That the packet memory is more than may be locked.
+    pub(crate) fn too_much_memory(self, limit: u64) -> Error {
+        let (_, grant) = self.capabilities(true);
+        // What the user has locked elsewhere is within the limit as it is now.
+        let enough = self.memory.saturating_add(limit).next_multiple_of(1024);
+        Error::Config {
+            setting: "chunks",
+            why: format!(
+                "{} bytes of packet memory, with what else this user has locked, are more than the {limit} that a process without CAP_IPC_LOCK may lock: \
+                 grant it with all that is needed here (`sudo setcap {grant}=ep PROGRAM`; in a container `--cap-add IPC_LOCK`), raise the limit \
+                 (`ulimit -l {}`, LimitMEMLOCK={enough}; in a container `--ulimit memlock={enough}`), or ask for fewer chunks",
+                self.memory,
+                enough / 1024
+            ),
+        }
+    }
+
+    /// For people, and for `setcap`.
+    const fn capabilities(self, locks: bool) -> (&'static str, &'static str) {
+        match (self.program, self.net_admin, locks) {
+            (true, _, false) => (
+                "CAP_BPF, CAP_NET_ADMIN and CAP_NET_RAW of the host",
+                "cap_net_raw,cap_bpf,cap_net_admin",
+            ),
+            (true, _, true) => (
+                "CAP_BPF, CAP_NET_ADMIN, CAP_NET_RAW and, for its packet memory, CAP_IPC_LOCK of the host",
+                "cap_net_raw,cap_bpf,cap_net_admin,cap_ipc_lock",
+            ),
+            (false, true, false) => (
+                "CAP_NET_RAW and CAP_NET_ADMIN of the host",
+                "cap_net_raw,cap_net_admin",
+            ),
+            (false, true, true) => (
+                "CAP_NET_RAW, CAP_NET_ADMIN and, for its packet memory, CAP_IPC_LOCK of the host",
+                "cap_net_raw,cap_net_admin,cap_ipc_lock",
+            ),
+            (false, false, false) => ("CAP_NET_RAW", "cap_net_raw"),
+            (false, false, true) => (
+                "CAP_NET_RAW and, for its packet memory, CAP_IPC_LOCK of the host",
+                "cap_net_raw,cap_ipc_lock",
+            ),
+        }
+    }
+}
+
+/// The error of a call that has to do with a program.
+pub(crate) fn for_program(failed: SyscallError) -> Error {
+    Needs::PROGRAM.explain(failed.needs_bpf())
+}
+
+/// The same, of a call that told what it needs by itself.
+pub(crate) fn explained_for_program(error: Error) -> Error {
+    Needs::PROGRAM.explain(error)
+}
