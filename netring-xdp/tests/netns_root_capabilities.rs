@@ -63,7 +63,7 @@ fn who_may_load_no_program_is_told_so_and_not_of_memory() {
         assert!(said.starts_with("bpf(BPF_"), "{said}");
         for word in [
             "the process needs CAP_BPF, CAP_NET_ADMIN, CAP_NET_RAW and, for its packet memory, CAP_IPC_LOCK of the host, which even root cannot get here",
-            "`--cap-add=BPF`",
+            "`--cap-add=IPC_LOCK --cap-add=BPF`",
         ] {
             assert!(said.contains(word), "{word}: {said}");
         }
