@@ -41,6 +41,10 @@ pub struct Extracted<K> {
     pub payload_len: u32,
     /// The packet is an ICMP error about a packet of the flow `key`; it belongs to that flow only if there is one.
     pub icmp_error: Option<IcmpError>,
+    /// The headers contradict themselves or end early, on the wire: see
+    /// [`FlowStats::malformed`](crate::FlowStats::malformed). What a snap length cut off does not
+    /// count.
+    pub malformed: bool,
 }
 
 impl<K> Extracted<K> {
@@ -52,6 +56,7 @@ impl<K> Extracted<K> {
             transport,
             payload_len: 0,
             icmp_error: None,
+            malformed: false,
         }
     }
 
@@ -59,6 +64,13 @@ impl<K> Extracted<K> {
     #[must_use]
     pub fn with_payload_len(mut self, len: u32) -> Self {
         self.payload_len = len;
+        self
+    }
+
+    /// Sets whether the headers of the packet contradict themselves.
+    #[must_use]
+    pub fn with_malformed(mut self, malformed: bool) -> Self {
+        self.malformed = malformed;
         self
     }
 

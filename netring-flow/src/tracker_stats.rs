@@ -16,6 +16,9 @@ pub struct TrackerStats {
     pub tracked: u64,
     /// Of those, packets that a snap length cut.
     pub cut: u64,
+    /// Of the tracked packets, those that were malformed on the wire; see
+    /// [`FlowStats::malformed`](crate::FlowStats::malformed).
+    pub malformed: u64,
     /// Bytes on the wire of the tracked packets.
     pub tracked_bytes: u64,
     /// ICMP errors that quote a flow of the table; each was reported, none counts in a flow.
