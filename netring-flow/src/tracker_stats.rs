@@ -53,7 +53,7 @@ pub struct UntrackedStats {
     pub ip_header_length: u64,
     /// IPv4 total lengths shorter than the header.
     pub ip_total_length: u64,
-    /// Packets whose bytes end before the key is complete.
+    /// Packets whose bytes end before the addresses.
     pub short: u64,
     /// Fragments other than the first.
     pub fragments: u64,
