@@ -33,7 +33,7 @@ fn any_v4(header: &V4, part: Part<'_>, rules: Rules) -> Result<Extracted<FiveTup
     if total_len < header.len {
         // 0 stands for more than the field can say, or for a segment that a card is still to cut
         // up: the length is the frame's.
-        if total_len != 0 || part.wire < header.len {
+        if total_len != 0 {
             return Err(Skip::IpTotalLength);
         }
         total_len = part.wire;
