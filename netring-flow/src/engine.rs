@@ -162,8 +162,8 @@ impl<K: Clone + Eq + Hash> Engine<K> {
         let timeout = self.by_key.timeout(flow, &self.limits);
         if flow.key != found.key
             || found.icmp_error.is_some()
-            || packet.cut
-            || found.malformed
+            // One branch for two marks that hardly any packet has.
+            || packet.cut | found.malformed
             || !flow.has_sent(from)
             // Its sender was silent for too long. If the other end was not, the flow lives on all the same.
             || time.saturating_sub(flow.directions[from as usize].last) >= timeout

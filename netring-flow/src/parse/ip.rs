@@ -23,11 +23,13 @@ pub(super) fn v4(part: Part<'_>, rules: Rules) -> Result<Extracted<FiveTupleKey>
         let (key, orientation) = FiveTupleKey::v4(header.protocol, source, target, rules.tags);
         return Ok(plain.of(key, orientation));
     }
-    any_v4(&header, part, rules)
+    any_v4(part, rules)
 }
 
+/// Reads the header once more: handed over, it would have to be in memory for each packet.
 #[inline(never)]
-fn any_v4(header: &V4, part: Part<'_>, rules: Rules) -> Result<Extracted<FiveTupleKey>, Skip> {
+fn any_v4(part: Part<'_>, rules: Rules) -> Result<Extracted<FiveTupleKey>, Skip> {
+    let header = v4_header(part.data)?;
     let mut total_len = header.total_len;
     let mut large = false;
     if total_len < header.len {
@@ -80,11 +82,13 @@ pub(super) fn v6(part: Part<'_>, rules: Rules) -> Result<Extracted<FiveTupleKey>
         let (key, orientation) = FiveTupleKey::v6(header.protocol, source, target, rules.tags);
         return Ok(plain.of(key, orientation));
     }
-    any_v6(&header, rest, rules)
+    any_v6(part, rules)
 }
 
 #[inline(never)]
-fn any_v6(header: &V6, rest: Part<'_>, rules: Rules) -> Result<Extracted<FiveTupleKey>, Skip> {
+fn any_v6(part: Part<'_>, rules: Rules) -> Result<Extracted<FiveTupleKey>, Skip> {
+    let header = v6_header(part.data)?;
+    let rest = part.behind(40);
     let (len, is_valid) = match header.payload_len {
         0 => v6_chain::length_of_0(header.protocol, rest),
         len => (len, true),

@@ -1,9 +1,10 @@
 //! `conformance`: the flows in a folder of captures, beside what two other tools found in them.
 //!
-//! The folder has `index.tsv`, `exact.txt` and `oracle/`. Every capture that the oracle has is compared; where the oracle is not right,
-//! or decides what may be decided otherwise, `deviations.tsv` has each line that differs, with the reason. The captures that the
-//! oracle does not have are run all the same, for they must neither crash the engine, nor make it hang or grow. Each capture is
-//! read by a process of its own, with a bound on time and memory.
+//! The folder has `index.tsv`, `exact.txt` and `oracle/`. Every capture that the oracle has is
+//! compared; where the oracle is not right, or decides what may be decided otherwise,
+//! `deviations.tsv` has each line that differs, with the reason. The captures that the oracle does
+//! not have are run all the same, for they must neither crash the engine, nor make it hang or grow.
+//! Each capture is read by a process of its own, with a bound on time and memory.
 
 mod compare;
 mod deviations;
