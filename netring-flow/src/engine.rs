@@ -162,7 +162,8 @@ impl<K: Clone + Eq + Hash> Engine<K> {
         let timeout = self.by_key.timeout(flow, &self.limits);
         if flow.key != found.key
             || found.icmp_error.is_some()
-            || packet.cut
+            // One branch for two marks that hardly any packet has.
+            || packet.cut | found.malformed
             || !flow.has_sent(from)
             // Its sender was silent for too long. If the other end was not, the flow lives on all the same.
             || time.saturating_sub(flow.directions[from as usize].last) >= timeout
@@ -250,6 +251,10 @@ impl<K: Clone + Eq + Hash> Engine<K> {
         if packet.cut {
             flow.flags.set(Flags::CUT);
             self.stats.cut += 1;
+        }
+        if packet.found.malformed {
+            flow.flags.set(Flags::MALFORMED);
+            self.stats.malformed += 1;
         }
         let first = flow
             .direction(from)

@@ -37,10 +37,15 @@ pub struct Extracted<K> {
     pub orientation: Orientation,
     /// What the transport header says.
     pub transport: Transport,
-    /// Bytes that the transport header carries, by the lengths in the headers; what a snap length cut off included.
+    /// Bytes that the transport header carries, including what a snap length cut off. The built-in
+    /// extractor takes the smallest of what the transport header, the IP header and the wire allow.
     pub payload_len: u32,
     /// The packet is an ICMP error about a packet of the flow `key`; it belongs to that flow only if there is one.
     pub icmp_error: Option<IcmpError>,
+    /// The headers contradict themselves or end early, on the wire: see
+    /// [`FlowStats::malformed`](crate::FlowStats::malformed). What a snap length cut off does not
+    /// count.
+    pub malformed: bool,
 }
 
 impl<K> Extracted<K> {
@@ -52,6 +57,7 @@ impl<K> Extracted<K> {
             transport,
             payload_len: 0,
             icmp_error: None,
+            malformed: false,
         }
     }
 
@@ -59,6 +65,13 @@ impl<K> Extracted<K> {
     #[must_use]
     pub fn with_payload_len(mut self, len: u32) -> Self {
         self.payload_len = len;
+        self
+    }
+
+    /// Sets whether the headers of the packet contradict themselves.
+    #[must_use]
+    pub fn with_malformed(mut self, malformed: bool) -> Self {
+        self.malformed = malformed;
         self
     }
 
@@ -160,7 +173,7 @@ pub enum Skip {
     IpHeaderLength,
     /// The IPv4 total length is below the header's.
     IpTotalLength,
-    /// The bytes end before the key is complete: a snap length that is too short, or a packet that is.
+    /// The bytes end before the addresses: the snap length is too short, or the packet is.
     Short,
     /// A fragment that is not the first: it has no ports.
     Fragment,

@@ -17,6 +17,11 @@ pub struct FlowStats {
     pub established: bool,
     /// Whether a snap length cut any of the packets. Byte counts are of the wire all the same.
     pub cut: bool,
+    /// Whether any of the packets was malformed on the wire, behind a valid IP header: an IP length
+    /// beyond the end of the frame, a header that ends early, or a header length, UDP length or
+    /// jumbo length that cannot be right. It still counts, with the payload that all of its lengths
+    /// agree on. What only a snap length cut off is [`cut`](Self::cut).
+    pub malformed: bool,
     /// What the key's first end sent.
     pub forward: DirectionStats,
     /// What the key's second end sent.

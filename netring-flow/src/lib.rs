@@ -45,9 +45,11 @@
 //!
 //! # What counts
 //!
-//! A packet counts with its length on the wire, also where a snap length cut it. What has no flow is counted by
-//! cause ([`UntrackedStats`]): what is not IP, headers that are not valid, fragments other than the first. An ICMP error is told
-//! against the flow that it quotes. Each packet that is tracked is in the figures of exactly one [`FlowEvent::Ended`].
+//! A packet counts with its length on the wire, even if a snap length cut it. A packet with a valid IP
+//! header is in a flow, and marked if it is cut or malformed; what has no flow is counted by cause
+//! ([`UntrackedStats`]): what is not IP, IP headers that are not valid, fragments other than the first.
+//! An ICMP error is reported against the flow that it quotes. Each packet that is tracked is in the
+//! figures of exactly one [`FlowEvent::Ended`].
 //!
 //! # Bounds
 //!

@@ -16,6 +16,9 @@ pub struct TrackerStats {
     pub tracked: u64,
     /// Of those, packets that a snap length cut.
     pub cut: u64,
+    /// Of the tracked packets, those that were malformed on the wire; see
+    /// [`FlowStats::malformed`](crate::FlowStats::malformed).
+    pub malformed: u64,
     /// Bytes on the wire of the tracked packets.
     pub tracked_bytes: u64,
     /// ICMP errors that quote a flow of the table; each was reported, none counts in a flow.
@@ -50,7 +53,7 @@ pub struct UntrackedStats {
     pub ip_header_length: u64,
     /// IPv4 total lengths shorter than the header.
     pub ip_total_length: u64,
-    /// Packets whose bytes end before the key is complete.
+    /// Packets whose bytes end before the addresses.
     pub short: u64,
     /// Fragments other than the first.
     pub fragments: u64,

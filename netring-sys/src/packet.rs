@@ -152,11 +152,13 @@ impl<'a> Packet<'a> {
 
     /// Sets [`wire_len`](Meta::wire_len), in bytes, if it is not the length of the captured bytes.
     ///
-    /// A tag that is added afterwards with [`with_vlan`](Self::with_vlan) adds its four bytes.
+    /// What was captured was on the wire: a smaller length, which some files have, is raised to that
+    /// of the bytes. A tag that is added afterwards with [`with_vlan`](Self::with_vlan) adds its four bytes.
     #[inline]
     #[must_use]
     pub const fn with_wire_len(mut self, wire_len: u32) -> Self {
-        self.meta.wire_len = wire_len;
+        let least = (self.data.len() as u32).saturating_add(self.meta.moved_out());
+        self.meta.wire_len = if wire_len < least { least } else { wire_len };
         self
     }
 
@@ -374,6 +376,21 @@ mod tests {
         assert_eq!((tag.id(), tag.priority()), (5, 7));
         assert_eq!((packet.rx_hash(), packet.queue()), (Some(11), Some(3)));
     }
+
+    #[test]
+    fn what_was_captured_was_on_the_wire() {
+        let time = Timestamp::default();
+        let packet = Packet::new(&[0; 60], time, LinkType::ETHERNET).with_wire_len(1);
+        assert_eq!((packet.wire_len(), packet.frame_len()), (60, 60));
+        let tag = Some(VlanTag {
+            tpid: 0x8100,
+            tci: 0,
+        });
+        let tagged = packet.with_vlan(tag).with_wire_len(60);
+        assert_eq!((tagged.wire_len(), tagged.frame_len()), (64, 60));
+        assert!(!tagged.is_cut());
+    }
+
     #[test]
     fn a_tag_beside_the_bytes_counts_on_the_wire_and_cuts_nothing() {
         let tag = Some(VlanTag {

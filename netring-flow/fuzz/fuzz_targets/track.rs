@@ -7,10 +7,12 @@ use netring_flow::extract::FiveTuple;
 use netring_flow::{FlowEvent, FlowTracker, TrackerConfig};
 use netring_sys::{Clock, LinkType, Packet, Timestamp};
 
-const LINKS: [u16; 9] = [1, 101, 0, 113, 276, 108, 228, 229, 9];
+const LINKS: [u16; 16] = [
+    1, 101, 0, 113, 276, 108, 228, 229, 9, 12, 50, 51, 104, 117, 239, 127,
+];
 const ROOM: usize = 8;
 
-// Each packet: a byte for the link type, one for its length, one for the time that passed (two's complement, so that it goes
+// Each packet: four bits for the link type, four for how much a snap length cut off, a byte for its length, one for the time that passed (two's complement, so that it goes
 // back as well), its bytes.
 fuzz_target!(|input: &[u8]| {
     let config = TrackerConfig::new().max_flows(ROOM);
@@ -18,6 +20,7 @@ fuzz_target!(|input: &[u8]| {
         .expect("the settings are in range");
     let mut events = Vec::new();
     let (mut rest, mut now, mut started, mut counted) = (input, 0_i64, 0, 0);
+    let (mut payload, mut bytes) = (0, 0);
     while let Some((&[link, len, passed], tail)) = rest.split_first_chunk() {
         let (data, tail) = tail.split_at(usize::from(len).min(tail.len()));
         rest = tail;
@@ -28,8 +31,13 @@ fuzz_target!(|input: &[u8]| {
             passed => now.saturating_add(i64::from(passed.cast_signed()) * 1_000_000_000),
         };
         let time = Timestamp::from_nanos(now, Clock::Unknown);
+        // 0, 3, 7 … 65 535 bytes.
+        let cut = (1_u32 << (link >> 4)) * 2 - 1;
+        let cut = if cut == 1 { 0 } else { cut };
         let link = LinkType(LINKS[usize::from(link) % LINKS.len()]);
-        tracker.track(&Packet::new(data, time, link), &mut events);
+        let wire_len = data.len() as u32 + cut;
+        let packet = Packet::new(data, time, link).with_wire_len(wire_len);
+        tracker.track(&packet, &mut events);
         tracker.expire(time, &mut events);
         assert!(tracker.active_flows() <= ROOM);
     }
@@ -40,6 +48,8 @@ fuzz_target!(|input: &[u8]| {
             FlowEvent::Ended { history, stats, .. } => {
                 assert!(history.to_string().len() <= 17);
                 counted += stats.packets();
+                payload += stats.forward.payload_bytes + stats.reverse.payload_bytes;
+                bytes += stats.bytes();
             }
             _ => {}
         }
@@ -48,6 +58,7 @@ fuzz_target!(|input: &[u8]| {
     assert_eq!(stats.flows_started, started);
     assert_eq!(stats.ended.total(), started);
     assert_eq!(stats.tracked, counted);
+    assert!(payload <= bytes);
     assert_eq!(
         stats.packets,
         stats.tracked + stats.icmp_errors + stats.untracked.total()

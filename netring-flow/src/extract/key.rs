@@ -13,7 +13,8 @@ use super::Orientation;
 pub struct FiveTupleKey {
     a: [u64; 2],
     b: [u64; 2],
-    /// From the top: port of a (16), port of b (16), protocol (8), 1 for IPv6 (8), unused (16).
+    /// From the top: port of a (16), port of b (16), protocol (8), 1 for IPv6 (8), unused (15),
+    /// 1 for unknown ports.
     ports: u64,
     /// From the top: unused (32: a tunnel's identifier), outer VLAN (16), inner VLAN (16).
     tags: u64,
@@ -99,12 +100,48 @@ impl FiveTupleKey {
         (key, orientation(swap))
     }
 
-    /// The lower end; port 0 for a protocol without ports.
+    /// Marks the ports, which are 0, as unknown.
+    #[inline]
+    #[must_use]
+    pub(crate) const fn with_unknown_ports(mut self, unknown: bool) -> Self {
+        self.ports |= unknown as u64;
+        self
+    }
+
+    /// Whether the packets' ports could be read, or their protocol has none.
+    ///
+    /// TCP, UDP and SCTP packets that end before their ports, or were cut there by a snap length, are
+    /// a flow of their own. Its ports are 0 and unknown: it is not the flow of port 0, and it is
+    /// displayed with `-` for the ports.
+    ///
+    /// ```
+    /// use netring_flow::extract::{Extract, FiveTuple};
+    /// use netring_sys::{LinkType, Packet, Timestamp};
+    ///
+    /// # let mut packet = Vec::new();
+    /// # etherparse::PacketBuilder::ipv4([192, 0, 2, 1], [192, 0, 2, 9], 64)
+    /// #     .udp(5000, 53)
+    /// #     .write(&mut packet, b"question")?;
+    /// // A capture with a snap length of 20 bytes has nothing but the IP header.
+    /// let cut = Packet::new(&packet[..20], Timestamp::default(), LinkType::IPV4)
+    ///     .with_wire_len(packet.len() as u32);
+    /// let key = FiveTuple::bidirectional().extract(&cut).unwrap().key;
+    /// assert!(!key.ports_known());
+    /// assert_eq!(key.to_string(), "udp 192.0.2.1:- 192.0.2.9:-");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub const fn ports_known(&self) -> bool {
+        self.ports & 1 == 0
+    }
+
+    /// The lower end; port 0 if the protocol has no ports, or they are
+    /// [unknown](Self::ports_known).
     pub fn a(&self) -> SocketAddr {
         SocketAddr::new(self.addr(self.a), (self.ports >> 48) as u16)
     }
 
-    /// The higher end; port 0 for a protocol without ports.
+    /// The higher end; port 0 if the protocol has no ports, or they are
+    /// [unknown](Self::ports_known).
     pub fn b(&self) -> SocketAddr {
         SocketAddr::new(self.addr(self.b), (self.ports >> 32) as u16)
     }
@@ -174,7 +211,13 @@ impl fmt::Display for FiveTupleKey {
             132 => f.write_str("sctp")?,
             other => write!(f, "proto {other}")?,
         }
-        write!(f, " {} {}", self.a(), self.b())?;
+        for end in [self.a(), self.b()] {
+            match end {
+                _ if self.ports_known() => write!(f, " {end}")?,
+                SocketAddr::V4(end) => write!(f, " {}:-", end.ip())?,
+                SocketAddr::V6(end) => write!(f, " [{}]:-", end.ip())?,
+            }
+        }
         for (name, id) in [("vlan", self.vlan()), ("inner vlan", self.inner_vlan())] {
             if id != 0 {
                 write!(f, " {name} {id}")?;
@@ -190,7 +233,7 @@ impl fmt::Debug for FiveTupleKey {
     }
 }
 
-/// flowscope's key of the same flow. It has no VLAN.
+/// flowscope's key of the same flow. It has no VLAN, and port 0 for an unknown one.
 impl From<FiveTupleKey> for flowscope::extract::FiveTupleKey {
     fn from(key: FiveTupleKey) -> Self {
         use flowscope::extractor::L4Proto;

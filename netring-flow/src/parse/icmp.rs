@@ -1,25 +1,32 @@
 //! ICMP errors: they quote the packet that they are about.
 
-use super::ip;
-use super::transport::{self, SCTP, TCP, UDP};
-use crate::extract::{Extracted, FiveTupleKey, IcmpError, Orientation, Skip, Transport};
+use super::transport::{self, Said};
+use super::v6_chain::{self, Broken};
+use super::{Part, ip};
+use crate::extract::{Extracted, FiveTupleKey, IcmpError, Orientation, Skip};
 
 /// Destination unreachable, source quench, redirect, time exceeded, parameter problem.
 #[inline]
 pub(super) fn error_v4(body: &[u8]) -> Option<IcmpError> {
-    let &[icmp_type @ (3 | 4 | 5 | 11 | 12), code] = body.first_chunk()? else {
+    let icmp_type @ (3 | 4 | 5 | 11 | 12) = *body.first()? else {
         return None;
     };
-    Some(IcmpError { icmp_type, code })
+    Some(error(icmp_type, body))
 }
 
 /// The types below 128.
 #[inline]
 pub(super) fn error_v6(body: &[u8]) -> Option<IcmpError> {
-    let &[icmp_type @ ..128, code] = body.first_chunk()? else {
+    let icmp_type @ ..128 = *body.first()? else {
         return None;
     };
-    Some(IcmpError { icmp_type, code })
+    Some(error(icmp_type, body))
+}
+
+/// An error without a code quotes nothing either: it is an error all the same, and opens no flow.
+fn error(icmp_type: u8, body: &[u8]) -> IcmpError {
+    let code = body.get(1).copied().unwrap_or_default();
+    IcmpError { icmp_type, code }
 }
 
 /// The flow of the packet that is quoted behind the eight bytes of the ICMP header.
@@ -29,36 +36,59 @@ pub(super) fn quoted(
     tags: u64,
 ) -> Result<Extracted<FiveTupleKey>, Skip> {
     let quote = body.get(8..).ok_or(Skip::IcmpError)?;
-    let (key, orientation) = match quote.first().map(|first| first >> 4) {
+    let (said, (key, orientation)) = match quote.first().map(|first| first >> 4) {
         Some(4) => v4(quote, tags),
         Some(6) => v6(quote, tags),
         _ => None,
     }
     .ok_or(Skip::IcmpError)?;
-    Ok(Extracted::new(key, orientation, Transport::Other).with_icmp_error(error))
+    Ok(said.of(key, orientation, false).with_icmp_error(error))
 }
 
-fn v4(quote: &[u8], tags: u64) -> Option<(FiveTupleKey, Orientation)> {
+fn v4(quote: &[u8], tags: u64) -> Option<(Said, (FiveTupleKey, Orientation))> {
     let header = ip::v4_header(quote).ok()?;
     if header.fragment_offset != 0 {
         return None;
     }
-    let (source, target) = ports(header.protocol, quote.get(header.len..)?)?;
-    let ends = ((header.source, source), (header.target, target));
-    Some(FiveTupleKey::v4(header.protocol, ends.0, ends.1, tags))
+    let len = header.total_len.saturating_sub(header.len);
+    let said = ports(header.protocol, part(quote.get(header.len..)?, len))?;
+    let source = (header.source, said.ports.0);
+    let target = (header.target, said.ports.1);
+    let key = FiveTupleKey::v4(header.protocol, source, target, tags);
+    Some((said, key))
 }
 
-fn v6(quote: &[u8], tags: u64) -> Option<(FiveTupleKey, Orientation)> {
+fn v6(quote: &[u8], tags: u64) -> Option<(Said, (FiveTupleKey, Orientation))> {
     let header = ip::v6_header(quote).ok()?;
-    let (protocol, body) = ip::extensions(header.protocol, &quote[40..]).ok()?;
-    let (source, target) = ports(protocol, body)?;
-    let ends = ((header.source, source), (header.target, target));
-    Some(FiveTupleKey::v6(protocol, ends.0, ends.1, tags))
+    let part = part(&quote[40..], header.payload_len);
+    let chain = v6_chain::follow(header.protocol, part).ok()?;
+    let said = match chain.broken {
+        None => ports(chain.protocol, chain.body)?,
+        Some(Broken::Malformed) => Said::unreached(chain.protocol, false),
+        Some(Broken::Cut) => return None,
+    };
+    let source = (header.source, said.ports.0);
+    let target = (header.target, said.ports.1);
+    let key = FiveTupleKey::v6(chain.protocol, source, target, tags);
+    Some((said, key))
 }
 
-fn ports(protocol: u8, body: &[u8]) -> Option<(u16, u16)> {
-    match protocol {
-        TCP | UDP | SCTP => transport::ports(body),
-        _ => Some((0, 0)),
+/// What is quoted behind an IP header that says that there was as much. Some systems change that
+/// length before they quote it, so that it may be too small.
+fn part(data: &[u8], len: usize) -> Part<'_> {
+    Part {
+        data,
+        wire: len.max(data.len()),
+    }
+}
+
+/// The ports of the quoted packet, or that it had none to be quoted. Nothing if they are cut off:
+/// the flow is unknown then.
+fn ports(protocol: u8, body: Part<'_>) -> Option<Said> {
+    let is_whole = body.wire == body.data.len();
+    match transport::ports(body.data) {
+        Some(ports) if transport::has_ports(protocol) => Some(Said::with_ports(ports)),
+        None if transport::has_ports(protocol) && !is_whole => None,
+        _ => Some(Said::unreached(protocol, false)),
     }
 }

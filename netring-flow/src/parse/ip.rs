@@ -1,82 +1,130 @@
 //! IPv4 with options, IPv6 with extension headers.
 
-use super::{icmp, transport};
+use super::transport::{Body, Said};
+use super::v6_chain::{self, Broken};
+use super::{Part, Rules, icmp, transport};
 use crate::extract::{Extracted, FiveTupleKey, Skip};
-
-/// What the caller wants in the key.
-#[derive(Clone, Copy)]
-pub(super) struct Rules {
-    pub(super) tags: u64,
-    pub(super) icmp_errors: bool,
-}
 
 pub(super) const ICMP: u8 = 1;
 pub(super) const ICMP6: u8 = 58;
 
 #[inline]
-pub(super) fn v4(data: &[u8], rules: Rules) -> Result<Extracted<FiveTupleKey>, Skip> {
-    let header = v4_header(data)?;
-    if header.total_len < header.len {
-        return Err(Skip::IpTotalLength);
+pub(super) fn v4(part: Part<'_>, rules: Rules) -> Result<Extracted<FiveTupleKey>, Skip> {
+    let header = v4_header(part.data)?;
+    // Nearly every packet: a whole one, or one that was cut behind its transport header.
+    if header.total_len <= part.wire
+        && header.fragment_offset == 0
+        && let end = header.total_len.min(part.data.len())
+        && let Some(body) = part.data.get(header.len..end)
+        && let Some(plain) = transport::plain(header.protocol, body, header.total_len - header.len)
+    {
+        let source = (header.source, plain.ports.0);
+        let target = (header.target, plain.ports.1);
+        let (key, orientation) = FiveTupleKey::v4(header.protocol, source, target, rules.tags);
+        return Ok(plain.of(key, orientation));
+    }
+    any_v4(part, rules)
+}
+
+/// Reads the header once more: handed over, it would have to be in memory for each packet.
+#[inline(never)]
+fn any_v4(part: Part<'_>, rules: Rules) -> Result<Extracted<FiveTupleKey>, Skip> {
+    let header = v4_header(part.data)?;
+    let mut total_len = header.total_len;
+    let mut large = false;
+    if total_len < header.len {
+        // 0 stands for more than the field can say, or for a segment that a card is still to cut
+        // up: the length is the frame's.
+        if total_len != 0 {
+            return Err(Skip::IpTotalLength);
+        }
+        total_len = part.wire;
+        large = true;
     }
     if header.fragment_offset != 0 {
         return Err(Skip::Fragment);
     }
     // Behind the total length is padding.
-    let end = data.len().min(header.total_len);
-    let body = data.get(header.len..end).unwrap_or_default();
+    let packet = part.up_to(total_len);
+    let body = packet.behind(header.len);
     if rules.icmp_errors
         && header.protocol == ICMP
-        && let Some(error) = icmp::error_v4(body)
+        && let Some(error) = icmp::error_v4(body.data)
     {
-        return icmp::quoted(body, error, rules.tags);
+        return icmp::quoted(body.data, error, rules.tags);
     }
-    let said = transport::read(
-        header.protocol,
-        body,
-        (header.total_len - header.len) as u32,
-    )?;
+    let body = Body {
+        part: body,
+        more: header.more_fragments,
+        large,
+    };
+    let said = transport::read(header.protocol, body);
     let (key, orientation) = FiveTupleKey::v4(
         header.protocol,
         (header.source, said.ports.0),
         (header.target, said.ports.1),
         rules.tags,
     );
-    Ok(said.of(key, orientation))
+    let malformed = total_len > part.wire || packet.wire < header.len;
+    Ok(said.of(key, orientation, malformed))
 }
 
 #[inline]
-pub(super) fn v6(data: &[u8], rules: Rules) -> Result<Extracted<FiveTupleKey>, Skip> {
-    let header = v6_header(data)?;
-    let rest = &data[40..];
-    // Zero stands for more than the field can say: a jumbogram, or a segment that a card is to cut.
-    let len = match header.payload_len {
-        0 => rest.len(),
-        len => len,
-    };
-    let inside = &rest[..rest.len().min(len)];
-    let (protocol, body) = extensions(header.protocol, inside)?;
-    if rules.icmp_errors
-        && protocol == ICMP6
-        && let Some(error) = icmp::error_v6(body)
+pub(super) fn v6(part: Part<'_>, rules: Rules) -> Result<Extracted<FiveTupleKey>, Skip> {
+    let header = v6_header(part.data)?;
+    let rest = part.behind(40);
+    if header.payload_len <= rest.wire
+        && let body = &rest.data[..rest.data.len().min(header.payload_len)]
+        && let Some(plain) = transport::plain(header.protocol, body, header.payload_len)
     {
-        return icmp::quoted(body, error, rules.tags);
+        let source = (header.source, plain.ports.0);
+        let target = (header.target, plain.ports.1);
+        let (key, orientation) = FiveTupleKey::v6(header.protocol, source, target, rules.tags);
+        return Ok(plain.of(key, orientation));
     }
-    let len = len - (inside.len() - body.len());
-    let said = transport::read(protocol, body, u32::try_from(len).unwrap_or(u32::MAX))?;
+    any_v6(part, rules)
+}
+
+#[inline(never)]
+fn any_v6(part: Part<'_>, rules: Rules) -> Result<Extracted<FiveTupleKey>, Skip> {
+    let header = v6_header(part.data)?;
+    let rest = part.behind(40);
+    let (len, is_valid) = match header.payload_len {
+        0 => v6_chain::length_of_0(header.protocol, rest),
+        len => (len, true),
+    };
+    let chain = v6_chain::follow(header.protocol, rest.up_to(len))?;
+    if rules.icmp_errors
+        && chain.protocol == ICMP6
+        && let Some(error) = icmp::error_v6(chain.body.data)
+    {
+        return icmp::quoted(chain.body.data, error, rules.tags);
+    }
+    let said = match chain.broken {
+        None => {
+            let body = Body {
+                part: chain.body,
+                more: chain.more,
+                large: true,
+            };
+            transport::read(chain.protocol, body)
+        }
+        Some(broken) => Said::unreached(chain.protocol, broken == Broken::Malformed),
+    };
     let (key, orientation) = FiveTupleKey::v6(
-        protocol,
+        chain.protocol,
         (header.source, said.ports.0),
         (header.target, said.ports.1),
         rules.tags,
     );
-    Ok(said.of(key, orientation))
+    Ok(said.of(key, orientation, !is_valid || len > rest.wire))
 }
 
 pub(super) struct V4 {
     pub(super) len: usize,
     pub(super) total_len: usize,
     pub(super) fragment_offset: u16,
+    pub(super) more_fragments: bool,
     pub(super) protocol: u8,
     pub(super) source: u32,
     pub(super) target: u32,
@@ -97,6 +145,7 @@ pub(super) fn v4_header(data: &[u8]) -> Result<V4, Skip> {
         len,
         total_len: u16::from_be_bytes([h[2], h[3]]).into(),
         fragment_offset: u16::from_be_bytes([h[6], h[7]]) & 0x1fff,
+        more_fragments: h[6] & 0x20 != 0,
         protocol: h[9],
         source: u32::from_be_bytes([h[12], h[13], h[14], h[15]]),
         target: u32::from_be_bytes([h[16], h[17], h[18], h[19]]),
@@ -134,33 +183,4 @@ pub(super) fn v6_header(data: &[u8]) -> Result<V6, Skip> {
         source: [word(8), word(16)],
         target: [word(24), word(32)],
     })
-}
-
-/// The protocol behind the extension headers, and its bytes.
-#[inline]
-pub(super) fn extensions(mut next: u8, mut data: &[u8]) -> Result<(u8, &[u8]), Skip> {
-    const HOP_BY_HOP: u8 = 0;
-    const ROUTING: u8 = 43;
-    const FRAGMENT: u8 = 44;
-    const AUTHENTICATION: u8 = 51;
-    const DESTINATION: u8 = 60;
-    loop {
-        let unit = match next {
-            HOP_BY_HOP | ROUTING | DESTINATION => 8,
-            FRAGMENT => 0,
-            AUTHENTICATION => 4,
-            _ => return Ok((next, data)),
-        };
-        let header = data.first_chunk::<8>().ok_or(Skip::Short)?;
-        let len = match next {
-            FRAGMENT if u16::from_be_bytes([header[2], header[3]]) & 0xfff8 != 0 => {
-                return Err(Skip::Fragment);
-            }
-            FRAGMENT => 8,
-            // In units of 8 bytes, the first not counted; in units of 4, the first two not counted.
-            _ => 8 + usize::from(header[1]) * unit,
-        };
-        next = header[0];
-        data = data.get(len..).ok_or(Skip::Short)?;
-    }
 }

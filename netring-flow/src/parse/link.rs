@@ -2,15 +2,18 @@
 
 use netring_sys::{LinkType, Packet};
 
-use super::be16;
+use super::{Part, be16, nflog};
 use crate::extract::Skip;
 
 /// An IP packet in its frame.
 pub(super) struct Found<'a> {
-    pub(super) data: &'a [u8],
+    pub(super) part: Part<'a>,
     pub(super) version: Version,
     pub(super) tags: Tags,
 }
+
+/// Bytes that begin with an IP header, and what was learned on the way there.
+type Inside<'a> = (&'a [u8], Version, Tags);
 
 /// What the link layer says of the IP version.
 #[derive(Clone, Copy)]
@@ -48,8 +51,8 @@ pub(super) const IPV4: u16 = 0x0800;
 pub(super) const IPV6: u16 = 0x86dd;
 const VLAN: u16 = 0x8100;
 const VLAN_SERVICE: u16 = 0x88a8;
-/// What 802.1ad used before it was a standard.
-const VLAN_OLD: u16 = 0x9100;
+/// What switches used for an outer tag before 802.1ad was a standard.
+const VLAN_OLD: [u16; 3] = [0x9100, 0x9200, 0x9300];
 const MPLS: u16 = 0x8847;
 const MPLS_MULTICAST: u16 = 0x8848;
 const PPPOE_SESSION: u16 = 0x8864;
@@ -60,32 +63,46 @@ const COOKED_LLC: u16 = 4;
 /// The hardware type of netlink: its protocol field is no EtherType.
 const ARPHRD_NETLINK: u16 = 824;
 
+/// The bytes of HDLC before the protocol of PPP.
+const HDLC_ALL_STATIONS: [u8; 2] = [0xff, 0x03];
+/// The first byte of HDLC with EtherTypes: to one station, and to all.
+const CISCO: [u8; 2] = [0x0f, 0x8f];
+/// The shortest header that `pf` ever wrote to its log.
+const PFLOG_SHORTEST: usize = 45;
+
 pub(super) fn find<'a>(packet: &Packet<'a>) -> Result<Found<'a>, Skip> {
     let mut tags = Tags::default();
     if let Some(tag) = packet.vlan() {
         tags.push(tag.tci);
     }
     let data = packet.data();
-    match packet.link_type() {
+    if packet.link_type() == LinkType::NFLOG {
+        let (part, version) = nflog::payload(Part::of(packet, data))?;
+        return Ok(Found {
+            part,
+            version,
+            tags,
+        });
+    }
+    let (data, version, tags) = inside(packet.link_type(), data, tags)?;
+    Ok(Found {
+        part: Part::of(packet, data),
+        version,
+        tags,
+    })
+}
+
+fn inside(link_type: LinkType, data: &[u8], tags: Tags) -> Result<Inside<'_>, Skip> {
+    match link_type {
         LinkType::ETHERNET => {
             let ether_type = be16(data, 12).ok_or(Skip::Short)?;
             above(&data[14..], ether_type, tags)
         }
-        LinkType::RAW_IP => Ok(Found {
-            data,
-            version: Version::Any,
-            tags,
-        }),
-        LinkType::IPV4 => Ok(Found {
-            data,
-            version: Version::V4,
-            tags,
-        }),
-        LinkType::IPV6 => Ok(Found {
-            data,
-            version: Version::V6,
-            tags,
-        }),
+        LinkType::RAW_IP | LinkType::DLT_RAW | LinkType::DLT_RAW_OPENBSD => {
+            Ok((data, Version::Any, tags))
+        }
+        LinkType::IPV4 => Ok((data, Version::V4, tags)),
+        LinkType::IPV6 => Ok((data, Version::V6, tags)),
         LinkType::NULL | LinkType::LOOP => loopback(data, tags),
         LinkType::LINUX_SLL => {
             let (header, rest) = data.split_at_checked(16).ok_or(Skip::Short)?;
@@ -95,6 +112,13 @@ pub(super) fn find<'a>(packet: &Packet<'a>) -> Result<Found<'a>, Skip> {
             let (header, rest) = data.split_at_checked(20).ok_or(Skip::Short)?;
             cooked(rest, be16(header, 0), be16(header, 8), tags)
         }
+        LinkType::PPP | LinkType::PPP_HDLC => match data.first().ok_or(Skip::Short)? {
+            first if CISCO.contains(first) => cisco(data, tags),
+            _ => ppp(data.strip_prefix(&HDLC_ALL_STATIONS).unwrap_or(data), tags),
+        },
+        LinkType::PPP_ETHER => pppoe(data, tags),
+        LinkType::C_HDLC => cisco(data, tags),
+        LinkType::PFLOG => pflog(data, tags),
         _ => Err(Skip::LinkType),
     }
 }
@@ -104,7 +128,7 @@ fn cooked(
     protocol: Option<u16>,
     hardware: Option<u16>,
     tags: Tags,
-) -> Result<Found<'_>, Skip> {
+) -> Result<Inside<'_>, Skip> {
     match (protocol, hardware) {
         (_, Some(ARPHRD_NETLINK)) | (None, _) => Err(Skip::NotIp),
         (Some(COOKED_LLC), _) => llc(rest, tags),
@@ -114,33 +138,27 @@ fn cooked(
 }
 
 /// What an EtherType announces, through tags and labels down to IP.
-fn above(mut data: &[u8], mut ether_type: u16, mut tags: Tags) -> Result<Found<'_>, Skip> {
+fn above(mut data: &[u8], mut ether_type: u16, mut tags: Tags) -> Result<Inside<'_>, Skip> {
     loop {
-        let version = match ether_type {
-            IPV4 => Version::V4,
-            IPV6 => Version::V6,
-            VLAN | VLAN_SERVICE | VLAN_OLD => {
+        match ether_type {
+            IPV4 => return Ok((data, Version::V4, tags)),
+            IPV6 => return Ok((data, Version::V6, tags)),
+            tpid if [VLAN, VLAN_SERVICE].contains(&tpid) || VLAN_OLD.contains(&tpid) => {
                 let (tag, rest) = data.split_first_chunk::<4>().ok_or(Skip::Short)?;
                 tags.push(u16::from_be_bytes([tag[0], tag[1]]));
                 ether_type = u16::from_be_bytes([tag[2], tag[3]]);
                 data = rest;
-                continue;
             }
             MPLS | MPLS_MULTICAST => return labels(data, tags),
             PPPOE_SESSION => return pppoe(data, tags),
             length if length < SMALLEST_TYPE => return llc(data, tags),
             _ => return Err(Skip::NotIp),
-        };
-        return Ok(Found {
-            data,
-            version,
-            tags,
-        });
+        }
     }
 }
 
-/// An address family in the order of the machine that captured, which nobody tells.
-fn loopback(data: &[u8], tags: Tags) -> Result<Found<'_>, Skip> {
+/// An address family in the order of the machine that captured, which is not recorded.
+fn loopback(data: &[u8], tags: Tags) -> Result<Inside<'_>, Skip> {
     let (family, data) = data.split_first_chunk::<4>().ok_or(Skip::Short)?;
     let family = u32::from_be_bytes(*family);
     let family = if family > 0xffff {
@@ -148,21 +166,42 @@ fn loopback(data: &[u8], tags: Tags) -> Result<Found<'_>, Skip> {
     } else {
         family
     };
-    let version = match family {
-        2 => Version::V4,
-        // AF_INET6 of Linux, NetBSD and OpenBSD, FreeBSD, Darwin.
-        10 | 24 | 28 | 30 => Version::V6,
-        _ => return Err(Skip::NotIp),
-    };
-    Ok(Found {
-        data,
-        version,
-        tags,
-    })
+    Ok((data, family_version(family)?, tags))
 }
 
-/// MPLS: the label at the bottom has a bit set; the packet below tells its version itself.
-fn labels(mut data: &[u8], tags: Tags) -> Result<Found<'_>, Skip> {
+fn family_version(family: u32) -> Result<Version, Skip> {
+    match family {
+        2 => Ok(Version::V4),
+        // AF_INET6 of Linux, NetBSD and OpenBSD, FreeBSD, Darwin.
+        10 | 24 | 28 | 30 => Ok(Version::V6),
+        _ => Err(Skip::NotIp),
+    }
+}
+
+/// A header that begins with its length, without the padding to four bytes, and the address family.
+fn pflog(data: &[u8], tags: Tags) -> Result<Inside<'_>, Skip> {
+    let [len, family] = data.first_chunk().ok_or(Skip::Short)?;
+    let len = usize::from(*len);
+    if len < PFLOG_SHORTEST {
+        return Err(Skip::NotIp);
+    }
+    let version = family_version((*family).into())?;
+    let data = data.get(len.next_multiple_of(4)..).ok_or(Skip::Short)?;
+    Ok((data, version, tags))
+}
+
+/// An address, a control byte, and an EtherType.
+fn cisco(data: &[u8], tags: Tags) -> Result<Inside<'_>, Skip> {
+    let (header, data) = data.split_first_chunk::<4>().ok_or(Skip::Short)?;
+    match u16::from_be_bytes([header[2], header[3]]) {
+        ..SMALLEST_TYPE => Err(Skip::NotIp),
+        ether_type => above(data, ether_type, tags),
+    }
+}
+
+/// MPLS: the label at the bottom has a bit set; the packet below gives its version in its first
+/// byte.
+fn labels(mut data: &[u8], tags: Tags) -> Result<Inside<'_>, Skip> {
     loop {
         let (label, rest) = data.split_first_chunk::<4>().ok_or(Skip::Short)?;
         data = rest;
@@ -171,31 +210,37 @@ fn labels(mut data: &[u8], tags: Tags) -> Result<Found<'_>, Skip> {
         }
     }
     match data.first().ok_or(Skip::Short)? >> 4 {
-        4 | 6 => Ok(Found {
-            data,
-            version: Version::Any,
-            tags,
-        }),
+        4 | 6 => Ok((data, Version::Any, tags)),
         _ => Err(Skip::NotIp),
     }
 }
 
-fn pppoe(data: &[u8], tags: Tags) -> Result<Found<'_>, Skip> {
-    let (header, data) = data.split_first_chunk::<8>().ok_or(Skip::Short)?;
-    let version = match u16::from_be_bytes([header[6], header[7]]) {
-        0x0021 => Version::V4,
-        0x0057 => Version::V6,
-        _ => return Err(Skip::NotIp),
+fn pppoe(data: &[u8], tags: Tags) -> Result<Inside<'_>, Skip> {
+    let (header, data) = data.split_first_chunk::<6>().ok_or(Skip::Short)?;
+    // Only discovery has a code.
+    match header[1] {
+        0 => ppp(data, tags),
+        _ => Err(Skip::NotIp),
+    }
+}
+
+/// What the protocol number of PPP announces. It has one byte if that is odd.
+fn ppp(data: &[u8], tags: Tags) -> Result<Inside<'_>, Skip> {
+    let (protocol, data) = match data {
+        [short, data @ ..] if short & 1 != 0 => (u16::from(*short), data),
+        [high, low, data @ ..] => (u16::from_be_bytes([*high, *low]), data),
+        _ => return Err(Skip::Short),
     };
-    Ok(Found {
-        data,
-        version,
-        tags,
-    })
+    match protocol {
+        0x0021 => Ok((data, Version::V4, tags)),
+        0x0057 => Ok((data, Version::V6, tags)),
+        0x0281 | 0x0283 => labels(data, tags),
+        _ => Err(Skip::NotIp),
+    }
 }
 
 /// LLC: only SNAP with an EtherType leads to IP.
-fn llc(data: &[u8], tags: Tags) -> Result<Found<'_>, Skip> {
+fn llc(data: &[u8], tags: Tags) -> Result<Inside<'_>, Skip> {
     match data.split_first_chunk::<8>() {
         Some(([0xaa, 0xaa, 3, 0, 0, 0, high, low], rest)) => {
             let ether_type = u16::from_be_bytes([*high, *low]);

@@ -69,6 +69,7 @@ impl Flags {
     pub(crate) const ISN_KNOWN: u8 = 16;
     /// Flags that exclude each other were told.
     pub(crate) const TOLD: u8 = 32;
+    pub(crate) const MALFORMED: u8 = 128;
 
     pub(crate) const fn has(self, flag: u8) -> bool {
         self.0 & flag != 0
@@ -188,6 +189,7 @@ impl<K> Record<K> {
             initiator: self.initiator(),
             established: self.flags.has(Flags::ESTABLISHED),
             cut: self.flags.has(Flags::CUT),
+            malformed: self.flags.has(Flags::MALFORMED),
             forward: self.directions[0].stats(clock),
             reverse: self.directions[1].stats(clock),
         }

@@ -3,7 +3,11 @@
 
 mod common;
 mod counting;
+mod damaged;
+mod lengths;
+mod links;
 mod memory;
 mod packets;
+mod raw;
 mod tcp;
 mod time;

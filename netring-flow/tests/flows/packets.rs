@@ -150,7 +150,6 @@ fn a_header_that_is_not_valid_counts_nowhere_but_by_its_cause() {
     short_total[17] = 19;
     bench.frame(0.0, &short_total);
     bench.frame(0.0, &whole[..33]);
-    bench.frame(0.0, &whole[..37]);
     bench.frame(0.0, &broken(12, 0x22));
     bench.frame(0.0, &broken(21, 8));
     bench.balance();
@@ -158,10 +157,10 @@ fn a_header_that_is_not_valid_counts_nowhere_but_by_its_cause() {
     assert_eq!(untracked.ip_version, 1);
     assert_eq!(untracked.ip_header_length, 1);
     assert_eq!(untracked.ip_total_length, 1);
-    assert_eq!(untracked.short, 2);
+    assert_eq!(untracked.short, 1);
     assert_eq!(untracked.not_ip, 1);
     assert_eq!(untracked.fragments, 1);
-    assert_eq!(untracked.total(), 7);
+    assert_eq!(untracked.total(), 6);
     assert_eq!(bench.events.len(), 0);
 }
 
@@ -169,7 +168,10 @@ fn a_header_that_is_not_valid_counts_nowhere_but_by_its_cause() {
 fn ports_behind_the_total_length_are_padding() {
     let mut frame = udp(CLIENT, SERVER, b"x");
     frame[17] = 20;
-    assert_eq!(read(&frame, LinkType::ETHERNET).err(), Some(Skip::Short));
+    assert_eq!(
+        key(&frame, LinkType::ETHERNET),
+        "udp 192.0.2.10:- 192.0.2.200:-"
+    );
 }
 
 #[test]
@@ -329,7 +331,7 @@ proptest! {
     #[test]
     fn no_bytes_panic(
         data in prop::collection::vec(any::<u8>(), 0..200),
-        link in prop::sample::select(vec![0_u16, 1, 101, 108, 113, 228, 229, 276, 9]),
+        link in prop::sample::select(vec![0_u16, 1, 101, 108, 113, 228, 229, 276, 9, 12, 14, 50, 51, 104, 117, 127, 239]),
         wire in any::<u32>(),
     ) {
         let mut bench = Bench::new();

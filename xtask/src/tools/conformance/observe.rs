@@ -1,5 +1,6 @@
 //! What the engine finds, with its settings put to the oracle's definitions.
 
+use std::net::SocketAddr;
 use std::path::Path;
 
 use netring::pcap::CaptureFile;
@@ -16,6 +17,8 @@ use crate::Result;
 pub(super) struct Observed {
     pub(super) flows: Flows,
     pub(super) packets: u64,
+    /// Fragments other than the first, which are in no flow.
+    pub(super) later_fragments: u64,
     /// Why the file could not be read to its end.
     pub(super) fault: Option<String>,
     /// What does not add up in the engine's own books.
@@ -31,6 +34,7 @@ pub(super) fn observe(path: &Path) -> Result<Observed> {
     let mut observed = Observed {
         flows: Flows::new(),
         packets: 0,
+        later_fragments: 0,
         fault: None,
         imbalance: Vec::new(),
     };
@@ -56,6 +60,7 @@ pub(super) fn observe(path: &Path) -> Result<Observed> {
         observed.take(&mut events);
     }
     observed.take(&mut events);
+    observed.later_fragments = tracker.stats().untracked.fragments;
     observed.balance(&tracker.stats(), tracker.active_flows());
     Ok(observed)
 }
@@ -121,11 +126,14 @@ impl Observed {
 }
 
 fn oracle_key(key: &FiveTupleKey) -> Key {
-    let (a, b) = (key.a(), key.b());
+    let end = |end: SocketAddr| match key.ports_known() {
+        true => (end.ip(), Port::Number(end.port())),
+        false => (end.ip(), Port::NotCaptured),
+    };
     Key {
         protocol: key.protocol(),
-        a: (a.ip(), Port::Number(a.port())),
-        b: (b.ip(), Port::Number(b.port())),
+        a: end(key.a()),
+        b: end(key.b()),
     }
 }
 

@@ -8,7 +8,7 @@ use nix::sys::resource::{Resource, setrlimit};
 use nix::sys::signal::Signal;
 use nix::unistd::alarm;
 
-use super::compare::differences;
+use super::compare::{differences, is_later_fragments};
 use super::observe::observe;
 use super::oracle;
 use crate::Result;
@@ -35,6 +35,8 @@ pub(super) enum Outcome {
 pub(super) struct Found {
     pub(super) packets: u64,
     pub(super) flows: u64,
+    /// Lines of the oracle for later fragments, which are in no flow.
+    pub(super) fragment_lines: u64,
     /// What differs from the oracle, where there is one.
     pub(super) differences: Vec<String>,
     /// What does not add up in the engine's own books.
@@ -53,7 +55,7 @@ pub(super) fn run(seconds: &str, capture: &Path, oracle: Option<&Path>) -> Resul
     });
     let observed = observe(capture)?;
     if let Some(expected) = &expected {
-        for line in differences(expected, &observed.flows) {
+        for line in differences(expected, &observed) {
             println!("differs\t{line}");
         }
     }
@@ -63,7 +65,10 @@ pub(super) fn run(seconds: &str, capture: &Path, oracle: Option<&Path>) -> Resul
     if let Some(fault) = &observed.fault {
         println!("fault\t{fault}");
     }
-    println!("done\t{}\t{}", observed.packets, observed.flows.len());
+    let keys = expected.iter().flat_map(|flows| flows.keys());
+    let fragment_lines = keys.filter(|key| is_later_fragments(key)).count();
+    let (packets, flows) = (observed.packets, observed.flows.len());
+    println!("done\t{packets}\t{flows}\t{fragment_lines}");
     Ok(())
 }
 
@@ -131,9 +136,9 @@ impl Found {
                 "unbalanced" => found.imbalance.push(rest.to_owned()),
                 "fault" => found.fault = Some(rest.to_owned()),
                 "done" => {
-                    let (packets, flows) = rest.split_once('\t')?;
-                    found.packets = packets.parse().ok()?;
-                    found.flows = flows.parse().ok()?;
+                    let numbers = rest.split('\t').map(|number| number.parse().ok());
+                    let numbers: Vec<u64> = numbers.collect::<Option<_>>()?;
+                    [found.packets, found.flows, found.fragment_lines] = numbers.try_into().ok()?;
                     done = true;
                 }
                 _ => return None,
@@ -162,9 +167,12 @@ mod tests {
 
     #[test]
     fn a_report_that_has_no_end_is_none() {
-        let whole = "differs\ta: b\nunbalanced\tc\nfault\td\ndone\t7\t2\n";
+        let whole = "differs\ta: b\nunbalanced\tc\nfault\td\ndone\t7\t2\t1\n";
         let found = Found::parse(whole).unwrap();
-        assert_eq!((found.packets, found.flows), (7, 2));
+        assert_eq!(
+            (found.packets, found.flows, found.fragment_lines),
+            (7, 2, 1)
+        );
         assert_eq!(found.differences, ["a: b"]);
         assert_eq!(
             (found.imbalance.len(), found.fault.as_deref()),

@@ -1,0 +1,136 @@
+//! The extension headers of IPv6, and the lengths that the fixed header leaves open.
+
+use super::Part;
+use crate::extract::Skip;
+
+const HOP_BY_HOP: u8 = 0;
+const ROUTING: u8 = 43;
+const FRAGMENT: u8 = 44;
+const AUTHENTICATION: u8 = 51;
+const NO_NEXT_HEADER: u8 = 59;
+const DESTINATION: u8 = 60;
+
+/// Every extension header has as many bytes at least.
+const SMALLEST: usize = 8;
+/// What pads an IPv6 header without anything behind it to the shortest frame of Ethernet. It is too
+/// short for any header.
+const PADDING: usize = 6;
+/// The largest length that the fixed header can say.
+const LARGEST: usize = u16::MAX as usize;
+
+/// Where a chain of extension headers leads to.
+pub(super) struct Chain<'a> {
+    /// The last protocol known.
+    pub(super) protocol: u8,
+    /// What is behind the headers. Nothing of it is captured if one of them is not whole.
+    pub(super) body: Part<'a>,
+    /// It is the first of several fragments.
+    pub(super) more: bool,
+    /// Why the chain was not followed to its end.
+    pub(super) broken: Option<Broken>,
+}
+
+/// Why a chain was not followed to its end.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Broken {
+    /// A snap length cut off where a header ends.
+    Cut,
+    /// A header does not end within the packet.
+    Malformed,
+}
+
+/// Follows the extension headers to a protocol that is none.
+#[inline]
+pub(super) fn follow(protocol: u8, part: Part<'_>) -> Result<Chain<'_>, Skip> {
+    match protocol {
+        HOP_BY_HOP | ROUTING | FRAGMENT | AUTHENTICATION | DESTINATION => walk(protocol, part),
+        _ => Ok(Chain {
+            protocol,
+            body: part,
+            more: false,
+            broken: None,
+        }),
+    }
+}
+
+fn walk(protocol: u8, part: Part<'_>) -> Result<Chain<'_>, Skip> {
+    let mut chain = Chain {
+        protocol,
+        body: part,
+        more: false,
+        broken: None,
+    };
+    loop {
+        let header = chain.body.data;
+        let len = match (chain.protocol, header.get(1)) {
+            (FRAGMENT, _) => Some(8),
+            // In units of 8 bytes, the first not counted.
+            (HOP_BY_HOP | ROUTING | DESTINATION, Some(len)) => Some(8 + usize::from(*len) * 8),
+            // In units of 4 bytes, the first two not counted.
+            (AUTHENTICATION, Some(len)) => Some(8 + usize::from(*len) * 4),
+            (HOP_BY_HOP | ROUTING | DESTINATION | AUTHENTICATION, None) => None,
+            _ => return Ok(chain),
+        };
+        if chain.protocol == FRAGMENT
+            && let Some(fragment) = header.first_chunk::<4>()
+        {
+            let word = u16::from_be_bytes([fragment[2], fragment[3]]);
+            if word & 0xfff8 != 0 {
+                return Err(Skip::Fragment);
+            }
+            chain.more = word & 1 != 0;
+        }
+        // Its first byte is enough to know what comes behind it.
+        let next = header.first().copied();
+        chain.protocol = next.unwrap_or(chain.protocol);
+        chain.broken = match len {
+            _ if chain.body.wire < len.unwrap_or(SMALLEST) => Some(Broken::Malformed),
+            Some(_) if next.is_some() => None,
+            _ => Some(Broken::Cut),
+        };
+        if chain.broken.is_some() {
+            chain.body = chain.body.behind(usize::MAX);
+            return Ok(chain);
+        }
+        chain.body = chain.body.behind(len.unwrap_or(SMALLEST));
+    }
+}
+
+/// How much is behind the fixed header if that says 0, and whether it may say so.
+///
+/// Zero stands for more than the field can hold: a jumbogram, which has its length in an option
+/// (RFC 2675), or a segment that a card is still to cut up, which has that of its frame.
+#[cold]
+pub(super) fn length_of_0(next: u8, rest: Part<'_>) -> (usize, bool) {
+    match next {
+        NO_NEXT_HEADER => (0, true),
+        HOP_BY_HOP => jumbo(rest),
+        _ if rest.wire <= PADDING => (0, true),
+        _ => (rest.wire, true),
+    }
+}
+
+/// The length in the jumbo option of a hop-by-hop header.
+fn jumbo(rest: Part<'_>) -> (usize, bool) {
+    const PAD_1: u8 = 0;
+    const JUMBO: u8 = 0xc2;
+    let header_len = rest
+        .data
+        .get(1)
+        .map_or(SMALLEST, |len| 8 + usize::from(*len) * 8);
+    let header = rest.up_to(header_len);
+    let mut options = header.data.get(2..).unwrap_or_default();
+    loop {
+        options = match options {
+            [PAD_1, rest @ ..] => rest,
+            [JUMBO, 4, a, b, c, d, ..] => {
+                let len = u32::from_be_bytes([*a, *b, *c, *d]) as usize;
+                return (len, len > LARGEST);
+            }
+            [_, len, rest @ ..] if rest.len() >= usize::from(*len) => &rest[usize::from(*len)..],
+            // The option may be in what was cut off.
+            _ if header.data.len() < header.wire => return (rest.wire, true),
+            _ => return (0, false),
+        };
+    }
+}

@@ -1,0 +1,203 @@
+//! Link layers that capture files have besides Ethernet.
+
+use netring_flow::extract::Skip;
+use netring_sys::{LinkType, Packet};
+
+use crate::common::at;
+use crate::raw::{ip4, ip6, line, read, tcp, udp};
+
+const V4: &str = "udp 192.0.2.1:5000 192.0.2.9:53 30";
+const V6: &str = "udp [2001:db8::1]:5000 [2001:db8::9]:53 30";
+
+fn four() -> Vec<u8> {
+    ip4(58, 17, &udp(38, 30))
+}
+
+fn six() -> Vec<u8> {
+    ip6(38, 17, &udp(38, 30))
+}
+
+/// What is told of a packet of this link type, whole and cut at each byte.
+fn told(link_type: u16, header: &[u8], packet: &[u8]) -> String {
+    let bytes = [header, packet].concat();
+    let at = |end: usize| {
+        Packet::new(&bytes[..end], at(0.0), LinkType(link_type)).with_wire_len(bytes.len() as u32)
+    };
+    for end in 0..header.len() {
+        let skip = read(&at(end)).err();
+        assert!(
+            matches!(skip, Some(Skip::Short | Skip::NotIp)),
+            "{link_type} {end}: {skip:?}"
+        );
+    }
+    let whole = line(&at(bytes.len()));
+    if whole.starts_with("udp") {
+        // As far as the ports are there, and the length of UDP.
+        let ports = bytes.len() - 32;
+        assert_eq!(line(&at(ports)), format!("{whole} cut"));
+    }
+    whole
+}
+
+#[test]
+fn raw_ip_under_its_older_numbers() {
+    for link in [LinkType::DLT_RAW, LinkType::DLT_RAW_OPENBSD] {
+        assert_eq!(told(link.0, &[], &four()), V4);
+        assert_eq!(told(link.0, &[], &six()), V6);
+    }
+    assert_eq!((LinkType::DLT_RAW.0, LinkType::DLT_RAW_OPENBSD.0), (12, 14));
+}
+
+#[test]
+fn ppp_with_and_without_its_hdlc_bytes_and_with_a_short_protocol() {
+    for link in [9, 50] {
+        for (header, packet, flow) in [
+            (&[0xff, 3, 0, 0x21][..], four(), V4),
+            (&[0xff, 3, 0x21], four(), V4),
+            (&[0, 0x21], four(), V4),
+            (&[0x21], four(), V4),
+            (&[0xff, 3, 0, 0x57], six(), V6),
+            (&[0x57], six(), V6),
+            // MPLS: a label at the bottom.
+            (&[0xff, 3, 2, 0x81, 0, 1, 1, 64], four(), V4),
+            (&[0xff, 3, 2, 0x83, 0, 1, 0, 64, 0, 2, 1, 64], six(), V6),
+        ] {
+            assert_eq!(told(link, header, &packet), flow, "{link} {header:?}");
+        }
+        for header in [&[0xff, 3, 0xc0, 0x21][..], &[0x80, 0x21], &[0, 0x2d]] {
+            assert_eq!(told(link, header, &four()), "Some(NotIp)", "{header:?}");
+        }
+    }
+}
+
+#[test]
+fn cisco_hdlc() {
+    for (header, packet, flow) in [
+        ([0x0f, 0, 8, 0], four(), V4),
+        ([0x8f, 0, 0x86, 0xdd], six(), V6),
+    ] {
+        assert_eq!(told(104, &header, &packet), flow);
+        // RFC 1547 framing is the same, and is told by its first byte.
+        assert_eq!(told(50, &header, &packet), flow);
+    }
+    let labels = [0x0f, 0, 0x88, 0x47, 0, 1, 1, 64];
+    assert_eq!(told(104, &labels, &four()), V4);
+    // Keep-alives (SLARP), and the protocol of OSI.
+    for header in [[0x8f, 0, 0x80, 0x35], [0x0f, 0, 0xfe, 0xfe]] {
+        assert_eq!(told(104, &header, &four()), "Some(NotIp)");
+    }
+}
+
+#[test]
+fn pppoe_without_ethernet() {
+    let header = [0x11, 0, 0, 1, 0, 60, 0, 0x21];
+    assert_eq!(told(51, &header, &four()), V4);
+    let header = [0x11, 0, 0, 1, 0, 80, 0, 0x57];
+    assert_eq!(told(51, &header, &six()), V6);
+    // Discovery has a code.
+    let header = [0x11, 9, 0, 1, 0, 60, 0, 0x21];
+    assert_eq!(told(51, &header, &four()), "Some(NotIp)");
+}
+
+#[test]
+fn pflog_headers_of_every_length() {
+    // The length in the header is without the padding to 4 bytes: 61 of FreeBSD, 100 of OpenBSD, 48
+    // of old ones.
+    for (len, padded) in [(61, 64), (64, 64), (100, 100), (48, 48), (45, 48), (69, 72)] {
+        for (family, packet, flow) in [
+            (2, four(), V4),
+            (24, six(), V6),
+            (28, six(), V6),
+            (30, six(), V6),
+        ] {
+            let mut header = vec![len, family];
+            header.resize(padded, 0);
+            assert_eq!(told(117, &header, &packet), flow, "{len} {family}");
+        }
+    }
+    let mut header = vec![61, 77];
+    header.resize(64, 0);
+    assert_eq!(told(117, &header, &four()), "Some(NotIp)");
+    // Shorter than any header of pf.
+    for len in [0, 1, 44] {
+        let bytes = [len; 80];
+        let packet = Packet::new(&bytes, at(0.0), LinkType::PFLOG);
+        assert_eq!(read(&packet).err(), Some(Skip::NotIp), "{len}");
+    }
+}
+
+/// An attribute of netfilter's log, with its padding.
+fn attribute(kind: u16, value: &[u8], big: bool) -> Vec<u8> {
+    let len = 4 + value.len() as u16;
+    let words = [len, kind].map(|word| {
+        if big {
+            word.to_be_bytes()
+        } else {
+            word.to_le_bytes()
+        }
+    });
+    let mut bytes = [words.concat(), value.to_vec()].concat();
+    bytes.resize(bytes.len().next_multiple_of(4), 0);
+    bytes
+}
+
+#[test]
+fn nflog_attributes_up_to_the_packet() {
+    for big in [false, true] {
+        for (family, packet, flow) in [(2, four(), V4), (10, six(), V6)] {
+            let before = [
+                vec![family, 0, 0, 42],
+                attribute(1, &[8, 0, 3, 0], big),
+                attribute(10, &[0], big),
+                attribute(5, &[0, 0, 0, 2], big),
+            ];
+            let payload = attribute(9, &packet, big);
+            assert_eq!(
+                told(
+                    239,
+                    &[before.concat(), payload[..4].to_vec()].concat(),
+                    &packet
+                ),
+                flow
+            );
+            // Another attribute behind it is no part of the packet.
+            let all = [before.concat(), payload, attribute(7, &[1; 40], big)].concat();
+            assert_eq!(line(&Packet::new(&all, at(0.0), LinkType::NFLOG)), flow);
+        }
+    }
+    // The IP length 0 of a large segment is that of the attribute.
+    let large = ip4(0, 6, &tcp(20, 300));
+    let all = [
+        vec![2, 0, 0, 42],
+        attribute(9, &large, false),
+        attribute(7, &[1; 40], false),
+    ];
+    assert_eq!(
+        line(&Packet::new(&all.concat(), at(0.0), LinkType::NFLOG)),
+        "tcp 192.0.2.1:5000 192.0.2.9:53 300"
+    );
+}
+
+#[test]
+fn nflog_that_is_not_right_is_not_ip_and_never_goes_round() {
+    let read = |bytes: &[u8]| read(&Packet::new(bytes, at(0.0), LinkType::NFLOG)).err();
+    // No attribute at all, lengths below that of their own header, a family that is not IP.
+    assert_eq!(read(&[2, 0, 0, 1]), Some(Skip::NotIp));
+    assert_eq!(read(&[2, 0, 0, 1, 0, 0, 0, 0]), Some(Skip::NotIp));
+    assert_eq!(read(&[2, 0, 0, 1, 3, 0, 9, 0, 0x45]), Some(Skip::NotIp));
+    assert_eq!(read(&[2, 0, 0, 1, 4, 0, 9, 0]), Some(Skip::Short));
+    let bridge = [vec![7, 0, 0, 1], attribute(9, &four(), false)].concat();
+    assert_eq!(read(&bridge), Some(Skip::NotIp));
+    // An attribute that ends behind the packet.
+    assert_eq!(read(&[2, 0, 0, 1, 40, 0, 1, 0, 0, 0]), Some(Skip::Short));
+}
+
+#[test]
+fn tags_of_every_identifier_that_switches_use() {
+    for tpid in [0x8100_u16, 0x88a8, 0x9100, 0x9200, 0x9300] {
+        let mut bytes = vec![2; 12];
+        bytes.extend(tpid.to_be_bytes());
+        bytes.extend([0, 7, 8, 0]);
+        assert_eq!(told(1, &bytes, &four()), V4, "{tpid:#x}");
+    }
+}
