@@ -5,7 +5,10 @@
 mod icmp;
 mod ip;
 mod link;
+mod options;
 mod transport;
+
+pub(crate) use options::window_scale;
 
 use netring_sys::{LinkType, Packet};
 
