@@ -1,6 +1,6 @@
 //! The options of a SYN. They are read apart from the rest: few packets are one, and no other has to carry a field for them.
 
-use netring_sys::Packet;
+use netring_sys::{LinkType, Packet};
 
 use super::{ip, link, transport};
 use crate::extract::WindowScale;
@@ -13,7 +13,15 @@ pub(crate) fn window_scale(packet: &Packet<'_>) -> WindowScale {
 
 /// The bytes between the TCP header and the data, if all of them were captured.
 fn options<'a>(packet: &Packet<'a>) -> Option<&'a [u8]> {
-    let data = link::find(packet).ok()?.data;
+    let data = match packet.data().split_first_chunk::<14>() {
+        // As nearly all are.
+        Some(([.., 0x08, 0x00] | [.., 0x86, 0xdd], data))
+            if packet.link_type() == LinkType::ETHERNET =>
+        {
+            data
+        }
+        _ => link::find(packet).ok()?.data,
+    };
     let (protocol, body) = match data.first()? >> 4 {
         4 => {
             let len = usize::from(data[0] & 0xf) * 4;
@@ -45,7 +53,7 @@ fn find(mut options: &[u8]) -> WindowScale {
 
 #[cfg(test)]
 mod tests {
-    use netring_sys::{Clock, LinkType, Timestamp};
+    use netring_sys::{Clock, Timestamp};
 
     use super::*;
 
