@@ -226,7 +226,7 @@ impl<K: Clone + Eq + Hash> Engine<K> {
         let (time, segment) = (packet.time.as_nanos(), packet.segment());
         let timeout = self.by_key.timeout(flow, &self.limits);
         // Below zero, and so very large, if it is late, or time went back since.
-        let gap = time.wrapping_sub(flow.directions[from as usize].last);
+        let gap = time.saturating_sub(flow.directions[from as usize].last);
         let news = match segment {
             Some(segment) => tcp::is_news(flow, segment, payload, from),
             None => !flow.has_sent(from),

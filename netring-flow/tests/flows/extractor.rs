@@ -135,10 +135,12 @@ fn check(steps: &[Said], room: usize) {
         assert_eq!(stats.packets, stats.tracked + stats.icmp_errors + untracked);
     }
     while tracker.finish(&mut events) {}
+    // Times come in any order, and so may be as far apart as there are any.
     let (mut packets, mut bytes, mut payload) = (0, 0, 0);
     for event in &events {
         if let FlowEvent::Ended { stats, history, .. } = event {
             let _ = history.to_string();
+            assert!(stats.first() <= stats.last());
             packets += stats.packets();
             bytes += stats.bytes();
             payload += stats.forward.payload_bytes + stats.reverse.payload_bytes;
@@ -173,8 +175,10 @@ fn the_longest_payload_with_every_flag_is_counted() {
 }
 
 proptest! {
+    #![proptest_config(ProptestConfig::with_cases(80))]
+
     #[test]
-    fn any_value_of_an_extractor_is_taken(steps in prop::collection::vec(said(), 1..120), room in 1_usize..4) {
+    fn any_value_of_an_extractor_is_taken(steps in prop::collection::vec(said(), 1..80), room in 1_usize..4) {
         check(&steps, room);
     }
 }

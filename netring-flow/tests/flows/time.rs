@@ -314,7 +314,15 @@ fn silence_counts_from_the_time_that_went_back() {
 #[test]
 fn the_ends_of_time_are_times() {
     let mut bench = Bench::new();
-    for nanos in [i64::MIN, i64::MAX, 0, i64::MIN + 1, i64::MAX - 1, -1] {
+    for nanos in [
+        i64::MIN,
+        i64::MAX,
+        i64::MIN,
+        0,
+        i64::MIN + 1,
+        i64::MAX - 1,
+        -1,
+    ] {
         let frame = udp(CLIENT, SERVER, b"");
         let time = netring_sys::Timestamp::from_nanos(nanos, netring_sys::Clock::Unknown);
         let packet = netring_sys::Packet::new(&frame, time, netring_sys::LinkType::ETHERNET);
