@@ -30,7 +30,7 @@ impl TrackerConfig {
 
     /// The most flows that are held at once, a hard bound. Default: 1 048 576; 1 to 2³¹.
     ///
-    /// A flow of the built-in key takes about 225 bytes, and nothing is taken before it is needed. From 15⁄16 of
+    /// A flow of the built-in key takes about 250 bytes, and nothing is taken before it is needed. From 15⁄16 of
     /// the bound on, time-outs are a quarter of what they are set to, and half-open flows go first. At the
     /// bound each new flow takes the place of another, in this order: closed, half-open, heard of one side only, and last
     /// the one that was silent for long.
@@ -109,6 +109,9 @@ impl Timeouts {
     }
 
     /// TCP, handshake not complete. Default: 5 s.
+    ///
+    /// While a SYN or SYN-ACK is sent again, the time-out is longer by six times the last gap, 96 s at most, so that all
+    /// retries of a kernel (gaps of 1 s to 64 s) are one flow. Near the bound of the table this does not apply.
     #[must_use]
     pub const fn tcp_opening(mut self, timeout: Duration) -> Self {
         self.tcp_opening = timeout;
@@ -123,7 +126,7 @@ impl Timeouts {
     }
 
     /// TCP, after FIN of both ends or RST of one: how long the entry lingers, to take in packets that trail behind.
-    /// Default: 5 s.
+    /// Default: 5 s; for a refused SYN that is sent again longer, as [`tcp_opening`](Self::tcp_opening).
     #[must_use]
     pub const fn tcp_closing(mut self, timeout: Duration) -> Self {
         self.tcp_closing = timeout;
@@ -144,7 +147,10 @@ impl Timeouts {
         self
     }
 
-    /// How often a flow that lives on is reported ([`FlowEvent::Tick`](crate::FlowEvent::Tick)). Default: 1800 s.
+    /// How often a flow that lives on is reported ([`FlowEvent::Tick`](crate::FlowEvent::Tick)). Default: 1800 s; less than
+    /// 0.13 s counts as 0.13 s.
+    ///
+    /// If several reports became due while no packet came, each is made, 64 at most for one flow.
     #[must_use]
     pub const fn active(mut self, timeout: Duration) -> Self {
         self.active = timeout;

@@ -10,15 +10,22 @@ use std::time::Duration;
 
 use netring_sys::{Clock, Timestamp};
 
-use crate::extract::{Extracted, IcmpError, TcpSegment, Transport};
-use crate::table::{Flags, Lists, QUEUE, Record, Slot, State, Table, Tag};
-use crate::tcp::{self, Outcome};
+use crate::extract::{Extracted, IcmpError, TcpSegment, Transport, WindowScale};
+use crate::table::{Closed, Flags, Lists, QUEUE, Record, Slot, State, Table, Tag};
+use crate::tcp::{self, Arrival, Outcome};
 use crate::wheel::Wheel;
 use crate::{Anomaly, EndReason, FlowEvent, FlowId, TrackerConfig, TrackerStats};
 use limits::Limits;
 
 /// Packet time may go back by as much, in nanoseconds, before the clock follows it: 60 s.
 const TOLERANCE: i64 = 60_000_000_000;
+
+/// By how much an attempt that is made again and again may be silent for longer at the most, in nanoseconds: 96 s. The
+/// longest gap of Linux is 64 s, and 96 s if the SYN before that was lost.
+const LONGEST_RETRY: i64 = 96_000_000_000;
+
+/// The most flows that are looked at in one go.
+pub(crate) const BUDGET: u32 = 1024;
 
 /// The flows, and what is due to happen to them.
 #[derive(Debug)]
@@ -27,12 +34,20 @@ pub(crate) struct Engine<K> {
     wheel: Wheel,
     /// By what can best be spared; see [`evict`].
     queues: Lists<QUEUE>,
+    /// The keys of connections that closed lately.
+    closed: Closed,
     limits: Limits,
     pub(crate) by_key: ByKey<K>,
     /// In an emergency time-outs are shortened.
     emergency: bool,
     /// The tracker's time: the newest of packets and of what the caller said, in nanoseconds.
     now: i64,
+    /// The place of the wheel that `now` is in: a coarse clock, of which 32 bits are kept.
+    place: u32,
+    /// The last nanosecond of that place.
+    place_end: i64,
+    /// The clock of ticks, at the beginning of the place of the wheel that `now` is in.
+    ticking: u32,
     /// The newest packet time, in nanoseconds; the start of time before the first packet.
     latest: i64,
     /// The clock of the last packet.
@@ -68,6 +83,18 @@ impl<K> ByKey<K> {
             _ => usual,
         }
     }
+
+    /// The same, and longer for an attempt that is made again and again: six times the last gap between two SYNs or
+    /// SYN-ACKs, which is more than the next gap, also if one of them was lost.
+    #[inline]
+    fn patience(&self, flow: &Record<K>, limits: &Limits) -> i64 {
+        let usual = self.timeout(flow, limits);
+        let gap = flow.directions[0].retry().max(flow.directions[1].retry());
+        if gap == 0 || flow.flags.has(Flags::ESTABLISHED) || !flow.is_attempt() {
+            return usual;
+        }
+        usual.saturating_add(gap.saturating_mul(6).min(LONGEST_RETRY))
+    }
 }
 
 /// A packet that was read.
@@ -75,12 +102,20 @@ impl<K> ByKey<K> {
 pub(crate) struct Item<K> {
     pub(crate) found: Extracted<K>,
     pub(crate) tag: Tag,
+    /// What it offers as its window scale, if it is a SYN.
+    pub(crate) scale: WindowScale,
     pub(crate) time: Timestamp,
     pub(crate) wire_len: u32,
     pub(crate) cut: bool,
 }
 
 impl<K> Item<K> {
+    #[inline]
+    pub(crate) fn is_syn(&self) -> bool {
+        self.segment()
+            .is_some_and(|segment| segment.has(TcpSegment::SYN))
+    }
+
     #[inline]
     const fn segment(&self) -> Option<TcpSegment> {
         match self.found.transport {
@@ -96,36 +131,66 @@ impl<K: Clone + Eq + Hash> Engine<K> {
             table: Table::new(),
             wheel: Wheel::new(),
             queues: Lists::new(evict::QUEUES),
+            closed: Closed::default(),
             limits: Limits::new(config),
             by_key: ByKey(None),
             emergency: false,
             now: i64::MIN,
+            place: 0,
+            place_end: i64::MIN,
+            ticking: 0,
             latest: i64::MIN,
             clock: Clock::Unknown,
             stats: TrackerStats::default(),
         }
     }
 
-    /// Moves the time on to that of a packet.
+    /// Moves the time on to that of a packet. If that is far enough to matter, it first ends what is due by then.
     #[inline]
     pub(crate) fn pass(&mut self, time: Timestamp, events: &mut Vec<FlowEvent<K>>) {
         let nanos = time.as_nanos();
         self.clock = time.clock();
-        if nanos >= self.now {
-            if self.latest == i64::MIN {
-                self.wheel.set(nanos);
-            }
+        if nanos >= self.now && nanos <= self.place_end {
             self.now = nanos;
             self.latest = nanos;
-        } else if self.now.saturating_sub(nanos) <= TOLERANCE {
-            self.latest = self.latest.max(nanos);
         } else {
-            self.now = nanos;
-            self.latest = nanos;
+            self.step(time, events);
+        }
+    }
+
+    /// Whether a time is not in the place of the wheel where the tracker's time is.
+    #[inline]
+    pub(crate) const fn is_elsewhere(&self, nanos: i64) -> bool {
+        Wheel::place(nanos) != Wheel::place(self.now)
+    }
+
+    /// Moves the time to another place of the wheel.
+    #[inline(never)]
+    fn step(&mut self, time: Timestamp, events: &mut Vec<FlowEvent<K>>) {
+        let nanos = time.as_nanos();
+        if self.latest == i64::MIN {
             self.wheel.set(nanos);
+        } else if nanos < self.now {
+            if self.now.saturating_sub(nanos) <= TOLERANCE {
+                // It is late, and time stays where it is.
+                self.latest = self.latest.max(nanos);
+                return;
+            }
+            self.wheel.rewind(nanos);
             self.stats.time_went_back += 1;
             self.tell(Anomaly::TimeWentBack, None, time, events);
         }
+        self.set_time(nanos);
+        self.latest = nanos;
+        self.expire(BUDGET, events);
+    }
+
+    /// Sets the tracker's time.
+    fn set_time(&mut self, nanos: i64) {
+        self.now = nanos;
+        self.place = Wheel::place(nanos) as u32;
+        self.place_end = nanos | ((1 << Wheel::SHIFT) - 1);
+        self.ticking = self.limits.clock(nanos);
     }
 
     /// The newest packet time, if there was a packet.
@@ -160,22 +225,31 @@ impl<K: Clone + Eq + Hash> Engine<K> {
         let (from, payload) = (found.orientation, found.payload_len);
         let (time, segment) = (packet.time.as_nanos(), packet.segment());
         let timeout = self.by_key.timeout(flow, &self.limits);
+        // Below zero, and so very large, if it is late, or time went back since.
+        let gap = time.saturating_sub(flow.directions[from as usize].last);
+        let news = match segment {
+            Some(segment) => tcp::is_news(flow, segment, payload, from),
+            None => !flow.has_sent(from),
+        };
         if flow.key != found.key
             || found.icmp_error.is_some()
             // One branch for two marks that hardly any packet has.
             || packet.cut | found.malformed
-            || !flow.has_sent(from)
+            || news
             // Its sender was silent for too long. If the other end was not, the flow lives on all the same.
-            || time.saturating_sub(flow.directions[from as usize].last) >= timeout
-            || segment.is_some_and(|segment| tcp::is_news(flow, segment, payload, from))
+            || gap.cast_unsigned() >= timeout.cast_unsigned()
         {
             return false;
         }
         self.stats.tracked_bytes += u64::from(packet.wire_len);
-        flow.seen_at = Wheel::place(self.now) as u32;
-        flow.direction(from).count(time, packet.wire_len, payload);
-        if let (Some(segment), 1..) = (segment, payload) {
-            tcp::sequence(flow, segment, payload, from);
+        flow.seen_at = self.place;
+        flow.direction(from)
+            .count_next(time, packet.wire_len, payload);
+        if let Some(segment) = segment
+            && tcp::follow(flow, segment, payload, from)
+        {
+            let (flow, rare) = self.table.both(slot);
+            tcp::behind(flow, rare, segment, payload, from);
         }
         true
     }
@@ -191,27 +265,49 @@ impl<K: Clone + Eq + Hash> Engine<K> {
             Some(slot) => match self.is_over(slot, packet) {
                 Some(reason) => {
                     self.end(slot, reason, events);
-                    self.begin(packet, events)
+                    None
                 }
-                None => slot,
+                None => Some(slot),
             },
+            None => None,
+        };
+        let slot = match slot {
+            Some(slot) => slot,
+            None if self.trails(packet) => {
+                self.stats.untracked.after_close += 1;
+                return;
+            }
             None => self.begin(packet, events),
         };
         self.stats.tracked_bytes += u64::from(packet.wire_len);
         self.count(slot, packet, events);
     }
 
+    /// Whether a packet that has no flow comes behind one that closed lately, and begins none.
+    fn trails(&self, packet: &Item<K>) -> bool {
+        packet
+            .segment()
+            .is_some_and(|segment| tcp::is_trailing(segment, packet.found.payload_len))
+            && self.closed.is_recent(packet.tag, self.place)
+    }
+
     /// Why a flow is not that of the packet, although it has its key.
-    fn is_over(&self, slot: Slot, packet: &Item<K>) -> Option<EndReason> {
-        let flow = self.table.get(slot);
-        let time = packet.time.as_nanos();
+    fn is_over(&mut self, slot: Slot, packet: &Item<K>) -> Option<EndReason> {
+        let flow = self.table.get_mut(slot);
+        let since = expire::silent_since(flow, self.now);
+        let timeout = self.by_key.patience(flow, &self.limits);
         // The end of time stands for never, so nothing may be as long.
-        let silent = time.saturating_sub(flow.last()).min(i64::MAX - 1);
-        if silent >= self.by_key.timeout(flow, &self.limits) {
+        let silent = packet.time.as_nanos().saturating_sub(since);
+        let silent = silent.min(i64::MAX - 1);
+        let (segment, from) = (packet.segment(), packet.found.orientation);
+        if silent >= timeout
+            || silent >= self.limits.timeout(flow.state)
+                && segment.is_some_and(|segment| tcp::begins_again(flow, segment, from))
+        {
             return Some(flow.state.reason(EndReason::IdleTimeout));
         }
-        let segment = packet.segment().filter(|_| self.limits.split)?;
-        tcp::is_another(flow, segment, packet.found.orientation, silent)
+        let segment = segment.filter(|_| self.limits.split)?;
+        tcp::is_another(flow, segment, from, silent)
             .then(|| flow.state.reason(EndReason::PortReuse))
     }
 
@@ -232,8 +328,8 @@ impl<K: Clone + Eq + Hash> Engine<K> {
             time: packet.time,
             initiator,
         });
-        let place = Wheel::place(self.now) as u32;
-        let mut record = Record::new(found.key.clone(), id, state, initiator, place);
+        let place = self.place;
+        let mut record = Record::new(found.key.clone(), id, state, initiator, place, self.ticking);
         if initiator != found.orientation {
             record.flags.set(Flags::FLIPPED);
         }
@@ -245,9 +341,16 @@ impl<K: Clone + Eq + Hash> Engine<K> {
     /// Counts a packet in its flow, and does what follows from it.
     fn count(&mut self, slot: Slot, packet: &Item<K>, events: &mut Vec<FlowEvent<K>>) {
         let (from, payload) = (packet.found.orientation, packet.found.payload_len);
-        let flow = self.table.get_mut(slot);
+        let time = packet.time.as_nanos();
+        let (flow, rare) = self.table.both(slot);
         let before = flow.state;
-        flow.seen_at = Wheel::place(self.now) as u32;
+        let first = !flow.has_sent(from);
+        let gap = if first {
+            0
+        } else {
+            time.saturating_sub(flow.direction(from).last)
+        };
+        flow.seen_at = self.place;
         if packet.cut {
             flow.flags.set(Flags::CUT);
             self.stats.cut += 1;
@@ -256,11 +359,21 @@ impl<K: Clone + Eq + Hash> Engine<K> {
             flow.flags.set(Flags::MALFORMED);
             self.stats.malformed += 1;
         }
-        let first = flow
-            .direction(from)
-            .count(packet.time.as_nanos(), packet.wire_len, payload);
+        flow.direction(from).count(time, packet.wire_len, payload);
+        let earliest = &mut rare.first[from as usize];
+        *earliest = time.min(*earliest);
         let outcome = match packet.segment() {
-            Some(segment) => tcp::take(flow, segment, payload, from),
+            Some(segment) => {
+                let scale = packet.scale;
+                let arrival = Arrival {
+                    segment,
+                    payload,
+                    from,
+                    scale,
+                    gap,
+                };
+                tcp::take(flow, rare, &arrival)
+            }
             None => Outcome::default(),
         };
         let state = flow.state;
@@ -277,6 +390,10 @@ impl<K: Clone + Eq + Hash> Engine<K> {
         if outcome.inconsistent {
             self.tell(Anomaly::TcpFlags, Some(slot), packet.time, events);
         }
+        if outcome.out_of_window {
+            self.stats.out_of_window += 1;
+            self.tell(Anomaly::OutOfWindow, Some(slot), packet.time, events);
+        }
         if first || state != before {
             self.queue(slot);
         }
@@ -289,7 +406,7 @@ impl<K: Clone + Eq + Hash> Engine<K> {
 
     /// Hangs a flow up whose time-out begins now. It is not in the wheel.
     fn hang_anew(&mut self, slot: Slot) {
-        let timeout = self.by_key.timeout(self.table.get(slot), &self.limits);
+        let timeout = self.by_key.patience(self.table.get(slot), &self.limits);
         let due = self.now.saturating_add(timeout.min(self.limits.active));
         self.wheel.hang(&mut self.table, slot, due);
     }
@@ -343,9 +460,13 @@ impl<K: Clone + Eq + Hash> Engine<K> {
             time: self.time(),
             reason,
             history: flow.history(),
-            stats: Box::new(flow.stats(self.clock)),
+            stats: Box::new(self.table.stats(slot, self.clock)),
         });
-        self.table.remove(slot);
+        let (was_closed, seen_at) = (flow.state.is_closed(), flow.seen_at);
+        let tag = self.table.remove(slot);
+        if was_closed {
+            self.closed.remember(tag, seen_at);
+        }
         self.relax(events);
     }
 

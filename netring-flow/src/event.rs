@@ -23,7 +23,8 @@ pub enum FlowEvent<K> {
         /// Which end began, as far as can be told from one packet.
         initiator: Orientation,
     },
-    /// A TCP handshake is complete. Not reported for a connection that was picked up in its middle.
+    /// A TCP handshake is complete: the SYN-ACK acknowledges the SYN, and the initiator the SYN-ACK. Not reported for a connection
+    /// that was picked up in its middle, nor for one of which only one end is heard.
     Established {
         /// The flow's key.
         key: K,
@@ -49,7 +50,7 @@ pub enum FlowEvent<K> {
         /// Its figures.
         stats: Box<FlowStats>,
     },
-    /// A flow lives for longer than the active time-out; it goes on.
+    /// A flow lives for longer than the active time-out; it goes on. Reported once for each such time.
     Tick {
         /// The flow's key.
         key: K,
@@ -156,7 +157,7 @@ impl fmt::Display for FlowId {
 pub enum EndReason {
     /// TCP: both ends sent FIN.
     Finished,
-    /// TCP: one end sent RST.
+    /// TCP: one end sent RST, and the other would accept it.
     Reset,
     /// No packet for as long as the flow's time-out.
     IdleTimeout,
@@ -202,6 +203,9 @@ impl fmt::Display for EndReason {
 pub enum Anomaly {
     /// A TCP segment with a pair of flags that exclude each other: two of SYN, FIN and RST. Told once for each flow.
     TcpFlags,
+    /// A TCP segment with RST or FIN that its receiver would not believe, because it is outside of the receiver's window
+    /// (RFC 9293, RFC 5961). It counts as a packet and closes nothing.
+    OutOfWindow,
     /// The table is nearly full: from now on time-outs are shortened, and half-open flows shed.
     EmergencyBegan,
     /// The table has room again.

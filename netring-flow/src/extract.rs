@@ -25,6 +25,12 @@ pub trait Extract: Send + 'static {
     /// # Errors
     /// The packet belongs to no flow; the tracker counts it by the reason given.
     fn extract(&self, packet: &Packet<'_>) -> Result<Extracted<Self::Key>, Skip>;
+
+    /// What a packet with a SYN offers as its window scale. It is asked for those only. Default: it is not known.
+    fn window_scale(&self, packet: &Packet<'_>) -> WindowScale {
+        let _ = packet;
+        WindowScale::UNKNOWN
+    }
 }
 
 /// What an extractor read from a packet.
@@ -147,6 +153,39 @@ impl TcpSegment {
     #[inline]
     pub const fn has(&self, flags: u8) -> bool {
         self.flags & flags != 0
+    }
+}
+
+/// What the options of a SYN say of the window scale (RFC 7323). The tracker judges by it whether a RST or FIN is within the
+/// receiver's window.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
+pub struct WindowScale(u8);
+
+impl WindowScale {
+    /// The options were not read, or not captured. A RST or FIN then counts as valid, whatever its sequence number. The
+    /// default.
+    pub const UNKNOWN: Self = Self(0);
+    /// The option is not there: neither end scales its windows.
+    pub const ABSENT: Self = Self(1);
+
+    /// Windows of the sender are to be shifted left by as many bits, if both ends sent the option. More than 14 is taken for
+    /// 14, as in RFC 7323.
+    pub const fn shift(bits: u8) -> Self {
+        Self(2 + if bits < 14 { bits } else { 14 })
+    }
+
+    /// By how many bits the sender's windows are shifted, if both ends offer that.
+    pub(crate) const fn bits(self) -> Option<u8> {
+        self.0.checked_sub(2)
+    }
+
+    /// In five bits.
+    pub(crate) const fn to_bits(self) -> u8 {
+        self.0
+    }
+
+    pub(crate) const fn from_bits(bits: u8) -> Self {
+        Self(bits)
     }
 }
 

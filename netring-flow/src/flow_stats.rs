@@ -13,7 +13,7 @@ pub struct FlowStats {
     /// Which of the key's ends began: the sender of the SYN, the receiver of a SYN-ACK that came first, else the sender
     /// of the first packet.
     pub initiator: Orientation,
-    /// TCP: whether the handshake was seen to be complete.
+    /// TCP: whether the handshake was seen to be complete, each number of it right.
     pub established: bool,
     /// Whether a snap length cut any of the packets. Byte counts are of the wire all the same.
     pub cut: bool,
@@ -48,8 +48,13 @@ pub struct DirectionStats {
     pub fin: u64,
     /// TCP segments with RST. Exact to 2 097 151, and stays there.
     pub rst: u64,
-    /// TCP segments with data that was sent before, at least in part.
+    /// TCP segments with data, a SYN or a FIN that was sent before, at least in part; those too that fill a gap for which the
+    /// other end asked by acknowledging three times what is before it. Keep-alives and probes of a closed window do
+    /// not count. Exact to 16 777 215, and stays there.
     pub retransmitted: u64,
+    /// TCP segments that were overtaken: their data is behind data that came before, and was not sent yet. Exact to 4 294 967 295,
+    /// and stays there.
+    pub out_of_order: u64,
 }
 
 impl FlowStats {

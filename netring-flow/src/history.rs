@@ -7,8 +7,8 @@ use crate::extract::Orientation;
 /// What happened in a TCP flow, each thing once for each side, in the order of its first time: a string in the manner of Zeek.
 ///
 /// Upper case: the initiator did it; lower case: the responder.
-/// `S` SYN without ACK, `H` SYN with ACK, `A` ACK without data, `D` data, `F` FIN, `R` RST, `T` a retransmission,
-/// `I` flags that exclude each other. A `^` at the front says that the initiator was recognized later than the first
+/// `S` SYN without ACK, `H` SYN with ACK, `A` ACK without data, `D` data, `F` FIN, `R` RST, `T` a retransmission (of data, SYN or
+/// FIN; not what is only out of order), `I` flags that exclude each other. A FIN or RST outside of the receiver's window is left out. A `^` at the front says that the initiator was recognized later than the first
 /// packet: a SYN-ACK came first, or a SYN after what it began. Empty for other protocols.
 #[derive(Clone, Copy, Default, PartialEq, Eq, Hash)]
 pub struct History {

@@ -11,8 +11,11 @@ mod icmp;
 mod ip;
 mod link;
 mod nflog;
+mod options;
 mod transport;
 mod v6_chain;
+
+pub(crate) use options::window_scale;
 
 use netring_sys::{LinkType, Packet};
 

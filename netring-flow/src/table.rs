@@ -9,6 +9,8 @@
 //! Nothing in here is more than a bounded number of steps, but for the growth of the index: it moves 8 bytes a flow, each
 //! time that the flows doubled.
 
+mod closed;
+mod direction;
 mod index;
 mod links;
 mod record;
@@ -16,9 +18,14 @@ mod slab;
 
 use std::hash::{BuildHasher, Hash};
 
+pub(crate) use closed::Closed;
+pub(crate) use direction::Direction;
 pub(crate) use links::{Lists, QUEUE, WHEEL};
-pub(crate) use record::{Flags, Record, State};
+pub(crate) use record::{Flags, Rare, Record, State};
 
+use netring_sys::Clock;
+
+use crate::FlowStats;
 use crate::extract::Orientation;
 use crate::hash::Seeds;
 use index::Index;
@@ -72,13 +79,14 @@ impl<K: Eq + Hash> Table<K> {
         slot
     }
 
-    /// Takes a record out of the index; it is in no list any more.
-    pub(crate) fn remove(&mut self, slot: Slot) {
+    /// Takes a record out of the index; it is in no list any more. Returns the tag of its key.
+    pub(crate) fn remove(&mut self, slot: Slot) -> Tag {
         self.version += 1;
         // The tag is not kept: to hash again costs less than four bytes in the line that every packet reads.
         let tag = self.tag(&self.slab.get(slot).key);
         self.index.remove(tag, slot);
         self.slab.remove(slot);
+        tag
     }
 
     #[inline]
@@ -89,6 +97,17 @@ impl<K: Eq + Hash> Table<K> {
     #[inline]
     pub(crate) fn get_mut(&mut self, slot: Slot) -> &mut Record<K> {
         self.slab.get_mut(slot)
+    }
+
+    /// A record, and what is rarely touched of it.
+    #[inline]
+    pub(crate) fn both(&mut self, slot: Slot) -> (&mut Record<K>, &mut Rare) {
+        self.slab.both(slot)
+    }
+
+    /// The figures of a flow.
+    pub(crate) fn stats(&self, slot: Slot, clock: Clock) -> FlowStats {
+        self.get(slot).stats(self.slab.rare(slot), clock)
     }
 
     /// The links of the records, for [`Lists`].

@@ -1,17 +1,34 @@
 //! What TCP segments make of a flow.
 
-use crate::extract::{Orientation, TcpSegment};
+mod sequence;
+mod window;
+
+pub(crate) use sequence::{behind, follow};
+
+use crate::extract::{Orientation, TcpSegment, WindowScale};
 use crate::history::Letter;
-use crate::table::{Flags, Record, State};
+use crate::table::{Flags, Rare, Record, State};
 
 const FIN: u8 = TcpSegment::FIN;
 const SYN: u8 = TcpSegment::SYN;
 const RST: u8 = TcpSegment::RST;
 const ACK: u8 = TcpSegment::ACK;
 
-/// How long a connection must be silent until a SYN is taken for a new one, in nanoseconds: 1 s. One that was overtaken by its
-/// own successors is not that late.
+/// How long a connection must be silent until a SYN alone is taken for a new one, in nanoseconds: 1 s. One that was
+/// overtaken by its own successors is not that late.
 pub(crate) const SILENT: i64 = 1_000_000_000;
+
+/// A segment on its way into a flow.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Arrival {
+    pub(crate) segment: TcpSegment,
+    pub(crate) payload: u32,
+    pub(crate) from: Orientation,
+    /// What it offers as its window scale, if it is a SYN.
+    pub(crate) scale: WindowScale,
+    /// How long after the packet before it of the same end, in nanoseconds; 0 for the first.
+    pub(crate) gap: i64,
+}
 
 /// What became of a flow by one segment.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -20,6 +37,8 @@ pub(crate) struct Outcome {
     pub(crate) established: bool,
     /// Its flags exclude each other, for the first time in this flow.
     pub(crate) inconsistent: bool,
+    /// It would close the flow, and its receiver would not believe it.
+    pub(crate) out_of_window: bool,
 }
 
 /// The state of a flow that begins with this segment, and who began it.
@@ -36,6 +55,11 @@ pub(crate) const fn begin(segment: TcpSegment, from: Orientation) -> (State, Ori
     (State::TcpOpening, initiator)
 }
 
+/// Whether a segment begins nothing where its connection closed lately: it has neither SYN nor data.
+pub(crate) const fn is_trailing(segment: TcpSegment, payload: u32) -> bool {
+    !segment.has(SYN) && payload == 0
+}
+
 /// Whether this segment is of a new connection between the ports of the flow. `silent` is for how long nothing was sent.
 pub(crate) fn is_another<K>(
     flow: &Record<K>,
@@ -46,11 +70,13 @@ pub(crate) fn is_another<K>(
     if !segment.has(SYN) || segment.has(FIN | RST) {
         return false;
     }
-    let known = flow.flags.has(Flags::ISN_KNOWN);
+    let candidate = flow.flags.has(Flags::CANDIDATE);
+    let known = flow.flags.has(Flags::ISN_KNOWN) && !candidate;
     if segment.has(ACK) {
-        // It answers a SYN that was not seen.
         let answered = segment.acknowledgement.wrapping_sub(1);
-        return flow.state.is_closed() && known && answered != flow.isn;
+        // It answers a SYN that looked like a stray, or one that was not seen.
+        return candidate && answered == flow.isn
+            || flow.state.is_closed() && known && answered != flow.isn;
     }
     let could_be = match flow.state {
         State::TcpFinished | State::TcpReset => true,
@@ -65,12 +91,24 @@ pub(crate) fn is_another<K>(
         }
 }
 
-/// Whether a SYN has the sequence number that the flow's own SYN, which was not seen, may have had.
+/// Whether this is a SYN that begins the handshake of a half-open flow with another number.
+pub(crate) fn begins_again<K>(flow: &Record<K>, segment: TcpSegment, from: Orientation) -> bool {
+    flow.state == State::TcpOpening
+        && segment.has(SYN)
+        && !segment.has(ACK | FIN | RST)
+        && flow.initiator() == from
+        && flow.flags.has(Flags::ISN_KNOWN)
+        && segment.sequence != flow.isn
+}
+
+/// Whether a SYN has the sequence number that this end's own SYN may have had.
 fn is_behind<K>(flow: &Record<K>, segment: TcpSegment, from: Orientation) -> bool {
     let direction = &flow.directions[from as usize];
     let sent = direction.next_sequence.wrapping_sub(segment.sequence);
     // SYN, FIN and what a keep-alive may add take a number each.
-    flow.has_sent_segments(from) && sent != 0 && u64::from(sent) <= direction.payload + 3
+    flow.has_sent_segments(from)
+        && sent != 0
+        && u64::from(sent) <= direction.payload.saturating_add(3)
 }
 
 /// Whether this segment changes more of the flow than figures.
@@ -92,27 +130,32 @@ pub(crate) fn is_news<K>(
 }
 
 /// Takes a segment into the flow; its packet is counted already.
-pub(crate) fn take<K>(
-    flow: &mut Record<K>,
-    segment: TcpSegment,
-    payload: u32,
-    from: Orientation,
-) -> Outcome {
+pub(crate) fn take<K>(flow: &mut Record<K>, rare: &mut Rare, arrival: &Arrival) -> Outcome {
+    let Arrival {
+        segment,
+        payload,
+        from,
+        ..
+    } = *arrival;
     let mut outcome = Outcome::default();
-    sequence(flow, segment, payload, from);
     let controls = segment.has(SYN | FIN | RST);
     if controls {
-        outcome.inconsistent = control(flow, segment, from);
+        count_flags(flow, segment, from);
+        if segment.has(FIN | RST) && !window::believes(flow, segment, payload, from) {
+            outcome.out_of_window = true;
+            return outcome;
+        }
+        outcome.inconsistent = is_inconsistent(flow, segment, from);
     }
-    if payload != 0 {
-        flow.happened(Letter::Data, from);
-    } else if segment.has(ACK) && !controls {
-        flow.happened(Letter::Ack, from);
+    // A RST takes no sequence number, and what it acknowledges matters no more.
+    if segment.has(SYN) {
+        syn(flow, rare, arrival);
+    } else if !segment.has(RST) {
+        sequence::take(flow, rare, segment, payload, from);
     }
+    write(flow, segment, payload, from);
     if flow.state == State::TcpOpening && segment.has(ACK) && !segment.has(SYN | RST) {
-        flow.state = State::TcpEstablished;
-        flow.flags.set(Flags::ESTABLISHED);
-        outcome.established = true;
+        outcome.established = establish(flow, segment, payload, from);
     }
     if segment.has(FIN | RST) {
         close(flow, segment);
@@ -120,69 +163,80 @@ pub(crate) fn take<K>(
     outcome
 }
 
-/// Keeps the highest sequence number, and finds what was sent before.
-#[inline]
-pub(crate) fn sequence<K>(
-    flow: &mut Record<K>,
-    segment: TcpSegment,
-    payload: u32,
-    from: Orientation,
-) {
-    let first = !flow.has_sent_segments(from);
-    let takes = payload + u32::from(segment.has(SYN)) + u32::from(segment.has(FIN));
-    if takes == 0 && !first {
-        return;
-    }
-    let direction = flow.direction(from);
-    let end = segment.sequence.wrapping_add(takes);
-    let ahead = end.wrapping_sub(direction.next_sequence).cast_signed();
-    let overlaps = direction
-        .next_sequence
-        .wrapping_sub(segment.sequence)
-        .cast_signed()
-        > 0;
-    if first || ahead > 0 || segment.has(SYN) {
-        direction.next_sequence = end;
-    }
-    if !first && overlaps && payload != 0 && !segment.has(SYN) {
-        direction.count_retransmission();
-        flow.happened(Letter::Retransmission, from);
+fn count_flags<K>(flow: &mut Record<K>, segment: TcpSegment, from: Orientation) {
+    for (flag, number) in [(SYN, 0), (FIN, 1), (RST, 2)] {
+        if segment.has(flag) {
+            flow.direction(from).count_flag(number);
+        }
     }
 }
 
-/// Counts SYN, FIN and RST, and learns from a SYN who began. True: flags exclude each other, for the first time.
-fn control<K>(flow: &mut Record<K>, segment: TcpSegment, from: Orientation) -> bool {
-    let flags = [
-        (
-            SYN,
-            0,
-            if segment.has(ACK) {
-                Letter::SynAck
-            } else {
-                Letter::Syn
-            },
-        ),
-        (FIN, 1, Letter::Fin),
-        (RST, 2, Letter::Rst),
-    ];
-    if segment.has(SYN) && !segment.has(FIN | RST) {
-        begun(flow, segment, from);
-    }
-    for (flag, number, letter) in flags {
+/// Writes into the history what a segment is.
+fn write<K>(flow: &mut Record<K>, segment: TcpSegment, payload: u32, from: Orientation) {
+    let syn = if segment.has(ACK) {
+        Letter::SynAck
+    } else {
+        Letter::Syn
+    };
+    for (flag, letter) in [(SYN, syn), (FIN, Letter::Fin), (RST, Letter::Rst)] {
         if segment.has(flag) {
-            flow.direction(from).count_flag(number);
             flow.happened(letter, from);
         }
     }
+    if payload != 0 {
+        flow.happened(Letter::Data, from);
+    } else if segment.has(ACK) && !segment.has(SYN | FIN | RST) {
+        flow.happened(Letter::Ack, from);
+    }
+}
+
+/// Whether two of SYN, FIN and RST are set, for the first time in this flow.
+fn is_inconsistent<K>(flow: &mut Record<K>, segment: TcpSegment, from: Orientation) -> bool {
     if (segment.flags & (SYN | FIN | RST)).count_ones() < 2 {
         return false;
     }
+    let before = flow.has_happened(Letter::Inconsistent, Orientation::Forward)
+        || flow.has_happened(Letter::Inconsistent, Orientation::Reverse);
     flow.happened(Letter::Inconsistent, from);
-    let first = !flow.flags.has(Flags::TOLD);
-    flow.flags.set(Flags::TOLD);
-    first
+    !before
 }
 
+/// Takes in a SYN: who began, with which numbers, and whether it was sent before.
+fn syn<K>(flow: &mut Record<K>, rare: &mut Rare, arrival: &Arrival) {
+    let Arrival { segment, from, .. } = *arrival;
+    if segment.has(FIN | RST) {
+        if !flow.has_sent_segments(from) {
+            sequence::start(flow, arrival);
+        }
+        return;
+    }
+    let sent_before =
+        flow.has_happened(Letter::Syn, from) || flow.has_happened(Letter::SynAck, from);
+    if is_behind(flow, segment, from) && !sent_before {
+        // Overtaken by what it begins.
+        flow.direction(from).set_scale(arrival.scale);
+        sequence::late(rare, from);
+    } else if is_behind(flow, segment, from) {
+        // Sent again. The next one may come after twice the time.
+        flow.direction(from).set_retry(arrival.gap);
+        sequence::again(flow, rare, segment, arrival.payload, from);
+    } else if flow.state != State::TcpOpening && flow.has_sent_segments(from) {
+        // Of another connection, or a stray: the answer will tell. Until then nothing changes.
+        if !segment.has(ACK) {
+            flow.isn = segment.sequence;
+            flow.flags.set(Flags::ISN_KNOWN | Flags::CANDIDATE);
+        }
+        return;
+    } else if !flow.has_sent_segments(from)
+        || !segment.has(ACK)
+        || window::answers(flow, segment.acknowledgement)
+    {
+        sequence::start(flow, arrival);
+    }
+    begun(flow, segment, from);
+}
+
+/// Learns from a SYN who began, with which number, and whether it was answered.
 fn begun<K>(flow: &mut Record<K>, segment: TcpSegment, from: Orientation) {
     let other = from.flipped();
     let (began, isn) = if segment.has(ACK) {
@@ -192,14 +246,56 @@ fn begun<K>(flow: &mut Record<K>, segment: TcpSegment, from: Orientation) {
     };
     // The first SYN tells; one from each side at once changes nothing.
     let told = flow.has_happened(Letter::Syn, from) || flow.has_happened(Letter::Syn, other);
-    let again = flow.state == State::TcpOpening && !segment.has(ACK) && flow.initiator() == from;
     if !told {
         flow.set_initiator(began);
     }
-    if !flow.flags.has(Flags::ISN_KNOWN) || again {
+    if !flow.flags.has(Flags::ISN_KNOWN) || begins_again(flow, segment, from) {
         flow.isn = isn;
         flow.flags.set(Flags::ISN_KNOWN);
+        flow.flags.clear(Flags::ANSWERED);
     }
+    if segment.has(ACK)
+        && flow.initiator() == other
+        && window::answers(flow, segment.acknowledgement)
+    {
+        flow.flags.set(Flags::ANSWERED);
+    }
+}
+
+/// Whether this segment completes the handshake: it acknowledges a SYN-ACK that acknowledges the SYN.
+///
+/// A connection of which too little is seen to know is taken for established without a word, so that it has the
+/// time-out of one.
+fn establish<K>(
+    flow: &mut Record<K>,
+    segment: TcpSegment,
+    payload: u32,
+    from: Orientation,
+) -> bool {
+    let initiator = flow.initiator();
+    let peer = &flow.directions[initiator.flipped() as usize];
+    if from != initiator {
+        // Of the initiator nothing is heard.
+        if !flow.has_sent(initiator) {
+            flow.state = State::TcpEstablished;
+        }
+        return false;
+    }
+    let ahead = segment.sequence.wrapping_sub(flow.isn.wrapping_add(1));
+    let sent = flow.directions[from as usize].payload;
+    if u64::from(ahead) > sent.saturating_add(u16::MAX.into()) {
+        return false;
+    }
+    let unseen = peer.next_sequence.wrapping_sub(segment.acknowledgement);
+    if flow.flags.has(Flags::ANSWERED) && u64::from(unseen) <= peer.payload {
+        flow.state = State::TcpEstablished;
+        flow.flags.set(Flags::ESTABLISHED);
+        return true;
+    }
+    if payload != 0 || peer.packets() == 0 {
+        flow.state = State::TcpEstablished;
+    }
+    false
 }
 
 fn close<K>(flow: &mut Record<K>, segment: TcpSegment) {

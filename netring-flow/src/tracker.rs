@@ -5,12 +5,9 @@ use std::time::Duration;
 
 use netring_sys::{Error, Packet, PacketBatch, Timestamp};
 
-use crate::engine::{ByKey, Engine, Item};
-use crate::extract::Extract;
+use crate::engine::{BUDGET, ByKey, Engine, Item};
+use crate::extract::{Extract, WindowScale};
 use crate::{FlowEvent, TrackerConfig, TrackerStats};
-
-/// The most flows that one call of [`FlowTracker::expire`] or [`FlowTracker::finish`] looks at.
-const BUDGET: u32 = 1024;
 
 /// The flows that each packet has the tracker look at; more than it can begin.
 const BUDGET_PER_PACKET: u32 = 2;
@@ -23,10 +20,11 @@ const GROUP: usize = 32;
 /// Events are appended to a vector of the caller, who empties and reuses it. No packet costs an allocation; an
 /// event with the figures of a flow costs one.
 ///
-/// Time is packet time: the tracker has no clock of its own. It ends flows as the time of packets goes on, a few with each
-/// packet; who wants them to end while nothing is received calls [`expire`](Self::expire). A flow ends up to 0.3 s after its
-/// time-out, and never counts a packet that comes later than that. A packet that is older than one before it counts as
-/// any other; where time goes back by more than a minute, time-outs count from there.
+/// Time is packet time: the tracker has no clock of its own. It ends flows as the time of packets goes on, whatever the gaps
+/// between them: with the first packet that is 0.3 s or more after the time-out, and never counts a packet that
+/// comes later than the time-out. One packet ends at most 1024 flows; if more are due, the next packets end the rest.
+/// To end flows while nothing is received, call [`expire`](Self::expire). A packet that is older than one before it counts
+/// as any other; if time goes back by more than a minute, time-outs count from the new time.
 ///
 /// ```
 /// use netring_flow::extract::FiveTuple;
@@ -108,7 +106,10 @@ impl<E: Extract> FlowTracker<E> {
 
     /// Counts a packet in its flow, and appends what happened to `events`.
     pub fn track(&mut self, packet: &Packet<'_>, events: &mut Vec<FlowEvent<E::Key>>) {
-        if let Some(item) = self.read(packet) {
+        if let Some(mut item) = self.read(packet) {
+            if item.is_syn() {
+                item.scale = self.extract.window_scale(packet);
+            }
             self.engine.pass(item.time, events);
             self.engine.packet(&item, None, events);
         } else {
@@ -122,14 +123,37 @@ impl<E: Extract> FlowTracker<E> {
     pub fn track_batch(&mut self, batch: &impl PacketBatch, events: &mut Vec<FlowEvent<E::Key>>) {
         for packet in batch.packets() {
             match self.read(&packet) {
-                Some(item) => self.group.push(item),
-                None => self.engine.pass(packet.timestamp(), events),
+                Some(item) => {
+                    let is_syn = item.is_syn();
+                    self.group.push(item);
+                    if is_syn {
+                        self.read_scale(&packet);
+                    }
+                }
+                None => self.pass_by(packet.timestamp(), events),
             }
             if self.group.len() == GROUP {
                 self.work(events);
             }
         }
         self.work(events);
+    }
+
+    /// Reads the options of the last packet of the group. They are read apart: few packets are a SYN.
+    #[cold]
+    fn read_scale(&mut self, packet: &Packet<'_>) {
+        if let Some(item) = self.group.last_mut() {
+            item.scale = self.extract.window_scale(packet);
+        }
+    }
+
+    /// Moves the time on to that of a packet without a flow. What is before it comes first, if that changes anything.
+    #[inline(never)]
+    fn pass_by(&mut self, time: Timestamp, events: &mut Vec<FlowEvent<E::Key>>) {
+        if self.engine.is_elsewhere(time.as_nanos()) {
+            self.work(events);
+        }
+        self.engine.pass(time, events);
     }
 
     /// Reads a packet, and counts it where it belongs to no flow.
@@ -139,6 +163,7 @@ impl<E: Extract> FlowTracker<E> {
         match self.extract.extract(packet) {
             Ok(found) => Some(Item {
                 tag: self.engine.table.tag(&found.key),
+                scale: WindowScale::UNKNOWN,
                 found,
                 time: packet.timestamp(),
                 wire_len: packet.wire_len(),

@@ -29,6 +29,9 @@ pub struct TrackerStats {
     pub flows_started: u64,
     /// TCP handshakes completed.
     pub flows_established: u64,
+    /// TCP segments with RST or FIN outside of their receiver's window, which closed nothing; each was reported as
+    /// [`Anomaly::OutOfWindow`](crate::Anomaly::OutOfWindow).
+    pub out_of_window: u64,
     /// Flows ended, by reason.
     pub ended: EndedStats,
     /// Reports of flows that live for longer than the active time-out.
@@ -39,7 +42,7 @@ pub struct TrackerStats {
     pub time_went_back: u64,
 }
 
-/// Packets that count in no flow, by cause; each as the [`Skip`] of the same name.
+/// Packets that count in no flow, by cause: each as the [`Skip`] of the same name, and `after_close`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub struct UntrackedStats {
@@ -61,6 +64,8 @@ pub struct UntrackedStats {
     pub icmp_errors: u64,
     /// Packets that the extractor has no key for.
     pub no_key: u64,
+    /// TCP segments without SYN and without data whose connection closed within the last 240 s, and is not in the table any more.
+    pub after_close: u64,
 }
 
 /// Flows ended, by reason; each as the [`EndReason`] of the same name.
@@ -95,6 +100,7 @@ impl UntrackedStats {
             + self.fragments
             + self.icmp_errors
             + self.no_key
+            + self.after_close
     }
 
     pub(crate) const fn count(&mut self, cause: Skip) {

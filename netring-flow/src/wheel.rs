@@ -2,8 +2,8 @@
 //!
 //! A flow hangs at the place of the time when it could be due, and stays there while packets come: only when the hand
 //! gets to it is its time-out looked at, and the flow hung up anew if it has longer to live. So a packet costs no timer work.
-//! A place is a hint, not a promise: what is hung up further than the wheel is long is looked at sooner, and after a
-//! jump of time each flow is looked at within one revolution.
+//! A place is a hint, not a promise: what is hung up further than the wheel is long is looked at sooner, and when time
+//! goes back every flow is looked at again. Empty places cost no budget: a bit for each says whether flows may hang there.
 
 use crate::table::{Lists, Slot, Table, WHEEL};
 
@@ -11,12 +11,14 @@ use crate::table::{Lists, Slot, Table, WHEEL};
 const SHIFT: u32 = 27;
 /// One revolution is 550 s.
 const PLACES: i64 = 1 << 12;
-/// Empty places that cost as much of a budget as one flow.
-const EMPTY_PER_STEP: u32 = 32;
+/// Bits of a word.
+const BITS: i64 = u64::BITS as i64;
 
 #[derive(Debug)]
 pub(crate) struct Wheel {
     places: Lists<WHEEL>,
+    /// A bit for each place, set where flows hang or did.
+    used: [u64; (PLACES / BITS) as usize],
     /// The place that is looked at next; its time is over when time is in a later one.
     hand: i64,
 }
@@ -32,10 +34,14 @@ pub(crate) enum Turn {
 }
 
 impl Wheel {
+    /// A place is 2 to this power of nanoseconds.
+    pub(crate) const SHIFT: u32 = SHIFT;
+
     pub(crate) fn new() -> Self {
         Self {
             places: Lists::new(PLACES as usize),
-            hand: 0,
+            used: [0; (PLACES / BITS) as usize],
+            hand: Self::place(i64::MIN),
         }
     }
 
@@ -52,9 +58,14 @@ impl Wheel {
         place.saturating_mul(1 << SHIFT)
     }
 
-    /// Puts the hand to a time that is not the one after the last.
+    /// Puts the hand to the first time of all; nothing hangs yet.
     pub(crate) const fn set(&mut self, time: i64) {
         self.hand = Self::place(time);
+    }
+
+    /// Takes the hand back to a time before: one revolution ahead of it, so that each flow is looked at.
+    pub(crate) const fn rewind(&mut self, time: i64) {
+        self.hand = Self::place(time) - PLACES;
     }
 
     /// Whether there is anything to look at.
@@ -74,8 +85,9 @@ impl Wheel {
             return;
         }
         let place = Self::place(due).clamp(self.hand + 1, self.hand + PLACES - 1);
-        self.places
-            .push(table.links(), (place & (PLACES - 1)) as usize, slot);
+        let place = (place & (PLACES - 1)) as usize;
+        self.used[place / BITS as usize] |= 1 << (place % BITS as usize);
+        self.places.push(table.links(), place, slot);
     }
 
     /// Takes a flow down, where it hangs.
@@ -93,24 +105,32 @@ impl Wheel {
         let end = Self::place(time);
         // Time that jumped by more than a revolution: one revolution meets every flow.
         self.hand = self.hand.max(end.saturating_sub(PLACES));
-        let mut empty = 0;
         while self.hand < end {
-            if *budget == 0 {
-                return Turn::Spent;
-            }
             let place = (self.hand & (PLACES - 1)) as usize;
             if let Some(slot) = self.places.first(place) {
+                if *budget == 0 {
+                    return Turn::Spent;
+                }
                 *budget -= 1;
                 self.places.unlink(table.links(), slot);
                 return Turn::Flow(slot);
             }
-            self.hand += 1;
-            empty += 1;
-            if empty == EMPTY_PER_STEP {
-                empty = 0;
-                *budget -= 1;
-            }
+            self.used[place / BITS as usize] &= !(1 << (place % BITS as usize));
+            self.hand = self.next(self.hand + 1, end);
         }
         Turn::Caught
+    }
+
+    /// The next place where flows may hang, or `end`: at most 64 words are read on the way.
+    fn next(&self, mut place: i64, end: i64) -> i64 {
+        while place < end {
+            let bit = place & (BITS - 1);
+            let word = self.used[((place & (PLACES - 1)) / BITS) as usize] >> bit;
+            if word != 0 {
+                return end.min(place + i64::from(word.trailing_zeros()));
+            }
+            place += BITS - bit;
+        }
+        end
     }
 }

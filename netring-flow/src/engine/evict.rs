@@ -6,7 +6,6 @@
 use std::hash::Hash;
 
 use super::Engine;
-use super::limits::shortened;
 use crate::table::{Slot, State};
 use crate::wheel::Wheel;
 use crate::{Anomaly, EndReason, FlowEvent};
@@ -97,7 +96,7 @@ impl<K: Clone + Eq + Hash> Engine<K> {
                 continue;
             };
             let state = self.table.get(slot).state;
-            if self.is_idle(slot, shortened(self.timeout(slot))) {
+            if self.is_overdue(slot) {
                 return Some((slot, state.reason(EndReason::Emergency)));
             }
         }

@@ -6,15 +6,18 @@ use netring_sys::Timestamp;
 
 use super::limits::shortened;
 use super::{Engine, evict};
-use crate::table::Slot;
+use crate::table::{Record, Slot};
 use crate::wheel::{Turn, Wheel};
 use crate::{EndReason, FlowEvent};
+
+/// How often a flow is reported at once at the most.
+const MOST_TICKS: u32 = 64;
 
 impl<K: Clone + Eq + Hash> Engine<K> {
     /// Moves the time on where nothing is received; it never goes back by this.
     pub(crate) fn wait(&mut self, now: Timestamp) {
-        if self.latest != i64::MIN {
-            self.now = self.now.max(now.as_nanos());
+        if self.latest != i64::MIN && now.as_nanos() > self.now {
+            self.set_time(now.as_nanos());
         }
     }
 
@@ -26,7 +29,10 @@ impl<K: Clone + Eq + Hash> Engine<K> {
         }
         loop {
             match self.wheel.turn(&mut self.table, self.now, &mut budget) {
-                Turn::Flow(slot) => self.look_at(slot, events),
+                Turn::Flow(slot) => {
+                    let ticks = self.look_at(slot, events);
+                    budget = budget.saturating_sub(ticks.saturating_sub(1));
+                }
                 Turn::Spent => return true,
                 Turn::Caught => return false,
             }
@@ -39,9 +45,10 @@ impl<K: Clone + Eq + Hash> Engine<K> {
             let Some(slot) = (0..evict::QUEUES).find_map(|queue| self.queues.first(queue)) else {
                 return false;
             };
-            let state = self.table.get(slot).state;
-            let timeout = self.timeout(slot);
-            let reason = if self.is_idle(slot, timeout) {
+            let flow = self.table.get_mut(slot);
+            let state = flow.state;
+            let timeout = self.by_key.patience(flow, &self.limits);
+            let reason = if is_idle(silent_since(flow, self.now), timeout, self.now) {
                 EndReason::IdleTimeout
             } else {
                 EndReason::SourceEnded
@@ -51,85 +58,102 @@ impl<K: Clone + Eq + Hash> Engine<K> {
         self.table.len() != 0
     }
 
-    /// Ends a flow that was silent for too long, reports one that lives for long, and hangs it up again. It is not in the wheel.
-    fn look_at(&mut self, slot: Slot, events: &mut Vec<FlowEvent<K>>) {
-        let state = self.table.get(slot).state;
-        let full = self.timeout(slot);
+    /// Ends a flow that was silent for too long, reports one that lives for long, and hangs it up again. It is not in the
+    /// wheel. Returns how often the flow was reported.
+    fn look_at(&mut self, slot: Slot, events: &mut Vec<FlowEvent<K>>) -> u32 {
+        let flow = self.table.get_mut(slot);
+        let state = flow.state;
+        let since = silent_since(flow, self.now);
+        let full = self.by_key.patience(flow, &self.limits);
         let timeout = if self.emergency {
-            shortened(full)
+            shortened(self.by_key.timeout(flow, &self.limits))
         } else {
             full
         };
-        if self.is_idle(slot, timeout) {
-            let reason = if self.is_idle(slot, full) {
+        if is_idle(since, timeout, self.now) {
+            let reason = if is_idle(since, full, self.now) {
                 EndReason::IdleTimeout
             } else {
                 EndReason::Emergency
             };
-            return self.end(slot, state.reason(reason), events);
+            // What was due before it was over would have been reported by then, had there been more traffic.
+            let (_, ticks) = self.report(slot, since.saturating_add(timeout), events);
+            self.end(slot, state.reason(reason), events);
+            return ticks;
         }
-        let due = self.idle_due(slot, timeout).min(self.report(slot, events));
+        let (next, ticks) = self.report(slot, self.now, events);
+        let due = since.saturating_add(timeout).min(next);
         self.wheel.hang(&mut self.table, slot, due);
         // Those at the front of a queue are the ones that were not looked at for longest.
         self.queue(slot);
+        ticks
     }
 
-    /// For how long a flow may be silent.
-    pub(super) fn timeout(&self, slot: Slot) -> i64 {
-        self.by_key.timeout(self.table.get(slot), &self.limits)
-    }
-
-    /// Whether a flow was silent for as long.
-    pub(super) fn is_idle(&mut self, slot: Slot, timeout: i64) -> bool {
-        // Never is never, also at the end of time.
-        timeout != i64::MAX && self.idle_due(slot, timeout) <= self.now
-    }
-
-    /// When a flow is due that stays silent.
-    fn idle_due(&mut self, slot: Slot, timeout: i64) -> i64 {
-        let now = self.now;
-        let place = Wheel::place(now);
+    /// Whether a flow was silent for as long as it may be in an emergency.
+    pub(super) fn is_overdue(&mut self, slot: Slot) -> bool {
         let flow = self.table.get_mut(slot);
-        let ago = since(place, flow.seen_at);
-        if ago < 0 {
-            // Time went back since. It has its time-out once more.
-            flow.seen_at = place as u32;
-        }
-        if timeout == i64::MAX {
-            return i64::MAX;
-        }
-        // The coarse clock counts where packets come late, or where time went back; else it is a little behind the packet.
-        let seen = Wheel::start(place - ago.max(0));
-        let last = flow.last();
-        let base = if last <= now { last.max(seen) } else { seen };
-        base.saturating_add(timeout)
+        let timeout = shortened(self.by_key.timeout(flow, &self.limits));
+        is_idle(silent_since(flow, self.now), timeout, self.now)
     }
 
-    /// Reports a flow for which this is due, and tells when it is due next.
-    fn report(&mut self, slot: Slot, events: &mut Vec<FlowEvent<K>>) -> i64 {
-        if self.limits.active == i64::MAX {
-            return i64::MAX;
+    /// Reports a flow as often as this is due up to a time, and tells when it is due next and how often it was
+    /// reported. Where it was due more than 64 times since the last report, the oldest are left out.
+    fn report(&mut self, slot: Slot, to: i64, events: &mut Vec<FlowEvent<K>>) -> (i64, u32) {
+        let active = self.limits.active;
+        if active == i64::MAX {
+            return (i64::MAX, 0);
         }
-        let place = Wheel::place(self.now);
+        let clock = self.limits.clock(to);
         let time = self.time();
         let flow = self.table.get_mut(slot);
-        let ago = since(place, flow.reported);
-        let due = Wheel::start(place - ago.max(0)).saturating_add(self.limits.active);
-        if ago >= 0 && due > self.now {
-            return due;
+        let ago = clock.wrapping_sub(flow.reported).cast_signed();
+        if ago < 0 {
+            // Time went back since.
+            flow.reported = clock;
+            return (to.saturating_add(active), 0);
         }
-        flow.reported = place as u32;
-        if ago >= 0 {
-            self.stats.ticks += 1;
+        let due = ago.cast_unsigned() >> 16;
+        flow.reported = flow.reported.wrapping_add(due << 16);
+        let left = (1 << 16) - i64::from(ago & 0xffff);
+        let next = to.saturating_add(left.saturating_mul(self.limits.unit));
+        let ticks = due.min(MOST_TICKS);
+        self.stats.ticks += u64::from(ticks);
+        let (key, flow) = (flow.key.clone(), flow.id());
+        for _ in 0..ticks {
             events.push(FlowEvent::Tick {
-                key: flow.key.clone(),
-                flow: flow.id(),
+                key: key.clone(),
+                flow,
                 time,
-                stats: Box::new(flow.stats(self.clock)),
+                stats: Box::new(self.table.stats(slot, self.clock)),
             });
         }
-        self.now.saturating_add(self.limits.active)
+        (next, ticks)
     }
+}
+
+/// Since when nothing was sent, by the tracker's time.
+#[inline]
+pub(super) fn silent_since<K>(flow: &mut Record<K>, now: i64) -> i64 {
+    let place = Wheel::place(now);
+    let ago = since(place, flow.seen_at);
+    if ago < 0 {
+        // Time went back since. It has its time-out once more.
+        flow.seen_at = place as u32;
+    }
+    // The coarse clock counts where packets come late, or where time went back; else it is a little behind the packet.
+    let seen = place - ago.max(0);
+    let last = flow.last();
+    if last <= now {
+        last.max(Wheel::start(seen))
+    } else {
+        Wheel::start(seen + 1).min(now)
+    }
+}
+
+/// Whether a flow was silent for as long.
+const fn is_idle(since: i64, timeout: i64, now: i64) -> bool {
+    // Never is never, also at the end of time.
+    timeout != i64::MAX && since.saturating_add(timeout) <= now
 }
 
 /// How long ago a coarse time was, of which 32 bits are kept: they go round in 18 years.

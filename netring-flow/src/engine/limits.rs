@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use crate::TrackerConfig;
 use crate::table::State;
+use crate::wheel::Wheel;
 
 #[derive(Debug)]
 pub(super) struct Limits {
@@ -16,6 +17,8 @@ pub(super) struct Limits {
     /// By [`State`]; the end of time stands for never.
     idle: [i64; 6],
     pub(super) active: i64,
+    /// A unit of the clock of ticks, in nanoseconds: the active time-out has 2¹⁶ of them.
+    pub(super) unit: i64,
 }
 
 impl Limits {
@@ -40,7 +43,15 @@ impl Limits {
             split: config.split_port_reuse,
             idle,
             active: nanos(timeouts.active),
+            // No flow is looked at more often than once in a place of the wheel.
+            unit: nanos(timeouts.active).max(1 << Wheel::SHIFT) >> 16,
         }
+    }
+
+    /// The clock of ticks, of which 32 bits are kept: they go round in 2¹⁶ active time-outs.
+    #[inline]
+    pub(super) const fn clock(&self, time: i64) -> u32 {
+        time.div_euclid(self.unit) as u32
     }
 
     #[inline]

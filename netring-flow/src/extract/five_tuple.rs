@@ -2,7 +2,7 @@
 
 use netring_sys::Packet;
 
-use super::{Extract, Extracted, FiveTupleKey, Skip};
+use super::{Extract, Extracted, FiveTupleKey, Skip, WindowScale};
 use crate::parse;
 
 /// Flows by protocol, addresses and ports; both directions are one flow.
@@ -61,5 +61,9 @@ impl Extract for FiveTuple {
     #[inline]
     fn extract(&self, packet: &Packet<'_>) -> Result<Extracted<FiveTupleKey>, Skip> {
         parse::packet(packet, self.vlan, !self.icmp_errors_as_flows)
+    }
+
+    fn window_scale(&self, packet: &Packet<'_>) -> WindowScale {
+        parse::window_scale(packet)
     }
 }

@@ -1,11 +1,12 @@
 //! All that is kept of one flow: three cache lines for the built-in key, of which a packet touches two.
 
-use netring_sys::{Clock, Timestamp};
+use netring_sys::Clock;
 
+use super::direction::Direction;
 use crate::extract::Orientation;
 use crate::history::{self, Letter};
 use crate::prefetch::prefetch;
-use crate::{DirectionStats, EndReason, FlowId, FlowStats, History};
+use crate::{EndReason, FlowId, FlowStats, History};
 
 /// A flow. The first line has the key and the state, the other two have a direction each.
 #[derive(Debug)]
@@ -16,7 +17,7 @@ pub(crate) struct Record<K> {
     pub(crate) seen_at: u32,
     /// The sequence number of the SYN, if [`Flags::ISN_KNOWN`].
     pub(crate) isn: u32,
-    /// The wheel's time of the last report: the start, or a tick.
+    /// When the last report was due, the start being the first, by the clock of ticks: see [`expire`](crate::engine).
     pub(crate) reported: u32,
     /// What happened, as bits; see [`history`].
     seen: u16,
@@ -25,22 +26,20 @@ pub(crate) struct Record<K> {
     pub(crate) directions: [Direction; 2],
 }
 
-/// What one end sent.
+/// What few packets touch: it lies beside the links, out of the way of the cache lines that every packet reads.
 #[derive(Clone, Copy, Debug)]
-#[repr(C)]
-pub(crate) struct Direction {
-    packets: u64,
-    bytes: u64,
-    pub(crate) payload: u64,
-    first: i64,
-    pub(crate) last: i64,
-    /// SYN, FIN and RST: 21 bits each.
-    counts: u64,
-    /// Behind the highest sequence number that was sent; means nothing before the first segment.
-    pub(crate) next_sequence: u32,
-    retransmitted: u32,
-    /// Not of the direction: it fills the line. In the first the flow's number, in the second the order of what happened.
-    word: u64,
+pub(crate) struct Rare {
+    /// The earliest packet time of each direction.
+    pub(crate) first: [i64; 2],
+    /// Segments that came out of order, of each direction.
+    pub(crate) out_of_order: [u32; 2],
+}
+
+impl Rare {
+    pub(super) const NEW: Self = Self {
+        first: [i64::MAX; 2],
+        out_of_order: [0; 2],
+    };
 }
 
 /// The state, as far as it decides on the time-out. TCP that one end has closed is established.
@@ -67,9 +66,12 @@ impl Flags {
     pub(crate) const ESTABLISHED: u8 = 4;
     pub(crate) const CUT: u8 = 8;
     pub(crate) const ISN_KNOWN: u8 = 16;
-    /// Flags that exclude each other were told.
-    pub(crate) const TOLD: u8 = 32;
-    pub(crate) const MALFORMED: u8 = 128;
+    /// A packet was malformed.
+    pub(crate) const MALFORMED: u8 = 32;
+    /// A SYN-ACK acknowledged the SYN.
+    pub(crate) const ANSWERED: u8 = 64;
+    /// The sequence number of the SYN is that of a later SYN, which may be of another connection.
+    pub(crate) const CANDIDATE: u8 = 128;
 
     pub(crate) const fn has(self, flag: u8) -> bool {
         self.0 & flag != 0
@@ -77,6 +79,10 @@ impl Flags {
 
     pub(crate) const fn set(&mut self, flag: u8) {
         self.0 |= flag;
+    }
+
+    pub(crate) const fn clear(&mut self, flag: u8) {
+        self.0 &= !flag;
     }
 }
 
@@ -96,14 +102,21 @@ impl State {
 }
 
 impl<K> Record<K> {
-    pub(crate) fn new(key: K, id: FlowId, state: State, initiator: Orientation, now: u32) -> Self {
+    pub(crate) fn new(
+        key: K,
+        id: FlowId,
+        state: State,
+        initiator: Orientation,
+        now: u32,
+        reported: u32,
+    ) -> Self {
         let mut directions = [Direction::SILENT; 2];
         directions[0].word = id.get();
         Self {
             key,
             seen_at: now,
             isn: 0,
-            reported: now,
+            reported,
             seen: 0,
             state,
             flags: Flags(initiator as u8),
@@ -146,12 +159,17 @@ impl<K> Record<K> {
     /// Whether this end has sent.
     #[inline]
     pub(crate) const fn has_sent(&self, from: Orientation) -> bool {
-        self.directions[from as usize].packets != 0
+        self.directions[from as usize].packets() != 0
     }
 
     /// Whether both ends have sent.
     pub(crate) const fn is_answered(&self) -> bool {
         self.has_sent(Orientation::Forward) && self.has_sent(Orientation::Reverse)
+    }
+
+    /// Whether it is a handshake that is not complete, or was refused.
+    pub(crate) const fn is_attempt(&self) -> bool {
+        self.state.is_closed() || matches!(self.state, State::TcpOpening)
     }
 
     /// The latest packet time.
@@ -184,72 +202,14 @@ impl<K> Record<K> {
         )
     }
 
-    pub(crate) fn stats(&self, clock: Clock) -> FlowStats {
+    pub(super) fn stats(&self, rare: &Rare, clock: Clock) -> FlowStats {
         FlowStats {
             initiator: self.initiator(),
             established: self.flags.has(Flags::ESTABLISHED),
             cut: self.flags.has(Flags::CUT),
             malformed: self.flags.has(Flags::MALFORMED),
-            forward: self.directions[0].stats(clock),
-            reverse: self.directions[1].stats(clock),
-        }
-    }
-}
-
-const COUNT_BITS: u32 = 21;
-const COUNT_MAX: u64 = (1 << COUNT_BITS) - 1;
-
-impl Direction {
-    const SILENT: Self = Self {
-        packets: 0,
-        bytes: 0,
-        payload: 0,
-        first: i64::MAX,
-        last: i64::MIN,
-        counts: 0,
-        next_sequence: 0,
-        retransmitted: 0,
-        word: 0,
-    };
-
-    /// Counts a packet. True: it is the first.
-    #[inline]
-    pub(crate) fn count(&mut self, time: i64, bytes: u32, payload: u32) -> bool {
-        self.packets += 1;
-        self.bytes += u64::from(bytes);
-        self.payload += u64::from(payload);
-        self.first = self.first.min(time);
-        self.last = self.last.max(time);
-        self.packets == 1
-    }
-
-    /// Counts a flag: 0 is SYN, 1 is FIN, 2 is RST.
-    pub(crate) const fn count_flag(&mut self, flag: u32) {
-        if self.flag(flag) < COUNT_MAX {
-            self.counts += 1 << (flag * COUNT_BITS);
-        }
-    }
-
-    const fn flag(&self, flag: u32) -> u64 {
-        (self.counts >> (flag * COUNT_BITS)) & COUNT_MAX
-    }
-
-    pub(crate) const fn count_retransmission(&mut self) {
-        self.retransmitted = self.retransmitted.saturating_add(1);
-    }
-
-    fn stats(&self, clock: Clock) -> DirectionStats {
-        let time = |nanos| (self.packets != 0).then_some(Timestamp::from_nanos(nanos, clock));
-        DirectionStats {
-            packets: self.packets,
-            bytes: self.bytes,
-            payload_bytes: self.payload,
-            first: time(self.first),
-            last: time(self.last),
-            syn: self.flag(0),
-            fin: self.flag(1),
-            rst: self.flag(2),
-            retransmitted: self.retransmitted.into(),
+            forward: self.directions[0].stats(rare.first[0], rare.out_of_order[0], clock),
+            reverse: self.directions[1].stats(rare.first[1], rare.out_of_order[1], clock),
         }
     }
 }
@@ -260,17 +220,4 @@ mod tests {
     use crate::extract::FiveTupleKey;
 
     const _: () = assert!(size_of::<Record<FiveTupleKey>>() == 192);
-    const _: () = assert!(size_of::<Direction>() == 64);
-
-    #[test]
-    fn flags_are_counted_apart_and_stop_at_their_bound() {
-        let mut direction = Direction::SILENT;
-        for _ in 0..COUNT_MAX + 5 {
-            direction.count_flag(1);
-        }
-        direction.count_flag(0);
-        direction.count_flag(2);
-        let stats = direction.stats(Clock::Unknown);
-        assert_eq!((stats.syn, stats.fin, stats.rst), (1, 2_097_151, 1));
-    }
 }

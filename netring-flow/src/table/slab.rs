@@ -1,6 +1,8 @@
-//! Records and their links, in chunks: a record never moves, and growing copies nothing.
+//! Records, and beside them their links and what is rarely touched, in chunks: a record never moves, and growing
+//! copies nothing.
 
 use super::links::Node;
+use super::record::Rare;
 use super::{Record, Slot};
 use crate::extract::Orientation;
 use crate::prefetch::prefetch;
@@ -19,7 +21,21 @@ pub(crate) struct Slab<K> {
 #[derive(Debug)]
 struct Chunk<K> {
     records: Vec<Record<K>>,
-    links: Vec<[Node; 2]>,
+    besides: Vec<Beside>,
+}
+
+/// What lies beside a record.
+#[derive(Debug)]
+struct Beside {
+    links: [Node; 2],
+    rare: Rare,
+}
+
+impl Beside {
+    const NEW: Self = Self {
+        links: [Node::LOOSE; 2],
+        rare: Rare::NEW,
+    };
 }
 
 impl<K> Slab<K> {
@@ -39,7 +55,7 @@ impl<K> Slab<K> {
         self.len += 1;
         if let Some(slot) = self.free {
             self.free = self.node::<0>(slot).as_free();
-            *self.node::<0>(slot) = Node::LOOSE;
+            self.chunks[slot.0 as usize / CHUNK].besides[slot.0 as usize % CHUNK] = Beside::NEW;
             *self.get_mut(slot) = record;
             return slot;
         }
@@ -50,14 +66,14 @@ impl<K> Slab<K> {
         {
             self.chunks.push(Chunk {
                 records: Vec::with_capacity(CHUNK),
-                links: Vec::with_capacity(CHUNK),
+                besides: Vec::with_capacity(CHUNK),
             });
         }
         let number = self.chunks.len() - 1;
         let chunk = &mut self.chunks[number];
         let slot = Slot((number * CHUNK + chunk.records.len()) as u32);
         chunk.records.push(record);
-        chunk.links.push([Node::LOOSE; 2]);
+        chunk.besides.push(Beside::NEW);
         slot
     }
 
@@ -78,16 +94,28 @@ impl<K> Slab<K> {
         &mut self.chunks[slot.0 as usize / CHUNK].records[slot.0 as usize % CHUNK]
     }
 
-    /// Asks for a record and its links.
+    /// A record, and what is rarely touched of it.
+    #[inline]
+    pub(super) fn both(&mut self, slot: Slot) -> (&mut Record<K>, &mut Rare) {
+        let chunk = &mut self.chunks[slot.0 as usize / CHUNK];
+        let at = slot.0 as usize % CHUNK;
+        (&mut chunk.records[at], &mut chunk.besides[at].rare)
+    }
+
+    pub(super) fn rare(&self, slot: Slot) -> &Rare {
+        &self.chunks[slot.0 as usize / CHUNK].besides[slot.0 as usize % CHUNK].rare
+    }
+
+    /// Asks for a record and what is beside it.
     pub(super) fn prefetch_all(&self, slot: Slot) {
         let record = self.get(slot);
         record.prefetch(Orientation::Forward);
         record.prefetch(Orientation::Reverse);
-        prefetch(&self.chunks[slot.0 as usize / CHUNK].links[slot.0 as usize % CHUNK]);
+        prefetch(&self.chunks[slot.0 as usize / CHUNK].besides[slot.0 as usize % CHUNK]);
     }
 
     #[inline]
     pub(super) fn node<const WHICH: usize>(&mut self, slot: Slot) -> &mut Node {
-        &mut self.chunks[slot.0 as usize / CHUNK].links[slot.0 as usize % CHUNK][WHICH]
+        &mut self.chunks[slot.0 as usize / CHUNK].besides[slot.0 as usize % CHUNK].links[WHICH]
     }
 }

@@ -1,13 +1,18 @@
 //! From packets to events: what flows are made of the packets of a wire.
 #![expect(clippy::unwrap_used, reason = "a test says what it expects by failing")]
 
+mod close;
 mod common;
 mod counting;
 mod damaged;
+mod extractor;
 mod lengths;
 mod links;
 mod memory;
 mod packets;
+mod quiet;
 mod raw;
+mod repeated;
+mod sequence;
 mod tcp;
 mod time;

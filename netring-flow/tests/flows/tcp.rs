@@ -125,7 +125,7 @@ fn what_trails_behind_a_close_is_taken_in() {
     assert_eq!(bench.tracker.active_flows(), 1);
     bench.expire(11.3);
     assert_eq!(bench.tracker.active_flows(), 0);
-    assert_eq!(text(&bench.story()), [(EndReason::Finished, "ShAFfR")]);
+    assert_eq!(text(&bench.story()), [(EndReason::Finished, "ShAFftR")]);
     assert_eq!(bench.ended()[0].stats.by_responder().fin, 2);
 }
 
@@ -137,7 +137,7 @@ fn a_fin_sent_twice_by_one_end_closes_nothing() {
     bench.client(2.0, FIN | ACK, 1001, 9001, b"");
     // The other end has a minute's worth to say: a half-closed connection is not over.
     bench.server(62.0, ACK, 9001, 1002, b"late");
-    assert_eq!(text(&bench.story()), [(EndReason::SourceEnded, "ShAFd")]);
+    assert_eq!(text(&bench.story()), [(EndReason::SourceEnded, "ShAFTd")]);
 }
 
 #[test]
@@ -164,7 +164,7 @@ fn the_syn_of_a_closed_connection_again_is_not_another_flow() {
     bench.close(1.0, 1000, 9000);
     bench.client(1.5, SYN, 1000, 0, b"");
     bench.server(1.6, SYN | ACK, 9000, 1001, b"");
-    assert_eq!(text(&bench.story()), [(EndReason::Finished, "ShAFf")]);
+    assert_eq!(text(&bench.story()), [(EndReason::Finished, "ShAFfTt")]);
 }
 
 #[test]
@@ -207,7 +207,7 @@ fn the_own_syn_again_is_never_another_flow() {
     middle.client(0.0, ACK, 1001, 1, b"0123456789");
     middle.client(30.0, SYN, 1000, 0, b"");
     middle.client(60.0, SYN, 77_000, 0, b"");
-    assert_eq!(text(&bench.story()), [(EndReason::SourceEnded, "ShA")]);
+    assert_eq!(text(&bench.story()), [(EndReason::SourceEnded, "ShAT")]);
     assert_eq!(
         text(&middle.story()),
         [(EndReason::PortReuse, "DS"), (EndReason::SourceEnded, "S")]
@@ -273,14 +273,131 @@ fn flags_that_exclude_each_other_are_told_once_a_flow() {
 }
 
 #[test]
-fn a_connection_that_only_one_end_is_heard_of_is_established_by_its_acknowledgement() {
+fn a_connection_that_only_one_end_is_heard_of_lives_on_and_is_not_reported_as_established() {
     let mut bench = Bench::new();
     bench.client(0.0, SYN, 1000, 0, b"");
     bench.client(0.1, ACK, 1001, 9001, b"");
     // Not ended by the time-out of a half-open one.
     bench.client(20.0, ACK, 1001, 9001, b"x");
     assert_eq!(text(&bench.story()), [(EndReason::SourceEnded, "SAD")]);
-    assert_eq!(bench.tracker.stats().flows_established, 1);
+    // Or the other end only.
+    bench.server(30.0, SYN | ACK, 9000, 1001, b"");
+    bench.server(30.1, ACK, 9001, 1001, b"x");
+    bench.server(50.0, ACK, 9002, 1001, b"x");
+    assert_eq!(bench.story()[1..], [(EndReason::SourceEnded, "^hd".into())]);
+    assert_eq!(bench.tracker.stats().flows_established, 0);
+}
+
+/// Client or server, flags, sequence and acknowledgement numbers, data.
+type Step = (char, u8, u32, u32, &'static [u8]);
+
+#[test]
+fn a_handshake_is_complete_only_if_each_number_is_right() {
+    let syn: Step = ('c', SYN, 1000, 0, b"");
+    let syn_ack: Step = ('s', SYN | ACK, 9000, 1001, b"");
+    let ack: Step = ('c', ACK, 1001, 9001, b"");
+    let cases: [(&[Step], u64); 16] = [
+        (&[syn, syn_ack, ack], 1),
+        // The acknowledgement has data, or a FIN, or was lost and data came behind it.
+        (&[syn, syn_ack, ('c', ACK, 1001, 9001, b"GET")], 1),
+        (&[syn, syn_ack, ('c', FIN | ACK, 1001, 9001, b"")], 1),
+        (&[syn, syn_ack, ('c', ACK, 1101, 9001, b"more")], 1),
+        // Data in the SYN, acknowledged or not; data behind the SYN-ACK.
+        (
+            &[
+                ('c', SYN, 1000, 0, b"GET"),
+                ('s', SYN | ACK, 9000, 1004, b""),
+                ('c', ACK, 1004, 9001, b""),
+            ],
+            1,
+        ),
+        (&[('c', SYN, 1000, 0, b"GET"), syn_ack, ack], 1),
+        (
+            &[
+                syn,
+                syn_ack,
+                ('s', ACK, 9001, 1001, b"hello"),
+                ('c', ACK, 1001, 9006, b""),
+            ],
+            1,
+        ),
+        // Sent again; with another number.
+        (&[syn, syn, syn_ack, syn_ack, ack, ack], 1),
+        (
+            &[
+                syn,
+                ('c', SYN, 2000, 0, b""),
+                ('s', SYN | ACK, 9000, 2001, b""),
+                ('c', ACK, 2001, 9001, b""),
+            ],
+            1,
+        ),
+        // The SYN was not seen.
+        (&[syn_ack, ack], 1),
+        // The SYN-ACK answers another SYN.
+        (&[syn, ('s', SYN | ACK, 9000, 5001, b""), ack], 0),
+        // The acknowledgement is of something else, or its own number is.
+        (&[syn, syn_ack, ('c', ACK, 1001, 9900, b"")], 0),
+        (&[syn, syn_ack, ('c', ACK, 900_000, 9001, b"")], 0),
+        // No SYN-ACK: a challenge, a stray.
+        (&[syn, ('s', ACK, 7000, 900_000, b"")], 0),
+        (&[syn, ('s', ACK, 9001, 1001, b"")], 0),
+        (&[syn, syn_ack, ('s', ACK, 9001, 1001, b"")], 0),
+    ];
+    for (number, (steps, established)) in cases.into_iter().enumerate() {
+        let mut bench = Bench::new();
+        for (n, (who, flags, sequence, ack, data)) in steps.iter().enumerate() {
+            let time = n as f64 * 0.01;
+            match who {
+                'c' => bench.client(time, *flags, *sequence, *ack, data),
+                _ => bench.server(time, *flags, *sequence, *ack, data),
+            }
+        }
+        bench.finish();
+        let stats = bench.tracker.stats();
+        assert_eq!(stats.flows_established, established, "case {number}");
+        assert_eq!(stats.flows_started, 1, "case {number}");
+        assert_eq!(bench.ended()[0].stats.established, established == 1);
+    }
+}
+
+#[test]
+fn a_syn_ack_that_answers_a_new_syn_is_another_flow_at_once() {
+    let mut bench = Bench::new();
+    bench.handshake(0.0, 1000, 9000);
+    bench.client(0.1, ACK, 1001, 9001, b"GET");
+    // The client begins again, 0.2 s after its last packet, and the server has forgotten the first connection.
+    bench.client(0.3, SYN, 500_000, 0, b"");
+    assert_eq!(bench.tracker.active_flows(), 1);
+    bench.server(0.31, SYN | ACK, 700_000, 500_001, b"");
+    bench.client(0.32, ACK, 500_001, 700_001, b"");
+    assert_eq!(
+        text(&bench.story()),
+        [
+            (EndReason::PortReuse, "ShAD"),
+            (EndReason::SourceEnded, "^hA")
+        ]
+    );
+    assert_eq!(bench.tracker.stats().flows_established, 2);
+}
+
+#[test]
+fn a_stray_syn_that_is_not_answered_changes_nothing() {
+    let mut bench = Bench::new();
+    bench.handshake(0.0, 1000, 9000);
+    bench.client(0.1, SYN, 500_000, 0, b"");
+    // Challenged, and the connection goes on: its numbers are as before, its own SYN and SYN-ACK too.
+    bench.server(0.11, ACK, 9001, 1001, b"");
+    bench.client(0.2, ACK, 1001, 9001, b"data");
+    bench.client(0.3, SYN, 1000, 0, b"");
+    bench.server(0.4, SYN | ACK, 9000, 1001, b"");
+    bench.server(0.5, SYN | ACK, 9000, 333_333, b"");
+    bench.close(0.6, 1004, 9000);
+    assert_eq!(text(&bench.story()), [(EndReason::Finished, "ShAaDTtFf")]);
+    let stats = bench.ended()[0].stats;
+    assert_eq!(stats.by_initiator().out_of_order, 0);
+    // The SYN that came again; the stray one is none.
+    assert_eq!(stats.by_initiator().retransmitted, 1);
 }
 
 #[test]

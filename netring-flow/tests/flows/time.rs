@@ -3,7 +3,7 @@
 use netring_flow::{Anomaly, EndReason, FlowEvent, Timeouts, TrackerConfig};
 use proptest::prelude::*;
 
-use crate::common::{ACK, Bench, CLIENT, RST, SERVER, SYN, at, seconds, udp};
+use crate::common::{ACK, Bench, CLIENT, Frames, RST, SERVER, SYN, at, seconds, udp};
 
 /// Ends of flows in whole seconds after `at(0)`, with their reasons.
 fn ends(bench: &Bench) -> Vec<(f64, EndReason)> {
@@ -247,10 +247,9 @@ fn one_packet_of_the_far_future_stops_no_clock() {
     bench.frame(1.0, &udp("10.1.1.1:1", SERVER, b""));
     assert_eq!(bench.tracker.latest(), Some(at(1.0)));
     // Time-outs count from here on, also for the flow that seems to be of the future.
-    // It is looked at within one revolution of the wheel, and then has its minute.
-    bench.expire(552.0);
-    assert_eq!(bench.tracker.active_flows(), 1);
-    bench.expire(613.0);
+    bench.expire(60.9);
+    assert_eq!(bench.tracker.active_flows(), 2);
+    bench.expire(61.3);
     assert_eq!(bench.tracker.active_flows(), 0);
     let told = bench.count(|event| {
         matches!(
@@ -266,9 +265,64 @@ fn one_packet_of_the_far_future_stops_no_clock() {
 }
 
 #[test]
+fn silence_counts_from_the_time_that_went_back() {
+    // Each direction of the silence: by packets of the flow itself, by those of others, by batches.
+    for together in [false, true] {
+        let mut bench = Bench::new();
+        let own = udp(CLIENT, SERVER, b"");
+        let other = udp("10.1.1.1:1", SERVER, b"");
+        // One flow is heard of before and after time goes back by two hours, another only before.
+        let mut frames = vec![
+            (7200.0, own.clone()),
+            (7200.0, udp("10.2.2.2:2", SERVER, b"")),
+            (7201.0, own.clone()),
+            (0.0, own.clone()),
+            (1.0, own.clone()),
+        ];
+        frames.extend((2..60).map(|n| (f64::from(n), other.clone())));
+        let feed = |bench: &mut Bench, frames: &[(f64, Vec<u8>)]| {
+            if together {
+                let Bench { tracker, events } = bench;
+                tracker.track_batch(&Frames(frames), events);
+            } else {
+                for (time, frame) in frames {
+                    bench.frame(*time, frame);
+                }
+            }
+        };
+        feed(&mut bench, &frames);
+        assert_eq!(bench.tracker.active_flows(), 3);
+        assert_eq!(bench.tracker.stats().time_went_back, 1);
+        // 60 s after it went back, and 60.4 s after the last packet of each.
+        feed(&mut bench, &[(60.4, other.clone()), (60.41, other.clone())]);
+        assert_eq!(bench.tracker.active_flows(), 2);
+        feed(&mut bench, &[(61.4, own.clone()), (61.41, other)]);
+        assert_eq!(bench.tracker.stats().flows_started, 4);
+        let ended = ends(&bench);
+        assert_eq!(
+            ended,
+            [
+                (60.0, EndReason::IdleTimeout),
+                (61.0, EndReason::IdleTimeout)
+            ]
+        );
+        bench.finish();
+        assert_eq!(bench.ended()[1].stats.packets(), 4);
+    }
+}
+
+#[test]
 fn the_ends_of_time_are_times() {
     let mut bench = Bench::new();
-    for nanos in [i64::MIN, i64::MAX, 0, i64::MIN + 1, i64::MAX - 1, -1] {
+    for nanos in [
+        i64::MIN,
+        i64::MAX,
+        i64::MIN,
+        0,
+        i64::MIN + 1,
+        i64::MAX - 1,
+        -1,
+    ] {
         let frame = udp(CLIENT, SERVER, b"");
         let time = netring_sys::Timestamp::from_nanos(nanos, netring_sys::Clock::Unknown);
         let packet = netring_sys::Packet::new(&frame, time, netring_sys::LinkType::ETHERNET);

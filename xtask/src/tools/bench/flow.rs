@@ -212,6 +212,10 @@ fn segment(flow: u32, flags: u8) -> Frame {
     // Padding is behind the total length.
     frame[..54].copy_from_slice(&wire::tcp4(443, 443, 1, flags, &[]));
     frame[26..30].copy_from_slice(&(0x0b00_0000 + flow).to_be_bytes());
+    // Behind the SYN-ACK of the other end, whose number is 1 as well.
+    let [sequence, ack] = if flags & SYN == 0 { [2_u32, 2] } else { [1, 0] };
+    frame[38..42].copy_from_slice(&sequence.to_be_bytes());
+    frame[42..46].copy_from_slice(&ack.to_be_bytes());
     frame
 }
 
@@ -224,6 +228,7 @@ fn answer(flow: u32) -> Frame {
     );
     frame[26..30].copy_from_slice(&target);
     frame[30..34].copy_from_slice(&source);
+    frame[42..46].copy_from_slice(&2_u32.to_be_bytes());
     frame
 }
 

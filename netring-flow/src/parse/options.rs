@@ -1,0 +1,113 @@
+//! The options of a SYN. They are read apart from the rest: few packets are one, and no other has to carry a field for them.
+
+use netring_sys::{LinkType, Packet};
+
+use super::{Part, link, transport, v6_chain};
+use crate::extract::WindowScale;
+
+/// What a packet with a SYN says of the window scale.
+#[cold]
+pub(crate) fn window_scale(packet: &Packet<'_>) -> WindowScale {
+    options(packet).map_or(WindowScale::UNKNOWN, find)
+}
+
+/// The bytes between the TCP header and the data, if all of them were captured.
+fn options<'a>(packet: &Packet<'a>) -> Option<&'a [u8]> {
+    let part = match packet.data().split_first_chunk::<14>() {
+        // As nearly all are.
+        Some(([.., 0x08, 0x00] | [.., 0x86, 0xdd], data))
+            if packet.link_type() == LinkType::ETHERNET =>
+        {
+            Part::of(packet, data)
+        }
+        _ => link::find(packet).ok()?.part,
+    };
+    let data = part.data;
+    let (protocol, body) = match data.first()? >> 4 {
+        4 => {
+            let len = usize::from(data[0] & 0xf) * 4;
+            (*data.get(9)?, data.get(len..)?)
+        }
+        6 => {
+            let chain = v6_chain::follow(*data.get(6)?, part.behind(40)).ok()?;
+            (chain.protocol, chain.body.data)
+        }
+        _ => return None,
+    };
+    let len = usize::from(body.get(12)? >> 4) * 4;
+    (protocol == transport::TCP).then_some(body.get(20..len)?)
+}
+
+fn find(mut options: &[u8]) -> WindowScale {
+    const END: u8 = 0;
+    const NOTHING: u8 = 1;
+    const SCALE: u8 = 3;
+    loop {
+        options = match *options {
+            [NOTHING, ref rest @ ..] => rest,
+            [SCALE, 3, bits, ..] => return WindowScale::shift(bits),
+            [kind, len, ..] if kind != END && len >= 2 && options.len() >= usize::from(len) => {
+                &options[usize::from(len)..]
+            }
+            // The end, or an option that is not valid.
+            _ => return WindowScale::ABSENT,
+        };
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use netring_sys::{Clock, Timestamp};
+
+    use super::*;
+
+    #[test]
+    fn the_scale_is_found_between_other_options_and_in_none_that_is_broken() {
+        let cases: [(&[u8], WindowScale); 10] = [
+            (&[], WindowScale::ABSENT),
+            (&[3, 3, 7], WindowScale::shift(7)),
+            (&[2, 4, 5, 180, 1, 3, 3, 0], WindowScale::shift(0)),
+            (
+                &[
+                    2, 4, 5, 180, 4, 2, 8, 10, 1, 2, 3, 4, 5, 6, 7, 8, 1, 3, 3, 14,
+                ],
+                WindowScale::shift(14),
+            ),
+            (&[3, 3, 200], WindowScale::shift(14)),
+            // Behind the end, without a length, and longer than what there is.
+            (&[0, 3, 3, 7], WindowScale::ABSENT),
+            (&[2, 0, 3, 3, 7], WindowScale::ABSENT),
+            (&[2, 9, 3, 3, 7], WindowScale::ABSENT),
+            (&[3, 3], WindowScale::ABSENT),
+            (&[3], WindowScale::ABSENT),
+        ];
+        for (options, scale) in cases {
+            assert_eq!(find(options), scale, "{options:?}");
+        }
+    }
+
+    #[test]
+    fn options_are_found_behind_ipv4_and_ipv6_and_not_where_they_are_cut() {
+        for v6 in [false, true] {
+            let mut frame = Vec::new();
+            let builder = etherparse::PacketBuilder::ethernet2([2; 6], [4; 6]);
+            let builder = if v6 {
+                builder.ipv6([1; 16], [2; 16], 64)
+            } else {
+                builder.ipv4([192, 0, 2, 1], [192, 0, 2, 2], 64)
+            };
+            builder
+                .tcp(1, 2, 3, 4)
+                .syn()
+                .options(&[etherparse::TcpOptionElement::WindowScale(9)])
+                .unwrap()
+                .write(&mut frame, b"data")
+                .unwrap();
+            let time = Timestamp::from_nanos(0, Clock::Unknown);
+            let of = |data| window_scale(&Packet::new(data, time, LinkType::ETHERNET));
+            assert_eq!(of(&frame), WindowScale::shift(9));
+            // Four bytes of data, and at the end of four bytes of options.
+            assert_eq!(of(&frame[..frame.len() - 5]), WindowScale::UNKNOWN);
+        }
+    }
+}

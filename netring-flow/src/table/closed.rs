@@ -1,0 +1,65 @@
+//! The keys of connections that closed lately.
+
+use super::Tag;
+use crate::wheel::Wheel;
+
+/// How long a key is remembered, in places of the wheel: 240 s, twice the longest that RFC 9293 lets a segment live.
+const LATELY: u32 = (240_000_000_000_i64 >> Wheel::SHIFT) as u32;
+
+/// Keys that are remembered: 512 KiB.
+const PLACES: usize = 1 << 16;
+
+/// A table of tags, each with the time of its last packet, in which the newer takes the place of the older.
+///
+/// Two keys of one tag are taken for one: of 65,536 keys that are remembered each new one is taken for another with a
+/// probability of 1 in 65,536, and what is lost by that is one segment without data.
+#[derive(Debug, Default)]
+pub(crate) struct Closed {
+    /// The tag above the time, which is 0 only where there is nothing. Empty until the first connection closes.
+    places: Box<[u64]>,
+}
+
+impl Closed {
+    /// Remembers a key whose last packet came at this time of the wheel.
+    pub(crate) fn remember(&mut self, tag: Tag, then: u32) {
+        if self.places.is_empty() {
+            self.places = vec![0; PLACES].into();
+        }
+        self.places[place(tag)] = u64::from(tag.0) << 32 | u64::from(then.max(1));
+    }
+
+    /// Whether a key was remembered and not long ago.
+    pub(crate) fn is_recent(&self, tag: Tag, now: u32) -> bool {
+        self.places.get(place(tag)).is_some_and(|place| {
+            *place != 0
+                && (place >> 32) as u32 == tag.0
+                && now.wrapping_sub(*place as u32) <= LATELY
+        })
+    }
+}
+
+/// By the low bits: the index of the table takes the high ones.
+const fn place(tag: Tag) -> usize {
+    tag.0 as usize % PLACES
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_is_remembered_for_four_minutes_and_no_other() {
+        let mut closed = Closed::default();
+        assert!(!closed.is_recent(Tag(7), 1000));
+        closed.remember(Tag(7), 1000);
+        assert!(closed.is_recent(Tag(7), 1000));
+        assert!(closed.is_recent(Tag(7), 1000 + LATELY));
+        assert!(!closed.is_recent(Tag(7), 1001 + LATELY));
+        // Time went back since.
+        assert!(!closed.is_recent(Tag(7), 999));
+        // The same place, another tag.
+        assert!(!closed.is_recent(Tag(7 + (1 << 16)), 1000));
+        closed.remember(Tag(7 + (1 << 16)), 1001);
+        assert!(!closed.is_recent(Tag(7), 1001));
+    }
+}

@@ -1,0 +1,136 @@
+//! Sequence numbers: what was sent before, and what only comes late.
+//!
+//! Of the numbers below the highest that was sent it is kept how many were not seen, not which. Data below the highest is
+//! late (*out of order*) as long as so much is missing, else it was sent before: a *retransmission*. So is what the
+//! other end has acknowledged already, or asks for by acknowledging three times what is before it.
+
+use super::{ACK, Arrival, FIN, SYN};
+use crate::extract::{Orientation, TcpSegment};
+use crate::history::Letter;
+use crate::table::{Rare, Record};
+
+/// Begins the count with a SYN, or another that takes its place.
+pub(super) fn start<K>(flow: &mut Record<K>, arrival: &Arrival) {
+    let segment = arrival.segment;
+    let direction = flow.direction(arrival.from);
+    direction.next_sequence = segment
+        .sequence
+        .wrapping_add(arrival.payload)
+        .wrapping_add(1);
+    direction.set_scale(arrival.scale);
+    if segment.has(ACK) {
+        direction.acknowledge(segment.acknowledgement, segment.window, 1);
+    } else {
+        direction.set_window(segment.window);
+    }
+}
+
+/// Takes the numbers of a segment without SYN and RST in.
+pub(super) fn take<K>(
+    flow: &mut Record<K>,
+    rare: &mut Rare,
+    segment: TcpSegment,
+    payload: u32,
+    from: Orientation,
+) {
+    if !flow.has_sent_segments(from) {
+        flow.direction(from).next_sequence = segment.sequence;
+    }
+    let late = follow(flow, segment, payload, from);
+    let end = segment.sequence.wrapping_add(payload);
+    let mut again = late;
+    if segment.has(FIN) {
+        let direction = flow.direction(from);
+        if direction.next_sequence == end {
+            direction.next_sequence = end.wrapping_add(1);
+        } else {
+            again |= flow.has_happened(Letter::Fin, from);
+        }
+    }
+    if again {
+        self::again(flow, rare, segment, payload, from);
+    }
+}
+
+/// Keeps the highest sequence number, and what is acknowledged. True: there is data that is behind.
+#[inline(always)]
+pub(crate) fn follow<K>(
+    flow: &mut Record<K>,
+    segment: TcpSegment,
+    payload: u32,
+    from: Orientation,
+) -> bool {
+    let direction = flow.direction(from);
+    if segment.has(ACK) {
+        // A FIN says nothing of what is missing.
+        let carries = payload | u32::from(segment.has(FIN));
+        direction.acknowledge(segment.acknowledgement, segment.window, carries);
+    }
+    let ahead = segment.sequence.wrapping_sub(direction.next_sequence);
+    if ahead.cast_signed() < 0 {
+        return payload != 0;
+    }
+    if ahead != 0 {
+        direction.miss(ahead);
+    }
+    direction.next_sequence = segment.sequence.wrapping_add(payload);
+    false
+}
+
+/// Takes in data that is behind the highest sequence number: what [`follow`] said so of.
+#[cold]
+pub(crate) fn behind<K>(
+    flow: &mut Record<K>,
+    rare: &mut Rare,
+    segment: TcpSegment,
+    payload: u32,
+    from: Orientation,
+) {
+    again(flow, rare, segment, payload, from);
+}
+
+/// Counts what is behind the highest sequence number: as sent before, as late, or as nothing of the two.
+pub(super) fn again<K>(
+    flow: &mut Record<K>,
+    rare: &mut Rare,
+    segment: TcpSegment,
+    payload: u32,
+    from: Orientation,
+) {
+    let other = &flow.directions[from.flipped() as usize];
+    let end = segment.sequence.wrapping_add(payload);
+    let is_acked =
+        payload != 0 && other.has_acked() && other.acked.wrapping_sub(end).cast_signed() >= 0;
+    let is_asked_for = other.asks() && other.acked == segment.sequence;
+
+    let direction = flow.direction(from);
+    let next = direction.next_sequence;
+    let ahead = end.wrapping_sub(next).cast_signed() > 0;
+    if ahead {
+        direction.next_sequence = end;
+    }
+    if segment.sequence.wrapping_add(1) == next && !segment.has(SYN | FIN) {
+        // A keep-alive or a probe of a window that is closed; or the data that such a probe had the first byte of.
+        if payload <= 1 || ahead && !is_acked {
+            return;
+        }
+    }
+    let below = if ahead {
+        next.wrapping_sub(segment.sequence)
+    } else {
+        payload
+    };
+    let was_missing = !is_acked && below != 0 && direction.find(below);
+    if was_missing && !is_asked_for {
+        late(rare, from);
+    } else {
+        direction.count_retransmission();
+        flow.happened(Letter::Retransmission, from);
+    }
+}
+
+/// Counts what was overtaken.
+pub(super) const fn late(rare: &mut Rare, from: Orientation) {
+    let late = &mut rare.out_of_order[from as usize];
+    *late = late.saturating_add(1);
+}

@@ -1,0 +1,235 @@
+//! A RST or FIN that the other end would not believe closes nothing.
+
+use etherparse::{PacketBuilder, TcpOptionElement};
+use netring_flow::{Anomaly, EndReason, FlowEvent};
+
+use crate::common::{ACK, Bench, CLIENT, FIN, RST, SERVER, SYN, tcp};
+
+/// A SYN or SYN-ACK with a window scale; a window of 65,000.
+fn scaled(from: &str, to: &str, sequence: u32, ack: Option<u32>, scale: u8) -> Vec<u8> {
+    let parse = |end: &str| end.parse::<std::net::SocketAddrV4>().unwrap();
+    let (from, to) = (parse(from), parse(to));
+    let mut frame = PacketBuilder::ethernet2([2; 6], [4; 6])
+        .ipv4(from.ip().octets(), to.ip().octets(), 64)
+        .tcp(from.port(), to.port(), sequence, 65_000)
+        .syn()
+        .options(&[TcpOptionElement::WindowScale(scale)])
+        .unwrap();
+    if let Some(ack) = ack {
+        frame = frame.ack(ack);
+    }
+    let mut bytes = Vec::new();
+    frame.write(&mut bytes, b"").unwrap();
+    bytes
+}
+
+fn out_of_window(bench: &Bench) -> u64 {
+    let told = bench.count(|event| {
+        matches!(
+            event,
+            FlowEvent::Anomaly {
+                kind: Anomaly::OutOfWindow,
+                key: Some(_),
+                ..
+            }
+        )
+    });
+    assert_eq!(told, bench.tracker.stats().out_of_window);
+    told
+}
+
+/// A connection after its handshake: the client sent 50 bytes that are acknowledged and 10 that are not, the server 40
+/// that are acknowledged.
+fn open(scale: Option<u8>) -> Bench {
+    let mut bench = Bench::new();
+    match scale {
+        Some(scale) => {
+            bench.frame(0.0, &scaled(CLIENT, SERVER, 1000, None, scale));
+            bench.frame(0.005, &scaled(SERVER, CLIENT, 9000, Some(1001), scale));
+            bench.client(0.01, ACK, 1001, 9001, b"");
+        }
+        None => bench.handshake(0.0, 1000, 9000),
+    }
+    bench.client(0.1, ACK, 1001, 9001, &[7; 50]);
+    bench.server(0.2, ACK, 9001, 1051, &[7; 40]);
+    bench.client(0.3, ACK, 1051, 9041, &[7; 10]);
+    bench
+}
+
+#[test]
+fn a_rst_closes_inside_of_the_window_and_nowhere_else() {
+    // Sequence number of a RST of the server; the client takes 65,000 bytes from 9041 on.
+    for (scale, sequence, closes) in [
+        (None, 9041, true),
+        (None, 9042, true),
+        (None, 9041 + 65_000, true),
+        (None, 9041 + 65_001, false),
+        (None, 9040, false),
+        (None, 9001, false),
+        (None, 0, false),
+        (None, 900_000_000, false),
+        (None, 9041_u32.wrapping_sub(1 << 31), false),
+        (Some(7), 9041 + 65_001, true),
+        (Some(7), 9041 + (65_000 << 7), true),
+        (Some(7), 9042 + (65_000 << 7), false),
+        (Some(0), 9042 + 65_000, false),
+    ] {
+        for flags in [RST, RST | ACK] {
+            let mut bench = open(scale);
+            bench.server(1.0, flags, sequence, 1061, b"");
+            let case = format!("{sequence} by {scale:?}");
+            assert_eq!(out_of_window(&bench), u64::from(!closes), "{case}");
+            // What goes on counts in the same flow, and the close is as if nothing had been.
+            bench.client(2.0, FIN | ACK, 1061, 9041, b"");
+            bench.server(2.1, FIN | ACK, 9041, 1062, b"");
+            let (reason, history) = if closes {
+                (EndReason::Reset, "ShADdrFf")
+            } else {
+                (EndReason::Finished, "ShADdFf")
+            };
+            assert_eq!(bench.story(), [(reason, history.into())], "{case}");
+            assert_eq!(bench.ended()[0].stats.by_responder().rst, 1);
+        }
+    }
+}
+
+#[test]
+fn a_rst_is_believed_with_data_in_flight_and_where_packets_were_lost() {
+    // The client sent 10 bytes that the server has not acknowledged: its number may be before or behind them.
+    for sequence in [1051, 1061] {
+        let mut bench = open(None);
+        bench.client(1.0, RST, sequence, 0, b"");
+        assert_eq!(out_of_window(&bench), 0);
+        assert_eq!(bench.story()[0].0, EndReason::Reset);
+    }
+    // More in flight than the window that was seen last: the capture lost acknowledgements.
+    let mut bench = open(None);
+    for n in 0..100 {
+        let sequence = 1061 + n * 1000;
+        bench.client(0.5, ACK, sequence, 9041, &[7; 1000]);
+    }
+    bench.client(1.0, RST | ACK, 101_061, 9041, b"");
+    assert_eq!(bench.story()[0].0, EndReason::Reset);
+}
+
+#[test]
+fn a_rst_behind_a_fin_may_leave_the_fin_out() {
+    // The server is acknowledged up to behind its FIN, and answers what still comes with the number before it.
+    let mut bench = open(None);
+    bench.server(1.0, FIN | ACK, 9041, 1061, b"");
+    bench.client(1.1, ACK, 1061, 9042, &[7; 10]);
+    bench.server(1.2, RST, 9041, 0, b"");
+    assert_eq!(out_of_window(&bench), 0);
+    assert_eq!(bench.story()[0].0, EndReason::Reset);
+}
+
+#[test]
+fn a_syn_is_refused_by_what_acknowledges_it() {
+    for (flags, ack, closes) in [
+        (RST | ACK, 1001, true),
+        (RST | ACK, 5001, false),
+        (RST | ACK, 1000, false),
+        (RST, 0, false),
+    ] {
+        let mut bench = Bench::new();
+        bench.client(0.0, SYN, 1000, 0, b"");
+        bench.server(0.1, flags, 0, ack, b"");
+        assert_eq!(out_of_window(&bench), u64::from(!closes), "{flags} {ack}");
+        if !closes {
+            bench.server(0.2, SYN | ACK, 9000, 1001, b"");
+            bench.client(0.3, ACK, 1001, 9001, b"");
+            assert_eq!(bench.tracker.stats().flows_established, 1);
+        }
+        bench.finish();
+    }
+    // With data in the SYN, both may be acknowledged.
+    for (ack, closes) in [(1001, true), (1004, true), (1005, false)] {
+        let mut bench = Bench::new();
+        bench.client(0.0, SYN, 1000, 0, b"GET");
+        bench.server(0.1, RST | ACK, 0, ack, b"");
+        assert_eq!(out_of_window(&bench), u64::from(!closes), "{ack}");
+    }
+}
+
+#[test]
+fn a_scan_that_resets_what_was_answered_closes_and_a_stray_in_the_handshake_does_not() {
+    for (client, sequence, closes) in [
+        (true, 1001, true),
+        (true, 900_000_000, false),
+        (false, 9001, true),
+        (false, 900_000_000, false),
+    ] {
+        let mut bench = Bench::new();
+        bench.client(0.0, SYN, 1000, 0, b"");
+        bench.server(0.1, SYN | ACK, 9000, 1001, b"");
+        if client {
+            bench.client(0.2, RST, sequence, 0, b"");
+        } else {
+            bench.server(0.2, RST, sequence, 0, b"");
+        }
+        assert_eq!(out_of_window(&bench), u64::from(!closes), "{sequence}");
+        let reason = bench.story()[0].0;
+        assert_eq!(reason == EndReason::Reset, closes, "{sequence}");
+    }
+    // Before the answer, too.
+    let mut bench = Bench::new();
+    bench.client(0.0, SYN, 1000, 0, b"");
+    bench.client(0.1, RST, 900_000_000, 0, b"");
+    assert_eq!(out_of_window(&bench), 1);
+    bench.client(0.2, RST, 1001, 0, b"");
+    assert_eq!(bench.story()[0].0, EndReason::Reset);
+}
+
+#[test]
+fn where_the_window_is_not_known_all_is_believed() {
+    // In its middle; one end only; a SYN whose options were cut.
+    let mut bench = Bench::new();
+    bench.client(0.0, ACK, 1001, 9001, b"data");
+    bench.server(0.1, ACK, 9001, 1005, b"data");
+    bench.server(0.2, RST, 77, 0, b"");
+    assert_eq!(bench.story()[0].0, EndReason::Reset);
+
+    let mut bench = Bench::new();
+    bench.server(0.0, ACK, 9001, 1005, b"data");
+    bench.server(0.2, RST, 77, 0, b"");
+    assert_eq!(bench.story()[0].0, EndReason::Reset);
+
+    let mut bench = Bench::new();
+    let syn = scaled(CLIENT, SERVER, 1000, None, 9);
+    let packet = netring_sys::Packet::new(
+        &syn[..54],
+        crate::common::at(0.0),
+        netring_sys::LinkType::ETHERNET,
+    );
+    let packet = packet.with_wire_len(syn.len() as u32);
+    bench.tracker.track(&packet, &mut bench.events);
+    bench.frame(0.1, &scaled(SERVER, CLIENT, 9000, Some(1001), 9));
+    bench.client(0.2, ACK, 1001, 9001, b"");
+    bench.server(0.3, RST, 9001 + (65_000 << 8), 0, b"");
+    assert_eq!(bench.story()[0].0, EndReason::Reset);
+}
+
+#[test]
+fn windows_are_scaled_only_if_both_ends_offer_it() {
+    let mut bench = Bench::new();
+    bench.frame(0.0, &scaled(CLIENT, SERVER, 1000, None, 9));
+    bench.frame(0.1, &tcp(SERVER, CLIENT, 9000, 1001, SYN | ACK, b""));
+    bench.client(0.2, ACK, 1001, 9001, b"");
+    bench.server(0.3, RST, 9001 + 65_001, 0, b"");
+    assert_eq!(out_of_window(&bench), 1);
+    bench.server(0.4, RST, 9001 + 65_000, 0, b"");
+    assert_eq!(bench.story()[0].0, EndReason::Reset);
+}
+
+#[test]
+fn a_fin_outside_of_the_window_closes_nothing() {
+    let mut bench = open(None);
+    bench.client(1.0, FIN | ACK, 800_000_000, 9041, b"");
+    bench.server(1.1, FIN | ACK, 900_000_000, 1061, b"data");
+    assert_eq!(out_of_window(&bench), 2);
+    bench.client(2.0, ACK, 1061, 9041, &[7; 10]);
+    assert_eq!(bench.story(), [(EndReason::SourceEnded, "ShADd".into())]);
+    let stats = bench.ended()[0].stats;
+    assert_eq!((stats.by_initiator().fin, stats.by_responder().fin), (1, 1));
+    assert_eq!(stats.by_initiator().retransmitted, 0);
+}
