@@ -5,6 +5,8 @@
 //! for as one. The notifications are needed because the socket alone does not tell: once it is down, the kernel removes an
 //! interface without another word to it.
 
+mod pace;
+
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -174,6 +176,7 @@ pub struct Waiter {
     set: OwnedFd,
     link: OwnedFd,
     stop: StopHandle,
+    pace: pace::Pace,
     interface: u32,
     name: String,
     state: LinkState,
@@ -191,6 +194,7 @@ struct LinkState {
 const SOCKET: u64 = 0;
 const STOP: u64 = 1;
 const LINK: u64 = 2;
+const PACE: u64 = 3;
 
 impl Waiter {
     /// Waits for `socket`, which is bound to `interface`. Call it from the namespace of the two.
@@ -211,6 +215,7 @@ impl Waiter {
                 stopped: AtomicBool::new(false),
                 event: stop,
             })),
+            pace: pace::Pace::default(),
             interface: interface.index,
             name: interface.name.clone(),
             state: LinkState::default(),
@@ -268,6 +273,7 @@ impl Waiter {
                 // Readable without a packet: a down interface leaves ENETDOWN there. The notification says it better.
                 SOCKET => drop(take_socket_error(socket)?),
                 LINK => self.read_link_news()?,
+                PACE => self.pace.take()?,
                 _ => {}
             }
         }

@@ -3,7 +3,7 @@
 use std::os::fd::{AsFd, BorrowedFd};
 
 use netring_sys::kernel::filter::{BPF_RET_K, SockFilter};
-use netring_sys::kernel::packet::{ETH_P_ALL, TP_FT_REQ_FILL_RXHASH, tpacket_req3};
+use netring_sys::kernel::packet::{ETH_P_ALL, TP_FT_REQ_FILL_RXHASH, TPACKET_V3, tpacket_req3};
 use netring_sys::syscall::{
     attach_filter, bind_packet, packet_socket, set_packet_ignore_outgoing, set_packet_rx_ring,
     set_packet_timestamp, set_packet_version,
@@ -24,7 +24,7 @@ pub(crate) fn set_up(wanted: &Builder) -> Result<Capture, Error> {
     let interface = Interface::by_name(&wanted.interface)?;
     let socket = packet_socket().map_err(SyscallError::needs_net_raw)?;
     let fd = socket.as_fd();
-    set_packet_version(fd)?;
+    set_packet_version(fd, TPACKET_V3)?;
     set_packet_timestamp(fd, wanted.timestamps as u32)?;
     if let Some(ignore) = ignore_outgoing(wanted.ignore_outgoing, &interface) {
         set_packet_ignore_outgoing(fd, ignore)?;
