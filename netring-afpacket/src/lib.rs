@@ -78,6 +78,7 @@ mod config;
 mod counters;
 #[cfg(test)]
 mod made_block;
+mod pace;
 mod ring;
 mod walk;
 

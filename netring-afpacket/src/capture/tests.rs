@@ -4,8 +4,8 @@ use std::mem::offset_of;
 use std::net::UdpSocket;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
+use netring_sys::LinkType;
 use netring_sys::kernel::packet::{tpacket_block_desc, tpacket3_hdr};
-use netring_sys::{LinkType, Mmap};
 
 use super::*;
 use crate::made_block::Block;
@@ -14,12 +14,22 @@ const BLOCK: usize = 4096;
 const BLOCKS: usize = 4;
 
 fn capture() -> Capture {
+    capture_of(None)
+}
+
+fn capture_of(slot_size: Option<usize>) -> Capture {
     let interface = Interface::by_name("lo").unwrap();
     // It never says anything, and is asked only for counters that no test here needs.
     let socket = OwnedFd::from(UdpSocket::bind("127.0.0.1:0").unwrap());
+    let size = RingSize {
+        block_size: BLOCK,
+        block_count: BLOCKS,
+        asked_block_count: BLOCKS,
+        slot_size,
+    };
     Capture {
         waiter: Waiter::new(socket.as_fd(), &interface).unwrap(),
-        ring: Ring::new(Mmap::anonymous(BLOCK * BLOCKS).unwrap(), BLOCK, BLOCKS),
+        ring: Ring::played(BLOCK, BLOCKS, slot_size),
         socket,
         _promiscuous: None,
         interface,
@@ -28,11 +38,8 @@ fn capture() -> Capture {
             snap_len: usize::MAX,
             features: 0,
         },
-        size: RingSize {
-            block_size: BLOCK,
-            block_count: BLOCKS,
-            asked_block_count: BLOCKS,
-        },
+        size,
+        pace: Pace::new(size, Duration::from_millis(16)),
         counters: Counters::default(),
         at: None,
     }
