@@ -189,11 +189,12 @@ impl Capture {
             if status & TP_STATUS_LOSING != 0 || self.counters.is_due() {
                 self.read_kernel_counters()?;
             }
-            let slots = self.size.slot_size.is_some();
-            self.at = self.ring.block().map(|block| match slots {
-                true => Position::in_a_slot(),
-                false => Position::first(block),
-            });
+            if self.size.slot_size.is_some() {
+                self.ring.turn_header();
+                self.at = Some(Position::in_a_slot());
+            } else {
+                self.at = self.ring.block().map(Position::first);
+            }
             self.give_back_if_done();
         }
         Ok(true)

@@ -62,7 +62,7 @@ pub struct Builder {
 /// | `LowMemory` | 4 MiB | 2.5 | 0.26 | 0.026 |
 /// | `Jumbo` | 128 MiB | 4.0 | 4.0 | 0.86 |
 /// | `Immediate` | 64 MiB | 960 packets | 0.0096 | 0.001 |
-/// | `Immediate`, `snap_len(256)` | 64 MiB | 199,000 packets | 1.9 | 0.19 |
+/// | `Immediate`, `snap_len(256)` | 64 MiB | 190,000 packets | 1.9 | 0.19 |
 ///
 /// A packet that is larger than a block is cut, and says so: receive offload makes packets of up to 64 KiB, and of up to
 /// 512 KiB if BIG TCP is turned on (`ip link set … gro_ipv4_max_size`).
@@ -122,7 +122,7 @@ pub struct RingSize {
     pub block_count: usize,
     /// Blocks that were asked for: more where memory was short.
     pub asked_block_count: usize,
-    /// Bytes of the slot that each packet has to itself, up to 80 bytes of headers included; `None` if packets share
+    /// Bytes of the slot that each packet has to itself, up to 96 bytes of headers included; `None` if packets share
     /// blocks, as they do in every profile but [`Profile::Immediate`].
     pub slot_size: Option<usize>,
 }
@@ -156,8 +156,10 @@ pub(crate) const FRAME_SIZE: usize = 2048;
 /// Bytes that are kept of each packet in a slot unless there is a snap length: the largest that receive offload makes, with
 /// its link layer header.
 const KEPT_IN_A_SLOT: usize = (64 << 10) + 32;
-/// Bytes before a packet in its slot, at most: header, address, and padding that puts the network header on its grid.
-const SLOT_HEADERS: usize = 80;
+/// Bytes that the kernel is asked to leave between its header in a slot and the packet: see `Ring::turn_header`.
+pub(crate) const SLOT_RESERVE: u32 = 16;
+/// Bytes before a packet in its slot, at most: header, address, reserve, and padding that puts the network header on its grid.
+const SLOT_HEADERS: usize = 80 + SLOT_RESERVE as usize;
 
 impl Builder {
     pub(crate) fn new() -> Self {

@@ -19,14 +19,19 @@
     reason = "lends mapped memory; the invariant stands above"
 )]
 
+use std::mem::offset_of;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use netring_sys::Mmap;
 use netring_sys::kernel::packet::{
-    TP_STATUS_KERNEL, TP_STATUS_USER, tpacket_block_desc, tpacket2_hdr,
+    TP_STATUS_KERNEL, TP_STATUS_USER, TPACKET2_HDRLEN_ALIGNED, TPACKET3_HDRLEN_ALIGNED,
+    sockaddr_ll, tpacket_block_desc, tpacket2_hdr, tpacket3_hdr,
 };
 
 use crate::config::RingSize;
+
+/// Bytes that the header of a slot takes once it was [turned](Ring::turn_header) into one of version 3.
+pub(crate) const SLOT_HEADER: usize = TPACKET3_HDRLEN_ALIGNED + size_of::<sockaddr_ll>();
 
 /// Blocks that the kernel fills and a reader gives back, in order; or slots.
 #[derive(Debug)]
@@ -48,11 +53,11 @@ impl Ring {
     pub(crate) fn new(map: Mmap, size: RingSize) -> Self {
         let (unit, status_at, header) = match size.slot_size {
             Some(slot) => {
-                let status = std::mem::offset_of!(tpacket2_hdr, tp_status);
-                (slot, status, size_of::<tpacket2_hdr>())
+                let status = offset_of!(tpacket2_hdr, tp_status);
+                (slot, status, SLOT_HEADER)
             }
             None => {
-                let status = std::mem::offset_of!(tpacket_block_desc, block_status);
+                let status = offset_of!(tpacket_block_desc, block_status);
                 (size.block_size, status, size_of::<tpacket_block_desc>())
             }
         };
@@ -93,6 +98,67 @@ impl Ring {
         // SAFETY: the mapping is owned by `self` and borrowed with it; the status says that the block is the reader's,
         // and `release`, which ends that, needs `&mut self`; `new` checked that every block is inside.
         unsafe { self.map.bytes(self.start(), self.unit) }
+    }
+
+    /// Makes the header of the current slot, which is the reader's, one of version 3, so that one walk reads both. To be called
+    /// once for each slot.
+    ///
+    /// It is longer than that of version 2: the kernel was asked to leave room behind its own (`PACKET_RESERVE`). The first word
+    /// stays, which is the slot's status; of the last packet of a block, version 3 has no use for it.
+    pub(crate) fn turn_header(&mut self) {
+        let start = self.start();
+        // Relaxed: the slot is the reader's, and nobody else looks at it. `status` has acquired what the kernel wrote.
+        let word = |at: usize| {
+            let word = self.map.atomic_u32(start + at);
+            word.expect("`new` checked that a slot holds the longer header")
+        };
+        let load = |at: usize| word(at).load(Ordering::Relaxed);
+        let [tci_0, tci_1, tpid @ ..] = load(offset_of!(tpacket2_hdr, tp_vlan_tci)).to_ne_bytes();
+        let header = [
+            (
+                offset_of!(tpacket3_hdr, tp_sec),
+                load(offset_of!(tpacket2_hdr, tp_sec)),
+            ),
+            (
+                offset_of!(tpacket3_hdr, tp_nsec),
+                load(offset_of!(tpacket2_hdr, tp_nsec)),
+            ),
+            (
+                offset_of!(tpacket3_hdr, tp_snaplen),
+                load(offset_of!(tpacket2_hdr, tp_snaplen)),
+            ),
+            (
+                offset_of!(tpacket3_hdr, tp_len),
+                load(offset_of!(tpacket2_hdr, tp_len)),
+            ),
+            (
+                offset_of!(tpacket3_hdr, tp_status),
+                load(offset_of!(tpacket2_hdr, tp_status)),
+            ),
+            // And tp_net, which is behind it in both.
+            (
+                offset_of!(tpacket3_hdr, tp_mac),
+                load(offset_of!(tpacket2_hdr, tp_mac)),
+            ),
+            (offset_of!(tpacket3_hdr, tp_rxhash), 0),
+            // 16 bits there, 32 here.
+            (
+                offset_of!(tpacket3_hdr, tp_vlan_tci),
+                u32::from(u16::from_ne_bytes([tci_0, tci_1])),
+            ),
+            (
+                offset_of!(tpacket3_hdr, tp_vlan_tpid),
+                u32::from_ne_bytes([tpid[0], tpid[1], 0, 0]),
+            ),
+        ];
+        let address: [u32; size_of::<sockaddr_ll>() / 4] =
+            std::array::from_fn(|n| load(TPACKET2_HDRLEN_ALIGNED + 4 * n));
+        for (at, value) in header {
+            word(at).store(value, Ordering::Relaxed);
+        }
+        for (n, value) in address.into_iter().enumerate() {
+            word(TPACKET3_HDRLEN_ALIGNED + 4 * n).store(value, Ordering::Relaxed);
+        }
     }
 
     /// Gives the current block back to the kernel, and goes on to the next.

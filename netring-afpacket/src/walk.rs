@@ -3,8 +3,6 @@
 //! It is a function over `&[u8]` without unsafe code, so a block built in a `Vec` is a test. Nothing in the block is believed:
 //! each offset and length is used through a checked sub-slice of what is left, never added to another first.
 
-mod slot;
-
 use std::cell::Cell;
 use std::mem::offset_of;
 
@@ -21,10 +19,6 @@ const HEADER: usize = TPACKET3_HDRLEN_ALIGNED + size_of::<sockaddr_ll>();
 
 /// 802.1Q: the TPID of a tag whose own the kernel does not tell (before 3.14).
 const ETH_P_8021Q: u16 = 0x8100;
-
-/// The offset of a packet that has a slot to itself. It is outside of every block, so that the walk of a block pays nothing
-/// for it.
-const IN_A_SLOT: usize = usize::MAX - 1;
 
 /// Where a walk stands in a block.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -75,12 +69,9 @@ impl Position {
         }
     }
 
-    /// The packet of a slot.
+    /// The packet of a slot, whose header is at its start.
     pub(crate) const fn in_a_slot() -> Self {
-        Self {
-            offset: IN_A_SLOT,
-            left: 1,
-        }
+        Self { offset: 0, left: 1 }
     }
 
     /// The packet here, and moves on behind it; `None` at the end of the block, or where the header points out of it.
@@ -89,9 +80,7 @@ impl Position {
         if self.left == 0 {
             return None;
         }
-        let Some(rest) = block.get(self.offset..) else {
-            return self.step_in_a_slot(block, context);
-        };
+        let rest = block.get(self.offset..)?;
         let header: &[u8; HEADER] = rest.first_chunk()?;
         let mac = u16::from_ne_bytes(field(header, offset_of!(tpacket3_hdr, tp_mac)));
         let snap_len = u32_field(header, offset_of!(tpacket3_hdr, tp_snaplen)) as usize;

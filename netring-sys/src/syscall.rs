@@ -28,7 +28,8 @@ pub use link::{
 pub use packet::{
     add_packet_membership, attach_filter, bind_packet, drop_packet_membership, packet_socket,
     packet_socket_address, packet_statistics, receive, send, set_packet_ignore_outgoing,
-    set_packet_rx_ring, set_packet_timestamp, set_packet_version, take_socket_error,
+    set_packet_reserve, set_packet_rx_ring, set_packet_timestamp, set_packet_version,
+    take_socket_error,
 };
 pub use poll::{
     epoll, epoll_add, epoll_mute, epoll_ready, event, event_signal, poll_readable, poll_writable,

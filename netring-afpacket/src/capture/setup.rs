@@ -7,14 +7,14 @@ use netring_sys::kernel::packet::{
     ETH_P_ALL, TP_FT_REQ_FILL_RXHASH, TPACKET_V2, TPACKET_V3, tpacket_req3,
 };
 use netring_sys::syscall::{
-    attach_filter, bind_packet, packet_socket, set_packet_ignore_outgoing, set_packet_rx_ring,
-    set_packet_timestamp, set_packet_version,
+    attach_filter, bind_packet, packet_socket, set_packet_ignore_outgoing, set_packet_reserve,
+    set_packet_rx_ring, set_packet_timestamp, set_packet_version,
 };
 use netring_sys::wait::Waiter;
 use netring_sys::{Error, Interface, Mmap, Promiscuous, SyscallError};
 
 use super::Capture;
-use crate::config::{Builder, FRAME_SIZE, MIN_BLOCKS, RingSize};
+use crate::config::{Builder, FRAME_SIZE, MIN_BLOCKS, RingSize, SLOT_RESERVE};
 use crate::counters::Counters;
 use crate::pace::Pace;
 use crate::ring::Ring;
@@ -33,6 +33,9 @@ pub(crate) fn set_up(wanted: &Builder) -> Result<Capture, Error> {
         TPACKET_V3
     };
     set_packet_version(fd, version)?;
+    if wanted.immediate {
+        set_packet_reserve(fd, SLOT_RESERVE)?;
+    }
     set_packet_timestamp(fd, wanted.timestamps as u32)?;
     if let Some(ignore) = ignore_outgoing(wanted.ignore_outgoing, &interface) {
         set_packet_ignore_outgoing(fd, ignore)?;

@@ -1,5 +1,7 @@
 //! A capture over a ring that no kernel fills: each block is what a test wrote.
 
+mod slots;
+
 use std::mem::offset_of;
 use std::net::UdpSocket;
 use std::panic::{AssertUnwindSafe, catch_unwind};

@@ -74,6 +74,21 @@ pub fn set_packet_version(fd: BorrowedFd<'_>, version: i32) -> Result<(), Syscal
     )
 }
 
+/// Leaves so many bytes free in front of each packet of a ring, behind its header and address.
+///
+/// # Errors
+/// `EBUSY` once a ring exists.
+#[doc(alias = "PACKET_RESERVE")]
+pub fn set_packet_reserve(fd: BorrowedFd<'_>, bytes: u32) -> Result<(), SyscallError> {
+    set_option(
+        fd,
+        SOL_PACKET,
+        libc::PACKET_RESERVE,
+        &bytes,
+        "setsockopt(PACKET_RESERVE)",
+    )
+}
+
 /// Makes the receive ring. For version 2 the kernel reads the first four words of the request.
 ///
 /// # Errors
