@@ -42,10 +42,11 @@ pub struct Capture {
     socket: OwnedFd,
 
     _promiscuous: Option<Promiscuous>,
-    interface: Interface,
+    // Boxed, as the pace is: both are looked at seldom, and a capture is moved about.
+    interface: Box<Interface>,
     context: Context,
     size: RingSize,
-    pace: Pace,
+    pace: Box<Pace>,
     counters: Counters,
     /// The next packet of the current block, once the block was looked at.
     at: Option<Position>,

@@ -75,10 +75,10 @@ pub(crate) fn set_up(wanted: &Builder) -> Result<Capture, Error> {
         ring,
         socket,
         _promiscuous: promiscuous,
-        interface,
+        interface: Box::new(interface),
         context,
         size,
-        pace: Pace::new(size, wanted.retire_timeout),
+        pace: Box::new(Pace::new(size, wanted.retire_timeout)),
         counters: Counters::default(),
         at: None,
     })

@@ -34,14 +34,14 @@ fn capture_of(slot_size: Option<usize>) -> Capture {
         ring: Ring::played(BLOCK, BLOCKS, slot_size),
         socket,
         _promiscuous: None,
-        interface,
+        interface: Box::new(interface),
         context: Context {
             link_type: LinkType::ETHERNET,
             snap_len: usize::MAX,
             features: 0,
         },
         size,
-        pace: Pace::new(size, Duration::from_millis(16)),
+        pace: Box::new(Pace::new(size, Duration::from_millis(16))),
         counters: Counters::default(),
         at: None,
     }

@@ -21,7 +21,7 @@ use netring_sys::{Interface, Mmap, syscall};
 
 use crate::Result;
 
-/// Blocks as in the default ring of ours.
+/// As much memory as the default ring of ours has, in blocks so large that they cost the kernel least.
 const BLOCK: usize = 4 << 20;
 const BLOCKS: usize = 16;
 const FRAME: usize = 2048;
