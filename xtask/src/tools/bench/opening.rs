@@ -1,26 +1,18 @@
 //! What opening and closing cost the thread that does it, and how long they hold up a runtime of one thread.
 
+use std::os::fd::{AsFd, OwnedFd};
 use std::time::{Duration, Instant};
 
 use netring::AsyncCapture;
-use netring_afpacket::{Builder, Capture, Profile};
+use netring_afpacket::{Builder, Capture};
 use netring_sys::kernel::packet::ETH_P_ALL;
 use netring_sys::{Interface, syscall};
-use std::os::fd::AsFd;
 
 use super::live::{NEAR, Wire};
 use super::measure::{self, median};
+use super::pause::PROFILES;
 use super::{Options, Row, Table, Target};
 use crate::Result;
-
-const PROFILES: [Profile; 6] = [
-    Profile::Default,
-    Profile::LowLatency,
-    Profile::HighThroughput,
-    Profile::LowMemory,
-    Profile::Jumbo,
-    Profile::Immediate,
-];
 
 pub(super) fn run(options: &Options, table: &mut Table) -> Result<()> {
     let _wire = Wire::new()?;
@@ -56,7 +48,7 @@ fn millis(time: Duration) -> f64 {
 }
 
 /// A packet socket without a ring.
-fn plain_socket() -> Result<std::os::fd::OwnedFd> {
+fn plain_socket() -> Result<OwnedFd> {
     let socket = syscall::packet_socket()?;
     let index = Interface::by_name(NEAR)?.index;
     syscall::bind_packet(socket.as_fd(), index, ETH_P_ALL)?;

@@ -14,7 +14,8 @@ use super::peers::Paused;
 use super::{Options, Row, Table, Target, measure};
 use crate::Result;
 
-const PROFILES: [Profile; 6] = [
+/// All there are.
+pub(super) const PROFILES: [Profile; 6] = [
     Profile::Default,
     Profile::LowLatency,
     Profile::HighThroughput,
