@@ -5,18 +5,19 @@ mod setup;
 use std::cell::Cell;
 use std::ops::ControlFlow;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use netring_sys::kernel::packet::TP_STATUS_LOSING;
 use netring_sys::syscall::packet_statistics;
 use netring_sys::wait::{self, StopHandle, Waiter};
 use netring_sys::{
-    Error, Interface, Open, Packet, PacketBatch, PacketSource, Promiscuous, Readiness, Stats,
-    SyscallError,
+    Count, Error, Interface, Open, Packet, PacketBatch, PacketSource, Promiscuous, Readiness,
+    Stats, SyscallError,
 };
 
 use crate::config::{Builder, RingSize};
 use crate::counters::Counters;
+use crate::pace::{Change, Pace};
 use crate::ring::Ring;
 use crate::walk::{Context, Packets, Position, Tally, sequence};
 
@@ -29,7 +30,7 @@ pub(crate) use setup::set_up;
 /// [`ready`](PacketSource::ready) has something to say: a block, a stop, or news of the interface.
 ///
 /// It receives from the moment it is opened until it is dropped. While nobody takes batches the ring fills up, and what does
-/// not fit is counted as dropped. (The kernel counts in 32 bits: of a reader that neither takes a batch nor asks for
+/// not fit is counted as dropped: [`Profile`](crate::Profile) says how long a pause each ring outlasts. (The kernel counts in 32 bits: of a reader that neither takes a batch nor asks for
 /// [`stats`](PacketSource::stats) while 2³² packets come, 7 minutes at 10 million a second, so many are forgotten.)
 #[doc(alias = "TPACKET_V3")]
 #[derive(Debug)]
@@ -41,15 +42,17 @@ pub struct Capture {
     socket: OwnedFd,
 
     _promiscuous: Option<Promiscuous>,
+    // Boxed, as the pace is: both are looked at seldom, and a capture is moved about.
     interface: Box<Interface>,
     context: Context,
     size: RingSize,
+    pace: Box<Pace>,
     counters: Counters,
     /// The next packet of the current block, once the block was looked at.
     at: Option<Position>,
 }
 
-/// The packets of one block, or what is left of it after [`Capture::for_each`] was left in its middle.
+/// The packets of one block (with [`Profile::Immediate`](crate::Profile::Immediate) one packet), or what is left of it after [`Capture::for_each`] was left in its middle.
 ///
 /// Dropping it gives the block back to the kernel. Until then the kernel fills the other blocks, and stops when it has come
 /// round to this one. (A batch that is leaked is lent once more.)
@@ -195,7 +198,12 @@ impl Capture {
             if status & TP_STATUS_LOSING != 0 || self.counters.is_due() {
                 self.read_kernel_counters()?;
             }
-            self.at = self.ring.block().map(Position::first);
+            if self.size.slot_size.is_some() {
+                self.ring.turn_header();
+                self.at = Some(Position::in_a_slot());
+            } else {
+                self.at = self.ring.block().map(Position::first);
+            }
             self.give_back_if_done();
         }
         Ok(true)
@@ -205,6 +213,7 @@ impl Capture {
     #[cold]
     fn look_further(&mut self) -> Result<Readiness, Error> {
         self.waiter.take_news(self.socket.as_fd())?;
+        self.keep_pace();
         // Once more: a block may have come since, and a packet is told before the link that went down behind it.
         if self.look()? {
             return Ok(Readiness::Ready);
@@ -231,6 +240,23 @@ impl Capture {
         self.counters.add(rest);
         self.at = None;
         self.ring.release();
+        self.pace.block();
+    }
+
+    /// The ring is empty: decides whether the next block wakes the reader, or the clock.
+    fn keep_pace(&mut self) {
+        let ticked = self.waiter.take_tick();
+        let Some(change) = self.pace.idle(ticked, Instant::now) else {
+            return;
+        };
+        let period = match change {
+            Change::Clock(period) => Some(period),
+            Change::Blocks => None,
+        };
+        // It can do without: where there is no descriptor left for a clock, each block goes on waking the reader.
+        if self.waiter.set_pace(self.socket.as_fd(), period).is_err() {
+            self.pace.give_up();
+        }
     }
 
     fn read_kernel_counters(&mut self) -> Result<(), SyscallError> {
@@ -264,7 +290,12 @@ impl PacketSource for Capture {
 
     fn stats(&mut self) -> Result<Stats, Error> {
         self.read_kernel_counters()?;
-        Ok(self.counters.stats(self.waiter.link_downs()))
+        let mut stats = self.counters.stats(self.waiter.link_downs());
+        if self.size.slot_size.is_some() {
+            // The kernel counts it for blocks only.
+            stats.freezes = Count::Unavailable;
+        }
+        Ok(stats)
     }
 
     fn is_live(&self) -> bool {
@@ -287,10 +318,14 @@ impl AsFd for Capture {
 }
 
 impl Batch<'_> {
-    /// The number of the block: 1 for the first that the kernel opened, and one more with each.
+    /// The number of the block: 1 for the first that the kernel opened, and one more with each. With
+    /// [`Profile::Immediate`](crate::Profile::Immediate) the number of the packet. 0 for a batch that lends nothing.
     #[doc(alias = "seq_num")]
     pub fn sequence(&self) -> u64 {
-        self.block().map_or(0, sequence)
+        match self.capture.size.slot_size {
+            Some(_) => self.block().map_or(0, |_| self.capture.counters.read() + 1),
+            None => self.block().map_or(0, sequence),
+        }
     }
 
     /// The current block, where there is something in it to lend.

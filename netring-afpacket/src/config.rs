@@ -6,6 +6,7 @@ use netring_sys::Error;
 use netring_sys::kernel::filter::{BPF_MAXINSNS, SockFilter};
 use netring_sys::kernel::packet::{
     SOF_TIMESTAMPING_RAW_HARDWARE, SOF_TIMESTAMPING_SOFTWARE, SOF_TIMESTAMPING_SYS_HARDWARE,
+    TPACKET_ALIGNMENT,
 };
 use netring_sys::syscall::page_size;
 
@@ -32,7 +33,9 @@ pub struct Builder {
     pub(crate) interface: String,
     pub(crate) block_size: usize,
     pub(crate) block_count: usize,
+    /// Zero for slots that are handed over at once.
     pub(crate) retire_timeout: Duration,
+    pub(crate) immediate: bool,
     pub(crate) snap_len: Option<u32>,
     pub(crate) promiscuous: bool,
     pub(crate) ignore_outgoing: Option<bool>,
@@ -43,25 +46,51 @@ pub struct Builder {
 
 /// Ring sizes for a purpose: block size × block count, and the time after which a block is handed over that is not full.
 ///
-/// The ring is memory of the kernel that is taken at once. More of it outlasts a longer pause of the reader: at one
-/// million packets of 64 bytes a second, 64 MiB hold about 0.4 seconds. Larger blocks cost less for each packet; a
-/// block must also hold the largest packet that is wanted whole.
+/// The ring is memory of the kernel, allocated when the capture is opened. It belongs to the kernel and not to the process:
+/// it is outside the memory limit of a cgroup, and only `RLIMIT_AS` bounds it.
+///
+/// How long a pause of the reader a profile outlasts depends on the rate. Few packets use up blocks: each block that is
+/// handed over takes one of the ring's places, however little is in it, so the ring lasts block count × time. Many packets
+/// use up bytes: a packet takes its captured length and about 88 bytes. The table has the pause outlasted, in seconds, with
+/// packets of 64 bytes.
+///
+/// | profile | memory | up to 1000/s | 100,000/s | 1,000,000/s |
+/// |---|---|---|---|---|
+/// | `Default` | 64 MiB | 4.0 | 4.0 | 0.43 |
+/// | `LowLatency` | 64 MiB | 0.5 | 0.5 | 0.43 |
+/// | `HighThroughput` | 256 MiB | 16 | 16 | 1.7 |
+/// | `LowMemory` | 4 MiB | 2.5 | 0.26 | 0.026 |
+/// | `Jumbo` | 128 MiB | 4.0 | 4.0 | 0.86 |
+/// | `Immediate` | 64 MiB | 960 packets | 0.0096 | 0.001 |
+/// | `Immediate`, `snap_len(256)` | 64 MiB | 190,000 packets | 1.9 | 0.19 |
+///
+/// A packet that is larger than a block is cut, and says so: receive offload makes packets of up to 64 KiB, and of up to
+/// 512 KiB if BIG TCP is turned on (`ip link set … gro_ipv4_max_size`).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Profile {
-    /// 4 MiB × 16 = 64 MiB, 10 ms. No loss at a million packets a second.
+    /// 256 KiB × 256 = 64 MiB, 16 ms. No loss at a million packets a second.
     #[default]
     Default,
-    /// 256 KiB × 64 = 16 MiB, 1 ms: packets are seen after 1 to 2 ms, however few there are.
+    /// 128 KiB × 512 = 64 MiB, 1 ms: packets are seen after 1 ms, or 2 ms on kernels before 6.18, however few there are.
+    /// [`Immediate`](Self::Immediate) is faster, and costs more for each packet.
     LowLatency,
-    /// 4 MiB × 64 = 256 MiB, 64 ms: the fewest wake-ups, and the longest pause outlasted.
+    /// 1 MiB × 256 = 256 MiB, 64 ms: the fewest wake-ups, and the longest pause outlasted.
     HighThroughput,
-    /// 128 KiB × 16 = 2 MiB, 10 ms. A block still holds the largest packet that receive offload makes of TCP segments
-    /// (64 KiB).
+    /// 128 KiB × 32 = 4 MiB, 80 ms: the long time makes up for the few blocks. A block still holds the largest packet that
+    /// receive offload makes of TCP segments (64 KiB).
     LowMemory,
-    /// 8 MiB × 16 = 128 MiB, 10 ms: for frames of 9000 bytes and more, as many of them as [`Default`](Self::Default) holds of
-    /// ordinary ones.
+    /// 512 KiB × 256 = 128 MiB, 16 ms: for frames of 9000 bytes and more. A block holds the largest packet of BIG TCP.
     Jumbo,
+    /// 64 MiB of slots, one packet each, handed over at once (`TPACKET_V2`): the latency of a plain `recvfrom`.
+    ///
+    /// Each packet is a batch of its own and wakes a reader that waits: about ten times the processor time of the default
+    /// at a high rate. A slot has a fixed size, so the ring holds fewer packets: by default a slot holds 64 KiB, and the
+    /// ring 960 packets. [`Builder::snap_len`] makes slots smaller, and the ring hold more: 41,000 packets with 1514. A
+    /// packet that is larger than its slot is cut, and says so. There is no [`Builder::rx_hash`], and no
+    /// [`Builder::retire_timeout`]; [`Stats::freezes`](netring_sys::Stats::freezes) is not available.
+    #[doc(alias = "TPACKET_V2")]
+    Immediate,
 }
 
 /// Which clock stamps the packets. Each packet says which it really got ([`Timestamp::clock`](netring_sys::Timestamp::clock)).
@@ -93,12 +122,23 @@ pub struct RingSize {
     pub block_count: usize,
     /// Blocks that were asked for: more where memory was short.
     pub asked_block_count: usize,
+    /// Bytes of the slot that each packet has to itself, up to 96 bytes of headers included; `None` if packets share
+    /// blocks, as they do in every profile but [`Profile::Immediate`].
+    pub slot_size: Option<usize>,
 }
 
 impl RingSize {
     /// Bytes of the whole ring.
     pub const fn bytes(&self) -> usize {
         self.block_size * self.block_count
+    }
+
+    /// Packets that the ring holds, if each has a slot to itself.
+    pub const fn slots(&self) -> Option<usize> {
+        match self.slot_size {
+            Some(size) => Some(self.block_size / size * self.block_count),
+            None => None,
+        }
     }
 
     /// Whether memory was short, and the ring has fewer blocks than were asked for.
@@ -113,6 +153,14 @@ pub(crate) const MIN_BLOCKS: usize = 2;
 /// Bytes of a frame, which a version 3 ring only has to be told: it fits every block.
 pub(crate) const FRAME_SIZE: usize = 2048;
 
+/// Bytes that are kept of each packet in a slot unless there is a snap length: the largest that receive offload makes, with
+/// its link layer header.
+const KEPT_IN_A_SLOT: usize = (64 << 10) + 32;
+/// Bytes that the kernel is asked to leave between its header in a slot and the packet: see `Ring::turn_header`.
+pub(crate) const SLOT_RESERVE: u32 = 16;
+/// Bytes before a packet in its slot, at most: header, address, reserve, and padding that puts the network header on its grid.
+const SLOT_HEADERS: usize = 80 + SLOT_RESERVE as usize;
+
 impl Builder {
     pub(crate) fn new() -> Self {
         let (block_size, block_count, retire_timeout) = Profile::Default.sizes();
@@ -121,6 +169,7 @@ impl Builder {
             block_size,
             block_count,
             retire_timeout,
+            immediate: false,
             snap_len: None,
             promiscuous: false,
             ignore_outgoing: None,
@@ -140,18 +189,20 @@ impl Builder {
     /// override it.
     pub const fn profile(mut self, profile: Profile) -> Self {
         (self.block_size, self.block_count, self.retire_timeout) = profile.sizes();
+        self.immediate = matches!(profile, Profile::Immediate);
         self
     }
 
     /// Bytes of a block: a multiple of the page size, best a power of two (the kernel rounds its memory up to one).
-    /// Default: 4 MiB. A packet that is larger than a block is cut, and says so.
+    /// Default: 256 KiB. A packet that is larger than a block is cut, and says so. Small blocks make a ring outlast longer
+    /// pauses at low rates; large ones cost less for each packet.
     #[doc(alias = "tp_block_size")]
     pub const fn block_size(mut self, bytes: usize) -> Self {
         self.block_size = bytes;
         self
     }
 
-    /// Blocks in the ring, at least 2. Default: 16. Where memory is short there are fewer: see [`Capture::ring`].
+    /// Blocks in the ring, at least 2. Default: 256. If memory is short there are fewer: see [`Capture::ring`].
     #[doc(alias = "tp_block_nr")]
     pub const fn block_count(mut self, blocks: usize) -> Self {
         self.block_count = blocks;
@@ -159,8 +210,12 @@ impl Builder {
     }
 
     /// After this time a block that has packets is handed over even if it is not full: 1 ms to 65,535 ms, whole
-    /// milliseconds. Default: 10 ms. A packet is seen after once to twice this time. It is not a time-out for reading: an
-    /// empty block is never handed over.
+    /// milliseconds. Default: 16 ms. It is how long a packet waits at most on kernel 6.18, where the time runs on from block
+    /// to block; on kernels before it, up to twice as long. It is not a time-out for reading: an empty block is never handed
+    /// over. [`Profile::Immediate`] has none, and refuses one.
+    ///
+    /// While blocks are filled faster than that, a reader that waits is woken once in this time and not for each block, if
+    /// the ring has room for four times as much.
     #[doc(alias = "tp_retire_blk_tov")]
     pub const fn retire_timeout(mut self, time: Duration) -> Self {
         self.retire_timeout = time;
@@ -190,6 +245,10 @@ impl Builder {
     }
 
     /// Which clock stamps the packets. Default: [`TimestampSource::Software`].
+    ///
+    /// Packets are in the order in which they entered the ring, not in the order of their timestamps: processors that
+    /// receive at the same time stamp first and take their turn at the ring after, so a timestamp can be a little earlier
+    /// than the one before it.
     #[doc(alias = "PACKET_TIMESTAMP")]
     pub const fn timestamps(mut self, source: TimestampSource) -> Self {
         self.timestamps = source;
@@ -197,7 +256,7 @@ impl Builder {
     }
 
     /// Whether packets carry the hash of their flow. Default: no. Where the card gives none the kernel computes it, which
-    /// costs it time for each packet.
+    /// costs it time for each packet. [`Profile::Immediate`] has no place for it, and refuses it.
     #[doc(alias = "TP_FT_REQ_FILL_RXHASH")]
     pub const fn rx_hash(mut self, wanted: bool) -> Self {
         self.rx_hash = wanted;
@@ -247,24 +306,17 @@ impl Builder {
         }
         // The kernel's words: a block's size is a positive `int`, the number of frames in the ring an `unsigned int`.
         let bytes = self.block_size.checked_mul(self.block_count);
-        let all_fit = |all| all <= isize::MAX as usize && all / FRAME_SIZE <= u32::MAX as usize;
+        let frame = self.slot_size().unwrap_or(FRAME_SIZE);
+        let all_fit = |all| all <= isize::MAX as usize && all / frame <= u32::MAX as usize;
         if self.block_size > i32::MAX as usize || !bytes.is_some_and(all_fit) {
             let why = format!(
-                "{} × {} bytes; a block is smaller than 2 GiB and a whole ring smaller than 8 TiB, or than what this \
-                 machine can address",
+                "{} × {} bytes; a block is smaller than 2 GiB and a whole ring smaller than 8 TiB (than 4 billion slots), or \
+                 than what this machine can address",
                 self.block_count, self.block_size
             );
             return refuse("block_count × block_size", why);
         }
-        let millis = self.retire_timeout.as_millis();
-        let whole = self.retire_timeout.subsec_nanos().is_multiple_of(1_000_000);
-        if !(1..=u128::from(u16::MAX)).contains(&millis) || !whole {
-            let why = format!(
-                "{:?}; it is 1 to 65,535 whole milliseconds",
-                self.retire_timeout
-            );
-            return refuse("retire_timeout", why);
-        }
+        self.check_time(refuse)?;
         if self.snap_len == Some(0) {
             let why = "0 bytes; keep at least 1, or do not set it to keep all".into();
             return refuse("snap_len", why);
@@ -279,6 +331,48 @@ impl Builder {
         }
         Ok(())
     }
+
+    fn check_time(
+        &self,
+        refuse: impl Fn(&'static str, String) -> Result<(), Error>,
+    ) -> Result<(), Error> {
+        if self.immediate {
+            if !self.retire_timeout.is_zero() {
+                let why = "an immediate capture has no blocks to hand over late; leave it out, or choose another profile";
+                return refuse("retire_timeout", why.into());
+            }
+            if self.rx_hash {
+                let why = "the ring of an immediate capture (TPACKET_V2) has no place for it; choose another profile, such as \
+                           `Profile::LowLatency`";
+                return refuse("rx_hash", why.into());
+            }
+            return Ok(());
+        }
+        let millis = self.retire_timeout.as_millis();
+        let whole = self.retire_timeout.subsec_nanos().is_multiple_of(1_000_000);
+        if !(1..=u128::from(u16::MAX)).contains(&millis) || !whole {
+            let why = format!(
+                "{:?}; it is 1 to 65,535 whole milliseconds",
+                self.retire_timeout
+            );
+            return refuse("retire_timeout", why);
+        }
+        Ok(())
+    }
+
+    /// Bytes of a slot, if each packet has one to itself: as many slots of the size that is needed as a block holds, which
+    /// share what is left over.
+    pub(crate) fn slot_size(&self) -> Option<usize> {
+        if !self.immediate {
+            return None;
+        }
+        let keep = self.snap_len.map_or(KEPT_IN_A_SLOT, |bytes| bytes as usize);
+        let needed = keep.min(self.block_size) + SLOT_HEADERS;
+        let needed = needed.next_multiple_of(TPACKET_ALIGNMENT);
+        let slots = (self.block_size / needed).max(1);
+        let size = self.block_size / slots;
+        Some(size - size % TPACKET_ALIGNMENT)
+    }
 }
 
 impl Profile {
@@ -286,11 +380,12 @@ impl Profile {
         const KIB: usize = 1 << 10;
         const MIB: usize = 1 << 20;
         let (size, count, millis) = match self {
-            Self::Default => (4 * MIB, 16, 10),
-            Self::LowLatency => (256 * KIB, 64, 1),
-            Self::HighThroughput => (4 * MIB, 64, 64),
-            Self::LowMemory => (128 * KIB, 16, 10),
-            Self::Jumbo => (8 * MIB, 16, 10),
+            Self::Default => (256 * KIB, 256, 16),
+            Self::LowLatency => (128 * KIB, 512, 1),
+            Self::HighThroughput => (MIB, 256, 64),
+            Self::LowMemory => (128 * KIB, 32, 80),
+            Self::Jumbo => (512 * KIB, 256, 16),
+            Self::Immediate => (MIB, 64, 0),
         };
         (size, count, Duration::from_millis(millis))
     }

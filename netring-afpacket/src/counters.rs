@@ -27,7 +27,7 @@ impl Counters {
         self.offered += u64::from(delta.tp_packets);
         self.dropped += u64::from(delta.tp_drops);
         self.freezes += u64::from(delta.tp_freeze_q_cnt);
-        self.read_at = self.delivered + self.invalid;
+        self.read_at = self.read();
     }
 
     /// Adds what was lent of a block, and what of it could not be.
@@ -37,9 +37,14 @@ impl Counters {
         self.invalid += tally.invalid;
     }
 
+    /// Packets of the blocks that were given back.
+    pub(crate) const fn read(&self) -> u64 {
+        self.delivered + self.invalid
+    }
+
     /// Whether the kernel's counters have to be read before they can wrap.
     pub(crate) const fn is_due(&self) -> bool {
-        self.delivered + self.invalid - self.read_at >= READ_EVERY
+        self.read() - self.read_at >= READ_EVERY
     }
 
     pub(crate) const fn stats(&self, link_downs: Count) -> Stats {

@@ -18,6 +18,9 @@
 //! # Ok::<(), netring_sys::Error>(())
 //! ```
 //!
+//! A block is handed over when it is full, or after a while; [`Profile::Immediate`] hands over each packet at once. Each
+//! [`Profile`] says how long a pause of the reader it outlasts.
+//!
 //! Needs CAP_NET_RAW in the namespace of the interface, and kernel 4.20 or newer (3.14 without
 //! [`Builder::ignore_outgoing`]).
 //!
@@ -78,6 +81,7 @@ mod config;
 mod counters;
 #[cfg(test)]
 mod made_block;
+mod pace;
 mod ring;
 mod walk;
 

@@ -7,6 +7,9 @@
 //! └──────────┴──────────┴──────────┴──────────┘   both go round in order; the kernel waits for a block it finds taken
 //! ```
 //!
+//! In a version 2 ring it is not blocks that are handed over but slots for one packet, of which a block holds as many as fit:
+//! here a block with slots in it, each with a status of its own.
+//!
 //! # Safety
 //! The invariant of this file: bytes of a block are lent only while its status word has `TP_STATUS_USER`, and the word is set back
 //! only by [`Ring::release`], whose `&mut self` no lent byte outlives. While the word has that bit the kernel does not write
@@ -16,35 +19,65 @@
     reason = "lends mapped memory; the invariant stands above"
 )]
 
+use std::mem::offset_of;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use netring_sys::Mmap;
-use netring_sys::kernel::packet::{TP_STATUS_KERNEL, TP_STATUS_USER, tpacket_block_desc};
+use netring_sys::kernel::packet::{
+    TP_STATUS_KERNEL, TP_STATUS_USER, TPACKET2_HDRLEN_ALIGNED, TPACKET3_HDRLEN_ALIGNED,
+    sockaddr_ll, tpacket_block_desc, tpacket2_hdr, tpacket3_hdr,
+};
 
-/// Blocks that the kernel fills and a reader gives back, in order.
+use crate::config::RingSize;
+
+/// Bytes that the header of a slot takes once it was [turned](Ring::turn_header) into one of version 3.
+pub(crate) const SLOT_HEADER: usize = TPACKET3_HDRLEN_ALIGNED + size_of::<sockaddr_ll>();
+
+/// Blocks that the kernel fills and a reader gives back, in order; or slots.
 #[derive(Debug)]
 pub(crate) struct Ring {
     map: Mmap,
     block_size: usize,
     block_count: usize,
-    current: usize,
+    /// Bytes that are handed over at once: a block, or a slot.
+    unit: usize,
+    units_per_block: usize,
+    /// Bytes from the start of a unit to its status.
+    status_at: usize,
+    block: usize,
+    unit_in_block: usize,
 }
 
 impl Ring {
-    /// A ring over a mapping of at least `block_count` blocks.
-    pub(crate) fn new(map: Mmap, block_size: usize, block_count: usize) -> Self {
-        let fits = block_size.checked_mul(block_count).is_some_and(|bytes| {
-            bytes <= map.len() && block_size >= size_of::<tpacket_block_desc>()
-        });
+    /// A ring over a mapping of at least its size.
+    pub(crate) fn new(map: Mmap, size: RingSize) -> Self {
+        let (unit, status_at, header) = match size.slot_size {
+            Some(slot) => {
+                let status = offset_of!(tpacket2_hdr, tp_status);
+                (slot, status, SLOT_HEADER)
+            }
+            None => {
+                let status = offset_of!(tpacket_block_desc, block_status);
+                (size.block_size, status, size_of::<tpacket_block_desc>())
+            }
+        };
+        let bytes = size.block_size.checked_mul(size.block_count);
+        let fits = bytes.is_some_and(|bytes| bytes <= map.len());
+        let holds_header = unit >= header && unit <= size.block_size;
+        let aligned = unit.is_multiple_of(4) && size.block_size.is_multiple_of(4);
         assert!(
-            fits && block_size.is_multiple_of(4),
+            fits && holds_header && aligned,
             "the ring is made for this mapping"
         );
         Self {
             map,
-            block_size,
-            block_count,
-            current: 0,
+            block_size: size.block_size,
+            block_count: size.block_count,
+            unit,
+            units_per_block: size.block_size / unit,
+            status_at,
+            block: 0,
+            unit_in_block: 0,
         }
     }
 
@@ -52,7 +85,8 @@ impl Ring {
     #[inline]
     pub(crate) fn status(&self) -> Option<u32> {
         // Acquire: what the kernel wrote to the block before it stored this word is seen after this load. Partner: the
-        // barrier before `BLOCK_STATUS(pbd) = status` in the kernel's prb_flush_block (net/packet/af_packet.c).
+        // barrier before `BLOCK_STATUS(pbd) = status` in the kernel's prb_flush_block (net/packet/af_packet.c), and for a
+        // slot the one before __packet_set_status in tpacket_rcv.
         let status = self.status_word().load(Ordering::Acquire);
         (status & TP_STATUS_USER != 0).then_some(status)
     }
@@ -63,9 +97,67 @@ impl Ring {
         self.status()?;
         // SAFETY: the mapping is owned by `self` and borrowed with it; the status says that the block is the reader's,
         // and `release`, which ends that, needs `&mut self`; `new` checked that every block is inside.
-        unsafe {
-            self.map
-                .bytes(self.current * self.block_size, self.block_size)
+        unsafe { self.map.bytes(self.start(), self.unit) }
+    }
+
+    /// Makes the header of the current slot, which is the reader's, one of version 3, so that one walk reads both. To be called
+    /// once for each slot.
+    ///
+    /// It is longer than that of version 2: the kernel was asked to leave room behind its own (`PACKET_RESERVE`). The first word
+    /// stays, which is the slot's status; of the last packet of a block, version 3 has no use for it.
+    pub(crate) fn turn_header(&mut self) {
+        let start = self.start();
+        // Relaxed: the slot is the reader's, and nobody else looks at it. `status` has acquired what the kernel wrote.
+        let word = |at: usize| {
+            let word = self.map.atomic_u32(start + at);
+            word.expect("`new` checked that a slot holds the longer header")
+        };
+        let load = |at: usize| word(at).load(Ordering::Relaxed);
+        let [tci_0, tci_1, tpid @ ..] = load(offset_of!(tpacket2_hdr, tp_vlan_tci)).to_ne_bytes();
+        let header = [
+            (
+                offset_of!(tpacket3_hdr, tp_sec),
+                load(offset_of!(tpacket2_hdr, tp_sec)),
+            ),
+            (
+                offset_of!(tpacket3_hdr, tp_nsec),
+                load(offset_of!(tpacket2_hdr, tp_nsec)),
+            ),
+            (
+                offset_of!(tpacket3_hdr, tp_snaplen),
+                load(offset_of!(tpacket2_hdr, tp_snaplen)),
+            ),
+            (
+                offset_of!(tpacket3_hdr, tp_len),
+                load(offset_of!(tpacket2_hdr, tp_len)),
+            ),
+            (
+                offset_of!(tpacket3_hdr, tp_status),
+                load(offset_of!(tpacket2_hdr, tp_status)),
+            ),
+            // And tp_net, which is behind it in both.
+            (
+                offset_of!(tpacket3_hdr, tp_mac),
+                load(offset_of!(tpacket2_hdr, tp_mac)),
+            ),
+            (offset_of!(tpacket3_hdr, tp_rxhash), 0),
+            // 16 bits there, 32 here.
+            (
+                offset_of!(tpacket3_hdr, tp_vlan_tci),
+                u32::from(u16::from_ne_bytes([tci_0, tci_1])),
+            ),
+            (
+                offset_of!(tpacket3_hdr, tp_vlan_tpid),
+                u32::from_ne_bytes([tpid[0], tpid[1], 0, 0]),
+            ),
+        ];
+        let address: [u32; size_of::<sockaddr_ll>() / 4] =
+            std::array::from_fn(|n| load(TPACKET2_HDRLEN_ALIGNED + 4 * n));
+        for (at, value) in header {
+            word(at).store(value, Ordering::Relaxed);
+        }
+        for (n, value) in address.into_iter().enumerate() {
+            word(TPACKET3_HDRLEN_ALIGNED + 4 * n).store(value, Ordering::Relaxed);
         }
     }
 
@@ -73,43 +165,66 @@ impl Ring {
     #[inline]
     pub(crate) fn release(&mut self) {
         // Release: all reads of the block are done before the kernel can see it free. Partner: the kernel's read of
-        // BLOCK_STATUS in prb_dispatch_next_block, and the barrier after it in prb_open_block.
+        // BLOCK_STATUS in prb_dispatch_next_block, and the barrier after it in prb_open_block; of a slot's status in
+        // packet_lookup_frame.
         self.status_word()
             .store(TP_STATUS_KERNEL, Ordering::Release);
-        self.current += 1;
-        if self.current == self.block_count {
-            self.current = 0;
+        self.unit_in_block += 1;
+        if self.unit_in_block == self.units_per_block {
+            self.unit_in_block = 0;
+            self.block += 1;
+            if self.block == self.block_count {
+                self.block = 0;
+            }
         }
+    }
+
+    /// Bytes from the start of the mapping to the current block or slot.
+    #[inline]
+    const fn start(&self) -> usize {
+        self.block * self.block_size + self.unit_in_block * self.unit
     }
 
     #[inline]
     fn status_word(&self) -> &AtomicU32 {
-        let offset = std::mem::offset_of!(tpacket_block_desc, block_status);
-        let word = self.map.atomic_u32(self.current * self.block_size + offset);
+        let word = self.map.atomic_u32(self.start() + self.status_at);
         word.expect("`new` checked that every block is inside the mapping")
     }
 }
 
 #[cfg(test)]
 impl Ring {
-    /// Plays the kernel: writes to block `n`, which is the kernel's, and hands it to the reader.
+    /// Plays the kernel: writes to block or slot `n`, which is the kernel's, and hands it to the reader.
     pub(crate) fn fill(&mut self, n: usize, bytes: &[u8], status: u32) {
-        let start = n * self.block_size;
-        let offset = start + std::mem::offset_of!(tpacket_block_desc, block_status);
-        let word = self.map.atomic_u32(offset).unwrap();
-        assert_eq!(word.load(Ordering::Acquire), TP_STATUS_KERNEL);
+        let start = self.start_of(n);
+        assert!(self.is_kernels(n));
         // SAFETY: the mapping is this ring's; it is an anonymous one, so no kernel writes to it; the range is all of it.
         let all = unsafe { self.map.bytes_mut() };
         all[start..start + bytes.len()].copy_from_slice(bytes);
-        let word = self.map.atomic_u32(offset).unwrap();
+        let word = self.map.atomic_u32(start + self.status_at).unwrap();
         word.store(TP_STATUS_USER | status, Ordering::Release);
     }
 
-    /// Whether block `n` is the kernel's.
+    /// Whether block or slot `n` is the kernel's.
     pub(crate) fn is_kernels(&self, n: usize) -> bool {
-        let offset = std::mem::offset_of!(tpacket_block_desc, block_status);
-        let word = self.map.atomic_u32(n * self.block_size + offset).unwrap();
-        word.load(Ordering::Acquire) == TP_STATUS_KERNEL
+        let word = self.map.atomic_u32(self.start_of(n) + self.status_at);
+        word.unwrap().load(Ordering::Acquire) == TP_STATUS_KERNEL
+    }
+
+    const fn start_of(&self, n: usize) -> usize {
+        let (block, unit) = (n / self.units_per_block, n % self.units_per_block);
+        block * self.block_size + unit * self.unit
+    }
+
+    /// A ring that no kernel fills.
+    pub(crate) fn played(block_size: usize, block_count: usize, slot_size: Option<usize>) -> Self {
+        let size = RingSize {
+            block_size,
+            block_count,
+            asked_block_count: block_count,
+            slot_size,
+        };
+        Self::new(Mmap::anonymous(block_size * block_count).unwrap(), size)
     }
 }
 
@@ -123,7 +238,7 @@ mod tests {
 
     #[test]
     fn blocks_are_lent_in_order_and_only_when_they_are_the_readers() {
-        let mut ring = Ring::new(Mmap::anonymous(3 * 4096).unwrap(), 4096, 3);
+        let mut ring = Ring::played(4096, 3, None);
         assert!(ring.block().is_none());
         // The kernel is one block ahead of us, out of order: it is not looked at before its turn.
         hand_over(&mut ring, 1);
@@ -186,7 +301,7 @@ mod tests {
     #[test]
     fn p23_a_block_is_written_and_read_by_turns() {
         const ROUNDS: u32 = if cfg!(miri) { 40 } else { 20_000 };
-        let mut ring = Ring::new(Mmap::anonymous(2 * 4096).unwrap(), 4096, 2);
+        let mut ring = Ring::played(4096, 2, None);
         let blocks = [Kernels::of(&ring, 0), Kernels::of(&ring, 1)];
         let kernel = std::thread::spawn(move || {
             let blocks = blocks;
@@ -204,9 +319,35 @@ mod tests {
         kernel.join().unwrap();
     }
 
+    /// Three slots of a block leave 16 bytes over.
+    #[test]
+    fn slots_are_lent_in_order_and_what_is_left_over_of_a_block_is_passed() {
+        let mut ring = Ring::played(4096, 2, Some(1360));
+        let mut starts = Vec::new();
+        for round in 0..13_u8 {
+            let n = usize::from(round) % 6;
+            assert!(ring.block().is_none());
+            let bytes = [round; 1360];
+            ring.fill(n, &bytes, 0);
+            assert_eq!(ring.block().unwrap().len(), 1360);
+            assert_eq!(ring.block().unwrap()[4..], bytes[4..]);
+            starts.push(ring.start());
+            ring.release();
+            assert!(ring.is_kernels(n));
+        }
+        let expected = [0, 1360, 2720, 4096, 5456, 6816];
+        assert!(starts.iter().eq(expected.iter().cycle().take(13)));
+    }
+
     #[test]
     #[should_panic(expected = "made for this mapping")]
     fn a_ring_that_is_larger_than_its_mapping_is_a_bug() {
-        Ring::new(Mmap::anonymous(4096).unwrap(), 4096, 2);
+        let size = RingSize {
+            block_size: 4096,
+            block_count: 2,
+            asked_block_count: 2,
+            slot_size: None,
+        };
+        Ring::new(Mmap::anonymous(4096).unwrap(), size);
     }
 }

@@ -68,6 +68,11 @@ impl Position {
         }
     }
 
+    /// The packet of a slot, whose header is at its start.
+    pub(crate) const fn in_a_slot() -> Self {
+        Self { offset: 0, left: 1 }
+    }
+
     /// The packet here, and moves on behind it; `None` at the end of the block, or where the header points out of it.
     #[inline]
     pub(crate) fn step<'a>(&mut self, block: &'a [u8], context: &Context) -> Option<Packet<'a>> {

@@ -161,18 +161,19 @@ fn the_kernel_takes_every_size_that_is_not_refused() {
             .profile(Profile::LowMemory)
             .retire_timeout(Duration::from_millis(millis))
     };
-    let builders: [(Builder, (usize, usize)); 11] = [
+    let builders: [(Builder, (usize, usize)); 12] = [
         (sizes(page, 2), (page, 2)),
         (sizes(3 * page, 5), (3 * page, 5)),
         (sizes(page, 10_000), (page, 10_000)),
         (sizes(64 << 20, 2), (64 << 20, 2)),
-        (times(1), (128 << 10, 16)),
-        (times(65_535), (128 << 10, 16)),
-        (builder(), (4 << 20, 16)),
-        (builder().profile(Profile::LowLatency), (256 << 10, 64)),
-        (builder().profile(Profile::HighThroughput), (4 << 20, 64)),
-        (builder().profile(Profile::LowMemory), (128 << 10, 16)),
-        (builder().profile(Profile::Jumbo), (8 << 20, 16)),
+        (times(1), (128 << 10, 32)),
+        (times(65_535), (128 << 10, 32)),
+        (builder(), (256 << 10, 256)),
+        (builder().profile(Profile::LowLatency), (128 << 10, 512)),
+        (builder().profile(Profile::HighThroughput), (1 << 20, 256)),
+        (builder().profile(Profile::LowMemory), (128 << 10, 32)),
+        (builder().profile(Profile::Jumbo), (512 << 10, 256)),
+        (builder().profile(Profile::Immediate), (1 << 20, 64)),
     ];
     let sender = Sender::on("b").unwrap();
     for (builder, (block_size, block_count)) in builders {

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use netring_afpacket::{Builder, Capture, SockFilter};
+use netring_afpacket::{Builder, Capture, Profile, SockFilter};
 use netring_sys::Error;
 use netring_sys::kernel::filter::BPF_RET_K;
 use netring_sys::syscall::page_size;
@@ -87,6 +87,25 @@ fn a_retire_time_out_is_whole_milliseconds_that_16_bits_hold() {
 }
 
 #[test]
+fn an_immediate_capture_has_no_retire_time_out_and_no_hash() {
+    let immediate = || builder().profile(Profile::Immediate);
+    let late = immediate().retire_timeout(Duration::from_millis(1));
+    refused(
+        late,
+        "retire_timeout",
+        &["no blocks to hand over", "another profile"],
+    );
+    let hash = immediate().rx_hash(true);
+    refused(hash, "rx_hash", &["no place for it", "Profile::LowLatency"]);
+    // The number of slots is a number of 32 bits too.
+    let slots = immediate()
+        .snap_len(1)
+        .block_size(1 << 30)
+        .block_count(1 << 9);
+    refused(slots, "block_count × block_size", &["4 billion slots"]);
+}
+
+#[test]
 fn a_snap_length_is_one_byte_or_more() {
     refused(builder().snap_len(0), "snap_len", &["at least 1"]);
 }
@@ -112,6 +131,14 @@ fn what_is_at_the_edge_of_a_rule_is_not_refused() {
         builder().retire_timeout(Duration::from_millis(1)),
         builder().retire_timeout(Duration::from_millis(65_535)),
         builder().snap_len(1).filter(&program),
+        builder().profile(Profile::Immediate),
+        builder().profile(Profile::Immediate).snap_len(1),
+        builder().profile(Profile::Immediate).snap_len(u32::MAX),
+        builder().profile(Profile::Immediate).block_size(page),
+        builder()
+            .rx_hash(true)
+            .profile(Profile::Immediate)
+            .profile(Profile::Default),
     ];
     for builder in edges {
         let error = builder.build().unwrap_err();

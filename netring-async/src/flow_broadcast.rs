@@ -146,7 +146,7 @@ struct Task<S, E: Extract> {
     publisher: Publisher<FlowEvent<E::Key>>,
 }
 
-impl<S: PacketSource, E: Extract> Task<S, E> {
+impl<S: PacketSource + Send + 'static, E: Extract> Task<S, E> {
     async fn run(mut self) {
         let error = loop {
             match self.step().await {
@@ -159,6 +159,8 @@ impl<S: PacketSource, E: Extract> Task<S, E> {
         let figures = self.figures();
         // Before the end is told: who heard of it asks for the last figures, and gets them.
         let _ = self.last.set(figures);
+        // Who hears of the end finds the source closed, and no other task waited for that.
+        self.flows.source.close().await;
         self.publisher.end(error);
     }
 

@@ -18,6 +18,7 @@
 #![forbid(unsafe_code)]
 
 // Packets.
+mod held;
 mod packets;
 mod source;
 mod turn;

@@ -11,6 +11,7 @@ use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 use tokio::runtime::Handle;
 
+use crate::held::{Held, on_a_thread};
 use crate::packets::PacketStream;
 use crate::turn::Turn;
 
@@ -37,11 +38,27 @@ use crate::turn::Turn;
 /// ```
 ///
 /// A task that finds packets at every look gives timers and other tasks their turn after a millisecond.
+///
+/// # Opening and closing
+///
+/// The kernel takes its time to allocate a ring and to close a packet socket. For a capture with the default settings, opening
+/// takes 20 to 170 ms: about 12 for the kernel to let go of the socket's state on every processor, and the rest to clear and
+/// map 64 MiB. Closing takes 20 to 35 ms, nearly all of it the same wait; a packet socket without a ring takes 10 to 20. The
+/// thread does nothing else meanwhile. So that other tasks of a runtime go on:
+///
+/// | | opened | closed |
+/// |---|---|---|
+/// | [`open_with`](Self::open_with)`(…).await` | on a thread of its own | on a thread of its own |
+/// | [`open`](Self::open) | in place | on a thread of its own |
+/// | [`new`](Self::new) | by you | in place; on a thread of its own after [`close_in_background`](Self::close_in_background), and in a broadcast |
+///
+/// What is closed on a thread of its own is closed a little after it was dropped. To open the same queue of an interface again, or
+/// to see promiscuous mode end, wait for [`close`](Self::close).
 #[derive(Debug)]
 pub struct AsyncSource<S> {
     // Goes first: the runtime forgets the set before the source closes what is in it.
     set: Option<AsyncFd<OwnedFd>>,
-    source: S,
+    source: Held<S>,
     turn: Turn,
     /// The last look found nothing: what is waited for is the source, and not the next turn.
     empty: bool,
@@ -72,13 +89,14 @@ impl<S: PacketSource + AsFd> AsyncSource<S> {
         let set = AsyncFd::with_interest(set, Interest::READABLE).map_err(register)?;
         Ok(Self {
             set: Some(set),
-            source,
+            source: Held::new(source),
             turn: Turn::default(),
             empty: false,
         })
     }
 
-    /// Opens the interface of this name with the source's default settings.
+    /// Opens the interface of this name with the source's default settings, and meanwhile holds up the thread that calls: see
+    /// [`open_with`](Self::open_with).
     ///
     /// # Errors
     /// There is no such interface, a capability is missing, or as [`new`](Self::new).
@@ -87,10 +105,41 @@ impl<S: PacketSource + AsFd> AsyncSource<S> {
     /// As [`new`](Self::new).
     pub fn open(interface: &str) -> Result<Self, Error>
     where
-        S: Open,
+        S: Open + Send + 'static,
     {
         in_a_runtime("AsyncSource::open")?;
-        Self::new(S::open(interface)?)
+        Ok(Self::new(S::open(interface)?)?.close_in_background())
+    }
+
+    /// Opens a source by calling `open` on a thread of its own, and drops it on one: the tasks of the runtime go on meanwhile.
+    ///
+    /// The thread is in the network namespace of the thread that polls this future first. If the future is dropped while the
+    /// source is being opened, the source is closed again.
+    ///
+    /// ```no_run
+    /// use netring_afpacket::{Capture, Profile};
+    /// use netring_async::AsyncSource;
+    /// # async fn example() -> Result<(), netring_sys::Error> {
+    ///
+    /// let settings = Capture::builder().interface("eth0").profile(Profile::Immediate);
+    /// let source = AsyncSource::open_with(|| settings.build()).await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// What `open` returns; no thread can be started; or as [`new`](Self::new).
+    ///
+    /// # Panics
+    /// As [`new`](Self::new), and where `open` does.
+    pub async fn open_with<F>(open: F) -> Result<Self, Error>
+    where
+        F: FnOnce() -> Result<S, Error> + Send + 'static,
+        S: Send + 'static,
+    {
+        in_a_runtime("AsyncSource::open_with")?;
+        let opening = on_a_thread("netring-open", open).map_err(no_thread)?;
+        Ok(Self::new(opening.wait().await?)?.close_in_background())
     }
 }
 
@@ -102,7 +151,7 @@ impl<S: PacketSource> AsyncSource<S> {
     pub fn replay(source: S) -> Self {
         Self {
             set: None,
-            source,
+            source: Held::new(source),
             turn: Turn::default(),
             empty: false,
         }
@@ -114,7 +163,10 @@ impl<S: PacketSource> AsyncSource<S> {
     /// [`Error::LinkDown`] once each time the interface goes down, after which the source goes on (any error whose
     /// [`is_terminal`](Error::is_terminal) is false). Any other error is final, and comes again.
     pub async fn next_batch(&mut self) -> Result<Option<S::Batch<'_>>, Error> {
-        Ok(self.readable().await?.then(|| self.source.batch()))
+        Ok(self
+            .readable()
+            .await?
+            .then(|| self.source.get_mut().batch()))
     }
 
     /// Waits until there is a batch (true), or never will be one (false), and takes nothing: for who holds several sources, or
@@ -134,7 +186,7 @@ impl<S: PacketSource> AsyncSource<S> {
         self.empty = false;
         ready!(self.turn.poll_proceed(cx));
         loop {
-            match self.source.ready()? {
+            match self.source.get_mut().ready()? {
                 Readiness::Ready => return Poll::Ready(Ok(true)),
                 Readiness::Ended => return Poll::Ready(Ok(false)),
                 Readiness::Empty => {}
@@ -185,24 +237,51 @@ impl<S: PacketSource> AsyncSource<S> {
     /// # Errors
     /// The call by which the source asks its kernel failed.
     pub fn stats(&mut self) -> Result<Stats, Error> {
-        self.source.stats()
+        self.source.get_mut().stats()
     }
 }
 
 impl<S> AsyncSource<S> {
     /// The source.
     pub const fn get_ref(&self) -> &S {
-        &self.source
+        self.source.get()
     }
 
     /// The source, to take batches from or to change. Do not put another in its place: its descriptor would not be waited for.
     pub const fn get_mut(&mut self) -> &mut S {
-        &mut self.source
+        self.source.get_mut()
     }
 
     /// The source, which the runtime forgets.
     pub fn into_inner(self) -> S {
-        self.source
+        self.source.into_inner()
+    }
+}
+
+impl<S: Send + 'static> AsyncSource<S> {
+    /// From now on the source is closed on a thread of its own when this is dropped, or the stream that is made of it: tasks on this
+    /// thread go on meanwhile. A [replay](Self::replay) is dropped in place all the same, as it has nothing to wait for.
+    #[must_use]
+    pub const fn close_in_background(mut self) -> Self {
+        if self.set.is_some() {
+            self.source.close_elsewhere();
+        }
+        self
+    }
+
+    /// Closes the source on a thread of its own, and waits until that is done. If the wait is dropped, it is closed all the same.
+    /// A [replay](Self::replay) is dropped in place.
+    pub async fn close(self) {
+        let Self { set, source, .. } = self;
+        let source = source.into_inner();
+        if set.is_none() {
+            return;
+        }
+        drop(set);
+        // Without a thread it was dropped here.
+        if let Ok(closing) = on_a_thread("netring-close", move || drop(source)) {
+            closing.wait().await;
+        }
     }
 }
 
@@ -236,6 +315,13 @@ fn never_empty() -> Error {
         why: "the source was empty before its end; a source that has to be waited for needs a descriptor and \
               `AsyncSource::new`"
             .into(),
+    }
+}
+
+fn no_thread(source: io::Error) -> SyscallError {
+    SyscallError {
+        call: "clone",
+        source,
     }
 }
 

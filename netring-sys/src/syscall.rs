@@ -30,9 +30,13 @@ pub use link::{generic_netlink_socket, netlink_receive, netlink_send, netlink_so
 pub use packet::{
     add_packet_membership, attach_filter, bind_packet, drop_packet_membership, packet_socket,
     packet_socket_address, packet_statistics, receive, send, set_packet_ignore_outgoing,
-    set_packet_rx_ring, set_packet_timestamp, set_packet_version, take_socket_error,
+    set_packet_reserve, set_packet_rx_ring, set_packet_timestamp, set_packet_version,
+    take_socket_error,
 };
-pub use poll::{epoll, epoll_add, epoll_ready, event, event_signal, poll_readable, poll_writable};
+pub use poll::{
+    epoll, epoll_add, epoll_mute, epoll_ready, event, event_signal, poll_readable, poll_writable,
+    timer, timer_clear, timer_start,
+};
 pub use xdp::{
     Kick, XdpRing, bind_xdp, kick_receive, kick_transmit, map_xdp_ring, memlock_limit,
     set_busy_poll, set_xdp_ring, set_xdp_transmit_budget, set_xdp_umem, xdp_is_zero_copy,

@@ -6,6 +6,7 @@
 //! interface without another word to it.
 
 mod link;
+mod pace;
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
@@ -177,11 +178,13 @@ pub struct Waiter {
     // Boxed: no packet needs it, and a waiter is a part of every source.
     link: Box<LinkWatch>,
     stop: StopHandle,
+    pace: pace::Pace,
 }
 
 const SOCKET: u64 = 0;
 const STOP: u64 = 1;
 const LINK: u64 = 2;
+const PACE: u64 = 3;
 
 impl Waiter {
     /// Waits for `socket`, which is bound to `interface`. Call it from the namespace of the two.
@@ -204,6 +207,7 @@ impl Waiter {
                 stopped: AtomicBool::new(false),
                 event: stop,
             })),
+            pace: pace::Pace::default(),
         })
     }
 
@@ -268,6 +272,7 @@ impl Waiter {
                 // Readable without a packet: a down interface leaves ENETDOWN there. The notification says it better.
                 SOCKET => errno = take_socket_error(socket)?,
                 LINK => self.link.read()?,
+                PACE => self.pace.take()?,
                 _ => {}
             }
         }

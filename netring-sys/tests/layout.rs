@@ -27,6 +27,11 @@ fn structs() {
         tp_next_offset = tp_next_offset, tp_sec = tp_sec, tp_nsec = tp_nsec, tp_snaplen = tp_snaplen, tp_len = tp_len,
         tp_status = tp_status, tp_mac = tp_mac, tp_net = tp_net, tp_rxhash = hv1, tp_padding = tp_padding,
     });
+    same_layout!(ours::tpacket2_hdr, libc::tpacket2_hdr, {
+        tp_status = tp_status, tp_len = tp_len, tp_snaplen = tp_snaplen, tp_mac = tp_mac, tp_net = tp_net,
+        tp_sec = tp_sec, tp_nsec = tp_nsec, tp_vlan_tci = tp_vlan_tci, tp_vlan_tpid = tp_vlan_tpid,
+        tp_padding = tp_padding,
+    });
     same_layout!(ours::sockaddr_ll, libc::sockaddr_ll, {
         sll_family = sll_family, sll_protocol = sll_protocol, sll_ifindex = sll_ifindex, sll_hatype = sll_hatype,
         sll_pkttype = sll_pkttype, sll_halen = sll_halen, sll_addr = sll_addr,
@@ -60,6 +65,8 @@ fn packet_header_variant() {
     // The macro TPACKET_ALIGN of the header's size, behind which the address lies.
     let aligned = size_of::<libc::tpacket3_hdr>().next_multiple_of(libc::TPACKET_ALIGNMENT);
     assert_eq!(ours::TPACKET3_HDRLEN_ALIGNED, aligned);
+    let aligned = size_of::<libc::tpacket2_hdr>().next_multiple_of(libc::TPACKET_ALIGNMENT);
+    assert_eq!(ours::TPACKET2_HDRLEN_ALIGNED, aligned);
 }
 
 /// libc has the block header as a union in three structs; the words are where they put them.
@@ -103,6 +110,7 @@ fn block_header() {
 
 #[test]
 fn constants() {
+    assert_eq!(ours::TPACKET_V2, libc::tpacket_versions::TPACKET_V2 as i32);
     assert_eq!(ours::TPACKET_V3, libc::tpacket_versions::TPACKET_V3 as i32);
     assert_eq!(ours::TPACKET_ALIGNMENT, libc::TPACKET_ALIGNMENT);
     assert_eq!(ours::TP_FT_REQ_FILL_RXHASH, libc::TP_FT_REQ_FILL_RXHASH);

@@ -9,8 +9,8 @@ use std::thread;
 use std::time::Duration;
 
 use netring_sys::kernel::packet::{
-    ARPHRD_ETHER, ARPHRD_LOOPBACK, ETH_P_ALL, TP_STATUS_KERNEL, TP_STATUS_USER, tpacket_block_desc,
-    tpacket_req3, tpacket3_hdr,
+    ARPHRD_ETHER, ARPHRD_LOOPBACK, ETH_P_ALL, TP_STATUS_KERNEL, TP_STATUS_USER, TPACKET_V3,
+    tpacket_block_desc, tpacket_req3, tpacket3_hdr,
 };
 use netring_sys::wait::Waiter;
 use netring_sys::{Count, Error, Interface, LinkType, Mmap, XdpFeatures, XdpMetadata, syscall};
@@ -268,7 +268,7 @@ fn psock_tpacket_v3_rx_block_headers() {
     let _ns = Netns::enter().unwrap();
     let lo = Interface::by_name("lo").unwrap();
     let socket = syscall::packet_socket().unwrap();
-    syscall::set_packet_version(socket.as_fd()).unwrap();
+    syscall::set_packet_version(socket.as_fd(), TPACKET_V3).unwrap();
     let request = tpacket_req3 {
         tp_block_size: BLOCK as u32,
         tp_block_nr: BLOCKS as u32,

@@ -5,3 +5,7 @@ mod contract;
 mod afpacket {
     crate::contract::source_rows!(netns: crate::contract::live::AfPacket);
 }
+
+mod immediate {
+    crate::contract::source_rows!(netns: crate::contract::live::Immediate);
+}

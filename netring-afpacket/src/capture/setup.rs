@@ -3,17 +3,20 @@
 use std::os::fd::{AsFd, BorrowedFd};
 
 use netring_sys::kernel::filter::{BPF_RET_K, SockFilter};
-use netring_sys::kernel::packet::{ETH_P_ALL, TP_FT_REQ_FILL_RXHASH, tpacket_req3};
+use netring_sys::kernel::packet::{
+    ETH_P_ALL, TP_FT_REQ_FILL_RXHASH, TPACKET_V2, TPACKET_V3, tpacket_req3,
+};
 use netring_sys::syscall::{
-    attach_filter, bind_packet, packet_socket, set_packet_ignore_outgoing, set_packet_rx_ring,
-    set_packet_timestamp, set_packet_version,
+    attach_filter, bind_packet, packet_socket, set_packet_ignore_outgoing, set_packet_reserve,
+    set_packet_rx_ring, set_packet_timestamp, set_packet_version,
 };
 use netring_sys::wait::Waiter;
 use netring_sys::{Error, Interface, Mmap, Promiscuous, SyscallError};
 
 use super::Capture;
-use crate::config::{Builder, FRAME_SIZE, MIN_BLOCKS, RingSize};
+use crate::config::{Builder, FRAME_SIZE, MIN_BLOCKS, RingSize, SLOT_RESERVE};
 use crate::counters::Counters;
+use crate::pace::Pace;
 use crate::ring::Ring;
 use crate::walk::Context;
 
@@ -24,7 +27,15 @@ pub(crate) fn set_up(wanted: &Builder) -> Result<Capture, Error> {
     let interface = Interface::by_name(&wanted.interface)?;
     let socket = packet_socket().map_err(SyscallError::needs_net_raw)?;
     let fd = socket.as_fd();
-    set_packet_version(fd)?;
+    let version = if wanted.immediate {
+        TPACKET_V2
+    } else {
+        TPACKET_V3
+    };
+    set_packet_version(fd, version)?;
+    if wanted.immediate {
+        set_packet_reserve(fd, SLOT_RESERVE)?;
+    }
     set_packet_timestamp(fd, wanted.timestamps as u32)?;
     if let Some(ignore) = ignore_outgoing(wanted.ignore_outgoing, &interface) {
         set_packet_ignore_outgoing(fd, ignore)?;
@@ -44,7 +55,7 @@ pub(crate) fn set_up(wanted: &Builder) -> Result<Capture, Error> {
             let _ = set_packet_rx_ring(fd, &tpacket_req3::default());
         })
     })?;
-    let ring = Ring::new(map, size.block_size, size.block_count);
+    let ring = Ring::new(map, size);
 
     let promiscuous = wanted
         .promiscuous
@@ -66,6 +77,7 @@ pub(crate) fn set_up(wanted: &Builder) -> Result<Capture, Error> {
         interface: Box::new(interface),
         context,
         size,
+        pace: Box::new(Pace::new(size, wanted.retire_timeout)),
         counters: Counters::default(),
         at: None,
     })
@@ -122,11 +134,12 @@ fn program(filter: Option<&[SockFilter]>, snap_len: Option<u32>) -> Option<Vec<S
 
 fn request(wanted: &Builder, block_count: usize, features: u32) -> tpacket_req3 {
     // `Builder::check` has seen to it that all of these fit.
+    let frame_size = wanted.slot_size().unwrap_or(FRAME_SIZE);
     tpacket_req3 {
         tp_block_size: wanted.block_size as u32,
         tp_block_nr: block_count as u32,
-        tp_frame_size: FRAME_SIZE as u32,
-        tp_frame_nr: (wanted.block_size / FRAME_SIZE * block_count) as u32,
+        tp_frame_size: frame_size as u32,
+        tp_frame_nr: (wanted.block_size / frame_size * block_count) as u32,
         tp_retire_blk_tov: wanted.retire_timeout.as_millis() as u32,
         tp_sizeof_priv: 0,
         tp_feature_req_word: features,
@@ -152,6 +165,7 @@ fn shrink_until_it_fits<T>(
         block_size: wanted.block_size,
         block_count,
         asked_block_count: wanted.block_count,
+        slot_size: wanted.slot_size(),
     };
     Ok((size, made))
 }
@@ -196,7 +210,7 @@ mod tests {
             (got.block_count, got.asked_block_count, got.is_short()),
             (6, 50, true)
         );
-        assert_eq!(got.bytes(), 6 * (4 << 20));
+        assert_eq!(got.bytes(), 6 * (256 << 10));
         let (tried, got) = asked(50, 50);
         assert_eq!(tried, [50]);
         assert!(!got.unwrap().is_short());

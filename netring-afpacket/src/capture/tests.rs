@@ -1,11 +1,13 @@
 //! A capture over a ring that no kernel fills: each block is what a test wrote.
 
+mod slots;
+
 use std::mem::offset_of;
 use std::net::UdpSocket;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use netring_sys::kernel::packet::{tpacket_block_desc, tpacket3_hdr};
-use netring_sys::{Count, Mmap};
+use netring_sys::Count;
 
 use super::*;
 use crate::made_block::Block;
@@ -14,12 +16,22 @@ const BLOCK: usize = 4096;
 const BLOCKS: usize = 4;
 
 fn capture() -> Capture {
+    capture_of(None)
+}
+
+fn capture_of(slot_size: Option<usize>) -> Capture {
     let interface = Interface::by_name("lo").unwrap();
     // It never says anything, and is asked only for counters that no test here needs.
     let socket = OwnedFd::from(UdpSocket::bind("127.0.0.1:0").unwrap());
+    let size = RingSize {
+        block_size: BLOCK,
+        block_count: BLOCKS,
+        asked_block_count: BLOCKS,
+        slot_size,
+    };
     Capture {
         waiter: Waiter::new(socket.as_fd(), &interface).unwrap(),
-        ring: Ring::new(Mmap::anonymous(BLOCK * BLOCKS).unwrap(), BLOCK, BLOCKS),
+        ring: Ring::played(BLOCK, BLOCKS, slot_size),
         socket,
         _promiscuous: None,
         interface: Box::new(interface),
@@ -27,11 +39,8 @@ fn capture() -> Capture {
             snap_len: usize::MAX,
             features: 0,
         },
-        size: RingSize {
-            block_size: BLOCK,
-            block_count: BLOCKS,
-            asked_block_count: BLOCKS,
-        },
+        size,
+        pace: Box::new(Pace::new(size, Duration::from_millis(16))),
         counters: Counters::default(),
         at: None,
     }

@@ -1,6 +1,6 @@
-//! `linux/if_packet.h`: AF_PACKET sockets and their version 3 ring.
+//! `linux/if_packet.h`: AF_PACKET sockets and their rings of versions 2 and 3.
 //!
-//! Names are those of the header, so that its documentation can be found. A block of a ring is
+//! Names are those of the header, so that its documentation can be found. A block of a version 3 ring is
 //!
 //! ```text
 //! ┌ tpacket_block_desc (48) ┬ private area ┬ tpacket3_hdr (48) ┬ sockaddr_ll (20) ┬ pad ┬ frame ┬ tpacket3_hdr …
@@ -84,6 +84,32 @@ pub struct tpacket3_hdr {
     pub tp_padding: [u8; 8],
 }
 
+/// The header of a packet in a version 2 ring, and of the slot that it is in.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default)]
+pub struct tpacket2_hdr {
+    /// Whose the slot is: `TP_STATUS_KERNEL`, or `TP_STATUS_USER` with remarks on the packet.
+    pub tp_status: u32,
+    /// Bytes on the wire.
+    pub tp_len: u32,
+    /// Bytes captured.
+    pub tp_snaplen: u32,
+    /// Bytes from this header to the link layer header.
+    pub tp_mac: u16,
+    /// Bytes from this header to the network header.
+    pub tp_net: u16,
+    /// Seconds since the epoch.
+    pub tp_sec: u32,
+    /// Nanoseconds within the second.
+    pub tp_nsec: u32,
+    /// The tag's TCI, valid with `TP_STATUS_VLAN_VALID`.
+    pub tp_vlan_tci: u16,
+    /// The tag's TPID, valid with `TP_STATUS_VLAN_TPID_VALID`.
+    pub tp_vlan_tpid: u16,
+    /// Nothing.
+    pub tp_padding: [u8; 4],
+}
+
 /// The address of a packet socket, and of each packet in a ring.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -134,7 +160,11 @@ pub struct packet_mreq {
 pub const TPACKET_ALIGNMENT: usize = 16;
 /// Where a packet's `sockaddr_ll` lies behind its header: the header's size on the grid.
 pub const TPACKET3_HDRLEN_ALIGNED: usize = 48;
+/// The same in a version 2 ring.
+pub const TPACKET2_HDRLEN_ALIGNED: usize = 32;
 
+/// The ring version with a slot for each packet.
+pub const TPACKET_V2: i32 = 1;
 /// The ring version with blocks of packets of any size.
 pub const TPACKET_V3: i32 = 2;
 /// Asks for a flow hash with each packet.

@@ -7,7 +7,7 @@ use libc::{SOL_PACKET, SOL_SOCKET, c_int};
 use super::{check, check_len, get_option, set_option, size_of_u32, would_block};
 use crate::SyscallError;
 use crate::kernel::filter::SockFilter;
-use crate::kernel::packet::{TPACKET_V3, packet_mreq, sockaddr_ll, tpacket_req3, tpacket_stats_v3};
+use crate::kernel::packet::{packet_mreq, sockaddr_ll, tpacket_req3, tpacket_stats_v3};
 
 /// A raw packet socket that takes no packet before it is bound with a protocol.
 ///
@@ -59,22 +59,37 @@ pub fn packet_socket_address(fd: BorrowedFd<'_>) -> Result<sockaddr_ll, SyscallE
     Ok(address)
 }
 
-/// Chooses version 3 of the ring.
+/// Chooses the version of the ring: `TPACKET_V2` (kernel 2.6.27) or `TPACKET_V3` (kernel 3.2).
 ///
 /// # Errors
-/// `EBUSY` once a ring exists; `EINVAL` on a kernel older than 3.2.
+/// `EBUSY` once a ring exists; `EINVAL` on an older kernel.
 #[doc(alias = "PACKET_VERSION")]
-pub fn set_packet_version(fd: BorrowedFd<'_>) -> Result<(), SyscallError> {
+pub fn set_packet_version(fd: BorrowedFd<'_>, version: i32) -> Result<(), SyscallError> {
     set_option(
         fd,
         SOL_PACKET,
         libc::PACKET_VERSION,
-        &TPACKET_V3,
+        &version,
         "setsockopt(PACKET_VERSION)",
     )
 }
 
-/// Makes the receive ring.
+/// Leaves so many bytes free in front of each packet of a ring, behind its header and address.
+///
+/// # Errors
+/// `EBUSY` once a ring exists.
+#[doc(alias = "PACKET_RESERVE")]
+pub fn set_packet_reserve(fd: BorrowedFd<'_>, bytes: u32) -> Result<(), SyscallError> {
+    set_option(
+        fd,
+        SOL_PACKET,
+        libc::PACKET_RESERVE,
+        &bytes,
+        "setsockopt(PACKET_RESERVE)",
+    )
+}
+
+/// Makes the receive ring. For version 2 the kernel reads the first four words of the request.
 ///
 /// # Errors
 /// `EINVAL` for a geometry that the kernel does not take, `ENOMEM` where there is not enough memory.
@@ -176,7 +191,8 @@ pub fn attach_filter(fd: BorrowedFd<'_>, program: &[SockFilter]) -> Result<(), S
     )
 }
 
-/// The counters of a packet socket with a version 3 ring. **The kernel sets them to zero**: there must be one reader.
+/// The counters of a packet socket with a ring; with a version 2 ring the kernel leaves `tp_freeze_q_cnt` at 0.
+/// **The kernel sets them to zero**: there must be one reader.
 ///
 /// # Errors
 /// The descriptor is no packet socket.

@@ -1,4 +1,4 @@
-//! Waiting: `epoll(7)`, `ppoll(2)`, `eventfd(2)`.
+//! Waiting: `epoll(7)`, `ppoll(2)`, `eventfd(2)`, `timerfd_create(2)`.
 
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use std::time::Duration;
@@ -29,14 +29,40 @@ pub fn epoll() -> Result<OwnedFd, SyscallError> {
 /// `EEXIST` where it is in the set, `EPERM` where it cannot be waited for.
 #[doc(alias = "epoll_ctl")]
 pub fn epoll_add(set: BorrowedFd<'_>, fd: BorrowedFd<'_>, token: u64) -> Result<(), SyscallError> {
+    epoll_control(libc::EPOLL_CTL_ADD, set, fd, libc::EPOLLIN, token)
+}
+
+/// Mutes a descriptor of a set, so that only its errors make the set readable, or ends that. `token` is the one it was
+/// added with.
+///
+/// # Errors
+/// `ENOENT` if it is not in the set.
+#[doc(alias = "EPOLL_CTL_MOD")]
+pub fn epoll_mute(
+    set: BorrowedFd<'_>,
+    fd: BorrowedFd<'_>,
+    token: u64,
+    muted: bool,
+) -> Result<(), SyscallError> {
+    let events = if muted { 0 } else { libc::EPOLLIN };
+    epoll_control(libc::EPOLL_CTL_MOD, set, fd, events, token)
+}
+
+fn epoll_control(
+    operation: c_int,
+    set: BorrowedFd<'_>,
+    fd: BorrowedFd<'_>,
+    events: c_int,
+    token: u64,
+) -> Result<(), SyscallError> {
     let mut event = libc::epoll_event {
-        events: libc::EPOLLIN as u32,
+        events: events as u32,
         u64: token,
     };
     let (set, fd) = (set.as_raw_fd(), fd.as_raw_fd());
     // SAFETY: the event is on this stack; nobody else uses it; the kernel reads one.
     check(
-        unsafe { libc::epoll_ctl(set, libc::EPOLL_CTL_ADD, fd, &raw mut event) },
+        unsafe { libc::epoll_ctl(set, operation, fd, &raw mut event) },
         "epoll_ctl",
     )
     .map(drop)
@@ -91,6 +117,65 @@ pub fn event_signal(event: BorrowedFd<'_>) -> Result<(), SyscallError> {
         // The counter is full: it is readable.
         Err(error) if would_block(&error) => Ok(()),
         other => other.map(drop),
+    }
+}
+
+/// A timer that is not running. Once [started](timer_start) it becomes readable at the end of each period, and stays so
+/// until it is [cleared](timer_clear).
+///
+/// # Errors
+/// `EMFILE`, `ENOMEM`.
+#[doc(alias = "timerfd_create")]
+pub fn timer() -> Result<OwnedFd, SyscallError> {
+    let flags = libc::TFD_CLOEXEC | libc::TFD_NONBLOCK;
+    // SAFETY: no memory is handed over, so there is no owner, writer or range to speak of.
+    let fd = check(
+        unsafe { libc::timerfd_create(libc::CLOCK_MONOTONIC, flags) },
+        "timerfd_create",
+    )?;
+    // SAFETY: the kernel has just made this descriptor for us; nobody else knows it; it is open.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+}
+
+/// Starts a timer with this period, from now on; a period of zero stops it.
+///
+/// # Errors
+/// The descriptor is not a timer.
+#[doc(alias = "timerfd_settime")]
+pub fn timer_start(timer: BorrowedFd<'_>, period: Duration) -> Result<(), SyscallError> {
+    let period = libc::itimerspec {
+        it_interval: timespec(period),
+        it_value: timespec(period),
+    };
+    // SAFETY: the period is on this stack; nobody writes to it; the kernel reads one, and has nowhere to put the old one.
+    let set = unsafe {
+        libc::timerfd_settime(
+            timer.as_raw_fd(),
+            0,
+            &raw const period,
+            std::ptr::null_mut(),
+        )
+    };
+    check(set, "timerfd_settime").map(drop)
+}
+
+/// Takes the periods that are over off a timer, which is not readable then before the next one ends. How many there were.
+///
+/// # Errors
+/// The descriptor is not a timer.
+pub fn timer_clear(timer: BorrowedFd<'_>) -> Result<u64, SyscallError> {
+    let mut periods = [0; 8];
+    // SAFETY: the bytes are on this stack; nobody else uses them; the kernel writes at most as many as there are.
+    let read = unsafe {
+        libc::read(
+            timer.as_raw_fd(),
+            periods.as_mut_ptr().cast(),
+            periods.len(),
+        )
+    };
+    match check_len(read, "read(timerfd)") {
+        Err(error) if would_block(&error) => Ok(0),
+        other => other.map(|_| u64::from_ne_bytes(periods)),
     }
 }
 

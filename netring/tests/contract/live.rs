@@ -3,6 +3,7 @@
 use std::os::fd::AsFd;
 use std::time::{Duration, Instant};
 
+use netring::afpacket::Profile;
 use netring::wait::StopHandle;
 use netring::{Capture, Clock, Error, Interface, PacketSource, Readiness};
 use netring_sys::syscall::poll_readable;
@@ -14,6 +15,10 @@ use super::source::Backend;
 /// A TPACKET_V3 ring of 64 KiB.
 #[derive(Debug)]
 pub(crate) struct AfPacket(Wire);
+
+/// A ring that hands over each packet at once: 126 slots.
+#[derive(Debug)]
+pub(crate) struct Immediate(Wire);
 
 /// The other end, and what ends the source.
 #[derive(Debug)]
@@ -62,6 +67,40 @@ impl Backend for AfPacket {
         veth("v0", "v1").unwrap();
         let builder = Capture::builder().interface("v1");
         let capture = builder.block_size(1 << 14).block_count(4).build().unwrap();
+        (Self(Wire::new(capture.stop_handle())), capture)
+    }
+
+    fn offer(&mut self, frame: &[u8]) {
+        self.0.sender.send(frame).unwrap();
+    }
+
+    fn wait(source: &mut Capture, time: Duration) -> Result<Readiness, Error> {
+        wait_live(source, time)
+    }
+
+    fn end(&mut self) {
+        self.0.stop.stop();
+    }
+
+    fn interface(&self) -> u32 {
+        self.0.interface
+    }
+}
+
+impl Backend for Immediate {
+    type Source = Capture;
+
+    const HOLDS: u64 = 16;
+    const OVERFLOWS: Option<u64> = Some(200);
+    const CLOCKS: &[Clock] = AfPacket::CLOCKS;
+
+    fn open() -> (Self, Capture) {
+        veth("v0", "v1").unwrap();
+        let builder = Capture::builder()
+            .interface("v1")
+            .profile(Profile::Immediate);
+        let builder = builder.block_size(1 << 17).block_count(2).snap_len(2000);
+        let capture = builder.build().unwrap();
         (Self(Wire::new(capture.stop_handle())), capture)
     }
 

@@ -4,9 +4,12 @@
 //! `NAME NUMBER` for each figure and ends: `delivered`, `dropped` (packets), `awake` (nanoseconds of CPU between two
 //! waits), `user`, `system` (nanoseconds of CPU), `waits`.
 //!
+//! `paused-pcap` reads nothing before its input is closed; then it reads what there is, and prints `delivered` and `dropped`.
+//!
 //! `netring-peers where-xsk` prints where the program in C on libxdp is (`c/xsk.c`), which is run, and counted, by itself.
 #![forbid(unsafe_code)]
 
+mod paused_pcap;
 mod receive_pcap;
 
 use std::error::Error;
@@ -32,11 +35,12 @@ fn main() -> ExitCode {
     let args: Vec<String> = std::env::args().skip(1).collect();
     let result = match args.iter().map(String::as_str).collect::<Vec<_>>()[..] {
         ["receive-pcap", interface] => receive_pcap::run(interface),
+        ["paused-pcap", interface] => paused_pcap::run(interface),
         ["where-xsk"] => {
             println!("{}", env!("XSK"));
             Ok(())
         }
-        _ => Err("netring-peers receive-pcap INTERFACE | where-xsk".into()),
+        _ => Err("netring-peers receive-pcap INTERFACE | paused-pcap INTERFACE | where-xsk".into()),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

@@ -14,13 +14,14 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::atomic::Ordering;
 
 use netring_sys::kernel::packet::{
-    ETH_P_ALL, TP_STATUS_KERNEL, TP_STATUS_USER, tpacket_block_desc, tpacket_req3, tpacket3_hdr,
+    ETH_P_ALL, TP_STATUS_KERNEL, TP_STATUS_USER, TPACKET_V3, tpacket_block_desc, tpacket_req3,
+    tpacket3_hdr,
 };
 use netring_sys::{Interface, Mmap, syscall};
 
 use crate::Result;
 
-/// Blocks as in the default ring of ours.
+/// As much memory as the default ring of ours has, in blocks so large that they cost the kernel least.
 const BLOCK: usize = 4 << 20;
 const BLOCKS: usize = 16;
 const FRAME: usize = 2048;
@@ -40,7 +41,7 @@ impl Reader {
         let interface = Interface::by_name(name)?;
         let socket = syscall::packet_socket()?;
         let fd = socket.as_fd();
-        syscall::set_packet_version(fd)?;
+        syscall::set_packet_version(fd, TPACKET_V3)?;
         syscall::bind_packet(fd, interface.index, 0)?;
         let request = tpacket_req3 {
             tp_block_size: BLOCK as u32,

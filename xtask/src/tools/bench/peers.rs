@@ -1,8 +1,8 @@
 //! Peers that need a C library: programs of the package `xtask/peers`, run on the same wire.
 
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Lines};
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::thread;
 use std::time::Duration;
 
@@ -32,8 +32,8 @@ pub(super) fn xsk() -> Result<String> {
     Ok(String::from_utf8(output.stdout)?.trim().to_owned())
 }
 
-/// A round of a peer, its books balanced.
-pub(super) fn round(peer: &str, generator: &Generator, amount: Amount) -> Result<Round> {
+/// Starts a peer on the near end of the wire.
+fn start(peer: &str) -> Result<(Child, Option<ChildStdin>, Lines<BufReader<ChildStdout>>)> {
     if !Path::new(PROGRAM).exists() {
         return Err("the peers are not built: run `cargo xtask bench --peers`".into());
     }
@@ -45,7 +45,49 @@ pub(super) fn round(peer: &str, generator: &Generator, amount: Amount) -> Result
         .stdout(Stdio::piped())
         .spawn()?;
     let (input, output) = (child.stdin.take(), child.stdout.take());
-    let mut lines = BufReader::new(output.ok_or("no output")?).lines();
+    let lines = BufReader::new(output.ok_or("no output")?).lines();
+    Ok((child, input, lines))
+}
+
+/// libpcap with its default settings, which nobody reads yet.
+#[derive(Debug)]
+pub(super) struct Paused {
+    child: Child,
+    input: Option<ChildStdin>,
+    lines: Lines<BufReader<ChildStdout>>,
+}
+
+impl Paused {
+    pub(super) fn open() -> Result<Self> {
+        let (child, input, mut lines) = start("paused-pcap")?;
+        match lines.next().transpose()?.as_deref() {
+            Some("ready") => Ok(Self {
+                child,
+                input,
+                lines,
+            }),
+            other => Err(format!("paused-pcap said {other:?}").into()),
+        }
+    }
+
+    /// Lets it read, and says how many packets there were.
+    pub(super) fn read(mut self) -> Result<u64> {
+        drop(self.input.take());
+        let mut round = Round::default();
+        for line in self.lines {
+            take(&mut round, &line?)?;
+        }
+        let status = self.child.wait()?;
+        if !status.success() {
+            return Err(format!("paused-pcap ended with {status}").into());
+        }
+        Ok(round.books.delivered)
+    }
+}
+
+/// A round of a peer, its books balanced.
+pub(super) fn round(peer: &str, generator: &Generator, amount: Amount) -> Result<Round> {
+    let (mut child, input, mut lines) = start(peer)?;
     let mut round = Round::default();
     if lines.next().transpose()?.as_deref() == Some("ready") {
         let sending = || generator.send(amount).map_err(|why| chain(why.as_ref()));

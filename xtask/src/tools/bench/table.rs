@@ -7,6 +7,8 @@ use std::fmt;
 pub(crate) enum Target {
     /// So much in the row's own unit, or less.
     AtMost(f64),
+    /// So much in the row's own unit, or more.
+    AtLeast(f64),
     /// So much of the peer's figure, or less: 0.25 is four times faster.
     OfPeer(f64),
 }
@@ -84,6 +86,7 @@ impl Row {
     fn holds(&self) -> Option<bool> {
         match self.target? {
             Target::AtMost(most) => Some(self.ours <= most),
+            Target::AtLeast(least) => Some(self.ours >= least),
             Target::OfPeer(most) => Some(self.ratio()? <= most),
         }
     }
@@ -95,6 +98,7 @@ impl Row {
         let target = match self.target {
             None => String::new(),
             Some(Target::AtMost(most)) => format!("≤ {}", number(most)),
+            Some(Target::AtLeast(least)) => format!("≥ {}", number(least)),
             Some(Target::OfPeer(most)) => format!("≤ {most:.2} ×"),
         };
         let verdict = match self.holds() {
@@ -188,6 +192,8 @@ mod tests {
         assert_eq!(row(4.1).target(Target::AtMost(4.0)).holds(), Some(false));
         assert_eq!(row(2.0).target(Target::OfPeer(0.25)).holds(), Some(true));
         assert_eq!(row(2.1).target(Target::OfPeer(0.25)).holds(), Some(false));
+        assert_eq!(row(5.0).target(Target::AtLeast(5.0)).holds(), Some(true));
+        assert_eq!(row(4.9).target(Target::AtLeast(5.0)).holds(), Some(false));
     }
 
     #[test]

@@ -1,0 +1,196 @@
+//! How often a reader is woken while blocks come fast.
+//!
+//! A ring of many small blocks outlasts a long pause, as each block that is handed over takes one of its places; but each
+//! block wakes a reader that waits, and a wake-up costs more than all the packets of a small block. So once blocks come
+//! several in the time after which a block is handed over anyway, the reader is woken by a clock with that period, and
+//! finds several at a time. A packet waits no longer than it may in a block that is not full.
+
+use std::time::{Duration, Instant};
+
+use crate::config::RingSize;
+
+/// Below this many wake-ups in a period a clock saves nothing worth its system calls.
+const WORTH_IT: u32 = 4;
+/// Bytes that come in a second at most: twice what a processor puts into a ring. No period is so long that an empty ring
+/// could run full in it.
+const BYTES_PER_MICROSECOND: u64 = 4000;
+/// A clock that is faster than this saves little.
+const SHORTEST: Duration = Duration::from_millis(1);
+
+/// What is known of how fast blocks come.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Pace {
+    /// Zero: blocks of this ring never come by the clock.
+    period: Duration,
+    /// Blocks of the ring.
+    room: u64,
+    paced: bool,
+    /// Blocks given back since the reader last found nothing.
+    blocks: u64,
+    /// What was seen since a moment.
+    since: Option<Instant>,
+    seen: u64,
+    wakes: u32,
+}
+
+/// What the reader is to be woken by from now on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Change {
+    /// A clock with this period.
+    Clock(Duration),
+    /// Each block.
+    Blocks,
+}
+
+impl Pace {
+    pub(crate) fn new(size: RingSize, retire_timeout: Duration) -> Self {
+        let longest = Duration::from_micros(size.bytes() as u64 / BYTES_PER_MICROSECOND);
+        let period = retire_timeout.min(longest);
+        Self {
+            period: if period < SHORTEST {
+                Duration::ZERO
+            } else {
+                period
+            },
+            room: size.block_count as u64,
+            paced: false,
+            blocks: 0,
+            since: None,
+            seen: 0,
+            wakes: 0,
+        }
+    }
+
+    /// A block was given back.
+    #[inline]
+    pub(crate) const fn block(&mut self) {
+        self.blocks += 1;
+    }
+
+    /// The reader found nothing more; `ticked` if the clock had woken it.
+    pub(crate) fn idle(&mut self, ticked: bool, now: impl FnOnce() -> Instant) -> Option<Change> {
+        if self.paced {
+            return ticked.then(|| self.tick()).flatten();
+        }
+        if self.blocks == 0 || self.period.is_zero() {
+            return None;
+        }
+        let now = now();
+        let since = *self.since.get_or_insert(now);
+        self.wakes += 1;
+        self.seen += std::mem::take(&mut self.blocks);
+        let time = now.saturating_duration_since(since);
+        if time < self.period {
+            return None;
+        }
+        // A time that is much longer than the period was mostly silence.
+        let fast = self.wakes > WORTH_IT && time < 2 * self.period && self.seen <= self.room / 4;
+        (self.since, self.seen, self.wakes) = (None, 0, 0);
+        self.paced = fast;
+        fast.then_some(Change::Clock(self.period))
+    }
+
+    fn tick(&mut self) -> Option<Change> {
+        let blocks = std::mem::take(&mut self.blocks);
+        // Too few: each could as well have woken the reader. Too many: the ring might not hold those of the next period.
+        self.paced = (2..=self.room / 2).contains(&blocks);
+        (!self.paced).then_some(Change::Blocks)
+    }
+
+    /// There is no clock to be had: blocks wake the reader, for good.
+    pub(crate) const fn give_up(&mut self) {
+        self.period = Duration::ZERO;
+        self.paced = false;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MS: Duration = Duration::from_millis(1);
+
+    fn size(block_size: usize, block_count: usize) -> RingSize {
+        RingSize {
+            block_size,
+            block_count,
+            asked_block_count: block_count,
+            slot_size: None,
+        }
+    }
+
+    /// A ring of 64 MiB, handed over after 10 ms.
+    fn pace() -> Pace {
+        Pace::new(size(256 << 10, 256), 10 * MS)
+    }
+
+    /// A reader that finds so many blocks each time, that long apart; the first change, and after how many times.
+    fn read(pace: &mut Pace, times: u32, blocks: u64, apart: Duration) -> Option<(u32, Change)> {
+        let start = Instant::now();
+        (0..times).find_map(|n| {
+            (0..blocks).for_each(|_| pace.block());
+            let change = pace.idle(false, || start + apart * n)?;
+            Some((n, change))
+        })
+    }
+
+    #[test]
+    fn blocks_that_come_fast_come_by_the_clock() {
+        assert_eq!(
+            read(&mut pace(), 100, 1, MS),
+            Some((10, Change::Clock(10 * MS)))
+        );
+        // Three in the time are few; those behind a silence too.
+        assert_eq!(read(&mut pace(), 100, 1, 4 * MS), None);
+        assert_eq!(read(&mut pace(), 100, 3, 20 * MS), None);
+        // More than the ring is sure to hold for the time of the clock.
+        assert_eq!(read(&mut pace(), 100, 6, MS), None);
+    }
+
+    #[test]
+    fn looks_that_find_nothing_do_not_count() {
+        assert_eq!(read(&mut pace(), 100, 0, MS), None);
+    }
+
+    #[test]
+    fn the_clock_goes_on_while_blocks_come_and_ends_when_they_do_not() {
+        for (blocks, ends) in [(2, false), (128, false), (129, true), (1, true), (0, true)] {
+            let mut pace = pace();
+            assert!(read(&mut pace, 100, 1, MS).is_some());
+            (0..blocks).for_each(|_| pace.block());
+            let never = || panic!("the clock says what time it is");
+            // A look in between changes nothing.
+            assert_eq!(pace.idle(false, never), None);
+            let change = pace.idle(true, never);
+            assert_eq!(change, ends.then_some(Change::Blocks), "{blocks}");
+        }
+    }
+
+    #[test]
+    fn the_period_is_one_that_an_empty_ring_outlasts() {
+        let period = |size, time| Pace::new(size, time).period;
+        assert_eq!(period(size(256 << 10, 256), 16 * MS), 16 * MS);
+        assert_eq!(
+            period(size(256 << 10, 256), 64 * MS),
+            Duration::from_micros(16_777)
+        );
+        assert_eq!(period(size(128 << 10, 512), MS), MS);
+        // 4 MiB are full in a millisecond, a little less in less.
+        assert_eq!(
+            period(size(128 << 10, 32), 80 * MS),
+            Duration::from_micros(1048)
+        );
+        for small in [size(128 << 10, 16), size(4096, 4), size(1 << 20, 0)] {
+            assert_eq!(period(small, 80 * MS), Duration::ZERO);
+            assert_eq!(read(&mut Pace::new(small, 80 * MS), 100, 1, MS / 10), None);
+        }
+    }
+
+    #[test]
+    fn without_a_clock_blocks_wake_the_reader() {
+        let mut pace = pace();
+        assert!(read(&mut pace, 100, 1, MS).is_some());
+        pace.give_up();
+        assert_eq!(read(&mut pace, 100, 1, MS), None);
+    }
+}

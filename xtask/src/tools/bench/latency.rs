@@ -1,0 +1,115 @@
+//! How long after it was sent a packet is in the reader's hands, while few come.
+//!
+//! A packet carries the time at which it was sent, and goes out about every millisecond, at a moment that is not in step
+//! with the clock of a ring. The reader waits for each, on the other core.
+
+use std::net::UdpSocket;
+use std::os::fd::AsFd;
+use std::thread;
+use std::time::Duration;
+
+use netring_afpacket::{Capture, Profile};
+use netring_sys::kernel::packet::ETH_P_ALL;
+use netring_sys::{Interface, PacketBatch, syscall};
+use nix::time::{ClockId, clock_gettime};
+use xtask::wire::{Sender, number, numbered};
+
+use super::live::{FAR, NEAR, Wire};
+use super::measure::{self, median};
+use super::{Options, Row, Table, Target, chain};
+use crate::Result;
+
+/// What of the latencies is told.
+const QUANTILES: [(&str, usize); 2] = [("p50", 50), ("p99", 99)];
+
+pub(super) fn run(options: &Options, table: &mut Table) -> Result<()> {
+    let _wire = Wire::new()?;
+    let count = if options.quick { 200 } else { 1000 };
+    let mut ours = [Profile::Immediate, Profile::LowLatency, Profile::Default]
+        .map(|profile| (profile, Vec::new()));
+    let mut plain = Vec::new();
+    for _ in 0..options.rounds {
+        plain.push(receive(count)?);
+        for (profile, rounds) in &mut ours {
+            rounds.push(capture(*profile, count)?);
+        }
+    }
+    for (profile, rounds) in &ours {
+        for (of, (name, _)) in QUANTILES.into_iter().enumerate() {
+            let figure = |rounds: &[[f64; 2]]| median(rounds.iter().map(|both| both[of]).collect());
+            let row = Row::new(
+                format!("latency, {profile:?}: {name}"),
+                "µs",
+                figure(rounds),
+            );
+            let target = (*profile == Profile::Immediate).then_some(Target::OfPeer(1.5));
+            table.add(row.peer("recvfrom", figure(&plain)).target(target));
+        }
+    }
+    Ok(())
+}
+
+/// Latencies of a capture in microseconds.
+fn capture(profile: Profile, count: u64) -> Result<[f64; 2]> {
+    let builder = Capture::builder().interface(NEAR).profile(profile);
+    let mut capture = builder.build()?;
+    latencies(count, |seen| {
+        let batch = capture.next_batch(None)?.ok_or("it waits for ever")?;
+        batch.packets().for_each(|packet| seen(packet.data()));
+        Ok(())
+    })
+}
+
+/// Those of a packet socket that is read by a call that waits.
+fn receive(count: u64) -> Result<[f64; 2]> {
+    let socket = syscall::packet_socket()?;
+    let index = Interface::by_name(NEAR)?.index;
+    syscall::bind_packet(socket.as_fd(), index, ETH_P_ALL)?;
+    // It is no UDP socket, but has the same calls: `recvfrom` without the address.
+    let socket = UdpSocket::from(socket);
+    socket.set_nonblocking(false)?;
+    let mut buffer = [0; 2048];
+    latencies(count, |seen| {
+        let len = socket.recv(&mut buffer)?;
+        seen(&buffer[..len]);
+        Ok(())
+    })
+}
+
+fn latencies(
+    count: u64,
+    mut read: impl FnMut(&mut dyn FnMut(&[u8])) -> Result<()>,
+) -> Result<[f64; 2]> {
+    measure::pin(measure::MEASURED_CORE);
+    thread::scope(|scope| {
+        let sending = scope.spawn(|| send(count).map_err(|why| chain(why.as_ref())));
+        let mut times = Vec::with_capacity(count as usize);
+        while times.len() < count as usize {
+            read(&mut |frame| {
+                // As soon as it is here, before anything is made of it.
+                let now = nanos();
+                let sent = number(frame).unwrap_or(now);
+                times.push(now.saturating_sub(sent));
+            })?;
+        }
+        sending.join().map_err(|_| "the sender panicked")??;
+        times.sort_unstable();
+        Ok(QUANTILES.map(|(_, percent)| times[times.len() * percent / 100] as f64 / 1e3))
+    })
+}
+
+fn send(count: u64) -> Result<()> {
+    measure::pin(measure::GENERATOR_CORE);
+    let sender = Sender::on(FAR)?;
+    for n in 0..count {
+        thread::sleep(Duration::from_micros(800 + n * 7919 % 400));
+        sender.send(&numbered(nanos(), 64))?;
+    }
+    Ok(())
+}
+
+/// The time on a clock that both threads read.
+fn nanos() -> u64 {
+    let now = clock_gettime(ClockId::CLOCK_MONOTONIC).map_or(Duration::ZERO, Duration::from);
+    now.as_nanos() as u64
+}
