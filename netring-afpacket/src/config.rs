@@ -84,8 +84,8 @@ pub enum Profile {
     Jumbo,
     /// 64 MiB of slots, one packet each, handed over at once (`TPACKET_V2`): the latency of a plain `recvfrom`.
     ///
-    /// Each packet is a batch of its own and wakes a reader that waits: about ten times the processor time of the default
-    /// at a high rate. A slot has a fixed size, so the ring holds fewer packets: by default a slot holds 64 KiB, and the
+    /// Each packet is a batch of its own and wakes a reader that waits: at half a million packets a second it costs about
+    /// 280 ns of processor time for each, where the default costs 10. A slot has a fixed size, so the ring holds fewer packets: by default a slot holds 64 KiB, and the
     /// ring 960 packets. [`Builder::snap_len`] makes slots smaller, and the ring hold more: 41,000 packets with 1514. A
     /// packet that is larger than its slot is cut, and says so. There is no [`Builder::rx_hash`], and no
     /// [`Builder::retire_timeout`]; [`Stats::freezes`](netring_sys::Stats::freezes) is not available.
