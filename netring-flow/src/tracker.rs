@@ -189,8 +189,9 @@ impl<E: Extract> FlowTracker<E> {
         }
         let version = table.version();
         for (item, hint) in self.group.iter().zip(hints) {
-            let hint = hint.filter(|_| self.engine.table.version() == version);
             self.engine.pass(item.time, events);
+            // Time may have ended the flow.
+            let hint = hint.filter(|_| self.engine.table.version() == version);
             self.engine.packet(item, hint, events);
         }
         self.engine

@@ -153,6 +153,27 @@ fn a_flow_that_ends_within_a_group_takes_no_later_packet_of_it() {
 }
 
 #[test]
+fn a_flow_that_ends_by_the_time_of_a_packet_does_not_take_that_packet() {
+    // In an emergency all are overdue after 15 s, and are looked at after 20. The batch finds the record first, and then
+    // time ends its flow.
+    let timeouts = Timeouts::default().active(std::time::Duration::from_secs(20));
+    let config = TrackerConfig::new().max_flows(160).timeouts(timeouts);
+    let mut bench = Bench::with(config);
+    for n in 0..155 {
+        bench.frame(0.0, &udp(&host(n), SERVER, b""));
+    }
+    let group = [(20.3, udp(&host(0), SERVER, b""))];
+    bench
+        .tracker
+        .track_batch(&Frames(&group), &mut bench.events);
+    // Until there are fewer than 140; and one begins.
+    assert_eq!(bench.tracker.stats().ended.emergency, 16);
+    assert_eq!(bench.tracker.active_flows(), 140);
+    bench.finish();
+    assert_eq!(bench.tracker.stats().tracked, 156);
+}
+
+#[test]
 fn a_flow_takes_at_most_256_bytes_and_packets_take_none() {
     use crate::counting::{allocated, allocations};
     let flows = 100_000_u32;
