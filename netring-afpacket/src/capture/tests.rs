@@ -6,8 +6,8 @@ use std::mem::offset_of;
 use std::net::UdpSocket;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use netring_sys::kernel::packet::{tpacket_block_desc, tpacket3_hdr};
 use netring_sys::Count;
+use netring_sys::kernel::packet::{tpacket_block_desc, tpacket3_hdr};
 
 use super::*;
 use crate::made_block::Block;
