@@ -3,7 +3,7 @@
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::linux::fs::MetadataExt;
 
-use netring_sys::syscall::{netlink_socket, network_namespace};
+use netring_sys::syscall::{interface_socket, network_namespace};
 use netring_sys::{Error, Interface, SyscallError};
 
 /// An interface and its network namespace.
@@ -25,7 +25,7 @@ impl Device {
 
     /// The interface with this index in the namespace of this thread.
     pub(crate) fn here(index: u32) -> Result<Self, SyscallError> {
-        Self::of_socket(netlink_socket(0)?.as_fd(), index)
+        Self::of_socket(interface_socket()?.as_fd(), index)
     }
 
     pub(crate) const fn index(self) -> u32 {
