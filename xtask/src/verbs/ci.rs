@@ -4,7 +4,10 @@
 use std::process::Command;
 use std::time::Instant;
 
-use super::{Result, cargo, output, root, run, test, tidy, tools};
+use super::{Result, cargo, output, root, root_is_required, run, test, tidy, tools};
+
+/// `rust-version` in Cargo.toml.
+const OLDEST_RUST: &str = env!("CARGO_PKG_RUST_VERSION");
 
 pub(crate) fn run_all() -> Result<()> {
     step("format", || run(cargo().args(["fmt", "--all", "--check"])))?;
@@ -20,6 +23,7 @@ pub(crate) fn run_all() -> Result<()> {
     step("features of the facade", features)?;
     step("32 bits", narrow)?;
     step("dependencies", dependencies)?;
+    step("oldest Rust", oldest_rust)?;
     step("demo", || tools::run("demo", &[]))?;
     step("demo on an interface", || {
         tools::run("demo", &["lo".into(), "2s".into()])
@@ -135,6 +139,39 @@ fn dependencies() -> Result<()> {
     {
         return run(cargo().args(["deny", "check", "bans", "licenses", "sources"]));
     }
-    println!("cargo-deny is not installed: deny.toml is not checked here");
+    left_out(
+        "cargo-deny is not installed, so deny.toml is not checked: `cargo install --locked cargo-deny`",
+    )
+}
+
+/// The oldest compiler that is promised, if this machine has it.
+fn oldest_rust() -> Result<()> {
+    let installed = output(Command::new("rustup").args(["toolchain", "list"]));
+    let wanted = format!("{OLDEST_RUST}-");
+    let installed = installed.unwrap_or_default();
+    let exact = installed
+        .lines()
+        .find(|line| line.starts_with(&wanted) || line.starts_with(&format!("{OLDEST_RUST}.")));
+    let Some(name) = exact.and_then(|line| line.split_whitespace().next()) else {
+        println!(
+            "NOT RUN: Rust {OLDEST_RUST} is not installed (`rustup toolchain install {OLDEST_RUST}`)"
+        );
+        return Ok(());
+    };
+    // A folder of its own: two compilers in one would build everything twice each time.
+    let target = root().join("target/oldest-rust");
+    run(Command::new("rustup")
+        .current_dir(root())
+        .args(["run", name, "cargo", "check"])
+        .args(["--workspace", "--all-features", "--locked"])
+        .env("CARGO_TARGET_DIR", target))
+}
+
+/// A check that cannot run here: said, and a failure if nothing may be left out.
+fn left_out(why: &str) -> Result<()> {
+    if root_is_required() {
+        return Err(why.into());
+    }
+    println!("NOT RUN: {why}");
     Ok(())
 }

@@ -46,11 +46,15 @@ pub(super) const UNSAFE_FILES: &[&str] = &[
 
 const MAX_LINES: usize = 500;
 
+/// Columns of a comment line, its indentation included.
+const MAX_COMMENT: usize = 100;
+
 /// What is wrong with a file.
 pub(super) fn check(name: &str, text: &str) -> Vec<String> {
     let mut broken = Vec::new();
     if name.ends_with(".rs") {
         length(name, text, &mut broken);
+        comments(name, text, &mut broken);
         unfinished(name, text, &mut broken);
         interfaces(name, text, &mut broken);
         runtime(name, text, &mut broken);
@@ -70,6 +74,19 @@ fn length(name: &str, text: &str, broken: &mut Vec<String>) {
         broken.push(format!(
             "{name}: {lines} lines; one idea a file, {MAX_LINES} lines at the most"
         ));
+    }
+}
+
+fn comments(name: &str, text: &str, broken: &mut Vec<String>) {
+    for (number, line) in lines(text) {
+        let comment = line.trim_start();
+        // What has no space in it cannot be broken: a link.
+        let words = comment.trim_start_matches(['/', '!', ' ']).contains(' ');
+        if comment.starts_with("//") && words && line.chars().count() > MAX_COMMENT {
+            broken.push(format!(
+                "{name}:{number}: a comment line of more than {MAX_COMMENT} columns"
+            ));
+        }
     }
 }
 
@@ -186,8 +203,10 @@ mod tests {
     #[test]
     fn each_rule_fires_on_what_breaks_it() {
         let long = "\n".repeat(MAX_LINES + 1);
+        let wide = format!("    // two {}", "w".repeat(MAX_COMMENT - 9));
         let samples = [
             ("netring/src/a.rs", long.as_str(), "one idea a file"),
+            ("netring/src/a.rs", &wide, "100 columns"),
             ("netring/src/a.rs", concat!("to", "do!()"), "unfinished"),
             (
                 "netring-sys/src/a.rs",
