@@ -1,4 +1,5 @@
 //! What some sockets do besides sending one chunk after the other: frames in several chunks, and requests that go with a frame.
+#![deny(unsafe_code)]
 
 use std::collections::VecDeque;
 

@@ -1,4 +1,5 @@
 //! The long way of a frame: in several chunks, not from the start of its chunk, or with a request.
+#![deny(unsafe_code)]
 
 use netring_sys::kernel::xdp::{XDP_PKT_CONTD, XDP_TX_METADATA, xdp_desc};
 

@@ -1,4 +1,5 @@
 //! What can be asked for with a frame that is sent, and what became of the timestamps.
+#![deny(unsafe_code)]
 
 use netring_sys::kernel::xdp::{
     XDP_TXMD_FLAGS_CHECKSUM, XDP_TXMD_FLAGS_TIMESTAMP, XSK_TX_METADATA_TIMESTAMP, xsk_tx_metadata,
