@@ -34,7 +34,10 @@ fn build() -> Result<(), String> {
         .map_err(|why| format!("the C compiler did not start ({why}): `apt-get install gcc`"))?;
     if !output.status.success() {
         let said = String::from_utf8_lossy(&output.stderr);
-        let first = said.lines().find(|line| line.contains("error")).unwrap_or(&said);
+        let first = said
+            .lines()
+            .find(|line| line.contains("error"))
+            .unwrap_or(&said);
         return Err(format!(
             "{SOURCE} does not build: {first}. It needs libxdp and libbpf with their headers: `apt-get install libxdp-dev`"
         ));

@@ -70,8 +70,8 @@ impl Paused {
         }
     }
 
-    /// Lets it read, and says how many packets there were.
-    pub(super) fn read(mut self) -> Result<u64> {
+    /// Ends its pause, and returns how many packets it dropped meanwhile.
+    pub(super) fn dropped(mut self) -> Result<u64> {
         drop(self.input.take());
         let mut round = Round::default();
         for line in self.lines {
@@ -81,7 +81,7 @@ impl Paused {
         if !status.success() {
             return Err(format!("paused-pcap ended with {status}").into());
         }
-        Ok(round.books.delivered)
+        Ok(round.books.dropped)
     }
 }
 
