@@ -198,6 +198,19 @@ impl Attachment {
     }
 }
 
+impl Program {
+    /// Attaches the program to an interface of this thread's network namespace.
+    ///
+    /// # Errors
+    /// [`Error::ProgramInTheWay`] where the interface has one of somebody else's; [`Error::Config`] where the generated program
+    /// has room for fewer queues than the interface has; [`Error::NotPermitted`]; or the call that failed: in native mode
+    /// `EOPNOTSUPP` from a driver that has none. [`Error::Config`] with both figures if it does not take the MTU, which it may do for a program
+    /// with [`multi_buffer`](super::Redirect::multi_buffer), or has too few queues.
+    pub fn attach(self, interface: &Interface, mode: AttachMode) -> Result<Attachment, Error> {
+        attach(self, interface, mode)
+    }
+}
+
 pub(super) fn attach(
     mut program: Program,
     interface: &Interface,

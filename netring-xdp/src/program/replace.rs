@@ -10,7 +10,29 @@ use super::error;
 use super::load::Program;
 use crate::permit;
 
-pub(super) fn attach_replacing(
+impl Program {
+    /// Attaches the program in the place of somebody else's: of the one with the number `foreign`, which an
+    /// [`Error::ProgramInTheWay`] told, and of no other.
+    ///
+    /// The foreign program is taken off, its owner is not told, and it is not put back when ours goes. Between the two the
+    /// interface has no program for a moment: its packets go to the kernel. Where ours cannot be attached after all, the
+    /// foreign one is put back. A program that its owner attached by a link cannot be replaced: the kernel lets only the
+    /// owner take it off.
+    ///
+    /// # Errors
+    /// As for [`attach`](Self::attach); [`Error::ProgramInTheWay`] where another program is there; [`Error::Config`] where a link holds it;
+    /// [`Error::NotPermitted`] without CAP_SYS_ADMIN, which it takes to get hold of somebody else's program.
+    pub fn attach_replacing(
+        self,
+        interface: &Interface,
+        mode: AttachMode,
+        foreign: u32,
+    ) -> Result<Attachment, Error> {
+        attach_replacing(self, interface, mode, foreign)
+    }
+}
+
+fn attach_replacing(
     program: Program,
     interface: &Interface,
     asked: AttachMode,
