@@ -9,20 +9,24 @@ const XDP_FLAGS_UPDATE_IF_NOEXIST: u32 = 1;
 const XDP_FLAGS_REPLACE: u32 = 1 << 4;
 
 impl Interface {
-    /// Takes a program off that was attached by netlink: this one, and no other that came in between (kernel 5.7).
+    /// Detaches a program that was attached by netlink: this one, and not one that replaced it
+    /// meanwhile (kernel 5.7).
     ///
     /// # Errors
-    /// `EEXIST` where it is not the one that is attached, `EBUSY` where a link of its owner's holds it, `EPERM`.
+    /// `EEXIST` if another program is attached, `EBUSY` if its owner's link holds it, `EPERM`
+    /// without CAP_NET_ADMIN.
     #[doc(alias = "XDP_FLAGS_REPLACE")]
     pub fn detach_xdp(&self, program: BorrowedFd<'_>, mode: XdpMode) -> Result<(), SyscallError> {
         let (expected, flags) = (program.as_raw_fd(), mode.flag() | XDP_FLAGS_REPLACE);
         self.set_xdp(&netlink::set_xdp(self.index, -1, Some(expected), flags))
     }
 
-    /// Attaches a program by netlink, where there is none. **It stays when the process is gone**, until somebody takes it off.
+    /// Attaches a program by netlink, if the interface has none. **It stays attached after the
+    /// process ends**, until someone detaches it.
     ///
     /// # Errors
-    /// `EBUSY` where there is a program, `EOPNOTSUPP` where the driver has no native mode, `EPERM`.
+    /// `EBUSY` if there is a program, `EOPNOTSUPP` if the driver has no native mode, `EPERM` without
+    /// CAP_NET_ADMIN.
     #[doc(alias = "IFLA_XDP_FD")]
     pub fn attach_xdp(&self, program: BorrowedFd<'_>, mode: XdpMode) -> Result<(), SyscallError> {
         let flags = mode.flag() | XDP_FLAGS_UPDATE_IF_NOEXIST;

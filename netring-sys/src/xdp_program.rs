@@ -8,7 +8,7 @@ use std::fmt;
 pub struct XdpProgram {
     /// Where it runs.
     pub mode: XdpMode,
-    /// Its number, unique on this host.
+    /// Its ID, unique on this host.
     pub id: u32,
 }
 
@@ -16,18 +16,19 @@ pub struct XdpProgram {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum XdpMode {
-    /// In the driver, before the kernel makes a packet of what arrived.
+    /// In the driver, before the kernel builds a packet (`sk_buff`).
     #[doc(alias = "XDP_FLAGS_DRV_MODE")]
     Native,
-    /// In the kernel's stack, on any interface, slower.
+    /// In the kernel's network stack: slower, but available on any interface.
     #[doc(alias = "XDP_FLAGS_SKB_MODE")]
     Generic,
-    /// On the card.
+    /// On the network card itself.
     #[doc(alias = "XDP_FLAGS_HW_MODE")]
     Offloaded,
 }
 
 impl XdpMode {
+    /// From `IFLA_XDP_ATTACHED`.
     pub(crate) const fn from_kernel(attached: u8) -> Option<Self> {
         match attached {
             1 => Some(Self::Native),
