@@ -11,12 +11,13 @@ use super::load::{Loaded, Program, missing};
 use super::sockets::SocketMap;
 use crate::device::Device;
 
-/// The names under which the generated object has its program and its maps.
+/// The names of the program and of its maps in the generated object.
 pub(super) const PROGRAM: &str = "netring_redirect";
 pub(super) const SOCKETS: &str = "netring_xsks";
 pub(super) const COUNTS: &str = "netring_counts";
 
 impl Program {
+    /// Loads the generated object with aya.
     pub(super) fn generated(object: &[u8], queues: u32) -> Result<Self, Error> {
         let mut ebpf = Ebpf::load(object).map_err(error::load)?;
         let counts = ebpf
@@ -30,7 +31,8 @@ impl Program {
         Ok(program)
     }
 
-    /// The program, and its maps in the order in which the generator makes them.
+    /// A program that was loaded bound to `device`; `maps` in the order in which the generator
+    /// creates them.
     pub(super) fn bound(
         program: OwnedFd,
         device: Device,

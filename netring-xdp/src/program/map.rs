@@ -1,6 +1,6 @@
 //! A map of an eBPF program, as it is defined.
 
-/// What a map is made of (`struct bpf_map_def`).
+/// The definition of a map (`struct bpf_map_def`).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MapDef {
     /// Its name: at most 15 bytes of letters, digits, `_` and `.`.
@@ -11,21 +11,21 @@ pub struct MapDef {
     pub key_size: u32,
     /// Bytes of a value.
     pub value_size: u32,
-    /// How many values it has room for.
+    /// The most values it can hold.
     pub max_entries: u32,
 }
 
-/// The kinds of maps that are of use here.
+/// The kinds of maps that an AF_XDP program needs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u32)]
 pub enum MapKind {
-    /// Values by number.
+    /// Values by index.
     #[doc(alias = "BPF_MAP_TYPE_ARRAY")]
     Array = 2,
-    /// Values by number, a set of its own for each processor.
+    /// Values by index, a separate set for each processor.
     #[doc(alias = "BPF_MAP_TYPE_PERCPU_ARRAY")]
     PerCpuArray = 6,
-    /// AF_XDP sockets by number (kernel 4.18).
+    /// AF_XDP sockets by index (kernel 4.18).
     #[doc(alias = "BPF_MAP_TYPE_XSKMAP")]
     XskMap = 17,
 }

@@ -14,7 +14,7 @@ const ENXIO: i32 = 6;
 pub(crate) const ENODEV: i32 = 19;
 pub(crate) const ENETDOWN: i32 = 100;
 
-/// A socket that is bound to a queue; both halves have it, and it is closed with the last of them.
+/// A socket that is bound to a queue. Both halves share it; it is closed with the last of them.
 #[derive(Debug)]
 pub(crate) struct Bound {
     pub(crate) fd: Arc<OwnedFd>,
@@ -35,13 +35,14 @@ impl Bound {
         self.fd.as_fd()
     }
 
-    /// Whether another socket of the same UMEM is bound to the same queue, and has its fill and completion ring in common with this one.
+    /// Whether another socket of the same UMEM is bound to the same queue, and so uses the same fill
+    /// and completion rings.
     pub(crate) fn is_queue_shared(&self) -> bool {
-        // Relaxed: it is set once, and says how figures are to be read.
+        // Relaxed: it is set once, and only says how to read the counters.
         self.shares_queue.load(Ordering::Relaxed)
     }
 
-    /// A socket for tests, whose kernel is played.
+    /// A socket for tests that play the kernel themselves.
     #[cfg(test)]
     pub(crate) fn played(
         fd: OwnedFd,
@@ -64,7 +65,7 @@ impl Bound {
         }
     }
 
-    /// What a failed call says of the interface.
+    /// The error of a failed call: that the interface is down or removed, if that is why.
     pub(crate) fn failed(&self, error: SyscallError) -> Error {
         let removed = error.is(ENXIO) || error.is(ENODEV);
         if !removed && !error.is(ENETDOWN) {

@@ -7,23 +7,23 @@ use std::sync::{Arc, Weak};
 use super::Shared;
 use crate::device::Device;
 
-/// What a UMEM remembers of a socket that is bound with it.
+/// A socket that is bound with a UMEM.
 #[derive(Clone, Debug)]
 pub(crate) struct Peer {
     pub(crate) fd: Weak<OwnedFd>,
     pub(crate) device: Device,
     pub(crate) queue: u32,
     pub(crate) shares_queue: Arc<AtomicBool>,
-    /// Marks of metadata are cleared in what goes into its fill ring.
+    /// Whether the metadata mark is cleared in chunks that go into its fill ring.
     pub(crate) metadata: bool,
-    /// Packets may lie in several chunks: so it is for all sockets over the memory, as the first one said.
+    /// Whether packets may span several chunks; the first socket decides for all over the memory.
     pub(crate) multi_buffer: bool,
     /// Entries of its queue's completion ring.
     pub(crate) completion: u32,
 }
 
 impl Shared {
-    /// Sockets that are bound with this UMEM, for the next one to share it with.
+    /// The open sockets that are bound with this UMEM.
     pub(crate) fn peers(&self) -> Vec<Peer> {
         let mut ledger = self.lock();
         ledger.peers.retain(|peer| peer.fd.strong_count() > 0);
