@@ -25,8 +25,8 @@ impl Interface {
     /// process ends**, until someone detaches it.
     ///
     /// # Errors
-    /// `EBUSY` if there is a program, `EOPNOTSUPP` if the driver has no native mode, `EPERM` without
-    /// CAP_NET_ADMIN.
+    /// `EBUSY` if there is a program, `EOPNOTSUPP` if the driver has no native mode, `EPERM`
+    /// without CAP_NET_ADMIN.
     #[doc(alias = "IFLA_XDP_FD")]
     pub fn attach_xdp(&self, program: BorrowedFd<'_>, mode: XdpMode) -> Result<(), SyscallError> {
         let flags = mode.flag() | XDP_FLAGS_UPDATE_IF_NOEXIST;

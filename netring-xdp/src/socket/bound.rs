@@ -35,8 +35,8 @@ impl Bound {
         self.fd.as_fd()
     }
 
-    /// Whether another socket of the same UMEM is bound to the same queue, and so uses the same fill
-    /// and completion rings.
+    /// Whether another socket of the same UMEM is bound to the same queue, and so uses the same
+    /// fill and completion rings.
     pub(crate) fn is_queue_shared(&self) -> bool {
         // Relaxed: it is set once, and only says how to read the counters.
         self.shares_queue.load(Ordering::Relaxed)
