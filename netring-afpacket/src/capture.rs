@@ -21,8 +21,6 @@ use crate::pace::{Change, Pace};
 use crate::ring::Ring;
 use crate::walk::{Context, Packets, Position, Tally, sequence};
 
-pub(crate) use setup::set_up;
-
 /// Receives the packets of one interface out of a ring of blocks that the kernel fills.
 ///
 /// Blocks are lent as [batches](Batch): [`next_batch`](Self::next_batch) waits for one, [`for_each`](Self::for_each) is the

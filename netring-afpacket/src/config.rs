@@ -10,10 +10,7 @@ use netring_sys::kernel::packet::{
 };
 use netring_sys::syscall::page_size;
 
-use crate::Capture;
-use crate::capture::set_up;
-
-/// The settings of a [`Capture`], from [`Capture::builder`].
+/// The settings of a [`Capture`](crate::Capture), from [`Capture::builder`](crate::Capture::builder).
 ///
 /// ```no_run
 /// use netring_afpacket::{Capture, Profile};
@@ -202,7 +199,8 @@ impl Builder {
         self
     }
 
-    /// Blocks in the ring, at least 2. Default: 256. If memory is short there are fewer: see [`Capture::ring`].
+    /// Blocks in the ring, at least 2. Default: 256. If memory is short there are fewer: see
+    /// [`Capture::ring`](crate::Capture::ring).
     #[doc(alias = "tp_block_nr")]
     pub const fn block_count(mut self, blocks: usize) -> Self {
         self.block_count = blocks;
@@ -272,15 +270,6 @@ impl Builder {
     pub fn filter(mut self, program: &[SockFilter]) -> Self {
         self.filter = Some(program.to_vec());
         self
-    }
-
-    /// Opens the capture: when this returns, packets are being captured.
-    ///
-    /// # Errors
-    /// [`Error::Config`] for a setting that cannot be, [`Error::NoSuchInterface`], [`Error::NotPermitted`] without
-    /// CAP_NET_RAW, or the call that failed.
-    pub fn build(self) -> Result<Capture, Error> {
-        set_up(&self)
     }
 
     /// The settings that no kernel takes are refused here, in words.

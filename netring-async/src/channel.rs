@@ -9,40 +9,19 @@
 //! nothing, and makes the publisher wait, gets a second one of these that does not: the publisher numbers a batch once, puts it in both, and
 //! waits for the second where it has subscribers.
 
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::Arc;
 
-use async_broadcast::{InactiveReceiver, Receiver, Sender};
-use tokio::sync::Notify;
+use async_broadcast::{InactiveReceiver, Sender};
 use tokio::task::yield_now;
 
-use crate::BroadcastRecvError;
+use crate::message::{Message, Shared};
+use crate::recv_error::BroadcastRecvError;
 use crate::subscriber::Subscriber;
 
 /// Events in a batch, at the most.
 pub(crate) const BATCH: usize = 64;
 /// Batches in a queue, at the most.
 pub(crate) const MAX_CAPACITY: usize = 1 << 16;
-
-/// Events that were published at once. One allocation, exactly as large as they are.
-#[derive(Debug)]
-pub(crate) struct Message<T> {
-    /// The number of the first event, counted from 0 over all that were ever published.
-    pub(crate) first: u64,
-    pub(crate) events: Arc<[T]>,
-}
-
-/// What the queue itself cannot tell.
-#[derive(Debug, Default)]
-pub(crate) struct Shared {
-    /// The number of the next event. Held while a batch enters the queue, and while a subscriber does: a subscriber knows the
-    /// number of the first event that it will see.
-    next: Mutex<u64>,
-    /// Set before the queue is closed: how it came to its end. It is no message, so it reaches those who lag, and those who come
-    /// after.
-    end: OnceLock<Option<BroadcastRecvError>>,
-    /// A subscriber was polled.
-    pub(crate) polled: Notify,
-}
 
 /// The side that publishes. Dropping it without [`end`](Self::end) tells the subscribers that something went wrong.
 #[derive(Debug)]
@@ -101,8 +80,7 @@ impl<T> Publisher<T> {
 
     /// Closes the queue: subscribers get what is in it, then the error, then the end.
     pub(crate) fn end(self, error: Option<BroadcastRecvError>) {
-        // The first one counts.
-        let _ = self.shared.end.set(error);
+        self.shared.set_end(error);
     }
 
     fn send(&self, events: impl ExactSizeIterator<Item = T>) {
@@ -123,7 +101,7 @@ impl<T> Publisher<T> {
 
 impl<T> Drop for Publisher<T> {
     fn drop(&mut self) {
-        let _ = self.shared.end.set(Some(BroadcastRecvError::Aborted));
+        self.shared.set_end(Some(BroadcastRecvError::Aborted));
     }
 }
 
@@ -145,30 +123,6 @@ impl<T> Hub<T> {
         &self.shared
     }
 }
-
-impl Shared {
-    fn next(&self) -> MutexGuard<'_, u64> {
-        // Nobody panics while it is held but by a panic in the drop of an event, and the number is right then too.
-        self.next.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// How a closed queue came to its end.
-    pub(crate) fn end(&self) -> Option<BroadcastRecvError> {
-        self.end.get().cloned().flatten()
-    }
-}
-
-impl<T> Clone for Message<T> {
-    fn clone(&self) -> Self {
-        Self {
-            first: self.first,
-            events: self.events.clone(),
-        }
-    }
-}
-
-/// What a subscriber reads from.
-pub(crate) type Queue<T> = Receiver<Message<T>>;
 
 #[cfg(test)]
 mod tests;

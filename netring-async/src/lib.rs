@@ -33,6 +33,10 @@ mod flow_stream;
 #[cfg(feature = "flow")]
 mod flows;
 #[cfg(feature = "flow")]
+mod message;
+#[cfg(feature = "flow")]
+mod recv_error;
+#[cfg(feature = "flow")]
 mod subscriber;
 
 #[cfg(feature = "__broadcast")]
@@ -47,4 +51,6 @@ pub use flow_broadcast::{BroadcastStats, FlowBroadcast, FlowSubscriber};
 #[cfg(feature = "flow")]
 pub use flow_stream::FlowStream;
 #[cfg(feature = "flow")]
-pub use subscriber::{BroadcastRecvError, EventBatch, SharedEvent, Subscriber};
+pub use recv_error::BroadcastRecvError;
+#[cfg(feature = "flow")]
+pub use subscriber::{EventBatch, SharedEvent, Subscriber};

@@ -26,8 +26,42 @@ pub struct PacketStream<S, T = PacketBuf, F = fn(Packet<'_>) -> Option<T>> {
     done: bool,
 }
 
+impl<S: PacketSource> AsyncSource<S> {
+    /// Copies of the packets, one by one.
+    ///
+    /// ```no_run
+    /// use futures::StreamExt;
+    /// # async fn example(source: netring_async::AsyncSource<netring_afpacket::Capture>) -> Result<(), netring_sys::Error> {
+    ///
+    /// let mut packets = source.packets();
+    /// while let Some(packet) = packets.next().await {
+    ///     println!("{} bytes", packet?.wire_len());
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn packets(self) -> PacketStream<S> {
+        PacketStream::new(self, |packet| Some(packet.to_buf()))
+    }
+
+    /// What `keep` returns for each packet, skipping those for which it returns `None`: copies only
+    /// what is needed.
+    ///
+    /// ```no_run
+    /// # fn example(source: netring_async::AsyncSource<netring_afpacket::Capture>) {
+    /// let long = source.packets_with(|packet| (packet.wire_len() > 1000).then(|| packet.to_buf()));
+    /// # }
+    /// ```
+    pub fn packets_with<T, F>(self, keep: F) -> PacketStream<S, T, F>
+    where
+        F: FnMut(Packet<'_>) -> Option<T>,
+    {
+        PacketStream::new(self, keep)
+    }
+}
+
 impl<S, T, F> PacketStream<S, T, F> {
-    pub(crate) const fn new(source: AsyncSource<S>, keep: F) -> Self {
+    const fn new(source: AsyncSource<S>, keep: F) -> Self {
         Self {
             source,
             keep,

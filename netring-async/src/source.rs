@@ -6,13 +6,12 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::task::{Context, Poll, ready};
 
 use netring_sys::syscall::{epoll, epoll_add};
-use netring_sys::{Error, Open, Packet, PacketSource, Readiness, Stats, SyscallError};
+use netring_sys::{Error, Open, PacketSource, Readiness, Stats, SyscallError};
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 use tokio::runtime::Handle;
 
 use crate::held::{Held, on_a_thread};
-use crate::packets::PacketStream;
 use crate::turn::Turn;
 
 /// A [`PacketSource`] that can be awaited.
@@ -199,37 +198,6 @@ impl<S: PacketSource> AsyncSource<S> {
             // Forgotten first, and the source asked again after: an edge between the two is a wake-up too many, never one too few.
             ready!(set.poll_read_ready(cx)).map_err(wait)?.clear_ready();
         }
-    }
-
-    /// The packets one by one, as copies.
-    ///
-    /// ```no_run
-    /// use futures::StreamExt;
-    /// # async fn example(source: netring_async::AsyncSource<netring_afpacket::Capture>) -> Result<(), netring_sys::Error> {
-    ///
-    /// let mut packets = source.packets();
-    /// while let Some(packet) = packets.next().await {
-    ///     println!("{} bytes", packet?.wire_len());
-    /// }
-    /// # Ok(())
-    /// # }
-    /// ```
-    pub fn packets(self) -> PacketStream<S> {
-        PacketStream::new(self, |packet| Some(packet.to_buf()))
-    }
-
-    /// What `keep` makes of each packet, and nothing of those where it says `None`: only what is wanted is copied.
-    ///
-    /// ```no_run
-    /// # fn example(source: netring_async::AsyncSource<netring_afpacket::Capture>) {
-    /// let long = source.packets_with(|packet| (packet.wire_len() > 1000).then(|| packet.to_buf()));
-    /// # }
-    /// ```
-    pub fn packets_with<T, F>(self, keep: F) -> PacketStream<S, T, F>
-    where
-        F: FnMut(Packet<'_>) -> Option<T>,
-    {
-        PacketStream::new(self, keep)
     }
 
     /// What became of every packet so far, also while it runs.

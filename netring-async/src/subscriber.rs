@@ -9,10 +9,10 @@ use std::task::{Context, Poll, ready};
 
 use futures_core::Stream;
 use futures_core::stream::FusedStream;
-use netring_sys::Error;
 use tokio::task::coop;
 
-use crate::channel::{Message, Queue, Shared};
+use crate::message::{Message, Queue, Shared};
+use crate::recv_error::BroadcastRecvError;
 
 /// Sees every event that was published since it subscribed, or is told how many it lost.
 ///
@@ -46,30 +46,6 @@ pub struct EventBatch<T> {
     first: u64,
     events: Arc<[T]>,
     range: Range<usize>,
-}
-
-/// Why a subscriber got no event.
-#[derive(Clone, Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum BroadcastRecvError {
-    /// So many events are lost to this subscriber: it was too slow, and the queue was full. It goes on behind the gap.
-    #[error("this subscriber was too slow, and lost {0} events")]
-    Lagged(u64),
-
-    /// The packet source failed. Told to every subscriber behind the last event.
-    #[error("the packet source failed")]
-    Source(#[source] Arc<Error>),
-
-    /// The task that reads the source panicked, or its runtime was shut down.
-    #[error("the capture task was aborted: it panicked, or its runtime was shut down")]
-    Aborted,
-}
-
-impl BroadcastRecvError {
-    /// Whether no event will come. False for [`Lagged`](Self::Lagged).
-    pub const fn is_terminal(&self) -> bool {
-        !matches!(self, Self::Lagged(_))
-    }
 }
 
 impl<T> Subscriber<T> {

@@ -35,8 +35,8 @@ mod sink;
 mod source;
 mod stats;
 mod timestamp;
+mod xdp_program;
 
-pub use attached::{XdpMode, XdpProgram};
 pub use interface::{Interface, InterfaceCounters};
 pub use mmap::Mmap;
 pub use netlink::{InterfaceAddress, XdpFeatures, XdpMetadata};
@@ -50,3 +50,4 @@ pub use sink::{PacketSink, PacketSlot, SinkStats};
 pub use source::{Open, PacketBatch, PacketSource, Readiness};
 pub use stats::{Count, Stats};
 pub use timestamp::{Clock, Timestamp};
+pub use xdp_program::{XdpMode, XdpProgram};

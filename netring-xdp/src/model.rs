@@ -18,8 +18,8 @@ use crate::geometry::Geometry;
 use crate::inject::XdpInjector;
 use crate::receive::RxHalf;
 use crate::ring::{Consumer, Memory, Producer};
-use crate::setup::Bound;
 use crate::socket::Slot;
+use crate::socket::bound::Bound;
 use crate::transmit::{Extras, NONE_SENT_ON, Offloads, Request, TxHalf};
 use crate::umem::{Shared, UmemConfig};
 

@@ -27,7 +27,7 @@ use crate::assemble::Assembly;
 use crate::geometry::Geometry;
 use crate::region::Token;
 use crate::ring::{Consumer, Entries, Producer};
-use crate::setup::Bound;
+use crate::socket::bound::Bound;
 use crate::umem::{Pool, Shared};
 
 pub use forward::Forwarded;

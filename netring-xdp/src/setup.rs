@@ -2,9 +2,9 @@
 
 mod bind;
 
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use netring_sys::kernel::xdp::{xdp_desc, xdp_ring_offset};
 use netring_sys::syscall::{
@@ -19,97 +19,9 @@ use crate::config::{Copying, RingSize, SocketConfig};
 use crate::device::Device;
 use crate::receive::{Place, RxHalf};
 use crate::ring::{Consumer, Entry, Memory, Producer};
+use crate::socket::bound::Bound;
 use crate::transmit::{Extras, MAX_PIECES, NONE_SENT_ON, Offloads, TxHalf};
-use crate::umem::Shared;
-
-const ENXIO: i32 = 6;
-const ENODEV: i32 = 19;
-const ENETDOWN: i32 = 100;
-
-/// A socket that is bound to a queue; both halves have it, and it is closed with the last of them.
-#[derive(Debug)]
-pub(crate) struct Bound {
-    fd: Arc<OwnedFd>,
-    pub(crate) interface: Interface,
-    pub(crate) device: Device,
-    pub(crate) queue: u32,
-    pub(crate) zero_copy: bool,
-    pub(crate) why_not_zero_copy: Option<SyscallError>,
-    pub(crate) busy_polls: bool,
-    shares_queue: Arc<AtomicBool>,
-    shared: Arc<Shared>,
-    rings: Rings,
-}
-
-/// What a UMEM remembers of a socket that is bound with it.
-#[derive(Clone, Debug)]
-pub(crate) struct Peer {
-    pub(crate) fd: std::sync::Weak<OwnedFd>,
-    device: Device,
-    queue: u32,
-    shares_queue: Arc<AtomicBool>,
-    /// Marks of metadata are cleared in what goes into its fill ring.
-    metadata: bool,
-    /// Packets may lie in several chunks: so it is for all sockets over the memory, as the first one said.
-    multi_buffer: bool,
-    /// Entries of its queue's completion ring.
-    completion: u32,
-}
-
-impl Bound {
-    #[inline]
-    pub(crate) fn fd(&self) -> BorrowedFd<'_> {
-        self.fd.as_fd()
-    }
-
-    /// Whether another socket of the same UMEM is bound to the same queue, and has its fill and completion ring in common with this one.
-    pub(crate) fn is_queue_shared(&self) -> bool {
-        // Relaxed: it is set once, and says how figures are to be read.
-        self.shares_queue.load(Ordering::Relaxed)
-    }
-
-    /// A socket for tests, whose kernel is played.
-    #[cfg(test)]
-    pub(crate) fn played(
-        fd: OwnedFd,
-        interface: Interface,
-        shared: &Arc<Shared>,
-        rings: &Rings,
-    ) -> Self {
-        shared.books(|books| books.add(rings.clone()));
-        Self {
-            shared: shared.clone(),
-            rings: rings.clone(),
-            fd: Arc::new(fd),
-            device: Device::played(interface.index),
-            interface,
-            queue: 0,
-            zero_copy: false,
-            why_not_zero_copy: None,
-            busy_polls: false,
-            shares_queue: Arc::default(),
-        }
-    }
-
-    /// What a failed call says of the interface.
-    pub(crate) fn failed(&self, error: SyscallError) -> Error {
-        let removed = error.is(ENXIO) || error.is(ENODEV);
-        if !removed && !error.is(ENETDOWN) {
-            return error.into();
-        }
-        let (interface, was_up) = (self.interface.current_name(), false);
-        match removed {
-            true => Error::InterfaceRemoved { interface },
-            false => Error::LinkDown { interface, was_up },
-        }
-    }
-}
-
-impl Drop for Bound {
-    fn drop(&mut self) {
-        self.shared.books(|books| books.close(&self.rings));
-    }
-}
+use crate::umem::{Peer, Shared};
 
 /// Opens a socket: its halves, those that were asked for, with their chunks; the receiving one has filled its fill ring.
 pub(crate) fn open(

@@ -1,5 +1,6 @@
 //! A socket over a UMEM, for who wants the rings.
 
+pub(crate) mod bound;
 mod chunks;
 mod sink;
 mod waiting;

@@ -15,7 +15,7 @@ mod request;
 pub use extras::TransmitTimestamps;
 pub(crate) use extras::{Extras, Notes};
 pub use request::TimestampStats;
-pub(crate) use request::{METADATA, Offloads, Request, not_opened};
+pub(crate) use request::{Offloads, Request, not_opened};
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -28,7 +28,7 @@ use netring_sys::{Count, Error, SinkStats};
 use crate::geometry::Chunk;
 use crate::region::{Region, Token};
 use crate::ring::{Consumer, Entry, Producer};
-use crate::setup::Bound;
+use crate::socket::bound::Bound;
 use crate::umem::{Pool, Shared};
 
 /// The most chunks of one frame: its head, and the fragments that every kernel's buffers have room for (`MAX_SKB_FRAGS`, 17 or more). Of a

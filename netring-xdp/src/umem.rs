@@ -1,20 +1,25 @@
 //! UMEM: packet memory that sockets share with the kernel.
 
 mod assign;
+mod peers;
 mod register;
+
+pub(crate) use peers::Peer;
 
 use std::marker::PhantomData;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use netring_sys::kernel::xdp::xsk_tx_metadata;
 use netring_sys::syscall::page_size;
 use netring_sys::{Error, Mmap, SyscallError};
 
 use crate::census::{Books, Census};
 use crate::geometry::{Chunk, Geometry, Window};
 use crate::region::{Region, Stack, Token, Unassigned};
-use crate::setup::Peer;
-use crate::transmit::METADATA;
+
+/// Bytes before each frame to send in which the kernel looks for what is requested with it.
+pub(crate) const TRANSMIT_METADATA: u32 = size_of::<xsk_tx_metadata>() as u32;
 
 /// Settings of packet memory. Defaults: 4096 aligned chunks of 2048 bytes (8 MiB), no headroom, ordinary pages.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -185,7 +190,11 @@ impl UmemConfig {
             self.unaligned,
             page_size,
         )?;
-        let front = if self.transmit_metadata { METADATA } else { 0 };
+        let front = if self.transmit_metadata {
+            TRANSMIT_METADATA
+        } else {
+            0
+        };
         Ok(geometry.with_front(front))
     }
 
@@ -327,17 +336,6 @@ impl Shared {
                     .store(home.returned.len() as u32, Ordering::Relaxed);
             }
         }
-    }
-
-    /// Sockets that are bound with this UMEM, for the next one to share it with.
-    pub(crate) fn peers(&self) -> Vec<Peer> {
-        let mut ledger = self.lock();
-        ledger.peers.retain(|peer| peer.fd.strong_count() > 0);
-        ledger.peers.clone()
-    }
-
-    pub(crate) fn add_peer(&self, peer: Peer) {
-        self.lock().peers.push(peer);
     }
 
     /// The rings of the sockets, for the census.

@@ -32,7 +32,7 @@ fn main() -> ExitCode {
     let result = match verb {
         "demo" | "bench" | "conformance" => verbs::tools::run(verb, rest),
         "test" => verbs::test::run(),
-        "test-netns" => verbs::test_netns::run(rest).and_then(verbs::test::Totals::close),
+        "test-netns" => verbs::test_netns::run(rest).and_then(verbs::totals::Totals::close),
         "tidy" => verbs::tidy::run(),
         "ci" => verbs::ci::run_all(),
         "help" | "--help" | "-h" => {

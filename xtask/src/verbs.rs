@@ -5,6 +5,7 @@ pub(crate) mod test;
 pub(crate) mod test_netns;
 pub(crate) mod tidy;
 pub(crate) mod tools;
+pub(crate) mod totals;
 
 use std::path::{Path, PathBuf};
 use std::process::Command;

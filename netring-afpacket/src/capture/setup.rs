@@ -20,9 +20,20 @@ use crate::pace::Pace;
 use crate::ring::Ring;
 use crate::walk::Context;
 
+impl Builder {
+    /// Opens the capture: when this returns, packets are being captured.
+    ///
+    /// # Errors
+    /// [`Error::Config`] for an invalid setting, [`Error::NoSuchInterface`],
+    /// [`Error::NotPermitted`] without CAP_NET_RAW, or the call that failed.
+    pub fn build(self) -> Result<Capture, Error> {
+        set_up(&self)
+    }
+}
+
 /// The kernel gives no packet to a socket that is bound with protocol 0, and none of another interface to one that is bound to
 /// an interface: everything is in its place before the second bind opens the door.
-pub(crate) fn set_up(wanted: &Builder) -> Result<Capture, Error> {
+fn set_up(wanted: &Builder) -> Result<Capture, Error> {
     wanted.check()?;
     let interface = Interface::by_name(&wanted.interface)?;
     let socket = packet_socket().map_err(SyscallError::needs_net_raw)?;

@@ -30,11 +30,13 @@
 
 use std::fmt;
 
+pub use super::helper::Helper;
 use super::insn::{
     ALU32, ALU64, CALL, Condition, EXIT, FROM_REG, JMP, LD_IMM64, LDX_MEM, PSEUDO_KFUNC_CALL,
     PSEUDO_MAP_FD, ST_MEM, STX_ATOMIC, STX_MEM, TO_BE,
 };
 pub use super::insn::{Alu, Cond, Insn, Operand, Reg, Size};
+pub use super::map::{MapDef, MapKind};
 
 /// Takes instructions one after the other.
 ///
@@ -59,74 +61,6 @@ pub struct Label(usize);
 /// A map of the program.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct MapRef(usize);
-
-/// What a map is made of (`struct bpf_map_def`).
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct MapDef {
-    /// Its name: at most 15 bytes of letters, digits, `_` and `.`.
-    pub name: String,
-    /// Its kind.
-    pub kind: MapKind,
-    /// Bytes of a key.
-    pub key_size: u32,
-    /// Bytes of a value.
-    pub value_size: u32,
-    /// How many values it has room for.
-    pub max_entries: u32,
-}
-
-/// The kinds of maps that are of use here.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[repr(u32)]
-pub enum MapKind {
-    /// Values by number.
-    #[doc(alias = "BPF_MAP_TYPE_ARRAY")]
-    Array = 2,
-    /// Values by number, a set of its own for each processor.
-    #[doc(alias = "BPF_MAP_TYPE_PERCPU_ARRAY")]
-    PerCpuArray = 6,
-    /// AF_XDP sockets by number (kernel 4.18).
-    #[doc(alias = "BPF_MAP_TYPE_XSKMAP")]
-    XskMap = 17,
-}
-
-/// Functions of the kernel. Every kernel since 5.3 has those that do not say otherwise.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[repr(i32)]
-pub enum Helper {
-    /// `(map, key pointer) → value pointer or 0`.
-    #[doc(alias = "bpf_map_lookup_elem")]
-    MapLookup = 1,
-    /// `(map, key, flags) → XDP_REDIRECT`, or the low two bits of `flags` where the map has nothing at `key`.
-    #[doc(alias = "bpf_redirect_map")]
-    RedirectMap = 51,
-    /// `(context, distance) → 0`: moves the begin of the metadata before the packet.
-    #[doc(alias = "bpf_xdp_adjust_meta")]
-    AdjustMeta = 54,
-    /// `(context, distance) → 0`: moves the end of the packet; what it grows by is zeros.
-    #[doc(alias = "bpf_xdp_adjust_tail")]
-    AdjustTail = 65,
-    /// `(context) → length of the packet`, in all of its buffers (kernel 5.18).
-    #[doc(alias = "bpf_xdp_get_buff_len")]
-    XdpGetBuffLen = 188,
-    /// `(context, offset, to, length) → 0`: copies bytes of the packet, whichever buffer they are in (kernel 5.18).
-    #[doc(alias = "bpf_xdp_load_bytes")]
-    XdpLoadBytes = 189,
-}
-
-impl Helper {
-    pub(super) const fn name(number: i32) -> Option<&'static str> {
-        match number {
-            1 => Some("bpf_map_lookup_elem"),
-            51 => Some("bpf_redirect_map"),
-            54 => Some("bpf_xdp_adjust_meta"),
-            65 => Some("bpf_xdp_adjust_tail"),
-            188 => Some("bpf_xdp_get_buff_len"),
-            189 => Some("bpf_xdp_load_bytes"),
-            _ => None,
-        }
-    }
-}
 
 /// Why a program cannot be assembled.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -347,15 +281,6 @@ impl Code {
     /// Loads of maps: which instruction, and which of [`maps`](Self::maps).
     pub fn map_loads(&self) -> impl Iterator<Item = (usize, usize)> {
         self.map_loads.iter().map(|&(at, map)| (at, map.0))
-    }
-
-    /// The program as an ELF object, as loaders take it: `program` is its name, and `section` says what it is (`xdp`, `xdp.frags`).
-    /// [`Program::from_elf`](super::Program::from_elf) loads it.
-    ///
-    /// # Errors
-    /// The object cannot be written: it is too large.
-    pub fn object(&self, program: &str, section: &str) -> Result<Vec<u8>, netring_sys::Error> {
-        super::object::elf(program, section, self)
     }
 
     /// The bytes of all instructions, as they stand in memory.

@@ -198,60 +198,67 @@ impl Attachment {
     }
 }
 
-pub(super) fn attach(
-    mut program: Program,
-    interface: &Interface,
-    asked: AttachMode,
-) -> Result<Attachment, Error> {
-    check(&program, interface)?;
-    refuse_if_taken(interface)?;
-    let mut made = match asked {
-        AttachMode::Generic => XdpMode::Generic,
-        AttachMode::Native | AttachMode::BestAvailable => XdpMode::Native,
-    };
-    let (link, why_not_native) = match link(&mut program, interface, made) {
-        Ok(link) => (link, None),
-        Err(error)
-            if asked == AttachMode::BestAvailable
-                && native::is_about_native(&error)
-                && !program.has_metadata() =>
-        {
-            made = XdpMode::Generic;
-            (link(&mut program, interface, made)?, Some(error))
-        }
-        Err(error) => return Err(error),
-    };
-    let id = program.id()?;
-    // What is there is what is told, and not what the call was thought to do.
-    let now = Interface::by_index(interface.index)?;
-    let reached = match now.xdp {
-        Some(now) if now.id == id => now.mode,
-        Some(other) => return Err(in_the_way(interface, other)),
-        // A sandbox does not let the kernel tell.
-        None if now.is_partial => made,
-        None => {
-            return Err(Error::InterfaceRemoved {
-                interface: interface.name.clone(),
-            });
-        }
-    };
-    let Program {
-        code,
-        sockets,
-        counts,
-    } = program;
-    Ok(Attachment {
-        _link: link,
-        code,
-        sockets,
-        counts,
-        interface: interface.clone(),
-        device: Device::here(interface.index)?,
-        id,
-        asked,
-        reached,
-        why_not_native,
-    })
+impl Program {
+    /// Attaches the program to an interface of this thread's network namespace.
+    ///
+    /// # Errors
+    /// - [`Error::ProgramInTheWay`] if the interface has a foreign program;
+    /// - [`Error::Config`] if the generated program has room for fewer queues than the interface
+    ///   has, or, with both figures, if native mode refuses the MTU (it may accept it for a program
+    ///   with [`multi_buffer`](super::Redirect::multi_buffer)) or lacks queues;
+    /// - [`Error::NotPermitted`], or the call that failed: in native mode `EOPNOTSUPP` from a driver
+    ///   that does not support it.
+    pub fn attach(mut self, interface: &Interface, mode: AttachMode) -> Result<Attachment, Error> {
+        check(&self, interface)?;
+        refuse_if_taken(interface)?;
+        let mut made = match mode {
+            AttachMode::Generic => XdpMode::Generic,
+            AttachMode::Native | AttachMode::BestAvailable => XdpMode::Native,
+        };
+        let (link, why_not_native) = match link(&mut self, interface, made) {
+            Ok(link) => (link, None),
+            Err(error)
+                if mode == AttachMode::BestAvailable
+                    && native::is_about_native(&error)
+                    && !self.has_metadata() =>
+            {
+                made = XdpMode::Generic;
+                (link(&mut self, interface, made)?, Some(error))
+            }
+            Err(error) => return Err(error),
+        };
+        let id = self.id()?;
+        // Reports what the kernel shows, not what the call was meant to do.
+        let now = Interface::by_index(interface.index)?;
+        let reached = match now.xdp {
+            Some(now) if now.id == id => now.mode,
+            Some(other) => return Err(in_the_way(interface, other)),
+            // In a sandbox without netlink the kernel cannot be asked.
+            None if now.is_partial => made,
+            None => {
+                return Err(Error::InterfaceRemoved {
+                    interface: interface.name.clone(),
+                });
+            }
+        };
+        let Self {
+            code,
+            sockets,
+            counts,
+        } = self;
+        Ok(Attachment {
+            _link: link,
+            code,
+            sockets,
+            counts,
+            interface: interface.clone(),
+            device: Device::here(interface.index)?,
+            id,
+            asked: mode,
+            reached,
+            why_not_native,
+        })
+    }
 }
 
 pub(super) fn check(program: &Program, interface: &Interface) -> Result<(), Error> {

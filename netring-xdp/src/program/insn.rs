@@ -235,7 +235,7 @@ struct Helper(i32);
 
 impl fmt::Display for Helper {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match super::asm::Helper::name(self.0) {
+        match super::helper::Helper::name(self.0) {
             Some(name) => write!(f, "{name}#{}", self.0),
             None => write!(f, "helper#{}", self.0),
         }

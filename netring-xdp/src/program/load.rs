@@ -2,18 +2,17 @@
 
 use std::fmt;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::panic::{UnwindSafe, catch_unwind};
 
 use aya::Ebpf;
-use aya::maps::{Map, MapData, PerCpuArray, XskMap};
+use aya::maps::{MapData, PerCpuArray, XskMap};
 use aya::programs::{ProgramError, Xdp};
+use netring_sys::Error;
 use netring_sys::syscall::bpf_program_id;
-use netring_sys::{Error, Interface};
 
-use super::attach::{self, AttachMode, Attachment};
 use super::counters::Raw;
-use super::redirect::{COUNTS, PROGRAM, Redirect, SOCKETS};
+use super::error;
 use super::sockets::SocketMap;
-use super::{error, object, replace};
 use crate::device::Device;
 
 /// A program that the kernel has accepted: the generated one, or the user's own.
@@ -40,25 +39,20 @@ pub(super) enum Loaded {
 }
 
 impl Program {
-    /// Settings of the generated program.
-    pub fn redirect() -> Redirect {
-        Redirect::default()
-    }
-
     /// The user's own program out of an ELF object, as compilers for eBPF write it. `map` is its XSKMAP.
     ///
     /// Nothing of the generated program is loaded beside it.
     ///
     /// # Errors
     /// [`Error::Source`] for what is no such object, [`Error::Config`] for names that are not in it, and those of
-    /// [`Redirect::load`].
+    /// [`Redirect::load`](super::Redirect::load).
     pub fn from_elf(object: &[u8], program: &str, map: &str) -> Result<Self, Error> {
-        let ebpf = object::read(|| Ebpf::load(object))?.map_err(error::load)?;
+        let ebpf = read(|| Ebpf::load(object))?.map_err(error::load)?;
         Self::from_ebpf(ebpf, program, map)
     }
 
     /// The user's own program, with whatever else is in its object: take from `ebpf` before what is to be used beside it,
-    /// or find it again by [`Attachment::ebpf_mut`]. The program is loaded into the kernel if it is not yet.
+    /// or find it again by [`Attachment::ebpf_mut`](super::Attachment::ebpf_mut). The program is loaded into the kernel if it is not yet.
     ///
     /// # Errors
     /// As for [`from_elf`](Self::from_elf).
@@ -80,7 +74,7 @@ impl Program {
     /// kernel if it is not yet.
     ///
     /// # Errors
-    /// Those of [`Redirect::load`].
+    /// Those of [`Redirect::load`](super::Redirect::load).
     pub fn from_xdp(mut program: Xdp, sockets: impl Into<SocketMap>) -> Result<Self, Error> {
         load_once(&mut program)?;
         Ok(Self {
@@ -88,72 +82,6 @@ impl Program {
             sockets: sockets.into(),
             counts: None,
         })
-    }
-
-    pub(super) fn generated(object: &[u8], queues: u32) -> Result<Self, Error> {
-        let mut ebpf = Ebpf::load(object).map_err(error::load)?;
-        let counts = ebpf
-            .take_map(COUNTS)
-            .ok_or_else(|| missing("map", COUNTS))
-            .and_then(|map| {
-                PerCpuArray::try_from(map).map_err(|error| error::map("bpf(BPF_MAP_CREATE)", error))
-            })?;
-        let mut program = Self::from_ebpf(ebpf, PROGRAM, SOCKETS)?;
-        program.counts = Some((counts, queues));
-        Ok(program)
-    }
-
-    /// The program, and its maps in the order in which the generator makes them.
-    pub(super) fn bound(
-        program: OwnedFd,
-        device: Device,
-        maps: Vec<MapData>,
-        queues: u32,
-    ) -> Result<Self, Error> {
-        let mut maps = maps.into_iter().map(Map::from_map_data);
-        let mut next = |name| {
-            let map = maps.next().ok_or_else(|| missing("map", name))?;
-            map.map_err(|error| error::map("bpf(BPF_MAP_CREATE)", error))
-        };
-        let sockets = XskMap::try_from(next(SOCKETS)?);
-        let counts = PerCpuArray::try_from(next(COUNTS)?);
-        let created = |error| error::map("bpf(BPF_MAP_CREATE)", error);
-        Ok(Self {
-            code: Loaded::Bound { program, device },
-            sockets: SocketMap::from(sockets.map_err(created)?),
-            counts: Some((counts.map_err(created)?, queues)),
-        })
-    }
-
-    /// Attaches the program to an interface of this thread's network namespace.
-    ///
-    /// # Errors
-    /// [`Error::ProgramInTheWay`] where the interface has one of somebody else's; [`Error::Config`] where the generated program
-    /// has room for fewer queues than the interface has; [`Error::NotPermitted`]; or the call that failed: in native mode
-    /// `EOPNOTSUPP` from a driver that has none. [`Error::Config`] with both figures if it does not take the MTU, which it may do for a program
-    /// with [`multi_buffer`](Redirect::multi_buffer), or has too few queues.
-    pub fn attach(self, interface: &Interface, mode: AttachMode) -> Result<Attachment, Error> {
-        attach::attach(self, interface, mode)
-    }
-
-    /// Attaches the program in the place of somebody else's: of the one with the number `foreign`, which an
-    /// [`Error::ProgramInTheWay`] told, and of no other.
-    ///
-    /// The foreign program is taken off, its owner is not told, and it is not put back when ours goes. Between the two the
-    /// interface has no program for a moment: its packets go to the kernel. Where ours cannot be attached after all, the
-    /// foreign one is put back. A program that its owner attached by a link cannot be replaced: the kernel lets only the
-    /// owner take it off.
-    ///
-    /// # Errors
-    /// As for [`attach`](Self::attach); [`Error::ProgramInTheWay`] where another program is there; [`Error::Config`] where a link holds it;
-    /// [`Error::NotPermitted`] without CAP_SYS_ADMIN, which it takes to get hold of somebody else's program.
-    pub fn attach_replacing(
-        self,
-        interface: &Interface,
-        mode: AttachMode,
-        foreign: u32,
-    ) -> Result<Attachment, Error> {
-        replace::attach_replacing(self, interface, mode, foreign)
     }
 
     /// The number that the kernel gave the program.
@@ -164,7 +92,7 @@ impl Program {
         Ok(bpf_program_id(self.code.fd()?)?)
     }
 
-    /// Whether it writes metadata before each packet: it is one of [`Redirect::metadata`].
+    /// Whether it writes metadata before each packet: it is one of [`Redirect::metadata`](super::Redirect::metadata).
     pub const fn has_metadata(&self) -> bool {
         matches!(self.code, Loaded::Bound { .. })
     }
@@ -180,7 +108,7 @@ impl Program {
     /// The program, for what aya can do with it.
     ///
     /// # Errors
-    /// The user's own object has none of that name any more; a program [with metadata](Redirect::metadata) is not aya's.
+    /// The user's own object has none of that name any more; a program [with metadata](super::Redirect::metadata) is not aya's.
     pub fn xdp_mut(&mut self) -> Result<&mut Xdp, Error> {
         self.code.xdp()
     }
@@ -223,6 +151,14 @@ fn take_sockets(ebpf: &mut Ebpf, name: &str) -> Result<XskMap<MapData>, Error> {
     })
 }
 
+/// Reads an object with aya, which takes it on trust: what it says over a damaged one is an error here, also where it panics.
+fn read<T>(with: impl FnOnce() -> T + UnwindSafe) -> Result<T, Error> {
+    catch_unwind(with).map_err(|_| Error::Source {
+        what: "the eBPF object is damaged".into(),
+        source: "aya gave up reading it".into(),
+    })
+}
+
 fn load_once(xdp: &mut Xdp) -> Result<(), Error> {
     match xdp.load() {
         Err(ProgramError::AlreadyLoaded) => Ok(()),
@@ -230,7 +166,7 @@ fn load_once(xdp: &mut Xdp) -> Result<(), Error> {
     }
 }
 
-fn missing(setting: &'static str, name: &str) -> Error {
+pub(super) fn missing(setting: &'static str, name: &str) -> Error {
     Error::Config {
         setting,
         why: format!("the object has none of the name {name:?}"),
@@ -245,3 +181,6 @@ impl fmt::Debug for Program {
             .finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -5,17 +5,13 @@ use netring_sys::syscall::XdpLoad;
 use netring_sys::{Error, Interface};
 
 use super::asm::{Assembler, Code, Cond, Helper, MapDef, MapKind, Reg, Size};
-use super::bound;
 use super::classic::{self, Aim, Loads};
 use super::counters::{COUNTER, COUNTERS};
+use super::generated::{COUNTS, PROGRAM, SOCKETS};
+use super::load::Program;
 use super::metadata::{self, Kfuncs, Wanted};
-use super::{Otherwise, Program};
+use super::{Otherwise, bound};
 use crate::device::Device;
-
-/// The names under which the generated object has its program and its maps.
-pub(super) const PROGRAM: &str = "netring_redirect";
-pub(super) const SOCKETS: &str = "netring_xsks";
-pub(super) const COUNTS: &str = "netring_counts";
 
 /// Offsets in `struct xdp_md`, the context that a program is given in `r1`.
 const RX_QUEUE_INDEX: i16 = 16;
@@ -42,6 +38,13 @@ pub struct Redirect {
     indirect_by_call: bool,
     /// The interface whose driver is asked about packets, and for what.
     metadata: Option<(u32, Wanted)>,
+}
+
+impl Program {
+    /// Settings of the generated program.
+    pub fn redirect() -> Redirect {
+        Redirect::default()
+    }
 }
 
 impl Default for Redirect {

@@ -9,8 +9,8 @@ use netring_sys::kernel::xdp::{
 use netring_sys::syscall::bind_xdp;
 use netring_sys::{Error, Interface, SyscallError};
 
-use super::{ENETDOWN, ENODEV};
 use crate::config::{Copying, SocketConfig};
+use crate::socket::bound::{ENETDOWN, ENODEV};
 
 const EBUSY: i32 = 16;
 const EINVAL: i32 = 22;

@@ -2,12 +2,11 @@
 #![deny(unsafe_code)]
 
 use netring_sys::kernel::xdp::{
-    XDP_TXMD_FLAGS_CHECKSUM, XDP_TXMD_FLAGS_TIMESTAMP, XSK_TX_METADATA_TIMESTAMP, xsk_tx_metadata,
+    XDP_TXMD_FLAGS_CHECKSUM, XDP_TXMD_FLAGS_TIMESTAMP, XSK_TX_METADATA_TIMESTAMP,
 };
 use netring_sys::{Error, XdpFeatures};
 
-/// Bytes before each frame to send in which the kernel looks for what is asked for with it.
-pub(crate) const METADATA: u32 = size_of::<xsk_tx_metadata>() as u32;
+use crate::umem::TRANSMIT_METADATA;
 
 /// What is asked for with a frame.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -133,8 +132,8 @@ impl Request {
     }
 
     /// The kernel's words for it.
-    pub(crate) fn words(&self) -> [u8; METADATA as usize] {
-        let mut words = [0; METADATA as usize];
+    pub(crate) fn words(&self) -> [u8; TRANSMIT_METADATA as usize] {
+        let mut words = [0; TRANSMIT_METADATA as usize];
         let mut flags = 0;
         if let Some((start, offset)) = self.checksum {
             flags |= XDP_TXMD_FLAGS_CHECKSUM;

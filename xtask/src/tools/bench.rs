@@ -14,6 +14,7 @@
 //! for a time is a matter of the machine; books that do not balance are an error.
 
 mod broadcast;
+mod ends;
 mod flow;
 mod generator;
 mod latency;

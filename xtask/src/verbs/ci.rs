@@ -4,6 +4,7 @@
 use std::process::Command;
 use std::time::Instant;
 
+use super::totals::Totals;
 use super::{Result, cargo, output, root, root_is_required, run, test, tidy, tools};
 
 /// `rust-version` in Cargo.toml.
@@ -32,7 +33,7 @@ pub(crate) fn run_all() -> Result<()> {
         tools::run("bench", &["--quick".into()])
     })?;
     conformance()?;
-    let mut totals = test::Totals::default();
+    let mut totals = Totals::default();
     step("tests", || {
         totals = test::totals()?;
         Ok(())

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::process::Command;
 
-use super::test::{Totals, run_tests};
+use super::totals::{Totals, run_tests};
 use super::{Result, cargo, output, root, root_is_required, run as run_cargo};
 
 /// What gives a program a network of its own.

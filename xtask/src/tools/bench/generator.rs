@@ -12,7 +12,7 @@ use netring_sys::syscall::{BpfArray, bpf_load_xdp, bpf_send_xdp};
 use netring_sys::{Error, Interface};
 use xtask::wire::{self, Sender};
 
-use super::live::{FAR, NEAR};
+use super::ends::{FAR, NEAR};
 use super::measure;
 use crate::Result;
 

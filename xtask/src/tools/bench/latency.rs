@@ -14,7 +14,8 @@ use netring_sys::{Interface, PacketBatch, syscall};
 use nix::time::{ClockId, clock_gettime};
 use xtask::wire::{Sender, number, numbered};
 
-use super::live::{FAR, NEAR, Wire};
+use super::ends::{FAR, NEAR};
+use super::live::Wire;
 use super::measure::{self, median};
 use super::{Options, Row, Table, Target, chain};
 use crate::Result;

@@ -9,14 +9,11 @@ use nix::sys::resource::{UsageWho, getrusage};
 use nix::sys::time::TimeValLike;
 use xtask::netns::{Netns, veth};
 
+use super::ends::{FAR, NEAR};
 use super::generator::{Amount, Generator, Sent};
 use super::measure::cpu_time;
 use super::{chain, measure};
 use crate::Result;
-
-/// The end of the wire that is captured.
-pub(crate) const NEAR: &str = "net0";
-pub(crate) const FAR: &str = "net1";
 
 /// Longer than any pause of the generator, and than the time after which the kernel hands over a block that is not full.
 pub(crate) const QUIET: Duration = Duration::from_millis(60);

@@ -8,7 +8,8 @@ use netring_afpacket::{Builder, Capture};
 use netring_sys::kernel::packet::ETH_P_ALL;
 use netring_sys::{Interface, syscall};
 
-use super::live::{NEAR, Wire};
+use super::ends::NEAR;
+use super::live::Wire;
 use super::measure::{self, median};
 use super::pause::PROFILES;
 use super::{Options, Row, Table, Target};

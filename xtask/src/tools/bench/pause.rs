@@ -9,7 +9,8 @@ use netring_afpacket::{Capture, Profile};
 use netring_sys::{Count, PacketBatch, PacketSource};
 use xtask::wire::{Sender, numbered};
 
-use super::live::{FAR, NEAR, Wire};
+use super::ends::{FAR, NEAR};
+use super::live::Wire;
 use super::peers::Paused;
 use super::{Options, Row, Table, Target, measure};
 use crate::Result;

@@ -6,8 +6,9 @@ use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::thread;
 use std::time::Duration;
 
+use super::ends::NEAR;
 use super::generator::{Amount, Generator};
-use super::live::{Books, NEAR, Round, Usage};
+use super::live::{Books, Round, Usage};
 use super::{chain, measure};
 use crate::Result;
 

@@ -13,8 +13,9 @@ use std::os::fd::AsFd;
 use netring_afpacket::Capture;
 use netring_sys::{Count, PacketBatch, PacketSource, Readiness};
 
+use super::ends::NEAR;
 use super::generator::{Amount, Generator, Traffic};
-use super::live::{Books, NEAR, Round, Wire};
+use super::live::{Books, Round, Wire};
 use super::measure::median;
 use super::minimal::Reader;
 use super::walk::touch;

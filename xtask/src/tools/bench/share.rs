@@ -9,8 +9,9 @@ use netring::flow::FlowEvent;
 use netring::flow::extract::{FiveTuple, FiveTupleKey};
 use netring::{AsyncCapture, BroadcastRecvError, Count, FlowSubscriber};
 
+use super::ends::NEAR;
 use super::generator::{Amount, Generator, Traffic};
-use super::live::{Books, NEAR, QUIET, Round, Usage, Wire};
+use super::live::{Books, QUIET, Round, Usage, Wire};
 use super::measure::{self, cpu_time, median};
 use super::receive::{capture, traffic};
 use super::{Options, Row, Table, Target, chain};

@@ -13,8 +13,8 @@ use netring_sys::{Interface, XdpMode};
 use nix::sys::pthread::{pthread_kill, pthread_self};
 use nix::sys::signal::Signal;
 
+use super::ends::{FAR, NEAR};
 use super::generator::{Amount, Generator, Traffic, insn};
-use super::live::{FAR, NEAR};
 use super::{chain, measure, peers};
 use crate::Result;
 

@@ -1,0 +1,59 @@
+//! An attached XDP program: its ID, and where it runs.
+
+use std::fmt;
+
+/// An XDP program that is attached to an interface.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct XdpProgram {
+    /// Where it runs.
+    pub mode: XdpMode,
+    /// Its ID, unique on this host.
+    pub id: u32,
+}
+
+/// Where an XDP program runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum XdpMode {
+    /// In the driver, before the kernel builds a packet (`sk_buff`).
+    #[doc(alias = "XDP_FLAGS_DRV_MODE")]
+    Native,
+    /// In the kernel's network stack: slower, but available on any interface.
+    #[doc(alias = "XDP_FLAGS_SKB_MODE")]
+    Generic,
+    /// On the network card itself.
+    #[doc(alias = "XDP_FLAGS_HW_MODE")]
+    Offloaded,
+}
+
+impl XdpMode {
+    /// From `IFLA_XDP_ATTACHED`.
+    pub(crate) const fn from_kernel(attached: u8) -> Option<Self> {
+        match attached {
+            1 => Some(Self::Native),
+            2 => Some(Self::Generic),
+            3 => Some(Self::Offloaded),
+            _ => None,
+        }
+    }
+
+    /// `XDP_FLAGS_*`.
+    pub(crate) const fn flag(self) -> u32 {
+        match self {
+            Self::Generic => 1 << 1,
+            Self::Native => 1 << 2,
+            Self::Offloaded => 1 << 3,
+        }
+    }
+}
+
+impl fmt::Display for XdpMode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Native => "native",
+            Self::Generic => "generic",
+            Self::Offloaded => "offloaded",
+        })
+    }
+}
