@@ -7,6 +7,7 @@
 //! bytes that the wire had, which count as payload and decide whether a header is whole or
 //! malformed.
 
+mod header;
 mod icmp;
 mod ip;
 mod link;
@@ -26,6 +27,15 @@ use crate::extract::{Extracted, FiveTupleKey, Skip};
 struct Rules {
     tags: u64,
     icmp_errors: bool,
+}
+
+/// What the link layer says of the IP version.
+#[derive(Clone, Copy)]
+enum Version {
+    V4,
+    V6,
+    /// Nothing: the version field tells.
+    Any,
 }
 
 /// A part of a packet.
@@ -109,9 +119,9 @@ fn any(
         icmp_errors,
     };
     match found.version {
-        link::Version::V4 => ip::v4(found.part, rules),
-        link::Version::V6 => ip::v6(found.part, rules),
-        link::Version::Any => match found.part.data.first().map(|first| first >> 4) {
+        Version::V4 => ip::v4(found.part, rules),
+        Version::V6 => ip::v6(found.part, rules),
+        Version::Any => match found.part.data.first().map(|first| first >> 4) {
             Some(4) => ip::v4(found.part, rules),
             Some(6) => ip::v6(found.part, rules),
             Some(_) => Err(Skip::IpVersion),

@@ -13,6 +13,7 @@ mod closed;
 mod direction;
 mod index;
 mod links;
+mod node;
 mod record;
 mod slab;
 

@@ -2,7 +2,7 @@
 
 use super::transport::{self, Said};
 use super::v6_chain::{self, Broken};
-use super::{Part, ip};
+use super::{Part, header};
 use crate::extract::{Extracted, FiveTupleKey, IcmpError, Orientation, Skip};
 
 /// Destination unreachable, source quench, redirect, time exceeded, parameter problem.
@@ -46,7 +46,7 @@ pub(super) fn quoted(
 }
 
 fn v4(quote: &[u8], tags: u64) -> Option<(Said, (FiveTupleKey, Orientation))> {
-    let header = ip::v4_header(quote).ok()?;
+    let header = header::v4(quote).ok()?;
     if header.fragment_offset != 0 {
         return None;
     }
@@ -59,7 +59,7 @@ fn v4(quote: &[u8], tags: u64) -> Option<(Said, (FiveTupleKey, Orientation))> {
 }
 
 fn v6(quote: &[u8], tags: u64) -> Option<(Said, (FiveTupleKey, Orientation))> {
-    let header = ip::v6_header(quote).ok()?;
+    let header = header::v6(quote).ok()?;
     let part = part(&quote[40..], header.payload_len);
     let chain = v6_chain::follow(header.protocol, part).ok()?;
     let said = match chain.broken {

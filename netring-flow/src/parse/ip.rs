@@ -2,7 +2,7 @@
 
 use super::transport::{Body, Said};
 use super::v6_chain::{self, Broken};
-use super::{Part, Rules, icmp, transport};
+use super::{Part, Rules, header, icmp, transport};
 use crate::extract::{Extracted, FiveTupleKey, Skip};
 
 pub(super) const ICMP: u8 = 1;
@@ -10,7 +10,7 @@ pub(super) const ICMP6: u8 = 58;
 
 #[inline]
 pub(super) fn v4(part: Part<'_>, rules: Rules) -> Result<Extracted<FiveTupleKey>, Skip> {
-    let header = v4_header(part.data)?;
+    let header = header::v4(part.data)?;
     // Nearly every packet: a whole one, or one that was cut behind its transport header.
     if header.total_len <= part.wire
         && header.fragment_offset == 0
@@ -29,7 +29,7 @@ pub(super) fn v4(part: Part<'_>, rules: Rules) -> Result<Extracted<FiveTupleKey>
 /// Reads the header once more: handed over, it would have to be in memory for each packet.
 #[inline(never)]
 fn any_v4(part: Part<'_>, rules: Rules) -> Result<Extracted<FiveTupleKey>, Skip> {
-    let header = v4_header(part.data)?;
+    let header = header::v4(part.data)?;
     let mut total_len = header.total_len;
     let mut large = false;
     if total_len < header.len {
@@ -71,7 +71,7 @@ fn any_v4(part: Part<'_>, rules: Rules) -> Result<Extracted<FiveTupleKey>, Skip>
 
 #[inline]
 pub(super) fn v6(part: Part<'_>, rules: Rules) -> Result<Extracted<FiveTupleKey>, Skip> {
-    let header = v6_header(part.data)?;
+    let header = header::v6(part.data)?;
     let rest = part.behind(40);
     if header.payload_len <= rest.wire
         && let body = &rest.data[..rest.data.len().min(header.payload_len)]
@@ -87,7 +87,7 @@ pub(super) fn v6(part: Part<'_>, rules: Rules) -> Result<Extracted<FiveTupleKey>
 
 #[inline(never)]
 fn any_v6(part: Part<'_>, rules: Rules) -> Result<Extracted<FiveTupleKey>, Skip> {
-    let header = v6_header(part.data)?;
+    let header = header::v6(part.data)?;
     let rest = part.behind(40);
     let (len, is_valid) = match header.payload_len {
         0 => v6_chain::length_of_0(header.protocol, rest),
@@ -118,69 +118,4 @@ fn any_v6(part: Part<'_>, rules: Rules) -> Result<Extracted<FiveTupleKey>, Skip>
         rules.tags,
     );
     Ok(said.of(key, orientation, !is_valid || len > rest.wire))
-}
-
-pub(super) struct V4 {
-    pub(super) len: usize,
-    pub(super) total_len: usize,
-    pub(super) fragment_offset: u16,
-    pub(super) more_fragments: bool,
-    pub(super) protocol: u8,
-    pub(super) source: u32,
-    pub(super) target: u32,
-}
-
-#[inline]
-pub(super) fn v4_header(data: &[u8]) -> Result<V4, Skip> {
-    let first = *data.first().ok_or(Skip::Short)?;
-    if first >> 4 != 4 {
-        return Err(Skip::IpVersion);
-    }
-    let len = usize::from(first & 0xf) * 4;
-    if len < 20 {
-        return Err(Skip::IpHeaderLength);
-    }
-    let h = data.first_chunk::<20>().ok_or(Skip::Short)?;
-    Ok(V4 {
-        len,
-        total_len: u16::from_be_bytes([h[2], h[3]]).into(),
-        fragment_offset: u16::from_be_bytes([h[6], h[7]]) & 0x1fff,
-        more_fragments: h[6] & 0x20 != 0,
-        protocol: h[9],
-        source: u32::from_be_bytes([h[12], h[13], h[14], h[15]]),
-        target: u32::from_be_bytes([h[16], h[17], h[18], h[19]]),
-    })
-}
-
-pub(super) struct V6 {
-    pub(super) payload_len: usize,
-    pub(super) protocol: u8,
-    pub(super) source: [u64; 2],
-    pub(super) target: [u64; 2],
-}
-
-#[inline]
-pub(super) fn v6_header(data: &[u8]) -> Result<V6, Skip> {
-    if data.first().ok_or(Skip::Short)? >> 4 != 6 {
-        return Err(Skip::IpVersion);
-    }
-    let h = data.first_chunk::<40>().ok_or(Skip::Short)?;
-    let word = |at: usize| {
-        u64::from_be_bytes([
-            h[at],
-            h[at + 1],
-            h[at + 2],
-            h[at + 3],
-            h[at + 4],
-            h[at + 5],
-            h[at + 6],
-            h[at + 7],
-        ])
-    };
-    Ok(V6 {
-        payload_len: u16::from_be_bytes([h[4], h[5]]).into(),
-        protocol: h[6],
-        source: [word(8), word(16)],
-        target: [word(24), word(32)],
-    })
 }

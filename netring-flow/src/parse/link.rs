@@ -2,7 +2,7 @@
 
 use netring_sys::{LinkType, Packet};
 
-use super::{Part, be16, nflog};
+use super::{Part, Version, be16, nflog};
 use crate::extract::Skip;
 
 /// An IP packet in its frame.
@@ -14,15 +14,6 @@ pub(super) struct Found<'a> {
 
 /// Bytes that begin with an IP header, and what was learned on the way there.
 type Inside<'a> = (&'a [u8], Version, Tags);
-
-/// What the link layer says of the IP version.
-#[derive(Clone, Copy)]
-pub(super) enum Version {
-    V4,
-    V6,
-    /// Nothing: the version field tells.
-    Any,
-}
 
 /// The VLAN identifiers, outermost first; what is below the second is not kept.
 #[derive(Clone, Copy, Default)]

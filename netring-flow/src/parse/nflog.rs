@@ -1,7 +1,6 @@
 //! The log of Linux netfilter: attributes (`NFULA_*`), one of which is the packet.
 
-use super::Part;
-use super::link::Version;
+use super::{Part, Version};
 use crate::extract::Skip;
 
 const AF_INET: u8 = 2;

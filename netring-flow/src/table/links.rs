@@ -1,6 +1,7 @@
 //! Lists of flows whose links are in the slab: a flow is in at most one list of each kind.
 
 use super::Slot;
+use super::node::{HEAD, NONE, Node};
 use super::slab::Slab;
 
 /// The kind of lists that the timer wheel has.
@@ -12,43 +13,6 @@ pub(crate) const QUEUE: usize = 1;
 #[derive(Debug)]
 pub(crate) struct Lists<const KIND: usize> {
     heads: Box<[Node]>,
-}
-
-/// Both neighbours: a slot, or the head of a list.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Node {
-    before: u32,
-    behind: u32,
-}
-
-/// Marks the number of a list, where else a slot stands.
-const HEAD: u32 = 1 << 31;
-/// In no list.
-const NONE: u32 = u32::MAX;
-
-impl Node {
-    pub(super) const LOOSE: Self = Self {
-        before: NONE,
-        behind: NONE,
-    };
-
-    /// The links of a free slot, which keep the next free one.
-    pub(super) const fn free(next: Option<Slot>) -> Self {
-        Self {
-            before: NONE,
-            behind: match next {
-                Some(slot) => slot.0,
-                None => NONE,
-            },
-        }
-    }
-
-    pub(super) const fn as_free(self) -> Option<Slot> {
-        match self.behind {
-            NONE => None,
-            slot => Some(Slot(slot)),
-        }
-    }
 }
 
 impl<const KIND: usize> Lists<KIND> {

@@ -1,7 +1,7 @@
 //! Records, and beside them their links and what is rarely touched, in chunks: a record never moves, and growing
 //! copies nothing.
 
-use super::links::Node;
+use super::node::Node;
 use super::record::Rare;
 use super::{Record, Slot};
 use crate::extract::Orientation;

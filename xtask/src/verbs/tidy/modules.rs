@@ -110,7 +110,8 @@ impl<'a> Modules<'a> {
                 // A re-export of a re-export … ends; a circle of them does not.
                 Some(import) if depth < 8 => {
                     let own = at.clone();
-                    self.resolve(&own, import, depth + 1)
+                    // What leads out of the crate is the business of the file that names it.
+                    self.resolve(&own, import, depth + 1).or(Some(module.file))
                 }
                 _ => Some(module.file),
             };
