@@ -90,6 +90,14 @@
 pub mod auto;
 #[cfg(feature = "pcap")]
 pub mod pcap;
+#[cfg(all(
+    doctest,
+    feature = "afpacket",
+    feature = "async",
+    feature = "flow",
+    feature = "xdp"
+))]
+mod readmes;
 
 pub use netring_sys::{
     Checksum, Clock, Count, Direction, Error, Interface, InterfaceAddress, InterfaceCounters,

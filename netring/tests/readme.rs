@@ -1,7 +1,12 @@
-//! Examples that say the same: those in README.md are those of the crate's documentation, which are compiled; and flows over AF_XDP are
-//! those over AF_PACKET.
+//! Documents that agree with the repository: the examples in README.md are in the documentation of
+//! the crate, which is compiled; the AF_XDP flow example equals the AF_PACKET one; links between
+//! documents lead somewhere, and the modules in ARCHITECTURE.md exist.
 
-/// The Rust blocks of a text in Markdown, without the lines that documentation hides.
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+/// The Rust blocks of a Markdown text, without the lines that documentation hides.
 fn examples(markdown: &str) -> Vec<String> {
     let mut blocks = Vec::new();
     let mut block: Option<String> = None;
@@ -37,7 +42,7 @@ fn each_example_stands_in_the_crate_documentation_too() {
     }
 }
 
-/// One word is another; and how the two examples call themselves.
+/// They differ in one type, and in their names.
 #[test]
 fn flows_over_af_xdp_are_those_over_af_packet_in_another_word() {
     let expected = include_str!("../examples/flows_async.rs")
@@ -45,4 +50,82 @@ fn flows_over_af_xdp_are_those_over_af_packet_in_another_word() {
         .replace("flows_async", "xdp_flows_async")
         .replace("cargo run ", "cargo run --features xdp ");
     assert_eq!(include_str!("../examples/xdp_flows_async.rs"), expected);
+}
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
+}
+
+/// The documents for readers of the repository, and the folder that each is in.
+fn documents() -> io::Result<Vec<(PathBuf, String)>> {
+    let mut found = Vec::new();
+    let members = [
+        "netring-afpacket",
+        "netring-async",
+        "netring-flow",
+        "netring-sys",
+        "netring-xdp",
+    ];
+    for folder in ["", "docs/adr"].into_iter().chain(members) {
+        for entry in fs::read_dir(root().join(folder))? {
+            let path = entry?.path();
+            if path.extension().is_some_and(|extension| extension == "md") {
+                found.push((root().join(folder), fs::read_to_string(path)?));
+            }
+        }
+    }
+    Ok(found)
+}
+
+#[test]
+fn each_link_to_a_file_leads_to_one() {
+    let mut links = 0;
+    for (folder, text) in documents().unwrap() {
+        for rest in text.split("](").skip(1) {
+            let target = &rest[..rest.find(')').unwrap()];
+            if !target.contains("://") {
+                assert!(folder.join(target).exists(), "{folder:?}: {target}");
+                links += 1;
+            }
+        }
+    }
+    // Every decision is linked from its list, at least.
+    let decisions = fs::read_dir(root().join("docs/adr")).unwrap().count() - 1;
+    assert!(links > decisions, "{links} links, {decisions} decisions");
+}
+
+#[test]
+fn each_decision_is_listed() {
+    let list = fs::read_to_string(root().join("docs/adr/README.md")).unwrap();
+    for entry in fs::read_dir(root().join("docs/adr")).unwrap() {
+        let name = entry.unwrap().file_name().into_string().unwrap();
+        assert!(name == "README.md" || list.contains(&name), "{name}");
+    }
+}
+
+#[test]
+fn each_module_in_the_architecture_exists() {
+    let text = fs::read_to_string(root().join("ARCHITECTURE.md")).unwrap();
+    let rows = text
+        .lines()
+        .skip_while(|line| !line.starts_with("| crate "));
+    let rows = rows.skip(2).take_while(|line| line.starts_with('|'));
+    let mut member = String::new();
+    let mut modules = 0;
+    for row in rows {
+        let cells: Vec<_> = row
+            .split('|')
+            .map(|cell| cell.trim().trim_matches('`'))
+            .collect();
+        if !cells[1].is_empty() {
+            member = cells[1].to_owned();
+        }
+        let module = root().join(&member).join("src").join(cells[2]);
+        assert!(
+            module.is_dir() || module.with_extension("rs").is_file(),
+            "{module:?}"
+        );
+        modules += 1;
+    }
+    assert!(modules >= 20, "{modules} modules");
 }
