@@ -1,5 +1,5 @@
-//! Prints the packets of an interface, and what became of all of them: `cargo run --example capture -- eth0 10`. It ends with so many
-//! packets, or after 10 s.
+//! Prints the packets of an interface and the capture's statistics:
+//! `cargo run --example capture -- eth0 10`. It ends after that many packets, or after 10 s.
 #![expect(clippy::print_stdout, reason = "an example talks to its user")]
 
 mod outcome;
@@ -36,7 +36,7 @@ fn run() -> Result<(), Box<dyn std::error::Error>> {
         }
     }
     if seen < wanted {
-        println!("the time is over: {seen} of {wanted} packets came");
+        println!("time is up: received {seen} of {wanted} packets");
     }
 
     let stats = capture.stats()?;

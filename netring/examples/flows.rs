@@ -23,20 +23,21 @@ fn run() -> Result<(), Box<dyn std::error::Error>> {
     let mut tracker = FlowTracker::new(FiveTuple::bidirectional());
     let mut events = Vec::new();
 
-    let mut heard = Instant::now();
+    let mut last_packet = Instant::now();
     while let Some(left) = time.left() {
         match capture.next_batch(left.min(Duration::from_millis(200))) {
             Ok(Some(batch)) => {
                 tracker.track_batch(&batch, &mut events);
-                heard = Instant::now();
+                last_packet = Instant::now();
             }
             Ok(None) => {}
             Err(down @ Error::LinkDown { .. }) => println!("{down}"),
             Err(error) => return Err(error.into()),
         }
-        // Flow time is packet time; while there are no packets, it goes on by how long that is.
+        // Flow time is packet time. While no packets arrive, it advances by the time since the
+        // last one.
         if let Some(latest) = tracker.latest() {
-            while tracker.expire(latest.saturating_add(heard.elapsed()), &mut events) {}
+            while tracker.expire(latest.saturating_add(last_packet.elapsed()), &mut events) {}
         }
         print_ended(&mut events);
     }

@@ -1,4 +1,5 @@
-//! One capture, two subscribers: `cargo run --example flows_async -- eth0`. It ends with the first event, or after 10 s.
+//! One capture, two subscribers: `cargo run --example flows_async -- eth0`.
+//! It ends with the first event, or after 10 s.
 
 mod outcome;
 
@@ -25,7 +26,7 @@ async fn run() -> Result<(), Box<dyn std::error::Error>> {
     tokio::select! {
         evt = a.next() => println!("a: {evt:?}"),
         evt = b.next() => println!("b: {evt:?}"),
-        () = tokio::time::sleep(time.left().unwrap_or_default()) => println!("the time is over: no packet came"),
+        () = tokio::time::sleep(time.left().unwrap_or_default()) => println!("time is up: no packet was received"),
     }
     Ok(())
 }

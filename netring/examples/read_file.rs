@@ -1,4 +1,5 @@
-//! Prints the flows of a capture file: `cargo run --features pcap --example read_file -- trace.pcapng`.
+//! Prints the flows of a capture file:
+//! `cargo run --features pcap --example read_file -- trace.pcapng`.
 #![expect(clippy::print_stdout, reason = "an example talks to its user")]
 
 mod outcome;
@@ -25,7 +26,7 @@ fn run() -> Result<(), Box<dyn std::error::Error>> {
         match file.next_batch() {
             Ok(Some(batch)) => tracker.track_batch(&batch, &mut events),
             Ok(None) => break None,
-            // The packets before the fault are tracked: their flows are told first.
+            // The packets before the fault were tracked, so print their flows first.
             Err(fault) => break Some(fault),
         }
         print_ended(&mut events);

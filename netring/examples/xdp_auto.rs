@@ -1,5 +1,6 @@
-//! The best backend that there is, and why it is not a better one: `cargo run --features xdp --example xdp_auto -- eth0 10`. It ends with
-//! so many packets, or after 10 s.
+//! Captures with the best available backend, and prints why each better one was rejected:
+//! `cargo run --features xdp --example xdp_auto -- eth0 10`. It ends after that many packets, or
+//! after 10 s.
 #![expect(clippy::print_stdout, reason = "an example talks to its user")]
 
 mod outcome;
@@ -40,7 +41,7 @@ fn run() -> Result<(), Box<dyn std::error::Error>> {
         }
     }
     if seen < wanted {
-        println!("the time is over: {seen} of {wanted} packets came");
+        println!("time is up: received {seen} of {wanted} packets");
     }
 
     let stats = capture.stats()?;

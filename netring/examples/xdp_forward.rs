@@ -1,6 +1,6 @@
-//! Sends what comes in on one interface out of another, without a copy: both sockets are over the same packet memory.
-//! `cargo run --features xdp --example xdp_forward -- eth0 eth1 1000`. It ends when so many packets came, those that were lost included, or
-//! after 10 s.
+//! Forwards packets from one interface to another without a copy: both sockets share packet memory.
+//! `cargo run --features xdp --example xdp_forward -- eth0 eth1 1000`. It ends after that many
+//! packets, lost ones included, or after 10 s.
 #![expect(clippy::print_stdout, reason = "an example talks to its user")]
 
 mod outcome;
@@ -23,44 +23,44 @@ fn run() -> Result<(), Box<dyn std::error::Error>> {
     let (from, to) = (args.interface()?, args.interface()?);
     let wanted = u64::from(args.number("PACKETS", 10)?);
     let mut time = args.seconds(10)?;
-    let became = forward(&from, &to, wanted, &mut time)?;
+    let outcome = forward(&from, &to, wanted, &mut time)?;
     println!(
         "{from} to {to}: {} sent, {} without room",
-        became.sent, became.refused
+        outcome.sent, outcome.refused
     );
-    if became.lost > 0 {
+    if outcome.lost > 0 {
         println!(
-            "{} lost: longer than a chunk, or faster than this program",
-            became.lost
+            "{} lost: longer than a chunk, or too fast for this program",
+            outcome.lost
         );
     }
-    if became.total() < wanted {
+    if outcome.total() < wanted {
         println!(
-            "the time is over: {} of {wanted} packets came",
-            became.total()
+            "time is up: received {} of {wanted} packets",
+            outcome.total()
         );
     }
     Ok(())
 }
 
-/// What became of the packets that came.
+/// What happened to the received packets.
 #[derive(Default)]
-struct Became {
+struct Outcome {
     sent: u64,
-    /// The transmit ring had no room for them.
+    /// Packets for which the transmit ring had no room.
     refused: u64,
-    /// The kernel had no place to put them.
+    /// Packets for which the kernel had no room.
     lost: u64,
 }
 
-impl Became {
+impl Outcome {
     fn total(&self) -> u64 {
         self.sent + self.refused + self.lost
     }
 }
 
-/// Of the first queue.
-fn forward(from: &str, to: &str, wanted: u64, time: &mut Time) -> Result<Became, Error> {
+/// Forwards the packets of the first queue.
+fn forward(from: &str, to: &str, wanted: u64, time: &mut Time) -> Result<Outcome, Error> {
     Umem::scope(&UmemConfig::new(), |umem| {
         let mut rx = XdpSocket::builder(from, 0).open_receiver(umem)?;
         let mut tx = XdpSocket::builder(to, 0).open_transmitter(umem)?;
@@ -70,21 +70,21 @@ fn forward(from: &str, to: &str, wanted: u64, time: &mut Time) -> Result<Became,
         program.sockets_mut().set(0, rx.as_fd())?;
         let _attached = program.attach(&interface, AttachMode::BestAvailable)?;
 
-        let mut became = Became::default();
-        while became.total() < wanted
+        let mut outcome = Outcome::default();
+        while outcome.total() < wanted
             && let Some(left) = time.left()
         {
-            // A packet that is lost wakes nobody.
+            // A lost packet does not end the wait.
             rx.wait(left.min(Duration::from_millis(100)))?;
-            // Here a packet could be changed where it is, or be left out.
+            // The closure can change a packet in place, or return false to drop it.
             let forwarded = rx.receive().forward(&mut tx, |_packet| true);
-            became.sent += forwarded.sent;
-            became.refused += forwarded.refused;
+            outcome.sent += forwarded.sent;
+            outcome.refused += forwarded.refused;
             tx.flush()?;
             let kernel = rx.stats()?;
-            became.lost = kernel.ring_full + kernel.no_chunk;
+            outcome.lost = kernel.ring_full + kernel.no_chunk;
         }
         tx.drain(Duration::from_secs(1))?;
-        Ok(became)
+        Ok(outcome)
     })
 }

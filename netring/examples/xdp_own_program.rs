@@ -1,5 +1,6 @@
-//! Takes UDP over IPv4 off an interface by a program of one's own, and leaves the rest to the kernel:
-//! `cargo run --features xdp --example xdp_own_program -- eth0 10`. It ends with so many packets, or after 10 s.
+//! Captures UDP over IPv4 with an XDP program of our own, and leaves the rest to the kernel:
+//! `cargo run --features xdp --example xdp_own_program -- eth0 10`. It ends after that many
+//! packets, or after 10 s.
 #![expect(clippy::print_stdout, reason = "an example talks to its user")]
 
 mod outcome;
@@ -22,7 +23,7 @@ fn run() -> Result<(), Box<dyn std::error::Error>> {
     let wanted = args.number("PACKETS", 10)? as usize;
     let mut time = args.seconds(10)?;
 
-    // Any object that a compiler for eBPF wrote does as well.
+    // An object from any eBPF compiler works too.
     let queues = Interface::by_name(&interface)?.rx_queues;
     let object = udp_to_sockets(queues)?.object("udp_only", "xdp")?;
     let program = Program::from_elf(&object, "udp_only", "sockets")?;
@@ -46,12 +47,12 @@ fn run() -> Result<(), Box<dyn std::error::Error>> {
         }
     }
     if seen < wanted {
-        println!("the time is over: {seen} of {wanted} packets came");
+        println!("time is up: received {seen} of {wanted} packets");
     }
     Ok(())
 }
 
-/// UDP over IPv4 goes to the socket of its queue, all else on to the kernel.
+/// Redirects UDP over IPv4 to the socket of its queue, and passes everything else to the kernel.
 fn udp_to_sockets(queues: u32) -> Result<Code, AssembleError> {
     const XDP_PASS: i32 = 2;
     let mut asm = Assembler::new();
@@ -68,14 +69,14 @@ fn udp_to_sockets(queues: u32) -> Result<Code, AssembleError> {
     asm.mov(Reg::R4, Reg::R2);
     asm.add(Reg::R4, 14 + 20);
     asm.jump_if(Cond::Gt, Reg::R4, Reg::R3, pass);
-    asm.load(Size::Half, Reg::R4, Reg::R2, 12); // the type of the frame
+    asm.load(Size::Half, Reg::R4, Reg::R2, 12); // the EtherType
     asm.to_host(Reg::R4, Size::Half);
     asm.jump_if(Cond::Ne, Reg::R4, 0x0800, pass);
-    asm.load(Size::Byte, Reg::R4, Reg::R2, 14 + 9); // the protocol
+    asm.load(Size::Byte, Reg::R4, Reg::R2, 14 + 9); // the IP protocol
     asm.jump_if(Cond::Ne, Reg::R4, 17, pass);
     asm.load(Size::Word, Reg::R2, Reg::R1, 16); // xdp_md.rx_queue_index
     asm.load_map(Reg::R1, sockets);
-    asm.mov(Reg::R3, XDP_PASS); // where there is no socket
+    asm.mov(Reg::R3, XDP_PASS); // if the queue has no socket
     asm.call(Helper::RedirectMap);
     asm.exit();
     asm.bind(pass);

@@ -1,5 +1,6 @@
-//! Receives by AF_XDP, and tells how packets come: `cargo run --features xdp --example xdp_receive -- eth0 10`. It ends with so many
-//! packets, or after 10 s.
+//! Captures with AF_XDP, and prints the mode and the packets:
+//! `cargo run --features xdp --example xdp_receive -- eth0 10`. It ends after that many packets, or
+//! after 10 s.
 #![expect(clippy::print_stdout, reason = "an example talks to its user")]
 
 mod outcome;
@@ -21,10 +22,10 @@ fn run() -> Result<(), Box<dyn std::error::Error>> {
     let mut capture = XdpCapture::open(&interface)?;
     println!("mode: {}", capture.mode());
     if let Some(why) = capture.why_not_zero_copy() {
-        println!("not without a copy: {}", why.source);
+        println!("not zero-copy: {}", why.source);
     }
     if let Some(why) = capture.why_not_native() {
-        println!("not in the driver: {}", why.with_causes());
+        println!("not native: {}", why.with_causes());
     }
 
     let mut seen = 0;
@@ -44,7 +45,7 @@ fn run() -> Result<(), Box<dyn std::error::Error>> {
         }
     }
     if seen < wanted {
-        println!("the time is over: {seen} of {wanted} packets came");
+        println!("time is up: received {seen} of {wanted} packets");
     }
 
     let stats = capture.stats()?;

@@ -1,4 +1,5 @@
-//! Sends frames by AF_XDP, which needs no program: `cargo run --features xdp --example xdp_transmit -- eth0 1000`.
+//! Sends frames with AF_XDP, which needs no XDP program:
+//! `cargo run --features xdp --example xdp_transmit -- eth0 1000`.
 #![expect(clippy::print_stdout, reason = "an example talks to its user")]
 
 mod outcome;
@@ -19,7 +20,7 @@ fn run() -> Result<(), Box<dyn std::error::Error>> {
     args.end()?;
 
     let mut injector = XdpInjector::open(&interface)?;
-    // To everybody, of the type that is for experiments on one's own network; the payload begins with the frame's number.
+    // Broadcast, with an EtherType for local experiments; the payload begins with the frame number.
     let mut frame = [0; 60];
     frame[..6].fill(0xff);
     frame[6..12].copy_from_slice(&injector.interface().address.unwrap_or_default());
@@ -27,7 +28,7 @@ fn run() -> Result<(), Box<dyn std::error::Error>> {
     for number in 0..wanted {
         frame[14..18].copy_from_slice(&number.to_be_bytes());
         if !wait::send(&mut injector, &frame, Some(Duration::from_secs(1)))? {
-            return Err("the interface takes no frame for a second".into());
+            return Err("the interface accepted no frame for one second".into());
         }
     }
     injector.drain(Duration::from_secs(1))?;

@@ -1,5 +1,6 @@
-//! All queues of an interface, with a thread for each: `cargo run --features xdp --example xdp_workers -- eth0 1000`. It ends with so many
-//! packets, or after 10 s.
+//! Captures from all queues of an interface, with one thread for each:
+//! `cargo run --features xdp --example xdp_workers -- eth0 1000`. It ends after that many packets,
+//! or after 10 s.
 #![expect(clippy::print_stdout, reason = "an example talks to its user")]
 
 mod outcome;
@@ -25,7 +26,7 @@ fn run() -> Result<(), Box<dyn std::error::Error>> {
 
     let workers = XdpCapture::open(&interface)?.into_workers()?;
     let stops: Vec<StopHandle> = workers.iter().map(XdpCapture::stop_handle).collect();
-    // Relaxed below: a count, which carries no other memory with it.
+    // Relaxed below: a count that publishes no other memory.
     let total = AtomicU64::new(0);
     let work = |mut worker: XdpCapture| {
         let mut bytes = 0;
@@ -42,7 +43,7 @@ fn run() -> Result<(), Box<dyn std::error::Error>> {
             "queue {queues:?}: {delivered} packets, {bytes} bytes"
         ))
     };
-    // Nothing is sent by it: it tells when the last worker has ended.
+    // Nothing is sent through the channel: it disconnects when the last worker has ended.
     let (running, ended) = mpsc::channel::<()>();
     thread::scope(|scope| {
         let work = &work;
@@ -51,9 +52,9 @@ fn run() -> Result<(), Box<dyn std::error::Error>> {
             .map(|worker| {
                 let running = running.clone();
                 scope.spawn(move || {
-                    let told = work(worker);
+                    let report = work(worker);
                     drop(running);
-                    told
+                    report
                 })
             })
             .collect();
@@ -63,10 +64,10 @@ fn run() -> Result<(), Box<dyn std::error::Error>> {
             stops.iter().for_each(StopHandle::stop);
         }
         for thread in threads {
-            let told: Result<String, Error> = thread.join().map_err(|_| "a worker panicked")?;
-            println!("{}", told?);
+            let report: Result<String, Error> = thread.join().map_err(|_| "a worker panicked")?;
+            println!("{}", report?);
         }
-        println!("{} packets in all", total.load(Ordering::Relaxed));
+        println!("{} packets in total", total.load(Ordering::Relaxed));
         Ok(())
     })
 }

@@ -1,4 +1,4 @@
-//! The best backend that an interface and this machine give, and why each better one was not had.
+//! Automatic backend selection, with the reason each better backend was rejected.
 //!
 //! ```no_run
 //! use netring::PacketBatch;
@@ -17,34 +17,44 @@
 //! prints, as root on a veth interface:
 //!
 //! ```text
-//! AF_XDP without a copy: bind(AF_XDP) failed: Operation not supported (os error 95)
-//! AF_XDP in the driver: opened
+//! AF_XDP zero-copy: bind(AF_XDP) failed: Operation not supported (os error 95)
+//! AF_XDP native: opened
 //! ```
 //!
-//! [`Backend`] has the order. An [`AutoCapture`] is a source like the others: flows, streams and broadcasts work over it.
+//! [`Backend`] lists the backends in the order in which they are tried. An [`AutoCapture`] is a
+//! source like any other: flows, streams and broadcasts work over it.
 //!
-//! # What is the same in each, and what is not
+//! # How the backends differ
 //!
-//! Each gives the packets that come in, and not those that this host sends. Give it an interface that is there to be captured from:
+//! Every backend delivers incoming packets only, and none that this host sends. Use an interface
+//! that is dedicated to capturing:
 //!
-//! - AF_XDP takes packets off the interface, and the host's own stack does not see them any more; AF_PACKET copies them. On the
-//!   interface that one is logged in through, ask for [`Backend::AfPacket`] only ([`Builder::backends`]), or for a
-//!   [`Capture`].
-//! - AF_PACKET has a VLAN tag beside the bytes always ([`Meta::vlan`](crate::Meta::vlan)), AF_XDP where it was taken out of them before its program
-//!   ran, by the card or the sending stack; else it is in the bytes. In the kernel's stack AF_XDP cannot see a tag beside the bytes:
-//!   [`XdpCapture::why_no_metadata`].
-//! - So a [filter](Builder::filter) sees what is behind the tag by AF_PACKET, and by AF_XDP the tag where it is in the bytes.
-//! - Offloads put packets of a connection together, up to 64 KiB (512 KiB with BIG TCP). AF_PACKET shows them in one piece, as does AF_XDP in
-//!   the kernel's stack; a driver that runs a program brings them as they are on the wire.
-//! - A checksum that the sending stack left to its interface, as on veth and `lo`, is [`Partial`](crate::Checksum::Partial) by AF_PACKET, and
-//!   [`Unknown`](crate::Checksum::Unknown) by AF_XDP, which brings nothing but bytes: it is not right in either, so do not verify it there.
+//! - AF_XDP takes packets off the interface, so the host's own stack no longer sees them;
+//!   AF_PACKET copies them. On the interface that you are logged in through, request
+//!   [`Backend::AfPacket`] only ([`Builder::backends`]), or use a [`Capture`].
+//! - With AF_PACKET a VLAN tag is always beside the bytes ([`Meta::vlan`](crate::Meta::vlan)).
+//!   With AF_XDP it is beside them if the card or the sending stack moved it there before the
+//!   XDP program ran, and otherwise in the bytes. In generic mode AF_XDP cannot see a tag that is
+//!   beside the bytes: [`XdpCapture::why_no_metadata`].
+//! - A [filter](Builder::filter) therefore sees the bytes behind the tag with AF_PACKET, and with
+//!   AF_XDP the tag itself if it is in the bytes.
+//! - Offloads merge packets of a connection into one of up to 64 KiB (512 KiB with BIG TCP).
+//!   AF_PACKET and AF_XDP in generic mode deliver it in one piece; in native mode packets are as
+//!   they were on the wire.
+//! - A checksum that the sending stack left to its interface, as on veth and `lo`, is
+//!   [`Partial`](crate::Checksum::Partial) with AF_PACKET and
+//!   [`Unknown`](crate::Checksum::Unknown) with AF_XDP, which delivers only bytes. It is wrong
+//!   in the bytes with both, so do not verify it there.
 //!
-//! # Room
-//! A backend that cannot hold what the interface can bring is not opened. AF_XDP is opened with multi-buffer
-//! ([`CaptureBuilder::multi_buffer`](netring_xdp::CaptureBuilder::multi_buffer), kernel 6.6) if the MTU is larger than a chunk, and always in the kernel's stack; the
-//! [`Attempt`] says so. If that cannot be, the backend is passed over, and the attempt says why. An MTU that is raised after the
-//! capture was opened can bring more than fits in the driver: such packets are counted as dropped
-//! ([`XdpCapture::longest`]).
+//! # Room for every packet
+//!
+//! A backend that cannot hold every packet the interface can bring is not opened. AF_XDP is opened
+//! with multi-buffer
+//! ([`CaptureBuilder::multi_buffer`](netring_xdp::CaptureBuilder::multi_buffer), kernel 6.6) if
+//! the MTU does not fit into a chunk, and always in generic mode; the [`Attempt`] says so. If
+//! multi-buffer is not available, the backend is rejected and the attempt says why. In native
+//! mode, raising the MTU after the capture was opened can bring packets that do not fit; they are
+//! counted as dropped ([`XdpCapture::longest`]).
 
 mod capture;
 
@@ -57,15 +67,15 @@ use crate::{Capture, Error, Interface, NoBackend, Refusal, SockFilter};
 
 pub use capture::{AutoCapture, Batch};
 
-/// Opens the interface of this name by the best backend there is.
+/// Opens the interface of this name with the best available backend.
 ///
 /// # Errors
-/// [`Error::NoSuchInterface`], or [`Error::NoBackend`] with why each of the backends cannot be had.
+/// Returns [`Error::NoSuchInterface`], or [`Error::NoBackend`] with the reason for each backend.
 pub fn open(interface: &str) -> Result<AutoCapture, Error> {
     builder().interface(interface).build()
 }
 
-/// Settings to open a capture with.
+/// Returns the default settings.
 pub fn builder() -> Builder {
     Builder {
         interface: String::new(),
@@ -75,14 +85,14 @@ pub fn builder() -> Builder {
     }
 }
 
-/// The ways to capture from an interface, the best first.
+/// The ways to capture from an interface, best first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Backend {
-    /// AF_XDP, where the card writes into the packet memory of the capture.
+    /// AF_XDP zero-copy: the card writes into the packet memory of the capture.
     XdpZeroCopy,
-    /// AF_XDP, where the driver runs the program and packets are copied.
+    /// AF_XDP native: the driver runs the XDP program, and packets are copied.
     XdpNative,
-    /// AF_XDP, where the kernel's stack runs the program and packets are copied.
+    /// AF_XDP generic (skb): the kernel's stack runs the XDP program, and packets are copied.
     XdpGeneric,
     /// AF_PACKET: a TPACKET_V3 ring.
     AfPacket,
@@ -98,17 +108,17 @@ pub struct Builder {
     backends: Vec<Backend>,
 }
 
-/// What became of one backend.
+/// The outcome of trying one backend.
 #[derive(Debug)]
 pub struct Attempt {
     backend: Backend,
     why_not: Option<Error>,
-    /// It was opened by AF_XDP, and a packet may take several chunks.
+    /// AF_XDP was opened, and a packet may take several chunks.
     multi_buffer: bool,
 }
 
 impl Backend {
-    /// All of them, the best first.
+    /// All backends, best first.
     pub const ALL: [Self; 4] = [
         Self::XdpZeroCopy,
         Self::XdpNative,
@@ -118,40 +128,44 @@ impl Backend {
 }
 
 impl Builder {
-    /// The name of the interface, in the network namespace of the thread that calls [`build`](Self::build). Must be given.
+    /// The name of the interface, in the network namespace of the thread that calls
+    /// [`build`](Self::build). Required.
     pub fn interface(mut self, name: impl Into<String>) -> Self {
         self.interface = name.into();
         self
     }
 
-    /// Whether packets to other hosts are received too, whatever the backend. Default: no.
+    /// Whether to receive packets addressed to other hosts too, with any backend. Default: no.
     pub const fn promiscuous(mut self, promiscuous: bool) -> Self {
         self.promiscuous = promiscuous;
         self
     }
 
-    /// A classic BPF program, 1 to 4096 instructions: packets for which it returns 0 are left out, whatever the backend. Default: all packets.
+    /// A classic BPF program of 1 to 4096 instructions: packets for which it returns 0 are
+    /// rejected, with any backend. Default: all packets.
     ///
-    /// A backend that cannot do what it asks for is passed over: AF_XDP knows nothing but the bytes of a packet
-    /// ([`Redirect::filter`](netring_xdp::program::Redirect::filter)). What AF_XDP leaves out goes to the host's own stack.
+    /// A backend that cannot express the program is not opened: AF_XDP sees only the bytes of a
+    /// packet ([`Redirect::filter`](netring_xdp::program::Redirect::filter)). Packets that AF_XDP
+    /// rejects go to the host's own stack.
     pub fn filter(mut self, program: &[SockFilter]) -> Self {
         self.filter = Some(program.to_vec());
         self
     }
 
-    /// Which backends are tried, in this order. Default: [`Backend::ALL`]. A program that is better off with AF_PACKET than with AF_XDP
-    /// in generic mode leaves that out.
+    /// The backends to try, in this order. Default: [`Backend::ALL`]. Omit
+    /// [`Backend::XdpGeneric`] if AF_PACKET suits your program better than AF_XDP in generic mode.
     pub fn backends(mut self, backends: impl IntoIterator<Item = Backend>) -> Self {
         self.backends = backends.into_iter().collect();
         self
     }
 
-    /// Opens the first backend that can be had.
+    /// Opens the first backend that is available.
     ///
     /// # Errors
-    /// As [`open`]; where one backend only is to be tried, why it cannot be had; and [`Error::Config`] where none is.
+    /// Returns [`Error::NoSuchInterface`], [`Error::NoBackend`] with the reason for each backend,
+    /// the reason itself if only one backend was to be tried, or [`Error::Config`] if none was.
     pub fn build(self) -> Result<AutoCapture, Error> {
-        // What no backend can mend is told at once.
+        // No backend can fix a wrong name, so report it first.
         Interface::by_name(&self.interface)?;
         let mut attempts: Vec<Attempt> = Vec::new();
         for &backend in &self.backends {
@@ -188,7 +202,7 @@ impl Builder {
         match tried.len() {
             0 => Error::Config {
                 setting: "backends",
-                why: "none is to be tried; name one at the least".into(),
+                why: "no backend given; pass at least one".into(),
             },
             1 => tried.remove(0).why,
             _ => Error::NoBackend(NoBackend {
@@ -203,7 +217,8 @@ impl Builder {
             let builder = XdpCapture::builder().interface(&self.interface);
             let builder = builder.promiscuous(self.promiscuous);
             let builder = builder.attach_mode(mode).copying(copying);
-            // What the stack's own program sees is not bounded by the MTU; in the driver the capture decides by that.
+            // The MTU does not bound what generic mode delivers. In native mode it does, and the
+            // capture decides by it.
             let builder = match mode {
                 AttachMode::Generic => builder.multi_buffer(true),
                 _ => builder,
@@ -221,7 +236,7 @@ impl Builder {
             Backend::AfPacket => {
                 let builder = Capture::builder().interface(&self.interface);
                 let builder = builder.promiscuous(self.promiscuous);
-                // As with AF_XDP: what comes in, and nothing else.
+                // As with AF_XDP: incoming packets only.
                 let builder = builder.ignore_outgoing(true);
                 let capture = match &self.filter {
                     Some(filter) => builder.filter(filter).build(),
@@ -233,8 +248,8 @@ impl Builder {
     }
 }
 
-/// That a queue has an AF_XDP socket already, where one of these found it so: each way of AF_XDP would, and it is waited for only once
-/// whether it is let go of.
+/// Returns the error of an attempt that found an AF_XDP socket on the queue. Every other AF_XDP
+/// backend would find it too, after waiting once more for its release.
 fn taken(attempts: &[Attempt]) -> Option<Error> {
     attempts
         .iter()
@@ -256,7 +271,7 @@ impl Attempt {
         self.backend
     }
 
-    /// Why it cannot be had; `None` for the one that was opened.
+    /// Why the backend was rejected; `None` for the one that was opened.
     pub const fn why_not(&self) -> Option<&Error> {
         self.why_not.as_ref()
     }
@@ -265,15 +280,15 @@ impl Attempt {
 impl fmt::Display for Backend {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::XdpZeroCopy => "AF_XDP without a copy",
-            Self::XdpNative => "AF_XDP in the driver",
-            Self::XdpGeneric => "AF_XDP in the kernel's stack",
+            Self::XdpZeroCopy => "AF_XDP zero-copy",
+            Self::XdpNative => "AF_XDP native",
+            Self::XdpGeneric => "AF_XDP generic (skb)",
             Self::AfPacket => "AF_PACKET",
         })
     }
 }
 
-/// The backend, and the reason with its causes.
+/// Writes the backend, and the reason with its causes.
 impl fmt::Display for Attempt {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.why_not {

@@ -19,38 +19,38 @@
 //! # }
 //! ```
 //!
-//! # What is where
+//! # Modules
 //!
-//! | room | feature | what it has |
+//! | module | feature | contents |
 //! |---|---|---|
-//! | the root | | [`Packet`], [`PacketSource`], [`Stats`], [`Error`]: the words every layer shares |
+//! | the root | | [`Packet`], [`PacketSource`], [`Stats`], [`Error`]: types that all layers share |
 #![cfg_attr(
     feature = "afpacket",
-    doc = "| [`afpacket`], [`Capture`] | `afpacket` | capture from an interface, by a ring that the kernel fills |"
+    doc = "| [`afpacket`], [`Capture`] | `afpacket` | capture from an interface through a ring that the kernel fills |"
 )]
 #![cfg_attr(
     feature = "xdp",
-    doc = "| [`xdp`], [`XdpCapture`], [`XdpInjector`], [`XdpSocket`] | `xdp` | AF_XDP: capture from all queues, injection, and the rings themselves |"
+    doc = "| [`xdp`], [`XdpCapture`], [`XdpInjector`], [`XdpSocket`] | `xdp` | AF_XDP: capture from all queues, injection, and direct access to the rings |"
 )]
 #![cfg_attr(
     all(feature = "xdp", feature = "afpacket"),
-    doc = "| [`auto`] | `xdp`, `afpacket` | the best backend that a machine gives, and why each better one was not had |"
+    doc = "| [`auto`] | `xdp`, `afpacket` | picks the best available backend, and says why it rejected each better one |"
 )]
 #![cfg_attr(
     feature = "flow",
-    doc = "| [`flow`] | `flow` | flows out of any source |"
+    doc = "| [`flow`] | `flow` | flows from any source |"
 )]
 #![cfg_attr(
     feature = "async",
-    doc = "| [`AsyncSource`], [`PacketStream`] | `async` | any source for tokio |"
+    doc = "| [`AsyncSource`], [`PacketStream`] | `async` | any source with tokio |"
 )]
 #![cfg_attr(
     all(feature = "async", feature = "afpacket"),
-    doc = "| [`AsyncCapture`] | `async`, `afpacket` | a capture for tokio |"
+    doc = "| [`AsyncCapture`] | `async`, `afpacket` | a capture with tokio |"
 )]
 #![cfg_attr(
     all(feature = "async", feature = "xdp"),
-    doc = "| [`AsyncXdpCapture`] | `async`, `xdp` | an AF_XDP capture for tokio |"
+    doc = "| [`AsyncXdpCapture`] | `async`, `xdp` | an AF_XDP capture with tokio |"
 )]
 #![cfg_attr(
     all(feature = "async", feature = "flow"),
@@ -61,8 +61,9 @@
     doc = "| [`pcap`] | `pcap` | capture files as a source |"
 )]
 //!
-//! The table has the rooms whose features are on: `afpacket`, `flow` and `async` are by default, `xdp` and `pcap` are not. Features add, and
-//! change nothing. With `afpacket` alone neither tokio nor flowscope is built.
+//! Only modules whose features are enabled are listed. `afpacket`, `flow` and `async` are enabled
+//! by default, `xdp` and `pcap` are not. Features only add to the API. With `afpacket` alone,
+//! neither tokio nor flowscope is built.
 //!
 //! # Without a runtime
 //!
@@ -106,7 +107,7 @@ pub use netring_sys::{
     VlanTag, XdpMode, wait,
 };
 
-/// An instruction of a filter.
+/// An instruction of a classic BPF filter.
 pub use netring_sys::kernel::filter::SockFilter;
 
 #[cfg(feature = "afpacket")]
@@ -138,6 +139,6 @@ pub type AsyncCapture = AsyncSource<Capture>;
 #[cfg(all(feature = "async", feature = "xdp"))]
 pub type AsyncXdpCapture = AsyncSource<XdpCapture>;
 
-/// The best capture that a machine gives, for tokio: `AsyncAutoCapture::open("eth0")`.
+/// A capture with the best available backend for tokio: `AsyncAutoCapture::open("eth0")`.
 #[cfg(all(feature = "async", feature = "xdp", feature = "afpacket"))]
 pub type AsyncAutoCapture = AsyncSource<auto::AutoCapture>;

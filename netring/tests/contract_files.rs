@@ -1,4 +1,4 @@
-//! The contract between layers, of capture files and of a sink that is played: what needs no network.
+//! The contract between layers for capture files and for a simulated sink, which need no network.
 
 mod contract;
 

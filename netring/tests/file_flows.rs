@@ -13,7 +13,8 @@ use xtask::wire::{tcp4, udp4};
 
 use bytes::{Little, MICROS, enhanced, header, interface, record, section};
 
-/// What a test knows of a flow that ended: its key, packets, bytes on the wire, history, and why it is over.
+/// What a test knows of a flow that ended: its key, packets, bytes on the wire, history, and the
+/// reason for its end.
 type Flow = (String, u64, u64, String, EndReason);
 
 /// Of a UDP and a TCP flow.

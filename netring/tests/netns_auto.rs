@@ -36,9 +36,9 @@ fn auto_without_cap_bpf_is_af_packet_and_says_why() {
     let said = program.end();
     said.went_well();
     let xdp = [
-        "AF_XDP without a copy: ",
-        "AF_XDP in the driver: ",
-        "AF_XDP in the kernel's stack: ",
+        "AF_XDP zero-copy: ",
+        "AF_XDP native: ",
+        "AF_XDP generic (skb): ",
     ];
     for (line, backend) in said.out.iter().zip(xdp) {
         let why = line.strip_prefix(backend).unwrap();
@@ -72,15 +72,12 @@ fn auto_without_cap_net_raw_is_refused_and_says_why() {
     let told = [
         ("no backend can capture from lo:", ""),
         (
-            "  AF_XDP without a copy: ",
+            "  AF_XDP zero-copy: ",
             "was refused: the process needs CAP_",
         ),
+        ("  AF_XDP native: ", "was refused: the process needs CAP_"),
         (
-            "  AF_XDP in the driver: ",
-            "was refused: the process needs CAP_",
-        ),
-        (
-            "  AF_XDP in the kernel's stack: ",
+            "  AF_XDP generic (skb): ",
             "was refused: the process needs CAP_",
         ),
         (
@@ -94,7 +91,8 @@ fn auto_without_cap_net_raw_is_refused_and_says_why() {
     }
 }
 
-/// As whoever runs this is: the best backend needs either a program or nothing but a packet socket, and the choice is told.
+/// With the privileges of whoever runs this: the best backend needs either a program or only a
+/// packet socket, and the choice is reported.
 #[test]
 #[ignore = "needs a network namespace: cargo xtask test-netns"]
 fn auto_chooses_what_the_machine_gives() {

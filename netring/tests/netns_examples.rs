@@ -1,4 +1,5 @@
-//! Each example that captures runs as a program, on a wire with traffic of the test: what it prints is compared line by line.
+//! Each example that captures runs as a program on a wire with traffic of the test. Its output is
+//! compared line by line.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on ends there")]
 
 mod program;
@@ -115,7 +116,7 @@ fn flows_prints_each_flow_as_it_ends() {
     );
     let mut said = program.end();
     said.went_well();
-    // The one that ended on the wire is told first; the others when the time of the example is over.
+    // The flow that ended on the wire is printed first; the others once the example's time is up.
     said.out[1..].sort();
     assert_eq!(
         said.out,
@@ -156,13 +157,13 @@ fn examples_end_when_their_time_is_over() {
     said.went_well();
     assert_eq!(timed(&said.out[0]), "60 bytes");
     let rest = [
-        "the time is over: 1 of 3 packets came",
+        "time is up: received 1 of 3 packets",
         "offered 1, dropped 0",
     ];
     assert_eq!(said.out[1..], rest);
     let said = Program::start("flows_async", &["v1", "1"]).end();
     said.went_well();
-    assert_eq!(said.out, ["the time is over: no packet came"]);
+    assert_eq!(said.out, ["time is up: no packet was received"]);
     let start = Instant::now();
     Program::start("flows", &["v1", "1"]).end().went_well();
     Program::start("capture", &["v1", "0"]).end().went_well();

@@ -1,4 +1,5 @@
-//! The best backend that there is, as root: which it is, why each better one is not, and what comes through it.
+//! Automatic backend selection as root: which backend is opened, why each better one is rejected,
+//! and what comes through it.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on ends there")]
 
 use std::net::UdpSocket;
@@ -57,8 +58,8 @@ fn auto_on_veth_is_af_xdp_in_the_driver() {
     assert_eq!(
         told(&capture),
         [
-            "AF_XDP without a copy: bind(AF_XDP) failed: Operation not supported (os error 95)",
-            "AF_XDP in the driver: opened",
+            "AF_XDP zero-copy: bind(AF_XDP) failed: Operation not supported (os error 95)",
+            "AF_XDP native: opened",
         ]
     );
     assert_eq!(capture.backend(), Backend::XdpNative);
@@ -101,7 +102,8 @@ fn s13_a_tag_beside_the_bytes_is_the_same_in_both_backends() {
                 (tagged.len() as u32, plain.len() as u32),
                 "{backend}"
             );
-            // A tag in the bytes stays there in the driver; the stack takes it out of them before AF_PACKET sees it.
+            // A tag in the bytes stays there in native mode; the stack moves it out of them before
+            // AF_PACKET sees it.
             send("v1", std::slice::from_ref(&tagged));
             let packet = &collect(&mut capture, 1, LIMIT).unwrap()[0];
             let expected = if in_bytes {
@@ -152,7 +154,7 @@ fn auto_on_lo_is_generic_and_sees_each_packet_once() {
     );
     assert_eq!(
         told(&capture)[2],
-        "AF_XDP in the kernel's stack: opened with multi-buffer"
+        "AF_XDP generic (skb): opened with multi-buffer"
     );
     let mut af_packet = auto::builder()
         .interface("lo")
@@ -204,7 +206,8 @@ fn auto_leaves_a_foreign_program_alone_and_says_that_it_is_in_the_way() {
     receives(&mut capture, &some());
 }
 
-/// The kernel lets go of a queue on its own time, so that one that is taken is waited for, 5 s: once, and not by each way of AF_XDP.
+/// The kernel releases a queue some time after its socket is closed, so opening waits 5 s for a
+/// queue that is taken: once, and not again for each AF_XDP backend.
 #[test]
 #[ignore = "needs a network namespace: cargo xtask test-netns"]
 fn auto_waits_once_for_a_queue_that_is_taken() {
@@ -234,24 +237,28 @@ fn auto_tries_what_it_is_told_to_and_no_more() {
     let capture = builder().backends([Backend::XdpGeneric]).build().unwrap();
     assert_eq!(
         told(&capture),
-        ["AF_XDP in the kernel's stack: opened with multi-buffer"]
+        ["AF_XDP generic (skb): opened with multi-buffer"]
     );
     drop(capture);
-    // The only one that may be tried cannot be had: that is the error, and nothing lesser is opened.
+    // The only backend to try is not available: that is the error, and no other one is opened.
     let refused = builder().backends([Backend::XdpZeroCopy]).build();
     let Err(Error::Syscall(refused)) = refused else {
         panic!("{refused:?}");
     };
     assert_eq!(refused.call, "bind(AF_XDP)");
     let refused = builder().backends([]).build().unwrap_err();
-    assert!(refused.to_string().contains("name one"), "{refused}");
+    assert!(
+        refused.to_string().contains("pass at least one"),
+        "{refused}"
+    );
     assert!(matches!(
         auto::open("eth7"),
         Err(Error::NoSuchInterface { name }) if name == "eth7"
     ));
 }
 
-/// Each of them in its order, with its own error: a program can look at it, and its user can read it.
+/// Each backend is listed in order with its own error, for programs to match on and for users to
+/// read.
 #[test]
 #[ignore = "needs a network namespace: cargo xtask test-netns"]
 fn auto_that_finds_none_tells_why_of_each() {
@@ -271,9 +278,9 @@ fn auto_that_finds_none_tells_why_of_each() {
     let [zero_copy, generic] = &none.tried[..] else {
         panic!("{none}");
     };
-    assert_eq!(zero_copy.backend, "AF_XDP without a copy");
+    assert_eq!(zero_copy.backend, "AF_XDP zero-copy");
     assert!(matches!(&zero_copy.why, Error::Syscall(failed) if failed.call == "bind(AF_XDP)"));
-    assert_eq!(generic.backend, "AF_XDP in the kernel's stack");
+    assert_eq!(generic.backend, "AF_XDP generic (skb)");
     let id = foreign.program_id();
     assert!(matches!(&generic.why, Error::ProgramInTheWay { id: told, .. } if *told == id));
     assert_eq!(

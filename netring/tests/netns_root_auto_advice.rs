@@ -1,4 +1,5 @@
-//! A process that may not capture is told, for each backend, the one line that lets it: each is followed to the letter.
+//! A process that may not capture gets, for each backend, the one line that permits it. Each line
+//! is followed to the letter.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on ends there")]
 
 #[allow(
@@ -66,11 +67,11 @@ fn each_line_that_auto_says_lets_its_backend_be_opened() {
     let _ns = Netns::enter().unwrap();
     veth("v0", "v1").unwrap();
     let copy = Copy::new();
-    let none = "AF_XDP without a copy: bind(AF_XDP) failed: Operation not supported (os error 95)";
+    let none = "AF_XDP zero-copy: bind(AF_XDP) failed: Operation not supported (os error 95)";
     for (mtu, driver) in [
-        (1500, "AF_XDP in the driver: opened"),
+        (1500, "AF_XDP native: opened"),
         // Packet memory is more than nobody may lock.
-        (9000, "AF_XDP in the driver: opened with multi-buffer"),
+        (9000, "AF_XDP native: opened with multi-buffer"),
     ] {
         for end in ["v0", "v1"] {
             ip(&format!("link set {end} mtu {mtu}")).unwrap();

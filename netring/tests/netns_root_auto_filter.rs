@@ -1,4 +1,5 @@
-//! A filter handed to the best backend that there is: one that cannot do what it asks for is passed over, and none does more.
+//! A filter with automatic backend selection: a backend that cannot express it is rejected, and no
+//! backend lets more through.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on ends there")]
 
 use std::time::Duration;
@@ -68,7 +69,8 @@ fn x21_a_filter_means_the_same_by_every_backend() {
     }
 }
 
-/// What the kernel knows of a packet, an XDP program does not: AF_PACKET it is, and nothing that chooses more.
+/// The filter asks for something that only the kernel knows of a packet, not an XDP program:
+/// AF_PACKET is opened, and nothing that lets more through.
 #[test]
 #[ignore = "needs a network namespace: cargo xtask test-netns"]
 fn x21_a_backend_that_cannot_express_a_filter_is_passed_over() {
@@ -147,7 +149,8 @@ fn x21_what_is_no_filter_is_refused_by_every_backend() {
     }
 }
 
-/// What is different: AF_PACKET has the tag beside the bytes, and its filter sees what is behind it; AF_XDP has it in them.
+/// The difference: with AF_PACKET the tag is beside the bytes, and the filter sees what follows it;
+/// with AF_XDP it is in them.
 #[test]
 #[ignore = "needs a network namespace: cargo xtask test-netns"]
 fn x21_a_filter_sees_the_bytes_of_its_backend() {

@@ -1,4 +1,5 @@
-//! The backend that is chosen holds every packet that the interface brings: by its MTU, and by what offloads put together.
+//! The selected backend holds every packet that the interface can bring: by its MTU, and merged by
+//! offloads.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on ends there")]
 
 use std::time::Duration;
@@ -11,7 +12,8 @@ use xtask::wire::{Sender, collect, numbered, segmenting};
 const SILENCE: Duration = Duration::from_millis(200);
 const BACKENDS: [Backend; 3] = [Backend::XdpNative, Backend::XdpGeneric, Backend::AfPacket];
 
-/// A pair of interfaces with this MTU; the other end of `v1` has an address, and a neighbour that is not there.
+/// A pair of interfaces with this MTU; the other end of `v1` has an address, and a neighbour that
+/// does not exist.
 fn pair(mtu: u32) {
     veth("v0", "v1").unwrap();
     for end in ["v0", "v1"] {
@@ -38,8 +40,8 @@ fn all(capture: &mut AutoCapture, sent: u64) -> Vec<Vec<u8>> {
     bytes.collect()
 }
 
-/// A thousand frames of all lengths that the MTU allows, on the wire before the first is read. (AF_PACKET has no chunks to be too small: how
-/// long a pause its ring outlasts is another question.)
+/// Sends a thousand frames of all lengths that the MTU allows before the first is read. (AF_PACKET
+/// has no chunks; how long a pause its ring outlasts is tested elsewhere.)
 #[test]
 #[ignore = "needs a network namespace: cargo xtask test-netns"]
 fn auto_loses_no_packet_of_a_large_mtu() {
@@ -60,7 +62,8 @@ fn auto_loses_no_packet_of_a_large_mtu() {
     }
 }
 
-/// Packets that the other end's stack left to its interface to cut: a driver that runs a program has them cut, the stack shows them whole.
+/// Packets that the peer's stack left to its interface to segment: native mode receives the
+/// segments, generic mode the whole packets.
 #[test]
 #[ignore = "needs a network namespace: cargo xtask test-netns"]
 fn auto_loses_no_offloaded_packet() {
@@ -90,9 +93,9 @@ fn auto_loses_no_offloaded_packet() {
 #[ignore = "needs a network namespace: cargo xtask test-netns"]
 fn auto_tells_that_it_opened_with_multi_buffer() {
     let expected = [
-        (1500, "AF_XDP in the driver: opened", Some(1792)),
-        (3400, "AF_XDP in the driver: opened", Some(3840)),
-        (9000, "AF_XDP in the driver: opened with multi-buffer", None),
+        (1500, "AF_XDP native: opened", Some(1792)),
+        (3400, "AF_XDP native: opened", Some(3840)),
+        (9000, "AF_XDP native: opened with multi-buffer", None),
     ];
     for (mtu, line, longest) in expected {
         let _ns = Netns::enter().unwrap();
@@ -102,7 +105,7 @@ fn auto_tells_that_it_opened_with_multi_buffer() {
         assert_eq!(
             told,
             [
-                "AF_XDP without a copy: bind(AF_XDP) failed: Operation not supported (os error 95)",
+                "AF_XDP zero-copy: bind(AF_XDP) failed: Operation not supported (os error 95)",
                 line
             ]
         );

@@ -1,4 +1,5 @@
-//! The contract between layers, of AF_XDP in the modes that veth has, and of the best backend that there is.
+//! The contract between layers for AF_XDP in the modes that veth supports, and for automatic
+//! backend selection.
 
 mod contract;
 

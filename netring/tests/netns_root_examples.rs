@@ -1,4 +1,5 @@
-//! Each example of AF_XDP runs as a program, on a wire with traffic of the test: what it prints, and what it sends, is compared.
+//! Each AF_XDP example runs as a program on a wire with traffic of the test. What it prints and
+//! sends is compared.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on ends there")]
 
 #[allow(
@@ -17,7 +18,8 @@ use xtask::wire::{Sender, Sniffer, numbered, tcp4, udp4};
 const LIMIT: Duration = Duration::from_secs(10);
 const SILENCE: Duration = Duration::from_millis(100);
 
-/// Starts an example that attaches a program to `v1`, and waits until it did: sockets are opened before.
+/// Starts an example that attaches a program to `v1`, and waits until it did so. By then its
+/// sockets are open.
 fn capturing(name: &'static str, args: &[&str]) -> Program {
     let mut program = Program::start(name, args);
     program.until("attach a program", |_| {
@@ -59,7 +61,7 @@ fn xdp_receive_tells_the_mode_each_packet_and_the_balance() {
     said.went_well();
     let mut expected = vec![
         "mode: native, copy".to_owned(),
-        "not without a copy: Operation not supported (os error 95)".to_owned(),
+        "not zero-copy: Operation not supported (os error 95)".to_owned(),
     ];
     expected.extend(lengths.map(|len| format!("queue 0: {len} bytes")));
     expected.push("offered 5, dropped 0".into());
@@ -71,7 +73,8 @@ fn xdp_receive_tells_the_mode_each_packet_and_the_balance() {
 #[ignore = "needs a network namespace: cargo xtask test-netns"]
 fn xdp_receive_tells_why_the_driver_does_not_run_the_program() {
     let _ns = Netns::enter().unwrap();
-    // The driver takes a program only if it has as many queues to receive by as the other end has to send by.
+    // The driver accepts a program only if it has as many receive queues as its peer has transmit
+    // queues.
     ip("link add name v0 numtxqueues 2 numrxqueues 2 type veth peer name v1 numtxqueues 1 numrxqueues 1").unwrap();
     for end in ["v0", "v1"] {
         ip(&format!("link set {end} addrgenmode none up")).unwrap();
@@ -82,7 +85,7 @@ fn xdp_receive_tells_why_the_driver_does_not_run_the_program() {
     said.went_well();
     assert_eq!(said.out.len(), 5, "{said:?}");
     assert_eq!(said.out[0], "mode: generic, copy");
-    let why = "not in the driver: queues: the driver of v1 runs no program in native mode";
+    let why = "not native: queues: the driver of v1 runs no program in native mode";
     assert!(said.out[2].starts_with(why), "{said:?}");
     assert_eq!(
         said.out[3..],
@@ -191,7 +194,7 @@ fn xdp_workers_take_the_packets_of_all_queues() {
     let (first, second) = (figures(first, 0), figures(second, 1));
     assert_eq!((first.0 + second.0, first.1 + second.1), (200, sent));
     assert!(first.0 > 0 && second.0 > 0, "{said:?}");
-    assert_eq!(all, "200 packets in all");
+    assert_eq!(all, "200 packets in total");
     nothing_stays("v1");
 }
 
@@ -230,8 +233,8 @@ fn xdp_auto_tells_each_backend_and_captures_by_the_best() {
     assert_eq!(
         said.out,
         [
-            "AF_XDP without a copy: bind(AF_XDP) failed: Operation not supported (os error 95)",
-            "AF_XDP in the driver: opened",
+            "AF_XDP zero-copy: bind(AF_XDP) failed: Operation not supported (os error 95)",
+            "AF_XDP native: opened",
             "60 bytes",
             "1514 bytes",
             "offered 2, dropped 0",
@@ -265,7 +268,7 @@ fn xdp_forward_ends_with_the_packets_that_were_lost() {
         said.out,
         [
             "v1 to w1: 30 sent, 0 without room",
-            "10 lost: longer than a chunk, or faster than this program"
+            "10 lost: longer than a chunk, or too fast for this program"
         ]
     );
     comes(
@@ -281,15 +284,15 @@ fn examples_end_when_their_time_is_over() {
     let _ns = Netns::enter().unwrap();
     veth("v0", "v1").unwrap();
     veth("w0", "w1").unwrap();
-    let over = "the time is over: 1 of 3 packets came";
+    let over = "time is up: received 1 of 3 packets";
     let balance = "offered 1, dropped 0";
     let modes = [
         "mode: native, copy",
-        "not without a copy: Operation not supported (os error 95)",
+        "not zero-copy: Operation not supported (os error 95)",
     ];
     let backends = [
-        "AF_XDP without a copy: bind(AF_XDP) failed: Operation not supported (os error 95)",
-        "AF_XDP in the driver: opened",
+        "AF_XDP zero-copy: bind(AF_XDP) failed: Operation not supported (os error 95)",
+        "AF_XDP native: opened",
     ];
     let frame = udp4(5000, 53, &[0; 30]);
     let came = |line: &'static str| [&modes[..], &[line, over, balance]].concat();
@@ -312,7 +315,7 @@ fn examples_end_when_their_time_is_over() {
         (
             "xdp_workers",
             &["v1", "3", "1"],
-            vec!["queue [0]: 1 packets, 72 bytes", "1 packets in all"],
+            vec!["queue [0]: 1 packets, 72 bytes", "1 packets in total"],
         ),
         (
             "xdp_forward",
@@ -331,7 +334,7 @@ fn examples_end_when_their_time_is_over() {
     }
     let said = Program::start("xdp_flows_async", &["v1", "1"]).end();
     said.went_well();
-    assert_eq!(said.out, ["the time is over: no packet came"]);
+    assert_eq!(said.out, ["time is up: no packet was received"]);
     // And none for those that are not wanted.
     for name in ["xdp_receive", "xdp_auto", "xdp_own_program", "xdp_workers"] {
         let start = Instant::now();

@@ -1,4 +1,5 @@
-//! Captures in a sandbox that forbids netlink: each backend opens, works, and says what it does not watch.
+//! Captures in a sandbox that forbids netlink: each backend opens, works, and reports what it does
+//! not watch.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on ends there")]
 
 #[path = "../../netring-afpacket/tests/sandbox/mod.rs"]

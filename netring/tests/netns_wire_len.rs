@@ -1,4 +1,5 @@
-//! The same frames have the same lengths and the same flows, live and out of a file, with and without a VLAN tag.
+//! The same frames have the same lengths and the same flows, live and from a file, with and without
+//! a VLAN tag.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on ends there")]
 
 #[path = "pcap/bytes.rs"]

@@ -1,5 +1,5 @@
-//! What the examples have in common: their arguments, the time that is left to them, and how they end. What went wrong is one sentence, with
-//! the causes that are not in it yet.
+//! What the examples share: their arguments, the time that they have left, and how they end. An
+//! error is printed as one sentence, with the causes that are not in it yet.
 #![expect(clippy::print_stderr, reason = "an example talks to its user")]
 #![allow(dead_code, reason = "each example uses some of it")]
 
@@ -12,16 +12,16 @@ pub(crate) fn of(result: Result<(), Box<dyn Error>>) -> ExitCode {
     let Err(error) = result else {
         return ExitCode::SUCCESS;
     };
-    let mut told = error.to_string();
+    let mut message = error.to_string();
     let mut cause = error.source();
     while let Some(error) = cause {
         let why = error.to_string();
-        if !told.contains(&why) {
-            told = format!("{told}: {why}");
+        if !message.contains(&why) {
+            message = format!("{message}: {why}");
         }
         cause = error.source();
     }
-    eprintln!("{told}");
+    eprintln!("{message}");
     ExitCode::FAILURE
 }
 
@@ -32,13 +32,13 @@ pub(crate) struct Args {
 }
 
 impl Args {
-    /// `usage` is the example's name and the names of its arguments.
+    /// `usage` is the name of the example and of its arguments.
     pub(crate) fn new(usage: &'static str) -> Self {
         let given = std::env::args_os().skip(1);
         Self { usage, given }
     }
 
-    /// The path of a file, which has to be given.
+    /// The path of a file; required.
     pub(crate) fn path(&mut self) -> Result<OsString, String> {
         let given = self.given.next();
         given
@@ -46,13 +46,13 @@ impl Args {
             .ok_or_else(|| format!("usage: {}", self.usage))
     }
 
-    /// The name of an interface, which has to be given.
+    /// The name of an interface; required.
     pub(crate) fn interface(&mut self) -> Result<String, String> {
         let given = self.path()?.into_string();
-        given.map_err(|text| format!("INTERFACE: {text:?} is not a name of one"))
+        given.map_err(|text| format!("INTERFACE: {text:?} is not the name of an interface"))
     }
 
-    /// A number, which need not be given.
+    /// A number; optional.
     pub(crate) fn number(&mut self, name: &str, default: u32) -> Result<u32, String> {
         let Some(text) = self.given.next() else {
             return Ok(default);
@@ -66,7 +66,7 @@ impl Args {
         })
     }
 
-    /// The last argument, which need not be given: after how many seconds the example ends, whatever came until then.
+    /// The last argument, optional: the number of seconds after which the example ends.
     pub(crate) fn seconds(mut self, default: u32) -> Result<Time, String> {
         let seconds = self.number("SECONDS", default)?;
         self.end()?;
@@ -74,23 +74,26 @@ impl Args {
         Ok(Time { whole, end: None })
     }
 
-    /// There are no more arguments.
+    /// Checks that there are no more arguments.
     pub(crate) fn end(mut self) -> Result<(), String> {
         match self.given.next() {
             None => Ok(()),
-            Some(more) => Err(format!("{more:?} is one too many; usage: {}", self.usage)),
+            Some(more) => Err(format!(
+                "unexpected argument {more:?}; usage: {}",
+                self.usage
+            )),
         }
     }
 }
 
-/// The time of an example, from when it is first asked for.
+/// The time that an example has, from the first call of [`left`](Self::left).
 pub(crate) struct Time {
     whole: Duration,
     end: Option<Instant>,
 }
 
 impl Time {
-    /// What is left of it; `None` when it is over.
+    /// The time that is left; `None` once it is up.
     pub(crate) fn left(&mut self) -> Option<Duration> {
         let now = Instant::now();
         let end = *self.end.get_or_insert(now + self.whole);

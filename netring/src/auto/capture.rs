@@ -1,4 +1,4 @@
-//! A capture by one backend or another, and the batches that it lends.
+//! A capture with any backend, and the batches that it lends.
 
 use std::ops::ControlFlow;
 use std::os::fd::{AsFd, BorrowedFd};
@@ -13,7 +13,7 @@ use crate::{
     SyscallError, afpacket, xdp,
 };
 
-/// Receives the packets of one interface by the best backend that could be had.
+/// Receives the packets of one interface with the best available backend.
 #[derive(Debug)]
 pub struct AutoCapture {
     source: Source,
@@ -27,7 +27,7 @@ pub(super) enum Source {
     AfPacket(Capture),
 }
 
-/// The packets of one batch of the backend. Dropping it gives all of its memory back.
+/// The packets of one batch of the backend. Dropping it gives all of their memory back.
 #[derive(Debug)]
 pub struct Batch<'a>(Lent<'a>);
 
@@ -37,7 +37,7 @@ enum Lent<'a> {
     AfPacket(afpacket::Batch<'a>),
 }
 
-/// The packets of a batch, whatever the backend.
+/// The packets of a batch, with any backend.
 enum Packets<X, P> {
     Xdp(X),
     AfPacket(P),
@@ -57,22 +57,23 @@ impl AutoCapture {
         self.backend
     }
 
-    /// What became of each backend that was tried, in that order; the last is the one that was opened.
+    /// The outcome for each backend that was tried, in that order; the last is the one that was
+    /// opened.
     pub fn attempts(&self) -> &[Attempt] {
         &self.attempts
     }
 
-    /// Waits for a batch; `Ok(None)` where the time was over first. `None` for a time waits for ever.
+    /// Waits for a batch. Returns `Ok(None)` if the timeout expires first; `None` waits forever.
     ///
     /// # Errors
-    /// [`Error::LinkDown`] once each time the interface goes down, after which the capture goes on;
-    /// [`Error::InterfaceRemoved`] when it is gone and its last packets were lent; [`Error::Closed`] once a [`StopHandle`] stopped
-    /// the capture.
+    /// - [`Error::LinkDown`] once each time the interface goes down; the capture continues.
+    /// - [`Error::InterfaceRemoved`] once the interface is gone and its last packets were lent.
+    /// - [`Error::Closed`] after a [`StopHandle`] stopped the capture.
     pub fn next_batch(
         &mut self,
         timeout: impl Into<Option<Duration>>,
     ) -> Result<Option<Batch<'_>>, Error> {
-        // Each waits in its own way.
+        // Each backend waits in its own way.
         let lent = match &mut self.source {
             Source::Xdp(capture) => capture.next_batch(timeout)?.map(Lent::Xdp),
             Source::AfPacket(capture) => capture.next_batch(timeout)?.map(Lent::AfPacket),
@@ -80,13 +81,14 @@ impl AutoCapture {
         Ok(lent.map(Batch))
     }
 
-    /// Calls `f` with each packet, until it breaks (`Some` of what it broke with) or the capture is stopped (`None`).
+    /// Calls `f` with each packet. Returns `Some` of the value that `f` breaks with, or `None`
+    /// once the capture is stopped.
     ///
-    /// A loop that is left keeps its place: the next begins with the packet behind the one that broke. A link that goes down
-    /// does not end the loop; [`Stats::link_downs`] counts it.
+    /// A loop that breaks keeps its place: the next one begins with the packet after the one that
+    /// broke. A link that goes down does not end the loop; [`Stats::link_downs`] counts it.
     ///
     /// # Errors
-    /// [`Error::InterfaceRemoved`], or the call that failed.
+    /// Returns [`Error::InterfaceRemoved`], or the call that failed.
     pub fn for_each<B>(
         &mut self,
         f: impl FnMut(Packet<'_>) -> ControlFlow<B>,
@@ -97,7 +99,8 @@ impl AutoCapture {
         }
     }
 
-    /// Why the state of the interface is not watched: a sandbox forbids netlink sockets. `None` if it is watched.
+    /// Why the state of the interface is not watched, if a sandbox forbids netlink sockets; `None`
+    /// if it is watched.
     pub fn why_link_unwatched(&self) -> Option<&SyscallError> {
         match &self.source {
             Source::Xdp(capture) => capture.why_link_unwatched(),
@@ -105,7 +108,7 @@ impl AutoCapture {
         }
     }
 
-    /// A handle that stops this capture from any thread.
+    /// Returns a handle that stops this capture from any thread.
     pub fn stop_handle(&self) -> StopHandle {
         match &self.source {
             Source::Xdp(capture) => capture.stop_handle(),
@@ -121,7 +124,7 @@ impl AutoCapture {
         }
     }
 
-    /// The capture, where AF_XDP was opened.
+    /// The capture, if AF_XDP was opened.
     pub const fn as_xdp(&self) -> Option<&XdpCapture> {
         match &self.source {
             Source::Xdp(capture) => Some(capture),
@@ -129,7 +132,7 @@ impl AutoCapture {
         }
     }
 
-    /// The capture, where AF_PACKET was opened.
+    /// The capture, if AF_PACKET was opened.
     pub const fn as_afpacket(&self) -> Option<&Capture> {
         match &self.source {
             Source::AfPacket(capture) => Some(capture),
@@ -175,8 +178,8 @@ impl Open for AutoCapture {
     }
 }
 
-/// Readable when [`ready`](PacketSource::ready) has something to say; fit for `poll`, `epoll` (level or edge triggered) and
-/// runtimes.
+/// Readable when [`ready`](PacketSource::ready) has something to report. Works with `poll`, `epoll`
+/// (level or edge triggered) and async runtimes.
 impl AsFd for AutoCapture {
     fn as_fd(&self) -> BorrowedFd<'_> {
         match &self.source {

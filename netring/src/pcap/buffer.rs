@@ -6,7 +6,7 @@ use super::record::MAX_RECORD;
 
 const INITIAL: usize = 256 * 1024;
 
-/// A window that moves over a file.
+/// A window that moves forward over a file.
 pub(super) struct Buffer {
     bytes: Vec<u8>,
     start: usize,
@@ -25,13 +25,14 @@ impl Buffer {
         }
     }
 
-    /// Everything in memory: what records in a batch point into. It stays as it is until the next [`fill`](Self::fill).
+    /// All bytes in memory, which the records of a batch point into. They stay unchanged until the
+    /// next [`fill`](Self::fill).
     #[inline]
     pub(super) fn memory(&self) -> &[u8] {
         &self.bytes
     }
 
-    /// What is not yet consumed.
+    /// The bytes that are not consumed yet.
     #[inline]
     pub(super) fn unread(&self) -> &[u8] {
         &self.bytes[self.start..self.end]
@@ -56,9 +57,10 @@ impl Buffer {
         self.offset += len as u64;
     }
 
-    /// Reads once; how many bytes came, 0 at the end of the file.
+    /// Reads once. Returns the number of bytes read, 0 at the end of the file.
     ///
-    /// The window grows only when it is full, so that it is never more than twice as large as what is really in the file.
+    /// The window grows only when it is full, so that it is never more than twice as large as the
+    /// bytes that are really in the file.
     pub(super) fn fill(&mut self, reader: &mut impl Read) -> io::Result<usize> {
         if self.start > 0 {
             self.bytes.copy_within(self.start..self.end, 0);
@@ -73,7 +75,7 @@ impl Buffer {
         let capacity = room.len();
         loop {
             match reader.read(room) {
-                // A reader that says it wrote more than there was room for is not believed.
+                // Do not trust a reader that claims to have read more than fits.
                 Ok(read) => {
                     let read = read.min(capacity);
                     self.end += read;

@@ -6,19 +6,21 @@ use super::record::{MAX_RECORD, Record, Step};
 use super::time::TickRate;
 use crate::LinkType;
 
-/// A record longer than its file's snap length is believed up to here (libpcap's `MAXIMUM_SNAPLEN`): some writers do not keep to it.
+/// A record longer than its file's snap length is accepted up to this size (libpcap's
+/// `MAXIMUM_SNAPLEN`), because some writers exceed their own snap length.
 const TOLERATED: u32 = 256 * 1024;
 
-/// Link types whose records may be as long as the memory bound allows, whatever the snap length says, as in libpcap: D-Bus, USBPcap, EBHSCR.
+/// Link types whose records may be as long as the memory bound allows, whatever the snap length
+/// says, as in libpcap: D-Bus, USBPcap, EBHSCR.
 const LONG_RECORDS: [u16; 3] = [231, 249, 279];
 
-/// Bytes of the header of a file, in every variant.
+/// Bytes of the file header in every variant.
 const FILE_HEADER: usize = 24;
 
-/// Bytes of the header of a record that are the same in every variant.
+/// Bytes of the record header that are the same in every variant.
 const RECORD_HEADER: usize = 16;
 
-/// What the first four bytes of a file say about the rest of it.
+/// What the first four bytes of a file say about its format.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Variant {
     order: ByteOrder,
@@ -35,26 +37,26 @@ pub(super) struct Classic {
     order: ByteOrder,
     record_header: usize,
     lengths: Lengths,
-    /// No packet's bytes are more.
+    /// The most captured bytes of a packet.
     max_len: u32,
     rate: TickRate,
     ticks_per_second: u64,
     link_type: LinkType,
 }
 
-/// In which order the two lengths of a record stand.
+/// The order of the two lengths of a record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Lengths {
     /// Captured, then original.
     CapturedFirst,
     /// Original, then captured: before version 2.3.
     OriginalFirst,
-    /// Version 2.3 was written both ways: the smaller one is the captured length.
+    /// Version 2.3 was written both ways; the smaller length is the captured one.
     SmallerCaptured,
 }
 
 impl Variant {
-    /// `None` if a file that begins like this is not pcap.
+    /// Returns `None` if a file with these first bytes is not pcap.
     pub(super) fn of(magic: [u8; 4]) -> Option<Self> {
         let (order, word) = match magic {
             [0xa1, ..] | [0x1c, ..] => (ByteOrder::Big, u32::from_be_bytes(magic)),
@@ -63,9 +65,11 @@ impl Variant {
         let (nanos, file_header, record_header) = match word {
             0xa1b2_c3d4 => (false, FILE_HEADER, RECORD_HEADER),
             0xa1b2_3c4d => (true, FILE_HEADER, RECORD_HEADER),
-            // Kuznetsov's "modified" format: interface index, protocol, packet type and a byte of padding follow.
+            // Kuznetsov's "modified" format: interface index, protocol, packet type and a byte of
+            // padding follow.
             0xa1b2_cd34 => (false, FILE_HEADER, RECORD_HEADER + 8),
-            // Ixia's hardware and software captures: the length of all records follows the file's header.
+            // Ixia's hardware and software captures: the length of all records follows the file
+            // header.
             0x1c00_01ac | 0x1c00_01ab => (false, FILE_HEADER + 4, RECORD_HEADER),
             _ => return None,
         };
@@ -84,7 +88,7 @@ impl Variant {
 }
 
 impl Classic {
-    /// Reads the header of a file, or says what is wrong with it.
+    /// Reads the file header. The error says what is wrong with it.
     pub(super) fn new(variant: Variant, header: &[u8]) -> Result<Self, String> {
         let order = variant.order;
         let half = |at| order.u16(header, at).ok_or(SHORT);
@@ -93,10 +97,10 @@ impl Classic {
         if version.0 < 2 {
             let (major, minor) = version;
             return Err(format!(
-                "says pcap version {major}.{minor}, which no tool reads any more; 2.0 and later are read"
+                "says pcap version {major}.{minor}; only 2.0 and later are supported"
             ));
         }
-        // The upper bits are about the frame check sequence, not about the type.
+        // The upper bits describe the frame check sequence, not the link type.
         let link = u16::try_from(word(20)? & 0x03ff_ffff);
         let link = link.map_or(LinkType::UNKNOWN, link_type);
         let aix = aix_link_type(version, link);
@@ -123,7 +127,7 @@ impl Classic {
         let Some(header) = bytes.first_chunk::<RECORD_HEADER>() else {
             return Step::Short(self.record_header);
         };
-        // A constant place in an array of constant length: never `None`.
+        // A constant offset in an array of constant length: never `None`.
         let word = |at| self.order.u32(header, at).unwrap_or_default();
         let (first, second) = (word(8), word(12));
         let (len, wire_len) = match self.lengths {
@@ -138,7 +142,7 @@ impl Classic {
         if bytes.len() < total {
             return Step::Short(total);
         }
-        // A fraction of more than a second, as broken writers have it, moves the stamp on.
+        // Broken writers store fractions of more than a second; the excess adds to the seconds.
         let ticks = u64::from(word(0)) * self.ticks_per_second + u64::from(word(4));
         let record = Record {
             time: self.rate.nanos(ticks),
@@ -154,7 +158,7 @@ impl Classic {
     #[cold]
     fn too_long(&self, len: u32) -> Step {
         let max = self.max_len;
-        Step::Corrupt(format!("announces {len} bytes; the most is {max}"))
+        Step::Corrupt(format!("announces {len} bytes; the maximum is {max}"))
     }
 }
 
@@ -172,8 +176,9 @@ impl Lengths {
 
 /// The link type of a file that AIX wrote; `None` if another system did.
 ///
-/// AIX writes version 2.2, interface types of the SNMP tables as link types, and nanoseconds. Wireshark tells its
-/// files by those numbers too: as link types of a file that old they mean nothing in use.
+/// AIX writes version 2.2, interface types of the SNMP tables as link types, and nanoseconds.
+/// Wireshark recognizes AIX files by those numbers too: as link types of such an old file they are
+/// not used otherwise.
 const fn aix_link_type(version: (u16, u16), link: LinkType) -> Option<LinkType> {
     match (version, link.0) {
         ((2, 2), 6) => Some(LinkType::ETHERNET),

@@ -1,12 +1,13 @@
-//! Why a capture file cannot be read, or no further.
+//! Why a capture file cannot be read, or not any further.
 
 use std::io;
 use std::sync::Arc;
 
-/// Why a capture file cannot be read, or no further.
+/// Why a capture file cannot be read, or not any further.
 ///
-/// It is the source of the [`Error::Source`](crate::Error::Source) that a [`CaptureFile`](super::CaptureFile) reports, whose own text has
-/// the same sentence behind the file's name:
+/// This is the source of the [`Error::Source`](crate::Error::Source) that a
+/// [`CaptureFile`](super::CaptureFile) reports. The text of that error is the name of the file
+/// followed by the same sentence.
 ///
 /// ```
 /// use netring::pcap::{CaptureFile, FileError};
@@ -19,43 +20,43 @@ use std::sync::Arc;
 #[derive(Clone, Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum FileError {
-    /// It could not be opened.
+    /// The file could not be opened.
     #[error("it cannot be opened: {0}")]
     Open(#[source] Arc<io::Error>),
 
-    /// The reader behind it failed.
+    /// The reader failed.
     #[error("reading failed at byte {offset}: {source}")]
     Read {
-        /// Bytes that were read before.
+        /// Bytes that were read before the failure.
         offset: u64,
-        /// What the reader said.
+        /// The error of the reader.
         source: Arc<io::Error>,
     },
 
-    /// It is no capture file, or of a kind that is not read.
+    /// It is not a capture file, or of a kind that is not supported.
     #[error("{why}")]
     Unrecognized {
-        /// What it is instead, as far as can be told.
+        /// What it is instead, as far as is known.
         why: String,
     },
 
-    /// It ends in the middle of something. Every packet before that is whole, and was lent.
+    /// It ends in the middle of something. Every packet before that is complete and was lent.
     #[error(
         "it is cut short: {what} begins at byte {offset}, and at least {missing} of its bytes are missing"
     )]
     CutShort {
-        /// What the file ends in: a packet, a block, the header of the file.
+        /// What the file ends in: a packet, a block, or the file header.
         what: &'static str,
         /// Bytes from the start of the file to the start of that.
         offset: u64,
-        /// Bytes that are missing at its end, as far as it tells its own length.
+        /// Bytes missing at its end, as far as its length is known.
         missing: u64,
     },
 
     /// It contradicts itself, or the format.
     #[error("it is corrupt: {what} at byte {offset} {why}")]
     Corrupt {
-        /// Where: in a packet, in a block.
+        /// Where the contradiction is: in a packet or a block.
         what: &'static str,
         /// Bytes from the start of the file to the start of that.
         offset: u64,
@@ -65,7 +66,7 @@ pub enum FileError {
 }
 
 impl FileError {
-    /// The error of every packet source, with the name of the file in front.
+    /// Converts this to the error of a packet source, with the name of the file in front.
     pub(super) fn of(self, file: &str) -> crate::Error {
         crate::Error::Source {
             what: format!("{file}: {self}"),

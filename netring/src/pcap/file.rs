@@ -13,43 +13,46 @@ use super::ng::{Ng, SECTION};
 use super::record::{Record, Step};
 use crate::{Count, Error, Packet, PacketBatch, PacketSource, Readiness, Stats};
 
-/// So many packets are lent at once at the most.
+/// The most packets in a batch.
 const BATCH: usize = 1024;
 
-/// Reads the packets of a pcap or pcapng file, or of anything else that gives its bytes.
+/// Reads the packets of a pcap or pcapng file, or of any other reader of such bytes.
 ///
-/// Packets are lent out of the buffer that was read into, without a copy and without an allocation for each. Their stamps have
-/// [`Clock::Unknown`](crate::Clock::Unknown): a file does not say whose they are. Their `interface` is the number of the interface
-/// in the file, from 1 on and counted through all its sections; 0 in pcap, which knows none.
+/// Packets are lent from the read buffer, without a copy or an allocation per packet. Their
+/// timestamps have [`Clock::Unknown`](crate::Clock::Unknown), because a file does not name its
+/// clock. Their `interface` is the number of the interface in the file, starting at 1 and counted
+/// through all its sections; 0 in pcap, which has no interfaces.
 ///
-/// Over a reader that blocks, [`ready`](PacketSource::ready) is never [`Empty`](Readiness::Empty): it reads until it has a packet or the file is at
-/// its end, which is [`Ended`](Readiness::Ended). A reader that answers [`WouldBlock`](io::ErrorKind::WouldBlock) makes it `Empty`.
+/// With a reader that blocks, [`ready`](PacketSource::ready) never returns
+/// [`Empty`](Readiness::Empty): it reads until it has a packet or reaches the end of the file,
+/// which is [`Ended`](Readiness::Ended). If the reader returns
+/// [`WouldBlock`](io::ErrorKind::WouldBlock), `ready` returns `Empty`.
 pub struct CaptureFile<R = File> {
     reader: R,
-    /// How errors call it.
+    /// The name that errors use for it.
     name: String,
     contents: Contents,
 }
 
 /// Up to 1024 packets of a file.
 ///
-/// Dropping it goes on behind them. (A batch that is leaked is lent once more.)
+/// Dropping it moves on to the packets after them. A batch that is leaked is lent again.
 #[derive(Debug)]
 pub struct Batch<'a> {
     contents: &'a mut Contents,
 }
 
-/// What is known of a file without its reader.
+/// The state of a file apart from its reader.
 struct Contents {
     buffer: Buffer,
     format: Format,
-    /// The packets of the next batch: an arena that is kept.
+    /// The packets of the next batch. The allocation is reused.
     records: Vec<Record>,
     delivered: u64,
     invalid: u64,
-    /// Whether the reader came to its end.
+    /// Whether the reader reached its end.
     whole: bool,
-    /// What ends the file, once it is known; reported after the packets before it were lent.
+    /// How the file ends, once that is known; reported after the packets before it were lent.
     end: Option<Result<(), FileError>>,
 }
 
@@ -63,7 +66,8 @@ impl CaptureFile {
     /// Opens a file.
     ///
     /// # Errors
-    /// [`Error::Source`], whose source is a [`FileError`]: it cannot be opened, or what begins it is no capture file.
+    /// Returns [`Error::Source`], whose source is a [`FileError`], if the file cannot be opened or
+    /// does not begin like a capture file.
     pub fn open(path: impl AsRef<Path>) -> Result<Self, Error> {
         let path = path.as_ref();
         let name = path.display().to_string();
@@ -75,20 +79,24 @@ impl CaptureFile {
 }
 
 impl<R: Read> CaptureFile<R> {
-    /// Reads a file out of anything; the first bytes at once. No buffer is needed around it.
+    /// Reads a file from any reader, which needs no buffer of its own. The first bytes are read at
+    /// once.
     ///
     /// ```
     /// use netring::pcap::CaptureFile;
     ///
     /// // A pcap file of Ethernet without packets.
-    /// let bytes = [0xd4, 0xc3, 0xb2, 0xa1, 2, 0, 4, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 4, 0, 1, 0, 0, 0];
+    /// let bytes = [
+    ///     0xd4, 0xc3, 0xb2, 0xa1, 2, 0, 4, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 4, 0, 1, 0, 0, 0,
+    /// ];
     /// let mut file = CaptureFile::new(&bytes[..])?;
     /// assert!(file.next_batch()?.is_none());
     /// # Ok::<(), netring::Error>(())
     /// ```
     ///
     /// # Errors
-    /// [`Error::Source`], whose source is a [`FileError`]: reading failed, or what begins it is no capture file.
+    /// Returns [`Error::Source`], whose source is a [`FileError`], if reading failed or the bytes
+    /// do not begin like a capture file.
     pub fn new(reader: R) -> Result<Self, Error> {
         Self::named(reader, "the capture file".into())
     }
@@ -104,17 +112,19 @@ impl<R: Read> CaptureFile<R> {
         }
     }
 
-    /// The reader behind it, which may stand before or behind the packets that were lent.
+    /// The reader. Its position may be past the packets that were lent.
     pub const fn get_mut(&mut self) -> &mut R {
         &mut self.reader
     }
 
-    /// How many options of interface descriptions were ignored so far, because they make no sense; 0 in pcap, which has none.
+    /// How many options of interface descriptions were ignored so far because they make no sense;
+    /// 0 in pcap, which has no options.
     ///
-    /// These are an `if_tsresol` that is not 1 byte long, an `if_tsoffset` that is not 8, either of them repeated, an
-    /// option that runs past the end of its block, and an end of options with a length. The packets are read all
-    /// the same. If a resolution or an offset was ignored, their time is that of the default (microseconds, no offset),
-    /// which need not be what the writer meant.
+    /// These are an `if_tsresol` that is not 1 byte long, an `if_tsoffset` that is not 8 bytes
+    /// long, a repetition of either, an option that runs past the end of its block, and an end of
+    /// options with a length. The packets are read nevertheless. If a resolution or an offset was
+    /// ignored, the default applies (microseconds, no offset), which may not be what the writer
+    /// meant.
     pub const fn ignored_options(&self) -> u64 {
         match &self.contents.format {
             Format::Classic(_) => 0,
@@ -122,10 +132,11 @@ impl<R: Read> CaptureFile<R> {
         }
     }
 
-    /// The next batch; `None` at the end of the file.
+    /// Returns the next batch, or `None` at the end of the file.
     ///
     /// # Errors
-    /// [`Error::Source`], whose source is a [`FileError`], when every packet before the fault was lent.
+    /// Returns [`Error::Source`], whose source is a [`FileError`], once every packet before the
+    /// fault was lent.
     pub fn next_batch(&mut self) -> Result<Option<Batch<'_>>, Error> {
         Ok(match self.ready()? {
             Readiness::Ready => Some(self.batch()),
@@ -159,7 +170,7 @@ impl<R: Read> PacketSource for CaptureFile<R> {
         }
     }
 
-    /// A file drops nothing: `offered = delivered + invalid`, of what was read so far.
+    /// A file drops nothing: of what was read so far, `offered = delivered + invalid`.
     fn stats(&mut self) -> Result<Stats, Error> {
         let Contents {
             delivered,
@@ -234,7 +245,7 @@ impl Contents {
         })
     }
 
-    /// Whether there is a packet to lend; reads until there is one, or the file is at its end.
+    /// Reads until there is a packet to lend, or the file ends.
     fn look(&mut self, reader: &mut impl Read) -> Result<Readiness, FileError> {
         loop {
             if !self.records.is_empty() {
@@ -254,7 +265,7 @@ impl Contents {
         }
     }
 
-    /// Reads until `total` bytes are in memory, or nothing more comes; false if nothing comes for now.
+    /// Reads until `total` bytes are in memory or the reader ends; false if the reader would block.
     fn refill(&mut self, reader: &mut impl Read, total: usize) -> bool {
         loop {
             match self.buffer.fill(reader) {
@@ -272,7 +283,8 @@ impl Contents {
         }
     }
 
-    /// Finds the packets that are in memory. `Some` if there is none: how many bytes the next one needs.
+    /// Finds the packets that are in memory. If there is none, returns how many bytes the next one
+    /// needs.
     fn scan(&mut self) -> Option<usize> {
         while self.records.len() < BATCH {
             let unread = self.buffer.unread();
@@ -299,7 +311,7 @@ impl Contents {
         None
     }
 
-    /// The reader is at its end, and `total` bytes were wanted.
+    /// Ends the file: the reader has no more bytes, and `total` were wanted.
     fn close(&mut self, total: usize) {
         let unread = self.buffer.unread().len();
         self.end = Some(if unread == 0 {
@@ -313,7 +325,7 @@ impl Contents {
         });
     }
 
-    /// What the unread bytes begin with, which turned out not to be whole; a packet is counted.
+    /// Names what the unread bytes begin with, which is not whole. Counts it if it is a packet.
     fn what(&mut self) -> &'static str {
         let is_packet = match &self.format {
             Format::Classic(_) => true,

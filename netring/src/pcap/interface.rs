@@ -1,4 +1,4 @@
-//! What a pcapng file says of an interface.
+//! Interface descriptions of pcapng.
 
 use super::link::link_type;
 use super::order::ByteOrder;
@@ -9,7 +9,7 @@ use crate::LinkType;
 #[derive(Clone, Debug)]
 pub(super) struct Interface {
     pub(super) link_type: LinkType,
-    /// 0 if there is no bound.
+    /// 0 if there is no limit.
     pub(super) snap_len: u32,
     pub(super) rate: TickRate,
 }
@@ -23,8 +23,8 @@ const IF_TSOFFSET: u16 = 14;
 const BEFORE_OPTIONS: usize = 8;
 
 impl Interface {
-    /// Reads the body of an interface description; `None` if it is too short to be one. Adds the options it had to
-    /// ignore to `ignored`.
+    /// Reads the body of an interface description; `None` if it is too short. Adds the number of
+    /// options that it had to ignore to `ignored`.
     pub(super) fn parse(order: ByteOrder, body: &[u8], ignored: &mut u64) -> Option<Self> {
         let options = body.get(BEFORE_OPTIONS..)?;
         Some(Self {
@@ -37,8 +37,8 @@ impl Interface {
 
 /// The clock of an interface.
 ///
-/// An option that makes no sense does not cost the file its packets: it is ignored and counted. Of an option that
-/// is repeated the first counts, as in Wireshark.
+/// An option that makes no sense does not end the file: it is ignored and counted. If an option is
+/// repeated, the first one applies, as in Wireshark.
 fn rate(order: ByteOrder, mut options: &[u8], ignored: &mut u64) -> TickRate {
     let (mut resolution, mut offset) = (None, None);
     while !options.is_empty() {
@@ -64,17 +64,17 @@ fn rate(order: ByteOrder, mut options: &[u8], ignored: &mut u64) -> TickRate {
     TickRate::new(resolution, offset)
 }
 
-/// The code and the value of the first option, and what follows it.
+/// Returns the code and the value of the first option, and the bytes after it.
 fn split_option(order: ByteOrder, options: &[u8]) -> Option<(u16, &[u8], &[u8])> {
     const HEADER: usize = 4;
     let (code, len) = (order.u16(options, 0)?, order.u16(options, 2)?);
     let (value, _) = options.get(HEADER..)?.split_at_checked(len.into())?;
-    // Without its padding it can only be the last.
+    // An option without its padding can only be the last.
     let rest = options.get(HEADER + value.len().next_multiple_of(4)..);
     Some((code, value, rest.unwrap_or_default()))
 }
 
-/// Keeps the value if it is one, and there is none yet; whether it did.
+/// Stores the value if there is one and the slot is free; returns whether it did.
 fn set<T>(slot: &mut Option<T>, value: Option<T>) -> bool {
     let sound = slot.is_none() && value.is_some();
     if sound {

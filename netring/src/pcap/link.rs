@@ -1,11 +1,12 @@
-//! The link types of files.
+//! Link types of capture files.
 
 use crate::LinkType;
 
 /// The link type that a number in a file stands for.
 ///
-/// Files hold numbers of the registry, but programs that wrote the number of their own system's header instead are
-/// common enough that libpcap and Wireshark read those too: raw IP is 12 on most systems and 14 on OpenBSD.
+/// Files contain numbers of the registry. Programs that wrote the number in their own system's
+/// header instead are common enough that libpcap and Wireshark read those too: raw IP is 12 on most
+/// systems and 14 on OpenBSD.
 pub(super) const fn link_type(number: u16) -> LinkType {
     match number {
         12 | 14 => LinkType::RAW_IP,

@@ -10,7 +10,7 @@ use super::record::{MAX_RECORD, Record, Step};
 /// The first bytes of a section, in either byte order.
 pub(super) const SECTION: [u8; 4] = SECTION_HEADER.to_be_bytes();
 
-/// Follows the length of a section header, in the byte order of the section.
+/// The word after the length of a section header, in the byte order of the section.
 const BYTE_ORDER: u32 = 0x1a2b_3c4d;
 
 // Types of blocks.
@@ -21,40 +21,41 @@ const OBSOLETE_PACKET: u32 = 2;
 const SIMPLE_PACKET: u32 = 3;
 const ENHANCED_PACKET: u32 = 6;
 
-/// Bytes of a block before its body: type and length.
+/// Bytes of a block before its body: its type and its length.
 const BEFORE_BODY: usize = 8;
 
 /// Bytes of a block without a body.
 const EMPTY: usize = 12;
 
-/// A section with more interfaces is a fault: memory is bounded whatever the file says.
+/// The most interfaces of a section. More count as damage, so that memory stays bounded whatever
+/// the file says.
 const MAX_INTERFACES: usize = 65_536;
 
-/// Where a walk stands in a file.
+/// The state of reading a pcapng file.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Ng {
     order: ByteOrder,
-    /// Those of the current section.
+    /// The interfaces of the current section.
     interfaces: Vec<Interface>,
-    /// Interfaces in the sections before.
+    /// The number of interfaces in earlier sections.
     before: u32,
-    /// The time of the packet before, which a packet without one takes.
+    /// The time of the previous packet, which a packet without a time takes.
     time: Option<i64>,
-    /// The search for a time, while there is neither one before nor, in the bytes so far, one behind.
+    /// The search for a time, while neither an earlier packet nor the bytes read so far have one.
     ahead: Option<Box<Ahead>>,
     ignored_options: u64,
 }
 
-/// A block that is whole.
+/// A complete block.
 struct Block<'a> {
     kind: u32,
     body: &'a [u8],
-    /// Its bytes in the file.
+    /// The bytes that it takes up in the file.
     total: usize,
 }
 
 impl Ng {
-    /// The block at the start of these bytes; `whole` if the file ends with them.
+    /// Reads the block at the start of these bytes; `whole` if the file ends with them.
     #[inline]
     pub(super) fn step(&mut self, bytes: &[u8], whole: bool) -> Step {
         let block = match self.block(bytes) {
@@ -88,7 +89,7 @@ impl Ng {
         }
     }
 
-    /// Whether the block at the start of these bytes is one of a packet.
+    /// Whether the block at the start of these bytes contains a packet.
     pub(super) fn is_packet(&self, bytes: &[u8]) -> bool {
         matches!(
             self.order.u32(bytes, 0),
@@ -96,7 +97,7 @@ impl Ng {
         )
     }
 
-    /// Options of interface descriptions that could not be used.
+    /// The number of options of interface descriptions that could not be used.
     pub(super) const fn ignored_options(&self) -> u64 {
         self.ignored_options
     }
@@ -105,7 +106,7 @@ impl Ng {
     #[inline]
     fn block<'a>(&mut self, bytes: &'a [u8]) -> Result<Block<'a>, Step> {
         if bytes.starts_with(&SECTION) {
-            // A section states its own byte order, without which not even its length can be read.
+            // A section states its own byte order, which is needed even to read its length.
             self.order = match bytes.get(8..12) {
                 None => return Err(Step::Short(EMPTY)),
                 Some(order) if order == BYTE_ORDER.to_le_bytes() => ByteOrder::Little,
@@ -121,7 +122,7 @@ impl Ng {
         if !(EMPTY..=MAX_RECORD).contains(&announced) {
             return Err(out_of_range(announced));
         }
-        // Some writers leave the padding of the body out of the length, though not out of the block.
+        // Some writers omit the padding of the body from the length, but not from the block.
         let total = announced.next_multiple_of(4);
         let Some(again) = self.order.u32(bytes, total - 4) else {
             return Err(Step::Short(total));
@@ -136,7 +137,7 @@ impl Ng {
         })
     }
 
-    /// Learns from a block without a packet.
+    /// Takes in a block without a packet.
     fn describe(&mut self, block: &Block<'_>) -> Result<(), String> {
         match block.kind {
             SECTION_HEADER => self.section(block.body),
@@ -152,7 +153,7 @@ impl Ng {
             .ok_or("is too short for a section")?;
         if major != 1 {
             return Err(format!(
-                "is a section of pcapng version {major}; only 1 is read"
+                "is a section of pcapng version {major}; only version 1 is supported"
             ));
         }
         self.before = self.before.saturating_add(self.interfaces.len() as u32);
@@ -163,7 +164,7 @@ impl Ng {
     fn interface(&mut self, body: &[u8]) -> Result<(), String> {
         if self.interfaces.len() == MAX_INTERFACES {
             return Err(format!(
-                "is one interface more than the {MAX_INTERFACES} that a section may have"
+                "describes an interface too many; a section may have {MAX_INTERFACES}"
             ));
         }
         let interface = Interface::parse(self.order, body, &mut self.ignored_options);
@@ -178,12 +179,12 @@ impl Ng {
     }
 
     fn obsolete_packet(&self, body: &[u8]) -> Result<Record, String> {
-        // The other half of the word counts drops, or is all ones.
+        // The other half of the word counts dropped packets, or is all ones.
         let interface = self.order.u16(body, 0).ok_or(SHORT)?;
         self.stamped_packet(body, interface.into())
     }
 
-    /// A packet block, which from its second word on is the same in its old and its new form.
+    /// Reads a packet block. Its obsolete and enhanced forms are the same from the second word on.
     fn stamped_packet(&self, body: &[u8], interface: u32) -> Result<Record, String> {
         const HEADER: usize = 20;
         let word = |at| self.order.u32(body, at).ok_or(SHORT);
@@ -204,7 +205,8 @@ impl Ng {
         })
     }
 
-    /// A packet without a time, of the first interface; how much of it was captured follows from the snap length there.
+    /// Reads a packet without a time, of the first interface. Its captured length follows from the
+    /// snap length of that interface.
     fn simple_packet(&self, body: &[u8], time: i64) -> Result<Record, String> {
         const HEADER: usize = 4;
         let wire_len = self.order.u32(body, 0).ok_or(SHORT)?;
@@ -227,7 +229,8 @@ impl Ng {
         })
     }
 
-    /// The time of the first packet that has one, for those before it; otherwise how many bytes it takes to go on looking.
+    /// Finds the time of the first packet that has one, for those before it. The error is the
+    /// number of bytes needed to continue the search.
     #[cold]
     fn time_ahead(&mut self, bytes: &[u8], whole: bool) -> Result<i64, usize> {
         let ahead = self.ahead.take();
@@ -243,7 +246,7 @@ impl Ng {
         let known = self.interfaces.get(interface as usize);
         known.ok_or_else(|| {
             let count = self.interfaces.len();
-            format!("is of interface {interface}, and the section has described {count}")
+            format!("refers to interface {interface}, but the section describes only {count}")
         })
     }
 
@@ -254,15 +257,15 @@ impl Ng {
 
 #[cold]
 fn no_room(len: u32, room: usize) -> String {
-    format!("announces a packet of {len} bytes, and has room for {room}")
+    format!("announces a packet of {len} bytes, but has room for only {room}")
 }
 
 #[cold]
 fn out_of_range(announced: usize) -> Step {
     Step::Corrupt(if announced > MAX_RECORD {
-        format!("announces {announced} bytes; the most is {MAX_RECORD}")
+        format!("announces {announced} bytes; the maximum is {MAX_RECORD}")
     } else {
-        format!("announces {announced} bytes; an empty one has {EMPTY}")
+        format!("announces {announced} bytes; an empty block has {EMPTY}")
     })
 }
 

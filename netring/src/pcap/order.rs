@@ -1,6 +1,6 @@
 //! The byte order of a file or a section.
 
-/// How the words of a file or a section are stored.
+/// How the integers of a file or a section are stored.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) enum ByteOrder {
     #[default]
@@ -9,7 +9,7 @@ pub(super) enum ByteOrder {
 }
 
 impl ByteOrder {
-    /// The word at this place; `None` if the bytes end before it does.
+    /// The integer at this offset; `None` if it does not lie within the bytes.
     #[inline]
     pub(super) fn u16(self, bytes: &[u8], at: usize) -> Option<u16> {
         let bytes = *bytes.get(at..)?.first_chunk()?;
@@ -19,7 +19,7 @@ impl ByteOrder {
         })
     }
 
-    /// The word at this place; `None` if the bytes end before it does.
+    /// The integer at this offset; `None` if it does not lie within the bytes.
     #[inline]
     pub(super) fn u32(self, bytes: &[u8], at: usize) -> Option<u32> {
         let bytes = *bytes.get(at..)?.first_chunk()?;

@@ -1,8 +1,8 @@
-//! What both formats come to: packets at places in the buffer.
+//! What both formats are read into: packets at positions in the buffer.
 
 use crate::{Clock, LinkType, Packet, Timestamp};
 
-/// The most bytes that a record or block may have with its header; a larger one is a fault of the file.
+/// The most bytes of a record or block, its header included. A larger one counts as damage.
 pub(super) const MAX_RECORD: usize = 16 * 1024 * 1024;
 
 /// A packet in the buffer.
@@ -10,32 +10,32 @@ pub(super) const MAX_RECORD: usize = 16 * 1024 * 1024;
 pub(super) struct Record {
     /// Nanoseconds since the epoch.
     pub(super) time: i64,
-    /// Where its bytes begin: in the record, and once it is in a batch, in the buffer.
+    /// Where its bytes begin: in the record and, once it is in a batch, in the buffer.
     pub(super) start: u32,
-    /// How many there are.
+    /// How many bytes were captured.
     pub(super) len: u32,
-    /// How many the wire had.
+    /// How many bytes were on the wire.
     pub(super) wire_len: u32,
-    /// The number of its interface in the file, from 1 on; 0 where the format has none.
+    /// The number of its interface in the file, starting at 1; 0 if the format has no interfaces.
     pub(super) interface: u32,
     pub(super) link_type: LinkType,
 }
 
-/// What is at the start of some bytes of a file.
+/// What the next bytes of a file are.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Step {
-    /// A packet, in so many bytes.
+    /// A packet, and the bytes that it takes up.
     Packet(Record, usize),
-    /// Something without a packet, in so many bytes.
+    /// Something without a packet that takes up this many bytes.
     Skip(usize),
-    /// Not enough to tell: it has at least so many bytes.
+    /// Too few bytes to know; at least this many are needed.
     Short(usize),
-    /// A contradiction.
+    /// A contradiction, described.
     Corrupt(String),
 }
 
 impl Record {
-    /// The packet in the buffer; `None` where it would not be inside.
+    /// The packet in the buffer; `None` if it does not lie within.
     #[inline]
     pub(super) fn packet<'a>(&self, buffer: &'a [u8]) -> Option<Packet<'a>> {
         let data = buffer

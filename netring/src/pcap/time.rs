@@ -1,6 +1,6 @@
-//! From the ticks of a file to nanoseconds.
+//! Conversion of the ticks of a file to nanoseconds.
 
-/// What a tick of an interface's clock is, and where it counts from.
+/// The length of a tick of an interface's clock, and the time of tick 0.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct TickRate {
     unit: Unit,
@@ -10,18 +10,19 @@ pub(super) struct TickRate {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Unit {
-    /// So many nanoseconds.
+    /// Nanoseconds per tick.
     Nanos(u64),
-    /// So many ticks are a nanosecond.
+    /// Ticks per nanosecond.
     PerNano(u128),
-    /// A second is two to the power of so many ticks.
+    /// A second has two to this power of ticks.
     Binary(u8),
 }
 
 const NANOS_PER_SECOND: u64 = 1_000_000_000;
 
 impl TickRate {
-    /// From the options `if_tsresol` (default 6: microseconds) and `if_tsoffset` (seconds, default 0).
+    /// From the options `if_tsresol` (default 6: microseconds) and `if_tsoffset` (seconds, default
+    /// 0).
     pub(super) const fn new(resolution: u8, offset: i64) -> Self {
         let exponent = resolution & 0x7f;
         let unit = if resolution & 0x80 != 0 {
@@ -29,7 +30,8 @@ impl TickRate {
         } else if exponent <= 9 {
             Unit::Nanos(10_u64.pow(9 - exponent as u32))
         } else {
-            // No clock has 10³⁸ ticks in a nanosecond, and no 64-bit word holds one nanosecond of it.
+            // No clock has 10³⁸ ticks in a nanosecond, and 64 bits do not hold a nanosecond of
+            // such ticks.
             match 10_u128.checked_pow(exponent as u32 - 9) {
                 Some(ticks) => Unit::PerNano(ticks),
                 None => Unit::PerNano(u128::MAX),
@@ -41,7 +43,7 @@ impl TickRate {
         }
     }
 
-    /// Nanoseconds since the epoch, rounded down, and kept within what 64 bits hold.
+    /// Nanoseconds since the epoch, rounded down and clamped to 64 bits.
     #[inline]
     pub(super) fn nanos(self, ticks: u64) -> i64 {
         let ticks = u128::from(ticks);

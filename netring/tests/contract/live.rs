@@ -1,4 +1,5 @@
-//! Interfaces as sources and sinks under test: one end of a veth pair, with plain sockets on the other.
+//! Interfaces as sources and sinks under test: one end of a veth pair, with plain sockets on the
+//! other.
 
 use std::os::fd::AsFd;
 use std::time::{Duration, Instant};

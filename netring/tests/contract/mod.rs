@@ -1,6 +1,7 @@
-//! The contract between layers, as tests that every backend passes: the same rows, whatever the packets come from or go to.
+//! The contract between layers, as tests that every backend passes: the same rows, wherever packets
+//! come from or go to.
 //!
-//! `CONFORMANCE.md` has the rows that cannot be for this API, with the reason.
+//! `CONFORMANCE.md` lists the rows that this API rules out, with the reason.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on ends there")]
 #![allow(
     dead_code,

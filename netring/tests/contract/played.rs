@@ -1,4 +1,5 @@
-//! A sink that is played: 8 frames of memory, and a list for a wire. It shows what the rows ask for, and that they can be passed.
+//! A simulated sink: 8 frames of memory, and a list as its wire. It shows what the rows require,
+//! and that they can be passed.
 
 use std::cell::RefCell;
 use std::collections::VecDeque;

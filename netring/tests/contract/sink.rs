@@ -18,7 +18,7 @@ pub(crate) trait Backend: Sized {
     fn open() -> (Self, Self::Sink);
     /// Opens another in the place of one that is gone.
     fn open_again(&mut self) -> Self::Sink;
-    /// The next frame that comes out at the other end, as somebody sees it who does not know the sink.
+    /// The next frame that comes out at the other end, as seen by an independent observer.
     fn receive(&mut self, time: Duration) -> Option<Vec<u8>>;
     /// Takes away what is behind the sink, and waits until that is known there.
     fn remove(&mut self);
@@ -184,7 +184,8 @@ pub(crate) fn frames_are_conserved<B: Backend>() {
     all_sent(&mut sink, 1000);
 }
 
-/// Where what is behind the sink is gone, each of its methods says so, or nothing; and none of them sends.
+/// Once the interface behind the sink is gone, each method reports that or does nothing, and none
+/// of them sends.
 pub(crate) fn methods_after_close_are_safe<B: Backend>() {
     let (mut backend, mut sink) = B::open();
     commit(&mut sink, &numbered(1, 60));

@@ -17,7 +17,8 @@ pub(crate) trait Backend: Sized + Send {
 
     /// Packets of 1500 bytes that its memory surely holds while nobody reads.
     const HOLDS: u64;
-    /// Packets of 1500 bytes that its memory surely does not hold; `None` where nothing is lost: whoever offers them waits.
+    /// A number of packets of 1500 bytes that its memory cannot hold; `None` if nothing can be lost
+    /// because the sender waits.
     const OVERFLOWS: Option<u64>;
     /// What is told of a packet's time.
     const CLOCKS: &[Clock];

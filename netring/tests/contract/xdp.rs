@@ -107,8 +107,8 @@ source!(
     best(&[Backend::AfPacket], Backend::AfPacket)
 );
 
-/// An injector, which needs no program, and a plain socket behind the wire; `LONG` with room for frames longer than a chunk, and for
-/// requests.
+/// An injector, which needs no program, and a plain socket behind the wire; with `LONG`, room for
+/// frames longer than a chunk and for requests.
 #[derive(Debug)]
 pub(crate) struct Injects<const LONG: bool>(Sniffer);
 

@@ -1,4 +1,5 @@
-//! Capture files, written byte for byte from the formats' descriptions and by nothing that reads them.
+//! Capture files, written byte for byte from the descriptions of the formats, without the code that
+//! reads them.
 
 /// The byte order of a file or a section.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -125,48 +125,48 @@ fn what_contradicts_itself_is_told_with_its_offset_behind_the_packets_before_it(
     let cases = [
         (
             1,
-            "announces 4294967295 bytes; the most is 16777216",
+            "announces 4294967295 bytes; the maximum is 16777216",
             long(6, u32::MAX),
         ),
         (
             0,
-            "announces 4294967292 bytes; the most is 16777216",
+            "announces 4294967292 bytes; the maximum is 16777216",
             long(5, u32::MAX - 3),
         ),
         (
             0,
-            "announces 16777220 bytes; the most is 16777216",
+            "announces 16777220 bytes; the maximum is 16777216",
             long(5, 16_777_220),
         ),
-        (0, "announces 0 bytes; an empty one has 12", long(5, 0)),
-        (0, "announces 8 bytes; an empty one has 12", long(5, 8)),
+        (0, "announces 0 bytes; an empty block has 12", long(5, 0)),
+        (0, "announces 8 bytes; an empty block has 12", long(5, 8)),
         (1, "has two lengths", differs),
         (0, "not a multiple of 4", odd),
         (0, "has no byte-order magic", no_order),
         (0, "version 2", version),
         (
             1,
-            "announces a packet of 4294967295 bytes, and has room for 20",
+            "announces a packet of 4294967295 bytes, but has room for only 20",
             captured(packet(), 20, u32::MAX),
         ),
         (
             1,
-            "announces a packet of 21 bytes, and has room for 20",
+            "announces a packet of 21 bytes, but has room for only 20",
             captured(packet(), 20, 21),
         ),
         (
             1,
-            "is of interface 1, and the section has described 1",
+            "refers to interface 1, but the section describes only 1",
             enhanced(Little, 1, 1, 1, b"x"),
         ),
         (
             1,
-            "is of interface 7, and the section has described 1",
+            "refers to interface 7, but the section describes only 1",
             obsolete(Little, 7, 0, 1, 1, b"x"),
         ),
         (
             1,
-            "announces a packet of 9 bytes, and has room for 8",
+            "announces a packet of 9 bytes, but has room for only 8",
             simple(Little, 9, b"12345678"),
         ),
         (1, "too short for a packet", block(Little, 6, &[0; 16])),
@@ -200,7 +200,7 @@ fn a_packet_of_a_new_section_needs_an_interface_of_that_section() {
     let (packets, end, _) = read(&file[..]);
     assert_eq!(packets.len(), 3);
     let told = end.unwrap_err().to_string();
-    assert!(told.contains("the section has described 0"), "{told}");
+    assert!(told.contains("the section describes only 0"), "{told}");
 }
 
 #[test]
@@ -232,8 +232,8 @@ fn a_record_that_announces_too_much_is_told_at_once() {
 #[test]
 fn a_record_that_is_too_long_is_a_fault_even_where_it_is_in_memory_already() {
     const MOST: usize = 256 * 1024;
-    // The first makes the buffer grow to 512 KiB; the second ends 8 bytes before the end of what is read into it. So the header of
-    // the third is seen only together with all its bytes.
+    // The first makes the buffer grow to 512 KiB; the second ends 8 bytes before the end of what is
+    // read into it. So the header of the third is seen only together with all its bytes.
     let mut file = header(Little, MICROS, 96, 1);
     file.extend(record(Little, (1, 2), 60, &vec![5; MOST]));
     file.extend(record(Little, (1, 2), 60, &vec![5; MOST - 8 - 2 * 16]));
@@ -258,7 +258,7 @@ fn a_longer_record_header_leaves_less_room() {
         assert_eq!(packets.len(), usize::from(!faulty));
         let told = end.map_err(|error| error.to_string());
         assert_eq!(
-            told.is_err_and(|told| told.contains("the most is 16777192")),
+            told.is_err_and(|told| told.contains("the maximum is 16777192")),
             faulty
         );
     }
@@ -316,7 +316,7 @@ fn what_is_no_capture_file_is_refused_by_name() {
         let (major, minor) = version;
         let told = format!("its header says pcap version {major}.{minor}");
         assert!(
-            error.contains(&told) && error.contains("2.0 and later are read"),
+            error.contains(&told) && error.contains("only 2.0 and later are supported"),
             "{error}"
         );
     }

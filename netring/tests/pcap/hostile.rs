@@ -18,7 +18,7 @@ fn drain(bytes: &[u8]) -> usize {
     };
     let mut count = 0;
     let mut lent = 0;
-    // A record has at least 16 bytes, a block 12: a file that gives more batches than that does not end.
+    // A record has at least 16 bytes, a block 12: a file that yields more batches never ends.
     for _ in 0..=bytes.len() {
         let end = match file.next_batch() {
             Ok(Some(batch)) => {

@@ -1,4 +1,5 @@
-//! Options of interface descriptions that make no sense: they are ignored and counted, and the packets are read.
+//! Options of interface descriptions that make no sense are ignored and counted, and the packets
+//! are read.
 
 use netring::PacketBatch;
 use netring::pcap::CaptureFile;

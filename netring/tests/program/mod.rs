@@ -116,7 +116,7 @@ impl Program {
     }
 }
 
-/// An example behind these arguments says which one cannot be, and why, and what one too many is.
+/// An example with these arguments reports which one is invalid and why, and any argument too many.
 #[track_caller]
 pub(crate) fn argument_is_named(name: &'static str, before: &[&str], argument: &str) {
     let largest = u32::MAX.to_string();
@@ -133,7 +133,7 @@ pub(crate) fn argument_is_named(name: &'static str, before: &[&str], argument: &
         !said.ok && said.err.contains(&format!("usage: {name} ")),
         "{said:?}"
     );
-    // What is not UTF-8 is no reason to panic.
+    // An argument that is not UTF-8 must not cause a panic.
     let mut odd = command(name);
     let said = Program::spawn(name, odd.args(before).arg(OsStr::from_bytes(b"\xff\xfe")));
     let said = said.end();
@@ -157,7 +157,8 @@ impl Said {
     }
 }
 
-/// Whether the kernel has a socket of all protocols on the interface, which runs; in the namespace of this process.
+/// Whether the kernel lists a running socket for all protocols on the interface, in the namespace
+/// of this process.
 pub(crate) fn captures(pid: u32, interface: &str) -> bool {
     let index = Interface::by_name(interface).unwrap().index.to_string();
     let sockets = fs::read_to_string(format!("/proc/{pid}/net/packet")).unwrap_or_default();
@@ -183,7 +184,8 @@ fn said(output: io::Result<Output>, out: Vec<String>) -> Said {
     }
 }
 
-/// Where cargo put an example: beside the folder of the tests. It has to be there, and not to be older than what it is made of.
+/// The path of a built example, beside the folder of the tests. It must exist and be no older than
+/// its sources.
 fn built(name: &str) -> PathBuf {
     let test = std::env::current_exe().unwrap();
     let folder = test.ancestors().nth(2).unwrap().join("examples");

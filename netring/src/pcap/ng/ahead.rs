@@ -1,23 +1,23 @@
-//! The time for packets without one that begin a file.
+//! The time for packets at the start of a file that have none.
 
 use super::super::record::Step;
 use super::{ENHANCED_PACKET, Ng, OBSOLETE_PACKET};
 
-/// How far to look for it, in bytes.
+/// How far to look ahead, in bytes.
 const LOOK_AHEAD: usize = 256 * 1024;
 
-/// Looks for the first packet that has a time, as far as the bytes that are there go.
+/// Looks for the first packet that has a time, within the bytes that are available.
 ///
-/// What it finds depends on the file only, and not on how much of it was read at a time.
+/// The result depends on the file only, not on how much of it was read at a time.
 #[derive(Clone, Debug)]
 pub(super) struct Ahead {
     walk: Ng,
-    /// Bytes from the block that needs the time to the next one to look at.
+    /// Bytes from the block that needs the time to the next block to look at.
     at: usize,
 }
 
 impl Ahead {
-    /// Begins at the block where this walk stands.
+    /// Starts at the block that `walk` is at.
     pub(super) fn of(walk: &Ng) -> Self {
         Self {
             walk: walk.clone(),
@@ -25,8 +25,9 @@ impl Ahead {
         }
     }
 
-    /// The time, or the epoch if there is none near enough; otherwise how many bytes it takes to go on. The bytes begin where
-    /// they did in the call before; `whole` if the file ends with them.
+    /// Returns the time, or the epoch if none is near enough. The error is the number of bytes
+    /// needed to continue. `bytes` begin where they did in the previous call; `whole` if the file
+    /// ends with them.
     pub(super) fn time(&mut self, bytes: &[u8], whole: bool) -> Result<i64, usize> {
         let window = &bytes[..bytes.len().min(LOOK_AHEAD)];
         loop {
