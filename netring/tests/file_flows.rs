@@ -73,7 +73,7 @@ fn ng() -> Vec<u8> {
     file
 }
 
-/// Adds a flow, where the event is the end of one.
+/// Adds a flow if the event is the end of one.
 fn note(event: &FlowEvent<FiveTupleKey>, flows: &mut Vec<Flow>) {
     if let FlowEvent::Ended {
         key,

@@ -89,7 +89,7 @@ fn capture_tells_that_the_link_went_down_and_goes_on() {
     send(&sender, &[numbered(2, 70)]);
     let said = program.end();
     said.went_well();
-    // The first packet may be told before the report or behind it: its block is handed over later.
+    // The first packet may be printed before or after the report: its block is handed over later.
     let (reports, others): (Vec<_>, Vec<_>) = said.out.iter().partition(|line| *line == down);
     assert_eq!(reports.len(), 1, "{said:?}");
     assert_eq!(others.len(), 3, "{said:?}");

@@ -33,7 +33,7 @@ impl Copy {
         self.0.join("xdp_auto")
     }
 
-    /// What it says as nobody, who may lock 8 MiB; of no packets.
+    /// The output as user `nobody` with 8 MiB of lockable memory, for no packets.
     fn said(&self) -> Said {
         let mut limited = Command::new("prlimit");
         limited.arg("--memlock=8388608:8388608");
@@ -70,13 +70,13 @@ fn each_line_that_auto_says_lets_its_backend_be_opened() {
     let none = "AF_XDP zero-copy: bind(AF_XDP) failed: Operation not supported (os error 95)";
     for (mtu, driver) in [
         (1500, "AF_XDP native: opened"),
-        // Packet memory is more than nobody may lock.
+        // Packet memory exceeds what user `nobody` may lock.
         (9000, "AF_XDP native: opened with multi-buffer"),
     ] {
         for end in ["v0", "v1"] {
             ip(&format!("link set {end} mtu {mtu}")).unwrap();
         }
-        // A program without capabilities: none can be had.
+        // A program without capabilities: no backend is available.
         let _ = Command::new("setcap")
             .arg("-r")
             .arg(copy.program())

@@ -32,7 +32,7 @@ fn frames() -> Vec<Vec<u8>> {
         tagged(&udp4(2000, 53, &[7; 58]), &[[0x81, 0, 0, 5]]),
         tagged(&udp4(3000, 53, &[7; 58]), &[[0x81, 0, 0, 0]]),
         tagged(&udp4(4000, 53, &[7; 58]), &[outer, [0x81, 0, 0, 5]]),
-        // The shortest frame of a flow, which nobody filled up.
+        // The shortest frame of a flow, without padding.
         tagged(&udp4(5000, 53, b""), &[[0x81, 0, 0, 5]]),
     ]
 }

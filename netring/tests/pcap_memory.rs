@@ -12,7 +12,7 @@ use netring::pcap::CaptureFile;
 
 use bytes::{Little, MICROS, enhanced, header, interface, record, section, simple};
 
-/// A reader of so many times the same bytes, behind others.
+/// A reader that returns some bytes, and then the same bytes many times.
 struct Repeat<'a> {
     first: &'a [u8],
     then: &'a [u8],
@@ -50,7 +50,7 @@ fn cost(reader: impl Read) -> (usize, AllocationInfo) {
     (packets, cost)
 }
 
-/// The cost of a file of `first`, and so many times `then`.
+/// The cost of a file of `first` followed by a number of copies of `then`.
 fn repeated(first: &[u8], then: &[u8], times: usize) -> (usize, AllocationInfo) {
     cost(Repeat {
         first,
@@ -105,7 +105,8 @@ fn what_a_file_announces_is_not_allocated() {
     file.extend(Little.u32(16 * 1024 * 1024));
     let (_, cost_of_few) = cost(&file[..]);
     assert!(cost_of_few.bytes_max < 400_000, "{cost_of_few:?}");
-    // What is in it is, at the most twice: while the buffer grows, there are an old and a new one.
+    // The contents are allocated, at most twice: while the buffer grows, the old and the new one
+    // exist.
     file.resize(1_000_000, 0);
     let (_, cost_of_more) = cost(&file[..]);
     assert!(cost_of_more.bytes_max < 3_500_000, "{cost_of_more:?}");

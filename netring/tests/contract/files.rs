@@ -57,7 +57,7 @@ impl Backend for Piped {
     }
 
     fn end(&mut self) {
-        // A stream that is shut down already, or that nobody reads any more, has ended too.
+        // A stream that was already shut down, or that has no reader left, has ended too.
         let _ = self.0.shutdown(Shutdown::Both);
     }
 
@@ -82,7 +82,7 @@ impl Backend for Plain {
 
     fn open() -> (Self, Self::Source) {
         static NEXT: AtomicU32 = AtomicU32::new(0);
-        // Relaxed: a number that nobody else has is all that is wanted.
+        // Relaxed: only a unique number is needed.
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
         let name = format!("netring-contract-{}-{number}.pcapng", std::process::id());
         let path = std::env::temp_dir().join(name);
@@ -103,7 +103,7 @@ impl Backend for Plain {
         source.ready()
     }
 
-    /// A file ends where it ends.
+    /// A file has a fixed end.
     fn end(&mut self) {}
 
     fn interface(&self) -> u32 {

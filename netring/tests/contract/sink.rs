@@ -137,7 +137,7 @@ pub(crate) fn close_twice<B: Backend>() {
     comes(&mut backend, (2..5).map(|n| numbered(n, 60)));
 }
 
-/// A sink that is well says so, however often it is asked.
+/// A healthy sink reports no error, however often it is asked.
 pub(crate) fn err_is_nil_on_a_healthy_queue<B: Backend>() {
     let (mut backend, mut sink) = B::open();
     let ask = |sink: &mut B::Sink| {

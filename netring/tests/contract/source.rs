@@ -15,12 +15,12 @@ use super::{LIMIT, SILENCE};
 pub(crate) trait Backend: Sized + Send {
     type Source: PacketSource + Send;
 
-    /// Packets of 1500 bytes that its memory surely holds while nobody reads.
+    /// A number of packets of 1500 bytes that its memory certainly holds without a reader.
     const HOLDS: u64;
     /// A number of packets of 1500 bytes that its memory cannot hold; `None` if nothing can be lost
     /// because the sender waits.
     const OVERFLOWS: Option<u64>;
-    /// What is told of a packet's time.
+    /// What the source reports about a packet's time.
     const CLOCKS: &[Clock];
 
     /// A source that nothing was offered yet.
@@ -51,7 +51,7 @@ impl Taken {
         self.batches += 1;
     }
 
-    /// Takes so many packets, which have to come.
+    /// Takes this many packets, which must arrive.
     fn exactly<B: Backend>(&mut self, source: &mut B::Source, count: u64) {
         let wanted = self.frames.len() + count as usize;
         while self.frames.len() < wanted {
@@ -196,7 +196,7 @@ pub(crate) fn close_wakes_a_poller<B: Backend>() {
     });
 }
 
-/// Looking at a source that is well is no error, however often.
+/// Looking at a healthy source is not an error, however often.
 pub(crate) fn err_is_nil_on_a_healthy_queue<B: Backend>() {
     let (mut backend, mut source) = B::open();
     let look = |source: &mut B::Source, found| {
@@ -251,7 +251,7 @@ pub(crate) fn frames_are_conserved<B: Backend>() {
     all_delivered(&mut source, B::HOLDS);
 }
 
-/// Where nobody reads, what does not fit is counted; and what does is lent.
+/// Without a reader, packets that do not fit are counted, and those that fit are lent.
 pub(crate) fn frames_are_conserved_where_memory_is_short<B: Backend>() {
     let (mut backend, mut source) = B::open();
     let offered = B::OVERFLOWS.unwrap_or(B::HOLDS);
@@ -275,7 +275,7 @@ pub(crate) fn frames_are_conserved_where_memory_is_short<B: Backend>() {
     assert_eq!(taken.frames.last(), Some(&numbered(offered, 1500)));
 }
 
-/// A source that has ended stays so: it lends nothing, and still tells what became of every packet.
+/// A source that has ended stays ended: it lends nothing, and still accounts for every packet.
 pub(crate) fn methods_after_close_are_safe<B: Backend>() {
     let (mut backend, mut source) = B::open();
     offer(&mut backend, 0..3, 60);

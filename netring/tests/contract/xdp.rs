@@ -24,7 +24,7 @@ pub(crate) struct Generic(Wire);
 #[derive(Debug)]
 pub(crate) struct Auto(Wire);
 
-/// Whatever is best, where no program can be had.
+/// The best available backend if no program can be loaded.
 #[derive(Debug)]
 pub(crate) struct AutoAfPacket(Wire);
 

@@ -51,7 +51,7 @@ fn a_file_cut_short_anywhere_gives_its_whole_packets_and_then_says_so() {
             };
             assert_eq!(offset, at, "{len}");
             let inside = len as u64 - at;
-            // As far as the record could tell its length.
+            // As far as the length of the record is known.
             let known = if record == 66 { 16 } else { 8 };
             let announced = if inside >= known {
                 record as u64
@@ -59,7 +59,7 @@ fn a_file_cut_short_anywhere_gives_its_whole_packets_and_then_says_so() {
                 missing + inside
             };
             assert_eq!(missing, announced - inside, "{len}");
-            // With less than four bytes a block cannot tell that it would have been a packet.
+            // With fewer than four bytes it is unknown whether the block is a packet.
             let invalid = u64::from(record == 66 || inside >= 4);
             assert_eq!(stats.invalid.exact(), Some(invalid), "{len}");
             assert_eq!(stats.pending(), Some(0), "{len}");
@@ -393,7 +393,7 @@ fn a_reader_that_fails_is_told_behind_the_packets_before_it() {
     };
     assert_eq!(*offset, bytes.len() as u64 - 10);
     assert_eq!(source.kind(), io::ErrorKind::TimedOut);
-    // The packet may be whole where the reader could not go: nothing is known of it.
+    // The packet may be complete beyond what the reader returned; nothing is known about it.
     assert_eq!(stats.invalid.exact(), Some(0));
 }
 

@@ -105,7 +105,7 @@ fn a_section_has_its_own_byte_order_and_its_own_interfaces() {
 #[test]
 fn blocks_without_packets_are_stepped_over() {
     let mut file = section(Little);
-    // Name resolution, statistics, secrets, a journal entry, custom, and one that nobody knows.
+    // Name resolution, statistics, secrets, a journal entry, custom, and an unknown one.
     for kind in [4, 5, 10, 9, 0x0bad, 0x4000_0bad, 0x8765_4321] {
         file.extend(block(Little, kind, &[0xff; 41]));
     }

@@ -18,7 +18,7 @@ fn count<S: PacketSource>(mut source: S) -> Result<(u64, u64), Error> {
     Ok((packets, bytes))
 }
 
-/// Packets whose bytes tell their number.
+/// Packets that contain their number.
 fn numbered(packets: u32) -> Vec<u8> {
     let mut file = header(Little, MICROS, 65_535, 1);
     for number in 0..packets {

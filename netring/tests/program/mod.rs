@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 use netring::Interface;
 use xtask::wire::Sender;
 
-/// An example that runs. It is killed where it is dropped before its end.
+/// A running example. It is killed if it is dropped before its end.
 #[derive(Debug)]
 pub(crate) struct Program {
     name: &'static str,
