@@ -1,4 +1,5 @@
-//! Not for users: the queue of a broadcast without a capture, for the bench. It changes without notice.
+//! Not for users: the queue of a broadcast without a capture, for the bench. It changes without
+//! notice.
 
 use crate::Subscriber;
 use crate::channel::{Hub, Publisher, channel};

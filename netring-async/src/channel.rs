@@ -1,13 +1,15 @@
-//! One queue of event batches, one publisher, many subscribers: what is known of an end, and of the numbers of events.
+//! One queue of event batches, one publisher, many subscribers: what is known of an end, and of the
+//! numbers of events.
 //!
 //! ```text
-//! publisher ──► Arc<[T]>, first number ──► │ batch │ batch │ batch │ ──► each subscriber at its own place
+//! publisher ──► Arc<[T]>, first number ──► │ batch │ batch │ batch │ ──► each subscriber, at its place
 //!                                            ▲ oldest, lost first where the queue is full
 //! ```
 //!
-//! The queue is one of `async_broadcast` that overflows. That is a property of a whole queue, so a kind of subscriber that loses
-//! nothing, and makes the publisher wait, gets a second one of these that does not: the publisher numbers a batch once, puts it in both, and
-//! waits for the second where it has subscribers.
+//! The queue is one of `async_broadcast` that overflows. That is a property of a whole queue, so a
+//! kind of subscriber that loses nothing, and makes the publisher wait, gets a second one of these
+//! that does not: the publisher numbers a batch once, puts it in both, and waits for the second
+//! where it has subscribers.
 
 use std::sync::Arc;
 
@@ -23,7 +25,8 @@ pub(crate) const BATCH: usize = 64;
 /// Batches in a queue, at the most.
 pub(crate) const MAX_CAPACITY: usize = 1 << 16;
 
-/// The side that publishes. Dropping it without [`end`](Self::end) tells the subscribers that something went wrong.
+/// The side that publishes. Dropping it without [`end`](Self::end) tells the subscribers that
+/// something went wrong.
 #[derive(Debug)]
 pub(crate) struct Publisher<T> {
     sender: Sender<Message<T>>,
@@ -52,8 +55,9 @@ pub(crate) fn channel<T>(capacity: usize) -> (Publisher<T>, Hub<T>) {
 impl<T> Publisher<T> {
     /// Publishes what fills batches, and leaves the rest: fewer than [`BATCH`].
     ///
-    /// Where the queue is full, subscribers on this thread get a turn before each batch: a burst that is larger than the queue
-    /// is not lost on those who could take it. A subscriber that does not use its turn costs the publisher that turn, and no more.
+    /// Where the queue is full, subscribers on this thread get a turn before each batch: a burst
+    /// that is larger than the queue is not lost on those who could take it. A subscriber that
+    /// does not use its turn costs the publisher that turn, and no more.
     pub(crate) async fn publish_full(&self, pending: &mut Vec<T>) {
         let full = pending.len() - pending.len() % BATCH;
         let mut events = pending.drain(..full);

@@ -16,10 +16,11 @@ use crate::{BroadcastRecvError, Subscriber};
 /// A subscriber to the events of a [`FlowBroadcast`].
 pub type FlowSubscriber<K> = Subscriber<FlowEvent<K>>;
 
-/// One capture whose flow events go to any number of subscribers, from [`FlowStream::broadcast`](crate::FlowStream::broadcast).
+/// One capture whose flow events go to any number of subscribers, from
+/// [`FlowStream::broadcast`](crate::FlowStream::broadcast).
 ///
-/// A task reads the source and tracks its flows. Dropping this handle stops it as the end of the source does: the flows that are
-/// left end, each subscriber gets what is queued, and then the end.
+/// A task reads the source and tracks its flows. Dropping this handle stops it as the end of the
+/// source does: the flows that are left end, each subscriber gets what is queued, and then the end.
 ///
 /// ```no_run
 /// use futures::StreamExt;
@@ -27,7 +28,8 @@ pub type FlowSubscriber<K> = Subscriber<FlowEvent<K>>;
 /// use netring_flow::extract::FiveTuple;
 /// # async fn example(capture: netring_afpacket::Capture) -> Result<(), Box<dyn std::error::Error>> {
 ///
-/// let broadcast = AsyncSource::new(capture)?.flow_stream(FiveTuple::bidirectional()).broadcast(1024);
+/// let source = AsyncSource::new(capture)?;
+/// let broadcast = source.flow_stream(FiveTuple::bidirectional()).broadcast(1024);
 /// let mut events = broadcast.subscribe();
 /// while let Some(event) = events.next().await {
 ///     match event {
@@ -58,7 +60,8 @@ pub struct BroadcastStats {
     pub tracker: TrackerStats,
     /// Flows that have begun and not ended.
     pub active_flows: usize,
-    /// Events published, with or without subscribers. Of those since it subscribed, a subscriber got all but those that it lost.
+    /// Events published, with or without subscribers. Of those since it subscribed, a subscriber
+    /// got all but those that it lost.
     pub events: u64,
 }
 
@@ -101,8 +104,8 @@ impl<K> FlowBroadcast<K> {
         }
     }
 
-    /// A new subscriber: it sees the events of the next batch that is published, and all after it. At the end of the broadcast it
-    /// is told the error, where there was one, and the end.
+    /// A new subscriber: it sees the events of the next batch that is published, and all after it.
+    /// At the end of the broadcast it is told the error, where there was one, and the end.
     pub fn subscribe(&self) -> FlowSubscriber<K> {
         self.hub.subscribe()
     }
@@ -117,10 +120,12 @@ impl<K> FlowBroadcast<K> {
         self.hub.capacity()
     }
 
-    /// The figures of the capture and its flows, now; at the end those of the end. The task answers between two batches of packets.
+    /// The figures of the capture and its flows, now; at the end those of the end. The task answers
+    /// between two batches of packets.
     ///
     /// # Errors
-    /// [`BroadcastRecvError::Source`]: the call by which the source asks its kernel failed; [`BroadcastRecvError::Aborted`].
+    /// [`BroadcastRecvError::Source`]: the call by which the source asks its kernel failed;
+    /// [`BroadcastRecvError::Aborted`].
     pub async fn stats(&self) -> Result<BroadcastStats, BroadcastRecvError> {
         let (reply, answer) = oneshot::channel();
         if self.requests.send(reply).is_ok()
@@ -164,7 +169,8 @@ impl<S: PacketSource + Send + 'static, E: Extract> Task<S, E> {
         self.publisher.end(error);
     }
 
-    /// Waits for more events, and answers who asks. Whatever is pending goes out before the task sleeps or ends its turn.
+    /// Waits for more events, and answers who asks. Whatever is pending goes out before the task
+    /// sleeps or ends its turn.
     async fn step(&mut self) -> Option<Result<(), netring_sys::Error>> {
         poll_fn(|cx| {
             while let Poll::Ready(request) = self.asked.poll_recv(cx) {

@@ -15,15 +15,19 @@ use crate::{AsyncSource, FlowBroadcast};
 
 /// A stream of what happens to the flows of a source, from [`AsyncSource::flow_stream`].
 ///
-/// - At the end of the source, or when it is stopped, the flows that are left end, and the stream with them.
-/// - An error of the source is the last item but for nothing: the flows that are left end first, then it is yielded, then the stream ends.
-/// - A link that goes down is no error here: the stream goes on, and [`Stats::link_downs`] counts it.
+/// - At the end of the source, or when it is stopped, the flows that are left end, and the stream
+///   with them.
+/// - An error of the source is the last item but for nothing: the flows that are left end first,
+///   then it is yielded, then the stream ends.
+/// - A link that goes down is no error here: the stream goes on, and [`Stats::link_downs`] counts
+///   it.
 ///
-/// Flow time is packet time. While a live source is silent, half a second after it was due at the latest, flows end by the time
-/// that passed since the last packet, by the host's clock. A replay ends no flow by it.
+/// Flow time is packet time. While a live source is silent, half a second after it was due at the
+/// latest, flows end by the time that passed since the last packet, by the host's clock. A replay
+/// ends no flow by it.
 ///
-/// The queue in the stream holds the events of one batch at the most; the next is taken when they were yielded. A dropped
-/// `next()` loses nothing.
+/// The queue in the stream holds the events of one batch at the most; the next is taken when they
+/// were yielded. A dropped `next()` loses nothing.
 pub struct FlowStream<S, E: Extract> {
     flows: Flows<S, E>,
     /// What is not yet yielded, the newest first: the oldest is popped off the end.
@@ -49,12 +53,14 @@ impl<S: PacketSource> AsyncSource<S> {
     /// ```
     ///
     /// # Panics
-    /// The stream of a live source, once it waits while there are flows, in a runtime that was built without `enable_time`.
+    /// The stream of a live source, once it waits while there are flows, in a runtime that was
+    /// built without `enable_time`.
     pub fn flow_stream<E: Extract>(self, extract: E) -> FlowStream<S, E> {
         self.flow_stream_with(FlowTracker::new(extract))
     }
 
-    /// Tracks the flows of the packets with this tracker: one with other settings, or one that has flows already.
+    /// Tracks the flows of the packets with this tracker: one with other settings, or one that has
+    /// flows already.
     ///
     /// ```no_run
     /// use netring_flow::{FlowTracker, TrackerConfig, extract::FiveTuple};
@@ -115,7 +121,8 @@ impl<S, E: Extract> FlowStream<S, E> {
         self.queue.len()
     }
 
-    /// The source, the tracker with the flows that are in it, and the events that were not yet yielded, oldest first.
+    /// The source, the tracker with the flows that are in it, and the events that were not yet
+    /// yielded, oldest first.
     pub fn into_parts(mut self) -> (AsyncSource<S>, FlowTracker<E>, Vec<FlowEvent<E::Key>>) {
         self.queue.reverse();
         (self.flows.source, self.flows.tracker, self.queue)
@@ -127,18 +134,22 @@ where
     S: PacketSource + Send + 'static,
     E: Extract,
 {
-    /// Gives the events to any number of subscribers: a task of its own takes the packets and tracks them.
+    /// Gives the events to any number of subscribers: a task of its own takes the packets and
+    /// tracks them.
     ///
-    /// Events travel in batches of 1 to 64, oldest first. A batch goes out when it is full, and otherwise as soon as the source has nothing
-    /// more for the moment, or the task's turn of a millisecond is over: an event waits no longer than that.
+    /// Events travel in batches of 1 to 64, oldest first. A batch goes out when it is full, and
+    /// otherwise as soon as the source has nothing more for the moment, or the task's turn of a
+    /// millisecond is over: an event waits no longer than that.
     ///
-    /// The queue holds `capacity` **batches**, 1 to 65 536 (another number is taken as the nearest of these, see
-    /// [`FlowBroadcast::capacity`]). A subscriber that is further behind loses the oldest, and is told how many events
-    /// ([`BroadcastRecvError::Lagged`](crate::BroadcastRecvError::Lagged)). So who is fewer than `capacity` events behind loses none; and the queue
-    /// holds 64 × `capacity` events at the most, of up to 128 bytes for the built-in key. No subscriber makes the capture wait.
+    /// The queue holds `capacity` **batches**, 1 to 65 536 (another number is taken as the nearest
+    /// of these, see [`FlowBroadcast::capacity`]). A subscriber that is further behind loses
+    /// the oldest, and is told how many events
+    /// ([`BroadcastRecvError::Lagged`](crate::BroadcastRecvError::Lagged)). So who is fewer than
+    /// `capacity` events behind loses none; and the queue holds 64 × `capacity` events at the
+    /// most, of up to 128 bytes for the built-in key. No subscriber makes the capture wait.
     ///
-    /// A live source is read from now on, with or without subscribers. A replay begins when the first subscriber is polled: those that
-    /// subscribed before miss none of it.
+    /// A live source is read from now on, with or without subscribers. A replay begins when the
+    /// first subscriber is polled: those that subscribed before miss none of it.
     ///
     /// # Panics
     /// Outside of a tokio runtime.

@@ -1,4 +1,5 @@
-//! A source and its flow tracker, driven together: what a flow stream and a broadcast have in common.
+//! A source and its flow tracker, driven together: what a flow stream and a broadcast have in
+//! common.
 
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
@@ -10,7 +11,8 @@ use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at};
 
 use crate::AsyncSource;
 
-/// How often a silent live source has its flows looked at: none ends later than this after it was due. Only while there are flows.
+/// How often a silent live source has its flows looked at: none ends later than this after it was
+/// due. Only while there are flows.
 pub(crate) const IDLE_TICK: Duration = Duration::from_millis(500);
 
 /// Takes batches, and appends what happened to the flows in them.
@@ -44,7 +46,8 @@ impl<S: PacketSource, E: Extract> Flows<S, E> {
         }
     }
 
-    /// Appends to `events` until there is at least one more. An error is the last, and comes behind the ends of all flows.
+    /// Appends to `events` until there is at least one more. An error is the last, and comes behind
+    /// the ends of all flows.
     pub(crate) fn poll_events(
         &mut self,
         cx: &mut Context<'_>,
@@ -59,7 +62,8 @@ impl<S: PacketSource, E: Extract> Flows<S, E> {
                     // A link that went down. The source counts it.
                     Poll::Ready(Err(report)) if !report.is_terminal() => {}
                     Poll::Ready(Err(error)) => self.phase = Phase::Finishing(Some(error)),
-                    // Not at the end of a turn: there may be packets, which say better what time it is.
+                    // Not at the end of a turn: there may be packets, which say better what time it
+                    // is.
                     Poll::Pending if self.source.is_empty() => ready!(self.poll_idle(cx, events)),
                     Poll::Pending => return Poll::Pending,
                 },
@@ -115,7 +119,8 @@ impl<S: PacketSource, E: Extract> Flows<S, E> {
         Poll::Ready(())
     }
 
-    /// The newest packet time and what the host's clock counted since: two clocks are never mixed. `None` where nothing can be due.
+    /// The newest packet time and what the host's clock counted since: two clocks are never mixed.
+    /// `None` where nothing can be due.
     fn idle_time(&self) -> Option<Timestamp> {
         if !self.source.get_ref().is_live() || self.tracker.active_flows() == 0 {
             return None;

@@ -1,8 +1,9 @@
 //! A source, and the thread on which it is opened and dropped.
 //!
-//! Opening a ring allocates and maps megabytes of kernel memory, and closing a packet socket waits until every processor has
-//! let go of it: tens of milliseconds, in which a runtime's thread would run nothing else. The threads are new ones, not
-//! those of the runtime's blocking pool: a new thread is in the network namespace of the thread that starts it.
+//! Opening a ring allocates and maps megabytes of kernel memory, and closing a packet socket waits
+//! until every processor has let go of it: tens of milliseconds, in which a runtime's thread would
+//! run nothing else. The threads are new ones, not those of the runtime's blocking pool: a new
+//! thread is in the network namespace of the thread that starts it.
 
 use std::thread::{Builder, JoinHandle};
 use std::{fmt, io, panic};

@@ -7,14 +7,18 @@
 //! | what happens to flows | [`AsyncSource::flow_stream`] | no allocation for a packet |
 //! | the same, for several | [`FlowStream::broadcast`] | one allocation for up to 64 events |
 //!
-//! A source is anything that implements [`PacketSource`](netring_sys::PacketSource): a capture, a file, a wrapper around them.
+//! A source is anything that implements [`PacketSource`](netring_sys::PacketSource): a capture, a
+//! file, a wrapper around them.
 //!
 //! # What holds for all of them
 //!
-//! - A wait can be dropped at any moment; no packet and no event is lost by it. Futures are `Send`; streams are fused and `Unpin`.
+//! - A wait can be dropped at any moment; no packet and no event is lost by it. Futures are `Send`;
+//!   streams are fused and `Unpin`.
 //! - No batch is held while a task waits, so a slow task never keeps memory from the kernel.
-//! - Every queue has a bound, which stands in the docs of what it belongs to, and what is lost at the bound is counted.
-//! - A link that goes down ends nothing. An interface that is removed is an error, which comes last.
+//! - Every queue has a bound, which stands in the docs of what it belongs to, and what is lost at
+//!   the bound is counted.
+//! - A link that goes down ends nothing. An interface that is removed is an error, which comes
+//!   last.
 #![forbid(unsafe_code)]
 
 // Packets.

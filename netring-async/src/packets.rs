@@ -15,10 +15,11 @@ use crate::AsyncSource;
 /// It ends after the first error, and at the end of the source. A link that goes down is neither:
 /// [`Stats::link_downs`] counts it.
 ///
-/// What is kept of a batch is copied in one go, and the batch is given back before the first of its packets is yielded: no batch
-/// is held while the stream waits. So the queue in the stream holds one batch at the most: a block of the ring, 4 MiB unless
-/// it was set otherwise. A dropped `next()` loses nothing of it. The stream itself takes the queue along when it is dropped, as it does
-/// the source and its ring; [`into_parts`](Self::into_parts) saves both.
+/// What is kept of a batch is copied in one go, and the batch is given back before the first of its
+/// packets is yielded: no batch is held while the stream waits. So the queue in the stream holds
+/// one batch at the most: a block of the ring, 4 MiB unless it was set otherwise. A dropped
+/// `next()` loses nothing of it. The stream itself takes the queue along when it is dropped, as it
+/// does the source and its ring; [`into_parts`](Self::into_parts) saves both.
 pub struct PacketStream<S, T = PacketBuf, F = fn(Packet<'_>) -> Option<T>> {
     source: AsyncSource<S>,
     keep: F,
@@ -49,7 +50,8 @@ impl<S: PacketSource> AsyncSource<S> {
     ///
     /// ```no_run
     /// # fn example(source: netring_async::AsyncSource<netring_afpacket::Capture>) {
-    /// let long = source.packets_with(|packet| (packet.wire_len() > 1000).then(|| packet.to_buf()));
+    /// let long =
+    ///     source.packets_with(|packet| (packet.wire_len() > 1000).then(|| packet.to_buf()));
     /// # }
     /// ```
     pub fn packets_with<T, F>(self, keep: F) -> PacketStream<S, T, F>

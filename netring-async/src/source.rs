@@ -16,8 +16,9 @@ use crate::turn::Turn;
 
 /// A [`PacketSource`] that can be awaited.
 ///
-/// Batches are lent as by the source itself, without a copy: [`next_batch`](Self::next_batch). Each form that waits can be dropped
-/// at any moment, by `select!` or a time-out, and no packet is lost: a batch is taken only in the step that returns it.
+/// Batches are lent as by the source itself, without a copy: [`next_batch`](Self::next_batch). Each
+/// form that waits can be dropped at any moment, by `select!` or a time-out, and no packet is lost:
+/// a batch is taken only in the step that returns it.
 ///
 /// ```no_run
 /// use netring_async::AsyncSource;
@@ -36,13 +37,15 @@ use crate::turn::Turn;
 /// # }
 /// ```
 ///
-/// A task that finds packets at every look gives timers and other tasks their turn after a millisecond.
+/// A task that finds packets at every look gives timers and other tasks their turn after a
+/// millisecond.
 ///
 /// # Opening and closing
 ///
-/// The kernel takes its time to allocate a ring and to close a packet socket. For a capture with the default settings, opening
-/// takes 20 to 170 ms: about 12 for the kernel to let go of the socket's state on every processor, and the rest to clear and
-/// map 64 MiB. Closing takes 20 to 35 ms, nearly all of it the same wait; a packet socket without a ring takes 10 to 20. The
+/// The kernel takes its time to allocate a ring and to close a packet socket. For a capture with
+/// the default settings, opening takes 20 to 170 ms: about 12 for the kernel to let go of the
+/// socket's state on every processor, and the rest to clear and map 64 MiB. Closing takes 20 to 35
+/// ms, nearly all of it the same wait; a packet socket without a ring takes 10 to 20. The
 /// thread does nothing else meanwhile. So that other tasks of a runtime go on:
 ///
 /// | | opened | closed |
@@ -51,8 +54,8 @@ use crate::turn::Turn;
 /// | [`open`](Self::open) | in place | on a thread of its own |
 /// | [`new`](Self::new) | by you | in place; on a thread of its own after [`close_in_background`](Self::close_in_background), and in a broadcast |
 ///
-/// What is closed on a thread of its own is closed a little after it was dropped. To open the same queue of an interface again, or
-/// to see promiscuous mode end, wait for [`close`](Self::close).
+/// What is closed on a thread of its own is closed a little after it was dropped. To open the same
+/// queue of an interface again, or to see promiscuous mode end, wait for [`close`](Self::close).
 #[derive(Debug)]
 pub struct AsyncSource<S> {
     // Goes first: the runtime forgets the set before the source closes what is in it.
@@ -66,19 +69,21 @@ pub struct AsyncSource<S> {
 impl<S: PacketSource + AsFd> AsyncSource<S> {
     /// Waits for the source's descriptor in the runtime of the caller.
     ///
-    /// The descriptor has to be readable, or to have an error, once [`ready`](PacketSource::ready) has something new to say. One
-    /// edge is enough: `ready` is asked until it says [`Empty`](Readiness::Empty) before each wait, and again after.
+    /// The descriptor has to be readable, or to have an error, once [`ready`](PacketSource::ready)
+    /// has something new to say. One edge is enough: `ready` is asked until it says
+    /// [`Empty`](Readiness::Empty) before each wait, and again after.
     ///
     /// # Errors
-    /// [`Error::Config`] outside of a tokio runtime; the call that failed: there are too many open files, or the descriptor
-    /// cannot be waited for (a file: see [`replay`](Self::replay)).
+    /// [`Error::Config`] outside of a tokio runtime; the call that failed: there are too many open
+    /// files, or the descriptor cannot be waited for (a file: see [`replay`](Self::replay)).
     ///
     /// # Panics
     /// The runtime was built without `enable_io`.
     pub fn new(source: S) -> Result<Self, Error> {
         in_a_runtime("AsyncSource::new")?;
-        // A set of its own, with one descriptor in it. The runtime waits for edges, and tells an error without data apart from
-        // readability, and keeps a hang-up for ever; through the set each of the three is an edge of readability, and no more.
+        // A set of its own, with one descriptor in it. The runtime waits for edges, and tells an
+        // error without data apart from readability, and keeps a hang-up for ever; through
+        // the set each of the three is an edge of readability, and no more.
         let set = epoll()?;
         epoll_add(set.as_fd(), source.as_fd(), 0)?;
         #[allow(
@@ -94,8 +99,8 @@ impl<S: PacketSource + AsFd> AsyncSource<S> {
         })
     }
 
-    /// Opens the interface of this name with the source's default settings, and meanwhile holds up the thread that calls: see
-    /// [`open_with`](Self::open_with).
+    /// Opens the interface of this name with the source's default settings, and meanwhile holds up
+    /// the thread that calls: see [`open_with`](Self::open_with).
     ///
     /// # Errors
     /// There is no such interface, a capability is missing, or as [`new`](Self::new).
@@ -110,17 +115,20 @@ impl<S: PacketSource + AsFd> AsyncSource<S> {
         Ok(Self::new(S::open(interface)?)?.close_in_background())
     }
 
-    /// Opens a source by calling `open` on a thread of its own, and drops it on one: the tasks of the runtime go on meanwhile.
+    /// Opens a source by calling `open` on a thread of its own, and drops it on one: the tasks of
+    /// the runtime go on meanwhile.
     ///
-    /// The thread is in the network namespace of the thread that polls this future first. If the future is dropped while the
-    /// source is being opened, the source is closed again.
+    /// The thread is in the network namespace of the thread that polls this future first. If the
+    /// future is dropped while the source is being opened, the source is closed again.
     ///
     /// ```no_run
     /// use netring_afpacket::{Capture, Profile};
     /// use netring_async::AsyncSource;
     /// # async fn example() -> Result<(), netring_sys::Error> {
     ///
-    /// let settings = Capture::builder().interface("eth0").profile(Profile::Immediate);
+    /// let settings = Capture::builder()
+    ///     .interface("eth0")
+    ///     .profile(Profile::Immediate);
     /// let source = AsyncSource::open_with(|| settings.build()).await?;
     /// # Ok(())
     /// # }
@@ -143,10 +151,11 @@ impl<S: PacketSource + AsFd> AsyncSource<S> {
 }
 
 impl<S: PacketSource> AsyncSource<S> {
-    /// Takes a source that has nothing to wait for, as it is never [`Empty`](Readiness::Empty): a capture file, a generator.
+    /// Takes a source that has nothing to wait for, as it is never [`Empty`](Readiness::Empty): a
+    /// capture file, a generator.
     ///
-    /// It is read on the thread of the task, a batch at a time. A source that says `Empty` all the same is an
-    /// [`Error::Config`] there: it could only be asked again and again.
+    /// It is read on the thread of the task, a batch at a time. A source that says `Empty` all the
+    /// same is an [`Error::Config`] there: it could only be asked again and again.
     pub fn replay(source: S) -> Self {
         Self {
             set: None,
@@ -159,8 +168,9 @@ impl<S: PacketSource> AsyncSource<S> {
     /// Waits for a batch. `None` once the source has ended, or was stopped.
     ///
     /// # Errors
-    /// [`Error::LinkDown`] once each time the interface goes down, after which the source goes on (any error whose
-    /// [`is_terminal`](Error::is_terminal) is false). Any other error is final, and comes again.
+    /// [`Error::LinkDown`] once each time the interface goes down, after which the source goes on
+    /// (any error whose [`is_terminal`](Error::is_terminal) is false). Any other error is
+    /// final, and comes again.
     pub async fn next_batch(&mut self) -> Result<Option<S::Batch<'_>>, Error> {
         Ok(self
             .readable()
@@ -168,8 +178,8 @@ impl<S: PacketSource> AsyncSource<S> {
             .then(|| self.source.get_mut().batch()))
     }
 
-    /// Waits until there is a batch (true), or never will be one (false), and takes nothing: for who holds several sources, or
-    /// takes the batch later from [`get_mut`](Self::get_mut).
+    /// Waits until there is a batch (true), or never will be one (false), and takes nothing: for
+    /// who holds several sources, or takes the batch later from [`get_mut`](Self::get_mut).
     ///
     /// # Errors
     /// As [`next_batch`](Self::next_batch).
@@ -195,7 +205,8 @@ impl<S: PacketSource> AsyncSource<S> {
             let Some(set) = &self.set else {
                 return Poll::Ready(Err(never_empty()));
             };
-            // Forgotten first, and the source asked again after: an edge between the two is a wake-up too many, never one too few.
+            // Forgotten first, and the source asked again after: an edge between the two is a
+            // wake-up too many, never one too few.
             ready!(set.poll_read_ready(cx)).map_err(wait)?.clear_ready();
         }
     }
@@ -215,7 +226,8 @@ impl<S> AsyncSource<S> {
         self.source.get()
     }
 
-    /// The source, to take batches from or to change. Do not put another in its place: its descriptor would not be waited for.
+    /// The source, to take batches from or to change. Do not put another in its place: its
+    /// descriptor would not be waited for.
     pub const fn get_mut(&mut self) -> &mut S {
         self.source.get_mut()
     }
@@ -227,8 +239,9 @@ impl<S> AsyncSource<S> {
 }
 
 impl<S: Send + 'static> AsyncSource<S> {
-    /// From now on the source is closed on a thread of its own when this is dropped, or the stream that is made of it: tasks on this
-    /// thread go on meanwhile. A [replay](Self::replay) is dropped in place all the same, as it has nothing to wait for.
+    /// From now on the source is closed on a thread of its own when this is dropped, or the stream
+    /// that is made of it: tasks on this thread go on meanwhile. A [replay](Self::replay) is
+    /// dropped in place all the same, as it has nothing to wait for.
     #[must_use]
     pub const fn close_in_background(mut self) -> Self {
         if self.set.is_some() {
@@ -237,8 +250,8 @@ impl<S: Send + 'static> AsyncSource<S> {
         self
     }
 
-    /// Closes the source on a thread of its own, and waits until that is done. If the wait is dropped, it is closed all the same.
-    /// A [replay](Self::replay) is dropped in place.
+    /// Closes the source on a thread of its own, and waits until that is done. If the wait is
+    /// dropped, it is closed all the same. A [replay](Self::replay) is dropped in place.
     pub async fn close(self) {
         let Self { set, source, .. } = self;
         let source = source.into_inner();

@@ -16,10 +16,13 @@ use crate::recv_error::BroadcastRecvError;
 
 /// Sees every event that was published since it subscribed, or is told how many it lost.
 ///
-/// As a stream it yields events one by one, each with a handle that costs two atomic operations; [`next_batch`](Self::next_batch)
-/// gives them in the batches they travelled in, at that cost for a batch. After an error that [`is_terminal`](BroadcastRecvError::is_terminal), and at the end, both give `None` for ever.
+/// As a stream it yields events one by one, each with a handle that costs two atomic operations;
+/// [`next_batch`](Self::next_batch) gives them in the batches they travelled in, at that cost for a
+/// batch. After an error that [`is_terminal`](BroadcastRecvError::is_terminal), and at the end,
+/// both give `None` for ever.
 ///
-/// A subscriber that always finds events leaves its thread to others by the runtime's budget: after 128 batches.
+/// A subscriber that always finds events leaves its thread to others by the runtime's budget: after
+/// 128 batches.
 #[derive(Debug)]
 pub struct Subscriber<T> {
     queue: Queue<T>,
@@ -35,7 +38,8 @@ pub struct Subscriber<T> {
     done: bool,
 }
 
-/// An event that all subscribers share. A cheap handle: it keeps the batch that the event travelled in.
+/// An event that all subscribers share. A cheap handle: it keeps the batch that the event travelled
+/// in.
 pub struct SharedEvent<T> {
     events: Arc<[T]>,
     index: usize,
@@ -62,8 +66,8 @@ impl<T> Subscriber<T> {
         }
     }
 
-    /// The events that travelled together, or what is left of a batch of which events were taken one by one. Can be dropped at any
-    /// moment: nothing is lost.
+    /// The events that travelled together, or what is left of a batch of which events were taken
+    /// one by one. Can be dropped at any moment: nothing is lost.
     ///
     /// # Errors
     /// As the stream's items.
@@ -76,7 +80,8 @@ impl<T> Subscriber<T> {
         .flatten()
     }
 
-    /// Events lost to this subscriber so far: the sum of what was told by [`BroadcastRecvError::Lagged`].
+    /// Events lost to this subscriber so far: the sum of what was told by
+    /// [`BroadcastRecvError::Lagged`].
     pub const fn lost(&self) -> u64 {
         self.lost
     }
@@ -170,7 +175,8 @@ impl<T> FusedStream for Subscriber<T> {
 impl<T> Unpin for Subscriber<T> {}
 
 impl<T> EventBatch<T> {
-    /// The number of the first event, counted from 0 over all that were published: the same for every subscriber.
+    /// The number of the first event, counted from 0 over all that were published: the same for
+    /// every subscriber.
     pub const fn first(&self) -> u64 {
         self.first + self.range.start as u64
     }

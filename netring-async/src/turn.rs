@@ -12,15 +12,17 @@ pub(crate) const TURN: Duration = Duration::from_millis(1);
 
 /// Ends a task's turn after [`TURN`].
 ///
-/// The runtime's own budget counts operations, 128 to a turn. That is right for sockets; an operation here is a whole batch, of
-/// thousands of packets where a ring is busy, and 128 of them would hold up a timer for a tenth of a second.
+/// The runtime's own budget counts operations, 128 to a turn. That is right for sockets; an
+/// operation here is a whole batch, of thousands of packets where a ring is busy, and 128 of them
+/// would hold up a timer for a tenth of a second.
 #[derive(Debug, Default)]
 pub(crate) struct Turn {
     began: Option<Instant>,
 }
 
 impl Turn {
-    /// Ready while the turn lasts. Where it is over, the task runs again once timers and other tasks had theirs.
+    /// Ready while the turn lasts. Where it is over, the task runs again once timers and other
+    /// tasks had theirs.
     pub(crate) fn poll_proceed(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         ready!(coop::poll_proceed(cx)).made_progress();
         let now = Instant::now();
@@ -28,8 +30,8 @@ impl Turn {
             return Poll::Ready(());
         }
         self.rest();
-        // The first poll leaves the waker with the runtime, which wakes it behind its timers. To wake it here would put the task
-        // in front of them.
+        // The first poll leaves the waker with the runtime, which wakes it behind its timers. To
+        // wake it here would put the task in front of them.
         pin!(yield_now()).poll(cx)
     }
 

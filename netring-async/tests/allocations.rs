@@ -1,4 +1,5 @@
-//! From the source to a subscriber's batch nothing is allocated for a packet: counted by the allocator.
+//! From the source to a subscriber's batch nothing is allocated for a packet: counted by the
+//! allocator.
 #![allow(clippy::unwrap_used, reason = "a test says what it expects by failing")]
 #![cfg(feature = "flow")]
 
@@ -132,7 +133,8 @@ async fn batches(packets: usize) {
     assert_eq!(got, packets);
 }
 
-/// Ten times the packets, and one allocation more at the most: the runtime's own, which come by time and not by packets.
+/// Ten times the packets, and one allocation more at the most: the runtime's own, which come by
+/// time and not by packets.
 #[test]
 fn no_allocation_for_a_packet_from_the_source_to_the_subscribers() {
     let few = WARM * FLOWS;
@@ -155,7 +157,8 @@ fn no_allocation_for_a_packet_from_the_source_to_the_subscribers() {
     }
 }
 
-/// What a broadcast allocates is for batches of events: one for up to 64, whoever reads it, and a waiter for each reader that slept.
+/// What a broadcast allocates is for batches of events: one for up to 64, whoever reads it, and a
+/// waiter for each reader that slept.
 #[test]
 fn a_batch_of_events_is_one_allocation_and_one_for_each_reader_that_waits() {
     const EVENTS: usize = 64 * 500;

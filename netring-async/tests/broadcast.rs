@@ -1,4 +1,5 @@
-//! Broadcasts over a scripted source: every subscriber gets every event or is told what it lost, and how the capture ended.
+//! Broadcasts over a scripted source: every subscriber gets every event or is told what it lost,
+//! and how the capture ended.
 #![allow(clippy::unwrap_used, reason = "a test says what it expects by failing")]
 #![cfg(feature = "flow")]
 

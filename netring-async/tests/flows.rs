@@ -162,7 +162,8 @@ async fn s23_a_replay_never_expires_flows_by_the_host_clock() {
     assert_eq!((port(&key), reason), (1000, EndReason::IdleTimeout));
 }
 
-/// The packets that wait in the ring say better what time it is than a clock that ran on while nobody read them.
+/// The packets that wait in the ring say better what time it is than a clock that ran on while
+/// nobody read them.
 #[tokio::test(start_paused = true)]
 async fn s23_the_host_clock_does_not_run_ahead_of_packets_that_wait() {
     let (script, mut flows) = flows();

@@ -1,4 +1,5 @@
-//! A real capture on a real wire: what comes through each of the forms, and what each does when the interface goes.
+//! A real capture on a real wire: what comes through each of the forms, and what each does when the
+//! interface goes.
 #![allow(clippy::unwrap_used, reason = "a test says what it expects by failing")]
 #![cfg(feature = "flow")]
 
@@ -19,7 +20,8 @@ use tokio::time::{sleep, timeout};
 use xtask::netns::{Netns, ip, veth};
 use xtask::wire::{Sender, number, numbered, udp4};
 
-/// What a future gives that its own descriptor wakes. (`timeout` would not tell: it polls once more when the time is over.)
+/// What a future gives that its own descriptor wakes. (`timeout` would not tell: it polls once more
+/// when the time is over.)
 async fn woken<F: Future>(future: F) -> F::Output {
     tokio::select! {
         biased;
@@ -366,7 +368,8 @@ async fn every_packet_on_the_wire_is_in_the_flows_of_every_subscriber() {
     );
 }
 
-/// Packets and bytes of each flow that ended, by the port it came from; and each started once before.
+/// Packets and bytes of each flow that ended, by the port it came from; and each started once
+/// before.
 async fn ends(mut subscriber: FlowSubscriber<FiveTupleKey>) -> BTreeMap<u16, (u64, u64)> {
     let (mut started, mut ended) = (BTreeSet::new(), BTreeMap::new());
     while let Some(event) = subscriber.next().await {
@@ -439,7 +442,8 @@ async fn s3_a_flood_leaves_the_timers_of_the_runtime_their_turn() {
         spent.push(thread_time() - before);
     }
     spent.sort();
-    // What this thread did before the timer had its turn. In its own time, for the machine has other work.
+    // What this thread did before the timer had its turn. In its own time, for the machine has
+    // other work.
     let median = spent[spent.len() / 2];
     assert!(median < Duration::from_millis(12), "{spent:?}");
     drop(broadcast);

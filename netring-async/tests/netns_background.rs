@@ -31,7 +31,8 @@ fn sockets() -> usize {
     lines.lines().count() - 1
 }
 
-/// 256 MiB take some tens of milliseconds at the least. The interface is one that no other namespace has.
+/// 256 MiB take some tens of milliseconds at the least. The interface is one that no other
+/// namespace has.
 #[tokio::test]
 #[ignore = "needs a network namespace: cargo xtask test-netns"]
 async fn the_runtime_goes_on_while_a_capture_of_its_namespace_is_opened_and_closed() {

@@ -1,4 +1,5 @@
-//! Batches and owned packets of a scripted source: what wakes the reader, what ends it, and that nothing is lost on the way.
+//! Batches and owned packets of a scripted source: what wakes the reader, what ends it, and that
+//! nothing is lost on the way.
 #![allow(clippy::unwrap_used, reason = "a test says what it expects by failing")]
 
 mod scripted;
@@ -18,7 +19,8 @@ use scripted::{Scripted, Step, scripted};
 use tokio::time::{sleep, timeout};
 use xtask::wire::{number, numbered};
 
-/// What a future gives that its own descriptor wakes. (`timeout` would not tell: it polls once more when the time is over.)
+/// What a future gives that its own descriptor wakes. (`timeout` would not tell: it polls once more
+/// when the time is over.)
 async fn woken<F: Future>(future: F) -> F::Output {
     tokio::select! {
         biased;

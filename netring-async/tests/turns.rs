@@ -1,4 +1,5 @@
-//! A task that always has something to do leaves timers and other tasks their turn, and events are told within a turn.
+//! A task that always has something to do leaves timers and other tasks their turn, and events are
+//! told within a turn.
 #![allow(clippy::unwrap_used, reason = "a test says what it expects by failing")]
 
 mod scripted;
@@ -62,7 +63,8 @@ async fn timers_have_their_turn(batches: &AtomicU64) {
     }
     between.sort();
     assert!(between[20] > 0, "the task is not busy: {between:?}");
-    // A turn is a millisecond, which is four batches, and the timer is due within the second. The runtime's own budget is 128.
+    // A turn is a millisecond, which is four batches, and the timer is due within the second. The
+    // runtime's own budget is 128.
     assert!(between[20] <= 16, "{between:?}");
 }
 

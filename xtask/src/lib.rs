@@ -1,4 +1,5 @@
-//! What the tests that need a network stand on: namespaces of their own, and an independent partner on the wire.
+//! What the tests that need a network stand on: namespaces of their own, and an independent partner
+//! on the wire.
 #![forbid(unsafe_code)]
 
 pub mod load;

@@ -1,5 +1,5 @@
-//! What tests put a reader under: frames without end and signals without end; what it cost the reader; and waiting for
-//! what must come.
+//! What tests put a reader under: frames without end and signals without end; what it cost the
+//! reader; and waiting for what must come.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -34,7 +34,8 @@ pub struct Flood {
 }
 
 impl Flood {
-    /// Sends what `frame` makes of each number from 0 on, from this interface of this thread's namespace.
+    /// Sends what `frame` makes of each number from 0 on, from this interface of this thread's
+    /// namespace.
     ///
     /// # Errors
     /// There is no such interface, or CAP_NET_RAW is missing.
@@ -66,8 +67,9 @@ impl Flood {
     }
 }
 
-/// A thread that sends a signal to another every half millisecond, until it is dropped or five seconds are over: system calls
-/// return `EINTR`. (A wait that begins anew with each signal ends with the storm, too late, and not never.)
+/// A thread that sends a signal to another every half millisecond, until it is dropped or five
+/// seconds are over: system calls return `EINTR`. (A wait that begins anew with each signal ends
+/// with the storm, too late, and not never.)
 #[derive(Debug)]
 pub struct SignalStorm {
     worker: Worker,
@@ -107,7 +109,8 @@ impl SignalStorm {
 pub struct Cost {
     /// Time on a processor, in this process and in the kernel for it.
     pub cpu: Duration,
-    /// How often it slept: each is one wake-up. Waits for a page that the machine had put aside are not counted.
+    /// How often it slept: each is one wake-up. Waits for a page that the machine had put aside
+    /// are not counted.
     pub sleeps: u64,
 }
 

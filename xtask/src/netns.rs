@@ -1,7 +1,8 @@
-//! Network namespaces that belong to a test: nothing on the machine is touched, and nothing is left behind.
+//! Network namespaces that belong to a test: nothing on the machine is touched, and nothing is left
+//! behind.
 //!
-//! A namespace is entered by one thread and not by the process, so tests run side by side with the same interface names.
-//! It is gone when the last thread in it and the last [`Netns`] are.
+//! A namespace is entered by one thread and not by the process, so tests run side by side with the
+//! same interface names. It is gone when the last thread in it and the last [`Netns`] are.
 
 use std::fs::File;
 use std::io;
@@ -45,7 +46,8 @@ impl Netns {
         join(thread::spawn(Self::enter))
     }
 
-    /// Runs `work` in this namespace, on a thread of its own, and waits for it. Threads that it starts stay in the namespace.
+    /// Runs `work` in this namespace, on a thread of its own, and waits for it. Threads that it
+    /// starts stay in the namespace.
     ///
     /// # Errors
     /// `work` panicked, the namespace could not be entered, or what `work` says.
@@ -61,7 +63,8 @@ impl Netns {
         })
     }
 
-    /// Moves an interface of this thread's namespace into this one. It arrives down and without addresses.
+    /// Moves an interface of this thread's namespace into this one. It arrives down and without
+    /// addresses.
     ///
     /// # Errors
     /// There is no such interface here, or one of its name there.
@@ -73,8 +76,8 @@ impl Netns {
     }
 }
 
-/// A pair of interfaces that are each other's wire, in this thread's namespace: both up and silent, as neither has an IPv6
-/// address to announce.
+/// A pair of interfaces that are each other's wire, in this thread's namespace: both up and silent,
+/// as neither has an IPv6 address to announce.
 ///
 /// # Errors
 /// One of the names is taken.
@@ -111,8 +114,8 @@ pub fn veth_with_queues(a: &str, b: &str, queues: u32) -> io::Result<()> {
     Ok(())
 }
 
-/// A bridge with these ports, in this thread's namespace, up and silent: a bridge that snoops on multicast groups announces itself
-/// (RFC 4286), at any time in the second after it came up.
+/// A bridge with these ports, in this thread's namespace, up and silent: a bridge that snoops on
+/// multicast groups announces itself (RFC 4286), at any time in the second after it came up.
 ///
 /// # Errors
 /// The name is taken, or there is no such port.

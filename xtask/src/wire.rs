@@ -59,7 +59,8 @@ impl Sniffer {
         Ok(Self { socket })
     }
 
-    /// The next frame that came in, or `None` where none did in time. What this host sends is passed over.
+    /// The next frame that came in, or `None` where none did in time. What this host sends is
+    /// passed over.
     ///
     /// # Errors
     /// The interface went down.
@@ -85,8 +86,8 @@ impl Sniffer {
     }
 }
 
-/// A UDP socket whose datagrams the stack hands to the interface in one packet, for it to cut them into datagrams of `segment`
-/// bytes (generic segmentation offload, `UDP_SEGMENT`).
+/// A UDP socket whose datagrams the stack hands to the interface in one packet, for it to cut them
+/// into datagrams of `segment` bytes (generic segmentation offload, `UDP_SEGMENT`).
 ///
 /// # Errors
 /// The kernel is older than 4.18.
@@ -144,7 +145,8 @@ pub fn number(frame: &[u8]) -> Option<u64> {
     Some(u64::from_be_bytes(*frame.get(42..)?.first_chunk()?))
 }
 
-/// An Ethernet frame with an IPv4 TCP segment; `flags` as in the header: FIN 1, SYN 2, RST 4, PSH 8, ACK 16.
+/// An Ethernet frame with an IPv4 TCP segment; `flags` as in the header: FIN 1, SYN 2, RST 4, PSH
+/// 8, ACK 16.
 pub fn tcp4(source: u16, target: u16, sequence: u32, flags: u8, payload: &[u8]) -> Vec<u8> {
     let mut builder = PacketBuilder::ethernet2([2, 0, 0, 0, 0, 1], [2, 0, 0, 0, 0, 2])
         .ipv4([10, 0, 0, 1], [10, 0, 0, 2], 64)

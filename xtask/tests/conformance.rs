@@ -15,7 +15,8 @@ const INDEX: &str = "#file\tsha256\tbytes\tstatus\tlink types\tpackets\tflows\ts
 const EXACT: &str = "#file\tlink types\tpackets\tflows\n";
 const HEADER: &str = "#proto\taddrA\tportA\taddrB\tportB\tpktsAB\tpktsBA\tbytesAB\tbytesBA\tfirst\tlast\tstreams\tcompleteness\tsynAB\tsynBA\tfinAB\tfinBA\trstAB\trstBA\n";
 
-/// What the three packets of [`Folder::add`] are to the oracle: a request, its answer, and another request.
+/// What the three packets of [`Folder::add`] are to the oracle: a request, its answer, and another
+/// request.
 const UDP: &str = "17\t10.0.0.1\t53\t10.0.0.2\t4000\t1\t2\t142\t84\t1.000000001\t3.000000003\t-\t-\t-\t-\t-\t-\t-\t-\n";
 
 /// A folder that goes when the test is over.
@@ -278,7 +279,8 @@ fn captures_without_an_oracle_are_run_and_counted_by_link_type() {
     );
 }
 
-/// UDP over IPv4 from 10.0.0.2 to 10.0.0.1, in a frame of 60 bytes, with its fragment offset in units of 8 bytes.
+/// UDP over IPv4 from 10.0.0.2 to 10.0.0.1, in a frame of 60 bytes, with its fragment offset in
+/// units of 8 bytes.
 fn fragment(offset: u8) -> Vec<u8> {
     let mut frame = vec![2; 12];
     frame.extend([8, 0, 0x45, 0, 0, 44, 0, 1, 0, offset, 64, 17, 0, 0]);

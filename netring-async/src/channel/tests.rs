@@ -70,7 +70,8 @@ fn s22_a_subscriber_that_is_too_slow_loses_the_oldest_and_is_told_how_many_event
     assert_eq!((slow.lost(), fast.lost()), (6, 0));
 }
 
-/// Every number is received or told as lost, exactly once and in its place, whatever the subscribers do.
+/// Every number is received or told as lost, exactly once and in its place, whatever the
+/// subscribers do.
 #[test]
 fn s22_received_and_lost_are_all_there_were() {
     let mut random = 88_172_645_463_325_252_u64;

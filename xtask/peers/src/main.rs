@@ -1,12 +1,16 @@
-//! Peers that need a C library, each measured as a program of its own by `cargo xtask bench --peers`.
+//! Peers that need a C library, each measured as a program of its own by `cargo xtask bench
+//! --peers`.
 //!
-//! `netring-peers PEER INTERFACE` says `ready` when it receives. When its input is closed and nothing comes any more, it prints a line
-//! `NAME NUMBER` for each figure and ends: `delivered`, `dropped` (packets), `awake` (nanoseconds of CPU between two
-//! waits), `user`, `system` (nanoseconds of CPU), `waits`.
+//! `netring-peers PEER INTERFACE` says `ready` when it receives. When its input is closed and
+//! nothing comes any more, it prints a line `NAME NUMBER` for each figure and ends: `delivered`,
+//! `dropped` (packets), `awake` (nanoseconds of CPU between two waits), `user`, `system`
+//! (nanoseconds of CPU), `waits`.
 //!
-//! `paused-pcap` reads nothing before its input is closed; then it reads what there is, and prints `delivered` and `dropped`.
+//! `paused-pcap` reads nothing before its input is closed; then it reads what there is, and prints
+//! `delivered` and `dropped`.
 //!
-//! `netring-peers where-xsk` prints where the program in C on libxdp is (`c/xsk.c`), which is run, and counted, by itself.
+//! `netring-peers where-xsk` prints where the program in C on libxdp is (`c/xsk.c`), which is run,
+//! and counted, by itself.
 #![forbid(unsafe_code)]
 
 mod paused_pcap;
@@ -51,7 +55,8 @@ fn main() -> ExitCode {
     }
 }
 
-/// Reads, without waiting in `read`, until the input is closed and nothing comes any more; prints what that cost.
+/// Reads, without waiting in `read`, until the input is closed and nothing comes any more; prints
+/// what that cost.
 fn measure<R>(
     reader: &mut R,
     fd: impl Fn(&R) -> BorrowedFd<'_>,
@@ -72,7 +77,8 @@ fn measure<R>(
         read(reader)?;
         awake += cpu_time()? - start;
         waits += 1;
-        // Relaxed: see above. It is read before the wait: what was sent before the stop is there by the end of it.
+        // Relaxed: see above. It is read before the wait: what was sent before the stop is there by
+        // the end of it.
         let last = stopped.load(Ordering::Relaxed);
         if !poll_readable(fd(reader), Some(QUIET))? && last {
             break;

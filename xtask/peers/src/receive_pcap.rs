@@ -1,4 +1,5 @@
-//! libpcap, by the crate `pcap`: the loop over `next_packet` that its users write, with a buffer of 256 MiB.
+//! libpcap, by the crate `pcap`: the loop over `next_packet` that its users write, with a buffer of
+//! 256 MiB.
 //!
 //! It is put to not blocking, and waited for outside, so that the wait is not measured.
 

@@ -5,13 +5,15 @@
 //! ```ignore
 //! pub(super) fn run(options: &Options, table: &mut Table) -> Result<()> {
 //!     let [ours, peer] = measure::in_turn(options, [&mut || our_cost(), &mut || their_cost()])?;
-//!     table.add(Row::new("what is measured", "ns/packet", ours).peer("who", peer).target(Target::OfPeer(0.25)));
+//!     let row = Row::new("what is measured", "ns/packet", ours).peer("who", peer);
+//!     table.add(row.target(Target::OfPeer(0.25)));
 //!     Ok(())
 //! }
 //! ```
 //!
-//! Every figure but `kept` is a cost: less is better. A target that is missed is printed as missed and is no failure of the bench,
-//! for a time is a matter of the machine; books that do not balance are an error.
+//! Every figure but `kept` is a cost: less is better. A target that is missed is printed as missed
+//! and is no failure of the bench, for a time is a matter of the machine; books that do not balance
+//! are an error.
 
 mod broadcast;
 mod ends;

@@ -1,9 +1,10 @@
-//! `conformance`: the flows in a folder of captures, compared with what they should be. There are two kinds of folders.
+//! `conformance`: the flows in a folder of captures, compared with what they should be. There are
+//! two kinds of folders.
 //!
 //! One has `index.tsv`, `exact.txt` and `oracle/`, which holds what two other tools found. Every
 //! capture that the oracle has is compared. Where the oracle is not right, or decides what may be
-//! decided otherwise, `deviations.tsv` has each line that differs, with the reason. Captures without
-//! an oracle are run too, because they must not crash the engine, nor make it hang or grow.
+//! decided otherwise, `deviations.tsv` has each line that differs, with the reason. Captures
+//! without an oracle are run too, because they must not crash the engine, nor make it hang or grow.
 //!
 //! The other has `expect.tsv`: conditions that the printed events of each capture must meet.
 //!

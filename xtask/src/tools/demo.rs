@@ -1,4 +1,5 @@
-//! `demo`: the packets of a real wire, their flows, three subscribers of one capture, and at the end the balance of the books.
+//! `demo`: the packets of a real wire, their flows, three subscribers of one capture, and at the
+//! end the balance of the books.
 
 mod books;
 mod live;
@@ -19,7 +20,8 @@ use world::World;
 
 type Broadcast = FlowBroadcast<FiveTupleKey>;
 
-/// Batches of events that a subscriber may be behind before it loses the oldest: few, so that the slow one does.
+/// Batches of events that a subscriber may be behind before it loses the oldest: few, so that the
+/// slow one does.
 const CAPACITY: usize = 16;
 
 /// Without arguments in a network of its own; with an interface and a time, on that.
@@ -34,7 +36,8 @@ pub(crate) fn run(args: &[String]) -> Result<()> {
     }
 }
 
-/// Two hosts that talk over a wire of their own. Nothing else is on it, so the interface's own counters are the judge.
+/// Two hosts that talk over a wire of their own. Nothing else is on it, so the interface's own
+/// counters are the judge.
 async fn own_network() -> Result<()> {
     let world = World::new()?;
     let capture = AsyncCapture::open(world::WIRE)?;
@@ -62,8 +65,8 @@ fn short_timeouts() -> Timeouts {
     Timeouts::default().tcp_closing(second).udp(second)
 }
 
-/// An interface of this machine, without making traffic. Its counters cannot be read in the moment in which the capture
-/// begins and ends, so they are not compared.
+/// An interface of this machine, without making traffic. Its counters cannot be read in the moment
+/// in which the capture begins and ends, so they are not compared.
 async fn existing(interface: &str, time: Duration) -> Result<()> {
     let capture = AsyncCapture::open(interface)?;
     let wait = async {
@@ -75,7 +78,8 @@ async fn existing(interface: &str, time: Duration) -> Result<()> {
     books.close()
 }
 
-/// Shows what is captured for as long as `work` takes, and what became of everything. `wire` is asked when the wire is silent.
+/// Shows what is captured for as long as `work` takes, and what became of everything. `wire` is
+/// asked when the wire is silent.
 async fn watch<T>(
     flows: FlowStream<Capture, FiveTuple>,
     work: impl Future<Output = Result<T>>,

@@ -1,5 +1,5 @@
-//! `ci`: everything a change has to pass, in the order in which it fails fastest; the tests last, so that their lines close the
-//! output.
+//! `ci`: everything a change has to pass, in the order in which it fails fastest; the tests last,
+//! so that their lines close the output.
 
 use std::process::Command;
 use std::time::Instant;
@@ -68,7 +68,8 @@ fn step(name: &str, work: impl FnOnce() -> Result<()>) -> Result<()> {
     result
 }
 
-/// Each feature of the facade builds alone, its documentation has no broken link, and it brings in nothing that it does not need.
+/// Each feature of the facade builds alone, its documentation has no broken link, and it brings in
+/// nothing that it does not need.
 fn features() -> Result<()> {
     let alone = ["--no-default-features", "--package", "netring"];
     for features in [
@@ -113,8 +114,9 @@ fn features() -> Result<()> {
 /// A 32-bit target for which all dependencies build (aya has no bindings for 32-bit x86).
 const NARROW: &str = "armv7-unknown-linux-gnueabihf";
 
-/// The libraries and examples type-check where pointers, times and file offsets have 32 bits. Nothing is linked, so no cross linker
-/// is needed; a target directory of its own keeps the other builds fresh.
+/// The libraries and examples type-check where pointers, times and file offsets have 32 bits.
+/// Nothing is linked, so no cross linker is needed; a target directory of its own keeps the other
+/// builds fresh.
 fn narrow() -> Result<()> {
     let libraries =
         output(Command::new("rustc").args(["--print", "target-libdir", "--target", NARROW]))?;

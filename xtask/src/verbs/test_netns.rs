@@ -64,7 +64,8 @@ pub(crate) fn run(args: &[String]) -> Result<Totals> {
     if names.is_empty() {
         return Ok(Totals::default());
     }
-    // The tests of the examples run them as programs, which cargo does not build for a test by itself.
+    // The tests of the examples run them as programs, which cargo does not build for a test by
+    // itself.
     run_cargo(cargo().args(["build", "--workspace", "--all-features", "--examples"]))?;
     let mut command = cargo();
     command.args(["test", "--workspace", "--all-features"]);
@@ -76,7 +77,8 @@ pub(crate) fn run(args: &[String]) -> Result<Totals> {
     run_tests(&mut command)
 }
 
-/// Those that this runner can run. The others are listed, which is a failure where root is required.
+/// Those that this runner can run. The others are listed, which is a failure where root is
+/// required.
 fn runnable(
     runner: &Runner,
     names: BTreeSet<String>,
@@ -123,7 +125,8 @@ fn test_files() -> Result<BTreeSet<String>> {
 mod tests {
     use super::*;
 
-    /// A run in which tests that need privilege do not run is red where they have to run, and says which otherwise.
+    /// A run in which tests that need privilege do not run is red where they have to run, and says
+    /// which otherwise.
     #[test]
     fn x22_what_cannot_run_is_a_failure_where_root_is_required() {
         let names = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();

@@ -45,7 +45,8 @@ pub(crate) fn run(verb: &str, args: &[String]) -> Result<()> {
     super::run(&mut command)
 }
 
-/// The peers that need a C library, for `bench --peers`. Built out here: in a network of its own cargo could fetch nothing.
+/// The peers that need a C library, for `bench --peers`. Built out here: in a network of its own
+/// cargo could fetch nothing.
 fn build_peers() -> Result<()> {
     eprintln!("building the peers …");
     let manifest = super::root().join("xtask/peers/Cargo.toml");

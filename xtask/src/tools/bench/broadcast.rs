@@ -1,7 +1,9 @@
-//! One publisher and many subscribers: batches of events beside single events through `tokio::sync::broadcast`.
+//! One publisher and many subscribers: batches of events beside single events through
+//! `tokio::sync::broadcast`.
 //!
-//! Both queues hold as many events. The publisher never runs so far ahead that one is lost, so both do the same work: every
-//! subscriber looks at every event. That what is lost is told exactly is looked at apart.
+//! Both queues hold as many events. The publisher never runs so far ahead that one is lost, so both
+//! do the same work: every subscriber looks at every event. That what is lost is told exactly is
+//! looked at apart.
 
 use std::hint::black_box;
 use std::sync::Arc;
@@ -27,7 +29,8 @@ struct Event([u64; 12]);
 const BATCH: usize = 64;
 /// Events that a queue holds.
 const QUEUE: usize = 512 * BATCH;
-/// Events that are published before the subscribers get their turn, or that a subscriber is behind at the most.
+/// Events that are published before the subscribers get their turn, or that a subscriber is behind
+/// at the most.
 const AHEAD: u64 = 64 * BATCH as u64;
 
 /// How the events get to a subscriber.
@@ -118,7 +121,8 @@ fn two_threads(runtime: &Runtime, time: Duration, subscribers: usize, form: Form
         let mut pending = Vec::with_capacity(BATCH);
         while start.elapsed() < time {
             publisher.publish(&mut pending, &mut published, BATCH as u64);
-            // Relaxed: the places carry no memory with them; partner: the store in `Reader::went_on`.
+            // Relaxed: the places carry no memory with them; partner: the store in
+            // `Reader::went_on`.
             let behind = |place: &Arc<AtomicU64>| published - place.load(Ordering::Relaxed) > AHEAD;
             while places.iter().any(behind) {
                 thread::yield_now();
@@ -135,8 +139,8 @@ fn two_threads(runtime: &Runtime, time: Duration, subscribers: usize, form: Form
     Ok(start.elapsed().as_nanos() as f64 / published as f64)
 }
 
-/// A subscriber that reads as long as there is something. The runtime's budget is off: it would end the turn of the one after 128
-/// batches and that of the other after 128 events.
+/// A subscriber that reads as long as there is something. The runtime's budget is off: it would end
+/// the turn of the one after 128 batches and that of the other after 128 events.
 fn reading(
     reader: Reader,
     place: Option<Arc<AtomicU64>>,
@@ -157,7 +161,8 @@ async fn books(tasks: Vec<JoinHandle<(u64, u64)>>, published: u64) -> Result<()>
     Ok(())
 }
 
-/// A subscriber that reads nothing until the end: what it gets then, and what it is told it lost, is all there was.
+/// A subscriber that reads nothing until the end: what it gets then, and what it is told it lost,
+/// is all there was.
 fn losses_are_told_exactly() -> Result<()> {
     runtime()?.block_on(async {
         for form in [Form::Batches, Form::Events, Form::Tokio] {

@@ -1,5 +1,5 @@
-//! The flow engine beside flowscope's tracker: 64-byte TCP segments, each of a random flow, with time-outs, states,
-//! figures and events on in both.
+//! The flow engine beside flowscope's tracker: 64-byte TCP segments, each of a random flow, with
+//! time-outs, states, figures and events on in both.
 
 use std::fs;
 

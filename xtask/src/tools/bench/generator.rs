@@ -1,8 +1,9 @@
 //! Frames at the full rate of the machine: the kernel sends them to itself.
 //!
-//! An XDP program is run over copies of a frame as if they had come in on an interface (`BPF_PROG_TEST_RUN` with live
-//! frames), and gives them to the network stack, where a packet socket sees them. Nothing else makes as many: a program that
-//! sends needs a system call for each. Loading it takes root of the host; who has less gets a packet socket.
+//! An XDP program is run over copies of a frame as if they had come in on an interface
+//! (`BPF_PROG_TEST_RUN` with live frames), and gives them to the network stack, where a packet
+//! socket sees them. Nothing else makes as many: a program that sends needs a system call for each.
+//! Loading it takes root of the host; who has less gets a packet socket.
 
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::time::{Duration, Instant};
@@ -20,7 +21,8 @@ use crate::Result;
 const BATCH: u32 = 64;
 /// Where the source port stands in the frame; the target port is behind it.
 const PORTS: i16 = 34;
-/// A bit of the ports that is always set, so that the target is not port 0; the others tell the flow.
+/// A bit of the ports that is always set, so that the target is not port 0; the others tell the
+/// flow.
 const PORT_1: u32 = 1 << 24;
 
 /// What makes frames.
@@ -79,8 +81,8 @@ impl Generator {
         Ok(Self { traffic, kernel })
     }
 
-    /// Frames that cross the wire, for an XDP program at its near end: what comes in at the far end is sent back out. They are
-    /// lost while there is no program.
+    /// Frames that cross the wire, for an XDP program at its near end: what comes in at the far end
+    /// is sent back out. They are lost while there is no program.
     pub(crate) fn over_the_wire(traffic: Traffic) -> Result<Self> {
         let kernel = Some(Kernel::new(traffic, FAR, XDP_TX)?);
         Ok(Self { traffic, kernel })
@@ -96,7 +98,8 @@ impl Generator {
         }
     }
 
-    /// Sends on the other core; returns when all is sent. To be called on a thread in the namespace of the wire.
+    /// Sends on the other core; returns when all is sent. To be called on a thread in the namespace
+    /// of the wire.
     pub(crate) fn send(&self, amount: Amount) -> Result<Sent> {
         measure::pin(measure::GENERATOR_CORE);
         let near = Interface::by_name(NEAR)?;
@@ -161,7 +164,8 @@ impl Kernel {
             Amount::Time(time) => {
                 let start = Instant::now();
                 while start.elapsed() < time {
-                    // Each ends with a pause of some 20 ms; it is not worth one that is shorter than a second or two.
+                    // Each ends with a pause of some 20 ms; it is not worth one that is shorter
+                    // than a second or two.
                     bpf_send_xdp(program, &frame, interface, 2 << 20, BATCH)?;
                 }
             }
@@ -285,7 +289,8 @@ fn program(state: &BpfArray<16>, traffic: Traffic, verdict: u32) -> Vec<bpf_insn
             jump_not_less(0, 1, 2),
             add_imm(8, -1),
             jump_not(8, 0, -5),
-            // The next is one gap after this one was due. What the stack's own work delays is made up for, within bounds.
+            // The next is one gap after this one was due. What the stack's own work delays is made
+            // up for, within bounds.
             mov(3, 1),
             add_imm(3, gap),
             mov(4, 0),

@@ -1,7 +1,8 @@
 //! How long after it was sent a packet is in the reader's hands, while few come.
 //!
-//! A packet carries the time at which it was sent, and goes out about every millisecond, at a moment that is not in step
-//! with the clock of a ring. The reader waits for each, on the other core.
+//! A packet carries the time at which it was sent, and goes out about every millisecond, at a
+//! moment that is not in step with the clock of a ring. The reader waits for each, on the other
+//! core.
 
 use std::net::UdpSocket;
 use std::os::fd::AsFd;

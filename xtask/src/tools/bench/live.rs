@@ -15,7 +15,8 @@ use super::measure::cpu_time;
 use super::{chain, measure};
 use crate::Result;
 
-/// Longer than any pause of the generator, and than the time after which the kernel hands over a block that is not full.
+/// Longer than any pause of the generator, and than the time after which the kernel hands over a
+/// block that is not full.
 pub(crate) const QUIET: Duration = Duration::from_millis(60);
 
 /// A wire of our own, that nobody else sends on.
@@ -38,8 +39,9 @@ pub(crate) struct Round {
     pub(crate) sent: Sent,
     pub(crate) books: Books,
     pub(crate) usage: Usage,
-    /// CPU time between two waits: that of the reader's own code. (The kernel's split into user and system is made by a
-    /// tick, which meets a thread that works for a hundredth of the time by chance; the sum of the two is exact.)
+    /// CPU time between two waits: that of the reader's own code. (The kernel's split into user
+    /// and system is made by a tick, which meets a thread that works for a hundredth of the
+    /// time by chance; the sum of the two is exact.)
     pub(crate) awake: Duration,
     /// How often it waited.
     pub(crate) waits: u64,
@@ -60,8 +62,8 @@ impl Wire {
         Ok(Self { _netns: netns })
     }
 
-    /// Sends, and lets this thread read on a core of its own until everything is read. `read` reads what there is, without
-    /// waiting, and `fd` is readable when there is more.
+    /// Sends, and lets this thread read on a core of its own until everything is read. `read` reads
+    /// what there is, without waiting, and `fd` is readable when there is more.
     pub(crate) fn round<R>(
         &self,
         generator: &Generator,

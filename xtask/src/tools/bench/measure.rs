@@ -24,8 +24,8 @@ pub(crate) fn pin(core: usize) {
     }
 }
 
-/// The median cost of each of several programs. They run in turn, round by round, so that what disturbs the machine disturbs
-/// all of them.
+/// The median cost of each of several programs. They run in turn, round by round, so that what
+/// disturbs the machine disturbs all of them.
 pub(crate) fn in_turn<const N: usize>(
     options: &Options,
     mut programs: [&mut dyn FnMut() -> Result<f64>; N],
@@ -50,14 +50,15 @@ pub(crate) fn median(mut figures: Vec<f64>) -> f64 {
     }
 }
 
-/// What this thread has used of its core, to the nanosecond; others that run on the core do not count.
+/// What this thread has used of its core, to the nanosecond; others that run on the core do not
+/// count.
 pub(crate) fn cpu_time() -> Duration {
     // The clock of a thread that runs can be read.
     clock_gettime(ClockId::CLOCK_THREAD_CPUTIME_ID).map_or(Duration::ZERO, Duration::from)
 }
 
-/// Nanoseconds of this thread for each unit of work, of work that is repeated for a tenth of a second (a fifth of that with `--quick`).
-/// `work` tells how many units it did.
+/// Nanoseconds of this thread for each unit of work, of work that is repeated for a tenth of a
+/// second (a fifth of that with `--quick`). `work` tells how many units it did.
 pub(crate) fn cost<T>(options: &Options, mut work: impl FnMut() -> (u64, T)) -> f64 {
     let time = Duration::from_millis(if options.quick { 20 } else { 100 });
     let (before, start, mut units) = (cpu_time(), Instant::now(), 0);

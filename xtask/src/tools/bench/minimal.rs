@@ -1,10 +1,12 @@
-//! The peer that nobody beats: the loop over a block, and over a ring, with nothing but raw pointers.
+//! The peer that nobody beats: the loop over a block, and over a ring, with nothing but raw
+//! pointers.
 //!
 //! It checks nothing. It is here to show what the checks and the words of ours cost.
 //!
 //! # Safety
-//! The invariant of this file: a block is read only while its status word has `TP_STATUS_USER`, or when it was built in this process;
-//! that what is written in it stays inside it is believed, of the kernel and of `synthetic`.
+//! The invariant of this file: a block is read only while its status word has `TP_STATUS_USER`, or
+//! when it was built in this process; that what is written in it stays inside it is believed, of
+//! the kernel and of `synthetic`.
 #![expect(
     unsafe_code,
     reason = "a reader with raw pointers; the invariant stands above"
@@ -21,7 +23,8 @@ use netring_sys::{Interface, Mmap, syscall};
 
 use crate::Result;
 
-/// As much memory as the default ring of ours has, in blocks so large that they cost the kernel least.
+/// As much memory as the default ring of ours has, in blocks so large that they cost the kernel
+/// least.
 const BLOCK: usize = 4 << 20;
 const BLOCKS: usize = 16;
 const FRAME: usize = 2048;
@@ -68,11 +71,13 @@ impl Reader {
             let start = self.current * BLOCK;
             let status = self.map.atomic_u32(start + 8);
             let status = status.expect("the ring is made for this mapping");
-            // Acquire: the kernel's writes to the block before it stored this word; partner as in `netring-afpacket`.
+            // Acquire: the kernel's writes to the block before it stored this word; partner as in
+            // `netring-afpacket`.
             if status.load(Ordering::Acquire) & TP_STATUS_USER == 0 {
                 return (count, sum);
             }
-            // SAFETY: the mapping is ours; the status says that the kernel does not write to this block; it is inside.
+            // SAFETY: the mapping is ours; the status says that the kernel does not write to this
+            // block; it is inside.
             let block = unsafe { self.map.bytes(start, BLOCK) };
             let (packets, word) = walk(block.expect("the ring is made for this mapping"));
             count += packets;
@@ -96,15 +101,18 @@ impl AsFd for Reader {
     }
 }
 
-/// Every packet of a block that is what it says: how many, and a word out of what a reader looks at.
+/// Every packet of a block that is what it says: how many, and a word out of what a reader looks
+/// at.
 pub(super) fn walk(block: &[u8]) -> (u64, u64) {
     let block = block.as_ptr();
-    // SAFETY: the block is borrowed, so nobody writes to it; it begins with its header, read at whatever alignment.
+    // SAFETY: the block is borrowed, so nobody writes to it; it begins with its header, read at
+    // whatever alignment.
     let about = unsafe { block.cast::<tpacket_block_desc>().read_unaligned() };
     let mut at = block.wrapping_add(about.offset_to_first_pkt as usize);
     let mut sum = 0;
     for _ in 0..about.num_pkts {
-        // SAFETY: the block is borrowed, so nobody writes to it; the header is inside, which this file believes.
+        // SAFETY: the block is borrowed, so nobody writes to it; the header is inside, which this
+        // file believes.
         let header = unsafe { at.cast::<tpacket3_hdr>().read_unaligned() };
         let len = header.tp_snaplen;
         let data = at.wrapping_add(usize::from(header.tp_mac));

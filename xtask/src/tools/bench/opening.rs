@@ -1,4 +1,5 @@
-//! What opening and closing cost the thread that does it, and how long they hold up a runtime of one thread.
+//! What opening and closing cost the thread that does it, and how long they hold up a runtime of
+//! one thread.
 
 use std::os::fd::{AsFd, OwnedFd};
 use std::time::{Duration, Instant};
@@ -56,7 +57,8 @@ fn plain_socket() -> Result<OwnedFd> {
     Ok(socket)
 }
 
-/// The longest time for which a timer of a millisecond was not served meanwhile: beside the runtime's thread, and on it.
+/// The longest time for which a timer of a millisecond was not served meanwhile: beside the
+/// runtime's thread, and on it.
 fn runtime(options: &Options, table: &mut Table) -> Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()

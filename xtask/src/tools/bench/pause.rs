@@ -1,6 +1,8 @@
-//! A reader that pauses: what each profile, and libpcap with its default settings, keeps for it meanwhile.
+//! A reader that pauses: what each profile, and libpcap with its default settings, keeps for it
+//! meanwhile.
 //!
-//! All of them listen on the same wire at the same time, so that each is offered the same packets at the same moments.
+//! All of them listen on the same wire at the same time, so that each is offered the same packets
+//! at the same moments.
 
 use std::thread;
 use std::time::{Duration, Instant};

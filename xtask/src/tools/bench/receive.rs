@@ -1,12 +1,14 @@
 //! Live receive at the generator's full rate, beside the minimal reader.
 //!
-//! What varies from run to run is the number of wake-ups. A round has 100 to 400 of them, each costs 25 to 40 µs of
-//! processor time on a virtual machine (leaving the idle state, the timer of the wait, cold caches), and that is a third of
-//! a reader's 5 to 10 ns for each packet. Where the generator's core has something else to do, packets come more slowly, and a
-//! packet's share of a wake-up grows: in twelve rounds of the minimal reader against itself, on a machine with a load of 10,
-//! user time was 4.4 to 6.1 ns/packet and system time 1.9 to 5.2, in step with the wake-ups (220 to 431), so that single
-//! rounds differed by a factor of 0.76 to 1.24 and the medians by 5 %. So look at the row of the wake-ups before that of the
-//! time, measure on an idle machine, and take more `--rounds`.
+//! What varies from run to run is the number of wake-ups. A round has 100 to 400 of them, each
+//! costs 25 to 40 µs of processor time on a virtual machine (leaving the idle state, the timer of
+//! the wait, cold caches), and that is a third of a reader's 5 to 10 ns for each packet. Where the
+//! generator's core has something else to do, packets come more slowly, and a packet's share of a
+//! wake-up grows: in twelve rounds of the minimal reader against itself, on a machine with a load
+//! of 10, user time was 4.4 to 6.1 ns/packet and system time 1.9 to 5.2, in step with the wake-ups
+//! (220 to 431), so that single rounds differed by a factor of 0.76 to 1.24 and the medians by 5 %.
+//! So look at the row of the wake-ups before that of the time, measure on an idle machine, and take
+//! more `--rounds`.
 
 use std::os::fd::AsFd;
 
@@ -125,7 +127,8 @@ fn memory(table: &mut Table) -> Result<()> {
     Ok(())
 }
 
-/// Bytes of this process that are in memory: with each page counted, which the quick figure of `statm` does not do.
+/// Bytes of this process that are in memory: with each page counted, which the quick figure of
+/// `statm` does not do.
 fn resident() -> Result<u64> {
     let maps = std::fs::read_to_string("/proc/self/smaps_rollup")?;
     let line = maps.lines().find_map(|line| line.strip_prefix("Rss:"));

@@ -101,7 +101,8 @@ struct Seen {
     lost: u64,
 }
 
-/// A round of the whole way, its books balanced at both ends: packets, and what each subscriber saw of them.
+/// A round of the whole way, its books balanced at both ends: packets, and what each subscriber saw
+/// of them.
 fn share(generator: &Generator, traffic: Traffic, amount: Amount) -> Result<Round> {
     measure::pin(measure::MEASURED_CORE);
     let clock = Arc::new(Clock::default());

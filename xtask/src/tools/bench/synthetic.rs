@@ -7,7 +7,8 @@ use netring_sys::kernel::packet::{
     tpacket_block_desc, tpacket3_hdr,
 };
 
-/// Where the kernel puts a frame behind its header: the network header on a grid of 16 bytes, the Ethernet header before it.
+/// Where the kernel puts a frame behind its header: the network header on a grid of 16 bytes, the
+/// Ethernet header before it.
 const TP_MAC: usize =
     (TPACKET3_HDRLEN_ALIGNED + size_of::<sockaddr_ll>() + 16).next_multiple_of(16) - 14;
 

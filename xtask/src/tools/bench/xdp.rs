@@ -1,4 +1,5 @@
-//! AF_XDP in copy mode over a wire, beside the same programs in C on libxdp: rate, CPU and system calls.
+//! AF_XDP in copy mode over a wire, beside the same programs in C on libxdp: rate, CPU and system
+//! calls.
 
 use super::live::Wire;
 use super::measure::median;

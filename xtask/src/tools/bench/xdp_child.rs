@@ -138,8 +138,8 @@ impl Sink {
     }
 }
 
-/// Runs a program until it had so many packets. Its books balance: what was sent to it is received, lost and counted, or left in
-/// its ring; and what it sent arrived.
+/// Runs a program until it had so many packets. Its books balance: what was sent to it is received,
+/// lost and counted, or left in its ring; and what it sent arrived.
 pub(super) fn run(words: &[String], task: Task, sink: &Sink) -> Result<Figures> {
     let before = sink.count()?;
     // The program, and what it starts, runs where the thread runs that started it.
@@ -257,7 +257,8 @@ fn listen(child: &mut Child, task: Task) -> Result<Figures> {
     lines.try_for_each(|line| take(&mut figures, &line?))?;
     let after = Interface::by_name(NEAR)?.counters;
     let dropped = after.rx_dropped - before.rx_dropped;
-    // The interface counts what its program cannot hand over as its own loss too; the stack, which runs a generic one, does not.
+    // The interface counts what its program cannot hand over as its own loss too; the stack, which
+    // runs a generic one, does not.
     figures.wire = match task.mode {
         "generic" => dropped,
         _ => dropped

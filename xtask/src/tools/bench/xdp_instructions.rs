@@ -1,6 +1,8 @@
-//! User instructions for each packet, counted by callgrind: what ranks programs where the kernel has most of the time.
+//! User instructions for each packet, counted by callgrind: what ranks programs where the kernel
+//! has most of the time.
 //!
-//! Counted is the loop alone, by its name, with two numbers of packets: the difference has nothing in it that is not done for a packet.
+//! Counted is the loop alone, by its name, with two numbers of packets: the difference has nothing
+//! in it that is not done for a packet.
 
 use std::process::{Command, Stdio};
 

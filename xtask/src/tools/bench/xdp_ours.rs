@@ -1,14 +1,18 @@
-//! AF_XDP by netring-xdp, as a program of its own: the same as `xtask/peers/c/xsk.c`, line by line where that can be.
+//! AF_XDP by netring-xdp, as a program of its own: the same as `xtask/peers/c/xsk.c`, line by line
+//! where that can be.
 //!
-//! `receive` drops what it receives, and `touch` reads the first 64 bytes before; `transmit` sends frames that are ready in packet
-//! memory; `forward` swaps the link layer addresses and sends back out. Frames are sent 64 at a time; rings are of 2048, with a chunk for
-//! each entry. Each ends after so many packets, sent ones completed, and prints a line `NAME NUMBER` for each figure: `packets`, `time`
-//! (ns since the first), `cpu` (ns of this thread), `calls` (system calls made), `allocations` (ours only), `lost` (at the socket, meanwhile),
-//! and `done`. Once its input is at its end nothing is sent any more, and it prints what became of the rest: `lost_in_all`, and what is `left` in
-//! the ring.
+//! `receive` drops what it receives, and `touch` reads the first 64 bytes before; `transmit` sends
+//! frames that are ready in packet memory; `forward` swaps the link layer addresses and sends back
+//! out. Frames are sent 64 at a time; rings are of 2048, with a chunk for each entry. Each ends
+//! after so many packets, sent ones completed, and prints a line `NAME NUMBER` for each figure:
+//! `packets`, `time` (ns since the first), `cpu` (ns of this thread), `calls` (system calls made),
+//! `allocations` (ours only), `lost` (at the socket, meanwhile), and `done`. Once its input is at
+//! its end nothing is sent any more, and it prints what became of the rest: `lost_in_all`, and what
+//! is `left` in the ring.
 //!
-//! Some are the same once more, by another way that there is to write them: `receive-for` by a `for` loop, `receive-capture` by an
-//! [`XdpCapture`] and the packets of its batches, `transmit-slots` by a slot for each frame. `receive-tags` is `receive-capture` with what the
+//! Some are the same once more, by another way that there is to write them: `receive-for` by a
+//! `for` loop, `receive-capture` by an [`XdpCapture`] and the packets of its batches,
+//! `transmit-slots` by a slot for each frame. `receive-tags` is `receive-capture` with what the
 //! driver said of each packet, which the peer does not ask for.
 
 use std::hint::black_box;

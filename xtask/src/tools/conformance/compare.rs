@@ -3,8 +3,8 @@
 use super::observe::Observed;
 use super::oracle::{Figures, Flows, Key, Port};
 
-/// What differs, in the order of keys. Later fragments have lines of their own in the oracle, and are in
-/// no flow of the engine: their number is compared.
+/// What differs, in the order of keys. Later fragments have lines of their own in the oracle, and
+/// are in no flow of the engine: their number is compared.
 pub(super) fn differences(expected: &Flows, observed: &Observed) -> Vec<String> {
     let mut lines = Vec::new();
     let mut found = observed.flows.clone();

@@ -2,7 +2,8 @@
 
 use crate::Result;
 
-/// A line for each difference: capture, difference, reason. The first line of a capture has the reason.
+/// A line for each difference: capture, difference, reason. The first line of a capture has the
+/// reason.
 const LISTED: &str = include_str!("deviations.tsv");
 
 /// The differences that are listed for a capture.

@@ -15,7 +15,8 @@ use crate::Result;
 /// The argument that makes a process this one.
 pub(super) const FLAG: &str = "--events";
 
-/// Prints each event of a capture within bounds, and then the figures of the tracker and of the file.
+/// Prints each event of a capture within bounds, and then the figures of the tracker and of the
+/// file.
 pub(super) fn run(seconds: &str, capture: &Path) -> Result<()> {
     one::bound(seconds)?;
     let mut out = BufWriter::new(stdout().lock());

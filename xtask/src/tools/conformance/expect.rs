@@ -1,4 +1,5 @@
-//! A folder of captures with an `expect.tsv`: conditions that the printed events of each capture must meet.
+//! A folder of captures with an `expect.tsv`: conditions that the printed events of each capture
+//! must meet.
 
 mod condition;
 mod disputed;
@@ -32,7 +33,8 @@ struct Totals {
     crashed: usize,
 }
 
-/// Runs every capture of a folder, and fails if one crashes, or a condition neither holds nor is listed as wrong.
+/// Runs every capture of a folder, and fails if one crashes, or a condition neither holds nor is
+/// listed as wrong.
 pub(super) fn run(dir: &Path, print_all: bool) -> Result<()> {
     let program = std::env::current_exe()?;
     let disputed = Disputed::ours()?;

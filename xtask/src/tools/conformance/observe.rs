@@ -27,7 +27,8 @@ pub(super) struct Observed {
 
 /// Reads a capture, and tracks its flows.
 pub(super) fn observe(path: &Path) -> Result<Observed> {
-    // No time-outs, and ICMP under its own key. Flows of one key, one after the other, are added up.
+    // No time-outs, and ICMP under its own key. Flows of one key, one after the other, are added
+    // up.
     let extract = FiveTuple::bidirectional().with_icmp_errors_as_flows();
     let config = TrackerConfig::new().timeouts(Timeouts::never());
     let mut tracker = FlowTracker::with_config(extract, config)?;
@@ -79,7 +80,8 @@ impl Observed {
         }
     }
 
-    /// Each packet is in one flow, or is counted by why it is in none; each flow that began has ended.
+    /// Each packet is in one flow, or is counted by why it is in none; each flow that began has
+    /// ended.
     fn balance(&mut self, stats: &TrackerStats, active: usize) {
         let in_flows: u64 = self
             .flows

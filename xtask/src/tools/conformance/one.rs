@@ -1,4 +1,5 @@
-//! One capture, in a process of its own: what it says to the process that began it, and how it ends otherwise.
+//! One capture, in a process of its own: what it says to the process that began it, and how it ends
+//! otherwise.
 
 use std::os::unix::process::ExitStatusExt;
 use std::path::Path;

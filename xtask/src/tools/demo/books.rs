@@ -1,5 +1,5 @@
-//! The balance: what the interface counted against what was captured, flows that began against flows that ended, and what was
-//! published against what each subscriber read and lost.
+//! The balance: what the interface counted against what was captured, flows that began against
+//! flows that ended, and what was published against what each subscriber read and lost.
 
 use std::time::{Duration, Instant};
 
@@ -11,7 +11,8 @@ use super::{Broadcast, Result};
 /// What everybody counted.
 #[derive(Debug)]
 pub(super) struct Books {
-    /// What the interface counted both ways up to `before_end`, where nothing else than what was captured can be in it.
+    /// What the interface counted both ways up to `before_end`, where nothing else than what was
+    /// captured can be in it.
     pub(super) wire: Option<u64>,
     /// When the last packet was in, and flows were still open.
     pub(super) before_end: BroadcastStats,

@@ -1,4 +1,5 @@
-//! Real traffic between two kernel stacks: a world with two hosts on one wire, and what they say to each other.
+//! Real traffic between two kernel stacks: a world with two hosts on one wire, and what they say to
+//! each other.
 
 use std::io::{self, Read, Write};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, TcpStream, UdpSocket};
@@ -23,7 +24,8 @@ const UDP4: usize = 60;
 const UDP6: usize = 40;
 /// Clients at work at the same time.
 const CLIENTS: usize = 4;
-/// Between two conversations of one client: the whole takes some seconds, so that a live line has something to show.
+/// Between two conversations of one client: the whole takes some seconds, so that a live line has
+/// something to show.
 const PAUSE: Duration = Duration::from_millis(25);
 
 /// What was said on the wire, counted by those who said it.

@@ -16,7 +16,8 @@ pub(super) struct World {
 }
 
 impl World {
-    /// The wire, up and silent: nobody has an address yet, so not one packet is on it before a capture is.
+    /// The wire, up and silent: nobody has an address yet, so not one packet is on it before a
+    /// capture is.
     pub(super) fn new() -> io::Result<Self> {
         Netns::enter()?;
         let server = Netns::new()?;
@@ -37,7 +38,8 @@ impl World {
         address(WIRE, &format!("{CLIENT4}/24"), &format!("{CLIENT6}/64"))?;
         self.server
             .run(|| address(FAR_END, &format!("{SERVER4}/24"), &format!("{SERVER6}/64")))?;
-        // Packets to the silent address reach the server's host, which is not theirs and forwards nothing.
+        // Packets to the silent address reach the server's host, which is not theirs and forwards
+        // nothing.
         let server = self
             .server
             .run(|| netring::Interface::by_name(FAR_END).map_err(io::Error::other))?;

@@ -55,8 +55,8 @@ impl<'a> Modules<'a> {
         graph
     }
 
-    /// Whether a file is that of a module, or of one around it: a child may build on what its parent
-    /// defines for all of its children.
+    /// Whether a file is that of a module, or of one around it: a child may build on what its
+    /// parent defines for all of its children.
     fn is_around(&self, file: &str, path: &[String]) -> bool {
         (0..=path.len()).any(|len| {
             let around = self.by_path.get(&path[..len]);
