@@ -2,7 +2,7 @@
 //! numbers of events.
 //!
 //! ```text
-//! publisher ──► Arc<[T]>, first number ──► │ batch │ batch │ batch │ ──► each subscriber, at its place
+//! publisher ──► Arc<[T]>, first number ──► │ batch │ batch │ batch │ ──► each subscriber
 //!                                            ▲ oldest, lost first where the queue is full
 //! ```
 //!
