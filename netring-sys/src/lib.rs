@@ -1,13 +1,15 @@
 //! What the kernel says about packet rings, and the words every layer of netring shares.
 //!
-//! Most programs take these words from the crate `netring`, or from the backend they picked. Who writes a
-//! backend, or a source around a source, depends on this crate.
+//! Most programs use these words through the crate `netring`, or through the backend they picked.
+//! Depend on this crate to write a backend, or a source around a source.
 //!
 //! The shared words, which need no kernel:
 //! - [`Packet`] and [`PacketBuf`]: the bytes of a packet, and what its source knows about it;
-//! - [`PacketSource`] and [`PacketBatch`]: the contract between who has packets and who wants them;
-//! - [`PacketSink`] and [`PacketSlot`]: the same for who sends;
-//! - [`Stats`] and [`SinkStats`]: what became of every packet; [`Error`]: what went wrong and what to do about it.
+//! - [`PacketSource`] and [`PacketBatch`]: the contract between a source and its readers;
+//! - [`PacketSink`] and [`PacketSlot`]: the contract between a sender and a sink;
+//! - [`Filter`] and [`Matcher`]: the filter that every capture takes, and one for any source;
+//! - [`Stats`] and [`SinkStats`]: what became of every packet;
+//! - [`Error`]: what went wrong and what to do about it.
 //!
 //! What the kernel says:
 //! - [`kernel`]: names and layouts as in its headers; [`syscall`]: one typed function per system call;
@@ -29,6 +31,7 @@ pub mod wait;
 
 // The words every layer shares.
 mod error;
+pub mod filter;
 mod link_type;
 mod packet;
 mod sink;
@@ -44,6 +47,7 @@ pub use privileges::Privileges;
 pub use promiscuous::Promiscuous;
 
 pub use error::{Error, NoBackend, Refusal, SyscallError};
+pub use filter::{Filter, Matcher};
 pub use link_type::LinkType;
 pub use packet::{Checksum, Direction, Meta, Packet, PacketBuf, VlanTag};
 pub use sink::{PacketSink, PacketSlot, SinkStats};
