@@ -53,7 +53,7 @@ use std::fmt;
 use netring_xdp::program::AttachMode;
 use netring_xdp::{Copying, XdpCapture};
 
-use crate::{Capture, Error, Interface, NoBackend, Refusal, SockFilter};
+use crate::{Capture, Error, Filter, Interface, NoBackend, Refusal};
 
 pub use capture::{AutoCapture, Batch};
 
@@ -94,7 +94,7 @@ pub enum Backend {
 pub struct Builder {
     interface: String,
     promiscuous: bool,
-    filter: Option<Vec<SockFilter>>,
+    filter: Option<Filter>,
     backends: Vec<Backend>,
 }
 
@@ -130,12 +130,14 @@ impl Builder {
         self
     }
 
-    /// A classic BPF program, 1 to 4096 instructions: packets for which it returns 0 are left out, whatever the backend. Default: all packets.
+    /// A classic BPF [`Filter`]: packets for which it returns 0 are left out, whatever the backend.
+    /// Default: all packets.
     ///
-    /// A backend that cannot do what it asks for is passed over: AF_XDP knows nothing but the bytes of a packet
-    /// ([`Redirect::filter`](netring_xdp::program::Redirect::filter)). What AF_XDP leaves out goes to the host's own stack.
-    pub fn filter(mut self, program: &[SockFilter]) -> Self {
-        self.filter = Some(program.to_vec());
+    /// A backend that cannot run it is passed over: AF_XDP knows nothing but the bytes of a packet
+    /// ([`Redirect::filter`](netring_xdp::program::Redirect::filter)). What AF_XDP leaves out goes to
+    /// the host's own stack.
+    pub fn filter(mut self, filter: impl Into<Filter>) -> Self {
+        self.filter = Some(filter.into());
         self
     }
 

@@ -92,10 +92,10 @@ pub mod auto;
 pub mod pcap;
 
 pub use netring_sys::{
-    Checksum, Clock, Count, Direction, Error, Interface, InterfaceAddress, InterfaceCounters,
-    LinkType, Meta, NoBackend, Open, Packet, PacketBatch, PacketBuf, PacketSink, PacketSlot,
-    PacketSource, Privileges, Readiness, Refusal, SinkStats, Stats, SyscallError, Timestamp,
-    VlanTag, XdpMode, wait,
+    Checksum, Clock, Count, Direction, Error, Filter, Interface, InterfaceAddress,
+    InterfaceCounters, LinkType, Matcher, Meta, NoBackend, Open, Packet, PacketBatch, PacketBuf,
+    PacketSink, PacketSlot, PacketSource, Privileges, Readiness, Refusal, SinkStats, Stats,
+    SyscallError, Timestamp, VlanTag, XdpMode, wait,
 };
 
 /// An instruction of a filter.
