@@ -30,13 +30,11 @@ mod promiscuous;
 pub mod wait;
 
 // The words every layer shares.
+mod contract;
 mod error;
 pub mod filter;
 mod link_type;
 mod packet;
-mod sink;
-mod source;
-mod stats;
 mod timestamp;
 
 pub use attached::{XdpMode, XdpProgram};
@@ -46,11 +44,11 @@ pub use netlink::{InterfaceAddress, XdpFeatures, XdpMetadata};
 pub use privileges::Privileges;
 pub use promiscuous::Promiscuous;
 
+pub use contract::{
+    Count, Open, PacketBatch, PacketSink, PacketSlot, PacketSource, Readiness, SinkStats, Stats,
+};
 pub use error::{Error, NoBackend, Refusal, SyscallError};
 pub use filter::{Filter, Matcher};
 pub use link_type::LinkType;
 pub use packet::{Checksum, Direction, Meta, Packet, PacketBuf, VlanTag};
-pub use sink::{PacketSink, PacketSlot, SinkStats};
-pub use source::{Open, PacketBatch, PacketSource, Readiness};
-pub use stats::{Count, Stats};
 pub use timestamp::{Clock, Timestamp};
