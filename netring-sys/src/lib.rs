@@ -7,6 +7,8 @@
 //! - [`Packet`] and [`PacketBuf`]: the bytes of a packet, and what its source knows about it;
 //! - [`PacketSource`] and [`PacketBatch`]: the contract between a source and its readers;
 //! - [`PacketSink`] and [`PacketSlot`]: the contract between a sender and a sink;
+//! - [`PacketWriter`]: the contract of what takes packets with their timestamps, such as a file;
+//! - [`adapters`]: sources around sources, which need the contract only;
 //! - [`Filter`] and [`Matcher`]: the filter that every capture takes, and one for any source;
 //! - [`Stats`] and [`SinkStats`]: what became of every packet;
 //! - [`Error`]: what went wrong and what to do about it.
@@ -45,7 +47,8 @@ pub use privileges::Privileges;
 pub use promiscuous::Promiscuous;
 
 pub use contract::{
-    Count, Open, PacketBatch, PacketSink, PacketSlot, PacketSource, Readiness, SinkStats, Stats,
+    Count, Open, PacketBatch, PacketSink, PacketSlot, PacketSource, PacketWriter, Readiness,
+    SinkStats, Stats, WireBytes, adapters,
 };
 pub use error::{Error, NoBackend, Refusal, SyscallError};
 pub use filter::{Filter, Matcher};
