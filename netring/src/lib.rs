@@ -58,7 +58,7 @@
 )]
 #![cfg_attr(
     feature = "pcap",
-    doc = "| [`pcap`] | `pcap` | capture files as a source |"
+    doc = "| [`pcap`] | `pcap` | capture files as a source, and to write to |"
 )]
 //!
 //! The table has the rooms whose features are on: `afpacket`, `flow` and `async` are by default, `xdp` and `pcap` are not. Features add, and
@@ -94,8 +94,8 @@ pub mod pcap;
 pub use netring_sys::{
     Checksum, Clock, Count, Direction, Error, Filter, Interface, InterfaceAddress,
     InterfaceCounters, LinkType, Matcher, Meta, NoBackend, Open, Packet, PacketBatch, PacketBuf,
-    PacketSink, PacketSlot, PacketSource, Privileges, Readiness, Refusal, SinkStats, Stats,
-    SyscallError, Timestamp, VlanTag, XdpMode, wait,
+    PacketSink, PacketSlot, PacketSource, PacketWriter, Privileges, Readiness, Refusal, SinkStats,
+    Stats, SyscallError, Timestamp, VlanTag, WireBytes, XdpMode, adapters, wait,
 };
 
 /// An instruction of a filter.

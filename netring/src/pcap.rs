@@ -1,7 +1,8 @@
-//! Capture files as a packet source.
+//! Capture files: as a packet source, and to write packets to.
 //!
-//! [`CaptureFile`] reads pcap and pcapng, told apart by their first bytes, and lends packets as a live capture does: the flow
-//! engine and the async adapter take it unchanged.
+//! [`CaptureFile`] reads pcap and pcapng, whichever the first bytes announce, and lends packets as a
+//! live capture does: the flow engine and the async adapter take it unchanged. [`CaptureWriter`]
+//! writes pcap with stamps in nanoseconds.
 //!
 //! ```no_run
 //! use netring::PacketBatch;
@@ -61,6 +62,8 @@ mod ng;
 mod order;
 mod record;
 mod time;
+mod write;
 
 pub use error::FileError;
 pub use file::{Batch, CaptureFile};
+pub use write::CaptureWriter;

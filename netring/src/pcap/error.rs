@@ -1,12 +1,13 @@
-//! Why a capture file cannot be read, or no further.
+//! Why a capture file cannot be read or written.
 
 use std::io;
 use std::sync::Arc;
 
-/// Why a capture file cannot be read, or no further.
+/// Why a capture file cannot be read or written.
 ///
-/// It is the source of the [`Error::Source`](crate::Error::Source) that a [`CaptureFile`](super::CaptureFile) reports, whose own text has
-/// the same sentence behind the file's name:
+/// It is the source of the [`Error::Source`](crate::Error::Source) that a
+/// [`CaptureFile`](super::CaptureFile) or [`CaptureWriter`](super::CaptureWriter) reports, whose own
+/// text has the same sentence behind the file's name:
 ///
 /// ```
 /// use netring::pcap::{CaptureFile, FileError};
@@ -31,6 +32,10 @@ pub enum FileError {
         /// What the reader said.
         source: Arc<io::Error>,
     },
+
+    /// Writing it failed.
+    #[error("writing failed: {0}")]
+    Write(#[source] Arc<io::Error>),
 
     /// It is no capture file, or of a kind that is not read.
     #[error("{why}")]
