@@ -1,5 +1,5 @@
-//! Classic BPF filters: one type that every capture takes, the kernel's rules for it, a listing, and
-//! an interpreter.
+//! Classic BPF filters: one type that every capture takes, the kernel's rules for it, a listing,
+//! and an interpreter.
 //!
 //! - [`Filter`]: a program as it is handed to a builder, or printed;
 //! - [`Filter::decode`]: the kernel's own checks, and the instructions as [`Op`]s, for translators;
@@ -20,8 +20,8 @@ use crate::kernel::filter::SockFilter;
 pub use matcher::Matcher;
 pub use op::{Alu, Ancillary, Cond, Op, Operand, Register, Width};
 
-/// A classic BPF program, as packet sockets take it (`SO_ATTACH_FILTER`): it is run for each packet,
-/// and returns how many bytes to keep, 0 to reject the packet.
+/// A classic BPF program, as packet sockets take it (`SO_ATTACH_FILTER`): it is run for each
+/// packet, and returns how many bytes to keep, 0 to reject the packet.
 ///
 /// Builders take anything that converts into one: a vector, a slice or an array of [`SockFilter`].
 /// A filter is checked when it is used: by [`check`](Self::check), by a builder's `build`, or by
@@ -68,9 +68,9 @@ impl Filter {
         &self.program
     }
 
-    /// Checks the program by the kernel's rules (`bpf_check_classic`): 1 to 4096 known instructions,
-    /// forward jumps that stay inside, no division by a constant 0, no shift by more than 31, no
-    /// word of memory that is read before it is written, and a return at the end.
+    /// Checks the program by the kernel's rules (`bpf_check_classic`): 1 to 4096 known
+    /// instructions, forward jumps that stay inside, no division by a constant 0, no shift by more
+    /// than 31, no word of memory that is read before it is written, and a return at the end.
     ///
     /// A kernel can still refuse a program that passes: one that is larger than
     /// `net.core.optmem_max`, or one that becomes too long in the kernel's own translation.

@@ -14,8 +14,10 @@
 //! - [`Error`]: what went wrong and what to do about it.
 //!
 //! What the kernel says:
-//! - [`kernel`]: names and layouts as in its headers; [`syscall`]: one typed function per system call;
-//! - [`Mmap`]: memory shared with it, range checked; [`Interface`]: what it knows about an interface;
+//! - [`kernel`]: names and layouts as in its headers; [`syscall`]: one typed function per system
+//!   call;
+//! - [`Mmap`]: memory shared with it, range checked; [`Interface`]: what it knows about an
+//!   interface;
 //! - [`wait`]: waiting for packets, for a stop, and for the interface to go.
 #![deny(unsafe_code)]
 

@@ -1,6 +1,7 @@
 //! Adapters over a source that is played: what they lend, what they count, what they report.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on ends there")]
 
+use std::cell::Cell;
 use std::collections::VecDeque;
 use std::ops::{Deref, DerefMut};
 
@@ -17,6 +18,8 @@ struct Played {
     delivered: u64,
     offered: u64,
     was_empty: bool,
+    /// How often packets of its batches were looked at.
+    looks: Cell<u64>,
 }
 
 struct Batch<'a> {
@@ -31,6 +34,7 @@ impl Played {
             delivered: 0,
             offered: batches.iter().map(|batch| batch.len() as u64).sum(),
             was_empty: false,
+            looks: Cell::new(0),
         }
     }
 }
@@ -71,7 +75,10 @@ impl PacketSource for Played {
 impl PacketBatch for Batch<'_> {
     fn packets(&self) -> impl Iterator<Item = Packet<'_>> {
         let bytes = self.packets.chunks(1);
-        bytes.map(|byte| Packet::new(byte, Timestamp::EPOCH, LinkType::RAW_IP))
+        bytes.map(|byte| {
+            self.source.looks.set(self.source.looks.get() + 1);
+            Packet::new(byte, Timestamp::EPOCH, LinkType::RAW_IP)
+        })
     }
 }
 
@@ -135,6 +142,16 @@ fn a_batch_counts_however_it_was_walked() {
         books(&mut source, 3, 2, 1);
         books(source.get_mut(), 5, 0, 1);
     }
+}
+
+/// A reader that walks a batch to its end is the only one that runs the filter.
+#[test]
+fn a_filter_runs_once_for_a_packet() {
+    let mut source = Filtered::new(Played::new(&[&[1, 10, 2], &[11, 3]]), FROM_TEN).unwrap();
+    assert_eq!(take(&mut source), [10]);
+    assert_eq!(source.get_ref().looks.get(), 3);
+    drop(source.batch());
+    assert_eq!(source.get_ref().looks.get(), 5);
 }
 
 #[test]

@@ -82,8 +82,8 @@ fn interpret(filter: &[SockFilter], packet: &[u8]) -> u32 {
     Matcher::new(filter).unwrap().run(&packet)
 }
 
-/// Any valid program over any packet: three machines, one verdict. Of a hundred packets at least ten
-/// are chosen, and ten are not.
+/// Any valid program over any packet: three machines, one verdict. Of a hundred packets at least
+/// ten are chosen, and ten are not.
 fn agree(
     multi_buffer: bool,
     cases: u32,
@@ -130,8 +130,8 @@ fn x21_a_filter_chooses_what_it_chooses_on_a_socket() {
     agree(false, 320, programs(0..58), packets);
 }
 
-/// Who may not reckon with pointers into the packet (CAP_PERFMON, which comes with CAP_SYS_ADMIN) is given another program of the same
-/// meaning.
+/// Who may not reckon with pointers into the packet (CAP_PERFMON, which comes with CAP_SYS_ADMIN)
+/// is given another program of the same meaning.
 #[test]
 #[ignore = "needs a network namespace: cargo xtask test-netns"]
 fn x21_a_filter_without_cap_perfmon_chooses_the_same() {

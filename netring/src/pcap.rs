@@ -1,8 +1,8 @@
 //! Capture files: as a packet source, and to write packets to.
 //!
-//! [`CaptureFile`] reads pcap and pcapng, whichever the first bytes announce, and lends packets as a
-//! live capture does: the flow engine and the async adapter take it unchanged. [`CaptureWriter`]
-//! writes pcap with stamps in nanoseconds.
+//! [`CaptureFile`] reads pcap and pcapng, whichever the first bytes announce, and lends packets as
+//! a live capture does: the flow engine and the async adapter take it unchanged. [`CaptureWriter`]
+//! writes pcap with timestamps in nanoseconds.
 //!
 //! ```no_run
 //! use netring::PacketBatch;
@@ -19,38 +19,43 @@
 //!
 //! # What is read
 //!
-//! What libpcap or Wireshark read, but for the guesses that Wireshark makes about files whose header says something else:
+//! Everything that libpcap or Wireshark reads, except for the guesses that Wireshark makes about
+//! files whose header says something else:
 //!
-//! - pcap 2.0 and later in either byte order, with stamps in micro- or nanoseconds, and its variants: Kuznetsov's
-//!   "modified" format of old Linux kernels, Ixia's, AIX's, and the lengths in the other order that versions up to 2.3 may
-//!   have. `thiszone` is ignored, as by every other reader: stamps are UTC.
-//! - pcapng 1.x: any number of sections and interfaces, each section in its own byte order; enhanced, simple and obsolete packet
-//!   blocks; stamps of any resolution (`if_tsresol`) and offset (`if_tsoffset`). Blocks without packets are skipped, and
-//!   so is the length of a section.
-//! - Link types by their number in the registry; also 12 and 14, which some programs write for raw IP (101).
+//! - pcap 2.0 and later in either byte order, with timestamps in micro- or nanoseconds, and its
+//!   variants: Kuznetsov's "modified" format of old Linux kernels, Ixia's, AIX's, and the lengths
+//!   in the other order that versions up to 2.3 may have. `thiszone` is ignored, as by every other
+//!   reader: timestamps are UTC.
+//! - pcapng 1.x: any number of sections and interfaces, each section in its own byte order;
+//!   enhanced, simple and obsolete packet blocks; timestamps of any resolution (`if_tsresol`) and
+//!   offset (`if_tsoffset`). Blocks without packets are skipped, and so is the length of a section.
+//! - Link types by their number in the registry; also 12 and 14, which some programs write for raw
+//!   IP (101).
 //!
-//! The bytes of a packet are not changed. Stamps are exact to the nanosecond, and rounded down below it. The wire length
-//! is the one in the file, but never less than the bytes that are there.
+//! The bytes of a packet are not changed. Timestamps are exact to the nanosecond, and rounded down
+//! below it. The wire length is the one in the file, but never less than the bytes that are there.
 //!
-//! Compressed files are refused, with the name of the tool that unpacks them.
+//! Compressed files are refused; the error names the tool that unpacks them.
 //!
 //! # Packets without a time
 //!
-//! Simple packet blocks have no time. A packet from one takes the time of the packet before it in the file, whatever its
-//! interface or section. If there is none before it, it takes the time of the first packet that has one and begins within the next
-//! 256 KiB, or else the epoch; over a pipe, the first packets of such a file are lent once that is known.
+//! Simple packet blocks have no time. A packet from one takes the time of the packet before it in
+//! the file, whatever its interface or section. If there is none before it, it takes the time of
+//! the first packet that has one and begins within the next 256 KiB, or else the epoch; over a
+//! pipe, the first packets of such a file are lent once that is known.
 //!
 //! # If the file is damaged
 //!
-//! Every whole packet before the damage is lent first; then [`ready`](crate::PacketSource::ready) reports an
-//! [`Error::Source`](crate::Error::Source), which is final, and whose source is a [`FileError`] with the offset of the damage. A packet that
-//! the file announces and does not hold is counted in [`Stats::invalid`](crate::Stats::invalid).
+//! Every whole packet before the damage is lent first; then [`ready`](crate::PacketSource::ready)
+//! reports an [`Error::Source`](crate::Error::Source), which is final, and whose source is a
+//! [`FileError`] with the offset of the damage. A packet that the file announces and does not hold
+//! is counted in [`Stats::invalid`](crate::Stats::invalid).
 //!
 //! An option that makes no sense does not end the file: it is ignored and counted
 //! ([`CaptureFile::ignored_options`]).
 //!
-//! Memory is bounded whatever the file says: the buffer grows with the bytes that are really there, up to 16 MiB, and a record or
-//! block that announces more is damage.
+//! Memory is bounded whatever the file says: the buffer grows with the bytes that are really there,
+//! up to 16 MiB, and a record or block that announces more counts as damage.
 
 mod buffer;
 mod classic;

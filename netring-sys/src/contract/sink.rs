@@ -94,8 +94,8 @@ pub trait PacketSink {
     where
         Self: 'a;
 
-    /// How many slots are free now; a long frame may take several. Reclaims the memory of frames that
-    /// are done; never blocks, lends nothing.
+    /// How many slots are free now; a long frame may take several. Reclaims the memory of frames
+    /// that are done; never blocks, lends nothing.
     ///
     /// # Errors
     /// If [`Error::is_terminal`] is false, the error is a report that is made once: call again.
@@ -108,12 +108,12 @@ pub trait PacketSink {
     /// [`Error::FrameLength`] for a frame that is empty or longer than [`max_len`](Self::max_len).
     fn slot(&mut self, len: usize) -> Result<Option<Self::Slot<'_>>, Error>;
 
-    /// Sends committed frames, and returns how many of them still wait in the ring because the kernel
-    /// takes no more now; another flush goes on with them. Never blocks.
+    /// Sends committed frames, and returns how many of them still wait in the ring because the
+    /// kernel takes no more now; another flush goes on with them. Never blocks.
     ///
     /// # Errors
-    /// [`Error::LinkDown`] while the interface is down: frames stay in the ring and go out once it is
-    /// up; [`Error::InterfaceRemoved`], or the call that failed.
+    /// [`Error::LinkDown`] while the interface is down: frames stay in the ring and go out once it
+    /// is up; [`Error::InterfaceRemoved`], or the call that failed.
     fn flush(&mut self) -> Result<usize, Error>;
 
     /// What became of every frame so far. Reading resets nothing.

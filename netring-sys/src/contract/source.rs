@@ -126,8 +126,8 @@ pub trait PacketBatch {
 /// What a look at a source found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Readiness {
-    /// A batch can be taken. It has packets, unless a [filter](crate::adapters::Filtered) leaves all
-    /// of them out.
+    /// A batch can be taken. It has packets, unless a [filter](crate::adapters::Filtered) leaves
+    /// all of them out.
     Ready,
     /// Nothing now.
     Empty,

@@ -72,7 +72,8 @@ pub struct Stats {
 }
 
 impl Stats {
-    /// The figures of a source that loses nothing, such as a file, and has lent `delivered` packets.
+    /// The figures of a source that loses nothing, such as a file, and has lent `delivered`
+    /// packets.
     pub const fn counted(delivered: u64) -> Self {
         Self {
             offered: Count::Exact(delivered),

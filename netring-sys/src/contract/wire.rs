@@ -26,7 +26,8 @@ impl<'a> Packet<'a> {
     /// use netring_sys::{LinkType, Packet, Timestamp, VlanTag};
     ///
     /// let tag = VlanTag { tpid: 0x8100, tci: 5 };
-    /// let packet = Packet::new(&[7; 60], Timestamp::EPOCH, LinkType::ETHERNET).with_vlan(Some(tag));
+    /// let packet = Packet::new(&[7; 60], Timestamp::EPOCH, LinkType::ETHERNET);
+    /// let packet = packet.with_vlan(Some(tag));
     /// let mut frame = [0; 64];
     /// packet.wire_bytes().copy_to(&mut frame);
     /// assert_eq!(frame[10..18], [7, 7, 0x81, 0x00, 0x00, 0x05, 7, 7]);

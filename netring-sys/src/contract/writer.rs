@@ -38,12 +38,12 @@ pub trait PacketWriter {
     ///
     /// # Errors
     /// The packet was not taken. If [`Error::is_terminal`] is false, this packet cannot be written
-    /// and the writer goes on ([`Error::Request`], [`Error::FrameLength`]), or the error is a report
-    /// ([`Error::LinkDown`]). Any other error is final.
+    /// and the writer goes on ([`Error::Request`], [`Error::FrameLength`]), or the error is a
+    /// report ([`Error::LinkDown`]). Any other error is final.
     fn write(&mut self, packet: &Packet<'_>) -> Result<bool, Error>;
 
-    /// Hands on what was written and is still buffered: to the file, to the interface. False if some
-    /// of it has to wait, and another flush goes on with it.
+    /// Hands on what was written and is still buffered: to the file, to the interface. False if
+    /// some of it has to wait, and another flush goes on with it.
     ///
     /// # Errors
     /// As [`write`](Self::write).

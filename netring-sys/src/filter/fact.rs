@@ -25,7 +25,8 @@ pub(super) const fn is_carried(fact: Ancillary) -> bool {
     }
 }
 
-/// The value that the kernel has for a fact about the packet; `None` if the source does not know it.
+/// The value that the kernel has for a fact about the packet; `None` if the source does not know
+/// it.
 pub(super) fn value(fact: Ancillary, packet: &Packet<'_>) -> Option<u32> {
     match fact {
         Ancillary::Protocol => protocol(packet),

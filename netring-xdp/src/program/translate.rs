@@ -53,7 +53,8 @@ pub(super) struct LoadStrategy {
 }
 
 /// Adds a filter to an XDP program, which goes on with the packets for which the filter does not
-/// return 0, and jumps with the others. The context is in `r1`, before and after; `r6` is untouched.
+/// return 0, and jumps with the others. The context is in `r1`, before and after; `r6` is
+/// untouched.
 pub(super) fn add(
     asm: &mut Assembler,
     filter: &Filter,

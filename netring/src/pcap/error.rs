@@ -6,8 +6,8 @@ use std::sync::Arc;
 /// Why a capture file cannot be read or written.
 ///
 /// It is the source of the [`Error::Source`](crate::Error::Source) that a
-/// [`CaptureFile`](super::CaptureFile) or [`CaptureWriter`](super::CaptureWriter) reports, whose own
-/// text has the same sentence behind the file's name:
+/// [`CaptureFile`](super::CaptureFile) or [`CaptureWriter`](super::CaptureWriter) reports, whose
+/// own text has the same sentence behind the file's name:
 ///
 /// ```
 /// use netring::pcap::{CaptureFile, FileError};

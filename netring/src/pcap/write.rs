@@ -9,7 +9,7 @@ use std::sync::Arc;
 use super::error::FileError;
 use crate::{Error, LinkType, Packet, PacketWriter};
 
-/// Marks a little-endian file with stamps in nanoseconds.
+/// Marks a little-endian file with timestamps in nanoseconds.
 const NANOS: u32 = 0xa1b2_3c4d;
 /// The largest number of bytes of a packet that other readers take (`MAXIMUM_SNAPLEN` of libpcap).
 const MAX_LEN: usize = 262_144;
@@ -53,8 +53,8 @@ impl CaptureWriter {
     /// Creates the file of this path, or replaces it, for packets of this link type.
     ///
     /// # Errors
-    /// [`Error::Source`], whose source is a [`FileError`], if the file cannot be created or written;
-    /// [`Error::Config`] for [`LinkType::UNKNOWN`].
+    /// [`Error::Source`], whose source is a [`FileError`], if the file cannot be created or
+    /// written; [`Error::Config`] for [`LinkType::UNKNOWN`].
     pub fn create(path: impl AsRef<Path>, link_type: LinkType) -> Result<Self, Error> {
         let name = path.as_ref().display().to_string();
         let file =
@@ -135,8 +135,8 @@ impl<W: Write> PacketWriter for CaptureWriter<W> {
     ///
     /// # Errors
     /// [`Error::Request`], after which the file goes on, for a packet that a pcap file cannot have:
-    /// one of another link type, of more than 262,144 bytes, or of a time before 1970 or after 2106.
-    /// [`Error::Source`] if writing fails, and [`Error::Closed`] after that.
+    /// one of another link type, of more than 262,144 bytes, or of a time before 1970 or after
+    /// 2106. [`Error::Source`] if writing fails, and [`Error::Closed`] after that.
     fn write(&mut self, packet: &Packet<'_>) -> Result<bool, Error> {
         self.check_open()?;
         let bytes = packet.wire_bytes();

@@ -9,7 +9,8 @@ use crate::{Matcher, Packet};
 /// lends. It may have none.
 #[derive(Debug)]
 pub struct Part<'a, B: PacketBatch> {
-    /// None behind the end of a [`Limit`](super::Limit): nothing more is taken from the source inside.
+    /// None behind the end of a [`Limit`](super::Limit): nothing more is taken from the source
+    /// inside.
     batch: Option<B>,
     matcher: Option<&'a Matcher>,
     /// The packets of it that may be lent.

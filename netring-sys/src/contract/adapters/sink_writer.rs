@@ -6,8 +6,8 @@ use crate::{Error, Packet};
 /// Sends the packets that are written to it: a [`PacketSink`] as a [`PacketWriter`].
 ///
 /// A sink takes bytes and nothing else: timestamp, interface and the like end here. A VLAN tag that
-/// was moved out of the bytes is put back in its place. A checksum that the sending host left to its
-/// interface ([`Checksum::Partial`](crate::Checksum::Partial)) is sent as it is.
+/// was moved out of the bytes is put back in its place. A checksum that the sending host left to
+/// its interface ([`Checksum::Partial`](crate::Checksum::Partial)) is sent as it is.
 #[derive(Debug)]
 pub struct SinkWriter<K> {
     sink: K,
@@ -50,8 +50,8 @@ impl<K: PacketSink> PacketWriter for SinkWriter<K> {
     /// Commits the packet; if the sink is full, what was committed before is flushed to make room.
     ///
     /// # Errors
-    /// [`Error::Request`] for a packet that a snap length cut: there is no whole one to send. Errors
-    /// of [`PacketSink::slot`] and [`PacketSink::flush`].
+    /// [`Error::Request`] for a packet that a snap length cut: there is no whole one to send.
+    /// Errors of [`PacketSink::slot`] and [`PacketSink::flush`].
     fn write(&mut self, packet: &Packet<'_>) -> Result<bool, Error> {
         if packet.is_cut() {
             return Err(Error::Request {

@@ -10,8 +10,8 @@ use crate::{Error, Packet};
 ///
 /// The reader is never held up for room: a packet for which the writer has none is counted
 /// ([`missed`](Self::missed)) and lent all the same, so that `written + missed` is the number of
-/// packets in the batches that were taken. The writer is flushed when the source has nothing more to
-/// lend, now or for good.
+/// packets in the batches that were taken. The writer is flushed when the source has nothing more
+/// to lend, now or for good.
 ///
 /// An error of the writer is reported by the next [`ready`](PacketSource::ready), once. A terminal
 /// one ends the tee: nothing more is written, and `ready` reports [`Error::Closed`] from then on.
@@ -29,8 +29,8 @@ use crate::{Error, Packet};
 ///     let mut tee = Tee::new(source, writer);
 ///     let mut bytes = 0;
 ///     while tee.ready()? == Readiness::Ready {
-///         let lengths = tee.batch().packets().map(|packet| u64::from(packet.wire_len())).sum::<u64>();
-///         bytes += lengths;
+///         let batch = tee.batch();
+///         bytes += batch.packets().map(|packet| u64::from(packet.wire_len())).sum::<u64>();
 ///     }
 ///     tee.finish()?;
 ///     Ok(bytes)

@@ -145,8 +145,8 @@ fn a_filter_is_a_few_instructions_before_the_redirect() {
     );
 }
 
-/// Unreachable instructions are left out, and a filter that chooses all or none keeps both paths for
-/// the verifier.
+/// Unreachable instructions are left out, and a filter that chooses all or none keeps both paths
+/// for the verifier.
 #[test]
 fn what_nothing_leads_to_is_left_out() {
     let none = SockFilter::stmt(0x06, 0);
