@@ -2,13 +2,12 @@
 
 use std::time::Duration;
 
-use netring_sys::Error;
-use netring_sys::kernel::filter::{BPF_MAXINSNS, SockFilter};
 use netring_sys::kernel::packet::{
     SOF_TIMESTAMPING_RAW_HARDWARE, SOF_TIMESTAMPING_SOFTWARE, SOF_TIMESTAMPING_SYS_HARDWARE,
     TPACKET_ALIGNMENT,
 };
 use netring_sys::syscall::page_size;
+use netring_sys::{Error, Filter};
 
 /// The settings of a [`Capture`](crate::Capture), from [`Capture::builder`](crate::Capture::builder).
 ///
@@ -38,7 +37,7 @@ pub struct Builder {
     pub(crate) ignore_outgoing: Option<bool>,
     pub(crate) timestamps: TimestampSource,
     pub(crate) rx_hash: bool,
-    pub(crate) filter: Option<Vec<SockFilter>>,
+    pub(crate) filter: Option<Filter>,
 }
 
 /// Ring sizes for a purpose: block size × block count, and the time after which a block is handed over that is not full.
@@ -261,14 +260,15 @@ impl Builder {
         self
     }
 
-    /// A classic BPF program, 1 to 4096 instructions: packets for which it returns 0 are left out, and not counted. Default:
-    /// all packets.
+    /// A classic BPF [`Filter`]: packets for which it returns 0 are left out, and the kernel does not
+    /// count them. Default: all packets. It is checked by [`build`](Self::build).
     ///
-    /// The constant that it returns for others says only that they are wanted; how much of them is kept is
-    /// [`snap_len`](Self::snap_len)'s to say. (A program that returns its accumulator does cut at that length.)
+    /// A constant that it returns for the others means only that they are chosen; how much of them is
+    /// kept is set by [`snap_len`](Self::snap_len). (A program that returns its accumulator does cut
+    /// packets to that length.)
     #[doc(alias = "SO_ATTACH_FILTER")]
-    pub fn filter(mut self, program: &[SockFilter]) -> Self {
-        self.filter = Some(program.to_vec());
+    pub fn filter(mut self, filter: impl Into<Filter>) -> Self {
+        self.filter = Some(filter.into());
         self
     }
 
@@ -310,13 +310,8 @@ impl Builder {
             let why = "0 bytes; keep at least 1, or do not set it to keep all".into();
             return refuse("snap_len", why);
         }
-        let len = self.filter.as_ref().map(Vec::len);
-        if len.is_some_and(|len| !(1..=BPF_MAXINSNS).contains(&len)) {
-            let why = format!(
-                "{} instructions; a program has 1 to {BPF_MAXINSNS}",
-                len.unwrap_or_default()
-            );
-            return refuse("filter", why);
+        if let Some(filter) = &self.filter {
+            filter.check()?;
         }
         Ok(())
     }

@@ -91,5 +91,6 @@ pub mod __walk;
 
 pub use capture::{Batch, Capture};
 pub use config::{Builder, Profile, RingSize, TimestampSource};
+pub use netring_sys::Filter;
 pub use netring_sys::kernel::filter::SockFilter;
 pub use netring_sys::wait::StopHandle;

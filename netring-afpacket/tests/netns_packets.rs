@@ -194,7 +194,7 @@ fn s12_the_kernel_cuts_so_a_ring_holds_more() {
 fn s12_frames_over_65535_bytes_are_cut_by_no_accept_value_but_by_a_block() {
     let _ns = Netns::enter().unwrap();
     let accept = [SockFilter::stmt(BPF_RET_K, 65_535)];
-    let mut whole = builder("lo").filter(&accept).build().unwrap();
+    let mut whole = builder("lo").filter(accept).build().unwrap();
     let mut small = builder("lo").block_size(32 * 1024).build().unwrap();
     // The loopback's MTU is 65,536: with its header of 14 bytes this frame is longer than 16 bits tell.
     let payload: Vec<u8> = (0..65_507_u32).map(|at| (at % 251) as u8).collect();

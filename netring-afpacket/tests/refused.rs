@@ -119,6 +119,13 @@ fn a_program_has_1_to_4096_instructions() {
 }
 
 #[test]
+fn an_instruction_that_the_kernel_refuses_is_named() {
+    let divides = [SockFilter::stmt(0x34, 0), SockFilter::stmt(BPF_RET_K, 1)];
+    let told = ["instruction 0 (code 0x34, k 0x0)", "divides by 0"];
+    refused(builder().filter(divides), "filter", &told);
+}
+
+#[test]
 fn what_is_at_the_edge_of_a_rule_is_not_refused() {
     let program = [SockFilter::stmt(BPF_RET_K, 1)];
     let page = page_size();
@@ -130,7 +137,7 @@ fn what_is_at_the_edge_of_a_rule_is_not_refused() {
             .block_count((u32::MAX as usize) / page * 2048),
         builder().retire_timeout(Duration::from_millis(1)),
         builder().retire_timeout(Duration::from_millis(65_535)),
-        builder().snap_len(1).filter(&program),
+        builder().snap_len(1).filter(program),
         builder().profile(Profile::Immediate),
         builder().profile(Profile::Immediate).snap_len(1),
         builder().profile(Profile::Immediate).snap_len(u32::MAX),

@@ -1,17 +1,23 @@
 //! What the kernel says about packet rings, and the words every layer of netring shares.
 //!
-//! Most programs take these words from the crate `netring`, or from the backend they picked. Who writes a
-//! backend, or a source around a source, depends on this crate.
+//! Most programs use these words through the crate `netring`, or through the backend they picked.
+//! Depend on this crate to write a backend, or a source around a source.
 //!
 //! The shared words, which need no kernel:
 //! - [`Packet`] and [`PacketBuf`]: the bytes of a packet, and what its source knows about it;
-//! - [`PacketSource`] and [`PacketBatch`]: the contract between who has packets and who wants them;
-//! - [`PacketSink`] and [`PacketSlot`]: the same for who sends;
-//! - [`Stats`] and [`SinkStats`]: what became of every packet; [`Error`]: what went wrong and what to do about it.
+//! - [`PacketSource`] and [`PacketBatch`]: the contract between a source and its readers;
+//! - [`PacketSink`] and [`PacketSlot`]: the contract between a sender and a sink;
+//! - [`PacketWriter`]: the contract of what takes packets with their timestamps, such as a file;
+//! - [`adapters`]: sources around sources, which need the contract only;
+//! - [`Filter`] and [`Matcher`]: the filter that every capture takes, and one for any source;
+//! - [`Stats`] and [`SinkStats`]: what became of every packet;
+//! - [`Error`]: what went wrong and what to do about it.
 //!
 //! What the kernel says:
-//! - [`kernel`]: names and layouts as in its headers; [`syscall`]: one typed function per system call;
-//! - [`Mmap`]: memory shared with it, range checked; [`Interface`]: what it knows about an interface;
+//! - [`kernel`]: names and layouts as in its headers; [`syscall`]: one typed function per system
+//!   call;
+//! - [`Mmap`]: memory shared with it, range checked; [`Interface`]: what it knows about an
+//!   interface;
 //! - [`wait`]: waiting for packets, for a stop, and for the interface to go.
 #![deny(unsafe_code)]
 
@@ -28,12 +34,11 @@ mod promiscuous;
 pub mod wait;
 
 // The words every layer shares.
+mod contract;
 mod error;
+pub mod filter;
 mod link_type;
 mod packet;
-mod sink;
-mod source;
-mod stats;
 mod timestamp;
 mod xdp_program;
 
@@ -43,11 +48,13 @@ pub use netlink::{InterfaceAddress, XdpFeatures, XdpMetadata};
 pub use privileges::Privileges;
 pub use promiscuous::Promiscuous;
 
+pub use contract::{
+    Count, Open, PacketBatch, PacketSink, PacketSlot, PacketSource, PacketWriter, Readiness,
+    SinkStats, Stats, WireBytes, adapters,
+};
 pub use error::{Error, NoBackend, Refusal, SyscallError};
+pub use filter::{Filter, Matcher};
 pub use link_type::LinkType;
 pub use packet::{Checksum, Direction, Meta, Packet, PacketBuf, VlanTag};
-pub use sink::{PacketSink, PacketSlot, SinkStats};
-pub use source::{Open, PacketBatch, PacketSource, Readiness};
-pub use stats::{Count, Stats};
 pub use timestamp::{Clock, Timestamp};
 pub use xdp_program::{XdpMode, XdpProgram};

@@ -164,6 +164,31 @@ fn constants() {
     assert_eq!(ours::ARPHRD_LOOPBACK, libc::ARPHRD_LOOPBACK);
     hardware_types();
     assert_eq!(filter::BPF_MAXINSNS, libc::BPF_MAXINSNS as usize);
+    assert_eq!(filter::BPF_MEMWORDS, libc::BPF_MEMWORDS as u32);
+    assert_eq!(filter::SKF_AD_OFF, libc::SKF_AD_OFF as u32);
+    assert_eq!(filter::SKF_NET_OFF, libc::SKF_NET_OFF as u32);
+    assert_eq!(filter::SKF_LL_OFF, libc::SKF_LL_OFF as u32);
+    let numbers = [
+        libc::SKF_AD_PROTOCOL,
+        libc::SKF_AD_PKTTYPE,
+        libc::SKF_AD_IFINDEX,
+        libc::SKF_AD_NLATTR,
+        libc::SKF_AD_NLATTR_NEST,
+        libc::SKF_AD_MARK,
+        libc::SKF_AD_QUEUE,
+        libc::SKF_AD_HATYPE,
+        libc::SKF_AD_RXHASH,
+        libc::SKF_AD_CPU,
+        libc::SKF_AD_ALU_XOR_X,
+        libc::SKF_AD_VLAN_TAG,
+        libc::SKF_AD_VLAN_TAG_PRESENT,
+        libc::SKF_AD_PAY_OFFSET,
+        libc::SKF_AD_RANDOM,
+        libc::SKF_AD_VLAN_TPID,
+    ];
+    let ours = netring_sys::filter::Ancillary::ALL.map(|fact| fact.number() as i32);
+    assert_eq!(ours, numbers);
+    assert_eq!(libc::SKF_AD_MAX, 64);
     assert_eq!(u32::from(filter::BPF_RET_K), libc::BPF_RET | libc::BPF_K);
     // libc does not have the header's BPF_A.
     assert_eq!(u32::from(filter::BPF_RET_A), libc::BPF_RET | 0x10);

@@ -210,9 +210,9 @@ pub use {
     chunk::Chunk,
     config::{BusyPoll, Copying, DriverMetadata, Mode, RingSize},
     inject::{InjectorBuilder, XdpInjector},
-    netring_sys::Error,
     netring_sys::kernel::filter::SockFilter,
     netring_sys::wait::StopHandle,
+    netring_sys::{Error, Filter},
     receive::{Described, Forwarded, Frames},
     socket::{
         NotSent, Received, Receiver, Slot, SocketBuilder, SocketStats, Transmitter, XdpSocket,

@@ -46,7 +46,6 @@ pub mod asm;
 mod attach;
 mod bound;
 mod btf;
-mod classic;
 mod counters;
 mod error;
 mod generated;
@@ -60,6 +59,7 @@ mod object;
 mod redirect;
 mod replace;
 mod sockets;
+mod translate;
 
 /// The loader, in the version that this crate's types are made of.
 pub use aya;

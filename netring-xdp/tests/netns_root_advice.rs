@@ -108,7 +108,7 @@ fn open(what: &str) -> Result<(), Error> {
                 SockFilter::stmt(0x48, 16),
                 SockFilter::stmt(0x16, 0),
             ];
-            capture().filter(&filter).build().map(drop)
+            capture().filter(filter).build().map(drop)
         }
         "metadata" => {
             let builder = capture().metadata(DriverMetadata::Require);

@@ -136,7 +136,7 @@ fn a_capture_takes_no_more_capabilities_than_it_says() {
             let builder = builder.multi_buffer(multi_buffer);
             builder.build().unwrap();
             let builder = XdpCapture::builder().interface("v0").chunks(512);
-            let builder = builder.multi_buffer(multi_buffer).filter(&EVERYTHING);
+            let builder = builder.multi_buffer(multi_buffer).filter(EVERYTHING);
             builder.build().unwrap();
         }
         println!("told: done");

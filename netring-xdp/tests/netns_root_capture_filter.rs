@@ -65,7 +65,7 @@ fn x21_what_a_filter_chooses_comes_and_the_rest_goes_on() {
     ] {
         let _ns = Netns::enter().unwrap();
         veth("v0", "v1").unwrap();
-        let builder = builder(mode).otherwise(otherwise).filter(&dns());
+        let builder = builder(mode).otherwise(otherwise).filter(dns());
         let mut capture = builder.multi_buffer(multi_buffer).build().unwrap();
         let sniffer = Sniffer::on("v0").unwrap();
         let sender = Sender::on("v1").unwrap();
@@ -125,7 +125,7 @@ fn x21_a_filter_sees_the_tag_that_is_in_the_bytes() {
             SockFilter::stmt(0x06, u32::MAX),
             SockFilter::stmt(0x06, 0),
         ];
-        let mut capture = builder(mode).filter(&filter).build().unwrap();
+        let mut capture = builder(mode).filter(filter).build().unwrap();
         let sender = Sender::on("v1").unwrap();
         for n in 0..20 {
             sender.send(&numbered(n, 100)).unwrap();
@@ -159,24 +159,24 @@ fn x21_a_filter_that_cannot_be_had_opens_nothing() {
         SockFilter::stmt(0x28, -0x1000_i32 as u32 + 4),
         SockFilter::stmt(0x16, 0),
     ];
-    let why = refused(builder(mode).filter(&ancillary));
+    let why = refused(builder(mode).filter(ancillary));
     assert!(
         why.starts_with("instruction 0 (code 0x28, k 0xfffff004): it loads what the kernel knows"),
         "{why}"
     );
     // It would not be looked at: that is not silently so.
     let own = Program::redirect().queues(1).load().unwrap();
-    let why = refused(builder(mode).program(own).filter(&dns()));
+    let why = refused(builder(mode).program(own).filter(dns()));
     assert!(why.contains("`Redirect::filter`"), "{why}");
     let object = programs::all_to_queue_0("foreign");
     let mut foreign = aya::Ebpf::load(&object).unwrap();
     let map = foreign.take_map("sockets").unwrap();
     let map = SocketMap::from(aya::maps::XskMap::try_from(map).unwrap());
-    let why = refused(builder(mode).sockets(map).filter(&dns()));
+    let why = refused(builder(mode).sockets(map).filter(dns()));
     assert!(why.contains("let that one choose"), "{why}");
     assert_eq!(Interface::by_name("v0").unwrap().xdp, None);
     // A program that has its filter is one that can be used.
-    let own = Program::redirect().queues(1).filter(&dns());
+    let own = Program::redirect().queues(1).filter(dns());
     let mut capture = builder(mode).program(own.load().unwrap()).build().unwrap();
     let sender = Sender::on("v1").unwrap();
     sender.send(&udp4(1, 54, b"other")).unwrap();

@@ -8,10 +8,11 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixDatagram;
 use std::process::Command;
 
-use common::classic::{interpret, packets, programs};
+use common::filters::{packets, programs};
 use netring_sys::kernel::bpf::{XDP_DROP, XDP_PASS, XDP_REDIRECT, xdp_md};
 use netring_sys::kernel::filter::SockFilter;
 use netring_sys::syscall::{attach_filter, bpf_test_xdp, xdp_socket};
+use netring_sys::{LinkType, Matcher, Packet, Timestamp};
 use netring_xdp::program::{Otherwise, Program};
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
@@ -75,7 +76,14 @@ impl Kernel {
     }
 }
 
-/// Any valid program over any packet: three machines, one verdict. So many packets of a hundred are chosen at the least, and not chosen.
+/// The interpreter's.
+fn interpret(filter: &[SockFilter], packet: &[u8]) -> u32 {
+    let packet = Packet::new(packet, Timestamp::EPOCH, LinkType::ETHERNET);
+    Matcher::new(filter).unwrap().run(&packet)
+}
+
+/// Any valid program over any packet: three machines, one verdict. Of a hundred packets at least
+/// ten are chosen, and ten are not.
 fn agree(
     multi_buffer: bool,
     cases: u32,
@@ -122,8 +130,8 @@ fn x21_a_filter_chooses_what_it_chooses_on_a_socket() {
     agree(false, 320, programs(0..58), packets);
 }
 
-/// Who may not reckon with pointers into the packet (CAP_PERFMON, which comes with CAP_SYS_ADMIN) is given another program of the same
-/// meaning.
+/// Who may not reckon with pointers into the packet (CAP_PERFMON, which comes with CAP_SYS_ADMIN)
+/// is given another program of the same meaning.
 #[test]
 #[ignore = "needs a network namespace: cargo xtask test-netns"]
 fn x21_a_filter_without_cap_perfmon_chooses_the_same() {

@@ -110,7 +110,7 @@ fn x21_a_filter_chooses_before_the_driver_is_asked() {
             SockFilter::stmt(0x06, 0),
         ];
         let program = Program::redirect().multi_buffer(multi_buffer).metadata(&v0);
-        let program = program.filter(&filter).load().unwrap();
+        let program = program.filter(filter).load().unwrap();
         let mut attachment = program.attach(&v0, AttachMode::Native).unwrap();
         let mut socket = Plain::bind(&v0, 0, 1024);
         attachment.set_socket(0, socket.as_fd()).unwrap();

@@ -63,7 +63,7 @@ use std::fmt;
 use netring_xdp::program::AttachMode;
 use netring_xdp::{Copying, XdpCapture};
 
-use crate::{Capture, Error, Interface, NoBackend, Refusal, SockFilter};
+use crate::{Capture, Error, Filter, Interface, NoBackend, Refusal};
 
 pub use capture::{AutoCapture, Batch};
 
@@ -104,7 +104,7 @@ pub enum Backend {
 pub struct Builder {
     interface: String,
     promiscuous: bool,
-    filter: Option<Vec<SockFilter>>,
+    filter: Option<Filter>,
     backends: Vec<Backend>,
 }
 
@@ -141,14 +141,14 @@ impl Builder {
         self
     }
 
-    /// A classic BPF program of 1 to 4096 instructions: packets for which it returns 0 are
-    /// rejected, with any backend. Default: all packets.
+    /// A classic BPF [`Filter`]: packets for which it returns 0 are rejected, with any backend.
+    /// Default: all packets.
     ///
     /// A backend that cannot express the program is not opened: AF_XDP sees only the bytes of a
     /// packet ([`Redirect::filter`](netring_xdp::program::Redirect::filter)). Packets that AF_XDP
     /// rejects go to the host's own stack.
-    pub fn filter(mut self, program: &[SockFilter]) -> Self {
-        self.filter = Some(program.to_vec());
+    pub fn filter(mut self, filter: impl Into<Filter>) -> Self {
+        self.filter = Some(filter.into());
         self
     }
 

@@ -58,7 +58,7 @@
 )]
 #![cfg_attr(
     feature = "pcap",
-    doc = "| [`pcap`] | `pcap` | capture files as a source |"
+    doc = "| [`pcap`] | `pcap` | capture files as a source, and to write to |"
 )]
 //!
 //! Only modules whose features are enabled are listed. `afpacket`, `flow` and `async` are enabled
@@ -101,10 +101,10 @@ pub mod pcap;
 mod readmes;
 
 pub use netring_sys::{
-    Checksum, Clock, Count, Direction, Error, Interface, InterfaceAddress, InterfaceCounters,
-    LinkType, Meta, NoBackend, Open, Packet, PacketBatch, PacketBuf, PacketSink, PacketSlot,
-    PacketSource, Privileges, Readiness, Refusal, SinkStats, Stats, SyscallError, Timestamp,
-    VlanTag, XdpMode, wait,
+    Checksum, Clock, Count, Direction, Error, Filter, Interface, InterfaceAddress,
+    InterfaceCounters, LinkType, Matcher, Meta, NoBackend, Open, Packet, PacketBatch, PacketBuf,
+    PacketSink, PacketSlot, PacketSource, PacketWriter, Privileges, Readiness, Refusal, SinkStats,
+    Stats, SyscallError, Timestamp, VlanTag, WireBytes, XdpMode, adapters, wait,
 };
 
 /// An instruction of a classic BPF filter.

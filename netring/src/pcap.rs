@@ -1,7 +1,8 @@
-//! Capture files as a packet source.
+//! Capture files: as a packet source, and to write packets to.
 //!
 //! [`CaptureFile`] reads pcap and pcapng, which it distinguishes by their first bytes, and lends
 //! packets as a live capture does: the flow engine and the async adapter take it unchanged.
+//! [`CaptureWriter`] writes pcap with timestamps in nanoseconds.
 //!
 //! ```no_run
 //! use netring::PacketBatch;
@@ -36,7 +37,7 @@
 //! rounded down. The wire length is the one in the file, but never less than the number of
 //! captured bytes.
 //!
-//! Compressed files are refused, with the name of the tool that unpacks them.
+//! Compressed files are refused; the error names the tool that unpacks them.
 //!
 //! # Packets without a timestamp
 //!
@@ -68,6 +69,8 @@ mod ng;
 mod order;
 mod record;
 mod time;
+mod write;
 
 pub use error::FileError;
 pub use file::{Batch, CaptureFile};
+pub use write::CaptureWriter;

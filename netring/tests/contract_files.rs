@@ -22,6 +22,28 @@ mod plain {
     );
 }
 
+mod filtered {
+    use crate::contract::adapted::{Adapted, ByFilter};
+    crate::contract::source_rows!(: Adapted<ByFilter, crate::contract::files::Piped>);
+}
+
+mod limited {
+    use crate::contract::adapted::{Adapted, ByLimit};
+    crate::contract::source_rows!(: Adapted<ByLimit, crate::contract::files::Piped>);
+}
+
+mod teed {
+    use crate::contract::adapted::{Adapted, ByTee};
+    crate::contract::source_rows!(: Adapted<ByTee, crate::contract::files::Piped>);
+}
+
+/// Adapters around adapters.
+mod stacked {
+    use crate::contract::adapted::{Adapted, ByFilter, ByLimit, ByTee};
+    type Inner = Adapted<ByLimit, Adapted<ByFilter, crate::contract::files::Piped>>;
+    crate::contract::source_rows!(: Adapted<ByTee, Inner>);
+}
+
 mod played {
     crate::contract::sink_rows!(: crate::contract::played::Played);
 }

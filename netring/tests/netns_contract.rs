@@ -9,3 +9,13 @@ mod afpacket {
 mod immediate {
     crate::contract::source_rows!(netns: crate::contract::live::Immediate);
 }
+
+mod filtered {
+    use crate::contract::adapted::{Adapted, ByFilter};
+    crate::contract::source_rows!(netns: Adapted<ByFilter, crate::contract::live::AfPacket>);
+}
+
+mod teed {
+    use crate::contract::adapted::{Adapted, ByTee};
+    crate::contract::source_rows!(netns: Adapted<ByTee, crate::contract::live::AfPacket>);
+}

@@ -47,7 +47,7 @@ fn x21_a_filter_means_the_same_by_every_backend() {
         let _ns = Netns::enter().unwrap();
         veth("v0", "v1").unwrap();
         let builder = auto::builder().interface("v1").backends([backend]);
-        let mut capture = builder.filter(&UDP).build().unwrap();
+        let mut capture = builder.filter(UDP).build().unwrap();
         let stack = Sniffer::on("v1").unwrap();
         let sender = Sender::on("v0").unwrap();
         for (frame, others) in chosen.iter().zip(others.chunks(2)) {
@@ -84,7 +84,7 @@ fn x21_a_backend_that_cannot_express_a_filter_is_passed_over() {
         YES,
         NO,
     ];
-    let builder = auto::builder().interface("v1").filter(&broadcast);
+    let builder = auto::builder().interface("v1").filter(broadcast);
     let mut capture = builder.clone().build().unwrap();
     assert_eq!(capture.backend(), Backend::AfPacket);
     let (last, others) = capture.attempts().split_last().unwrap();
@@ -165,7 +165,7 @@ fn x21_a_filter_sees_the_bytes_of_its_backend() {
         let _ns = Netns::enter().unwrap();
         veth("v0", "v1").unwrap();
         let builder = auto::builder().interface("v1").backends([backend]);
-        let mut capture = builder.filter(&UDP).build().unwrap();
+        let mut capture = builder.filter(UDP).build().unwrap();
         let sender = Sender::on("v0").unwrap();
         sender.send(&plain).unwrap();
         sender.send(&tagged).unwrap();

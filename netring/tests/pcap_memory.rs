@@ -7,8 +7,9 @@ mod bytes;
 use std::io::Read;
 
 use allocation_counter::{AllocationInfo, measure};
-use netring::PacketBatch;
-use netring::pcap::CaptureFile;
+use netring::adapters::{Filtered, Limit, Tee};
+use netring::pcap::{CaptureFile, CaptureWriter};
+use netring::{LinkType, PacketBatch, PacketSource, Readiness, SockFilter};
 
 use bytes::{Little, MICROS, enhanced, header, interface, record, section, simple};
 
@@ -85,6 +86,42 @@ fn a_packet_allocates_nothing() {
         // A buffer, and the places of the packets in it.
         assert!(read.bytes_max < 400_000, "{read:?}");
     }
+}
+
+/// Packets through all adapters, and into a file.
+#[test]
+fn an_adapter_allocates_nothing_for_a_packet() {
+    let cost = |times| {
+        let (first, then) = (
+            header(Little, MICROS, 0, 1),
+            record(Little, (1, 2), 60, &[7; 60]),
+        );
+        let (first, then) = (&first[..], &then[..]);
+        let reader = Repeat {
+            first,
+            then,
+            times,
+            at: 0,
+        };
+        let mut written = 0;
+        let cost = measure(|| {
+            let file = CaptureFile::new(reader).expect("the beginning is right");
+            let all = [SockFilter::stmt(0x80, 0), SockFilter::stmt(0x16, 0)];
+            let chosen = Filtered::new(file, all).expect("a filter");
+            let writer = CaptureWriter::new(std::io::sink(), LinkType::ETHERNET).expect("a sink");
+            let mut tee = Tee::new(Limit::new(chosen, 150_000), writer);
+            while tee.ready().expect("no error") == Readiness::Ready {
+                drop(tee.batch());
+            }
+            written = tee.written();
+        });
+        (written, cost)
+    };
+    let (none, opened) = cost(0);
+    let (written, through) = cost(200_000);
+    assert_eq!((none, written), (0, 150_000));
+    assert_eq!(through.count_total, opened.count_total);
+    assert_eq!(through.bytes_max, opened.bytes_max);
 }
 
 #[test]

@@ -11,7 +11,7 @@ use netring_sys::syscall::{
     set_packet_rx_ring, set_packet_timestamp, set_packet_version,
 };
 use netring_sys::wait::Waiter;
-use netring_sys::{Error, Interface, Mmap, Promiscuous, SyscallError};
+use netring_sys::{Error, Filter, Interface, Mmap, Promiscuous, SyscallError};
 
 use super::Capture;
 use crate::config::{Builder, FRAME_SIZE, MIN_BLOCKS, RingSize, SLOT_RESERVE};
@@ -111,25 +111,29 @@ fn ignore_outgoing(wanted: Option<bool>, interface: &Interface) -> Option<bool> 
 }
 
 fn attach(fd: BorrowedFd<'_>, wanted: &Builder) -> Result<(), Error> {
-    let Some(program) = program(wanted.filter.as_deref(), wanted.snap_len) else {
+    let filter = wanted.filter.as_ref().map(Filter::instructions);
+    let Some(program) = program(filter, wanted.snap_len) else {
         return Ok(());
     };
     attach_filter(fd, &program).map_err(|error| {
         let why = match error.source.kind() {
             std::io::ErrorKind::InvalidInput => {
-                "the kernel refuses this program: it jumps out of itself, has an unknown instruction, or does not end in a return"
+                "the program is valid, but too long for the kernel once it is translated to eBPF"
             }
             std::io::ErrorKind::OutOfMemory => {
                 "the program is larger than net.core.optmem_max allows a socket"
             }
             _ => return error.into(),
         };
-        Error::Config { setting: "filter", why: why.into() }
+        Error::Config {
+            setting: "filter",
+            why: why.into(),
+        }
     })
 }
 
-/// What to attach: the program that was given, with every constant that it accepts by in the place of the snap length,
-/// for the kernel cuts a packet at what the program returns.
+/// The program to attach: the given one, in which every constant that accepts a packet is the snap
+/// length, because the kernel cuts a packet to what the program returns.
 fn program(filter: Option<&[SockFilter]>, snap_len: Option<u32>) -> Option<Vec<SockFilter>> {
     let keep = snap_len.unwrap_or(u32::MAX);
     let everything = [SockFilter::stmt(BPF_RET_K, keep)];

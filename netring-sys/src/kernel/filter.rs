@@ -7,9 +7,9 @@
 pub struct SockFilter {
     /// The operation.
     pub code: u16,
-    /// How many instructions to skip where a comparison holds.
+    /// How many instructions to skip if a comparison holds.
     pub jt: u8,
-    /// How many instructions to skip where it does not.
+    /// How many instructions to skip if it does not.
     pub jf: u8,
     /// The operand.
     pub k: u32,
@@ -32,8 +32,17 @@ impl SockFilter {
     }
 }
 
-/// The most instructions that the kernel takes in one program.
+/// The largest number of instructions that the kernel takes in one program.
 pub const BPF_MAXINSNS: usize = 4096;
+/// Words of scratch memory, each of 4 bytes, that a program has.
+pub const BPF_MEMWORDS: u32 = 16;
+
+/// Absolute loads from here on read what the kernel knows about the packet, not its bytes.
+pub const SKF_AD_OFF: u32 = -0x1000_i32 as u32;
+/// Loads from here up to [`SKF_AD_OFF`] count from the network header.
+pub const SKF_NET_OFF: u32 = -0x0010_0000_i32 as u32;
+/// Loads from here up to [`SKF_NET_OFF`] count from the link header.
+pub const SKF_LL_OFF: u32 = -0x0020_0000_i32 as u32;
 
 /// Return a constant: how many bytes of the packet to keep, 0 to reject it.
 pub const BPF_RET_K: u16 = 0x06;

@@ -2,8 +2,7 @@
 
 use std::time::Duration;
 
-use netring_sys::Error;
-use netring_sys::kernel::filter::SockFilter;
+use netring_sys::{Error, Filter};
 
 use super::XdpCapture;
 use crate::config::{BusyPoll, Copying, DriverMetadata, RingSize};
@@ -48,7 +47,7 @@ pub struct CaptureBuilder {
     pub(super) feed: FeedBy,
     pub(super) attach_mode: AttachMode,
     pub(super) otherwise: Otherwise,
-    pub(super) filter: Option<Vec<SockFilter>>,
+    pub(super) filter: Option<Filter>,
     pub(super) metadata: DriverMetadata,
     pub(super) rx_hash: bool,
     pub(super) hardware_timestamps: bool,
@@ -201,15 +200,17 @@ impl CaptureBuilder {
         self
     }
 
-    /// A classic BPF program, 1 to 4096 instructions: packets for which it returns 0 are left out. They go to the kernel, or are dropped
-    /// ([`otherwise`](Self::otherwise)), and the program counts them ([`XdpCapture::program_counters`]); they are not in
-    /// [`Stats`](netring_sys::Stats). Default: all packets. For the generated program; with another [`build`](Self::build) refuses it.
+    /// A classic BPF [`Filter`]: packets for which it returns 0 are left out. They go to the kernel,
+    /// or are dropped ([`otherwise`](Self::otherwise)), and the program counts them
+    /// ([`XdpCapture::program_counters`]); they are not in [`Stats`](netring_sys::Stats). Default: all
+    /// packets. For the generated program; with another one [`build`](Self::build) refuses it.
     ///
-    /// It runs before the packet goes anywhere. What is different from a filter on a packet socket, and what is refused as an XDP program
-    /// cannot do it, tells [`Redirect::filter`](crate::program::Redirect::filter): above all, bytes have their VLAN tag here.
+    /// It runs before the packet goes anywhere. [`Redirect::filter`](crate::program::Redirect::filter)
+    /// lists how it differs from a filter on a packet socket, and what is refused because an XDP
+    /// program cannot do it: above all, the bytes have their VLAN tag here.
     #[doc(alias = "SO_ATTACH_FILTER")]
-    pub fn filter(mut self, program: &[SockFilter]) -> Self {
-        self.filter = Some(program.to_vec());
+    pub fn filter(mut self, filter: impl Into<Filter>) -> Self {
+        self.filter = Some(filter.into());
         self
     }
 

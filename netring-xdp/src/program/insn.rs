@@ -37,6 +37,18 @@ pub enum Size {
     Double = 0x18,
 }
 
+impl Size {
+    /// The size in bytes.
+    pub(super) const fn bytes(self) -> u32 {
+        match self {
+            Self::Byte => 1,
+            Self::Half => 2,
+            Self::Word => 4,
+            Self::Double => 8,
+        }
+    }
+}
+
 /// What is computed. All are unsigned; a division by 0 gives 0, and the rest of one the dividend.
 #[expect(missing_docs, reason = "the names are those of the instruction set")]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,15 +1,14 @@
 //! The program that this crate generates: every packet to the socket of its queue, and every packet counted.
 
-use netring_sys::kernel::filter::SockFilter;
 use netring_sys::syscall::XdpLoad;
-use netring_sys::{Error, Interface};
+use netring_sys::{Error, Filter, Interface};
 
 use super::asm::{Assembler, Code, Cond, Helper, MapDef, MapKind, Reg, Size};
-use super::classic::{self, Aim, Loads};
 use super::counters::{COUNTER, COUNTERS};
 use super::generated::{COUNTS, PROGRAM, SOCKETS};
 use super::load::Program;
 use super::metadata::{self, Kfuncs, Wanted};
+use super::translate::{self, JumpTarget, LoadStrategy};
 use super::{Otherwise, bound};
 use crate::device::Device;
 
@@ -33,7 +32,7 @@ pub struct Redirect {
     queues: u32,
     otherwise: Otherwise,
     multi_buffer: bool,
-    filter: Option<Vec<SockFilter>>,
+    filter: Option<Filter>,
     /// What a process without CAP_PERFMON needs.
     indirect_by_call: bool,
     /// The interface whose driver is asked about packets, and for what.
@@ -83,24 +82,27 @@ impl Redirect {
         self
     }
 
-    /// A classic BPF program, 1 to 4096 instructions, as a packet socket takes it: packets for which it returns 0 go to no socket
-    /// ([`otherwise`](Self::otherwise)), and are counted ([`Counters::passed`](super::Counters::passed),
-    /// [`dropped`](super::Counters::dropped)). Default: all packets.
+    /// A classic BPF [`Filter`], as packet sockets take it: packets for which it returns 0 go to no
+    /// socket ([`otherwise`](Self::otherwise)), and are counted
+    /// ([`Counters::passed`](super::Counters::passed), [`dropped`](super::Counters::dropped)).
+    /// Default: all packets. It is checked when the program is loaded.
     ///
-    /// It is translated, and runs before the packet goes anywhere. It means what it means on a packet socket, but for these:
+    /// It is translated to eBPF, and runs before the packet goes anywhere. It means what it means on
+    /// a packet socket, except:
     ///
-    /// - It sees the bytes as the driver gives them: with their VLAN tag, unless the card took it out. A packet socket sees them without,
-    ///   and so does a filter on it.
-    /// - What it returns says yes or no: a packet that is chosen is whole. XDP cuts none.
-    /// - An indirect load (`[x + k]`) reaches the first 65535 bytes of a packet; what is further returns 0, as all that is outside
-    ///   of a packet does.
+    /// - It sees the bytes as the driver delivers them: with their VLAN tag, unless the card moved it
+    ///   out. A packet socket, and a filter on it, see them without the tag.
+    /// - Its result is yes or no: a packet that is chosen is delivered whole. XDP does not cut packets.
+    /// - An indirect load (`[x + k]`) reaches the first 65535 bytes of a packet; beyond them it
+    ///   returns 0, as a load outside of the packet does.
     ///
-    /// What an XDP program does not know is refused when it is loaded: ancillary loads (`SKF_AD_OFF`), and those that count from a header
-    /// (`SKF_NET_OFF`, `SKF_LL_OFF`). Kernel 5.18 is needed for `ld #len`, for a filter of a [`multi_buffer`](Self::multi_buffer)
-    /// program, and for an indirect load where the process lacks CAP_PERFMON.
+    /// What an XDP program cannot know is refused when the program is loaded: ancillary loads
+    /// (`SKF_AD_OFF`), and those that count from a header (`SKF_NET_OFF`, `SKF_LL_OFF`). Kernel 5.18
+    /// is needed for `ld len`, for a filter of a [`multi_buffer`](Self::multi_buffer) program, and for
+    /// an indirect load if the process lacks CAP_PERFMON.
     #[doc(alias = "SO_ATTACH_FILTER")]
-    pub fn filter(mut self, program: &[SockFilter]) -> Self {
-        self.filter = Some(program.to_vec());
+    pub fn filter(mut self, filter: impl Into<Filter>) -> Self {
+        self.filter = Some(filter.into());
         self
     }
 
@@ -159,7 +161,8 @@ impl Redirect {
     /// Loads the program into the kernel.
     ///
     /// # Errors
-    /// [`Error::Config`] for a setting that cannot be, and for a filter that is none or cannot be translated, which names the instruction;
+    /// [`Error::Config`] for an impossible setting, and for a filter that is invalid or cannot be
+    /// translated, which names the instruction;
     /// [`Error::NotPermitted`] without CAP_BPF and CAP_NET_ADMIN, [`Error::ProgramRefused`] with the verifier's log; with metadata [`Error::Config`] or [`Error::Source`] on a kernel that has
     /// no such functions, or no type information, and `EOPNOTSUPP` for an interface that no program can be bound to.
     pub fn load(&self) -> Result<Program, Error> {
@@ -225,16 +228,16 @@ impl Redirect {
             Otherwise::Drop => COUNTER.dropped,
         };
         if let Some(filter) = &self.filter {
-            let not_chosen = Aim {
+            let not_chosen = JumpTarget {
                 label: count,
                 verdict: self.otherwise as i32,
                 counter: left_out,
             };
-            let loads = Loads {
+            let loads = LoadStrategy {
                 multi_buffer: self.multi_buffer,
                 indirect_by_call: self.indirect_by_call,
             };
-            classic::add(&mut asm, filter, loads, not_chosen)?;
+            translate::add(&mut asm, filter, loads, not_chosen)?;
         }
 
         if self.metadata.is_some() {

@@ -5,7 +5,8 @@
 pub(crate) mod attached;
 pub(crate) mod bare;
 pub(crate) mod capture;
-pub(crate) mod classic;
+#[path = "../../../netring-sys/tests/filter/programs.rs"]
+pub(crate) mod filters;
 pub(crate) mod pair;
 pub(crate) mod programs;
 

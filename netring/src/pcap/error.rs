@@ -1,13 +1,13 @@
-//! Why a capture file cannot be read, or not any further.
+//! Why a capture file cannot be read, or not any further, or cannot be written.
 
 use std::io;
 use std::sync::Arc;
 
-/// Why a capture file cannot be read, or not any further.
+/// Why a capture file cannot be read, or not any further, or cannot be written.
 ///
 /// This is the source of the [`Error::Source`](crate::Error::Source) that a
-/// [`CaptureFile`](super::CaptureFile) reports. The text of that error is the name of the file
-/// followed by the same sentence.
+/// [`CaptureFile`](super::CaptureFile) or [`CaptureWriter`](super::CaptureWriter) reports. The text
+/// of that error is the name of the file followed by the same sentence.
 ///
 /// ```
 /// use netring::pcap::{CaptureFile, FileError};
@@ -32,6 +32,10 @@ pub enum FileError {
         /// The error of the reader.
         source: Arc<io::Error>,
     },
+
+    /// Writing it failed.
+    #[error("writing failed: {0}")]
+    Write(#[source] Arc<io::Error>),
 
     /// It is not a capture file, or of a kind that is not supported.
     #[error("{why}")]

@@ -10,6 +10,7 @@
     reason = "each test program runs some of it"
 )]
 
+pub(crate) mod adapted;
 pub(crate) mod files;
 pub(crate) mod live;
 pub(crate) mod played;

@@ -1,4 +1,5 @@
-//! Capture files as a packet source.
+//! Capture files as a packet source, and written.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on ends there")]
 
 mod bytes;
 mod classic;
@@ -8,6 +9,7 @@ mod ng;
 mod options;
 mod simple;
 mod source;
+mod write;
 
 use std::io::Read;
 

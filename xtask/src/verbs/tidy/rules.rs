@@ -65,6 +65,7 @@ pub(super) fn check(name: &str, text: &str) -> Vec<String> {
         unfinished(name, text, &mut broken);
         interfaces(name, text, &mut broken);
         runtime(name, text, &mut broken);
+        pure(name, text, &mut broken);
     }
     if name.ends_with("Cargo.toml") {
         dependencies(name, text, &mut broken);
@@ -140,6 +141,27 @@ fn runtime(name: &str, text: &str, broken: &mut Vec<String>) {
         let code = line.split("//").next().unwrap_or_default();
         if code.contains(concat!(".aw", "ait")) || code.contains(concat!("tok", "io::")) {
             broken.push(format!("{name}:{number}: a runtime below netring-async"));
+        }
+    }
+}
+
+/// Filters and the contract are pure: they make no system call and ask netlink nothing.
+fn pure(name: &str, text: &str, broken: &mut Vec<String>) {
+    let is_pure = |room: &str| {
+        let rest = name.strip_prefix("netring-sys/src/");
+        let rest = rest.and_then(|rest| rest.strip_prefix(room));
+        rest.is_some_and(|rest| rest == ".rs" || rest.starts_with('/'))
+    };
+    if !["filter", "contract"].iter().any(|room| is_pure(room)) {
+        return;
+    }
+    for (number, line) in lines(text) {
+        let code = line.split("//").next().unwrap_or_default();
+        let mut words = code.split(|c: char| !c.is_alphanumeric() && c != '_');
+        if let Some(word) = words.find(|word| ["syscall", "netlink", "libc"].contains(word)) {
+            broken.push(format!(
+                "{name}:{number}: {word} in a module that needs no kernel"
+            ));
         }
     }
 }
@@ -224,6 +246,21 @@ mod tests {
             ),
             ("netring-flow/src/a.rs", concat!("x.aw", "ait"), "runtime"),
             (
+                "netring-sys/src/filter/a.rs",
+                "use crate::syscall::check;",
+                "needs no kernel",
+            ),
+            (
+                "netring-sys/src/filter.rs",
+                "use crate::{Error, netlink};",
+                "needs no kernel",
+            ),
+            (
+                "netring-sys/src/contract/adapters/a.rs",
+                "fn f() { libc::read() }",
+                "needs no kernel",
+            ),
+            (
                 "netring-afpacket/Cargo.toml",
                 "[dependencies]\nlibc.workspace = true",
                 "belongs to netring-sys",
@@ -258,6 +295,15 @@ mod tests {
         );
         assert_eq!(
             check("README.md", "cargo xtask demo eth0 10s"),
+            Vec::<String>::new()
+        );
+        let words = "use crate::kernel::filter; // a syscall\nfn netlink_attribute() {}";
+        assert_eq!(
+            check("netring-sys/src/filter/a.rs", words),
+            Vec::<String>::new()
+        );
+        assert_eq!(
+            check("netring-sys/src/filters.rs", "use crate::syscall;"),
             Vec::<String>::new()
         );
     }

@@ -1,93 +1,10 @@
-//! A machine for classic BPF, as its manual has it, and programs for it.
+//! Random valid programs of classic BPF, and packets for them.
 
 use std::ops::Range;
 
 use netring_sys::kernel::filter::SockFilter;
 use proptest::prelude::*;
 use proptest::sample::select;
-
-/// What a program returns for a packet. The program has to be a valid one.
-pub(crate) fn interpret(program: &[SockFilter], packet: &[u8]) -> u32 {
-    let (mut a, mut x, mut memory, mut at) = (0_u32, 0_u32, [0_u32; 16], 0);
-    let load = |offset: u32, code: u16| {
-        let len = match code & 0x18 {
-            0x00 => 4,
-            0x08 => 2,
-            _ => 1,
-        };
-        // A negative offset is outside of what these programs may see.
-        let begin = i32::try_from(offset).ok()? as usize;
-        let bytes = packet.get(begin..begin.checked_add(len)?)?;
-        Some(
-            bytes
-                .iter()
-                .fold(0, |value, byte| value << 8 | u32::from(*byte)),
-        )
-    };
-    loop {
-        let SockFilter { code, jt, jf, k } = program[at];
-        at += 1;
-        let operand = if code & 8 == 0 { k } else { x };
-        match code & 7 {
-            0 => {
-                let loaded = match code & 0xe0 {
-                    0x00 => Some(k),
-                    0x20 => load(k, code),
-                    0x40 => load(x.wrapping_add(k), code),
-                    0x60 => Some(memory[k as usize]),
-                    _ => Some(packet.len() as u32),
-                };
-                let Some(loaded) = loaded else { return 0 };
-                a = loaded;
-            }
-            1 => {
-                let loaded = match code & 0xe0 {
-                    0x00 => Some(k),
-                    0x60 => Some(memory[k as usize]),
-                    0x80 => Some(packet.len() as u32),
-                    _ => load(k, 0x10).map(|byte| 4 * (byte & 15)),
-                };
-                let Some(loaded) = loaded else { return 0 };
-                x = loaded;
-            }
-            2 => memory[k as usize] = a,
-            3 => memory[k as usize] = x,
-            4 => {
-                a = match code & 0xf0 {
-                    0x00 => a.wrapping_add(operand),
-                    0x10 => a.wrapping_sub(operand),
-                    0x20 => a.wrapping_mul(operand),
-                    0x30 | 0x90 if operand == 0 => return 0,
-                    0x30 => a / operand,
-                    0x40 => a | operand,
-                    0x50 => a & operand,
-                    0x60 => a << (operand & 31),
-                    0x70 => a >> (operand & 31),
-                    0x80 => a.wrapping_neg(),
-                    0x90 => a % operand,
-                    _ => a ^ operand,
-                };
-            }
-            5 => {
-                let holds = match code & 0xf0 {
-                    0x00 => {
-                        at += k as usize;
-                        continue;
-                    }
-                    0x10 => a == operand,
-                    0x20 => a > operand,
-                    0x30 => a >= operand,
-                    _ => a & operand != 0,
-                };
-                at += usize::from(if holds { jt } else { jf });
-            }
-            6 if code == 0x16 => return a,
-            6 => return k,
-            _ if code == 0x07 => x = a,
-            _ => a = x,
-        }
-    }
-}
 
 /// Numbers at the edges of what an instruction and a register hold.
 fn edges() -> impl Strategy<Value = u32> {
@@ -114,7 +31,7 @@ fn constants() -> impl Strategy<Value = u32> {
     prop_oneof![2 => 0..80_u32, 2 => edges(), 1 => any::<u32>()]
 }
 
-/// An instruction, or a jump whose distances are fractions of the way to the end.
+/// An instruction, or a jump whose distances are fractions of what is left of the program.
 #[derive(Clone, Debug)]
 enum Part {
     Insn(SockFilter),
@@ -146,18 +63,18 @@ fn jump() -> impl Strategy<Value = Part> {
     (code, constants(), part(), part()).prop_map(|(code, k, jt, jf)| Part::Jump(code, k, jt, jf))
 }
 
-/// A few instructions, out of all that there are. Loads are mostly from `mostly`.
+/// A few instructions, any of those that read bytes only. Loads are mostly from `mostly`.
 fn parts(mostly: Range<u32>) -> impl Strategy<Value = Vec<Part>> {
     let anywhere = prop_oneof![0..0xfff0_u32, select(vec![0x7ffc, 0x7fff, 0x8000])];
     let offset = || prop_oneof![40 => mostly.clone(), 1 => anywhere.clone()];
     let code = |codes: &[u16]| select(codes.to_vec());
     let indirect = || code(&[0x40, 0x48, 0x50]);
-    // X + k is where it is to load from, with X a constant, the length of a header, or whatever it is.
+    // X + k is the offset, with X a constant, the length of a header, or whatever it is.
     let by_constant = (indirect(), offset(), any::<u32>()).prop_map(|(code, at, x)| {
         let x = if x % 3 == 0 { x } else { x % 64 };
         vec![stmt((0x01, x)), stmt((code, at.wrapping_sub(x)))]
     });
-    // Not one of the kernel's magic offsets.
+    // Not one of the kernel's negative offsets.
     let by_constant = by_constant.prop_filter("magic", |parts| {
         !matches!(&parts[1], Part::Insn(insn) if (0xffe0_0000..0xffff_f000).contains(&insn.k))
     });
@@ -176,20 +93,21 @@ fn parts(mostly: Range<u32>) -> impl Strategy<Value = Vec<Part>> {
         1 => one(code(&[0x80, 0x81, 0x07, 0x87]).prop_map(|code| stmt((code, 0))).boxed()),
         3 => one((code(&[0x02, 0x03, 0x60, 0x61]), 0..16_u32).prop_map(stmt).boxed()),
         3 => one(jump().boxed()),
-        // Compared with what is equal, one less or one more, on either side of the sign.
+        // Compared with an equal number, one less or one more, on either side of the sign.
         3 => (edges(), 0..3_u32, code(&[0x15, 0x1d, 0x25, 0x2d, 0x35, 0x3d])).prop_map(|(a, more, code)| {
             let k = a.wrapping_sub(1).wrapping_add(more);
             vec![stmt((0x00, a)), stmt((0x01, k)), Part::Jump(code, k, 0.2, 0.0)]
         }),
-        // Below 0 and above 2³², and then what tells the high half.
+        // Below 0 and above 2³², and then an operation whose result depends on the high half.
         2 => (edges(), code(&[0x04, 0x14, 0x24, 0x84]), code(&[0x34, 0x74, 0x94])).prop_map(|(k, over, code)| {
             vec![stmt((over, k)), stmt((code, 7))]
         }),
     ]
 }
 
-/// Programs that the kernel takes: every word is stored first, jumps stay inside. Their last lines make one bit of all that a program has:
-/// an instruction that means something else is seen half of the time.
+/// Programs that the kernel takes: every word is stored first, jumps stay inside. Their last lines
+/// fold all registers and words into one bit, so that an instruction with another meaning shows
+/// half of the time.
 pub(crate) fn programs(mostly: Range<u32>) -> impl Strategy<Value = Vec<SockFilter>> {
     let early = prop::option::weighted(0.1, (0..100_usize, select(vec![0x06, 0x16]), 0..3_u32));
     let body = prop::collection::vec(parts(mostly), 0..24);

@@ -1,22 +1,25 @@
-//! The contract between who has frames to send and what sends them.
+//! The contract of a sink: frames are written where they are sent from.
 
 use std::fmt;
 use std::ops::DerefMut;
 
 use crate::{Count, Error};
 
-/// Takes frames to send, in the order in which they are committed. A transmit ring, a capture file, and any wrapper around them
-/// implement it.
+/// Takes frames to send, in the order in which they are committed. A transmit ring and any wrapper
+/// around one implement it. What takes packets with their timestamps, such as a capture file, is a
+/// [`PacketWriter`](crate::PacketWriter).
 ///
-/// A frame is written where it is sent from: [`room`](Self::room) looks whether there is a slot, [`slot`](Self::slot) lends it,
-/// [`PacketSlot::commit`] hands it over. A slot that is dropped instead is as if it had never been, and does not hold up those
-/// behind it. Committed frames are on their way after [`flush`](Self::flush), which a caller needs once for many; none of the four
-/// blocks. As with [`PacketSource`](crate::PacketSource), looking and lending are two steps, so that a wait fits between them.
+/// A frame is written where it is sent from: [`room`](Self::room) looks for a slot,
+/// [`slot`](Self::slot) lends it, [`PacketSlot::commit`] hands it over. A slot that is dropped
+/// instead leaves no trace, and does not hold up those behind it. Committed frames are on their way
+/// after [`flush`](Self::flush), once for many frames; none of the four blocks. As with
+/// [`PacketSource`](crate::PacketSource), looking and lending are two steps, so that a wait fits
+/// between them.
 ///
 /// ```
 /// use netring_sys::{Count, Error, PacketSink, PacketSlot, SinkStats};
 ///
-/// /// Keeps what it is given.
+/// /// Keeps the frames.
 /// #[derive(Default)]
 /// struct Keep { frames: Vec<Vec<u8>>, flushed: usize }
 ///
@@ -91,26 +94,26 @@ pub trait PacketSink {
     where
         Self: 'a;
 
-    /// How many slots can be had now; a long frame may need the room of several. Takes back the memory of frames that are done; never
-    /// blocks, lends nothing.
+    /// How many slots are free now; a long frame may take several. Reclaims the memory of frames
+    /// that are done; never blocks, lends nothing.
     ///
     /// # Errors
-    /// Where [`Error::is_terminal`] is false the error is a report that is made once: call again.
+    /// If [`Error::is_terminal`] is false, the error is a report that is made once: call again.
     fn room(&mut self) -> Result<usize, Error>;
 
-    /// Lends room for one frame of `len` bytes; `None` where there is none now. What is in it is whatever was there before:
-    /// write all of it.
+    /// Lends room for one frame of `len` bytes; `None` if there is none now. It holds whatever was
+    /// there before: write all of it.
     ///
     /// # Errors
     /// [`Error::FrameLength`] for a frame that is empty or longer than [`max_len`](Self::max_len).
     fn slot(&mut self, len: usize) -> Result<Option<Self::Slot<'_>>, Error>;
 
-    /// Sets committed frames on their way, and says how many of them still wait in the ring because whoever is behind it takes no
-    /// more now; another flush goes on with them. Never blocks.
+    /// Sends committed frames, and returns how many of them still wait in the ring because the
+    /// kernel takes no more now; another flush goes on with them. Never blocks.
     ///
     /// # Errors
-    /// [`Error::LinkDown`] while the interface is down: what is in the ring stays there and goes out once it is up;
-    /// [`Error::InterfaceRemoved`], or the call that failed.
+    /// [`Error::LinkDown`] while the interface is down: frames stay in the ring and go out once it
+    /// is up; [`Error::InterfaceRemoved`], or the call that failed.
     fn flush(&mut self) -> Result<usize, Error>;
 
     /// What became of every frame so far. Reading resets nothing.
@@ -122,18 +125,19 @@ pub trait PacketSink {
     /// Bytes of the longest frame that fits a slot.
     fn max_len(&self) -> usize;
 
-    /// Frames of which nothing is known yet: [`SinkStats::pending`], for sinks that know it without asking for all the figures.
+    /// Frames whose fate is not known yet: [`SinkStats::pending`], for sinks that know it without
+    /// asking for all the figures.
     ///
     /// # Errors
-    /// As [`stats`](Self::stats).
+    /// The call by which the backend asks its kernel for the figures failed.
     fn pending(&mut self) -> Result<u64, Error> {
         Ok(self.stats()?.pending)
     }
 
-    /// Copies a frame into a slot and commits it; false where there is no room now.
+    /// Copies a frame into a slot and commits it; false if there is no room now.
     ///
     /// # Errors
-    /// As [`slot`](Self::slot).
+    /// [`Error::FrameLength`] for a frame that is empty or longer than [`max_len`](Self::max_len).
     fn send(&mut self, frame: &[u8]) -> Result<bool, Error> {
         let Some(mut slot) = self.slot(frame.len())? else {
             return Ok(false);
@@ -144,14 +148,15 @@ pub trait PacketSink {
     }
 }
 
-/// Room for one frame in a sink, of the length that was asked for. Dropping it gives it back unsent.
+/// Room for one frame in a sink, of the requested length. Dropping it gives it back unsent.
 #[must_use = "a slot that is not committed is not sent"]
 pub trait PacketSlot: DerefMut<Target = [u8]> {
     /// Hands the frame over. It keeps its place among the frames committed before and after it.
     fn commit(self);
 }
 
-/// What became of every frame that a sink was given, since it was opened. All figures grow only; reading resets nothing.
+/// What became of every frame that a sink was given, since it was opened. All figures only grow;
+/// reading resets nothing.
 ///
 /// At any time `committed = sent + dropped + rejected + pending`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
@@ -159,20 +164,20 @@ pub trait PacketSlot: DerefMut<Target = [u8]> {
 pub struct SinkStats {
     /// Frames that were committed.
     pub committed: u64,
-    /// Frames that the interface took. Whether the wire carried them is known to who receives them only.
+    /// Frames that the interface took. Only the receiver can tell whether they reached the wire.
     pub sent: Count,
-    /// Frames that the kernel took and then threw away: the queue of the interface was full.
+    /// Frames that the kernel took and then dropped: the queue of the interface was full.
     pub dropped: Count,
     /// Frames that the kernel refused.
     pub rejected: Count,
-    /// Frames of which nothing is known yet: in the ring, or on their way.
+    /// Frames whose fate is not known yet: in the ring, or on their way.
     pub pending: u64,
-    /// Frames that were not even committed: they were too long, or empty.
+    /// Frames that were never committed: they were too long, or empty.
     pub refused: u64,
 }
 
 impl SinkStats {
-    /// The figures of a sink that loses nothing, such as a file: so many frames were committed, and so many of them are written.
+    /// The figures of a sink that loses nothing: the frames committed, and those of them sent.
     pub const fn counted(committed: u64, sent: u64) -> Self {
         Self {
             committed,

@@ -1,16 +1,19 @@
-//! The contract between layers: looking for packets, and lending them.
+//! The contract of a source: looking for packets, and lending them.
 
 use crate::{Error, Packet, Stats};
 
-/// Lends packets in batches. A capture ring, a capture file, a generator, and any wrapper around
-/// them implement it; the flow engine and the async adapter know nothing else.
+/// Lends packets in batches. A capture ring, a capture file, a generator, and any
+/// [adapter](crate::adapters) around them implement it; the flow engine and the async adapter know
+/// nothing else.
 ///
 /// Looking ([`ready`](Self::ready)) and lending ([`batch`](Self::batch)) are two steps, because one
 /// step that does both cannot be awaited without either unsafe code or copies. There is no
 /// `Iterator` over batches: an iterator's items may outlive each other, a ring's memory may not.
 ///
 /// ```
-/// use netring_sys::{Clock, Error, LinkType, Packet, PacketBatch, PacketSource, Readiness, Stats, Timestamp};
+/// use netring_sys::{
+///     Error, LinkType, Packet, PacketBatch, PacketSource, Readiness, Stats, Timestamp,
+/// };
 ///
 /// /// Lends the same frame a fixed number of times.
 /// struct Repeat { frame: Vec<u8>, left: u64, lent: u64 }
@@ -83,13 +86,14 @@ pub trait PacketSource {
     /// Looks for packets: never blocks, lends nothing, and may be called any number of times.
     ///
     /// # Errors
-    /// Where [`Error::is_terminal`] is false the error is a report ([`Error::LinkDown`]) that is made once:
-    /// call again, the source goes on. Any other error is final, and comes again.
+    /// If [`Error::is_terminal`] is false, the error is a report ([`Error::LinkDown`]) that is made
+    /// once: call again, the source goes on. Any other error is final: the source reports it, or
+    /// [`Error::Closed`], from then on.
     fn ready(&mut self) -> Result<Readiness, Error>;
 
-    /// Lends what [`ready`](Self::ready) found; an empty batch where it found nothing.
+    /// Lends what [`ready`](Self::ready) found; an empty batch if it found nothing.
     ///
-    /// Dropping the batch gives all of its memory back: whoever took it had every packet in it.
+    /// Dropping the batch gives all of its memory back: all its packets count as delivered.
     fn batch(&mut self) -> Self::Batch<'_>;
 
     /// What became of every packet so far. Reading resets nothing.
@@ -98,13 +102,13 @@ pub trait PacketSource {
     /// The call by which the backend asks its kernel for the figures failed.
     fn stats(&mut self) -> Result<Stats, Error>;
 
-    /// Whether time goes on while the source is silent: true for an interface, false for a file.
-    /// Only a live source lets the host's clock expire flows. A wrapper forwards it.
+    /// Whether time passes while the source is idle: true for an interface, false for a file. Only
+    /// with a live source does the host's clock expire flows. An adapter forwards it.
     fn is_live(&self) -> bool;
 }
 
-/// A source that an interface's name is enough to open, with its default settings. Adapters build on it: what wraps a
-/// source can then be opened like the source.
+/// A source that opens by an interface's name, with default settings. Adapters build on it: what
+/// wraps a source can then be opened like the source.
 pub trait Open: PacketSource + Sized {
     /// Opens the interface of this name.
     ///
@@ -113,7 +117,7 @@ pub trait Open: PacketSource + Sized {
     fn open(interface: &str) -> Result<Self, Error>;
 }
 
-/// The packets of one batch. They can be walked more than once.
+/// The packets of one batch. They can be iterated more than once.
 pub trait PacketBatch {
     /// The packets, oldest first.
     fn packets(&self) -> impl Iterator<Item = Packet<'_>>;
@@ -122,11 +126,12 @@ pub trait PacketBatch {
 /// What a look at a source found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Readiness {
-    /// A batch with packets can be taken.
+    /// A batch can be taken. It has packets, unless a [filter](crate::adapters::Filtered) leaves
+    /// all of them out.
     Ready,
     /// Nothing now.
     Empty,
-    /// Nothing, and never again: the file is at its end, or a stop handle stopped the capture.
+    /// Nothing, now or ever: the file is at its end, or a stop handle stopped the capture.
     Ended,
 }
 

@@ -2,14 +2,14 @@
 
 use std::fmt;
 
-/// A figure of a backend, and how far it can be trusted.
+/// A figure of a backend, and how exact it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub enum Count {
-    /// So many, no more and no less.
+    /// Exactly this many.
     Exact(u64),
-    /// So many or more.
+    /// This many or more.
     AtLeast(u64),
-    /// This backend cannot say.
+    /// This backend does not know.
     #[default]
     Unavailable,
 }
@@ -24,7 +24,7 @@ impl Count {
         }
     }
 
-    /// The figure, where it is exact.
+    /// The figure, if it is exact.
     #[inline]
     pub const fn exact(self) -> Option<u64> {
         match self {
@@ -46,33 +46,39 @@ impl fmt::Display for Count {
 
 /// What became of every packet that a source was offered, since it was opened.
 ///
-/// All figures grow only; reading resets nothing. Once a source is drained,
-/// `offered = delivered + dropped + invalid`; before that the difference is still in the ring
-/// ([`pending`](Self::pending)).
+/// All figures only grow; reading resets nothing. Once a source is drained,
+/// `offered = delivered + left_out + dropped + invalid`; before that the difference is still in the
+/// ring ([`pending`](Self::pending)).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub struct Stats {
-    /// Packets that passed the filter and reached the source.
+    /// Packets that passed the kernel's filter and reached the source.
     pub offered: Count,
     /// Packets that were lent to the reader, each once.
     pub delivered: Count,
+    /// Packets that an adapter around the source did not lend: the filter of a
+    /// [`Filtered`](crate::adapters::Filtered) did not choose them, or they came behind a
+    /// [`Limit`](crate::adapters::Limit). Zero without an adapter.
+    pub left_out: Count,
     /// Packets that were lost because the reader was too slow and the ring was full.
     pub dropped: Count,
-    /// Packets that the ring announced and could not give: their header pointed out of the ring.
+    /// Packets that the ring announced and could not deliver: their header pointed out of the ring.
     pub invalid: Count,
     /// How often the ring went full and stopped until memory was given back.
     pub freezes: Count,
-    /// How often the interface went down since the source was opened; one that was down then did not go down. `AtLeast` if notifications
-    /// of the kernel were lost, or a sandbox forbids them.
+    /// How often the interface went down since the source was opened; one that was down already did
+    /// not go down. `AtLeast` if the kernel lost notifications, or a sandbox forbids them.
     pub link_downs: Count,
 }
 
 impl Stats {
-    /// The figures of a source that loses nothing, such as a file: so many packets were lent.
+    /// The figures of a source that loses nothing, such as a file, and has lent `delivered`
+    /// packets.
     pub const fn counted(delivered: u64) -> Self {
         Self {
             offered: Count::Exact(delivered),
             delivered: Count::Exact(delivered),
+            left_out: Count::Exact(0),
             dropped: Count::Exact(0),
             invalid: Count::Exact(0),
             freezes: Count::Exact(0),
@@ -80,10 +86,11 @@ impl Stats {
         }
     }
 
-    /// Packets that were offered and not yet lent, dropped or found invalid: they are in the ring.
-    /// `None` unless all four figures are exact.
+    /// Packets that were offered and not yet lent, left out, dropped or found invalid: they are in
+    /// the ring. `None` unless all five figures are exact.
     pub fn pending(&self) -> Option<u64> {
-        let gone = self.delivered.exact()? + self.dropped.exact()? + self.invalid.exact()?;
+        let taken = self.delivered.exact()? + self.left_out.exact()?;
+        let gone = taken + self.dropped.exact()? + self.invalid.exact()?;
         // The kernel counts a packet before it is in the ring, so `gone` is never ahead for long.
         Some(self.offered.exact()?.saturating_sub(gone))
     }
@@ -100,6 +107,8 @@ mod tests {
         stats.offered = Count::Exact(15);
         stats.dropped = Count::Exact(2);
         assert_eq!(stats.pending(), Some(3));
+        stats.left_out = Count::Exact(1);
+        assert_eq!(stats.pending(), Some(2));
         stats.dropped = Count::AtLeast(2);
         assert_eq!(stats.pending(), None);
     }

@@ -1,0 +1,14 @@
+//! The contract between layers: where packets come from, where they go, and what became of them.
+
+pub mod adapters;
+mod sink;
+mod source;
+mod stats;
+mod wire;
+mod writer;
+
+pub use sink::{PacketSink, PacketSlot, SinkStats};
+pub use source::{Open, PacketBatch, PacketSource, Readiness};
+pub use stats::{Count, Stats};
+pub use wire::WireBytes;
+pub use writer::PacketWriter;

@@ -1,0 +1,102 @@
+//! The packets of a source that a filter chooses.
+
+use std::os::fd::{AsFd, BorrowedFd};
+
+use super::part::{self, Part};
+use crate::contract::{PacketSource, Readiness, Stats};
+use crate::{Error, Filter, Matcher};
+
+/// A source that lends the packets that a [`Filter`] chooses: for capture files, and for filters
+/// that differ between readers of one capture. On a ring the kernel's own filter is faster, because
+/// what it rejects never enters the ring.
+///
+/// The others are counted in [`Stats::left_out`]. A batch may have no packets at all.
+///
+/// ```
+/// use netring_sys::adapters::Filtered;
+/// use netring_sys::kernel::filter::SockFilter;
+/// use netring_sys::{Error, PacketBatch, PacketSource, Readiness};
+///
+/// /// Counts the packets of a source that are longer than 1000 bytes.
+/// fn long(source: impl PacketSource) -> Result<u64, Error> {
+///     // ld len; jgt #1000; ret #-1; ret #0
+///     let mut long = Filtered::new(source, [
+///         SockFilter::stmt(0x80, 0),
+///         SockFilter::jump(0x25, 1000, 0, 1),
+///         SockFilter::stmt(0x06, u32::MAX),
+///         SockFilter::stmt(0x06, 0),
+///     ])?;
+///     let mut count = 0;
+///     while long.ready()? == Readiness::Ready {
+///         count += long.batch().packets().count() as u64;
+///     }
+///     Ok(count)
+/// }
+/// ```
+#[derive(Debug)]
+pub struct Filtered<S> {
+    source: S,
+    matcher: Matcher,
+    lent: u64,
+}
+
+impl<S> Filtered<S> {
+    /// A source around one that nothing was taken from yet.
+    ///
+    /// # Errors
+    /// [`Error::Config`] for a filter that is invalid, or asks for what packets do not carry
+    /// ([`Matcher::new`]).
+    pub fn new(source: S, filter: impl Into<Filter>) -> Result<Self, Error> {
+        Ok(Self {
+            source,
+            matcher: Matcher::new(filter)?,
+            lent: 0,
+        })
+    }
+
+    /// The source inside.
+    pub const fn get_ref(&self) -> &S {
+        &self.source
+    }
+
+    /// The source inside. Packets that are taken from it directly count as left out.
+    pub const fn get_mut(&mut self) -> &mut S {
+        &mut self.source
+    }
+
+    /// The source inside, without the filter.
+    pub fn into_inner(self) -> S {
+        self.source
+    }
+}
+
+impl<S: PacketSource> PacketSource for Filtered<S> {
+    type Batch<'a>
+        = Part<'a, S::Batch<'a>>
+    where
+        Self: 'a;
+
+    #[inline]
+    fn ready(&mut self) -> Result<Readiness, Error> {
+        self.source.ready()
+    }
+
+    #[inline]
+    fn batch(&mut self) -> Self::Batch<'_> {
+        Part::chosen_by(&self.matcher, self.source.batch(), &mut self.lent)
+    }
+
+    fn stats(&mut self) -> Result<Stats, Error> {
+        Ok(part::stats(self.source.stats()?, self.lent))
+    }
+
+    fn is_live(&self) -> bool {
+        self.source.is_live()
+    }
+}
+
+impl<S: AsFd> AsFd for Filtered<S> {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.source.as_fd()
+    }
+}

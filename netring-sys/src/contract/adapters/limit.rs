@@ -1,0 +1,100 @@
+//! The first packets of a source.
+
+use std::os::fd::{AsFd, BorrowedFd};
+
+use super::part::{self, Part};
+use crate::Error;
+use crate::contract::{PacketSource, Readiness, Stats};
+
+/// A source that ends after a number of packets, as `tcpdump -c` does.
+///
+/// The rest of the last batch is counted in [`Stats::left_out`]; packets behind it stay in the
+/// source inside.
+///
+/// ```
+/// use netring_sys::adapters::Limit;
+/// use netring_sys::{Error, PacketBatch, PacketSource, Readiness};
+///
+/// /// The lengths of the first ten packets.
+/// fn lengths(source: impl PacketSource) -> Result<Vec<u32>, Error> {
+///     let mut first = Limit::new(source, 10);
+///     let mut lengths = Vec::new();
+///     while first.ready()? == Readiness::Ready {
+///         lengths.extend(first.batch().packets().map(|packet| packet.wire_len()));
+///     }
+///     Ok(lengths)
+/// }
+/// ```
+#[derive(Debug)]
+pub struct Limit<S> {
+    source: S,
+    limit: u64,
+    lent: u64,
+}
+
+impl<S> Limit<S> {
+    /// A source around one that nothing was taken from yet, which ends after `limit` packets.
+    pub const fn new(source: S, limit: u64) -> Self {
+        Self {
+            source,
+            limit,
+            lent: 0,
+        }
+    }
+
+    /// The number of packets that it will still lend.
+    pub const fn left(&self) -> u64 {
+        self.limit - self.lent
+    }
+
+    /// The source inside.
+    pub const fn get_ref(&self) -> &S {
+        &self.source
+    }
+
+    /// The source inside. Packets that are taken from it directly count as left out.
+    pub const fn get_mut(&mut self) -> &mut S {
+        &mut self.source
+    }
+
+    /// The source inside, without the limit.
+    pub fn into_inner(self) -> S {
+        self.source
+    }
+}
+
+impl<S: PacketSource> PacketSource for Limit<S> {
+    type Batch<'a>
+        = Part<'a, S::Batch<'a>>
+    where
+        Self: 'a;
+
+    #[inline]
+    fn ready(&mut self) -> Result<Readiness, Error> {
+        if self.left() == 0 {
+            return Ok(Readiness::Ended);
+        }
+        self.source.ready()
+    }
+
+    #[inline]
+    fn batch(&mut self) -> Self::Batch<'_> {
+        let left = self.left();
+        let batch = (left > 0).then(|| self.source.batch());
+        Part::up_to(left, batch, &mut self.lent)
+    }
+
+    fn stats(&mut self) -> Result<Stats, Error> {
+        Ok(part::stats(self.source.stats()?, self.lent))
+    }
+
+    fn is_live(&self) -> bool {
+        self.source.is_live()
+    }
+}
+
+impl<S: AsFd> AsFd for Limit<S> {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.source.as_fd()
+    }
+}

@@ -1,0 +1,94 @@
+//! A packet's bytes as they were on the wire.
+
+use crate::{LinkType, Packet};
+
+/// Where the tag of an Ethernet frame stands: behind both addresses.
+const TAG_AT: usize = 12;
+
+/// The bytes of a packet as they were on the wire, in order: those before a VLAN tag that was moved
+/// out of them, the tag, and those behind it. Made by [`Packet::wire_bytes`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct WireBytes<'a> {
+    before: &'a [u8],
+    tag: [u8; 4],
+    is_tagged: bool,
+    behind: &'a [u8],
+}
+
+impl<'a> Packet<'a> {
+    /// The captured bytes with the VLAN tag back in its place, if it was moved out of them. Nothing
+    /// is copied.
+    ///
+    /// Only Ethernet frames of at least 12 captured bytes have that place: another packet is as
+    /// [`data`](Self::data) shows it.
+    ///
+    /// ```
+    /// use netring_sys::{LinkType, Packet, Timestamp, VlanTag};
+    ///
+    /// let tag = VlanTag { tpid: 0x8100, tci: 5 };
+    /// let packet = Packet::new(&[7; 60], Timestamp::EPOCH, LinkType::ETHERNET);
+    /// let packet = packet.with_vlan(Some(tag));
+    /// let mut frame = [0; 64];
+    /// packet.wire_bytes().copy_to(&mut frame);
+    /// assert_eq!(frame[10..18], [7, 7, 0x81, 0x00, 0x00, 0x05, 7, 7]);
+    /// ```
+    #[inline]
+    pub fn wire_bytes(&self) -> WireBytes<'a> {
+        let untagged = WireBytes {
+            before: self.data(),
+            tag: [0; 4],
+            is_tagged: false,
+            behind: &[],
+        };
+        let Some(tag) = self.vlan() else {
+            return untagged;
+        };
+        match self.data().split_at_checked(TAG_AT) {
+            Some((before, behind)) if self.link_type() == LinkType::ETHERNET => {
+                let ([a, b], [c, d]) = (tag.tpid.to_be_bytes(), tag.tci.to_be_bytes());
+                WireBytes {
+                    before,
+                    tag: [a, b, c, d],
+                    is_tagged: true,
+                    behind,
+                }
+            }
+            _ => untagged,
+        }
+    }
+}
+
+impl WireBytes<'_> {
+    /// The pieces in order, some of which may be empty.
+    #[inline]
+    pub fn pieces(&self) -> [&[u8]; 3] {
+        let tag = if self.is_tagged { &self.tag[..] } else { &[] };
+        [self.before, tag, self.behind]
+    }
+
+    /// The number of bytes.
+    #[inline]
+    pub fn len(&self) -> usize {
+        self.pieces().iter().map(|piece| piece.len()).sum()
+    }
+
+    /// Whether there are no bytes.
+    #[inline]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Copies all bytes to the start of `to`.
+    ///
+    /// # Panics
+    /// If `to` is shorter than [`len`](Self::len).
+    #[inline]
+    pub fn copy_to(&self, to: &mut [u8]) {
+        let mut rest = to;
+        for piece in self.pieces() {
+            let (here, behind) = rest.split_at_mut(piece.len());
+            here.copy_from_slice(piece);
+            rest = behind;
+        }
+    }
+}

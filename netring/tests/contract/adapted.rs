@@ -1,0 +1,112 @@
+//! Adapters as sources under test, around each of the others: they change nothing that a reader
+//! sees if they leave nothing out.
+
+use std::io;
+use std::marker::PhantomData;
+use std::time::Duration;
+
+use netring::adapters::{Filtered, Limit, Tee};
+use netring::pcap::CaptureWriter;
+use netring::{Clock, Error, LinkType, PacketSource, Readiness, SockFilter};
+
+use super::source::Backend;
+
+/// An adapter that leaves nothing out.
+pub(crate) trait Adapter {
+    type Around<S: PacketSource + Send>: PacketSource + Send;
+
+    fn around<S: PacketSource + Send>(source: S) -> Self::Around<S>;
+    fn inside<S: PacketSource + Send>(around: &mut Self::Around<S>) -> &mut S;
+}
+
+/// A source of `B` with the adapter `A` around it.
+#[derive(Debug)]
+pub(crate) struct Adapted<A, B>(B, PhantomData<A>);
+
+/// By a filter that chooses what the tests send.
+#[derive(Debug)]
+pub(crate) struct ByFilter;
+
+/// Up to a number of packets that no test reaches.
+#[derive(Debug)]
+pub(crate) struct ByLimit;
+
+/// With a capture file that gets every packet.
+#[derive(Debug)]
+pub(crate) struct ByTee;
+
+impl Adapter for ByFilter {
+    type Around<S: PacketSource + Send> = Filtered<S>;
+
+    fn around<S: PacketSource + Send>(source: S) -> Filtered<S> {
+        // The UDP port that numbered frames go to.
+        let filter = [
+            SockFilter::stmt(0x28, 36),
+            SockFilter::jump(0x15, 2000, 0, 1),
+            SockFilter::stmt(0x06, u32::MAX),
+            SockFilter::stmt(0x06, 0),
+        ];
+        Filtered::new(source, filter).unwrap()
+    }
+
+    fn inside<S: PacketSource + Send>(around: &mut Filtered<S>) -> &mut S {
+        around.get_mut()
+    }
+}
+
+impl Adapter for ByLimit {
+    type Around<S: PacketSource + Send> = Limit<S>;
+
+    fn around<S: PacketSource + Send>(source: S) -> Limit<S> {
+        Limit::new(source, 1 << 40)
+    }
+
+    fn inside<S: PacketSource + Send>(around: &mut Limit<S>) -> &mut S {
+        around.get_mut()
+    }
+}
+
+impl Adapter for ByTee {
+    type Around<S: PacketSource + Send> = Tee<S, CaptureWriter<io::Sink>>;
+
+    fn around<S: PacketSource + Send>(source: S) -> Self::Around<S> {
+        let writer = CaptureWriter::new(io::sink(), LinkType::ETHERNET).unwrap();
+        Tee::new(source, writer)
+    }
+
+    fn inside<S: PacketSource + Send>(around: &mut Self::Around<S>) -> &mut S {
+        around.get_mut()
+    }
+}
+
+impl<A: Adapter + Send, B: Backend> Backend for Adapted<A, B> {
+    type Source = A::Around<B::Source>;
+
+    const HOLDS: u64 = B::HOLDS;
+    const OVERFLOWS: Option<u64> = B::OVERFLOWS;
+    const CLOCKS: &[Clock] = B::CLOCKS;
+
+    fn open() -> (Self, Self::Source) {
+        let (backend, source) = B::open();
+        (Self(backend, PhantomData), A::around(source))
+    }
+
+    fn offer(&mut self, frame: &[u8]) {
+        self.0.offer(frame);
+    }
+
+    fn wait(source: &mut Self::Source, time: Duration) -> Result<Readiness, Error> {
+        match B::wait(A::inside(source), time)? {
+            Readiness::Empty => Ok(Readiness::Empty),
+            _ => source.ready(),
+        }
+    }
+
+    fn end(&mut self) {
+        self.0.end();
+    }
+
+    fn interface(&self) -> u32 {
+        self.0.interface()
+    }
+}
