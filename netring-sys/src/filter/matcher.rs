@@ -93,9 +93,9 @@ impl<'a> Machine<'a> {
     fn run(mut self, ops: &[Op]) -> Option<u32> {
         let mut at = 0;
         loop {
-            let op = *ops.get(at)?;
+            let op = ops.get(at)?;
             at += 1;
-            match op {
+            match *op {
                 Op::LoadAbsolute(width, k) => self.a = self.load(width, k)?,
                 Op::LoadIndirect(width, k) => self.a = self.load(width, self.x.wrapping_add(k))?,
                 Op::LoadHeaderLength(k) => self.x = 4 * (self.load(Width::Byte, k)? & 15),
@@ -130,20 +130,29 @@ impl<'a> Machine<'a> {
 
     /// The bytes at an offset, which counts from the start of the packet or, as one of the kernel's
     /// negative ones, from a header.
+    #[inline]
     fn load(&self, width: Width, offset: u32) -> Option<u32> {
-        let begin = match offset {
-            // The link header is where the captured bytes begin.
-            SKF_LL_OFF..SKF_NET_OFF => offset - SKF_LL_OFF,
-            SKF_NET_OFF.. => fact::network_header(self.packet)? + (offset - SKF_NET_OFF),
-            _ => offset,
+        // No packet is so long that a negative offset lies in it.
+        let bytes = match self.packet.data().get(offset as usize..) {
+            Some(bytes) => bytes,
+            None => self.behind_header(offset)?,
         };
-        let begin = usize::try_from(begin).ok()?;
-        let bytes = self.packet.data().get(begin..)?;
         Some(match width {
             Width::Byte => (*bytes.first()?).into(),
             Width::Half => u16::from_be_bytes(*bytes.first_chunk()?).into(),
             Width::Word => u32::from_be_bytes(*bytes.first_chunk()?),
         })
+    }
+
+    #[cold]
+    fn behind_header(&self, offset: u32) -> Option<&[u8]> {
+        let begin = match offset {
+            // The link header is where the captured bytes begin.
+            SKF_LL_OFF..SKF_NET_OFF => offset - SKF_LL_OFF,
+            SKF_NET_OFF.. => fact::network_header(self.packet)? + (offset - SKF_NET_OFF),
+            _ => return None,
+        };
+        self.packet.data().get(begin as usize..)
     }
 
     const fn get(&self, register: Register) -> u32 {
