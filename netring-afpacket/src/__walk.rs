@@ -1,4 +1,5 @@
-//! Not for users: the walk of a block over any bytes, for the bench and the fuzz target. It changes without notice.
+//! Not for users: the walk of a block over any bytes, for the bench and the fuzz target. It changes
+//! without notice.
 
 use std::cell::Cell;
 

@@ -23,18 +23,21 @@ use crate::walk::{Context, Packets, Position, Tally, sequence};
 
 /// Receives the packets of one interface out of a ring of blocks that the kernel fills.
 ///
-/// Blocks are lent as [batches](Batch): [`next_batch`](Self::next_batch) waits for one, [`for_each`](Self::for_each) is the
-/// loop over single packets, and [`PacketSource`] is what everything above takes. As a descriptor ([`AsFd`]) it is readable when
+/// Blocks are lent as [batches](Batch): [`next_batch`](Self::next_batch) waits for one,
+/// [`for_each`](Self::for_each) is the loop over single packets, and [`PacketSource`] is what
+/// everything above takes. As a descriptor ([`AsFd`]) it is readable when
 /// [`ready`](PacketSource::ready) has something to say: a block, a stop, or news of the interface.
 ///
-/// It receives from the moment it is opened until it is dropped. While nobody takes batches the ring fills up, and what does
-/// not fit is counted as dropped: [`Profile`](crate::Profile) says how long a pause each ring outlasts. (The kernel counts in 32 bits: of a reader that neither takes a batch nor asks for
-/// [`stats`](PacketSource::stats) while 2³² packets come, 7 minutes at 10 million a second, so many are forgotten.)
+/// It receives from the moment it is opened until it is dropped. While nobody takes batches the
+/// ring fills up, and what does not fit is counted as dropped: [`Profile`](crate::Profile) says how
+/// long a pause each ring outlasts. (The kernel counts in 32 bits: of a reader that neither takes a
+/// batch nor asks for [`stats`](PacketSource::stats) while 2³² packets come, 7 minutes at 10
+/// million a second, so many are forgotten.)
 #[doc(alias = "TPACKET_V3")]
 #[derive(Debug)]
 pub struct Capture {
-    // Dropped in this order: nobody waits for a socket that is closed, and the mapping is gone when the kernel frees the
-    // ring with its socket.
+    // Dropped in this order: nobody waits for a socket that is closed, and the mapping is gone
+    // when the kernel frees the ring with its socket.
     waiter: Waiter,
     ring: Ring,
     socket: OwnedFd,
@@ -50,10 +53,11 @@ pub struct Capture {
     at: Option<Position>,
 }
 
-/// The packets of one block (with [`Profile::Immediate`](crate::Profile::Immediate) one packet), or what is left of it after [`Capture::for_each`] was left in its middle.
+/// The packets of one block (with [`Profile::Immediate`](crate::Profile::Immediate) one packet), or
+/// what is left of it after [`Capture::for_each`] was left in its middle.
 ///
-/// Dropping it gives the block back to the kernel. Until then the kernel fills the other blocks, and stops when it has come
-/// round to this one. (A batch that is leaked is lent once more.)
+/// Dropping it gives the block back to the kernel. Until then the kernel fills the other blocks,
+/// and stops when it has come round to this one. (A batch that is leaked is lent once more.)
 #[derive(Debug)]
 pub struct Batch<'a> {
     capture: &'a mut Capture,
@@ -62,10 +66,12 @@ pub struct Batch<'a> {
 }
 
 impl Capture {
-    /// Captures from the interface of this name, with the settings of [`Profile::Default`](crate::Profile::Default).
+    /// Captures from the interface of this name, with the settings of
+    /// [`Profile::Default`](crate::Profile::Default).
     ///
     /// # Errors
-    /// [`Error::NoSuchInterface`], [`Error::NotPermitted`] without CAP_NET_RAW, or the call that failed.
+    /// [`Error::NoSuchInterface`], [`Error::NotPermitted`] without CAP_NET_RAW, or the call that
+    /// failed.
     pub fn open(interface: &str) -> Result<Self, Error> {
         Self::builder().interface(interface).build()
     }
@@ -75,9 +81,11 @@ impl Capture {
         Builder::new()
     }
 
-    /// Waits for a batch; `Ok(None)` where the time was over first. `None` for a time waits for ever.
+    /// Waits for a batch; `Ok(None)` where the time was over first. `None` for a time waits for
+    /// ever.
     ///
-    /// The time is kept however many signals interrupt the wait, and one below a millisecond is not rounded to nothing.
+    /// The time is kept however many signals interrupt the wait, and one below a millisecond is not
+    /// rounded to nothing.
     ///
     /// ```no_run
     /// # fn example(capture: &mut netring_afpacket::Capture) -> Result<(), netring_sys::Error> {
@@ -98,8 +106,8 @@ impl Capture {
     ///
     /// # Errors
     /// [`Error::LinkDown`] once each time the interface goes down, after which the capture goes on;
-    /// [`Error::InterfaceRemoved`] when it is gone and its last packets were lent; [`Error::Closed`] once a [`StopHandle`] stopped
-    /// the capture.
+    /// [`Error::InterfaceRemoved`] when it is gone and its last packets were lent;
+    /// [`Error::Closed`] once a [`StopHandle`] stopped the capture.
     pub fn next_batch(
         &mut self,
         timeout: impl Into<Option<Duration>>,
@@ -107,10 +115,12 @@ impl Capture {
         wait::next_batch(self, timeout.into())
     }
 
-    /// Calls `f` with each packet, until it breaks (`Some` of what it broke with) or the capture is stopped (`None`).
+    /// Calls `f` with each packet, until it breaks (`Some` of what it broke with) or the capture is
+    /// stopped (`None`).
     ///
-    /// A loop that is left in the middle of a block keeps its place: the next loop, or the next batch, begins with the packet
-    /// behind the one that broke. A link that goes down does not end the loop; [`Stats::link_downs`] counts it.
+    /// A loop that is left in the middle of a block keeps its place: the next loop, or the next
+    /// batch, begins with the packet behind the one that broke. A link that goes down does not
+    /// end the loop; [`Stats::link_downs`] counts it.
     ///
     /// ```no_run
     /// # fn example(capture: &mut netring_afpacket::Capture) -> Result<(), netring_sys::Error> {
@@ -148,10 +158,12 @@ impl Capture {
         self.waiter.stop_handle()
     }
 
-    /// Why the state of the interface is not watched: a sandbox forbids netlink sockets. `None` if it is watched.
+    /// Why the state of the interface is not watched: a sandbox forbids netlink sockets. `None` if
+    /// it is watched.
     ///
-    /// The capture works all the same, and reports what its own socket says: that the interface was set down, and its removal if it was
-    /// up. A lost carrier is not reported, and the removal of an interface that is down only to a reader that waits with a timeout.
+    /// The capture works all the same, and reports what its own socket says: that the interface was
+    /// set down, and its removal if it was up. A lost carrier is not reported, and the removal
+    /// of an interface that is down only to a reader that waits with a timeout.
     pub fn why_link_unwatched(&self) -> Option<&SyscallError> {
         self.waiter.why_link_unwatched()
     }
@@ -170,7 +182,8 @@ impl Capture {
     fn walk<B>(&mut self, f: &mut impl FnMut(Packet<'_>) -> ControlFlow<B>) -> Option<B> {
         let block = self.ring.block()?;
         let mut broke = None;
-        // The place and the count are written before each call: they are right even where it panics.
+        // The place and the count are written before each call: they are right even where it
+        // panics.
         while let Some(packet) = self.at.as_mut()?.step(block, &self.context) {
             self.counters.add(Tally {
                 delivered: 1,
@@ -192,7 +205,8 @@ impl Capture {
             let Some(status) = self.ring.status() else {
                 return Ok(false);
             };
-            // While packets are lost, blocks say so until the counters are read; these do not wrap in the time of one block.
+            // While packets are lost, blocks say so until the counters are read; these do not wrap
+            // in the time of one block.
             if status & TP_STATUS_LOSING != 0 || self.counters.is_due() {
                 self.read_kernel_counters()?;
             }
@@ -212,11 +226,13 @@ impl Capture {
     fn look_further(&mut self) -> Result<Readiness, Error> {
         self.waiter.take_news(self.socket.as_fd())?;
         self.keep_pace();
-        // Once more: a block may have come since, and a packet is told before the link that went down behind it.
+        // Once more: a block may have come since, and a packet is told before the link that went
+        // down behind it.
         if self.look()? {
             return Ok(Readiness::Ready);
         }
-        // The last packets are in a block that the kernel hands over when its time is over, which wakes the reader again.
+        // The last packets are in a block that the kernel hands over when its time is over, which
+        // wakes the reader again.
         if self.waiter.is_removed() && self.stats()?.pending() != Some(0) {
             return Ok(Readiness::Empty);
         }
@@ -251,7 +267,8 @@ impl Capture {
             Change::Clock(period) => Some(period),
             Change::Blocks => None,
         };
-        // It can do without: where there is no descriptor left for a clock, each block goes on waking the reader.
+        // It can do without: where there is no descriptor left for a clock, each block goes on
+        // waking the reader.
         if self.waiter.set_pace(self.socket.as_fd(), period).is_err() {
             self.pace.give_up();
         }
@@ -307,8 +324,8 @@ impl Open for Capture {
     }
 }
 
-/// Readable when [`ready`](PacketSource::ready) has something to say; fit for `poll`, `epoll` (level or edge triggered) and
-/// runtimes.
+/// Readable when [`ready`](PacketSource::ready) has something to say; fit for `poll`, `epoll`
+/// (level or edge triggered) and runtimes.
 impl AsFd for Capture {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.waiter.as_fd()
@@ -316,8 +333,9 @@ impl AsFd for Capture {
 }
 
 impl Batch<'_> {
-    /// The number of the block: 1 for the first that the kernel opened, and one more with each. With
-    /// [`Profile::Immediate`](crate::Profile::Immediate) the number of the packet. 0 for a batch that lends nothing.
+    /// The number of the block: 1 for the first that the kernel opened, and one more with each.
+    /// With [`Profile::Immediate`](crate::Profile::Immediate) the number of the packet. 0 for a
+    /// batch that lends nothing.
     #[doc(alias = "seq_num")]
     pub fn sequence(&self) -> u64 {
         match self.capture.size.slot_size {

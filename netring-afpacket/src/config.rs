@@ -9,7 +9,8 @@ use netring_sys::kernel::packet::{
 use netring_sys::syscall::page_size;
 use netring_sys::{Error, Filter};
 
-/// The settings of a [`Capture`](crate::Capture), from [`Capture::builder`](crate::Capture::builder).
+/// The settings of a [`Capture`](crate::Capture), from
+/// [`Capture::builder`](crate::Capture::builder).
 ///
 /// ```no_run
 /// use netring_afpacket::{Capture, Profile};
@@ -40,15 +41,18 @@ pub struct Builder {
     pub(crate) filter: Option<Filter>,
 }
 
-/// Ring sizes for a purpose: block size × block count, and the time after which a block is handed over that is not full.
+/// Ring sizes for a purpose: block size × block count, and the time after which a block is handed
+/// over that is not full.
 ///
-/// The ring is memory of the kernel, allocated when the capture is opened. It belongs to the kernel and not to the process:
-/// it is outside the memory limit of a cgroup, and only `RLIMIT_AS` bounds it.
+/// The ring is memory of the kernel, allocated when the capture is opened. It belongs to the kernel
+/// and not to the process: it is outside the memory limit of a cgroup, and only `RLIMIT_AS` bounds
+/// it.
 ///
-/// How long a pause of the reader a profile outlasts depends on the rate. Few packets use up blocks: each block that is
-/// handed over takes one of the ring's places, however little is in it, so the ring lasts block count × time. Many packets
-/// use up bytes: a packet takes its captured length and about 88 bytes. The table has the pause outlasted, in seconds, with
-/// packets of 64 bytes.
+/// How long a pause of the reader a profile outlasts depends on the rate. Few packets use up
+/// blocks: each block that is handed over takes one of the ring's places, however little is in it,
+/// so the ring lasts block count × time. Many packets use up bytes: a packet takes its captured
+/// length and about 88 bytes. The table has the pause outlasted, in seconds, with packets of 64
+/// bytes.
 ///
 /// | profile | memory | up to 1000/s | 100,000/s | 1,000,000/s |
 /// |---|---|---|---|---|
@@ -60,36 +64,42 @@ pub struct Builder {
 /// | `Immediate` | 64 MiB | 960 packets | 0.0096 | 0.001 |
 /// | `Immediate`, `snap_len(256)` | 64 MiB | 190,000 packets | 1.9 | 0.19 |
 ///
-/// A packet that is larger than a block is cut, and says so: receive offload makes packets of up to 64 KiB, and of up to
-/// 512 KiB if BIG TCP is turned on (`ip link set … gro_ipv4_max_size`).
+/// A packet that is larger than a block is cut, and says so: receive offload makes packets of up to
+/// 64 KiB, and of up to 512 KiB if BIG TCP is turned on (`ip link set … gro_ipv4_max_size`).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Profile {
     /// 256 KiB × 256 = 64 MiB, 16 ms. No loss at a million packets a second.
     #[default]
     Default,
-    /// 128 KiB × 512 = 64 MiB, 1 ms: packets are seen after 1 ms, or 2 ms on kernels before 6.18, however few there are.
-    /// [`Immediate`](Self::Immediate) is faster, and costs more for each packet.
+    /// 128 KiB × 512 = 64 MiB, 1 ms: packets are seen after 1 ms, or 2 ms on kernels before 6.18,
+    /// however few there are. [`Immediate`](Self::Immediate) is faster, and costs more for each
+    /// packet.
     LowLatency,
     /// 1 MiB × 256 = 256 MiB, 64 ms: the fewest wake-ups, and the longest pause outlasted.
     HighThroughput,
-    /// 128 KiB × 32 = 4 MiB, 80 ms: the long time makes up for the few blocks. A block still holds the largest packet that
-    /// receive offload makes of TCP segments (64 KiB).
+    /// 128 KiB × 32 = 4 MiB, 80 ms: the long time makes up for the few blocks. A block still holds
+    /// the largest packet that receive offload makes of TCP segments (64 KiB).
     LowMemory,
-    /// 512 KiB × 256 = 128 MiB, 16 ms: for frames of 9000 bytes and more. A block holds the largest packet of BIG TCP.
+    /// 512 KiB × 256 = 128 MiB, 16 ms: for frames of 9000 bytes and more. A block holds the largest
+    /// packet of BIG TCP.
     Jumbo,
-    /// 64 MiB of slots, one packet each, handed over at once (`TPACKET_V2`): the latency of a plain `recvfrom`.
+    /// 64 MiB of slots, one packet each, handed over at once (`TPACKET_V2`): the latency of a plain
+    /// `recvfrom`.
     ///
-    /// Each packet is a batch of its own and wakes a reader that waits: at half a million packets a second it costs about
-    /// 280 ns of processor time for each, where the default costs 10. A slot has a fixed size, so the ring holds fewer packets: by default a slot holds 64 KiB, and the
-    /// ring 960 packets. [`Builder::snap_len`] makes slots smaller, and the ring hold more: 41,000 packets with 1514. A
-    /// packet that is larger than its slot is cut, and says so. There is no [`Builder::rx_hash`], and no
-    /// [`Builder::retire_timeout`]; [`Stats::freezes`](netring_sys::Stats::freezes) is not available.
+    /// Each packet is a batch of its own and wakes a reader that waits: at half a million packets a
+    /// second it costs about 280 ns of processor time for each, where the default costs 10. A
+    /// slot has a fixed size, so the ring holds fewer packets: by default a slot holds 64 KiB, and
+    /// the ring 960 packets. [`Builder::snap_len`] makes slots smaller, and the ring hold more:
+    /// 41,000 packets with 1514. A packet that is larger than its slot is cut, and says so.
+    /// There is no [`Builder::rx_hash`], and no [`Builder::retire_timeout`];
+    /// [`Stats::freezes`](netring_sys::Stats::freezes) is not available.
     #[doc(alias = "TPACKET_V2")]
     Immediate,
 }
 
-/// Which clock stamps the packets. Each packet says which it really got ([`Timestamp::clock`](netring_sys::Timestamp::clock)).
+/// Which clock stamps the packets. Each packet says which it really got
+/// ([`Timestamp::clock`](netring_sys::Timestamp::clock)).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 #[repr(u32)]
@@ -102,8 +112,9 @@ pub enum TimestampSource {
     /// [`Software`](netring_sys::Clock::Software).
     #[doc(alias = "SOF_TIMESTAMPING_SYS_HARDWARE")]
     SysHardware = SOF_TIMESTAMPING_SYS_HARDWARE,
-    /// The card's own clock. The card must have been told to stamp (`SIOCSHWTSTAMP`, by `hwstamp_ctl` or a PTP daemon); a packet
-    /// that it did not stamp has the kernel's time, and says so.
+    /// The card's own clock. The card must have been told to stamp (`SIOCSHWTSTAMP`, by
+    /// `hwstamp_ctl` or a PTP daemon); a packet that it did not stamp has the kernel's time,
+    /// and says so.
     #[doc(alias = "SOF_TIMESTAMPING_RAW_HARDWARE")]
     RawHardware = SOF_TIMESTAMPING_RAW_HARDWARE,
 }
@@ -118,8 +129,8 @@ pub struct RingSize {
     pub block_count: usize,
     /// Blocks that were asked for: more where memory was short.
     pub asked_block_count: usize,
-    /// Bytes of the slot that each packet has to itself, up to 96 bytes of headers included; `None` if packets share
-    /// blocks, as they do in every profile but [`Profile::Immediate`].
+    /// Bytes of the slot that each packet has to itself, up to 96 bytes of headers included;
+    /// `None` if packets share blocks, as they do in every profile but [`Profile::Immediate`].
     pub slot_size: Option<usize>,
 }
 
@@ -149,12 +160,14 @@ pub(crate) const MIN_BLOCKS: usize = 2;
 /// Bytes of a frame, which a version 3 ring only has to be told: it fits every block.
 pub(crate) const FRAME_SIZE: usize = 2048;
 
-/// Bytes that are kept of each packet in a slot unless there is a snap length: the largest that receive offload makes, with
-/// its link layer header.
+/// Bytes that are kept of each packet in a slot unless there is a snap length: the largest that
+/// receive offload makes, with its link layer header.
 const KEPT_IN_A_SLOT: usize = (64 << 10) + 32;
-/// Bytes that the kernel is asked to leave between its header in a slot and the packet: see `Ring::turn_header`.
+/// Bytes that the kernel is asked to leave between its header in a slot and the packet: see
+/// `Ring::turn_header`.
 pub(crate) const SLOT_RESERVE: u32 = 16;
-/// Bytes before a packet in its slot, at most: header, address, reserve, and padding that puts the network header on its grid.
+/// Bytes before a packet in its slot, at most: header, address, reserve, and padding that puts the
+/// network header on its grid.
 const SLOT_HEADERS: usize = 80 + SLOT_RESERVE as usize;
 
 impl Builder {
@@ -175,23 +188,25 @@ impl Builder {
         }
     }
 
-    /// The name of the interface, in the network namespace of the thread that calls [`build`](Self::build). Must be given.
+    /// The name of the interface, in the network namespace of the thread that calls
+    /// [`build`](Self::build). Must be given.
     pub fn interface(mut self, name: impl Into<String>) -> Self {
         self.interface = name.into();
         self
     }
 
-    /// Block size, block count and retire time-out for a purpose. Default: [`Profile::Default`]. Sizes set after it
-    /// override it.
+    /// Block size, block count and retire time-out for a purpose. Default: [`Profile::Default`].
+    /// Sizes set after it override it.
     pub const fn profile(mut self, profile: Profile) -> Self {
         (self.block_size, self.block_count, self.retire_timeout) = profile.sizes();
         self.immediate = matches!(profile, Profile::Immediate);
         self
     }
 
-    /// Bytes of a block: a multiple of the page size, best a power of two (the kernel rounds its memory up to one).
-    /// Default: 256 KiB. A packet that is larger than a block is cut, and says so. Small blocks make a ring outlast longer
-    /// pauses at low rates; large ones cost less for each packet.
+    /// Bytes of a block: a multiple of the page size, best a power of two (the kernel rounds its
+    /// memory up to one). Default: 256 KiB. A packet that is larger than a block is cut, and
+    /// says so. Small blocks make a ring outlast longer pauses at low rates; large ones cost
+    /// less for each packet.
     #[doc(alias = "tp_block_size")]
     pub const fn block_size(mut self, bytes: usize) -> Self {
         self.block_size = bytes;
@@ -206,35 +221,39 @@ impl Builder {
         self
     }
 
-    /// After this time a block that has packets is handed over even if it is not full: 1 ms to 65,535 ms, whole
-    /// milliseconds. Default: 16 ms. It is how long a packet waits at most on kernel 6.18, where the time runs on from block
-    /// to block; on kernels before it, up to twice as long. It is not a time-out for reading: an empty block is never handed
+    /// After this time a block that has packets is handed over even if it is not full: 1 ms to
+    /// 65,535 ms, whole milliseconds. Default: 16 ms. It is how long a packet waits at most on
+    /// kernel 6.18, where the time runs on from block to block; on kernels before it, up to
+    /// twice as long. It is not a time-out for reading: an empty block is never handed
     /// over. [`Profile::Immediate`] has none, and refuses one.
     ///
-    /// While blocks are filled faster than that, a reader that waits is woken once in this time and not for each block, if
-    /// the ring has room for four times as much.
+    /// While blocks are filled faster than that, a reader that waits is woken once in this time and
+    /// not for each block, if the ring has room for four times as much.
     #[doc(alias = "tp_retire_blk_tov")]
     pub const fn retire_timeout(mut self, time: Duration) -> Self {
         self.retire_timeout = time;
         self
     }
 
-    /// Bytes to keep of each packet, at least 1. Default: all of them. The wire length stays, and a packet that was cut
-    /// says so ([`Packet::is_cut`](netring_sys::Packet::is_cut)). The kernel cuts: less memory of the ring is used.
+    /// Bytes to keep of each packet, at least 1. Default: all of them. The wire length stays, and a
+    /// packet that was cut says so ([`Packet::is_cut`](netring_sys::Packet::is_cut)). The
+    /// kernel cuts: less memory of the ring is used.
     pub const fn snap_len(mut self, bytes: u32) -> Self {
         self.snap_len = Some(bytes);
         self
     }
 
-    /// Whether the interface is asked for packets to other hosts too, for as long as the capture lives. Default: no.
+    /// Whether the interface is asked for packets to other hosts too, for as long as the capture
+    /// lives. Default: no.
     #[doc(alias = "PACKET_MR_PROMISC")]
     pub const fn promiscuous(mut self, promiscuous: bool) -> Self {
         self.promiscuous = promiscuous;
         self
     }
 
-    /// Whether packets that this host sends are left out (kernel 4.20). Default: on a loopback interface, where each packet is
-    /// sent and received, yes, so that it is seen once; elsewhere no.
+    /// Whether packets that this host sends are left out (kernel 4.20). Default: on a loopback
+    /// interface, where each packet is sent and received, yes, so that it is seen once;
+    /// elsewhere no.
     #[doc(alias = "PACKET_IGNORE_OUTGOING")]
     pub const fn ignore_outgoing(mut self, ignore: bool) -> Self {
         self.ignore_outgoing = Some(ignore);
@@ -243,29 +262,30 @@ impl Builder {
 
     /// Which clock stamps the packets. Default: [`TimestampSource::Software`].
     ///
-    /// Packets are in the order in which they entered the ring, not in the order of their timestamps: processors that
-    /// receive at the same time stamp first and take their turn at the ring after, so a timestamp can be a little earlier
-    /// than the one before it.
+    /// Packets are in the order in which they entered the ring, not in the order of their
+    /// timestamps: processors that receive at the same time stamp first and take their turn at
+    /// the ring after, so a timestamp can be a little earlier than the one before it.
     #[doc(alias = "PACKET_TIMESTAMP")]
     pub const fn timestamps(mut self, source: TimestampSource) -> Self {
         self.timestamps = source;
         self
     }
 
-    /// Whether packets carry the hash of their flow. Default: no. Where the card gives none the kernel computes it, which
-    /// costs it time for each packet. [`Profile::Immediate`] has no place for it, and refuses it.
+    /// Whether packets carry the hash of their flow. Default: no. Where the card gives none the
+    /// kernel computes it, which costs it time for each packet. [`Profile::Immediate`] has no
+    /// place for it, and refuses it.
     #[doc(alias = "TP_FT_REQ_FILL_RXHASH")]
     pub const fn rx_hash(mut self, wanted: bool) -> Self {
         self.rx_hash = wanted;
         self
     }
 
-    /// A classic BPF [`Filter`]: packets for which it returns 0 are left out, and the kernel does not
-    /// count them. Default: all packets. It is checked by [`build`](Self::build).
+    /// A classic BPF [`Filter`]: packets for which it returns 0 are left out, and the kernel does
+    /// not count them. Default: all packets. It is checked by [`build`](Self::build).
     ///
-    /// A constant that it returns for the others means only that they are chosen; how much of them is
-    /// kept is set by [`snap_len`](Self::snap_len). (A program that returns its accumulator does cut
-    /// packets to that length.)
+    /// A constant that it returns for the others means only that they are chosen; how much of them
+    /// is kept is set by [`snap_len`](Self::snap_len). (A program that returns its accumulator
+    /// does cut packets to that length.)
     #[doc(alias = "SO_ATTACH_FILTER")]
     pub fn filter(mut self, filter: impl Into<Filter>) -> Self {
         self.filter = Some(filter.into());
@@ -293,7 +313,8 @@ impl Builder {
             );
             return refuse("block_count", why);
         }
-        // The kernel's words: a block's size is a positive `int`, the number of frames in the ring an `unsigned int`.
+        // The kernel's words: a block's size is a positive `int`, the number of frames in the ring
+        // an `unsigned int`.
         let bytes = self.block_size.checked_mul(self.block_count);
         let frame = self.slot_size().unwrap_or(FRAME_SIZE);
         let all_fit = |all| all <= isize::MAX as usize && all / frame <= u32::MAX as usize;
@@ -344,8 +365,8 @@ impl Builder {
         Ok(())
     }
 
-    /// Bytes of a slot, if each packet has one to itself: as many slots of the size that is needed as a block holds, which
-    /// share what is left over.
+    /// Bytes of a slot, if each packet has one to itself: as many slots of the size that is needed
+    /// as a block holds, which share what is left over.
     pub(crate) fn slot_size(&self) -> Option<usize> {
         if !self.immediate {
             return None;

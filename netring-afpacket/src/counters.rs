@@ -5,7 +5,8 @@ use netring_sys::{Count, Stats};
 
 use crate::walk::Tally;
 
-/// After so many packets the kernel's counters are read even if nobody asks: a quarter of what they hold.
+/// After so many packets the kernel's counters are read even if nobody asks: a quarter of what they
+/// hold.
 const READ_EVERY: u64 = 1 << 30;
 
 /// Everything that is counted of a capture.

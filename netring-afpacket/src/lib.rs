@@ -1,8 +1,9 @@
 //! TPACKET_V3 mapped rings: capture from a Linux interface.
 //!
-//! The kernel writes packets into blocks of memory that it shares with the program; [`Capture`] lends them block by block,
-//! without a copy and without a system call while there are packets. A [`Batch`] is bound to its capture and a packet to its
-//! batch: the compiler refuses what a C program finds out in production.
+//! The kernel writes packets into blocks of memory that it shares with the program; [`Capture`]
+//! lends them block by block, without a copy and without a system call while there are packets. A
+//! [`Batch`] is bound to its capture and a packet to its batch: the compiler refuses what a C
+//! program finds out in production.
 //!
 //! ```no_run
 //! use netring_afpacket::Capture;
@@ -18,8 +19,8 @@
 //! # Ok::<(), netring_sys::Error>(())
 //! ```
 //!
-//! A block is handed over when it is full, or after a while; [`Profile::Immediate`] hands over each packet at once. Each
-//! [`Profile`] says how long a pause of the reader it outlasts.
+//! A block is handed over when it is full, or after a while; [`Profile::Immediate`] hands over each
+//! packet at once. Each [`Profile`] says how long a pause of the reader it outlasts.
 //!
 //! Needs CAP_NET_RAW in the namespace of the interface, and kernel 4.20 or newer (3.14 without
 //! [`Builder::ignore_outgoing`]).

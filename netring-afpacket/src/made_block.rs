@@ -7,7 +7,8 @@ use netring_sys::kernel::packet::{
 };
 
 pub(crate) const DESC: usize = size_of::<tpacket_block_desc>();
-/// Where the kernel puts an Ethernet frame behind its header: the network header is on a grid of 16 bytes.
+/// Where the kernel puts an Ethernet frame behind its header: the network header is on a grid of 16
+/// bytes.
 pub(crate) const MAC: usize = 82;
 
 /// A block as the kernel lays it out.

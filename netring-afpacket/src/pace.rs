@@ -1,9 +1,10 @@
 //! How often a reader is woken while blocks come fast.
 //!
-//! A ring of many small blocks outlasts a long pause, as each block that is handed over takes one of its places; but each
-//! block wakes a reader that waits, and a wake-up costs more than all the packets of a small block. So once blocks come
-//! several in the time after which a block is handed over anyway, the reader is woken by a clock with that period, and
-//! finds several at a time. A packet waits no longer than it may in a block that is not full.
+//! A ring of many small blocks outlasts a long pause, as each block that is handed over takes one
+//! of its places; but each block wakes a reader that waits, and a wake-up costs more than all the
+//! packets of a small block. So once blocks come several in the time after which a block is handed
+//! over anyway, the reader is woken by a clock with that period, and finds several at a time. A
+//! packet waits no longer than it may in a block that is not full.
 
 use std::time::{Duration, Instant};
 
@@ -11,8 +12,8 @@ use crate::config::RingSize;
 
 /// Below this many wake-ups in a period a clock saves nothing worth its system calls.
 const WORTH_IT: u32 = 4;
-/// Bytes that come in a second at most: twice what a processor puts into a ring. No period is so long that an empty ring
-/// could run full in it.
+/// Bytes that come in a second at most: twice what a processor puts into a ring. No period is so
+/// long that an empty ring could run full in it.
 const BYTES_PER_MICROSECOND: u64 = 4000;
 /// A clock that is faster than this saves little.
 const SHORTEST: Duration = Duration::from_millis(1);
@@ -92,7 +93,8 @@ impl Pace {
 
     fn tick(&mut self) -> Option<Change> {
         let blocks = std::mem::take(&mut self.blocks);
-        // Too few: each could as well have woken the reader. Too many: the ring might not hold those of the next period.
+        // Too few: each could as well have woken the reader. Too many: the ring might not hold
+        // those of the next period.
         self.paced = (2..=self.room / 2).contains(&blocks);
         (!self.paced).then_some(Change::Blocks)
     }
@@ -124,7 +126,8 @@ mod tests {
         Pace::new(size(256 << 10, 256), 10 * MS)
     }
 
-    /// A reader that finds so many blocks each time, that long apart; the first change, and after how many times.
+    /// A reader that finds so many blocks each time, that long apart; the first change, and after
+    /// how many times.
     fn read(pace: &mut Pace, times: u32, blocks: u64, apart: Duration) -> Option<(u32, Change)> {
         let start = Instant::now();
         (0..times).find_map(|n| {

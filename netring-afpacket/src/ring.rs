@@ -4,16 +4,16 @@
 //!  current ─┐
 //! ┌─────────▼┬──────────┬──────────┬──────────┐   one mapping; block n starts at n × block_size
 //! │ status 1 │ status 1 │ status 0 │ status 0 │   1: the reader's   0: the kernel's
-//! └──────────┴──────────┴──────────┴──────────┘   both go round in order; the kernel waits for a block it finds taken
+//! └──────────┴──────────┴──────────┴──────────┘   the kernel waits at a block that is taken
 //! ```
 //!
-//! In a version 2 ring it is not blocks that are handed over but slots for one packet, of which a block holds as many as fit:
-//! here a block with slots in it, each with a status of its own.
+//! In a version 2 ring it is not blocks that are handed over but slots for one packet, of which a
+//! block holds as many as fit: here a block with slots in it, each with a status of its own.
 //!
 //! # Safety
-//! The invariant of this file: bytes of a block are lent only while its status word has `TP_STATUS_USER`, and the word is set back
-//! only by [`Ring::release`], whose `&mut self` no lent byte outlives. While the word has that bit the kernel does not write
-//! to the block.
+//! The invariant of this file: bytes of a block are lent only while its status word has
+//! `TP_STATUS_USER`, and the word is set back only by [`Ring::release`], whose `&mut self` no lent
+//! byte outlives. While the word has that bit the kernel does not write to the block.
 #![expect(
     unsafe_code,
     reason = "lends mapped memory; the invariant stands above"
@@ -30,7 +30,8 @@ use netring_sys::kernel::packet::{
 
 use crate::config::RingSize;
 
-/// Bytes that the header of a slot takes once it was [turned](Ring::turn_header) into one of version 3.
+/// Bytes that the header of a slot takes once it was [turned](Ring::turn_header) into one of
+/// version 3.
 pub(crate) const SLOT_HEADER: usize = TPACKET3_HDRLEN_ALIGNED + size_of::<sockaddr_ll>();
 
 /// Blocks that the kernel fills and a reader gives back, in order; or slots.
@@ -84,9 +85,10 @@ impl Ring {
     /// The status of the current block, where it is the reader's.
     #[inline]
     pub(crate) fn status(&self) -> Option<u32> {
-        // Acquire: what the kernel wrote to the block before it stored this word is seen after this load. Partner: the
-        // barrier before `BLOCK_STATUS(pbd) = status` in the kernel's prb_flush_block (net/packet/af_packet.c), and for a
-        // slot the one before __packet_set_status in tpacket_rcv.
+        // Acquire: what the kernel wrote to the block before it stored this word is seen after this
+        // load. Partner: the barrier before `BLOCK_STATUS(pbd) = status` in the kernel's
+        // prb_flush_block (net/packet/af_packet.c), and for a slot the one before
+        // __packet_set_status in tpacket_rcv.
         let status = self.status_word().load(Ordering::Acquire);
         (status & TP_STATUS_USER != 0).then_some(status)
     }
@@ -95,19 +97,22 @@ impl Ring {
     #[inline]
     pub(crate) fn block(&self) -> Option<&[u8]> {
         self.status()?;
-        // SAFETY: the mapping is owned by `self` and borrowed with it; the status says that the block is the reader's,
-        // and `release`, which ends that, needs `&mut self`; `new` checked that every block is inside.
+        // SAFETY: the mapping is owned by `self` and borrowed with it; the status says that the
+        // block is the reader's, and `release`, which ends that, needs `&mut self`; `new`
+        // checked that every block is inside.
         unsafe { self.map.bytes(self.start(), self.unit) }
     }
 
-    /// Makes the header of the current slot, which is the reader's, one of version 3, so that one walk reads both. To be called
-    /// once for each slot.
+    /// Makes the header of the current slot, which is the reader's, one of version 3, so that one
+    /// walk reads both. To be called once for each slot.
     ///
-    /// It is longer than that of version 2: the kernel was asked to leave room behind its own (`PACKET_RESERVE`). The first word
-    /// stays, which is the slot's status; of the last packet of a block, version 3 has no use for it.
+    /// It is longer than that of version 2: the kernel was asked to leave room behind its own
+    /// (`PACKET_RESERVE`). The first word stays, which is the slot's status; of the last packet
+    /// of a block, version 3 has no use for it.
     pub(crate) fn turn_header(&mut self) {
         let start = self.start();
-        // Relaxed: the slot is the reader's, and nobody else looks at it. `status` has acquired what the kernel wrote.
+        // Relaxed: the slot is the reader's, and nobody else looks at it. `status` has acquired
+        // what the kernel wrote.
         let word = |at: usize| {
             let word = self.map.atomic_u32(start + at);
             word.expect("`new` checked that a slot holds the longer header")
@@ -164,9 +169,9 @@ impl Ring {
     /// Gives the current block back to the kernel, and goes on to the next.
     #[inline]
     pub(crate) fn release(&mut self) {
-        // Release: all reads of the block are done before the kernel can see it free. Partner: the kernel's read of
-        // BLOCK_STATUS in prb_dispatch_next_block, and the barrier after it in prb_open_block; of a slot's status in
-        // packet_lookup_frame.
+        // Release: all reads of the block are done before the kernel can see it free. Partner: the
+        // kernel's read of BLOCK_STATUS in prb_dispatch_next_block, and the barrier after
+        // it in prb_open_block; of a slot's status in packet_lookup_frame.
         self.status_word()
             .store(TP_STATUS_KERNEL, Ordering::Release);
         self.unit_in_block += 1;
@@ -194,11 +199,13 @@ impl Ring {
 
 #[cfg(test)]
 impl Ring {
-    /// Plays the kernel: writes to block or slot `n`, which is the kernel's, and hands it to the reader.
+    /// Plays the kernel: writes to block or slot `n`, which is the kernel's, and hands it to the
+    /// reader.
     pub(crate) fn fill(&mut self, n: usize, bytes: &[u8], status: u32) {
         let start = self.start_of(n);
         assert!(self.is_kernels(n));
-        // SAFETY: the mapping is this ring's; it is an anonymous one, so no kernel writes to it; the range is all of it.
+        // SAFETY: the mapping is this ring's; it is an anonymous one, so no kernel writes to it;
+        // the range is all of it.
         let all = unsafe { self.map.bytes_mut() };
         all[start..start + bytes.len()].copy_from_slice(bytes);
         let word = self.map.atomic_u32(start + self.status_at).unwrap();
@@ -262,8 +269,8 @@ mod tests {
         words: [*mut u32; 2],
     }
 
-    // SAFETY: pointers into a mapping that outlives the thread; both sides use them in turns, which is what is tested; they
-    // were range checked when they were made.
+    // SAFETY: pointers into a mapping that outlives the thread; both sides use them in turns, which
+    // is what is tested; they were range checked when they were made.
     unsafe impl Send for Kernels {}
 
     impl Kernels {
@@ -281,7 +288,8 @@ mod tests {
         }
 
         fn word<'a>(at: *mut u32) -> &'a AtomicU32 {
-            // SAFETY: a word of the mapping, which outlives the thread; both sides access it by turns; range checked above.
+            // SAFETY: a word of the mapping, which outlives the thread; both sides access it by
+            // turns; range checked above.
             unsafe { AtomicU32::from_ptr(at) }
         }
 

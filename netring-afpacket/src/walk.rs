@@ -1,7 +1,8 @@
 //! The walk of a block: from bytes that the kernel wrote to packets.
 //!
-//! It is a function over `&[u8]` without unsafe code, so a block built in a `Vec` is a test. Nothing in the block is believed:
-//! each offset and length is used through a checked sub-slice of what is left, never added to another first.
+//! It is a function over `&[u8]` without unsafe code, so a block built in a `Vec` is a test.
+//! Nothing in the block is believed: each offset and length is used through a checked sub-slice of
+//! what is left, never added to another first.
 
 use std::cell::Cell;
 use std::mem::offset_of;
@@ -14,7 +15,8 @@ use netring_sys::kernel::packet::{
 };
 use netring_sys::{Checksum, Clock, Direction, LinkType, Packet, Timestamp, VlanTag};
 
-/// A packet's header and the address behind it: what has to be in the block for the packet to be read.
+/// A packet's header and the address behind it: what has to be in the block for the packet to be
+/// read.
 const HEADER: usize = TPACKET3_HDRLEN_ALIGNED + size_of::<sockaddr_ll>();
 
 /// 802.1Q: the TPID of a tag whose own the kernel does not tell (before 3.14).
@@ -60,7 +62,8 @@ impl Position {
         let left = word(offset_of!(tpacket_block_desc, num_pkts)).unwrap_or(0);
         let offset =
             word(offset_of!(tpacket_block_desc, offset_to_first_pkt)).unwrap_or(0) as usize;
-        // An offset into the block's own header would make a packet of it: it is as good as one outside the block.
+        // An offset into the block's own header would make a packet of it: it is as good as one
+        // outside the block.
         let inside = offset >= size_of::<tpacket_block_desc>();
         Self {
             offset: if inside { offset } else { usize::MAX },
@@ -73,7 +76,8 @@ impl Position {
         Self { offset: 0, left: 1 }
     }
 
-    /// The packet here, and moves on behind it; `None` at the end of the block, or where the header points out of it.
+    /// The packet here, and moves on behind it; `None` at the end of the block, or where the header
+    /// points out of it.
     #[inline]
     pub(crate) fn step<'a>(&mut self, block: &'a [u8], context: &Context) -> Option<Packet<'a>> {
         if self.left == 0 {
@@ -108,7 +112,8 @@ impl Position {
         self.step(block, context).is_some()
     }
 
-    /// How many of the packets that are left a block can really hold: what a forged count is cut to.
+    /// How many of the packets that are left a block can really hold: what a forged count is cut
+    /// to.
     pub(crate) fn plausible(self, block: &[u8]) -> u64 {
         u64::from(self.left).min((block.len() / HEADER) as u64)
     }
@@ -133,7 +138,8 @@ pub(crate) struct Packets<'a> {
     context: &'a Context,
     at: Position,
     delivered: u64,
-    /// Where the result goes when the end is reached, so that nobody has to walk the block again to count it.
+    /// Where the result goes when the end is reached, so that nobody has to walk the block again
+    /// to count it.
     tally: &'a Cell<Option<Tally>>,
 }
 
@@ -163,7 +169,8 @@ impl<'a> Iterator for Packets<'a> {
         if packet.is_some() {
             self.delivered += 1;
         } else {
-            // Where a walk ends it stands, so this comes to the same however often it is asked again.
+            // Where a walk ends it stands, so this comes to the same however often it is asked
+            // again.
             let invalid = self.at.plausible(self.block);
             self.tally.set(Some(Tally {
                 delivered: self.delivered,

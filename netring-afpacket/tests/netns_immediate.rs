@@ -51,7 +51,8 @@ fn at_once(profile: Profile) -> usize {
     at_once
 }
 
-/// A veth pair delivers within the call that sends, but for what the kernel puts off to a thread of its own.
+/// A veth pair delivers within the call that sends, but for what the kernel puts off to a thread of
+/// its own.
 #[test]
 #[ignore = "needs a network namespace: cargo xtask test-netns"]
 fn a_packet_is_handed_over_when_it_comes_and_not_when_a_time_is_over() {
@@ -94,7 +95,8 @@ fn the_sizes_that_the_docs_promise() {
     assert_eq!(slots(immediate("a").snap_len(256)), Some(190_592));
 }
 
-/// Packets as large as receive offload makes them; those that are larger than a slot are cut and say so.
+/// Packets as large as receive offload makes them; those that are larger than a slot are cut and
+/// say so.
 #[test]
 #[ignore = "needs a network namespace: cargo xtask test-netns"]
 fn a_large_packet_is_whole_and_one_that_is_larger_than_its_slot_is_cut() {

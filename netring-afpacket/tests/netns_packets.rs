@@ -28,8 +28,8 @@ fn take(capture: &mut Capture, count: usize) -> Vec<PacketBuf> {
     packets
 }
 
-/// The kernel's own test of its ring, `psock_tpacket`: version 3, receive, on the loopback interface. What its API shows and
-/// ours does not is in `walk/tests.rs`.
+/// The kernel's own test of its ring, `psock_tpacket`: version 3, receive, on the loopback
+/// interface. What its API shows and ours does not is in `walk/tests.rs`.
 #[test]
 #[ignore = "needs a network namespace: cargo xtask test-netns"]
 fn psock_tpacket_v3_rx() {
@@ -135,7 +135,8 @@ fn p18_on_the_loopback_interface_each_packet_is_seen_once() {
 fn s12_a_snap_length_cuts_the_bytes_keeps_the_length_and_says_so() {
     let _ns = Netns::enter().unwrap();
     veth("a", "b").unwrap();
-    // A constant that a filter accepts by is not a snap length, the builder's is; an accumulator that it returns is both.
+    // A constant that a filter accepts by is not a snap length, the builder's is; an accumulator
+    // that it returns is both.
     let accept = |bytes| vec![SockFilter::stmt(BPF_RET_K, bytes)];
     let accept_all_of_it = || {
         vec![
@@ -196,7 +197,8 @@ fn s12_frames_over_65535_bytes_are_cut_by_no_accept_value_but_by_a_block() {
     let accept = [SockFilter::stmt(BPF_RET_K, 65_535)];
     let mut whole = builder("lo").filter(accept).build().unwrap();
     let mut small = builder("lo").block_size(32 * 1024).build().unwrap();
-    // The loopback's MTU is 65,536: with its header of 14 bytes this frame is longer than 16 bits tell.
+    // The loopback's MTU is 65,536: with its header of 14 bytes this frame is longer than 16 bits
+    // tell.
     let payload: Vec<u8> = (0..65_507_u32).map(|at| (at % 251) as u8).collect();
     let to = UdpSocket::bind("127.0.0.1:0").unwrap();
     let from = UdpSocket::bind("127.0.0.1:0").unwrap();
@@ -313,8 +315,9 @@ fn stamped_by(capture: &mut Capture, clock: Clock) -> (PacketBuf, SystemTime, Sy
     found.unwrap()
 }
 
-/// The kernel stamps packets early only where some socket of the machine asks for it, and after that for all of them. (That
-/// a packet without a stamp says `Clock::Socket` is in `walk/tests.rs`: no test can forbid other programs to ask.)
+/// The kernel stamps packets early only where some socket of the machine asks for it, and after
+/// that for all of them. (That a packet without a stamp says `Clock::Socket` is in `walk/tests.rs`:
+/// no test can forbid other programs to ask.)
 #[test]
 #[ignore = "needs a network namespace: cargo xtask test-netns"]
 fn s9_each_packet_says_which_clock_it_really_got() {
@@ -322,7 +325,8 @@ fn s9_each_packet_says_which_clock_it_really_got() {
     veth("a", "b").unwrap();
     let asks = UdpSocket::bind("127.0.0.1:0").unwrap();
     setsockopt(&asks, sockopt::ReceiveTimestampns, &true).unwrap();
-    // No virtual interface has a clock: whatever is asked for, the kernel's is what there is, and is told.
+    // No virtual interface has a clock: whatever is asked for, the kernel's is what there is, and
+    // is told.
     let sources = [
         TimestampSource::Software,
         TimestampSource::SysHardware,
@@ -355,7 +359,8 @@ fn timestamps_are_those_of_the_hosts_clock_in_nanoseconds() {
     }
     let packets = take(&mut capture, 100);
     for (packet, (before, after)) in packets.iter().zip(times) {
-        // veth hands a frame over before the call that sent it returns, or within the softirq right behind it.
+        // veth hands a frame over before the call that sent it returns, or within the softirq right
+        // behind it.
         let time = packet.timestamp();
         let late = after.saturating_add(Duration::from_millis(50));
         assert!(before <= time && time <= late, "{before} {time} {after}");
@@ -408,7 +413,8 @@ fn what_is_known_of_a_checksum_is_told() {
     veth("a", "b").unwrap();
     let mut wire = builder("a").build().unwrap();
     let mut local = builder("lo").build().unwrap();
-    // A frame that was sent as it is: nobody checked it. What the stack sends to itself has none yet.
+    // A frame that was sent as it is: nobody checked it. What the stack sends to itself has none
+    // yet.
     Sender::on("b").unwrap().send(&numbered(1, 60)).unwrap();
     let to = UdpSocket::bind("127.0.0.1:0").unwrap();
     to.send_to(b"x", to.local_addr().unwrap()).unwrap();

@@ -1,4 +1,5 @@
-//! A reader that pauses: what the ring of each profile keeps for it meanwhile. And one that is woken by the clock.
+//! A reader that pauses: what the ring of each profile keeps for it meanwhile. And one that is
+//! woken by the clock.
 #![allow(clippy::unwrap_used, reason = "a test says what it expects by failing")]
 
 use std::os::fd::AsFd;
@@ -25,8 +26,8 @@ fn promised(profile: Profile) -> Duration {
     })
 }
 
-/// Sends so many packets a second for so long to a capture that nobody reads; then reads. Every packet that was sent has to
-/// be there.
+/// Sends so many packets a second for so long to a capture that nobody reads; then reads. Every
+/// packet that was sent has to be there.
 #[track_caller]
 fn outlasts(profile: Profile, per_second: u64, pause: Duration) {
     let count = per_second * pause.as_millis() as u64 / 1000;
@@ -38,8 +39,9 @@ fn outlasts(profile: Profile, per_second: u64, pause: Duration) {
         }
         let told = format!("{profile:?}, {per_second}/s: {stats:?}");
         assert_eq!(stats.freezes, Count::Exact(0), "the ring ran full: {told}");
-        // While the kernel's timer hands over a block on one processor, a packet that comes in on another can find no block
-        // (`__packet_rcv_has_room` looks without the lock). The kernel counts it.
+        // While the kernel's timer hands over a block on one processor, a packet that comes in on
+        // another can find no block (`__packet_rcv_has_room` looks without the lock). The
+        // kernel counts it.
         let dropped = stats.dropped.exact().unwrap();
         assert!(dropped <= count / 10_000, "{told}");
         assert_eq!(kept.len() as u64 + dropped, count, "{told}");
@@ -136,7 +138,8 @@ fn low_latency_outlasts_four_tenths_of_a_second() {
     }
 }
 
-/// A ring of 16 MiB in blocks of ten packets: while more than four of them come in 4 ms, the clock wakes the reader.
+/// A ring of 16 MiB in blocks of ten packets: while more than four of them come in 4 ms, the clock
+/// wakes the reader.
 #[test]
 #[ignore = "needs a network namespace: cargo xtask test-netns"]
 fn a_reader_of_a_flood_is_woken_for_many_blocks_at_a_time_and_loses_nothing() {

@@ -1,4 +1,5 @@
-//! The ring under load: every packet is delivered or counted, and a block is the reader's until it is given back.
+//! The ring under load: every packet is delivered or counted, and a block is the reader's until it
+//! is given back.
 #![allow(clippy::unwrap_used, reason = "a test says what it expects by failing")]
 
 use std::ops::ControlFlow;
@@ -16,8 +17,8 @@ use xtask::wire::{Sender, collect, number, numbered};
 
 const SILENCE: Duration = Duration::from_millis(300);
 
-/// Four blocks of a page: about a hundred frames of 64 bytes. What is sent in one go is in one block where it fits, also on a
-/// machine that has much to do.
+/// Four blocks of a page: about a hundred frames of 64 bytes. What is sent in one go is in one
+/// block where it fits, also on a machine that has much to do.
 fn small() -> Builder {
     Capture::builder()
         .interface("a")
@@ -41,8 +42,8 @@ fn grow(numbers: &[u64]) -> bool {
     numbers.windows(2).all(|pair| pair[0] < pair[1])
 }
 
-/// How many descriptors are ready, at the latest when the time is over. What stops and continues a process, as a debugger does, interrupts
-/// the wait, and no more.
+/// How many descriptors are ready, at the latest when the time is over. What stops and continues a
+/// process, as a debugger does, interrupts the wait, and no more.
 fn woken(set: &Epoll, timeout: Duration) -> usize {
     let timeout = EpollTimeout::try_from(timeout).unwrap();
     loop {
@@ -138,7 +139,8 @@ fn p7_a_held_block_stalls_the_ring_which_is_counted_and_passes() {
     let sender = Sender::on("b").unwrap();
     send(&sender, 0..1);
     let held = capture.next_batch(SILENCE).unwrap().unwrap();
-    // The ring goes full behind the held block. Nobody spins meanwhile: there is no thread of the capture's that could.
+    // The ring goes full behind the held block. Nobody spins meanwhile: there is no thread of the
+    // capture's that could.
     send(&sender, 1..1000);
     drop(held);
     let stats = capture.stats().unwrap();
@@ -247,8 +249,8 @@ fn p14_a_ring_holds_as_many_small_packets_as_its_bytes_whatever_the_snap_length(
             .retire_timeout(Duration::from_millis(500))
             .build()
             .unwrap();
-        // 144 bytes each: 909 in a block of 128 KiB. Three blocks are left for those that are handed over before they are
-        // full, where sending takes its time.
+        // 144 bytes each: 909 in a block of 128 KiB. Three blocks are left for those that are
+        // handed over before they are full, where sending takes its time.
         let sender = Sender::on("b").unwrap();
         for n in 0..13 * 900 {
             sender.send(&numbered(n, 60)).unwrap();

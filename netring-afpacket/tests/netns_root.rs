@@ -44,7 +44,8 @@ fn tun(name: &str) -> File {
         rest: [0; 22],
     };
     request.name[..name.len()].copy_from_slice(name.as_bytes());
-    // SAFETY: the request is on this stack; nobody else uses it; it has the size and the fields that the call reads.
+    // SAFETY: the request is on this stack; nobody else uses it; it has the size and the fields
+    // that the call reads.
     unsafe { tun_set_interface(device.as_raw_fd(), &raw const request) }.unwrap();
     ip(&format!("link set dev {name} addrgenmode none up")).unwrap();
     device

@@ -1,5 +1,5 @@
-//! Whoever may not capture is told what helps there: as a user, in a container, under no_new_privs, in a user namespace. Advice that can
-//! be followed on the spot is followed.
+//! Whoever may not capture is told what helps there: as a user, in a container, under no_new_privs,
+//! in a user namespace. Advice that can be followed on the spot is followed.
 #![allow(clippy::unwrap_used, reason = "a test says what it expects by failing")]
 #![allow(
     clippy::print_stdout,
@@ -14,7 +14,8 @@ use xtask::netns::Netns;
 const ROLE: &str = "NETRING_ROLE";
 const USER: &str = "--reuid=65534 --regid=65534 --clear-groups";
 
-/// What a process says that tries to capture in this thread's namespace, started behind these words.
+/// What a process says that tries to capture in this thread's namespace, started behind these
+/// words.
 fn said(words: &str) -> String {
     let program = std::env::current_exe().unwrap();
     let words = words.split_whitespace().collect::<Vec<_>>();

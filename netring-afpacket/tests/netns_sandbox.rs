@@ -1,4 +1,5 @@
-//! A capture in a sandbox: what an open does not need does not make it fail, and what it needs is named.
+//! A capture in a sandbox: what an open does not need does not make it fail, and what it needs is
+//! named.
 #![allow(clippy::unwrap_used, reason = "a test says what it expects by failing")]
 
 mod sandbox;
@@ -173,8 +174,9 @@ fn an_alternative_name_is_found_without_netlink_if_ioctl_has_room_for_it() {
     assert!(long.contains("allow AF_NETLINK"), "{long}");
 }
 
-/// systemd answers `EAFNOSUPPORT`, which is what a kernel without packet sockets says; containers answer `EPERM`, which is what a
-/// process without the capability is told. This one is root and has it.
+/// systemd answers `EAFNOSUPPORT`, which is what a kernel without packet sockets says; containers
+/// answer `EPERM`, which is what a process without the capability is told. This one is root and has
+/// it.
 #[test]
 #[ignore = "needs a network namespace: cargo xtask test-netns"]
 fn a_filter_that_forbids_packet_sockets_is_named() {

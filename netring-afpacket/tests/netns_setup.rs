@@ -1,4 +1,5 @@
-//! From settings to a capture: what gets in while it is set up, what it changes, and what is refused.
+//! From settings to a capture: what gets in while it is set up, what it changes, and what is
+//! refused.
 #![allow(clippy::unwrap_used, reason = "a test says what it expects by failing")]
 
 use std::process::Command;
@@ -44,7 +45,8 @@ fn p1_nothing_but_matching_packets_of_the_interface_from_the_first_on() {
         Flood::on("b", marked(1)).unwrap(),
         Flood::on("d", marked(2)).unwrap(),
     ];
-    // The shortest wrong order, a filter that is attached right behind the last bind, leaves microseconds: it takes many tries to hit them.
+    // The shortest wrong order, a filter that is attached right behind the last bind, leaves
+    // microseconds: it takes many tries to hit them.
     for round in 0..150 {
         let builder = Capture::builder()
             .interface("a")
@@ -274,7 +276,8 @@ fn is_child() -> bool {
     std::env::var_os(CHILD).is_some()
 }
 
-/// What a process maps that locks all of its memory counts against its limit, unless it has CAP_IPC_LOCK.
+/// What a process maps that locks all of its memory counts against its limit, unless it has
+/// CAP_IPC_LOCK.
 #[test]
 #[ignore = "needs a network namespace: cargo xtask test-netns"]
 fn where_locked_memory_is_short_the_ring_is_smaller_and_says_so() {
@@ -306,7 +309,8 @@ fn where_memory_is_short_the_ring_is_smaller_says_so_and_works() {
         return in_a_process_of_its_own(name, &["env"]);
     }
     veth("a", "b").unwrap();
-    // Room for 24 MiB more than there is: of 64 blocks of 1 MiB, 16 are the most that halving finds.
+    // Room for 24 MiB more than there is: of 64 blocks of 1 MiB, 16 are the most that halving
+    // finds.
     let status = std::fs::read_to_string("/proc/self/status").unwrap();
     let size = status
         .lines()

@@ -79,7 +79,8 @@ fn s11_a_time_out_below_a_millisecond_is_neither_none_nor_a_millisecond() {
     assert!(median < Duration::from_millis(1), "{median:?}");
 }
 
-/// Starts a reader that waits for ever, and stops it when it sleeps: what it said, and how long after the stop.
+/// Starts a reader that waits for ever, and stops it when it sleeps: what it said, and how long
+/// after the stop.
 fn stopped<T: Send + 'static>(
     capture: Capture,
     read: impl FnOnce(Capture) -> T + Send + 'static,

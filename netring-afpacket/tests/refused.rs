@@ -1,4 +1,5 @@
-//! Settings that no kernel takes are refused before one is asked, with a sentence that says what is allowed.
+//! Settings that no kernel takes are refused before one is asked, with a sentence that says what is
+//! allowed.
 #![allow(clippy::unwrap_used, reason = "a test says what it expects by failing")]
 
 use std::time::Duration;

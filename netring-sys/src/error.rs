@@ -18,15 +18,17 @@ pub enum Error {
     #[error(transparent)]
     Syscall(#[from] SyscallError),
 
-    /// The process may not make this call: it lacks a capability, or has it and a sandbox, a security module or a namespace stands in
-    /// the way. The sentence says which, and what helps there.
+    /// The process may not make this call: it lacks a capability, or has it and a sandbox, a
+    /// security module or a namespace stands in the way. The sentence says which, and what
+    /// helps there.
     #[error("{call} was refused: {}", privileges.advice(capability, grant, is_denied(source)))]
     NotPermitted {
         /// The call that was refused.
         call: &'static str,
         /// The capability, as `capabilities(7)` names it.
         capability: &'static str,
-        /// The same, as `setcap` takes it; with it all others that the program needs, for `setcap` takes away what it is not given.
+        /// The same, as `setcap` takes it; with it all others that the program needs, for `setcap`
+        /// takes away what it is not given.
         grant: &'static str,
         /// What the thread could do when it was refused.
         privileges: Privileges,
@@ -53,7 +55,8 @@ pub enum Error {
         interface: String,
         /// The program's number.
         id: u32,
-        /// The program's name; `None` where it has none, or where this process may not know it (CAP_SYS_ADMIN).
+        /// The program's name; `None` where it has none, or where this process may not know it
+        /// (CAP_SYS_ADMIN).
         name: Option<String>,
         /// Where it runs.
         mode: XdpMode,
@@ -96,8 +99,8 @@ pub enum Error {
         max: usize,
     },
 
-    /// What was asked for with a frame (a checksum, a timestamp) cannot be; the sentence says why. Nothing was changed or sent by the call,
-    /// and the sink goes on.
+    /// What was asked for with a frame (a checksum, a timestamp) cannot be; the sentence says why.
+    /// Nothing was changed or sent by the call, and the sink goes on.
     #[error("{request}: {why}")]
     Request {
         /// What was asked for.
@@ -106,17 +109,19 @@ pub enum Error {
         why: String,
     },
 
-    /// The interface is down: set down by the administrator, or without a carrier. A report, made once each time: call again, packets
-    /// resume when the interface is up.
+    /// The interface is down: set down by the administrator, or without a carrier. A report, made
+    /// once each time: call again, packets resume when the interface is up.
     #[error("the interface {interface} {}", if *.was_up { "went down; packets resume when it is up again" } else { "is down; packets come when it is up" })]
     LinkDown {
         /// The name that the interface has now.
         interface: String,
-        /// Whether it was seen up before and so went down; false if it was down when the source was opened, or when a sink wanted to send.
+        /// Whether it was seen up before and so went down; false if it was down when the source
+        /// was opened, or when a sink wanted to send.
         was_up: bool,
     },
 
-    /// The interface was removed from this network namespace. Final: one of the same name that comes later is another.
+    /// The interface was removed from this network namespace. Final: one of the same name that
+    /// comes later is another.
     #[error("the interface {interface} was removed; open it again when it is back")]
     InterfaceRemoved {
         /// The name of the interface.
@@ -131,7 +136,8 @@ pub enum Error {
     #[error("the packet source is closed: it was stopped, or is at its end")]
     Closed,
 
-    /// A source that is not of this workspace failed: a file that is cut short, a device of the caller's own.
+    /// A source that is not of this workspace failed: a file that is cut short, a device of the
+    /// caller's own.
     #[error("{what}")]
     Source {
         /// Which source, and what it could not do.
@@ -147,8 +153,9 @@ impl Error {
         WithCauses(self)
     }
 
-    /// Whether the source or sink is lost. False for a report after which it goes on ([`Error::LinkDown`],
-    /// [`Error::FrameLength`], [`Error::FramePieces`], [`Error::Request`]).
+    /// Whether the source or sink is lost. False for a report after which it goes on
+    /// ([`Error::LinkDown`], [`Error::FrameLength`], [`Error::FramePieces`],
+    /// [`Error::Request`]).
     pub const fn is_terminal(&self) -> bool {
         !matches!(
             self,
@@ -162,8 +169,9 @@ impl Error {
 
 /// Each backend that was tried, and why it cannot be had.
 ///
-/// Its text has them all, those before the last with their causes. The cause of the last, which asks for least, is the cause of this
-/// ([`source`](std::error::Error::source)): who writes an error with its causes writes each of them once.
+/// Its text has them all, those before the last with their causes. The cause of the last, which
+/// asks for least, is the cause of this ([`source`](std::error::Error::source)): who writes an
+/// error with its causes writes each of them once.
 #[derive(Debug)]
 pub struct NoBackend {
     /// The name of the interface.

@@ -1,6 +1,7 @@
 //! What the kernel knows about an interface, in this thread's network namespace.
 //!
-//! It is asked by netlink and ioctl. `/sys/class/net` shows the namespace of whoever mounted it, and is never read.
+//! It is asked by netlink and ioctl. `/sys/class/net` shows the namespace of whoever mounted it,
+//! and is never read.
 
 use std::os::fd::{AsFd, BorrowedFd};
 
@@ -34,7 +35,8 @@ pub struct Interface {
     pub hardware_type: u16,
     /// Its hardware address; `None` where it has none of six bytes.
     pub address: Option<[u8; 6]>,
-    /// Receive queues in use: what the driver says (`ETHTOOL_GCHANNELS`), else how many the kernel made.
+    /// Receive queues in use: what the driver says (`ETHTOOL_GCHANNELS`), else how many the kernel
+    /// made.
     pub rx_queues: u32,
     /// Transmit queues in use, likewise.
     pub tx_queues: u32,
@@ -42,12 +44,14 @@ pub struct Interface {
     pub counters: InterfaceCounters,
     /// The XDP program that is attached to it, whoever attached it.
     pub xdp: Option<XdpProgram>,
-    /// Whether a sandbox forbids netlink, and ioctl had to do: the other names, the description, the counters and the XDP program are
-    /// not known then (`None`, empty or 0), nor is the number of queues unless the driver says it (1).
+    /// Whether a sandbox forbids netlink, and ioctl had to do: the other names, the description,
+    /// the counters and the XDP program are not known then (`None`, empty or 0), nor is the
+    /// number of queues unless the driver says it (1).
     pub is_partial: bool,
 }
 
-/// An interface's own counters (`rtnl_link_stats64`): everything that went through it, captured or not.
+/// An interface's own counters (`rtnl_link_stats64`): everything that went through it, captured or
+/// not.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct InterfaceCounters {
@@ -66,18 +70,25 @@ pub struct InterfaceCounters {
 }
 
 impl Interface {
-    /// All interfaces of this thread's network namespace, in the order of their indexes, whether they are up or not.
+    /// All interfaces of this thread's network namespace, in the order of their indexes, whether
+    /// they are up or not.
     ///
     /// ```
     /// for interface in netring_sys::Interface::all()? {
     ///     let state = if interface.is_up() { "up" } else { "down" };
-    ///     println!("{} {} {state} {:?}", interface.index, interface.name, interface.link_type());
+    ///     println!(
+    ///         "{} {} {state} {:?}",
+    ///         interface.index,
+    ///         interface.name,
+    ///         interface.link_type()
+    ///     );
     /// }
     /// # Ok::<(), netring_sys::Error>(())
     /// ```
     ///
     /// # Errors
-    /// The failed call; `EAGAIN` if interfaces come and go so fast that no list of them is complete within a second.
+    /// The failed call; `EAGAIN` if interfaces come and go so fast that no list of them is complete
+    /// within a second.
     #[doc(alias = "pcap_findalldevs")]
     #[doc(alias = "if_nameindex")]
     pub fn all() -> Result<Vec<Self>, Error> {
@@ -133,7 +144,8 @@ impl Interface {
         }
     }
 
-    /// What is left to a process in a sandbox that forbids netlink. ioctl has no room for names of more than 15 bytes.
+    /// What is left to a process in a sandbox that forbids netlink. ioctl has no room for names of
+    /// more than 15 bytes.
     fn ask_by_ioctl(index: u32, name: &str) -> Result<Self, SyscallError> {
         if name.len() >= libc::IFNAMSIZ {
             return Err(netlink::refused(libc::ENAMETOOLONG));
@@ -154,7 +166,8 @@ impl Interface {
                     let is_there = interface.ask_for_queues(socket);
                     Some(Ok(is_there.then_some(interface)))
                 }
-                // The last two are what a kernel says that knows no alternative names, or none so long.
+                // The last two are what a kernel says that knows no alternative names, or none so
+                // long.
                 Message::Refused {
                     errno: libc::ENODEV | libc::EINVAL | libc::ERANGE,
                 } => Some(Ok(None)),
@@ -164,8 +177,8 @@ impl Interface {
         })?
     }
 
-    /// Asks the driver how many queues are in use; false if the interface is gone. What the driver does not say, or a sandbox does not
-    /// let it say, stays as the kernel says it.
+    /// Asks the driver how many queues are in use; false if the interface is gone. What the driver
+    /// does not say, or a sandbox does not let it say, stays as the kernel says it.
     fn ask_for_queues(&mut self, socket: BorrowedFd<'_>) -> bool {
         match ethtool_channels(socket, &self.name) {
             Ok(Some((rx, tx))) => {
@@ -187,13 +200,15 @@ impl Interface {
     /// ```
     ///
     /// # Errors
-    /// The failed call, also if a sandbox forbids netlink; `EAGAIN` if addresses keep changing for a second.
+    /// The failed call, also if a sandbox forbids netlink; `EAGAIN` if addresses keep changing for
+    /// a second.
     #[doc(alias = "getifaddrs")]
     pub fn addresses(&self) -> Result<Vec<InterfaceAddress>, Error> {
         Ok(netlink::addresses(self.index)?)
     }
 
-    /// The name that this interface has now, in this thread's network namespace, if it was renamed; its name here if it is gone.
+    /// The name that this interface has now, in this thread's network namespace, if it was renamed;
+    /// its name here if it is gone.
     pub fn current_name(&self) -> String {
         match Self::by_index(self.index) {
             // The same index in another namespace is another interface.
@@ -212,8 +227,8 @@ impl Interface {
         self.flags & libc::IFF_LOOPBACK as u32 != 0
     }
 
-    /// What a packet of it starts with, as a raw packet socket gives it. Some interfaces can change it (TUN, a bond, Wi-Fi in monitor
-    /// mode): a packet has its own.
+    /// What a packet of it starts with, as a raw packet socket gives it. Some interfaces can change
+    /// it (TUN, a bond, Wi-Fi in monitor mode): a packet has its own.
     pub const fn link_type(&self) -> LinkType {
         LinkType::of_hardware(self.hardware_type)
     }

@@ -31,7 +31,8 @@ impl LinkType {
     pub const DLT_RAW: Self = Self(12);
     /// As [`DLT_RAW`](Self::DLT_RAW), with OpenBSD's number.
     pub const DLT_RAW_OPENBSD: Self = Self(14);
-    /// PPP in HDLC-like framing (RFC 1662), or HDLC with EtherTypes (RFC 1547); the first byte tells which.
+    /// PPP in HDLC-like framing (RFC 1662), or HDLC with EtherTypes (RFC 1547); the first byte
+    /// tells which.
     #[doc(alias = "DLT_PPP_SERIAL")]
     pub const PPP_HDLC: Self = Self(50);
     /// PPPoE, from its own header on.
@@ -60,12 +61,14 @@ impl LinkType {
     /// Linux "cooked" capture, version 2: 20 bytes before the network header.
     #[doc(alias = "DLT_LINUX_SLL2")]
     pub const LINUX_SLL2: Self = Self(276);
-    /// Not in the registry: a source whose packets have a header that no registered number stands for.
+    /// Not in the registry: a source whose packets have a header that no registered number stands
+    /// for.
     pub const UNKNOWN: Self = Self(u16::MAX);
 }
 
 impl LinkType {
-    /// What a packet starts with, as a raw packet socket gives it, on an interface of this hardware type (`ARPHRD_*`).
+    /// What a packet starts with, as a raw packet socket gives it, on an interface of this hardware
+    /// type (`ARPHRD_*`).
     ///
     /// ```
     /// use netring_sys::LinkType;
@@ -105,8 +108,8 @@ const KNOWN: [(u16, LinkType); 16] = [
     (ARPHRD_VSOCKMON, LinkType(271)),
 ];
 
-/// [`KNOWN`], each at its own [`place`]. Every packet of a ring looks its type up, and a `match` with
-/// that many branches takes as long as the rest of its header.
+/// [`KNOWN`], each at its own [`place`]. Every packet of a ring looks its type up, and a `match`
+/// with that many branches takes as long as the rest of its header.
 static BY_HARDWARE: [(u16, LinkType); 32] = {
     // A free place has a type that is unknown, which makes no difference.
     let mut table = [(0, LinkType::UNKNOWN); 32];

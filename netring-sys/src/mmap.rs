@@ -1,9 +1,10 @@
 //! An owned mapping whose every access is range checked.
 //!
 //! # Safety
-//! The invariant of this file: `address .. address + len` is one live mapping from [`Mmap::shared`] or
-//! [`Mmap::anonymous`] until the value is dropped, readable and writable, and nobody else unmaps it. What else writes
-//! to it (the kernel) is told by the atomics inside it; that is why plain bytes are only lent by an unsafe function.
+//! The invariant of this file: `address .. address + len` is one live mapping from [`Mmap::shared`]
+//! or [`Mmap::anonymous`] until the value is dropped, readable and writable, and nobody else unmaps
+//! it. What else writes to it (the kernel) is told by the atomics inside it; that is why plain
+//! bytes are only lent by an unsafe function.
 #![allow(unsafe_code, reason = "owns a mapping; the invariant stands above")]
 
 use std::os::fd::{AsRawFd, BorrowedFd};
@@ -21,12 +22,12 @@ pub struct Mmap {
 }
 
 impl Mmap {
-    /// Maps `len` bytes of `fd` from its start, shared, readable and writable, and present at once: a ring's first
-    /// packets do not wait for page faults.
+    /// Maps `len` bytes of `fd` from its start, shared, readable and writable, and present at once:
+    /// a ring's first packets do not wait for page faults.
     ///
     /// # Errors
-    /// `mmap` failed: a length of 0 or one that the descriptor does not have (`EINVAL`), no memory (`ENOMEM`), or too
-    /// many locked pages (`EAGAIN`).
+    /// `mmap` failed: a length of 0 or one that the descriptor does not have (`EINVAL`), no memory
+    /// (`ENOMEM`), or too many locked pages (`EAGAIN`).
     #[doc(alias = "mmap")]
     pub fn shared(fd: BorrowedFd<'_>, len: usize) -> Result<Self, SyscallError> {
         Self::shared_at(fd, len, 0)
@@ -35,7 +36,8 @@ impl Mmap {
     /// As [`shared`](Self::shared), from an offset of the descriptor on.
     ///
     /// # Errors
-    /// As [`shared`](Self::shared), and `EINVAL` or `EOVERFLOW` for an offset that the descriptor does not have.
+    /// As [`shared`](Self::shared), and `EINVAL` or `EOVERFLOW` for an offset that the descriptor
+    /// does not have.
     pub fn shared_at(fd: BorrowedFd<'_>, len: usize, offset: u64) -> Result<Self, SyscallError> {
         let flags = libc::MAP_SHARED | libc::MAP_POPULATE;
         Self::map(len, flags, fd.as_raw_fd(), offset, "mmap")
@@ -50,10 +52,12 @@ impl Mmap {
         Self::map(len, flags, -1, 0, MAP_ANONYMOUS)
     }
 
-    /// As [`anonymous`](Self::anonymous), in huge pages of the system's default size, of which `len` is a multiple.
+    /// As [`anonymous`](Self::anonymous), in huge pages of the system's default size, of which
+    /// `len` is a multiple.
     ///
     /// # Errors
-    /// `ENOMEM` where the system has not set aside enough of them (`sysctl vm.nr_hugepages`), `EINVAL` where it has none.
+    /// `ENOMEM` where the system has not set aside enough of them (`sysctl vm.nr_hugepages`),
+    /// `EINVAL` where it has none.
     #[doc(alias = "MAP_HUGETLB")]
     pub fn anonymous_huge(len: usize) -> Result<Self, SyscallError> {
         let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_HUGETLB;
@@ -67,7 +71,8 @@ impl Mmap {
         offset: u64,
         call: &'static str,
     ) -> Result<Self, SyscallError> {
-        // 64 bits on every target: two rings of an AF_XDP socket lie behind 4 GiB, and `off_t` of a 32-bit libc ends at 2.
+        // 64 bits on every target: two rings of an AF_XDP socket lie behind 4 GiB, and `off_t` of a
+        // 32-bit libc ends at 2.
         let Ok(offset) = libc::off64_t::try_from(offset) else {
             return Err(SyscallError {
                 call,
@@ -75,8 +80,9 @@ impl Mmap {
             });
         };
         let access = libc::PROT_READ | libc::PROT_WRITE;
-        // SAFETY: a null hint asks for a new mapping, which overlaps nothing that anyone owns; nobody can write to it
-        // before it is returned; the kernel checks `len` against `fd` or refuses.
+        // SAFETY: a null hint asks for a new mapping, which overlaps nothing that anyone owns;
+        // nobody can write to it before it is returned; the kernel checks `len` against
+        // `fd` or refuses.
         let address = unsafe { libc::mmap64(std::ptr::null_mut(), len, access, flags, fd, offset) };
         if address == libc::MAP_FAILED {
             return Err(SyscallError::last(call));
@@ -97,20 +103,22 @@ impl Mmap {
         self.len == 0
     }
 
-    /// The 32-bit word at `offset` bytes, or `None` where it is not inside the mapping or not on a 4-byte grid.
+    /// The 32-bit word at `offset` bytes, or `None` where it is not inside the mapping or not on a
+    /// 4-byte grid.
     #[inline]
     pub fn atomic_u32(&self, offset: usize) -> Option<&AtomicU32> {
         if !offset.is_multiple_of(4) || self.len < 4 || offset > self.len - 4 {
             return None;
         }
         let word = self.address.as_ptr().wrapping_add(offset).cast();
-        // SAFETY: the mapping is owned by `self` and outlives the reference; whoever writes this word meanwhile does
-        // so atomically, as its type says; the check above keeps all four bytes inside, and mappings start on a page.
+        // SAFETY: the mapping is owned by `self` and outlives the reference; whoever writes this
+        // word meanwhile does so atomically, as its type says; the check above keeps all
+        // four bytes inside, and mappings start on a page.
         Some(unsafe { AtomicU32::from_ptr(word) })
     }
 
-    /// The `count` 64-bit words from `offset` bytes on, or `None` where they are not all inside the mapping or not on an 8-byte
-    /// grid.
+    /// The `count` 64-bit words from `offset` bytes on, or `None` where they are not all inside the
+    /// mapping or not on an 8-byte grid.
     #[inline]
     pub fn atomic_u64s(&self, offset: usize, count: usize) -> Option<&[AtomicU64]> {
         let len = count.checked_mul(8)?;
@@ -118,8 +126,9 @@ impl Mmap {
             return None;
         }
         let words = self.address.as_ptr().wrapping_add(offset).cast();
-        // SAFETY: the mapping is owned by `self` and outlives the reference; whoever writes these words meanwhile does so
-        // atomically, as their type says; the check above keeps all of them inside, and mappings start on a page.
+        // SAFETY: the mapping is owned by `self` and outlives the reference; whoever writes these
+        // words meanwhile does so atomically, as their type says; the check above keeps all
+        // of them inside, and mappings start on a page.
         Some(unsafe { std::slice::from_raw_parts(words, count) })
     }
 
@@ -132,40 +141,42 @@ impl Mmap {
     /// The bytes `offset .. offset + len`, or `None` where they are not all inside the mapping.
     ///
     /// # Safety
-    /// Until the slice is gone nobody writes to these bytes: a protocol in the mapping (a status word) says that they
-    /// are the reader's.
+    /// Until the slice is gone nobody writes to these bytes: a protocol in the mapping (a status
+    /// word) says that they are the reader's.
     #[inline]
     pub unsafe fn bytes(&self, offset: usize, len: usize) -> Option<&[u8]> {
         if offset > self.len || len > self.len - offset {
             return None;
         }
-        // SAFETY: `self` owns the mapping and outlives the slice; the caller vouches that nobody writes to it; the
-        // check above keeps the range inside.
+        // SAFETY: `self` owns the mapping and outlives the slice; the caller vouches that nobody
+        // writes to it; the check above keeps the range inside.
         Some(unsafe { std::slice::from_raw_parts(self.address.as_ptr().wrapping_add(offset), len) })
     }
 
-    /// All bytes, to write to: `&mut self` shows that no reference into the mapping is left in this process.
+    /// All bytes, to write to: `&mut self` shows that no reference into the mapping is left in this
+    /// process.
     ///
     /// # Safety
-    /// Until the slice is gone the kernel does not touch the mapping; an [`anonymous`](Self::anonymous) one it never does.
+    /// Until the slice is gone the kernel does not touch the mapping; an
+    /// [`anonymous`](Self::anonymous) one it never does.
     #[inline]
     pub unsafe fn bytes_mut(&mut self) -> &mut [u8] {
-        // SAFETY: `self` owns the mapping; `&mut self` and the caller's word leave no other reader or writer; the
-        // range is the whole mapping.
+        // SAFETY: `self` owns the mapping; `&mut self` and the caller's word leave no other reader
+        // or writer; the range is the whole mapping.
         unsafe { std::slice::from_raw_parts_mut(self.address.as_ptr(), self.len) }
     }
 }
 
 impl Drop for Mmap {
     fn drop(&mut self) {
-        // SAFETY: the mapping is ours alone and every reference into it borrowed `self`; nobody uses it after this;
-        // address and length are those of the mapping.
+        // SAFETY: the mapping is ours alone and every reference into it borrowed `self`; nobody
+        // uses it after this; address and length are those of the mapping.
         let _ = unsafe { libc::munmap(self.address.as_ptr().cast(), self.len) };
     }
 }
 
-// SAFETY: the mapping belongs to the value and not to a thread; shared access is by atomics, or by the word of an
-// unsafe function's caller; the range is fixed.
+// SAFETY: the mapping belongs to the value and not to a thread; shared access is by atomics, or by
+// the word of an unsafe function's caller; the range is fixed.
 unsafe impl Send for Mmap {}
 // SAFETY: as for `Send`: `&self` gives atomics only, unless a caller vouches for more.
 unsafe impl Sync for Mmap {}

@@ -32,8 +32,9 @@ const NLM_F_DUMP: u16 = 0x300;
 /// In an answer: the list changed while it was dumped.
 const NLM_F_DUMP_INTR: u16 = 0x10;
 
-/// The family of messages about interfaces themselves. A bridge tells of its ports in the same words and to the same group:
-/// an interface that leaves a bridge is a "deleted link" of the family AF_BRIDGE, and is still there.
+/// The family of messages about interfaces themselves. A bridge tells of its ports in the same
+/// words and to the same group: an interface that leaves a bridge is a "deleted link" of the family
+/// AF_BRIDGE, and is still there.
 const AF_UNSPEC: u8 = 0;
 
 const IFLA_IFNAME: u16 = 3;
@@ -51,7 +52,8 @@ const NLA_F_NESTED: u16 = 0x8000;
 /// The name under which an answer that is a refusal is reported.
 const GET_LINK: &str = "netlink(RTM_GETLINK)";
 
-/// Room for what one read brings: an interface with many alternative names alone has 64 KiB of them.
+/// Room for what one read brings: an interface with many alternative names alone has 64 KiB of
+/// them.
 pub(crate) const BUFFER: usize = 256 * 1024;
 
 /// Bytes of `nlmsghdr`, and of `ifinfomsg` behind it.
@@ -65,12 +67,13 @@ pub(crate) enum Message<'a> {
     Link(Link<'a>),
     /// It does not exist any more; so it was at the end.
     Removed(Link<'a>),
-    /// The kernel refused the request, with this number (`ENODEV` …); 0 where it was done, and that was asked for.
+    /// The kernel refused the request, with this number (`ENODEV` …); 0 where it was done, and that
+    /// was asked for.
     Refused { errno: i32 },
 }
 
-/// A request for one interface: by name, or by index if the name is empty. The kernel finds a short alternative name under either
-/// attribute, and a long one under its own only.
+/// A request for one interface: by name, or by index if the name is empty. The kernel finds a short
+/// alternative name under either attribute, and a long one under its own only.
 pub(crate) fn get_link(index: u32, name: &str) -> Vec<u8> {
     let mut message = request(RTM_GETLINK, NLM_F_REQUEST, index);
     if !name.is_empty() {
@@ -83,7 +86,8 @@ pub(crate) fn get_link(index: u32, name: &str) -> Vec<u8> {
     finished(message)
 }
 
-/// A request to put the XDP program `fd`, or none for −1, in the place of `expected` (none: of no program).
+/// A request to put the XDP program `fd`, or none for −1, in the place of `expected` (none: of no
+/// program).
 pub(crate) fn set_xdp(index: u32, fd: i32, expected: Option<i32>, flags: u32) -> Vec<u8> {
     let mut nested = Vec::new();
     attribute(&mut nested, IFLA_XDP_FD, &fd.to_ne_bytes());
@@ -125,8 +129,8 @@ pub(crate) fn ask_all<T>(
     mut each: impl FnMut(Link<'_>) -> T,
 ) -> Result<(Vec<T>, OwnedFd), SyscallError> {
     let mut request = request(RTM_GETLINK, NLM_F_REQUEST | NLM_F_DUMP, 0);
-    // The bit itself adds nothing. But without any, the kernel makes no room for an interface with hundreds of names, and leaves it out
-    // without an error.
+    // The bit itself adds nothing. But without any, the kernel makes no room for an interface with
+    // hundreds of names, and leaves it out without an error.
     attribute(
         &mut request,
         IFLA_EXT_MASK,
@@ -139,7 +143,8 @@ pub(crate) fn ask_all<T>(
 
 /// All that `each` makes of the messages of a list, and the socket that it was asked for on.
 ///
-/// The kernel makes a long list in several steps, and says so if something came or went in between: then it is asked again.
+/// The kernel makes a long list in several steps, and says so if something came or went in between:
+/// then it is asked again.
 ///
 /// # Errors
 /// `EAGAIN` if the list keeps changing for a second.
@@ -185,7 +190,8 @@ pub(crate) fn refused(errno: i32) -> SyscallError {
     }
 }
 
-/// Whether a failed request says that this process may not use netlink at all, as in a sandbox, and not that something is scarce.
+/// Whether a failed request says that this process may not use netlink at all, as in a sandbox, and
+/// not that something is scarce.
 pub(crate) fn is_forbidden(error: &SyscallError) -> bool {
     const SCARCE: [i32; 5] = [
         libc::EMFILE,
@@ -198,8 +204,8 @@ pub(crate) fn is_forbidden(error: &SyscallError) -> bool {
     MAY_NOT.contains(&error.call) && !SCARCE.iter().any(|&errno| error.is(errno))
 }
 
-/// Makes a request on a socket of its own, and waits until `answer` finds what it is after among the messages that come back. It is given
-/// the socket too, for questions of another kind.
+/// Makes a request on a socket of its own, and waits until `answer` finds what it is after among
+/// the messages that come back. It is given the socket too, for questions of another kind.
 pub(crate) fn ask<T>(
     request: &[u8],
     mut answer: impl FnMut(BorrowedFd<'_>, Message<'_>) -> Option<T>,
@@ -242,8 +248,8 @@ pub(crate) fn messages(bytes: &[u8]) -> impl Iterator<Item = Message<'_>> {
     })
 }
 
-/// Each message in what a netlink socket received: its kind, whether it is of a list that changed meanwhile, and what is behind its
-/// header.
+/// Each message in what a netlink socket received: its kind, whether it is of a list that changed
+/// meanwhile, and what is behind its header.
 fn split(mut bytes: &[u8]) -> impl Iterator<Item = (u16, bool, &[u8])> {
     std::iter::from_fn(move || {
         let len = u32_at(bytes, 0)? as usize;

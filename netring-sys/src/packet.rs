@@ -41,7 +41,8 @@ pub struct Meta {
 pub struct VlanTag {
     /// The tag protocol identifier, in host order: 0x8100 (802.1Q) or 0x88a8 (802.1ad).
     pub tpid: u16,
-    /// The tag control information, in host order: priority (3 bits), drop eligible (1), VLAN (12).
+    /// The tag control information, in host order: priority (3 bits), drop eligible (1), VLAN
+    /// (12).
     pub tci: u16,
 }
 
@@ -85,9 +86,10 @@ pub enum Direction {
 
 /// What is known about the transport checksum of a packet.
 ///
-/// AF_PACKET reports it. AF_XDP brings nothing but bytes and always says [`Unknown`](Self::Unknown), also
-/// for a packet that AF_PACKET reports as [`Partial`](Self::Partial): what a local stack sends over veth,
-/// a bridge or `lo` has no valid checksum in its bytes. Programs that verify checksums skip both.
+/// AF_PACKET reports it. AF_XDP brings nothing but bytes and always says
+/// [`Unknown`](Self::Unknown), also for a packet that AF_PACKET reports as
+/// [`Partial`](Self::Partial): what a local stack sends over veth, a bridge or `lo` has no valid
+/// checksum in its bytes. Programs that verify checksums skip both.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
 #[non_exhaustive]
 pub enum Checksum {
@@ -152,8 +154,9 @@ impl<'a> Packet<'a> {
 
     /// Sets [`wire_len`](Meta::wire_len), in bytes, if it is not the length of the captured bytes.
     ///
-    /// What was captured was on the wire: a smaller length, which some files have, is raised to that
-    /// of the bytes. A tag that is added afterwards with [`with_vlan`](Self::with_vlan) adds its four bytes.
+    /// What was captured was on the wire: a smaller length, which some files have, is raised to
+    /// that of the bytes. A tag that is added afterwards with [`with_vlan`](Self::with_vlan)
+    /// adds its four bytes.
     #[inline]
     #[must_use]
     pub const fn with_wire_len(mut self, wire_len: u32) -> Self {
@@ -186,13 +189,18 @@ impl<'a> Packet<'a> {
         self
     }
 
-    /// Sets the tag that was moved out of the bytes. The wire length grows by the tag's four bytes, which were on the wire.
+    /// Sets the tag that was moved out of the bytes. The wire length grows by the tag's four bytes,
+    /// which were on the wire.
     ///
     /// ```
     /// use netring_sys::{LinkType, Packet, Timestamp, VlanTag};
     ///
-    /// let tag = VlanTag { tpid: 0x8100, tci: 5 };
-    /// let packet = Packet::new(&[0; 60], Timestamp::default(), LinkType::ETHERNET).with_vlan(Some(tag));
+    /// let tag = VlanTag {
+    ///     tpid: 0x8100,
+    ///     tci: 5,
+    /// };
+    /// let packet = Packet::new(&[0; 60], Timestamp::default(), LinkType::ETHERNET)
+    ///     .with_vlan(Some(tag));
     /// assert_eq!((packet.frame_len(), packet.wire_len()), (60, 64));
     /// assert!(!packet.is_cut());
     /// ```
@@ -251,15 +259,16 @@ impl Meta {
         self.timestamp
     }
 
-    /// The length on the wire in bytes, without the frame check sequence. A tag that was moved out of the bytes counts:
-    /// the length is the same whether a packet comes from a live capture or from a file.
+    /// The length on the wire in bytes, without the frame check sequence. A tag that was moved out
+    /// of the bytes counts: the length is the same whether a packet comes from a live capture
+    /// or from a file.
     #[inline]
     pub const fn wire_len(&self) -> u32 {
         self.wire_len
     }
 
-    /// The length on the wire in bytes of the frame as its bytes show it: [`wire_len`](Self::wire_len) without a tag that was
-    /// moved out of them.
+    /// The length on the wire in bytes of the frame as its bytes show it:
+    /// [`wire_len`](Self::wire_len) without a tag that was moved out of them.
     #[inline]
     pub const fn frame_len(&self) -> u32 {
         self.wire_len.saturating_sub(self.moved_out())

@@ -2,8 +2,9 @@
 
 use std::fs;
 
-/// Facts about the thread whose call was refused: its capabilities, `no_new_privs`, seccomp filter and user namespace, from
-/// `/proc/thread-self`. They choose the advice of [`Error::NotPermitted`](crate::Error::NotPermitted).
+/// Facts about the thread whose call was refused: its capabilities, `no_new_privs`, seccomp filter
+/// and user namespace, from `/proc/thread-self`. They choose the advice of
+/// [`Error::NotPermitted`](crate::Error::NotPermitted).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Privileges(Option<Facts>);
 
@@ -19,7 +20,8 @@ struct Facts {
     in_user_namespace: bool,
 }
 
-/// A set of those that matter here: a bit for each of [`CAPABILITIES`], so that an error stays small.
+/// A set of those that matter here: a bit for each of [`CAPABILITIES`], so that an error stays
+/// small.
 type Capabilities = u8;
 
 /// Names as `setcap` takes them, and the kernel's numbers.
@@ -38,7 +40,8 @@ const BPF: Capabilities = 1 << 5;
 const OF_THE_HOST: [&str; 3] = ["cap_bpf", "cap_sys_admin", "cap_perfmon"];
 
 impl Privileges {
-    /// Those of this thread, now. They are unknown where `/proc` cannot be read, and the advice is the most usual one then.
+    /// Those of this thread, now. They are unknown where `/proc` cannot be read, and the advice is
+    /// the most usual one then.
     pub fn now() -> Self {
         let status = fs::read_to_string("/proc/thread-self/status");
         let namespace = fs::read_link("/proc/thread-self/ns/user");
@@ -51,8 +54,9 @@ impl Privileges {
         self.0.is_some_and(|facts| facts.seccomp)
     }
 
-    /// The rest of the sentence "… was refused: ". `grant` lists what is needed as `setcap` takes it, and `capability` says it in words;
-    /// `denied` is false if the kernel's answer is not the one for a missing capability.
+    /// The rest of the sentence "… was refused: ". `grant` lists what is needed as `setcap` takes
+    /// it, and `capability` says it in words; `denied` is false if the kernel's answer is not
+    /// the one for a missing capability.
     pub(crate) fn advice(&self, capability: &str, grant: &str, denied: bool) -> String {
         let usual = || {
             let elsewhere = match is_of_the_host(capability, grant) {
@@ -177,7 +181,8 @@ impl Facts {
         )
     }
 
-    /// What helps a process that cannot get the capability, as in a container that was started without it.
+    /// What helps a process that cannot get the capability, as in a container that was started
+    /// without it.
     fn bounded(&self, needs: &str, grant: &str, never: Capabilities) -> String {
         let then = match self.is_root {
             true => String::new(),

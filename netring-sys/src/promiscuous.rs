@@ -6,10 +6,12 @@ use crate::kernel::packet::{PACKET_MR_PROMISC, packet_mreq};
 use crate::syscall::{add_packet_membership, drop_packet_membership, packet_socket};
 use crate::{Error, Interface, SyscallError};
 
-/// An interface is in promiscuous mode at least for as long as this lives. The kernel counts who wants it: others are not disturbed.
+/// An interface is in promiscuous mode at least for as long as this lives. The kernel counts who
+/// wants it: others are not disturbed.
 ///
-/// It is a packet socket's membership. That is taken back as this is dropped, and not left to the closing of the socket: a child that
-/// is being started at that moment has the descriptor a while longer. It ends with the process too.
+/// It is a packet socket's membership. That is taken back as this is dropped, and not left to the
+/// closing of the socket: a child that is being started at that moment has the descriptor a while
+/// longer. It ends with the process too.
 #[doc(alias = "PACKET_MR_PROMISC")]
 #[derive(Debug)]
 pub struct Promiscuous {

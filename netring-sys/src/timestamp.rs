@@ -27,14 +27,16 @@ pub enum Clock {
     /// The kernel's real-time clock, read when the stack took the packet (`TP_STATUS_TS_SOFTWARE`).
     #[doc(alias = "TP_STATUS_TS_SOFTWARE")]
     Software,
-    /// The network card's own clock (`TP_STATUS_TS_RAW_HARDWARE`); it may be far from the real time.
+    /// The network card's own clock (`TP_STATUS_TS_RAW_HARDWARE`); it may be far from the real
+    /// time.
     #[doc(alias = "TP_STATUS_TS_RAW_HARDWARE")]
     Hardware,
-    /// The host's real-time clock, read by this process when it took the batch that the packet is in: the source has no
-    /// stamps of its own.
+    /// The host's real-time clock, read by this process when it took the batch that the packet is
+    /// in: the source has no stamps of its own.
     Process,
-    /// The kernel's atomic time (`CLOCK_TAI`), read when the kernel was done with a packet that was sent. It is ahead of the real time by the
-    /// leap seconds that the system was told of: 37 s in this decade, and 0 where nobody told it.
+    /// The kernel's atomic time (`CLOCK_TAI`), read when the kernel was done with a packet that was
+    /// sent. It is ahead of the real time by the leap seconds that the system was told of: 37 s
+    /// in this decade, and 0 where nobody told it.
     #[doc(alias = "CLOCK_TAI")]
     Tai,
     /// The kernel's real-time clock, read when the packet reached the socket: the packet carried no

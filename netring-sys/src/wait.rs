@@ -1,9 +1,10 @@
 //! Waiting for packets, for a stop, and for the interface to go.
 //!
-//! A live source waits for three things at once, and a runtime takes one descriptor: [`Waiter`] is a set of the
-//! packet socket, the event behind [`StopHandle`]s, and the kernel's notifications about interfaces, and can be waited
-//! for as one. The notifications are needed because the socket alone does not tell: once it is down, the kernel removes an
-//! interface without another word to it.
+//! A live source waits for three things at once, and a runtime takes one descriptor: [`Waiter`] is
+//! a set of the packet socket, the event behind [`StopHandle`]s, and the kernel's notifications
+//! about interfaces, and can be waited for as one. The notifications are needed because the socket
+//! alone does not tell: once it is down, the kernel removes an interface without another word to
+//! it.
 
 mod link;
 mod pace;
@@ -21,12 +22,14 @@ use crate::{Count, Error, Interface, PacketSink, PacketSource, Readiness, Syscal
 
 use link::LinkWatch;
 
-/// Waits until a source has a batch, and lends it; `Ok(None)` where the time was over first. No time waits for ever.
+/// Waits until a source has a batch, and lends it; `Ok(None)` where the time was over first. No
+/// time waits for ever.
 ///
 /// The wait is as long as was asked, to the microsecond, however many signals interrupt it.
 ///
 /// # Errors
-/// [`Error::Closed`] once the source has ended or was stopped, and whatever [`PacketSource::ready`] reports.
+/// [`Error::Closed`] once the source has ended or was stopped, and whatever [`PacketSource::ready`]
+/// reports.
 pub fn next_batch<S: PacketSource + AsFd>(
     source: &mut S,
     timeout: Option<Duration>,
@@ -58,8 +61,8 @@ pub fn next_batch<S: PacketSource + AsFd>(
 
 /// Sends one frame, waiting for room; false where the time was over first. No time waits for ever.
 ///
-/// What was committed before is flushed where there is no room; the frame itself is on its way after the next
-/// [`PacketSink::flush`].
+/// What was committed before is flushed where there is no room; the frame itself is on its way
+/// after the next [`PacketSink::flush`].
 ///
 /// # Errors
 /// As [`PacketSink::slot`] and [`PacketSink::flush`].
@@ -84,8 +87,8 @@ pub fn send<S: PacketSink + AsFd>(
     }
 }
 
-/// Sends everything that was committed, and waits until it is known what became of it, or the time is over: how many frames are
-/// still pending. No time waits for ever.
+/// Sends everything that was committed, and waits until it is known what became of it, or the time
+/// is over: how many frames are still pending. No time waits for ever.
 ///
 /// # Errors
 /// As [`PacketSink::flush`].
@@ -101,7 +104,8 @@ pub fn drain<S: PacketSink + AsFd>(sink: &mut S, timeout: Option<Duration>) -> R
     }
 }
 
-/// Waits for a sink, which may call itself writable long before it has room: each wait in vain is longer than the one before.
+/// Waits for a sink, which may call itself writable long before it has room: each wait in vain is
+/// longer than the one before.
 struct Pause {
     deadline: Option<Instant>,
     next: Duration,
@@ -154,8 +158,9 @@ struct Stop {
 impl StopHandle {
     /// Stops the source; a second time does nothing more.
     pub fn stop(&self) {
-        // Relaxed: the flag carries no other memory with it. Its partner is the load in `is_stopped`; a reader that
-        // sleeps is woken by the event, whose system calls order the two.
+        // Relaxed: the flag carries no other memory with it. Its partner is the load in
+        // `is_stopped`; a reader that sleeps is woken by the event, whose system calls
+        // order the two.
         self.0.stopped.store(true, Ordering::Relaxed);
         // It fails only for a descriptor that is no event, and this one is.
         let _ = event_signal(self.0.event.as_fd());
@@ -169,11 +174,12 @@ impl StopHandle {
     }
 }
 
-/// What a live source waits for, as one descriptor: readable when there may be packets, when it was stopped, and when
-/// something happened to its interface.
+/// What a live source waits for, as one descriptor: readable when there may be packets, when it was
+/// stopped, and when something happened to its interface.
 #[derive(Debug)]
 pub struct Waiter {
-    // The set goes first: what it holds is still open then, and the kernel has nothing to clean up behind it.
+    // The set goes first: what it holds is still open then, and the kernel has nothing to clean up
+    // behind it.
     set: OwnedFd,
     // Boxed: no packet needs it, and a waiter is a part of every source.
     link: Box<LinkWatch>,
@@ -189,7 +195,8 @@ const PACE: u64 = 3;
 impl Waiter {
     /// Waits for `socket`, which is bound to `interface`. Call it from the namespace of the two.
     ///
-    /// A sandbox that forbids netlink does not make it fail: see [`why_link_unwatched`](Self::why_link_unwatched).
+    /// A sandbox that forbids netlink does not make it fail: see
+    /// [`why_link_unwatched`](Self::why_link_unwatched).
     ///
     /// # Errors
     /// The call that failed: there are too many open files, or not enough memory.
@@ -211,10 +218,12 @@ impl Waiter {
         })
     }
 
-    /// Why the state of the interface is not watched: a sandbox forbids netlink sockets. `None` if it is watched.
+    /// Why the state of the interface is not watched: a sandbox forbids netlink sockets. `None` if
+    /// it is watched.
     ///
-    /// The source then reports what its own socket says: AF_PACKET, that the interface was set down, and its removal if it was up; a
-    /// lost carrier is not reported, and the removal of an interface that is down only to a reader that waits with a timeout.
+    /// The source then reports what its own socket says: AF_PACKET, that the interface was set
+    /// down, and its removal if it was up; a lost carrier is not reported, and the removal of
+    /// an interface that is down only to a reader that waits with a timeout.
     pub fn why_link_unwatched(&self) -> Option<&SyscallError> {
         self.link.why_unwatched()
     }
@@ -246,8 +255,9 @@ impl Waiter {
         poll_readable(self.stop.0.event.as_fd(), Some(time)).map(drop)
     }
 
-    /// How often the interface went down since the waiter was made, as the kernel announced it: a carrier that is lost and back before the
-    /// kernel looks (up to a second) is not announced. At least so often, if announcements were lost or are not watched.
+    /// How often the interface went down since the waiter was made, as the kernel announced it: a
+    /// carrier that is lost and back before the kernel looks (up to a second) is not announced.
+    /// At least so often, if announcements were lost or are not watched.
     pub fn link_downs(&self) -> Count {
         self.link.downs()
     }
@@ -257,11 +267,13 @@ impl Waiter {
         self.link.is_removed()
     }
 
-    /// Looks what woke the reader, when there was no packet: takes in the news about the interface, and takes the error off
-    /// `socket` that would make every wait return at once. Does not wait.
+    /// Looks what woke the reader, when there was no packet: takes in the news about the interface,
+    /// and takes the error off `socket` that would make every wait return at once. Does not
+    /// wait.
     ///
-    /// Taking in and [reporting](Self::report) are two steps: between them a source looks for packets once more, so that
-    /// those that came before the link went down are lent before the report, and no report is lost over them.
+    /// Taking in and [reporting](Self::report) are two steps: between them a source looks for
+    /// packets once more, so that those that came before the link went down are lent before the
+    /// report, and no report is lost over them.
     ///
     /// # Errors
     /// The call that failed.
@@ -269,7 +281,8 @@ impl Waiter {
         let mut errno = 0;
         for token in epoll_ready(self.set.as_fd())? {
             match token {
-                // Readable without a packet: a down interface leaves ENETDOWN there. The notification says it better.
+                // Readable without a packet: a down interface leaves ENETDOWN there. The
+                // notification says it better.
                 SOCKET => errno = take_socket_error(socket)?,
                 LINK => self.link.read()?,
                 PACE => self.pace.take()?,
@@ -283,8 +296,8 @@ impl Waiter {
     /// Reports what happened to the interface, under the name that it has now.
     ///
     /// # Errors
-    /// [`Error::LinkDown`] once each time the interface goes down, and once if it was down from the start;
-    /// [`Error::InterfaceRemoved`] from then on when it was removed.
+    /// [`Error::LinkDown`] once each time the interface goes down, and once if it was down from the
+    /// start; [`Error::InterfaceRemoved`] from then on when it was removed.
     pub fn report(&mut self) -> Result<(), Error> {
         self.link.report()
     }

@@ -221,7 +221,8 @@ fn xdp() {
         addr = addr, len = len, chunk_size = chunk_size, headroom = headroom, flags = flags,
         tx_metadata_len = tx_metadata_len,
     });
-    // The forms of older kernels are its first 24 and 28 bytes, and it has no padding that could be other than zero.
+    // The forms of older kernels are its first 24 and 28 bytes, and it has no padding that could be
+    // other than zero.
     assert_eq!(size_of::<libc::xdp_umem_reg_v1>(), 24);
     assert_eq!(std::mem::offset_of!(ours::xdp_umem_reg, flags), 24);
     assert_eq!(
@@ -291,7 +292,8 @@ fn xdp() {
     );
 }
 
-/// libc has a request without the launch time, which is the newest word of it, and the completion in its place.
+/// libc has a request without the launch time, which is the newest word of it, and the completion
+/// in its place.
 fn tx_metadata() {
     use netring_sys::kernel::xdp as ours;
     macro_rules! word {

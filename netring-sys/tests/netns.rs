@@ -119,7 +119,8 @@ fn s24_flags_mtu_and_queues_are_those_of_the_namespace() {
     }
 }
 
-/// A driver makes as many queues as it may once need, and uses fewer: veth makes one for each processor and uses one.
+/// A driver makes as many queues as it may once need, and uses fewer: veth makes one for each
+/// processor and uses one.
 #[test]
 #[ignore = "needs a network namespace: cargo xtask test-netns"]
 fn s24_queues_are_those_in_use() {
@@ -187,7 +188,8 @@ fn the_waiter_takes_the_error_off_the_socket_and_reports_once() {
         let none = Duration::from_millis(50);
         syscall::poll_readable(waiter.as_fd(), Some(none)).unwrap()
     };
-    // The kernel may have more to say of the same, but nothing that is reported, and then it is silent.
+    // The kernel may have more to say of the same, but nothing that is reported, and then it is
+    // silent.
     let quiet = |waiter: &mut Waiter| {
         wait_until("silence", Duration::from_secs(2), || {
             let news = readable(waiter);
@@ -228,7 +230,8 @@ fn the_waiter_takes_the_error_off_the_socket_and_reports_once() {
     assert!(waiter.is_removed());
 }
 
-/// The kernel drops notifications where nobody reads them; how the interface stands is asked anew then.
+/// The kernel drops notifications where nobody reads them; how the interface stands is asked anew
+/// then.
 #[test]
 #[ignore = "needs a network namespace: cargo xtask test-netns"]
 fn a_waiter_that_lost_notifications_learns_how_the_interface_stands() {
@@ -258,8 +261,8 @@ fn a_waiter_that_lost_notifications_learns_how_the_interface_stands() {
     assert_eq!((told, waiter.link_downs()), (1, Count::AtLeast(1)));
 }
 
-/// The kernel's own test of its ring, `psock_tpacket`, version 3, receive: the header of each block, and the words of it that
-/// a capture does not show.
+/// The kernel's own test of its ring, `psock_tpacket`, version 3, receive: the header of each
+/// block, and the words of it that a capture does not show.
 #[test]
 #[ignore = "needs a network namespace: cargo xtask test-netns"]
 fn psock_tpacket_v3_rx_block_headers() {
@@ -295,8 +298,9 @@ fn psock_tpacket_v3_rx_block_headers() {
         wait_until("the next block", Duration::from_secs(2), || {
             status.load(Ordering::Acquire) & TP_STATUS_USER != 0
         });
-        // SAFETY: the mapping is this test's; the status says that the kernel is done with the block, and it is not given
-        // back before the slice is gone; `bytes` checks the range.
+        // SAFETY: the mapping is this test's; the status says that the kernel is done with the
+        // block, and it is not given back before the slice is gone; `bytes` checks the
+        // range.
         let block = unsafe { map.bytes(index * BLOCK, BLOCK) }.unwrap();
         let word = |at: usize| u32::from_ne_bytes(*block[at..].first_chunk().unwrap()) as usize;
         let sequence = u64::from_ne_bytes(
@@ -347,7 +351,8 @@ fn udp() -> UdpSocket {
     UdpSocket::bind("127.0.0.1:0").unwrap()
 }
 
-/// veth has no zero-copy mode, and says so, and what it tells of a packet; so has an interface that is not there nothing to say.
+/// veth has no zero-copy mode, and says so, and what it tells of a packet; so has an interface that
+/// is not there nothing to say.
 #[test]
 #[ignore = "needs a network namespace: cargo xtask test-netns"]
 fn what_a_driver_does_for_xdp_sockets_is_asked_for_by_index() {

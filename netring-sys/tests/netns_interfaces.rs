@@ -1,4 +1,5 @@
-//! Which interfaces there are, and what they are called, against iproute2, in namespaces of the tests' own.
+//! Which interfaces there are, and what they are called, against iproute2, in namespaces of the
+//! tests' own.
 #![allow(clippy::unwrap_used, reason = "a test says what it expects by failing")]
 
 use std::os::fd::AsFd;

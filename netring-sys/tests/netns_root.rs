@@ -137,7 +137,8 @@ fn root_of_a_user_namespace_is_told_what_it_lacks() {
 #[test]
 #[ignore = "needs a network namespace: cargo xtask test-netns"]
 fn a_signal_does_not_keep_a_program_from_being_loaded() {
-    // The verifier goes through each of these instructions, which takes it long enough to be interrupted.
+    // The verifier goes through each of these instructions, which takes it long enough to be
+    // interrupted.
     let mut program = vec![insn(0xb7, 0, 0, 0); 2000];
     program.push(EXIT);
     let storm = SignalStorm::on_this_thread().unwrap();

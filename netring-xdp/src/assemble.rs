@@ -4,7 +4,8 @@ use std::ops::Range;
 
 use crate::geometry::Span;
 
-/// The packets of one batch. Those in one chunk stay where they are; the others are copied together, for a packet is one slice.
+/// The packets of one batch. Those in one chunk stay where they are; the others are copied
+/// together, for a packet is one slice.
 #[derive(Debug, Default)]
 pub(crate) struct Assembly {
     pieces: Vec<Piece>,
@@ -36,7 +37,8 @@ impl Assembly {
         self.first = None;
     }
 
-    /// Takes the next entry: its bytes, None where it points outside, and whether the packet goes on in the entry after it.
+    /// Takes the next entry: its bytes, None where it points outside, and whether the packet goes
+    /// on in the entry after it.
     pub(crate) fn add(&mut self, fragment: Option<(Span, &[u8])>, continues: bool) {
         let single = self.open.is_none() && !continues;
         let start = *self.open.get_or_insert(self.scratch.len());

@@ -4,13 +4,14 @@ mod builder;
 mod metadata;
 mod open;
 mod room;
+mod waiting;
 
 use std::ops::ControlFlow;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use netring_sys::syscall::{poll_readable, xdp_statistics_of};
+use netring_sys::syscall::xdp_statistics_of;
 use netring_sys::wait::{StopHandle, Waiter};
 use netring_sys::{
     Clock, Count, Error, Interface, LinkType, Open, Packet, PacketBatch, PacketSource, Promiscuous,
@@ -19,24 +20,26 @@ use netring_sys::{
 
 use crate::census::Census;
 use crate::config::Mode;
-use crate::moderation::{Moderation, time_left};
+use crate::moderation::Moderation;
 use crate::program::{Attachment, Counters, Metadata, SocketMap};
 use crate::receive::{Lent, RxHalf};
 use crate::socket::SocketStats;
 
 pub use builder::CaptureBuilder;
 
-/// Receives the packets of all queues of one interface, or of those that were chosen, by AF_XDP sockets and a program that feeds them.
+/// Receives the packets of all queues of one interface, or of those that were chosen, by AF_XDP
+/// sockets and a program that feeds them.
 ///
-/// What is redirected to it the host's own stack does not see: a capture takes packets, it does not copy them. Batches are lent as with
-/// every source ([`PacketSource`]), each of one queue; queues take turns. [`into_workers`](Self::into_workers) makes one source for each queue.
+/// What is redirected to it the host's own stack does not see: a capture takes packets, it does not
+/// copy them. Batches are lent as with every source ([`PacketSource`]), each of one queue; queues
+/// take turns. [`into_workers`](Self::into_workers) makes one source for each queue.
 ///
-/// It receives from the moment it is opened until it is dropped; then the program is taken off the interface, also where the process was
-/// killed.
+/// It receives from the moment it is opened until it is dropped; then the program is taken off the
+/// interface, also where the process was killed.
 #[derive(Debug)]
 pub struct XdpCapture {
-    // Dropped in this order: nobody waits for a socket that is closed, and the program is off before the sockets are closed with
-    // their queues.
+    // Dropped in this order: nobody waits for a socket that is closed, and the program is off
+    // before the sockets are closed with their queues.
     waiter: Waiter,
     feed: Arc<Feed>,
     queues: Vec<RxHalf>,
@@ -61,7 +64,8 @@ struct Feed {
     card_time: bool,
 }
 
-/// Packets of one queue, up to 256 at once: an eighth of the receive ring, of smaller ones, but no fewer than 64.
+/// Packets of one queue, up to 256 at once: an eighth of the receive ring, of smaller ones, but no
+/// fewer than 64.
 ///
 /// Dropping it gives their chunks back to the kernel. Until then the kernel has the others.
 #[derive(Debug)]
@@ -78,9 +82,10 @@ impl XdpCapture {
     /// Captures from all queues of the interface of this name, in the best mode that there is.
     ///
     /// # Errors
-    /// [`Error::NoSuchInterface`]; [`Error::NotPermitted`] without CAP_NET_RAW, CAP_BPF and CAP_NET_ADMIN of the host;
-    /// [`Error::ProgramInTheWay`] where the interface has an XDP program of somebody else's; [`Error::Config`] for more packet memory than
-    /// may be locked; or the call that failed.
+    /// [`Error::NoSuchInterface`]; [`Error::NotPermitted`] without CAP_NET_RAW, CAP_BPF and
+    /// CAP_NET_ADMIN of the host; [`Error::ProgramInTheWay`] where the interface has an XDP
+    /// program of somebody else's; [`Error::Config`] for more packet memory than may be locked;
+    /// or the call that failed.
     pub fn open(interface: &str) -> Result<Self, Error> {
         Self::builder().interface(interface).build()
     }
@@ -90,14 +95,16 @@ impl XdpCapture {
         CaptureBuilder::new()
     }
 
-    /// Waits for a batch; `Ok(None)` where the time was over first. `None` for a time waits for ever.
+    /// Waits for a batch; `Ok(None)` where the time was over first. `None` for a time waits for
+    /// ever.
     ///
-    /// While packets come fast, one by one, it lets them gather first ([`CaptureBuilder::moderation`]).
+    /// While packets come fast, one by one, it lets them gather first
+    /// ([`CaptureBuilder::moderation`]).
     ///
     /// # Errors
     /// [`Error::LinkDown`] once each time the interface goes down, after which the capture goes on;
-    /// [`Error::InterfaceRemoved`] when it is gone and its last packets were lent; [`Error::Closed`] once a [`StopHandle`] stopped
-    /// the capture.
+    /// [`Error::InterfaceRemoved`] when it is gone and its last packets were lent;
+    /// [`Error::Closed`] once a [`StopHandle`] stopped the capture.
     pub fn next_batch(
         &mut self,
         timeout: impl Into<Option<Duration>>,
@@ -110,10 +117,12 @@ impl XdpCapture {
         Ok(found.then(|| self.batch()))
     }
 
-    /// Calls `f` with each packet, until it breaks (`Some` of what it broke with) or the capture is stopped (`None`).
+    /// Calls `f` with each packet, until it breaks (`Some` of what it broke with) or the capture is
+    /// stopped (`None`).
     ///
-    /// A loop that is left keeps its place: the next loop, or the next batch of that queue, begins with the packet behind the one that
-    /// broke. A link that goes down does not end the loop; [`Stats::link_downs`] counts it.
+    /// A loop that is left keeps its place: the next loop, or the next batch of that queue, begins
+    /// with the packet behind the one that broke. A link that goes down does not end the loop;
+    /// [`Stats::link_downs`] counts it.
     ///
     /// # Errors
     /// [`Error::InterfaceRemoved`], or the call that failed.
@@ -143,7 +152,9 @@ impl XdpCapture {
         }
     }
 
-    /// Why the state of the interface is not watched ([`Waiter::why_link_unwatched`](netring_sys::wait::Waiter::why_link_unwatched)): a sandbox forbids netlink sockets.
+    /// Why the state of the interface is not watched
+    /// ([`Waiter::why_link_unwatched`](netring_sys::wait::Waiter::why_link_unwatched)): a sandbox
+    /// forbids netlink sockets.
     pub fn why_link_unwatched(&self) -> Option<&SyscallError> {
         self.waiter.why_link_unwatched()
     }
@@ -153,12 +164,15 @@ impl XdpCapture {
         self.waiter.stop_handle()
     }
 
-    /// One capture for each queue, for a thread each. Call it from the network namespace of the interface.
+    /// One capture for each queue, for a thread each. Call it from the network namespace of the
+    /// interface.
     ///
-    /// The program stays on the interface until the last of them is dropped. Stop handles taken before stop the one of the first queue.
+    /// The program stays on the interface until the last of them is dropped. Stop handles taken
+    /// before stop the one of the first queue.
     ///
     /// # Errors
-    /// [`Error::Config`] in another network namespace; there are too many open files, or not enough memory.
+    /// [`Error::Config`] in another network namespace; there are too many open files, or not enough
+    /// memory.
     pub fn into_workers(self) -> Result<Vec<Self>, Error> {
         if let Some(first) = self.queues.first() {
             first.socket.device.check_here(&self.feed.interface)?;
@@ -171,7 +185,8 @@ impl XdpCapture {
             moderation,
             waits: _,
         } = self;
-        // The first goes on with the waiter that there is: what it has heard and not told is told by that one.
+        // The first goes on with the waiter that there is: what it has heard and not told is told
+        // by that one.
         let mut first = Some(waiter);
         let mut workers = Vec::with_capacity(queues.len());
         for half in queues {
@@ -225,20 +240,21 @@ impl XdpCapture {
         self.feed.attachment.as_ref()?.why_not_native()
     }
 
-    /// Whether the driver is asked what it knows of each packet ([`CaptureBuilder::metadata`]). Each packet tells what there was to know.
+    /// Whether the driver is asked what it knows of each packet ([`CaptureBuilder::metadata`]).
+    /// Each packet tells what there was to know.
     pub fn has_metadata(&self) -> bool {
         let mut queues = self.queues.iter();
         queues.all(|half| half.metadata.is_some())
     }
 
-    /// Why the driver is not asked, or not for all of it, where that was tried: a VLAN tag that is not in the bytes of a packet may then be
-    /// lost.
+    /// Why the driver is not asked, or not for all of it, where that was tried: a VLAN tag that is
+    /// not in the bytes of a packet may then be lost.
     pub fn why_no_metadata(&self) -> Option<&Error> {
         self.feed.why_no_metadata.as_ref()
     }
 
-    /// What the program counted, of all queues, those too that this capture does not have; `None` for the user's own program.
-    /// `missed` are packets of queues without a socket.
+    /// What the program counted, of all queues, those too that this capture does not have; `None`
+    /// for the user's own program. `missed` are packets of queues without a socket.
     ///
     /// # Errors
     /// The call that failed.
@@ -268,11 +284,12 @@ impl XdpCapture {
             .collect()
     }
 
-    /// Bytes of the longest packet that is received; longer ones are lost, and counted as dropped ([`Stats::dropped`]). `None` without a
-    /// limit ([`CaptureBuilder::multi_buffer`]).
+    /// Bytes of the longest packet that is received; longer ones are lost, and counted as dropped
+    /// ([`Stats::dropped`]). `None` without a limit ([`CaptureBuilder::multi_buffer`]).
     ///
-    /// By default every packet fits that the interface brings, by the MTU it has when it is opened. If that is raised later, compare
-    /// this with it: a frame is 14 bytes longer, and 4 more for each VLAN tag.
+    /// By default every packet fits that the interface brings, by the MTU it has when it is opened.
+    /// If that is raised later, compare this with it: a frame is 14 bytes longer, and 4 more
+    /// for each VLAN tag.
     pub fn longest(&self) -> Option<u32> {
         let half = self.queues.first()?;
         half.assembly
@@ -285,86 +302,11 @@ impl XdpCapture {
         self.feed.promiscuous.is_some()
     }
 
-    /// System calls made by [`next_batch`](Self::next_batch) and [`for_each`](Self::for_each) to wait, and to wake the kernel.
+    /// System calls made by [`next_batch`](Self::next_batch) and [`for_each`](Self::for_each) to
+    /// wait, and to wake the kernel.
     pub fn system_calls(&self) -> u64 {
         let kicks = self.queues.iter().map(|half| half.kicks);
         self.waits + kicks.sum::<u64>()
-    }
-
-    /// Waits for packets, as there is none: whether there are some, or the source was stopped.
-    #[inline(never)]
-    fn wait(&mut self, timeout: Option<Duration>) -> Result<bool, Error> {
-        // What was heard before, and not told over the packets that came meanwhile: nothing wakes the reader for it once more.
-        self.waiter.report()?;
-        let now = Instant::now();
-        // A time so long that no clock holds it is for ever.
-        let deadline = timeout.and_then(|timeout| now.checked_add(timeout));
-        let mut left = timeout;
-        if let Some(sleep) = self.moderate(now) {
-            self.waits += 1;
-            // A stop ends it.
-            self.waiter
-                .sleep(timeout.map_or(sleep, |timeout| sleep.min(timeout)))?;
-            if self.look() {
-                return Ok(true);
-            }
-            left = time_left(deadline);
-        }
-        loop {
-            self.waits += 1;
-            let woken = poll_readable(self.waiter.as_fd(), left)?;
-            if self.waiter.is_stopped() || self.look() {
-                return Ok(true);
-            }
-            // Asked only here: what wakes a reader mostly is a packet.
-            if woken {
-                self.waits += 1;
-                if self.look_further()? == Readiness::Ready {
-                    return Ok(true);
-                }
-            }
-            if left == Some(Duration::ZERO) {
-                return Ok(false);
-            }
-            left = time_left(deadline);
-        }
-    }
-
-    /// For how long packets are to gather before the next look.
-    fn moderate(&mut self, now: Instant) -> Option<Duration> {
-        let seen = self.queues.iter().map(RxHalf::seen).sum();
-        // Of any one queue: all packets may come by that one.
-        let room = self.queues.iter().map(RxHalf::capacity).min();
-        self.moderation.sleep(now, seen, room.unwrap_or_default())
-    }
-
-    /// Whether a queue has a packet; the next look begins with that queue.
-    #[inline]
-    fn look(&mut self) -> bool {
-        for n in 0..self.queues.len() {
-            let mut at = self.at + n;
-            if at >= self.queues.len() {
-                at -= self.queues.len();
-            }
-            if self.queues[at].look() {
-                self.at = at;
-                return true;
-            }
-        }
-        false
-    }
-
-    /// There is no packet: looks whether something else happened.
-    #[cold]
-    fn look_further(&mut self) -> Result<Readiness, Error> {
-        if let Some(first) = self.queues.first() {
-            self.waiter.take_news(first.socket.fd())?;
-        }
-        // Once more: a packet may have come since, and is told before the link that went down behind it.
-        if self.look() {
-            return Ok(Readiness::Ready);
-        }
-        self.waiter.report().map(|()| Readiness::Empty)
     }
 }
 
@@ -403,8 +345,9 @@ impl PacketSource for XdpCapture {
         }
     }
 
-    /// `offered` is what the program redirected to the sockets, by its own count. `dropped` is exact in copy mode; in zero-copy mode the card
-    /// drops by itself, and its counters have that.
+    /// `offered` is what the program redirected to the sockets, by its own count. `dropped` is
+    /// exact in copy mode; in zero-copy mode the card drops by itself, and its counters have
+    /// that.
     fn stats(&mut self) -> Result<Stats, Error> {
         let (mut delivered, mut dropped, mut invalid, mut pending) = (0, 0, 0, 0);
         let mut redirected = Some(0);
@@ -416,7 +359,8 @@ impl PacketSource for XdpCapture {
             dropped += kernel.rx_dropped + kernel.rx_ring_full;
             pending += u64::from(half.rx.available(u32::MAX));
             zero_copy |= half.socket.zero_copy;
-            // The program last: it counts a packet first, so that beside traffic no more are lent and lost than were offered.
+            // The program last: it counts a packet first, so that beside traffic no more are lent
+            // and lost than were offered.
             redirected = redirected
                 .zip(self.feed.redirected(half.socket.queue)?)
                 .map(|(a, b)| a + b);
@@ -448,8 +392,8 @@ impl Open for XdpCapture {
     }
 }
 
-/// Readable when [`ready`](PacketSource::ready) has something to say; fit for `poll`, `epoll` (level or edge triggered) and
-/// runtimes.
+/// Readable when [`ready`](PacketSource::ready) has something to say; fit for `poll`, `epoll`
+/// (level or edge triggered) and runtimes.
 impl AsFd for XdpCapture {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.waiter.as_fd()

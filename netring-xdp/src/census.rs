@@ -8,8 +8,8 @@ use crate::ring::Memory;
 
 /// How many chunks of a UMEM are where. Each is in exactly one place.
 ///
-/// What is in rings is read from the words that the kernel shares, and not from this crate's books: a chunk that is lost, or twice
-/// somewhere, makes [`total`](Self::total) wrong.
+/// What is in rings is read from the words that the kernel shares, and not from this crate's books:
+/// a chunk that is lost, or twice somewhere, makes [`total`](Self::total) wrong.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Census {
@@ -17,7 +17,8 @@ pub struct Census {
     pub pool: u32,
     /// In fill rings: for packets to come.
     pub fill: u32,
-    /// With the kernel: off a fill ring and not yet in a receive ring, or off a transmit ring and not yet in a completion ring.
+    /// With the kernel: off a fill ring and not yet in a receive ring, or off a transmit ring and
+    /// not yet in a completion ring.
     pub kernel: u32,
     /// In receive rings: packets that were not taken yet, and those of batches that are looked at.
     pub receive: u32,
@@ -35,7 +36,8 @@ pub struct Census {
 #[derive(Debug, Default)]
 pub(crate) struct Books {
     open: Vec<Rings>,
-    /// What went past the kernel in rings that are closed, and what was in them: fill, receive, transmit, completion.
+    /// What went past the kernel in rings that are closed, and what was in them: fill, receive,
+    /// transmit, completion.
     passed: [u32; 4],
     closed: u32,
 }
@@ -89,7 +91,8 @@ impl Books {
         self.open.push(rings);
     }
 
-    /// A socket is closed. (Its rings must not be held on to: the kernel keeps a socket open while a ring of it is mapped.)
+    /// A socket is closed. (Its rings must not be held on to: the kernel keeps a socket open while
+    /// a ring of it is mapped.)
     pub(crate) fn close(&mut self, rings: &Rings) {
         self.open
             .retain(|open| !Arc::ptr_eq(&open.staged, &rings.staged));
@@ -101,8 +104,8 @@ impl Books {
     }
 
     pub(crate) fn census(&self, pool: u32, user: u32) -> Census {
-        // Positions start at 0 and count everything that ever went through, modulo 2³²: what left the rings on the one side and
-        // did not arrive on the other is with the kernel.
+        // Positions start at 0 and count everything that ever went through, modulo 2³²: what left
+        // the rings on the one side and did not arrive on the other is with the kernel.
         let (mut passed, mut inside) = (self.passed, [0_u32; 4]);
         for rings in &self.open {
             let (more_passed, more_inside) = rings.count();
@@ -129,7 +132,8 @@ impl Books {
 }
 
 impl Rings {
-    /// How many chunks went past the kernel's side of each ring, and how many are in it: fill, receive, transmit, completion.
+    /// How many chunks went past the kernel's side of each ring, and how many are in it: fill,
+    /// receive, transmit, completion.
     fn count(&self) -> ([u32; 4], [u32; 4]) {
         // Acquire: the pairs of words are seen in an order in which no chunk is in two places.
         let producer = |ring: &Memory| ring.producer().load(Ordering::Acquire);

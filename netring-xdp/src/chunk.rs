@@ -16,9 +16,10 @@ use crate::umem::{Brand, Shared};
 /// A chunk of a UMEM that nobody else has, and the bytes of a packet in it.
 ///
 /// It comes from a receiving half ([`Received::take`](crate::Received::take)) or a transmitting one
-/// ([`Transmitter::take`](crate::Transmitter::take)), and goes into a transmit ring ([`Transmitter::send`](crate::Transmitter::send)), which
-/// takes it for good: sending it twice, or touching it afterwards, does not compile. One that is dropped goes back to the half that it
-/// came from.
+/// ([`Transmitter::take`](crate::Transmitter::take)), and goes into a transmit ring
+/// ([`Transmitter::send`](crate::Transmitter::send)), which takes it for good: sending it twice, or
+/// touching it afterwards, does not compile. One that is dropped goes back to the half that it came
+/// from.
 pub struct Chunk<'umem> {
     shared: &'umem Arc<Shared>,
     /// None once it went elsewhere.
@@ -82,11 +83,14 @@ impl<'umem> Chunk<'umem> {
         self.offset as usize..self.offset as usize + self.len as usize
     }
 
-    /// Sets where in the chunk the packet is: more to the front for a header before it, less at the end to cut it.
+    /// Sets where in the chunk the packet is: more to the front for a header before it, less at the
+    /// end to cut it.
     ///
     /// # Errors
-    /// [`Error::FrameLength`] for a range that is empty or not inside the chunk, [`Error::Request`] for one that starts in what is the
-    /// kernel's with [`UmemConfig::transmit_metadata`](crate::UmemConfig::transmit_metadata); nothing changes then.
+    /// [`Error::FrameLength`] for a range that is empty or not inside the chunk, [`Error::Request`]
+    /// for one that starts in what is the kernel's with
+    /// [`UmemConfig::transmit_metadata`](crate::UmemConfig::transmit_metadata); nothing changes
+    /// then.
     pub fn set_range(&mut self, range: Range<usize>) -> Result<(), Error> {
         let (max, front) = (self.capacity(), self.shared.geometry().front());
         if range.start >= range.end || range.end > max {
@@ -120,8 +124,8 @@ impl<'umem> Chunk<'umem> {
         self.continues
     }
 
-    /// As [`Slot::request_checksum`](crate::Slot::request_checksum), of the packet in this chunk. It is looked at again when the chunk is sent, in case that
-    /// its range was changed.
+    /// As [`Slot::request_checksum`](crate::Slot::request_checksum), of the packet in this chunk.
+    /// It is looked at again when the chunk is sent, in case that its range was changed.
     ///
     /// # Errors
     /// As there; what the driver can do is told by [`Transmitter::send`](crate::Transmitter::send).
@@ -151,7 +155,8 @@ impl<'umem> Chunk<'umem> {
     /// What the driver said of the packet that was received in it, where the socket reads that
     /// ([`SocketBuilder::metadata`](crate::SocketBuilder::metadata)).
     ///
-    /// It stands in the bytes before where the packet started: who writes a header there reads it before.
+    /// It stands in the bytes before where the packet started: who writes a header there reads it
+    /// before.
     pub fn metadata(&self) -> Option<Metadata> {
         let before = self.described.checked_sub(Metadata::LEN as u32)?;
         let token = self.token.as_ref()?;

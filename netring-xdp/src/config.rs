@@ -20,7 +20,7 @@ impl RingSize {
     ///
     /// assert_eq!(RingSize::new(2048)?.entries(), 2048);
     /// let error = RingSize::new(1500).unwrap_err();
-    /// assert_eq!(error.to_string(), "ring: 1500 entries: a ring has a power of two, from 1 to 1073741824; the next is 2048");
+    /// assert!(error.to_string().ends_with("the next is 2048"), "{error}");
     /// # Ok::<(), netring_xdp::Error>(())
     /// ```
     ///
@@ -54,7 +54,8 @@ impl RingSize {
 /// Whether packets are copied between the driver's memory and the UMEM.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Copying {
-    /// Without a copy where the driver can, else with one; what was reached, and why it is not better, can be asked.
+    /// Without a copy where the driver can, else with one; what was reached, and why it is not
+    /// better, can be asked.
     #[default]
     Best,
     /// Without a copy, or not at all.
@@ -65,13 +66,14 @@ pub enum Copying {
     Copy,
 }
 
-/// Whether the driver is asked what it knows of each packet: the VLAN tag that it took out of the bytes, the hash of the flow, the card's
-/// time (kernel 6.3; VLAN tags 6.8).
+/// Whether the driver is asked what it knows of each packet: the VLAN tag that it took out of the
+/// bytes, the hash of the flow, the card's time (kernel 6.3; VLAN tags 6.8).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum DriverMetadata {
     /// It is not asked.
     No,
-    /// It is asked where it can be, in native mode; [`XdpCapture::why_no_metadata`](crate::XdpCapture::why_no_metadata) tells why not.
+    /// It is asked where it can be, in native mode;
+    /// [`XdpCapture::why_no_metadata`](crate::XdpCapture::why_no_metadata) tells why not.
     #[default]
     Try,
     /// It is asked, or nothing is opened.
@@ -88,7 +90,8 @@ pub enum Mode {
     NativeCopy,
     /// The kernel's stack runs the program; packets are copied into the UMEM.
     GenericCopy,
-    /// Packets are copied into the UMEM; the program is somebody else's, and where it runs is not known.
+    /// Packets are copied into the UMEM; the program is somebody else's, and where it runs is not
+    /// known.
     Copy,
 }
 
@@ -103,10 +106,11 @@ impl fmt::Display for Mode {
     }
 }
 
-/// Busy polling: the application's own calls drive the interface, and its interrupts stay off (kernel 5.11).
+/// Busy polling: the application's own calls drive the interface, and its interrupts stay off
+/// (kernel 5.11).
 ///
-/// The interface's NAPI has to be told to stay quiet as well: `napi_defer_hard_irqs` and `gro_flush_timeout` of the interface, which are
-/// the administrator's.
+/// The interface's NAPI has to be told to stay quiet as well: `napi_defer_hard_irqs` and
+/// `gro_flush_timeout` of the interface, which are the administrator's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[doc(alias = "SO_PREFER_BUSY_POLL")]
 #[doc(alias = "SO_BUSY_POLL")]
@@ -149,15 +153,18 @@ pub(crate) struct SocketConfig {
     /// How long a wait lets packets gather.
     pub(crate) moderation: Duration,
     pub(crate) metadata: bool,
-    /// A program that somebody else attached feeds it, so that this process needs not be allowed to.
+    /// A program that somebody else attached feeds it, so that this process needs not be allowed
+    /// to.
     pub(crate) fed_by_others: bool,
-    /// Bytes of packet memory that are locked for this socket and those that are opened with it; None: its own.
+    /// Bytes of packet memory that are locked for this socket and those that are opened with it;
+    /// None: its own.
     pub(crate) memory: Option<u64>,
 }
 
 /// The default of both the receive and the transmit ring.
 const DEFAULT_RING: RingSize = RingSize(2048);
-/// Chunks that a socket which only sends has for packets to come: Intel's drivers want some, and get them in zero-copy mode only.
+/// Chunks that a socket which only sends has for packets to come: Intel's drivers want some, and
+/// get them in zero-copy mode only.
 const CHUNKS_OF_A_SENDER: u32 = 64;
 
 impl SocketConfig {
@@ -192,13 +199,15 @@ impl SocketConfig {
         }
     }
 
-    /// Chunks for packets to come: as many as the receive ring holds, unless asked for, for in copy mode each is in one of the two.
+    /// Chunks for packets to come: as many as the receive ring holds, unless asked for, for in copy
+    /// mode each is in one of the two.
     pub(crate) fn receive_chunks(&self) -> u32 {
         let wanted = self.rx.map_or(CHUNKS_OF_A_SENDER, |ring| ring.entries());
         self.receive_chunks.unwrap_or(wanted)
     }
 
-    /// How long a wait lets packets gather: not at all where the interface is driven by the application's calls.
+    /// How long a wait lets packets gather: not at all where the interface is driven by the
+    /// application's calls.
     pub(crate) const fn moderation(&self) -> Moderation {
         match self.busy_poll {
             Some(_) => Moderation::new(Duration::ZERO),

@@ -1,4 +1,5 @@
-//! Which interface it is, of all network namespaces: each of them has an interface with index 1, and mostly one with 2.
+//! Which interface it is, of all network namespaces: each of them has an interface with index 1,
+//! and mostly one with 2.
 
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::linux::fs::MetadataExt;
@@ -56,8 +57,9 @@ impl Device {
     }
 }
 
-/// The number of this thread's namespace in the file system, which is what there is before kernel 5.14. Without /proc it is 0: an interface
-/// of another namespace is then taken for the same, and the kernel refuses the socket.
+/// The number of this thread's namespace in the file system, which is what there is before kernel
+/// 5.14. Without /proc it is 0: an interface of another namespace is then taken for the same, and
+/// the kernel refuses the socket.
 fn inode_of_this_thread() -> u64 {
     std::fs::metadata("/proc/thread-self/ns/net").map_or(0, |file| file.st_ino())
 }

@@ -13,7 +13,8 @@ use crate::socket::Slot;
 use crate::transmit::{TimestampStats, TransmitTimestamps, TxHalf};
 use crate::umem::{HugePages, UmemConfig};
 
-/// Sends frames out of an interface by an AF_XDP socket with packet memory of its own. It needs no XDP program.
+/// Sends frames out of an interface by an AF_XDP socket with packet memory of its own. It needs no
+/// XDP program.
 ///
 /// ```no_run
 /// use netring_sys::{PacketSink, PacketSlot};
@@ -48,8 +49,9 @@ impl XdpInjector {
     /// Sends out of queue 0 of the interface of this name.
     ///
     /// # Errors
-    /// [`Error::NoSuchInterface`]; [`Error::NotPermitted`] without CAP_NET_RAW; [`Error::Config`] where the queue has a socket (told after
-    /// five seconds: so long a queue that was closed can stay taken), or for more packet memory than may be locked; or the call that failed.
+    /// [`Error::NoSuchInterface`]; [`Error::NotPermitted`] without CAP_NET_RAW; [`Error::Config`]
+    /// where the queue has a socket (told after five seconds: so long a queue that was closed
+    /// can stay taken), or for more packet memory than may be locked; or the call that failed.
     pub fn open(interface: &str) -> Result<Self, Error> {
         Self::builder(interface).build()
     }
@@ -68,8 +70,8 @@ impl XdpInjector {
         Self { half }
     }
 
-    /// Sends everything that was committed, and waits until it is completed or the time is over: how many frames are still in
-    /// flight. `None` for a time waits for ever.
+    /// Sends everything that was committed, and waits until it is completed or the time is over:
+    /// how many frames are still in flight. `None` for a time waits for ever.
     ///
     /// # Errors
     /// As [`flush`](PacketSink::flush).
@@ -92,15 +94,17 @@ impl XdpInjector {
         self.half.socket.why_not_zero_copy.as_ref()
     }
 
-    /// Where all chunks of its packet memory are now; those of the capture too that it was opened with.
+    /// Where all chunks of its packet memory are now; those of the capture too that it was opened
+    /// with.
     pub fn census(&self) -> Census {
         self.half.shared.census()
     }
 
-    /// Timestamps of frames that were sent and asked for one ([`Slot::request_timestamp`]), those that are there now.
+    /// Timestamps of frames that were sent and asked for one ([`Slot::request_timestamp`]), those
+    /// that are there now.
     ///
-    /// As many wait to be read as the packet memory has chunks; what comes then is thrown away, and counted in
-    /// [`TimestampStats::lost`].
+    /// As many wait to be read as the packet memory has chunks; what comes then is thrown away, and
+    /// counted in [`TimestampStats::lost`].
     pub fn transmit_timestamps(&mut self) -> TransmitTimestamps<'_> {
         self.half.transmit_timestamps()
     }
@@ -130,7 +134,8 @@ impl InjectorBuilder {
         self
     }
 
-    /// Bytes of a chunk, and of the longest frame in one chunk: a power of two, 2048 to a page. Default: 2048.
+    /// Bytes of a chunk, and of the longest frame in one chunk: a power of two, 2048 to a page.
+    /// Default: 2048.
     pub const fn chunk_size(mut self, bytes: u32) -> Self {
         self.memory = self.memory.chunk_size(bytes);
         self
@@ -148,15 +153,17 @@ impl InjectorBuilder {
         self
     }
 
-    /// Whether the kernel says when it wants a system call (`XDP_USE_NEED_WAKEUP`, kernel 5.4). Default: yes.
+    /// Whether the kernel says when it wants a system call (`XDP_USE_NEED_WAKEUP`, kernel 5.4).
+    /// Default: yes.
     #[doc(alias = "XDP_USE_NEED_WAKEUP")]
     pub const fn need_wakeup(mut self, need_wakeup: bool) -> Self {
         self.socket.need_wakeup = need_wakeup;
         self
     }
 
-    /// Takes frames that are longer than a chunk, in up to 18 chunks, no more than the transmit ring has (`XDP_USE_SG`, kernel 6.6). They are
-    /// written in memory of the injector's own, and copied into chunks when they are committed, all of them or none. Default: no.
+    /// Takes frames that are longer than a chunk, in up to 18 chunks, no more than the transmit
+    /// ring has (`XDP_USE_SG`, kernel 6.6). They are written in memory of the injector's own,
+    /// and copied into chunks when they are committed, all of them or none. Default: no.
     #[doc(alias = "XDP_USE_SG")]
     pub const fn multi_buffer(mut self, multi_buffer: bool) -> Self {
         self.socket.multi_buffer = multi_buffer;
@@ -183,8 +190,9 @@ impl InjectorBuilder {
         self
     }
 
-    /// How many frames the kernel sends in one call in copy mode, 32 to the size of the transmit ring (`XDP_MAX_TX_SKB_BUDGET`,
-    /// kernel 6.17). Default: the size of the ring where the kernel can, else its own 32.
+    /// How many frames the kernel sends in one call in copy mode, 32 to the size of the transmit
+    /// ring (`XDP_MAX_TX_SKB_BUDGET`, kernel 6.17). Default: the size of the ring where the
+    /// kernel can, else its own 32.
     #[doc(alias = "XDP_MAX_TX_SKB_BUDGET")]
     pub const fn transmit_budget(mut self, frames: u32) -> Self {
         self.socket.transmit_budget = Some(frames);

@@ -1,5 +1,5 @@
-//! Both halves of a socket against a kernel that is played here: what it does in what order is random, and where every chunk is
-//! meanwhile is checked after each step.
+//! Both halves of a socket against a kernel that is played here: what it does in what order is
+//! random, and where every chunk is meanwhile is checked after each step.
 
 use std::collections::{BTreeSet, VecDeque};
 use std::os::fd::OwnedFd;
@@ -52,7 +52,8 @@ struct World {
     kernel: Kernel,
 }
 
-/// A socket's two halves with their chunks, over rings whose positions start at 0, as the kernel's do.
+/// A socket's two halves with their chunks, over rings whose positions start at 0, as the kernel's
+/// do.
 fn world(receive_chunks: u32, transmit_chunks: u32, multi_buffer: bool) -> World {
     world_of(
         &UmemConfig::new(),
@@ -312,7 +313,8 @@ proptest! {
     }
 }
 
-/// X6: the driver parks itself until it is told of new chunks, and a loop that only receives tells it.
+/// X6: the driver parks itself until it is told of new chunks, and a loop that only receives tells
+/// it.
 #[test]
 fn x6_a_driver_that_parks_is_woken_by_receiving_alone() {
     let mut world = world(8, 0, false);
@@ -404,7 +406,8 @@ fn x8_a_drain_without_completions_ends_in_time_and_says_how_many_are_in_flight()
     );
 }
 
-/// X10, S18: whatever a descriptor says, nothing outside a chunk is lent, and what is no chunk goes to nobody.
+/// X10, S18: whatever a descriptor says, nothing outside a chunk is lent, and what is no chunk goes
+/// to nobody.
 #[test]
 fn x10_forged_descriptors_are_counted_and_go_nowhere() {
     let mut world = world(8, 4, false);

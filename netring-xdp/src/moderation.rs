@@ -1,8 +1,8 @@
 //! Letting packets gather before a wait, as network cards moderate their interrupts.
 //!
-//! A reader that is faster than its packets come waits between any two of them, and each wait is a system call and a wake-up. Where
-//! they come so fast, it sleeps for a moment first, and then finds many. Nothing here waits itself: it is told the time, and says
-//! how long.
+//! A reader that is faster than its packets come waits between any two of them, and each wait is a
+//! system call and a wake-up. Where they come so fast, it sleeps for a moment first, and then finds
+//! many. Nothing here waits itself: it is told the time, and says how long.
 
 use std::time::{Duration, Instant};
 
@@ -13,10 +13,12 @@ pub(crate) const DEFAULT: Duration = Duration::from_micros(50);
 const USEFUL: u64 = 8;
 /// The most short rounds between two sleeps in vain.
 const LONGEST_HOLD: u32 = 64;
-/// By so much a sleep may be longer than was asked: the kernel's timer slack (`PR_SET_TIMERSLACK`), and a little for the wake-up.
+/// By so much a sleep may be longer than was asked: the kernel's timer slack (`PR_SET_TIMERSLACK`),
+/// and a little for the wake-up.
 const LATE: Duration = Duration::from_micros(60);
 
-/// Says for how long packets are let gather. A round is a wait, and all that is done with its packets until the next one.
+/// Says for how long packets are let gather. A round is a wait, and all that is done with its
+/// packets until the next one.
 #[derive(Debug)]
 pub(crate) struct Moderation {
     interval: Duration,
@@ -45,8 +47,8 @@ impl Moderation {
         self.interval
     }
 
-    /// A wait begins, as no packet is there: for how long it is to sleep before it looks again. There have been `seen` packets by now,
-    /// and `room` more fit into the rings.
+    /// A wait begins, as no packet is there: for how long it is to sleep before it looks again.
+    /// There have been `seen` packets by now, and `room` more fit into the rings.
     pub(crate) fn sleep(&mut self, now: Instant, seen: u64, room: u32) -> Option<Duration> {
         if self.interval.is_zero() {
             return None;
@@ -95,8 +97,8 @@ mod tests {
 
     const US: Duration = Duration::from_micros(1);
 
-    /// Rounds of a reader that is quick: how many packets come in each, and how long it lasts without a sleep; and which of them begin
-    /// with one. A sleep takes twice what was asked.
+    /// Rounds of a reader that is quick: how many packets come in each, and how long it lasts
+    /// without a sleep; and which of them begin with one. A sleep takes twice what was asked.
     fn rounds(
         moderation: &mut Moderation,
         room: u32,

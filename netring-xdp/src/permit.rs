@@ -1,5 +1,5 @@
-//! What a process has to be allowed, in one line: `setcap` takes away what it is not told, so advice that names one capability after the
-//! other is never followed to the end.
+//! What a process has to be allowed, in one line: `setcap` takes away what it is not told, so
+//! advice that names one capability after the other is never followed to the end.
 
 use netring_sys::syscall::memlock_limit;
 use netring_sys::{Error, SyscallError};

@@ -1,8 +1,9 @@
 //! The XDP programs that feed AF_XDP sockets: generated here, or the user's own.
 //!
-//! A program runs in the kernel for each packet of an interface, and gives it to the socket of its queue. This crate
-//! generates one as eBPF instructions ([`Program::redirect`]): no compiler, no prebuilt object. [aya] makes
-//! its maps and loads it; it is attached by a link that the kernel takes away with its owner.
+//! A program runs in the kernel for each packet of an interface, and gives it to the socket of its
+//! queue. This crate generates one as eBPF instructions ([`Program::redirect`]): no compiler, no
+//! prebuilt object. [aya] makes its maps and loads it; it is attached by a link that the kernel
+//! takes away with its owner.
 //!
 //! ```no_run
 //! use netring_xdp::program::{AttachMode, Program};
@@ -15,19 +16,21 @@
 //!     println!("{}: {why}", attachment.mode());
 //! }
 //! let socket = socket(); // bound to queue 0 of eth0
+//!     
 //! # use std::os::fd::AsFd;
 //! attachment.set_socket(0, socket.as_fd())?;
 //! # Ok::<(), netring_sys::Error>(())
 //! ```
 //!
 //! # What is needed
-//! CAP_BPF and CAP_NET_ADMIN in the initial user namespace, and kernel 5.9 or newer: only from there on is an
-//! attachment a link that the kernel takes away when its owner is gone, however it went. The older way (netlink) leaves
-//! the program on the interface after a kill, and is not used.
+//! CAP_BPF and CAP_NET_ADMIN in the initial user namespace, and kernel 5.9 or newer: only from
+//! there on is an attachment a link that the kernel takes away when its owner is gone, however it
+//! went. The older way (netlink) leaves the program on the interface after a kill, and is not used.
 //!
 //! # Filters
-//! [`Redirect::filter`] has the program look at each packet first: classic BPF, as `tcpdump -dd` writes it and packet sockets take it. What it does
-//! not choose goes where the program would have let it go without a socket. A filter that cannot be translated is an error that names the
+//! [`Redirect::filter`] has the program look at each packet first: classic BPF, as `tcpdump -dd`
+//! writes it and packet sockets take it. What it does not choose goes where the program would have
+//! let it go without a socket. A filter that cannot be translated is an error that names the
 //! instruction; it is never loaded as one that chooses more.
 //!
 //! # Other programs
@@ -35,12 +38,13 @@
 //! [`Error::ProgramInTheWay`](netring_sys::Error::ProgramInTheWay), which names it.
 //! [`Program::attach_replacing`] takes it away where that is the explicit wish.
 //!
-//! libxdp runs several programs by one of its own, the dispatcher (`xdp_dispatcher`), which it attaches by netlink. To this
-//! crate it is one more foreign program: it is named and left alone; and libxdp leaves an attachment of ours alone, as the
-//! kernel does not let it do otherwise. The two go together the other way round: a program that a dispatcher runs, or that anybody else
-//! attached, feeds sockets of this crate through its pinned map ([`SocketMap::from_pin`]). It may be the generated one:
-//! [`Redirect::object`] is what such a loader takes, with the types that the kernel compares where one program takes the place of a function of
-//! another (`freplace`).
+//! libxdp runs several programs by one of its own, the dispatcher (`xdp_dispatcher`), which it
+//! attaches by netlink. To this crate it is one more foreign program: it is named and left alone;
+//! and libxdp leaves an attachment of ours alone, as the kernel does not let it do otherwise. The
+//! two go together the other way round: a program that a dispatcher runs, or that anybody else
+//! attached, feeds sockets of this crate through its pinned map ([`SocketMap::from_pin`]). It may
+//! be the generated one: [`Redirect::object`] is what such a loader takes, with the types that the
+//! kernel compares where one program takes the place of a function of another (`freplace`).
 
 pub mod asm;
 mod attach;
@@ -73,7 +77,8 @@ pub(crate) use native::{is_about_mtu, is_about_native, mtu_of_one_buffer};
 pub use redirect::Redirect;
 pub use sockets::SocketMap;
 
-/// What becomes of a packet that goes to no socket: the filter did not choose it, or its queue has none.
+/// What becomes of a packet that goes to no socket: the filter did not choose it, or its queue has
+/// none.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[repr(i32)]
 pub enum Otherwise {

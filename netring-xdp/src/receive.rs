@@ -1,13 +1,18 @@
-//! The receiving half of a socket: receive ring, fill ring, and the chunks that go round between them.
+//! The receiving half of a socket: receive ring, fill ring, and the chunks that go round between
+//! them.
 //!
 //! # Safety
-//! The invariant of this file: the next `count` entries of the receive ring are lent by one [`Lent`], which borrows the half mutably, and
-//! are released only when it is dropped, or one by one from the front as a chunk is taken out of it. Slices of packets borrow the
-//! [`Lent`]. A chunk leaves an entry by one of three ways, each of which releases it: to the fill ring, to a token, to a transmit ring.
+//! The invariant of this file: the next `count` entries of the receive ring are lent by one
+//! [`Lent`], which borrows the half mutably, and are released only when it is dropped, or one by
+//! one from the front as a chunk is taken out of it. Slices of packets borrow the [`Lent`]. A chunk
+//! leaves an entry by one of three ways, each of which releases it: to the fill ring, to a token,
+//! to a transmit ring.
 //!
-//! Most batches are looked at once, in order, and then given back whole. So who looks at an entry also writes the chunk into the fill
-//! ring, not yet published ([`Frames`]); a batch that was looked at to its end then has only to publish. What is written there counts
-//! for nothing until then: a batch that was not looked at to its end, or had a packet taken out, is gone through once more.
+//! Most batches are looked at once, in order, and then given back whole. So who looks at an entry
+//! also writes the chunk into the fill ring, not yet published ([`Frames`]); a batch that was
+//! looked at to its end then has only to publish. What is written there counts for nothing until
+//! then: a batch that was not looked at to its end, or had a packet taken out, is gone through once
+//! more.
 #![expect(
     unsafe_code,
     reason = "lends packets in mapped memory; the invariant stands above"
@@ -37,8 +42,8 @@ pub use metadata::Described;
 use metadata::MARK;
 pub(crate) use metadata::Place;
 
-/// The most entries that are lent at once, of a large ring, and what a small one lends: the fill ring is topped up, and its position
-/// published, once for so many.
+/// The most entries that are lent at once, of a large ring, and what a small one lends: the fill
+/// ring is topped up, and its position published, once for so many.
 const MAX_BATCH: u32 = 256;
 const SMALL_BATCH: u32 = 64;
 
@@ -55,7 +60,8 @@ pub(crate) struct RxHalf {
     pub(crate) delivered: u64,
     /// Packets whose descriptor pointed out of its chunk, or out of the packet memory.
     pub(crate) invalid: u64,
-    /// Puts packets together that lie in more than one chunk; None where the socket does not take such.
+    /// Puts packets together that lie in more than one chunk; None where the socket does not take
+    /// such.
     pub(crate) assembly: Option<Assembly>,
     /// Before which packets metadata is read; None: before none.
     pub(crate) metadata: Option<Place>,
@@ -73,12 +79,14 @@ pub(crate) struct Lent<'a> {
     gone: usize,
     /// The first entry is the rest of a packet, whose front was taken.
     open: bool,
-    /// No packet has several entries, and entries, and room for their chunks in the fill ring, are in one run each.
+    /// No packet has several entries, and entries, and room for their chunks in the fill ring, are
+    /// in one run each.
     straight: bool,
     /// Packets are those of the assembly: some have several entries.
     assembled: bool,
-    /// The chunks of all lent entries stand in the fill ring, not yet published: all entries were looked at, and were inside. Relaxed:
-    /// it is read by who owns the batch, once nobody borrows it.
+    /// The chunks of all lent entries stand in the fill ring, not yet published: all entries were
+    /// looked at, and were inside. Relaxed: it is read by who owns the batch, once nobody
+    /// borrows it.
     written: AtomicBool,
 }
 
@@ -94,7 +102,8 @@ pub(crate) struct Taken {
 }
 
 impl RxHalf {
-    /// Whether there is a packet. When there is none the fill ring is topped up, and the kernel woken where it waits for that.
+    /// Whether there is a packet. When there is none the fill ring is topped up, and the kernel
+    /// woken where it waits for that.
     #[inline]
     pub(crate) fn look(&mut self) -> bool {
         if self.rx.available(1) > 0 && (self.assembly.is_none() || self.has_whole()) {
@@ -116,7 +125,8 @@ impl RxHalf {
         self.delivered + self.invalid
     }
 
-    /// The most entries that are lent at once: not more than an eighth of what the kernel has to write to, unless that is few.
+    /// The most entries that are lent at once: not more than an eighth of what the kernel has to
+    /// write to, unless that is few.
     #[inline]
     fn most(&self) -> u32 {
         (self.capacity() / 8).clamp(SMALL_BATCH, MAX_BATCH)
@@ -153,8 +163,9 @@ impl RxHalf {
         }
     }
 
-    /// How many entries there are, up to [`most`](Self::most), and whether they are [straight](Lent::straight): it ends where one of the rings begins
-    /// anew, unless that is soon.
+    /// How many entries there are, up to [`most`](Self::most), and whether they are
+    /// [straight](Lent::straight): it ends where one of the rings begins anew, unless that is
+    /// soon.
     #[inline]
     fn straight(&mut self) -> (u32, bool) {
         const SOON: u32 = 16;
@@ -195,7 +206,8 @@ impl RxHalf {
         self.wake();
     }
 
-    /// Wakes the kernel where it waits for chunks, and drives it where that is the application's work.
+    /// Wakes the kernel where it waits for chunks, and drives it where that is the application's
+    /// work.
     #[inline]
     fn wake(&mut self) {
         let Some(fill) = &self.fill else { return };
@@ -207,11 +219,13 @@ impl RxHalf {
     #[cold]
     fn kick(&mut self) {
         self.kicks += 1;
-        // What the kernel says of the interface, the notifications about it say better; everything else goes again next time.
+        // What the kernel says of the interface, the notifications about it say better; everything
+        // else goes again next time.
         let _ = kick_receive(self.socket.fd());
     }
 
-    /// Whether the next `count` entries are a packet each. Most batches are so, also of a socket that takes others.
+    /// Whether the next `count` entries are a packet each. Most batches are so, also of a socket
+    /// that takes others.
     #[inline]
     fn are_single(&self, count: u32) -> bool {
         // No branch for each: one that goes on is rare.
@@ -228,7 +242,8 @@ impl RxHalf {
         self.are_single(1) || self.whole() > 0
     }
 
-    /// How many entries are whole packets, up to [`most`](Self::most) or the end of the first packet.
+    /// How many entries are whole packets, up to [`most`](Self::most) or the end of the first
+    /// packet.
     #[inline(never)]
     fn whole(&mut self) -> u32 {
         let most = self.most();
@@ -243,7 +258,8 @@ impl RxHalf {
                 break;
             }
         }
-        // A ring that is full of one packet will never have its end: it is given up, and counted as invalid.
+        // A ring that is full of one packet will never have its end: it is given up, and counted as
+        // invalid.
         if whole == 0 && available == self.rx.size() {
             return available;
         }
@@ -258,8 +274,9 @@ impl RxHalf {
         assembly.clear();
         for desc in self.rx.entries(count) {
             let span = region.geometry().received(&desc);
-            // SAFETY: the entry is not released before the slice is gone, which is in this round of the loop; the span is of
-            // this region's geometry; nobody else has the chunk.
+            // SAFETY: the entry is not released before the slice is gone, which is in this round of
+            // the loop; the span is of this region's geometry; nobody else has the
+            // chunk.
             let bytes = span.map(|span| (span, unsafe { region.received(&span) }));
             assembly.add(bytes, desc.options & XDP_PKT_CONTD != 0);
         }
@@ -315,21 +332,24 @@ impl RxHalf {
         invalid + Self::to_pool(others, &geometry, pool)
     }
 
-    /// Moves the chunks of entries to the pool, from where [`top_up`](Self::top_up) takes them; how many entries did not point into one.
+    /// Moves the chunks of entries to the pool, from where [`top_up`](Self::top_up) takes them; how
+    /// many entries did not point into one.
     #[inline]
     fn to_pool(entries: Entries<'_, xdp_desc>, geometry: &Geometry, pool: &mut Pool) -> u64 {
         let mut invalid = 0;
         for desc in entries {
             invalid += u64::from(!geometry.is_inside(&desc));
             if let Some(chunk) = geometry.chunk_of(desc.addr) {
-                // SAFETY: the chunk is out of an entry of the receive ring that the caller releases, and went nowhere else.
+                // SAFETY: the chunk is out of an entry of the receive ring that the caller
+                // releases, and went nowhere else.
                 pool.push(unsafe { Token::from_ring(chunk) });
             }
         }
         invalid
     }
 
-    /// As [`give_back`](Self::give_back), of entries whose chunks are written already, and that are all packets.
+    /// As [`give_back`](Self::give_back), of entries whose chunks are written already, and that are
+    /// all packets.
     #[inline]
     fn give_back_written(&mut self, count: u32) {
         if self.metadata.is_some() {
@@ -373,7 +393,8 @@ impl RxHalf {
         let descs = entries.clone();
         shared.send_home(entries.filter_map(|desc| {
             let chunk = geometry.chunk_of(desc.addr)?;
-            // SAFETY: the chunk is out of an entry of the receive ring that the caller releases, and goes nowhere else.
+            // SAFETY: the chunk is out of an entry of the receive ring that the caller releases,
+            // and goes nowhere else.
             Some(unsafe { Token::from_ring(chunk) })
         }));
         descs
@@ -383,7 +404,8 @@ impl RxHalf {
 }
 
 impl Lent<'_> {
-    /// Gives back what is before the packet behind the first `packets`; the rest stays in the ring, and is lent again.
+    /// Gives back what is before the packet behind the first `packets`; the rest stays in the ring,
+    /// and is lent again.
     pub(crate) fn leave_after(mut self, packets: u64) {
         *self.written.get_mut() = false;
         for _ in 0..packets {
@@ -422,7 +444,8 @@ impl Lent<'_> {
             self.open = desc.options & XDP_PKT_CONTD != 0;
             self.half.delivered += u64::from(!self.open);
             return Some(Taken {
-                // SAFETY: the chunk is out of the entry that was released above, and went nowhere else.
+                // SAFETY: the chunk is out of the entry that was released above, and went nowhere
+                // else.
                 token: unsafe { Token::from_ring(span.chunk) },
                 offset: offset as u32,
                 len: span.len,

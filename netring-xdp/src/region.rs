@@ -2,16 +2,18 @@
 //!
 //! ```text
 //! ┌──────────── chunk 0 ────────────┬──────────── chunk 1 ────────────┬─ …
-//! │ 256 │ headroom │ packet │ free  │ 256 │ headroom │ packet │ free  │      one mapping, pinned by the kernel
+//! │ 256 │ headroom │ packet │ free  │ 256 │ headroom │ packet │ free  │      one pinned mapping
 //! └─────┴──────────┴────────┴───────┴─────┴──────────┴────────┴───────┴─ …
 //! ```
 //!
 //! # Safety
-//! The invariant of this file: for each chunk there is either one [`Token`], or the chunk is in a ring (or with the kernel, between two
-//! rings). Tokens are made once for each chunk ([`Unassigned`]), given up when the chunk goes into a ring, and made anew only for a
-//! chunk that came out of one ([`Token::from_ring`], whose callers vouch for that). Neither can be copied. So bytes of a chunk are lent
-//! only by who holds its token, for as long as the token is borrowed, and the kernel does not touch them meanwhile.
-//! A token is used with the region that it was made for only: both live in the same shared part of one UMEM.
+//! The invariant of this file: for each chunk there is either one [`Token`], or the chunk is in a
+//! ring (or with the kernel, between two rings). Tokens are made once for each chunk
+//! ([`Unassigned`]), given up when the chunk goes into a ring, and made anew only for a chunk that
+//! came out of one ([`Token::from_ring`], whose callers vouch for that). Neither can be copied. So
+//! bytes of a chunk are lent only by who holds its token, for as long as the token is borrowed, and
+//! the kernel does not touch them meanwhile. A token is used with the region that it was made for
+//! only: both live in the same shared part of one UMEM.
 #![expect(
     unsafe_code,
     reason = "lends packet memory; the invariant stands above"
@@ -45,7 +47,8 @@ pub(crate) struct View<'a> {
 #[derive(Debug)]
 pub(crate) struct Token(Chunk);
 
-/// Tokens of free chunks; the one that was put on last is taken first. It has room for all that it can ever have.
+/// Tokens of free chunks; the one that was put on last is taken first. It has room for all that it
+/// can ever have.
 #[derive(Debug)]
 pub(crate) struct Stack {
     /// Those from `len` on are left-overs, and no tokens.
@@ -90,8 +93,9 @@ impl Region {
     #[inline]
     pub(crate) fn bytes<'a>(&'a self, token: &'a Token, offset: u32, len: u32) -> &'a [u8] {
         let start = self.check(token, offset, len);
-        // SAFETY: the token, borrowed with the slice, says that the chunk is its holder's, who writes only by `bytes_mut` and so not
-        // now; `self` owns the mapping; `check` has the range inside the chunk, and the chunks are inside the mapping.
+        // SAFETY: the token, borrowed with the slice, says that the chunk is its holder's, who
+        // writes only by `bytes_mut` and so not now; `self` owns the mapping; `check` has
+        // the range inside the chunk, and the chunks are inside the mapping.
         unsafe { std::slice::from_raw_parts(start, len as usize) }
     }
 
@@ -104,20 +108,23 @@ impl Region {
         len: u32,
     ) -> &'a mut [u8] {
         let start = self.check(token, offset, len);
-        // SAFETY: the token, borrowed mutably with the slice, is the only one for this chunk; `self` owns the mapping; `check` has the
-        // range inside the chunk, and the chunks are inside the mapping.
+        // SAFETY: the token, borrowed mutably with the slice, is the only one for this chunk;
+        // `self` owns the mapping; `check` has the range inside the chunk, and the chunks
+        // are inside the mapping.
         unsafe { std::slice::from_raw_parts_mut(start, len as usize) }
     }
 
     /// Bytes of a packet that lies in a ring's entry.
     ///
     /// # Safety
-    /// The span came out of [`Geometry::received`] of this region's geometry, for an entry of a receive ring that is not released while
-    /// the slice lives: until then the chunk is neither the kernel's nor anybody's token, and nobody else writes to it.
+    /// The span came out of [`Geometry::received`] of this region's geometry, for an entry of a
+    /// receive ring that is not released while the slice lives: until then the chunk is neither
+    /// the kernel's nor anybody's token, and nobody else writes to it.
     #[inline]
     pub(crate) unsafe fn received(&self, span: &Span) -> &[u8] {
         let start = self.at(span.start);
-        // SAFETY: the caller vouches that nobody writes to it; `self` owns the mapping; the span is inside a chunk.
+        // SAFETY: the caller vouches that nobody writes to it; `self` owns the mapping; the span is
+        // inside a chunk.
         unsafe { std::slice::from_raw_parts(start, span.len as usize) }
     }
 
@@ -132,17 +139,20 @@ impl Region {
     )]
     pub(crate) unsafe fn received_mut(&self, span: &Span) -> &mut [u8] {
         let start = self.at(span.start);
-        // SAFETY: the caller vouches that nobody else uses it; `self` owns the mapping; the span is inside a chunk.
+        // SAFETY: the caller vouches that nobody else uses it; `self` owns the mapping; the span is
+        // inside a chunk.
         unsafe { std::slice::from_raw_parts_mut(start, span.len as usize) }
     }
 
     /// Sets bytes to zero.
     ///
     /// # Safety
-    /// They are inside a chunk whose entry of a receive ring is not released, and of which no slice lives.
+    /// They are inside a chunk whose entry of a receive ring is not released, and of which no slice
+    /// lives.
     #[inline]
     pub(crate) unsafe fn clear<const N: usize>(&self, start: u64) {
-        // SAFETY: the caller vouches that nobody else uses them, and that they are inside a chunk; `self` owns the mapping.
+        // SAFETY: the caller vouches that nobody else uses them, and that they are inside a chunk;
+        // `self` owns the mapping.
         unsafe { self.at(start).cast::<[u8; N]>().write([0; N]) };
     }
 
@@ -163,8 +173,9 @@ impl Region {
 }
 
 impl<'a> View<'a> {
-    /// Bytes of a packet that a descriptor of a receive ring points to; `None` where that is not inside one chunk or fills it to its end, the
-    /// packet has several chunks, and always where chunks are not aligned.
+    /// Bytes of a packet that a descriptor of a receive ring points to; `None` where that is not
+    /// inside one chunk or fills it to its end, the packet has several chunks, and always where
+    /// chunks are not aligned.
     ///
     /// # Safety
     /// As [`Region::received`]: the entry that it is of is not released while the slice lives.
@@ -173,11 +184,11 @@ impl<'a> View<'a> {
         if !self.geometry.is_plain(desc) {
             return None;
         }
-        // SAFETY: the region owns the mapping; nothing is written; the descriptor is inside a chunk, and the chunks are inside
-        // the mapping.
+        // SAFETY: the region owns the mapping; nothing is written; the descriptor is inside a
+        // chunk, and the chunks are inside the mapping.
         let start = unsafe { self.start.add(desc.addr as usize) };
-        // SAFETY: the caller vouches that nobody writes to it; the region, borrowed for `'a`, owns the mapping; the whole of it is
-        // inside a chunk.
+        // SAFETY: the caller vouches that nobody writes to it; the region, borrowed for `'a`, owns
+        // the mapping; the whole of it is inside a chunk.
         Some(unsafe { std::slice::from_raw_parts(start.as_ptr(), plain_len(desc) as usize) })
     }
 
@@ -191,14 +202,16 @@ impl<'a> View<'a> {
         if offset < N as u64 {
             return None;
         }
-        // SAFETY: the region owns the mapping; nothing is written; the packet is inside a chunk, and so far from its start.
+        // SAFETY: the region owns the mapping; nothing is written; the packet is inside a chunk,
+        // and so far from its start.
         let start = unsafe { self.start.add(desc.addr as usize - N) };
-        // SAFETY: the caller vouches that nobody writes to the chunk; the region, borrowed for `'a`, owns the mapping; the bytes are in the
-        // packet's chunk.
+        // SAFETY: the caller vouches that nobody writes to the chunk; the region, borrowed for
+        // `'a`, owns the mapping; the bytes are in the packet's chunk.
         Some(unsafe { start.cast::<[u8; N]>().as_ref() })
     }
 
-    /// As [`received`](Self::received), to write to and to send on; `None` for an empty one, and not for one that fills its chunk.
+    /// As [`received`](Self::received), to write to and to send on; `None` for an empty one, and
+    /// not for one that fills its chunk.
     ///
     /// # Safety
     /// As there, and no other slice of the chunk lives.
@@ -209,8 +222,8 @@ impl<'a> View<'a> {
         }
         // SAFETY: as in `received`.
         let start = unsafe { self.start.add(desc.addr as usize) };
-        // SAFETY: the caller vouches that nobody else uses it; the region, borrowed for `'a`, owns the mapping; the whole of it is
-        // inside a chunk.
+        // SAFETY: the caller vouches that nobody else uses it; the region, borrowed for `'a`, owns
+        // the mapping; the whole of it is inside a chunk.
         Some(unsafe { std::slice::from_raw_parts_mut(start.as_ptr(), plain_len(desc) as usize) })
     }
 
@@ -221,20 +234,20 @@ impl<'a> View<'a> {
         'a: 't,
     {
         let base = self.geometry.base(token.0);
-        // SAFETY: the region owns the mapping; nothing is written; the token's chunk is one of the region's, which are inside the
-        // mapping.
+        // SAFETY: the region owns the mapping; nothing is written; the token's chunk is one of the
+        // region's, which are inside the mapping.
         let start = unsafe { self.start.add(base as usize) };
         let size = self.geometry.chunk_size() as usize;
-        // SAFETY: the token, borrowed mutably with the slice, is the only one for this chunk; the region, borrowed for `'a`, owns the
-        // mapping; the chunk is inside.
+        // SAFETY: the token, borrowed mutably with the slice, is the only one for this chunk; the
+        // region, borrowed for `'a`, owns the mapping; the chunk is inside.
         (base, unsafe {
             std::slice::from_raw_parts_mut(start.as_ptr(), size)
         })
     }
 }
 
-// SAFETY: a view is a shared reference to a region, which is `Sync`; what is written by it its callers vouch for; it lends what is
-// inside.
+// SAFETY: a view is a shared reference to a region, which is `Sync`; what is written by it its
+// callers vouch for; it lends what is inside.
 unsafe impl Send for View<'_> {}
 // SAFETY: as for `Send`.
 unsafe impl Sync for View<'_> {}
@@ -243,8 +256,9 @@ impl Token {
     /// The token of a chunk that came out of a ring.
     ///
     /// # Safety
-    /// The chunk is one of the region's; it came out of a receive or a completion ring of a socket over this region, in an entry of
-    /// which no other token is made, and that is released without giving the chunk to the kernel again.
+    /// The chunk is one of the region's; it came out of a receive or a completion ring of a socket
+    /// over this region, in an entry of which no other token is made, and that is released
+    /// without giving the chunk to the kernel again.
     #[inline]
     pub(crate) const unsafe fn from_ring(chunk: Chunk) -> Self {
         Self(chunk)
@@ -314,7 +328,8 @@ impl Stack {
         self.len = self.len.saturating_sub(given);
     }
 
-    /// Puts a token on. There is room, but where a kernel gave a chunk back twice: then it is nobody's.
+    /// Puts a token on. There is room, but where a kernel gave a chunk back twice: then it is
+    /// nobody's.
     #[inline]
     pub(crate) fn push(&mut self, token: Token) {
         if let Some(slot) = self.slots.get_mut(self.len) {
@@ -323,7 +338,8 @@ impl Stack {
         }
     }
 
-    /// Puts the tokens of chunks on that came out of a ring, up to the first entry that has none; how many.
+    /// Puts the tokens of chunks on that came out of a ring, up to the first entry that has none;
+    /// how many.
     ///
     /// # Safety
     /// As for [`Token::from_ring`], for each of the chunks that `chunk` finds.

@@ -3,15 +3,16 @@
 //! ```text
 //!            consumer            producer
 //!               ▼                   ▼
-//! ┌──────┬──────┬──────┬──────┬──────┬──────┐   positions are 32-bit counters that wrap; the entry of a position is at
-//! │ free │ free │ used │ used │ free │ free │   position & (size − 1); used = producer − consumer
-//! └──────┴──────┴──────┴──────┴──────┴──────┘
+//! ┌──────┬──────┬──────┬──────┬──────┬──────┐   positions are 32-bit counters that wrap;
+//! │ free │ free │ used │ used │ free │ free │   the entry of one is at position & (size − 1);
+//! └──────┴──────┴──────┴──────┴──────┴──────┘   used = producer − consumer
 //! ```
 //!
-//! Each position has one writer. Both halves keep a copy of the other's position and look at the shared word only when the
-//! copy says that there is nothing to do; their own they publish once for many entries. Entries are words that are read and
-//! written atomically, which costs nothing on any processor that Linux runs on, and makes this safe code: whatever the other side
-//! does with its position, an entry is some number, and is checked by who uses it.
+//! Each position has one writer. Both halves keep a copy of the other's position and look at the
+//! shared word only when the copy says that there is nothing to do; their own they publish once for
+//! many entries. Entries are words that are read and written atomically, which costs nothing on any
+//! processor that Linux runs on, and makes this safe code: whatever the other side does with its
+//! position, an entry is some number, and is checked by who uses it.
 
 mod consumer;
 mod memory;
@@ -120,7 +121,8 @@ fn split<W>(all: &[W], position: u32) -> (&[W], &[W]) {
     all.split_at(position as usize & (all.len() - 1))
 }
 
-/// The `count` entries from a position on, whether they are in use or not; none where they are not in one run.
+/// The `count` entries from a position on, whether they are in use or not; none where they are not
+/// in one run.
 #[inline]
 fn run_from<W>(all: &[W], position: u32, count: u32) -> &[W] {
     let start = position as usize & (all.len() - 1);

@@ -23,7 +23,8 @@ use crate::socket::bound::Bound;
 use crate::transmit::{Extras, MAX_PIECES, NONE_SENT_ON, Offloads, TxHalf};
 use crate::umem::{Peer, Shared};
 
-/// Opens a socket: its halves, those that were asked for, with their chunks; the receiving one has filled its fill ring.
+/// Opens a socket: its halves, those that were asked for, with their chunks; the receiving one has
+/// filled its fill ring.
 pub(crate) fn open(
     shared: &Arc<Shared>,
     wanted: &SocketConfig,
@@ -183,7 +184,8 @@ pub(crate) fn open(
     if let Some((tx, size)) = tx.zip(wanted.tx) {
         let (offloads, segments) = offloads(shared, &socket)?;
         let max_pieces = if wanted.multi_buffer {
-            // A frame is completed once all of it is sent: one that its completion ring has no room for never is.
+            // A frame is completed once all of it is sent: one that its completion ring has no room
+            // for never is.
             let rings = size.entries().min(completion_entries);
             MAX_PIECES.min(segments).min(rings)
         } else {
@@ -223,7 +225,8 @@ pub(crate) fn open(
     Ok((receiving, sending))
 }
 
-/// What can be asked for with a frame, and the most chunks of one: in copy mode that is the kernel's, else the driver's.
+/// What can be asked for with a frame, and the most chunks of one: in copy mode that is the
+/// kernel's, else the driver's.
 fn offloads(shared: &Shared, socket: &Bound) -> Result<(Offloads, u32), Error> {
     if !socket.zero_copy {
         return Ok((Offloads::of_kernel(shared.software_checksum), u32::MAX));
@@ -267,8 +270,9 @@ fn check(shared: &Shared, wanted: &SocketConfig, interface: &Interface) -> Resul
     Ok(())
 }
 
-/// Whether packets lie in `several` chunks is the same for all sockets over one memory: one that knows nothing of it would take each chunk
-/// for a packet, and one that counts on it would be sent none.
+/// Whether packets lie in `several` chunks is the same for all sockets over one memory: one that
+/// knows nothing of it would take each chunk for a packet, and one that counts on it would be sent
+/// none.
 fn check_several(wanted: &SocketConfig, several: Option<bool>) -> Result<(), Error> {
     let why = match (several, wanted.multi_buffer) {
         (Some(true), false) if wanted.rx.is_some() => "with: open this one with it too",
@@ -281,7 +285,8 @@ fn check_several(wanted: &SocketConfig, several: Option<bool>) -> Result<(), Err
     })
 }
 
-/// Whether packets are copied is the same for all sockets over one memory: who asks for the other is told.
+/// Whether packets are copied is the same for all sockets over one memory: who asks for the other
+/// is told.
 fn check_copying(wanted: &SocketConfig, zero_copy: bool) -> Result<(), Error> {
     let why = match (wanted.copying, zero_copy) {
         (Copying::ZeroCopy, false) => "has its packets copied",
@@ -296,7 +301,8 @@ fn check_copying(wanted: &SocketConfig, zero_copy: bool) -> Result<(), Error> {
     })
 }
 
-/// In copy mode the kernel sends so many packets in one call. Kernels before 6.17 have 32, and know no other.
+/// In copy mode the kernel sends so many packets in one call. Kernels before 6.17 have 32, and know
+/// no other.
 fn set_budget(
     socket: BorrowedFd<'_>,
     wanted: &SocketConfig,
@@ -305,7 +311,8 @@ fn set_budget(
     match wanted.transmit_budget {
         Some(budget) => set_xdp_transmit_budget(socket, budget),
         None => {
-            // Nothing is lost where it is not had: smaller rings and older kernels keep their 32, and a flush makes more calls.
+            // Nothing is lost where it is not had: smaller rings and older kernels keep their 32,
+            // and a flush makes more calls.
             let _ = set_xdp_transmit_budget(socket, size.entries());
             Ok(())
         }

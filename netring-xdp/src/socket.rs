@@ -53,8 +53,8 @@ pub struct Transmitter<'umem> {
     umem: Umem<'umem>,
 }
 
-/// Packets that were received: up to 256 chunks of them at once (an eighth of the receive ring, of smaller ones, but no fewer than 64), or as
-/// many as the last packet has.
+/// Packets that were received: up to 256 chunks of them at once (an eighth of the receive ring, of
+/// smaller ones, but no fewer than 64), or as many as the last packet has.
 ///
 /// Dropping it gives the chunks of those that were not taken out back to the kernel.
 #[derive(Debug)]
@@ -88,12 +88,14 @@ pub struct SocketStats {
     pub invalid: u64,
     /// Packets lost because the receive ring was full.
     pub ring_full: u64,
-    /// Packets lost in copy mode: there was no chunk in the fill ring, or the packet was longer than a chunk holds. In zero-copy mode the
-    /// card's own counters have them.
+    /// Packets lost in copy mode: there was no chunk in the fill ring, or the packet was longer
+    /// than a chunk holds. In zero-copy mode the card's own counters have them.
     pub no_chunk: u64,
-    /// Descriptors of the transmit ring that the kernel refused: always 0, as each is checked before.
+    /// Descriptors of the transmit ring that the kernel refused: always 0, as each is checked
+    /// before.
     pub transmit_invalid: u64,
-    /// How often the kernel looked for a chunk in vain. Attempts and not packets: they are no loss of their own.
+    /// How often the kernel looked for a chunk in vain. Attempts and not packets: they are no loss
+    /// of their own.
     pub fill_ring_empty: u64,
     /// System calls made to wake the kernel.
     pub kicks: u64,
@@ -140,37 +142,41 @@ impl SocketBuilder {
         self
     }
 
-    /// How many of the UMEM's chunks are this socket's to receive in. Default: as many as the receive ring has entries. They are
-    /// never used for anything else than packets of this socket, and come back to it from wherever they were sent on.
+    /// How many of the UMEM's chunks are this socket's to receive in. Default: as many as the
+    /// receive ring has entries. They are never used for anything else than packets of this
+    /// socket, and come back to it from wherever they were sent on.
     pub const fn receive_chunks(mut self, chunks: u32) -> Self {
         self.0.receive_chunks = Some(chunks);
         self
     }
 
-    /// How many of the UMEM's chunks are this socket's to send from. Default: as many as the transmit ring has entries.
+    /// How many of the UMEM's chunks are this socket's to send from. Default: as many as the
+    /// transmit ring has entries.
     pub const fn transmit_chunks(mut self, chunks: u32) -> Self {
         self.0.transmit_chunks = Some(chunks);
         self
     }
 
-    /// Whether packets are copied. Default: [`Copying::Best`]. A socket that shares its UMEM has what the first one has, or is
-    /// refused where that is not what it asks for.
+    /// Whether packets are copied. Default: [`Copying::Best`]. A socket that shares its UMEM has
+    /// what the first one has, or is refused where that is not what it asks for.
     pub const fn copying(mut self, copying: Copying) -> Self {
         self.0.copying = copying;
         self
     }
 
-    /// Whether the kernel says when it wants a system call (`XDP_USE_NEED_WAKEUP`, kernel 5.4). Default: yes.
+    /// Whether the kernel says when it wants a system call (`XDP_USE_NEED_WAKEUP`, kernel 5.4).
+    /// Default: yes.
     #[doc(alias = "XDP_USE_NEED_WAKEUP")]
     pub const fn need_wakeup(mut self, need_wakeup: bool) -> Self {
         self.0.need_wakeup = need_wakeup;
         self
     }
 
-    /// Takes packets that are larger than a chunk, and sends frames that are, in up to 18 chunks (`XDP_USE_SG`, kernel 6.6). The program has to
-    /// take them too
-    /// ([`Redirect::multi_buffer`](crate::program::Redirect::multi_buffer)). Default: no; such packets are lost, and counted. It is for all sockets
-    /// over a UMEM or for none, as the first one says; and no frame has more chunks than the completion ring has entries.
+    /// Takes packets that are larger than a chunk, and sends frames that are, in up to 18 chunks
+    /// (`XDP_USE_SG`, kernel 6.6). The program has to take them too
+    /// ([`Redirect::multi_buffer`](crate::program::Redirect::multi_buffer)). Default: no; such
+    /// packets are lost, and counted. It is for all sockets over a UMEM or for none, as the
+    /// first one says; and no frame has more chunks than the completion ring has entries.
     #[doc(alias = "XDP_USE_SG")]
     pub const fn multi_buffer(mut self, multi_buffer: bool) -> Self {
         self.0.multi_buffer = multi_buffer;
@@ -183,31 +189,37 @@ impl SocketBuilder {
         self
     }
 
-    /// For how long a wait lets packets gather before it looks again, while they come faster than one in that time. Default: 50 µs; zero has every packet end a wait at once.
+    /// For how long a wait lets packets gather before it looks again, while they come faster than
+    /// one in that time. Default: 50 µs; zero has every packet end a wait at once.
     ///
-    /// One wake-up then brings many packets, at the price of that time, and what the kernel's timers are late by (50 µs, `PR_SET_TIMERSLACK`),
-    /// before the first of them is seen: what network cards do with their interrupts (`ethtool -C eth0 rx-usecs 50`). Packets that come
-    /// slower are not delayed, nor are answers that are waited for one by one. It never sleeps where packets would fill more than a quarter of the
-    /// ring meanwhile, nor beyond a time-out, and not at all with [`busy_poll`](Self::busy_poll).
+    /// One wake-up then brings many packets, at the price of that time, and what the kernel's
+    /// timers are late by (50 µs, `PR_SET_TIMERSLACK`), before the first of them is seen: what
+    /// network cards do with their interrupts (`ethtool -C eth0 rx-usecs 50`). Packets that come
+    /// slower are not delayed, nor are answers that are waited for one by one. It never sleeps
+    /// where packets would fill more than a quarter of the ring meanwhile, nor beyond a
+    /// time-out, and not at all with [`busy_poll`](Self::busy_poll).
     #[doc(alias = "coalesce")]
     pub const fn moderation(mut self, interval: Duration) -> Self {
         self.0.moderation = interval;
         self
     }
 
-    /// How many packets the kernel sends in one call in copy mode, 32 to the size of the transmit ring (`XDP_MAX_TX_SKB_BUDGET`,
-    /// kernel 6.17). Default: the size of the ring where the kernel can, else its own 32.
+    /// How many packets the kernel sends in one call in copy mode, 32 to the size of the transmit
+    /// ring (`XDP_MAX_TX_SKB_BUDGET`, kernel 6.17). Default: the size of the ring where the
+    /// kernel can, else its own 32.
     #[doc(alias = "XDP_MAX_TX_SKB_BUDGET")]
     pub const fn transmit_budget(mut self, packets: u32) -> Self {
         self.0.transmit_budget = Some(packets);
         self
     }
 
-    /// Reads what the driver said of each packet ([`Received::described`], [`Chunk::metadata`]), where the program writes it
+    /// Reads what the driver said of each packet ([`Received::described`], [`Chunk::metadata`]),
+    /// where the program writes it
     /// ([`Redirect::metadata`](crate::program::Redirect::metadata)). Default: no.
     ///
-    /// A packet before which the program wrote nothing has none, whatever was in its chunk before. Nor has one that does not start where
-    /// packets do, 256 bytes and the headroom into a chunk: in zero-copy mode a program may move the front of a packet, and a driver may
+    /// A packet before which the program wrote nothing has none, whatever was in its chunk before.
+    /// Nor has one that does not start where packets do, 256 bytes and the headroom into a
+    /// chunk: in zero-copy mode a program may move the front of a packet, and a driver may
     /// put words of its own before it. Sockets of one queue all ask for it, or none.
     pub const fn metadata(mut self, metadata: bool) -> Self {
         self.0.metadata = metadata;
@@ -216,14 +228,17 @@ impl SocketBuilder {
 
     /// Opens the socket with chunks of `umem`, and fills its fill ring.
     ///
-    /// The first socket over a UMEM registers it; those that come later share it, be they on other queues, other interfaces or the same
-    /// queue. What a socket was given is not given to another when it is closed: nobody knows when the kernel has done with what was in its
-    /// rings. Sockets of one queue have one fill and one completion ring between them, those of the first: it has to be looked after
-    /// for the others to get on, by [`Receiver::receive`] and [`flush`](netring_sys::PacketSink::flush), also where it has nothing of its own to do.
+    /// The first socket over a UMEM registers it; those that come later share it, be they on other
+    /// queues, other interfaces or the same queue. What a socket was given is not given to
+    /// another when it is closed: nobody knows when the kernel has done with what was in its
+    /// rings. Sockets of one queue have one fill and one completion ring between them, those of the
+    /// first: it has to be looked after for the others to get on, by [`Receiver::receive`] and
+    /// [`flush`](netring_sys::PacketSink::flush), also where it has nothing of its own to do.
     ///
     /// # Errors
-    /// [`Error::NoSuchInterface`]; [`Error::NotPermitted`] without CAP_NET_RAW; [`Error::Config`] for a queue that is not there or taken,
-    /// for more chunks than are left, or for more memory than may be locked; or the call that failed: `EOPNOTSUPP` where zero-copy is
+    /// [`Error::NoSuchInterface`]; [`Error::NotPermitted`] without CAP_NET_RAW; [`Error::Config`]
+    /// for a queue that is not there or taken, for more chunks than are left, or for more
+    /// memory than may be locked; or the call that failed: `EOPNOTSUPP` where zero-copy is
     /// required and the driver has none.
     pub fn open<'umem>(&self, umem: Umem<'umem>) -> Result<XdpSocket<'umem>, Error> {
         let both = setup::open(umem.shared(), &self.0)?;
@@ -294,8 +309,9 @@ impl<'umem> Receiver<'umem> {
         }
     }
 
-    /// The packets that are there now; an empty batch where there are none, in which case the kernel is given chunks, and woken where
-    /// it waits for that: a loop that only receives needs nothing else.
+    /// The packets that are there now; an empty batch where there are none, in which case the
+    /// kernel is given chunks, and woken where it waits for that: a loop that only receives
+    /// needs nothing else.
     #[inline]
     pub fn receive(&mut self) -> Received<'_, 'umem> {
         let lent = if self.half.look() {
@@ -341,15 +357,18 @@ impl<'umem> Transmitter<'umem> {
         Some(Chunk::new(self.umem.shared(), token, offset, len, false))
     }
 
-    /// Sends up to `most` frames from free chunks: `write` is shown the bytes of a chunk for each, writes the frame, and says how long it is.
-    /// How many were committed: fewer where the ring or the chunks are at their end. They are on their way after
+    /// Sends up to `most` frames from free chunks: `write` is shown the bytes of a chunk for each,
+    /// writes the frame, and says how long it is. How many were committed: fewer where the ring
+    /// or the chunks are at their end. They are on their way after
     /// [`flush`](netring_sys::PacketSink::flush).
     ///
-    /// The quickest way to send, as what is done for each frame by [`slot`](netring_sys::PacketSink::slot) is done once for all. What stands in a chunk before
+    /// The quickest way to send, as what is done for each frame by
+    /// [`slot`](netring_sys::PacketSink::slot) is done once for all. What stands in a chunk before
     /// is what was in it last.
     ///
     /// # Errors
-    /// [`Error::FrameLength`] where `write` says 0, or more than the chunk has; the frames before that one are committed.
+    /// [`Error::FrameLength`] where `write` says 0, or more than the chunk has; the frames before
+    /// that one are committed.
     #[inline]
     pub fn send_each(
         &mut self,
@@ -367,8 +386,8 @@ impl<'umem> Transmitter<'umem> {
         }
     }
 
-    /// Sends everything that was committed, and waits until it is completed or the time is over: how many frames are still in
-    /// flight. `None` for a time waits for ever.
+    /// Sends everything that was committed, and waits until it is completed or the time is over:
+    /// how many frames are still in flight. `None` for a time waits for ever.
     ///
     /// # Errors
     /// As [`flush`](netring_sys::PacketSink::flush).
@@ -376,10 +395,11 @@ impl<'umem> Transmitter<'umem> {
         wait::drain(self, timeout.into())
     }
 
-    /// Timestamps of frames that were sent and asked for one ([`Slot::request_timestamp`]), those that are there now.
+    /// Timestamps of frames that were sent and asked for one ([`Slot::request_timestamp`]), those
+    /// that are there now.
     ///
-    /// As many wait to be read as the packet memory has chunks; what comes then is thrown away, and counted in
-    /// [`TimestampStats::lost`].
+    /// As many wait to be read as the packet memory has chunks; what comes then is thrown away, and
+    /// counted in [`TimestampStats::lost`].
     pub fn transmit_timestamps(&mut self) -> TransmitTimestamps<'_> {
         self.half.transmit_timestamps()
     }
@@ -402,26 +422,29 @@ impl<'umem> Received<'_, 'umem> {
         self.lent.frames()
     }
 
-    /// As [`iter`](Self::iter), each with what the driver said of it, where the socket reads that ([`SocketBuilder::metadata`]).
+    /// As [`iter`](Self::iter), each with what the driver said of it, where the socket reads that
+    /// ([`SocketBuilder::metadata`]).
     #[inline]
     pub fn described(&self) -> Described<'_> {
         self.lent.described()
     }
 
-    /// Takes the first packet out, with its chunk: it is the caller's from now on. Of a packet that lies in several chunks this is the
-    /// next of them ([`Chunk::continues`]).
+    /// Takes the first packet out, with its chunk: it is the caller's from now on. Of a packet that
+    /// lies in several chunks this is the next of them ([`Chunk::continues`]).
     pub fn take(&mut self) -> Option<Chunk<'umem>> {
         let taken = self.lent.take()?;
         Some(Chunk::received(self.umem.shared(), taken))
     }
 
-    /// Shows each packet to `f` (of one that lies in several chunks, the first), which may change it, and sends it on from where it is, without
-    /// a copy, where `f` says true. The others go back to the kernel.
+    /// Shows each packet to `f` (of one that lies in several chunks, the first), which may change
+    /// it, and sends it on from where it is, without a copy, where `f` says true. The others go
+    /// back to the kernel.
     ///
-    /// The chunks come back to this receiver once they are sent, by whichever socket. Packets that find no room in `tx` are gone, and
-    /// counted in what is returned; they are on their way after [`flush`](netring_sys::PacketSink::flush). As long as that says that some
-    /// are left, flush again before you wait for packets: in copy mode the kernel sends only when it is told, and nothing is received in
-    /// the chunks of frames that are not sent.
+    /// The chunks come back to this receiver once they are sent, by whichever socket. Packets that
+    /// find no room in `tx` are gone, and counted in what is returned; they are on their way
+    /// after [`flush`](netring_sys::PacketSink::flush). As long as that says that some
+    /// are left, flush again before you wait for packets: in copy mode the kernel sends only when
+    /// it is told, and nothing is received in the chunks of frames that are not sent.
     #[inline]
     pub fn forward(
         mut self,
@@ -442,7 +465,8 @@ impl<'a> IntoIterator for &'a Received<'_, '_> {
     }
 }
 
-/// Readable when there are packets; fit for `poll` and `epoll`. It does not tell that the interface is down.
+/// Readable when there are packets; fit for `poll` and `epoll`. It does not tell that the interface
+/// is down.
 impl AsFd for Receiver<'_> {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.half.socket.fd()

@@ -1,8 +1,10 @@
-//! The transmitting half of a socket: transmit ring, completion ring, and the chunks that go round between them.
+//! The transmitting half of a socket: transmit ring, completion ring, and the chunks that go round
+//! between them.
 //!
 //! # Safety
-//! The invariant of this file: a token is made for a chunk of the completion ring only as its entry is taken, and the entry is released in
-//! the same step; a token is given up only as its chunk goes into the transmit ring.
+//! The invariant of this file: a token is made for a chunk of the completion ring only as its entry
+//! is taken, and the entry is released in the same step; a token is given up only as its chunk goes
+//! into the transmit ring.
 #![expect(
     unsafe_code,
     reason = "takes chunks back from the kernel; the invariant stands above"
@@ -31,8 +33,9 @@ use crate::ring::{Consumer, Entry, Producer};
 use crate::socket::bound::Bound;
 use crate::umem::{Pool, Shared};
 
-/// The most chunks of one frame: its head, and the fragments that every kernel's buffers have room for (`MAX_SKB_FRAGS`, 17 or more). Of a
-/// frame in more the kernel throws the front away; older ones give none of its chunks back, and send the rest as a frame of its own.
+/// The most chunks of one frame: its head, and the fragments that every kernel's buffers have room
+/// for (`MAX_SKB_FRAGS`, 17 or more). Of a frame in more the kernel throws the front away; older
+/// ones give none of its chunks back, and send the rest as a frame of its own.
 pub(crate) const MAX_PIECES: u32 = 18;
 
 /// No chunks of other halves.
@@ -65,8 +68,9 @@ pub(crate) struct TxHalf {
     pub(crate) refused: u64,
     /// Completed chunks of other halves, on their way home; kept for its memory.
     pub(crate) foreign: Vec<Token>,
-    /// How many completions [`flush`](Self::flush) may leave where they are: who sends on by [`Lent::forward`](crate::receive::Lent::forward)
-    /// takes so many back there, by a shorter way.
+    /// How many completions [`flush`](Self::flush) may leave where they are: who sends on by
+    /// [`Lent::forward`](crate::receive::Lent::forward) takes so many back there, by a shorter
+    /// way.
     pub(crate) keep: u32,
     /// From the first to the last of the chunks of other halves that ever went out by this one.
     pub(crate) sent_on: Range<Chunk>,
@@ -116,7 +120,8 @@ impl TxHalf {
         self.continued += u64::from(desc.options & XDP_PKT_CONTD != 0);
     }
 
-    /// Stages the first `len` bytes, up to the whole, of the pool's next chunk, for which there is room.
+    /// Stages the first `len` bytes, up to the whole, of the pool's next chunk, for which there is
+    /// room.
     #[inline]
     pub(crate) fn stage_next(&mut self, len: u32) {
         if let Some(addr) = self.pool.pop_into_ring() {
@@ -125,7 +130,8 @@ impl TxHalf {
         }
     }
 
-    /// Stages the next `count` entries of the ring, which are written, each a frame that was checked.
+    /// Stages the next `count` entries of the ring, which are written, each a frame that was
+    /// checked.
     #[inline]
     pub(crate) fn stage_run(&mut self, count: u32) {
         self.tx.stage_run(count);
@@ -141,8 +147,9 @@ impl TxHalf {
         self.descriptors() - self.continued
     }
 
-    /// Tells the census how many chunks are free, and how many committed and not yet published: both at once, so that it adds up.
-    /// (Frames that were committed since are still told free.)
+    /// Tells the census how many chunks are free, and how many committed and not yet published:
+    /// both at once, so that it adds up. (Frames that were committed since are still told
+    /// free.)
     #[inline]
     pub(crate) fn tell(&self) {
         self.pool.tell();
@@ -150,8 +157,9 @@ impl TxHalf {
         self.staged.store(self.tx.staged(), Ordering::Relaxed);
     }
 
-    /// Shows a free chunk to `write` for each frame, up to `most`, and stages those that are as long as it says. How many were staged, and
-    /// the length that ended it where that cannot be.
+    /// Shows a free chunk to `write` for each frame, up to `most`, and stages those that are as
+    /// long as it says. How many were staged, and the length that ended it where that cannot
+    /// be.
     #[inline]
     pub(crate) fn write_each(
         &mut self,
@@ -197,8 +205,9 @@ impl TxHalf {
         (count, bad)
     }
 
-    /// Chunks of another half are about to go out, some of these: whether there never were any but these. Only then may completions be
-    /// left where they are: a half with few chunks could have all of them there, and be sent nothing any more.
+    /// Chunks of another half are about to go out, some of these: whether there never were any but
+    /// these. Only then may completions be left where they are: a half with few chunks could
+    /// have all of them there, and be sent nothing any more.
     #[inline]
     pub(crate) fn sends_on(&mut self, chunks: &Range<Chunk>) -> bool {
         self.sent_on.start = self.sent_on.start.min(chunks.start);
@@ -221,7 +230,8 @@ impl TxHalf {
             let geometry = *self.shared.geometry();
             let own = self.pool.window();
             let own = |addr: &_| geometry.chunk_in(own, u64::load(addr));
-            // SAFETY: each chunk is one of the region's, out of an entry of the completion ring that is released below.
+            // SAFETY: each chunk is one of the region's, out of an entry of the completion ring
+            // that is released below.
             let done = unsafe { self.pool.free_mut().push_from_ring(run, own) } as u32;
             let strange = run.get(done as usize).map(u64::load);
             if let Some(notes) = &mut self.extras.notes {
@@ -231,7 +241,8 @@ impl TxHalf {
             completion.release(done + u32::from(strange.is_some()));
             self.completed += u64::from(done + u32::from(strange.is_some()));
             count += done + u32::from(strange.is_some());
-            // One of another half's, or not aligned; an address outside is no chunk, and nobody gets it.
+            // One of another half's, or not aligned; an address outside is no chunk, and nobody
+            // gets it.
             if let Some(chunk) = strange.and_then(|addr| geometry.completed(addr)) {
                 // SAFETY: as above.
                 let token = unsafe { Token::from_ring(chunk) };
@@ -250,7 +261,8 @@ impl TxHalf {
         count
     }
 
-    /// Takes chunks of frames that are done straight to the fill ring of the half whose packets they were; how many.
+    /// Takes chunks of frames that are done straight to the fill ring of the half whose packets
+    /// they were; how many.
     #[inline]
     pub(crate) fn reclaim_into(&mut self, pool: &Pool, fill: &mut Producer<u64>) -> u32 {
         let Some(completion) = &mut self.completion else {
@@ -294,7 +306,8 @@ impl TxHalf {
         count
     }
 
-    /// As [`reclaim`](Self::reclaim), where there are more than those that may be left where they are.
+    /// As [`reclaim`](Self::reclaim), where there are more than those that may be left where they
+    /// are.
     #[inline]
     fn reclaim_most(&mut self) -> u32 {
         // Others complete into this ring too, and wait for room in it.
@@ -312,18 +325,19 @@ impl TxHalf {
         self.reclaim()
     }
 
-    /// Publishes what was staged, and has the kernel send it where it waits to be told; how many entries are left in the ring.
+    /// Publishes what was staged, and has the kernel send it where it waits to be told; how many
+    /// entries are left in the ring.
     ///
-    /// In copy mode the kernel sends within the call, so many at a time as its budget has: it is told again until the ring is empty,
-    /// or it takes no more.
+    /// In copy mode the kernel sends within the call, so many at a time as its budget has: it is
+    /// told again until the ring is empty, or it takes no more.
     pub(crate) fn flush(&mut self) -> Result<u32, Error> {
         if self.tx.staged() > 0 {
             self.published = self.descriptors();
             self.tx.publish();
             self.tell();
         }
-        // Chunks of other halves go home, also while this one has enough of its own; and sockets that complete into this half's ring get
-        // no further once it is full.
+        // Chunks of other halves go home, also while this one has enough of its own; and sockets
+        // that complete into this half's ring get no further once it is full.
         self.reclaim_most();
         let mut left = self.tx.outstanding();
         while left > 0 {
@@ -335,7 +349,8 @@ impl TxHalf {
                 kick_transmit(self.socket.fd()).map_err(|error| self.socket.failed(error))?;
             self.dropped += u64::from(kick == Kick::Dropped);
             let now = self.tx.outstanding();
-            // Each round sends something, throws something away or makes room for completions: there are no endless ones.
+            // Each round sends something, throws something away or makes room for completions:
+            // there are no endless ones.
             let progress = self.reclaim_most() > 0
                 || now < left
                 || kick == Kick::Dropped
@@ -378,7 +393,8 @@ impl TxHalf {
             .min(self.committed())
     }
 
-    /// Sockets of one queue have one completion ring: frames are completed to who has it, whoever sent them.
+    /// Sockets of one queue have one completion ring: frames are completed to who has it, whoever
+    /// sent them.
     fn completions_are_elsewhere(&self) -> bool {
         self.completion.is_none() || self.socket.is_queue_shared()
     }
@@ -391,15 +407,17 @@ impl Drop for TxHalf {
     }
 }
 
-/// Looks what is known of the chunks in entries of the completion ring that are not yet released, before they are used anew.
+/// Looks what is known of the chunks in entries of the completion ring that are not yet released,
+/// before they are used anew.
 #[cold]
 fn note_completed(notes: &mut Notes, region: &Region, run: &[<u64 as Entry>::Words]) {
     for addr in run.iter().map(u64::load) {
         let Some(chunk) = region.geometry().completed(addr) else {
             continue;
         };
-        // SAFETY: the chunk was sent by this half, or nothing would be known of it, and is in an entry of the completion ring that is
-        // not released: the kernel has done with it, and who is to have it next has not looked at it yet; the span is that of the words
+        // SAFETY: the chunk was sent by this half, or nothing would be known of it, and is in an
+        // entry of the completion ring that is not released: the kernel has done with it,
+        // and who is to have it next has not looked at it yet; the span is that of the words
         // before the frame, and was inside of the chunk as it was sent.
         notes.completed(chunk, |words| unsafe { region.received(words) });
     }

@@ -21,7 +21,8 @@ use crate::region::{Region, Stack, Token, Unassigned};
 /// Bytes before each frame to send in which the kernel looks for what is requested with it.
 pub(crate) const TRANSMIT_METADATA: u32 = size_of::<xsk_tx_metadata>() as u32;
 
-/// Settings of packet memory. Defaults: 4096 aligned chunks of 2048 bytes (8 MiB), no headroom, ordinary pages.
+/// Settings of packet memory. Defaults: 4096 aligned chunks of 2048 bytes (8 MiB), no headroom,
+/// ordinary pages.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[must_use = "settings make nothing"]
 pub struct UmemConfig {
@@ -34,14 +35,15 @@ pub struct UmemConfig {
     software_checksum: bool,
 }
 
-/// Whether packet memory is in huge pages: fewer entries of the processor's page tables, and in zero-copy mode unaligned chunks may lie
-/// over the borders of ordinary pages.
+/// Whether packet memory is in huge pages: fewer entries of the processor's page tables, and in
+/// zero-copy mode unaligned chunks may lie over the borders of ordinary pages.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum HugePages {
     /// In ordinary ones.
     #[default]
     No,
-    /// In huge ones where the system has set aside enough, else in ordinary ones; [`Umem::why_not_huge`] tells which and why.
+    /// In huge ones where the system has set aside enough, else in ordinary ones;
+    /// [`Umem::why_not_huge`] tells which and why.
     Try,
     /// In huge ones, or not at all.
     Require,
@@ -49,9 +51,11 @@ pub enum HugePages {
 
 /// Packet memory, and the brand of everything that is made of it.
 ///
-/// Sockets take chunks out of it when they are opened ([`XdpSocket::builder`](crate::XdpSocket::builder)), and the chunks go round between
-/// their rings. It lives in a scope of its own ([`Umem::scope`]): the scope's lifetime `'umem` is different from every other one, so that what
-/// belongs to one UMEM is of another type than what belongs to the next, and the compiler refuses to mix them.
+/// Sockets take chunks out of it when they are opened
+/// ([`XdpSocket::builder`](crate::XdpSocket::builder)), and the chunks go round between
+/// their rings. It lives in a scope of its own ([`Umem::scope`]): the scope's lifetime `'umem` is
+/// different from every other one, so that what belongs to one UMEM is of another type than what
+/// belongs to the next, and the compiler refuses to mix them.
 #[derive(Clone, Copy, Debug)]
 pub struct Umem<'umem> {
     shared: &'umem Arc<Shared>,
@@ -82,7 +86,8 @@ struct Ledger {
     peers: Vec<Peer>,
 }
 
-/// The chunks that one half of a socket was given, and to which they come back, on whichever socket they were.
+/// The chunks that one half of a socket was given, and to which they come back, on whichever socket
+/// they were.
 #[derive(Debug)]
 struct Home {
     range: std::ops::Range<Chunk>,
@@ -126,8 +131,9 @@ impl UmemConfig {
         Self::default()
     }
 
-    /// Bytes of a chunk: a power of two from 2048 to a page (4096 on most machines), or with [`unaligned`](Self::unaligned) any number
-    /// between. A chunk holds 256 bytes and the headroom less of a received packet: 1792 of 2048, 3840 of 4096.
+    /// Bytes of a chunk: a power of two from 2048 to a page (4096 on most machines), or with
+    /// [`unaligned`](Self::unaligned) any number between. A chunk holds 256 bytes and the
+    /// headroom less of a received packet: 1792 of 2048, 3840 of 4096.
     pub const fn chunk_size(mut self, bytes: u32) -> Self {
         self.chunk_size = bytes;
         self
@@ -139,13 +145,15 @@ impl UmemConfig {
         self
     }
 
-    /// Bytes that stay free before each received packet, besides the 256 that always do: room to put headers before it.
+    /// Bytes that stay free before each received packet, besides the 256 that always do: room to
+    /// put headers before it.
     pub const fn headroom(mut self, bytes: u32) -> Self {
         self.headroom = bytes;
         self
     }
 
-    /// Lets chunks have a size that is no power of two (`XDP_UMEM_UNALIGNED_CHUNK_FLAG`, kernel 5.4). Default: no.
+    /// Lets chunks have a size that is no power of two (`XDP_UMEM_UNALIGNED_CHUNK_FLAG`, kernel
+    /// 5.4). Default: no.
     #[doc(alias = "XDP_UMEM_UNALIGNED_CHUNK_FLAG")]
     pub const fn unaligned(mut self, unaligned: bool) -> Self {
         self.unaligned = unaligned;
@@ -158,17 +166,21 @@ impl UmemConfig {
         self
     }
 
-    /// Lets a checksum or a timestamp be asked for with a frame to send (`XDP_UMEM_TX_METADATA_LEN`, kernel 6.11, and updates of 6.8 to
-    /// 6.10): [`Slot::request_checksum`](crate::Slot::request_checksum), [`Slot::request_timestamp`](crate::Slot::request_timestamp), and the same of
-    /// a [`Chunk`](crate::Chunk). 24 bytes at the front of a chunk are the kernel's then, and a frame in one chunk is so much shorter. Default: no.
+    /// Lets a checksum or a timestamp be asked for with a frame to send
+    /// (`XDP_UMEM_TX_METADATA_LEN`, kernel 6.11, and updates of 6.8 to
+    /// 6.10): [`Slot::request_checksum`](crate::Slot::request_checksum),
+    /// [`Slot::request_timestamp`](crate::Slot::request_timestamp), and the same of
+    /// a [`Chunk`](crate::Chunk). 24 bytes at the front of a chunk are the kernel's then, and a
+    /// frame in one chunk is so much shorter. Default: no.
     #[doc(alias = "XDP_UMEM_TX_METADATA_LEN")]
     pub const fn transmit_metadata(mut self, transmit_metadata: bool) -> Self {
         self.transmit_metadata = transmit_metadata;
         self
     }
 
-    /// Has the kernel itself make the checksums that are asked for, in copy mode, of frames in one chunk (`XDP_UMEM_TX_SW_CSUM`). Without,
-    /// the interface makes them where it can, which on veth is nowhere: the other end believes the frame. Default: no.
+    /// Has the kernel itself make the checksums that are asked for, in copy mode, of frames in one
+    /// chunk (`XDP_UMEM_TX_SW_CSUM`). Without, the interface makes them where it can, which on
+    /// veth is nowhere: the other end believes the frame. Default: no.
     #[doc(alias = "XDP_UMEM_TX_SW_CSUM")]
     pub const fn software_checksum(mut self, software_checksum: bool) -> Self {
         self.software_checksum = software_checksum;
@@ -220,7 +232,8 @@ impl UmemConfig {
     }
 
     fn map(&self, bytes: usize) -> Result<(Mmap, Option<SyscallError>), SyscallError> {
-        /// The usual size; where the system's default is another multiple of it, the kernel says so by an error.
+        /// The usual size; where the system's default is another multiple of it, the kernel says so
+        /// by an error.
         const HUGE: usize = 2 << 20;
         if self.huge_pages == HugePages::No {
             return Ok((Mmap::anonymous(bytes.next_multiple_of(page_size()))?, None));
@@ -257,7 +270,8 @@ impl<'umem> Umem<'umem> {
     /// Threads that share it are scoped ones (`std::thread::scope`), inside of `f`.
     ///
     /// # Errors
-    /// [`Error::Config`] for a geometry that the kernel does not take, with a sentence about what it takes; `mmap` failed; or what `f` says.
+    /// [`Error::Config`] for a geometry that the kernel does not take, with a sentence about what
+    /// it takes; `mmap` failed; or what `f` says.
     pub fn scope<R>(
         config: &UmemConfig,
         f: impl for<'scope> FnOnce(Umem<'scope>) -> Result<R, Error>,
@@ -271,7 +285,8 @@ impl<'umem> Umem<'umem> {
 
     /// Where all chunks are now.
     ///
-    /// It adds up ([`Census::total`] is the number of chunks) at any moment at which no thread is between two steps.
+    /// It adds up ([`Census::total`] is the number of chunks) at any moment at which no thread is
+    /// between two steps.
     pub fn census(&self) -> Census {
         self.shared.census()
     }

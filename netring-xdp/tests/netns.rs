@@ -1,4 +1,5 @@
-//! What works without a program: packet memory, rings, sending. Runs in a user namespace too, where 8 MiB of memory may be locked.
+//! What works without a program: packet memory, rings, sending. Runs in a user namespace too, where
+//! 8 MiB of memory may be locked.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on ends there")]
 
 mod common;
@@ -12,7 +13,8 @@ use netring_xdp::{NotSent, Umem, UmemConfig, XdpInjector, XdpSocket};
 use xtask::netns::{Netns, ip, veth};
 use xtask::wire::{Sniffer, number, numbered};
 
-/// Sends frames of these numbers in groups that the sniffer's socket holds, and looks at each on the other side.
+/// Sends frames of these numbers in groups that the sniffer's socket holds, and looks at each on
+/// the other side.
 fn send_and_look(
     injector: &mut XdpInjector,
     sniffer: &Sniffer,
@@ -78,7 +80,8 @@ fn s2_a_slot_that_is_dropped_is_not_sent_and_holds_nobody_up() {
     assert_eq!(injector.census().total(), 128);
 }
 
-/// Two thousand frames, of which the kernel sends 32 in one call: all of them go, and no call is wasted.
+/// Two thousand frames, of which the kernel sends 32 in one call: all of them go, and no call is
+/// wasted.
 #[test]
 #[ignore = "needs a network namespace: cargo xtask test-netns"]
 fn x5_a_full_ring_is_drained_by_repeated_kicks() {
@@ -203,7 +206,8 @@ fn a_chunk_that_finds_no_room_comes_back() {
         drop(held);
         assert_eq!((umem.census().user, umem.census().transmit), (0, 2));
         conserved(umem);
-        // The frames are longer than the MTU: the kernel takes and drops them, or sends them; either way they are completed.
+        // The frames are longer than the MTU: the kernel takes and drops them, or sends them;
+        // either way they are completed.
         assert_eq!(tx.drain(LIMIT)?, 0);
         conserved(umem);
         Ok(())
@@ -267,7 +271,8 @@ fn rings_of_one_entry_and_of_many() {
         })
         .unwrap();
     }
-    // A completion ring that is smaller than the transmit ring: the kernel waits for room in it, and so does the flush.
+    // A completion ring that is smaller than the transmit ring: the kernel waits for room in it,
+    // and so does the flush.
     Umem::scope(&small(), |umem| {
         let builder = XdpSocket::builder("v0", 0)
             .transmit_ring(ring(64))
@@ -284,7 +289,8 @@ fn rings_of_one_entry_and_of_many() {
     .unwrap();
 }
 
-/// Two interfaces over one packet memory, from two threads: each frame goes out where it should, and every chunk is there after.
+/// Two interfaces over one packet memory, from two threads: each frame goes out where it should,
+/// and every chunk is there after.
 #[test]
 #[ignore = "needs a network namespace: cargo xtask test-netns"]
 fn one_umem_for_two_interfaces_and_two_threads() {
@@ -335,7 +341,8 @@ fn one_umem_for_two_interfaces_and_two_threads() {
     .unwrap();
 }
 
-/// A ring that is still mapped would keep the socket open, and the queue busy, for as long as the UMEM lives.
+/// A ring that is still mapped would keep the socket open, and the queue busy, for as long as the
+/// UMEM lives.
 #[test]
 #[ignore = "needs a network namespace: cargo xtask test-netns"]
 fn a_closed_socket_frees_its_queue_while_its_umem_lives() {

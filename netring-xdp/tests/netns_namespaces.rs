@@ -1,4 +1,5 @@
-//! Interfaces of two network namespaces have the same indexes: an index means something together with its namespace only.
+//! Interfaces of two network namespaces have the same indexes: an index means something together
+//! with its namespace only.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on ends there")]
 
 mod common;
@@ -20,7 +21,8 @@ fn transmitter(umem: Umem<'_>) -> Result<Transmitter<'_>, Error> {
     builder.transmit_chunks(64).open_transmitter(umem)
 }
 
-/// The queue 0 of `v0` here and the queue 0 of `v0` there are two, and each has a fill and a completion ring of its own.
+/// The queue 0 of `v0` here and the queue 0 of `v0` there are two, and each has a fill and a
+/// completion ring of its own.
 #[test]
 #[ignore = "needs a network namespace: cargo xtask test-netns"]
 fn sockets_over_one_umem_may_be_on_the_same_index_in_two_namespaces() {

@@ -1,4 +1,5 @@
-//! A process that may not open something is given one line that lets it: the line is taken out of the error, and followed to the letter.
+//! A process that may not open something is given one line that lets it: the line is taken out of
+//! the error, and followed to the letter.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on ends there")]
 #![allow(
     clippy::print_stdout,
@@ -248,7 +249,8 @@ fn sockets_by_hand_say_what_their_program_takes() {
     one_line_is_enough(test, "few sockets", USUAL, &RECEIVE);
 }
 
-/// A user who has locked memory elsewhere: the line keeps what the program has, and more memory is what it adds.
+/// A user who has locked memory elsewhere: the line keeps what the program has, and more memory is
+/// what it adds.
 #[test]
 #[ignore = "needs a network namespace: cargo xtask test-netns"]
 fn memory_that_is_refused_does_not_cost_what_was_granted() {

@@ -1,4 +1,5 @@
-//! Who lacks a capability is told which, and how to get it; and not of what would have been missing next.
+//! Who lacks a capability is told which, and how to get it; and not of what would have been missing
+//! next.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on ends there")]
 #![allow(
     clippy::print_stdout,
@@ -16,7 +17,8 @@ use netring_xdp::{SockFilter, XdpCapture};
 use std::os::fd::AsFd;
 use xtask::netns::{Netns, veth};
 
-/// This test again, as another process in this thread's namespace: of root with these changes. What it prints behind `told: `.
+/// This test again, as another process in this thread's namespace: of root with these changes. What
+/// it prints behind `told: `.
 fn told(test: &str, as_whom: &[&str]) -> String {
     let output = Command::new(as_whom[0])
         .args(&as_whom[1..])
@@ -42,7 +44,8 @@ fn tells() -> bool {
     is_it
 }
 
-/// As much memory as a page may be locked: what a capture asks for is too much. That is told with what is missing first, not instead of it.
+/// As much memory as a page may be locked: what a capture asks for is too much. That is told with
+/// what is missing first, not instead of it.
 #[test]
 #[ignore = "needs a network namespace: cargo xtask test-netns"]
 fn who_may_load_no_program_is_told_so_and_not_of_memory() {
@@ -126,7 +129,8 @@ fn who_may_not_replace_a_foreign_program_is_told_what_that_takes() {
     replace().unwrap();
 }
 
-/// The verifier is stricter with who may not look into the kernel (CAP_PERFMON, which comes with CAP_SYS_ADMIN).
+/// The verifier is stricter with who may not look into the kernel (CAP_PERFMON, which comes with
+/// CAP_SYS_ADMIN).
 #[test]
 #[ignore = "needs a network namespace: cargo xtask test-netns"]
 fn a_capture_takes_no_more_capabilities_than_it_says() {

@@ -1,5 +1,5 @@
-//! Captures over a wire: every packet delivered or counted, and what happens when the interface, the reader or the settings are not as
-//! they should be.
+//! Captures over a wire: every packet delivered or counted, and what happens when the interface,
+//! the reader or the settings are not as they should be.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on ends there")]
 
 mod common;
@@ -96,7 +96,8 @@ fn x9_a_link_that_goes_down_is_told_within_a_second_and_packets_resume() {
         assert!(wakes <= 3, "{wakes} wake-ups in 300 ms of silence");
 
         ip("link set v0 up").unwrap();
-        // The other end gets its queue back on its own time as well: what it sends before is dropped there.
+        // The other end gets its queue back on its own time as well: what it sends before is
+        // dropped there.
         let up = |end| Interface::by_name(end).unwrap().is_up();
         while !up("v0") || !up("v1") {
             assert!(start.elapsed() < LIMIT);
@@ -260,7 +261,8 @@ fn x17_a_stop_wakes_a_reader_within_50_ms() {
     reader.join().unwrap();
 }
 
-/// Starved of chunks, starved of ring entries: each lost packet is counted once, and the sum is what was sent.
+/// Starved of chunks, starved of ring entries: each lost packet is counted once, and the sum is
+/// what was sent.
 #[test]
 #[ignore = "needs a network namespace: cargo xtask test-netns"]
 fn x18_starvation_counts_each_packet_once() {

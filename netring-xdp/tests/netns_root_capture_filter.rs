@@ -1,4 +1,5 @@
-//! A capture with a filter, over a wire: what it chooses comes, what it leaves out goes where it would have gone, and each is counted.
+//! A capture with a filter, over a wire: what it chooses comes, what it leaves out goes where it
+//! would have gone, and each is counted.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on ends there")]
 
 mod common;
@@ -30,7 +31,8 @@ fn dns() -> Vec<SockFilter> {
     [&DNS[..], &[SockFilter::stmt(0x06, 1)]].concat()
 }
 
-/// Frames that the filter chooses, and others: by the port, the protocol, the kind, and one that ends before all of these.
+/// Frames that the filter chooses, and others: by the port, the protocol, the kind, and one that
+/// ends before all of these.
 fn frames() -> (Vec<Vec<u8>>, Vec<Vec<u8>>) {
     let number = |n: u16| n.to_be_bytes();
     let chosen = (0..200).map(|n| udp4(n, 53, &[&number(n)[..], &[7; 900]].concat()));

@@ -1,7 +1,8 @@
 //! Beside a dispatcher, as libxdp has one: it is left alone, and feeds our sockets.
 //!
-//! The dispatcher here is a stand-in of the same name: one function that passes everything. What it has in common with libxdp's own is what the kernel
-//! tells of it, and that it is attached by netlink.
+//! The dispatcher here is a stand-in of the same name: one function that passes everything. What it
+//! has in common with libxdp's own is what the kernel tells of it, and that it is attached by
+//! netlink.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on ends there")]
 
 mod common;
@@ -64,7 +65,8 @@ fn in_the_way(foreign: u32, mode: XdpMode) {
     }
 }
 
-/// As libxdp does it: the program stays when whoever attached it is gone, and whoever may can take it off.
+/// As libxdp does it: the program stays when whoever attached it is gone, and whoever may can take
+/// it off.
 #[test]
 #[ignore = "needs a network namespace: cargo xtask test-netns"]
 fn x13_a_dispatcher_by_netlink_is_left_alone_and_replaced_by_wish() {
@@ -117,9 +119,10 @@ fn x13_a_dispatcher_by_a_link_is_left_alone_and_cannot_be_replaced() {
     }
 }
 
-/// A dispatcher runs a program in the place of a function of its own (`freplace`), which takes types on both sides that agree. The
-/// object has them, a loader reads it as such a program, and the kernel takes the types. (Whether it lets one program take the place
-/// of another's function is up to the machine, and not tested here: not every one does.)
+/// A dispatcher runs a program in the place of a function of its own (`freplace`), which takes
+/// types on both sides that agree. The object has them, a loader reads it as such a program, and
+/// the kernel takes the types. (Whether it lets one program take the place of another's function is
+/// up to the machine, and not tested here: not every one does.)
 #[test]
 #[ignore = "needs a network namespace: cargo xtask test-netns"]
 fn the_generated_program_has_the_types_that_a_dispatcher_takes_it_by() {
@@ -143,8 +146,8 @@ fn the_generated_program_has_the_types_that_a_dispatcher_takes_it_by() {
     }
 }
 
-/// A capture over the pinned map of a program that somebody else attached. The bpf file system is one of this test's, in a mount
-/// namespace: that takes a process.
+/// A capture over the pinned map of a program that somebody else attached. The bpf file system is
+/// one of this test's, in a mount namespace: that takes a process.
 #[test]
 #[ignore = "needs a network namespace: cargo xtask test-netns"]
 fn a_capture_receives_through_the_pinned_map_of_a_foreign_program() {
@@ -197,7 +200,8 @@ fn a_capture_receives_through_the_pinned_map_of_a_foreign_program() {
     }
     take_numbered(&mut capture, 0, 100, 60);
     drop(capture);
-    // Its socket has left the map by itself; their program is where it was, and passes what has no socket.
+    // Its socket has left the map by itself; their program is where it was, and passes what has no
+    // socket.
     assert_eq!(program_of("v0").map(|(_, id)| id), Some(foreign));
     sender.send(&numbered(1, 60)).unwrap();
     assert_eq!(sniffer.receive(LIMIT).unwrap(), Some(numbered(1, 60)));

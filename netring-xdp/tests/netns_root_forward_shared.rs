@@ -1,4 +1,5 @@
-//! Several receiving halves that send on by one transmitting half: none of them is left without chunks.
+//! Several receiving halves that send on by one transmitting half: none of them is left without
+//! chunks.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on ends there")]
 
 mod common;
@@ -14,7 +15,8 @@ use xtask::wire::{Sender, Sniffer, numbered};
 
 const FEW: u32 = 16;
 
-/// Sends frames one by one to `rx`, and each on by `tx`: as who polls for packets does, who asks for none where none are.
+/// Sends frames one by one to `rx`, and each on by `tx`: as who polls for packets does, who asks
+/// for none where none are.
 fn goes_on<'umem>(
     rx: &mut Receiver<'umem>,
     tx: &mut Transmitter<'umem>,
@@ -57,7 +59,8 @@ fn a_forwarder_without_a_fill_ring_leaves_no_completions_lying() {
     .unwrap();
 }
 
-/// One with few chunks, and one with many, of which a few completions may lie: not those of the other.
+/// One with few chunks, and one with many, of which a few completions may lie: not those of the
+/// other.
 #[test]
 #[ignore = "needs a network namespace: cargo xtask test-netns"]
 fn a_forwarder_with_few_chunks_gets_them_back_beside_one_with_many() {

@@ -1,4 +1,5 @@
-//! Packets longer than a chunk: what the MTU allows, and what offloads put together. A capture holds them, or says what it does not hold.
+//! Packets longer than a chunk: what the MTU allows, and what offloads put together. A capture
+//! holds them, or says what it does not hold.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on ends there")]
 
 mod common;
@@ -82,7 +83,8 @@ fn a_capture_holds_every_packet_of_a_large_mtu_by_default() {
     }
 }
 
-/// A driver takes no offloaded packet while it runs a program; the stack's own program is given it whole, at any MTU.
+/// A driver takes no offloaded packet while it runs a program; the stack's own program is given it
+/// whole, at any MTU.
 #[test]
 #[ignore = "needs a network namespace: cargo xtask test-netns"]
 fn offloaded_packets_are_segments_in_native_mode_and_whole_in_generic_mode() {
@@ -113,7 +115,8 @@ fn offloaded_packets_are_segments_in_native_mode_and_whole_in_generic_mode() {
     }
 }
 
-/// The loopback interface has no driver to run a program: the mode that is left is opened with room for all that it is given.
+/// The loopback interface has no driver to run a program: the mode that is left is opened with room
+/// for all that it is given.
 #[test]
 #[ignore = "needs a network namespace: cargo xtask test-netns"]
 fn a_capture_that_falls_back_to_generic_mode_holds_offloaded_packets() {
@@ -168,7 +171,8 @@ fn a_capture_by_another_program_holds_what_generic_mode_brings() {
     }
 }
 
-/// What is not asked for is not done: the packets that do not fit are counted, each once, and the capture says what fits.
+/// What is not asked for is not done: the packets that do not fit are counted, each once, and the
+/// capture says what fits.
 #[test]
 #[ignore = "needs a network namespace: cargo xtask test-netns"]
 fn a_capture_without_multi_buffer_says_what_it_holds_and_counts_the_rest() {
@@ -190,7 +194,8 @@ fn a_capture_without_multi_buffer_says_what_it_holds_and_counts_the_rest() {
     counts(&mut capture, [1000, 473, 527]);
 }
 
-/// An MTU that is raised behind a capture's back: nothing is lost without being counted, and what fits is told.
+/// An MTU that is raised behind a capture's back: nothing is lost without being counted, and what
+/// fits is told.
 #[test]
 #[ignore = "needs a network namespace: cargo xtask test-netns"]
 fn packets_of_an_mtu_that_was_raised_later_are_counted_where_they_do_not_fit() {
@@ -217,7 +222,8 @@ fn packets_of_an_mtu_that_was_raised_later_are_counted_where_they_do_not_fit() {
     }
 }
 
-/// The driver of veth asks for the MTU of the other end; 3506 is the most by which a packet is in one page.
+/// The driver of veth asks for the MTU of the other end; 3506 is the most by which a packet is in
+/// one page.
 #[test]
 #[ignore = "needs a network namespace: cargo xtask test-netns"]
 fn a_driver_that_refuses_the_mtu_is_explained_with_both_figures_and_the_way_out() {

@@ -1,5 +1,5 @@
-//! What the driver of veth says of packets, through a capture: the tag that is not in the bytes, and the hash; and what a capture
-//! tells that has none of it.
+//! What the driver of veth says of packets, through a capture: the tag that is not in the bytes,
+//! and the hash; and what a capture tells that has none of it.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on ends there")]
 
 mod common;
@@ -19,7 +19,8 @@ use plain::Plain;
 use xtask::netns::{Netns, bridge, ip, veth, veth_with_queues};
 use xtask::wire::{Sender, collect, numbered, udp4};
 
-/// The tags of the tests: priority and number, another protocol, and the TCI of 0 that says "priority 0, no VLAN".
+/// The tags of the tests: priority and number, another protocol, and the TCI of 0 that says
+/// "priority 0, no VLAN".
 const TAGS: [VlanTag; 3] = [
     VlanTag {
         tpid: 0x8100,
@@ -43,8 +44,8 @@ fn tagged(plain: &[u8], tag: VlanTag) -> Vec<u8> {
     bytes
 }
 
-/// `v0`, and on its wire the port `v1` of a bridge: what is sent on `w0` comes with its tag beside the bytes, as the stack takes it out
-/// when the port `w1` receives it.
+/// `v0`, and on its wire the port `v1` of a bridge: what is sent on `w0` comes with its tag beside
+/// the bytes, as the stack takes it out when the port `w1` receives it.
 fn behind_a_bridge() -> Netns {
     let ns = Netns::enter().unwrap();
     veth("v0", "v1").unwrap();
@@ -247,7 +248,8 @@ fn where_there_is_no_metadata_the_capture_says_why_and_is_what_it_was() {
         far.send(&tagged(&plain, TAGS[0])).unwrap();
         near.send(&tagged(&plain, TAGS[0])).unwrap();
         let got = packets(capture, 2);
-        // The tag beside the bytes is not known of; that is what the capture tells by having no metadata.
+        // The tag beside the bytes is not known of; that is what the capture tells by having no
+        // metadata.
         assert_eq!((got[0].data(), got[0].vlan()), (&plain[..], None));
         assert_eq!(got[1].data(), tagged(&plain, TAGS[0]));
         assert!(got.iter().all(|packet| packet.rx_hash().is_none()));

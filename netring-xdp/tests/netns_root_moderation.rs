@@ -1,6 +1,7 @@
 //! Letting packets gather: fewer system calls where they come fast, and nothing else changes.
 //!
-//! Where a sleep is to be seen, it is of a second, and what is measured beside it takes a twentieth of that.
+//! Where a sleep is to be seen, it is of a second, and what is measured beside it takes a twentieth
+//! of that.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on ends there")]
 
 mod common;
@@ -21,7 +22,8 @@ use xtask::wire::{Sender, numbered};
 const SECOND: Duration = Duration::from_secs(1);
 const SHORT: Duration = Duration::from_millis(50);
 
-/// The next wait of this capture begins with a sleep: a packet, number 0, came sooner after a wait than that lasts.
+/// The next wait of this capture begins with a sleep: a packet, number 0, came sooner after a wait
+/// than that lasts.
 fn make_it_sleep(capture: &mut XdpCapture, sender: &Sender) {
     assert!(capture.next_batch(Duration::ZERO).unwrap().is_none());
     sender.send(&numbered(0, 64)).unwrap();
@@ -29,7 +31,8 @@ fn make_it_sleep(capture: &mut XdpCapture, sender: &Sender) {
     take_numbered(capture, 0, 1, 64);
 }
 
-/// The system calls that this thread waited in, by the kernel's own count of how often it gave the processor up.
+/// The system calls that this thread waited in, by the kernel's own count of how often it gave the
+/// processor up.
 fn switches() -> u64 {
     let status = std::fs::read_to_string("/proc/thread-self/status").unwrap();
     let line = status.lines().find(|line| line.starts_with("voluntary"));
@@ -51,7 +54,8 @@ fn a_flood_takes_few_system_calls_and_nothing_is_lost() {
         thread::scope(|scope| {
             scope.spawn(|| {
                 for n in 0..PACKETS {
-                    // Half of the ring ahead at the most: a reader that another process keeps waiting loses nothing either.
+                    // Half of the ring ahead at the most: a reader that another process keeps
+                    // waiting loses nothing either.
                     while n - taken.load(Ordering::Relaxed) >= 1024 {
                         thread::yield_now();
                     }
@@ -69,7 +73,8 @@ fn a_flood_takes_few_system_calls_and_nothing_is_lost() {
             }
         });
         let (calls, switches) = (capture.system_calls(), switches() - before);
-        // Both by its own count and by the kernel's. (At the full rate of the kernel the bench counts them.)
+        // Both by its own count and by the kernel's. (At the full rate of the kernel the bench
+        // counts them.)
         assert!(calls <= PACKETS / 8, "{calls} system calls, {mode:?}");
         assert!(switches <= PACKETS / 8, "{switches} switches, {mode:?}");
         let stats = netring_sys::PacketSource::stats(&mut capture).unwrap();
@@ -110,8 +115,9 @@ fn packets_that_come_slowly_are_waited_for_by_one_call_each() {
                 assert!(packets.next().is_none());
             }
         });
-        // A sleep would be a call more each time. (News of the interface are two more, and may come late. And a packet is not waited for at
-        // all where something else kept the reader from the processor until it was there.)
+        // A sleep would be a call more each time. (News of the interface are two more, and may come
+        // late. And a packet is not waited for at all where something else kept the reader
+        // from the processor until it was there.)
         let calls = capture.system_calls() - before;
         assert!((50..120).contains(&calls), "{calls}, {mode:?}");
     }

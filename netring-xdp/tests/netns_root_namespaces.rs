@@ -1,4 +1,5 @@
-//! What is asked from another network namespace, where the index of the interface is that of another one, is refused.
+//! What is asked from another network namespace, where the index of the interface is that of
+//! another one, is refused.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on ends there")]
 
 mod common;
@@ -11,7 +12,8 @@ use netring_xdp::XdpCapture;
 use netring_xdp::program::{AttachMode, Program};
 use xtask::netns::{Netns, veth, veth_with_queues};
 
-/// Two namespaces with a pair of interfaces each, which have the same names and the same indexes. This thread is in the first.
+/// Two namespaces with a pair of interfaces each, which have the same names and the same indexes.
+/// This thread is in the first.
 fn two(queues: u32) -> (Netns, Netns) {
     let here = Netns::enter().unwrap();
     let there = Netns::new().unwrap();

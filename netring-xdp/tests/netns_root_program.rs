@@ -1,4 +1,5 @@
-//! The generated program in the kernel: what it says to each packet and what it counts, by test runs and on a wire.
+//! The generated program in the kernel: what it says to each packet and what it counts, by test
+//! runs and on a wire.
 #![expect(clippy::unwrap_used, reason = "functions that serve tests")]
 
 use std::os::fd::AsFd;
@@ -70,7 +71,8 @@ fn each_packet_without_a_socket_is_a_counted_miss_of_its_queue() {
             Otherwise::Pass => XDP_PASS,
             Otherwise::Drop => XDP_DROP,
         };
-        // Nothing but an Ethernet header, cut in the middle of IP, garbage, the smallest and the largest frame.
+        // Nothing but an Ethernet header, cut in the middle of IP, garbage, the smallest and the
+        // largest frame.
         let frame = numbered(7, 1514);
         let packets: [&[u8]; 6] = [
             &frame[..14],

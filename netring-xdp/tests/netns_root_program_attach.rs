@@ -306,8 +306,8 @@ fn the_generated_object_is_loaded_by_others_too() {
     }
 }
 
-/// Between our look at an interface and our attachment somebody may be faster. Each of the two either has the interface to itself or
-/// is told that it has not.
+/// Between our look at an interface and our attachment somebody may be faster. Each of the two
+/// either has the interface to itself or is told that it has not.
 #[test]
 #[ignore = "needs a network namespace: cargo xtask test-netns"]
 fn x13_a_race_for_an_interface_leaves_the_foreign_program_alone() {

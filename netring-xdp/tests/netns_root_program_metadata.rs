@@ -73,7 +73,8 @@ fn s13_a_tag_that_is_not_in_the_bytes_is_in_the_metadata() {
     let _ns = Netns::enter().unwrap();
     veth("v0", "v1").unwrap();
     veth("w0", "w1").unwrap();
-    // The stack takes the tag out of the bytes when the bridge's port receives, and veth sends it beside them.
+    // The stack takes the tag out of the bytes when the bridge's port receives, and veth sends it
+    // beside them.
     bridge("br0", &["v1", "w1"]).unwrap();
     let (_attachment, mut socket) = attached();
     let sender = Sender::on("w0").unwrap();
@@ -180,7 +181,8 @@ fn what_cannot_have_metadata_is_an_error() {
         error.contains("is bound to the interface with index"),
         "{error}"
     );
-    // Generic mode has no driver to ask: it is not fallen back to, and refused where it is asked for.
+    // Generic mode has no driver to ask: it is not fallen back to, and refused where it is asked
+    // for.
     let error = load().attach(&v0, AttachMode::Generic).unwrap_err();
     assert!(
         matches!(&error, Error::Syscall(failed) if failed.call == "bpf(BPF_LINK_CREATE)"),
@@ -209,7 +211,8 @@ fn what_cannot_have_metadata_is_an_error() {
     assert!(matches!(error, Error::Syscall(_)), "{error}");
 }
 
-/// A bound program holds its link itself: foreign programs are as safe from it, and it goes as surely.
+/// A bound program holds its link itself: foreign programs are as safe from it, and it goes as
+/// surely.
 #[test]
 #[ignore = "needs a network namespace: cargo xtask test-netns"]
 fn x13_a_bound_program_is_refused_over_another_and_goes_when_it_is_dropped() {

@@ -1,6 +1,7 @@
 //! The user's own program and map, and objects that are none.
 //!
-//! In a file of its own: one of these tests looks at all programs that its process has, and no other test here may have any.
+//! In a file of its own: one of these tests looks at all programs that its process has, and no
+//! other test here may have any.
 #![expect(clippy::unwrap_used, reason = "functions that serve tests")]
 
 use std::collections::BTreeSet;
@@ -24,7 +25,8 @@ use xtask::wire::{Sender, Sniffer, numbered};
 /// Tests with programs, one after the other.
 static ALONE: Mutex<()> = Mutex::new(());
 
-/// A program of the user's: counts in a map of its own, drops every second packet, gives the others to socket 0 of its own map.
+/// A program of the user's: counts in a map of its own, drops every second packet, gives the others
+/// to socket 0 of its own map.
 fn own() -> Vec<u8> {
     let mut asm = Assembler::new();
     let map = |name: &str, kind, value_size| MapDef {
@@ -163,8 +165,8 @@ fn x19_a_program_that_aya_has_loaded_is_used_as_it_is() {
     drop(attachment);
 }
 
-/// A program that somebody else attached feeds sockets of ours through its pinned map. The bpf file system is one of this test's, in
-/// a mount namespace: that takes a process.
+/// A program that somebody else attached feeds sockets of ours through its pinned map. The bpf file
+/// system is one of this test's, in a mount namespace: that takes a process.
 #[test]
 #[ignore = "needs a network namespace: cargo xtask test-netns"]
 fn x19_a_pinned_map_takes_sockets() {

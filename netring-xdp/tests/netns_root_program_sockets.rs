@@ -134,8 +134,8 @@ fn on_a_wire_every_frame_reaches_the_socket_as_it_was_sent() {
         attachment.set_socket(0, socket.as_fd()).unwrap();
         sender.send(&numbered(2, 60)).unwrap();
         assert_eq!(socket.receive(SOON), Some(numbered(2, 60)));
-        // A socket that is closed leaves the map by itself. A child that another test is starting may have it a moment longer; each frame
-        // goes to the one or to the other.
+        // A socket that is closed leaves the map by itself. A child that another test is starting
+        // may have it a moment longer; each frame goes to the one or to the other.
         drop(socket);
         let mut sent = 0;
         let seen = (0..20).any(|_| {

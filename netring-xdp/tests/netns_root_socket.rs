@@ -1,4 +1,5 @@
-//! Sockets over a wire, with a program that feeds them: receive, send, send on, and where every chunk is meanwhile.
+//! Sockets over a wire, with a program that feeds them: receive, send, send on, and where every
+//! chunk is meanwhile.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on ends there")]
 
 mod common;
@@ -41,7 +42,8 @@ fn x2_chunks_are_conserved_through_receive_send_and_forward() {
                     conserved(umem);
                 }
             }
-            // Send. (A sniffer from here on: its socket holds some hundred frames, and also sees those that go out.)
+            // Send. (A sniffer from here on: its socket holds some hundred frames, and also sees
+            // those that go out.)
             let sniffer = Sniffer::on("v1").unwrap();
             for _ in 0..20 {
                 for n in 0..50 {
@@ -194,7 +196,8 @@ fn umem_headroom() {
     }
 }
 
-/// Two sockets over one UMEM and one queue: the second has the rings of the first in common, and traffic follows the map.
+/// Two sockets over one UMEM and one queue: the second has the rings of the first in common, and
+/// traffic follows the map.
 #[test]
 #[ignore = "needs a network namespace: cargo xtask test-netns"]
 fn xdp_prog_cleanup_and_shared_umem_of_one_queue() {
@@ -256,7 +259,8 @@ fn xdp_prog_cleanup_and_shared_umem_of_one_queue() {
     }
 }
 
-/// From one interface to another and back, without a copy, chunks of one UMEM: nothing is lost, and nothing overruns its neighbour.
+/// From one interface to another and back, without a copy, chunks of one UMEM: nothing is lost, and
+/// nothing overruns its neighbour.
 #[test]
 #[ignore = "needs a network namespace: cargo xtask test-netns"]
 fn s18_packets_sent_on_between_two_interfaces_stay_whole() {
@@ -303,7 +307,8 @@ fn s18_packets_sent_on_between_two_interfaces_stay_whole() {
     }
 }
 
-/// A frame in three chunks, taken out and sent on as it is; and all or nothing where the ring has no room.
+/// A frame in three chunks, taken out and sent on as it is; and all or nothing where the ring has
+/// no room.
 #[test]
 #[ignore = "needs a network namespace: cargo xtask test-netns"]
 fn x14_a_packet_in_several_chunks_is_taken_and_sent_on_whole() {
@@ -362,7 +367,8 @@ fn x14_a_packet_in_several_chunks_is_taken_and_sent_on_whole() {
             let mut received = rx.receive();
             nine.extend(std::iter::from_fn(|| received.take()));
             drop(received);
-            // More than the ring has entries never fit; as many do not while one is taken. They stay where they are.
+            // More than the ring has entries never fit; as many do not while one is taken. They
+            // stay where they are.
             let count = nine.len();
             let error = tx.send_chain(&mut nine).unwrap_err();
             assert!(

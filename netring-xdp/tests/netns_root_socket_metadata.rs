@@ -1,4 +1,5 @@
-//! What a socket reads before its packets: what the program wrote before this one, and never what was there before another.
+//! What a socket reads before its packets: what the program wrote before this one, and never what
+//! was there before another.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on ends there")]
 
 mod common;
@@ -85,7 +86,8 @@ fn receive_described<'umem>(
             Then::SentOn => {
                 let sent = received.forward(tx, |_| true);
                 assert_eq!((sent.sent, sent.refused), (plain.len() as u64, 0));
-                // Not drained: what is completed is taken back as the next are sent on, by the shortest way that there is.
+                // Not drained: what is completed is taken back as the next are sent on, by the
+                // shortest way that there is.
                 tx.flush().unwrap();
             }
             Then::Taken | Then::Forged | Then::TakenAndSent => {
@@ -126,7 +128,8 @@ fn receive_described<'umem>(
     all
 }
 
-/// Through all that a chunk can go through: with a program that writes metadata, then with one that does not, and again.
+/// Through all that a chunk can go through: with a program that writes metadata, then with one that
+/// does not, and again.
 fn never_stale(config: UmemConfig, multi_buffer: bool, len: usize, pieces: usize) {
     Umem::scope(&config.chunks(2 * CHUNKS), |umem| {
         let builder = XdpSocket::builder("v0", 0)
@@ -206,7 +209,8 @@ fn metadata_is_never_stale_in_several_chunks() {
     }
 }
 
-/// Nothing is read unless it was asked for, and the second socket of a queue, whose chunks the first gives to the kernel, asks with it.
+/// Nothing is read unless it was asked for, and the second socket of a queue, whose chunks the
+/// first gives to the kernel, asks with it.
 #[test]
 #[ignore = "needs a network namespace: cargo xtask test-netns"]
 fn sockets_of_one_queue_ask_for_metadata_together() {

@@ -1,4 +1,5 @@
-//! Frames longer than a chunk, written in slots like any other, and received by a socket in each mode that veth has.
+//! Frames longer than a chunk, written in slots like any other, and received by a socket in each
+//! mode that veth has.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on ends there")]
 
 mod common;

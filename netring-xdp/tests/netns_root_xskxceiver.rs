@@ -1,4 +1,5 @@
-//! Rows of the kernel's own test of AF_XDP, `xskxceiver`, under its names: traffic, waiting, rings, and sockets that come and go.
+//! Rows of the kernel's own test of AF_XDP, `xskxceiver`, under its names: traffic, waiting, rings,
+//! and sockets that come and go.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on ends there")]
 
 mod common;
@@ -136,8 +137,9 @@ fn poll_rxq_full(way: Way) {
     });
 }
 
-/// The transmit ring is full and nothing leaves it, for the completion ring is full too: the wait is over when its time is, and nothing
-/// is lost. (The completion ring is that of the queue's first socket, which is not looked after.)
+/// The transmit ring is full and nothing leaves it, for the completion ring is full too: the wait
+/// is over when its time is, and nothing is lost. (The completion ring is that of the queue's first
+/// socket, which is not looked after.)
 fn poll_txq_full(way: Way) {
     way.wire(1500);
     Umem::scope(&small(), |from| {
@@ -346,7 +348,8 @@ fn zero_copy_is_refused() {
     .unwrap();
 }
 
-/// The kernel's test makes the card's own rings as small and as large as they can be; veth has none to set, and the kernel says so.
+/// The kernel's test makes the card's own rings as small and as large as they can be; veth has none
+/// to set, and the kernel says so.
 #[test]
 #[ignore = "needs a network namespace: cargo xtask test-netns"]
 fn hw_rings_of_veth_are_refused() {

@@ -1,4 +1,5 @@
-//! Rows of the kernel's own test of AF_XDP, `xskxceiver`, under its names: packets in several chunks.
+//! Rows of the kernel's own test of AF_XDP, `xskxceiver`, under its names: packets in several
+//! chunks.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on ends there")]
 
 mod common;
@@ -60,7 +61,8 @@ fn nine_k(way: Way, memory: UmemConfig) {
     });
 }
 
-/// As many chunks as a packet may have go over. More are refused, and stay with their owner; the kernel would lose them.
+/// As many chunks as a packet may have go over. More are refused, and stay with their owner; the
+/// kernel would lose them.
 fn too_many_frags(way: Way) {
     Ends::new(way).multi_buffer().run(|wire| {
         let piece = 64;
@@ -90,7 +92,8 @@ fn too_many_frags(way: Way) {
     refused_on_its_way_on(way);
 }
 
-/// One chunk without multi-buffer; no more than the ring has entries, which would be waited for in vain.
+/// One chunk without multi-buffer; no more than the ring has entries, which would be waited for in
+/// vain.
 fn refused_by_smaller_sockets(way: Way) {
     let mut alone = Ends::new(way).multi_buffer();
     alone.sender = alone.sender.multi_buffer(false);
@@ -139,7 +142,8 @@ fn refused_by_the_kernel(way: Way) {
         comes(&mut rx, &[packet.repeat(MOST)]);
         bare.publish(&chain(MOST + 1));
         bare.kick_all();
-        // All of it is thrown away, or (kernels before the fix) all but its last chunk, which goes as a packet of its own.
+        // All of it is thrown away, or (kernels before the fix) all but its last chunk, which goes
+        // as a packet of its own.
         let mut rest = Vec::new();
         while rx.wait(Duration::from_millis(20))? {
             rest.extend(rx.receive().iter().map(<[u8]>::len));
@@ -154,7 +158,8 @@ fn refused_by_the_kernel(way: Way) {
     .unwrap();
 }
 
-/// A received packet in more chunks than may be sent is refused as it is sent on, and its chunks go back to receive in.
+/// A received packet in more chunks than may be sent is refused as it is sent on, and its chunks go
+/// back to receive in.
 fn refused_on_its_way_on(way: Way) {
     for end in ["v0", "v1"] {
         xtask::netns::ip(&format!("link set dev {end} mtu 40000")).unwrap();

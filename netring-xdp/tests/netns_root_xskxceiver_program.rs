@@ -1,4 +1,5 @@
-//! Rows of the kernel's own test of AF_XDP, `xskxceiver`, under its names: programs between the wire and the socket.
+//! Rows of the kernel's own test of AF_XDP, `xskxceiver`, under its names: programs between the
+//! wire and the socket.
 //!
 //! The programs are users' own, put together with this crate's assembler.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on ends there")]
@@ -100,7 +101,8 @@ fn xdp_drop_half(way: Way) {
         });
 }
 
-/// Two sockets at each end, on one queue and over one UMEM: even packets to the first, odd ones to the second, whoever sent them.
+/// Two sockets at each end, on one queue and over one UMEM: even packets to the first, odd ones to
+/// the second, whoever sent them.
 fn xdp_shared_umem(way: Way) {
     way.wire(1500);
     Umem::scope(&small(), |from| {
@@ -160,7 +162,8 @@ fn xdp_metadata_copy_multi_buff(way: Way) {
     metadata(Ends::new(way).multi_buffer(), LONG);
 }
 
-/// What the program wrote before each packet stands before it in its chunk, the first one where it has several.
+/// What the program wrote before each packet stands before it in its chunk, the first one where it
+/// has several.
 fn metadata(ends: Ends, len: usize) {
     let program = programs::metadata(ends.multi_buffer);
     ends.program(program).run(|wire| {
@@ -205,13 +208,14 @@ fn xdp_adjust_tail_shrink_multi_buff(way: Way) {
     adjust_tail(Ends::new(way).multi_buffer(), LONG, -(LONG as i32 - 128));
 }
 
-/// There is room behind a packet where its buffer has some: in veth's up to the next multiple of 64 bytes.
+/// There is room behind a packet where its buffer has some: in veth's up to the next multiple of 64
+/// bytes.
 fn xdp_adjust_tail_grow(way: Way) {
     adjust_tail(Ends::new(way), 100, 4);
 }
 
-/// The kernel's refusal: veth does not say what room the last of several buffers has, and so the kernel lets nobody have it
-/// (`EOPNOTSUPP`, upon which this program gives the packet as it is).
+/// The kernel's refusal: veth does not say what room the last of several buffers has, and so the
+/// kernel lets nobody have it (`EOPNOTSUPP`, upon which this program gives the packet as it is).
 fn xdp_adjust_tail_grow_multi_buff(way: Way) {
     let ends = Ends::new(way).multi_buffer();
     let program = programs::adjust_tail(4, ends.multi_buffer);

@@ -1,7 +1,9 @@
-//! Rows of the kernel's own test of AF_XDP, `xskxceiver`, under its names: what is lost or refused, and who counts it.
+//! Rows of the kernel's own test of AF_XDP, `xskxceiver`, under its names: what is lost or refused,
+//! and who counts it.
 //!
-//! The rows about invalid descriptors run twice: with a bare socket, which publishes them, to see that the kernel's verdict is the one that
-//! this crate's own test of addresses is written after (`x4_inv_desc_rows`); and with a [`Transmitter`], which cannot be made to.
+//! The rows about invalid descriptors run twice: with a bare socket, which publishes them, to see
+//! that the kernel's verdict is the one that this crate's own test of addresses is written after
+//! (`x4_inv_desc_rows`); and with a [`Transmitter`], which cannot be made to.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on ends there")]
 
 mod common;
@@ -34,7 +36,8 @@ const LEN: u32 = 64;
 /// Longer than any frame.
 const TOO_LONG: u32 = 9001;
 
-/// Every second packet does not fit the room that the headroom leaves: those are counted, and no others.
+/// Every second packet does not fit the room that the headroom leaves: those are counted, and no
+/// others.
 fn stat_rx_dropped(way: Way) {
     let mut ends = Ends::new(way);
     ends.receiver_memory = small().headroom(2048 - 256 - 448);
@@ -60,7 +63,8 @@ fn stat_rx_dropped(way: Way) {
     });
 }
 
-/// Every second packet is too long to be sent: it is refused here, and the kernel has nothing to refuse.
+/// Every second packet is too long to be sent: it is refused here, and the kernel has nothing to
+/// refuse.
 fn stat_tx_invalid(way: Way) {
     Ends::new(way).run(|wire| {
         for burst in 0..PACKETS / 64 {
@@ -97,7 +101,8 @@ fn stat_tx_invalid(way: Way) {
     });
 }
 
-/// Nobody reads: the receive ring takes as many as it has entries, and the others are counted, each once.
+/// Nobody reads: the receive ring takes as many as it has entries, and the others are counted, each
+/// once.
 fn stat_rx_full(way: Way) {
     let mut ends = Ends::new(way);
     let ring = RingSize::new(256).unwrap();
@@ -122,7 +127,8 @@ fn stat_rx_full(way: Way) {
     });
 }
 
-/// One chunk, in the hands of a reader who keeps it: each further packet is lost once, and each look for a chunk is counted apart.
+/// One chunk, in the hands of a reader who keeps it: each further packet is lost once, and each
+/// look for a chunk is counted apart.
 fn stat_fill_empty(way: Way) {
     let mut ends = Ends::new(way);
     ends.receiver = ends.receiver.receive_chunks(1);
@@ -255,7 +261,8 @@ fn multi(way: Way, cut: Cut) {
     verdict(way, cut, true, &packets);
 }
 
-/// What the kernel makes of descriptors that are published unchecked: who comes, who is completed, and how many are counted.
+/// What the kernel makes of descriptors that are published unchecked: who comes, who is completed,
+/// and how many are counted.
 fn verdict(way: Way, cut: Cut, multi_buffer: bool, packets: &[(Vec<xdp_desc>, bool)]) {
     way.wire(if multi_buffer { 9000 } else { 1500 });
     Umem::scope(&UmemConfig::new().chunk_size(4096).chunks(1024), |memory| {
@@ -286,7 +293,8 @@ fn verdict(way: Way, cut: Cut, multi_buffer: bool, packets: &[(Vec<xdp_desc>, bo
         bare.kick_all();
         comes(&mut rx, &due);
         silent(&mut rx);
-        // Some kernels give invalid descriptors back, and others do not: nothing may rest on either, nor on the order.
+        // Some kernels give invalid descriptors back, and others do not: nothing may rest on
+        // either, nor on the order.
         let addresses = |all: bool| {
             let packets = packets.iter().filter(move |(_, good)| all || *good);
             sorted(packets.flat_map(|(descs, _)| descs.iter().map(|desc| desc.addr)))
@@ -308,7 +316,8 @@ fn sorted(addresses: impl IntoIterator<Item = u64>) -> Vec<u64> {
     sorted
 }
 
-/// What of these rows can be said to a [`Transmitter`] at all is refused, the chunk stays with its owner, and the next packet goes.
+/// What of these rows can be said to a [`Transmitter`] at all is refused, the chunk stays with its
+/// owner, and the next packet goes.
 fn refused_by_the_crate(way: Way, cut: Cut) {
     let memory = small().chunk_size(cut.chunk_size).unaligned(cut.unaligned);
     Ends::new(way).memory(memory).run_again(|wire| {

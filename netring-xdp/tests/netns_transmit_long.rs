@@ -1,5 +1,5 @@
-//! Frames longer than a chunk, written in slots: what is refused, what is counted, and a ring without room for all of one. Runs in a user
-//! namespace too, where 8 MiB of memory may be locked.
+//! Frames longer than a chunk, written in slots: what is refused, what is counted, and a ring
+//! without room for all of one. Runs in a user namespace too, where 8 MiB of memory may be locked.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on ends there")]
 
 mod common;
@@ -108,7 +108,8 @@ fn the_longest_frame_is_what_the_injector_says_and_no_longer() {
     .unwrap();
 }
 
-/// A link that is down keeps the ring full: a frame that has not room for all of it is not begun, a short one is taken.
+/// A link that is down keeps the ring full: a frame that has not room for all of it is not begun, a
+/// short one is taken.
 #[test]
 #[ignore = "needs a network namespace: cargo xtask test-netns"]
 fn x14_a_ring_without_room_for_all_of_a_frame_takes_none_of_it() {
@@ -157,7 +158,8 @@ fn x14_a_ring_without_room_for_all_of_a_frame_takes_none_of_it() {
     assert_eq!(injector.census().total(), 8 + 64);
 }
 
-/// Dropped in between, long or short, and after it was written: nothing of it is sent, and nobody is held up.
+/// Dropped in between, long or short, and after it was written: nothing of it is sent, and nobody
+/// is held up.
 #[test]
 #[ignore = "needs a network namespace: cargo xtask test-netns"]
 fn s2_a_long_slot_that_is_dropped_sends_nothing() {
@@ -233,8 +235,8 @@ fn a_timestamp_of_a_long_frame_comes_once_and_its_checksum_is_not_made_of_a_part
     }
 }
 
-/// The kernel completes a frame once all of it is sent, and keeps room for that: a frame in more chunks than the completion ring has
-/// entries would be on its way for ever.
+/// The kernel completes a frame once all of it is sent, and keeps room for that: a frame in more
+/// chunks than the completion ring has entries would be on its way for ever.
 #[test]
 #[ignore = "needs a network namespace: cargo xtask test-netns"]
 fn a_frame_is_no_longer_than_its_completion_ring() {

@@ -1,4 +1,5 @@
-//! Checksums and timestamps that are asked for with a frame, seen on the wire. Runs in a user namespace too, where 8 MiB of memory may be locked.
+//! Checksums and timestamps that are asked for with a frame, seen on the wire. Runs in a user
+//! namespace too, where 8 MiB of memory may be locked.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on ends there")]
 
 mod common;
@@ -23,7 +24,8 @@ fn builder(entries: u32) -> InjectorBuilder {
         .transmit_metadata(true)
 }
 
-/// The frame as it is to arrive, and as it is handed over: with the sum of the pseudo-header for a checksum.
+/// The frame as it is to arrive, and as it is handed over: with the sum of the pseudo-header for a
+/// checksum.
 fn partial(frame: &[u8]) -> Vec<u8> {
     let mut words: Vec<u16> = frame[26..34]
         .chunks(2)
@@ -61,7 +63,8 @@ fn is_request(error: &Error, told: &str) {
     assert!(error.to_string().contains(told), "{error}");
 }
 
-/// Frames of all lengths, every third without a request: those arrive as they were written, on the same socket, past the ring's end.
+/// Frames of all lengths, every third without a request: those arrive as they were written, on the
+/// same socket, past the ring's end.
 #[test]
 #[ignore = "needs a network namespace: cargo xtask test-netns"]
 fn a_checksum_that_is_asked_for_is_in_the_bytes_on_the_wire() {
@@ -127,7 +130,8 @@ fn a_checksum_that_is_asked_for_is_in_the_bytes_on_the_wire() {
     .unwrap();
 }
 
-/// veth says that it makes checksums, and hands frames over as they are: its other end believes them.
+/// veth says that it makes checksums, and hands frames over as they are: its other end believes
+/// them.
 #[test]
 #[ignore = "needs a network namespace: cargo xtask test-netns"]
 fn without_software_checksums_the_interface_is_asked_and_veth_makes_none() {
@@ -144,8 +148,8 @@ fn without_software_checksums_the_interface_is_asked_and_veth_makes_none() {
     assert_eq!(sniffer.receive(LIMIT).unwrap().unwrap(), frame);
 }
 
-/// Every fifth of a thousand frames, through a ring of 64, in two kinds of chunks: each stamp is there once, in order, and between the
-/// times before and after.
+/// Every fifth of a thousand frames, through a ring of 64, in two kinds of chunks: each stamp is
+/// there once, in order, and between the times before and after.
 #[test]
 #[ignore = "needs a network namespace: cargo xtask test-netns"]
 fn a_timestamp_comes_for_each_frame_that_asks_and_for_no_other() {
@@ -394,7 +398,8 @@ fn timestamps_that_nobody_reads_are_lost_and_counted() {
     assert_eq!(injector.timestamp_stats().delivered, 80);
 }
 
-/// Frames over a link that is down are pending, and stamped when they go; those in the ring when the interface goes stay pending.
+/// Frames over a link that is down are pending, and stamped when they go; those in the ring when
+/// the interface goes stay pending.
 #[test]
 #[ignore = "needs a network namespace: cargo xtask test-netns"]
 fn a_timestamp_over_a_link_that_is_down_is_pending_until_it_is_up() {
@@ -424,7 +429,8 @@ fn a_timestamp_over_a_link_that_is_down_is_pending_until_it_is_up() {
     assert_eq!(injector.census().total(), 16 + 64);
 }
 
-/// The second socket of a queue has no completion ring: its frames come back to the first, which knows nothing of them.
+/// The second socket of a queue has no completion ring: its frames come back to the first, which
+/// knows nothing of them.
 #[test]
 #[ignore = "needs a network namespace: cargo xtask test-netns"]
 fn sockets_of_one_queue_give_timestamps_to_the_first_only() {

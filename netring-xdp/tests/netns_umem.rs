@@ -1,4 +1,5 @@
-//! What is refused before the kernel is asked, and what it takes: packet memory and settings. Runs in a user namespace too, where 8 MiB of memory may be locked.
+//! What is refused before the kernel is asked, and what it takes: packet memory and settings. Runs
+//! in a user namespace too, where 8 MiB of memory may be locked.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on ends there")]
 
 mod common;
@@ -59,7 +60,8 @@ fn s20_the_kernel_agrees_with_what_is_refused() {
     }
 }
 
-/// A flag that the kernel does not know is refused, and not passed over by a shorter form of the struct.
+/// A flag that the kernel does not know is refused, and not passed over by a shorter form of the
+/// struct.
 #[test]
 #[ignore = "needs a network namespace: cargo xtask test-netns"]
 fn x12_a_flag_is_taken_or_refused() {
@@ -80,7 +82,8 @@ fn x12_a_flag_is_taken_or_refused() {
     }
 }
 
-/// With the flags of the struct's second generation and without; which lengths are tried, the unit test of the call tells.
+/// With the flags of the struct's second generation and without; which lengths are tried, the unit
+/// test of the call tells.
 #[test]
 #[ignore = "needs a network namespace: cargo xtask test-netns"]
 fn x12_the_running_kernel_takes_what_is_registered() {
@@ -110,7 +113,8 @@ fn x12_the_running_kernel_takes_what_is_registered() {
     }
 }
 
-/// With metadata the kernel takes no descriptor whose metadata would lie outside of its chunk, also where it has none; nor do we.
+/// With metadata the kernel takes no descriptor whose metadata would lie outside of its chunk, also
+/// where it has none; nor do we.
 #[test]
 #[ignore = "needs a network namespace: cargo xtask test-netns"]
 fn x4_the_kernel_agrees_with_what_stands_before_a_frame() {
@@ -236,7 +240,8 @@ fn settings_that_cannot_be_are_refused_with_a_sentence() {
     injector(64);
 }
 
-/// A limit of locked memory is told with the ways around it. (Root has CAP_IPC_LOCK; a child that gave it up has not.)
+/// A limit of locked memory is told with the ways around it. (Root has CAP_IPC_LOCK; a child that
+/// gave it up has not.)
 #[test]
 #[ignore = "needs a network namespace: cargo xtask test-netns"]
 fn too_much_locked_memory_is_told_with_what_to_do() {
@@ -281,8 +286,9 @@ fn has_ipc_lock() -> bool {
     initial && effective & 1 << 14 != 0
 }
 
-/// What the first socket over a UMEM says of packets in several chunks holds for all: a socket that was not opened so would take each
-/// chunk of a long packet for a packet, and one that was would get none.
+/// What the first socket over a UMEM says of packets in several chunks holds for all: a socket that
+/// was not opened so would take each chunk of a long packet for a packet, and one that was would
+/// get none.
 #[test]
 #[ignore = "needs a network namespace: cargo xtask test-netns"]
 fn x14_sockets_over_one_umem_have_packets_in_several_chunks_or_none_has() {
@@ -314,7 +320,8 @@ fn x14_sockets_over_one_umem_have_packets_in_several_chunks_or_none_has() {
     }
 }
 
-/// The kernel takes no word about copying from a socket that shares its memory: one that asks for what it would not have is refused.
+/// The kernel takes no word about copying from a socket that shares its memory: one that asks for
+/// what it would not have is refused.
 #[test]
 #[ignore = "needs a network namespace: cargo xtask test-netns"]
 fn a_socket_that_shares_its_memory_is_never_quietly_in_another_mode() {
@@ -338,7 +345,8 @@ fn a_socket_that_shares_its_memory_is_never_quietly_in_another_mode() {
     .unwrap();
 }
 
-/// Figures of a socket that has its queue to itself are exact, also where another one was to share it and could not be opened.
+/// Figures of a socket that has its queue to itself are exact, also where another one was to share
+/// it and could not be opened.
 #[test]
 #[ignore = "needs a network namespace: cargo xtask test-netns"]
 fn a_socket_that_could_not_be_opened_leaves_the_first_as_it_was() {
@@ -363,7 +371,8 @@ fn a_socket_that_could_not_be_opened_leaves_the_first_as_it_was() {
     .unwrap();
 }
 
-/// Chunks that a half was given it has for good: they are not given before it is known that there are enough for both.
+/// Chunks that a half was given it has for good: they are not given before it is known that there
+/// are enough for both.
 #[test]
 #[ignore = "needs a network namespace: cargo xtask test-netns"]
 fn a_socket_that_cannot_have_its_chunks_takes_none() {

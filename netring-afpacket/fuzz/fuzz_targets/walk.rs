@@ -1,4 +1,5 @@
-//! Any bytes as a block: every packet lies inside, the walk ends, and both ways to count come to the same.
+//! Any bytes as a block: every packet lies inside, the walk ends, and both ways to count
+//! agree.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;

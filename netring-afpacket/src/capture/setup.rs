@@ -31,8 +31,9 @@ impl Builder {
     }
 }
 
-/// The kernel gives no packet to a socket that is bound with protocol 0, and none of another interface to one that is bound to
-/// an interface: everything is in its place before the second bind opens the door.
+/// The kernel gives no packet to a socket that is bound with protocol 0, and none of another
+/// interface to one that is bound to an interface: everything is in its place before the second
+/// bind opens the door.
 fn set_up(wanted: &Builder) -> Result<Capture, Error> {
     wanted.check()?;
     let interface = Interface::by_name(&wanted.interface)?;
@@ -62,7 +63,8 @@ fn set_up(wanted: &Builder) -> Result<Capture, Error> {
     let (size, map) = shrink_until_it_fits(wanted, |block_count| {
         set_packet_rx_ring(fd, &request(wanted, block_count, features))?;
         Mmap::shared(fd, wanted.block_size * block_count).inspect_err(|_| {
-            // A socket has one ring: what could not be mapped makes place for the next, or goes with the socket.
+            // A socket has one ring: what could not be mapped makes place for the next, or goes
+            // with the socket.
             let _ = set_packet_rx_ring(fd, &tpacket_req3::default());
         })
     })?;
@@ -104,8 +106,8 @@ fn bind(fd: BorrowedFd<'_>, interface: &Interface, protocol: u16) -> Result<(), 
     })
 }
 
-/// On a loopback interface each packet would be seen twice. Where it does nothing the option is not set: kernels before 4.20
-/// do not have it.
+/// On a loopback interface each packet would be seen twice. Where it does nothing the option is not
+/// set: kernels before 4.20 do not have it.
 fn ignore_outgoing(wanted: Option<bool>, interface: &Interface) -> Option<bool> {
     wanted.or_else(|| interface.is_loopback().then_some(true))
 }
@@ -161,7 +163,8 @@ fn request(wanted: &Builder, block_count: usize, features: u32) -> tpacket_req3 
     }
 }
 
-/// Asks for half as many blocks each time that there is no memory for them, the kernel's or the process's.
+/// Asks for half as many blocks each time that there is no memory for them, the kernel's or the
+/// process's.
 fn shrink_until_it_fits<T>(
     wanted: &Builder,
     mut make: impl FnMut(usize) -> Result<T, SyscallError>,

@@ -121,7 +121,8 @@ fn p6_what_was_announced_and_cannot_be_read_is_counted_once_by_every_way() {
     assert_eq!((bytes(&batch), bytes(&batch)), (vec![1, 2], vec![1, 2]));
     drop(batch);
     assert_eq!(counted(&capture), (2, 2));
-    // One block has nothing to lend; the next is dropped without a look, or after one at its first packet.
+    // One block has nothing to lend; the next is dropped without a look, or after one at its first
+    // packet.
     let batch = capture.next_batch(Duration::ZERO).unwrap().unwrap();
     assert!(batch.packets().next().is_some());
     drop(batch);
@@ -186,7 +187,8 @@ fn what_was_not_looked_for_is_not_lent() {
     assert_eq!(bytes(&capture.batch()), [1]);
 }
 
-/// While blocks say that packets are lost the kernel's counters are read; this socket has none, which is the error.
+/// While blocks say that packets are lost the kernel's counters are read; this socket has none,
+/// which is the error.
 #[test]
 #[cfg_attr(miri, ignore = "Miri has neither epoll of sockets nor netlink")]
 fn p3_counters_are_read_when_a_block_says_that_packets_are_lost() {

@@ -96,7 +96,8 @@ fn p6_a_forged_number_of_packets() {
 #[test]
 fn p6_a_forged_offset_to_the_first_packet() {
     let len = 4096_u32;
-    // Into the block's own header, up to its last byte; where no header fits; outside, by one and by all.
+    // Into the block's own header, up to its last byte; where no header fits; outside, by one and
+    // by all.
     let none = [
         0,
         1,

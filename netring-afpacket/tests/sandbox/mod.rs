@@ -3,11 +3,14 @@
 
 use netring_sys::kernel::filter::{BPF_JEQ_K, BPF_RET_K, SockFilter};
 
-/// Makes `socket` fail with this number for one address family, from now on and in all threads and processes that this one starts.
+/// Makes `socket` fail with this number for one address family, from now on and in all threads and
+/// processes that this one starts.
 ///
-/// `RestrictAddressFamilies=` of systemd does this with `EAFNOSUPPORT`, profiles of containers with `EPERM`.
+/// `RestrictAddressFamilies=` of systemd does this with `EAFNOSUPPORT`, profiles of containers with
+/// `EPERM`.
 pub(crate) fn forbid_sockets(family: i32, errno: i32) {
-    /// Where the number of the call and the low half of its first argument are in `seccomp_data`, on a little-endian machine.
+    /// Where the number of the call and the low half of its first argument are in `seccomp_data`,
+    /// on a little-endian machine.
     const NUMBER: u32 = 0;
     const FIRST_ARGUMENT: u32 = 16;
     const BPF_LD_W_ABS: u16 = 0x20;
@@ -25,8 +28,8 @@ pub(crate) fn forbid_sockets(family: i32, errno: i32) {
         len: filter.len() as u16,
         filter: filter.as_ptr().cast_mut().cast(),
     };
-    // SAFETY: filter and program are on this stack; nobody writes to them; the program says how long the filter is. Root may set a
-    // filter without giving up privileges.
+    // SAFETY: filter and program are on this stack; nobody writes to them; the program says how
+    // long the filter is. Root may set a filter without giving up privileges.
     let set = unsafe {
         libc::prctl(
             libc::PR_SET_SECCOMP,

@@ -21,25 +21,36 @@ use crate::{Count, Error};
 ///
 /// /// Keeps the frames.
 /// #[derive(Default)]
-/// struct Keep { frames: Vec<Vec<u8>>, flushed: usize }
+/// struct Keep {
+///     frames: Vec<Vec<u8>>,
+///     flushed: usize,
+/// }
 ///
 /// struct Slot<'a>(&'a mut Keep, Vec<u8>);
 ///
 /// impl std::ops::Deref for Slot<'_> {
 ///     type Target = [u8];
-///     fn deref(&self) -> &[u8] { &self.1 }
+///     fn deref(&self) -> &[u8] {
+///         &self.1
+///     }
 /// }
 /// impl std::ops::DerefMut for Slot<'_> {
-///     fn deref_mut(&mut self) -> &mut [u8] { &mut self.1 }
+///     fn deref_mut(&mut self) -> &mut [u8] {
+///         &mut self.1
+///     }
 /// }
 /// impl PacketSlot for Slot<'_> {
-///     fn commit(self) { self.0.frames.push(self.1) }
+///     fn commit(self) {
+///         self.0.frames.push(self.1)
+///     }
 /// }
 ///
 /// impl PacketSink for Keep {
 ///     type Slot<'a> = Slot<'a>;
 ///
-///     fn room(&mut self) -> Result<usize, Error> { Ok(usize::MAX) }
+///     fn room(&mut self) -> Result<usize, Error> {
+///         Ok(usize::MAX)
+///     }
 ///     fn slot(&mut self, len: usize) -> Result<Option<Slot<'_>>, Error> {
 ///         Ok(Some(Slot(self, vec![0; len])))
 ///     }
@@ -48,9 +59,14 @@ use crate::{Count, Error};
 ///         Ok(0)
 ///     }
 ///     fn stats(&mut self) -> Result<SinkStats, Error> {
-///         Ok(SinkStats::counted(self.frames.len() as u64, self.flushed as u64))
+///         Ok(SinkStats::counted(
+///             self.frames.len() as u64,
+///             self.flushed as u64,
+///         ))
 ///     }
-///     fn max_len(&self) -> usize { 65_535 }
+///     fn max_len(&self) -> usize {
+///         65_535
+///     }
 /// }
 ///
 /// let mut sink = Keep::default();

@@ -16,7 +16,11 @@ use crate::{Error, Packet, Stats};
 /// };
 ///
 /// /// Lends the same frame a fixed number of times.
-/// struct Repeat { frame: Vec<u8>, left: u64, lent: u64 }
+/// struct Repeat {
+///     frame: Vec<u8>,
+///     left: u64,
+///     lent: u64,
+/// }
 ///
 /// struct One<'a>(&'a [u8]);
 ///
@@ -30,7 +34,11 @@ use crate::{Error, Packet, Stats};
 ///     type Batch<'a> = One<'a>;
 ///
 ///     fn ready(&mut self) -> Result<Readiness, Error> {
-///         Ok(if self.left == 0 { Readiness::Ended } else { Readiness::Ready })
+///         Ok(if self.left == 0 {
+///             Readiness::Ended
+///         } else {
+///             Readiness::Ready
+///         })
 ///     }
 ///     fn batch(&mut self) -> One<'_> {
 ///         self.left -= 1;
@@ -45,10 +53,18 @@ use crate::{Error, Packet, Stats};
 ///     }
 /// }
 ///
-/// let mut source = Repeat { frame: vec![0; 60], left: 3, lent: 0 };
+/// let mut source = Repeat {
+///     frame: vec![0; 60],
+///     left: 3,
+///     lent: 0,
+/// };
 /// let mut bytes = 0;
 /// while source.ready()? == Readiness::Ready {
-///     bytes += source.batch().packets().map(|packet| packet.data().len()).sum::<usize>();
+///     bytes += source
+///         .batch()
+///         .packets()
+///         .map(|packet| packet.data().len())
+///         .sum::<usize>();
 /// }
 /// assert_eq!(bytes, 180);
 /// # Ok::<(), Error>(())

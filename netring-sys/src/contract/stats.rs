@@ -62,12 +62,13 @@ pub struct Stats {
     pub left_out: Count,
     /// Packets that were lost because the reader was too slow and the ring was full.
     pub dropped: Count,
-    /// Packets that the ring announced and could not deliver: their header pointed out of the ring.
+    /// Packets that the ring announced and could not deliver: their header pointed out of the
+    /// ring.
     pub invalid: Count,
     /// How often the ring went full and stopped until memory was given back.
     pub freezes: Count,
-    /// How often the interface went down since the source was opened; one that was down already did
-    /// not go down. `AtLeast` if the kernel lost notifications, or a sandbox forbids them.
+    /// How often the interface went down since the source was opened; one that was down already
+    /// did not go down. `AtLeast` if the kernel lost notifications, or a sandbox forbids them.
     pub link_downs: Count,
 }
 

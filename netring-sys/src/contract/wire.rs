@@ -25,7 +25,10 @@ impl<'a> Packet<'a> {
     /// ```
     /// use netring_sys::{LinkType, Packet, Timestamp, VlanTag};
     ///
-    /// let tag = VlanTag { tpid: 0x8100, tci: 5 };
+    /// let tag = VlanTag {
+    ///     tpid: 0x8100,
+    ///     tci: 5,
+    /// };
     /// let packet = Packet::new(&[7; 60], Timestamp::EPOCH, LinkType::ETHERNET);
     /// let packet = packet.with_vlan(Some(tag));
     /// let mut frame = [0; 64];

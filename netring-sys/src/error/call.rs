@@ -9,7 +9,8 @@ use crate::Privileges;
 #[derive(Debug, thiserror::Error)]
 #[error("{call} failed{}", hint(call, source))]
 pub struct SyscallError {
-    /// The call, with the option that was set, as a kernel manual names it: `setsockopt(PACKET_RX_RING)`.
+    /// The call, with the option that was set, as a kernel manual names it:
+    /// `setsockopt(PACKET_RX_RING)`.
     pub call: &'static str,
     /// What the kernel said.
     pub source: io::Error,
@@ -34,12 +35,14 @@ impl SyscallError {
         }
     }
 
-    /// This error, or [`Error::NotPermitted`] if it says that CAP_NET_RAW is missing, or a sandbox may be the reason.
+    /// This error, or [`Error::NotPermitted`] if it says that CAP_NET_RAW is missing, or a sandbox
+    /// may be the reason.
     pub fn needs_net_raw(self) -> Error {
         self.needs(NET_RAW)
     }
 
-    /// This error, or [`Error::NotPermitted`] if it says that CAP_BPF or CAP_NET_ADMIN is missing, or a sandbox may be the reason.
+    /// This error, or [`Error::NotPermitted`] if it says that CAP_BPF or CAP_NET_ADMIN is missing,
+    /// or a sandbox may be the reason.
     pub fn needs_bpf(self) -> Error {
         self.needs(BPF)
     }
@@ -50,7 +53,8 @@ impl SyscallError {
     }
 
     fn needs(self, (capability, grant): (&'static str, &'static str)) -> Error {
-        // A filter can answer with any number; these are what is configured, for whole families of calls.
+        // A filter can answer with any number; these are what is configured, for whole families of
+        // calls.
         let unsupported =
             self.is(libc::EAFNOSUPPORT) || self.is(libc::EPROTONOSUPPORT) || self.is(libc::ENOSYS);
         let denied = is_denied(&self.source);

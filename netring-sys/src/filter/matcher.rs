@@ -26,7 +26,10 @@ use crate::{Error, Packet};
 /// let packet = Packet::new(&[0; 60], Timestamp::EPOCH, LinkType::ETHERNET);
 /// assert!(outgoing.matches(&packet.with_direction(Some(Direction::Outgoing))));
 /// assert!(!outgoing.matches(&packet.with_direction(Some(Direction::Host))));
-/// assert!(!outgoing.matches(&packet), "a file does not know the direction");
+/// assert!(
+///     !outgoing.matches(&packet),
+///     "a file does not know the direction"
+/// );
 /// # Ok::<(), netring_sys::Error>(())
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -1,7 +1,7 @@
 //! `linux/bpf.h`: loading a program, its maps, and running it by hand.
 //!
-//! Only what this workspace needs of the two largest structs of the kernel: each begins like the kernel's, which takes a
-//! shorter one as one whose other fields are zero.
+//! Only what this workspace needs of the two largest structs of the kernel: each begins like the
+//! kernel's, which takes a shorter one as one whose other fields are zero.
 #![allow(non_camel_case_types, reason = "the names of the header")]
 
 use std::ffi::c_long;
@@ -155,12 +155,14 @@ pub const BPF_MAP_TYPE_ARRAY: u32 = 2;
 /// A program that is run for each packet by the driver, or right behind it.
 pub const BPF_PROG_TYPE_XDP: u32 = 6;
 
-/// Do with the frames of a test run what the program says, as if they had come in on `ingress_ifindex`.
+/// Do with the frames of a test run what the program says, as if they had come in on
+/// `ingress_ifindex`.
 pub const BPF_F_TEST_XDP_LIVE_FRAMES: u32 = 2;
 
 /// In the source register of a 64-bit load: the operand is a map's descriptor.
 pub const BPF_PSEUDO_MAP_FD: u8 = 1;
-/// In the source register of a 64-bit load: the operand is a map's descriptor, and the address of its first value is loaded.
+/// In the source register of a 64-bit load: the operand is a map's descriptor, and the address of
+/// its first value is loaded.
 pub const BPF_PSEUDO_MAP_VALUE: u8 = 2;
 
 /// The program failed: drop the packet and tell a tracepoint.

@@ -1,10 +1,14 @@
 //! `linux/if_packet.h`: AF_PACKET sockets and their rings of versions 2 and 3.
 //!
-//! Names are those of the header, so that its documentation can be found. A block of a version 3 ring is
+//! Names are those of the header, so that its documentation can be found. A block of a version 3
+//! ring is
 //!
 //! ```text
-//! ┌ tpacket_block_desc (48) ┬ private area ┬ tpacket3_hdr (48) ┬ sockaddr_ll (20) ┬ pad ┬ frame ┬ tpacket3_hdr …
-//! 0                                        offset_to_first_pkt └ tp_mac ─────────────────┘       └ + tp_next_offset
+//! ┌ tpacket_block_desc (48) ┬ private area ┬ packet ┬ packet ┬ …
+//! 0                                        └ offset_to_first_pkt
+//!
+//! ┌ tpacket3_hdr (48) ┬ sockaddr_ll (20) ┬ pad ┬ frame ┬ tpacket3_hdr of the next packet …
+//! 0                                            └ tp_mac └ tp_next_offset
 //! ```
 #![allow(non_camel_case_types, reason = "the names of the header")]
 
@@ -20,7 +24,8 @@ pub struct tpacket_req3 {
     pub tp_frame_size: u32,
     /// Frames in the ring: `tp_block_size / tp_frame_size * tp_block_nr`.
     pub tp_frame_nr: u32,
-    /// Milliseconds after which a block that is not full is given to the reader; 0 lets the kernel choose.
+    /// Milliseconds after which a block that is not full is given to the reader; 0 lets the kernel
+    /// choose.
     pub tp_retire_blk_tov: u32,
     /// Bytes of private area at the start of a block.
     pub tp_sizeof_priv: u32,

@@ -1,7 +1,7 @@
 //! `linux/if_xdp.h`: AF_XDP sockets, their packet memory (UMEM) and their four rings.
 //!
-//! Names are those of the header, so that its documentation can be found. Each ring is one mapping of the socket, at the page
-//! offset of its kind; where its words are, [`xdp_mmap_offsets`] tells:
+//! Names are those of the header, so that its documentation can be found. Each ring is one mapping
+//! of the socket, at the page offset of its kind; where its words are, [`xdp_mmap_offsets`] tells:
 //!
 //! ```text
 //! ┌ producer: u32 ┬ consumer: u32 ┬ flags: u32 ┬ desc: u64 × entries (fill, completion)        ┐
@@ -27,8 +27,8 @@ pub struct sockaddr_xdp {
 
 /// The request behind `XDP_UMEM_REG`: packet memory in chunks.
 ///
-/// It grew at its end: 24 bytes (kernel 4.18), 28 and 4 of padding (5.4, with the flags), 32 (6.8). Newer kernels take the older
-/// lengths, older ones the first bytes of a longer one.
+/// It grew at its end: 24 bytes (kernel 4.18), 28 and 4 of padding (5.4, with the flags), 32 (6.8).
+/// Newer kernels take the older lengths, older ones the first bytes of a longer one.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct xdp_umem_reg {
@@ -86,8 +86,8 @@ pub struct xdp_statistics {
     pub tx_invalid_descs: u64,
     /// Packets lost because the receive ring was full (kernel 5.9).
     pub rx_ring_full: u64,
-    /// How often a chunk was asked for in vain; attempts and not packets, and in copy mode the packet is in `rx_dropped` too
-    /// (kernel 5.9).
+    /// How often a chunk was asked for in vain; attempts and not packets, and in copy mode the
+    /// packet is in `rx_dropped` too (kernel 5.9).
     pub rx_fill_ring_empty_descs: u64,
     /// How often a packet to send was asked for in vain (kernel 5.9).
     pub tx_ring_empty_descs: u64,
@@ -105,7 +105,8 @@ pub struct xdp_options {
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct xdp_desc {
-    /// Bytes from the start of the packet memory; with unaligned chunks the chunk in 48 bits and an offset above them.
+    /// Bytes from the start of the packet memory; with unaligned chunks the chunk in 48 bits and
+    /// an offset above them.
     pub addr: u64,
     /// Bytes of packet.
     pub len: u32,
@@ -113,10 +114,11 @@ pub struct xdp_desc {
     pub options: u32,
 }
 
-/// What is asked of the driver for one packet to send, `tx_metadata_len` bytes before its first byte (kernel 6.8).
+/// What is asked of the driver for one packet to send, `tx_metadata_len` bytes before its first
+/// byte (kernel 6.8).
 ///
-/// The header has a union in it: when the packet is completed, a 64-bit `tx_timestamp` stands in the place of `request`, from
-/// [`XSK_TX_METADATA_TIMESTAMP`] on.
+/// The header has a union in it: when the packet is completed, a 64-bit `tx_timestamp` stands in
+/// the place of `request`, from [`XSK_TX_METADATA_TIMESTAMP`] on.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct xsk_tx_metadata {
@@ -163,7 +165,8 @@ pub const XDP_USE_SG: u16 = 1 << 4;
 pub const XDP_UMEM_UNALIGNED_CHUNK_FLAG: u32 = 1 << 0;
 /// Transmit checksums are made in software (kernel 6.8, for tests).
 pub const XDP_UMEM_TX_SW_CSUM: u32 = 1 << 1;
-/// `tx_metadata_len` is meant (kernel 6.11, and updates of 6.8 to 6.10; those before knew the length only).
+/// `tx_metadata_len` is meant (kernel 6.11, and updates of 6.8 to 6.10; those before knew the
+/// length only).
 pub const XDP_UMEM_TX_METADATA_LEN: u32 = 1 << 2;
 
 /// In a ring's flags: the kernel waits for a system call.

@@ -15,7 +15,8 @@ const IFA_LOCAL: u16 = 2;
 /// Bytes of `ifaddrmsg`.
 const INFO: usize = 8;
 
-/// An address of an interface, and how many of its first bits are those of the network that it is in.
+/// An address of an interface, and how many of its first bits are those of the network that it is
+/// in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub struct InterfaceAddress {
@@ -27,7 +28,8 @@ pub struct InterfaceAddress {
 
 /// The addresses of the interface with this index.
 pub(crate) fn addresses(index: u32) -> Result<Vec<InterfaceAddress>, SyscallError> {
-    // `ifaddrmsg` is shorter than what the request has room for, and zeros ask for all of both families.
+    // `ifaddrmsg` is shorter than what the request has room for, and zeros ask for all of both
+    // families.
     let request = finished(request(RTM_GETADDR, NLM_F_REQUEST | NLM_F_DUMP, 0));
     let (found, _socket) = dump(&request, |kind, message| {
         let of = (kind == RTM_NEWADDR).then(|| u32_at(message, 4))??;

@@ -33,11 +33,13 @@ const COMMAND: usize = 4;
 
 const ENOENT: i32 = 2;
 
-/// What the driver of an interface does for AF_XDP sockets in zero-copy mode (in copy mode the kernel does it), and tells XDP programs.
+/// What the driver of an interface does for AF_XDP sockets in zero-copy mode (in copy mode the
+/// kernel does it), and tells XDP programs.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct XdpFeatures {
-    /// The most chunks of one packet; `None` where the driver has no zero-copy mode, or the kernel does not say (before 6.6).
+    /// The most chunks of one packet; `None` where the driver has no zero-copy mode, or the kernel
+    /// does not say (before 6.6).
     #[doc(alias = "xdp-zc-max-segs")]
     pub zero_copy_segments: Option<u32>,
     /// It tells when a packet went out (kernel 6.8).
@@ -49,12 +51,14 @@ pub struct XdpFeatures {
     /// It sends packets at a time (kernel 6.15).
     #[doc(alias = "tx-launch-time-fifo")]
     pub transmit_launch_time: bool,
-    /// What it tells an XDP program of a packet, in copy mode too; `None` where the kernel does not say (before 6.7).
+    /// What it tells an XDP program of a packet, in copy mode too; `None` where the kernel does
+    /// not say (before 6.7).
     #[doc(alias = "xdp-rx-metadata-features")]
     pub metadata: Option<XdpMetadata>,
 }
 
-/// What a driver tells an XDP program of a packet, by functions of the kernel's (`bpf_xdp_metadata_rx_*`).
+/// What a driver tells an XDP program of a packet, by functions of the kernel's
+/// (`bpf_xdp_metadata_rx_*`).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct XdpMetadata {
@@ -70,8 +74,8 @@ pub struct XdpMetadata {
 }
 
 impl XdpFeatures {
-    /// Asks about the interface with this index, in this thread's network namespace. `None` if the kernel cannot say (before 6.3), or a
-    /// sandbox forbids netlink.
+    /// Asks about the interface with this index, in this thread's network namespace. `None` if the
+    /// kernel cannot say (before 6.3), or a sandbox forbids netlink.
     ///
     /// # Errors
     /// `ENODEV` where there is no such interface, or the call that failed.
@@ -150,7 +154,8 @@ fn request(family: u16, command: u8, attributes: &[u8]) -> Vec<u8> {
     finished(message)
 }
 
-/// Makes a request on a socket of its own, and waits until `answer` finds what it is after in the attributes that come back.
+/// Makes a request on a socket of its own, and waits until `answer` finds what it is after in the
+/// attributes that come back.
 fn ask<T>(request: &[u8], mut answer: impl FnMut(&[u8]) -> Option<T>) -> Result<T, SyscallError> {
     let socket = generic_netlink_socket()?;
     exchange(socket.as_fd(), request, |bytes| {

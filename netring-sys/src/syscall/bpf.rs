@@ -1,9 +1,9 @@
 //! `bpf(2)`: programs, arrays, and running a program by hand.
 //!
 //! # Safety
-//! The invariant of this file: a pointer handed to the kernel points to a value on this function's own
-//! stack, or to a slice that it borrows, with exactly the length that is handed over beside it, and the
-//! kernel keeps none of them after the call (if it does keep memory, the function takes an
+//! The invariant of this file: a pointer handed to the kernel points to a value on this function's
+//! own stack, or to a slice that it borrows, with exactly the length that is handed over beside it,
+//! and the kernel keeps none of them after the call (if it does keep memory, the function takes an
 //! [`Mmap`](crate::Mmap) or says so). Descriptors are borrowed, so they are open during the call.
 #![expect(unsafe_code, reason = "system calls; the invariant stands above")]
 
@@ -22,8 +22,8 @@ use crate::kernel::bpf::{
 };
 use crate::{Error, SyscallError, XdpMode};
 
-/// An array of values of `N` bytes that programs and their loader share. The size is a part of the type because the
-/// kernel writes as many bytes as it knows the values to have.
+/// An array of values of `N` bytes that programs and their loader share. The size is a part of the
+/// type because the kernel writes as many bytes as it knows the values to have.
 #[doc(alias = "BPF_MAP_TYPE_ARRAY")]
 #[derive(Debug)]
 pub struct BpfArray<const N: usize>(OwnedFd);
@@ -32,7 +32,8 @@ impl<const N: usize> BpfArray<N> {
     /// An array of so many values, all zero.
     ///
     /// # Errors
-    /// [`Error::NotPermitted`] without CAP_BPF, `EINVAL` for no values or values of no bytes, `ENOMEM`.
+    /// [`Error::NotPermitted`] without CAP_BPF, `EINVAL` for no values or values of no bytes,
+    /// `ENOMEM`.
     #[doc(alias = "BPF_MAP_CREATE")]
     pub fn new(entries: u32) -> Result<Self, Error> {
         let mut attr = bpf_attr_map_create {
@@ -45,7 +46,8 @@ impl<const N: usize> BpfArray<N> {
         // SAFETY: no pointer is in the attributes, which are on this stack and nobody else's.
         let fd = unsafe { bpf(BPF_MAP_CREATE, &mut attr, "bpf(BPF_MAP_CREATE)") };
         let fd = fd.map_err(SyscallError::needs_bpf)?;
-        // SAFETY: the kernel has just made this descriptor for us; nobody else knows it; it is open.
+        // SAFETY: the kernel has just made this descriptor for us; nobody else knows it; it is
+        // open.
         Ok(Self(unsafe { OwnedFd::from_raw_fd(fd) }))
     }
 
@@ -57,7 +59,8 @@ impl<const N: usize> BpfArray<N> {
     pub fn get(&self, index: u32) -> Result<[u8; N], SyscallError> {
         let mut value = [0; N];
         let mut attr = self.element(&index, (&raw mut value).expose_provenance());
-        // SAFETY: index and value are on this stack; nobody else uses them; the kernel writes one value, which is `N` bytes.
+        // SAFETY: index and value are on this stack; nobody else uses them; the kernel writes one
+        // value, which is `N` bytes.
         unsafe { bpf(BPF_MAP_LOOKUP_ELEM, &mut attr, "bpf(BPF_MAP_LOOKUP_ELEM)") }?;
         Ok(value)
     }
@@ -69,7 +72,8 @@ impl<const N: usize> BpfArray<N> {
     #[doc(alias = "BPF_MAP_UPDATE_ELEM")]
     pub fn set(&self, index: u32, value: &[u8; N]) -> Result<(), SyscallError> {
         let mut attr = self.element(&index, std::ptr::from_ref(value).expose_provenance());
-        // SAFETY: index and value are borrowed for the call; nobody writes to them; the kernel reads one value, which is `N` bytes.
+        // SAFETY: index and value are borrowed for the call; nobody writes to them; the kernel
+        // reads one value, which is `N` bytes.
         unsafe { bpf(BPF_MAP_UPDATE_ELEM, &mut attr, "bpf(BPF_MAP_UPDATE_ELEM)") }.map(drop)
     }
 
@@ -93,7 +97,8 @@ impl<const N: usize> AsFd for BpfArray<N> {
 /// What `BPF_PROG_LOAD` is asked for, besides the instructions.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct XdpLoad {
-    /// The interface that the program is bound to, and whose driver it may ask about packets (kernel 6.3); 0 for none.
+    /// The interface that the program is bound to, and whose driver it may ask about packets
+    /// (kernel 6.3); 0 for none.
     #[doc(alias = "BPF_F_XDP_DEV_BOUND_ONLY")]
     pub interface: u32,
     /// Whether it takes packets in several buffers (kernel 5.18).
@@ -106,24 +111,26 @@ pub struct XdpLoad {
 /// Loads an XDP program.
 ///
 /// # Errors
-/// [`Error::NotPermitted`] without CAP_BPF and CAP_NET_ADMIN (root of a user namespace does not have them),
-/// [`Error::ProgramRefused`] with what the verifier said.
+/// [`Error::NotPermitted`] without CAP_BPF and CAP_NET_ADMIN (root of a user namespace does not
+/// have them), [`Error::ProgramRefused`] with what the verifier said.
 #[doc(alias = "BPF_PROG_LOAD")]
 pub fn bpf_load_xdp(program: &[bpf_insn], license: &CStr) -> Result<OwnedFd, Error> {
     bpf_load_xdp_with(program, license, &XdpLoad::default())
 }
 
-/// Loads an XDP program that is bound to an interface, or takes packets in several buffers, or has a name.
+/// Loads an XDP program that is bound to an interface, or takes packets in several buffers, or has
+/// a name.
 ///
 /// # Errors
-/// As for [`bpf_load_xdp`]; `EINVAL` on a kernel that is too old for what is asked, `EOPNOTSUPP` for an interface that no program
-/// can be bound to.
+/// As for [`bpf_load_xdp`]; `EINVAL` on a kernel that is too old for what is asked, `EOPNOTSUPP`
+/// for an interface that no program can be bound to.
 pub fn bpf_load_xdp_with(
     program: &[bpf_insn],
     license: &CStr,
     with: &XdpLoad,
 ) -> Result<OwnedFd, Error> {
-    // Once more with a log where it failed: with one that is too short a good program would not load either.
+    // Once more with a log where it failed: with one that is too short a good program would not
+    // load either.
     let error = match load_xdp(program, license, with, &mut []) {
         Err(error) if error.is(libc::EACCES) || error.is(libc::EINVAL) => error,
         other => return other.map_err(SyscallError::needs_bpf),
@@ -176,8 +183,8 @@ fn load_xdp(
         attr.log_buf = log.as_mut_ptr().expose_provenance() as u64;
     }
     let mut load = || {
-        // SAFETY: program, licence and log are borrowed for the call; nobody else writes to them; their lengths go with them,
-        // and the licence ends in a zero byte.
+        // SAFETY: program, licence and log are borrowed for the call; nobody else writes to them;
+        // their lengths go with them, and the licence ends in a zero byte.
         unsafe { bpf(BPF_PROG_LOAD, &mut attr, "bpf(BPF_PROG_LOAD)") }
     };
     // A signal to this thread makes the verifier give up: it is no answer, however often it comes.
@@ -189,10 +196,12 @@ fn load_xdp(
     Ok(unsafe { OwnedFd::from_raw_fd(fd) })
 }
 
-/// Attaches an XDP program to an interface of this thread's network namespace, for as long as the link is open (kernel 5.9).
+/// Attaches an XDP program to an interface of this thread's network namespace, for as long as the
+/// link is open (kernel 5.9).
 ///
 /// # Errors
-/// `EBUSY` or `EEXIST` where the interface has a program, `EOPNOTSUPP` where the driver has no such mode, `ENODEV`, `EPERM`.
+/// `EBUSY` or `EEXIST` where the interface has a program, `EOPNOTSUPP` where the driver has no such
+/// mode, `ENODEV`, `EPERM`.
 #[doc(alias = "BPF_LINK_CREATE")]
 pub fn bpf_link_xdp(
     program: BorrowedFd<'_>,
@@ -211,8 +220,9 @@ pub fn bpf_link_xdp(
     Ok(unsafe { OwnedFd::from_raw_fd(fd) })
 }
 
-/// Takes the program of a link off now, also where another process has the link open (kernel 5.11). Closing the link does
-/// the same, but only when nobody has it open any more: a child that was forked has, until it executes another program.
+/// Takes the program of a link off now, also where another process has the link open (kernel 5.11).
+/// Closing the link does the same, but only when nobody has it open any more: a child that was
+/// forked has, until it executes another program.
 ///
 /// # Errors
 /// `EINVAL` on an older kernel.
@@ -243,10 +253,12 @@ pub fn bpf_program_id(program: BorrowedFd<'_>) -> Result<u32, SyscallError> {
     Ok(info.id)
 }
 
-/// Runs an XDP program once over a packet that is said to come from `context`; what it returned, and the packet that it left.
+/// Runs an XDP program once over a packet that is said to come from `context`; what it returned,
+/// and the packet that it left.
 ///
 /// # Errors
-/// `EINVAL` for a packet that is shorter than an Ethernet header or longer than a page holds, `ENODEV` for an unknown interface.
+/// `EINVAL` for a packet that is shorter than an Ethernet header or longer than a page holds,
+/// `ENODEV` for an unknown interface.
 #[doc(alias = "BPF_PROG_TEST_RUN")]
 pub fn bpf_test_xdp(
     program: BorrowedFd<'_>,
@@ -259,15 +271,16 @@ pub fn bpf_test_xdp(
     attr.data_out = left.as_mut_ptr().expose_provenance() as u64;
     attr.data_size_out = u32::try_from(left.len()).unwrap_or(u32::MAX);
     attr.repeat = 1;
-    // SAFETY: packet and context are borrowed, and `left` is ours; nobody else writes to them; their lengths go with them.
+    // SAFETY: packet and context are borrowed, and `left` is ours; nobody else writes to them;
+    // their lengths go with them.
     unsafe { bpf(BPF_PROG_TEST_RUN, &mut attr, "bpf(BPF_PROG_TEST_RUN)") }?;
     left.truncate(attr.data_size_out as usize);
     Ok((attr.retval, left))
 }
 
-/// Sends `repeat` copies of a frame through an XDP program, in batches of `batch` (1 to 256), and does with each what the program says,
-/// as if it had come in on `interface`. It returns when all are done. The program sees a copy as the last run over the
-/// same memory left it. Linux 5.18.
+/// Sends `repeat` copies of a frame through an XDP program, in batches of `batch` (1 to 256), and
+/// does with each what the program says, as if it had come in on `interface`. It returns when all
+/// are done. The program sees a copy as the last run over the same memory left it. Linux 5.18.
 ///
 /// # Errors
 /// `EINTR` where a signal came first, `ENODEV` for an unknown interface.
@@ -284,7 +297,8 @@ pub fn bpf_send_xdp(
     attr.repeat = repeat;
     attr.flags = BPF_F_TEST_XDP_LIVE_FRAMES;
     attr.batch_size = batch;
-    // SAFETY: frame and context are borrowed or on this stack; nobody writes to them; their lengths go with them.
+    // SAFETY: frame and context are borrowed or on this stack; nobody writes to them; their lengths
+    // go with them.
     unsafe {
         bpf(
             BPF_PROG_TEST_RUN,
@@ -318,16 +332,16 @@ fn test_run(program: BorrowedFd<'_>, packet: &[u8], context: &xdp_md) -> bpf_att
 /// The one call behind all of these.
 ///
 /// # Safety
-/// Each address in `attr` is that of memory which the kernel may read or write for as many bytes as `attr`, or the map
-/// in it, says.
+/// Each address in `attr` is that of memory which the kernel may read or write for as many bytes as
+/// `attr`, or the map in it, says.
 unsafe fn bpf<T: Copy>(
     command: c_long,
     attr: &mut T,
     call: &'static str,
 ) -> Result<c_int, SyscallError> {
     let attr: *mut T = attr;
-    // SAFETY: the attributes are borrowed for the call; nobody else uses them; their length is that of their type. What they point
-    // to is the caller's word.
+    // SAFETY: the attributes are borrowed for the call; nobody else uses them; their length is that
+    // of their type. What they point to is the caller's word.
     let result = unsafe { libc::syscall(libc::SYS_bpf, command, attr, size_of::<T>()) };
     super::check(result as c_int, call)
 }

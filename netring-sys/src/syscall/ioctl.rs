@@ -1,9 +1,9 @@
 //! Asking about interfaces by ioctl: `netdevice(7)`, and ethtool's.
 //!
 //! # Safety
-//! The invariant of this file: a pointer handed to the kernel points to a value on this function's own
-//! stack, or to a slice that it borrows, with exactly the length that is handed over beside it, and the
-//! kernel keeps none of them after the call (if it does keep memory, the function takes an
+//! The invariant of this file: a pointer handed to the kernel points to a value on this function's
+//! own stack, or to a slice that it borrows, with exactly the length that is handed over beside it,
+//! and the kernel keeps none of them after the call (if it does keep memory, the function takes an
 //! [`Mmap`](crate::Mmap) or says so). Descriptors are borrowed, so they are open during the call.
 #![expect(unsafe_code, reason = "system calls; the invariant stands above")]
 
@@ -30,7 +30,8 @@ pub struct InterfaceByIoctl {
     pub address: [u8; 6],
 }
 
-/// A socket that can be asked about the interfaces of this thread's network namespace: of the first family that a sandbox allows.
+/// A socket that can be asked about the interfaces of this thread's network namespace: of the first
+/// family that a sandbox allows.
 ///
 /// # Errors
 /// What is said of the last, `AF_PACKET`.
@@ -42,7 +43,8 @@ pub fn interface_socket() -> Result<OwnedFd, SyscallError> {
             unsafe { libc::socket(family, kind, 0) },
             "socket(AF_PACKET)",
         )?;
-        // SAFETY: the kernel has just made this descriptor for us; nobody else knows it; it is open.
+        // SAFETY: the kernel has just made this descriptor for us; nobody else knows it; it is
+        // open.
         Ok(unsafe { OwnedFd::from_raw_fd(fd) })
     };
     open(libc::AF_UNIX)
@@ -50,7 +52,8 @@ pub fn interface_socket() -> Result<OwnedFd, SyscallError> {
         .or_else(|_| open(libc::AF_PACKET))
 }
 
-/// Asks about the interface of this name, which may be an alternative one, of up to 15 bytes; or of this index, if the name is empty.
+/// Asks about the interface of this name, which may be an alternative one, of up to 15 bytes; or of
+/// this index, if the name is empty.
 ///
 /// # Errors
 /// `ENODEV` if there is no such interface.
@@ -71,7 +74,8 @@ pub fn interface_by_ioctl(
                 &mut request,
                 "ioctl(SIOCGIFINDEX)",
             )?;
-            // SAFETY: the request is on this stack and nobody else's; the kernel has just written this member.
+            // SAFETY: the request is on this stack and nobody else's; the kernel has just written
+            // this member.
             unsafe { request.ifr_ifru.ifru_ifindex as u32 }
         }
     };
@@ -88,7 +92,8 @@ pub fn interface_by_ioctl(
     let flags = ask(libc::SIOCGIFFLAGS, "ioctl(SIOCGIFFLAGS)")?;
     let mtu = ask(libc::SIOCGIFMTU, "ioctl(SIOCGIFMTU)")?;
     let address = ask(libc::SIOCGIFHWADDR, "ioctl(SIOCGIFHWADDR)")?;
-    // SAFETY: the value is ours, on this stack; nobody writes to it; the kernel has written this member.
+    // SAFETY: the value is ours, on this stack; nobody writes to it; the kernel has written this
+    // member.
     let flags = unsafe { flags.ifru_flags as u16 };
     // SAFETY: as for the flags.
     let mtu = unsafe { mtu.ifru_mtu as u32 };
@@ -104,7 +109,8 @@ pub fn interface_by_ioctl(
     })
 }
 
-/// `struct ethtool_channels` and `struct ethtool_ringparam`, which are alike: the command, four limits and four settings.
+/// `struct ethtool_channels` and `struct ethtool_ringparam`, which are alike: the command, four
+/// limits and four settings.
 #[repr(C)]
 #[derive(Default)]
 struct Four {
@@ -113,7 +119,8 @@ struct Four {
     settings: [u32; 4],
 }
 
-/// How many receive and transmit queues an interface uses now; `None` where the driver does not say.
+/// How many receive and transmit queues an interface uses now; `None` where the driver does not
+/// say.
 ///
 /// # Errors
 /// `ENODEV` where there is no such interface.
@@ -144,7 +151,8 @@ pub fn ethtool_channels(
 /// Entries of the card's own rings: receive, receive of short and of long packets, transmit.
 ///
 /// # Errors
-/// `EOPNOTSUPP` from a driver that has none to tell of (veth), `ENODEV` where there is no such interface.
+/// `EOPNOTSUPP` from a driver that has none to tell of (veth), `ENODEV` where there is no such
+/// interface.
 #[doc(alias = "ETHTOOL_GRINGPARAM")]
 pub fn ethtool_rings(socket: BorrowedFd<'_>, name: &str) -> Result<[u32; 4], SyscallError> {
     const ETHTOOL_GRINGPARAM: u32 = 0x10;
@@ -159,7 +167,8 @@ pub fn ethtool_rings(socket: BorrowedFd<'_>, name: &str) -> Result<[u32; 4], Sys
 /// Sets them.
 ///
 /// # Errors
-/// As [`ethtool_rings`]; `EINVAL` for a size that the card does not have, `EPERM` without CAP_NET_ADMIN.
+/// As [`ethtool_rings`]; `EINVAL` for a size that the card does not have, `EPERM` without
+/// CAP_NET_ADMIN.
 #[doc(alias = "ETHTOOL_SRINGPARAM")]
 pub fn set_ethtool_rings(
     socket: BorrowedFd<'_>,
@@ -190,7 +199,8 @@ fn ethtool(
 
 /// A request about the interface of this name.
 fn named(name: &str) -> libc::ifreq {
-    // SAFETY: ifreq is made of integers and pointers, for which zero is a value; it is on this stack; its size is its type's.
+    // SAFETY: ifreq is made of integers and pointers, for which zero is a value; it is on this
+    // stack; its size is its type's.
     let mut request: libc::ifreq = unsafe { std::mem::zeroed() };
     // One byte stays zero: the kernel's names end with one.
     let room = request.ifr_name.iter_mut().take(libc::IFNAMSIZ - 1);
@@ -200,7 +210,8 @@ fn named(name: &str) -> libc::ifreq {
     request
 }
 
-/// Makes a request whose pointer, if its command reads one, is to a struct that the caller borrows, of the size that the command has.
+/// Makes a request whose pointer, if its command reads one, is to a struct that the caller borrows,
+/// of the size that the command has.
 fn ioctl(
     socket: BorrowedFd<'_>,
     command: libc::c_ulong,
@@ -208,8 +219,8 @@ fn ioctl(
     call: &'static str,
 ) -> Result<(), SyscallError> {
     let request: *mut libc::ifreq = request;
-    // SAFETY: the request is lent to us, and so is what it points to; nobody else uses them; the command tells the kernel which
-    // structs it reads and writes, and they have these sizes.
+    // SAFETY: the request is lent to us, and so is what it points to; nobody else uses them; the
+    // command tells the kernel which structs it reads and writes, and they have these sizes.
     let result = unsafe { libc::ioctl(socket.as_raw_fd(), command as _, request) };
     check(result, call).map(drop)
 }

@@ -1,9 +1,9 @@
 //! Netlink sockets: `netlink(7)`.
 //!
 //! # Safety
-//! The invariant of this file: a pointer handed to the kernel points to a value on this function's own
-//! stack, or to a slice that it borrows, with exactly the length that is handed over beside it, and the
-//! kernel keeps none of them after the call (if it does keep memory, the function takes an
+//! The invariant of this file: a pointer handed to the kernel points to a value on this function's
+//! own stack, or to a slice that it borrows, with exactly the length that is handed over beside it,
+//! and the kernel keeps none of them after the call (if it does keep memory, the function takes an
 //! [`Mmap`](crate::Mmap) or says so). Descriptors are borrowed, so they are open during the call.
 #![expect(unsafe_code, reason = "system calls; the invariant stands above")]
 
@@ -12,8 +12,8 @@ use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use super::{check, check_len, size_of_u32, would_block};
 use crate::SyscallError;
 
-/// A netlink socket of the family "route", in this thread's network namespace. `groups` is the bit mask of
-/// notifications to receive (`RTMGRP_LINK`).
+/// A netlink socket of the family "route", in this thread's network namespace. `groups` is the bit
+/// mask of notifications to receive (`RTMGRP_LINK`).
 ///
 /// # Errors
 /// `EMFILE`, `ENOBUFS`.
@@ -40,7 +40,8 @@ fn netlink_socket_of(protocol: libc::c_int, groups: u32) -> Result<OwnedFd, Sysc
     )?;
     // SAFETY: the kernel has just made this descriptor for us; nobody else knows it; it is open.
     let fd = unsafe { OwnedFd::from_raw_fd(fd) };
-    // SAFETY: sockaddr_nl is made of integers, for which zero is a value; it is on this stack; its size is its type's.
+    // SAFETY: sockaddr_nl is made of integers, for which zero is a value; it is on this stack; its
+    // size is its type's.
     let mut address: libc::sockaddr_nl = unsafe { std::mem::zeroed() };
     address.nl_family = libc::AF_NETLINK as u16;
     address.nl_groups = groups;
@@ -62,7 +63,8 @@ fn netlink_socket_of(protocol: libc::c_int, groups: u32) -> Result<OwnedFd, Sysc
 /// # Errors
 /// `ENOBUFS`; what the kernel thinks of the message comes as an answer.
 pub fn netlink_send(fd: BorrowedFd<'_>, message: &[u8]) -> Result<(), SyscallError> {
-    // SAFETY: the message is borrowed for the call; nobody writes to it meanwhile; its length goes with it.
+    // SAFETY: the message is borrowed for the call; nobody writes to it meanwhile; its length goes
+    // with it.
     let sent = unsafe { libc::send(fd.as_raw_fd(), message.as_ptr().cast(), message.len(), 0) };
     check_len(sent, "send(netlink)").map(drop)
 }
@@ -70,7 +72,8 @@ pub fn netlink_send(fd: BorrowedFd<'_>, message: &[u8]) -> Result<(), SyscallErr
 /// Receives netlink messages: how many bytes, or `None` where there are none now.
 ///
 /// # Errors
-/// `ENOBUFS` if notifications were lost, `EMSGSIZE` if the message is longer than the buffer, and lost: ask again.
+/// `ENOBUFS` if notifications were lost, `EMSGSIZE` if the message is longer than the buffer, and
+/// lost: ask again.
 pub fn netlink_receive(
     fd: BorrowedFd<'_>,
     buffer: &mut [u8],

@@ -1,9 +1,9 @@
 //! Packet sockets: `packet(7)`.
 //!
 //! # Safety
-//! The invariant of this file: a pointer handed to the kernel points to a value on this function's own
-//! stack, or to a slice that it borrows, with exactly the length that is handed over beside it, and the
-//! kernel keeps none of them after the call (if it does keep memory, the function takes an
+//! The invariant of this file: a pointer handed to the kernel points to a value on this function's
+//! own stack, or to a slice that it borrows, with exactly the length that is handed over beside it,
+//! and the kernel keeps none of them after the call (if it does keep memory, the function takes an
 //! [`Mmap`](crate::Mmap) or says so). Descriptors are borrowed, so they are open during the call.
 #![expect(unsafe_code, reason = "system calls; the invariant stands above")]
 
@@ -32,7 +32,8 @@ pub fn packet_socket() -> Result<OwnedFd, SyscallError> {
     Ok(unsafe { OwnedFd::from_raw_fd(fd) })
 }
 
-/// Binds a packet socket to an interface; protocol 0 receives nothing, `ETH_P_ALL` (host order) everything.
+/// Binds a packet socket to an interface; protocol 0 receives nothing, `ETH_P_ALL` (host order)
+/// everything.
 ///
 /// # Errors
 /// `ENODEV` where there is no such interface, `EINVAL` in a fanout group.
@@ -60,7 +61,8 @@ pub fn packet_socket_address(fd: BorrowedFd<'_>) -> Result<sockaddr_ll, SyscallE
     let mut address = sockaddr_ll::default();
     let mut len = size_of_u32::<sockaddr_ll>();
     let pointer: *mut sockaddr_ll = &raw mut address;
-    // SAFETY: address and length are on this stack; nobody else uses them; the kernel writes at most `len` bytes.
+    // SAFETY: address and length are on this stack; nobody else uses them; the kernel writes at
+    // most `len` bytes.
     let result = unsafe { libc::getsockname(fd.as_raw_fd(), pointer.cast(), &raw mut len) };
     check(result, "getsockname")?;
     Ok(address)
@@ -99,7 +101,8 @@ pub fn set_packet_reserve(fd: BorrowedFd<'_>, bytes: u32) -> Result<(), SyscallE
 /// Makes the receive ring. For version 2 the kernel reads the first four words of the request.
 ///
 /// # Errors
-/// `EINVAL` for a geometry that the kernel does not take, `ENOMEM` where there is not enough memory.
+/// `EINVAL` for a geometry that the kernel does not take, `ENOMEM` where there is not enough
+/// memory.
 #[doc(alias = "PACKET_RX_RING")]
 pub fn set_packet_rx_ring(fd: BorrowedFd<'_>, request: &tpacket_req3) -> Result<(), SyscallError> {
     set_option(
@@ -142,7 +145,8 @@ pub fn set_packet_ignore_outgoing(fd: BorrowedFd<'_>, ignore: bool) -> Result<()
     )
 }
 
-/// Sets a mode of the interface, promiscuous or all groups, until it is taken back or the socket is closed.
+/// Sets a mode of the interface, promiscuous or all groups, until it is taken back or the socket is
+/// closed.
 ///
 /// # Errors
 /// `ENODEV` where there is no such interface, `EINVAL` for an unknown mode.
@@ -178,7 +182,8 @@ pub fn drop_packet_membership(
     )
 }
 
-/// Attaches a classic BPF program, or puts it in the place of the one before, in one step: no packet sees neither.
+/// Attaches a classic BPF program, or puts it in the place of the one before, in one step: no
+/// packet sees neither.
 ///
 /// # Errors
 /// `EINVAL` for a program that the kernel's checker refuses, `ENOMEM` over `net.core.optmem_max`.
@@ -198,8 +203,8 @@ pub fn attach_filter(fd: BorrowedFd<'_>, program: &[SockFilter]) -> Result<(), S
     )
 }
 
-/// The counters of a packet socket with a ring; with a version 2 ring the kernel leaves `tp_freeze_q_cnt` at 0.
-/// **The kernel sets them to zero**: there must be one reader.
+/// The counters of a packet socket with a ring; with a version 2 ring the kernel leaves
+/// `tp_freeze_q_cnt` at 0. **The kernel sets them to zero**: there must be one reader.
 ///
 /// # Errors
 /// The descriptor is no packet socket.
@@ -213,7 +218,8 @@ pub fn packet_statistics(fd: BorrowedFd<'_>) -> Result<tpacket_stats_v3, Syscall
     )
 }
 
-/// The error that waits on a socket, 0 for none. Reading it takes it away, and with it the `POLLERR` that it causes.
+/// The error that waits on a socket, 0 for none. Reading it takes it away, and with it the
+/// `POLLERR` that it causes.
 ///
 /// # Errors
 /// The descriptor is no socket.
@@ -222,12 +228,14 @@ pub fn take_socket_error(fd: BorrowedFd<'_>) -> Result<i32, SyscallError> {
     get_option(fd, SOL_SOCKET, libc::SO_ERROR, "getsockopt(SO_ERROR)")
 }
 
-/// Sends one frame on a bound socket; the number of bytes sent, or `None` where there is no room now.
+/// Sends one frame on a bound socket; the number of bytes sent, or `None` where there is no room
+/// now.
 ///
 /// # Errors
 /// `EMSGSIZE` for a frame over the MTU, `ENETDOWN`, `ENXIO` once the interface is gone.
 pub fn send(fd: BorrowedFd<'_>, frame: &[u8]) -> Result<Option<usize>, SyscallError> {
-    // SAFETY: the frame is borrowed for the call; nobody writes to it meanwhile; its length goes with it.
+    // SAFETY: the frame is borrowed for the call; nobody writes to it meanwhile; its length goes
+    // with it.
     let sent = unsafe {
         libc::send(
             fd.as_raw_fd(),
@@ -242,8 +250,8 @@ pub fn send(fd: BorrowedFd<'_>, frame: &[u8]) -> Result<Option<usize>, SyscallEr
     }
 }
 
-/// Receives one packet without a ring: how long it was on the wire, and where it came from; `None` where there is
-/// none now. What does not fit `buffer` is cut.
+/// Receives one packet without a ring: how long it was on the wire, and where it came from; `None`
+/// where there is none now. What does not fit `buffer` is cut.
 ///
 /// # Errors
 /// `ENETDOWN` once when the interface went down.
@@ -257,8 +265,8 @@ pub fn receive(
     let pointer: *mut sockaddr_ll = &raw mut from;
     let flags = libc::MSG_DONTWAIT | libc::MSG_TRUNC;
     let (fd, data, room) = (fd.as_raw_fd(), buffer.as_mut_ptr(), buffer.len());
-    // SAFETY: buffer, address and length are borrowed or on this stack; nobody else uses them; the kernel writes at
-    // most `room` and `len` bytes.
+    // SAFETY: buffer, address and length are borrowed or on this stack; nobody else uses them; the
+    // kernel writes at most `room` and `len` bytes.
     let received =
         unsafe { libc::recvfrom(fd, data.cast(), room, flags, pointer.cast(), &raw mut len) };
     match check_len(received, "recvfrom") {

@@ -1,9 +1,9 @@
 //! Waiting: `epoll(7)`, `ppoll(2)`, `eventfd(2)`, `timerfd_create(2)`.
 //!
 //! # Safety
-//! The invariant of this file: a pointer handed to the kernel points to a value on this function's own
-//! stack, or to a slice that it borrows, with exactly the length that is handed over beside it, and the
-//! kernel keeps none of them after the call (if it does keep memory, the function takes an
+//! The invariant of this file: a pointer handed to the kernel points to a value on this function's
+//! own stack, or to a slice that it borrows, with exactly the length that is handed over beside it,
+//! and the kernel keeps none of them after the call (if it does keep memory, the function takes an
 //! [`Mmap`](crate::Mmap) or says so). Descriptors are borrowed, so they are open during the call.
 #![expect(unsafe_code, reason = "system calls; the invariant stands above")]
 
@@ -30,7 +30,8 @@ pub fn epoll() -> Result<OwnedFd, SyscallError> {
     Ok(unsafe { OwnedFd::from_raw_fd(fd) })
 }
 
-/// Adds a descriptor to a set: the set is readable while the descriptor is, or has an error. `token` names it.
+/// Adds a descriptor to a set: the set is readable while the descriptor is, or has an error.
+/// `token` names it.
 ///
 /// # Errors
 /// `EEXIST` where it is in the set, `EPERM` where it cannot be waited for.
@@ -39,8 +40,8 @@ pub fn epoll_add(set: BorrowedFd<'_>, fd: BorrowedFd<'_>, token: u64) -> Result<
     epoll_control(libc::EPOLL_CTL_ADD, set, fd, libc::EPOLLIN, token)
 }
 
-/// Mutes a descriptor of a set, so that only its errors make the set readable, or ends that. `token` is the one it was
-/// added with.
+/// Mutes a descriptor of a set, so that only its errors make the set readable, or ends that.
+/// `token` is the one it was added with.
 ///
 /// # Errors
 /// `ENOENT` if it is not in the set.
@@ -75,7 +76,8 @@ fn epoll_control(
     .map(drop)
 }
 
-/// The tokens of up to four descriptors of a set that are readable or have an error now; does not wait.
+/// The tokens of up to four descriptors of a set that are readable or have an error now; does not
+/// wait.
 ///
 /// # Errors
 /// The descriptor is no such set.
@@ -83,7 +85,8 @@ fn epoll_control(
 pub fn epoll_ready(set: BorrowedFd<'_>) -> Result<impl Iterator<Item = u64> + use<>, SyscallError> {
     let mut events = [libc::epoll_event { events: 0, u64: 0 }; 4];
     let room = events.len() as c_int;
-    // SAFETY: the events are on this stack; nobody else uses them; the kernel writes at most `room`.
+    // SAFETY: the events are on this stack; nobody else uses them; the kernel writes at most
+    // `room`.
     let count = match check(
         unsafe { libc::epoll_wait(set.as_raw_fd(), events.as_mut_ptr(), room, 0) },
         "epoll_wait",
@@ -127,8 +130,8 @@ pub fn event_signal(event: BorrowedFd<'_>) -> Result<(), SyscallError> {
     }
 }
 
-/// A timer that is not running. Once [started](timer_start) it becomes readable at the end of each period, and stays so
-/// until it is [cleared](timer_clear).
+/// A timer that is not running. Once [started](timer_start) it becomes readable at the end of each
+/// period, and stays so until it is [cleared](timer_clear).
 ///
 /// # Errors
 /// `EMFILE`, `ENOMEM`.
@@ -154,7 +157,8 @@ pub fn timer_start(timer: BorrowedFd<'_>, period: Duration) -> Result<(), Syscal
         it_interval: timespec(period),
         it_value: timespec(period),
     };
-    // SAFETY: the period is on this stack; nobody writes to it; the kernel reads one, and has nowhere to put the old one.
+    // SAFETY: the period is on this stack; nobody writes to it; the kernel reads one, and has
+    // nowhere to put the old one.
     let set = unsafe {
         libc::timerfd_settime(
             timer.as_raw_fd(),
@@ -166,13 +170,15 @@ pub fn timer_start(timer: BorrowedFd<'_>, period: Duration) -> Result<(), Syscal
     check(set, "timerfd_settime").map(drop)
 }
 
-/// Takes the periods that are over off a timer, which is not readable then before the next one ends. How many there were.
+/// Takes the periods that are over off a timer, which is not readable then before the next one
+/// ends. How many there were.
 ///
 /// # Errors
 /// The descriptor is not a timer.
 pub fn timer_clear(timer: BorrowedFd<'_>) -> Result<u64, SyscallError> {
     let mut periods = [0; 8];
-    // SAFETY: the bytes are on this stack; nobody else uses them; the kernel writes at most as many as there are.
+    // SAFETY: the bytes are on this stack; nobody else uses them; the kernel writes at most as many
+    // as there are.
     let read = unsafe {
         libc::read(
             timer.as_raw_fd(),
@@ -186,8 +192,8 @@ pub fn timer_clear(timer: BorrowedFd<'_>) -> Result<u64, SyscallError> {
     }
 }
 
-/// Waits until a descriptor is readable or has an error: true; or until the time is over or a signal came: false.
-/// `None` waits for ever. The time is kept to the nanosecond.
+/// Waits until a descriptor is readable or has an error: true; or until the time is over or a
+/// signal came: false. `None` waits for ever. The time is kept to the nanosecond.
 ///
 /// # Errors
 /// `ENOMEM`.
@@ -216,7 +222,8 @@ fn poll(
     };
     let time = timeout.map(timespec);
     let time = time.as_ref().map_or(std::ptr::null(), std::ptr::from_ref);
-    // SAFETY: entry and time are on this stack; nobody else uses them; the kernel is told of one entry.
+    // SAFETY: entry and time are on this stack; nobody else uses them; the kernel is told of one
+    // entry.
     let ready = unsafe { libc::ppoll(&raw mut entry, 1, time, std::ptr::null()) };
     match check(ready, "ppoll") {
         Err(error) if would_block(&error) => Ok(false),

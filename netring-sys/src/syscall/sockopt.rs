@@ -1,9 +1,9 @@
 //! Socket options with plain values: `setsockopt(2)`, `getsockopt(2)`.
 //!
 //! # Safety
-//! The invariant of this file: a pointer handed to the kernel points to a value on this function's own
-//! stack, or to a slice that it borrows, with exactly the length that is handed over beside it, and the
-//! kernel keeps none of them after the call (if it does keep memory, the function takes an
+//! The invariant of this file: a pointer handed to the kernel points to a value on this function's
+//! own stack, or to a slice that it borrows, with exactly the length that is handed over beside it,
+//! and the kernel keeps none of them after the call (if it does keep memory, the function takes an
 //! [`Mmap`](crate::Mmap) or says so). Descriptors are borrowed, so they are open during the call.
 #![expect(unsafe_code, reason = "system calls; the invariant stands above")]
 
@@ -14,8 +14,9 @@ use libc::c_int;
 use super::{check, size_of_u32};
 use crate::SyscallError;
 
-/// The network namespace of a socket, by a number that no other namespace has until the host is restarted; `None` on a kernel before
-/// 5.14. A socket stays in the namespace that its thread was in when it was made.
+/// The network namespace of a socket, by a number that no other namespace has until the host is
+/// restarted; `None` on a kernel before 5.14. A socket stays in the namespace that its thread was
+/// in when it was made.
 ///
 /// # Errors
 /// The descriptor is not a socket.
@@ -28,8 +29,8 @@ pub fn network_namespace(fd: BorrowedFd<'_>) -> Result<Option<u64>, SyscallError
     }
 }
 
-/// `setsockopt` with a value whose every byte is initialised: the callers pass integers and the header's structs, which
-/// have no padding.
+/// `setsockopt` with a value whose every byte is initialised: the callers pass integers and the
+/// header's structs, which have no padding.
 pub(super) fn set_option<T: Copy>(
     fd: BorrowedFd<'_>,
     level: c_int,
@@ -38,7 +39,8 @@ pub(super) fn set_option<T: Copy>(
     call: &'static str,
 ) -> Result<(), SyscallError> {
     let value: *const T = value;
-    // SAFETY: `value` is borrowed for the call; nobody else writes to it meanwhile; its length is that of its type.
+    // SAFETY: `value` is borrowed for the call; nobody else writes to it meanwhile; its length is
+    // that of its type.
     let result = unsafe {
         libc::setsockopt(
             fd.as_raw_fd(),
@@ -51,7 +53,8 @@ pub(super) fn set_option<T: Copy>(
     check(result, call).map(drop)
 }
 
-/// `getsockopt` of a plain value: any bytes the kernel writes are a `T`, which the callers' integers and structs of integers fulfil.
+/// `getsockopt` of a plain value: any bytes the kernel writes are a `T`, which the callers'
+/// integers and structs of integers fulfil.
 pub(super) fn get_option<T: Copy + Default>(
     fd: BorrowedFd<'_>,
     level: c_int,
@@ -61,7 +64,8 @@ pub(super) fn get_option<T: Copy + Default>(
     let mut value = T::default();
     let mut len = size_of_u32::<T>();
     let target: *mut T = &raw mut value;
-    // SAFETY: `value` and `len` are on this stack; nobody else uses them; the kernel writes at most `len` bytes.
+    // SAFETY: `value` and `len` are on this stack; nobody else uses them; the kernel writes at most
+    // `len` bytes.
     let result =
         unsafe { libc::getsockopt(fd.as_raw_fd(), level, name, target.cast(), &raw mut len) };
     check(result, call)?;

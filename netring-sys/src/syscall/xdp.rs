@@ -1,9 +1,9 @@
 //! AF_XDP sockets: `Documentation/networking/af_xdp.rst`.
 //!
 //! # Safety
-//! The invariant of this file: a pointer handed to the kernel points to a value on this function's own
-//! stack, or to a slice that it borrows, with exactly the length that is handed over beside it, and the
-//! kernel keeps none of them after the call (if it does keep memory, the function takes an
+//! The invariant of this file: a pointer handed to the kernel points to a value on this function's
+//! own stack, or to a slice that it borrows, with exactly the length that is handed over beside it,
+//! and the kernel keeps none of them after the call (if it does keep memory, the function takes an
 //! [`Mmap`](crate::Mmap) or says so). Descriptors are borrowed, so they are open during the call.
 #![expect(unsafe_code, reason = "system calls; the invariant stands above")]
 
@@ -37,9 +37,11 @@ pub enum XdpRing {
 pub enum Kick {
     /// It did all there was to do.
     Done,
-    /// It stopped before the end of the ring (`EAGAIN`): its budget is used up, or there is no room for completions or buffers.
+    /// It stopped before the end of the ring (`EAGAIN`): its budget is used up, or there is no room
+    /// for completions or buffers.
     Again,
-    /// One packet was thrown away by the queue of the interface (`EBUSY`), and its chunk is completed; the rest is still in the ring.
+    /// One packet was thrown away by the queue of the interface (`EBUSY`), and its chunk is
+    /// completed; the rest is still in the ring.
     Dropped,
     /// There is no memory for it now (`ENOBUFS`, `ENOMEM`).
     NoBuffers,
@@ -48,8 +50,8 @@ pub enum Kick {
 /// An AF_XDP socket, which is not yet bound to anything.
 ///
 /// # Errors
-/// `EPERM` without CAP_NET_RAW ([`SyscallError::needs_net_raw`] says so), `EAFNOSUPPORT` on a kernel before 4.18 or built without
-/// `CONFIG_XDP_SOCKETS`, `EMFILE`.
+/// `EPERM` without CAP_NET_RAW ([`SyscallError::needs_net_raw`] says so), `EAFNOSUPPORT` on a
+/// kernel before 4.18 or built without `CONFIG_XDP_SOCKETS`, `EMFILE`.
 #[doc(alias = "socket")]
 pub fn xdp_socket() -> Result<OwnedFd, SyscallError> {
     // SAFETY: no memory is handed over, so there is no owner, writer or range to speak of.
@@ -61,14 +63,16 @@ pub fn xdp_socket() -> Result<OwnedFd, SyscallError> {
     Ok(unsafe { OwnedFd::from_raw_fd(fd) })
 }
 
-/// Registers a mapping as packet memory; `addr` and `len` of the request are overwritten with the mapping's.
+/// Registers a mapping as packet memory; `addr` and `len` of the request are overwritten with the
+/// mapping's.
 ///
-/// The kernel pins the pages for as long as the socket lives: it never writes to memory that somebody else got, even where the
-/// mapping is dropped before the socket. The struct's lengths of newer and older kernels are tried in turn.
+/// The kernel pins the pages for as long as the socket lives: it never writes to memory that
+/// somebody else got, even where the mapping is dropped before the socket. The struct's lengths of
+/// newer and older kernels are tried in turn.
 ///
 /// # Errors
-/// `EINVAL` for a geometry that the kernel does not take, `ENOBUFS` over the limit of locked memory ([`memlock_limit`]), `EBUSY` where
-/// the socket has packet memory.
+/// `EINVAL` for a geometry that the kernel does not take, `ENOBUFS` over the limit of locked memory
+/// ([`memlock_limit`]), `EBUSY` where the socket has packet memory.
 #[doc(alias = "XDP_UMEM_REG")]
 pub fn set_xdp_umem(
     fd: BorrowedFd<'_>,
@@ -83,8 +87,9 @@ pub fn set_xdp_umem(
     let mut result = Ok(());
     for len in umem_lengths(&request) {
         let pointer: *const xdp_umem_reg = &raw const request;
-        // SAFETY: the request is on this stack; nobody writes to it; `len` is at most its size. The memory that it names is
-        // shared with the kernel from now on, as the mapping's own documentation says.
+        // SAFETY: the request is on this stack; nobody writes to it; `len` is at most its size. The
+        // memory that it names is shared with the kernel from now on, as the mapping's own
+        // documentation says.
         let set = unsafe {
             libc::setsockopt(
                 fd.as_raw_fd(),
@@ -103,8 +108,8 @@ pub fn set_xdp_umem(
     result
 }
 
-/// The struct's lengths that say all of the request, newest kernel first: a kernel of its time takes each. Of less than its own length a
-/// kernel reads the first 24 bytes, and no flags.
+/// The struct's lengths that say all of the request, newest kernel first: a kernel of its time
+/// takes each. Of less than its own length a kernel reads the first 24 bytes, and no flags.
 fn umem_lengths(request: &xdp_umem_reg) -> impl Iterator<Item = socklen_t> + use<> {
     let plain = request.flags == 0 && request.tx_metadata_len == 0;
     let needed = if plain { 24 } else { 32 };
@@ -147,10 +152,12 @@ pub fn map_xdp_ring(fd: BorrowedFd<'_>, ring: XdpRing, len: usize) -> Result<Mma
     Mmap::shared_at(fd, len, offset)
 }
 
-/// How many packets the kernel takes off the transmit ring in one call in copy mode, 32 unless set (kernel 6.17).
+/// How many packets the kernel takes off the transmit ring in one call in copy mode, 32 unless set
+/// (kernel 6.17).
 ///
 /// # Errors
-/// `ENOPROTOOPT` on an older kernel, `EACCES` or `EINVAL` for a number below 32 or above the ring's entries.
+/// `ENOPROTOOPT` on an older kernel, `EACCES` or `EINVAL` for a number below 32 or above the ring's
+/// entries.
 #[doc(alias = "XDP_MAX_TX_SKB_BUDGET")]
 pub fn set_xdp_transmit_budget(fd: BorrowedFd<'_>, packets: u32) -> Result<(), SyscallError> {
     /// libc has no name for it yet.
@@ -176,7 +183,8 @@ pub fn xdp_ring_offsets(fd: BorrowedFd<'_>) -> Result<xdp_mmap_offsets, SyscallE
     Ok(ring_offsets(&words, len))
 }
 
-/// Four times producer, consumer, entries and flags; or without the flags, which then stand behind the consumer's word.
+/// Four times producer, consumer, entries and flags; or without the flags, which then stand behind
+/// the consumer's word.
 fn ring_offsets(words: &[u64; 16], len: usize) -> xdp_mmap_offsets {
     let ring = |n: usize| match len {
         128.. => xdp_ring_offset {
@@ -200,7 +208,8 @@ fn ring_offsets(words: &[u64; 16], len: usize) -> xdp_mmap_offsets {
     }
 }
 
-/// The counters of a socket, and whether the kernel has the last three of them (5.9); they are 0 where it has not.
+/// The counters of a socket, and whether the kernel has the last three of them (5.9); they are 0
+/// where it has not.
 ///
 /// # Errors
 /// The descriptor is no AF_XDP socket.
@@ -238,11 +247,13 @@ pub fn xdp_is_zero_copy(fd: BorrowedFd<'_>) -> Result<bool, SyscallError> {
     Ok(options.flags & XDP_OPTIONS_ZEROCOPY != 0)
 }
 
-/// Binds a socket to a queue of an interface; `sxdp_family` is filled in. `umem` is a bound socket whose packet memory is used.
+/// Binds a socket to a queue of an interface; `sxdp_family` is filled in. `umem` is a bound socket
+/// whose packet memory is used.
 ///
 /// # Errors
-/// `EBUSY` while another socket has the queue, also for a moment after it was closed; `EOPNOTSUPP` where the driver cannot do
-/// what the flags ask for; `EINVAL` for a queue that is not there or rings that are missing; `ENETDOWN`; `ENODEV`.
+/// `EBUSY` while another socket has the queue, also for a moment after it was closed; `EOPNOTSUPP`
+/// where the driver cannot do what the flags ask for; `EINVAL` for a queue that is not there or
+/// rings that are missing; `ENETDOWN`; `ENODEV`.
 #[doc(alias = "bind")]
 pub fn bind_xdp(
     fd: BorrowedFd<'_>,
@@ -267,7 +278,8 @@ pub fn bind_xdp(
     check(result, "bind(AF_XDP)").map(drop)
 }
 
-/// Tells the kernel to send what is in the transmit ring. In copy mode it does that here, for as many packets as its budget has.
+/// Tells the kernel to send what is in the transmit ring. In copy mode it does that here, for as
+/// many packets as its budget has.
 ///
 /// # Errors
 /// `ENETDOWN` while the interface is down, `ENXIO` once it is gone, `EOPNOTSUPP`.
@@ -279,7 +291,8 @@ pub fn kick_transmit(fd: BorrowedFd<'_>) -> Result<Kick, SyscallError> {
     kicked(check_len(sent, "sendto(AF_XDP)"))
 }
 
-/// Tells the driver to go on receiving: there are chunks in the fill ring again; with busy polling, receives now.
+/// Tells the driver to go on receiving: there are chunks in the fill ring again; with busy polling,
+/// receives now.
 ///
 /// # Errors
 /// `ENETDOWN` while the interface is down, `ENXIO` once it is gone.
@@ -301,11 +314,12 @@ fn kicked(result: Result<usize, SyscallError>) -> Result<Kick, SyscallError> {
     }
 }
 
-/// Lets the application's own calls drive the interface: `SO_PREFER_BUSY_POLL`, `SO_BUSY_POLL` (microseconds) and
-/// `SO_BUSY_POLL_BUDGET` (packets a call; kernel 5.11).
+/// Lets the application's own calls drive the interface: `SO_PREFER_BUSY_POLL`, `SO_BUSY_POLL`
+/// (microseconds) and `SO_BUSY_POLL_BUDGET` (packets a call; kernel 5.11).
 ///
 /// # Errors
-/// `EPERM` without CAP_NET_ADMIN for a longer time or a larger budget than the system's, `ENOPROTOOPT` on an older kernel.
+/// `EPERM` without CAP_NET_ADMIN for a longer time or a larger budget than the system's,
+/// `ENOPROTOOPT` on an older kernel.
 #[doc(alias = "SO_PREFER_BUSY_POLL")]
 #[doc(alias = "SO_BUSY_POLL")]
 #[doc(alias = "SO_BUSY_POLL_BUDGET")]
@@ -333,7 +347,8 @@ pub fn set_busy_poll(fd: BorrowedFd<'_>, micros: u32, budget: u16) -> Result<(),
     Ok(())
 }
 
-/// How much memory a process without CAP_IPC_LOCK may lock, in bytes; `None` where there is no limit.
+/// How much memory a process without CAP_IPC_LOCK may lock, in bytes; `None` where there is no
+/// limit.
 #[doc(alias = "RLIMIT_MEMLOCK")]
 pub fn memlock_limit() -> Option<u64> {
     let mut limit = libc::rlimit {
@@ -350,7 +365,8 @@ fn widened(number: impl Into<u64>) -> u64 {
     number.into()
 }
 
-/// `getsockopt` of words, of which an older kernel writes fewer: the words, and how many bytes of them it wrote.
+/// `getsockopt` of words, of which an older kernel writes fewer: the words, and how many bytes of
+/// them it wrote.
 fn get_words<const N: usize>(
     fd: BorrowedFd<'_>,
     name: c_int,
@@ -359,7 +375,8 @@ fn get_words<const N: usize>(
     let mut words = [0_u64; N];
     let mut len = size_of_u32::<[u64; N]>();
     let target: *mut u64 = words.as_mut_ptr();
-    // SAFETY: `words` and `len` are on this stack; nobody else uses them; the kernel writes at most `len` bytes.
+    // SAFETY: `words` and `len` are on this stack; nobody else uses them; the kernel writes at most
+    // `len` bytes.
     let result =
         unsafe { libc::getsockopt(fd.as_raw_fd(), SOL_XDP, name, target.cast(), &raw mut len) };
     check(result, call)?;

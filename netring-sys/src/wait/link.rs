@@ -7,8 +7,9 @@ use crate::netlink::{self, BUFFER, Message, RTMGRP_LINK};
 use crate::syscall::{netlink_receive, netlink_send, netlink_socket, packet_socket_address};
 use crate::{Count, Error, Interface, SyscallError};
 
-/// Watches one interface by the kernel's notifications. In a sandbox that forbids them, what the packet socket itself says is all there
-/// is: that the administrator set the interface down, and nothing of its carrier.
+/// Watches one interface by the kernel's notifications. In a sandbox that forbids them, what the
+/// packet socket itself says is all there is: that the administrator set the interface down, and
+/// nothing of its carrier.
 #[derive(Debug)]
 pub(super) struct LinkWatch {
     notifications: Result<OwnedFd, SyscallError>,
@@ -40,7 +41,8 @@ struct Down {
 impl LinkWatch {
     pub(super) fn new(interface: &Interface) -> Result<Self, SyscallError> {
         let notifications = netlink_socket(RTMGRP_LINK).and_then(|socket| {
-            // The state now is an answer on the same socket as every change after it: nothing falls between the two.
+            // The state now is an answer on the same socket as every change after it: nothing falls
+            // between the two.
             netlink_send(socket.as_fd(), &netlink::get_link(interface.index, ""))?;
             Ok(socket)
         });
@@ -90,8 +92,9 @@ impl LinkWatch {
         let mut lost = false;
         loop {
             match netlink_receive(socket.as_fd(), &mut self.buffer) {
-                // Notifications were lost: ask how it stands now. Not before the last of those that are left was taken, or
-                // there would be no room for the answer either.
+                // Notifications were lost: ask how it stands now. Not before the last of those that
+                // are left was taken, or there would be no room for the answer
+                // either.
                 Ok(None) if lost => {
                     netlink_send(socket.as_fd(), &netlink::get_link(self.interface, ""))?;
                     lost = false;
@@ -113,7 +116,8 @@ impl LinkWatch {
         }
     }
 
-    /// Takes in what the packet socket says, if there are no notifications: `errno` is the error that waited on it.
+    /// Takes in what the packet socket says, if there are no notifications: `errno` is the error
+    /// that waited on it.
     pub(super) fn socket_says(&mut self, socket: BorrowedFd<'_>, errno: i32) {
         if self.notifications.is_ok() {
             return;
@@ -187,8 +191,9 @@ impl State {
         }
     }
 
-    /// A packet socket gets an error each time that its interface is set down, and is bound to −1 once it is removed. One of AF_XDP
-    /// has no address, and gets its only error at the removal.
+    /// A packet socket gets an error each time that its interface is set down, and is bound to −1
+    /// once it is removed. One of AF_XDP has no address, and gets its only error at the
+    /// removal.
     fn socket_says(&mut self, bound_to: Option<i32>, errno: i32) {
         let down = errno == libc::ENETDOWN;
         match bound_to {

@@ -26,8 +26,9 @@ impl Pace {
 }
 
 impl Waiter {
-    /// Wakes the reader at the end of each period instead of at each packet or block of `socket`; `None` ends that. Stops,
-    /// news of the interface and errors of the socket wake it as before.
+    /// Wakes the reader at the end of each period instead of at each packet or block of `socket`;
+    /// `None` ends that. Stops, news of the interface and errors of the socket wake it as
+    /// before.
     ///
     /// # Errors
     /// There are too many open files, or not enough memory. The reader is woken as before then.
@@ -51,7 +52,8 @@ impl Waiter {
         Ok(())
     }
 
-    /// Whether a period is over since this was last asked, as far as [`take_news`](Self::take_news) has heard.
+    /// Whether a period is over since this was last asked, as far as [`take_news`](Self::take_news)
+    /// has heard.
     pub const fn take_tick(&mut self) -> bool {
         std::mem::replace(&mut self.pace.ticked, false)
     }

@@ -98,38 +98,43 @@ impl CaptureBuilder {
 
     /// Receives from these queues, numbered from 0. Default: all that the interface has.
     ///
-    /// An interface spreads packets over all of its queues, and those of queues without a socket go past: fewer than all are refused,
-    /// unless [`partial`](Self::partial) says that this is meant. To have fewer queues, let the interface have fewer:
-    /// `ethtool -L eth0 combined 2`.
+    /// An interface spreads packets over all of its queues, and those of queues without a socket go
+    /// past: fewer than all are refused, unless [`partial`](Self::partial) says that this is
+    /// meant. To have fewer queues, let the interface have fewer: `ethtool -L eth0 combined 2`.
     pub fn queues(mut self, queues: impl IntoIterator<Item = u32>) -> Self {
         self.queues = Some(queues.into_iter().collect());
         self
     }
 
-    /// Lets a capture have some of the queues only: others have sockets of their own, or flow steering brings the wanted packets to these.
-    /// What went past is counted ([`XdpCapture::program_counters`]). Default: no.
+    /// Lets a capture have some of the queues only: others have sockets of their own, or flow
+    /// steering brings the wanted packets to these. What went past is counted
+    /// ([`XdpCapture::program_counters`]). Default: no.
     pub const fn partial(mut self, partial: bool) -> Self {
         self.partial = partial;
         self
     }
 
-    /// Entries of each queue's receive ring, a power of two. Default: 2048; with [`multi_buffer`](Self::multi_buffer), where a packet may
-    /// take several, as many as there are [chunks](Self::chunks).
+    /// Entries of each queue's receive ring, a power of two. Default: 2048; with
+    /// [`multi_buffer`](Self::multi_buffer), where a packet may take several, as many as there
+    /// are [chunks](Self::chunks).
     #[doc(alias = "XDP_RX_RING")]
     pub const fn receive_ring(mut self, entries: u32) -> Self {
         self.receive_ring = Some(entries);
         self
     }
 
-    /// Chunks of packet memory for each queue. Default: 4096, which is 8 MiB, or 16 if the MTU is above 1770.
+    /// Chunks of packet memory for each queue. Default: 4096, which is 8 MiB, or 16 if the MTU is
+    /// above 1770.
     ///
-    /// The kernel locks the memory; a process without CAP_IPC_LOCK may lock as much as `ulimit -l` says.
+    /// The kernel locks the memory; a process without CAP_IPC_LOCK may lock as much as `ulimit -l`
+    /// says.
     pub const fn chunks(mut self, chunks: u32) -> Self {
         self.chunks = chunks;
         self
     }
 
-    /// Bytes of a chunk, 2048 to a page. Default: the smallest that holds a packet of the interface's MTU with two VLAN tags, or a page.
+    /// Bytes of a chunk, 2048 to a page. Default: the smallest that holds a packet of the
+    /// interface's MTU with two VLAN tags, or a page.
     pub const fn chunk_size(mut self, bytes: u32) -> Self {
         self.chunk_size = Some(bytes);
         self
@@ -141,13 +146,15 @@ impl CaptureBuilder {
         self
     }
 
-    /// Whether packets are copied. Default: [`Copying::Best`]; [`XdpCapture::mode`] tells what was reached.
+    /// Whether packets are copied. Default: [`Copying::Best`]; [`XdpCapture::mode`] tells what was
+    /// reached.
     pub const fn copying(mut self, copying: Copying) -> Self {
         self.copying = copying;
         self
     }
 
-    /// Whether the kernel says when it wants a system call (`XDP_USE_NEED_WAKEUP`, kernel 5.4). Default: yes.
+    /// Whether the kernel says when it wants a system call (`XDP_USE_NEED_WAKEUP`, kernel 5.4).
+    /// Default: yes.
     #[doc(alias = "XDP_USE_NEED_WAKEUP")]
     pub const fn need_wakeup(mut self, need_wakeup: bool) -> Self {
         self.need_wakeup = need_wakeup;
@@ -160,34 +167,44 @@ impl CaptureBuilder {
         self
     }
 
-    /// For how long a wait lets packets gather before it looks again, while they come faster than one in that time. Default: 50 µs; zero has every packet end a wait at once.
+    /// For how long a wait lets packets gather before it looks again, while they come faster than
+    /// one in that time. Default: 50 µs; zero has every packet end a wait at once.
     ///
-    /// One wake-up then brings many packets, at the price of that time, and what the kernel's timers are late by (50 µs, `PR_SET_TIMERSLACK`),
-    /// before the first of them is seen: what network cards do with their interrupts (`ethtool -C eth0 rx-usecs 50`). It is for [`next_batch`](XdpCapture::next_batch) and
-    /// [`for_each`](XdpCapture::for_each); a runtime wakes its readers by itself. Packets that come slower are not delayed, nor are answers that are waited for one by one. It never sleeps where packets would fill more than a quarter of the
-    /// ring meanwhile, nor beyond a time-out, and not at all with [`busy_poll`](Self::busy_poll).
+    /// One wake-up then brings many packets, at the price of that time, and what the kernel's
+    /// timers are late by (50 µs, `PR_SET_TIMERSLACK`), before the first of them is seen: what
+    /// network cards do with their interrupts (`ethtool -C eth0 rx-usecs 50`). It is for
+    /// [`next_batch`](XdpCapture::next_batch) and [`for_each`](XdpCapture::for_each); a runtime
+    /// wakes its readers by itself. Packets that come slower are not delayed, nor are answers that
+    /// are waited for one by one. It never sleeps where packets would fill more than a quarter of
+    /// the ring meanwhile, nor beyond a time-out, and not at all with
+    /// [`busy_poll`](Self::busy_poll).
     #[doc(alias = "coalesce")]
     pub const fn moderation(mut self, interval: Duration) -> Self {
         self.moderation = interval;
         self
     }
 
-    /// Takes packets that are larger than a chunk (`XDP_USE_SG`, kernel 6.6): they are copied together, and delivered whole or not at
-    /// all. Without it such packets are lost, and counted as dropped; [`XdpCapture::longest`] reports what fits.
+    /// Takes packets that are larger than a chunk (`XDP_USE_SG`, kernel 6.6): they are copied
+    /// together, and delivered whole or not at all. Without it such packets are lost, and
+    /// counted as dropped; [`XdpCapture::longest`] reports what fits.
     ///
-    /// Default: on if the interface can bring such packets. Those are packets of its MTU, if that is larger than a chunk, or larger than
-    /// the driver takes without (above 3506 with pages of 4 KiB). And in [generic mode](AttachMode::Generic) they are packets of any
-    /// MTU: it sees what offloads put together (GSO of this host or of the other end of a veth pair, GRO of a port below), up to 64 KiB, or
-    /// 512 KiB with BIG TCP. In native mode drivers bring no such packets; veth has the other end cut them first.
+    /// Default: on if the interface can bring such packets. Those are packets of its MTU, if that
+    /// is larger than a chunk, or larger than the driver takes without (above 3506 with pages
+    /// of 4 KiB). And in [generic mode](AttachMode::Generic) they are packets of any
+    /// MTU: it sees what offloads put together (GSO of this host or of the other end of a veth
+    /// pair, GRO of a port below), up to 64 KiB, or 512 KiB with BIG TCP. In native mode
+    /// drivers bring no such packets; veth has the other end cut them first.
     ///
-    /// If the kernel is older than 6.6, the default is an error for an MTU that does not fit, and off in generic mode.
+    /// If the kernel is older than 6.6, the default is an error for an MTU that does not fit, and
+    /// off in generic mode.
     #[doc(alias = "XDP_USE_SG")]
     pub const fn multi_buffer(mut self, multi_buffer: bool) -> Self {
         self.multi_buffer = Some(multi_buffer);
         self
     }
 
-    /// Whether packets to other hosts are received too; the interface is in promiscuous mode while the capture lives. Default: no.
+    /// Whether packets to other hosts are received too; the interface is in promiscuous mode while
+    /// the capture lives. Default: no.
     #[doc(alias = "PACKET_MR_PROMISC")]
     pub const fn promiscuous(mut self, promiscuous: bool) -> Self {
         self.promiscuous = promiscuous;
@@ -200,56 +217,64 @@ impl CaptureBuilder {
         self
     }
 
-    /// A classic BPF [`Filter`]: packets for which it returns 0 are left out. They go to the kernel,
-    /// or are dropped ([`otherwise`](Self::otherwise)), and the program counts them
-    /// ([`XdpCapture::program_counters`]); they are not in [`Stats`](netring_sys::Stats). Default: all
-    /// packets. For the generated program; with another one [`build`](Self::build) refuses it.
+    /// A classic BPF [`Filter`]: packets for which it returns 0 are left out. They go to the
+    /// kernel, or are dropped ([`otherwise`](Self::otherwise)), and the program counts them
+    /// ([`XdpCapture::program_counters`]); they are not in [`Stats`](netring_sys::Stats). Default:
+    /// all packets. For the generated program; with another one [`build`](Self::build) refuses
+    /// it.
     ///
-    /// It runs before the packet goes anywhere. [`Redirect::filter`](crate::program::Redirect::filter)
-    /// lists how it differs from a filter on a packet socket, and what is refused because an XDP
-    /// program cannot do it: above all, the bytes have their VLAN tag here.
+    /// It runs before the packet goes anywhere.
+    /// [`Redirect::filter`](crate::program::Redirect::filter) lists how it differs from a
+    /// filter on a packet socket, and what is refused because an XDP program cannot do it:
+    /// above all, the bytes have their VLAN tag here.
     #[doc(alias = "SO_ATTACH_FILTER")]
     pub fn filter(mut self, filter: impl Into<Filter>) -> Self {
         self.filter = Some(filter.into());
         self
     }
 
-    /// What becomes of packets that go to no socket: those of queues without one, and those that the [filter](Self::filter) leaves out.
-    /// Default: [`Otherwise::Pass`]. For the generated program.
+    /// What becomes of packets that go to no socket: those of queues without one, and those that
+    /// the [filter](Self::filter) leaves out. Default: [`Otherwise::Pass`]. For the generated
+    /// program.
     pub const fn otherwise(mut self, otherwise: Otherwise) -> Self {
         self.otherwise = otherwise;
         self
     }
 
-    /// Whether the driver is asked what it knows of each packet: the VLAN tag that is not in its bytes
-    /// ([`Meta::vlan`](netring_sys::Meta::vlan)), and what else is asked for ([`rx_hash`](Self::rx_hash),
-    /// [`hardware_timestamps`](Self::hardware_timestamps)). Kernel 6.8 (6.3 without VLAN tags). Default: [`DriverMetadata::Try`];
+    /// Whether the driver is asked what it knows of each packet: the VLAN tag that is not in its
+    /// bytes ([`Meta::vlan`](netring_sys::Meta::vlan)), and what else is asked for
+    /// ([`rx_hash`](Self::rx_hash), [`hardware_timestamps`](Self::hardware_timestamps)). Kernel
+    /// 6.8 (6.3 without VLAN tags). Default: [`DriverMetadata::Try`];
     /// [`XdpCapture::has_metadata`] and [`XdpCapture::why_no_metadata`] tell what became of it.
     ///
-    /// It takes native mode. A capture is not put into another mode for it, and one that has generic mode only has no metadata: a tag that
-    /// the card took out of the bytes, or that the stack sends beside them over a veth pair, is lost there. Have them left in: `ethtool -K
+    /// It takes native mode. A capture is not put into another mode for it, and one that has
+    /// generic mode only has no metadata: a tag that the card took out of the bytes, or that
+    /// the stack sends beside them over a veth pair, is lost there. Have them left in: `ethtool -K
     /// eth0 rxvlan off`; on veth `txvlan off` at the other end.
     ///
-    /// For each packet the program takes some 30 ns more (veth, beside some 650 that the packet takes), and the reader some 30
-    /// instructions; to open the first capture of a process takes some 0.1 s more, as the kernel's types are read.
+    /// For each packet the program takes some 30 ns more (veth, beside some 650 that the packet
+    /// takes), and the reader some 30 instructions; to open the first capture of a process
+    /// takes some 0.1 s more, as the kernel's types are read.
     ///
     /// [The user's own program](Self::program) is believed to write it where it is one of
-    /// [`Redirect::metadata`](crate::program::Redirect::metadata), or with [`DriverMetadata::Require`].
+    /// [`Redirect::metadata`](crate::program::Redirect::metadata), or with
+    /// [`DriverMetadata::Require`].
     pub const fn metadata(mut self, metadata: DriverMetadata) -> Self {
         self.metadata = metadata;
         self
     }
 
-    /// Whether packets have the hash of their flow ([`Meta::rx_hash`](netring_sys::Meta::rx_hash)), a part of the
-    /// [metadata](Self::metadata). Default: no: where no card has made it, as on veth, the kernel makes it then and there, which takes some
-    /// 130 ns a packet.
+    /// Whether packets have the hash of their flow ([`Meta::rx_hash`](netring_sys::Meta::rx_hash)),
+    /// a part of the [metadata](Self::metadata). Default: no: where no card has made it, as on
+    /// veth, the kernel makes it then and there, which takes some 130 ns a packet.
     pub const fn rx_hash(mut self, rx_hash: bool) -> Self {
         self.rx_hash = rx_hash;
         self
     }
 
-    /// Whether a packet has the card's time ([`Clock::Hardware`](netring_sys::Clock::Hardware)) where the driver knows it, a part of the
-    /// [metadata](Self::metadata). Default: no: the card's clock may be far from the host's, and some cards stamp some packets only; the
+    /// Whether a packet has the card's time ([`Clock::Hardware`](netring_sys::Clock::Hardware))
+    /// where the driver knows it, a part of the [metadata](Self::metadata). Default: no: the
+    /// card's clock may be far from the host's, and some cards stamp some packets only; the
     /// others have the time of their batch, and the two clocks would be mixed.
     ///
     /// The card has to be told to stamp (`SIOCSHWTSTAMP`, as `hwstamp_ctl` does).
@@ -258,8 +283,9 @@ impl CaptureBuilder {
         self
     }
 
-    /// The user's own program, which this capture attaches and gives its sockets; none is generated. It counts what it counts:
-    /// [`Stats::offered`](netring_sys::Stats::offered) is then a lower bound.
+    /// The user's own program, which this capture attaches and gives its sockets; none is
+    /// generated. It counts what it counts: [`Stats::offered`](netring_sys::Stats::offered) is
+    /// then a lower bound.
     pub fn program(mut self, program: Program) -> Self {
         self.feed = FeedBy::Program(Box::new(program));
         self
@@ -274,13 +300,15 @@ impl CaptureBuilder {
     /// Opens the capture.
     ///
     /// # Errors
-    /// As [`XdpCapture::open`], and [`Error::Config`] for settings that cannot be, with a sentence about what can.
+    /// As [`XdpCapture::open`], and [`Error::Config`] for settings that cannot be, with a sentence
+    /// about what can.
     pub fn build(self) -> Result<XdpCapture, Error> {
         self.open(None).map(|(capture, _)| capture)
     }
 
-    /// Opens the capture, and an injector over the socket of its first queue: a queue has one socket, so that a capture and an injector
-    /// that are opened each by themselves cannot be on the same.
+    /// Opens the capture, and an injector over the socket of its first queue: a queue has one
+    /// socket, so that a capture and an injector that are opened each by themselves cannot be
+    /// on the same.
     ///
     /// # Errors
     /// As [`build`](Self::build).

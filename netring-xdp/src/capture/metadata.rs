@@ -24,10 +24,11 @@ impl CaptureBuilder {
         Ok(())
     }
 
-    /// The program that asks the driver, on the interface. `None` where it is not to be asked, or cannot be: the reason stands in `feed`.
+    /// The program that asks the driver, on the interface. `None` where it is not to be asked, or
+    /// cannot be: the reason stands in `feed`.
     ///
-    /// It is tried in native mode only, where alone it can be, and before the program without: what mode that one gets does not
-    /// depend on it.
+    /// It is tried in native mode only, where alone it can be, and before the program without: what
+    /// mode that one gets does not depend on it.
     pub(super) fn attach_asking(
         &self,
         feed: &mut Feed,
@@ -65,7 +66,8 @@ impl CaptureBuilder {
         }
     }
 
-    /// What the driver is to be asked for, and what it cannot tell of what is wanted. An error where that is all, or all is required.
+    /// What the driver is to be asked for, and what it cannot tell of what is wanted. An error
+    /// where that is all, or all is required.
     fn wanted(&self, interface: &Interface) -> Result<(Wanted, Option<Error>), Error> {
         let all = Wanted {
             vlan: true,
@@ -110,8 +112,8 @@ impl CaptureBuilder {
         Ok((wanted, Some(why)))
     }
 
-    /// Before which packets of a program that is not generated here metadata is read: before none, unless it is one that `asks`
-    /// ([`Redirect::metadata`]), or was said to write it.
+    /// Before which packets of a program that is not generated here metadata is read: before none,
+    /// unless it is one that `asks` ([`Redirect::metadata`]), or was said to write it.
     pub(super) fn believes(&self, feed: &mut Feed, asks: bool) -> Option<Place> {
         match self.metadata {
             DriverMetadata::No => None,

@@ -1,4 +1,5 @@
-//! From settings to a running capture: the program is loaded, the sockets are made with their chunks, the program is put on the interface.
+//! From settings to a running capture: the program is loaded, the sockets are made with their
+//! chunks, the program is put on the interface.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -25,7 +26,8 @@ impl CaptureBuilder {
         let interface = Interface::by_name(&self.interface)?;
         let queues = self.choose(&interface)?;
         self.check_metadata()?;
-        // Whether native mode is to be had, where long packets are cut, shows only when the program is put on the interface.
+        // Whether native mode is to be had, where long packets are cut, shows only when the program
+        // is put on the interface.
         let undecided = self.decide_multi_buffer(&interface);
         let needs = self.needs(&interface, &queues, transmit_ring);
         match self.open_on(interface, &queues, transmit_ring, needs, undecided) {
@@ -217,7 +219,8 @@ impl CaptureBuilder {
         })
     }
 
-    /// The sockets are in the map before the program is on the interface: no packet is missed. Before which packets metadata is read.
+    /// The sockets are in the map before the program is on the interface: no packet is missed.
+    /// Before which packets metadata is read.
     fn attach(
         &mut self,
         feed: &mut Feed,

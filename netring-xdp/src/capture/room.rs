@@ -1,4 +1,5 @@
-//! Room for the packets that an interface can bring: how large a chunk is, and whether a packet may take several.
+//! Room for the packets that an interface can bring: how large a chunk is, and whether a packet may
+//! take several.
 
 use aya::util::KernelVersion;
 use netring_sys::kernel::xdp::{XDP_PACKET_HEADROOM, XDP_UMEM_MIN_CHUNK_SIZE};
@@ -10,12 +11,14 @@ use super::builder::FeedBy;
 use crate::config::RingSize;
 use crate::program::{AttachMode, is_about_mtu, is_about_native, mtu_of_one_buffer};
 
-/// Bytes of a frame that its MTU does not count: an Ethernet header and two VLAN tags, for which drivers have room.
+/// Bytes of a frame that its MTU does not count: an Ethernet header and two VLAN tags, for which
+/// drivers have room.
 const HEADER: u32 = 22;
 
 impl CaptureBuilder {
-    /// Decides whether packets may take several chunks, if the caller did not. True if that is no for as long as native mode takes the
-    /// program: drivers cut what offloads put together, and generic mode does not.
+    /// Decides whether packets may take several chunks, if the caller did not. True if that is no
+    /// for as long as native mode takes the program: drivers cut what offloads put together,
+    /// and generic mode does not.
     pub(super) fn decide_multi_buffer(&mut self, interface: &Interface) -> bool {
         if self.multi_buffer.is_some() {
             return false;
@@ -40,7 +43,8 @@ impl CaptureBuilder {
             (FeedBy::Program(program), AttachMode::BestAvailable) if program.has_metadata() => {
                 false
             }
-            // The user's own program is given once, and cannot be tried in one mode and then in the other.
+            // The user's own program is given once, and cannot be tried in one mode and then in the
+            // other.
             (FeedBy::Program(_), AttachMode::BestAvailable) | (_, AttachMode::Generic) => {
                 self.multi_buffer = Some(kernel_takes_it);
                 false
@@ -70,7 +74,8 @@ impl CaptureBuilder {
         self.chunk_size.unwrap_or_else(|| fitting(interface.mtu))
     }
 
-    /// Whether packets of this MTU may be longer than a chunk, or than the driver takes in one buffer.
+    /// Whether packets of this MTU may be longer than a chunk, or than the driver takes in one
+    /// buffer.
     fn may_be_longer(&self, interface: &Interface) -> bool {
         let frame = interface.mtu.saturating_add(HEADER);
         let payload = self

@@ -1,5 +1,5 @@
-//! The usual case, asked for by as few comparisons as can be: aligned chunks, and packets of one chunk each. What is not plain is no
-//! worse for that, and is asked about by the long way.
+//! The usual case, asked for by as few comparisons as can be: aligned chunks, and packets of one
+//! chunk each. What is not plain is no worse for that, and is asked about by the long way.
 
 use std::ops::Range;
 
@@ -23,15 +23,17 @@ impl Window {
     }
 }
 
-/// The length of a plain packet: length and options as they lie in the ring, so that with an option set it is far more than a chunk has.
+/// The length of a plain packet: length and options as they lie in the ring, so that with an option
+/// set it is far more than a chunk has.
 #[inline]
 pub(crate) const fn plain_len(desc: &xdp_desc) -> u64 {
     desc.len as u64 | (desc.options as u64) << 32
 }
 
 impl Geometry {
-    /// Whether a descriptor points into a chunk, is a packet of its own, and ends before its chunk does: one that fills it to its end is rare,
-    /// and a comparison more for all others. Only ever true where chunks are aligned.
+    /// Whether a descriptor points into a chunk, is a packet of its own, and ends before its chunk
+    /// does: one that fills it to its end is rare, and a comparison more for all others. Only
+    /// ever true where chunks are aligned.
     #[inline]
     pub(crate) fn is_plain(&self, desc: &xdp_desc) -> bool {
         desc.addr < self.aligned_bytes
@@ -40,16 +42,18 @@ impl Geometry {
                 .is_some()
     }
 
-    /// Whether a descriptor points into a chunk, is a packet of its own, and not empty: then the kernel takes it from the transmit
-    /// ring too. Only ever true where chunks are aligned.
+    /// Whether a descriptor points into a chunk, is a packet of its own, and not empty: then the
+    /// kernel takes it from the transmit ring too. Only ever true where chunks are aligned.
     #[inline]
     pub(crate) fn is_plain_to_send(&self, desc: &xdp_desc) -> bool {
-        // A length up to the room does not carry, as it is taken less one; and none at all is thereby the longest.
+        // A length up to the room does not carry, as it is taken less one; and none at all is
+        // thereby the longest.
         let less_one = plain_len(desc).wrapping_sub(1);
         desc.addr < self.plain_to_send && less_one.checked_add(self.minus_room(desc.addr)).is_some()
     }
 
-    /// 2⁶⁴ less the bytes from an address to the end of its chunk: what is added to it carries where it is as long, or longer.
+    /// 2⁶⁴ less the bytes from an address to the end of its chunk: what is added to it carries
+    /// where it is as long, or longer.
     #[inline]
     fn minus_room(&self, addr: u64) -> u64 {
         addr | !u64::from(self.chunk_size - 1)

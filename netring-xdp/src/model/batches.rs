@@ -1,8 +1,10 @@
-//! The short ways that batches take: looked at whole, sent on, sent together. Each does what the long way does.
+//! The short ways that batches take: looked at whole, sent on, sent together. Each does what the
+//! long way does.
 
 use super::*;
 
-/// As many chunks as the ring has entries: both rings begin anew at the same place, and batches are in one run.
+/// As many chunks as the ring has entries: both rings begin anew at the same place, and batches are
+/// in one run.
 fn in_phase() -> World {
     world(RING, RING, false)
 }
@@ -26,7 +28,8 @@ impl World {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(if cfg!(miri) { 3 } else { 400 }))]
 
-    /// X10, S18: `for_each` shows what a `for` loop shows, a batch that was looked at is given back like one that was not, and all
+    /// X10, S18: `for_each` shows what a `for` loop shows, a batch that was looked at is
+    /// given back like one that was not, and all
     /// count the same: whatever points outside.
     #[test]
     fn x10_every_way_through_a_batch_is_the_same(
@@ -70,7 +73,8 @@ proptest! {
             good += expected.len() as u64;
             bad += (lens.len() - expected.len()) as u64;
             prop_assert_eq!((world.rx.delivered, world.rx.invalid), (good, bad));
-            // A chunk whose place a forged entry took is with the kernel for good; all others can be received in again.
+            // The kernel keeps a chunk whose place a forged entry took; all others can be received
+            // in again.
             let fill = world.kernel.fill.available(RING);
             let left = world.kernel.held.len() as u32;
             prop_assert_eq!(fill + left, RING);
@@ -80,7 +84,8 @@ proptest! {
     }
 }
 
-/// Behind the last packet there is none however often it is asked for, also where packets may have several chunks.
+/// Behind the last packet there is none however often it is asked for, also where packets may have
+/// several chunks.
 #[test]
 fn a_batch_that_is_at_its_end_stays_there() {
     for multi_buffer in [false, true] {
@@ -99,7 +104,8 @@ fn a_batch_that_is_at_its_end_stays_there() {
     }
 }
 
-/// A batch that was looked at, and of which a packet was taken then, gives back the others and not that one.
+/// A batch that was looked at, and of which a packet was taken then, gives back the others and not
+/// that one.
 #[test]
 fn x1_a_packet_that_is_taken_after_a_look_is_not_given_back() {
     let mut world = in_phase();
@@ -124,7 +130,8 @@ fn x1_a_packet_that_is_taken_after_a_look_is_not_given_back() {
     world.shared.user.store(0, Ordering::Relaxed);
 }
 
-/// Who sends on only when something came still gets its chunks back, however few there are: completions are not left to lie.
+/// Who sends on only when something came still gets its chunks back, however few there are:
+/// completions are not left to lie.
 #[test]
 fn a_forwarder_does_not_starve() {
     for chunks in 1..=RING {
@@ -184,8 +191,8 @@ fn what_is_sent_on_and_what_is_not_go_their_ways() {
     assert_eq!(lens, [200, 400]);
 }
 
-/// Frames that are written together come out as they were written, also where the ring begins anew in between; a length that cannot be
-/// ends it, and what was before is sent.
+/// Frames that are written together come out as they were written, also where the ring begins anew
+/// in between; a length that cannot be ends it, and what was before is sent.
 #[test]
 fn frames_written_together_are_sent() {
     let mut world = world(1, RING, false);

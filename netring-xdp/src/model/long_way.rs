@@ -10,7 +10,8 @@ fn pieces(len: usize, front: usize) -> usize {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(if cfg!(miri) { 3 } else { 400 }))]
 
-    /// X2, X14: frames are counted as frames whatever they lie in, at any moment; and a slot is had where there is room for all of it.
+    /// X2, X14: frames are counted as frames whatever they lie in, at any
+    /// moment; and a slot is available if there is room for all of it.
     #[test]
     fn x2_long_frames_are_counted_once_and_taken_whole(
         metadata in any::<bool>(),
@@ -73,7 +74,8 @@ fn x2_a_packet_that_is_sent_on_in_several_chunks_is_one_frame() {
     }
 }
 
-/// With metadata there may be anything before a packet that is sent on, such as what its program left there: it asks for nothing.
+/// With metadata there may be anything before a packet that is sent on, such as what its program
+/// left there: it asks for nothing.
 #[test]
 fn nothing_is_asked_for_by_what_stands_before_a_received_packet() {
     let config = UmemConfig::new().transmit_metadata(true);
@@ -109,8 +111,9 @@ fn nothing_is_asked_for_by_what_stands_before_a_received_packet() {
     world.conserved();
 }
 
-/// A packet that a program moved, or a kernel that is not one, may start in the first bytes of its chunk: what stands before it would be
-/// in the chunk before. The chunk comes back, and nothing panics.
+/// A packet that a program moved, or a kernel that is not one, may start in the first bytes of its
+/// chunk: what stands before it would be in the chunk before. The chunk comes back, and nothing
+/// panics.
 #[test]
 fn a_chunk_whose_packet_starts_too_early_is_not_sent() {
     for (unaligned, size) in [(false, 2048), (true, 3000)] {

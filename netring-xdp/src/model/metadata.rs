@@ -1,4 +1,5 @@
-//! What stands before packets: what the kernel wrote before this one, and nothing else, whatever became of its chunk before.
+//! What stands before packets: what the kernel wrote before this one, and nothing else, whatever
+//! became of its chunk before.
 
 use super::*;
 use crate::program::Metadata;

@@ -1,4 +1,5 @@
-//! A small assembler for eBPF: typed instructions, labels, maps; no text to parse and no compiler behind it.
+//! A small assembler for eBPF: typed instructions, labels, maps; no text to parse and no compiler
+//! behind it.
 //!
 //! ```
 //! use netring_xdp::program::asm::{Assembler, Cond, Reg, Size};
@@ -40,7 +41,8 @@ pub use super::map::{MapDef, MapKind};
 
 /// Takes instructions one after the other.
 ///
-/// Jumps go forward only: a program without a loop ends, and its longest way is as long as the program.
+/// Jumps go forward only: a program without a loop ends, and its longest way is as long as the
+/// program.
 #[derive(Debug, Default)]
 pub struct Assembler {
     insns: Vec<Insn>,
@@ -140,7 +142,8 @@ impl Assembler {
         self.compute(ALU32, operation, dst, operand.into());
     }
 
-    /// Turns the low `bits` (16, 32 or 64) of a register from network order to the host's; the others become 0.
+    /// Turns the low `bits` (16, 32 or 64) of a register from network order to the host's; the
+    /// others become 0.
     pub fn to_host(&mut self, dst: Reg, size: Size) {
         let bits = match size {
             Size::Byte => return,
@@ -206,7 +209,8 @@ impl Assembler {
         self.push(CALL, 0, 0, 0, helper as i32);
     }
 
-    /// Calls a function of the kernel by its number in the running kernel's type information (`kfunc`).
+    /// Calls a function of the kernel by its number in the running kernel's type information
+    /// (`kfunc`).
     pub fn call_kfunc(&mut self, btf_id: i32) {
         self.push(CALL, 0, PSEUDO_KFUNC_CALL, 0, btf_id);
     }

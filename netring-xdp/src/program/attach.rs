@@ -26,14 +26,16 @@ pub enum AttachMode {
     /// In the kernel's stack, on any interface.
     #[doc(alias = "XDP_FLAGS_SKB_MODE")]
     Generic,
-    /// In the driver where it can, else in the kernel's stack; [`Attachment::mode`] and [`Attachment::why_not_native`] tell which and why.
+    /// In the driver where it can, else in the kernel's stack; [`Attachment::mode`] and
+    /// [`Attachment::why_not_native`] tell which and why.
     #[default]
     BestAvailable,
 }
 
 /// A program that runs on an interface for as long as this lives.
 ///
-/// The kernel takes the program away when this is dropped, when the process ends and when it is killed.
+/// The kernel takes the program away when this is dropped, when the process ends and when it is
+/// killed.
 pub struct Attachment {
     // The link goes first: the program is off the interface before its maps are closed.
     _link: Link,
@@ -51,10 +53,12 @@ pub struct Attachment {
     why_not_native: Option<Error>,
 }
 
-/// What holds the program on the interface. The kernel takes the program off when the last descriptor of it is closed.
+/// What holds the program on the interface. The kernel takes the program off when the last
+/// descriptor of it is closed.
 ///
-/// It is not aya's, for two reasons: aya puts a program on by netlink where the kernel refuses a link, and keeps the descriptor to
-/// itself, so that a program could not be taken off while a child of this process has inherited it.
+/// It is not aya's, for two reasons: aya puts a program on by netlink where the kernel refuses a
+/// link, and keeps the descriptor to itself, so that a program could not be taken off while a child
+/// of this process has inherited it.
 struct Link(OwnedFd);
 
 impl Drop for Link {
@@ -86,7 +90,8 @@ impl Attachment {
         self.sockets.queues()
     }
 
-    /// What the program counted of the packets of one queue; `None` for the user's own program. Exact, since it was loaded.
+    /// What the program counted of the packets of one queue; `None` for the user's own program.
+    /// Exact, since it was loaded.
     ///
     /// # Errors
     /// [`Error::Config`] for a queue that there is no room for, or the failed call.
@@ -107,8 +112,8 @@ impl Attachment {
         self.read(queue..=queue)
     }
 
-    /// What the program counted of all packets, those of queues that there is no room for included; `None` for the user's own
-    /// program. Exact, since it was loaded.
+    /// What the program counted of all packets, those of queues that there is no room for included;
+    /// `None` for the user's own program. Exact, since it was loaded.
     ///
     /// # Errors
     /// The failed call.
@@ -126,7 +131,8 @@ impl Attachment {
         self.reached
     }
 
-    /// Why the best available mode is not the native one; `None` where it is, and where something else was asked.
+    /// Why the best available mode is not the native one; `None` where it is, and where something
+    /// else was asked.
     pub const fn why_not_native(&self) -> Option<&Error> {
         self.why_not_native.as_ref()
     }
@@ -141,8 +147,9 @@ impl Attachment {
         &self.interface
     }
 
-    /// Whether the program is on the interface now. Not so once the interface is gone, or when an administrator forced the
-    /// program off. Call it from the network namespace of the interface.
+    /// Whether the program is on the interface now. Not so once the interface is gone, or when an
+    /// administrator forced the program off. Call it from the network namespace of the
+    /// interface.
     ///
     /// # Errors
     /// [`Error::Config`] in another network namespace, or the call that failed.
@@ -164,8 +171,8 @@ impl Attachment {
         &mut self.sockets
     }
 
-    /// The object of the user's own program, with its other maps; `None` where it did not come as one
-    /// ([`Program::from_xdp`]).
+    /// The object of the user's own program, with its other maps; `None` where it did not come as
+    /// one ([`Program::from_xdp`]).
     pub fn ebpf_mut(&mut self) -> Option<&mut Ebpf> {
         match &mut self.code {
             Loaded::Ebpf { ebpf, .. } => Some(ebpf),
@@ -206,8 +213,8 @@ impl Program {
     /// - [`Error::Config`] if the generated program has room for fewer queues than the interface
     ///   has, or, with both figures, if native mode refuses the MTU (it may accept it for a program
     ///   with [`multi_buffer`](super::Redirect::multi_buffer)) or lacks queues;
-    /// - [`Error::NotPermitted`], or the call that failed: in native mode `EOPNOTSUPP` from a driver
-    ///   that does not support it.
+    /// - [`Error::NotPermitted`], or the call that failed: in native mode `EOPNOTSUPP` from a
+    ///   driver that does not support it.
     pub fn attach(mut self, interface: &Interface, mode: AttachMode) -> Result<Attachment, Error> {
         check(&self, interface)?;
         refuse_if_taken(interface)?;

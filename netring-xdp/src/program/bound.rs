@@ -1,7 +1,8 @@
 //! Loading a program that is bound to an interface, so that it may ask the driver about packets.
 //!
-//! The one program that is not loaded with aya: `BPF_PROG_LOAD` has to name the interface (`prog_ifindex`), and aya 0.14 has no
-//! way to say it; without, the verifier refuses the calls ("metadata kfuncs require device-bound program"). Its maps are aya's.
+//! The one program that is not loaded with aya: `BPF_PROG_LOAD` has to name the interface
+//! (`prog_ifindex`), and aya 0.14 has no way to say it; without, the verifier refuses the calls
+//! ("metadata kfuncs require device-bound program"). Its maps are aya's.
 
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 

@@ -1,7 +1,8 @@
-//! Type information for an object: what its maps are made of, and what its program is a function of.
+//! Type information for an object: what its maps are made of, and what its program is a function
+//! of.
 //!
-//! Loaders since libbpf 1.0 read maps from it and from nowhere else, and a dispatcher takes a program by it. The format is that of
-//! `Documentation/bpf/btf.rst`.
+//! Loaders since libbpf 1.0 read maps from it and from nowhere else, and a dispatcher takes a
+//! program by it. The format is that of `Documentation/bpf/btf.rst`.
 
 use super::asm::MapDef;
 
@@ -13,7 +14,8 @@ pub(super) struct Sections {
     pub(super) functions: Vec<u8>,
 }
 
-/// Bytes of a map's definition in `.maps`: four pointers that nobody follows, as their types say all.
+/// Bytes of a map's definition in `.maps`: four pointers that nobody follows, as their types say
+/// all.
 pub(super) const DEFINITION: u32 = 32;
 
 const INT: u32 = 1;
@@ -93,7 +95,8 @@ impl Btf {
         self.add(name, INT, 0, 4, [encoding | 32])
     }
 
-    /// A variable whose struct tells a map by its members: each points to an array that is as long as the number that it tells.
+    /// A variable whose struct tells a map by its members: each points to an array that is as long
+    /// as the number that it tells.
     fn map(&mut self, map: &MapDef, int: u32) -> u32 {
         let told = [
             ("type", map.kind as u32),

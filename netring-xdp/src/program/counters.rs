@@ -4,8 +4,8 @@ use std::ops::AddAssign;
 
 /// What the generated program counted. Each packet that it was given is in exactly one of these.
 ///
-/// A redirected packet is on its way to the socket; what the socket lost of them (receive ring full, nothing in the fill
-/// ring) is in the socket's own counters.
+/// A redirected packet is on its way to the socket; what the socket lost of them (receive ring
+/// full, nothing in the fill ring) is in the socket's own counters.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Counters {

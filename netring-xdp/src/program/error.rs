@@ -32,7 +32,8 @@ pub(super) fn program(error: ProgramError) -> Error {
             verifier_log,
         } => {
             let log = verifier_log.to_string();
-            // Without a word of the verifier's it was not asked: the process may not load, or the kernel is too old.
+            // Without a word of the verifier's it was not asked: the process may not load, or the
+            // kernel is too old.
             if log.trim().is_empty() {
                 failed("bpf(BPF_PROG_LOAD)", io_error)
             } else {

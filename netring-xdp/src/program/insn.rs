@@ -4,8 +4,8 @@ use std::fmt;
 
 /// A register of the eBPF machine.
 ///
-/// `R0` is what a call or the program returns, `R1`–`R5` are arguments and are lost by a call, `R6`–`R9` are kept, `R10`
-/// is the end of a stack of 512 bytes and is never written to.
+/// `R0` is what a call or the program returns, `R1`–`R5` are arguments and are lost by a call,
+/// `R6`–`R9` are kept, `R10` is the end of a stack of 512 bytes and is never written to.
 #[expect(missing_docs, reason = "the names are all there is to say")]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
@@ -68,7 +68,8 @@ pub enum Alu {
     Mov = 0xb0,
 }
 
-/// When a jump is taken: `Gt` … are unsigned, `Sgt` … signed, `Set` where the two have a bit in common.
+/// When a jump is taken: `Gt` … are unsigned, `Sgt` … signed, `Set` where the two have a bit in
+/// common.
 #[expect(missing_docs, reason = "the names are those of the instruction set")]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
@@ -153,8 +154,8 @@ impl From<i32> for Operand {
     }
 }
 
-/// As the kernel's own disassembler writes it. A jump is written with its distance; a listing of a whole program
-/// ([`Code`](super::asm::Code)) writes its aim.
+/// As the kernel's own disassembler writes it. A jump is written with its distance; a listing of a
+/// whole program ([`Code`](super::asm::Code)) writes its aim.
 impl fmt::Display for Insn {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self {

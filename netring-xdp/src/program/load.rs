@@ -39,20 +39,23 @@ pub(super) enum Loaded {
 }
 
 impl Program {
-    /// The user's own program out of an ELF object, as compilers for eBPF write it. `map` is its XSKMAP.
+    /// The user's own program out of an ELF object, as compilers for eBPF write it. `map` is its
+    /// XSKMAP.
     ///
     /// Nothing of the generated program is loaded beside it.
     ///
     /// # Errors
-    /// [`Error::Source`] for what is no such object, [`Error::Config`] for names that are not in it, and those of
-    /// [`Redirect::load`](super::Redirect::load).
+    /// [`Error::Source`] for what is no such object, [`Error::Config`] for names that are not in
+    /// it, and those of [`Redirect::load`](super::Redirect::load).
     pub fn from_elf(object: &[u8], program: &str, map: &str) -> Result<Self, Error> {
         let ebpf = read(|| Ebpf::load(object))?.map_err(error::load)?;
         Self::from_ebpf(ebpf, program, map)
     }
 
-    /// The user's own program, with whatever else is in its object: take from `ebpf` before what is to be used beside it,
-    /// or find it again by [`Attachment::ebpf_mut`](super::Attachment::ebpf_mut). The program is loaded into the kernel if it is not yet.
+    /// The user's own program, with whatever else is in its object: take from `ebpf` before what is
+    /// to be used beside it, or find it again by
+    /// [`Attachment::ebpf_mut`](super::Attachment::ebpf_mut). The program is loaded into the kernel
+    /// if it is not yet.
     ///
     /// # Errors
     /// As for [`from_elf`](Self::from_elf).
@@ -70,8 +73,8 @@ impl Program {
         })
     }
 
-    /// The user's own program and its map, wherever they come from (a pin in a bpf file system). The program is loaded into the
-    /// kernel if it is not yet.
+    /// The user's own program and its map, wherever they come from (a pin in a bpf file system).
+    /// The program is loaded into the kernel if it is not yet.
     ///
     /// # Errors
     /// Those of [`Redirect::load`](super::Redirect::load).
@@ -92,7 +95,8 @@ impl Program {
         Ok(bpf_program_id(self.code.fd()?)?)
     }
 
-    /// Whether it writes metadata before each packet: it is one of [`Redirect::metadata`](super::Redirect::metadata).
+    /// Whether it writes metadata before each packet: it is one of
+    /// [`Redirect::metadata`](super::Redirect::metadata).
     pub const fn has_metadata(&self) -> bool {
         matches!(self.code, Loaded::Bound { .. })
     }
@@ -108,7 +112,8 @@ impl Program {
     /// The program, for what aya can do with it.
     ///
     /// # Errors
-    /// The user's own object has none of that name any more; a program [with metadata](super::Redirect::metadata) is not aya's.
+    /// The user's own object has none of that name any more; a program [with
+    /// metadata](super::Redirect::metadata) is not aya's.
     pub fn xdp_mut(&mut self) -> Result<&mut Xdp, Error> {
         self.code.xdp()
     }
@@ -151,7 +156,8 @@ fn take_sockets(ebpf: &mut Ebpf, name: &str) -> Result<XskMap<MapData>, Error> {
     })
 }
 
-/// Reads an object with aya, which takes it on trust: what it says over a damaged one is an error here, also where it panics.
+/// Reads an object with aya, which takes it on trust: what it says over a damaged one is an error
+/// here, also where it panics.
 fn read<T>(with: impl FnOnce() -> T + UnwindSafe) -> Result<T, Error> {
     catch_unwind(with).map_err(|_| Error::Source {
         what: "the eBPF object is damaged".into(),

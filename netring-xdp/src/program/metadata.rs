@@ -4,7 +4,8 @@
 //!  packet - 24      - 16    - 12    - 8    - 6     - 4     packet
 //!        │ timestamp │ hash  │ kind  │ TPID │ TCI   │ mark  │ Ethernet …
 //! ```
-//! All in the host's order but the TPID, which is as on the wire. The mark says which of them are there.
+//! All in the host's order but the TPID, which is as on the wire. The mark says which of them are
+//! there.
 
 use std::sync::OnceLock;
 
@@ -15,10 +16,12 @@ use super::asm::{Assembler, Cond, Helper, Label, Reg, Size};
 
 /// What the driver says of a packet.
 ///
-/// An AF_XDP socket gives the packet's place, and not whether something stands before it: that is what the mark in the last
-/// 4 bytes is for. Who gives a chunk to the fill ring has to clear it ([`Metadata::MARK`] bytes before the place where a
-/// packet will start): else a packet without metadata would be given that of the one before it in the same chunk. This crate's captures
-/// and sockets do, where they read it ([`CaptureBuilder::metadata`](crate::CaptureBuilder::metadata),
+/// An AF_XDP socket gives the packet's place, and not whether something stands before it: that is
+/// what the mark in the last 4 bytes is for. Who gives a chunk to the fill ring has to clear it
+/// ([`Metadata::MARK`] bytes before the place where a packet will start): else a packet without
+/// metadata would be given that of the one before it in the same chunk. This crate's captures
+/// and sockets do, where they read it
+/// ([`CaptureBuilder::metadata`](crate::CaptureBuilder::metadata),
 /// [`SocketBuilder::metadata`](crate::SocketBuilder::metadata)).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
@@ -42,7 +45,8 @@ impl Metadata {
     /// How many of these are the mark, right before the packet.
     pub const MARK: usize = 4;
 
-    /// What stands in the [`LEN`](Self::LEN) bytes before a packet; `None` where the program wrote nothing there.
+    /// What stands in the [`LEN`](Self::LEN) bytes before a packet; `None` where the program wrote
+    /// nothing there.
     #[inline]
     pub fn read(before: &[u8; Self::LEN]) -> Option<Self> {
         let (
@@ -86,7 +90,8 @@ impl Wanted {
     };
 }
 
-/// The kernel's functions that ask the driver, by their numbers in the running kernel; `None` for one that it has not.
+/// The kernel's functions that ask the driver, by their numbers in the running kernel; `None` for
+/// one that it has not.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Kfuncs {
     timestamp: Option<i32>,
@@ -154,7 +159,8 @@ fn cannot_ask() -> Error {
     }
 }
 
-/// The part of the program that writes it. The context is in `r1` and stays in `r9`; `r6` is left alone.
+/// The part of the program that writes it. The context is in `r1` and stays in `r9`; `r6` is left
+/// alone.
 pub(super) fn write(asm: &mut Assembler, kfuncs: Kfuncs) {
     const LEN: i16 = Metadata::LEN as i16;
     /// Offsets in `struct xdp_md`.

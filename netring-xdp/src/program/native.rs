@@ -11,8 +11,9 @@ const EINVAL: i32 = 22;
 const ENOSPC: i32 = 28;
 const ENODEV: i32 = 19;
 
-/// The largest MTU by which drivers give a program each packet in one buffer, a page: 3506 with pages of 4 KiB. veth has exactly this
-/// bound, of the MTU of its other end; that of others is close to it.
+/// The largest MTU by which drivers give a program each packet in one buffer, a page: 3506 with
+/// pages of 4 KiB. veth has exactly this bound, of the MTU of its other end; that of others is
+/// close to it.
 pub(crate) fn mtu_of_one_buffer() -> u32 {
     /// `struct skb_shared_info`, on a line of the cache.
     const BEHIND: u32 = 320;

@@ -1,4 +1,5 @@
-//! An assembled program as an ELF object in memory, laid out as a compiler would and as loaders read it.
+//! An assembled program as an ELF object in memory, laid out as a compiler would and as loaders
+//! read it.
 
 use std::ffi::CStr;
 
@@ -12,15 +13,17 @@ use object::{
 use super::asm::Code;
 use super::btf::{self, DEFINITION};
 
-/// What the program may be used under. Some of the kernel's functions ask for a name that it knows; this crate's own
-/// choice of MIT is one of the two here.
+/// What the program may be used under. Some of the kernel's functions ask for a name that it knows;
+/// this crate's own choice of MIT is one of the two here.
 pub(super) const LICENSE: &CStr = c"Dual MIT/GPL";
 
 impl Code {
-    /// The program as an ELF object, as loaders take it: `program` is its name, and `section` says what
-    /// it is (`xdp`, `xdp.frags`). [`Program::from_elf`](super::Program::from_elf) loads it.
+    /// The program as an ELF object, as loaders take it: `program` is its name, and `section` says
+    /// what it is (`xdp`, `xdp.frags`). [`Program::from_elf`](super::Program::from_elf) loads
+    /// it.
     ///
-    /// The maps are in `.maps`, each load of a map has a relocation, and `.BTF` has the types of all.
+    /// The maps are in `.maps`, each load of a map has a relocation, and `.BTF` has the types of
+    /// all.
     ///
     /// # Errors
     /// The object cannot be written: it is too large.

@@ -1,4 +1,5 @@
-//! The program that this crate generates: every packet to the socket of its queue, and every packet counted.
+//! The program that this crate generates: every packet to the socket of its queue, and every packet
+//! counted.
 
 use netring_sys::syscall::XdpLoad;
 use netring_sys::{Error, Filter, Interface};
@@ -60,7 +61,8 @@ impl Default for Redirect {
 }
 
 impl Redirect {
-    /// For how many queues there is room: at least as many as the interface has. Default 64, at most 65536.
+    /// For how many queues there is room: at least as many as the interface has. Default 64, at
+    /// most 65536.
     ///
     /// Each takes 8 bytes, and 32 bytes on each processor.
     pub const fn queues(mut self, queues: u32) -> Self {
@@ -68,14 +70,16 @@ impl Redirect {
         self
     }
 
-    /// What becomes of packets that go to no socket. Default: [`Otherwise::Pass`], so that the host stays reachable.
+    /// What becomes of packets that go to no socket. Default: [`Otherwise::Pass`], so that the host
+    /// stays reachable.
     pub const fn otherwise(mut self, otherwise: Otherwise) -> Self {
         self.otherwise = otherwise;
         self
     }
 
-    /// Takes packets that are larger than one buffer of the driver (`xdp.frags`, kernel 5.18; AF_XDP sockets take them
-    /// from 6.6 on). Default: no; a driver then refuses native mode on an interface whose MTU is too large for one buffer.
+    /// Takes packets that are larger than one buffer of the driver (`xdp.frags`, kernel 5.18;
+    /// AF_XDP sockets take them from 6.6 on). Default: no; a driver then refuses native mode on
+    /// an interface whose MTU is too large for one buffer.
     #[doc(alias = "BPF_F_XDP_HAS_FRAGS")]
     pub const fn multi_buffer(mut self, multi_buffer: bool) -> Self {
         self.multi_buffer = multi_buffer;
@@ -87,29 +91,32 @@ impl Redirect {
     /// ([`Counters::passed`](super::Counters::passed), [`dropped`](super::Counters::dropped)).
     /// Default: all packets. It is checked when the program is loaded.
     ///
-    /// It is translated to eBPF, and runs before the packet goes anywhere. It means what it means on
-    /// a packet socket, except:
+    /// It is translated to eBPF, and runs before the packet goes anywhere. It means what it means
+    /// on a packet socket, except:
     ///
-    /// - It sees the bytes as the driver delivers them: with their VLAN tag, unless the card moved it
-    ///   out. A packet socket, and a filter on it, see them without the tag.
-    /// - Its result is yes or no: a packet that is chosen is delivered whole. XDP does not cut packets.
+    /// - It sees the bytes as the driver delivers them: with their VLAN tag, unless the card moved
+    ///   it out. A packet socket, and a filter on it, see them without the tag.
+    /// - Its result is yes or no: a packet that is chosen is delivered whole. XDP does not cut
+    ///   packets.
     /// - An indirect load (`[x + k]`) reaches the first 65535 bytes of a packet; beyond them it
     ///   returns 0, as a load outside of the packet does.
     ///
     /// What an XDP program cannot know is refused when the program is loaded: ancillary loads
-    /// (`SKF_AD_OFF`), and those that count from a header (`SKF_NET_OFF`, `SKF_LL_OFF`). Kernel 5.18
-    /// is needed for `ld len`, for a filter of a [`multi_buffer`](Self::multi_buffer) program, and for
-    /// an indirect load if the process lacks CAP_PERFMON.
+    /// (`SKF_AD_OFF`), and those that count from a header (`SKF_NET_OFF`, `SKF_LL_OFF`). Kernel
+    /// 5.18 is needed for `ld len`, for a filter of a [`multi_buffer`](Self::multi_buffer)
+    /// program, and for an indirect load if the process lacks CAP_PERFMON.
     #[doc(alias = "SO_ATTACH_FILTER")]
     pub fn filter(mut self, filter: impl Into<Filter>) -> Self {
         self.filter = Some(filter.into());
         self
     }
 
-    /// Writes what the driver of `interface` knows of each packet before it: [`Metadata`](super::Metadata) (kernel 6.3).
-    /// Default: no. The program is bound to this interface, and runs in native mode only.
+    /// Writes what the driver of `interface` knows of each packet before it:
+    /// [`Metadata`](super::Metadata) (kernel 6.3). Default: no. The program is bound to this
+    /// interface, and runs in native mode only.
     ///
-    /// A driver that does not know one thing or another is no error: the metadata says of each packet what there is.
+    /// A driver that does not know one thing or another is no error: the metadata says of each
+    /// packet what there is.
     #[doc(alias = "BPF_F_XDP_DEV_BOUND_ONLY")]
     pub const fn metadata(self, interface: &Interface) -> Self {
         self.asking(interface, Wanted::ALL)
@@ -137,12 +144,15 @@ impl Redirect {
         code.map_or_else(|error| error.to_string(), |code| code.to_string())
     }
 
-    /// The program as an ELF object, as a loader takes it: section `xdp` or `xdp.frags`, `.maps`, `license`, and the types.
+    /// The program as an ELF object, as a loader takes it: section `xdp` or `xdp.frags`, `.maps`,
+    /// `license`, and the types.
     ///
-    /// libbpf, and so `ip link set … xdp object …`, takes it as well. Its maps are `netring_xsks` and `netring_counts`.
+    /// libbpf, and so `ip link set … xdp object …`, takes it as well. Its maps are `netring_xsks`
+    /// and `netring_counts`.
     ///
     /// # Errors
-    /// [`Error::Config`] for a setting that cannot be: one with metadata holds numbers of the running kernel, and is no object.
+    /// [`Error::Config`] for a setting that cannot be: one with metadata holds numbers of the
+    /// running kernel, and is no object.
     pub fn object(&self) -> Result<Vec<u8>, Error> {
         if self.metadata.is_some() {
             return Err(Error::Config {
@@ -163,11 +173,14 @@ impl Redirect {
     /// # Errors
     /// [`Error::Config`] for an impossible setting, and for a filter that is invalid or cannot be
     /// translated, which names the instruction;
-    /// [`Error::NotPermitted`] without CAP_BPF and CAP_NET_ADMIN, [`Error::ProgramRefused`] with the verifier's log; with metadata [`Error::Config`] or [`Error::Source`] on a kernel that has
-    /// no such functions, or no type information, and `EOPNOTSUPP` for an interface that no program can be bound to.
+    /// [`Error::NotPermitted`] without CAP_BPF and CAP_NET_ADMIN, [`Error::ProgramRefused`] with
+    /// the verifier's log; with metadata [`Error::Config`] or [`Error::Source`] on a kernel that
+    /// has no such functions, or no type information, and `EOPNOTSUPP` for an interface that no
+    /// program can be bound to.
     pub fn load(&self) -> Result<Program, Error> {
         let loaded = self.load_as_it_is();
-        // The faster way to load bytes first, and the one that takes no CAP_PERFMON where the verifier refuses that.
+        // The faster way to load bytes first, and the one that takes no CAP_PERFMON where the
+        // verifier refuses that.
         if self.filter.is_none() || !matches!(loaded, Err(Error::ProgramRefused { .. })) {
             return loaded;
         }
@@ -216,7 +229,8 @@ impl Redirect {
             kind: MapKind::PerCpuArray,
             key_size: 4,
             value_size: COUNTERS * 8,
-            // The last is for packets of queues that there is no room for: they are counted as well.
+            // The last is for packets of queues that there is no room for: they are counted as
+            // well.
             max_entries: self.queues + 1,
         });
         let (count, in_range, done) = (asm.label(), asm.label(), asm.label());
@@ -294,7 +308,8 @@ impl Redirect {
 mod tests {
     use super::*;
 
-    /// The whole program, and so what a packet costs: 21 instructions run for one that goes to a socket, two of them calls.
+    /// The whole program, and so what a packet costs: 21 instructions run for one that goes to a
+    /// socket, two of them calls.
     #[test]
     fn the_listing_is_the_program() {
         let listing = "\

@@ -10,8 +10,9 @@ use super::error;
 
 /// The sockets of a program, by queue.
 ///
-/// A socket that is closed leaves the map by itself. One map may serve a program that is attached by somebody else
-/// (pinned in a bpf file system, run by a dispatcher): [`from_pin`](Self::from_pin).
+/// A socket that is closed leaves the map by itself. One map may serve a program that is attached
+/// by somebody else (pinned in a bpf file system, run by a dispatcher):
+/// [`from_pin`](Self::from_pin).
 #[doc(alias = "XSKMAP")]
 pub struct SocketMap {
     map: XskMap<MapData>,
@@ -36,14 +37,15 @@ impl SocketMap {
         self.map.len()
     }
 
-    /// Sends the packets of `queue` to this AF_XDP socket from now on, in the place of the one before.
+    /// Sends the packets of `queue` to this AF_XDP socket from now on, in the place of the one
+    /// before.
     ///
-    /// The socket has to be bound to this queue of the interface that the program is attached to: the kernel drops
-    /// packets for another, and counts them nowhere.
+    /// The socket has to be bound to this queue of the interface that the program is attached to:
+    /// the kernel drops packets for another, and counts them nowhere.
     ///
     /// # Errors
-    /// [`Error::Config`] for a queue that there is no room for, or the failed call: the descriptor is no AF_XDP socket
-    /// (`EOPNOTSUPP`).
+    /// [`Error::Config`] for a queue that there is no room for, or the failed call: the descriptor
+    /// is no AF_XDP socket (`EOPNOTSUPP`).
     pub fn set(&mut self, queue: u32, socket: BorrowedFd<'_>) -> Result<(), Error> {
         self.check(queue)?;
         self.map
@@ -51,7 +53,8 @@ impl SocketMap {
             .map_err(|error| error::map("bpf(BPF_MAP_UPDATE_ELEM)", error))
     }
 
-    /// Takes the socket of `queue` away: its packets are missed from now on. Nothing happens where there is none.
+    /// Takes the socket of `queue` away: its packets are missed from now on. Nothing happens where
+    /// there is none.
     ///
     /// # Errors
     /// [`Error::Config`] for a queue that there is no room for, or the failed call.

@@ -1,7 +1,8 @@
 //! Packets that are sent on from where they are.
 //!
 //! # Safety
-//! The invariant of this file is that of its parent; the one slice that is lent to write to is gone before the next entry is looked at.
+//! The invariant of this file is that of its parent; the one slice that is lent to write to is gone
+//! before the next entry is looked at.
 #![expect(
     unsafe_code,
     reason = "lends packets in mapped memory; the invariant stands above"
@@ -49,8 +50,8 @@ impl RxHalf {
 }
 
 impl Lent<'_> {
-    /// Shows each packet to `f`, its first fragment where it has several, and sends it on where `f` says so and `tx` has room. How many
-    /// were sent on; all others go back to the kernel.
+    /// Shows each packet to `f`, its first fragment where it has several, and sends it on where `f`
+    /// says so and `tx` has room. How many were sent on; all others go back to the kernel.
     #[inline]
     pub(crate) fn forward(
         &mut self,
@@ -69,7 +70,8 @@ impl Lent<'_> {
         done
     }
 
-    /// Forwards packets of one entry each, as far as there is nothing strange and there is room; whether there were any.
+    /// Forwards packets of one entry each, as far as there is nothing strange and there is room;
+    /// whether there were any.
     #[inline]
     fn forward_run(
         &mut self,
@@ -86,8 +88,8 @@ impl Lent<'_> {
         let (mut sent, mut unwanted) = (entries.len().min(room.len()) as u32, false);
         for (n, (words, out)) in (0..).zip(entries.iter().zip(room)) {
             let desc = xdp_desc::load(words);
-            // SAFETY: the entry is lent, and is not released before `f` returns; `&mut self` leaves no other slice; the view is
-            // this region's.
+            // SAFETY: the entry is lent, and is not released before `f` returns; `&mut self` leaves
+            // no other slice; the view is this region's.
             let bytes = unsafe { view.received_mut(&desc) };
             let wanted = bytes.map(&mut *f);
             if wanted != Some(true) {
@@ -121,8 +123,9 @@ impl Lent<'_> {
         let send = whole && {
             let desc = self.half.rx.entries(1).peek().unwrap_or_default();
             let span = self.half.shared.geometry().received(&desc);
-            // SAFETY: the entry is the first of those that are lent, and is not released before `f` returns; `&mut self`
-            // leaves no other slice; the span is of this region's geometry.
+            // SAFETY: the entry is the first of those that are lent, and is not released before `f`
+            // returns; `&mut self` leaves no other slice; the span is of this region's
+            // geometry.
             span.is_some_and(|span| f(unsafe { self.half.shared.region().received_mut(&span) }))
         };
         let sent = send && self.move_to(tx, fragments);
@@ -159,8 +162,9 @@ impl Lent<'_> {
         true
     }
 
-    /// Where the kernel looks for what is asked for with a frame, there may be anything before a received packet: nothing is asked for. (The
-    /// option that says so is not looked at by each driver.)
+    /// Where the kernel looks for what is asked for with a frame, there may be anything before a
+    /// received packet: nothing is asked for. (The option that says so is not looked at by each
+    /// driver.)
     fn clear_request(&self) {
         let geometry = self.half.shared.geometry();
         let front = geometry.front();
@@ -174,7 +178,8 @@ impl Lent<'_> {
                 len: front,
                 ..span
             };
-            // SAFETY: as for the packet behind it; no other slice lives; the check keeps it inside of the packet's chunk.
+            // SAFETY: as for the packet behind it; no other slice lives; the check keeps it inside
+            // of the packet's chunk.
             unsafe { self.half.shared.region().received_mut(&words) }.fill(0);
         }
     }

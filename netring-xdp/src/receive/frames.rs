@@ -1,8 +1,8 @@
 //! The packets of a batch, one after the other.
 //!
 //! # Safety
-//! The invariant of this file is that of its parent: entries that are lent are not released while a [`Walk`] borrows their [`Lent`], and
-//! until then nobody writes to their chunks.
+//! The invariant of this file is that of its parent: entries that are lent are not released while a
+//! [`Walk`] borrows their [`Lent`], and until then nobody writes to their chunks.
 #![expect(
     unsafe_code,
     reason = "lends packets in mapped memory; the invariant stands above"
@@ -32,7 +32,8 @@ pub(crate) struct Walk<'a, L> {
     room: &'a [AtomicU64],
     /// The next of these; far behind them once a packet is not in `entries`.
     next: usize,
-    /// For what is not usual. Nothing of this is borrowed for that, or none of it could stay in registers.
+    /// For what is not usual. Nothing of this is borrowed for that, or none of it could stay in
+    /// registers.
     lent: &'a Lent<'a>,
     /// The number of the next packet, once it is not in `entries`.
     at: u32,
@@ -48,7 +49,8 @@ pub(crate) trait Make<'a>: Copy {
     /// As [`View::received`].
     unsafe fn usual(self, view: &View<'a>, desc: &xdp_desc) -> Option<Self::Item>;
 
-    /// Of the packet of this number or behind, and the number that is next: behind the last it stays, however often it is asked for.
+    /// Of the packet of this number or behind, and the number that is next: behind the last it
+    /// stays, however often it is asked for.
     fn other(self, lent: &'a Lent<'a>, at: u32) -> (Option<Self::Item>, u32);
 }
 
@@ -59,7 +61,8 @@ pub(crate) struct Bytes;
 /// All packets are in `entries`, and were inside so far.
 const STRAIGHT: u32 = u32::MAX;
 
-/// How many packets `for_each` takes in one step: what a step costs by itself is then next to nothing.
+/// How many packets `for_each` takes in one step: what a step costs by itself is then next to
+/// nothing.
 const STEP: usize = 8;
 
 impl Lent<'_> {
@@ -76,8 +79,9 @@ impl Lent<'_> {
         if let (true, Some(assembly)) = (self.assembled, &self.half.assembly) {
             let piece = assembly.pieces().get(self.gone + at as usize);
             let packet = piece.and_then(|piece| match piece {
-                // SAFETY: the span is that of an entry that is lent, which the borrow of `self` keeps from being released;
-                // nobody else writes to it; it is of this region's geometry.
+                // SAFETY: the span is that of an entry that is lent, which the borrow of `self`
+                // keeps from being released; nobody else writes to it; it is of
+                // this region's geometry.
                 Piece::InRing(span) => Some((unsafe { region.received(span) }, *span)),
                 Piece::Copied(range, first) => {
                     let bytes = assembly.scratch().get(range.clone())?;
@@ -142,15 +146,17 @@ impl<'a, L: Make<'a>> Iterator for Walk<'a, L> {
     fn next(&mut self) -> Option<L::Item> {
         if let (Some(words), Some(room)) = (self.entries.get(self.next), self.room.get(self.next)) {
             let desc = xdp_desc::load(words);
-            // Of an aligned chunk any address will do: the kernel goes back to its start. Where it is none this counts for nothing.
+            // Of an aligned chunk any address will do: the kernel goes back to its start. Where it
+            // is none this counts for nothing.
             room.store(desc.addr, Ordering::Relaxed);
-            // SAFETY: the entry is lent, which the iterator's borrow of the `Lent` keeps from being released; nobody else writes
-            // to its chunk; the view is this region's.
+            // SAFETY: the entry is lent, which the iterator's borrow of the `Lent` keeps from being
+            // released; nobody else writes to its chunk; the view is this region's.
             if let Some(item) = unsafe { self.make.usual(&self.view, &desc) } {
                 self.next += 1;
                 return Some(item);
             }
-            // From this one on. The slices stay as they are: the compiler would no longer see that they are as many.
+            // From this one on. The slices stay as they are: the compiler would no longer see that
+            // they are as many.
             self.at = self.next as u32;
             self.next = usize::MAX;
         } else if self.at == STRAIGHT {

@@ -5,13 +5,14 @@
 //! │ 256 bytes and the headroom    … │ metadata  mark │ packet │ free  │
 //! └─────────────────────────────────┴────────────────┴────────┴───────┘
 //! ```
-//! In copy mode the kernel copies both together, so that the packet starts where it always does. The mark is cleared before a chunk goes
-//! into the fill ring, out of the pool ([`RxHalf::top_up`]) or out of the receive ring ([`RxHalf::clear_marks`]): a packet that nothing was
-//! written before has no mark, whatever its chunk held earlier.
+//! In copy mode the kernel copies both together, so that the packet starts where it always does.
+//! The mark is cleared before a chunk goes into the fill ring, out of the pool ([`RxHalf::top_up`])
+//! or out of the receive ring ([`RxHalf::clear_marks`]): a packet that nothing was written before
+//! has no mark, whatever its chunk held earlier.
 //!
 //! # Safety
-//! The invariant of this file is that of its parent: entries that are lent are not released while a [`Described`] borrows their [`Lent`],
-//! and until then nobody writes to their chunks.
+//! The invariant of this file is that of its parent: entries that are lent are not released while a
+//! [`Described`] borrows their [`Lent`], and until then nobody writes to their chunks.
 #![expect(
     unsafe_code,
     reason = "lends packets in mapped memory; the invariant stands above"
@@ -31,17 +32,18 @@ pub(super) const MARK: u32 = Metadata::MARK as u32;
 /// Before which packets metadata is read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Place {
-    /// Those that start where the mark was cleared. Before one that starts elsewhere, for its program moved its front, may be what its
-    /// sender wrote.
+    /// Those that start where the mark was cleared. Before one that starts elsewhere, for its
+    /// program moved its front, may be what its sender wrote.
     Usual,
-    /// All: the program moves no fronts, and writes before each packet. A driver may have put words of its own there (igc its stamps),
-    /// behind which the packet starts later.
+    /// All: the program moves no fronts, and writes before each packet. A driver may have put words
+    /// of its own there (igc its stamps), behind which the packet starts later.
     Any,
 }
 
 /// Packets that were received, oldest first: the bytes of each, and what the driver said of it.
 ///
-/// `None` for a packet that no program [with metadata](crate::program::Redirect::metadata) wrote something before.
+/// `None` for a packet that no program [with metadata](crate::program::Redirect::metadata) wrote
+/// something before.
 #[derive(Debug)]
 pub struct Described<'a>(Walk<'a, Unread>);
 
@@ -69,7 +71,8 @@ impl Geometry {
 }
 
 impl RxHalf {
-    /// Reads metadata from now on. No chunk has a mark yet: until now the program wrote none, or nobody received.
+    /// Reads metadata from now on. No chunk has a mark yet: until now the program wrote none, or
+    /// nobody received.
     pub(crate) const fn describe(&mut self, place: Place) {
         self.metadata = Some(place);
     }
@@ -80,8 +83,9 @@ impl RxHalf {
         let geometry = *region.geometry();
         for desc in self.rx.entries(count) {
             if let Some(base) = geometry.base_of(desc.addr) {
-                // SAFETY: the chunk is that of an entry that is not released; nothing of it is borrowed, for who lends borrows `self`; the
-                // mark is inside of each chunk.
+                // SAFETY: the chunk is that of an entry that is not released; nothing of it is
+                // borrowed, for who lends borrows `self`; the mark is inside of
+                // each chunk.
                 unsafe { region.clear::<{ Metadata::MARK }>(base + u64::from(geometry.mark())) };
             }
         }
@@ -104,7 +108,8 @@ impl RxHalf {
     /// The bytes before a packet, where metadata may stand in them.
     ///
     /// # Safety
-    /// As [`Region::received`](crate::region::Region::received), for the entry of the packet's first chunk.
+    /// As [`Region::received`](crate::region::Region::received), for the entry of the packet's
+    /// first chunk.
     #[inline]
     unsafe fn before(&self, first: &Span) -> Option<&[u8; Metadata::LEN]> {
         if self.described_start(first) == 0 {
@@ -115,7 +120,8 @@ impl RxHalf {
             len: Metadata::LEN as u32,
             ..*first
         };
-        // SAFETY: the caller vouches for the entry, whose chunk it is; the start is so far inside the chunk.
+        // SAFETY: the caller vouches for the entry, whose chunk it is; the start is so far inside
+        // the chunk.
         unsafe { self.shared.region().received(&before) }.first_chunk()
     }
 }
@@ -160,8 +166,8 @@ impl<'a> Make<'a> for Unread {
     #[inline(never)]
     fn other(self, lent: &'a Lent<'a>, at: u32) -> (Option<Self::Item>, u32) {
         let (packet, at) = lent.other(at);
-        // SAFETY: the span is that of an entry that is lent, which the borrow of `lent` keeps from being released; nobody else writes to
-        // its chunk; it is of this region's geometry.
+        // SAFETY: the span is that of an entry that is lent, which the borrow of `lent` keeps from
+        // being released; nobody else writes to its chunk; it is of this region's geometry.
         let item = packet.map(|(bytes, first)| (bytes, unsafe { lent.half.before(&first) }));
         (item, at)
     }

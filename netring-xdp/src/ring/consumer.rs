@@ -48,8 +48,9 @@ impl<E: Entry> Consumer<E> {
         if known >= wanted {
             return known;
         }
-        // Acquire: the entries, and the packets that they point to, are seen as the producer wrote them. Partner: the release of
-        // the producer's position, in the kernel __xskq_prod_submit (net/xdp/xsk_queue.h).
+        // Acquire: the entries, and the packets that they point to, are seen as the producer wrote
+        // them. Partner: the release of the producer's position, in the kernel
+        // __xskq_prod_submit (net/xdp/xsk_queue.h).
         self.producer = self.memory.producer().load(Ordering::Acquire);
         self.known()
     }
@@ -70,7 +71,8 @@ impl<E: Entry> Consumer<E> {
         E::load(at(E::all(self.memory.entries()), self.next.wrapping_add(n)))
     }
 
-    /// The next `count` entries, as words, whether they are in use or not; none where they are not in one run.
+    /// The next `count` entries, as words, whether they are in use or not; none where they are not
+    /// in one run.
     #[inline]
     pub(crate) fn next_run(&self, count: u32) -> &[E::Words] {
         run_from(E::all(self.memory.entries()), self.next, count)
@@ -94,8 +96,8 @@ impl<E: Entry> Consumer<E> {
     #[inline]
     pub(crate) fn release(&mut self, count: u32) {
         self.next = self.next.wrapping_add(count.min(self.known()));
-        // Release: the entries are read before they can be written anew. Partner: the acquire of the consumer's position, in
-        // the kernel xskq_prod_nb_free (net/xdp/xsk_queue.h).
+        // Release: the entries are read before they can be written anew. Partner: the acquire of
+        // the consumer's position, in the kernel xskq_prod_nb_free (net/xdp/xsk_queue.h).
         self.memory.consumer().store(self.next, Ordering::Release);
     }
 
@@ -103,7 +105,8 @@ impl<E: Entry> Consumer<E> {
         self.size
     }
 
-    /// A producer that claims more than the ring has is believed the ring: the entries are checked one by one.
+    /// A producer that claims more than the ring has is believed the ring: the entries are checked
+    /// one by one.
     #[inline]
     fn known(&self) -> u32 {
         self.producer.wrapping_sub(self.next).min(self.size)

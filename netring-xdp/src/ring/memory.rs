@@ -1,8 +1,9 @@
 //! Where a ring's words are: in a mapping that the kernel shares, or on the heap of a model.
 //!
 //! # Safety
-//! The invariant of this file: the addresses in a `Memory` are of words inside the mapping that it holds on to, checked when it was made;
-//! a mapping does not move. The words are atomics: whoever else writes to them does no harm to this process.
+//! The invariant of this file: the addresses in a `Memory` are of words inside the mapping that it
+//! holds on to, checked when it was made; a mapping does not move. The words are atomics: whoever
+//! else writes to them does no harm to this process.
 #![allow(
     unsafe_code,
     reason = "each access would otherwise look up and check the same place; under loom there is none"
@@ -39,8 +40,8 @@ mod mapped {
         _map: Arc<Mmap>,
     }
 
-    // SAFETY: the addresses belong to the mapping, which may go to any thread and which the value holds on to; what is at them is
-    // atomic; the ranges were checked when it was made.
+    // SAFETY: the addresses belong to the mapping, which may go to any thread and which the value
+    // holds on to; what is at them is atomic; the ranges were checked when it was made.
     unsafe impl Send for Memory {}
     // SAFETY: as for `Send`: `&self` gives atomics only.
     unsafe impl Sync for Memory {}
@@ -87,7 +88,8 @@ mod mapped {
 
         #[inline]
         pub(crate) const fn producer(&self) -> &AtomicU32 {
-            // SAFETY: `self` holds on to the mapping; the word is written atomically by whoever does; it is inside (see above).
+            // SAFETY: `self` holds on to the mapping; the word is written atomically by whoever
+            // does; it is inside (see above).
             unsafe { self.producer.as_ref() }
         }
 
@@ -114,7 +116,8 @@ mod mapped {
         pub(crate) const fn pair(&self, position: u32) -> &[AtomicU64; 2] {
             // Never above the last pair: no comparison is needed.
             let start = (position as usize * PAIR * 8) & self.last_pair;
-            // SAFETY: `self` holds on to the mapping; nothing is written; the last pair is inside, and this is it or one before.
+            // SAFETY: `self` holds on to the mapping; nothing is written; the last pair is inside,
+            // and this is it or one before.
             let pair = unsafe { self.entries.byte_add(start) };
             // SAFETY: as in `producer`; the pair is inside.
             unsafe { pair.cast().as_ref() }

@@ -12,7 +12,8 @@ use crate::sync::{AtomicU32, Ordering, fence};
 pub(crate) struct Producer<E> {
     memory: Memory,
     size: u32,
-    /// The position of the next entry to write; published by each [`Writer`], and by [`publish`](Self::publish).
+    /// The position of the next entry to write; published by each [`Writer`], and by
+    /// [`publish`](Self::publish).
     next: u32,
     /// The position that was published.
     published: u32,
@@ -97,7 +98,8 @@ impl<E: Entry> Producer<E> {
         self.next = self.next.wrapping_add(1);
     }
 
-    /// The next `count` entries, as words, whether they are in use or not; none where they are not in one run.
+    /// The next `count` entries, as words, whether they are in use or not; none where they are not
+    /// in one run.
     #[inline]
     pub(crate) fn next_run(&self, count: u32) -> &[E::Words] {
         run_from(E::all(self.memory.entries()), self.next, count)
@@ -109,7 +111,8 @@ impl<E: Entry> Producer<E> {
         self.size - (self.next & (self.size - 1))
     }
 
-    /// Free entries, up to `wanted` and up to where the ring begins anew, to be written and then [staged](Self::stage_run).
+    /// Free entries, up to `wanted` and up to where the ring begins anew, to be written and then
+    /// [staged](Self::stage_run).
     #[inline]
     pub(crate) fn run(&self, wanted: u32) -> &[E::Words] {
         let (_, rest) = split(E::all(self.memory.entries()), self.next);
@@ -141,8 +144,9 @@ impl<E: Entry> Producer<E> {
     /// Whether the kernel waits for a system call before it looks at what was published.
     #[inline]
     pub(crate) fn needs_wakeup(&self) -> bool {
-        // The position is stored before the flag is read: otherwise the kernel could find the ring empty and set the flag,
-        // and this side miss the flag, both at once. Partner: the kernel sets the flag and then looks at the ring again.
+        // The position is stored before the flag is read: otherwise the kernel could find the ring
+        // empty and set the flag, and this side miss the flag, both at once. Partner: the
+        // kernel sets the flag and then looks at the ring again.
         fence(Ordering::SeqCst);
         // Relaxed: the flag carries no other memory with it.
         self.memory.flags().load(Ordering::Relaxed) & XDP_RING_NEED_WAKEUP != 0
@@ -154,11 +158,13 @@ impl<E: Entry> Producer<E> {
         self.look()
     }
 
-    /// Looks how far the consumer is: how many entries are in use. One that is ahead of what was produced has the ring count as full.
+    /// Looks how far the consumer is: how many entries are in use. One that is ahead of what was
+    /// produced has the ring count as full.
     #[inline]
     fn look(&mut self) -> u32 {
-        // Acquire: the entries of which the consumer says so are read before they are written anew. Partner: the release of the
-        // consumer's position, in the kernel __xskq_cons_release (net/xdp/xsk_queue.h).
+        // Acquire: the entries of which the consumer says so are read before they are written anew.
+        // Partner: the release of the consumer's position, in the kernel
+        // __xskq_cons_release (net/xdp/xsk_queue.h).
         let consumer = self.memory.consumer().load(Ordering::Acquire);
         let used = self.next.wrapping_sub(consumer).min(self.size);
         self.limit = self.next.wrapping_add(self.size - used);
@@ -211,8 +217,9 @@ impl<E: Entry> Writer<'_, E> {
 impl<E: Entry> Drop for Writer<'_, E> {
     #[inline]
     fn drop(&mut self) {
-        // Release: the entries, and the packets that they point to, are written before they can be seen. Partner: the acquire of
-        // the producer's position, in the kernel __xskq_cons_peek (net/xdp/xsk_queue.h).
+        // Release: the entries, and the packets that they point to, are written before they can be
+        // seen. Partner: the acquire of the producer's position, in the kernel
+        // __xskq_cons_peek (net/xdp/xsk_queue.h).
         self.shared.store(*self.next, Ordering::Release);
         *self.published = *self.next;
     }

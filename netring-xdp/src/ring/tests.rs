@@ -1,4 +1,5 @@
-//! Both halves of a ring in one process: against an oracle, and (under `--cfg loom`) in every order that two threads can have.
+//! Both halves of a ring in one process: against an oracle, and (under `--cfg loom`) in every order
+//! that two threads can have.
 
 use netring_sys::kernel::xdp::XDP_RING_NEED_WAKEUP;
 

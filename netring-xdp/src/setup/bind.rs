@@ -53,8 +53,9 @@ pub(super) fn bind(
     result.map_err(|error| explained(error, wanted, interface))
 }
 
-/// A queue is free a moment after the socket that had it was closed: the kernel lets go of it on its own time, once it gets the lock
-/// under which all interfaces are changed. Where namespaces come and go that was seen to take more than a second.
+/// A queue is free a moment after the socket that had it was closed: the kernel lets go of it on
+/// its own time, once it gets the lock under which all interfaces are changed. Where namespaces
+/// come and go that was seen to take more than a second.
 fn bind_when_free(
     socket: BorrowedFd<'_>,
     address: &sockaddr_xdp,

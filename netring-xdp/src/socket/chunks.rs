@@ -8,7 +8,8 @@ use crate::chunk::Chunk;
 use crate::receive::Taken;
 
 impl<'umem> Transmitter<'umem> {
-    /// Sends a chunk: one of [`take`](Self::take), or one that was received. It is on its way after [`flush`](netring_sys::PacketSink::flush).
+    /// Sends a chunk: one of [`take`](Self::take), or one that was received. It is on its way after
+    /// [`flush`](netring_sys::PacketSink::flush).
     ///
     /// # Errors
     /// The chunk comes back with the reason.
@@ -22,13 +23,16 @@ impl<'umem> Transmitter<'umem> {
         self.send_with(chunk, 0)
     }
 
-    /// Sends a packet that lies in several chunks, all of them or none (kernel 6.6, [`SocketBuilder::multi_buffer`](crate::SocketBuilder::multi_buffer)): the vector is empty
-    /// then. False where the transmit ring has no room for all of them now, or there are none; the chunks stay where they are.
+    /// Sends a packet that lies in several chunks, all of them or none (kernel 6.6,
+    /// [`SocketBuilder::multi_buffer`](crate::SocketBuilder::multi_buffer)): the vector is empty
+    /// then. False where the transmit ring has no room for all of them now, or there are none; the
+    /// chunks stay where they are.
     ///
     /// # Errors
-    /// [`Error::FramePieces`] for more chunks than one packet may have: 18, no more than the transmit or the completion ring has entries, and one on a socket
-    /// that was not opened with multi-buffer. [`Error::Request`] for what cannot be asked for, or is asked of another chunk than the first.
-    /// The chunks stay where they are.
+    /// [`Error::FramePieces`] for more chunks than one packet may have: 18, no more than the
+    /// transmit or the completion ring has entries, and one on a socket that was not opened
+    /// with multi-buffer. [`Error::Request`] for what cannot be asked for, or is asked of another
+    /// chunk than the first. The chunks stay where they are.
     pub fn send_chain(&mut self, chunks: &mut Vec<Chunk<'umem>>) -> Result<bool, Error> {
         let (count, max) = (chunks.len(), self.half.max_pieces);
         if count > max as usize {

@@ -38,7 +38,8 @@ impl<'a> Slot<'a> {
         }))
     }
 
-    /// Whether there is room for a frame that goes the long way; `None` for one that is too long, or empty.
+    /// Whether there is room for a frame that goes the long way; `None` for one that is too long,
+    /// or empty.
     #[cold]
     fn room_for_long(half: &mut TxHalf, len: usize) -> Option<bool> {
         if len == 0 || len > half.extras.max_len {
@@ -49,11 +50,13 @@ impl<'a> Slot<'a> {
         Some(half.has_room(half.pieces(len)))
     }
 
-    /// Has a checksum made of the frame from byte `start` on, and stored in the two bytes that are `offset` bytes behind that: for UDP over
-    /// IPv4 without options `start` is 34 and `offset` 6. These two bytes hold the sum of the pseudo-header, as it stands and not its
+    /// Has a checksum made of the frame from byte `start` on, and stored in the two bytes that are
+    /// `offset` bytes behind that: for UDP over IPv4 without options `start` is 34 and `offset`
+    /// 6. These two bytes hold the sum of the pseudo-header, as it stands and not its
     /// complement, when the frame is committed.
     ///
-    /// In copy mode the kernel does it or has the driver do it; see [`UmemConfig::software_checksum`](crate::UmemConfig::software_checksum). In zero-copy
+    /// In copy mode the kernel does it or has the driver do it; see
+    /// [`UmemConfig::software_checksum`](crate::UmemConfig::software_checksum). In zero-copy
     /// mode the card does.
     ///
     /// ```no_run
@@ -61,7 +64,9 @@ impl<'a> Slot<'a> {
     /// use netring_xdp::XdpInjector;
     ///
     /// # fn udp() -> Vec<u8> { vec![0; 60] }
-    /// let mut injector = XdpInjector::builder("eth0").transmit_metadata(true).build()?;
+    /// let mut injector = XdpInjector::builder("eth0")
+    ///     .transmit_metadata(true)
+    ///     .build()?;
     /// let frame: Vec<u8> = udp();
     /// if let Some(mut slot) = injector.slot(frame.len())? {
     ///     slot.copy_from_slice(&frame);
@@ -77,8 +82,9 @@ impl<'a> Slot<'a> {
     /// ```
     ///
     /// # Errors
-    /// [`Error::Request`], and nothing is asked for: the socket was not opened with `transmit_metadata`, the two bytes are not inside of
-    /// the frame or of its first chunk, or the driver makes none. The slot is as it was.
+    /// [`Error::Request`], and nothing is asked for: the socket was not opened with
+    /// `transmit_metadata`, the two bytes are not inside of the frame or of its first chunk, or
+    /// the driver makes none. The slot is as it was.
     pub fn request_checksum(&mut self, start: usize, offset: usize) -> Result<(), Error> {
         let first = self.first_len("checksum")?;
         let mut request = self.half.extras.request;
@@ -87,14 +93,17 @@ impl<'a> Slot<'a> {
     }
 
     /// Asks when the frame goes out; the time comes with `id`, which is the caller's, from
-    /// [`XdpInjector::transmit_timestamps`](crate::XdpInjector::transmit_timestamps), once the frame is completed.
+    /// [`XdpInjector::transmit_timestamps`](crate::XdpInjector::transmit_timestamps), once the
+    /// frame is completed.
     ///
-    /// In copy mode it is the kernel's time ([`Clock::Tai`](netring_sys::Clock::Tai)) when it was done with the frame, also with one that it threw away; in
-    /// zero-copy mode the card's ([`Clock::Hardware`](netring_sys::Clock::Hardware)).
+    /// In copy mode it is the kernel's time ([`Clock::Tai`](netring_sys::Clock::Tai)) when it was
+    /// done with the frame, also with one that it threw away; in zero-copy mode the card's
+    /// ([`Clock::Hardware`](netring_sys::Clock::Hardware)).
     ///
     /// # Errors
-    /// [`Error::Request`], and nothing is asked for: the socket was not opened with `transmit_metadata`, the driver gives none, or
-    /// the socket's frames are completed to another one of the same queue. The slot is as it was.
+    /// [`Error::Request`], and nothing is asked for: the socket was not opened with
+    /// `transmit_metadata`, the driver gives none, or the socket's frames are completed to
+    /// another one of the same queue. The slot is as it was.
     pub fn request_timestamp(&mut self, id: u64) -> Result<(), Error> {
         let first = self.first_len("timestamp")?;
         let mut request = self.half.extras.request;

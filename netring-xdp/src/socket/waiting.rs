@@ -11,8 +11,10 @@ use crate::moderation::time_left;
 impl Receiver<'_> {
     /// Waits for packets: whether there are some. `None` for a time waits for ever.
     ///
-    /// While packets come fast, one by one, it lets them gather first ([`SocketBuilder::moderation`](super::SocketBuilder::moderation)). The wait is as long as was asked,
-    /// however many signals interrupt it. An interface that is down does not end it; one that is removed does.
+    /// While packets come fast, one by one, it lets them gather first
+    /// ([`SocketBuilder::moderation`](super::SocketBuilder::moderation)). The wait is as long as
+    /// was asked, however many signals interrupt it. An interface that is down does not end it;
+    /// one that is removed does.
     ///
     /// # Errors
     /// [`Error::InterfaceRemoved`], or the call that failed.

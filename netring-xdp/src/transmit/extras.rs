@@ -1,4 +1,5 @@
-//! What some sockets do besides sending one chunk after the other: frames in several chunks, and requests that go with a frame.
+//! What some sockets do besides sending one chunk after the other: frames in several chunks, and
+//! requests that go with a frame.
 #![deny(unsafe_code)]
 
 use std::collections::VecDeque;
@@ -8,10 +9,12 @@ use netring_sys::{Clock, Timestamp};
 use super::request::{Offloads, Request, TimestampStats, stamp_word};
 use crate::geometry::{Chunk, Geometry, Span};
 
-/// The part of a transmitting half that frames of one chunk without a request have nothing to do with.
+/// The part of a transmitting half that frames of one chunk without a request have nothing to do
+/// with.
 #[derive(Debug)]
 pub(crate) struct Extras {
-    /// Bytes of the longest frame that goes the short way: in one chunk, from its start, without a request. 0 where none does.
+    /// Bytes of the longest frame that goes the short way: in one chunk, from its start, without a
+    /// request. 0 where none does.
     pub(crate) short: usize,
     /// Bytes of the longest frame that a slot can be had for.
     pub(crate) max_len: usize,
@@ -20,7 +23,8 @@ pub(crate) struct Extras {
     pub(crate) offloads: Offloads,
     /// Frames that do not fit a chunk are written here, and cut up when they are committed.
     pub(crate) scratch: Box<[u8]>,
-    /// None where there is nothing to know of a chunk that is on its way, or where it is completed to another socket.
+    /// None where there is nothing to know of a chunk that is on its way, or where it is completed
+    /// to another socket.
     pub(crate) notes: Option<Notes>,
 }
 
@@ -56,7 +60,8 @@ struct Asked {
 }
 
 impl Extras {
-    /// For a half that sends frames of up to `pieces` chunks; `completes`: it has a completion ring.
+    /// For a half that sends frames of up to `pieces` chunks; `completes`: it has a completion
+    /// ring.
     pub(crate) fn new(
         geometry: &Geometry,
         pieces: u32,
@@ -134,7 +139,8 @@ impl Notes {
         self.came.len()
     }
 
-    /// A chunk is on its way: whether its frame goes on in another, and where the words are that ask for something, with what.
+    /// A chunk is on its way: whether its frame goes on in another, and where the words are that
+    /// ask for something, with what.
     pub(crate) fn sent(&mut self, chunk: Chunk, inner: bool, asked: Option<(Span, &Request)>) {
         let Some(note) = self.of.get_mut(chunk as usize) else {
             return;
@@ -150,7 +156,8 @@ impl Notes {
         }
     }
 
-    /// A chunk is back, and `read` may be called for what is in it. A second time nothing is known of it any more.
+    /// A chunk is back, and `read` may be called for what is in it. A second time nothing is known
+    /// of it any more.
     pub(crate) fn completed<'a>(&mut self, chunk: Chunk, read: impl FnOnce(&Span) -> &'a [u8]) {
         let Some(note) = self.of.get_mut(chunk as usize) else {
             return;
@@ -172,7 +179,8 @@ impl Notes {
     }
 }
 
-/// Timestamps of frames that were sent, in the order in which the frames were completed, each with the number that it was asked for with.
+/// Timestamps of frames that were sent, in the order in which the frames were completed, each with
+/// the number that it was asked for with.
 ///
 /// What is not read waits for the next time.
 #[derive(Debug)]
@@ -218,7 +226,8 @@ mod tests {
         words
     }
 
-    /// Each is delivered, waits, was never there, was thrown away, or is pending; and none is told twice.
+    /// Each is delivered, waits, was never there, was thrown away, or is pending; and none is told
+    /// twice.
     #[test]
     fn every_timestamp_is_delivered_or_counted() {
         let mut notes = notes(2);
@@ -228,7 +237,8 @@ mod tests {
             request.timestamp = Some(100 + n);
             ask(&mut notes, (n % 2) as Chunk, &request);
             assert_eq!(notes.stats().pending, 1);
-            // Of the fourth the driver leaves the words as they are; one that reads as the year 3000 is no panic.
+            // Of the fourth the driver leaves the words as they are; one that reads as the year
+            // 3000 is no panic.
             let words = match n {
                 3 => request.words(),
                 5 => stamped(u64::MAX),

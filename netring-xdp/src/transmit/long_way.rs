@@ -8,8 +8,8 @@ use crate::geometry::{Chunk, Span};
 use crate::region::Token;
 
 impl TxHalf {
-    /// Stages `len` bytes from `offset` on of a chunk, with what is asked for with them. Gives the token back where the kernel would not
-    /// take it, or the ring is full.
+    /// Stages `len` bytes from `offset` on of a chunk, with what is asked for with them. Gives the
+    /// token back where the kernel would not take it, or the ring is full.
     pub(crate) fn stage_token(
         &mut self,
         mut token: Token,
@@ -35,7 +35,8 @@ impl TxHalf {
             options: options | asks,
         };
         let front = geometry.front();
-        // Of an unaligned chunk the kernel does not ask where it starts: what stands before the frame could be the end of another one.
+        // Of an unaligned chunk the kernel does not ask where it starts: what stands before the
+        // frame could be the end of another one.
         let inside = (front..=geometry.chunk_size()).contains(&offset)
             && len <= geometry.chunk_size() - offset;
         if !inside || !geometry.takes_transmit(&desc) || self.tx.room(1) == 0 {
@@ -66,8 +67,8 @@ impl TxHalf {
         Ok(())
     }
 
-    /// Stages a frame of `len` bytes that goes the long way, for which there is room: from the scratch where it does not fit a chunk, else from
-    /// the pool's next chunk.
+    /// Stages a frame of `len` bytes that goes the long way, for which there is room: from the
+    /// scratch where it does not fit a chunk, else from the pool's next chunk.
     pub(crate) fn stage_slot(&mut self, len: u32) {
         let (front, room) = (
             self.shared.geometry().front(),

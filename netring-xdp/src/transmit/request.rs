@@ -17,7 +17,8 @@ pub(crate) struct Request {
     pub(crate) timestamp: Option<u64>,
 }
 
-/// What became of the transmit timestamps that were asked for. All figures but `waiting` and `pending` grow only.
+/// What became of the transmit timestamps that were asked for. All figures but `waiting` and
+/// `pending` grow only.
 ///
 /// At any time `requested = delivered + waiting + absent + lost + pending`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -31,7 +32,8 @@ pub struct TimestampStats {
     pub waiting: u64,
     /// Frames that were completed without one: the driver wrote none.
     pub absent: u64,
-    /// Timestamps that were thrown away as too many waited: as many wait as the packet memory has chunks.
+    /// Timestamps that were thrown away as too many waited: as many wait as the packet memory has
+    /// chunks.
     pub lost: u64,
     /// Frames that are not yet completed.
     pub pending: u64,
@@ -76,7 +78,8 @@ impl Request {
         *self == Self::NONE
     }
 
-    /// Asks for a checksum over `start ..` that is stored at `start + offset`, of a frame with `len` bytes in its first chunk.
+    /// Asks for a checksum over `start ..` that is stored at `start + offset`, of a frame with
+    /// `len` bytes in its first chunk.
     pub(crate) fn set_checksum(
         &mut self,
         start: usize,
@@ -98,7 +101,8 @@ impl Request {
         }
     }
 
-    /// Whether it can be asked for: of a frame with `len` bytes in its first chunk, which is its only one or not.
+    /// Whether it can be asked for: of a frame with `len` bytes in its first chunk, which is its
+    /// only one or not.
     pub(crate) fn check(&self, offloads: &Offloads, len: usize, only: bool) -> Result<(), Error> {
         let refuse = |request, why: &str| {
             Err(Error::Request {
@@ -148,7 +152,8 @@ impl Request {
     }
 }
 
-/// The word in which the kernel stores the timestamp, and in which before that the request for a checksum stands.
+/// The word in which the kernel stores the timestamp, and in which before that the request for a
+/// checksum stands.
 pub(crate) fn stamp_word(words: &[u8]) -> Option<u64> {
     let word = words.get(XSK_TX_METADATA_TIMESTAMP..)?.first_chunk()?;
     Some(u64::from_ne_bytes(*word))

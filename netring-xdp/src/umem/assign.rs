@@ -9,7 +9,8 @@ use super::{Home, Pool, Shared};
 use crate::region::Stack;
 
 impl Shared {
-    /// Whether there are so many for both halves of a socket: what one of them was given it has for good.
+    /// Whether there are so many for both halves of a socket: what one of them was given it has for
+    /// good.
     pub(crate) fn can_assign(&self, receive: u32, transmit: u32) -> Result<(), Error> {
         let left = self.lock().unassigned.left();
         let Some(left_to_send) = left.checked_sub(receive) else {

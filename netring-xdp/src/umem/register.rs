@@ -29,7 +29,8 @@ impl Shared {
             tx_metadata_len: geometry.front(),
             ..xdp_umem_reg::default()
         };
-        // What closed sockets had locked is let go of on the kernel's own time. More than may be locked at all is not waited for.
+        // What closed sockets had locked is let go of on the kernel's own time. More than may be
+        // locked at all is not waited for.
         let limit = memlock_limit();
         let is_too_much = limit.is_some_and(|limit| needs.memory > limit);
         let patience = Duration::from_secs(if is_too_much { 0 } else { 2 });
@@ -70,7 +71,8 @@ mod tests {
     use super::*;
     use crate::umem::UmemConfig;
 
-    /// A kernel that does not know the flag says what it says of any other thing that it does not take.
+    /// A kernel that does not know the flag says what it says of any other thing that it does not
+    /// take.
     #[test]
     fn x12_a_kernel_without_metadata_is_told_from_one_that_does_not_take_the_chunks() {
         let told = |config: &UmemConfig, errno| {

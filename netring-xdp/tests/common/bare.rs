@@ -1,4 +1,5 @@
-//! A sending AF_XDP socket by bare system calls: it publishes whatever it is told, and shows what the kernel made of it.
+//! A sending AF_XDP socket by bare system calls: it publishes whatever it is told, and shows what
+//! the kernel made of it.
 
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::atomic::Ordering;

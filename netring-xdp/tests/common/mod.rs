@@ -112,7 +112,8 @@ pub(crate) fn conserved(umem: Umem<'_>) {
     assert_eq!(census.total(), umem.chunks(), "{census}");
 }
 
-/// Tests that run as anybody take turns: what a user may lock is for all of the user's sockets together.
+/// Tests that run as anybody take turns: what a user may lock is for all of the user's sockets
+/// together.
 pub(crate) fn turn() -> MutexGuard<'static, ()> {
     static TURN: Mutex<()> = Mutex::new(());
     TURN.lock().unwrap_or_else(PoisonError::into_inner)

@@ -14,7 +14,8 @@ use xtask::netns::{ip, veth};
 
 use super::{LIMIT, conserved, receive, small};
 
-/// Frames that are sent before it is looked whether they came: a veth holds 256 that its program has not yet seen.
+/// Frames that are sent before it is looked whether they came: a veth holds 256 that its program
+/// has not yet seen.
 pub(crate) const BURST: usize = 64;
 const RING: u32 = 512;
 
@@ -99,7 +100,8 @@ impl Way {
     }
 }
 
-/// Keeps an interface from polling for itself, as far as an administrator can, so that it is left to the sockets.
+/// Keeps an interface from polling for itself, as far as an administrator can, so that it is left
+/// to the sockets.
 ///
 /// In a file system of the child's own: the one of this machine shows another network namespace.
 fn quiet(interface: &str) {
@@ -209,7 +211,8 @@ impl Ends {
 }
 
 impl Wire<'_, '_> {
-    /// Frames of `len` bytes with the numbers from `first` on go over, byte for byte and in order, and nothing else comes.
+    /// Frames of `len` bytes with the numbers from `first` on go over, byte for byte and in order,
+    /// and nothing else comes.
     pub(crate) fn carries(&mut self, first: u64, count: u64, len: usize) {
         let frames = (first..first + count).map(|n| frame(n, len));
         exchange(
@@ -256,7 +259,8 @@ pub(crate) fn losses(stats: &SocketStats) -> [u64; 5] {
     ]
 }
 
-/// Sends frames in bursts. Behind each burst, what is to come of it came: byte for byte, in order, and nothing else.
+/// Sends frames in bursts. Behind each burst, what is to come of it came: byte for byte, in order,
+/// and nothing else.
 pub(crate) fn exchange(
     tx: &mut Transmitter<'_>,
     rx: &mut Receiver<'_>,
@@ -330,7 +334,8 @@ fn number(frame: &[u8]) -> u64 {
     u64::from_be_bytes(*frame[14..].first_chunk().unwrap())
 }
 
-/// A frame whose every byte tells its number and its place: of an ethertype that no host answers, number from byte 14 on.
+/// A frame whose every byte tells its number and its place: of an ethertype that no host answers,
+/// number from byte 14 on.
 pub(crate) fn frame(number: u64, len: usize) -> Vec<u8> {
     let header = [2, 0, 0, 0, 0, 2, 2, 0, 0, 0, 0, 1, 0x88, 0xb5];
     let mut frame = header.to_vec();

@@ -72,8 +72,8 @@ pub(crate) fn metadata(multi_buffer: bool) -> Vec<u8> {
     object(asm, multi_buffer)
 }
 
-/// Makes each packet longer or shorter at its end. Where the kernel says that it cannot (`EOPNOTSUPP`) the packet comes as it is, where it
-/// says anything else it is dropped.
+/// Makes each packet longer or shorter at its end. Where the kernel says that it cannot
+/// (`EOPNOTSUPP`) the packet comes as it is, where it says anything else it is dropped.
 pub(crate) fn adjust_tail(by: i32, multi_buffer: bool) -> Vec<u8> {
     const EOPNOTSUPP: i32 = 95;
     let mut asm = Assembler::new();

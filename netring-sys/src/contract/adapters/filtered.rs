@@ -20,12 +20,15 @@ use crate::{Error, Filter, Matcher};
 /// /// Counts the packets of a source that are longer than 1000 bytes.
 /// fn long(source: impl PacketSource) -> Result<u64, Error> {
 ///     // ld len; jgt #1000; ret #-1; ret #0
-///     let mut long = Filtered::new(source, [
-///         SockFilter::stmt(0x80, 0),
-///         SockFilter::jump(0x25, 1000, 0, 1),
-///         SockFilter::stmt(0x06, u32::MAX),
-///         SockFilter::stmt(0x06, 0),
-///     ])?;
+///     let mut long = Filtered::new(
+///         source,
+///         [
+///             SockFilter::stmt(0x80, 0),
+///             SockFilter::jump(0x25, 1000, 0, 1),
+///             SockFilter::stmt(0x06, u32::MAX),
+///             SockFilter::stmt(0x06, 0),
+///         ],
+///     )?;
 ///     let mut count = 0;
 ///     while long.ready()? == Readiness::Ready {
 ///         count += long.batch().packets().count() as u64;

@@ -30,7 +30,10 @@ use crate::{Error, Packet};
 ///     let mut bytes = 0;
 ///     while tee.ready()? == Readiness::Ready {
 ///         let batch = tee.batch();
-///         bytes += batch.packets().map(|packet| u64::from(packet.wire_len())).sum::<u64>();
+///         bytes += batch
+///             .packets()
+///             .map(|packet| u64::from(packet.wire_len()))
+///             .sum::<u64>();
 ///     }
 ///     tee.finish()?;
 ///     Ok(bytes)
