@@ -13,7 +13,7 @@ use crate::extract::Orientation;
 #[derive(Clone, Copy, Default, PartialEq, Eq, Hash)]
 pub struct History {
     order: u64,
-    seen: u16,
+    seen: Seen,
     reverse: bool,
     flipped: bool,
 }
@@ -31,29 +31,29 @@ pub(crate) enum Letter {
     Inconsistent,
 }
 
-/// The bit of a letter in a set of what was seen.
+/// The letters that were seen of each orientation, as bits.
+pub(crate) type Seen = [u8; 2];
+
+/// The bit of a letter.
 #[inline]
-pub(crate) const fn bit(letter: Letter, orientation: Orientation) -> u16 {
-    1 << symbol(letter, orientation)
+pub(crate) const fn bit(letter: Letter) -> u8 {
+    1 << letter as u8
 }
 
+/// Adds a letter if it was not seen yet.
 #[inline]
-const fn symbol(letter: Letter, orientation: Orientation) -> u32 {
-    letter as u32 | ((orientation as u32) << 3)
-}
-
-/// Adds a letter that is not in `seen` yet.
-#[inline]
-pub(crate) fn push(order: &mut u64, seen: &mut u16, letter: Letter, orientation: Orientation) {
-    let bit = bit(letter, orientation);
-    if *seen & bit == 0 {
-        *order |= u64::from(symbol(letter, orientation)) << (4 * seen.count_ones());
-        *seen |= bit;
+pub(crate) fn push(order: &mut u64, seen: &mut Seen, letter: Letter, orientation: Orientation) {
+    let before = u16::from_le_bytes(*seen).count_ones();
+    let of_end = &mut seen[orientation as usize];
+    if *of_end & bit(letter) == 0 {
+        let symbol = letter as u64 | ((orientation as u64) << 3);
+        *order |= symbol << (4 * before);
+        *of_end |= bit(letter);
     }
 }
 
 impl History {
-    pub(crate) const fn new(order: u64, seen: u16, initiator: Orientation, flipped: bool) -> Self {
+    pub(crate) const fn new(order: u64, seen: Seen, initiator: Orientation, flipped: bool) -> Self {
         Self {
             order,
             seen,
@@ -64,7 +64,7 @@ impl History {
 
     /// Whether nothing is in it: not TCP, or no header was captured.
     pub const fn is_empty(&self) -> bool {
-        self.seen == 0
+        matches!(self.seen, [0, 0])
     }
 }
 
@@ -74,7 +74,7 @@ impl fmt::Display for History {
         if self.flipped {
             f.write_char('^')?;
         }
-        for place in 0..self.seen.count_ones() {
+        for place in 0..u16::from_le_bytes(self.seen).count_ones() {
             let symbol = (self.order >> (4 * place)) & 0xf;
             let by_responder = (symbol >> 3 == 1) != self.reverse;
             let letter = b"SHADFRTI"[(symbol & 7) as usize];
@@ -102,7 +102,7 @@ mod tests {
 
     #[test]
     fn each_letter_is_told_once_a_side_and_by_role() {
-        let (mut order, mut seen) = (0, 0);
+        let (mut order, mut seen) = (0, [0, 0]);
         let happened = [
             (Letter::Syn, Reverse),
             (Letter::SynAck, Forward),
@@ -127,7 +127,7 @@ mod tests {
     #[test]
     fn all_sixteen_fit() {
         use Letter::{Ack, Data, Fin, Inconsistent, Retransmission, Rst, Syn, SynAck};
-        let (mut order, mut seen) = (0, 0);
+        let (mut order, mut seen) = (0, [0, 0]);
         for letter in [
             Inconsistent,
             Retransmission,

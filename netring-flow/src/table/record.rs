@@ -20,7 +20,7 @@ pub(crate) struct Record<K> {
     /// When the last report was due, the start being the first, by the clock of ticks: see [`expire`](crate::engine).
     pub(crate) reported: u32,
     /// What happened, as bits; see [`history`].
-    seen: u16,
+    seen: history::Seen,
     pub(crate) state: State,
     pub(crate) flags: Flags,
     pub(crate) directions: [Direction; 2],
@@ -117,7 +117,7 @@ impl<K> Record<K> {
             seen_at: now,
             isn: 0,
             reported,
-            seen: 0,
+            seen: [0, 0],
             state,
             flags: Flags(initiator as u8),
             directions,
@@ -184,13 +184,13 @@ impl<K> Record<K> {
 
     #[inline]
     pub(crate) const fn has_happened(&self, letter: Letter, from: Orientation) -> bool {
-        self.seen & history::bit(letter, from) != 0
+        self.seen[from as usize] & history::bit(letter) != 0
     }
 
     /// Whether any segment of this end was read.
     #[inline]
     pub(crate) const fn has_sent_segments(&self, from: Orientation) -> bool {
-        self.seen >> (8 * from as u16) & 0xff != 0
+        self.seen[from as usize] != 0
     }
 
     pub(crate) fn history(&self) -> History {
