@@ -117,9 +117,9 @@ impl<K> Item<K> {
     }
 
     #[inline]
-    const fn segment(&self) -> Option<TcpSegment> {
-        match self.found.transport {
-            Transport::Tcp(segment) => segment,
+    const fn segment(&self) -> Option<&TcpSegment> {
+        match &self.found.transport {
+            Transport::Tcp(segment) => segment.as_ref(),
             Transport::Udp | Transport::Other => None,
         }
     }
@@ -217,7 +217,8 @@ impl<K: Clone + Eq + Hash> Engine<K> {
         }
     }
 
-    /// Takes in a packet that changes nothing but figures, as nearly all do. False: it is not that simple, and nothing was done.
+    /// Takes in a packet of this flow if it changes only figures, as nearly all do. False: it changes
+    /// more, and nothing was done.
     #[inline(always)]
     fn take_quietly(&mut self, slot: Slot, packet: &Item<K>) -> bool {
         let flow = self.table.get_mut(slot);
@@ -225,8 +226,7 @@ impl<K: Clone + Eq + Hash> Engine<K> {
         let (from, payload) = (found.orientation, found.payload_len);
         let (time, segment) = (packet.time.as_nanos(), packet.segment());
         let timeout = self.by_key.timeout(flow, &self.limits);
-        // Below zero, and so very large, if it is late, or time went back since.
-        let gap = time.saturating_sub(flow.directions[from as usize].last);
+        let last = flow.directions[from as usize].last;
         let news = match segment {
             Some(segment) => tcp::is_news(flow, segment, payload, from),
             None => !flow.has_sent(from),
@@ -236,8 +236,11 @@ impl<K: Clone + Eq + Hash> Engine<K> {
             // One branch for two marks that hardly any packet has.
             || packet.cut | found.malformed
             || news
-            // Its sender was silent for too long. If the other end was not, the flow lives on all the same.
-            || gap.cast_unsigned() >= timeout.cast_unsigned()
+            // It is late, or time went back since.
+            || time < last
+            // Its sender was silent for too long. If the other end was not, the flow lives on all the same. The
+            // difference is exact without a sign, because it is not below zero.
+            || time.wrapping_sub(last).cast_unsigned() >= timeout.cast_unsigned()
         {
             return false;
         }
@@ -287,7 +290,7 @@ impl<K: Clone + Eq + Hash> Engine<K> {
     fn trails(&self, packet: &Item<K>) -> bool {
         packet
             .segment()
-            .is_some_and(|segment| tcp::is_trailing(segment, packet.found.payload_len))
+            .is_some_and(|segment| tcp::is_trailing(*segment, packet.found.payload_len))
             && self.closed.is_recent(packet.tag, self.place)
     }
 
@@ -302,12 +305,12 @@ impl<K: Clone + Eq + Hash> Engine<K> {
         let (segment, from) = (packet.segment(), packet.found.orientation);
         if silent >= timeout
             || silent >= self.limits.timeout(flow.state)
-                && segment.is_some_and(|segment| tcp::begins_again(flow, segment, from))
+                && segment.is_some_and(|segment| tcp::begins_again(flow, *segment, from))
         {
             return Some(flow.state.reason(EndReason::IdleTimeout));
         }
         let segment = segment.filter(|_| self.limits.split)?;
-        tcp::is_another(flow, segment, from, silent)
+        tcp::is_another(flow, *segment, from, silent)
             .then(|| flow.state.reason(EndReason::PortReuse))
     }
 
@@ -363,7 +366,7 @@ impl<K: Clone + Eq + Hash> Engine<K> {
         let earliest = &mut rare.first[from as usize];
         *earliest = time.min(*earliest);
         let outcome = match packet.segment() {
-            Some(segment) => {
+            Some(&segment) => {
                 let scale = packet.scale;
                 let arrival = Arrival {
                     segment,

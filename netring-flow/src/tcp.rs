@@ -115,7 +115,7 @@ fn is_behind<K>(flow: &Record<K>, segment: TcpSegment, from: Orientation) -> boo
 #[inline]
 pub(crate) fn is_news<K>(
     flow: &Record<K>,
-    segment: TcpSegment,
+    segment: &TcpSegment,
     payload: u32,
     from: Orientation,
 ) -> bool {

@@ -6,7 +6,7 @@ use std::time::Duration;
 use netring_sys::{Error, Packet, PacketBatch, Timestamp};
 
 use crate::engine::{BUDGET, ByKey, Engine, Item};
-use crate::extract::{Extract, WindowScale};
+use crate::extract::{Extract, Extracted, Skip, WindowScale};
 use crate::{FlowEvent, TrackerConfig, TrackerStats};
 
 /// The flows that each packet has the tracker look at; more than it can begin.
@@ -106,14 +106,16 @@ impl<E: Extract> FlowTracker<E> {
 
     /// Counts a packet in its flow, and appends what happened to `events`.
     pub fn track(&mut self, packet: &Packet<'_>, events: &mut Vec<FlowEvent<E::Key>>) {
-        if let Some(mut item) = self.read(packet) {
-            if item.is_syn() {
-                item.scale = self.extract.window_scale(packet);
+        match self.read(packet) {
+            Ok(found) => {
+                let mut item = self.item(found, packet);
+                if item.is_syn() {
+                    item.scale = self.extract.window_scale(packet);
+                }
+                self.engine.pass(item.time, events);
+                self.engine.packet(&item, None, events);
             }
-            self.engine.pass(item.time, events);
-            self.engine.packet(&item, None, events);
-        } else {
-            self.engine.pass(packet.timestamp(), events);
+            Err(_) => self.engine.pass(packet.timestamp(), events),
         }
         self.engine.expire(BUDGET_PER_PACKET, events);
     }
@@ -123,14 +125,15 @@ impl<E: Extract> FlowTracker<E> {
     pub fn track_batch(&mut self, batch: &impl PacketBatch, events: &mut Vec<FlowEvent<E::Key>>) {
         for packet in batch.packets() {
             match self.read(&packet) {
-                Some(item) => {
-                    let is_syn = item.is_syn();
+                Ok(found) => {
+                    let item = self.item(found, &packet);
                     self.group.push(item);
-                    if is_syn {
+                    // Looked at where it lies now: a look at it before would split its copy.
+                    if self.group.last().is_some_and(Item::is_syn) {
                         self.read_scale(&packet);
                     }
                 }
-                None => self.pass_by(packet.timestamp(), events),
+                Err(_) => self.pass_by(packet.timestamp(), events),
             }
             if self.group.len() == GROUP {
                 self.work(events);
@@ -156,23 +159,27 @@ impl<E: Extract> FlowTracker<E> {
         self.engine.pass(time, events);
     }
 
-    /// Reads a packet, and counts it where it belongs to no flow.
+    /// Reads a packet, and counts it if it belongs to no flow.
     #[inline(always)]
-    fn read(&mut self, packet: &Packet<'_>) -> Option<Item<E::Key>> {
+    fn read(&mut self, packet: &Packet<'_>) -> Result<Extracted<E::Key>, Skip> {
         self.engine.stats.packets += 1;
-        match self.extract.extract(packet) {
-            Ok(found) => Some(Item {
-                tag: self.engine.table.tag(&found.key),
-                scale: WindowScale::UNKNOWN,
-                found,
-                time: packet.timestamp(),
-                wire_len: packet.wire_len(),
-                cut: packet.is_cut(),
-            }),
-            Err(cause) => {
-                self.engine.stats.untracked.count(cause);
-                None
-            }
+        let found = self.extract.extract(packet);
+        if let Err(cause) = found {
+            self.engine.stats.untracked.count(cause);
+        }
+        found
+    }
+
+    /// The packet as the engine takes it in.
+    #[inline(always)]
+    fn item(&self, found: Extracted<E::Key>, packet: &Packet<'_>) -> Item<E::Key> {
+        Item {
+            tag: self.engine.table.tag(&found.key),
+            scale: WindowScale::UNKNOWN,
+            found,
+            time: packet.timestamp(),
+            wire_len: packet.wire_len(),
+            cut: packet.is_cut(),
         }
     }
 

@@ -96,10 +96,10 @@ impl Direction {
     pub(crate) fn acknowledge(&mut self, number: u32, window: u16, payload: u32) {
         let before = self.packets as u16;
         self.set_window(window);
-        if number != self.acked || self.again & ACKS == 0 {
+        if number != self.acked {
             self.acked = number;
             self.again = self.again & !ACKS | 1;
-        } else if payload == 0 && self.again & ACKS < ACKS && before == window {
+        } else if !self.asks() && (!self.has_acked() || payload == 0 && before == window) {
             self.again += 1;
         }
     }

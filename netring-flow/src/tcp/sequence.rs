@@ -36,7 +36,7 @@ pub(super) fn take<K>(
     if !flow.has_sent_segments(from) {
         flow.direction(from).next_sequence = segment.sequence;
     }
-    let late = follow(flow, segment, payload, from);
+    let late = follow(flow, &segment, payload, from);
     let end = segment.sequence.wrapping_add(payload);
     let mut again = late;
     if segment.has(FIN) {
@@ -56,7 +56,7 @@ pub(super) fn take<K>(
 #[inline(always)]
 pub(crate) fn follow<K>(
     flow: &mut Record<K>,
-    segment: TcpSegment,
+    segment: &TcpSegment,
     payload: u32,
     from: Orientation,
 ) -> bool {
@@ -82,11 +82,11 @@ pub(crate) fn follow<K>(
 pub(crate) fn behind<K>(
     flow: &mut Record<K>,
     rare: &mut Rare,
-    segment: TcpSegment,
+    segment: &TcpSegment,
     payload: u32,
     from: Orientation,
 ) {
-    again(flow, rare, segment, payload, from);
+    again(flow, rare, *segment, payload, from);
 }
 
 /// Counts what is behind the highest sequence number: as sent before, as late, or as nothing of the two.
