@@ -139,14 +139,14 @@ impl Direction {
         self.missing = (if missing < WIDE { missing } else { WIDE }) << 8 | self.missing & 0xff;
     }
 
-    /// Takes bytes off those that were not seen. False: they are more than that, and nothing was done.
-    pub(crate) const fn find(&mut self, bytes: u32) -> bool {
-        let missing = self.missing >> 8;
-        if bytes > missing {
-            return false;
-        }
+    /// How many bytes were not seen.
+    pub(crate) const fn missing(&self) -> u32 {
+        self.missing >> 8
+    }
+
+    /// Takes bytes off those that were not seen: not more than [`missing`](Self::missing).
+    pub(crate) const fn find(&mut self, bytes: u32) {
         self.missing -= bytes << 8;
-        true
     }
 
     /// Keeps how long after the one before it a SYN came again, in nanoseconds: rounded up, by at most an eighth.
@@ -245,10 +245,10 @@ mod tests {
         assert!(direction.asks());
         assert!((64_000_000_000..=72_000_000_000).contains(&direction.retry()));
         assert_eq!(direction.packets(), 1);
-        assert!(direction.find(100));
         // 2²⁴ - 1 are the most that are kept.
-        assert!(direction.find(16_777_115));
-        assert!(!direction.find(1));
+        assert_eq!(direction.missing(), 16_777_215);
+        direction.find(16_777_214);
+        assert_eq!(direction.missing(), 1);
         direction.acknowledge(78, 1, 0);
         assert!(!direction.asks());
         let stats = direction.stats(0, 9, Clock::Unknown);

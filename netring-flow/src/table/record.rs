@@ -156,6 +156,15 @@ impl<K> Record<K> {
         &mut self.directions[from as usize]
     }
 
+    /// This end, and the other.
+    pub(crate) const fn ends(&mut self, from: Orientation) -> [&mut Direction; 2] {
+        let [forward, reverse] = &mut self.directions;
+        match from {
+            Orientation::Forward => [forward, reverse],
+            Orientation::Reverse => [reverse, forward],
+        }
+    }
+
     /// Whether this end has sent.
     #[inline]
     pub(crate) const fn has_sent(&self, from: Orientation) -> bool {

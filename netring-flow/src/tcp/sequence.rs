@@ -97,13 +97,13 @@ pub(super) fn again<K>(
     payload: u32,
     from: Orientation,
 ) {
-    let other = &flow.directions[from.flipped() as usize];
+    let [direction, other] = flow.ends(from);
     let end = segment.sequence.wrapping_add(payload);
+    // These read the other end's cache line. Nothing else here does, so they are asked last.
     let is_acked =
-        payload != 0 && other.has_acked() && other.acked.wrapping_sub(end).cast_signed() >= 0;
-    let is_asked_for = other.asks() && other.acked == segment.sequence;
+        || payload != 0 && other.has_acked() && other.acked.wrapping_sub(end).cast_signed() >= 0;
+    let is_asked_for = || other.asks() && other.acked == segment.sequence;
 
-    let direction = flow.direction(from);
     let next = direction.next_sequence;
     let ahead = end.wrapping_sub(next).cast_signed() > 0;
     if ahead {
@@ -111,7 +111,7 @@ pub(super) fn again<K>(
     }
     if segment.sequence.wrapping_add(1) == next && !segment.has(SYN | FIN) {
         // A keep-alive or a probe of a window that is closed; or the data that such a probe had the first byte of.
-        if payload <= 1 || ahead && !is_acked {
+        if payload <= 1 || ahead && !is_acked() {
             return;
         }
     }
@@ -120,8 +120,12 @@ pub(super) fn again<K>(
     } else {
         payload
     };
-    let was_missing = !is_acked && below != 0 && direction.find(below);
-    if was_missing && !is_asked_for {
+    let could_miss = below != 0 && below <= direction.missing();
+    let was_missing = could_miss && !is_acked();
+    if was_missing {
+        direction.find(below);
+    }
+    if was_missing && !is_asked_for() {
         late(rare, from);
     } else {
         direction.count_retransmission();
