@@ -123,6 +123,17 @@ impl<K> Item<K> {
             Transport::Udp | Transport::Other => None,
         }
     }
+
+    /// Counts a packet that is cut or malformed, if its flow is marked so already. False: the flow is
+    /// not, and nothing was counted.
+    #[inline(never)]
+    fn count_marks(&self, flow: Flags, stats: &mut TrackerStats) -> bool {
+        let (cut, malformed) = (self.cut, self.found.malformed);
+        let known = (!cut || flow.has(Flags::CUT)) && (!malformed || flow.has(Flags::MALFORMED));
+        stats.cut += u64::from(cut & known);
+        stats.malformed += u64::from(malformed & known);
+        known
+    }
 }
 
 impl<K: Clone + Eq + Hash> Engine<K> {
@@ -233,14 +244,14 @@ impl<K: Clone + Eq + Hash> Engine<K> {
         };
         if flow.key != found.key
             || found.icmp_error.is_some()
-            // One branch for two marks that hardly any packet has.
-            || packet.cut | found.malformed
             || news
             // It is late, or time went back since.
             || time < last
             // Its sender was silent for too long. If the other end was not, the flow lives on all the same. The
             // difference is exact without a sign, because it is not below zero.
             || time.wrapping_sub(last).cast_unsigned() >= timeout.cast_unsigned()
+            // One branch for two marks. It comes last because it counts.
+            || (packet.cut | found.malformed) && !packet.count_marks(flow.flags, &mut self.stats)
         {
             return false;
         }
