@@ -223,8 +223,13 @@ impl<K: Clone + Eq + Hash> Engine<K> {
         hint: Option<Slot>,
         events: &mut Vec<FlowEvent<K>>,
     ) {
-        if !hint.is_some_and(|slot| self.take_quietly(slot, packet)) {
-            self.take(packet, events);
+        match hint {
+            Some(slot) if self.table.get(slot).key == packet.found.key => {
+                if !self.take_quietly(slot, packet) {
+                    self.take(slot, packet, events);
+                }
+            }
+            _ => self.look_up(packet, events),
         }
     }
 
@@ -242,8 +247,7 @@ impl<K: Clone + Eq + Hash> Engine<K> {
             Some(segment) => tcp::is_news(flow, segment, payload, from),
             None => !flow.has_sent(from),
         };
-        if flow.key != found.key
-            || found.icmp_error.is_some()
+        if found.icmp_error.is_some()
             || news
             // It is late, or time went back since.
             || time < last
@@ -268,33 +272,38 @@ impl<K: Clone + Eq + Hash> Engine<K> {
         true
     }
 
-    /// Takes any packet in.
-    fn take(&mut self, packet: &Item<K>, events: &mut Vec<FlowEvent<K>>) {
-        let slot = self.table.find(packet.tag, &packet.found.key);
-        if let Some(error) = packet.found.icmp_error {
-            return self.icmp_error(slot, error, packet.time, events);
+    /// Takes in a packet that may have a flow or not.
+    #[inline(never)]
+    fn look_up(&mut self, packet: &Item<K>, events: &mut Vec<FlowEvent<K>>) {
+        match self.table.find(packet.tag, &packet.found.key) {
+            Some(slot) if self.take_quietly(slot, packet) => {}
+            Some(slot) => self.take(slot, packet, events),
+            None if packet.found.icmp_error.is_some() => self.stats.untracked.icmp_errors += 1,
+            None => self.take_first(packet, events),
         }
-        let slot = match slot {
-            Some(slot) if self.take_quietly(slot, packet) => return,
-            Some(slot) => match self.is_over(slot, packet) {
-                Some(reason) => {
-                    self.end(slot, reason, events);
-                    None
-                }
-                None => Some(slot),
-            },
-            None => None,
-        };
-        let slot = match slot {
-            Some(slot) => slot,
-            None if self.trails(packet) => {
-                self.stats.untracked.after_close += 1;
-                return;
-            }
-            None => self.begin(packet, events),
-        };
-        self.stats.tracked_bytes += u64::from(packet.wire_len);
-        self.count(slot, packet, events);
+    }
+
+    /// Takes in a packet of this flow that [`take_quietly`](Self::take_quietly) left alone.
+    #[inline(never)]
+    fn take(&mut self, slot: Slot, packet: &Item<K>, events: &mut Vec<FlowEvent<K>>) {
+        if let Some(error) = packet.found.icmp_error {
+            self.icmp_error(slot, error, packet.time, events);
+        } else if let Some(reason) = self.is_over(slot, packet) {
+            self.end(slot, reason, events);
+            self.take_first(packet, events);
+        } else {
+            self.count(slot, packet, events);
+        }
+    }
+
+    /// Takes in a packet that has no flow.
+    fn take_first(&mut self, packet: &Item<K>, events: &mut Vec<FlowEvent<K>>) {
+        if self.trails(packet) {
+            self.stats.untracked.after_close += 1;
+        } else {
+            let slot = self.begin(packet, events);
+            self.count(slot, packet, events);
+        }
     }
 
     /// Whether a packet that has no flow comes behind one that closed lately, and begins none.
@@ -356,6 +365,7 @@ impl<K: Clone + Eq + Hash> Engine<K> {
     fn count(&mut self, slot: Slot, packet: &Item<K>, events: &mut Vec<FlowEvent<K>>) {
         let (from, payload) = (packet.found.orientation, packet.found.payload_len);
         let time = packet.time.as_nanos();
+        self.stats.tracked_bytes += u64::from(packet.wire_len);
         let (flow, rare) = self.table.both(slot);
         let before = flow.state;
         let first = !flow.has_sent(from);
@@ -427,15 +437,11 @@ impl<K: Clone + Eq + Hash> Engine<K> {
 
     fn icmp_error(
         &mut self,
-        slot: Option<Slot>,
+        slot: Slot,
         error: IcmpError,
         time: Timestamp,
         events: &mut Vec<FlowEvent<K>>,
     ) {
-        let Some(slot) = slot else {
-            self.stats.untracked.icmp_errors += 1;
-            return;
-        };
         self.stats.icmp_errors += 1;
         let flow = self.table.get(slot);
         events.push(FlowEvent::IcmpError {
