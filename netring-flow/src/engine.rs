@@ -369,11 +369,8 @@ impl<K: Clone + Eq + Hash> Engine<K> {
         let (flow, rare) = self.table.both(slot);
         let before = flow.state;
         let first = !flow.has_sent(from);
-        let gap = if first {
-            0
-        } else {
-            time.saturating_sub(flow.direction(from).last)
-        };
+        let last = flow.direction(from).last;
+        let gap = if first { 0 } else { time.saturating_sub(last) };
         flow.seen_at = self.place;
         if packet.cut {
             flow.flags.set(Flags::CUT);
@@ -384,8 +381,10 @@ impl<K: Clone + Eq + Hash> Engine<K> {
             self.stats.malformed += 1;
         }
         flow.direction(from).count(time, packet.wire_len, payload);
-        let earliest = &mut rare.first[from as usize];
-        *earliest = time.min(*earliest);
+        if first || time < last {
+            let earliest = &mut rare.first[from as usize];
+            *earliest = time.min(*earliest);
+        }
         let outcome = match packet.segment() {
             Some(&segment) => {
                 let scale = packet.scale;
