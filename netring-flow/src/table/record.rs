@@ -196,6 +196,12 @@ impl<K> Record<K> {
         self.seen[from as usize] & history::bit(letter) != 0
     }
 
+    /// Whether no segment was read.
+    #[inline]
+    pub(crate) const fn has_no_history(&self) -> bool {
+        matches!(self.seen, [0, 0])
+    }
+
     /// Whether any segment of this end was read.
     #[inline]
     pub(crate) const fn has_sent_segments(&self, from: Orientation) -> bool {
