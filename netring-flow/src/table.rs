@@ -1,7 +1,7 @@
 //! Where flows are kept: records that never move, and an index over them.
 //!
 //! ```text
-//! hash ─► index: 8 bytes a place ─► slab: a record of 192 bytes, links of 16
+//! hash ─► index: 8 bytes a place ─► slab: a record of 192 bytes, and 40 beside it
 //!                                      ▲
 //!                wheel, queues ────────┘  by links in the slab
 //! ```
@@ -72,6 +72,7 @@ impl<K: Eq + Hash> Table<K> {
     }
 
     /// Puts in a record whose key is not in the table.
+    #[inline(always)]
     pub(crate) fn insert(&mut self, tag: Tag, record: Record<K>) -> Slot {
         self.version += 1;
         let slot = self.slab.insert(record);

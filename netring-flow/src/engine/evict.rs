@@ -66,17 +66,21 @@ impl<K: Clone + Eq + Hash> Engine<K> {
         }
     }
 
-    /// In a flood each new flow evicts the next of a queue, which nobody has looked at for long: fetches the one after the next, and
-    /// what it takes to find the next, which was fetched the last time.
+    /// In a flood each new flow evicts the first of a queue, which nobody has looked at for long. This
+    /// fetches the third of the queue, and the place in the index of the second, whose record was
+    /// fetched the last time. Memory takes longer than one eviction, so it is asked for two ahead.
     fn fetch_next(&mut self) {
         let Some(queue) = (0..ANSWERED).find(|queue| self.queues.first(*queue).is_some()) else {
             return;
         };
-        if let Some(next) = self.queues.first(queue) {
-            self.table.prefetch_removal(next);
-            if let Some(after) = self.queues.behind(self.table.links(), next) {
-                self.table.prefetch_all(after);
-            }
+        let first = self.queues.first(queue);
+        let behind = |first| self.queues.behind(self.table.links(), first);
+        let Some(second) = first.and_then(behind) else {
+            return;
+        };
+        self.table.prefetch_removal(second);
+        if let Some(third) = self.queues.behind(self.table.links(), second) {
+            self.table.prefetch_all(third);
         }
     }
 
