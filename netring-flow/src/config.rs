@@ -7,8 +7,8 @@ use netring_sys::Error;
 /// The settings of a [`FlowTracker`](crate::FlowTracker).
 ///
 /// ```
-/// use std::time::Duration;
 /// use netring_flow::{Timeouts, TrackerConfig};
+/// use std::time::Duration;
 ///
 /// let config = TrackerConfig::new()
 ///     .max_flows(100_000)
@@ -30,10 +30,11 @@ impl TrackerConfig {
 
     /// The most flows that are held at once, a hard bound. Default: 1 048 576; 1 to 2³¹.
     ///
-    /// A flow of the built-in key takes about 250 bytes, and nothing is taken before it is needed. From 15⁄16 of
-    /// the bound on, time-outs are a quarter of what they are set to, and half-open flows go first. At the
-    /// bound each new flow takes the place of another, in this order: closed, half-open, heard of one side only, and last
-    /// the one that was silent for long.
+    /// A flow of the built-in key takes about 250 bytes, and nothing is taken before it is needed.
+    /// From 15⁄16 of the bound on, time-outs are a quarter of what they are set to, and
+    /// half-open flows go first. At the bound each new flow takes the place of another, in this
+    /// order: closed, half-open, heard of one side only, and last the one that was silent for
+    /// long.
     #[must_use]
     pub const fn max_flows(mut self, flows: usize) -> Self {
         self.max_flows = flows;
@@ -47,8 +48,8 @@ impl TrackerConfig {
         self
     }
 
-    /// Whether a new TCP connection between the ports of one that is closed, or established and silent, is a flow of its own.
-    /// Default: yes.
+    /// Whether a new TCP connection between the ports of one that is closed, or established and
+    /// silent, is a flow of its own. Default: yes.
     #[must_use]
     pub const fn split_port_reuse(mut self, split: bool) -> Self {
         self.split_port_reuse = split;
@@ -84,7 +85,8 @@ impl Default for TrackerConfig {
     }
 }
 
-/// How long a flow may be silent before it ends, by its state; in packet time. `Duration::MAX` stands for never.
+/// How long a flow may be silent before it ends, by its state; in packet time. `Duration::MAX`
+/// stands for never.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Timeouts {
     pub(crate) tcp_opening: Duration,
@@ -110,23 +112,26 @@ impl Timeouts {
 
     /// TCP, handshake not complete. Default: 5 s.
     ///
-    /// While a SYN or SYN-ACK is sent again, the time-out is longer by six times the last gap, 96 s at most, so that all
-    /// retries of a kernel (gaps of 1 s to 64 s) are one flow. Near the bound of the table this does not apply.
+    /// While a SYN or SYN-ACK is sent again, the time-out is longer by six times the last gap, 96 s
+    /// at most, so that all retries of a kernel (gaps of 1 s to 64 s) are one flow. Near the
+    /// bound of the table this does not apply.
     #[must_use]
     pub const fn tcp_opening(mut self, timeout: Duration) -> Self {
         self.tcp_opening = timeout;
         self
     }
 
-    /// TCP, handshake complete, or picked up in its middle; also after the FIN of one end only. Default: 300 s.
+    /// TCP, handshake complete, or picked up in its middle; also after the FIN of one end only.
+    /// Default: 300 s.
     #[must_use]
     pub const fn tcp_established(mut self, timeout: Duration) -> Self {
         self.tcp_established = timeout;
         self
     }
 
-    /// TCP, after FIN of both ends or RST of one: how long the entry lingers, to take in packets that trail behind.
-    /// Default: 5 s; for a refused SYN that is sent again longer, as [`tcp_opening`](Self::tcp_opening).
+    /// TCP, after FIN of both ends or RST of one: how long the entry lingers, to take in packets
+    /// that trail behind. Default: 5 s; for a refused SYN that is sent again longer, as
+    /// [`tcp_opening`](Self::tcp_opening).
     #[must_use]
     pub const fn tcp_closing(mut self, timeout: Duration) -> Self {
         self.tcp_closing = timeout;
@@ -147,8 +152,8 @@ impl Timeouts {
         self
     }
 
-    /// How often a flow that lives on is reported ([`FlowEvent::Tick`](crate::FlowEvent::Tick)). Default: 1800 s; less than
-    /// 0.13 s counts as 0.13 s.
+    /// How often a flow that lives on is reported ([`FlowEvent::Tick`](crate::FlowEvent::Tick)).
+    /// Default: 1800 s; less than 0.13 s counts as 0.13 s.
     ///
     /// If several reports became due while no packet came, each is made, 64 at most for one flow.
     #[must_use]

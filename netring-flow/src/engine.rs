@@ -20,8 +20,8 @@ use limits::Limits;
 /// Packet time may go back by as much, in nanoseconds, before the clock follows it: 60 s.
 const TOLERANCE: i64 = 60_000_000_000;
 
-/// By how much an attempt that is made again and again may be silent for longer at the most, in nanoseconds: 96 s. The
-/// longest gap of Linux is 64 s, and 96 s if the SYN before that was lost.
+/// By how much an attempt that is made again and again may be silent for longer at the most, in
+/// nanoseconds: 96 s. The longest gap of Linux is 64 s, and 96 s if the SYN before that was lost.
 const LONGEST_RETRY: i64 = 96_000_000_000;
 
 /// The most flows that are looked at in one go.
@@ -84,8 +84,9 @@ impl<K> ByKey<K> {
         }
     }
 
-    /// The same, and longer for an attempt that is made again and again: six times the last gap between two SYNs or
-    /// SYN-ACKs, which is more than the next gap, also if one of them was lost.
+    /// The same, and longer for an attempt that is made again and again: six times the last gap
+    /// between two SYNs or SYN-ACKs, which is more than the next gap, also if one of them was
+    /// lost.
     #[inline]
     fn patience(&self, flow: &Record<K>, limits: &Limits) -> i64 {
         let usual = self.timeout(flow, limits);
@@ -117,11 +118,22 @@ impl<K> Item<K> {
     }
 
     #[inline]
-    const fn segment(&self) -> Option<TcpSegment> {
-        match self.found.transport {
-            Transport::Tcp(segment) => segment,
+    const fn segment(&self) -> Option<&TcpSegment> {
+        match &self.found.transport {
+            Transport::Tcp(segment) => segment.as_ref(),
             Transport::Udp | Transport::Other => None,
         }
+    }
+
+    /// Counts a packet that is cut or malformed, if its flow is marked so already. False: the flow
+    /// is not, and nothing was counted.
+    #[inline(never)]
+    fn count_marks(&self, flow: Flags, stats: &mut TrackerStats) -> bool {
+        let (cut, malformed) = (self.cut, self.found.malformed);
+        let known = (!cut || flow.has(Flags::CUT)) && (!malformed || flow.has(Flags::MALFORMED));
+        stats.cut += u64::from(cut & known);
+        stats.malformed += u64::from(malformed & known);
+        known
     }
 }
 
@@ -145,7 +157,8 @@ impl<K: Clone + Eq + Hash> Engine<K> {
         }
     }
 
-    /// Moves the time on to that of a packet. If that is far enough to matter, it first ends what is due by then.
+    /// Moves the time on to that of a packet. If that is far enough to matter, it first ends what
+    /// is due by then.
     #[inline]
     pub(crate) fn pass(&mut self, time: Timestamp, events: &mut Vec<FlowEvent<K>>) {
         let nanos = time.as_nanos();
@@ -212,12 +225,18 @@ impl<K: Clone + Eq + Hash> Engine<K> {
         hint: Option<Slot>,
         events: &mut Vec<FlowEvent<K>>,
     ) {
-        if !hint.is_some_and(|slot| self.take_quietly(slot, packet)) {
-            self.take(packet, events);
+        match hint {
+            Some(slot) if self.table.get(slot).key == packet.found.key => {
+                if !self.take_quietly(slot, packet) {
+                    self.take(slot, packet, events);
+                }
+            }
+            _ => self.look_up(packet, events),
         }
     }
 
-    /// Takes in a packet that changes nothing but figures, as nearly all do. False: it is not that simple, and nothing was done.
+    /// Takes in a packet of this flow if it changes only figures, as nearly all do. False: it
+    /// changes more, and nothing was done.
     #[inline(always)]
     fn take_quietly(&mut self, slot: Slot, packet: &Item<K>) -> bool {
         let flow = self.table.get_mut(slot);
@@ -225,19 +244,21 @@ impl<K: Clone + Eq + Hash> Engine<K> {
         let (from, payload) = (found.orientation, found.payload_len);
         let (time, segment) = (packet.time.as_nanos(), packet.segment());
         let timeout = self.by_key.timeout(flow, &self.limits);
-        // Below zero, and so very large, if it is late, or time went back since.
-        let gap = time.saturating_sub(flow.directions[from as usize].last);
+        let last = flow.directions[from as usize].last;
         let news = match segment {
             Some(segment) => tcp::is_news(flow, segment, payload, from),
             None => !flow.has_sent(from),
         };
-        if flow.key != found.key
-            || found.icmp_error.is_some()
-            // One branch for two marks that hardly any packet has.
-            || packet.cut | found.malformed
+        if found.icmp_error.is_some()
             || news
-            // Its sender was silent for too long. If the other end was not, the flow lives on all the same.
-            || gap.cast_unsigned() >= timeout.cast_unsigned()
+            // It is late, or time went back since.
+            || time < last
+            // Its sender was silent for too long. If the other end was not, the flow lives on all
+            // the same. The
+            // difference is exact without a sign, because it is not below zero.
+            || time.wrapping_sub(last).cast_unsigned() >= timeout.cast_unsigned()
+            // One branch for two marks. It comes last because it counts.
+            || (packet.cut | found.malformed) && !packet.count_marks(flow.flags, &mut self.stats)
         {
             return false;
         }
@@ -254,40 +275,45 @@ impl<K: Clone + Eq + Hash> Engine<K> {
         true
     }
 
-    /// Takes any packet in.
-    fn take(&mut self, packet: &Item<K>, events: &mut Vec<FlowEvent<K>>) {
-        let slot = self.table.find(packet.tag, &packet.found.key);
-        if let Some(error) = packet.found.icmp_error {
-            return self.icmp_error(slot, error, packet.time, events);
+    /// Takes in a packet that may have a flow or not.
+    #[inline(never)]
+    fn look_up(&mut self, packet: &Item<K>, events: &mut Vec<FlowEvent<K>>) {
+        match self.table.find(packet.tag, &packet.found.key) {
+            Some(slot) if self.take_quietly(slot, packet) => {}
+            Some(slot) => self.take(slot, packet, events),
+            None if packet.found.icmp_error.is_some() => self.stats.untracked.icmp_errors += 1,
+            None => self.take_first(packet, events),
         }
-        let slot = match slot {
-            Some(slot) if self.take_quietly(slot, packet) => return,
-            Some(slot) => match self.is_over(slot, packet) {
-                Some(reason) => {
-                    self.end(slot, reason, events);
-                    None
-                }
-                None => Some(slot),
-            },
-            None => None,
-        };
-        let slot = match slot {
-            Some(slot) => slot,
-            None if self.trails(packet) => {
-                self.stats.untracked.after_close += 1;
-                return;
-            }
-            None => self.begin(packet, events),
-        };
-        self.stats.tracked_bytes += u64::from(packet.wire_len);
-        self.count(slot, packet, events);
+    }
+
+    /// Takes in a packet of this flow that [`take_quietly`](Self::take_quietly) left alone.
+    #[inline(never)]
+    fn take(&mut self, slot: Slot, packet: &Item<K>, events: &mut Vec<FlowEvent<K>>) {
+        if let Some(error) = packet.found.icmp_error {
+            self.icmp_error(slot, error, packet.time, events);
+        } else if let Some(reason) = self.is_over(slot, packet) {
+            self.end(slot, reason, events);
+            self.take_first(packet, events);
+        } else {
+            self.count(slot, packet, events);
+        }
+    }
+
+    /// Takes in a packet that has no flow.
+    fn take_first(&mut self, packet: &Item<K>, events: &mut Vec<FlowEvent<K>>) {
+        if self.trails(packet) {
+            self.stats.untracked.after_close += 1;
+        } else {
+            let slot = self.begin(packet, events);
+            self.count(slot, packet, events);
+        }
     }
 
     /// Whether a packet that has no flow comes behind one that closed lately, and begins none.
     fn trails(&self, packet: &Item<K>) -> bool {
         packet
             .segment()
-            .is_some_and(|segment| tcp::is_trailing(segment, packet.found.payload_len))
+            .is_some_and(|segment| tcp::is_trailing(*segment, packet.found.payload_len))
             && self.closed.is_recent(packet.tag, self.place)
     }
 
@@ -302,12 +328,12 @@ impl<K: Clone + Eq + Hash> Engine<K> {
         let (segment, from) = (packet.segment(), packet.found.orientation);
         if silent >= timeout
             || silent >= self.limits.timeout(flow.state)
-                && segment.is_some_and(|segment| tcp::begins_again(flow, segment, from))
+                && segment.is_some_and(|segment| tcp::begins_again(flow, *segment, from))
         {
             return Some(flow.state.reason(EndReason::IdleTimeout));
         }
         let segment = segment.filter(|_| self.limits.split)?;
-        tcp::is_another(flow, segment, from, silent)
+        tcp::is_another(flow, *segment, from, silent)
             .then(|| flow.state.reason(EndReason::PortReuse))
     }
 
@@ -342,14 +368,12 @@ impl<K: Clone + Eq + Hash> Engine<K> {
     fn count(&mut self, slot: Slot, packet: &Item<K>, events: &mut Vec<FlowEvent<K>>) {
         let (from, payload) = (packet.found.orientation, packet.found.payload_len);
         let time = packet.time.as_nanos();
+        self.stats.tracked_bytes += u64::from(packet.wire_len);
         let (flow, rare) = self.table.both(slot);
         let before = flow.state;
         let first = !flow.has_sent(from);
-        let gap = if first {
-            0
-        } else {
-            time.saturating_sub(flow.direction(from).last)
-        };
+        let last = flow.direction(from).last;
+        let gap = if first { 0 } else { time.saturating_sub(last) };
         flow.seen_at = self.place;
         if packet.cut {
             flow.flags.set(Flags::CUT);
@@ -360,10 +384,12 @@ impl<K: Clone + Eq + Hash> Engine<K> {
             self.stats.malformed += 1;
         }
         flow.direction(from).count(time, packet.wire_len, payload);
-        let earliest = &mut rare.first[from as usize];
-        *earliest = time.min(*earliest);
+        if first || time < last {
+            let earliest = &mut rare.first[from as usize];
+            *earliest = time.min(*earliest);
+        }
         let outcome = match packet.segment() {
-            Some(segment) => {
+            Some(&segment) => {
                 let scale = packet.scale;
                 let arrival = Arrival {
                     segment,
@@ -413,15 +439,11 @@ impl<K: Clone + Eq + Hash> Engine<K> {
 
     fn icmp_error(
         &mut self,
-        slot: Option<Slot>,
+        slot: Slot,
         error: IcmpError,
         time: Timestamp,
         events: &mut Vec<FlowEvent<K>>,
     ) {
-        let Some(slot) = slot else {
-            self.stats.untracked.icmp_errors += 1;
-            return;
-        };
         self.stats.icmp_errors += 1;
         let flow = self.table.get(slot);
         events.push(FlowEvent::IcmpError {

@@ -23,8 +23,9 @@ pub enum FlowEvent<K> {
         /// Which end began, as far as can be told from one packet.
         initiator: Orientation,
     },
-    /// A TCP handshake is complete: the SYN-ACK acknowledges the SYN, and the initiator the SYN-ACK. Not reported for a connection
-    /// that was picked up in its middle, nor for one of which only one end is heard.
+    /// A TCP handshake is complete: the SYN-ACK acknowledges the SYN, and the initiator the
+    /// SYN-ACK. Not reported for a connection that was picked up in its middle, nor for one of
+    /// which only one end is heard.
     Established {
         /// The flow's key.
         key: K,
@@ -50,7 +51,8 @@ pub enum FlowEvent<K> {
         /// Its figures.
         stats: Box<FlowStats>,
     },
-    /// A flow lives for longer than the active time-out; it goes on. Reported once for each such time.
+    /// A flow lives for longer than the active time-out; it goes on. Reported once for each such
+    /// time.
     Tick {
         /// The flow's key.
         key: K,
@@ -126,7 +128,8 @@ impl<K> FlowEvent<K> {
     }
 }
 
-/// A flow of one tracker: two flows of the same key, one after the other, differ in it. They count up from 1.
+/// A flow of one tracker: two flows of the same key, one after the other, differ in it. They count
+/// up from 1.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct FlowId(NonZeroU64);
 
@@ -161,9 +164,11 @@ pub enum EndReason {
     Reset,
     /// No packet for as long as the flow's time-out.
     IdleTimeout,
-    /// TCP: a new connection between the same ports took its place, and no close of this one was seen.
+    /// TCP: a new connection between the same ports took its place, and no close of this one was
+    /// seen.
     PortReuse,
-    /// Evicted: the table was nearly full, and the flow was silent for longer than the shortened time-outs allow.
+    /// Evicted: the table was nearly full, and the flow was silent for longer than the shortened
+    /// time-outs allow.
     Emergency,
     /// Evicted: the table was full, and this flow was the one that could best be spared.
     TableFull,
@@ -201,15 +206,17 @@ impl fmt::Display for EndReason {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Anomaly {
-    /// A TCP segment with a pair of flags that exclude each other: two of SYN, FIN and RST. Told once for each flow.
+    /// A TCP segment with a pair of flags that exclude each other: two of SYN, FIN and RST. Told
+    /// once for each flow.
     TcpFlags,
-    /// A TCP segment with RST or FIN that its receiver would not believe, because it is outside of the receiver's window
-    /// (RFC 9293, RFC 5961). It counts as a packet and closes nothing.
+    /// A TCP segment with RST or FIN that its receiver would not believe, because it is outside of
+    /// the receiver's window (RFC 9293, RFC 5961). It counts as a packet and closes nothing.
     OutOfWindow,
     /// The table is nearly full: from now on time-outs are shortened, and half-open flows shed.
     EmergencyBegan,
     /// The table has room again.
     EmergencyOver,
-    /// Packet time went back by more than a minute: another clock, or another capture. Time-outs count from there.
+    /// Packet time went back by more than a minute: another clock, or another capture. Time-outs
+    /// count from there.
     TimeWentBack,
 }

@@ -12,8 +12,8 @@ pub use self::flowscope::Flowscope;
 pub use five_tuple::FiveTuple;
 pub use key::FiveTupleKey;
 
-/// Tells the flow that a packet belongs to. [`FiveTuple`] is the built-in one, [`Flowscope`] adapts any
-/// `flowscope::FlowExtractor`.
+/// Tells the flow that a packet belongs to. [`FiveTuple`] is the built-in one, [`Flowscope`] adapts
+/// any `flowscope::FlowExtractor`.
 ///
 /// It is called once for each packet.
 pub trait Extract: Send + 'static {
@@ -26,7 +26,8 @@ pub trait Extract: Send + 'static {
     /// The packet belongs to no flow; the tracker counts it by the reason given.
     fn extract(&self, packet: &Packet<'_>) -> Result<Extracted<Self::Key>, Skip>;
 
-    /// What a packet with a SYN offers as its window scale. It is asked for those only. Default: it is not known.
+    /// What a packet with a SYN offers as its window scale. It is asked for those only. Default: it
+    /// is not known.
     fn window_scale(&self, packet: &Packet<'_>) -> WindowScale {
         let _ = packet;
         WindowScale::UNKNOWN
@@ -44,9 +45,11 @@ pub struct Extracted<K> {
     /// What the transport header says.
     pub transport: Transport,
     /// Bytes that the transport header carries, including what a snap length cut off. The built-in
-    /// extractor takes the smallest of what the transport header, the IP header and the wire allow.
+    /// extractor takes the smallest of what the transport header, the IP header and the wire
+    /// allow.
     pub payload_len: u32,
-    /// The packet is an ICMP error about a packet of the flow `key`; it belongs to that flow only if there is one.
+    /// The packet is an ICMP error about a packet of the flow `key`; it belongs to that flow only
+    /// if there is one.
     pub icmp_error: Option<IcmpError>,
     /// The headers contradict themselves or end early, on the wire: see
     /// [`FlowStats::malformed`](crate::FlowStats::malformed). What a snap length cut off does not
@@ -156,20 +159,20 @@ impl TcpSegment {
     }
 }
 
-/// What the options of a SYN say of the window scale (RFC 7323). The tracker judges by it whether a RST or FIN is within the
-/// receiver's window.
+/// What the options of a SYN say of the window scale (RFC 7323). The tracker judges by it whether a
+/// RST or FIN is within the receiver's window.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
 pub struct WindowScale(u8);
 
 impl WindowScale {
-    /// The options were not read, or not captured. A RST or FIN then counts as valid, whatever its sequence number. The
-    /// default.
+    /// The options were not read, or not captured. A RST or FIN then counts as valid, whatever its
+    /// sequence number. The default.
     pub const UNKNOWN: Self = Self(0);
     /// The option is not there: neither end scales its windows.
     pub const ABSENT: Self = Self(1);
 
-    /// Windows of the sender are to be shifted left by as many bits, if both ends sent the option. More than 14 is taken for
-    /// 14, as in RFC 7323.
+    /// Windows of the sender are to be shifted left by as many bits, if both ends sent the option.
+    /// More than 14 is taken for 14, as in RFC 7323.
     pub const fn shift(bits: u8) -> Self {
         Self(2 + if bits < 14 { bits } else { 14 })
     }

@@ -10,17 +10,17 @@ use crate::extract::Orientation;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct FlowStats {
-    /// Which of the key's ends began: the sender of the SYN, the receiver of a SYN-ACK that came first, else the sender
-    /// of the first packet.
+    /// Which of the key's ends began: the sender of the SYN, the receiver of a SYN-ACK that came
+    /// first, else the sender of the first packet.
     pub initiator: Orientation,
     /// TCP: whether the handshake was seen to be complete, each number of it right.
     pub established: bool,
     /// Whether a snap length cut any of the packets. Byte counts are of the wire all the same.
     pub cut: bool,
-    /// Whether any of the packets was malformed on the wire, behind a valid IP header: an IP length
-    /// beyond the end of the frame, a header that ends early, or a header length, UDP length or
-    /// jumbo length that cannot be right. It still counts, with the payload that all of its lengths
-    /// agree on. What only a snap length cut off is [`cut`](Self::cut).
+    /// Whether any of the packets was malformed on the wire, behind a valid IP header: an IP
+    /// length beyond the end of the frame, a header that ends early, or a header length, UDP
+    /// length or jumbo length that cannot be right. It still counts, with the payload that all
+    /// of its lengths agree on. What only a snap length cut off is [`cut`](Self::cut).
     pub malformed: bool,
     /// What the key's first end sent.
     pub forward: DirectionStats,
@@ -48,12 +48,13 @@ pub struct DirectionStats {
     pub fin: u64,
     /// TCP segments with RST. Exact to 2 097 151, and stays there.
     pub rst: u64,
-    /// TCP segments with data, a SYN or a FIN that was sent before, at least in part; those too that fill a gap for which the
-    /// other end asked by acknowledging three times what is before it. Keep-alives and probes of a closed window do
-    /// not count. Exact to 16 777 215, and stays there.
-    pub retransmitted: u64,
-    /// TCP segments that were overtaken: their data is behind data that came before, and was not sent yet. Exact to 4 294 967 295,
+    /// TCP segments with data, a SYN or a FIN that was sent before, at least in part; those too
+    /// that fill a gap for which the other end asked by acknowledging three times what is
+    /// before it. Keep-alives and probes of a closed window do not count. Exact to 16 777 215,
     /// and stays there.
+    pub retransmitted: u64,
+    /// TCP segments that were overtaken: their data is behind data that came before, and was not
+    /// sent yet. Exact to 4 294 967 295, and stays there.
     pub out_of_order: u64,
 }
 

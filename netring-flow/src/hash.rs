@@ -1,7 +1,8 @@
-//! The hash of a key: two words at a time are multiplied to 128 bits and folded, with seeds that nobody can guess.
+//! The hash of a key: two words at a time are multiplied to 128 bits and folded, with seeds that
+//! nobody can guess.
 //!
-//! Who could guess them could send packets whose keys all meet in one place of the table. They are random for each
-//! tracker, and drawn from the operating system by way of the standard library.
+//! Who could guess them could send packets whose keys all meet in one place of the table. They are
+//! random for each tracker, and drawn from the operating system by way of the standard library.
 
 use std::hash::{BuildHasher, Hasher, RandomState};
 
@@ -102,7 +103,8 @@ mod tests {
 
     #[test]
     fn neighbours_spread_over_the_top_bits() {
-        // 65 536 keys into 256 places by the top bits: 256 each, and by chance hardly one beyond 256 ± 6 × 16.
+        // 65 536 keys into 256 places by the top bits: 256 each, and by chance hardly one beyond
+        // 256 ± 6 × 16.
         let seeds = Seeds::random();
         let mut places = [0_u32; 256];
         for low in 0..65_536_u64 {

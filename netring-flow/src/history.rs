@@ -4,21 +4,25 @@ use std::fmt;
 
 use crate::extract::Orientation;
 
-/// What happened in a TCP flow, each thing once for each side, in the order of its first time: a string in the manner of Zeek.
+/// What happened in a TCP flow, each thing once for each side, in the order of its first time: a
+/// string in the manner of Zeek.
 ///
 /// Upper case: the initiator did it; lower case: the responder.
-/// `S` SYN without ACK, `H` SYN with ACK, `A` ACK without data, `D` data, `F` FIN, `R` RST, `T` a retransmission (of data, SYN or
-/// FIN; not what is only out of order), `I` flags that exclude each other. A FIN or RST outside of the receiver's window is left out. A `^` at the front says that the initiator was recognized later than the first
-/// packet: a SYN-ACK came first, or a SYN after what it began. Empty for other protocols.
+/// `S` SYN without ACK, `H` SYN with ACK, `A` ACK without data, `D` data, `F` FIN, `R` RST, `T` a
+/// retransmission (of data, SYN or FIN; not what is only out of order), `I` flags that exclude each
+/// other. A FIN or RST outside of the receiver's window is left out. A `^` at the front says that
+/// the initiator was recognized later than the first packet: a SYN-ACK came first, or a SYN after
+/// what it began. Empty for other protocols.
 #[derive(Clone, Copy, Default, PartialEq, Eq, Hash)]
 pub struct History {
     order: u64,
-    seen: u16,
+    seen: Seen,
     reverse: bool,
     flipped: bool,
 }
 
-/// The letters; with the orientation as the fourth bit they are 16 symbols, each at most once: 64 bits hold any order.
+/// The letters; with the orientation as the fourth bit they are 16 symbols, each at most once: 64
+/// bits hold any order.
 #[derive(Clone, Copy)]
 pub(crate) enum Letter {
     Syn,
@@ -31,29 +35,29 @@ pub(crate) enum Letter {
     Inconsistent,
 }
 
-/// The bit of a letter in a set of what was seen.
+/// The letters that were seen of each orientation, as bits.
+pub(crate) type Seen = [u8; 2];
+
+/// The bit of a letter.
 #[inline]
-pub(crate) const fn bit(letter: Letter, orientation: Orientation) -> u16 {
-    1 << symbol(letter, orientation)
+pub(crate) const fn bit(letter: Letter) -> u8 {
+    1 << letter as u8
 }
 
+/// Adds a letter if it was not seen yet.
 #[inline]
-const fn symbol(letter: Letter, orientation: Orientation) -> u32 {
-    letter as u32 | ((orientation as u32) << 3)
-}
-
-/// Adds a letter that is not in `seen` yet.
-#[inline]
-pub(crate) fn push(order: &mut u64, seen: &mut u16, letter: Letter, orientation: Orientation) {
-    let bit = bit(letter, orientation);
-    if *seen & bit == 0 {
-        *order |= u64::from(symbol(letter, orientation)) << (4 * seen.count_ones());
-        *seen |= bit;
+pub(crate) fn push(order: &mut u64, seen: &mut Seen, letter: Letter, orientation: Orientation) {
+    let before = u16::from_le_bytes(*seen).count_ones();
+    let of_end = &mut seen[orientation as usize];
+    if *of_end & bit(letter) == 0 {
+        let symbol = letter as u64 | ((orientation as u64) << 3);
+        *order |= symbol << (4 * before);
+        *of_end |= bit(letter);
     }
 }
 
 impl History {
-    pub(crate) const fn new(order: u64, seen: u16, initiator: Orientation, flipped: bool) -> Self {
+    pub(crate) const fn new(order: u64, seen: Seen, initiator: Orientation, flipped: bool) -> Self {
         Self {
             order,
             seen,
@@ -64,7 +68,7 @@ impl History {
 
     /// Whether nothing is in it: not TCP, or no header was captured.
     pub const fn is_empty(&self) -> bool {
-        self.seen == 0
+        matches!(self.seen, [0, 0])
     }
 }
 
@@ -74,7 +78,7 @@ impl fmt::Display for History {
         if self.flipped {
             f.write_char('^')?;
         }
-        for place in 0..self.seen.count_ones() {
+        for place in 0..u16::from_le_bytes(self.seen).count_ones() {
             let symbol = (self.order >> (4 * place)) & 0xf;
             let by_responder = (symbol >> 3 == 1) != self.reverse;
             let letter = b"SHADFRTI"[(symbol & 7) as usize];
@@ -102,7 +106,7 @@ mod tests {
 
     #[test]
     fn each_letter_is_told_once_a_side_and_by_role() {
-        let (mut order, mut seen) = (0, 0);
+        let (mut order, mut seen) = (0, [0, 0]);
         let happened = [
             (Letter::Syn, Reverse),
             (Letter::SynAck, Forward),
@@ -127,7 +131,7 @@ mod tests {
     #[test]
     fn all_sixteen_fit() {
         use Letter::{Ack, Data, Fin, Inconsistent, Retransmission, Rst, Syn, SynAck};
-        let (mut order, mut seen) = (0, 0);
+        let (mut order, mut seen) = (0, [0, 0]);
         for letter in [
             Inconsistent,
             Retransmission,

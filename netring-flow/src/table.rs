@@ -1,13 +1,13 @@
 //! Where flows are kept: records that never move, and an index over them.
 //!
 //! ```text
-//! hash ─► index: 8 bytes a place ─► slab: a record of 192 bytes, links of 16
+//! hash ─► index: 8 bytes a place ─► slab: a record of 192 bytes, and 40 beside it
 //!                                      ▲
 //!                wheel, queues ────────┘  by links in the slab
 //! ```
 //!
-//! Nothing in here is more than a bounded number of steps, but for the growth of the index: it moves 8 bytes a flow, each
-//! time that the flows doubled.
+//! Nothing in here is more than a bounded number of steps, but for the growth of the index: it
+//! moves 8 bytes a flow, each time that the flows doubled.
 
 mod closed;
 mod direction;
@@ -73,6 +73,7 @@ impl<K: Eq + Hash> Table<K> {
     }
 
     /// Puts in a record whose key is not in the table.
+    #[inline(always)]
     pub(crate) fn insert(&mut self, tag: Tag, record: Record<K>) -> Slot {
         self.version += 1;
         let slot = self.slab.insert(record);
@@ -83,7 +84,8 @@ impl<K: Eq + Hash> Table<K> {
     /// Takes a record out of the index; it is in no list any more. Returns the tag of its key.
     pub(crate) fn remove(&mut self, slot: Slot) -> Tag {
         self.version += 1;
-        // The tag is not kept: to hash again costs less than four bytes in the line that every packet reads.
+        // The tag is not kept: to hash again costs less than four bytes in the line that every
+        // packet reads.
         let tag = self.tag(&self.slab.get(slot).key);
         self.index.remove(tag, slot);
         self.slab.remove(slot);
@@ -123,8 +125,8 @@ impl<K: Eq + Hash> Table<K> {
         self.index.prefetch(tag);
     }
 
-    /// Finds the record that a look-up of this tag would most likely find, and asks for the lines of it that a packet of
-    /// this direction touches.
+    /// Finds the record that a look-up of this tag would most likely find, and asks for the lines
+    /// of it that a packet of this direction touches.
     #[inline]
     pub(crate) fn prefetch_record(&self, tag: Tag, from: Orientation) -> Option<Slot> {
         let slot = self.index.find(tag, |_| true)?;
@@ -142,7 +144,8 @@ impl<K: Eq + Hash> Table<K> {
         self.slab.prefetch_all(slot);
     }
 
-    /// Changes with each flow that comes or goes: slots that were found before may not be right any more.
+    /// Changes with each flow that comes or goes: slots that were found before may not be right any
+    /// more.
     #[inline]
     pub(crate) const fn version(&self) -> u64 {
         self.version

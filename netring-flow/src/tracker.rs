@@ -6,7 +6,7 @@ use std::time::Duration;
 use netring_sys::{Error, Packet, PacketBatch, Timestamp};
 
 use crate::engine::{BUDGET, ByKey, Engine, Item};
-use crate::extract::{Extract, WindowScale};
+use crate::extract::{Extract, Extracted, Skip, WindowScale};
 use crate::{FlowEvent, TrackerConfig, TrackerStats};
 
 /// The flows that each packet has the tracker look at; more than it can begin.
@@ -17,14 +17,15 @@ const GROUP: usize = 32;
 
 /// Tracks the flows of the packets it is given, and reports what happens to them.
 ///
-/// Events are appended to a vector of the caller, who empties and reuses it. No packet costs an allocation; an
-/// event with the figures of a flow costs one.
+/// Events are appended to a vector of the caller, who empties and reuses it. No packet costs an
+/// allocation; an event with the figures of a flow costs one.
 ///
-/// Time is packet time: the tracker has no clock of its own. It ends flows as the time of packets goes on, whatever the gaps
-/// between them: with the first packet that is 0.3 s or more after the time-out, and never counts a packet that
-/// comes later than the time-out. One packet ends at most 1024 flows; if more are due, the next packets end the rest.
-/// To end flows while nothing is received, call [`expire`](Self::expire). A packet that is older than one before it counts
-/// as any other; if time goes back by more than a minute, time-outs count from the new time.
+/// Time is packet time: the tracker has no clock of its own. It ends flows as the time of packets
+/// goes on, whatever the gaps between them: with the first packet that is 0.3 s or more after the
+/// time-out, and never counts a packet that comes later than the time-out. One packet ends at most
+/// 1024 flows; if more are due, the next packets end the rest. To end flows while nothing is
+/// received, call [`expire`](Self::expire). A packet that is older than one before it counts as any
+/// other; if time goes back by more than a minute, time-outs count from the new time.
 ///
 /// ```
 /// use netring_flow::extract::FiveTuple;
@@ -42,7 +43,10 @@ const GROUP: usize = 32;
 /// while tracker.finish(&mut events) {}
 ///
 /// for event in events.drain(..) {
-///     if let FlowEvent::Ended { key, reason, stats, .. } = event {
+///     if let FlowEvent::Ended {
+///         key, reason, stats, ..
+///     } = event
+///     {
 ///         assert_eq!(key.to_string(), "udp 192.0.2.1:5000 192.0.2.2:53");
 ///         assert_eq!(reason.to_string(), "source-ended");
 ///         assert_eq!(stats.by_initiator().packets, 1);
@@ -80,15 +84,16 @@ impl<E: Extract> FlowTracker<E> {
         }
     }
 
-    /// Sets idle time-outs for single keys: where `timeout` gives one, it stands for that of the flow's state. A connection whose
-    /// handshake is not complete, or that is closed, keeps the time-out of its state. `Duration::MAX` stands for never. Default: none.
+    /// Sets idle time-outs for single keys: where `timeout` gives one, it stands for that of the
+    /// flow's state. A connection whose handshake is not complete, or that is closed, keeps the
+    /// time-out of its state. `Duration::MAX` stands for never. Default: none.
     ///
     /// It is asked for each packet, and so should be quick.
     ///
     /// ```
-    /// use std::time::Duration;
     /// use netring_flow::FlowTracker;
     /// use netring_flow::extract::{FiveTuple, FiveTupleKey};
+    /// use std::time::Duration;
     ///
     /// let mut tracker = FlowTracker::new(FiveTuple::bidirectional());
     /// // Name look-ups are over when they are answered.
@@ -106,31 +111,34 @@ impl<E: Extract> FlowTracker<E> {
 
     /// Counts a packet in its flow, and appends what happened to `events`.
     pub fn track(&mut self, packet: &Packet<'_>, events: &mut Vec<FlowEvent<E::Key>>) {
-        if let Some(mut item) = self.read(packet) {
-            if item.is_syn() {
-                item.scale = self.extract.window_scale(packet);
+        match self.read(packet) {
+            Ok(found) => {
+                let mut item = self.item(found, packet);
+                if item.is_syn() {
+                    item.scale = self.extract.window_scale(packet);
+                }
+                self.engine.pass(item.time, events);
+                self.engine.packet(&item, None, events);
             }
-            self.engine.pass(item.time, events);
-            self.engine.packet(&item, None, events);
-        } else {
-            self.engine.pass(packet.timestamp(), events);
+            Err(_) => self.engine.pass(packet.timestamp(), events),
         }
         self.engine.expire(BUDGET_PER_PACKET, events);
     }
 
-    /// Counts the packets of a batch: the same as [`track`](Self::track) for each, and faster, because the
-    /// memory for up to 32 packets is waited for together.
+    /// Counts the packets of a batch: the same as [`track`](Self::track) for each, and faster,
+    /// because the memory for up to 32 packets is waited for together.
     pub fn track_batch(&mut self, batch: &impl PacketBatch, events: &mut Vec<FlowEvent<E::Key>>) {
         for packet in batch.packets() {
             match self.read(&packet) {
-                Some(item) => {
-                    let is_syn = item.is_syn();
+                Ok(found) => {
+                    let item = self.item(found, &packet);
                     self.group.push(item);
-                    if is_syn {
+                    // Looked at where it lies now: a look at it before would split its copy.
+                    if self.group.last().is_some_and(Item::is_syn) {
                         self.read_scale(&packet);
                     }
                 }
-                None => self.pass_by(packet.timestamp(), events),
+                Err(_) => self.pass_by(packet.timestamp(), events),
             }
             if self.group.len() == GROUP {
                 self.work(events);
@@ -139,7 +147,8 @@ impl<E: Extract> FlowTracker<E> {
         self.work(events);
     }
 
-    /// Reads the options of the last packet of the group. They are read apart: few packets are a SYN.
+    /// Reads the options of the last packet of the group. They are read apart: few packets are a
+    /// SYN.
     #[cold]
     fn read_scale(&mut self, packet: &Packet<'_>) {
         if let Some(item) = self.group.last_mut() {
@@ -147,7 +156,8 @@ impl<E: Extract> FlowTracker<E> {
         }
     }
 
-    /// Moves the time on to that of a packet without a flow. What is before it comes first, if that changes anything.
+    /// Moves the time on to that of a packet without a flow. What is before it comes first, if that
+    /// changes anything.
     #[inline(never)]
     fn pass_by(&mut self, time: Timestamp, events: &mut Vec<FlowEvent<E::Key>>) {
         if self.engine.is_elsewhere(time.as_nanos()) {
@@ -156,28 +166,32 @@ impl<E: Extract> FlowTracker<E> {
         self.engine.pass(time, events);
     }
 
-    /// Reads a packet, and counts it where it belongs to no flow.
+    /// Reads a packet, and counts it if it belongs to no flow.
     #[inline(always)]
-    fn read(&mut self, packet: &Packet<'_>) -> Option<Item<E::Key>> {
+    fn read(&mut self, packet: &Packet<'_>) -> Result<Extracted<E::Key>, Skip> {
         self.engine.stats.packets += 1;
-        match self.extract.extract(packet) {
-            Ok(found) => Some(Item {
-                tag: self.engine.table.tag(&found.key),
-                scale: WindowScale::UNKNOWN,
-                found,
-                time: packet.timestamp(),
-                wire_len: packet.wire_len(),
-                cut: packet.is_cut(),
-            }),
-            Err(cause) => {
-                self.engine.stats.untracked.count(cause);
-                None
-            }
+        let found = self.extract.extract(packet);
+        if let Err(cause) = found {
+            self.engine.stats.untracked.count(cause);
+        }
+        found
+    }
+
+    /// The packet as the engine takes it in.
+    #[inline(always)]
+    fn item(&self, found: Extracted<E::Key>, packet: &Packet<'_>) -> Item<E::Key> {
+        Item {
+            tag: self.engine.table.tag(&found.key),
+            scale: WindowScale::UNKNOWN,
+            found,
+            time: packet.timestamp(),
+            wire_len: packet.wire_len(),
+            cut: packet.is_cut(),
         }
     }
 
-    /// Takes the group in. The memory for all of its packets is under way before any of it is waited for: first that of the index,
-    /// then that of the records.
+    /// Takes the group in. The memory for all of its packets is under way before any of it is
+    /// waited for: first that of the index, then that of the records.
     fn work(&mut self, events: &mut Vec<FlowEvent<E::Key>>) {
         let table = &self.engine.table;
         for item in &self.group {
@@ -199,17 +213,19 @@ impl<E: Extract> FlowTracker<E> {
         self.group.clear();
     }
 
-    /// Moves the time on to `now`, ends flows that were silent for too long, and reports those that live for long. It looks at
-    /// most at 1024 flows. True: more are due, call again.
+    /// Moves the time on to `now`, ends flows that were silent for too long, and reports those that
+    /// live for long. It looks at most at 1024 flows. True: more are due, call again.
     ///
-    /// For a live source `now` is the time of the last packet plus what the host's clock says has passed since. Before the first
-    /// packet, and where `now` is not later than what was seen, time does not move.
+    /// For a live source `now` is the time of the last packet plus what the host's clock says has
+    /// passed since. Before the first packet, and where `now` is not later than what was seen,
+    /// time does not move.
     pub fn expire(&mut self, now: Timestamp, events: &mut Vec<FlowEvent<E::Key>>) -> bool {
         self.engine.wait(now);
         self.engine.expire(BUDGET, events)
     }
 
-    /// Ends all flows, because the source is at its end: at most 1024 a call. True: there are more, call again.
+    /// Ends all flows, because the source is at its end: at most 1024 a call. True: there are more,
+    /// call again.
     pub fn finish(&mut self, events: &mut Vec<FlowEvent<E::Key>>) -> bool {
         self.engine.finish(BUDGET, events)
     }
@@ -224,7 +240,8 @@ impl<E: Extract> FlowTracker<E> {
         self.engine.table.len()
     }
 
-    /// The newest packet time; `None` before the first packet. After time went back by more than a minute, the newest since.
+    /// The newest packet time; `None` before the first packet. After time went back by more than a
+    /// minute, the newest since.
     pub fn latest(&self) -> Option<Timestamp> {
         self.engine.latest()
     }

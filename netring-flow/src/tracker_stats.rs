@@ -6,7 +6,8 @@ use crate::extract::Skip;
 /// What became of every packet and every flow.
 ///
 /// `packets = tracked + icmp_errors + untracked.total()`, and
-/// `flows_started = ended.total() + ` [`active_flows`](crate::FlowTracker::active_flows), at any moment.
+/// `flows_started = ended.total() + ` [`active_flows`](crate::FlowTracker::active_flows), at any
+/// moment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub struct TrackerStats {
@@ -29,8 +30,8 @@ pub struct TrackerStats {
     pub flows_started: u64,
     /// TCP handshakes completed.
     pub flows_established: u64,
-    /// TCP segments with RST or FIN outside of their receiver's window, which closed nothing; each was reported as
-    /// [`Anomaly::OutOfWindow`](crate::Anomaly::OutOfWindow).
+    /// TCP segments with RST or FIN outside of their receiver's window, which closed nothing; each
+    /// was reported as [`Anomaly::OutOfWindow`](crate::Anomaly::OutOfWindow).
     pub out_of_window: u64,
     /// Flows ended, by reason.
     pub ended: EndedStats,
@@ -42,7 +43,8 @@ pub struct TrackerStats {
     pub time_went_back: u64,
 }
 
-/// Packets that count in no flow, by cause: each as the [`Skip`] of the same name, and `after_close`.
+/// Packets that count in no flow, by cause: each as the [`Skip`] of the same name, and
+/// `after_close`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub struct UntrackedStats {
@@ -64,7 +66,8 @@ pub struct UntrackedStats {
     pub icmp_errors: u64,
     /// Packets that the extractor has no key for.
     pub no_key: u64,
-    /// TCP segments without SYN and without data whose connection closed within the last 240 s, and is not in the table any more.
+    /// TCP segments without SYN and without data whose connection closed within the last 240 s,
+    /// and is not in the table any more.
     pub after_close: u64,
 }
 

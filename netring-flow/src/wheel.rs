@@ -1,9 +1,10 @@
 //! When to look at a flow again: a timer wheel, whose one hand goes forward with packet time.
 //!
-//! A flow hangs at the place of the time when it could be due, and stays there while packets come: only when the hand
-//! gets to it is its time-out looked at, and the flow hung up anew if it has longer to live. So a packet costs no timer work.
-//! A place is a hint, not a promise: what is hung up further than the wheel is long is looked at sooner, and when time
-//! goes back every flow is looked at again. Empty places cost no budget: a bit for each says whether flows may hang there.
+//! A flow hangs at the place of the time when it could be due, and stays there while packets come:
+//! only when the hand gets to it is its time-out looked at, and the flow hung up anew if it has
+//! longer to live. So a packet costs no timer work. A place is a hint, not a promise: what is hung
+//! up further than the wheel is long is looked at sooner, and when time goes back every flow is
+//! looked at again. Empty places cost no budget: a bit for each says whether flows may hang there.
 
 use crate::table::{Lists, Slot, Table, WHEEL};
 
@@ -63,7 +64,8 @@ impl Wheel {
         self.hand = Self::place(time);
     }
 
-    /// Takes the hand back to a time before: one revolution ahead of it, so that each flow is looked at.
+    /// Takes the hand back to a time before: one revolution ahead of it, so that each flow is
+    /// looked at.
     pub(crate) const fn rewind(&mut self, time: i64) {
         self.hand = Self::place(time) - PLACES;
     }
@@ -74,7 +76,8 @@ impl Wheel {
         self.hand < Self::place(time)
     }
 
-    /// Hangs a flow up that does not hang yet, to be looked at after `due`; never, where that is the end of time.
+    /// Hangs a flow up that does not hang yet, to be looked at after `due`; never, where that is
+    /// the end of time.
     pub(crate) fn hang<K: Eq + std::hash::Hash>(
         &mut self,
         table: &mut Table<K>,

@@ -1,4 +1,5 @@
-//! Any bytes as packets of any link type at any time, in a table of eight flows: nothing panics, the bound holds, and the books
+//! Any bytes as packets of any link type at any time, in a table of eight flows: nothing panics,
+//! the bound holds, and the books
 //! balance.
 #![no_main]
 
@@ -12,7 +13,8 @@ const LINKS: [u16; 16] = [
 ];
 const ROOM: usize = 8;
 
-// Each packet: four bits for the link type, four for how much a snap length cut off, a byte for its length, one for the time that passed (two's complement, so that it goes
+// Each packet: four bits for the link type, four for how much a snap length cut off, a byte for its
+// length, one for the time that passed (two's complement, so that it goes
 // back as well), its bytes.
 fuzz_target!(|input: &[u8]| {
     let config = TrackerConfig::new().max_flows(ROOM);

@@ -1,7 +1,8 @@
 //! Who has to go when there is no room.
 //!
-//! Each flow is in one of four queues. The first have least to lose: what is closed has only packets to take in that trail
-//! behind; what is half open, or heard of one end only, is what a flood is made of. A flow with two ends goes last.
+//! Each flow is in one of four queues. The first have least to lose: what is closed has only
+//! packets to take in that trail behind; what is half open, or heard of one end only, is what a
+//! flood is made of. A flow with two ends goes last.
 
 use std::hash::Hash;
 
@@ -66,17 +67,22 @@ impl<K: Clone + Eq + Hash> Engine<K> {
         }
     }
 
-    /// In a flood each new flow evicts the next of a queue, which nobody has looked at for long: fetches the one after the next, and
-    /// what it takes to find the next, which was fetched the last time.
+    /// In a flood each new flow evicts the first of a queue, which nobody has looked at for long.
+    /// This fetches the third of the queue, and the place in the index of the second, whose
+    /// record was fetched the last time. Memory takes longer than one eviction, so it is asked
+    /// for two ahead.
     fn fetch_next(&mut self) {
         let Some(queue) = (0..ANSWERED).find(|queue| self.queues.first(*queue).is_some()) else {
             return;
         };
-        if let Some(next) = self.queues.first(queue) {
-            self.table.prefetch_removal(next);
-            if let Some(after) = self.queues.behind(self.table.links(), next) {
-                self.table.prefetch_all(after);
-            }
+        let first = self.queues.first(queue);
+        let behind = |first| self.queues.behind(self.table.links(), first);
+        let Some(second) = first.and_then(behind) else {
+            return;
+        };
+        self.table.prefetch_removal(second);
+        if let Some(third) = self.queues.behind(self.table.links(), second) {
+            self.table.prefetch_all(third);
         }
     }
 
@@ -89,7 +95,8 @@ impl<K: Clone + Eq + Hash> Engine<K> {
         }
     }
 
-    /// A flow at the front of its queue that was silent for longer than the shortened time-outs allow.
+    /// A flow at the front of its queue that was silent for longer than the shortened time-outs
+    /// allow.
     fn overdue(&mut self) -> Option<(Slot, EndReason)> {
         for queue in 0..QUEUES {
             let Some(slot) = self.queues.first(queue) else {
@@ -109,7 +116,8 @@ impl<K: Clone + Eq + Hash> Engine<K> {
         front.or_else(|| self.quietest())
     }
 
-    /// Of those at the front of the last queue the one that was silent for longest; the others get in line again.
+    /// Of those at the front of the last queue the one that was silent for longest; the others get
+    /// in line again.
     fn quietest(&mut self) -> Option<Slot> {
         let now = Wheel::place(self.now) as u32;
         let mut found: Option<(u32, Slot)> = None;

@@ -58,8 +58,8 @@ impl<K: Clone + Eq + Hash> Engine<K> {
         self.table.len() != 0
     }
 
-    /// Ends a flow that was silent for too long, reports one that lives for long, and hangs it up again. It is not in the
-    /// wheel. Returns how often the flow was reported.
+    /// Ends a flow that was silent for too long, reports one that lives for long, and hangs it up
+    /// again. It is not in the wheel. Returns how often the flow was reported.
     fn look_at(&mut self, slot: Slot, events: &mut Vec<FlowEvent<K>>) -> u32 {
         let flow = self.table.get_mut(slot);
         let state = flow.state;
@@ -76,7 +76,8 @@ impl<K: Clone + Eq + Hash> Engine<K> {
             } else {
                 EndReason::Emergency
             };
-            // What was due before it was over would have been reported by then, had there been more traffic.
+            // What was due before it was over would have been reported by then, had there been more
+            // traffic.
             let (_, ticks) = self.report(slot, since.saturating_add(timeout), events);
             self.end(slot, state.reason(reason), events);
             return ticks;
@@ -96,8 +97,9 @@ impl<K: Clone + Eq + Hash> Engine<K> {
         is_idle(silent_since(flow, self.now), timeout, self.now)
     }
 
-    /// Reports a flow as often as this is due up to a time, and tells when it is due next and how often it was
-    /// reported. Where it was due more than 64 times since the last report, the oldest are left out.
+    /// Reports a flow as often as this is due up to a time, and tells when it is due next and how
+    /// often it was reported. Where it was due more than 64 times since the last report, the
+    /// oldest are left out.
     fn report(&mut self, slot: Slot, to: i64, events: &mut Vec<FlowEvent<K>>) -> (i64, u32) {
         let active = self.limits.active;
         if active == i64::MAX {
@@ -140,7 +142,8 @@ pub(super) fn silent_since<K>(flow: &mut Record<K>, now: i64) -> i64 {
         // Time went back since. It has its time-out once more.
         flow.seen_at = place as u32;
     }
-    // The coarse clock counts where packets come late, or where time went back; else it is a little behind the packet.
+    // The coarse clock counts where packets come late, or where time went back; else it is a little
+    // behind the packet.
     let seen = place - ago.max(0);
     let last = flow.last();
     if last <= now {

@@ -8,15 +8,15 @@ use crate::parse;
 /// Flows by protocol, addresses and ports; both directions are one flow.
 ///
 /// Reads Ethernet, raw IP, BSD loopback, Linux "cooked" captures, PPP, Cisco HDLC, PFLOG and NFLOG;
-/// VLAN tags in the bytes and beside them; MPLS, PPPoE and SNAP; IPv4 with options, IPv6 with extension
-/// headers. TCP, UDP and SCTP have ports; a flow of any other protocol has port 0 at both ends. What is
-/// inside a tunnel is not looked at.
+/// VLAN tags in the bytes and beside them; MPLS, PPPoE and SNAP; IPv4 with options, IPv6 with
+/// extension headers. TCP, UDP and SCTP have ports; a flow of any other protocol has port 0 at both
+/// ends. What is inside a tunnel is not looked at.
 ///
-/// Every packet with a valid IP header is in a flow, except later fragments and ICMP errors. If it ends,
-/// or a snap length cut it, before its ports, they are [unknown](FiveTupleKey::ports_known); if an IPv6
-/// header chain ends early, the protocol is the last one known. IPv4 total length 0, and IPv6 payload
-/// length 0 if something can be behind it, stand for the length of the frame, as in segments that a
-/// network card is still to cut up (TSO, BIG TCP).
+/// Every packet with a valid IP header is in a flow, except later fragments and ICMP errors. If it
+/// ends, or a snap length cut it, before its ports, they are [unknown](FiveTupleKey::ports_known);
+/// if an IPv6 header chain ends early, the protocol is the last one known. IPv4 total length 0, and
+/// IPv6 payload length 0 if something can be behind it, stand for the length of the frame, as in
+/// segments that a network card is still to cut up (TSO, BIG TCP).
 #[derive(Clone, Copy, Debug)]
 pub struct FiveTuple {
     vlan: bool,
@@ -40,8 +40,8 @@ impl FiveTuple {
         self
     }
 
-    /// Counts ICMP errors in a flow of their own (protocol, addresses, port 0), as other ICMP messages. Default: they
-    /// are reported against the flow that they quote, and open none.
+    /// Counts ICMP errors in a flow of their own (protocol, addresses, port 0), as other ICMP
+    /// messages. Default: they are reported against the flow that they quote, and open none.
     #[must_use]
     pub const fn with_icmp_errors_as_flows(mut self) -> Self {
         self.icmp_errors_as_flows = true;

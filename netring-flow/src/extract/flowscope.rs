@@ -12,8 +12,8 @@ use super::{Extract, Extracted, Orientation, Skip, TcpSegment, Transport};
 /// [`Skip::LinkType`]. A tag that the kernel moved out of the bytes is not shown to it.
 ///
 /// ```
-/// use netring_flow::extract::Flowscope;
 /// use netring_flow::FlowTracker;
+/// use netring_flow::extract::Flowscope;
 ///
 /// let tracker = FlowTracker::new(Flowscope(flowscope::extract::IpPair));
 /// assert_eq!(tracker.active_flows(), 0);

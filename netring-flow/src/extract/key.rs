@@ -110,9 +110,9 @@ impl FiveTupleKey {
 
     /// Whether the packets' ports could be read, or their protocol has none.
     ///
-    /// TCP, UDP and SCTP packets that end before their ports, or were cut there by a snap length, are
-    /// a flow of their own. Its ports are 0 and unknown: it is not the flow of port 0, and it is
-    /// displayed with `-` for the ports.
+    /// TCP, UDP and SCTP packets that end before their ports, or were cut there by a snap length,
+    /// are a flow of their own. Its ports are 0 and unknown: it is not the flow of port 0, and
+    /// it is displayed with `-` for the ports.
     ///
     /// ```
     /// use netring_flow::extract::{Extract, FiveTuple};

@@ -23,12 +23,14 @@ pub(super) fn v4(part: Part<'_>, rules: Rules) -> Result<Extracted<FiveTupleKey>
         let (key, orientation) = FiveTupleKey::v4(header.protocol, source, target, rules.tags);
         return Ok(plain.of(key, orientation));
     }
-    any_v4(part, rules)
+    any_v4(part.data, part.wire, rules)
 }
 
-/// Reads the header once more: handed over, it would have to be in memory for each packet.
+/// Reads the header once more: handed over, it would have to be in memory for each packet. So would
+/// a [`Part`], which is why it comes in pieces.
 #[inline(never)]
-fn any_v4(part: Part<'_>, rules: Rules) -> Result<Extracted<FiveTupleKey>, Skip> {
+fn any_v4(data: &[u8], wire: usize, rules: Rules) -> Result<Extracted<FiveTupleKey>, Skip> {
+    let part = Part { data, wire };
     let header = header::v4(part.data)?;
     let mut total_len = header.total_len;
     let mut large = false;
@@ -82,11 +84,12 @@ pub(super) fn v6(part: Part<'_>, rules: Rules) -> Result<Extracted<FiveTupleKey>
         let (key, orientation) = FiveTupleKey::v6(header.protocol, source, target, rules.tags);
         return Ok(plain.of(key, orientation));
     }
-    any_v6(part, rules)
+    any_v6(part.data, part.wire, rules)
 }
 
 #[inline(never)]
-fn any_v6(part: Part<'_>, rules: Rules) -> Result<Extracted<FiveTupleKey>, Skip> {
+fn any_v6(data: &[u8], wire: usize, rules: Rules) -> Result<Extracted<FiveTupleKey>, Skip> {
+    let part = Part { data, wire };
     let header = header::v6(part.data)?;
     let rest = part.behind(40);
     let (len, is_valid) = match header.payload_len {

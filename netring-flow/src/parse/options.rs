@@ -1,4 +1,5 @@
-//! The options of a SYN. They are read apart from the rest: few packets are one, and no other has to carry a field for them.
+//! The options of a SYN. They are read apart from the rest: few packets are one, and no other has
+//! to carry a field for them.
 
 use netring_sys::{LinkType, Packet};
 

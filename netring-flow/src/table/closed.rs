@@ -3,19 +3,23 @@
 use super::Tag;
 use crate::wheel::Wheel;
 
-/// How long a key is remembered, in places of the wheel: 240 s, twice the longest that RFC 9293 lets a segment live.
+/// How long a key is remembered, in places of the wheel: 240 s, twice the longest that RFC 9293
+/// lets a segment live.
 const LATELY: u32 = (240_000_000_000_i64 >> Wheel::SHIFT) as u32;
 
 /// Keys that are remembered: 512 KiB.
 const PLACES: usize = 1 << 16;
 
-/// A table of tags, each with the time of its last packet, in which the newer takes the place of the older.
+/// A table of tags, each with the time of its last packet, in which the newer takes the place of
+/// the older.
 ///
-/// Two keys of one tag are taken for one: of 65,536 keys that are remembered each new one is taken for another with a
-/// probability of 1 in 65,536, and what is lost by that is one segment without data.
+/// Two keys of one tag are taken for one: of 65,536 keys that are remembered each new one is taken
+/// for another with a probability of 1 in 65,536, and what is lost by that is one segment without
+/// data.
 #[derive(Debug, Default)]
 pub(crate) struct Closed {
-    /// The tag above the time, which is 0 only where there is nothing. Empty until the first connection closes.
+    /// The tag above the time, which is 0 only where there is nothing. Empty until the first
+    /// connection closes.
     places: Box<[u64]>,
 }
 

@@ -9,8 +9,8 @@ use crate::extract::WindowScale;
 #[derive(Clone, Copy, Debug)]
 #[repr(C)]
 pub(crate) struct Direction {
-    /// Packets in the upper 48 bits: 2⁴⁸ are a year of nine million each second. Below them the window of the
-    /// last segment, as in the header.
+    /// Packets in the upper 48 bits: 2⁴⁸ are a year of nine million each second. Below them the
+    /// window of the last segment, as in the header.
     packets: u64,
     bytes: u64,
     pub(crate) payload: u64,
@@ -21,12 +21,14 @@ pub(crate) struct Direction {
     pub(crate) next_sequence: u32,
     /// The last acknowledgement number, if there was one.
     pub(crate) acked: u32,
-    /// Retransmissions (24 bits), the window scale of the SYN (6), and how the last acknowledgement number stands (2).
+    /// Retransmissions (24 bits), the window scale of the SYN (6), and how the last
+    /// acknowledgement number stands (2).
     again: u32,
-    /// Bytes below `next_sequence` that were not seen (24 bits), and how far the last repeated SYN was behind the one
-    /// before it (8).
+    /// Bytes below `next_sequence` that were not seen (24 bits), and how far the last repeated SYN
+    /// was behind the one before it (8).
     missing: u32,
-    /// Not of the direction: it fills the line. In the first the flow's number, in the second the order of what happened.
+    /// Not of the direction: it fills the line. In the first the flow's number, in the second the
+    /// order of what happened.
     pub(super) word: u64,
 }
 
@@ -96,10 +98,10 @@ impl Direction {
     pub(crate) fn acknowledge(&mut self, number: u32, window: u16, payload: u32) {
         let before = self.packets as u16;
         self.set_window(window);
-        if number != self.acked || self.again & ACKS == 0 {
+        if number != self.acked {
             self.acked = number;
             self.again = self.again & !ACKS | 1;
-        } else if payload == 0 && self.again & ACKS < ACKS && before == window {
+        } else if !self.asks() && (!self.has_acked() || payload == 0 && before == window) {
             self.again += 1;
         }
     }
@@ -139,17 +141,18 @@ impl Direction {
         self.missing = (if missing < WIDE { missing } else { WIDE }) << 8 | self.missing & 0xff;
     }
 
-    /// Takes bytes off those that were not seen. False: they are more than that, and nothing was done.
-    pub(crate) const fn find(&mut self, bytes: u32) -> bool {
-        let missing = self.missing >> 8;
-        if bytes > missing {
-            return false;
-        }
-        self.missing -= bytes << 8;
-        true
+    /// How many bytes were not seen.
+    pub(crate) const fn missing(&self) -> u32 {
+        self.missing >> 8
     }
 
-    /// Keeps how long after the one before it a SYN came again, in nanoseconds: rounded up, by at most an eighth.
+    /// Takes bytes off those that were not seen: not more than [`missing`](Self::missing).
+    pub(crate) const fn find(&mut self, bytes: u32) {
+        self.missing -= bytes << 8;
+    }
+
+    /// Keeps how long after the one before it a SYN came again, in nanoseconds: rounded up, by at
+    /// most an eighth.
     pub(crate) const fn set_retry(&mut self, gap: i64) {
         self.missing = self.missing & !0xff | retry::encode(gap) as u32;
     }
@@ -245,10 +248,10 @@ mod tests {
         assert!(direction.asks());
         assert!((64_000_000_000..=72_000_000_000).contains(&direction.retry()));
         assert_eq!(direction.packets(), 1);
-        assert!(direction.find(100));
         // 2²⁴ - 1 are the most that are kept.
-        assert!(direction.find(16_777_115));
-        assert!(!direction.find(1));
+        assert_eq!(direction.missing(), 16_777_215);
+        direction.find(16_777_214);
+        assert_eq!(direction.missing(), 1);
         direction.acknowledge(78, 1, 0);
         assert!(!direction.asks());
         let stats = direction.stats(0, 9, Clock::Unknown);

@@ -5,7 +5,8 @@ use crate::prefetch::prefetch;
 
 /// The places; a place is 0 where it is free, else the tag above the slot + 1.
 ///
-/// The home of a tag is its top bits. So a place tells where it wants to be, and neither growing nor removing reads a record.
+/// The home of a tag is its top bits. So a place tells where it wants to be, and neither growing
+/// nor removing reads a record.
 #[derive(Debug)]
 pub(super) struct Index {
     places: Box<[u64]>,
@@ -45,7 +46,8 @@ impl Index {
     }
 
     pub(super) fn insert(&mut self, tag: Tag, slot: Slot) {
-        // Half are the most: what a fuller index saves, the processor loses by guessing wrong how far to probe.
+        // Half are the most: what a fuller index saves, the processor loses by guessing wrong how
+        // far to probe.
         if (self.used + 1) * 2 > self.places.len() {
             self.grow();
         }
@@ -128,7 +130,8 @@ mod tests {
     use super::*;
 
     proptest! {
-        /// A list of (tag, slot) is the oracle. The tags are few, and at both ends, so that they collide and wrap.
+        /// A list of (tag, slot) is the oracle. The tags are few, and at both ends, so that they
+        /// collide and wrap.
         #[test]
         fn it_is_what_a_list_is(steps in prop::collection::vec((any::<bool>(), 0_u32..24, any::<bool>()), 1..900)) {
             let mut index = Index::new();

@@ -1,4 +1,5 @@
-//! All that is kept of one flow: three cache lines for the built-in key, of which a packet touches two.
+//! All that is kept of one flow: three cache lines for the built-in key, of which a packet touches
+//! two.
 
 use netring_sys::Clock;
 
@@ -13,20 +14,23 @@ use crate::{EndReason, FlowId, FlowStats, History};
 #[repr(C, align(64))]
 pub(crate) struct Record<K> {
     pub(crate) key: K,
-    /// The wheel's time, a coarse clock, when the last packet came; the packet itself may tell an earlier time.
+    /// The wheel's time, a coarse clock, when the last packet came; the packet itself may tell an
+    /// earlier time.
     pub(crate) seen_at: u32,
     /// The sequence number of the SYN, if [`Flags::ISN_KNOWN`].
     pub(crate) isn: u32,
-    /// When the last report was due, the start being the first, by the clock of ticks: see [`expire`](crate::engine).
+    /// When the last report was due, the start being the first, by the clock of ticks: see
+    /// [`expire`](crate::engine).
     pub(crate) reported: u32,
     /// What happened, as bits; see [`history`].
-    seen: u16,
+    seen: history::Seen,
     pub(crate) state: State,
     pub(crate) flags: Flags,
     pub(crate) directions: [Direction; 2],
 }
 
-/// What few packets touch: it lies beside the links, out of the way of the cache lines that every packet reads.
+/// What few packets touch: it lies beside the links, out of the way of the cache lines that every
+/// packet reads.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Rare {
     /// The earliest packet time of each direction.
@@ -117,7 +121,7 @@ impl<K> Record<K> {
             seen_at: now,
             isn: 0,
             reported,
-            seen: 0,
+            seen: [0, 0],
             state,
             flags: Flags(initiator as u8),
             directions,
@@ -156,6 +160,15 @@ impl<K> Record<K> {
         &mut self.directions[from as usize]
     }
 
+    /// This end, and the other.
+    pub(crate) const fn ends(&mut self, from: Orientation) -> [&mut Direction; 2] {
+        let [forward, reverse] = &mut self.directions;
+        match from {
+            Orientation::Forward => [forward, reverse],
+            Orientation::Reverse => [reverse, forward],
+        }
+    }
+
     /// Whether this end has sent.
     #[inline]
     pub(crate) const fn has_sent(&self, from: Orientation) -> bool {
@@ -184,13 +197,19 @@ impl<K> Record<K> {
 
     #[inline]
     pub(crate) const fn has_happened(&self, letter: Letter, from: Orientation) -> bool {
-        self.seen & history::bit(letter, from) != 0
+        self.seen[from as usize] & history::bit(letter) != 0
+    }
+
+    /// Whether no segment was read.
+    #[inline]
+    pub(crate) const fn has_no_history(&self) -> bool {
+        matches!(self.seen, [0, 0])
     }
 
     /// Whether any segment of this end was read.
     #[inline]
     pub(crate) const fn has_sent_segments(&self, from: Orientation) -> bool {
-        self.seen >> (8 * from as u16) & 0xff != 0
+        self.seen[from as usize] != 0
     }
 
     pub(crate) fn history(&self) -> History {

@@ -1,5 +1,5 @@
-//! Records, and beside them their links and what is rarely touched, in chunks: a record never moves, and growing
-//! copies nothing.
+//! Records, and beside them their links and what is rarely touched, in chunks: a record never
+//! moves, and growing copies nothing.
 
 use super::node::Node;
 use super::record::Rare;
@@ -51,6 +51,8 @@ impl<K> Slab<K> {
         self.len
     }
 
+    /// Puts a record in. Inlined, so that it is written where it stays and not copied there.
+    #[inline(always)]
     pub(super) fn insert(&mut self, record: Record<K>) -> Slot {
         self.len += 1;
         if let Some(slot) = self.free {
@@ -111,7 +113,10 @@ impl<K> Slab<K> {
         let record = self.get(slot);
         record.prefetch(Orientation::Forward);
         record.prefetch(Orientation::Reverse);
-        prefetch(&self.chunks[slot.0 as usize / CHUNK].besides[slot.0 as usize % CHUNK]);
+        let beside = &self.chunks[slot.0 as usize / CHUNK].besides[slot.0 as usize % CHUNK];
+        prefetch(&beside.links);
+        // It may be in two lines.
+        prefetch(&beside.rare.out_of_order);
     }
 
     #[inline]

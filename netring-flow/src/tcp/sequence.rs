@@ -1,8 +1,9 @@
 //! Sequence numbers: what was sent before, and what only comes late.
 //!
-//! Of the numbers below the highest that was sent it is kept how many were not seen, not which. Data below the highest is
-//! late (*out of order*) as long as so much is missing, else it was sent before: a *retransmission*. So is what the
-//! other end has acknowledged already, or asks for by acknowledging three times what is before it.
+//! Of the numbers below the highest that was sent it is kept how many were not seen, not which.
+//! Data below the highest is late (*out of order*) as long as so much is missing, else it was sent
+//! before: a *retransmission*. So is what the other end has acknowledged already, or asks for by
+//! acknowledging three times what is before it.
 
 use super::{ACK, Arrival, FIN, SYN};
 use crate::extract::{Orientation, TcpSegment};
@@ -36,7 +37,7 @@ pub(super) fn take<K>(
     if !flow.has_sent_segments(from) {
         flow.direction(from).next_sequence = segment.sequence;
     }
-    let late = follow(flow, segment, payload, from);
+    let late = follow(flow, &segment, payload, from);
     let end = segment.sequence.wrapping_add(payload);
     let mut again = late;
     if segment.has(FIN) {
@@ -56,7 +57,7 @@ pub(super) fn take<K>(
 #[inline(always)]
 pub(crate) fn follow<K>(
     flow: &mut Record<K>,
-    segment: TcpSegment,
+    segment: &TcpSegment,
     payload: u32,
     from: Orientation,
 ) -> bool {
@@ -82,14 +83,15 @@ pub(crate) fn follow<K>(
 pub(crate) fn behind<K>(
     flow: &mut Record<K>,
     rare: &mut Rare,
-    segment: TcpSegment,
+    segment: &TcpSegment,
     payload: u32,
     from: Orientation,
 ) {
-    again(flow, rare, segment, payload, from);
+    again(flow, rare, *segment, payload, from);
 }
 
-/// Counts what is behind the highest sequence number: as sent before, as late, or as nothing of the two.
+/// Counts what is behind the highest sequence number: as sent before, as late, or as nothing of the
+/// two.
 pub(super) fn again<K>(
     flow: &mut Record<K>,
     rare: &mut Rare,
@@ -97,21 +99,22 @@ pub(super) fn again<K>(
     payload: u32,
     from: Orientation,
 ) {
-    let other = &flow.directions[from.flipped() as usize];
+    let [direction, other] = flow.ends(from);
     let end = segment.sequence.wrapping_add(payload);
+    // These read the other end's cache line. Nothing else here does, so they are asked last.
     let is_acked =
-        payload != 0 && other.has_acked() && other.acked.wrapping_sub(end).cast_signed() >= 0;
-    let is_asked_for = other.asks() && other.acked == segment.sequence;
+        || payload != 0 && other.has_acked() && other.acked.wrapping_sub(end).cast_signed() >= 0;
+    let is_asked_for = || other.asks() && other.acked == segment.sequence;
 
-    let direction = flow.direction(from);
     let next = direction.next_sequence;
     let ahead = end.wrapping_sub(next).cast_signed() > 0;
     if ahead {
         direction.next_sequence = end;
     }
     if segment.sequence.wrapping_add(1) == next && !segment.has(SYN | FIN) {
-        // A keep-alive or a probe of a window that is closed; or the data that such a probe had the first byte of.
-        if payload <= 1 || ahead && !is_acked {
+        // A keep-alive or a probe of a window that is closed; or the data that such a probe had the
+        // first byte of.
+        if payload <= 1 || ahead && !is_acked() {
             return;
         }
     }
@@ -120,8 +123,12 @@ pub(super) fn again<K>(
     } else {
         payload
     };
-    let was_missing = !is_acked && below != 0 && direction.find(below);
-    if was_missing && !is_asked_for {
+    let could_miss = below != 0 && below <= direction.missing();
+    let was_missing = could_miss && !is_acked();
+    if was_missing {
+        direction.find(below);
+    }
+    if was_missing && !is_asked_for() {
         late(rare, from);
     } else {
         direction.count_retransmission();

@@ -1,9 +1,10 @@
 //! Whether the other end would believe a segment that closes.
 //!
-//! RFC 9293 (3.10.7.4) and RFC 5961: a RST or FIN counts only inside of the receiver's window. That begins with what the
-//! receiver acknowledged last, and is as wide as it said, scaled if both SYNs offered that. What is known here may be
-//! older than what the receiver knows, so whatever the sender was seen to send is inside as well. Where the window is not
-//! known, because a SYN was not seen, or its options were not, all is believed.
+//! RFC 9293 (3.10.7.4) and RFC 5961: a RST or FIN counts only inside of the receiver's window. That
+//! begins with what the receiver acknowledged last, and is as wide as it said, scaled if both SYNs
+//! offered that. What is known here may be older than what the receiver knows, so whatever the
+//! sender was seen to send is inside as well. Where the window is not known, because a SYN was not
+//! seen, or its options were not, all is believed.
 
 use super::{ACK, FIN, RST};
 use crate::extract::{Orientation, TcpSegment, WindowScale};
@@ -56,7 +57,8 @@ fn is_inside<K>(flow: &Record<K>, segment: TcpSegment, at: u32, from: Orientatio
     let sender = &flow.directions[from as usize];
     let receiver = &flow.directions[from.flipped() as usize];
     if !receiver.has_acked() {
-        // Nothing is known but where the sender began, if that: what it sent, and the widest window behind it.
+        // Nothing is known but where the sender began, if that: what it sent, and the widest window
+        // behind it.
         let began = flow.has_happened(Letter::Syn, from) || flow.has_happened(Letter::SynAck, from);
         let sent = sender.payload.min(1 << 30) as u32;
         let first = sender.next_sequence.wrapping_sub(sent);
@@ -71,7 +73,8 @@ fn is_inside<K>(flow: &Record<K>, segment: TcpSegment, at: u32, from: Orientatio
     } else {
         window
     };
-    // A FIN that is acknowledged may come again, and so may a RST whose sender did not count its own FIN.
+    // A FIN that is acknowledged may come again, and so may a RST whose sender did not count its
+    // own FIN.
     let again = segment.has(FIN) || flow.has_happened(Letter::Fin, from);
     at.wrapping_sub(receiver.acked) <= wide || again && at.wrapping_add(1) == receiver.acked
 }

@@ -38,8 +38,8 @@ fn out_of_window(bench: &Bench) -> u64 {
     told
 }
 
-/// A connection after its handshake: the client sent 50 bytes that are acknowledged and 10 that are not, the server 40
-/// that are acknowledged.
+/// A connection after its handshake: the client sent 50 bytes that are acknowledged and 10 that are
+/// not, the server 40 that are acknowledged.
 fn open(scale: Option<u8>) -> Bench {
     let mut bench = Bench::new();
     match scale {
@@ -95,7 +95,8 @@ fn a_rst_closes_inside_of_the_window_and_nowhere_else() {
 
 #[test]
 fn a_rst_is_believed_with_data_in_flight_and_where_packets_were_lost() {
-    // The client sent 10 bytes that the server has not acknowledged: its number may be before or behind them.
+    // The client sent 10 bytes that the server has not acknowledged: its number may be before or
+    // behind them.
     for sequence in [1051, 1061] {
         let mut bench = open(None);
         bench.client(1.0, RST, sequence, 0, b"");
@@ -114,7 +115,8 @@ fn a_rst_is_believed_with_data_in_flight_and_where_packets_were_lost() {
 
 #[test]
 fn a_rst_behind_a_fin_may_leave_the_fin_out() {
-    // The server is acknowledged up to behind its FIN, and answers what still comes with the number before it.
+    // The server is acknowledged up to behind its FIN, and answers what still comes with the number
+    // before it.
     let mut bench = open(None);
     bench.server(1.0, FIN | ACK, 9041, 1061, b"");
     bench.client(1.1, ACK, 1061, 9042, &[7; 10]);

@@ -25,7 +25,8 @@ pub(crate) fn allocations() -> u64 {
 #[global_allocator]
 static GLOBAL: Counting = Counting;
 
-// SAFETY: the memory is the system allocator's; nobody writes to it here; its ranges are passed on as they are.
+// SAFETY: the memory is the system allocator's; nobody writes to it here; its ranges are passed on
+// as they are.
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         BYTES.set(BYTES.get() + layout.size() as isize);

@@ -261,6 +261,41 @@ fn unknown_ports_are_a_flow_of_their_own() {
 }
 
 #[test]
+fn each_mark_of_a_packet_is_counted_whatever_marks_its_flow_has_already() {
+    let (good, bad) = (ip4(58, 17, &udp(38, 30)), ip4(58, 17, &udp(39, 30)));
+    // Whole, cut, malformed, both; each before and behind each other.
+    let kinds = [(&good, 58), (&good, 28), (&bad, 58), (&bad, 28)];
+    for order in 0..256 {
+        let mut tracker = FlowTracker::new(FiveTuple::bidirectional());
+        let mut events = Vec::new();
+        let (mut cut, mut malformed) = (0, 0);
+        for step in 0..8 {
+            let kind = (order >> (2 * (step % 4))) & 3;
+            let (bytes, captured) = kinds[kind];
+            cut += u64::from(captured == 28);
+            malformed += u64::from(kind >= 2);
+            let time = at(step as f64);
+            let packet = Packet::new(&bytes[..captured], time, netring_sys::LinkType::RAW_IP);
+            tracker.track(&packet.with_wire_len(58), &mut events);
+        }
+        while tracker.finish(&mut events) {}
+        let stats = tracker.stats();
+        let counted = (stats.tracked, stats.cut, stats.malformed);
+        assert_eq!(counted, (8, cut, malformed), "{order:#x}");
+        let Some(FlowEvent::Ended { stats, .. }) = events.last() else {
+            panic!("{events:?}");
+        };
+        assert_eq!((stats.cut, stats.malformed), (cut != 0, malformed != 0));
+        let sent = stats.by_initiator();
+        assert_eq!(
+            (sent.packets, sent.bytes, sent.payload_bytes),
+            (8, 8 * 58, 8 * 30)
+        );
+        assert_eq!((sent.first, sent.last), (Some(at(0.0)), Some(at(7.0))));
+    }
+}
+
+#[test]
 fn one_malformed_packet_marks_its_flow_and_is_counted_once() {
     let mut tracker = FlowTracker::new(FiveTuple::bidirectional());
     let mut events = Vec::new();

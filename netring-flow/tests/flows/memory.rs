@@ -129,7 +129,8 @@ fn a_flow_that_ends_within_a_group_takes_no_later_packet_of_it() {
     for n in 0..1520 {
         bench.frame(0.0, &udp(&host(n), SERVER, b""));
     }
-    // In an emergency: the newcomer sheds the first two flows, and sits where the second was. The first is found no more.
+    // In an emergency: the newcomer sheds the first two flows, and sits where the second was. The
+    // first is found no more.
     let group = [
         (16.0, udp(&host(9999), SERVER, b"")),
         (16.0, udp(&host(0), SERVER, b"")),
@@ -154,8 +155,8 @@ fn a_flow_that_ends_within_a_group_takes_no_later_packet_of_it() {
 
 #[test]
 fn a_flow_that_ends_by_the_time_of_a_packet_does_not_take_that_packet() {
-    // In an emergency all are overdue after 15 s, and are looked at after 20. The batch finds the record first, and then
-    // time ends its flow.
+    // In an emergency all are overdue after 15 s, and are looked at after 20. The batch finds the
+    // record first, and then time ends its flow.
     let timeouts = Timeouts::default().active(std::time::Duration::from_secs(20));
     let config = TrackerConfig::new().max_flows(160).timeouts(timeouts);
     let mut bench = Bench::with(config);
@@ -241,7 +242,8 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
 }
 
 proptest! {
-    /// A map that follows the events is the oracle: a table of twelve flows with constant eviction, beside it the packets
+    /// A map that follows the events is the oracle: a table of twelve flows with constant eviction,
+    /// beside it the packets
     /// that each flow must have.
     #[test]
     fn a_small_table_is_what_its_events_say(steps in steps(), together in any::<bool>()) {

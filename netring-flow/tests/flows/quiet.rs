@@ -1,4 +1,5 @@
-//! Quiet traffic: whatever time passes between two packets, flows end and are reported as with more of them.
+//! Quiet traffic: whatever time passes between two packets, flows end and are reported as with more
+//! of them.
 
 use netring_flow::{EndReason, FlowEvent, Timeouts, TrackerConfig};
 
@@ -21,7 +22,8 @@ fn flows_end_within_three_tenths_of_a_second_of_packet_time_at_any_gap() {
             let now = (n * gap) as f64;
             bench.frame(now, &udp(&client(n), SERVER, b""));
             bench.frame(now + 0.3, &udp(&client(n), SERVER, b""));
-            // Those whose last packet is less than 60 s ago, as a list says. None is between 60 and 60.3 s old.
+            // Those whose last packet is less than 60 s ago, as a list says. None is between 60 and
+            // 60.3 s old.
             let alive = (0..=n).rev().take_while(|of| (n - of) * gap < 60).count();
             assert_eq!(bench.tracker.active_flows(), alive, "gap {gap}, packet {n}");
             bench.events.clear();

@@ -77,7 +77,8 @@ fn one_syn_has_its_five_seconds_and_another_number_is_another_attempt() {
     let mut bench = Bench::new();
     bench.client(0.0, SYN, 1000, 0, b"");
     bench.client(1.0, SYN, 1000, 0, b"");
-    // 6 s more than its five; an attempt with another number comes before that, and begins a flow of its own.
+    // 6 s more than its five; an attempt with another number comes before that, and begins a flow
+    // of its own.
     bench.client(7.5, SYN, 2000, 0, b"");
     bench.expire(12.8);
     assert_eq!(bench.tracker.active_flows(), 0);

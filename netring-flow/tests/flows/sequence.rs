@@ -102,7 +102,8 @@ fn syn_and_fin_that_come_again_are_retransmissions() {
 
 #[test]
 fn what_is_acknowledged_or_asked_for_three_times_is_a_retransmission_though_it_was_not_seen() {
-    // The first was lost before it came here: the receiver asks for it, as Wireshark's fast retransmission.
+    // The first was lost before it came here: the receiver asks for it, as Wireshark's fast
+    // retransmission.
     let mut bench = Bench::new();
     bench.handshake(0.0, 1000, 9000);
     bench.server(1.0, ACK, 9001, 1001, &[7; 100]);
@@ -125,7 +126,8 @@ fn what_is_acknowledged_or_asked_for_three_times_is_a_retransmission_though_it_w
 
 #[test]
 fn data_that_only_its_acknowledgements_tell_of_was_missing() {
-    // The capture lost a segment of the client; its next one has none, and then the lost one comes late.
+    // The capture lost a segment of the client; its next one has none, and then the lost one comes
+    // late.
     let mut bench = Bench::new();
     bench.handshake(0.0, 1000, 9000);
     bench.client(1.0, ACK, 1101, 9001, b"");

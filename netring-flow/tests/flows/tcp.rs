@@ -366,7 +366,8 @@ fn a_syn_ack_that_answers_a_new_syn_is_another_flow_at_once() {
     let mut bench = Bench::new();
     bench.handshake(0.0, 1000, 9000);
     bench.client(0.1, ACK, 1001, 9001, b"GET");
-    // The client begins again, 0.2 s after its last packet, and the server has forgotten the first connection.
+    // The client begins again, 0.2 s after its last packet, and the server has forgotten the first
+    // connection.
     bench.client(0.3, SYN, 500_000, 0, b"");
     assert_eq!(bench.tracker.active_flows(), 1);
     bench.server(0.31, SYN | ACK, 700_000, 500_001, b"");
@@ -386,7 +387,8 @@ fn a_stray_syn_that_is_not_answered_changes_nothing() {
     let mut bench = Bench::new();
     bench.handshake(0.0, 1000, 9000);
     bench.client(0.1, SYN, 500_000, 0, b"");
-    // Challenged, and the connection goes on: its numbers are as before, its own SYN and SYN-ACK too.
+    // Challenged, and the connection goes on: its numbers are as before, its own SYN and SYN-ACK
+    // too.
     bench.server(0.11, ACK, 9001, 1001, b"");
     bench.client(0.2, ACK, 1001, 9001, b"data");
     bench.client(0.3, SYN, 1000, 0, b"");

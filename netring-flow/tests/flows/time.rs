@@ -127,7 +127,8 @@ fn the_time_of_packets_alone_ends_flows() {
     for n in 0..1000 {
         bench.frame(0.0, &udp(&format!("10.0.0.1:{}", 1000 + n), SERVER, b""));
     }
-    // One other flow goes on for 122 s; nobody calls `expire`. Of its packets, 600 come after the others are due.
+    // One other flow goes on for 122 s; nobody calls `expire`. Of its packets, 600 come after the
+    // others are due.
     for step in 0..1200 {
         bench.frame(f64::from(step) * 0.1 + 2.0, &udp(CLIENT, SERVER, b""));
     }
@@ -221,7 +222,8 @@ fn expiry_keeps_to_its_budget_and_takes_no_memory() {
 #[test]
 fn packets_that_are_late_count_and_end_nothing() {
     let mut bench = Bench::new();
-    // Two captures whose clocks differ by 20 s, read in turn: more than the time-out of a half-open connection.
+    // Two captures whose clocks differ by 20 s, read in turn: more than the time-out of a half-open
+    // connection.
     for step in 0..100 {
         let time = f64::from(step) * 0.1;
         bench.frame(time + 20.0, &udp(CLIENT, SERVER, b""));
@@ -333,7 +335,8 @@ fn the_ends_of_time_are_times() {
 }
 
 proptest! {
-    /// A list of last packet times is the oracle: a flow ends no sooner than its time-out, at most 0.3 s later
+    /// A list of last packet times is the oracle: a flow ends no sooner than its time-out, at most
+    /// 0.3 s later
     /// than time passed it, and the flows are those that the oracle splits the packets in.
     #[test]
     fn flows_end_when_a_list_says(
