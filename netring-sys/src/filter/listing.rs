@@ -16,8 +16,8 @@ impl fmt::Display for Filter {
                 Ok(op) => writeln!(f, "l{at}: {op}")?,
                 Err(why) => {
                     let SockFilter { code, jt, jf, k } = insn;
-                    let numbers = format_args!("code {code:#04x}, jt {jt}, jf {jf}, k {k:#x}");
-                    writeln!(f, "l{at}: ; {numbers}: {why}")?;
+                    write!(f, "l{at}: ; code {code:#04x}, jt {jt}, jf {jf}, k {k:#x}")?;
+                    writeln!(f, ": {why}")?;
                 }
             }
         }
