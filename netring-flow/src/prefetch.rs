@@ -4,7 +4,7 @@
 //!
 //! A prefetch is a hint: it reads nothing that the program can see, writes nothing, and raises no
 //! fault. The address is that of a reference besides, so it is of memory that lives. It is here
-//! because nothing else gets 32 records under way at once: plain reads fill the processor's window
+//! because nothing else gets 16 records under way at once: plain reads fill the processor's window
 //! after a few, and then wait.
 #![cfg_attr(
     target_arch = "x86_64",
