@@ -15,7 +15,7 @@ use netring_sys::{
     Stats, SyscallError,
 };
 
-use crate::config::{Builder, RingSize};
+use crate::config::{CaptureBuilder, RingGeometry};
 use crate::counters::Counters;
 use crate::pace::{Change, Pace};
 use crate::ring::Ring;
@@ -46,7 +46,7 @@ pub struct Capture {
     // Boxed, as the pace is: both are looked at seldom, and a capture is moved about.
     interface: Box<Interface>,
     context: Context,
-    size: RingSize,
+    size: RingGeometry,
     pace: Box<Pace>,
     counters: Counters,
     /// The next packet of the current block, once the block was looked at.
@@ -77,8 +77,8 @@ impl Capture {
     }
 
     /// Settings to open a capture with.
-    pub fn builder() -> Builder {
-        Builder::new()
+    pub fn builder() -> CaptureBuilder {
+        CaptureBuilder::new()
     }
 
     /// Waits for a batch; `Ok(None)` where the time was over first. `None` for a time waits for
@@ -174,7 +174,7 @@ impl Capture {
     }
 
     /// The ring that was asked for, and the one that was got.
-    pub const fn ring(&self) -> RingSize {
+    pub const fn ring(&self) -> RingGeometry {
         self.size
     }
 

@@ -7,7 +7,7 @@ use netring_sys::kernel::packet::{
     TPACKET_ALIGNMENT,
 };
 use netring_sys::syscall::page_size;
-use netring_sys::{Error, Filter};
+use netring_sys::{Error, Filter, Profile};
 
 /// The settings of a [`Capture`](crate::Capture), from
 /// [`Capture::builder`](crate::Capture::builder).
@@ -26,7 +26,7 @@ use netring_sys::{Error, Filter};
 /// ```
 #[derive(Clone, Debug)]
 #[must_use = "nothing is opened before `build`"]
-pub struct Builder {
+pub struct CaptureBuilder {
     pub(crate) interface: String,
     pub(crate) block_size: usize,
     pub(crate) block_count: usize,
@@ -39,63 +39,6 @@ pub struct Builder {
     pub(crate) timestamps: TimestampSource,
     pub(crate) rx_hash: bool,
     pub(crate) filter: Option<Filter>,
-}
-
-/// Ring sizes for a purpose: block size × block count, and the time after which a block is handed
-/// over that is not full.
-///
-/// The ring is memory of the kernel, allocated when the capture is opened. It belongs to the kernel
-/// and not to the process: it is outside the memory limit of a cgroup, and only `RLIMIT_AS` bounds
-/// it.
-///
-/// How long a pause of the reader a profile outlasts depends on the rate. Few packets use up
-/// blocks: each block that is handed over takes one of the ring's places, however little is in it,
-/// so the ring lasts block count × time. Many packets use up bytes: a packet takes its captured
-/// length and about 88 bytes. The table has the pause outlasted, in seconds, with packets of 64
-/// bytes.
-///
-/// | profile | memory | up to 1000/s | 100,000/s | 1,000,000/s |
-/// |---|---|---|---|---|
-/// | `Default` | 64 MiB | 4.0 | 4.0 | 0.43 |
-/// | `LowLatency` | 64 MiB | 0.5 | 0.5 | 0.43 |
-/// | `HighThroughput` | 256 MiB | 16 | 16 | 1.7 |
-/// | `LowMemory` | 4 MiB | 2.5 | 0.26 | 0.026 |
-/// | `Jumbo` | 128 MiB | 4.0 | 4.0 | 0.86 |
-/// | `Immediate` | 64 MiB | 960 packets | 0.0096 | 0.001 |
-/// | `Immediate`, `snap_len(256)` | 64 MiB | 190,000 packets | 1.9 | 0.19 |
-///
-/// A packet that is larger than a block is cut, and says so: receive offload makes packets of up to
-/// 64 KiB, and of up to 512 KiB if BIG TCP is turned on (`ip link set … gro_ipv4_max_size`).
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Profile {
-    /// 256 KiB × 256 = 64 MiB, 16 ms. No loss at a million packets a second.
-    #[default]
-    Default,
-    /// 128 KiB × 512 = 64 MiB, 1 ms: packets are seen after 1 ms, or 2 ms on kernels before 6.18,
-    /// however few there are. [`Immediate`](Self::Immediate) is faster, and costs more for each
-    /// packet.
-    LowLatency,
-    /// 1 MiB × 256 = 256 MiB, 64 ms: the fewest wake-ups, and the longest pause outlasted.
-    HighThroughput,
-    /// 128 KiB × 32 = 4 MiB, 80 ms: the long time makes up for the few blocks. A block still holds
-    /// the largest packet that receive offload makes of TCP segments (64 KiB).
-    LowMemory,
-    /// 512 KiB × 256 = 128 MiB, 16 ms: for frames of 9000 bytes and more. A block holds the largest
-    /// packet of BIG TCP.
-    Jumbo,
-    /// 64 MiB of slots, one packet each, handed over at once (`TPACKET_V2`): the latency of a plain
-    /// `recvfrom`.
-    ///
-    /// Each packet is a batch of its own and wakes a reader that waits: at half a million packets a
-    /// second it costs about 280 ns of processor time for each, where the default costs 10. A
-    /// slot has a fixed size, so the ring holds fewer packets: by default a slot holds 64 KiB, and
-    /// the ring 960 packets. [`Builder::snap_len`] makes slots smaller, and the ring hold more:
-    /// 41,000 packets with 1514. A packet that is larger than its slot is cut, and says so.
-    /// There is no [`Builder::rx_hash`], and no [`Builder::retire_timeout`];
-    /// [`Stats::freezes`](netring_sys::Stats::freezes) is not available.
-    #[doc(alias = "TPACKET_V2")]
-    Immediate,
 }
 
 /// Which clock stamps the packets. Each packet says which it really got
@@ -122,19 +65,19 @@ pub enum TimestampSource {
 /// The ring that was asked for, and the one that was got.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
-pub struct RingSize {
+pub struct RingGeometry {
     /// Bytes of a block.
     pub block_size: usize,
     /// Blocks that the ring has.
     pub block_count: usize,
     /// Blocks that were asked for: more where memory was short.
-    pub asked_block_count: usize,
+    pub requested_blocks: usize,
     /// Bytes of the slot that each packet has to itself, up to 96 bytes of headers included;
     /// `None` if packets share blocks, as they do in every profile but [`Profile::Immediate`].
     pub slot_size: Option<usize>,
 }
 
-impl RingSize {
+impl RingGeometry {
     /// Bytes of the whole ring.
     pub const fn bytes(&self) -> usize {
         self.block_size * self.block_count
@@ -150,7 +93,7 @@ impl RingSize {
 
     /// Whether memory was short, and the ring has fewer blocks than were asked for.
     pub const fn is_short(&self) -> bool {
-        self.block_count < self.asked_block_count
+        self.block_count < self.requested_blocks
     }
 }
 
@@ -170,9 +113,9 @@ pub(crate) const SLOT_RESERVE: u32 = 16;
 /// network header on its grid.
 const SLOT_HEADERS: usize = 80 + SLOT_RESERVE as usize;
 
-impl Builder {
+impl CaptureBuilder {
     pub(crate) fn new() -> Self {
-        let (block_size, block_count, retire_timeout) = Profile::Default.sizes();
+        let (block_size, block_count, retire_timeout) = sizes(Profile::Default);
         Self {
             interface: String::new(),
             block_size,
@@ -195,10 +138,52 @@ impl Builder {
         self
     }
 
-    /// Block size, block count and retire time-out for a purpose. Default: [`Profile::Default`].
-    /// Sizes set after it override it.
+    /// Sets block size, block count and retire timeout for a purpose. Default:
+    /// [`Profile::Default`]. Sizes set after it override it.
+    ///
+    /// | profile | blocks | retire timeout | for |
+    /// |---|---|---|---|
+    /// | `Default` | 256 KiB × 256 = 64 MiB | 16 ms | no loss at a million packets a second |
+    /// | `LowLatency` | 128 KiB × 512 = 64 MiB | 1 ms (2 ms before kernel 6.18) | packets are seen after a millisecond, however few there are |
+    /// | `HighThroughput` | 1 MiB × 256 = 256 MiB | 64 ms | the fewest wake-ups and the longest pause |
+    /// | `LowMemory` | 128 KiB × 32 = 4 MiB | 80 ms | little memory; a block still holds the largest packet that receive offload makes of TCP segments (64 KiB) |
+    /// | `Jumbo` | 512 KiB × 256 = 128 MiB | 16 ms | frames of 9000 bytes and more; a block holds the largest packet of BIG TCP |
+    /// | `Immediate` | 64 MiB of slots, one packet each | none | the latency of a plain `recvfrom` (`TPACKET_V2`) |
+    ///
+    /// The kernel allocates the ring when the capture is opened. The memory belongs to the kernel
+    /// and not to the process: it is outside the memory limit of a cgroup, and only `RLIMIT_AS`
+    /// bounds it.
+    ///
+    /// How long a pause of the reader a ring outlasts depends on the rate. Few packets use up
+    /// blocks: each block that is handed over takes one of the ring's places, however little is in
+    /// it, so the ring lasts block count × timeout. Many packets use up bytes: a packet takes its
+    /// captured length and about 88 bytes. The longest pause without loss, in seconds, with
+    /// packets of 64 bytes:
+    ///
+    /// | profile | up to 1000/s | 100,000/s | 1,000,000/s |
+    /// |---|---|---|---|
+    /// | `Default` | 4.0 | 4.0 | 0.43 |
+    /// | `LowLatency` | 0.5 | 0.5 | 0.43 |
+    /// | `HighThroughput` | 16 | 16 | 1.7 |
+    /// | `LowMemory` | 2.5 | 0.26 | 0.026 |
+    /// | `Jumbo` | 4.0 | 4.0 | 0.86 |
+    /// | `Immediate` | 960 packets | 0.0096 | 0.001 |
+    /// | `Immediate`, `snap_len(256)` | 190,000 packets | 1.9 | 0.19 |
+    ///
+    /// A packet that is larger than a block is cut and marked as cut: receive offload makes
+    /// packets of up to 64 KiB, and of up to 512 KiB if BIG TCP is enabled (`ip link set …
+    /// gro_ipv4_max_size`).
+    ///
+    /// With `Immediate` each packet is a batch of its own and wakes a waiting reader: at half a
+    /// million packets a second it costs about 280 ns of processor time per packet, compared with
+    /// 10 ns by default. A slot has a fixed size, by default 64 KiB, so the ring holds 960 packets.
+    /// [`snap_len`](Self::snap_len) makes slots smaller, so that more fit: 41,000 packets with
+    /// 1514. A packet that is larger than its slot is cut and marked as cut.
+    /// [`rx_hash`](Self::rx_hash) and [`retire_timeout`](Self::retire_timeout) are refused, and
+    /// [`Stats::freezes`](netring_sys::Stats::freezes) is not available.
+    #[doc(alias = "TPACKET_V2")]
     pub const fn profile(mut self, profile: Profile) -> Self {
-        (self.block_size, self.block_count, self.retire_timeout) = profile.sizes();
+        (self.block_size, self.block_count, self.retire_timeout) = sizes(profile);
         self.immediate = matches!(profile, Profile::Immediate);
         self
     }
@@ -380,18 +365,17 @@ impl Builder {
     }
 }
 
-impl Profile {
-    const fn sizes(self) -> (usize, usize, Duration) {
-        const KIB: usize = 1 << 10;
-        const MIB: usize = 1 << 20;
-        let (size, count, millis) = match self {
-            Self::Default => (256 * KIB, 256, 16),
-            Self::LowLatency => (128 * KIB, 512, 1),
-            Self::HighThroughput => (MIB, 256, 64),
-            Self::LowMemory => (128 * KIB, 32, 80),
-            Self::Jumbo => (512 * KIB, 256, 16),
-            Self::Immediate => (MIB, 64, 0),
-        };
-        (size, count, Duration::from_millis(millis))
-    }
+/// The block size, the block count and the retire timeout of a profile.
+const fn sizes(profile: Profile) -> (usize, usize, Duration) {
+    const KIB: usize = 1 << 10;
+    const MIB: usize = 1 << 20;
+    let (size, count, millis) = match profile {
+        Profile::LowLatency => (128 * KIB, 512, 1),
+        Profile::HighThroughput => (MIB, 256, 64),
+        Profile::LowMemory => (128 * KIB, 32, 80),
+        Profile::Jumbo => (512 * KIB, 256, 16),
+        Profile::Immediate => (MIB, 64, 0),
+        _ => (256 * KIB, 256, 16),
+    };
+    (size, count, Duration::from_millis(millis))
 }

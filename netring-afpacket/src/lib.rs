@@ -20,10 +20,11 @@
 //! ```
 //!
 //! A block is handed over when it is full, or after a while; [`Profile::Immediate`] hands over each
-//! packet at once. Each [`Profile`] says how long a pause of the reader it outlasts.
+//! packet at once. [`CaptureBuilder::profile`] says how long a pause of the reader each
+//! profile outlasts.
 //!
 //! Needs CAP_NET_RAW in the namespace of the interface, and kernel 4.20 or newer (3.14 without
-//! [`Builder::ignore_outgoing`]).
+//! [`CaptureBuilder::ignore_outgoing`]).
 //!
 //! # What the compiler refuses
 //!
@@ -91,7 +92,7 @@ mod walk;
 pub mod __walk;
 
 pub use capture::{Batch, Capture};
-pub use config::{Builder, Profile, RingSize, TimestampSource};
-pub use netring_sys::Filter;
+pub use config::{CaptureBuilder, RingGeometry, TimestampSource};
 pub use netring_sys::kernel::filter::SockFilter;
 pub use netring_sys::wait::StopHandle;
+pub use netring_sys::{Filter, Profile};

@@ -8,7 +8,7 @@
 
 use std::time::{Duration, Instant};
 
-use crate::config::RingSize;
+use crate::config::RingGeometry;
 
 /// Below this many wake-ups in a period a clock saves nothing worth its system calls.
 const WORTH_IT: u32 = 4;
@@ -44,7 +44,7 @@ pub(crate) enum Change {
 }
 
 impl Pace {
-    pub(crate) fn new(size: RingSize, retire_timeout: Duration) -> Self {
+    pub(crate) fn new(size: RingGeometry, retire_timeout: Duration) -> Self {
         let longest = Duration::from_micros(size.bytes() as u64 / BYTES_PER_MICROSECOND);
         let period = retire_timeout.min(longest);
         Self {
@@ -112,11 +112,11 @@ mod tests {
 
     const MS: Duration = Duration::from_millis(1);
 
-    fn size(block_size: usize, block_count: usize) -> RingSize {
-        RingSize {
+    fn size(block_size: usize, block_count: usize) -> RingGeometry {
+        RingGeometry {
             block_size,
             block_count,
-            asked_block_count: block_count,
+            requested_blocks: block_count,
             slot_size: None,
         }
     }

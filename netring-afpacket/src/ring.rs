@@ -28,7 +28,7 @@ use netring_sys::kernel::packet::{
     sockaddr_ll, tpacket_block_desc, tpacket2_hdr, tpacket3_hdr,
 };
 
-use crate::config::RingSize;
+use crate::config::RingGeometry;
 
 /// Bytes that the header of a slot takes once it was [turned](Ring::turn_header) into one of
 /// version 3.
@@ -51,7 +51,7 @@ pub(crate) struct Ring {
 
 impl Ring {
     /// A ring over a mapping of at least its size.
-    pub(crate) fn new(map: Mmap, size: RingSize) -> Self {
+    pub(crate) fn new(map: Mmap, size: RingGeometry) -> Self {
         let (unit, status_at, header) = match size.slot_size {
             Some(slot) => {
                 let status = offset_of!(tpacket2_hdr, tp_status);
@@ -225,10 +225,10 @@ impl Ring {
 
     /// A ring that no kernel fills.
     pub(crate) fn played(block_size: usize, block_count: usize, slot_size: Option<usize>) -> Self {
-        let size = RingSize {
+        let size = RingGeometry {
             block_size,
             block_count,
-            asked_block_count: block_count,
+            requested_blocks: block_count,
             slot_size,
         };
         Self::new(Mmap::anonymous(block_size * block_count).unwrap(), size)
@@ -350,10 +350,10 @@ mod tests {
     #[test]
     #[should_panic(expected = "made for this mapping")]
     fn a_ring_that_is_larger_than_its_mapping_is_a_bug() {
-        let size = RingSize {
+        let size = RingGeometry {
             block_size: 4096,
             block_count: 2,
-            asked_block_count: 2,
+            requested_blocks: 2,
             slot_size: None,
         };
         Ring::new(Mmap::anonymous(4096).unwrap(), size);

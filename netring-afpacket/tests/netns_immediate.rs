@@ -7,7 +7,7 @@ use std::os::fd::AsFd;
 use std::thread;
 use std::time::Duration;
 
-use netring_afpacket::{Builder, Capture, Profile};
+use netring_afpacket::{Capture, CaptureBuilder, Profile};
 use netring_sys::{Count, Error, Interface, PacketBatch, PacketBuf, PacketSource, Readiness};
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
 use xtask::load::wait_until;
@@ -17,13 +17,13 @@ use xtask::wire::{Sender, collect, number, numbered};
 const SILENCE: Duration = Duration::from_millis(300);
 const PATIENCE: Duration = Duration::from_secs(5);
 
-fn immediate(interface: &str) -> Builder {
+fn immediate(interface: &str) -> CaptureBuilder {
     let builder = Capture::builder().interface(interface);
     builder.profile(Profile::Immediate)
 }
 
 /// 2 blocks of 25 slots of 160 bytes each: 96 of headers, 64 of packet.
-fn small() -> Builder {
+fn small() -> CaptureBuilder {
     immediate("a").block_size(4096).block_count(2).snap_len(60)
 }
 
@@ -89,7 +89,7 @@ fn a_full_ring_holds_one_packet_a_slot_and_counts_the_others() {
 fn the_sizes_that_the_docs_promise() {
     let _ns = Netns::enter().unwrap();
     veth("a", "b").unwrap();
-    let slots = |builder: Builder| builder.build().unwrap().ring().slots();
+    let slots = |builder: CaptureBuilder| builder.build().unwrap().ring().slots();
     assert_eq!(slots(immediate("a")), Some(960));
     assert_eq!(slots(immediate("a").snap_len(1514)), Some(41_472));
     assert_eq!(slots(immediate("a").snap_len(256)), Some(190_592));

@@ -17,7 +17,7 @@ use xtask::wire::{Sender, collect, number, numbered, udp4};
 
 const SILENCE: Duration = Duration::from_millis(300);
 
-fn builder(interface: &str) -> netring_afpacket::Builder {
+fn builder(interface: &str) -> netring_afpacket::CaptureBuilder {
     let builder = Capture::builder().interface(interface);
     builder.profile(Profile::LowMemory)
 }

@@ -7,7 +7,7 @@ use std::os::fd::AsFd;
 use std::thread;
 use std::time::Duration;
 
-use netring_afpacket::{Builder, Capture, Profile};
+use netring_afpacket::{Capture, CaptureBuilder, Profile};
 use netring_sys::{Count, Interface, PacketBatch, PacketBuf, PacketSource, Readiness};
 use nix::errno::Errno;
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
@@ -19,7 +19,7 @@ const SILENCE: Duration = Duration::from_millis(300);
 
 /// Four blocks of a page: about a hundred frames of 64 bytes. What is sent in one go is in one
 /// block where it fits, also on a machine that has much to do.
-fn small() -> Builder {
+fn small() -> CaptureBuilder {
     Capture::builder()
         .interface("a")
         .block_size(4096)

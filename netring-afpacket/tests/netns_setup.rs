@@ -5,7 +5,7 @@
 use std::process::Command;
 use std::time::Duration;
 
-use netring_afpacket::{Builder, Capture, Profile, SockFilter};
+use netring_afpacket::{Capture, CaptureBuilder, Profile, SockFilter};
 use netring_sys::kernel::filter::{BPF_JEQ_K, BPF_LD_H_ABS, BPF_RET_K};
 use netring_sys::{Count, Error, Interface, PacketSource};
 use nix::sys::resource::{Resource, setrlimit};
@@ -163,7 +163,7 @@ fn the_kernel_takes_every_size_that_is_not_refused() {
             .profile(Profile::LowMemory)
             .retire_timeout(Duration::from_millis(millis))
     };
-    let builders: [(Builder, (usize, usize)); 12] = [
+    let builders: [(CaptureBuilder, (usize, usize)); 12] = [
         (sizes(page, 2), (page, 2)),
         (sizes(3 * page, 5), (3 * page, 5)),
         (sizes(page, 10_000), (page, 10_000)),
@@ -295,7 +295,7 @@ fn where_locked_memory_is_short_the_ring_is_smaller_and_says_so() {
         .block_size(256 << 10)
         .block_count(64);
     let ring = builder.clone().build().unwrap().ring();
-    assert_eq!((ring.block_count, ring.asked_block_count), (16, 64));
+    assert_eq!((ring.block_count, ring.requested_blocks), (16, 64));
     let error = builder.block_size(4 << 20).build().unwrap_err();
     assert!(error.to_string().contains("`ulimit -l`"), "{error}");
 }
@@ -327,7 +327,7 @@ fn where_memory_is_short_the_ring_is_smaller_says_so_and_works() {
     let mut capture = builder.clone().build().unwrap();
     let ring = capture.ring();
     assert_eq!(
-        (ring.block_count, ring.asked_block_count, ring.is_short()),
+        (ring.block_count, ring.requested_blocks, ring.is_short()),
         (16, 64, true)
     );
     assert_eq!(ring.bytes(), 16 << 20);

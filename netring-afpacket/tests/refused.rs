@@ -4,12 +4,12 @@
 
 use std::time::Duration;
 
-use netring_afpacket::{Builder, Capture, Profile, SockFilter};
+use netring_afpacket::{Capture, CaptureBuilder, Profile, SockFilter};
 use netring_sys::Error;
 use netring_sys::kernel::filter::BPF_RET_K;
 use netring_sys::syscall::page_size;
 
-fn refused(builder: Builder, what: &str, told: &[&str]) {
+fn refused(builder: CaptureBuilder, what: &str, told: &[&str]) {
     let error = builder.build().unwrap_err();
     let text = error.to_string();
     assert!(
@@ -22,7 +22,7 @@ fn refused(builder: Builder, what: &str, told: &[&str]) {
 }
 
 /// Were one of these not refused, the interface that is not there would be the error.
-fn builder() -> Builder {
+fn builder() -> CaptureBuilder {
     Capture::builder().interface("no-such-iface")
 }
 

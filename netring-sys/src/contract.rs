@@ -1,12 +1,14 @@
 //! The contract between layers: where packets come from, where they go, and what became of them.
 
 pub mod adapters;
+mod profile;
 mod sink;
 mod source;
 mod stats;
 mod wire;
 mod writer;
 
+pub use profile::Profile;
 pub use sink::{PacketSink, PacketSlot, SinkStats};
 pub use source::{Open, PacketBatch, PacketSource, Readiness};
 pub use stats::{Count, Stats};

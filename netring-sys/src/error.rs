@@ -81,6 +81,58 @@ pub enum Error {
         why: String,
     },
 
+    /// The queue has an AF_XDP socket already. Waiting helps if its owner is about to close it: the
+    /// kernel frees a queue up to a second after its socket was closed.
+    #[error(
+        "queue {queue} of {interface} already has an AF_XDP socket; close that socket, use another queue, or share its UMEM"
+    )]
+    QueueBusy {
+        /// The name of the interface.
+        interface: String,
+        /// The number of the queue, from 0.
+        queue: u32,
+    },
+
+    /// The packet memory exceeds what the process may lock (`RLIMIT_MEMLOCK`).
+    #[error(
+        "{needed} bytes of packet memory are more than the {limit} bytes that can be locked by a user without CAP_IPC_LOCK; {advice}"
+    )]
+    MemoryLimit {
+        /// Bytes of packet memory that were to be locked.
+        needed: u64,
+        /// Bytes that the user may lock, what is locked elsewhere included.
+        limit: u64,
+        /// The ways to raise the limit, with the commands.
+        advice: String,
+    },
+
+    /// The driver runs no XDP program in native mode at this MTU, unless it takes packets in
+    /// several buffers.
+    #[error(
+        "the driver of {interface} runs an XDP program in native mode only up to an MTU of {max}; {advice}"
+    )]
+    MtuTooLarge {
+        /// The name of the interface.
+        interface: String,
+        /// Bytes of the interface's own MTU. On veth the MTU of the other end counts too.
+        mtu: u32,
+        /// The largest MTU that native mode takes, in bytes.
+        max: u32,
+        /// The ways out, with the commands.
+        advice: String,
+    },
+
+    /// The driver has too few queues to run an XDP program in native mode.
+    #[error("the driver of {interface} has too few queues for native mode ({queues}); {advice}")]
+    TooFewQueues {
+        /// The name of the interface.
+        interface: String,
+        /// Its receive queues.
+        queues: u32,
+        /// The ways out, with the commands.
+        advice: String,
+    },
+
     /// A frame is too long, or empty. Nothing was sent of it, and the sink goes on.
     #[error("a frame of {len} bytes cannot be sent: 1 to {max} bytes can")]
     FrameLength {

@@ -16,12 +16,14 @@
 //! What the kernel says:
 //! - [`kernel`]: names and layouts as in its headers; [`syscall`]: one typed function per system
 //!   call;
+//! - [`errno`]: error numbers, for [`SyscallError::is`];
 //! - [`Mmap`]: memory shared with it, range checked; [`Interface`]: what it knows about an
 //!   interface;
 //! - [`wait`]: waiting for packets, for a stop, and for the interface to go.
 #![deny(unsafe_code)]
 
 // What the kernel says.
+pub mod errno;
 pub mod kernel;
 pub mod syscall;
 
@@ -49,8 +51,8 @@ pub use privileges::Privileges;
 pub use promiscuous::Promiscuous;
 
 pub use contract::{
-    Count, Open, PacketBatch, PacketSink, PacketSlot, PacketSource, PacketWriter, Readiness,
-    SinkStats, Stats, WireBytes, adapters,
+    Count, Open, PacketBatch, PacketSink, PacketSlot, PacketSource, PacketWriter, Profile,
+    Readiness, SinkStats, Stats, WireBytes, adapters,
 };
 pub use error::{Error, NoBackend, Refusal, SyscallError};
 pub use filter::{Filter, Matcher};

@@ -40,13 +40,14 @@ impl Needs {
         let (_, grant) = self.capabilities(true);
         // What the user has locked elsewhere is within the limit as it is now.
         let enough = self.memory.saturating_add(limit).next_multiple_of(1024);
-        Error::Config {
-            setting: "chunks",
-            why: format!(
-                "{} bytes of packet memory, with what else this user has locked, are more than the {limit} that a process without CAP_IPC_LOCK may lock: \
-                 grant it with all that is needed here (`sudo setcap {grant}=ep PROGRAM`; in a container `--cap-add IPC_LOCK`), raise the limit \
-                 (`ulimit -l {}`, LimitMEMLOCK={enough}; in a container `--ulimit memlock={enough}`), or ask for fewer chunks",
-                self.memory,
+        Error::MemoryLimit {
+            needed: self.memory,
+            limit,
+            advice: format!(
+                "grant the capability together with the others that are needed (`sudo setcap \
+                 {grant}=ep PROGRAM`; in a container `--cap-add IPC_LOCK`), raise the limit \
+                 (`ulimit -l {}`, LimitMEMLOCK={enough}; in a container `--ulimit \
+                 memlock={enough}`), or use fewer chunks",
                 enough / 1024
             ),
         }

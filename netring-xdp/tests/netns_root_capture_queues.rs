@@ -193,7 +193,7 @@ fn a_capture_and_an_injector_share_a_queue() {
     // By itself, an injector does not get the queue.
     let refused = XdpInjector::open("v0").unwrap_err().to_string();
     assert!(
-        refused.contains("queue 0 of v0 has an AF_XDP socket already"),
+        refused.contains("queue 0 of v0 already has an AF_XDP socket"),
         "{refused}"
     );
     assert_eq!(injector.stats().unwrap().committed, 50);

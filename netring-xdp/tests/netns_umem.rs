@@ -230,7 +230,7 @@ fn settings_that_cannot_be_are_refused_with_a_sentence() {
     let first = injector(64);
     let start = std::time::Instant::now();
     let second = XdpInjector::open("v0").unwrap_err();
-    told(second, "queue 0 of v0 has an AF_XDP socket already");
+    told(second, "queue 0 of v0 already has an AF_XDP socket");
     assert!(
         start.elapsed() < Duration::from_secs(20),
         "patience has an end"

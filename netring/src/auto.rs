@@ -254,12 +254,9 @@ fn taken(attempts: &[Attempt]) -> Option<Error> {
     attempts
         .iter()
         .find_map(|attempt| match attempt.why_not()? {
-            Error::Config {
-                setting: setting @ "queue",
-                why,
-            } => Some(Error::Config {
-                setting,
-                why: why.clone(),
+            Error::QueueBusy { interface, queue } => Some(Error::QueueBusy {
+                interface: interface.clone(),
+                queue: *queue,
             }),
             _ => None,
         })

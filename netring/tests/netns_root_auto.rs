@@ -221,7 +221,7 @@ fn auto_waits_once_for_a_queue_that_is_taken() {
     let told = told(&capture);
     for attempt in &told[..3] {
         assert!(
-            attempt.contains("queue 0 of v1 has an AF_XDP socket already"),
+            attempt.contains("queue 0 of v1 already has an AF_XDP socket"),
             "{attempt}"
         );
     }

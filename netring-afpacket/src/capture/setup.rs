@@ -14,13 +14,13 @@ use netring_sys::wait::Waiter;
 use netring_sys::{Error, Filter, Interface, Mmap, Promiscuous, SyscallError};
 
 use super::Capture;
-use crate::config::{Builder, FRAME_SIZE, MIN_BLOCKS, RingSize, SLOT_RESERVE};
+use crate::config::{CaptureBuilder, FRAME_SIZE, MIN_BLOCKS, RingGeometry, SLOT_RESERVE};
 use crate::counters::Counters;
 use crate::pace::Pace;
 use crate::ring::Ring;
 use crate::walk::Context;
 
-impl Builder {
+impl CaptureBuilder {
     /// Opens the capture: when this returns, packets are being captured.
     ///
     /// # Errors
@@ -34,7 +34,7 @@ impl Builder {
 /// The kernel gives no packet to a socket that is bound with protocol 0, and none of another
 /// interface to one that is bound to an interface: everything is in its place before the second
 /// bind opens the door.
-fn set_up(wanted: &Builder) -> Result<Capture, Error> {
+fn set_up(wanted: &CaptureBuilder) -> Result<Capture, Error> {
     wanted.check()?;
     let interface = Interface::by_name(&wanted.interface)?;
     let socket = packet_socket().map_err(SyscallError::needs_net_raw)?;
@@ -112,7 +112,7 @@ fn ignore_outgoing(wanted: Option<bool>, interface: &Interface) -> Option<bool> 
     wanted.or_else(|| interface.is_loopback().then_some(true))
 }
 
-fn attach(fd: BorrowedFd<'_>, wanted: &Builder) -> Result<(), Error> {
+fn attach(fd: BorrowedFd<'_>, wanted: &CaptureBuilder) -> Result<(), Error> {
     let filter = wanted.filter.as_ref().map(Filter::instructions);
     let Some(program) = program(filter, wanted.snap_len) else {
         return Ok(());
@@ -149,8 +149,8 @@ fn program(filter: Option<&[SockFilter]>, snap_len: Option<u32>) -> Option<Vec<S
     Some(program)
 }
 
-fn request(wanted: &Builder, block_count: usize, features: u32) -> tpacket_req3 {
-    // `Builder::check` has seen to it that all of these fit.
+fn request(wanted: &CaptureBuilder, block_count: usize, features: u32) -> tpacket_req3 {
+    // `CaptureBuilder::check` has seen to it that all of these fit.
     let frame_size = wanted.slot_size().unwrap_or(FRAME_SIZE);
     tpacket_req3 {
         tp_block_size: wanted.block_size as u32,
@@ -166,9 +166,9 @@ fn request(wanted: &Builder, block_count: usize, features: u32) -> tpacket_req3 
 /// Asks for half as many blocks each time that there is no memory for them, the kernel's or the
 /// process's.
 fn shrink_until_it_fits<T>(
-    wanted: &Builder,
+    wanted: &CaptureBuilder,
     mut make: impl FnMut(usize) -> Result<T, SyscallError>,
-) -> Result<(RingSize, T), SyscallError> {
+) -> Result<(RingGeometry, T), SyscallError> {
     let mut block_count = wanted.block_count;
     let made = loop {
         match make(block_count) {
@@ -179,10 +179,10 @@ fn shrink_until_it_fits<T>(
             Err(error) => return Err(error),
         }
     };
-    let size = RingSize {
+    let size = RingGeometry {
         block_size: wanted.block_size,
         block_count,
-        asked_block_count: wanted.block_count,
+        requested_blocks: wanted.block_count,
         slot_size: wanted.slot_size(),
     };
     Ok((size, made))
@@ -191,11 +191,9 @@ fn shrink_until_it_fits<T>(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use netring_sys::errno::{EINVAL, ENOMEM};
     use netring_sys::kernel::filter::BPF_LD_W_LEN;
     use std::io;
-
-    const ENOMEM: i32 = 12;
-    const EINVAL: i32 = 22;
 
     fn failed(errno: i32) -> SyscallError {
         SyscallError {
@@ -205,9 +203,9 @@ mod tests {
     }
 
     /// The block counts that are asked for where the kernel has memory for `room` blocks.
-    fn asked(room: usize, wanted: usize) -> (Vec<usize>, Result<RingSize, SyscallError>) {
+    fn asked(room: usize, wanted: usize) -> (Vec<usize>, Result<RingGeometry, SyscallError>) {
         let mut asked = Vec::new();
-        let wanted = Builder::new().block_count(wanted);
+        let wanted = CaptureBuilder::new().block_count(wanted);
         let got = shrink_until_it_fits(&wanted, |blocks| {
             asked.push(blocks);
             if blocks > room {
@@ -225,7 +223,7 @@ mod tests {
         assert_eq!(tried, [50, 25, 12, 6]);
         let got = got.unwrap();
         assert_eq!(
-            (got.block_count, got.asked_block_count, got.is_short()),
+            (got.block_count, got.requested_blocks, got.is_short()),
             (6, 50, true)
         );
         assert_eq!(got.bytes(), 6 * (256 << 10));
@@ -240,7 +238,7 @@ mod tests {
         assert_eq!(tried, [5, 2]);
         assert!(got.unwrap_err().to_string().contains("smaller ring"));
         let mut times = 0;
-        let got = shrink_until_it_fits(&Builder::new(), |_| {
+        let got = shrink_until_it_fits(&CaptureBuilder::new(), |_| {
             times += 1;
             Err::<(), _>(failed(EINVAL))
         });

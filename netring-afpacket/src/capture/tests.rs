@@ -23,10 +23,10 @@ fn capture_of(slot_size: Option<usize>) -> Capture {
     let interface = Interface::by_name("lo").unwrap();
     // It never says anything, and is asked only for counters that no test here needs.
     let socket = OwnedFd::from(UdpSocket::bind("127.0.0.1:0").unwrap());
-    let size = RingSize {
+    let size = RingGeometry {
         block_size: BLOCK,
         block_count: BLOCKS,
-        asked_block_count: BLOCKS,
+        requested_blocks: BLOCKS,
         slot_size,
     };
     Capture {

@@ -6,6 +6,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use aya::Ebpf;
 use aya::programs::Xdp;
 use aya::util::KernelVersion;
+use netring_sys::errno::{EBUSY, EEXIST};
 use netring_sys::syscall::{bpf_link_detach, bpf_link_xdp};
 use netring_sys::{Error, Interface, XdpMode, XdpProgram};
 
@@ -317,8 +318,6 @@ fn link(program: &mut Program, interface: &Interface, mode: XdpMode) -> Result<L
         Ok(link) => Ok(Link(link)),
         Err(refused) => {
             // Somebody was faster: the kernel puts no link over a program.
-            const EEXIST: i32 = 17;
-            const EBUSY: i32 = 16;
             if refused.is(EBUSY) || refused.is(EEXIST) {
                 refuse_if_taken(interface)?;
             }

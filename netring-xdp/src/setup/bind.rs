@@ -3,6 +3,7 @@
 use std::os::fd::BorrowedFd;
 use std::time::{Duration, Instant};
 
+use netring_sys::errno::{EBUSY, EINVAL, ENETDOWN, ENODEV};
 use netring_sys::kernel::xdp::{
     XDP_COPY, XDP_SHARED_UMEM, XDP_USE_NEED_WAKEUP, XDP_USE_SG, XDP_ZEROCOPY, sockaddr_xdp,
 };
@@ -10,10 +11,6 @@ use netring_sys::syscall::bind_xdp;
 use netring_sys::{Error, Interface, SyscallError};
 
 use crate::config::{Copying, SocketConfig};
-use crate::socket::bound::{ENETDOWN, ENODEV};
-
-const EBUSY: i32 = 16;
-const EINVAL: i32 = 22;
 
 /// Binds, without a copy where that is wanted and can be. Why not, where it was only hoped for.
 pub(super) fn bind(
@@ -75,23 +72,19 @@ fn bind_when_free(
 }
 
 fn explained(error: SyscallError, wanted: &SocketConfig, interface: &Interface) -> Error {
-    let (setting, why) = if error.is(EBUSY) {
-        (
-            "queue",
-            format!(
-                "queue {} of {} has an AF_XDP socket already: close that one, take another queue, or share its UMEM",
-                wanted.queue, interface.name
-            ),
-        )
+    if error.is(EBUSY) {
+        Error::QueueBusy {
+            interface: interface.name.clone(),
+            queue: wanted.queue,
+        }
     } else if error.is(EINVAL) && wanted.multi_buffer {
-        (
-            "multi_buffer",
-            "the kernel does not take packets larger than a chunk, which need kernel 6.6: lower the MTU, or say `multi_buffer(false)`, and they \
-             are lost and counted"
+        Error::Config {
+            setting: "multi_buffer",
+            why: "packets larger than a chunk need kernel 6.6; lower the MTU, or set \
+                  `multi_buffer(false)`: then they are dropped and counted"
                 .into(),
-        )
+        }
     } else {
-        return error.into();
-    };
-    Error::Config { setting, why }
+        error.into()
+    }
 }

@@ -4,15 +4,12 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use netring_sys::errno::{ENETDOWN, ENODEV, ENXIO};
 use netring_sys::{Error, Interface, SyscallError};
 
 use crate::census::Rings;
 use crate::device::Device;
 use crate::umem::Shared;
-
-const ENXIO: i32 = 6;
-pub(crate) const ENODEV: i32 = 19;
-pub(crate) const ENETDOWN: i32 = 100;
 
 /// A socket that is bound to a queue. Both halves share it; it is closed with the last of them.
 #[derive(Debug)]

@@ -3,6 +3,7 @@
 use std::os::fd::BorrowedFd;
 use std::time::{Duration, Instant};
 
+use netring_sys::errno::{EINVAL, ENOBUFS};
 use netring_sys::kernel::xdp::{
     XDP_UMEM_TX_METADATA_LEN, XDP_UMEM_TX_SW_CSUM, XDP_UMEM_UNALIGNED_CHUNK_FLAG, xdp_umem_reg,
 };
@@ -11,9 +12,6 @@ use netring_sys::{Error, SyscallError};
 
 use super::Shared;
 use crate::permit::Needs;
-
-const ENOBUFS: i32 = 105;
-const EINVAL: i32 = 22;
 
 impl Shared {
     /// Registers the memory with a socket.
@@ -94,6 +92,6 @@ mod tests {
         let text = told(&metadata, EINVAL);
         assert!(text.starts_with("transmit_metadata: the kernel"), "{text}");
         assert!(text.contains("6.11"), "{text}");
-        assert!(told(&metadata, ENOBUFS).starts_with("chunks: 8192 bytes"));
+        assert!(told(&metadata, ENOBUFS).starts_with("8192 bytes of packet memory"));
     }
 }

@@ -5,7 +5,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::time::{Duration, Instant};
 
 use netring::AsyncCapture;
-use netring_afpacket::{Builder, Capture};
+use netring_afpacket::{Capture, CaptureBuilder};
 use netring_sys::kernel::packet::ETH_P_ALL;
 use netring_sys::{Interface, syscall};
 
@@ -90,7 +90,7 @@ fn runtime(options: &Options, table: &mut Table) -> Result<()> {
     Ok(())
 }
 
-fn in_place(settings: Builder) -> Result<AsyncCapture> {
+fn in_place(settings: CaptureBuilder) -> Result<AsyncCapture> {
     Ok(AsyncCapture::new(settings.build()?)?)
 }
 

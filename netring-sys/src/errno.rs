@@ -1,0 +1,8 @@
+//! Error numbers of the kernel, for [`SyscallError::is`](crate::SyscallError::is).
+//!
+//! Only this crate names libc; the others compare with these.
+
+pub use libc::{
+    EACCES, EAGAIN, EBUSY, EEXIST, EINVAL, ENETDOWN, ENOBUFS, ENODEV, ENOENT, ENOMEM, ENOSPC,
+    ENXIO, EOPNOTSUPP, EPERM, ERANGE,
+};
