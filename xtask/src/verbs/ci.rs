@@ -27,7 +27,7 @@ pub(crate) fn run_all() -> Result<()> {
     step("oldest Rust", oldest_rust)?;
     step("demo", || tools::run("demo", &[]))?;
     step("demo on an interface", || {
-        tools::run("demo", &["lo".into(), "2s".into()])
+        tools::run("demo", &["lo".into(), "2s".into(), "--log".into()])
     })?;
     step("bench, a short round", || {
         tools::run("bench", &["--quick".into()])
