@@ -20,6 +20,7 @@ cargo xtask VERB
   bench [OPTIONS]     measure, and print ours beside the peers'; `cargo xtask bench --help` lists the options
   conformance DIR     compare the flows in a folder of captures with what two other tools found, or with its expect.tsv
   tidy                the house rules
+  package             whether each crate can be published; uploads nothing
   ci                  everything a change has to pass
 
 `NETRING_REQUIRE_ROOT=1` makes a test that cannot run for want of privilege a failure.";
@@ -37,6 +38,7 @@ fn main() -> ExitCode {
         "test" => verbs::test::run(),
         "test-netns" => verbs::test_netns::run(rest).and_then(verbs::totals::Totals::close),
         "tidy" => verbs::tidy::run(),
+        "package" => verbs::package::run_all(),
         "ci" => verbs::ci::run_all(),
         "help" | "--help" | "-h" => {
             println!("{HELP}");
