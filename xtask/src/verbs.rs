@@ -1,6 +1,7 @@
 //! One verb a file, and what they share: where the workspace is, and how a command is run.
 
 pub(crate) mod ci;
+pub(crate) mod package;
 pub(crate) mod test;
 pub(crate) mod test_netns;
 pub(crate) mod tidy;

@@ -1,4 +1,4 @@
-//! The heavy tools behind `cargo xtask demo`, `bench` and `conformance`.
+//! The heavy tools behind `cargo xtask bench` and `conformance`.
 #![deny(unsafe_code)]
 #![expect(
     clippy::print_stdout,
@@ -8,7 +8,6 @@
 
 mod bench;
 mod conformance;
-mod demo;
 
 use std::process::ExitCode;
 
@@ -23,7 +22,6 @@ fn main() -> ExitCode {
     // A tool is a line here, and a `mod` above.
     let result = match verb {
         "bench" => bench::run(rest),
-        "demo" => demo::run(rest),
         "conformance" => conformance::run(rest),
         other => Err(format!("there is no tool {other:?}; run `cargo xtask`").into()),
     };

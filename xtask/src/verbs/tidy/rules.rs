@@ -206,6 +206,7 @@ fn verbs(name: &str, text: &str, broken: &mut Vec<String>) {
         "bench",
         "conformance",
         "tidy",
+        "package",
         "ci",
     ];
     for (number, line) in lines(text) {

@@ -1,4 +1,4 @@
-//! A subscriber that is deliberately slow, and is told exactly what it lost.
+//! A subscriber that is deliberately slow, and learns exactly how many events it lost.
 
 use std::time::Duration;
 
@@ -6,30 +6,24 @@ use futures::StreamExt;
 use netring::flow::extract::FiveTupleKey;
 use netring::{BroadcastRecvError, FlowSubscriber};
 
-use super::log::Seen;
+use super::board::{Seen, Shared};
 
 /// The pause after each event.
-const PAUSE: Duration = Duration::from_millis(8);
+pub(super) const PAUSE: Duration = Duration::from_millis(8);
 
 pub(super) async fn read(
     mut events: FlowSubscriber<FiveTupleKey>,
+    board: Shared,
 ) -> Result<Seen, BroadcastRecvError> {
-    let mut seen = Seen::default();
     while let Some(event) = events.next().await {
         match event {
             Ok(event) => {
-                seen.take(&event);
+                board.lock().slow.take(&event);
                 tokio::time::sleep(PAUSE).await;
             }
-            Err(BroadcastRecvError::Lagged(n)) => {
-                eprintln!(
-                    "── slow subscriber: lost {n} events, has read {}",
-                    seen.read
-                );
-                seen.lost += n;
-            }
+            Err(BroadcastRecvError::Lagged(lost)) => board.lock().slow.lost += lost,
             Err(error) => return Err(error),
         }
     }
-    Ok(seen)
+    Ok(board.lock().slow)
 }

@@ -26,7 +26,10 @@ const UDP6: usize = 40;
 const CLIENTS: usize = 4;
 /// Between two conversations of one client: the whole takes some seconds, so that a live line has
 /// something to show.
-const PAUSE: Duration = Duration::from_millis(25);
+const PAUSE: Duration = Duration::from_millis(40);
+/// Bytes of a download that lasts as long as the rest, and of each bite that is taken of it.
+const STEADY: usize = 6_000_000;
+const BITE: usize = 64 << 10;
 
 /// What was said on the wire, counted by those who said it.
 #[derive(Clone, Copy, Debug, Default)]
@@ -86,8 +89,10 @@ fn answer(mut stream: TcpStream) -> io::Result<()> {
 
 /// All conversations, from the host that calls this. Returns when the last one is over.
 pub(super) fn talk() -> io::Result<Made> {
-    let workers = (0..CLIENTS).map(|worker| thread::spawn(move || talk_as(worker)));
-    let workers: Vec<_> = workers.collect();
+    let clients = (0..CLIENTS).map(|worker| thread::spawn(move || talk_as(worker)));
+    let steady = [IpAddr::from(SERVER4), IpAddr::from(SERVER6)];
+    let steady = steady.map(|server| thread::spawn(move || download(server)));
+    let workers: Vec<_> = clients.chain(steady).collect();
     let mut made = Made::default();
     for worker in workers {
         let part = worker
@@ -133,6 +138,24 @@ fn get(server: IpAddr, size: usize) -> io::Result<usize> {
     write!(stream, "GET /{size} HTTP/1.1\r\nHost: demo\r\n\r\n")?;
     let mut answer = Vec::with_capacity(size + 100);
     stream.read_to_end(&mut answer)
+}
+
+/// One connection whose answer is read in small bites.
+fn download(server: IpAddr) -> io::Result<Made> {
+    let mut stream = TcpStream::connect(SocketAddr::new(server, HTTP))?;
+    write!(stream, "GET /{STEADY} HTTP/1.1\r\nHost: demo\r\n\r\n")?;
+    let mut made = Made {
+        tcp: 1,
+        ..Made::default()
+    };
+    let mut bite = vec![0; BITE];
+    loop {
+        match stream.read(&mut bite)? {
+            0 => return Ok(made),
+            len => made.bytes += len,
+        }
+        thread::sleep(PAUSE);
+    }
 }
 
 /// One question and its answer over UDP; the bytes of the answer.
