@@ -25,30 +25,22 @@
 // What the kernel says.
 pub mod errno;
 pub mod kernel;
+mod os;
 pub mod syscall;
-
-mod attached;
-mod interface;
-mod mmap;
-mod netlink;
-mod privileges;
-mod promiscuous;
-pub mod wait;
 
 // The words every layer shares.
 mod contract;
 mod error;
 pub mod filter;
-mod link_type;
 mod packet;
-mod timestamp;
+mod privileges;
 mod xdp_program;
 
-pub use interface::{Interface, InterfaceCounters};
-pub use mmap::Mmap;
-pub use netlink::{InterfaceAddress, XdpFeatures, XdpMetadata};
+pub use os::{
+    Interface, InterfaceAddress, InterfaceCounters, Promiscuous, XdpFeatures, XdpMetadata, wait,
+};
 pub use privileges::Privileges;
-pub use promiscuous::Promiscuous;
+pub use syscall::Mmap;
 
 pub use contract::{
     Count, Open, PacketBatch, PacketSink, PacketSlot, PacketSource, PacketWriter, Profile,
@@ -56,7 +48,7 @@ pub use contract::{
 };
 pub use error::{Error, NoBackend, Refusal, SyscallError};
 pub use filter::{Filter, Matcher};
-pub use link_type::LinkType;
-pub use packet::{Checksum, Direction, Meta, Packet, PacketBuf, VlanTag};
-pub use timestamp::{Clock, Timestamp};
+pub use packet::{
+    Checksum, Clock, Direction, LinkType, Meta, Packet, PacketBuf, Timestamp, VlanTag,
+};
 pub use xdp_program::{XdpMode, XdpProgram};

@@ -1,6 +1,10 @@
 //! A packet: its bytes, and what the source knows about it.
 
-use crate::{LinkType, Timestamp};
+mod link_type;
+mod timestamp;
+
+pub use link_type::LinkType;
+pub use timestamp::{Clock, Timestamp};
 
 /// A packet that some source lends: bytes in the source's memory, and what it knows about them.
 ///
@@ -353,7 +357,6 @@ impl From<Packet<'_>> for PacketBuf {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::Clock;
 
     #[test]
     fn an_owned_packet_keeps_every_word() {

@@ -6,7 +6,7 @@
 use std::os::fd::{AsFd, BorrowedFd};
 
 use crate::kernel::packet::{ARPHRD_ETHER, ARPHRD_LOOPBACK};
-use crate::netlink::{self, Link, Message};
+use crate::os::netlink::{self, Link, Message};
 use crate::syscall::{InterfaceByIoctl, ethtool_channels, interface_by_ioctl, interface_socket};
 use crate::{Error, InterfaceAddress, LinkType, SyscallError, XdpProgram};
 

@@ -2,7 +2,7 @@
 
 use std::os::fd::{AsRawFd, BorrowedFd};
 
-use crate::netlink::{self, Message};
+use crate::os::netlink::{self, Message};
 use crate::{Interface, SyscallError, XdpMode};
 
 const XDP_FLAGS_UPDATE_IF_NOEXIST: u32 = 1;

@@ -2,8 +2,8 @@
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-use crate::interface::link_is_up;
-use crate::netlink::{self, BUFFER, Message, RTMGRP_LINK};
+use crate::os::interface::link_is_up;
+use crate::os::netlink::{self, BUFFER, Message, RTMGRP_LINK};
 use crate::syscall::{netlink_receive, netlink_send, netlink_socket, packet_socket_address};
 use crate::{Count, Error, Interface, SyscallError};
 
@@ -212,7 +212,7 @@ impl State {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::netlink::Link;
+    use crate::os::netlink::Link;
 
     const UP: u32 = 1 | 1 << 16;
 

@@ -1,0 +1,11 @@
+//! What the operating system knows and does: interfaces, netlink, waiting, promiscuous mode.
+
+mod interface;
+mod netlink;
+mod promiscuous;
+pub mod wait;
+mod xdp_program;
+
+pub use interface::{Interface, InterfaceCounters};
+pub use netlink::{InterfaceAddress, XdpFeatures, XdpMetadata};
+pub use promiscuous::Promiscuous;
