@@ -2,6 +2,7 @@
 
 mod interface;
 mod netlink;
+mod privileges;
 mod promiscuous;
 pub mod wait;
 mod xdp_program;

@@ -1,28 +1,26 @@
 //! What the calling thread may do, and so what helps if the kernel refuses it something.
 
-use std::fs;
-
 /// Facts about the thread whose call was refused: its capabilities, `no_new_privs`, seccomp filter
 /// and user namespace, from `/proc/thread-self`. They choose the advice of
 /// [`Error::NotPermitted`](crate::Error::NotPermitted).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Privileges(Option<Facts>);
+pub struct Privileges(pub(crate) Option<Facts>);
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Facts {
-    is_root: bool,
-    permitted: Capabilities,
-    effective: Capabilities,
-    bounding: Capabilities,
-    no_new_privs: bool,
-    seccomp: bool,
+pub(crate) struct Facts {
+    pub(crate) is_root: bool,
+    pub(crate) permitted: Capabilities,
+    pub(crate) effective: Capabilities,
+    pub(crate) bounding: Capabilities,
+    pub(crate) no_new_privs: bool,
+    pub(crate) seccomp: bool,
     /// In a user namespace other than the host's.
-    in_user_namespace: bool,
+    pub(crate) in_user_namespace: bool,
 }
 
 /// A set of those that matter here: a bit for each of [`CAPABILITIES`], so that an error stays
 /// small.
-type Capabilities = u8;
+pub(crate) type Capabilities = u8;
 
 /// Names as `setcap` takes them, and the kernel's numbers.
 const CAPABILITIES: [(&str, u32); 6] = [
@@ -40,15 +38,6 @@ const BPF: Capabilities = 1 << 5;
 const OF_THE_HOST: [&str; 3] = ["cap_bpf", "cap_sys_admin", "cap_perfmon"];
 
 impl Privileges {
-    /// Those of this thread, now. They are unknown where `/proc` cannot be read, and the advice is
-    /// the most usual one then.
-    pub fn now() -> Self {
-        let status = fs::read_to_string("/proc/thread-self/status");
-        let namespace = fs::read_link("/proc/thread-self/ns/user");
-        let facts = status.ok().zip(namespace.ok());
-        Self(facts.and_then(|(status, namespace)| Facts::read(&status, namespace.to_str()?)))
-    }
-
     /// Whether a seccomp filter looks at its system calls.
     pub(crate) fn is_filtered(&self) -> bool {
         self.0.is_some_and(|facts| facts.seccomp)
@@ -80,27 +69,6 @@ impl Privileges {
 }
 
 impl Facts {
-    fn read(status: &str, user_namespace: &str) -> Option<Self> {
-        /// The number that the kernel gives to the host's (`PROC_USER_INIT_INO`).
-        const HOST: &str = "user:[4026531837]";
-        let line = |name| status.lines().find_map(|line| line.strip_prefix(name));
-        let set = |name| {
-            let bits = u64::from_str_radix(line(name)?.trim(), 16).ok()?;
-            Some(chosen(|_, number| bits >> number & 1 != 0))
-        };
-        Some(Self {
-            // Real, effective, saved, of the file system.
-            is_root: line("Uid:")?.split_whitespace().nth(1)? == "0",
-            permitted: set("CapPrm:")?,
-            effective: set("CapEff:")?,
-            bounding: set("CapBnd:")?,
-            // Kernels before 4.10 do not say.
-            no_new_privs: line("NoNewPrivs:").is_some_and(|value| value.trim() == "1"),
-            seccomp: line("Seccomp:").is_some_and(|value| value.trim() != "0"),
-            in_user_namespace: user_namespace != HOST,
-        })
-    }
-
     /// `None` for what helps a usual user on a usual machine.
     fn advice(&self, capability: &str, grant: &str, denied: bool) -> Option<String> {
         let missing = self.missing(grant);
@@ -210,7 +178,7 @@ fn is_of_the_host(capability: &str, grant: &str) -> bool {
 }
 
 /// Those whose name and number are chosen.
-fn chosen(choose: impl Fn(&str, u32) -> bool) -> Capabilities {
+pub(crate) fn chosen(choose: impl Fn(&str, u32) -> bool) -> Capabilities {
     let all = CAPABILITIES.iter().enumerate();
     let bits =
         all.map(|(place, (name, number))| Capabilities::from(choose(name, *number)) << place);
@@ -254,6 +222,11 @@ mod tests {
         ..ROOT
     };
 
+    #[test]
+    fn a_set_is_listed_in_the_order_of_the_numbers() {
+        assert_eq!(list(BPF | SYS_ADMIN, " ", "+"), "+SYS_ADMIN +BPF");
+    }
+
     fn said(facts: Facts, (capability, grant): (&str, &str), denied: bool) -> String {
         Privileges(Some(facts)).advice(capability, grant, denied)
     }
@@ -266,29 +239,6 @@ mod tests {
         for part in lacks {
             assert!(!text.contains(part), "{part}: {text}");
         }
-    }
-
-    #[test]
-    fn the_facts_are_read_from_what_the_kernel_writes() {
-        let status = "Name:\tx\nUid:\t1000\t0\t0\t0\nCapInh:\t0000000000000000\nCapPrm:\t0000000000002000\n\
-                      CapEff:\t0000000000000000\nCapBnd:\t000001ffffffffff\nNoNewPrivs:\t1\nSeccomp:\t2\nSeccomp_filters:\t1\n";
-        let facts = Facts {
-            is_root: true,
-            permitted: RAW,
-            effective: 0,
-            bounding: ALL,
-            no_new_privs: true,
-            seccomp: true,
-            in_user_namespace: false,
-        };
-        assert_eq!(Facts::read(status, "user:[4026531837]"), Some(facts));
-        let inside = Facts::read(status, "user:[4026532201]").unwrap();
-        assert!(inside.in_user_namespace);
-        for cut in 0..status.find("NoNewPrivs").unwrap() - 1 {
-            assert!(Facts::read(&status[..cut], "user:[1]").is_none_or(|facts| facts != inside));
-        }
-        assert!(Privileges::now().0.is_some());
-        assert_eq!(list(BPF | SYS_ADMIN, " ", "+"), "+SYS_ADMIN +BPF");
     }
 
     #[test]

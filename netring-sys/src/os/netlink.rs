@@ -1,10 +1,10 @@
 //! The few messages of `rtnetlink(7)` that tell about interfaces.
-//!
-//! Answers come from the kernel, yet every length in them is checked: a short read ends the walk.
 
 mod address;
+mod exchange;
 mod link;
 mod netdev;
+mod wire;
 
 pub use address::InterfaceAddress;
 pub(crate) use address::addresses;
@@ -12,25 +12,22 @@ pub(crate) use link::Link;
 pub use netdev::{XdpFeatures, XdpMetadata};
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::time::Duration;
 
 use crate::SyscallError;
-use crate::syscall::{netlink_receive, netlink_send, netlink_socket, poll_readable};
+use crate::syscall::netlink_socket;
+use exchange::{dump, exchange};
+use wire::{
+    NLA_F_NESTED, NLM_F_ACK, NLM_F_DUMP, NLM_F_REQUEST, NLMSG_ERROR, attribute, error_in, finished,
+    request, split,
+};
 
 /// Notifications about interfaces.
 pub(crate) const RTMGRP_LINK: u32 = 1;
 
-const NLMSG_ERROR: u16 = 2;
-const NLMSG_DONE: u16 = 3;
 const RTM_NEWLINK: u16 = 16;
 const RTM_DELLINK: u16 = 17;
 const RTM_GETLINK: u16 = 18;
 const RTM_SETLINK: u16 = 19;
-const NLM_F_REQUEST: u16 = 1;
-const NLM_F_ACK: u16 = 4;
-const NLM_F_DUMP: u16 = 0x300;
-/// In an answer: the list changed while it was dumped.
-const NLM_F_DUMP_INTR: u16 = 0x10;
 
 /// The family of messages about interfaces themselves. A bridge tells of its ports in the same
 /// words and to the same group: an interface that leaves a bridge is a "deleted link" of the family
@@ -46,19 +43,12 @@ const IFLA_XDP_FLAGS: u16 = 3;
 const IFLA_XDP_EXPECTED_FD: u16 = 8;
 /// An alternative name (kernel 5.5).
 const IFLA_ALT_IFNAME: u16 = 53;
-/// The flag of an attribute that is made of attributes; older kernels leave it out.
-const NLA_F_NESTED: u16 = 0x8000;
-
 /// The name under which an answer that is a refusal is reported.
 const GET_LINK: &str = "netlink(RTM_GETLINK)";
 
 /// Room for what one read brings: an interface with many alternative names alone has 64 KiB of
 /// them.
 pub(crate) const BUFFER: usize = 256 * 1024;
-
-/// Bytes of `nlmsghdr`, and of `ifinfomsg` behind it.
-const HEADER: usize = 16;
-const INFO: usize = 16;
 
 /// A message about an interface.
 #[derive(Debug, PartialEq, Eq)]
@@ -100,27 +90,6 @@ pub(crate) fn set_xdp(index: u32, fd: i32, expected: Option<i32>, flags: u32) ->
     finished(message)
 }
 
-fn request(kind: u16, flags: u16, index: u32) -> Vec<u8> {
-    let mut message = vec![0; HEADER + INFO];
-    message[4..6].copy_from_slice(&kind.to_ne_bytes());
-    message[6..8].copy_from_slice(&flags.to_ne_bytes());
-    message[HEADER + 4..HEADER + 8].copy_from_slice(&index.to_ne_bytes());
-    message
-}
-
-fn attribute(message: &mut Vec<u8>, kind: u16, value: &[u8]) {
-    message.extend_from_slice(&(4 + value.len() as u16).to_ne_bytes());
-    message.extend_from_slice(&kind.to_ne_bytes());
-    message.extend_from_slice(value);
-    message.resize(message.len().next_multiple_of(4), 0);
-}
-
-fn finished(mut message: Vec<u8>) -> Vec<u8> {
-    let len = message.len() as u32;
-    message[..4].copy_from_slice(&len.to_ne_bytes());
-    message
-}
-
 /// All interfaces, as `each` makes something of them, and the socket that they were asked for on.
 ///
 /// # Errors
@@ -139,47 +108,6 @@ pub(crate) fn ask_all<T>(
     dump(&finished(request), |kind, message| {
         (kind == RTM_NEWLINK).then(|| Link::read(message).map(&mut each))?
     })
-}
-
-/// All that `each` makes of the messages of a list, and the socket that it was asked for on.
-///
-/// The kernel makes a long list in several steps, and says so if something came or went in between:
-/// then it is asked again.
-///
-/// # Errors
-/// `EAGAIN` if the list keeps changing for a second.
-fn dump<T>(
-    request: &[u8],
-    mut each: impl FnMut(u16, &[u8]) -> Option<T>,
-) -> Result<(Vec<T>, OwnedFd), SyscallError> {
-    const ATTEMPTS: u32 = 100;
-    const PAUSE: Duration = Duration::from_millis(10);
-    for _ in 0..ATTEMPTS {
-        let socket = netlink_socket(0)?;
-        let mut found = Vec::new();
-        let ended = exchange(socket.as_fd(), request, |bytes| {
-            split(bytes).find_map(|(kind, interrupted, message)| {
-                let result = match kind {
-                    NLMSG_ERROR | NLMSG_DONE => error_in(message),
-                    _ => 0,
-                };
-                match (interrupted, result) {
-                    (true, _) => Some(Ok(false)),
-                    (_, errno @ 1..) => Some(Err(refused(errno))),
-                    _ if kind == NLMSG_DONE => Some(Ok(true)),
-                    _ => {
-                        found.extend(each(kind, message));
-                        None
-                    }
-                }
-            })
-        })?;
-        if ended? {
-            return Ok((found, socket));
-        }
-        std::thread::sleep(PAUSE);
-    }
-    Err(refused(libc::EAGAIN))
 }
 
 /// The kernel's answer to a request about interfaces, as an error.
@@ -216,25 +144,6 @@ pub(crate) fn ask<T>(
     })
 }
 
-/// Sends a request, and waits until `answer` finds what it is after in what comes back.
-fn exchange<T>(
-    socket: BorrowedFd<'_>,
-    request: &[u8],
-    mut answer: impl FnMut(&[u8]) -> Option<T>,
-) -> Result<T, SyscallError> {
-    netlink_send(socket, request)?;
-    let mut buffer = vec![0; BUFFER];
-    loop {
-        let Some(len) = netlink_receive(socket, &mut buffer)? else {
-            poll_readable(socket, None)?;
-            continue;
-        };
-        if let Some(found) = answer(&buffer[..len]) {
-            return Ok(found);
-        }
-    }
-}
-
 /// The messages about interfaces in what a netlink socket received; others are passed over.
 pub(crate) fn messages(bytes: &[u8]) -> impl Iterator<Item = Message<'_>> {
     split(bytes).filter_map(|(kind, _, message)| match kind {
@@ -248,48 +157,9 @@ pub(crate) fn messages(bytes: &[u8]) -> impl Iterator<Item = Message<'_>> {
     })
 }
 
-/// Each message in what a netlink socket received: its kind, whether it is of a list that changed
-/// meanwhile, and what is behind its header.
-fn split(mut bytes: &[u8]) -> impl Iterator<Item = (u16, bool, &[u8])> {
-    std::iter::from_fn(move || {
-        let len = u32_at(bytes, 0)? as usize;
-        if len < HEADER || len > bytes.len() {
-            return None;
-        }
-        let (message, kind) = (&bytes[HEADER..len], u16_at(bytes, 4)?);
-        let interrupted = u16_at(bytes, 6)? & NLM_F_DUMP_INTR != 0;
-        bytes = bytes.get(len.next_multiple_of(4)..).unwrap_or_default();
-        Some((kind, interrupted, message))
-    })
-}
-
-/// The number that a refusal, or the end of a list, carries: 0 for none.
-fn error_in(message: &[u8]) -> i32 {
-    message
-        .first_chunk()
-        .map_or(0, |errno| i32::from_ne_bytes(*errno).wrapping_neg())
-}
-
-/// The attributes in `bytes`: kind and value.
-fn attributes(mut bytes: &[u8]) -> impl Iterator<Item = (u16, &[u8])> {
-    std::iter::from_fn(move || {
-        let (len, kind) = (usize::from(u16_at(bytes, 0)?), u16_at(bytes, 2)?);
-        let value = bytes.get(4..len)?;
-        bytes = bytes.get(len.next_multiple_of(4)..).unwrap_or_default();
-        Some((kind & !NLA_F_NESTED, value))
-    })
-}
-
-fn u16_at(bytes: &[u8], offset: usize) -> Option<u16> {
-    Some(u16::from_ne_bytes(*bytes.get(offset..)?.first_chunk()?))
-}
-
-fn u32_at(bytes: &[u8], offset: usize) -> Option<u32> {
-    Some(u32::from_ne_bytes(*bytes.get(offset..)?.first_chunk()?))
-}
-
 #[cfg(test)]
 mod tests {
+    use super::wire::{HEADER, INFO, u16_at, u32_at};
     use super::*;
 
     #[test]
@@ -329,37 +199,6 @@ mod tests {
             let mut damaged = message.clone();
             damaged[at] = value;
             assert!(messages(&damaged).count() <= 1);
-        }
-    }
-
-    #[test]
-    fn the_end_of_a_list_says_whether_it_changed_or_failed() {
-        let done = |flags: u16, errno: i32| {
-            let mut done = request(NLMSG_DONE, flags, 0);
-            done.truncate(HEADER);
-            done.extend_from_slice(&errno.to_ne_bytes());
-            let bytes = [finished(request(RTM_NEWLINK, flags, 3)), finished(done)].concat();
-            let read = split(&bytes).map(|(kind, interrupted, message)| {
-                let errno = if kind == NLMSG_DONE {
-                    error_in(message)
-                } else {
-                    0
-                };
-                (kind, interrupted, errno)
-            });
-            read.collect::<Vec<_>>()
-        };
-        for interrupted in [false, true] {
-            let flags = 2 | if interrupted { NLM_F_DUMP_INTR } else { 0 };
-            for errno in [0, 105] {
-                assert_eq!(
-                    done(flags, -errno),
-                    [
-                        (RTM_NEWLINK, interrupted, 0),
-                        (NLMSG_DONE, interrupted, errno)
-                    ]
-                );
-            }
         }
     }
 

@@ -2,7 +2,8 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use super::{NLM_F_DUMP, NLM_F_REQUEST, attributes, dump, finished, request, u32_at};
+use super::exchange::dump;
+use super::wire::{NLM_F_DUMP, NLM_F_REQUEST, attributes, finished, request, u32_at};
 use crate::SyscallError;
 
 const RTM_NEWADDR: u16 = 20;
@@ -64,7 +65,7 @@ fn ip(bytes: &[u8]) -> Option<IpAddr> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::attribute;
+    use super::super::wire::attribute;
     use super::*;
 
     #[test]

@@ -1,6 +1,7 @@
 //! What the kernel says of one interface: `ifinfomsg` and its attributes.
 
-use super::{IFLA_ALT_IFNAME, IFLA_IFNAME, IFLA_XDP, INFO, attributes, u16_at, u32_at};
+use super::wire::{INFO, attributes, u16_at, u32_at};
+use super::{IFLA_ALT_IFNAME, IFLA_IFNAME, IFLA_XDP};
 use crate::{XdpMode, XdpProgram};
 
 const IFLA_ADDRESS: u16 = 1;
@@ -99,7 +100,8 @@ fn xdp(nested: &[u8]) -> Option<XdpProgram> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{HEADER, RTM_NEWLINK, attribute, finished, request};
+    use super::super::RTM_NEWLINK;
+    use super::super::wire::{HEADER, attribute, finished, request};
     use super::*;
 
     #[test]

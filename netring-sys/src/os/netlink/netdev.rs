@@ -3,9 +3,11 @@
 
 use std::os::fd::AsFd;
 
-use super::{
-    HEADER, NLM_F_REQUEST, NLMSG_ERROR, attribute, attributes, error_in, exchange, finished,
-    is_forbidden, split, u16_at, u32_at,
+use super::exchange::exchange;
+use super::is_forbidden;
+use super::wire::{
+    HEADER, NLM_F_REQUEST, NLMSG_ERROR, attribute, attributes, error_in, finished, split, u16_at,
+    u32_at,
 };
 use crate::SyscallError;
 use crate::syscall::generic_netlink_socket;
