@@ -1,4 +1,4 @@
-//! `bpf(2)`: programs, arrays, and running a program by hand.
+//! `bpf(2)`: loading programs and linking them to an interface.
 //!
 //! # Safety
 //! The invariant of this file: a pointer handed to the kernel points to a value on this function's
@@ -7,92 +7,23 @@
 //! [`Mmap`](crate::Mmap) or says so). Descriptors are borrowed, so they are open during the call.
 #![expect(unsafe_code, reason = "system calls; the invariant stands above")]
 
-use std::ffi::CStr;
+mod array;
+mod test_run;
 
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+use std::ffi::CStr;
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 
 use libc::{c_int, c_long};
 
 use crate::kernel::bpf::{
-    BPF_F_TEST_XDP_LIVE_FRAMES, BPF_F_XDP_DEV_BOUND_ONLY, BPF_F_XDP_HAS_FRAGS, BPF_LINK_CREATE,
-    BPF_LINK_DETACH, BPF_MAP_CREATE, BPF_MAP_LOOKUP_ELEM, BPF_MAP_TYPE_ARRAY, BPF_MAP_UPDATE_ELEM,
-    BPF_OBJ_GET_INFO_BY_FD, BPF_PROG_LOAD, BPF_PROG_TEST_RUN, BPF_PROG_TYPE_XDP, BPF_XDP,
-    bpf_attr_info, bpf_attr_link_create, bpf_attr_link_detach, bpf_attr_map_create,
-    bpf_attr_map_elem, bpf_attr_prog_load, bpf_attr_test_run, bpf_insn, bpf_prog_info, xdp_md,
+    BPF_F_XDP_DEV_BOUND_ONLY, BPF_F_XDP_HAS_FRAGS, BPF_LINK_CREATE, BPF_LINK_DETACH,
+    BPF_OBJ_GET_INFO_BY_FD, BPF_PROG_LOAD, BPF_PROG_TYPE_XDP, BPF_XDP, bpf_attr_info,
+    bpf_attr_link_create, bpf_attr_link_detach, bpf_attr_prog_load, bpf_insn, bpf_prog_info,
 };
 use crate::{Error, SyscallError, XdpMode};
 
-/// An array of values of `N` bytes that programs and their loader share. The size is a part of the
-/// type because the kernel writes as many bytes as it knows the values to have.
-#[doc(alias = "BPF_MAP_TYPE_ARRAY")]
-#[derive(Debug)]
-pub struct BpfArray<const N: usize>(OwnedFd);
-
-impl<const N: usize> BpfArray<N> {
-    /// An array of so many values, all zero.
-    ///
-    /// # Errors
-    /// [`Error::NotPermitted`] without CAP_BPF, `EINVAL` for no values or values of no bytes,
-    /// `ENOMEM`.
-    #[doc(alias = "BPF_MAP_CREATE")]
-    pub fn new(entries: u32) -> Result<Self, Error> {
-        let mut attr = bpf_attr_map_create {
-            map_type: BPF_MAP_TYPE_ARRAY,
-            key_size: 4,
-            value_size: N as u32,
-            max_entries: entries,
-            map_flags: 0,
-        };
-        // SAFETY: no pointer is in the attributes, which are on this stack and nobody else's.
-        let fd = unsafe { bpf(BPF_MAP_CREATE, &mut attr, "bpf(BPF_MAP_CREATE)") };
-        let fd = fd.map_err(SyscallError::needs_bpf)?;
-        // SAFETY: the kernel has just made this descriptor for us; nobody else knows it; it is
-        // open.
-        Ok(Self(unsafe { OwnedFd::from_raw_fd(fd) }))
-    }
-
-    /// The value at an index.
-    ///
-    /// # Errors
-    /// `ENOENT` outside the array.
-    #[doc(alias = "BPF_MAP_LOOKUP_ELEM")]
-    pub fn get(&self, index: u32) -> Result<[u8; N], SyscallError> {
-        let mut value = [0; N];
-        let mut attr = self.element(&index, (&raw mut value).expose_provenance());
-        // SAFETY: index and value are on this stack; nobody else uses them; the kernel writes one
-        // value, which is `N` bytes.
-        unsafe { bpf(BPF_MAP_LOOKUP_ELEM, &mut attr, "bpf(BPF_MAP_LOOKUP_ELEM)") }?;
-        Ok(value)
-    }
-
-    /// Writes the value at an index.
-    ///
-    /// # Errors
-    /// `E2BIG` outside the array.
-    #[doc(alias = "BPF_MAP_UPDATE_ELEM")]
-    pub fn set(&self, index: u32, value: &[u8; N]) -> Result<(), SyscallError> {
-        let mut attr = self.element(&index, std::ptr::from_ref(value).expose_provenance());
-        // SAFETY: index and value are borrowed for the call; nobody writes to them; the kernel
-        // reads one value, which is `N` bytes.
-        unsafe { bpf(BPF_MAP_UPDATE_ELEM, &mut attr, "bpf(BPF_MAP_UPDATE_ELEM)") }.map(drop)
-    }
-
-    fn element(&self, index: &u32, value: usize) -> bpf_attr_map_elem {
-        bpf_attr_map_elem {
-            map_fd: self.0.as_raw_fd() as u32,
-            pad: 0,
-            key: std::ptr::from_ref(index).expose_provenance() as u64,
-            value: value as u64,
-            flags: 0,
-        }
-    }
-}
-
-impl<const N: usize> AsFd for BpfArray<N> {
-    fn as_fd(&self) -> BorrowedFd<'_> {
-        self.0.as_fd()
-    }
-}
+pub use array::BpfArray;
+pub use test_run::{bpf_send_xdp, bpf_test_xdp};
 
 /// What `BPF_PROG_LOAD` is asked for, besides the instructions.
 #[derive(Clone, Copy, Debug, Default)]
@@ -251,82 +182,6 @@ pub fn bpf_program_id(program: BorrowedFd<'_>) -> Result<u32, SyscallError> {
     // SAFETY: `info` is on this stack; nobody else uses it; its length goes with it.
     unsafe { bpf(BPF_OBJ_GET_INFO_BY_FD, &mut attr, call) }?;
     Ok(info.id)
-}
-
-/// Runs an XDP program once over a packet that is said to come from `context`; what it returned,
-/// and the packet that it left.
-///
-/// # Errors
-/// `EINVAL` for a packet that is shorter than an Ethernet header or longer than a page holds,
-/// `ENODEV` for an unknown interface.
-#[doc(alias = "BPF_PROG_TEST_RUN")]
-pub fn bpf_test_xdp(
-    program: BorrowedFd<'_>,
-    packet: &[u8],
-    context: xdp_md,
-) -> Result<(u32, Vec<u8>), SyscallError> {
-    // A program can grow the packet by the headroom, which is no more than a page.
-    let mut left = vec![0; packet.len() + super::page_size()];
-    let mut attr = test_run(program, packet, &context);
-    attr.data_out = left.as_mut_ptr().expose_provenance() as u64;
-    attr.data_size_out = u32::try_from(left.len()).unwrap_or(u32::MAX);
-    attr.repeat = 1;
-    // SAFETY: packet and context are borrowed, and `left` is ours; nobody else writes to them;
-    // their lengths go with them.
-    unsafe { bpf(BPF_PROG_TEST_RUN, &mut attr, "bpf(BPF_PROG_TEST_RUN)") }?;
-    left.truncate(attr.data_size_out as usize);
-    Ok((attr.retval, left))
-}
-
-/// Sends `repeat` copies of a frame through an XDP program, in batches of `batch` (1 to 256), and
-/// does with each what the program says, as if it had come in on `interface`. It returns when all
-/// are done. The program sees a copy as the last run over the same memory left it. Linux 5.18.
-///
-/// # Errors
-/// `EINTR` where a signal came first, `ENODEV` for an unknown interface.
-#[doc(alias = "BPF_F_TEST_XDP_LIVE_FRAMES")]
-pub fn bpf_send_xdp(
-    program: BorrowedFd<'_>,
-    frame: &[u8],
-    interface: u32,
-    repeat: u32,
-    batch: u32,
-) -> Result<(), SyscallError> {
-    let context = came_in(frame, interface);
-    let mut attr = test_run(program, frame, &context);
-    attr.repeat = repeat;
-    attr.flags = BPF_F_TEST_XDP_LIVE_FRAMES;
-    attr.batch_size = batch;
-    // SAFETY: frame and context are borrowed or on this stack; nobody writes to them; their lengths
-    // go with them.
-    unsafe {
-        bpf(
-            BPF_PROG_TEST_RUN,
-            &mut attr,
-            "bpf(BPF_PROG_TEST_RUN, live frames)",
-        )
-    }
-    .map(drop)
-}
-
-/// A packet without metadata.
-fn came_in(packet: &[u8], interface: u32) -> xdp_md {
-    xdp_md {
-        data_end: u32::try_from(packet.len()).unwrap_or(u32::MAX),
-        ingress_ifindex: interface,
-        ..xdp_md::default()
-    }
-}
-
-fn test_run(program: BorrowedFd<'_>, packet: &[u8], context: &xdp_md) -> bpf_attr_test_run {
-    bpf_attr_test_run {
-        prog_fd: program.as_raw_fd() as u32,
-        data_in: packet.as_ptr().expose_provenance() as u64,
-        data_size_in: u32::try_from(packet.len()).unwrap_or(u32::MAX),
-        ctx_in: std::ptr::from_ref(context).expose_provenance() as u64,
-        ctx_size_in: size_of::<xdp_md>() as u32,
-        ..bpf_attr_test_run::default()
-    }
 }
 
 /// The one call behind all of these.

@@ -1,11 +1,13 @@
 //! What happens to an interface while a source waits for its packets.
 
+mod state;
+
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-use crate::os::interface::link_is_up;
-use crate::os::netlink::{self, BUFFER, Message, RTMGRP_LINK};
+use crate::os::netlink::{self, BUFFER, RTMGRP_LINK};
 use crate::syscall::{netlink_receive, netlink_send, netlink_socket, packet_socket_address};
 use crate::{Count, Error, Interface, SyscallError};
+use state::{Down, State};
 
 /// Watches one interface by the kernel's notifications. In a sandbox that forbids them, what the
 /// packet socket itself says is all there is: that the administrator set the interface down, and
@@ -17,25 +19,6 @@ pub(super) struct LinkWatch {
     /// Pages of it that no notification reached are never there.
     buffer: Box<[u8]>,
     state: State,
-}
-
-/// What is known of the interface, and what of it was reported.
-#[derive(Debug, Default)]
-struct State {
-    /// Its name, as last heard.
-    name: String,
-    up: bool,
-    removed: bool,
-    /// A report to make: that it is down, and whether it was up before.
-    report: Option<Down>,
-    downs: u64,
-    /// Notifications were lost.
-    missed: bool,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Down {
-    was_up: bool,
 }
 
 impl LinkWatch {
@@ -142,150 +125,5 @@ impl LinkWatch {
             }
             None => Ok(()),
         }
-    }
-}
-
-impl State {
-    fn opened(name: &str, up: bool) -> Self {
-        Self {
-            name: name.to_owned(),
-            up,
-            report: (!up).then_some(Down { was_up: false }),
-            ..Self::default()
-        }
-    }
-
-    fn take(&mut self, interface: u32, message: &Message<'_>) {
-        match message {
-            Message::Link(link) if link.index == interface => {
-                self.is_named(link.name);
-                self.is_up(link_is_up(link.flags));
-            }
-            Message::Removed(link) if link.index == interface => {
-                self.is_named(link.name);
-                self.removed = true;
-            }
-            // The only request ever made on this socket is for this interface.
-            Message::Refused {
-                errno: libc::ENODEV,
-            } => self.removed = true,
-            _ => {}
-        }
-    }
-
-    fn is_up(&mut self, up: bool) {
-        if self.up && !up {
-            self.downs += 1;
-            self.report = Some(Down { was_up: true });
-        }
-        // It was down when the source was opened, and that is over before anybody asked.
-        if up && self.report == Some(Down { was_up: false }) {
-            self.report = None;
-        }
-        self.up = up;
-    }
-
-    fn is_named(&mut self, name: &[u8]) {
-        if !name.is_empty() && name != self.name.as_bytes() {
-            self.name = String::from_utf8_lossy(name).into_owned();
-        }
-    }
-
-    /// A packet socket gets an error each time that its interface is set down, and is bound to −1
-    /// once it is removed. One of AF_XDP has no address, and gets its only error at the
-    /// removal.
-    fn socket_says(&mut self, bound_to: Option<i32>, errno: i32) {
-        let down = errno == libc::ENETDOWN;
-        match bound_to {
-            Some(-1) => self.removed = true,
-            None => self.removed |= down,
-            Some(_) if down => {
-                self.is_up(false);
-                // Nothing tells when it comes up: the next error is the next time.
-                self.up = true;
-            }
-            Some(_) => {}
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::os::netlink::Link;
-
-    const UP: u32 = 1 | 1 << 16;
-
-    fn link(index: u32, flags: u32) -> Message<'static> {
-        Message::Link(Link {
-            index,
-            flags,
-            ..Link::default()
-        })
-    }
-
-    const fn down(was_up: bool) -> Option<Down> {
-        Some(Down { was_up })
-    }
-
-    #[test]
-    fn each_way_down_is_one_report() {
-        let mut state = State::opened("a", true);
-        for flags in [UP, UP, 0, 0, 1, UP, 1, UP] {
-            state.take(7, &link(7, flags));
-            state.take(7, &link(8, 0));
-        }
-        assert_eq!((state.downs, state.report, state.up), (2, down(true), true));
-    }
-
-    #[test]
-    fn an_interface_that_was_down_from_the_start_did_not_go_down() {
-        let mut state = State::opened("a", false);
-        assert_eq!((state.downs, state.report), (0, down(false)));
-        state.take(7, &link(7, 1));
-        assert_eq!((state.downs, state.report), (0, down(false)));
-        state.take(7, &link(7, UP));
-        assert_eq!((state.downs, state.report), (0, None));
-        state.take(7, &link(7, 0));
-        assert_eq!((state.downs, state.report), (1, down(true)));
-    }
-
-    #[test]
-    fn only_our_own_interface_can_be_removed_or_renamed() {
-        let removed = |index, name: &'static str| {
-            Message::Removed(Link {
-                index,
-                name: name.as_bytes(),
-                ..Link::default()
-            })
-        };
-        let mut state = State::opened("a", true);
-        state.take(7, &removed(8, "b"));
-        assert_eq!((state.removed, state.name.as_str()), (false, "a"));
-        state.take(7, &removed(7, "c"));
-        assert_eq!((state.removed, state.name.as_str()), (true, "c"));
-    }
-
-    #[test]
-    fn without_notifications_the_socket_tells_what_it_can() {
-        let mut state = State::opened("a", false);
-        // What the bind of an interface that is down leaves on the socket.
-        state.socket_says(Some(7), libc::ENETDOWN);
-        assert_eq!((state.downs, state.report), (0, down(false)));
-        for downs in [1, 2] {
-            state.report = None;
-            state.socket_says(Some(7), 0);
-            assert_eq!(state.report, None);
-            state.socket_says(Some(7), libc::ENETDOWN);
-            assert_eq!((state.downs, state.report), (downs, down(true)));
-        }
-        assert!(!state.removed);
-        state.socket_says(Some(-1), 0);
-        assert!(state.removed);
-        let mut xdp = State::opened("a", true);
-        xdp.socket_says(None, 0);
-        assert!(!xdp.removed);
-        xdp.socket_says(None, libc::ENETDOWN);
-        assert!(xdp.removed);
     }
 }
