@@ -1,5 +1,6 @@
 //! `tidy`: the house rules, as a test.
 
+mod doors;
 mod fence;
 mod modules;
 mod paths;
@@ -49,6 +50,7 @@ pub(crate) fn run() -> Result<()> {
     }
     fence::check(&sources, rules::UNSAFE_FILES, &mut broken);
     circles(&sources, &mut broken);
+    doors::check(&sources, &mut broken);
     for line in &broken {
         println!("{line}");
     }

@@ -38,8 +38,17 @@ impl<'a> Modules<'a> {
         Self { by_path }
     }
 
-    /// Who uses whom.
+    /// Which file uses which.
     pub(super) fn graph(&self) -> Graph<'a> {
+        self.edges(|reference| reference.is_used)
+    }
+
+    /// Which file uses or re-exports which.
+    pub(super) fn graph_with_exports(&self) -> Graph<'a> {
+        self.edges(|_| true)
+    }
+
+    fn edges(&self, counts: impl Fn(&Reference) -> bool) -> Graph<'a> {
         let mut graph = Graph::new();
         for (path, module) in &self.by_path {
             let uses = graph.entry(module.file).or_default();
@@ -47,7 +56,7 @@ impl<'a> Modules<'a> {
                 let Some(target) = self.resolve(path, reference, 0) else {
                     continue;
                 };
-                if reference.is_used && !self.is_around(target, path) {
+                if counts(reference) && !self.is_around(target, path) {
                     uses.insert(target);
                 }
             }
@@ -260,5 +269,26 @@ mod tests {
             found(&[("lib.rs", "mod a; mod b;"), ("a.rs", file), ("b.rs", other)]),
             Vec::<Vec<String>>::new()
         );
+    }
+
+    /// `a` defines one thing of each kind, and uses `b`, which uses the thing.
+    #[test]
+    fn whatever_closes_a_circle_is_seen() {
+        let a = "use crate::b; pub struct A; pub const C: u32 = 0; pub fn f() { b::g() } \
+                 pub trait T {} pub static S: u32 = 0; pub type Alias = A;";
+        for use_of_a in [
+            "use crate::a::A; pub fn g() { let _: A; }",
+            "use super::a::*; pub fn g() { f() }",
+            "use super::{a, a::A as Other}; pub fn g() -> Other { a::A }",
+            "pub fn g() { let _ = [0; crate::a::C as usize]; }",
+            "pub fn g() { super::a::f() }",
+            "struct B; impl crate::a::T for B {} pub fn g() {}",
+            "struct B; impl crate::a::A { fn forwarded(self) {} } pub fn g() {}",
+            "macro_rules! m { () => { $crate::a::S } } pub fn g() {}",
+            "pub fn g() { use crate::a::Alias; let _: Alias; }",
+        ] {
+            let files = [("lib.rs", "mod a; mod b;"), ("a.rs", a), ("b.rs", use_of_a)];
+            assert_eq!(found(&files), [["a.rs", "b.rs"]], "{use_of_a}");
+        }
     }
 }
