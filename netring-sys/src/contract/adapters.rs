@@ -10,6 +10,7 @@
 //! - [`SinkWriter`] makes such a writer of a [`PacketSink`](crate::PacketSink).
 
 mod filtered;
+mod inside;
 mod limit;
 mod part;
 mod sink_writer;

@@ -1,7 +1,6 @@
 //! The packets of a source that a filter chooses.
 
-use std::os::fd::{AsFd, BorrowedFd};
-
+use super::inside::source_inside;
 use super::part::{self, Part};
 use crate::contract::{PacketSource, Readiness, Stats};
 use crate::{Error, Filter, Matcher};
@@ -56,21 +55,6 @@ impl<S> Filtered<S> {
             lent: 0,
         })
     }
-
-    /// The source inside.
-    pub const fn get_ref(&self) -> &S {
-        &self.source
-    }
-
-    /// The source inside. Packets that are taken from it directly count as left out.
-    pub const fn get_mut(&mut self) -> &mut S {
-        &mut self.source
-    }
-
-    /// The source inside, without the filter.
-    pub fn into_inner(self) -> S {
-        self.source
-    }
 }
 
 impl<S: PacketSource> PacketSource for Filtered<S> {
@@ -98,8 +82,4 @@ impl<S: PacketSource> PacketSource for Filtered<S> {
     }
 }
 
-impl<S: AsFd> AsFd for Filtered<S> {
-    fn as_fd(&self) -> BorrowedFd<'_> {
-        self.source.as_fd()
-    }
-}
+source_inside!(Filtered);

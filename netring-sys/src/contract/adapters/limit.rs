@@ -1,7 +1,6 @@
 //! The first packets of a source.
 
-use std::os::fd::{AsFd, BorrowedFd};
-
+use super::inside::source_inside;
 use super::part::{self, Part};
 use crate::Error;
 use crate::contract::{PacketSource, Readiness, Stats};
@@ -46,21 +45,6 @@ impl<S> Limit<S> {
     pub const fn left(&self) -> u64 {
         self.limit - self.lent
     }
-
-    /// The source inside.
-    pub const fn get_ref(&self) -> &S {
-        &self.source
-    }
-
-    /// The source inside. Packets that are taken from it directly count as left out.
-    pub const fn get_mut(&mut self) -> &mut S {
-        &mut self.source
-    }
-
-    /// The source inside, without the limit.
-    pub fn into_inner(self) -> S {
-        self.source
-    }
 }
 
 impl<S: PacketSource> PacketSource for Limit<S> {
@@ -93,8 +77,4 @@ impl<S: PacketSource> PacketSource for Limit<S> {
     }
 }
 
-impl<S: AsFd> AsFd for Limit<S> {
-    fn as_fd(&self) -> BorrowedFd<'_> {
-        self.source.as_fd()
-    }
-}
+source_inside!(Limit);

@@ -3,7 +3,7 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use super::exchange::dump;
-use super::wire::{NLM_F_DUMP, NLM_F_REQUEST, attributes, finished, request, u32_at};
+use super::wire::{NLM_F_DUMP, NLM_F_REQUEST, finished, request, u32_at, value_of};
 use crate::SyscallError;
 
 const RTM_NEWADDR: u16 = 20;
@@ -40,16 +40,10 @@ pub(crate) fn addresses(index: u32) -> Result<Vec<InterfaceAddress>, SyscallErro
 }
 
 fn read(message: &[u8]) -> Option<InterfaceAddress> {
-    let (mut own, mut address) = (None, None);
-    for (kind, value) in attributes(message.get(INFO..)?) {
-        match kind {
-            IFA_LOCAL => own = ip(value),
-            IFA_ADDRESS => address = ip(value),
-            _ => {}
-        }
-    }
+    let attributes = message.get(INFO..)?;
+    let address = |kind| value_of(attributes, kind).and_then(ip);
     Some(InterfaceAddress {
-        ip: own.or(address)?,
+        ip: address(IFA_LOCAL).or_else(|| address(IFA_ADDRESS))?,
         prefix_len: message[1],
     })
 }

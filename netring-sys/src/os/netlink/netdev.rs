@@ -6,8 +6,8 @@ use std::os::fd::AsFd;
 use super::exchange::exchange;
 use super::is_forbidden;
 use super::wire::{
-    HEADER, NLM_F_REQUEST, NLMSG_ERROR, attribute, attributes, error_in, finished, split, u16_at,
-    u32_at,
+    HEADER, NLM_F_REQUEST, NLMSG_ERROR, attribute, error_in, finished, split, u16_at, u32_at,
+    value_of,
 };
 use crate::SyscallError;
 use crate::syscall::generic_netlink_socket;
@@ -32,8 +32,6 @@ const NETDEV_XSK_FLAGS_TX_LAUNCH_TIME_FIFO: u64 = 4;
 
 /// Bytes of `genlmsghdr`: command, version, and two that are reserved.
 const COMMAND: usize = 4;
-
-const ENOENT: i32 = 2;
 
 /// What the driver of an interface does for AF_XDP sockets in zero-copy mode (in copy mode the
 /// kernel does it), and tells XDP programs.
@@ -87,7 +85,7 @@ impl XdpFeatures {
         attribute(&mut by_name, CTRL_ATTR_FAMILY_NAME, b"netdev\0");
         let family = request(GENL_ID_CTRL, CTRL_CMD_GETFAMILY, &by_name);
         let family = match ask(&family, family_id) {
-            Err(error) if error.is(ENOENT) || is_forbidden(&error) => return Ok(None),
+            Err(error) if error.is(libc::ENOENT) || is_forbidden(&error) => return Ok(None),
             other => other?,
         };
         let mut by_index = Vec::new();
@@ -102,49 +100,32 @@ impl XdpFeatures {
 
 /// The number of the family, which is another one after each start of the system.
 fn family_id(answer: &[u8]) -> Option<u16> {
-    let id = attributes(answer).find(|(kind, _)| *kind == CTRL_ATTR_FAMILY_ID)?;
-    u16_at(id.1, 0)
+    u16_at(value_of(answer, CTRL_ATTR_FAMILY_ID)?, 0)
 }
 
 fn features(answer: &[u8]) -> XdpFeatures {
-    let mut features = XdpFeatures::default();
-    for (kind, value) in attributes(answer) {
-        match kind {
-            NETDEV_A_DEV_XDP_ZC_MAX_SEGS => features.zero_copy_segments = u32_at(value, 0),
-            NETDEV_A_DEV_XDP_RX_METADATA_FEATURES => {
-                let flags = flags(value);
-                features.metadata = Some(XdpMetadata {
-                    timestamp: flags & NETDEV_XDP_RX_METADATA_TIMESTAMP != 0,
-                    hash: flags & NETDEV_XDP_RX_METADATA_HASH != 0,
-                    vlan: flags & NETDEV_XDP_RX_METADATA_VLAN_TAG != 0,
-                });
-            }
-            NETDEV_A_DEV_XSK_FEATURES => {
-                let flags = flags(value);
-                features.transmit_timestamp = flags & NETDEV_XSK_FLAGS_TX_TIMESTAMP != 0;
-                features.transmit_checksum = flags & NETDEV_XSK_FLAGS_TX_CHECKSUM != 0;
-                features.transmit_launch_time = flags & NETDEV_XSK_FLAGS_TX_LAUNCH_TIME_FIFO != 0;
-            }
-            _ => {}
-        }
+    let flags = |kind| {
+        value_of(answer, kind).map(|value| {
+            let bytes = value.first_chunk();
+            bytes.map_or(0, |bytes| u64::from_ne_bytes(*bytes))
+        })
+    };
+    let transmit = flags(NETDEV_A_DEV_XSK_FEATURES).unwrap_or_default();
+    XdpFeatures {
+        zero_copy_segments: u32_of(answer, NETDEV_A_DEV_XDP_ZC_MAX_SEGS),
+        transmit_timestamp: transmit & NETDEV_XSK_FLAGS_TX_TIMESTAMP != 0,
+        transmit_checksum: transmit & NETDEV_XSK_FLAGS_TX_CHECKSUM != 0,
+        transmit_launch_time: transmit & NETDEV_XSK_FLAGS_TX_LAUNCH_TIME_FIFO != 0,
+        metadata: flags(NETDEV_A_DEV_XDP_RX_METADATA_FEATURES).map(|flags| XdpMetadata {
+            timestamp: flags & NETDEV_XDP_RX_METADATA_TIMESTAMP != 0,
+            hash: flags & NETDEV_XDP_RX_METADATA_HASH != 0,
+            vlan: flags & NETDEV_XDP_RX_METADATA_VLAN_TAG != 0,
+        }),
     }
-    features
 }
 
-fn flags(value: &[u8]) -> u64 {
-    value
-        .first_chunk()
-        .map_or(0, |bytes| u64::from_ne_bytes(*bytes))
-}
-
-fn u32_of(answer: &[u8], wanted: u16) -> Option<u32> {
-    attributes(answer).find_map(|(kind, value)| {
-        if kind == wanted {
-            u32_at(value, 0)
-        } else {
-            None
-        }
-    })
+fn u32_of(answer: &[u8], kind: u16) -> Option<u32> {
+    u32_at(value_of(answer, kind)?, 0)
 }
 
 fn request(family: u16, command: u8, attributes: &[u8]) -> Vec<u8> {
