@@ -68,7 +68,7 @@ impl<S: PacketSource, E: Extract> Flows<S, E> {
                     Poll::Pending => return Poll::Pending,
                 },
                 Phase::Finishing(error) => {
-                    ready!(self.source.turn().poll_proceed(cx));
+                    ready!(self.source.time_slice().poll_proceed(cx));
                     if !self.tracker.finish(events) && events.len() == before {
                         let error = error.take();
                         self.phase = Phase::Done;

@@ -25,36 +25,27 @@
 mod held;
 mod packets;
 mod source;
-mod turn;
+mod time_slice;
 
 // Flows.
 #[cfg(feature = "flow")]
-mod channel;
-#[cfg(feature = "flow")]
-mod flow_broadcast;
+mod broadcast;
 #[cfg(feature = "flow")]
 mod flow_stream;
 #[cfg(feature = "flow")]
 mod flows;
-#[cfg(feature = "flow")]
-mod message;
-#[cfg(feature = "flow")]
-mod recv_error;
-#[cfg(feature = "flow")]
-mod subscriber;
 
-#[cfg(feature = "__broadcast")]
+#[cfg(feature = "__internal")]
 #[doc(hidden)]
-pub mod __broadcast;
+pub mod internal;
 
 pub use packets::PacketStream;
 pub use source::AsyncSource;
 
 #[cfg(feature = "flow")]
-pub use flow_broadcast::{BroadcastStats, FlowBroadcast, FlowSubscriber};
+pub use broadcast::{
+    BroadcastRecvError, BroadcastStats, EventBatch, FlowBroadcast, FlowSubscriber, SharedEvent,
+    Subscriber,
+};
 #[cfg(feature = "flow")]
 pub use flow_stream::FlowStream;
-#[cfg(feature = "flow")]
-pub use recv_error::BroadcastRecvError;
-#[cfg(feature = "flow")]
-pub use subscriber::{EventBatch, SharedEvent, Subscriber};

@@ -12,7 +12,7 @@ use tokio::io::unix::AsyncFd;
 use tokio::runtime::Handle;
 
 use crate::held::{Held, on_a_thread};
-use crate::turn::Turn;
+use crate::time_slice::TimeSlice;
 
 /// A [`PacketSource`] that can be awaited.
 ///
@@ -61,7 +61,7 @@ pub struct AsyncSource<S> {
     // Goes first: the runtime forgets the set before the source closes what is in it.
     set: Option<AsyncFd<OwnedFd>>,
     source: Held<S>,
-    turn: Turn,
+    time_slice: TimeSlice,
     /// The last look found nothing: what is waited for is the source, and not the next turn.
     empty: bool,
 }
@@ -94,7 +94,7 @@ impl<S: PacketSource + AsFd> AsyncSource<S> {
         Ok(Self {
             set: Some(set),
             source: Held::new(source),
-            turn: Turn::default(),
+            time_slice: TimeSlice::default(),
             empty: false,
         })
     }
@@ -160,7 +160,7 @@ impl<S: PacketSource> AsyncSource<S> {
         Self {
             set: None,
             source: Held::new(source),
-            turn: Turn::default(),
+            time_slice: TimeSlice::default(),
             empty: false,
         }
     }
@@ -193,7 +193,7 @@ impl<S: PacketSource> AsyncSource<S> {
     /// As [`next_batch`](Self::next_batch).
     pub fn poll_readable(&mut self, cx: &mut Context<'_>) -> Poll<Result<bool, Error>> {
         self.empty = false;
-        ready!(self.turn.poll_proceed(cx));
+        ready!(self.time_slice.poll_proceed(cx));
         loop {
             match self.source.get_mut().ready()? {
                 Readiness::Ready => return Poll::Ready(Ok(true)),
@@ -201,7 +201,7 @@ impl<S: PacketSource> AsyncSource<S> {
                 Readiness::Empty => {}
             }
             self.empty = true;
-            self.turn.rest();
+            self.time_slice.rest();
             let Some(set) = &self.set else {
                 return Poll::Ready(Err(never_empty()));
             };
@@ -274,8 +274,8 @@ impl<S> AsyncSource<S> {
     }
 
     /// The turn of the task that reads the source, for what else it does.
-    pub(crate) const fn turn(&mut self) -> &mut Turn {
-        &mut self.turn
+    pub(crate) const fn time_slice(&mut self) -> &mut TimeSlice {
+        &mut self.time_slice
     }
 }
 

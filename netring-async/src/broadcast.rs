@@ -1,17 +1,24 @@
 //! One capture, many subscribers.
 
-use std::future::poll_fn;
+mod error;
+mod message;
+mod sender;
+mod subscriber;
+mod task;
+
 use std::sync::{Arc, OnceLock};
-use std::task::Poll;
 
 use netring_flow::extract::Extract;
 use netring_flow::{FlowEvent, TrackerStats};
 use netring_sys::{PacketSource, Stats};
 use tokio::sync::{mpsc, oneshot};
 
-use crate::channel::{Hub, Publisher, channel};
 use crate::flows::Flows;
-use crate::{BroadcastRecvError, Subscriber};
+use task::Task;
+
+pub use error::BroadcastRecvError;
+pub(crate) use sender::{Sender, Subscriptions, channel};
+pub use subscriber::{EventBatch, SharedEvent, Subscriber};
 
 /// A subscriber to the events of a [`FlowBroadcast`].
 pub type FlowSubscriber<K> = Subscriber<FlowEvent<K>>;
@@ -43,7 +50,7 @@ pub type FlowSubscriber<K> = Subscriber<FlowEvent<K>>;
 /// ```
 #[derive(Debug)]
 pub struct FlowBroadcast<K> {
-    hub: Hub<FlowEvent<K>>,
+    subscriptions: Subscriptions<FlowEvent<K>>,
     /// Asks the task for its figures. Closed with this handle, which stops the task.
     requests: mpsc::UnboundedSender<oneshot::Sender<Figures>>,
     /// The task's last figures, once it is over.
@@ -79,7 +86,7 @@ impl<K> FlowBroadcast<K> {
         E: Extract<Key = K>,
         K: Send + Sync + 'static,
     {
-        let (publisher, hub) = channel(capacity);
+        let (sender, subscriptions) = channel(capacity);
         let (requests, asked) = mpsc::unbounded_channel();
         let last = Arc::new(OnceLock::new());
         let task = Task {
@@ -87,18 +94,11 @@ impl<K> FlowBroadcast<K> {
             pending,
             asked,
             last: last.clone(),
-            publisher,
+            sender,
         };
-        let shared = hub.shared().clone();
-        tokio::spawn(async move {
-            let mut task = task;
-            if !task.flows.source.get_ref().is_live() {
-                task.answer_until(shared.polled.notified()).await;
-            }
-            task.run().await;
-        });
+        tokio::spawn(task.run(subscriptions.shared().clone()));
         Self {
-            hub,
+            subscriptions,
             requests,
             last,
         }
@@ -107,17 +107,17 @@ impl<K> FlowBroadcast<K> {
     /// A new subscriber: it sees the events of the next batch that is published, and all after it.
     /// At the end of the broadcast it is told the error, where there was one, and the end.
     pub fn subscribe(&self) -> FlowSubscriber<K> {
-        self.hub.subscribe()
+        self.subscriptions.subscribe()
     }
 
     /// Subscribers that there are.
     pub fn receiver_count(&self) -> usize {
-        self.hub.receiver_count()
+        self.subscriptions.receiver_count()
     }
 
     /// Batches that the queue holds, each of 1 to 64 events.
     pub fn capacity(&self) -> usize {
-        self.hub.capacity()
+        self.subscriptions.capacity()
     }
 
     /// The figures of the capture and its flows, now; at the end those of the end. The task answers
@@ -138,86 +138,5 @@ impl<K> FlowBroadcast<K> {
             .get()
             .cloned()
             .unwrap_or(Err(BroadcastRecvError::Aborted))
-    }
-}
-
-/// Reads the source, and publishes.
-struct Task<S, E: Extract> {
-    flows: Flows<S, E>,
-    /// Events that were not yet published.
-    pending: Vec<FlowEvent<E::Key>>,
-    asked: mpsc::UnboundedReceiver<oneshot::Sender<Figures>>,
-    last: Arc<OnceLock<Figures>>,
-    publisher: Publisher<FlowEvent<E::Key>>,
-}
-
-impl<S: PacketSource + Send + 'static, E: Extract> Task<S, E> {
-    async fn run(mut self) {
-        let error = loop {
-            match self.step().await {
-                Some(Ok(())) => self.publisher.publish_full(&mut self.pending).await,
-                Some(Err(error)) => break Some(BroadcastRecvError::Source(Arc::new(error))),
-                None => break None,
-            }
-        };
-        self.publisher.publish(&mut self.pending);
-        let figures = self.figures();
-        // Before the end is told: who heard of it asks for the last figures, and gets them.
-        let _ = self.last.set(figures);
-        // Who hears of the end finds the source closed, and no other task waited for that.
-        self.flows.source.close().await;
-        self.publisher.end(error);
-    }
-
-    /// Waits for more events, and answers who asks. Whatever is pending goes out before the task
-    /// sleeps or ends its turn.
-    async fn step(&mut self) -> Option<Result<(), netring_sys::Error>> {
-        poll_fn(|cx| {
-            while let Poll::Ready(request) = self.asked.poll_recv(cx) {
-                match request {
-                    Some(reply) => self.reply(reply),
-                    None => {
-                        self.flows.stop();
-                        break;
-                    }
-                }
-            }
-            let polled = self.flows.poll_events(cx, &mut self.pending);
-            if polled.is_pending() {
-                self.publisher.publish(&mut self.pending);
-            }
-            polled
-        })
-        .await
-    }
-
-    /// Answers who asks, until `start` is ready or the handle is gone.
-    async fn answer_until(&mut self, start: impl Future<Output = ()>) {
-        let mut start = std::pin::pin!(start);
-        poll_fn(|cx| {
-            while let Poll::Ready(request) = self.asked.poll_recv(cx) {
-                match request {
-                    Some(reply) => self.reply(reply),
-                    None => return Poll::Ready(()),
-                }
-            }
-            start.as_mut().poll(cx)
-        })
-        .await;
-    }
-
-    fn reply(&mut self, reply: oneshot::Sender<Figures>) {
-        // Who asked may have gone.
-        let _ = reply.send(self.figures());
-    }
-
-    fn figures(&mut self) -> Figures {
-        let capture = self.flows.source.stats();
-        Ok(BroadcastStats {
-            capture: capture.map_err(|error| BroadcastRecvError::Source(Arc::new(error)))?,
-            tracker: self.flows.tracker.stats(),
-            active_flows: self.flows.tracker.active_flows(),
-            events: self.publisher.published(),
-        })
     }
 }

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use async_broadcast::Receiver;
 use tokio::sync::Notify;
 
-use crate::recv_error::BroadcastRecvError;
+use super::error::BroadcastRecvError;
 
 /// The end of the queue that a subscriber reads from.
 pub(crate) type Queue<T> = Receiver<Message<T>>;
@@ -28,7 +28,7 @@ pub(crate) struct Shared {
     /// subscribers that lag and subscribers that join later.
     end: OnceLock<Option<BroadcastRecvError>>,
     /// Notified when a subscriber is polled for the first time.
-    pub(crate) polled: Notify,
+    pub(crate) first_poll: Notify,
 }
 
 impl Shared {

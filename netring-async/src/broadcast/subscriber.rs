@@ -11,8 +11,8 @@ use futures_core::Stream;
 use futures_core::stream::FusedStream;
 use tokio::task::coop;
 
-use crate::message::{Message, Queue, Shared};
-use crate::recv_error::BroadcastRecvError;
+use super::error::BroadcastRecvError;
+use super::message::{Message, Queue, Shared};
 
 /// Sees every event that was published since it subscribed, or is told how many it lost.
 ///
@@ -34,7 +34,7 @@ pub struct Subscriber<T> {
     lost: u64,
     /// The batch in `batch` comes behind a gap of so many events, which was not yet told.
     gap: u64,
-    polled: bool,
+    was_polled: bool,
     done: bool,
 }
 
@@ -61,7 +61,7 @@ impl<T> Subscriber<T> {
             batch: None,
             lost: 0,
             gap: 0,
-            polled: false,
+            was_polled: false,
             done: false,
         }
     }
@@ -97,9 +97,9 @@ impl<T> Subscriber<T> {
             if self.done {
                 return Poll::Ready(None);
             }
-            if !self.polled {
-                self.polled = true;
-                self.shared.polled.notify_one();
+            if !self.was_polled {
+                self.was_polled = true;
+                self.shared.first_poll.notify_one();
             }
             let budget = ready!(coop::poll_proceed(cx));
             let message = ready!(self.poll_message(cx));

@@ -8,25 +8,25 @@ use std::time::{Duration, Instant};
 use tokio::task::{coop, yield_now};
 
 /// How long a task goes on while there are packets, before timers and other tasks have theirs.
-pub(crate) const TURN: Duration = Duration::from_millis(1);
+pub(crate) const TIME_SLICE: Duration = Duration::from_millis(1);
 
-/// Ends a task's turn after [`TURN`].
+/// Ends a task's turn after [`TIME_SLICE`].
 ///
 /// The runtime's own budget counts operations, 128 to a turn. That is right for sockets; an
 /// operation here is a whole batch, of thousands of packets where a ring is busy, and 128 of them
 /// would hold up a timer for a tenth of a second.
 #[derive(Debug, Default)]
-pub(crate) struct Turn {
+pub(crate) struct TimeSlice {
     began: Option<Instant>,
 }
 
-impl Turn {
+impl TimeSlice {
     /// Ready while the turn lasts. Where it is over, the task runs again once timers and other
     /// tasks had theirs.
     pub(crate) fn poll_proceed(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         ready!(coop::poll_proceed(cx)).made_progress();
         let now = Instant::now();
-        if now.duration_since(*self.began.get_or_insert(now)) < TURN {
+        if now.duration_since(*self.began.get_or_insert(now)) < TIME_SLICE {
             return Poll::Ready(());
         }
         self.rest();

@@ -13,12 +13,12 @@
 
 use std::sync::Arc;
 
-use async_broadcast::{InactiveReceiver, Sender};
+use async_broadcast::InactiveReceiver;
 use tokio::task::yield_now;
 
-use crate::message::{Message, Shared};
-use crate::recv_error::BroadcastRecvError;
-use crate::subscriber::Subscriber;
+use super::error::BroadcastRecvError;
+use super::message::{Message, Shared};
+use super::subscriber::Subscriber;
 
 /// Events in a batch, at the most.
 pub(crate) const BATCH: usize = 64;
@@ -28,31 +28,32 @@ pub(crate) const MAX_CAPACITY: usize = 1 << 16;
 /// The side that publishes. Dropping it without [`end`](Self::end) tells the subscribers that
 /// something went wrong.
 #[derive(Debug)]
-pub(crate) struct Publisher<T> {
-    sender: Sender<Message<T>>,
+pub(crate) struct Sender<T> {
+    queue: async_broadcast::Sender<Message<T>>,
     shared: Arc<Shared>,
 }
 
 /// The side that subscribers come from. It keeps the queue open while there are none.
 #[derive(Debug)]
-pub(crate) struct Hub<T> {
+pub(crate) struct Subscriptions<T> {
     queue: InactiveReceiver<Message<T>>,
     shared: Arc<Shared>,
 }
 
 /// A queue of so many batches, 1 to [`MAX_CAPACITY`].
-pub(crate) fn channel<T>(capacity: usize) -> (Publisher<T>, Hub<T>) {
-    let (mut sender, receiver) = async_broadcast::broadcast(capacity.clamp(1, MAX_CAPACITY));
-    sender.set_overflow(true);
+pub(crate) fn channel<T>(capacity: usize) -> (Sender<T>, Subscriptions<T>) {
+    let (mut queue, receiver) = async_broadcast::broadcast(capacity.clamp(1, MAX_CAPACITY));
+    queue.set_overflow(true);
     let shared = Arc::<Shared>::default();
-    let hub = Hub {
+    let subscriptions = Subscriptions {
         queue: receiver.deactivate(),
         shared: shared.clone(),
     };
-    (Publisher { sender, shared }, hub)
+    let sender = Sender { queue, shared };
+    (sender, subscriptions)
 }
 
-impl<T> Publisher<T> {
+impl<T> Sender<T> {
     /// Publishes what fills batches, and leaves the rest: fewer than [`BATCH`].
     ///
     /// Where the queue is full, subscribers on this thread get a turn before each batch: a burst
@@ -62,7 +63,7 @@ impl<T> Publisher<T> {
         let full = pending.len() - pending.len() % BATCH;
         let mut events = pending.drain(..full);
         while events.len() > 0 {
-            if self.sender.receiver_count() > 0 && self.sender.is_full() {
+            if self.queue.receiver_count() > 0 && self.queue.is_full() {
                 yield_now().await;
             }
             self.send(events.by_ref().take(BATCH));
@@ -92,24 +93,24 @@ impl<T> Publisher<T> {
         let mut next = self.shared.next();
         let first = *next;
         *next += count;
-        if self.sender.receiver_count() == 0 {
+        if self.queue.receiver_count() == 0 {
             return events.for_each(drop);
         }
         let events = events.collect();
         // It overflows, and it has receivers; the oldest batch comes back where it had to go.
-        let oldest = self.sender.try_broadcast(Message { first, events });
+        let oldest = self.queue.try_broadcast(Message { first, events });
         drop(next);
         drop(oldest);
     }
 }
 
-impl<T> Drop for Publisher<T> {
+impl<T> Drop for Sender<T> {
     fn drop(&mut self) {
         self.shared.set_end(Some(BroadcastRecvError::Aborted));
     }
 }
 
-impl<T> Hub<T> {
+impl<T> Subscriptions<T> {
     pub(crate) fn subscribe(&self) -> Subscriber<T> {
         let next = self.shared.next();
         Subscriber::new(self.queue.activate_cloned(), self.shared.clone(), *next)

@@ -7,13 +7,13 @@ use futures::stream::FusedStream;
 use futures::{FutureExt, StreamExt};
 use netring_sys::Error;
 
-use super::{BATCH, Hub, MAX_CAPACITY, Publisher, channel};
+use super::{BATCH, MAX_CAPACITY, Sender, Subscriptions, channel};
 use crate::{BroadcastRecvError, Subscriber};
 
 /// Publishes the next `count` numbers, in batches of [`BATCH`] and a rest.
-fn publish(publisher: &Publisher<u64>, count: u64) {
-    let first = publisher.published();
-    publisher.publish(&mut (first..first + count).collect());
+fn publish(sender: &Sender<u64>, count: u64) {
+    let first = sender.published();
+    sender.publish(&mut (first..first + count).collect());
 }
 
 /// What a subscriber finds, until it would wait: each event, or the loss it is told of.
@@ -55,11 +55,11 @@ fn events(numbers: std::ops::Range<u64>) -> Vec<Found> {
 
 #[test]
 fn s22_a_subscriber_that_is_too_slow_loses_the_oldest_and_is_told_how_many_events() {
-    let (publisher, hub) = channel(4);
-    let (mut slow, mut fast) = (hub.subscribe(), hub.subscribe());
+    let (sender, subscriptions) = channel(4);
+    let (mut slow, mut fast) = (subscriptions.subscribe(), subscriptions.subscribe());
     // Batches of 1, 2, … 7 events; the queue holds the last four.
     for count in 1..=7 {
-        publish(&publisher, count);
+        publish(&sender, count);
         let first = (1..count).sum();
         assert_eq!(drain(&mut fast), events(first..first + count));
     }
@@ -82,18 +82,18 @@ fn s22_received_and_lost_are_all_there_were() {
         random % n
     };
     for capacity in [1, 2, 3, 8] {
-        let (publisher, hub) = channel(capacity);
+        let (sender, subscriptions) = channel(capacity);
         let mut subscribers: Vec<(Subscriber<u64>, u64, u64)> = Vec::new();
         for _ in 0..5_000 {
             match below(10) {
                 0 if subscribers.len() < 6 => {
                     // It begins with the next event.
-                    subscribers.push((hub.subscribe(), publisher.published(), 0));
+                    subscribers.push((subscriptions.subscribe(), sender.published(), 0));
                 }
                 1 if !subscribers.is_empty() => {
                     subscribers.remove(below(subscribers.len() as u64) as usize);
                 }
-                2..=5 => publish(&publisher, below(3) * below(80)),
+                2..=5 => publish(&sender, below(3) * below(80)),
                 _ => {
                     for (subscriber, at, lost) in &mut subscribers {
                         for _ in 0..below(200) {
@@ -114,8 +114,8 @@ fn s22_received_and_lost_are_all_there_were() {
                 }
             }
         }
-        let published = publisher.published();
-        publisher.end(None);
+        let published = sender.published();
+        sender.end(None);
         for (mut subscriber, mut at, mut lost) in subscribers {
             for found in drain(&mut subscriber) {
                 match found {
@@ -135,9 +135,9 @@ fn s22_received_and_lost_are_all_there_were() {
 
 #[test]
 fn whole_batches_and_single_events_mix() {
-    let (publisher, hub) = channel(8);
-    let mut subscriber = hub.subscribe();
-    publish(&publisher, BATCH as u64 + 3);
+    let (sender, subscriptions) = channel(8);
+    let mut subscriber = subscriptions.subscribe();
+    publish(&sender, BATCH as u64 + 3);
     assert_eq!(next(&mut subscriber), Some(Found::Event(0)));
     let rest = subscriber
         .next_batch()
@@ -154,16 +154,16 @@ fn whole_batches_and_single_events_mix() {
         .unwrap();
     assert_eq!((batch.first(), &batch[..]), (64, &[64, 65, 66][..]));
     assert!(subscriber.next_batch().now_or_never().is_none());
-    publish(&publisher, 1);
+    publish(&sender, 1);
     assert_eq!(next(&mut subscriber), Some(Found::Event(67)));
 }
 
 #[test]
 fn a_gap_is_told_before_the_batch_behind_it_also_to_who_takes_batches() {
-    let (publisher, hub) = channel(1);
-    let mut subscriber = hub.subscribe();
-    publish(&publisher, 5);
-    publish(&publisher, 2);
+    let (sender, subscriptions) = channel(1);
+    let mut subscriber = subscriptions.subscribe();
+    publish(&sender, 5);
+    publish(&sender, 2);
     let told = subscriber
         .next_batch()
         .now_or_never()
@@ -183,39 +183,39 @@ fn a_gap_is_told_before_the_batch_behind_it_also_to_who_takes_batches() {
 
 #[test]
 fn who_subscribes_late_begins_with_the_next_event_and_lost_nothing() {
-    let (publisher, hub) = channel(2);
+    let (sender, subscriptions) = channel(2);
     // Nobody listens: counted, and gone.
-    publish(&publisher, 1000);
-    let mut first = hub.subscribe();
-    publish(&publisher, 3);
-    let mut second = hub.subscribe();
-    publish(&publisher, 2);
+    publish(&sender, 1000);
+    let mut first = subscriptions.subscribe();
+    publish(&sender, 3);
+    let mut second = subscriptions.subscribe();
+    publish(&sender, 2);
     assert_eq!(drain(&mut first), events(1000..1005));
     assert_eq!(drain(&mut second), events(1003..1005));
-    assert_eq!(hub.receiver_count(), 2);
+    assert_eq!(subscriptions.receiver_count(), 2);
     drop(first);
-    assert_eq!(hub.receiver_count(), 1);
+    assert_eq!(subscriptions.receiver_count(), 1);
 }
 
 #[test]
 fn s16_an_error_reaches_those_who_wait_who_lag_and_who_come_later_and_then_the_end() {
-    let (publisher, hub) = channel(2);
-    let (mut waits, mut lags) = (hub.subscribe(), hub.subscribe());
+    let (sender, subscriptions) = channel(2);
+    let (mut waits, mut lags) = (subscriptions.subscribe(), subscriptions.subscribe());
     for _ in 0..4 {
-        publish(&publisher, 10);
+        publish(&sender, 10);
         assert_eq!(drain(&mut waits).len(), 10);
     }
     let error = Error::InterfaceRemoved {
         interface: "x0".into(),
     };
-    publisher.end(Some(BroadcastRecvError::Source(Arc::new(error))));
+    sender.end(Some(BroadcastRecvError::Source(Arc::new(error))));
 
     assert_eq!(drain(&mut waits), [Found::Failed, Found::End]);
     let mut want = vec![Found::Lost(20)];
     want.extend(events(20..40));
     want.extend([Found::Failed, Found::End]);
     assert_eq!(drain(&mut lags), want);
-    let mut late = hub.subscribe();
+    let mut late = subscriptions.subscribe();
     assert_eq!(drain(&mut late), [Found::Failed, Found::End]);
     for subscriber in [&mut waits, &mut lags, &mut late] {
         assert!(subscriber.is_terminated());
@@ -226,22 +226,22 @@ fn s16_an_error_reaches_those_who_wait_who_lag_and_who_come_later_and_then_the_e
 
 #[test]
 fn a_clean_end_loses_nothing_that_is_queued() {
-    let (publisher, hub) = channel(8);
-    let mut subscriber = hub.subscribe();
-    publish(&publisher, 70);
-    publisher.end(None);
-    drop(hub);
+    let (sender, subscriptions) = channel(8);
+    let mut subscriber = subscriptions.subscribe();
+    publish(&sender, 70);
+    sender.end(None);
+    drop(subscriptions);
     let mut want = events(0..70);
     want.push(Found::End);
     assert_eq!(drain(&mut subscriber), want);
 }
 
 #[test]
-fn a_publisher_that_is_dropped_without_an_end_is_no_clean_end() {
-    let (publisher, hub) = channel(8);
-    let mut subscriber = hub.subscribe();
-    publish(&publisher, 1);
-    drop(publisher);
+fn a_sender_that_is_dropped_without_an_end_is_no_clean_end() {
+    let (sender, subscriptions) = channel(8);
+    let mut subscriber = subscriptions.subscribe();
+    publish(&sender, 1);
+    drop(sender);
     let mut want = events(0..1);
     want.extend([Found::Aborted, Found::End]);
     assert_eq!(drain(&mut subscriber), want);
@@ -255,22 +255,22 @@ fn a_capacity_out_of_range_is_the_nearest_in_range() {
 
 #[test]
 fn s22_the_queue_holds_no_more_events_than_it_says() {
-    let (publisher, hub): (Publisher<Arc<()>>, Hub<_>) = channel(3);
-    let _never_reads = hub.subscribe();
+    let (sender, subscriptions): (Sender<Arc<()>>, Subscriptions<_>) = channel(3);
+    let _never_reads = subscriptions.subscribe();
     let event = Arc::new(());
     for _ in 0..10 {
-        publisher.publish(&mut vec![event.clone(); 10 * BATCH]);
+        sender.publish(&mut vec![event.clone(); 10 * BATCH]);
         assert_eq!(Arc::strong_count(&event) - 1, 3 * BATCH);
     }
 }
 
-/// One thread: the subscriber runs only where the publisher lets it.
+/// One thread: the subscriber runs only where the sender lets it.
 #[tokio::test]
 async fn a_burst_larger_than_the_queue_is_not_lost_on_who_keeps_up() {
     const N: u64 = 100 * BATCH as u64;
-    let (publisher, hub) = channel(4);
-    let mut subscriber = hub.subscribe();
-    let _never_reads = hub.subscribe();
+    let (sender, subscriptions) = channel(4);
+    let mut subscriber = subscriptions.subscribe();
+    let _never_reads = subscriptions.subscribe();
     let reader = tokio::spawn(async move {
         let mut want = 0;
         while let Some(event) = subscriber.next().await {
@@ -282,19 +282,19 @@ async fn a_burst_larger_than_the_queue_is_not_lost_on_who_keeps_up() {
     // It waits by now.
     tokio::task::yield_now().await;
     let mut pending: Vec<u64> = (0..N + 5).collect();
-    publisher.publish_full(&mut pending).await;
+    sender.publish_full(&mut pending).await;
     assert_eq!(pending, [N, N + 1, N + 2, N + 3, N + 4]);
-    publisher.publish(&mut pending);
-    publisher.end(None);
+    sender.publish(&mut pending);
+    sender.end(None);
     assert_eq!(reader.await.unwrap(), N + 5);
 }
 
 #[tokio::test]
 async fn a_subscriber_in_a_tight_loop_leaves_other_tasks_their_turn() {
-    let (publisher, hub) = channel(MAX_CAPACITY);
-    let mut subscriber = hub.subscribe();
+    let (sender, subscriptions) = channel(MAX_CAPACITY);
+    let mut subscriber = subscriptions.subscribe();
     for _ in 0..20_000 {
-        publish(&publisher, 1);
+        publish(&sender, 1);
     }
     let got = Arc::new(AtomicU64::new(0));
     let counts = got.clone();
