@@ -27,6 +27,7 @@ pub(crate) struct Facts {
 pub(crate) type Capabilities = u8;
 
 /// Names as `setcap` takes them, and the kernel's numbers.
+// [`CAP_NET_ADMIN`]: https://elixir.bootlin.com/linux/v6.12.117/source/include/uapi/linux/capability.h#L204
 const CAPABILITIES: [(&str, u32); 6] = [
     ("cap_net_admin", 12),
     ("cap_net_raw", 13),

@@ -1,6 +1,7 @@
 //! `linux/filter.h`: classic BPF, the language of socket filters.
 
 /// One instruction of classic BPF.
+// [`sock_filter`]: https://elixir.bootlin.com/linux/v6.12.117/source/include/uapi/linux/filter.h#L24
 #[doc(alias = "sock_filter")]
 #[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -33,11 +34,14 @@ impl SockFilter {
 }
 
 /// The largest number of instructions that the kernel takes in one program.
+// [`BPF_MAXINSNS`]: https://elixir.bootlin.com/linux/v6.12.117/source/include/uapi/linux/bpf_common.h#L54
 pub const BPF_MAXINSNS: usize = 4096;
 /// Words of scratch memory, each of 4 bytes, that a program has.
+// [`BPF_MEMWORDS`]: https://elixir.bootlin.com/linux/v6.12.117/source/include/uapi/linux/filter.h#L58
 pub const BPF_MEMWORDS: u32 = 16;
 
 /// Absolute loads from here on read what the kernel knows about the packet, not its bytes.
+// [`SKF_AD_OFF`]: https://elixir.bootlin.com/linux/v6.12.117/source/include/uapi/linux/filter.h#L65
 pub const SKF_AD_OFF: u32 = -0x1000_i32 as u32;
 /// Loads from here up to [`SKF_AD_OFF`] count from the network header.
 pub const SKF_NET_OFF: u32 = -0x0010_0000_i32 as u32;
@@ -45,6 +49,7 @@ pub const SKF_NET_OFF: u32 = -0x0010_0000_i32 as u32;
 pub const SKF_LL_OFF: u32 = -0x0020_0000_i32 as u32;
 
 /// Return a constant: how many bytes of the packet to keep, 0 to reject it.
+// [`BPF_RET`]: https://elixir.bootlin.com/linux/v6.12.117/source/include/uapi/linux/bpf_common.h#L13
 pub const BPF_RET_K: u16 = 0x06;
 /// Return the accumulator, likewise.
 pub const BPF_RET_A: u16 = 0x16;

@@ -13,6 +13,7 @@
 #![allow(non_camel_case_types, reason = "the names of the header")]
 
 /// The request behind `PACKET_RX_RING` with `TPACKET_V3`.
+// [`tpacket_req3`]: https://elixir.bootlin.com/linux/v6.12.117/source/include/uapi/linux/if_packet.h#L282
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct tpacket_req3 {
@@ -34,6 +35,7 @@ pub struct tpacket_req3 {
 }
 
 /// The header of a block, `tpacket_block_desc` with its `tpacket_hdr_v1`.
+// [`tpacket_block_desc`]: https://elixir.bootlin.com/linux/v6.12.117/source/include/uapi/linux/if_packet.h#L246
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default)]
 pub struct tpacket_block_desc {
@@ -58,6 +60,7 @@ pub struct tpacket_block_desc {
 }
 
 /// The header of a packet in a version 3 ring.
+// [`tpacket3_hdr`]: https://elixir.bootlin.com/linux/v6.12.117/source/include/uapi/linux/if_packet.h#L169
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default)]
 pub struct tpacket3_hdr {
@@ -90,6 +93,7 @@ pub struct tpacket3_hdr {
 }
 
 /// The header of a packet in a version 2 ring, and of the slot that it is in.
+// [`tpacket2_hdr`]: https://elixir.bootlin.com/linux/v6.12.117/source/include/uapi/linux/if_packet.h#L149
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default)]
 pub struct tpacket2_hdr {
@@ -116,6 +120,7 @@ pub struct tpacket2_hdr {
 }
 
 /// The address of a packet socket, and of each packet in a ring.
+// [`sockaddr_ll`]: https://elixir.bootlin.com/linux/v6.12.117/source/include/uapi/linux/if_packet.h#L14
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct sockaddr_ll {
@@ -136,6 +141,7 @@ pub struct sockaddr_ll {
 }
 
 /// The counters behind `PACKET_STATISTICS` with `TPACKET_V3`. Reading them sets them to zero.
+// [`tpacket_stats_v3`]: https://elixir.bootlin.com/linux/v6.12.117/source/include/uapi/linux/if_packet.h#L82
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct tpacket_stats_v3 {
@@ -148,6 +154,7 @@ pub struct tpacket_stats_v3 {
 }
 
 /// Promiscuous mode and the like, `packet_mreq`.
+// [`packet_mreq`]: https://elixir.bootlin.com/linux/v6.12.117/source/include/uapi/linux/if_packet.h#L297
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct packet_mreq {
@@ -162,20 +169,26 @@ pub struct packet_mreq {
 }
 
 /// `tp_block_desc` is an array of these on an 8-byte grid; the frames lie on one of 16 bytes.
+// [`TPACKET_ALIGNMENT`]: https://elixir.bootlin.com/linux/v6.12.117/source/include/uapi/linux/if_packet.h#L145
 pub const TPACKET_ALIGNMENT: usize = 16;
 /// Where a packet's `sockaddr_ll` lies behind its header: the header's size on the grid.
+// [`TPACKET3_HDRLEN`]: https://elixir.bootlin.com/linux/v6.12.117/source/include/uapi/linux/if_packet.h#L253
 pub const TPACKET3_HDRLEN_ALIGNED: usize = 48;
 /// The same in a version 2 ring.
+// [`TPACKET2_HDRLEN`]: https://elixir.bootlin.com/linux/v6.12.117/source/include/uapi/linux/if_packet.h#L252
 pub const TPACKET2_HDRLEN_ALIGNED: usize = 32;
 
 /// The ring version with a slot for each packet.
+// [`TPACKET_V2`]: https://elixir.bootlin.com/linux/v6.12.117/source/include/uapi/linux/if_packet.h#L257
 pub const TPACKET_V2: i32 = 1;
 /// The ring version with blocks of packets of any size.
 pub const TPACKET_V3: i32 = 2;
 /// Asks for a flow hash with each packet.
+// [`TP_FT_REQ_FILL_RXHASH`]: https://elixir.bootlin.com/linux/v6.12.117/source/include/uapi/linux/if_packet.h#L133
 pub const TP_FT_REQ_FILL_RXHASH: u32 = 1;
 
 /// The block is the kernel's.
+// [`TP_STATUS_KERNEL`]: https://elixir.bootlin.com/linux/v6.12.117/source/include/uapi/linux/if_packet.h#L110
 pub const TP_STATUS_KERNEL: u32 = 0;
 /// The block is the reader's.
 pub const TP_STATUS_USER: u32 = 1;
@@ -194,11 +207,13 @@ pub const TP_STATUS_VLAN_TPID_VALID: u32 = 1 << 6;
 /// The transport checksum was checked and is right.
 pub const TP_STATUS_CSUM_VALID: u32 = 1 << 7;
 /// The timestamp is the kernel's, taken when the stack took the packet.
+// [`TP_STATUS_TS_SOFTWARE`]: https://elixir.bootlin.com/linux/v6.12.117/source/include/uapi/linux/if_packet.h#L128
 pub const TP_STATUS_TS_SOFTWARE: u32 = 1 << 29;
 /// The timestamp is the card's own.
 pub const TP_STATUS_TS_RAW_HARDWARE: u32 = 1 << 31;
 
 /// To this host.
+// [`PACKET_HOST`]: https://elixir.bootlin.com/linux/v6.12.117/source/include/uapi/linux/if_packet.h#L26
 pub const PACKET_HOST: u8 = 0;
 /// To all.
 pub const PACKET_BROADCAST: u8 = 1;
@@ -210,9 +225,11 @@ pub const PACKET_OTHERHOST: u8 = 3;
 pub const PACKET_OUTGOING: u8 = 4;
 
 /// All packets of the interface, also those to other hosts.
+// [`PACKET_MR_PROMISC`]: https://elixir.bootlin.com/linux/v6.12.117/source/include/uapi/linux/if_packet.h#L316
 pub const PACKET_MR_PROMISC: u16 = 1;
 
 /// Stamp packets with the kernel's clock (`SOF_TIMESTAMPING_SOFTWARE`).
+// [`SOF_TIMESTAMPING_SOFTWARE`]: https://elixir.bootlin.com/linux/v6.12.117/source/include/uapi/linux/net_tstamp.h#L22
 pub const SOF_TIMESTAMPING_SOFTWARE: u32 = 1 << 4;
 /// Stamp packets with the card's clock, transformed to the system's; no driver does it today.
 pub const SOF_TIMESTAMPING_SYS_HARDWARE: u32 = 1 << 5;
@@ -220,19 +237,23 @@ pub const SOF_TIMESTAMPING_SYS_HARDWARE: u32 = 1 << 5;
 pub const SOF_TIMESTAMPING_RAW_HARDWARE: u32 = 1 << 6;
 
 /// All protocols, in host order.
+// [`ETH_P_ALL`]: https://elixir.bootlin.com/linux/v6.12.117/source/include/uapi/linux/if_ether.h#L132
 pub const ETH_P_ALL: u16 = 3;
 
 /// Hardware type of Ethernet.
+// [`ARPHRD_ETHER`]: https://elixir.bootlin.com/linux/v6.12.117/source/include/uapi/linux/if_arp.h#L31
 pub const ARPHRD_ETHER: u16 = 1;
 /// Hardware type of the loopback interface; its packets have an Ethernet header of zeros.
 pub const ARPHRD_LOOPBACK: u16 = 772;
 /// Hardware type of PPP: the PPP header is not in its packets.
+// [`ARPHRD_PPP`]: https://elixir.bootlin.com/linux/v6.12.117/source/include/uapi/linux/if_arp.h#L58
 pub const ARPHRD_PPP: u16 = 512;
 /// Hardware type of Cisco HDLC.
 pub const ARPHRD_CISCO: u16 = 513;
 /// Hardware type of modems that carry IP and nothing below it.
 pub const ARPHRD_RAWIP: u16 = 519;
 /// Hardware type of IPv4 tunnels.
+// [`ARPHRD_TUNNEL`]: https://elixir.bootlin.com/linux/v6.12.117/source/include/uapi/linux/if_arp.h#L66
 pub const ARPHRD_TUNNEL: u16 = 768;
 /// Hardware type of IPv6 tunnels.
 pub const ARPHRD_TUNNEL6: u16 = 769;
@@ -241,6 +262,7 @@ pub const ARPHRD_SIT: u16 = 776;
 /// Hardware type of GRE over IPv4.
 pub const ARPHRD_IPGRE: u16 = 778;
 /// Hardware type of 802.11 in monitor mode, without a header of the driver's.
+// [`ARPHRD_IEEE80211`]: https://elixir.bootlin.com/linux/v6.12.117/source/include/uapi/linux/if_arp.h#L89
 pub const ARPHRD_IEEE80211: u16 = 801;
 /// Hardware type of 802.11 in monitor mode, with the Prism header.
 pub const ARPHRD_IEEE80211_PRISM: u16 = 802;
@@ -249,8 +271,10 @@ pub const ARPHRD_IEEE80211_RADIOTAP: u16 = 803;
 /// Hardware type of 802.15.4, without the frame check sequence.
 pub const ARPHRD_IEEE802154: u16 = 804;
 /// Hardware type of GRE over IPv6.
+// [`ARPHRD_IP6GRE`]: https://elixir.bootlin.com/linux/v6.12.117/source/include/uapi/linux/if_arp.h#L98
 pub const ARPHRD_IP6GRE: u16 = 823;
 /// Hardware type of a monitor of virtual sockets.
 pub const ARPHRD_VSOCKMON: u16 = 826;
 /// Hardware type "none": TUN, WireGuard.
+// [`ARPHRD_NONE`]: https://elixir.bootlin.com/linux/v6.12.117/source/include/uapi/linux/if_arp.h#L104
 pub const ARPHRD_NONE: u16 = 0xfffe;

@@ -10,6 +10,7 @@
 #![allow(non_camel_case_types, reason = "the names of the header")]
 
 /// The address of an AF_XDP socket: one queue of one interface.
+// [`sockaddr_xdp`]: https://elixir.bootlin.com/linux/v6.12.117/source/include/uapi/linux/if_xdp.h#L48
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct sockaddr_xdp {
@@ -29,6 +30,7 @@ pub struct sockaddr_xdp {
 ///
 /// It grew at its end: 24 bytes (kernel 4.18), 28 and 4 of padding (5.4, with the flags), 32 (6.8).
 /// Newer kernels take the older lengths, older ones the first bytes of a longer one.
+// [`xdp_umem_reg`]: https://elixir.bootlin.com/linux/v6.12.117/source/include/uapi/linux/if_xdp.h#L83
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct xdp_umem_reg {
@@ -47,6 +49,7 @@ pub struct xdp_umem_reg {
 }
 
 /// Where the words of one ring are, in bytes from the start of its mapping.
+// [`xdp_ring_offset`]: https://elixir.bootlin.com/linux/v6.12.117/source/include/uapi/linux/if_xdp.h#L59
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct xdp_ring_offset {
@@ -61,6 +64,7 @@ pub struct xdp_ring_offset {
 }
 
 /// Where the words of all four rings are.
+// [`xdp_mmap_offsets`]: https://elixir.bootlin.com/linux/v6.12.117/source/include/uapi/linux/if_xdp.h#L66
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct xdp_mmap_offsets {
@@ -75,6 +79,7 @@ pub struct xdp_mmap_offsets {
 }
 
 /// The counters behind `XDP_STATISTICS`. They only grow; reading does not reset them.
+// [`xdp_statistics`]: https://elixir.bootlin.com/linux/v6.12.117/source/include/uapi/linux/if_xdp.h#L92
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct xdp_statistics {
@@ -94,6 +99,7 @@ pub struct xdp_statistics {
 }
 
 /// The answer to `XDP_OPTIONS`.
+// [`xdp_options`]: https://elixir.bootlin.com/linux/v6.12.117/source/include/uapi/linux/if_xdp.h#L101
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct xdp_options {
@@ -102,6 +108,7 @@ pub struct xdp_options {
 }
 
 /// An entry of the receive and the transmit ring.
+// [`xdp_desc`]: https://elixir.bootlin.com/linux/v6.12.117/source/include/uapi/linux/if_xdp.h#L155
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct xdp_desc {
@@ -119,6 +126,7 @@ pub struct xdp_desc {
 ///
 /// The header has a union in it: when the packet is completed, a 64-bit `tx_timestamp` stands in
 /// the place of `request`, from [`XSK_TX_METADATA_TIMESTAMP`] on.
+// [`xsk_tx_metadata`]: https://elixir.bootlin.com/linux/v6.12.117/source/include/uapi/linux/if_xdp.h#L134
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct xsk_tx_metadata {
@@ -129,6 +137,7 @@ pub struct xsk_tx_metadata {
 }
 
 /// The part of [`xsk_tx_metadata`] that tells what the flags ask for.
+// [`request`]: https://elixir.bootlin.com/linux/v6.12.117/source/include/uapi/linux/if_xdp.h#L145
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct xsk_tx_metadata_request {
@@ -141,9 +150,11 @@ pub struct xsk_tx_metadata_request {
 }
 
 /// Where in [`xsk_tx_metadata`] the timestamp of a completed packet stands.
+// [`tx_timestamp`]: https://elixir.bootlin.com/linux/v6.12.117/source/include/uapi/linux/if_xdp.h#L149
 pub const XSK_TX_METADATA_TIMESTAMP: usize = 8;
 
 /// In [`xsk_tx_metadata`]: tell when the packet went out.
+// [`XDP_TXMD_FLAGS_TIMESTAMP`]: https://elixir.bootlin.com/linux/v6.12.117/source/include/uapi/linux/if_xdp.h#L122
 pub const XDP_TXMD_FLAGS_TIMESTAMP: u64 = 1 << 0;
 /// In [`xsk_tx_metadata`]: make a checksum.
 pub const XDP_TXMD_FLAGS_CHECKSUM: u64 = 1 << 1;
@@ -151,6 +162,7 @@ pub const XDP_TXMD_FLAGS_CHECKSUM: u64 = 1 << 1;
 pub const XDP_TXMD_FLAGS_LAUNCH_TIME: u64 = 1 << 2;
 
 /// Use the packet memory of another socket.
+// [`XDP_SHARED_UMEM`]: https://elixir.bootlin.com/linux/v6.12.117/source/include/uapi/linux/if_xdp.h#L16
 pub const XDP_SHARED_UMEM: u16 = 1 << 0;
 /// Copy packets, also where the driver could do without.
 pub const XDP_COPY: u16 = 1 << 1;
@@ -159,36 +171,47 @@ pub const XDP_ZEROCOPY: u16 = 1 << 2;
 /// The rings say when the kernel wants a system call, and need none otherwise (kernel 5.4).
 pub const XDP_USE_NEED_WAKEUP: u16 = 1 << 3;
 /// Packets may be longer than a chunk (kernel 6.6).
+// [`XDP_USE_SG`]: https://elixir.bootlin.com/linux/v6.12.117/source/include/uapi/linux/if_xdp.h#L33
 pub const XDP_USE_SG: u16 = 1 << 4;
 
 /// Chunks may be of any size, anywhere in the packet memory.
+// [`XDP_UMEM_UNALIGNED_CHUNK_FLAG`]: https://elixir.bootlin.com/linux/v6.12.117/source/include/uapi/linux/if_xdp.h#L36
 pub const XDP_UMEM_UNALIGNED_CHUNK_FLAG: u32 = 1 << 0;
 /// Transmit checksums are made in software (kernel 6.8, for tests).
+// [`XDP_UMEM_TX_SW_CSUM`]: https://elixir.bootlin.com/linux/v6.12.117/source/include/uapi/linux/if_xdp.h#L42
 pub const XDP_UMEM_TX_SW_CSUM: u32 = 1 << 1;
 /// `tx_metadata_len` is meant (kernel 6.11, and updates of 6.8 to 6.10; those before knew the
 /// length only).
 pub const XDP_UMEM_TX_METADATA_LEN: u32 = 1 << 2;
 
 /// In a ring's flags: the kernel waits for a system call.
+// [`XDP_RING_NEED_WAKEUP`]: https://elixir.bootlin.com/linux/v6.12.117/source/include/uapi/linux/if_xdp.h#L57
 pub const XDP_RING_NEED_WAKEUP: u32 = 1 << 0;
 /// In the answer to `XDP_OPTIONS`: packets are not copied.
+// [`XDP_OPTIONS_ZEROCOPY`]: https://elixir.bootlin.com/linux/v6.12.117/source/include/uapi/linux/if_xdp.h#L106
 pub const XDP_OPTIONS_ZEROCOPY: u32 = 1 << 0;
 
 /// In a descriptor: the packet goes on in the next one (kernel 6.6).
+// [`XDP_PKT_CONTD`]: https://elixir.bootlin.com/linux/v6.12.117/source/include/uapi/linux/if_xdp.h#L168
 pub const XDP_PKT_CONTD: u32 = 1 << 0;
 /// In a descriptor to send: metadata stand before it (kernel 6.8).
+// [`XDP_TX_METADATA`]: https://elixir.bootlin.com/linux/v6.12.117/source/include/uapi/linux/if_xdp.h#L171
 pub const XDP_TX_METADATA: u32 = 1 << 1;
 
 /// Bytes that always stay free before a received packet.
+// [`XDP_PACKET_HEADROOM`]: https://elixir.bootlin.com/linux/v6.12.117/source/include/uapi/linux/bpf.h#L6442
 pub const XDP_PACKET_HEADROOM: u32 = 256;
 /// Bytes of the smallest chunk (`XDP_UMEM_MIN_CHUNK_SIZE`).
+// [`XDP_UMEM_MIN_CHUNK_SIZE`]: https://elixir.bootlin.com/linux/v6.12.117/source/include/net/xdp_sock_drv.h#L13
 pub const XDP_UMEM_MIN_CHUNK_SIZE: u32 = 2048;
 /// With unaligned chunks, how far an address's offset is shifted.
+// [`XSK_UNALIGNED_BUF_OFFSET_SHIFT`]: https://elixir.bootlin.com/linux/v6.12.117/source/include/uapi/linux/if_xdp.h#L115
 pub const XSK_UNALIGNED_BUF_OFFSET_SHIFT: u32 = 48;
 /// With unaligned chunks, the bits of an address that say the chunk.
 pub const XSK_UNALIGNED_BUF_ADDR_MASK: u64 = (1 << XSK_UNALIGNED_BUF_OFFSET_SHIFT) - 1;
 
 /// Where the receive ring is mapped.
+// [`XDP_PGOFF_RX_RING`]: https://elixir.bootlin.com/linux/v6.12.117/source/include/uapi/linux/if_xdp.h#L109
 pub const XDP_PGOFF_RX_RING: u64 = 0;
 /// Where the transmit ring is mapped.
 pub const XDP_PGOFF_TX_RING: u64 = 0x8000_0000;

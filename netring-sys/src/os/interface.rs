@@ -110,6 +110,7 @@ impl Interface {
 }
 
 /// The driver signals a carrier; libc has no name for it on every target.
+// [`IFF_LOWER_UP`]: https://elixir.bootlin.com/linux/v6.12.117/source/include/uapi/linux/if.h#L131
 const IFF_LOWER_UP: u32 = 1 << 16;
 
 /// Set up by the administrator, and with a carrier.

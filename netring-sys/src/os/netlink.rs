@@ -22,8 +22,10 @@ use wire::{
 };
 
 /// Notifications about interfaces.
+// [`RTMGRP_LINK`]: https://elixir.bootlin.com/linux/v6.12.117/source/include/uapi/linux/rtnetlink.h#L682
 pub(crate) const RTMGRP_LINK: u32 = 1;
 
+// [`RTM_NEWLINK`]: https://elixir.bootlin.com/linux/v6.12.117/source/include/uapi/linux/rtnetlink.h#L29
 const RTM_NEWLINK: u16 = 16;
 const RTM_DELLINK: u16 = 17;
 const RTM_GETLINK: u16 = 18;
@@ -34,14 +36,21 @@ const RTM_SETLINK: u16 = 19;
 /// AF_BRIDGE, and is still there.
 const AF_UNSPEC: u8 = 0;
 
+// [`IFLA_IFNAME`]: https://elixir.bootlin.com/linux/v6.12.117/source/include/uapi/linux/if_link.h#L300
 const IFLA_IFNAME: u16 = 3;
+// [`IFLA_EXT_MASK`]: https://elixir.bootlin.com/linux/v6.12.117/source/include/uapi/linux/if_link.h#L335
 const IFLA_EXT_MASK: u16 = 29;
+// [`RTEXT_FILTER_BRVLAN_COMPRESSED`]: https://elixir.bootlin.com/linux/v6.12.117/source/include/uapi/linux/rtnetlink.h#L821
 const RTEXT_FILTER_BRVLAN_COMPRESSED: u32 = 1 << 2;
+// [`IFLA_XDP`]: https://elixir.bootlin.com/linux/v6.12.117/source/include/uapi/linux/if_link.h#L350
 const IFLA_XDP: u16 = 43;
+// [`IFLA_XDP_FD`]: https://elixir.bootlin.com/linux/v6.12.117/source/include/uapi/linux/if_link.h#L1894
 const IFLA_XDP_FD: u16 = 1;
 const IFLA_XDP_FLAGS: u16 = 3;
+// [`IFLA_XDP_EXPECTED_FD`]: https://elixir.bootlin.com/linux/v6.12.117/source/include/uapi/linux/if_link.h#L1901
 const IFLA_XDP_EXPECTED_FD: u16 = 8;
 /// An alternative name (kernel 5.5).
+// [`IFLA_ALT_IFNAME`]: https://elixir.bootlin.com/linux/v6.12.117/source/include/uapi/linux/if_link.h#L361
 const IFLA_ALT_IFNAME: u16 = 53;
 /// The name under which an answer that is a refusal is reported.
 const GET_LINK: &str = "netlink(RTM_GETLINK)";

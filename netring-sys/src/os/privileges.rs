@@ -19,6 +19,7 @@ impl Privileges {
 impl Facts {
     fn read(status: &str, user_namespace: &str) -> Option<Self> {
         /// The number that the kernel gives to the host's (`PROC_USER_INIT_INO`).
+        // [`PROC_USER_INIT_INO`]: https://elixir.bootlin.com/linux/v6.12.117/source/include/linux/proc_ns.h#L45
         const HOST: &str = "user:[4026531837]";
         let line = |name| status.lines().find_map(|line| line.strip_prefix(name));
         let set = |name| {

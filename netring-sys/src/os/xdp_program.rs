@@ -5,6 +5,7 @@ use std::os::fd::{AsRawFd, BorrowedFd};
 use crate::os::netlink::{self, Message};
 use crate::{Interface, SyscallError, XdpMode};
 
+// [`XDP_FLAGS_UPDATE_IF_NOEXIST`]: https://elixir.bootlin.com/linux/v6.12.117/source/include/uapi/linux/if_link.h#L1872
 const XDP_FLAGS_UPDATE_IF_NOEXIST: u32 = 1;
 const XDP_FLAGS_REPLACE: u32 = 1 << 4;
 

@@ -55,6 +55,7 @@ pub fn bpf_load_xdp(program: &[bpf_insn], license: &CStr) -> Result<OwnedFd, Err
 /// # Errors
 /// As for [`bpf_load_xdp`]; `EINVAL` on a kernel that is too old for what is asked, `EOPNOTSUPP`
 /// for an interface that no program can be bound to.
+// [`bpf_prog_load`]: https://elixir.bootlin.com/linux/v6.12.117/source/kernel/bpf/syscall.c#L2638
 pub fn bpf_load_xdp_with(
     program: &[bpf_insn],
     license: &CStr,
@@ -133,6 +134,7 @@ fn load_xdp(
 /// # Errors
 /// `EBUSY` or `EEXIST` where the interface has a program, `EOPNOTSUPP` where the driver has no such
 /// mode, `ENODEV`, `EPERM`.
+// [`link_create`]: https://elixir.bootlin.com/linux/v6.12.117/source/kernel/bpf/syscall.c#L5224
 #[doc(alias = "BPF_LINK_CREATE")]
 pub fn bpf_link_xdp(
     program: BorrowedFd<'_>,
@@ -157,6 +159,7 @@ pub fn bpf_link_xdp(
 ///
 /// # Errors
 /// `EINVAL` on an older kernel.
+// [`link_detach`]: https://elixir.bootlin.com/linux/v6.12.117/source/kernel/bpf/syscall.c#L5413
 #[doc(alias = "BPF_LINK_DETACH")]
 pub fn bpf_link_detach(link: BorrowedFd<'_>) -> Result<(), SyscallError> {
     let mut attr = bpf_attr_link_detach {
@@ -170,6 +173,7 @@ pub fn bpf_link_detach(link: BorrowedFd<'_>) -> Result<(), SyscallError> {
 ///
 /// # Errors
 /// The descriptor is none of a program.
+// [`bpf_obj_get_info_by_fd`]: https://elixir.bootlin.com/linux/v6.12.117/source/kernel/bpf/syscall.c#L4977
 #[doc(alias = "BPF_OBJ_GET_INFO_BY_FD")]
 pub fn bpf_program_id(program: BorrowedFd<'_>) -> Result<u32, SyscallError> {
     let mut info = bpf_prog_info::default();

@@ -57,6 +57,7 @@ pub fn interface_socket() -> Result<OwnedFd, SyscallError> {
 ///
 /// # Errors
 /// `ENODEV` if there is no such interface.
+// [`dev_ioctl`]: https://elixir.bootlin.com/linux/v6.12.117/source/net/core/dev_ioctl.c#L654
 #[doc(alias = "SIOCGIFINDEX")]
 #[doc(alias = "SIOCGIFNAME")]
 pub fn interface_by_ioctl(
@@ -111,6 +112,7 @@ pub fn interface_by_ioctl(
 
 /// `struct ethtool_channels` and `struct ethtool_ringparam`, which are alike: the command, four
 /// limits and four settings.
+// [`ethtool_channels`]: https://elixir.bootlin.com/linux/v6.12.117/source/include/uapi/linux/ethtool.h#L552
 #[repr(C)]
 #[derive(Default)]
 struct Four {
@@ -124,6 +126,7 @@ struct Four {
 ///
 /// # Errors
 /// `ENODEV` where there is no such interface.
+// [`ethtool_get_channels`]: https://elixir.bootlin.com/linux/v6.12.117/source/net/ethtool/ioctl.c#L2242
 #[doc(alias = "ETHTOOL_GCHANNELS")]
 pub fn ethtool_channels(
     socket: BorrowedFd<'_>,
@@ -153,6 +156,7 @@ pub fn ethtool_channels(
 /// # Errors
 /// `EOPNOTSUPP` from a driver that has none to tell of (veth), `ENODEV` where there is no such
 /// interface.
+// [`ethtool_get_ringparam`]: https://elixir.bootlin.com/linux/v6.12.117/source/net/ethtool/ioctl.c#L2198
 #[doc(alias = "ETHTOOL_GRINGPARAM")]
 pub fn ethtool_rings(socket: BorrowedFd<'_>, name: &str) -> Result<[u32; 4], SyscallError> {
     const ETHTOOL_GRINGPARAM: u32 = 0x10;
@@ -169,6 +173,7 @@ pub fn ethtool_rings(socket: BorrowedFd<'_>, name: &str) -> Result<[u32; 4], Sys
 /// # Errors
 /// As [`ethtool_rings`]; `EINVAL` for a size that the card does not have, `EPERM` without
 /// CAP_NET_ADMIN.
+// [`ethtool_set_ringparam`]: https://elixir.bootlin.com/linux/v6.12.117/source/net/ethtool/ioctl.c#L2214
 #[doc(alias = "ETHTOOL_SRINGPARAM")]
 pub fn set_ethtool_rings(
     socket: BorrowedFd<'_>,

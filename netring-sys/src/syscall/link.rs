@@ -17,6 +17,7 @@ use crate::SyscallError;
 ///
 /// # Errors
 /// `EMFILE`, `ENOBUFS`.
+// [`netlink_create`]: https://elixir.bootlin.com/linux/v6.12.117/source/net/netlink/af_netlink.c#L646
 #[doc(alias = "NETLINK_ROUTE")]
 pub fn netlink_socket(groups: u32) -> Result<OwnedFd, SyscallError> {
     netlink_socket_of(libc::NETLINK_ROUTE, groups)
@@ -62,6 +63,7 @@ fn netlink_socket_of(protocol: libc::c_int, groups: u32) -> Result<OwnedFd, Sysc
 ///
 /// # Errors
 /// `ENOBUFS`; what the kernel thinks of the message comes as an answer.
+// [`netlink_sendmsg`]: https://elixir.bootlin.com/linux/v6.12.117/source/net/netlink/af_netlink.c#L1816
 pub fn netlink_send(fd: BorrowedFd<'_>, message: &[u8]) -> Result<(), SyscallError> {
     // SAFETY: the message is borrowed for the call; nobody writes to it meanwhile; its length goes
     // with it.
@@ -74,6 +76,7 @@ pub fn netlink_send(fd: BorrowedFd<'_>, message: &[u8]) -> Result<(), SyscallErr
 /// # Errors
 /// `ENOBUFS` if notifications were lost, `EMSGSIZE` if the message is longer than the buffer, and
 /// lost: ask again.
+// [`netlink_recvmsg`]: https://elixir.bootlin.com/linux/v6.12.117/source/net/netlink/af_netlink.c#L1905
 pub fn netlink_receive(
     fd: BorrowedFd<'_>,
     buffer: &mut [u8],

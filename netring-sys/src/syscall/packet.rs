@@ -20,6 +20,7 @@ use crate::kernel::packet::{packet_mreq, sockaddr_ll, tpacket_req3, tpacket_stat
 ///
 /// # Errors
 /// `EPERM` without CAP_NET_RAW ([`SyscallError::needs_net_raw`] says so), `EMFILE`, `EAFNOSUPPORT`.
+// [`packet_create`]: https://elixir.bootlin.com/linux/v6.12.117/source/net/packet/af_packet.c#L3451
 #[doc(alias = "socket")]
 pub fn packet_socket() -> Result<OwnedFd, SyscallError> {
     let kind = libc::SOCK_RAW | libc::SOCK_CLOEXEC | libc::SOCK_NONBLOCK;
@@ -37,6 +38,7 @@ pub fn packet_socket() -> Result<OwnedFd, SyscallError> {
 ///
 /// # Errors
 /// `ENODEV` where there is no such interface, `EINVAL` in a fanout group.
+// [`packet_do_bind`]: https://elixir.bootlin.com/linux/v6.12.117/source/net/packet/af_packet.c#L3309
 #[doc(alias = "bind")]
 pub fn bind_packet(fd: BorrowedFd<'_>, interface: u32, protocol: u16) -> Result<(), SyscallError> {
     let address = sockaddr_ll {
@@ -56,6 +58,7 @@ pub fn bind_packet(fd: BorrowedFd<'_>, interface: u32, protocol: u16) -> Result<
 ///
 /// # Errors
 /// The descriptor is no socket.
+// [`packet_getname`]: https://elixir.bootlin.com/linux/v6.12.117/source/net/packet/af_packet.c#L3714
 #[doc(alias = "getsockname")]
 pub fn packet_socket_address(fd: BorrowedFd<'_>) -> Result<sockaddr_ll, SyscallError> {
     let mut address = sockaddr_ll::default();
@@ -72,6 +75,7 @@ pub fn packet_socket_address(fd: BorrowedFd<'_>) -> Result<sockaddr_ll, SyscallE
 ///
 /// # Errors
 /// `EBUSY` once a ring exists; `EINVAL` on an older kernel.
+// [`PACKET_VERSION`]: https://elixir.bootlin.com/linux/v6.12.117/source/net/packet/af_packet.c#L3974
 #[doc(alias = "PACKET_VERSION")]
 pub fn set_packet_version(fd: BorrowedFd<'_>, version: i32) -> Result<(), SyscallError> {
     set_option(
@@ -87,6 +91,7 @@ pub fn set_packet_version(fd: BorrowedFd<'_>, version: i32) -> Result<(), Syscal
 ///
 /// # Errors
 /// `EBUSY` once a ring exists.
+// [`PACKET_RESERVE`]: https://elixir.bootlin.com/linux/v6.12.117/source/net/packet/af_packet.c#L4000
 #[doc(alias = "PACKET_RESERVE")]
 pub fn set_packet_reserve(fd: BorrowedFd<'_>, bytes: u32) -> Result<(), SyscallError> {
     set_option(
@@ -103,6 +108,7 @@ pub fn set_packet_reserve(fd: BorrowedFd<'_>, bytes: u32) -> Result<(), SyscallE
 /// # Errors
 /// `EINVAL` for a geometry that the kernel does not take, `ENOMEM` where there is not enough
 /// memory.
+// [`packet_set_ring`]: https://elixir.bootlin.com/linux/v6.12.117/source/net/packet/af_packet.c#L4588
 #[doc(alias = "PACKET_RX_RING")]
 pub fn set_packet_rx_ring(fd: BorrowedFd<'_>, request: &tpacket_req3) -> Result<(), SyscallError> {
     set_option(
@@ -118,6 +124,7 @@ pub fn set_packet_rx_ring(fd: BorrowedFd<'_>, request: &tpacket_req3) -> Result<
 ///
 /// # Errors
 /// `EINVAL` for other bits.
+// [`PACKET_TIMESTAMP`]: https://elixir.bootlin.com/linux/v6.12.117/source/net/packet/af_packet.c#L4093
 #[doc(alias = "PACKET_TIMESTAMP")]
 pub fn set_packet_timestamp(fd: BorrowedFd<'_>, source: u32) -> Result<(), SyscallError> {
     set_option(
@@ -133,6 +140,7 @@ pub fn set_packet_timestamp(fd: BorrowedFd<'_>, source: u32) -> Result<(), Sysca
 ///
 /// # Errors
 /// `ENOPROTOOPT` on an older kernel.
+// [`PACKET_IGNORE_OUTGOING`]: https://elixir.bootlin.com/linux/v6.12.117/source/net/packet/af_packet.c#L4124
 #[doc(alias = "PACKET_IGNORE_OUTGOING")]
 pub fn set_packet_ignore_outgoing(fd: BorrowedFd<'_>, ignore: bool) -> Result<(), SyscallError> {
     let ignore = c_int::from(ignore);
@@ -150,6 +158,7 @@ pub fn set_packet_ignore_outgoing(fd: BorrowedFd<'_>, ignore: bool) -> Result<()
 ///
 /// # Errors
 /// `ENODEV` where there is no such interface, `EINVAL` for an unknown mode.
+// [`packet_mc_add`]: https://elixir.bootlin.com/linux/v6.12.117/source/net/packet/af_packet.c#L3796
 #[doc(alias = "PACKET_ADD_MEMBERSHIP")]
 pub fn add_packet_membership(
     fd: BorrowedFd<'_>,
@@ -168,6 +177,7 @@ pub fn add_packet_membership(
 ///
 /// # Errors
 /// `EADDRNOTAVAIL` where the socket has not set it.
+// [`packet_mc_drop`]: https://elixir.bootlin.com/linux/v6.12.117/source/net/packet/af_packet.c#L3851
 #[doc(alias = "PACKET_DROP_MEMBERSHIP")]
 pub fn drop_packet_membership(
     fd: BorrowedFd<'_>,
@@ -187,6 +197,7 @@ pub fn drop_packet_membership(
 ///
 /// # Errors
 /// `EINVAL` for a program that the kernel's checker refuses, `ENOMEM` over `net.core.optmem_max`.
+// [`sk_attach_filter`]: https://elixir.bootlin.com/linux/v6.12.117/source/net/core/filter.c#L1545
 #[doc(alias = "SO_ATTACH_FILTER")]
 pub fn attach_filter(fd: BorrowedFd<'_>, program: &[SockFilter]) -> Result<(), SyscallError> {
     let program = libc::sock_fprog {
@@ -208,6 +219,7 @@ pub fn attach_filter(fd: BorrowedFd<'_>, program: &[SockFilter]) -> Result<(), S
 ///
 /// # Errors
 /// The descriptor is no packet socket.
+// [`PACKET_STATISTICS`]: https://elixir.bootlin.com/linux/v6.12.117/source/net/packet/af_packet.c#L4193
 #[doc(alias = "PACKET_STATISTICS")]
 pub fn packet_statistics(fd: BorrowedFd<'_>) -> Result<tpacket_stats_v3, SyscallError> {
     get_option(
@@ -223,6 +235,7 @@ pub fn packet_statistics(fd: BorrowedFd<'_>) -> Result<tpacket_stats_v3, Syscall
 ///
 /// # Errors
 /// The descriptor is no socket.
+// [`SO_ERROR`]: https://elixir.bootlin.com/linux/v6.12.117/source/net/core/sock.c#L1219
 #[doc(alias = "SO_ERROR")]
 pub fn take_socket_error(fd: BorrowedFd<'_>) -> Result<i32, SyscallError> {
     get_option(fd, SOL_SOCKET, libc::SO_ERROR, "getsockopt(SO_ERROR)")
@@ -233,6 +246,7 @@ pub fn take_socket_error(fd: BorrowedFd<'_>) -> Result<i32, SyscallError> {
 ///
 /// # Errors
 /// `EMSGSIZE` for a frame over the MTU, `ENETDOWN`, `ENXIO` once the interface is gone.
+// [`packet_snd`]: https://elixir.bootlin.com/linux/v6.12.117/source/net/packet/af_packet.c#L3058
 pub fn send(fd: BorrowedFd<'_>, frame: &[u8]) -> Result<Option<usize>, SyscallError> {
     // SAFETY: the frame is borrowed for the call; nobody writes to it meanwhile; its length goes
     // with it.
@@ -255,6 +269,7 @@ pub fn send(fd: BorrowedFd<'_>, frame: &[u8]) -> Result<Option<usize>, SyscallEr
 ///
 /// # Errors
 /// `ENETDOWN` once when the interface went down.
+// [`packet_recvmsg`]: https://elixir.bootlin.com/linux/v6.12.117/source/net/packet/af_packet.c#L3529
 #[doc(alias = "recvfrom")]
 pub fn receive(
     fd: BorrowedFd<'_>,

@@ -19,6 +19,7 @@ use crate::SyscallError;
 ///
 /// # Errors
 /// `EMFILE`, `ENOMEM`.
+// [`do_epoll_create`]: https://elixir.bootlin.com/linux/v6.12.117/source/fs/eventpoll.c#L2398
 #[doc(alias = "epoll_create1")]
 pub fn epoll() -> Result<OwnedFd, SyscallError> {
     // SAFETY: no memory is handed over, so there is no owner, writer or range to speak of.
@@ -35,6 +36,7 @@ pub fn epoll() -> Result<OwnedFd, SyscallError> {
 ///
 /// # Errors
 /// `EEXIST` where it is in the set, `EPERM` where it cannot be waited for.
+// [`ep_insert`]: https://elixir.bootlin.com/linux/v6.12.117/source/fs/eventpoll.c#L1827
 #[doc(alias = "epoll_ctl")]
 pub fn epoll_add(set: BorrowedFd<'_>, fd: BorrowedFd<'_>, token: u64) -> Result<(), SyscallError> {
     epoll_control(libc::EPOLL_CTL_ADD, set, fd, libc::EPOLLIN, token)
@@ -45,6 +47,7 @@ pub fn epoll_add(set: BorrowedFd<'_>, fd: BorrowedFd<'_>, token: u64) -> Result<
 ///
 /// # Errors
 /// `ENOENT` if it is not in the set.
+// [`ep_modify`]: https://elixir.bootlin.com/linux/v6.12.117/source/fs/eventpoll.c#L1910
 #[doc(alias = "EPOLL_CTL_MOD")]
 pub fn epoll_mute(
     set: BorrowedFd<'_>,
@@ -81,6 +84,7 @@ fn epoll_control(
 ///
 /// # Errors
 /// The descriptor is no such set.
+// [`ep_poll`]: https://elixir.bootlin.com/linux/v6.12.117/source/fs/eventpoll.c#L2161
 #[doc(alias = "epoll_wait")]
 pub fn epoll_ready(set: BorrowedFd<'_>) -> Result<impl Iterator<Item = u64> + use<>, SyscallError> {
     let mut events = [libc::epoll_event { events: 0, u64: 0 }; 4];
@@ -104,6 +108,7 @@ pub fn epoll_ready(set: BorrowedFd<'_>) -> Result<impl Iterator<Item = u64> + us
 ///
 /// # Errors
 /// `EMFILE`, `ENOMEM`.
+// [`do_eventfd`]: https://elixir.bootlin.com/linux/v6.12.117/source/fs/eventfd.c#L379
 #[doc(alias = "eventfd")]
 pub fn event() -> Result<OwnedFd, SyscallError> {
     // SAFETY: no memory is handed over, so there is no owner, writer or range to speak of.
@@ -119,6 +124,7 @@ pub fn event() -> Result<OwnedFd, SyscallError> {
 ///
 /// # Errors
 /// The descriptor is no event.
+// [`eventfd_write`]: https://elixir.bootlin.com/linux/v6.12.117/source/fs/eventfd.c#L247
 pub fn event_signal(event: BorrowedFd<'_>) -> Result<(), SyscallError> {
     let one = 1_u64.to_ne_bytes();
     // SAFETY: the bytes are on this stack; nobody writes to them; their length goes with them.
@@ -135,6 +141,7 @@ pub fn event_signal(event: BorrowedFd<'_>) -> Result<(), SyscallError> {
 ///
 /// # Errors
 /// `EMFILE`, `ENOMEM`.
+// [`timerfd_create`]: https://elixir.bootlin.com/linux/v6.12.117/source/fs/timerfd.c#L410
 #[doc(alias = "timerfd_create")]
 pub fn timer() -> Result<OwnedFd, SyscallError> {
     let flags = libc::TFD_CLOEXEC | libc::TFD_NONBLOCK;
@@ -151,6 +158,7 @@ pub fn timer() -> Result<OwnedFd, SyscallError> {
 ///
 /// # Errors
 /// The descriptor is not a timer.
+// [`do_timerfd_settime`]: https://elixir.bootlin.com/linux/v6.12.117/source/fs/timerfd.c#L470
 #[doc(alias = "timerfd_settime")]
 pub fn timer_start(timer: BorrowedFd<'_>, period: Duration) -> Result<(), SyscallError> {
     let period = libc::itimerspec {
@@ -175,6 +183,7 @@ pub fn timer_start(timer: BorrowedFd<'_>, period: Duration) -> Result<(), Syscal
 ///
 /// # Errors
 /// The descriptor is not a timer.
+// [`timerfd_read_iter`]: https://elixir.bootlin.com/linux/v6.12.117/source/fs/timerfd.c#L265
 pub fn timer_clear(timer: BorrowedFd<'_>) -> Result<u64, SyscallError> {
     let mut periods = [0; 8];
     // SAFETY: the bytes are on this stack; nobody else uses them; the kernel writes at most as many
@@ -197,6 +206,7 @@ pub fn timer_clear(timer: BorrowedFd<'_>) -> Result<u64, SyscallError> {
 ///
 /// # Errors
 /// `ENOMEM`.
+// [`do_poll`]: https://elixir.bootlin.com/linux/v6.12.117/source/fs/select.c#L884
 #[doc(alias = "ppoll")]
 pub fn poll_readable(fd: BorrowedFd<'_>, timeout: Option<Duration>) -> Result<bool, SyscallError> {
     poll(fd, libc::POLLIN, timeout)

@@ -20,6 +20,7 @@ use crate::SyscallError;
 ///
 /// # Errors
 /// The descriptor is not a socket.
+// [`SO_NETNS_COOKIE`]: https://elixir.bootlin.com/linux/v6.12.117/source/net/core/sock.c#L2070
 #[doc(alias = "SO_NETNS_COOKIE")]
 pub fn network_namespace(fd: BorrowedFd<'_>) -> Result<Option<u64>, SyscallError> {
     let call = "getsockopt(SO_NETNS_COOKIE)";

@@ -39,6 +39,7 @@ pub enum Kick {
 /// # Errors
 /// `EPERM` without CAP_NET_RAW ([`SyscallError::needs_net_raw`] says so), `EAFNOSUPPORT` on a
 /// kernel before 4.18 or built without `CONFIG_XDP_SOCKETS`, `EMFILE`.
+// [`xsk_create`]: https://elixir.bootlin.com/linux/v6.12.117/source/net/xdp/xsk.c#L1935
 #[doc(alias = "socket")]
 pub fn xdp_socket() -> Result<OwnedFd, SyscallError> {
     // SAFETY: no memory is handed over, so there is no owner, writer or range to speak of.
@@ -74,6 +75,7 @@ pub fn set_xdp_transmit_budget(fd: BorrowedFd<'_>, packets: u32) -> Result<(), S
 ///
 /// # Errors
 /// The descriptor is no AF_XDP socket.
+// [`XDP_STATISTICS`]: https://elixir.bootlin.com/linux/v6.12.117/source/net/xdp/xsk.c#L1713
 #[doc(alias = "XDP_STATISTICS")]
 pub fn xdp_statistics_of(fd: BorrowedFd<'_>) -> Result<(xdp_statistics, bool), SyscallError> {
     let (words, len): ([u64; 6], _) =
@@ -101,6 +103,7 @@ pub fn xdp_statistics_of(fd: BorrowedFd<'_>) -> Result<(xdp_statistics, bool), S
 ///
 /// # Errors
 /// `ENOPROTOOPT` on a kernel before 5.3.
+// [`XDP_OPTIONS`]: https://elixir.bootlin.com/linux/v6.12.117/source/net/xdp/xsk.c#L1801
 #[doc(alias = "XDP_OPTIONS")]
 pub fn xdp_is_zero_copy(fd: BorrowedFd<'_>) -> Result<bool, SyscallError> {
     let options: xdp_options =
@@ -115,6 +118,7 @@ pub fn xdp_is_zero_copy(fd: BorrowedFd<'_>) -> Result<bool, SyscallError> {
 /// `EBUSY` while another socket has the queue, also for a moment after it was closed; `EOPNOTSUPP`
 /// where the driver cannot do what the flags ask for; `EINVAL` for a queue that is not there or
 /// rings that are missing; `ENETDOWN`; `ENODEV`.
+// [`xsk_bind`]: https://elixir.bootlin.com/linux/v6.12.117/source/net/xdp/xsk.c#L1389
 #[doc(alias = "bind")]
 pub fn bind_xdp(
     fd: BorrowedFd<'_>,
@@ -144,6 +148,7 @@ pub fn bind_xdp(
 ///
 /// # Errors
 /// `ENETDOWN` while the interface is down, `ENXIO` once it is gone, `EOPNOTSUPP`.
+// [`__xsk_sendmsg`]: https://elixir.bootlin.com/linux/v6.12.117/source/net/xdp/xsk.c#L1136
 #[doc(alias = "sendto")]
 pub fn kick_transmit(fd: BorrowedFd<'_>) -> Result<Kick, SyscallError> {
     let (none, flags) = (std::ptr::null(), libc::MSG_DONTWAIT);
@@ -157,6 +162,7 @@ pub fn kick_transmit(fd: BorrowedFd<'_>) -> Result<Kick, SyscallError> {
 ///
 /// # Errors
 /// `ENETDOWN` while the interface is down, `ENXIO` once it is gone.
+// [`__xsk_recvmsg`]: https://elixir.bootlin.com/linux/v6.12.117/source/net/xdp/xsk.c#L1181
 #[doc(alias = "recvfrom")]
 pub fn kick_receive(fd: BorrowedFd<'_>) -> Result<Kick, SyscallError> {
     let none = std::ptr::null_mut();
@@ -181,6 +187,7 @@ fn kicked(result: Result<usize, SyscallError>) -> Result<Kick, SyscallError> {
 /// # Errors
 /// `EPERM` without CAP_NET_ADMIN for a longer time or a larger budget than the system's,
 /// `ENOPROTOOPT` on an older kernel.
+// [`SO_PREFER_BUSY_POLL`]: https://elixir.bootlin.com/linux/v6.12.117/source/net/core/sock.c#L1227
 #[doc(alias = "SO_PREFER_BUSY_POLL")]
 #[doc(alias = "SO_BUSY_POLL")]
 #[doc(alias = "SO_BUSY_POLL_BUDGET")]

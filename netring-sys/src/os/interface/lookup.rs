@@ -9,6 +9,7 @@ use crate::syscall::{InterfaceByIoctl, ethtool_channels, interface_by_ioctl, int
 use crate::{Error, SyscallError};
 
 /// Bytes of the longest alternative name (`ALTIFNAMSIZ`, which counts a zero byte).
+// [`ALTIFNAMSIZ`]: https://elixir.bootlin.com/linux/v6.12.117/source/include/uapi/linux/if.h#L36
 const LONGEST_NAME: usize = 127;
 
 impl Interface {

@@ -6,14 +6,17 @@ use super::exchange::dump;
 use super::wire::{NLM_F_DUMP, NLM_F_REQUEST, finished, request, u32_at, value_of};
 use crate::SyscallError;
 
+// [`RTM_NEWADDR`]: https://elixir.bootlin.com/linux/v6.12.117/source/include/uapi/linux/rtnetlink.h#L38
 const RTM_NEWADDR: u16 = 20;
 const RTM_GETADDR: u16 = 22;
 /// The address; that of the other end, if the interface has a peer.
+// [`IFA_ADDRESS`]: https://elixir.bootlin.com/linux/v6.12.117/source/include/uapi/linux/if_addr.h#L28
 const IFA_ADDRESS: u16 = 1;
 /// The interface's own, where the two differ.
 const IFA_LOCAL: u16 = 2;
 
 /// Bytes of `ifaddrmsg`.
+// [`ifaddrmsg`]: https://elixir.bootlin.com/linux/v6.12.117/source/include/uapi/linux/if_addr.h#L8
 const INFO: usize = 8;
 
 /// An address of an interface, and how many of its first bits are those of the network that it is

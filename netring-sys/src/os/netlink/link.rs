@@ -4,15 +4,22 @@ use super::wire::{INFO, attributes, u16_at, u32_at};
 use super::{IFLA_ALT_IFNAME, IFLA_IFNAME, IFLA_XDP};
 use crate::{XdpMode, XdpProgram};
 
+// [`IFLA_ADDRESS`]: https://elixir.bootlin.com/linux/v6.12.117/source/include/uapi/linux/if_link.h#L298
 const IFLA_ADDRESS: u16 = 1;
 const IFLA_MTU: u16 = 4;
+// [`IFLA_IFALIAS`]: https://elixir.bootlin.com/linux/v6.12.117/source/include/uapi/linux/if_link.h#L326
 const IFLA_IFALIAS: u16 = 20;
+// [`IFLA_STATS64`]: https://elixir.bootlin.com/linux/v6.12.117/source/include/uapi/linux/if_link.h#L329
 const IFLA_STATS64: u16 = 23;
+// [`IFLA_NUM_TX_QUEUES`]: https://elixir.bootlin.com/linux/v6.12.117/source/include/uapi/linux/if_link.h#L338
 const IFLA_NUM_TX_QUEUES: u16 = 31;
 const IFLA_NUM_RX_QUEUES: u16 = 32;
+// [`IFLA_PROP_LIST`]: https://elixir.bootlin.com/linux/v6.12.117/source/include/uapi/linux/if_link.h#L360
 const IFLA_PROP_LIST: u16 = 52;
+// [`IFLA_XDP_ATTACHED`]: https://elixir.bootlin.com/linux/v6.12.117/source/include/uapi/linux/if_link.h#L1895
 const IFLA_XDP_ATTACHED: u16 = 2;
 const IFLA_XDP_PROG_ID: u16 = 4;
+// [`IFLA_XDP_DRV_PROG_ID`]: https://elixir.bootlin.com/linux/v6.12.117/source/include/uapi/linux/if_link.h#L1898
 const IFLA_XDP_DRV_PROG_ID: u16 = 5;
 const IFLA_XDP_SKB_PROG_ID: u16 = 6;
 const IFLA_XDP_HW_PROG_ID: u16 = 7;

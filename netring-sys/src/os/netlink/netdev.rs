@@ -13,24 +13,35 @@ use crate::SyscallError;
 use crate::syscall::generic_netlink_socket;
 
 /// The message type of the family that tells about families.
+// [`GENL_ID_CTRL`]: https://elixir.bootlin.com/linux/v6.12.117/source/include/uapi/linux/genetlink.h#L30
 const GENL_ID_CTRL: u16 = 0x10;
+// [`CTRL_CMD_GETFAMILY`]: https://elixir.bootlin.com/linux/v6.12.117/source/include/uapi/linux/genetlink.h#L44
 const CTRL_CMD_GETFAMILY: u8 = 3;
+// [`CTRL_ATTR_FAMILY_ID`]: https://elixir.bootlin.com/linux/v6.12.117/source/include/uapi/linux/genetlink.h#L59
 const CTRL_ATTR_FAMILY_ID: u16 = 1;
 const CTRL_ATTR_FAMILY_NAME: u16 = 2;
 
+// [`NETDEV_CMD_DEV_GET`]: https://elixir.bootlin.com/linux/v6.12.117/source/include/uapi/linux/netdev.h#L189
 const NETDEV_CMD_DEV_GET: u8 = 1;
+// [`NETDEV_A_DEV_IFINDEX`]: https://elixir.bootlin.com/linux/v6.12.117/source/include/uapi/linux/netdev.h#L78
 const NETDEV_A_DEV_IFINDEX: u16 = 1;
+// [`NETDEV_A_DEV_XDP_ZC_MAX_SEGS`]: https://elixir.bootlin.com/linux/v6.12.117/source/include/uapi/linux/netdev.h#L81
 const NETDEV_A_DEV_XDP_ZC_MAX_SEGS: u16 = 4;
 const NETDEV_A_DEV_XDP_RX_METADATA_FEATURES: u16 = 5;
+// [`NETDEV_XDP_RX_METADATA_TIMESTAMP`]: https://elixir.bootlin.com/linux/v6.12.117/source/include/uapi/linux/netdev.h#L51
 const NETDEV_XDP_RX_METADATA_TIMESTAMP: u64 = 1;
 const NETDEV_XDP_RX_METADATA_HASH: u64 = 2;
 const NETDEV_XDP_RX_METADATA_VLAN_TAG: u64 = 4;
+// [`NETDEV_A_DEV_XSK_FEATURES`]: https://elixir.bootlin.com/linux/v6.12.117/source/include/uapi/linux/netdev.h#L83
 const NETDEV_A_DEV_XSK_FEATURES: u16 = 6;
+// [`NETDEV_XSK_FLAGS_TX_TIMESTAMP`]: https://elixir.bootlin.com/linux/v6.12.117/source/include/uapi/linux/netdev.h#L64
 const NETDEV_XSK_FLAGS_TX_TIMESTAMP: u64 = 1;
 const NETDEV_XSK_FLAGS_TX_CHECKSUM: u64 = 2;
+// Kernel 6.15.
 const NETDEV_XSK_FLAGS_TX_LAUNCH_TIME_FIFO: u64 = 4;
 
 /// Bytes of `genlmsghdr`: command, version, and two that are reserved.
+// [`genlmsghdr`]: https://elixir.bootlin.com/linux/v6.12.117/source/include/uapi/linux/genetlink.h#L13
 const COMMAND: usize = 4;
 
 /// What the driver of an interface does for AF_XDP sockets in zero-copy mode (in copy mode the

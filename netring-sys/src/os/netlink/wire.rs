@@ -2,19 +2,26 @@
 //!
 //! Answers come from the kernel, yet every length in them is checked: a short read ends the walk.
 
+// [`NLMSG_ERROR`]: https://elixir.bootlin.com/linux/v6.12.117/source/include/uapi/linux/netlink.h#L113
 pub(super) const NLMSG_ERROR: u16 = 2;
 pub(super) const NLMSG_DONE: u16 = 3;
+// [`NLM_F_REQUEST`]: https://elixir.bootlin.com/linux/v6.12.117/source/include/uapi/linux/netlink.h#L62
 pub(super) const NLM_F_REQUEST: u16 = 1;
 pub(super) const NLM_F_ACK: u16 = 4;
+// [`NLM_F_DUMP`]: https://elixir.bootlin.com/linux/v6.12.117/source/include/uapi/linux/netlink.h#L73
 pub(super) const NLM_F_DUMP: u16 = 0x300;
 /// In an answer: the list changed while it was dumped.
+// [`NLM_F_DUMP_INTR`]: https://elixir.bootlin.com/linux/v6.12.117/source/include/uapi/linux/netlink.h#L66
 pub(super) const NLM_F_DUMP_INTR: u16 = 0x10;
 
 /// The flag of an attribute that is made of attributes; older kernels leave it out.
+// [`NLA_F_NESTED`]: https://elixir.bootlin.com/linux/v6.12.117/source/include/uapi/linux/netlink.h#L244
 pub(super) const NLA_F_NESTED: u16 = 0x8000;
 
 /// Bytes of `nlmsghdr`, and of `ifinfomsg` behind it.
+// [`nlmsghdr`]: https://elixir.bootlin.com/linux/v6.12.117/source/include/uapi/linux/netlink.h#L52
 pub(super) const HEADER: usize = 16;
+// [`ifinfomsg`]: https://elixir.bootlin.com/linux/v6.12.117/source/include/uapi/linux/rtnetlink.h#L561
 pub(super) const INFO: usize = 16;
 
 pub(super) fn request(kind: u16, flags: u16, index: u32) -> Vec<u8> {
@@ -61,6 +68,7 @@ pub(super) fn error_in(message: &[u8]) -> i32 {
 }
 
 /// The attributes in `bytes`: kind and value.
+// [`nlattr`]: https://elixir.bootlin.com/linux/v6.12.117/source/include/uapi/linux/netlink.h#L229
 pub(super) fn attributes(mut bytes: &[u8]) -> impl Iterator<Item = (u16, &[u8])> {
     std::iter::from_fn(move || {
         let (len, kind) = (usize::from(u16_at(bytes, 0)?), u16_at(bytes, 2)?);

@@ -18,6 +18,7 @@ use crate::{Error, SyscallError};
 
 /// An array of values of `N` bytes that programs and their loader share. The size is a part of the
 /// type because the kernel writes as many bytes as it knows the values to have.
+// [`array_map_alloc`]: https://elixir.bootlin.com/linux/v6.12.117/source/kernel/bpf/arraymap.c#L83
 #[doc(alias = "BPF_MAP_TYPE_ARRAY")]
 #[derive(Debug)]
 pub struct BpfArray<const N: usize>(OwnedFd);

@@ -22,6 +22,7 @@ use crate::syscall::page_size;
 /// # Errors
 /// `EINVAL` for a packet that is shorter than an Ethernet header or longer than a page holds,
 /// `ENODEV` for an unknown interface.
+// [`bpf_prog_test_run_xdp`]: https://elixir.bootlin.com/linux/v6.12.117/source/net/bpf/test_run.c#L1225
 #[doc(alias = "BPF_PROG_TEST_RUN")]
 pub fn bpf_test_xdp(
     program: BorrowedFd<'_>,
@@ -47,6 +48,7 @@ pub fn bpf_test_xdp(
 ///
 /// # Errors
 /// `EINTR` where a signal came first, `ENODEV` for an unknown interface.
+// [`bpf_test_run_xdp_live`]: https://elixir.bootlin.com/linux/v6.12.117/source/net/bpf/test_run.c#L372
 #[doc(alias = "BPF_F_TEST_XDP_LIVE_FRAMES")]
 pub fn bpf_send_xdp(
     program: BorrowedFd<'_>,

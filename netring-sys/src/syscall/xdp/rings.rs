@@ -42,6 +42,7 @@ pub enum XdpRing {
 /// # Errors
 /// `EINVAL` for a geometry that the kernel does not take, `ENOBUFS` over the limit of locked memory
 /// ([`memlock_limit`]), `EBUSY` where the socket has packet memory.
+// [`xdp_umem_reg`]: https://elixir.bootlin.com/linux/v6.12.117/source/net/xdp/xdp_umem.c#L157
 #[doc(alias = "XDP_UMEM_REG")]
 pub fn set_xdp_umem(
     fd: BorrowedFd<'_>,
@@ -89,6 +90,7 @@ fn umem_lengths(request: &xdp_umem_reg) -> impl Iterator<Item = socklen_t> + use
 ///
 /// # Errors
 /// `EINVAL` for any other number, `ENOMEM`, `EBUSY` for a socket that is bound.
+// [`xsk_init_queue`]: https://elixir.bootlin.com/linux/v6.12.117/source/net/xdp/xsk.c#L1251
 #[doc(alias = "XDP_RX_RING")]
 #[doc(alias = "XDP_TX_RING")]
 #[doc(alias = "XDP_UMEM_FILL_RING")]
@@ -110,6 +112,7 @@ pub fn set_xdp_ring(fd: BorrowedFd<'_>, ring: XdpRing, entries: u32) -> Result<(
 ///
 /// # Errors
 /// `EINVAL` where the socket has no such ring or it is shorter than `len`, `ENOMEM`.
+// [`xsk_mmap`]: https://elixir.bootlin.com/linux/v6.12.117/source/net/xdp/xsk.c#L1828
 #[doc(alias = "mmap")]
 pub fn map_xdp_ring(fd: BorrowedFd<'_>, ring: XdpRing, len: usize) -> Result<Mmap, SyscallError> {
     let offset = match ring {
@@ -125,6 +128,7 @@ pub fn map_xdp_ring(fd: BorrowedFd<'_>, ring: XdpRing, len: usize) -> Result<Mma
 ///
 /// # Errors
 /// The descriptor is no AF_XDP socket.
+// [`XDP_MMAP_OFFSETS`]: https://elixir.bootlin.com/linux/v6.12.117/source/net/xdp/xsk.c#L1749
 #[doc(alias = "XDP_MMAP_OFFSETS")]
 pub fn xdp_ring_offsets(fd: BorrowedFd<'_>) -> Result<xdp_mmap_offsets, SyscallError> {
     // As words: the short form is not a prefix of the long one.
