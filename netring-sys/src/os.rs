@@ -1,4 +1,4 @@
-//! What the operating system knows and does: interfaces, netlink, waiting, promiscuous mode.
+//! State that the operating system keeps: interfaces, netlink, waiting, promiscuous mode.
 
 mod interface;
 mod netlink;

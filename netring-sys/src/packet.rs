@@ -1,4 +1,4 @@
-//! A packet: its bytes, and what the source knows about it.
+//! Packets: their bytes and their metadata.
 
 mod link_type;
 mod meta;
@@ -8,10 +8,10 @@ pub use link_type::LinkType;
 pub use meta::{Checksum, Direction, Meta, VlanTag};
 pub use timestamp::{Clock, Timestamp};
 
-/// A packet that some source lends: bytes in the source's memory, and what it knows about them.
+/// A packet lent by a source: a view of its bytes in the source's memory, and its metadata.
 ///
-/// The same words for every backend; what a backend cannot know is `None`. It lives no longer than
-/// the batch that it came from; [`to_buf`](Self::to_buf) makes an owned copy.
+/// The metadata is the same for every backend; what a backend cannot know is `None`. A packet lives
+/// no longer than its batch; [`to_buf`](Self::to_buf) makes an owned copy.
 #[derive(Clone, Copy, Debug)]
 pub struct Packet<'a> {
     data: &'a [u8],
@@ -26,7 +26,7 @@ pub struct PacketBuf {
 }
 
 impl<'a> Packet<'a> {
-    /// A packet whose wire length is that of its bytes; everything else is unknown.
+    /// Creates a packet whose wire length is the length of its bytes; everything else is unknown.
     ///
     /// ```
     /// use netring_sys::{Clock, LinkType, Packet, Timestamp};
@@ -53,19 +53,19 @@ impl<'a> Packet<'a> {
         Self { data, meta }
     }
 
-    /// The captured bytes, from the link layer header on.
+    /// The captured bytes, starting with the link layer header.
     #[inline]
     pub const fn data(&self) -> &'a [u8] {
         self.data
     }
 
-    /// Whether the wire had more bytes than were captured (a snap length cut it).
+    /// Whether the packet was longer on the wire than the captured bytes (a snap length cut it).
     #[inline]
     pub const fn is_cut(&self) -> bool {
         (self.meta.frame_len() as usize) > self.data.len()
     }
 
-    /// A copy that owns its bytes.
+    /// Copies the packet into owned memory.
     pub fn to_buf(&self) -> PacketBuf {
         PacketBuf {
             data: self.data.into(),
@@ -73,11 +73,12 @@ impl<'a> Packet<'a> {
         }
     }
 
-    /// Sets [`wire_len`](Meta::wire_len), in bytes, if it is not the length of the captured bytes.
+    /// Sets [`wire_len`](Meta::wire_len), in bytes, if it differs from the length of the captured
+    /// bytes.
     ///
-    /// What was captured was on the wire: a smaller length, which some files have, is raised to
-    /// that of the bytes. A tag that is added afterwards with [`with_vlan`](Self::with_vlan)
-    /// adds its four bytes.
+    /// Captured bytes were on the wire: a smaller length, as in some files, is raised to the length
+    /// of the bytes. A tag that is added afterwards with [`with_vlan`](Self::with_vlan) adds its
+    /// four bytes.
     #[inline]
     #[must_use]
     pub const fn with_wire_len(mut self, wire_len: u32) -> Self {
@@ -102,7 +103,7 @@ impl<'a> Packet<'a> {
         self
     }
 
-    /// Sets what is known of the transport checksum.
+    /// Sets what is known about the transport checksum.
     #[inline]
     #[must_use]
     pub const fn with_checksum(mut self, checksum: Checksum) -> Self {
@@ -110,8 +111,8 @@ impl<'a> Packet<'a> {
         self
     }
 
-    /// Sets the tag that was moved out of the bytes. The wire length grows by the tag's four bytes,
-    /// which were on the wire.
+    /// Sets the VLAN tag that was removed from the bytes. The wire length grows by the four bytes
+    /// of the tag, which were on the wire.
     ///
     /// ```
     /// use netring_sys::{LinkType, Packet, Timestamp, VlanTag};
@@ -142,7 +143,7 @@ impl<'a> Packet<'a> {
         self
     }
 
-    /// Sets the receive queue of the interface that the packet came through.
+    /// Sets the receive queue through which the packet arrived.
     #[inline]
     #[must_use]
     pub const fn with_queue(mut self, queue: Option<u32>) -> Self {
@@ -152,13 +153,13 @@ impl<'a> Packet<'a> {
 }
 
 impl PacketBuf {
-    /// The captured bytes, from the link layer header on.
+    /// The captured bytes, starting with the link layer header.
     #[inline]
     pub const fn data(&self) -> &[u8] {
         &self.data
     }
 
-    /// The packet as every source lends it.
+    /// A view of the packet, as sources lend it.
     #[inline]
     pub const fn as_packet(&self) -> Packet<'_> {
         Packet {
@@ -167,7 +168,7 @@ impl PacketBuf {
         }
     }
 
-    /// The bytes alone.
+    /// Returns the bytes without the metadata.
     pub fn into_data(self) -> Box<[u8]> {
         self.data
     }
@@ -259,7 +260,7 @@ mod tests {
         let lengths = |packet: Packet<'_>| (packet.wire_len(), packet.frame_len(), packet.is_cut());
         assert_eq!(lengths(packet(60).with_vlan(tag)), (64, 60, false));
         assert_eq!(lengths(packet(61).with_vlan(tag)), (65, 61, true));
-        // Setting it twice, or taking it back, adds nothing.
+        // Setting a tag twice, or removing it, adds nothing.
         assert_eq!(
             lengths(packet(60).with_vlan(tag).with_vlan(tag)),
             (64, 60, false)

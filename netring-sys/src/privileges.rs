@@ -1,12 +1,12 @@
-//! What the calling thread may do, and so what helps if the kernel refuses it something.
+//! The privileges of a thread, which decide what helps when a call was refused.
 
 mod advice;
 
 use advice::{is_of_the_host, once};
 
 /// Facts about the thread whose call was refused: its capabilities, `no_new_privs`, seccomp filter
-/// and user namespace, from `/proc/thread-self`. They choose the advice of
-/// [`Error::NotPermitted`](crate::Error::NotPermitted).
+/// and user namespace, from `/proc/thread-self`.
+/// [`Error::NotPermitted`](crate::Error::NotPermitted) bases its advice on them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Privileges(pub(crate) Option<Facts>);
 
@@ -22,11 +22,11 @@ pub(crate) struct Facts {
     pub(crate) in_user_namespace: bool,
 }
 
-/// A set of those that matter here: a bit for each of [`CAPABILITIES`], so that an error stays
-/// small.
+/// A set of the capabilities that matter here, one bit for each of [`CAPABILITIES`], so that errors
+/// stay small.
 pub(crate) type Capabilities = u8;
 
-/// Names as `setcap` takes them, and the kernel's numbers.
+/// Names as `setcap` takes them, with the kernel's numbers.
 // [`CAP_NET_ADMIN`]: https://elixir.bootlin.com/linux/v6.12.117/source/include/uapi/linux/capability.h#L204
 const CAPABILITIES: [(&str, u32); 6] = [
     ("cap_net_admin", 12),
@@ -40,14 +40,14 @@ const SYS_ADMIN: Capabilities = 1 << 3;
 const BPF: Capabilities = 1 << 5;
 
 impl Privileges {
-    /// Whether a seccomp filter looks at its system calls.
+    /// Whether a seccomp filter applies to its system calls.
     pub(crate) fn is_filtered(&self) -> bool {
         self.0.is_some_and(|facts| facts.seccomp)
     }
 
-    /// The rest of the sentence "… was refused: ". `grant` lists what is needed as `setcap` takes
-    /// it, and `capability` says it in words; `denied` is false if the kernel's answer is not
-    /// the one for a missing capability.
+    /// Completes the sentence "… was refused: ". `grant` lists the required capabilities as
+    /// `setcap` takes them, and `capability` names them in words; `denied` is false if the error is
+    /// not the one for a missing capability.
     pub(crate) fn advice(&self, capability: &str, grant: &str, denied: bool) -> String {
         let usual = || {
             let elsewhere = match is_of_the_host(capability, grant) {
@@ -70,7 +70,7 @@ impl Privileges {
     }
 }
 
-/// Those whose name and number are chosen.
+/// The set of capabilities for which `choose` returns true.
 pub(crate) fn chosen(choose: impl Fn(&str, u32) -> bool) -> Capabilities {
     let all = CAPABILITIES.iter().enumerate();
     let bits =

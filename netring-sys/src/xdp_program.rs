@@ -1,4 +1,4 @@
-//! An attached XDP program: its ID, and where it runs.
+//! An attached XDP program: its ID and its mode.
 
 use std::fmt;
 
@@ -6,7 +6,7 @@ use std::fmt;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct XdpProgram {
-    /// Where it runs.
+    /// Its mode: where it runs.
     pub mode: XdpMode,
     /// Its ID, unique on this host.
     pub id: u32,

@@ -1,4 +1,4 @@
-//! The few messages of `rtnetlink(7)` that tell about interfaces.
+//! The few messages of `rtnetlink(7)` about interfaces.
 
 mod address;
 mod exchange;
@@ -21,7 +21,7 @@ use wire::{
     request, split,
 };
 
-/// Notifications about interfaces.
+/// The multicast group of notifications about interfaces.
 // [`RTMGRP_LINK`]: https://elixir.bootlin.com/linux/v6.12.117/source/include/uapi/linux/rtnetlink.h#L682
 pub(crate) const RTMGRP_LINK: u32 = 1;
 
@@ -31,9 +31,9 @@ const RTM_DELLINK: u16 = 17;
 const RTM_GETLINK: u16 = 18;
 const RTM_SETLINK: u16 = 19;
 
-/// The family of messages about interfaces themselves. A bridge tells of its ports in the same
-/// words and to the same group: an interface that leaves a bridge is a "deleted link" of the family
-/// AF_BRIDGE, and is still there.
+/// The family of messages about interfaces themselves. A bridge announces its ports with the same
+/// messages in the same group: an interface that leaves a bridge is a "deleted link" of the family
+/// AF_BRIDGE, and still exists.
 const AF_UNSPEC: u8 = 0;
 
 // [`IFLA_IFNAME`]: https://elixir.bootlin.com/linux/v6.12.117/source/include/uapi/linux/if_link.h#L300
@@ -52,22 +52,22 @@ const IFLA_XDP_EXPECTED_FD: u16 = 8;
 /// An alternative name (kernel 5.5).
 // [`IFLA_ALT_IFNAME`]: https://elixir.bootlin.com/linux/v6.12.117/source/include/uapi/linux/if_link.h#L361
 const IFLA_ALT_IFNAME: u16 = 53;
-/// The name under which an answer that is a refusal is reported.
+/// The call that a refusal is reported for.
 const GET_LINK: &str = "netlink(RTM_GETLINK)";
 
-/// Room for what one read brings: an interface with many alternative names alone has 64 KiB of
-/// them.
+/// The size of the receive buffer in bytes: the alternative names of an interface alone can take 64
+/// KiB.
 pub(crate) const BUFFER: usize = 256 * 1024;
 
 /// A message about an interface.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Message<'a> {
-    /// It exists, and this is so of it.
+    /// The interface exists, in this state.
     Link(Link<'a>),
-    /// It does not exist any more; so it was at the end.
+    /// The interface was removed; this is its last state.
     Removed(Link<'a>),
-    /// The kernel refused the request, with this number (`ENODEV` …); 0 where it was done, and that
-    /// was asked for.
+    /// The kernel refused the request with this error number (`ENODEV` …); 0 acknowledges a request
+    /// that asked for it.
     Refused { errno: i32 },
 }
 
@@ -85,8 +85,7 @@ pub(crate) fn get_link(index: u32, name: &str) -> Vec<u8> {
     finished(message)
 }
 
-/// A request to put the XDP program `fd`, or none for −1, in the place of `expected` (none: of no
-/// program).
+/// A request to put the XDP program `fd`, or none for −1, in place of the program `expected`.
 pub(crate) fn set_xdp(index: u32, fd: i32, expected: Option<i32>, flags: u32) -> Vec<u8> {
     let mut nested = Vec::new();
     attribute(&mut nested, IFLA_XDP_FD, &fd.to_ne_bytes());
@@ -99,16 +98,16 @@ pub(crate) fn set_xdp(index: u32, fd: i32, expected: Option<i32>, flags: u32) ->
     finished(message)
 }
 
-/// All interfaces, as `each` makes something of them, and the socket that they were asked for on.
+/// All interfaces, mapped by `each`, and the socket that was used.
 ///
 /// # Errors
-/// As [`dump`].
+/// The errors of [`dump`].
 pub(crate) fn ask_all<T>(
     mut each: impl FnMut(Link<'_>) -> T,
 ) -> Result<(Vec<T>, OwnedFd), SyscallError> {
     let mut request = request(RTM_GETLINK, NLM_F_REQUEST | NLM_F_DUMP, 0);
-    // The bit itself adds nothing. But without any, the kernel makes no room for an interface with
-    // hundreds of names, and leaves it out without an error.
+    // The bit itself adds nothing. But without any bit, the kernel reserves no room for an
+    // interface with hundreds of names, and leaves it out without an error.
     attribute(
         &mut request,
         IFLA_EXT_MASK,
@@ -119,7 +118,7 @@ pub(crate) fn ask_all<T>(
     })
 }
 
-/// The kernel's answer to a request about interfaces, as an error.
+/// A refusal of a request about interfaces, as an error.
 pub(crate) fn refused(errno: i32) -> SyscallError {
     SyscallError {
         call: GET_LINK,
@@ -127,8 +126,8 @@ pub(crate) fn refused(errno: i32) -> SyscallError {
     }
 }
 
-/// Whether a failed request says that this process may not use netlink at all, as in a sandbox, and
-/// not that something is scarce.
+/// Whether a failed request means that this process may not use netlink at all, as in a sandbox,
+/// rather than that a resource is scarce.
 pub(crate) fn is_forbidden(error: &SyscallError) -> bool {
     const SCARCE: [i32; 5] = [
         libc::EMFILE,
@@ -141,8 +140,8 @@ pub(crate) fn is_forbidden(error: &SyscallError) -> bool {
     MAY_NOT.contains(&error.call) && !SCARCE.iter().any(|&errno| error.is(errno))
 }
 
-/// Makes a request on a socket of its own, and waits until `answer` finds what it is after among
-/// the messages that come back. It is given the socket too, for questions of another kind.
+/// Sends a request on a new socket and waits until `answer` returns something for one of the
+/// replies. `answer` also receives the socket, for further requests.
 pub(crate) fn ask<T>(
     request: &[u8],
     mut answer: impl FnMut(BorrowedFd<'_>, Message<'_>) -> Option<T>,
@@ -153,7 +152,7 @@ pub(crate) fn ask<T>(
     })
 }
 
-/// The messages about interfaces in what a netlink socket received; others are passed over.
+/// The messages about interfaces among the received bytes; others are skipped.
 pub(crate) fn messages(bytes: &[u8]) -> impl Iterator<Item = Message<'_>> {
     split(bytes).filter_map(|(kind, _, message)| match kind {
         NLMSG_ERROR => Some(Message::Refused {
@@ -182,7 +181,7 @@ mod tests {
                 name.as_bytes()
             );
         }
-        // 15 bytes are the most that the first attribute holds.
+        // The first attribute holds at most 15 bytes.
         for (len, kind) in [
             (15, IFLA_IFNAME),
             (16, IFLA_ALT_IFNAME),

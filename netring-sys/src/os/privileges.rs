@@ -6,8 +6,8 @@ use crate::Privileges;
 use crate::privileges::{Facts, chosen};
 
 impl Privileges {
-    /// Those of this thread, now. They are unknown where `/proc` cannot be read, and the advice is
-    /// the most usual one then.
+    /// The privileges of this thread, now. They are unknown if `/proc` cannot be read; the advice
+    /// is then for the most common case.
     pub fn now() -> Self {
         let status = fs::read_to_string("/proc/thread-self/status");
         let namespace = fs::read_link("/proc/thread-self/ns/user");
@@ -18,7 +18,7 @@ impl Privileges {
 
 impl Facts {
     fn read(status: &str, user_namespace: &str) -> Option<Self> {
-        /// The number that the kernel gives to the host's (`PROC_USER_INIT_INO`).
+        /// The inode number of the host's user namespace (`PROC_USER_INIT_INO`).
         // [`PROC_USER_INIT_INO`]: https://elixir.bootlin.com/linux/v6.12.117/source/include/linux/proc_ns.h#L45
         const HOST: &str = "user:[4026531837]";
         let line = |name| status.lines().find_map(|line| line.strip_prefix(name));
@@ -27,12 +27,12 @@ impl Facts {
             Some(chosen(|_, number| bits >> number & 1 != 0))
         };
         Some(Self {
-            // Real, effective, saved, of the file system.
+            // Real, effective, saved and filesystem UID.
             is_root: line("Uid:")?.split_whitespace().nth(1)? == "0",
             permitted: set("CapPrm:")?,
             effective: set("CapEff:")?,
             bounding: set("CapBnd:")?,
-            // Kernels before 4.10 do not say.
+            // Missing before kernel 4.10.
             no_new_privs: line("NoNewPrivs:").is_some_and(|value| value.trim() == "1"),
             seccomp: line("Seccomp:").is_some_and(|value| value.trim() != "0"),
             in_user_namespace: user_namespace != HOST,

@@ -1,4 +1,4 @@
-//! Promiscuous mode, for as long as somebody wants it.
+//! Promiscuous mode, for as long as a value lives.
 
 use std::os::fd::{AsFd, OwnedFd};
 
@@ -6,12 +6,12 @@ use crate::kernel::packet::{PACKET_MR_PROMISC, packet_mreq};
 use crate::syscall::{add_packet_membership, drop_packet_membership, packet_socket};
 use crate::{Error, Interface, SyscallError};
 
-/// An interface is in promiscuous mode at least for as long as this lives. The kernel counts who
-/// wants it: others are not disturbed.
+/// Keeps an interface in promiscuous mode at least for as long as it lives. The kernel counts the
+/// users of the mode, so others are not disturbed.
 ///
-/// It is a packet socket's membership. That is taken back as this is dropped, and not left to the
-/// closing of the socket: a child that is being started at that moment has the descriptor a while
-/// longer. It ends with the process too.
+/// It is a membership of a packet socket. Dropping the value removes the membership explicitly,
+/// because a child process that is being started may keep the descriptor open a little longer. It
+/// also ends with the process.
 #[doc(alias = "PACKET_MR_PROMISC")]
 #[derive(Debug)]
 pub struct Promiscuous {
@@ -20,12 +20,12 @@ pub struct Promiscuous {
 }
 
 impl Promiscuous {
-    /// Sets the mode.
+    /// Sets the mode (`PACKET_ADD_MEMBERSHIP`).
     ///
     /// # Errors
-    /// [`Error::NotPermitted`] without CAP_NET_RAW; `ENODEV` where the interface is gone.
+    /// [`Error::NotPermitted`] without CAP_NET_RAW; `ENODEV` if the interface is gone.
     pub fn set(interface: &Interface) -> Result<Self, Error> {
-        // Not bound to a protocol: it is given no packets.
+        // Without a protocol the socket receives no packets.
         let socket = packet_socket().map_err(SyscallError::needs_net_raw)?;
         let membership = packet_mreq {
             mr_ifindex: interface.index as i32,
@@ -39,7 +39,7 @@ impl Promiscuous {
 
 impl Drop for Promiscuous {
     fn drop(&mut self) {
-        // It fails where the interface is gone, and the mode with it.
+        // It fails if the interface is gone, and the mode with it.
         let _ = drop_packet_membership(self.socket.as_fd(), &self.membership);
     }
 }

@@ -1,10 +1,10 @@
-//! Waiting for packets, for a stop, and for the interface to go.
+//! Waiting for packets, for a stop, and for the interface to go away.
 //!
-//! A live source waits for three things at once, and a runtime takes one descriptor: [`Waiter`] is
-//! a set of the packet socket, the event behind [`StopHandle`]s, and the kernel's notifications
-//! about interfaces, and can be waited for as one. The notifications are needed because the socket
-//! alone does not tell: once it is down, the kernel removes an interface without another word to
-//! it.
+//! A live source waits for three things at once, but a runtime takes one descriptor. A [`Waiter`]
+//! combines the packet socket, the event behind the [`StopHandle`]s and the kernel's notifications
+//! about interfaces into one. The notifications are needed because the socket alone does not report
+//! everything: if the interface was already down, the kernel removes it without another
+//! notification.
 
 mod blocking;
 mod link;
@@ -16,7 +16,7 @@ pub use blocking::{drain, next_batch, send};
 pub use stop::StopHandle;
 pub use waiter::Waiter;
 
-// What the set says of each descriptor that it reports as readable.
+// The token of each descriptor in the set.
 const SOCKET: u64 = 0;
 const STOP: u64 = 1;
 const LINK: u64 = 2;

@@ -1,4 +1,4 @@
-//! Attaching XDP programs to an interface by netlink, and detaching them.
+//! Attaching and detaching XDP programs by netlink.
 
 use std::os::fd::{AsRawFd, BorrowedFd};
 
@@ -10,20 +10,20 @@ const XDP_FLAGS_UPDATE_IF_NOEXIST: u32 = 1;
 const XDP_FLAGS_REPLACE: u32 = 1 << 4;
 
 impl Interface {
-    /// Detaches a program that was attached by netlink: this one, and not one that replaced it
-    /// meanwhile (kernel 5.7).
+    /// Detaches a program that was attached by netlink, but not one that has replaced it meanwhile
+    /// (kernel 5.7).
     ///
     /// # Errors
-    /// `EEXIST` if another program is attached, `EBUSY` if its owner's link holds it, `EPERM`
-    /// without CAP_NET_ADMIN.
+    /// `EEXIST` if another program is attached, `EBUSY` if a BPF link holds it, `EPERM` without
+    /// CAP_NET_ADMIN.
     #[doc(alias = "XDP_FLAGS_REPLACE")]
     pub fn detach_xdp(&self, program: BorrowedFd<'_>, mode: XdpMode) -> Result<(), SyscallError> {
         let (expected, flags) = (program.as_raw_fd(), mode.flag() | XDP_FLAGS_REPLACE);
         self.set_xdp(&netlink::set_xdp(self.index, -1, Some(expected), flags))
     }
 
-    /// Attaches a program by netlink, if the interface has none. **It stays attached after the
-    /// process ends**, until someone detaches it.
+    /// Attaches a program by netlink if the interface has none. **It stays attached after the
+    /// process ends**, until it is detached.
     ///
     /// # Errors
     /// `EBUSY` if there is a program, `EOPNOTSUPP` if the driver has no native mode, `EPERM`

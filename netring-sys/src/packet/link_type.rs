@@ -1,4 +1,4 @@
-//! What the first byte of a packet is the start of.
+//! Link types: the format of a packet's first header.
 
 use std::fmt;
 
@@ -9,41 +9,42 @@ use crate::kernel::packet::{
     ARPHRD_VSOCKMON,
 };
 
-/// A link type, by its number in the registry of the capture file formats.
+/// A link type, by its number in the registry of the capture file formats (`LINKTYPE_*`).
 ///
-/// Any number is valid: a source passes on one that it does not know, and the reader of the packets
-/// counts what it cannot read.
+/// Any number is valid: a source passes on unknown ones, and readers of the packets count what they
+/// cannot parse.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct LinkType(pub u16);
 
 impl LinkType {
-    /// BSD loopback: an address family in the byte order of the machine that captured.
+    /// BSD loopback: an address family in the byte order of the capturing host.
     #[doc(alias = "DLT_NULL")]
     pub const NULL: Self = Self(0);
     /// Ethernet, without preamble and frame check sequence.
     #[doc(alias = "DLT_EN10MB")]
     pub const ETHERNET: Self = Self(1);
-    /// PPP: the address and control bytes of HDLC (0xff 0x03) or not, then the protocol.
+    /// PPP: the HDLC address and control bytes (0xff 0x03), which may be missing, then the
+    /// protocol.
     #[doc(alias = "DLT_PPP")]
     pub const PPP: Self = Self(9);
-    /// An IPv4 or IPv6 header, as [`RAW_IP`](Self::RAW_IP), in files whose writer used its system's
-    /// own number (`DLT_RAW`, 12 on most systems).
+    /// An IPv4 or IPv6 header, like [`RAW_IP`](Self::RAW_IP), in files whose writer used the number
+    /// of its own system (`DLT_RAW`, 12 on most systems).
     pub const DLT_RAW: Self = Self(12);
-    /// As [`DLT_RAW`](Self::DLT_RAW), with OpenBSD's number.
+    /// The same with OpenBSD's number.
     pub const DLT_RAW_OPENBSD: Self = Self(14);
     /// PPP in HDLC-like framing (RFC 1662), or HDLC with EtherTypes (RFC 1547); the first byte
-    /// tells which.
+    /// shows which.
     #[doc(alias = "DLT_PPP_SERIAL")]
     pub const PPP_HDLC: Self = Self(50);
-    /// PPPoE, from its own header on.
+    /// PPPoE, starting with its own header.
     #[doc(alias = "DLT_PPP_ETHER")]
     pub const PPP_ETHER: Self = Self(51);
-    /// An IPv4 or IPv6 header at once; the version field tells which.
+    /// An IPv4 or IPv6 header without a link layer header; the version field shows which.
     pub const RAW_IP: Self = Self(101);
     /// Cisco HDLC: an address, a control byte and an EtherType (4 bytes) before the network header.
     #[doc(alias = "DLT_C_HDLC")]
     pub const C_HDLC: Self = Self(104);
-    /// OpenBSD loopback: an address family in network order.
+    /// OpenBSD loopback: an address family in network byte order.
     pub const LOOP: Self = Self(108);
     /// Linux "cooked" capture, version 1: 16 bytes before the network header.
     #[doc(alias = "DLT_LINUX_SLL")]
@@ -51,9 +52,9 @@ impl LinkType {
     /// The log of the packet filter `pf` of the BSDs: a header that gives its own length, then IP.
     #[doc(alias = "DLT_PFLOG")]
     pub const PFLOG: Self = Self(117);
-    /// An IPv4 header at once.
+    /// An IPv4 header without a link layer header.
     pub const IPV4: Self = Self(228);
-    /// An IPv6 header at once.
+    /// An IPv6 header without a link layer header.
     pub const IPV6: Self = Self(229);
     /// The log of Linux netfilter (`nflog`): attributes, one of which is an IP packet.
     #[doc(alias = "DLT_NFLOG")]
@@ -61,14 +62,13 @@ impl LinkType {
     /// Linux "cooked" capture, version 2: 20 bytes before the network header.
     #[doc(alias = "DLT_LINUX_SLL2")]
     pub const LINUX_SLL2: Self = Self(276);
-    /// Not in the registry: a source whose packets have a header that no registered number stands
-    /// for.
+    /// Not in the registry: packets whose header has no registered number.
     pub const UNKNOWN: Self = Self(u16::MAX);
 }
 
 impl LinkType {
-    /// What a packet starts with, as a raw packet socket gives it, on an interface of this hardware
-    /// type (`ARPHRD_*`).
+    /// The link type of packets that a raw packet socket delivers from an interface of this
+    /// hardware type (`ARPHRD_*`).
     ///
     /// ```
     /// use netring_sys::LinkType;
@@ -108,10 +108,10 @@ const KNOWN: [(u16, LinkType); 16] = [
     (ARPHRD_VSOCKMON, LinkType(271)),
 ];
 
-/// [`KNOWN`], each at its own [`place`]. Every packet of a ring looks its type up, and a `match`
+/// [`KNOWN`] as a hash table by [`place`]. Each packet of a ring looks up its type, and a `match`
 /// with that many branches takes as long as the rest of its header.
 static BY_HARDWARE: [(u16, LinkType); 32] = {
-    // A free place has a type that is unknown, which makes no difference.
+    // Free places have an unknown type, which makes no difference.
     let mut table = [(0, LinkType::UNKNOWN); 32];
     let mut n = 0;
     while n < KNOWN.len() {
@@ -123,7 +123,7 @@ static BY_HARDWARE: [(u16, LinkType); 32] = {
     table
 };
 
-/// The factor keeps all types of [`KNOWN`] apart in the upper five bits.
+/// The factor gives all types of [`KNOWN`] different upper five bits.
 #[inline]
 const fn place(hardware_type: u16) -> usize {
     (hardware_type.wrapping_mul(0x0669) >> 11) as usize

@@ -16,16 +16,15 @@ pub struct Meta {
     pub(super) queue: Option<u32>,
 }
 
-/// An 802.1Q tag that the kernel or the card moved out of the bytes.
+/// An 802.1Q tag that the kernel or the card removed from the bytes.
 ///
-/// A tag with a TCI of 0 is a tag (priority tagged traffic), which is why a packet carries an
-/// `Option` of it.
+/// A tag with a TCI of 0 is valid (priority-tagged traffic), so packets carry an `Option` of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct VlanTag {
     /// The tag protocol identifier, in host order: 0x8100 (802.1Q) or 0x88a8 (802.1ad).
     pub tpid: u16,
-    /// The tag control information, in host order: priority (3 bits), drop eligible (1), VLAN
-    /// (12).
+    /// The tag control information, in host order: priority (3 bits), drop eligible indicator (1),
+    /// VLAN identifier (12).
     pub tci: u16,
 }
 
@@ -46,7 +45,7 @@ impl VlanTag {
     }
 }
 
-/// Which way a packet went, as the kernel tells it (`sll_pkttype`).
+/// The direction of a packet, as the kernel reports it (`sll_pkttype`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Direction {
@@ -59,7 +58,7 @@ pub enum Direction {
     /// To a multicast address.
     #[doc(alias = "PACKET_MULTICAST")]
     Multicast,
-    /// To some other host: seen in promiscuous mode.
+    /// To another host: seen in promiscuous mode.
     #[doc(alias = "PACKET_OTHERHOST")]
     OtherHost,
     /// Sent by this host.
@@ -69,47 +68,46 @@ pub enum Direction {
 
 /// What is known about the transport checksum of a packet.
 ///
-/// AF_PACKET reports it. AF_XDP brings nothing but bytes and always says
-/// [`Unknown`](Self::Unknown), also for a packet that AF_PACKET reports as
-/// [`Partial`](Self::Partial): what a local stack sends over veth, a bridge or `lo` has no valid
-/// checksum in its bytes. Programs that verify checksums skip both.
+/// AF_PACKET reports it. AF_XDP delivers bytes only and always reports [`Unknown`](Self::Unknown),
+/// even for a packet that AF_PACKET reports as [`Partial`](Self::Partial): packets that a local
+/// stack sends over veth, a bridge or `lo` have no valid checksum in their bytes. Programs that
+/// verify checksums should skip both.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
 #[non_exhaustive]
 pub enum Checksum {
-    /// Nobody checked it.
+    /// It was not checked.
     #[default]
     Unknown,
-    /// The card or the kernel checked it, and it is right (`TP_STATUS_CSUM_VALID`).
+    /// The card or the kernel verified it (`TP_STATUS_CSUM_VALID`).
     #[doc(alias = "TP_STATUS_CSUM_VALID")]
     Valid,
-    /// It is not filled in yet: the packet was made on this host (`TP_STATUS_CSUMNOTREADY`).
+    /// It is not filled in yet: the packet was sent by this host (`TP_STATUS_CSUMNOTREADY`).
     #[doc(alias = "TP_STATUS_CSUMNOTREADY")]
     Partial,
 }
 
 impl Meta {
-    /// When the packet was seen, and which clock said so.
+    /// The time at which the packet was seen, and the clock that it was read from.
     #[inline]
     pub const fn timestamp(&self) -> Timestamp {
         self.timestamp
     }
 
-    /// The length on the wire in bytes, without the frame check sequence. A tag that was moved out
-    /// of the bytes counts: the length is the same whether a packet comes from a live capture
-    /// or from a file.
+    /// The length on the wire in bytes, without the frame check sequence. It includes a tag that
+    /// was removed from the bytes, so it is the same in a live capture and in a file.
     #[inline]
     pub const fn wire_len(&self) -> u32 {
         self.wire_len
     }
 
-    /// The length on the wire in bytes of the frame as its bytes show it:
-    /// [`wire_len`](Self::wire_len) without a tag that was moved out of them.
+    /// The length of the frame in bytes as its bytes show it: [`wire_len`](Self::wire_len) without
+    /// a tag that was removed from them.
     #[inline]
     pub const fn frame_len(&self) -> u32 {
         self.wire_len.saturating_sub(self.moved_out())
     }
 
-    /// Bytes that were on the wire and are not among those of the packet.
+    /// Bytes that were on the wire and were removed from the packet.
     #[inline]
     pub(super) const fn moved_out(&self) -> u32 {
         match self.vlan {
@@ -118,43 +116,43 @@ impl Meta {
         }
     }
 
-    /// The index of the interface it was seen on; 0 where the source has none.
+    /// The index of the interface; 0 if the source has none.
     #[inline]
     pub const fn interface(&self) -> u32 {
         self.interface
     }
 
-    /// What the first byte is the start of.
+    /// The format of the first header.
     #[inline]
     pub const fn link_type(&self) -> LinkType {
         self.link_type
     }
 
-    /// Which way it went; `None` where the source cannot know.
+    /// The direction of the packet; `None` if the source cannot know.
     #[inline]
     pub const fn direction(&self) -> Option<Direction> {
         self.direction
     }
 
-    /// What is known of the transport checksum.
+    /// What is known about the transport checksum.
     #[inline]
     pub const fn checksum(&self) -> Checksum {
         self.checksum
     }
 
-    /// The outermost tag, where it was moved out of the bytes.
+    /// The outermost VLAN tag, if it was removed from the bytes.
     #[inline]
     pub const fn vlan(&self) -> Option<VlanTag> {
         self.vlan
     }
 
-    /// The flow hash of the card or the kernel.
+    /// The flow hash that the card or the kernel computed.
     #[inline]
     pub const fn rx_hash(&self) -> Option<u32> {
         self.rx_hash
     }
 
-    /// The receive queue it came through.
+    /// The receive queue through which it arrived.
     #[inline]
     pub const fn queue(&self) -> Option<u32> {
         self.queue

@@ -1,13 +1,12 @@
-//! When a packet was seen, and which clock said so.
+//! Timestamps of packets, and the clocks that they were read from.
 
 use std::fmt;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-/// Nanoseconds since 1970-01-01 00:00:00 UTC, together with the clock that gave them.
+/// Nanoseconds since 1970-01-01 00:00:00 UTC, with the clock that they were read from.
 ///
-/// Two timestamps compare by time alone; `clock` is a remark about the time, not a part of it.
-/// The range is 1677 to 2262; arithmetic saturates at its ends, so a hostile capture file cannot
-/// make it overflow.
+/// Timestamps compare by time alone, not by clock. They range from 1677 to 2262; arithmetic
+/// saturates, so a hostile capture file cannot make it overflow.
 #[derive(Clone, Copy, Debug)]
 pub struct Timestamp {
     nanos: i64,
@@ -16,45 +15,46 @@ pub struct Timestamp {
 
 /// The clock behind a [`Timestamp`].
 ///
-/// A capture asks for one kind and each packet says which it really got: a driver without hardware
-/// stamps answers a request for them with software ones.
+/// A capture requests one kind, and each packet says which it got: a driver without hardware
+/// timestamps answers with software ones.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
 #[non_exhaustive]
 pub enum Clock {
-    /// Nobody said: a capture file, or a packet that was made up.
+    /// Unknown: a capture file, or a generated packet.
     #[default]
     Unknown,
-    /// The kernel's real-time clock, read when the stack took the packet (`TP_STATUS_TS_SOFTWARE`).
+    /// The kernel's real-time clock, read when the network stack received the packet
+    /// (`TP_STATUS_TS_SOFTWARE`).
     #[doc(alias = "TP_STATUS_TS_SOFTWARE")]
     Software,
-    /// The network card's own clock (`TP_STATUS_TS_RAW_HARDWARE`); it may be far from the real
+    /// The clock of the network card (`TP_STATUS_TS_RAW_HARDWARE`), which may be far from the real
     /// time.
     #[doc(alias = "TP_STATUS_TS_RAW_HARDWARE")]
     Hardware,
-    /// The host's real-time clock, read by this process when it took the batch that the packet is
-    /// in: the source has no stamps of its own.
+    /// The host's real-time clock, read by this process when it took the packet's batch: the source
+    /// has no timestamps of its own.
     Process,
-    /// The kernel's atomic time (`CLOCK_TAI`), read when the kernel was done with a packet that was
-    /// sent. It is ahead of the real time by the leap seconds that the system was told of: 37 s
-    /// in this decade, and 0 where nobody told it.
+    /// The kernel's atomic time (`CLOCK_TAI`), read when the kernel had sent the packet. It is
+    /// ahead of the real time by the leap seconds that the system knows: 37 s since 2017, or 0 if
+    /// it was never told.
     #[doc(alias = "CLOCK_TAI")]
     Tai,
-    /// The kernel's real-time clock, read when the packet reached the socket: the packet carried no
-    /// stamp of its own.
+    /// The kernel's real-time clock, read when the packet reached the socket without a timestamp.
     Socket,
 }
 
 impl Timestamp {
-    /// The epoch, of an unknown clock.
+    /// The epoch, with an unknown clock.
     pub const EPOCH: Self = Self::from_nanos(0, Clock::Unknown);
 
-    /// A time in nanoseconds since the epoch.
+    /// Creates a timestamp from nanoseconds since the epoch.
     #[inline]
     pub const fn from_nanos(nanos: i64, clock: Clock) -> Self {
         Self { nanos, clock }
     }
 
-    /// A time as the kernel writes it: seconds since the epoch, and nanoseconds within the second.
+    /// Creates a timestamp from the kernel's form: seconds since the epoch, and nanoseconds within
+    /// the second.
     #[inline]
     pub const fn from_parts(seconds: u32, nanos: u32, clock: Clock) -> Self {
         // 2³² s are 4.3 × 10¹⁸ ns: no pair of 32-bit words overflows.
@@ -64,7 +64,7 @@ impl Timestamp {
         }
     }
 
-    /// The same time, of another clock.
+    /// The same time with another clock.
     #[inline]
     #[must_use]
     pub const fn with_clock(mut self, clock: Clock) -> Self {
@@ -72,7 +72,7 @@ impl Timestamp {
         self
     }
 
-    /// The time of the host's real-time clock, now.
+    /// The current time of the host's real-time clock.
     pub fn now() -> Self {
         SystemTime::now().into()
     }
@@ -83,20 +83,20 @@ impl Timestamp {
         self.nanos
     }
 
-    /// The clock that gave this time.
+    /// The clock that it was read from.
     #[inline]
     pub const fn clock(self) -> Clock {
         self.clock
     }
 
-    /// How much later this is than `earlier`; zero where it is not later.
+    /// How much later this is than `earlier`; zero if it is not later.
     #[inline]
     pub const fn saturating_since(self, earlier: Self) -> Duration {
         let nanos = self.nanos.saturating_sub(earlier.nanos);
         Duration::from_nanos(if nanos > 0 { nanos as u64 } else { 0 })
     }
 
-    /// This time, moved forward; stops at the end of the range.
+    /// This time plus a duration, at most the end of the range.
     #[inline]
     pub const fn saturating_add(self, by: Duration) -> Self {
         let by = by.as_nanos();
@@ -168,7 +168,7 @@ impl From<Timestamp> for SystemTime {
     }
 }
 
-/// Seconds since the epoch with nine decimals, as in capture tools.
+/// Seconds since the epoch with nine decimals, as capture tools print them.
 impl fmt::Display for Timestamp {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let sign = if self.nanos < 0 { "-" } else { "" };
@@ -211,7 +211,7 @@ mod tests {
     fn system_time_both_ways_also_before_the_epoch() {
         for nanos in [0, 1, -1, 1_700_000_000_123_456_789, i64::MIN, i64::MAX] {
             let t = Timestamp::from_nanos(nanos, Clock::Unknown);
-            // i64::MIN has no positive twin in i64; all others come back as they were.
+            // i64::MIN has no positive counterpart; all others come back unchanged.
             assert_eq!(Timestamp::from(SystemTime::from(t)), t);
         }
     }

@@ -1,4 +1,4 @@
-//! What helps a thread that was refused something.
+//! Advice for a thread whose call was refused.
 
 use super::{BPF, Capabilities, Facts, SYS_ADMIN, chosen, list};
 
@@ -6,7 +6,7 @@ use super::{BPF, Capabilities, Facts, SYS_ADMIN, chosen, list};
 const OF_THE_HOST: [&str; 3] = ["cap_bpf", "cap_sys_admin", "cap_perfmon"];
 
 impl Facts {
-    /// `None` for what helps a usual user on a usual machine.
+    /// Returns `None` for an ordinary user on an ordinary machine.
     pub(super) fn advice(&self, capability: &str, grant: &str, denied: bool) -> Option<String> {
         let missing = self.missing(grant);
         let needs = format!("the process needs {capability}");
@@ -56,7 +56,7 @@ impl Facts {
     /// The bits of `grant` that are not effective.
     fn missing(&self, grant: &str) -> Capabilities {
         let needed = chosen(|name, _| grant.split(',').any(|needed| needed == name));
-        // The older capability has the newer one in it.
+        // CAP_SYS_ADMIN includes CAP_BPF.
         let implied = if self.effective & SYS_ADMIN != 0 {
             BPF
         } else {
@@ -65,7 +65,7 @@ impl Facts {
         needed & !(self.effective | implied)
     }
 
-    /// What refuses a process that has the capability.
+    /// What stopped a process that has the capability.
     fn barrier(&self, capability: &str, grant: &str) -> String {
         let has = format!("the process has {capability}");
         if self.seccomp {
@@ -86,7 +86,7 @@ impl Facts {
         )
     }
 
-    /// What helps a process that cannot get the capability, as in a container that was started
+    /// Advice for a process that cannot get the capability, as in a container that was started
     /// without it.
     fn bounded(&self, needs: &str, grant: &str, never: Capabilities) -> String {
         let then = match self.is_root {
@@ -187,7 +187,7 @@ mod tests {
         );
     }
 
-    /// As docker starts a container: the packet capability is there, those for programs are not.
+    /// The state in a Docker container: it has the packet capability, but not those for programs.
     #[test]
     fn a_container_is_told_all_that_it_lacks_and_nothing_that_it_has() {
         let docker = Facts {

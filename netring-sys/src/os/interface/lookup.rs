@@ -1,4 +1,4 @@
-//! Asking for interfaces: by netlink, or by ioctl in a sandbox that forbids netlink.
+//! Queries for interfaces: by netlink, or by ioctl in a sandbox that forbids netlink.
 
 use std::os::fd::{AsFd, BorrowedFd};
 
@@ -8,13 +8,12 @@ use crate::os::netlink::{self, Link, Message};
 use crate::syscall::{InterfaceByIoctl, ethtool_channels, interface_by_ioctl, interface_socket};
 use crate::{Error, SyscallError};
 
-/// Bytes of the longest alternative name (`ALTIFNAMSIZ`, which counts a zero byte).
+/// Bytes of the longest alternative name (`ALTIFNAMSIZ`, which includes a terminating zero byte).
 // [`ALTIFNAMSIZ`]: https://elixir.bootlin.com/linux/v6.12.117/source/include/uapi/linux/if.h#L36
 const LONGEST_NAME: usize = 127;
 
 impl Interface {
-    /// All interfaces of this thread's network namespace, in the order of their indexes, whether
-    /// they are up or not.
+    /// All interfaces of this thread's network namespace, up or down, sorted by index.
     ///
     /// ```
     /// for interface in netring_sys::Interface::all()? {
@@ -30,19 +29,19 @@ impl Interface {
     /// ```
     ///
     /// # Errors
-    /// The failed call; `EAGAIN` if interfaces come and go so fast that no list of them is complete
-    /// within a second.
+    /// The failed call; `EAGAIN` if interfaces come and go so fast that no complete list can be
+    /// read within a second.
     #[doc(alias = "pcap_findalldevs")]
     #[doc(alias = "if_nameindex")]
     pub fn all() -> Result<Vec<Self>, Error> {
         let (mut all, socket) = netlink::ask_all(|link| Self::from(link))?;
-        // One that is gone since is left out.
+        // Leaves out interfaces that are gone by now.
         all.retain_mut(|interface| interface.ask_for_queues(socket.as_fd()));
         all.sort_unstable_by_key(|interface| interface.index);
         Ok(all)
     }
 
-    /// The interface with this name, which may be an alternative one.
+    /// The interface with this name or alternative name.
     ///
     /// ```
     /// let lo = netring_sys::Interface::by_name("lo")?;
@@ -64,10 +63,10 @@ impl Interface {
         Self::ask(0, name)?.ok_or_else(missing)
     }
 
-    /// The interface of this index.
+    /// The interface with this index.
     ///
     /// # Errors
-    /// [`Error::NoSuchInterface`], with the index for a name, or the failed call.
+    /// [`Error::NoSuchInterface`], whose name is the index, or the failed call.
     #[doc(alias = "if_indextoname")]
     pub fn by_index(index: u32) -> Result<Self, Error> {
         Self::ask(index, "")?.ok_or_else(|| Error::NoSuchInterface {
@@ -80,15 +79,15 @@ impl Interface {
             Err(error) if netlink::is_forbidden(&error) => match Self::ask_by_ioctl(index, name) {
                 Ok(interface) => Ok(Some(interface)),
                 Err(gone) if gone.is_no_device() => Ok(None),
-                // What was asked first is what should be allowed.
+                // Reports the netlink error: that is what the sandbox should allow.
                 Err(_) => Err(error),
             },
             other => other,
         }
     }
 
-    /// What is left to a process in a sandbox that forbids netlink. ioctl has no room for names of
-    /// more than 15 bytes.
+    /// The fallback for a sandbox that forbids netlink. ioctl has no room for names of more than 15
+    /// bytes.
     fn ask_by_ioctl(index: u32, name: &str) -> Result<Self, SyscallError> {
         if name.len() >= libc::IFNAMSIZ {
             return Err(netlink::refused(libc::ENAMETOOLONG));
@@ -109,8 +108,8 @@ impl Interface {
                     let is_there = interface.ask_for_queues(socket);
                     Some(Ok(is_there.then_some(interface)))
                 }
-                // The last two are what a kernel says that knows no alternative names, or none so
-                // long.
+                // Kernels that do not know alternative names, or none of this length, answer with
+                // the last two.
                 Message::Refused {
                     errno: libc::ENODEV | libc::EINVAL | libc::ERANGE,
                 } => Some(Ok(None)),
@@ -120,8 +119,8 @@ impl Interface {
         })?
     }
 
-    /// Asks the driver how many queues are in use; false if the interface is gone. What the driver
-    /// does not say, or a sandbox does not let it say, stays as the kernel says it.
+    /// Asks the driver how many queues are in use; false if the interface is gone. If the driver
+    /// does not answer, or a sandbox forbids the question, the kernel's own figures stay.
     fn ask_for_queues(&mut self, socket: BorrowedFd<'_>) -> bool {
         match ethtool_channels(socket, &self.name) {
             Ok(Some((rx, tx))) => {
@@ -168,7 +167,7 @@ impl From<Link<'_>> for Interface {
 impl From<InterfaceByIoctl> for Interface {
     fn from(told: InterfaceByIoctl) -> Self {
         let flags = u32::from(told.flags);
-        // The bit of the carrier itself has no place in 16.
+        // `IFF_LOWER_UP` itself does not fit into 16 bits.
         let running = flags & libc::IFF_RUNNING as u32 != 0;
         let has_ethernet_address = matches!(told.hardware_type, ARPHRD_ETHER | ARPHRD_LOOPBACK);
         Self {

@@ -9,31 +9,30 @@ use crate::SyscallError;
 // [`RTM_NEWADDR`]: https://elixir.bootlin.com/linux/v6.12.117/source/include/uapi/linux/rtnetlink.h#L38
 const RTM_NEWADDR: u16 = 20;
 const RTM_GETADDR: u16 = 22;
-/// The address; that of the other end, if the interface has a peer.
+/// The address; with a peer, that of the other end.
 // [`IFA_ADDRESS`]: https://elixir.bootlin.com/linux/v6.12.117/source/include/uapi/linux/if_addr.h#L28
 const IFA_ADDRESS: u16 = 1;
-/// The interface's own, where the two differ.
+/// The interface's own address, if the two differ.
 const IFA_LOCAL: u16 = 2;
 
 /// Bytes of `ifaddrmsg`.
 // [`ifaddrmsg`]: https://elixir.bootlin.com/linux/v6.12.117/source/include/uapi/linux/if_addr.h#L8
 const INFO: usize = 8;
 
-/// An address of an interface, and how many of its first bits are those of the network that it is
-/// in.
+/// An address of an interface and its prefix length.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub struct InterfaceAddress {
     /// The address.
     pub ip: IpAddr,
-    /// Bits of the network, 0 to 32 or 128.
+    /// Length of the network prefix in bits, 0 to 32 or 128.
     pub prefix_len: u8,
 }
 
 /// The addresses of the interface with this index.
 pub(crate) fn addresses(index: u32) -> Result<Vec<InterfaceAddress>, SyscallError> {
-    // `ifaddrmsg` is shorter than what the request has room for, and zeros ask for all of both
-    // families.
+    // The request reserves more room than `ifaddrmsg` needs, and zeros ask for all addresses of
+    // both families.
     let request = finished(request(RTM_GETADDR, NLM_F_REQUEST | NLM_F_DUMP, 0));
     let (found, _socket) = dump(&request, |kind, message| {
         let of = (kind == RTM_NEWADDR).then(|| u32_at(message, 4))??;

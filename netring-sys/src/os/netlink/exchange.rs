@@ -8,10 +8,11 @@ use super::{BUFFER, refused};
 use crate::SyscallError;
 use crate::syscall::{netlink_receive, netlink_send, netlink_socket, poll_readable};
 
-/// All that `each` makes of the messages of a list, and the socket that it was asked for on.
+/// Collects what `each` returns for the messages of a list, and returns it with the socket that was
+/// used.
 ///
-/// The kernel makes a long list in several steps, and says so if something came or went in between:
-/// then it is asked again.
+/// The kernel sends a long list in several parts and says if it changed in between. Then the list
+/// is requested again.
 ///
 /// # Errors
 /// `EAGAIN` if the list keeps changing for a second.
@@ -49,7 +50,7 @@ pub(super) fn dump<T>(
     Err(refused(libc::EAGAIN))
 }
 
-/// Sends a request, and waits until `answer` finds what it is after in what comes back.
+/// Sends a request and waits until `answer` returns something for the received bytes.
 pub(super) fn exchange<T>(
     socket: BorrowedFd<'_>,
     request: &[u8],

@@ -1,4 +1,4 @@
-//! What the kernel says of one interface: `ifinfomsg` and its attributes.
+//! One interface as netlink describes it: `ifinfomsg` and its attributes.
 
 use super::wire::{INFO, attributes, u16_at, u32_at};
 use super::{IFLA_ALT_IFNAME, IFLA_IFNAME, IFLA_XDP};
@@ -24,16 +24,16 @@ const IFLA_XDP_DRV_PROG_ID: u16 = 5;
 const IFLA_XDP_SKB_PROG_ID: u16 = 6;
 const IFLA_XDP_HW_PROG_ID: u16 = 7;
 
-/// What the kernel says of an interface.
+/// An interface as netlink describes it.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Link<'a> {
     pub(crate) index: u32,
     pub(crate) flags: u32,
     pub(crate) hardware_type: u16,
     pub(crate) name: &'a [u8],
-    /// Other names, as attributes.
+    /// Alternative names, as attributes.
     pub(crate) properties: &'a [u8],
-    /// What the administrator wrote about it.
+    /// The administrator's description.
     pub(crate) alias: &'a [u8],
     pub(crate) address: &'a [u8],
     pub(crate) mtu: u32,
@@ -41,12 +41,12 @@ pub(crate) struct Link<'a> {
     pub(crate) tx_queues: u32,
     /// `rtnl_link_stats64`: 64-bit counters.
     pub(crate) counters: &'a [u8],
-    /// The XDP program that is attached, and how.
+    /// The attached XDP program and its mode.
     pub(crate) xdp: Option<XdpProgram>,
 }
 
 impl<'a> Link<'a> {
-    /// Reads what stands behind the header of a message.
+    /// Reads the part of a message after its header.
     pub(super) fn read(message: &'a [u8]) -> Option<Self> {
         let mut link = Self {
             hardware_type: u16_at(message, 2)?,
@@ -71,7 +71,7 @@ impl<'a> Link<'a> {
         Some(link)
     }
 
-    /// The names that it has besides its own.
+    /// Its alternative names.
     pub(crate) fn alternative_names(&self) -> impl Iterator<Item = &'a [u8]> + use<'a> {
         attributes(self.properties)
             .filter(|(kind, _)| *kind == IFLA_ALT_IFNAME)
@@ -79,7 +79,7 @@ impl<'a> Link<'a> {
     }
 }
 
-/// Text without the zero byte that ends it.
+/// Removes the terminating zero byte.
 fn text(value: &[u8]) -> &[u8] {
     value.strip_suffix(&[0]).unwrap_or(value)
 }
@@ -90,7 +90,7 @@ fn xdp(nested: &[u8]) -> Option<XdpProgram> {
         match kind {
             IFLA_XDP_ATTACHED => mode = XdpMode::from_kernel(*value.first()?),
             IFLA_XDP_PROG_ID => main = u32_at(value, 0),
-            // More than one mode at once: the one that sees packets first is told last.
+            // If programs run in several modes, the one that sees packets first is reported.
             IFLA_XDP_DRV_PROG_ID if of_mode.is_none() => {
                 of_mode = u32_at(value, 0).map(|id| (XdpMode::Native, id));
             }

@@ -1,4 +1,4 @@
-//! What a driver can do for AF_XDP sockets: the family "netdev" of generic netlink
+//! Driver features for AF_XDP sockets: the generic netlink family "netdev"
 //! (`Documentation/netlink/specs/netdev.yaml`, kernel 6.3).
 
 use std::os::fd::AsFd;
@@ -12,7 +12,7 @@ use super::wire::{
 use crate::SyscallError;
 use crate::syscall::generic_netlink_socket;
 
-/// The message type of the family that tells about families.
+/// The message type of the controller, which resolves family names.
 // [`GENL_ID_CTRL`]: https://elixir.bootlin.com/linux/v6.12.117/source/include/uapi/linux/genetlink.h#L30
 const GENL_ID_CTRL: u16 = 0x10;
 // [`CTRL_CMD_GETFAMILY`]: https://elixir.bootlin.com/linux/v6.12.117/source/include/uapi/linux/genetlink.h#L44
@@ -40,56 +40,56 @@ const NETDEV_XSK_FLAGS_TX_CHECKSUM: u64 = 2;
 // Kernel 6.15.
 const NETDEV_XSK_FLAGS_TX_LAUNCH_TIME_FIFO: u64 = 4;
 
-/// Bytes of `genlmsghdr`: command, version, and two that are reserved.
+/// Bytes of `genlmsghdr`: command, version, and two reserved bytes.
 // [`genlmsghdr`]: https://elixir.bootlin.com/linux/v6.12.117/source/include/uapi/linux/genetlink.h#L13
 const COMMAND: usize = 4;
 
-/// What the driver of an interface does for AF_XDP sockets in zero-copy mode (in copy mode the
-/// kernel does it), and tells XDP programs.
+/// What the driver of an interface offers to AF_XDP sockets in zero-copy mode (in copy mode the
+/// kernel does it), and to XDP programs.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct XdpFeatures {
-    /// The most chunks of one packet; `None` where the driver has no zero-copy mode, or the kernel
-    /// does not say (before 6.6).
+    /// The maximum number of chunks per packet; `None` if the driver has no zero-copy mode, or the
+    /// kernel does not report it (before 6.6).
     #[doc(alias = "xdp-zc-max-segs")]
     pub zero_copy_segments: Option<u32>,
-    /// It tells when a packet went out (kernel 6.8).
+    /// It reports when a packet was sent (kernel 6.8).
     #[doc(alias = "tx-timestamp")]
     pub transmit_timestamp: bool,
-    /// It makes checksums (kernel 6.8).
+    /// It computes transmit checksums (kernel 6.8).
     #[doc(alias = "tx-checksum")]
     pub transmit_checksum: bool,
-    /// It sends packets at a time (kernel 6.15).
+    /// It sends packets at a requested time (kernel 6.15).
     #[doc(alias = "tx-launch-time-fifo")]
     pub transmit_launch_time: bool,
-    /// What it tells an XDP program of a packet, in copy mode too; `None` where the kernel does
-    /// not say (before 6.7).
+    /// The metadata that it gives to XDP programs, also in copy mode; `None` if the kernel does not
+    /// report it (before 6.7).
     #[doc(alias = "xdp-rx-metadata-features")]
     pub metadata: Option<XdpMetadata>,
 }
 
-/// What a driver tells an XDP program of a packet, by functions of the kernel's
+/// Metadata of a packet that a driver gives to XDP programs through kernel functions
 /// (`bpf_xdp_metadata_rx_*`).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct XdpMetadata {
-    /// When the card received it.
+    /// The time at which the card received it.
     #[doc(alias = "NETDEV_XDP_RX_METADATA_TIMESTAMP")]
     pub timestamp: bool,
     /// The hash of its flow.
     #[doc(alias = "NETDEV_XDP_RX_METADATA_HASH")]
     pub hash: bool,
-    /// The VLAN tag that is not in its bytes.
+    /// The VLAN tag that was removed from its bytes.
     #[doc(alias = "NETDEV_XDP_RX_METADATA_VLAN_TAG")]
     pub vlan: bool,
 }
 
 impl XdpFeatures {
-    /// Asks about the interface with this index, in this thread's network namespace. `None` if the
-    /// kernel cannot say (before 6.3), or a sandbox forbids netlink.
+    /// Queries the interface with this index, in this thread's network namespace. `None` if the
+    /// kernel cannot tell (before 6.3) or a sandbox forbids netlink.
     ///
     /// # Errors
-    /// `ENODEV` where there is no such interface, or the call that failed.
+    /// `ENODEV` if there is no such interface, or the failed call.
     #[doc(alias = "NETDEV_CMD_DEV_GET")]
     pub fn of(index: u32) -> Result<Option<Self>, SyscallError> {
         let mut by_name = Vec::new();
@@ -109,7 +109,7 @@ impl XdpFeatures {
     }
 }
 
-/// The number of the family, which is another one after each start of the system.
+/// The ID of the family, which is assigned at boot.
 fn family_id(answer: &[u8]) -> Option<u16> {
     u16_at(value_of(answer, CTRL_ATTR_FAMILY_ID)?, 0)
 }
@@ -148,8 +148,8 @@ fn request(family: u16, command: u8, attributes: &[u8]) -> Vec<u8> {
     finished(message)
 }
 
-/// Makes a request on a socket of its own, and waits until `answer` finds what it is after in the
-/// attributes that come back.
+/// Sends a request on a new socket and waits until `answer` returns something for the attributes of
+/// a reply.
 fn ask<T>(request: &[u8], mut answer: impl FnMut(&[u8]) -> Option<T>) -> Result<T, SyscallError> {
     let socket = generic_netlink_socket()?;
     exchange(socket.as_fd(), request, |bytes| {
@@ -163,7 +163,7 @@ fn ask<T>(request: &[u8], mut answer: impl FnMut(&[u8]) -> Option<T>) -> Result<
     })?
 }
 
-/// The attributes of each message in what a socket received, or the number that it is refused with.
+/// The attributes of each received message, or the error number of a refusal.
 fn messages(bytes: &[u8]) -> impl Iterator<Item = Result<&[u8], i32>> {
     split(bytes).map_while(|(kind, _, message)| match kind {
         NLMSG_ERROR => Some(Err(error_in(message))),
@@ -194,7 +194,7 @@ mod tests {
 
     #[test]
     fn what_a_driver_can_do_is_read() {
-        // The bits of both are three each.
+        // Both sets have three bits.
         for (flags, timestamp, checksum, launch_time) in [
             (0, false, false, false),
             (1, true, false, false),

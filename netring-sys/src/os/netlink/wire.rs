@@ -1,6 +1,7 @@
 //! Netlink messages and their attributes, as bytes.
 //!
-//! Answers come from the kernel, yet every length in them is checked: a short read ends the walk.
+//! Answers come from the kernel, yet every length in them is checked: a short read ends the
+//! iteration.
 
 // [`NLMSG_ERROR`]: https://elixir.bootlin.com/linux/v6.12.117/source/include/uapi/linux/netlink.h#L113
 pub(super) const NLMSG_ERROR: u16 = 2;
@@ -10,15 +11,15 @@ pub(super) const NLM_F_REQUEST: u16 = 1;
 pub(super) const NLM_F_ACK: u16 = 4;
 // [`NLM_F_DUMP`]: https://elixir.bootlin.com/linux/v6.12.117/source/include/uapi/linux/netlink.h#L73
 pub(super) const NLM_F_DUMP: u16 = 0x300;
-/// In an answer: the list changed while it was dumped.
+/// In an answer: the list changed during the dump.
 // [`NLM_F_DUMP_INTR`]: https://elixir.bootlin.com/linux/v6.12.117/source/include/uapi/linux/netlink.h#L66
 pub(super) const NLM_F_DUMP_INTR: u16 = 0x10;
 
-/// The flag of an attribute that is made of attributes; older kernels leave it out.
+/// The flag of a nested attribute; older kernels omit it.
 // [`NLA_F_NESTED`]: https://elixir.bootlin.com/linux/v6.12.117/source/include/uapi/linux/netlink.h#L244
 pub(super) const NLA_F_NESTED: u16 = 0x8000;
 
-/// Bytes of `nlmsghdr`, and of `ifinfomsg` behind it.
+/// Bytes of `nlmsghdr`, and of the `ifinfomsg` that follows it.
 // [`nlmsghdr`]: https://elixir.bootlin.com/linux/v6.12.117/source/include/uapi/linux/netlink.h#L52
 pub(super) const HEADER: usize = 16;
 // [`ifinfomsg`]: https://elixir.bootlin.com/linux/v6.12.117/source/include/uapi/linux/rtnetlink.h#L561
@@ -45,8 +46,8 @@ pub(super) fn finished(mut message: Vec<u8>) -> Vec<u8> {
     message
 }
 
-/// Each message in what a netlink socket received: its kind, whether it is of a list that changed
-/// meanwhile, and what is behind its header.
+/// Each received message: its type, whether it belongs to a list that changed meanwhile, and its
+/// payload.
 pub(super) fn split(mut bytes: &[u8]) -> impl Iterator<Item = (u16, bool, &[u8])> {
     std::iter::from_fn(move || {
         let len = u32_at(bytes, 0)? as usize;
@@ -60,14 +61,14 @@ pub(super) fn split(mut bytes: &[u8]) -> impl Iterator<Item = (u16, bool, &[u8])
     })
 }
 
-/// The number that a refusal, or the end of a list, carries: 0 for none.
+/// The error number in a refusal or at the end of a list; 0 for none.
 pub(super) fn error_in(message: &[u8]) -> i32 {
     message
         .first_chunk()
         .map_or(0, |errno| i32::from_ne_bytes(*errno).wrapping_neg())
 }
 
-/// The attributes in `bytes`: kind and value.
+/// The attributes in `bytes`: type and value.
 // [`nlattr`]: https://elixir.bootlin.com/linux/v6.12.117/source/include/uapi/linux/netlink.h#L229
 pub(super) fn attributes(mut bytes: &[u8]) -> impl Iterator<Item = (u16, &[u8])> {
     std::iter::from_fn(move || {
@@ -78,7 +79,7 @@ pub(super) fn attributes(mut bytes: &[u8]) -> impl Iterator<Item = (u16, &[u8])>
     })
 }
 
-/// The value of the attribute of one kind, or `None` if `bytes` have no such attribute.
+/// The value of the first attribute of type `wanted`, if there is one.
 pub(super) fn value_of(bytes: &[u8], wanted: u16) -> Option<&[u8]> {
     attributes(bytes).find_map(|(kind, value)| (kind == wanted).then_some(value))
 }

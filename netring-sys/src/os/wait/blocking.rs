@@ -1,4 +1,4 @@
-//! Waiting that blocks the thread: for a batch, for room, and until everything is sent.
+//! Blocking waits: for a batch, for room, and until everything is sent.
 
 use std::os::fd::{AsFd, BorrowedFd};
 use std::time::{Duration, Instant};
@@ -6,14 +6,14 @@ use std::time::{Duration, Instant};
 use crate::syscall::{poll_readable, poll_writable};
 use crate::{Error, PacketSink, PacketSource, Readiness};
 
-/// Waits until a source has a batch, and lends it; `Ok(None)` where the time was over first. No
-/// time waits for ever.
+/// Waits until a source has a batch, and lends it. Returns `Ok(None)` if the timeout expires first;
+/// `None` waits forever.
 ///
-/// The wait is as long as was asked, to the microsecond, however many signals interrupt it.
+/// The timeout is kept to the microsecond, however many signals interrupt the wait.
 ///
 /// # Errors
-/// [`Error::Closed`] once the source has ended or was stopped, and whatever [`PacketSource::ready`]
-/// reports.
+/// [`Error::Closed`] once the source has ended or was stopped, and the errors of
+/// [`PacketSource::ready`].
 pub fn next_batch<S: PacketSource + AsFd>(
     source: &mut S,
     timeout: Option<Duration>,
@@ -29,7 +29,7 @@ pub fn next_batch<S: PacketSource + AsFd>(
             None => None,
             Some(timeout) => {
                 let now = Instant::now();
-                // A time so long that no clock holds it is for ever.
+                // A timeout that no clock can represent waits forever.
                 let deadline = deadline.get_or_insert_with(|| now.checked_add(timeout));
                 let left = deadline.map(|deadline| deadline.saturating_duration_since(now));
                 if left == Some(Duration::ZERO) {
@@ -43,13 +43,14 @@ pub fn next_batch<S: PacketSource + AsFd>(
     Ok(Some(source.batch()))
 }
 
-/// Sends one frame, waiting for room; false where the time was over first. No time waits for ever.
+/// Sends one frame, waiting for room if necessary. Returns false if the timeout expires first;
+/// `None` waits forever.
 ///
-/// What was committed before is flushed where there is no room; the frame itself is on its way
-/// after the next [`PacketSink::flush`].
+/// If there is no room, frames that were committed before are flushed. The frame itself is on its
+/// way after the next [`PacketSink::flush`].
 ///
 /// # Errors
-/// As [`PacketSink::slot`] and [`PacketSink::flush`].
+/// The errors of [`PacketSink::slot`] and [`PacketSink::flush`].
 pub fn send<S: PacketSink + AsFd>(
     sink: &mut S,
     frame: &[u8],
@@ -61,7 +62,7 @@ pub fn send<S: PacketSink + AsFd>(
             return Ok(true);
         }
         sink.flush()?;
-        // Again, and not by how much room there is: a long frame may need more than there is.
+        // Tries again instead of checking the room: a long frame may need more than there is.
         if sink.send(frame)? {
             return Ok(true);
         }
@@ -71,11 +72,11 @@ pub fn send<S: PacketSink + AsFd>(
     }
 }
 
-/// Sends everything that was committed, and waits until it is known what became of it, or the time
-/// is over: how many frames are still pending. No time waits for ever.
+/// Flushes all committed frames and waits until the fate of each is known, or the timeout expires;
+/// `None` waits forever. Returns the number of frames that are still pending.
 ///
 /// # Errors
-/// As [`PacketSink::flush`].
+/// The errors of [`PacketSink::flush`].
 pub fn drain<S: PacketSink + AsFd>(sink: &mut S, timeout: Option<Duration>) -> Result<u64, Error> {
     let mut pause = Pause::new(timeout);
     loop {
@@ -88,8 +89,8 @@ pub fn drain<S: PacketSink + AsFd>(sink: &mut S, timeout: Option<Duration>) -> R
     }
 }
 
-/// Waits for a sink, which may call itself writable long before it has room: each wait in vain is
-/// longer than the one before.
+/// Waits for a sink, which may be writable long before it has room: each futile wait is longer than
+/// the one before.
 struct Pause {
     deadline: Option<Instant>,
     next: Duration,
@@ -105,7 +106,7 @@ impl Pause {
         }
     }
 
-    /// False where the time is over.
+    /// Returns false if the timeout has expired.
     fn wait(&mut self, fd: BorrowedFd<'_>) -> Result<bool, Error> {
         let left = self.deadline.map_or(Duration::MAX, |deadline| {
             deadline.saturating_duration_since(Instant::now())
@@ -128,7 +129,7 @@ mod tests {
     use crate::syscall::event;
     use std::os::fd::OwnedFd;
 
-    /// A sink with room for short frames, and never for this one.
+    /// A sink with room for short frames, but never for this one.
     struct Narrow(OwnedFd);
 
     impl PacketSink for Narrow {
@@ -180,7 +181,7 @@ mod tests {
         fn commit(self) {}
     }
 
-    /// Whatever the sink says of its room.
+    /// Whatever room the sink reports.
     #[test]
     fn a_wait_to_send_a_long_frame_ends_in_time() {
         let mut sink = Narrow(event().unwrap());

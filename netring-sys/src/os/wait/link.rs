@@ -1,4 +1,4 @@
-//! What happens to an interface while a source waits for its packets.
+//! Changes of an interface while a source waits for its packets.
 
 mod state;
 
@@ -9,14 +9,14 @@ use crate::syscall::{netlink_receive, netlink_send, netlink_socket, packet_socke
 use crate::{Count, Error, Interface, SyscallError};
 use state::{Down, State};
 
-/// Watches one interface by the kernel's notifications. In a sandbox that forbids them, what the
-/// packet socket itself says is all there is: that the administrator set the interface down, and
-/// nothing of its carrier.
+/// Watches one interface by the kernel's notifications. In a sandbox that forbids them, only the
+/// packet socket itself reports changes: that the administrator set the interface down, but nothing
+/// about its carrier.
 #[derive(Debug)]
 pub(super) struct LinkWatch {
     notifications: Result<OwnedFd, SyscallError>,
     interface: u32,
-    /// Pages of it that no notification reached are never there.
+    /// Its pages are allocated only as far as notifications have filled them.
     buffer: Box<[u8]>,
     state: State,
 }
@@ -24,8 +24,8 @@ pub(super) struct LinkWatch {
 impl LinkWatch {
     pub(super) fn new(interface: &Interface) -> Result<Self, SyscallError> {
         let notifications = netlink_socket(RTMGRP_LINK).and_then(|socket| {
-            // The state now is an answer on the same socket as every change after it: nothing falls
-            // between the two.
+            // The current state is an answer on the same socket as all later changes, so nothing is
+            // missed between the two.
             netlink_send(socket.as_fd(), &netlink::get_link(interface.index, ""))?;
             Ok(socket)
         });
@@ -47,7 +47,7 @@ impl LinkWatch {
         }
     }
 
-    /// What is readable when there is news; `None` in a sandbox that forbids it.
+    /// The descriptor that is readable if there is news; `None` in a sandbox that forbids it.
     pub(super) fn fd(&self) -> Option<BorrowedFd<'_>> {
         self.notifications.as_ref().ok().map(AsFd::as_fd)
     }
@@ -67,7 +67,7 @@ impl LinkWatch {
         self.state.removed
     }
 
-    /// Takes in the notifications that are there.
+    /// Reads the pending notifications.
     pub(super) fn read(&mut self) -> Result<(), SyscallError> {
         let Ok(socket) = &self.notifications else {
             return Ok(());
@@ -75,9 +75,8 @@ impl LinkWatch {
         let mut lost = false;
         loop {
             match netlink_receive(socket.as_fd(), &mut self.buffer) {
-                // Notifications were lost: ask how it stands now. Not before the last of those that
-                // are left was taken, or there would be no room for the answer
-                // either.
+                // Notifications were lost: query the current state. The remaining ones are read
+                // first, or there would be no room for the answer either.
                 Ok(None) if lost => {
                     netlink_send(socket.as_fd(), &netlink::get_link(self.interface, ""))?;
                     lost = false;
@@ -92,15 +91,15 @@ impl LinkWatch {
                     lost = true;
                     self.state.missed = true;
                 }
-                // It would be too long the next time as well.
+                // It would be too long the next time as well, so there is no point in asking again.
                 Err(error) if error.is(libc::EMSGSIZE) => self.state.missed = true,
                 Err(error) => return Err(error),
             }
         }
     }
 
-    /// Takes in what the packet socket says, if there are no notifications: `errno` is the error
-    /// that waited on it.
+    /// Updates the state from the packet socket if there are no notifications; `errno` is the
+    /// pending error of the socket.
     pub(super) fn socket_says(&mut self, socket: BorrowedFd<'_>, errno: i32) {
         if self.notifications.is_ok() {
             return;
@@ -109,7 +108,7 @@ impl LinkWatch {
         self.state.socket_says(bound_to.ok(), errno);
     }
 
-    /// What there is to report.
+    /// Returns the pending report as an error.
     pub(super) fn report(&mut self) -> Result<(), Error> {
         let interface = || self.state.name.clone();
         if self.state.removed {

@@ -1,4 +1,4 @@
-//! Wake-ups by the clock, for a source whose packets come faster than a reader should be woken.
+//! Timed wake-ups, for a source whose packets arrive more often than its reader should wake.
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::time::Duration;
@@ -7,16 +7,16 @@ use super::{PACE, SOCKET};
 use crate::SyscallError;
 use crate::syscall::{epoll_add, epoll_mute, timer, timer_clear, timer_start};
 
-/// The clock that wakes the reader, once there is one.
+/// The timer that wakes the reader, once there is one.
 #[derive(Debug, Default)]
 pub(super) struct Pace {
     timer: Option<OwnedFd>,
-    /// A period is over that nobody has asked about.
+    /// A period has ended since `take_tick` was last called.
     ticked: bool,
 }
 
 impl Pace {
-    /// The clock woke the reader.
+    /// The timer woke the reader.
     pub(super) fn take(&mut self) -> Result<(), SyscallError> {
         if let Some(timer) = &self.timer {
             self.ticked |= timer_clear(timer.as_fd())? > 0;
@@ -46,7 +46,7 @@ impl Pace {
         Ok(())
     }
 
-    /// Whether a period is over since this was last asked.
+    /// Whether a period has ended since the last call.
     pub(super) const fn take_tick(&mut self) -> bool {
         std::mem::replace(&mut self.ticked, false)
     }

@@ -7,7 +7,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use crate::SyscallError;
 use crate::syscall::{event, event_signal};
 
-/// Ends a source from any thread: whoever waits for it wakes up, and it is [`Readiness::Ended`].
+/// Stops a source from any thread: all its waits return, and it reports
+/// [`Readiness::Ended`](crate::Readiness::Ended).
 ///
 /// ```no_run
 /// # fn example(handle: netring_sys::wait::StopHandle) {
@@ -32,25 +33,24 @@ impl StopHandle {
         })))
     }
 
-    /// Readable from the stop on.
+    /// The descriptor that a stop makes readable.
     pub(super) fn event(&self) -> BorrowedFd<'_> {
         self.0.event.as_fd()
     }
 
-    /// Stops the source; a second time does nothing more.
+    /// Stops the source. Further calls have no effect.
     pub fn stop(&self) {
-        // Relaxed: the flag carries no other memory with it. Its partner is the load in
-        // `is_stopped`; a reader that sleeps is woken by the event, whose system calls
-        // order the two.
+        // Relaxed: the flag publishes no other memory. Its partner is the load in `is_stopped`; a
+        // sleeping reader is woken by the event, whose system calls order the two.
         self.0.stopped.store(true, Ordering::Relaxed);
-        // It fails only for a descriptor that is no event, and this one is.
+        // It fails only for a descriptor that is not an event.
         let _ = event_signal(self.0.event.as_fd());
     }
 
     /// Whether the source was stopped.
     #[inline]
     pub fn is_stopped(&self) -> bool {
-        // Relaxed: see `stop`.
+        // Relaxed: the partner is the store in `stop`.
         self.0.stopped.load(Ordering::Relaxed)
     }
 }

@@ -1,4 +1,4 @@
-//! One descriptor for everything that a live source waits for.
+//! One descriptor for all that a live source waits for.
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::time::Duration;
@@ -10,27 +10,28 @@ use super::{LINK, PACE, SOCKET, STOP};
 use crate::syscall::{epoll, epoll_add, epoll_ready, poll_readable, take_socket_error};
 use crate::{Count, Error, Interface, SyscallError};
 
-/// What a live source waits for, as one descriptor: readable when there may be packets, when it was
-/// stopped, and when something happened to its interface.
+/// The descriptor that a live source waits on (an epoll set): readable if there may be packets,
+/// after a stop, and if the state of the interface changed.
 #[derive(Debug)]
 pub struct Waiter {
-    // The set goes first: what it holds is still open then, and the kernel has nothing to clean up
-    // behind it.
+    // The set is dropped first, while its members are still open, so the kernel has nothing to
+    // clean up.
     set: OwnedFd,
-    // Boxed: no packet needs it, and a waiter is a part of every source.
+    // Boxed because it is not used per packet, and each source contains a waiter.
     link: Box<LinkWatch>,
     stop: StopHandle,
     pace: Pace,
 }
 
 impl Waiter {
-    /// Waits for `socket`, which is bound to `interface`. Call it from the namespace of the two.
+    /// Creates a waiter for `socket`, which is bound to `interface`. Call it in the network
+    /// namespace of the two.
     ///
-    /// A sandbox that forbids netlink does not make it fail: see
+    /// It does not fail in a sandbox that forbids netlink: see
     /// [`why_link_unwatched`](Self::why_link_unwatched).
     ///
     /// # Errors
-    /// The call that failed: there are too many open files, or not enough memory.
+    /// The failed call: there are too many open files, or not enough memory.
     pub fn new(socket: BorrowedFd<'_>, interface: &Interface) -> Result<Self, Error> {
         let (set, link, stop) = (
             epoll()?,
@@ -50,36 +51,37 @@ impl Waiter {
         })
     }
 
-    /// Why the state of the interface is not watched: a sandbox forbids netlink sockets. `None` if
-    /// it is watched.
+    /// The reason why the state of the interface is not watched: a sandbox forbids netlink sockets.
+    /// `None` if it is watched.
     ///
-    /// The source then reports what its own socket says: AF_PACKET, that the interface was set
-    /// down, and its removal if it was up; a lost carrier is not reported, and the removal of
-    /// an interface that is down only to a reader that waits with a timeout.
+    /// The source then reports what its own socket reports. For AF_PACKET that is when the
+    /// interface is set down, and its removal if it was up. A lost carrier is not reported, and the
+    /// removal of an interface that is down is noticed only by a reader that waits with a timeout.
     pub fn why_link_unwatched(&self) -> Option<&SyscallError> {
         self.link.why_unwatched()
     }
 
-    /// Waits for one more socket of the same source: a queue of its own of the same interface.
+    /// Adds another socket of the same source: that of another queue of the interface.
     ///
     /// # Errors
-    /// The call that failed: there is not enough memory.
+    /// The failed call: there is not enough memory.
     pub fn add(&self, socket: BorrowedFd<'_>) -> Result<(), Error> {
         Ok(epoll_add(self.set.as_fd(), socket, SOCKET)?)
     }
 
-    /// A handle that stops the source.
+    /// Returns a handle that stops the source.
     pub fn stop_handle(&self) -> StopHandle {
         self.stop.clone()
     }
 
-    /// Whether the source was stopped. One load: a source asks before each batch.
+    /// Whether the source was stopped. It costs one load, so a source can check it before each
+    /// batch.
     #[inline]
     pub fn is_stopped(&self) -> bool {
         self.stop.is_stopped()
     }
 
-    /// Sleeps for so long, whatever comes meanwhile; a stop ends it.
+    /// Sleeps for this long, even if packets arrive; only a stop ends it early.
     ///
     /// # Errors
     /// `ENOMEM`.
@@ -87,34 +89,34 @@ impl Waiter {
         poll_readable(self.stop.event(), Some(time)).map(drop)
     }
 
-    /// How often the interface went down since the waiter was made, as the kernel announced it: a
-    /// carrier that is lost and back before the kernel looks (up to a second) is not announced.
-    /// At least so often, if announcements were lost or are not watched.
+    /// How often the interface went down since the waiter was created, as announced by the kernel,
+    /// which does not announce a carrier that is lost and restored before it looks (within a
+    /// second). A lower bound if announcements were lost or are not watched.
     pub fn link_downs(&self) -> Count {
         self.link.downs()
     }
 
-    /// Whether the interface was removed, as far as [`take_news`](Self::take_news) has heard.
+    /// Whether the interface was removed, as of the last [`take_news`](Self::take_news).
     pub const fn is_removed(&self) -> bool {
         self.link.is_removed()
     }
 
-    /// Looks what woke the reader, when there was no packet: takes in the news about the interface,
-    /// and takes the error off `socket` that would make every wait return at once. Does not
-    /// wait.
+    /// Finds out what woke the reader if there was no packet: reads the news about the interface,
+    /// and clears the pending error of `socket`, which would make every wait return at once. Does
+    /// not block.
     ///
-    /// Taking in and [reporting](Self::report) are two steps: between them a source looks for
-    /// packets once more, so that those that came before the link went down are lent before the
-    /// report, and no report is lost over them.
+    /// Reading news and [reporting](Self::report) them are two steps. Between them a source looks
+    /// for packets once more, so packets from before the link went down are lent before the report,
+    /// and the report is not lost.
     ///
     /// # Errors
-    /// The call that failed.
+    /// The failed call.
     pub fn take_news(&mut self, socket: BorrowedFd<'_>) -> Result<(), SyscallError> {
         let mut errno = 0;
         for token in epoll_ready(self.set.as_fd())? {
             match token {
-                // Readable without a packet: a down interface leaves ENETDOWN there. The
-                // notification says it better.
+                // Readable without a packet: the socket of a down interface has the error ENETDOWN.
+                // The notification is more precise.
                 SOCKET => errno = take_socket_error(socket)?,
                 LINK => self.link.read()?,
                 PACE => self.pace.take()?,
@@ -125,21 +127,22 @@ impl Waiter {
         Ok(())
     }
 
-    /// Reports what happened to the interface, under the name that it has now.
+    /// Reports changes of the interface, under its current name.
     ///
     /// # Errors
-    /// [`Error::LinkDown`] once each time the interface goes down, and once if it was down from the
-    /// start; [`Error::InterfaceRemoved`] from then on when it was removed.
+    /// [`Error::LinkDown`] each time the interface goes down, and once if it was down from the
+    /// start; [`Error::InterfaceRemoved`] at each call after its removal.
     pub fn report(&mut self) -> Result<(), Error> {
         self.link.report()
     }
 
     /// Wakes the reader at the end of each period instead of at each packet or block of `socket`;
-    /// `None` ends that. Stops, news of the interface and errors of the socket wake it as
-    /// before.
+    /// `None` ends that. Stops, news about the interface and errors of the socket still wake it at
+    /// once.
     ///
     /// # Errors
-    /// There are too many open files, or not enough memory. The reader is woken as before then.
+    /// The failed call: there are too many open files, or not enough memory. The reader is then
+    /// woken as before.
     pub fn set_pace(
         &mut self,
         socket: BorrowedFd<'_>,
@@ -148,8 +151,8 @@ impl Waiter {
         self.pace.set(self.set.as_fd(), socket, period)
     }
 
-    /// Whether a period is over since this was last asked, as far as [`take_news`](Self::take_news)
-    /// has heard.
+    /// Whether a period has ended since the last call, as of the last
+    /// [`take_news`](Self::take_news).
     pub const fn take_tick(&mut self) -> bool {
         self.pace.take_tick()
     }
@@ -185,7 +188,7 @@ mod tests {
         let socket = event().unwrap();
         let mut waiter = Waiter::new(socket.as_fd(), &Interface::by_name("lo").unwrap()).unwrap();
         let readable = |waiter: &Waiter, time| poll_readable(waiter.as_fd(), Some(time)).unwrap();
-        // The answer about the interface comes first.
+        // The answer about the interface arrives first.
         assert!(readable(&waiter, PERIOD));
         waiter.take_news(socket.as_fd()).unwrap();
         assert!(!waiter.take_tick());
@@ -199,7 +202,8 @@ mod tests {
         assert!(!waiter.take_tick());
         assert!(!readable(&waiter, Duration::ZERO));
 
-        // What came meanwhile is seen at once when the pace ends, and the clock is silent.
+        // Packets that arrived meanwhile are seen as soon as the pace ends, and the timer is
+        // silent.
         waiter.set_pace(socket.as_fd(), None).unwrap();
         assert!(readable(&waiter, Duration::ZERO));
         std::thread::sleep(2 * PERIOD);

@@ -1,16 +1,16 @@
-//! What the notifications about an interface add up to, without a socket.
+//! The state of an interface as the notifications describe it, independent of any socket.
 
 use crate::os::interface::link_is_up;
 use crate::os::netlink::Message;
 
-/// What is known of the interface, and what of it was reported.
+/// What is known about the interface, and what was reported.
 #[derive(Debug, Default)]
 pub(super) struct State {
-    /// Its name, as last heard.
+    /// Its last known name.
     pub(super) name: String,
     up: bool,
     pub(super) removed: bool,
-    /// A report to make: that it is down, and whether it was up before.
+    /// A pending report that it is down, and whether it was up before.
     pub(super) report: Option<Down>,
     pub(super) downs: u64,
     /// Notifications were lost.
@@ -55,7 +55,7 @@ impl State {
             self.downs += 1;
             self.report = Some(Down { was_up: true });
         }
-        // It was down when the source was opened, and that is over before anybody asked.
+        // It was down when the source was opened, and came up before that was reported.
         if up && self.report == Some(Down { was_up: false }) {
             self.report = None;
         }
@@ -68,9 +68,9 @@ impl State {
         }
     }
 
-    /// A packet socket gets an error each time that its interface is set down, and is bound to −1
-    /// once it is removed. One of AF_XDP has no address, and gets its only error at the
-    /// removal.
+    /// A packet socket gets an error each time its interface is set down, and its address has the
+    /// index −1 once the interface is removed. An AF_XDP socket has no address, and gets its only
+    /// error at the removal.
     pub(super) fn socket_says(&mut self, bound_to: Option<i32>, errno: i32) {
         let down = errno == libc::ENETDOWN;
         match bound_to {
@@ -78,7 +78,7 @@ impl State {
             None => self.removed |= down,
             Some(_) if down => {
                 self.is_up(false);
-                // Nothing tells when it comes up: the next error is the next time.
+                // Nothing announces that it comes up: the next error means that it went down again.
                 self.up = true;
             }
             Some(_) => {}
@@ -146,7 +146,7 @@ mod tests {
     #[test]
     fn without_notifications_the_socket_tells_what_it_can() {
         let mut state = State::opened("a", false);
-        // What the bind of an interface that is down leaves on the socket.
+        // The error that binding to a down interface leaves on the socket.
         state.socket_says(Some(7), libc::ENETDOWN);
         assert_eq!((state.downs, state.report), (0, down(false)));
         for downs in [1, 2] {
