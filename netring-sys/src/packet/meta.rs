@@ -1,8 +1,9 @@
-//! What a source knows about a packet besides its bytes.
+//! Metadata of packets.
 
 use crate::{LinkType, Timestamp};
 
-/// What a source knows about a packet besides its bytes; [`Packet`] and [`PacketBuf`] deref to it.
+/// The metadata of a packet; [`Packet`](crate::Packet) and [`PacketBuf`](crate::PacketBuf) deref to
+/// it.
 #[derive(Clone, Copy, Debug)]
 pub struct Meta {
     pub(super) timestamp: Timestamp,

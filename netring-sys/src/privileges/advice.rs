@@ -32,15 +32,15 @@ impl Facts {
         }
         if missing & !self.permitted == 0 {
             return Some(format!(
-                "{needs}, which it holds and did not make effective (`capset`)"
+                "{needs}, which is permitted but not effective (`capset`)"
             ));
         }
         if self.no_new_privs {
             let names = |separator, prefix| list(missing, separator, prefix);
             return Some(format!(
-                "{needs}, and it runs under no_new_privs, where neither sudo nor `setcap` gives a capability; whoever starts it has to \
-                 give it (systemd: `AmbientCapabilities={}`; `setpriv --inh-caps={caps} --ambient-caps={caps}`), or must not set \
-                 no_new_privs",
+                "{needs}, and it runs under no_new_privs, where neither sudo nor `setcap` gives a capability; grant it when \
+                 the process is started (systemd: `AmbientCapabilities={}`; `setpriv --inh-caps={caps} --ambient-caps={caps}`), or do not \
+                 set no_new_privs",
                 names(" ", "CAP_"),
                 caps = names(",", "+").to_lowercase(),
             ));
@@ -73,8 +73,8 @@ impl Facts {
         }
         if self.in_user_namespace {
             return format!(
-                "{has} in its user namespace, to which this network does not belong; run it outside of the user namespace, or in a \
-                 network of its own with `unshare --net`"
+                "{has} in its user namespace, to which this network does not belong; run it outside the user namespace, or in a \
+                 network namespace of its own with `unshare --net`"
             );
         }
         let memory = match is_of_the_host(capability, grant) {
@@ -94,7 +94,7 @@ impl Facts {
             false => format!("; then run it as root there, or {}", once(grant)),
         };
         format!(
-            "{needs}, which even root cannot get here; whoever starts it has to allow it (docker, podman: `{}`; Kubernetes: \
+            "{needs}, which even root cannot get here; allow it when the process is started (docker, podman: `{}`; Kubernetes: \
              `capabilities: {{add: [{}]}}`; systemd: `CapabilityBoundingSet=`){then}",
             list(never, " ", "--cap-add="),
             list(never, ", ", ""),

@@ -25,17 +25,17 @@ use crate::{Error, SyscallError, XdpMode};
 pub use array::BpfArray;
 pub use test_run::{bpf_send_xdp, bpf_test_xdp};
 
-/// What `BPF_PROG_LOAD` is asked for, besides the instructions.
+/// Options of `BPF_PROG_LOAD`.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct XdpLoad {
-    /// The interface that the program is bound to, and whose driver it may ask about packets
+    /// The interface that the program is bound to, so that it may query the driver about packets
     /// (kernel 6.3); 0 for none.
     #[doc(alias = "BPF_F_XDP_DEV_BOUND_ONLY")]
     pub interface: u32,
-    /// Whether it takes packets in several buffers (kernel 5.18).
+    /// Whether the program handles packets in several buffers (kernel 5.18).
     #[doc(alias = "BPF_F_XDP_HAS_FRAGS")]
     pub multi_buffer: bool,
-    /// Its name, which ends with a zero byte: letters, digits, `_` and `.`.
+    /// Its name, terminated by a zero byte: letters, digits, `_` and `.`.
     pub name: [u8; 16],
 }
 
@@ -43,26 +43,26 @@ pub struct XdpLoad {
 ///
 /// # Errors
 /// [`Error::NotPermitted`] without CAP_BPF and CAP_NET_ADMIN (root of a user namespace does not
-/// have them), [`Error::ProgramRefused`] with what the verifier said.
+/// have them); [`Error::ProgramRefused`] with the log of the verifier.
 #[doc(alias = "BPF_PROG_LOAD")]
 pub fn bpf_load_xdp(program: &[bpf_insn], license: &CStr) -> Result<OwnedFd, Error> {
     bpf_load_xdp_with(program, license, &XdpLoad::default())
 }
 
-/// Loads an XDP program that is bound to an interface, or takes packets in several buffers, or has
-/// a name.
+/// Loads an XDP program with options: bound to an interface, for packets in several buffers, or
+/// with a name.
 ///
 /// # Errors
-/// As for [`bpf_load_xdp`]; `EINVAL` on a kernel that is too old for what is asked, `EOPNOTSUPP`
-/// for an interface that no program can be bound to.
+/// The errors of [`bpf_load_xdp`]; `EINVAL` if the kernel is too old for an option, `EOPNOTSUPP` if
+/// programs cannot be bound to the interface.
 // [`bpf_prog_load`]: https://elixir.bootlin.com/linux/v6.12.117/source/kernel/bpf/syscall.c#L2638
 pub fn bpf_load_xdp_with(
     program: &[bpf_insn],
     license: &CStr,
     with: &XdpLoad,
 ) -> Result<OwnedFd, Error> {
-    // Once more with a log where it failed: with one that is too short a good program would not
-    // load either.
+    // Loads it again with a log only after a failure: with a log that is too short, a good program
+    // would be refused as well.
     let error = match load_xdp(program, license, with, &mut []) {
         Err(error) if error.is(libc::EACCES) || error.is(libc::EINVAL) => error,
         other => return other.map_err(SyscallError::needs_bpf),
@@ -72,7 +72,7 @@ pub fn bpf_load_xdp_with(
         Ok(fd) => Ok(fd),
         Err(_) => {
             let said = log.split(|&byte| byte == 0).next().unwrap_or_default();
-            // The verifier was not reached: it is the request that is refused, and not the program.
+            // The verifier did not run: the request was refused, not the program.
             if said.is_empty() {
                 return Err(error.needs_bpf());
             }
@@ -84,7 +84,7 @@ pub fn bpf_load_xdp_with(
     }
 }
 
-/// How often a program is loaded where the verifier was interrupted.
+/// Attempts to load a program whose verification was interrupted.
 const MOST_ATTEMPTS: u32 = 64;
 
 fn load_xdp(
@@ -119,7 +119,7 @@ fn load_xdp(
         // their lengths go with them, and the licence ends in a zero byte.
         unsafe { bpf(BPF_PROG_LOAD, &mut attr, "bpf(BPF_PROG_LOAD)") }
     };
-    // A signal to this thread makes the verifier give up: it is no answer, however often it comes.
+    // A signal to this thread makes the verifier give up, which says nothing about the program.
     let fd = (1..MOST_ATTEMPTS)
         .map(|_| load())
         .find(|result| !matches!(result, Err(error) if error.is(libc::EAGAIN)))
@@ -128,12 +128,12 @@ fn load_xdp(
     Ok(unsafe { OwnedFd::from_raw_fd(fd) })
 }
 
-/// Attaches an XDP program to an interface of this thread's network namespace, for as long as the
-/// link is open (kernel 5.9).
+/// Attaches an XDP program to an interface of this thread's network namespace until the link is
+/// closed (kernel 5.9).
 ///
 /// # Errors
-/// `EBUSY` or `EEXIST` where the interface has a program, `EOPNOTSUPP` where the driver has no such
-/// mode, `ENODEV`, `EPERM`.
+/// `EBUSY` or `EEXIST` if the interface has a program, `EOPNOTSUPP` if the driver does not support
+/// the mode, `ENODEV`, `EPERM`.
 // [`link_create`]: https://elixir.bootlin.com/linux/v6.12.117/source/kernel/bpf/syscall.c#L5224
 #[doc(alias = "BPF_LINK_CREATE")]
 pub fn bpf_link_xdp(
@@ -153,9 +153,9 @@ pub fn bpf_link_xdp(
     Ok(unsafe { OwnedFd::from_raw_fd(fd) })
 }
 
-/// Takes the program of a link off now, also where another process has the link open (kernel 5.11).
-/// Closing the link does the same, but only when nobody has it open any more: a child that was
-/// forked has, until it executes another program.
+/// Detaches the program of a link now, even if another process has the link open (kernel 5.11).
+/// Closing the link does the same, but only once no process has it open: a forked child keeps it
+/// until it executes another program.
 ///
 /// # Errors
 /// `EINVAL` on an older kernel.
@@ -169,10 +169,10 @@ pub fn bpf_link_detach(link: BorrowedFd<'_>) -> Result<(), SyscallError> {
     unsafe { bpf(BPF_LINK_DETACH, &mut attr, "bpf(BPF_LINK_DETACH)") }.map(drop)
 }
 
-/// The number of a program.
+/// The ID of a program.
 ///
 /// # Errors
-/// The descriptor is none of a program.
+/// The descriptor is not that of a program.
 // [`bpf_obj_get_info_by_fd`]: https://elixir.bootlin.com/linux/v6.12.117/source/kernel/bpf/syscall.c#L4977
 #[doc(alias = "BPF_OBJ_GET_INFO_BY_FD")]
 pub fn bpf_program_id(program: BorrowedFd<'_>) -> Result<u32, SyscallError> {

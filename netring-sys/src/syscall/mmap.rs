@@ -1,10 +1,10 @@
-//! An owned mapping whose every access is range checked.
+//! An owned mapping with range-checked access.
 //!
 //! # Safety
 //! The invariant of this file: `address .. address + len` is one live mapping from [`Mmap::shared`]
 //! or [`Mmap::anonymous`] until the value is dropped, readable and writable, and nobody else unmaps
-//! it. What else writes to it (the kernel) is told by the atomics inside it; that is why plain
-//! bytes are only lent by an unsafe function.
+//! it. The kernel may write to it at any time, as the atomics inside it announce; so plain bytes
+//! are lent by unsafe functions only.
 #![allow(unsafe_code, reason = "owns a mapping; the invariant stands above")]
 
 use std::os::fd::{AsRawFd, BorrowedFd};
@@ -22,8 +22,8 @@ pub struct Mmap {
 }
 
 impl Mmap {
-    /// Maps `len` bytes of `fd` from its start, shared, readable and writable, and present at once:
-    /// a ring's first packets do not wait for page faults.
+    /// Maps the first `len` bytes of `fd`, shared, readable and writable. All pages are present at
+    /// once, so the first packets of a ring cause no page faults.
     ///
     /// # Errors
     /// `mmap` failed: a length of 0 or one that the descriptor does not have (`EINVAL`), no memory
@@ -33,17 +33,17 @@ impl Mmap {
         Self::shared_at(fd, len, 0)
     }
 
-    /// As [`shared`](Self::shared), from an offset of the descriptor on.
+    /// Maps `len` bytes of `fd` like [`shared`](Self::shared), starting at an offset.
     ///
     /// # Errors
-    /// As [`shared`](Self::shared), and `EINVAL` or `EOVERFLOW` for an offset that the descriptor
-    /// does not have.
+    /// The errors of [`shared`](Self::shared), and `EINVAL` or `EOVERFLOW` for an offset that the
+    /// descriptor does not have.
     pub fn shared_at(fd: BorrowedFd<'_>, len: usize, offset: u64) -> Result<Self, SyscallError> {
         let flags = libc::MAP_SHARED | libc::MAP_POPULATE;
         Self::map(len, flags, fd.as_raw_fd(), offset, "mmap")
     }
 
-    /// Maps `len` bytes of zeros that belong to nobody else: a ring for tests without a kernel.
+    /// Maps `len` bytes of private zeros: packet memory, or a ring for tests without a kernel.
     ///
     /// # Errors
     /// `mmap` failed: a length of 0 (`EINVAL`), or no memory (`ENOMEM`).
@@ -52,12 +52,12 @@ impl Mmap {
         Self::map(len, flags, -1, 0, MAP_ANONYMOUS)
     }
 
-    /// As [`anonymous`](Self::anonymous), in huge pages of the system's default size, of which
-    /// `len` is a multiple.
+    /// Maps private zeros like [`anonymous`](Self::anonymous), in huge pages of the system's
+    /// default size, of which `len` must be a multiple.
     ///
     /// # Errors
-    /// `ENOMEM` where the system has not set aside enough of them (`sysctl vm.nr_hugepages`),
-    /// `EINVAL` where it has none.
+    /// `ENOMEM` if the system has not reserved enough of them (`sysctl vm.nr_hugepages`), `EINVAL`
+    /// if it supports none.
     #[doc(alias = "MAP_HUGETLB")]
     pub fn anonymous_huge(len: usize) -> Result<Self, SyscallError> {
         let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_HUGETLB;
@@ -71,8 +71,8 @@ impl Mmap {
         offset: u64,
         call: &'static str,
     ) -> Result<Self, SyscallError> {
-        // 64 bits on every target: two rings of an AF_XDP socket lie behind 4 GiB, and `off_t` of a
-        // 32-bit libc ends at 2.
+        // 64 bits on every target: two rings of an AF_XDP socket are mapped beyond 4 GiB, and the
+        // `off_t` of a 32-bit libc ends at 2 GiB.
         let Ok(offset) = libc::off64_t::try_from(offset) else {
             return Err(SyscallError {
                 call,
@@ -97,28 +97,28 @@ impl Mmap {
         self.len
     }
 
-    /// Never: no mapping has length 0.
+    /// Always false: no mapping has length 0.
     #[inline]
     pub const fn is_empty(&self) -> bool {
         self.len == 0
     }
 
-    /// The 32-bit word at `offset` bytes, or `None` where it is not inside the mapping or not on a
-    /// 4-byte grid.
+    /// The 32-bit word at `offset` bytes, or `None` if it is outside the mapping or not aligned to
+    /// 4 bytes.
     #[inline]
     pub fn atomic_u32(&self, offset: usize) -> Option<&AtomicU32> {
         if !offset.is_multiple_of(4) || self.len < 4 || offset > self.len - 4 {
             return None;
         }
         let word = self.address.as_ptr().wrapping_add(offset).cast();
-        // SAFETY: the mapping is owned by `self` and outlives the reference; whoever writes this
-        // word meanwhile does so atomically, as its type says; the check above keeps all
-        // four bytes inside, and mappings start on a page.
+        // SAFETY: the mapping is owned by `self` and outlives the reference; other writers of this
+        // word access it atomically, as its type says; the check above keeps all four bytes inside,
+        // and mappings start on a page.
         Some(unsafe { AtomicU32::from_ptr(word) })
     }
 
-    /// The `count` 64-bit words from `offset` bytes on, or `None` where they are not all inside the
-    /// mapping or not on an 8-byte grid.
+    /// The `count` 64-bit words from `offset` bytes on, or `None` if they are not all inside the
+    /// mapping or not aligned to 8 bytes.
     #[inline]
     pub fn atomic_u64s(&self, offset: usize, count: usize) -> Option<&[AtomicU64]> {
         let len = count.checked_mul(8)?;
@@ -126,43 +126,43 @@ impl Mmap {
             return None;
         }
         let words = self.address.as_ptr().wrapping_add(offset).cast();
-        // SAFETY: the mapping is owned by `self` and outlives the reference; whoever writes these
-        // words meanwhile does so atomically, as their type says; the check above keeps all
-        // of them inside, and mappings start on a page.
+        // SAFETY: the mapping is owned by `self` and outlives the reference; other writers of these
+        // words access them atomically, as their type says; the check above keeps all of them
+        // inside, and mappings start on a page.
         Some(unsafe { std::slice::from_raw_parts(words, count) })
     }
 
-    /// Where the mapping starts.
+    /// The start address of the mapping.
     #[inline]
     pub const fn address(&self) -> NonNull<u8> {
         self.address
     }
 
-    /// The bytes `offset .. offset + len`, or `None` where they are not all inside the mapping.
+    /// The bytes `offset .. offset + len`, or `None` if they are not all inside the mapping.
     ///
     /// # Safety
-    /// Until the slice is gone nobody writes to these bytes: a protocol in the mapping (a status
-    /// word) says that they are the reader's.
+    /// Nobody writes to these bytes while the slice lives: a protocol in the mapping (a status
+    /// word) gives them to the reader.
     #[inline]
     pub unsafe fn bytes(&self, offset: usize, len: usize) -> Option<&[u8]> {
         if offset > self.len || len > self.len - offset {
             return None;
         }
-        // SAFETY: `self` owns the mapping and outlives the slice; the caller vouches that nobody
+        // SAFETY: `self` owns the mapping and outlives the slice; the caller promises that nobody
         // writes to it; the check above keeps the range inside.
         Some(unsafe { std::slice::from_raw_parts(self.address.as_ptr().wrapping_add(offset), len) })
     }
 
-    /// All bytes, to write to: `&mut self` shows that no reference into the mapping is left in this
+    /// All bytes, writable: `&mut self` shows that no reference into the mapping is left in this
     /// process.
     ///
     /// # Safety
-    /// Until the slice is gone the kernel does not touch the mapping; an
-    /// [`anonymous`](Self::anonymous) one it never does.
+    /// The kernel does not access the mapping while the slice lives; it never accesses an
+    /// [`anonymous`](Self::anonymous) one that was not registered with it.
     #[inline]
     pub unsafe fn bytes_mut(&mut self) -> &mut [u8] {
-        // SAFETY: `self` owns the mapping; `&mut self` and the caller's word leave no other reader
-        // or writer; the range is the whole mapping.
+        // SAFETY: `self` owns the mapping; `&mut self` and the caller's promise leave no other
+        // reader or writer; the range is the whole mapping.
         unsafe { std::slice::from_raw_parts_mut(self.address.as_ptr(), self.len) }
     }
 }
@@ -175,10 +175,11 @@ impl Drop for Mmap {
     }
 }
 
-// SAFETY: the mapping belongs to the value and not to a thread; shared access is by atomics, or by
-// the word of an unsafe function's caller; the range is fixed.
+// SAFETY: the mapping belongs to the value and not to a thread; shared access is by atomics, or
+// through unsafe functions whose callers keep their promise; the range is fixed.
 unsafe impl Send for Mmap {}
-// SAFETY: as for `Send`: `&self` gives atomics only, unless a caller vouches for more.
+// SAFETY: as for `Send`: `&self` gives atomics only, unless the caller of an unsafe function
+// promises more.
 unsafe impl Sync for Mmap {}
 
 #[cfg(test)]
@@ -230,7 +231,7 @@ mod tests {
         assert_eq!(bytes, 0x0403_0201_u32.to_ne_bytes());
     }
 
-    /// As the fill and the completion ring of an AF_XDP socket do; on a 32-bit target too.
+    /// As for the fill and completion rings of an AF_XDP socket, on 32-bit targets too.
     #[test]
     fn a_mapping_can_start_behind_4_gib() {
         use std::os::fd::AsFd;

@@ -15,7 +15,7 @@ use libc::c_int;
 use super::{check, check_len, timespec, would_block};
 use crate::SyscallError;
 
-/// A set of descriptors that is itself one that can be waited for.
+/// Creates an epoll set: a set of descriptors that can itself be waited for.
 ///
 /// # Errors
 /// `EMFILE`, `ENOMEM`.
@@ -31,19 +31,19 @@ pub fn epoll() -> Result<OwnedFd, SyscallError> {
     Ok(unsafe { OwnedFd::from_raw_fd(fd) })
 }
 
-/// Adds a descriptor to a set: the set is readable while the descriptor is, or has an error.
-/// `token` names it.
+/// Adds a descriptor to a set, which is readable while one of its members is readable or has an
+/// error. `token` identifies the member.
 ///
 /// # Errors
-/// `EEXIST` where it is in the set, `EPERM` where it cannot be waited for.
+/// `EEXIST` if it is in the set, `EPERM` if it cannot be waited for.
 // [`ep_insert`]: https://elixir.bootlin.com/linux/v6.12.117/source/fs/eventpoll.c#L1827
 #[doc(alias = "epoll_ctl")]
 pub fn epoll_add(set: BorrowedFd<'_>, fd: BorrowedFd<'_>, token: u64) -> Result<(), SyscallError> {
     epoll_control(libc::EPOLL_CTL_ADD, set, fd, libc::EPOLLIN, token)
 }
 
-/// Mutes a descriptor of a set, so that only its errors make the set readable, or ends that.
-/// `token` is the one it was added with.
+/// Mutes a member, so that only its errors make the set readable, or unmutes it. `token` is the one
+/// it was added with.
 ///
 /// # Errors
 /// `ENOENT` if it is not in the set.
@@ -79,11 +79,10 @@ fn epoll_control(
     .map(drop)
 }
 
-/// The tokens of up to four descriptors of a set that are readable or have an error now; does not
-/// wait.
+/// The tokens of up to four members that are readable or have an error now; does not block.
 ///
 /// # Errors
-/// The descriptor is no such set.
+/// The descriptor is not an epoll set.
 // [`ep_poll`]: https://elixir.bootlin.com/linux/v6.12.117/source/fs/eventpoll.c#L2161
 #[doc(alias = "epoll_wait")]
 pub fn epoll_ready(set: BorrowedFd<'_>) -> Result<impl Iterator<Item = u64> + use<>, SyscallError> {
@@ -104,7 +103,7 @@ pub fn epoll_ready(set: BorrowedFd<'_>) -> Result<impl Iterator<Item = u64> + us
         .map(|event| event.u64))
 }
 
-/// A descriptor that is readable once it was signalled, until it is cleared.
+/// Creates an event: a descriptor that becomes readable when it is signalled.
 ///
 /// # Errors
 /// `EMFILE`, `ENOMEM`.
@@ -123,21 +122,21 @@ pub fn event() -> Result<OwnedFd, SyscallError> {
 /// Makes an event readable.
 ///
 /// # Errors
-/// The descriptor is no event.
+/// The descriptor is not an event.
 // [`eventfd_write`]: https://elixir.bootlin.com/linux/v6.12.117/source/fs/eventfd.c#L247
 pub fn event_signal(event: BorrowedFd<'_>) -> Result<(), SyscallError> {
     let one = 1_u64.to_ne_bytes();
     // SAFETY: the bytes are on this stack; nobody writes to them; their length goes with them.
     let written = unsafe { libc::write(event.as_raw_fd(), one.as_ptr().cast(), one.len()) };
     match check_len(written, "write(eventfd)") {
-        // The counter is full: it is readable.
+        // The counter is full, so it is readable.
         Err(error) if would_block(&error) => Ok(()),
         other => other.map(drop),
     }
 }
 
-/// A timer that is not running. Once [started](timer_start) it becomes readable at the end of each
-/// period, and stays so until it is [cleared](timer_clear).
+/// Creates a timer that is not running. Once [started](timer_start), it becomes readable at the end
+/// of each period and stays so until it is [cleared](timer_clear).
 ///
 /// # Errors
 /// `EMFILE`, `ENOMEM`.
@@ -154,7 +153,7 @@ pub fn timer() -> Result<OwnedFd, SyscallError> {
     Ok(unsafe { OwnedFd::from_raw_fd(fd) })
 }
 
-/// Starts a timer with this period, from now on; a period of zero stops it.
+/// Starts a timer with this period; a period of zero stops it.
 ///
 /// # Errors
 /// The descriptor is not a timer.
@@ -165,8 +164,8 @@ pub fn timer_start(timer: BorrowedFd<'_>, period: Duration) -> Result<(), Syscal
         it_interval: timespec(period),
         it_value: timespec(period),
     };
-    // SAFETY: the period is on this stack; nobody writes to it; the kernel reads one, and has
-    // nowhere to put the old one.
+    // SAFETY: the period is on this stack; nobody writes to it; the kernel reads one, and writes
+    // none back.
     let set = unsafe {
         libc::timerfd_settime(
             timer.as_raw_fd(),
@@ -178,8 +177,8 @@ pub fn timer_start(timer: BorrowedFd<'_>, period: Duration) -> Result<(), Syscal
     check(set, "timerfd_settime").map(drop)
 }
 
-/// Takes the periods that are over off a timer, which is not readable then before the next one
-/// ends. How many there were.
+/// Clears a timer, so that it is not readable before the next period ends. Returns the number of
+/// periods that have ended.
 ///
 /// # Errors
 /// The descriptor is not a timer.
@@ -201,8 +200,8 @@ pub fn timer_clear(timer: BorrowedFd<'_>) -> Result<u64, SyscallError> {
     }
 }
 
-/// Waits until a descriptor is readable or has an error: true; or until the time is over or a
-/// signal came: false. `None` waits for ever. The time is kept to the nanosecond.
+/// Waits until a descriptor is readable or has an error and returns true; false if the timeout
+/// expires or a signal arrives. `None` waits forever. The timeout is kept to the nanosecond.
 ///
 /// # Errors
 /// `ENOMEM`.
@@ -212,7 +211,7 @@ pub fn poll_readable(fd: BorrowedFd<'_>, timeout: Option<Duration>) -> Result<bo
     poll(fd, libc::POLLIN, timeout)
 }
 
-/// As [`poll_readable`], for room to write.
+/// Waits until a descriptor is writable or has an error, like [`poll_readable`].
 ///
 /// # Errors
 /// `ENOMEM`.
@@ -232,7 +231,7 @@ fn poll(
     };
     let time = timeout.map(timespec);
     let time = time.as_ref().map_or(std::ptr::null(), std::ptr::from_ref);
-    // SAFETY: entry and time are on this stack; nobody else uses them; the kernel is told of one
+    // SAFETY: entry and time are on this stack; nobody else uses them; the kernel is given one
     // entry.
     let ready = unsafe { libc::ppoll(&raw mut entry, 1, time, std::ptr::null()) };
     match check(ready, "ppoll") {

@@ -14,9 +14,8 @@ use libc::c_int;
 use super::{check, size_of_u32};
 use crate::SyscallError;
 
-/// The network namespace of a socket, by a number that no other namespace has until the host is
-/// restarted; `None` on a kernel before 5.14. A socket stays in the namespace that its thread was
-/// in when it was made.
+/// The cookie of a socket's network namespace, unique until the host is restarted; `None` before
+/// kernel 5.14. A socket belongs to the namespace that its thread was in when it was created.
 ///
 /// # Errors
 /// The descriptor is not a socket.
@@ -30,8 +29,8 @@ pub fn network_namespace(fd: BorrowedFd<'_>) -> Result<Option<u64>, SyscallError
     }
 }
 
-/// `setsockopt` with a value whose every byte is initialised: the callers pass integers and the
-/// header's structs, which have no padding.
+/// `setsockopt` with a value whose every byte is initialised: callers pass integers and structs of
+/// the kernel's headers, which have no padding.
 pub(super) fn set_option<T: Copy>(
     fd: BorrowedFd<'_>,
     level: c_int,
@@ -54,8 +53,8 @@ pub(super) fn set_option<T: Copy>(
     check(result, call).map(drop)
 }
 
-/// `getsockopt` of a plain value: any bytes the kernel writes are a `T`, which the callers'
-/// integers and structs of integers fulfil.
+/// `getsockopt` of a plain value: any bytes form a valid `T`, which holds for the integers and
+/// structs of integers that callers use.
 pub(super) fn get_option<T: Copy + Default>(
     fd: BorrowedFd<'_>,
     level: c_int,

@@ -19,26 +19,26 @@ use crate::kernel::xdp::{XDP_OPTIONS_ZEROCOPY, sockaddr_xdp, xdp_options, xdp_st
 
 pub use rings::{XdpRing, map_xdp_ring, set_xdp_ring, set_xdp_umem, xdp_ring_offsets};
 
-/// What became of a system call that tells the kernel to go to work.
+/// The result of a system call that tells the kernel to work on a ring.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kick {
-    /// It did all there was to do.
+    /// It processed the whole ring.
     Done,
-    /// It stopped before the end of the ring (`EAGAIN`): its budget is used up, or there is no room
-    /// for completions or buffers.
+    /// It stopped before the end of the ring (`EAGAIN`): its budget is exhausted, or there is no
+    /// room for completions or buffers.
     Again,
-    /// One packet was thrown away by the queue of the interface (`EBUSY`), and its chunk is
-    /// completed; the rest is still in the ring.
+    /// The queue of the interface dropped one packet (`EBUSY`), whose chunk is completed; the
+    /// others are still in the ring.
     Dropped,
-    /// There is no memory for it now (`ENOBUFS`, `ENOMEM`).
+    /// There is not enough memory now (`ENOBUFS`, `ENOMEM`).
     NoBuffers,
 }
 
-/// An AF_XDP socket, which is not yet bound to anything.
+/// Opens an AF_XDP socket, which is not bound yet.
 ///
 /// # Errors
-/// `EPERM` without CAP_NET_RAW ([`SyscallError::needs_net_raw`] says so), `EAFNOSUPPORT` on a
-/// kernel before 4.18 or built without `CONFIG_XDP_SOCKETS`, `EMFILE`.
+/// `EPERM` without CAP_NET_RAW (see [`SyscallError::needs_net_raw`]), `EAFNOSUPPORT` before kernel
+/// 4.18 or without `CONFIG_XDP_SOCKETS`, `EMFILE`.
 // [`xsk_create`]: https://elixir.bootlin.com/linux/v6.12.117/source/net/xdp/xsk.c#L1935
 #[doc(alias = "socket")]
 pub fn xdp_socket() -> Result<OwnedFd, SyscallError> {
@@ -51,15 +51,15 @@ pub fn xdp_socket() -> Result<OwnedFd, SyscallError> {
     Ok(unsafe { OwnedFd::from_raw_fd(fd) })
 }
 
-/// How many packets the kernel takes off the transmit ring in one call in copy mode, 32 unless set
-/// (kernel 6.17).
+/// Sets how many packets the kernel takes off the transmit ring per call in copy mode, by default
+/// 32 (kernel 6.17).
 ///
 /// # Errors
 /// `ENOPROTOOPT` on an older kernel, `EACCES` or `EINVAL` for a number below 32 or above the ring's
 /// entries.
 #[doc(alias = "XDP_MAX_TX_SKB_BUDGET")]
 pub fn set_xdp_transmit_budget(fd: BorrowedFd<'_>, packets: u32) -> Result<(), SyscallError> {
-    /// libc has no name for it yet.
+    /// Not defined in libc yet.
     const XDP_MAX_TX_SKB_BUDGET: c_int = 9;
     set_option(
         fd,
@@ -70,11 +70,11 @@ pub fn set_xdp_transmit_budget(fd: BorrowedFd<'_>, packets: u32) -> Result<(), S
     )
 }
 
-/// The counters of a socket, and whether the kernel has the last three of them (5.9); they are 0
-/// where it has not.
+/// The counters of a socket, and whether the kernel has the last three (5.9); without them they are
+/// 0.
 ///
 /// # Errors
-/// The descriptor is no AF_XDP socket.
+/// The descriptor is not an AF_XDP socket.
 // [`XDP_STATISTICS`]: https://elixir.bootlin.com/linux/v6.12.117/source/net/xdp/xsk.c#L1713
 #[doc(alias = "XDP_STATISTICS")]
 pub fn xdp_statistics_of(fd: BorrowedFd<'_>) -> Result<(xdp_statistics, bool), SyscallError> {
@@ -99,10 +99,10 @@ pub fn xdp_statistics_of(fd: BorrowedFd<'_>) -> Result<(xdp_statistics, bool), S
     Ok((statistics, len >= size_of::<xdp_statistics>()))
 }
 
-/// Whether a bound socket really receives and sends without a copy.
+/// Whether a bound socket really receives and sends without copying.
 ///
 /// # Errors
-/// `ENOPROTOOPT` on a kernel before 5.3.
+/// `ENOPROTOOPT` before kernel 5.3.
 // [`XDP_OPTIONS`]: https://elixir.bootlin.com/linux/v6.12.117/source/net/xdp/xsk.c#L1801
 #[doc(alias = "XDP_OPTIONS")]
 pub fn xdp_is_zero_copy(fd: BorrowedFd<'_>) -> Result<bool, SyscallError> {
@@ -112,12 +112,12 @@ pub fn xdp_is_zero_copy(fd: BorrowedFd<'_>) -> Result<bool, SyscallError> {
 }
 
 /// Binds a socket to a queue of an interface; `sxdp_family` is filled in. `umem` is a bound socket
-/// whose packet memory is used.
+/// whose packet memory is shared.
 ///
 /// # Errors
-/// `EBUSY` while another socket has the queue, also for a moment after it was closed; `EOPNOTSUPP`
-/// where the driver cannot do what the flags ask for; `EINVAL` for a queue that is not there or
-/// rings that are missing; `ENETDOWN`; `ENODEV`.
+/// `EBUSY` while another socket uses the queue, and for a moment after it was closed; `EOPNOTSUPP`
+/// if the driver does not support the flags; `EINVAL` if the queue does not exist or rings are
+/// missing; `ENETDOWN`; `ENODEV`.
 // [`xsk_bind`]: https://elixir.bootlin.com/linux/v6.12.117/source/net/xdp/xsk.c#L1389
 #[doc(alias = "bind")]
 pub fn bind_xdp(
@@ -143,8 +143,8 @@ pub fn bind_xdp(
     check(result, "bind(AF_XDP)").map(drop)
 }
 
-/// Tells the kernel to send what is in the transmit ring. In copy mode it does that here, for as
-/// many packets as its budget has.
+/// Tells the kernel to send the contents of the transmit ring. In copy mode it sends within this
+/// call, as many packets as its budget allows.
 ///
 /// # Errors
 /// `ENETDOWN` while the interface is down, `ENXIO` once it is gone, `EOPNOTSUPP`.
@@ -152,12 +152,12 @@ pub fn bind_xdp(
 #[doc(alias = "sendto")]
 pub fn kick_transmit(fd: BorrowedFd<'_>) -> Result<Kick, SyscallError> {
     let (none, flags) = (std::ptr::null(), libc::MSG_DONTWAIT);
-    // SAFETY: no memory is handed over: the null pointer goes with a length of 0.
+    // SAFETY: no memory is handed over: the null pointer has a length of 0.
     let sent = unsafe { libc::sendto(fd.as_raw_fd(), none, 0, flags, std::ptr::null(), 0) };
     kicked(check_len(sent, "sendto(AF_XDP)"))
 }
 
-/// Tells the driver to go on receiving: there are chunks in the fill ring again; with busy polling,
+/// Tells the driver to continue receiving after the fill ring was empty; with busy polling,
 /// receives now.
 ///
 /// # Errors
@@ -166,7 +166,7 @@ pub fn kick_transmit(fd: BorrowedFd<'_>) -> Result<Kick, SyscallError> {
 #[doc(alias = "recvfrom")]
 pub fn kick_receive(fd: BorrowedFd<'_>) -> Result<Kick, SyscallError> {
     let none = std::ptr::null_mut();
-    // SAFETY: no memory is handed over: the null pointer goes with a length of 0.
+    // SAFETY: no memory is handed over: the null pointer has a length of 0.
     let received = unsafe { libc::recv(fd.as_raw_fd(), none, 0, libc::MSG_DONTWAIT) };
     kicked(check_len(received, "recvfrom(AF_XDP)"))
 }
@@ -181,11 +181,11 @@ fn kicked(result: Result<usize, SyscallError>) -> Result<Kick, SyscallError> {
     }
 }
 
-/// Lets the application's own calls drive the interface: `SO_PREFER_BUSY_POLL`, `SO_BUSY_POLL`
-/// (microseconds) and `SO_BUSY_POLL_BUDGET` (packets a call; kernel 5.11).
+/// Lets the application's own calls drive the interface: `SO_PREFER_BUSY_POLL`, `SO_BUSY_POLL` (in
+/// microseconds) and `SO_BUSY_POLL_BUDGET` (in packets per call; kernel 5.11).
 ///
 /// # Errors
-/// `EPERM` without CAP_NET_ADMIN for a longer time or a larger budget than the system's,
+/// `EPERM` without CAP_NET_ADMIN for a longer time or a larger budget than the system default,
 /// `ENOPROTOOPT` on an older kernel.
 // [`SO_PREFER_BUSY_POLL`]: https://elixir.bootlin.com/linux/v6.12.117/source/net/core/sock.c#L1227
 #[doc(alias = "SO_PREFER_BUSY_POLL")]
@@ -215,8 +215,7 @@ pub fn set_busy_poll(fd: BorrowedFd<'_>, micros: u32, budget: u16) -> Result<(),
     Ok(())
 }
 
-/// How much memory a process without CAP_IPC_LOCK may lock, in bytes; `None` where there is no
-/// limit.
+/// The memory that a process without CAP_IPC_LOCK may lock, in bytes; `None` if there is no limit.
 #[doc(alias = "RLIMIT_MEMLOCK")]
 pub fn memlock_limit() -> Option<u64> {
     let mut limit = libc::rlimit {
@@ -228,13 +227,13 @@ pub fn memlock_limit() -> Option<u64> {
     (result == 0 && limit.rlim_cur != libc::RLIM_INFINITY).then(|| widened(limit.rlim_cur))
 }
 
-/// A number of 32 or 64 bits, as the target's libc has it, in 64.
+/// Converts a number of 32 or 64 bits, depending on the target's libc, to 64.
 fn widened(number: impl Into<u64>) -> u64 {
     number.into()
 }
 
-/// `getsockopt` of words, of which an older kernel writes fewer: the words, and how many bytes of
-/// them it wrote.
+/// `getsockopt` of words, of which older kernels write fewer. Returns the words and the number of
+/// bytes written.
 fn get_words<const N: usize>(
     fd: BorrowedFd<'_>,
     name: c_int,

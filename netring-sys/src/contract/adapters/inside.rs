@@ -1,6 +1,6 @@
-//! What every adapter around one source does with it.
+//! What all adapters around one source have in common.
 
-/// The source inside of an adapter with a field `source`, and its descriptor.
+/// Access to the source inside an adapter, which is in its field `source`, and to its descriptor.
 macro_rules! source_inside {
     ($adapter:ident) => {
         impl<S> $adapter<S> {
@@ -14,7 +14,7 @@ macro_rules! source_inside {
                 &mut self.source
             }
 
-            /// Takes the adapter off, and returns the source inside.
+            /// Removes the adapter and returns the source inside.
             pub fn into_inner(self) -> S {
                 self.source
             }

@@ -1,4 +1,4 @@
-//! The first packets of a source.
+//! Limiting a source to its first packets.
 
 use super::inside::source_inside;
 use super::part::{self, Part};
@@ -7,8 +7,8 @@ use crate::contract::{PacketSource, Readiness, Stats};
 
 /// A source that ends after a number of packets, as `tcpdump -c` does.
 ///
-/// The rest of the last batch is counted in [`Stats::left_out`]; packets behind it stay in the
-/// source inside.
+/// The rest of the last batch is counted in [`Stats::left_out`]; later packets stay in the source
+/// inside.
 ///
 /// ```
 /// use netring_sys::adapters::Limit;
@@ -32,7 +32,7 @@ pub struct Limit<S> {
 }
 
 impl<S> Limit<S> {
-    /// A source around one that nothing was taken from yet, which ends after `limit` packets.
+    /// Wraps a source from which nothing was taken yet; it ends after `limit` packets.
     pub const fn new(source: S, limit: u64) -> Self {
         Self {
             source,

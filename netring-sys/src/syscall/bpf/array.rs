@@ -1,4 +1,4 @@
-//! Maps that are arrays.
+//! Array maps.
 //!
 //! # Safety
 //! The invariant of this file: a pointer handed to the kernel points to a value on this function's
@@ -16,18 +16,18 @@ use crate::kernel::bpf::{
 };
 use crate::{Error, SyscallError};
 
-/// An array of values of `N` bytes that programs and their loader share. The size is a part of the
-/// type because the kernel writes as many bytes as it knows the values to have.
+/// An array of values of `N` bytes that programs share with their loader. The size is part of the
+/// type because the kernel copies whole values of that size.
 // [`array_map_alloc`]: https://elixir.bootlin.com/linux/v6.12.117/source/kernel/bpf/arraymap.c#L83
 #[doc(alias = "BPF_MAP_TYPE_ARRAY")]
 #[derive(Debug)]
 pub struct BpfArray<const N: usize>(OwnedFd);
 
 impl<const N: usize> BpfArray<N> {
-    /// An array of so many values, all zero.
+    /// Creates an array of `entries` values, all zero.
     ///
     /// # Errors
-    /// [`Error::NotPermitted`] without CAP_BPF, `EINVAL` for no values or values of no bytes,
+    /// [`Error::NotPermitted`] without CAP_BPF, `EINVAL` for no entries or values of size 0,
     /// `ENOMEM`.
     #[doc(alias = "BPF_MAP_CREATE")]
     pub fn new(entries: u32) -> Result<Self, Error> {
@@ -46,7 +46,7 @@ impl<const N: usize> BpfArray<N> {
         Ok(Self(unsafe { OwnedFd::from_raw_fd(fd) }))
     }
 
-    /// The value at an index.
+    /// Reads the value at an index.
     ///
     /// # Errors
     /// `ENOENT` outside the array.

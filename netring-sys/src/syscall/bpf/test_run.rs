@@ -1,4 +1,4 @@
-//! Running XDP programs by hand (`BPF_PROG_TEST_RUN`).
+//! Test runs of XDP programs (`BPF_PROG_TEST_RUN`).
 //!
 //! # Safety
 //! The invariant of this file: a pointer handed to the kernel points to a value on this function's
@@ -16,11 +16,11 @@ use crate::kernel::bpf::{
 };
 use crate::syscall::page_size;
 
-/// Runs an XDP program once over a packet that is said to come from `context`; what it returned,
-/// and the packet that it left.
+/// Runs an XDP program once over a packet as if it had the origin in `context`. Returns the verdict
+/// and the packet as the program left it.
 ///
 /// # Errors
-/// `EINVAL` for a packet that is shorter than an Ethernet header or longer than a page holds,
+/// `EINVAL` for a packet that is shorter than an Ethernet header or longer than a page can hold,
 /// `ENODEV` for an unknown interface.
 // [`bpf_prog_test_run_xdp`]: https://elixir.bootlin.com/linux/v6.12.117/source/net/bpf/test_run.c#L1225
 #[doc(alias = "BPF_PROG_TEST_RUN")]
@@ -29,7 +29,7 @@ pub fn bpf_test_xdp(
     packet: &[u8],
     context: xdp_md,
 ) -> Result<(u32, Vec<u8>), SyscallError> {
-    // A program can grow the packet by the headroom, which is no more than a page.
+    // A program can grow the packet by the headroom, at most a page.
     let mut left = vec![0; packet.len() + page_size()];
     let mut attr = test_run(program, packet, &context);
     attr.data_out = left.as_mut_ptr().expose_provenance() as u64;
@@ -42,12 +42,12 @@ pub fn bpf_test_xdp(
     Ok((attr.retval, left))
 }
 
-/// Sends `repeat` copies of a frame through an XDP program, in batches of `batch` (1 to 256), and
-/// does with each what the program says, as if it had come in on `interface`. It returns when all
-/// are done. The program sees a copy as the last run over the same memory left it. Linux 5.18.
+/// Runs `repeat` copies of a frame through an XDP program in batches of `batch` (1 to 256), and
+/// executes the verdict on each as if it had arrived on `interface` (kernel 5.18). Returns when all
+/// are done. The program sees each copy as its last run over the same memory left it.
 ///
 /// # Errors
-/// `EINTR` where a signal came first, `ENODEV` for an unknown interface.
+/// `EINTR` if a signal interrupted it, `ENODEV` for an unknown interface.
 // [`bpf_test_run_xdp_live`]: https://elixir.bootlin.com/linux/v6.12.117/source/net/bpf/test_run.c#L372
 #[doc(alias = "BPF_F_TEST_XDP_LIVE_FRAMES")]
 pub fn bpf_send_xdp(
@@ -74,7 +74,7 @@ pub fn bpf_send_xdp(
     .map(drop)
 }
 
-/// A packet without metadata.
+/// The context of a packet without metadata.
 fn came_in(packet: &[u8], interface: u32) -> xdp_md {
     xdp_md {
         data_end: u32::try_from(packet.len()).unwrap_or(u32::MAX),

@@ -22,26 +22,27 @@ use crate::{Mmap, SyscallError};
 /// One of the four rings.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum XdpRing {
-    /// Packets that were received.
+    /// Descriptors of received packets.
     Receive,
-    /// Packets to send.
+    /// Descriptors of packets to send.
     Transmit,
-    /// Chunks for packets to come.
+    /// Chunks for the kernel to receive into.
     Fill,
     /// Chunks of packets that were sent.
     Completion,
 }
 
-/// Registers a mapping as packet memory; `addr` and `len` of the request are overwritten with the
-/// mapping's.
+/// Registers a mapping as packet memory; `addr` and `len` of the request are replaced by those of
+/// the mapping.
 ///
-/// The kernel pins the pages for as long as the socket lives: it never writes to memory that
-/// somebody else got, even where the mapping is dropped before the socket. The struct's lengths of
-/// newer and older kernels are tried in turn.
+/// The kernel pins the pages for as long as the socket lives, so it never writes to memory that was
+/// reused, even if the mapping is dropped before the socket. The struct sizes of newer and older
+/// kernels are tried in turn.
 ///
 /// # Errors
-/// `EINVAL` for a geometry that the kernel does not take, `ENOBUFS` over the limit of locked memory
-/// ([`memlock_limit`]), `EBUSY` where the socket has packet memory.
+/// `EINVAL` for a geometry that the kernel does not accept, `ENOBUFS` over the limit of locked
+/// memory ([`memlock_limit`](crate::syscall::memlock_limit)), `EBUSY` if the socket has packet
+/// memory.
 // [`xdp_umem_reg`]: https://elixir.bootlin.com/linux/v6.12.117/source/net/xdp/xdp_umem.c#L157
 #[doc(alias = "XDP_UMEM_REG")]
 pub fn set_xdp_umem(
@@ -70,7 +71,7 @@ pub fn set_xdp_umem(
             )
         };
         result = check(set, "setsockopt(XDP_UMEM_REG)").map(drop);
-        // Another length helps only where the struct itself was not understood.
+        // Another size helps only if the kernel did not accept the struct itself.
         if !matches!(&result, Err(error) if error.is(libc::EINVAL)) {
             break;
         }
@@ -78,18 +79,19 @@ pub fn set_xdp_umem(
     result
 }
 
-/// The struct's lengths that say all of the request, newest kernel first: a kernel of its time
-/// takes each. Of less than its own length a kernel reads the first 24 bytes, and no flags.
+/// The struct sizes that can express the request, newest kernel first. A kernel accepts each size
+/// of its own time or before; of a size that it does not know it reads the first 24 bytes, without
+/// the flags.
 fn umem_lengths(request: &xdp_umem_reg) -> impl Iterator<Item = socklen_t> + use<> {
     let plain = request.flags == 0 && request.tx_metadata_len == 0;
     let needed = if plain { 24 } else { 32 };
     [32, 24].into_iter().filter(move |len| *len >= needed)
 }
 
-/// Makes one of the rings, with so many entries: a power of two.
+/// Creates one of the rings with this many entries, a power of two.
 ///
 /// # Errors
-/// `EINVAL` for any other number, `ENOMEM`, `EBUSY` for a socket that is bound.
+/// `EINVAL` for any other number, `ENOMEM`, `EBUSY` if the socket is bound.
 // [`xsk_init_queue`]: https://elixir.bootlin.com/linux/v6.12.117/source/net/xdp/xsk.c#L1251
 #[doc(alias = "XDP_RX_RING")]
 #[doc(alias = "XDP_TX_RING")]
@@ -111,7 +113,7 @@ pub fn set_xdp_ring(fd: BorrowedFd<'_>, ring: XdpRing, entries: u32) -> Result<(
 /// Maps one of the rings.
 ///
 /// # Errors
-/// `EINVAL` where the socket has no such ring or it is shorter than `len`, `ENOMEM`.
+/// `EINVAL` if the socket has no such ring or it is shorter than `len`, `ENOMEM`.
 // [`xsk_mmap`]: https://elixir.bootlin.com/linux/v6.12.117/source/net/xdp/xsk.c#L1828
 #[doc(alias = "mmap")]
 pub fn map_xdp_ring(fd: BorrowedFd<'_>, ring: XdpRing, len: usize) -> Result<Mmap, SyscallError> {
@@ -124,21 +126,21 @@ pub fn map_xdp_ring(fd: BorrowedFd<'_>, ring: XdpRing, len: usize) -> Result<Mma
     Mmap::shared_at(fd, len, offset)
 }
 
-/// Where the words of the rings are; also from kernels before 5.4, which have no flags.
+/// The offsets of the rings' words, also from kernels before 5.4, which have no flags.
 ///
 /// # Errors
-/// The descriptor is no AF_XDP socket.
+/// The descriptor is not an AF_XDP socket.
 // [`XDP_MMAP_OFFSETS`]: https://elixir.bootlin.com/linux/v6.12.117/source/net/xdp/xsk.c#L1749
 #[doc(alias = "XDP_MMAP_OFFSETS")]
 pub fn xdp_ring_offsets(fd: BorrowedFd<'_>) -> Result<xdp_mmap_offsets, SyscallError> {
-    // As words: the short form is not a prefix of the long one.
+    // Read as words: the short form is not a prefix of the long one.
     let (words, len): ([u64; 16], _) =
         get_words(fd, libc::XDP_MMAP_OFFSETS, "getsockopt(XDP_MMAP_OFFSETS)")?;
     Ok(ring_offsets(&words, len))
 }
 
-/// Four times producer, consumer, entries and flags; or without the flags, which then stand behind
-/// the consumer's word.
+/// Each ring has producer, consumer, entries and flags. Without flags, they are taken to follow the
+/// consumer word.
 fn ring_offsets(words: &[u64; 16], len: usize) -> xdp_mmap_offsets {
     let ring = |n: usize| match len {
         128.. => xdp_ring_offset {
