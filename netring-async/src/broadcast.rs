@@ -20,14 +20,29 @@ pub use error::BroadcastRecvError;
 pub(crate) use sender::{Sender, Subscriptions, channel};
 pub use subscriber::{EventBatch, SharedEvent, Subscriber};
 
-/// A subscriber to the events of a [`FlowBroadcast`].
+/// A subscriber to the events of a [`FlowBroadcast`]. [`Subscriber`] describes
+/// [lagging](Subscriber#lagging) and [closing](Subscriber#closing).
 pub type FlowSubscriber<K> = Subscriber<FlowEvent<K>>;
 
-/// One capture whose flow events go to any number of subscribers, from
+/// Shares the flow events of one capture among any number of subscribers; created by
 /// [`FlowStream::broadcast`](crate::FlowStream::broadcast).
 ///
-/// A task reads the source and tracks its flows. Dropping this handle stops it as the end of the
-/// source does: the flows that are left end, each subscriber gets what is queued, and then the end.
+/// A task reads the source and tracks its flows. Subscribers never make it wait.
+///
+/// # Lagging
+///
+/// Events wait for subscribers in a bounded queue of [`capacity`](Self::capacity) batches. When it
+/// is full, the next batch replaces the oldest, whether or not every subscriber has received that.
+/// A subscriber that misses events this way receives [`BroadcastRecvError::Lagged`] with their
+/// exact number, and continues with the oldest batch in the queue. The other subscribers and the
+/// capture do not notice.
+///
+/// # Closing
+///
+/// The broadcast closes when the source ends or fails, or when this handle is dropped. The
+/// remaining flows end first, with an event each. Every subscriber then receives what is queued,
+/// the error if the source failed, and `None`. Subscribers that lag or subscribe later also receive
+/// the error.
 ///
 /// ```no_run
 /// use futures::StreamExt;
@@ -51,31 +66,31 @@ pub type FlowSubscriber<K> = Subscriber<FlowEvent<K>>;
 #[derive(Debug)]
 pub struct FlowBroadcast<K> {
     subscriptions: Subscriptions<FlowEvent<K>>,
-    /// Asks the task for its figures. Closed with this handle, which stops the task.
+    /// Requests figures from the task. It closes with this handle, which stops the task.
     requests: mpsc::UnboundedSender<oneshot::Sender<Figures>>,
-    /// The task's last figures, once it is over.
+    /// The final figures of the task, once it has ended.
     last: Arc<OnceLock<Figures>>,
 }
 
-/// The figures of a broadcast at one moment, from [`FlowBroadcast::stats`].
+/// A snapshot of the figures of a broadcast, from [`FlowBroadcast::stats`].
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
 pub struct BroadcastStats {
-    /// What became of every packet.
+    /// The fate of every packet.
     pub capture: Stats,
-    /// What became of every flow.
+    /// The fate of every flow.
     pub tracker: TrackerStats,
-    /// Flows that have begun and not ended.
+    /// Flows that have started and not ended.
     pub active_flows: usize,
-    /// Events published, with or without subscribers. Of those since it subscribed, a subscriber
-    /// got all but those that it lost.
+    /// Events published, with or without subscribers. A subscriber has received all that were
+    /// published since it subscribed, except those it lost.
     pub events: u64,
 }
 
 type Figures = Result<BroadcastStats, BroadcastRecvError>;
 
 impl<K> FlowBroadcast<K> {
-    /// Spawns the task; `pending` are events that happened before.
+    /// Spawns the task; `pending` are earlier events that were not delivered.
     pub(crate) fn spawn<S, E>(
         flows: Flows<S, E>,
         pending: Vec<FlowEvent<K>>,
@@ -104,27 +119,28 @@ impl<K> FlowBroadcast<K> {
         }
     }
 
-    /// A new subscriber: it sees the events of the next batch that is published, and all after it.
-    /// At the end of the broadcast it is told the error, where there was one, and the end.
+    /// Creates a subscriber. It receives the events of the next batch that is published and all
+    /// later ones. After the end of the broadcast it receives the error, if there was one, and then
+    /// the end.
     pub fn subscribe(&self) -> FlowSubscriber<K> {
         self.subscriptions.subscribe()
     }
 
-    /// Subscribers that there are.
+    /// The number of subscribers.
     pub fn receiver_count(&self) -> usize {
         self.subscriptions.receiver_count()
     }
 
-    /// Batches that the queue holds, each of 1 to 64 events.
+    /// The capacity of the queue in batches of 1 to 64 events.
     pub fn capacity(&self) -> usize {
         self.subscriptions.capacity()
     }
 
-    /// The figures of the capture and its flows, now; at the end those of the end. The task answers
-    /// between two batches of packets.
+    /// The current figures of the capture and its flows, or the final ones after the end. The task
+    /// answers between two batches of packets.
     ///
     /// # Errors
-    /// [`BroadcastRecvError::Source`]: the call by which the source asks its kernel failed;
+    /// [`BroadcastRecvError::Source`] if the system call that reads the source's figures failed;
     /// [`BroadcastRecvError::Aborted`].
     pub async fn stats(&self) -> Result<BroadcastStats, BroadcastRecvError> {
         let (reply, answer) = oneshot::channel();
@@ -133,7 +149,7 @@ impl<K> FlowBroadcast<K> {
         {
             return figures;
         }
-        // The task is over. It left its figures before it stopped to listen.
+        // The task has ended. It stored its final figures before it stopped answering.
         self.last
             .get()
             .cloned()

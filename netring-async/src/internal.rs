@@ -12,7 +12,7 @@ pub struct Broadcast<T> {
 }
 
 impl<T> Broadcast<T> {
-    /// A queue of so many batches.
+    /// Creates a queue of `capacity` batches.
     pub fn new(capacity: usize) -> Self {
         let (sender, subscriptions) = channel(capacity);
         Self {
@@ -21,17 +21,17 @@ impl<T> Broadcast<T> {
         }
     }
 
-    /// A new subscriber.
+    /// Creates a subscriber.
     pub fn subscribe(&self) -> Subscriber<T> {
         self.subscriptions.subscribe()
     }
 
-    /// Publishes all that is pending, as a capture task does before it sleeps.
+    /// Publishes all pending events, as a capture task does before it sleeps.
     pub fn publish(&self, pending: &mut Vec<T>) {
         self.sender.publish(pending);
     }
 
-    /// Ends it: subscribers get what is queued, then the end.
+    /// Ends it: subscribers receive what is queued, then the end.
     pub fn end(self) {
         self.sender.end(None);
     }

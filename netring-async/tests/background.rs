@@ -1,4 +1,4 @@
-//! A source that takes long to open and to close holds up nobody but its own thread.
+//! A source that takes long to open and to close blocks only its own thread.
 #![allow(clippy::unwrap_used, reason = "a test says what it expects by failing")]
 
 mod scripted;
@@ -17,13 +17,13 @@ use scripted::{Script, Scripted, Step, scripted};
 use ticks::ticks_while;
 use tokio::time::{sleep, timeout};
 
-/// As long as opening takes, and closing.
+/// The time that opening and closing take.
 const LONG: Duration = Duration::from_millis(300);
 /// The period of the timer that shows that a thread is free.
 const TICK: Duration = Duration::from_millis(5);
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// A source that takes long for both, and says on which thread it was closed.
+/// A source that takes long for both, and reports the thread on which it was closed.
 struct Slow {
     source: Scripted,
     closed: Arc<AtomicU64>,
@@ -197,7 +197,7 @@ fn outside_of_a_runtime_nothing_is_opened() {
     let open = AsyncSource::<Scripted>::open_with(|| panic!("it is opened"));
     let error = open.now_or_never().unwrap().unwrap_err();
     assert!(
-        error.to_string().contains("inside of a tokio runtime"),
+        error.to_string().contains("inside a tokio runtime"),
         "{error}"
     );
 }

@@ -1,4 +1,4 @@
-//! A real capture that is opened and closed beside a runtime of one thread.
+//! A real capture that is opened and closed beside a single-threaded runtime.
 #![allow(clippy::unwrap_used, reason = "a test says what it expects by failing")]
 
 mod ticks;
@@ -17,14 +17,13 @@ use xtask::wire::{Sender, number, numbered};
 const TICK: Duration = Duration::from_millis(1);
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// Sockets of this thread's namespace.
+/// The number of packet sockets in this thread's namespace.
 fn sockets() -> usize {
     let lines = std::fs::read_to_string("/proc/thread-self/net/packet").unwrap();
     lines.lines().count() - 1
 }
 
-/// 256 MiB take some tens of milliseconds at the least. The interface is one that no other
-/// namespace has.
+/// 256 MiB take at least some tens of milliseconds. No other namespace has this interface.
 #[tokio::test]
 #[ignore = "needs a network namespace: cargo xtask test-netns"]
 async fn the_runtime_goes_on_while_a_capture_of_its_namespace_is_opened_and_closed() {

@@ -1,4 +1,4 @@
-//! What travels in the queue of a broadcast, and what its two ends share beside the queue.
+//! The messages in the queue of a broadcast, and the state that its two ends share.
 
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
@@ -34,11 +34,11 @@ pub(crate) struct Shared {
 impl Shared {
     /// Locks the number of the next event.
     pub(crate) fn next(&self) -> MutexGuard<'_, u64> {
-        // Only a panic in the drop of an event can poison it, and the number is right then too.
+        // Only a panic in the drop of an event can poison it, and even then the number is right.
         self.next.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Records how the queue ends. The first call counts.
+    /// Records how the queue ends. Only the first call has an effect.
     pub(crate) fn set_end(&self, end: Option<BroadcastRecvError>) {
         let _ = self.end.set(end);
     }

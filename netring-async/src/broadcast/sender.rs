@@ -1,15 +1,15 @@
-//! One queue of event batches, one publisher, many subscribers: what is known of an end, and of the
-//! numbers of events.
+//! One queue of event batches with one sender and many subscribers; beside the queue, the numbers
+//! of events and the reason of the end.
 //!
 //! ```text
-//! publisher ──► Arc<[T]>, first number ──► │ batch │ batch │ batch │ ──► each subscriber
-//!                                            ▲ oldest, lost first where the queue is full
+//! sender ──► Arc<[T]>, first number ──► │ batch │ batch │ batch │ ──► each subscriber
+//!                                         ▲ oldest, lost first if the queue is full
 //! ```
 //!
-//! The queue is one of `async_broadcast` that overflows. That is a property of a whole queue, so a
-//! kind of subscriber that loses nothing, and makes the publisher wait, gets a second one of these
-//! that does not: the publisher numbers a batch once, puts it in both, and waits for the second
-//! where it has subscribers.
+//! The queue is an overflowing one of `async_broadcast`. Overflow is a property of a whole queue. A
+//! lossless kind of subscriber, which makes the sender wait, would use a second queue that does not
+//! overflow: the sender would number each batch once, put it in both, and wait for the second while
+//! that has subscribers.
 
 use std::sync::Arc;
 
@@ -20,27 +20,26 @@ use super::error::BroadcastRecvError;
 use super::message::{Message, Shared};
 use super::subscriber::Subscriber;
 
-/// Events in a batch, at the most.
+/// The maximum number of events in a batch.
 pub(crate) const BATCH: usize = 64;
-/// Batches in a queue, at the most.
+/// The maximum number of batches in a queue.
 pub(crate) const MAX_CAPACITY: usize = 1 << 16;
 
-/// The side that publishes. Dropping it without [`end`](Self::end) tells the subscribers that
-/// something went wrong.
+/// The sending side. Dropping it without [`end`](Self::end) reports an abort to the subscribers.
 #[derive(Debug)]
 pub(crate) struct Sender<T> {
     queue: async_broadcast::Sender<Message<T>>,
     shared: Arc<Shared>,
 }
 
-/// The side that subscribers come from. It keeps the queue open while there are none.
+/// The side that creates subscribers. It keeps the queue open while there are none.
 #[derive(Debug)]
 pub(crate) struct Subscriptions<T> {
     queue: InactiveReceiver<Message<T>>,
     shared: Arc<Shared>,
 }
 
-/// A queue of so many batches, 1 to [`MAX_CAPACITY`].
+/// Creates a queue of `capacity` batches, clamped to 1 to [`MAX_CAPACITY`].
 pub(crate) fn channel<T>(capacity: usize) -> (Sender<T>, Subscriptions<T>) {
     let (mut queue, receiver) = async_broadcast::broadcast(capacity.clamp(1, MAX_CAPACITY));
     queue.set_overflow(true);
@@ -54,11 +53,11 @@ pub(crate) fn channel<T>(capacity: usize) -> (Sender<T>, Subscriptions<T>) {
 }
 
 impl<T> Sender<T> {
-    /// Publishes what fills batches, and leaves the rest: fewer than [`BATCH`].
+    /// Publishes full batches and keeps the rest, fewer than [`BATCH`] events.
     ///
-    /// Where the queue is full, subscribers on this thread get a turn before each batch: a burst
-    /// that is larger than the queue is not lost on those who could take it. A subscriber that
-    /// does not use its turn costs the publisher that turn, and no more.
+    /// If the queue is full, subscribers on this thread get to run before each batch, so a burst
+    /// larger than the queue is not lost to subscribers that keep up. A subscriber that does not
+    /// use the chance costs the sender one yield and no more.
     pub(crate) async fn publish_full(&self, pending: &mut Vec<T>) {
         let full = pending.len() - pending.len() % BATCH;
         let mut events = pending.drain(..full);
@@ -70,7 +69,7 @@ impl<T> Sender<T> {
         }
     }
 
-    /// Publishes all there is.
+    /// Publishes all pending events.
     pub(crate) fn publish(&self, pending: &mut Vec<T>) {
         let mut events = pending.drain(..);
         while events.len() > 0 {
@@ -78,12 +77,12 @@ impl<T> Sender<T> {
         }
     }
 
-    /// Events published so far.
+    /// The number of events published so far.
     pub(crate) fn published(&self) -> u64 {
         *self.shared.next()
     }
 
-    /// Closes the queue: subscribers get what is in it, then the error, then the end.
+    /// Closes the queue: subscribers receive its contents, then the error, then the end.
     pub(crate) fn end(self, error: Option<BroadcastRecvError>) {
         self.shared.set_end(error);
     }
@@ -97,7 +96,7 @@ impl<T> Sender<T> {
             return events.for_each(drop);
         }
         let events = events.collect();
-        // It overflows, and it has receivers; the oldest batch comes back where it had to go.
+        // It overflows, and it has receivers; the oldest batch is returned if it had to make room.
         let oldest = self.queue.try_broadcast(Message { first, events });
         drop(next);
         drop(oldest);

@@ -1,4 +1,4 @@
-//! A subscriber: events one by one or in batches, and exactly how many it lost.
+//! A subscriber: events one by one or in batches, and the exact number it lost.
 
 use std::fmt;
 use std::future::poll_fn;
@@ -14,38 +14,55 @@ use tokio::task::coop;
 use super::error::BroadcastRecvError;
 use super::message::{Message, Queue, Shared};
 
-/// Sees every event that was published since it subscribed, or is told how many it lost.
+/// Receives every event published since it subscribed, or the number of those it lost.
 ///
-/// As a stream it yields events one by one, each with a handle that costs two atomic operations;
-/// [`next_batch`](Self::next_batch) gives them in the batches they travelled in, at that cost for a
-/// batch. After an error that [`is_terminal`](BroadcastRecvError::is_terminal), and at the end,
-/// both give `None` for ever.
+/// As a stream it yields events one by one, each as a handle that costs two atomic operations;
+/// [`next_batch`](Self::next_batch) returns whole batches at that cost per batch.
 ///
-/// A subscriber that always finds events leaves its thread to others by the runtime's budget: after
-/// 128 batches.
+/// # Lagging
+///
+/// A subscriber that is too slow for the queue loses the oldest events. The next item is then
+/// [`BroadcastRecvError::Lagged`] with their exact number; the items after it continue with the
+/// oldest event still in the queue. [`lost`](Self::lost) adds these numbers up. For each
+/// subscriber, received and lost events add up to those published since it subscribed.
+///
+/// To keep up, take whole batches, use a larger queue, or move slow work to another task.
+/// [`queued`](Self::queued) shows how far the subscriber is behind.
+///
+/// # Closing
+///
+/// When the broadcast ends, a subscriber still receives everything that is queued for it. If the
+/// source failed, [`BroadcastRecvError::Source`] follows; if the capture task was aborted,
+/// [`BroadcastRecvError::Aborted`]. After that, and after an end without an error, every call
+/// returns `None`. A subscriber may be dropped at any time, which affects no other.
+///
+/// # Fairness
+///
+/// A subscriber that always finds events yields to other tasks by the runtime's budget: after 128
+/// batches.
 #[derive(Debug)]
 pub struct Subscriber<T> {
     queue: Queue<T>,
     shared: Arc<Shared>,
-    /// The number of the first event that is not yet taken from the queue.
+    /// The number of the first event that was not yet taken from the queue.
     expected: u64,
-    /// What is taken from the queue and not yet yielded.
+    /// Events that were taken from the queue and not yet yielded.
     batch: Option<EventBatch<T>>,
     lost: u64,
-    /// The batch in `batch` comes behind a gap of so many events, which was not yet told.
+    /// The gap of events before `batch`, which was not yet reported.
     gap: u64,
     was_polled: bool,
     done: bool,
 }
 
-/// An event that all subscribers share. A cheap handle: it keeps the batch that the event travelled
-/// in.
+/// An event that all subscribers share. It is a cheap handle, which keeps the batch of the event
+/// alive.
 pub struct SharedEvent<T> {
     events: Arc<[T]>,
     index: usize,
 }
 
-/// Events that travelled together, oldest first; a slice. All subscribers share them.
+/// Events that were published together, oldest first, as a slice. All subscribers share them.
 pub struct EventBatch<T> {
     first: u64,
     events: Arc<[T]>,
@@ -66,11 +83,11 @@ impl<T> Subscriber<T> {
         }
     }
 
-    /// The events that travelled together, or what is left of a batch of which events were taken
-    /// one by one. Can be dropped at any moment: nothing is lost.
+    /// Returns the next batch, or the rest of a batch from which events were taken one by one. Can
+    /// be cancelled at any moment without losing an event.
     ///
     /// # Errors
-    /// As the stream's items.
+    /// The errors of the stream's items.
     pub async fn next_batch(&mut self) -> Option<Result<EventBatch<T>, BroadcastRecvError>> {
         poll_fn(|cx| {
             let polled = ready!(self.poll_batch(cx));
@@ -80,18 +97,18 @@ impl<T> Subscriber<T> {
         .flatten()
     }
 
-    /// Events lost to this subscriber so far: the sum of what was told by
+    /// The number of events lost to this subscriber so far: the sum of all
     /// [`BroadcastRecvError::Lagged`].
     pub const fn lost(&self) -> u64 {
         self.lost
     }
 
-    /// Batches that wait for this subscriber in the queue.
+    /// The number of batches that wait for this subscriber in the queue.
     pub fn queued(&self) -> usize {
         self.queue.len()
     }
 
-    /// Ready with something in `batch`, or with what is to be told instead.
+    /// Ready with something in `batch`, or with an error or the end.
     fn poll_batch(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<(), BroadcastRecvError>>> {
         if self.batch.is_none() {
             if self.done {
@@ -128,7 +145,8 @@ impl<T> Subscriber<T> {
     fn poll_message(&mut self, cx: &mut Context<'_>) -> Poll<Option<Message<T>>> {
         loop {
             match ready!(Pin::new(&mut self.queue).poll_recv(cx)) {
-                // It counts batches; the number of the next event tells the events, exactly.
+                // Its count is of batches; the number of the next event gives the exact count of
+                // events.
                 Some(Err(_overflowed)) => {}
                 Some(Ok(message)) => return Poll::Ready(Some(message)),
                 None => return Poll::Ready(None),
@@ -148,7 +166,7 @@ impl<T> Stream for Subscriber<T> {
             {
                 if let Some(index) = batch.range.next() {
                     let events = match batch.range.is_empty() {
-                        // The last event takes the batch along.
+                        // The last event takes over the reference to the batch.
                         true => this.batch.take().map(|batch| batch.events),
                         false => Some(batch.events.clone()),
                     };
@@ -171,12 +189,12 @@ impl<T> FusedStream for Subscriber<T> {
     }
 }
 
-// Nothing in it is ever pinned.
+// No field is ever pinned.
 impl<T> Unpin for Subscriber<T> {}
 
 impl<T> EventBatch<T> {
-    /// The number of the first event, counted from 0 over all that were published: the same for
-    /// every subscriber.
+    /// The number of the first event, counted from 0 over all published events: the same for every
+    /// subscriber.
     pub const fn first(&self) -> u64 {
         self.first + self.range.start as u64
     }

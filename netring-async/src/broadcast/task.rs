@@ -15,10 +15,10 @@ use super::sender::Sender;
 use super::{BroadcastStats, Figures};
 use crate::flows::Flows;
 
-/// Reads the source, and publishes.
+/// Reads the source and publishes its flow events.
 pub(super) struct Task<S, E: Extract> {
     pub(super) flows: Flows<S, E>,
-    /// Events that were not yet published.
+    /// Events that are not yet published.
     pub(super) pending: Vec<FlowEvent<E::Key>>,
     pub(super) asked: mpsc::UnboundedReceiver<oneshot::Sender<Figures>>,
     pub(super) last: Arc<OnceLock<Figures>>,
@@ -26,7 +26,7 @@ pub(super) struct Task<S, E: Extract> {
 }
 
 impl<S: PacketSource + Send + 'static, E: Extract> Task<S, E> {
-    /// Reads the source to its end. A replay begins when a subscriber is polled for the first time.
+    /// Reads the source to its end. A replay starts when a subscriber is polled for the first time.
     pub(super) async fn run(mut self, shared: Arc<Shared>) {
         if !self.flows.source.get_ref().is_live() {
             self.answer_until(shared.first_poll.notified()).await;
@@ -40,15 +40,16 @@ impl<S: PacketSource + Send + 'static, E: Extract> Task<S, E> {
         };
         self.sender.publish(&mut self.pending);
         let figures = self.figures();
-        // Before the end is told: who heard of it asks for the last figures, and gets them.
+        // Before the end is published, so that a subscriber that sees the end gets the final
+        // figures.
         let _ = self.last.set(figures);
-        // Who hears of the end finds the source closed, and no other task waited for that.
+        // The source is closed by the time that subscribers see the end.
         self.flows.source.close().await;
         self.sender.end(error);
     }
 
-    /// Waits for more events, and answers who asks. Whatever is pending goes out before the task
-    /// sleeps or ends its turn.
+    /// Waits for more events, and answers requests. Pending events are published before the task
+    /// sleeps or its time slice ends.
     async fn step(&mut self) -> Option<Result<(), netring_sys::Error>> {
         poll_fn(|cx| {
             while let Poll::Ready(request) = self.asked.poll_recv(cx) {
@@ -69,7 +70,7 @@ impl<S: PacketSource + Send + 'static, E: Extract> Task<S, E> {
         .await
     }
 
-    /// Answers who asks, until `start` is ready or the handle is gone.
+    /// Answers requests until `start` is ready or the handle is gone.
     async fn answer_until(&mut self, start: impl Future<Output = ()>) {
         let mut start = std::pin::pin!(start);
         poll_fn(|cx| {
@@ -85,7 +86,7 @@ impl<S: PacketSource + Send + 'static, E: Extract> Task<S, E> {
     }
 
     fn reply(&mut self, reply: oneshot::Sender<Figures>) {
-        // Who asked may have gone.
+        // The requester may be gone.
         let _ = reply.send(self.figures());
     }
 

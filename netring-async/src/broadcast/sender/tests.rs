@@ -1,4 +1,4 @@
-//! The queue with numbers for events: what each subscriber gets, and what it is told.
+//! The queue with numbers for events: what each subscriber receives.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -10,13 +10,13 @@ use netring_sys::Error;
 use super::{BATCH, MAX_CAPACITY, Sender, Subscriptions, channel};
 use crate::{BroadcastRecvError, Subscriber};
 
-/// Publishes the next `count` numbers, in batches of [`BATCH`] and a rest.
+/// Publishes the next `count` numbers, in batches of [`BATCH`] and a remainder.
 fn publish(sender: &Sender<u64>, count: u64) {
     let first = sender.published();
     sender.publish(&mut (first..first + count).collect());
 }
 
-/// What a subscriber finds, until it would wait: each event, or the loss it is told of.
+/// What a subscriber finds before it would wait: an event, a loss, an error or the end.
 #[derive(Debug, PartialEq)]
 enum Found {
     Event(u64),
@@ -27,7 +27,7 @@ enum Found {
 }
 
 fn next(subscriber: &mut Subscriber<u64>) -> Option<Found> {
-    // Outside of a runtime there is no budget: pending is empty.
+    // Outside a runtime there is no budget: pending means empty.
     Some(match subscriber.next().now_or_never()? {
         Some(Ok(event)) => Found::Event(*event),
         Some(Err(BroadcastRecvError::Lagged(lost))) => Found::Lost(lost),
@@ -70,7 +70,7 @@ fn s22_a_subscriber_that_is_too_slow_loses_the_oldest_and_is_told_how_many_event
     assert_eq!((slow.lost(), fast.lost()), (6, 0));
 }
 
-/// Every number is received or told as lost, exactly once and in its place, whatever the
+/// Every number is received or reported as lost, exactly once and in order, whatever the
 /// subscribers do.
 #[test]
 fn s22_received_and_lost_are_all_there_were() {
@@ -87,7 +87,7 @@ fn s22_received_and_lost_are_all_there_were() {
         for _ in 0..5_000 {
             match below(10) {
                 0 if subscribers.len() < 6 => {
-                    // It begins with the next event.
+                    // It starts with the next event.
                     subscribers.push((subscriptions.subscribe(), sender.published(), 0));
                 }
                 1 if !subscribers.is_empty() => {
@@ -184,7 +184,7 @@ fn a_gap_is_told_before_the_batch_behind_it_also_to_who_takes_batches() {
 #[test]
 fn who_subscribes_late_begins_with_the_next_event_and_lost_nothing() {
     let (sender, subscriptions) = channel(2);
-    // Nobody listens: counted, and gone.
+    // Without subscribers, events are counted and dropped.
     publish(&sender, 1000);
     let mut first = subscriptions.subscribe();
     publish(&sender, 3);
@@ -264,7 +264,7 @@ fn s22_the_queue_holds_no_more_events_than_it_says() {
     }
 }
 
-/// One thread: the subscriber runs only where the sender lets it.
+/// On one thread the subscriber runs only if the sender yields.
 #[tokio::test]
 async fn a_burst_larger_than_the_queue_is_not_lost_on_who_keeps_up() {
     const N: u64 = 100 * BATCH as u64;
@@ -279,7 +279,7 @@ async fn a_burst_larger_than_the_queue_is_not_lost_on_who_keeps_up() {
         }
         want
     });
-    // It waits by now.
+    // The reader is waiting by now.
     tokio::task::yield_now().await;
     let mut pending: Vec<u64> = (0..N + 5).collect();
     sender.publish_full(&mut pending).await;
@@ -305,7 +305,7 @@ async fn a_subscriber_in_a_tight_loop_leaves_other_tasks_their_turn() {
     });
     for turn in 1..=10 {
         tokio::task::yield_now().await;
-        // The runtime's budget is 128 to a turn.
+        // The runtime's budget is 128 per turn.
         let got = got.load(Ordering::Relaxed);
         assert!(
             got > 0 && got <= 128 * turn,
