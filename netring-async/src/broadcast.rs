@@ -2,7 +2,7 @@
 
 mod error;
 mod message;
-mod sender;
+pub(crate) mod sender;
 mod subscriber;
 mod task;
 
@@ -14,10 +14,10 @@ use netring_sys::{PacketSource, Stats};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::flows::Flows;
+use sender::{Subscriptions, channel};
 use task::Task;
 
 pub use error::BroadcastRecvError;
-pub(crate) use sender::{Sender, Subscriptions, channel};
 pub use subscriber::{EventBatch, SharedEvent, Subscriber};
 
 /// A subscriber to the events of a [`FlowBroadcast`]. [`Subscriber`] describes

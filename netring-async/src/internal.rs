@@ -2,7 +2,7 @@
 //! notice.
 
 use crate::Subscriber;
-use crate::broadcast::{Sender, Subscriptions, channel};
+use crate::broadcast::sender::{Sender, Subscriptions, channel};
 
 /// A broadcast that is fed by hand.
 #[derive(Debug)]

@@ -187,9 +187,9 @@ async fn an_error_of_the_opening_is_the_errors_of_the_future() {
 }
 
 #[tokio::test]
-#[should_panic(expected = "as told")]
+#[should_panic(expected = "as intended")]
 async fn a_panic_of_the_opening_is_the_futures() {
-    let _ = AsyncSource::<Scripted>::open_with(|| panic!("as told")).await;
+    let _ = AsyncSource::<Scripted>::open_with(|| panic!("as intended")).await;
 }
 
 #[test]

@@ -81,7 +81,9 @@ async fn all(mut subscriber: Subscriber) -> Got {
         }
         assert!(subscriber.next().await.is_none());
     };
-    timeout(SOON, work).await.expect("no end is told");
+    timeout(SOON, work)
+        .await
+        .expect("the broadcast does not end");
     assert_eq!(got.lost, subscriber.lost());
     got.ended.sort();
     got
@@ -162,9 +164,9 @@ async fn s10_s21_a_removal_reaches_every_subscriber_and_the_task_is_over() {
     assert!(script.is_alone());
     assert_eq!(script.looks(), looks, "a task that is over asks no more");
     // The error itself is accessible.
-    let told = broadcast.subscribe().next().await.unwrap().unwrap_err();
-    let BroadcastRecvError::Source(error) = told else {
-        panic!("{told}")
+    let reported = broadcast.subscribe().next().await.unwrap().unwrap_err();
+    let BroadcastRecvError::Source(error) = reported else {
+        panic!("{reported}")
     };
     assert!(matches!(*error, Error::InterfaceRemoved { .. }));
 }
@@ -320,8 +322,8 @@ fn s21_a_runtime_that_is_shut_down_is_told_too() {
         (script, subscriber)
     });
     drop(runtime);
-    let told = futures::executor::block_on(subscriber.next()).unwrap();
-    assert!(matches!(told, Err(BroadcastRecvError::Aborted)));
+    let reported = futures::executor::block_on(subscriber.next()).unwrap();
+    assert!(matches!(reported, Err(BroadcastRecvError::Aborted)));
     assert!(futures::executor::block_on(subscriber.next()).is_none());
     assert!(script.is_alone());
 }

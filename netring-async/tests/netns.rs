@@ -73,7 +73,7 @@ async fn s10_p12_a_link_that_goes_down_is_one_report_no_spin_and_packets_resume(
         });
         assert!(
             timeout(Duration::from_secs(1), down).await.is_err(),
-            "told twice"
+            "reported twice"
         );
         assert!(polls < 10, "{polls} wake-ups in a second");
         ip("link set v1 up").unwrap();
@@ -100,7 +100,7 @@ async fn s10_s21_a_removed_interface_is_the_last_word_of_every_form() {
         .flow_stream(FiveTuple::bidirectional())
         .broadcast(16);
     let (subscriber, slow) = (broadcast.subscribe(), broadcast.subscribe());
-    let told = tokio::spawn(until_error(subscriber));
+    let reported = tokio::spawn(until_error(subscriber));
 
     sender.send(&numbered(1, 60)).unwrap();
     receive(&mut batches, [1]).await;
@@ -137,10 +137,10 @@ async fn s10_s21_a_removed_interface_is_the_last_word_of_every_form() {
     assert!(flows.next().await.is_none());
 
     // The task of the broadcast may see the removal later than the other forms.
-    let told = woken(told).await.unwrap();
+    let reported = woken(reported).await.unwrap();
     let late = broadcast.subscribe();
     let expected = [
-        (2, told),
+        (2, reported),
         (2, until_error(slow).await),
         (0, until_error(late).await),
     ];

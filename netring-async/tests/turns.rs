@@ -95,7 +95,7 @@ mod broadcast {
 
     async fn next(subscriber: &mut FlowSubscriber<FiveTupleKey>) {
         let event = timeout(Duration::from_secs(10), subscriber.next()).await;
-        assert!(event.expect("nothing is told").unwrap().is_ok());
+        assert!(event.expect("no event is published").unwrap().is_ok());
     }
 
     #[tokio::test]
@@ -121,7 +121,9 @@ mod broadcast {
         drop(broadcast);
         let drained = async { while subscriber.next().await.is_some() {} };
         let soon = Duration::from_secs(10);
-        timeout(soon, drained).await.expect("no end is told");
+        timeout(soon, drained)
+            .await
+            .expect("the broadcast does not end");
     }
 
     #[tokio::test]
@@ -133,7 +135,7 @@ mod broadcast {
         let mut subscriber = broadcast.subscribe();
         next(&mut subscriber).await;
         let batches = batches.load(Ordering::Relaxed);
-        assert!(batches <= 10, "told after {batches} batches");
+        assert!(batches <= 10, "published after {batches} batches");
     }
 
     #[tokio::test]

@@ -46,8 +46,8 @@ impl Privileges {
     }
 
     /// Completes the sentence "… was refused: ". `grant` lists the required capabilities as
-    /// `setcap` takes them, and `capability` names them in words; `denied` is false if the error is
-    /// not the one for a missing capability.
+    /// `setcap` takes them, and `capability` is their name in the sentence; `denied` is false if
+    /// the error is not the one for a missing capability.
     pub(crate) fn advice(&self, capability: &str, grant: &str, denied: bool) -> String {
         let usual = || {
             let elsewhere = match is_of_the_host(capability, grant) {

@@ -36,7 +36,7 @@ pub enum Clock {
     Process,
     /// The kernel's atomic time (`CLOCK_TAI`), read when the kernel had sent the packet. It is
     /// ahead of the real time by the leap seconds that the system knows: 37 s since 2017, or 0 if
-    /// it was never told.
+    /// none were set.
     #[doc(alias = "CLOCK_TAI")]
     Tai,
     /// The kernel's real-time clock, read when the packet reached the socket without a timestamp.

@@ -200,7 +200,7 @@ unsafe fn bpf<T: Copy>(
 ) -> Result<c_int, SyscallError> {
     let attr: *mut T = attr;
     // SAFETY: the attributes are borrowed for the call; nobody else uses them; their length is that
-    // of their type. What they point to is the caller's word.
+    // of their type. The caller promises that what they point to is valid.
     let result = unsafe { libc::syscall(libc::SYS_bpf, command, attr, size_of::<T>()) };
     super::check(result as c_int, call)
 }

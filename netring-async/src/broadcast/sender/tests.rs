@@ -164,14 +164,17 @@ fn a_gap_is_told_before_the_batch_behind_it_also_to_who_takes_batches() {
     let mut subscriber = subscriptions.subscribe();
     publish(&sender, 5);
     publish(&sender, 2);
-    let told = subscriber
+    let reported = subscriber
         .next_batch()
         .now_or_never()
         .flatten()
         .unwrap()
         .unwrap_err();
-    assert!(matches!(told, BroadcastRecvError::Lagged(5)), "{told}");
-    assert!(!told.is_terminal());
+    assert!(
+        matches!(reported, BroadcastRecvError::Lagged(5)),
+        "{reported}"
+    );
+    assert!(!reported.is_terminal());
     let batch = subscriber
         .next_batch()
         .now_or_never()

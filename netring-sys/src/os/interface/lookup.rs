@@ -165,20 +165,20 @@ impl From<Link<'_>> for Interface {
 }
 
 impl From<InterfaceByIoctl> for Interface {
-    fn from(told: InterfaceByIoctl) -> Self {
-        let flags = u32::from(told.flags);
+    fn from(reported: InterfaceByIoctl) -> Self {
+        let flags = u32::from(reported.flags);
         // `IFF_LOWER_UP` itself does not fit into 16 bits.
         let running = flags & libc::IFF_RUNNING as u32 != 0;
-        let has_ethernet_address = matches!(told.hardware_type, ARPHRD_ETHER | ARPHRD_LOOPBACK);
+        let has_ethernet_address = matches!(reported.hardware_type, ARPHRD_ETHER | ARPHRD_LOOPBACK);
         Self {
-            index: told.index,
-            name: told.name,
+            index: reported.index,
+            name: reported.name,
             alternative_names: Vec::new(),
             description: None,
-            mtu: told.mtu,
+            mtu: reported.mtu,
             flags: if running { flags | IFF_LOWER_UP } else { flags },
-            hardware_type: told.hardware_type,
-            address: has_ethernet_address.then_some(told.address),
+            hardware_type: reported.hardware_type,
+            address: has_ethernet_address.then_some(reported.address),
             rx_queues: 1,
             tx_queues: 1,
             counters: InterfaceCounters::default(),
@@ -212,7 +212,7 @@ mod tests {
         for name in ["", "no-such-iface", "lo-but-longer-than-sixteen", "lo\0"] {
             let error = Interface::by_name(name).unwrap_err();
             assert!(
-                matches!(&error, Error::NoSuchInterface { name: told } if told == name),
+                matches!(&error, Error::NoSuchInterface { name: reported } if reported == name),
                 "{error}"
             );
         }

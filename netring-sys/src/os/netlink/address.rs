@@ -70,12 +70,12 @@ mod tests {
         attribute(&mut message, IFA_ADDRESS, &[10, 0, 0, 2]);
         let peer = message.len();
         attribute(&mut message, IFA_LOCAL, &[10, 0, 0, 1]);
-        let told = |ip: [u8; 4]| InterfaceAddress {
+        let reported = |ip: [u8; 4]| InterfaceAddress {
             ip: ip.into(),
             prefix_len: 30,
         };
-        assert_eq!(read(&message), Some(told([10, 0, 0, 1])));
-        assert_eq!(read(&message[..peer]), Some(told([10, 0, 0, 2])));
+        assert_eq!(read(&message), Some(reported([10, 0, 0, 1])));
+        assert_eq!(read(&message[..peer]), Some(reported([10, 0, 0, 2])));
         for cut in 0..peer {
             assert_eq!(read(&message[..cut]), None);
         }

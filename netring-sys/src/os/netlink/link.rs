@@ -113,7 +113,7 @@ mod tests {
 
     #[test]
     fn the_program_of_an_interface_is_read_with_its_mode() {
-        let told = |attributes: &[(u16, &[u8])]| {
+        let reported = |attributes: &[(u16, &[u8])]| {
             let mut nested = Vec::new();
             for (kind, value) in attributes {
                 attribute(&mut nested, *kind, value);
@@ -124,17 +124,17 @@ mod tests {
         };
         let id = 9_u32.to_ne_bytes();
         let program = |mode| Some(XdpProgram { mode, id: 9 });
-        assert_eq!(told(&[(IFLA_XDP_ATTACHED, &[0])]), None);
+        assert_eq!(reported(&[(IFLA_XDP_ATTACHED, &[0])]), None);
         let native = [(IFLA_XDP_ATTACHED, &[1][..]), (IFLA_XDP_PROG_ID, &id)];
-        assert_eq!(told(&native), program(XdpMode::Native));
+        assert_eq!(reported(&native), program(XdpMode::Native));
         let generic = [(IFLA_XDP_ATTACHED, &[2][..]), (IFLA_XDP_SKB_PROG_ID, &id)];
-        assert_eq!(told(&generic), program(XdpMode::Generic));
+        assert_eq!(reported(&generic), program(XdpMode::Generic));
         let other = 8_u32.to_ne_bytes();
         let several = [
             (IFLA_XDP_ATTACHED, &[4][..]),
             (IFLA_XDP_DRV_PROG_ID, &other),
             (IFLA_XDP_HW_PROG_ID, &id),
         ];
-        assert_eq!(told(&several), program(XdpMode::Offloaded));
+        assert_eq!(reported(&several), program(XdpMode::Offloaded));
     }
 }

@@ -176,10 +176,10 @@ mod tests {
     use super::*;
 
     fn answer(features: u64) -> Vec<u8> {
-        let mut told = Vec::new();
-        attribute(&mut told, NETDEV_A_DEV_IFINDEX, &7_u32.to_ne_bytes());
+        let mut reported = Vec::new();
+        attribute(&mut reported, NETDEV_A_DEV_IFINDEX, &7_u32.to_ne_bytes());
         attribute(
-            &mut told,
+            &mut reported,
             NETDEV_A_DEV_XDP_ZC_MAX_SEGS,
             &8_u32.to_ne_bytes(),
         );
@@ -187,9 +187,9 @@ mod tests {
             NETDEV_A_DEV_XSK_FEATURES,
             NETDEV_A_DEV_XDP_RX_METADATA_FEATURES,
         ] {
-            attribute(&mut told, kind, &features.to_ne_bytes());
+            attribute(&mut reported, kind, &features.to_ne_bytes());
         }
-        request(30, NETDEV_CMD_DEV_GET, &told)
+        request(30, NETDEV_CMD_DEV_GET, &reported)
     }
 
     #[test]
@@ -203,8 +203,8 @@ mod tests {
             (u64::MAX, true, true, true),
         ] {
             let bytes = answer(flags);
-            let told: Vec<_> = messages(&bytes)
-                .map(|told| features(told.unwrap()))
+            let reported: Vec<_> = messages(&bytes)
+                .map(|reported| features(reported.unwrap()))
                 .collect();
             let expected = XdpFeatures {
                 zero_copy_segments: Some(8),
@@ -217,7 +217,7 @@ mod tests {
                     vlan: launch_time,
                 }),
             };
-            assert_eq!(told, [expected]);
+            assert_eq!(reported, [expected]);
         }
     }
 
@@ -230,8 +230,8 @@ mod tests {
         for (at, value) in (0..bytes.len()).flat_map(|at| [0, 1, 3, 255].map(|value| (at, value))) {
             let mut damaged = bytes.clone();
             damaged[at] = value;
-            for told in messages(&damaged).flatten() {
-                let _ = (features(told), family_id(told));
+            for reported in messages(&damaged).flatten() {
+                let _ = (features(reported), family_id(reported));
             }
         }
     }

@@ -1,8 +1,8 @@
 //! The doors of `netring-sys`: which of its top modules may use which.
 //!
-//! The crate holds what the kernel says, and the words that every layer shares. Cargo keeps the
-//! arrows between crates; this keeps the arrows inside of this one, so that words, filters and the
-//! contract stay free of the system.
+//! The crate contains the kernel interface and the types that every layer shares. Cargo checks the
+//! arrows between crates; this checks the arrows inside this one, so that types, filters and the
+//! contract stay independent of the system.
 
 use super::modules::{Graph, Modules};
 use super::source::Source;
@@ -35,7 +35,7 @@ const DOORS: [(&str, &[&str]); 10] = [
     ),
 ];
 
-/// Reports each file that uses a door which its own must not know.
+/// Reports each file that uses a door which its own door may not use.
 pub(super) fn check(sources: &[Source], broken: &mut Vec<String>) {
     forbidden(&Modules::read(FOLDER, sources).graph_with_exports(), broken);
 }
@@ -58,7 +58,7 @@ fn forbidden(graph: &Graph<'_>, broken: &mut Vec<String>) {
     }
 }
 
-/// The top module of a file; the root of the crate has none.
+/// The top module of a file; `None` for the root of the crate.
 fn door(file: &str) -> Option<&str> {
     let rest = file.strip_prefix(FOLDER)?;
     let door = rest.split('/').next()?.trim_end_matches(".rs");
@@ -69,7 +69,7 @@ fn door(file: &str) -> Option<&str> {
 mod tests {
     use super::*;
 
-    /// What is reported if a file of one door uses an item of another, by each way to name it.
+    /// The reports if a file of one door uses an item of another, for each way to name it.
     fn broken(from: &str, to: &str) -> Vec<String> {
         let read = |name: &str, text: &str| Source::read(&format!("{FOLDER}{name}"), text).unwrap();
         let root = format!("mod {from}; mod {to}; pub use {to}::Thing;");
@@ -104,13 +104,16 @@ mod tests {
                     assert_eq!(broken, Vec::<String>::new());
                 } else {
                     forbidden += 1;
-                    let told = format!("{from} must not use {to} ");
+                    let reported = format!("{from} must not use {to} ");
                     assert_eq!(broken.len(), 4, "{from} to {to}: {broken:?}");
-                    assert!(broken.iter().all(|line| line.contains(&told)), "{broken:?}");
+                    assert!(
+                        broken.iter().all(|line| line.contains(&reported)),
+                        "{broken:?}"
+                    );
                 }
             }
         }
-        // Of ten doors, each to nine others.
+        // Ten doors with an arrow to nine others each.
         let allowed: usize = DOORS.iter().map(|(_, allowed)| allowed.len()).sum();
         assert_eq!(forbidden, 90 - allowed);
     }

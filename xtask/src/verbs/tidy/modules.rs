@@ -1,8 +1,8 @@
-//! The modules of a crate: which file uses which, by the paths that it names.
+//! The modules of a crate: which file uses which, by the paths in it.
 //!
-//! A path counts for the file that defines what it leads to, not for those that re-export it on
-//! the way; re-exporting is not using. A child module may use what the modules around it define:
-//! they are one room.
+//! A path counts for the file that defines its target, not for those that re-export it on the way;
+//! re-exporting is not using. A child module may use what the modules around it define: they form
+//! one unit.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -64,8 +64,8 @@ impl<'a> Modules<'a> {
         graph
     }
 
-    /// Whether a file is that of a module, or of one around it: a child may build on what its
-    /// parent defines for all of its children.
+    /// Whether a file is that of a module or of one around it: a child may use what its parent
+    /// defines for all of its children.
     fn is_around(&self, file: &str, path: &[String]) -> bool {
         (0..=path.len()).any(|len| {
             let around = self.by_path.get(&path[..len]);
@@ -73,7 +73,7 @@ impl<'a> Modules<'a> {
         })
     }
 
-    /// The file that defines what a reference in the module `from` leads to.
+    /// The file that defines the target of a reference in the module `from`.
     fn resolve(&self, from: &[String], reference: &Reference, depth: u32) -> Option<&'a str> {
         let mut at: Vec<String> = from.iter().chain(&reference.inside).cloned().collect();
         let mut segments = reference.segments.iter().map(String::as_str).peekable();
@@ -84,7 +84,7 @@ impl<'a> Modules<'a> {
                 at.pop();
             }
             first => {
-                // A child module, or nothing of this crate.
+                // A child module, or nothing in this crate.
                 at.truncate(from.len());
                 at.push(first.to_owned());
                 self.by_path.get(&at)?;
@@ -96,7 +96,7 @@ impl<'a> Modules<'a> {
         self.walk(at, segments, depth)
     }
 
-    /// Goes down from a module, through re-exports, to the file that defines the last segment.
+    /// Descends from a module, through re-exports, to the file that defines the last segment.
     fn walk<'s>(
         &self,
         mut at: Vec<String>,
@@ -116,10 +116,10 @@ impl<'a> Modules<'a> {
                 .iter()
                 .find(|r| r.inside.is_empty() && r.imported_as.as_deref() == Some(segment));
             return match imported {
-                // A re-export of a re-export … ends; a circle of them does not.
+                // Chains of re-exports end; a circle of them does not.
                 Some(import) if depth < 8 => {
                     let own = at.clone();
-                    // What leads out of the crate is the business of the file that names it.
+                    // A path out of the crate counts for the file that names it.
                     self.resolve(&own, import, depth + 1).or(Some(module.file))
                 }
                 _ => Some(module.file),
@@ -128,7 +128,7 @@ impl<'a> Modules<'a> {
         self.module(&at).map(|module| module.file)
     }
 
-    /// The module of a path, or the one that it is written in.
+    /// The module of a path, or the innermost one around it.
     fn module(&self, path: &[String]) -> Option<&Module<'a>> {
         (0..=path.len())
             .rev()
@@ -271,7 +271,7 @@ mod tests {
         );
     }
 
-    /// `a` defines one thing of each kind, and uses `b`, which uses the thing.
+    /// `a` defines one item of each kind and uses `b`, which uses that item.
     #[test]
     fn whatever_closes_a_circle_is_seen() {
         let a = "use crate::b; pub struct A; pub const C: u32 = 0; pub fn f() { b::g() } \

@@ -1,6 +1,6 @@
-//! Each rule is a function from a file to what is wrong with it.
+//! Rules for single files: each is a function from a file to its violations.
 
-/// Members, each with the members it may name: arrows point down.
+/// Workspace members, each with the members it may depend on: arrows point down.
 const ARROWS: [(&str, &[&str]); 6] = [
     ("netring-sys", &[]),
     ("netring-afpacket", &["netring-sys"]),
@@ -19,7 +19,7 @@ const ARROWS: [(&str, &[&str]); 6] = [
     ),
 ];
 
-/// Dependencies that belong to one member. xtask measures and tests all of them, and is free.
+/// Dependencies that belong to one member. xtask measures and tests all of them, and is exempt.
 const OWNERS: [(&str, &str); 5] = [
     ("libc", "netring-sys"),
     ("aya", "netring-xdp"),
@@ -28,7 +28,7 @@ const OWNERS: [(&str, &str); 5] = [
     ("async-broadcast", "netring-async"),
 ];
 
-/// The files that may have unsafe code; each opens with the invariant that makes it sound.
+/// The files that may contain unsafe code; each opens with the invariant that makes it sound.
 pub(super) const UNSAFE_FILES: &[&str] = &[
     "netring-sys/src/syscall/bpf.rs",
     "netring-sys/src/syscall/bpf/array.rs",
@@ -56,10 +56,10 @@ pub(super) const UNSAFE_FILES: &[&str] = &[
 
 const MAX_LINES: usize = 500;
 
-/// Columns of a comment line, its indentation included.
+/// Maximum columns of a comment line, including its indentation.
 const MAX_COMMENT: usize = 100;
 
-/// What is wrong with a file.
+/// The violations in a file.
 pub(super) fn check(name: &str, text: &str) -> Vec<String> {
     let mut broken = Vec::new();
     if name.ends_with(".rs") {
@@ -83,7 +83,7 @@ fn length(name: &str, text: &str, broken: &mut Vec<String>) {
     let lines = text.lines().count();
     if lines > MAX_LINES {
         broken.push(format!(
-            "{name}: {lines} lines; one idea a file, {MAX_LINES} lines at the most"
+            "{name}: {lines} lines; one idea per file, at most {MAX_LINES} lines"
         ));
     }
 }
@@ -92,8 +92,8 @@ fn comments(name: &str, text: &str, broken: &mut Vec<String>) {
     for (number, line) in lines(text) {
         let comment = line.trim_start();
         let text = comment.trim_start_matches(['/', '!']).trim_start();
-        // These cannot be broken: a row of a table, a line of an example that readers do not see, a
-        // link, with or without the name of what it leads to.
+        // These cannot be wrapped: a table row, a hidden line of an example, a link with or without
+        // a label.
         let is_link = text.starts_with('[') && text.contains("]: https://");
         let whole = text.starts_with(['|', '#']) || is_link || !text.contains(' ');
         if comment.starts_with("//") && !whole && line.chars().count() > MAX_COMMENT {
@@ -105,7 +105,7 @@ fn comments(name: &str, text: &str, broken: &mut Vec<String>) {
 }
 
 fn unfinished(name: &str, text: &str, broken: &mut Vec<String>) {
-    // Put together here, so that this file does not break its own rule.
+    // Assembled here, so that this file does not break its own rule.
     let marks = [
         concat!("to", "do!("),
         concat!("unimple", "mented!("),
@@ -124,13 +124,13 @@ fn interfaces(name: &str, text: &str, broken: &mut Vec<String>) {
         let code = line.split("//").next().unwrap_or_default();
         if code.contains(concat!("/sys/class", "/net")) {
             broken.push(format!(
-                "{name}:{number}: /sys shows the namespace of whoever mounted it; ask netlink"
+                "{name}:{number}: /sys shows the namespace in which it was mounted; ask netlink"
             ));
         }
     }
 }
 
-/// Waiting is the adapter's business: the layers below it know no runtime.
+/// Waiting is the adapter's job: the layers below it know no runtime.
 fn runtime(name: &str, text: &str, broken: &mut Vec<String>) {
     let below = [
         "netring-sys/src/",
@@ -149,8 +149,8 @@ fn runtime(name: &str, text: &str, broken: &mut Vec<String>) {
     }
 }
 
-/// Words, filters and the contract make no system call. That they use no module which makes one is
-/// checked with the doors of the crate.
+/// Types, filters and the contract make no system call. The check of the doors ensures that they
+/// use no module that makes one.
 fn pure(name: &str, text: &str, broken: &mut Vec<String>) {
     let is_pure = |door: &str| {
         let rest = name.strip_prefix("netring-sys/src/");
@@ -172,7 +172,7 @@ fn pure(name: &str, text: &str, broken: &mut Vec<String>) {
     }
 }
 
-/// The dependencies of a member, those for its tests left out.
+/// The dependencies of a member, without those of its tests.
 fn dependencies(name: &str, text: &str, broken: &mut Vec<String>) {
     let member = name.trim_end_matches("Cargo.toml").trim_end_matches('/');
     let mut inside = false;
@@ -203,7 +203,7 @@ fn dependencies(name: &str, text: &str, broken: &mut Vec<String>) {
     }
 }
 
-/// A command that is told to a reader exists.
+/// A command that is mentioned to readers exists.
 fn verbs(name: &str, text: &str, broken: &mut Vec<String>) {
     let known = [
         "demo",
@@ -242,7 +242,7 @@ mod tests {
         let long = "\n".repeat(MAX_LINES + 1);
         let wide = format!("    // two {}", "w".repeat(MAX_COMMENT - 9));
         let samples = [
-            ("netring/src/a.rs", long.as_str(), "one idea a file"),
+            ("netring/src/a.rs", long.as_str(), "one idea per file"),
             ("netring/src/a.rs", &wide, "100 columns"),
             ("netring/src/a.rs", concat!("to", "do!()"), "unfinished"),
             (
@@ -283,11 +283,11 @@ mod tests {
             ),
             ("README.md", "run `cargo xtask fly`", "no `cargo xtask fly`"),
         ];
-        for (name, text, told) in samples {
+        for (name, text, reported) in samples {
             let broken = check(name, text);
             assert!(
-                broken.iter().any(|line| line.contains(told)),
-                "{name}: {told}: {broken:?}"
+                broken.iter().any(|line| line.contains(reported)),
+                "{name}: {reported}: {broken:?}"
             );
         }
     }
