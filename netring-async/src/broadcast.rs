@@ -1,5 +1,6 @@
 //! One capture, many subscribers.
 
+mod batch;
 mod error;
 mod message;
 pub(crate) mod sender;
@@ -17,8 +18,9 @@ use crate::flows::Flows;
 use sender::{Subscriptions, channel};
 use task::Task;
 
+pub use batch::{EventBatch, SharedEvent};
 pub use error::BroadcastRecvError;
-pub use subscriber::{EventBatch, SharedEvent, Subscriber};
+pub use subscriber::Subscriber;
 
 /// A subscriber to the events of a [`FlowBroadcast`]. [`Subscriber`] describes
 /// [lagging](Subscriber#lagging) and [closing](Subscriber#closing).

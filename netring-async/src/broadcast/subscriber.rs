@@ -1,8 +1,6 @@
 //! A subscriber: events one by one or in batches, and the exact number it lost.
 
-use std::fmt;
 use std::future::poll_fn;
-use std::ops::{Deref, Range};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
@@ -11,6 +9,7 @@ use futures_core::Stream;
 use futures_core::stream::FusedStream;
 use tokio::task::coop;
 
+use super::batch::{EventBatch, SharedEvent};
 use super::error::BroadcastRecvError;
 use super::message::{Message, Queue, Shared};
 
@@ -53,20 +52,6 @@ pub struct Subscriber<T> {
     gap: u64,
     was_polled: bool,
     done: bool,
-}
-
-/// An event that all subscribers share. It is a cheap handle, which keeps the batch of the event
-/// alive.
-pub struct SharedEvent<T> {
-    events: Arc<[T]>,
-    index: usize,
-}
-
-/// Events that were published together, oldest first, as a slice. All subscribers share them.
-pub struct EventBatch<T> {
-    first: u64,
-    events: Arc<[T]>,
-    range: Range<usize>,
 }
 
 impl<T> Subscriber<T> {
@@ -191,69 +176,3 @@ impl<T> FusedStream for Subscriber<T> {
 
 // No field is ever pinned.
 impl<T> Unpin for Subscriber<T> {}
-
-impl<T> EventBatch<T> {
-    /// The number of the first event, counted from 0 over all published events: the same for every
-    /// subscriber.
-    pub const fn first(&self) -> u64 {
-        self.first + self.range.start as u64
-    }
-}
-
-impl<T> Deref for EventBatch<T> {
-    type Target = [T];
-
-    #[inline]
-    fn deref(&self) -> &[T] {
-        &self.events[self.range.clone()]
-    }
-}
-
-impl<'a, T> IntoIterator for &'a EventBatch<T> {
-    type Item = &'a T;
-    type IntoIter = std::slice::Iter<'a, T>;
-
-    fn into_iter(self) -> Self::IntoIter {
-        self.iter()
-    }
-}
-
-impl<T> Deref for SharedEvent<T> {
-    type Target = T;
-
-    #[inline]
-    fn deref(&self) -> &T {
-        &self.events[self.index]
-    }
-}
-
-impl<T> Clone for SharedEvent<T> {
-    fn clone(&self) -> Self {
-        Self {
-            events: self.events.clone(),
-            index: self.index,
-        }
-    }
-}
-
-impl<T> Clone for EventBatch<T> {
-    fn clone(&self) -> Self {
-        Self {
-            first: self.first,
-            events: self.events.clone(),
-            range: self.range.clone(),
-        }
-    }
-}
-
-impl<T: fmt::Debug> fmt::Debug for SharedEvent<T> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        (**self).fmt(f)
-    }
-}
-
-impl<T: fmt::Debug> fmt::Debug for EventBatch<T> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_list().entries(self).finish()
-    }
-}
