@@ -104,12 +104,12 @@ impl<K> FlowBroadcast<K> {
         K: Send + Sync + 'static,
     {
         let (sender, subscriptions) = channel(capacity);
-        let (requests, asked) = mpsc::unbounded_channel();
+        let (requests, received) = mpsc::unbounded_channel();
         let last = Arc::new(OnceLock::new());
         let task = Task {
             flows,
             pending,
-            asked,
+            requests: received,
             last: last.clone(),
             sender,
         };

@@ -20,7 +20,7 @@ pub(crate) struct Flows<S, E: Extract> {
     pub(crate) tracker: FlowTracker<E>,
     phase: Phase,
     /// The host's time when the newest packet time was read.
-    heard: Option<Instant>,
+    latest_read: Option<Instant>,
     /// The tracker has more flows to end than it ended in one call.
     due: bool,
     tick: Option<Interval>,
@@ -39,7 +39,7 @@ impl<S: PacketSource, E: Extract> Flows<S, E> {
             source,
             tracker,
             phase: Phase::Running,
-            heard: None,
+            latest_read: None,
             due: false,
             tick: None,
         }
@@ -94,7 +94,7 @@ impl<S: PacketSource, E: Extract> Flows<S, E> {
         let batch = self.source.get_mut().batch();
         self.tracker.track_batch(&batch, events);
         drop(batch);
-        self.heard = Some(Instant::now());
+        self.latest_read = Some(Instant::now());
         if let Some(now) = self.tracker.latest() {
             self.due = self.tracker.expire(now, events);
         }
@@ -123,6 +123,10 @@ impl<S: PacketSource, E: Extract> Flows<S, E> {
         if !self.source.get_ref().is_live() || self.tracker.active_flows() == 0 {
             return None;
         }
-        Some(self.tracker.latest()?.saturating_add(self.heard?.elapsed()))
+        Some(
+            self.tracker
+                .latest()?
+                .saturating_add(self.latest_read?.elapsed()),
+        )
     }
 }

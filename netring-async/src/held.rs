@@ -45,7 +45,7 @@ impl<S: Send + 'static> Held<S> {
     pub(crate) const fn close_elsewhere(&mut self) {
         self.close = Some(|source| {
             // If no thread can be started, it is dropped here, with its closure.
-            let _ = on_a_thread("netring-close", move || drop(source));
+            let _ = spawn_work("netring-close", move || drop(source));
         });
     }
 }
@@ -76,7 +76,7 @@ pub(crate) struct Work<T> {
 ///
 /// # Errors
 /// There are too many threads, or not enough memory. The work was dropped.
-pub(crate) fn on_a_thread<T: Send + 'static>(
+pub(crate) fn spawn_work<T: Send + 'static>(
     name: &str,
     work: impl FnOnce() -> T + Send + 'static,
 ) -> io::Result<Work<T>> {

@@ -20,7 +20,7 @@ pub(super) struct Task<S, E: Extract> {
     pub(super) flows: Flows<S, E>,
     /// Events that are not yet published.
     pub(super) pending: Vec<FlowEvent<E::Key>>,
-    pub(super) asked: mpsc::UnboundedReceiver<oneshot::Sender<Figures>>,
+    pub(super) requests: mpsc::UnboundedReceiver<oneshot::Sender<Figures>>,
     pub(super) last: Arc<OnceLock<Figures>>,
     pub(super) sender: Sender<FlowEvent<E::Key>>,
 }
@@ -52,7 +52,7 @@ impl<S: PacketSource + Send + 'static, E: Extract> Task<S, E> {
     /// sleeps or its time slice ends.
     async fn step(&mut self) -> Option<Result<(), netring_sys::Error>> {
         poll_fn(|cx| {
-            while let Poll::Ready(request) = self.asked.poll_recv(cx) {
+            while let Poll::Ready(request) = self.requests.poll_recv(cx) {
                 match request {
                     Some(reply) => self.reply(reply),
                     None => {
@@ -74,7 +74,7 @@ impl<S: PacketSource + Send + 'static, E: Extract> Task<S, E> {
     async fn answer_until(&mut self, start: impl Future<Output = ()>) {
         let mut start = std::pin::pin!(start);
         poll_fn(|cx| {
-            while let Poll::Ready(request) = self.asked.poll_recv(cx) {
+            while let Poll::Ready(request) = self.requests.poll_recv(cx) {
                 match request {
                     Some(reply) => self.reply(reply),
                     None => return Poll::Ready(()),

@@ -12,7 +12,7 @@ use tokio::io::unix::AsyncFd;
 use tokio::runtime::Handle;
 
 use super::AsyncSource;
-use crate::held::{Held, on_a_thread};
+use crate::held::{Held, spawn_work};
 use crate::time_slice::TimeSlice;
 
 impl<S: PacketSource + AsFd> AsyncSource<S> {
@@ -94,7 +94,7 @@ impl<S: PacketSource + AsFd> AsyncSource<S> {
         S: Send + 'static,
     {
         in_a_runtime("AsyncSource::open_with")?;
-        let opening = on_a_thread("netring-open", open).map_err(no_thread)?;
+        let opening = spawn_work("netring-open", open).map_err(no_thread)?;
         Ok(Self::new(opening.wait().await?)?.close_in_background())
     }
 }
@@ -137,7 +137,7 @@ impl<S: Send + 'static> AsyncSource<S> {
         }
         drop(set);
         // If no thread can be started, it was dropped here.
-        if let Ok(closing) = on_a_thread("netring-close", move || drop(source)) {
+        if let Ok(closing) = spawn_work("netring-close", move || drop(source)) {
             closing.wait().await;
         }
     }

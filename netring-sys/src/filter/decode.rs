@@ -5,6 +5,7 @@ use crate::Error;
 use crate::kernel::filter::{BPF_MAXINSNS, BPF_MEMWORDS, SKF_AD_OFF, SockFilter};
 
 /// Decodes a program, or reports which instruction breaks which rule.
+// [`bpf_check_classic`]: https://elixir.bootlin.com/linux/v6.12.117/source/net/core/filter.c#L1072
 pub(super) fn program(program: &[SockFilter]) -> Result<Vec<Op>, Error> {
     if !(1..=BPF_MAXINSNS).contains(&program.len()) {
         return Err(refused(format!(
@@ -134,6 +135,7 @@ fn in_range(alu: Alu, operand: Operand) -> Result<Operand, String> {
 
 /// Checks that each word that is loaded was stored on every path that leads there, as the kernel
 /// counts paths (`check_load_and_stores`). Otherwise returns the index of the load.
+// [`check_load_and_stores`]: https://elixir.bootlin.com/linux/v6.12.117/source/net/core/filter.c#L928
 fn check_memory(ops: &[Op]) -> Result<(), usize> {
     const ALL: u16 = u16::MAX;
     // The words that are stored at each instruction, whichever jump leads there.

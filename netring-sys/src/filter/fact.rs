@@ -62,6 +62,7 @@ pub(super) fn network_header(packet: &Packet<'_>) -> Option<u32> {
 }
 
 /// The packet's EtherType, as `eth_type_trans` reads it.
+// [`eth_type_trans`]: https://elixir.bootlin.com/linux/v6.12.117/source/net/ethernet/eth.c#L155
 fn protocol(packet: &Packet<'_>) -> Option<u32> {
     const ETH_P_802_3: u32 = 0x0001;
     const ETH_P_802_2: u32 = 0x0004;

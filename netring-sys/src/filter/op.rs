@@ -140,6 +140,7 @@ pub enum Cond {
 }
 
 /// Metadata that the kernel has about a packet, by the number that is added to `SKF_AD_OFF`.
+// [`SKF_AD_PROTOCOL`]: https://elixir.bootlin.com/linux/v6.12.117/source/include/uapi/linux/filter.h#L66
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ancillary {
     /// The EtherType, in host order.

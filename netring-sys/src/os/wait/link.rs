@@ -100,12 +100,12 @@ impl LinkWatch {
 
     /// Updates the state from the packet socket if there are no notifications; `errno` is the
     /// pending error of the socket.
-    pub(super) fn socket_says(&mut self, socket: BorrowedFd<'_>, errno: i32) {
+    pub(super) fn observe_socket(&mut self, socket: BorrowedFd<'_>, errno: i32) {
         if self.notifications.is_ok() {
             return;
         }
         let bound_to = packet_socket_address(socket).map(|address| address.sll_ifindex);
-        self.state.socket_says(bound_to.ok(), errno);
+        self.state.observe_socket(bound_to.ok(), errno);
     }
 
     /// Returns the pending report as an error.

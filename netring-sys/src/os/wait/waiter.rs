@@ -123,7 +123,7 @@ impl Waiter {
                 _ => {}
             }
         }
-        self.link.socket_says(socket, errno);
+        self.link.observe_socket(socket, errno);
         Ok(())
     }
 

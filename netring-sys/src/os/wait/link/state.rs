@@ -35,11 +35,11 @@ impl State {
     pub(super) fn take(&mut self, interface: u32, message: &Message<'_>) {
         match message {
             Message::Link(link) if link.index == interface => {
-                self.is_named(link.name);
-                self.is_up(link_is_up(link.flags));
+                self.set_name(link.name);
+                self.set_up(link_is_up(link.flags));
             }
             Message::Removed(link) if link.index == interface => {
-                self.is_named(link.name);
+                self.set_name(link.name);
                 self.removed = true;
             }
             // The only request ever made on this socket is for this interface.
@@ -50,7 +50,7 @@ impl State {
         }
     }
 
-    fn is_up(&mut self, up: bool) {
+    fn set_up(&mut self, up: bool) {
         if self.up && !up {
             self.downs += 1;
             self.report = Some(Down { was_up: true });
@@ -62,7 +62,7 @@ impl State {
         self.up = up;
     }
 
-    fn is_named(&mut self, name: &[u8]) {
+    fn set_name(&mut self, name: &[u8]) {
         if !name.is_empty() && name != self.name.as_bytes() {
             self.name = String::from_utf8_lossy(name).into_owned();
         }
@@ -71,13 +71,15 @@ impl State {
     /// A packet socket gets an error each time its interface is set down, and its address has the
     /// index −1 once the interface is removed. An AF_XDP socket has no address, and gets its only
     /// error at the removal.
-    pub(super) fn socket_says(&mut self, bound_to: Option<i32>, errno: i32) {
+    // [`xsk_notifier`]: https://elixir.bootlin.com/linux/v6.12.117/source/net/xdp/xsk.c#L1866
+    // [`packet_notifier`]: https://elixir.bootlin.com/linux/v6.12.117/source/net/packet/af_packet.c#L4299
+    pub(super) fn observe_socket(&mut self, bound_to: Option<i32>, errno: i32) {
         let down = errno == libc::ENETDOWN;
         match bound_to {
             Some(-1) => self.removed = true,
             None => self.removed |= down,
             Some(_) if down => {
-                self.is_up(false);
+                self.set_up(false);
                 // Nothing announces that it comes up: the next error means that it went down again.
                 self.up = true;
             }
@@ -147,22 +149,22 @@ mod tests {
     fn without_notifications_the_socket_tells_what_it_can() {
         let mut state = State::opened("a", false);
         // The error that binding to a down interface leaves on the socket.
-        state.socket_says(Some(7), libc::ENETDOWN);
+        state.observe_socket(Some(7), libc::ENETDOWN);
         assert_eq!((state.downs, state.report), (0, down(false)));
         for downs in [1, 2] {
             state.report = None;
-            state.socket_says(Some(7), 0);
+            state.observe_socket(Some(7), 0);
             assert_eq!(state.report, None);
-            state.socket_says(Some(7), libc::ENETDOWN);
+            state.observe_socket(Some(7), libc::ENETDOWN);
             assert_eq!((state.downs, state.report), (downs, down(true)));
         }
         assert!(!state.removed);
-        state.socket_says(Some(-1), 0);
+        state.observe_socket(Some(-1), 0);
         assert!(state.removed);
         let mut xdp = State::opened("a", true);
-        xdp.socket_says(None, 0);
+        xdp.observe_socket(None, 0);
         assert!(!xdp.removed);
-        xdp.socket_says(None, libc::ENETDOWN);
+        xdp.observe_socket(None, libc::ENETDOWN);
         assert!(xdp.removed);
     }
 }
