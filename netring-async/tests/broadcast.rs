@@ -172,7 +172,7 @@ async fn s10_s21_a_removal_reaches_every_subscriber_and_the_task_is_over() {
 }
 
 #[tokio::test]
-async fn s22_a_slow_subscriber_loses_exactly_what_it_is_told_and_stops_nobody() {
+async fn s22_a_slow_subscriber_loses_exactly_what_is_reported_and_stops_nobody() {
     const ROUNDS: u16 = 500;
     let (script, broadcast) = broadcast(16);
     let slow = broadcast.subscribe();
@@ -290,7 +290,7 @@ impl Extract for Panics {
 }
 
 #[tokio::test]
-async fn s21_a_task_that_panics_is_told_to_every_subscriber() {
+async fn s21_a_panic_of_the_task_is_reported_to_every_subscriber() {
     let (script, source) = scripted();
     let broadcast = AsyncSource::new(source)
         .unwrap()
@@ -309,7 +309,7 @@ async fn s21_a_task_that_panics_is_told_to_every_subscriber() {
 }
 
 #[test]
-fn s21_a_runtime_that_is_shut_down_is_told_too() {
+fn s21_a_shutdown_of_the_runtime_is_reported_too() {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()

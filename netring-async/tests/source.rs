@@ -368,7 +368,7 @@ async fn an_owned_stream_copies_what_is_wanted_and_keeps_every_word_of_it() {
 }
 
 #[tokio::test]
-async fn a_replay_that_is_empty_is_told_what_it_needs() {
+async fn the_error_of_an_empty_replay_says_what_it_needs() {
     let (_script, source) = scripted();
     let error = AsyncSource::replay(source)
         .next_batch()

@@ -127,7 +127,7 @@ mod broadcast {
     }
 
     #[tokio::test]
-    async fn an_event_is_told_within_a_turn_also_when_the_source_never_rests() {
+    async fn an_event_is_published_within_a_time_slice_even_if_the_source_never_rests() {
         let busy = Busy::default();
         let batches = busy.batches.clone();
         let flows = AsyncSource::replay(busy).flow_stream(FiveTuple::bidirectional());
@@ -139,7 +139,7 @@ mod broadcast {
     }
 
     #[tokio::test]
-    async fn an_event_is_told_as_soon_as_the_source_has_nothing_more() {
+    async fn an_event_is_published_as_soon_as_the_source_has_nothing_more() {
         let (script, source) = scripted();
         let flows = AsyncSource::new(source)
             .unwrap()

@@ -60,7 +60,7 @@ fn live_frames_for_an_interface_that_is_not_there_are_refused() {
 
 #[test]
 #[ignore = "needs a network namespace: cargo xtask test-netns"]
-fn a_test_run_tells_the_verdict_and_the_packet_that_is_left() {
+fn a_test_run_returns_the_verdict_and_the_packet_that_is_left() {
     let _ns = Netns::enter().unwrap();
     // r2, r3: the packet. Its first byte, if it has one, becomes 0xab.
     let program = [
@@ -115,7 +115,7 @@ fn an_array_holds_what_is_set_and_what_a_program_writes() {
 
 #[test]
 #[ignore = "needs a network namespace: cargo xtask test-netns"]
-fn root_of_a_user_namespace_is_told_what_it_lacks() {
+fn root_of_a_user_namespace_learns_what_it_lacks() {
     let _ns = Netns::enter().unwrap();
     // The same program, run by a user who may create interfaces but not load programs.
     let output = std::process::Command::new("unshare")

@@ -211,7 +211,7 @@ mod tests {
     }
 
     #[test]
-    fn a_refusal_tells_its_number() {
+    fn a_refusal_carries_its_error_number() {
         let mut message = vec![0; 36];
         message[..4].copy_from_slice(&36_u32.to_ne_bytes());
         message[4..6].copy_from_slice(&NLMSG_ERROR.to_ne_bytes());

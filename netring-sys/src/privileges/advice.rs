@@ -163,7 +163,7 @@ mod tests {
     }
 
     #[test]
-    fn who_may_not_load_programs_is_not_sent_into_a_user_namespace() {
+    fn a_user_who_may_not_load_programs_is_not_sent_into_a_user_namespace() {
         for facts in [Privileges(None), Privileges(Some(USER))] {
             let text = facts.advice(PROGRAMS.0, PROGRAMS.1, true);
             says(
@@ -189,7 +189,7 @@ mod tests {
 
     /// The state in a Docker container: it has the packet capability, but not those for programs.
     #[test]
-    fn a_container_is_told_all_that_it_lacks_and_nothing_that_it_has() {
+    fn the_advice_for_a_container_names_all_that_it_lacks_and_nothing_that_it_has() {
         let docker = Facts {
             permitted: RAW,
             effective: RAW,

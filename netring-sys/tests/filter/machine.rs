@@ -83,7 +83,7 @@ fn a_filter_that_asks_for_more_than_bytes_chooses_what_the_kernel_chooses() {
 
 /// The longest program: two thousand addresses in a row, on either side of the sign.
 #[test]
-fn the_longest_filter_chooses_what_it_says() {
+fn the_longest_filter_accepts_what_it_should() {
     let mut program = vec![SockFilter::stmt(0x20, 26)];
     for address in (0..2047).map(|n| 0x7fff_fff0 + 3 * n) {
         program.push(SockFilter::jump(0x15, address, 0, 1));

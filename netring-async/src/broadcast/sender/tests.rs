@@ -54,7 +54,7 @@ fn events(numbers: std::ops::Range<u64>) -> Vec<Found> {
 }
 
 #[test]
-fn s22_a_subscriber_that_is_too_slow_loses_the_oldest_and_is_told_how_many_events() {
+fn s22_a_subscriber_that_is_too_slow_loses_the_oldest_and_learns_how_many_events() {
     let (sender, subscriptions) = channel(4);
     let (mut slow, mut fast) = (subscriptions.subscribe(), subscriptions.subscribe());
     // Batches of 1, 2, … 7 events; the queue holds the last four.
@@ -159,7 +159,7 @@ fn whole_batches_and_single_events_mix() {
 }
 
 #[test]
-fn a_gap_is_told_before_the_batch_behind_it_also_to_who_takes_batches() {
+fn a_gap_is_reported_before_the_batch_after_it_also_to_readers_of_batches() {
     let (sender, subscriptions) = channel(1);
     let mut subscriber = subscriptions.subscribe();
     publish(&sender, 5);
@@ -185,7 +185,7 @@ fn a_gap_is_told_before_the_batch_behind_it_also_to_who_takes_batches() {
 }
 
 #[test]
-fn who_subscribes_late_begins_with_the_next_event_and_lost_nothing() {
+fn a_late_subscriber_starts_with_the_next_event_and_lost_nothing() {
     let (sender, subscriptions) = channel(2);
     // Without subscribers, events are counted and dropped.
     publish(&sender, 1000);
@@ -201,7 +201,7 @@ fn who_subscribes_late_begins_with_the_next_event_and_lost_nothing() {
 }
 
 #[test]
-fn s16_an_error_reaches_those_who_wait_who_lag_and_who_come_later_and_then_the_end() {
+fn s16_an_error_reaches_subscribers_that_wait_lag_or_come_later_and_then_the_end() {
     let (sender, subscriptions) = channel(2);
     let (mut waits, mut lags) = (subscriptions.subscribe(), subscriptions.subscribe());
     for _ in 0..4 {
@@ -269,7 +269,7 @@ fn s22_the_queue_holds_no_more_events_than_it_says() {
 
 /// On one thread the subscriber runs only if the sender yields.
 #[tokio::test]
-async fn a_burst_larger_than_the_queue_is_not_lost_on_who_keeps_up() {
+async fn a_burst_larger_than_the_queue_is_not_lost_to_a_subscriber_that_keeps_up() {
     const N: u64 = 100 * BATCH as u64;
     let (sender, subscriptions) = channel(4);
     let mut subscriber = subscriptions.subscribe();

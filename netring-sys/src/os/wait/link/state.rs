@@ -146,7 +146,7 @@ mod tests {
     }
 
     #[test]
-    fn without_notifications_the_socket_tells_what_it_can() {
+    fn without_notifications_the_socket_reports_what_it_can() {
         let mut state = State::opened("a", false);
         // The error that binding to a down interface leaves on the socket.
         state.observe_socket(Some(7), libc::ENETDOWN);
