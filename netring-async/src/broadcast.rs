@@ -43,8 +43,8 @@ pub type FlowSubscriber<K> = Subscriber<FlowEvent<K>>;
 ///
 /// The broadcast closes when the source ends or fails, or when this handle is dropped. The
 /// remaining flows end first, with an event each. Every subscriber then receives what is queued,
-/// the error if the source failed, and `None`. Subscribers that lag or subscribe later also receive
-/// the error.
+/// the error if there was one, and `None`. Subscribers that lag or subscribe later also receive the
+/// error.
 ///
 /// ```no_run
 /// use futures::StreamExt;

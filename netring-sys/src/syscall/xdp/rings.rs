@@ -80,8 +80,8 @@ pub fn set_xdp_umem(
 }
 
 /// The struct sizes that can express the request, newest kernel first. A kernel accepts each size
-/// of its own time or before; of a size that it does not know it reads the first 24 bytes, without
-/// the flags.
+/// of its own time or before; of less than its own size it reads the first 24 bytes, without the
+/// flags.
 fn umem_lengths(request: &xdp_umem_reg) -> impl Iterator<Item = socklen_t> + use<> {
     let plain = request.flags == 0 && request.tx_metadata_len == 0;
     let needed = if plain { 24 } else { 32 };
