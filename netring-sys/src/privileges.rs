@@ -86,3 +86,11 @@ fn list(set: Capabilities, separator: &str, prefix: &str) -> String {
         names.map(|(_, (name, _))| format!("{prefix}{}", name["cap_".len()..].to_uppercase()));
     names.collect::<Vec<_>>().join(separator)
 }
+
+#[cfg(test)]
+impl Privileges {
+    /// As if `/proc` could not be read.
+    pub(crate) const fn unknown() -> Self {
+        Self(None)
+    }
+}

@@ -32,15 +32,15 @@ impl Facts {
         }
         if missing & !self.permitted == 0 {
             return Some(format!(
-                "{needs}, which is permitted but not effective (`capset`)"
+                "{needs}, which it holds but has not made effective (`capset`)"
             ));
         }
         if self.no_new_privs {
             let names = |separator, prefix| list(missing, separator, prefix);
             return Some(format!(
-                "{needs}, and it runs under no_new_privs, where neither sudo nor `setcap` gives a capability; grant it when \
-                 the process is started (systemd: `AmbientCapabilities={}`; `setpriv --inh-caps={caps} --ambient-caps={caps}`), or do not \
-                 set no_new_privs",
+                "{needs}, and it runs under no_new_privs, with which neither sudo nor `setcap` grants a capability; the program that \
+                 starts it must grant it (systemd: `AmbientCapabilities={}`; `setpriv --inh-caps={caps} --ambient-caps={caps}`), or not set \
+                 no_new_privs",
                 names(" ", "CAP_"),
                 caps = names(",", "+").to_lowercase(),
             ));
@@ -94,7 +94,7 @@ impl Facts {
             false => format!("; then run it as root there, or {}", once(grant)),
         };
         format!(
-            "{needs}, which even root cannot get here; allow it when the process is started (docker, podman: `{}`; Kubernetes: \
+            "{needs}, which even root cannot get here; the program that starts it must allow it (docker, podman: `{}`; Kubernetes: \
              `capabilities: {{add: [{}]}}`; systemd: `CapabilityBoundingSet=`){then}",
             list(never, " ", "--cap-add="),
             list(never, ", ", ""),
@@ -164,7 +164,7 @@ mod tests {
 
     #[test]
     fn a_user_who_may_not_load_programs_is_not_sent_into_a_user_namespace() {
-        for facts in [Privileges(None), Privileges(Some(USER))] {
+        for facts in [Privileges::unknown(), Privileges(Some(USER))] {
             let text = facts.advice(PROGRAMS.0, PROGRAMS.1, true);
             says(
                 &text,
