@@ -123,7 +123,7 @@ fn root_of_a_user_namespace_is_told_that_the_network_is_not_its_own() {
     assert_eq!(
         told,
         "socket(AF_PACKET) was refused: the process has CAP_NET_RAW in its user namespace, to which this network does not belong; run it \
-         outside of the user namespace, or in a network of its own with `unshare --net`"
+         outside the user namespace, or in a network namespace of its own with `unshare --net`"
     );
     assert_eq!(
         said("unshare --user --map-root-user unshare --net"),
