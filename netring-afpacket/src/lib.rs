@@ -78,21 +78,17 @@
 //! ```
 #![deny(unsafe_code)]
 
-mod capture;
-mod config;
-mod counters;
+mod builder;
 #[cfg(test)]
 mod made_block;
-mod pace;
-mod ring;
-mod walk;
+mod rx;
 
-#[cfg(feature = "__walk")]
+#[cfg(feature = "__internal")]
 #[doc(hidden)]
-pub mod __walk;
+pub mod internal;
 
-pub use capture::{Batch, Capture};
-pub use config::{CaptureBuilder, RingGeometry, TimestampSource};
+pub use builder::{CaptureBuilder, RingGeometry, TimestampSource};
 pub use netring_sys::kernel::filter::SockFilter;
 pub use netring_sys::wait::StopHandle;
 pub use netring_sys::{Filter, Profile};
+pub use rx::{Batch, Capture};

@@ -3,7 +3,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use netring_afpacket::__walk::Walk;
+use netring_afpacket::internal::Walk;
 
 /// `tpacket3_hdr` and `sockaddr_ll`: no packet has less in front of it.
 const HEADER: u64 = 48 + 20;

@@ -1,6 +1,6 @@
 //! The walk of a full block in memory, every packet's bytes, lengths and time touched.
 
-use netring_afpacket::__walk::Walk;
+use netring_afpacket::internal::Walk;
 use netring_sys::Packet;
 use netring_sys::kernel::packet::TP_FT_REQ_FILL_RXHASH;
 use xtask::wire;

@@ -39,7 +39,7 @@ pub(super) const UNSAFE_FILES: &[&str] = &[
     "netring-sys/src/syscall/poll.rs",
     "netring-sys/src/syscall/sockopt.rs",
     "netring-sys/src/syscall/xdp.rs",
-    "netring-afpacket/src/ring.rs",
+    "netring-afpacket/src/rx/ring.rs",
     "xtask/src/tools/bench/minimal.rs",
     "netring-flow/src/prefetch.rs",
     "netring-xdp/src/receive.rs",

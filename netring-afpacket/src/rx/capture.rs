@@ -1,7 +1,5 @@
 //! A capture, and the batches that it lends.
 
-mod setup;
-
 use std::cell::Cell;
 use std::ops::ControlFlow;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -15,11 +13,11 @@ use netring_sys::{
     Stats, SyscallError,
 };
 
-use crate::config::{CaptureBuilder, RingGeometry};
-use crate::counters::Counters;
-use crate::pace::{Change, Pace};
-use crate::ring::Ring;
-use crate::walk::{Context, Packets, Position, Tally, sequence};
+use super::counters::Counters;
+use super::pace::{Change, Pace};
+use super::parse::{Context, Packets, Position, Tally, sequence};
+use super::ring::Ring;
+use crate::builder::{CaptureBuilder, RingGeometry};
 
 /// Receives the packets of one interface out of a ring of blocks that the kernel fills.
 ///
@@ -38,19 +36,19 @@ use crate::walk::{Context, Packets, Position, Tally, sequence};
 pub struct Capture {
     // Dropped in this order: nobody waits for a socket that is closed, and the mapping is gone
     // when the kernel frees the ring with its socket.
-    waiter: Waiter,
-    ring: Ring,
-    socket: OwnedFd,
+    pub(super) waiter: Waiter,
+    pub(super) ring: Ring,
+    pub(super) socket: OwnedFd,
 
-    _promiscuous: Option<Promiscuous>,
+    pub(super) _promiscuous: Option<Promiscuous>,
     // Boxed, as the pace is: both are looked at seldom, and a capture is moved about.
-    interface: Box<Interface>,
-    context: Context,
-    size: RingGeometry,
-    pace: Box<Pace>,
-    counters: Counters,
+    pub(super) interface: Box<Interface>,
+    pub(super) context: Context,
+    pub(super) size: RingGeometry,
+    pub(super) pace: Box<Pace>,
+    pub(super) counters: Counters,
     /// The next packet of the current block, once the block was looked at.
-    at: Option<Position>,
+    pub(super) at: Option<Position>,
 }
 
 /// The packets of one block (with [`Profile::Immediate`](crate::Profile::Immediate) one packet), or

@@ -13,12 +13,12 @@ use netring_sys::syscall::{
 use netring_sys::wait::Waiter;
 use netring_sys::{Error, Filter, Interface, Mmap, Promiscuous, SyscallError};
 
-use super::Capture;
-use crate::config::{CaptureBuilder, FRAME_SIZE, MIN_BLOCKS, RingGeometry, SLOT_RESERVE};
-use crate::counters::Counters;
-use crate::pace::Pace;
-use crate::ring::Ring;
-use crate::walk::Context;
+use super::capture::Capture;
+use super::counters::Counters;
+use super::pace::Pace;
+use super::parse::Context;
+use super::ring::Ring;
+use crate::builder::{CaptureBuilder, FRAME_SIZE, MIN_BLOCKS, RingGeometry, SLOT_RESERVE};
 
 impl CaptureBuilder {
     /// Opens the capture: when this returns, packets are being captured.

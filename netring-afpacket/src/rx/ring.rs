@@ -28,7 +28,7 @@ use netring_sys::kernel::packet::{
     sockaddr_ll, tpacket_block_desc, tpacket2_hdr, tpacket3_hdr,
 };
 
-use crate::config::RingGeometry;
+use crate::builder::RingGeometry;
 
 /// Bytes that the header of a slot takes once it was [turned](Ring::turn_header) into one of
 /// version 3.

@@ -3,7 +3,7 @@
 use netring_sys::kernel::packet::tpacket_stats_v3;
 use netring_sys::{Count, Stats};
 
-use crate::walk::Tally;
+use super::parse::Tally;
 
 /// After so many packets the kernel's counters are read even if nobody asks: a quarter of what they
 /// hold.

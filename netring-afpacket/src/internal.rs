@@ -5,7 +5,7 @@ use std::cell::Cell;
 
 use netring_sys::Packet;
 
-use crate::walk::{Context, Packets, Position, Tally};
+use crate::rx::{Context, Packets, Position, Tally};
 
 /// A walk as a capture without a snap length makes it.
 #[derive(Debug)]
