@@ -1,5 +1,7 @@
-//! Not for users: the walk of a block over any bytes, for the bench and the fuzz target. It changes
-//! without notice.
+//! Not for users, and without stability: the parser over any bytes, and blocks to parse, for tests,
+//! benchmarks and the fuzz target.
+
+mod block;
 
 use std::cell::Cell;
 
@@ -7,14 +9,18 @@ use netring_sys::Packet;
 
 use crate::rx::{Context, Packets, Position, Tally};
 
-/// A walk as a capture without a snap length makes it.
+pub use block::BlockBuilder;
+#[cfg(test)]
+pub(crate) use block::{DESC, MAC};
+
+/// Parses blocks as a capture without a snap length does.
 #[derive(Debug)]
-pub struct Walk {
+pub struct Parser {
     context: Context,
-    tally: Cell<Option<Tally>>,
+    counts: Cell<Option<Tally>>,
 }
 
-impl Walk {
+impl Parser {
     /// `features` is the `tp_feature_req_word` of the ring.
     pub const fn new(features: u32) -> Self {
         let context = Context {
@@ -23,7 +29,7 @@ impl Walk {
         };
         Self {
             context,
-            tally: Cell::new(None),
+            counts: Cell::new(None),
         }
     }
 
@@ -31,19 +37,18 @@ impl Walk {
     #[inline]
     pub fn packets<'a>(&'a self, block: &'a [u8]) -> impl Iterator<Item = Packet<'a>> {
         let first = Position::first(block);
-        Packets::new(block, &self.context, first, &self.tally)
+        Packets::new(block, &self.context, first, &self.counts)
     }
 
     /// What the last iterator that reached its end found: packets delivered, packets invalid.
     pub fn found(&self) -> Option<(u64, u64)> {
-        self.tally
-            .get()
-            .map(|tally| (tally.delivered, tally.invalid))
+        let counts = self.counts.get()?;
+        Some((counts.delivered, counts.invalid))
     }
 
-    /// The same figures by the other way to them, the count that a batch makes which nobody walked.
+    /// The same figures as they are counted for a batch that is dropped without iteration.
     pub fn count(&self, block: &[u8]) -> (u64, u64) {
-        let tally = Position::first(block).tally(block, &self.context);
-        (tally.delivered, tally.invalid)
+        let counts = Position::first(block).tally(block, &self.context);
+        (counts.delivered, counts.invalid)
     }
 }

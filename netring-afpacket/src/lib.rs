@@ -79,11 +79,9 @@
 #![deny(unsafe_code)]
 
 mod builder;
-#[cfg(test)]
-mod made_block;
 mod rx;
 
-#[cfg(feature = "__internal")]
+#[cfg(any(test, feature = "__internal"))]
 #[doc(hidden)]
 pub mod internal;
 

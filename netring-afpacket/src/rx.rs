@@ -8,5 +8,5 @@ mod parse;
 mod ring;
 
 pub use capture::{Batch, Capture};
-#[cfg(feature = "__internal")]
+#[cfg(any(test, feature = "__internal"))]
 pub(crate) use parse::{Context, Packets, Position, Tally};

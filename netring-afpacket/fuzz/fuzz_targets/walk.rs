@@ -3,14 +3,14 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use netring_afpacket::internal::Walk;
+use netring_afpacket::internal::Parser;
 
 /// `tpacket3_hdr` and `sockaddr_ll`: no packet has less in front of it.
 const HEADER: u64 = 48 + 20;
 
 fuzz_target!(|block: &[u8]| {
     // TP_FT_REQ_FILL_RXHASH
-    let walk = Walk::new(1);
+    let walk = Parser::new(1);
     let mut delivered = 0;
     for packet in walk.packets(block) {
         let (inside, lent) = (block.as_ptr_range(), packet.data().as_ptr_range());

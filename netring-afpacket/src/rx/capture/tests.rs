@@ -10,7 +10,7 @@ use netring_sys::Count;
 use netring_sys::kernel::packet::{tpacket_block_desc, tpacket3_hdr};
 
 use super::*;
-use crate::made_block::Block;
+use crate::internal::BlockBuilder;
 
 const BLOCK: usize = 4096;
 const BLOCKS: usize = 4;
@@ -47,9 +47,9 @@ fn capture_of(slot_size: Option<usize>) -> Capture {
 }
 
 /// A block of frames, each of one byte.
-fn block(frames: &[u8]) -> Block {
+fn block(frames: &[u8]) -> BlockBuilder {
     let frames: Vec<_> = frames.iter().map(std::slice::from_ref).collect();
-    Block::of(BLOCK, &frames)
+    BlockBuilder::with_frames(BLOCK, &frames)
 }
 
 fn bytes(batch: &Batch<'_>) -> Vec<u8> {
@@ -105,9 +105,9 @@ fn p5_an_empty_block_between_others_is_skipped() {
 #[cfg_attr(miri, ignore = "Miri has neither epoll of sockets nor netlink")]
 fn p6_what_was_announced_and_cannot_be_read_is_counted_once_by_every_way() {
     let mut forged = block(&[1, 2, 3, 4]);
-    forged.forge(2, offset_of!(tpacket3_hdr, tp_mac), u32::from(u16::MAX));
+    forged.set_field(2, offset_of!(tpacket3_hdr, tp_mac), u32::from(u16::MAX));
     let mut nothing = block(&[1, 2]);
-    nothing.block_word(
+    nothing.set_block_field(
         offset_of!(tpacket_block_desc, offset_to_first_pkt),
         u32::MAX,
     );

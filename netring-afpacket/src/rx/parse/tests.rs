@@ -1,7 +1,7 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::made_block::{Block, DESC, MAC};
+use crate::internal::{BlockBuilder, DESC, MAC};
 
 const ANY: Context = Context {
     snap_len: usize::MAX,
@@ -47,7 +47,7 @@ fn counts(block: &[u8]) -> (u64, u64) {
 fn psock_tpacket_v3_block() {
     let frames: Vec<Vec<u8>> = (60..90).map(|len| vec![len as u8; len]).collect();
     let frames: Vec<&[u8]> = frames.iter().map(Vec::as_slice).collect();
-    let block = Block::of(8192, &frames);
+    let block = BlockBuilder::with_frames(8192, &frames);
     let (packets, tally) = walk(&block.bytes, &ANY);
     assert_eq!(packets, frames);
     assert_eq!((tally.delivered, tally.invalid), (30, 0));
@@ -61,8 +61,8 @@ fn psock_tpacket_v3_block() {
 #[test]
 fn p5_an_empty_block_has_nothing_to_lend() {
     for offset in [0, DESC as u32, u32::MAX] {
-        let mut block = Block::of(4096, &[]);
-        block.block_word(offset_of!(tpacket_block_desc, offset_to_first_pkt), offset);
+        let mut block = BlockBuilder::with_frames(4096, &[]);
+        block.set_block_field(offset_of!(tpacket_block_desc, offset_to_first_pkt), offset);
         assert_eq!(counts(&block.bytes), (0, 0));
         assert!(!Position::first(&block.bytes).is_readable(&block.bytes, &ANY));
     }
@@ -70,8 +70,8 @@ fn p5_an_empty_block_has_nothing_to_lend() {
     assert_eq!(counts(&[0xff; DESC - 1]), (0, 0));
 }
 
-fn three() -> Block {
-    Block::of(4096, &[&[1; 60], &[2; 61], &[3; 62]])
+fn three() -> BlockBuilder {
+    BlockBuilder::with_frames(4096, &[&[1; 60], &[2; 61], &[3; 62]])
 }
 
 #[test]
@@ -88,7 +88,7 @@ fn p6_a_forged_number_of_packets() {
         (u32::MAX, (3, most)),
     ] {
         let mut block = three();
-        block.block_word(offset_of!(tpacket_block_desc, num_pkts), num_pkts);
+        block.set_block_field(offset_of!(tpacket_block_desc, num_pkts), num_pkts);
         assert_eq!(counts(&block.bytes), expected, "{num_pkts}");
     }
 }
@@ -110,12 +110,12 @@ fn p6_a_forged_offset_to_the_first_packet() {
     ];
     for offset in none.into_iter().chain([u32::MAX - 3, u32::MAX]) {
         let mut block = three();
-        block.block_word(offset_of!(tpacket_block_desc, offset_to_first_pkt), offset);
+        block.set_block_field(offset_of!(tpacket_block_desc, offset_to_first_pkt), offset);
         assert_eq!(counts(&block.bytes), (0, 3), "{offset}");
     }
     // The block's own header, filled so that it would pass for a packet's.
     let mut block = three();
-    block.block_word(offset_of!(tpacket_block_desc, offset_to_first_pkt), 16);
+    block.set_block_field(offset_of!(tpacket_block_desc, offset_to_first_pkt), 16);
     block.put(
         16 + offset_of!(tpacket3_hdr, tp_snaplen),
         &60_u32.to_ne_bytes(),
@@ -127,7 +127,7 @@ fn p6_a_forged_offset_to_the_first_packet() {
     assert_eq!(counts(&block.bytes), (0, 3));
     // A header of zeros that just fits has its frame inside itself.
     let mut block = three();
-    block.block_word(
+    block.set_block_field(
         offset_of!(tpacket_block_desc, offset_to_first_pkt),
         len - HEADER as u32,
     );
@@ -150,18 +150,18 @@ fn p6_a_forged_offset_to_the_next_packet() {
         u32::MAX,
     ] {
         let mut block = three();
-        block.forge(0, field, next);
+        block.set_field(0, field, next);
         assert_eq!(counts(&block.bytes), (1, 2), "{next}");
     }
     // What follows the last one is nobody's business.
     for next in [0, 1, HEADER as u32, u32::MAX] {
         let mut block = three();
-        block.forge(2, field, next);
+        block.set_field(2, field, next);
         assert_eq!(counts(&block.bytes), (3, 0), "{next}");
     }
     // Onto itself, and back by wrapping round: each step goes forward by a header at least.
     let mut block = three();
-    block.forge(
+    block.set_field(
         1,
         field,
         0_u32.wrapping_sub((block.headers[1] - block.headers[0]) as u32),
@@ -175,22 +175,22 @@ fn p6_a_forged_offset_to_the_frame() {
     // Into the header and the address behind it.
     for mac in [0, 1, 48, HEADER as u32 - 1] {
         let mut block = three();
-        block.forge(1, field, mac);
+        block.set_field(1, field, mac);
         assert_eq!(counts(&block.bytes), (1, 2), "{mac}");
     }
     // Somewhere else inside: bytes of the block, if not the right ones.
     let mut block = three();
-    block.forge(1, field, HEADER as u32);
+    block.set_field(1, field, HEADER as u32);
     assert_eq!(counts(&block.bytes), (3, 0));
     // Outside.
     let left = (4096 - block.headers[1]) as u32;
     for mac in [left - 60, left, left + 1, u32::from(u16::MAX)] {
         let mut block = three();
-        block.forge(1, field, mac);
+        block.set_field(1, field, mac);
         assert_eq!(counts(&block.bytes), (1, 2), "{mac}");
     }
     let mut block = three();
-    block.forge(1, field, left - 61);
+    block.set_field(1, field, left - 61);
     assert_eq!(counts(&block.bytes), (3, 0));
 }
 
@@ -208,7 +208,7 @@ fn p6_a_forged_length_of_the_frame() {
         (u32::MAX, (1, 2)),
     ] {
         let mut block = three();
-        block.forge(1, field, length);
+        block.set_field(1, field, length);
         assert_eq!(counts(&block.bytes), expected, "{length}");
         if expected == (3, 0) {
             let (packets, _) = walk(&block.bytes, &ANY);
@@ -217,14 +217,14 @@ fn p6_a_forged_length_of_the_frame() {
     }
     // A wire length that is nonsense is no matter of memory.
     let mut block = three();
-    block.forge(1, offset_of!(tpacket3_hdr, tp_len), u32::MAX);
+    block.set_field(1, offset_of!(tpacket3_hdr, tp_len), u32::MAX);
     assert_eq!(counts(&block.bytes), (3, 0));
 }
 
 #[test]
 fn a_walk_that_is_asked_on_behind_its_end_says_the_same() {
     let mut block = three();
-    block.forge(1, offset_of!(tpacket3_hdr, tp_mac), 0);
+    block.set_field(1, offset_of!(tpacket3_hdr, tp_mac), 0);
     let tally = Cell::new(None);
     let mut packets = Packets::new(&block.bytes, &ANY, Position::first(&block.bytes), &tally);
     assert!(packets.next().is_some() && tally.get().is_none());
@@ -248,9 +248,9 @@ fn s12_what_the_kernel_did_not_cut_is_cut_to_the_snap_length() {
 }
 
 /// What is told of a packet with this status, and nothing else in its header.
-fn told(status: u32, forge: impl Fn(&mut Block)) -> netring_sys::PacketBuf {
-    let mut block = Block::of(4096, &[&[7; 60]]);
-    block.forge(0, offset_of!(tpacket3_hdr, tp_status), status);
+fn told(status: u32, forge: impl Fn(&mut BlockBuilder)) -> netring_sys::PacketBuf {
+    let mut block = BlockBuilder::with_frames(4096, &[&[7; 60]]);
+    block.set_field(0, offset_of!(tpacket3_hdr, tp_status), status);
     forge(&mut block);
     let packet = Position::first(&block.bytes).step(&block.bytes, &ANY);
     packet.unwrap().to_buf()
@@ -281,8 +281,8 @@ fn s9_the_clock_is_the_one_that_the_status_names() {
     assert_eq!(clock(TP_STATUS_TS_SOFTWARE), Clock::Software);
     assert_eq!(clock(TP_STATUS_TS_RAW_HARDWARE), Clock::Hardware);
     let time = told(0, |block| {
-        block.forge(0, offset_of!(tpacket3_hdr, tp_sec), 3);
-        block.forge(0, offset_of!(tpacket3_hdr, tp_nsec), 999_999_999);
+        block.set_field(0, offset_of!(tpacket3_hdr, tp_sec), 3);
+        block.set_field(0, offset_of!(tpacket3_hdr, tp_nsec), 999_999_999);
     });
     assert_eq!(time.timestamp().as_nanos(), 3_999_999_999);
 }
@@ -291,7 +291,7 @@ fn s9_the_clock_is_the_one_that_the_status_names() {
 fn p13_a_tag_is_there_where_the_status_says_so_also_a_tag_of_zeros() {
     let tag = |status, tci: u32, tpid: u16| {
         told(status, |block| {
-            block.forge(0, offset_of!(tpacket3_hdr, tp_vlan_tci), tci);
+            block.set_field(0, offset_of!(tpacket3_hdr, tp_vlan_tci), tci);
             let at = block.headers[0] + offset_of!(tpacket3_hdr, tp_vlan_tpid);
             block.put(at, &tpid.to_ne_bytes());
         })
@@ -421,7 +421,7 @@ proptest! {
         words in prop::collection::vec((0..2_usize, edge(4096)), 0..2),
     ) {
         let frames: Vec<&[u8]> = frames.iter().map(Vec::as_slice).collect();
-        let mut block = Block::of(4096, &frames);
+        let mut block = BlockBuilder::with_frames(4096, &frames);
         matches_the_oracle(&block.bytes);
         for (packet, field, value) in forged {
             let fields = [
@@ -431,7 +431,7 @@ proptest! {
                 offset_of!(tpacket3_hdr, tp_len),
             ];
             if packet < block.headers.len() {
-                block.forge(packet, fields[field], value);
+                block.set_field(packet, fields[field], value);
             }
         }
         for (word, value) in words {
@@ -439,7 +439,7 @@ proptest! {
                 offset_of!(tpacket_block_desc, num_pkts),
                 offset_of!(tpacket_block_desc, offset_to_first_pkt),
             ];
-            block.block_word(fields[word], value);
+            block.set_block_field(fields[word], value);
         }
         matches_the_oracle(&block.bytes);
     }
