@@ -2,12 +2,11 @@
 
 use std::time::Duration;
 
-use netring_sys::kernel::packet::{
-    SOF_TIMESTAMPING_RAW_HARDWARE, SOF_TIMESTAMPING_SOFTWARE, SOF_TIMESTAMPING_SYS_HARDWARE,
-    TPACKET_ALIGNMENT,
-};
 use netring_sys::syscall::page_size;
 use netring_sys::{Error, Filter, Profile};
+
+use crate::rx::geometry::{FRAME_SIZE, MIN_BLOCKS, sizes, slot_size};
+use crate::socket::TimestampSource;
 
 /// The settings of a [`Capture`](crate::Capture), from
 /// [`Capture::builder`](crate::Capture::builder).
@@ -40,78 +39,6 @@ pub struct CaptureBuilder {
     pub(crate) rx_hash: bool,
     pub(crate) filter: Option<Filter>,
 }
-
-/// Which clock stamps the packets. Each packet says which it really got
-/// ([`Timestamp::clock`](netring_sys::Timestamp::clock)).
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[non_exhaustive]
-#[repr(u32)]
-pub enum TimestampSource {
-    /// The kernel's real-time clock.
-    #[default]
-    #[doc(alias = "SOF_TIMESTAMPING_SOFTWARE")]
-    Software = SOF_TIMESTAMPING_SOFTWARE,
-    /// The card's clock, transformed to the system's. No driver does it today, and packets say
-    /// [`Software`](netring_sys::Clock::Software).
-    #[doc(alias = "SOF_TIMESTAMPING_SYS_HARDWARE")]
-    SysHardware = SOF_TIMESTAMPING_SYS_HARDWARE,
-    /// The card's own clock. The card must have been told to stamp (`SIOCSHWTSTAMP`, by
-    /// `hwstamp_ctl` or a PTP daemon); a packet that it did not stamp has the kernel's time,
-    /// and says so.
-    #[doc(alias = "SOF_TIMESTAMPING_RAW_HARDWARE")]
-    RawHardware = SOF_TIMESTAMPING_RAW_HARDWARE,
-}
-
-/// The ring that was asked for, and the one that was got.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct RingGeometry {
-    /// Bytes of a block.
-    pub block_size: usize,
-    /// Blocks that the ring has.
-    pub block_count: usize,
-    /// Blocks that were asked for: more where memory was short.
-    pub requested_blocks: usize,
-    /// Bytes of the slot that each packet has to itself, up to 96 bytes of headers included;
-    /// `None` if packets share blocks, as they do in every profile but [`Profile::Immediate`].
-    pub slot_size: Option<usize>,
-}
-
-impl RingGeometry {
-    /// Bytes of the whole ring.
-    pub const fn bytes(&self) -> usize {
-        self.block_size * self.block_count
-    }
-
-    /// Packets that the ring holds, if each has a slot to itself.
-    pub const fn slots(&self) -> Option<usize> {
-        match self.slot_size {
-            Some(size) => Some(self.block_size / size * self.block_count),
-            None => None,
-        }
-    }
-
-    /// Whether memory was short, and the ring has fewer blocks than were asked for.
-    pub const fn is_short(&self) -> bool {
-        self.block_count < self.requested_blocks
-    }
-}
-
-/// The fewest blocks of a ring: one that the kernel fills while the reader has the other.
-pub(crate) const MIN_BLOCKS: usize = 2;
-
-/// Bytes of a frame, which a version 3 ring only has to be told: it fits every block.
-pub(crate) const FRAME_SIZE: usize = 2048;
-
-/// Bytes that are kept of each packet in a slot unless there is a snap length: the largest that
-/// receive offload makes, with its link layer header.
-const KEPT_IN_A_SLOT: usize = (64 << 10) + 32;
-/// Bytes that the kernel is asked to leave between its header in a slot and the packet: see
-/// `Ring::turn_header`.
-pub(crate) const SLOT_RESERVE: u32 = 16;
-/// Bytes before a packet in its slot, at most: header, address, reserve, and padding that puts the
-/// network header on its grid.
-const SLOT_HEADERS: usize = 80 + SLOT_RESERVE as usize;
 
 impl CaptureBuilder {
     pub(crate) fn new() -> Self {
@@ -350,32 +277,9 @@ impl CaptureBuilder {
         Ok(())
     }
 
-    /// Bytes of a slot, if each packet has one to itself: as many slots of the size that is needed
-    /// as a block holds, which share what is left over.
+    /// Bytes of a slot, if each packet has one to itself.
     pub(crate) fn slot_size(&self) -> Option<usize> {
-        if !self.immediate {
-            return None;
-        }
-        let keep = self.snap_len.map_or(KEPT_IN_A_SLOT, |bytes| bytes as usize);
-        let needed = keep.min(self.block_size) + SLOT_HEADERS;
-        let needed = needed.next_multiple_of(TPACKET_ALIGNMENT);
-        let slots = (self.block_size / needed).max(1);
-        let size = self.block_size / slots;
-        Some(size - size % TPACKET_ALIGNMENT)
+        let snap_len = self.snap_len;
+        self.immediate.then(|| slot_size(self.block_size, snap_len))
     }
-}
-
-/// The block size, the block count and the retire timeout of a profile.
-const fn sizes(profile: Profile) -> (usize, usize, Duration) {
-    const KIB: usize = 1 << 10;
-    const MIB: usize = 1 << 20;
-    let (size, count, millis) = match profile {
-        Profile::LowLatency => (128 * KIB, 512, 1),
-        Profile::HighThroughput => (MIB, 256, 64),
-        Profile::LowMemory => (128 * KIB, 32, 80),
-        Profile::Jumbo => (512 * KIB, 256, 16),
-        Profile::Immediate => (MIB, 64, 0),
-        _ => (256 * KIB, 256, 16),
-    };
-    (size, count, Duration::from_millis(millis))
 }

@@ -80,13 +80,15 @@
 
 mod builder;
 mod rx;
+mod socket;
 
 #[cfg(any(test, feature = "__internal"))]
 #[doc(hidden)]
 pub mod internal;
 
-pub use builder::{CaptureBuilder, RingGeometry, TimestampSource};
+pub use builder::CaptureBuilder;
 pub use netring_sys::kernel::filter::SockFilter;
 pub use netring_sys::wait::StopHandle;
 pub use netring_sys::{Filter, Profile};
-pub use rx::{Batch, Capture};
+pub use rx::{Batch, Capture, RingGeometry};
+pub use socket::TimestampSource;

@@ -8,7 +8,7 @@
 
 use std::time::{Duration, Instant};
 
-use crate::builder::RingGeometry;
+use super::geometry::RingGeometry;
 
 /// Below this many wake-ups in a period a clock saves nothing worth its system calls.
 const WORTH_IT: u32 = 4;

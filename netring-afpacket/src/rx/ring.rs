@@ -28,9 +28,9 @@ use netring_sys::kernel::packet::{
     sockaddr_ll, tpacket_block_desc, tpacket2_hdr, tpacket3_hdr,
 };
 
-use crate::builder::RingGeometry;
+use super::geometry::RingGeometry;
 
-/// Bytes that the header of a slot takes once it was [turned](Ring::turn_header) into one of
+/// Bytes that the header of a slot takes once it was [turned](Ring::convert_header) into one of
 /// version 3.
 pub(crate) const SLOT_HEADER: usize = TPACKET3_HDRLEN_ALIGNED + size_of::<sockaddr_ll>();
 
@@ -109,7 +109,7 @@ impl Ring {
     /// It is longer than that of version 2: the kernel was asked to leave room behind its own
     /// (`PACKET_RESERVE`). The first word stays, which is the slot's status; of the last packet
     /// of a block, version 3 has no use for it.
-    pub(crate) fn turn_header(&mut self) {
+    pub(crate) fn convert_header(&mut self) {
         let start = self.start();
         // Relaxed: the slot is the reader's, and nobody else looks at it. `status` has acquired
         // what the kernel wrote.
@@ -224,14 +224,8 @@ impl Ring {
     }
 
     /// A ring that no kernel fills.
-    pub(crate) fn played(block_size: usize, block_count: usize, slot_size: Option<usize>) -> Self {
-        let size = RingGeometry {
-            block_size,
-            block_count,
-            requested_blocks: block_count,
-            slot_size,
-        };
-        Self::new(Mmap::anonymous(block_size * block_count).unwrap(), size)
+    pub(crate) fn without_kernel(geometry: RingGeometry) -> Self {
+        Self::new(Mmap::anonymous(geometry.bytes()).unwrap(), geometry)
     }
 }
 
@@ -239,13 +233,22 @@ impl Ring {
 mod tests {
     use super::*;
 
+    fn ring(block_count: usize, slot_size: Option<usize>) -> Ring {
+        Ring::without_kernel(RingGeometry {
+            block_size: 4096,
+            block_count,
+            requested_blocks: block_count,
+            slot_size,
+        })
+    }
+
     fn hand_over(ring: &mut Ring, n: usize) {
         ring.fill(n, &[], 0);
     }
 
     #[test]
     fn blocks_are_lent_in_order_and_only_when_they_are_the_readers() {
-        let mut ring = Ring::played(4096, 3, None);
+        let mut ring = ring(3, None);
         assert!(ring.block().is_none());
         // The kernel is one block ahead of us, out of order: it is not looked at before its turn.
         hand_over(&mut ring, 1);
@@ -309,7 +312,7 @@ mod tests {
     #[test]
     fn p23_a_block_is_written_and_read_by_turns() {
         const ROUNDS: u32 = if cfg!(miri) { 40 } else { 20_000 };
-        let mut ring = Ring::played(4096, 2, None);
+        let mut ring = ring(2, None);
         let blocks = [Kernels::of(&ring, 0), Kernels::of(&ring, 1)];
         let kernel = std::thread::spawn(move || {
             let blocks = blocks;
@@ -330,7 +333,7 @@ mod tests {
     /// Three slots of a block leave 16 bytes over.
     #[test]
     fn slots_are_lent_in_order_and_what_is_left_over_of_a_block_is_passed() {
-        let mut ring = Ring::played(4096, 2, Some(1360));
+        let mut ring = ring(2, Some(1360));
         let mut starts = Vec::new();
         for round in 0..13_u8 {
             let n = usize::from(round) % 6;

@@ -88,7 +88,7 @@ fn fill(capture: &mut Capture, n: usize, slot: &[u8]) {
     // The kernel stores the status last.
     let mut kernels = slot.to_vec();
     put(&mut kernels, 0, &0_u32.to_ne_bytes());
-    capture.ring.fill(n, &kernels, REMARKS);
+    capture.reader.ring_mut().fill(n, &kernels, REMARKS);
 }
 
 #[test]
@@ -119,7 +119,7 @@ fn every_word_of_a_slot_is_told_however_often_it_is_lent() {
     }
     drop(capture.batch());
     assert_eq!(counted(&capture), (1, 0));
-    assert!(capture.ring.is_kernels(0));
+    assert!(capture.reader.ring_mut().is_kernels(0));
 }
 
 #[test]
@@ -173,5 +173,5 @@ fn p6_a_forged_slot_gives_nothing_and_is_counted_once() {
     assert_eq!(batch.packets().next().unwrap().data().len(), room as usize);
     drop(batch);
     assert_eq!(counted(&capture), (1, count as u64));
-    assert!((0..=count).all(|n| capture.ring.is_kernels(n)));
+    assert!((0..=count).all(|n| capture.reader.ring_mut().is_kernels(n)));
 }
