@@ -7,7 +7,7 @@ use std::cell::Cell;
 
 use netring_sys::Packet;
 
-use crate::rx::{Context, Packets, Position, Tally};
+use crate::rx::{Context, Counts, Packets, Position};
 
 pub use block::BlockBuilder;
 #[cfg(test)]
@@ -17,7 +17,7 @@ pub(crate) use block::{DESC, MAC};
 #[derive(Debug)]
 pub struct Parser {
     context: Context,
-    counts: Cell<Option<Tally>>,
+    counts: Cell<Option<Counts>>,
 }
 
 impl Parser {
@@ -48,7 +48,7 @@ impl Parser {
 
     /// The same figures as they are counted for a batch that is dropped without iteration.
     pub fn count(&self, block: &[u8]) -> (u64, u64) {
-        let counts = Position::first(block).tally(block, &self.context);
+        let counts = Position::first(block).counts(block, &self.context);
         (counts.delivered, counts.invalid)
     }
 }

@@ -14,4 +14,4 @@ pub use batch::Batch;
 pub use capture::Capture;
 pub use geometry::RingGeometry;
 #[cfg(any(test, feature = "__internal"))]
-pub(crate) use parse::{Context, Packets, Position, Tally};
+pub(crate) use parse::{Context, Counts, Packets, Position};

@@ -4,7 +4,7 @@ use std::cell::Cell;
 
 use netring_sys::{Packet, PacketBatch};
 
-use super::parse::Tally;
+use super::parse::Counts;
 use super::reader::Reader;
 
 /// The packets of one block (with [`Profile::Immediate`](crate::Profile::Immediate) one packet), or
@@ -17,7 +17,7 @@ use super::reader::Reader;
 pub struct Batch<'a> {
     reader: &'a mut Reader,
     /// What an iteration over all the packets found.
-    tally: Cell<Option<Tally>>,
+    counts: Cell<Option<Counts>>,
 }
 
 impl<'a> Batch<'a> {
@@ -25,7 +25,7 @@ impl<'a> Batch<'a> {
     pub(crate) const fn new(reader: &'a mut Reader) -> Self {
         Self {
             reader,
-            tally: Cell::new(None),
+            counts: Cell::new(None),
         }
     }
 
@@ -41,13 +41,13 @@ impl<'a> Batch<'a> {
 impl PacketBatch for Batch<'_> {
     #[inline]
     fn packets(&self) -> impl Iterator<Item = Packet<'_>> {
-        self.reader.packets(&self.tally)
+        self.reader.packets(&self.counts)
     }
 }
 
 impl Drop for Batch<'_> {
     #[inline]
     fn drop(&mut self) {
-        self.reader.release(self.tally.get());
+        self.reader.release(self.counts.get());
     }
 }

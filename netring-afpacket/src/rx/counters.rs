@@ -3,7 +3,7 @@
 use netring_sys::kernel::packet::tpacket_stats_v3;
 use netring_sys::{Count, Stats};
 
-use super::parse::Tally;
+use super::parse::Counts;
 
 /// After so many packets the kernel's counters are read even if nobody asks: a quarter of what they
 /// hold.
@@ -33,9 +33,9 @@ impl Counters {
 
     /// Adds what was lent of a block, and what of it could not be.
     #[inline]
-    pub(crate) const fn add(&mut self, tally: Tally) {
-        self.delivered += tally.delivered;
-        self.invalid += tally.invalid;
+    pub(crate) const fn add(&mut self, counts: Counts) {
+        self.delivered += counts.delivered;
+        self.invalid += counts.invalid;
     }
 
     /// Packets of the blocks that were given back.
@@ -85,7 +85,7 @@ mod tests {
     #[test]
     fn the_kernel_is_asked_before_its_counters_wrap() {
         let mut counters = Counters::default();
-        let block = Tally {
+        let block = Counts {
             delivered: READ_EVERY / 2,
             invalid: 0,
         };

@@ -42,7 +42,7 @@ pub(crate) struct Context {
 
 /// What a walk to the end of a block found.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Tally {
+pub(crate) struct Counts {
     /// Packets that were lent.
     pub(crate) delivered: u64,
     /// Packets that were announced and could not be read.
@@ -119,12 +119,12 @@ impl Position {
     }
 
     /// Walks to the end of the block, and tells what is there.
-    pub(crate) fn tally(mut self, block: &[u8], context: &Context) -> Tally {
+    pub(crate) fn counts(mut self, block: &[u8], context: &Context) -> Counts {
         let mut delivered = 0;
         while self.step(block, context).is_some() {
             delivered += 1;
         }
-        Tally {
+        Counts {
             delivered,
             invalid: self.plausible(block),
         }
@@ -140,7 +140,7 @@ pub(crate) struct Packets<'a> {
     delivered: u64,
     /// Where the result goes when the end is reached, so that nobody has to walk the block again
     /// to count it.
-    tally: &'a Cell<Option<Tally>>,
+    counts: &'a Cell<Option<Counts>>,
 }
 
 impl<'a> Packets<'a> {
@@ -148,14 +148,14 @@ impl<'a> Packets<'a> {
         block: &'a [u8],
         context: &'a Context,
         at: Position,
-        tally: &'a Cell<Option<Tally>>,
+        counts: &'a Cell<Option<Counts>>,
     ) -> Self {
         Self {
             block,
             context,
             at,
             delivered: 0,
-            tally,
+            counts,
         }
     }
 }
@@ -172,7 +172,7 @@ impl<'a> Iterator for Packets<'a> {
             // Where a walk ends it stands, so this comes to the same however often it is asked
             // again.
             let invalid = self.at.plausible(self.block);
-            self.tally.set(Some(Tally {
+            self.counts.set(Some(Counts {
                 delivered: self.delivered,
                 invalid,
             }));

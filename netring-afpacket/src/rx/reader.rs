@@ -10,7 +10,7 @@ use netring_sys::{Count, Packet, Stats, SyscallError};
 use super::counters::Counters;
 use super::geometry::RingGeometry;
 use super::pace::{Change, Pace};
-use super::parse::{Context, Packets, Position, Tally, sequence};
+use super::parse::{Context, Counts, Packets, Position, sequence};
 use super::ring::Ring;
 
 /// The reading end of a ring.
@@ -57,7 +57,7 @@ impl Reader {
             // While packets are lost, blocks carry this flag until the counters are read, which
             // cannot wrap within one block.
             if status & TP_STATUS_LOSING != 0 || self.counters.is_due() {
-                self.counters.add_kernel(kernel_counters()?);
+                self.read_kernel(&mut kernel_counters)?;
             }
             if self.geometry.slot_size.is_some() {
                 self.ring.convert_header();
@@ -72,10 +72,10 @@ impl Reader {
 
     /// The packets that are left of the current block; none before [`look`](Self::look) found one.
     #[inline]
-    pub(crate) fn packets<'a>(&'a self, tally: &'a Cell<Option<Tally>>) -> Packets<'a> {
+    pub(crate) fn packets<'a>(&'a self, counts: &'a Cell<Option<Counts>>) -> Packets<'a> {
         let at = self.at.unwrap_or_default();
         let block = self.block().unwrap_or_default();
-        Packets::new(block, &self.context, at, tally)
+        Packets::new(block, &self.context, at, counts)
     }
 
     /// Calls `f` with the packets of the current block, and stays behind the one that it breaks at.
@@ -88,7 +88,7 @@ impl Reader {
         // The place and the count are written before each call, so they are right even if it
         // panics.
         while let Some(packet) = self.at.as_mut()?.step(block, &self.context) {
-            self.counters.add(Tally {
+            self.counters.add(Counts {
                 delivered: 1,
                 invalid: 0,
             });
@@ -104,12 +104,15 @@ impl Reader {
     /// Gives the current block back. `walked` is what an iteration over all its packets found; if
     /// there was none, all packets that are left count as delivered.
     #[inline]
-    pub(crate) fn release(&mut self, walked: Option<Tally>) {
-        let Some((at, block)) = self.at.zip(self.block()) else {
-            return;
-        };
-        let rest = walked.unwrap_or_else(|| at.tally(block, &self.context));
-        self.release_counted(rest);
+    pub(crate) fn release(&mut self, walked: Option<Counts>) {
+        if let Some(at) = self.at
+            && let Some(block) = self.ring.block()
+        {
+            self.release_counted(match walked {
+                Some(rest) => rest,
+                None => at.counts(block, &self.context),
+            });
+        }
     }
 
     /// The number of the current block or slot, from 1; 0 if there is none to lend.
@@ -150,16 +153,25 @@ impl Reader {
         self.at.and_then(|_| self.ring.block())
     }
 
+    #[cold]
+    fn read_kernel(
+        &mut self,
+        kernel_counters: &mut impl FnMut() -> Result<tpacket_stats_v3, SyscallError>,
+    ) -> Result<(), SyscallError> {
+        self.counters.add_kernel(kernel_counters()?);
+        Ok(())
+    }
+
     /// Gives the current block back if none of its packets is left that can be read.
     fn release_if_done(&mut self) {
         if let (Some(at), Some(block)) = (self.at, self.ring.block())
             && !at.is_readable(block, &self.context)
         {
-            self.release_counted(at.tally(block, &self.context));
+            self.release_counted(at.counts(block, &self.context));
         }
     }
 
-    fn release_counted(&mut self, rest: Tally) {
+    fn release_counted(&mut self, rest: Counts) {
         self.counters.add(rest);
         self.at = None;
         self.ring.release();

@@ -9,33 +9,33 @@ const ANY: Context = Context {
 };
 
 /// The walk of a batch: its packets, and what is counted when they were walked to the end.
-fn walk(block: &[u8], context: &Context) -> (Vec<Vec<u8>>, Tally) {
-    let tally = Cell::new(None);
-    let packets = Packets::new(block, context, Position::first(block), &tally);
+fn parse(block: &[u8], context: &Context) -> (Vec<Vec<u8>>, Counts) {
+    let counts = Cell::new(None);
+    let packets = Packets::new(block, context, Position::first(block), &counts);
     let packets = packets.map(|packet| {
         let (inside, lent) = (block.as_ptr_range(), packet.data().as_ptr_range());
         assert!(inside.start <= lent.start && lent.end <= inside.end);
         packet.data().to_vec()
     });
-    (packets.collect(), tally.get().unwrap())
+    (packets.collect(), counts.get().unwrap())
 }
 
 /// All ways through a block come to the same figures, which are these.
 fn counts(block: &[u8]) -> (u64, u64) {
-    let (packets, walked) = walk(block, &ANY);
+    let (packets, walked) = parse(block, &ANY);
     assert_eq!(walked.delivered, packets.len() as u64);
     // A batch that is dropped without a walk.
-    let dropped = Position::first(block).tally(block, &ANY);
+    let dropped = Position::first(block).counts(block, &ANY);
     assert_eq!(dropped, walked);
     // A loop that is left behind each packet and comes back.
     let (mut at, mut stepped) = (Position::first(block), 0);
     while at.is_readable(block, &ANY) {
-        let rest = at.tally(block, &ANY);
+        let rest = at.counts(block, &ANY);
         assert_eq!(rest.delivered, walked.delivered - stepped);
         assert!(at.step(block, &ANY).is_some());
         stepped += 1;
     }
-    let rest = at.tally(block, &ANY);
+    let rest = at.counts(block, &ANY);
     assert_eq!((stepped, 0), (walked.delivered, rest.delivered));
     assert_eq!(rest.invalid, walked.invalid);
     // Whatever is announced, no more is counted than a block holds.
@@ -48,9 +48,9 @@ fn psock_tpacket_v3_block() {
     let frames: Vec<Vec<u8>> = (60..90).map(|len| vec![len as u8; len]).collect();
     let frames: Vec<&[u8]> = frames.iter().map(Vec::as_slice).collect();
     let block = BlockBuilder::with_frames(8192, &frames);
-    let (packets, tally) = walk(&block.bytes, &ANY);
+    let (packets, walked) = parse(&block.bytes, &ANY);
     assert_eq!(packets, frames);
-    assert_eq!((tally.delivered, tally.invalid), (30, 0));
+    assert_eq!((walked.delivered, walked.invalid), (30, 0));
     assert_eq!(counts(&block.bytes), (30, 0));
     let aligned = frames
         .iter()
@@ -211,7 +211,7 @@ fn p6_a_forged_length_of_the_frame() {
         block.set_field(1, field, length);
         assert_eq!(counts(&block.bytes), expected, "{length}");
         if expected == (3, 0) {
-            let (packets, _) = walk(&block.bytes, &ANY);
+            let (packets, _) = parse(&block.bytes, &ANY);
             assert_eq!(packets[1].len(), length as usize);
         }
     }
@@ -225,12 +225,12 @@ fn p6_a_forged_length_of_the_frame() {
 fn a_walk_that_is_asked_on_behind_its_end_says_the_same() {
     let mut block = three();
     block.set_field(1, offset_of!(tpacket3_hdr, tp_mac), 0);
-    let tally = Cell::new(None);
-    let mut packets = Packets::new(&block.bytes, &ANY, Position::first(&block.bytes), &tally);
-    assert!(packets.next().is_some() && tally.get().is_none());
+    let counts = Cell::new(None);
+    let mut packets = Packets::new(&block.bytes, &ANY, Position::first(&block.bytes), &counts);
+    assert!(packets.next().is_some() && counts.get().is_none());
     for _ in 0..3 {
         assert!(packets.next().is_none());
-        let found = tally.get().unwrap();
+        let found = counts.get().unwrap();
         assert_eq!((found.delivered, found.invalid), (1, 2));
     }
 }
@@ -242,7 +242,7 @@ fn s12_what_the_kernel_did_not_cut_is_cut_to_the_snap_length() {
         snap_len: 61,
         ..ANY
     };
-    let (packets, _) = walk(&block.bytes, &context);
+    let (packets, _) = parse(&block.bytes, &context);
     let lens: Vec<_> = packets.iter().map(Vec::len).collect();
     assert_eq!(lens, [60, 61, 61]);
 }
@@ -264,9 +264,9 @@ fn the_link_type_is_the_one_of_the_packet() {
         let at = block.headers[n] + hardware;
         block.put(at, &hardware_type.to_ne_bytes());
     }
-    let tally = Cell::new(None);
+    let counts = Cell::new(None);
     let first = Position::first(&block.bytes);
-    let packets = Packets::new(&block.bytes, &ANY, first, &tally);
+    let packets = Packets::new(&block.bytes, &ANY, first, &counts);
     let types: Vec<_> = packets.map(|packet| packet.link_type()).collect();
     assert_eq!(
         types,
@@ -375,12 +375,12 @@ fn oracle(block: &[u8]) -> (Vec<(usize, usize)>, u64) {
 
 fn matches_the_oracle(block: &[u8]) {
     let (found, invalid) = oracle(block);
-    let (packets, tally) = walk(block, &ANY);
+    let (packets, walked) = parse(block, &ANY);
     assert_eq!(packets.len(), found.len());
     for (packet, (at, len)) in packets.iter().zip(&found) {
         assert_eq!(packet, &block[*at..at + len]);
     }
-    assert_eq!(tally.invalid, invalid);
+    assert_eq!(walked.invalid, invalid);
     assert_eq!(counts(block), (found.len() as u64, invalid));
 }
 
