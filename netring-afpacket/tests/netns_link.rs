@@ -235,7 +235,10 @@ fn p12_a_capture_can_be_opened_on_an_interface_that_is_down() {
     let mut capture = capture();
     let down = capture.next_batch(SECOND).map(|batch| batch.is_some());
     let down = down.unwrap_err().to_string();
-    assert_eq!(down, "the interface a is down; packets come when it is up");
+    assert_eq!(
+        down,
+        "the interface a is down; packets arrive when it is up"
+    );
     sleeps(&mut capture);
     comes_up("a");
     packets_arrive(&mut capture, 0);

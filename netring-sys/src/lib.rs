@@ -54,7 +54,7 @@ pub use contract::{
     Count, Open, PacketBatch, PacketSink, PacketSlot, PacketSource, PacketWriter, Profile,
     Readiness, SinkStats, Stats, WireBytes, adapters,
 };
-pub use error::{Error, NoBackend, Refusal, SyscallError};
+pub use error::{Error, SyscallError};
 pub use filter::{Filter, Matcher};
 pub use link_type::LinkType;
 pub use packet::{Checksum, Direction, Meta, Packet, PacketBuf, VlanTag};

@@ -227,6 +227,14 @@ fn list(set: Capabilities, separator: &str, prefix: &str) -> String {
 }
 
 #[cfg(test)]
+impl Privileges {
+    /// As if `/proc` could not be read.
+    pub(crate) const fn unknown() -> Self {
+        Self(None)
+    }
+}
+
+#[cfg(test)]
 mod tests {
     use super::*;
 
