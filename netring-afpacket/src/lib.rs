@@ -2,7 +2,7 @@
 //!
 //! The kernel writes packets into blocks of memory that it shares with the program; [`Capture`]
 //! lends them block by block, without a copy and without a system call while there are packets. A
-//! [`Batch`] is bound to its capture and a packet to its batch: the compiler refuses what a C
+//! [`Batch`] borrows from its capture and a packet from its batch, so the compiler refuses what a C
 //! program finds out in production.
 //!
 //! ```no_run
@@ -19,11 +19,11 @@
 //! # Ok::<(), netring_sys::Error>(())
 //! ```
 //!
-//! A block is handed over when it is full, or after a while; [`Profile::Immediate`] hands over each
-//! packet at once. [`CaptureBuilder::profile`] says how long a pause of the reader each
-//! profile outlasts.
+//! The kernel hands over a block when it is full or its timeout expires. With
+//! [`Profile::Immediate`] it hands over each packet at once. [`CaptureBuilder::profile`] lists how
+//! long a pause of the reader each profile outlasts.
 //!
-//! Needs CAP_NET_RAW in the namespace of the interface, and kernel 4.20 or newer (3.14 without
+//! Capturing needs CAP_NET_RAW in the namespace of the interface, and kernel 4.20 or newer (3.14 without
 //! [`CaptureBuilder::ignore_outgoing`]).
 //!
 //! # What the compiler refuses
