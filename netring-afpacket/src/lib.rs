@@ -23,8 +23,8 @@
 //! [`Profile::Immediate`] it hands over each packet at once. [`CaptureBuilder::profile`] lists how
 //! long a pause of the reader each profile outlasts.
 //!
-//! Capturing needs CAP_NET_RAW in the namespace of the interface, and kernel 4.20 or newer (3.14 without
-//! [`CaptureBuilder::ignore_outgoing`]).
+//! Capturing needs CAP_NET_RAW in the namespace of the interface, and kernel 4.20 or newer (3.14
+//! without [`CaptureBuilder::ignore_outgoing`]).
 //!
 //! # What the compiler refuses
 //!

@@ -93,7 +93,7 @@ mod tests {
     use netring_sys::kernel::filter::BPF_LD_W_LEN;
 
     #[test]
-    fn s12_what_a_filter_returns_says_yes_or_no_and_the_snap_length_how_much() {
+    fn s12_the_filter_accepts_or_rejects_and_the_snap_length_cuts() {
         let ret = |k| SockFilter::stmt(BPF_RET_K, k);
         let load = SockFilter::stmt(BPF_LD_W_LEN, 77);
         assert_eq!(program(None, None), None);

@@ -1,5 +1,5 @@
-//! Whoever may not capture is told what helps there: as a user, in a container, under no_new_privs,
-//! in a user namespace. Advice that can be followed on the spot is followed.
+//! A process that may not capture gets advice that helps where it runs: as a user, in a container,
+//! under no_new_privs, in a user namespace. The tests follow the advice if they can.
 #![allow(clippy::unwrap_used, reason = "a test says what it expects by failing")]
 #![allow(
     clippy::print_stdout,
@@ -14,8 +14,8 @@ use xtask::netns::Netns;
 const ROLE: &str = "NETRING_ROLE";
 const USER: &str = "--reuid=65534 --regid=65534 --clear-groups";
 
-/// What a process says that tries to capture in this thread's namespace, started behind these
-/// words.
+/// Returns what a process prints that tries to capture in this thread's namespace, started through
+/// this command.
 fn said(words: &str) -> String {
     let program = std::env::current_exe().unwrap();
     let words = words.split_whitespace().collect::<Vec<_>>();
@@ -27,20 +27,20 @@ fn said(words: &str) -> String {
         .output()
         .unwrap();
     let said = String::from_utf8_lossy(&output.stdout).into_owned();
-    let Some((_, told)) = said.split_once("told: ") else {
+    let Some((_, told)) = said.split_once("result: ") else {
         panic!("{words:?}: {output:?}");
     };
     told.lines().next().unwrap().to_owned()
 }
 
-/// The role of the other tests; nothing by itself.
+/// The process that the other tests start; nothing by itself.
 #[test]
 #[ignore = "needs a network namespace: cargo xtask test-netns"]
 fn tries_to_capture() {
     if std::env::var_os(ROLE).is_some() {
         match Capture::open("lo") {
-            Ok(_) => println!("told: opened"),
-            Err(error) => println!("told: {error}"),
+            Ok(_) => println!("result: opened"),
+            Err(error) => println!("result: {error}"),
         }
     }
 }
@@ -58,7 +58,7 @@ fn needs(said: &str, contains: &[&str], lacks: &[&str]) {
 
 #[test]
 #[ignore = "needs a network namespace: cargo xtask test-netns"]
-fn a_user_is_told_how_to_give_the_program_the_capability() {
+fn a_user_learns_how_to_give_the_program_the_capability() {
     let _ns = Netns::enter().unwrap();
     let said = said(&format!("setpriv {USER}"));
     assert_eq!(
@@ -72,7 +72,7 @@ fn a_user_is_told_how_to_give_the_program_the_capability() {
 /// As `docker run --cap-drop NET_RAW` does.
 #[test]
 #[ignore = "needs a network namespace: cargo xtask test-netns"]
-fn root_of_a_container_without_the_capability_is_not_told_to_be_root() {
+fn root_of_a_container_without_the_capability_is_not_advised_to_be_root() {
     let _ns = Netns::enter().unwrap();
     let outside = [
         "even root cannot get here",
@@ -88,7 +88,7 @@ fn root_of_a_container_without_the_capability_is_not_told_to_be_root() {
 
 #[test]
 #[ignore = "needs a network namespace: cargo xtask test-netns"]
-fn root_that_dropped_the_capability_is_not_told_to_be_root() {
+fn root_that_dropped_the_capability_is_not_advised_to_be_root() {
     let _ns = Netns::enter().unwrap();
     let root = said("setpriv --securebits=+noroot,+noroot_locked --inh-caps=-all");
     needs(
@@ -117,7 +117,7 @@ fn under_no_new_privs_the_capability_has_to_come_from_outside() {
 
 #[test]
 #[ignore = "needs a network namespace: cargo xtask test-netns"]
-fn root_of_a_user_namespace_is_told_that_the_network_is_not_its_own() {
+fn root_of_a_user_namespace_learns_that_the_network_is_not_its_own() {
     let _ns = Netns::enter().unwrap();
     let told = said("unshare --user --map-root-user");
     assert_eq!(

@@ -1,5 +1,5 @@
-//! A capture in a sandbox: what an open does not need does not make it fail, and what it needs is
-//! named.
+//! A capture in a sandbox: opening does not fail for what it does not need, and names what it
+//! needs.
 #![allow(clippy::unwrap_used, reason = "a test says what it expects by failing")]
 
 mod sandbox;
@@ -19,7 +19,7 @@ fn capture(interface: &str) -> Result<Capture, Error> {
     builder.profile(Profile::LowMemory).build()
 }
 
-/// The namespace, in which others do what this thread may not do any more.
+/// The namespace, in which other threads do what this thread no longer may.
 fn without_netlink(errno: i32) -> Netns {
     let ns = Netns::enter().unwrap();
     veth("a", "b").unwrap();
@@ -29,7 +29,7 @@ fn without_netlink(errno: i32) -> Netns {
     ns
 }
 
-/// `ip` needs netlink: it runs on a thread that was started before the sandbox was.
+/// `ip` needs netlink, so it runs on a thread that was started before the sandbox.
 struct Outside {
     commands: std::sync::mpsc::Sender<&'static str>,
     done: std::sync::mpsc::Receiver<()>,
@@ -174,9 +174,8 @@ fn an_alternative_name_is_found_without_netlink_if_ioctl_has_room_for_it() {
     assert!(long.contains("allow AF_NETLINK"), "{long}");
 }
 
-/// systemd answers `EAFNOSUPPORT`, which is what a kernel without packet sockets says; containers
-/// answer `EPERM`, which is what a process without the capability is told. This one is root and has
-/// it.
+/// systemd answers `EAFNOSUPPORT`, as a kernel without packet sockets does; containers answer
+/// `EPERM`, as for a process without the capability. This one is root and has it.
 #[test]
 #[ignore = "needs a network namespace: cargo xtask test-netns"]
 fn a_filter_that_forbids_packet_sockets_is_named() {

@@ -1,4 +1,4 @@
-//! Waiting: as long as was asked, not longer, and not after a stop.
+//! Waiting: as long as requested, not longer, and not after a stop.
 #![allow(clippy::unwrap_used, reason = "a test says what it expects by failing")]
 
 use std::ops::ControlFlow;
@@ -59,7 +59,7 @@ fn s11_signals_do_not_restart_a_time_out() {
         (asked..asked + LATE).contains(&took),
         "{took:?} of {asked:?}"
     );
-    // It was interrupted, again and again.
+    // Signals interrupted it again and again.
     assert!(
         signals > 50 && cost.sleeps > 50,
         "{signals} signals, {cost:?}"
@@ -79,8 +79,8 @@ fn s11_a_time_out_below_a_millisecond_is_neither_none_nor_a_millisecond() {
     assert!(median < Duration::from_millis(1), "{median:?}");
 }
 
-/// Starts a reader that waits for ever, and stops it when it sleeps: what it said, and how long
-/// after the stop.
+/// Starts a reader that waits forever, and stops it when it sleeps. Returns its result, and how
+/// long after the stop it came.
 fn stopped<T: Send + 'static>(
     capture: Capture,
     read: impl FnOnce(Capture) -> T + Send + 'static,
@@ -150,7 +150,7 @@ fn p10_a_capture_is_closed_under_its_readers_hands_and_nothing_is_used_after_it(
                 match capture.next_batch(None) {
                     Ok(Some(batch)) => {
                         let _ = reading.send(());
-                        // Whatever was lent is there until it is given back, stopped or not.
+                        // A lent batch stays valid until it is given back, stopped or not.
                         thread::sleep(Duration::from_micros(300));
                         assert!(batch.packets().all(|packet| packet.data().len() == 200));
                     }
@@ -164,7 +164,7 @@ fn p10_a_capture_is_closed_under_its_readers_hands_and_nothing_is_used_after_it(
         stop.stop();
         let error = reader.join().unwrap();
         assert!(matches!(error, Error::Closed), "{error}");
-        // The capture is gone: its handles are good for nothing, and harmless.
+        // The capture is gone: its handles do nothing, and are harmless.
         late.stop();
         assert!(late.is_stopped());
     }
@@ -176,7 +176,7 @@ fn p10_a_capture_is_closed_under_its_readers_hands_and_nothing_is_used_after_it(
 fn a_capture_that_is_dropped_leaves_no_descriptor_and_no_mapping() {
     let _ns = Netns::enter().unwrap();
     let held = idle();
-    // Of this thread's captures: other tests of this process have their own.
+    // Only this thread's captures: other tests of this process have their own.
     let sockets = || {
         let lines = std::fs::read_to_string("/proc/thread-self/net/packet").unwrap();
         lines.lines().count() - 1

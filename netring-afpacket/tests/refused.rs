@@ -1,4 +1,4 @@
-//! Settings that no kernel takes are refused before one is asked, with a sentence that says what is
+//! Settings that no kernel accepts are refused before a system call, with a text that says what is
 //! allowed.
 #![allow(clippy::unwrap_used, reason = "a test says what it expects by failing")]
 
@@ -17,11 +17,11 @@ fn refused(builder: CaptureBuilder, what: &str, told: &[&str]) {
         "{text}"
     );
     for part in told {
-        assert!(text.contains(part), "{text:?} does not tell {part:?}");
+        assert!(text.contains(part), "{text:?} does not contain {part:?}");
     }
 }
 
-/// Were one of these not refused, the interface that is not there would be the error.
+/// If one of these were not refused, the missing interface would be the error.
 fn builder() -> CaptureBuilder {
     Capture::builder().interface("no-such-iface")
 }
@@ -98,7 +98,7 @@ fn an_immediate_capture_has_no_retire_time_out_and_no_hash() {
     );
     let hash = immediate().rx_hash(true);
     refused(hash, "rx_hash", &["no place for it", "Profile::LowLatency"]);
-    // The number of slots is a number of 32 bits too.
+    // The number of slots has 32 bits too.
     let slots = immediate()
         .snap_len(1)
         .block_size(1 << 30)
@@ -154,7 +154,7 @@ fn what_is_at_the_edge_of_a_rule_is_not_refused() {
     }
 }
 
-/// The capture goes to a thread of its own, and its handle to any.
+/// A capture can move to another thread, and its handle is shared by any.
 #[test]
 fn a_capture_is_send_and_a_handle_is_sync() {
     fn send<T: Send>() {}

@@ -127,14 +127,14 @@ impl Facts {
         }
         if missing & !self.permitted == 0 {
             return Some(format!(
-                "{needs}, which it holds and did not make effective (`capset`)"
+                "{needs}, which it holds but has not made effective (`capset`)"
             ));
         }
         if self.no_new_privs {
             let names = |separator, prefix| list(missing, separator, prefix);
             return Some(format!(
-                "{needs}, and it runs under no_new_privs, where neither sudo nor `setcap` gives a capability; whoever starts it has to \
-                 give it (systemd: `AmbientCapabilities={}`; `setpriv --inh-caps={caps} --ambient-caps={caps}`), or must not set \
+                "{needs}, and it runs under no_new_privs, with which neither sudo nor `setcap` grants a capability; the program that \
+                 starts it must grant it (systemd: `AmbientCapabilities={}`; `setpriv --inh-caps={caps} --ambient-caps={caps}`), or not set \
                  no_new_privs",
                 names(" ", "CAP_"),
                 caps = names(",", "+").to_lowercase(),
@@ -189,7 +189,7 @@ impl Facts {
             false => format!("; then run it as root there, or {}", once(grant)),
         };
         format!(
-            "{needs}, which even root cannot get here; whoever starts it has to allow it (docker, podman: `{}`; Kubernetes: \
+            "{needs}, which even root cannot get here; the program that starts it must allow it (docker, podman: `{}`; Kubernetes: \
              `capabilities: {{add: [{}]}}`; systemd: `CapabilityBoundingSet=`){then}",
             list(never, " ", "--cap-add="),
             list(never, ", ", ""),

@@ -83,7 +83,7 @@ mod tests {
     }
 
     #[test]
-    fn the_kernel_is_asked_before_its_counters_wrap() {
+    fn the_counters_are_read_before_they_wrap() {
         let mut counters = Counters::default();
         let block = Counts {
             delivered: READ_EVERY / 2,

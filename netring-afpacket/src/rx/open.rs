@@ -157,7 +157,7 @@ mod tests {
     }
 
     #[test]
-    fn a_ring_that_does_not_fit_shrinks_and_says_so() {
+    fn a_ring_that_does_not_fit_shrinks_and_reports_it() {
         let (tried, got) = requests(7, 50);
         assert_eq!(tried, [50, 25, 12, 6]);
         let got = got.unwrap();
@@ -172,7 +172,7 @@ mod tests {
     }
 
     #[test]
-    fn it_shrinks_no_further_than_two_blocks_and_only_for_memory() {
+    fn it_shrinks_to_no_fewer_than_two_blocks_and_only_for_memory() {
         let (tried, got) = requests(1, 5);
         assert_eq!(tried, [5, 2]);
         assert!(got.unwrap_err().to_string().contains("smaller ring"));

@@ -246,7 +246,7 @@ mod tests {
     }
 
     #[test]
-    fn blocks_are_lent_in_order_and_only_when_they_are_the_readers() {
+    fn blocks_are_lent_in_order_and_only_when_the_reader_owns_them() {
         let mut ring = ring(3, None);
         assert!(ring.block().is_none());
         // Block 1 is handed over out of order: the reader does not look at it before its turn.
@@ -331,7 +331,7 @@ mod tests {
 
     /// Three slots of a block leave 16 bytes over.
     #[test]
-    fn slots_are_lent_in_order_and_what_is_left_over_of_a_block_is_passed() {
+    fn slots_are_lent_in_order_and_the_remainder_of_a_block_is_skipped() {
         let mut ring = ring(2, Some(1360));
         let mut starts = Vec::new();
         for round in 0..13_u8 {

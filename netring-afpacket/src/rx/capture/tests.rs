@@ -1,4 +1,4 @@
-//! A capture over a ring that no kernel fills: each block is what a test wrote.
+//! A capture over a ring that no kernel fills: the tests write the blocks.
 
 mod slots;
 
@@ -113,18 +113,17 @@ fn p6_what_was_announced_and_cannot_be_read_is_counted_once_by_every_way() {
     capture.reader.ring_mut().fill(1, &nothing.bytes, 0);
     capture.reader.ring_mut().fill(2, &forged.bytes, 0);
     capture.reader.ring_mut().fill(3, &forged.bytes, 0);
-    // Walked to its end, and twice.
+    // Iterated to its end, twice.
     let batch = capture.next_batch(Duration::ZERO).unwrap().unwrap();
     assert_eq!((bytes(&batch), bytes(&batch)), (vec![1, 2], vec![1, 2]));
     drop(batch);
     assert_eq!(counted(&capture), (2, 2));
-    // One block has nothing to lend; the next is dropped without a look, or after one at its first
-    // packet.
+    // One block has nothing to lend; the next is dropped after a look at its first packet.
     let batch = capture.next_batch(Duration::ZERO).unwrap().unwrap();
     assert!(batch.packets().next().is_some());
     drop(batch);
     assert_eq!(counted(&capture), (4, 6));
-    // In a loop, left behind each packet.
+    // In a loop that breaks at each packet.
     for n in 1..=2 {
         let found = capture.for_each(|packet| ControlFlow::Break(packet.data()[0]));
         assert_eq!(found.unwrap(), Some(n));
@@ -173,7 +172,7 @@ fn s7_a_loop_that_panics_keeps_its_place_and_its_count() {
 fn what_was_not_looked_for_is_not_lent() {
     let mut capture = capture();
     assert_eq!(bytes(&capture.batch()), [0; 0]);
-    // A block that came after the look waits for the next one.
+    // A block that arrives after the look waits for the next look.
     assert_eq!(capture.ready().unwrap(), Readiness::Empty);
     capture.reader.ring_mut().fill(0, &block(&[1]).bytes, 0);
     let batch = capture.batch();
@@ -184,8 +183,8 @@ fn what_was_not_looked_for_is_not_lent() {
     assert_eq!(bytes(&capture.batch()), [1]);
 }
 
-/// While blocks say that packets are lost the kernel's counters are read; this socket has none,
-/// which is the error.
+/// While blocks report lost packets, the kernel's counters are read. This socket has none, which is
+/// the error.
 #[test]
 #[cfg_attr(miri, ignore = "Miri has neither epoll of sockets nor netlink")]
 fn p3_counters_are_read_when_a_block_says_that_packets_are_lost() {

@@ -8,7 +8,7 @@ const ANY: Context = Context {
     features: 0,
 };
 
-/// The walk of a batch: its packets, and what is counted when they were walked to the end.
+/// Parses a block as a batch does. Returns its packets, and what was counted at the end.
 fn parse(block: &[u8], context: &Context) -> (Vec<Vec<u8>>, Counts) {
     let counts = Cell::new(None);
     let packets = Packets::new(block, context, Position::first(block), &counts);
@@ -20,14 +20,14 @@ fn parse(block: &[u8], context: &Context) -> (Vec<Vec<u8>>, Counts) {
     (packets.collect(), counts.get().unwrap())
 }
 
-/// All ways through a block come to the same figures, which are these.
+/// Returns the counts of a block, which are the same by every way through it.
 fn counts(block: &[u8]) -> (u64, u64) {
     let (packets, walked) = parse(block, &ANY);
     assert_eq!(walked.delivered, packets.len() as u64);
-    // A batch that is dropped without a walk.
+    // A batch that is dropped without iteration.
     let dropped = Position::first(block).counts(block, &ANY);
     assert_eq!(dropped, walked);
-    // A loop that is left behind each packet and comes back.
+    // A loop that breaks at each packet and continues.
     let (mut at, mut stepped) = (Position::first(block), 0);
     while at.is_readable(block, &ANY) {
         let rest = at.counts(block, &ANY);
@@ -38,7 +38,7 @@ fn counts(block: &[u8]) -> (u64, u64) {
     let rest = at.counts(block, &ANY);
     assert_eq!((stepped, 0), (walked.delivered, rest.delivered));
     assert_eq!(rest.invalid, walked.invalid);
-    // Whatever is announced, no more is counted than a block holds.
+    // Whatever the block announces, no more is counted than it can hold.
     assert!(walked.invalid <= (block.len() / HEADER) as u64);
     (walked.delivered, walked.invalid)
 }

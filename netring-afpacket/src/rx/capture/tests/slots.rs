@@ -17,7 +17,7 @@ const REMARKS: u32 = TP_STATUS_CSUM_VALID
     | TP_STATUS_VLAN_VALID
     | TP_STATUS_VLAN_TPID_VALID;
 
-/// A slot as the kernel lays it out, with a frame of 60 that was 1000 on the wire.
+/// A slot as the kernel lays it out, with 60 bytes of a frame that has 1000 on the wire.
 fn slot(first: u8) -> Vec<u8> {
     let mut slot = vec![0xee; SLOT];
     put(
@@ -93,7 +93,7 @@ fn fill(capture: &mut Capture, n: usize, slot: &[u8]) {
 
 #[test]
 #[cfg_attr(miri, ignore = "Miri has neither epoll of sockets nor netlink")]
-fn every_word_of_a_slot_is_told_however_often_it_is_lent() {
+fn every_field_of_a_slot_is_reported_however_often_it_is_lent() {
     let mut capture = capture_of(Some(SLOT));
     fill(&mut capture, 0, &slot(0xaa));
     for _ in 0..3 {
@@ -114,7 +114,7 @@ fn every_word_of_a_slot_is_told_however_often_it_is_lent() {
         assert_eq!(packet.rx_hash(), None);
         assert_eq!(packet.timestamp().clock(), Clock::Hardware);
         assert_eq!(packet.timestamp().as_nanos(), 7_000_000_008);
-        // Leaked: it comes once more.
+        // Leaked, so it is lent once more.
         std::mem::forget(batch);
     }
     drop(capture.batch());
@@ -124,7 +124,7 @@ fn every_word_of_a_slot_is_told_however_often_it_is_lent() {
 
 #[test]
 #[cfg_attr(miri, ignore = "Miri has neither epoll of sockets nor netlink")]
-fn slots_come_in_order_round_the_ring() {
+fn slots_come_in_order_around_the_ring() {
     let mut capture = capture_of(Some(SLOT));
     let slots = 3 * BLOCKS;
     for round in 0..3 {
@@ -165,7 +165,7 @@ fn p6_a_forged_slot_gives_nothing_and_is_counted_once() {
         put(&mut slot, *at, value);
         fill(&mut capture, n, &slot);
     }
-    // The last byte that is inside.
+    // Up to the last byte of the slot.
     let mut whole = slot(0xff);
     put(&mut whole, snap_len, &room.to_ne_bytes());
     fill(&mut capture, count, &whole);
