@@ -8,7 +8,7 @@ use crate::kernel::filter::{BPF_MAXINSNS, BPF_MEMWORDS, SKF_AD_OFF, SockFilter};
 pub(super) fn program(program: &[SockFilter]) -> Result<Vec<Op>, Error> {
     if !(1..=BPF_MAXINSNS).contains(&program.len()) {
         return Err(refused(format!(
-            "{} instructions; a program must have 1 to {BPF_MAXINSNS}",
+            "{} instructions; a program has 1 to {BPF_MAXINSNS}",
             program.len()
         )));
     }
