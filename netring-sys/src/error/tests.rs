@@ -135,21 +135,21 @@ fn about_interfaces() -> Vec<Case> {
             None,
             ErrorKind::ResourceBusy,
         ),
-        (
-            Error::QueueBusy {
-                interface: eth0(),
-                queue: 3,
-            },
-            "queue 3 of eth0 already has an AF_XDP socket; close that socket, use another queue, or share its UMEM",
-            None,
-            ErrorKind::ResourceBusy,
-        ),
     ]
 }
 
 fn about_limits() -> Vec<Case> {
     let interface = || "eth0".to_owned();
     vec![
+        (
+            Error::QueueBusy {
+                interface: interface(),
+                queue: 3,
+            },
+            "queue 3 of eth0 already has an AF_XDP socket; close that socket, use another queue, or share its UMEM",
+            None,
+            ErrorKind::ResourceBusy,
+        ),
         (
             Error::MemoryLimit {
                 needed: 16_777_216,

@@ -41,12 +41,12 @@ impl fmt::Display for Error {
             Self::Source { what, source } => write!(f, "{what}: {source}"),
             Self::NoSuchInterface { .. }
             | Self::LinkDown { .. }
-            | Self::InterfaceRemoved { .. }
-            | Self::ProgramInTheWay { .. }
+            | Self::InterfaceRemoved { .. } => self.about_the_interface(f),
+            Self::ProgramInTheWay { .. }
             | Self::QueueBusy { .. }
             | Self::MemoryLimit { .. }
             | Self::MtuTooLarge { .. }
-            | Self::TooFewQueues { .. } => self.about_the_interface(f),
+            | Self::TooFewQueues { .. } => self.about_xdp(f),
         }
     }
 }
@@ -71,6 +71,12 @@ impl Error {
                 f,
                 "the interface {interface} was removed; open it again when it is back"
             ),
+            _ => Ok(()),
+        }
+    }
+
+    fn about_xdp(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
             Self::ProgramInTheWay {
                 interface,
                 id,

@@ -20,62 +20,29 @@ const REMARKS: u32 = TP_STATUS_CSUM_VALID
 /// A slot as the kernel lays it out, with 60 bytes of a frame that has 1000 on the wire.
 fn slot(first: u8) -> Vec<u8> {
     let mut slot = vec![0xee; SLOT];
-    put(
-        &mut slot,
-        offset_of!(tpacket2_hdr, tp_status),
-        &REMARKS.to_ne_bytes(),
-    );
-    put(
-        &mut slot,
-        offset_of!(tpacket2_hdr, tp_len),
-        &1000_u32.to_ne_bytes(),
-    );
-    put(
-        &mut slot,
-        offset_of!(tpacket2_hdr, tp_snaplen),
-        &60_u32.to_ne_bytes(),
-    );
-    put(
-        &mut slot,
-        offset_of!(tpacket2_hdr, tp_mac),
-        &(MAC as u16).to_ne_bytes(),
-    );
-    put(
-        &mut slot,
-        offset_of!(tpacket2_hdr, tp_net),
-        &96_u16.to_ne_bytes(),
-    );
-    put(
-        &mut slot,
-        offset_of!(tpacket2_hdr, tp_sec),
-        &7_u32.to_ne_bytes(),
-    );
-    put(
-        &mut slot,
-        offset_of!(tpacket2_hdr, tp_nsec),
-        &8_u32.to_ne_bytes(),
-    );
-    put(
-        &mut slot,
-        offset_of!(tpacket2_hdr, tp_vlan_tci),
-        &0xe123_u16.to_ne_bytes(),
-    );
-    put(
-        &mut slot,
-        offset_of!(tpacket2_hdr, tp_vlan_tpid),
-        &0x88a8_u16.to_ne_bytes(),
-    );
-    let address = TPACKET2_HDRLEN_ALIGNED;
-    put(
-        &mut slot,
-        address + offset_of!(sockaddr_ll, sll_ifindex),
-        &9_u32.to_ne_bytes(),
-    );
-    put(
-        &mut slot,
-        address + offset_of!(sockaddr_ll, sll_pkttype),
-        &[PACKET_OUTGOING],
-    );
+    for (at, word) in [
+        (offset_of!(tpacket2_hdr, tp_status), REMARKS),
+        (offset_of!(tpacket2_hdr, tp_len), 1000),
+        (offset_of!(tpacket2_hdr, tp_snaplen), 60),
+        (offset_of!(tpacket2_hdr, tp_sec), 7),
+        (offset_of!(tpacket2_hdr, tp_nsec), 8),
+        (
+            TPACKET2_HDRLEN_ALIGNED + offset_of!(sockaddr_ll, sll_ifindex),
+            9,
+        ),
+    ] {
+        put(&mut slot, at, &u32::to_ne_bytes(word));
+    }
+    for (at, word) in [
+        (offset_of!(tpacket2_hdr, tp_mac), MAC as u16),
+        (offset_of!(tpacket2_hdr, tp_net), 96),
+        (offset_of!(tpacket2_hdr, tp_vlan_tci), 0xe123),
+        (offset_of!(tpacket2_hdr, tp_vlan_tpid), 0x88a8),
+    ] {
+        put(&mut slot, at, &u16::to_ne_bytes(word));
+    }
+    let packet_type = TPACKET2_HDRLEN_ALIGNED + offset_of!(sockaddr_ll, sll_pkttype);
+    put(&mut slot, packet_type, &[PACKET_OUTGOING]);
     put(&mut slot, MAC, &[first; 60]);
     slot
 }
