@@ -249,12 +249,12 @@ fn p13_a_tag_is_reported_with_its_tpid_and_tci_also_a_tci_of_zero() {
         .unwrap();
 
     let packets = take(&mut capture, 7);
-    let told: Vec<_> = packets.iter().map(|packet| packet.vlan()).collect();
+    let got: Vec<_> = packets.iter().map(|packet| packet.vlan()).collect();
     let tag = |(tpid, tci)| Some(VlanTag { tpid, tci });
     let mut expected = vec![None];
     expected.extend(tags.map(tag));
     expected.push(tag((0x88a8, 9)));
-    assert_eq!(told, expected);
+    assert_eq!(got, expected);
     for (packet, wire_len) in packets[..6].iter().zip([100, 104, 104, 104, 104, 104]) {
         assert_eq!((packet.data(), packet.wire_len()), (&plain[..], wire_len));
     }
@@ -373,7 +373,7 @@ fn timestamps_are_those_of_the_hosts_clock_in_nanoseconds() {
 
 #[test]
 #[ignore = "needs a network namespace: cargo xtask test-netns"]
-fn a_flow_hash_is_there_where_it_was_asked_for_and_is_the_flows() {
+fn a_flow_hash_is_there_if_requested_and_is_that_of_the_flow() {
     let _ns = Netns::enter().unwrap();
     veth("a", "b").unwrap();
     let mut with = builder("a").rx_hash(true).build().unwrap();

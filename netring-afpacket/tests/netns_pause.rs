@@ -36,16 +36,20 @@ fn outlasts(profile: Profile, per_second: u64, pause: Duration) {
         if took > promised(profile) {
             continue;
         }
-        let told = format!("{profile:?}, {per_second}/s: {stats:?}");
-        assert_eq!(stats.freezes, Count::Exact(0), "the ring ran full: {told}");
+        let context = format!("{profile:?}, {per_second}/s: {stats:?}");
+        assert_eq!(
+            stats.freezes,
+            Count::Exact(0),
+            "the ring ran full: {context}"
+        );
         // While the kernel's timer hands over a block on one processor, a packet that comes in on
         // another can find no block (`__packet_rcv_has_room` looks without the lock). The
         // kernel counts it.
         let dropped = stats.dropped.exact().unwrap();
-        assert!(dropped <= count / 10_000, "{told}");
-        assert_eq!(kept.len() as u64 + dropped, count, "{told}");
+        assert!(dropped <= count / 10_000, "{context}");
+        assert_eq!(kept.len() as u64 + dropped, count, "{context}");
         if dropped == 0 {
-            assert!(kept.into_iter().eq(0..count), "{told}");
+            assert!(kept.into_iter().eq(0..count), "{context}");
         }
         return;
     }

@@ -127,8 +127,8 @@ fn what_a_filter_rejects_is_not_offered_and_not_lost() {
 
 /// The kernel's count of requests for promiscuous mode.
 fn promiscuity() -> u32 {
-    let told = ip_says("-details link show dev a").unwrap();
-    let (_, rest) = told.split_once("promiscuity ").unwrap();
+    let reported = ip_says("-details link show dev a").unwrap();
+    let (_, rest) = reported.split_once("promiscuity ").unwrap();
     rest.split_whitespace().next().unwrap().parse().unwrap()
 }
 
@@ -208,7 +208,7 @@ fn an_interface_that_is_not_there_is_named() {
     for name in ["eth7", "a-name-that-is-too-long"] {
         let error = Capture::open(name).unwrap_err();
         assert!(
-            matches!(&error, Error::NoSuchInterface { name: told } if told == name),
+            matches!(&error, Error::NoSuchInterface { name: reported } if reported == name),
             "{error}"
         );
         assert!(error.to_string().contains("`ip link`"));
@@ -224,7 +224,7 @@ fn a_program_that_the_kernel_refuses_is_a_setting_that_cannot_be() {
         SockFilter::jump(BPF_JEQ_K, 0, 9, 9),
         SockFilter::stmt(BPF_RET_K, 1),
     ];
-    for (program, told) in [
+    for (program, reported) in [
         (&no_return[..], "the last instruction does not return"),
         (
             &out_of_itself,
@@ -246,7 +246,7 @@ fn a_program_that_the_kernel_refuses_is_a_setting_that_cannot_be() {
             ),
             "{error}"
         );
-        assert!(error.to_string().contains(told), "{error}");
+        assert!(error.to_string().contains(reported), "{error}");
     }
 }
 
@@ -263,11 +263,11 @@ fn in_a_process_of_its_own(name: &str, words: &[&str]) {
         .env(CHILD, name)
         .output()
         .unwrap();
-    let told = String::from_utf8_lossy(&output.stdout);
+    let reported = String::from_utf8_lossy(&output.stdout);
     let why = String::from_utf8_lossy(&output.stderr);
     assert!(
-        output.status.success() && told.contains("1 passed"),
-        "{told}{why}"
+        output.status.success() && reported.contains("1 passed"),
+        "{reported}{why}"
     );
 }
 

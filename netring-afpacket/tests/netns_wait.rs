@@ -32,15 +32,15 @@ fn none_after(capture: &mut Capture, timeout: Duration) -> Duration {
 
 #[test]
 #[ignore = "needs a network namespace: cargo xtask test-netns"]
-fn p4_a_time_out_on_an_idle_interface_is_the_one_asked_for() {
+fn p4_a_timeout_on_an_idle_interface_is_the_requested_one() {
     let _ns = Netns::enter().unwrap();
     let mut capture = idle();
     for millis in [1, 30, 400] {
-        let asked = Duration::from_millis(millis);
-        let took = none_after(&mut capture, asked);
+        let timeout = Duration::from_millis(millis);
+        let took = none_after(&mut capture, timeout);
         assert!(
-            (asked..asked + LATE).contains(&took),
-            "{took:?} of {asked:?}"
+            (timeout..timeout + LATE).contains(&took),
+            "{took:?} of {timeout:?}"
         );
     }
     assert!(none_after(&mut capture, Duration::ZERO) < LATE);
@@ -52,12 +52,12 @@ fn s11_signals_do_not_restart_a_time_out() {
     let _ns = Netns::enter().unwrap();
     let mut capture = idle();
     let storm = SignalStorm::on_this_thread().unwrap();
-    let asked = Duration::from_millis(500);
-    let (took, cost) = cost(|| none_after(&mut capture, asked));
+    let timeout = Duration::from_millis(500);
+    let (took, cost) = cost(|| none_after(&mut capture, timeout));
     let signals = storm.stop();
     assert!(
-        (asked..asked + LATE).contains(&took),
-        "{took:?} of {asked:?}"
+        (timeout..timeout + LATE).contains(&took),
+        "{took:?} of {timeout:?}"
     );
     // Signals interrupted it again and again.
     assert!(
@@ -71,10 +71,12 @@ fn s11_signals_do_not_restart_a_time_out() {
 fn s11_a_time_out_below_a_millisecond_is_neither_none_nor_a_millisecond() {
     let _ns = Netns::enter().unwrap();
     let mut capture = idle();
-    let asked = Duration::from_micros(200);
-    let mut times: Vec<_> = (0..101).map(|_| none_after(&mut capture, asked)).collect();
+    let timeout = Duration::from_micros(200);
+    let mut times: Vec<_> = (0..101)
+        .map(|_| none_after(&mut capture, timeout))
+        .collect();
     times.sort();
-    assert!(times[0] >= asked, "{:?}", times[0]);
+    assert!(times[0] >= timeout, "{:?}", times[0]);
     let median = times[50];
     assert!(median < Duration::from_millis(1), "{median:?}");
 }
@@ -86,22 +88,22 @@ fn stopped<T: Send + 'static>(
     read: impl FnOnce(Capture) -> T + Send + 'static,
 ) -> (T, Duration) {
     let stop = capture.stop_handle();
-    let (says, said) = mpsc::channel();
-    thread::spawn(move || says.send((read(capture), Instant::now())));
+    let (sender, result) = mpsc::channel();
+    thread::spawn(move || sender.send((read(capture), Instant::now())));
     thread::sleep(Duration::from_millis(100));
-    assert!(matches!(said.try_recv(), Err(mpsc::TryRecvError::Empty)));
+    assert!(matches!(result.try_recv(), Err(mpsc::TryRecvError::Empty)));
     let start = Instant::now();
     stop.stop();
-    let said = said.recv_timeout(Duration::from_secs(5));
-    let (said, end) = said.expect("the reader was not woken");
-    (said, end.saturating_duration_since(start))
+    let result = result.recv_timeout(Duration::from_secs(5));
+    let (result, end) = result.expect("the reader was not woken");
+    (result, end.saturating_duration_since(start))
 }
 
 #[test]
 #[ignore = "needs a network namespace: cargo xtask test-netns"]
 fn s8_a_stop_handle_wakes_a_reader_on_an_idle_interface() {
     let _ns = Netns::enter().unwrap();
-    let (said, took) = stopped(idle(), |mut capture| {
+    let (result, took) = stopped(idle(), |mut capture| {
         let first = capture.next_batch(None).map(|batch| batch.is_some());
         let again = capture
             .next_batch(Duration::from_secs(10))
@@ -110,10 +112,10 @@ fn s8_a_stop_handle_wakes_a_reader_on_an_idle_interface() {
     });
     assert!(
         matches!(
-            said,
+            result,
             (Err(Error::Closed), Err(Error::Closed), Readiness::Ended)
         ),
-        "{said:?}"
+        "{result:?}"
     );
     println!("woken after {took:?}");
     assert!(took < Duration::from_millis(50) + LATE, "{took:?}");
@@ -123,11 +125,11 @@ fn s8_a_stop_handle_wakes_a_reader_on_an_idle_interface() {
 #[ignore = "needs a network namespace: cargo xtask test-netns"]
 fn s8_a_stop_ends_a_loop_without_an_error() {
     let _ns = Netns::enter().unwrap();
-    let (said, took) = stopped(idle(), |mut capture| {
+    let (result, took) = stopped(idle(), |mut capture| {
         let looped = capture.for_each(|_| ControlFlow::Break(()));
         looped.map(|value| value.is_none())
     });
-    assert!(matches!(said, Ok(true)), "{said:?}");
+    assert!(matches!(result, Ok(true)), "{result:?}");
     assert!(took < Duration::from_millis(50) + LATE, "{took:?}");
 }
 

@@ -9,14 +9,14 @@ use netring_sys::Error;
 use netring_sys::kernel::filter::BPF_RET_K;
 use netring_sys::syscall::page_size;
 
-fn refused(builder: CaptureBuilder, what: &str, told: &[&str]) {
+fn refused(builder: CaptureBuilder, what: &str, parts: &[&str]) {
     let error = builder.build().unwrap_err();
     let text = error.to_string();
     assert!(
         matches!(error, Error::Config { setting, .. } if setting == what),
         "{text}"
     );
-    for part in told {
+    for part in parts {
         assert!(text.contains(part), "{text:?} does not contain {part:?}");
     }
 }
@@ -36,8 +36,8 @@ fn a_block_is_a_multiple_of_the_page_size() {
     let page = page_size();
     let rule = format!("page size, which is {page} bytes");
     for size in [0, 1, page - 1, page + 1, page + page / 2, usize::MAX] {
-        let told = [rule.as_str(), &size.to_string()];
-        refused(builder().block_size(size), "block_size", &told);
+        let parts = [rule.as_str(), &size.to_string()];
+        refused(builder().block_size(size), "block_size", &parts);
     }
 }
 
@@ -54,7 +54,7 @@ fn a_ring_has_two_blocks_or_more() {
 
 #[test]
 fn a_block_and_a_ring_have_the_sizes_that_the_kernels_words_hold() {
-    let told = ["smaller than 2 GiB", "smaller than 8 TiB"];
+    let parts = ["smaller than 2 GiB", "smaller than 8 TiB"];
     let page = page_size();
     for (size, count) in [
         (1 << 31, 2),
@@ -64,7 +64,7 @@ fn a_block_and_a_ring_have_the_sizes_that_the_kernels_words_hold() {
         (page, usize::MAX / page + 2),
     ] {
         let builder = builder().block_size(size).block_count(count);
-        refused(builder, "block_count × block_size", &told);
+        refused(builder, "block_count × block_size", &parts);
     }
 }
 
@@ -122,8 +122,8 @@ fn a_program_has_1_to_4096_instructions() {
 #[test]
 fn an_instruction_that_the_kernel_refuses_is_named() {
     let divides = [SockFilter::stmt(0x34, 0), SockFilter::stmt(BPF_RET_K, 1)];
-    let told = ["instruction 0 (code 0x34, k 0x0)", "divides by 0"];
-    refused(builder().filter(divides), "filter", &told);
+    let parts = ["instruction 0 (code 0x34, k 0x0)", "divides by 0"];
+    refused(builder().filter(divides), "filter", &parts);
 }
 
 #[test]

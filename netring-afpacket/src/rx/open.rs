@@ -143,17 +143,17 @@ mod tests {
 
     /// The block counts that are requested if the kernel has memory for `room` blocks.
     fn requests(room: usize, wanted: usize) -> (Vec<usize>, Result<RingGeometry, SyscallError>) {
-        let mut asked = Vec::new();
+        let mut requested = Vec::new();
         let wanted = CaptureBuilder::new().block_count(wanted);
         let got = shrink_until_it_fits(&wanted, |blocks| {
-            asked.push(blocks);
+            requested.push(blocks);
             if blocks > room {
                 Err(failed(ENOMEM))
             } else {
                 Ok(())
             }
         });
-        (asked, got.map(|(size, ())| size))
+        (requested, got.map(|(size, ())| size))
     }
 
     #[test]

@@ -158,28 +158,28 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_the_answers_of_who_may_not_are_about_privileges() {
-        let said = |errno| {
+    fn only_permission_errors_are_about_privileges() {
+        let text_of = |errno| {
             let call = "socket(AF_PACKET)";
             let source = io::Error::from_raw_os_error(errno);
             SyscallError { call, source }.needs_net_raw()
         };
         for errno in [libc::EPERM, libc::EACCES] {
-            assert!(matches!(said(errno), Error::NotPermitted { .. }));
+            assert!(matches!(text_of(errno), Error::NotPermitted { .. }));
         }
         for (errno, advice) in [
             (libc::EMFILE, "(`ulimit -n`)"),
             (libc::ENFILE, "fs.file-max"),
             (libc::ENOMEM, "; free some memory"),
         ] {
-            let text = said(errno).to_string();
+            let text = text_of(errno).to_string();
             assert!(text.contains(advice), "{text}");
         }
     }
 
     #[test]
     fn each_call_has_the_advice_that_is_about_it() {
-        let said = |call, errno| {
+        let text_of = |call, errno| {
             let source = io::Error::from_raw_os_error(errno);
             SyscallError { call, source }.to_string()
         };
@@ -208,13 +208,13 @@ mod tests {
             ),
             ("socket(AF_XDP)", libc::EAFNOSUPPORT, "CONFIG_XDP_SOCKETS"),
         ] {
-            let text = said(call, errno);
+            let text = text_of(call, errno);
             assert!(text.starts_with(&format!("{call} failed; ")), "{text}");
             assert!(text.contains(advice), "{text}");
             assert_eq!(text.contains("ring"), advice.contains("ring"), "{text}");
         }
         assert_eq!(
-            said("bind(AF_PACKET)", libc::ENODEV),
+            text_of("bind(AF_PACKET)", libc::ENODEV),
             "bind(AF_PACKET) failed"
         );
     }

@@ -81,7 +81,7 @@ fn p6_a_forged_number_of_packets() {
         (0, (0, 0)),
         (1, (1, 0)),
         (2, (2, 0)),
-        // The third header says that nothing follows it, which is where the search for more ends.
+        // The third header says that nothing follows, which ends the search for more.
         (4, (3, 1)),
         (5, (3, 2)),
         (i32::MAX as u32, (3, most)),
@@ -96,8 +96,8 @@ fn p6_a_forged_number_of_packets() {
 #[test]
 fn p6_a_forged_offset_to_the_first_packet() {
     let len = 4096_u32;
-    // Into the block's own header, up to its last byte; where no header fits; outside, by one and
-    // by all.
+    // Into the block's own header, up to its last byte; too close to the end for a header; outside,
+    // by one and by all.
     let none = [
         0,
         1,
@@ -222,7 +222,7 @@ fn p6_a_forged_length_of_the_frame() {
 }
 
 #[test]
-fn a_walk_that_is_asked_on_behind_its_end_says_the_same() {
+fn an_iterator_that_is_called_after_its_end_reports_the_same() {
     let mut block = three();
     block.set_field(1, offset_of!(tpacket3_hdr, tp_mac), 0);
     let counts = Cell::new(None);
@@ -247,8 +247,8 @@ fn s12_what_the_kernel_did_not_cut_is_cut_to_the_snap_length() {
     assert_eq!(lens, [60, 61, 61]);
 }
 
-/// What is told of a packet with this status, and nothing else in its header.
-fn told(status: u32, forge: impl Fn(&mut BlockBuilder)) -> netring_sys::PacketBuf {
+/// Parses a packet with this status and whatever `forge` sets in its header.
+fn parsed(status: u32, forge: impl Fn(&mut BlockBuilder)) -> netring_sys::PacketBuf {
     let mut block = BlockBuilder::with_frames(4096, &[&[7; 60]]);
     block.set_field(0, offset_of!(tpacket3_hdr, tp_status), status);
     forge(&mut block);
@@ -276,11 +276,11 @@ fn the_link_type_is_the_one_of_the_packet() {
 
 #[test]
 fn s9_the_clock_is_the_one_that_the_status_names() {
-    let clock = |status| told(status, |_| ()).timestamp().clock();
+    let clock = |status| parsed(status, |_| ()).timestamp().clock();
     assert_eq!(clock(0), Clock::Socket);
     assert_eq!(clock(TP_STATUS_TS_SOFTWARE), Clock::Software);
     assert_eq!(clock(TP_STATUS_TS_RAW_HARDWARE), Clock::Hardware);
-    let time = told(0, |block| {
+    let time = parsed(0, |block| {
         block.set_field(0, offset_of!(tpacket3_hdr, tp_sec), 3);
         block.set_field(0, offset_of!(tpacket3_hdr, tp_nsec), 999_999_999);
     });
@@ -290,7 +290,7 @@ fn s9_the_clock_is_the_one_that_the_status_names() {
 #[test]
 fn p13_a_tag_is_there_where_the_status_says_so_also_a_tag_of_zeros() {
     let tag = |status, tci: u32, tpid: u16| {
-        told(status, |block| {
+        parsed(status, |block| {
             block.set_field(0, offset_of!(tpacket3_hdr, tp_vlan_tci), tci);
             let at = block.headers[0] + offset_of!(tpacket3_hdr, tp_vlan_tpid);
             block.put(at, &tpid.to_ne_bytes());
@@ -312,7 +312,7 @@ fn p13_a_tag_is_there_where_the_status_says_so_also_a_tag_of_zeros() {
             tci: 5
         })
     );
-    // Kernels before 3.14 do not tell the TPID.
+    // Kernels before 3.14 do not report the TPID.
     assert_eq!(
         tag(TP_STATUS_VLAN_VALID, 5, 0),
         Some(VlanTag {
@@ -325,13 +325,13 @@ fn p13_a_tag_is_there_where_the_status_says_so_also_a_tag_of_zeros() {
 
 #[test]
 fn checksum_and_direction_are_as_told() {
-    let checksum = |status| told(status, |_| ()).checksum();
+    let checksum = |status| parsed(status, |_| ()).checksum();
     assert_eq!(checksum(0), Checksum::Unknown);
     assert_eq!(checksum(TP_STATUS_CSUM_VALID), Checksum::Valid);
     assert_eq!(checksum(TP_STATUS_CSUMNOTREADY), Checksum::Partial);
     let direction = |kind: u8| {
         let at = TPACKET3_HDRLEN_ALIGNED + offset_of!(sockaddr_ll, sll_pkttype);
-        told(0, |block| block.put(DESC + at, &[kind])).direction()
+        parsed(0, |block| block.put(DESC + at, &[kind])).direction()
     };
     assert_eq!(direction(PACKET_OUTGOING), Some(Direction::Outgoing));
     assert_eq!(direction(200), None);
