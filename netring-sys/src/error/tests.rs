@@ -156,8 +156,8 @@ fn about_limits() -> Vec<Case> {
                 limit: 8_388_608,
                 advice: "raise it with `ulimit -l`".into(),
             },
-            "16777216 bytes of packet memory exceed the 8388608 bytes that a user without CAP_IPC_LOCK can lock; raise it with \
-             `ulimit -l`",
+            "16777216 bytes of packet memory exceed the limit of 8388608 bytes of locked memory for a user without CAP_IPC_LOCK; \
+             raise it with `ulimit -l`",
             None,
             ErrorKind::OutOfMemory,
         ),

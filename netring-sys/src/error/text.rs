@@ -99,7 +99,7 @@ impl Error {
                 advice,
             } => write!(
                 f,
-                "{needed} bytes of packet memory exceed the {limit} bytes that a user without CAP_IPC_LOCK can lock; {advice}"
+                "{needed} bytes of packet memory exceed the limit of {limit} bytes of locked memory for a user without CAP_IPC_LOCK; {advice}"
             ),
             Self::MtuTooLarge {
                 interface,
