@@ -3,6 +3,7 @@
 mod evict;
 mod expire;
 mod limits;
+mod tcp;
 
 use std::fmt;
 use std::hash::Hash;
@@ -11,11 +12,10 @@ use std::time::Duration;
 use netring_sys::{Clock, Timestamp};
 
 use crate::extract::{Extracted, IcmpError, TcpSegment, Transport, WindowScale};
-use crate::table::{Closed, Flags, Lists, QUEUE, Record, Slot, State, Table, Tag};
-use crate::tcp::{self, Arrival, Outcome};
-use crate::wheel::Wheel;
+use crate::table::{Closed, Flags, Lists, QUEUE, Record, Slot, State, Table, Tag, Wheel};
 use crate::{Anomaly, EndReason, FlowEvent, FlowId, TrackerConfig, TrackerStats};
 use limits::Limits;
+use tcp::{Arrival, Outcome};
 
 /// Packet time may go back by as much, in nanoseconds, before the clock follows it: 60 s.
 const TOLERANCE: i64 = 60_000_000_000;

@@ -1,12 +1,19 @@
 //! What a tracker reports.
 
+mod flow_stats;
+mod history;
+mod tracker_stats;
+
 use std::fmt;
 use std::num::NonZeroU64;
 
 use netring_sys::Timestamp;
 
 use crate::extract::{FiveTupleKey, IcmpError, Orientation};
-use crate::{FlowStats, History};
+pub use flow_stats::{DirectionStats, FlowStats};
+pub use history::History;
+pub(crate) use history::{Letter, Seen, bit, push};
+pub use tracker_stats::{EndedStats, TrackerStats, UntrackedStats};
 
 /// What happened to a flow, or to the tracker.
 #[derive(Clone, Debug)]

@@ -94,27 +94,20 @@ pub mod extract;
 // From bytes to a key.
 mod parse;
 
-// What is told, and set.
+// What is set, and what is reported.
 mod config;
 mod event;
-mod flow_stats;
-mod history;
-mod tracker_stats;
 
 // Where flows are kept.
-mod hash;
-mod prefetch;
 mod table;
-mod wheel;
 
 // What is done to them.
 mod engine;
-mod tcp;
 mod tracker;
 
 pub use config::{Timeouts, TrackerConfig};
-pub use event::{Anomaly, EndReason, FlowEvent, FlowId};
-pub use flow_stats::{DirectionStats, FlowStats};
-pub use history::History;
+pub use event::{
+    Anomaly, DirectionStats, EndReason, EndedStats, FlowEvent, FlowId, FlowStats, History,
+    TrackerStats, UntrackedStats,
+};
 pub use tracker::FlowTracker;
-pub use tracker_stats::{EndedStats, TrackerStats, UntrackedStats};

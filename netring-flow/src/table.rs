@@ -11,11 +11,14 @@
 
 mod closed;
 mod direction;
+mod hash;
 mod index;
 mod links;
 mod node;
+mod prefetch;
 mod record;
 mod slab;
+mod wheel;
 
 use std::hash::{BuildHasher, Hash};
 
@@ -23,12 +26,13 @@ pub(crate) use closed::Closed;
 pub(crate) use direction::Direction;
 pub(crate) use links::{Lists, QUEUE, WHEEL};
 pub(crate) use record::{Flags, Rare, Record, State};
+pub(crate) use wheel::{Turn, Wheel};
 
 use netring_sys::Clock;
 
 use crate::FlowStats;
 use crate::extract::Orientation;
-use crate::hash::Seeds;
+use hash::Seeds;
 use index::Index;
 use slab::Slab;
 

@@ -7,8 +7,8 @@
 use std::hash::Hash;
 
 use super::Engine;
+use crate::table::Wheel;
 use crate::table::{Slot, State};
-use crate::wheel::Wheel;
 use crate::{Anomaly, EndReason, FlowEvent};
 
 pub(super) const QUEUES: usize = 4;

@@ -7,7 +7,7 @@ use netring_sys::Timestamp;
 use super::limits::shortened;
 use super::{Engine, evict};
 use crate::table::{Record, Slot};
-use crate::wheel::{Turn, Wheel};
+use crate::table::{Turn, Wheel};
 use crate::{EndReason, FlowEvent};
 
 /// How often a flow is reported at once at the most.

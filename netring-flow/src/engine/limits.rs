@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::TrackerConfig;
 use crate::table::State;
-use crate::wheel::Wheel;
+use crate::table::Wheel;
 
 #[derive(Debug)]
 pub(super) struct Limits {

@@ -1,7 +1,6 @@
 //! The keys of connections that closed lately.
 
-use super::Tag;
-use crate::wheel::Wheel;
+use super::{Tag, Wheel};
 
 /// How long a key is remembered, in places of the wheel: 240 s, twice the longest that RFC 9293
 /// lets a segment live.

@@ -1,7 +1,7 @@
 //! From a hash to a slot: open addressing, 8 bytes a place, linear probing.
 
+use super::prefetch::prefetch;
 use super::{Slot, Tag};
-use crate::prefetch::prefetch;
 
 /// The places; a place is 0 where it is free, else the tag above the slot + 1.
 ///

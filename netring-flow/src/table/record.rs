@@ -4,9 +4,9 @@
 use netring_sys::Clock;
 
 use super::direction::Direction;
+use super::prefetch::prefetch;
+use crate::event::{self, Letter};
 use crate::extract::Orientation;
-use crate::history::{self, Letter};
-use crate::prefetch::prefetch;
 use crate::{EndReason, FlowId, FlowStats, History};
 
 /// A flow. The first line has the key and the state, the other two have a direction each.
@@ -22,8 +22,8 @@ pub(crate) struct Record<K> {
     /// When the last report was due, the start being the first, by the clock of ticks: see
     /// [`expire`](crate::engine).
     pub(crate) reported: u32,
-    /// What happened, as bits; see [`history`].
-    seen: history::Seen,
+    /// What happened, as bits; see [`History`].
+    seen: event::Seen,
     pub(crate) state: State,
     pub(crate) flags: Flags,
     pub(crate) directions: [Direction; 2],
@@ -192,12 +192,12 @@ impl<K> Record<K> {
 
     #[inline]
     pub(crate) fn happened(&mut self, letter: Letter, from: Orientation) {
-        history::push(&mut self.directions[1].word, &mut self.seen, letter, from);
+        event::push(&mut self.directions[1].word, &mut self.seen, letter, from);
     }
 
     #[inline]
     pub(crate) const fn has_happened(&self, letter: Letter, from: Orientation) -> bool {
-        self.seen[from as usize] & history::bit(letter) != 0
+        self.seen[from as usize] & event::bit(letter) != 0
     }
 
     /// Whether no segment was read.

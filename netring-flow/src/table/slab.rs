@@ -2,10 +2,10 @@
 //! moves, and growing copies nothing.
 
 use super::node::Node;
+use super::prefetch::prefetch;
 use super::record::Rare;
 use super::{Record, Slot};
 use crate::extract::Orientation;
-use crate::prefetch::prefetch;
 
 /// Records of a chunk: memory is asked for in chunks, and taken as records are written to it.
 const CHUNK: usize = 1 << 14;

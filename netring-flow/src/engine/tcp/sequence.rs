@@ -6,8 +6,8 @@
 //! acknowledging three times what is before it.
 
 use super::{ACK, Arrival, FIN, SYN};
+use crate::event::Letter;
 use crate::extract::{Orientation, TcpSegment};
-use crate::history::Letter;
 use crate::table::{Rare, Record};
 
 /// Begins the count with a SYN, or another that takes its place.

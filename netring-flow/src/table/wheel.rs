@@ -6,7 +6,7 @@
 //! up further than the wheel is long is looked at sooner, and when time goes back every flow is
 //! looked at again. Empty places cost no budget: a bit for each says whether flows may hang there.
 
-use crate::table::{Lists, Slot, Table, WHEEL};
+use super::{Lists, Slot, Table, WHEEL};
 
 /// A place stands for 2²⁷ ns: 0.13 s.
 const SHIFT: u32 = 27;

@@ -5,8 +5,8 @@ mod window;
 
 pub(crate) use sequence::{behind, follow};
 
+use crate::event::Letter;
 use crate::extract::{Orientation, TcpSegment, WindowScale};
-use crate::history::Letter;
 use crate::table::{Flags, Rare, Record, State};
 
 const FIN: u8 = TcpSegment::FIN;

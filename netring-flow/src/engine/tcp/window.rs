@@ -7,8 +7,8 @@
 //! seen, or its options were not, all is believed.
 
 use super::{ACK, FIN, RST};
+use crate::event::Letter;
 use crate::extract::{Orientation, TcpSegment, WindowScale};
-use crate::history::Letter;
 use crate::table::{Direction, Flags, Record, State};
 
 /// The widest window without scale.
