@@ -5,6 +5,7 @@ mod flowscope;
 mod key;
 
 use std::hash::Hash;
+use std::ops::Range;
 
 use netring_sys::Packet;
 
@@ -34,6 +35,9 @@ pub trait Extract: Send + 'static {
     }
 }
 
+/// The place of a payload that an extractor does not know.
+const UNKNOWN: u32 = u32::MAX;
+
 /// What an extractor read from a packet.
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
@@ -48,6 +52,8 @@ pub struct Extracted<K> {
     /// extractor takes the smallest of what the transport header, the IP header and the wire
     /// allow.
     pub payload_len: u32,
+    /// Where they begin in the bytes of the packet; [`UNKNOWN`] is behind any packet.
+    payload_start: u32,
     /// The packet is an ICMP error about a packet of the flow `key`; it belongs to that flow only
     /// if there is one.
     pub icmp_error: Option<IcmpError>,
@@ -65,15 +71,39 @@ impl<K> Extracted<K> {
             orientation,
             transport,
             payload_len: 0,
+            payload_start: UNKNOWN,
             icmp_error: None,
             malformed: false,
         }
     }
 
-    /// Sets the bytes that the transport header carries.
+    /// Sets how many bytes the transport header carries on the wire, without where they are. A
+    /// visitor then sees an empty payload.
     #[must_use]
     pub fn with_payload_len(mut self, len: u32) -> Self {
         self.payload_len = len;
+        self
+    }
+
+    /// Sets where in [`Packet::data`] the payload begins, and how many bytes of it the wire had.
+    ///
+    /// ```
+    /// use netring_flow::extract::{Extracted, Orientation, Transport};
+    /// use netring_sys::{LinkType, Packet, Timestamp};
+    ///
+    /// // Eight bytes of a header, and six of payload, the last two of which were not captured.
+    /// let data = b"\x13\x88\x00\x35\x00\x0e\x00\x00ques";
+    /// let packet = Packet::new(data, Timestamp::default(), LinkType::RAW_IP).with_wire_len(14);
+    /// let found = Extracted::new("key", Orientation::Forward, Transport::Udp).with_payload(8, 6);
+    /// assert_eq!(found.payload_range(&packet), 8..12);
+    /// assert_eq!(found.payload(&packet), b"ques");
+    /// assert_eq!(found.payload_len, 6);
+    /// ```
+    #[inline]
+    #[must_use]
+    pub fn with_payload(mut self, start: u32, wire_len: u32) -> Self {
+        self.payload_start = start;
+        self.payload_len = wire_len;
         self
     }
 
@@ -89,6 +119,24 @@ impl<K> Extracted<K> {
     pub fn with_icmp_error(mut self, error: IcmpError) -> Self {
         self.icmp_error = Some(error);
         self
+    }
+
+    /// Where in [`Packet::data`] the payload is: what was captured of it, which is less than
+    /// [`payload_len`](Self::payload_len) if a snap length cut the packet. Empty if the extractor
+    /// does not know where it is. `packet` is the one that was read.
+    #[inline]
+    pub fn payload_range(&self, packet: &Packet<'_>) -> Range<usize> {
+        let captured = packet.data().len();
+        let start = (self.payload_start as usize).min(captured);
+        let len = (self.payload_len as usize).min(captured - start);
+        start..start + len
+    }
+
+    /// The payload, as far as it was captured: the bytes of
+    /// [`payload_range`](Self::payload_range).
+    #[inline]
+    pub fn payload<'a>(&self, packet: &Packet<'a>) -> &'a [u8] {
+        &packet.data()[self.payload_range(packet)]
     }
 }
 
@@ -217,6 +265,8 @@ pub enum Skip {
     IpTotalLength,
     /// The bytes end before the addresses: the snap length is too short, or the packet is.
     Short,
+    /// There are more than 32 headers before its IP header, VLAN tags and MPLS labels included.
+    TooDeep,
     /// A fragment that is not the first: it has no ports.
     Fragment,
     /// An ICMP error that quotes nothing readable.

@@ -60,6 +60,8 @@ pub struct UntrackedStats {
     pub ip_total_length: u64,
     /// Packets whose bytes end before the addresses.
     pub short: u64,
+    /// Packets with more than 32 headers before that of IP.
+    pub too_deep: u64,
     /// Fragments other than the first.
     pub fragments: u64,
     /// ICMP errors that quote no flow of the table, or nothing readable.
@@ -100,6 +102,7 @@ impl UntrackedStats {
             + self.ip_header_length
             + self.ip_total_length
             + self.short
+            + self.too_deep
             + self.fragments
             + self.icmp_errors
             + self.no_key
@@ -114,6 +117,7 @@ impl UntrackedStats {
             Skip::IpHeaderLength => &mut self.ip_header_length,
             Skip::IpTotalLength => &mut self.ip_total_length,
             Skip::Short => &mut self.short,
+            Skip::TooDeep => &mut self.too_deep,
             Skip::Fragment => &mut self.fragments,
             Skip::IcmpError => &mut self.icmp_errors,
             Skip::NoKey => &mut self.no_key,

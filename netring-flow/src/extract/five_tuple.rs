@@ -3,7 +3,7 @@
 use netring_sys::Packet;
 
 use super::{Extract, Extracted, FiveTupleKey, Skip, WindowScale};
-use crate::parse;
+use crate::parse::{self, Rules};
 
 /// Flows by protocol, addresses and ports; both directions are one flow.
 ///
@@ -60,7 +60,11 @@ impl Extract for FiveTuple {
 
     #[inline]
     fn extract(&self, packet: &Packet<'_>) -> Result<Extracted<FiveTupleKey>, Skip> {
-        parse::packet(packet, self.vlan, !self.icmp_errors_as_flows)
+        let rules = Rules {
+            vlan: self.vlan,
+            quoted: !self.icmp_errors_as_flows,
+        };
+        parse::packet(packet, rules)
     }
 
     fn window_scale(&self, packet: &Packet<'_>) -> WindowScale {

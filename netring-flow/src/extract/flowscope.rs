@@ -57,7 +57,11 @@ fn translated<K>(theirs: Theirs<K>) -> Extracted<K> {
         Some(L4Proto::Udp) => Transport::Udp,
         _ => Transport::Other,
     };
-    let payload = theirs.tcp.map_or(0, |tcp| tcp.payload_len);
-    Extracted::new(theirs.key, orientation, transport)
-        .with_payload_len(u32::try_from(payload).unwrap_or(u32::MAX))
+    let found = Extracted::new(theirs.key, orientation, transport);
+    // flowscope says where the payload of TCP is, and nothing of any other.
+    let number = |value| u32::try_from(value).unwrap_or(u32::MAX);
+    match theirs.tcp {
+        Some(tcp) => found.with_payload(number(tcp.payload_offset), number(tcp.payload_len)),
+        None => found,
+    }
 }

@@ -21,7 +21,7 @@ pub struct FiveTupleKey {
 }
 
 impl FiveTupleKey {
-    /// The key of a packet from `source` to `target`, and which of its ends `source` is.
+    /// The key of a packet from `source` to `destination`, and which of its ends `source` is.
     ///
     /// Where one address is IPv4 and the other IPv6, both are told as IPv6.
     ///
@@ -37,18 +37,18 @@ impl FiveTupleKey {
     /// assert_eq!(key.to_string(), "tcp 192.0.2.1:80 192.0.2.9:40000");
     /// # Ok::<(), std::net::AddrParseError>(())
     /// ```
-    pub fn new(protocol: u8, source: SocketAddr, target: SocketAddr) -> (Self, Orientation) {
-        match (source.ip(), target.ip()) {
+    pub fn new(protocol: u8, source: SocketAddr, destination: SocketAddr) -> (Self, Orientation) {
+        match (source.ip(), destination.ip()) {
             (IpAddr::V4(s), IpAddr::V4(t)) => Self::v4(
                 protocol,
                 (s.to_bits(), source.port()),
-                (t.to_bits(), target.port()),
+                (t.to_bits(), destination.port()),
                 0,
             ),
             (s, t) => Self::v6(
                 protocol,
                 (words(s), source.port()),
-                (words(t), target.port()),
+                (words(t), destination.port()),
                 0,
             ),
         }
@@ -58,16 +58,16 @@ impl FiveTupleKey {
     pub(crate) fn v4(
         protocol: u8,
         source: (u32, u16),
-        target: (u32, u16),
+        destination: (u32, u16),
         tags: u64,
     ) -> (Self, Orientation) {
         let wide = |(addr, port): (u32, u16)| (u64::from(addr) << 16) | u64::from(port);
-        let (source, target) = (wide(source), wide(target));
-        let swap = target < source;
+        let (source, destination) = (wide(source), wide(destination));
+        let swap = destination < source;
         let (a, b) = if swap {
-            (target, source)
+            (destination, source)
         } else {
-            (source, target)
+            (source, destination)
         };
         let key = Self {
             a: [0, a >> 16],
@@ -82,14 +82,14 @@ impl FiveTupleKey {
     pub(crate) fn v6(
         protocol: u8,
         source: ([u64; 2], u16),
-        target: ([u64; 2], u16),
+        destination: ([u64; 2], u16),
         tags: u64,
     ) -> (Self, Orientation) {
-        let swap = target < source;
+        let swap = destination < source;
         let (a, b) = if swap {
-            (target, source)
+            (destination, source)
         } else {
-            (source, target)
+            (source, destination)
         };
         let key = Self {
             a: a.0,
@@ -155,7 +155,7 @@ impl FiveTupleKey {
     }
 
     /// The end that packets of this orientation go to.
-    pub fn target(&self, orientation: Orientation) -> SocketAddr {
+    pub fn destination(&self, orientation: Orientation) -> SocketAddr {
         self.source(orientation.flipped())
     }
 

@@ -1,9 +1,9 @@
 //! The options of a SYN. They are read apart from the rest: few packets are one, and no other has
 //! to carry a field for them.
 
-use netring_sys::{LinkType, Packet};
+use netring_sys::Packet;
 
-use super::{Part, link, transport, v6_chain};
+use super::{layers, link, transport, v6_chain};
 use crate::extract::WindowScale;
 
 /// What a packet with a SYN says of the window scale.
@@ -14,14 +14,10 @@ pub(crate) fn window_scale(packet: &Packet<'_>) -> WindowScale {
 
 /// The bytes between the TCP header and the data, if all of them were captured.
 fn options<'a>(packet: &Packet<'a>) -> Option<&'a [u8]> {
-    let part = match packet.data().split_first_chunk::<14>() {
+    let part = match link::untagged(packet) {
         // As nearly all are.
-        Some(([.., 0x08, 0x00] | [.., 0x86, 0xdd], data))
-            if packet.link_type() == LinkType::ETHERNET =>
-        {
-            Part::of(packet, data)
-        }
-        _ => link::find(packet).ok()?.part,
+        Some((link::IPV4 | link::IPV6, part)) => part,
+        _ => layers::walk(packet, |_, part, _| Ok(part)).ok()?,
     };
     let data = part.data;
     let (protocol, body) = match data.first()? >> 4 {
@@ -58,7 +54,7 @@ fn find(mut options: &[u8]) -> WindowScale {
 
 #[cfg(test)]
 mod tests {
-    use netring_sys::{Clock, Timestamp};
+    use netring_sys::{Clock, LinkType, Timestamp};
 
     use super::*;
 

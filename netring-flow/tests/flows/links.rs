@@ -35,6 +35,13 @@ fn told(link_type: u16, header: &[u8], packet: &[u8]) -> String {
         // As far as the ports are there, and the length of UDP.
         let ports = bytes.len() - 32;
         assert_eq!(line(&at(ports)), format!("{whole} cut"));
+        // And the payload to the byte.
+        for end in ports..=bytes.len() {
+            let found = read(&at(end)).unwrap();
+            let start = bytes.len() - 30;
+            assert_eq!(found.payload_range(&at(end)), start.min(end)..end);
+            assert_eq!(found.payload_len, 30);
+        }
     }
     whole
 }

@@ -9,6 +9,7 @@ mod extractor;
 mod lengths;
 mod links;
 mod memory;
+mod nested;
 mod packets;
 mod quiet;
 mod raw;
