@@ -13,6 +13,7 @@ use std::hash::Hash;
 use netring_sys::{Clock, Timestamp};
 
 use crate::table::{Closed, Lists, QUEUE, Record, Slot, Table, Wheel};
+use crate::visitor::FlowVisitor;
 use crate::{Anomaly, EndReason, FlowEvent, TrackerConfig, TrackerStats};
 pub(crate) use by_key::ByKey;
 pub(crate) use item::Item;
@@ -76,14 +77,14 @@ impl<K: Clone + Eq + Hash> Engine<K> {
     /// Moves the time on to that of a packet. If that is far enough to matter, it first ends what
     /// is due by then.
     #[inline]
-    pub(crate) fn pass(&mut self, time: Timestamp, events: &mut Vec<FlowEvent<K>>) {
+    pub(crate) fn pass(&mut self, time: Timestamp, visitor: &mut impl FlowVisitor<K>) {
         let nanos = time.as_nanos();
         self.clock = time.clock();
         if nanos >= self.now && nanos <= self.place_end {
             self.now = nanos;
             self.latest = nanos;
         } else {
-            self.step(time, events);
+            self.step(time, visitor);
         }
     }
 
@@ -95,7 +96,7 @@ impl<K: Clone + Eq + Hash> Engine<K> {
 
     /// Moves the time to another place of the wheel.
     #[inline(never)]
-    fn step(&mut self, time: Timestamp, events: &mut Vec<FlowEvent<K>>) {
+    fn step(&mut self, time: Timestamp, visitor: &mut impl FlowVisitor<K>) {
         let nanos = time.as_nanos();
         if self.latest == i64::MIN {
             self.wheel.set(nanos);
@@ -107,11 +108,11 @@ impl<K: Clone + Eq + Hash> Engine<K> {
             }
             self.wheel.rewind(nanos);
             self.stats.time_went_back += 1;
-            self.tell(Anomaly::TimeWentBack, None, time, events);
+            self.tell(Anomaly::TimeWentBack, None, time, visitor);
         }
         self.set_time(nanos);
         self.latest = nanos;
-        self.expire(BUDGET, events);
+        self.expire(BUDGET, visitor);
     }
 
     /// Sets the tracker's time.
@@ -138,10 +139,10 @@ impl<K: Clone + Eq + Hash> Engine<K> {
         kind: Anomaly,
         about: Option<Slot>,
         time: Timestamp,
-        events: &mut Vec<FlowEvent<K>>,
+        visitor: &mut impl FlowVisitor<K>,
     ) {
         let flow = about.map(|slot| self.table.get(slot));
-        events.push(FlowEvent::Anomaly {
+        visitor.event(FlowEvent::Anomaly {
             key: flow.map(|flow| flow.key.clone()),
             flow: flow.map(Record::id),
             time,
@@ -150,12 +151,12 @@ impl<K: Clone + Eq + Hash> Engine<K> {
     }
 
     /// Takes a flow out of the table, and tells its figures.
-    fn end(&mut self, slot: Slot, reason: EndReason, events: &mut Vec<FlowEvent<K>>) {
+    fn end(&mut self, slot: Slot, reason: EndReason, visitor: &mut impl FlowVisitor<K>) {
         self.wheel.take(&mut self.table, slot);
         self.queues.unlink(self.table.links(), slot);
         self.stats.ended.count(reason);
         let flow = self.table.get(slot);
-        events.push(FlowEvent::Ended {
+        visitor.event(FlowEvent::Ended {
             key: flow.key.clone(),
             flow: flow.id(),
             time: self.time(),
@@ -168,7 +169,7 @@ impl<K: Clone + Eq + Hash> Engine<K> {
         if was_closed {
             self.closed.remember(tag, seen_at);
         }
-        self.relax(events);
+        self.relax(visitor);
     }
 
     /// The tracker's time, as the clock of its packets tells it.

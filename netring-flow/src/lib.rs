@@ -104,6 +104,7 @@ mod table;
 // What is done to them.
 mod engine;
 mod tracker;
+mod visitor;
 
 pub use config::{Timeouts, TrackerConfig};
 pub use event::{
@@ -111,3 +112,4 @@ pub use event::{
     TrackerStats, UntrackedStats,
 };
 pub use tracker::FlowTracker;
+pub use visitor::{FlowVisitor, Segment};

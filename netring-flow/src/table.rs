@@ -113,6 +113,7 @@ impl<K: Eq + Hash> Table<K> {
     }
 
     /// The figures of a flow.
+    #[inline]
     pub(crate) fn stats(&self, slot: Slot, clock: Clock) -> FlowStats {
         self.get(slot).stats(self.slab.rare(slot), clock)
     }

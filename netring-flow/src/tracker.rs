@@ -7,7 +7,8 @@ use netring_sys::{Error, Packet, PacketBatch, Timestamp};
 
 use crate::engine::{BUDGET, ByKey, Engine, Item};
 use crate::extract::{Extract, Extracted, Skip, WindowScale};
-use crate::{FlowEvent, TrackerConfig, TrackerStats};
+use crate::visitor::FlowVisitor;
+use crate::{TrackerConfig, TrackerStats};
 
 /// The flows that each packet has the tracker look at; more than it can begin.
 const BUDGET_PER_PACKET: u32 = 2;
@@ -110,28 +111,45 @@ impl<E: Extract> FlowTracker<E> {
         self.engine.by_key = ByKey(Some(Box::new(timeout)));
     }
 
-    /// Counts a packet in its flow, and appends what happened to `events`.
-    pub fn track(&mut self, packet: &Packet<'_>, events: &mut Vec<FlowEvent<E::Key>>) {
+    /// Counts a packet in its flow, and shows `visitor` what happened: a `Vec<FlowEvent>` takes the
+    /// events.
+    pub fn track<V: FlowVisitor<E::Key>>(&mut self, packet: &Packet<'_>, visitor: &mut V) {
         match self.read(packet) {
             Ok(found) => {
                 let mut item = self.item(found, packet);
                 if item.is_syn() {
                     item.scale = self.extract.window_scale(packet);
                 }
-                self.engine.pass(item.time, events);
-                self.engine.packet(&item, None, events);
+                self.engine.pass(item.time, visitor);
+                let counted = self.engine.packet(&item, None, visitor);
+                if V::SEGMENTS
+                    && let Some(counted) = counted
+                {
+                    let payload = item.found.payload(packet);
+                    visitor.segment(&self.engine.segment(counted, &item, payload));
+                }
             }
-            Err(_) => self.engine.pass(packet.timestamp(), events),
+            Err(_) => self.engine.pass(packet.timestamp(), visitor),
         }
-        self.engine.expire(BUDGET_PER_PACKET, events);
+        self.engine.expire(BUDGET_PER_PACKET, visitor);
     }
 
     /// Counts the packets of a batch: the same as [`track`](Self::track) for each, and faster,
     /// because the memory for up to 16 packets is waited for together.
-    pub fn track_batch(&mut self, batch: &impl PacketBatch, events: &mut Vec<FlowEvent<E::Key>>) {
+    pub fn track_batch<V: FlowVisitor<E::Key>>(
+        &mut self,
+        batch: &impl PacketBatch,
+        visitor: &mut V,
+    ) {
+        // What a visitor that panicked left behind.
+        self.group.clear();
+        let mut payloads = [&[][..]; GROUP];
         for packet in batch.packets() {
             match self.read(&packet) {
                 Ok(found) => {
+                    if V::SEGMENTS {
+                        payloads[self.group.len()] = found.payload(&packet);
+                    }
                     let item = self.item(found, &packet);
                     self.group.push(item);
                     // Looked at where it lies now: a look at it before would split its copy.
@@ -139,13 +157,13 @@ impl<E: Extract> FlowTracker<E> {
                         self.read_scale(&packet);
                     }
                 }
-                Err(_) => self.pass_by(packet.timestamp(), events),
+                Err(_) => self.pass_by(packet.timestamp(), wanted::<V, _>(&payloads), visitor),
             }
             if self.group.len() == GROUP {
-                self.work(events);
+                self.work(wanted::<V, _>(&payloads), visitor);
             }
         }
-        self.work(events);
+        self.work(wanted::<V, _>(&payloads), visitor);
     }
 
     /// Reads the options of the last packet of the group. They are read apart: few packets are a
@@ -160,11 +178,16 @@ impl<E: Extract> FlowTracker<E> {
     /// Moves the time on to that of a packet without a flow. What is before it comes first, if that
     /// changes anything.
     #[inline(never)]
-    fn pass_by(&mut self, time: Timestamp, events: &mut Vec<FlowEvent<E::Key>>) {
+    fn pass_by<V: FlowVisitor<E::Key>>(
+        &mut self,
+        time: Timestamp,
+        payloads: &[&[u8]],
+        visitor: &mut V,
+    ) {
         if self.engine.is_elsewhere(time.as_nanos()) {
-            self.work(events);
+            self.work(payloads, visitor);
         }
-        self.engine.pass(time, events);
+        self.engine.pass(time, visitor);
     }
 
     /// Reads a packet, and counts it if it belongs to no flow.
@@ -193,7 +216,7 @@ impl<E: Extract> FlowTracker<E> {
 
     /// Takes the group in. The memory for all of its packets is under way before any of it is
     /// waited for: first that of the index, then that of the records.
-    fn work(&mut self, events: &mut Vec<FlowEvent<E::Key>>) {
+    fn work<V: FlowVisitor<E::Key>>(&mut self, payloads: &[&[u8]], visitor: &mut V) {
         let table = &self.engine.table;
         for item in &self.group {
             table.prefetch_index(item.tag);
@@ -203,14 +226,20 @@ impl<E: Extract> FlowTracker<E> {
             *hint = table.prefetch_record(item.tag, item.found.orientation);
         }
         let version = table.version();
-        for (item, hint) in self.group.iter().zip(hints) {
-            self.engine.pass(item.time, events);
+        for (number, (item, hint)) in self.group.iter().zip(hints).enumerate() {
+            self.engine.pass(item.time, visitor);
             // Time may have ended the flow.
             let hint = hint.filter(|_| self.engine.table.version() == version);
-            self.engine.packet(item, hint, events);
+            let counted = self.engine.packet(item, hint, visitor);
+            if V::SEGMENTS
+                && let Some(counted) = counted
+            {
+                let segment = self.engine.segment(counted, item, payloads[number]);
+                visitor.segment(&segment);
+            }
         }
         self.engine
-            .expire(BUDGET_PER_PACKET * self.group.len() as u32, events);
+            .expire(BUDGET_PER_PACKET * self.group.len() as u32, visitor);
         self.group.clear();
     }
 
@@ -220,15 +249,15 @@ impl<E: Extract> FlowTracker<E> {
     /// For a live source `now` is the time of the last packet plus what the host's clock says has
     /// passed since. Before the first packet, and where `now` is not later than what was seen,
     /// time does not move.
-    pub fn expire(&mut self, now: Timestamp, events: &mut Vec<FlowEvent<E::Key>>) -> bool {
+    pub fn expire(&mut self, now: Timestamp, visitor: &mut impl FlowVisitor<E::Key>) -> bool {
         self.engine.wait(now);
-        self.engine.expire(BUDGET, events)
+        self.engine.expire(BUDGET, visitor)
     }
 
     /// Ends all flows, because the source is at its end: at most 1024 a call. True: there are more,
     /// call again.
-    pub fn finish(&mut self, events: &mut Vec<FlowEvent<E::Key>>) -> bool {
-        self.engine.finish(BUDGET, events)
+    pub fn finish(&mut self, visitor: &mut impl FlowVisitor<E::Key>) -> bool {
+        self.engine.finish(BUDGET, visitor)
     }
 
     /// What became of every packet and every flow up to now.
@@ -246,6 +275,12 @@ impl<E: Extract> FlowTracker<E> {
     pub fn latest(&self) -> Option<Timestamp> {
         self.engine.latest()
     }
+}
+
+/// The payloads of a group, for a visitor that wants segments. Nothing is written for any other.
+#[inline(always)]
+fn wanted<'p, 'a, V: FlowVisitor<K>, K>(payloads: &'p [&'a [u8]; GROUP]) -> &'p [&'a [u8]] {
+    if V::SEGMENTS { payloads } else { &[] }
 }
 
 impl<E: Extract> fmt::Debug for FlowTracker<E> {

@@ -9,7 +9,8 @@ use std::hash::Hash;
 use super::Engine;
 use crate::table::Wheel;
 use crate::table::{Slot, State};
-use crate::{Anomaly, EndReason, FlowEvent};
+use crate::visitor::FlowVisitor;
+use crate::{Anomaly, EndReason};
 
 pub(super) const QUEUES: usize = 4;
 const CLOSED: usize = 0;
@@ -39,30 +40,30 @@ impl<K: Clone + Eq + Hash> Engine<K> {
 
     /// Makes sure that there is room for one more flow.
     #[inline]
-    pub(super) fn make_room(&mut self, events: &mut Vec<FlowEvent<K>>) {
+    pub(super) fn make_room(&mut self, visitor: &mut impl FlowVisitor<K>) {
         if self.emergency || self.table.len() >= self.limits.high {
-            self.press(events);
+            self.press(visitor);
         }
     }
 
     #[cold]
-    fn press(&mut self, events: &mut Vec<FlowEvent<K>>) {
+    fn press(&mut self, visitor: &mut impl FlowVisitor<K>) {
         if !self.emergency {
             self.emergency = true;
             self.stats.emergencies += 1;
-            self.tell(Anomaly::EmergencyBegan, None, self.time(), events);
+            self.tell(Anomaly::EmergencyBegan, None, self.time(), visitor);
         }
         for _ in 0..SHED {
             let Some((slot, reason)) = self.overdue() else {
                 break;
             };
-            self.end(slot, reason, events);
+            self.end(slot, reason, visitor);
         }
         if self.table.len() >= self.limits.max_flows
             && let Some(slot) = self.sparest()
         {
             let state = self.table.get(slot).state;
-            self.end(slot, state.reason(EndReason::TableFull), events);
+            self.end(slot, state.reason(EndReason::TableFull), visitor);
             self.fetch_next();
         }
     }
@@ -88,10 +89,10 @@ impl<K: Clone + Eq + Hash> Engine<K> {
 
     /// The table has room again, if it has.
     #[inline]
-    pub(super) fn relax(&mut self, events: &mut Vec<FlowEvent<K>>) {
+    pub(super) fn relax(&mut self, visitor: &mut impl FlowVisitor<K>) {
         if self.emergency && self.table.len() < self.limits.low {
             self.emergency = false;
-            self.tell(Anomaly::EmergencyOver, None, self.time(), events);
+            self.tell(Anomaly::EmergencyOver, None, self.time(), visitor);
         }
     }
 

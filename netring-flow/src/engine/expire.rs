@@ -8,6 +8,7 @@ use super::limits::shortened;
 use super::{Engine, evict};
 use crate::table::{Record, Slot};
 use crate::table::{Turn, Wheel};
+use crate::visitor::FlowVisitor;
 use crate::{EndReason, FlowEvent};
 
 /// How often a flow is reported at once at the most.
@@ -23,14 +24,14 @@ impl<K: Clone + Eq + Hash> Engine<K> {
 
     /// Looks at flows that may be due, at most `budget`. True: there are more.
     #[inline]
-    pub(crate) fn expire(&mut self, mut budget: u32, events: &mut Vec<FlowEvent<K>>) -> bool {
+    pub(crate) fn expire(&mut self, mut budget: u32, visitor: &mut impl FlowVisitor<K>) -> bool {
         if !self.wheel.is_behind(self.now) {
             return false;
         }
         loop {
             match self.wheel.turn(&mut self.table, self.now, &mut budget) {
                 Turn::Flow(slot) => {
-                    let ticks = self.look_at(slot, events);
+                    let ticks = self.look_at(slot, visitor);
                     budget = budget.saturating_sub(ticks.saturating_sub(1));
                 }
                 Turn::Spent => return true,
@@ -40,7 +41,7 @@ impl<K: Clone + Eq + Hash> Engine<K> {
     }
 
     /// Ends flows because the source is at its end, at most `budget`. True: there are more.
-    pub(crate) fn finish(&mut self, budget: u32, events: &mut Vec<FlowEvent<K>>) -> bool {
+    pub(crate) fn finish(&mut self, budget: u32, visitor: &mut impl FlowVisitor<K>) -> bool {
         for _ in 0..budget {
             let Some(slot) = (0..evict::QUEUES).find_map(|queue| self.queues.first(queue)) else {
                 return false;
@@ -53,14 +54,14 @@ impl<K: Clone + Eq + Hash> Engine<K> {
             } else {
                 EndReason::SourceEnded
             };
-            self.end(slot, state.reason(reason), events);
+            self.end(slot, state.reason(reason), visitor);
         }
         self.table.len() != 0
     }
 
     /// Ends a flow that was silent for too long, reports one that lives for long, and hangs it up
     /// again. It is not in the wheel. Returns how often the flow was reported.
-    fn look_at(&mut self, slot: Slot, events: &mut Vec<FlowEvent<K>>) -> u32 {
+    fn look_at(&mut self, slot: Slot, visitor: &mut impl FlowVisitor<K>) -> u32 {
         let flow = self.table.get_mut(slot);
         let state = flow.state;
         let since = silent_since(flow, self.now);
@@ -78,11 +79,11 @@ impl<K: Clone + Eq + Hash> Engine<K> {
             };
             // What was due before it was over would have been reported by then, had there been more
             // traffic.
-            let (_, ticks) = self.report(slot, since.saturating_add(timeout), events);
-            self.end(slot, state.reason(reason), events);
+            let (_, ticks) = self.report(slot, since.saturating_add(timeout), visitor);
+            self.end(slot, state.reason(reason), visitor);
             return ticks;
         }
-        let (next, ticks) = self.report(slot, self.now, events);
+        let (next, ticks) = self.report(slot, self.now, visitor);
         let due = since.saturating_add(timeout).min(next);
         self.wheel.hang(&mut self.table, slot, due);
         // Those at the front of a queue are the ones that were not looked at for longest.
@@ -100,7 +101,7 @@ impl<K: Clone + Eq + Hash> Engine<K> {
     /// Reports a flow as often as this is due up to a time, and tells when it is due next and how
     /// often it was reported. Where it was due more than 64 times since the last report, the
     /// oldest are left out.
-    fn report(&mut self, slot: Slot, to: i64, events: &mut Vec<FlowEvent<K>>) -> (i64, u32) {
+    fn report(&mut self, slot: Slot, to: i64, visitor: &mut impl FlowVisitor<K>) -> (i64, u32) {
         let active = self.limits.active;
         if active == i64::MAX {
             return (i64::MAX, 0);
@@ -122,7 +123,7 @@ impl<K: Clone + Eq + Hash> Engine<K> {
         self.stats.ticks += u64::from(ticks);
         let (key, flow) = (flow.key.clone(), flow.id());
         for _ in 0..ticks {
-            events.push(FlowEvent::Tick {
+            visitor.event(FlowEvent::Tick {
                 key: key.clone(),
                 flow,
                 time,

@@ -8,24 +8,67 @@ use super::tcp::{self, Arrival, Outcome};
 use super::{Engine, Item, expire};
 use crate::extract::{IcmpError, Transport};
 use crate::table::{Flags, Record, Slot, State};
+use crate::visitor::{FlowVisitor, Segment};
 use crate::{Anomaly, EndReason, FlowEvent, FlowId};
 
+/// Where a packet was counted.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Counted {
+    slot: Slot,
+    out_of_window: bool,
+}
+
+impl Counted {
+    #[inline]
+    const fn at(slot: Slot) -> Self {
+        Self {
+            slot,
+            out_of_window: false,
+        }
+    }
+}
+
 impl<K: Clone + Eq + Hash> Engine<K> {
-    /// Takes a packet in. `hint` is where its flow was a moment ago, if that is known.
+    /// Takes a packet in, and returns where it was counted; `None` if it has no flow, or is an ICMP
+    /// error. `hint` is where its flow was a moment ago, if that is known.
     #[inline]
     pub(crate) fn packet(
         &mut self,
         packet: &Item<K>,
         hint: Option<Slot>,
-        events: &mut Vec<FlowEvent<K>>,
-    ) {
+        visitor: &mut impl FlowVisitor<K>,
+    ) -> Option<Counted> {
         match hint {
             Some(slot) if self.table.get(slot).key == packet.found.key => {
-                if !self.take_quietly(slot, packet) {
-                    self.take(slot, packet, events);
+                if self.take_quietly(slot, packet) {
+                    Some(Counted::at(slot))
+                } else {
+                    self.take(slot, packet, visitor)
                 }
             }
-            _ => self.look_up(packet, events),
+            _ => self.look_up(packet, visitor),
+        }
+    }
+
+    /// What a visitor sees of a packet that was counted.
+    #[inline]
+    pub(crate) fn segment<'a>(
+        &'a self,
+        counted: Counted,
+        packet: &Item<K>,
+        payload: &'a [u8],
+    ) -> Segment<'a, K> {
+        let flow = self.table.get(counted.slot);
+        Segment {
+            key: &flow.key,
+            flow: flow.id(),
+            time: packet.time,
+            orientation: packet.found.orientation,
+            initiator: flow.initiator(),
+            transport: packet.found.transport,
+            payload,
+            payload_len: packet.found.payload_len,
+            out_of_window: counted.out_of_window,
         }
     }
 
@@ -71,35 +114,49 @@ impl<K: Clone + Eq + Hash> Engine<K> {
 
     /// Takes in a packet that may have a flow or not.
     #[inline(never)]
-    fn look_up(&mut self, packet: &Item<K>, events: &mut Vec<FlowEvent<K>>) {
+    fn look_up(&mut self, packet: &Item<K>, visitor: &mut impl FlowVisitor<K>) -> Option<Counted> {
         match self.table.find(packet.tag, &packet.found.key) {
-            Some(slot) if self.take_quietly(slot, packet) => {}
-            Some(slot) => self.take(slot, packet, events),
-            None if packet.found.icmp_error.is_some() => self.stats.untracked.icmp_errors += 1,
-            None => self.take_first(packet, events),
+            Some(slot) if self.take_quietly(slot, packet) => Some(Counted::at(slot)),
+            Some(slot) => self.take(slot, packet, visitor),
+            None if packet.found.icmp_error.is_some() => {
+                self.stats.untracked.icmp_errors += 1;
+                None
+            }
+            None => self.take_first(packet, visitor),
         }
     }
 
     /// Takes in a packet of this flow that [`take_quietly`](Self::take_quietly) left alone.
     #[inline(never)]
-    fn take(&mut self, slot: Slot, packet: &Item<K>, events: &mut Vec<FlowEvent<K>>) {
+    fn take(
+        &mut self,
+        slot: Slot,
+        packet: &Item<K>,
+        visitor: &mut impl FlowVisitor<K>,
+    ) -> Option<Counted> {
         if let Some(error) = packet.found.icmp_error {
-            self.icmp_error(slot, error, packet.time, events);
+            self.icmp_error(slot, error, packet.time, visitor);
+            None
         } else if let Some(reason) = self.is_over(slot, packet) {
-            self.end(slot, reason, events);
-            self.take_first(packet, events);
+            self.end(slot, reason, visitor);
+            self.take_first(packet, visitor)
         } else {
-            self.count(slot, packet, events);
+            Some(self.count(slot, packet, visitor))
         }
     }
 
     /// Takes in a packet that has no flow.
-    fn take_first(&mut self, packet: &Item<K>, events: &mut Vec<FlowEvent<K>>) {
+    fn take_first(
+        &mut self,
+        packet: &Item<K>,
+        visitor: &mut impl FlowVisitor<K>,
+    ) -> Option<Counted> {
         if self.trails(packet) {
             self.stats.untracked.after_close += 1;
+            None
         } else {
-            let slot = self.begin(packet, events);
-            self.count(slot, packet, events);
+            let slot = self.begin(packet, visitor);
+            Some(self.count(slot, packet, visitor))
         }
     }
 
@@ -131,8 +188,8 @@ impl<K: Clone + Eq + Hash> Engine<K> {
             .then(|| flow.state.reason(EndReason::PortReuse))
     }
 
-    fn begin(&mut self, packet: &Item<K>, events: &mut Vec<FlowEvent<K>>) -> Slot {
-        self.make_room(events);
+    fn begin(&mut self, packet: &Item<K>, visitor: &mut impl FlowVisitor<K>) -> Slot {
+        self.make_room(visitor);
         let found = &packet.found;
         let (state, initiator) = match found.transport {
             Transport::Tcp(Some(segment)) => tcp::begin(segment, found.orientation),
@@ -142,7 +199,7 @@ impl<K: Clone + Eq + Hash> Engine<K> {
         };
         self.stats.flows_started += 1;
         let id = FlowId::new(self.stats.flows_started);
-        events.push(FlowEvent::Started {
+        visitor.event(FlowEvent::Started {
             key: found.key.clone(),
             flow: id,
             time: packet.time,
@@ -159,7 +216,12 @@ impl<K: Clone + Eq + Hash> Engine<K> {
     }
 
     /// Counts a packet in its flow, and does what follows from it.
-    fn count(&mut self, slot: Slot, packet: &Item<K>, events: &mut Vec<FlowEvent<K>>) {
+    fn count(
+        &mut self,
+        slot: Slot,
+        packet: &Item<K>,
+        visitor: &mut impl FlowVisitor<K>,
+    ) -> Counted {
         let (from, payload) = (packet.found.orientation, packet.found.payload_len);
         let time = packet.time.as_nanos();
         self.stats.tracked_bytes += u64::from(packet.wire_len);
@@ -200,7 +262,7 @@ impl<K: Clone + Eq + Hash> Engine<K> {
         if outcome.established {
             let flow = self.table.get(slot);
             self.stats.flows_established += 1;
-            events.push(FlowEvent::Established {
+            visitor.event(FlowEvent::Established {
                 key: flow.key.clone(),
                 flow: flow.id(),
                 time: packet.time,
@@ -208,11 +270,11 @@ impl<K: Clone + Eq + Hash> Engine<K> {
             });
         }
         if outcome.inconsistent {
-            self.tell(Anomaly::TcpFlags, Some(slot), packet.time, events);
+            self.tell(Anomaly::TcpFlags, Some(slot), packet.time, visitor);
         }
         if outcome.out_of_window {
             self.stats.out_of_window += 1;
-            self.tell(Anomaly::OutOfWindow, Some(slot), packet.time, events);
+            self.tell(Anomaly::OutOfWindow, Some(slot), packet.time, visitor);
         }
         if first || state != before {
             self.queue(slot);
@@ -221,6 +283,10 @@ impl<K: Clone + Eq + Hash> Engine<K> {
             // It may be due sooner than it hangs, for it was to live on.
             self.wheel.take(&mut self.table, slot);
             self.hang_anew(slot);
+        }
+        Counted {
+            slot,
+            out_of_window: outcome.out_of_window,
         }
     }
 
@@ -236,11 +302,11 @@ impl<K: Clone + Eq + Hash> Engine<K> {
         slot: Slot,
         error: IcmpError,
         time: Timestamp,
-        events: &mut Vec<FlowEvent<K>>,
+        visitor: &mut impl FlowVisitor<K>,
     ) {
         self.stats.icmp_errors += 1;
         let flow = self.table.get(slot);
-        events.push(FlowEvent::IcmpError {
+        visitor.event(FlowEvent::IcmpError {
             key: flow.key.clone(),
             flow: flow.id(),
             time,

@@ -14,6 +14,7 @@ mod packets;
 mod quiet;
 mod raw;
 mod repeated;
+mod segments;
 mod sequence;
 mod tcp;
 mod time;
