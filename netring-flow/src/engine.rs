@@ -12,7 +12,7 @@ use std::hash::Hash;
 
 use netring_sys::{Clock, Timestamp};
 
-use crate::table::{Closed, Lists, QUEUE, Record, Slot, Table, Wheel};
+use crate::table::{Lists, QUEUE, RecentlyClosed, Record, Slot, Table, Wheel};
 use crate::visitor::FlowVisitor;
 use crate::{Anomaly, EndReason, FlowEvent, TrackerConfig, TrackerStats};
 pub(crate) use by_key::ByKey;
@@ -33,7 +33,7 @@ pub(crate) struct Engine<K> {
     /// By what can best be spared; see [`evict`].
     queues: Lists<QUEUE>,
     /// The keys of connections that closed lately.
-    closed: Closed,
+    closed: RecentlyClosed,
     limits: Limits,
     pub(crate) by_key: ByKey<K>,
     /// In an emergency time-outs are shortened.
@@ -60,7 +60,7 @@ impl<K: Clone + Eq + Hash> Engine<K> {
             table: Table::new(),
             wheel: Wheel::new(),
             queues: Lists::new(evict::QUEUES),
-            closed: Closed::default(),
+            closed: RecentlyClosed::default(),
             limits: Limits::new(config),
             by_key: ByKey(None),
             emergency: false,
@@ -77,7 +77,7 @@ impl<K: Clone + Eq + Hash> Engine<K> {
     /// Moves the time on to that of a packet. If that is far enough to matter, it first ends what
     /// is due by then.
     #[inline]
-    pub(crate) fn pass(&mut self, time: Timestamp, visitor: &mut impl FlowVisitor<K>) {
+    pub(crate) fn advance(&mut self, time: Timestamp, visitor: &mut impl FlowVisitor<K>) {
         let nanos = time.as_nanos();
         self.clock = time.clock();
         if nanos >= self.now && nanos <= self.place_end {
@@ -108,7 +108,7 @@ impl<K: Clone + Eq + Hash> Engine<K> {
             }
             self.wheel.rewind(nanos);
             self.stats.time_went_back += 1;
-            self.tell(Anomaly::TimeWentBack, None, time, visitor);
+            self.report_anomaly(Anomaly::TimeWentBack, None, time, visitor);
         }
         self.set_time(nanos);
         self.latest = nanos;
@@ -134,7 +134,7 @@ impl<K: Clone + Eq + Hash> Engine<K> {
         stats
     }
 
-    fn tell(
+    fn report_anomaly(
         &self,
         kind: Anomaly,
         about: Option<Slot>,
@@ -152,7 +152,7 @@ impl<K: Clone + Eq + Hash> Engine<K> {
 
     /// Takes a flow out of the table, and tells its figures.
     fn end(&mut self, slot: Slot, reason: EndReason, visitor: &mut impl FlowVisitor<K>) {
-        self.wheel.take(&mut self.table, slot);
+        self.wheel.cancel(&mut self.table, slot);
         self.queues.unlink(self.table.links(), slot);
         self.stats.ended.count(reason);
         let flow = self.table.get(slot);
@@ -169,7 +169,7 @@ impl<K: Clone + Eq + Hash> Engine<K> {
         if was_closed {
             self.closed.remember(tag, seen_at);
         }
-        self.relax(visitor);
+        self.end_emergency(visitor);
     }
 
     /// The tracker's time, as the clock of its packets tells it.

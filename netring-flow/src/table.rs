@@ -22,7 +22,7 @@ mod wheel;
 
 use std::hash::{BuildHasher, Hash};
 
-pub(crate) use closed::Closed;
+pub(crate) use closed::RecentlyClosed;
 pub(crate) use direction::Direction;
 pub(crate) use links::{Lists, QUEUE, WHEEL};
 pub(crate) use record::{Flags, Rare, Record, State};

@@ -120,7 +120,7 @@ impl<E: Extract> FlowTracker<E> {
                 if item.is_syn() {
                     item.scale = self.extract.window_scale(packet);
                 }
-                self.engine.pass(item.time, visitor);
+                self.engine.advance(item.time, visitor);
                 let counted = self.engine.packet(&item, None, visitor);
                 if V::SEGMENTS
                     && let Some(counted) = counted
@@ -129,7 +129,7 @@ impl<E: Extract> FlowTracker<E> {
                     visitor.segment(&self.engine.segment(counted, &item, payload));
                 }
             }
-            Err(_) => self.engine.pass(packet.timestamp(), visitor),
+            Err(_) => self.engine.advance(packet.timestamp(), visitor),
         }
         self.engine.expire(BUDGET_PER_PACKET, visitor);
     }
@@ -157,13 +157,15 @@ impl<E: Extract> FlowTracker<E> {
                         self.read_scale(&packet);
                     }
                 }
-                Err(_) => self.pass_by(packet.timestamp(), wanted::<V, _>(&payloads), visitor),
+                Err(_) => {
+                    self.advance_untracked(packet.timestamp(), wanted::<V, _>(&payloads), visitor)
+                }
             }
             if self.group.len() == GROUP {
-                self.work(wanted::<V, _>(&payloads), visitor);
+                self.process_group(wanted::<V, _>(&payloads), visitor);
             }
         }
-        self.work(wanted::<V, _>(&payloads), visitor);
+        self.process_group(wanted::<V, _>(&payloads), visitor);
     }
 
     /// Reads the options of the last packet of the group. They are read apart: few packets are a
@@ -178,16 +180,16 @@ impl<E: Extract> FlowTracker<E> {
     /// Moves the time on to that of a packet without a flow. What is before it comes first, if that
     /// changes anything.
     #[inline(never)]
-    fn pass_by<V: FlowVisitor<E::Key>>(
+    fn advance_untracked<V: FlowVisitor<E::Key>>(
         &mut self,
         time: Timestamp,
         payloads: &[&[u8]],
         visitor: &mut V,
     ) {
         if self.engine.is_elsewhere(time.as_nanos()) {
-            self.work(payloads, visitor);
+            self.process_group(payloads, visitor);
         }
-        self.engine.pass(time, visitor);
+        self.engine.advance(time, visitor);
     }
 
     /// Reads a packet, and counts it if it belongs to no flow.
@@ -216,7 +218,7 @@ impl<E: Extract> FlowTracker<E> {
 
     /// Takes the group in. The memory for all of its packets is under way before any of it is
     /// waited for: first that of the index, then that of the records.
-    fn work<V: FlowVisitor<E::Key>>(&mut self, payloads: &[&[u8]], visitor: &mut V) {
+    fn process_group<V: FlowVisitor<E::Key>>(&mut self, payloads: &[&[u8]], visitor: &mut V) {
         let table = &self.engine.table;
         for item in &self.group {
             table.prefetch_index(item.tag);
@@ -227,7 +229,7 @@ impl<E: Extract> FlowTracker<E> {
         }
         let version = table.version();
         for (number, (item, hint)) in self.group.iter().zip(hints).enumerate() {
-            self.engine.pass(item.time, visitor);
+            self.engine.advance(item.time, visitor);
             // Time may have ended the flow.
             let hint = hint.filter(|_| self.engine.table.version() == version);
             let counted = self.engine.packet(item, hint, visitor);

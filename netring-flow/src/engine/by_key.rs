@@ -42,7 +42,7 @@ impl<K> ByKey<K> {
     /// between two SYNs or SYN-ACKs, which is more than the next gap, also if one of them was
     /// lost.
     #[inline]
-    pub(super) fn patience(&self, flow: &Record<K>, limits: &Limits) -> i64 {
+    pub(super) fn extended_timeout(&self, flow: &Record<K>, limits: &Limits) -> i64 {
         let usual = self.timeout(flow, limits);
         let gap = flow.directions[0].retry().max(flow.directions[1].retry());
         if gap == 0 || flow.flags.has(Flags::ESTABLISHED) || !flow.is_attempt() {

@@ -42,16 +42,16 @@ impl<K: Clone + Eq + Hash> Engine<K> {
     #[inline]
     pub(super) fn make_room(&mut self, visitor: &mut impl FlowVisitor<K>) {
         if self.emergency || self.table.len() >= self.limits.high {
-            self.press(visitor);
+            self.shed(visitor);
         }
     }
 
     #[cold]
-    fn press(&mut self, visitor: &mut impl FlowVisitor<K>) {
+    fn shed(&mut self, visitor: &mut impl FlowVisitor<K>) {
         if !self.emergency {
             self.emergency = true;
             self.stats.emergencies += 1;
-            self.tell(Anomaly::EmergencyBegan, None, self.time(), visitor);
+            self.report_anomaly(Anomaly::EmergencyBegan, None, self.time(), visitor);
         }
         for _ in 0..SHED {
             let Some((slot, reason)) = self.overdue() else {
@@ -60,7 +60,7 @@ impl<K: Clone + Eq + Hash> Engine<K> {
             self.end(slot, reason, visitor);
         }
         if self.table.len() >= self.limits.max_flows
-            && let Some(slot) = self.sparest()
+            && let Some(slot) = self.least_valuable()
         {
             let state = self.table.get(slot).state;
             self.end(slot, state.reason(EndReason::TableFull), visitor);
@@ -77,22 +77,22 @@ impl<K: Clone + Eq + Hash> Engine<K> {
             return;
         };
         let first = self.queues.first(queue);
-        let behind = |first| self.queues.behind(self.table.links(), first);
+        let behind = |first| self.queues.next(self.table.links(), first);
         let Some(second) = first.and_then(behind) else {
             return;
         };
         self.table.prefetch_removal(second);
-        if let Some(third) = self.queues.behind(self.table.links(), second) {
+        if let Some(third) = self.queues.next(self.table.links(), second) {
             self.table.prefetch_all(third);
         }
     }
 
     /// The table has room again, if it has.
     #[inline]
-    pub(super) fn relax(&mut self, visitor: &mut impl FlowVisitor<K>) {
+    pub(super) fn end_emergency(&mut self, visitor: &mut impl FlowVisitor<K>) {
         if self.emergency && self.table.len() < self.limits.low {
             self.emergency = false;
-            self.tell(Anomaly::EmergencyOver, None, self.time(), visitor);
+            self.report_anomaly(Anomaly::EmergencyOver, None, self.time(), visitor);
         }
     }
 
@@ -112,7 +112,7 @@ impl<K: Clone + Eq + Hash> Engine<K> {
     }
 
     /// The flow that can best be spared.
-    fn sparest(&mut self) -> Option<Slot> {
+    fn least_valuable(&mut self) -> Option<Slot> {
         let front = (0..ANSWERED).find_map(|queue| self.queues.first(queue));
         front.or_else(|| self.quietest())
     }

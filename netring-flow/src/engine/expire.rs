@@ -35,7 +35,7 @@ impl<K: Clone + Eq + Hash> Engine<K> {
                     budget = budget.saturating_sub(ticks.saturating_sub(1));
                 }
                 Turn::Spent => return true,
-                Turn::Caught => return false,
+                Turn::CaughtUp => return false,
             }
         }
     }
@@ -48,7 +48,7 @@ impl<K: Clone + Eq + Hash> Engine<K> {
             };
             let flow = self.table.get_mut(slot);
             let state = flow.state;
-            let timeout = self.by_key.patience(flow, &self.limits);
+            let timeout = self.by_key.extended_timeout(flow, &self.limits);
             let reason = if is_idle(silent_since(flow, self.now), timeout, self.now) {
                 EndReason::IdleTimeout
             } else {
@@ -65,7 +65,7 @@ impl<K: Clone + Eq + Hash> Engine<K> {
         let flow = self.table.get_mut(slot);
         let state = flow.state;
         let since = silent_since(flow, self.now);
-        let full = self.by_key.patience(flow, &self.limits);
+        let full = self.by_key.extended_timeout(flow, &self.limits);
         let timeout = if self.emergency {
             shortened(self.by_key.timeout(flow, &self.limits))
         } else {
@@ -85,7 +85,7 @@ impl<K: Clone + Eq + Hash> Engine<K> {
         }
         let (next, ticks) = self.report(slot, self.now, visitor);
         let due = since.saturating_add(timeout).min(next);
-        self.wheel.hang(&mut self.table, slot, due);
+        self.wheel.schedule(&mut self.table, slot, due);
         // Those at the front of a queue are the ones that were not looked at for longest.
         self.queue(slot);
         ticks

@@ -40,7 +40,7 @@ impl<K: Clone + Eq + Hash> Engine<K> {
     ) -> Option<Counted> {
         match hint {
             Some(slot) if self.table.get(slot).key == packet.found.key => {
-                if self.take_quietly(slot, packet) {
+                if self.count_known(slot, packet) {
                     Some(Counted::at(slot))
                 } else {
                     self.take(slot, packet, visitor)
@@ -75,19 +75,19 @@ impl<K: Clone + Eq + Hash> Engine<K> {
     /// Takes in a packet of this flow if it changes only figures, as nearly all do. False: it
     /// changes more, and nothing was done.
     #[inline(always)]
-    fn take_quietly(&mut self, slot: Slot, packet: &Item<K>) -> bool {
+    fn count_known(&mut self, slot: Slot, packet: &Item<K>) -> bool {
         let flow = self.table.get_mut(slot);
         let found = &packet.found;
         let (from, payload) = (found.orientation, found.payload_len);
         let (time, segment) = (packet.time.as_nanos(), packet.segment());
         let timeout = self.by_key.timeout(flow, &self.limits);
         let last = flow.directions[from as usize].last;
-        let news = match segment {
-            Some(segment) => tcp::is_news(flow, segment, payload, from),
+        let changes_state = match segment {
+            Some(segment) => tcp::changes_state(flow, segment, payload, from),
             None => !flow.has_sent(from),
         };
         if found.icmp_error.is_some()
-            || news
+            || changes_state
             // It is late, or time went back since.
             || time < last
             // Its sender was silent for too long. If the other end was not, the flow lives on all
@@ -116,7 +116,7 @@ impl<K: Clone + Eq + Hash> Engine<K> {
     #[inline(never)]
     fn look_up(&mut self, packet: &Item<K>, visitor: &mut impl FlowVisitor<K>) -> Option<Counted> {
         match self.table.find(packet.tag, &packet.found.key) {
-            Some(slot) if self.take_quietly(slot, packet) => Some(Counted::at(slot)),
+            Some(slot) if self.count_known(slot, packet) => Some(Counted::at(slot)),
             Some(slot) => self.take(slot, packet, visitor),
             None if packet.found.icmp_error.is_some() => {
                 self.stats.untracked.icmp_errors += 1;
@@ -126,7 +126,7 @@ impl<K: Clone + Eq + Hash> Engine<K> {
         }
     }
 
-    /// Takes in a packet of this flow that [`take_quietly`](Self::take_quietly) left alone.
+    /// Takes in a packet of this flow that [`count_known`](Self::count_known) left alone.
     #[inline(never)]
     fn take(
         &mut self,
@@ -172,7 +172,7 @@ impl<K: Clone + Eq + Hash> Engine<K> {
     fn is_over(&mut self, slot: Slot, packet: &Item<K>) -> Option<EndReason> {
         let flow = self.table.get_mut(slot);
         let since = expire::silent_since(flow, self.now);
-        let timeout = self.by_key.patience(flow, &self.limits);
+        let timeout = self.by_key.extended_timeout(flow, &self.limits);
         // The end of time stands for never, so nothing may be as long.
         let silent = packet.time.as_nanos().saturating_sub(since);
         let silent = silent.min(i64::MAX - 1);
@@ -211,7 +211,7 @@ impl<K: Clone + Eq + Hash> Engine<K> {
             record.flags.set(Flags::FLIPPED);
         }
         let slot = self.table.insert(packet.tag, record);
-        self.hang_anew(slot);
+        self.schedule_expiry(slot);
         slot
     }
 
@@ -270,19 +270,19 @@ impl<K: Clone + Eq + Hash> Engine<K> {
             });
         }
         if outcome.inconsistent {
-            self.tell(Anomaly::TcpFlags, Some(slot), packet.time, visitor);
+            self.report_anomaly(Anomaly::TcpFlags, Some(slot), packet.time, visitor);
         }
         if outcome.out_of_window {
             self.stats.out_of_window += 1;
-            self.tell(Anomaly::OutOfWindow, Some(slot), packet.time, visitor);
+            self.report_anomaly(Anomaly::OutOfWindow, Some(slot), packet.time, visitor);
         }
         if first || state != before {
             self.queue(slot);
         }
         if state != before && (state.is_closed() || self.by_key.0.is_some()) {
             // It may be due sooner than it hangs, for it was to live on.
-            self.wheel.take(&mut self.table, slot);
-            self.hang_anew(slot);
+            self.wheel.cancel(&mut self.table, slot);
+            self.schedule_expiry(slot);
         }
         Counted {
             slot,
@@ -291,10 +291,12 @@ impl<K: Clone + Eq + Hash> Engine<K> {
     }
 
     /// Hangs a flow up whose time-out begins now. It is not in the wheel.
-    fn hang_anew(&mut self, slot: Slot) {
-        let timeout = self.by_key.patience(self.table.get(slot), &self.limits);
+    fn schedule_expiry(&mut self, slot: Slot) {
+        let timeout = self
+            .by_key
+            .extended_timeout(self.table.get(slot), &self.limits);
         let due = self.now.saturating_add(timeout.min(self.limits.active));
-        self.wheel.hang(&mut self.table, slot, due);
+        self.wheel.schedule(&mut self.table, slot, due);
     }
 
     fn icmp_error(

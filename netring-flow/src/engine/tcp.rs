@@ -115,7 +115,7 @@ fn is_behind<K>(flow: &Record<K>, segment: TcpSegment, from: Orientation) -> boo
 
 /// Whether this segment changes more of the flow than figures.
 #[inline]
-pub(crate) fn is_news<K>(
+pub(crate) fn changes_state<K>(
     flow: &Record<K>,
     segment: &TcpSegment,
     payload: u32,
@@ -165,7 +165,7 @@ fn take_any<K>(flow: &mut Record<K>, rare: &mut Rare, arrival: &Arrival) -> Outc
     let controls = segment.has(SYN | FIN | RST);
     if controls {
         count_flags(flow, segment, from);
-        if segment.has(FIN | RST) && !window::believes(flow, segment, payload, from) {
+        if segment.has(FIN | RST) && !window::accepts(flow, segment, payload, from) {
             outcome.out_of_window = true;
             return outcome;
         }

@@ -16,13 +16,13 @@ const PLACES: usize = 1 << 16;
 /// for another with a probability of 1 in 65,536, and what is lost by that is one segment without
 /// data.
 #[derive(Debug, Default)]
-pub(crate) struct Closed {
+pub(crate) struct RecentlyClosed {
     /// The tag above the time, which is 0 only where there is nothing. Empty until the first
     /// connection closes.
     places: Box<[u64]>,
 }
 
-impl Closed {
+impl RecentlyClosed {
     /// Remembers a key whose last packet came at this time of the wheel.
     pub(crate) fn remember(&mut self, tag: Tag, then: u32) {
         if self.places.is_empty() {
@@ -52,7 +52,7 @@ mod tests {
 
     #[test]
     fn a_key_is_remembered_for_four_minutes_and_no_other() {
-        let mut closed = Closed::default();
+        let mut closed = RecentlyClosed::default();
         assert!(!closed.is_recent(Tag(7), 1000));
         closed.remember(Tag(7), 1000);
         assert!(closed.is_recent(Tag(7), 1000));

@@ -33,7 +33,7 @@ struct Beside {
 
 impl Beside {
     const NEW: Self = Self {
-        links: [Node::LOOSE; 2],
+        links: [Node::UNLINKED; 2],
         rare: Rare::NEW,
     };
 }

@@ -31,7 +31,7 @@ pub(crate) enum Turn {
     /// The budget is used up.
     Spent,
     /// The hand is where time is.
-    Caught,
+    CaughtUp,
 }
 
 impl Wheel {
@@ -78,7 +78,7 @@ impl Wheel {
 
     /// Hangs a flow up that does not hang yet, to be looked at after `due`; never, where that is
     /// the end of time.
-    pub(crate) fn hang<K: Eq + std::hash::Hash>(
+    pub(crate) fn schedule<K: Eq + std::hash::Hash>(
         &mut self,
         table: &mut Table<K>,
         slot: Slot,
@@ -94,7 +94,7 @@ impl Wheel {
     }
 
     /// Takes a flow down, where it hangs.
-    pub(crate) fn take<K: Eq + std::hash::Hash>(&mut self, table: &mut Table<K>, slot: Slot) {
+    pub(crate) fn cancel<K: Eq + std::hash::Hash>(&mut self, table: &mut Table<K>, slot: Slot) {
         self.places.unlink(table.links(), slot);
     }
 
@@ -121,7 +121,7 @@ impl Wheel {
             self.used[place / BITS as usize] &= !(1 << (place % BITS as usize));
             self.hand = self.next(self.hand + 1, end);
         }
-        Turn::Caught
+        Turn::CaughtUp
     }
 
     /// The next place where flows may hang, or `end`: at most 64 words are read on the way.

@@ -15,7 +15,7 @@ use crate::table::{Direction, Flags, Record, State};
 const UNSCALED: u32 = 65_535;
 
 /// Whether the receiver of this RST or FIN would take it for one of its connection.
-pub(super) fn believes<K>(
+pub(super) fn accepts<K>(
     flow: &Record<K>,
     segment: TcpSegment,
     payload: u32,
