@@ -19,38 +19,39 @@ pub(crate) use by_key::ByKey;
 pub(crate) use item::Item;
 use limits::Limits;
 
-/// Packet time may go back by as much, in nanoseconds, before the clock follows it: 60 s.
+/// How far packet time may go back, in nanoseconds, before the tracker's time follows it: 60 s.
 const TOLERANCE: i64 = 60_000_000_000;
 
-/// The most flows that are looked at in one go.
+/// The maximum number of flows checked in one call.
 pub(crate) const BUDGET: u32 = 1024;
 
-/// The flows, and what is due to happen to them.
+/// The flows, and what is scheduled for them.
 #[derive(Debug)]
 pub(crate) struct Engine<K> {
     pub(crate) table: Table<K>,
     wheel: Wheel,
-    /// By what can best be spared; see [`evict`].
+    /// In order of value; see [`evict`].
     queues: Lists<QUEUE>,
-    /// The keys of connections that closed lately.
+    /// The keys of recently closed connections.
     closed: RecentlyClosed,
     limits: Limits,
     pub(crate) by_key: ByKey<K>,
-    /// In an emergency time-outs are shortened.
+    /// In an emergency, timeouts are shortened.
     emergency: bool,
-    /// The tracker's time: the newest of packets and of what the caller said, in nanoseconds.
+    /// The tracker's time in nanoseconds: the latest of packet times and of those passed to
+    /// `expire`.
     now: i64,
-    /// The place of the wheel that `now` is in: a coarse clock, of which 32 bits are kept.
+    /// The place of the wheel that contains `now`: a coarse clock, truncated to 32 bits.
     place: u32,
     /// The last nanosecond of that place.
     place_end: i64,
-    /// The clock of ticks, at the beginning of the place of the wheel that `now` is in.
+    /// The clock of ticks when the place of the wheel was entered.
     ticking: u32,
-    /// The newest packet time, in nanoseconds; the start of time before the first packet.
+    /// The newest packet time in nanoseconds; `i64::MIN` before the first packet.
     latest: i64,
     /// The clock of the last packet.
     clock: Clock,
-    /// `tracked` is what is left of `packets`, and not counted.
+    /// `tracked` is derived from `packets`, not counted.
     pub(crate) stats: TrackerStats,
 }
 
@@ -74,8 +75,8 @@ impl<K: Clone + Eq + Hash> Engine<K> {
         }
     }
 
-    /// Moves the time on to that of a packet. If that is far enough to matter, it first ends what
-    /// is due by then.
+    /// Advances the time to that of a packet. If that is far enough to matter, it first ends the
+    /// flows that are due by then.
     #[inline]
     pub(crate) fn advance(&mut self, time: Timestamp, visitor: &mut impl FlowVisitor<K>) {
         let nanos = time.as_nanos();
@@ -88,7 +89,7 @@ impl<K: Clone + Eq + Hash> Engine<K> {
         }
     }
 
-    /// Whether a time is not in the place of the wheel where the tracker's time is.
+    /// Whether a time is outside the place of the wheel that contains the tracker's time.
     #[inline]
     pub(crate) const fn is_elsewhere(&self, nanos: i64) -> bool {
         Wheel::place(nanos) != Wheel::place(self.now)
@@ -102,7 +103,7 @@ impl<K: Clone + Eq + Hash> Engine<K> {
             self.wheel.set(nanos);
         } else if nanos < self.now {
             if self.now.saturating_sub(nanos) <= TOLERANCE {
-                // It is late, and time stays where it is.
+                // The packet is late; time stays where it is.
                 self.latest = self.latest.max(nanos);
                 return;
             }
@@ -150,7 +151,7 @@ impl<K: Clone + Eq + Hash> Engine<K> {
         });
     }
 
-    /// Takes a flow out of the table, and tells its figures.
+    /// Removes a flow from the table and reports its statistics.
     fn end(&mut self, slot: Slot, reason: EndReason, visitor: &mut impl FlowVisitor<K>) {
         self.wheel.cancel(&mut self.table, slot);
         self.queues.unlink(self.table.links(), slot);
@@ -172,7 +173,7 @@ impl<K: Clone + Eq + Hash> Engine<K> {
         self.end_emergency(visitor);
     }
 
-    /// The tracker's time, as the clock of its packets tells it.
+    /// The tracker's time, by the clock of its packets.
     fn time(&self) -> Timestamp {
         Timestamp::from_nanos(self.now, self.clock)
     }

@@ -1,11 +1,10 @@
 //! From the bytes of a packet to its flow: the parser behind the built-in key.
 //!
-//! Nothing is trusted: each read is of a slice that was checked for its length, and each loop goes
-//! forward in the packet.
+//! Nothing is trusted: each read is from a slice whose length was checked, and each loop advances
+//! in the packet.
 //!
-//! Two lengths go down through the layers: the bytes that were captured, which can be read, and the
-//! bytes that the wire had, which count as payload and decide whether a header is whole or
-//! malformed.
+//! Two lengths pass down through the layers: the captured bytes, which can be read, and the bytes
+//! on the wire, which count as payload and decide whether a header is complete or malformed.
 
 mod header;
 mod icmp;
@@ -28,7 +27,7 @@ use layers::Tags;
 use transport::TransportHeader;
 use v6_chain::Broken;
 
-/// What the caller wants in the key, and as a flow.
+/// What goes into the key, and what becomes a flow.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Rules {
     /// VLAN identifiers go into the key.
@@ -40,7 +39,7 @@ pub(crate) struct Rules {
 /// Reads a packet.
 #[inline]
 pub(crate) fn packet(packet: &Packet<'_>, rules: Rules) -> Result<Extracted<FiveTupleKey>, Skip> {
-    // Nearly every packet, and by far the shortest way.
+    // Nearly every packet takes this path, by far the shortest.
     match link::untagged(packet) {
         Some((link::IPV4, part)) => match plain::v4(part, Tags::NONE) {
             Some(found) => Ok(found),
@@ -54,7 +53,7 @@ pub(crate) fn packet(packet: &Packet<'_>, rules: Rules) -> Result<Extracted<Five
     }
 }
 
-/// Finds the IP header again: handed over, it would have to be in memory for each packet.
+/// Finds the IP header again: passing it on would force it into memory for every packet.
 #[inline(never)]
 fn behind_ethernet(
     packet: &Packet<'_>,
@@ -88,7 +87,7 @@ fn ip_packet(
     }
 }
 
-/// Inlined into both callers, so that each has code for its version only.
+/// Inlined into both callers, so that each contains code for its version only.
 #[inline(always)]
 fn transport(ip: &IpPacket<'_>, tags: u64, rules: Rules) -> Result<Extracted<FiveTupleKey>, Skip> {
     if rules.quoted
@@ -104,7 +103,7 @@ fn transport(ip: &IpPacket<'_>, tags: u64, rules: Rules) -> Result<Extracted<Fiv
     Ok(header.of(key, orientation, ip.malformed))
 }
 
-/// A header that may come next. A layer that is carried by several others, as IP is, is the same in
+/// A header that may come next. A layer that several others can carry, such as IP, is the same in
 /// all of them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Layer {
@@ -124,23 +123,23 @@ enum Layer {
     Ip(Version),
 }
 
-/// What the layer above says of the IP version.
+/// The IP version that the outer layer announces.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Version {
     V4,
     V6,
-    /// Nothing: the version field tells.
+    /// None: the version field decides.
     Any,
 }
 
 /// A part of a packet.
 #[derive(Clone, Copy)]
 struct Part<'a> {
-    /// What was captured of it.
+    /// The captured bytes.
     data: &'a [u8],
-    /// How many bytes the wire had; not less than were captured.
+    /// Bytes on the wire; at least as many as were captured.
     wire: usize,
-    /// Where in the packet's bytes it begins.
+    /// Where it starts in the packet's bytes.
     start: usize,
 }
 
@@ -155,7 +154,7 @@ impl<'a> Part<'a> {
         }
     }
 
-    /// The first bytes of it.
+    /// Its first bytes.
     #[inline]
     fn up_to(self, end: usize) -> Self {
         Self {
@@ -165,7 +164,7 @@ impl<'a> Part<'a> {
         }
     }
 
-    /// What is behind its first bytes.
+    /// What follows its first bytes.
     #[inline]
     fn behind(self, len: usize) -> Self {
         Self {
@@ -185,7 +184,7 @@ impl<'a> Part<'a> {
         Ok(header)
     }
 
-    /// Takes off the front as many bytes as are there, which were checked to be.
+    /// Takes `len` bytes off the front, which the caller has checked to exist.
     #[inline]
     fn skip(&mut self, len: usize) {
         *self = self.behind(len);

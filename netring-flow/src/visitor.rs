@@ -1,4 +1,4 @@
-//! Who receives what a tracker finds.
+//! The receiver of what a tracker finds.
 
 use netring_sys::Timestamp;
 
@@ -22,7 +22,7 @@ use crate::{FlowEvent, FlowId};
 /// use netring_flow::{FlowEvent, FlowId, FlowTracker, FlowVisitor, Segment};
 /// use netring_sys::{Clock, LinkType, Packet, Timestamp};
 ///
-/// /// Counts the payload that was captured of each flow.
+/// /// Counts the captured payload of each flow.
 /// #[derive(Default)]
 /// struct PayloadBytes(HashMap<FlowId, usize>);
 ///
@@ -58,14 +58,14 @@ pub trait FlowVisitor<K> {
     /// not even look for the payload.
     const SEGMENTS: bool = true;
 
-    /// Something happened to a flow, or to the tracker.
+    /// Reports something that happened to a flow or to the tracker.
     #[inline]
     fn event(&mut self, event: FlowEvent<K>) {
         let _ = event;
     }
 
-    /// A packet counts in a flow. Called exactly once for each such packet, in the order of the
-    /// packets, after the events that the packet caused: the flow's [`FlowEvent::Started`] comes
+    /// Shows a packet that counts in a flow. Called exactly once for each such packet, in packet
+    /// order, after the events that the packet caused: the flow's [`FlowEvent::Started`] comes
     /// before its first segment, and [`FlowEvent::Ended`] after its last.
     #[inline]
     fn segment(&mut self, segment: &Segment<'_, K>) {
@@ -73,7 +73,7 @@ pub trait FlowVisitor<K> {
     }
 }
 
-/// Appends the events, and takes no segments.
+/// Appends the events and takes no segments.
 impl<K> FlowVisitor<K> for Vec<FlowEvent<K>> {
     const SEGMENTS: bool = false;
 
@@ -100,13 +100,13 @@ pub struct Segment<'a, K> {
     /// Which end began the flow, as far as is known by now. It can change once: see
     /// [`FlowStats::initiator`](crate::FlowStats::initiator).
     pub initiator: Orientation,
-    /// What the transport header says; for TCP with flags and numbers.
+    /// The transport header; for TCP with flags, sequence and acknowledgement number.
     pub transport: Transport,
-    /// The payload, in the memory of the packet: what was captured of it. For a protocol that the
-    /// built-in extractor reads no header of, what follows the IP headers.
+    /// The captured payload, in the memory of the packet. For a protocol whose header the built-in
+    /// extractor does not read, it is what follows the IP headers.
     pub payload: &'a [u8],
-    /// The length of the payload on the wire in bytes; more than `payload` has if a snap length cut
-    /// the packet, or if the extractor does not know where the payload is.
+    /// The length of the payload on the wire in bytes. It exceeds that of `payload` if a snap
+    /// length cut the packet, or if the extractor does not know where the payload is.
     pub payload_len: u32,
     /// TCP: the segment has a RST or FIN that its receiver would not accept; see
     /// [`Anomaly::OutOfWindow`](crate::Anomaly::OutOfWindow).
@@ -128,8 +128,7 @@ impl<K> Segment<'_, K> {
         self.orientation == self.initiator
     }
 
-    /// Bytes of the payload that were on the wire and are not in
-    /// [`payload`](field@Self::payload).
+    /// Bytes of the payload that were on the wire but are not in [`payload`](field@Self::payload).
     pub const fn missing(&self) -> u32 {
         // The payload is never longer than it was on the wire.
         self.payload_len - self.payload.len() as u32

@@ -1,4 +1,4 @@
-//! For how long a flow may be silent, where the caller has a say in it.
+//! How long a flow may be idle, with the caller's timeouts by key.
 
 use std::fmt;
 use std::time::Duration;
@@ -6,11 +6,11 @@ use std::time::Duration;
 use super::limits::{self, Limits};
 use crate::table::{Flags, Record, State};
 
-/// By how much an attempt that is made again and again may be silent for longer at the most, in
-/// nanoseconds: 96 s. The longest gap of Linux is 64 s, and 96 s if the SYN before that was lost.
+/// The maximum extension of the timeout of a repeated attempt, in nanoseconds: 96 s. The longest
+/// gap of Linux is 64 s, and 96 s if the SYN before that was lost.
 const LONGEST_RETRY: i64 = 96_000_000_000;
 
-/// The time-outs of single flows, where the caller has any.
+/// The caller's timeouts for individual keys, if any.
 pub(crate) struct ByKey<K>(pub(crate) Option<Box<KeyTimeout<K>>>);
 
 type KeyTimeout<K> = dyn Fn(&K) -> Option<Duration> + Send;
@@ -26,7 +26,7 @@ impl<K> fmt::Debug for ByKey<K> {
 }
 
 impl<K> ByKey<K> {
-    /// For how long this flow may be silent.
+    /// How long this flow may be idle.
     #[inline]
     pub(super) fn timeout(&self, flow: &Record<K>, limits: &Limits) -> i64 {
         let usual = limits.timeout(flow.state);
@@ -38,9 +38,8 @@ impl<K> ByKey<K> {
         }
     }
 
-    /// The same, and longer for an attempt that is made again and again: six times the last gap
-    /// between two SYNs or SYN-ACKs, which is more than the next gap, also if one of them was
-    /// lost.
+    /// The same, extended for a repeated attempt by six times the last gap between two SYNs or
+    /// SYN-ACKs. That exceeds the next gap even if one of them was lost.
     #[inline]
     pub(super) fn extended_timeout(&self, flow: &Record<K>, limits: &Limits) -> i64 {
         let usual = self.timeout(flow, limits);

@@ -1,8 +1,8 @@
-//! Who has to go when there is no room.
+//! Which flows go when there is no room.
 //!
-//! Each flow is in one of four queues. The first have least to lose: what is closed has only
-//! packets to take in that trail behind; what is half open, or heard of one end only, is what a
-//! flood is made of. A flow with two ends goes last.
+//! Each flow is in one of four queues, the least valuable first: closed flows only absorb late
+//! packets, and a flood consists of flows that are half open or seen in one direction only. Flows
+//! seen in both directions go last.
 
 use std::hash::Hash;
 
@@ -18,14 +18,14 @@ const HALF_OPEN: usize = 1;
 const UNANSWERED: usize = 2;
 const ANSWERED: usize = 3;
 
-/// Flows of the last queue that are compared to find the one that was silent for longest.
+/// Flows of the last queue that are compared to find the one that was idle longest.
 const COMPARED: usize = 8;
 
-/// Flows that one new flow sheds at the most while there is an emergency.
+/// Maximum number of flows shed for each new flow during an emergency.
 const SHED: usize = 2;
 
 impl<K: Clone + Eq + Hash> Engine<K> {
-    /// Puts a flow at the end of the queue where it belongs.
+    /// Puts a flow at the end of its queue.
     pub(super) fn queue(&mut self, slot: Slot) {
         let flow = self.table.get(slot);
         let queue = match flow.state {
@@ -38,7 +38,7 @@ impl<K: Clone + Eq + Hash> Engine<K> {
         self.queues.push(self.table.links(), queue, slot);
     }
 
-    /// Makes sure that there is room for one more flow.
+    /// Makes room for one more flow.
     #[inline]
     pub(super) fn make_room(&mut self, visitor: &mut impl FlowVisitor<K>) {
         if self.emergency || self.table.len() >= self.limits.high {
@@ -68,10 +68,10 @@ impl<K: Clone + Eq + Hash> Engine<K> {
         }
     }
 
-    /// In a flood each new flow evicts the first of a queue, which nobody has looked at for long.
-    /// This fetches the third of the queue, and the place in the index of the second, whose
-    /// record was fetched the last time. Memory takes longer than one eviction, so it is asked
-    /// for two ahead.
+    /// In a flood, each new flow evicts the first of a queue, which has long left the cache. This
+    /// prefetches the third of the queue, and the place in the index of the second, whose record
+    /// was prefetched last time. Memory takes longer than one eviction, so it is requested two
+    /// flows ahead.
     fn fetch_next(&mut self) {
         let Some(queue) = (0..ANSWERED).find(|queue| self.queues.first(*queue).is_some()) else {
             return;
@@ -87,7 +87,7 @@ impl<K: Clone + Eq + Hash> Engine<K> {
         }
     }
 
-    /// The table has room again, if it has.
+    /// Ends the emergency if the table has room again.
     #[inline]
     pub(super) fn end_emergency(&mut self, visitor: &mut impl FlowVisitor<K>) {
         if self.emergency && self.table.len() < self.limits.low {
@@ -96,8 +96,7 @@ impl<K: Clone + Eq + Hash> Engine<K> {
         }
     }
 
-    /// A flow at the front of its queue that was silent for longer than the shortened time-outs
-    /// allow.
+    /// A flow at the front of its queue that was idle for longer than the shortened timeouts allow.
     fn overdue(&mut self) -> Option<(Slot, EndReason)> {
         for queue in 0..QUEUES {
             let Some(slot) = self.queues.first(queue) else {
@@ -111,14 +110,14 @@ impl<K: Clone + Eq + Hash> Engine<K> {
         None
     }
 
-    /// The flow that can best be spared.
+    /// The least valuable flow.
     fn least_valuable(&mut self) -> Option<Slot> {
         let front = (0..ANSWERED).find_map(|queue| self.queues.first(queue));
         front.or_else(|| self.quietest())
     }
 
-    /// Of those at the front of the last queue the one that was silent for longest; the others get
-    /// in line again.
+    /// Of those at the front of the last queue, the one that was idle longest; the others go back
+    /// to the end.
     fn quietest(&mut self) -> Option<Slot> {
         let now = Wheel::place(self.now) as u32;
         let mut found: Option<(u32, Slot)> = None;

@@ -1,4 +1,4 @@
-//! A packet on its way into the engine.
+//! A packet as the engine takes it in.
 
 use netring_sys::Timestamp;
 
@@ -11,7 +11,7 @@ use crate::table::{Flags, Tag};
 pub(crate) struct Item<K> {
     pub(crate) found: Extracted<K>,
     pub(crate) tag: Tag,
-    /// What it offers as its window scale, if it is a SYN.
+    /// The window scale that it offers, if it is a SYN.
     pub(crate) scale: WindowScale,
     pub(crate) time: Timestamp,
     pub(crate) wire_len: u32,
@@ -33,8 +33,8 @@ impl<K> Item<K> {
         }
     }
 
-    /// Counts a packet that is cut or malformed, if its flow is marked so already. False: the flow
-    /// is not, and nothing was counted.
+    /// Counts a packet that is cut or malformed if its flow is already marked accordingly. Returns
+    /// false, and counts nothing, if it is not.
     #[inline(never)]
     pub(super) fn count_marks(&self, flow: Flags, stats: &mut TrackerStats) -> bool {
         let (cut, malformed) = (self.cut, self.found.malformed);

@@ -1,4 +1,4 @@
-//! Taking a packet in: look-up, begin, count.
+//! Taking a packet in: lookup, start of a flow, counting.
 
 use std::hash::Hash;
 
@@ -29,8 +29,8 @@ impl Counted {
 }
 
 impl<K: Clone + Eq + Hash> Engine<K> {
-    /// Takes a packet in, and returns where it was counted; `None` if it has no flow, or is an ICMP
-    /// error. `hint` is where its flow was a moment ago, if that is known.
+    /// Takes a packet in and returns where it was counted; `None` if it has no flow or is an ICMP
+    /// error. `hint` is where its flow was a moment ago, if known.
     #[inline]
     pub(crate) fn packet(
         &mut self,
@@ -50,7 +50,7 @@ impl<K: Clone + Eq + Hash> Engine<K> {
         }
     }
 
-    /// What a visitor sees of a packet that was counted.
+    /// What a visitor sees of a counted packet.
     #[inline]
     pub(crate) fn segment<'a>(
         &'a self,
@@ -72,8 +72,8 @@ impl<K: Clone + Eq + Hash> Engine<K> {
         }
     }
 
-    /// Takes in a packet of this flow if it changes only figures, as nearly all do. False: it
-    /// changes more, and nothing was done.
+    /// Takes in a packet of this flow if it only changes counters, as nearly all do. Returns false,
+    /// and does nothing, if it changes more.
     #[inline(always)]
     fn count_known(&mut self, slot: Slot, packet: &Item<K>) -> bool {
         let flow = self.table.get_mut(slot);
@@ -88,11 +88,10 @@ impl<K: Clone + Eq + Hash> Engine<K> {
         };
         if found.icmp_error.is_some()
             || changes_state
-            // It is late, or time went back since.
+            // The packet is late, or time has gone back since.
             || time < last
-            // Its sender was silent for too long. If the other end was not, the flow lives on all
-            // the same. The
-            // difference is exact without a sign, because it is not below zero.
+            // Its sender was idle for too long. If the other end was not, the flow lives on
+            // nevertheless. The difference is not negative, so comparing without a sign is exact.
             || time.wrapping_sub(last).cast_unsigned() >= timeout.cast_unsigned()
             // One branch for two marks. It comes last because it counts.
             || (packet.cut | found.malformed) && !packet.count_marks(flow.flags, &mut self.stats)
@@ -112,7 +111,7 @@ impl<K: Clone + Eq + Hash> Engine<K> {
         true
     }
 
-    /// Takes in a packet that may have a flow or not.
+    /// Takes in a packet that may or may not have a flow.
     #[inline(never)]
     fn look_up(&mut self, packet: &Item<K>, visitor: &mut impl FlowVisitor<K>) -> Option<Counted> {
         match self.table.find(packet.tag, &packet.found.key) {
@@ -126,7 +125,7 @@ impl<K: Clone + Eq + Hash> Engine<K> {
         }
     }
 
-    /// Takes in a packet of this flow that [`count_known`](Self::count_known) left alone.
+    /// Takes in a packet of this flow that [`count_known`](Self::count_known) did not handle.
     #[inline(never)]
     fn take(
         &mut self,
@@ -160,7 +159,7 @@ impl<K: Clone + Eq + Hash> Engine<K> {
         }
     }
 
-    /// Whether a packet that has no flow comes behind one that closed lately, and begins none.
+    /// Whether a packet without a flow trails a recently closed one and so starts none.
     fn trails(&self, packet: &Item<K>) -> bool {
         packet
             .segment()
@@ -168,12 +167,12 @@ impl<K: Clone + Eq + Hash> Engine<K> {
             && self.closed.is_recent(packet.tag, self.place)
     }
 
-    /// Why a flow is not that of the packet, although it has its key.
+    /// Why the packet does not belong to this flow although it has its key.
     fn is_over(&mut self, slot: Slot, packet: &Item<K>) -> Option<EndReason> {
         let flow = self.table.get_mut(slot);
         let since = expire::silent_since(flow, self.now);
         let timeout = self.by_key.extended_timeout(flow, &self.limits);
-        // The end of time stands for never, so nothing may be as long.
+        // `i64::MAX` means never, so no idle time may reach it.
         let silent = packet.time.as_nanos().saturating_sub(since);
         let silent = silent.min(i64::MAX - 1);
         let (segment, from) = (packet.segment(), packet.found.orientation);
@@ -215,7 +214,7 @@ impl<K: Clone + Eq + Hash> Engine<K> {
         slot
     }
 
-    /// Counts a packet in its flow, and does what follows from it.
+    /// Counts a packet in its flow and acts on the consequences.
     fn count(
         &mut self,
         slot: Slot,
@@ -280,7 +279,7 @@ impl<K: Clone + Eq + Hash> Engine<K> {
             self.queue(slot);
         }
         if state != before && (state.is_closed() || self.by_key.0.is_some()) {
-            // It may be due sooner than it hangs, for it was to live on.
+            // It may now be due earlier than it is scheduled.
             self.wheel.cancel(&mut self.table, slot);
             self.schedule_expiry(slot);
         }
@@ -290,7 +289,7 @@ impl<K: Clone + Eq + Hash> Engine<K> {
         }
     }
 
-    /// Hangs a flow up whose time-out begins now. It is not in the wheel.
+    /// Schedules a flow whose timeout starts now and that is not in the wheel.
     fn schedule_expiry(&mut self, slot: Slot) {
         let timeout = self
             .by_key

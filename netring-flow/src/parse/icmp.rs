@@ -1,4 +1,4 @@
-//! ICMP errors: they quote the packet that they are about.
+//! ICMP errors, which quote the packet that caused them.
 
 use super::transport::{self, TransportHeader};
 use super::v6_chain::{self, Broken};
@@ -23,13 +23,13 @@ pub(super) fn error_v6(body: &[u8]) -> Option<IcmpError> {
     Some(error(icmp_type, body))
 }
 
-/// An error without a code quotes nothing either: it is an error all the same, and opens no flow.
+/// An error without a code quotes nothing either, but is an error nevertheless and starts no flow.
 fn error(icmp_type: u8, body: &[u8]) -> IcmpError {
     let code = body.get(1).copied().unwrap_or_default();
     IcmpError { icmp_type, code }
 }
 
-/// The flow of the packet that is quoted behind the eight bytes of the ICMP header.
+/// The flow of the packet that is quoted after the eight-byte ICMP header.
 pub(super) fn quoted(
     body: &[u8],
     error: IcmpError,
@@ -73,19 +73,19 @@ fn v6(quote: &[u8], tags: u64) -> Option<(TransportHeader, (FiveTupleKey, Orient
     Some((quoted, key))
 }
 
-/// What is quoted behind an IP header that says that there was as much. Some systems change that
-/// length before they quote it, so that it may be too small.
+/// What is quoted after an IP header that states this length. Some systems change the length before
+/// they quote it, so it may be too small.
 fn part(data: &[u8], len: usize) -> Part<'_> {
     Part {
         data,
         wire: len.max(data.len()),
-        // Where it is does not matter: what is quoted is no payload.
+        // Irrelevant, because a quoted packet has no payload of its own.
         start: 0,
     }
 }
 
-/// The ports of the quoted packet, or that it had none to be quoted. Nothing if they are cut off:
-/// the flow is unknown then.
+/// The ports of the quoted packet, or that it had none. `None` if they are cut off: the flow is
+/// then unknown.
 fn ports(protocol: u8, body: Part<'_>) -> Option<TransportHeader> {
     let is_whole = body.wire == body.data.len();
     match transport::ports(body.data) {

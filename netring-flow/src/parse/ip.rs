@@ -8,20 +8,20 @@ use crate::extract::{FiveTupleKey, IcmpError, Orientation, Skip};
 const ICMP: u8 = 1;
 const ICMP6: u8 = 58;
 
-/// An IP packet whose own headers were read.
+/// An IP packet whose own headers have been read.
 pub(super) struct IpPacket<'a> {
     pub(super) addresses: Addresses,
-    /// What follows the headers; the last protocol known if they are broken.
+    /// The protocol of the body; the last one known if the headers are broken.
     pub(super) protocol: u8,
-    /// What is behind the headers. Nothing of it is captured if they are broken.
+    /// What follows the headers. It has no captured bytes if they are broken.
     pub(super) body: Body<'a>,
-    /// Why the headers were not followed to their end.
+    /// Why the headers could not be followed to their end.
     pub(super) broken: Option<Broken>,
-    /// A length in the headers cannot be right.
+    /// A length in the headers is impossible.
     pub(super) malformed: bool,
 }
 
-/// Where an IP packet comes from, and where it goes to.
+/// Source and destination.
 #[derive(Clone, Copy)]
 pub(super) enum Addresses {
     V4(u32, u32),
@@ -54,7 +54,7 @@ impl Addresses {
 }
 
 impl IpPacket<'_> {
-    /// The ICMP error that it is, if it is one.
+    /// The ICMP error, if the packet is one.
     #[inline]
     pub(super) fn icmp_error(&self) -> Option<IcmpError> {
         match (self.addresses, self.protocol) {
@@ -65,7 +65,7 @@ impl IpPacket<'_> {
     }
 }
 
-/// The version of an IP packet: 4, or 6.
+/// The version of an IP packet: 4 or 6.
 #[inline]
 pub(super) fn version(announced: Version, part: Part<'_>) -> Result<u8, Skip> {
     match announced {
@@ -85,8 +85,8 @@ pub(super) fn v4(part: Part<'_>) -> Result<IpPacket<'_>, Skip> {
     let mut total_len = header.total_len;
     let mut large = false;
     if total_len < header.len {
-        // 0 stands for more than the field can say, or for a segment that a card is still to cut
-        // up: the length is the frame's.
+        // 0 means a length that the field cannot hold, or a segment that a card has yet to split:
+        // the length is that of the frame.
         if total_len != 0 {
             return Err(Skip::IpTotalLength);
         }
@@ -96,7 +96,7 @@ pub(super) fn v4(part: Part<'_>) -> Result<IpPacket<'_>, Skip> {
     if header.fragment_offset != 0 {
         return Err(Skip::Fragment);
     }
-    // Behind the total length is padding.
+    // Past the total length is padding.
     let packet = part.up_to(total_len);
     Ok(IpPacket {
         addresses: Addresses::V4(header.source, header.destination),

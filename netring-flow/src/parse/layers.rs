@@ -1,18 +1,18 @@
-//! The layers of a packet, from the outermost in: a loop of at most [`MAX_LAYERS`] steps.
+//! The layers of a packet, outermost first: a loop of at most [`MAX_LAYERS`] steps.
 //!
-//! Each step reads one header and says which one follows. IP is a step like any other, and the
-//! last one unless it carries a layer again.
+//! Each step reads one header and returns the layer that follows. IP is the last step; a tunnel
+//! makes it one that returns a layer too.
 
 use netring_sys::{LinkType, Packet};
 
 use super::{Layer, Part, Version, link, nflog};
 use crate::extract::Skip;
 
-/// The most headers of a packet that are read, from the link layer to IP: each VLAN tag and MPLS
-/// label is one. A packet that nests deeper is [`Skip::TooDeep`].
+/// The maximum number of headers read from a packet, from the link layer to IP inclusive. Each VLAN
+/// tag and each MPLS label counts as one. A packet that nests deeper is [`Skip::TooDeep`].
 pub(super) const MAX_LAYERS: usize = 32;
 
-/// The VLAN identifiers, outermost first; what is below the second is not kept.
+/// The VLAN identifiers, outermost first; only the first two are kept.
 #[derive(Clone, Copy, Default)]
 pub(super) struct Tags {
     ids: [u16; 2],
@@ -20,7 +20,7 @@ pub(super) struct Tags {
 }
 
 impl Tags {
-    /// As no tags stand in a key.
+    /// No tags, as encoded in a key.
     pub(super) const NONE: u64 = 0;
 
     fn push(&mut self, tci: u16) {
@@ -30,14 +30,14 @@ impl Tags {
         }
     }
 
-    /// As they stand in a key.
+    /// The tags as encoded in a key.
     pub(super) fn bits(self) -> u64 {
         (u64::from(self.ids[0]) << 16) | u64::from(self.ids[1])
     }
 }
 
-/// Goes to the IP header, and returns what `read` makes of it, of the bytes from there on, and of
-/// the tags on the way.
+/// Walks to the IP header and returns what `read` makes of the bytes from there on and of the tags
+/// on the way.
 #[inline(always)]
 pub(super) fn walk<'a, T>(
     packet: &Packet<'a>,
@@ -77,7 +77,7 @@ const fn outermost(link_type: LinkType) -> Result<Layer, Skip> {
     })
 }
 
-/// Takes one header off, and says which one follows.
+/// Takes one header off and returns the layer that follows.
 #[inline]
 fn step(layer: Layer, part: &mut Part<'_>, tags: &mut Tags) -> Result<Layer, Skip> {
     match layer {
@@ -98,7 +98,7 @@ fn step(layer: Layer, part: &mut Part<'_>, tags: &mut Tags) -> Result<Layer, Ski
         Layer::Cooked2 => link::cooked2(part),
         Layer::Pflog => link::pflog(part),
         Layer::Nflog => nflog::payload(part),
-        // Nothing is taken off: the loop reads it.
+        // Unreachable: the loop hands IP on before it takes a step.
         Layer::Ip(_) => Ok(layer),
     }
 }

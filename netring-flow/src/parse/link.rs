@@ -1,11 +1,11 @@
-//! Link layers: each reads its header, and says which layer follows.
+//! Link layers: each function reads its header and returns the layer that follows.
 
 use netring_sys::{LinkType, Packet};
 
 use super::{Layer, Part, Version, be16};
 use crate::extract::Skip;
 
-/// The layer that follows a header, which is taken off the part.
+/// The layer that follows. The header is taken off the part.
 type Step = Result<Layer, Skip>;
 
 /// Two addresses and an EtherType.
@@ -15,28 +15,28 @@ pub(super) const IPV4: u16 = 0x0800;
 pub(super) const IPV6: u16 = 0x86dd;
 const VLAN: u16 = 0x8100;
 const VLAN_SERVICE: u16 = 0x88a8;
-/// What switches used for an outer tag before 802.1ad was a standard.
+/// TPIDs that switches used for outer tags before 802.1ad.
 const VLAN_OLD: u16 = 0x9100;
 const VLAN_OLD_2: u16 = 0x9200;
 const VLAN_OLD_3: u16 = 0x9300;
 const MPLS: u16 = 0x8847;
 const MPLS_MULTICAST: u16 = 0x8848;
 const PPPOE_SESSION: u16 = 0x8864;
-/// Below it the field is a length, and LLC follows.
+/// Below this value the field is a length, and LLC follows.
 const SMALLEST_TYPE: u16 = 0x0600;
-/// "Cooked" captures tell LLC by this protocol number.
+/// The protocol number that marks LLC in "cooked" captures.
 const COOKED_LLC: u16 = 4;
-/// The hardware type of netlink: its protocol field is no EtherType.
+/// The hardware type of netlink, whose protocol field is not an EtherType.
 const ARPHRD_NETLINK: u16 = 824;
 
-/// The bytes of HDLC before the protocol of PPP.
+/// The HDLC bytes before the PPP protocol.
 const HDLC_ALL_STATIONS: [u8; 2] = [0xff, 0x03];
-/// The first byte of HDLC with EtherTypes: to one station, and to all.
+/// The first byte of HDLC with EtherTypes: unicast and broadcast.
 const CISCO: [u8; 2] = [0x0f, 0x8f];
-/// The shortest header that `pf` ever wrote to its log.
+/// The shortest header that any version of `pf` wrote to its log.
 const PFLOG_SHORTEST: usize = 45;
 
-/// The EtherType of a frame with no tag beside its bytes, and what it announces.
+/// The EtherType of a frame without a tag beside its bytes, and what follows it.
 #[inline]
 pub(super) fn untagged<'a>(packet: &Packet<'a>) -> Option<(u16, Part<'a>)> {
     if packet.link_type() != LinkType::ETHERNET || packet.vlan().is_some() {
@@ -57,7 +57,7 @@ pub(super) fn ethernet(part: &mut Part<'_>) -> Step {
     above(u16::from_be_bytes([header[12], header[13]]))
 }
 
-/// What an EtherType announces.
+/// The layer that an EtherType announces.
 #[inline]
 const fn above(ether_type: u16) -> Step {
     Ok(match ether_type {
@@ -71,7 +71,7 @@ const fn above(ether_type: u16) -> Step {
     })
 }
 
-/// A tag: what follows it, and its value.
+/// A tag: the layer that follows, and the tag's value.
 #[inline]
 pub(super) fn vlan(part: &mut Part<'_>) -> Result<(Layer, u16), Skip> {
     let tag = part.take::<4>()?;
@@ -98,7 +98,7 @@ const fn cooked_protocol(protocol: Option<u16>, hardware: Option<u16>) -> Step {
     }
 }
 
-/// An address family in the order of the machine that captured, which is not recorded.
+/// An address family in the byte order of the capturing machine, which is not recorded.
 pub(super) fn loopback(part: &mut Part<'_>) -> Step {
     let family = part.take::<4>()?;
     let family = u32::from_be_bytes(*family);
@@ -119,7 +119,8 @@ const fn of_family(family: u32) -> Step {
     }
 }
 
-/// A header that begins with its length, without the padding to four bytes, and the address family.
+/// A header that starts with its length, excluding the padding to four bytes, and the address
+/// family.
 pub(super) fn pflog(part: &mut Part<'_>) -> Step {
     let [len, family] = part.data.first_chunk().ok_or(Skip::Short)?;
     let len = usize::from(*len);
@@ -135,7 +136,7 @@ pub(super) fn pflog(part: &mut Part<'_>) -> Step {
     Ok(layer)
 }
 
-/// PPP in HDLC, with the bytes of HDLC or without them; or the HDLC of Cisco.
+/// PPP with or without HDLC framing, or Cisco HDLC.
 pub(super) fn hdlc(part: &mut Part<'_>) -> Step {
     match part.data {
         [] => return Err(Skip::Short),
@@ -155,7 +156,7 @@ pub(super) fn cisco(part: &mut Part<'_>) -> Step {
     }
 }
 
-/// An MPLS label. The one at the bottom has a bit set; the packet below gives its version in its
+/// An MPLS label. The bottom label has a bit set, and the packet below it has its version in its
 /// first byte.
 pub(super) fn label(part: &mut Part<'_>) -> Step {
     let label = part.take::<4>()?;
@@ -170,14 +171,14 @@ pub(super) fn label(part: &mut Part<'_>) -> Step {
 
 pub(super) fn pppoe(part: &mut Part<'_>) -> Step {
     let header = part.take::<6>()?;
-    // Only discovery has a code.
+    // A nonzero code marks discovery packets.
     match header[1] {
         0 => Ok(Layer::Ppp),
         _ => Err(Skip::NotIp),
     }
 }
 
-/// What the protocol number of PPP announces. It has one byte if that is odd.
+/// The layer that the PPP protocol number announces. The number has one byte if that byte is odd.
 pub(super) fn ppp(part: &mut Part<'_>) -> Step {
     let (protocol, len) = match *part.data {
         [short, ..] if short & 1 != 0 => (u16::from(short), 1),

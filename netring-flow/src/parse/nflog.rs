@@ -6,10 +6,10 @@ use crate::extract::Skip;
 const AF_INET: u8 = 2;
 const AF_INET6: u8 = 10;
 const NFULA_PAYLOAD: u16 = 9;
-/// Two bits of a type say what its value is; they are no part of the number.
+/// Two bits of a type describe its value and are not part of the number.
 const TYPE_MASK: u16 = 0x3fff;
 
-/// The IP packet, with the length that the kernel logged of it as that of the wire.
+/// The IP packet; the length that the kernel logged counts as the wire's.
 pub(super) fn payload(part: &mut Part<'_>) -> Result<Layer, Skip> {
     let version = match *part.data.first().ok_or(Skip::Short)? {
         AF_INET => Version::V4,
@@ -17,8 +17,8 @@ pub(super) fn payload(part: &mut Part<'_>) -> Result<Layer, Skip> {
         _ => return Err(Skip::NotIp),
     };
     let mut rest = part.behind(4);
-    // Lengths and types are in the byte order of the machine that logged, which is not recorded.
-    // Types are below 256.
+    // Lengths and types are in the byte order of the logging machine, which is not recorded. Types
+    // are below 256.
     let word = match rest.data.get(2) {
         Some(0) => u16::from_be_bytes,
         _ => u16::from_le_bytes,

@@ -1,14 +1,14 @@
-//! The shortest way for nearly every packet: a TCP segment or UDP datagram that contradicts
-//! nothing, whole or cut behind its header. The others are read by [`ip`](super::ip) and
-//! [`transport`](super::transport), which read these the same.
+//! The fast path for nearly every packet: a consistent TCP segment or UDP datagram, whole or cut
+//! after its header. [`ip`](super::ip) and [`transport`](super::transport) read all others, and
+//! read these the same.
 
 use super::{Part, Version, header, transport};
 use crate::extract::{Extracted, FiveTupleKey};
 
-/// Bytes of the fixed header of IPv6.
+/// Bytes of the fixed IPv6 header.
 const FIXED_V6: usize = 40;
 
-/// Reads an IP packet. `None`: it is not as nearly all are.
+/// Reads an IP packet. `None` if it needs the general path.
 #[inline]
 pub(super) fn read(version: Version, part: Part<'_>, tags: u64) -> Option<Extracted<FiveTupleKey>> {
     match version {

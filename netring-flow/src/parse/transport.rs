@@ -7,28 +7,28 @@ pub(super) const TCP: u8 = 6;
 pub(super) const UDP: u8 = 17;
 pub(super) const SCTP: u8 = 132;
 
-/// What is behind the IP header.
+/// What follows the IP headers.
 #[derive(Clone, Copy)]
 pub(super) struct Body<'a> {
     pub(super) part: Part<'a>,
-    /// It goes on in another fragment.
+    /// It continues in another fragment.
     pub(super) more: bool,
-    /// A UDP length of 0 stands for all of it.
+    /// A UDP length of 0 means all of it.
     pub(super) large: bool,
 }
 
-/// What a transport header says.
+/// A transport header.
 pub(super) struct TransportHeader {
-    /// 0 if they are unknown, or the protocol has none.
+    /// 0 if they are unknown or the protocol has none.
     pub(super) ports: (u16, u16),
     ports_known: bool,
     transport: Transport,
     payload: Payload,
-    /// It contradicts itself, or does not end within the packet.
+    /// It contradicts itself or does not end within the packet.
     malformed: bool,
 }
 
-/// Where the payload begins in the packet's bytes, and how long it is on the wire.
+/// Where the payload starts in the packet's bytes, and its length on the wire.
 #[derive(Clone, Copy)]
 struct Payload {
     start: usize,
@@ -43,7 +43,7 @@ impl Payload {
 }
 
 impl TransportHeader {
-    /// Of a protocol with ports, of which nothing else is of interest.
+    /// For a protocol with ports of which nothing else matters.
     pub(super) const fn with_ports(ports: (u16, u16)) -> Self {
         Self {
             ports,
@@ -54,7 +54,7 @@ impl TransportHeader {
         }
     }
 
-    /// Of a protocol whose header cannot be reached.
+    /// For a protocol whose header cannot be reached.
     #[cold]
     pub(super) fn unreached(protocol: u8, malformed: bool) -> Self {
         let transport = match protocol {
@@ -71,7 +71,7 @@ impl TransportHeader {
         }
     }
 
-    /// What was read of the packet of this key, whose IP header may be malformed too.
+    /// The result for the packet of this key, whose IP header may be malformed too.
     pub(super) fn of(
         self,
         key: FiveTupleKey,
@@ -86,7 +86,7 @@ impl TransportHeader {
     }
 }
 
-/// What the whole header of a TCP segment or UDP datagram says that contradicts nothing.
+/// The complete header of a consistent TCP segment or UDP datagram.
 pub(super) struct Plain {
     pub(super) ports: (u16, u16),
     transport: Transport,
@@ -95,7 +95,7 @@ pub(super) struct Plain {
 }
 
 impl Plain {
-    /// What was read of the packet of this key, whose transport header is at `start`.
+    /// The result for the packet of this key, whose transport header is at `start`.
     #[inline]
     pub(super) fn of(
         self,
@@ -108,8 +108,8 @@ impl Plain {
     }
 }
 
-/// Reads a header that is as nearly all are. The packet has `len` bytes behind its IP header;
-/// `data` is what was captured of them.
+/// Reads the header of a usual packet, which has `len` bytes after its IP header; `data` is the
+/// captured part.
 #[inline]
 pub(super) fn plain(protocol: u8, data: &[u8], len: usize) -> Option<Plain> {
     let (ports, transport, header_len, payload_len) = match protocol {
@@ -178,7 +178,7 @@ pub(super) fn ports(data: &[u8]) -> Option<(u16, u16)> {
     Some((be16(data, 0)?, be16(data, 2)?))
 }
 
-/// What is behind a header at `start`, of `len` bytes with the header.
+/// The payload after a header at `start`; both together have `len` bytes.
 const fn behind(header_len: u32, start: usize, len: u32) -> Payload {
     Payload {
         start: start.saturating_add(header_len as usize),
@@ -195,7 +195,7 @@ fn udp(body: Body<'_>, len: u32) -> (Payload, bool) {
         None => (all, false),
         Some(0) if body.large => (all, false),
         Some(stated) => {
-            // Of a first fragment it is the length of all fragments.
+            // In a first fragment, this is the length of all fragments together.
             let malformed = stated < 8 || (stated > len && !body.more);
             let len = stated.saturating_sub(8).min(all.len);
             (Payload { len, ..all }, malformed)
@@ -203,8 +203,8 @@ fn udp(body: Body<'_>, len: u32) -> (Payload, bool) {
     }
 }
 
-/// The segment, its payload, and whether the header is malformed. No payload is known behind a
-/// header that was cut off, or is too short to be one.
+/// The segment, its payload, and whether the header is malformed. The payload after a header that
+/// was cut off, or is too short to be one, is unknown.
 fn tcp(part: Part<'_>, len: u32) -> (Option<TcpSegment>, (Payload, bool)) {
     let Some(h) = part.data.first_chunk::<16>() else {
         return (None, (Payload::NONE, len < 20));

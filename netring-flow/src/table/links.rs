@@ -1,15 +1,15 @@
-//! Lists of flows whose links are in the slab: a flow is in at most one list of each kind.
+//! Lists of flows whose links are in the slab. A flow is in at most one list of each kind.
 
 use super::Slot;
 use super::node::{HEAD, NONE, Node};
 use super::slab::Slab;
 
-/// The kind of lists that the timer wheel has.
+/// The kind of list that the timer wheel uses.
 pub(crate) const WHEEL: usize = 0;
-/// The kind of lists by which flows are evicted.
+/// The kind of list by which flows are evicted.
 pub(crate) const QUEUE: usize = 1;
 
-/// A number of lists of one kind. Each is a ring of its members and its head.
+/// Lists of one kind. Each is a ring of its members and its head.
 #[derive(Debug)]
 pub(crate) struct Lists<const KIND: usize> {
     heads: Box<[Node]>,
@@ -33,7 +33,7 @@ impl<const KIND: usize> Lists<KIND> {
         (first & HEAD == 0).then_some(Slot(first))
     }
 
-    /// The one behind a flow in its list.
+    /// The flow after this one in its list.
     pub(crate) fn next<K>(&self, slab: &mut Slab<K>, slot: Slot) -> Option<Slot> {
         let next = slab.node::<KIND>(slot).next;
         (next & HEAD == 0).then_some(Slot(next))
@@ -51,7 +51,7 @@ impl<const KIND: usize> Lists<KIND> {
         self.heads[list].previous = slot.0;
     }
 
-    /// Takes a flow out of its list, if it is in one.
+    /// Removes a flow from its list, if it is in one.
     pub(crate) fn unlink<K>(&mut self, slab: &mut Slab<K>, slot: Slot) {
         let node = std::mem::replace(slab.node::<KIND>(slot), Node::UNLINKED);
         if node.previous != NONE {

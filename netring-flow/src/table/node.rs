@@ -2,14 +2,14 @@
 
 use super::Slot;
 
-/// Both neighbours: a slot, or the head of a list.
+/// Both neighbours: each a slot or the head of a list.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Node {
     pub(super) previous: u32,
     pub(super) next: u32,
 }
 
-/// Marks the number of a list, where else a slot stands.
+/// Marks the number of a list in the place of a slot.
 pub(super) const HEAD: u32 = 1 << 31;
 /// In no list.
 pub(super) const NONE: u32 = u32::MAX;
@@ -20,7 +20,7 @@ impl Node {
         next: NONE,
     };
 
-    /// The links of a free slot, which keep the next free one.
+    /// The links of a free slot, which hold the next free one.
     pub(super) const fn free(next: Option<Slot>) -> Self {
         Self {
             previous: NONE,

@@ -59,7 +59,7 @@ fn the_last_syn_of_an_attempt_may_succeed() {
     }
     bench.server(63.1, SYN | ACK, 9000, 1001, b"");
     bench.client(63.2, ACK, 1001, 9001, b"");
-    // It then has the time-out of any other.
+    // It then has the timeout of any other.
     bench.expire(63.2 + 299.9);
     assert_eq!(bench.tracker.active_flows(), 1);
     bench.expire(63.2 + 300.3);

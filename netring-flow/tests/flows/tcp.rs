@@ -277,7 +277,7 @@ fn a_connection_that_only_one_end_is_heard_of_lives_on_and_is_not_reported_as_es
     let mut bench = Bench::new();
     bench.client(0.0, SYN, 1000, 0, b"");
     bench.client(0.1, ACK, 1001, 9001, b"");
-    // Not ended by the time-out of a half-open one.
+    // Not ended by the timeout of a half-open one.
     bench.client(20.0, ACK, 1001, 9001, b"x");
     assert_eq!(text(&bench.story()), [(EndReason::SourceEnded, "SAD")]);
     // Or the other end only.

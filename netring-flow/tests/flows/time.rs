@@ -222,7 +222,7 @@ fn expiry_keeps_to_its_budget_and_takes_no_memory() {
 #[test]
 fn packets_that_are_late_count_and_end_nothing() {
     let mut bench = Bench::new();
-    // Two captures whose clocks differ by 20 s, read in turn: more than the time-out of a half-open
+    // Two captures whose clocks differ by 20 s, read in turn: more than the timeout of a half-open
     // connection.
     for step in 0..100 {
         let time = f64::from(step) * 0.1;
@@ -248,7 +248,7 @@ fn one_packet_of_the_far_future_stops_no_clock() {
     bench.frame(1e8, &udp("10.9.9.9:9", SERVER, b""));
     bench.frame(1.0, &udp("10.1.1.1:1", SERVER, b""));
     assert_eq!(bench.tracker.latest(), Some(at(1.0)));
-    // Time-outs count from here on, also for the flow that seems to be of the future.
+    // Timeouts count from here on, also for the flow that seems to be of the future.
     bench.expire(60.9);
     assert_eq!(bench.tracker.active_flows(), 2);
     bench.expire(61.3);
@@ -335,7 +335,7 @@ fn the_ends_of_time_are_times() {
 }
 
 proptest! {
-    /// A list of last packet times is the oracle: a flow ends no sooner than its time-out, at most
+    /// A list of last packet times is the oracle: a flow ends no sooner than its timeout, at most
     /// 0.3 s later
     /// than time passed it, and the flows are those that the oracle splits the packets in.
     #[test]
