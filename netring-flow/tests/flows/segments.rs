@@ -119,7 +119,7 @@ fn an_icmp_error_is_no_segment_of_the_flow_that_it_quotes() {
     assert_eq!(log.0, ["1 started", "1 > 0 \"question\"", "1 icmp error"]);
 }
 
-/// Takes no segments, and would fail if it were shown one.
+/// Takes no segments, and fails if it is shown one.
 struct EventsOnly(usize);
 
 impl<K> FlowVisitor<K> for EventsOnly {
@@ -177,21 +177,21 @@ fn the_payload_is_what_all_lengths_agree_on() {
         [&[0x13, 0x88, 0, 53, high, low, 0, 0], data].concat()
     };
     let whole = |data: &[u8]| Some((data.to_vec(), data.len() as u32));
-    // Padding behind the IP length, and what is behind that of UDP.
+    // Padding after the IP length, and bytes after the UDP length.
     let padded = ip4(20 + 8 + 4, 17, &datagram(12, b"data pad"));
     assert_eq!(payload_of(&bare(&padded)), whole(b"data"));
     let longer = ip4(20 + 8 + 8, 17, &datagram(12, b"data1234"));
     assert_eq!(payload_of(&bare(&longer)), whole(b"data"));
-    // An UDP length beyond the packet is malformed, and counts as far as the packet goes.
+    // A UDP length beyond the packet is malformed, and counts as far as the packet goes.
     let beyond = ip4(20 + 8 + 4, 17, &datagram(99, b"data"));
     assert_eq!(payload_of(&bare(&beyond)), whole(b"data"));
     let none = ip4(20 + 8, 17, &datagram(8, b""));
     assert_eq!(payload_of(&bare(&none)), whole(b""));
-    // Behind IPv6 and a header of 8 bytes for destination options.
+    // After IPv6 and an 8-byte destination options header.
     let options = [&[17, 0, 1, 4, 0, 0, 0, 0][..], &datagram(12, b"data")].concat();
     let six = ip6(options.len(), 60, &options);
     assert_eq!(payload_of(&bare(&six)), whole(b"data"));
-    // Behind the common header of SCTP; and all of a protocol without a header that is read.
+    // After the common header of SCTP; and all of a protocol whose header is not read.
     let sctp = [&[0x13, 0x88, 0, 53, 0, 0, 0, 1, 0, 0, 0, 1][..], b"chunk"].concat();
     assert_eq!(
         payload_of(&bare(&ip4(20 + 17, 132, &sctp))),
@@ -223,7 +223,7 @@ fn a_payload_that_is_cut_off_is_missing_to_the_byte() {
                 &b"a question"[..end.saturating_sub(header)],
                 "{end}"
             );
-            // What is in a TCP segment is not known before its header length is.
+            // The payload of a TCP segment is unknown until its header length is.
             let is_known = len == 10 || frame[23] == 6 && end < 34 + 16 && len == 0;
             assert!(is_known, "{end} {len}");
         }
