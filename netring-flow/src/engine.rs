@@ -1,6 +1,7 @@
 //! What packets and time do to the flows.
 
 mod by_key;
+mod count;
 mod evict;
 mod expire;
 mod item;

@@ -1,10 +1,10 @@
-//! A packet as the engine takes it in.
+//! A packet as the engine takes it in, and where it was counted.
 
 use netring_sys::Timestamp;
 
 use crate::TrackerStats;
 use crate::extract::{Extracted, TcpSegment, Transport, WindowScale};
-use crate::table::{Flags, Tag};
+use crate::table::{Flags, Slot, Tag};
 
 /// A packet that was read.
 #[derive(Debug)]
@@ -16,6 +16,23 @@ pub(crate) struct Item<K> {
     pub(crate) time: Timestamp,
     pub(crate) wire_len: u32,
     pub(crate) cut: bool,
+}
+
+/// Where a packet was counted.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Counted {
+    pub(super) slot: Slot,
+    pub(super) out_of_window: bool,
+}
+
+impl Counted {
+    #[inline]
+    pub(super) const fn at(slot: Slot) -> Self {
+        Self {
+            slot,
+            out_of_window: false,
+        }
+    }
 }
 
 impl<K> Item<K> {
