@@ -5,6 +5,7 @@ mod profile;
 mod sink;
 mod source;
 mod stats;
+mod timed;
 mod wire;
 mod writer;
 
@@ -12,5 +13,6 @@ pub use profile::Profile;
 pub use sink::{PacketSink, PacketSlot, SinkStats};
 pub use source::{Open, PacketBatch, PacketSource, Readiness};
 pub use stats::{Count, Stats};
+pub use timed::Timed;
 pub use wire::WireBytes;
 pub use writer::PacketWriter;

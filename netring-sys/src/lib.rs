@@ -44,7 +44,7 @@ pub use syscall::Mmap;
 
 pub use contract::{
     Count, Open, PacketBatch, PacketSink, PacketSlot, PacketSource, PacketWriter, Profile,
-    Readiness, SinkStats, Stats, WireBytes, adapters,
+    Readiness, SinkStats, Stats, Timed, WireBytes, adapters,
 };
 pub use error::{Error, SyscallError};
 pub use filter::{Filter, Matcher};

@@ -5,14 +5,18 @@
 //! about interfaces into one. The notifications are needed because the socket alone does not report
 //! everything: if the interface was already down, the kernel removes it without another
 //! notification.
+//!
+//! A [`LinkMonitor`] reports the changes of an interface to another thread or task.
 
 mod blocking;
 mod link;
+mod monitor;
 mod pace;
 mod stop;
 mod waiter;
 
-pub use blocking::{drain, next_batch, send};
+pub use blocking::{drain, next_batch, ready, send};
+pub use monitor::{LinkMonitor, LinkState};
 pub use stop::StopHandle;
 pub use waiter::Waiter;
 
