@@ -1,6 +1,7 @@
 //! `test-netns`: the tests that need a network, each in a namespace of its own.
 
 use std::collections::BTreeSet;
+use std::path::Path;
 use std::process::Command;
 
 use super::totals::{Totals, run_tests};
@@ -91,7 +92,7 @@ fn runnable(
             Runner::None(_) => false,
         });
     for name in &left_out {
-        println!("NOT RUN for want of privilege: the tests in tests/{name}.rs");
+        println!("NOT RUN for lack of privilege: the test program {name}");
     }
     if !left_out.is_empty() && root_is_required {
         return Err("tests could not run, and NETRING_REQUIRE_ROOT=1 makes that a failure".into());
@@ -99,26 +100,34 @@ fn runnable(
     Ok(names)
 }
 
-/// The names of the test programs that need a network: `tests/netns*.rs` of every member.
+/// The names of the test programs that need a network: `tests/netns*.rs` and `tests/netns*/main.rs`
+/// of every member.
 fn test_files() -> Result<BTreeSet<String>> {
-    let folder = |path: &std::path::Path| {
+    let folder = |path: &Path| {
         let entries = std::fs::read_dir(path).into_iter().flatten().flatten();
         entries.map(|entry| entry.path()).collect::<Vec<_>>()
     };
     let members = folder(&root())
         .into_iter()
         .filter(|path| path.join("Cargo.toml").exists());
-    let files = members.flat_map(|member| folder(&member.join("tests")));
-    let names = files.filter_map(|file| {
-        let name = file.file_name()?.to_str()?.strip_suffix(".rs")?;
-        name.starts_with("netns").then(|| name.to_owned())
-    });
-    let names: BTreeSet<_> = names.collect();
+    let found = members.flat_map(|member| folder(&member.join("tests")));
+    let names: BTreeSet<_> = found.filter_map(|path| test_program(&path)).collect();
     if names.is_empty() {
-        Err("no member has a tests/netns*.rs".into())
+        Err("no member has a test program whose name starts with \"netns\"".into())
     } else {
         Ok(names)
     }
+}
+
+/// The name of the test program at this path, if it needs a network.
+fn test_program(path: &Path) -> Option<String> {
+    let name = path.file_name()?.to_str()?;
+    let name = if path.join("main.rs").is_file() {
+        name
+    } else {
+        name.strip_suffix(".rs")?
+    };
+    name.starts_with("netns").then(|| name.to_owned())
 }
 
 #[cfg(test)]
@@ -142,5 +151,21 @@ mod tests {
         }
         // A run without a test is no success either.
         assert!(Totals::default().close().is_err());
+    }
+    /// A program of several files is one of `tests/NAME/main.rs`; folders of shared code are none.
+    #[test]
+    fn programs_of_one_file_and_of_several_are_found() {
+        let tests = root().join("netring-xdp/tests");
+        let found = |name: &str| test_program(&tests.join(name));
+        assert_eq!(found("netns"), Some("netns".into()));
+        assert_eq!(found("netns_root"), Some("netns_root".into()));
+        assert_eq!(
+            found("netns_of_one_file.rs"),
+            Some("netns_of_one_file".into())
+        );
+        assert_eq!(found("common"), None);
+        assert_eq!(found("CONFORMANCE.md"), None);
+        let programs = test_files().unwrap();
+        assert!(programs.contains("netns_root"), "{programs:?}");
     }
 }

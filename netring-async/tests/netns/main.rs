@@ -1,0 +1,4 @@
+//! The adapter over real captures, in namespaces of the tests' own.
+
+mod background;
+mod captures;
