@@ -1,8 +1,6 @@
 //! Flows of a capture file, by each way through the facade: a tracker, a stream, and subscribers.
 
-#[path = "pcap/bytes.rs"]
-#[allow(dead_code, reason = "shared with the other tests of capture files")]
-mod bytes;
+use super::bytes;
 
 use futures::StreamExt;
 use netring::flow::extract::{FiveTuple, FiveTupleKey};

@@ -2,7 +2,7 @@
 //! compared line by line.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on ends there")]
 
-mod program;
+use crate::program;
 
 use std::process::Command;
 use std::time::{Duration, Instant};

@@ -1,14 +1,8 @@
 //! The example that reads a file runs as a program: what it prints is compared line by line.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on ends there")]
 
-#[path = "pcap/bytes.rs"]
-#[allow(dead_code, reason = "shared with the other tests of capture files")]
-mod bytes;
-#[allow(
-    dead_code,
-    reason = "shared with the other tests that run examples as programs"
-)]
-mod program;
+use super::bytes;
+use crate::program;
 
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;

@@ -2,8 +2,7 @@
 //! not watch.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on ends there")]
 
-#[path = "../../netring-afpacket/tests/sandbox/mod.rs"]
-mod sandbox;
+use crate::sandbox;
 
 use std::time::Duration;
 

@@ -2,9 +2,7 @@
 //! a VLAN tag.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on ends there")]
 
-#[path = "pcap/bytes.rs"]
-#[allow(dead_code, reason = "shared with the other tests of capture files")]
-mod bytes;
+use crate::contract::files::bytes;
 
 use std::time::Duration;
 

@@ -1,11 +1,7 @@
 //! The best backend that there is, without the privilege to load a program.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on ends there")]
 
-#[allow(
-    dead_code,
-    reason = "shared with the other tests that run examples as programs"
-)]
-mod program;
+use crate::program;
 
 use std::process::Command;
 use std::time::Duration;

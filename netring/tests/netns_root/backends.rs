@@ -1,8 +1,6 @@
 //! The contract between layers for AF_XDP in the modes that veth supports, and for automatic
 //! backend selection.
 
-mod contract;
-
 mod native {
     crate::contract::source_rows!(netns: crate::contract::xdp::Native);
 }

@@ -2,11 +2,7 @@
 //! sends is compared.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on ends there")]
 
-#[allow(
-    dead_code,
-    reason = "shared with the other tests that run examples as programs"
-)]
-mod program;
+use crate::program;
 
 use std::time::{Duration, Instant};
 
