@@ -1,4 +1,4 @@
-//! The heavy tools behind `cargo xtask demo`, `bench` and `conformance`.
+//! The heavy tools behind `cargo xtask demo`, `bench`, `conformance` and `public-api`.
 #![deny(unsafe_code)]
 #![expect(
     clippy::print_stdout,
@@ -9,6 +9,7 @@
 mod bench;
 mod conformance;
 mod demo;
+mod public_api;
 
 use std::process::ExitCode;
 
@@ -25,6 +26,7 @@ fn main() -> ExitCode {
         "bench" => bench::run(rest),
         "demo" => demo::run(rest),
         "conformance" => conformance::run(rest),
+        "public-api" => public_api::run(rest),
         other => Err(format!("there is no tool {other:?}; run `cargo xtask`").into()),
     };
     match result {

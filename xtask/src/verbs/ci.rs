@@ -32,6 +32,7 @@ pub(crate) fn run_all() -> Result<()> {
     step("bench, a short round", || {
         tools::run("bench", &["--quick".into()])
     })?;
+    step("public API", || tools::run("public-api", &[]))?;
     conformance()?;
     let mut totals = Totals::default();
     step("tests", || {

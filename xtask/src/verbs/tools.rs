@@ -1,16 +1,16 @@
-//! `demo`, `bench` and `conformance`: built with optimisation, as a program of their own.
+//! `demo`, `bench`, `conformance` and `public-api`: built with optimisation, as a program of their own.
 //!
-//! `conformance` is built with checks besides, so that a sum that wraps is a crash.
+//! `conformance` is also built with overflow checks, so that a sum that wraps is a crash; `public-api`
+//! shares its build.
 
 use super::test_netns::Runner;
 use super::{Result, cargo};
 
 /// Builds the tools and runs one; without an interface to work on, in a network of its own.
 pub(crate) fn run(verb: &str, args: &[String]) -> Result<()> {
-    let profile = if verb == "conformance" {
-        "checked"
-    } else {
-        "release"
+    let profile = match verb {
+        "conformance" | "public-api" => "checked",
+        _ => "release",
     };
     let mut command = cargo();
     command.args([
