@@ -19,6 +19,8 @@ cargo xtask VERB
   test-netns [ARGS]   only those that need a network, each in a namespace of its own; ARGS go to the tests
   bench [OPTIONS]     measure, and print ours beside the peers'; `cargo xtask bench --help` lists the options
   conformance DIR     compare the flows in a folder of captures with what two other tools found, or with its expect.tsv
+  instructions        count the instructions of the hot paths by callgrind, and compare them with xtask/instructions.tsv;
+                      `cargo xtask instructions --bless` writes the figures again
   public-api          compare the public API of each crate with the snapshot in xtask/public-api;
                       `cargo xtask public-api --bless` writes the snapshots again
   tidy                the house rules
@@ -35,6 +37,7 @@ fn main() -> ExitCode {
         "demo" | "bench" | "conformance" | "public-api" => verbs::tools::run(verb, rest),
         "test" => verbs::test::run(),
         "test-netns" => verbs::test_netns::run(rest).and_then(verbs::totals::Totals::close),
+        "instructions" => verbs::instructions::run(rest),
         "tidy" => verbs::tidy::run(),
         "ci" => verbs::ci::run_all(),
         "help" | "--help" | "-h" => {

@@ -1,6 +1,7 @@
 //! One verb a file, and what they share: where the workspace is, and how a command is run.
 
 pub(crate) mod ci;
+pub(crate) mod instructions;
 pub(crate) mod test;
 pub(crate) mod test_netns;
 pub(crate) mod tidy;
@@ -52,6 +53,27 @@ pub(crate) fn output(command: &mut Command) -> Result<String> {
         ));
     }
     Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+}
+
+/// Makes cargo run whatever it builds behind these words.
+pub(crate) fn set_runner(command: &mut Command, words: &str) -> Result<()> {
+    let about = output(Command::new("rustc").arg("-vV"))?;
+    let host = about
+        .lines()
+        .find_map(|line| line.strip_prefix("host: "))
+        .ok_or("rustc names no host")?;
+    let host = host.to_uppercase().replace('-', "_");
+    command.env(format!("CARGO_TARGET_{host}_RUNNER"), words);
+    Ok(())
+}
+
+/// A check that cannot run here: printed, and a failure if nothing may be left out.
+pub(crate) fn left_out(why: &str) -> Result<()> {
+    if root_is_required() {
+        return Err(why.into());
+    }
+    println!("NOT RUN: {why}");
+    Ok(())
 }
 
 /// Whether a test that cannot run is a failure.

@@ -5,7 +5,7 @@ use std::process::Command;
 use std::time::Instant;
 
 use super::totals::Totals;
-use super::{Result, cargo, output, root, root_is_required, run, test, tidy, tools};
+use super::{Result, cargo, instructions, left_out, output, root, run, test, tidy, tools};
 
 /// `rust-version` in Cargo.toml.
 const OLDEST_RUST: &str = env!("CARGO_PKG_RUST_VERSION");
@@ -32,6 +32,7 @@ pub(crate) fn run_all() -> Result<()> {
     step("bench, a short round", || {
         tools::run("bench", &["--quick".into()])
     })?;
+    step("instructions", || instructions::run(&[]))?;
     step("public API", || tools::run("public-api", &[]))?;
     conformance()?;
     let mut totals = Totals::default();
@@ -169,13 +170,4 @@ fn oldest_rust() -> Result<()> {
         .args(["run", name, "cargo", "check"])
         .args(["--workspace", "--all-features", "--locked"])
         .env("CARGO_TARGET_DIR", target))
-}
-
-/// A check that cannot run here: said, and a failure if nothing may be left out.
-fn left_out(why: &str) -> Result<()> {
-    if root_is_required() {
-        return Err(why.into());
-    }
-    println!("NOT RUN: {why}");
-    Ok(())
 }

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::process::Command;
 
 use super::totals::{Totals, run_tests};
-use super::{Result, cargo, output, root, root_is_required, run as run_cargo};
+use super::{Result, cargo, output, root, root_is_required, run as run_cargo, set_runner};
 
 /// What gives a program a network of its own.
 pub(crate) enum Runner {
@@ -41,17 +41,8 @@ impl Runner {
 
     /// Makes cargo run whatever it builds behind these words.
     pub(crate) fn apply(&self, command: &mut Command) -> Result<()> {
-        let about = output(Command::new("rustc").arg("-vV"))?;
-        let host = about
-            .lines()
-            .find_map(|line| line.strip_prefix("host: "))
-            .ok_or("rustc names no host")?;
-        let name = format!(
-            "CARGO_TARGET_{}_RUNNER",
-            host.to_uppercase().replace('-', "_")
-        );
-        command.env(name, self.words().collect::<Vec<_>>().join(" "));
-        Ok(())
+        let words: Vec<_> = self.words().collect();
+        set_runner(command, &words.join(" "))
     }
 }
 
