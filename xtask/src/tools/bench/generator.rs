@@ -5,12 +5,13 @@
 //! socket sees them. Nothing else makes as many: a program that sends needs a system call for each.
 //! Loading it takes root of the host; who has less gets a packet socket.
 
-use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::time::{Duration, Instant};
 
 use netring_sys::kernel::bpf::{BPF_PSEUDO_MAP_VALUE, XDP_DROP, XDP_PASS, XDP_TX, bpf_insn};
 use netring_sys::syscall::{BpfArray, bpf_load_xdp, bpf_send_xdp};
 use netring_sys::{Error, Interface};
+use netring_xdp::program::asm::{Alu, Assembler, Cond, Helper, Reg, Size};
 use xtask::wire::{self, Sender};
 
 use super::ends::{FAR, NEAR};
@@ -184,128 +185,86 @@ fn words(bytes: [u8; 16]) -> [u64; 2] {
     [bytes as u64, (bytes >> 64) as u64]
 }
 
-/// Instructions that are needed here, by the names of the kernel's own assembler.
-pub(super) mod insn {
-    use super::bpf_insn;
-
-    pub(in super::super) const fn raw(code: u8, dst: u8, src: u8, off: i16, imm: i32) -> bpf_insn {
-        bpf_insn {
-            code,
-            regs: dst | src << 4,
-            off,
-            imm,
-        }
-    }
-    pub(in super::super) const fn mov(dst: u8, src: u8) -> bpf_insn {
-        raw(0xbf, dst, src, 0, 0)
-    }
-    pub(in super::super) const fn mov_imm(dst: u8, imm: i32) -> bpf_insn {
-        raw(0xb7, dst, 0, 0, imm)
-    }
-    pub(in super::super) const fn add_imm(dst: u8, imm: i32) -> bpf_insn {
-        raw(0x07, dst, 0, 0, imm)
-    }
-    pub(in super::super) const fn and_imm(dst: u8, imm: i32) -> bpf_insn {
-        raw(0x57, dst, 0, 0, imm)
-    }
-    pub(in super::super) const fn or_imm(dst: u8, imm: i32) -> bpf_insn {
-        raw(0x47, dst, 0, 0, imm)
-    }
-    pub(in super::super) const fn call(helper: i32) -> bpf_insn {
-        raw(0x85, 0, 0, 0, helper)
-    }
-    pub(in super::super) const fn exit() -> bpf_insn {
-        raw(0x95, 0, 0, 0, 0)
-    }
-    pub(in super::super) const fn load32(dst: u8, src: u8, off: i16) -> bpf_insn {
-        raw(0x61, dst, src, off, 0)
-    }
-    pub(in super::super) const fn load64(dst: u8, src: u8, off: i16) -> bpf_insn {
-        raw(0x79, dst, src, off, 0)
-    }
-    pub(in super::super) const fn store32(dst: u8, off: i16, src: u8) -> bpf_insn {
-        raw(0x63, dst, src, off, 0)
-    }
-    pub(in super::super) const fn store64(dst: u8, off: i16, src: u8) -> bpf_insn {
-        raw(0x7b, dst, src, off, 0)
-    }
-    /// Adds to a word in memory, atomically.
-    pub(in super::super) const fn atomic_add64(dst: u8, off: i16, src: u8) -> bpf_insn {
-        raw(0xdb, dst, src, off, 0)
-    }
-    /// Jumps where `dst > src`.
-    pub(in super::super) const fn jump_greater(dst: u8, src: u8, off: i16) -> bpf_insn {
-        raw(0x2d, dst, src, off, 0)
-    }
-    /// Jumps where `dst >= src`.
-    pub(in super::super) const fn jump_not_less(dst: u8, src: u8, off: i16) -> bpf_insn {
-        raw(0x3d, dst, src, off, 0)
-    }
-    /// Jumps where `dst != imm`.
-    pub(in super::super) const fn jump_not(dst: u8, imm: i32, off: i16) -> bpf_insn {
-        raw(0x55, dst, 0, off, imm)
-    }
-}
-
 /// Frames that may follow without a gap after a delay.
 const CATCH_UP: i32 = 512;
 
 const EINTR: i32 = 4;
-const KTIME_GET_NS: i32 = 5;
-const GET_PRANDOM_U32: i32 = 7;
+
+/// How often a program looks at the clock before a frame goes early. A loop would have to be seen
+/// to end, so the looks stand one after the other.
+const LOOKS: usize = 256;
 
 /// Picks a flow, waits for its time, counts, and decides.
 fn program(state: &BpfArray<16>, traffic: Traffic, verdict: u32) -> Vec<bpf_insn> {
-    use insn::*;
-
-    let mut program = vec![
-        // r6, r7: the frame; r9: the state.
-        load32(6, 1, 0),
-        load32(7, 1, 4),
-        raw(0x18, 9, BPF_PSEUDO_MAP_VALUE, 0, state.as_fd().as_raw_fd()),
-        raw(0, 0, 0, 0, 0),
-        // The verifier wants to see that the ports are inside.
-        mov(2, 6),
-        add_imm(2, i32::from(PORTS) + 4),
-        jump_not_less(7, 2, 2),
-        mov_imm(0, XDP_DROP as i32),
-        exit(),
-    ];
+    let (data, end, counts) = (Reg::R6, Reg::R7, Reg::R9);
+    let mut asm = Assembler::new();
+    asm.load(Size::Word, data, Reg::R1, 0);
+    asm.load(Size::Word, end, Reg::R1, 4);
+    asm.load_u64(counts, 0);
+    // The verifier wants to see that the ports are inside.
+    let inside = asm.label();
+    asm.mov(Reg::R2, data);
+    asm.add(Reg::R2, i32::from(PORTS) + 4);
+    asm.jump_if(Cond::Ge, end, Reg::R2, inside);
+    asm.mov(Reg::R0, XDP_DROP.cast_signed());
+    asm.exit();
+    asm.bind(inside);
     if traffic.flows > 1 {
-        program.extend([
-            call(GET_PRANDOM_U32),
-            and_imm(0, (traffic.flows - 1).cast_signed()),
-            or_imm(0, PORT_1.cast_signed()),
-            store32(6, PORTS, 0),
-        ]);
+        asm.call(Helper::GetPrandomU32);
+        asm.alu(Alu::And, Reg::R0, (traffic.flows - 1).cast_signed());
+        asm.alu(Alu::Or, Reg::R0, PORT_1.cast_signed());
+        asm.store(Size::Word, data, PORTS, Reg::R0);
     }
-    let gap = traffic.gap.cast_signed();
-    if gap > 0 {
-        program.extend([
-            // Waits for the time of this frame, though not for ever: a loop has to be seen to end.
-            mov_imm(8, 256),
-            call(KTIME_GET_NS),
-            load64(1, 9, 8),
-            jump_not_less(0, 1, 2),
-            add_imm(8, -1),
-            jump_not(8, 0, -5),
-            // The next is one gap after this one was due. What the stack's own work delays is made
-            // up for, within bounds.
-            mov(3, 1),
-            add_imm(3, gap),
-            mov(4, 0),
-            add_imm(4, -CATCH_UP * gap),
-            jump_greater(3, 4, 1),
-            mov(3, 4),
-            store64(9, 8, 3),
-        ]);
+    if traffic.gap > 0 {
+        wait(&mut asm, counts, traffic.gap.cast_signed());
     }
-    program.extend([
-        load64(1, 9, 0),
-        add_imm(1, 1),
-        store64(9, 0, 1),
-        mov_imm(0, verdict.cast_signed()),
-        exit(),
-    ]);
-    program
+    asm.load(Size::Double, Reg::R1, counts, 0);
+    asm.add(Reg::R1, 1);
+    asm.store(Size::Double, counts, 0, Reg::R1);
+    asm.mov(Reg::R0, verdict.cast_signed());
+    asm.exit();
+    with_map(asm, state.as_fd())
+}
+
+/// Waits until the time of this frame, which stands behind the count, and sets that of the next.
+fn wait(asm: &mut Assembler, counts: Reg, gap: i32) {
+    let (due, in_time) = (asm.label(), asm.label());
+    for _ in 0..LOOKS {
+        asm.call(Helper::KtimeGetNs);
+        asm.load(Size::Double, Reg::R1, counts, 8);
+        asm.jump_if(Cond::Ge, Reg::R0, Reg::R1, due);
+    }
+    asm.bind(due);
+    // The next is one gap after this one was due. What the stack's own work delays is made up for,
+    // within bounds.
+    asm.mov(Reg::R3, Reg::R1);
+    asm.add(Reg::R3, gap);
+    asm.mov(Reg::R4, Reg::R0);
+    asm.add(Reg::R4, -CATCH_UP * gap);
+    asm.jump_if(Cond::Gt, Reg::R3, Reg::R4, in_time);
+    asm.mov(Reg::R3, Reg::R4);
+    asm.bind(in_time);
+    asm.store(Size::Double, counts, 8, Reg::R3);
+}
+
+/// The instructions of a program, in which every 64-bit load becomes the address of the only value
+/// of this map.
+pub(super) fn with_map(asm: Assembler, map: BorrowedFd<'_>) -> Vec<bpf_insn> {
+    const LD_IMM64: u8 = 0x18;
+    let code = asm
+        .finish()
+        .expect("each jump goes forward, to a label that is bound");
+    let insns = code.insns().iter().map(|&insn| {
+        let mut insn = insn;
+        if insn.code == LD_IMM64 {
+            (insn.src, insn.imm) = (BPF_PSEUDO_MAP_VALUE, map.as_raw_fd());
+        }
+        bpf_insn {
+            code: insn.code,
+            regs: insn.to_bytes()[1],
+            off: insn.off,
+            imm: insn.imm,
+        }
+    });
+    insns.collect()
 }

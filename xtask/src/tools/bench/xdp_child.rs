@@ -1,20 +1,21 @@
 //! A program on the wire, ours or the peer's, and what it says.
 
 use std::io::{BufRead, BufReader, Read};
-use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::fd::{AsFd, OwnedFd};
 use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, mpsc};
 use std::thread;
 use std::time::Duration;
 
-use netring_sys::kernel::bpf::{BPF_PSEUDO_MAP_VALUE, XDP_DROP};
+use netring_sys::kernel::bpf::XDP_DROP;
 use netring_sys::syscall::{BpfArray, bpf_link_xdp, bpf_load_xdp};
 use netring_sys::{Interface, XdpMode};
+use netring_xdp::program::asm::{Assembler, Reg};
 use nix::sys::pthread::{pthread_kill, pthread_self};
 use nix::sys::signal::Signal;
 
 use super::ends::{FAR, NEAR};
-use super::generator::{Amount, Generator, Traffic, insn};
+use super::generator::{Amount, Generator, Traffic, with_map};
 use super::{chain, measure, peers};
 use crate::Result;
 
@@ -115,18 +116,14 @@ impl Task {
 impl Sink {
     /// One at the far end.
     pub(super) fn new() -> Result<Self> {
-        use insn::{atomic_add64, exit, mov_imm, raw};
-
         let count = BpfArray::new(1)?;
-        let map = count.as_fd().as_raw_fd();
-        let program = [
-            raw(0x18, 1, BPF_PSEUDO_MAP_VALUE, 0, map),
-            raw(0, 0, 0, 0, 0),
-            mov_imm(2, 1),
-            atomic_add64(1, 0, 2),
-            mov_imm(0, XDP_DROP.cast_signed()),
-            exit(),
-        ];
+        let mut asm = Assembler::new();
+        asm.load_u64(Reg::R1, 0);
+        asm.mov(Reg::R2, 1);
+        asm.atomic_add(Reg::R1, 0, Reg::R2);
+        asm.mov(Reg::R0, XDP_DROP.cast_signed());
+        asm.exit();
+        let program = with_map(asm, count.as_fd());
         let program = bpf_load_xdp(&program, c"GPL")?;
         let far = Interface::by_name(FAR)?;
         let link = bpf_link_xdp(program.as_fd(), far.index, XdpMode::Native)?;
