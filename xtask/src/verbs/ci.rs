@@ -49,6 +49,9 @@ fn conformance() -> Result<()> {
     step("conformance, our own cases", || {
         tools::run("conformance", &[folder("xtask/cases")])
     })?;
+    step("conformance, our own corpus", || {
+        tools::run("conformance", &[folder("xtask/corpus")])
+    })?;
     for name in ["../shared/cases/flow", "../shared/pcaps"] {
         if root().join(name).is_dir() {
             step(&format!("conformance, {name}"), || {

@@ -1,28 +1,21 @@
-//! The captures in `xtask/cases` are what is built here, byte for byte.
-//!
-//! `NETRING_WRITE_CASES=1 cargo test -p xtask --test cases` writes them again.
-#![expect(
-    clippy::unwrap_used,
-    reason = "a folder that cannot be read is a failed test"
-)]
+//! The captures in `xtask/cases`.
 
 use std::collections::BTreeMap;
-use std::path::Path;
 
 use etherparse::PacketBuilder;
 
-const CLIENT: [u8; 4] = [192, 0, 2, 1];
-const SERVER: [u8; 4] = [198, 51, 100, 2];
+pub(super) const CLIENT: [u8; 4] = [192, 0, 2, 1];
+pub(super) const SERVER: [u8; 4] = [198, 51, 100, 2];
 
 const SYN: u8 = 2;
 const ACK: u8 = 16;
 const FIN: u8 = 1;
 
 /// When the captures begin, in seconds since the epoch.
-const START: u32 = 1_700_000_000;
+pub(super) const START: u32 = 1_700_000_000;
 
 /// A datagram from the client, or its answer.
-fn udp(from_client: bool, len: usize) -> Vec<u8> {
+pub(super) fn udp(from_client: bool, len: usize) -> Vec<u8> {
     let (from, to, ports) = ends(from_client, 53);
     let builder = PacketBuilder::ethernet2([2, 0, 0, 0, 0, 1], [2, 0, 0, 0, 0, 2]);
     let builder = builder.ipv4(from, to, 64).udp(ports.0, ports.1);
@@ -60,7 +53,7 @@ fn ends(from_client: bool, port: u16) -> ([u8; 4], [u8; 4], (u16, u16)) {
 }
 
 /// A handshake, ten bytes, and a close by both ends.
-fn conversation() -> Vec<Vec<u8>> {
+pub(super) fn conversation() -> Vec<Vec<u8>> {
     vec![
         tcp(true, SYN, (1_000, 0), 0),
         tcp(false, SYN | ACK, (5_000, 1_001), 0),
@@ -73,7 +66,7 @@ fn conversation() -> Vec<Vec<u8>> {
 }
 
 /// A pcap file in little-endian order, of microseconds, with a packet after each of these seconds.
-fn pcap(link_type: u32, packets: &[(u32, Vec<u8>)]) -> Vec<u8> {
+pub(super) fn pcap(link_type: u32, packets: &[(u32, Vec<u8>)]) -> Vec<u8> {
     let mut file = Vec::new();
     for word in [0xa1b2_c3d4, 0x0004_0002, 0, 0, 262_144, link_type] {
         file.extend(u32::to_le_bytes(word));
@@ -89,7 +82,7 @@ fn pcap(link_type: u32, packets: &[(u32, Vec<u8>)]) -> Vec<u8> {
 }
 
 /// A packet a second.
-fn every_second(packets: Vec<Vec<u8>>) -> Vec<(u32, Vec<u8>)> {
+pub(super) fn every_second(packets: Vec<Vec<u8>>) -> Vec<(u32, Vec<u8>)> {
     (0..).zip(packets).collect()
 }
 
@@ -196,22 +189,7 @@ fn captures() -> BTreeMap<&'static str, Vec<u8>> {
 
 #[test]
 fn the_captures_in_the_folder_are_those_built_here() {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("cases/captures");
-    let captures = captures();
-    if std::env::var_os("NETRING_WRITE_CASES").is_some() {
-        std::fs::create_dir_all(&folder).unwrap();
-        for (name, bytes) in &captures {
-            std::fs::write(folder.join(name), bytes).unwrap();
-        }
-    }
-    let mut found = BTreeMap::new();
-    for entry in std::fs::read_dir(&folder).unwrap() {
-        let path = entry.unwrap().path();
-        let name = path.file_name().unwrap().to_str().unwrap().to_owned();
-        found.insert(name, std::fs::read(&path).unwrap());
-    }
-    assert!(found.keys().eq(captures.keys()), "{:?}", found.keys());
-    for (name, bytes) in &captures {
-        assert!(found[*name] == *bytes, "{name} is not what is built here");
-    }
+    let captures = captures().into_iter();
+    let captures = captures.map(|(name, bytes)| (name.to_owned(), bytes));
+    super::check_folder("cases/captures", &captures.collect());
 }
