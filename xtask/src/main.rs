@@ -13,12 +13,12 @@ use std::process::ExitCode;
 const HELP: &str = "\
 cargo xtask VERB
 
-  demo [IFACE TIME]   capture real traffic, follow its flows, share them with three subscribers, and balance the books;
+  demo [IFACE TIME]   capture real traffic, track its flows, share them with three subscribers, and check the totals;
                       without arguments in a network of its own, else on an interface: `cargo xtask demo eth0 10s`
   test                unit, integration and doc tests, and those that need a network
   test-netns [ARGS]   only those that need a network, each in a namespace of its own; ARGS go to the tests
-  bench [OPTIONS]     measure, and print ours beside the peers'; `cargo xtask bench --help` lists the options
-  conformance DIR     compare the flows in a folder of captures with what two other tools found, or with its expect.tsv
+  bench [OPTIONS]     measure next to peers; `cargo xtask bench --help` lists the options
+  conformance DIR     compare the flows in a folder of captures with its oracle or its expect.tsv
   instructions        count the instructions of the hot paths by callgrind, and compare them with xtask/instructions.tsv;
                       `cargo xtask instructions --bless` writes the figures again
   public-api          compare the public API of each crate with the snapshot in xtask/public-api;
@@ -26,7 +26,7 @@ cargo xtask VERB
   tidy                the house rules
   ci                  everything a change has to pass
 
-`NETRING_REQUIRE_ROOT=1` makes a test that cannot run for want of privilege a failure.";
+`NETRING_REQUIRE_ROOT=1` makes a test that cannot run for lack of privilege a failure.";
 
 fn main() -> ExitCode {
     let args: Vec<String> = std::env::args().skip(1).collect();
@@ -45,7 +45,7 @@ fn main() -> ExitCode {
             return ExitCode::SUCCESS;
         }
         other => {
-            eprintln!("there is no verb {other:?}\n\n{HELP}");
+            eprintln!("unknown verb {other:?}\n\n{HELP}");
             return ExitCode::from(2);
         }
     };

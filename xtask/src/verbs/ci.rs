@@ -1,5 +1,5 @@
-//! `ci`: everything a change has to pass, in the order in which it fails fastest; the tests last,
-//! so that their lines close the output.
+//! `ci`: everything a change has to pass. Steps that fail fast come first, and the tests last, so
+//! that their totals end the output.
 
 use std::process::Command;
 use std::time::Instant;
@@ -43,7 +43,7 @@ pub(crate) fn run_all() -> Result<()> {
     totals.close()
 }
 
-/// The folders of captures: our own, and those beside the repository if they are there.
+/// Checks our own captures, and those beside the repository if they exist.
 fn conformance() -> Result<()> {
     let folder = |name: &str| root().join(name).to_string_lossy().into_owned();
     step("conformance, our own cases", || {
@@ -58,7 +58,7 @@ fn conformance() -> Result<()> {
                 tools::run("conformance", &[folder(name)])
             })?;
         } else {
-            println!("there is no {name}: conformance is not checked with it");
+            println!("NOT CHECKED: {name} does not exist");
         }
     }
     Ok(())
@@ -73,8 +73,8 @@ fn step(name: &str, work: impl FnOnce() -> Result<()>) -> Result<()> {
     result
 }
 
-/// Each feature of the facade builds alone, its documentation has no broken link, and it brings in
-/// nothing that it does not need.
+/// Each feature of the facade builds alone, has documentation without broken links, and adds no
+/// dependency that it does not need.
 fn features() -> Result<()> {
     let alone = ["--no-default-features", "--package", "netring"];
     for features in [
@@ -110,7 +110,7 @@ fn features() -> Result<()> {
             .iter()
             .any(|name| line.starts_with(name))
         {
-            return Err(format!("a user of `afpacket` alone gets {line}"));
+            return Err(format!("the feature `afpacket` alone depends on {line}"));
         }
     }
     Ok(())
@@ -152,7 +152,7 @@ fn dependencies() -> Result<()> {
     )
 }
 
-/// The oldest compiler that is promised, if this machine has it.
+/// Checks with the oldest supported compiler, if it is installed.
 fn oldest_rust() -> Result<()> {
     let installed = output(Command::new("rustup").args(["toolchain", "list"]));
     let wanted = format!("{OLDEST_RUST}-");

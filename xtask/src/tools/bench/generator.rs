@@ -1,9 +1,10 @@
-//! Frames at the full rate of the machine: the kernel sends them to itself.
+//! Frames at the full rate of the machine: the kernel generates them.
 //!
-//! An XDP program is run over copies of a frame as if they had come in on an interface
-//! (`BPF_PROG_TEST_RUN` with live frames), and gives them to the network stack, where a packet
-//! socket sees them. Nothing else makes as many: a program that sends needs a system call for each.
-//! Loading it takes root of the host; who has less gets a packet socket.
+//! The kernel runs an XDP program over copies of a frame as if they had arrived on an interface
+//! (`BPF_PROG_TEST_RUN` with live frames), and hands them to the network stack, where a packet
+//! socket sees them. Nothing else is as fast: a program that sends needs a system call for each
+//! frame. Loading the program requires root on the host; without it, a packet socket sends the
+//! frames.
 
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::time::{Duration, Instant};
@@ -18,28 +19,28 @@ use super::ends::{FAR, NEAR};
 use super::measure;
 use crate::Result;
 
-/// Frames that the kernel makes in one go.
+/// Frames that the kernel generates in one go.
 const BATCH: u32 = 64;
-/// Where the source port stands in the frame; the target port is behind it.
+/// Offset of the source port in the frame; the destination port follows.
 const PORTS: i16 = 34;
-/// A bit of the ports that is always set, so that the target is not port 0; the others tell the
-/// flow.
+/// A bit of the ports that is always set, so that the destination is not port 0; the others
+/// identify the flow.
 const PORT_1: u32 = 1 << 24;
 
-/// What makes frames.
+/// The source of the frames.
 #[derive(Debug)]
 pub(crate) struct Generator {
     traffic: Traffic,
-    /// None without the privilege.
+    /// `None` without the privilege.
     kernel: Option<Kernel>,
 }
 
-/// A program in the kernel, whose frames come in on an interface.
+/// A program in the kernel whose frames arrive on an interface.
 #[derive(Debug)]
 struct Kernel {
     program: OwnedFd,
     interface: &'static str,
-    /// Frames that were passed on, and the time of the next.
+    /// The number of frames passed on, and the time of the next.
     state: BpfArray<16>,
 }
 
@@ -48,22 +49,22 @@ struct Kernel {
 pub(crate) struct Traffic {
     /// Bytes of a frame, without its check sequence.
     pub(crate) frame: usize,
-    /// UDP flows, a power of two up to 2^24: each frame is of one of them, by chance.
+    /// UDP flows, a power of two up to 2^24; each frame belongs to a random one.
     pub(crate) flows: u32,
-    /// Nanoseconds between two frames, at most 4 million; 0 for as fast as can be.
+    /// Nanoseconds between two frames, at most 4 million; 0 for as fast as possible.
     pub(crate) gap: u32,
 }
 
-/// For how long.
+/// How much to send.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Amount {
     Frames(u32),
     Time(Duration),
-    /// Until a signal interrupts the sending thread; from the kernel only.
+    /// Until a signal interrupts the sending thread; only if the kernel generates the frames.
     Endless,
 }
 
-/// What came out of the wire's near end, and how long it took.
+/// The frames that arrived at the near end, and how long it took.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Sent {
     pub(crate) frames: u64,
@@ -71,9 +72,9 @@ pub(crate) struct Sent {
 }
 
 impl Generator {
-    /// The best that the privileges allow.
+    /// The fastest generator that the privileges allow.
     pub(crate) fn new(traffic: Traffic) -> Result<Self> {
-        // They come in at the near end, and go to the stack.
+        // The frames arrive at the near end and go to the stack.
         let kernel = match Kernel::new(traffic, NEAR, XDP_PASS) {
             Ok(kernel) => Some(kernel),
             Err(Error::NotPermitted { .. }) => None,
@@ -82,25 +83,25 @@ impl Generator {
         Ok(Self { traffic, kernel })
     }
 
-    /// Frames that cross the wire, for an XDP program at its near end: what comes in at the far end
-    /// is sent back out. They are lost while there is no program.
+    /// Generates frames that cross the wire, for an XDP program at its near end: what arrives at
+    /// the far end is sent back out. Without a program at the near end the frames are lost.
     pub(crate) fn over_the_wire(traffic: Traffic) -> Result<Self> {
         let kernel = Some(Kernel::new(traffic, FAR, XDP_TX)?);
         Ok(Self { traffic, kernel })
     }
 
-    /// What to say beside the figures.
+    /// A note for the table.
     pub(crate) const fn about(&self) -> &'static str {
         if self.kernel.is_some() {
-            "live: frames are made in the kernel (XDP test run with live frames)"
+            "live: the kernel generates the frames (XDP test run with live frames)"
         } else {
-            "live: NOT at full rate; without root of the host no XDP program can be loaded, so frames are sent by a packet \
-             socket, one system call each"
+            "live: NOT at full rate; loading the generator's XDP program requires root on the host, so a packet socket sends the \
+             frames, with one system call each"
         }
     }
 
-    /// Sends on the other core; returns when all is sent. To be called on a thread in the namespace
-    /// of the wire.
+    /// Sends on the other core, and returns once everything is sent. Call it on a thread in the
+    /// namespace of the wire.
     pub(crate) fn send(&self, amount: Amount) -> Result<Sent> {
         measure::pin(measure::GENERATOR_CORE);
         let near = Interface::by_name(NEAR)?;
@@ -109,7 +110,7 @@ impl Generator {
             kernel.send(self.traffic, amount)?
         } else {
             self.send_by_socket(amount)?;
-            // What the wire lost is not to be balanced.
+            // Frames that the wire lost are not part of the totals.
             Interface::by_name(NEAR)?.counters.rx_packets - near.counters.rx_packets
         };
         Ok(Sent {
@@ -131,7 +132,7 @@ impl Generator {
             if over {
                 break;
             }
-            // Flows by a step that is odd, and so visits all of them.
+            // The multiplier is odd, so this visits all flows.
             let flow = n.wrapping_mul(0x9e37_79b1) & (self.traffic.flows - 1) | PORT_1;
             frame[PORTS as usize..][..4].copy_from_slice(&flow.to_ne_bytes());
             sender.send(&frame)?;
@@ -165,8 +166,7 @@ impl Kernel {
             Amount::Time(time) => {
                 let start = Instant::now();
                 while start.elapsed() < time {
-                    // Each ends with a pause of some 20 ms; it is not worth one that is shorter
-                    // than a second or two.
+                    // Each call ends with a pause of about 20 ms, so it sends for a second or two.
                     bpf_send_xdp(program, &frame, interface, 2 << 20, BATCH)?;
                 }
             }
@@ -185,23 +185,23 @@ fn words(bytes: [u8; 16]) -> [u64; 2] {
     [bytes as u64, (bytes >> 64) as u64]
 }
 
-/// Frames that may follow without a gap after a delay.
+/// Frames that may follow without a gap to catch up after a delay.
 const CATCH_UP: i32 = 512;
 
 const EINTR: i32 = 4;
 
-/// How often a program looks at the clock before a frame goes early. A loop would have to be seen
-/// to end, so the looks stand one after the other.
+/// How often the program reads the clock before it sends a frame early. The assembler has no loops,
+/// so the reads follow one another.
 const LOOKS: usize = 256;
 
-/// Picks a flow, waits for its time, counts, and decides.
+/// The program: it picks a flow, waits until the frame is due, counts it, and returns the verdict.
 fn program(state: &BpfArray<16>, traffic: Traffic, verdict: u32) -> Vec<bpf_insn> {
     let (data, end, counts) = (Reg::R6, Reg::R7, Reg::R9);
     let mut asm = Assembler::new();
     asm.load(Size::Word, data, Reg::R1, 0);
     asm.load(Size::Word, end, Reg::R1, 4);
     asm.load_u64(counts, 0);
-    // The verifier wants to see that the ports are inside.
+    // The verifier requires a check that the ports are inside the frame.
     let inside = asm.label();
     asm.mov(Reg::R2, data);
     asm.add(Reg::R2, i32::from(PORTS) + 4);
@@ -226,7 +226,7 @@ fn program(state: &BpfArray<16>, traffic: Traffic, verdict: u32) -> Vec<bpf_insn
     with_map(asm, state.as_fd())
 }
 
-/// Waits until the time of this frame, which stands behind the count, and sets that of the next.
+/// Waits until the time of this frame, which is stored after the count, and sets that of the next.
 fn wait(asm: &mut Assembler, counts: Reg, gap: i32) {
     let (due, in_time) = (asm.label(), asm.label());
     for _ in 0..LOOKS {
@@ -235,8 +235,8 @@ fn wait(asm: &mut Assembler, counts: Reg, gap: i32) {
         asm.jump_if(Cond::Ge, Reg::R0, Reg::R1, due);
     }
     asm.bind(due);
-    // The next is one gap after this one was due. What the stack's own work delays is made up for,
-    // within bounds.
+    // The next is due one gap after this one was due. Delays by the stack's own work are made up
+    // for, within bounds.
     asm.mov(Reg::R3, Reg::R1);
     asm.add(Reg::R3, gap);
     asm.mov(Reg::R4, Reg::R0);
@@ -247,8 +247,7 @@ fn wait(asm: &mut Assembler, counts: Reg, gap: i32) {
     asm.store(Size::Double, counts, 8, Reg::R3);
 }
 
-/// The instructions of a program, in which every 64-bit load becomes the address of the only value
-/// of this map.
+/// Assembles a program. Each of its 64-bit loads becomes the address of the only value of this map.
 pub(super) fn with_map(asm: Assembler, map: BorrowedFd<'_>) -> Vec<bpf_insn> {
     const LD_IMM64: u8 = 0x18;
     let code = asm

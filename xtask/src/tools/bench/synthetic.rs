@@ -1,4 +1,4 @@
-//! A block as the kernel fills it, in ordinary memory.
+//! Builds a block as the kernel fills it, in ordinary memory.
 
 use std::mem::offset_of;
 
@@ -7,12 +7,12 @@ use netring_sys::kernel::packet::{
     tpacket_block_desc, tpacket3_hdr,
 };
 
-/// Where the kernel puts a frame behind its header: the network header on a grid of 16 bytes, the
-/// Ethernet header before it.
+/// Offset of the frame from its packet header: the kernel aligns the network header to 16 bytes,
+/// and puts the Ethernet header before it.
 const TP_MAC: usize =
     (TPACKET3_HDRLEN_ALIGNED + size_of::<sockaddr_ll>() + 16).next_multiple_of(16) - 14;
 
-/// A block of this size, full of this frame; and how many times it went in.
+/// Fills a block of this size with copies of this frame, and returns it with their number.
 pub(crate) fn block(size: usize, frame: &[u8]) -> (Vec<u8>, u64) {
     let mut block = vec![0; size];
     let slot = (TP_MAC + frame.len()).next_multiple_of(8);

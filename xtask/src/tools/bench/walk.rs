@@ -1,4 +1,4 @@
-//! The walk of a full block in memory, every packet's bytes, lengths and time touched.
+//! Iteration over a full block in memory, reading every packet's bytes, lengths and time.
 
 use netring_afpacket::__walk::Walk;
 use netring_sys::Packet;
@@ -28,7 +28,7 @@ pub(super) fn run(options: &Options, table: &mut Table) -> Result<()> {
         return Err(format!("{count} packets in the block, found {:?}", walk.found()).into());
     }
     if ours() != minimal::walk(&block) {
-        return Err("the two walks did not see the same".into());
+        return Err("the two readers read different packets".into());
     }
     let [ours, peer] = measure::in_turn(
         options,
@@ -47,7 +47,7 @@ pub(super) fn run(options: &Options, table: &mut Table) -> Result<()> {
     Ok(())
 }
 
-/// A word out of everything that a reader looks at.
+/// A word derived from everything that a reader reads.
 #[inline]
 pub(super) fn touch(packet: &Packet<'_>) -> u64 {
     let data = packet.data();

@@ -12,7 +12,7 @@ use crate::Result;
 use condition::{Condition, Printed};
 use disputed::Disputed;
 
-/// The file that makes a folder one of this kind.
+/// The file by which a folder is of this kind.
 pub(super) const FILE: &str = "expect.tsv";
 
 /// A line of `expect.tsv`.
@@ -26,14 +26,14 @@ struct Case {
 struct Totals {
     hold: usize,
     do_not: usize,
-    /// Conditions that do not hold, and are listed as wrong.
+    /// Conditions that do not hold and are listed as wrong.
     disputed: usize,
-    /// Captures that no line is about.
+    /// Captures without a line.
     unexpected: usize,
     crashed: usize,
 }
 
-/// Runs every capture of a folder, and fails if one crashes, or a condition neither holds nor is
+/// Runs every capture in a folder, and fails if one crashes, or if a condition neither holds nor is
 /// listed as wrong.
 pub(super) fn run(dir: &Path, print_all: bool) -> Result<()> {
     let program = std::env::current_exe()?;
@@ -70,7 +70,7 @@ pub(super) fn run(dir: &Path, print_all: bool) -> Result<()> {
     totals.judge()
 }
 
-/// The events of a capture by a process of its own, or how that crashed.
+/// Runs a process for a capture, and returns the events, or how it crashed.
 fn events(program: &Path, capture: &Path) -> Result<std::result::Result<String, String>> {
     let output = one::spawn(program, events::FLAG, capture, None)?;
     if output.status.success() {
@@ -99,19 +99,19 @@ fn parse(shown: &str, text: &str) -> Result<Vec<Case>> {
         });
     }
     if cases.is_empty() {
-        return Err(format!("{shown} has no case").into());
+        return Err(format!("{shown} has no cases").into());
     }
     Ok(cases)
 }
 
-/// All files in a folder and below it, in order.
+/// All files in a folder and its subfolders, in order.
 fn files(dir: &Path) -> Result<Vec<PathBuf>> {
     let mut found = Vec::new();
     let mut open = vec![dir.to_path_buf()];
     while let Some(dir) = open.pop() {
         for entry in std::fs::read_dir(dir)? {
             let entry = entry?;
-            // A link to a folder is not followed: it could lead back.
+            // Links to folders are not followed: they could form a loop.
             if entry.file_type()?.is_dir() {
                 open.push(entry.path());
             } else {
@@ -223,7 +223,7 @@ mod tests {
         totals.add(&case("a.pcap"), &["flows=2".into()], &disputed, false);
         assert!(totals.judge().is_ok());
         assert_eq!((totals.hold, totals.disputed), (1, 1));
-        // Another condition of the same case, and the same condition of another.
+        // Another condition of the same case, and the same condition of another case.
         totals.add(&case("a.pcap"), &["flows=3".into()], &disputed, false);
         totals.add(&case("b.pcap"), &["flows=2".into()], &disputed, false);
         assert_eq!((totals.hold, totals.do_not), (1, 2));

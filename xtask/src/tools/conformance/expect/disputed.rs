@@ -1,4 +1,4 @@
-//! The conditions that are held to be wrong, each with its reason.
+//! Conditions that are considered wrong, each with the reason.
 
 use std::collections::BTreeMap;
 
@@ -34,7 +34,7 @@ impl Disputed {
         Ok(Self(reasons))
     }
 
-    /// Why this condition is held to be wrong, if it is.
+    /// Why this condition is considered wrong, if it is.
     pub(super) fn reason(&self, case: &str, condition: &str) -> Option<&str> {
         let key = (case.to_owned(), condition.to_owned());
         self.0.get(&key).map(String::as_str)
