@@ -1,4 +1,4 @@
-//! The flow engine over packets in memory: TCP segments of 64 bytes, with states, figures, time-outs
+//! The flow engine over packets in memory: TCP segments of 64 bytes, with states, figures, timeouts
 //! and events. `cargo xtask instructions` counts the functions named `measured_*`.
 #![expect(clippy::unwrap_used, reason = "a bench that cannot go on ends there")]
 

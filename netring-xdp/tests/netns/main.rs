@@ -1,5 +1,5 @@
-//! What works without a program, so without root too: one program, as linking costs more than
-//! compiling.
+//! What works without a program in the kernel, and so without root: one test program, as linking
+//! costs more than compiling.
 
 #[path = "../common/mod.rs"]
 mod common;

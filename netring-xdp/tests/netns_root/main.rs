@@ -1,4 +1,5 @@
-//! What needs a program in the kernel, and so root: one program, as linking costs more than compiling.
+//! What needs a program in the kernel, and so root: one test program, as linking costs more than
+//! compiling.
 
 #[path = "../common/mod.rs"]
 mod common;

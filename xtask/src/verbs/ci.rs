@@ -30,7 +30,7 @@ pub(crate) fn run_all() -> Result<()> {
         tools::run("demo", &["lo".into(), "2s".into()])
     })?;
     step("bench, a short round", || {
-        tools::run("bench", &["--quick".into()])
+        tools::run("bench", &["--quick".into(), tools::CHECKED.into()])
     })?;
     step("instructions", || instructions::run(&[]))?;
     step("public API", || tools::run("public-api", &[]))?;

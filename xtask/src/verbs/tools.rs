@@ -1,15 +1,20 @@
-//! `demo`, `bench`, `conformance` and `public-api`: built with optimisation, as a program of their own.
+//! `demo`, `bench`, `conformance` and `public-api`: built with optimisation, as a program of their
+//! own.
 //!
-//! `conformance` is also built with overflow checks, so that a sum that wraps is a crash; `public-api`
-//! shares its build.
+//! `conformance` is also built with overflow checks, so that a sum that wraps is a crash.
+//! `public-api` shares its build, and so does a bench whose figures do not matter.
 
 use super::test_netns::Runner;
 use super::{Result, cargo};
 
-/// Builds the tools and runs one; without an interface to work on, in a network of its own.
+/// The option of `bench` that builds it with checks.
+pub(crate) const CHECKED: &str = "--checked";
+
+/// Builds the tools and runs one. Without an interface to work on, it gets a network of its own.
 pub(crate) fn run(verb: &str, args: &[String]) -> Result<()> {
     let profile = match verb {
         "conformance" | "public-api" => "checked",
+        "bench" if args.iter().any(|arg| arg == CHECKED) => "checked",
         _ => "release",
     };
     let mut command = cargo();
@@ -33,7 +38,7 @@ pub(crate) fn run(verb: &str, args: &[String]) -> Result<()> {
         let runner = Runner::find();
         if let Runner::None(why) = &runner {
             return Err(format!(
-                "it needs a network of its own, and none can be made here: {why}"
+                "this needs a network of its own, and creating one failed: {why}"
             ));
         }
         runner.apply(&mut command)?;
@@ -45,8 +50,8 @@ pub(crate) fn run(verb: &str, args: &[String]) -> Result<()> {
     super::run(&mut command)
 }
 
-/// The peers that need a C library, for `bench --peers`. Built out here: in a network of its own
-/// cargo could fetch nothing.
+/// Builds the peers that need a C library, for `bench --peers`. In a network of its own, cargo could
+/// not download anything.
 fn build_peers() -> Result<()> {
     eprintln!("building the peers …");
     let manifest = super::root().join("xtask/peers/Cargo.toml");

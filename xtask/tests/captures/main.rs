@@ -1,4 +1,4 @@
-//! The captures in `xtask/cases` and `xtask/corpus`, and what is true of the latter, are what is built
+//! The captures in `xtask/cases` and `xtask/corpus`, and the oracle of the latter, are what is built
 //! here, byte for byte.
 //!
 //! `NETRING_WRITE_CASES=1 cargo test -p xtask --test captures` writes them again.
