@@ -50,8 +50,8 @@ pub(crate) fn run(verb: &str, args: &[String]) -> Result<()> {
     super::run(&mut command)
 }
 
-/// Builds the peers that need a C library, for `bench --peers`. In a network of its own, cargo could
-/// not download anything.
+/// Builds the peers that need a C library, for `bench --peers`. In a network of its own, cargo
+/// could not download anything.
 fn build_peers() -> Result<()> {
     eprintln!("building the peers …");
     let manifest = super::root().join("xtask/peers/Cargo.toml");

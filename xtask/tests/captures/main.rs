@@ -1,5 +1,5 @@
-//! The captures in `xtask/cases` and `xtask/corpus`, and the oracle of the latter, are what is built
-//! here, byte for byte.
+//! The captures in `xtask/cases` and `xtask/corpus`, and the oracle of the latter, are what is
+//! built here, byte for byte.
 //!
 //! `NETRING_WRITE_CASES=1 cargo test -p xtask --test captures` writes them again.
 #![expect(
