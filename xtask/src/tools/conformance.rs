@@ -41,8 +41,8 @@ the engine's totals have to add up. Each capture has to end without a crash with
 
 If DIR has an expect.tsv, checks its conditions instead. A line has, separated by tabs, the name of a capture in DIR or below it, a tag
 for readers, and conditions on the events that are printed for it: flows=N and !flows=N (flows that start), open<=N (flows open at the
-same time), ticks>=N, ~REGEX (matches somewhere), !REGEX (matches nowhere). A condition in xtask/cases/disputed.tsv may fail; its
-reason is printed. Captures without a line have to end without a crash. --all also prints the cases that hold.";
+same time), ticks>=N, ~REGEX (matches somewhere), !REGEX (matches nowhere). Captures without a line have to end without a crash.
+--all also prints the cases that hold.";
 
 /// Checks a folder.
 pub(crate) fn run(args: &[String]) -> Result<()> {
