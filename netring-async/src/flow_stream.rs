@@ -1,4 +1,4 @@
-//! Flows of any source, event by event.
+//! The flows of any source as a stream of events.
 
 use std::fmt;
 use std::pin::Pin;
@@ -13,24 +13,22 @@ use netring_sys::{Error, PacketSource, Stats};
 use crate::flows::Flows;
 use crate::{AsyncSource, FlowBroadcast};
 
-/// A stream of what happens to the flows of a source, from [`AsyncSource::flow_stream`].
+/// A stream of flow events, from [`AsyncSource::flow_stream`].
 ///
-/// - At the end of the source, or when it is stopped, the flows that are left end, and the stream
-///   with them.
-/// - An error of the source is the last item but for nothing: the flows that are left end first,
-///   then it is yielded, then the stream ends.
-/// - A link that goes down is no error here: the stream goes on, and [`Stats::link_downs`] counts
-///   it.
+/// - When the source ends or is stopped, the remaining flows end, and then the stream.
+/// - A source error is the last item: the remaining flows end first, then the error is yielded,
+///   then the stream ends.
+/// - A link that goes down is not an error here: the stream continues, and [`Stats::link_downs`]
+///   counts it.
 ///
-/// Flow time is packet time. While a live source is silent, half a second after it was due at the
-/// latest, flows end by the time that passed since the last packet, by the host's clock. A replay
-/// ends no flow by it.
+/// Flow time is packet time. While a live source is idle, flows expire by the host's clock, counted
+/// from the last packet, at most half a second late. A replay expires flows by packet time only.
 ///
-/// The queue in the stream holds the events of one batch at the most; the next is taken when they
-/// were yielded. A dropped `next()` loses nothing.
+/// The stream queues the events of at most one batch; the next batch is taken once they are
+/// yielded. Cancelling `next()` loses nothing.
 pub struct FlowStream<S, E: Extract> {
     flows: Flows<S, E>,
-    /// What is not yet yielded, the newest first: the oldest is popped off the end.
+    /// Events to yield, newest first, so that the oldest is popped off the end.
     queue: Vec<FlowEvent<E::Key>>,
 }
 
@@ -53,14 +51,14 @@ impl<S: PacketSource> AsyncSource<S> {
     /// ```
     ///
     /// # Panics
-    /// The stream of a live source, once it waits while there are flows, in a runtime that was
+    /// The stream of a live source panics when it waits while there are flows, if the runtime was
     /// built without `enable_time`.
     pub fn flow_stream<E: Extract>(self, extract: E) -> FlowStream<S, E> {
         self.flow_stream_with(FlowTracker::new(extract))
     }
 
-    /// Tracks the flows of the packets with this tracker: one with other settings, or one that has
-    /// flows already.
+    /// Tracks the flows of the packets with this tracker, which may have other settings, or flows
+    /// already.
     ///
     /// ```no_run
     /// use netring_flow::{FlowTracker, TrackerConfig, extract::FiveTuple};
@@ -81,20 +79,20 @@ impl<S: PacketSource> AsyncSource<S> {
 }
 
 impl<S: PacketSource, E: Extract> FlowStream<S, E> {
-    /// What became of every packet so far.
+    /// The fate of every packet so far.
     ///
     /// # Errors
-    /// The call by which the source asks its kernel failed.
+    /// The system call that reads the source's figures failed.
     pub fn stats(&mut self) -> Result<Stats, Error> {
         self.flows.source.stats()
     }
 
-    /// What became of every flow so far.
+    /// The fate of every flow so far.
     pub fn tracker_stats(&self) -> TrackerStats {
         self.flows.tracker.stats()
     }
 
-    /// Flows that have begun and not ended.
+    /// Flows that have started and not ended.
     pub fn active_flows(&self) -> usize {
         self.flows.tracker.active_flows()
     }
@@ -106,7 +104,7 @@ impl<S, E: Extract> FlowStream<S, E> {
         &self.flows.source
     }
 
-    /// The source. Packets of a batch that is taken from it are not tracked.
+    /// The source. Packets in batches that are taken from it are not tracked.
     pub const fn get_mut(&mut self) -> &mut AsyncSource<S> {
         &mut self.flows.source
     }
@@ -116,13 +114,13 @@ impl<S, E: Extract> FlowStream<S, E> {
         &self.flows.tracker
     }
 
-    /// Events that happened and were not yet yielded.
+    /// Events that are queued and not yet yielded.
     pub const fn queued(&self) -> usize {
         self.queue.len()
     }
 
-    /// The source, the tracker with the flows that are in it, and the events that were not yet
-    /// yielded, oldest first.
+    /// Returns the source, the tracker with its flows, and the events that are not yet yielded,
+    /// oldest first.
     pub fn into_parts(mut self) -> (AsyncSource<S>, FlowTracker<E>, Vec<FlowEvent<E::Key>>) {
         self.queue.reverse();
         (self.flows.source, self.flows.tracker, self.queue)
@@ -134,25 +132,25 @@ where
     S: PacketSource + Send + 'static,
     E: Extract,
 {
-    /// Gives the events to any number of subscribers: a task of its own takes the packets and
-    /// tracks them.
+    /// Shares the events among any number of subscribers: a new task reads the packets and tracks
+    /// the flows.
     ///
-    /// Events travel in batches of 1 to 64, oldest first. A batch goes out when it is full, and
-    /// otherwise as soon as the source has nothing more for the moment, or the task's turn of a
-    /// millisecond is over: an event waits no longer than that.
+    /// Events travel in batches of 1 to 64, oldest first. A batch is published when it is full,
+    /// when the source has nothing more for the moment, or when the task's time slice of one
+    /// millisecond ends: no event waits longer than that.
     ///
-    /// The queue holds `capacity` **batches**, 1 to 65 536 (another number is taken as the nearest
-    /// of these, see [`FlowBroadcast::capacity`]). A subscriber that is further behind loses
-    /// the oldest, and is told how many events
-    /// ([`BroadcastRecvError::Lagged`](crate::BroadcastRecvError::Lagged)). So who is fewer than
-    /// `capacity` events behind loses none; and the queue holds 64 × `capacity` events at the
-    /// most, of up to 128 bytes for the built-in key. No subscriber makes the capture wait.
+    /// The queue holds `capacity` **batches**, 1 to 65 536 (other values are clamped, see
+    /// [`FlowBroadcast::capacity`]). A subscriber that falls further behind loses the oldest, and
+    /// receives the number of lost events
+    /// ([`BroadcastRecvError::Lagged`](crate::BroadcastRecvError::Lagged)). A subscriber fewer than
+    /// `capacity` events behind loses nothing. The queue holds at most 64 × `capacity` events, of
+    /// up to 128 bytes with the built-in key. No subscriber makes the capture wait.
     ///
-    /// A live source is read from now on, with or without subscribers. A replay begins when the
-    /// first subscriber is polled: those that subscribed before miss none of it.
+    /// A live source is read from now on, with or without subscribers. A replay starts when a
+    /// subscriber is polled for the first time, so those that subscribed before miss nothing.
     ///
     /// # Panics
-    /// Outside of a tokio runtime.
+    /// Panics outside a tokio runtime.
     pub fn broadcast(mut self, capacity: usize) -> FlowBroadcast<E::Key> {
         self.queue.reverse();
         FlowBroadcast::spawn(self.flows, self.queue, capacity)
@@ -197,5 +195,5 @@ impl<S: fmt::Debug, E: Extract> fmt::Debug for FlowStream<S, E> {
     }
 }
 
-// Nothing in it is ever pinned.
+// No field is ever pinned.
 impl<S, E: Extract> Unpin for FlowStream<S, E> {}

@@ -1,5 +1,4 @@
-//! A source and its flow tracker, driven together: what a flow stream and a broadcast have in
-//! common.
+//! A source driven together with its flow tracker: the common part of flow streams and broadcasts.
 
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
@@ -11,25 +10,25 @@ use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at};
 
 use crate::AsyncSource;
 
-/// How often a silent live source has its flows looked at: none ends later than this after it was
-/// due. Only while there are flows.
+/// How often the flows of an idle live source are checked, if there are any: none ends later than
+/// this after its timeout.
 pub(crate) const IDLE_TICK: Duration = Duration::from_millis(500);
 
-/// Takes batches, and appends what happened to the flows in them.
+/// Reads batches and appends the resulting flow events.
 pub(crate) struct Flows<S, E: Extract> {
     pub(crate) source: AsyncSource<S>,
     pub(crate) tracker: FlowTracker<E>,
     phase: Phase,
-    /// When the newest packet time was read, by the host's clock.
-    heard: Option<Instant>,
-    /// The tracker has more flows to end than it did in one call.
+    /// The host's time when the newest packet time was read.
+    latest_read: Option<Instant>,
+    /// The tracker has more flows to end than it ended in one call.
     due: bool,
     tick: Option<Interval>,
 }
 
 enum Phase {
     Running,
-    /// No packet will come: the flows that are left end, then the error is told.
+    /// No more packets: the remaining flows end, then the error is reported.
     Finishing(Option<Error>),
     Done,
 }
@@ -40,14 +39,13 @@ impl<S: PacketSource, E: Extract> Flows<S, E> {
             source,
             tracker,
             phase: Phase::Running,
-            heard: None,
+            latest_read: None,
             due: false,
             tick: None,
         }
     }
 
-    /// Appends to `events` until there is at least one more. An error is the last, and comes behind
-    /// the ends of all flows.
+    /// Appends at least one event to `events`. An error comes last, after the ends of all flows.
     pub(crate) fn poll_events(
         &mut self,
         cx: &mut Context<'_>,
@@ -59,16 +57,16 @@ impl<S: PacketSource, E: Extract> Flows<S, E> {
                 Phase::Running => match self.source.poll_readable(cx) {
                     Poll::Ready(Ok(true)) => self.take_batch(events),
                     Poll::Ready(Ok(false)) => self.phase = Phase::Finishing(None),
-                    // A link that went down. The source counts it.
+                    // The link went down; the source counts it.
                     Poll::Ready(Err(report)) if !report.is_terminal() => {}
                     Poll::Ready(Err(error)) => self.phase = Phase::Finishing(Some(error)),
-                    // Not at the end of a turn: there may be packets, which say better what time it
-                    // is.
+                    // Only if the source is empty, not at the end of a time slice: pending packets
+                    // are a better clock.
                     Poll::Pending if self.source.is_empty() => ready!(self.poll_idle(cx, events)),
                     Poll::Pending => return Poll::Pending,
                 },
                 Phase::Finishing(error) => {
-                    ready!(self.source.turn().poll_proceed(cx));
+                    ready!(self.source.time_slice().poll_proceed(cx));
                     if !self.tracker.finish(events) && events.len() == before {
                         let error = error.take();
                         self.phase = Phase::Done;
@@ -81,7 +79,7 @@ impl<S: PacketSource, E: Extract> Flows<S, E> {
         Poll::Ready(Some(Ok(())))
     }
 
-    /// Takes no more packets: the flows end, as at the end of the source.
+    /// Stops reading: the flows end, as at the end of the source.
     pub(crate) fn stop(&mut self) {
         if matches!(self.phase, Phase::Running) {
             self.phase = Phase::Finishing(None);
@@ -96,13 +94,13 @@ impl<S: PacketSource, E: Extract> Flows<S, E> {
         let batch = self.source.get_mut().batch();
         self.tracker.track_batch(&batch, events);
         drop(batch);
-        self.heard = Some(Instant::now());
+        self.latest_read = Some(Instant::now());
         if let Some(now) = self.tracker.latest() {
             self.due = self.tracker.expire(now, events);
         }
     }
 
-    /// The source is silent. Where time goes on all the same, flows end by it.
+    /// The source is idle. If it is live, flows expire by the host's clock.
     fn poll_idle(&mut self, cx: &mut Context<'_>, events: &mut Vec<FlowEvent<E::Key>>) -> Poll<()> {
         let Some(now) = self.idle_time() else {
             return Poll::Pending;
@@ -119,12 +117,16 @@ impl<S: PacketSource, E: Extract> Flows<S, E> {
         Poll::Ready(())
     }
 
-    /// The newest packet time and what the host's clock counted since: two clocks are never mixed.
-    /// `None` where nothing can be due.
+    /// The newest packet time plus the host's time since then, so two clocks are never mixed.
+    /// `None` if nothing can expire.
     fn idle_time(&self) -> Option<Timestamp> {
         if !self.source.get_ref().is_live() || self.tracker.active_flows() == 0 {
             return None;
         }
-        Some(self.tracker.latest()?.saturating_add(self.heard?.elapsed()))
+        Some(
+            self.tracker
+                .latest()?
+                .saturating_add(self.latest_read?.elapsed()),
+        )
     }
 }

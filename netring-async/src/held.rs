@@ -1,20 +1,20 @@
-//! A source, and the thread on which it is opened and dropped.
+//! Opening and dropping a source on a thread of its own.
 //!
 //! Opening a ring allocates and maps megabytes of kernel memory, and closing a packet socket waits
-//! until every processor has let go of it: tens of milliseconds, in which a runtime's thread would
-//! run nothing else. The threads are new ones, not those of the runtime's blocking pool: a new
-//! thread is in the network namespace of the thread that starts it.
+//! until every processor has let go of it. Both take tens of milliseconds, in which a runtime's
+//! thread could run nothing else. New threads are used instead of the runtime's blocking pool,
+//! because a new thread is in the network namespace of the thread that starts it.
 
 use std::thread::{Builder, JoinHandle};
 use std::{fmt, io, panic};
 
 use tokio::sync::oneshot;
 
-/// A source that may be dropped on a thread of its own.
+/// A source that can be dropped on a thread of its own.
 pub(crate) struct Held<S> {
     /// `None` only while this is dropped or taken apart.
     source: Option<S>,
-    /// Drops the source elsewhere.
+    /// Drops the source on another thread.
     close: Option<fn(S)>,
 }
 
@@ -41,11 +41,11 @@ impl<S> Held<S> {
 }
 
 impl<S: Send + 'static> Held<S> {
-    /// From now on the source is dropped on a thread of its own.
+    /// Makes the source be dropped on a thread of its own from now on.
     pub(crate) const fn close_elsewhere(&mut self) {
         self.close = Some(|source| {
-            // Without a thread it is dropped here, with the closure that has it.
-            let _ = on_a_thread("netring-close", move || drop(source));
+            // If no thread can be started, it is dropped here, with its closure.
+            let _ = spawn_work("netring-close", move || drop(source));
         });
     }
 }
@@ -66,36 +66,36 @@ impl<S: fmt::Debug> fmt::Debug for Held<S> {
 
 const HELD: &str = "a source is held until its holder is dropped";
 
-/// Work on a thread of its own, and what it comes to.
+/// Work on a thread of its own, and its result.
 pub(crate) struct Work<T> {
     thread: JoinHandle<()>,
     done: oneshot::Receiver<T>,
 }
 
-/// Starts work on a new thread. What nobody waits for is dropped on that thread.
+/// Starts work on a new thread. A result that nobody awaits is dropped on that thread.
 ///
 /// # Errors
-/// There are too many threads, or there is not enough memory. The work was dropped.
-pub(crate) fn on_a_thread<T: Send + 'static>(
+/// There are too many threads, or not enough memory. The work was dropped.
+pub(crate) fn spawn_work<T: Send + 'static>(
     name: &str,
     work: impl FnOnce() -> T + Send + 'static,
 ) -> io::Result<Work<T>> {
-    let (tell, done) = oneshot::channel();
+    let (reply, done) = oneshot::channel();
     let thread = Builder::new().name(name.into()).spawn(move || {
-        let _ = tell.send(work());
+        let _ = reply.send(work());
     })?;
     Ok(Work { thread, done })
 }
 
 impl<T> Work<T> {
-    /// Waits for the work. A panic in it goes on here.
+    /// Waits for the result. A panic of the work is resumed here.
     pub(crate) async fn wait(self) -> T {
         match self.done.await {
             Ok(result) => result,
-            // The sender went without a word: the thread is unwinding, and at its end.
+            // The sender was dropped without a result: the thread is unwinding and about to end.
             Err(_) => match self.thread.join() {
                 Err(payload) => panic::resume_unwind(payload),
-                Ok(()) => unreachable!("work that returns tells its result"),
+                Ok(()) => unreachable!("work that returns sends its result"),
             },
         }
     }

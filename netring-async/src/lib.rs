@@ -1,60 +1,49 @@
 //! The tokio adapter: any packet source as batches, streams, flow streams and broadcasts.
 //!
-//! | you want | take | it costs |
+//! | you want | use | cost |
 //! |---|---|---|
 //! | packets, in place | [`AsyncSource::next_batch`] | nothing |
-//! | packets to keep | [`AsyncSource::packets`], [`packets_with`](AsyncSource::packets_with) | a copy of each |
-//! | what happens to flows | [`AsyncSource::flow_stream`] | no allocation for a packet |
-//! | the same, for several | [`FlowStream::broadcast`] | one allocation for up to 64 events |
+//! | packets to keep | [`AsyncSource::packets`], [`packets_with`](AsyncSource::packets_with) | one copy per packet |
+//! | flow events | [`AsyncSource::flow_stream`] | no allocation per packet |
+//! | flow events for several readers | [`FlowStream::broadcast`] | one allocation per batch of up to 64 events |
 //!
 //! A source is anything that implements [`PacketSource`](netring_sys::PacketSource): a capture, a
-//! file, a wrapper around them.
+//! file, or an adapter around one.
 //!
-//! # What holds for all of them
+//! # Common properties
 //!
-//! - A wait can be dropped at any moment; no packet and no event is lost by it. Futures are `Send`;
+//! - A wait can be cancelled at any moment without losing a packet or an event. Futures are `Send`;
 //!   streams are fused and `Unpin`.
 //! - No batch is held while a task waits, so a slow task never keeps memory from the kernel.
-//! - Every queue has a bound, which stands in the docs of what it belongs to, and what is lost at
-//!   the bound is counted.
-//! - A link that goes down ends nothing. An interface that is removed is an error, which comes
-//!   last.
+//! - Every queue has a documented bound, and what is lost at the bound is counted.
+//! - A link that goes down ends nothing. The removal of an interface is an error, which comes last.
 #![forbid(unsafe_code)]
 
 // Packets.
 mod held;
 mod packets;
 mod source;
-mod turn;
+mod time_slice;
 
 // Flows.
 #[cfg(feature = "flow")]
-mod channel;
-#[cfg(feature = "flow")]
-mod flow_broadcast;
+mod broadcast;
 #[cfg(feature = "flow")]
 mod flow_stream;
 #[cfg(feature = "flow")]
 mod flows;
-#[cfg(feature = "flow")]
-mod message;
-#[cfg(feature = "flow")]
-mod recv_error;
-#[cfg(feature = "flow")]
-mod subscriber;
 
-#[cfg(feature = "__broadcast")]
+#[cfg(feature = "__internal")]
 #[doc(hidden)]
-pub mod __broadcast;
+pub mod internal;
 
 pub use packets::PacketStream;
 pub use source::AsyncSource;
 
 #[cfg(feature = "flow")]
-pub use flow_broadcast::{BroadcastStats, FlowBroadcast, FlowSubscriber};
+pub use broadcast::{
+    BroadcastRecvError, BroadcastStats, EventBatch, FlowBroadcast, FlowSubscriber, SharedEvent,
+    Subscriber,
+};
 #[cfg(feature = "flow")]
 pub use flow_stream::FlowStream;
-#[cfg(feature = "flow")]
-pub use recv_error::BroadcastRecvError;
-#[cfg(feature = "flow")]
-pub use subscriber::{EventBatch, SharedEvent, Subscriber};

@@ -1,4 +1,4 @@
-//! Packets one by one, as copies.
+//! A stream of packets, as copies.
 
 use std::collections::VecDeque;
 use std::pin::Pin;
@@ -12,14 +12,13 @@ use crate::AsyncSource;
 
 /// A stream of owned packets, from [`AsyncSource::packets`].
 ///
-/// It ends after the first error, and at the end of the source. A link that goes down is neither:
+/// It ends after the first error and at the end of the source. A link that goes down is neither:
 /// [`Stats::link_downs`] counts it.
 ///
-/// What is kept of a batch is copied in one go, and the batch is given back before the first of its
-/// packets is yielded: no batch is held while the stream waits. So the queue in the stream holds
-/// one batch at the most: a block of the ring, 4 MiB unless it was set otherwise. A dropped
-/// `next()` loses nothing of it. The stream itself takes the queue along when it is dropped, as it
-/// does the source and its ring; [`into_parts`](Self::into_parts) saves both.
+/// The packets of a batch are copied at once, and the batch is returned before the first of them is
+/// yielded: no batch is held while the stream waits. So the stream queues at most one batch: a
+/// block of the ring, by default 4 MiB. Cancelling `next()` loses nothing. Dropping the stream
+/// drops its queue and its source; [`into_parts`](Self::into_parts) keeps both.
 pub struct PacketStream<S, T = PacketBuf, F = fn(Packet<'_>) -> Option<T>> {
     source: AsyncSource<S>,
     keep: F,
@@ -28,7 +27,7 @@ pub struct PacketStream<S, T = PacketBuf, F = fn(Packet<'_>) -> Option<T>> {
 }
 
 impl<S: PacketSource> AsyncSource<S> {
-    /// Copies of the packets, one by one.
+    /// Copies the packets, one by one.
     ///
     /// ```no_run
     /// use futures::StreamExt;
@@ -45,8 +44,8 @@ impl<S: PacketSource> AsyncSource<S> {
         PacketStream::new(self, |packet| Some(packet.to_buf()))
     }
 
-    /// What `keep` returns for each packet, skipping those for which it returns `None`: copies only
-    /// what is needed.
+    /// Yields what `keep` returns for each packet, skipping those for which it returns `None`, so
+    /// only what is needed is copied.
     ///
     /// ```no_run
     /// # fn example(source: netring_async::AsyncSource<netring_afpacket::Capture>) {
@@ -82,22 +81,22 @@ impl<S, T, F> PacketStream<S, T, F> {
         &self.source
     }
 
-    /// The source. A batch that is taken from it comes behind the packets that are queued here.
+    /// The source. A batch that is taken from it comes after the packets that are queued here.
     pub const fn get_mut(&mut self) -> &mut AsyncSource<S> {
         &mut self.source
     }
 
-    /// The source, and what was taken from it and not yet yielded, oldest first.
+    /// Returns the source and the queued packets, oldest first.
     pub fn into_parts(self) -> (AsyncSource<S>, VecDeque<T>) {
         (self.source, self.queue)
     }
 }
 
 impl<S: PacketSource, T, F> PacketStream<S, T, F> {
-    /// What became of every packet so far. Those that are [`queued`](Self::queued) were delivered.
+    /// The fate of every packet so far. [Queued](Self::queued) packets count as delivered.
     ///
     /// # Errors
-    /// The call by which the source asks its kernel failed.
+    /// The system call that reads the source's figures failed.
     pub fn stats(&mut self) -> Result<Stats, Error> {
         self.source.stats()
     }
@@ -150,7 +149,7 @@ where
     }
 }
 
-// Nothing in it is ever pinned.
+// No field is ever pinned.
 impl<S, T, F> Unpin for PacketStream<S, T, F> {}
 
 impl<S: std::fmt::Debug, T, F> std::fmt::Debug for PacketStream<S, T, F> {

@@ -1,4 +1,4 @@
-//! From the source to a subscriber's batch nothing is allocated for a packet: counted by the
+//! From the source to a subscriber's batch nothing is allocated per packet, as counted by the
 //! allocator.
 #![allow(clippy::unwrap_used, reason = "a test says what it expects by failing")]
 #![cfg(feature = "flow")]
@@ -16,10 +16,10 @@ use xtask::wire::udp4;
 
 const FLOWS: usize = 640;
 const BATCH: usize = 1000;
-/// Rounds of all flows for the table, the queues and the runtime to take what they keep.
+/// Rounds over all flows until the table, the queues and the runtime have allocated what they keep.
 const WARM: usize = 10;
 
-/// Lends the packets of steady flows, over and over, out of memory that it has.
+/// Lends packets of steady flows repeatedly from preallocated memory.
 struct Steady {
     frames: Vec<Vec<u8>>,
     at: usize,
@@ -71,7 +71,7 @@ impl PacketSource for Steady {
     }
 }
 
-/// Allocations of a program that runs on one thread.
+/// Counts the allocations of a program that runs on one thread.
 fn allocations<F: Future>(program: impl FnOnce() -> F) -> u64 {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -83,7 +83,7 @@ fn allocations<F: Future>(program: impl FnOnce() -> F) -> u64 {
     .count_total
 }
 
-/// Reads all, in batches or one by one; tells the flows that started.
+/// Reads everything, in batches or one by one; returns the number of flows that started.
 async fn read(mut subscriber: FlowSubscriber<FiveTupleKey>, batches: bool) -> usize {
     let is_start = |event: &FlowEvent<_>| matches!(event, FlowEvent::Started { .. });
     let mut started = 0;
@@ -133,8 +133,8 @@ async fn batches(packets: usize) {
     assert_eq!(got, packets);
 }
 
-/// Ten times the packets, and one allocation more at the most: the runtime's own, which come by
-/// time and not by packets.
+/// Ten times the packets cause at most one allocation more: the runtime's own depend on time, not
+/// on packets.
 #[test]
 fn no_allocation_for_a_packet_from_the_source_to_the_subscribers() {
     let few = WARM * FLOWS;
@@ -157,8 +157,8 @@ fn no_allocation_for_a_packet_from_the_source_to_the_subscribers() {
     }
 }
 
-/// What a broadcast allocates is for batches of events: one for up to 64, whoever reads it, and a
-/// waiter for each reader that slept.
+/// A broadcast allocates per batch of up to 64 events, however many subscribers read it, and a
+/// waiter for each subscriber that slept.
 #[test]
 fn a_batch_of_events_is_one_allocation_and_one_for_each_reader_that_waits() {
     const EVENTS: usize = 64 * 500;
@@ -190,12 +190,12 @@ fn a_batch_of_events_is_one_allocation_and_one_for_each_reader_that_waits() {
     };
     let (one, four) = (measure(1), measure(4));
     eprintln!("{EVENTS} events: {one} allocations with one subscriber, {four} with four");
-    // 500 batches; the table of flows grows to 32 000; each reader waits at each turn at the most.
+    // 500 batches; the flow table grows to 32 000; each reader waits at most once per yield.
     assert!(one < 1200, "{one}");
     assert!(four < one + 3 * 500, "{one}, {four}");
 }
 
-/// Each packet is a flow of its own: the most events there can be.
+/// Each packet starts a flow: the maximum number of events.
 struct Fresh(u32, Vec<u8>);
 
 struct One<'a>(&'a [u8]);

@@ -1,4 +1,4 @@
-//! The contract between layers: where packets come from, where they go, and what became of them.
+//! The contract between layers: sources of packets, sinks, and their statistics.
 
 pub mod adapters;
 mod profile;

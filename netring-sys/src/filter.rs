@@ -1,9 +1,9 @@
-//! Classic BPF filters: one type that every capture takes, the kernel's rules for it, a listing,
-//! and an interpreter.
+//! Classic BPF filters: a type that every capture takes, the kernel's rules, a listing, and an
+//! interpreter.
 //!
-//! - [`Filter`]: a program as it is handed to a builder, or printed;
+//! - [`Filter`]: a program, to pass to a builder or to print;
 //! - [`Filter::decode`]: the kernel's own checks, and the instructions as [`Op`]s, for translators;
-//! - [`Matcher`]: runs a filter over packets of any source, without the kernel.
+//! - [`Matcher`]: runs a filter over packets of any source, in user space.
 //!
 //! Everything here is a pure function of the program and the packet, so a filter means the same in
 //! the kernel, in an XDP program and over a capture file.
@@ -20,12 +20,12 @@ use crate::kernel::filter::SockFilter;
 pub use matcher::Matcher;
 pub use op::{Alu, Ancillary, Cond, Op, Operand, Register, Width};
 
-/// A classic BPF program, as packet sockets take it (`SO_ATTACH_FILTER`): it is run for each
-/// packet, and returns how many bytes to keep, 0 to reject the packet.
+/// A classic BPF program, as packet sockets take it (`SO_ATTACH_FILTER`). It runs for each packet
+/// and returns how many bytes to keep, 0 to reject the packet.
 ///
 /// Builders take anything that converts into one: a vector, a slice or an array of [`SockFilter`].
 /// A filter is checked when it is used: by [`check`](Self::check), by a builder's `build`, or by
-/// [`Matcher::new`]. Its `Display` form is the text that the kernel's `bpf_asm` takes.
+/// [`Matcher::new`]. Its `Display` form is the syntax of the kernel's `bpf_asm`.
 ///
 /// ```
 /// use netring_sys::kernel::filter::SockFilter;
@@ -63,17 +63,17 @@ pub struct Filter {
 }
 
 impl Filter {
-    /// The instructions, in the order in which they were given.
+    /// The instructions, in order.
     pub fn instructions(&self) -> &[SockFilter] {
         &self.program
     }
 
     /// Checks the program by the kernel's rules (`bpf_check_classic`): 1 to 4096 known
-    /// instructions, forward jumps that stay inside, no division by a constant 0, no shift by more
-    /// than 31, no word of memory that is read before it is written, and a return at the end.
+    /// instructions, forward jumps inside the program, no division by a constant 0, no shift by
+    /// more than 31, no load of a memory word before it is stored, and a return at the end.
     ///
-    /// A kernel can still refuse a program that passes: one that is larger than
-    /// `net.core.optmem_max`, or one that becomes too long in the kernel's own translation.
+    /// The kernel can still refuse a program that passes: one that exceeds `net.core.optmem_max`,
+    /// or becomes too long in the kernel's own translation.
     ///
     /// # Errors
     /// [`Error::Config`], which names the instruction.
@@ -81,8 +81,8 @@ impl Filter {
         self.decode().map(drop)
     }
 
-    /// The instructions with their operands and the targets of their jumps, one [`Op`] for each
-    /// instruction. The program has passed the same checks as in [`check`](Self::check).
+    /// Decodes the instructions into one [`Op`] each, with operands and jump targets, after the
+    /// checks of [`check`](Self::check).
     ///
     /// # Errors
     /// [`Error::Config`], which names the instruction.
@@ -90,7 +90,7 @@ impl Filter {
         decode::program(&self.program)
     }
 
-    /// The error of a translator or an interpreter that cannot do what instruction `at` asks for.
+    /// Creates the error for an instruction `at` that a translator or interpreter does not support.
     pub fn refuse(&self, at: usize, why: &str) -> Error {
         decode::refused_at(at, self.program.get(at).copied(), why)
     }

@@ -1,4 +1,4 @@
-//! Names and layouts exactly as in the kernel's headers; `tests/layout.rs` compares them with libc.
+//! Names and layouts of the kernel's headers; `tests/layout.rs` compares them with libc.
 
 pub mod bpf;
 pub mod filter;

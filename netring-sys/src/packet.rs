@@ -1,11 +1,17 @@
-//! A packet: its bytes, and what the source knows about it.
+//! Packets: their bytes and their metadata.
 
-use crate::{LinkType, Timestamp};
+mod link_type;
+mod meta;
+mod timestamp;
 
-/// A packet that some source lends: bytes in the source's memory, and what it knows about them.
+pub use link_type::LinkType;
+pub use meta::{Checksum, Direction, Meta, VlanTag};
+pub use timestamp::{Clock, Timestamp};
+
+/// A packet lent by a source: a view of its bytes in the source's memory, and its metadata.
 ///
-/// The same words for every backend; what a backend cannot know is `None`. It lives no longer than
-/// the batch that it came from; [`to_buf`](Self::to_buf) makes an owned copy.
+/// The metadata is the same for every backend; what a backend cannot know is `None`. A packet lives
+/// no longer than its batch; [`to_buf`](Self::to_buf) makes an owned copy.
 #[derive(Clone, Copy, Debug)]
 pub struct Packet<'a> {
     data: &'a [u8],
@@ -19,93 +25,8 @@ pub struct PacketBuf {
     meta: Meta,
 }
 
-/// What a source knows about a packet besides its bytes; [`Packet`] and [`PacketBuf`] deref to it.
-#[derive(Clone, Copy, Debug)]
-pub struct Meta {
-    timestamp: Timestamp,
-    wire_len: u32,
-    interface: u32,
-    link_type: LinkType,
-    direction: Option<Direction>,
-    checksum: Checksum,
-    vlan: Option<VlanTag>,
-    rx_hash: Option<u32>,
-    queue: Option<u32>,
-}
-
-/// An 802.1Q tag that the kernel or the card moved out of the bytes.
-///
-/// A tag with a TCI of 0 is a tag (priority tagged traffic), which is why a packet carries an
-/// `Option` of it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct VlanTag {
-    /// The tag protocol identifier, in host order: 0x8100 (802.1Q) or 0x88a8 (802.1ad).
-    pub tpid: u16,
-    /// The tag control information, in host order: priority (3 bits), drop eligible (1), VLAN
-    /// (12).
-    pub tci: u16,
-}
-
-impl VlanTag {
-    /// The length of a tag on the wire, in bytes.
-    const BYTES: u32 = 4;
-
-    /// The VLAN identifier, 0 to 4095.
-    #[inline]
-    pub const fn id(self) -> u16 {
-        self.tci & 0x0fff
-    }
-
-    /// The priority code point, 0 to 7.
-    #[inline]
-    pub const fn priority(self) -> u8 {
-        (self.tci >> 13) as u8
-    }
-}
-
-/// Which way a packet went, as the kernel tells it (`sll_pkttype`).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum Direction {
-    /// To this host's own address.
-    #[doc(alias = "PACKET_HOST")]
-    Host,
-    /// To the link's broadcast address.
-    #[doc(alias = "PACKET_BROADCAST")]
-    Broadcast,
-    /// To a multicast address.
-    #[doc(alias = "PACKET_MULTICAST")]
-    Multicast,
-    /// To some other host: seen in promiscuous mode.
-    #[doc(alias = "PACKET_OTHERHOST")]
-    OtherHost,
-    /// Sent by this host.
-    #[doc(alias = "PACKET_OUTGOING")]
-    Outgoing,
-}
-
-/// What is known about the transport checksum of a packet.
-///
-/// AF_PACKET reports it. AF_XDP brings nothing but bytes and always says
-/// [`Unknown`](Self::Unknown), also for a packet that AF_PACKET reports as
-/// [`Partial`](Self::Partial): what a local stack sends over veth, a bridge or `lo` has no valid
-/// checksum in its bytes. Programs that verify checksums skip both.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
-#[non_exhaustive]
-pub enum Checksum {
-    /// Nobody checked it.
-    #[default]
-    Unknown,
-    /// The card or the kernel checked it, and it is right (`TP_STATUS_CSUM_VALID`).
-    #[doc(alias = "TP_STATUS_CSUM_VALID")]
-    Valid,
-    /// It is not filled in yet: the packet was made on this host (`TP_STATUS_CSUMNOTREADY`).
-    #[doc(alias = "TP_STATUS_CSUMNOTREADY")]
-    Partial,
-}
-
 impl<'a> Packet<'a> {
-    /// A packet whose wire length is that of its bytes; everything else is unknown.
+    /// Creates a packet whose wire length is the length of its bytes; everything else is unknown.
     ///
     /// ```
     /// use netring_sys::{Clock, LinkType, Packet, Timestamp};
@@ -132,19 +53,19 @@ impl<'a> Packet<'a> {
         Self { data, meta }
     }
 
-    /// The captured bytes, from the link layer header on.
+    /// The captured bytes, starting with the link layer header.
     #[inline]
     pub const fn data(&self) -> &'a [u8] {
         self.data
     }
 
-    /// Whether the wire had more bytes than were captured (a snap length cut it).
+    /// Whether the packet was longer on the wire than the captured bytes (a snap length cut it).
     #[inline]
     pub const fn is_cut(&self) -> bool {
         (self.meta.frame_len() as usize) > self.data.len()
     }
 
-    /// A copy that owns its bytes.
+    /// Copies the packet into owned memory.
     pub fn to_buf(&self) -> PacketBuf {
         PacketBuf {
             data: self.data.into(),
@@ -152,11 +73,12 @@ impl<'a> Packet<'a> {
         }
     }
 
-    /// Sets [`wire_len`](Meta::wire_len), in bytes, if it is not the length of the captured bytes.
+    /// Sets [`wire_len`](Meta::wire_len), in bytes, if it differs from the length of the captured
+    /// bytes.
     ///
-    /// What was captured was on the wire: a smaller length, which some files have, is raised to
-    /// that of the bytes. A tag that is added afterwards with [`with_vlan`](Self::with_vlan)
-    /// adds its four bytes.
+    /// Captured bytes were on the wire: a smaller length, as in some files, is raised to the length
+    /// of the bytes. A tag that is added afterwards with [`with_vlan`](Self::with_vlan) adds its
+    /// four bytes.
     #[inline]
     #[must_use]
     pub const fn with_wire_len(mut self, wire_len: u32) -> Self {
@@ -181,7 +103,7 @@ impl<'a> Packet<'a> {
         self
     }
 
-    /// Sets what is known of the transport checksum.
+    /// Sets what is known about the transport checksum.
     #[inline]
     #[must_use]
     pub const fn with_checksum(mut self, checksum: Checksum) -> Self {
@@ -189,8 +111,8 @@ impl<'a> Packet<'a> {
         self
     }
 
-    /// Sets the tag that was moved out of the bytes. The wire length grows by the tag's four bytes,
-    /// which were on the wire.
+    /// Sets the VLAN tag that was removed from the bytes. The wire length grows by the four bytes
+    /// of the tag, which were on the wire.
     ///
     /// ```
     /// use netring_sys::{LinkType, Packet, Timestamp, VlanTag};
@@ -221,7 +143,7 @@ impl<'a> Packet<'a> {
         self
     }
 
-    /// Sets the receive queue of the interface that the packet came through.
+    /// Sets the receive queue through which the packet arrived.
     #[inline]
     #[must_use]
     pub const fn with_queue(mut self, queue: Option<u32>) -> Self {
@@ -231,13 +153,13 @@ impl<'a> Packet<'a> {
 }
 
 impl PacketBuf {
-    /// The captured bytes, from the link layer header on.
+    /// The captured bytes, starting with the link layer header.
     #[inline]
     pub const fn data(&self) -> &[u8] {
         &self.data
     }
 
-    /// The packet as every source lends it.
+    /// A view of the packet, as sources lend it.
     #[inline]
     pub const fn as_packet(&self) -> Packet<'_> {
         Packet {
@@ -246,83 +168,9 @@ impl PacketBuf {
         }
     }
 
-    /// The bytes alone.
+    /// Returns the bytes without the metadata.
     pub fn into_data(self) -> Box<[u8]> {
         self.data
-    }
-}
-
-impl Meta {
-    /// When the packet was seen, and which clock said so.
-    #[inline]
-    pub const fn timestamp(&self) -> Timestamp {
-        self.timestamp
-    }
-
-    /// The length on the wire in bytes, without the frame check sequence. A tag that was moved out
-    /// of the bytes counts: the length is the same whether a packet comes from a live capture
-    /// or from a file.
-    #[inline]
-    pub const fn wire_len(&self) -> u32 {
-        self.wire_len
-    }
-
-    /// The length on the wire in bytes of the frame as its bytes show it:
-    /// [`wire_len`](Self::wire_len) without a tag that was moved out of them.
-    #[inline]
-    pub const fn frame_len(&self) -> u32 {
-        self.wire_len.saturating_sub(self.moved_out())
-    }
-
-    /// Bytes that were on the wire and are not among those of the packet.
-    #[inline]
-    const fn moved_out(&self) -> u32 {
-        match self.vlan {
-            Some(_) => VlanTag::BYTES,
-            None => 0,
-        }
-    }
-
-    /// The index of the interface it was seen on; 0 where the source has none.
-    #[inline]
-    pub const fn interface(&self) -> u32 {
-        self.interface
-    }
-
-    /// What the first byte is the start of.
-    #[inline]
-    pub const fn link_type(&self) -> LinkType {
-        self.link_type
-    }
-
-    /// Which way it went; `None` where the source cannot know.
-    #[inline]
-    pub const fn direction(&self) -> Option<Direction> {
-        self.direction
-    }
-
-    /// What is known of the transport checksum.
-    #[inline]
-    pub const fn checksum(&self) -> Checksum {
-        self.checksum
-    }
-
-    /// The outermost tag, where it was moved out of the bytes.
-    #[inline]
-    pub const fn vlan(&self) -> Option<VlanTag> {
-        self.vlan
-    }
-
-    /// The flow hash of the card or the kernel.
-    #[inline]
-    pub const fn rx_hash(&self) -> Option<u32> {
-        self.rx_hash
-    }
-
-    /// The receive queue it came through.
-    #[inline]
-    pub const fn queue(&self) -> Option<u32> {
-        self.queue
     }
 }
 
@@ -353,7 +201,6 @@ impl From<Packet<'_>> for PacketBuf {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::Clock;
 
     #[test]
     fn an_owned_packet_keeps_every_word() {
@@ -413,7 +260,7 @@ mod tests {
         let lengths = |packet: Packet<'_>| (packet.wire_len(), packet.frame_len(), packet.is_cut());
         assert_eq!(lengths(packet(60).with_vlan(tag)), (64, 60, false));
         assert_eq!(lengths(packet(61).with_vlan(tag)), (65, 61, true));
-        // Setting it twice, or taking it back, adds nothing.
+        // Setting a tag twice, or removing it, adds nothing.
         assert_eq!(
             lengths(packet(60).with_vlan(tag).with_vlan(tag)),
             (64, 60, false)

@@ -1,10 +1,12 @@
-//! One typed function per system call: a borrowed descriptor in, an owned one or plain data out.
+//! One typed function per system call: it takes a borrowed descriptor and returns an owned one or
+//! plain data.
 //!
-//! Each of the files below that has unsafe code states its invariant; this one has none.
+//! Each file below that contains unsafe code states its invariant; this one contains none.
 
 mod bpf;
 mod ioctl;
 mod link;
+mod mmap;
 mod packet;
 mod page;
 mod poll;
@@ -22,6 +24,7 @@ pub use ioctl::{
     set_ethtool_rings,
 };
 pub use link::{generic_netlink_socket, netlink_receive, netlink_send, netlink_socket};
+pub use mmap::Mmap;
 pub use packet::{
     add_packet_membership, attach_filter, bind_packet, drop_packet_membership, packet_socket,
     packet_socket_address, packet_statistics, receive, send, set_packet_ignore_outgoing,
@@ -43,7 +46,7 @@ pub use xdp::{
 use crate::SyscallError;
 use sockopt::{get_option, set_option};
 
-/// What a call returned, or why it failed.
+/// The result of a call, or its error.
 fn check(result: c_int, call: &'static str) -> Result<c_int, SyscallError> {
     if result < 0 {
         Err(SyscallError::last(call))
@@ -52,7 +55,7 @@ fn check(result: c_int, call: &'static str) -> Result<c_int, SyscallError> {
     }
 }
 
-/// What a call that counts bytes returned, or why it failed.
+/// The byte count of a call, or its error.
 fn check_len(result: isize, call: &'static str) -> Result<usize, SyscallError> {
     usize::try_from(result).map_err(|_| SyscallError::last(call))
 }
@@ -61,12 +64,13 @@ fn size_of_u32<T>() -> socklen_t {
     size_of::<T>() as socklen_t
 }
 
-/// Whether a number of the kernel's means "nothing now".
+/// Whether an error means "nothing now".
 fn would_block(error: &SyscallError) -> bool {
     error.is(libc::EAGAIN) || error.is(libc::EINTR)
 }
 
-/// A time as `ppoll` takes it; whole, so that a wait below a millisecond is not rounded to nothing.
+/// A duration for `ppoll`, in full resolution, so that a wait below a millisecond is not rounded to
+/// zero.
 fn timespec(duration: std::time::Duration) -> libc::timespec {
     libc::timespec {
         tv_sec: libc::time_t::try_from(duration.as_secs()).unwrap_or(libc::time_t::MAX),

@@ -1,4 +1,4 @@
-//! An attached XDP program: its ID, and where it runs.
+//! An attached XDP program: its ID and its mode.
 
 use std::fmt;
 
@@ -6,7 +6,7 @@ use std::fmt;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct XdpProgram {
-    /// Where it runs.
+    /// Its mode: where it runs.
     pub mode: XdpMode,
     /// Its ID, unique on this host.
     pub id: u32,
@@ -29,6 +29,7 @@ pub enum XdpMode {
 
 impl XdpMode {
     /// From `IFLA_XDP_ATTACHED`.
+    // [`XDP_ATTACHED_NONE`]: https://elixir.bootlin.com/linux/v6.12.117/source/include/uapi/linux/if_link.h#L1885
     pub(crate) const fn from_kernel(attached: u8) -> Option<Self> {
         match attached {
             1 => Some(Self::Native),
@@ -39,6 +40,7 @@ impl XdpMode {
     }
 
     /// `XDP_FLAGS_*`.
+    // [`XDP_FLAGS_SKB_MODE`]: https://elixir.bootlin.com/linux/v6.12.117/source/include/uapi/linux/if_link.h#L1873
     pub(crate) const fn flag(self) -> u32 {
         match self {
             Self::Generic => 1 << 1,

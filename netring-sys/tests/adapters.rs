@@ -1,4 +1,4 @@
-//! Adapters over a source that is played: what they lend, what they count, what they report.
+//! Adapters over a scripted source: what they lend, what they count, what they report.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on ends there")]
 
 use std::cell::Cell;
@@ -18,7 +18,7 @@ struct Played {
     delivered: u64,
     offered: u64,
     was_empty: bool,
-    /// How often packets of its batches were looked at.
+    /// How often packets of its batches were read.
     looks: Cell<u64>,
 }
 
@@ -88,7 +88,7 @@ impl Drop for Batch<'_> {
     }
 }
 
-/// Chooses bytes of 10 and more.
+/// Accepts packets of bytes of 10 and more.
 const FROM_TEN: [SockFilter; 4] = [
     SockFilter::stmt(0x30, 0),
     SockFilter::jump(0x35, 10, 0, 1),
@@ -128,7 +128,8 @@ fn a_filter_lends_what_it_chooses_and_counts_the_rest() {
     assert!(source.is_live());
 }
 
-/// A batch counts when it is dropped: not walked, walked in part, walked several times.
+/// A batch counts when it is dropped, whether it was not iterated, iterated in part, or several
+/// times.
 #[test]
 fn a_batch_counts_however_it_was_walked() {
     for walks in [&[][..], &[1], &[9], &[1, 9], &[9, 1], &[9, 9]] {
@@ -144,7 +145,7 @@ fn a_batch_counts_however_it_was_walked() {
     }
 }
 
-/// A reader that walks a batch to its end is the only one that runs the filter.
+/// A reader that iterates a batch to its end runs the filter only once.
 #[test]
 fn a_filter_runs_once_for_a_packet() {
     let mut source = Filtered::new(Played::new(&[&[1, 10, 2], &[11, 3]]), FROM_TEN).unwrap();
@@ -162,7 +163,7 @@ fn a_limit_ends_in_the_middle_of_a_batch() {
     assert_eq!(take(&mut source), [3, 4]);
     assert_eq!(source.ready().unwrap(), Readiness::Ended);
     assert_eq!(source.batch().packets().count(), 0);
-    // The batch behind the end is still in the source.
+    // The batch after the end is still in the source.
     books(&mut source, 4, 1, 1);
     assert_eq!(take(&mut source.into_inner()), [6]);
 
@@ -171,7 +172,7 @@ fn a_limit_ends_in_the_middle_of_a_batch() {
     books(&mut none, 0, 0, 1);
 }
 
-/// What a writer answers to each packet, by its byte, and what it got.
+/// The answer of a writer to each packet, by its byte, and what it received.
 #[derive(Default)]
 struct Writer {
     got: Vec<u8>,
@@ -225,7 +226,7 @@ fn a_tee_writes_each_packet_once_and_flushes_when_there_is_nothing_more() {
     assert_eq!(tee.writer().got, [1, 2, 3, 4]);
     books(&mut tee, 5, 0, 0);
     assert_eq!(tee.writer().flushes, 0);
-    // Some of it waits: it is flushed again, until all is out.
+    // Some of it has to wait: it is flushed again until everything is written.
     tee.writer_mut().waits = true;
     assert_eq!(tee.ready().unwrap(), Readiness::Empty);
     assert_eq!(tee.ready().unwrap(), Readiness::Ended);
@@ -255,15 +256,15 @@ fn a_tee_reports_a_packet_that_was_not_taken_and_goes_on() {
 fn a_tee_ends_by_an_error_of_its_writer() {
     let batches: [&[u8]; 2] = [&[1, REFUSED, BROKEN, 2], &[3]];
     let mut tee = Tee::new(Played::new(&batches), Writer::default());
-    // The batch in which it happens is lent whole.
+    // The batch with the error is lent whole.
     assert_eq!(take(&mut tee), batches[0]);
     assert_eq!(lengths(&tee), (1, 3));
     let error = tee.ready().unwrap_err();
-    assert_eq!(error.to_string(), "the disk is full");
+    assert_eq!(error.to_string(), "the disk is full: no space");
     for _ in 0..2 {
         assert!(matches!(tee.ready().unwrap_err(), Error::Closed));
     }
-    // A reader that goes on regardless is not written for, and that is counted.
+    // A reader that continues regardless gets packets that are not written, and that is counted.
     assert_eq!(tee.batch().packets().count(), 1);
     assert_eq!(lengths(&tee), (1, 4));
     assert!(matches!(tee.finish().err().unwrap(), Error::Closed));
@@ -274,23 +275,26 @@ fn an_error_of_a_flush_is_reported_by_whichever_call_flushes() {
     let mut tee = Tee::new(Played::new(&[&[1]]), Writer::default());
     assert_eq!(take(&mut tee), [1]);
     tee.writer_mut().error_of_flush = Some(broken());
-    assert_eq!(tee.ready().unwrap_err().to_string(), "the disk is full");
+    assert_eq!(
+        tee.ready().unwrap_err().to_string(),
+        "the disk is full: no space"
+    );
     assert!(matches!(tee.ready().unwrap_err(), Error::Closed));
 
     let mut tee = Tee::new(Played::new(&[&[1]]), Writer::default());
     assert_eq!(take(&mut tee), [1]);
     tee.writer_mut().error_of_flush = Some(broken());
     let error = tee.finish().err().unwrap();
-    assert_eq!(error.to_string(), "the disk is full");
+    assert_eq!(error.to_string(), "the disk is full: no space");
 
     // Not reported yet.
     let mut tee = Tee::new(Played::new(&[&[BROKEN]]), Writer::default());
     drop(tee.batch());
     let error = tee.finish().err().unwrap();
-    assert_eq!(error.to_string(), "the disk is full");
+    assert_eq!(error.to_string(), "the disk is full: no space");
 }
 
-/// A sink of two frames, which a flush sends.
+/// A sink with room for two frames, which a flush sends.
 #[derive(Default)]
 struct Sink {
     ring: Vec<Vec<u8>>,
@@ -364,7 +368,7 @@ fn a_sink_takes_packets_with_their_tag_in_its_place() {
     let mut writer = SinkWriter::new(Sink::default());
     assert!(writer.write(&ethernet(&bytes)).unwrap());
     assert!(writer.write(&ethernet(&bytes).with_vlan(tag)).unwrap());
-    // Full: those before are flushed to make room.
+    // The sink is full: earlier frames are flushed to make room.
     assert!(
         writer
             .write(&ethernet(&bytes[..12]).with_vlan(tag))
@@ -414,7 +418,7 @@ fn a_sink_that_cannot_take_a_packet_says_so() {
     assert_eq!(writer.get_ref().sent, [[1; 60], [2; 60]]);
 }
 
-/// A writer behind a reference is one, also without its type.
+/// A reference to a writer is a writer, also as a trait object.
 #[test]
 fn a_writer_is_used_by_reference() {
     let mut keep: Vec<PacketBuf> = Vec::new();

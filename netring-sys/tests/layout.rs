@@ -1,9 +1,9 @@
-//! Our structs and constants against libc's: size, alignment, and the offset of every field.
+//! Our structs and constants compared with libc's: size, alignment, and the offset of every field.
 
 use netring_sys::kernel::filter::{self, SockFilter};
 use netring_sys::kernel::packet as ours;
 
-/// Size and alignment of a type are its twin's, and so is the offset of each field.
+/// Compares size, alignment and the offset of each field of a type with those of its counterpart.
 macro_rules! same_layout {
     ($ours:ty, $theirs:ty, { $($field:ident = $their_field:ident),* $(,)? }) => {{
         assert_eq!(size_of::<$ours>(), size_of::<$theirs>(), stringify!($ours));
@@ -45,7 +45,7 @@ fn structs() {
     same_layout!(SockFilter, libc::sock_filter, { code = code, jt = jt, jf = jf, k = k });
 }
 
-/// libc has the words about hash and tag in a union's struct; they are where it puts them.
+/// libc has hash and tag in a struct within a union; ours have the same offsets.
 #[test]
 fn packet_header_variant() {
     let inner = std::mem::offset_of!(libc::tpacket3_hdr, hv1);
@@ -62,14 +62,14 @@ fn packet_header_variant() {
         tp_vlan_tpid = tp_vlan_tpid,
         tp_hv1_padding = tp_padding
     );
-    // The macro TPACKET_ALIGN of the header's size, behind which the address lies.
+    // TPACKET_ALIGN of the size of the header, after which the address follows.
     let aligned = size_of::<libc::tpacket3_hdr>().next_multiple_of(libc::TPACKET_ALIGNMENT);
     assert_eq!(ours::TPACKET3_HDRLEN_ALIGNED, aligned);
     let aligned = size_of::<libc::tpacket2_hdr>().next_multiple_of(libc::TPACKET_ALIGNMENT);
     assert_eq!(ours::TPACKET2_HDRLEN_ALIGNED, aligned);
 }
 
-/// libc has the block header as a union in three structs; the words are where they put them.
+/// libc has the block header as a union in three structs; our words have the same offsets.
 #[test]
 fn block_header() {
     let inner = std::mem::offset_of!(libc::tpacket_block_desc, hdr);
@@ -221,7 +221,7 @@ fn xdp() {
         addr = addr, len = len, chunk_size = chunk_size, headroom = headroom, flags = flags,
         tx_metadata_len = tx_metadata_len,
     });
-    // The forms of older kernels are its first 24 and 28 bytes, and it has no padding that could be
+    // The sizes of older kernels are its first 24 and 28 bytes, and it has no padding that could be
     // other than zero.
     assert_eq!(size_of::<libc::xdp_umem_reg_v1>(), 24);
     assert_eq!(std::mem::offset_of!(ours::xdp_umem_reg, flags), 24);
@@ -292,8 +292,8 @@ fn xdp() {
     );
 }
 
-/// libc has a request without the launch time, which is the newest word of it, and the completion
-/// in its place.
+/// libc has a request without the launch time, the newest word of it, and the completion in its
+/// place.
 fn tx_metadata() {
     use netring_sys::kernel::xdp as ours;
     macro_rules! word {
@@ -328,7 +328,7 @@ fn tx_metadata() {
         ours::XDP_TXMD_FLAGS_CHECKSUM,
         libc::XDP_TXMD_FLAGS_CHECKSUM.into()
     );
-    // `XDP_TXMD_FLAGS_LAUNCH_TIME` and `launch_time` are younger than libc's words.
+    // `XDP_TXMD_FLAGS_LAUNCH_TIME` and `launch_time` are newer than libc.
     assert_eq!(ours::XDP_TXMD_FLAGS_LAUNCH_TIME, 4);
     assert_eq!(
         std::mem::offset_of!(ours::xsk_tx_metadata_request, launch_time),
@@ -354,7 +354,7 @@ fn hardware_types() {
         ),
         (ours::ARPHRD_IEEE802154, libc::ARPHRD_IEEE802154),
         (ours::ARPHRD_NONE, libc::ARPHRD_NONE),
-        // Those that libc does not have.
+        // Constants that libc does not define.
         (ours::ARPHRD_RAWIP, 519),
         (ours::ARPHRD_IP6GRE, 823),
         (ours::ARPHRD_VSOCKMON, 826),

@@ -1,4 +1,4 @@
-//! `bpf(2)` against the running kernel: programs that are loaded, refused, and run over frames.
+//! `bpf(2)` on the running kernel: programs that are loaded, refused, and run over frames.
 
 use std::os::fd::AsFd;
 use std::time::Duration;
@@ -40,7 +40,7 @@ fn live_frames_come_in_on_the_interface_as_they_are_and_as_many_as_were_asked_fo
     let drop = bpf_load_xdp(&[verdict(XDP_DROP), EXIT], c"GPL").unwrap();
     bpf_send_xdp(drop.as_fd(), &frame, index, 40, 16).unwrap();
 
-    // No more than the socket of the sniffer has room for.
+    // No more than fits the sniffer's socket.
     for n in 0..40 {
         let got = sniffer.receive(Duration::from_secs(5)).unwrap();
         assert_eq!(got.as_deref(), Some(&frame[..]), "frame {n}");
@@ -60,9 +60,9 @@ fn live_frames_for_an_interface_that_is_not_there_are_refused() {
 
 #[test]
 #[ignore = "needs a network namespace: cargo xtask test-netns"]
-fn a_test_run_tells_the_verdict_and_the_packet_that_is_left() {
+fn a_test_run_returns_the_verdict_and_the_packet_that_is_left() {
     let _ns = Netns::enter().unwrap();
-    // r2, r3: the packet. Where it has a byte, that becomes 0xab.
+    // r2, r3: the packet. Its first byte, if it has one, becomes 0xab.
     let program = [
         insn(0x61, 0x12, 0, 0),
         insn(0x61, 0x13, 4, 0),
@@ -115,9 +115,9 @@ fn an_array_holds_what_is_set_and_what_a_program_writes() {
 
 #[test]
 #[ignore = "needs a network namespace: cargo xtask test-netns"]
-fn root_of_a_user_namespace_is_told_what_it_lacks() {
+fn root_of_a_user_namespace_learns_what_it_lacks() {
     let _ns = Netns::enter().unwrap();
-    // This very program, run by one who may make interfaces and not load programs.
+    // The same program, run by a user who may create interfaces but not load programs.
     let output = std::process::Command::new("unshare")
         .args(["--user", "--map-root-user"])
         .arg(std::env::current_exe().unwrap())
@@ -130,15 +130,14 @@ fn root_of_a_user_namespace_is_told_what_it_lacks() {
         .unwrap();
     let said = String::from_utf8_lossy(&output.stdout);
     assert!(!output.status.success(), "{said}");
-    assert!(said.contains("NotPermitted"), "{said}");
+    assert!(said.contains("bpf(BPF_PROG_LOAD) was refused"), "{said}");
     assert!(said.contains("CAP_BPF"), "{said}");
 }
 
 #[test]
 #[ignore = "needs a network namespace: cargo xtask test-netns"]
 fn a_signal_does_not_keep_a_program_from_being_loaded() {
-    // The verifier goes through each of these instructions, which takes it long enough to be
-    // interrupted.
+    // The verifier processes each of these instructions, which takes long enough to be interrupted.
     let mut program = vec![insn(0xb7, 0, 0, 0); 2000];
     program.push(EXIT);
     let storm = SignalStorm::on_this_thread().unwrap();

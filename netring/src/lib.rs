@@ -102,9 +102,9 @@ mod readmes;
 
 pub use netring_sys::{
     Checksum, Clock, Count, Direction, Error, Filter, Interface, InterfaceAddress,
-    InterfaceCounters, LinkType, Matcher, Meta, NoBackend, Open, Packet, PacketBatch, PacketBuf,
-    PacketSink, PacketSlot, PacketSource, PacketWriter, Privileges, Readiness, Refusal, SinkStats,
-    Stats, SyscallError, Timestamp, VlanTag, WireBytes, XdpMode, adapters, wait,
+    InterfaceCounters, LinkType, Matcher, Meta, Open, Packet, PacketBatch, PacketBuf, PacketSink,
+    PacketSlot, PacketSource, PacketWriter, Privileges, Profile, Readiness, SinkStats, Stats,
+    SyscallError, Timestamp, VlanTag, WireBytes, XdpMode, adapters, wait,
 };
 
 /// An instruction of a classic BPF filter.

@@ -2,6 +2,7 @@
 //! wire.
 #![forbid(unsafe_code)]
 
+pub mod demo_options;
 pub mod load;
 pub mod netns;
 pub mod wire;

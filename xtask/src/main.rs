@@ -13,8 +13,8 @@ use std::process::ExitCode;
 const HELP: &str = "\
 cargo xtask VERB
 
-  demo [IFACE TIME]   capture real traffic, track its flows, share them with three subscribers, and check the totals;
-                      without arguments in a network of its own, else on an interface: `cargo xtask demo eth0 10s`
+  demo [IFACE]        capture real traffic, track its flows, share them with three subscribers, and check that everything
+                      is accounted for; without an interface in a network of its own; `cargo xtask demo --help`
   test                unit, integration and doc tests, and those that need a network
   test-netns [ARGS]   only those that need a network, each in a namespace of its own; ARGS go to the tests
   bench [OPTIONS]     measure next to peers; `cargo xtask bench --help` lists the options
@@ -24,6 +24,7 @@ cargo xtask VERB
   public-api          compare the public API of each crate with the snapshot in xtask/public-api;
                       `cargo xtask public-api --bless` writes the snapshots again
   tidy                the house rules
+  package             whether each crate can be published; uploads nothing
   ci                  everything a change has to pass
 
 `NETRING_REQUIRE_ROOT=1` makes a test that cannot run for lack of privilege a failure.";
@@ -34,11 +35,15 @@ fn main() -> ExitCode {
         .split_first()
         .map_or(("help", &[][..]), |(verb, rest)| (verb, rest));
     let result = match verb {
-        "demo" | "bench" | "conformance" | "public-api" => verbs::tools::run(verb, rest),
+        "demo" | "bench" | "conformance" | "public-api" => match verbs::tools::status(verb, rest) {
+            Ok(code) => return ExitCode::from(code),
+            Err(why) => Err(why),
+        },
         "test" => verbs::test::run(),
         "test-netns" => verbs::test_netns::run(rest).and_then(verbs::totals::Totals::close),
         "instructions" => verbs::instructions::run(rest),
         "tidy" => verbs::tidy::run(),
+        "package" => verbs::package::run_all(),
         "ci" => verbs::ci::run_all(),
         "help" | "--help" | "-h" => {
             println!("{HELP}");

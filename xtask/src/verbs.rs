@@ -2,6 +2,7 @@
 
 pub(crate) mod ci;
 pub(crate) mod instructions;
+pub(crate) mod package;
 pub(crate) mod test;
 pub(crate) mod test_netns;
 pub(crate) mod tidy;

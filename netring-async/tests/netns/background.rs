@@ -1,38 +1,29 @@
-//! A real capture that is opened and closed beside a runtime of one thread.
+//! A real capture that is opened and closed beside a single-threaded runtime.
 #![allow(clippy::unwrap_used, reason = "a test says what it expects by failing")]
+
+use crate::ticks;
 
 use std::time::Duration;
 
 use netring_afpacket::{Capture, Profile};
 use netring_async::AsyncSource;
 use netring_sys::PacketBatch;
+use ticks::ticks_while;
 use tokio::time::{sleep, timeout};
 use xtask::netns::{Netns, veth};
 use xtask::wire::{Sender, number, numbered};
 
+/// The period of the timer that shows that a thread is free.
+const TICK: Duration = Duration::from_millis(1);
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// How often a timer of a millisecond ticks on this thread while the future is awaited.
-async fn ticks_while<T>(future: impl Future<Output = T>) -> (u32, T) {
-    let mut future = std::pin::pin!(future);
-    let mut ticks = 0;
-    loop {
-        tokio::select! {
-            biased;
-            output = &mut future => return (ticks, output),
-            () = sleep(Duration::from_millis(1)) => ticks += 1,
-        }
-    }
-}
-
-/// Sockets of this thread's namespace.
+/// The number of packet sockets in this thread's namespace.
 fn sockets() -> usize {
     let lines = std::fs::read_to_string("/proc/thread-self/net/packet").unwrap();
     lines.lines().count() - 1
 }
 
-/// 256 MiB take some tens of milliseconds at the least. The interface is one that no other
-/// namespace has.
+/// 256 MiB take at least some tens of milliseconds. No other namespace has this interface.
 #[tokio::test]
 #[ignore = "needs a network namespace: cargo xtask test-netns"]
 async fn the_runtime_goes_on_while_a_capture_of_its_namespace_is_opened_and_closed() {
@@ -40,7 +31,7 @@ async fn the_runtime_goes_on_while_a_capture_of_its_namespace_is_opened_and_clos
     veth("only-here", "v0").unwrap();
     let settings = Capture::builder().interface("only-here");
     let settings = settings.profile(Profile::HighThroughput);
-    let (ticks, opened) = ticks_while(AsyncSource::open_with(|| settings.build())).await;
+    let (ticks, opened) = ticks_while(TICK, AsyncSource::open_with(|| settings.build())).await;
     let mut source = opened.unwrap();
     assert!(ticks >= 3, "{ticks} ticks while it was opened");
 
@@ -57,7 +48,7 @@ async fn the_runtime_goes_on_while_a_capture_of_its_namespace_is_opened_and_clos
     assert_eq!(numbers, [Some(7)]);
 
     assert_eq!(sockets(), 1);
-    let (ticks, ()) = ticks_while(source.close()).await;
+    let (ticks, ()) = ticks_while(TICK, source.close()).await;
     assert!(ticks >= 3, "{ticks} ticks while it was closed");
     assert_eq!(sockets(), 0);
 }

@@ -1,5 +1,5 @@
-//! A real capture on a real wire: what comes through each of the forms, and what each does when the
-//! interface goes.
+//! A real capture on a real wire: what each form receives, and what each does when the interface
+//! disappears.
 #![allow(clippy::unwrap_used, reason = "a test says what it expects by failing")]
 #![cfg(feature = "flow")]
 
@@ -20,8 +20,8 @@ use tokio::time::{sleep, timeout};
 use xtask::netns::{Netns, ip, veth};
 use xtask::wire::{Sender, number, numbered, udp4};
 
-/// What a future gives that its own descriptor wakes. (`timeout` would not tell: it polls once more
-/// when the time is over.)
+/// Awaits a future that must be woken by its own descriptor. (`timeout` would not detect a missed
+/// wake-up: it polls once more when the time is up.)
 async fn woken<F: Future>(future: F) -> F::Output {
     tokio::select! {
         biased;
@@ -44,7 +44,7 @@ fn pair() -> (Sender, AsyncSource<Capture>) {
     )
 }
 
-/// Takes batches until these numbers came, and asserts that no other did.
+/// Takes batches until these numbers have arrived, and asserts that no others did.
 async fn receive(source: &mut AsyncSource<Capture>, numbers: impl IntoIterator<Item = u64>) {
     let mut numbers = numbers.into_iter().peekable();
     while numbers.peek().is_some() {
@@ -73,12 +73,12 @@ async fn s10_p12_a_link_that_goes_down_is_one_report_no_spin_and_packets_resume(
         });
         assert!(
             timeout(Duration::from_secs(1), down).await.is_err(),
-            "told twice"
+            "reported twice"
         );
         assert!(polls < 10, "{polls} wake-ups in a second");
         ip("link set v1 up").unwrap();
         let numbers = 10 * round..10 * round + 3;
-        // The kernel gives the link its carrier on its own time.
+        // The kernel signals the carrier in its own time.
         sleep(Duration::from_millis(50)).await;
         for number in numbers.clone() {
             sender.send(&numbered(number, 60)).unwrap();
@@ -100,7 +100,7 @@ async fn s10_s21_a_removed_interface_is_the_last_word_of_every_form() {
         .flow_stream(FiveTuple::bidirectional())
         .broadcast(16);
     let (subscriber, slow) = (broadcast.subscribe(), broadcast.subscribe());
-    let told = tokio::spawn(until_error(subscriber));
+    let reported = tokio::spawn(until_error(subscriber));
 
     sender.send(&numbered(1, 60)).unwrap();
     receive(&mut batches, [1]).await;
@@ -115,7 +115,7 @@ async fn s10_s21_a_removed_interface_is_the_last_word_of_every_form() {
 
     ip("link del v0").unwrap();
     let removed = |error: &Error| matches!(error, Error::InterfaceRemoved { .. });
-    // A link that is removed may be told to be down before.
+    // A link that is removed may be reported down first.
     let error = loop {
         let error = woken(batches.next_batch()).await.map(drop).unwrap_err();
         if error.is_terminal() {
@@ -136,11 +136,11 @@ async fn s10_s21_a_removed_interface_is_the_last_word_of_every_form() {
     assert!(removed(&woken(flows.next()).await.unwrap().unwrap_err()));
     assert!(flows.next().await.is_none());
 
-    // The broadcast's task may hear of the removal later than the other forms.
-    let told = woken(told).await.unwrap();
+    // The task of the broadcast may see the removal later than the other forms.
+    let reported = woken(reported).await.unwrap();
     let late = broadcast.subscribe();
     let expected = [
-        (2, told),
+        (2, reported),
         (2, until_error(slow).await),
         (0, until_error(late).await),
     ];
@@ -154,7 +154,7 @@ async fn s10_s21_a_removed_interface_is_the_last_word_of_every_form() {
     );
 }
 
-/// How many events came before the error of the source, behind which nothing comes.
+/// The number of events before the error of the source, which is the last item.
 async fn until_error(mut subscriber: FlowSubscriber<FiveTupleKey>) -> (u64, std::sync::Arc<Error>) {
     let mut events = 0;
     loop {
@@ -206,7 +206,7 @@ async fn s10_p12_a_broadcast_goes_on_behind_a_link_that_went_down_and_does_not_s
     );
 }
 
-/// The processor time that this thread took; all tasks of the test run on it.
+/// The processor time of this thread, on which all tasks of the test run.
 fn thread_time() -> Duration {
     let text = std::fs::read_to_string("/proc/thread-self/schedstat").unwrap();
     Duration::from_nanos(text.split(' ').next().unwrap().parse().unwrap())
@@ -219,7 +219,7 @@ async fn p15_the_reader_never_sleeps_with_a_block_pending() {
     let (sender, mut source) = pair();
     let mut next = 0;
     for round in 0..150_u64 {
-        // From less than a block to several, with a pause somewhere within.
+        // From less than a block to several, with a pause at some point.
         let count = 1 + round * 7919 % 400;
         let pause = Duration::from_micros(round * 104_729 % 12_000);
         thread::scope(|scope| {
@@ -231,7 +231,7 @@ async fn p15_the_reader_never_sleeps_with_a_block_pending() {
                     }
                 }
             });
-            // The runtime goes on on this thread while the other sends.
+            // The runtime runs on this thread while the other sends.
             receive(&mut source, next..next + count)
         })
         .await;
@@ -283,7 +283,7 @@ async fn s8_a_stop_handle_ends_every_form_within_50_ms_on_an_idle_interface() {
     let _ns = Netns::enter().unwrap();
     veth("v0", "v1").unwrap();
     let mut late = [(); 3].map(|()| Vec::new());
-    // The machine has other work: the median of five.
+    // The machine has other work, so this is the median of five.
     for _ in 0..5 {
         let (mut source, at) = stopped();
         assert!(woken(source.next_batch()).await.unwrap().is_none());
@@ -304,7 +304,7 @@ async fn s8_a_stop_handle_ends_every_form_within_50_ms_on_an_idle_interface() {
     }
 }
 
-/// A capture that another thread stops soon, and then tells when it did.
+/// A capture that another thread stops soon, and the time when it did.
 fn stopped() -> (AsyncSource<Capture>, tokio::task::JoinHandle<Instant>) {
     let capture = capture("v1");
     let handle = capture.stop_handle();
@@ -317,7 +317,7 @@ fn stopped() -> (AsyncSource<Capture>, tokio::task::JoinHandle<Instant>) {
     (AsyncSource::new(capture).unwrap(), at)
 }
 
-/// From the wire to three subscribers: every flow and every packet, counted by who sent them.
+/// From the wire to three subscribers: every flow and every packet, as counted by the sender.
 #[tokio::test]
 #[ignore = "needs a network namespace: cargo xtask test-netns"]
 async fn every_packet_on_the_wire_is_in_the_flows_of_every_subscriber() {
@@ -331,7 +331,7 @@ async fn every_packet_on_the_wire_is_in_the_flows_of_every_subscriber() {
         .flow_stream(FiveTuple::bidirectional())
         .broadcast(1024);
     let readers = [(); 3].map(|()| tokio::spawn(ends(broadcast.subscribe())));
-    // A slow one does not matter to the others.
+    // A slow one does not affect the others.
     let slow = broadcast.subscribe();
 
     let mut sent = BTreeMap::new();
@@ -370,8 +370,7 @@ async fn every_packet_on_the_wire_is_in_the_flows_of_every_subscriber() {
     );
 }
 
-/// Packets and bytes of each flow that ended, by the port it came from; and each started once
-/// before.
+/// Packets and bytes of each flow that ended, by its source port; each started exactly once before.
 async fn ends(mut subscriber: FlowSubscriber<FiveTupleKey>) -> BTreeMap<u16, (u64, u64)> {
     let (mut started, mut ended) = (BTreeSet::new(), BTreeMap::new());
     while let Some(event) = subscriber.next().await {
@@ -444,15 +443,14 @@ async fn s3_a_flood_leaves_the_timers_of_the_runtime_their_turn() {
         spent.push(thread_time() - before);
     }
     spent.sort();
-    // What this thread did before the timer had its turn. In its own time, for the machine has
-    // other work.
+    // What this thread did before the timer fired, in its own time, as the machine has other work.
     let median = spent[spent.len() / 2];
     assert!(median < Duration::from_millis(12), "{spent:?}");
     drop(broadcast);
     reader.await.unwrap();
 }
 
-/// A source that is dropped in the middle of a wait closes what it opened.
+/// A source that is dropped during a wait closes what it opened.
 #[tokio::test]
 #[ignore = "needs a network namespace: cargo xtask test-netns"]
 async fn what_is_opened_is_closed_again() {
@@ -470,7 +468,7 @@ async fn what_is_opened_is_closed_again() {
         })
         .await;
     }
-    // Other tests run beside this one.
+    // Other tests run at the same time.
     assert!(
         open() < before + 50,
         "{before} descriptors before, {} after",

@@ -2,3 +2,5 @@
 
 mod background;
 mod captures;
+#[path = "../ticks/mod.rs"]
+mod ticks;

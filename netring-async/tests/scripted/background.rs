@@ -1,7 +1,8 @@
-//! A source that takes long to open and to close holds up nobody but its own thread.
+//! A source that takes long to open and to close blocks only its own thread.
 #![allow(clippy::unwrap_used, reason = "a test says what it expects by failing")]
 
 use super::script as scripted;
+use crate::ticks;
 
 use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::Arc;
@@ -13,13 +14,16 @@ use futures::FutureExt;
 use netring_async::AsyncSource;
 use netring_sys::{Error, Open, PacketSource, Readiness, Stats};
 use scripted::{Script, Scripted, Step, scripted};
+use ticks::ticks_while;
 use tokio::time::{sleep, timeout};
 
-/// As long as opening takes, and closing.
+/// The time that opening and closing take.
 const LONG: Duration = Duration::from_millis(300);
+/// The period of the timer that shows that a thread is free.
+const TICK: Duration = Duration::from_millis(5);
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// A source that takes long for both, and says on which thread it was closed.
+/// A source that takes long for both, and reports the thread on which it was closed.
 struct Slow {
     source: Scripted,
     closed: Arc<AtomicU64>,
@@ -85,19 +89,6 @@ impl Open for Slow {
     }
 }
 
-/// How often a timer of 5 ms ticks on this thread while the future is awaited.
-async fn ticks_while<T>(future: impl Future<Output = T>) -> (u32, T) {
-    let mut future = std::pin::pin!(future);
-    let mut ticks = 0;
-    loop {
-        tokio::select! {
-            biased;
-            output = &mut future => return (ticks, output),
-            () = sleep(Duration::from_millis(5)) => ticks += 1,
-        }
-    }
-}
-
 async fn closes(closed: &AtomicU64) -> u64 {
     let wait = async {
         while closed.load(Ordering::Acquire) == OPEN {
@@ -118,13 +109,13 @@ async fn the_runtime_goes_on_while_a_source_is_opened_and_closed() {
     let (script, source, closed) = parts();
     let counter = Arc::clone(&closed);
     let open = AsyncSource::open_with(move || Ok(Slow::open(source, &counter)));
-    let (ticks, opened) = ticks_while(open).await;
+    let (ticks, opened) = ticks_while(TICK, open).await;
     assert!(ticks > 20, "{ticks} ticks while it was opened");
     let mut opened = opened.unwrap();
     script.push(Step::End);
     assert!(opened.next_batch().await.unwrap().is_none());
 
-    let (ticks, ()) = ticks_while(opened.close()).await;
+    let (ticks, ()) = ticks_while(TICK, opened.close()).await;
     assert!(ticks > 20, "{ticks} ticks while it was closed");
     assert_eq!(closed.load(Ordering::Acquire), CLOSED_ELSEWHERE);
 }
@@ -138,7 +129,7 @@ async fn a_source_is_dropped_where_its_constructor_says() {
         if in_background {
             opened = opened.close_in_background();
         }
-        let (ticks, how) = ticks_while(async {
+        let (ticks, how) = ticks_while(TICK, async {
             drop(opened);
             closes(&closed).await
         })
@@ -196,9 +187,9 @@ async fn an_error_of_the_opening_is_the_errors_of_the_future() {
 }
 
 #[tokio::test]
-#[should_panic(expected = "as told")]
+#[should_panic(expected = "as intended")]
 async fn a_panic_of_the_opening_is_the_futures() {
-    let _ = AsyncSource::<Scripted>::open_with(|| panic!("as told")).await;
+    let _ = AsyncSource::<Scripted>::open_with(|| panic!("as intended")).await;
 }
 
 #[test]
@@ -206,7 +197,7 @@ fn outside_of_a_runtime_nothing_is_opened() {
     let open = AsyncSource::<Scripted>::open_with(|| panic!("it is opened"));
     let error = open.now_or_never().unwrap().unwrap_err();
     assert!(
-        error.to_string().contains("inside of a tokio runtime"),
+        error.to_string().contains("inside a tokio runtime"),
         "{error}"
     );
 }

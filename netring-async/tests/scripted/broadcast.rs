@@ -1,4 +1,4 @@
-//! Broadcasts over a scripted source: every subscriber gets every event or is told what it lost,
+//! Broadcasts over a scripted source: every subscriber receives every event, or the number it lost,
 //! and how the capture ended.
 #![allow(clippy::unwrap_used, reason = "a test says what it expects by failing")]
 #![cfg(feature = "flow")]
@@ -39,7 +39,7 @@ fn flows(ports: impl IntoIterator<Item = u16>) -> Step {
     )
 }
 
-/// What a subscriber got, by the ports of the flows.
+/// What a subscriber received, by the ports of the flows.
 #[derive(Debug, Default, PartialEq, Eq)]
 struct Got {
     started: Vec<u16>,
@@ -67,7 +67,7 @@ impl Got {
     }
 }
 
-/// All that a subscriber gets until the end. Nothing comes behind an error, or the end.
+/// Everything that a subscriber receives until the end. Nothing follows an error or the end.
 async fn all(mut subscriber: Subscriber) -> Got {
     let mut got = Got::default();
     let work = async {
@@ -81,13 +81,15 @@ async fn all(mut subscriber: Subscriber) -> Got {
         }
         assert!(subscriber.next().await.is_none());
     };
-    timeout(SOON, work).await.expect("no end is told");
+    timeout(SOON, work)
+        .await
+        .expect("the broadcast does not end");
     assert_eq!(got.lost, subscriber.lost());
     got.ended.sort();
     got
 }
 
-/// What the source does is done, and what came of it is published.
+/// Waits until all steps of the source are done and the resulting events are published.
 async fn settled(script: &Script, broadcast: &Broadcast) {
     let done = async {
         while script.left() > 0 {
@@ -121,7 +123,7 @@ async fn every_subscriber_gets_every_event_and_a_clean_end() {
     );
     assert_eq!((stats.active_flows, stats.events), (0, 400));
     assert!(script.is_alone(), "the task is over");
-    // Who comes later gets the end.
+    // A late subscriber receives the end.
     assert_eq!(all(broadcast.subscribe()).await, Got::default());
 }
 
@@ -136,7 +138,7 @@ async fn s10_s21_a_removal_reaches_every_subscriber_and_the_task_is_over() {
         broadcast.stats().await.unwrap().capture.link_downs,
         Count::Exact(1)
     );
-    // Three batches more, of one event each: it holds two.
+    // Three more batches of one event each: the queue holds two.
     for port in 1001..=1003 {
         script.push(flows([port]));
         settled(&script, &broadcast).await;
@@ -152,7 +154,7 @@ async fn s10_s21_a_removal_reaches_every_subscriber_and_the_task_is_over() {
         (0, Some("the packet source failed"))
     );
     let looks = script.looks();
-    // The queue ends with the ends of the four flows, in one batch, behind the last start.
+    // At its end the queue has the ends of the four flows in one batch, after the last start.
     let got = all(lags).await;
     assert_eq!((got.lost, got.total()), (3, 5));
     assert!(got.error.is_some());
@@ -161,16 +163,16 @@ async fn s10_s21_a_removal_reaches_every_subscriber_and_the_task_is_over() {
     assert_eq!(late.total(), 0);
     assert!(script.is_alone());
     assert_eq!(script.looks(), looks, "a task that is over asks no more");
-    // The error itself is there to look at.
-    let told = broadcast.subscribe().next().await.unwrap().unwrap_err();
-    let BroadcastRecvError::Source(error) = told else {
-        panic!("{told}")
+    // The error itself is accessible.
+    let reported = broadcast.subscribe().next().await.unwrap().unwrap_err();
+    let BroadcastRecvError::Source(error) = reported else {
+        panic!("{reported}")
     };
     assert!(matches!(*error, Error::InterfaceRemoved { .. }));
 }
 
 #[tokio::test]
-async fn s22_a_slow_subscriber_loses_exactly_what_it_is_told_and_stops_nobody() {
+async fn s22_a_slow_subscriber_loses_exactly_what_is_reported_and_stops_nobody() {
     const ROUNDS: u16 = 500;
     let (script, broadcast) = broadcast(16);
     let slow = broadcast.subscribe();
@@ -182,7 +184,7 @@ async fn s22_a_slow_subscriber_loses_exactly_what_it_is_told_and_stops_nobody() 
         }
     }
     settled(&script, &broadcast).await;
-    // Nobody waited for the slow one: all that the source had was taken.
+    // Nobody waited for the slow subscriber: the source is drained.
     let stats = broadcast.stats().await.unwrap();
     assert_eq!(
         stats.capture.delivered,
@@ -196,7 +198,7 @@ async fn s22_a_slow_subscriber_loses_exactly_what_it_is_told_and_stops_nobody() 
     assert_eq!(events, fast.total());
     let slow = all(slow).await;
     assert_eq!(slow.lost + slow.total(), events);
-    // What is left is the queue: 16 batches of 1 to 64.
+    // The queue remains: 16 batches of 1 to 64.
     assert!((16..=16 * 64).contains(&slow.total()), "{}", slow.total());
     assert_eq!(slow.error, None);
 }
@@ -211,7 +213,7 @@ async fn without_subscribers_the_capture_goes_on_and_is_counted() {
     let stats = broadcast.stats().await.unwrap();
     assert_eq!(stats.capture.delivered, Count::Exact(1000));
     assert_eq!((stats.active_flows, stats.events), (1000, 1000));
-    // Who subscribes now begins now.
+    // A subscriber starts at the present.
     let mut subscriber = broadcast.subscribe();
     script.push(flows([5000]));
     let batch = timeout(SOON, subscriber.next_batch()).await.unwrap();
@@ -238,7 +240,7 @@ async fn s16_dropping_the_broadcast_stops_the_task_and_ends_the_subscribers_with
     assert!(script.is_alone(), "the source is still held");
 }
 
-/// Threads of their own: the task could begin before anybody had the time to subscribe.
+/// On several threads the task could start before anyone could subscribe.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_replay_begins_when_the_first_subscriber_is_polled() {
     let (script, source) = scripted();
@@ -251,7 +253,7 @@ async fn a_replay_begins_when_the_first_subscriber_is_polled() {
     let (a, b) = (broadcast.subscribe(), broadcast.subscribe());
     sleep(Duration::from_millis(50)).await;
     assert_eq!(script.looks(), 0, "it did not wait for a subscriber");
-    // The task is there, and answers.
+    // The task exists and answers.
     assert_eq!(
         broadcast.stats().await.unwrap().capture.delivered,
         Count::Exact(0)
@@ -275,7 +277,7 @@ async fn a_replay_that_nobody_reads_can_be_dropped() {
     assert!(script.is_alone());
 }
 
-/// An extractor of a user's own, with a mistake.
+/// A user's own extractor, with a bug.
 struct Panics;
 
 impl Extract for Panics {
@@ -288,7 +290,7 @@ impl Extract for Panics {
 }
 
 #[tokio::test]
-async fn s21_a_task_that_panics_is_told_to_every_subscriber() {
+async fn s21_a_panic_of_the_task_is_reported_to_every_subscriber() {
     let (script, source) = scripted();
     let broadcast = AsyncSource::new(source)
         .unwrap()
@@ -307,7 +309,7 @@ async fn s21_a_task_that_panics_is_told_to_every_subscriber() {
 }
 
 #[test]
-fn s21_a_runtime_that_is_shut_down_is_told_too() {
+fn s21_a_shutdown_of_the_runtime_is_reported_too() {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
@@ -320,8 +322,8 @@ fn s21_a_runtime_that_is_shut_down_is_told_too() {
         (script, subscriber)
     });
     drop(runtime);
-    let told = futures::executor::block_on(subscriber.next()).unwrap();
-    assert!(matches!(told, Err(BroadcastRecvError::Aborted)));
+    let reported = futures::executor::block_on(subscriber.next()).unwrap();
+    assert!(matches!(reported, Err(BroadcastRecvError::Aborted)));
     assert!(futures::executor::block_on(subscriber.next()).is_none());
     assert!(script.is_alone());
 }
@@ -343,7 +345,7 @@ async fn events_that_a_stream_had_queued_are_not_lost_to_its_broadcast() {
     );
 }
 
-/// Subscribers on several threads, behind a queue that is too short for them.
+/// Subscribers on several threads, with a queue that is too short for them.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn s22_received_and_lost_are_all_there_were_on_any_number_of_threads() {
     let (script, broadcast) = broadcast(2);

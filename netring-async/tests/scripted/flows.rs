@@ -1,4 +1,4 @@
-//! Flow streams over a scripted source: what is yielded, when flows end, and how the stream does.
+//! Flow streams over a scripted source: what is yielded, when flows end, and how the stream ends.
 #![allow(clippy::unwrap_used, reason = "a test says what it expects by failing")]
 #![cfg(feature = "flow")]
 
@@ -18,7 +18,7 @@ use tokio::time::{Instant, advance, timeout};
 use xtask::wire::udp4;
 
 const SECOND: i64 = 1_000_000_000;
-/// Packet time in these tests: long ago, by no clock of the host.
+/// Packet time in these tests: long ago, unrelated to any clock of the host.
 const THEN: i64 = 1_000_000_000 * SECOND;
 const UDP: Duration = Duration::from_secs(60);
 
@@ -36,7 +36,7 @@ fn tracked(source: Scripted) -> Flows {
     AsyncSource::new(source).unwrap().flow_stream_with(tracker)
 }
 
-/// A packet of the flow from this port, so many seconds after the first.
+/// A packet of the flow from this port, this many seconds after the first.
 fn packet(port: u16, seconds: i64) -> (i64, Vec<u8>) {
     (THEN + seconds * SECOND, udp4(port, 53, b"?"))
 }
@@ -57,7 +57,7 @@ fn ended(event: Option<Result<FlowEvent<FiveTupleKey>, Error>>) -> (u16, EndReas
     }
 }
 
-/// The one of the two ports that is not 53.
+/// Whichever of the two ports is not 53.
 fn port(key: &FiveTupleKey) -> u16 {
     key.a().port().max(key.b().port())
 }
@@ -133,7 +133,7 @@ async fn s23_an_idle_live_capture_expires_flows_by_the_time_since_its_last_packe
         assert_eq!((port, reason), (want, EndReason::IdleTimeout));
         let late = start.elapsed() - Duration::from_secs(after);
         assert!(late <= Duration::from_millis(510), "{late:?}");
-        // Told in packet time: 60 s after the last packet of the flow.
+        // In packet time: 60 s after the last packet of the flow.
         let time = time - THEN - 30 * SECOND - after as i64 * SECOND;
         assert!((0..=SECOND).contains(&time), "{time}");
     }
@@ -148,7 +148,7 @@ async fn s23_a_replay_never_expires_flows_by_the_host_clock() {
     let day = Duration::from_secs(86_400);
     assert!(timeout(day, flows.next()).await.is_err());
     assert_eq!(flows.active_flows(), 1);
-    // Its own packets do.
+    // Its own packets do end flows.
     script.push(Step::Batch(vec![packet(1001, 61)]));
     let mut got = [flows.next().await, flows.next().await].map(|event| event.unwrap().unwrap());
     got.sort_by_key(|event| matches!(event, FlowEvent::Ended { .. }));
@@ -162,8 +162,8 @@ async fn s23_a_replay_never_expires_flows_by_the_host_clock() {
     assert_eq!((port(&key), reason), (1000, EndReason::IdleTimeout));
 }
 
-/// The packets that wait in the ring say better what time it is than a clock that ran on while
-/// nobody read them.
+/// Packets waiting in the ring are a better clock than the host's, which continued while nobody
+/// read them.
 #[tokio::test(start_paused = true)]
 async fn s23_the_host_clock_does_not_run_ahead_of_packets_that_wait() {
     let (script, mut flows) = flows();
@@ -173,7 +173,7 @@ async fn s23_the_host_clock_does_not_run_ahead_of_packets_that_wait() {
     script.push(Step::Batch(vec![packet(1001, 1)]));
     assert_eq!(started(flows.next().await), 1001);
     script.push(Step::Batch(vec![packet(1000, 50)]));
-    // The reader does something else for a long time, and its turn is over.
+    // The reader is busy with something else for a long time, and its time slice is over.
     std::thread::sleep(Duration::from_millis(3));
     advance(Duration::from_secs(100)).await;
     assert!(timeout(Duration::from_secs(5), flows.next()).await.is_err());
@@ -199,7 +199,7 @@ async fn flows_that_end_all_at_once_end_all() {
     }
     over.sort();
     assert!(over.into_iter().eq(10_000..15_000));
-    // However many there are: no tick is waited for between them.
+    // However many there are: no tick passes between them.
     let late = start.elapsed() - UDP;
     assert!(late <= Duration::from_secs(1), "{late:?}");
     assert_eq!(flows.active_flows(), 0);
@@ -227,7 +227,7 @@ async fn p12_an_idle_stream_wakes_up_twice_a_second_while_there_are_flows_and_no
     });
     assert!(timeout(Duration::from_secs(50), counted).await.is_err());
     assert!((99..=102).contains(&polls), "{polls} polls in 50 s");
-    // And none once they have ended.
+    // And none after they have ended.
     assert_eq!(ended(flows.next().await).0, 1000);
     let looks = script.looks();
     let idle = timeout(Duration::from_secs(1000), flows.next()).await;
@@ -251,7 +251,7 @@ async fn a_dropped_next_loses_no_event_and_the_parts_are_whole() {
         .collect();
     assert!(rest.into_iter().eq(2001..2010));
     assert_eq!(tracker.active_flows(), 10);
-    // The same flows go on in another stream.
+    // The same flows continue in another stream.
     let mut flows = source.flow_stream_with(tracker);
     script.push_all([
         Step::Batch(vec![packet(2000, 1), packet(3000, 1)]),

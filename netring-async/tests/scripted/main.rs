@@ -6,4 +6,6 @@ mod broadcast;
 mod flows;
 mod script;
 mod source;
+#[path = "../ticks/mod.rs"]
+mod ticks;
 mod turns;

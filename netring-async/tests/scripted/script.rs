@@ -1,4 +1,4 @@
-//! A source that does what a test tells it, behind a real descriptor.
+//! A source that follows a test's script, behind a real descriptor.
 #![allow(dead_code, reason = "each test file uses its part")]
 
 use std::collections::VecDeque;
@@ -11,20 +11,20 @@ use netring_sys::{
     Clock, Count, Error, LinkType, Packet, PacketBatch, PacketSource, Readiness, Stats, Timestamp,
 };
 
-/// What the source does next.
+/// The next step of the source.
 #[derive(Debug)]
 pub(crate) enum Step {
-    /// Lends these frames, each seen at its own time (nanoseconds).
+    /// Lends these frames, each with its own time (nanoseconds).
     Batch(Vec<(i64, Vec<u8>)>),
     /// Reports that the link went down.
     LinkDown,
-    /// The interface is gone; comes again.
+    /// The interface is gone; repeated at each call.
     Removed,
-    /// Is at its end.
+    /// The source has ended.
     End,
 }
 
-/// Tells a [`Scripted`] source what to do, from any thread.
+/// Controls a [`Scripted`] source from any thread.
 #[derive(Clone, Debug)]
 pub(crate) struct Script(Arc<Shared>);
 
@@ -74,7 +74,7 @@ impl Script {
         event_signal(self.0.event.as_fd()).unwrap();
     }
 
-    /// A batch of frames that are seen now.
+    /// A batch of frames with the current time.
     pub(crate) fn frames(&self, frames: impl IntoIterator<Item = Vec<u8>>) {
         let now = Timestamp::now().as_nanos();
         self.push(Step::Batch(
@@ -82,12 +82,12 @@ impl Script {
         ));
     }
 
-    /// Signals, and there is nothing.
+    /// Signals without a step.
     pub(crate) fn nudge(&self) {
         self.push_all([]);
     }
 
-    /// How often the source was asked.
+    /// How often the source was checked.
     pub(crate) fn looks(&self) -> u64 {
         self.0.looks.load(Ordering::Relaxed)
     }
@@ -97,14 +97,14 @@ impl Script {
         Arc::strong_count(&self.0) == 1
     }
 
-    /// Steps that were not yet done.
+    /// Steps that are not yet done.
     pub(crate) fn left(&self) -> usize {
         self.0.steps.lock().unwrap().len()
     }
 }
 
 impl Scripted {
-    /// As a file: time does not go on while it is silent.
+    /// Like a file: time does not pass while it is idle.
     pub(crate) fn replayed(mut self) -> Self {
         self.live = false;
         self

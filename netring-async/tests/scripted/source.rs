@@ -19,8 +19,8 @@ use scripted::{Scripted, Step, scripted};
 use tokio::time::{sleep, timeout};
 use xtask::wire::{number, numbered};
 
-/// What a future gives that its own descriptor wakes. (`timeout` would not tell: it polls once more
-/// when the time is over.)
+/// Awaits a future that must be woken by its own descriptor. (`timeout` would not detect a missed
+/// wake-up: it polls once more when the time is up.)
 async fn woken<F: Future>(future: F) -> F::Output {
     tokio::select! {
         biased;
@@ -139,7 +139,7 @@ async fn p15_also_when_another_thread_makes_the_edges() {
     producer.join().unwrap();
 }
 
-/// The edge of a batch that comes between the look and the wait is taken away with those before it.
+/// The edge of a batch that arrives between the look and the wait is cleared with those before it.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn p15_a_batch_that_comes_between_the_look_and_the_wait_is_found() {
     struct Late(Scripted, scripted::Script, u64);
@@ -182,7 +182,7 @@ async fn p15_a_batch_that_comes_between_the_look_and_the_wait_is_found() {
     reader.await.unwrap();
 }
 
-/// An error that waits on a socket is no data: epoll says EPOLLERR, and not EPOLLIN.
+/// A pending error of a socket is not data: epoll reports EPOLLERR without EPOLLIN.
 #[tokio::test]
 async fn s10_an_error_alone_on_the_descriptor_wakes_the_reader_and_does_not_spin() {
     struct Refused(UdpSocket, u32);
@@ -215,7 +215,7 @@ async fn s10_an_error_alone_on_the_descriptor_wakes_the_reader_and_does_not_spin
     }
 
     let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
-    // A port of our own that nobody can listen on any more: it was closed.
+    // A port of our own on which nobody listens any more: it was closed.
     let closed = UdpSocket::bind("127.0.0.1:0")
         .unwrap()
         .local_addr()
@@ -224,7 +224,7 @@ async fn s10_an_error_alone_on_the_descriptor_wakes_the_reader_and_does_not_spin
     let sender = socket.try_clone().unwrap();
     let mut source = AsyncSource::new(Refused(socket, 0)).unwrap();
     for round in 1..=3 {
-        // In a task of its own: the reader is polled again only where the descriptor wakes it.
+        // In a task of its own, so the reader is polled again only if the descriptor wakes it.
         let sender = sender.try_clone().unwrap();
         tokio::spawn(async move {
             sleep(Duration::from_millis(20)).await;
@@ -233,7 +233,7 @@ async fn s10_an_error_alone_on_the_descriptor_wakes_the_reader_and_does_not_spin
         let error = woken(source.next_batch()).await.map(drop);
         assert_eq!(error.unwrap_err().to_string(), "refused", "round {round}");
     }
-    // The error was taken, and what is left of it does not wake again and again.
+    // The error was taken, and its remains do not cause further wake-ups.
     let looks = source.get_ref().1;
     assert!(
         timeout(Duration::from_millis(200), source.next_batch())
@@ -265,7 +265,7 @@ async fn a_dropped_future_loses_no_packet() {
         script.push(Step::End);
     });
     let (mut got, mut dropped) = (Vec::new(), 0_u64);
-    // Each way to wait, dropped after no poll, or some.
+    // Each kind of wait, cancelled after no poll or several.
     for round in 0_u64.. {
         let polls = round * 31 % 4;
         if round % 2 == 0 {
@@ -289,7 +289,7 @@ async fn a_dropped_future_loses_no_packet() {
     assert!(dropped > 100, "the test drops too little: {dropped}");
 }
 
-/// Polls so often at the most, with a turn for other tasks after each.
+/// Polls at most this often, yielding to other tasks after each.
 async fn poll_times<F: Future + Unpin>(mut future: F, times: u64) -> Option<F::Output> {
     for _ in 0..times {
         let polled =
@@ -311,7 +311,7 @@ async fn s7_an_owned_stream_that_is_left_in_the_middle_of_a_batch_goes_on_there(
         number(packets.next().await.unwrap().unwrap().data()),
         Some(1)
     );
-    // A `next` that is dropped takes nothing with it.
+    // A cancelled `next` loses nothing.
     drop(packets.next());
     assert_eq!(
         number(packets.next().await.unwrap().unwrap().data()),
@@ -368,7 +368,7 @@ async fn an_owned_stream_copies_what_is_wanted_and_keeps_every_word_of_it() {
 }
 
 #[tokio::test]
-async fn a_replay_that_is_empty_is_told_what_it_needs() {
+async fn the_error_of_an_empty_replay_says_what_it_needs() {
     let (_script, source) = scripted();
     let error = AsyncSource::replay(source)
         .next_batch()
@@ -410,7 +410,7 @@ async fn a_source_that_is_taken_out_can_be_put_in_again() {
     let mut source = AsyncSource::new(source).unwrap();
     assert!(source.next_batch().now_or_never().is_none());
     let mut inner: Scripted = source.into_inner();
-    // Also by reference, and dropped: the source stays whole.
+    // Also by reference, and cancelled: the source stays intact.
     drop(AsyncSource::new(&mut inner).unwrap());
     let mut source = AsyncSource::new(inner).unwrap();
     script.push(frames([1]));

@@ -1,5 +1,5 @@
-//! A task that always has something to do leaves timers and other tasks their turn, and events are
-//! told within a turn.
+//! A task that is always ready lets timers and other tasks run, and publishes events within a time
+//! slice.
 #![allow(clippy::unwrap_used, reason = "a test says what it expects by failing")]
 
 use super::script as scripted;
@@ -15,10 +15,10 @@ use netring_sys::{
 use tokio::time::sleep;
 use xtask::wire::udp4;
 
-/// What a batch takes: the work of a full block.
+/// The time that a batch takes: the work of a full block.
 const WORK: Duration = Duration::from_micros(300);
 
-/// Always has a batch, of one packet of always the same flow.
+/// Always has a batch of one packet of the same flow.
 #[derive(Default)]
 struct Busy {
     frame: Vec<u8>,
@@ -53,7 +53,7 @@ impl PacketSource for Busy {
     }
 }
 
-/// Asserts that a timer of a millisecond fires before the busy task took many batches more.
+/// Asserts that a timer of a millisecond fires before the busy task has taken many more batches.
 async fn timers_have_their_turn(batches: &AtomicU64) {
     let mut between = Vec::new();
     for _ in 0..40 {
@@ -63,8 +63,8 @@ async fn timers_have_their_turn(batches: &AtomicU64) {
     }
     between.sort();
     assert!(between[20] > 0, "the task is not busy: {between:?}");
-    // A turn is a millisecond, which is four batches, and the timer is due within the second. The
-    // runtime's own budget is 128.
+    // A time slice is a millisecond, which is four batches, and the timer is due within the second.
+    // The runtime's own budget is 128.
     assert!(between[20] <= 16, "{between:?}");
 }
 
@@ -95,7 +95,7 @@ mod broadcast {
 
     async fn next(subscriber: &mut FlowSubscriber<FiveTupleKey>) {
         let event = timeout(Duration::from_secs(10), subscriber.next()).await;
-        assert!(event.expect("nothing is told").unwrap().is_ok());
+        assert!(event.expect("no event is published").unwrap().is_ok());
     }
 
     #[tokio::test]
@@ -121,11 +121,13 @@ mod broadcast {
         drop(broadcast);
         let drained = async { while subscriber.next().await.is_some() {} };
         let soon = Duration::from_secs(10);
-        timeout(soon, drained).await.expect("no end is told");
+        timeout(soon, drained)
+            .await
+            .expect("the broadcast does not end");
     }
 
     #[tokio::test]
-    async fn an_event_is_told_within_a_turn_also_when_the_source_never_rests() {
+    async fn an_event_is_published_within_a_time_slice_even_if_the_source_never_rests() {
         let busy = Busy::default();
         let batches = busy.batches.clone();
         let flows = AsyncSource::replay(busy).flow_stream(FiveTuple::bidirectional());
@@ -133,11 +135,11 @@ mod broadcast {
         let mut subscriber = broadcast.subscribe();
         next(&mut subscriber).await;
         let batches = batches.load(Ordering::Relaxed);
-        assert!(batches <= 10, "told after {batches} batches");
+        assert!(batches <= 10, "published after {batches} batches");
     }
 
     #[tokio::test]
-    async fn an_event_is_told_as_soon_as_the_source_has_nothing_more() {
+    async fn an_event_is_published_as_soon_as_the_source_has_nothing_more() {
         let (script, source) = scripted();
         let flows = AsyncSource::new(source)
             .unwrap()
@@ -149,7 +151,7 @@ mod broadcast {
             script.push(Step::Batch(vec![(0, udp4(port, 53, b"?"))]));
             let looks = script.looks();
             next(&mut subscriber).await;
-            // It was looked for, taken, and told: no timer is in the way.
+            // It was found, taken and published: no timer is in the way.
             assert!(script.looks() - looks <= 3);
         }
     }

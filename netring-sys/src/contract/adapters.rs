@@ -1,15 +1,16 @@
-//! Sources around sources, and a writer around a sink: what needs nothing but the contract.
+//! Sources around sources, and a writer around a sink, built on the contract alone.
 //!
-//! Each is a source like the one inside, so that flows, streams and broadcasts work over it, and
-//! adapters over adapters. None allocates for a packet, and each packet is in one of the figures of
-//! [`Stats`]: `offered = delivered + left_out + dropped + invalid` once a source is drained.
+//! Each is a source like the one inside, so flows, streams, broadcasts and other adapters work on
+//! top of it. None allocates per packet, and each packet counts in one of the figures of [`Stats`]:
+//! `offered = delivered + left_out + dropped + invalid` once a source is drained.
 //!
-//! - [`Filtered`] lends the packets that a filter chooses;
+//! - [`Filtered`] lends the packets that match a filter;
 //! - [`Limit`] ends after a number of packets;
 //! - [`Tee`] writes each packet to a [`PacketWriter`](crate::PacketWriter) as well;
-//! - [`SinkWriter`] makes such a writer of a [`PacketSink`](crate::PacketSink).
+//! - [`SinkWriter`] turns a [`PacketSink`](crate::PacketSink) into such a writer.
 
 mod filtered;
+mod inside;
 mod limit;
 mod part;
 mod sink_writer;

@@ -1,18 +1,18 @@
-//! The contract of a sink: frames are written where they are sent from.
+//! The contract of a sink: frames are written in place.
 
 use std::fmt;
 use std::ops::DerefMut;
 
 use crate::{Count, Error};
 
-/// Takes frames to send, in the order in which they are committed. A transmit ring and any wrapper
-/// around one implement it. What takes packets with their timestamps, such as a capture file, is a
+/// Sends frames in the order in which they are committed. A transmit ring and any wrapper around
+/// one implement it. For packets with timestamps, as a capture file takes them, see
 /// [`PacketWriter`](crate::PacketWriter).
 ///
-/// A frame is written where it is sent from: [`room`](Self::room) looks for a slot,
-/// [`slot`](Self::slot) lends it, [`PacketSlot::commit`] hands it over. A slot that is dropped
-/// instead leaves no trace, and does not hold up those behind it. Committed frames are on their way
-/// after [`flush`](Self::flush), once for many frames; none of the four blocks. As with
+/// A frame is written directly into the memory that it is sent from: [`room`](Self::room) looks for
+/// a slot, [`slot`](Self::slot) lends it, and [`PacketSlot::commit`] hands it over. A slot that is
+/// dropped instead leaves no trace and does not delay those after it. Committed frames are sent by
+/// the next [`flush`](Self::flush), one call for many frames. None of the four blocks. As with
 /// [`PacketSource`](crate::PacketSource), looking and lending are two steps, so that a wait fits
 /// between them.
 ///
@@ -110,42 +110,42 @@ pub trait PacketSink {
     where
         Self: 'a;
 
-    /// How many slots are free now; a long frame may take several. Reclaims the memory of frames
-    /// that are done; never blocks, lends nothing.
+    /// The number of slots that are free now; a long frame may take several. Reclaims the memory of
+    /// completed frames; never blocks, lends nothing.
     ///
     /// # Errors
     /// If [`Error::is_terminal`] is false, the error is a report that is made once: call again.
     fn room(&mut self) -> Result<usize, Error>;
 
-    /// Lends room for one frame of `len` bytes; `None` if there is none now. It holds whatever was
-    /// there before: write all of it.
+    /// Lends room for one frame of `len` bytes; `None` if there is none now. The slot contains old
+    /// data: write all of it.
     ///
     /// # Errors
     /// [`Error::FrameLength`] for a frame that is empty or longer than [`max_len`](Self::max_len).
     fn slot(&mut self, len: usize) -> Result<Option<Self::Slot<'_>>, Error>;
 
-    /// Sends committed frames, and returns how many of them still wait in the ring because the
-    /// kernel takes no more now; another flush goes on with them. Never blocks.
+    /// Sends committed frames, and returns how many of them are still in the ring because the
+    /// kernel takes no more now; another flush continues with them. Never blocks.
     ///
     /// # Errors
-    /// [`Error::LinkDown`] while the interface is down: frames stay in the ring and go out once it
-    /// is up; [`Error::InterfaceRemoved`], or the call that failed.
+    /// [`Error::LinkDown`] while the interface is down: frames stay in the ring and are sent once
+    /// it is up; [`Error::InterfaceRemoved`], or the failed call.
     fn flush(&mut self) -> Result<usize, Error>;
 
-    /// What became of every frame so far. Reading resets nothing.
+    /// The fate of every frame so far. Reading resets nothing.
     ///
     /// # Errors
-    /// The call by which the backend asks its kernel for the figures failed.
+    /// The system call that reads the figures failed.
     fn stats(&mut self) -> Result<SinkStats, Error>;
 
-    /// Bytes of the longest frame that fits a slot.
+    /// The longest frame that fits a slot, in bytes.
     fn max_len(&self) -> usize;
 
-    /// Frames whose fate is not known yet: [`SinkStats::pending`], for sinks that know it without
-    /// asking for all the figures.
+    /// Frames whose fate is not known yet ([`SinkStats::pending`]), for sinks that know it without
+    /// querying all figures.
     ///
     /// # Errors
-    /// The call by which the backend asks its kernel for the figures failed.
+    /// The system call that reads the figures failed.
     fn pending(&mut self) -> Result<u64, Error> {
         Ok(self.stats()?.pending)
     }
@@ -164,15 +164,15 @@ pub trait PacketSink {
     }
 }
 
-/// Room for one frame in a sink, of the requested length. Dropping it gives it back unsent.
+/// Room for one frame of the requested length in a sink. Dropping it returns it unsent.
 #[must_use = "a slot that is not committed is not sent"]
 pub trait PacketSlot: DerefMut<Target = [u8]> {
     /// Hands the frame over. It keeps its place among the frames committed before and after it.
     fn commit(self);
 }
 
-/// What became of every frame that a sink was given, since it was opened. All figures only grow;
-/// reading resets nothing.
+/// The fate of every frame since the sink was opened. All figures only grow; reading resets
+/// nothing.
 ///
 /// At any time `committed = sent + dropped + rejected + pending`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
@@ -186,9 +186,9 @@ pub struct SinkStats {
     pub dropped: Count,
     /// Frames that the kernel refused.
     pub rejected: Count,
-    /// Frames whose fate is not known yet: in the ring, or on their way.
+    /// Frames whose fate is not known yet: in the ring, or being sent.
     pub pending: u64,
-    /// Frames that were never committed: they were too long, or empty.
+    /// Frames that were refused before they were committed: they were too long, or empty.
     pub refused: u64,
 }
 

@@ -94,7 +94,7 @@ use crate::{Error, Packet, Stats};
 /// }
 /// ```
 pub trait PacketSource {
-    /// What [`batch`](Self::batch) lends; bound to the source, and its packets are bound to it.
+    /// What [`batch`](Self::batch) lends; it borrows the source, and its packets borrow it.
     type Batch<'a>: PacketBatch
     where
         Self: 'a;
@@ -103,30 +103,30 @@ pub trait PacketSource {
     ///
     /// # Errors
     /// If [`Error::is_terminal`] is false, the error is a report ([`Error::LinkDown`]) that is made
-    /// once: call again, the source goes on. Any other error is final: the source reports it, or
-    /// [`Error::Closed`], from then on.
+    /// once: call again, and the source continues. Any other error is final: the source reports it,
+    /// or [`Error::Closed`], from then on.
     fn ready(&mut self) -> Result<Readiness, Error>;
 
     /// Lends what [`ready`](Self::ready) found; an empty batch if it found nothing.
     ///
-    /// Dropping the batch gives all of its memory back: all its packets count as delivered.
+    /// Dropping the batch returns all of its memory: all its packets count as delivered.
     fn batch(&mut self) -> Self::Batch<'_>;
 
-    /// What became of every packet so far. Reading resets nothing.
+    /// The fate of every packet so far. Reading resets nothing.
     ///
     /// # Errors
-    /// The call by which the backend asks its kernel for the figures failed.
+    /// The system call that reads the figures failed.
     fn stats(&mut self) -> Result<Stats, Error>;
 
-    /// Whether time passes while the source is idle: true for an interface, false for a file. Only
-    /// with a live source does the host's clock expire flows. An adapter forwards it.
+    /// Whether time passes while the source is idle: true for an interface, false for a file. The
+    /// host's clock expires flows of live sources only. Adapters forward it.
     fn is_live(&self) -> bool;
 }
 
-/// A source that opens by an interface's name, with default settings. Adapters build on it: what
-/// wraps a source can then be opened like the source.
+/// A source that can be opened by the name of an interface, with default settings. An adapter
+/// around such a source can then be opened in the same way.
 pub trait Open: PacketSource + Sized {
-    /// Opens the interface of this name.
+    /// Opens the interface with this name.
     ///
     /// # Errors
     /// There is no such interface, a capability is missing, or a call failed.
@@ -139,11 +139,11 @@ pub trait PacketBatch {
     fn packets(&self) -> impl Iterator<Item = Packet<'_>>;
 }
 
-/// What a look at a source found.
+/// What [`PacketSource::ready`] found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Readiness {
-    /// A batch can be taken. It has packets, unless a [filter](crate::adapters::Filtered) leaves
-    /// all of them out.
+    /// A batch is available. It has packets, unless a [filter](crate::adapters::Filtered) rejects
+    /// all of them.
     Ready,
     /// Nothing now.
     Empty,

@@ -1,15 +1,15 @@
-//! What became of every packet.
+//! Statistics of a source: the fate of every packet.
 
 use std::fmt;
 
-/// A figure of a backend, and how exact it is.
+/// A figure, and how exact it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub enum Count {
     /// Exactly this many.
     Exact(u64),
-    /// This many or more.
+    /// At least this many.
     AtLeast(u64),
-    /// This backend does not know.
+    /// This backend cannot know it.
     #[default]
     Unavailable,
 }
@@ -44,7 +44,7 @@ impl fmt::Display for Count {
     }
 }
 
-/// What became of every packet that a source was offered, since it was opened.
+/// The fate of every packet that a source was offered since it was opened.
 ///
 /// All figures only grow; reading resets nothing. Once a source is drained,
 /// `offered = delivered + left_out + dropped + invalid`; before that the difference is still in the
@@ -56,19 +56,19 @@ pub struct Stats {
     pub offered: Count,
     /// Packets that were lent to the reader, each once.
     pub delivered: Count,
-    /// Packets that an adapter around the source did not lend: the filter of a
-    /// [`Filtered`](crate::adapters::Filtered) did not choose them, or they came behind a
-    /// [`Limit`](crate::adapters::Limit). Zero without an adapter.
+    /// Packets that an adapter around the source did not lend: they did not match the filter of a
+    /// [`Filtered`](crate::adapters::Filtered), or were beyond a [`Limit`](crate::adapters::Limit).
+    /// Zero without an adapter.
     pub left_out: Count,
-    /// Packets that were lost because the reader was too slow and the ring was full.
+    /// Packets that were lost because the ring was full: the reader was too slow.
     pub dropped: Count,
-    /// Packets that the ring announced and could not deliver: their header pointed out of the
-    /// ring.
+    /// Packets that the ring announced but that could not be delivered: their header pointed out of
+    /// the ring.
     pub invalid: Count,
-    /// How often the ring went full and stopped until memory was given back.
+    /// How often the ring was full and stopped until memory was returned.
     pub freezes: Count,
-    /// How often the interface went down since the source was opened; one that was down already
-    /// did not go down. `AtLeast` if the kernel lost notifications, or a sandbox forbids them.
+    /// How often the interface went down since the source was opened, not counting one that was
+    /// down already. `AtLeast` if the kernel lost notifications, or a sandbox forbids them.
     pub link_downs: Count,
 }
 

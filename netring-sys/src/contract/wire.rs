@@ -2,11 +2,11 @@
 
 use crate::{LinkType, Packet};
 
-/// Where the tag of an Ethernet frame stands: behind both addresses.
+/// The position of the tag in an Ethernet frame: after both addresses.
 const TAG_AT: usize = 12;
 
-/// The bytes of a packet as they were on the wire, in order: those before a VLAN tag that was moved
-/// out of them, the tag, and those behind it. Made by [`Packet::wire_bytes`].
+/// The bytes of a packet as they were on the wire, in order: those before a VLAN tag that was
+/// removed, the tag, and those after it. Created by [`Packet::wire_bytes`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct WireBytes<'a> {
     before: &'a [u8],
@@ -16,11 +16,11 @@ pub struct WireBytes<'a> {
 }
 
 impl<'a> Packet<'a> {
-    /// The captured bytes with the VLAN tag back in its place, if it was moved out of them. Nothing
-    /// is copied.
+    /// The captured bytes with the VLAN tag back in its place, if it was removed. Nothing is
+    /// copied.
     ///
-    /// Only Ethernet frames of at least 12 captured bytes have that place: another packet is as
-    /// [`data`](Self::data) shows it.
+    /// Only Ethernet frames of at least 12 captured bytes have a place for the tag: other packets
+    /// are as [`data`](Self::data) shows them.
     ///
     /// ```
     /// use netring_sys::{LinkType, Packet, Timestamp, VlanTag};

@@ -1,13 +1,13 @@
-//! The contract for writing packets together with what is known about them.
+//! The contract for writing packets with their metadata.
 
 use crate::{Error, Packet};
 
-/// Takes packets as a source lends them: their bytes with timestamp, wire length, link type,
-/// interface, direction and VLAN tag. A capture file, an index, a network exporter implement it.
+/// Writes packets as a source lends them: bytes with timestamp, wire length, link type, interface,
+/// direction and VLAN tag. A capture file, an index or a network exporter can implement it.
 ///
-/// [`PacketSink`](crate::PacketSink) is the counterpart for frames to send, which are bytes and
-/// nothing else; [`SinkWriter`](crate::adapters::SinkWriter) makes a writer of one.
-/// [`Tee`](crate::adapters::Tee) writes all that a source lends.
+/// [`PacketSink`](crate::PacketSink) is the counterpart for frames to send, which are bytes only;
+/// [`SinkWriter`](crate::adapters::SinkWriter) turns one into a writer.
+/// [`Tee`](crate::adapters::Tee) writes all packets that a source lends.
 ///
 /// ```
 /// use netring_sys::{Error, LinkType, Packet, PacketBuf, PacketWriter, Timestamp};
@@ -33,20 +33,21 @@ use crate::{Error, Packet};
 /// # Ok::<(), Error>(())
 /// ```
 pub trait PacketWriter {
-    /// Takes a copy of the packet; false if there is no room now, and nothing was taken. It never
-    /// waits for room. What the writer has no place for is left out, and its documentation says so.
+    /// Copies the packet; returns false if there is no room now, and nothing was copied. It never
+    /// waits for room. Metadata that the writer cannot store is left out, as its documentation
+    /// says.
     ///
     /// # Errors
-    /// The packet was not taken. If [`Error::is_terminal`] is false, this packet cannot be written
-    /// and the writer goes on ([`Error::Request`], [`Error::FrameLength`]), or the error is a
-    /// report ([`Error::LinkDown`]). Any other error is final.
+    /// The packet was not written. If [`Error::is_terminal`] is false, only this packet cannot be
+    /// written ([`Error::Request`], [`Error::FrameLength`]), or the error is a report
+    /// ([`Error::LinkDown`]), and the writer can still be used. Any other error is final.
     fn write(&mut self, packet: &Packet<'_>) -> Result<bool, Error>;
 
-    /// Hands on what was written and is still buffered: to the file, to the interface. False if
-    /// some of it has to wait, and another flush goes on with it.
+    /// Passes buffered packets on, to the file or to the interface. Returns false if some of them
+    /// have to wait; another flush continues with them.
     ///
     /// # Errors
-    /// As [`write`](Self::write).
+    /// The errors of [`write`](Self::write).
     fn flush(&mut self) -> Result<bool, Error>;
 }
 

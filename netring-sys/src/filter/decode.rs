@@ -1,10 +1,11 @@
-//! The kernel's rules for classic BPF, those of `bpf_check_classic` in `net/core/filter.c`.
+//! The kernel's rules for classic BPF: `bpf_check_classic` in `net/core/filter.c`.
 
 use super::op::{Alu, Ancillary, Cond, Op, Operand, Register, Width};
 use crate::Error;
 use crate::kernel::filter::{BPF_MAXINSNS, BPF_MEMWORDS, SKF_AD_OFF, SockFilter};
 
-/// Decodes a program, or says which instruction breaks which rule.
+/// Decodes a program, or reports which instruction breaks which rule.
+// [`bpf_check_classic`]: https://elixir.bootlin.com/linux/v6.12.117/source/net/core/filter.c#L1072
 pub(super) fn program(program: &[SockFilter]) -> Result<Vec<Op>, Error> {
     if !(1..=BPF_MAXINSNS).contains(&program.len()) {
         return Err(refused(format!(
@@ -81,7 +82,7 @@ pub(super) fn instruction(at: usize, insn: SockFilter, len: usize) -> Result<Op,
     })
 }
 
-/// The arithmetic of a code of the class `BPF_ALU`, by a constant or by X.
+/// The operation of a `BPF_ALU` code, with a constant or X.
 const fn alu(code: u16) -> Option<Alu> {
     Some(match code {
         0x04 | 0x0c => Alu::Add,
@@ -132,11 +133,12 @@ fn in_range(alu: Alu, operand: Operand) -> Result<Operand, String> {
     }
 }
 
-/// Each word that is loaded was stored on every path that leads there, as the kernel counts paths
-/// (`check_load_and_stores`); otherwise the index of the load.
+/// Checks that each word that is loaded was stored on every path that leads there, as the kernel
+/// counts paths (`check_load_and_stores`). Otherwise returns the index of the load.
+// [`check_load_and_stores`]: https://elixir.bootlin.com/linux/v6.12.117/source/net/core/filter.c#L928
 fn check_memory(ops: &[Op]) -> Result<(), usize> {
     const ALL: u16 = u16::MAX;
-    // What is stored at each instruction, whichever jump leads there.
+    // The words that are stored at each instruction, whichever jump leads there.
     let mut stored = vec![ALL; ops.len()];
     let mut now = 0;
     for (at, op) in ops.iter().enumerate() {

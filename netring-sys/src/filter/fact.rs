@@ -1,9 +1,9 @@
-//! What is known about a packet besides its bytes, as a filter asks for it.
+//! Metadata of a packet, as filters load it.
 
 use super::op::Ancillary;
 use crate::{Direction, LinkType, Packet};
 
-/// Whether packets carry the answer at all; that of a single packet can still be unknown.
+/// Whether packets carry this value at all; a single packet may still not know it.
 pub(super) const fn is_carried(fact: Ancillary) -> bool {
     match fact {
         Ancillary::Protocol
@@ -25,12 +25,11 @@ pub(super) const fn is_carried(fact: Ancillary) -> bool {
     }
 }
 
-/// The value that the kernel has for a fact about the packet; `None` if the source does not know
-/// it.
+/// The value that the kernel would load for this packet; `None` if the source does not know it.
 pub(super) fn value(fact: Ancillary, packet: &Packet<'_>) -> Option<u32> {
     match fact {
         Ancillary::Protocol => protocol(packet),
-        // The numbers of `PACKET_HOST` and its like in `linux/if_packet.h`.
+        // The `PACKET_*` numbers of `linux/if_packet.h`.
         Ancillary::PacketType => packet.direction().map(|direction| match direction {
             Direction::Host => 0,
             Direction::Broadcast => 1,
@@ -38,7 +37,7 @@ pub(super) fn value(fact: Ancillary, packet: &Packet<'_>) -> Option<u32> {
             Direction::OtherHost => 3,
             Direction::Outgoing => 4,
         }),
-        // 0 stands for a source without interfaces.
+        // 0 means a source without interfaces.
         Ancillary::Interface => Some(packet.interface()).filter(|index| *index != 0),
         Ancillary::Queue => packet.queue().map(|queue| queue.saturating_add(1)),
         Ancillary::RxHash => packet.rx_hash(),
@@ -49,8 +48,8 @@ pub(super) fn value(fact: Ancillary, packet: &Packet<'_>) -> Option<u32> {
     }
 }
 
-/// Where the network header begins, in bytes from the start of the packet, as the kernel sets it on
-/// reception: behind the link header, whatever follows it.
+/// The offset of the network header in bytes, as the kernel sets it on reception: after the link
+/// header, whatever follows.
 pub(super) fn network_header(packet: &Packet<'_>) -> Option<u32> {
     Some(match packet.link_type() {
         LinkType::ETHERNET => 14,
@@ -63,6 +62,7 @@ pub(super) fn network_header(packet: &Packet<'_>) -> Option<u32> {
 }
 
 /// The packet's EtherType, as `eth_type_trans` reads it.
+// [`eth_type_trans`]: https://elixir.bootlin.com/linux/v6.12.117/source/net/ethernet/eth.c#L155
 fn protocol(packet: &Packet<'_>) -> Option<u32> {
     const ETH_P_802_3: u32 = 0x0001;
     const ETH_P_802_2: u32 = 0x0004;
@@ -73,7 +73,7 @@ fn protocol(packet: &Packet<'_>) -> Option<u32> {
     match packet.link_type() {
         LinkType::ETHERNET => match half(12)? {
             ether_type @ 0x600.. => Some(ether_type),
-            // A length: raw IPX begins with 0xffff, everything else with an LLC header.
+            // A length: raw IPX begins with 0xffff, anything else with an LLC header.
             _ if half(14) == Some(0xffff) => Some(ETH_P_802_3),
             _ => Some(ETH_P_802_2),
         },

@@ -1,4 +1,4 @@
-//! A filter as text, in the form that `bpf_asm` of the kernel's tools takes.
+//! Filters as text, in the syntax of the kernel's `bpf_asm`.
 
 use std::fmt;
 
@@ -6,12 +6,12 @@ use super::op::{Alu, Ancillary, Cond, Op, Operand, Register, Width};
 use super::{Filter, decode};
 use crate::kernel::filter::{SKF_AD_OFF, SockFilter};
 
-/// One instruction a line, each with a label. What is not an instruction is a comment with its
-/// numbers: such a listing does not assemble.
+/// One instruction per line, each with a label. An invalid instruction becomes a comment with its
+/// fields; such a listing does not assemble.
 impl fmt::Display for Filter {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (at, insn) in self.instructions().iter().enumerate() {
-            // A jump out of the program is listed as it is: only `check` refuses it.
+            // A jump out of the program is listed as it is; only `check` refuses it.
             match decode::instruction(at, *insn, usize::MAX) {
                 Ok(op) => writeln!(f, "l{at}: {op}")?,
                 Err(why) => {
@@ -25,7 +25,7 @@ impl fmt::Display for Filter {
     }
 }
 
-/// The instruction in the form that `bpf_asm` takes; jumps lead to labels `l0`, `l1` ….
+/// The instruction in the syntax of `bpf_asm`; jump targets are labels `l0`, `l1` ….
 impl fmt::Display for Op {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match *self {
@@ -70,8 +70,7 @@ impl fmt::Display for Operand {
     }
 }
 
-/// An offset: in decimal inside of a packet, in hexadecimal if it is one of the kernel's negative
-/// ones.
+/// An offset: decimal inside a packet, hexadecimal for the kernel's negative ones.
 struct Offset(u32);
 
 impl fmt::Display for Offset {
@@ -83,7 +82,7 @@ impl fmt::Display for Offset {
     }
 }
 
-/// A value: small ones read best in decimal.
+/// A value: small ones are more readable in decimal.
 struct Hex(u32);
 
 impl fmt::Display for Hex {
@@ -127,7 +126,7 @@ const fn jump(cond: Cond) -> &'static str {
     }
 }
 
-/// The word that `bpf_asm` has for an extension; there is none for the exclusive or.
+/// The keyword of an extension in `bpf_asm`, which has none for the exclusive or.
 const fn keyword(fact: Ancillary) -> Option<&'static str> {
     Some(match fact {
         Ancillary::Protocol => "proto",

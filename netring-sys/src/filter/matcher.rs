@@ -1,16 +1,16 @@
-//! Filters over packets of any source: an interpreter.
+//! An interpreter for filters, over packets of any source.
 
 use super::op::{Alu, Ancillary, Cond, Op, Operand, Register, Width};
 use super::{Filter, fact};
 use crate::kernel::filter::{BPF_MEMWORDS, SKF_LL_OFF, SKF_NET_OFF};
 use crate::{Error, Packet};
 
-/// A filter that is ready to run over packets, of a capture file as well as of a ring.
+/// A filter that is ready to run over packets, of a capture file or of a ring.
 ///
-/// It means what it means on a packet socket. What the kernel knows about a packet is what the
-/// packet says: its interface, direction, VLAN tag, queue, hash and EtherType. A load of something
-/// that the source does not know, or of bytes outside of the captured ones, ends the program with 0
-/// as a load outside of the packet does, so a filter never chooses more than it says.
+/// It means the same as on a packet socket. What the kernel knows about a packet is taken from its
+/// metadata: interface, direction, VLAN tag, queue, hash and EtherType. A load of something that
+/// the source does not know, or beyond the captured bytes, ends the program with 0, just as the
+/// kernel does for a load beyond the packet. So a filter never accepts a packet by accident.
 ///
 /// ```
 /// use netring_sys::kernel::filter::SockFilter;
@@ -38,11 +38,11 @@ pub struct Matcher {
 }
 
 impl Matcher {
-    /// Checks a filter, and makes it ready to run.
+    /// Checks a filter and prepares it to run.
     ///
     /// # Errors
-    /// [`Error::Config`], which names the instruction, for a program that the kernel refuses
-    /// ([`Filter::check`]), and for a load of what no packet carries: the mark, the hardware type,
+    /// [`Error::Config`], which names the instruction, for a program that the kernel would refuse
+    /// ([`Filter::check`]), and for loads of what no packet carries: the mark, the hardware type,
     /// the processor, the payload offset, a random number, netlink attributes.
     pub fn new(filter: impl Into<Filter>) -> Result<Self, Error> {
         let filter = filter.into();
@@ -62,15 +62,15 @@ impl Matcher {
         Ok(Self { ops })
     }
 
-    /// Whether the filter chooses the packet: it returns something other than 0.
+    /// Whether the filter accepts the packet: it returns something other than 0.
     #[inline]
     pub fn matches(&self, packet: &Packet<'_>) -> bool {
         self.run(packet) != 0
     }
 
-    /// What the filter returns for the packet: how many bytes to keep, 0 to reject it.
+    /// Runs the filter: returns how many bytes of the packet to keep, 0 to reject it.
     pub fn run(&self, packet: &Packet<'_>) -> u32 {
-        // Only a load outside of the packet and a division by 0 end a program early.
+        // Only a load beyond the packet and a division by 0 end a program early.
         Machine::new(packet).run(&self.ops).unwrap_or(0)
     }
 }
@@ -92,7 +92,7 @@ impl<'a> Machine<'a> {
         }
     }
 
-    /// Each jump leads forward, so the program ends.
+    /// Jumps lead forward only, so the program ends.
     fn run(mut self, ops: &[Op]) -> Option<u32> {
         let mut at = 0;
         loop {
@@ -131,11 +131,11 @@ impl<'a> Machine<'a> {
         }
     }
 
-    /// The bytes at an offset, which counts from the start of the packet or, as one of the kernel's
-    /// negative ones, from a header.
+    /// Loads at an offset from the start of the packet or, if it is one of the kernel's negative
+    /// ones, from a header.
     #[inline]
     fn load(&self, width: Width, offset: u32) -> Option<u32> {
-        // No packet is so long that a negative offset lies in it.
+        // No packet is long enough to contain a negative offset.
         let bytes = match self.packet.data().get(offset as usize..) {
             Some(bytes) => bytes,
             None => self.behind_header(offset)?,
@@ -180,7 +180,7 @@ impl<'a> Machine<'a> {
     }
 }
 
-/// The checks have seen to it that the word exists; the mask saves the bounds check.
+/// The checks guarantee that the word exists; the mask saves a bounds check.
 const fn place(word: u32) -> usize {
     (word % BPF_MEMWORDS) as usize
 }

@@ -1,13 +1,13 @@
-//! What the instructions of a filter do.
+//! Decoded instructions.
 
-/// One instruction of a filter that has passed the kernel's checks. Jumps have their targets, as
-/// indices from the start of the program; all of them lead forward and inside.
+/// One instruction of a filter that has passed the kernel's checks. Jump targets are indices from
+/// the start of the program; all of them lead forward, inside the program.
 ///
-/// The language is complete with these: the kernel has added nothing to classic BPF since 4.1.
+/// The set is complete: the kernel has added nothing to classic BPF since 4.1.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Op {
-    /// `A = packet[at]`, in network order. The offset may be one of the kernel's negative ones that
-    /// count from the network or link header (`SKF_NET_OFF`, `SKF_LL_OFF`).
+    /// `A = packet[at]`, in network order. The offset may be one of the kernel's negative ones,
+    /// relative to the network or link header (`SKF_NET_OFF`, `SKF_LL_OFF`).
     #[doc(alias = "BPF_ABS")]
     LoadAbsolute(Width, u32),
     /// `A = packet[X + offset]`, in network order; the sum wraps at 2³².
@@ -16,16 +16,16 @@ pub enum Op {
     /// `X = 4 * (packet[at] & 15)`: the length of an IPv4 header.
     #[doc(alias = "BPF_MSH")]
     LoadHeaderLength(u32),
-    /// `A =` something that the kernel knows about the packet.
+    /// `A =` metadata that the kernel has about the packet.
     #[doc(alias = "SKF_AD_OFF")]
     LoadAncillary(Ancillary),
-    /// The length of the packet in bytes.
+    /// Loads the length of the packet in bytes.
     #[doc(alias = "BPF_LEN")]
     LoadLength(Register),
     /// A constant.
     #[doc(alias = "BPF_IMM")]
     LoadConstant(Register, u32),
-    /// A word of memory, 0 to 15, that was stored on every path that leads here.
+    /// Loads a word of memory, 0 to 15, that was stored on every path that leads here.
     #[doc(alias = "BPF_MEM")]
     LoadMemory(Register, u32),
     /// Stores a register in a word of memory, 0 to 15.
@@ -38,10 +38,10 @@ pub enum Op {
     /// `A = -A`
     #[doc(alias = "BPF_NEG")]
     Negate,
-    /// Goes to the instruction of this index.
+    /// Continues at the instruction with this index.
     #[doc(alias = "BPF_JA")]
     Jump(usize),
-    /// Compares `A` with the operand, and goes to one of two instructions.
+    /// Compares `A` with the operand, and continues at one of two instructions.
     #[doc(alias = "BPF_JMP")]
     Branch {
         /// The comparison.
@@ -109,8 +109,8 @@ impl Width {
     }
 }
 
-/// Unsigned arithmetic that wraps at 2³². A division by an `X` of 0 ends the program with 0; of a
-/// shift by `X` the lower five bits count.
+/// Unsigned arithmetic that wraps at 2³². A division by an `X` of 0 ends the program with 0; a
+/// shift by `X` uses its lower five bits.
 #[expect(missing_docs, reason = "the names are those of the instruction set")]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Alu {
@@ -139,14 +139,14 @@ pub enum Cond {
     Set,
 }
 
-/// What the kernel knows about a packet besides its bytes, by the number that is added to
-/// `SKF_AD_OFF`.
+/// Metadata that the kernel has about a packet, by the number that is added to `SKF_AD_OFF`.
+// [`SKF_AD_PROTOCOL`]: https://elixir.bootlin.com/linux/v6.12.117/source/include/uapi/linux/filter.h#L66
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ancillary {
     /// The EtherType, in host order.
     #[doc(alias = "SKF_AD_PROTOCOL")]
     Protocol = 0,
-    /// Which way the packet went (`PACKET_HOST` …).
+    /// The direction of the packet (`PACKET_HOST` …).
     #[doc(alias = "SKF_AD_PKTTYPE")]
     PacketType = 4,
     /// The index of the interface.
@@ -155,10 +155,10 @@ pub enum Ancillary {
     /// The offset of the netlink attribute of type `X`, searched from offset `A`.
     #[doc(alias = "SKF_AD_NLATTR")]
     NetlinkAttribute = 12,
-    /// The same inside of the attribute at offset `A`.
+    /// The same inside the attribute at offset `A`.
     #[doc(alias = "SKF_AD_NLATTR_NEST")]
     NestedAttribute = 16,
-    /// The mark that the host's own rules gave the packet.
+    /// The mark that the host's own rules set on the packet.
     #[doc(alias = "SKF_AD_MARK")]
     Mark = 20,
     /// The queue mapping: the receive queue plus one, 0 if there is none.
@@ -173,13 +173,13 @@ pub enum Ancillary {
     /// The processor that runs the filter.
     #[doc(alias = "SKF_AD_CPU")]
     Cpu = 36,
-    /// Not a fact but an operation: `A ^ X`.
+    /// Not metadata but an operation: `A ^ X`.
     #[doc(alias = "SKF_AD_ALU_XOR_X")]
     XorX = 40,
-    /// The tag control information of a VLAN tag that was moved out of the bytes, 0 without one.
+    /// The tag control information of a VLAN tag that was removed from the bytes, 0 without one.
     #[doc(alias = "SKF_AD_VLAN_TAG")]
     VlanTag = 44,
-    /// 1 if a VLAN tag was moved out of the bytes.
+    /// 1 if a VLAN tag was removed from the bytes.
     #[doc(alias = "SKF_AD_VLAN_TAG_PRESENT")]
     VlanTagPresent = 48,
     /// The offset of the transport payload.
@@ -188,7 +188,7 @@ pub enum Ancillary {
     /// A random number.
     #[doc(alias = "SKF_AD_RANDOM")]
     Random = 56,
-    /// The tag protocol identifier of a VLAN tag that was moved out of the bytes.
+    /// The tag protocol identifier of a VLAN tag that was removed from the bytes.
     #[doc(alias = "SKF_AD_VLAN_TPID")]
     VlanTpid = 60,
 }
@@ -219,7 +219,7 @@ impl Ancillary {
         self as u32
     }
 
-    /// The one of this number.
+    /// The variant with this number.
     pub(super) fn of(number: u32) -> Option<Self> {
         Self::ALL.into_iter().find(|one| one.number() == number)
     }

@@ -1,11 +1,12 @@
 //! `linux/filter.h`: classic BPF, the language of socket filters.
 
 /// One instruction of classic BPF.
+// [`sock_filter`]: https://elixir.bootlin.com/linux/v6.12.117/source/include/uapi/linux/filter.h#L24
 #[doc(alias = "sock_filter")]
 #[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct SockFilter {
-    /// The operation.
+    /// The opcode.
     pub code: u16,
     /// How many instructions to skip if a comparison holds.
     pub jt: u8,
@@ -32,21 +33,26 @@ impl SockFilter {
     }
 }
 
-/// The largest number of instructions that the kernel takes in one program.
+/// The maximum number of instructions in one program.
+// [`BPF_MAXINSNS`]: https://elixir.bootlin.com/linux/v6.12.117/source/include/uapi/linux/bpf_common.h#L54
 pub const BPF_MAXINSNS: usize = 4096;
 /// Words of scratch memory, each of 4 bytes, that a program has.
+// [`BPF_MEMWORDS`]: https://elixir.bootlin.com/linux/v6.12.117/source/include/uapi/linux/filter.h#L58
 pub const BPF_MEMWORDS: u32 = 16;
 
-/// Absolute loads from here on read what the kernel knows about the packet, not its bytes.
+/// Absolute loads from this offset up read metadata that the kernel has about the packet, not its
+/// bytes.
+// [`SKF_AD_OFF`]: https://elixir.bootlin.com/linux/v6.12.117/source/include/uapi/linux/filter.h#L65
 pub const SKF_AD_OFF: u32 = -0x1000_i32 as u32;
-/// Loads from here up to [`SKF_AD_OFF`] count from the network header.
+/// Loads from this offset up to [`SKF_AD_OFF`] are relative to the network header.
 pub const SKF_NET_OFF: u32 = -0x0010_0000_i32 as u32;
-/// Loads from here up to [`SKF_NET_OFF`] count from the link header.
+/// Loads from this offset up to [`SKF_NET_OFF`] are relative to the link header.
 pub const SKF_LL_OFF: u32 = -0x0020_0000_i32 as u32;
 
 /// Return a constant: how many bytes of the packet to keep, 0 to reject it.
+// [`BPF_RET`]: https://elixir.bootlin.com/linux/v6.12.117/source/include/uapi/linux/bpf_common.h#L13
 pub const BPF_RET_K: u16 = 0x06;
-/// Return the accumulator, likewise.
+/// Return the accumulator: how many bytes of the packet to keep.
 pub const BPF_RET_A: u16 = 0x16;
 /// Load the half word at an absolute offset.
 pub const BPF_LD_H_ABS: u16 = 0x28;

@@ -1,7 +1,7 @@
 //! `linux/if_packet.h`: AF_PACKET sockets and their rings of versions 2 and 3.
 //!
-//! Names are those of the header, so that its documentation can be found. A block of a version 3
-//! ring is
+//! The names are those of the header, so that its documentation can be found. A block of a version
+//! 3 ring:
 //!
 //! ```text
 //! ┌ tpacket_block_desc (48) ┬ private area ┬ packet ┬ packet ┬ …
@@ -13,6 +13,7 @@
 #![allow(non_camel_case_types, reason = "the names of the header")]
 
 /// The request behind `PACKET_RX_RING` with `TPACKET_V3`.
+// [`tpacket_req3`]: https://elixir.bootlin.com/linux/v6.12.117/source/include/uapi/linux/if_packet.h#L282
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct tpacket_req3 {
@@ -20,12 +21,11 @@ pub struct tpacket_req3 {
     pub tp_block_size: u32,
     /// Blocks in the ring.
     pub tp_block_nr: u32,
-    /// Bytes of a frame; in a version 3 ring it only has to fit the block evenly.
+    /// Bytes of a frame; in a version 3 ring it only has to divide the block evenly.
     pub tp_frame_size: u32,
     /// Frames in the ring: `tp_block_size / tp_frame_size * tp_block_nr`.
     pub tp_frame_nr: u32,
-    /// Milliseconds after which a block that is not full is given to the reader; 0 lets the kernel
-    /// choose.
+    /// Milliseconds after which the reader gets a block that is not full; 0 lets the kernel choose.
     pub tp_retire_blk_tov: u32,
     /// Bytes of private area at the start of a block.
     pub tp_sizeof_priv: u32,
@@ -33,15 +33,16 @@ pub struct tpacket_req3 {
     pub tp_feature_req_word: u32,
 }
 
-/// The header of a block, `tpacket_block_desc` with its `tpacket_hdr_v1`.
+/// The header of a block: `tpacket_block_desc` with its `tpacket_hdr_v1`.
+// [`tpacket_block_desc`]: https://elixir.bootlin.com/linux/v6.12.117/source/include/uapi/linux/if_packet.h#L246
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default)]
 pub struct tpacket_block_desc {
-    /// `TPACKET_V3` less one, in fact the version of this header: 1.
+    /// The version of the ring: `TPACKET_V3`.
     pub version: u32,
     /// Bytes from the start of the block to the private area.
     pub offset_to_priv: u32,
-    /// Whose the block is: `TP_STATUS_KERNEL`, or `TP_STATUS_USER` with remarks.
+    /// The owner of the block: `TP_STATUS_KERNEL`, or `TP_STATUS_USER` with further flags.
     pub block_status: u32,
     /// Packets in the block.
     pub num_pkts: u32,
@@ -49,7 +50,7 @@ pub struct tpacket_block_desc {
     pub offset_to_first_pkt: u32,
     /// Bytes of the block that are in use.
     pub blk_len: u32,
-    /// Grows by one with each block, from 1.
+    /// The sequence number of the block, from 1.
     pub seq_num: u64,
     /// Seconds and nanoseconds of the first packet.
     pub ts_first_pkt: [u32; 2],
@@ -58,6 +59,7 @@ pub struct tpacket_block_desc {
 }
 
 /// The header of a packet in a version 3 ring.
+// [`tpacket3_hdr`]: https://elixir.bootlin.com/linux/v6.12.117/source/include/uapi/linux/if_packet.h#L169
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default)]
 pub struct tpacket3_hdr {
@@ -71,7 +73,7 @@ pub struct tpacket3_hdr {
     pub tp_snaplen: u32,
     /// Bytes on the wire.
     pub tp_len: u32,
-    /// `TP_STATUS_*`: remarks on this packet.
+    /// `TP_STATUS_*` flags of this packet.
     pub tp_status: u32,
     /// Bytes from this header to the link layer header.
     pub tp_mac: u16,
@@ -83,17 +85,18 @@ pub struct tpacket3_hdr {
     pub tp_vlan_tci: u32,
     /// The tag's TPID, valid with `TP_STATUS_VLAN_TPID_VALID`.
     pub tp_vlan_tpid: u16,
-    /// Nothing.
+    /// Padding.
     pub tp_hv1_padding: u16,
-    /// Nothing yet.
+    /// Reserved.
     pub tp_padding: [u8; 8],
 }
 
-/// The header of a packet in a version 2 ring, and of the slot that it is in.
+/// The header of a slot in a version 2 ring and of the packet in it.
+// [`tpacket2_hdr`]: https://elixir.bootlin.com/linux/v6.12.117/source/include/uapi/linux/if_packet.h#L149
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default)]
 pub struct tpacket2_hdr {
-    /// Whose the slot is: `TP_STATUS_KERNEL`, or `TP_STATUS_USER` with remarks on the packet.
+    /// The owner of the slot: `TP_STATUS_KERNEL`, or `TP_STATUS_USER` with flags of the packet.
     pub tp_status: u32,
     /// Bytes on the wire.
     pub tp_len: u32,
@@ -111,11 +114,12 @@ pub struct tpacket2_hdr {
     pub tp_vlan_tci: u16,
     /// The tag's TPID, valid with `TP_STATUS_VLAN_TPID_VALID`.
     pub tp_vlan_tpid: u16,
-    /// Nothing.
+    /// Padding.
     pub tp_padding: [u8; 4],
 }
 
 /// The address of a packet socket, and of each packet in a ring.
+// [`sockaddr_ll`]: https://elixir.bootlin.com/linux/v6.12.117/source/include/uapi/linux/if_packet.h#L14
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct sockaddr_ll {
@@ -123,7 +127,7 @@ pub struct sockaddr_ll {
     pub sll_family: u16,
     /// The protocol, in network order.
     pub sll_protocol: u16,
-    /// The interface; −1 in a socket whose interface was removed.
+    /// The interface; −1 for a socket whose interface was removed.
     pub sll_ifindex: i32,
     /// The interface's hardware type (`ARPHRD_*`).
     pub sll_hatype: u16,
@@ -136,18 +140,20 @@ pub struct sockaddr_ll {
 }
 
 /// The counters behind `PACKET_STATISTICS` with `TPACKET_V3`. Reading them sets them to zero.
+// [`tpacket_stats_v3`]: https://elixir.bootlin.com/linux/v6.12.117/source/include/uapi/linux/if_packet.h#L82
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct tpacket_stats_v3 {
-    /// Packets that passed the filter, those dropped included.
+    /// Packets that passed the filter, including dropped ones.
     pub tp_packets: u32,
-    /// Packets that found no room in the ring.
+    /// Packets that were dropped because the ring was full.
     pub tp_drops: u32,
-    /// How often the ring stopped because the next block was not given back.
+    /// How often the ring froze because the next block had not been returned.
     pub tp_freeze_q_cnt: u32,
 }
 
-/// Promiscuous mode and the like, `packet_mreq`.
+/// A mode of an interface, such as promiscuous (`packet_mreq`).
+// [`packet_mreq`]: https://elixir.bootlin.com/linux/v6.12.117/source/include/uapi/linux/if_packet.h#L297
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct packet_mreq {
@@ -161,25 +167,31 @@ pub struct packet_mreq {
     pub mr_address: [u8; 8],
 }
 
-/// `tp_block_desc` is an array of these on an 8-byte grid; the frames lie on one of 16 bytes.
+/// Packet headers are aligned to this many bytes; block descriptors to 8.
+// [`TPACKET_ALIGNMENT`]: https://elixir.bootlin.com/linux/v6.12.117/source/include/uapi/linux/if_packet.h#L145
 pub const TPACKET_ALIGNMENT: usize = 16;
-/// Where a packet's `sockaddr_ll` lies behind its header: the header's size on the grid.
+/// The offset of a packet's `sockaddr_ll` from its header: the aligned size of the header.
+// [`TPACKET3_HDRLEN`]: https://elixir.bootlin.com/linux/v6.12.117/source/include/uapi/linux/if_packet.h#L253
 pub const TPACKET3_HDRLEN_ALIGNED: usize = 48;
-/// The same in a version 2 ring.
+/// The same offset in a version 2 ring.
+// [`TPACKET2_HDRLEN`]: https://elixir.bootlin.com/linux/v6.12.117/source/include/uapi/linux/if_packet.h#L252
 pub const TPACKET2_HDRLEN_ALIGNED: usize = 32;
 
 /// The ring version with a slot for each packet.
+// [`TPACKET_V2`]: https://elixir.bootlin.com/linux/v6.12.117/source/include/uapi/linux/if_packet.h#L257
 pub const TPACKET_V2: i32 = 1;
 /// The ring version with blocks of packets of any size.
 pub const TPACKET_V3: i32 = 2;
-/// Asks for a flow hash with each packet.
+/// Requests a flow hash for each packet.
+// [`TP_FT_REQ_FILL_RXHASH`]: https://elixir.bootlin.com/linux/v6.12.117/source/include/uapi/linux/if_packet.h#L133
 pub const TP_FT_REQ_FILL_RXHASH: u32 = 1;
 
-/// The block is the kernel's.
+/// The kernel owns the block.
+// [`TP_STATUS_KERNEL`]: https://elixir.bootlin.com/linux/v6.12.117/source/include/uapi/linux/if_packet.h#L110
 pub const TP_STATUS_KERNEL: u32 = 0;
-/// The block is the reader's.
+/// The reader owns the block.
 pub const TP_STATUS_USER: u32 = 1;
-/// The packet is longer than its room in the ring.
+/// The packet did not fit its slot and was truncated.
 pub const TP_STATUS_COPY: u32 = 1 << 1;
 /// Packets were dropped since the statistics were last read.
 pub const TP_STATUS_LOSING: u32 = 1 << 2;
@@ -187,52 +199,60 @@ pub const TP_STATUS_LOSING: u32 = 1 << 2;
 pub const TP_STATUS_CSUMNOTREADY: u32 = 1 << 3;
 /// `tp_vlan_tci` is valid.
 pub const TP_STATUS_VLAN_VALID: u32 = 1 << 4;
-/// The block was given to the reader because its time was over.
+/// The block was handed over because its timeout expired.
 pub const TP_STATUS_BLK_TMO: u32 = 1 << 5;
 /// `tp_vlan_tpid` is valid (kernel 3.14).
 pub const TP_STATUS_VLAN_TPID_VALID: u32 = 1 << 6;
-/// The transport checksum was checked and is right.
+/// The transport checksum was verified.
 pub const TP_STATUS_CSUM_VALID: u32 = 1 << 7;
-/// The timestamp is the kernel's, taken when the stack took the packet.
+/// The timestamp is the kernel's, taken when the network stack received the packet.
+// [`TP_STATUS_TS_SOFTWARE`]: https://elixir.bootlin.com/linux/v6.12.117/source/include/uapi/linux/if_packet.h#L128
 pub const TP_STATUS_TS_SOFTWARE: u32 = 1 << 29;
-/// The timestamp is the card's own.
+/// The timestamp is the card's.
 pub const TP_STATUS_TS_RAW_HARDWARE: u32 = 1 << 31;
 
-/// To this host.
+/// Sent to this host.
+// [`PACKET_HOST`]: https://elixir.bootlin.com/linux/v6.12.117/source/include/uapi/linux/if_packet.h#L26
 pub const PACKET_HOST: u8 = 0;
-/// To all.
+/// Sent to the broadcast address.
 pub const PACKET_BROADCAST: u8 = 1;
-/// To a group.
+/// Sent to a multicast address.
 pub const PACKET_MULTICAST: u8 = 2;
-/// To somebody else.
+/// Sent to another host.
 pub const PACKET_OTHERHOST: u8 = 3;
 /// Sent by this host.
 pub const PACKET_OUTGOING: u8 = 4;
 
-/// All packets of the interface, also those to other hosts.
+/// Receive all packets on the interface, including those to other hosts.
+// [`PACKET_MR_PROMISC`]: https://elixir.bootlin.com/linux/v6.12.117/source/include/uapi/linux/if_packet.h#L316
 pub const PACKET_MR_PROMISC: u16 = 1;
 
-/// Stamp packets with the kernel's clock (`SOF_TIMESTAMPING_SOFTWARE`).
+/// Timestamp packets with the kernel's clock (`SOF_TIMESTAMPING_SOFTWARE`).
+// [`SOF_TIMESTAMPING_SOFTWARE`]: https://elixir.bootlin.com/linux/v6.12.117/source/include/uapi/linux/net_tstamp.h#L22
 pub const SOF_TIMESTAMPING_SOFTWARE: u32 = 1 << 4;
-/// Stamp packets with the card's clock, transformed to the system's; no driver does it today.
+/// Timestamp packets with the card's clock, converted to system time; no driver does it today.
 pub const SOF_TIMESTAMPING_SYS_HARDWARE: u32 = 1 << 5;
-/// Stamp packets with the card's own clock.
+/// Timestamp packets with the card's own clock.
 pub const SOF_TIMESTAMPING_RAW_HARDWARE: u32 = 1 << 6;
 
 /// All protocols, in host order.
+// [`ETH_P_ALL`]: https://elixir.bootlin.com/linux/v6.12.117/source/include/uapi/linux/if_ether.h#L132
 pub const ETH_P_ALL: u16 = 3;
 
 /// Hardware type of Ethernet.
+// [`ARPHRD_ETHER`]: https://elixir.bootlin.com/linux/v6.12.117/source/include/uapi/linux/if_arp.h#L31
 pub const ARPHRD_ETHER: u16 = 1;
 /// Hardware type of the loopback interface; its packets have an Ethernet header of zeros.
 pub const ARPHRD_LOOPBACK: u16 = 772;
-/// Hardware type of PPP: the PPP header is not in its packets.
+/// Hardware type of PPP; its packets come without the PPP header.
+// [`ARPHRD_PPP`]: https://elixir.bootlin.com/linux/v6.12.117/source/include/uapi/linux/if_arp.h#L58
 pub const ARPHRD_PPP: u16 = 512;
 /// Hardware type of Cisco HDLC.
 pub const ARPHRD_CISCO: u16 = 513;
-/// Hardware type of modems that carry IP and nothing below it.
+/// Hardware type of modems that carry plain IP.
 pub const ARPHRD_RAWIP: u16 = 519;
 /// Hardware type of IPv4 tunnels.
+// [`ARPHRD_TUNNEL`]: https://elixir.bootlin.com/linux/v6.12.117/source/include/uapi/linux/if_arp.h#L66
 pub const ARPHRD_TUNNEL: u16 = 768;
 /// Hardware type of IPv6 tunnels.
 pub const ARPHRD_TUNNEL6: u16 = 769;
@@ -240,7 +260,8 @@ pub const ARPHRD_TUNNEL6: u16 = 769;
 pub const ARPHRD_SIT: u16 = 776;
 /// Hardware type of GRE over IPv4.
 pub const ARPHRD_IPGRE: u16 = 778;
-/// Hardware type of 802.11 in monitor mode, without a header of the driver's.
+/// Hardware type of 802.11 in monitor mode, without a driver header.
+// [`ARPHRD_IEEE80211`]: https://elixir.bootlin.com/linux/v6.12.117/source/include/uapi/linux/if_arp.h#L89
 pub const ARPHRD_IEEE80211: u16 = 801;
 /// Hardware type of 802.11 in monitor mode, with the Prism header.
 pub const ARPHRD_IEEE80211_PRISM: u16 = 802;
@@ -249,8 +270,10 @@ pub const ARPHRD_IEEE80211_RADIOTAP: u16 = 803;
 /// Hardware type of 802.15.4, without the frame check sequence.
 pub const ARPHRD_IEEE802154: u16 = 804;
 /// Hardware type of GRE over IPv6.
+// [`ARPHRD_IP6GRE`]: https://elixir.bootlin.com/linux/v6.12.117/source/include/uapi/linux/if_arp.h#L98
 pub const ARPHRD_IP6GRE: u16 = 823;
 /// Hardware type of a monitor of virtual sockets.
 pub const ARPHRD_VSOCKMON: u16 = 826;
 /// Hardware type "none": TUN, WireGuard.
+// [`ARPHRD_NONE`]: https://elixir.bootlin.com/linux/v6.12.117/source/include/uapi/linux/if_arp.h#L104
 pub const ARPHRD_NONE: u16 = 0xfffe;

@@ -1,110 +1,41 @@
-//! `bpf(2)`: programs, arrays, and running a program by hand.
+//! `bpf(2)`: loading programs and linking them to an interface.
 //!
 //! # Safety
-//! The invariant of this file: a pointer handed to the kernel points to a value on this function's
-//! own stack, or to a slice that it borrows, with exactly the length that is handed over beside it,
-//! and the kernel keeps none of them after the call (if it does keep memory, the function takes an
-//! [`Mmap`](crate::Mmap) or says so). Descriptors are borrowed, so they are open during the call.
+//! The invariant of this file: each pointer that is passed to the kernel is to a value on the
+//! function's own stack, or to a slice that it borrows, and is passed with its exact length. The
+//! kernel keeps no pointer after the call; a function whose memory it does keep takes an
+//! [`Mmap`](crate::Mmap) or says so. Descriptors are borrowed, so they are open during the call.
 #![expect(unsafe_code, reason = "system calls; the invariant stands above")]
 
-use std::ffi::CStr;
+mod array;
+mod test_run;
 
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+use std::ffi::CStr;
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 
 use libc::{c_int, c_long};
 
 use crate::kernel::bpf::{
-    BPF_F_TEST_XDP_LIVE_FRAMES, BPF_F_XDP_DEV_BOUND_ONLY, BPF_F_XDP_HAS_FRAGS, BPF_LINK_CREATE,
-    BPF_LINK_DETACH, BPF_MAP_CREATE, BPF_MAP_LOOKUP_ELEM, BPF_MAP_TYPE_ARRAY, BPF_MAP_UPDATE_ELEM,
-    BPF_OBJ_GET_INFO_BY_FD, BPF_PROG_LOAD, BPF_PROG_TEST_RUN, BPF_PROG_TYPE_XDP, BPF_XDP,
-    bpf_attr_info, bpf_attr_link_create, bpf_attr_link_detach, bpf_attr_map_create,
-    bpf_attr_map_elem, bpf_attr_prog_load, bpf_attr_test_run, bpf_insn, bpf_prog_info, xdp_md,
+    BPF_F_XDP_DEV_BOUND_ONLY, BPF_F_XDP_HAS_FRAGS, BPF_LINK_CREATE, BPF_LINK_DETACH,
+    BPF_OBJ_GET_INFO_BY_FD, BPF_PROG_LOAD, BPF_PROG_TYPE_XDP, BPF_XDP, bpf_attr_info,
+    bpf_attr_link_create, bpf_attr_link_detach, bpf_attr_prog_load, bpf_insn, bpf_prog_info,
 };
 use crate::{Error, SyscallError, XdpMode};
 
-/// An array of values of `N` bytes that programs and their loader share. The size is a part of the
-/// type because the kernel writes as many bytes as it knows the values to have.
-#[doc(alias = "BPF_MAP_TYPE_ARRAY")]
-#[derive(Debug)]
-pub struct BpfArray<const N: usize>(OwnedFd);
+pub use array::BpfArray;
+pub use test_run::{bpf_send_xdp, bpf_test_xdp};
 
-impl<const N: usize> BpfArray<N> {
-    /// An array of so many values, all zero.
-    ///
-    /// # Errors
-    /// [`Error::NotPermitted`] without CAP_BPF, `EINVAL` for no values or values of no bytes,
-    /// `ENOMEM`.
-    #[doc(alias = "BPF_MAP_CREATE")]
-    pub fn new(entries: u32) -> Result<Self, Error> {
-        let mut attr = bpf_attr_map_create {
-            map_type: BPF_MAP_TYPE_ARRAY,
-            key_size: 4,
-            value_size: N as u32,
-            max_entries: entries,
-            map_flags: 0,
-        };
-        // SAFETY: no pointer is in the attributes, which are on this stack and nobody else's.
-        let fd = unsafe { bpf(BPF_MAP_CREATE, &mut attr, "bpf(BPF_MAP_CREATE)") };
-        let fd = fd.map_err(SyscallError::needs_bpf)?;
-        // SAFETY: the kernel has just made this descriptor for us; nobody else knows it; it is
-        // open.
-        Ok(Self(unsafe { OwnedFd::from_raw_fd(fd) }))
-    }
-
-    /// The value at an index.
-    ///
-    /// # Errors
-    /// `ENOENT` outside the array.
-    #[doc(alias = "BPF_MAP_LOOKUP_ELEM")]
-    pub fn get(&self, index: u32) -> Result<[u8; N], SyscallError> {
-        let mut value = [0; N];
-        let mut attr = self.element(&index, (&raw mut value).expose_provenance());
-        // SAFETY: index and value are on this stack; nobody else uses them; the kernel writes one
-        // value, which is `N` bytes.
-        unsafe { bpf(BPF_MAP_LOOKUP_ELEM, &mut attr, "bpf(BPF_MAP_LOOKUP_ELEM)") }?;
-        Ok(value)
-    }
-
-    /// Writes the value at an index.
-    ///
-    /// # Errors
-    /// `E2BIG` outside the array.
-    #[doc(alias = "BPF_MAP_UPDATE_ELEM")]
-    pub fn set(&self, index: u32, value: &[u8; N]) -> Result<(), SyscallError> {
-        let mut attr = self.element(&index, std::ptr::from_ref(value).expose_provenance());
-        // SAFETY: index and value are borrowed for the call; nobody writes to them; the kernel
-        // reads one value, which is `N` bytes.
-        unsafe { bpf(BPF_MAP_UPDATE_ELEM, &mut attr, "bpf(BPF_MAP_UPDATE_ELEM)") }.map(drop)
-    }
-
-    fn element(&self, index: &u32, value: usize) -> bpf_attr_map_elem {
-        bpf_attr_map_elem {
-            map_fd: self.0.as_raw_fd() as u32,
-            pad: 0,
-            key: std::ptr::from_ref(index).expose_provenance() as u64,
-            value: value as u64,
-            flags: 0,
-        }
-    }
-}
-
-impl<const N: usize> AsFd for BpfArray<N> {
-    fn as_fd(&self) -> BorrowedFd<'_> {
-        self.0.as_fd()
-    }
-}
-
-/// What `BPF_PROG_LOAD` is asked for, besides the instructions.
+/// Options of `BPF_PROG_LOAD`.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct XdpLoad {
-    /// The interface that the program is bound to, and whose driver it may ask about packets
+    /// The interface that the program is bound to, so that it may query the driver about packets
     /// (kernel 6.3); 0 for none.
     #[doc(alias = "BPF_F_XDP_DEV_BOUND_ONLY")]
     pub interface: u32,
-    /// Whether it takes packets in several buffers (kernel 5.18).
+    /// Whether the program handles packets in several buffers (kernel 5.18).
     #[doc(alias = "BPF_F_XDP_HAS_FRAGS")]
     pub multi_buffer: bool,
-    /// Its name, which ends with a zero byte: letters, digits, `_` and `.`.
+    /// Its name, terminated by a zero byte: letters, digits, `_` and `.`.
     pub name: [u8; 16],
 }
 
@@ -112,25 +43,26 @@ pub struct XdpLoad {
 ///
 /// # Errors
 /// [`Error::NotPermitted`] without CAP_BPF and CAP_NET_ADMIN (root of a user namespace does not
-/// have them), [`Error::ProgramRefused`] with what the verifier said.
+/// have them); [`Error::ProgramRefused`] with the log of the verifier.
 #[doc(alias = "BPF_PROG_LOAD")]
 pub fn bpf_load_xdp(program: &[bpf_insn], license: &CStr) -> Result<OwnedFd, Error> {
     bpf_load_xdp_with(program, license, &XdpLoad::default())
 }
 
-/// Loads an XDP program that is bound to an interface, or takes packets in several buffers, or has
-/// a name.
+/// Loads an XDP program with options: bound to an interface, for packets in several buffers, or
+/// with a name.
 ///
 /// # Errors
-/// As for [`bpf_load_xdp`]; `EINVAL` on a kernel that is too old for what is asked, `EOPNOTSUPP`
-/// for an interface that no program can be bound to.
+/// The errors of [`bpf_load_xdp`]; `EINVAL` if the kernel is too old for an option, `EOPNOTSUPP` if
+/// programs cannot be bound to the interface.
+// [`bpf_prog_load`]: https://elixir.bootlin.com/linux/v6.12.117/source/kernel/bpf/syscall.c#L2638
 pub fn bpf_load_xdp_with(
     program: &[bpf_insn],
     license: &CStr,
     with: &XdpLoad,
 ) -> Result<OwnedFd, Error> {
-    // Once more with a log where it failed: with one that is too short a good program would not
-    // load either.
+    // Loads it again with a log only after a failure: with a log that is too short, a good program
+    // would be refused as well.
     let error = match load_xdp(program, license, with, &mut []) {
         Err(error) if error.is(libc::EACCES) || error.is(libc::EINVAL) => error,
         other => return other.map_err(SyscallError::needs_bpf),
@@ -140,7 +72,7 @@ pub fn bpf_load_xdp_with(
         Ok(fd) => Ok(fd),
         Err(_) => {
             let said = log.split(|&byte| byte == 0).next().unwrap_or_default();
-            // The verifier was not reached: it is the request that is refused, and not the program.
+            // The verifier did not run: the request was refused, not the program.
             if said.is_empty() {
                 return Err(error.needs_bpf());
             }
@@ -152,7 +84,7 @@ pub fn bpf_load_xdp_with(
     }
 }
 
-/// How often a program is loaded where the verifier was interrupted.
+/// Attempts to load a program whose verification was interrupted.
 const MOST_ATTEMPTS: u32 = 64;
 
 fn load_xdp(
@@ -187,7 +119,7 @@ fn load_xdp(
         // their lengths go with them, and the licence ends in a zero byte.
         unsafe { bpf(BPF_PROG_LOAD, &mut attr, "bpf(BPF_PROG_LOAD)") }
     };
-    // A signal to this thread makes the verifier give up: it is no answer, however often it comes.
+    // A signal to this thread makes the verifier give up, which says nothing about the program.
     let fd = (1..MOST_ATTEMPTS)
         .map(|_| load())
         .find(|result| !matches!(result, Err(error) if error.is(libc::EAGAIN)))
@@ -196,12 +128,13 @@ fn load_xdp(
     Ok(unsafe { OwnedFd::from_raw_fd(fd) })
 }
 
-/// Attaches an XDP program to an interface of this thread's network namespace, for as long as the
-/// link is open (kernel 5.9).
+/// Attaches an XDP program to an interface of this thread's network namespace until the link is
+/// closed (kernel 5.9).
 ///
 /// # Errors
-/// `EBUSY` or `EEXIST` where the interface has a program, `EOPNOTSUPP` where the driver has no such
-/// mode, `ENODEV`, `EPERM`.
+/// `EBUSY` or `EEXIST` if the interface has a program, `EOPNOTSUPP` if the driver does not support
+/// the mode, `ENODEV`, `EPERM`.
+// [`link_create`]: https://elixir.bootlin.com/linux/v6.12.117/source/kernel/bpf/syscall.c#L5224
 #[doc(alias = "BPF_LINK_CREATE")]
 pub fn bpf_link_xdp(
     program: BorrowedFd<'_>,
@@ -220,12 +153,13 @@ pub fn bpf_link_xdp(
     Ok(unsafe { OwnedFd::from_raw_fd(fd) })
 }
 
-/// Takes the program of a link off now, also where another process has the link open (kernel 5.11).
-/// Closing the link does the same, but only when nobody has it open any more: a child that was
-/// forked has, until it executes another program.
+/// Detaches the program of a link now, even if another process has the link open (kernel 5.11).
+/// Closing the link does the same, but only once no process has it open: a forked child keeps it
+/// until it executes another program.
 ///
 /// # Errors
 /// `EINVAL` on an older kernel.
+// [`link_detach`]: https://elixir.bootlin.com/linux/v6.12.117/source/kernel/bpf/syscall.c#L5413
 #[doc(alias = "BPF_LINK_DETACH")]
 pub fn bpf_link_detach(link: BorrowedFd<'_>) -> Result<(), SyscallError> {
     let mut attr = bpf_attr_link_detach {
@@ -235,10 +169,11 @@ pub fn bpf_link_detach(link: BorrowedFd<'_>) -> Result<(), SyscallError> {
     unsafe { bpf(BPF_LINK_DETACH, &mut attr, "bpf(BPF_LINK_DETACH)") }.map(drop)
 }
 
-/// The number of a program.
+/// The ID of a program.
 ///
 /// # Errors
-/// The descriptor is none of a program.
+/// The descriptor is not that of a program.
+// [`bpf_obj_get_info_by_fd`]: https://elixir.bootlin.com/linux/v6.12.117/source/kernel/bpf/syscall.c#L4977
 #[doc(alias = "BPF_OBJ_GET_INFO_BY_FD")]
 pub fn bpf_program_id(program: BorrowedFd<'_>) -> Result<u32, SyscallError> {
     let mut info = bpf_prog_info::default();
@@ -253,82 +188,6 @@ pub fn bpf_program_id(program: BorrowedFd<'_>) -> Result<u32, SyscallError> {
     Ok(info.id)
 }
 
-/// Runs an XDP program once over a packet that is said to come from `context`; what it returned,
-/// and the packet that it left.
-///
-/// # Errors
-/// `EINVAL` for a packet that is shorter than an Ethernet header or longer than a page holds,
-/// `ENODEV` for an unknown interface.
-#[doc(alias = "BPF_PROG_TEST_RUN")]
-pub fn bpf_test_xdp(
-    program: BorrowedFd<'_>,
-    packet: &[u8],
-    context: xdp_md,
-) -> Result<(u32, Vec<u8>), SyscallError> {
-    // A program can grow the packet by the headroom, which is no more than a page.
-    let mut left = vec![0; packet.len() + super::page_size()];
-    let mut attr = test_run(program, packet, &context);
-    attr.data_out = left.as_mut_ptr().expose_provenance() as u64;
-    attr.data_size_out = u32::try_from(left.len()).unwrap_or(u32::MAX);
-    attr.repeat = 1;
-    // SAFETY: packet and context are borrowed, and `left` is ours; nobody else writes to them;
-    // their lengths go with them.
-    unsafe { bpf(BPF_PROG_TEST_RUN, &mut attr, "bpf(BPF_PROG_TEST_RUN)") }?;
-    left.truncate(attr.data_size_out as usize);
-    Ok((attr.retval, left))
-}
-
-/// Sends `repeat` copies of a frame through an XDP program, in batches of `batch` (1 to 256), and
-/// does with each what the program says, as if it had come in on `interface`. It returns when all
-/// are done. The program sees a copy as the last run over the same memory left it. Linux 5.18.
-///
-/// # Errors
-/// `EINTR` where a signal came first, `ENODEV` for an unknown interface.
-#[doc(alias = "BPF_F_TEST_XDP_LIVE_FRAMES")]
-pub fn bpf_send_xdp(
-    program: BorrowedFd<'_>,
-    frame: &[u8],
-    interface: u32,
-    repeat: u32,
-    batch: u32,
-) -> Result<(), SyscallError> {
-    let context = came_in(frame, interface);
-    let mut attr = test_run(program, frame, &context);
-    attr.repeat = repeat;
-    attr.flags = BPF_F_TEST_XDP_LIVE_FRAMES;
-    attr.batch_size = batch;
-    // SAFETY: frame and context are borrowed or on this stack; nobody writes to them; their lengths
-    // go with them.
-    unsafe {
-        bpf(
-            BPF_PROG_TEST_RUN,
-            &mut attr,
-            "bpf(BPF_PROG_TEST_RUN, live frames)",
-        )
-    }
-    .map(drop)
-}
-
-/// A packet without metadata.
-fn came_in(packet: &[u8], interface: u32) -> xdp_md {
-    xdp_md {
-        data_end: u32::try_from(packet.len()).unwrap_or(u32::MAX),
-        ingress_ifindex: interface,
-        ..xdp_md::default()
-    }
-}
-
-fn test_run(program: BorrowedFd<'_>, packet: &[u8], context: &xdp_md) -> bpf_attr_test_run {
-    bpf_attr_test_run {
-        prog_fd: program.as_raw_fd() as u32,
-        data_in: packet.as_ptr().expose_provenance() as u64,
-        data_size_in: u32::try_from(packet.len()).unwrap_or(u32::MAX),
-        ctx_in: std::ptr::from_ref(context).expose_provenance() as u64,
-        ctx_size_in: size_of::<xdp_md>() as u32,
-        ..bpf_attr_test_run::default()
-    }
-}
-
 /// The one call behind all of these.
 ///
 /// # Safety
@@ -341,7 +200,7 @@ unsafe fn bpf<T: Copy>(
 ) -> Result<c_int, SyscallError> {
     let attr: *mut T = attr;
     // SAFETY: the attributes are borrowed for the call; nobody else uses them; their length is that
-    // of their type. What they point to is the caller's word.
+    // of their type. The caller promises that what they point to is valid.
     let result = unsafe { libc::syscall(libc::SYS_bpf, command, attr, size_of::<T>()) };
     super::check(result as c_int, call)
 }

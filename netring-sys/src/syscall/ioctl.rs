@@ -1,10 +1,10 @@
-//! Asking about interfaces by ioctl: `netdevice(7)`, and ethtool's.
+//! Queries about interfaces by ioctl: `netdevice(7)`, and ethtool's.
 //!
 //! # Safety
-//! The invariant of this file: a pointer handed to the kernel points to a value on this function's
-//! own stack, or to a slice that it borrows, with exactly the length that is handed over beside it,
-//! and the kernel keeps none of them after the call (if it does keep memory, the function takes an
-//! [`Mmap`](crate::Mmap) or says so). Descriptors are borrowed, so they are open during the call.
+//! The invariant of this file: each pointer that is passed to the kernel is to a value on the
+//! function's own stack, or to a slice that it borrows, and is passed with its exact length. The
+//! kernel keeps no pointer after the call; a function whose memory it does keep takes an
+//! [`Mmap`](crate::Mmap) or says so. Descriptors are borrowed, so they are open during the call.
 #![expect(unsafe_code, reason = "system calls; the invariant stands above")]
 
 use std::ffi::CStr;
@@ -13,14 +13,14 @@ use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use super::check;
 use crate::SyscallError;
 
-/// What the kernel says of an interface where only ioctl is left to ask.
+/// What ioctl reports about an interface, for a process that may not use netlink.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct InterfaceByIoctl {
     /// Its index.
     pub index: u32,
-    /// Its own name, also if it was asked for by another.
+    /// Its own name, even if it was queried by another.
     pub name: String,
-    /// The lower 16 of its `IFF_*` bits.
+    /// The lower 16 bits of its `IFF_*` flags.
     pub flags: u16,
     /// Its MTU, in bytes.
     pub mtu: u32,
@@ -30,11 +30,11 @@ pub struct InterfaceByIoctl {
     pub address: [u8; 6],
 }
 
-/// A socket that can be asked about the interfaces of this thread's network namespace: of the first
+/// Opens a socket for queries about the interfaces of this thread's network namespace, of the first
 /// family that a sandbox allows.
 ///
 /// # Errors
-/// What is said of the last, `AF_PACKET`.
+/// The error for the last family, `AF_PACKET`.
 pub fn interface_socket() -> Result<OwnedFd, SyscallError> {
     let open = |family| {
         let kind = libc::SOCK_DGRAM | libc::SOCK_CLOEXEC;
@@ -52,11 +52,12 @@ pub fn interface_socket() -> Result<OwnedFd, SyscallError> {
         .or_else(|_| open(libc::AF_PACKET))
 }
 
-/// Asks about the interface of this name, which may be an alternative one, of up to 15 bytes; or of
-/// this index, if the name is empty.
+/// Queries the interface with this name of up to 15 bytes, which may be an alternative one, or with
+/// this index if the name is empty.
 ///
 /// # Errors
 /// `ENODEV` if there is no such interface.
+// [`dev_ioctl`]: https://elixir.bootlin.com/linux/v6.12.117/source/net/core/dev_ioctl.c#L654
 #[doc(alias = "SIOCGIFINDEX")]
 #[doc(alias = "SIOCGIFNAME")]
 pub fn interface_by_ioctl(
@@ -79,7 +80,7 @@ pub fn interface_by_ioctl(
             unsafe { request.ifr_ifru.ifru_ifindex as u32 }
         }
     };
-    // From here on by the index, which stays if somebody renames it now.
+    // From here on by index, which stays the same if the interface is renamed now.
     let mut found = named("");
     found.ifr_ifru.ifru_ifindex = index as i32;
     ioctl(socket, libc::SIOCGIFNAME, &mut found, "ioctl(SIOCGIFNAME)")?;
@@ -95,9 +96,9 @@ pub fn interface_by_ioctl(
     // SAFETY: the value is ours, on this stack; nobody writes to it; the kernel has written this
     // member.
     let flags = unsafe { flags.ifru_flags as u16 };
-    // SAFETY: as for the flags.
+    // SAFETY: as for the flags: our value, no other writer, and this member was written.
     let mtu = unsafe { mtu.ifru_mtu as u32 };
-    // SAFETY: as for the flags.
+    // SAFETY: as for the flags: our value, no other writer, and this member was written.
     let address = unsafe { address.ifru_hwaddr };
     Ok(InterfaceByIoctl {
         index,
@@ -109,8 +110,9 @@ pub fn interface_by_ioctl(
     })
 }
 
-/// `struct ethtool_channels` and `struct ethtool_ringparam`, which are alike: the command, four
-/// limits and four settings.
+/// `struct ethtool_channels` and `struct ethtool_ringparam`, which have the same layout: the
+/// command, four limits and four settings.
+// [`ethtool_channels`]: https://elixir.bootlin.com/linux/v6.12.117/source/include/uapi/linux/ethtool.h#L552
 #[repr(C)]
 #[derive(Default)]
 struct Four {
@@ -119,11 +121,12 @@ struct Four {
     settings: [u32; 4],
 }
 
-/// How many receive and transmit queues an interface uses now; `None` where the driver does not
-/// say.
+/// The number of receive and transmit queues that an interface uses now; `None` if the driver does
+/// not report it.
 ///
 /// # Errors
-/// `ENODEV` where there is no such interface.
+/// `ENODEV` if there is no such interface.
+// [`ethtool_get_channels`]: https://elixir.bootlin.com/linux/v6.12.117/source/net/ethtool/ioctl.c#L2242
 #[doc(alias = "ETHTOOL_GCHANNELS")]
 pub fn ethtool_channels(
     socket: BorrowedFd<'_>,
@@ -148,11 +151,11 @@ pub fn ethtool_channels(
     }
 }
 
-/// Entries of the card's own rings: receive, receive of short and of long packets, transmit.
+/// Entries of the card's own rings: receive, mini receive, jumbo receive, transmit.
 ///
 /// # Errors
-/// `EOPNOTSUPP` from a driver that has none to tell of (veth), `ENODEV` where there is no such
-/// interface.
+/// `EOPNOTSUPP` from a driver without such rings (veth), `ENODEV` if there is no such interface.
+// [`ethtool_get_ringparam`]: https://elixir.bootlin.com/linux/v6.12.117/source/net/ethtool/ioctl.c#L2198
 #[doc(alias = "ETHTOOL_GRINGPARAM")]
 pub fn ethtool_rings(socket: BorrowedFd<'_>, name: &str) -> Result<[u32; 4], SyscallError> {
     const ETHTOOL_GRINGPARAM: u32 = 0x10;
@@ -164,11 +167,12 @@ pub fn ethtool_rings(socket: BorrowedFd<'_>, name: &str) -> Result<[u32; 4], Sys
     Ok(rings.settings)
 }
 
-/// Sets them.
+/// Sets the entries of the card's own rings, in the order of [`ethtool_rings`].
 ///
 /// # Errors
-/// As [`ethtool_rings`]; `EINVAL` for a size that the card does not have, `EPERM` without
-/// CAP_NET_ADMIN.
+/// The errors of [`ethtool_rings`]; `EINVAL` for a size that the card does not support, `EPERM`
+/// without CAP_NET_ADMIN.
+// [`ethtool_set_ringparam`]: https://elixir.bootlin.com/linux/v6.12.117/source/net/ethtool/ioctl.c#L2214
 #[doc(alias = "ETHTOOL_SRINGPARAM")]
 pub fn set_ethtool_rings(
     socket: BorrowedFd<'_>,
@@ -197,12 +201,12 @@ fn ethtool(
     ioctl(socket, SIOCETHTOOL, &mut request, call)
 }
 
-/// A request about the interface of this name.
+/// A request for the interface with this name.
 fn named(name: &str) -> libc::ifreq {
     // SAFETY: ifreq is made of integers and pointers, for which zero is a value; it is on this
     // stack; its size is its type's.
     let mut request: libc::ifreq = unsafe { std::mem::zeroed() };
-    // One byte stays zero: the kernel's names end with one.
+    // The last byte stays zero, as the terminator.
     let room = request.ifr_name.iter_mut().take(libc::IFNAMSIZ - 1);
     for (to, from) in room.zip(name.bytes()) {
         *to = from as libc::c_char;
@@ -210,8 +214,8 @@ fn named(name: &str) -> libc::ifreq {
     request
 }
 
-/// Makes a request whose pointer, if its command reads one, is to a struct that the caller borrows,
-/// of the size that the command has.
+/// Makes a request. If its command reads a pointer, that is to a struct that the caller borrows, of
+/// the size that the command expects.
 fn ioctl(
     socket: BorrowedFd<'_>,
     command: libc::c_ulong,
@@ -220,7 +224,7 @@ fn ioctl(
 ) -> Result<(), SyscallError> {
     let request: *mut libc::ifreq = request;
     // SAFETY: the request is lent to us, and so is what it points to; nobody else uses them; the
-    // command tells the kernel which structs it reads and writes, and they have these sizes.
+    // command determines which structs the kernel reads and writes, and they have these sizes.
     let result = unsafe { libc::ioctl(socket.as_raw_fd(), command as _, request) };
     check(result, call).map(drop)
 }

@@ -1,10 +1,10 @@
 //! Netlink sockets: `netlink(7)`.
 //!
 //! # Safety
-//! The invariant of this file: a pointer handed to the kernel points to a value on this function's
-//! own stack, or to a slice that it borrows, with exactly the length that is handed over beside it,
-//! and the kernel keeps none of them after the call (if it does keep memory, the function takes an
-//! [`Mmap`](crate::Mmap) or says so). Descriptors are borrowed, so they are open during the call.
+//! The invariant of this file: each pointer that is passed to the kernel is to a value on the
+//! function's own stack, or to a slice that it borrows, and is passed with its exact length. The
+//! kernel keeps no pointer after the call; a function whose memory it does keep takes an
+//! [`Mmap`](crate::Mmap) or says so. Descriptors are borrowed, so they are open during the call.
 #![expect(unsafe_code, reason = "system calls; the invariant stands above")]
 
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
@@ -12,20 +12,21 @@ use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use super::{check, check_len, size_of_u32, would_block};
 use crate::SyscallError;
 
-/// A netlink socket of the family "route", in this thread's network namespace. `groups` is the bit
-/// mask of notifications to receive (`RTMGRP_LINK`).
+/// Opens a netlink socket of the family "route" in this thread's network namespace. `groups` is the
+/// bit mask of notifications to receive (`RTMGRP_LINK`).
 ///
 /// # Errors
 /// `EMFILE`, `ENOBUFS`.
+// [`netlink_create`]: https://elixir.bootlin.com/linux/v6.12.117/source/net/netlink/af_netlink.c#L646
 #[doc(alias = "NETLINK_ROUTE")]
 pub fn netlink_socket(groups: u32) -> Result<OwnedFd, SyscallError> {
     netlink_socket_of(libc::NETLINK_ROUTE, groups)
 }
 
-/// A netlink socket of the family "generic", in this thread's network namespace.
+/// Opens a netlink socket of the family "generic" in this thread's network namespace.
 ///
 /// # Errors
-/// As [`netlink_socket`].
+/// `EMFILE`, `ENOBUFS`, as for [`netlink_socket`].
 #[doc(alias = "NETLINK_GENERIC")]
 pub fn generic_netlink_socket() -> Result<OwnedFd, SyscallError> {
     netlink_socket_of(libc::NETLINK_GENERIC, 0)
@@ -61,7 +62,8 @@ fn netlink_socket_of(protocol: libc::c_int, groups: u32) -> Result<OwnedFd, Sysc
 /// Sends a netlink message to the kernel.
 ///
 /// # Errors
-/// `ENOBUFS`; what the kernel thinks of the message comes as an answer.
+/// `ENOBUFS`; the kernel reports problems with the message itself in an answer.
+// [`netlink_sendmsg`]: https://elixir.bootlin.com/linux/v6.12.117/source/net/netlink/af_netlink.c#L1816
 pub fn netlink_send(fd: BorrowedFd<'_>, message: &[u8]) -> Result<(), SyscallError> {
     // SAFETY: the message is borrowed for the call; nobody writes to it meanwhile; its length goes
     // with it.
@@ -69,11 +71,12 @@ pub fn netlink_send(fd: BorrowedFd<'_>, message: &[u8]) -> Result<(), SyscallErr
     check_len(sent, "send(netlink)").map(drop)
 }
 
-/// Receives netlink messages: how many bytes, or `None` where there are none now.
+/// Receives netlink messages. Returns the number of bytes, or `None` if there are none now.
 ///
 /// # Errors
-/// `ENOBUFS` if notifications were lost, `EMSGSIZE` if the message is longer than the buffer, and
-/// lost: ask again.
+/// `ENOBUFS` if notifications were lost; `EMSGSIZE` if the message was longer than the buffer, and
+/// is lost: send the request again.
+// [`netlink_recvmsg`]: https://elixir.bootlin.com/linux/v6.12.117/source/net/netlink/af_netlink.c#L1905
 pub fn netlink_receive(
     fd: BorrowedFd<'_>,
     buffer: &mut [u8],

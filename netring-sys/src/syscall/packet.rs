@@ -1,10 +1,10 @@
 //! Packet sockets: `packet(7)`.
 //!
 //! # Safety
-//! The invariant of this file: a pointer handed to the kernel points to a value on this function's
-//! own stack, or to a slice that it borrows, with exactly the length that is handed over beside it,
-//! and the kernel keeps none of them after the call (if it does keep memory, the function takes an
-//! [`Mmap`](crate::Mmap) or says so). Descriptors are borrowed, so they are open during the call.
+//! The invariant of this file: each pointer that is passed to the kernel is to a value on the
+//! function's own stack, or to a slice that it borrows, and is passed with its exact length. The
+//! kernel keeps no pointer after the call; a function whose memory it does keep takes an
+//! [`Mmap`](crate::Mmap) or says so. Descriptors are borrowed, so they are open during the call.
 #![expect(unsafe_code, reason = "system calls; the invariant stands above")]
 
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
@@ -16,10 +16,11 @@ use crate::SyscallError;
 use crate::kernel::filter::SockFilter;
 use crate::kernel::packet::{packet_mreq, sockaddr_ll, tpacket_req3, tpacket_stats_v3};
 
-/// A raw packet socket that takes no packet before it is bound with a protocol.
+/// Opens a raw packet socket, which receives nothing until it is bound with a protocol.
 ///
 /// # Errors
-/// `EPERM` without CAP_NET_RAW ([`SyscallError::needs_net_raw`] says so), `EMFILE`, `EAFNOSUPPORT`.
+/// `EPERM` without CAP_NET_RAW (see [`SyscallError::needs_net_raw`]), `EMFILE`, `EAFNOSUPPORT`.
+// [`packet_create`]: https://elixir.bootlin.com/linux/v6.12.117/source/net/packet/af_packet.c#L3451
 #[doc(alias = "socket")]
 pub fn packet_socket() -> Result<OwnedFd, SyscallError> {
     let kind = libc::SOCK_RAW | libc::SOCK_CLOEXEC | libc::SOCK_NONBLOCK;
@@ -32,11 +33,12 @@ pub fn packet_socket() -> Result<OwnedFd, SyscallError> {
     Ok(unsafe { OwnedFd::from_raw_fd(fd) })
 }
 
-/// Binds a packet socket to an interface; protocol 0 receives nothing, `ETH_P_ALL` (host order)
+/// Binds a packet socket to an interface. Protocol 0 receives nothing, `ETH_P_ALL` (in host order)
 /// everything.
 ///
 /// # Errors
-/// `ENODEV` where there is no such interface, `EINVAL` in a fanout group.
+/// `ENODEV` if there is no such interface, `EINVAL` in a fanout group.
+// [`packet_do_bind`]: https://elixir.bootlin.com/linux/v6.12.117/source/net/packet/af_packet.c#L3309
 #[doc(alias = "bind")]
 pub fn bind_packet(fd: BorrowedFd<'_>, interface: u32, protocol: u16) -> Result<(), SyscallError> {
     let address = sockaddr_ll {
@@ -52,10 +54,11 @@ pub fn bind_packet(fd: BorrowedFd<'_>, interface: u32, protocol: u16) -> Result<
     check(result, "bind(AF_PACKET)").map(drop)
 }
 
-/// What a packet socket is bound to; the interface is −1 once it was removed.
+/// The address that a packet socket is bound to; the interface is −1 after its removal.
 ///
 /// # Errors
-/// The descriptor is no socket.
+/// The descriptor is not a socket.
+// [`packet_getname`]: https://elixir.bootlin.com/linux/v6.12.117/source/net/packet/af_packet.c#L3714
 #[doc(alias = "getsockname")]
 pub fn packet_socket_address(fd: BorrowedFd<'_>) -> Result<sockaddr_ll, SyscallError> {
     let mut address = sockaddr_ll::default();
@@ -68,10 +71,11 @@ pub fn packet_socket_address(fd: BorrowedFd<'_>) -> Result<sockaddr_ll, SyscallE
     Ok(address)
 }
 
-/// Chooses the version of the ring: `TPACKET_V2` (kernel 2.6.27) or `TPACKET_V3` (kernel 3.2).
+/// Selects the version of the ring: `TPACKET_V2` (kernel 2.6.27) or `TPACKET_V3` (kernel 3.2).
 ///
 /// # Errors
 /// `EBUSY` once a ring exists; `EINVAL` on an older kernel.
+// [`PACKET_VERSION`]: https://elixir.bootlin.com/linux/v6.12.117/source/net/packet/af_packet.c#L3974
 #[doc(alias = "PACKET_VERSION")]
 pub fn set_packet_version(fd: BorrowedFd<'_>, version: i32) -> Result<(), SyscallError> {
     set_option(
@@ -83,10 +87,11 @@ pub fn set_packet_version(fd: BorrowedFd<'_>, version: i32) -> Result<(), Syscal
     )
 }
 
-/// Leaves so many bytes free in front of each packet of a ring, behind its header and address.
+/// Reserves this many bytes before each packet of a ring, after its header and address.
 ///
 /// # Errors
 /// `EBUSY` once a ring exists.
+// [`PACKET_RESERVE`]: https://elixir.bootlin.com/linux/v6.12.117/source/net/packet/af_packet.c#L4000
 #[doc(alias = "PACKET_RESERVE")]
 pub fn set_packet_reserve(fd: BorrowedFd<'_>, bytes: u32) -> Result<(), SyscallError> {
     set_option(
@@ -98,11 +103,11 @@ pub fn set_packet_reserve(fd: BorrowedFd<'_>, bytes: u32) -> Result<(), SyscallE
     )
 }
 
-/// Makes the receive ring. For version 2 the kernel reads the first four words of the request.
+/// Creates the receive ring. For version 2 the kernel reads the first four words of the request.
 ///
 /// # Errors
-/// `EINVAL` for a geometry that the kernel does not take, `ENOMEM` where there is not enough
-/// memory.
+/// `EINVAL` for a geometry that the kernel does not accept, `ENOMEM` if there is not enough memory.
+// [`packet_set_ring`]: https://elixir.bootlin.com/linux/v6.12.117/source/net/packet/af_packet.c#L4588
 #[doc(alias = "PACKET_RX_RING")]
 pub fn set_packet_rx_ring(fd: BorrowedFd<'_>, request: &tpacket_req3) -> Result<(), SyscallError> {
     set_option(
@@ -114,10 +119,11 @@ pub fn set_packet_rx_ring(fd: BorrowedFd<'_>, request: &tpacket_req3) -> Result<
     )
 }
 
-/// Chooses the clock of the packets' timestamps, by `SOF_TIMESTAMPING_*` bits.
+/// Selects the clock of the timestamps, as `SOF_TIMESTAMPING_*` bits.
 ///
 /// # Errors
 /// `EINVAL` for other bits.
+// [`PACKET_TIMESTAMP`]: https://elixir.bootlin.com/linux/v6.12.117/source/net/packet/af_packet.c#L4093
 #[doc(alias = "PACKET_TIMESTAMP")]
 pub fn set_packet_timestamp(fd: BorrowedFd<'_>, source: u32) -> Result<(), SyscallError> {
     set_option(
@@ -129,10 +135,11 @@ pub fn set_packet_timestamp(fd: BorrowedFd<'_>, source: u32) -> Result<(), Sysca
     )
 }
 
-/// Leaves out packets that this host sends (kernel 4.20).
+/// Ignores packets that this host sends (kernel 4.20).
 ///
 /// # Errors
 /// `ENOPROTOOPT` on an older kernel.
+// [`PACKET_IGNORE_OUTGOING`]: https://elixir.bootlin.com/linux/v6.12.117/source/net/packet/af_packet.c#L4124
 #[doc(alias = "PACKET_IGNORE_OUTGOING")]
 pub fn set_packet_ignore_outgoing(fd: BorrowedFd<'_>, ignore: bool) -> Result<(), SyscallError> {
     let ignore = c_int::from(ignore);
@@ -145,11 +152,12 @@ pub fn set_packet_ignore_outgoing(fd: BorrowedFd<'_>, ignore: bool) -> Result<()
     )
 }
 
-/// Sets a mode of the interface, promiscuous or all groups, until it is taken back or the socket is
-/// closed.
+/// Sets a mode of the interface (promiscuous, all multicast groups) until it is removed or the
+/// socket is closed.
 ///
 /// # Errors
-/// `ENODEV` where there is no such interface, `EINVAL` for an unknown mode.
+/// `ENODEV` if there is no such interface, `EINVAL` for an unknown mode.
+// [`packet_mc_add`]: https://elixir.bootlin.com/linux/v6.12.117/source/net/packet/af_packet.c#L3796
 #[doc(alias = "PACKET_ADD_MEMBERSHIP")]
 pub fn add_packet_membership(
     fd: BorrowedFd<'_>,
@@ -164,10 +172,11 @@ pub fn add_packet_membership(
     )
 }
 
-/// Takes back what [`add_packet_membership`] set.
+/// Removes a mode that [`add_packet_membership`] set.
 ///
 /// # Errors
-/// `EADDRNOTAVAIL` where the socket has not set it.
+/// `EADDRNOTAVAIL` if this socket did not set it.
+// [`packet_mc_drop`]: https://elixir.bootlin.com/linux/v6.12.117/source/net/packet/af_packet.c#L3851
 #[doc(alias = "PACKET_DROP_MEMBERSHIP")]
 pub fn drop_packet_membership(
     fd: BorrowedFd<'_>,
@@ -182,15 +191,17 @@ pub fn drop_packet_membership(
     )
 }
 
-/// Attaches a classic BPF program, or puts it in the place of the one before, in one step: no
-/// packet sees neither.
+/// Attaches a classic BPF program, or replaces the current one atomically: every packet is filtered
+/// by the old or the new program.
 ///
 /// # Errors
-/// `EINVAL` for a program that the kernel's checker refuses, `ENOMEM` over `net.core.optmem_max`.
+/// `EINVAL` for a program that the kernel's checks refuse, `ENOMEM` if it exceeds
+/// `net.core.optmem_max`.
+// [`sk_attach_filter`]: https://elixir.bootlin.com/linux/v6.12.117/source/net/core/filter.c#L1545
 #[doc(alias = "SO_ATTACH_FILTER")]
 pub fn attach_filter(fd: BorrowedFd<'_>, program: &[SockFilter]) -> Result<(), SyscallError> {
     let program = libc::sock_fprog {
-        // More than the kernel takes is refused by the kernel and not cut to what fits 16 bits.
+        // A longer program is refused by the kernel, not truncated to what fits 16 bits.
         len: u16::try_from(program.len()).unwrap_or(u16::MAX),
         filter: program.as_ptr().cast_mut().cast(),
     };
@@ -203,11 +214,12 @@ pub fn attach_filter(fd: BorrowedFd<'_>, program: &[SockFilter]) -> Result<(), S
     )
 }
 
-/// The counters of a packet socket with a ring; with a version 2 ring the kernel leaves
-/// `tp_freeze_q_cnt` at 0. **The kernel sets them to zero**: there must be one reader.
+/// The counters of a packet socket with a ring; with a version 2 ring, `tp_freeze_q_cnt` stays 0.
+/// **Reading resets them**, so there must be only one reader.
 ///
 /// # Errors
-/// The descriptor is no packet socket.
+/// The descriptor is not a packet socket.
+// [`PACKET_STATISTICS`]: https://elixir.bootlin.com/linux/v6.12.117/source/net/packet/af_packet.c#L4193
 #[doc(alias = "PACKET_STATISTICS")]
 pub fn packet_statistics(fd: BorrowedFd<'_>) -> Result<tpacket_stats_v3, SyscallError> {
     get_option(
@@ -218,21 +230,23 @@ pub fn packet_statistics(fd: BorrowedFd<'_>) -> Result<tpacket_stats_v3, Syscall
     )
 }
 
-/// The error that waits on a socket, 0 for none. Reading it takes it away, and with it the
-/// `POLLERR` that it causes.
+/// Returns and clears the pending error of a socket, 0 for none. The pending error is what causes
+/// `POLLERR`.
 ///
 /// # Errors
-/// The descriptor is no socket.
+/// The descriptor is not a socket.
+// [`SO_ERROR`]: https://elixir.bootlin.com/linux/v6.12.117/source/net/core/sock.c#L1219
 #[doc(alias = "SO_ERROR")]
 pub fn take_socket_error(fd: BorrowedFd<'_>) -> Result<i32, SyscallError> {
     get_option(fd, SOL_SOCKET, libc::SO_ERROR, "getsockopt(SO_ERROR)")
 }
 
-/// Sends one frame on a bound socket; the number of bytes sent, or `None` where there is no room
-/// now.
+/// Sends one frame on a bound socket. Returns the number of bytes sent, or `None` if there is no
+/// room now.
 ///
 /// # Errors
 /// `EMSGSIZE` for a frame over the MTU, `ENETDOWN`, `ENXIO` once the interface is gone.
+// [`packet_snd`]: https://elixir.bootlin.com/linux/v6.12.117/source/net/packet/af_packet.c#L3058
 pub fn send(fd: BorrowedFd<'_>, frame: &[u8]) -> Result<Option<usize>, SyscallError> {
     // SAFETY: the frame is borrowed for the call; nobody writes to it meanwhile; its length goes
     // with it.
@@ -250,11 +264,12 @@ pub fn send(fd: BorrowedFd<'_>, frame: &[u8]) -> Result<Option<usize>, SyscallEr
     }
 }
 
-/// Receives one packet without a ring: how long it was on the wire, and where it came from; `None`
-/// where there is none now. What does not fit `buffer` is cut.
+/// Receives one packet without a ring. Returns its length on the wire and its origin, or `None` if
+/// there is none now. A packet that does not fit `buffer` is truncated.
 ///
 /// # Errors
-/// `ENETDOWN` once when the interface went down.
+/// `ENETDOWN` once after the interface went down.
+// [`packet_recvmsg`]: https://elixir.bootlin.com/linux/v6.12.117/source/net/packet/af_packet.c#L3529
 #[doc(alias = "recvfrom")]
 pub fn receive(
     fd: BorrowedFd<'_>,

@@ -1,7 +1,7 @@
 //! The size of a page: `sysconf(3)`.
 //!
 //! # Safety
-//! The invariant of this file: no memory is handed over.
+//! The invariant of this file: the kernel is given no memory.
 #![expect(unsafe_code, reason = "system calls; the invariant stands above")]
 
 /// The size of a page, in bytes.

@@ -1,10 +1,10 @@
 //! Waiting: `epoll(7)`, `ppoll(2)`, `eventfd(2)`, `timerfd_create(2)`.
 //!
 //! # Safety
-//! The invariant of this file: a pointer handed to the kernel points to a value on this function's
-//! own stack, or to a slice that it borrows, with exactly the length that is handed over beside it,
-//! and the kernel keeps none of them after the call (if it does keep memory, the function takes an
-//! [`Mmap`](crate::Mmap) or says so). Descriptors are borrowed, so they are open during the call.
+//! The invariant of this file: each pointer that is passed to the kernel is to a value on the
+//! function's own stack, or to a slice that it borrows, and is passed with its exact length. The
+//! kernel keeps no pointer after the call; a function whose memory it does keep takes an
+//! [`Mmap`](crate::Mmap) or says so. Descriptors are borrowed, so they are open during the call.
 #![expect(unsafe_code, reason = "system calls; the invariant stands above")]
 
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
@@ -15,10 +15,11 @@ use libc::c_int;
 use super::{check, check_len, timespec, would_block};
 use crate::SyscallError;
 
-/// A set of descriptors that is itself one that can be waited for.
+/// Creates an epoll set: a set of descriptors that can itself be waited for.
 ///
 /// # Errors
 /// `EMFILE`, `ENOMEM`.
+// [`do_epoll_create`]: https://elixir.bootlin.com/linux/v6.12.117/source/fs/eventpoll.c#L2398
 #[doc(alias = "epoll_create1")]
 pub fn epoll() -> Result<OwnedFd, SyscallError> {
     // SAFETY: no memory is handed over, so there is no owner, writer or range to speak of.
@@ -30,21 +31,23 @@ pub fn epoll() -> Result<OwnedFd, SyscallError> {
     Ok(unsafe { OwnedFd::from_raw_fd(fd) })
 }
 
-/// Adds a descriptor to a set: the set is readable while the descriptor is, or has an error.
-/// `token` names it.
+/// Adds a descriptor to a set, which is readable while one of its members is readable or has an
+/// error. `token` identifies the member.
 ///
 /// # Errors
-/// `EEXIST` where it is in the set, `EPERM` where it cannot be waited for.
+/// `EEXIST` if it is in the set, `EPERM` if it cannot be waited for.
+// [`ep_insert`]: https://elixir.bootlin.com/linux/v6.12.117/source/fs/eventpoll.c#L1827
 #[doc(alias = "epoll_ctl")]
 pub fn epoll_add(set: BorrowedFd<'_>, fd: BorrowedFd<'_>, token: u64) -> Result<(), SyscallError> {
     epoll_control(libc::EPOLL_CTL_ADD, set, fd, libc::EPOLLIN, token)
 }
 
-/// Mutes a descriptor of a set, so that only its errors make the set readable, or ends that.
-/// `token` is the one it was added with.
+/// Mutes a member, so that only its errors make the set readable, or unmutes it. `token` is the one
+/// it was added with.
 ///
 /// # Errors
 /// `ENOENT` if it is not in the set.
+// [`ep_modify`]: https://elixir.bootlin.com/linux/v6.12.117/source/fs/eventpoll.c#L1910
 #[doc(alias = "EPOLL_CTL_MOD")]
 pub fn epoll_mute(
     set: BorrowedFd<'_>,
@@ -76,11 +79,11 @@ fn epoll_control(
     .map(drop)
 }
 
-/// The tokens of up to four descriptors of a set that are readable or have an error now; does not
-/// wait.
+/// The tokens of up to four members that are readable or have an error now; does not block.
 ///
 /// # Errors
-/// The descriptor is no such set.
+/// The descriptor is not an epoll set.
+// [`ep_poll`]: https://elixir.bootlin.com/linux/v6.12.117/source/fs/eventpoll.c#L2161
 #[doc(alias = "epoll_wait")]
 pub fn epoll_ready(set: BorrowedFd<'_>) -> Result<impl Iterator<Item = u64> + use<>, SyscallError> {
     let mut events = [libc::epoll_event { events: 0, u64: 0 }; 4];
@@ -100,10 +103,11 @@ pub fn epoll_ready(set: BorrowedFd<'_>) -> Result<impl Iterator<Item = u64> + us
         .map(|event| event.u64))
 }
 
-/// A descriptor that is readable once it was signalled, until it is cleared.
+/// Creates an event: a descriptor that becomes readable when it is signalled.
 ///
 /// # Errors
 /// `EMFILE`, `ENOMEM`.
+// [`do_eventfd`]: https://elixir.bootlin.com/linux/v6.12.117/source/fs/eventfd.c#L379
 #[doc(alias = "eventfd")]
 pub fn event() -> Result<OwnedFd, SyscallError> {
     // SAFETY: no memory is handed over, so there is no owner, writer or range to speak of.
@@ -118,23 +122,25 @@ pub fn event() -> Result<OwnedFd, SyscallError> {
 /// Makes an event readable.
 ///
 /// # Errors
-/// The descriptor is no event.
+/// The descriptor is not an event.
+// [`eventfd_write`]: https://elixir.bootlin.com/linux/v6.12.117/source/fs/eventfd.c#L247
 pub fn event_signal(event: BorrowedFd<'_>) -> Result<(), SyscallError> {
     let one = 1_u64.to_ne_bytes();
     // SAFETY: the bytes are on this stack; nobody writes to them; their length goes with them.
     let written = unsafe { libc::write(event.as_raw_fd(), one.as_ptr().cast(), one.len()) };
     match check_len(written, "write(eventfd)") {
-        // The counter is full: it is readable.
+        // The counter is full, so it is readable.
         Err(error) if would_block(&error) => Ok(()),
         other => other.map(drop),
     }
 }
 
-/// A timer that is not running. Once [started](timer_start) it becomes readable at the end of each
-/// period, and stays so until it is [cleared](timer_clear).
+/// Creates a timer that is not running. Once [started](timer_start), it becomes readable at the end
+/// of each period and stays so until it is [cleared](timer_clear).
 ///
 /// # Errors
 /// `EMFILE`, `ENOMEM`.
+// [`timerfd_create`]: https://elixir.bootlin.com/linux/v6.12.117/source/fs/timerfd.c#L410
 #[doc(alias = "timerfd_create")]
 pub fn timer() -> Result<OwnedFd, SyscallError> {
     let flags = libc::TFD_CLOEXEC | libc::TFD_NONBLOCK;
@@ -147,18 +153,19 @@ pub fn timer() -> Result<OwnedFd, SyscallError> {
     Ok(unsafe { OwnedFd::from_raw_fd(fd) })
 }
 
-/// Starts a timer with this period, from now on; a period of zero stops it.
+/// Starts a timer with this period; a period of zero stops it.
 ///
 /// # Errors
 /// The descriptor is not a timer.
+// [`do_timerfd_settime`]: https://elixir.bootlin.com/linux/v6.12.117/source/fs/timerfd.c#L470
 #[doc(alias = "timerfd_settime")]
 pub fn timer_start(timer: BorrowedFd<'_>, period: Duration) -> Result<(), SyscallError> {
     let period = libc::itimerspec {
         it_interval: timespec(period),
         it_value: timespec(period),
     };
-    // SAFETY: the period is on this stack; nobody writes to it; the kernel reads one, and has
-    // nowhere to put the old one.
+    // SAFETY: the period is on this stack; nobody writes to it; the kernel reads one, and writes
+    // none back.
     let set = unsafe {
         libc::timerfd_settime(
             timer.as_raw_fd(),
@@ -170,11 +177,12 @@ pub fn timer_start(timer: BorrowedFd<'_>, period: Duration) -> Result<(), Syscal
     check(set, "timerfd_settime").map(drop)
 }
 
-/// Takes the periods that are over off a timer, which is not readable then before the next one
-/// ends. How many there were.
+/// Clears a timer, so that it is not readable before the next period ends. Returns the number of
+/// periods that have ended.
 ///
 /// # Errors
 /// The descriptor is not a timer.
+// [`timerfd_read_iter`]: https://elixir.bootlin.com/linux/v6.12.117/source/fs/timerfd.c#L265
 pub fn timer_clear(timer: BorrowedFd<'_>) -> Result<u64, SyscallError> {
     let mut periods = [0; 8];
     // SAFETY: the bytes are on this stack; nobody else uses them; the kernel writes at most as many
@@ -192,17 +200,18 @@ pub fn timer_clear(timer: BorrowedFd<'_>) -> Result<u64, SyscallError> {
     }
 }
 
-/// Waits until a descriptor is readable or has an error: true; or until the time is over or a
-/// signal came: false. `None` waits for ever. The time is kept to the nanosecond.
+/// Waits until a descriptor is readable or has an error and returns true; false if the timeout
+/// expires or a signal arrives. `None` waits forever. The timeout is kept to the nanosecond.
 ///
 /// # Errors
 /// `ENOMEM`.
+// [`do_poll`]: https://elixir.bootlin.com/linux/v6.12.117/source/fs/select.c#L884
 #[doc(alias = "ppoll")]
 pub fn poll_readable(fd: BorrowedFd<'_>, timeout: Option<Duration>) -> Result<bool, SyscallError> {
     poll(fd, libc::POLLIN, timeout)
 }
 
-/// As [`poll_readable`], for room to write.
+/// Waits until a descriptor is writable or has an error, like [`poll_readable`].
 ///
 /// # Errors
 /// `ENOMEM`.
@@ -222,7 +231,7 @@ fn poll(
     };
     let time = timeout.map(timespec);
     let time = time.as_ref().map_or(std::ptr::null(), std::ptr::from_ref);
-    // SAFETY: entry and time are on this stack; nobody else uses them; the kernel is told of one
+    // SAFETY: entry and time are on this stack; nobody else uses them; the kernel is given one
     // entry.
     let ready = unsafe { libc::ppoll(&raw mut entry, 1, time, std::ptr::null()) };
     match check(ready, "ppoll") {

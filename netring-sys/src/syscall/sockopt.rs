@@ -1,10 +1,10 @@
 //! Socket options with plain values: `setsockopt(2)`, `getsockopt(2)`.
 //!
 //! # Safety
-//! The invariant of this file: a pointer handed to the kernel points to a value on this function's
-//! own stack, or to a slice that it borrows, with exactly the length that is handed over beside it,
-//! and the kernel keeps none of them after the call (if it does keep memory, the function takes an
-//! [`Mmap`](crate::Mmap) or says so). Descriptors are borrowed, so they are open during the call.
+//! The invariant of this file: each pointer that is passed to the kernel is to a value on the
+//! function's own stack, or to a slice that it borrows, and is passed with its exact length. The
+//! kernel keeps no pointer after the call; a function whose memory it does keep takes an
+//! [`Mmap`](crate::Mmap) or says so. Descriptors are borrowed, so they are open during the call.
 #![expect(unsafe_code, reason = "system calls; the invariant stands above")]
 
 use std::os::fd::{AsRawFd, BorrowedFd};
@@ -14,12 +14,12 @@ use libc::c_int;
 use super::{check, size_of_u32};
 use crate::SyscallError;
 
-/// The network namespace of a socket, by a number that no other namespace has until the host is
-/// restarted; `None` on a kernel before 5.14. A socket stays in the namespace that its thread was
-/// in when it was made.
+/// The cookie of a socket's network namespace, unique until the host is restarted; `None` before
+/// kernel 5.14. A socket belongs to the namespace that its thread was in when it was created.
 ///
 /// # Errors
 /// The descriptor is not a socket.
+// [`SO_NETNS_COOKIE`]: https://elixir.bootlin.com/linux/v6.12.117/source/net/core/sock.c#L2070
 #[doc(alias = "SO_NETNS_COOKIE")]
 pub fn network_namespace(fd: BorrowedFd<'_>) -> Result<Option<u64>, SyscallError> {
     let call = "getsockopt(SO_NETNS_COOKIE)";
@@ -29,8 +29,8 @@ pub fn network_namespace(fd: BorrowedFd<'_>) -> Result<Option<u64>, SyscallError
     }
 }
 
-/// `setsockopt` with a value whose every byte is initialised: the callers pass integers and the
-/// header's structs, which have no padding.
+/// `setsockopt` with a value whose every byte is initialised: callers pass integers and structs of
+/// the kernel's headers, which have no padding.
 pub(super) fn set_option<T: Copy>(
     fd: BorrowedFd<'_>,
     level: c_int,
@@ -53,8 +53,8 @@ pub(super) fn set_option<T: Copy>(
     check(result, call).map(drop)
 }
 
-/// `getsockopt` of a plain value: any bytes the kernel writes are a `T`, which the callers'
-/// integers and structs of integers fulfil.
+/// `getsockopt` of a plain value: any bytes form a valid `T`, which holds for the integers and
+/// structs of integers that callers use.
 pub(super) fn get_option<T: Copy + Default>(
     fd: BorrowedFd<'_>,
     level: c_int,

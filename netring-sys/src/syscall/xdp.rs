@@ -1,57 +1,45 @@
 //! AF_XDP sockets: `Documentation/networking/af_xdp.rst`.
 //!
 //! # Safety
-//! The invariant of this file: a pointer handed to the kernel points to a value on this function's
-//! own stack, or to a slice that it borrows, with exactly the length that is handed over beside it,
-//! and the kernel keeps none of them after the call (if it does keep memory, the function takes an
-//! [`Mmap`](crate::Mmap) or says so). Descriptors are borrowed, so they are open during the call.
+//! The invariant of this file: each pointer that is passed to the kernel is to a value on the
+//! function's own stack, or to a slice that it borrows, and is passed with its exact length. The
+//! kernel keeps no pointer after the call; a function whose memory it does keep takes an
+//! [`Mmap`](crate::Mmap) or says so. Descriptors are borrowed, so they are open during the call.
 #![expect(unsafe_code, reason = "system calls; the invariant stands above")]
+
+mod rings;
 
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 
-use libc::{SOL_SOCKET, SOL_XDP, c_int, socklen_t};
+use libc::{SOL_SOCKET, SOL_XDP, c_int};
 
 use super::{check, check_len, get_option, set_option, size_of_u32};
-use crate::kernel::xdp::{
-    XDP_OPTIONS_ZEROCOPY, XDP_PGOFF_RX_RING, XDP_PGOFF_TX_RING, XDP_UMEM_PGOFF_COMPLETION_RING,
-    XDP_UMEM_PGOFF_FILL_RING, sockaddr_xdp, xdp_mmap_offsets, xdp_options, xdp_ring_offset,
-    xdp_statistics, xdp_umem_reg,
-};
-use crate::{Mmap, SyscallError};
+use crate::SyscallError;
+use crate::kernel::xdp::{XDP_OPTIONS_ZEROCOPY, sockaddr_xdp, xdp_options, xdp_statistics};
 
-/// One of the four rings.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum XdpRing {
-    /// Packets that were received.
-    Receive,
-    /// Packets to send.
-    Transmit,
-    /// Chunks for packets to come.
-    Fill,
-    /// Chunks of packets that were sent.
-    Completion,
-}
+pub use rings::{XdpRing, map_xdp_ring, set_xdp_ring, set_xdp_umem, xdp_ring_offsets};
 
-/// What became of a system call that tells the kernel to go to work.
+/// The result of a system call that tells the kernel to work on a ring.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kick {
-    /// It did all there was to do.
+    /// It processed the whole ring.
     Done,
-    /// It stopped before the end of the ring (`EAGAIN`): its budget is used up, or there is no room
-    /// for completions or buffers.
+    /// It stopped before the end of the ring (`EAGAIN`): its budget is exhausted, or there is no
+    /// room for completions or buffers.
     Again,
-    /// One packet was thrown away by the queue of the interface (`EBUSY`), and its chunk is
-    /// completed; the rest is still in the ring.
+    /// The queue of the interface dropped one packet (`EBUSY`), whose chunk is completed; the
+    /// others are still in the ring.
     Dropped,
-    /// There is no memory for it now (`ENOBUFS`, `ENOMEM`).
+    /// There is not enough memory now (`ENOBUFS`, `ENOMEM`).
     NoBuffers,
 }
 
-/// An AF_XDP socket, which is not yet bound to anything.
+/// Opens an AF_XDP socket, which is not bound yet.
 ///
 /// # Errors
-/// `EPERM` without CAP_NET_RAW ([`SyscallError::needs_net_raw`] says so), `EAFNOSUPPORT` on a
-/// kernel before 4.18 or built without `CONFIG_XDP_SOCKETS`, `EMFILE`.
+/// `EPERM` without CAP_NET_RAW (see [`SyscallError::needs_net_raw`]), `EAFNOSUPPORT` before kernel
+/// 4.18 or without `CONFIG_XDP_SOCKETS`, `EMFILE`.
+// [`xsk_create`]: https://elixir.bootlin.com/linux/v6.12.117/source/net/xdp/xsk.c#L1935
 #[doc(alias = "socket")]
 pub fn xdp_socket() -> Result<OwnedFd, SyscallError> {
     // SAFETY: no memory is handed over, so there is no owner, writer or range to speak of.
@@ -63,104 +51,15 @@ pub fn xdp_socket() -> Result<OwnedFd, SyscallError> {
     Ok(unsafe { OwnedFd::from_raw_fd(fd) })
 }
 
-/// Registers a mapping as packet memory; `addr` and `len` of the request are overwritten with the
-/// mapping's.
-///
-/// The kernel pins the pages for as long as the socket lives: it never writes to memory that
-/// somebody else got, even where the mapping is dropped before the socket. The struct's lengths of
-/// newer and older kernels are tried in turn.
-///
-/// # Errors
-/// `EINVAL` for a geometry that the kernel does not take, `ENOBUFS` over the limit of locked memory
-/// ([`memlock_limit`]), `EBUSY` where the socket has packet memory.
-#[doc(alias = "XDP_UMEM_REG")]
-pub fn set_xdp_umem(
-    fd: BorrowedFd<'_>,
-    memory: &Mmap,
-    request: &xdp_umem_reg,
-) -> Result<(), SyscallError> {
-    let request = xdp_umem_reg {
-        addr: memory.address().as_ptr().addr() as u64,
-        len: memory.len() as u64,
-        ..*request
-    };
-    let mut result = Ok(());
-    for len in umem_lengths(&request) {
-        let pointer: *const xdp_umem_reg = &raw const request;
-        // SAFETY: the request is on this stack; nobody writes to it; `len` is at most its size. The
-        // memory that it names is shared with the kernel from now on, as the mapping's own
-        // documentation says.
-        let set = unsafe {
-            libc::setsockopt(
-                fd.as_raw_fd(),
-                SOL_XDP,
-                libc::XDP_UMEM_REG,
-                pointer.cast(),
-                len,
-            )
-        };
-        result = check(set, "setsockopt(XDP_UMEM_REG)").map(drop);
-        // Another length helps only where the struct itself was not understood.
-        if !matches!(&result, Err(error) if error.is(libc::EINVAL)) {
-            break;
-        }
-    }
-    result
-}
-
-/// The struct's lengths that say all of the request, newest kernel first: a kernel of its time
-/// takes each. Of less than its own length a kernel reads the first 24 bytes, and no flags.
-fn umem_lengths(request: &xdp_umem_reg) -> impl Iterator<Item = socklen_t> + use<> {
-    let plain = request.flags == 0 && request.tx_metadata_len == 0;
-    let needed = if plain { 24 } else { 32 };
-    [32, 24].into_iter().filter(move |len| *len >= needed)
-}
-
-/// Makes one of the rings, with so many entries: a power of two.
-///
-/// # Errors
-/// `EINVAL` for any other number, `ENOMEM`, `EBUSY` for a socket that is bound.
-#[doc(alias = "XDP_RX_RING")]
-#[doc(alias = "XDP_TX_RING")]
-#[doc(alias = "XDP_UMEM_FILL_RING")]
-#[doc(alias = "XDP_UMEM_COMPLETION_RING")]
-pub fn set_xdp_ring(fd: BorrowedFd<'_>, ring: XdpRing, entries: u32) -> Result<(), SyscallError> {
-    let (option, call) = match ring {
-        XdpRing::Receive => (libc::XDP_RX_RING, "setsockopt(XDP_RX_RING)"),
-        XdpRing::Transmit => (libc::XDP_TX_RING, "setsockopt(XDP_TX_RING)"),
-        XdpRing::Fill => (libc::XDP_UMEM_FILL_RING, "setsockopt(XDP_UMEM_FILL_RING)"),
-        XdpRing::Completion => (
-            libc::XDP_UMEM_COMPLETION_RING,
-            "setsockopt(XDP_UMEM_COMPLETION_RING)",
-        ),
-    };
-    set_option(fd, SOL_XDP, option, &entries, call)
-}
-
-/// Maps one of the rings.
-///
-/// # Errors
-/// `EINVAL` where the socket has no such ring or it is shorter than `len`, `ENOMEM`.
-#[doc(alias = "mmap")]
-pub fn map_xdp_ring(fd: BorrowedFd<'_>, ring: XdpRing, len: usize) -> Result<Mmap, SyscallError> {
-    let offset = match ring {
-        XdpRing::Receive => XDP_PGOFF_RX_RING,
-        XdpRing::Transmit => XDP_PGOFF_TX_RING,
-        XdpRing::Fill => XDP_UMEM_PGOFF_FILL_RING,
-        XdpRing::Completion => XDP_UMEM_PGOFF_COMPLETION_RING,
-    };
-    Mmap::shared_at(fd, len, offset)
-}
-
-/// How many packets the kernel takes off the transmit ring in one call in copy mode, 32 unless set
-/// (kernel 6.17).
+/// Sets how many packets the kernel takes off the transmit ring per call in copy mode, by default
+/// 32 (kernel 6.17).
 ///
 /// # Errors
 /// `ENOPROTOOPT` on an older kernel, `EACCES` or `EINVAL` for a number below 32 or above the ring's
 /// entries.
 #[doc(alias = "XDP_MAX_TX_SKB_BUDGET")]
 pub fn set_xdp_transmit_budget(fd: BorrowedFd<'_>, packets: u32) -> Result<(), SyscallError> {
-    /// libc has no name for it yet.
+    /// Not defined in libc yet.
     const XDP_MAX_TX_SKB_BUDGET: c_int = 9;
     set_option(
         fd,
@@ -171,48 +70,12 @@ pub fn set_xdp_transmit_budget(fd: BorrowedFd<'_>, packets: u32) -> Result<(), S
     )
 }
 
-/// Where the words of the rings are; also from kernels before 5.4, which have no flags.
+/// The counters of a socket, and whether the kernel has the last three (5.9); without them they are
+/// 0.
 ///
 /// # Errors
-/// The descriptor is no AF_XDP socket.
-#[doc(alias = "XDP_MMAP_OFFSETS")]
-pub fn xdp_ring_offsets(fd: BorrowedFd<'_>) -> Result<xdp_mmap_offsets, SyscallError> {
-    // As words: the short form is not a prefix of the long one.
-    let (words, len): ([u64; 16], _) =
-        get_words(fd, libc::XDP_MMAP_OFFSETS, "getsockopt(XDP_MMAP_OFFSETS)")?;
-    Ok(ring_offsets(&words, len))
-}
-
-/// Four times producer, consumer, entries and flags; or without the flags, which then stand behind
-/// the consumer's word.
-fn ring_offsets(words: &[u64; 16], len: usize) -> xdp_mmap_offsets {
-    let ring = |n: usize| match len {
-        128.. => xdp_ring_offset {
-            producer: words[4 * n],
-            consumer: words[4 * n + 1],
-            desc: words[4 * n + 2],
-            flags: words[4 * n + 3],
-        },
-        _ => xdp_ring_offset {
-            producer: words[3 * n],
-            consumer: words[3 * n + 1],
-            desc: words[3 * n + 2],
-            flags: words[3 * n + 1] + 4,
-        },
-    };
-    xdp_mmap_offsets {
-        rx: ring(0),
-        tx: ring(1),
-        fr: ring(2),
-        cr: ring(3),
-    }
-}
-
-/// The counters of a socket, and whether the kernel has the last three of them (5.9); they are 0
-/// where it has not.
-///
-/// # Errors
-/// The descriptor is no AF_XDP socket.
+/// The descriptor is not an AF_XDP socket.
+// [`XDP_STATISTICS`]: https://elixir.bootlin.com/linux/v6.12.117/source/net/xdp/xsk.c#L1713
 #[doc(alias = "XDP_STATISTICS")]
 pub fn xdp_statistics_of(fd: BorrowedFd<'_>) -> Result<(xdp_statistics, bool), SyscallError> {
     let (words, len): ([u64; 6], _) =
@@ -236,10 +99,11 @@ pub fn xdp_statistics_of(fd: BorrowedFd<'_>) -> Result<(xdp_statistics, bool), S
     Ok((statistics, len >= size_of::<xdp_statistics>()))
 }
 
-/// Whether a bound socket really receives and sends without a copy.
+/// Whether a bound socket really receives and sends without copying.
 ///
 /// # Errors
-/// `ENOPROTOOPT` on a kernel before 5.3.
+/// `ENOPROTOOPT` before kernel 5.3.
+// [`XDP_OPTIONS`]: https://elixir.bootlin.com/linux/v6.12.117/source/net/xdp/xsk.c#L1801
 #[doc(alias = "XDP_OPTIONS")]
 pub fn xdp_is_zero_copy(fd: BorrowedFd<'_>) -> Result<bool, SyscallError> {
     let options: xdp_options =
@@ -248,12 +112,13 @@ pub fn xdp_is_zero_copy(fd: BorrowedFd<'_>) -> Result<bool, SyscallError> {
 }
 
 /// Binds a socket to a queue of an interface; `sxdp_family` is filled in. `umem` is a bound socket
-/// whose packet memory is used.
+/// whose packet memory is shared.
 ///
 /// # Errors
-/// `EBUSY` while another socket has the queue, also for a moment after it was closed; `EOPNOTSUPP`
-/// where the driver cannot do what the flags ask for; `EINVAL` for a queue that is not there or
-/// rings that are missing; `ENETDOWN`; `ENODEV`.
+/// `EBUSY` while another socket uses the queue, and for a moment after it was closed; `EOPNOTSUPP`
+/// if the driver does not support the flags; `EINVAL` if the queue does not exist or rings are
+/// missing; `ENETDOWN`; `ENODEV`.
+// [`xsk_bind`]: https://elixir.bootlin.com/linux/v6.12.117/source/net/xdp/xsk.c#L1389
 #[doc(alias = "bind")]
 pub fn bind_xdp(
     fd: BorrowedFd<'_>,
@@ -278,28 +143,30 @@ pub fn bind_xdp(
     check(result, "bind(AF_XDP)").map(drop)
 }
 
-/// Tells the kernel to send what is in the transmit ring. In copy mode it does that here, for as
-/// many packets as its budget has.
+/// Tells the kernel to send the contents of the transmit ring. In copy mode it sends within this
+/// call, as many packets as its budget allows.
 ///
 /// # Errors
 /// `ENETDOWN` while the interface is down, `ENXIO` once it is gone, `EOPNOTSUPP`.
+// [`__xsk_sendmsg`]: https://elixir.bootlin.com/linux/v6.12.117/source/net/xdp/xsk.c#L1136
 #[doc(alias = "sendto")]
 pub fn kick_transmit(fd: BorrowedFd<'_>) -> Result<Kick, SyscallError> {
     let (none, flags) = (std::ptr::null(), libc::MSG_DONTWAIT);
-    // SAFETY: no memory is handed over: the null pointer goes with a length of 0.
+    // SAFETY: no memory is handed over: the null pointer has a length of 0.
     let sent = unsafe { libc::sendto(fd.as_raw_fd(), none, 0, flags, std::ptr::null(), 0) };
     kicked(check_len(sent, "sendto(AF_XDP)"))
 }
 
-/// Tells the driver to go on receiving: there are chunks in the fill ring again; with busy polling,
+/// Tells the driver to continue receiving after the fill ring was empty; with busy polling,
 /// receives now.
 ///
 /// # Errors
 /// `ENETDOWN` while the interface is down, `ENXIO` once it is gone.
+// [`__xsk_recvmsg`]: https://elixir.bootlin.com/linux/v6.12.117/source/net/xdp/xsk.c#L1181
 #[doc(alias = "recvfrom")]
 pub fn kick_receive(fd: BorrowedFd<'_>) -> Result<Kick, SyscallError> {
     let none = std::ptr::null_mut();
-    // SAFETY: no memory is handed over: the null pointer goes with a length of 0.
+    // SAFETY: no memory is handed over: the null pointer has a length of 0.
     let received = unsafe { libc::recv(fd.as_raw_fd(), none, 0, libc::MSG_DONTWAIT) };
     kicked(check_len(received, "recvfrom(AF_XDP)"))
 }
@@ -314,12 +181,13 @@ fn kicked(result: Result<usize, SyscallError>) -> Result<Kick, SyscallError> {
     }
 }
 
-/// Lets the application's own calls drive the interface: `SO_PREFER_BUSY_POLL`, `SO_BUSY_POLL`
-/// (microseconds) and `SO_BUSY_POLL_BUDGET` (packets a call; kernel 5.11).
+/// Lets the application's own calls drive the interface: `SO_PREFER_BUSY_POLL`, `SO_BUSY_POLL` (in
+/// microseconds) and `SO_BUSY_POLL_BUDGET` (in packets per call; kernel 5.11).
 ///
 /// # Errors
-/// `EPERM` without CAP_NET_ADMIN for a longer time or a larger budget than the system's,
+/// `EPERM` without CAP_NET_ADMIN for a longer time or a larger budget than the system default,
 /// `ENOPROTOOPT` on an older kernel.
+// [`SO_PREFER_BUSY_POLL`]: https://elixir.bootlin.com/linux/v6.12.117/source/net/core/sock.c#L1227
 #[doc(alias = "SO_PREFER_BUSY_POLL")]
 #[doc(alias = "SO_BUSY_POLL")]
 #[doc(alias = "SO_BUSY_POLL_BUDGET")]
@@ -347,8 +215,7 @@ pub fn set_busy_poll(fd: BorrowedFd<'_>, micros: u32, budget: u16) -> Result<(),
     Ok(())
 }
 
-/// How much memory a process without CAP_IPC_LOCK may lock, in bytes; `None` where there is no
-/// limit.
+/// The memory that a process without CAP_IPC_LOCK may lock, in bytes; `None` if there is no limit.
 #[doc(alias = "RLIMIT_MEMLOCK")]
 pub fn memlock_limit() -> Option<u64> {
     let mut limit = libc::rlimit {
@@ -360,13 +227,13 @@ pub fn memlock_limit() -> Option<u64> {
     (result == 0 && limit.rlim_cur != libc::RLIM_INFINITY).then(|| widened(limit.rlim_cur))
 }
 
-/// A number of 32 or 64 bits, as the target's libc has it, in 64.
+/// Converts a number of 32 or 64 bits, depending on the target's libc, to 64.
 fn widened(number: impl Into<u64>) -> u64 {
     number.into()
 }
 
-/// `getsockopt` of words, of which an older kernel writes fewer: the words, and how many bytes of
-/// them it wrote.
+/// `getsockopt` of words, of which older kernels write fewer. Returns the words and the number of
+/// bytes written.
 fn get_words<const N: usize>(
     fd: BorrowedFd<'_>,
     name: c_int,
@@ -386,39 +253,6 @@ fn get_words<const N: usize>(
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn x12_the_lengths_of_newer_and_older_kernels_are_tried_and_none_cuts_what_was_asked() {
-        let lengths = |flags, tx_metadata_len| {
-            let request = xdp_umem_reg {
-                flags,
-                tx_metadata_len,
-                ..xdp_umem_reg::default()
-            };
-            umem_lengths(&request).collect::<Vec<_>>()
-        };
-        assert_eq!(lengths(0, 0), [32, 24]);
-        assert_eq!(lengths(1, 0), [32]);
-        assert_eq!(lengths(4, 8), [32]);
-    }
-
-    #[test]
-    fn offsets_of_a_kernel_without_flags_are_understood() {
-        let mut words = [0; 16];
-        words[..12].copy_from_slice(&[0, 64, 128, 1, 65, 129, 2, 66, 130, 3, 67, 131]);
-        let old = ring_offsets(&words, 96);
-        assert_eq!(
-            (old.rx.producer, old.rx.consumer, old.rx.desc, old.rx.flags),
-            (0, 64, 128, 68)
-        );
-        assert_eq!(
-            (old.cr.producer, old.cr.consumer, old.cr.desc, old.cr.flags),
-            (3, 67, 131, 71)
-        );
-        let words = std::array::from_fn(|n| n as u64);
-        let new = ring_offsets(&words, 128);
-        assert_eq!((new.rx.flags, new.tx.producer, new.cr.flags), (3, 4, 15));
-    }
 
     #[test]
     fn each_answer_of_a_kick_has_its_meaning() {

@@ -1,10 +1,10 @@
-//! What a filter can ask about a packet besides its bytes.
+//! The metadata of a packet that a filter can load.
 
 use netring_sys::filter::Ancillary;
 use netring_sys::kernel::filter::{SKF_AD_OFF, SKF_LL_OFF, SKF_NET_OFF, SockFilter};
 use netring_sys::{Direction, Error, Filter, LinkType, Matcher, Packet, Timestamp, VlanTag};
 
-/// What a load returns; `None` if it ends the program, which would return the marker otherwise.
+/// The result of a load; `None` if it ends the program, which would return the marker otherwise.
 fn load(code: u16, k: u32, packet: Packet<'_>) -> Option<u32> {
     let value = [SockFilter::stmt(code, k), SockFilter::stmt(0x16, 0)];
     let passes = [SockFilter::stmt(code, k), SockFilter::stmt(0x06, 77)];
@@ -46,7 +46,7 @@ fn what_a_packet_carries_is_what_the_kernel_would_say() {
         assert_eq!(fact(what, full), Some(expected), "{what:?}");
         assert_eq!(fact(what, bare), without, "{what:?}");
     }
-    // The tag is not in the bytes that the filter sees, and not in their length.
+    // The tag is neither in the bytes that the filter sees nor in their length.
     assert_eq!(load(0x80, 0, full), Some(60));
     for (direction, number) in [
         (Direction::Host, 0),
@@ -109,7 +109,7 @@ fn negative_offsets_count_from_a_header() {
         assert_eq!(load(0x30, SKF_LL_OFF + 60, packet), None);
         assert_eq!(load(0x20, SKF_NET_OFF + 57, packet), None);
         assert_eq!(load(0x30, SKF_LL_OFF - 1, packet), None);
-        // By X, which is 0, as well.
+        // By an X of 0, too.
         assert_eq!(load(0x50, SKF_NET_OFF + 9, packet), expected);
     }
 }

@@ -1,4 +1,4 @@
-//! The interpreter against the kernel's: any valid program over any packet.
+//! The interpreter compared with the kernel's: any valid program over any packet.
 
 use std::cell::Cell;
 
@@ -10,15 +10,15 @@ use proptest::test_runner::{Config, TestRunner};
 use super::Kernel;
 use super::programs::{packets, programs};
 
-/// What a datagram of such a socket is to the kernel: a packet without a link header, to this host.
+/// A datagram as the kernel sees it on such a socket: a packet without a link header, to this host.
 fn packet(bytes: &[u8]) -> Packet<'_> {
     Packet::new(bytes, Timestamp::EPOCH, LinkType::RAW_IP).with_direction(Some(Direction::Host))
 }
 
-/// Some of the loads from the packet count from its network header, some constants are things that
-/// the kernel knows about it, and the result is a length of up to 127 bytes.
+/// Some of the loads are relative to the network header, some read metadata, and the result is a
+/// length of up to 127 bytes.
 fn varied(mut program: Vec<SockFilter>, choices: &[u8]) -> Vec<SockFilter> {
-    // Type, exclusive or, tag, whether there is one; all of them are the same on any such socket.
+    // Packet type, exclusive or, tag and its presence: the same on any such socket.
     const KNOWN: [u32; 4] = [4, 40, 44, 48];
     for (insn, choice) in program.iter_mut().zip(choices.iter().cycle()) {
         match (insn.code, choice) {
@@ -37,7 +37,7 @@ fn varied(mut program: Vec<SockFilter>, choices: &[u8]) -> Vec<SockFilter> {
     program
 }
 
-/// Of a hundred packets at least ten are chosen, and ten are not.
+/// At least ten of a hundred packets are accepted, and at least ten rejected.
 fn agree(cases: u32, programs: impl Strategy<Value = Vec<SockFilter>>) {
     let mut runner = TestRunner::new(Config {
         cases,
@@ -81,9 +81,9 @@ fn a_filter_that_asks_for_more_than_bytes_chooses_what_the_kernel_chooses() {
     agree(1024, programs);
 }
 
-/// The longest program: two thousand addresses, one after the other, on either side of the sign.
+/// The longest program: two thousand addresses in a row, on either side of the sign.
 #[test]
-fn the_longest_filter_chooses_what_it_says() {
+fn the_longest_filter_accepts_what_it_should() {
     let mut program = vec![SockFilter::stmt(0x20, 26)];
     for address in (0..2047).map(|n| 0x7fff_fff0 + 3 * n) {
         program.push(SockFilter::jump(0x15, address, 0, 1));
@@ -104,7 +104,7 @@ fn the_longest_filter_chooses_what_it_says() {
     }
 }
 
-/// Bytes that a snap length cut off are outside of the packet, and its length is still the whole.
+/// Bytes that a snap length cut off are outside the packet, but count in its length.
 #[test]
 fn a_cut_packet_has_its_length_and_no_more_bytes() {
     let cut = packet(&[7; 40]).with_wire_len(1500);

@@ -1,4 +1,5 @@
-//! Filters: the rules by which they are checked, and what they choose, against the kernel's own.
+//! Filters: the rules by which they are checked, and the packets that they accept, compared with
+//! the kernel's.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on ends there")]
 
 mod facts;
@@ -13,7 +14,7 @@ use netring_sys::SyscallError;
 use netring_sys::kernel::filter::SockFilter;
 use netring_sys::syscall::attach_filter;
 
-/// The kernel's own machine, on a socket. It needs no privilege.
+/// The kernel's interpreter, on a socket. It needs no privilege.
 struct Kernel {
     from: UnixDatagram,
     to: UnixDatagram,

@@ -6,7 +6,7 @@ use netring_sys::kernel::filter::SockFilter;
 use proptest::prelude::*;
 use proptest::sample::select;
 
-/// Numbers at the edges of what an instruction and a register hold.
+/// Numbers at the limits of what an instruction and a register hold.
 fn edges() -> impl Strategy<Value = u32> {
     const TOP: u32 = 1 << 31;
     select(vec![
@@ -31,7 +31,7 @@ fn constants() -> impl Strategy<Value = u32> {
     prop_oneof![2 => 0..80_u32, 2 => edges(), 1 => any::<u32>()]
 }
 
-/// An instruction, or a jump whose distances are fractions of what is left of the program.
+/// An instruction, or a jump whose distances are fractions of the rest of the program.
 #[derive(Clone, Debug)]
 enum Part {
     Insn(SockFilter),
@@ -63,13 +63,13 @@ fn jump() -> impl Strategy<Value = Part> {
     (code, constants(), part(), part()).prop_map(|(code, k, jt, jf)| Part::Jump(code, k, jt, jf))
 }
 
-/// A few instructions, any of those that read bytes only. Loads are mostly from `mostly`.
+/// A few instructions of those that read bytes only. Loads are mostly from `mostly`.
 fn parts(mostly: Range<u32>) -> impl Strategy<Value = Vec<Part>> {
     let anywhere = prop_oneof![0..0xfff0_u32, select(vec![0x7ffc, 0x7fff, 0x8000])];
     let offset = || prop_oneof![40 => mostly.clone(), 1 => anywhere.clone()];
     let code = |codes: &[u16]| select(codes.to_vec());
     let indirect = || code(&[0x40, 0x48, 0x50]);
-    // X + k is the offset, with X a constant, the length of a header, or whatever it is.
+    // X + k is the offset, with X a constant, the length of a header, or any value.
     let by_constant = (indirect(), offset(), any::<u32>()).prop_map(|(code, at, x)| {
         let x = if x % 3 == 0 { x } else { x % 64 };
         vec![stmt((0x01, x)), stmt((code, at.wrapping_sub(x)))]
@@ -98,16 +98,16 @@ fn parts(mostly: Range<u32>) -> impl Strategy<Value = Vec<Part>> {
             let k = a.wrapping_sub(1).wrapping_add(more);
             vec![stmt((0x00, a)), stmt((0x01, k)), Part::Jump(code, k, 0.2, 0.0)]
         }),
-        // Below 0 and above 2³², and then an operation whose result depends on the high half.
+        // Below 0 and above 2³², followed by an operation whose result depends on the upper half.
         2 => (edges(), code(&[0x04, 0x14, 0x24, 0x84]), code(&[0x34, 0x74, 0x94])).prop_map(|(k, over, code)| {
             vec![stmt((over, k)), stmt((code, 7))]
         }),
     ]
 }
 
-/// Programs that the kernel takes: every word is stored first, jumps stay inside. Their last lines
-/// fold all registers and words into one bit, so that an instruction with another meaning shows
-/// half of the time.
+/// Programs that the kernel accepts: every word is stored first, jumps stay inside. Their last
+/// lines combine all registers and words into one bit, so that an instruction with another meaning
+/// shows half of the time.
 pub(crate) fn programs(mostly: Range<u32>) -> impl Strategy<Value = Vec<SockFilter>> {
     let early = prop::option::weighted(0.1, (0..100_usize, select(vec![0x06, 0x16]), 0..3_u32));
     let body = prop::collection::vec(parts(mostly), 0..24);
@@ -115,7 +115,7 @@ pub(crate) fn programs(mostly: Range<u32>) -> impl Strategy<Value = Vec<SockFilt
         let mut parts = body.concat();
         if let Some((at, code, k)) = early {
             let at = at * parts.len() / 100;
-            // Jumped over, or not.
+            // Skipped or not.
             parts.insert(at, stmt((code, k)));
             parts.insert(at, Part::Jump(0x25, 1 << 20, 0.0, 0.1));
         }
@@ -145,11 +145,11 @@ pub(crate) fn programs(mostly: Range<u32>) -> impl Strategy<Value = Vec<SockFilt
     })
 }
 
-/// Packets of these lengths, of bytes that are often alike.
+/// Packets of these lengths, whose bytes are often equal.
 pub(crate) fn packets(len: impl Strategy<Value = usize>) -> impl Strategy<Value = Vec<u8>> {
     let byte = prop_oneof![3 => 0..4_u8, 1 => any::<u8>()];
     (len, prop::collection::vec(byte, 61)).prop_map(|(len, bytes)| {
-        // 61 is prime: the same bytes are at other offsets each time.
+        // 61 is prime, so the same bytes are at different offsets each time.
         bytes.into_iter().cycle().take(len).collect()
     })
 }

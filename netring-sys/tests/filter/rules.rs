@@ -1,4 +1,4 @@
-//! What is checked is what the kernel checks.
+//! The checks are exactly the kernel's.
 
 use netring_sys::kernel::filter::{SKF_AD_OFF, SKF_LL_OFF, SKF_NET_OFF, SockFilter};
 use netring_sys::{Error, Filter};
@@ -9,7 +9,7 @@ use super::Kernel;
 
 const RET: SockFilter = SockFilter::stmt(0x06, u32::MAX);
 
-/// Why a program with this instruction is refused; it stands between a valid one and the return.
+/// The reason why a program with this instruction, before a valid one and the return, is refused.
 #[track_caller]
 fn why_not(insn: SockFilter) -> String {
     let program = [SockFilter::stmt(0x00, 7), insn, RET];
@@ -37,8 +37,8 @@ fn why_not(insn: SockFilter) -> String {
 
 #[test]
 fn x21_an_unknown_instruction_is_refused() {
-    // Double words, X from the packet, a return of X, a return to nowhere, MISC of another kind,
-    // the eBPF classes, more than a byte.
+    // Double words, X from the packet, a return of X, a return of an unknown source, MISC of
+    // another kind, the eBPF classes, more than a byte.
     for code in [
         0x18, 0x21, 0x0e, 0x26, 0x17, 0x8f, 0x12, 0xb5, 0x0d, 0x8c, 0xb4, 0x120, 0xffff,
     ] {
@@ -69,8 +69,8 @@ fn x21_a_program_that_the_kernel_refuses_is_refused() {
         (SockFilter::jump(0x15, 0, 1, 0), jump),
         (SockFilter::jump(0x15, 0, 0, 255), jump),
     ];
-    for (insn, told) in rows {
-        assert_eq!(why_not(insn), told, "{insn:?}");
+    for (insn, reported) in rows {
+        assert_eq!(why_not(insn), reported, "{insn:?}");
     }
     for number in [1, 3, 64, 4095] {
         let why = why_not(SockFilter::stmt(0x28, SKF_AD_OFF + number));
@@ -83,7 +83,7 @@ fn x21_a_program_that_the_kernel_refuses_is_refused() {
     assert!(whole(&[RET, SockFilter::stmt(0x07, 0)]).contains("does not return"));
 }
 
-/// Any instruction at all, near enough to a valid one.
+/// Any instruction, close enough to a valid one.
 fn instruction() -> impl Strategy<Value = SockFilter> {
     let code = prop_oneof![
         8 => select(vec![
@@ -110,7 +110,7 @@ fn memory_instruction() -> impl Strategy<Value = SockFilter> {
         .prop_map(|(code, jt, jf, k)| SockFilter::jump(code, k, jt, jf))
 }
 
-/// What passes is exactly what the kernel takes.
+/// A program passes exactly if the kernel accepts it.
 fn compare(program: &[SockFilter]) -> Result<(), TestCaseError> {
     let takes = Kernel::new(program).is_ok();
     match Filter::from(program).check() {

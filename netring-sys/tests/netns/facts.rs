@@ -1,4 +1,4 @@
-//! What is told of interfaces, against iproute2, in namespaces of the tests' own.
+//! What is reported about interfaces, compared with iproute2, in namespaces of the tests' own.
 #![allow(clippy::unwrap_used, reason = "a test says what it expects by failing")]
 
 use std::mem::offset_of;
@@ -18,19 +18,19 @@ use xtask::load::wait_until;
 use xtask::netns::{Netns, ip, ip_says, veth};
 use xtask::wire::{Sender, numbered};
 
-/// What `ip -details link show` says of an interface.
+/// The output of `ip -details link show` for an interface.
 #[derive(Debug)]
-struct Told(String);
+struct IpLink(String);
 
-impl Told {
+impl IpLink {
     fn of(interface: &str) -> Self {
         Self(ip_says(&format!("-details link show dev {interface}")).unwrap())
     }
 
-    /// The word behind this one.
+    /// The word after this one.
     fn after(&self, word: &str) -> &str {
         let mut words = self.0.split_whitespace();
-        words.find(|&told| told == word);
+        words.find(|&reported| reported == word);
         words.next().unwrap()
     }
 
@@ -46,7 +46,7 @@ impl Told {
     fn has(&self, flag: &str) -> bool {
         let (_, rest) = self.0.split_once('<').unwrap();
         let (flags, _) = rest.split_once('>').unwrap();
-        flags.split(',').any(|told| told == flag)
+        flags.split(',').any(|reported| reported == flag)
     }
 
     fn address(&self) -> [u8; 6] {
@@ -68,17 +68,24 @@ const FLAGS: [(&str, u32); 6] = [
 ];
 
 fn agree(interface: &str) -> Interface {
-    let (ours, told) = (Interface::by_name(interface).unwrap(), Told::of(interface));
+    let (ours, reported) = (
+        Interface::by_name(interface).unwrap(),
+        IpLink::of(interface),
+    );
     for (name, bit) in FLAGS {
-        assert_eq!(ours.flags & bit != 0, told.has(name), "{name} of {told:?}");
+        assert_eq!(
+            ours.flags & bit != 0,
+            reported.has(name),
+            "{name} of {reported:?}"
+        );
     }
     assert_eq!(
         (ours.index, ours.mtu),
-        (told.index(), told.number("mtu")),
-        "{told:?}"
+        (reported.index(), reported.number("mtu")),
+        "{reported:?}"
     );
-    assert_eq!(ours.is_up(), told.has("UP") && told.has("LOWER_UP"));
-    assert_eq!(ours.is_loopback(), told.has("LOOPBACK"));
+    assert_eq!(ours.is_up(), reported.has("UP") && reported.has("LOWER_UP"));
+    assert_eq!(ours.is_loopback(), reported.has("LOOPBACK"));
     assert_eq!(Interface::by_index(ours.index).unwrap().name, interface);
     ours
 }
@@ -93,16 +100,19 @@ fn s24_flags_mtu_and_queues_are_those_of_the_namespace() {
     assert!(!agree("lo").is_up());
 
     ip("link add name a mtu 1300 numrxqueues 3 numtxqueues 2 type veth peer name b").unwrap();
-    let told = Told::of("a");
+    let reported = IpLink::of("a");
     let a = agree("a");
     assert_eq!(
-        (told.number("numrxqueues"), told.number("numtxqueues")),
+        (
+            reported.number("numrxqueues"),
+            reported.number("numtxqueues")
+        ),
         (3, 2)
     );
     assert_eq!((a.rx_queues, a.tx_queues), (3, 2));
     assert_eq!(
         (a.address, a.hardware_type),
-        (Some(told.address()), ARPHRD_ETHER)
+        (Some(reported.address()), ARPHRD_ETHER)
     );
     assert_eq!(a.link_type(), LinkType::ETHERNET);
     for change in [
@@ -119,7 +129,7 @@ fn s24_flags_mtu_and_queues_are_those_of_the_namespace() {
     }
 }
 
-/// A driver makes as many queues as it may once need, and uses fewer: veth makes one for each
+/// A driver allocates as many queues as it may ever need, and uses fewer: veth allocates one per
 /// processor and uses one.
 #[test]
 #[ignore = "needs a network namespace: cargo xtask test-netns"]
@@ -128,13 +138,13 @@ fn s24_queues_are_those_in_use() {
     ip("link add name a type veth peer name b").unwrap();
     let made = thread::available_parallelism().unwrap().get() as u32;
     if made > 1 {
-        assert!(Told::of("a").number("numrxqueues") > 1);
+        assert!(IpLink::of("a").number("numrxqueues") > 1);
     }
     let a = Interface::by_name("a").unwrap();
     assert_eq!((a.rx_queues, a.tx_queues), (1, 1));
 }
 
-/// The same name is another interface in another namespace, and the thread's own is meant.
+/// The same name is a different interface in another namespace; the thread's own is used.
 #[test]
 #[ignore = "needs a network namespace: cargo xtask test-netns"]
 fn s24_a_name_is_looked_up_in_the_namespace_of_the_thread() {
@@ -170,7 +180,7 @@ fn the_counters_of_an_interface_are_those_of_the_wire() {
     assert_eq!((a.counters.rx_packets, a.counters.rx_bytes), (10, 1000));
     assert_eq!((b.counters.tx_packets, b.counters.tx_bytes), (10, 1000));
     assert_eq!((a.counters.tx_packets, b.counters.rx_packets), (0, 0));
-    // To an end that is down nothing goes.
+    // Nothing is sent to an end that is down.
     ip("link set dev a down").unwrap();
     assert_eq!(Interface::by_name("a").unwrap().counters.rx_packets, 10);
 }
@@ -188,8 +198,7 @@ fn the_waiter_takes_the_error_off_the_socket_and_reports_once() {
         let none = Duration::from_millis(50);
         syscall::poll_readable(waiter.as_fd(), Some(none)).unwrap()
     };
-    // The kernel may have more to say of the same, but nothing that is reported, and then it is
-    // silent.
+    // The kernel may announce more about it, but nothing that is reported, and then it is silent.
     let quiet = |waiter: &mut Waiter| {
         wait_until("silence", Duration::from_secs(2), || {
             let news = readable(waiter);
@@ -198,7 +207,7 @@ fn the_waiter_takes_the_error_off_the_socket_and_reports_once() {
             !news
         });
     };
-    // The first news is how the interface stands now.
+    // The first news is the current state of the interface.
     assert!(readable(&waiter));
     waiter.take_news(socket.as_fd()).unwrap();
     waiter.report().unwrap();
@@ -208,7 +217,7 @@ fn the_waiter_takes_the_error_off_the_socket_and_reports_once() {
     assert!(readable(&waiter));
     waiter.take_news(socket.as_fd()).unwrap();
     assert_eq!(syscall::take_socket_error(socket.as_fd()).unwrap(), 0);
-    // What was heard is kept until it is told, whatever is asked in between.
+    // News is kept until it is reported, whatever is queried in between.
     waiter.take_news(socket.as_fd()).unwrap();
     assert!(matches!(waiter.report(), Err(Error::LinkDown { interface, .. }) if interface == "a"));
     waiter.report().unwrap();
@@ -230,8 +239,8 @@ fn the_waiter_takes_the_error_off_the_socket_and_reports_once() {
     assert!(waiter.is_removed());
 }
 
-/// The kernel drops notifications where nobody reads them; how the interface stands is asked anew
-/// then.
+/// The kernel drops notifications that nobody reads; the state of the interface is then queried
+/// again.
 #[test]
 #[ignore = "needs a network namespace: cargo xtask test-netns"]
 fn a_waiter_that_lost_notifications_learns_how_the_interface_stands() {
@@ -240,7 +249,7 @@ fn a_waiter_that_lost_notifications_learns_how_the_interface_stands() {
     let a = Interface::by_name("a").unwrap();
     let socket = syscall::packet_socket().unwrap();
     let mut waiter = Waiter::new(socket.as_fd(), &a).unwrap();
-    // More than its socket holds, of an interface that is not ours; and then ours goes down.
+    // More than its socket holds, about another interface; then ours goes down.
     let batch: String = (0..2000)
         .map(|n| format!("link set dev b mtu {}\n", 1000 + n % 2))
         .collect();
@@ -251,18 +260,18 @@ fn a_waiter_that_lost_notifications_learns_how_the_interface_stands() {
     std::fs::remove_file(file).unwrap();
     ip("link set dev a down").unwrap();
 
-    let mut told = 0;
+    let mut reported = 0;
     for _ in 0..5 {
         syscall::poll_readable(waiter.as_fd(), Some(Duration::from_millis(50))).unwrap();
         waiter.take_news(socket.as_fd()).unwrap();
-        told += u32::from(waiter.report().is_err());
+        reported += u32::from(waiter.report().is_err());
     }
-    // It may have gone down and come up among what was lost.
-    assert_eq!((told, waiter.link_downs()), (1, Count::AtLeast(1)));
+    // Among the lost ones it may have gone down and come up.
+    assert_eq!((reported, waiter.link_downs()), (1, Count::AtLeast(1)));
 }
 
 /// The kernel's own test of its ring, `psock_tpacket`, version 3, receive: the header of each
-/// block, and the words of it that a capture does not show.
+/// block, with the words that a capture does not expose.
 #[test]
 #[ignore = "needs a network namespace: cargo xtask test-netns"]
 fn psock_tpacket_v3_rx_block_headers() {
@@ -299,8 +308,7 @@ fn psock_tpacket_v3_rx_block_headers() {
             status.load(Ordering::Acquire) & TP_STATUS_USER != 0
         });
         // SAFETY: the mapping is this test's; the status says that the kernel is done with the
-        // block, and it is not given back before the slice is gone; `bytes` checks the
-        // range.
+        // block, which is not returned before the slice is gone; `bytes` checks the range.
         let block = unsafe { map.bytes(index * BLOCK, BLOCK) }.unwrap();
         let word = |at: usize| u32::from_ne_bytes(*block[at..].first_chunk().unwrap()) as usize;
         let sequence = u64::from_ne_bytes(
@@ -351,8 +359,8 @@ fn udp() -> UdpSocket {
     UdpSocket::bind("127.0.0.1:0").unwrap()
 }
 
-/// veth has no zero-copy mode, and says so, and what it tells of a packet; so has an interface that
-/// is not there nothing to say.
+/// veth reports that it has no zero-copy mode, and which metadata it offers. An interface that does
+/// not exist is an error.
 #[test]
 #[ignore = "needs a network namespace: cargo xtask test-netns"]
 fn what_a_driver_does_for_xdp_sockets_is_asked_for_by_index() {
@@ -363,7 +371,7 @@ fn what_a_driver_does_for_xdp_sockets_is_asked_for_by_index() {
         XdpFeatures::of(index).unwrap().unwrap()
     };
     let mut veth = of("v0");
-    // What its driver tells of a packet (kernel 6.7); that of lo tells nothing.
+    // The metadata that its driver offers (kernel 6.7); that of lo offers none.
     let metadata = veth.metadata.take().unwrap();
     assert!(
         metadata.timestamp && metadata.hash && metadata.vlan,

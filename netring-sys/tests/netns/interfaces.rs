@@ -1,5 +1,4 @@
-//! Which interfaces there are, and what they are called, against iproute2, in namespaces of the
-//! tests' own.
+//! The interfaces and their names, compared with iproute2, in namespaces of the tests' own.
 #![allow(clippy::unwrap_used, reason = "a test says what it expects by failing")]
 
 use std::os::fd::AsFd;
@@ -106,7 +105,7 @@ fn the_addresses_of_an_interface_are_its_own() {
     assert_eq!(of("lo"), ["127.0.0.1/8", "::1/128"]);
 }
 
-/// More than the kernel tells at once, so it lists them in several steps.
+/// More than the kernel sends at once, so it lists them in several parts.
 #[test]
 #[ignore = "needs a network namespace: cargo xtask test-netns"]
 fn three_hundred_interfaces_are_listed_each_once() {
@@ -117,7 +116,8 @@ fn three_hundred_interfaces_are_listed_each_once() {
     assert_eq!(indexes_and_names(&all), listed());
 }
 
-/// One that comes or goes between two steps of the kernel's list can push others out of it.
+/// An interface that comes or goes between two parts of the kernel's list can push others out of
+/// it.
 #[test]
 #[ignore = "needs a network namespace: cargo xtask test-netns"]
 fn a_list_is_whole_while_other_interfaces_come_and_go() {
@@ -161,11 +161,11 @@ fn an_interface_is_found_by_an_alternative_name_of_any_length() {
     for name in &names {
         assert_eq!(Interface::by_name(name).unwrap(), v0, "{name}");
     }
-    // Nothing is cut to a name that exists.
+    // No name is truncated to one that exists.
     for name in ["n".repeat(126), "n".repeat(128), "sixteen-bytes-x".into()] {
         let error = Interface::by_name(&name).unwrap_err();
         assert!(
-            matches!(&error, Error::NoSuchInterface { name: told } if *told == name),
+            matches!(&error, Error::NoSuchInterface { name: reported } if *reported == name),
             "{error}"
         );
     }
@@ -179,7 +179,7 @@ fn waiter(interface: &str) -> (std::os::fd::OwnedFd, Waiter) {
     (socket, waiter)
 }
 
-/// The report that comes within two seconds.
+/// The report that arrives within two seconds.
 fn report(socket: &std::os::fd::OwnedFd, waiter: &mut Waiter) -> Error {
     let mut reported = None;
     wait_until("a report", Duration::from_secs(2), || {
@@ -219,7 +219,8 @@ fn reports_carry_the_name_that_the_interface_has_now() {
     assert_eq!(a.current_name(), "a");
 }
 
-/// The kernel sends all names of an interface with each news of it: here more than 32 KiB.
+/// The kernel sends all names of an interface with each notification about it: here more than 32
+/// KiB.
 #[test]
 #[ignore = "needs a network namespace: cargo xtask test-netns"]
 fn news_of_an_interface_with_hundreds_of_names_are_taken_in() {
@@ -251,7 +252,7 @@ fn an_interface_that_was_down_from_the_start_is_down_and_did_not_go_down() {
     assert!(matches!(&down, Error::LinkDown { was_up: false, .. }));
     assert_eq!(
         down.to_string(),
-        "the interface a is down; packets come when it is up"
+        "the interface a is down; packets arrive when it is up"
     );
     assert_eq!(waiter.link_downs(), Count::Exact(0));
     ip("link set dev a up").unwrap();

@@ -9,6 +9,7 @@ mod flows;
 mod hostile;
 mod ng;
 mod options;
+mod printed;
 #[path = "../program/mod.rs"]
 #[allow(
     dead_code,
@@ -79,8 +80,6 @@ fn packets(file: &[u8]) -> Vec<Seen> {
 
 /// What a capture file's error says is wrong with the file.
 fn cause(error: &Error) -> &FileError {
-    use std::error::Error as _;
-
-    let cause = error.source().and_then(|cause| cause.downcast_ref());
+    let cause = error.downcast_ref();
     cause.unwrap_or_else(|| panic!("not a fault of the file: {error:?}"))
 }

@@ -29,7 +29,6 @@ mod peers;
 mod receive;
 mod share;
 mod soak;
-mod synthetic;
 mod table;
 mod walk;
 mod xdp;

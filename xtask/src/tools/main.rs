@@ -1,4 +1,4 @@
-//! The heavy tools behind `cargo xtask demo`, `bench`, `conformance` and `public-api`.
+//! The heavy tools behind `cargo xtask bench`, `conformance` and `public-api`.
 #![deny(unsafe_code)]
 #![expect(
     clippy::print_stdout,
@@ -8,7 +8,6 @@
 
 mod bench;
 mod conformance;
-mod demo;
 mod public_api;
 
 use std::process::ExitCode;
@@ -24,7 +23,6 @@ fn main() -> ExitCode {
     // A tool is a line here, and a `mod` above.
     let result = match verb {
         "bench" => bench::run(rest),
-        "demo" => demo::run(rest),
         "conformance" => conformance::run(rest),
         "public-api" => public_api::run(rest),
         other => Err(format!("there is no tool {other:?}; run `cargo xtask`").into()),

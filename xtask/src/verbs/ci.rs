@@ -5,7 +5,7 @@ use std::process::Command;
 use std::time::Instant;
 
 use super::totals::Totals;
-use super::{Result, cargo, instructions, left_out, output, root, run, test, tidy, tools};
+use super::{Result, cargo, instructions, left_out, output, package, root, run, test, tidy, tools};
 
 /// `rust-version` in Cargo.toml.
 const OLDEST_RUST: &str = env!("CARGO_PKG_RUST_VERSION");
@@ -25,9 +25,10 @@ pub(crate) fn run_all() -> Result<()> {
     step("32 bits", narrow)?;
     step("dependencies", dependencies)?;
     step("oldest Rust", oldest_rust)?;
+    step("packages", package::run_all)?;
     step("demo", || tools::run("demo", &[]))?;
     step("demo on an interface", || {
-        tools::run("demo", &["lo".into(), "2s".into()])
+        tools::run("demo", &["lo".into(), "2s".into(), "--log".into()])
     })?;
     step("bench, a short round", || {
         tools::run("bench", &["--quick".into(), tools::CHECKED.into()])

@@ -1,5 +1,6 @@
-//! `tidy`: the house rules, as a test.
+//! `tidy`: checks the house rules.
 
+mod doors;
 mod fence;
 mod modules;
 mod paths;
@@ -14,7 +15,7 @@ use super::{Result, output, root};
 use modules::Modules;
 use source::Source;
 
-/// Checks every rule on every file that git knows or would take.
+/// Checks every rule on every file that git tracks or would add.
 pub(crate) fn run() -> Result<()> {
     let listed = ["ls-files", "--cached", "--others", "--exclude-standard"];
     let files = output(Command::new("git").current_dir(root()).args(listed))?;
@@ -22,7 +23,7 @@ pub(crate) fn run() -> Result<()> {
     let mut sources = Vec::new();
     let mut checked = 0;
     for name in files.lines().filter(|name| root().join(name).is_file()) {
-        // What is not text is nobody's source.
+        // A file that is not text is not source.
         let Ok(text) = std::fs::read_to_string(root().join(name)) else {
             continue;
         };
@@ -49,6 +50,7 @@ pub(crate) fn run() -> Result<()> {
     }
     fence::check(&sources, rules::UNSAFE_FILES, &mut broken);
     circles(&sources, &mut broken);
+    doors::check(&sources, &mut broken);
     for line in &broken {
         println!("{line}");
     }
@@ -60,7 +62,7 @@ pub(crate) fn run() -> Result<()> {
     }
 }
 
-/// In no crate do files use each other in a circle.
+/// Reports files of one crate that use each other in a circle.
 fn circles(sources: &[Source], broken: &mut Vec<String>) {
     let folders: BTreeSet<&str> = sources
         .iter()

@@ -1,53 +1,97 @@
-//! `demo`, `bench`, `conformance` and `public-api`: built with optimisation, as a program of their
-//! own.
-//!
-//! `conformance` is also built with overflow checks, so that a sum that wraps is a crash.
-//! `public-api` shares its build, and so does a bench whose figures do not matter.
+//! `demo`, `bench`, `conformance` and `public-api`: programs of their own, built on demand.
+
+use std::io::Write as _;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
+use xtask::demo_options::{HELP, Request};
 
 use super::test_netns::Runner;
 use super::{Result, cargo};
 
-/// The option of `bench` that builds it with checks.
+/// The option of `bench` that builds it with checks, which `conformance` shares.
 pub(crate) const CHECKED: &str = "--checked";
 
-/// Builds the tools and runs one. Without an interface to work on, it gets a network of its own.
+/// How a tool is built.
+struct Tool {
+    bin: &'static str,
+    profile: &'static str,
+}
+
+/// Builds the program of a verb and runs it: a step of CI.
 pub(crate) fn run(verb: &str, args: &[String]) -> Result<()> {
-    let profile = match verb {
-        "conformance" | "public-api" => "checked",
-        "bench" if args.iter().any(|arg| arg == CHECKED) => "checked",
-        _ => "release",
+    match status(verb, args)? {
+        0 => Ok(()),
+        code => Err(format!("`cargo xtask {verb}` ended with {code}")),
+    }
+}
+
+/// Builds the program of a verb and runs it, in a network of its own if that is wanted. Returns
+/// its exit code: a program that fails has said why.
+pub(crate) fn status(verb: &str, args: &[String]) -> Result<u8> {
+    if verb == "demo"
+        && let Request::Help = Request::parse(args)?
+    {
+        // A reader that has seen enough may be gone.
+        let _ = writeln!(std::io::stdout(), "{HELP}");
+        return Ok(0);
+    }
+    let tool = match verb {
+        "demo" => Tool {
+            bin: "demo",
+            profile: "demo",
+        },
+        // A sum that wraps is a crash; the snapshots share the build.
+        "conformance" | "public-api" => Tool {
+            bin: "tools",
+            profile: "checked",
+        },
+        "bench" if args.iter().any(|arg| arg == CHECKED) => Tool {
+            bin: "tools",
+            profile: "checked",
+        },
+        _ => Tool {
+            bin: "tools",
+            profile: "release",
+        },
     };
-    let mut command = cargo();
-    command.args([
-        "run",
-        "--profile",
-        profile,
-        "--quiet",
-        "--package",
-        "xtask",
-        "--features",
-        "tools",
-    ]);
-    command.args(["--bin", "tools", "--", verb]).args(args);
     let own_network = match verb {
-        "demo" => args.is_empty(),
+        "demo" => !args.iter().any(|arg| !arg.starts_with('-')),
         "bench" => true,
         _ => false,
     };
-    if own_network {
-        let runner = Runner::find();
-        if let Runner::None(why) = &runner {
-            return Err(format!(
-                "this needs a network of its own, and creating one failed: {why}"
-            ));
-        }
-        runner.apply(&mut command)?;
+    let runner = Runner::find();
+    if own_network && let Runner::None(why) = &runner {
+        return Err(format!(
+            "this needs a network of its own, and creating one failed: {why}"
+        ));
     }
     if verb == "bench" && args.iter().any(|arg| arg == "--peers") {
         build_peers()?;
     }
-    eprintln!("building the tools with optimisation …");
-    super::run(&mut command)
+    // Built first, with cargo's progress in sight; then run, without a word of cargo's.
+    let package = ["--package", "xtask", "--features", tool.bin];
+    let which = ["--bin", tool.bin, "--profile", tool.profile];
+    super::run(cargo().arg("build").args(package).args(which))?;
+    let mut command = cargo();
+    command.args(["run", "--quiet"]).args(package).args(which);
+    command.arg("--");
+    if tool.bin == "tools" {
+        command.arg(verb);
+    }
+    command.args(args);
+    if own_network {
+        runner.apply(&mut command)?;
+    }
+    // Ctrl-C reaches the tool too, which ends in its own way: this process waits for it.
+    let interrupted = Arc::new(AtomicBool::new(false));
+    signal_hook::flag::register(signal_hook::consts::SIGINT, interrupted)
+        .map_err(|error| format!("cannot handle Ctrl-C: {error}"))?;
+    let status = command
+        .status()
+        .map_err(|error| format!("{command:?} did not start: {error}"))?;
+    let code = status.code().and_then(|code| u8::try_from(code).ok());
+    code.ok_or_else(|| format!("{command:?} ended with {status}"))
 }
 
 /// Builds the peers that need a C library, for `bench --peers`. In a network of its own, cargo

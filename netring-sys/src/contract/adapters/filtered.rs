@@ -1,16 +1,16 @@
-//! The packets of a source that a filter chooses.
+//! Filtering the packets of a source.
 
-use std::os::fd::{AsFd, BorrowedFd};
-
+use super::inside::source_inside;
 use super::part::{self, Part};
 use crate::contract::{PacketSource, Readiness, Stats};
 use crate::{Error, Filter, Matcher};
 
-/// A source that lends the packets that a [`Filter`] chooses: for capture files, and for filters
-/// that differ between readers of one capture. On a ring the kernel's own filter is faster, because
-/// what it rejects never enters the ring.
+/// A source that lends the packets that match a [`Filter`]: for capture files, and for filters that
+/// differ between readers of one capture. On a ring the kernel's own filter is faster, because
+/// rejected packets never enter the ring.
 ///
-/// The others are counted in [`Stats::left_out`]. A batch may have no packets at all.
+/// Packets that do not match are counted in [`Stats::left_out`]. A batch may have no packets at
+/// all.
 ///
 /// ```
 /// use netring_sys::adapters::Filtered;
@@ -44,10 +44,10 @@ pub struct Filtered<S> {
 }
 
 impl<S> Filtered<S> {
-    /// A source around one that nothing was taken from yet.
+    /// Wraps a source from which nothing was taken yet.
     ///
     /// # Errors
-    /// [`Error::Config`] for a filter that is invalid, or asks for what packets do not carry
+    /// [`Error::Config`] for a filter that is invalid, or loads what packets do not carry
     /// ([`Matcher::new`]).
     pub fn new(source: S, filter: impl Into<Filter>) -> Result<Self, Error> {
         Ok(Self {
@@ -55,21 +55,6 @@ impl<S> Filtered<S> {
             matcher: Matcher::new(filter)?,
             lent: 0,
         })
-    }
-
-    /// The source inside.
-    pub const fn get_ref(&self) -> &S {
-        &self.source
-    }
-
-    /// The source inside. Packets that are taken from it directly count as left out.
-    pub const fn get_mut(&mut self) -> &mut S {
-        &mut self.source
-    }
-
-    /// The source inside, without the filter.
-    pub fn into_inner(self) -> S {
-        self.source
     }
 }
 
@@ -98,8 +83,4 @@ impl<S: PacketSource> PacketSource for Filtered<S> {
     }
 }
 
-impl<S: AsFd> AsFd for Filtered<S> {
-    fn as_fd(&self) -> BorrowedFd<'_> {
-        self.source.as_fd()
-    }
-}
+source_inside!(Filtered);

@@ -1,15 +1,14 @@
-//! The first packets of a source.
+//! Limiting a source to its first packets.
 
-use std::os::fd::{AsFd, BorrowedFd};
-
+use super::inside::source_inside;
 use super::part::{self, Part};
 use crate::Error;
 use crate::contract::{PacketSource, Readiness, Stats};
 
 /// A source that ends after a number of packets, as `tcpdump -c` does.
 ///
-/// The rest of the last batch is counted in [`Stats::left_out`]; packets behind it stay in the
-/// source inside.
+/// The rest of the last batch is counted in [`Stats::left_out`]; later packets stay in the source
+/// inside.
 ///
 /// ```
 /// use netring_sys::adapters::Limit;
@@ -33,7 +32,7 @@ pub struct Limit<S> {
 }
 
 impl<S> Limit<S> {
-    /// A source around one that nothing was taken from yet, which ends after `limit` packets.
+    /// Wraps a source from which nothing was taken yet; it ends after `limit` packets.
     pub const fn new(source: S, limit: u64) -> Self {
         Self {
             source,
@@ -45,21 +44,6 @@ impl<S> Limit<S> {
     /// The number of packets that it will still lend.
     pub const fn left(&self) -> u64 {
         self.limit - self.lent
-    }
-
-    /// The source inside.
-    pub const fn get_ref(&self) -> &S {
-        &self.source
-    }
-
-    /// The source inside. Packets that are taken from it directly count as left out.
-    pub const fn get_mut(&mut self) -> &mut S {
-        &mut self.source
-    }
-
-    /// The source inside, without the limit.
-    pub fn into_inner(self) -> S {
-        self.source
     }
 }
 
@@ -93,8 +77,4 @@ impl<S: PacketSource> PacketSource for Limit<S> {
     }
 }
 
-impl<S: AsFd> AsFd for Limit<S> {
-    fn as_fd(&self) -> BorrowedFd<'_> {
-        self.source.as_fd()
-    }
-}
+source_inside!(Limit);

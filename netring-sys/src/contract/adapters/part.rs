@@ -9,15 +9,17 @@ use crate::{Matcher, Packet};
 /// lends. It may have none.
 #[derive(Debug)]
 pub struct Part<'a, B: PacketBatch> {
-    /// None behind the end of a [`Limit`](super::Limit): nothing more is taken from the source
+    /// `None` after the end of a [`Limit`](super::Limit): nothing more is taken from the source
     /// inside.
     batch: Option<B>,
     matcher: Option<&'a Matcher>,
-    /// The packets of it that may be lent.
+    /// The maximum number of packets to lend.
     most: u64,
-    /// The packets that its source has lent; this part is added when it is dropped.
+    /// The packets that the adapter has lent; the packets of this part are added when it is
+    /// dropped.
     lent: &'a mut u64,
-    /// The packets of this part, once a walk has reached the end: they are not counted twice.
+    /// The packets of this part, once an iteration has reached the end, so they are not counted
+    /// twice.
     counted: Cell<Option<u64>>,
 }
 
@@ -56,7 +58,7 @@ impl<B: PacketBatch> PacketBatch for Part<'_, B> {
     }
 }
 
-/// Whoever took a batch had every packet in it, walked or not.
+/// All packets of a batch count as lent, whether they were iterated or not.
 impl<B: PacketBatch> Drop for Part<'_, B> {
     fn drop(&mut self) {
         let count = self.counted.get();
@@ -91,7 +93,7 @@ impl<'p, I: Iterator<Item = Packet<'p>>> Iterator for Walk<'_, I> {
     }
 }
 
-/// The figures of a source that has lent `lent` of the packets that the one inside delivered.
+/// The figures of an adapter that has lent `lent` of the packets that the source inside delivered.
 pub(super) fn stats(inside: Stats, lent: u64) -> Stats {
     let here = match inside.delivered {
         Count::Exact(all) => Count::Exact(all.saturating_sub(lent)),

@@ -3,18 +3,18 @@
 use crate::contract::{PacketSink, PacketSlot, PacketWriter, WireBytes};
 use crate::{Error, Packet};
 
-/// Sends the packets that are written to it: a [`PacketSink`] as a [`PacketWriter`].
+/// Sends packets that are written to it: adapts a [`PacketSink`] to [`PacketWriter`].
 ///
-/// A sink takes bytes and nothing else: timestamp, interface and the like end here. A VLAN tag that
-/// was moved out of the bytes is put back in its place. A checksum that the sending host left to
-/// its interface ([`Checksum::Partial`](crate::Checksum::Partial)) is sent as it is.
+/// A sink takes bytes only, so timestamp, interface and other metadata are not sent. A VLAN tag
+/// that was removed from the bytes is put back in its place. A checksum that the sending host left
+/// to its interface ([`Checksum::Partial`](crate::Checksum::Partial)) is sent as it is.
 #[derive(Debug)]
 pub struct SinkWriter<K> {
     sink: K,
 }
 
 impl<K> SinkWriter<K> {
-    /// A writer into this sink.
+    /// Wraps a sink.
     pub const fn new(sink: K) -> Self {
         Self { sink }
     }
@@ -24,7 +24,7 @@ impl<K> SinkWriter<K> {
         &self.sink
     }
 
-    /// The sink, which can also be sent to directly.
+    /// The sink, to which frames can also be sent directly.
     pub const fn get_mut(&mut self) -> &mut K {
         &mut self.sink
     }
@@ -47,11 +47,12 @@ impl<K: PacketSink> SinkWriter<K> {
 }
 
 impl<K: PacketSink> PacketWriter for SinkWriter<K> {
-    /// Commits the packet; if the sink is full, what was committed before is flushed to make room.
+    /// Commits the packet; if the sink is full, frames that were committed before are flushed to
+    /// make room.
     ///
     /// # Errors
-    /// [`Error::Request`] for a packet that a snap length cut: there is no whole one to send.
-    /// Errors of [`PacketSink::slot`] and [`PacketSink::flush`].
+    /// [`Error::Request`] for a packet that a snap length cut, as it is incomplete; the errors of
+    /// [`PacketSink::slot`] and [`PacketSink::flush`].
     fn write(&mut self, packet: &Packet<'_>) -> Result<bool, Error> {
         if packet.is_cut() {
             return Err(Error::Request {

@@ -1,24 +1,24 @@
-//! A source whose packets are written as well.
+//! Writing the packets of a source as they are read.
 
 use std::os::fd::{AsFd, BorrowedFd};
 
 use crate::contract::{PacketBatch, PacketSource, PacketWriter, Readiness, Stats};
 use crate::{Error, Packet};
 
-/// A source whose packets are also written, to a capture file or another interface, as the reader
+/// A source whose packets are also written, to a capture file or another interface, when the reader
 /// takes them.
 ///
-/// The reader is never held up for room: a packet for which the writer has none is counted
-/// ([`missed`](Self::missed)) and lent all the same, so that `written + missed` is the number of
+/// The reader never waits for the writer. If the writer has no room for a packet, the packet is
+/// counted ([`missed`](Self::missed)) and lent nevertheless, so `written + missed` is the number of
 /// packets in the batches that were taken. The writer is flushed when the source has nothing more
-/// to lend, now or for good.
+/// to lend, now or ever.
 ///
-/// An error of the writer is reported by the next [`ready`](PacketSource::ready), once. A terminal
+/// An error of the writer is reported once, by the next [`ready`](PacketSource::ready). A terminal
 /// one ends the tee: nothing more is written, and `ready` reports [`Error::Closed`] from then on.
-/// [`into_parts`](Self::into_parts) gives the source back, to go on without the writer.
+/// [`into_parts`](Self::into_parts) returns the source, for use without the writer.
 ///
-/// What is still buffered when a tee is dropped may be lost without an error: call
-/// [`finish`](Self::finish), or `ready` up to the end of the source.
+/// Packets that are still buffered when a tee is dropped may be lost without an error: call
+/// [`finish`](Self::finish), or `ready` until the source has ended.
 ///
 /// ```
 /// use netring_sys::adapters::Tee;
@@ -45,7 +45,7 @@ pub struct Tee<S, W> {
     copying: Writing<W>,
 }
 
-/// The writer, and what became of the packets for it.
+/// The writer, and the fate of its packets.
 #[derive(Debug)]
 struct Writing<W> {
     writer: W,
@@ -59,7 +59,7 @@ struct Writing<W> {
 }
 
 impl<S, W> Tee<S, W> {
-    /// A source around one, whose packets `writer` gets from now on.
+    /// Wraps a source, whose packets go to `writer` from now on.
     pub const fn new(source: S, writer: W) -> Self {
         Self {
             source,
@@ -104,18 +104,18 @@ impl<S, W> Tee<S, W> {
         &mut self.copying.writer
     }
 
-    /// The source and the writer, without a flush.
+    /// Returns the source and the writer, without a flush.
     pub fn into_parts(self) -> (S, W) {
         (self.source, self.copying.writer)
     }
 }
 
 impl<S, W: PacketWriter> Tee<S, W> {
-    /// Flushes the writer, and gives both parts back. If some of what was written has to wait
+    /// Flushes the writer and returns both parts. If some packets have to wait
     /// ([`PacketWriter::flush`]), flush the writer again.
     ///
     /// # Errors
-    /// An error of the writer that was not reported yet, or that the flush found.
+    /// An error of the writer that was not reported yet, or that the flush returned.
     pub fn finish(mut self) -> Result<(S, W), Error> {
         self.copying.report()?;
         self.copying.flush()?;
@@ -138,7 +138,7 @@ impl<W: PacketWriter> Writing<W> {
             Err(error) => {
                 self.missed += 1;
                 self.is_lost = error.is_terminal();
-                // The first report of a batch stands for the others, a final error for all.
+                // The first report of a batch represents the others; a final error represents all.
                 if self.is_lost || self.error.is_none() {
                     self.error = Some(error);
                 }
@@ -146,7 +146,7 @@ impl<W: PacketWriter> Writing<W> {
         }
     }
 
-    /// Reports the error of the last batch, and that there is nothing more after a terminal one.
+    /// Reports the error of the last batch, and the end after a terminal one.
     fn report(&mut self) -> Result<(), Error> {
         match self.error.take() {
             Some(error) => Err(error),

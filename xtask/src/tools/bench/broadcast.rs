@@ -12,7 +12,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use futures::StreamExt;
-use netring_async::__broadcast::Broadcast;
+use netring_async::internal::Broadcast;
 use netring_async::{BroadcastRecvError, Subscriber};
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::broadcast;

@@ -3,7 +3,7 @@
 //! It checks nothing, and so shows what our checks and our interface cost.
 //!
 //! # Safety The invariant of this file: a block is read only while its status word has
-//! `TP_STATUS_USER`, or when it was built in this process; it trusts the kernel and `synthetic`
+//! `TP_STATUS_USER`, or when it was built in this process; it trusts the kernel and `BlockBuilder`
 //! that offsets in the block stay inside it.
 #![expect(
     unsafe_code,

@@ -1,11 +1,13 @@
 //! Iteration over a full block in memory, reading every packet's bytes, lengths and time.
 
-use netring_afpacket::__walk::Walk;
+use std::mem::offset_of;
+
+use netring_afpacket::internal::{BlockBuilder, Parser};
 use netring_sys::Packet;
-use netring_sys::kernel::packet::TP_FT_REQ_FILL_RXHASH;
+use netring_sys::kernel::packet::{TP_FT_REQ_FILL_RXHASH, TP_STATUS_TS_SOFTWARE, tpacket3_hdr};
 use xtask::wire;
 
-use super::{Options, Row, Table, Target, measure, minimal, synthetic};
+use super::{Options, Row, Table, Target, measure, minimal};
 use crate::Result;
 
 /// A block of the default ring.
@@ -13,8 +15,8 @@ const BLOCK: usize = 4 << 20;
 
 pub(super) fn run(options: &Options, table: &mut Table) -> Result<()> {
     measure::pin(measure::MEASURED_CORE);
-    let (block, count) = synthetic::block(BLOCK, &wire::numbered(1, 64));
-    let walk = Walk::new(TP_FT_REQ_FILL_RXHASH);
+    let (block, count) = full_block(&wire::numbered(1, 64));
+    let walk = Parser::new(TP_FT_REQ_FILL_RXHASH);
     let mut ours = || {
         let sum = walk
             .packets(&block)
@@ -45,6 +47,20 @@ pub(super) fn run(options: &Options, table: &mut Table) -> Result<()> {
     );
     table.add(row.target(Target::AtMost(0.0)));
     Ok(())
+}
+
+/// A block full of this frame, and how often it fits.
+fn full_block(frame: &[u8]) -> (Vec<u8>, u64) {
+    let mut block = BlockBuilder::new(BLOCK);
+    while block.push(frame) {
+        let n = block.frames() - 1;
+        block.set_field(n, offset_of!(tpacket3_hdr, tp_sec), 1_700_000_000);
+        block.set_field(n, offset_of!(tpacket3_hdr, tp_nsec), n as u32);
+        let status = offset_of!(tpacket3_hdr, tp_status);
+        block.set_field(n, status, TP_STATUS_TS_SOFTWARE);
+    }
+    let count = block.frames() as u64;
+    (block.into_bytes(), count)
 }
 
 /// A word derived from everything that a reader reads.

@@ -1,14 +1,14 @@
-//! The fence around unsafe code: which files may have it, found by tokens.
+//! The fence around unsafe code: which files may contain it, found by tokens.
 //!
-//! A file has unsafe code if one of its tokens is the keyword `unsafe`, however it is laid out and
-//! also inside a macro. Library files that have it are exactly those of a list, each with a lint
-//! exception of its own, so that a module never inherits its parent's.
+//! A file contains unsafe code if one of its tokens is the keyword `unsafe`, in any layout and also
+//! inside a macro. The library files that contain it are exactly those of a list, each with its own
+//! lint exception, so that a module never inherits its parent's.
 
 use std::collections::BTreeMap;
 
 use super::source::Source;
 
-/// A lint level for unsafe code that lets a file have it, or forbids it.
+/// A lint level that allows or forbids unsafe code in a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Level {
     Open,
@@ -74,7 +74,7 @@ fn one(source: &Source, is_listed: bool, broken: &mut Vec<String>) {
     }
 }
 
-/// A module without a level of its own would inherit that of a parent which may have unsafe code.
+/// A module without its own lint level would inherit that of a parent that may contain unsafe code.
 fn children(source: &Source, by_name: &BTreeMap<&str, &Source>, broken: &mut Vec<String>) {
     for module in source.child_modules() {
         let found = candidates(&source.name, module)
@@ -91,7 +91,7 @@ fn children(source: &Source, by_name: &BTreeMap<&str, &Source>, broken: &mut Vec
     }
 }
 
-/// Where the file of a child module can be.
+/// The possible paths of a child module's file.
 pub(super) fn candidates(parent: &str, module: &str) -> [String; 2] {
     let (folder, file) = parent.rsplit_once('/').unwrap_or(("", parent));
     let folder = match file {
@@ -111,7 +111,7 @@ fn exceptions(source: &Source) -> impl Iterator<Item = (usize, Level)> {
         if !token.is_word("unsafe_code") {
             return None;
         }
-        // Back to the word in front of the parenthesis: `expect(lint, unsafe_code, …`.
+        // Searches backwards for the word before the parenthesis: `expect(lint, unsafe_code, …`.
         let open = tokens[..at].iter().rposition(|token| token.text == "(")?;
         let level = match &*tokens.get(open.checked_sub(1)?)?.text {
             "allow" | "expect" | "warn" => Level::Open,
@@ -126,7 +126,7 @@ fn exceptions(source: &Source) -> impl Iterator<Item = (usize, Level)> {
 mod tests {
     use super::*;
 
-    /// What the fence says of a workspace with one listed file, `a/src/ring.rs`.
+    /// The reports for a workspace with one listed file, `a/src/ring.rs`.
     fn broken(files: &[(&str, &str)]) -> Vec<String> {
         let ring = "//! # Safety\n#![expect(\n    unsafe_code,\n    reason = \"rings\"\n)]\nfn f() { unsafe { g() } }";
         let mut sources = vec![Source::read("a/src/ring.rs", ring).unwrap()];
@@ -144,12 +144,12 @@ mod tests {
         assert_eq!(broken(&[]), Vec::<String>::new());
         let harmless = "#![deny(unsafe_code)]\n// unsafe { }\nconst S: &str = \"unsafe {\";";
         assert_eq!(broken(&[("a/src/lib.rs", harmless)]), Vec::<String>::new());
-        // Tests and examples are not libraries: the compiler's own lints hold there.
+        // Tests and examples are not libraries: the compiler's own lints apply there.
         let test = "fn f() { unsafe { g() } }";
         assert_eq!(broken(&[("a/tests/t.rs", test)]), Vec::<String>::new());
     }
 
-    /// Each way in which unsafe code got past a rule that looked at single lines.
+    /// Each way in which unsafe code evades a rule that looks at single lines.
     #[test]
     fn unsafe_code_is_seen_however_it_is_written() {
         let ways = [
@@ -176,15 +176,15 @@ mod tests {
     #[test]
     fn a_child_module_inherits_nothing() {
         let parent = "//! # Safety\n#![allow(unsafe_code, reason = \"x\")]\nmod link;\nfn f() { unsafe { g() } }";
-        let told = |child: &str| {
+        let reported = |child: &str| {
             let files = [("a/src/ring.rs", parent), ("a/src/ring/link.rs", child)];
             broken(&files)
         };
-        assert!(told("fn f() {}")[0].contains("inherits"));
-        let hidden = told("fn f() { unsafe { g() } }");
+        assert!(reported("fn f() {}")[0].contains("inherits"));
+        let hidden = reported("fn f() { unsafe { g() } }");
         assert!(hidden.iter().any(|line| line.contains("not in the list")));
         assert_eq!(
-            told("#![deny(unsafe_code)]\nfn f() {}"),
+            reported("#![deny(unsafe_code)]\nfn f() {}"),
             Vec::<String>::new()
         );
     }

@@ -1,8 +1,8 @@
-//! The modules of a crate: which file uses which, by the paths that it names.
+//! The modules of a crate: which file uses which, by the paths in it.
 //!
-//! A path counts for the file that defines what it leads to, not for those that re-export it on
-//! the way; re-exporting is not using. A child module may use what the modules around it define:
-//! they are one room.
+//! A path counts for the file that defines its target, not for those that re-export it on the way;
+//! re-exporting is not using. A child module may use what the modules around it define: they form
+//! one unit.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -38,8 +38,17 @@ impl<'a> Modules<'a> {
         Self { by_path }
     }
 
-    /// Who uses whom.
+    /// Which file uses which.
     pub(super) fn graph(&self) -> Graph<'a> {
+        self.edges(|reference| reference.is_used)
+    }
+
+    /// Which file uses or re-exports which.
+    pub(super) fn graph_with_exports(&self) -> Graph<'a> {
+        self.edges(|_| true)
+    }
+
+    fn edges(&self, counts: impl Fn(&Reference) -> bool) -> Graph<'a> {
         let mut graph = Graph::new();
         for (path, module) in &self.by_path {
             let uses = graph.entry(module.file).or_default();
@@ -47,7 +56,7 @@ impl<'a> Modules<'a> {
                 let Some(target) = self.resolve(path, reference, 0) else {
                     continue;
                 };
-                if reference.is_used && !self.is_around(target, path) {
+                if counts(reference) && !self.is_around(target, path) {
                     uses.insert(target);
                 }
             }
@@ -55,8 +64,8 @@ impl<'a> Modules<'a> {
         graph
     }
 
-    /// Whether a file is that of a module, or of one around it: a child may build on what its
-    /// parent defines for all of its children.
+    /// Whether a file is that of a module or of one around it: a child may use what its parent
+    /// defines for all of its children.
     fn is_around(&self, file: &str, path: &[String]) -> bool {
         (0..=path.len()).any(|len| {
             let around = self.by_path.get(&path[..len]);
@@ -64,7 +73,7 @@ impl<'a> Modules<'a> {
         })
     }
 
-    /// The file that defines what a reference in the module `from` leads to.
+    /// The file that defines the target of a reference in the module `from`.
     fn resolve(&self, from: &[String], reference: &Reference, depth: u32) -> Option<&'a str> {
         let mut at: Vec<String> = from.iter().chain(&reference.inside).cloned().collect();
         let mut segments = reference.segments.iter().map(String::as_str).peekable();
@@ -75,7 +84,7 @@ impl<'a> Modules<'a> {
                 at.pop();
             }
             first => {
-                // A child module, or nothing of this crate.
+                // A child module, or nothing in this crate.
                 at.truncate(from.len());
                 at.push(first.to_owned());
                 self.by_path.get(&at)?;
@@ -87,7 +96,7 @@ impl<'a> Modules<'a> {
         self.walk(at, segments, depth)
     }
 
-    /// Goes down from a module, through re-exports, to the file that defines the last segment.
+    /// Descends from a module, through re-exports, to the file that defines the last segment.
     fn walk<'s>(
         &self,
         mut at: Vec<String>,
@@ -107,10 +116,10 @@ impl<'a> Modules<'a> {
                 .iter()
                 .find(|r| r.inside.is_empty() && r.imported_as.as_deref() == Some(segment));
             return match imported {
-                // A re-export of a re-export … ends; a circle of them does not.
+                // Chains of re-exports end; a circle of them does not.
                 Some(import) if depth < 8 => {
                     let own = at.clone();
-                    // What leads out of the crate is the business of the file that names it.
+                    // A path out of the crate counts for the file that names it.
                     self.resolve(&own, import, depth + 1).or(Some(module.file))
                 }
                 _ => Some(module.file),
@@ -119,7 +128,7 @@ impl<'a> Modules<'a> {
         self.module(&at).map(|module| module.file)
     }
 
-    /// The module of a path, or the one that it is written in.
+    /// The module of a path, or the innermost one around it.
     fn module(&self, path: &[String]) -> Option<&Module<'a>> {
         (0..=path.len())
             .rev()
@@ -260,5 +269,26 @@ mod tests {
             found(&[("lib.rs", "mod a; mod b;"), ("a.rs", file), ("b.rs", other)]),
             Vec::<Vec<String>>::new()
         );
+    }
+
+    /// `a` defines one item of each kind and uses `b`, which uses that item.
+    #[test]
+    fn whatever_closes_a_circle_is_seen() {
+        let a = "use crate::b; pub struct A; pub const C: u32 = 0; pub fn f() { b::g() } \
+                 pub trait T {} pub static S: u32 = 0; pub type Alias = A;";
+        for use_of_a in [
+            "use crate::a::A; pub fn g() { let _: A; }",
+            "use super::a::*; pub fn g() { f() }",
+            "use super::{a, a::A as Other}; pub fn g() -> Other { a::A }",
+            "pub fn g() { let _ = [0; crate::a::C as usize]; }",
+            "pub fn g() { super::a::f() }",
+            "struct B; impl crate::a::T for B {} pub fn g() {}",
+            "struct B; impl crate::a::A { fn forwarded(self) {} } pub fn g() {}",
+            "macro_rules! m { () => { $crate::a::S } } pub fn g() {}",
+            "pub fn g() { use crate::a::Alias; let _: Alias; }",
+        ] {
+            let files = [("lib.rs", "mod a; mod b;"), ("a.rs", a), ("b.rs", use_of_a)];
+            assert_eq!(found(&files), [["a.rs", "b.rs"]], "{use_of_a}");
+        }
     }
 }

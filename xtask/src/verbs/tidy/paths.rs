@@ -1,15 +1,15 @@
-//! The paths that a file names: in `use` items, and in its code.
+//! The paths in a file: in `use` items, and in its code.
 
 use super::source::{Source, Token};
 
-/// A path, as it stands in a file.
+/// A path, as written in a file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Reference {
     /// `crate`, `self`, `super` or a word, and what follows it.
     pub(super) segments: Vec<String>,
-    /// The inline modules of the file around it.
+    /// The inline modules around it, within the file.
     pub(super) inside: Vec<String>,
-    /// The name that a `use` item gives to what it leads to.
+    /// The name that a `use` item gives to its target.
     pub(super) imported_as: Option<String>,
     /// Whether the file uses it: a re-export alone does not.
     pub(super) is_used: bool,
@@ -41,7 +41,7 @@ pub(super) fn of(source: &Source) -> Vec<Reference> {
 struct Reader<'a> {
     tokens: &'a [Token],
     at: usize,
-    /// The inline modules around the place, each with the depth of its braces.
+    /// The inline modules around the current position, each with the depth of its braces.
     inside: Vec<(String, usize)>,
     found: Vec<Reference>,
     /// Every word outside of `use` items.
@@ -93,7 +93,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// A word, and the path that begins with it, if one does.
+    /// A word, and the path that starts with it, if there is one.
     fn expression(&mut self) {
         let mut segments = Vec::new();
         loop {
@@ -114,7 +114,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// A tree of a `use` item from here to its `;`, or to the `,` or `}` of the group around it.
+    /// A tree of a `use` item up to its `;`, or to the `,` or `}` of the group around it.
     fn tree(&mut self, before: &mut Vec<String>, public: bool) {
         let len = before.len();
         // A leading `::` names another crate.

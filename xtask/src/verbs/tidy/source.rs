@@ -7,7 +7,7 @@ use proc_macro2::{Delimiter, TokenStream, TokenTree};
 pub(super) struct Source {
     /// Its path from the root of the workspace.
     pub(super) name: String,
-    /// Its tokens in order, with the delimiters of groups.
+    /// Its tokens in order, including the delimiters of groups.
     pub(super) tokens: Vec<Token>,
 }
 
@@ -15,7 +15,7 @@ pub(super) struct Source {
 #[derive(Debug)]
 pub(super) struct Token {
     pub(super) text: String,
-    /// Counted from 1.
+    /// From 1.
     pub(super) line: usize,
     kind: Kind,
 }
@@ -27,7 +27,7 @@ enum Kind {
 }
 
 impl Token {
-    /// Whether it is this identifier or keyword; a string that contains it is not.
+    /// Whether it is this identifier or keyword, not a string that contains it.
     pub(super) fn is_word(&self, word: &str) -> bool {
         self.kind == Kind::Word && self.text == word
     }
@@ -52,7 +52,7 @@ impl Source {
         })
     }
 
-    /// The names of the modules that it declares with files of their own.
+    /// The names of the modules that it declares in files of their own.
     pub(super) fn child_modules(&self) -> impl Iterator<Item = &str> {
         self.tokens.windows(3).filter_map(|three| match three {
             [keyword, name, end] if keyword.is_word("mod") && end.text == ";" => Some(&*name.text),

@@ -1,0 +1,99 @@
+//! The kernel's 32-bit counters, which reading resets, added up in 64 bits.
+
+use netring_sys::kernel::packet::tpacket_stats_v3;
+use netring_sys::{Count, Stats};
+
+use super::parse::Counts;
+
+/// After this many packets the kernel's counters are read even if no caller asks for them: a
+/// quarter of their range.
+const READ_EVERY: u64 = 1 << 30;
+
+/// Everything that a capture counts.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Counters {
+    offered: u64,
+    dropped: u64,
+    freezes: u64,
+    delivered: u64,
+    invalid: u64,
+    /// `delivered + invalid` when the kernel's counters were last read.
+    read_at: u64,
+}
+
+impl Counters {
+    /// Adds what the kernel counted since its counters were last read.
+    pub(crate) fn add_kernel(&mut self, delta: tpacket_stats_v3) {
+        // tp_packets includes the drops.
+        self.offered += u64::from(delta.tp_packets);
+        self.dropped += u64::from(delta.tp_drops);
+        self.freezes += u64::from(delta.tp_freeze_q_cnt);
+        self.read_at = self.read();
+    }
+
+    /// Adds the packets of a block that were lent, and those that could not be read.
+    #[inline]
+    pub(crate) const fn add(&mut self, counts: Counts) {
+        self.delivered += counts.delivered;
+        self.invalid += counts.invalid;
+    }
+
+    /// Packets in the blocks that were given back.
+    pub(crate) const fn read(&self) -> u64 {
+        self.delivered + self.invalid
+    }
+
+    /// Whether it is time to read the kernel's counters, before they can wrap.
+    pub(crate) const fn is_due(&self) -> bool {
+        self.read() - self.read_at >= READ_EVERY
+    }
+
+    pub(crate) const fn stats(&self, link_downs: Count) -> Stats {
+        let mut stats = Stats::counted(self.delivered);
+        stats.offered = Count::Exact(self.offered);
+        stats.dropped = Count::Exact(self.dropped);
+        stats.invalid = Count::Exact(self.invalid);
+        stats.freezes = Count::Exact(self.freezes);
+        stats.link_downs = link_downs;
+        stats
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn p3_counts_go_on_past_what_32_bits_hold() {
+        let mut counters = Counters::default();
+        let full = tpacket_stats_v3 {
+            tp_packets: u32::MAX,
+            tp_drops: u32::MAX,
+            tp_freeze_q_cnt: u32::MAX,
+        };
+        for _ in 0..5 {
+            counters.add_kernel(full);
+        }
+        let five = 5 * u64::from(u32::MAX);
+        let stats = counters.stats(Count::Exact(0));
+        assert_eq!(stats.offered, Count::Exact(five));
+        assert_eq!(stats.dropped, Count::Exact(five));
+        assert_eq!(stats.freezes, Count::Exact(five));
+        assert!(five > 1 << 32);
+    }
+
+    #[test]
+    fn the_counters_are_read_before_they_wrap() {
+        let mut counters = Counters::default();
+        let block = Counts {
+            delivered: READ_EVERY / 2,
+            invalid: 0,
+        };
+        counters.add(block);
+        assert!(!counters.is_due());
+        counters.add(block);
+        assert!(counters.is_due());
+        counters.add_kernel(tpacket_stats_v3::default());
+        assert!(!counters.is_due());
+    }
+}

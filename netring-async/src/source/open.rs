@@ -1,0 +1,169 @@
+//! Opening and closing a source.
+
+use std::io;
+use std::os::fd::AsFd;
+
+#[cfg(doc)]
+use netring_sys::Readiness;
+use netring_sys::syscall::{epoll, epoll_add};
+use netring_sys::{Error, Open, PacketSource, SyscallError};
+use tokio::io::Interest;
+use tokio::io::unix::AsyncFd;
+use tokio::runtime::Handle;
+
+use super::AsyncSource;
+use crate::held::{Held, spawn_work};
+use crate::time_slice::TimeSlice;
+
+impl<S: PacketSource + AsFd> AsyncSource<S> {
+    /// Registers the source's descriptor with the current runtime.
+    ///
+    /// The descriptor must become readable, or report an error, when [`ready`](PacketSource::ready)
+    /// has something new to report. One edge is enough: `ready` is called until it returns
+    /// [`Empty`](Readiness::Empty) before each wait, and again after it.
+    ///
+    /// # Errors
+    /// [`Error::Config`] outside a tokio runtime; the failed call: there are too many open files,
+    /// or the descriptor cannot be waited for (a file: see [`replay`](Self::replay)).
+    ///
+    /// # Panics
+    /// Panics if the runtime was built without `enable_io`.
+    pub fn new(source: S) -> Result<Self, Error> {
+        in_a_runtime("AsyncSource::new")?;
+        // An epoll set of its own with one member. The runtime waits for edges, reports an error
+        // without data apart from readability, and keeps a hang-up forever; through the set each of
+        // the three is one edge of readability.
+        let set = epoll()?;
+        epoll_add(set.as_fd(), source.as_fd(), 0)?;
+        #[allow(
+            deprecated,
+            reason = "tokio replaced it by an unsafe fn, for types whose descriptor may change or close; an OwnedFd's does not"
+        )]
+        let set = AsyncFd::with_interest(set, Interest::READABLE).map_err(register)?;
+        Ok(Self {
+            set: Some(set),
+            source: Held::new(source),
+            time_slice: TimeSlice::default(),
+            empty: false,
+        })
+    }
+
+    /// Opens the interface with this name and the source's default settings. It blocks the calling
+    /// thread meanwhile: see [`open_with`](Self::open_with).
+    ///
+    /// # Errors
+    /// There is no such interface, a capability is missing, or an error of [`new`](Self::new).
+    ///
+    /// # Panics
+    /// Panics as [`new`](Self::new) does.
+    pub fn open(interface: &str) -> Result<Self, Error>
+    where
+        S: Open + Send + 'static,
+    {
+        in_a_runtime("AsyncSource::open")?;
+        Ok(Self::new(S::open(interface)?)?.close_in_background())
+    }
+
+    /// Opens a source by calling `open` on a thread of its own, and later drops it on one, so that
+    /// the runtime's tasks keep running.
+    ///
+    /// The thread is in the network namespace of the thread that first polls this future. If the
+    /// future is dropped while the source is being opened, the source is closed again.
+    ///
+    /// ```no_run
+    /// use netring_afpacket::{Capture, Profile};
+    /// use netring_async::AsyncSource;
+    /// # async fn example() -> Result<(), netring_sys::Error> {
+    ///
+    /// let settings = Capture::builder()
+    ///     .interface("eth0")
+    ///     .profile(Profile::Immediate);
+    /// let source = AsyncSource::open_with(|| settings.build()).await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// The errors of `open` and of [`new`](Self::new), or no thread can be started.
+    ///
+    /// # Panics
+    /// Panics as [`new`](Self::new) does, and if `open` panics.
+    pub async fn open_with<F>(open: F) -> Result<Self, Error>
+    where
+        F: FnOnce() -> Result<S, Error> + Send + 'static,
+        S: Send + 'static,
+    {
+        in_a_runtime("AsyncSource::open_with")?;
+        let opening = spawn_work("netring-open", open).map_err(no_thread)?;
+        Ok(Self::new(opening.wait().await?)?.close_in_background())
+    }
+}
+
+impl<S: PacketSource> AsyncSource<S> {
+    /// Wraps a source that never has to be waited for, as it is never [`Empty`](Readiness::Empty):
+    /// a capture file, a generator.
+    ///
+    /// It is read on the task's thread, a batch at a time. If the source returns `Empty`
+    /// nevertheless, that is an [`Error::Config`]: it could only be polled in a busy loop.
+    pub fn replay(source: S) -> Self {
+        Self {
+            set: None,
+            source: Held::new(source),
+            time_slice: TimeSlice::default(),
+            empty: false,
+        }
+    }
+}
+
+impl<S: Send + 'static> AsyncSource<S> {
+    /// Makes the source be closed on a thread of its own when this value, or a stream made from it,
+    /// is dropped, so that tasks on the current thread keep running. A [replay](Self::replay) is
+    /// still dropped in place, as there is nothing to wait for.
+    #[must_use]
+    pub const fn close_in_background(mut self) -> Self {
+        if self.set.is_some() {
+            self.source.close_elsewhere();
+        }
+        self
+    }
+
+    /// Closes the source on a thread of its own and waits until that is done. If the wait is
+    /// cancelled, the source is closed nevertheless. A [replay](Self::replay) is dropped in place.
+    pub async fn close(self) {
+        let Self { set, source, .. } = self;
+        let source = source.into_inner();
+        if set.is_none() {
+            return;
+        }
+        drop(set);
+        // If no thread can be started, it was dropped here.
+        if let Ok(closing) = spawn_work("netring-close", move || drop(source)) {
+            closing.wait().await;
+        }
+    }
+}
+
+fn in_a_runtime(setting: &'static str) -> Result<(), Error> {
+    Handle::try_current()
+        .map(drop)
+        .map_err(|error| Error::Config {
+            setting,
+            why: format!(
+                "{error} Call it inside a tokio runtime (`#[tokio::main]`, `Runtime::enter`)."
+            ),
+        })
+}
+
+fn no_thread(source: io::Error) -> SyscallError {
+    SyscallError {
+        call: "clone",
+        source,
+    }
+}
+
+fn register(source: io::Error) -> SyscallError {
+    SyscallError {
+        call: "epoll_ctl(EPOLL_CTL_ADD)",
+        source,
+    }
+}

@@ -1,0 +1,71 @@
+//! Reading the privileges of a thread from `/proc`.
+
+use std::fs;
+
+use crate::Privileges;
+use crate::privileges::{Facts, chosen};
+
+impl Privileges {
+    /// The privileges of this thread, now. They are unknown if `/proc` cannot be read; the advice
+    /// is then for the most common case.
+    pub fn now() -> Self {
+        let status = fs::read_to_string("/proc/thread-self/status");
+        let namespace = fs::read_link("/proc/thread-self/ns/user");
+        let facts = status.ok().zip(namespace.ok());
+        Self(facts.and_then(|(status, namespace)| Facts::read(&status, namespace.to_str()?)))
+    }
+}
+
+impl Facts {
+    fn read(status: &str, user_namespace: &str) -> Option<Self> {
+        /// The inode number of the host's user namespace (`PROC_USER_INIT_INO`).
+        // [`PROC_USER_INIT_INO`]: https://elixir.bootlin.com/linux/v6.12.117/source/include/linux/proc_ns.h#L45
+        const HOST: &str = "user:[4026531837]";
+        let line = |name| status.lines().find_map(|line| line.strip_prefix(name));
+        let set = |name| {
+            let bits = u64::from_str_radix(line(name)?.trim(), 16).ok()?;
+            Some(chosen(|_, number| bits >> number & 1 != 0))
+        };
+        Some(Self {
+            // Real, effective, saved and filesystem UID.
+            is_root: line("Uid:")?.split_whitespace().nth(1)? == "0",
+            permitted: set("CapPrm:")?,
+            effective: set("CapEff:")?,
+            bounding: set("CapBnd:")?,
+            // Missing before kernel 4.10.
+            no_new_privs: line("NoNewPrivs:").is_some_and(|value| value.trim() == "1"),
+            seccomp: line("Seccomp:").is_some_and(|value| value.trim() != "0"),
+            in_user_namespace: user_namespace != HOST,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ALL: u8 = 0b11_1111;
+    const RAW: u8 = 0b10;
+
+    #[test]
+    fn the_facts_are_read_from_what_the_kernel_writes() {
+        let status = "Name:\tx\nUid:\t1000\t0\t0\t0\nCapInh:\t0000000000000000\nCapPrm:\t0000000000002000\n\
+                      CapEff:\t0000000000000000\nCapBnd:\t000001ffffffffff\nNoNewPrivs:\t1\nSeccomp:\t2\nSeccomp_filters:\t1\n";
+        let facts = Facts {
+            is_root: true,
+            permitted: RAW,
+            effective: 0,
+            bounding: ALL,
+            no_new_privs: true,
+            seccomp: true,
+            in_user_namespace: false,
+        };
+        assert_eq!(Facts::read(status, "user:[4026531837]"), Some(facts));
+        let inside = Facts::read(status, "user:[4026532201]").unwrap();
+        assert!(inside.in_user_namespace);
+        for cut in 0..status.find("NoNewPrivs").unwrap() - 1 {
+            assert!(Facts::read(&status[..cut], "user:[1]").is_none_or(|facts| facts != inside));
+        }
+        assert!(Privileges::now().0.is_some());
+    }
+}

@@ -1,0 +1,23 @@
+//! Waiting for packets, for a stop, and for the interface to go away.
+//!
+//! A live source waits for three things at once, but a runtime takes one descriptor. A [`Waiter`]
+//! combines the packet socket, the event behind the [`StopHandle`]s and the kernel's notifications
+//! about interfaces into one. The notifications are needed because the socket alone does not report
+//! everything: if the interface was already down, the kernel removes it without another
+//! notification.
+
+mod blocking;
+mod link;
+mod pace;
+mod stop;
+mod waiter;
+
+pub use blocking::{drain, next_batch, send};
+pub use stop::StopHandle;
+pub use waiter::Waiter;
+
+// The token of each descriptor in the set.
+const SOCKET: u64 = 0;
+const STOP: u64 = 1;
+const LINK: u64 = 2;
+const PACE: u64 = 3;

@@ -1,0 +1,170 @@
+//! Link types: the format of a packet's first header.
+
+use std::fmt;
+
+use crate::kernel::packet::{
+    ARPHRD_CISCO, ARPHRD_ETHER, ARPHRD_IEEE80211, ARPHRD_IEEE80211_PRISM,
+    ARPHRD_IEEE80211_RADIOTAP, ARPHRD_IEEE802154, ARPHRD_IP6GRE, ARPHRD_IPGRE, ARPHRD_LOOPBACK,
+    ARPHRD_NONE, ARPHRD_PPP, ARPHRD_RAWIP, ARPHRD_SIT, ARPHRD_TUNNEL, ARPHRD_TUNNEL6,
+    ARPHRD_VSOCKMON,
+};
+
+/// A link type, by its number in the registry of the capture file formats (`LINKTYPE_*`).
+///
+/// Any number is valid: a source passes on unknown ones, and readers of the packets count what they
+/// cannot parse.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct LinkType(pub u16);
+
+impl LinkType {
+    /// BSD loopback: an address family in the byte order of the capturing host.
+    #[doc(alias = "DLT_NULL")]
+    pub const NULL: Self = Self(0);
+    /// Ethernet, without preamble and frame check sequence.
+    #[doc(alias = "DLT_EN10MB")]
+    pub const ETHERNET: Self = Self(1);
+    /// PPP: the HDLC address and control bytes (0xff 0x03), which may be missing, then the
+    /// protocol.
+    #[doc(alias = "DLT_PPP")]
+    pub const PPP: Self = Self(9);
+    /// An IPv4 or IPv6 header, like [`RAW_IP`](Self::RAW_IP), in files whose writer used the number
+    /// of its own system (`DLT_RAW`, 12 on most systems).
+    pub const DLT_RAW: Self = Self(12);
+    /// The same with OpenBSD's number.
+    pub const DLT_RAW_OPENBSD: Self = Self(14);
+    /// PPP in HDLC-like framing (RFC 1662), or HDLC with EtherTypes (RFC 1547); the first byte
+    /// shows which.
+    #[doc(alias = "DLT_PPP_SERIAL")]
+    pub const PPP_HDLC: Self = Self(50);
+    /// PPPoE, starting with its own header.
+    #[doc(alias = "DLT_PPP_ETHER")]
+    pub const PPP_ETHER: Self = Self(51);
+    /// An IPv4 or IPv6 header without a link layer header; the version field shows which.
+    pub const RAW_IP: Self = Self(101);
+    /// Cisco HDLC: an address, a control byte and an EtherType (4 bytes) before the network header.
+    #[doc(alias = "DLT_C_HDLC")]
+    pub const C_HDLC: Self = Self(104);
+    /// OpenBSD loopback: an address family in network byte order.
+    pub const LOOP: Self = Self(108);
+    /// Linux "cooked" capture, version 1: 16 bytes before the network header.
+    #[doc(alias = "DLT_LINUX_SLL")]
+    pub const LINUX_SLL: Self = Self(113);
+    /// The log of the packet filter `pf` of the BSDs: a header that gives its own length, then IP.
+    #[doc(alias = "DLT_PFLOG")]
+    pub const PFLOG: Self = Self(117);
+    /// An IPv4 header without a link layer header.
+    pub const IPV4: Self = Self(228);
+    /// An IPv6 header without a link layer header.
+    pub const IPV6: Self = Self(229);
+    /// The log of Linux netfilter (`nflog`): attributes, one of which is an IP packet.
+    #[doc(alias = "DLT_NFLOG")]
+    pub const NFLOG: Self = Self(239);
+    /// Linux "cooked" capture, version 2: 20 bytes before the network header.
+    #[doc(alias = "DLT_LINUX_SLL2")]
+    pub const LINUX_SLL2: Self = Self(276);
+    /// Not in the registry: packets whose header has no registered number.
+    pub const UNKNOWN: Self = Self(u16::MAX);
+}
+
+impl LinkType {
+    /// The link type of packets that a raw packet socket delivers from an interface of this
+    /// hardware type (`ARPHRD_*`).
+    ///
+    /// ```
+    /// use netring_sys::LinkType;
+    ///
+    /// assert_eq!(LinkType::of_hardware(1), LinkType::ETHERNET);
+    /// assert_eq!(LinkType::of_hardware(0xfffe), LinkType::RAW_IP); // TUN, WireGuard
+    /// assert_eq!(LinkType::of_hardware(280), LinkType::UNKNOWN); // CAN
+    /// ```
+    #[inline]
+    pub const fn of_hardware(hardware_type: u16) -> Self {
+        let (known, link_type) = BY_HARDWARE[place(hardware_type)];
+        if known == hardware_type {
+            link_type
+        } else {
+            Self::UNKNOWN
+        }
+    }
+}
+
+/// Hardware types and the link types that libpcap chooses for them.
+const KNOWN: [(u16, LinkType); 16] = [
+    (ARPHRD_ETHER, LinkType::ETHERNET),
+    (ARPHRD_LOOPBACK, LinkType::ETHERNET),
+    (ARPHRD_PPP, LinkType::RAW_IP),
+    (ARPHRD_CISCO, LinkType::C_HDLC),
+    (ARPHRD_RAWIP, LinkType::RAW_IP),
+    (ARPHRD_TUNNEL, LinkType::RAW_IP),
+    (ARPHRD_TUNNEL6, LinkType::RAW_IP),
+    (ARPHRD_SIT, LinkType::RAW_IP),
+    (ARPHRD_IPGRE, LinkType::RAW_IP),
+    (ARPHRD_IP6GRE, LinkType::RAW_IP),
+    (ARPHRD_NONE, LinkType::RAW_IP),
+    (ARPHRD_IEEE80211, LinkType(105)),
+    (ARPHRD_IEEE80211_PRISM, LinkType(119)),
+    (ARPHRD_IEEE80211_RADIOTAP, LinkType(127)),
+    (ARPHRD_IEEE802154, LinkType(230)),
+    (ARPHRD_VSOCKMON, LinkType(271)),
+];
+
+/// [`KNOWN`] as a hash table by [`place`]. Each packet of a ring looks up its type, and a `match`
+/// with that many branches takes as long as the rest of its header.
+static BY_HARDWARE: [(u16, LinkType); 32] = {
+    // Free places have an unknown type, which makes no difference.
+    let mut table = [(0, LinkType::UNKNOWN); 32];
+    let mut n = 0;
+    while n < KNOWN.len() {
+        let place = place(KNOWN[n].0);
+        assert!(table[place].0 == 0, "two types meet: choose another factor");
+        table[place] = KNOWN[n];
+        n += 1;
+    }
+    table
+};
+
+/// The factor gives all types of [`KNOWN`] different upper five bits.
+#[inline]
+const fn place(hardware_type: u16) -> usize {
+    (hardware_type.wrapping_mul(0x0669) >> 11) as usize
+}
+
+impl fmt::Debug for LinkType {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let name = match *self {
+            Self::NULL => "NULL",
+            Self::ETHERNET => "ETHERNET",
+            Self::PPP => "PPP",
+            Self::DLT_RAW => "DLT_RAW",
+            Self::DLT_RAW_OPENBSD => "DLT_RAW_OPENBSD",
+            Self::PPP_HDLC => "PPP_HDLC",
+            Self::PPP_ETHER => "PPP_ETHER",
+            Self::RAW_IP => "RAW_IP",
+            Self::C_HDLC => "C_HDLC",
+            Self::LOOP => "LOOP",
+            Self::LINUX_SLL => "LINUX_SLL",
+            Self::PFLOG => "PFLOG",
+            Self::IPV4 => "IPV4",
+            Self::IPV6 => "IPV6",
+            Self::NFLOG => "NFLOG",
+            Self::LINUX_SLL2 => "LINUX_SLL2",
+            Self::UNKNOWN => "UNKNOWN",
+            Self(number) => return write!(f, "LinkType({number})"),
+        };
+        write!(f, "LinkType::{name}")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_hardware_type_has_the_link_type_of_the_list() {
+        for hardware in 0..=u16::MAX {
+            let listed = KNOWN.iter().find(|(known, _)| *known == hardware);
+            let expected = listed.map_or(LinkType::UNKNOWN, |(_, link_type)| *link_type);
+            assert_eq!(LinkType::of_hardware(hardware), expected, "{hardware}");
+        }
+    }
+}

@@ -1,0 +1,161 @@
+//! Metadata of packets.
+
+use crate::{LinkType, Timestamp};
+
+/// The metadata of a packet; [`Packet`](crate::Packet) and [`PacketBuf`](crate::PacketBuf) deref to
+/// it.
+#[derive(Clone, Copy, Debug)]
+pub struct Meta {
+    pub(super) timestamp: Timestamp,
+    pub(super) wire_len: u32,
+    pub(super) interface: u32,
+    pub(super) link_type: LinkType,
+    pub(super) direction: Option<Direction>,
+    pub(super) checksum: Checksum,
+    pub(super) vlan: Option<VlanTag>,
+    pub(super) rx_hash: Option<u32>,
+    pub(super) queue: Option<u32>,
+}
+
+/// An 802.1Q tag that the kernel or the card removed from the bytes.
+///
+/// A tag with a TCI of 0 is valid (priority-tagged traffic), so packets carry an `Option` of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct VlanTag {
+    /// The tag protocol identifier, in host order: 0x8100 (802.1Q) or 0x88a8 (802.1ad).
+    pub tpid: u16,
+    /// The tag control information, in host order: priority (3 bits), drop eligible indicator (1),
+    /// VLAN identifier (12).
+    pub tci: u16,
+}
+
+impl VlanTag {
+    /// The length of a tag on the wire, in bytes.
+    const BYTES: u32 = 4;
+
+    /// The VLAN identifier, 0 to 4095.
+    #[inline]
+    pub const fn id(self) -> u16 {
+        self.tci & 0x0fff
+    }
+
+    /// The priority code point, 0 to 7.
+    #[inline]
+    pub const fn priority(self) -> u8 {
+        (self.tci >> 13) as u8
+    }
+}
+
+/// The direction of a packet, as the kernel reports it (`sll_pkttype`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Direction {
+    /// To this host's own address.
+    #[doc(alias = "PACKET_HOST")]
+    Host,
+    /// To the link's broadcast address.
+    #[doc(alias = "PACKET_BROADCAST")]
+    Broadcast,
+    /// To a multicast address.
+    #[doc(alias = "PACKET_MULTICAST")]
+    Multicast,
+    /// To another host: seen in promiscuous mode.
+    #[doc(alias = "PACKET_OTHERHOST")]
+    OtherHost,
+    /// Sent by this host.
+    #[doc(alias = "PACKET_OUTGOING")]
+    Outgoing,
+}
+
+/// What is known about the transport checksum of a packet.
+///
+/// AF_PACKET reports it. AF_XDP delivers bytes only and always reports [`Unknown`](Self::Unknown),
+/// even for a packet that AF_PACKET reports as [`Partial`](Self::Partial): packets that a local
+/// stack sends over veth, a bridge or `lo` have no valid checksum in their bytes. Programs that
+/// verify checksums should skip both.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
+#[non_exhaustive]
+pub enum Checksum {
+    /// It was not checked.
+    #[default]
+    Unknown,
+    /// The card or the kernel verified it (`TP_STATUS_CSUM_VALID`).
+    #[doc(alias = "TP_STATUS_CSUM_VALID")]
+    Valid,
+    /// It is not filled in yet: the packet was sent by this host (`TP_STATUS_CSUMNOTREADY`).
+    #[doc(alias = "TP_STATUS_CSUMNOTREADY")]
+    Partial,
+}
+
+impl Meta {
+    /// The time at which the packet was seen, and the clock that it was read from.
+    #[inline]
+    pub const fn timestamp(&self) -> Timestamp {
+        self.timestamp
+    }
+
+    /// The length on the wire in bytes, without the frame check sequence. It includes a tag that
+    /// was removed from the bytes, so it is the same in a live capture and in a file.
+    #[inline]
+    pub const fn wire_len(&self) -> u32 {
+        self.wire_len
+    }
+
+    /// The length of the frame in bytes as its bytes show it: [`wire_len`](Self::wire_len) without
+    /// a tag that was removed from them.
+    #[inline]
+    pub const fn frame_len(&self) -> u32 {
+        self.wire_len.saturating_sub(self.moved_out())
+    }
+
+    /// Bytes that were on the wire and were removed from the packet.
+    #[inline]
+    pub(super) const fn moved_out(&self) -> u32 {
+        match self.vlan {
+            Some(_) => VlanTag::BYTES,
+            None => 0,
+        }
+    }
+
+    /// The index of the interface; 0 if the source has none.
+    #[inline]
+    pub const fn interface(&self) -> u32 {
+        self.interface
+    }
+
+    /// The format of the first header.
+    #[inline]
+    pub const fn link_type(&self) -> LinkType {
+        self.link_type
+    }
+
+    /// The direction of the packet; `None` if the source cannot know.
+    #[inline]
+    pub const fn direction(&self) -> Option<Direction> {
+        self.direction
+    }
+
+    /// What is known about the transport checksum.
+    #[inline]
+    pub const fn checksum(&self) -> Checksum {
+        self.checksum
+    }
+
+    /// The outermost VLAN tag, if it was removed from the bytes.
+    #[inline]
+    pub const fn vlan(&self) -> Option<VlanTag> {
+        self.vlan
+    }
+
+    /// The flow hash that the card or the kernel computed.
+    #[inline]
+    pub const fn rx_hash(&self) -> Option<u32> {
+        self.rx_hash
+    }
+
+    /// The receive queue through which it arrived.
+    #[inline]
+    pub const fn queue(&self) -> Option<u32> {
+        self.queue
+    }
+}
