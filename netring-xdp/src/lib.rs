@@ -17,13 +17,12 @@
 //! - [`program`] has the XDP programs: the generated one, or the user's own.
 //!
 //! ```no_run
-//! use netring_sys::PacketBatch;
+//! use netring_sys::{PacketBatch, PacketSource};
 //! use netring_xdp::XdpCapture;
-//! use std::time::Duration;
 //!
 //! let mut capture = XdpCapture::open("eth0")?;
 //! println!("{}", capture.mode());
-//! while let Some(batch) = capture.next_batch(Duration::from_secs(1))? {
+//! while let Some(batch) = capture.next_batch()? {
 //!     for packet in batch.packets() {
 //!         println!("queue {}: {} bytes", batch.queue(), packet.wire_len());
 //!     }
@@ -164,10 +163,11 @@
 //! Two batches of one capture:
 //!
 //! ```compile_fail,E0499
+//! # use netring_sys::PacketSource;
 //! # use netring_xdp::*;
 //! fn collect(capture: &mut XdpCapture) -> Result<(), Error> {
 //!     let mut batches = Vec::new();
-//!     while let Some(batch) = capture.next_batch(None)? {
+//!     while let Some(batch) = capture.next_batch()? {
 //!         batches.push(batch);
 //!     }
 //!     Ok(())

@@ -71,10 +71,9 @@
 //! # #[cfg(feature = "afpacket")]
 //! # fn main() -> Result<(), netring::Error> {
 //! use netring::{Capture, PacketBatch, PacketSource};
-//! use std::time::Duration;
 //!
 //! let mut capture = Capture::open("eth0")?;
-//! while let Some(batch) = capture.next_batch(Duration::from_secs(1))? {
+//! while let Some(batch) = capture.next_batch()? {
 //!     for packet in batch.packets() {
 //!         println!("{} {} bytes", packet.timestamp(), packet.wire_len());
 //!     }
@@ -89,6 +88,8 @@
 
 #[cfg(all(feature = "xdp", feature = "afpacket"))]
 pub mod auto;
+#[cfg(all(feature = "afpacket", feature = "xdp"))]
+mod either;
 #[cfg(feature = "pcap")]
 pub mod pcap;
 #[cfg(all(
@@ -104,7 +105,7 @@ pub use netring_sys::{
     Checksum, Clock, Count, Direction, Error, Filter, Interface, InterfaceAddress,
     InterfaceCounters, LinkType, Matcher, Meta, Open, Packet, PacketBatch, PacketBuf, PacketSink,
     PacketSlot, PacketSource, PacketWriter, Privileges, Profile, Readiness, SinkStats, Stats,
-    SyscallError, Timestamp, VlanTag, WireBytes, XdpMode, adapters, wait,
+    SyscallError, Timed, Timestamp, VlanTag, WireBytes, XdpMode, adapters, wait,
 };
 
 /// An instruction of a classic BPF filter.

@@ -7,7 +7,7 @@ use crate::sandbox;
 use std::time::Duration;
 
 use netring_afpacket::{Capture, Profile};
-use netring_sys::{Count, Error, Interface, PacketSource};
+use netring_sys::{Count, Error, Interface, PacketSource, Readiness};
 use sandbox::forbid_sockets;
 use xtask::netns::{Netns, ip, veth};
 use xtask::wire::{Sender, collect, number, numbered};
@@ -54,8 +54,8 @@ impl Outside {
     }
 }
 
-fn next(capture: &mut Capture) -> Result<bool, Error> {
-    capture.next_batch(SECOND).map(|batch| batch.is_some())
+fn next(capture: &mut Capture) -> Result<Readiness, Error> {
+    capture.wait(Some(SECOND))
 }
 
 #[test]
@@ -85,7 +85,7 @@ fn a_capture_opens_without_netlink_and_says_what_it_does_not_watch() {
             matches!(&down, Err(Error::LinkDown { was_up: true, .. })),
             "{down:?}"
         );
-        assert!(matches!(next(&mut capture), Ok(false)));
+        assert!(matches!(next(&mut capture), Ok(Readiness::Empty)));
         assert_eq!(capture.stats().unwrap().link_downs, Count::AtLeast(downs));
         outside.ip("link set dev a up");
     }
@@ -118,7 +118,7 @@ fn an_interface_that_is_removed_while_down_is_gone_for_a_reader_with_a_timeout()
         matches!(&down, Err(Error::LinkDown { was_up: false, .. })),
         "{down:?}"
     );
-    assert!(matches!(next(&mut capture), Ok(false)));
+    assert!(matches!(next(&mut capture), Ok(Readiness::Empty)));
     outside.ip("link del dev a");
     let gone = next(&mut capture);
     assert!(

@@ -15,7 +15,7 @@ mod pace;
 mod stop;
 mod waiter;
 
-pub use blocking::{drain, next_batch, ready, send};
+pub use blocking::{drain, ready, send};
 pub use monitor::{LinkMonitor, LinkState};
 pub use stop::StopHandle;
 pub use waiter::Waiter;

@@ -173,7 +173,7 @@ impl CaptureBuilder {
     /// One wake-up then brings many packets, at the price of that time, and what the kernel's
     /// timers are late by (50 µs, `PR_SET_TIMERSLACK`), before the first of them is seen: what
     /// network cards do with their interrupts (`ethtool -C eth0 rx-usecs 50`). It is for
-    /// [`next_batch`](XdpCapture::next_batch) and [`for_each`](XdpCapture::for_each); a runtime
+    /// [`next_batch`](netring_sys::PacketSource::next_batch) and the loops over it; a runtime
     /// wakes its readers by itself. Packets that come slower are not delayed, nor are answers that
     /// are waited for one by one. It never sleeps where packets would fill more than a quarter of
     /// the ring meanwhile, nor beyond a time-out, and not at all with

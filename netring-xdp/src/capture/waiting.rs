@@ -13,7 +13,7 @@ use crate::receive::RxHalf;
 impl XdpCapture {
     /// Waits for packets, as there is none: whether there are some, or the source was stopped.
     #[inline(never)]
-    pub(super) fn wait(&mut self, timeout: Option<Duration>) -> Result<bool, Error> {
+    pub(super) fn wait_for_packets(&mut self, timeout: Option<Duration>) -> Result<bool, Error> {
         // What was heard before, and not told over the packets that came meanwhile: nothing wakes
         // the reader for it once more.
         self.waiter.report()?;

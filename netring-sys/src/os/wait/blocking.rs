@@ -42,43 +42,6 @@ pub fn ready<S: PacketSource + AsFd>(
     }
 }
 
-/// Waits until a source has a batch, and lends it. Returns `Ok(None)` if the timeout expires first;
-/// `None` waits forever.
-///
-/// The timeout is kept to the microsecond, however many signals interrupt the wait.
-///
-/// # Errors
-/// [`Error::Closed`] once the source has ended or was stopped, and the errors of
-/// [`PacketSource::ready`].
-pub fn next_batch<S: PacketSource + AsFd>(
-    source: &mut S,
-    timeout: Option<Duration>,
-) -> Result<Option<S::Batch<'_>>, Error> {
-    let mut deadline = None;
-    loop {
-        match source.ready()? {
-            Readiness::Ready => break,
-            Readiness::Ended => return Err(Error::Closed),
-            Readiness::Empty => {}
-        }
-        let left = match timeout {
-            None => None,
-            Some(timeout) => {
-                let now = Instant::now();
-                // A timeout that no clock can represent waits forever.
-                let deadline = deadline.get_or_insert_with(|| now.checked_add(timeout));
-                let left = deadline.map(|deadline| deadline.saturating_duration_since(now));
-                if left == Some(Duration::ZERO) {
-                    return Ok(None);
-                }
-                left
-            }
-        };
-        poll_readable(source.as_fd(), left)?;
-    }
-    Ok(Some(source.batch()))
-}
-
 /// Sends one frame, waiting for room if necessary. Returns false if the timeout expires first;
 /// `None` waits forever.
 ///
