@@ -57,6 +57,10 @@
     doc = "| [`FlowStream`], [`FlowBroadcast`] | `async`, `flow` | flows as a stream, for one reader or for many |"
 )]
 #![cfg_attr(
+    all(feature = "afpacket", feature = "pcap"),
+    doc = "| [`Input`] | `afpacket`, `pcap` | an interface or a file, in one type |"
+)]
+#![cfg_attr(
     feature = "pcap",
     doc = "| [`pcap`] | `pcap` | capture files as a source, and to write to |"
 )]
@@ -88,8 +92,10 @@
 
 #[cfg(all(feature = "xdp", feature = "afpacket"))]
 pub mod auto;
-#[cfg(all(feature = "afpacket", feature = "xdp"))]
+#[cfg(all(feature = "afpacket", any(feature = "pcap", feature = "xdp")))]
 mod either;
+#[cfg(all(feature = "afpacket", feature = "pcap"))]
+mod input;
 #[cfg(feature = "pcap")]
 pub mod pcap;
 #[cfg(all(
@@ -115,6 +121,9 @@ pub use netring_sys::kernel::filter::SockFilter;
 pub use netring_afpacket as afpacket;
 #[cfg(feature = "afpacket")]
 pub use netring_afpacket::Capture;
+
+#[cfg(all(feature = "afpacket", feature = "pcap"))]
+pub use input::{Input, InputBatch};
 
 #[cfg(feature = "xdp")]
 pub use netring_xdp as xdp;
