@@ -18,12 +18,12 @@ use netring_sys::{
     Readiness, Stats, SyscallError, Timestamp, XdpMode,
 };
 
-use crate::census::Census;
-use crate::config::Mode;
-use crate::moderation::Moderation;
+use crate::memory::accounting::Census;
+use crate::options::Mode;
 use crate::program::{Attachment, Counters, Metadata, SocketMap};
-use crate::receive::{Lent, RxHalf};
 use crate::socket::SocketStats;
+use crate::socket::rx::{Lent, RxHalf};
+use crate::waiting::moderation::Moderation;
 
 pub use builder::CaptureBuilder;
 

@@ -175,62 +175,49 @@
 //! ```
 #![deny(unsafe_code)]
 
-// Under loom there are the rings only: nothing else is between two threads.
+/// Items of a configuration. The macro has the name and the form of the one in crate `cfg-if`,
+/// because rustfmt follows the modules in that one.
+macro_rules! cfg_if {
+    (if #[cfg($configuration:meta)] { $($item:item)* }) => {
+        $(#[cfg($configuration)] $item)*
+    };
+}
+
 mod ring;
 mod sync;
 
-#[cfg(not(loom))]
-mod assemble;
-#[cfg(not(loom))]
-mod capture;
-#[cfg(not(loom))]
-mod census;
-#[cfg(not(loom))]
-mod chunk;
-#[cfg(not(loom))]
-mod config;
-#[cfg(not(loom))]
-mod device;
-#[cfg(not(loom))]
-mod geometry;
-#[cfg(not(loom))]
-mod inject;
-#[cfg(test)]
-#[cfg(not(loom))]
-mod model;
-#[cfg(not(loom))]
-mod moderation;
-#[cfg(not(loom))]
-mod permit;
-#[cfg(not(loom))]
-pub mod program;
-#[cfg(not(loom))]
-mod receive;
-#[cfg(not(loom))]
-mod region;
-#[cfg(not(loom))]
-mod setup;
-#[cfg(not(loom))]
-mod socket;
-#[cfg(not(loom))]
-mod transmit;
-#[cfg(not(loom))]
-mod umem;
+// Loom checks the rings only: they are all that two threads share.
+cfg_if! {
+    if #[cfg(not(loom))] {
+        mod device;
+        mod memory;
+        mod options;
+        mod permit;
+        pub mod program;
+        mod socket;
+        mod waiting;
 
-#[cfg(not(loom))]
-pub use {
-    capture::{Batch, CaptureBuilder, XdpCapture},
-    census::Census,
-    chunk::Chunk,
-    config::{BusyPoll, Copying, DriverMetadata, Mode, RingSize},
-    inject::{InjectorBuilder, XdpInjector},
-    netring_sys::kernel::filter::SockFilter,
-    netring_sys::wait::StopHandle,
-    netring_sys::{Error, Filter},
-    receive::{Described, Forwarded, Frames},
-    socket::{
-        NotSent, Received, Receiver, Slot, SocketBuilder, SocketStats, Transmitter, XdpSocket,
-    },
-    transmit::{TimestampStats, TransmitTimestamps},
-    umem::{HugePages, Umem, UmemConfig},
-};
+        mod capture;
+        mod injector;
+
+        #[cfg(test)]
+        mod tests;
+
+        pub use {
+            capture::{Batch, CaptureBuilder, XdpCapture},
+            injector::{InjectorBuilder, XdpInjector},
+            memory::accounting::Census,
+            memory::umem::{HugePages, Umem, UmemConfig},
+            netring_sys::kernel::filter::SockFilter,
+            netring_sys::wait::StopHandle,
+            netring_sys::{Error, Filter},
+            options::{BusyPoll, Copying, DriverMetadata, Mode, RingSize},
+            socket::chunk::Chunk,
+            socket::rx::{Described, Forwarded, Frames},
+            socket::tx::{Slot, TimestampStats, TransmitTimestamps},
+            socket::{
+                NotSent, Received, Receiver, SocketBuilder, SocketStats, Transmitter, XdpSocket,
+            },
+        };
+    }
+}

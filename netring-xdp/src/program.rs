@@ -48,9 +48,9 @@
 
 pub mod asm;
 mod attach;
-mod bound;
 mod btf;
 mod counters;
+mod device_bound;
 mod error;
 mod generated;
 mod helper;

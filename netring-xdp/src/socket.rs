@@ -1,8 +1,11 @@
 //! A socket over a UMEM, for who wants the rings.
 
 pub(crate) mod bound;
-mod chunks;
-mod sink;
+pub(crate) mod chunk;
+pub(crate) mod open;
+pub(crate) mod rx;
+mod send;
+pub(crate) mod tx;
 mod waiting;
 
 use std::os::fd::{AsFd, BorrowedFd};
@@ -11,15 +14,12 @@ use std::time::Duration;
 use netring_sys::syscall::xdp_statistics_of;
 use netring_sys::{Error, SyscallError, wait};
 
-use crate::chunk::Chunk;
-use crate::config::{BusyPoll, Copying, RingSize, SocketConfig};
-use crate::moderation::Moderation;
-use crate::receive::{Described, Forwarded, Frames, Lent, RxHalf};
-use crate::setup;
-use crate::transmit::{TimestampStats, TransmitTimestamps, TxHalf};
-use crate::umem::Umem;
-
-pub use sink::Slot;
+use crate::memory::umem::Umem;
+use crate::options::{BusyPoll, Copying, RingSize, SocketConfig};
+use crate::waiting::moderation::Moderation;
+use chunk::Chunk;
+use rx::{Described, Forwarded, Frames, Lent, RxHalf};
+use tx::{TimestampStats, TransmitTimestamps, TxHalf};
 
 /// A socket that is bound to one queue of an interface: a receiving half and a transmitting one.
 ///
@@ -241,7 +241,7 @@ impl SocketBuilder {
     /// memory than may be locked; or the call that failed: `EOPNOTSUPP` where zero-copy is
     /// required and the driver has none.
     pub fn open<'umem>(&self, umem: Umem<'umem>) -> Result<XdpSocket<'umem>, Error> {
-        let both = setup::open(umem.shared(), &self.0)?;
+        let both = open::open(umem.shared(), &self.0)?;
         let (Some(receiving), Some(sending)) = both else {
             return Err(Error::Config {
                 setting: "ring",
@@ -264,7 +264,7 @@ impl SocketBuilder {
     pub fn open_receiver<'umem>(&self, umem: Umem<'umem>) -> Result<Receiver<'umem>, Error> {
         let mut wanted = self.0.clone();
         wanted.tx = None;
-        match setup::open(umem.shared(), &wanted)? {
+        match open::open(umem.shared(), &wanted)? {
             (Some(half), _) => Ok(Receiver::new(half, umem, &self.0)),
             _ => Err(Error::Closed),
         }
@@ -277,7 +277,7 @@ impl SocketBuilder {
     pub fn open_transmitter<'umem>(&self, umem: Umem<'umem>) -> Result<Transmitter<'umem>, Error> {
         let mut wanted = self.0.clone();
         wanted.rx = None;
-        match setup::open(umem.shared(), &wanted)? {
+        match open::open(umem.shared(), &wanted)? {
             (_, Some(half)) => Ok(Transmitter { half, umem }),
             _ => Err(Error::Closed),
         }

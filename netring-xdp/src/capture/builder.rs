@@ -5,11 +5,11 @@ use std::time::Duration;
 use netring_sys::{Error, Filter};
 
 use super::XdpCapture;
-use crate::config::{BusyPoll, Copying, DriverMetadata, RingSize};
-use crate::inject::XdpInjector;
-use crate::moderation;
+use crate::injector::XdpInjector;
+use crate::memory::umem::HugePages;
+use crate::options::{BusyPoll, Copying, DriverMetadata, RingSize};
 use crate::program::{AttachMode, Otherwise, Program, SocketMap};
-use crate::umem::HugePages;
+use crate::waiting::moderation;
 
 /// The settings of an [`XdpCapture`], from [`XdpCapture::builder`].
 ///

@@ -3,9 +3,9 @@
 use netring_sys::{Error, Interface, XdpFeatures};
 
 use super::{CaptureBuilder, Feed};
-use crate::config::DriverMetadata;
+use crate::options::DriverMetadata;
 use crate::program::{AttachMode, Attachment, Redirect, SocketMap, Wanted};
-use crate::receive::Place;
+use crate::socket::rx::Place;
 
 impl CaptureBuilder {
     /// Settings that cannot be, whatever the interface.

@@ -9,14 +9,14 @@ use netring_sys::{Error, Interface, Promiscuous};
 
 use super::builder::FeedBy;
 use super::{CaptureBuilder, Feed, XdpCapture};
-use crate::config::{RingSize, SocketConfig};
-use crate::inject::XdpInjector;
-use crate::moderation::Moderation;
+use crate::injector::XdpInjector;
+use crate::memory::umem::UmemConfig;
+use crate::options::{RingSize, SocketConfig};
 use crate::permit::Needs;
 use crate::program::{AttachMode, Program, Redirect, SocketMap, is_about_mtu};
-use crate::receive::{Place, RxHalf};
-use crate::setup;
-use crate::umem::UmemConfig;
+use crate::socket::open;
+use crate::socket::rx::{Place, RxHalf};
+use crate::waiting::moderation::Moderation;
 
 impl CaptureBuilder {
     pub(super) fn open(
@@ -188,7 +188,7 @@ impl CaptureBuilder {
             .chunks(self.chunks.saturating_add(wanted.transmit_chunks()))
             .huge_pages(self.huge_pages);
         let shared = Arc::new(memory.build()?);
-        match setup::open(&shared, &wanted)? {
+        match open::open(&shared, &wanted)? {
             (Some(half), sending) => Ok((half, sending.map(XdpInjector::new))),
             (None, _) => Err(no_queue()),
         }

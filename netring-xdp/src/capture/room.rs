@@ -8,7 +8,7 @@ use netring_sys::{Error, Interface, XdpMode};
 
 use super::CaptureBuilder;
 use super::builder::FeedBy;
-use crate::config::RingSize;
+use crate::options::RingSize;
 use crate::program::{AttachMode, is_about_mtu, is_about_native, mtu_of_one_buffer};
 
 /// Bytes of a frame that its MTU does not count: an Ethernet header and two VLAN tags, for which

@@ -7,8 +7,8 @@ use netring_sys::syscall::poll_readable;
 use netring_sys::{Error, Readiness};
 
 use super::XdpCapture;
-use crate::moderation::time_left;
-use crate::receive::RxHalf;
+use crate::socket::rx::RxHalf;
+use crate::waiting::moderation::time_left;
 
 impl XdpCapture {
     /// Waits for packets, as there is none: whether there are some, or the source was stopped.

@@ -10,7 +10,7 @@ use super::generated::{COUNTS, PROGRAM, SOCKETS};
 use super::load::Program;
 use super::metadata::{self, Kfuncs, Wanted};
 use super::translate::{self, JumpTarget, LoadStrategy};
-use super::{Otherwise, bound};
+use super::{Otherwise, device_bound};
 use crate::device::Device;
 
 /// Offsets in `struct xdp_md`, the context that a program is given in `r1`.
@@ -198,7 +198,7 @@ impl Redirect {
             multi_buffer: self.multi_buffer,
             ..XdpLoad::default()
         };
-        let (program, maps) = bound::load(&self.code(self.kfuncs()?)?, PROGRAM, with)?;
+        let (program, maps) = device_bound::load(&self.code(self.kfuncs()?)?, PROGRAM, with)?;
         Program::bound(program, Device::here(interface)?, maps, self.queues)
     }
 

@@ -7,9 +7,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use netring_sys::errno::{ENETDOWN, ENODEV, ENXIO};
 use netring_sys::{Error, Interface, SyscallError};
 
-use crate::census::Rings;
 use crate::device::Device;
-use crate::umem::Shared;
+use crate::memory::accounting::Rings;
+use crate::memory::umem::Shared;
 
 /// A socket that is bound to a queue. Both halves share it; it is closed with the last of them.
 #[derive(Debug)]

@@ -6,7 +6,7 @@ use netring_sys::syscall::{poll_readable, take_socket_error};
 use netring_sys::{Error, SyscallError};
 
 use super::Receiver;
-use crate::moderation::time_left;
+use crate::waiting::moderation::time_left;
 
 impl Receiver<'_> {
     /// Waits for packets: whether there are some. `None` for a time waits for ever.

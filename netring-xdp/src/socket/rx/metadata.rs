@@ -20,11 +20,11 @@
 
 use netring_sys::kernel::xdp::xdp_desc;
 
-use super::frames::{Make, Walk};
+use super::iter::{Make, Walk};
 use super::{Lent, RxHalf};
-use crate::geometry::{Geometry, Span};
+use crate::memory::geometry::{Geometry, Span};
+use crate::memory::region::View;
 use crate::program::Metadata;
-use crate::region::View;
 
 /// Bytes of the mark.
 pub(super) const MARK: u32 = Metadata::MARK as u32;
@@ -108,8 +108,7 @@ impl RxHalf {
     /// The bytes before a packet, where metadata may stand in them.
     ///
     /// # Safety
-    /// As [`Region::received`](crate::region::Region::received), for the entry of the packet's
-    /// first chunk.
+    /// As [`View::received`], for the entry of the packet's first chunk.
     #[inline]
     unsafe fn before(&self, first: &Span) -> Option<&[u8; Metadata::LEN]> {
         if self.described_start(first) == 0 {

@@ -3,7 +3,7 @@
 
 use super::*;
 use crate::program::Metadata;
-use crate::receive::Place;
+use crate::socket::rx::Place;
 
 /// Mark, hash and tag are there.
 const MARK: u32 = 0x6e72_4d06;

@@ -5,9 +5,9 @@
 //! `xp_unaligned_validate_desc`): an address that the kernel would drop without a word is
 //! refused here, and one that comes from the kernel is believed only as far as it lies inside.
 
-mod plain;
+mod fast_path;
 
-pub(crate) use plain::{Window, plain_len};
+pub(crate) use fast_path::{Window, plain_len};
 
 use netring_sys::Error;
 use netring_sys::kernel::xdp::{

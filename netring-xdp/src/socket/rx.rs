@@ -18,8 +18,9 @@
     reason = "lends packets in mapped memory; the invariant stands above"
 )]
 
+mod assemble;
 mod forward;
-mod frames;
+mod iter;
 mod metadata;
 
 use std::sync::Arc;
@@ -28,17 +29,17 @@ use std::sync::atomic::AtomicBool;
 use netring_sys::kernel::xdp::{XDP_PKT_CONTD, xdp_desc};
 use netring_sys::syscall::kick_receive;
 
-use crate::assemble::Assembly;
-use crate::geometry::Geometry;
-use crate::region::Token;
+use super::bound::Bound;
+use crate::memory::geometry::Geometry;
+use crate::memory::region::Token;
+use crate::memory::umem::{Pool, Shared};
 use crate::ring::{Consumer, Entries, Producer};
-use crate::socket::bound::Bound;
-use crate::umem::{Pool, Shared};
 
 pub use forward::Forwarded;
-pub use frames::Frames;
+pub use iter::Frames;
 pub use metadata::Described;
 
+pub(crate) use assemble::Assembly;
 use metadata::MARK;
 pub(crate) use metadata::Place;
 

@@ -12,20 +12,20 @@ use netring_sys::kernel::xdp::{XDP_PKT_CONTD, XDP_RING_NEED_WAKEUP, xdp_desc};
 use netring_sys::{Interface, PacketSink, PacketSlot};
 use proptest::prelude::*;
 
-use crate::assemble::Assembly;
-use crate::census::Rings;
-use crate::geometry::Geometry;
-use crate::inject::XdpInjector;
-use crate::receive::RxHalf;
+use crate::injector::XdpInjector;
+use crate::memory::accounting::Rings;
+use crate::memory::geometry::Geometry;
+use crate::memory::umem::{Shared, UmemConfig};
 use crate::ring::{Consumer, Memory, Producer};
-use crate::socket::Slot;
 use crate::socket::bound::Bound;
-use crate::transmit::{Extras, NONE_SENT_ON, Offloads, Request, TxHalf};
-use crate::umem::{Shared, UmemConfig};
+use crate::socket::rx::Assembly;
+use crate::socket::rx::RxHalf;
+use crate::socket::tx::Slot;
+use crate::socket::tx::{Extras, NONE_SENT_ON, Offloads, Request, TxHalf};
 
 mod batches;
-mod long_way;
 mod metadata;
+mod slow_path;
 
 const RING: u32 = 8;
 
@@ -250,7 +250,7 @@ proptest! {
     ) {
         let mut world = world(receive_chunks, transmit_chunks, multi_buffer);
         if described {
-            world.rx.describe(crate::receive::Place::Usual);
+            world.rx.describe(crate::socket::rx::Place::Usual);
         }
         let mut held = Vec::new();
         for (step, n) in steps {

@@ -6,7 +6,7 @@ use std::sync::atomic::AtomicU32;
 use netring_sys::Error;
 
 use super::{Home, Pool, Shared};
-use crate::region::Stack;
+use crate::memory::region::Stack;
 
 impl Shared {
     /// Whether there are so many for both halves of a socket: what one of them was given it has for

@@ -7,7 +7,7 @@ use std::collections::VecDeque;
 use netring_sys::{Clock, Timestamp};
 
 use super::request::{Offloads, Request, TimestampStats, stamp_word};
-use crate::geometry::{Chunk, Geometry, Span};
+use crate::memory::geometry::{Chunk, Geometry, Span};
 
 /// The part of a transmitting half that frames of one chunk without a request have nothing to do
 /// with.

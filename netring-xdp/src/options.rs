@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use netring_sys::Error;
 
-use crate::moderation::{self, Moderation};
 use crate::permit::Needs;
+use crate::waiting::moderation::{self, Moderation};
 
 /// Entries of a ring: a power of two.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -7,11 +7,11 @@ use std::sync::atomic::Ordering;
 
 use netring_sys::Error;
 
+use crate::memory::region::Token;
+use crate::memory::umem::{Brand, Shared};
 use crate::program::Metadata;
-use crate::receive::Taken;
-use crate::region::Token;
-use crate::transmit::{Request, not_opened};
-use crate::umem::{Brand, Shared};
+use crate::socket::rx::Taken;
+use crate::socket::tx::{Request, not_opened};
 
 /// A chunk of a UMEM that nobody else has, and the bytes of a packet in it.
 ///

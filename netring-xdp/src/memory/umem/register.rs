@@ -67,7 +67,7 @@ impl Shared {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::umem::UmemConfig;
+    use crate::memory::umem::UmemConfig;
 
     /// A kernel that does not know the flag says what it says of any other thing that it does not
     /// take.

@@ -6,12 +6,12 @@ use std::time::Duration;
 
 use netring_sys::{Error, Interface, PacketSink, SinkStats, SyscallError, wait};
 
-use crate::census::Census;
-use crate::config::{BusyPoll, Copying, RingSize, SocketConfig};
-use crate::setup;
-use crate::socket::Slot;
-use crate::transmit::{TimestampStats, TransmitTimestamps, TxHalf};
-use crate::umem::{HugePages, UmemConfig};
+use crate::memory::accounting::Census;
+use crate::memory::umem::{HugePages, UmemConfig};
+use crate::options::{BusyPoll, Copying, RingSize, SocketConfig};
+use crate::socket::open;
+use crate::socket::tx::Slot;
+use crate::socket::tx::{TimestampStats, TransmitTimestamps, TxHalf};
 
 /// Sends frames out of an interface by an AF_XDP socket with packet memory of its own. It needs no
 /// XDP program.
@@ -207,7 +207,7 @@ impl InjectorBuilder {
         // For those drivers that want chunks to receive in before they send.
         let chunks = self.socket.receive_chunks() + self.socket.transmit_chunks();
         let shared = Arc::new(self.memory.chunks(chunks).build()?);
-        match setup::open(&shared, &self.socket)? {
+        match open::open(&shared, &self.socket)? {
             (_, Some(half)) => Ok(XdpInjector { half }),
             _ => Err(Error::Closed),
         }

@@ -26,7 +26,7 @@ use std::ptr::NonNull;
 use netring_sys::Mmap;
 use netring_sys::kernel::xdp::xdp_desc;
 
-use crate::geometry::{Chunk, Geometry, Span, plain_len};
+use crate::memory::geometry::{Chunk, Geometry, Span, plain_len};
 
 /// Packet memory and its division.
 #[derive(Debug)]

@@ -13,9 +13,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use netring_sys::kernel::xdp::xdp_desc;
 
 use super::Lent;
-use crate::assemble::Piece;
-use crate::geometry::Span;
-use crate::region::View;
+use super::assemble::Piece;
+use crate::memory::geometry::Span;
+use crate::memory::region::View;
 use crate::ring::Entry;
 
 /// The bytes of packets that were received, oldest first.

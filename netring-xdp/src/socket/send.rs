@@ -4,8 +4,8 @@ use netring_sys::Error;
 use netring_sys::kernel::xdp::XDP_PKT_CONTD;
 
 use super::{NotSent, Transmitter};
-use crate::chunk::Chunk;
-use crate::receive::Taken;
+use crate::socket::chunk::Chunk;
+use crate::socket::rx::Taken;
 
 impl<'umem> Transmitter<'umem> {
     /// Sends a chunk: one of [`take`](Self::take), or one that was received. It is on its way after

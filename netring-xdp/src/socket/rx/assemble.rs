@@ -1,8 +1,9 @@
 //! Packets that lie in more than one chunk, put together: whole, or not at all.
+#![deny(unsafe_code)]
 
 use std::ops::Range;
 
-use crate::geometry::Span;
+use crate::memory::geometry::Span;
 
 /// The packets of one batch. Those in one chunk stay where they are; the others are copied
 /// together, for a packet is one slice.

@@ -14,9 +14,9 @@ use netring_sys::kernel::xdp::xsk_tx_metadata;
 use netring_sys::syscall::page_size;
 use netring_sys::{Error, Mmap, SyscallError};
 
-use crate::census::{Books, Census};
-use crate::geometry::{Chunk, Geometry, Window};
-use crate::region::{Region, Stack, Token, Unassigned};
+use crate::memory::accounting::{Books, Census};
+use crate::memory::geometry::{Chunk, Geometry, Window};
+use crate::memory::region::{Region, Stack, Token, Unassigned};
 
 /// Bytes before each frame to send in which the kernel looks for what is requested with it.
 pub(crate) const TRANSMIT_METADATA: u32 = size_of::<xsk_tx_metadata>() as u32;

@@ -6,7 +6,7 @@ use netring_sys::kernel::xdp::{
 };
 use netring_sys::{Error, XdpFeatures};
 
-use crate::umem::TRANSMIT_METADATA;
+use crate::memory::umem::TRANSMIT_METADATA;
 
 /// What is asked for with a frame.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

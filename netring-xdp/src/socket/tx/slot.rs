@@ -1,9 +1,10 @@
 //! The transmitting half as a packet sink.
+#![deny(unsafe_code)]
 
 use netring_sys::{Error, PacketSink, PacketSlot, SinkStats};
 
-use super::Transmitter;
-use crate::transmit::{Request, TxHalf, not_opened};
+use super::{Request, TxHalf, not_opened};
+use crate::socket::Transmitter;
 
 /// Room for one frame in the transmit ring; see [`PacketSlot`].
 #[derive(Debug)]

@@ -13,15 +13,15 @@ use netring_sys::syscall::{
 };
 use netring_sys::{Error, Interface, SyscallError, XdpFeatures};
 
-use crate::assemble::Assembly;
-use crate::census::Rings;
-use crate::config::{Copying, RingSize, SocketConfig};
 use crate::device::Device;
-use crate::receive::{Place, RxHalf};
+use crate::memory::accounting::Rings;
+use crate::memory::umem::{Peer, Shared};
+use crate::options::{Copying, RingSize, SocketConfig};
 use crate::ring::{Consumer, Entry, Memory, Producer};
 use crate::socket::bound::Bound;
-use crate::transmit::{Extras, MAX_PIECES, NONE_SENT_ON, Offloads, TxHalf};
-use crate::umem::{Peer, Shared};
+use crate::socket::rx::Assembly;
+use crate::socket::rx::{Place, RxHalf};
+use crate::socket::tx::{Extras, MAX_PIECES, NONE_SENT_ON, Offloads, TxHalf};
 
 /// Opens a socket: its halves, those that were asked for, with their chunks; the receiving one has
 /// filled its fill ring.

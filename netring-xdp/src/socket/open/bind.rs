@@ -10,7 +10,7 @@ use netring_sys::kernel::xdp::{
 use netring_sys::syscall::bind_xdp;
 use netring_sys::{Error, Interface, SyscallError};
 
-use crate::config::{Copying, SocketConfig};
+use crate::options::{Copying, SocketConfig};
 
 /// Binds, without a copy where that is wanted and can be. Why not, where it was only hoped for.
 pub(super) fn bind(

@@ -4,8 +4,8 @@
 use netring_sys::kernel::xdp::{XDP_PKT_CONTD, XDP_TX_METADATA, xdp_desc};
 
 use super::{Notes, Request, TimestampStats, TransmitTimestamps, TxHalf};
-use crate::geometry::{Chunk, Span};
-use crate::region::Token;
+use crate::memory::geometry::{Chunk, Span};
+use crate::memory::region::Token;
 
 impl TxHalf {
     /// Stages `len` bytes from `offset` on of a chunk, with what is asked for with them. Gives the

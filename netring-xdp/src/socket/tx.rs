@@ -10,14 +10,16 @@
     reason = "takes chunks back from the kernel; the invariant stands above"
 )]
 
-mod extras;
-mod long_way;
+mod in_flight;
 mod request;
+mod slot;
+mod slow_path;
 
-pub use extras::TransmitTimestamps;
-pub(crate) use extras::{Extras, Notes};
+pub use in_flight::TransmitTimestamps;
+pub(crate) use in_flight::{Extras, Notes};
 pub use request::TimestampStats;
 pub(crate) use request::{Offloads, Request, not_opened};
+pub use slot::Slot;
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -27,11 +29,11 @@ use netring_sys::kernel::xdp::{XDP_PKT_CONTD, xdp_desc};
 use netring_sys::syscall::{Kick, kick_transmit, xdp_statistics_of};
 use netring_sys::{Count, Error, SinkStats};
 
-use crate::geometry::Chunk;
-use crate::region::{Region, Token};
+use crate::memory::geometry::Chunk;
+use crate::memory::region::{Region, Token};
+use crate::memory::umem::{Pool, Shared};
 use crate::ring::{Consumer, Entry, Producer};
 use crate::socket::bound::Bound;
-use crate::umem::{Pool, Shared};
 
 /// The most chunks of one frame: its head, and the fragments that every kernel's buffers have room
 /// for (`MAX_SKB_FRAGS`, 17 or more). Of a frame in more the kernel throws the front away; older
@@ -69,7 +71,7 @@ pub(crate) struct TxHalf {
     /// Completed chunks of other halves, on their way home; kept for its memory.
     pub(crate) foreign: Vec<Token>,
     /// How many completions [`flush`](Self::flush) may leave where they are: who sends on by
-    /// [`Lent::forward`](crate::receive::Lent::forward) takes so many back there, by a shorter
+    /// [`Lent::forward`](crate::socket::rx::Lent::forward) takes so many back there, by a shorter
     /// way.
     pub(crate) keep: u32,
     /// From the first to the last of the chunks of other halves that ever went out by this one.

@@ -11,9 +11,9 @@
 use netring_sys::kernel::xdp::xdp_desc;
 
 use super::{Lent, RxHalf};
-use crate::geometry::{Chunk, Span};
+use crate::memory::geometry::{Chunk, Span};
 use crate::ring::Entry;
-use crate::transmit::TxHalf;
+use crate::socket::tx::TxHalf;
 
 /// What became of the packets that were to be sent on.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

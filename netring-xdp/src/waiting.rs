@@ -1,0 +1,3 @@
+//! Waiting for packets.
+
+pub(crate) mod moderation;
