@@ -22,7 +22,7 @@ use crate::memory::accounting::Census;
 use crate::options::Mode;
 use crate::program::{Attachment, Counters, Metadata, SocketMap};
 use crate::socket::SocketStats;
-use crate::socket::rx::{Lent, RxHalf};
+use crate::socket::rx::{RxBatch, RxHalf};
 use crate::waiting::moderation::Moderation;
 
 pub use builder::CaptureBuilder;
@@ -70,7 +70,7 @@ struct Feed {
 /// Dropping it gives their chunks back to the kernel. Until then the kernel has the others.
 #[derive(Debug)]
 pub struct Batch<'a> {
-    lent: Lent<'a>,
+    lent: RxBatch<'a>,
     timestamp: Timestamp,
     link_type: LinkType,
     interface: u32,

@@ -47,9 +47,9 @@ impl Device {
         })
     }
 
-    /// An interface of a kernel that is played.
+    /// An interface of a kernel that is simulated.
     #[cfg(test)]
-    pub(crate) const fn played(index: u32) -> Self {
+    pub(crate) const fn simulated(index: u32) -> Self {
         Self {
             namespace: 0,
             index,

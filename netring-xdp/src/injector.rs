@@ -8,7 +8,7 @@ use netring_sys::{Error, Interface, PacketSink, SinkStats, SyscallError, wait};
 
 use crate::memory::accounting::Census;
 use crate::memory::umem::{HugePages, UmemConfig};
-use crate::options::{BusyPoll, Copying, RingSize, SocketConfig};
+use crate::options::{BusyPoll, CopyMode, RingSize, SocketConfig};
 use crate::socket::open;
 use crate::socket::tx::Slot;
 use crate::socket::tx::{TimestampStats, TransmitTimestamps, TxHalf};
@@ -147,9 +147,9 @@ impl InjectorBuilder {
         self
     }
 
-    /// Whether frames are copied. Default: [`Copying::Best`].
-    pub const fn copying(mut self, copying: Copying) -> Self {
-        self.socket.copying = copying;
+    /// Whether frames are copied. Default: [`CopyMode::Best`].
+    pub const fn copy_mode(mut self, copy_mode: CopyMode) -> Self {
+        self.socket.copy_mode = copy_mode;
         self
     }
 
@@ -236,7 +236,7 @@ impl PacketSink for XdpInjector {
     }
 
     fn max_len(&self) -> usize {
-        self.half.extras.max_len
+        self.half.features.max_len
     }
 
     fn pending(&mut self) -> Result<u64, Error> {

@@ -211,7 +211,7 @@ cfg_if! {
             netring_sys::kernel::filter::SockFilter,
             netring_sys::wait::StopHandle,
             netring_sys::{Error, Filter},
-            options::{BusyPoll, Copying, DriverMetadata, Mode, RingSize},
+            options::{BusyPoll, CopyMode, DriverMetadata, Mode, RingSize},
             socket::chunk::Chunk,
             socket::rx::{Described, Forwarded, Frames},
             socket::tx::{Slot, TimestampStats, TransmitTimestamps},

@@ -53,7 +53,7 @@ impl RingSize {
 
 /// Whether packets are copied between the driver's memory and the UMEM.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Copying {
+pub enum CopyMode {
     /// Without a copy where the driver can, else with one; what was reached, and why it is not
     /// better, can be asked.
     #[default]
@@ -145,7 +145,7 @@ pub(crate) struct SocketConfig {
     pub(crate) completion: Option<RingSize>,
     pub(crate) receive_chunks: Option<u32>,
     pub(crate) transmit_chunks: Option<u32>,
-    pub(crate) copying: Copying,
+    pub(crate) copy_mode: CopyMode,
     pub(crate) need_wakeup: bool,
     pub(crate) multi_buffer: bool,
     pub(crate) busy_poll: Option<BusyPoll>,
@@ -178,7 +178,7 @@ impl SocketConfig {
             completion: None,
             receive_chunks: None,
             transmit_chunks: None,
-            copying: Copying::Best,
+            copy_mode: CopyMode::Best,
             need_wakeup: true,
             multi_buffer: false,
             busy_poll: None,

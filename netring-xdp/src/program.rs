@@ -72,7 +72,7 @@ pub use attach::{AttachMode, Attachment};
 pub use counters::Counters;
 pub use load::Program;
 pub use metadata::Metadata;
-pub(crate) use metadata::Wanted;
+pub(crate) use metadata::MetadataFields;
 pub(crate) use native::{is_about_mtu, is_about_native, mtu_of_one_buffer};
 pub use redirect::Redirect;
 pub use sockets::SocketMap;
@@ -81,7 +81,7 @@ pub use sockets::SocketMap;
 /// none.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[repr(i32)]
-pub enum Otherwise {
+pub enum DefaultAction {
     /// It goes on to the kernel, as if there were no program.
     #[default]
     #[doc(alias = "XDP_PASS")]

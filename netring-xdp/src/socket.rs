@@ -15,10 +15,10 @@ use netring_sys::syscall::xdp_statistics_of;
 use netring_sys::{Error, SyscallError, wait};
 
 use crate::memory::umem::Umem;
-use crate::options::{BusyPoll, Copying, RingSize, SocketConfig};
+use crate::options::{BusyPoll, CopyMode, RingSize, SocketConfig};
 use crate::waiting::moderation::Moderation;
 use chunk::Chunk;
-use rx::{Described, Forwarded, Frames, Lent, RxHalf};
+use rx::{Described, Forwarded, Frames, RxBatch, RxHalf};
 use tx::{TimestampStats, TransmitTimestamps, TxHalf};
 
 /// A socket that is bound to one queue of an interface: a receiving half and a transmitting one.
@@ -59,7 +59,7 @@ pub struct Transmitter<'umem> {
 /// Dropping it gives the chunks of those that were not taken out back to the kernel.
 #[derive(Debug)]
 pub struct Received<'a, 'umem> {
-    lent: Lent<'a>,
+    lent: RxBatch<'a>,
     umem: Umem<'umem>,
 }
 
@@ -157,10 +157,10 @@ impl SocketBuilder {
         self
     }
 
-    /// Whether packets are copied. Default: [`Copying::Best`]. A socket that shares its UMEM has
+    /// Whether packets are copied. Default: [`CopyMode::Best`]. A socket that shares its UMEM has
     /// what the first one has, or is refused where that is not what it asks for.
-    pub const fn copying(mut self, copying: Copying) -> Self {
-        self.0.copying = copying;
+    pub const fn copy_mode(mut self, copy_mode: CopyMode) -> Self {
+        self.0.copy_mode = copy_mode;
         self
     }
 
@@ -351,7 +351,7 @@ impl<'umem> Transmitter<'umem> {
             self.half.reclaim();
         }
         let token = self.half.pool.pop()?;
-        self.half.tell();
+        self.half.publish_count();
         let geometry = self.half.shared.geometry();
         let (offset, len) = (geometry.front(), geometry.transmit_room());
         Some(Chunk::new(self.umem.shared(), token, offset, len, false))
@@ -444,7 +444,7 @@ impl<'umem> Received<'_, 'umem> {
     /// find no room in `tx` are gone, and counted in what is returned; they are on their way
     /// after [`flush`](netring_sys::PacketSink::flush). As long as that says that some
     /// are left, flush again before you wait for packets: in copy mode the kernel sends only when
-    /// it is told, and nothing is received in the chunks of frames that are not sent.
+    /// it is published_len, and nothing is received in the chunks of frames that are not sent.
     #[inline]
     pub fn forward(
         mut self,

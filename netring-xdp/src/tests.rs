@@ -1,4 +1,4 @@
-//! Both halves of a socket against a kernel that is played here: what it does in what order is
+//! Both halves of a socket against a kernel that is simulated here: what it does in what order is
 //! random, and where every chunk is meanwhile is checked after each step.
 
 use std::collections::{BTreeSet, VecDeque};
@@ -17,11 +17,11 @@ use crate::memory::accounting::Rings;
 use crate::memory::geometry::Geometry;
 use crate::memory::umem::{Shared, UmemConfig};
 use crate::ring::{Consumer, Memory, Producer};
-use crate::socket::bound::Bound;
+use crate::socket::bound::BoundSocket;
 use crate::socket::rx::Assembly;
 use crate::socket::rx::RxHalf;
 use crate::socket::tx::Slot;
-use crate::socket::tx::{Extras, NONE_SENT_ON, Offloads, Request, TxHalf};
+use crate::socket::tx::{NONE_SENT_ON, Offloads, Request, TxFeatures, TxHalf};
 
 mod batches;
 mod metadata;
@@ -45,7 +45,7 @@ struct Kernel {
     kicks: UnixDatagram,
 }
 
-struct World {
+struct Harness {
     shared: Arc<Shared>,
     rx: RxHalf,
     tx: TxHalf,
@@ -54,8 +54,8 @@ struct World {
 
 /// A socket's two halves with their chunks, over rings whose positions start at 0, as the kernel's
 /// do.
-fn world(receive_chunks: u32, transmit_chunks: u32, multi_buffer: bool) -> World {
-    world_of(
+fn harness(receive_chunks: u32, transmit_chunks: u32, multi_buffer: bool) -> Harness {
+    harness_over(
         &UmemConfig::new(),
         receive_chunks,
         transmit_chunks,
@@ -64,12 +64,12 @@ fn world(receive_chunks: u32, transmit_chunks: u32, multi_buffer: bool) -> World
 }
 
 /// The same, over packet memory with these settings.
-fn world_of(
+fn harness_over(
     config: &UmemConfig,
     receive_chunks: u32,
     transmit_chunks: u32,
     multi_buffer: bool,
-) -> World {
+) -> Harness {
     let config = config.clone().chunks(receive_chunks + transmit_chunks);
     let shared = Arc::new(config.build().unwrap());
     let (ours, kicks) = UnixDatagram::pair().unwrap();
@@ -86,8 +86,8 @@ fn world_of(
         completion: Some(completion.clone()),
         staged: staged.clone(),
     };
-    let played = Bound::played(OwnedFd::from(ours), interface, &shared, &rings);
-    let socket = Arc::new(played);
+    let simulated = BoundSocket::simulated(OwnedFd::from(ours), interface, &shared, &rings);
+    let socket = Arc::new(simulated);
     let kernel = Kernel {
         geometry: *shared.geometry(),
         fill: Consumer::new(fill.clone(), RING),
@@ -130,7 +130,7 @@ fn world_of(
         keep: 0,
         sent_on: NONE_SENT_ON,
         kicks: 0,
-        extras: Extras::new(
+        features: TxFeatures::new(
             shared.geometry(),
             if multi_buffer { RING } else { 1 },
             true,
@@ -138,7 +138,7 @@ fn world_of(
             Offloads::of_kernel(false),
         ),
     };
-    World {
+    Harness {
         shared,
         rx: receiving,
         tx: sending,
@@ -224,7 +224,7 @@ impl Kernel {
     }
 }
 
-impl World {
+impl Harness {
     #[track_caller]
     fn conserved(&mut self) {
         let census = self.shared.census();
@@ -248,13 +248,13 @@ proptest! {
         receive_chunks in 1_u32..20, transmit_chunks in 0_u32..20, multi_buffer: bool, described: bool,
         steps in prop::collection::vec((0_u8..11, 1_u32..10), 0..150)
     ) {
-        let mut world = world(receive_chunks, transmit_chunks, multi_buffer);
+        let mut harness = harness(receive_chunks, transmit_chunks, multi_buffer);
         if described {
-            world.rx.describe(crate::socket::rx::Place::Usual);
+            harness.rx.describe(crate::socket::rx::MetadataPlacement::Default);
         }
         let mut held = Vec::new();
         for (step, n) in steps {
-            let World { shared, rx, tx, kernel } = &mut world;
+            let Harness { shared, rx, tx, kernel } = &mut harness;
             match step {
                 0 => kernel.take_fill(n),
                 1 => kernel.receive(if multi_buffer { n.min(3) } else { 1 }, n * 100),
@@ -276,13 +276,13 @@ proptest! {
                 7 => for taken in held.drain(..) {
                     let (token, offset) = (taken.token, taken.offset);
                     if let Err(token) = tx.stage_token(token, offset, taken.len.max(1), 0, &Request::NONE) {
-                        shared.send_home(std::iter::once(token));
+                        shared.return_to_owner(std::iter::once(token));
                     }
                 },
                 8 => for _ in 0..n {
                     if tx.room() > 0 && let Some(token) = tx.pool.pop() {
                         prop_assert!(tx.stage_token(token, 0, 60, 0, &Request::NONE).is_ok());
-                        tx.tell();
+                        tx.publish_count();
                     }
                 },
                 9 => { tx.flush().unwrap(); },
@@ -292,36 +292,36 @@ proptest! {
                 },
             }
             shared.user.store(held.len() as u32, Ordering::Relaxed);
-            world.conserved();
+            harness.conserved();
         }
         // Everything comes home.
-        world.shared.send_home(held.drain(..).map(|taken| taken.token));
-        world.shared.user.store(0, Ordering::Relaxed);
+        harness.shared.return_to_owner(held.drain(..).map(|taken| taken.token));
+        harness.shared.user.store(0, Ordering::Relaxed);
         for _ in 0..20 {
-            world.tx.flush().unwrap();
-            world.kernel.send(&world.shared, RING);
-            world.kernel.complete(RING);
-            world.tx.reclaim();
-            while world.rx.look() {
-                drop(world.rx.lend());
+            harness.tx.flush().unwrap();
+            harness.kernel.send(&harness.shared, RING);
+            harness.kernel.complete(RING);
+            harness.tx.reclaim();
+            while harness.rx.look() {
+                drop(harness.rx.lend());
             }
         }
-        world.conserved();
-        let census = world.shared.census();
-        let held_by_kernel = world.kernel.held.len() as u32;
+        harness.conserved();
+        let census = harness.shared.census();
+        let held_by_kernel = harness.kernel.held.len() as u32;
         prop_assert_eq!(census.pool + census.fill + held_by_kernel, receive_chunks + transmit_chunks);
     }
 }
 
-/// X6: the driver parks itself until it is told of new chunks, and a loop that only receives tells
-/// it.
+/// X6: the driver parks itself until it is published_len of new chunks, and a loop that only
+/// receives tells it.
 #[test]
 fn x6_a_driver_that_parks_is_woken_by_receiving_alone() {
-    let mut world = world(8, 0, false);
-    world.kernel.wants_calls(true);
+    let mut harness = harness(8, 0, false);
+    harness.kernel.wants_calls(true);
     let mut received = 0;
     for _ in 0..100 {
-        let World { rx, kernel, .. } = &mut world;
+        let Harness { rx, kernel, .. } = &mut harness;
         let before = rx.kicks;
         if rx.look() {
             received += rx.lend().frames().count();
@@ -335,49 +335,53 @@ fn x6_a_driver_that_parks_is_woken_by_receiving_alone() {
         }
     }
     assert!(received >= 10 * RING as usize, "{received}");
-    assert_eq!(world.rx.delivered, received as u64);
+    assert_eq!(harness.rx.delivered, received as u64);
     // One that runs by itself is not called.
-    world.kernel.wants_calls(false);
-    let before = world.rx.kicks;
+    harness.kernel.wants_calls(false);
+    let before = harness.rx.kicks;
     for _ in 0..100 {
-        world.rx.look();
+        harness.rx.look();
     }
-    assert_eq!(world.rx.kicks, before);
-    world.conserved();
+    assert_eq!(harness.rx.kicks, before);
+    harness.conserved();
 }
 
 /// X5: frames that are pending are kicked again, also when nothing new was queued.
 #[test]
 fn x5_a_flush_kicks_for_what_is_pending() {
-    let mut world = world(1, 4, false);
-    world.kernel.wants_calls(true);
+    let mut harness = harness(1, 4, false);
+    harness.kernel.wants_calls(true);
     for _ in 0..3 {
-        let token = world.tx.pool.pop().unwrap();
-        world
+        let token = harness.tx.pool.pop().unwrap();
+        harness
             .tx
             .stage_token(token, 0, 60, 0, &Request::NONE)
             .unwrap();
     }
-    world.tx.tell();
-    assert_eq!(world.tx.flush().unwrap(), 3);
-    assert_eq!(world.kernel.calls(), 1);
-    assert_eq!(world.tx.flush().unwrap(), 3);
-    assert_eq!(world.kernel.calls(), 1);
-    world.kernel.send(&world.shared, 3);
-    assert_eq!(world.tx.flush().unwrap(), 0);
-    assert_eq!(world.kernel.calls(), 0, "there is nothing to be told of");
-    world.conserved();
+    harness.tx.publish_count();
+    assert_eq!(harness.tx.flush().unwrap(), 3);
+    assert_eq!(harness.kernel.calls(), 1);
+    assert_eq!(harness.tx.flush().unwrap(), 3);
+    assert_eq!(harness.kernel.calls(), 1);
+    harness.kernel.send(&harness.shared, 3);
+    assert_eq!(harness.tx.flush().unwrap(), 0);
+    assert_eq!(
+        harness.kernel.calls(),
+        0,
+        "there is nothing to be published_len of"
+    );
+    harness.conserved();
 }
 
 /// X8: completions never come; the wait is over in time, and says how many frames are in flight.
 #[test]
 fn x8_a_drain_without_completions_ends_in_time_and_says_how_many_are_in_flight() {
-    let World {
+    let Harness {
         tx,
         mut kernel,
         shared,
         ..
-    } = world(1, 6, false);
+    } = harness(1, 6, false);
     let mut injector = XdpInjector::new(tx);
     for n in 0..5_u8 {
         let mut slot = injector.slot(60).unwrap().unwrap();
@@ -410,8 +414,8 @@ fn x8_a_drain_without_completions_ends_in_time_and_says_how_many_are_in_flight()
 /// to nobody.
 #[test]
 fn x10_forged_descriptors_are_counted_and_go_nowhere() {
-    let mut world = world(8, 4, false);
-    world.kernel.take_fill(4);
+    let mut harness = harness(8, 4, false);
+    harness.kernel.take_fill(4);
     let forged = [
         (u64::MAX, 64),
         (12 * 2048, 64),
@@ -420,48 +424,48 @@ fn x10_forged_descriptors_are_counted_and_go_nowhere() {
         (1 << 48, 64),
     ];
     for (addr, len) in forged {
-        assert!(world.kernel.rx.writer(1).push(xdp_desc {
+        assert!(harness.kernel.rx.writer(1).push(xdp_desc {
             addr,
             len,
             options: 0
         }));
     }
-    world.kernel.receive(1, 100);
-    assert!(world.rx.look());
-    let lent = world.rx.lend();
+    harness.kernel.receive(1, 100);
+    assert!(harness.rx.look());
+    let lent = harness.rx.lend();
     assert_eq!(lent.frames().map(<[u8]>::len).collect::<Vec<_>>(), [100]);
     drop(lent);
-    assert_eq!((world.rx.delivered, world.rx.invalid), (1, 5));
+    assert_eq!((harness.rx.delivered, harness.rx.invalid), (1, 5));
     for addr in [u64::MAX, 12 * 2048] {
-        world.kernel.completion.writer(1).push(addr);
+        harness.kernel.completion.writer(1).push(addr);
     }
-    assert_eq!(world.tx.reclaim(), 2);
-    assert_eq!(world.tx.pool.len(), 4);
+    assert_eq!(harness.tx.reclaim(), 2);
+    assert_eq!(harness.tx.pool.len(), 4);
 }
 
 /// S17: what is received never takes a chunk that frames are sent from, and the reverse.
 #[test]
 fn s17_receiving_and_sending_have_chunks_of_their_own() {
-    let mut world = world(6, 4, false);
+    let mut harness = harness(6, 4, false);
     // A flood that nobody reads has all of its chunks.
-    world.kernel.take_fill(RING);
+    harness.kernel.take_fill(RING);
     for _ in 0..20 {
-        world.kernel.receive(1, 64);
+        harness.kernel.receive(1, 64);
     }
-    assert_eq!(world.shared.census().receive, 6);
-    assert_eq!(world.tx.room(), 4);
+    assert_eq!(harness.shared.census().receive, 6);
+    assert_eq!(harness.tx.room(), 4);
     // Sending on uses the chunks of what was received, and none else.
-    world.rx.look();
-    let forwarded = world.rx.lend().forward(&mut world.tx, |_| true);
+    harness.rx.look();
+    let forwarded = harness.rx.lend().forward(&mut harness.tx, |_| true);
     assert_eq!((forwarded.sent, forwarded.refused), (6, 0));
-    assert_eq!(world.tx.pool.len(), 4);
-    world.tx.flush().unwrap();
-    world.kernel.send(&world.shared, RING);
-    world.kernel.complete(RING);
-    world.tx.reclaim();
-    assert_eq!(world.tx.pool.len(), 4, "they went home");
-    world.rx.look();
-    let census = world.shared.census();
+    assert_eq!(harness.tx.pool.len(), 4);
+    harness.tx.flush().unwrap();
+    harness.kernel.send(&harness.shared, RING);
+    harness.kernel.complete(RING);
+    harness.tx.reclaim();
+    assert_eq!(harness.tx.pool.len(), 4, "they went home");
+    harness.rx.look();
+    let census = harness.shared.census();
     assert_eq!((census.fill, census.pool), (6, 4));
-    world.conserved();
+    harness.conserved();
 }

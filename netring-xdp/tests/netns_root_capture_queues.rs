@@ -11,7 +11,7 @@ use common::capture::*;
 use common::*;
 use netring_sys::{Count, Error, Interface, PacketBatch, PacketSink, PacketSource, wait};
 use netring_xdp::program::AttachMode;
-use netring_xdp::{Copying, Mode, RingSize, XdpCapture, XdpInjector};
+use netring_xdp::{CopyMode, Mode, RingSize, XdpCapture, XdpInjector};
 use xtask::netns::{Netns, veth, veth_with_queues};
 use xtask::wire::{Sender, Sniffer, numbered};
 
@@ -129,7 +129,7 @@ fn x20_the_mode_that_was_reached_is_told_and_why_it_is_not_better() {
     assert!(why.source.to_string().contains("not supported"), "{why:?}");
     drop(best);
     let generic = builder(AttachMode::Generic)
-        .copying(Copying::Copy)
+        .copy_mode(CopyMode::Copy)
         .build()
         .unwrap();
     assert_eq!(generic.mode(), Mode::GenericCopy);
@@ -137,7 +137,7 @@ fn x20_the_mode_that_was_reached_is_told_and_why_it_is_not_better() {
     assert!(generic.why_not_zero_copy().is_none());
     drop(generic);
     let refused = builder(AttachMode::Native)
-        .copying(Copying::ZeroCopy)
+        .copy_mode(CopyMode::ZeroCopy)
         .build()
         .unwrap_err();
     let Error::Syscall(refused) = refused else {

@@ -14,7 +14,7 @@ use common::capture::*;
 use common::*;
 use netring_sys::{Clock, Count, Error, Interface, PacketBatch, PacketBuf, VlanTag, XdpMode};
 use netring_xdp::program::{AttachMode, Metadata, Program};
-use netring_xdp::{Copying, DriverMetadata, Mode, XdpCapture};
+use netring_xdp::{CopyMode, DriverMetadata, Mode, XdpCapture};
 use plain::Plain;
 use xtask::netns::{Netns, bridge, ip, veth, veth_with_queues};
 use xtask::wire::{Sender, collect, numbered, udp4};
@@ -414,7 +414,7 @@ fn s7_a_loop_that_is_left_goes_on_with_the_metadata_of_the_next() {
     use std::ops::ControlFlow;
     let _ns = behind_a_bridge();
     let mut capture = builder(AttachMode::Native)
-        .copying(Copying::Copy)
+        .copy_mode(CopyMode::Copy)
         .build()
         .unwrap();
     let far = Sender::on("w0").unwrap();

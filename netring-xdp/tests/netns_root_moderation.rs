@@ -15,7 +15,7 @@ use common::capture::*;
 use common::*;
 use netring_sys::{Count, Error, PacketBatch};
 use netring_xdp::program::AttachMode;
-use netring_xdp::{Copying, Umem, UmemConfig, XdpCapture, XdpSocket};
+use netring_xdp::{CopyMode, Umem, UmemConfig, XdpCapture, XdpSocket};
 use xtask::netns::{Netns, veth};
 use xtask::wire::{Sender, numbered};
 
@@ -207,7 +207,7 @@ fn s11_a_receiver_keeps_its_time_while_packets_gather() {
     veth("v0", "v1").unwrap();
     let sender = Sender::on("v1").unwrap();
     Umem::scope(&UmemConfig::new(), |umem| {
-        let socket = XdpSocket::builder("v0", 0).copying(Copying::Copy);
+        let socket = XdpSocket::builder("v0", 0).copy_mode(CopyMode::Copy);
         let mut rx = socket.moderation(SECOND * 5).open_receiver(umem)?;
         let _attached = attach("v0", AttachMode::Native, &rx);
         assert!(!rx.wait(Duration::ZERO)?);

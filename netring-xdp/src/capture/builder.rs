@@ -7,8 +7,8 @@ use netring_sys::{Error, Filter};
 use super::XdpCapture;
 use crate::injector::XdpInjector;
 use crate::memory::umem::HugePages;
-use crate::options::{BusyPoll, Copying, DriverMetadata, RingSize};
-use crate::program::{AttachMode, Otherwise, Program, SocketMap};
+use crate::options::{BusyPoll, CopyMode, DriverMetadata, RingSize};
+use crate::program::{AttachMode, DefaultAction, Program, SocketMap};
 use crate::waiting::moderation;
 
 /// The settings of an [`XdpCapture`], from [`XdpCapture::builder`].
@@ -38,7 +38,7 @@ pub struct CaptureBuilder {
     pub(super) chunks: u32,
     pub(super) chunk_size: Option<u32>,
     pub(super) huge_pages: HugePages,
-    pub(super) copying: Copying,
+    pub(super) copy_mode: CopyMode,
     pub(super) need_wakeup: bool,
     pub(super) busy_poll: Option<BusyPoll>,
     pub(super) moderation: Duration,
@@ -46,7 +46,7 @@ pub struct CaptureBuilder {
     pub(super) promiscuous: bool,
     pub(super) feed: FeedBy,
     pub(super) attach_mode: AttachMode,
-    pub(super) otherwise: Otherwise,
+    pub(super) default_action: DefaultAction,
     pub(super) filter: Option<Filter>,
     pub(super) metadata: DriverMetadata,
     pub(super) rx_hash: bool,
@@ -74,7 +74,7 @@ impl CaptureBuilder {
             chunks: 4096,
             chunk_size: None,
             huge_pages: HugePages::No,
-            copying: Copying::Best,
+            copy_mode: CopyMode::Best,
             need_wakeup: true,
             busy_poll: None,
             moderation: moderation::DEFAULT,
@@ -82,7 +82,7 @@ impl CaptureBuilder {
             promiscuous: false,
             feed: FeedBy::Generated,
             attach_mode: AttachMode::BestAvailable,
-            otherwise: Otherwise::Pass,
+            default_action: DefaultAction::Pass,
             filter: None,
             metadata: DriverMetadata::Try,
             rx_hash: false,
@@ -146,10 +146,10 @@ impl CaptureBuilder {
         self
     }
 
-    /// Whether packets are copied. Default: [`Copying::Best`]; [`XdpCapture::mode`] tells what was
+    /// Whether packets are copied. Default: [`CopyMode::Best`]; [`XdpCapture::mode`] tells what was
     /// reached.
-    pub const fn copying(mut self, copying: Copying) -> Self {
-        self.copying = copying;
+    pub const fn copy_mode(mut self, copy_mode: CopyMode) -> Self {
+        self.copy_mode = copy_mode;
         self
     }
 
@@ -218,10 +218,10 @@ impl CaptureBuilder {
     }
 
     /// A classic BPF [`Filter`]: packets for which it returns 0 are left out. They go to the
-    /// kernel, or are dropped ([`otherwise`](Self::otherwise)), and the program counts them
-    /// ([`XdpCapture::program_counters`]); they are not in [`Stats`](netring_sys::Stats). Default:
-    /// all packets. For the generated program; with another one [`build`](Self::build) refuses
-    /// it.
+    /// kernel, or are dropped ([`default_action`](Self::default_action)), and the program counts
+    /// them ([`XdpCapture::program_counters`]); they are not in [`Stats`](netring_sys::Stats).
+    /// Default: all packets. For the generated program; with another one [`build`](Self::build)
+    /// refuses it.
     ///
     /// It runs before the packet goes anywhere.
     /// [`Redirect::filter`](crate::program::Redirect::filter) lists how it differs from a
@@ -234,10 +234,10 @@ impl CaptureBuilder {
     }
 
     /// What becomes of packets that go to no socket: those of queues without one, and those that
-    /// the [filter](Self::filter) leaves out. Default: [`Otherwise::Pass`]. For the generated
+    /// the [filter](Self::filter) leaves out. Default: [`DefaultAction::Pass`]. For the generated
     /// program.
-    pub const fn otherwise(mut self, otherwise: Otherwise) -> Self {
-        self.otherwise = otherwise;
+    pub const fn default_action(mut self, default_action: DefaultAction) -> Self {
+        self.default_action = default_action;
         self
     }
 

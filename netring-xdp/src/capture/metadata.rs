@@ -4,8 +4,8 @@ use netring_sys::{Error, Interface, XdpFeatures};
 
 use super::{CaptureBuilder, Feed};
 use crate::options::DriverMetadata;
-use crate::program::{AttachMode, Attachment, Redirect, SocketMap, Wanted};
-use crate::socket::rx::Place;
+use crate::program::{AttachMode, Attachment, MetadataFields, Redirect, SocketMap};
+use crate::socket::rx::MetadataPlacement;
 
 impl CaptureBuilder {
     /// Settings that cannot be, whatever the interface.
@@ -68,8 +68,8 @@ impl CaptureBuilder {
 
     /// What the driver is to be asked for, and what it cannot tell of what is wanted. An error
     /// where that is all, or all is required.
-    fn wanted(&self, interface: &Interface) -> Result<(Wanted, Option<Error>), Error> {
-        let all = Wanted {
+    fn wanted(&self, interface: &Interface) -> Result<(MetadataFields, Option<Error>), Error> {
+        let all = MetadataFields {
             vlan: true,
             hash: self.rx_hash,
             timestamp: self.hardware_timestamps,
@@ -80,7 +80,7 @@ impl CaptureBuilder {
         let Some(told) = told else {
             return Ok((all, None));
         };
-        let wanted = Wanted {
+        let wanted = MetadataFields {
             vlan: told.vlan,
             hash: all.hash && told.hash,
             timestamp: all.timestamp && told.timestamp,
@@ -114,11 +114,11 @@ impl CaptureBuilder {
 
     /// Before which packets of a program that is not generated here metadata is read: before none,
     /// unless it is one that `asks` ([`Redirect::metadata`]), or was said to write it.
-    pub(super) fn believes(&self, feed: &mut Feed, asks: bool) -> Option<Place> {
+    pub(super) fn believes(&self, feed: &mut Feed, asks: bool) -> Option<MetadataPlacement> {
         match self.metadata {
             DriverMetadata::No => None,
-            _ if asks => Some(Place::Any),
-            DriverMetadata::Require => Some(Place::Usual),
+            _ if asks => Some(MetadataPlacement::Anywhere),
+            DriverMetadata::Require => Some(MetadataPlacement::Default),
             DriverMetadata::Try => {
                 feed.why_no_metadata = Some(Error::Config {
                     setting: "metadata",

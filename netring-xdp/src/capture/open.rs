@@ -15,7 +15,7 @@ use crate::options::{RingSize, SocketConfig};
 use crate::permit::Needs;
 use crate::program::{AttachMode, Program, Redirect, SocketMap, is_about_mtu};
 use crate::socket::open;
-use crate::socket::rx::{Place, RxHalf};
+use crate::socket::rx::{MetadataPlacement, RxHalf};
 use crate::waiting::moderation::Moderation;
 
 impl CaptureBuilder {
@@ -167,7 +167,7 @@ impl CaptureBuilder {
         wanted.rx = Some(receive_ring);
         wanted.tx = transmit_ring;
         wanted.receive_chunks = Some(self.chunks);
-        wanted.copying = self.copying;
+        wanted.copy_mode = self.copy_mode;
         wanted.need_wakeup = self.need_wakeup;
         wanted.multi_buffer = self.takes_several();
         wanted.busy_poll = self.busy_poll;
@@ -198,7 +198,7 @@ impl CaptureBuilder {
     fn settings(&self, interface: &Interface) -> Redirect {
         let settings = Program::redirect()
             .queues(interface.rx_queues)
-            .otherwise(self.otherwise)
+            .default_action(self.default_action)
             .multi_buffer(self.takes_several());
         match &self.filter {
             Some(filter) => settings.filter(filter),
@@ -227,7 +227,7 @@ impl CaptureBuilder {
         halves: &[RxHalf],
         generated: Option<Program>,
         undecided: bool,
-    ) -> Result<Option<Place>, Refused> {
+    ) -> Result<Option<MetadataPlacement>, Refused> {
         let put = |sockets: &mut SocketMap| {
             halves
                 .iter()
@@ -249,7 +249,7 @@ impl CaptureBuilder {
                     Ok(None) => {}
                     Ok(attachment) => {
                         feed.attachment = attachment;
-                        return Ok(Some(Place::Any));
+                        return Ok(Some(MetadataPlacement::Anywhere));
                     }
                     Err(error) if undecided && is_about_mtu(&error) => return Err(Refused::Native),
                     Err(error) => return Err(error.into()),

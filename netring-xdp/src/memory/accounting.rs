@@ -34,7 +34,7 @@ pub struct Census {
 
 /// The rings of all sockets over one UMEM.
 #[derive(Debug, Default)]
-pub(crate) struct Books {
+pub(crate) struct Accounting {
     open: Vec<Rings>,
     /// What went past the kernel in rings that are closed, and what was in them: fill, receive,
     /// transmit, completion.
@@ -86,7 +86,7 @@ impl fmt::Display for Census {
     }
 }
 
-impl Books {
+impl Accounting {
     pub(crate) fn add(&mut self, rings: Rings) {
         self.open.push(rings);
     }

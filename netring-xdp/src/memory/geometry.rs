@@ -20,7 +20,7 @@ use netring_sys::kernel::xdp::{
 const LEAST_PAYLOAD: u32 = 448;
 
 /// The number of a chunk.
-pub(crate) type Chunk = u32;
+pub(crate) type ChunkIndex = u32;
 
 /// Packet memory in `count` chunks of `chunk_size` bytes, back to back from its start.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,8 +44,8 @@ pub(crate) struct Geometry {
 
 /// A part of a chunk: where in the packet memory it starts, and its length, both checked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Span {
-    pub(crate) chunk: Chunk,
+pub(crate) struct ByteRange {
+    pub(crate) chunk: ChunkIndex,
     pub(crate) start: u64,
     pub(crate) len: u32,
 }
@@ -175,7 +175,7 @@ impl Geometry {
 
     /// Where a chunk starts; it is one of the chunks.
     #[inline]
-    pub(crate) const fn base(&self, chunk: Chunk) -> u64 {
+    pub(crate) const fn base(&self, chunk: ChunkIndex) -> u64 {
         debug_assert!(chunk < self.count);
         chunk as u64 * self.chunk_size as u64
     }
@@ -183,20 +183,20 @@ impl Geometry {
     /// The chunk that an address from the kernel is in: the offset that the kernel added is taken
     /// off again. `None` for an address outside.
     #[inline]
-    pub(crate) fn chunk_of(&self, addr: u64) -> Option<Chunk> {
+    pub(crate) fn chunk_of(&self, addr: u64) -> Option<ChunkIndex> {
         let chunk = if self.unaligned {
             // The chunk is in the lower bits as it was given; what the kernel added is above them.
             (addr & XSK_UNALIGNED_BUF_ADDR_MASK) / u64::from(self.chunk_size)
         } else {
             addr >> self.shift
         };
-        (chunk < u64::from(self.count)).then_some(chunk as Chunk)
+        (chunk < u64::from(self.count)).then_some(chunk as ChunkIndex)
     }
 
     /// The chunk that an address from the completion ring is in, of a frame that was sent by
     /// [`transmit_addr`](Self::transmit_addr).
     #[inline]
-    pub(crate) fn completed(&self, addr: u64) -> Option<Chunk> {
+    pub(crate) fn completed(&self, addr: u64) -> Option<ChunkIndex> {
         // Newer kernels (6.18) keep a mark of their own in the lowest bit while a copied frame is
         // on its way, and give the address back without that bit: one less where an
         // unaligned chunk starts at an odd address, which is in the chunk before. Chunks are longer
@@ -227,12 +227,12 @@ impl Geometry {
 
     /// Where a descriptor of the receive ring points; `None` where that is not inside one chunk.
     #[inline]
-    pub(crate) fn received(&self, desc: &xdp_desc) -> Option<Span> {
+    pub(crate) fn received(&self, desc: &xdp_desc) -> Option<ByteRange> {
         if desc.addr < self.aligned_bytes {
             let offset = desc.addr & u64::from(self.chunk_size - 1);
             let inside = offset + u64::from(desc.len) <= u64::from(self.chunk_size);
-            return inside.then_some(Span {
-                chunk: (desc.addr >> self.shift) as Chunk,
+            return inside.then_some(ByteRange {
+                chunk: (desc.addr >> self.shift) as ChunkIndex,
                 start: desc.addr,
                 len: desc.len,
             });
@@ -241,13 +241,13 @@ impl Geometry {
     }
 
     #[cold]
-    fn received_unaligned(&self, desc: &xdp_desc) -> Option<Span> {
+    fn received_unaligned(&self, desc: &xdp_desc) -> Option<ByteRange> {
         let chunk = self.chunk_of(desc.addr)?;
         let start = self.flat(desc.addr);
         // Both subtractions are of what was checked: the start is at the chunk's base or behind it.
         let offset = start.checked_sub(self.base(chunk))?;
         let room = u64::from(self.chunk_size).checked_sub(offset)?;
-        (u64::from(desc.len) <= room).then_some(Span {
+        (u64::from(desc.len) <= room).then_some(ByteRange {
             chunk,
             start,
             len: desc.len,
@@ -299,7 +299,7 @@ impl Geometry {
     /// The address for a descriptor to send `start` by. With unaligned chunks the chunk and the
     /// offset in it are told apart.
     #[inline]
-    pub(crate) fn transmit_addr(&self, span: &Span) -> u64 {
+    pub(crate) fn transmit_addr(&self, span: &ByteRange) -> u64 {
         if self.unaligned {
             let base = self.base(span.chunk);
             base | (span.start - base) << XSK_UNALIGNED_BUF_OFFSET_SHIFT

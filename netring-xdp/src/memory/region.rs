@@ -7,13 +7,13 @@
 //! ```
 //!
 //! # Safety
-//! The invariant of this file: for each chunk there is either one [`Token`], or the chunk is in a
-//! ring (or with the kernel, between two rings). Tokens are made once for each chunk
+//! The invariant of this file: for each chunk there is either one [`ChunkToken`], or the chunk is
+//! in a ring (or with the kernel, between two rings). Tokens are made once for each chunk
 //! ([`Unassigned`]), given up when the chunk goes into a ring, and made anew only for a chunk that
-//! came out of one ([`Token::from_ring`], whose callers vouch for that). Neither can be copied. So
-//! bytes of a chunk are lent only by who holds its token, for as long as the token is borrowed, and
-//! the kernel does not touch them meanwhile. A token is used with the region that it was made for
-//! only: both live in the same shared part of one UMEM.
+//! came out of one ([`ChunkToken::from_ring`], whose callers vouch for that). Neither can be
+//! copied. So bytes of a chunk are lent only by who holds its token, for as long as the token is
+//! borrowed, and the kernel does not touch them meanwhile. A token is used with the region that it
+//! was made for only: both live in the same shared part of one UMEM.
 #![expect(
     unsafe_code,
     reason = "lends packet memory; the invariant stands above"
@@ -26,7 +26,7 @@ use std::ptr::NonNull;
 use netring_sys::Mmap;
 use netring_sys::kernel::xdp::xdp_desc;
 
-use crate::memory::geometry::{Chunk, Geometry, Span, plain_len};
+use crate::memory::geometry::{ByteRange, ChunkIndex, Geometry, plain_len};
 
 /// Packet memory and its division.
 #[derive(Debug)]
@@ -45,20 +45,20 @@ pub(crate) struct View<'a> {
 
 /// The right to one chunk: whoever has it has the chunk.
 #[derive(Debug)]
-pub(crate) struct Token(Chunk);
+pub(crate) struct ChunkToken(ChunkIndex);
 
 /// Tokens of free chunks; the one that was put on last is taken first. It has room for all that it
 /// can ever have.
 #[derive(Debug)]
 pub(crate) struct Stack {
     /// Those from `len` on are left-overs, and no tokens.
-    slots: Box<[Token]>,
+    slots: Box<[ChunkToken]>,
     len: usize,
 }
 
 /// Chunks that nobody was given yet: those from a number on.
 #[derive(Debug)]
-pub(crate) struct Unassigned(Range<Chunk>);
+pub(crate) struct Unassigned(Range<ChunkIndex>);
 
 impl Region {
     /// A region over a mapping of its own, and the chunks in it.
@@ -91,7 +91,7 @@ impl Region {
 
     /// Bytes of a chunk, from `offset` in it on.
     #[inline]
-    pub(crate) fn bytes<'a>(&'a self, token: &'a Token, offset: u32, len: u32) -> &'a [u8] {
+    pub(crate) fn bytes<'a>(&'a self, token: &'a ChunkToken, offset: u32, len: u32) -> &'a [u8] {
         let start = self.check(token, offset, len);
         // SAFETY: the token, borrowed with the slice, says that the chunk is its holder's, who
         // writes only by `bytes_mut` and so not now; `self` owns the mapping; `check` has
@@ -103,7 +103,7 @@ impl Region {
     #[inline]
     pub(crate) fn bytes_mut<'a>(
         &'a self,
-        token: &'a mut Token,
+        token: &'a mut ChunkToken,
         offset: u32,
         len: u32,
     ) -> &'a mut [u8] {
@@ -121,7 +121,7 @@ impl Region {
     /// receive ring that is not released while the slice lives: until then the chunk is neither
     /// the kernel's nor anybody's token, and nobody else writes to it.
     #[inline]
-    pub(crate) unsafe fn received(&self, span: &Span) -> &[u8] {
+    pub(crate) unsafe fn received(&self, span: &ByteRange) -> &[u8] {
         let start = self.at(span.start);
         // SAFETY: the caller vouches that nobody writes to it; `self` owns the mapping; the span is
         // inside a chunk.
@@ -137,7 +137,7 @@ impl Region {
         clippy::mut_from_ref,
         reason = "the caller vouches that it is the only reference"
     )]
-    pub(crate) unsafe fn received_mut(&self, span: &Span) -> &mut [u8] {
+    pub(crate) unsafe fn received_mut(&self, span: &ByteRange) -> &mut [u8] {
         let start = self.at(span.start);
         // SAFETY: the caller vouches that nobody else uses it; `self` owns the mapping; the span is
         // inside a chunk.
@@ -157,7 +157,7 @@ impl Region {
     }
 
     #[inline]
-    fn check(&self, token: &Token, offset: u32, len: u32) -> *mut u8 {
+    fn check(&self, token: &ChunkToken, offset: u32, len: u32) -> *mut u8 {
         let size = self.geometry.chunk_size();
         assert!(
             offset <= size && len <= size - offset && token.0 < self.geometry.count(),
@@ -229,7 +229,7 @@ impl<'a> View<'a> {
 
     /// Where a chunk starts, and its bytes.
     #[inline]
-    pub(crate) fn chunk<'t>(&self, token: &'t mut Token) -> (u64, &'t mut [u8])
+    pub(crate) fn chunk<'t>(&self, token: &'t mut ChunkToken) -> (u64, &'t mut [u8])
     where
         'a: 't,
     {
@@ -252,7 +252,7 @@ unsafe impl Send for View<'_> {}
 // SAFETY: as for `Send`.
 unsafe impl Sync for View<'_> {}
 
-impl Token {
+impl ChunkToken {
     /// The token of a chunk that came out of a ring.
     ///
     /// # Safety
@@ -260,26 +260,26 @@ impl Token {
     /// over this region, in an entry of which no other token is made, and that is released
     /// without giving the chunk to the kernel again.
     #[inline]
-    pub(crate) const unsafe fn from_ring(chunk: Chunk) -> Self {
+    pub(crate) const unsafe fn from_ring(chunk: ChunkIndex) -> Self {
         Self(chunk)
     }
 
     /// The number of the chunk.
     #[inline]
-    pub(crate) const fn chunk(&self) -> Chunk {
+    pub(crate) const fn chunk(&self) -> ChunkIndex {
         self.0
     }
 
     /// Gives the token up: the chunk goes into a ring.
     #[inline]
-    pub(crate) fn into_ring(self) -> Chunk {
+    pub(crate) fn into_ring(self) -> ChunkIndex {
         self.0
     }
 }
 
 impl Stack {
     /// A stack of these, with room for no more.
-    pub(crate) fn new(tokens: impl Iterator<Item = Token>) -> Self {
+    pub(crate) fn new(tokens: impl Iterator<Item = ChunkToken>) -> Self {
         let slots: Box<[_]> = tokens.collect();
         Self {
             len: slots.len(),
@@ -294,27 +294,27 @@ impl Stack {
 
     /// The tokens, the one that is taken next at the end.
     #[inline]
-    pub(crate) fn tokens(&self) -> &[Token] {
+    pub(crate) fn tokens(&self) -> &[ChunkToken] {
         self.slots.get(..self.len).unwrap_or_default()
     }
 
     /// As [`tokens`](Self::tokens), for writing to their chunks.
     #[inline]
-    pub(crate) fn tokens_mut(&mut self) -> &mut [Token] {
+    pub(crate) fn tokens_mut(&mut self) -> &mut [ChunkToken] {
         self.slots.get_mut(..self.len).unwrap_or_default()
     }
 
     #[inline]
-    pub(crate) fn pop(&mut self) -> Option<Token> {
+    pub(crate) fn pop(&mut self) -> Option<ChunkToken> {
         let len = self.len.checked_sub(1)?;
-        let token = Token(self.slots.get(len)?.0);
+        let token = ChunkToken(self.slots.get(len)?.0);
         self.len = len;
         Some(token)
     }
 
     /// The topmost `count` tokens, or all there are.
     #[inline]
-    pub(crate) fn top_mut(&mut self, count: usize) -> &mut [Token] {
+    pub(crate) fn top_mut(&mut self, count: usize) -> &mut [ChunkToken] {
         let from = self.len.saturating_sub(count);
         self.slots.get_mut(from..self.len).unwrap_or_default()
     }
@@ -331,7 +331,7 @@ impl Stack {
     /// Puts a token on. There is room, but where a kernel gave a chunk back twice: then it is
     /// nobody's.
     #[inline]
-    pub(crate) fn push(&mut self, token: Token) {
+    pub(crate) fn push(&mut self, token: ChunkToken) {
         if let Some(slot) = self.slots.get_mut(self.len) {
             *slot = token;
             self.len += 1;
@@ -342,12 +342,12 @@ impl Stack {
     /// how many.
     ///
     /// # Safety
-    /// As for [`Token::from_ring`], for each of the chunks that `chunk` finds.
+    /// As for [`ChunkToken::from_ring`], for each of the chunks that `chunk` finds.
     #[inline]
     pub(crate) unsafe fn push_from_ring<W>(
         &mut self,
         entries: &[W],
-        chunk: impl Fn(&W) -> Option<Chunk>,
+        chunk: impl Fn(&W) -> Option<ChunkIndex>,
     ) -> usize {
         let room = self.slots.get_mut(self.len..).unwrap_or_default();
         let mut count = 0;
@@ -355,7 +355,7 @@ impl Stack {
             let Some(chunk) = chunk(entry) else {
                 break;
             };
-            *slot = Token(chunk);
+            *slot = ChunkToken(chunk);
             count += 1;
         }
         self.len += count;
@@ -368,13 +368,13 @@ impl Unassigned {
     pub(crate) fn take(
         &mut self,
         count: u32,
-    ) -> Option<(Range<Chunk>, impl Iterator<Item = Token>)> {
+    ) -> Option<(Range<ChunkIndex>, impl Iterator<Item = ChunkToken>)> {
         if count > self.left() {
             return None;
         }
         let range = self.0.start..self.0.start + count;
         self.0.start = range.end;
-        Some((range.clone(), range.map(Token)))
+        Some((range.clone(), range.map(ChunkToken)))
     }
 
     pub(crate) fn left(&self) -> u32 {

@@ -14,9 +14,9 @@ use netring_sys::kernel::xdp::xsk_tx_metadata;
 use netring_sys::syscall::page_size;
 use netring_sys::{Error, Mmap, SyscallError};
 
-use crate::memory::accounting::{Books, Census};
-use crate::memory::geometry::{Chunk, Geometry, Window};
-use crate::memory::region::{Region, Stack, Token, Unassigned};
+use crate::memory::accounting::{Accounting, Census};
+use crate::memory::geometry::{ChunkIndex, Geometry, Window};
+use crate::memory::region::{ChunkToken, Region, Stack, Unassigned};
 
 /// Bytes before each frame to send in which the kernel looks for what is requested with it.
 pub(crate) const TRANSMIT_METADATA: u32 = size_of::<xsk_tx_metadata>() as u32;
@@ -72,28 +72,28 @@ pub(crate) struct Shared {
     why_not_huge: Option<SyscallError>,
     huge: bool,
     pub(crate) software_checksum: bool,
-    ledger: Mutex<Ledger>,
+    ownership: Mutex<Ownership>,
     /// Chunks that the user holds. Relaxed: a count.
     pub(crate) user: AtomicU32,
 }
 
 /// Who has which chunks, as far as that is not in a ring.
 #[derive(Debug)]
-struct Ledger {
+struct Ownership {
     unassigned: Unassigned,
-    homes: Vec<Home>,
-    books: Books,
+    owners: Vec<Owner>,
+    books: Accounting,
     peers: Vec<Peer>,
 }
 
 /// The chunks that one half of a socket was given, and to which they come back, on whichever socket
 /// they were.
 #[derive(Debug)]
-struct Home {
-    range: std::ops::Range<Chunk>,
-    returned: Vec<Token>,
-    hint: Arc<AtomicU32>,
-    /// Free chunks in the half's own pool, as it last told.
+struct Owner {
+    range: std::ops::Range<ChunkIndex>,
+    returned: Vec<ChunkToken>,
+    pending_returns: Arc<AtomicU32>,
+    /// Free chunks in the half's own pool, as it last published_len.
     pool: Arc<AtomicU32>,
 }
 
@@ -102,13 +102,13 @@ struct Home {
 pub(crate) struct Pool {
     free: Stack,
     home: usize,
-    range: std::ops::Range<Chunk>,
+    range: std::ops::Range<ChunkIndex>,
     /// The same, to ask of many addresses.
     window: Window,
     /// Bytes of a chunk.
     chunk_size: u64,
-    hint: Arc<AtomicU32>,
-    told: Arc<AtomicU32>,
+    pending_returns: Arc<AtomicU32>,
+    published_len: Arc<AtomicU32>,
 }
 
 impl Default for UmemConfig {
@@ -221,10 +221,10 @@ impl UmemConfig {
             software_checksum: self.software_checksum,
             region,
             why_not_huge,
-            ledger: Mutex::new(Ledger {
+            ownership: Mutex::new(Ownership {
                 unassigned,
-                homes: Vec::new(),
-                books: Books::default(),
+                owners: Vec::new(),
+                books: Accounting::default(),
                 peers: Vec::new(),
             }),
             user: AtomicU32::new(0),
@@ -337,50 +337,58 @@ impl Shared {
     }
 
     /// Sends chunks back to the halves that they were assigned to.
-    pub(crate) fn send_home(&self, chunks: impl Iterator<Item = Token>) {
-        let mut ledger = self.lock();
+    pub(crate) fn return_to_owner(&self, chunks: impl Iterator<Item = ChunkToken>) {
+        let mut ownership = self.lock();
         for token in chunks {
-            let home = ledger
-                .homes
+            let home = ownership
+                .owners
                 .iter_mut()
                 .find(|home| home.range.contains(&token.chunk()));
             if let Some(home) = home {
                 home.returned.push(token);
                 // Relaxed: the lock orders the chunks; this only says that it is worth taking it.
-                home.hint
+                home.pending_returns
                     .store(home.returned.len() as u32, Ordering::Relaxed);
             }
         }
     }
 
     /// The rings of the sockets, for the census.
-    pub(crate) fn books(&self, change: impl FnOnce(&mut Books)) {
+    pub(crate) fn books(&self, change: impl FnOnce(&mut Accounting)) {
         change(&mut self.lock().books);
     }
 
     pub(crate) fn census(&self) -> Census {
-        let ledger = self.lock();
-        let returned: usize = ledger.homes.iter().map(|home| home.returned.len()).sum();
+        let ownership = self.lock();
+        let returned: usize = ownership
+            .owners
+            .iter()
+            .map(|home| home.returned.len())
+            .sum();
         // Relaxed: counts; see `Umem::census` for when they are exact.
-        let told: u32 = ledger
-            .homes
+        let published_len: u32 = ownership
+            .owners
             .iter()
             .map(|home| home.pool.load(Ordering::Relaxed))
             .sum();
-        let pool = ledger.unassigned.left() + returned as u32 + told;
-        ledger.books.census(pool, self.user.load(Ordering::Relaxed))
+        let pool = ownership.unassigned.left() + returned as u32 + published_len;
+        ownership
+            .books
+            .census(pool, self.user.load(Ordering::Relaxed))
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, Ledger> {
+    fn lock(&self) -> std::sync::MutexGuard<'_, Ownership> {
         // Nothing in here panics half way.
-        self.ledger.lock().unwrap_or_else(PoisonError::into_inner)
+        self.ownership
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Pool {
     /// Takes a chunk, `None` where none is free.
     #[inline]
-    pub(crate) fn pop(&mut self) -> Option<Token> {
+    pub(crate) fn pop(&mut self) -> Option<ChunkToken> {
         self.free.pop()
     }
 
@@ -393,19 +401,19 @@ impl Pool {
 
     /// The chunk that is taken next.
     #[inline]
-    pub(crate) fn next(&self) -> Option<&Token> {
+    pub(crate) fn next(&self) -> Option<&ChunkToken> {
         self.free.tokens().last()
     }
 
     /// The chunk that is taken next, to write to.
     #[inline]
-    pub(crate) fn next_mut(&mut self) -> Option<&mut Token> {
+    pub(crate) fn next_mut(&mut self) -> Option<&mut ChunkToken> {
         self.free.tokens_mut().last_mut()
     }
 
     /// Takes a chunk back that is this half's own.
     #[inline]
-    pub(crate) fn push(&mut self, token: Token) {
+    pub(crate) fn push(&mut self, token: ChunkToken) {
         debug_assert!(self.range.contains(&token.chunk()));
         self.free.push(token);
     }
@@ -429,13 +437,13 @@ impl Pool {
     /// Whether there are chunks in it, or on their way to it.
     #[inline]
     pub(crate) fn has_some(&self) -> bool {
-        // Relaxed: see `send_home`.
-        self.free.len() > 0 || self.hint.load(Ordering::Relaxed) > 0
+        // Relaxed: see `return_to_owner`.
+        self.free.len() > 0 || self.pending_returns.load(Ordering::Relaxed) > 0
     }
 
     /// This half's own chunks.
     #[inline]
-    pub(crate) const fn range(&self) -> &std::ops::Range<Chunk> {
+    pub(crate) const fn range(&self) -> &std::ops::Range<ChunkIndex> {
         &self.range
     }
 
@@ -448,8 +456,8 @@ impl Pool {
     /// Takes in what came home by other ways; how many.
     #[inline]
     pub(crate) fn collect(&mut self, shared: &Shared) -> u32 {
-        // Relaxed: see `send_home`.
-        if self.hint.load(Ordering::Relaxed) == 0 {
+        // Relaxed: see `return_to_owner`.
+        if self.pending_returns.load(Ordering::Relaxed) == 0 {
             return 0;
         }
         self.collect_slowly(shared)
@@ -457,23 +465,24 @@ impl Pool {
 
     #[cold]
     fn collect_slowly(&mut self, shared: &Shared) -> u32 {
-        let mut ledger = shared.lock();
-        let home = &mut ledger.homes[self.home];
+        let mut ownership = shared.lock();
+        let home = &mut ownership.owners[self.home];
         let count = home.returned.len() as u32;
         for token in home.returned.drain(..) {
             self.free.push(token);
         }
-        // Relaxed: see `send_home`.
-        home.hint.store(0, Ordering::Relaxed);
+        // Relaxed: see `return_to_owner`.
+        home.pending_returns.store(0, Ordering::Relaxed);
         // Within the lock, which the census takes.
-        self.tell();
+        self.publish_count();
         count
     }
 
     /// Tells the census how many are free.
     #[inline]
-    pub(crate) fn tell(&self) {
+    pub(crate) fn publish_count(&self) {
         // Relaxed: a count.
-        self.told.store(self.free.len() as u32, Ordering::Relaxed);
+        self.published_len
+            .store(self.free.len() as u32, Ordering::Relaxed);
     }
 }

@@ -76,13 +76,13 @@ impl Metadata {
 
 /// What the driver is asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Wanted {
+pub(crate) struct MetadataFields {
     pub(crate) timestamp: bool,
     pub(crate) hash: bool,
     pub(crate) vlan: bool,
 }
 
-impl Wanted {
+impl MetadataFields {
     pub(crate) const ALL: Self = Self {
         timestamp: true,
         hash: true,
@@ -101,7 +101,7 @@ pub(super) struct Kfuncs {
 
 impl Kfuncs {
     /// Those for what is wanted.
-    pub(super) fn of_this_kernel(wanted: Wanted) -> Result<Self, Error> {
+    pub(super) fn of_this_kernel(wanted: MetadataFields) -> Result<Self, Error> {
         /// The kernel's types are megabytes, and the same for as long as it runs.
         static FOUND: OnceLock<Kfuncs> = OnceLock::new();
         let all = match FOUND.get() {
@@ -139,7 +139,7 @@ impl Kfuncs {
     }
 
     /// Whether the driver can be asked for all of it.
-    pub(super) fn check(self, wanted: Wanted) -> Result<(), Error> {
+    pub(super) fn check(self, wanted: MetadataFields) -> Result<(), Error> {
         let has = |wanted: bool, kfunc: Option<i32>| !wanted || kfunc.is_some();
         if has(wanted.timestamp, self.timestamp)
             && has(wanted.hash, self.hash)

@@ -8,9 +8,9 @@ use super::asm::{Assembler, Code, Cond, Helper, MapDef, MapKind, Reg, Size};
 use super::counters::{COUNTER, COUNTERS};
 use super::generated::{COUNTS, PROGRAM, SOCKETS};
 use super::load::Program;
-use super::metadata::{self, Kfuncs, Wanted};
+use super::metadata::{self, Kfuncs, MetadataFields};
 use super::translate::{self, JumpTarget, LoadStrategy};
-use super::{Otherwise, device_bound};
+use super::{DefaultAction, device_bound};
 use crate::device::Device;
 
 /// Offsets in `struct xdp_md`, the context that a program is given in `r1`.
@@ -22,22 +22,22 @@ const MAX_QUEUES: u32 = 65_536;
 /// Settings of the generated program.
 ///
 /// ```
-/// use netring_xdp::program::{Otherwise, Program};
+/// use netring_xdp::program::{DefaultAction, Program};
 ///
-/// let settings = Program::redirect().queues(4).otherwise(Otherwise::Drop);
+/// let settings = Program::redirect().queues(4).default_action(DefaultAction::Drop);
 /// println!("{}", settings.listing());
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[must_use = "settings do nothing until the program is loaded"]
 pub struct Redirect {
     queues: u32,
-    otherwise: Otherwise,
+    default_action: DefaultAction,
     multi_buffer: bool,
     filter: Option<Filter>,
     /// What a process without CAP_PERFMON needs.
     indirect_by_call: bool,
     /// The interface whose driver is asked about packets, and for what.
-    metadata: Option<(u32, Wanted)>,
+    metadata: Option<(u32, MetadataFields)>,
 }
 
 impl Program {
@@ -51,7 +51,7 @@ impl Default for Redirect {
     fn default() -> Self {
         Self {
             queues: 64,
-            otherwise: Otherwise::Pass,
+            default_action: DefaultAction::Pass,
             multi_buffer: false,
             filter: None,
             indirect_by_call: false,
@@ -70,10 +70,10 @@ impl Redirect {
         self
     }
 
-    /// What becomes of packets that go to no socket. Default: [`Otherwise::Pass`], so that the host
-    /// stays reachable.
-    pub const fn otherwise(mut self, otherwise: Otherwise) -> Self {
-        self.otherwise = otherwise;
+    /// What becomes of packets that go to no socket. Default: [`DefaultAction::Pass`], so that the
+    /// host stays reachable.
+    pub const fn default_action(mut self, default_action: DefaultAction) -> Self {
+        self.default_action = default_action;
         self
     }
 
@@ -87,7 +87,7 @@ impl Redirect {
     }
 
     /// A classic BPF [`Filter`], as packet sockets take it: packets for which it returns 0 go to no
-    /// socket ([`otherwise`](Self::otherwise)), and are counted
+    /// socket ([`default_action`](Self::default_action)), and are counted
     /// ([`Counters::passed`](super::Counters::passed), [`dropped`](super::Counters::dropped)).
     /// Default: all packets. It is checked when the program is loaded.
     ///
@@ -119,11 +119,11 @@ impl Redirect {
     /// packet what there is.
     #[doc(alias = "BPF_F_XDP_DEV_BOUND_ONLY")]
     pub const fn metadata(self, interface: &Interface) -> Self {
-        self.asking(interface, Wanted::ALL)
+        self.asking(interface, MetadataFields::ALL)
     }
 
     /// As [`metadata`](Self::metadata), for some of it.
-    pub(crate) const fn asking(mut self, interface: &Interface, wanted: Wanted) -> Self {
+    pub(crate) const fn asking(mut self, interface: &Interface, wanted: MetadataFields) -> Self {
         self.metadata = Some((interface.index, wanted));
         self
     }
@@ -237,14 +237,14 @@ impl Redirect {
 
         asm.load(Size::Word, Reg::R6, Reg::R1, RX_QUEUE_INDEX);
 
-        let left_out = match self.otherwise {
-            Otherwise::Pass => COUNTER.passed,
-            Otherwise::Drop => COUNTER.dropped,
+        let left_out = match self.default_action {
+            DefaultAction::Pass => COUNTER.passed,
+            DefaultAction::Drop => COUNTER.dropped,
         };
         if let Some(filter) = &self.filter {
             let not_chosen = JumpTarget {
                 label: count,
-                verdict: self.otherwise as i32,
+                verdict: self.default_action as i32,
                 counter: left_out,
             };
             let loads = LoadStrategy {
@@ -261,7 +261,7 @@ impl Redirect {
         // One look-up, in the redirect itself: what it returns says whether there was a socket.
         asm.load_map(Reg::R1, sockets);
         asm.mov(Reg::R2, Reg::R6);
-        asm.mov(Reg::R3, self.otherwise as i32);
+        asm.mov(Reg::R3, self.default_action as i32);
         asm.call(Helper::RedirectMap);
         asm.mov(Reg::R7, Reg::R0);
         asm.mov(Reg::R8, COUNTER.redirected);
@@ -348,7 +348,7 @@ mod tests {
     fn settings_change_the_program_where_they_say() {
         let listing = |shape: Redirect| shape.listing();
         let default = listing(Program::redirect());
-        let drops = listing(Program::redirect().otherwise(Otherwise::Drop));
+        let drops = listing(Program::redirect().default_action(DefaultAction::Drop));
         assert_eq!(drops, default.replace("r3 = 2", "r3 = 1"));
         let few = listing(Program::redirect().queues(3));
         assert_eq!(

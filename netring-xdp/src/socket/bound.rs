@@ -13,7 +13,7 @@ use crate::memory::umem::Shared;
 
 /// A socket that is bound to a queue. Both halves share it; it is closed with the last of them.
 #[derive(Debug)]
-pub(crate) struct Bound {
+pub(crate) struct BoundSocket {
     pub(crate) fd: Arc<OwnedFd>,
     pub(crate) interface: Interface,
     pub(crate) device: Device,
@@ -26,7 +26,7 @@ pub(crate) struct Bound {
     pub(crate) rings: Rings,
 }
 
-impl Bound {
+impl BoundSocket {
     #[inline]
     pub(crate) fn fd(&self) -> BorrowedFd<'_> {
         self.fd.as_fd()
@@ -41,7 +41,7 @@ impl Bound {
 
     /// A socket for tests that play the kernel themselves.
     #[cfg(test)]
-    pub(crate) fn played(
+    pub(crate) fn simulated(
         fd: OwnedFd,
         interface: Interface,
         shared: &Arc<Shared>,
@@ -52,7 +52,7 @@ impl Bound {
             shared: shared.clone(),
             rings: rings.clone(),
             fd: Arc::new(fd),
-            device: Device::played(interface.index),
+            device: Device::simulated(interface.index),
             interface,
             queue: 0,
             zero_copy: false,
@@ -76,7 +76,7 @@ impl Bound {
     }
 }
 
-impl Drop for Bound {
+impl Drop for BoundSocket {
     fn drop(&mut self) {
         self.shared.books(|books| books.close(&self.rings));
     }

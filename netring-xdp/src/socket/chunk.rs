@@ -7,10 +7,10 @@ use std::sync::atomic::Ordering;
 
 use netring_sys::Error;
 
-use crate::memory::region::Token;
+use crate::memory::region::ChunkToken;
 use crate::memory::umem::{Brand, Shared};
 use crate::program::Metadata;
-use crate::socket::rx::Taken;
+use crate::socket::rx::OwnedChunk;
 use crate::socket::tx::{Request, not_opened};
 
 /// A chunk of a UMEM that nobody else has, and the bytes of a packet in it.
@@ -23,7 +23,7 @@ use crate::socket::tx::{Request, not_opened};
 pub struct Chunk<'umem> {
     shared: &'umem Arc<Shared>,
     /// None once it went elsewhere.
-    token: Option<Token>,
+    token: Option<ChunkToken>,
     offset: u32,
     len: u32,
     continues: bool,
@@ -35,7 +35,7 @@ pub struct Chunk<'umem> {
 
 impl<'umem> Chunk<'umem> {
     /// A chunk that was received.
-    pub(crate) fn received(shared: &'umem Arc<Shared>, taken: Taken) -> Self {
+    pub(crate) fn received(shared: &'umem Arc<Shared>, taken: OwnedChunk) -> Self {
         let mut chunk = Self::new(
             shared,
             taken.token,
@@ -49,7 +49,7 @@ impl<'umem> Chunk<'umem> {
 
     pub(crate) fn new(
         shared: &'umem Arc<Shared>,
-        token: Token,
+        token: ChunkToken,
         offset: u32,
         len: u32,
         continues: bool,
@@ -168,11 +168,11 @@ impl<'umem> Chunk<'umem> {
     }
 
     /// Takes it apart: it is with nobody then, until the token goes somewhere.
-    pub(crate) fn into_parts(mut self) -> Option<Taken> {
+    pub(crate) fn into_parts(mut self) -> Option<OwnedChunk> {
         let token = self.token.take()?;
         // Relaxed: a count.
         self.shared.user.fetch_sub(1, Ordering::Relaxed);
-        Some(Taken {
+        Some(OwnedChunk {
             token,
             offset: self.offset,
             len: self.len,
@@ -206,7 +206,7 @@ impl Drop for Chunk<'_> {
         if let Some(token) = self.token.take() {
             // Relaxed: a count.
             self.shared.user.fetch_sub(1, Ordering::Relaxed);
-            self.shared.send_home(std::iter::once(token));
+            self.shared.return_to_owner(std::iter::once(token));
         }
     }
 }
@@ -214,7 +214,7 @@ impl Drop for Chunk<'_> {
 impl fmt::Debug for Chunk<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Chunk")
-            .field("number", &self.token.as_ref().map(Token::chunk))
+            .field("number", &self.token.as_ref().map(ChunkToken::chunk))
             .field("range", &self.range())
             .field("continues", &self.continues)
             .finish_non_exhaustive()

@@ -16,12 +16,12 @@ use netring_sys::{Error, Interface, SyscallError, XdpFeatures};
 use crate::device::Device;
 use crate::memory::accounting::Rings;
 use crate::memory::umem::{Peer, Shared};
-use crate::options::{Copying, RingSize, SocketConfig};
+use crate::options::{CopyMode, RingSize, SocketConfig};
 use crate::ring::{Consumer, Entry, Memory, Producer};
-use crate::socket::bound::Bound;
+use crate::socket::bound::BoundSocket;
 use crate::socket::rx::Assembly;
-use crate::socket::rx::{Place, RxHalf};
-use crate::socket::tx::{Extras, MAX_PIECES, NONE_SENT_ON, Offloads, TxHalf};
+use crate::socket::rx::{MetadataPlacement, RxHalf};
+use crate::socket::tx::{MAX_PIECES, NONE_SENT_ON, Offloads, TxFeatures, TxHalf};
 
 /// Opens a socket: its halves, those that were asked for, with their chunks; the receiving one has
 /// filled its fill ring.
@@ -137,7 +137,7 @@ pub(crate) fn open(
         staged: staged.clone(),
     };
     shared.books(|books| books.add(rings.clone()));
-    let socket = Arc::new(Bound {
+    let socket = Arc::new(BoundSocket {
         shared: shared.clone(),
         rings,
         zero_copy,
@@ -166,7 +166,7 @@ pub(crate) fn open(
             delivered: 0,
             invalid: 0,
             assembly: wanted.multi_buffer.then(Assembly::default),
-            metadata: wanted.metadata.then_some(Place::Usual),
+            metadata: wanted.metadata.then_some(MetadataPlacement::Default),
             kicks: 0,
         };
         half.top_up();
@@ -178,7 +178,7 @@ pub(crate) fn open(
         while let Some(token) = pool.pop() {
             writer.push(shared.geometry().base(token.into_ring()));
         }
-        pool.tell();
+        pool.publish_count();
     }
     let mut sending = None;
     if let Some((tx, size)) = tx.zip(wanted.tx) {
@@ -193,7 +193,7 @@ pub(crate) fn open(
         };
         sending = Some(TxHalf {
             pool: shared.assign(wanted.transmit_chunks(), "transmit_chunks")?,
-            extras: Extras::new(
+            features: TxFeatures::new(
                 shared.geometry(),
                 max_pieces.min(wanted.transmit_chunks()),
                 completion.is_some(),
@@ -227,7 +227,7 @@ pub(crate) fn open(
 
 /// What can be asked for with a frame, and the most chunks of one: in copy mode that is the
 /// kernel's, else the driver's.
-fn offloads(shared: &Shared, socket: &Bound) -> Result<(Offloads, u32), Error> {
+fn offloads(shared: &Shared, socket: &BoundSocket) -> Result<(Offloads, u32), Error> {
     if !socket.zero_copy {
         return Ok((Offloads::of_kernel(shared.software_checksum), u32::MAX));
     }
@@ -261,7 +261,7 @@ fn check(shared: &Shared, wanted: &SocketConfig, interface: &Interface) -> Resul
         );
     }
     let geometry = shared.geometry();
-    if wanted.copying == Copying::ZeroCopy && geometry.is_unaligned() && !shared.is_huge() {
+    if wanted.copy_mode == CopyMode::ZeroCopy && geometry.is_unaligned() && !shared.is_huge() {
         return refuse(
             "unaligned",
             "without a copy, a chunk that lies over the border of two pages needs huge pages (`HugePages::Require`)".into(),
@@ -286,17 +286,17 @@ fn check_several(wanted: &SocketConfig, several: Option<bool>) -> Result<(), Err
 }
 
 /// Whether packets are copied is the same for all sockets over one memory: who asks for the other
-/// is told.
+/// is published_len.
 fn check_copying(wanted: &SocketConfig, zero_copy: bool) -> Result<(), Error> {
-    let why = match (wanted.copying, zero_copy) {
-        (Copying::ZeroCopy, false) => "has its packets copied",
-        (Copying::Copy, true) => "has them without a copy",
+    let why = match (wanted.copy_mode, zero_copy) {
+        (CopyMode::ZeroCopy, false) => "has its packets copied",
+        (CopyMode::Copy, true) => "has them without a copy",
         _ => return Ok(()),
     };
     Err(Error::Config {
-        setting: "copying",
+        setting: "copy_mode",
         why: format!(
-            "of sockets over one UMEM the first decides, and {why}: take `Copying::Best` here, or a UMEM of its own"
+            "of sockets over one UMEM the first decides, and {why}: take `CopyMode::Best` here, or a UMEM of its own"
         ),
     })
 }

@@ -3,10 +3,10 @@
 //!
 //! # Safety
 //! The invariant of this file: the next `count` entries of the receive ring are lent by one
-//! [`Lent`], which borrows the half mutably, and are released only when it is dropped, or one by
-//! one from the front as a chunk is taken out of it. Slices of packets borrow the [`Lent`]. A chunk
-//! leaves an entry by one of three ways, each of which releases it: to the fill ring, to a token,
-//! to a transmit ring.
+//! [`RxBatch`], which borrows the half mutably, and are released only when it is dropped, or one by
+//! one from the front as a chunk is taken out of it. Slices of packets borrow the [`RxBatch`]. A
+//! chunk leaves an entry by one of three ways, each of which releases it: to the fill ring, to a
+//! token, to a transmit ring.
 //!
 //! Most batches are looked at once, in order, and then given back whole. So who looks at an entry
 //! also writes the chunk into the fill ring, not yet published ([`Frames`]); a batch that was
@@ -29,9 +29,9 @@ use std::sync::atomic::AtomicBool;
 use netring_sys::kernel::xdp::{XDP_PKT_CONTD, xdp_desc};
 use netring_sys::syscall::kick_receive;
 
-use super::bound::Bound;
+use super::bound::BoundSocket;
 use crate::memory::geometry::Geometry;
-use crate::memory::region::Token;
+use crate::memory::region::ChunkToken;
 use crate::memory::umem::{Pool, Shared};
 use crate::ring::{Consumer, Entries, Producer};
 
@@ -41,7 +41,7 @@ pub use metadata::Described;
 
 pub(crate) use assemble::Assembly;
 use metadata::MARK;
-pub(crate) use metadata::Place;
+pub(crate) use metadata::MetadataPlacement;
 
 /// The most entries that are lent at once, of a large ring, and what a small one lends: the fill
 /// ring is topped up, and its position published, once for so many.
@@ -51,7 +51,7 @@ const SMALL_BATCH: u32 = 64;
 /// The receiving half.
 #[derive(Debug)]
 pub(crate) struct RxHalf {
-    pub(crate) socket: Arc<Bound>,
+    pub(crate) socket: Arc<BoundSocket>,
     pub(crate) shared: Arc<Shared>,
     pub(crate) rx: Consumer<xdp_desc>,
     /// None where another socket of the same queue has it.
@@ -65,14 +65,14 @@ pub(crate) struct RxHalf {
     /// such.
     pub(crate) assembly: Option<Assembly>,
     /// Before which packets metadata is read; None: before none.
-    pub(crate) metadata: Option<Place>,
+    pub(crate) metadata: Option<MetadataPlacement>,
     /// System calls made to wake the kernel.
     pub(crate) kicks: u64,
 }
 
 /// Packets at the front of the receive ring.
 #[derive(Debug)]
-pub(crate) struct Lent<'a> {
+pub(crate) struct RxBatch<'a> {
     half: &'a mut RxHalf,
     /// Entries that are lent yet.
     count: u32,
@@ -93,8 +93,8 @@ pub(crate) struct Lent<'a> {
 
 /// A packet taken out of the ring: its chunk, and where in it the packet is.
 #[derive(Debug)]
-pub(crate) struct Taken {
-    pub(crate) token: Token,
+pub(crate) struct OwnedChunk {
+    pub(crate) token: ChunkToken,
     pub(crate) offset: u32,
     pub(crate) len: u32,
     pub(crate) continues: bool,
@@ -135,13 +135,13 @@ impl RxHalf {
 
     /// Lends nothing, where there is nothing.
     #[inline]
-    pub(crate) const fn lend_none(&mut self) -> Lent<'_> {
+    pub(crate) const fn lend_none(&mut self) -> RxBatch<'_> {
         self.lent(0, true, false)
     }
 
     /// Lends packets, whole ones, in up to [`most`](Self::most) entries.
     #[inline(always)]
-    pub(crate) fn lend(&mut self) -> Lent<'_> {
+    pub(crate) fn lend(&mut self) -> RxBatch<'_> {
         let (count, straight) = self.straight();
         if self.assembly.is_none() || self.are_single(count) {
             return self.lent(count, straight, false);
@@ -152,8 +152,8 @@ impl RxHalf {
     }
 
     #[inline]
-    const fn lent(&mut self, count: u32, straight: bool, assembled: bool) -> Lent<'_> {
-        Lent {
+    const fn lent(&mut self, count: u32, straight: bool, assembled: bool) -> RxBatch<'_> {
+        RxBatch {
             half: self,
             count,
             gone: 0,
@@ -165,7 +165,7 @@ impl RxHalf {
     }
 
     /// How many entries there are, up to [`most`](Self::most), and whether they are
-    /// [straight](Lent::straight): it ends where one of the rings begins anew, unless that is
+    /// [straight](RxBatch::straight): it ends where one of the rings begins anew, unless that is
     /// soon.
     #[inline]
     fn straight(&mut self) -> (u32, bool) {
@@ -202,7 +202,7 @@ impl RxHalf {
                 writer.push(geometry.base(token.into_ring()));
             }
             drop(writer);
-            self.pool.tell();
+            self.pool.publish_count();
         }
         self.wake();
     }
@@ -304,7 +304,7 @@ impl RxHalf {
                 Self::refill(fill, entries, &geometry, &mut self.pool)
             }
             Some(fill) => Self::refill(fill, entries, &geometry.aligned(), &mut self.pool),
-            None => Self::send_home(&self.shared, entries),
+            None => Self::return_to_owner(&self.shared, entries),
         };
         if self.assembly.is_none() {
             self.delivered += u64::from(count) - invalid;
@@ -343,7 +343,7 @@ impl RxHalf {
             if let Some(chunk) = geometry.chunk_of(desc.addr) {
                 // SAFETY: the chunk is out of an entry of the receive ring that the caller
                 // releases, and went nowhere else.
-                pool.push(unsafe { Token::from_ring(chunk) });
+                pool.push(unsafe { ChunkToken::from_ring(chunk) });
             }
         }
         invalid
@@ -389,14 +389,14 @@ impl RxHalf {
     }
 
     #[cold]
-    fn send_home(shared: &Shared, entries: Entries<'_, xdp_desc>) -> u64 {
+    fn return_to_owner(shared: &Shared, entries: Entries<'_, xdp_desc>) -> u64 {
         let geometry = shared.geometry();
         let descs = entries.clone();
-        shared.send_home(entries.filter_map(|desc| {
+        shared.return_to_owner(entries.filter_map(|desc| {
             let chunk = geometry.chunk_of(desc.addr)?;
             // SAFETY: the chunk is out of an entry of the receive ring that the caller releases,
             // and goes nowhere else.
-            Some(unsafe { Token::from_ring(chunk) })
+            Some(unsafe { ChunkToken::from_ring(chunk) })
         }));
         descs
             .filter(|desc| geometry.received(desc).is_none())
@@ -404,7 +404,7 @@ impl RxHalf {
     }
 }
 
-impl Lent<'_> {
+impl RxBatch<'_> {
     /// Gives back what is before the packet behind the first `packets`; the rest stays in the ring,
     /// and is lent again.
     pub(crate) fn leave_after(mut self, packets: u64) {
@@ -423,7 +423,7 @@ impl Lent<'_> {
     }
 
     /// Takes the first packet out; where it lies in several chunks, the next of them.
-    pub(crate) fn take(&mut self) -> Option<Taken> {
+    pub(crate) fn take(&mut self) -> Option<OwnedChunk> {
         *self.written.get_mut() = false;
         while self.count > 0 {
             if !self.open {
@@ -444,10 +444,10 @@ impl Lent<'_> {
             self.half.rx.release(1);
             self.open = desc.options & XDP_PKT_CONTD != 0;
             self.half.delivered += u64::from(!self.open);
-            return Some(Taken {
+            return Some(OwnedChunk {
                 // SAFETY: the chunk is out of the entry that was released above, and went nowhere
                 // else.
-                token: unsafe { Token::from_ring(span.chunk) },
+                token: unsafe { ChunkToken::from_ring(span.chunk) },
                 offset: offset as u32,
                 len: span.len,
                 continues: self.open,
@@ -475,7 +475,7 @@ impl Lent<'_> {
     }
 }
 
-impl Drop for Lent<'_> {
+impl Drop for RxBatch<'_> {
     #[inline]
     fn drop(&mut self) {
         if self.count > 0 && *self.written.get_mut() {

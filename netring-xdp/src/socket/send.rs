@@ -5,7 +5,7 @@ use netring_sys::kernel::xdp::XDP_PKT_CONTD;
 
 use super::{NotSent, Transmitter};
 use crate::socket::chunk::Chunk;
-use crate::socket::rx::Taken;
+use crate::socket::rx::OwnedChunk;
 
 impl<'umem> Transmitter<'umem> {
     /// Sends a chunk: one of [`take`](Self::take), or one that was received. It is on its way after
@@ -16,7 +16,7 @@ impl<'umem> Transmitter<'umem> {
     pub fn send(&mut self, chunk: Chunk<'umem>) -> Result<(), NotSent<'umem>> {
         if let Err(error) = chunk
             .request()
-            .check(&self.half.extras.offloads, chunk.len(), true)
+            .check(&self.half.features.offloads, chunk.len(), true)
         {
             return Err(NotSent::Request(chunk, error));
         }
@@ -45,7 +45,7 @@ impl<'umem> Transmitter<'umem> {
         if count == 0 || self.half.ring_room(count) < count {
             return Ok(false);
         }
-        let offloads = &self.half.extras.offloads;
+        let offloads = &self.half.features.offloads;
         for (n, chunk) in chunks.iter().enumerate() {
             if n > 0 && !chunk.request().is_none() {
                 return Err(Error::Request {
@@ -87,7 +87,7 @@ impl<'umem> Transmitter<'umem> {
         self.half
             .stage_token(parts.token, parts.offset, parts.len, options, &request)
             .map_err(|token| {
-                let parts = Taken { token, ..parts };
+                let parts = OwnedChunk { token, ..parts };
                 let chunk = Chunk::received(self.umem.shared(), parts);
                 NotSent::Refused(chunk.with_request(request))
             })

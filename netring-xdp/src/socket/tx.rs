@@ -16,7 +16,7 @@ mod slot;
 mod slow_path;
 
 pub use in_flight::TransmitTimestamps;
-pub(crate) use in_flight::{Extras, Notes};
+pub(crate) use in_flight::{InFlight, TxFeatures};
 pub use request::TimestampStats;
 pub(crate) use request::{Offloads, Request, not_opened};
 pub use slot::Slot;
@@ -29,11 +29,11 @@ use netring_sys::kernel::xdp::{XDP_PKT_CONTD, xdp_desc};
 use netring_sys::syscall::{Kick, kick_transmit, xdp_statistics_of};
 use netring_sys::{Count, Error, SinkStats};
 
-use crate::memory::geometry::Chunk;
-use crate::memory::region::{Region, Token};
+use crate::memory::geometry::ChunkIndex;
+use crate::memory::region::{ChunkToken, Region};
 use crate::memory::umem::{Pool, Shared};
 use crate::ring::{Consumer, Entry, Producer};
-use crate::socket::bound::Bound;
+use crate::socket::bound::BoundSocket;
 
 /// The most chunks of one frame: its head, and the fragments that every kernel's buffers have room
 /// for (`MAX_SKB_FRAGS`, 17 or more). Of a frame in more the kernel throws the front away; older
@@ -41,15 +41,15 @@ use crate::socket::bound::Bound;
 pub(crate) const MAX_PIECES: u32 = 18;
 
 /// No chunks of other halves.
-pub(crate) const NONE_SENT_ON: Range<Chunk> = Range {
-    start: Chunk::MAX,
+pub(crate) const NONE_SENT_ON: Range<ChunkIndex> = Range {
+    start: ChunkIndex::MAX,
     end: 0,
 };
 
 /// The transmitting half.
 #[derive(Debug)]
 pub(crate) struct TxHalf {
-    pub(crate) socket: Arc<Bound>,
+    pub(crate) socket: Arc<BoundSocket>,
     pub(crate) shared: Arc<Shared>,
     pub(crate) tx: Producer<xdp_desc>,
     /// None where another socket of the same queue has it.
@@ -69,16 +69,16 @@ pub(crate) struct TxHalf {
     pub(crate) dropped: u64,
     pub(crate) refused: u64,
     /// Completed chunks of other halves, on their way home; kept for its memory.
-    pub(crate) foreign: Vec<Token>,
+    pub(crate) foreign: Vec<ChunkToken>,
     /// How many completions [`flush`](Self::flush) may leave where they are: who sends on by
-    /// [`Lent::forward`](crate::socket::rx::Lent::forward) takes so many back there, by a shorter
-    /// way.
+    /// [`RxBatch::forward`](crate::socket::rx::RxBatch::forward) takes so many back there, by a
+    /// shorter way.
     pub(crate) keep: u32,
     /// From the first to the last of the chunks of other halves that ever went out by this one.
-    pub(crate) sent_on: Range<Chunk>,
+    pub(crate) sent_on: Range<ChunkIndex>,
     /// System calls made to wake the kernel.
     pub(crate) kicks: u64,
-    pub(crate) extras: Extras,
+    pub(crate) features: TxFeatures,
 }
 
 impl TxHalf {
@@ -150,11 +150,11 @@ impl TxHalf {
     }
 
     /// Tells the census how many chunks are free, and how many committed and not yet published:
-    /// both at once, so that it adds up. (Frames that were committed since are still told
+    /// both at once, so that it adds up. (Frames that were committed since are still published_len
     /// free.)
     #[inline]
-    pub(crate) fn tell(&self) {
-        self.pool.tell();
+    pub(crate) fn publish_count(&self) {
+        self.pool.publish_count();
         // Relaxed: a count.
         self.staged.store(self.tx.staged(), Ordering::Relaxed);
     }
@@ -168,7 +168,7 @@ impl TxHalf {
         most: u32,
         mut write: impl FnMut(&mut [u8]) -> usize,
     ) -> (u32, Option<usize>) {
-        if self.extras.short == 0 {
+        if self.features.short == 0 {
             return self.write_each_slowly(most, write);
         }
         let mut wanted = most.min(self.pool.len().min(self.tx.room(1)));
@@ -203,7 +203,7 @@ impl TxHalf {
             self.stage_run(written as u32);
             count += written as u32;
         }
-        self.tell();
+        self.publish_count();
         (count, bad)
     }
 
@@ -211,7 +211,7 @@ impl TxHalf {
     /// these. Only then may completions be left where they are: a half with few chunks could
     /// have all of them there, and be sent nothing any more.
     #[inline]
-    pub(crate) fn sends_on(&mut self, chunks: &Range<Chunk>) -> bool {
+    pub(crate) fn sends_on(&mut self, chunks: &Range<ChunkIndex>) -> bool {
         self.sent_on.start = self.sent_on.start.min(chunks.start);
         self.sent_on.end = self.sent_on.end.max(chunks.end);
         self.sent_on == *chunks
@@ -221,7 +221,7 @@ impl TxHalf {
     pub(crate) fn reclaim(&mut self) -> u32 {
         let mut count = self.pool.collect(&self.shared);
         if count > 0 {
-            self.tell();
+            self.publish_count();
         }
         let Some(completion) = &mut self.completion else {
             return count;
@@ -236,9 +236,13 @@ impl TxHalf {
             // that is released below.
             let done = unsafe { self.pool.free_mut().push_from_ring(run, own) } as u32;
             let strange = run.get(done as usize).map(u64::load);
-            if let Some(notes) = &mut self.extras.notes {
+            if let Some(in_flight) = &mut self.features.in_flight {
                 let came = done as usize + usize::from(strange.is_some());
-                note_completed(notes, self.shared.region(), run.get(..came).unwrap_or(run));
+                note_completed(
+                    in_flight,
+                    self.shared.region(),
+                    run.get(..came).unwrap_or(run),
+                );
             }
             completion.release(done + u32::from(strange.is_some()));
             self.completed += u64::from(done + u32::from(strange.is_some()));
@@ -247,7 +251,7 @@ impl TxHalf {
             // gets it.
             if let Some(chunk) = strange.and_then(|addr| geometry.completed(addr)) {
                 // SAFETY: as above.
-                let token = unsafe { Token::from_ring(chunk) };
+                let token = unsafe { ChunkToken::from_ring(chunk) };
                 if self.pool.range().contains(&chunk) {
                     self.pool.push(token);
                 } else {
@@ -257,9 +261,9 @@ impl TxHalf {
             left -= done + u32::from(strange.is_some());
         }
         if !self.foreign.is_empty() {
-            self.shared.send_home(self.foreign.drain(..));
+            self.shared.return_to_owner(self.foreign.drain(..));
         }
-        self.tell();
+        self.publish_count();
         count
     }
 
@@ -289,9 +293,9 @@ impl TxHalf {
             if done == 0 {
                 break;
             }
-            if let Some(notes) = &mut self.extras.notes {
+            if let Some(in_flight) = &mut self.features.in_flight {
                 let came = run.get(..done as usize).unwrap_or(run);
-                note_completed(notes, self.shared.region(), came);
+                note_completed(in_flight, self.shared.region(), came);
             }
             fill.stage_run(done);
             completion.release(done);
@@ -327,16 +331,16 @@ impl TxHalf {
         self.reclaim()
     }
 
-    /// Publishes what was staged, and has the kernel send it where it waits to be told; how many
-    /// entries are left in the ring.
+    /// Publishes what was staged, and has the kernel send it where it waits to be published_len;
+    /// how many entries are left in the ring.
     ///
     /// In copy mode the kernel sends within the call, so many at a time as its budget has: it is
-    /// told again until the ring is empty, or it takes no more.
+    /// published_len again until the ring is empty, or it takes no more.
     pub(crate) fn flush(&mut self) -> Result<u32, Error> {
         if self.tx.staged() > 0 {
             self.published = self.descriptors();
             self.tx.publish();
-            self.tell();
+            self.publish_count();
         }
         // Chunks of other halves go home, also while this one has enough of its own; and sockets
         // that complete into this half's ring get no further once it is full.
@@ -389,7 +393,7 @@ impl TxHalf {
             return u64::from(self.tx.outstanding());
         }
         // In chunks, of which those are left out whose frame goes on in another.
-        let inner = self.extras.notes.as_ref().map_or(0, Notes::inner);
+        let inner = self.features.in_flight.as_ref().map_or(0, InFlight::inner);
         self.descriptors()
             .saturating_sub(self.completed + inner)
             .min(self.committed())
@@ -405,14 +409,14 @@ impl TxHalf {
 impl Drop for TxHalf {
     fn drop(&mut self) {
         // Frames that were committed and not flushed are gone with the ring, and not free.
-        self.tell();
+        self.publish_count();
     }
 }
 
 /// Looks what is known of the chunks in entries of the completion ring that are not yet released,
 /// before they are used anew.
 #[cold]
-fn note_completed(notes: &mut Notes, region: &Region, run: &[<u64 as Entry>::Words]) {
+fn note_completed(in_flight: &mut InFlight, region: &Region, run: &[<u64 as Entry>::Words]) {
     for addr in run.iter().map(u64::load) {
         let Some(chunk) = region.geometry().completed(addr) else {
             continue;
@@ -421,6 +425,6 @@ fn note_completed(notes: &mut Notes, region: &Region, run: &[<u64 as Entry>::Wor
         // entry of the completion ring that is not released: the kernel has done with it,
         // and who is to have it next has not looked at it yet; the span is that of the words
         // before the frame, and was inside of the chunk as it was sent.
-        notes.completed(chunk, |words| unsafe { region.received(words) });
+        in_flight.completed(chunk, |words| unsafe { region.received(words) });
     }
 }

@@ -5,11 +5,11 @@ use super::*;
 
 /// As many chunks as the ring has entries: both rings begin anew at the same place, and batches are
 /// in one run.
-fn in_phase() -> World {
-    world(RING, RING, false)
+fn in_phase() -> Harness {
+    harness(RING, RING, false)
 }
 
-impl World {
+impl Harness {
     /// Packets of these lengths are in the receive ring; 0 for one that points outside.
     fn arrive(&mut self, lens: &[u32]) {
         self.kernel.take_fill(lens.len() as u32);
@@ -35,17 +35,17 @@ proptest! {
     fn x10_every_way_through_a_batch_is_the_same(
         batches in prop::collection::vec((prop::collection::vec(0_usize..4, 1..9), 0_u8..5), 1..12)
     ) {
-        let mut world = in_phase();
+        let mut harness = in_phase();
         let (mut good, mut bad) = (0, 0);
         for (lens, way) in batches {
             // The last fills its chunk.
             let lens: Vec<_> = lens.iter().map(|&len| [0, 700, 1400, 1792][len]).collect();
-            world.arrive(&lens);
+            harness.arrive(&lens);
             let expected: Vec<_> = lens.iter().copied().filter(|len| *len > 0).collect();
             let mut shown = Vec::new();
             // A batch may end where a ring begins anew.
-            while world.rx.look() {
-                let lent = world.rx.lend();
+            while harness.rx.look() {
+                let lent = harness.rx.lend();
                 match way {
                     // Not looked at; and not to the end.
                     0 => {}
@@ -72,13 +72,13 @@ proptest! {
             }
             good += expected.len() as u64;
             bad += (lens.len() - expected.len()) as u64;
-            prop_assert_eq!((world.rx.delivered, world.rx.invalid), (good, bad));
+            prop_assert_eq!((harness.rx.delivered, harness.rx.invalid), (good, bad));
             // The kernel keeps a chunk whose place a forged entry took; all others can be received
             // in again.
-            let fill = world.kernel.fill.available(RING);
-            let left = world.kernel.held.len() as u32;
+            let fill = harness.kernel.fill.available(RING);
+            let left = harness.kernel.held.len() as u32;
             prop_assert_eq!(fill + left, RING);
-            let given: BTreeSet<_> = world.kernel.chunks().into_iter().collect();
+            let given: BTreeSet<_> = harness.kernel.chunks().into_iter().collect();
             prop_assert_eq!(given.len(), RING as usize, "none is twice with the kernel");
         }
     }
@@ -89,11 +89,11 @@ proptest! {
 #[test]
 fn a_batch_that_is_at_its_end_stays_there() {
     for multi_buffer in [false, true] {
-        let mut world = world(RING, 0, multi_buffer);
-        world.rx.look();
-        world.arrive(&[100, 200]);
-        world.rx.look();
-        let lent = world.rx.lend();
+        let mut harness = harness(RING, 0, multi_buffer);
+        harness.rx.look();
+        harness.arrive(&[100, 200]);
+        harness.rx.look();
+        let lent = harness.rx.lend();
         let mut frames = lent.frames();
         assert_eq!(frames.by_ref().count(), 2);
         let at = frames.at();
@@ -108,26 +108,26 @@ fn a_batch_that_is_at_its_end_stays_there() {
 /// that one.
 #[test]
 fn x1_a_packet_that_is_taken_after_a_look_is_not_given_back() {
-    let mut world = in_phase();
-    world.arrive(&[100, 200, 300]);
-    world.rx.look();
-    let mut lent = world.rx.lend();
+    let mut harness = in_phase();
+    harness.arrive(&[100, 200, 300]);
+    harness.rx.look();
+    let mut lent = harness.rx.lend();
     assert_eq!(lent.frames().count(), 3);
     let taken = lent.take().unwrap();
     assert_eq!(taken.len, 100);
     drop(lent);
-    world.shared.user.store(1, Ordering::Relaxed);
-    world.conserved();
-    assert_eq!(world.shared.census().fill, RING - 1);
-    let mut given: Vec<_> = world.kernel.chunks();
+    harness.shared.user.store(1, Ordering::Relaxed);
+    harness.conserved();
+    assert_eq!(harness.shared.census().fill, RING - 1);
+    let mut given: Vec<_> = harness.kernel.chunks();
     given.sort_unstable();
     given.dedup();
     assert!(
         !given.contains(&u64::from(taken.token.chunk())),
         "{given:?}"
     );
-    world.shared.send_home(std::iter::once(taken.token));
-    world.shared.user.store(0, Ordering::Relaxed);
+    harness.shared.return_to_owner(std::iter::once(taken.token));
+    harness.shared.user.store(0, Ordering::Relaxed);
 }
 
 /// Who sends on only when something came still gets its chunks back, however few there are:
@@ -135,15 +135,15 @@ fn x1_a_packet_that_is_taken_after_a_look_is_not_given_back() {
 #[test]
 fn a_forwarder_does_not_starve() {
     for chunks in 1..=RING {
-        let mut world = world(chunks, 1, false);
+        let mut harness = harness(chunks, 1, false);
         let mut sent = 0;
         for _ in 0..100 {
-            let World {
+            let Harness {
                 shared,
                 rx,
                 tx,
                 kernel,
-            } = &mut world;
+            } = &mut harness;
             kernel.take_fill(RING);
             kernel.receive(1, 100);
             if rx.look() {
@@ -154,7 +154,7 @@ fn a_forwarder_does_not_starve() {
                 // In copy mode the call of a flush completes what it sends.
                 tx.flush().unwrap();
             }
-            world.conserved();
+            harness.conserved();
         }
         // With a single one it is under way every other time.
         assert!(sent >= 50, "{sent} with {chunks} chunks");
@@ -164,25 +164,28 @@ fn a_forwarder_does_not_starve() {
 /// What is not wanted goes back to the kernel, what is goes out, in order.
 #[test]
 fn what_is_sent_on_and_what_is_not_go_their_ways() {
-    let mut world = in_phase();
-    world.arrive(&[100, 200, 300, 400]);
-    world.rx.look();
+    let mut harness = in_phase();
+    harness.arrive(&[100, 200, 300, 400]);
+    harness.rx.look();
     let mut shown = Vec::new();
-    let forwarded = world.rx.lend().forward(&mut world.tx, |bytes| {
+    let forwarded = harness.rx.lend().forward(&mut harness.tx, |bytes| {
         shown.push(bytes.len());
         bytes.len() % 200 == 0
     });
     assert_eq!(shown, [100, 200, 300, 400], "each once");
     assert_eq!((forwarded.sent, forwarded.refused), (2, 0));
-    assert_eq!(world.rx.delivered, 4);
-    world.conserved();
+    assert_eq!(harness.rx.delivered, 4);
+    harness.conserved();
     assert_eq!(
-        (world.shared.census().transmit, world.shared.census().fill),
+        (
+            harness.shared.census().transmit,
+            harness.shared.census().fill
+        ),
         (2, RING - 2)
     );
-    world.tx.flush().unwrap();
-    let count = world.kernel.tx.available(RING);
-    let lens: Vec<_> = world
+    harness.tx.flush().unwrap();
+    let count = harness.kernel.tx.available(RING);
+    let lens: Vec<_> = harness
         .kernel
         .tx
         .entries(count)
@@ -195,37 +198,37 @@ fn what_is_sent_on_and_what_is_not_go_their_ways() {
 /// in between; a length that cannot be ends it, and what was before is sent.
 #[test]
 fn frames_written_together_are_sent() {
-    let mut world = world(1, RING, false);
+    let mut harness = harness(1, RING, false);
     let (mut number, mut expected) = (0_u64, Vec::new());
     for round in 0..20 {
-        let (count, bad) = world.tx.write_each(5, |bytes| {
+        let (count, bad) = harness.tx.write_each(5, |bytes| {
             bytes[..8].copy_from_slice(&number.to_ne_bytes());
             expected.push(number.to_ne_bytes().to_vec());
             number += 1;
             60
         });
         assert_eq!((count, bad), (5, None), "{round}");
-        world.conserved();
-        assert_eq!(world.shared.census().transmit, 5);
-        world.tx.flush().unwrap();
-        world.kernel.send(&world.shared, RING);
-        world.kernel.complete(RING);
+        harness.conserved();
+        assert_eq!(harness.shared.census().transmit, 5);
+        harness.tx.flush().unwrap();
+        harness.kernel.send(&harness.shared, RING);
+        harness.kernel.complete(RING);
     }
-    assert_eq!(world.kernel.sent, expected);
+    assert_eq!(harness.kernel.sent, expected);
     for bad in [0, 2049, usize::MAX] {
         let mut lens = [60, bad, 60].into_iter();
-        let done = world.tx.write_each(3, |_| lens.next().unwrap());
+        let done = harness.tx.write_each(3, |_| lens.next().unwrap());
         assert_eq!(done, (1, Some(bad)));
         // None of the others is the one that is under way.
-        assert_eq!(world.tx.write_each(100, |_| 60), (RING - 1, None));
-        world.tx.flush().unwrap();
-        world.conserved();
-        world.tx.flush().unwrap();
-        world.kernel.send(&world.shared, RING);
-        world.kernel.complete(RING);
+        assert_eq!(harness.tx.write_each(100, |_| 60), (RING - 1, None));
+        harness.tx.flush().unwrap();
+        harness.conserved();
+        harness.tx.flush().unwrap();
+        harness.kernel.send(&harness.shared, RING);
+        harness.kernel.complete(RING);
     }
     // More than there are.
-    assert_eq!(world.tx.write_each(100, |_| 60), (RING, None));
-    assert_eq!(world.tx.write_each(1, |_| 60), (0, None));
-    world.conserved();
+    assert_eq!(harness.tx.write_each(100, |_| 60), (RING, None));
+    assert_eq!(harness.tx.write_each(1, |_| 60), (0, None));
+    harness.conserved();
 }

@@ -3,12 +3,12 @@
 
 use super::*;
 use crate::program::Metadata;
-use crate::socket::rx::Place;
+use crate::socket::rx::MetadataPlacement;
 
 /// Mark, hash and tag are there.
 const MARK: u32 = 0x6e72_4d06;
 
-impl World {
+impl Harness {
     /// Writes the metadata of a packet that starts at `start`: its number.
     fn write_before(&self, start: u64, number: u32) {
         let before = (start as usize) - Metadata::LEN;
@@ -53,23 +53,23 @@ proptest! {
 
     #[test]
     fn metadata_is_what_was_written_before_this_packet(
-        chunks in 1_u32..10, multi_buffer: bool, place in prop_oneof![Just(Place::Usual), Just(Place::Any)],
+        chunks in 1_u32..10, multi_buffer: bool, place in prop_oneof![Just(MetadataPlacement::Default), Just(MetadataPlacement::Anywhere)],
         steps in prop::collection::vec((0_u8..6, 1_u32..6, any::<bool>()), 0..200)
     ) {
-        let mut world = world(chunks, 2, multi_buffer);
-        world.rx.describe(place);
+        let mut harness = harness(chunks, 2, multi_buffer);
+        harness.rx.describe(place);
         let mut arrived = VecDeque::new();
         let mut next = 1;
         for (step, n, writes) in steps {
             for _ in 0..n {
                 let fragments = if multi_buffer { n.min(2) } else { 1 };
-                if world.arrive_described(fragments, next, writes) {
+                if harness.arrive_described(fragments, next, writes) {
                     arrived.push_back(writes.then_some(next));
                     next += 1;
                 }
             }
             loop {
-                let World { shared, rx, tx, kernel } = &mut world;
+                let Harness { shared, rx, tx, kernel } = &mut harness;
                 if !rx.look() {
                     break;
                 }
@@ -93,7 +93,7 @@ proptest! {
                             let described = if within { 0 } else { at.next().map_or(0, |_| 256) };
                             prop_assert_eq!(taken.described, described);
                             within = taken.continues;
-                            shared.send_home(std::iter::once(taken.token));
+                            shared.return_to_owner(std::iter::once(taken.token));
                         }
                     }
                     4 => {
@@ -107,40 +107,40 @@ proptest! {
                         // One is taken, and the others go back with the batch.
                         let taken = lent.take().unwrap();
                         drop(lent);
-                        shared.send_home(std::iter::once(taken.token));
+                        shared.return_to_owner(std::iter::once(taken.token));
                     }
                 }
                 tx.flush().unwrap();
                 kernel.send(shared, RING);
                 kernel.complete(RING);
             }
-            world.conserved();
+            harness.conserved();
         }
     }
 
     /// X10: wherever a descriptor points, what is read before its packet is inside its chunk.
     #[test]
     fn x10_nothing_is_read_before_a_chunk(
-        place in prop_oneof![Just(Place::Usual), Just(Place::Any)],
+        place in prop_oneof![Just(MetadataPlacement::Default), Just(MetadataPlacement::Anywhere)],
         descs in prop::collection::vec((0_u64..4 * 2048, 0_u32..2100), 1..8)
     ) {
-        let mut world = world(RING, 0, false);
-        world.rx.describe(place);
-        world.kernel.take_fill(descs.len() as u32);
+        let mut harness = harness(RING, 0, false);
+        harness.rx.describe(place);
+        harness.kernel.take_fill(descs.len() as u32);
         for (addr, len) in &descs {
-            world.write_before((*addr / 8 * 8).max(24), 7);
+            harness.write_before((*addr / 8 * 8).max(24), 7);
             let desc = xdp_desc { addr: *addr, len: *len, options: 0 };
-            assert!(world.kernel.rx.writer(1).push(desc));
+            assert!(harness.kernel.rx.writer(1).push(desc));
         }
-        world.rx.look();
-        let lent = world.rx.lend();
+        harness.rx.look();
+        let lent = harness.rx.lend();
         let inside = |(addr, len): &&(u64, u32)| addr % 2048 + u64::from(*len) <= 2048;
         let starts: Vec<_> = descs.iter().filter(inside).map(|(addr, _)| addr % 2048).collect();
         prop_assert_eq!(lent.described().count(), starts.len());
         for (start, (_, metadata)) in starts.iter().zip(lent.described()) {
             let allowed = match place {
-                Place::Usual => *start == 256,
-                Place::Any => *start >= 24,
+                MetadataPlacement::Default => *start == 256,
+                MetadataPlacement::Anywhere => *start >= 24,
             };
             prop_assert!(allowed || metadata.is_none());
         }

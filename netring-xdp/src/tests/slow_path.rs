@@ -18,17 +18,17 @@ proptest! {
         steps in prop::collection::vec((0_u8..4, 1_usize..9000, 0_u32..6), 1..60)
     ) {
         let config = UmemConfig::new().transmit_metadata(metadata);
-        let mut world = world_of(&config, 1, RING, true);
-        world.kernel.wants_calls(false);
+        let mut harness = harness_over(&config, 1, RING, true);
+        harness.kernel.wants_calls(false);
         let front = if metadata { 24 } else { 0 };
         let (mut sent, mut committed, mut completed) = (Vec::new(), 0, 0);
         for (step, len, count) in steps {
             match step {
                 0 | 1 => {
-                    world.tx.reclaim();
+                    harness.tx.reclaim();
                     // Looked at anew: `room` may know of less.
-                    let free = world.tx.ring_room(RING).min(world.tx.pool.len()) as usize;
-                    let slot = Slot::new(&mut world.tx, len).unwrap();
+                    let free = harness.tx.ring_room(RING).min(harness.tx.pool.len()) as usize;
+                    let slot = Slot::new(&mut harness.tx, len).unwrap();
                     prop_assert_eq!(slot.is_some(), pieces(len, front) <= free);
                     if let Some(mut slot) = slot {
                         prop_assert_eq!(slot.len(), len);
@@ -38,18 +38,18 @@ proptest! {
                         committed += 1;
                     }
                 }
-                2 => { world.tx.flush().unwrap(); }
+                2 => { harness.tx.flush().unwrap(); }
                 _ => {
-                    world.kernel.send(&world.shared, count);
-                    world.kernel.complete(count);
-                    let in_flight = world.kernel.in_flight.len();
-                    completed = world.kernel.sent.len() - in_flight;
+                    harness.kernel.send(&harness.shared, count);
+                    harness.kernel.complete(count);
+                    let in_flight = harness.kernel.in_flight.len();
+                    completed = harness.kernel.sent.len() - in_flight;
                 }
             }
             let done = sent.get(completed).copied().unwrap_or(committed);
-            prop_assert_eq!(world.tx.pending(), committed - done);
-            prop_assert_eq!(world.tx.committed(), committed);
-            world.conserved();
+            prop_assert_eq!(harness.tx.pending(), committed - done);
+            prop_assert_eq!(harness.tx.committed(), committed);
+            harness.conserved();
         }
     }
 }
@@ -57,20 +57,20 @@ proptest! {
 /// Packets that are sent on in several chunks are frames too.
 #[test]
 fn x2_a_packet_that_is_sent_on_in_several_chunks_is_one_frame() {
-    let mut world = world(RING, 2, true);
-    world.kernel.take_fill(RING);
-    world.kernel.receive(3, 100);
-    world.kernel.receive(1, 100);
-    world.kernel.receive(2, 100);
-    assert!(world.rx.look());
-    let done = world.rx.lend().forward(&mut world.tx, |_| true);
+    let mut harness = harness(RING, 2, true);
+    harness.kernel.take_fill(RING);
+    harness.kernel.receive(3, 100);
+    harness.kernel.receive(1, 100);
+    harness.kernel.receive(2, 100);
+    assert!(harness.rx.look());
+    let done = harness.rx.lend().forward(&mut harness.tx, |_| true);
     assert_eq!(done.sent, 3);
-    world.tx.flush().unwrap();
+    harness.tx.flush().unwrap();
     for (completed, pending) in [(0, 3), (2, 3), (1, 2), (1, 1), (1, 1), (1, 0)] {
-        world.kernel.send(&world.shared, completed);
-        world.kernel.complete(completed);
-        assert_eq!(world.tx.pending(), pending);
-        world.conserved();
+        harness.kernel.send(&harness.shared, completed);
+        harness.kernel.complete(completed);
+        assert_eq!(harness.tx.pending(), pending);
+        harness.conserved();
     }
 }
 
@@ -79,11 +79,11 @@ fn x2_a_packet_that_is_sent_on_in_several_chunks_is_one_frame() {
 #[test]
 fn nothing_is_asked_for_by_what_stands_before_a_received_packet() {
     let config = UmemConfig::new().transmit_metadata(true);
-    let mut world = world_of(&config, 2, 2, false);
-    world.kernel.take_fill(RING);
-    world.kernel.receive(1, 100);
+    let mut harness = harness_over(&config, 2, 2, false);
+    harness.kernel.take_fill(RING);
+    harness.kernel.receive(1, 100);
     for chunk in 0..2 {
-        let words = world
+        let words = harness
             .shared
             .region()
             .map()
@@ -93,14 +93,14 @@ fn nothing_is_asked_for_by_what_stands_before_a_received_packet() {
             .iter()
             .for_each(|word| word.store(3, Ordering::Relaxed));
     }
-    assert!(world.rx.look());
-    assert_eq!(world.rx.lend().forward(&mut world.tx, |_| true).sent, 1);
-    world.tx.flush().unwrap();
-    assert_eq!(world.kernel.tx.available(1), 1);
-    let desc = world.kernel.tx.entries(1).next().unwrap();
+    assert!(harness.rx.look());
+    assert_eq!(harness.rx.lend().forward(&mut harness.tx, |_| true).sent, 1);
+    harness.tx.flush().unwrap();
+    assert_eq!(harness.kernel.tx.available(1), 1);
+    let desc = harness.kernel.tx.entries(1).next().unwrap();
     assert_eq!(desc.options, 0);
     let base = (desc.addr / 2048 * 2048) as usize;
-    let words = world.shared.region().map().atomic_u64s(base, 64).unwrap();
+    let words = harness.shared.region().map().atomic_u64s(base, 64).unwrap();
     let words: Vec<_> = words
         .iter()
         .map(|word| word.load(Ordering::Relaxed))
@@ -108,7 +108,7 @@ fn nothing_is_asked_for_by_what_stands_before_a_received_packet() {
     // Three words before byte 256, and none else.
     let cleared = words.iter().enumerate().filter(|(_, word)| **word == 0);
     assert_eq!(cleared.map(|(n, _)| n).collect::<Vec<_>>(), [29, 30, 31]);
-    world.conserved();
+    harness.conserved();
 }
 
 /// A packet that a program moved, or a kernel that is not one, may start in the first bytes of its
@@ -118,15 +118,15 @@ fn nothing_is_asked_for_by_what_stands_before_a_received_packet() {
 fn a_chunk_whose_packet_starts_too_early_is_not_sent() {
     for (unaligned, size) in [(false, 2048), (true, 3000)] {
         let config = UmemConfig::new().chunk_size(size).unaligned(unaligned);
-        let mut world = world_of(&config.transmit_metadata(true), 1, 4, false);
+        let mut harness = harness_over(&config.transmit_metadata(true), 1, 4, false);
         for offset in [0, 1, 23, 24, size - 59, size, u32::MAX] {
-            let token = world.tx.pool.pop().unwrap();
-            let sent = world.tx.stage_token(token, offset, 60, 0, &Request::NONE);
+            let token = harness.tx.pool.pop().unwrap();
+            let sent = harness.tx.stage_token(token, offset, 60, 0, &Request::NONE);
             assert_eq!(sent.is_ok(), offset == 24, "{offset} of {size}");
             if let Err(token) = sent {
-                world.tx.pool.push(token);
+                harness.tx.pool.push(token);
             }
         }
-        assert_eq!(world.tx.committed(), 1);
+        assert_eq!(harness.tx.committed(), 1);
     }
 }

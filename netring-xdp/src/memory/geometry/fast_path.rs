@@ -5,7 +5,7 @@ use std::ops::Range;
 
 use netring_sys::kernel::xdp::xdp_desc;
 
-use super::{Chunk, Geometry};
+use super::{ChunkIndex, Geometry};
 
 /// Some of the chunks, to ask of many addresses whether they are in one of them.
 #[derive(Clone, Copy, Debug)]
@@ -61,8 +61,8 @@ impl Geometry {
 
     /// Where these chunks are.
     #[inline]
-    pub(crate) fn window(&self, chunks: &Range<Chunk>) -> Window {
-        let bytes = |count: Chunk| u64::from(count) * u64::from(self.chunk_size);
+    pub(crate) fn window(&self, chunks: &Range<ChunkIndex>) -> Window {
+        let bytes = |count: ChunkIndex| u64::from(count) * u64::from(self.chunk_size);
         Window {
             start: bytes(chunks.start),
             aligned_bytes: if self.unaligned {
@@ -75,9 +75,9 @@ impl Geometry {
 
     /// The chunk of an address, where it is one of these. Never one where chunks are not aligned.
     #[inline]
-    pub(crate) const fn chunk_in(&self, these: Window, addr: u64) -> Option<Chunk> {
+    pub(crate) const fn chunk_in(&self, these: Window, addr: u64) -> Option<ChunkIndex> {
         if these.has(addr) {
-            Some((addr >> self.shift) as Chunk)
+            Some((addr >> self.shift) as ChunkIndex)
         } else {
             None
         }

@@ -140,7 +140,7 @@ proptest! {
         geometry in geometries(), n in any::<u32>(), offset in 0_u32..2048
     ) {
         let chunk = n % geometry.count();
-        let span = Span { chunk, start: geometry.base(chunk) + u64::from(offset), len: 1 };
+        let span = ByteRange { chunk, start: geometry.base(chunk) + u64::from(offset), len: 1 };
         let addr = geometry.transmit_addr(&span);
         prop_assert_eq!(geometry.completed(addr), Some(chunk));
         prop_assert_eq!(geometry.completed(addr & !1), Some(chunk));
@@ -155,7 +155,7 @@ proptest! {
         let base = geometry.base(chunk);
         let addr = if geometry.is_unaligned() { base | u64::from(added) << 48 } else { base + u64::from(added) };
         let len = len % (geometry.chunk_size() - added + 1);
-        let span = Span { chunk, start: base + u64::from(added), len };
+        let span = ByteRange { chunk, start: base + u64::from(added), len };
         prop_assert_eq!(geometry.received(&desc(addr, len, 0)), Some(span));
         prop_assert_eq!(geometry.base_of(addr), Some(base));
         // And such a packet can be sent on from where it is.

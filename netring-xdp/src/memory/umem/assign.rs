@@ -5,7 +5,7 @@ use std::sync::atomic::AtomicU32;
 
 use netring_sys::Error;
 
-use super::{Home, Pool, Shared};
+use super::{Owner, Pool, Shared};
 use crate::memory::region::Stack;
 
 impl Shared {
@@ -34,27 +34,27 @@ impl Shared {
 
     /// Gives a half of a socket `count` chunks of its own.
     pub(crate) fn assign(&self, count: u32, setting: &'static str) -> Result<Pool, Error> {
-        let mut ledger = self.lock();
-        let left = ledger.unassigned.left();
-        let Some((range, tokens)) = ledger.unassigned.take(count) else {
+        let mut ownership = self.lock();
+        let left = ownership.unassigned.left();
+        let Some((range, tokens)) = ownership.unassigned.take(count) else {
             return Err(self.too_few(setting, count, left));
         };
         // Room for all of its own, and none else ever comes: nothing is allocated later.
         let free = Stack::new(tokens);
         let pool = Pool {
-            home: ledger.homes.len(),
-            hint: Arc::default(),
-            told: Arc::new(AtomicU32::new(count)),
+            home: ownership.owners.len(),
+            pending_returns: Arc::default(),
+            published_len: Arc::new(AtomicU32::new(count)),
             window: self.geometry().window(&range),
             chunk_size: u64::from(self.geometry().chunk_size()),
             range: range.clone(),
             free,
         };
-        ledger.homes.push(Home {
+        ownership.owners.push(Owner {
             range,
             returned: Vec::with_capacity(count as usize),
-            hint: pool.hint.clone(),
-            pool: pool.told.clone(),
+            pending_returns: pool.pending_returns.clone(),
+            pool: pool.published_len.clone(),
         });
         Ok(pool)
     }

@@ -25,9 +25,9 @@ pub(crate) struct Peer {
 impl Shared {
     /// The open sockets that are bound with this UMEM.
     pub(crate) fn peers(&self) -> Vec<Peer> {
-        let mut ledger = self.lock();
-        ledger.peers.retain(|peer| peer.fd.strong_count() > 0);
-        ledger.peers.clone()
+        let mut ownership = self.lock();
+        ownership.peers.retain(|peer| peer.fd.strong_count() > 0);
+        ownership.peers.clone()
     }
 
     pub(crate) fn add_peer(&self, peer: Peer) {

@@ -10,7 +10,7 @@ use netring_sys::kernel::xdp::{
 use netring_sys::syscall::bind_xdp;
 use netring_sys::{Error, Interface, SyscallError};
 
-use crate::options::{Copying, SocketConfig};
+use crate::options::{CopyMode, SocketConfig};
 
 /// Binds, without a copy where that is wanted and can be. Why not, where it was only hoped for.
 pub(super) fn bind(
@@ -38,10 +38,10 @@ pub(super) fn bind(
             Err(error) => Err(explained(error, wanted, interface)),
         };
     }
-    let result = match wanted.copying {
-        Copying::Copy => with(common | XDP_COPY).map(|()| None),
-        Copying::ZeroCopy => with(common | XDP_ZEROCOPY).map(|()| None),
-        Copying::Best => match with(common | XDP_ZEROCOPY) {
+    let result = match wanted.copy_mode {
+        CopyMode::Copy => with(common | XDP_COPY).map(|()| None),
+        CopyMode::ZeroCopy => with(common | XDP_ZEROCOPY).map(|()| None),
+        CopyMode::Best => match with(common | XDP_ZEROCOPY) {
             Ok(()) => Ok(None),
             Err(error) if error.is(EBUSY) || error.is(ENODEV) || error.is(ENETDOWN) => Err(error),
             Err(why) => with(common | XDP_COPY).map(|()| Some(why)),

@@ -3,7 +3,7 @@
 
 use std::ops::Range;
 
-use crate::memory::geometry::Span;
+use crate::memory::geometry::ByteRange;
 
 /// The packets of one batch. Those in one chunk stay where they are; the others are copied
 /// together, for a packet is one slice.
@@ -16,16 +16,16 @@ pub(crate) struct Assembly {
     /// A fragment of it was not inside.
     broken: bool,
     /// The first fragment, where it is inside; it is copied only where a second one follows.
-    first: Option<Span>,
+    first: Option<ByteRange>,
 }
 
 /// Where a packet is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Piece {
     /// In one chunk.
-    InRing(Span),
+    InRing(ByteRange),
     /// In the scratch, and where its first fragment is.
-    Copied(Range<usize>, Span),
+    Copied(Range<usize>, ByteRange),
 }
 
 impl Assembly {
@@ -40,7 +40,7 @@ impl Assembly {
 
     /// Takes the next entry: its bytes, None where it points outside, and whether the packet goes
     /// on in the entry after it.
-    pub(crate) fn add(&mut self, fragment: Option<(Span, &[u8])>, continues: bool) {
+    pub(crate) fn add(&mut self, fragment: Option<(ByteRange, &[u8])>, continues: bool) {
         let single = self.open.is_none() && !continues;
         let start = *self.open.get_or_insert(self.scratch.len());
         match fragment {
@@ -87,8 +87,8 @@ impl Assembly {
 mod tests {
     use super::*;
 
-    fn span(start: u64) -> Span {
-        Span {
+    fn span(start: u64) -> ByteRange {
+        ByteRange {
             chunk: 0,
             start,
             len: 2,

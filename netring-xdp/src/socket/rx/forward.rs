@@ -10,8 +10,8 @@
 
 use netring_sys::kernel::xdp::xdp_desc;
 
-use super::{Lent, RxHalf};
-use crate::memory::geometry::{Chunk, Span};
+use super::{RxBatch, RxHalf};
+use crate::memory::geometry::{ByteRange, ChunkIndex};
 use crate::ring::Entry;
 use crate::socket::tx::TxHalf;
 
@@ -31,7 +31,7 @@ impl RxHalf {
     fn take_back(&mut self, tx: &mut TxHalf) {
         let own = self.pool.range();
         // Without a fill ring they are those of another half, whichever that is.
-        let any = 0..Chunk::MAX;
+        let any = 0..ChunkIndex::MAX;
         let whose = if self.fill.is_some() { own } else { &any };
         let only = tx.sends_on(whose) && self.fill.is_some();
         if self.metadata.is_some() || !only {
@@ -49,7 +49,7 @@ impl RxHalf {
     }
 }
 
-impl Lent<'_> {
+impl RxBatch<'_> {
     /// Shows each packet to `f`, its first fragment where it has several, and sends it on where `f`
     /// says so and `tx` has room. How many were sent on; all others go back to the kernel.
     #[inline]
@@ -99,7 +99,7 @@ impl Lent<'_> {
             desc.store(out);
         }
         tx.stage_run(sent);
-        tx.tell();
+        tx.publish_count();
         half.rx.release(sent);
         half.delivered += u64::from(sent);
         self.count -= sent;
@@ -158,7 +158,7 @@ impl Lent<'_> {
             }
             tx.stage(desc);
         }
-        tx.tell();
+        tx.publish_count();
         true
     }
 
@@ -173,7 +173,7 @@ impl Lent<'_> {
             return;
         };
         if front > 0 && span.start - geometry.base(span.chunk) >= u64::from(front) {
-            let words = Span {
+            let words = ByteRange {
                 start: span.start - u64::from(front),
                 len: front,
                 ..span

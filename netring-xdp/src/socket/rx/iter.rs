@@ -2,7 +2,7 @@
 //!
 //! # Safety
 //! The invariant of this file is that of its parent: entries that are lent are not released while a
-//! [`Walk`] borrows their [`Lent`], and until then nobody writes to their chunks.
+//! [`RawIter`] borrows their [`RxBatch`], and until then nobody writes to their chunks.
 #![expect(
     unsafe_code,
     reason = "lends packets in mapped memory; the invariant stands above"
@@ -12,19 +12,19 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use netring_sys::kernel::xdp::xdp_desc;
 
-use super::Lent;
+use super::RxBatch;
 use super::assemble::Piece;
-use crate::memory::geometry::Span;
+use crate::memory::geometry::ByteRange;
 use crate::memory::region::View;
 use crate::ring::Entry;
 
 /// The bytes of packets that were received, oldest first.
 #[derive(Debug)]
-pub struct Frames<'a>(Walk<'a, Bytes>);
+pub struct Frames<'a>(RawIter<'a, Bytes>);
 
 /// A way through the packets of a batch, which makes something of each.
 #[derive(Debug)]
-pub(crate) struct Walk<'a, L> {
+pub(crate) struct RawIter<'a, L> {
     make: L,
     view: View<'a>,
     /// Entries of the receive ring, and as much room for their chunks in the fill ring.
@@ -34,13 +34,13 @@ pub(crate) struct Walk<'a, L> {
     next: usize,
     /// For what is not usual. Nothing of this is borrowed for that, or none of it could stay in
     /// registers.
-    lent: &'a Lent<'a>,
+    lent: &'a RxBatch<'a>,
     /// The number of the next packet, once it is not in `entries`.
     at: u32,
 }
 
 /// What is made of each packet.
-pub(crate) trait Make<'a>: Copy {
+pub(crate) trait PacketMapper<'a>: Copy {
     type Item;
 
     /// Of one that lies in an aligned chunk and fills it not to its end; else `None`.
@@ -51,7 +51,7 @@ pub(crate) trait Make<'a>: Copy {
 
     /// Of the packet of this number or behind, and the number that is next: behind the last it
     /// stays, however often it is asked for.
-    fn other(self, lent: &'a Lent<'a>, at: u32) -> (Option<Self::Item>, u32);
+    fn other(self, lent: &'a RxBatch<'a>, at: u32) -> (Option<Self::Item>, u32);
 }
 
 /// Its bytes.
@@ -65,16 +65,16 @@ const STRAIGHT: u32 = u32::MAX;
 /// nothing.
 const STEP: usize = 8;
 
-impl Lent<'_> {
+impl RxBatch<'_> {
     /// The packets that are still in it.
     #[inline]
     pub(crate) fn frames(&self) -> Frames<'_> {
         Frames(self.walk(Bytes))
     }
 
-    /// As [`Make::other`]: its bytes, and where the first of them are.
+    /// As [`PacketMapper::other`]: its bytes, and where the first of them are.
     #[inline]
-    pub(super) fn other(&self, mut at: u32) -> (Option<(&[u8], Span)>, u32) {
+    pub(super) fn other(&self, mut at: u32) -> (Option<(&[u8], ByteRange)>, u32) {
         let region = self.half.shared.region();
         if let (true, Some(assembly)) = (self.assembled, &self.half.assembly) {
             let piece = assembly.pieces().get(self.gone + at as usize);
@@ -103,7 +103,7 @@ impl Lent<'_> {
     }
 
     #[inline]
-    pub(super) fn walk<L>(&self, make: L) -> Walk<'_, L> {
+    pub(super) fn walk<L>(&self, make: L) -> RawIter<'_, L> {
         let (mut entries, mut room) = (&[][..], &[][..]);
         if let (true, Some(fill)) = (self.straight, &self.half.fill) {
             entries = self.half.rx.next_run(self.count);
@@ -111,7 +111,7 @@ impl Lent<'_> {
         }
         // They are as many. Said so that the compiler sees it.
         let count = entries.len().min(room.len());
-        Walk {
+        RawIter {
             make,
             view: self.half.shared.region().view(),
             at: if self.straight { STRAIGHT } else { 0 },
@@ -123,7 +123,7 @@ impl Lent<'_> {
     }
 }
 
-impl<'a> Make<'a> for Bytes {
+impl<'a> PacketMapper<'a> for Bytes {
     type Item = &'a [u8];
 
     #[inline]
@@ -133,13 +133,13 @@ impl<'a> Make<'a> for Bytes {
     }
 
     #[inline(never)]
-    fn other(self, lent: &'a Lent<'a>, at: u32) -> (Option<&'a [u8]>, u32) {
+    fn other(self, lent: &'a RxBatch<'a>, at: u32) -> (Option<&'a [u8]>, u32) {
         let (packet, at) = lent.other(at);
         (packet.map(|(bytes, _)| bytes), at)
     }
 }
 
-impl<'a, L: Make<'a>> Iterator for Walk<'a, L> {
+impl<'a, L: PacketMapper<'a>> Iterator for RawIter<'a, L> {
     type Item = L::Item;
 
     #[inline]
@@ -149,8 +149,8 @@ impl<'a, L: Make<'a>> Iterator for Walk<'a, L> {
             // Of an aligned chunk any address will do: the kernel goes back to its start. Where it
             // is none this counts for nothing.
             room.store(desc.addr, Ordering::Relaxed);
-            // SAFETY: the entry is lent, which the iterator's borrow of the `Lent` keeps from being
-            // released; nobody else writes to its chunk; the view is this region's.
+            // SAFETY: the entry is lent, which the iterator's borrow of the `RxBatch` keeps from
+            // being released; nobody else writes to its chunk; the view is this region's.
             if let Some(item) = unsafe { self.make.usual(&self.view, &desc) } {
                 self.next += 1;
                 return Some(item);

@@ -12,7 +12,7 @@
 //!
 //! # Safety
 //! The invariant of this file is that of its parent: entries that are lent are not released while a
-//! [`Described`] borrows their [`Lent`], and until then nobody writes to their chunks.
+//! [`Described`] borrows their [`RxBatch`], and until then nobody writes to their chunks.
 #![expect(
     unsafe_code,
     reason = "lends packets in mapped memory; the invariant stands above"
@@ -20,9 +20,9 @@
 
 use netring_sys::kernel::xdp::xdp_desc;
 
-use super::iter::{Make, Walk};
-use super::{Lent, RxHalf};
-use crate::memory::geometry::{Geometry, Span};
+use super::iter::{PacketMapper, RawIter};
+use super::{RxBatch, RxHalf};
+use crate::memory::geometry::{ByteRange, Geometry};
 use crate::memory::region::View;
 use crate::program::Metadata;
 
@@ -31,13 +31,13 @@ pub(super) const MARK: u32 = Metadata::MARK as u32;
 
 /// Before which packets metadata is read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Place {
+pub(crate) enum MetadataPlacement {
     /// Those that start where the mark was cleared. Before one that starts elsewhere, for its
     /// program moved its front, may be what its sender wrote.
-    Usual,
+    Default,
     /// All: the program moves no fronts, and writes before each packet. A driver may have put words
     /// of its own there (igc its stamps), behind which the packet starts later.
-    Any,
+    Anywhere,
 }
 
 /// Packets that were received, oldest first: the bytes of each, and what the driver said of it.
@@ -45,13 +45,13 @@ pub(crate) enum Place {
 /// `None` for a packet that no program [with metadata](crate::program::Redirect::metadata) wrote
 /// something before.
 #[derive(Debug)]
-pub struct Described<'a>(Walk<'a, Unread>);
+pub struct Described<'a>(RawIter<'a, RawMetadata>);
 
 /// The bytes of a packet, and those before it where metadata may stand in them.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Unread {
+pub(crate) struct RawMetadata {
     /// None: it is read before no packet.
-    place: Option<Place>,
+    place: Option<MetadataPlacement>,
     usual_start: u64,
     offset_mask: u64,
 }
@@ -73,7 +73,7 @@ impl Geometry {
 impl RxHalf {
     /// Reads metadata from now on. No chunk has a mark yet: until now the program wrote none, or
     /// nobody received.
-    pub(crate) const fn describe(&mut self, place: Place) {
+    pub(crate) const fn describe(&mut self, place: MetadataPlacement) {
         self.metadata = Some(place);
     }
 
@@ -93,14 +93,14 @@ impl RxHalf {
 
     /// Where in its chunk a packet starts that may have metadata before it; 0 for another one.
     #[inline]
-    pub(super) fn described_start(&self, span: &Span) -> u32 {
+    pub(super) fn described_start(&self, span: &ByteRange) -> u32 {
         let Some(place) = self.metadata else { return 0 };
         let geometry = self.shared.geometry();
         // The chunk is smaller than 2³², and the span is inside.
         let offset = (span.start - geometry.base(span.chunk)) as u32;
         let read = match place {
-            Place::Usual => offset == geometry.usual_start(),
-            Place::Any => offset >= Metadata::LEN as u32,
+            MetadataPlacement::Default => offset == geometry.usual_start(),
+            MetadataPlacement::Anywhere => offset >= Metadata::LEN as u32,
         };
         if read { offset } else { 0 }
     }
@@ -110,11 +110,11 @@ impl RxHalf {
     /// # Safety
     /// As [`View::received`], for the entry of the packet's first chunk.
     #[inline]
-    unsafe fn before(&self, first: &Span) -> Option<&[u8; Metadata::LEN]> {
+    unsafe fn before(&self, first: &ByteRange) -> Option<&[u8; Metadata::LEN]> {
         if self.described_start(first) == 0 {
             return None;
         }
-        let before = Span {
+        let before = ByteRange {
             start: first.start - Metadata::LEN as u64,
             len: Metadata::LEN as u32,
             ..*first
@@ -125,7 +125,7 @@ impl RxHalf {
     }
 }
 
-impl Lent<'_> {
+impl RxBatch<'_> {
     /// The packets that are still in it, and what is known of them.
     #[inline]
     pub(crate) fn described(&self) -> Described<'_> {
@@ -134,9 +134,9 @@ impl Lent<'_> {
 
     /// The packets that are still in it, and what stands before them.
     #[inline]
-    pub(crate) fn unread(&self) -> Walk<'_, Unread> {
+    pub(crate) fn unread(&self) -> RawIter<'_, RawMetadata> {
         let geometry = self.half.shared.geometry();
-        self.walk(Unread {
+        self.walk(RawMetadata {
             place: self.half.metadata,
             usual_start: u64::from(geometry.usual_start()),
             offset_mask: u64::from(geometry.chunk_size()) - 1,
@@ -144,7 +144,7 @@ impl Lent<'_> {
     }
 }
 
-impl<'a> Make<'a> for Unread {
+impl<'a> PacketMapper<'a> for RawMetadata {
     type Item = (&'a [u8], Option<&'a [u8; Metadata::LEN]>);
 
     #[inline]
@@ -153,8 +153,8 @@ impl<'a> Make<'a> for Unread {
         let bytes = unsafe { view.received(desc) }?;
         let offset = desc.addr & self.offset_mask;
         let read = match self.place {
-            Some(Place::Usual) => offset == self.usual_start,
-            Some(Place::Any) => true,
+            Some(MetadataPlacement::Default) => offset == self.usual_start,
+            Some(MetadataPlacement::Anywhere) => true,
             None => false,
         };
         // SAFETY: as the caller vouches.
@@ -163,7 +163,7 @@ impl<'a> Make<'a> for Unread {
     }
 
     #[inline(never)]
-    fn other(self, lent: &'a Lent<'a>, at: u32) -> (Option<Self::Item>, u32) {
+    fn other(self, lent: &'a RxBatch<'a>, at: u32) -> (Option<Self::Item>, u32) {
         let (packet, at) = lent.other(at);
         // SAFETY: the span is that of an entry that is lent, which the borrow of `lent` keeps from
         // being released; nobody else writes to its chunk; it is of this region's geometry.

@@ -7,12 +7,12 @@ use std::collections::VecDeque;
 use netring_sys::{Clock, Timestamp};
 
 use super::request::{Offloads, Request, TimestampStats, stamp_word};
-use crate::memory::geometry::{Chunk, Geometry, Span};
+use crate::memory::geometry::{ByteRange, ChunkIndex, Geometry};
 
 /// The part of a transmitting half that frames of one chunk without a request have nothing to do
 /// with.
 #[derive(Debug)]
-pub(crate) struct Extras {
+pub(crate) struct TxFeatures {
     /// Bytes of the longest frame that goes the short way: in one chunk, from its start, without a
     /// request. 0 where none does.
     pub(crate) short: usize,
@@ -25,13 +25,13 @@ pub(crate) struct Extras {
     pub(crate) scratch: Box<[u8]>,
     /// None where there is nothing to know of a chunk that is on its way, or where it is completed
     /// to another socket.
-    pub(crate) notes: Option<Notes>,
+    pub(crate) in_flight: Option<InFlight>,
 }
 
 /// What is known of the chunks that are on their way.
 #[derive(Debug)]
-pub(crate) struct Notes {
-    of: Box<[Note]>,
+pub(crate) struct InFlight {
+    of: Box<[InFlightChunk]>,
     /// Chunks on their way whose frame goes on in another.
     inner: u64,
     /// Timestamps that came, oldest first, with the caller's numbers.
@@ -43,7 +43,7 @@ pub(crate) struct Notes {
 
 /// What is known of one chunk.
 #[derive(Clone, Debug, Default)]
-struct Note {
+struct InFlightChunk {
     inner: bool,
     stamp: Option<Asked>,
 }
@@ -54,12 +54,12 @@ struct Asked {
     /// The caller's number.
     id: u64,
     /// Where the words of the request stand.
-    words: Span,
+    words: ByteRange,
     /// What stood there, where the timestamp is to come.
     before: u64,
 }
 
-impl Extras {
+impl TxFeatures {
     /// For a half that sends frames of up to `pieces` chunks; `completes`: it has a completion
     /// ring.
     pub(crate) fn new(
@@ -90,13 +90,13 @@ impl Extras {
             } else {
                 Box::default()
             },
-            notes: (completes && (pieces > 1 || metadata))
-                .then(|| Notes::new(geometry, metadata, clock)),
+            in_flight: (completes && (pieces > 1 || metadata))
+                .then(|| InFlight::new(geometry, metadata, clock)),
         }
     }
 }
 
-impl Notes {
+impl InFlight {
     fn new(geometry: &Geometry, metadata: bool, clock: Clock) -> Self {
         let most = if metadata {
             geometry.count() as usize
@@ -104,7 +104,7 @@ impl Notes {
             0
         };
         Self {
-            of: vec![Note::default(); geometry.count() as usize].into(),
+            of: vec![InFlightChunk::default(); geometry.count() as usize].into(),
             inner: 0,
             came: VecDeque::with_capacity(most),
             most,
@@ -141,7 +141,12 @@ impl Notes {
 
     /// A chunk is on its way: whether its frame goes on in another, and where the words are that
     /// ask for something, with what.
-    pub(crate) fn sent(&mut self, chunk: Chunk, inner: bool, asked: Option<(Span, &Request)>) {
+    pub(crate) fn sent(
+        &mut self,
+        chunk: ChunkIndex,
+        inner: bool,
+        asked: Option<(ByteRange, &Request)>,
+    ) {
         let Some(note) = self.of.get_mut(chunk as usize) else {
             return;
         };
@@ -158,7 +163,11 @@ impl Notes {
 
     /// A chunk is back, and `read` may be called for what is in it. A second time nothing is known
     /// of it any more.
-    pub(crate) fn completed<'a>(&mut self, chunk: Chunk, read: impl FnOnce(&Span) -> &'a [u8]) {
+    pub(crate) fn completed<'a>(
+        &mut self,
+        chunk: ChunkIndex,
+        read: impl FnOnce(&ByteRange) -> &'a [u8],
+    ) {
         let Some(note) = self.of.get_mut(chunk as usize) else {
             return;
         };
@@ -185,7 +194,7 @@ impl Notes {
 /// What is not read waits for the next time.
 #[derive(Debug)]
 #[must_use = "timestamps that are not read wait"]
-pub struct TransmitTimestamps<'a>(pub(crate) Option<&'a mut Notes>);
+pub struct TransmitTimestamps<'a>(pub(crate) Option<&'a mut InFlight>);
 
 impl Iterator for TransmitTimestamps<'_> {
     type Item = (u64, Timestamp);
@@ -195,7 +204,7 @@ impl Iterator for TransmitTimestamps<'_> {
     }
 
     fn size_hint(&self) -> (usize, Option<usize>) {
-        let waiting = self.0.as_ref().map_or(0, |notes| notes.waiting());
+        let waiting = self.0.as_ref().map_or(0, |in_flight| in_flight.waiting());
         (waiting, Some(waiting))
     }
 }
@@ -206,18 +215,18 @@ impl ExactSizeIterator for TransmitTimestamps<'_> {}
 mod tests {
     use super::*;
 
-    fn notes(chunks: u32) -> Notes {
+    fn in_flight(chunks: u32) -> InFlight {
         let geometry = Geometry::new(2048, chunks, 0, false, 4096).unwrap();
-        Notes::new(&geometry, true, Clock::Tai)
+        InFlight::new(&geometry, true, Clock::Tai)
     }
 
-    fn ask(notes: &mut Notes, chunk: Chunk, request: &Request) {
-        let words = Span {
+    fn ask(in_flight: &mut InFlight, chunk: ChunkIndex, request: &Request) {
+        let words = ByteRange {
             chunk,
             start: u64::from(chunk) * 2048,
             len: 24,
         };
-        notes.sent(chunk, false, Some((words, request)));
+        in_flight.sent(chunk, false, Some((words, request)));
     }
 
     fn stamped(nanos: u64) -> [u8; 24] {
@@ -226,17 +235,17 @@ mod tests {
         words
     }
 
-    /// Each is delivered, waits, was never there, was thrown away, or is pending; and none is told
-    /// twice.
+    /// Each is delivered, waits, was never there, was thrown away, or is pending; and none is
+    /// published_len twice.
     #[test]
     fn every_timestamp_is_delivered_or_counted() {
-        let mut notes = notes(2);
+        let mut in_flight = in_flight(2);
         let mut request = Request::NONE;
         request.set_checksum(34, 6, 60).unwrap();
         for n in 0..7 {
             request.timestamp = Some(100 + n);
-            ask(&mut notes, (n % 2) as Chunk, &request);
-            assert_eq!(notes.stats().pending, 1);
+            ask(&mut in_flight, (n % 2) as ChunkIndex, &request);
+            assert_eq!(in_flight.stats().pending, 1);
             // Of the fourth the driver leaves the words as they are; one that reads as the year
             // 3000 is no panic.
             let words = match n {
@@ -244,10 +253,10 @@ mod tests {
                 5 => stamped(u64::MAX),
                 _ => stamped(1000 + n),
             };
-            notes.completed((n % 2) as Chunk, |_| &words);
-            notes.completed((n % 2) as Chunk, |_| panic!("nothing is known of it"));
+            in_flight.completed((n % 2) as ChunkIndex, |_| &words);
+            in_flight.completed((n % 2) as ChunkIndex, |_| panic!("nothing is known of it"));
         }
-        let stats = notes.stats();
+        let stats = in_flight.stats();
         assert_eq!(
             (
                 stats.requested,
@@ -258,12 +267,15 @@ mod tests {
             ),
             (7, 2, 1, 4, 0)
         );
-        let came: Vec<_> = TransmitTimestamps(Some(&mut notes)).collect();
+        let came: Vec<_> = TransmitTimestamps(Some(&mut in_flight)).collect();
         let at = |nanos| Timestamp::from_nanos(nanos, Clock::Tai);
         assert_eq!(came, [(100, at(1000)), (101, at(1001))]);
-        assert_eq!((notes.stats().delivered, notes.stats().waiting), (2, 0));
+        assert_eq!(
+            (in_flight.stats().delivered, in_flight.stats().waiting),
+            (2, 0)
+        );
         assert_eq!(TransmitTimestamps(None).count(), 0);
         // A chunk that is none of the region's is nobody's.
-        notes.completed(2, |_| panic!("there is no such chunk"));
+        in_flight.completed(2, |_| panic!("there is no such chunk"));
     }
 }

@@ -116,7 +116,7 @@ impl Request {
             if !offloads.checksum {
                 return refuse(
                     "checksum",
-                    "the driver makes none in zero-copy mode: open with `Copying::Copy`, or make it yourself",
+                    "the driver makes none in zero-copy mode: open with `CopyMode::Copy`, or make it yourself",
                 );
             }
             if offloads.in_software && !only {
@@ -202,29 +202,29 @@ mod tests {
             timestamp: Some(1),
             ..Request::NONE
         };
-        let told = |request: &Request, offloads, only| {
+        let published_len = |request: &Request, offloads, only| {
             let checked = request.check(&offloads, 60, only);
             checked.map_err(|error| error.to_string())
         };
         let none = Offloads::of_driver(&XdpFeatures::default());
-        assert!(told(&Request::NONE, none, true).is_ok());
+        assert!(published_len(&Request::NONE, none, true).is_ok());
         assert!(
-            told(&checksum, none, true)
+            published_len(&checksum, none, true)
                 .unwrap_err()
                 .contains("zero-copy")
         );
         assert!(
-            told(&timestamp, none, true)
+            published_len(&timestamp, none, true)
                 .unwrap_err()
                 .contains("zero-copy")
         );
         let copy = Offloads::of_kernel(false);
-        assert!(told(&checksum, copy, false).is_ok());
-        assert!(told(&timestamp, copy, false).is_ok());
+        assert!(published_len(&checksum, copy, false).is_ok());
+        assert!(published_len(&timestamp, copy, false).is_ok());
         let software = Offloads::of_kernel(true);
-        assert!(told(&checksum, software, true).is_ok());
+        assert!(published_len(&checksum, software, true).is_ok());
         assert!(
-            told(&checksum, software, false)
+            published_len(&checksum, software, false)
                 .unwrap_err()
                 .contains("one chunk")
         );

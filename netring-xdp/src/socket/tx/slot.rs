@@ -20,12 +20,12 @@ impl<'a> Slot<'a> {
     #[inline]
     pub(crate) fn new(half: &'a mut TxHalf, len: usize) -> Result<Option<Self>, Error> {
         // 0 is the longest of all here.
-        let long_way = len.wrapping_sub(1) >= half.extras.short;
+        let long_way = len.wrapping_sub(1) >= half.features.short;
         let room = if long_way {
             match Self::room_for_long(half, len) {
                 Some(room) => room,
                 None => {
-                    let max = half.extras.max_len;
+                    let max = half.features.max_len;
                     return Err(Error::FrameLength { len, max });
                 }
             }
@@ -43,11 +43,11 @@ impl<'a> Slot<'a> {
     /// or empty.
     #[cold]
     fn room_for_long(half: &mut TxHalf, len: usize) -> Option<bool> {
-        if len == 0 || len > half.extras.max_len {
+        if len == 0 || len > half.features.max_len {
             half.refused += 1;
             return None;
         }
-        half.extras.request = Request::NONE;
+        half.features.request = Request::NONE;
         Some(half.has_room(half.pieces(len)))
     }
 
@@ -88,7 +88,7 @@ impl<'a> Slot<'a> {
     /// the driver makes none. The slot is as it was.
     pub fn request_checksum(&mut self, start: usize, offset: usize) -> Result<(), Error> {
         let first = self.first_len("checksum")?;
-        let mut request = self.half.extras.request;
+        let mut request = self.half.features.request;
         request.set_checksum(start, offset, first)?;
         self.request(request, first)
     }
@@ -107,15 +107,15 @@ impl<'a> Slot<'a> {
     /// another one of the same queue. The slot is as it was.
     pub fn request_timestamp(&mut self, id: u64) -> Result<(), Error> {
         let first = self.first_len("timestamp")?;
-        let mut request = self.half.extras.request;
+        let mut request = self.half.features.request;
         request.timestamp = Some(id);
         self.request(request, first)
     }
 
     fn request(&mut self, request: Request, first: usize) -> Result<(), Error> {
         let only = self.half.pieces(self.len()) == 1;
-        request.check(&self.half.extras.offloads, first, only)?;
-        self.half.extras.request = request;
+        request.check(&self.half.features.offloads, first, only)?;
+        self.half.features.request = request;
         Ok(())
     }
 
@@ -134,7 +134,7 @@ impl<'a> Slot<'a> {
         if len > geometry.transmit_room() {
             return self
                 .half
-                .extras
+                .features
                 .scratch
                 .get(..len as usize)
                 .unwrap_or_default();
@@ -152,7 +152,7 @@ impl<'a> Slot<'a> {
     fn long_mut(&mut self) -> &mut [u8] {
         let (geometry, len) = (self.half.shared.geometry(), self.len);
         if len > geometry.transmit_room() {
-            let scratch = self.half.extras.scratch.get_mut(..len as usize);
+            let scratch = self.half.features.scratch.get_mut(..len as usize);
             return scratch.unwrap_or_default();
         }
         match self.half.pool.next_mut() {
@@ -229,7 +229,7 @@ impl PacketSink for Transmitter<'_> {
     }
 
     fn max_len(&self) -> usize {
-        self.half.extras.max_len
+        self.half.features.max_len
     }
 
     fn pending(&mut self) -> Result<u64, Error> {

@@ -3,23 +3,23 @@
 
 use netring_sys::kernel::xdp::{XDP_PKT_CONTD, XDP_TX_METADATA, xdp_desc};
 
-use super::{Notes, Request, TimestampStats, TransmitTimestamps, TxHalf};
-use crate::memory::geometry::{Chunk, Span};
-use crate::memory::region::Token;
+use super::{InFlight, Request, TimestampStats, TransmitTimestamps, TxHalf};
+use crate::memory::geometry::{ByteRange, ChunkIndex};
+use crate::memory::region::ChunkToken;
 
 impl TxHalf {
     /// Stages `len` bytes from `offset` on of a chunk, with what is asked for with them. Gives the
     /// token back where the kernel would not take it, or the ring is full.
     pub(crate) fn stage_token(
         &mut self,
-        mut token: Token,
+        mut token: ChunkToken,
         offset: u32,
         len: u32,
         options: u32,
         request: &Request,
-    ) -> Result<(), Token> {
+    ) -> Result<(), ChunkToken> {
         let geometry = self.shared.geometry();
-        let span = Span {
+        let span = ByteRange {
             chunk: token.chunk(),
             start: geometry.base(token.chunk()) + u64::from(offset),
             len,
@@ -50,7 +50,7 @@ impl TxHalf {
                 .bytes_mut(&mut token, offset - front, front);
             words.copy_from_slice(&request.words());
         }
-        let words = Span {
+        let words = ByteRange {
             start: span.start - u64::from(front),
             len: front,
             ..span
@@ -63,7 +63,7 @@ impl TxHalf {
         self.note_sent(&desc, chunk, Some((words, request)));
         token.into_ring();
         self.stage(desc);
-        self.tell();
+        self.publish_count();
         Ok(())
     }
 
@@ -83,12 +83,12 @@ impl TxHalf {
                 return;
             };
             if len > room {
-                let from = self.extras.scratch.get(at as usize..).unwrap_or_default();
+                let from = self.features.scratch.get(at as usize..).unwrap_or_default();
                 let bytes = shared.region().bytes_mut(&mut token, front, piece);
                 bytes.copy_from_slice(&from[..piece as usize]);
             }
             let request = if at == 0 {
-                self.extras.request
+                self.features.request
             } else {
                 Request::NONE
             };
@@ -118,11 +118,11 @@ impl TxHalf {
     pub(crate) fn note_sent(
         &mut self,
         desc: &xdp_desc,
-        chunk: Chunk,
-        asked: Option<(Span, &Request)>,
+        chunk: ChunkIndex,
+        asked: Option<(ByteRange, &Request)>,
     ) {
-        if let Some(notes) = &mut self.extras.notes {
-            notes.sent(chunk, desc.options & XDP_PKT_CONTD != 0, asked);
+        if let Some(in_flight) = &mut self.features.in_flight {
+            in_flight.sent(chunk, desc.options & XDP_PKT_CONTD != 0, asked);
         }
     }
 
@@ -135,7 +135,7 @@ impl TxHalf {
     ) -> (u32, Option<usize>) {
         let shared = self.shared.clone();
         let (front, room) = (shared.geometry().front(), shared.geometry().transmit_room());
-        self.extras.request = Request::NONE;
+        self.features.request = Request::NONE;
         let mut count = 0;
         while count < most && self.has_room(1) {
             let Some(token) = self.pool.next_mut() else {
@@ -153,12 +153,12 @@ impl TxHalf {
 
     pub(crate) fn transmit_timestamps(&mut self) -> TransmitTimestamps<'_> {
         self.reclaim();
-        TransmitTimestamps(self.extras.notes.as_mut())
+        TransmitTimestamps(self.features.in_flight.as_mut())
     }
 
     pub(crate) fn timestamp_stats(&mut self) -> TimestampStats {
         self.reclaim();
-        let notes = self.extras.notes.as_ref();
-        notes.map_or_else(TimestampStats::default, Notes::stats)
+        let in_flight = self.features.in_flight.as_ref();
+        in_flight.map_or_else(TimestampStats::default, InFlight::stats)
     }
 }
