@@ -2,16 +2,15 @@
 
 use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::Arc;
-use std::time::Duration;
 
-use netring_sys::{Error, Interface, PacketSink, SinkStats, SyscallError, wait};
+use netring_sys::{Error, Interface, Profile, SyscallError};
 
 use crate::memory::accounting::Census;
 use crate::memory::umem::{HugePages, UmemConfig};
-use crate::options::{BusyPoll, CopyMode, RingSize, SocketConfig};
+use crate::options::{RingSize, Sizes};
+use crate::socket::config::{SocketConfig, option_setters};
 use crate::socket::open;
-use crate::socket::tx::Slot;
-use crate::socket::tx::{TimestampStats, TransmitTimestamps, TxHalf};
+use crate::socket::tx::{TxHalf, sending_half};
 
 /// Sends frames out of an interface by an AF_XDP socket with packet memory of its own. It needs no
 /// XDP program.
@@ -70,53 +69,25 @@ impl XdpInjector {
         Self { half }
     }
 
-    /// Sends everything that was committed, and waits until it is completed or the time is over:
-    /// how many frames are still in flight. `None` for a time waits for ever.
-    ///
-    /// # Errors
-    /// As [`flush`](PacketSink::flush).
-    pub fn drain(&mut self, timeout: impl Into<Option<Duration>>) -> Result<u64, Error> {
-        wait::drain(self, timeout.into())
-    }
-
     /// The interface, as it was when the injector was opened.
     pub fn interface(&self) -> &Interface {
-        &self.half.socket.interface
+        &self.half.socket().interface
     }
 
     /// Whether frames go out without a copy.
     pub fn is_zero_copy(&self) -> bool {
-        self.half.socket.zero_copy
+        self.half.socket().zero_copy
     }
 
     /// Why they do not, where it was tried.
     pub fn why_not_zero_copy(&self) -> Option<&SyscallError> {
-        self.half.socket.why_not_zero_copy.as_ref()
+        self.half.socket().why_not_zero_copy.as_ref()
     }
 
     /// Where all chunks of its packet memory are now; those of the capture too that it was opened
     /// with.
     pub fn census(&self) -> Census {
-        self.half.shared.census()
-    }
-
-    /// Timestamps of frames that were sent and asked for one ([`Slot::request_timestamp`]), those
-    /// that are there now.
-    ///
-    /// As many wait to be read as the packet memory has chunks; what comes then is thrown away, and
-    /// counted in [`TimestampStats::lost`].
-    pub fn transmit_timestamps(&mut self) -> TransmitTimestamps<'_> {
-        self.half.transmit_timestamps()
-    }
-
-    /// What became of the timestamps that were asked for.
-    pub fn timestamp_stats(&mut self) -> TimestampStats {
-        self.half.timestamp_stats()
-    }
-
-    /// System calls made to wake the kernel.
-    pub const fn kicks(&self) -> u64 {
-        self.half.kicks
+        self.half.shared().census()
     }
 }
 
@@ -124,6 +95,27 @@ impl InjectorBuilder {
     /// The queue to send out of, numbered from 0. Default: 0.
     pub const fn queue(mut self, queue: u32) -> Self {
         self.socket.queue = queue;
+        self
+    }
+
+    /// Sets the transmit ring, its chunks and [`multi_buffer`](Self::multi_buffer) for a purpose.
+    /// Default: [`Profile::Default`]. Settings made after it override it.
+    ///
+    /// | profile | entries of the ring | chunks | multi-buffer |
+    /// |---|---|---|---|
+    /// | `Default` | 2048 | 2048 bytes: 4 MiB in all | off |
+    /// | `LowLatency`, `Immediate` | 2048 | 2048 bytes: 4 MiB in all | off |
+    /// | `HighThroughput` | 8192 | 2048 bytes: 16 MiB in all | off |
+    /// | `LowMemory` | 512 | 2048 bytes: 1 MiB in all | off |
+    /// | `Jumbo` | 4096 | 4096 bytes: 16 MiB in all | on |
+    ///
+    /// Without CAP_IPC_LOCK a process may lock as much packet memory as `ulimit -l` allows, often
+    /// 8 MiB.
+    pub const fn profile(mut self, profile: Profile) -> Self {
+        let sizes = Sizes::of(profile);
+        self.socket.tx = Some(sizes.ring);
+        self.socket.options.multi_buffer = sizes.multi_buffer;
+        self.memory = self.memory.profile(profile);
         self
     }
 
@@ -147,26 +139,14 @@ impl InjectorBuilder {
         self
     }
 
-    /// Whether frames are copied. Default: [`CopyMode::Best`].
-    pub const fn copy_mode(mut self, copy_mode: CopyMode) -> Self {
-        self.socket.copy_mode = copy_mode;
-        self
-    }
-
-    /// Whether the kernel says when it wants a system call (`XDP_USE_NEED_WAKEUP`, kernel 5.4).
-    /// Default: yes.
-    #[doc(alias = "XDP_USE_NEED_WAKEUP")]
-    pub const fn need_wakeup(mut self, need_wakeup: bool) -> Self {
-        self.socket.need_wakeup = need_wakeup;
-        self
-    }
+    option_setters!(socket.options: copy_mode need_wakeup busy_poll transmit_budget);
 
     /// Takes frames that are longer than a chunk, in up to 18 chunks, no more than the transmit
     /// ring has (`XDP_USE_SG`, kernel 6.6). They are written in memory of the injector's own,
     /// and copied into chunks when they are committed, all of them or none. Default: no.
     #[doc(alias = "XDP_USE_SG")]
     pub const fn multi_buffer(mut self, multi_buffer: bool) -> Self {
-        self.socket.multi_buffer = multi_buffer;
+        self.socket.options.multi_buffer = multi_buffer;
         self
     }
 
@@ -181,21 +161,6 @@ impl InjectorBuilder {
     #[doc(alias = "XDP_UMEM_TX_SW_CSUM")]
     pub const fn software_checksum(mut self, software_checksum: bool) -> Self {
         self.memory = self.memory.software_checksum(software_checksum);
-        self
-    }
-
-    /// Lets the injector's own calls drive the interface. Default: no.
-    pub const fn busy_poll(mut self, busy_poll: BusyPoll) -> Self {
-        self.socket.busy_poll = Some(busy_poll);
-        self
-    }
-
-    /// How many frames the kernel sends in one call in copy mode, 32 to the size of the transmit
-    /// ring (`XDP_MAX_TX_SKB_BUDGET`, kernel 6.17). Default: the size of the ring where the
-    /// kernel can, else its own 32.
-    #[doc(alias = "XDP_MAX_TX_SKB_BUDGET")]
-    pub const fn transmit_budget(mut self, frames: u32) -> Self {
-        self.socket.transmit_budget = Some(frames);
         self
     }
 
@@ -214,39 +179,11 @@ impl InjectorBuilder {
     }
 }
 
-impl PacketSink for XdpInjector {
-    type Slot<'a> = Slot<'a>;
-
-    #[inline]
-    fn room(&mut self) -> Result<usize, Error> {
-        Ok(self.half.room() as usize)
-    }
-
-    #[inline]
-    fn slot(&mut self, len: usize) -> Result<Option<Slot<'_>>, Error> {
-        Slot::new(&mut self.half, len)
-    }
-
-    fn flush(&mut self) -> Result<usize, Error> {
-        self.half.flush().map(|left| left as usize)
-    }
-
-    fn stats(&mut self) -> Result<SinkStats, Error> {
-        self.half.stats()
-    }
-
-    fn max_len(&self) -> usize {
-        self.half.features.max_len
-    }
-
-    fn pending(&mut self) -> Result<u64, Error> {
-        Ok(self.half.pending())
-    }
-}
+sending_half!(XdpInjector);
 
 /// Writable while at least half of the transmit ring is free.
 impl AsFd for XdpInjector {
     fn as_fd(&self) -> BorrowedFd<'_> {
-        self.half.socket.fd()
+        self.half.socket().fd()
     }
 }

@@ -210,7 +210,7 @@ cfg_if! {
             memory::umem::{HugePages, Umem, UmemConfig},
             netring_sys::kernel::filter::SockFilter,
             netring_sys::wait::StopHandle,
-            netring_sys::{Error, Filter},
+            netring_sys::{Error, Filter, Profile},
             options::{BusyPoll, CopyMode, DriverMetadata, Mode, RingSize},
             socket::chunk::Chunk,
             socket::rx::{Described, Forwarded, Frames},

@@ -1,19 +1,19 @@
-//! What can be asked of a socket, and what was reached.
+//! What callers choose about a socket, and what they get.
 
 use std::fmt;
 use std::time::Duration;
 
-use netring_sys::Error;
-
-use crate::permit::Needs;
-use crate::waiting::moderation::{self, Moderation};
+use netring_sys::{Error, Profile};
 
 /// Entries of a ring: a power of two.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RingSize(u32);
 
 impl RingSize {
-    /// A ring of so many entries.
+    /// 2048 entries.
+    pub(crate) const DEFAULT: Self = Self(2048);
+
+    /// A ring with this number of entries.
     ///
     /// ```
     /// use netring_xdp::RingSize;
@@ -25,7 +25,7 @@ impl RingSize {
     /// ```
     ///
     /// # Errors
-    /// [`Error::Config`] for a number that is no power of two, or above 2³⁰.
+    /// [`Error::Config`] if the number is not a power of two, or above 2³⁰.
     pub fn new(entries: u32) -> Result<Self, Error> {
         const MAX: u32 = 1 << 30;
         if entries.is_power_of_two() && entries <= MAX {
@@ -34,18 +34,18 @@ impl RingSize {
         Err(Error::Config {
             setting: "ring",
             why: format!(
-                "{entries} entries: a ring has a power of two, from 1 to {MAX}; the next is {}",
+                "{entries} entries is not a power of two from 1 to {MAX}; the next is {}",
                 entries.min(MAX).next_power_of_two()
             ),
         })
     }
 
-    /// How many entries it has.
+    /// How many entries the ring has.
     pub const fn entries(self) -> u32 {
         self.0
     }
 
-    /// The smallest ring with room for so many.
+    /// The smallest ring that holds this many.
     pub(crate) fn for_entries(entries: u32) -> Self {
         Self(entries.clamp(1, 1 << 30).next_power_of_two())
     }
@@ -54,11 +54,11 @@ impl RingSize {
 /// Whether packets are copied between the driver's memory and the UMEM.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum CopyMode {
-    /// Without a copy where the driver can, else with one; what was reached, and why it is not
-    /// better, can be asked.
+    /// Without a copy if the driver supports it, otherwise with one. The mode that was reached is
+    /// reported, with the reason if it is not zero-copy.
     #[default]
     Best,
-    /// Without a copy, or not at all.
+    /// Without a copy; if the driver does not support it, opening fails.
     #[doc(alias = "XDP_ZEROCOPY")]
     ZeroCopy,
     /// With a copy.
@@ -66,21 +66,21 @@ pub enum CopyMode {
     Copy,
 }
 
-/// Whether the driver is asked what it knows of each packet: the VLAN tag that it took out of the
-/// bytes, the hash of the flow, the card's time (kernel 6.3; VLAN tags 6.8).
+/// Whether the driver is asked what it knows about each packet: the VLAN tag that it moved out of
+/// the bytes, the hash of the flow, the hardware timestamp (kernel 6.3; VLAN tags 6.8).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum DriverMetadata {
-    /// It is not asked.
+    /// The driver is not asked.
     No,
-    /// It is asked where it can be, in native mode;
-    /// [`XdpCapture::why_no_metadata`](crate::XdpCapture::why_no_metadata) tells why not.
+    /// The driver is asked if possible, which takes native mode;
+    /// [`XdpCapture::why_no_metadata`](crate::XdpCapture::why_no_metadata) reports why not.
     #[default]
     Try,
-    /// It is asked, or nothing is opened.
+    /// The driver is asked; if that is not possible, opening fails.
     Require,
 }
 
-/// How packets come to a socket, the best first.
+/// How packets reach a socket, best first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 #[non_exhaustive]
 pub enum Mode {
@@ -90,7 +90,7 @@ pub enum Mode {
     NativeCopy,
     /// The kernel's stack runs the program; packets are copied into the UMEM.
     GenericCopy,
-    /// Packets are copied into the UMEM; the program is somebody else's, and where it runs is not
+    /// Packets are copied into the UMEM; the program is a foreign one, and where it runs is not
     /// known.
     Copy,
 }
@@ -109,16 +109,16 @@ impl fmt::Display for Mode {
 /// Busy polling: the application's own calls drive the interface, and its interrupts stay off
 /// (kernel 5.11).
 ///
-/// The interface's NAPI has to be told to stay quiet as well: `napi_defer_hard_irqs` and
-/// `gro_flush_timeout` of the interface, which are the administrator's.
+/// The interface's NAPI has to be kept quiet as well, which only the administrator can do:
+/// `napi_defer_hard_irqs` and `gro_flush_timeout` of the interface.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[doc(alias = "SO_PREFER_BUSY_POLL")]
 #[doc(alias = "SO_BUSY_POLL")]
 #[doc(alias = "SO_BUSY_POLL_BUDGET")]
 pub struct BusyPoll {
-    /// How long one call polls at the most (`SO_BUSY_POLL`).
+    /// How long one call polls at most (`SO_BUSY_POLL`). Default: 20 µs.
     pub time: Duration,
-    /// How many packets one call takes at the most (`SO_BUSY_POLL_BUDGET`).
+    /// How many packets one call takes at most (`SO_BUSY_POLL_BUDGET`). Default: 64.
     pub budget: u16,
 }
 
@@ -131,104 +131,43 @@ impl Default for BusyPoll {
     }
 }
 
-/// Everything that a socket is opened with.
-#[derive(Clone, Debug)]
-pub(crate) struct SocketConfig {
-    pub(crate) interface: String,
-    pub(crate) queue: u32,
-    /// None: the socket only sends.
-    pub(crate) rx: Option<RingSize>,
-    /// None: the socket only receives.
-    pub(crate) tx: Option<RingSize>,
-    /// None: as many as the socket has chunks for.
-    pub(crate) fill: Option<RingSize>,
-    pub(crate) completion: Option<RingSize>,
-    pub(crate) receive_chunks: Option<u32>,
-    pub(crate) transmit_chunks: Option<u32>,
-    pub(crate) copy_mode: CopyMode,
-    pub(crate) need_wakeup: bool,
+/// What a [`Profile`] chooses.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Sizes {
+    /// Entries of the receive ring and of the transmit ring.
+    pub(crate) ring: RingSize,
     pub(crate) multi_buffer: bool,
-    pub(crate) busy_poll: Option<BusyPoll>,
-    pub(crate) transmit_budget: Option<u32>,
+    /// Bytes of a chunk; `None`: the smallest that fits.
+    pub(crate) chunk_size: Option<u32>,
     /// How long a wait lets packets gather.
     pub(crate) moderation: Duration,
-    pub(crate) metadata: bool,
-    /// A program that somebody else attached feeds it, so that this process needs not be allowed
-    /// to.
-    pub(crate) fed_by_others: bool,
-    /// Bytes of packet memory that are locked for this socket and those that are opened with it;
-    /// None: its own.
-    pub(crate) memory: Option<u64>,
 }
 
-/// The default of both the receive and the transmit ring.
-const DEFAULT_RING: RingSize = RingSize(2048);
-/// Chunks that a socket which only sends has for packets to come: Intel's drivers want some, and
-/// get them in zero-copy mode only.
-const CHUNKS_OF_A_SENDER: u32 = 64;
-
-impl SocketConfig {
-    pub(crate) fn new(interface: &str, queue: u32) -> Self {
+impl Sizes {
+    pub(crate) const fn of(profile: Profile) -> Self {
+        let entries = match profile {
+            Profile::HighThroughput => 8192,
+            Profile::Jumbo => 4096,
+            Profile::LowMemory => 512,
+            // Packets are handed over one by one in any case.
+            _ => RingSize::DEFAULT.0,
+        };
+        let jumbo = matches!(profile, Profile::Jumbo);
+        let micros = match profile {
+            Profile::HighThroughput => 50,
+            _ => 0,
+        };
         Self {
-            interface: interface.to_owned(),
-            queue,
-            rx: Some(DEFAULT_RING),
-            tx: Some(DEFAULT_RING),
-            fill: None,
-            completion: None,
-            receive_chunks: None,
-            transmit_chunks: None,
-            copy_mode: CopyMode::Best,
-            need_wakeup: true,
-            multi_buffer: false,
-            busy_poll: None,
-            transmit_budget: None,
-            moderation: moderation::DEFAULT,
-            metadata: false,
-            fed_by_others: false,
-            memory: None,
+            ring: RingSize(entries),
+            multi_buffer: jumbo,
+            // The smallest page there is.
+            chunk_size: if jumbo { Some(4096) } else { None },
+            moderation: Duration::from_micros(micros),
         }
     }
 
-    /// What the process has to be allowed, with so many bytes of packet memory of its own.
-    pub(crate) fn needs(&self, own_memory: u64) -> Needs {
-        Needs {
-            program: self.rx.is_some() && !self.fed_by_others,
-            net_admin: self.busy_poll.is_some(),
-            memory: self.memory.unwrap_or(own_memory),
-        }
-    }
-
-    /// Chunks for packets to come: as many as the receive ring holds, unless asked for, for in copy
-    /// mode each is in one of the two.
-    pub(crate) fn receive_chunks(&self) -> u32 {
-        let wanted = self.rx.map_or(CHUNKS_OF_A_SENDER, |ring| ring.entries());
-        self.receive_chunks.unwrap_or(wanted)
-    }
-
-    /// How long a wait lets packets gather: not at all where the interface is driven by the
-    /// application's calls.
-    pub(crate) const fn moderation(&self) -> Moderation {
-        match self.busy_poll {
-            Some(_) => Moderation::new(Duration::ZERO),
-            None => Moderation::new(self.moderation),
-        }
-    }
-
-    pub(crate) fn transmit_chunks(&self) -> u32 {
-        let wanted = self.tx.map_or(0, |ring| ring.entries());
-        self.transmit_chunks.unwrap_or(wanted)
-    }
-
-    pub(crate) fn fill_ring(&self) -> RingSize {
-        self.fill
-            .unwrap_or_else(|| RingSize::for_entries(self.receive_chunks()))
-    }
-
-    /// At least as large as the transmit ring: what is in there comes out here.
-    pub(crate) fn completion_ring(&self) -> RingSize {
-        let wanted = self.tx.map_or(1, |ring| ring.entries());
-        self.completion
-            .unwrap_or_else(|| RingSize::for_entries(wanted))
+    /// Chunks for both rings of a socket, or for a receive ring and its fill ring.
+    pub(crate) const fn chunks(self) -> u32 {
+        2 * self.ring.0
     }
 }

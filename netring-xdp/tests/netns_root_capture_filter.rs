@@ -175,7 +175,7 @@ fn x21_a_filter_that_cannot_be_had_opens_nothing() {
     let map = foreign.take_map("sockets").unwrap();
     let map = SocketMap::from(aya::maps::XskMap::try_from(map).unwrap());
     let why = refused(builder(mode).sockets(map).filter(dns()));
-    assert!(why.contains("let that one choose"), "{why}");
+    assert!(why.contains("let that one filter"), "{why}");
     assert_eq!(Interface::by_name("v0").unwrap().xdp, None);
     // A program that has its filter is one that can be used.
     let own = Program::redirect().queues(1).filter(dns());

@@ -24,7 +24,7 @@ fn x15_fewer_queues_than_the_interface_has_are_refused_or_counted() {
         assert_eq!(Interface::by_name("v0").unwrap().rx_queues, 2);
         let refused = builder(mode).queues([0]).build().unwrap_err().to_string();
         assert!(
-            refused.contains("1 of the 2 that v0 spreads its packets over"),
+            refused.contains("1 of 2: v0 spreads its packets over all"),
             "{refused}"
         );
         assert!(refused.contains("ethtool -L v0 combined 1"), "{refused}");
@@ -38,8 +38,8 @@ fn x15_fewer_queues_than_the_interface_has_are_refused_or_counted() {
                 .to_string()
         };
         assert!(refused(&[2]).contains("has 2, numbered from 0"));
-        assert!(refused(&[]).contains("one at the least"));
-        assert!(refused(&[0, 0]).contains("each can be asked for once"));
+        assert!(refused(&[]).contains("at least one queue"));
+        assert!(refused(&[0, 0]).contains("names a queue twice"));
 
         // All of them: packets of many flows come through both, and each is there.
         let sender = Sender::on("v1").unwrap();

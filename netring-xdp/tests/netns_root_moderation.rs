@@ -21,6 +21,8 @@ use xtask::wire::{Sender, numbered};
 
 const SECOND: Duration = Duration::from_secs(1);
 const SHORT: Duration = Duration::from_millis(50);
+/// What network cards moderate their interrupts by.
+const GATHER: Duration = Duration::from_micros(50);
 
 /// The next wait of this capture begins with a sleep: a packet, number 0, came sooner after a wait
 /// than that lasts.
@@ -47,7 +49,7 @@ fn a_flood_takes_few_system_calls_and_nothing_is_lost() {
         let _ns = Netns::enter().unwrap();
         veth("v0", "v1").unwrap();
         let builder = XdpCapture::builder().interface("v0").attach_mode(mode);
-        let mut capture = builder.build().unwrap();
+        let mut capture = builder.moderation(GATHER).build().unwrap();
         let sender = Sender::on("v1").unwrap();
         let taken = AtomicU64::new(0);
         let before = switches();
@@ -95,7 +97,7 @@ fn packets_that_come_slowly_are_waited_for_by_one_call_each() {
     for mode in MODES {
         let _ns = Netns::enter().unwrap();
         veth("v0", "v1").unwrap();
-        let mut capture = builder(mode).build().unwrap();
+        let mut capture = builder(mode).moderation(GATHER).build().unwrap();
         assert!(capture.next_batch(Duration::ZERO).unwrap().is_none());
         let before = capture.system_calls();
         let sender = Sender::on("v1").unwrap();

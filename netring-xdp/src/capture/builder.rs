@@ -1,15 +1,13 @@
 //! What can be asked of a capture.
 
-use std::time::Duration;
-
-use netring_sys::{Error, Filter};
+use netring_sys::{Error, Filter, Profile};
 
 use super::XdpCapture;
 use crate::injector::XdpInjector;
 use crate::memory::umem::HugePages;
-use crate::options::{BusyPoll, CopyMode, DriverMetadata, RingSize};
+use crate::options::{DriverMetadata, RingSize, Sizes};
 use crate::program::{AttachMode, DefaultAction, Program, SocketMap};
-use crate::waiting::moderation;
+use crate::socket::config::{SocketOptions, option_setters};
 
 /// The settings of an [`XdpCapture`], from [`XdpCapture::builder`].
 ///
@@ -34,14 +32,14 @@ pub struct CaptureBuilder {
     pub(super) interface: String,
     pub(super) queues: Option<Vec<u32>>,
     pub(super) partial: bool,
+    /// `None`: that of the profile, or with multi-buffer one entry for each chunk.
     pub(super) receive_ring: Option<u32>,
+    pub(super) profile_ring: RingSize,
     pub(super) chunks: u32,
     pub(super) chunk_size: Option<u32>,
     pub(super) huge_pages: HugePages,
-    pub(super) copy_mode: CopyMode,
-    pub(super) need_wakeup: bool,
-    pub(super) busy_poll: Option<BusyPoll>,
-    pub(super) moderation: Duration,
+    /// What all its sockets have in common, but for multi-buffer.
+    pub(super) options: SocketOptions,
     pub(super) multi_buffer: Option<bool>,
     pub(super) promiscuous: bool,
     pub(super) feed: FeedBy,
@@ -71,13 +69,11 @@ impl CaptureBuilder {
             queues: None,
             partial: false,
             receive_ring: None,
+            profile_ring: RingSize::DEFAULT,
             chunks: 4096,
             chunk_size: None,
             huge_pages: HugePages::No,
-            copy_mode: CopyMode::Best,
-            need_wakeup: true,
-            busy_poll: None,
-            moderation: moderation::DEFAULT,
+            options: SocketOptions::default(),
             multi_buffer: None,
             promiscuous: false,
             feed: FeedBy::Generated,
@@ -114,6 +110,34 @@ impl CaptureBuilder {
         self
     }
 
+    /// Sets the rings, chunks, [`multi_buffer`](Self::multi_buffer) and
+    /// [`moderation`](Self::moderation) of each queue for a purpose. Default: [`Profile::Default`].
+    /// Settings made after it override it.
+    ///
+    /// | profile | receive ring | chunks per queue | moderation | for |
+    /// |---|---|---|---|---|
+    /// | `Default` | 2048 | 4096: 8 MiB | off | a reader that pauses for 2 ms at a million packets a second |
+    /// | `LowLatency` | 2048 | 4096: 8 MiB | off | the same: packets are seen as they arrive |
+    /// | `HighThroughput` | 8192 | 16,384: 32 MiB | 50 µs | the fewest system calls and the longest pause, 8 ms at a million packets a second |
+    /// | `LowMemory` | 512 | 1024: 2 MiB | off | little memory |
+    /// | `Jumbo` | 8192 | 8192 of 4096 bytes: 32 MiB | off | frames of 9000 bytes and more: `multi_buffer` on |
+    /// | `Immediate` | 2048 | 4096: 8 MiB | off | as `LowLatency` |
+    ///
+    /// The memory figures are for chunks of 2048 bytes, which hold packets of an MTU up to 1770;
+    /// above that they double. In copy mode a packet waits in the receive ring, and a queue that
+    /// takes packets of one chunk each holds as many as that ring has entries. With multi-buffer
+    /// the ring has an entry for each chunk instead. Without CAP_IPC_LOCK a process may lock as
+    /// much memory as `ulimit -l` allows, often 8 MiB.
+    pub const fn profile(mut self, profile: Profile) -> Self {
+        let sizes = Sizes::of(profile);
+        self.chunks = sizes.chunks();
+        self.chunk_size = sizes.chunk_size;
+        self.options.moderation = sizes.moderation;
+        (self.receive_ring, self.profile_ring) = (None, sizes.ring);
+        self.multi_buffer = if sizes.multi_buffer { Some(true) } else { None };
+        self
+    }
+
     /// Entries of each queue's receive ring, a power of two. Default: 2048; with
     /// [`multi_buffer`](Self::multi_buffer), where a packet may take several, as many as there
     /// are [chunks](Self::chunks).
@@ -146,43 +170,7 @@ impl CaptureBuilder {
         self
     }
 
-    /// Whether packets are copied. Default: [`CopyMode::Best`]; [`XdpCapture::mode`] tells what was
-    /// reached.
-    pub const fn copy_mode(mut self, copy_mode: CopyMode) -> Self {
-        self.copy_mode = copy_mode;
-        self
-    }
-
-    /// Whether the kernel says when it wants a system call (`XDP_USE_NEED_WAKEUP`, kernel 5.4).
-    /// Default: yes.
-    #[doc(alias = "XDP_USE_NEED_WAKEUP")]
-    pub const fn need_wakeup(mut self, need_wakeup: bool) -> Self {
-        self.need_wakeup = need_wakeup;
-        self
-    }
-
-    /// Lets the capture's own calls drive the interface. Default: no.
-    pub const fn busy_poll(mut self, busy_poll: BusyPoll) -> Self {
-        self.busy_poll = Some(busy_poll);
-        self
-    }
-
-    /// For how long a wait lets packets gather before it looks again, while they come faster than
-    /// one in that time. Default: 50 µs; zero has every packet end a wait at once.
-    ///
-    /// One wake-up then brings many packets, at the price of that time, and what the kernel's
-    /// timers are late by (50 µs, `PR_SET_TIMERSLACK`), before the first of them is seen: what
-    /// network cards do with their interrupts (`ethtool -C eth0 rx-usecs 50`). It is for
-    /// [`next_batch`](XdpCapture::next_batch) and [`for_each`](XdpCapture::for_each); a runtime
-    /// wakes its readers by itself. Packets that come slower are not delayed, nor are answers that
-    /// are waited for one by one. It never sleeps where packets would fill more than a quarter of
-    /// the ring meanwhile, nor beyond a time-out, and not at all with
-    /// [`busy_poll`](Self::busy_poll).
-    #[doc(alias = "coalesce")]
-    pub const fn moderation(mut self, interval: Duration) -> Self {
-        self.moderation = interval;
-        self
-    }
+    option_setters!(options: copy_mode need_wakeup busy_poll moderation);
 
     /// Takes packets that are larger than a chunk (`XDP_USE_SG`, kernel 6.6): they are copied
     /// together, and delivered whole or not at all. Without it such packets are lost, and

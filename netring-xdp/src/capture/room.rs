@@ -66,7 +66,7 @@ impl CaptureBuilder {
         match self.receive_ring {
             Some(entries) => RingSize::new(entries),
             None if self.takes_several() => Ok(RingSize::for_entries(self.chunks)),
-            None => RingSize::new(2048),
+            None => Ok(self.profile_ring),
         }
     }
 

@@ -31,12 +31,9 @@ pub(crate) struct Geometry {
     unaligned: bool,
     headroom: u32,
     count: u32,
-    bytes: u64,
-    /// Bytes of all chunks where they are aligned, and 0 where they are not: one comparison asks
-    /// for both.
+    /// Bytes of all chunks if they are aligned, otherwise 0, so that one comparison checks both:
+    /// two would cost a sixth of the instructions of receiving.
     aligned_bytes: u64,
-    /// The same, and 0 too where there is something before each frame to send.
-    plain_to_send: u64,
     /// Bytes before each frame to send in which the kernel looks for what is asked for with it; 0
     /// where it does not look.
     front: u32,
@@ -102,20 +99,14 @@ impl Geometry {
             unaligned,
             headroom,
             count,
-            bytes,
             aligned_bytes: if unaligned { 0 } else { bytes },
-            plain_to_send: if unaligned { 0 } else { bytes },
             front: 0,
         })
     }
 
     /// This geometry, with so many bytes before each frame to send, a small part of a chunk.
     pub(crate) const fn with_front(self, front: u32) -> Self {
-        Self {
-            front,
-            plain_to_send: if front > 0 { 0 } else { self.plain_to_send },
-            ..self
-        }
+        Self { front, ..self }
     }
 
     /// Bytes before each frame to send that are not the frame's.
@@ -154,7 +145,7 @@ impl Geometry {
     /// Bytes of all chunks.
     #[inline]
     pub(crate) const fn bytes(&self) -> u64 {
-        self.bytes
+        self.chunk_size as u64 * self.count as u64
     }
 
     /// This geometry, which has aligned chunks, in a form in which the compiler sees that.
@@ -210,7 +201,7 @@ impl Geometry {
         if self.unaligned {
             self.chunk_of(addr).map(|chunk| self.base(chunk))
         } else {
-            (addr < self.bytes).then_some(addr & !self.mask())
+            (addr < self.aligned_bytes).then_some(addr & !self.mask())
         }
     }
 
@@ -222,7 +213,7 @@ impl Geometry {
         }
         let end = (desc.addr & self.mask()) + u64::from(desc.len);
         // No branch: it is counted, and nothing hangs on it.
-        (desc.addr < self.bytes) & (end <= u64::from(self.chunk_size))
+        (desc.addr < self.aligned_bytes) & (end <= u64::from(self.chunk_size))
     }
 
     /// Where a descriptor of the receive ring points; `None` where that is not inside one chunk.

@@ -26,10 +26,10 @@ pub(crate) struct Entries<'a, E: Entry> {
 }
 
 impl<E: Entry> Consumer<E> {
-    /// A half over the memory of a ring with `size` entries, a power of two.
-    pub(crate) fn new(memory: Memory, size: u32) -> Self {
-        assert_eq!(memory.entries().len(), size as usize * E::WORDS);
-        assert!(size.is_power_of_two());
+    /// A half over the memory of a ring, whose entries are a power of two.
+    pub(crate) fn new(memory: Memory) -> Self {
+        let size = E::all(memory.entries()).len() as u32;
+        assert!(size.is_power_of_two(), "as the kernel requires");
         // Relaxed: this half is the position's only writer, and the ring is not in use yet.
         let next = memory.consumer().load(Ordering::Relaxed);
         Self {

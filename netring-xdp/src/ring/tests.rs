@@ -9,8 +9,8 @@ use crate::sync::Ordering;
 fn pair<E: Entry>(size: u32, start: u32) -> (Producer<E>, Consumer<E>, Memory) {
     let memory = Memory::alone(size as usize * E::WORDS, start);
     (
-        Producer::new(memory.clone(), size),
-        Consumer::new(memory.clone(), size),
+        Producer::new(memory.clone()),
+        Consumer::new(memory.clone()),
         memory,
     )
 }

@@ -1,8 +1,10 @@
-//! From settings to a bound socket.
+//! Opens a socket in five steps: a socket over the memory ([`Unbound`]), its options, its rings
+//! ([`WithRings`]), the queue that it is bound to ([`Bound`]), and its halves with their chunks.
 
 mod bind;
+mod check;
 
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -13,322 +15,322 @@ use netring_sys::syscall::{
 };
 use netring_sys::{Error, Interface, SyscallError, XdpFeatures};
 
+use super::bound::BoundSocket;
+use super::config::SocketConfig;
+use super::rx::{MetadataPlacement, RxHalf, RxParts};
+use super::tx::{MAX_PIECES, Offloads, TxHalf, TxParts};
 use crate::device::Device;
 use crate::memory::accounting::Rings;
 use crate::memory::umem::{Peer, Shared};
-use crate::options::{CopyMode, RingSize, SocketConfig};
-use crate::ring::{Consumer, Entry, Memory, Producer};
-use crate::socket::bound::BoundSocket;
-use crate::socket::rx::Assembly;
-use crate::socket::rx::{MetadataPlacement, RxHalf};
-use crate::socket::tx::{MAX_PIECES, NONE_SENT_ON, Offloads, TxFeatures, TxHalf};
+use crate::options::RingSize;
+use crate::permit::Needs;
+use crate::ring::{Entry, Memory, Producer};
 
-/// Opens a socket: its halves, those that were asked for, with their chunks; the receiving one has
-/// filled its fill ring.
+/// Opens a socket: the halves that its configuration asks for, with their chunks.
 pub(crate) fn open(
     shared: &Arc<Shared>,
-    wanted: &SocketConfig,
+    config: &SocketConfig,
 ) -> Result<(Option<RxHalf>, Option<TxHalf>), Error> {
-    let interface = Interface::by_name(&wanted.interface)?;
-    check(shared, wanted, &interface)?;
-    let needs = wanted.needs(shared.geometry().bytes());
-    let socket = xdp_socket().map_err(|error| needs.explain(error.needs_net_raw()))?;
-    let fd = Arc::new(socket);
-    let socket = fd.as_fd();
-    let device = Device::of_socket(socket, interface.index)?;
-    let peers = shared.peers();
-    let same_queue = peers
-        .iter()
-        .find(|peer| peer.device == device && peer.queue == wanted.queue);
-    // Of the same queue it has to be that one; of another, any.
-    let lender = same_queue.or(peers.first());
-    let lender = lender.and_then(|peer| Some((peer, peer.fd.upgrade()?)));
-    if lender.is_none() {
-        shared.register(socket, needs)?;
-    }
-    let own_rings = same_queue.is_none();
-    if wanted.metadata && same_queue.is_some_and(|peer| !peer.metadata) {
-        return Err(Error::Config {
-            setting: "metadata",
-            why: "of sockets of one queue the first has the fill ring, and was opened without: ask for it there too".into(),
+    let socket = Unbound::new(shared, config)?;
+    socket.set_options()?;
+    socket.map_rings()?.bind()?.halves()
+}
+
+/// A socket over packet memory.
+struct Unbound<'a> {
+    config: &'a SocketConfig,
+    shared: &'a Arc<Shared>,
+    interface: Interface,
+    device: Device,
+    fd: Arc<OwnedFd>,
+    needs: Needs,
+    /// The first socket of the same queue, whose fill and completion rings this one uses.
+    same_queue: Option<Peer>,
+    /// The socket whose registration of the memory this one shares.
+    lender: Option<Lender>,
+    /// Whether packets may span several chunks: the first socket over the memory decides.
+    multi_buffer: bool,
+}
+
+/// An open socket over the same memory.
+struct Lender {
+    fd: Arc<OwnedFd>,
+    multi_buffer: bool,
+}
+
+/// A socket with its rings mapped.
+struct WithRings<'a> {
+    socket: Unbound<'a>,
+    rings: Rings,
+}
+
+/// A socket that is bound to its queue.
+struct Bound<'a> {
+    config: &'a SocketConfig,
+    shared: &'a Arc<Shared>,
+    same_queue: Option<Peer>,
+    socket: Arc<BoundSocket>,
+    /// Entries of the queue's completion ring.
+    completion_entries: u32,
+}
+
+impl<'a> Unbound<'a> {
+    /// Makes the socket, and registers the memory with it unless an open socket did.
+    fn new(shared: &'a Arc<Shared>, config: &'a SocketConfig) -> Result<Self, Error> {
+        let interface = Interface::by_name(&config.interface)?;
+        check::config(shared, config, &interface)?;
+        let needs = config.needs(shared.geometry().bytes());
+        let fd = xdp_socket().map_err(|error| needs.explain(error.needs_net_raw()))?;
+        let device = Device::of_socket(fd.as_fd(), interface.index)?;
+        let peers = shared.peers();
+        let same_queue = peers
+            .iter()
+            .find(|peer| peer.device == device && peer.queue == config.queue);
+        // For the same queue it has to be that socket; for another one any will do.
+        let lender = same_queue.or(peers.first()).and_then(|peer| {
+            Some(Lender {
+                fd: peer.fd.upgrade()?,
+                multi_buffer: peer.multi_buffer,
+            })
         });
+        if lender.is_none() {
+            shared.register(fd.as_fd(), needs)?;
+        }
+        check::metadata(config, same_queue)?;
+        let decided = lender.as_ref().map(|lender| lender.multi_buffer);
+        check::multi_buffer(config, decided)?;
+        Ok(Self {
+            multi_buffer: decided.unwrap_or(config.options.multi_buffer),
+            same_queue: same_queue.cloned(),
+            fd: Arc::new(fd),
+            config,
+            shared,
+            interface,
+            device,
+            needs,
+            lender,
+        })
     }
-    let several = lender.as_ref().map(|(peer, _)| peer.multi_buffer);
-    check_several(wanted, several)?;
-    let several = several.unwrap_or(wanted.multi_buffer);
-    let completion_entries = match same_queue {
-        Some(peer) => peer.completion,
-        None => wanted.completion_ring().entries(),
-    };
 
-    if own_rings {
-        set_xdp_ring(socket, XdpRing::Fill, wanted.fill_ring().entries())?;
-        set_xdp_ring(
-            socket,
-            XdpRing::Completion,
-            wanted.completion_ring().entries(),
-        )?;
+    fn owns_rings(&self) -> bool {
+        self.same_queue.is_none()
     }
-    if let Some(size) = wanted.rx {
-        set_xdp_ring(socket, XdpRing::Receive, size.entries())?;
-    }
-    if let Some(size) = wanted.tx {
-        set_xdp_ring(socket, XdpRing::Transmit, size.entries())?;
-        set_budget(socket, wanted, size)?;
-    }
-    if let Some(busy) = wanted.busy_poll {
-        let micros = u32::try_from(busy.time.as_micros()).unwrap_or(u32::MAX);
-        let set = set_busy_poll(socket, micros, busy.budget);
-        set.map_err(|error| needs.explain(error.needs_net_raw()))?;
-    }
-    let offsets = xdp_ring_offsets(socket)?;
-    let rx = wanted
-        .rx
-        .map(|size| map::<xdp_desc>(socket, XdpRing::Receive, &offsets.rx, size))
-        .transpose()?;
-    let tx = wanted
-        .tx
-        .map(|size| map::<xdp_desc>(socket, XdpRing::Transmit, &offsets.tx, size))
-        .transpose()?;
-    let (fill, completion) = if own_rings {
-        let (fill_size, completion_size) = (wanted.fill_ring(), wanted.completion_ring());
-        (
-            Some(map::<u64>(socket, XdpRing::Fill, &offsets.fr, fill_size)?),
-            Some(map::<u64>(
-                socket,
-                XdpRing::Completion,
-                &offsets.cr,
-                completion_size,
-            )?),
-        )
-    } else {
-        (None, None)
-    };
 
-    let why_not_zero_copy = bind::bind(
-        socket,
-        wanted,
-        &interface,
-        lender.as_ref().map(|(_, fd)| fd.as_fd()),
-    )?;
-    let zero_copy = xdp_is_zero_copy(socket)?;
-    if lender.is_some() {
-        check_copying(wanted, zero_copy)?;
+    /// Sets what has to be set before the socket is bound: ring sizes, the transmit budget, busy
+    /// polling.
+    fn set_options(&self) -> Result<(), Error> {
+        let (socket, config) = (self.fd.as_fd(), self.config);
+        if self.owns_rings() {
+            let (fill, completion) = (config.fill_ring(), config.completion_ring());
+            set_xdp_ring(socket, XdpRing::Fill, fill.entries())?;
+            set_xdp_ring(socket, XdpRing::Completion, completion.entries())?;
+        }
+        if let Some(size) = config.rx {
+            set_xdp_ring(socket, XdpRing::Receive, size.entries())?;
+        }
+        if let Some(size) = config.tx {
+            set_xdp_ring(socket, XdpRing::Transmit, size.entries())?;
+            self.set_transmit_budget(size)?;
+        }
+        if let Some(busy) = config.options.busy_poll {
+            let micros = u32::try_from(busy.time.as_micros()).unwrap_or(u32::MAX);
+            let set = set_busy_poll(socket, micros, busy.budget);
+            set.map_err(|error| self.needs.explain(error.needs_net_raw()))?;
+        }
+        Ok(())
     }
-    let shares_queue = match same_queue {
-        Some(peer) => peer.shares_queue.clone(),
-        None => Arc::default(),
-    };
-    shared.add_peer(Peer {
-        fd: Arc::downgrade(&fd),
-        device,
-        queue: wanted.queue,
-        shares_queue: shares_queue.clone(),
-        metadata: wanted.metadata,
-        multi_buffer: several,
-        completion: completion_entries,
-    });
-    let staged = Arc::new(AtomicU32::new(0));
-    let rings = Rings {
-        fill: fill.clone(),
-        receive: rx.clone(),
-        transmit: tx.clone(),
-        completion: completion.clone(),
-        staged: staged.clone(),
-    };
-    shared.books(|books| books.add(rings.clone()));
-    let socket = Arc::new(BoundSocket {
-        shared: shared.clone(),
-        rings,
-        zero_copy,
-        fd,
-        queue: wanted.queue,
-        interface,
-        device,
-        why_not_zero_copy,
-        busy_polls: wanted.busy_poll.is_some(),
-        shares_queue,
-    });
 
-    shared.can_assign(
-        wanted.rx.map_or(0, |_| wanted.receive_chunks()),
-        wanted.tx.map_or(0, |_| wanted.transmit_chunks()),
-    )?;
-    let mut receiving = None;
-    // A socket that only sends has a fill ring too, which its driver may want something in.
-    if let Some((rx, size)) = rx.zip(wanted.rx) {
-        let mut half = RxHalf {
-            pool: shared.assign(wanted.receive_chunks(), "receive_chunks")?,
-            socket: socket.clone(),
-            shared: shared.clone(),
-            rx: Consumer::new(rx, size.entries()),
-            fill: fill.map(|fill| Producer::new(fill, wanted.fill_ring().entries())),
-            delivered: 0,
-            invalid: 0,
-            assembly: wanted.multi_buffer.then(Assembly::default),
-            metadata: wanted.metadata.then_some(MetadataPlacement::Default),
-            kicks: 0,
+    /// In copy mode the kernel sends this many packets in one call. Kernels before 6.17 send 32,
+    /// and know no other figure.
+    fn set_transmit_budget(&self, ring: RingSize) -> Result<(), SyscallError> {
+        let socket = self.fd.as_fd();
+        match self.config.options.transmit_budget {
+            Some(budget) => set_xdp_transmit_budget(socket, budget),
+            None => {
+                // Nothing is lost if this fails: smaller rings and older kernels keep their 32, and
+                // a flush makes more calls.
+                let _ = set_xdp_transmit_budget(socket, ring.entries());
+                Ok(())
+            }
+        }
+    }
+
+    fn map_rings(self) -> Result<WithRings<'a>, Error> {
+        let offsets = xdp_ring_offsets(self.fd.as_fd())?;
+        let own = |size| self.owns_rings().then_some(size);
+        let (fill, completion) = (self.config.fill_ring(), self.config.completion_ring());
+        let rings = Rings {
+            fill: self.map::<u64>(XdpRing::Fill, &offsets.fr, own(fill))?,
+            receive: self.map::<xdp_desc>(XdpRing::Receive, &offsets.rx, self.config.rx)?,
+            transmit: self.map::<xdp_desc>(XdpRing::Transmit, &offsets.tx, self.config.tx)?,
+            completion: self.map::<u64>(XdpRing::Completion, &offsets.cr, own(completion))?,
+            staged: Arc::new(AtomicU32::new(0)),
         };
-        half.top_up();
-        receiving = Some(half);
-    } else if let Some(fill) = fill.filter(|_| socket.zero_copy) {
-        let mut pool = shared.assign(wanted.receive_chunks(), "receive_chunks")?;
-        let mut fill = Producer::<u64>::new(fill, wanted.fill_ring().entries());
+        Ok(WithRings {
+            socket: self,
+            rings,
+        })
+    }
+
+    /// Maps a ring of this size, if the socket has it.
+    fn map<E: Entry>(
+        &self,
+        ring: XdpRing,
+        offsets: &xdp_ring_offset,
+        size: Option<RingSize>,
+    ) -> Result<Option<Memory>, Error> {
+        let Some(size) = size else {
+            return Ok(None);
+        };
+        let words = size.entries() as usize * E::WORDS;
+        let map = map_xdp_ring(self.fd.as_fd(), ring, Memory::len(offsets, words))?;
+        let memory = Memory::new(map, offsets, words).ok_or_else(|| Error::Config {
+            setting: "ring",
+            why: "the kernel reported ring offsets outside the mapping".into(),
+        })?;
+        Ok(Some(memory))
+    }
+}
+
+impl<'a> WithRings<'a> {
+    /// Binds the socket, and records it for sockets that will share the memory.
+    fn bind(self) -> Result<Bound<'a>, Error> {
+        let Self { socket, rings } = self;
+        let (shared, config) = (socket.shared, socket.config);
+        let lender = socket.lender.as_ref().map(|lender| lender.fd.as_fd());
+        let why_not_zero_copy = bind::bind(socket.fd.as_fd(), config, &socket.interface, lender)?;
+        let zero_copy = xdp_is_zero_copy(socket.fd.as_fd())?;
+        if lender.is_some() {
+            check::copy_mode(config, zero_copy)?;
+        }
+        let (shares_queue, completion_entries) = match &socket.same_queue {
+            Some(peer) => (peer.shares_queue.clone(), peer.completion),
+            None => (Arc::default(), config.completion_ring().entries()),
+        };
+        shared.add_peer(Peer {
+            fd: Arc::downgrade(&socket.fd),
+            device: socket.device,
+            queue: config.queue,
+            shares_queue: shares_queue.clone(),
+            metadata: config.options.metadata,
+            multi_buffer: socket.multi_buffer,
+            completion: completion_entries,
+        });
+        shared.accounting(|accounting| accounting.add(rings.clone()));
+        Ok(Bound {
+            config,
+            shared,
+            same_queue: socket.same_queue,
+            completion_entries,
+            socket: Arc::new(BoundSocket {
+                shared: shared.clone(),
+                rings,
+                zero_copy,
+                fd: socket.fd,
+                queue: config.queue,
+                interface: socket.interface,
+                device: socket.device,
+                why_not_zero_copy,
+                busy_polls: config.options.busy_poll.is_some(),
+                shares_queue,
+            }),
+        })
+    }
+}
+
+impl Bound<'_> {
+    fn halves(self) -> Result<(Option<RxHalf>, Option<TxHalf>), Error> {
+        let config = self.config;
+        self.shared.can_assign(
+            config.rx.map_or(0, |_| config.receive_chunks()),
+            config.tx.map_or(0, |_| config.transmit_chunks()),
+        )?;
+        let receiving = self.receiving()?;
+        let sending = self.sending()?;
+        if let Some(peer) = self.same_queue {
+            // Only now that nothing can fail any more. Relaxed: as in `is_queue_shared`.
+            peer.shares_queue.store(true, Ordering::Relaxed);
+        }
+        Ok((receiving, sending))
+    }
+
+    fn receiving(&self) -> Result<Option<RxHalf>, Error> {
+        let (config, rings) = (self.config, &self.socket.rings);
+        let Some(receive) = rings.receive.clone() else {
+            self.fill_for_driver()?;
+            return Ok(None);
+        };
+        Ok(Some(RxHalf::new(RxParts {
+            socket: self.socket.clone(),
+            receive,
+            fill: rings.fill.clone(),
+            pool: self
+                .shared
+                .assign(config.receive_chunks(), "receive_chunks")?,
+            multi_buffer: config.options.multi_buffer,
+            metadata: config
+                .options
+                .metadata
+                .then_some(MetadataPlacement::Default),
+        })))
+    }
+
+    /// A socket that only sends has a fill ring too, in which drivers may want chunks.
+    fn fill_for_driver(&self) -> Result<(), Error> {
+        let Some(fill) = self.socket.rings.fill.clone() else {
+            return Ok(());
+        };
+        if !self.socket.zero_copy {
+            return Ok(());
+        }
+        let chunks = self.config.receive_chunks();
+        let mut pool = self.shared.assign(chunks, "receive_chunks")?;
+        let mut fill = Producer::<u64>::new(fill);
         let mut writer = fill.writer(pool.len());
         while let Some(token) = pool.pop() {
-            writer.push(shared.geometry().base(token.into_ring()));
+            writer.push(self.shared.geometry().base(token.into_ring()));
         }
         pool.publish_count();
+        Ok(())
     }
-    let mut sending = None;
-    if let Some((tx, size)) = tx.zip(wanted.tx) {
-        let (offloads, segments) = offloads(shared, &socket)?;
-        let max_pieces = if wanted.multi_buffer {
-            // A frame is completed once all of it is sent: one that its completion ring has no room
-            // for never is.
-            let rings = size.entries().min(completion_entries);
-            MAX_PIECES.min(segments).min(rings)
+
+    fn sending(&self) -> Result<Option<TxHalf>, Error> {
+        let (config, rings) = (self.config, &self.socket.rings);
+        let Some(transmit) = rings.transmit.clone() else {
+            return Ok(None);
+        };
+        let (offloads, segments) = self.offloads()?;
+        let ring = config.tx.map_or(0, RingSize::entries);
+        let max_pieces = if config.options.multi_buffer {
+            // A frame is completed once all of it is sent: one that does not fit its completion
+            // ring never is.
+            MAX_PIECES
+                .min(segments)
+                .min(ring.min(self.completion_entries))
         } else {
             1
         };
-        sending = Some(TxHalf {
-            pool: shared.assign(wanted.transmit_chunks(), "transmit_chunks")?,
-            features: TxFeatures::new(
-                shared.geometry(),
-                max_pieces.min(wanted.transmit_chunks()),
-                completion.is_some(),
-                socket.zero_copy,
-                offloads,
-            ),
+        Ok(Some(TxHalf::new(TxParts {
+            socket: self.socket.clone(),
+            transmit,
+            completion: rings.completion.clone(),
+            pool: self
+                .shared
+                .assign(config.transmit_chunks(), "transmit_chunks")?,
             max_pieces,
-            socket,
-            shared: shared.clone(),
-            tx: Producer::new(tx, size.entries()),
-            completion: completion
-                .map(|ring| Consumer::new(ring, wanted.completion_ring().entries())),
-            staged,
-            published: 0,
-            continued: 0,
-            completed: 0,
-            dropped: 0,
-            refused: 0,
-            foreign: Vec::with_capacity(size.entries() as usize),
-            keep: 0,
-            sent_on: NONE_SENT_ON,
-            kicks: 0,
-        });
+            offloads,
+        })))
     }
-    if let Some(peer) = same_queue {
-        // Only now, when nothing can fail any more. Relaxed: as in `is_queue_shared`.
-        peer.shares_queue.store(true, Ordering::Relaxed);
-    }
-    Ok((receiving, sending))
-}
 
-/// What can be asked for with a frame, and the most chunks of one: in copy mode that is the
-/// kernel's, else the driver's.
-fn offloads(shared: &Shared, socket: &BoundSocket) -> Result<(Offloads, u32), Error> {
-    if !socket.zero_copy {
-        return Ok((Offloads::of_kernel(shared.software_checksum), u32::MAX));
-    }
-    let features = XdpFeatures::of(socket.interface.index)?.unwrap_or_default();
-    let segments = features.zero_copy_segments.unwrap_or(u32::MAX);
-    Ok((Offloads::of_driver(&features), segments))
-}
-
-fn check(shared: &Shared, wanted: &SocketConfig, interface: &Interface) -> Result<(), Error> {
-    let refuse = |setting, why| Err(Error::Config { setting, why });
-    let queues = interface.rx_queues.max(interface.tx_queues);
-    if wanted.queue >= queues {
-        return refuse(
-            "queue",
-            format!(
-                "{}: {} has {queues}, numbered from 0",
-                wanted.queue, interface.name
-            ),
-        );
-    }
-    if wanted.rx.is_none() && wanted.tx.is_none() {
-        return refuse(
-            "ring",
-            "a socket has a receive ring, a transmit ring, or both".into(),
-        );
-    }
-    if wanted.rx.is_some() && wanted.receive_chunks() == 0 {
-        return refuse(
-            "receive_chunks",
-            "without a chunk nothing is received".into(),
-        );
-    }
-    let geometry = shared.geometry();
-    if wanted.copy_mode == CopyMode::ZeroCopy && geometry.is_unaligned() && !shared.is_huge() {
-        return refuse(
-            "unaligned",
-            "without a copy, a chunk that lies over the border of two pages needs huge pages (`HugePages::Require`)".into(),
-        );
-    }
-    Ok(())
-}
-
-/// Whether packets lie in `several` chunks is the same for all sockets over one memory: one that
-/// knows nothing of it would take each chunk for a packet, and one that counts on it would be sent
-/// none.
-fn check_several(wanted: &SocketConfig, several: Option<bool>) -> Result<(), Error> {
-    let why = match (several, wanted.multi_buffer) {
-        (Some(true), false) if wanted.rx.is_some() => "with: open this one with it too",
-        (Some(false), true) => "without: open all of them with it, or none",
-        _ => return Ok(()),
-    };
-    Err(Error::Config {
-        setting: "multi_buffer",
-        why: format!("of sockets over one UMEM the first decides, and was opened {why}"),
-    })
-}
-
-/// Whether packets are copied is the same for all sockets over one memory: who asks for the other
-/// is published_len.
-fn check_copying(wanted: &SocketConfig, zero_copy: bool) -> Result<(), Error> {
-    let why = match (wanted.copy_mode, zero_copy) {
-        (CopyMode::ZeroCopy, false) => "has its packets copied",
-        (CopyMode::Copy, true) => "has them without a copy",
-        _ => return Ok(()),
-    };
-    Err(Error::Config {
-        setting: "copy_mode",
-        why: format!(
-            "of sockets over one UMEM the first decides, and {why}: take `CopyMode::Best` here, or a UMEM of its own"
-        ),
-    })
-}
-
-/// In copy mode the kernel sends so many packets in one call. Kernels before 6.17 have 32, and know
-/// no other.
-fn set_budget(
-    socket: BorrowedFd<'_>,
-    wanted: &SocketConfig,
-    size: RingSize,
-) -> Result<(), SyscallError> {
-    match wanted.transmit_budget {
-        Some(budget) => set_xdp_transmit_budget(socket, budget),
-        None => {
-            // Nothing is lost where it is not had: smaller rings and older kernels keep their 32,
-            // and a flush makes more calls.
-            let _ = set_xdp_transmit_budget(socket, size.entries());
-            Ok(())
+    /// What can be requested with a frame, and the most chunks of one: the kernel's figures in copy
+    /// mode, otherwise the driver's.
+    fn offloads(&self) -> Result<(Offloads, u32), Error> {
+        if !self.socket.zero_copy {
+            let offloads = Offloads::of_kernel(self.shared.software_checksum);
+            return Ok((offloads, u32::MAX));
         }
+        let features = XdpFeatures::of(self.socket.interface.index)?.unwrap_or_default();
+        let segments = features.zero_copy_segments.unwrap_or(u32::MAX);
+        Ok((Offloads::of_driver(&features), segments))
     }
-}
-
-fn map<E: Entry>(
-    socket: BorrowedFd<'_>,
-    ring: XdpRing,
-    offsets: &xdp_ring_offset,
-    size: RingSize,
-) -> Result<Memory, Error> {
-    let words = size.entries() as usize * E::WORDS;
-    let map = map_xdp_ring(socket, ring, Memory::len(offsets, words))?;
-    Memory::new(map, offsets, words).ok_or_else(|| Error::Config {
-        setting: "ring",
-        why: "the kernel says that its words are outside of it".into(),
-    })
 }

@@ -3,7 +3,6 @@
 
 use super::*;
 use crate::program::Metadata;
-use crate::socket::rx::MetadataPlacement;
 
 /// Mark, hash and tag are there.
 const MARK: u32 = 0x6e72_4d06;

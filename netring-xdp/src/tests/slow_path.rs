@@ -27,7 +27,7 @@ proptest! {
                 0 | 1 => {
                     harness.tx.reclaim();
                     // Looked at anew: `room` may know of less.
-                    let free = harness.tx.ring_room(RING).min(harness.tx.pool.len()) as usize;
+                    let free = harness.tx.ring_room(RING).min(harness.tx.pool().len()) as usize;
                     let slot = Slot::new(&mut harness.tx, len).unwrap();
                     prop_assert_eq!(slot.is_some(), pieces(len, front) <= free);
                     if let Some(mut slot) = slot {
@@ -120,11 +120,11 @@ fn a_chunk_whose_packet_starts_too_early_is_not_sent() {
         let config = UmemConfig::new().chunk_size(size).unaligned(unaligned);
         let mut harness = harness_over(&config.transmit_metadata(true), 1, 4, false);
         for offset in [0, 1, 23, 24, size - 59, size, u32::MAX] {
-            let token = harness.tx.pool.pop().unwrap();
+            let token = harness.tx.pool().pop().unwrap();
             let sent = harness.tx.stage_token(token, offset, 60, 0, &Request::NONE);
             assert_eq!(sent.is_ok(), offset == 24, "{offset} of {size}");
             if let Err(token) = sent {
-                harness.tx.pool.push(token);
+                harness.tx.pool().push(token);
             }
         }
         assert_eq!(harness.tx.committed(), 1);

@@ -6,9 +6,6 @@
 
 use std::time::{Duration, Instant};
 
-/// What a sleep lasts by default.
-pub(crate) const DEFAULT: Duration = Duration::from_micros(50);
-
 /// Packets of a sleep that is not in vain.
 const USEFUL: u64 = 8;
 /// The most short rounds between two sleeps in vain.
@@ -81,11 +78,6 @@ impl Moderation {
     }
 }
 
-/// What is left of a wait that ends then; `None` for one that does not end.
-pub(crate) fn time_left(deadline: Option<Instant>) -> Option<Duration> {
-    deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()))
-}
-
 /// More than 584 years are not told apart.
 fn nanos(time: Duration) -> u64 {
     u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
@@ -96,6 +88,7 @@ mod tests {
     use super::*;
 
     const US: Duration = Duration::from_micros(1);
+    const INTERVAL: Duration = Duration::from_micros(50);
 
     /// Rounds of a reader that is quick: how many packets come in each, and how long it lasts
     /// without a sleep; and which of them begin with one. A sleep takes twice what was asked.
@@ -123,7 +116,7 @@ mod tests {
 
     #[test]
     fn packets_that_come_one_by_one_and_fast_are_let_gather() {
-        let mut moderation = Moderation::new(DEFAULT);
+        let mut moderation = Moderation::new(INTERVAL);
         // 800 000 a second.
         let slept = rounds(&mut moderation, 2048, [(1, US * 5 / 4); 100]);
         assert!(!slept[0]);
@@ -133,7 +126,7 @@ mod tests {
     #[test]
     fn packets_that_come_slowly_are_not_waited_with() {
         for time in [50, 51, 100, 1000, 1_000_000] {
-            let mut moderation = Moderation::new(DEFAULT);
+            let mut moderation = Moderation::new(INTERVAL);
             let slept = rounds(&mut moderation, 2048, [(1, US * time); 100]);
             assert_eq!(sleeps(&slept), 0, "{time}");
         }
@@ -141,7 +134,7 @@ mod tests {
 
     #[test]
     fn an_exchange_of_single_packets_is_left_alone() {
-        let mut moderation = Moderation::new(DEFAULT);
+        let mut moderation = Moderation::new(INTERVAL);
         let (mut now, mut sleeps) = (Instant::now(), 0);
         // One comes when the last one was answered, and not before, however long that sleeps.
         for seen in 0..6500 {
@@ -162,7 +155,7 @@ mod tests {
             (512, US, true),
             (16, US * 20, false),
         ] {
-            let mut moderation = Moderation::new(DEFAULT);
+            let mut moderation = Moderation::new(INTERVAL);
             let slept = rounds(&mut moderation, room, [(1, time); 10]);
             assert_eq!(sleeps(&slept) > 0, allowed, "{room} {time:?}");
         }
@@ -170,7 +163,7 @@ mod tests {
 
     #[test]
     fn who_asks_often_and_finds_nothing_is_not_kept_waiting() {
-        let mut moderation = Moderation::new(DEFAULT);
+        let mut moderation = Moderation::new(INTERVAL);
         assert_eq!(sleeps(&rounds(&mut moderation, 2048, [(0, US); 100])), 0);
     }
 

@@ -49,7 +49,9 @@ impl Geometry {
         // A length up to the room does not carry, as it is taken less one; and none at all is
         // thereby the longest.
         let less_one = plain_len(desc).wrapping_sub(1);
-        desc.addr < self.plain_to_send && less_one.checked_add(self.minus_room(desc.addr)).is_some()
+        self.front == 0
+            && desc.addr < self.aligned_bytes
+            && less_one.checked_add(self.minus_room(desc.addr)).is_some()
     }
 
     /// 2⁶⁴ less the bytes from an address to the end of its chunk: what is added to it carries

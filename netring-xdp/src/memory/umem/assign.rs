@@ -1,4 +1,4 @@
-//! Who is given which chunks.
+//! Assigns chunks to the halves of sockets.
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicU32;
@@ -9,8 +9,8 @@ use super::{Owner, Pool, Shared};
 use crate::memory::region::Stack;
 
 impl Shared {
-    /// Whether there are so many for both halves of a socket: what one of them was given it has for
-    /// good.
+    /// Checks that there are enough for both halves of a socket. Chunks that were assigned are
+    /// never assigned again.
     pub(crate) fn can_assign(&self, receive: u32, transmit: u32) -> Result<(), Error> {
         let left = self.lock().unassigned.left();
         let Some(left_to_send) = left.checked_sub(receive) else {
@@ -27,22 +27,24 @@ impl Shared {
         Error::Config {
             setting,
             why: format!(
-                "{count} are asked for, and {left} of the UMEM's {all} are left: make it with more (`UmemConfig::chunks`), or ask for fewer"
+                "{count} requested, but only {left} of the UMEM's {all} are left: give it more \
+                 (`UmemConfig::chunks`), or request fewer"
             ),
         }
     }
 
-    /// Gives a half of a socket `count` chunks of its own.
+    /// Assigns `count` chunks to a half of a socket.
     pub(crate) fn assign(&self, count: u32, setting: &'static str) -> Result<Pool, Error> {
         let mut ownership = self.lock();
         let left = ownership.unassigned.left();
         let Some((range, tokens)) = ownership.unassigned.take(count) else {
             return Err(self.too_few(setting, count, left));
         };
-        // Room for all of its own, and none else ever comes: nothing is allocated later.
+        // There is room for all chunks that it owns, and no others ever come: nothing is allocated
+        // later.
         let free = Stack::new(tokens);
         let pool = Pool {
-            home: ownership.owners.len(),
+            owner: ownership.owners.len(),
             pending_returns: Arc::default(),
             published_len: Arc::new(AtomicU32::new(count)),
             window: self.geometry().window(&range),

@@ -1,4 +1,4 @@
-//! A socket is bound to its queue, and why not if it cannot be.
+//! Binds a socket to its queue, and explains why not.
 
 use std::os::fd::BorrowedFd;
 use std::time::{Duration, Instant};
@@ -10,35 +10,37 @@ use netring_sys::kernel::xdp::{
 use netring_sys::syscall::bind_xdp;
 use netring_sys::{Error, Interface, SyscallError};
 
-use crate::options::{CopyMode, SocketConfig};
+use crate::options::CopyMode;
+use crate::socket::config::SocketConfig;
 
-/// Binds, without a copy where that is wanted and can be. Why not, where it was only hoped for.
+/// Binds the socket. Returns why it is not in zero-copy mode, if that was only preferred.
 pub(super) fn bind(
     socket: BorrowedFd<'_>,
-    wanted: &SocketConfig,
+    config: &SocketConfig,
     interface: &Interface,
     lender: Option<BorrowedFd<'_>>,
 ) -> Result<Option<SyscallError>, Error> {
     let flag = |set, flag| if set { flag } else { 0 };
-    let common =
-        flag(wanted.need_wakeup, XDP_USE_NEED_WAKEUP) | flag(wanted.multi_buffer, XDP_USE_SG);
+    let common = flag(config.options.need_wakeup, XDP_USE_NEED_WAKEUP)
+        | flag(config.options.multi_buffer, XDP_USE_SG);
     let with = |flags| {
         let address = sockaddr_xdp {
             sxdp_flags: flags,
             sxdp_ifindex: interface.index,
-            sxdp_queue_id: wanted.queue,
+            sxdp_queue_id: config.queue,
             ..sockaddr_xdp::default()
         };
         bind_when_free(socket, &address, lender)
     };
     if lender.is_some() {
-        // All else is as with the socket whose memory it is, and may not be said.
+        // The kernel takes everything else from the socket that registered the memory, and refuses
+        // other flags.
         return match with(XDP_SHARED_UMEM) {
             Ok(()) => Ok(None),
-            Err(error) => Err(explained(error, wanted, interface)),
+            Err(error) => Err(explained(error, config, interface)),
         };
     }
-    let result = match wanted.copy_mode {
+    let result = match config.options.copy_mode {
         CopyMode::Copy => with(common | XDP_COPY).map(|()| None),
         CopyMode::ZeroCopy => with(common | XDP_ZEROCOPY).map(|()| None),
         CopyMode::Best => match with(common | XDP_ZEROCOPY) {
@@ -47,12 +49,12 @@ pub(super) fn bind(
             Err(why) => with(common | XDP_COPY).map(|()| Some(why)),
         },
     };
-    result.map_err(|error| explained(error, wanted, interface))
+    result.map_err(|error| explained(error, config, interface))
 }
 
-/// A queue is free a moment after the socket that had it was closed: the kernel lets go of it on
-/// its own time, once it gets the lock under which all interfaces are changed. Where namespaces
-/// come and go that was seen to take more than a second.
+/// Waits for the queue if it is busy. It becomes free a moment after its last socket was closed:
+/// the kernel releases it later, under the lock for changes of all interfaces. While namespaces are
+/// created and removed that was seen to take more than a second.
 fn bind_when_free(
     socket: BorrowedFd<'_>,
     address: &sockaddr_xdp,
@@ -71,13 +73,13 @@ fn bind_when_free(
     }
 }
 
-fn explained(error: SyscallError, wanted: &SocketConfig, interface: &Interface) -> Error {
+fn explained(error: SyscallError, config: &SocketConfig, interface: &Interface) -> Error {
     if error.is(EBUSY) {
         Error::QueueBusy {
             interface: interface.name.clone(),
-            queue: wanted.queue,
+            queue: config.queue,
         }
-    } else if error.is(EINVAL) && wanted.multi_buffer {
+    } else if error.is(EINVAL) && config.options.multi_buffer {
         Error::Config {
             setting: "multi_buffer",
             why: "packets larger than a chunk need kernel 6.6; lower the MTU, or set \

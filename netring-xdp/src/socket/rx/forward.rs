@@ -26,21 +26,21 @@ pub struct Forwarded {
 }
 
 impl RxHalf {
-    /// Takes chunks back that are on their way home from another half's transmit ring.
+    /// Takes back chunks that another half has sent.
     #[inline]
     fn take_back(&mut self, tx: &mut TxHalf) {
         let own = self.pool.range();
-        // Without a fill ring they are those of another half, whichever that is.
+        // Without a fill ring the chunks may be those of any half.
         let any = 0..ChunkIndex::MAX;
         let whose = if self.fill.is_some() { own } else { &any };
-        let only = tx.sends_on(whose) && self.fill.is_some();
+        let only = tx.sends_foreign(whose) && self.fill.is_some();
         if self.metadata.is_some() || !only {
-            // (The marks of their chunks are cleared on the longer way home.)
-            tx.keep = 0;
+            // (With metadata the marks are cleared on the slow path.)
+            tx.keep_completions(0);
             return;
         }
-        // With few chunks none of them may wait for the next time.
-        tx.keep = self.most().min((own.end - own.start) / 2);
+        // With few chunks some have to come back by the next flush.
+        tx.keep_completions(self.most().min((own.end - own.start) / 2));
         if let Some(fill) = &mut self.fill
             && tx.reclaim_into(&self.pool, fill) > 0
         {
@@ -83,8 +83,8 @@ impl RxBatch<'_> {
         let view = half.shared.region().view();
         // As many as there is room for, up to where one of the rings begins anew.
         let most = self.count.min(tx.ring_room(self.count));
-        let most = most.min(half.rx.to_end()).min(tx.tx.to_end());
-        let (entries, room) = (half.rx.next_run(most), tx.tx.next_run(most));
+        let most = most.min(half.rx.to_end()).min(tx.ring().to_end());
+        let (entries, room) = (half.rx.next_run(most), tx.ring().next_run(most));
         let (mut sent, mut unwanted) = (entries.len().min(room.len()) as u32, false);
         for (n, (words, out)) in (0..).zip(entries.iter().zip(room)) {
             let desc = xdp_desc::load(words);
@@ -145,7 +145,7 @@ impl RxBatch<'_> {
     fn move_to(&self, tx: &mut TxHalf, fragments: u32) -> bool {
         let geometry = self.half.shared.geometry();
         let fits = |desc: &xdp_desc| geometry.takes_transmit(desc);
-        if fragments > tx.max_pieces
+        if fragments > tx.max_pieces()
             || tx.ring_room(fragments) < fragments
             || !self.half.rx.entries(fragments).all(|d| fits(&d))
         {

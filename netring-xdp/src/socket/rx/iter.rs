@@ -105,7 +105,7 @@ impl RxBatch<'_> {
     #[inline]
     pub(super) fn walk<L>(&self, make: L) -> RawIter<'_, L> {
         let (mut entries, mut room) = (&[][..], &[][..]);
-        if let (true, Some(fill)) = (self.straight, &self.half.fill) {
+        if let (true, Some(fill)) = (self.contiguous, &self.half.fill) {
             entries = self.half.rx.next_run(self.count);
             room = fill.next_run(self.count);
         }
@@ -114,7 +114,7 @@ impl RxBatch<'_> {
         RawIter {
             make,
             view: self.half.shared.region().view(),
-            at: if self.straight { STRAIGHT } else { 0 },
+            at: if self.contiguous { STRAIGHT } else { 0 },
             entries: &entries[..count],
             room: &room[..count],
             next: 0,

@@ -1,32 +1,12 @@
-//! What some sockets do besides sending one chunk after the other: frames in several chunks, and
-//! requests that go with a frame.
+//! What is noted about chunks in flight, until they are completed.
 #![deny(unsafe_code)]
 
 use std::collections::VecDeque;
 
 use netring_sys::{Clock, Timestamp};
 
-use super::request::{Offloads, Request, TimestampStats, stamp_word};
+use super::request::{Request, TimestampStats, stamp_word};
 use crate::memory::geometry::{ByteRange, ChunkIndex, Geometry};
-
-/// The part of a transmitting half that frames of one chunk without a request have nothing to do
-/// with.
-#[derive(Debug)]
-pub(crate) struct TxFeatures {
-    /// Bytes of the longest frame that goes the short way: in one chunk, from its start, without a
-    /// request. 0 where none does.
-    pub(crate) short: usize,
-    /// Bytes of the longest frame that a slot can be had for.
-    pub(crate) max_len: usize,
-    /// What the slot that is being written asks for.
-    pub(crate) request: Request,
-    pub(crate) offloads: Offloads,
-    /// Frames that do not fit a chunk are written here, and cut up when they are committed.
-    pub(crate) scratch: Box<[u8]>,
-    /// None where there is nothing to know of a chunk that is on its way, or where it is completed
-    /// to another socket.
-    pub(crate) in_flight: Option<InFlight>,
-}
 
 /// What is known of the chunks that are on their way.
 #[derive(Debug)]
@@ -59,45 +39,8 @@ struct Asked {
     before: u64,
 }
 
-impl TxFeatures {
-    /// For a half that sends frames of up to `pieces` chunks; `completes`: it has a completion
-    /// ring.
-    pub(crate) fn new(
-        geometry: &Geometry,
-        pieces: u32,
-        completes: bool,
-        zero_copy: bool,
-        offloads: Offloads,
-    ) -> Self {
-        let metadata = geometry.front() > 0;
-        let room = geometry.transmit_room();
-        let max_len = room as usize * pieces.max(1) as usize;
-        let clock = if zero_copy {
-            Clock::Hardware
-        } else {
-            Clock::Tai
-        };
-        Self {
-            short: if metadata { 0 } else { room as usize },
-            max_len,
-            request: Request::NONE,
-            offloads: Offloads {
-                timestamp: offloads.timestamp && completes,
-                ..offloads
-            },
-            scratch: if pieces > 1 {
-                vec![0; max_len].into()
-            } else {
-                Box::default()
-            },
-            in_flight: (completes && (pieces > 1 || metadata))
-                .then(|| InFlight::new(geometry, metadata, clock)),
-        }
-    }
-}
-
 impl InFlight {
-    fn new(geometry: &Geometry, metadata: bool, clock: Clock) -> Self {
+    pub(super) fn new(geometry: &Geometry, metadata: bool, clock: Clock) -> Self {
         let most = if metadata {
             geometry.count() as usize
         } else {

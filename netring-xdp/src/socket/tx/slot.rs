@@ -1,10 +1,9 @@
 //! The transmitting half as a packet sink.
 #![deny(unsafe_code)]
 
-use netring_sys::{Error, PacketSink, PacketSlot, SinkStats};
+use netring_sys::{Error, PacketSlot};
 
 use super::{Request, TxHalf, not_opened};
-use crate::socket::Transmitter;
 
 /// Room for one frame in the transmit ring; see [`PacketSlot`].
 #[derive(Debug)]
@@ -202,37 +201,5 @@ impl PacketSlot for Slot<'_> {
             return self.half.stage_slot(self.len);
         }
         self.half.stage_next(self.len);
-    }
-}
-
-impl PacketSink for Transmitter<'_> {
-    type Slot<'a>
-        = Slot<'a>
-    where
-        Self: 'a;
-
-    fn room(&mut self) -> Result<usize, Error> {
-        Ok(self.half.room() as usize)
-    }
-
-    #[inline]
-    fn slot(&mut self, len: usize) -> Result<Option<Slot<'_>>, Error> {
-        Slot::new(&mut self.half, len)
-    }
-
-    fn flush(&mut self) -> Result<usize, Error> {
-        self.half.flush().map(|left| left as usize)
-    }
-
-    fn stats(&mut self) -> Result<SinkStats, Error> {
-        self.half.stats()
-    }
-
-    fn max_len(&self) -> usize {
-        self.half.features.max_len
-    }
-
-    fn pending(&mut self) -> Result<u64, Error> {
-        Ok(self.half.pending())
     }
 }

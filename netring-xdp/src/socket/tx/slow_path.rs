@@ -56,9 +56,8 @@ impl TxHalf {
             ..span
         };
         let chunk = token.chunk();
-        if !self.pool.range().contains(&chunk) && !self.sent_on.contains(&chunk) {
-            self.sends_on(&(chunk..chunk + 1));
-            self.keep = 0;
+        if !self.pool.range().contains(&chunk) {
+            self.foreign.sends_one(chunk);
         }
         self.note_sent(&desc, chunk, Some((words, request)));
         token.into_ring();

@@ -43,12 +43,14 @@ pub(super) const UNSAFE_FILES: &[&str] = &[
     "xtask/src/tools/bench/minimal.rs",
     "netring-flow/src/prefetch.rs",
     "netring-xdp/src/socket/rx.rs",
+    "netring-xdp/src/socket/rx/batch.rs",
+    "netring-xdp/src/socket/rx/recycle.rs",
     "netring-xdp/src/socket/rx/forward.rs",
     "netring-xdp/src/socket/rx/iter.rs",
     "netring-xdp/src/socket/rx/metadata.rs",
     "netring-xdp/src/memory/region.rs",
     "netring-xdp/src/ring/memory.rs",
-    "netring-xdp/src/socket/tx.rs",
+    "netring-xdp/src/socket/tx/reclaim.rs",
 ];
 
 const MAX_LINES: usize = 500;
