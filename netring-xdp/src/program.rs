@@ -2,8 +2,8 @@
 //!
 //! A program runs in the kernel for each packet of an interface, and gives it to the socket of its
 //! queue. This crate generates one as eBPF instructions ([`Program::redirect`]): no compiler, no
-//! prebuilt object. [aya] makes its maps and loads it; it is attached by a link that the kernel
-//! takes away with its owner.
+//! prebuilt object. Its maps are [aya]'s. It is attached by a link that the kernel removes with its
+//! owner.
 //!
 //! ```no_run
 //! use netring_xdp::program::{AttachMode, Program};
@@ -50,12 +50,12 @@ pub mod asm;
 mod attach;
 mod btf;
 mod counters;
-mod device_bound;
 mod error;
 mod generated;
 mod helper;
 mod insn;
 mod load;
+mod loader;
 mod map;
 mod metadata;
 mod native;

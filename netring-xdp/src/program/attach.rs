@@ -177,14 +177,15 @@ impl Attachment {
     pub fn ebpf_mut(&mut self) -> Option<&mut Ebpf> {
         match &mut self.code {
             Loaded::Ebpf { ebpf, .. } => Some(ebpf),
-            Loaded::Xdp(_) | Loaded::Bound { .. } => None,
+            Loaded::Xdp(_) | Loaded::Generated { .. } => None,
         }
     }
 
     /// The program, for what aya can do with it.
     ///
     /// # Errors
-    /// The user's own object has none of that name any more.
+    /// [`Error::Config`] for the generated program, which is not loaded with aya, and if the user's
+    /// object no longer has a program of that name.
     pub fn xdp_mut(&mut self) -> Result<&mut Xdp, Error> {
         self.code.xdp()
     }
@@ -278,7 +279,10 @@ pub(super) fn check(program: &Program, interface: &Interface) -> Result<(), Erro
                 .into(),
         });
     }
-    if let Loaded::Bound { device: bound, .. } = program.code
+    if let Loaded::Generated {
+        device: Some(bound),
+        ..
+    } = program.code
         && bound != Device::here(interface.index)?
     {
         return Err(Error::Config {

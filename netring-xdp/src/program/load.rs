@@ -31,10 +31,10 @@ pub(super) enum Loaded {
         name: String,
     },
     Xdp(Box<Xdp>),
-    /// Bound to an interface, and not loaded with aya.
-    Bound {
+    /// The generated program, which may be bound to an interface.
+    Generated {
         program: OwnedFd,
-        device: Device,
+        device: Option<Device>,
     },
 }
 
@@ -98,13 +98,19 @@ impl Program {
     /// Whether it writes metadata before each packet: it is one of
     /// [`Redirect::metadata`](super::Redirect::metadata).
     pub const fn has_metadata(&self) -> bool {
-        matches!(self.code, Loaded::Bound { .. })
+        matches!(
+            self.code,
+            Loaded::Generated {
+                device: Some(_),
+                ..
+            }
+        )
     }
 
     /// The program's descriptor, for what is not in this crate: a test run, a pin.
     ///
     /// # Errors
-    /// As for [`xdp_mut`](Self::xdp_mut).
+    /// [`Error::Config`] if the user's object no longer has a program of that name.
     pub fn fd(&mut self) -> Result<BorrowedFd<'_>, Error> {
         self.code.fd()
     }
@@ -112,8 +118,8 @@ impl Program {
     /// The program, for what aya can do with it.
     ///
     /// # Errors
-    /// The user's own object has none of that name any more; a program [with
-    /// metadata](super::Redirect::metadata) is not aya's.
+    /// [`Error::Config`] for the generated program, which is not loaded with aya, and if the user's
+    /// object no longer has a program of that name.
     pub fn xdp_mut(&mut self) -> Result<&mut Xdp, Error> {
         self.code.xdp()
     }
@@ -133,16 +139,18 @@ impl Loaded {
                 .ok_or_else(|| missing("program", name))?
                 .try_into()
                 .map_err(error::program),
-            Self::Bound { .. } => Err(Error::Config {
-                setting: "metadata",
-                why: "a program that is bound to an interface is not loaded with aya".into(),
+            Self::Generated { .. } => Err(Error::Config {
+                setting: "program",
+                why: "the generated program is not loaded with aya; load its object \
+                      (`Redirect::object`) with `Program::from_elf` for that"
+                    .into(),
             }),
         }
     }
 
     pub(super) fn fd(&mut self) -> Result<BorrowedFd<'_>, Error> {
         match self {
-            Self::Bound { program, .. } => Ok(OwnedFd::as_fd(program)),
+            Self::Generated { program, .. } => Ok(OwnedFd::as_fd(program)),
             other => Ok(other.xdp()?.fd().map_err(error::program)?.as_fd()),
         }
     }

@@ -10,7 +10,7 @@ use super::generated::{COUNTS, PROGRAM, SOCKETS};
 use super::load::Program;
 use super::metadata::{self, Kfuncs, MetadataFields};
 use super::translate::{self, JumpTarget, LoadStrategy};
-use super::{DefaultAction, device_bound};
+use super::{DefaultAction, loader};
 use crate::device::Device;
 
 /// Offsets in `struct xdp_md`, the context that a program is given in `r1`.
@@ -190,16 +190,15 @@ impl Redirect {
     }
 
     fn load_as_it_is(&self) -> Result<Program, Error> {
-        let Some((interface, _)) = self.metadata else {
-            return Program::generated(&self.object()?, self.queues);
-        };
+        let interface = self.metadata.map(|(interface, _)| interface);
         let with = XdpLoad {
-            interface,
+            interface: interface.unwrap_or(0),
             multi_buffer: self.multi_buffer,
             ..XdpLoad::default()
         };
-        let (program, maps) = device_bound::load(&self.code(self.kfuncs()?)?, PROGRAM, with)?;
-        Program::bound(program, Device::here(interface)?, maps, self.queues)
+        let (program, maps) = loader::load(&self.code(self.kfuncs()?)?, PROGRAM, with)?;
+        let device = interface.map(Device::here).transpose()?;
+        Program::generated(program, device, maps, self.queues)
     }
 
     fn kfuncs(&self) -> Result<Kfuncs, Error> {

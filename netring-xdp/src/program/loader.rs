@@ -1,8 +1,8 @@
-//! Loading a program that is bound to an interface, so that it may ask the driver about packets.
+//! Loads an assembled program: its maps, which are aya's, and then the program by one system call.
 //!
-//! The one program that is not loaded with aya: `BPF_PROG_LOAD` has to name the interface
-//! (`prog_ifindex`), and aya 0.14 has no way to say it; without, the verifier refuses the calls
-//! ("metadata kfuncs require device-bound program"). Its maps are aya's.
+//! aya 0.14 would need an ELF object for this, and cannot bind a program to an interface
+//! (`prog_ifindex`), without which the verifier refuses calls that ask the driver ("metadata kfuncs
+//! require device-bound program").
 
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 
@@ -15,7 +15,7 @@ use super::asm::Code;
 use super::{error, object};
 use crate::permit;
 
-/// Makes the maps of a program and loads it: the program, and the maps in their order.
+/// Creates the maps of a program and loads it. Returns the program, and the maps in their order.
 pub(super) fn load(
     code: &Code,
     name: &str,
