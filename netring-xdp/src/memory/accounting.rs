@@ -1,4 +1,4 @@
-//! Where all the chunks of a UMEM are.
+//! Accounting for the chunks of a UMEM.
 
 use std::fmt;
 use std::sync::Arc;
@@ -6,29 +6,29 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use crate::ring::Memory;
 
-/// How many chunks of a UMEM are where. Each is in exactly one place.
+/// How many chunks of a UMEM are in which place. Each is in exactly one.
 ///
-/// What is in rings is read from the words that the kernel shares, and not from this crate's books:
-/// a chunk that is lost, or twice somewhere, makes [`total`](Self::total) wrong.
+/// The counts of rings are read from the words that the kernel shares, not from this crate's own
+/// accounting: a chunk that is lost or doubled makes [`total`](Self::total) wrong.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Census {
     /// Free.
     pub pool: u32,
-    /// In fill rings: for packets to come.
+    /// In fill rings, for packets to come.
     pub fill: u32,
-    /// With the kernel: off a fill ring and not yet in a receive ring, or off a transmit ring and
-    /// not yet in a completion ring.
+    /// With the kernel: taken from a fill ring and not yet in a receive ring, or taken from a
+    /// transmit ring and not yet in a completion ring.
     pub kernel: u32,
-    /// In receive rings: packets that were not taken yet, and those of batches that are looked at.
+    /// In receive rings: packets that were not taken yet, and those of live batches.
     pub receive: u32,
     /// With the user.
     pub user: u32,
-    /// In transmit rings, those included that are committed and not yet flushed.
+    /// In transmit rings, including frames that are committed and not yet flushed.
     pub transmit: u32,
     /// In completion rings: sent, and not yet taken back.
     pub completion: u32,
-    /// In the rings of sockets that are closed: they are of no use any more.
+    /// In the rings of sockets that are closed: they are lost to the UMEM.
     pub closed: u32,
 }
 
@@ -36,8 +36,8 @@ pub struct Census {
 #[derive(Debug, Default)]
 pub(crate) struct Accounting {
     open: Vec<Rings>,
-    /// What went past the kernel in rings that are closed, and what was in them: fill, receive,
-    /// transmit, completion.
+    /// What passed the kernel's side of rings that are closed: fill, receive, transmit, completion;
+    /// and what was left in them.
     passed: [u32; 4],
     closed: u32,
 }
@@ -54,12 +54,12 @@ pub(crate) struct Rings {
 }
 
 impl Census {
-    /// All of them.
+    /// All chunks.
     pub const fn total(&self) -> u32 {
         let free = self.pool.wrapping_add(self.user);
         let receive = self.fill.wrapping_add(self.receive);
         let transmit = self.transmit.wrapping_add(self.completion);
-        // Wrapping: a position that cannot be must not panic the one who looks for it.
+        // Wrapping: an impossible position must not panic the caller that looks for it.
         free.wrapping_add(receive)
             .wrapping_add(transmit)
             .wrapping_add(self.kernel)
@@ -91,8 +91,8 @@ impl Accounting {
         self.open.push(rings);
     }
 
-    /// A socket is closed. (Its rings must not be held on to: the kernel keeps a socket open while
-    /// a ring of it is mapped.)
+    /// A socket is closed. (Its rings have to be released: the kernel keeps a socket open while one
+    /// of its rings is mapped.)
     pub(crate) fn close(&mut self, rings: &Rings) {
         self.open
             .retain(|open| !Arc::ptr_eq(&open.staged, &rings.staged));
@@ -104,8 +104,8 @@ impl Accounting {
     }
 
     pub(crate) fn census(&self, pool: u32, user: u32) -> Census {
-        // Positions start at 0 and count everything that ever went through, modulo 2³²: what left
-        // the rings on the one side and did not arrive on the other is with the kernel.
+        // Positions start at 0 and count everything that ever passed, modulo 2³²: what left the
+        // rings on one side and did not arrive on the other is with the kernel.
         let (mut passed, mut inside) = (self.passed, [0_u32; 4]);
         for rings in &self.open {
             let (more_passed, more_inside) = rings.count();
@@ -132,10 +132,11 @@ impl Accounting {
 }
 
 impl Rings {
-    /// How many chunks went past the kernel's side of each ring, and how many are in it: fill,
+    /// How many chunks passed the kernel's side of each ring, and how many are in it: fill,
     /// receive, transmit, completion.
     fn count(&self) -> ([u32; 4], [u32; 4]) {
-        // Acquire: the pairs of words are seen in an order in which no chunk is in two places.
+        // Acquire: the pairs of words are read in an order in which no chunk is in two places.
+        // Partner: the release of each position by its writer.
         let producer = |ring: &Memory| ring.producer().load(Ordering::Acquire);
         let consumer = |ring: &Memory| ring.consumer().load(Ordering::Acquire);
         let rings = [&self.fill, &self.receive, &self.transmit, &self.completion];
@@ -150,7 +151,7 @@ impl Rings {
             self.completion.as_ref().map_or(0, producer),
         ];
         let [fill, receive, transmit, completion] = inside;
-        // Relaxed: a count.
+        // Relaxed, with no partner: a count.
         let staged = self.staged.load(Ordering::Relaxed);
         (
             passed,

@@ -1,9 +1,9 @@
-//! How packet memory is cut into chunks, and what the kernel takes of it.
+//! How packet memory is divided into chunks, and which addresses the kernel accepts.
 //!
-//! Everything here is arithmetic on numbers, and the rules are the kernel's own (`xdp_umem_reg`,
+//! Everything here is arithmetic, and the rules are the kernel's own (`xdp_umem_reg`,
 //! `xp_check_aligned`, `xp_check_unaligned`, `xp_aligned_validate_desc`,
-//! `xp_unaligned_validate_desc`): an address that the kernel would drop without a word is
-//! refused here, and one that comes from the kernel is believed only as far as it lies inside.
+//! `xp_unaligned_validate_desc`). An address that the kernel would drop silently is refused here,
+//! and an address from the kernel is trusted only if it lies inside.
 
 mod fast_path;
 
@@ -15,8 +15,8 @@ use netring_sys::kernel::xdp::{
     XSK_UNALIGNED_BUF_ADDR_MASK, XSK_UNALIGNED_BUF_OFFSET_SHIFT, xdp_desc,
 };
 
-/// Bytes that are left for a packet at the least. Kernels of 2026 refuse less: 320 for what the
-/// stack puts behind a packet, and 128.
+/// The least room for a packet, in bytes. Kernels of 2026 refuse less: 320 for what the stack puts
+/// behind a packet, and 128.
 const LEAST_PAYLOAD: u32 = 448;
 
 /// The number of a chunk.
@@ -26,7 +26,7 @@ pub(crate) type ChunkIndex = u32;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Geometry {
     chunk_size: u32,
-    /// log₂ of the chunk size, where chunks are aligned.
+    /// log₂ of the chunk size, if chunks are aligned.
     shift: u32,
     unaligned: bool,
     headroom: u32,
@@ -34,12 +34,12 @@ pub(crate) struct Geometry {
     /// Bytes of all chunks if they are aligned, otherwise 0, so that one comparison checks both:
     /// two would cost a sixth of the instructions of receiving.
     aligned_bytes: u64,
-    /// Bytes before each frame to send in which the kernel looks for what is asked for with it; 0
-    /// where it does not look.
+    /// Bytes before each frame to send in which the kernel looks for requests; 0 if it does not
+    /// look.
     front: u32,
 }
 
-/// A part of a chunk: where in the packet memory it starts, and its length, both checked.
+/// Part of a chunk: where in the packet memory it starts, and its length, both checked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct ByteRange {
     pub(crate) chunk: ChunkIndex,
@@ -48,7 +48,7 @@ pub(crate) struct ByteRange {
 }
 
 impl Geometry {
-    /// A geometry that the kernel takes.
+    /// A geometry that the kernel accepts.
     pub(crate) fn new(
         chunk_size: u32,
         count: u32,
@@ -60,14 +60,15 @@ impl Geometry {
         if chunk_size < XDP_UMEM_MIN_CHUNK_SIZE || chunk_size > page_size {
             return refuse(
                 "chunk_size",
-                format!("{chunk_size} bytes: the kernel takes 2048 to {page_size}, a page"),
+                format!("{chunk_size} bytes is not between 2048 and {page_size}, a page"),
             );
         }
         if !unaligned && !chunk_size.is_power_of_two() {
             return refuse(
                 "chunk_size",
                 format!(
-                    "{chunk_size} bytes: aligned chunks are a power of two, 2048 to {page_size}; unaligned ones may be of any size between"
+                    "{chunk_size} bytes is not a power of two from 2048 to {page_size}; only \
+                     `unaligned` chunks may have any size between"
                 ),
             );
         }
@@ -76,21 +77,24 @@ impl Geometry {
             return refuse(
                 "headroom",
                 format!(
-                    "{headroom} bytes leave too little for a packet: a chunk of {chunk_size} has 256 of its own, and takes up to {most} more"
+                    "{headroom} bytes leave too little for a packet: a chunk of {chunk_size} bytes \
+                     reserves 256, and allows up to {most} more"
                 ),
             );
         }
         if count == 0 {
-            return refuse("chunks", "packet memory has one chunk at the least".into());
+            return refuse("chunks", "packet memory needs at least one chunk".into());
         }
-        // Page numbers of the kernel's are 32 bits wide.
+        // The kernel's page numbers have 32 bits.
         let bytes = u64::from(chunk_size) * u64::from(count);
         if bytes.div_ceil(u64::from(page_size)) > u64::from(u32::MAX)
             || usize::try_from(bytes).is_err()
         {
             return refuse(
                 "chunks",
-                format!("{count} of {chunk_size} bytes are more memory than the kernel registers"),
+                format!(
+                    "{count} of {chunk_size} bytes are more memory than the kernel can register"
+                ),
             );
         }
         Ok(Self {
@@ -104,12 +108,12 @@ impl Geometry {
         })
     }
 
-    /// This geometry, with so many bytes before each frame to send, a small part of a chunk.
+    /// This geometry with this many bytes, a small part of a chunk, before each frame to send.
     pub(crate) const fn with_front(self, front: u32) -> Self {
         Self { front, ..self }
     }
 
-    /// Bytes before each frame to send that are not the frame's.
+    /// Bytes before each frame to send that do not belong to it.
     #[inline]
     pub(crate) const fn front(&self) -> u32 {
         self.front
@@ -137,7 +141,7 @@ impl Geometry {
         self.unaligned
     }
 
-    /// Bytes of packet that a received chunk holds.
+    /// Bytes of a received packet that a chunk holds.
     pub(crate) const fn payload(&self) -> u32 {
         self.chunk_size - XDP_PACKET_HEADROOM - self.headroom
     }
@@ -148,7 +152,7 @@ impl Geometry {
         self.chunk_size as u64 * self.count as u64
     }
 
-    /// This geometry, which has aligned chunks, in a form in which the compiler sees that.
+    /// This geometry, which has aligned chunks, in a form that shows it to the compiler.
     #[inline]
     pub(crate) const fn aligned(&self) -> Self {
         debug_assert!(!self.unaligned);
@@ -171,12 +175,13 @@ impl Geometry {
         chunk as u64 * self.chunk_size as u64
     }
 
-    /// The chunk that an address from the kernel is in: the offset that the kernel added is taken
-    /// off again. `None` for an address outside.
+    /// The chunk that an address from the kernel is in, without the offset that the kernel added.
+    /// `None` for an address outside.
     #[inline]
     pub(crate) fn chunk_of(&self, addr: u64) -> Option<ChunkIndex> {
         let chunk = if self.unaligned {
-            // The chunk is in the lower bits as it was given; what the kernel added is above them.
+            // The lower bits are the address that the kernel was given, the upper bits what it
+            // added.
             (addr & XSK_UNALIGNED_BUF_ADDR_MASK) / u64::from(self.chunk_size)
         } else {
             addr >> self.shift
@@ -188,10 +193,10 @@ impl Geometry {
     /// [`transmit_addr`](Self::transmit_addr).
     #[inline]
     pub(crate) fn completed(&self, addr: u64) -> Option<ChunkIndex> {
-        // Newer kernels (6.18) keep a mark of their own in the lowest bit while a copied frame is
-        // on its way, and give the address back without that bit: one less where an
-        // unaligned chunk starts at an odd address, which is in the chunk before. Chunks are longer
-        // than two bytes: with the bit set either address is in the right one.
+        // Newer kernels (6.18) keep a mark in the lowest bit while a copied frame is in flight, and
+        // return the address without that bit. If an unaligned chunk starts at an odd address, that
+        // is one less, in the chunk before. Chunks are longer than two bytes, so with the bit set
+        // either address is in the right chunk.
         self.chunk_of(addr | 1)
     }
 
@@ -212,11 +217,11 @@ impl Geometry {
             return self.received(desc).is_some();
         }
         let end = (desc.addr & self.mask()) + u64::from(desc.len);
-        // No branch: it is counted, and nothing hangs on it.
+        // No branch: the result is only counted.
         (desc.addr < self.aligned_bytes) & (end <= u64::from(self.chunk_size))
     }
 
-    /// Where a descriptor of the receive ring points; `None` where that is not inside one chunk.
+    /// Where a descriptor of the receive ring points; `None` if that is not inside one chunk.
     #[inline]
     pub(crate) fn received(&self, desc: &xdp_desc) -> Option<ByteRange> {
         if desc.addr < self.aligned_bytes {
@@ -235,7 +240,7 @@ impl Geometry {
     fn received_unaligned(&self, desc: &xdp_desc) -> Option<ByteRange> {
         let chunk = self.chunk_of(desc.addr)?;
         let start = self.flat(desc.addr);
-        // Both subtractions are of what was checked: the start is at the chunk's base or behind it.
+        // Both subtractions are checked: a forged address may start before the base of its chunk.
         let offset = start.checked_sub(self.base(chunk))?;
         let room = u64::from(self.chunk_size).checked_sub(offset)?;
         (u64::from(desc.len) <= room).then_some(ByteRange {
@@ -245,8 +250,8 @@ impl Geometry {
         })
     }
 
-    /// Whether the kernel takes an address from the fill ring. What it does not take it drops, and
-    /// counts where nobody can read it.
+    /// Whether the kernel accepts an address from the fill ring. It drops others, and counts them
+    /// where nobody can read it.
     #[cfg(test)]
     pub(crate) fn takes_fill(&self, addr: u64) -> bool {
         if self.unaligned {
@@ -258,9 +263,9 @@ impl Geometry {
         }
     }
 
-    /// Whether the kernel takes a descriptor from the transmit ring: one that it does not take it
-    /// consumes, and never completes. What stands before a frame has to be inside of the chunk
-    /// too, also where nothing is asked for.
+    /// Whether the kernel accepts a descriptor from the transmit ring. It consumes others without
+    /// ever completing them. What precedes a frame has to be inside the chunk too, even if nothing
+    /// is requested.
     #[inline]
     pub(crate) fn takes_transmit(&self, desc: &xdp_desc) -> bool {
         let options = if self.front > 0 {
@@ -287,8 +292,8 @@ impl Geometry {
         u64::from(desc.len) <= room
     }
 
-    /// The address for a descriptor to send `start` by. With unaligned chunks the chunk and the
-    /// offset in it are told apart.
+    /// The address for a descriptor that sends from `start`. With unaligned chunks it has the chunk
+    /// and the offset in different bits.
     #[inline]
     pub(crate) fn transmit_addr(&self, span: &ByteRange) -> u64 {
         if self.unaligned {

@@ -1,4 +1,4 @@
-//! Packet memory, and the proof of who may touch which part of it.
+//! Packet memory, and the tokens that prove who may touch which part of it.
 //!
 //! ```text
 //! ┌──────────── chunk 0 ────────────┬──────────── chunk 1 ────────────┬─ …
@@ -8,12 +8,12 @@
 //!
 //! # Safety
 //! The invariant of this file: for each chunk there is either one [`ChunkToken`], or the chunk is
-//! in a ring (or with the kernel, between two rings). Tokens are made once for each chunk
-//! ([`Unassigned`]), given up when the chunk goes into a ring, and made anew only for a chunk that
-//! came out of one ([`ChunkToken::from_ring`], whose callers vouch for that). Neither can be
-//! copied. So bytes of a chunk are lent only by who holds its token, for as long as the token is
-//! borrowed, and the kernel does not touch them meanwhile. A token is used with the region that it
-//! was made for only: both live in the same shared part of one UMEM.
+//! in a ring (or with the kernel, between two rings). A token is made once for each chunk
+//! ([`Unassigned`]), given up when the chunk goes into a ring, and made again only for a chunk that
+//! came out of one ([`ChunkToken::from_ring`], whose callers guarantee that). Tokens cannot be
+//! copied. So only the holder of its token lends the bytes of a chunk, for as long as the token is
+//! borrowed, and the kernel does not touch them meanwhile. A token is used only with the region
+//! that it was made for: both live in the shared part of one UMEM.
 #![expect(
     unsafe_code,
     reason = "lends packet memory; the invariant stands above"
@@ -35,7 +35,7 @@ pub(crate) struct Region {
     geometry: Geometry,
 }
 
-/// Packet memory as a loop over many packets sees it: by value, as nothing of it changes.
+/// Packet memory as a loop over many packets uses it: by value, because nothing of it changes.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct View<'a> {
     start: NonNull<u8>,
@@ -43,20 +43,20 @@ pub(crate) struct View<'a> {
     region: PhantomData<&'a Region>,
 }
 
-/// The right to one chunk: whoever has it has the chunk.
+/// The right to one chunk: its holder owns the chunk.
 #[derive(Debug)]
 pub(crate) struct ChunkToken(ChunkIndex);
 
-/// Tokens of free chunks; the one that was put on last is taken first. It has room for all that it
-/// can ever have.
+/// Tokens of free chunks: the last one in is the first one out. It has room for all that it can
+/// ever hold.
 #[derive(Debug)]
 pub(crate) struct Stack {
-    /// Those from `len` on are left-overs, and no tokens.
+    /// Those from `len` on are leftovers, not tokens.
     slots: Box<[ChunkToken]>,
     len: usize,
 }
 
-/// Chunks that nobody was given yet: those from a number on.
+/// Chunks that were not assigned yet: those from a number on.
 #[derive(Debug)]
 pub(crate) struct Unassigned(Range<ChunkIndex>);
 
@@ -65,7 +65,7 @@ impl Region {
     pub(crate) fn new(map: Mmap, geometry: Geometry) -> (Self, Unassigned) {
         assert!(
             geometry.bytes() <= map.len() as u64,
-            "the mapping is made for these chunks"
+            "the mapping has room for all chunks"
         );
         let unassigned = Unassigned(0..geometry.count());
         (Self { map, geometry }, unassigned)
@@ -93,8 +93,8 @@ impl Region {
     #[inline]
     pub(crate) fn bytes<'a>(&'a self, token: &'a ChunkToken, offset: u32, len: u32) -> &'a [u8] {
         let start = self.check(token, offset, len);
-        // SAFETY: the token, borrowed with the slice, says that the chunk is its holder's, who
-        // writes only by `bytes_mut` and so not now; `self` owns the mapping; `check` has
+        // SAFETY: `self` owns the mapping; the token is borrowed with the slice, and its holder,
+        // who alone may touch the chunk, writes through `bytes_mut` only, so not now; `check` keeps
         // the range inside the chunk, and the chunks are inside the mapping.
         unsafe { std::slice::from_raw_parts(start, len as usize) }
     }
@@ -108,51 +108,51 @@ impl Region {
         len: u32,
     ) -> &'a mut [u8] {
         let start = self.check(token, offset, len);
-        // SAFETY: the token, borrowed mutably with the slice, is the only one for this chunk;
-        // `self` owns the mapping; `check` has the range inside the chunk, and the chunks
-        // are inside the mapping.
+        // SAFETY: `self` owns the mapping; the token, borrowed mutably with the slice, is the only
+        // one for this chunk; `check` keeps the range inside the chunk, and the chunks are inside
+        // the mapping.
         unsafe { std::slice::from_raw_parts_mut(start, len as usize) }
     }
 
-    /// Bytes of a packet that lies in a ring's entry.
+    /// Bytes of a packet in an entry of a ring.
     ///
     /// # Safety
-    /// The span came out of [`Geometry::received`] of this region's geometry, for an entry of a
-    /// receive ring that is not released while the slice lives: until then the chunk is neither
-    /// the kernel's nor anybody's token, and nobody else writes to it.
+    /// The range came from [`Geometry::received`] of this region's geometry, for an entry of a
+    /// receive ring that is not released while the slice lives: until then the chunk belongs to
+    /// neither the kernel nor a token, and nobody else writes to it.
     #[inline]
     pub(crate) unsafe fn received(&self, span: &ByteRange) -> &[u8] {
         let start = self.at(span.start);
-        // SAFETY: the caller vouches that nobody writes to it; `self` owns the mapping; the span is
-        // inside a chunk.
+        // SAFETY: `self` owns the mapping; the caller guarantees that nobody writes to the chunk;
+        // the range is inside a chunk.
         unsafe { std::slice::from_raw_parts(start, span.len as usize) }
     }
 
     /// As [`received`](Self::received), to write to.
     ///
     /// # Safety
-    /// As there, and no other slice of the chunk lives.
+    /// Those of [`received`](Self::received), and no other slice of the chunk lives.
     #[inline]
     #[expect(
         clippy::mut_from_ref,
-        reason = "the caller vouches that it is the only reference"
+        reason = "the caller guarantees that it is the only reference"
     )]
     pub(crate) unsafe fn received_mut(&self, span: &ByteRange) -> &mut [u8] {
         let start = self.at(span.start);
-        // SAFETY: the caller vouches that nobody else uses it; `self` owns the mapping; the span is
-        // inside a chunk.
+        // SAFETY: `self` owns the mapping; the caller guarantees that nobody else uses the chunk;
+        // the range is inside a chunk.
         unsafe { std::slice::from_raw_parts_mut(start, span.len as usize) }
     }
 
     /// Sets bytes to zero.
     ///
     /// # Safety
-    /// They are inside a chunk whose entry of a receive ring is not released, and of which no slice
-    /// lives.
+    /// The bytes are inside a chunk whose entry of a receive ring is not released, and of which no
+    /// slice lives.
     #[inline]
     pub(crate) unsafe fn clear<const N: usize>(&self, start: u64) {
-        // SAFETY: the caller vouches that nobody else uses them, and that they are inside a chunk;
-        // `self` owns the mapping.
+        // SAFETY: `self` owns the mapping; the caller guarantees that nobody else uses the bytes,
+        // and that they are inside a chunk.
         unsafe { self.at(start).cast::<[u8; N]>().write([0; N]) };
     }
 
@@ -173,12 +173,13 @@ impl Region {
 }
 
 impl<'a> View<'a> {
-    /// Bytes of a packet that a descriptor of a receive ring points to; `None` where that is not
-    /// inside one chunk or fills it to its end, the packet has several chunks, and always where
+    /// Bytes of a packet that a descriptor of a receive ring points to; `None` if that is not
+    /// inside one chunk or fills it to its end, if the packet spans several chunks, and always if
     /// chunks are not aligned.
     ///
     /// # Safety
-    /// As [`Region::received`]: the entry that it is of is not released while the slice lives.
+    /// Those of [`Region::received`]: the entry of the descriptor is not released while the slice
+    /// lives.
     #[inline]
     pub(crate) unsafe fn received(&self, desc: &xdp_desc) -> Option<&'a [u8]> {
         if !self.geometry.is_plain(desc) {
@@ -187,43 +188,44 @@ impl<'a> View<'a> {
         // SAFETY: the region owns the mapping; nothing is written; the descriptor is inside a
         // chunk, and the chunks are inside the mapping.
         let start = unsafe { self.start.add(desc.addr as usize) };
-        // SAFETY: the caller vouches that nobody writes to it; the region, borrowed for `'a`, owns
-        // the mapping; the whole of it is inside a chunk.
+        // SAFETY: the region, borrowed for `'a`, owns the mapping; the caller guarantees that
+        // nobody writes to the chunk; the whole packet is inside it.
         Some(unsafe { std::slice::from_raw_parts(start.as_ptr(), plain_len(desc) as usize) })
     }
 
-    /// The bytes before a packet; `None` where so many are not in its chunk.
+    /// The `N` bytes before a packet; `None` if its chunk does not have that many.
     ///
     /// # Safety
-    /// As for [`received`](Self::received), which returned the packet.
+    /// Those of [`received`](Self::received), which returned the packet.
     #[inline]
     pub(crate) unsafe fn before<const N: usize>(&self, desc: &xdp_desc) -> Option<&'a [u8; N]> {
         let offset = desc.addr & (u64::from(self.geometry.chunk_size()) - 1);
         if offset < N as u64 {
             return None;
         }
-        // SAFETY: the region owns the mapping; nothing is written; the packet is inside a chunk,
-        // and so far from its start.
+        // SAFETY: the region owns the mapping; nothing is written; the packet is inside a chunk, at
+        // least `N` bytes from its start.
         let start = unsafe { self.start.add(desc.addr as usize - N) };
-        // SAFETY: the caller vouches that nobody writes to the chunk; the region, borrowed for
-        // `'a`, owns the mapping; the bytes are in the packet's chunk.
+        // SAFETY: the region, borrowed for `'a`, owns the mapping; the caller guarantees that
+        // nobody writes to the chunk; the bytes are in the packet's chunk.
         Some(unsafe { start.cast::<[u8; N]>().as_ref() })
     }
 
-    /// As [`received`](Self::received), to write to and to send on; `None` for an empty one, and
+    /// As [`received`](Self::received), to write to and to forward; `None` for an empty packet, but
     /// not for one that fills its chunk.
     ///
     /// # Safety
-    /// As there, and no other slice of the chunk lives.
+    /// Those of [`received`](Self::received), and no other slice of the chunk lives.
     #[inline]
     pub(crate) unsafe fn received_mut(&self, desc: &xdp_desc) -> Option<&'a mut [u8]> {
         if !self.geometry.is_plain_to_send(desc) {
             return None;
         }
-        // SAFETY: as in `received`.
+        // SAFETY: the region owns the mapping; nothing is written; the descriptor is inside a
+        // chunk, and the chunks are inside the mapping.
         let start = unsafe { self.start.add(desc.addr as usize) };
-        // SAFETY: the caller vouches that nobody else uses it; the region, borrowed for `'a`, owns
-        // the mapping; the whole of it is inside a chunk.
+        // SAFETY: the region, borrowed for `'a`, owns the mapping; the caller guarantees that
+        // nobody else uses the chunk; the whole packet is inside it.
         Some(unsafe { std::slice::from_raw_parts_mut(start.as_ptr(), plain_len(desc) as usize) })
     }
 
@@ -238,16 +240,16 @@ impl<'a> View<'a> {
         // region's, which are inside the mapping.
         let start = unsafe { self.start.add(base as usize) };
         let size = self.geometry.chunk_size() as usize;
-        // SAFETY: the token, borrowed mutably with the slice, is the only one for this chunk; the
-        // region, borrowed for `'a`, owns the mapping; the chunk is inside.
+        // SAFETY: the region, borrowed for `'a`, owns the mapping; the token, borrowed mutably with
+        // the slice, is the only one for this chunk; the chunk is inside the mapping.
         (base, unsafe {
             std::slice::from_raw_parts_mut(start.as_ptr(), size)
         })
     }
 }
 
-// SAFETY: a view is a shared reference to a region, which is `Sync`; what is written by it its
-// callers vouch for; it lends what is inside.
+// SAFETY: a view is a shared reference to a region, which is `Sync`; its callers answer for what is
+// written through it; it lends only what is inside.
 unsafe impl Send for View<'_> {}
 // SAFETY: as for `Send`.
 unsafe impl Sync for View<'_> {}
@@ -256,9 +258,9 @@ impl ChunkToken {
     /// The token of a chunk that came out of a ring.
     ///
     /// # Safety
-    /// The chunk is one of the region's; it came out of a receive or a completion ring of a socket
-    /// over this region, in an entry of which no other token is made, and that is released
-    /// without giving the chunk to the kernel again.
+    /// The chunk is one of the region's. It came out of a receive or a completion ring of a socket
+    /// over this region, in an entry of which no other token is made, and which is released without
+    /// giving the chunk to the kernel again.
     #[inline]
     pub(crate) const unsafe fn from_ring(chunk: ChunkIndex) -> Self {
         Self(chunk)
@@ -270,7 +272,7 @@ impl ChunkToken {
         self.0
     }
 
-    /// Gives the token up: the chunk goes into a ring.
+    /// Gives up the token: the chunk goes into a ring.
     #[inline]
     pub(crate) fn into_ring(self) -> ChunkIndex {
         self.0
@@ -278,7 +280,7 @@ impl ChunkToken {
 }
 
 impl Stack {
-    /// A stack of these, with room for no more.
+    /// A stack of these tokens, with no room for more.
     pub(crate) fn new(tokens: impl Iterator<Item = ChunkToken>) -> Self {
         let slots: Box<[_]> = tokens.collect();
         Self {
@@ -312,14 +314,14 @@ impl Stack {
         Some(token)
     }
 
-    /// The topmost `count` tokens, or all there are.
+    /// The topmost `count` tokens, or all if there are fewer.
     #[inline]
     pub(crate) fn top_mut(&mut self, count: usize) -> &mut [ChunkToken] {
         let from = self.len.saturating_sub(count);
         self.slots.get_mut(from..self.len).unwrap_or_default()
     }
 
-    /// Gives the first `given` of the topmost `count` tokens up: their chunks go into a ring.
+    /// Gives up the first `given` of the topmost `count` tokens: their chunks go into a ring.
     #[inline]
     pub(crate) fn give_up(&mut self, count: usize, given: usize) {
         if given < count {
@@ -328,8 +330,7 @@ impl Stack {
         self.len = self.len.saturating_sub(given);
     }
 
-    /// Puts a token on. There is room, but where a kernel gave a chunk back twice: then it is
-    /// nobody's.
+    /// Pushes a token. There is room unless a kernel gave a chunk back twice: then nobody gets it.
     #[inline]
     pub(crate) fn push(&mut self, token: ChunkToken) {
         if let Some(slot) = self.slots.get_mut(self.len) {
@@ -338,11 +339,11 @@ impl Stack {
         }
     }
 
-    /// Puts the tokens of chunks on that came out of a ring, up to the first entry that has none;
-    /// how many.
+    /// Pushes the tokens of chunks that came out of a ring, up to the first entry that is not one.
+    /// Returns how many.
     ///
     /// # Safety
-    /// As for [`ChunkToken::from_ring`], for each of the chunks that `chunk` finds.
+    /// Those of [`ChunkToken::from_ring`], for each of the chunks that `chunk` finds.
     #[inline]
     pub(crate) unsafe fn push_from_ring<W>(
         &mut self,
@@ -364,7 +365,7 @@ impl Stack {
 }
 
 impl Unassigned {
-    /// The next `count` chunks; `None` where so many are not left.
+    /// The next `count` chunks; `None` if fewer are left.
     pub(crate) fn take(
         &mut self,
         count: u32,

@@ -1,35 +1,35 @@
-//! Letting packets gather before a wait, as network cards moderate their interrupts.
+//! Lets packets gather before a wait, as network cards moderate their interrupts.
 //!
-//! A reader that is faster than its packets come waits between any two of them, and each wait is a
-//! system call and a wake-up. Where they come so fast, it sleeps for a moment first, and then finds
-//! many. Nothing here waits itself: it is told the time, and says how long.
+//! A reader that is faster than its packets waits between any two of them, and each wait is a
+//! system call and a wake-up. If packets come fast enough, it sleeps for a moment first, and then
+//! finds many. Nothing here waits: the caller passes the time, and gets how long to sleep.
 
 use std::time::{Duration, Instant};
 
-/// Packets of a sleep that is not in vain.
+/// Packets that make a sleep worthwhile.
 const USEFUL: u64 = 8;
-/// The most short rounds between two sleeps in vain.
+/// The most short rounds between two sleeps that were not worthwhile.
 const LONGEST_HOLD: u32 = 64;
-/// By so much a sleep may be longer than was asked: the kernel's timer slack (`PR_SET_TIMERSLACK`),
+/// How much longer than requested a sleep may take: the kernel's timer slack (`PR_SET_TIMERSLACK`),
 /// and a little for the wake-up.
 const LATE: Duration = Duration::from_micros(60);
 
-/// Says for how long packets are let gather. A round is a wait, and all that is done with its
-/// packets until the next one.
+/// Decides how long packets gather. A round is a wait and the processing of its packets until the
+/// next one.
 #[derive(Debug)]
 pub(crate) struct Moderation {
     interval: Duration,
-    /// When the round began, and how many packets there had been by then.
+    /// When the round began, and how many packets had come by then.
     began: Option<(Instant, u64)>,
-    /// It began with a sleep.
+    /// The round began with a sleep.
     slept: bool,
-    /// Short rounds in a row, and how many of them have to be there before the next sleep.
+    /// Short rounds in a row, and how many of them the next sleep takes.
     short: u32,
     hold: u32,
 }
 
 impl Moderation {
-    /// With sleeps of `interval`; none at all where that is zero.
+    /// With sleeps of `interval`; none if that is zero.
     pub(crate) const fn new(interval: Duration) -> Self {
         Self {
             interval,
@@ -44,8 +44,8 @@ impl Moderation {
         self.interval
     }
 
-    /// A wait begins, as no packet is there: for how long it is to sleep before it looks again.
-    /// There have been `seen` packets by now, and `room` more fit into the rings.
+    /// A wait begins, because there is no packet. Returns how long to sleep before looking again;
+    /// `seen` packets have come so far, and `room` more fit into the rings.
     pub(crate) fn sleep(&mut self, now: Instant, seen: u64, room: u32) -> Option<Duration> {
         if self.interval.is_zero() {
             return None;
@@ -59,15 +59,16 @@ impl Moderation {
             self.short = if short { self.short + 1 } else { 0 };
             self.short > self.hold
         } else if packets >= USEFUL {
-            // As long as there is more than one in an interval.
+            // As long as more than one comes in an interval.
             self.hold = 0;
             time < interval.saturating_mul(packets)
         } else {
-            // An exchange of single packets, each an answer, is left alone, longer each time.
+            // Perhaps an exchange of single packets, each an answer: it is left alone, longer each
+            // time.
             self.hold = (self.hold * 2).clamp(1, LONGEST_HOLD);
             false
         };
-        // Three quarters of the room are to be free after it, where packets come as they did.
+        // Three quarters of the room stay free, if packets keep their rate.
         let most =
             nanos(self.interval.saturating_add(LATE)).saturating_mul(packets.saturating_mul(4));
         self.slept = wanted && most <= time.saturating_mul(u64::from(room));
@@ -78,7 +79,7 @@ impl Moderation {
     }
 }
 
-/// More than 584 years are not told apart.
+/// Anything above 584 years counts as 584 years.
 fn nanos(time: Duration) -> u64 {
     u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
 }
@@ -90,8 +91,8 @@ mod tests {
     const US: Duration = Duration::from_micros(1);
     const INTERVAL: Duration = Duration::from_micros(50);
 
-    /// Rounds of a reader that is quick: how many packets come in each, and how long it lasts
-    /// without a sleep; and which of them begin with one. A sleep takes twice what was asked.
+    /// Rounds of a fast reader: how many packets come in each, and how long it lasts without a
+    /// sleep. Returns which of them begin with one. A sleep takes twice as long as requested.
     fn rounds(
         moderation: &mut Moderation,
         room: u32,
@@ -102,7 +103,7 @@ mod tests {
         for (packets, time) in rounds {
             let sleep = moderation.sleep(now, seen, room);
             slept.push(sleep.is_some());
-            // As many more as come in that time.
+            // Plus those that come during the sleep.
             let more = sleep.map_or(0, |sleep| (sleep * 2).as_nanos() / time.as_nanos());
             now += time + sleep.unwrap_or_default() * 2;
             seen += packets * (1 + more as u64);
@@ -136,7 +137,7 @@ mod tests {
     fn an_exchange_of_single_packets_is_left_alone() {
         let mut moderation = Moderation::new(INTERVAL);
         let (mut now, mut sleeps) = (Instant::now(), 0);
-        // One comes when the last one was answered, and not before, however long that sleeps.
+        // One comes after the last one was answered, and not before, however long that sleeps.
         for seen in 0..6500 {
             let sleep = moderation.sleep(now, seen, 2048);
             sleeps += u32::from(sleep.is_some());

@@ -1,5 +1,5 @@
-//! The usual case, asked for by as few comparisons as can be: aligned chunks, and packets of one
-//! chunk each. What is not plain is no worse for that, and is asked about by the long way.
+//! The usual case, checked by as few comparisons as possible: aligned chunks, and packets of one
+//! chunk each. Everything else takes the slow path.
 
 use std::ops::Range;
 
@@ -7,24 +7,24 @@ use netring_sys::kernel::xdp::xdp_desc;
 
 use super::{ChunkIndex, Geometry};
 
-/// Some of the chunks, to ask of many addresses whether they are in one of them.
+/// Some of the chunks, in a form that many addresses are checked against.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Window {
     start: u64,
-    /// 0 where chunks are not aligned.
+    /// 0 if chunks are not aligned.
     aligned_bytes: u64,
 }
 
 impl Window {
-    /// Whether an address is in one of the chunks. Never where they are not aligned.
+    /// Whether an address is in one of the chunks. Always false if they are not aligned.
     #[inline]
     pub(crate) const fn has(self, addr: u64) -> bool {
         addr.wrapping_sub(self.start) < self.aligned_bytes
     }
 }
 
-/// The length of a plain packet: length and options as they lie in the ring, so that with an option
-/// set it is far more than a chunk has.
+/// The length of a packet with its options as the upper half, as in the ring: with an option set it
+/// is far more than a chunk holds.
 #[inline]
 pub(crate) const fn plain_len(desc: &xdp_desc) -> u64 {
     desc.len as u64 | (desc.options as u64) << 32
@@ -32,8 +32,8 @@ pub(crate) const fn plain_len(desc: &xdp_desc) -> u64 {
 
 impl Geometry {
     /// Whether a descriptor points into a chunk, is a packet of its own, and ends before its chunk
-    /// does: one that fills it to its end is rare, and a comparison more for all others. Only
-    /// ever true where chunks are aligned.
+    /// does: including the rare packet that fills its chunk would cost all others a comparison.
+    /// Always false if chunks are not aligned.
     #[inline]
     pub(crate) fn is_plain(&self, desc: &xdp_desc) -> bool {
         desc.addr < self.aligned_bytes
@@ -43,19 +43,19 @@ impl Geometry {
     }
 
     /// Whether a descriptor points into a chunk, is a packet of its own, and not empty: then the
-    /// kernel takes it from the transmit ring too. Only ever true where chunks are aligned.
+    /// kernel accepts it from the transmit ring too. Always false if chunks are not aligned.
     #[inline]
     pub(crate) fn is_plain_to_send(&self, desc: &xdp_desc) -> bool {
-        // A length up to the room does not carry, as it is taken less one; and none at all is
-        // thereby the longest.
+        // Less one, so that a length up to the room does not carry, and a length of 0 becomes the
+        // longest.
         let less_one = plain_len(desc).wrapping_sub(1);
         self.front == 0
             && desc.addr < self.aligned_bytes
             && less_one.checked_add(self.minus_room(desc.addr)).is_some()
     }
 
-    /// 2⁶⁴ less the bytes from an address to the end of its chunk: what is added to it carries
-    /// where it is as long, or longer.
+    /// 2⁶⁴ less the bytes from an address to the end of its chunk: adding a length carries if it is
+    /// at least that long.
     #[inline]
     fn minus_room(&self, addr: u64) -> u64 {
         addr | !u64::from(self.chunk_size - 1)
@@ -75,7 +75,7 @@ impl Geometry {
         }
     }
 
-    /// The chunk of an address, where it is one of these. Never one where chunks are not aligned.
+    /// The chunk of an address if it is one of these. Always `None` if chunks are not aligned.
     #[inline]
     pub(crate) const fn chunk_in(&self, these: Window, addr: u64) -> Option<ChunkIndex> {
         if these.has(addr) {

@@ -1,4 +1,4 @@
-//! Which geometries and descriptors the kernel takes, row by row and at random.
+//! Which geometries and descriptors the kernel accepts, row by row and at random.
 
 use super::*;
 use proptest::prelude::*;
@@ -22,13 +22,13 @@ fn s20_a_geometry_that_cannot_be_is_refused_with_a_sentence() {
         let text = error.to_string();
         assert!(text.contains(told), "{text}");
     };
-    refused(1024, 16, 0, false, "takes 2048 to 4096");
-    refused(8192, 16, 0, false, "takes 2048 to 4096");
-    refused(8192, 16, 0, true, "takes 2048 to 4096");
+    refused(1024, 16, 0, false, "not between 2048 and 4096");
+    refused(8192, 16, 0, false, "not between 2048 and 4096");
+    refused(8192, 16, 0, true, "not between 2048 and 4096");
     refused(3000, 16, 0, false, "a power of two");
-    refused(2048, 16, 1345, false, "takes up to 1344 more");
-    refused(4096, 16, u32::MAX, true, "takes up to 3392 more");
-    refused(2048, 0, 0, false, "one chunk at the least");
+    refused(2048, 16, 1345, false, "allows up to 1344 more");
+    refused(4096, 16, u32::MAX, true, "allows up to 3392 more");
+    refused(2048, 0, 0, false, "at least one chunk");
     assert!(Geometry::new(3000, 16, 0, true, 4096).is_ok());
     assert!(Geometry::new(2048, 16, 1344, false, 4096).is_ok());
     assert!(Geometry::new(4096, u32::MAX, 0, false, 4096).is_ok());

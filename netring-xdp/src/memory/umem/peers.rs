@@ -1,4 +1,4 @@
-//! The sockets that are bound with a UMEM, for later sockets to share it with.
+//! The sockets that are bound over a UMEM, with which later sockets share it.
 
 use std::os::fd::OwnedFd;
 use std::sync::atomic::AtomicBool;
@@ -7,7 +7,7 @@ use std::sync::{Arc, Weak};
 use super::Shared;
 use crate::device::Device;
 
-/// A socket that is bound with a UMEM.
+/// A socket that is bound over a UMEM.
 #[derive(Clone, Debug)]
 pub(crate) struct Peer {
     pub(crate) fd: Weak<OwnedFd>,
@@ -23,7 +23,7 @@ pub(crate) struct Peer {
 }
 
 impl Shared {
-    /// The open sockets that are bound with this UMEM.
+    /// The open sockets over this UMEM.
     pub(crate) fn peers(&self) -> Vec<Peer> {
         let mut ownership = self.lock();
         ownership.peers.retain(|peer| peer.fd.strong_count() > 0);

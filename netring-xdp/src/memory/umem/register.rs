@@ -1,4 +1,4 @@
-//! Packet memory is told to the kernel.
+//! Registers packet memory with the kernel.
 
 use std::os::fd::BorrowedFd;
 use std::time::{Duration, Instant};
@@ -27,8 +27,8 @@ impl Shared {
             tx_metadata_len: geometry.front(),
             ..xdp_umem_reg::default()
         };
-        // What closed sockets had locked is let go of on the kernel's own time. More than may be
-        // locked at all is not waited for.
+        // The kernel unlocks the memory of closed sockets some time later. If the request exceeds
+        // the limit by itself, waiting does not help.
         let limit = memlock_limit();
         let is_too_much = limit.is_some_and(|limit| needs.memory > limit);
         let patience = Duration::from_secs(if is_too_much { 0 } else { 2 });
@@ -47,14 +47,14 @@ impl Shared {
             Some(limit) if error.is(ENOBUFS) => needs.too_much_memory(limit),
             _ if error.is(EINVAL) && geometry.front() > 0 => Error::Config {
                 setting: "transmit_metadata",
-                why:
-                    "the kernel does not take it: it needs kernel 6.11, or an update of 6.8 to 6.10"
-                        .into(),
+                why: "the kernel refused it; kernel 6.11 is needed, or an update of 6.8 to 6.10"
+                    .into(),
             },
             _ if error.is(EINVAL) => Error::Config {
                 setting: "chunk_size",
                 why: format!(
-                    "this kernel does not take chunks of {} bytes with {} of headroom; it always takes 2048 or 4096 without",
+                    "this kernel refused chunks of {} bytes with {} bytes of headroom; 2048 or 4096 \
+                     without headroom always work",
                     geometry.chunk_size(),
                     geometry.headroom()
                 ),
@@ -69,8 +69,8 @@ mod tests {
     use super::*;
     use crate::memory::umem::UmemConfig;
 
-    /// A kernel that does not know the flag says what it says of any other thing that it does not
-    /// take.
+    /// A kernel that does not know the flag returns the same error as for anything else that it
+    /// refuses.
     #[test]
     fn x12_a_kernel_without_metadata_is_told_from_one_that_does_not_take_the_chunks() {
         let told = |config: &UmemConfig, errno| {

@@ -1,4 +1,4 @@
-//! Packets that lie in more than one chunk, put together: whole, or not at all.
+//! Assembles packets that span several chunks: whole, or not at all.
 #![deny(unsafe_code)]
 
 use std::ops::Range;
@@ -6,16 +6,16 @@ use std::ops::Range;
 use crate::memory::geometry::ByteRange;
 
 /// The packets of one batch. Those in one chunk stay where they are; the others are copied
-/// together, for a packet is one slice.
+/// together, because a packet is one slice.
 #[derive(Debug, Default)]
 pub(crate) struct Assembly {
     pieces: Vec<Piece>,
     scratch: Vec<u8>,
-    /// Where the packet that is being put together starts in the scratch; None between packets.
+    /// Where the packet that is being assembled starts in the scratch; `None` between packets.
     open: Option<usize>,
-    /// A fragment of it was not inside.
+    /// One of its fragments was not inside.
     broken: bool,
-    /// The first fragment, where it is inside; it is copied only where a second one follows.
+    /// The first fragment, if it is inside; it is copied only if a second one follows.
     first: Option<ByteRange>,
 }
 
@@ -24,7 +24,7 @@ pub(crate) struct Assembly {
 pub(crate) enum Piece {
     /// In one chunk.
     InRing(ByteRange),
-    /// In the scratch, and where its first fragment is.
+    /// In the scratch; and where its first fragment is.
     Copied(Range<usize>, ByteRange),
 }
 
@@ -38,8 +38,8 @@ impl Assembly {
         self.first = None;
     }
 
-    /// Takes the next entry: its bytes, None where it points outside, and whether the packet goes
-    /// on in the entry after it.
+    /// Adds the next entry: its bytes, `None` if it points outside, and whether the packet
+    /// continues in the entry behind it.
     pub(crate) fn add(&mut self, fragment: Option<(ByteRange, &[u8])>, continues: bool) {
         let single = self.open.is_none() && !continues;
         let start = *self.open.get_or_insert(self.scratch.len());
@@ -66,7 +66,7 @@ impl Assembly {
         self.broken = false;
     }
 
-    /// Ends a batch: a packet without an end is none.
+    /// Ends a batch: a packet without an end is dropped.
     pub(crate) fn end(&mut self) {
         if let Some(start) = self.open.take() {
             self.scratch.truncate(start);
@@ -95,7 +95,8 @@ mod tests {
         }
     }
 
-    /// The packets of a batch of entries, each its bytes (none: outside) and whether it goes on.
+    /// The packets of a batch of entries: the bytes of each (`None`: outside), and whether it
+    /// continues.
     fn assembled(entries: &[(Option<&[u8]>, bool)]) -> Vec<Vec<u8>> {
         let mut assembly = Assembly::default();
         for _ in 0..2 {

@@ -1,8 +1,8 @@
-//! Packets that are sent on from where they are.
+//! Packets that are forwarded from where they are.
 //!
 //! # Safety
-//! The invariant of this file is that of its parent; the one slice that is lent to write to is gone
-//! before the next entry is looked at.
+//! The invariant of this file is that of its parent; the one slice that is lent for writing is gone
+//! before the next entry is read.
 #![expect(
     unsafe_code,
     reason = "lends packets in mapped memory; the invariant stands above"
@@ -15,13 +15,14 @@ use crate::memory::geometry::{ByteRange, ChunkIndex};
 use crate::ring::Entry;
 use crate::socket::tx::TxHalf;
 
-/// What became of the packets that were to be sent on.
+/// What became of forwarded packets.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Forwarded {
-    /// Packets that are in the transmit ring now.
+    /// Packets that are now in the transmit ring.
     pub sent: u64,
-    /// Packets that found no room there, or lie in more chunks than one frame may, and are gone.
+    /// Packets that are gone: the ring had no room for them, or they span more chunks than a frame
+    /// may.
     pub refused: u64,
 }
 
@@ -50,8 +51,9 @@ impl RxHalf {
 }
 
 impl RxBatch<'_> {
-    /// Shows each packet to `f`, its first fragment where it has several, and sends it on where `f`
-    /// says so and `tx` has room. How many were sent on; all others go back to the kernel.
+    /// Shows each packet to `f`, or the first fragment if it has several, and forwards it if `f`
+    /// returns true and `tx` has room. Returns how many were forwarded; the others go back to the
+    /// kernel.
     #[inline]
     pub(crate) fn forward(
         &mut self,
@@ -70,8 +72,8 @@ impl RxBatch<'_> {
         done
     }
 
-    /// Forwards packets of one entry each, as far as there is nothing strange and there is room;
-    /// whether there were any.
+    /// Forwards packets of one entry each, as far as they take the fast path and there is room.
+    /// Returns whether there were any.
     #[inline]
     fn forward_run(
         &mut self,
@@ -81,15 +83,15 @@ impl RxBatch<'_> {
     ) -> bool {
         let half = &mut *self.half;
         let view = half.shared.region().view();
-        // As many as there is room for, up to where one of the rings begins anew.
+        // As many as there is room for before one of the rings wraps.
         let most = self.count.min(tx.ring_room(self.count));
         let most = most.min(half.rx.to_end()).min(tx.ring().to_end());
         let (entries, room) = (half.rx.next_run(most), tx.ring().next_run(most));
         let (mut sent, mut unwanted) = (entries.len().min(room.len()) as u32, false);
         for (n, (words, out)) in (0..).zip(entries.iter().zip(room)) {
             let desc = xdp_desc::load(words);
-            // SAFETY: the entry is lent, and is not released before `f` returns; `&mut self` leaves
-            // no other slice; the view is this region's.
+            // SAFETY: the entry is lent, and is not released before `f` returns; because of
+            // `&mut self` no other slice lives; the view is of this region.
             let bytes = unsafe { view.received_mut(&desc) };
             let wanted = bytes.map(&mut *f);
             if wanted != Some(true) {
@@ -123,9 +125,8 @@ impl RxBatch<'_> {
         let send = whole && {
             let desc = self.half.rx.entries(1).peek().unwrap_or_default();
             let span = self.half.shared.geometry().received(&desc);
-            // SAFETY: the entry is the first of those that are lent, and is not released before `f`
-            // returns; `&mut self` leaves no other slice; the span is of this region's
-            // geometry.
+            // SAFETY: the entry is the first that is lent, and is not released before `f` returns;
+            // because of `&mut self` no other slice lives; the range is of this region's geometry.
             span.is_some_and(|span| f(unsafe { self.half.shared.region().received_mut(&span) }))
         };
         let sent = send && self.move_to(tx, fragments);
@@ -162,9 +163,8 @@ impl RxBatch<'_> {
         true
     }
 
-    /// Where the kernel looks for what is asked for with a frame, there may be anything before a
-    /// received packet: nothing is asked for. (The option that says so is not looked at by each
-    /// driver.)
+    /// Clears the words in which the kernel looks for requests: anything may precede a received
+    /// packet. (Some drivers ignore the option that says that there is no request.)
     fn clear_request(&self) {
         let geometry = self.half.shared.geometry();
         let front = geometry.front();
@@ -178,8 +178,8 @@ impl RxBatch<'_> {
                 len: front,
                 ..span
             };
-            // SAFETY: as for the packet behind it; no other slice lives; the check keeps it inside
-            // of the packet's chunk.
+            // SAFETY: the entry is lent and not released; no other slice lives; the check keeps the
+            // words inside the packet's chunk.
             unsafe { self.half.shared.region().received_mut(&words) }.fill(0);
         }
     }

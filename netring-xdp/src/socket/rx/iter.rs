@@ -1,4 +1,4 @@
-//! The packets of a batch, one after the other.
+//! Iterates over the packets of a batch.
 //!
 //! # Safety
 //! The invariant of this file is that of its parent: entries that are lent are not released while a
@@ -22,7 +22,7 @@ use crate::ring::Entry;
 #[derive(Debug)]
 pub struct Frames<'a>(RawIter<'a, Bytes>);
 
-/// A way through the packets of a batch, which makes something of each.
+/// Iterates over the packets of a batch, and maps each.
 #[derive(Debug)]
 pub(crate) struct RawIter<'a, L> {
     make: L,
@@ -30,58 +30,56 @@ pub(crate) struct RawIter<'a, L> {
     /// Entries of the receive ring, and as much room for their chunks in the fill ring.
     entries: &'a [[AtomicU64; 2]],
     room: &'a [AtomicU64],
-    /// The next of these; far behind them once a packet is not in `entries`.
+    /// The index of the next of these; out of bounds once the slow path has begun.
     next: usize,
-    /// For what is not usual. Nothing of this is borrowed for that, or none of it could stay in
+    /// For the slow path. It borrows nothing of this iterator, which could otherwise not stay in
     /// registers.
     lent: &'a RxBatch<'a>,
-    /// The number of the next packet, once it is not in `entries`.
+    /// The number of the next packet on the slow path.
     at: u32,
 }
 
-/// What is made of each packet.
+/// What each packet is mapped to.
 pub(crate) trait PacketMapper<'a>: Copy {
     type Item;
 
-    /// Of one that lies in an aligned chunk and fills it not to its end; else `None`.
+    /// Maps a packet in an aligned chunk that it does not fill to its end; `None` for any other.
     ///
     /// # Safety
-    /// As [`View::received`].
+    /// Those of [`View::received`].
     unsafe fn usual(self, view: &View<'a>, desc: &xdp_desc) -> Option<Self::Item>;
 
-    /// Of the packet of this number or behind, and the number that is next: behind the last it
-    /// stays, however often it is asked for.
+    /// Maps the packet with this number or behind it. Returns the next number too; behind the last
+    /// packet there is none, however often this is called.
     fn other(self, lent: &'a RxBatch<'a>, at: u32) -> (Option<Self::Item>, u32);
 }
 
-/// Its bytes.
+/// Maps a packet to its bytes.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Bytes;
 
-/// All packets are in `entries`, and were inside so far.
+/// All packets are in `entries`, and were inside so far: the fast path.
 const STRAIGHT: u32 = u32::MAX;
 
-/// How many packets `for_each` takes in one step: what a step costs by itself is then next to
-/// nothing.
+/// How many packets `for_each` takes in one step, so that the cost of a step hardly counts.
 const STEP: usize = 8;
 
 impl RxBatch<'_> {
-    /// The packets that are still in it.
+    /// The packets that are still lent.
     #[inline]
     pub(crate) fn frames(&self) -> Frames<'_> {
         Frames(self.walk(Bytes))
     }
 
-    /// As [`PacketMapper::other`]: its bytes, and where the first of them are.
+    /// As [`PacketMapper::other`]: the bytes of the packet, and where the first of them are.
     #[inline]
     pub(super) fn other(&self, mut at: u32) -> (Option<(&[u8], ByteRange)>, u32) {
         let region = self.half.shared.region();
         if let (true, Some(assembly)) = (self.assembled, &self.half.assembly) {
             let piece = assembly.pieces().get(self.gone + at as usize);
             let packet = piece.and_then(|piece| match piece {
-                // SAFETY: the span is that of an entry that is lent, which the borrow of `self`
-                // keeps from being released; nobody else writes to it; it is of
-                // this region's geometry.
+                // SAFETY: the range is that of a lent entry, which is not released while `self` is
+                // borrowed; nobody else writes to its chunk; it is of this region's geometry.
                 Piece::InRing(span) => Some((unsafe { region.received(span) }, *span)),
                 Piece::Copied(range, first) => {
                     let bytes = assembly.scratch().get(range.clone())?;
@@ -93,9 +91,11 @@ impl RxBatch<'_> {
         while at < self.count {
             let desc = self.half.rx.entry(at);
             at += 1;
-            // What points outside is passed over here, and counted when the batch is given back.
+            // A descriptor that points outside is skipped here, and counted when the batch is given
+            // back.
             if let Some(span) = region.geometry().received(&desc) {
-                // SAFETY: as above.
+                // SAFETY: the entry is lent, and not released while `self` is borrowed; nobody else
+                // writes to its chunk; the range is of this region's geometry.
                 return (Some((unsafe { region.received(&span) }, span)), at);
             }
         }
@@ -109,7 +109,7 @@ impl RxBatch<'_> {
             entries = self.half.rx.next_run(self.count);
             room = fill.next_run(self.count);
         }
-        // They are as many. Said so that the compiler sees it.
+        // They have the same length; in this form the compiler sees it.
         let count = entries.len().min(room.len());
         RawIter {
             make,
@@ -128,7 +128,7 @@ impl<'a> PacketMapper<'a> for Bytes {
 
     #[inline]
     unsafe fn usual(self, view: &View<'a>, desc: &xdp_desc) -> Option<&'a [u8]> {
-        // SAFETY: as the caller vouches.
+        // SAFETY: the caller guarantees it.
         unsafe { view.received(desc) }
     }
 
@@ -146,21 +146,22 @@ impl<'a, L: PacketMapper<'a>> Iterator for RawIter<'a, L> {
     fn next(&mut self) -> Option<L::Item> {
         if let (Some(words), Some(room)) = (self.entries.get(self.next), self.room.get(self.next)) {
             let desc = xdp_desc::load(words);
-            // Of an aligned chunk any address will do: the kernel goes back to its start. Where it
-            // is none this counts for nothing.
+            // Any address inside an aligned chunk will do: the kernel goes back to its start. If it
+            // is not inside one, the entry is not published. Relaxed: the ring's position orders
+            // it.
             room.store(desc.addr, Ordering::Relaxed);
-            // SAFETY: the entry is lent, which the iterator's borrow of the `RxBatch` keeps from
-            // being released; nobody else writes to its chunk; the view is this region's.
+            // SAFETY: the entry is lent, and not released while the iterator borrows the `RxBatch`;
+            // nobody else writes to its chunk; the view is of this region.
             if let Some(item) = unsafe { self.make.usual(&self.view, &desc) } {
                 self.next += 1;
                 return Some(item);
             }
-            // From this one on. The slices stay as they are: the compiler would no longer see that
-            // they are as many.
+            // The slow path from this one on. The slices stay as they are, because otherwise the
+            // compiler could not see that they have the same length.
             self.at = self.next as u32;
             self.next = usize::MAX;
         } else if self.at == STRAIGHT {
-            // Relaxed: see there.
+            // Relaxed, with no partner: see there.
             self.lent.written.store(true, Ordering::Relaxed);
             return None;
         }
@@ -169,7 +170,7 @@ impl<'a, L: PacketMapper<'a>> Iterator for RawIter<'a, L> {
         item
     }
 
-    /// Several at a time: `for_each` takes this way, and a `for` loop does not.
+    /// Several at a time: `for_each` uses it, and a `for` loop does not.
     #[inline]
     fn fold<B, F: FnMut(B, Self::Item) -> B>(mut self, init: B, mut f: F) -> B {
         let mut folded = init;
@@ -180,7 +181,7 @@ impl<'a, L: PacketMapper<'a>> Iterator for RawIter<'a, L> {
         'usual: for (step, room) in steps.zip(room.as_chunks::<STEP>().0) {
             for (words, room) in step.iter().zip(room) {
                 let desc = xdp_desc::load(words);
-                // As in `next`.
+                // Relaxed: as in `next`.
                 room.store(desc.addr, Ordering::Relaxed);
                 // SAFETY: as in `next`.
                 let Some(item) = (unsafe { self.make.usual(&self.view, &desc) }) else {
@@ -211,7 +212,7 @@ impl<'a, L: PacketMapper<'a>> Iterator for RawIter<'a, L> {
 
 #[cfg(test)]
 impl Frames<'_> {
-    /// The number of the next packet, where not all are usual.
+    /// The number of the next packet on the slow path.
     pub(crate) const fn at(&self) -> u32 {
         self.0.at
     }

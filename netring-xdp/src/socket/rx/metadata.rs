@@ -1,11 +1,11 @@
-//! What the driver said of packets, where their program wrote it before them.
+//! What the driver knows about packets, written before them by the program.
 //!
 //! ```text
 //! ┌────────────────────────────── chunk ──────────────────────────────┐
 //! │ 256 bytes and the headroom    … │ metadata  mark │ packet │ free  │
 //! └─────────────────────────────────┴────────────────┴────────┴───────┘
 //! ```
-//! In copy mode the kernel copies both together, so that the packet starts where it always does.
+//! In copy mode the kernel copies both together, so the packet starts where it always does.
 //! The mark is cleared before a chunk goes into the fill ring, out of the pool ([`RxHalf::top_up`])
 //! or out of the receive ring ([`RxHalf::clear_marks`]): a packet that nothing was written before
 //! has no mark, whatever its chunk held earlier.
@@ -32,25 +32,25 @@ pub(super) const MARK: u32 = Metadata::MARK as u32;
 /// Before which packets metadata is read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum MetadataPlacement {
-    /// Those that start where the mark was cleared. Before one that starts elsewhere, for its
-    /// program moved its front, may be what its sender wrote.
+    /// Those that start where the mark was cleared. If a program moved the front of a packet, what
+    /// precedes it may be written by its sender.
     Default,
-    /// All: the program moves no fronts, and writes before each packet. A driver may have put words
-    /// of its own there (igc its stamps), behind which the packet starts later.
+    /// All: the program moves no fronts, and writes before each packet. A driver may put words of
+    /// its own there (igc its timestamps), so that the packet starts later.
     Anywhere,
 }
 
-/// Packets that were received, oldest first: the bytes of each, and what the driver said of it.
+/// Received packets, oldest first: the bytes of each, and what the driver knows about it.
 ///
-/// `None` for a packet that no program [with metadata](crate::program::Redirect::metadata) wrote
-/// something before.
+/// `None` if no program [with metadata](crate::program::Redirect::metadata) wrote something before
+/// the packet.
 #[derive(Debug)]
 pub struct Described<'a>(RawIter<'a, RawMetadata>);
 
-/// The bytes of a packet, and those before it where metadata may stand in them.
+/// Maps a packet to its bytes, and to those before it that may be metadata.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct RawMetadata {
-    /// None: it is read before no packet.
+    /// `None`: before none.
     place: Option<MetadataPlacement>,
     usual_start: u64,
     offset_mask: u64,
@@ -71,8 +71,8 @@ impl Geometry {
 }
 
 impl RxHalf {
-    /// Reads metadata from now on. No chunk has a mark yet: until now the program wrote none, or
-    /// nobody received.
+    /// Reads metadata from now on. No chunk has a mark yet: so far the program wrote none, or
+    /// nothing was received.
     pub(crate) const fn describe(&mut self, place: MetadataPlacement) {
         self.metadata = Some(place);
     }
@@ -83,20 +83,19 @@ impl RxHalf {
         let geometry = *region.geometry();
         for desc in self.rx.entries(count) {
             if let Some(base) = geometry.base_of(desc.addr) {
-                // SAFETY: the chunk is that of an entry that is not released; nothing of it is
-                // borrowed, for who lends borrows `self`; the mark is inside of
-                // each chunk.
+                // SAFETY: the chunk is that of an entry that is not released; no slice of it lives,
+                // because a batch borrows `self`; the mark is inside every chunk.
                 unsafe { region.clear::<{ Metadata::MARK }>(base + u64::from(geometry.mark())) };
             }
         }
     }
 
-    /// Where in its chunk a packet starts that may have metadata before it; 0 for another one.
+    /// Where in its chunk a packet starts if it may have metadata before it; otherwise 0.
     #[inline]
     pub(super) fn described_start(&self, span: &ByteRange) -> u32 {
         let Some(place) = self.metadata else { return 0 };
         let geometry = self.shared.geometry();
-        // The chunk is smaller than 2³², and the span is inside.
+        // The chunk is smaller than 2³², and the range is inside.
         let offset = (span.start - geometry.base(span.chunk)) as u32;
         let read = match place {
             MetadataPlacement::Default => offset == geometry.usual_start(),
@@ -105,10 +104,10 @@ impl RxHalf {
         if read { offset } else { 0 }
     }
 
-    /// The bytes before a packet, where metadata may stand in them.
+    /// The bytes before a packet, if they may be metadata.
     ///
     /// # Safety
-    /// As [`View::received`], for the entry of the packet's first chunk.
+    /// Those of [`View::received`], for the entry of the packet's first chunk.
     #[inline]
     unsafe fn before(&self, first: &ByteRange) -> Option<&[u8; Metadata::LEN]> {
         if self.described_start(first) == 0 {
@@ -119,20 +118,20 @@ impl RxHalf {
             len: Metadata::LEN as u32,
             ..*first
         };
-        // SAFETY: the caller vouches for the entry, whose chunk it is; the start is so far inside
-        // the chunk.
+        // SAFETY: the caller guarantees that the entry is lent, and that nobody writes to its
+        // chunk; the packet starts at least as far inside the chunk.
         unsafe { self.shared.region().received(&before) }.first_chunk()
     }
 }
 
 impl RxBatch<'_> {
-    /// The packets that are still in it, and what is known of them.
+    /// The packets that are still lent, and what is known about them.
     #[inline]
     pub(crate) fn described(&self) -> Described<'_> {
         Described(self.unread())
     }
 
-    /// The packets that are still in it, and what stands before them.
+    /// The packets that are still lent, and what precedes them.
     #[inline]
     pub(crate) fn unread(&self) -> RawIter<'_, RawMetadata> {
         let geometry = self.half.shared.geometry();
@@ -149,7 +148,7 @@ impl<'a> PacketMapper<'a> for RawMetadata {
 
     #[inline]
     unsafe fn usual(self, view: &View<'a>, desc: &xdp_desc) -> Option<Self::Item> {
-        // SAFETY: as the caller vouches.
+        // SAFETY: the caller guarantees it.
         let bytes = unsafe { view.received(desc) }?;
         let offset = desc.addr & self.offset_mask;
         let read = match self.place {
@@ -157,7 +156,7 @@ impl<'a> PacketMapper<'a> for RawMetadata {
             Some(MetadataPlacement::Anywhere) => true,
             None => false,
         };
-        // SAFETY: as the caller vouches.
+        // SAFETY: the caller guarantees it.
         let before = read.then(|| unsafe { view.before(desc) });
         Some((bytes, before.flatten()))
     }
@@ -165,8 +164,8 @@ impl<'a> PacketMapper<'a> for RawMetadata {
     #[inline(never)]
     fn other(self, lent: &'a RxBatch<'a>, at: u32) -> (Option<Self::Item>, u32) {
         let (packet, at) = lent.other(at);
-        // SAFETY: the span is that of an entry that is lent, which the borrow of `lent` keeps from
-        // being released; nobody else writes to its chunk; it is of this region's geometry.
+        // SAFETY: the range is that of a lent entry, which is not released while `lent` is
+        // borrowed; nobody else writes to its chunk; it is of this region's geometry.
         let item = packet.map(|(bytes, first)| (bytes, unsafe { lent.half.before(&first) }));
         (item, at)
     }
