@@ -1,4 +1,4 @@
-//! An injector: frames out of one queue of an interface.
+//! An injector sends frames out of one queue of an interface.
 
 use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::Arc;
@@ -12,8 +12,8 @@ use crate::socket::config::{SocketConfig, option_setters};
 use crate::socket::open;
 use crate::socket::tx::{TxHalf, sending_half};
 
-/// Sends frames out of an interface by an AF_XDP socket with packet memory of its own. It needs no
-/// XDP program.
+/// Sends frames out of an interface through an AF_XDP socket with packet memory of its own. It
+/// needs no XDP program.
 ///
 /// ```no_run
 /// use netring_sys::{PacketSink, PacketSlot};
@@ -30,7 +30,7 @@ use crate::socket::tx::{TxHalf, sending_half};
 /// # Ok::<(), netring_xdp::Error>(())
 /// ```
 ///
-/// Frames that are committed and not yet drained when it is dropped are lost.
+/// Frames that are not yet sent when it is dropped are lost: [`drain`](Self::drain) it first.
 #[derive(Debug)]
 pub struct XdpInjector {
     half: TxHalf,
@@ -48,9 +48,10 @@ impl XdpInjector {
     /// Sends out of queue 0 of the interface of this name.
     ///
     /// # Errors
-    /// [`Error::NoSuchInterface`]; [`Error::NotPermitted`] without CAP_NET_RAW; [`Error::Config`]
-    /// where the queue has a socket (told after five seconds: so long a queue that was closed
-    /// can stay taken), or for more packet memory than may be locked; or the call that failed.
+    /// [`Error::NoSuchInterface`]; [`Error::NotPermitted`] without CAP_NET_RAW;
+    /// [`Error::QueueBusy`] if the queue has a socket (reported after five seconds, because a queue
+    /// that was closed can stay busy that long); [`Error::MemoryLimit`] if the packet memory may
+    /// not be locked; or the call that failed.
     pub fn open(interface: &str) -> Result<Self, Error> {
         Self::builder(interface).build()
     }
@@ -79,13 +80,13 @@ impl XdpInjector {
         self.half.socket().zero_copy
     }
 
-    /// Why they do not, where it was tried.
+    /// Why frames are copied, if zero-copy mode was tried.
     pub fn why_not_zero_copy(&self) -> Option<&SyscallError> {
         self.half.socket().why_not_zero_copy.as_ref()
     }
 
-    /// Where all chunks of its packet memory are now; those of the capture too that it was opened
-    /// with.
+    /// Where all chunks of its packet memory are now, including those of the capture that it was
+    /// opened with.
     pub fn census(&self) -> Census {
         self.half.shared().census()
     }
@@ -126,7 +127,7 @@ impl InjectorBuilder {
         self
     }
 
-    /// Bytes of a chunk, and of the longest frame in one chunk: a power of two, 2048 to a page.
+    /// Bytes of a chunk, and of the longest frame in one chunk: a power of two from 2048 to a page.
     /// Default: 2048.
     pub const fn chunk_size(mut self, bytes: u32) -> Self {
         self.memory = self.memory.chunk_size(bytes);
@@ -141,23 +142,25 @@ impl InjectorBuilder {
 
     option_setters!(socket.options: copy_mode need_wakeup busy_poll transmit_budget);
 
-    /// Takes frames that are longer than a chunk, in up to 18 chunks, no more than the transmit
-    /// ring has (`XDP_USE_SG`, kernel 6.6). They are written in memory of the injector's own,
-    /// and copied into chunks when they are committed, all of them or none. Default: no.
+    /// Sends frames that are longer than a chunk, in up to 18 chunks and not more than the transmit
+    /// ring has entries (`XDP_USE_SG`, kernel 6.6). They are written into memory of the injector's
+    /// own, and copied into chunks when they are committed, whole or not at all. Default: no.
     #[doc(alias = "XDP_USE_SG")]
     pub const fn multi_buffer(mut self, multi_buffer: bool) -> Self {
         self.socket.options.multi_buffer = multi_buffer;
         self
     }
 
-    /// As [`UmemConfig::transmit_metadata`]. Default: no.
+    /// Allows requests for checksums and timestamps: see [`UmemConfig::transmit_metadata`].
+    /// Default: no.
     #[doc(alias = "XDP_UMEM_TX_METADATA_LEN")]
     pub const fn transmit_metadata(mut self, transmit_metadata: bool) -> Self {
         self.memory = self.memory.transmit_metadata(transmit_metadata);
         self
     }
 
-    /// As [`UmemConfig::software_checksum`]. Default: no.
+    /// Lets the kernel compute requested checksums: see [`UmemConfig::software_checksum`]. Default:
+    /// no.
     #[doc(alias = "XDP_UMEM_TX_SW_CSUM")]
     pub const fn software_checksum(mut self, software_checksum: bool) -> Self {
         self.memory = self.memory.software_checksum(software_checksum);
@@ -167,9 +170,9 @@ impl InjectorBuilder {
     /// Opens the injector.
     ///
     /// # Errors
-    /// As [`XdpInjector::open`], and [`Error::Config`] for settings that cannot be.
+    /// Those of [`XdpInjector::open`], and [`Error::Config`] for impossible settings.
     pub fn build(self) -> Result<XdpInjector, Error> {
-        // For those drivers that want chunks to receive in before they send.
+        // Some drivers want chunks to receive in before they send.
         let chunks = self.socket.receive_chunks() + self.socket.transmit_chunks();
         let shared = Arc::new(self.memory.chunks(chunks).build()?);
         match open::open(&shared, &self.socket)? {

@@ -210,7 +210,7 @@ fn settings_that_cannot_be_are_refused_with_a_sentence() {
             "2048 requested, but only 1024 of the UMEM's 1024 are left",
         );
         let none = XdpSocket::builder("v0", 0).receive_chunks(0);
-        told(none.open_receiver(umem).unwrap_err(), "nothing is received");
+        told(none.open_receiver(umem).unwrap_err(), "at least one chunk");
         let strict = XdpSocket::builder("v0", 0).copy_mode(CopyMode::ZeroCopy);
         let refused = strict.open(umem).unwrap_err();
         assert!(matches!(refused, Error::Syscall(_)), "{refused}");

@@ -1,4 +1,4 @@
-//! A chunk in the user's hands.
+//! A chunk that the user holds.
 
 use std::fmt;
 use std::ops::{Deref, DerefMut, Range};
@@ -13,28 +13,28 @@ use crate::program::Metadata;
 use crate::socket::rx::OwnedChunk;
 use crate::socket::tx::{Request, not_opened};
 
-/// A chunk of a UMEM that nobody else has, and the bytes of a packet in it.
+/// A chunk of a UMEM that nobody else holds, and the bytes of a packet in it.
 ///
-/// It comes from a receiving half ([`Received::take`](crate::Received::take)) or a transmitting one
+/// It comes from a receiving half ([`Received::take`](crate::Received::take)) or a sending half
 /// ([`Transmitter::take`](crate::Transmitter::take)), and goes into a transmit ring
-/// ([`Transmitter::send`](crate::Transmitter::send)), which takes it for good: sending it twice, or
-/// touching it afterwards, does not compile. One that is dropped goes back to the half that it came
+/// ([`Transmitter::send`](crate::Transmitter::send)), which consumes it: sending it twice, or
+/// touching it afterwards, does not compile. If it is dropped, it returns to the half that it came
 /// from.
 pub struct Chunk<'umem> {
     shared: &'umem Arc<Shared>,
-    /// None once it went elsewhere.
+    /// `None` once it went elsewhere.
     token: Option<ChunkToken>,
     offset: u32,
     len: u32,
     continues: bool,
     request: Request,
-    /// Where the packet started that was received, where metadata may stand before that; else 0.
+    /// Where the received packet started, if metadata may precede it; otherwise 0.
     described: u32,
     _brand: Brand<'umem>,
 }
 
 impl<'umem> Chunk<'umem> {
-    /// A chunk that was received.
+    /// A chunk that came out of a receive ring.
     pub(crate) fn received(shared: &'umem Arc<Shared>, taken: OwnedChunk) -> Self {
         let mut chunk = Self::new(
             shared,
@@ -54,7 +54,7 @@ impl<'umem> Chunk<'umem> {
         len: u32,
         continues: bool,
     ) -> Self {
-        // Relaxed: a count.
+        // Relaxed, with no partner: a count.
         shared.user.fetch_add(1, Ordering::Relaxed);
         Self {
             shared,
@@ -73,7 +73,7 @@ impl<'umem> Chunk<'umem> {
         self
     }
 
-    /// Bytes of the whole chunk, of which the packet is a part.
+    /// Bytes of the whole chunk, of which the packet is part.
     pub fn capacity(&self) -> usize {
         self.shared.geometry().chunk_size() as usize
     }
@@ -83,13 +83,13 @@ impl<'umem> Chunk<'umem> {
         self.offset as usize..self.offset as usize + self.len as usize
     }
 
-    /// Sets where in the chunk the packet is: more to the front for a header before it, less at the
+    /// Sets where in the chunk the packet is: more at the front to prepend a header, less at the
     /// end to cut it.
     ///
     /// # Errors
-    /// [`Error::FrameLength`] for a range that is empty or not inside the chunk, [`Error::Request`]
-    /// for one that starts in what is the kernel's with
-    /// [`UmemConfig::transmit_metadata`](crate::UmemConfig::transmit_metadata); nothing changes
+    /// [`Error::FrameLength`] for a range that is empty or not inside the chunk; [`Error::Request`]
+    /// for one that starts in the bytes that belong to the kernel with
+    /// [`UmemConfig::transmit_metadata`](crate::UmemConfig::transmit_metadata). Nothing changes
     /// then.
     pub fn set_range(&mut self, range: Range<usize>) -> Result<(), Error> {
         let (max, front) = (self.capacity(), self.shared.geometry().front());
@@ -101,7 +101,7 @@ impl<'umem> Chunk<'umem> {
             return Err(Error::Request {
                 request: "range",
                 why: format!(
-                    "with `transmit_metadata` a packet starts at byte {front} of its chunk, or behind it"
+                    "with `transmit_metadata` a packet starts at byte {front} of its chunk or later"
                 ),
             });
         }
@@ -110,25 +110,28 @@ impl<'umem> Chunk<'umem> {
         Ok(())
     }
 
-    /// Sets the length of the packet, which starts where it did.
+    /// Sets the length of the packet, and keeps its start.
     ///
     /// # Errors
-    /// As [`set_range`](Self::set_range).
+    /// Those of [`set_range`](Self::set_range).
     pub fn set_len(&mut self, len: usize) -> Result<(), Error> {
         let start = self.offset as usize;
         self.set_range(start..start.saturating_add(len))
     }
 
-    /// Whether the packet goes on in the chunk that was taken after this one.
+    /// Whether the packet continues in the chunk that was taken after this one.
     pub const fn continues(&self) -> bool {
         self.continues
     }
 
-    /// As [`Slot::request_checksum`](crate::Slot::request_checksum), of the packet in this chunk.
-    /// It is looked at again when the chunk is sent, in case that its range was changed.
+    /// Requests a checksum for the packet in this chunk, as
+    /// [`Slot::request_checksum`](crate::Slot::request_checksum) does. The request is checked again
+    /// when the chunk is sent, because its range may change.
     ///
     /// # Errors
-    /// As there; what the driver can do is told by [`Transmitter::send`](crate::Transmitter::send).
+    /// [`Error::Request`] if the socket was opened without `transmit_metadata`, or the two bytes
+    /// are not inside the packet. If the driver does not support it,
+    /// [`Transmitter::send`](crate::Transmitter::send) returns the error.
     pub fn request_checksum(&mut self, start: usize, offset: usize) -> Result<(), Error> {
         if self.shared.geometry().front() == 0 {
             return Err(not_opened("checksum"));
@@ -136,10 +139,12 @@ impl<'umem> Chunk<'umem> {
         self.request.set_checksum(start, offset, self.len as usize)
     }
 
-    /// As [`Slot::request_timestamp`](crate::Slot::request_timestamp).
+    /// Requests a transmit timestamp, as
+    /// [`Slot::request_timestamp`](crate::Slot::request_timestamp) does.
     ///
     /// # Errors
-    /// As there; what the driver can do is told by [`Transmitter::send`](crate::Transmitter::send).
+    /// [`Error::Request`] if the socket was opened without `transmit_metadata`. If the driver does
+    /// not support it, [`Transmitter::send`](crate::Transmitter::send) returns the error.
     pub fn request_timestamp(&mut self, id: u64) -> Result<(), Error> {
         if self.shared.geometry().front() == 0 {
             return Err(not_opened("timestamp"));
@@ -152,11 +157,10 @@ impl<'umem> Chunk<'umem> {
         &self.request
     }
 
-    /// What the driver said of the packet that was received in it, where the socket reads that
+    /// What the driver knows about the packet that was received in it, if the socket reads that
     /// ([`SocketBuilder::metadata`](crate::SocketBuilder::metadata)).
     ///
-    /// It stands in the bytes before where the packet started: who writes a header there reads it
-    /// before.
+    /// It is in the bytes before the received packet: read it before you write a header there.
     pub fn metadata(&self) -> Option<Metadata> {
         let before = self.described.checked_sub(Metadata::LEN as u32)?;
         let token = self.token.as_ref()?;
@@ -167,10 +171,10 @@ impl<'umem> Chunk<'umem> {
         Metadata::read(bytes.first_chunk()?)
     }
 
-    /// Takes it apart: it is with nobody then, until the token goes somewhere.
+    /// Takes it apart: nobody has the chunk until the token goes somewhere.
     pub(crate) fn into_parts(mut self) -> Option<OwnedChunk> {
         let token = self.token.take()?;
-        // Relaxed: a count.
+        // Relaxed, with no partner: a count.
         self.shared.user.fetch_sub(1, Ordering::Relaxed);
         Some(OwnedChunk {
             token,
@@ -204,7 +208,7 @@ impl DerefMut for Chunk<'_> {
 impl Drop for Chunk<'_> {
     fn drop(&mut self) {
         if let Some(token) = self.token.take() {
-            // Relaxed: a count.
+            // Relaxed, with no partner: a count.
             self.shared.user.fetch_sub(1, Ordering::Relaxed);
             self.shared.return_to_owner(std::iter::once(token));
         }

@@ -8,34 +8,34 @@ use netring_sys::{Clock, Timestamp};
 use super::request::{Request, TimestampStats, stamp_word};
 use crate::memory::geometry::{ByteRange, ChunkIndex, Geometry};
 
-/// What is known of the chunks that are on their way.
+/// What is noted about the chunks in flight.
 #[derive(Debug)]
 pub(crate) struct InFlight {
     of: Box<[InFlightChunk]>,
-    /// Chunks on their way whose frame goes on in another.
+    /// Chunks in flight whose frame continues in another chunk.
     inner: u64,
-    /// Timestamps that came, oldest first, with the caller's numbers.
+    /// Timestamps that arrived, oldest first, with the caller's numbers.
     came: VecDeque<(u64, Timestamp)>,
     most: usize,
     clock: Clock,
     stats: TimestampStats,
 }
 
-/// What is known of one chunk.
+/// What is noted about one chunk.
 #[derive(Clone, Debug, Default)]
 struct InFlightChunk {
     inner: bool,
     stamp: Option<Asked>,
 }
 
-/// A timestamp that was asked for.
+/// A requested timestamp.
 #[derive(Clone, Copy, Debug)]
 struct Asked {
     /// The caller's number.
     id: u64,
-    /// Where the words of the request stand.
+    /// Where the words of the request are.
     words: ByteRange,
-    /// What stood there, where the timestamp is to come.
+    /// What the word of the timestamp held before.
     before: u64,
 }
 
@@ -56,7 +56,7 @@ impl InFlight {
         }
     }
 
-    /// Chunks on their way whose frame goes on in another: each frame has one that does not.
+    /// Chunks in flight whose frame continues in another chunk: each frame has one that does not.
     pub(crate) const fn inner(&self) -> u64 {
         self.inner
     }
@@ -71,7 +71,7 @@ impl InFlight {
         }
     }
 
-    /// The next timestamp that came.
+    /// The next timestamp that arrived.
     pub(crate) fn next(&mut self) -> Option<(u64, Timestamp)> {
         let next = self.came.pop_front()?;
         self.stats.delivered += 1;
@@ -82,8 +82,8 @@ impl InFlight {
         self.came.len()
     }
 
-    /// A chunk is on its way: whether its frame goes on in another, and where the words are that
-    /// ask for something, with what.
+    /// Notes that a chunk is in flight: whether its frame continues in another chunk, and its
+    /// request with the place of its words.
     pub(crate) fn sent(
         &mut self,
         chunk: ChunkIndex,
@@ -104,8 +104,7 @@ impl InFlight {
         }
     }
 
-    /// A chunk is back, and `read` may be called for what is in it. A second time nothing is known
-    /// of it any more.
+    /// Notes that a chunk is completed; `read` reads bytes of it. A second call does nothing.
     pub(crate) fn completed<'a>(
         &mut self,
         chunk: ChunkIndex,
@@ -131,10 +130,10 @@ impl InFlight {
     }
 }
 
-/// Timestamps of frames that were sent, in the order in which the frames were completed, each with
-/// the number that it was asked for with.
+/// Timestamps of sent frames in the order in which the frames were completed, each with the number
+/// that it was requested with.
 ///
-/// What is not read waits for the next time.
+/// Timestamps that are not read are returned the next time.
 #[derive(Debug)]
 #[must_use = "timestamps that are not read wait"]
 pub struct TransmitTimestamps<'a>(pub(crate) Option<&'a mut InFlight>);
@@ -189,15 +188,17 @@ mod tests {
             request.timestamp = Some(100 + n);
             ask(&mut in_flight, (n % 2) as ChunkIndex, &request);
             assert_eq!(in_flight.stats().pending, 1);
-            // Of the fourth the driver leaves the words as they are; one that reads as the year
-            // 3000 is no panic.
+            // The driver leaves the words of the fourth as they are; a time out of range does not
+            // panic.
             let words = match n {
                 3 => request.words(),
                 5 => stamped(u64::MAX),
                 _ => stamped(1000 + n),
             };
             in_flight.completed((n % 2) as ChunkIndex, |_| &words);
-            in_flight.completed((n % 2) as ChunkIndex, |_| panic!("nothing is known of it"));
+            in_flight.completed((n % 2) as ChunkIndex, |_| {
+                panic!("nothing is noted about it")
+            });
         }
         let stats = in_flight.stats();
         assert_eq!(
@@ -218,7 +219,7 @@ mod tests {
             (2, 0)
         );
         assert_eq!(TransmitTimestamps(None).count(), 0);
-        // A chunk that is none of the region's is nobody's.
+        // A chunk outside the region is ignored.
         in_flight.completed(2, |_| panic!("there is no such chunk"));
     }
 }

@@ -1,4 +1,4 @@
-//! What can be asked for with a frame that is sent, and what became of the timestamps.
+//! What can be requested with a frame, and what became of the timestamps.
 #![deny(unsafe_code)]
 
 use netring_sys::kernel::xdp::{
@@ -8,48 +8,48 @@ use netring_sys::{Error, XdpFeatures};
 
 use crate::memory::umem::TRANSMIT_METADATA;
 
-/// What is asked for with a frame.
+/// What is requested with a frame.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Request {
-    /// From which byte on, and where from there it is stored.
+    /// From which byte on, and at which offset from there it is stored.
     checksum: Option<(u16, u16)>,
     /// The caller's number.
     pub(crate) timestamp: Option<u64>,
 }
 
-/// What became of the transmit timestamps that were asked for. All figures but `waiting` and
-/// `pending` grow only.
+/// What became of the requested transmit timestamps. All figures except `waiting` and `pending`
+/// only grow.
 ///
 /// At any time `requested = delivered + waiting + absent + lost + pending`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct TimestampStats {
-    /// Frames that were committed with a request for one.
+    /// Frames that were committed with a request for a timestamp.
     pub requested: u64,
     /// Timestamps that were read by the caller.
     pub delivered: u64,
     /// Timestamps that wait to be read.
     pub waiting: u64,
-    /// Frames that were completed without one: the driver wrote none.
+    /// Frames that were completed without a timestamp: the driver wrote none.
     pub absent: u64,
-    /// Timestamps that were thrown away as too many waited: as many wait as the packet memory has
-    /// chunks.
+    /// Timestamps that were discarded because too many waited: as many wait as the packet memory
+    /// has chunks.
     pub lost: u64,
     /// Frames that are not yet completed.
     pub pending: u64,
 }
 
-/// What the one behind the socket can be asked for.
+/// What the kernel or the driver can be asked for.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Offloads {
     pub(crate) checksum: bool,
     pub(crate) timestamp: bool,
-    /// The kernel makes checksums itself, of what is in the first chunk.
+    /// The kernel computes checksums itself, over what is in the first chunk.
     pub(crate) in_software: bool,
 }
 
 impl Offloads {
-    /// In copy mode: the kernel does what is asked for, or has the driver do it.
+    /// In copy mode: the kernel does what is requested, or has the driver do it.
     pub(crate) const fn of_kernel(in_software: bool) -> Self {
         Self {
             checksum: true,
@@ -78,8 +78,8 @@ impl Request {
         *self == Self::NONE
     }
 
-    /// Asks for a checksum over `start ..` that is stored at `start + offset`, of a frame with
-    /// `len` bytes in its first chunk.
+    /// Requests a checksum over `start ..`, stored at `start + offset`, for a frame with `len`
+    /// bytes in its first chunk.
     pub(crate) fn set_checksum(
         &mut self,
         start: usize,
@@ -95,14 +95,15 @@ impl Request {
             _ => Err(Error::Request {
                 request: "checksum",
                 why: format!(
-                    "from byte {start} on, stored {offset} bytes behind: its two bytes are not inside of the {len} that the frame has in its first chunk"
+                    "its two bytes, {offset} behind byte {start}, are not inside the {len} bytes of \
+                     the frame's first chunk"
                 ),
             }),
         }
     }
 
-    /// Whether it can be asked for: of a frame with `len` bytes in its first chunk, which is its
-    /// only one or not.
+    /// Checks that the request is possible for a frame with `len` bytes in its first chunk, which
+    /// is its only chunk or not.
     pub(crate) fn check(&self, offloads: &Offloads, len: usize, only: bool) -> Result<(), Error> {
         let refuse = |request, why: &str| {
             Err(Error::Request {
@@ -116,26 +117,28 @@ impl Request {
             if !offloads.checksum {
                 return refuse(
                     "checksum",
-                    "the driver makes none in zero-copy mode: open with `CopyMode::Copy`, or make it yourself",
+                    "the driver does not support it in zero-copy mode: open with `CopyMode::Copy`, or \
+                     compute it yourself",
                 );
             }
             if offloads.in_software && !only {
                 return refuse(
                     "checksum",
-                    "with `software_checksum` the kernel makes that of a frame in one chunk only",
+                    "with `software_checksum` the kernel computes it for frames in one chunk only",
                 );
             }
         }
         if self.timestamp.is_some() && !offloads.timestamp {
             return refuse(
                 "timestamp",
-                "the driver gives none in zero-copy mode, or the frames of this socket are completed to another one of the same queue",
+                "the driver does not support it in zero-copy mode, or the frames of this socket are \
+                 completed to another socket of the same queue",
             );
         }
         Ok(())
     }
 
-    /// The kernel's words for it.
+    /// The request in the kernel's words.
     pub(crate) fn words(&self) -> [u8; TRANSMIT_METADATA as usize] {
         let mut words = [0; TRANSMIT_METADATA as usize];
         let mut flags = 0;
@@ -152,14 +155,14 @@ impl Request {
     }
 }
 
-/// The word in which the kernel stores the timestamp, and in which before that the request for a
-/// checksum stands.
+/// The word in which the kernel stores the timestamp, and which holds the request for a checksum
+/// until then.
 pub(crate) fn stamp_word(words: &[u8]) -> Option<u64> {
     let word = words.get(XSK_TX_METADATA_TIMESTAMP..)?.first_chunk()?;
     Some(u64::from_ne_bytes(*word))
 }
 
-/// The error of a request on a socket that cannot have any.
+/// The error of a request on a socket that was opened without requests.
 pub(crate) fn not_opened(request: &'static str) -> Error {
     Error::Request {
         request,
@@ -228,7 +231,7 @@ mod tests {
                 .unwrap_err()
                 .contains("one chunk")
         );
-        // A frame that was made shorter after it was asked for.
+        // A frame that was cut after the request.
         assert!(checksum.check(&copy, 41, true).is_err());
     }
 }

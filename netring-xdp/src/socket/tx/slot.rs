@@ -1,4 +1,4 @@
-//! The transmitting half as a packet sink.
+//! Room for one frame, and what can be requested with it.
 #![deny(unsafe_code)]
 
 use netring_sys::{Error, PacketSlot};
@@ -11,16 +11,16 @@ use super::{Request, TxHalf, not_opened};
 pub struct Slot<'a> {
     half: &'a mut TxHalf,
     len: u32,
-    /// Its frame does not fit a chunk, or there may be a request with it.
-    long_way: bool,
+    /// The frame does not fit a chunk, or there may be a request with it.
+    slow_path: bool,
 }
 
 impl<'a> Slot<'a> {
     #[inline]
     pub(crate) fn new(half: &'a mut TxHalf, len: usize) -> Result<Option<Self>, Error> {
-        // 0 is the longest of all here.
-        let long_way = len.wrapping_sub(1) >= half.features.short;
-        let room = if long_way {
+        // A length of 0 wraps to the longest of all.
+        let slow_path = len.wrapping_sub(1) >= half.features.short;
+        let room = if slow_path {
             match Self::room_for_long(half, len) {
                 Some(room) => room,
                 None => {
@@ -34,12 +34,11 @@ impl<'a> Slot<'a> {
         Ok(room.then_some(Self {
             half,
             len: len as u32,
-            long_way,
+            slow_path,
         }))
     }
 
-    /// Whether there is room for a frame that goes the long way; `None` for one that is too long,
-    /// or empty.
+    /// Whether there is room for a frame on the slow path; `None` if it is too long or empty.
     #[cold]
     fn room_for_long(half: &mut TxHalf, len: usize) -> Option<bool> {
         if len == 0 || len > half.features.max_len {
@@ -50,14 +49,13 @@ impl<'a> Slot<'a> {
         Some(half.has_room(half.pieces(len)))
     }
 
-    /// Has a checksum made of the frame from byte `start` on, and stored in the two bytes that are
-    /// `offset` bytes behind that: for UDP over IPv4 without options `start` is 34 and `offset`
-    /// 6. These two bytes hold the sum of the pseudo-header, as it stands and not its
-    /// complement, when the frame is committed.
+    /// Requests a checksum over the frame from byte `start` on, stored in the two bytes at `start +
+    /// offset`: for UDP over IPv4 without options `start` is 34 and `offset` 6. When the frame is
+    /// committed, these two bytes must hold the sum of the pseudo-header, not its complement.
     ///
-    /// In copy mode the kernel does it or has the driver do it; see
-    /// [`UmemConfig::software_checksum`](crate::UmemConfig::software_checksum). In zero-copy
-    /// mode the card does.
+    /// In copy mode the kernel computes it or has the driver do so; see
+    /// [`UmemConfig::software_checksum`](crate::UmemConfig::software_checksum). In zero-copy mode
+    /// the card does.
     ///
     /// ```no_run
     /// use netring_sys::{PacketSink, PacketSlot};
@@ -82,9 +80,9 @@ impl<'a> Slot<'a> {
     /// ```
     ///
     /// # Errors
-    /// [`Error::Request`], and nothing is asked for: the socket was not opened with
-    /// `transmit_metadata`, the two bytes are not inside of the frame or of its first chunk, or
-    /// the driver makes none. The slot is as it was.
+    /// [`Error::Request`] if the socket was opened without `transmit_metadata`, the two bytes are
+    /// not inside the frame or its first chunk, or the driver does not support it. The slot stays
+    /// as it was.
     pub fn request_checksum(&mut self, start: usize, offset: usize) -> Result<(), Error> {
         let first = self.first_len("checksum")?;
         let mut request = self.half.features.request;
@@ -92,18 +90,18 @@ impl<'a> Slot<'a> {
         self.request(request, first)
     }
 
-    /// Asks when the frame goes out; the time comes with `id`, which is the caller's, from
-    /// [`XdpInjector::transmit_timestamps`](crate::XdpInjector::transmit_timestamps), once the
-    /// frame is completed.
+    /// Requests the time at which the frame goes out. Once the frame is completed,
+    /// [`XdpInjector::transmit_timestamps`](crate::XdpInjector::transmit_timestamps) returns it
+    /// with `id`, which the caller chooses.
     ///
-    /// In copy mode it is the kernel's time ([`Clock::Tai`](netring_sys::Clock::Tai)) when it was
-    /// done with the frame, also with one that it threw away; in zero-copy mode the card's
+    /// In copy mode it is the kernel's time ([`Clock::Tai`](netring_sys::Clock::Tai)) at which it
+    /// was done with the frame, even if it dropped it; in zero-copy mode the card's
     /// ([`Clock::Hardware`](netring_sys::Clock::Hardware)).
     ///
     /// # Errors
-    /// [`Error::Request`], and nothing is asked for: the socket was not opened with
-    /// `transmit_metadata`, the driver gives none, or the socket's frames are completed to
-    /// another one of the same queue. The slot is as it was.
+    /// [`Error::Request`] if the socket was opened without `transmit_metadata`, the driver does not
+    /// support it, or the socket's frames are completed to another socket of the same queue. The
+    /// slot stays as it was.
     pub fn request_timestamp(&mut self, id: u64) -> Result<(), Error> {
         let first = self.first_len("timestamp")?;
         let mut request = self.half.features.request;
@@ -118,7 +116,7 @@ impl<'a> Slot<'a> {
         Ok(())
     }
 
-    /// Bytes of the frame in its first chunk.
+    /// Bytes of the frame that are in its first chunk.
     fn first_len(&self, request: &'static str) -> Result<usize, Error> {
         let geometry = self.half.shared.geometry();
         if geometry.front() == 0 {
@@ -170,7 +168,7 @@ impl std::ops::Deref for Slot<'_> {
 
     #[inline]
     fn deref(&self) -> &[u8] {
-        if self.long_way {
+        if self.slow_path {
             return self.long();
         }
         let region = self.half.shared.region();
@@ -182,7 +180,7 @@ impl std::ops::Deref for Slot<'_> {
 impl std::ops::DerefMut for Slot<'_> {
     #[inline]
     fn deref_mut(&mut self) -> &mut [u8] {
-        if self.long_way {
+        if self.slow_path {
             return self.long_mut();
         }
         let region = self.half.shared.region();
@@ -196,8 +194,8 @@ impl std::ops::DerefMut for Slot<'_> {
 impl PacketSlot for Slot<'_> {
     #[inline]
     fn commit(self) {
-        // The slot is the next chunk of the pool, or more of them: they leave it only now.
-        if self.long_way {
+        // The slot is the next chunk of the pool, or several: they leave it only now.
+        if self.slow_path {
             return self.half.stage_slot(self.len);
         }
         self.half.stage_next(self.len);

@@ -1,4 +1,4 @@
-//! The long way of a frame: in several chunks, not from the start of its chunk, or with a request.
+//! The slow path of a frame: in several chunks, not from the start of its chunk, or with a request.
 #![deny(unsafe_code)]
 
 use netring_sys::kernel::xdp::{XDP_PKT_CONTD, XDP_TX_METADATA, xdp_desc};
@@ -8,8 +8,8 @@ use crate::memory::geometry::{ByteRange, ChunkIndex};
 use crate::memory::region::ChunkToken;
 
 impl TxHalf {
-    /// Stages `len` bytes from `offset` on of a chunk, with what is asked for with them. Gives the
-    /// token back where the kernel would not take it, or the ring is full.
+    /// Stages `len` bytes of a chunk from `offset` on, with a request. Returns the token if the
+    /// kernel would refuse the descriptor, or the ring is full.
     pub(crate) fn stage_token(
         &mut self,
         mut token: ChunkToken,
@@ -35,15 +35,15 @@ impl TxHalf {
             options: options | asks,
         };
         let front = geometry.front();
-        // Of an unaligned chunk the kernel does not ask where it starts: what stands before the
-        // frame could be the end of another one.
+        // The kernel does not check where an unaligned chunk starts: what precedes the frame could
+        // be the end of another chunk.
         let inside = (front..=geometry.chunk_size()).contains(&offset)
             && len <= geometry.chunk_size() - offset;
         if !inside || !geometry.takes_transmit(&desc) || self.tx.room(1) == 0 {
             return Err(token);
         }
         if front > 0 {
-            // Also where nothing is asked for: there are drivers that look there all the same.
+            // Also if nothing is requested: some drivers read the words all the same.
             let words = self
                 .shared
                 .region()
@@ -66,8 +66,8 @@ impl TxHalf {
         Ok(())
     }
 
-    /// Stages a frame of `len` bytes that goes the long way, for which there is room: from the
-    /// scratch where it does not fit a chunk, else from the pool's next chunk.
+    /// Stages a frame of `len` bytes on the slow path, for which there is room: from the scratch if
+    /// it does not fit a chunk, otherwise from the pool's next chunk.
     pub(crate) fn stage_slot(&mut self, len: u32) {
         let (front, room) = (
             self.shared.geometry().front(),
@@ -100,12 +100,12 @@ impl TxHalf {
         }
     }
 
-    /// How many chunks a frame of this length is sent from.
+    /// How many chunks a frame of this length takes.
     pub(crate) fn pieces(&self, len: usize) -> u32 {
         len.div_ceil(self.shared.geometry().transmit_room() as usize) as u32
     }
 
-    /// Whether a frame in so many chunks can be committed now.
+    /// Whether a frame in this many chunks can be committed now.
     pub(crate) fn has_room(&mut self, pieces: u32) -> bool {
         if self.pool.len().min(self.tx.room(pieces)) < pieces {
             self.reclaim();
@@ -113,7 +113,7 @@ impl TxHalf {
         self.pool.len().min(self.tx.room(pieces)) >= pieces
     }
 
-    /// What is to be known of a chunk when it is completed.
+    /// Notes what is needed when a chunk is completed.
     pub(crate) fn note_sent(
         &mut self,
         desc: &xdp_desc,
@@ -125,7 +125,7 @@ impl TxHalf {
         }
     }
 
-    /// As [`write_each`](Self::write_each), where a frame does not start with its chunk.
+    /// As [`write_each`](Self::write_each), if a frame does not start with its chunk.
     #[cold]
     pub(super) fn write_each_slowly(
         &mut self,
