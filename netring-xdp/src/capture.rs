@@ -63,13 +63,14 @@ struct Feed {
 }
 
 impl XdpCapture {
-    /// Captures from all queues of the interface of this name, in the best mode that there is.
+    /// Captures from all queues of the interface of this name, in the best available mode.
     ///
     /// # Errors
     /// [`Error::NoSuchInterface`]; [`Error::NotPermitted`] without CAP_NET_RAW, CAP_BPF and
-    /// CAP_NET_ADMIN of the host; [`Error::ProgramInTheWay`] where the interface has an XDP
-    /// program of somebody else's; [`Error::Config`] for more packet memory than may be locked;
-    /// or the call that failed.
+    /// CAP_NET_ADMIN of the host; [`Error::ProgramInTheWay`] if the interface has a foreign XDP
+    /// program; [`Error::QueueBusy`] if a queue has a socket (reported after five seconds, because
+    /// a queue that was closed can stay busy that long); [`Error::MemoryLimit`] if the packet
+    /// memory may not be locked; or the call that failed.
     pub fn open(interface: &str) -> Result<Self, Error> {
         Self::builder().interface(interface).build()
     }
@@ -79,15 +80,14 @@ impl XdpCapture {
         CaptureBuilder::new()
     }
 
-    /// Waits for a batch; `Ok(None)` where the time was over first. `None` for a time waits for
-    /// ever.
+    /// Waits for a batch. Returns `Ok(None)` if the timeout expires first; `None` waits forever.
     ///
-    /// While packets come fast, one by one, it lets them gather first
-    /// ([`CaptureBuilder::moderation`]).
+    /// With [moderation](CaptureBuilder::moderation) it lets packets gather first if they come
+    /// fast, one by one.
     ///
     /// # Errors
-    /// [`Error::LinkDown`] once each time the interface goes down, after which the capture goes on;
-    /// [`Error::InterfaceRemoved`] when it is gone and its last packets were lent;
+    /// [`Error::LinkDown`] once each time the interface goes down, after which the capture
+    /// continues; [`Error::InterfaceRemoved`] when it is gone and its last packets were lent;
     /// [`Error::Closed`] once a [`StopHandle`] stopped the capture.
     pub fn next_batch(
         &mut self,
@@ -111,10 +111,10 @@ impl XdpCapture {
         self.waiting.wait(&mut self.queues, timeout)
     }
 
-    /// Calls `f` with each packet, until it breaks (`Some` of what it broke with) or the capture is
-    /// stopped (`None`).
+    /// Calls `f` with each packet, until it breaks (returns `Some` of its value) or the capture is
+    /// stopped (returns `None`).
     ///
-    /// A loop that is left keeps its place: the next loop, or the next batch of that queue, begins
+    /// A loop that breaks keeps its place: the next loop, or the next batch of that queue, begins
     /// with the packet behind the one that broke. A link that goes down does not end the loop;
     /// [`Stats::link_downs`] counts it.
     ///
@@ -146,9 +146,8 @@ impl XdpCapture {
         }
     }
 
-    /// Why the state of the interface is not watched
-    /// ([`Waiter::why_link_unwatched`](netring_sys::wait::Waiter::why_link_unwatched)): a sandbox
-    /// forbids netlink sockets.
+    /// Why the state of the interface is not watched, if a sandbox forbids netlink sockets
+    /// ([`Waiter::why_link_unwatched`](netring_sys::wait::Waiter::why_link_unwatched)).
     pub fn why_link_unwatched(&self) -> Option<&SyscallError> {
         self.queues.waiter().why_link_unwatched()
     }
@@ -158,15 +157,15 @@ impl XdpCapture {
         self.queues.waiter().stop_handle()
     }
 
-    /// One capture for each queue, for a thread each. Call it from the network namespace of the
-    /// interface.
+    /// Splits the capture into one for each queue, for one thread each. Call it from the network
+    /// namespace of the interface.
     ///
-    /// The program stays on the interface until the last of them is dropped. Stop handles taken
-    /// before stop the one of the first queue.
+    /// The program stays attached until the last of them is dropped. Stop handles taken before stop
+    /// the capture of the first queue.
     ///
     /// # Errors
-    /// [`Error::Config`] in another network namespace; there are too many open files, or not enough
-    /// memory.
+    /// [`Error::Config`] in another network namespace; or the call that failed, if there are too
+    /// many open files or not enough memory.
     pub fn into_workers(self) -> Result<Vec<Self>, Error> {
         if let Some(first) = self.queues.halves().first() {
             first.socket().device.check_here(&self.feed.interface)?;
@@ -204,7 +203,7 @@ impl XdpCapture {
         self.queues.halves().iter().map(|half| half.socket().queue)
     }
 
-    /// How packets come, really: the worst of its queues.
+    /// How packets arrive: the mode of its worst queue.
     pub fn mode(&self) -> Mode {
         if self
             .queues
@@ -221,7 +220,7 @@ impl XdpCapture {
         }
     }
 
-    /// Why they do not come without a copy, where that was tried.
+    /// Why packets are copied, if zero-copy mode was tried.
     pub fn why_not_zero_copy(&self) -> Option<&SyscallError> {
         self.queues
             .halves()
@@ -229,26 +228,26 @@ impl XdpCapture {
             .find_map(|half| half.socket().why_not_zero_copy.as_ref())
     }
 
-    /// Why the driver does not run the program, where that was tried.
+    /// Why the driver does not run the program, if that was tried.
     pub fn why_not_native(&self) -> Option<&Error> {
         self.feed.attachment.as_ref()?.why_not_native()
     }
 
-    /// Whether the driver is asked what it knows of each packet ([`CaptureBuilder::metadata`]).
-    /// Each packet tells what there was to know.
+    /// Whether the driver is asked what it knows about each packet ([`CaptureBuilder::metadata`]).
+    /// Each packet has what was known.
     pub fn has_metadata(&self) -> bool {
         let mut halves = self.queues.halves().iter();
         halves.all(RxHalf::has_metadata)
     }
 
-    /// Why the driver is not asked, or not for all of it, where that was tried: a VLAN tag that is
+    /// Why the driver is not asked, or not for everything, if that was tried. A VLAN tag that is
     /// not in the bytes of a packet may then be lost.
     pub fn why_no_metadata(&self) -> Option<&Error> {
         self.feed.why_no_metadata.as_ref()
     }
 
-    /// What the program counted, of all queues, those too that this capture does not have; `None`
-    /// for the user's own program. `missed` are packets of queues without a socket.
+    /// What the program counted on all queues, including those that this capture does not have;
+    /// `None` for the user's own program. `missed` are packets of queues without a socket.
     ///
     /// # Errors
     /// The call that failed.
@@ -259,7 +258,7 @@ impl XdpCapture {
         }
     }
 
-    /// What the kernel counts of the socket of each queue.
+    /// The number of each queue, and the statistics of its socket.
     ///
     /// # Errors
     /// The call that failed.
@@ -280,12 +279,12 @@ impl XdpCapture {
             .collect()
     }
 
-    /// Bytes of the longest packet that is received; longer ones are lost, and counted as dropped
-    /// ([`Stats::dropped`]). `None` without a limit ([`CaptureBuilder::multi_buffer`]).
+    /// Bytes of the longest packet that is received; longer ones are dropped, and counted
+    /// ([`Stats::dropped`]). `None` if there is no limit ([`CaptureBuilder::multi_buffer`]).
     ///
-    /// By default every packet fits that the interface brings, by the MTU it has when it is opened.
-    /// If that is raised later, compare this with it: a frame is 14 bytes longer, and 4 more
-    /// for each VLAN tag.
+    /// By default every packet fits that the MTU allows when the capture is opened. If the MTU is
+    /// raised later, compare the two: a frame is 14 bytes longer than the MTU, and 4 more for each
+    /// VLAN tag.
     pub fn longest(&self) -> Option<u32> {
         let half = self.queues.halves().first()?;
         let has_limit = !half.takes_several();
@@ -330,7 +329,7 @@ impl PacketSource for XdpCapture {
     }
 
     /// `offered` is what the program redirected to the sockets, by its own count. `dropped` is
-    /// exact in copy mode; in zero-copy mode the card drops by itself, and its counters have
+    /// exact in copy mode; in zero-copy mode the card drops too, and only its own counters show
     /// that.
     fn stats(&mut self) -> Result<Stats, Error> {
         let (mut delivered, mut dropped, mut invalid, mut pending) = (0, 0, 0, 0);
@@ -376,8 +375,8 @@ impl Open for XdpCapture {
     }
 }
 
-/// Readable when [`ready`](PacketSource::ready) has something to say; fit for `poll`, `epoll`
-/// (level or edge triggered) and runtimes.
+/// Readable when [`ready`](PacketSource::ready) has something to report; suitable for `poll`,
+/// `epoll` (level or edge triggered) and runtimes.
 impl AsFd for XdpCapture {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.queues.waiter().as_fd()

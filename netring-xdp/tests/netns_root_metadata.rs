@@ -294,14 +294,14 @@ fn where_there_is_no_metadata_the_capture_says_why_and_is_what_it_was() {
     assert!(!capture.has_metadata());
     assert_eq!(
         why(&capture),
-        "metadata: the driver of lo does not tell an XDP program VLAN tags"
+        "metadata: the driver of lo does not provide VLAN tags to XDP programs"
     );
     drop(capture);
     let builder = XdpCapture::builder().interface("lo").rx_hash(true);
     let error = builder.metadata(DriverMetadata::Require).build();
     assert_eq!(
         error.unwrap_err().to_string(),
-        "metadata: the driver of lo does not tell an XDP program VLAN tags nor hashes"
+        "metadata: the driver of lo does not provide VLAN tags or hashes to XDP programs"
     );
 }
 

@@ -1,4 +1,5 @@
-//! A program on an interface: who was asked, what was reached, and off again when its owner goes.
+//! A program that is attached to an interface: the mode that was requested, the mode that was
+//! reached, and the link that removes it with its owner.
 
 use std::fmt;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -18,27 +19,27 @@ use super::sockets::SocketMap;
 use crate::device::Device;
 use crate::permit;
 
-/// Where the program is to run.
+/// Where the program runs.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum AttachMode {
-    /// In the driver, or not at all.
+    /// In the driver; if it does not support that, attaching fails.
     #[doc(alias = "XDP_FLAGS_DRV_MODE")]
     Native,
     /// In the kernel's stack, on any interface.
     #[doc(alias = "XDP_FLAGS_SKB_MODE")]
     Generic,
-    /// In the driver where it can, else in the kernel's stack; [`Attachment::mode`] and
-    /// [`Attachment::why_not_native`] tell which and why.
+    /// In the driver if it supports that, otherwise in the kernel's stack; [`Attachment::mode`] and
+    /// [`Attachment::why_not_native`] report which, and why.
     #[default]
     BestAvailable,
 }
 
 /// A program that runs on an interface for as long as this lives.
 ///
-/// The kernel takes the program away when this is dropped, when the process ends and when it is
+/// The kernel detaches the program when this is dropped, when the process ends and when it is
 /// killed.
 pub struct Attachment {
-    // The link goes first: the program is off the interface before its maps are closed.
+    // Dropped first: the program is detached before its maps are closed.
     _link: Link,
     code: Loaded,
     sockets: SocketMap,
@@ -54,17 +55,17 @@ pub struct Attachment {
     why_not_native: Option<Error>,
 }
 
-/// What holds the program on the interface. The kernel takes the program off when the last
-/// descriptor of it is closed.
+/// What keeps the program attached. The kernel detaches it when the last descriptor of the link is
+/// closed.
 ///
-/// It is not aya's, for two reasons: aya puts a program on by netlink where the kernel refuses a
-/// link, and keeps the descriptor to itself, so that a program could not be taken off while a child
-/// of this process has inherited it.
+/// It is not aya's link, for two reasons: aya attaches by netlink if the kernel refuses a link, and
+/// it keeps the descriptor private, so that a program could not be detached while a child process
+/// has inherited it.
 struct Link(OwnedFd);
 
 impl Drop for Link {
     fn drop(&mut self) {
-        // Before kernel 5.11 there is only the closing, which follows.
+        // Before kernel 5.11 only closing the descriptor detaches it, which follows.
         let _ = bpf_link_detach(self.0.as_fd());
     }
 }
@@ -73,15 +74,15 @@ impl Attachment {
     /// Sends the packets of `queue` to this AF_XDP socket: [`SocketMap::set`].
     ///
     /// # Errors
-    /// As there.
+    /// Those of [`SocketMap::set`].
     pub fn set_socket(&mut self, queue: u32, socket: BorrowedFd<'_>) -> Result<(), Error> {
         self.sockets.set(queue, socket)
     }
 
-    /// Takes the socket of `queue` away: [`SocketMap::clear`].
+    /// Removes the socket of `queue`: [`SocketMap::clear`].
     ///
     /// # Errors
-    /// As there.
+    /// Those of [`SocketMap::clear`].
     pub fn clear_socket(&mut self, queue: u32) -> Result<(), Error> {
         self.sockets.clear(queue)
     }
@@ -91,11 +92,11 @@ impl Attachment {
         self.sockets.queues()
     }
 
-    /// What the program counted of the packets of one queue; `None` for the user's own program.
-    /// Exact, since it was loaded.
+    /// What the program counted on one queue since it was loaded, exactly; `None` for the user's
+    /// own program.
     ///
     /// # Errors
-    /// [`Error::Config`] for a queue that there is no room for, or the failed call.
+    /// [`Error::Config`] for a queue that the program has no room for, or the failed call.
     pub fn counters(&self, queue: u32) -> Result<Option<Counters>, Error> {
         if self
             .counts
@@ -113,8 +114,8 @@ impl Attachment {
         self.read(queue..=queue)
     }
 
-    /// What the program counted of all packets, those of queues that there is no room for included;
-    /// `None` for the user's own program. Exact, since it was loaded.
+    /// What the program counted on all queues since it was loaded, including those that it has no
+    /// room for, exactly; `None` for the user's own program.
     ///
     /// # Errors
     /// The failed call.
@@ -122,18 +123,17 @@ impl Attachment {
         self.read(0..=self.counts.as_ref().map_or(0, |(_, queues)| *queues))
     }
 
-    /// What was asked.
+    /// The mode that was requested.
     pub const fn asked(&self) -> AttachMode {
         self.asked
     }
 
-    /// Where the program runs, as the kernel tells it.
+    /// Where the program runs, as the kernel reports it.
     pub const fn mode(&self) -> XdpMode {
         self.reached
     }
 
-    /// Why the best available mode is not the native one; `None` where it is, and where something
-    /// else was asked.
+    /// Why the best available mode is not native mode; `None` if it is, or if a mode was requested.
     pub const fn why_not_native(&self) -> Option<&Error> {
         self.why_not_native.as_ref()
     }
@@ -148,9 +148,8 @@ impl Attachment {
         &self.interface
     }
 
-    /// Whether the program is on the interface now. Not so once the interface is gone, or when an
-    /// administrator forced the program off. Call it from the network namespace of the
-    /// interface.
+    /// Whether the program is attached now. It is not once the interface is gone, or after an
+    /// administrator detached it by force. Call it from the network namespace of the interface.
     ///
     /// # Errors
     /// [`Error::Config`] in another network namespace, or the call that failed.
@@ -159,7 +158,7 @@ impl Attachment {
         match Interface::by_index(self.interface.index) {
             Ok(now) if now.is_partial => Err(Error::Config {
                 setting: "is_attached",
-                why: "a sandbox forbids netlink, which alone can tell: allow AF_NETLINK".into(),
+                why: "a sandbox forbids netlink, which alone reports it: allow AF_NETLINK".into(),
             }),
             Ok(now) => Ok(now.xdp.is_some_and(|program| program.id == self.id)),
             Err(Error::NoSuchInterface { .. }) => Ok(false),
@@ -172,8 +171,8 @@ impl Attachment {
         &mut self.sockets
     }
 
-    /// The object of the user's own program, with its other maps; `None` where it did not come as
-    /// one ([`Program::from_xdp`]).
+    /// The object of the user's own program, with its other maps; `None` if the program did not
+    /// come as an object.
     pub fn ebpf_mut(&mut self) -> Option<&mut Ebpf> {
         match &mut self.code {
             Loaded::Ebpf { ebpf, .. } => Some(ebpf),
@@ -181,7 +180,7 @@ impl Attachment {
         }
     }
 
-    /// The program, for what aya can do with it.
+    /// The program, for what else aya can do with it.
     ///
     /// # Errors
     /// [`Error::Config`] for the generated program, which is not loaded with aya, and if the user's
@@ -275,7 +274,8 @@ pub(super) fn check(program: &Program, interface: &Interface) -> Result<(), Erro
     if too_old {
         return Err(Error::Config {
             setting: "kernel",
-            why: "programs are attached by a link that goes with its owner, which needs kernel 5.9"
+            why: "programs are attached by a link that is removed with its owner, which needs \
+                  kernel 5.9"
                 .into(),
         });
     }
@@ -288,8 +288,8 @@ pub(super) fn check(program: &Program, interface: &Interface) -> Result<(), Erro
         return Err(Error::Config {
             setting: "metadata",
             why: format!(
-                "the program is bound to the interface with index {} in the network namespace it was loaded in, which is not {} ({}) in this one: \
-                 load it for this interface, in its namespace",
+                "the program is bound to the interface with index {} in the network namespace it was \
+                 loaded in, not to {} ({}) in this one: load it for this interface, in its namespace",
                 bound.index(),
                 interface.name,
                 interface.index
@@ -302,7 +302,8 @@ pub(super) fn check(program: &Program, interface: &Interface) -> Result<(), Erro
         return Err(Error::Config {
             setting: "queues",
             why: format!(
-                "the program has room for {queues}, and {} has {}: load it with as many (`Redirect::queues`)",
+                "the program has room for {queues}, and {} has {}: load it with that many \
+                 (`Redirect::queues`)",
                 interface.name, interface.rx_queues
             ),
         });
@@ -321,7 +322,7 @@ fn link(program: &mut Program, interface: &Interface, mode: XdpMode) -> Result<L
     match bpf_link_xdp(program.code.fd()?, interface.index, mode) {
         Ok(link) => Ok(Link(link)),
         Err(refused) => {
-            // Somebody was faster: the kernel puts no link over a program.
+            // Another process was faster: the kernel allows no link over a program.
             if refused.is(EBUSY) || refused.is(EEXIST) {
                 refuse_if_taken(interface)?;
             }
@@ -342,7 +343,7 @@ pub(super) fn in_the_way(interface: &Interface, foreign: XdpProgram) -> Error {
     }
 }
 
-/// The name of a program, where this process may ask for it.
+/// The name of a program, if this process may ask for it.
 fn name_of(id: u32) -> Option<String> {
     let program = aya::programs::loaded_programs()
         .filter_map(Result::ok)

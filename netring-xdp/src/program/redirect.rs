@@ -1,5 +1,5 @@
-//! The program that this crate generates: every packet to the socket of its queue, and every packet
-//! counted.
+//! The program that this crate generates: it redirects every packet to the socket of its queue, and
+//! counts every packet.
 
 use netring_sys::syscall::XdpLoad;
 use netring_sys::{Error, Filter, Interface};
@@ -13,7 +13,7 @@ use super::translate::{self, JumpTarget, LoadStrategy};
 use super::{DefaultAction, loader};
 use crate::device::Device;
 
-/// Offsets in `struct xdp_md`, the context that a program is given in `r1`.
+/// Offset in `struct xdp_md`, the context that a program gets in `r1`.
 const RX_QUEUE_INDEX: i16 = 16;
 /// What `bpf_redirect_map` returns for a packet that goes to a socket.
 const XDP_REDIRECT: i32 = 4;
@@ -36,7 +36,7 @@ pub struct Redirect {
     filter: Option<Filter>,
     /// What a process without CAP_PERFMON needs.
     indirect_by_call: bool,
-    /// The interface whose driver is asked about packets, and for what.
+    /// The interface whose driver is asked about packets, and for which fields.
     metadata: Option<(u32, MetadataFields)>,
 }
 
@@ -61,8 +61,8 @@ impl Default for Redirect {
 }
 
 impl Redirect {
-    /// For how many queues there is room: at least as many as the interface has. Default 64, at
-    /// most 65536.
+    /// How many queues there is room for: at least as many as the interface has. Default: 64; at
+    /// most 65,536.
     ///
     /// Each takes 8 bytes, and 32 bytes on each processor.
     pub const fn queues(mut self, queues: u32) -> Self {
@@ -70,7 +70,7 @@ impl Redirect {
         self
     }
 
-    /// What becomes of packets that go to no socket. Default: [`DefaultAction::Pass`], so that the
+    /// What happens to packets that go to no socket. Default: [`DefaultAction::Pass`], so that the
     /// host stays reachable.
     pub const fn default_action(mut self, default_action: DefaultAction) -> Self {
         self.default_action = default_action;
@@ -78,8 +78,8 @@ impl Redirect {
     }
 
     /// Takes packets that are larger than one buffer of the driver (`xdp.frags`, kernel 5.18;
-    /// AF_XDP sockets take them from 6.6 on). Default: no; a driver then refuses native mode on
-    /// an interface whose MTU is too large for one buffer.
+    /// AF_XDP sockets take them since 6.6). Default: no; a driver then refuses native mode on an
+    /// interface whose MTU is too large for one buffer.
     #[doc(alias = "BPF_F_XDP_HAS_FRAGS")]
     pub const fn multi_buffer(mut self, multi_buffer: bool) -> Self {
         self.multi_buffer = multi_buffer;
@@ -111,24 +111,24 @@ impl Redirect {
         self
     }
 
-    /// Writes what the driver of `interface` knows of each packet before it:
+    /// Writes what the driver of `interface` knows about each packet before it:
     /// [`Metadata`](super::Metadata) (kernel 6.3). Default: no. The program is bound to this
     /// interface, and runs in native mode only.
     ///
-    /// A driver that does not know one thing or another is no error: the metadata says of each
-    /// packet what there is.
+    /// It is not an error if a driver does not know something: the metadata of each packet says
+    /// what is present.
     #[doc(alias = "BPF_F_XDP_DEV_BOUND_ONLY")]
     pub const fn metadata(self, interface: &Interface) -> Self {
         self.asking(interface, MetadataFields::ALL)
     }
 
-    /// As [`metadata`](Self::metadata), for some of it.
+    /// As [`metadata`](Self::metadata), for some of the fields.
     pub(crate) const fn asking(mut self, interface: &Interface, wanted: MetadataFields) -> Self {
         self.metadata = Some((interface.index, wanted));
         self
     }
 
-    /// Whether the running kernel can ask for all that is wanted.
+    /// Checks that the running kernel can ask for all requested fields.
     pub(crate) fn check_kernel(&self) -> Result<(), Error> {
         match self.metadata {
             Some((_, wanted)) => Kfuncs::of_this_kernel(wanted)?.check(wanted),
@@ -136,28 +136,30 @@ impl Redirect {
         }
     }
 
-    /// The program's instructions, one a line.
+    /// The program's instructions, one per line.
     pub fn listing(&self) -> String {
-        // A kernel without the functions has no numbers for them: they are then not in the listing.
+        // A kernel without the functions has no IDs for them: they are then not in the listing.
         let kfuncs = self.kfuncs().unwrap_or_default();
         let code = self.code(kfuncs);
         code.map_or_else(|error| error.to_string(), |code| code.to_string())
     }
 
-    /// The program as an ELF object, as a loader takes it: section `xdp` or `xdp.frags`, `.maps`,
-    /// `license`, and the types.
+    /// The program as an ELF object for a loader: section `xdp` or `xdp.frags`, `.maps`, `license`,
+    /// and the types.
     ///
-    /// libbpf, and so `ip link set … xdp object …`, takes it as well. Its maps are `netring_xsks`
+    /// libbpf, and so `ip link set … xdp object …`, loads it as well. Its maps are `netring_xsks`
     /// and `netring_counts`.
     ///
     /// # Errors
-    /// [`Error::Config`] for a setting that cannot be: one with metadata holds numbers of the
-    /// running kernel, and is no object.
+    /// [`Error::Config`] for an impossible setting. A program with metadata cannot be an object,
+    /// because it contains IDs of the running kernel.
     pub fn object(&self) -> Result<Vec<u8>, Error> {
         if self.metadata.is_some() {
             return Err(Error::Config {
                 setting: "metadata",
-                why: "a program that asks the driver is bound to its interface, and cannot be an object".into(),
+                why: "a program that asks the driver is bound to its interface, and cannot be an \
+                      object"
+                    .into(),
             });
         }
         let section = if self.multi_buffer {
@@ -174,13 +176,13 @@ impl Redirect {
     /// [`Error::Config`] for an impossible setting, and for a filter that is invalid or cannot be
     /// translated, which names the instruction;
     /// [`Error::NotPermitted`] without CAP_BPF and CAP_NET_ADMIN, [`Error::ProgramRefused`] with
-    /// the verifier's log; with metadata [`Error::Config`] or [`Error::Source`] on a kernel that
-    /// has no such functions, or no type information, and `EOPNOTSUPP` for an interface that no
+    /// the verifier's log; with metadata [`Error::Config`] or [`Error::Source`] on a kernel without
+    /// these functions or without type information, and `EOPNOTSUPP` for an interface that no
     /// program can be bound to.
     pub fn load(&self) -> Result<Program, Error> {
         let loaded = self.load_as_it_is();
-        // The faster way to load bytes first, and the one that takes no CAP_PERFMON where the
-        // verifier refuses that.
+        // First with the faster way to load bytes; if the verifier refuses it, with the one that
+        // needs no CAP_PERFMON.
         if self.filter.is_none() || !matches!(loaded, Err(Error::ProgramRefused { .. })) {
             return loaded;
         }
@@ -228,8 +230,8 @@ impl Redirect {
             kind: MapKind::PerCpuArray,
             key_size: 4,
             value_size: COUNTERS * 8,
-            // The last is for packets of queues that there is no room for: they are counted as
-            // well.
+            // The last is for packets of queues that the program has no room for: they are counted
+            // too.
             max_entries: self.queues + 1,
         });
         let (count, in_range, done) = (asm.label(), asm.label(), asm.label());
@@ -257,7 +259,7 @@ impl Redirect {
             metadata::write(&mut asm, kfuncs);
         }
 
-        // One look-up, in the redirect itself: what it returns says whether there was a socket.
+        // One look-up, in the redirect itself: its result says whether there was a socket.
         asm.load_map(Reg::R1, sockets);
         asm.mov(Reg::R2, Reg::R6);
         asm.mov(Reg::R3, self.default_action as i32);
@@ -276,10 +278,10 @@ impl Redirect {
         asm.add(Reg::R2, -4);
         asm.load_map(Reg::R1, counts);
         asm.call(Helper::MapLookup);
-        // Never: the number is in range. The verifier wants to see it asked.
+        // Never taken, because the number is in range; but the verifier requires the check.
         asm.jump_if(Cond::Eq, Reg::R0, 0, done);
         asm.mov(Reg::R1, 1);
-        // Each has its branch: to add to a pointer what differs from way to way takes CAP_PERFMON.
+        // Each counter has its branch: adding a variable to a pointer takes CAP_PERFMON.
         let counters = [COUNTER.redirected, COUNTER.missed, left_out];
         let used = if self.filter.is_some() { 3 } else { 2 };
         let (last, others) = counters[..used].split_last().unwrap_or((&0, &[]));
@@ -296,9 +298,9 @@ impl Redirect {
         asm.mov(Reg::R0, Reg::R7);
         asm.exit();
         asm.finish().map_err(|error| Error::Config {
-            // Nothing else of it can be too long.
+            // Nothing else can make the program too long.
             setting: "filter",
-            why: format!("the program that it makes cannot be assembled: {error}"),
+            why: format!("its program cannot be assembled: {error}"),
         })
     }
 }
@@ -307,7 +309,7 @@ impl Redirect {
 mod tests {
     use super::*;
 
-    /// The whole program, and so what a packet costs: 21 instructions run for one that goes to a
+    /// The whole program, and so the cost of a packet: 21 instructions run for one that goes to a
     /// socket, two of them calls.
     #[test]
     fn the_listing_is_the_program() {

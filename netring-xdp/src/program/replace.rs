@@ -76,7 +76,8 @@ fn taken(refused: SyscallError, interface: &Interface, foreign: u32) -> Error {
         }) if there.id == foreign => Error::Config {
             setting: "replace",
             why: format!(
-                "the program {foreign} on {} is held by a link of its owner, and only the owner can take it off ({refused})",
+                "program ID {foreign} on {} is held by a link of its owner, and only the owner can \
+                 detach it ({refused})",
                 interface.name
             ),
         },

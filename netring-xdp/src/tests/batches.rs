@@ -1,9 +1,9 @@
-//! The short ways that batches take: looked at whole, sent on, sent together. Each does what the
+//! The fast paths of batches: read whole, forwarded, sent together. Each does what the
 //! long way does.
 
 use super::*;
 
-/// As many chunks as the ring has entries: both rings begin anew at the same place, and batches are
+/// As many chunks as the ring has entries: both rings wrap at the same place, and batches are
 /// in one run.
 fn in_phase() -> Harness {
     harness(RING, RING, false)
@@ -43,7 +43,7 @@ proptest! {
             harness.arrive(&lens);
             let expected: Vec<_> = lens.iter().copied().filter(|len| *len > 0).collect();
             let mut shown = Vec::new();
-            // A batch may end where a ring begins anew.
+            // A batch may end where a ring wraps.
             while harness.rx.look() {
                 let lent = harness.rx.lend();
                 match way {
@@ -84,7 +84,7 @@ proptest! {
     }
 }
 
-/// Behind the last packet there is none however often it is asked for, also where packets may have
+/// Behind the last packet there is none however often `next` is called, also where packets may have
 /// several chunks.
 #[test]
 fn a_batch_that_is_at_its_end_stays_there() {
@@ -194,7 +194,7 @@ fn what_is_sent_on_and_what_is_not_go_their_ways() {
     assert_eq!(lens, [200, 400]);
 }
 
-/// Frames that are written together come out as they were written, also where the ring begins anew
+/// Frames that are written together come out as they were written, also where the ring wraps
 /// in between; a length that cannot be ends it, and what was before is sent.
 #[test]
 fn frames_written_together_are_sent() {

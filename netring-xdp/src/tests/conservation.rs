@@ -56,7 +56,7 @@ proptest! {
             shared.user.store(held.len() as u32, Ordering::Relaxed);
             harness.conserved();
         }
-        // Everything comes home.
+        // Every chunk returns to its owner.
         harness.shared.return_to_owner(held.drain(..).map(|taken| taken.token));
         harness.shared.user.store(0, Ordering::Relaxed);
         for _ in 0..20 {
@@ -135,7 +135,7 @@ fn x5_a_flush_kicks_for_what_is_pending() {
     harness.conserved();
 }
 
-/// X8: completions never come; the wait is over in time, and says how many frames are in flight.
+/// X8: completions never come; the wait ends in time, and reports how many frames are in flight.
 #[test]
 fn x8_a_drain_without_completions_ends_in_time_and_says_how_many_are_in_flight() {
     let Harness {
@@ -172,7 +172,7 @@ fn x8_a_drain_without_completions_ends_in_time_and_says_how_many_are_in_flight()
     );
 }
 
-/// X10, S18: whatever a descriptor says, nothing outside a chunk is lent, and what is no chunk goes
+/// X10, S18: whatever a descriptor says, nothing outside a chunk is lent, and what is not a chunk goes
 /// to nobody.
 #[test]
 fn x10_forged_descriptors_are_counted_and_go_nowhere() {

@@ -135,7 +135,7 @@ impl Kernel {
         self.fill.release(count);
     }
 
-    /// A packet of so many fragments arrives: whole, or not at all.
+    /// A packet with this many fragments arrives: whole, or not at all.
     pub(super) fn receive(&mut self, fragments: u32, len: u32) {
         if self.held.len() < fragments as usize || self.rx.room(fragments) < fragments {
             return;

@@ -1,4 +1,4 @@
-//! What stands before packets: what the kernel wrote before this one, and nothing else, whatever
+//! What precedes packets: what the kernel wrote before this one, and nothing else, whatever
 //! became of its chunk before.
 
 use super::*;
@@ -23,7 +23,7 @@ impl Harness {
         words[2].store(pair([0x81, 0, c0, c1], MARK), Ordering::Relaxed);
     }
 
-    /// A packet arrives, with metadata or without, where there is a chunk and room for it.
+    /// A packet arrives, with metadata or without, if there is a chunk and room for it.
     fn arrive_described(&mut self, fragments: u32, number: u32, writes: bool) -> bool {
         self.kernel.take_fill(fragments);
         let Some(first) = self.kernel.held.front().copied() else {

@@ -2,7 +2,7 @@
 
 use super::*;
 
-/// How many chunks of 2048 bytes, of which so many are not the frame's.
+/// How many chunks of 2048 bytes a frame takes, if `front` bytes of each do not belong to it.
 fn pieces(len: usize, front: usize) -> usize {
     len.div_ceil(2048 - front)
 }
@@ -26,7 +26,7 @@ proptest! {
             match step {
                 0 | 1 => {
                     harness.tx.reclaim();
-                    // Looked at anew: `room` may know of less.
+                    // Read again: `room` may know of less.
                     let free = harness.tx.ring_room(RING).min(harness.tx.pool().len()) as usize;
                     let slot = Slot::new(&mut harness.tx, len).unwrap();
                     prop_assert_eq!(slot.is_some(), pieces(len, front) <= free);
