@@ -7,17 +7,16 @@ mod metadata;
 mod open;
 mod queues;
 mod room;
+mod source;
 
 use std::ops::ControlFlow;
-use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::Arc;
 use std::time::Duration;
 
-use netring_sys::syscall::xdp_statistics_of;
 use netring_sys::wait::{StopHandle, Waiter};
 use netring_sys::{
-    Count, Error, Interface, LinkType, Open, Packet, PacketBatch, PacketSource, Promiscuous,
-    Readiness, Stats, SyscallError, XdpMode,
+    Error, Interface, LinkType, Packet, PacketBatch, PacketSource, Promiscuous, SyscallError,
+    XdpMode,
 };
 
 use crate::memory::accounting::Census;
@@ -116,7 +115,7 @@ impl XdpCapture {
     ///
     /// A loop that breaks keeps its place: the next loop, or the next batch of that queue, begins
     /// with the packet behind the one that broke. A link that goes down does not end the loop;
-    /// [`Stats::link_downs`] counts it.
+    /// [`Stats::link_downs`](netring_sys::Stats::link_downs) counts it.
     ///
     /// # Errors
     /// [`Error::InterfaceRemoved`], or the call that failed.
@@ -280,7 +279,8 @@ impl XdpCapture {
     }
 
     /// Bytes of the longest packet that is received; longer ones are dropped, and counted
-    /// ([`Stats::dropped`]). `None` if there is no limit ([`CaptureBuilder::multi_buffer`]).
+    /// ([`Stats::dropped`](netring_sys::Stats::dropped)). `None` if there is no limit
+    /// ([`CaptureBuilder::multi_buffer`]).
     ///
     /// By default every packet fits that the MTU allows when the capture is opened. If the MTU is
     /// raised later, compare the two: a frame is 14 bytes longer than the MTU, and 4 more for each
@@ -301,94 +301,5 @@ impl XdpCapture {
     pub fn system_calls(&self) -> u64 {
         let kicks = self.queues.halves().iter().map(RxHalf::kicks);
         self.waiting.calls() + kicks.sum::<u64>()
-    }
-}
-
-impl PacketSource for XdpCapture {
-    type Batch<'a> = Batch<'a>;
-
-    #[inline]
-    fn ready(&mut self) -> Result<Readiness, Error> {
-        if self.queues.waiter().is_stopped() {
-            return Ok(Readiness::Ended);
-        }
-        if self.queues.look() {
-            return Ok(Readiness::Ready);
-        }
-        self.queues.look_further()
-    }
-
-    #[inline]
-    fn batch(&mut self) -> Batch<'_> {
-        Batch::new(
-            self.queues.lend(),
-            self.feed.link_type,
-            self.feed.interface.index,
-            self.feed.card_time,
-        )
-    }
-
-    /// `offered` is what the program redirected to the sockets, by its own count. `dropped` is
-    /// exact in copy mode; in zero-copy mode the card drops too, and only its own counters show
-    /// that.
-    fn stats(&mut self) -> Result<Stats, Error> {
-        let (mut delivered, mut dropped, mut invalid, mut pending) = (0, 0, 0, 0);
-        let mut redirected = Some(0);
-        let mut zero_copy = false;
-        for half in self.queues.halves_mut() {
-            let (kernel, _) = xdp_statistics_of(half.socket().fd())?;
-            delivered += half.delivered();
-            invalid += half.invalid();
-            dropped += kernel.rx_dropped + kernel.rx_ring_full;
-            pending += u64::from(half.pending());
-            zero_copy |= half.socket().zero_copy;
-            // The program last: it counts a packet first, so under traffic the packets lent and
-            // lost never exceed those offered.
-            redirected = redirected
-                .zip(self.feed.redirected(half.socket().queue)?)
-                .map(|(a, b)| a + b);
-        }
-        let mut stats = Stats::counted(delivered);
-        stats.offered = match redirected {
-            Some(redirected) => Count::Exact(redirected),
-            None => Count::AtLeast(delivered + dropped + invalid + pending),
-        };
-        stats.dropped = if zero_copy {
-            Count::AtLeast(dropped)
-        } else {
-            Count::Exact(dropped)
-        };
-        stats.invalid = Count::Exact(invalid);
-        stats.freezes = Count::Unavailable;
-        stats.link_downs = self.queues.waiter().link_downs();
-        Ok(stats)
-    }
-
-    fn is_live(&self) -> bool {
-        true
-    }
-}
-
-impl Open for XdpCapture {
-    fn open(interface: &str) -> Result<Self, Error> {
-        Self::open(interface)
-    }
-}
-
-/// Readable when [`ready`](PacketSource::ready) has something to report; suitable for `poll`,
-/// `epoll` (level or edge triggered) and runtimes.
-impl AsFd for XdpCapture {
-    fn as_fd(&self) -> BorrowedFd<'_> {
-        self.queues.waiter().as_fd()
-    }
-}
-
-impl Feed {
-    fn redirected(&self, queue: u32) -> Result<Option<u64>, Error> {
-        let Some(attachment) = &self.attachment else {
-            return Ok(None);
-        };
-        let counters = attachment.counters(queue)?;
-        Ok(counters.map(|counters| counters.redirected))
     }
 }

@@ -4,4 +4,5 @@
 pub(crate) mod accounting;
 pub(crate) mod geometry;
 pub(crate) mod region;
+pub(crate) mod token;
 pub(crate) mod umem;

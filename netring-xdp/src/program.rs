@@ -48,6 +48,7 @@
 
 pub mod asm;
 mod attach;
+mod attachment;
 mod btf;
 mod counters;
 mod error;
@@ -68,7 +69,7 @@ mod translate;
 /// The loader of the user's own objects, in the version whose types this crate exposes.
 pub use aya;
 
-pub use attach::{AttachMode, Attachment};
+pub use attachment::{AttachMode, Attachment};
 pub use counters::Counters;
 pub use load::Program;
 pub use metadata::Metadata;

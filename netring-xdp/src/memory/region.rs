@@ -1,4 +1,4 @@
-//! Packet memory, and the tokens that prove who may touch which part of it.
+//! Packet memory.
 //!
 //! ```text
 //! ┌──────────── chunk 0 ────────────┬──────────── chunk 1 ────────────┬─ …
@@ -7,26 +7,23 @@
 //! ```
 //!
 //! # Safety
-//! The invariant of this file: for each chunk there is either one [`ChunkToken`], or the chunk is
-//! in a ring (or with the kernel, between two rings). A token is made once for each chunk
-//! ([`Unassigned`]), given up when the chunk goes into a ring, and made again only for a chunk that
-//! came out of one ([`ChunkToken::from_ring`], whose callers guarantee that). Tokens cannot be
-//! copied. So only the holder of its token lends the bytes of a chunk, for as long as the token is
-//! borrowed, and the kernel does not touch them meanwhile. A token is used only with the region
-//! that it was made for: both live in the shared part of one UMEM.
+//! The invariant of this file is that of the tokens ([`ChunkToken`]): only the holder of its token
+//! lends the bytes of a chunk, for as long as the token is borrowed, and the kernel does not touch
+//! them meanwhile. A token is used only with the region that it was made for: both live in the
+//! shared part of one UMEM. The chunks are inside the mapping, which the region owns.
 #![expect(
     unsafe_code,
     reason = "lends packet memory; the invariant stands above"
 )]
 
 use std::marker::PhantomData;
-use std::ops::Range;
 use std::ptr::NonNull;
 
 use netring_sys::Mmap;
 use netring_sys::kernel::xdp::xdp_desc;
 
-use crate::memory::geometry::{ByteRange, ChunkIndex, Geometry, plain_len};
+use super::geometry::{ByteRange, Geometry, plain_len};
+use super::token::{ChunkToken, Unassigned};
 
 /// Packet memory and its division.
 #[derive(Debug)]
@@ -43,23 +40,6 @@ pub(crate) struct View<'a> {
     region: PhantomData<&'a Region>,
 }
 
-/// The right to one chunk: its holder owns the chunk.
-#[derive(Debug)]
-pub(crate) struct ChunkToken(ChunkIndex);
-
-/// Tokens of free chunks: the last one in is the first one out. It has room for all that it can
-/// ever hold.
-#[derive(Debug)]
-pub(crate) struct Stack {
-    /// Those from `len` on are leftovers, not tokens.
-    slots: Box<[ChunkToken]>,
-    len: usize,
-}
-
-/// Chunks that were not assigned yet: those from a number on.
-#[derive(Debug)]
-pub(crate) struct Unassigned(Range<ChunkIndex>);
-
 impl Region {
     /// A region over a mapping of its own, and the chunks in it.
     pub(crate) fn new(map: Mmap, geometry: Geometry) -> (Self, Unassigned) {
@@ -67,7 +47,7 @@ impl Region {
             geometry.bytes() <= map.len() as u64,
             "the mapping has room for all chunks"
         );
-        let unassigned = Unassigned(0..geometry.count());
+        let unassigned = Unassigned::new(geometry.count());
         (Self { map, geometry }, unassigned)
     }
 
@@ -121,11 +101,11 @@ impl Region {
     /// receive ring that is not released while the slice lives: until then the chunk belongs to
     /// neither the kernel nor a token, and nobody else writes to it.
     #[inline]
-    pub(crate) unsafe fn received(&self, span: &ByteRange) -> &[u8] {
-        let start = self.at(span.start);
+    pub(crate) unsafe fn received(&self, range: &ByteRange) -> &[u8] {
+        let start = self.at(range.start);
         // SAFETY: `self` owns the mapping; the caller guarantees that nobody writes to the chunk;
         // the range is inside a chunk.
-        unsafe { std::slice::from_raw_parts(start, span.len as usize) }
+        unsafe { std::slice::from_raw_parts(start, range.len as usize) }
     }
 
     /// As [`received`](Self::received), to write to.
@@ -137,11 +117,11 @@ impl Region {
         clippy::mut_from_ref,
         reason = "the caller guarantees that it is the only reference"
     )]
-    pub(crate) unsafe fn received_mut(&self, span: &ByteRange) -> &mut [u8] {
-        let start = self.at(span.start);
+    pub(crate) unsafe fn received_mut(&self, range: &ByteRange) -> &mut [u8] {
+        let start = self.at(range.start);
         // SAFETY: `self` owns the mapping; the caller guarantees that nobody else uses the chunk;
         // the range is inside a chunk.
-        unsafe { std::slice::from_raw_parts_mut(start, span.len as usize) }
+        unsafe { std::slice::from_raw_parts_mut(start, range.len as usize) }
     }
 
     /// Sets bytes to zero.
@@ -160,10 +140,10 @@ impl Region {
     fn check(&self, token: &ChunkToken, offset: u32, len: u32) -> *mut u8 {
         let size = self.geometry.chunk_size();
         assert!(
-            offset <= size && len <= size - offset && token.0 < self.geometry.count(),
+            offset <= size && len <= size - offset && token.chunk() < self.geometry.count(),
             "inside the chunk"
         );
-        self.at(self.geometry.base(token.0) + u64::from(offset))
+        self.at(self.geometry.base(token.chunk()) + u64::from(offset))
     }
 
     #[inline]
@@ -235,7 +215,7 @@ impl<'a> View<'a> {
     where
         'a: 't,
     {
-        let base = self.geometry.base(token.0);
+        let base = self.geometry.base(token.chunk());
         // SAFETY: the region owns the mapping; nothing is written; the token's chunk is one of the
         // region's, which are inside the mapping.
         let start = unsafe { self.start.add(base as usize) };
@@ -253,135 +233,6 @@ impl<'a> View<'a> {
 unsafe impl Send for View<'_> {}
 // SAFETY: as for `Send`.
 unsafe impl Sync for View<'_> {}
-
-impl ChunkToken {
-    /// The token of a chunk that came out of a ring.
-    ///
-    /// # Safety
-    /// The chunk is one of the region's. It came out of a receive or a completion ring of a socket
-    /// over this region, in an entry of which no other token is made, and which is released without
-    /// giving the chunk to the kernel again.
-    #[inline]
-    pub(crate) const unsafe fn from_ring(chunk: ChunkIndex) -> Self {
-        Self(chunk)
-    }
-
-    /// The number of the chunk.
-    #[inline]
-    pub(crate) const fn chunk(&self) -> ChunkIndex {
-        self.0
-    }
-
-    /// Gives up the token: the chunk goes into a ring.
-    #[inline]
-    pub(crate) fn into_ring(self) -> ChunkIndex {
-        self.0
-    }
-}
-
-impl Stack {
-    /// A stack of these tokens, with no room for more.
-    pub(crate) fn new(tokens: impl Iterator<Item = ChunkToken>) -> Self {
-        let slots: Box<[_]> = tokens.collect();
-        Self {
-            len: slots.len(),
-            slots,
-        }
-    }
-
-    #[inline]
-    pub(crate) const fn len(&self) -> usize {
-        self.len
-    }
-
-    /// The tokens, the one that is taken next at the end.
-    #[inline]
-    pub(crate) fn tokens(&self) -> &[ChunkToken] {
-        self.slots.get(..self.len).unwrap_or_default()
-    }
-
-    /// As [`tokens`](Self::tokens), for writing to their chunks.
-    #[inline]
-    pub(crate) fn tokens_mut(&mut self) -> &mut [ChunkToken] {
-        self.slots.get_mut(..self.len).unwrap_or_default()
-    }
-
-    #[inline]
-    pub(crate) fn pop(&mut self) -> Option<ChunkToken> {
-        let len = self.len.checked_sub(1)?;
-        let token = ChunkToken(self.slots.get(len)?.0);
-        self.len = len;
-        Some(token)
-    }
-
-    /// The topmost `count` tokens, or all if there are fewer.
-    #[inline]
-    pub(crate) fn top_mut(&mut self, count: usize) -> &mut [ChunkToken] {
-        let from = self.len.saturating_sub(count);
-        self.slots.get_mut(from..self.len).unwrap_or_default()
-    }
-
-    /// Gives up the first `given` of the topmost `count` tokens: their chunks go into a ring.
-    #[inline]
-    pub(crate) fn give_up(&mut self, count: usize, given: usize) {
-        if given < count {
-            self.top_mut(count).rotate_left(given);
-        }
-        self.len = self.len.saturating_sub(given);
-    }
-
-    /// Pushes a token. There is room unless a kernel gave a chunk back twice: then nobody gets it.
-    #[inline]
-    pub(crate) fn push(&mut self, token: ChunkToken) {
-        if let Some(slot) = self.slots.get_mut(self.len) {
-            *slot = token;
-            self.len += 1;
-        }
-    }
-
-    /// Pushes the tokens of chunks that came out of a ring, up to the first entry that is not one.
-    /// Returns how many.
-    ///
-    /// # Safety
-    /// Those of [`ChunkToken::from_ring`], for each of the chunks that `chunk` finds.
-    #[inline]
-    pub(crate) unsafe fn push_from_ring<W>(
-        &mut self,
-        entries: &[W],
-        chunk: impl Fn(&W) -> Option<ChunkIndex>,
-    ) -> usize {
-        let room = self.slots.get_mut(self.len..).unwrap_or_default();
-        let mut count = 0;
-        for (slot, entry) in room.iter_mut().zip(entries) {
-            let Some(chunk) = chunk(entry) else {
-                break;
-            };
-            *slot = ChunkToken(chunk);
-            count += 1;
-        }
-        self.len += count;
-        count
-    }
-}
-
-impl Unassigned {
-    /// The next `count` chunks; `None` if fewer are left.
-    pub(crate) fn take(
-        &mut self,
-        count: u32,
-    ) -> Option<(Range<ChunkIndex>, impl Iterator<Item = ChunkToken>)> {
-        if count > self.left() {
-            return None;
-        }
-        let range = self.0.start..self.0.start + count;
-        self.0.start = range.end;
-        Some((range.clone(), range.map(ChunkToken)))
-    }
-
-    pub(crate) fn left(&self) -> u32 {
-        self.0.end - self.0.start
-    }
-}
 
 #[cfg(test)]
 mod tests {

@@ -20,7 +20,8 @@ use netring_sys::{Error, SyscallError};
 
 use crate::memory::accounting::{Accounting, Census};
 use crate::memory::geometry::{ChunkIndex, Geometry};
-use crate::memory::region::{ChunkToken, Region, Unassigned};
+use crate::memory::region::Region;
+use crate::memory::token::{ChunkToken, Unassigned};
 
 /// Packet memory, and the brand of everything that is made of it.
 ///

@@ -1,22 +1,17 @@
 //! The program that this crate generates: it redirects every packet to the socket of its queue, and
 //! counts every packet.
 
+mod code;
+
 use netring_sys::syscall::XdpLoad;
 use netring_sys::{Error, Filter, Interface};
 
-use super::asm::{Assembler, Code, Cond, Helper, MapDef, MapKind, Reg, Size};
-use super::counters::{COUNTER, COUNTERS};
-use super::generated::{COUNTS, PROGRAM, SOCKETS};
+use super::generated::PROGRAM;
 use super::load::Program;
-use super::metadata::{self, Kfuncs, MetadataFields};
-use super::translate::{self, JumpTarget, LoadStrategy};
+use super::metadata::{Kfuncs, MetadataFields};
 use super::{DefaultAction, loader};
 use crate::device::Device;
 
-/// Offset in `struct xdp_md`, the context that a program gets in `r1`.
-const RX_QUEUE_INDEX: i16 = 16;
-/// What `bpf_redirect_map` returns for a packet that goes to a socket.
-const XDP_REDIRECT: i32 = 4;
 const MAX_QUEUES: u32 = 65_536;
 
 /// Settings of the generated program.
@@ -208,100 +203,6 @@ impl Redirect {
             Some((_, wanted)) => Kfuncs::of_this_kernel(wanted),
             None => Ok(Kfuncs::default()),
         }
-    }
-
-    fn code(&self, kfuncs: Kfuncs) -> Result<Code, Error> {
-        if self.queues == 0 || self.queues > MAX_QUEUES {
-            return Err(Error::Config {
-                setting: "queues",
-                why: format!("{} is not between 1 and {MAX_QUEUES}", self.queues),
-            });
-        }
-        let mut asm = Assembler::new();
-        let sockets = asm.map(MapDef {
-            name: SOCKETS.into(),
-            kind: MapKind::XskMap,
-            key_size: 4,
-            value_size: 4,
-            max_entries: self.queues,
-        });
-        let counts = asm.map(MapDef {
-            name: COUNTS.into(),
-            kind: MapKind::PerCpuArray,
-            key_size: 4,
-            value_size: COUNTERS * 8,
-            // The last is for packets of queues that the program has no room for: they are counted
-            // too.
-            max_entries: self.queues + 1,
-        });
-        let (count, in_range, done) = (asm.label(), asm.label(), asm.label());
-
-        asm.load(Size::Word, Reg::R6, Reg::R1, RX_QUEUE_INDEX);
-
-        let left_out = match self.default_action {
-            DefaultAction::Pass => COUNTER.passed,
-            DefaultAction::Drop => COUNTER.dropped,
-        };
-        if let Some(filter) = &self.filter {
-            let not_chosen = JumpTarget {
-                label: count,
-                verdict: self.default_action as i32,
-                counter: left_out,
-            };
-            let loads = LoadStrategy {
-                multi_buffer: self.multi_buffer,
-                indirect_by_call: self.indirect_by_call,
-            };
-            translate::add(&mut asm, filter, loads, not_chosen)?;
-        }
-
-        if self.metadata.is_some() {
-            metadata::write(&mut asm, kfuncs);
-        }
-
-        // One look-up, in the redirect itself: its result says whether there was a socket.
-        asm.load_map(Reg::R1, sockets);
-        asm.mov(Reg::R2, Reg::R6);
-        asm.mov(Reg::R3, self.default_action as i32);
-        asm.call(Helper::RedirectMap);
-        asm.mov(Reg::R7, Reg::R0);
-        asm.mov(Reg::R8, COUNTER.redirected);
-        asm.jump_if(Cond::Eq, Reg::R0, XDP_REDIRECT, count);
-        asm.mov(Reg::R8, COUNTER.missed);
-
-        asm.bind(count);
-        asm.jump_if(Cond::Lt, Reg::R6, self.queues as i32, in_range);
-        asm.mov(Reg::R6, self.queues as i32);
-        asm.bind(in_range);
-        asm.store(Size::Word, Reg::R10, -4, Reg::R6);
-        asm.mov(Reg::R2, Reg::R10);
-        asm.add(Reg::R2, -4);
-        asm.load_map(Reg::R1, counts);
-        asm.call(Helper::MapLookup);
-        // Never taken, because the number is in range; but the verifier requires the check.
-        asm.jump_if(Cond::Eq, Reg::R0, 0, done);
-        asm.mov(Reg::R1, 1);
-        // Each counter has its branch: adding a variable to a pointer takes CAP_PERFMON.
-        let counters = [COUNTER.redirected, COUNTER.missed, left_out];
-        let used = if self.filter.is_some() { 3 } else { 2 };
-        let (last, others) = counters[..used].split_last().unwrap_or((&0, &[]));
-        for counter in others {
-            let next = asm.label();
-            asm.jump_if(Cond::Ne, Reg::R8, *counter, next);
-            asm.atomic_add(Reg::R0, *counter as i16, Reg::R1);
-            asm.jump(done);
-            asm.bind(next);
-        }
-        asm.atomic_add(Reg::R0, *last as i16, Reg::R1);
-
-        asm.bind(done);
-        asm.mov(Reg::R0, Reg::R7);
-        asm.exit();
-        asm.finish().map_err(|error| Error::Config {
-            // Nothing else can make the program too long.
-            setting: "filter",
-            why: format!("its program cannot be assembled: {error}"),
-        })
     }
 }
 

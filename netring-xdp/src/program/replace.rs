@@ -5,7 +5,8 @@ use std::os::fd::AsFd;
 use aya::programs::loaded_programs;
 use netring_sys::{Error, Interface, SyscallError};
 
-use super::attach::{self, AttachMode, Attachment};
+use super::attach;
+use super::attachment::{AttachMode, Attachment};
 use super::error;
 use super::load::Program;
 use crate::permit;

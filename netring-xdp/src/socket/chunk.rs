@@ -7,7 +7,7 @@ use std::sync::atomic::Ordering;
 
 use netring_sys::Error;
 
-use crate::memory::region::ChunkToken;
+use crate::memory::token::ChunkToken;
 use crate::memory::umem::{Brand, Shared};
 use crate::program::Metadata;
 use crate::socket::rx::OwnedChunk;

@@ -19,7 +19,7 @@ use netring_sys::syscall::{Kick, kick_transmit, xdp_statistics_of};
 use netring_sys::{Count, Error, SinkStats};
 
 use super::bound::BoundSocket;
-use crate::memory::region::ChunkToken;
+use crate::memory::token::ChunkToken;
 use crate::memory::umem::{Pool, Shared};
 use crate::ring::{Consumer, Memory, Producer};
 

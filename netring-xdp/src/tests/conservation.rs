@@ -172,8 +172,8 @@ fn x8_a_drain_without_completions_ends_in_time_and_says_how_many_are_in_flight()
     );
 }
 
-/// X10, S18: whatever a descriptor says, nothing outside a chunk is lent, and what is not a chunk goes
-/// to nobody.
+/// X10, S18: whatever a descriptor says, nothing outside a chunk is lent, and what is not a chunk
+/// goes to nobody.
 #[test]
 fn x10_forged_descriptors_are_counted_and_go_nowhere() {
     let mut harness = harness(8, 4, false);

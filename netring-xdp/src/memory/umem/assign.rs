@@ -6,7 +6,7 @@ use std::sync::atomic::AtomicU32;
 use netring_sys::Error;
 
 use super::{Owner, Pool, Shared};
-use crate::memory::region::Stack;
+use crate::memory::token::Stack;
 
 impl Shared {
     /// Checks that there are enough for both halves of a socket. Chunks that were assigned are

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use super::Shared;
 use crate::memory::geometry::{ChunkIndex, Window};
-use crate::memory::region::{ChunkToken, Stack};
+use crate::memory::token::{ChunkToken, Stack};
 
 /// The free chunks of one half of a socket.
 #[derive(Debug)]

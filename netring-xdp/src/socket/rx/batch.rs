@@ -13,7 +13,7 @@ use std::sync::atomic::AtomicBool;
 use netring_sys::kernel::xdp::XDP_PKT_CONTD;
 
 use super::RxHalf;
-use crate::memory::region::ChunkToken;
+use crate::memory::token::ChunkToken;
 
 /// Packets at the front of the receive ring.
 #[derive(Debug)]

@@ -13,7 +13,7 @@ use netring_sys::kernel::xdp::{XDP_PKT_CONTD, xdp_desc};
 use super::RxHalf;
 use super::metadata::MARK;
 use crate::memory::geometry::Geometry;
-use crate::memory::region::ChunkToken;
+use crate::memory::token::ChunkToken;
 use crate::memory::umem::{Pool, Shared};
 use crate::ring::{Entries, Producer};
 

@@ -8,7 +8,7 @@
 use std::ops::Range;
 
 use crate::memory::geometry::ChunkIndex;
-use crate::memory::region::ChunkToken;
+use crate::memory::token::ChunkToken;
 
 #[derive(Debug)]
 pub(super) struct ForeignChunks {

@@ -13,7 +13,8 @@ use std::ops::Range;
 use super::TxHalf;
 use super::in_flight::InFlight;
 use crate::memory::geometry::ChunkIndex;
-use crate::memory::region::{ChunkToken, Region};
+use crate::memory::region::Region;
+use crate::memory::token::ChunkToken;
 use crate::memory::umem::Pool;
 use crate::ring::{Entry, Producer};
 

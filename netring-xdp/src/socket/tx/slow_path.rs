@@ -5,7 +5,7 @@ use netring_sys::kernel::xdp::{XDP_PKT_CONTD, XDP_TX_METADATA, xdp_desc};
 
 use super::{InFlight, Request, TimestampStats, TransmitTimestamps, TxHalf};
 use crate::memory::geometry::{ByteRange, ChunkIndex};
-use crate::memory::region::ChunkToken;
+use crate::memory::token::ChunkToken;
 
 impl TxHalf {
     /// Stages `len` bytes of a chunk from `offset` on, with a request. Returns the token if the

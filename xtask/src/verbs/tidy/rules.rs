@@ -49,6 +49,7 @@ pub(super) const UNSAFE_FILES: &[&str] = &[
     "netring-xdp/src/socket/rx/iter.rs",
     "netring-xdp/src/socket/rx/metadata.rs",
     "netring-xdp/src/memory/region.rs",
+    "netring-xdp/src/memory/token.rs",
     "netring-xdp/src/ring/memory.rs",
     "netring-xdp/src/socket/tx/reclaim.rs",
 ];
