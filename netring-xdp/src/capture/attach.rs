@@ -59,10 +59,10 @@ impl CaptureBuilder {
             FeedBy::Sockets(mut sockets) => {
                 put(&mut sockets)?;
                 feed.sockets = Some(sockets);
-                return Ok(self.believes(feed, false));
+                return Ok(self.trusted_placement(feed, false));
             }
             FeedBy::Program(program) => {
-                let placement = self.believes(feed, program.has_metadata());
+                let placement = self.trusted_placement(feed, program.has_metadata());
                 (*program, placement)
             }
             FeedBy::Generated => {

@@ -63,7 +63,7 @@ impl<'a> Batch<'a> {
 impl PacketBatch for Batch<'_> {
     #[inline]
     fn packets(&self) -> impl Iterator<Item = Packet<'_>> {
-        let raw = self.batch.unread();
+        let raw = self.batch.raw_metadata();
         raw.map(|(bytes, before)| self.packet(bytes, before))
     }
 }

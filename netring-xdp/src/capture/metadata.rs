@@ -115,7 +115,11 @@ impl CaptureBuilder {
 
     /// Before which packets of a program that is not generated here metadata is read: before none,
     /// unless it `asks` ([`Redirect::metadata`]), or the caller requires metadata of it.
-    pub(super) fn believes(&self, feed: &mut Feed, asks: bool) -> Option<MetadataPlacement> {
+    pub(super) fn trusted_placement(
+        &self,
+        feed: &mut Feed,
+        asks: bool,
+    ) -> Option<MetadataPlacement> {
         match self.metadata {
             DriverMetadata::No => None,
             _ if asks => Some(MetadataPlacement::Anywhere),

@@ -7,7 +7,7 @@
 
 mod fast_path;
 
-pub(crate) use fast_path::{Window, plain_len};
+pub(crate) use fast_path::{Window, len_with_options};
 
 use netring_sys::Error;
 use netring_sys::kernel::xdp::{

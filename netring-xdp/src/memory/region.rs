@@ -22,7 +22,7 @@ use std::ptr::NonNull;
 use netring_sys::Mmap;
 use netring_sys::kernel::xdp::xdp_desc;
 
-use super::geometry::{ByteRange, Geometry, plain_len};
+use super::geometry::{ByteRange, Geometry, len_with_options};
 use super::token::{ChunkToken, Unassigned};
 
 /// Packet memory and its division.
@@ -162,7 +162,7 @@ impl<'a> View<'a> {
     /// lives.
     #[inline]
     pub(crate) unsafe fn received(&self, desc: &xdp_desc) -> Option<&'a [u8]> {
-        if !self.geometry.is_plain(desc) {
+        if !self.geometry.is_in_chunk(desc) {
             return None;
         }
         // SAFETY: the region owns the mapping; nothing is written; the descriptor is inside a
@@ -170,7 +170,7 @@ impl<'a> View<'a> {
         let start = unsafe { self.start.add(desc.addr as usize) };
         // SAFETY: the region, borrowed for `'a`, owns the mapping; the caller guarantees that
         // nobody writes to the chunk; the whole packet is inside it.
-        Some(unsafe { std::slice::from_raw_parts(start.as_ptr(), plain_len(desc) as usize) })
+        Some(unsafe { std::slice::from_raw_parts(start.as_ptr(), len_with_options(desc) as usize) })
     }
 
     /// The `N` bytes before a packet; `None` if its chunk does not have that many.
@@ -198,7 +198,7 @@ impl<'a> View<'a> {
     /// Those of [`received`](Self::received), and no other slice of the chunk lives.
     #[inline]
     pub(crate) unsafe fn received_mut(&self, desc: &xdp_desc) -> Option<&'a mut [u8]> {
-        if !self.geometry.is_plain_to_send(desc) {
+        if !self.geometry.is_in_chunk_to_send(desc) {
             return None;
         }
         // SAFETY: the region owns the mapping; nothing is written; the descriptor is inside a
@@ -206,7 +206,9 @@ impl<'a> View<'a> {
         let start = unsafe { self.start.add(desc.addr as usize) };
         // SAFETY: the region, borrowed for `'a`, owns the mapping; the caller guarantees that
         // nobody else uses the chunk; the whole packet is inside it.
-        Some(unsafe { std::slice::from_raw_parts_mut(start.as_ptr(), plain_len(desc) as usize) })
+        Some(unsafe {
+            std::slice::from_raw_parts_mut(start.as_ptr(), len_with_options(desc) as usize)
+        })
     }
 
     /// Where a chunk starts, and its bytes.

@@ -67,7 +67,7 @@ impl Program {
             interface: interface.clone(),
             device: Device::here(interface.index)?,
             id,
-            asked: mode,
+            requested: mode,
             reached,
             why_not_native,
         })

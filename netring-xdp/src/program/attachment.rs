@@ -46,7 +46,7 @@ pub struct Attachment {
     pub(super) interface: Interface,
     pub(super) device: Device,
     pub(super) id: u32,
-    pub(super) asked: AttachMode,
+    pub(super) requested: AttachMode,
     pub(super) reached: XdpMode,
     pub(super) why_not_native: Option<Error>,
 }
@@ -120,8 +120,8 @@ impl Attachment {
     }
 
     /// The mode that was requested.
-    pub const fn asked(&self) -> AttachMode {
-        self.asked
+    pub const fn requested(&self) -> AttachMode {
+        self.requested
     }
 
     /// Where the program runs, as the kernel reports it.
@@ -207,7 +207,7 @@ impl fmt::Debug for Attachment {
         f.debug_struct("Attachment")
             .field("interface", &self.interface.name)
             .field("id", &self.id)
-            .field("asked", &self.asked)
+            .field("requested", &self.requested)
             .field("reached", &self.reached)
             .field("why_not_native", &self.why_not_native)
             .field("sockets", &self.sockets)

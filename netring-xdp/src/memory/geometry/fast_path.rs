@@ -26,7 +26,7 @@ impl Window {
 /// The length of a packet with its options as the upper half, as in the ring: with an option set it
 /// is far more than a chunk holds.
 #[inline]
-pub(crate) const fn plain_len(desc: &xdp_desc) -> u64 {
+pub(crate) const fn len_with_options(desc: &xdp_desc) -> u64 {
     desc.len as u64 | (desc.options as u64) << 32
 }
 
@@ -35,9 +35,9 @@ impl Geometry {
     /// does: including the rare packet that fills its chunk would cost all others a comparison.
     /// Always false if chunks are not aligned.
     #[inline]
-    pub(crate) fn is_plain(&self, desc: &xdp_desc) -> bool {
+    pub(crate) fn is_in_chunk(&self, desc: &xdp_desc) -> bool {
         desc.addr < self.aligned_bytes
-            && plain_len(desc)
+            && len_with_options(desc)
                 .checked_add(self.minus_room(desc.addr))
                 .is_some()
     }
@@ -45,10 +45,10 @@ impl Geometry {
     /// Whether a descriptor points into a chunk, is a packet of its own, and not empty: then the
     /// kernel accepts it from the transmit ring too. Always false if chunks are not aligned.
     #[inline]
-    pub(crate) fn is_plain_to_send(&self, desc: &xdp_desc) -> bool {
+    pub(crate) fn is_in_chunk_to_send(&self, desc: &xdp_desc) -> bool {
         // Less one, so that a length up to the room does not carry, and a length of 0 becomes the
         // longest.
-        let less_one = plain_len(desc).wrapping_sub(1);
+        let less_one = len_with_options(desc).wrapping_sub(1);
         self.front == 0
             && desc.addr < self.aligned_bytes
             && less_one.checked_add(self.minus_room(desc.addr)).is_some()
@@ -92,7 +92,7 @@ mod tests {
     use netring_sys::kernel::xdp::XDP_PKT_CONTD;
 
     #[test]
-    fn x10_what_is_plain_is_inside_and_whole() {
+    fn x10_what_is_in_its_chunk_is_inside_and_whole() {
         let geometry = Geometry::new(2048, 3, 0, false, 4096).unwrap();
         let unaligned = Geometry::new(3000, 3, 0, true, 4096).unwrap();
         let lens = [0, 1, 2, 2046, 2047, 2048, 2049, u32::MAX];
@@ -105,16 +105,16 @@ mod tests {
             };
             let inside = geometry.received(&at).is_some();
             let fills = addr % 2048 + u64::from(len) == 2048;
-            assert_eq!(geometry.is_plain(&at), inside && !fills, "{addr} {len}");
+            assert_eq!(geometry.is_in_chunk(&at), inside && !fills, "{addr} {len}");
             let sent = geometry.takes_transmit(&at);
-            assert_eq!(geometry.is_plain_to_send(&at), sent, "{addr} {len}");
+            assert_eq!(geometry.is_in_chunk_to_send(&at), sent, "{addr} {len}");
             let goes_on = xdp_desc {
                 addr,
                 len,
                 options: XDP_PKT_CONTD,
             };
-            assert!(!geometry.is_plain(&goes_on) && !geometry.is_plain_to_send(&goes_on));
-            assert!(!unaligned.is_plain(&at) && !unaligned.is_plain_to_send(&at));
+            assert!(!geometry.is_in_chunk(&goes_on) && !geometry.is_in_chunk_to_send(&goes_on));
+            assert!(!unaligned.is_in_chunk(&at) && !unaligned.is_in_chunk_to_send(&at));
         }
         let window = geometry.window(&(1..2));
         for addr in addrs {

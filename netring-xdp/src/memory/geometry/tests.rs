@@ -102,9 +102,13 @@ fn x4_what_stands_before_a_frame_is_inside_of_its_chunk() {
     assert!(
         !aligned(2048, 4)
             .with_front(24)
-            .is_plain_to_send(&desc(300, 64, 0))
+            .is_in_chunk_to_send(&desc(300, 64, 0))
     );
-    assert!(aligned(2048, 4).with_front(24).is_plain(&desc(300, 64, 0)));
+    assert!(
+        aligned(2048, 4)
+            .with_front(24)
+            .is_in_chunk(&desc(300, 64, 0))
+    );
 }
 
 fn geometries() -> impl Strategy<Value = Geometry> {

@@ -24,8 +24,8 @@ pub struct Frames<'a>(RawIter<'a, Bytes>);
 
 /// Iterates over the packets of a batch, and maps each.
 #[derive(Debug)]
-pub(crate) struct RawIter<'a, L> {
-    make: L,
+pub(crate) struct RawIter<'a, M> {
+    mapper: M,
     view: View<'a>,
     /// Entries of the receive ring, and as much room for their chunks in the fill ring.
     entries: &'a [[AtomicU64; 2]],
@@ -47,11 +47,11 @@ pub(crate) trait PacketMapper<'a>: Copy {
     ///
     /// # Safety
     /// Those of [`View::received`].
-    unsafe fn usual(self, view: &View<'a>, desc: &xdp_desc) -> Option<Self::Item>;
+    unsafe fn fast(self, view: &View<'a>, desc: &xdp_desc) -> Option<Self::Item>;
 
     /// Maps the packet with this number or behind it. Returns the next number too; behind the last
     /// packet there is none, however often this is called.
-    fn other(self, lent: &'a RxBatch<'a>, at: u32) -> (Option<Self::Item>, u32);
+    fn slow(self, lent: &'a RxBatch<'a>, at: u32) -> (Option<Self::Item>, u32);
 }
 
 /// Maps a packet to its bytes.
@@ -68,12 +68,12 @@ impl RxBatch<'_> {
     /// The packets that are still lent.
     #[inline]
     pub(crate) fn frames(&self) -> Frames<'_> {
-        Frames(self.walk(Bytes))
+        Frames(self.raw_iter(Bytes))
     }
 
-    /// As [`PacketMapper::other`]: the bytes of the packet, and where the first of them are.
+    /// As [`PacketMapper::slow`]: the bytes of the packet, and where the first of them are.
     #[inline]
-    pub(super) fn other(&self, mut at: u32) -> (Option<(&[u8], ByteRange)>, u32) {
+    pub(super) fn slow(&self, mut at: u32) -> (Option<(&[u8], ByteRange)>, u32) {
         let region = self.half.shared.region();
         if let (true, Some(assembly)) = (self.assembled, &self.half.assembly) {
             let piece = assembly.pieces().get(self.gone + at as usize);
@@ -103,7 +103,7 @@ impl RxBatch<'_> {
     }
 
     #[inline]
-    pub(super) fn walk<L>(&self, make: L) -> RawIter<'_, L> {
+    pub(super) fn raw_iter<M>(&self, mapper: M) -> RawIter<'_, M> {
         let (mut entries, mut room) = (&[][..], &[][..]);
         if let (true, Some(fill)) = (self.contiguous, &self.half.fill) {
             entries = self.half.rx.next_run(self.count);
@@ -112,7 +112,7 @@ impl RxBatch<'_> {
         // They have the same length; in this form the compiler sees it.
         let count = entries.len().min(room.len());
         RawIter {
-            make,
+            mapper,
             view: self.half.shared.region().view(),
             at: if self.contiguous { STRAIGHT } else { 0 },
             entries: &entries[..count],
@@ -127,23 +127,23 @@ impl<'a> PacketMapper<'a> for Bytes {
     type Item = &'a [u8];
 
     #[inline]
-    unsafe fn usual(self, view: &View<'a>, desc: &xdp_desc) -> Option<&'a [u8]> {
+    unsafe fn fast(self, view: &View<'a>, desc: &xdp_desc) -> Option<&'a [u8]> {
         // SAFETY: the caller guarantees it.
         unsafe { view.received(desc) }
     }
 
     #[inline(never)]
-    fn other(self, lent: &'a RxBatch<'a>, at: u32) -> (Option<&'a [u8]>, u32) {
-        let (packet, at) = lent.other(at);
+    fn slow(self, lent: &'a RxBatch<'a>, at: u32) -> (Option<&'a [u8]>, u32) {
+        let (packet, at) = lent.slow(at);
         (packet.map(|(bytes, _)| bytes), at)
     }
 }
 
-impl<'a, L: PacketMapper<'a>> Iterator for RawIter<'a, L> {
-    type Item = L::Item;
+impl<'a, M: PacketMapper<'a>> Iterator for RawIter<'a, M> {
+    type Item = M::Item;
 
     #[inline]
-    fn next(&mut self) -> Option<L::Item> {
+    fn next(&mut self) -> Option<M::Item> {
         if let (Some(words), Some(room)) = (self.entries.get(self.next), self.room.get(self.next)) {
             let desc = xdp_desc::load(words);
             // Any address inside an aligned chunk will do: the kernel goes back to its start. If it
@@ -152,7 +152,7 @@ impl<'a, L: PacketMapper<'a>> Iterator for RawIter<'a, L> {
             room.store(desc.addr, Ordering::Relaxed);
             // SAFETY: the entry is lent, and not released while the iterator borrows the `RxBatch`;
             // nobody else writes to its chunk; the view is of this region.
-            if let Some(item) = unsafe { self.make.usual(&self.view, &desc) } {
+            if let Some(item) = unsafe { self.mapper.fast(&self.view, &desc) } {
                 self.next += 1;
                 return Some(item);
             }
@@ -165,7 +165,7 @@ impl<'a, L: PacketMapper<'a>> Iterator for RawIter<'a, L> {
             self.lent.written.store(true, Ordering::Relaxed);
             return None;
         }
-        let (item, at) = self.make.other(self.lent, self.at);
+        let (item, at) = self.mapper.slow(self.lent, self.at);
         self.at = at;
         item
     }
@@ -178,14 +178,14 @@ impl<'a, L: PacketMapper<'a>> Iterator for RawIter<'a, L> {
         let room = self.room.get(self.next..).unwrap_or_default();
         let steps = entries.as_chunks::<STEP>().0.iter();
         let mut done = 0;
-        'usual: for (step, room) in steps.zip(room.as_chunks::<STEP>().0) {
+        'fast: for (step, room) in steps.zip(room.as_chunks::<STEP>().0) {
             for (words, room) in step.iter().zip(room) {
                 let desc = xdp_desc::load(words);
                 // Relaxed: as in `next`.
                 room.store(desc.addr, Ordering::Relaxed);
                 // SAFETY: as in `next`.
-                let Some(item) = (unsafe { self.make.usual(&self.view, &desc) }) else {
-                    break 'usual;
+                let Some(item) = (unsafe { self.mapper.fast(&self.view, &desc) }) else {
+                    break 'fast;
                 };
                 folded = f(folded, item);
                 done += 1;

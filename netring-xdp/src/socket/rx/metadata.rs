@@ -52,21 +52,21 @@ pub struct Described<'a>(RawIter<'a, RawMetadata>);
 pub(crate) struct RawMetadata {
     /// `None`: before none.
     place: Option<MetadataPlacement>,
-    usual_start: u64,
+    expected_offset: u64,
     offset_mask: u64,
 }
 
 impl Geometry {
     /// Where in its chunk a packet starts.
     #[inline]
-    const fn usual_start(&self) -> u32 {
+    const fn expected_offset(&self) -> u32 {
         self.chunk_size() - self.payload()
     }
 
     /// Where in its chunk the mark of its metadata is.
     #[inline]
     pub(super) const fn mark(&self) -> u32 {
-        self.usual_start() - MARK
+        self.expected_offset() - MARK
     }
 }
 
@@ -98,7 +98,7 @@ impl RxHalf {
         // The chunk is smaller than 2³², and the range is inside.
         let offset = (span.start - geometry.base(span.chunk)) as u32;
         let read = match place {
-            MetadataPlacement::Default => offset == geometry.usual_start(),
+            MetadataPlacement::Default => offset == geometry.expected_offset(),
             MetadataPlacement::Anywhere => offset >= Metadata::LEN as u32,
         };
         if read { offset } else { 0 }
@@ -128,16 +128,16 @@ impl RxBatch<'_> {
     /// The packets that are still lent, and what is known about them.
     #[inline]
     pub(crate) fn described(&self) -> Described<'_> {
-        Described(self.unread())
+        Described(self.raw_metadata())
     }
 
     /// The packets that are still lent, and what precedes them.
     #[inline]
-    pub(crate) fn unread(&self) -> RawIter<'_, RawMetadata> {
+    pub(crate) fn raw_metadata(&self) -> RawIter<'_, RawMetadata> {
         let geometry = self.half.shared.geometry();
-        self.walk(RawMetadata {
+        self.raw_iter(RawMetadata {
             place: self.half.metadata,
-            usual_start: u64::from(geometry.usual_start()),
+            expected_offset: u64::from(geometry.expected_offset()),
             offset_mask: u64::from(geometry.chunk_size()) - 1,
         })
     }
@@ -147,12 +147,12 @@ impl<'a> PacketMapper<'a> for RawMetadata {
     type Item = (&'a [u8], Option<&'a [u8; Metadata::LEN]>);
 
     #[inline]
-    unsafe fn usual(self, view: &View<'a>, desc: &xdp_desc) -> Option<Self::Item> {
+    unsafe fn fast(self, view: &View<'a>, desc: &xdp_desc) -> Option<Self::Item> {
         // SAFETY: the caller guarantees it.
         let bytes = unsafe { view.received(desc) }?;
         let offset = desc.addr & self.offset_mask;
         let read = match self.place {
-            Some(MetadataPlacement::Default) => offset == self.usual_start,
+            Some(MetadataPlacement::Default) => offset == self.expected_offset,
             Some(MetadataPlacement::Anywhere) => true,
             None => false,
         };
@@ -162,8 +162,8 @@ impl<'a> PacketMapper<'a> for RawMetadata {
     }
 
     #[inline(never)]
-    fn other(self, lent: &'a RxBatch<'a>, at: u32) -> (Option<Self::Item>, u32) {
-        let (packet, at) = lent.other(at);
+    fn slow(self, lent: &'a RxBatch<'a>, at: u32) -> (Option<Self::Item>, u32) {
+        let (packet, at) = lent.slow(at);
         // SAFETY: the range is that of a lent entry, which is not released while `lent` is
         // borrowed; nobody else writes to its chunk; it is of this region's geometry.
         let item = packet.map(|(bytes, first)| (bytes, unsafe { lent.half.before(&first) }));

@@ -25,12 +25,12 @@ pub(crate) struct InFlight {
 #[derive(Clone, Debug, Default)]
 struct InFlightChunk {
     inner: bool,
-    stamp: Option<Asked>,
+    stamp: Option<RequestedStamp>,
 }
 
 /// A requested timestamp.
 #[derive(Clone, Copy, Debug)]
-struct Asked {
+struct RequestedStamp {
     /// The caller's number.
     id: u64,
     /// Where the words of the request are.
@@ -99,7 +99,7 @@ impl InFlight {
             && let Some(id) = request.timestamp
         {
             let before = stamp_word(&request.words()).unwrap_or_default();
-            note.stamp = Some(Asked { id, words, before });
+            note.stamp = Some(RequestedStamp { id, words, before });
             self.stats.requested += 1;
         }
     }
