@@ -50,7 +50,7 @@ impl Device {
         })
     }
 
-    /// An interface of a kernel that is simulated.
+    /// An interface of a simulated kernel.
     #[cfg(test)]
     pub(crate) const fn simulated(index: u32) -> Self {
         Self {

@@ -130,7 +130,7 @@ fn a_checksum_that_is_asked_for_is_in_the_bytes_on_the_wire() {
     .unwrap();
 }
 
-/// veth says that it makes checksums, and hands frames over as they are: its other end trusted_placement
+/// veth says that it makes checksums, and hands frames over as they are: its other end trusts
 /// them.
 #[test]
 #[ignore = "needs a network namespace: cargo xtask test-netns"]

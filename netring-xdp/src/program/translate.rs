@@ -236,7 +236,7 @@ impl Translation<'_> {
     }
 
     /// Jumps if bytes that end at `end` are not in the first buffer: nowhere, or in a further one,
-    /// for which there is the returned label.
+    /// at the returned label.
     fn if_outside(&mut self, end: Reg) -> Option<Label> {
         let next_buffer = self.loads.multi_buffer.then(|| self.asm.label());
         let none = self.none();

@@ -28,7 +28,7 @@ impl Harness {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(if cfg!(miri) { 3 } else { 400 }))]
 
-    /// X10, S18: `for_each` shows what a `for` loop shows, a batch that was looked at is
+    /// X10, S18: `for_each` shows what a `for` loop shows, a batch that was read is
     /// given back like one that was not, and all
     /// count the same: whatever points outside.
     #[test]
@@ -47,7 +47,7 @@ proptest! {
             while harness.rx.look() {
                 let lent = harness.rx.lend();
                 match way {
-                    // Not looked at; and not to the end.
+                    // Not read; and not to the end.
                     0 => {}
                     1 => { lent.frames().next(); }
                     2 => lent.frames().for_each(|frame| shown.push(frame.len() as u32)),
@@ -104,7 +104,7 @@ fn a_batch_that_is_at_its_end_stays_there() {
     }
 }
 
-/// A batch that was looked at, and of which a packet was taken then, gives back the others and not
+/// A batch that was read, and of which a packet was taken then, gives back the others and not
 /// that one.
 #[test]
 fn x1_a_packet_that_is_taken_after_a_look_is_not_given_back() {

@@ -98,7 +98,7 @@ fn x4_what_stands_before_a_frame_is_inside_of_its_chunk() {
     let takes = |addr, len| geometry.takes_transmit(&desc(addr, len, 0));
     assert!(takes(24, 2976) && takes(3000, 2976) && takes(11_999, 1));
     assert!(!takes(23, 1) && !takes(24, 2977) && !takes(12_000, 1));
-    // Nothing goes the way on which nobody looks at that.
+    // The fast path, which does not check it, takes none of these.
     assert!(
         !aligned(2048, 4)
             .with_front(24)
@@ -162,7 +162,7 @@ proptest! {
         let span = ByteRange { chunk, start: base + u64::from(added), len };
         prop_assert_eq!(geometry.received(&desc(addr, len, 0)), Some(span));
         prop_assert_eq!(geometry.base_of(addr), Some(base));
-        // And such a packet can be sent on from where it is.
+        // And such a packet can be forwarded from where it is.
         let sent = desc(geometry.transmit_addr(&span), len.max(1), 0);
         prop_assert_eq!(geometry.takes_transmit(&sent), len <= geometry.chunk_size() - added && sent.len <= geometry.chunk_size() - added);
     }

@@ -205,29 +205,29 @@ mod tests {
             timestamp: Some(1),
             ..Request::NONE
         };
-        let published_len = |request: &Request, offloads, only| {
-            let checked = request.check(&offloads, 60, only);
-            checked.map_err(|error| error.to_string())
+        let checked = |request: &Request, offloads, only| {
+            let result = request.check(&offloads, 60, only);
+            result.map_err(|error| error.to_string())
         };
         let none = Offloads::of_driver(&XdpFeatures::default());
-        assert!(published_len(&Request::NONE, none, true).is_ok());
+        assert!(checked(&Request::NONE, none, true).is_ok());
         assert!(
-            published_len(&checksum, none, true)
+            checked(&checksum, none, true)
                 .unwrap_err()
                 .contains("zero-copy")
         );
         assert!(
-            published_len(&timestamp, none, true)
+            checked(&timestamp, none, true)
                 .unwrap_err()
                 .contains("zero-copy")
         );
         let copy = Offloads::of_kernel(false);
-        assert!(published_len(&checksum, copy, false).is_ok());
-        assert!(published_len(&timestamp, copy, false).is_ok());
+        assert!(checked(&checksum, copy, false).is_ok());
+        assert!(checked(&timestamp, copy, false).is_ok());
         let software = Offloads::of_kernel(true);
-        assert!(published_len(&checksum, software, true).is_ok());
+        assert!(checked(&checksum, software, true).is_ok());
         assert!(
-            published_len(&checksum, software, false)
+            checked(&checksum, software, false)
                 .unwrap_err()
                 .contains("one chunk")
         );
