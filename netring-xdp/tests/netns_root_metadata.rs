@@ -260,10 +260,7 @@ fn where_there_is_no_metadata_the_capture_says_why_and_is_what_it_was() {
 
     let mut capture = builder(AttachMode::Generic).build().unwrap();
     assert_eq!(capture.mode(), Mode::GenericCopy);
-    assert_eq!(
-        why(&capture),
-        "metadata: in generic mode there is no driver to ask"
-    );
+    assert_eq!(why(&capture), "metadata: generic mode has no driver to ask");
     receives(&mut capture);
     drop(capture);
 
@@ -317,7 +314,7 @@ fn required_metadata_is_had_or_nothing_is_opened() {
     let error = required(AttachMode::Generic).build().unwrap_err();
     assert_eq!(
         error.to_string(),
-        "metadata: in generic mode there is no driver to ask"
+        "metadata: generic mode has no driver to ask"
     );
     ip("link set v1 mtu 9000").unwrap();
     let single = required(AttachMode::BestAvailable).multi_buffer(false);

@@ -452,7 +452,7 @@ fn sockets_of_one_queue_give_timestamps_to_the_first_only() {
                 let mut slot = second.slot(whole.len())?.unwrap();
                 is_request(
                     &slot.request_timestamp(1).unwrap_err(),
-                    "another one of the same queue",
+                    "another socket of the same queue",
                 );
                 slot.copy_from_slice(&partial(&whole));
                 slot.request_checksum(UDP, FIELD)?;
