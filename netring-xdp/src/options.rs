@@ -171,3 +171,33 @@ impl Sizes {
         2 * self.ring.0
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_profile_has_the_documented_sizes() {
+        for (profile, ring, chunks, chunk_size, multi_buffer, micros) in [
+            (Profile::Default, 2048, 4096, None, false, 0),
+            (Profile::LowLatency, 2048, 4096, None, false, 0),
+            (Profile::HighThroughput, 8192, 16_384, None, false, 50),
+            (Profile::LowMemory, 512, 1024, None, false, 0),
+            (Profile::Jumbo, 4096, 8192, Some(4096), true, 0),
+            (Profile::Immediate, 2048, 4096, None, false, 0),
+        ] {
+            let sizes = Sizes::of(profile);
+            assert_eq!(
+                (sizes.ring.entries(), sizes.chunks(), sizes.chunk_size),
+                (ring, chunks, chunk_size),
+                "{profile:?}"
+            );
+            assert_eq!(sizes.multi_buffer, multi_buffer, "{profile:?}");
+            assert_eq!(
+                sizes.moderation,
+                Duration::from_micros(micros),
+                "{profile:?}"
+            );
+        }
+    }
+}

@@ -128,11 +128,18 @@ fn packets_that_come_slowly_are_waited_for_by_one_call_each() {
 #[test]
 #[ignore = "needs a network namespace: cargo xtask test-netns"]
 fn a_packet_waits_for_others_once_and_not_again_where_none_come() {
-    for (interval, delayed) in [(SECOND, true), (Duration::ZERO, false)] {
+    for (interval, delayed) in [
+        (Some(SECOND), true),
+        (Some(Duration::ZERO), false),
+        (None, false),
+    ] {
         let _ns = Netns::enter().unwrap();
         veth("v0", "v1").unwrap();
-        let capture = builder(AttachMode::Native).moderation(interval).build();
-        let mut capture = capture.unwrap();
+        let mut builder = builder(AttachMode::Native);
+        if let Some(interval) = interval {
+            builder = builder.moderation(interval);
+        }
+        let mut capture = builder.build().unwrap();
         let sender = Sender::on("v1").unwrap();
         make_it_sleep(&mut capture, &sender);
         for (n, delayed) in [(1, delayed), (2, false)] {

@@ -75,8 +75,8 @@ proptest! {
     }
 }
 
-/// X6: the driver parks itself until it is woken for new chunks, and a loop that only receives wakes
-/// it.
+/// X6: the driver parks itself until it is woken for new chunks, and a loop that only receives
+/// wakes it.
 #[test]
 fn x6_a_driver_that_parks_is_woken_by_receiving_alone() {
     let mut harness = harness(8, 0, false);

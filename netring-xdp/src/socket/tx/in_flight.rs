@@ -177,7 +177,8 @@ mod tests {
         words
     }
 
-    /// Each is delivered, waits, is absent, was discarded, or is pending; and none is counted twice.
+    /// Each is delivered, waits, is absent, was discarded, or is pending; and none is counted
+    /// twice.
     #[test]
     fn every_timestamp_is_delivered_or_counted() {
         let mut in_flight = in_flight(2);
