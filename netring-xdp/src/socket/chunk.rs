@@ -28,8 +28,8 @@ pub struct Chunk<'umem> {
     len: u32,
     continues: bool,
     request: Request,
-    /// Where the received packet started, if metadata may precede it; otherwise 0.
-    described: u32,
+    /// Where the received packet started, if metadata may precede it.
+    described: Option<u32>,
     _brand: Brand<'umem>,
 }
 
@@ -63,7 +63,7 @@ impl<'umem> Chunk<'umem> {
             len,
             continues,
             request: Request::NONE,
-            described: 0,
+            described: None,
             _brand: std::marker::PhantomData,
         }
     }
@@ -162,7 +162,7 @@ impl<'umem> Chunk<'umem> {
     ///
     /// It is in the bytes before the received packet: read it before you write a header there.
     pub fn metadata(&self) -> Option<Metadata> {
-        let before = self.described.checked_sub(Metadata::LEN as u32)?;
+        let before = self.described?.checked_sub(Metadata::LEN as u32)?;
         let token = self.token.as_ref()?;
         let bytes = self
             .shared

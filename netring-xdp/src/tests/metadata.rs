@@ -89,7 +89,7 @@ proptest! {
                         let mut within = false;
                         while let Some(taken) = lent.take() {
                             // The front of a packet has it, and the rest has not.
-                            let described = if within { 0 } else { at.next().map_or(0, |_| 256) };
+                            let described = if within { None } else { at.next().map(|_| 256) };
                             prop_assert_eq!(taken.described, described);
                             within = taken.continues;
                             shared.return_to_owner(std::iter::once(taken.token));

@@ -43,8 +43,8 @@ pub(crate) struct OwnedChunk {
     pub(crate) offset: u32,
     pub(crate) len: u32,
     pub(crate) continues: bool,
-    /// Where in the chunk it started, if metadata may precede it; otherwise 0.
-    pub(crate) described: u32,
+    /// Where in the chunk it started, if metadata may precede it.
+    pub(crate) described: Option<u32>,
 }
 
 impl<'a> RxBatch<'a> {
@@ -112,11 +112,7 @@ impl<'a> RxBatch<'a> {
                 offset: offset as u32,
                 len: range.len,
                 continues: self.open,
-                described: if first {
-                    self.half.described_start(&range)
-                } else {
-                    0
-                },
+                described: first.then(|| self.half.described_start(&range)).flatten(),
             });
         }
         None

@@ -51,7 +51,7 @@ pub struct Described<'a>(RawIter<'a, RawMetadata>);
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct RawMetadata {
     /// `None`: before none.
-    place: Option<MetadataPlacement>,
+    placement: Option<MetadataPlacement>,
     expected_offset: u64,
     offset_mask: u64,
 }
@@ -73,8 +73,8 @@ impl Geometry {
 impl RxHalf {
     /// Reads metadata from now on. No chunk has a mark yet: so far the program wrote none, or
     /// nothing was received.
-    pub(crate) const fn describe(&mut self, place: MetadataPlacement) {
-        self.metadata = Some(place);
+    pub(crate) const fn describe(&mut self, placement: MetadataPlacement) {
+        self.metadata = Some(placement);
     }
 
     /// Clears the marks in the chunks of the next `count` entries.
@@ -90,18 +90,18 @@ impl RxHalf {
         }
     }
 
-    /// Where in its chunk a packet starts if it may have metadata before it; otherwise 0.
+    /// Where in its chunk a packet starts, if it may have metadata before it.
     #[inline]
-    pub(super) fn described_start(&self, span: &ByteRange) -> u32 {
-        let Some(place) = self.metadata else { return 0 };
+    pub(super) fn described_start(&self, range: &ByteRange) -> Option<u32> {
+        let placement = self.metadata?;
         let geometry = self.shared.geometry();
         // The chunk is smaller than 2³², and the range is inside.
-        let offset = (span.start - geometry.base(span.chunk)) as u32;
-        let read = match place {
+        let offset = (range.start - geometry.base(range.chunk)) as u32;
+        let read = match placement {
             MetadataPlacement::Default => offset == geometry.expected_offset(),
             MetadataPlacement::Anywhere => offset >= Metadata::LEN as u32,
         };
-        if read { offset } else { 0 }
+        read.then_some(offset)
     }
 
     /// The bytes before a packet, if they may be metadata.
@@ -110,9 +110,7 @@ impl RxHalf {
     /// Those of [`View::received`], for the entry of the packet's first chunk.
     #[inline]
     unsafe fn before(&self, first: &ByteRange) -> Option<&[u8; Metadata::LEN]> {
-        if self.described_start(first) == 0 {
-            return None;
-        }
+        self.described_start(first)?;
         let before = ByteRange {
             start: first.start - Metadata::LEN as u64,
             len: Metadata::LEN as u32,
@@ -136,7 +134,7 @@ impl RxBatch<'_> {
     pub(crate) fn raw_metadata(&self) -> RawIter<'_, RawMetadata> {
         let geometry = self.half.shared.geometry();
         self.raw_iter(RawMetadata {
-            place: self.half.metadata,
+            placement: self.half.metadata,
             expected_offset: u64::from(geometry.expected_offset()),
             offset_mask: u64::from(geometry.chunk_size()) - 1,
         })
@@ -151,7 +149,7 @@ impl<'a> PacketMapper<'a> for RawMetadata {
         // SAFETY: the caller guarantees it.
         let bytes = unsafe { view.received(desc) }?;
         let offset = desc.addr & self.offset_mask;
-        let read = match self.place {
+        let read = match self.placement {
             Some(MetadataPlacement::Default) => offset == self.expected_offset,
             Some(MetadataPlacement::Anywhere) => true,
             None => false,
