@@ -3,7 +3,8 @@
 
 use netring_sys::kernel::xdp::{XDP_PKT_CONTD, XDP_TX_METADATA, xdp_desc};
 
-use super::{InFlight, Request, TimestampStats, TransmitTimestamps, TxHalf};
+use super::in_flight::InFlight;
+use super::{Request, TimestampStats, TransmitTimestamps, TxHalf};
 use crate::memory::geometry::{ByteRange, ChunkIndex};
 use crate::memory::token::ChunkToken;
 
