@@ -1,6 +1,7 @@
 //! A chunk that the user holds.
 
 use std::fmt;
+use std::num::NonZeroU32;
 use std::ops::{Deref, DerefMut, Range};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -29,7 +30,7 @@ pub struct Chunk<'umem> {
     continues: bool,
     request: Request,
     /// Where the received packet started, if metadata may precede it.
-    described: Option<u32>,
+    described: Option<NonZeroU32>,
     _brand: Brand<'umem>,
 }
 
@@ -162,7 +163,7 @@ impl<'umem> Chunk<'umem> {
     ///
     /// It is in the bytes before the received packet: read it before you write a header there.
     pub fn metadata(&self) -> Option<Metadata> {
-        let before = self.described?.checked_sub(Metadata::LEN as u32)?;
+        let before = self.described?.get().checked_sub(Metadata::LEN as u32)?;
         let token = self.token.as_ref()?;
         let bytes = self
             .shared

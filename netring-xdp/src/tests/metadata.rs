@@ -3,6 +3,7 @@
 
 use super::*;
 use crate::program::Metadata;
+use std::num::NonZeroU32;
 
 /// Mark, hash and tag are there.
 const MARK: u32 = 0x6e72_4d06;
@@ -89,7 +90,7 @@ proptest! {
                         let mut within = false;
                         while let Some(taken) = lent.take() {
                             // The front of a packet has it, and the rest has not.
-                            let described = if within { None } else { at.next().map(|_| 256) };
+                            let described = if within { None } else { at.next().and(NonZeroU32::new(256)) };
                             prop_assert_eq!(taken.described, described);
                             within = taken.continues;
                             shared.return_to_owner(std::iter::once(taken.token));

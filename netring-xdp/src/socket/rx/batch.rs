@@ -8,6 +8,7 @@
     reason = "takes chunks out of the receive ring; the invariant stands above"
 )]
 
+use std::num::NonZeroU32;
 use std::sync::atomic::AtomicBool;
 
 use netring_sys::kernel::xdp::XDP_PKT_CONTD;
@@ -44,7 +45,7 @@ pub(crate) struct OwnedChunk {
     pub(crate) len: u32,
     pub(crate) continues: bool,
     /// Where in the chunk it started, if metadata may precede it.
-    pub(crate) described: Option<u32>,
+    pub(crate) described: Option<NonZeroU32>,
 }
 
 impl<'a> RxBatch<'a> {

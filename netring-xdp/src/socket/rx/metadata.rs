@@ -18,6 +18,8 @@
     reason = "lends packets in mapped memory; the invariant stands above"
 )]
 
+use std::num::NonZeroU32;
+
 use netring_sys::kernel::xdp::xdp_desc;
 
 use super::iter::{PacketMapper, RawIter};
@@ -92,7 +94,7 @@ impl RxHalf {
 
     /// Where in its chunk a packet starts, if it may have metadata before it.
     #[inline]
-    pub(super) fn described_start(&self, range: &ByteRange) -> Option<u32> {
+    pub(super) fn described_start(&self, range: &ByteRange) -> Option<NonZeroU32> {
         let placement = self.metadata?;
         let geometry = self.shared.geometry();
         // The chunk is smaller than 2³², and the range is inside.
@@ -101,7 +103,7 @@ impl RxHalf {
             MetadataPlacement::Default => offset == geometry.expected_offset(),
             MetadataPlacement::Anywhere => offset >= Metadata::LEN as u32,
         };
-        read.then_some(offset)
+        NonZeroU32::new(offset).filter(|_| read)
     }
 
     /// The bytes before a packet, if they may be metadata.
