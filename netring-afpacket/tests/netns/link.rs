@@ -5,7 +5,7 @@ use std::ops::ControlFlow;
 use std::thread;
 use std::time::Duration;
 
-use netring_afpacket::{Capture, Profile};
+use netring_afpacket::{Capture, LinkMonitor, LinkState, Profile};
 use netring_sys::{Count, Error, Interface, PacketBatch, PacketSource, Readiness};
 use xtask::load::{cost, wait_until};
 use xtask::netns::{Netns, ip, veth};
@@ -297,4 +297,72 @@ fn events_of_other_interfaces_are_not_reported() {
     }
     sleeps(&mut capture);
     packets_arrive(&mut capture, 0);
+}
+
+#[test]
+#[ignore = "needs a network namespace: cargo xtask test-netns"]
+fn the_state_of_the_link_is_known_at_any_time_and_is_reported_nevertheless() {
+    let _ns = Netns::enter().unwrap();
+    veth("a", "b").unwrap();
+    let mut capture = capture();
+    assert_eq!(capture.link_state().unwrap(), LinkState::Up);
+    ip("link set dev b down").unwrap();
+    assert_eq!(capture.link_state().unwrap(), LinkState::Down);
+    goes_down(&mut capture);
+    comes_up("b");
+    assert_eq!(capture.link_state().unwrap(), LinkState::Up);
+    ip("link del dev a").unwrap();
+    assert_eq!(capture.link_state().unwrap(), LinkState::Removed);
+    is_removed(&mut capture);
+}
+
+/// The changes of `a` until there are no more, seen by a thread that reads no packets.
+fn changes(mut monitor: LinkMonitor) -> thread::JoinHandle<Vec<LinkState>> {
+    thread::spawn(move || std::iter::from_fn(|| monitor.next_change().unwrap()).collect())
+}
+
+#[test]
+#[ignore = "needs a network namespace: cargo xtask test-netns"]
+fn a_monitor_reports_each_change_to_another_thread_until_the_removal() {
+    use LinkState::{Down, Removed, Up};
+    let _ns = Netns::enter().unwrap();
+    veth("a", "b").unwrap();
+    veth("c", "d").unwrap();
+    let capture = capture();
+    let mut late = capture.link_monitor().unwrap();
+    assert_eq!(late.state(), Up);
+    assert_eq!(late.look().unwrap(), None);
+    let watching = changes(capture.link_monitor().unwrap());
+    for end in ["a", "b"] {
+        ip(&format!("link set dev {end} down")).unwrap();
+        ip("link set dev c down").unwrap();
+        comes_up(end);
+    }
+    ip("link del dev a").unwrap();
+    let expected = [Down, Up, Down, Up, Down, Removed];
+    assert_eq!(watching.join().unwrap(), expected);
+    // Nothing is missed by a thread that looks when all is over.
+    let seen: Vec<_> = std::iter::from_fn(|| late.look().unwrap()).collect();
+    assert_eq!((seen.as_slice(), late.state()), (&expected[..], Removed));
+    assert!(late.is_ended());
+    assert_eq!(late.next_change().unwrap(), None);
+}
+
+#[test]
+#[ignore = "needs a network namespace: cargo xtask test-netns"]
+fn a_monitor_ends_with_its_capture_and_by_a_handle_of_its_own() {
+    let _ns = Netns::enter().unwrap();
+    veth("a", "b").unwrap();
+    ip("link set dev a down").unwrap();
+    let capture = capture();
+    let own = LinkMonitor::new(capture.interface()).unwrap();
+    assert_eq!(own.state(), LinkState::Down);
+    let stops = [own.stop_handle(), capture.stop_handle()];
+    let watching = [own, capture.link_monitor().unwrap()].map(changes);
+    thread::sleep(Duration::from_millis(50));
+    for (stop, thread) in stops.iter().zip(watching) {
+        assert!(!thread.is_finished() && !capture.stop_handle().is_stopped());
+        stop.stop();
+        assert_eq!(thread.join().unwrap(), []);
+    }
 }

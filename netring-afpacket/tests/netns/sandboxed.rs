@@ -6,7 +6,7 @@ use crate::sandbox;
 
 use std::time::Duration;
 
-use netring_afpacket::{Capture, Profile};
+use netring_afpacket::{Capture, LinkState, Profile};
 use netring_sys::{Count, Error, Interface, PacketSource, Readiness};
 use sandbox::forbid_sockets;
 use xtask::netns::{Netns, ip, veth};
@@ -106,7 +106,7 @@ fn a_capture_opens_without_netlink_and_says_what_it_does_not_watch() {
 
 #[test]
 #[ignore = "needs a network namespace: cargo xtask test-netns"]
-fn an_interface_that_is_removed_while_down_is_gone_for_a_reader_with_a_timeout() {
+fn an_interface_that_is_removed_while_down_is_gone_without_netlink_too() {
     let _ns = Netns::enter().unwrap();
     veth("a", "b").unwrap();
     let outside = Outside::new();
@@ -119,7 +119,22 @@ fn an_interface_that_is_removed_while_down_is_gone_for_a_reader_with_a_timeout()
         "{down:?}"
     );
     assert!(matches!(next(&mut capture), Ok(Readiness::Empty)));
+    assert_eq!(capture.link_state().unwrap(), LinkState::Unknown);
+    let error = capture.link_monitor().map(drop).unwrap_err().to_string();
+    assert!(error.contains("allow AF_NETLINK"), "{error}");
+    // A reader that waits forever is not woken by the removal, and learns of it nevertheless.
+    let reader = std::thread::spawn(move || {
+        let next = capture.next_batch().map(|batch| batch.is_some());
+        (next, capture)
+    });
+    std::thread::sleep(Duration::from_millis(50));
     outside.ip("link del dev a");
+    let (gone, mut capture) = reader.join().unwrap();
+    assert!(
+        matches!(&gone, Err(Error::InterfaceRemoved { .. })),
+        "{gone:?}"
+    );
+    assert_eq!(capture.link_state().unwrap(), LinkState::Removed);
     let gone = next(&mut capture);
     assert!(
         matches!(&gone, Err(Error::InterfaceRemoved { .. })),
