@@ -153,7 +153,8 @@ pub enum Error {
         interface: String,
     },
 
-    /// The source was stopped, or has ended.
+    /// An earlier error was final, and what had it was used again: a writer, a tee over one, a
+    /// sink.
     Closed,
 
     /// Something failed that has an error type of its own: a capture file, the choice of a backend,

@@ -19,7 +19,7 @@
 //!   system call;
 //! - [`errno`]: error numbers, for [`SyscallError::is`];
 //! - [`Mmap`]: a range-checked mapping shared with the kernel; [`Interface`]: a network interface;
-//! - [`wait`]: waiting for packets, for a stop, and for the interface to go away.
+//! - [`wait`]: waiting for packets, for a stop, and for changes of the interface.
 #![deny(unsafe_code)]
 
 // The kernel interface.

@@ -65,7 +65,7 @@ impl LinkWatch {
         }
     }
 
-    /// How often it went down, as far as is known.
+    /// How often it went down, as far as the notifications tell.
     pub(super) const fn state_downs(&self) -> u64 {
         self.state.downs
     }

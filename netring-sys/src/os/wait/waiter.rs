@@ -57,7 +57,7 @@ impl Waiter {
     ///
     /// The source then reports what its own socket reports. For AF_PACKET that is when the
     /// interface is set down, and its removal if it was up. A lost carrier is not reported, and the
-    /// removal of an interface that is down is noticed only by a reader that looks.
+    /// removal of an interface that is down wakes no reader: a source has to look for it.
     pub fn why_link_unwatched(&self) -> Option<&SyscallError> {
         self.link.why_unwatched()
     }
