@@ -1,6 +1,6 @@
 //! The user's own program and map, and objects that are none.
 //!
-//! In a file of its own: one of these tests looks at all programs that its process has, and no
+//! A test program of its own: one of these tests looks at all programs that its process has, and no
 //! other test here may have any.
 #![expect(clippy::unwrap_used, reason = "functions that serve tests")]
 
@@ -178,11 +178,7 @@ fn x19_a_pinned_map_takes_sockets() {
         let status = Command::new("unshare")
             .args(["--mount", "sh", "-c", inside])
             .arg(std::env::current_exe().unwrap())
-            .args([
-                "--exact",
-                "program_own::x19_a_pinned_map_takes_sockets",
-                "--ignored",
-            ])
+            .args(["--exact", "x19_a_pinned_map_takes_sockets", "--ignored"])
             .env("NETRING_BPFFS", &bpffs)
             .status();
         std::fs::remove_dir(&bpffs).unwrap();
