@@ -34,6 +34,10 @@ use crate::{Capture, Error, Packet, PacketBatch, PacketSource, Readiness, Stats}
 /// With other settings or another backend, make the variant of it:
 /// `Input::Interface(Capture::builder().interface("eth0").build()?)`.
 #[derive(Debug)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "a program has one, and makes a variant of its own without a box"
+)]
 pub enum Input<L = Capture> {
     /// A live source.
     Interface(L),

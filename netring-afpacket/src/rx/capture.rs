@@ -223,6 +223,7 @@ impl PacketSource for Capture {
         Batch::new(&mut self.reader)
     }
 
+    #[inline]
     fn wait(&mut self, timeout: Option<Duration>) -> Result<Readiness, Error> {
         if timeout.is_some() || self.why_link_unwatched().is_none() {
             return wait::ready(self, timeout);

@@ -34,6 +34,7 @@ impl PacketSource for XdpCapture {
 
     /// With [moderation](super::CaptureBuilder::moderation) it lets packets gather first if they
     /// come fast, one by one.
+    #[inline]
     fn wait(&mut self, timeout: Option<Duration>) -> Result<Readiness, Error> {
         let found = self.queues.look() || self.wait_for_packets(timeout)?;
         // Also if there are packets: a source that was stopped has ended.

@@ -159,6 +159,7 @@ impl PacketSource for AutoCapture {
     }
 
     // Each backend waits in its own way.
+    #[inline]
     fn wait(&mut self, timeout: Option<Duration>) -> Result<Readiness, Error> {
         match &mut self.source {
             Source::Xdp(capture) => capture.wait(timeout),

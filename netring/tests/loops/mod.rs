@@ -7,6 +7,7 @@ use std::thread;
 use std::time::Duration;
 
 use futures::StreamExt;
+use netring::adapters::AnySource;
 use netring::wait::StopHandle;
 use netring::{
     AsyncSource, Count, Error, Input, Interface, PacketBatch, PacketSource, Stats, Timed,
@@ -83,6 +84,14 @@ pub(crate) fn awaited<S: PacketSource + AsFd>(
 /// The same over what may be a file.
 pub(crate) fn awaited_input(source: Input, seen: &Sender<u64>) -> (Result<(), Error>, Stats) {
     runtime().block_on(async { read(source.into_async().unwrap(), seen).await })
+}
+
+/// The same over a source whose type is erased.
+pub(crate) fn awaited_any(source: AnySource, seen: &Sender<u64>) -> (Result<(), Error>, Stats) {
+    runtime().block_on(async {
+        let source = AsyncSource::with_descriptor(source, AnySource::descriptor);
+        read(source.unwrap(), seen).await
+    })
 }
 
 async fn read<S: PacketSource>(
