@@ -13,6 +13,8 @@ use tokio::io::unix::AsyncFd;
 use crate::held::Held;
 use crate::time_slice::TimeSlice;
 
+pub(crate) use open::register;
+
 /// A [`PacketSource`] whose batches can be awaited.
 ///
 /// [`next_batch`](Self::next_batch) lends batches as the source itself does, without a copy. Every
@@ -115,7 +117,9 @@ impl<S: PacketSource> AsyncSource<S> {
             };
             // Clears readiness before the source is checked again: an edge between the two causes a
             // spurious wake-up, never a missed one.
-            ready!(set.poll_read_ready(cx)).map_err(wait)?.clear_ready();
+            ready!(set.poll_read_ready(cx))
+                .map_err(lost_runtime)?
+                .clear_ready();
         }
     }
 
@@ -169,7 +173,7 @@ fn never_empty() -> Error {
 }
 
 /// The runtime reports this if it is shut down under the task.
-fn wait(source: io::Error) -> Error {
+pub(crate) fn lost_runtime(source: io::Error) -> Error {
     Error::Source {
         what: "the tokio runtime no longer waits for the packet source".into(),
         source: source.into(),

@@ -42,7 +42,7 @@
 )]
 #![cfg_attr(
     feature = "async",
-    doc = "| [`AsyncSource`], [`PacketStream`] | `async` | any source with tokio |"
+    doc = "| [`AsyncSource`], [`PacketStream`], [`LinkStream`] | `async` | any source with tokio |"
 )]
 #![cfg_attr(
     all(feature = "async", feature = "afpacket"),
@@ -134,7 +134,7 @@ pub use netring_xdp::{XdpCapture, XdpInjector, XdpSocket};
 pub use netring_flow as flow;
 
 #[cfg(feature = "async")]
-pub use netring_async::{AsyncSource, PacketStream};
+pub use netring_async::{AsyncSource, LinkStream, PacketStream};
 #[cfg(all(feature = "async", feature = "flow"))]
 pub use netring_async::{
     BroadcastRecvError, BroadcastStats, EventBatch, FlowBroadcast, FlowStream, FlowSubscriber,

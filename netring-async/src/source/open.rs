@@ -96,7 +96,9 @@ impl<S: PacketSource> AsyncSource<S> {
         source: S,
         descriptor: impl FnOnce(&S) -> Option<BorrowedFd<'_>>,
     ) -> Result<Self, Error> {
-        let set = descriptor(&source).map(register).transpose()?;
+        let descriptor = descriptor(&source);
+        let set = descriptor.map(|descriptor| register(descriptor, "AsyncSource::new"));
+        let set = set.transpose()?;
         Ok(Self {
             set,
             source: Held::new(source),
@@ -149,8 +151,11 @@ impl<S: Send + 'static> AsyncSource<S> {
 }
 
 /// Has the current runtime wait for a descriptor.
-fn register(descriptor: BorrowedFd<'_>) -> Result<AsyncFd<OwnedFd>, Error> {
-    in_a_runtime("AsyncSource::new")?;
+pub(crate) fn register(
+    descriptor: BorrowedFd<'_>,
+    setting: &'static str,
+) -> Result<AsyncFd<OwnedFd>, Error> {
+    in_a_runtime(setting)?;
     // An epoll set of its own with one member. The runtime waits for edges, reports an error
     // without data apart from readability, and keeps a hang-up forever; through the set each of the
     // three is one edge of readability.
