@@ -10,10 +10,9 @@ use std::task::Poll;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use futures::stream::FusedStream;
 use futures::{FutureExt, StreamExt};
 use netring_afpacket::{Capture, LinkState, Profile};
-use netring_async::{AsyncSource, BroadcastRecvError, FlowSubscriber, LinkStream};
+use netring_async::{AsyncSource, BroadcastRecvError, FlowSubscriber};
 use netring_flow::extract::{FiveTuple, FiveTupleKey};
 use netring_flow::{EndReason, FlowEvent, FlowTracker, Timeouts, TrackerConfig};
 use netring_sys::{Error, PacketBatch};
@@ -469,37 +468,4 @@ async fn what_is_opened_is_closed_again() {
         "{before} descriptors before, {} after",
         open()
     );
-}
-
-#[tokio::test]
-#[ignore = "needs a network namespace: cargo xtask test-netns"]
-async fn the_changes_of_a_link_are_a_stream_that_ends_with_the_interface_or_the_capture() {
-    use LinkState::{Down, Removed, Up};
-    let _ns = Netns::enter().unwrap();
-    let (_sender, source) = pair();
-    let mut changes = LinkStream::new(source.get_ref().link_monitor().unwrap()).unwrap();
-    assert_eq!(changes.state(), Up);
-    assert!(changes.next().now_or_never().is_none());
-    // A task that waits is woken by each change.
-    let task = tokio::spawn(async move {
-        let mut seen = Vec::new();
-        while let Some(change) = changes.next().await {
-            seen.push(change.unwrap());
-        }
-        assert!(changes.is_terminated() && changes.next().await.is_none());
-        seen
-    });
-    for (end, state) in [("v1", "down"), ("v1", "up"), ("v0", "down"), ("v0", "up")] {
-        ip(&format!("link set {end} {state}")).unwrap();
-        sleep(Duration::from_millis(50)).await;
-    }
-    let mut stopped = LinkStream::new(source.get_ref().link_monitor().unwrap()).unwrap();
-    ip("link del v1").unwrap();
-    assert_eq!(
-        woken(task).await.unwrap(),
-        [Down, Up, Down, Up, Down, Removed]
-    );
-    assert_eq!(woken(stopped.next()).await.unwrap().unwrap(), Down);
-    source.get_ref().stop_handle().stop();
-    assert!(woken(stopped.next()).await.is_none());
 }

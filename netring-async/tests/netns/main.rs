@@ -2,5 +2,6 @@
 
 mod background;
 mod captures;
+mod link;
 #[path = "../ticks/mod.rs"]
 mod ticks;

@@ -136,7 +136,8 @@ pub trait PacketSource {
     fn batch(&mut self) -> Self::Batch<'_>;
 
     /// Like [`ready`](Self::ready), but blocks while there is nothing, until the timeout expires;
-    /// `None` waits forever. Returns [`Empty`](Readiness::Empty) only if it expired.
+    /// `None`, and a timeout that the clock cannot represent, wait forever. Returns
+    /// [`Empty`](Readiness::Empty) only if it expired.
     ///
     /// A source that may be empty has to provide it; a live one can use
     /// [`wait::ready`](crate::wait::ready). Adapters forward it.
@@ -177,8 +178,7 @@ pub trait PacketSource {
     /// Like [`next_batch`](Self::next_batch), but stops waiting when the timeout expires.
     ///
     /// The timeout is kept to the microsecond, however many signals interrupt the wait. Zero looks
-    /// without waiting; a timeout that the clock cannot represent, such as [`Duration::MAX`], waits
-    /// forever.
+    /// without waiting; [`Duration::MAX`] waits forever.
     ///
     /// ```
     /// use netring_sys::{Error, PacketBatch, PacketSource, Timed};
@@ -198,22 +198,20 @@ pub trait PacketSource {
     /// # Errors
     /// The errors of [`next_batch`](Self::next_batch).
     fn next_batch_timeout(&mut self, timeout: Duration) -> Result<Timed<Self::Batch<'_>>, Error> {
-        // Looks at the clock only if there are no packets.
-        let mut found = self.ready();
-        let mut deadline = None;
+        let deadline = Instant::now().checked_add(timeout);
+        let mut left = timeout;
         loop {
-            match found {
+            match self.wait(Some(left)) {
                 Ok(Readiness::Ready) => break,
                 Ok(Readiness::Ended) => return Ok(Timed::Ended),
-                Ok(Readiness::Empty) if deadline.is_some() || timeout.is_zero() => {
-                    return Ok(Timed::TimedOut);
-                }
+                Ok(Readiness::Empty) => return Ok(Timed::TimedOut),
                 Err(error) if error.is_terminal() => return Err(error),
-                Ok(Readiness::Empty) | Err(_) => {}
+                // A report does not prolong the timeout.
+                Err(_) => {}
             }
-            let now = Instant::now();
-            let deadline = *deadline.get_or_insert_with(|| now.checked_add(timeout));
-            found = self.wait(deadline.map(|deadline| deadline.saturating_duration_since(now)));
+            if let Some(deadline) = deadline {
+                left = deadline.saturating_duration_since(Instant::now());
+            }
         }
         Ok(Timed::Batch(self.batch()))
     }

@@ -10,13 +10,15 @@
 
 mod blocking;
 mod link;
+mod link_state;
 mod monitor;
 mod pace;
 mod stop;
 mod waiter;
 
 pub use blocking::{drain, ready, send};
-pub use monitor::{LinkMonitor, LinkState};
+pub use link_state::LinkState;
+pub use monitor::LinkMonitor;
 pub use stop::StopHandle;
 pub use waiter::Waiter;
 

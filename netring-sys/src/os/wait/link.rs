@@ -4,7 +4,7 @@ mod state;
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-use super::monitor::LinkState;
+use super::link_state::LinkState;
 use crate::os::netlink::{self, BUFFER, RTMGRP_LINK};
 use crate::syscall::{netlink_receive, netlink_send, netlink_socket, packet_socket_address};
 use crate::{Count, Error, Interface, SyscallError};

@@ -3,24 +3,11 @@
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use super::link::LinkWatch;
+use super::link_state::LinkState;
 use super::stop::StopHandle;
 use super::{LINK, STOP};
 use crate::syscall::{epoll, epoll_add, poll_readable};
 use crate::{Error, Interface};
-
-/// The state of an interface.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum LinkState {
-    /// It is up and has a carrier.
-    Up,
-    /// It is down: the administrator set it down, or it has no carrier.
-    Down,
-    /// It was removed from its network namespace. This is final.
-    Removed,
-    /// A sandbox forbids netlink, so nothing reports it.
-    Unknown,
-}
 
 /// Reports each change of an interface, in order, to a thread or task other than the one that reads
 /// its packets. `link_monitor` of a capture makes one.

@@ -4,7 +4,8 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::time::Duration;
 
 use super::link::LinkWatch;
-use super::monitor::{LinkMonitor, LinkState};
+use super::link_state::LinkState;
+use super::monitor::LinkMonitor;
 use super::pace::Pace;
 use super::stop::StopHandle;
 use super::{LINK, PACE, SOCKET, STOP};
