@@ -154,8 +154,7 @@ pub enum Error {
         interface: String,
     },
 
-    /// An earlier error was final, and what had it was used again: a writer, a tee over one, a
-    /// sink.
+    /// An earlier error was final, and the writer, tee or sink that reported it was used again.
     Closed,
 
     /// Something failed that has an error type of its own: a capture file, the choice of a backend,

@@ -16,7 +16,7 @@ use super::pace::Change;
 use super::reader::Reader;
 use crate::builder::CaptureBuilder;
 
-/// How often the interface is looked at during a wait if a sandbox forbids to watch it.
+/// How often a wait looks at the interface if a sandbox forbids watching it.
 const UNWATCHED: Duration = Duration::from_secs(1);
 
 /// Receives the packets of one interface through a ring of blocks that the kernel fills.

@@ -30,8 +30,8 @@ use crate::{Error, Packet, Stats};
 ///
 /// The loop ends when a file is at its end or a capture is stopped. It goes on while an interface
 /// is silent or down ([`Stats::link_downs`] counts how often it went down), and returns
-/// [`Error::InterfaceRemoved`] if the interface is removed. With something else to do meanwhile,
-/// use [`next_batch_timeout`](Self::next_batch_timeout).
+/// [`Error::InterfaceRemoved`] if the interface is removed. If you have something else to do
+/// meanwhile, use [`next_batch_timeout`](Self::next_batch_timeout).
 ///
 /// # Writing a source
 ///

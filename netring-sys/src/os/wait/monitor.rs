@@ -22,8 +22,8 @@ use crate::{Error, Interface};
 /// # Ok::<(), netring_sys::Error>(())
 /// ```
 ///
-/// The kernel does not announce a carrier that is lost and restored within a second; everything
-/// else is reported, however late it is asked for.
+/// The kernel does not announce a carrier that is lost and restored within a second. Every other
+/// change is reported, however late you ask for it.
 #[derive(Debug)]
 pub struct LinkMonitor {
     // Dropped first, as in a `Waiter`.
