@@ -33,6 +33,7 @@ mod contract;
 mod error;
 pub mod filter;
 mod packet;
+mod parse_error;
 mod privileges;
 mod xdp_program;
 
@@ -51,4 +52,5 @@ pub use filter::{Filter, Matcher};
 pub use packet::{
     Checksum, Clock, Direction, LinkType, Meta, Packet, PacketBuf, Timestamp, VlanTag,
 };
+pub use parse_error::ParseError;
 pub use xdp_program::{XdpMode, XdpProgram};

@@ -103,7 +103,7 @@ mod readmes;
 pub use netring_sys::{
     Checksum, Clock, Count, Direction, Error, Filter, Interface, InterfaceAddress,
     InterfaceCounters, LinkType, Matcher, Meta, NoBackend, Open, Packet, PacketBatch, PacketBuf,
-    PacketSink, PacketSlot, PacketSource, PacketWriter, Privileges, Readiness, Refusal, SinkStats,
+    PacketSink, PacketSlot, PacketSource, PacketWriter, ParseError, Privileges, Readiness, Refusal, SinkStats,
     Stats, SyscallError, Timestamp, VlanTag, WireBytes, XdpMode, adapters, wait,
 };
 

@@ -1,5 +1,7 @@
 //! Timestamps of packets, and the clocks that they were read from.
 
+mod parse;
+
 use std::fmt;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
