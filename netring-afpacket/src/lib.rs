@@ -2,7 +2,7 @@
 //!
 //! The kernel writes packets into blocks of memory that it shares with the program; [`Capture`]
 //! lends them block by block, without a copy and without a system call while there are packets. A
-//! [`Batch`] is bound to its capture and a packet to its batch: the compiler refuses what a C
+//! [`Batch`] borrows from its capture and a packet from its batch, so the compiler refuses what a C
 //! program finds out in production.
 //!
 //! ```no_run
@@ -19,12 +19,12 @@
 //! # Ok::<(), netring_sys::Error>(())
 //! ```
 //!
-//! A block is handed over when it is full, or after a while; [`Profile::Immediate`] hands over each
-//! packet at once. [`CaptureBuilder::profile`] says how long a pause of the reader each
-//! profile outlasts.
+//! The kernel hands over a block when it is full or its timeout expires. With
+//! [`Profile::Immediate`] it hands over each packet at once. [`CaptureBuilder::profile`] lists how
+//! long a pause of the reader each profile outlasts.
 //!
-//! Needs CAP_NET_RAW in the namespace of the interface, and kernel 4.20 or newer (3.14 without
-//! [`CaptureBuilder::ignore_outgoing`]).
+//! Capturing needs CAP_NET_RAW in the namespace of the interface, and kernel 4.20 or newer (3.14
+//! without [`CaptureBuilder::ignore_outgoing`]).
 //!
 //! # What the compiler refuses
 //!
@@ -78,21 +78,17 @@
 //! ```
 #![deny(unsafe_code)]
 
-mod capture;
-mod config;
-mod counters;
-#[cfg(test)]
-mod made_block;
-mod pace;
-mod ring;
-mod walk;
+mod builder;
+mod rx;
+mod socket;
 
-#[cfg(feature = "__walk")]
+#[cfg(any(test, feature = "__internal"))]
 #[doc(hidden)]
-pub mod __walk;
+pub mod internal;
 
-pub use capture::{Batch, Capture};
-pub use config::{CaptureBuilder, RingGeometry, TimestampSource};
+pub use builder::CaptureBuilder;
 pub use netring_sys::kernel::filter::SockFilter;
 pub use netring_sys::wait::StopHandle;
 pub use netring_sys::{Filter, Profile};
+pub use rx::{Batch, Capture, RingGeometry};
+pub use socket::TimestampSource;

@@ -1,4 +1,4 @@
-//! `Profile::Immediate`: each packet is handed over at once, and everything else is as with blocks.
+//! `Profile::Immediate`: each packet is handed over at once; everything else is as with blocks.
 #![allow(clippy::unwrap_used, reason = "a test says what it expects by failing")]
 
 use std::net::UdpSocket;
@@ -32,7 +32,7 @@ fn numbers<'a>(packets: impl IntoIterator<Item = &'a PacketBuf>) -> Vec<u64> {
     numbers.map(|number| number.unwrap()).collect()
 }
 
-/// Of a hundred packets, how many are there when the call that sends them returns.
+/// Sends a hundred packets. Returns how many had arrived when the sending call returned.
 fn at_once(profile: Profile) -> usize {
     let _ns = Netns::enter().unwrap();
     veth("a", "b").unwrap();
@@ -51,8 +51,8 @@ fn at_once(profile: Profile) -> usize {
     at_once
 }
 
-/// A veth pair delivers within the call that sends, but for what the kernel puts off to a thread of
-/// its own.
+/// A veth pair delivers within the sending call, except what the kernel defers to a thread of its
+/// own.
 #[test]
 #[ignore = "needs a network namespace: cargo xtask test-netns"]
 fn a_packet_is_handed_over_when_it_comes_and_not_when_a_time_is_over() {
@@ -95,8 +95,8 @@ fn the_sizes_that_the_docs_promise() {
     assert_eq!(slots(immediate("a").snap_len(256)), Some(190_592));
 }
 
-/// Packets as large as receive offload makes them; those that are larger than a slot are cut and
-/// say so.
+/// Packets as large as receive offload builds them; those that are larger than a slot are cut and
+/// marked as cut.
 #[test]
 #[ignore = "needs a network namespace: cargo xtask test-netns"]
 fn a_large_packet_is_whole_and_one_that_is_larger_than_its_slot_is_cut() {
@@ -149,12 +149,12 @@ fn a_packet_stays_as_it_is_while_it_is_held_and_comes_once() {
         batch.packets().map(PacketBuf::from).collect::<Vec<_>>()
     };
     let before = bytes(&held);
-    // Many times round the ring, which stops at the slot that is held.
+    // Many times around the ring, which stops at the slot that is held.
     (10..1000).for_each(|n| sender.send(&numbered(n, 60)).unwrap());
     assert_eq!(numbers(&bytes(&held)), [0]);
     assert_eq!(before[0].data(), numbered(0, 60));
     drop(held);
-    // A loop that is left keeps its place.
+    // A loop that breaks keeps its place.
     for expected in 1..=3 {
         let found = capture.for_each(|packet| ControlFlow::Break(number(packet.data())));
         assert_eq!(found.unwrap(), Some(Some(expected)));

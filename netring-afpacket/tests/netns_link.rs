@@ -1,4 +1,4 @@
-//! The interface goes down, comes up, and goes for ever.
+//! The interface goes down, comes up, and is removed.
 #![allow(clippy::unwrap_used, reason = "a test says what it expects by failing")]
 
 use std::ops::ControlFlow;
@@ -20,7 +20,7 @@ fn capture() -> Capture {
     capture.build().unwrap()
 }
 
-/// The next thing that happens is that the link goes down.
+/// The next report is that the link went down.
 fn goes_down(capture: &mut Capture) {
     let next = capture.next_batch(SECOND).map(|batch| batch.is_some());
     assert!(
@@ -29,7 +29,7 @@ fn goes_down(capture: &mut Capture) {
     );
 }
 
-/// From now on it is removed, whatever is asked.
+/// From now on every call reports the removal.
 fn is_removed(capture: &mut Capture) {
     for _ in 0..3 {
         let next = capture.next_batch(SECOND).map(|batch| batch.is_some());
@@ -87,7 +87,7 @@ fn p12_down_and_up_is_one_report_and_packets_resume() {
     for round in 1..=3 {
         ip("link set dev a down").unwrap();
         goes_down(&mut capture);
-        // News of an interface that is still down is not another way down.
+        // A notification about an interface that is still down does not count again.
         ip(&format!("link set dev a mtu {}", 1400 + round)).unwrap();
         sleeps(&mut capture);
         comes_up("a");
@@ -125,7 +125,7 @@ fn p12_down_and_up_again_before_the_reader_looks_is_one_report() {
 
 #[test]
 #[ignore = "needs a network namespace: cargo xtask test-netns"]
-fn p12_packets_from_before_are_told_before_the_link_down_and_neither_is_lost() {
+fn p12_earlier_packets_are_lent_before_the_link_down_is_reported_and_neither_is_lost() {
     let _ns = Netns::enter().unwrap();
     veth("a", "b").unwrap();
     let mut capture = capture();
@@ -174,7 +174,7 @@ fn p12_an_interface_that_is_removed_while_it_is_down_is_the_end_too() {
     ip("link set dev a down").unwrap();
     goes_down(&mut capture);
     sleeps(&mut capture);
-    // A reader that sleeps is woken by it.
+    // It wakes a sleeping reader.
     let reader = thread::spawn(move || {
         let next = capture.next_batch(None).map(|batch| batch.is_some());
         (capture, next)
@@ -235,11 +235,14 @@ fn p12_a_capture_can_be_opened_on_an_interface_that_is_down() {
     let mut capture = capture();
     let down = capture.next_batch(SECOND).map(|batch| batch.is_some());
     let down = down.unwrap_err().to_string();
-    assert_eq!(down, "the interface a is down; packets come when it is up");
+    assert_eq!(
+        down,
+        "the interface a is down; packets arrive when it is up"
+    );
     sleeps(&mut capture);
     comes_up("a");
     packets_arrive(&mut capture, 0);
-    // It did not go down, it was.
+    // It did not go down: it was down.
     assert_eq!(link_downs(&mut capture), Count::Exact(0));
     ip("link set dev a down").unwrap();
     goes_down(&mut capture);
@@ -265,7 +268,7 @@ fn a_loop_goes_on_through_a_link_that_was_down() {
     assert_eq!(reader.join().unwrap(), (Some(Some(7)), Count::Exact(1)));
 }
 
-/// A bridge tells of its ports in the words by which the kernel tells that an interface is deleted.
+/// A bridge reports its ports with the message by which the kernel reports a deleted interface.
 #[test]
 #[ignore = "needs a network namespace: cargo xtask test-netns"]
 fn an_interface_that_joins_and_leaves_a_bridge_is_neither_down_nor_removed() {
@@ -286,7 +289,7 @@ fn an_interface_that_joins_and_leaves_a_bridge_is_neither_down_nor_removed() {
 
 #[test]
 #[ignore = "needs a network namespace: cargo xtask test-netns"]
-fn what_happens_to_other_interfaces_is_not_told() {
+fn events_of_other_interfaces_are_not_reported() {
     let _ns = Netns::enter().unwrap();
     veth("a", "b").unwrap();
     veth("c", "d").unwrap();

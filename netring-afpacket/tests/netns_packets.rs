@@ -1,4 +1,4 @@
-//! What is told of each packet, against what went over the wire.
+//! What a capture reports about each packet, compared with what went over the wire.
 #![allow(clippy::unwrap_used, reason = "a test says what it expects by failing")]
 
 use std::net::UdpSocket;
@@ -29,7 +29,7 @@ fn take(capture: &mut Capture, count: usize) -> Vec<PacketBuf> {
 }
 
 /// The kernel's own test of its ring, `psock_tpacket`: version 3, receive, on the loopback
-/// interface. What its API shows and ours does not is in `walk/tests.rs`.
+/// interface. What its API shows and ours does not is in `rx/parse/tests.rs`.
 #[test]
 #[ignore = "needs a network namespace: cargo xtask test-netns"]
 fn psock_tpacket_v3_rx() {
@@ -72,7 +72,7 @@ fn every_byte_is_the_one_that_was_sent() {
     let frames: Vec<Vec<u8>> = (14..=1514)
         .map(|len: usize| {
             let mut frame: Vec<u8> = (0..len).map(|at| (at * 7 + len) as u8).collect();
-            // An address of its own, and no protocol that a stack takes.
+            // An address of its own, and no protocol that a stack accepts.
             frame[..14].copy_from_slice(&[2, 0, 0, 0, 0, 9, 2, 0, 0, 0, 0, 8, 0x88, 0xb5]);
             frame
         })
@@ -198,7 +198,7 @@ fn s12_frames_over_65535_bytes_are_cut_by_no_accept_value_but_by_a_block() {
     let mut whole = builder("lo").filter(accept).build().unwrap();
     let mut small = builder("lo").block_size(32 * 1024).build().unwrap();
     // The loopback's MTU is 65,536: with its header of 14 bytes this frame is longer than 16 bits
-    // tell.
+    // can express.
     let payload: Vec<u8> = (0..65_507_u32).map(|at| (at % 251) as u8).collect();
     let to = UdpSocket::bind("127.0.0.1:0").unwrap();
     let from = UdpSocket::bind("127.0.0.1:0").unwrap();
@@ -220,7 +220,7 @@ fn s12_frames_over_65535_bytes_are_cut_by_no_accept_value_but_by_a_block() {
 
 #[test]
 #[ignore = "needs a network namespace: cargo xtask test-netns"]
-fn p13_a_tag_is_told_with_its_tpid_and_tci_also_a_tci_of_zero() {
+fn p13_a_tag_is_reported_with_its_tpid_and_tci_also_a_tci_of_zero() {
     let _ns = Netns::enter().unwrap();
     veth("a", "b").unwrap();
     let mut capture = builder("a").build().unwrap();
@@ -241,7 +241,7 @@ fn p13_a_tag_is_told_with_its_tpid_and_tci_also_a_tci_of_zero() {
     for (tpid, tci) in tags {
         sender.send(&tagged(tpid, tci)).unwrap();
     }
-    // Of two tags the outer one is moved out of the bytes.
+    // Of two tags the kernel moves the outer one out of the bytes.
     let inner = tagged(0x8100, 7);
     let outer = [0x88, 0xa8, 0, 9];
     sender
@@ -249,12 +249,12 @@ fn p13_a_tag_is_told_with_its_tpid_and_tci_also_a_tci_of_zero() {
         .unwrap();
 
     let packets = take(&mut capture, 7);
-    let told: Vec<_> = packets.iter().map(|packet| packet.vlan()).collect();
+    let got: Vec<_> = packets.iter().map(|packet| packet.vlan()).collect();
     let tag = |(tpid, tci)| Some(VlanTag { tpid, tci });
     let mut expected = vec![None];
     expected.extend(tags.map(tag));
     expected.push(tag((0x88a8, 9)));
-    assert_eq!(told, expected);
+    assert_eq!(got, expected);
     for (packet, wire_len) in packets[..6].iter().zip([100, 104, 104, 104, 104, 104]) {
         assert_eq!((packet.data(), packet.wire_len()), (&plain[..], wire_len));
     }
@@ -266,7 +266,7 @@ fn p13_a_tag_is_told_with_its_tpid_and_tci_also_a_tci_of_zero() {
 
 #[test]
 #[ignore = "needs a network namespace: cargo xtask test-netns"]
-fn the_direction_is_told_by_the_address_and_by_who_sent() {
+fn the_direction_follows_from_the_address_and_the_sender() {
     let _ns = Netns::enter().unwrap();
     veth("a", "b").unwrap();
     let own = Interface::by_name("a").unwrap().address.unwrap();
@@ -300,7 +300,8 @@ fn the_direction_is_told_by_the_address_and_by_who_sent() {
     assert_eq!(ways(some), [Host, Broadcast, Multicast, OtherHost]);
 }
 
-/// Sends frames until one comes with this clock; the packet, and the host's time before and after.
+/// Sends frames until one arrives with this clock. Returns the packet, and the host's time before
+/// and after.
 fn stamped_by(capture: &mut Capture, clock: Clock) -> (PacketBuf, SystemTime, SystemTime) {
     let sender = Sender::on("b").unwrap();
     let mut found = None;
@@ -315,9 +316,9 @@ fn stamped_by(capture: &mut Capture, clock: Clock) -> (PacketBuf, SystemTime, Sy
     found.unwrap()
 }
 
-/// The kernel stamps packets early only where some socket of the machine asks for it, and after
-/// that for all of them. (That a packet without a stamp says `Clock::Socket` is in `walk/tests.rs`:
-/// no test can forbid other programs to ask.)
+/// The kernel stamps packets early only if some socket of the machine requests it, and then for all
+/// of them. That a packet without a stamp reports `Clock::Socket` is tested in
+/// `rx/parse/tests.rs`, because no test can keep other programs from requesting it.
 #[test]
 #[ignore = "needs a network namespace: cargo xtask test-netns"]
 fn s9_each_packet_says_which_clock_it_really_got() {
@@ -325,8 +326,7 @@ fn s9_each_packet_says_which_clock_it_really_got() {
     veth("a", "b").unwrap();
     let asks = UdpSocket::bind("127.0.0.1:0").unwrap();
     setsockopt(&asks, sockopt::ReceiveTimestampns, &true).unwrap();
-    // No virtual interface has a clock: whatever is asked for, the kernel's is what there is, and
-    // is told.
+    // No virtual interface has a clock: whatever is requested, the kernel's is used, and reported.
     let sources = [
         TimestampSource::Software,
         TimestampSource::SysHardware,
@@ -373,7 +373,7 @@ fn timestamps_are_those_of_the_hosts_clock_in_nanoseconds() {
 
 #[test]
 #[ignore = "needs a network namespace: cargo xtask test-netns"]
-fn a_flow_hash_is_there_where_it_was_asked_for_and_is_the_flows() {
+fn a_flow_hash_is_there_if_requested_and_is_that_of_the_flow() {
     let _ns = Netns::enter().unwrap();
     veth("a", "b").unwrap();
     let mut with = builder("a").rx_hash(true).build().unwrap();
@@ -408,7 +408,7 @@ fn a_flow_hash_is_there_where_it_was_asked_for_and_is_the_flows() {
 
 #[test]
 #[ignore = "needs a network namespace: cargo xtask test-netns"]
-fn what_is_known_of_a_checksum_is_told() {
+fn what_is_known_of_a_checksum_is_reported() {
     let _ns = Netns::enter().unwrap();
     veth("a", "b").unwrap();
     let mut wire = builder("a").build().unwrap();

@@ -1,5 +1,4 @@
-//! A reader that pauses: what the ring of each profile keeps for it meanwhile. And one that is
-//! woken by the clock.
+//! What the ring of each profile keeps for a reader that pauses; and a reader that the clock wakes.
 #![allow(clippy::unwrap_used, reason = "a test says what it expects by failing")]
 
 use std::os::fd::AsFd;
@@ -16,7 +15,7 @@ use xtask::wire::{Sender, collect, number, numbered};
 /// Longer than any profile keeps a block open.
 const SILENCE: Duration = Duration::from_millis(300);
 
-/// How long a pause the docs of a profile promise to outlast, at any rate that is tried here.
+/// How long a pause the docs of a profile promise to outlast, at every rate that is tried here.
 fn promised(profile: Profile) -> Duration {
     Duration::from_millis(match profile {
         Profile::LowLatency => 500,
@@ -26,34 +25,38 @@ fn promised(profile: Profile) -> Duration {
     })
 }
 
-/// Sends so many packets a second for so long to a capture that nobody reads; then reads. Every
-/// packet that was sent has to be there.
+/// Sends this many packets a second for this long to a capture that nobody reads, then reads. Every
+/// packet that was sent must be there.
 #[track_caller]
 fn outlasts(profile: Profile, per_second: u64, pause: Duration) {
     let count = per_second * pause.as_millis() as u64 / 1000;
     for _ in 0..10 {
         let (took, kept, stats) = paused(profile, per_second, pause, count);
-        // A machine that has much else to do sends late: that pause was a longer one.
+        // A loaded machine sends late, so that pause was longer.
         if took > promised(profile) {
             continue;
         }
-        let told = format!("{profile:?}, {per_second}/s: {stats:?}");
-        assert_eq!(stats.freezes, Count::Exact(0), "the ring ran full: {told}");
+        let context = format!("{profile:?}, {per_second}/s: {stats:?}");
+        assert_eq!(
+            stats.freezes,
+            Count::Exact(0),
+            "the ring ran full: {context}"
+        );
         // While the kernel's timer hands over a block on one processor, a packet that comes in on
         // another can find no block (`__packet_rcv_has_room` looks without the lock). The
         // kernel counts it.
         let dropped = stats.dropped.exact().unwrap();
-        assert!(dropped <= count / 10_000, "{told}");
-        assert_eq!(kept.len() as u64 + dropped, count, "{told}");
+        assert!(dropped <= count / 10_000, "{context}");
+        assert_eq!(kept.len() as u64 + dropped, count, "{context}");
         if dropped == 0 {
-            assert!(kept.into_iter().eq(0..count), "{told}");
+            assert!(kept.into_iter().eq(0..count), "{context}");
         }
         return;
     }
     panic!("this machine never sent {per_second} packets a second");
 }
 
-/// How long it took to send, the numbers of the packets that were there, and what became of all.
+/// Returns how long sending took, the numbers of the packets that were kept, and the statistics.
 fn paused(
     profile: Profile,
     per_second: u64,
@@ -160,7 +163,7 @@ fn a_reader_of_a_flood_is_woken_for_many_blocks_at_a_time_and_loses_nothing() {
         }
         (blocks, next)
     };
-    // Long enough for the clock to be started, and then a thousand blocks.
+    // Long enough for the clock to start, and then a thousand blocks.
     let mut from = (0, 0);
     while from.0 + 1000 > read(&mut capture).0 || wakes < 20 {
         assert!(poll_readable(capture.as_fd(), Some(SILENCE)).unwrap());
@@ -173,7 +176,7 @@ fn a_reader_of_a_flood_is_woken_for_many_blocks_at_a_time_and_loses_nothing() {
     let sent = flood.stop();
     assert!(wakes * 2 < many, "{wakes} wake-ups for {many} blocks");
 
-    // Single packets end the clock, and come as ever.
+    // Single packets stop the clock, and arrive as before.
     let sender = Sender::on("b").unwrap();
     for n in sent..sent + 10 {
         sender.send(&numbered(n, 60)).unwrap();

@@ -1,5 +1,5 @@
-//! The ring under load: every packet is delivered or counted, and a block is the reader's until it
-//! is given back.
+//! The ring under load: every packet is delivered or counted, and the reader owns a block until it
+//! gives it back.
 #![allow(clippy::unwrap_used, reason = "a test says what it expects by failing")]
 
 use std::ops::ControlFlow;
@@ -17,8 +17,8 @@ use xtask::wire::{Sender, collect, number, numbered};
 
 const SILENCE: Duration = Duration::from_millis(300);
 
-/// Four blocks of a page: about a hundred frames of 64 bytes. What is sent in one go is in one
-/// block where it fits, also on a machine that has much to do.
+/// Four blocks of a page: about a hundred frames of 64 bytes. Frames sent in one go are in one
+/// block if they fit, also on a loaded machine.
 fn small() -> CaptureBuilder {
     Capture::builder()
         .interface("a")
@@ -42,8 +42,8 @@ fn grow(numbers: &[u64]) -> bool {
     numbers.windows(2).all(|pair| pair[0] < pair[1])
 }
 
-/// How many descriptors are ready, at the latest when the time is over. What stops and continues a
-/// process, as a debugger does, interrupts the wait, and no more.
+/// Returns how many descriptors are ready, at the latest when the time is over. A signal that stops
+/// and continues the process, as a debugger does, only interrupts the wait.
 fn woken(set: &Epoll, timeout: Duration) -> usize {
     let timeout = EpollTimeout::try_from(timeout).unwrap();
     loop {
@@ -54,7 +54,7 @@ fn woken(set: &Epoll, timeout: Duration) -> usize {
     }
 }
 
-/// What `a` received by the kernel's own account.
+/// What `a` received by the kernel's own count.
 fn received() -> u64 {
     Interface::by_name("a").unwrap().counters.rx_packets
 }
@@ -67,7 +67,7 @@ fn p2_delivered_and_dropped_are_what_was_sent_after_an_overflow() {
     let mut capture = small().build().unwrap();
     let (sender, before) = (Sender::on("b").unwrap(), received());
 
-    // The reader sleeps; the counters are read in the middle of it, twice.
+    // The reader sleeps; meanwhile the counters are read twice.
     send(&sender, 0..3000);
     let first = capture.stats().unwrap();
     let second = capture.stats().unwrap();
@@ -83,7 +83,7 @@ fn p2_delivered_and_dropped_are_what_was_sent_after_an_overflow() {
     assert_eq!(stats.dropped, Count::Exact(5000 - seen.len() as u64));
     assert_eq!(stats.invalid, Count::Exact(0));
     assert_eq!(stats.pending(), Some(0));
-    // What the ring holds is what came first, and the ring does not hold much of it.
+    // The ring holds what came first, and does not hold much.
     let first_ones: Vec<_> = (0..seen.len() as u64).collect();
     assert_eq!(seen, first_ones);
     assert!((60..200).contains(&seen.len()), "{}", seen.len());
@@ -139,8 +139,8 @@ fn p7_a_held_block_stalls_the_ring_which_is_counted_and_passes() {
     let sender = Sender::on("b").unwrap();
     send(&sender, 0..1);
     let held = capture.next_batch(SILENCE).unwrap().unwrap();
-    // The ring goes full behind the held block. Nobody spins meanwhile: there is no thread of the
-    // capture's that could.
+    // The ring runs full behind the held block. Nothing spins meanwhile: the capture has no thread
+    // that could.
     send(&sender, 1..1000);
     drop(held);
     let stats = capture.stats().unwrap();
@@ -150,7 +150,7 @@ fn p7_a_held_block_stalls_the_ring_which_is_counted_and_passes() {
 
     let before = collect(&mut capture, usize::MAX, SILENCE).unwrap();
     assert_eq!(before.len() as u64, 999 - dropped);
-    // It goes on by itself.
+    // It continues by itself.
     send(&sender, 1000..1003);
     let after = collect(&mut capture, 3, SILENCE).unwrap();
     assert_eq!(numbers(&after), [1000, 1001, 1002]);
@@ -182,7 +182,7 @@ fn p8_who_holds_the_newest_block_and_waits_does_not_spin() {
     assert!(wakes <= 2, "{wakes} wake-ups for one block");
     assert!(holding.cpu < second / 20, "{holding:?}");
 
-    // The rest of the block is there at once, and when it is given back the blocking reader sleeps.
+    // The rest of the block is ready at once. Once it is given back, a blocking reader sleeps.
     assert_eq!(
         capture
             .next_batch(Duration::ZERO)
@@ -249,8 +249,8 @@ fn p14_a_ring_holds_as_many_small_packets_as_its_bytes_whatever_the_snap_length(
             .retire_timeout(Duration::from_millis(500))
             .build()
             .unwrap();
-        // 144 bytes each: 909 in a block of 128 KiB. Three blocks are left for those that are
-        // handed over before they are full, where sending takes its time.
+        // 144 bytes each: 909 in a block of 128 KiB. Three blocks remain for those that are handed
+        // over before they are full, if sending is slow.
         let sender = Sender::on("b").unwrap();
         for n in 0..13 * 900 {
             sender.send(&numbered(n, 60)).unwrap();
@@ -281,7 +281,7 @@ fn p15_an_edge_triggered_reader_never_sleeps_over_a_full_block() {
     let traffic = thread::spawn(move || {
         for n in 0..SENT {
             sender.send(&numbered(n, 60)).unwrap();
-            // Now and then long enough for the reader to go to sleep, at ever other moments.
+            // Now and then long enough for the reader to go to sleep, at varying moments.
             if n % 97 == 0 {
                 thread::sleep(Duration::from_micros(n % 1500));
             }
@@ -315,7 +315,7 @@ fn s7_a_loop_that_is_left_goes_on_behind_the_packet_that_broke() {
     let sender = Sender::on("b").unwrap();
     send(&sender, 0..20);
     let mut seen = Vec::new();
-    // Left after 1, 2, 3 … packets; by loop, and once by a batch in the middle.
+    // Left after 1, 2, 3 … packets; by a loop, and once by a batch in the middle.
     for many in 1..=4 {
         let mut left = many;
         let broke = capture.for_each(|packet| {
@@ -331,7 +331,7 @@ fn s7_a_loop_that_is_left_goes_on_behind_the_packet_that_broke() {
     }
     assert_eq!(seen, (0..10).collect::<Vec<_>>());
     assert_eq!(capture.stats().unwrap().delivered, Count::Exact(10));
-    // A batch that nobody walks was lent all the same: its packets count as delivered, once.
+    // A batch that nobody iterates was still lent: its packets count as delivered, once.
     let rest = capture.next_batch(SILENCE).unwrap().unwrap();
     assert_eq!(number(rest.packets().next().unwrap().data()), Some(10));
     drop(rest);

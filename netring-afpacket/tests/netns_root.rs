@@ -1,4 +1,4 @@
-//! A TUN interface: who may open its device is the machine's to say, and root always may.
+//! A TUN interface, whose device root may always open.
 #![allow(clippy::unwrap_used, reason = "a test says what it expects by failing")]
 
 use std::fs::File;
@@ -29,7 +29,7 @@ nix::ioctl_write_int_bad!(
     tun_set_link_type, 0x4004_54cd
 );
 
-/// The other end of a TUN interface: what is written to it the interface receives.
+/// The other end of a TUN interface: the interface receives what is written to it.
 fn tun(name: &str) -> File {
     const IFF_TUN: u16 = 1;
     const IFF_NO_PI: u16 = 0x1000;
@@ -76,7 +76,7 @@ fn an_interface_without_a_link_layer_gives_packets_of_raw_ip() {
     assert_eq!(capture.stats().unwrap().offered, Count::Exact(1));
 }
 
-/// The hardware type of a TUN interface can be changed while it is down, also under a capture.
+/// The hardware type of a TUN interface can change while it is down, also during a capture.
 #[test]
 #[ignore = "needs a network namespace: cargo xtask test-netns"]
 fn a_packet_has_the_link_type_that_its_interface_had_then() {

@@ -1,5 +1,5 @@
-//! A capture in a sandbox: what an open does not need does not make it fail, and what it needs is
-//! named.
+//! A capture in a sandbox: opening does not fail for what it does not need, and names what it
+//! needs.
 #![allow(clippy::unwrap_used, reason = "a test says what it expects by failing")]
 
 mod sandbox;
@@ -19,7 +19,7 @@ fn capture(interface: &str) -> Result<Capture, Error> {
     builder.profile(Profile::LowMemory).build()
 }
 
-/// The namespace, in which others do what this thread may not do any more.
+/// The namespace, in which other threads do what this thread no longer may.
 fn without_netlink(errno: i32) -> Netns {
     let ns = Netns::enter().unwrap();
     veth("a", "b").unwrap();
@@ -29,7 +29,7 @@ fn without_netlink(errno: i32) -> Netns {
     ns
 }
 
-/// `ip` needs netlink: it runs on a thread that was started before the sandbox was.
+/// `ip` needs netlink, so it runs on a thread that was started before the sandbox.
 struct Outside {
     commands: std::sync::mpsc::Sender<&'static str>,
     done: std::sync::mpsc::Receiver<()>,
@@ -135,16 +135,16 @@ fn an_interface_is_known_by_ioctl_where_netlink_is_forbidden() {
             let ns = Netns::enter().unwrap();
             veth("a", "b").unwrap();
             ip("link set dev a mtu 1400").unwrap();
-            let told = Interface::by_name("a").unwrap();
+            let full = Interface::by_name("a").unwrap();
             drop(ns);
             forbid_sockets(libc::AF_NETLINK, errno);
             let mut a = Interface::by_name("a").unwrap();
-            assert!(a.is_partial && !told.is_partial);
-            (a.is_partial, a.counters) = (false, told.counters);
+            assert!(a.is_partial && !full.is_partial);
+            (a.is_partial, a.counters) = (false, full.counters);
             // The bits above the lower 16 are not among the answers, but for the carrier.
-            assert_eq!(a.flags, told.flags & 0x1_ffff);
-            a.flags = told.flags;
-            assert_eq!(a, told);
+            assert_eq!(a.flags, full.flags & 0x1_ffff);
+            a.flags = full.flags;
+            assert_eq!(a, full);
             assert_eq!(Interface::by_index(a.index).unwrap().name, "a");
             let missing = Interface::by_name("c").unwrap_err();
             assert!(
@@ -174,9 +174,8 @@ fn an_alternative_name_is_found_without_netlink_if_ioctl_has_room_for_it() {
     assert!(long.contains("allow AF_NETLINK"), "{long}");
 }
 
-/// systemd answers `EAFNOSUPPORT`, which is what a kernel without packet sockets says; containers
-/// answer `EPERM`, which is what a process without the capability is told. This one is root and has
-/// it.
+/// systemd answers `EAFNOSUPPORT`, as a kernel without packet sockets does; containers answer
+/// `EPERM`, as for a process without the capability. This one is root and has it.
 #[test]
 #[ignore = "needs a network namespace: cargo xtask test-netns"]
 fn a_filter_that_forbids_packet_sockets_is_named() {
@@ -186,15 +185,15 @@ fn a_filter_that_forbids_packet_sockets_is_named() {
             forbid_sockets(libc::AF_PACKET, errno);
             let error = Capture::open("lo").unwrap_err();
             assert!(matches!(error, Error::NotPermitted { .. }), "{error}");
-            let said = error.to_string();
+            let text = error.to_string();
             assert!(
-                said.starts_with("socket(AF_PACKET) was refused: "),
-                "{said}"
+                text.starts_with("socket(AF_PACKET) was refused: "),
+                "{text}"
             );
-            assert!(said.contains("a seccomp filter forbids the call"), "{said}");
-            assert!(said.contains("RestrictAddressFamilies="), "{said}");
+            assert!(text.contains("a seccomp filter forbids the call"), "{text}");
+            assert!(text.contains("RestrictAddressFamilies="), "{text}");
             for wrong in ["run it as root", "setcap", "built without"] {
-                assert!(!said.contains(wrong), "{wrong}: {said}");
+                assert!(!text.contains(wrong), "{wrong}: {text}");
             }
         })
         .join()

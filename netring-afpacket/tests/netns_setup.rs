@@ -1,5 +1,4 @@
-//! From settings to a capture: what gets in while it is set up, what it changes, and what is
-//! refused.
+//! Opening a capture: what gets into the ring meanwhile, what it changes, and what is refused.
 #![allow(clippy::unwrap_used, reason = "a test says what it expects by failing")]
 
 use std::process::Command;
@@ -14,10 +13,10 @@ use xtask::netns::{Netns, ip_says, veth};
 use xtask::wire::{Sender, collect, numbered, udp4};
 
 const SILENCE: Duration = Duration::from_millis(300);
-/// In a flood there is none, but on a machine that has much else to do.
+/// A pause in a flood, which only a loaded machine has.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// UDP port 2000, as `tcpdump -dd` would have it for frames that are all UDP.
+/// UDP port 2000, as `tcpdump -dd` compiles it for frames that are all UDP.
 const TO_PORT_2000: [SockFilter; 4] = [
     SockFilter::stmt(BPF_LD_H_ABS, 36),
     SockFilter::jump(BPF_JEQ_K, 2000, 0, 1),
@@ -25,7 +24,7 @@ const TO_PORT_2000: [SockFilter; 4] = [
     SockFilter::stmt(BPF_RET_K, 0),
 ];
 
-/// A frame whose source port tells the interface; every second one is not for port 2000.
+/// A frame whose source port identifies the interface; every second one is not for port 2000.
 fn marked(interface: u16) -> impl FnMut(u64) -> Vec<u8> + Send + 'static {
     move |n| udp4(interface, 2000 + (n % 2) as u16, &n.to_be_bytes())
 }
@@ -45,8 +44,8 @@ fn p1_nothing_but_matching_packets_of_the_interface_from_the_first_on() {
         Flood::on("b", marked(1)).unwrap(),
         Flood::on("d", marked(2)).unwrap(),
     ];
-    // The shortest wrong order, a filter that is attached right behind the last bind, leaves
-    // microseconds: it takes many tries to hit them.
+    // The shortest wrong order, a filter attached right after the last bind, leaves a window of
+    // microseconds, which takes many tries to hit.
     for round in 0..150 {
         let builder = Capture::builder()
             .interface("a")
@@ -65,7 +64,7 @@ fn p1_nothing_but_matching_packets_of_the_interface_from_the_first_on() {
         }
         let stats = capture.stats().unwrap();
         if stats.dropped == Count::Exact(0) {
-            // From the first on all of them.
+            // All of them from the first on.
             let number = |frame: &[u8]| u64::from_be_bytes(*frame[42..].first_chunk().unwrap());
             let numbers: Vec<_> = packets.iter().map(|packet| number(packet.data())).collect();
             assert!(
@@ -126,10 +125,10 @@ fn what_a_filter_rejects_is_not_offered_and_not_lost() {
     assert_eq!(facts, (Count::Exact(50), Count::Exact(50), Count::Exact(0)));
 }
 
-/// How many ask for promiscuous mode, in the kernel's own words.
+/// The kernel's count of requests for promiscuous mode.
 fn promiscuity() -> u32 {
-    let told = ip_says("-details link show dev a").unwrap();
-    let (_, rest) = told.split_once("promiscuity ").unwrap();
+    let reported = ip_says("-details link show dev a").unwrap();
+    let (_, rest) = reported.split_once("promiscuity ").unwrap();
     rest.split_whitespace().next().unwrap().parse().unwrap()
 }
 
@@ -188,7 +187,7 @@ fn the_kernel_takes_every_size_that_is_not_refused() {
             "{text}"
         );
         assert!(!ring.is_short());
-        // Where blocks stay open long, they are filled: a block is handed over when it is full too.
+        // Blocks that stay open long are handed over when they are full.
         let count = if text.contains("65.535s") { 1000 } else { 1 };
         for n in 0..count {
             sender.send(&numbered(n, 1000)).unwrap();
@@ -209,7 +208,7 @@ fn an_interface_that_is_not_there_is_named() {
     for name in ["eth7", "a-name-that-is-too-long"] {
         let error = Capture::open(name).unwrap_err();
         assert!(
-            matches!(&error, Error::NoSuchInterface { name: told } if told == name),
+            matches!(&error, Error::NoSuchInterface { name: reported } if reported == name),
             "{error}"
         );
         assert!(error.to_string().contains("`ip link`"));
@@ -225,7 +224,7 @@ fn a_program_that_the_kernel_refuses_is_a_setting_that_cannot_be() {
         SockFilter::jump(BPF_JEQ_K, 0, 9, 9),
         SockFilter::stmt(BPF_RET_K, 1),
     ];
-    for (program, told) in [
+    for (program, reported) in [
         (&no_return[..], "the last instruction does not return"),
         (
             &out_of_itself,
@@ -247,13 +246,13 @@ fn a_program_that_the_kernel_refuses_is_a_setting_that_cannot_be() {
             ),
             "{error}"
         );
-        assert!(error.to_string().contains(told), "{error}");
+        assert!(error.to_string().contains(reported), "{error}");
     }
 }
 
 const CHILD: &str = "NETRING_TEST_CHILD";
 
-/// Runs the test of this name in a process of its own, behind these words.
+/// Runs the test of this name in a process of its own, through this command.
 fn in_a_process_of_its_own(name: &str, words: &[&str]) {
     let program = std::env::current_exe().unwrap();
     let mut line = words.to_vec();
@@ -264,11 +263,11 @@ fn in_a_process_of_its_own(name: &str, words: &[&str]) {
         .env(CHILD, name)
         .output()
         .unwrap();
-    let told = String::from_utf8_lossy(&output.stdout);
+    let reported = String::from_utf8_lossy(&output.stdout);
     let why = String::from_utf8_lossy(&output.stderr);
     assert!(
-        output.status.success() && told.contains("1 passed"),
-        "{told}{why}"
+        output.status.success() && reported.contains("1 passed"),
+        "{reported}{why}"
     );
 }
 
@@ -276,7 +275,7 @@ fn is_child() -> bool {
     std::env::var_os(CHILD).is_some()
 }
 
-/// What a process maps that locks all of its memory counts against its limit, unless it has
+/// If a process locks all of its memory, what it maps counts against its limit, unless it has
 /// CAP_IPC_LOCK.
 #[test]
 #[ignore = "needs a network namespace: cargo xtask test-netns"]
@@ -331,7 +330,7 @@ fn where_memory_is_short_the_ring_is_smaller_says_so_and_works() {
         (16, 64, true)
     );
     assert_eq!(ring.bytes(), 16 << 20);
-    // Twice round the ring.
+    // Twice around the ring.
     let sender = Sender::on("b").unwrap();
     let mut seen = 0;
     for round in 0..34 {
@@ -341,10 +340,10 @@ fn where_memory_is_short_the_ring_is_smaller_says_so_and_works() {
         seen += collect(&mut capture, 660, PATIENCE).unwrap().len();
     }
     assert_eq!(seen, 34 * 660);
-    // And where there is not even memory for two blocks, that is said.
+    // If there is not even memory for two blocks, that is the error.
     let error = builder.block_size(32 << 20).build().unwrap_err();
     assert!(
-        error.to_string().contains("ask for a smaller ring"),
+        error.to_string().contains("request a smaller ring"),
         "{error}"
     );
 }

@@ -1,4 +1,4 @@
-//! Waiting: as long as was asked, not longer, and not after a stop.
+//! Waiting: as long as requested, not longer, and not after a stop.
 #![allow(clippy::unwrap_used, reason = "a test says what it expects by failing")]
 
 use std::ops::ControlFlow;
@@ -32,15 +32,15 @@ fn none_after(capture: &mut Capture, timeout: Duration) -> Duration {
 
 #[test]
 #[ignore = "needs a network namespace: cargo xtask test-netns"]
-fn p4_a_time_out_on_an_idle_interface_is_the_one_asked_for() {
+fn p4_a_timeout_on_an_idle_interface_is_the_requested_one() {
     let _ns = Netns::enter().unwrap();
     let mut capture = idle();
     for millis in [1, 30, 400] {
-        let asked = Duration::from_millis(millis);
-        let took = none_after(&mut capture, asked);
+        let timeout = Duration::from_millis(millis);
+        let took = none_after(&mut capture, timeout);
         assert!(
-            (asked..asked + LATE).contains(&took),
-            "{took:?} of {asked:?}"
+            (timeout..timeout + LATE).contains(&took),
+            "{took:?} of {timeout:?}"
         );
     }
     assert!(none_after(&mut capture, Duration::ZERO) < LATE);
@@ -52,14 +52,14 @@ fn s11_signals_do_not_restart_a_time_out() {
     let _ns = Netns::enter().unwrap();
     let mut capture = idle();
     let storm = SignalStorm::on_this_thread().unwrap();
-    let asked = Duration::from_millis(500);
-    let (took, cost) = cost(|| none_after(&mut capture, asked));
+    let timeout = Duration::from_millis(500);
+    let (took, cost) = cost(|| none_after(&mut capture, timeout));
     let signals = storm.stop();
     assert!(
-        (asked..asked + LATE).contains(&took),
-        "{took:?} of {asked:?}"
+        (timeout..timeout + LATE).contains(&took),
+        "{took:?} of {timeout:?}"
     );
-    // It was interrupted, again and again.
+    // Signals interrupted it again and again.
     assert!(
         signals > 50 && cost.sleeps > 50,
         "{signals} signals, {cost:?}"
@@ -71,37 +71,39 @@ fn s11_signals_do_not_restart_a_time_out() {
 fn s11_a_time_out_below_a_millisecond_is_neither_none_nor_a_millisecond() {
     let _ns = Netns::enter().unwrap();
     let mut capture = idle();
-    let asked = Duration::from_micros(200);
-    let mut times: Vec<_> = (0..101).map(|_| none_after(&mut capture, asked)).collect();
+    let timeout = Duration::from_micros(200);
+    let mut times: Vec<_> = (0..101)
+        .map(|_| none_after(&mut capture, timeout))
+        .collect();
     times.sort();
-    assert!(times[0] >= asked, "{:?}", times[0]);
+    assert!(times[0] >= timeout, "{:?}", times[0]);
     let median = times[50];
     assert!(median < Duration::from_millis(1), "{median:?}");
 }
 
-/// Starts a reader that waits for ever, and stops it when it sleeps: what it said, and how long
-/// after the stop.
+/// Starts a reader that waits forever, and stops it when it sleeps. Returns its result, and how
+/// long after the stop it came.
 fn stopped<T: Send + 'static>(
     capture: Capture,
     read: impl FnOnce(Capture) -> T + Send + 'static,
 ) -> (T, Duration) {
     let stop = capture.stop_handle();
-    let (says, said) = mpsc::channel();
-    thread::spawn(move || says.send((read(capture), Instant::now())));
+    let (sender, result) = mpsc::channel();
+    thread::spawn(move || sender.send((read(capture), Instant::now())));
     thread::sleep(Duration::from_millis(100));
-    assert!(matches!(said.try_recv(), Err(mpsc::TryRecvError::Empty)));
+    assert!(matches!(result.try_recv(), Err(mpsc::TryRecvError::Empty)));
     let start = Instant::now();
     stop.stop();
-    let said = said.recv_timeout(Duration::from_secs(5));
-    let (said, end) = said.expect("the reader was not woken");
-    (said, end.saturating_duration_since(start))
+    let result = result.recv_timeout(Duration::from_secs(5));
+    let (result, end) = result.expect("the reader was not woken");
+    (result, end.saturating_duration_since(start))
 }
 
 #[test]
 #[ignore = "needs a network namespace: cargo xtask test-netns"]
 fn s8_a_stop_handle_wakes_a_reader_on_an_idle_interface() {
     let _ns = Netns::enter().unwrap();
-    let (said, took) = stopped(idle(), |mut capture| {
+    let (result, took) = stopped(idle(), |mut capture| {
         let first = capture.next_batch(None).map(|batch| batch.is_some());
         let again = capture
             .next_batch(Duration::from_secs(10))
@@ -110,10 +112,10 @@ fn s8_a_stop_handle_wakes_a_reader_on_an_idle_interface() {
     });
     assert!(
         matches!(
-            said,
+            result,
             (Err(Error::Closed), Err(Error::Closed), Readiness::Ended)
         ),
-        "{said:?}"
+        "{result:?}"
     );
     println!("woken after {took:?}");
     assert!(took < Duration::from_millis(50) + LATE, "{took:?}");
@@ -123,11 +125,11 @@ fn s8_a_stop_handle_wakes_a_reader_on_an_idle_interface() {
 #[ignore = "needs a network namespace: cargo xtask test-netns"]
 fn s8_a_stop_ends_a_loop_without_an_error() {
     let _ns = Netns::enter().unwrap();
-    let (said, took) = stopped(idle(), |mut capture| {
+    let (result, took) = stopped(idle(), |mut capture| {
         let looped = capture.for_each(|_| ControlFlow::Break(()));
         looped.map(|value| value.is_none())
     });
-    assert!(matches!(said, Ok(true)), "{said:?}");
+    assert!(matches!(result, Ok(true)), "{result:?}");
     assert!(took < Duration::from_millis(50) + LATE, "{took:?}");
 }
 
@@ -150,7 +152,7 @@ fn p10_a_capture_is_closed_under_its_readers_hands_and_nothing_is_used_after_it(
                 match capture.next_batch(None) {
                     Ok(Some(batch)) => {
                         let _ = reading.send(());
-                        // Whatever was lent is there until it is given back, stopped or not.
+                        // A lent batch stays valid until it is given back, stopped or not.
                         thread::sleep(Duration::from_micros(300));
                         assert!(batch.packets().all(|packet| packet.data().len() == 200));
                     }
@@ -164,7 +166,7 @@ fn p10_a_capture_is_closed_under_its_readers_hands_and_nothing_is_used_after_it(
         stop.stop();
         let error = reader.join().unwrap();
         assert!(matches!(error, Error::Closed), "{error}");
-        // The capture is gone: its handles are good for nothing, and harmless.
+        // The capture is gone: its handles do nothing, and are harmless.
         late.stop();
         assert!(late.is_stopped());
     }
@@ -176,7 +178,7 @@ fn p10_a_capture_is_closed_under_its_readers_hands_and_nothing_is_used_after_it(
 fn a_capture_that_is_dropped_leaves_no_descriptor_and_no_mapping() {
     let _ns = Netns::enter().unwrap();
     let held = idle();
-    // Of this thread's captures: other tests of this process have their own.
+    // Only this thread's captures: other tests of this process have their own.
     let sockets = || {
         let lines = std::fs::read_to_string("/proc/thread-self/net/packet").unwrap();
         lines.lines().count() - 1

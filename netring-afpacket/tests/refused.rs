@@ -1,4 +1,4 @@
-//! Settings that no kernel takes are refused before one is asked, with a sentence that says what is
+//! Settings that no kernel accepts are refused before a system call, with a text that says what is
 //! allowed.
 #![allow(clippy::unwrap_used, reason = "a test says what it expects by failing")]
 
@@ -9,19 +9,19 @@ use netring_sys::Error;
 use netring_sys::kernel::filter::BPF_RET_K;
 use netring_sys::syscall::page_size;
 
-fn refused(builder: CaptureBuilder, what: &str, told: &[&str]) {
+fn refused(builder: CaptureBuilder, what: &str, parts: &[&str]) {
     let error = builder.build().unwrap_err();
     let text = error.to_string();
     assert!(
         matches!(error, Error::Config { setting, .. } if setting == what),
         "{text}"
     );
-    for part in told {
-        assert!(text.contains(part), "{text:?} does not tell {part:?}");
+    for part in parts {
+        assert!(text.contains(part), "{text:?} does not contain {part:?}");
     }
 }
 
-/// Were one of these not refused, the interface that is not there would be the error.
+/// If one of these were not refused, the missing interface would be the error.
 fn builder() -> CaptureBuilder {
     Capture::builder().interface("no-such-iface")
 }
@@ -36,8 +36,8 @@ fn a_block_is_a_multiple_of_the_page_size() {
     let page = page_size();
     let rule = format!("page size, which is {page} bytes");
     for size in [0, 1, page - 1, page + 1, page + page / 2, usize::MAX] {
-        let told = [rule.as_str(), &size.to_string()];
-        refused(builder().block_size(size), "block_size", &told);
+        let parts = [rule.as_str(), &size.to_string()];
+        refused(builder().block_size(size), "block_size", &parts);
     }
 }
 
@@ -54,7 +54,7 @@ fn a_ring_has_two_blocks_or_more() {
 
 #[test]
 fn a_block_and_a_ring_have_the_sizes_that_the_kernels_words_hold() {
-    let told = ["smaller than 2 GiB", "smaller than 8 TiB"];
+    let parts = ["smaller than 2 GiB", "smaller than 8 TiB"];
     let page = page_size();
     for (size, count) in [
         (1 << 31, 2),
@@ -64,7 +64,7 @@ fn a_block_and_a_ring_have_the_sizes_that_the_kernels_words_hold() {
         (page, usize::MAX / page + 2),
     ] {
         let builder = builder().block_size(size).block_count(count);
-        refused(builder, "block_count × block_size", &told);
+        refused(builder, "block_count × block_size", &parts);
     }
 }
 
@@ -98,7 +98,7 @@ fn an_immediate_capture_has_no_retire_time_out_and_no_hash() {
     );
     let hash = immediate().rx_hash(true);
     refused(hash, "rx_hash", &["no place for it", "Profile::LowLatency"]);
-    // The number of slots is a number of 32 bits too.
+    // The number of slots has 32 bits too.
     let slots = immediate()
         .snap_len(1)
         .block_size(1 << 30)
@@ -122,8 +122,8 @@ fn a_program_has_1_to_4096_instructions() {
 #[test]
 fn an_instruction_that_the_kernel_refuses_is_named() {
     let divides = [SockFilter::stmt(0x34, 0), SockFilter::stmt(BPF_RET_K, 1)];
-    let told = ["instruction 0 (code 0x34, k 0x0)", "divides by 0"];
-    refused(builder().filter(divides), "filter", &told);
+    let parts = ["instruction 0 (code 0x34, k 0x0)", "divides by 0"];
+    refused(builder().filter(divides), "filter", &parts);
 }
 
 #[test]
@@ -154,7 +154,7 @@ fn what_is_at_the_edge_of_a_rule_is_not_refused() {
     }
 }
 
-/// The capture goes to a thread of its own, and its handle to any.
+/// A capture can move to another thread, and its handle is shared by any.
 #[test]
 fn a_capture_is_send_and_a_handle_is_sync() {
     fn send<T: Send>() {}

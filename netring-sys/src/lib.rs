@@ -47,7 +47,7 @@ pub use contract::{
     Count, Open, PacketBatch, PacketSink, PacketSlot, PacketSource, PacketWriter, Profile,
     Readiness, SinkStats, Stats, WireBytes, adapters,
 };
-pub use error::{Error, NoBackend, Refusal, SyscallError};
+pub use error::{Error, SyscallError};
 pub use filter::{Filter, Matcher};
 pub use packet::{
     Checksum, Clock, Direction, LinkType, Meta, Packet, PacketBuf, Timestamp, VlanTag,

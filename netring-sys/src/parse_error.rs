@@ -1,5 +1,8 @@
 //! The error of text that does not read as a value.
 
+use std::error::Error;
+use std::fmt;
+
 /// A text is not what it was parsed as; the message has the text and a valid example.
 ///
 /// ```
@@ -11,8 +14,7 @@
 ///     "\"yesterday\" is not a timestamp; expected for example 1700000000.000000001"
 /// );
 /// ```
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{text:?} is not a {what}; expected for example {example}")]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ParseError {
     text: Box<str>,
     what: &'static str,
@@ -29,3 +31,19 @@ impl ParseError {
         }
     }
 }
+
+impl fmt::Display for ParseError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            text,
+            what,
+            example,
+        } = self;
+        write!(
+            f,
+            "{text:?} is not a {what}; expected for example {example}"
+        )
+    }
+}
+
+impl Error for ParseError {}

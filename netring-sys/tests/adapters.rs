@@ -260,7 +260,7 @@ fn a_tee_ends_by_an_error_of_its_writer() {
     assert_eq!(take(&mut tee), batches[0]);
     assert_eq!(lengths(&tee), (1, 3));
     let error = tee.ready().unwrap_err();
-    assert_eq!(error.to_string(), "the disk is full");
+    assert_eq!(error.to_string(), "the disk is full: no space");
     for _ in 0..2 {
         assert!(matches!(tee.ready().unwrap_err(), Error::Closed));
     }
@@ -275,20 +275,23 @@ fn an_error_of_a_flush_is_reported_by_whichever_call_flushes() {
     let mut tee = Tee::new(Played::new(&[&[1]]), Writer::default());
     assert_eq!(take(&mut tee), [1]);
     tee.writer_mut().error_of_flush = Some(broken());
-    assert_eq!(tee.ready().unwrap_err().to_string(), "the disk is full");
+    assert_eq!(
+        tee.ready().unwrap_err().to_string(),
+        "the disk is full: no space"
+    );
     assert!(matches!(tee.ready().unwrap_err(), Error::Closed));
 
     let mut tee = Tee::new(Played::new(&[&[1]]), Writer::default());
     assert_eq!(take(&mut tee), [1]);
     tee.writer_mut().error_of_flush = Some(broken());
     let error = tee.finish().err().unwrap();
-    assert_eq!(error.to_string(), "the disk is full");
+    assert_eq!(error.to_string(), "the disk is full: no space");
 
     // Not reported yet.
     let mut tee = Tee::new(Played::new(&[&[BROKEN]]), Writer::default());
     drop(tee.batch());
     let error = tee.finish().err().unwrap();
-    assert_eq!(error.to_string(), "the disk is full");
+    assert_eq!(error.to_string(), "the disk is full: no space");
 }
 
 /// A sink with room for two frames, which a flush sends.

@@ -252,7 +252,7 @@ fn an_interface_that_was_down_from_the_start_is_down_and_did_not_go_down() {
     assert!(matches!(&down, Error::LinkDown { was_up: false, .. }));
     assert_eq!(
         down.to_string(),
-        "the interface a is down; packets come when it is up"
+        "the interface a is down; packets arrive when it is up"
     );
     assert_eq!(waiter.link_downs(), Count::Exact(0));
     ip("link set dev a up").unwrap();

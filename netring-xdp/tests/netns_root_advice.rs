@@ -272,7 +272,10 @@ fn memory_that_is_refused_does_not_cost_what_was_granted() {
     let refused = copy.told(test, "few", SMALL);
     // More than may be locked at all is not waited for.
     assert!(start.elapsed() < Duration::from_secs(2));
-    assert!(refused.starts_with("chunks: 1048576 bytes"), "{refused}");
+    assert!(
+        refused.starts_with("1048576 bytes of packet memory"),
+        "{refused}"
+    );
     let mut granted = follow(&refused, &copy.program());
     granted.sort();
     assert_eq!(granted, LOCKING, "{refused}");

@@ -4,15 +4,9 @@
 
 mod outcome;
 
-use std::process::ExitCode;
-
 use netring::{Capture, Error, PacketBatch, PacketSource};
 
-fn main() -> ExitCode {
-    outcome::of(run())
-}
-
-fn run() -> Result<(), Box<dyn std::error::Error>> {
+fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mut args = outcome::Args::new("capture INTERFACE [PACKETS [SECONDS]]");
     let interface = args.interface()?;
     let wanted = args.number("PACKETS", 10)? as usize;

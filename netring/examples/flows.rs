@@ -3,18 +3,13 @@
 
 mod outcome;
 
-use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use netring::flow::extract::{FiveTuple, FiveTupleKey};
 use netring::flow::{FlowEvent, FlowTracker};
 use netring::{Capture, Error};
 
-fn main() -> ExitCode {
-    outcome::of(run())
-}
-
-fn run() -> Result<(), Box<dyn std::error::Error>> {
+fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mut args = outcome::Args::new("flows INTERFACE [SECONDS]");
     let interface = args.interface()?;
     let mut time = args.seconds(60)?;

@@ -1,17 +1,9 @@
 //! Lists the interfaces of this network namespace: `cargo run --example interfaces`.
 #![expect(clippy::print_stdout, reason = "an example talks to its user")]
 
-mod outcome;
-
-use std::process::ExitCode;
-
 use netring::Interface;
 
-fn main() -> ExitCode {
-    outcome::of(run())
-}
-
-fn run() -> Result<(), Box<dyn std::error::Error>> {
+fn main() -> Result<(), Box<dyn std::error::Error>> {
     for interface in Interface::all()? {
         let state = if interface.is_up() { "up" } else { "down" };
         print!(

@@ -4,17 +4,11 @@
 
 mod outcome;
 
-use std::process::ExitCode;
-
 use netring::flow::extract::{FiveTuple, FiveTupleKey};
 use netring::flow::{FlowEvent, FlowTracker};
 use netring::pcap::CaptureFile;
 
-fn main() -> ExitCode {
-    outcome::of(run())
-}
-
-fn run() -> Result<(), Box<dyn std::error::Error>> {
+fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mut args = outcome::Args::new("read_file FILE");
     let path = args.path()?;
     args.end()?;

@@ -5,15 +5,9 @@
 
 mod outcome;
 
-use std::process::ExitCode;
-
 use netring::{Error, PacketBatch, PacketSource, auto};
 
-fn main() -> ExitCode {
-    outcome::of(run())
-}
-
-fn run() -> Result<(), Box<dyn std::error::Error>> {
+fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mut args = outcome::Args::new("xdp_auto INTERFACE [PACKETS [SECONDS]]");
     let interface = args.interface()?;
     let wanted = args.number("PACKETS", 10)? as usize;

@@ -3,18 +3,12 @@
 
 mod outcome;
 
-use std::process::ExitCode;
-
 use futures::StreamExt;
 use netring::AsyncXdpCapture;
 use netring::flow::extract::FiveTuple;
 
 #[tokio::main(flavor = "current_thread")]
-async fn main() -> ExitCode {
-    outcome::of(run().await)
-}
-
-async fn run() -> Result<(), Box<dyn std::error::Error>> {
+async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mut args = outcome::Args::new("xdp_flows_async INTERFACE [SECONDS]");
     let interface = args.interface()?;
     let mut time = args.seconds(10)?;

@@ -6,7 +6,6 @@
 mod outcome;
 
 use std::os::fd::AsFd;
-use std::process::ExitCode;
 use std::time::Duration;
 
 use netring::xdp::program::{AttachMode, Program};
@@ -14,11 +13,7 @@ use netring::xdp::{Umem, UmemConfig};
 use netring::{Error, Interface, PacketSink, XdpSocket};
 use outcome::Time;
 
-fn main() -> ExitCode {
-    outcome::of(run())
-}
-
-fn run() -> Result<(), Box<dyn std::error::Error>> {
+fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mut args = outcome::Args::new("xdp_forward FROM TO [PACKETS [SECONDS]]");
     let (from, to) = (args.interface()?, args.interface()?);
     let wanted = u64::from(args.number("PACKETS", 10)?);

@@ -5,19 +5,13 @@
 
 mod outcome;
 
-use std::process::ExitCode;
-
 use netring::xdp::program::Program;
 use netring::xdp::program::asm::{
     AssembleError, Assembler, Code, Cond, Helper, MapDef, MapKind, Reg, Size,
 };
 use netring::{Error, Interface, PacketBatch, XdpCapture};
 
-fn main() -> ExitCode {
-    outcome::of(run())
-}
-
-fn run() -> Result<(), Box<dyn std::error::Error>> {
+fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mut args = outcome::Args::new("xdp_own_program INTERFACE [PACKETS [SECONDS]]");
     let interface = args.interface()?;
     let wanted = args.number("PACKETS", 10)? as usize;

@@ -5,15 +5,9 @@
 
 mod outcome;
 
-use std::process::ExitCode;
-
 use netring::{Error, PacketBatch, PacketSource, XdpCapture};
 
-fn main() -> ExitCode {
-    outcome::of(run())
-}
-
-fn run() -> Result<(), Box<dyn std::error::Error>> {
+fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mut args = outcome::Args::new("xdp_receive INTERFACE [PACKETS [SECONDS]]");
     let interface = args.interface()?;
     let wanted = args.number("PACKETS", 10)? as usize;
@@ -25,7 +19,7 @@ fn run() -> Result<(), Box<dyn std::error::Error>> {
         println!("not zero-copy: {}", why.source);
     }
     if let Some(why) = capture.why_not_native() {
-        println!("not native: {}", why.with_causes());
+        println!("not native: {why:?}");
     }
 
     let mut seen = 0;

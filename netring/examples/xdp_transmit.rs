@@ -4,16 +4,11 @@
 
 mod outcome;
 
-use std::process::ExitCode;
 use std::time::Duration;
 
 use netring::{PacketSink, XdpInjector, wait};
 
-fn main() -> ExitCode {
-    outcome::of(run())
-}
-
-fn run() -> Result<(), Box<dyn std::error::Error>> {
+fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mut args = outcome::Args::new("xdp_transmit INTERFACE [FRAMES]");
     let interface = args.interface()?;
     let wanted = args.number("FRAMES", 10)?;
@@ -28,7 +23,8 @@ fn run() -> Result<(), Box<dyn std::error::Error>> {
     for number in 0..wanted {
         frame[14..18].copy_from_slice(&number.to_be_bytes());
         if !wait::send(&mut injector, &frame, Some(Duration::from_secs(1)))? {
-            return Err("the interface accepted no frame for one second".into());
+            let why = "the interface accepted no frame for one second";
+            return Err(outcome::Failure(why.into()).into());
         }
     }
     injector.drain(Duration::from_secs(1))?;

@@ -6,7 +6,6 @@
 mod outcome;
 
 use std::ops::ControlFlow;
-use std::process::ExitCode;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::thread;
@@ -14,11 +13,7 @@ use std::thread;
 use netring::wait::StopHandle;
 use netring::{Error, PacketSource, XdpCapture};
 
-fn main() -> ExitCode {
-    outcome::of(run())
-}
-
-fn run() -> Result<(), Box<dyn std::error::Error>> {
+fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mut args = outcome::Args::new("xdp_workers INTERFACE [PACKETS [SECONDS]]");
     let interface = args.interface()?;
     let wanted = u64::from(args.number("PACKETS", 10)?);
@@ -64,7 +59,9 @@ fn run() -> Result<(), Box<dyn std::error::Error>> {
             stops.iter().for_each(StopHandle::stop);
         }
         for thread in threads {
-            let report: Result<String, Error> = thread.join().map_err(|_| "a worker panicked")?;
+            let report: Result<String, Error> = thread
+                .join()
+                .map_err(|_| outcome::Failure("a worker panicked".into()))?;
             println!("{}", report?);
         }
         println!("{} packets in total", total.load(Ordering::Relaxed));

@@ -57,20 +57,23 @@
 //! counted as dropped ([`XdpCapture::longest`]).
 
 mod capture;
+mod none;
 
 use std::fmt;
 
 use netring_xdp::program::AttachMode;
 use netring_xdp::{Copying, XdpCapture};
 
-use crate::{Capture, Error, Filter, Interface, NoBackend, Refusal};
+use crate::{Capture, Error, Filter, Interface, Profile};
 
 pub use capture::{AutoCapture, Batch};
+pub use none::NoBackend;
 
 /// Opens the interface of this name with the best available backend.
 ///
 /// # Errors
-/// Returns [`Error::NoSuchInterface`], or [`Error::NoBackend`] with the reason for each backend.
+/// Returns [`Error::NoSuchInterface`], or an [`Error::Source`] that is a [`NoBackend`], with the
+/// reason for each backend.
 pub fn open(interface: &str) -> Result<AutoCapture, Error> {
     builder().interface(interface).build()
 }
@@ -79,7 +82,9 @@ pub fn open(interface: &str) -> Result<AutoCapture, Error> {
 pub fn builder() -> Builder {
     Builder {
         interface: String::new(),
+        profile: Profile::Default,
         promiscuous: false,
+        rx_hash: false,
         filter: None,
         backends: Backend::ALL.to_vec(),
     }
@@ -103,7 +108,9 @@ pub enum Backend {
 #[must_use = "nothing is opened before `build`"]
 pub struct Builder {
     interface: String,
+    profile: Profile,
     promiscuous: bool,
+    rx_hash: bool,
     filter: Option<Filter>,
     backends: Vec<Backend>,
 }
@@ -135,6 +142,22 @@ impl Builder {
         self
     }
 
+    /// The purpose that the rings are sized for. Default: [`Profile::Default`]. With AF_PACKET see
+    /// [`CaptureBuilder::profile`](crate::afpacket::CaptureBuilder::profile) for the sizes.
+    pub const fn profile(mut self, profile: Profile) -> Self {
+        self.profile = profile;
+        self
+    }
+
+    /// Whether packets carry the hash of their flow ([`Meta::rx_hash`](crate::Meta::rx_hash)), with
+    /// any backend. Default: no. If the card supplies none the kernel computes it for each packet.
+    /// AF_XDP reports it only if the driver supports XDP metadata, and never in generic mode
+    /// ([`XdpCapture::why_no_metadata`]). AF_PACKET cannot with [`Profile::Immediate`].
+    pub const fn rx_hash(mut self, rx_hash: bool) -> Self {
+        self.rx_hash = rx_hash;
+        self
+    }
+
     /// Whether to receive packets addressed to other hosts too, with any backend. Default: no.
     pub const fn promiscuous(mut self, promiscuous: bool) -> Self {
         self.promiscuous = promiscuous;
@@ -162,8 +185,9 @@ impl Builder {
     /// Opens the first backend that is available.
     ///
     /// # Errors
-    /// Returns [`Error::NoSuchInterface`], [`Error::NoBackend`] with the reason for each backend,
-    /// the reason itself if only one backend was to be tried, or [`Error::Config`] if none was.
+    /// Returns [`Error::NoSuchInterface`]; an [`Error::Source`] that is a [`NoBackend`], with the
+    /// reason for each backend; the reason itself if only one backend was to be tried; or
+    /// [`Error::Config`] if none was.
     pub fn build(self) -> Result<AutoCapture, Error> {
         // No backend can fix a wrong name, so report it first.
         Interface::by_name(&self.interface)?;
@@ -188,34 +212,14 @@ impl Builder {
                 return Ok(AutoCapture::new(source, backend, attempts));
             }
         }
-        Err(self.none(attempts))
-    }
-
-    fn none(self, attempts: Vec<Attempt>) -> Error {
-        let mut tried: Vec<Refusal> = attempts
-            .into_iter()
-            .filter_map(|attempt| {
-                let backend = attempt.backend.to_string();
-                attempt.why_not.map(|why| Refusal { backend, why })
-            })
-            .collect();
-        match tried.len() {
-            0 => Error::Config {
-                setting: "backends",
-                why: "no backend given; pass at least one".into(),
-            },
-            1 => tried.remove(0).why,
-            _ => Error::NoBackend(NoBackend {
-                interface: self.interface,
-                tried,
-            }),
-        }
+        Err(NoBackend { attempts }.into_error(self.interface))
     }
 
     fn open(&self, backend: Backend) -> Result<capture::Source, Error> {
         let xdp = |mode, copying| {
             let builder = XdpCapture::builder().interface(&self.interface);
             let builder = builder.promiscuous(self.promiscuous);
+            let builder = builder.rx_hash(self.rx_hash);
             let builder = builder.attach_mode(mode).copying(copying);
             // The MTU does not bound what generic mode delivers. In native mode it does, and the
             // capture decides by it.
@@ -235,6 +239,7 @@ impl Builder {
             Backend::XdpGeneric => xdp(AttachMode::Generic, Copying::Copy),
             Backend::AfPacket => {
                 let builder = Capture::builder().interface(&self.interface);
+                let builder = builder.profile(self.profile).rx_hash(self.rx_hash);
                 let builder = builder.promiscuous(self.promiscuous);
                 // As with AF_XDP: incoming packets only.
                 let builder = builder.ignore_outgoing(true);
@@ -291,7 +296,7 @@ impl fmt::Display for Attempt {
         match &self.why_not {
             None if self.multi_buffer => write!(f, "{}: opened with multi-buffer", self.backend),
             None => write!(f, "{}: opened", self.backend),
-            Some(error) => write!(f, "{}: {}", self.backend, error.with_causes()),
+            Some(error) => write!(f, "{}: {error:?}", self.backend),
         }
     }
 }

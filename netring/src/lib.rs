@@ -102,8 +102,8 @@ mod readmes;
 
 pub use netring_sys::{
     Checksum, Clock, Count, Direction, Error, Filter, Interface, InterfaceAddress,
-    InterfaceCounters, LinkType, Matcher, Meta, NoBackend, Open, Packet, PacketBatch, PacketBuf,
-    PacketSink, PacketSlot, PacketSource, PacketWriter, ParseError, Privileges, Readiness, Refusal, SinkStats,
+    InterfaceCounters, LinkType, Matcher, Meta, Open, Packet, PacketBatch, PacketBuf, PacketSink,
+    PacketSlot, PacketSource, PacketWriter, ParseError, Privileges, Profile, Readiness, SinkStats,
     Stats, SyscallError, Timestamp, VlanTag, WireBytes, XdpMode, adapters, wait,
 };
 

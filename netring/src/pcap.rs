@@ -49,7 +49,7 @@
 //! # If the file is damaged
 //!
 //! Every whole packet before the damage is lent first. Then [`ready`](crate::PacketSource::ready)
-//! reports an [`Error::Source`](crate::Error::Source), which is final, and whose source is a
+//! reports an [`Error::Source`](crate::Error::Source), which is final, that holds a
 //! [`FileError`] with the offset of the damage. A packet that the file announces but does not
 //! contain is counted in [`Stats::invalid`](crate::Stats::invalid).
 //!

@@ -70,7 +70,7 @@ fn auto_without_cap_net_raw_is_refused_and_says_why() {
     assert!(!said.ok && said.out.is_empty(), "{said:?}");
     let lines: Vec<&str> = said.err.lines().collect();
     let told = [
-        ("no backend can capture from lo:", ""),
+        ("lo: no backend is available:", ""),
         (
             "  AF_XDP zero-copy: ",
             "was refused: the process needs CAP_",

@@ -196,7 +196,7 @@ fn an_example_that_fails_says_so_in_a_sentence() {
         assert!(!said.ok && said.out.is_empty(), "{said:?}");
         assert_eq!(
             said.err,
-            "there is no interface \"eth7\" in this network namespace; `ip link` lists those there are\n"
+            "there is no interface \"eth7\" in this network namespace; `ip link` lists those that exist\n"
         );
         let said = Program::start(name, &[]).end();
         let usage = format!("usage: {name} INTERFACE");

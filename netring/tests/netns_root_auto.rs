@@ -6,13 +6,13 @@ use std::net::UdpSocket;
 use std::time::{Duration, Instant};
 
 use futures::StreamExt;
-use netring::auto::{self, AutoCapture, Backend};
+use netring::auto::{self, AutoCapture, Backend, NoBackend};
 use netring::flow::FlowEvent;
 use netring::flow::extract::FiveTuple;
 use netring::xdp::program::{AttachMode, Program};
 use netring::{
     AsyncAutoCapture, BroadcastRecvError, Checksum, Count, Error, Interface, PacketBatch,
-    PacketSource, VlanTag,
+    PacketSource, Profile, VlanTag,
 };
 use xtask::netns::{Netns, bridge, ip, veth};
 use xtask::wire::{Sender, Sniffer, collect, numbered, tcp4, udp4};
@@ -271,22 +271,27 @@ fn auto_that_finds_none_tells_why_of_each() {
     let builder = builder.backends([Backend::XdpZeroCopy, Backend::XdpGeneric]);
     let error = builder.build().unwrap_err();
     let text = error.to_string();
-    let Error::NoBackend(none) = error else {
+    // Each reason once, with its cause, however the error is printed.
+    assert_eq!(format!("{error:?}"), text);
+    assert!(std::error::Error::source(&error).is_none());
+    assert!(matches!(&error, Error::Source { what, .. } if what == "v1"));
+    let Some(none) = error.downcast_ref::<NoBackend>() else {
         panic!("{error}");
     };
-    assert_eq!(none.interface, "v1");
-    let [zero_copy, generic] = &none.tried[..] else {
+    let [zero_copy, generic] = none.attempts() else {
         panic!("{none}");
     };
-    assert_eq!(zero_copy.backend, "AF_XDP zero-copy");
-    assert!(matches!(&zero_copy.why, Error::Syscall(failed) if failed.call == "bind(AF_XDP)"));
-    assert_eq!(generic.backend, "AF_XDP generic (skb)");
+    assert_eq!(zero_copy.backend().to_string(), "AF_XDP zero-copy");
+    let why = zero_copy.why_not().unwrap();
+    assert!(matches!(why, Error::Syscall(failed) if failed.call == "bind(AF_XDP)"));
+    assert_eq!(generic.backend().to_string(), "AF_XDP generic (skb)");
+    let why = generic.why_not().unwrap();
     let id = foreign.program_id();
-    assert!(matches!(&generic.why, Error::ProgramInTheWay { id: told, .. } if *told == id));
+    assert!(matches!(why, Error::ProgramInTheWay { id: told, .. } if *told == id));
     assert_eq!(
         text.lines().collect::<Vec<_>>(),
         [
-            "no backend can capture from v1:".into(),
+            "v1: no backend is available:".into(),
             format!("  {zero_copy}"),
             format!("  {generic}"),
         ]
@@ -312,6 +317,30 @@ fn auto_sets_promiscuous_mode_by_each_backend() {
         assert!(promiscuous(), "{backend}");
         drop(capture);
         assert!(!promiscuous(), "{backend}");
+    }
+}
+
+#[test]
+#[ignore = "needs a network namespace: cargo xtask test-netns"]
+fn auto_requests_the_hash_and_sizes_the_ring_by_each_backend() {
+    let _ns = Netns::enter().unwrap();
+    veth("v0", "v1").unwrap();
+    let sender = Sender::on("v0").unwrap();
+    for (backend, wanted, has) in [
+        (Backend::XdpNative, true, true),
+        (Backend::AfPacket, true, true),
+        (Backend::XdpNative, false, false),
+        (Backend::AfPacket, false, false),
+    ] {
+        let builder = auto::builder().interface("v1").backends([backend]);
+        let builder = builder.rx_hash(wanted).profile(Profile::LowMemory);
+        let mut capture = builder.build().unwrap();
+        if let Some(capture) = capture.as_afpacket() {
+            assert_eq!(capture.ring().bytes(), 4 << 20);
+        }
+        sender.send(&udp4(1, 53, &[7; 60])).unwrap();
+        let got = collect(&mut capture, 1, LIMIT).unwrap();
+        assert_eq!(got[0].rx_hash().is_some(), has, "{backend}");
     }
 }
 

@@ -84,7 +84,7 @@ fn each_line_that_auto_says_lets_its_backend_be_opened() {
         let refused = copy.said();
         assert!(!refused.ok, "{refused:?}");
         let lines: Vec<&str> = refused.err.lines().collect();
-        assert_eq!(lines[0], "no backend can capture from v1:");
+        assert_eq!(lines[0], "v1: no backend is available:");
         for line in &lines[1..4] {
             follow(line, &copy.program());
             let opened = copy.said();

@@ -85,7 +85,7 @@ fn xdp_receive_tells_why_the_driver_does_not_run_the_program() {
     said.went_well();
     assert_eq!(said.out.len(), 5, "{said:?}");
     assert_eq!(said.out[0], "mode: generic, copy");
-    let why = "not native: queues: the driver of v1 runs no program in native mode";
+    let why = "not native: the driver of v1 has too few queues for native mode (1); on veth";
     assert!(said.out[2].starts_with(why), "{said:?}");
     assert_eq!(
         said.out[3..],
@@ -373,7 +373,7 @@ fn an_example_that_fails_says_so_in_a_sentence() {
         assert!(!said.ok && said.out.is_empty(), "{said:?}");
         assert_eq!(
             said.err,
-            "there is no interface \"eth7\" in this network namespace; `ip link` lists those there are\n"
+            "there is no interface \"eth7\" in this network namespace; `ip link` lists those that exist\n"
         );
         let said = Program::start(name, &[]).end();
         let usage = format!("usage: {name} INTERFACE");

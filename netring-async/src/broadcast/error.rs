@@ -1,11 +1,12 @@
 //! The error of a subscriber: it lagged, or the broadcast ended.
 
+use std::fmt;
 use std::sync::Arc;
 
 use netring_sys::Error;
 
 /// Why a subscriber received no event.
-#[derive(Clone, Debug, thiserror::Error)]
+#[derive(Clone, thiserror::Error)]
 #[non_exhaustive]
 pub enum BroadcastRecvError {
     /// This subscriber was too slow for the queue and lost this many events. It continues after
@@ -26,5 +27,15 @@ impl BroadcastRecvError {
     /// Whether no further event will come. False for [`Lagged`](Self::Lagged).
     pub const fn is_terminal(&self) -> bool {
         !matches!(self, Self::Lagged(_))
+    }
+}
+
+/// The text followed by its causes.
+impl fmt::Debug for BroadcastRecvError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Source(error) => write!(f, "{self}: {error:?}"),
+            Self::Lagged(_) | Self::Aborted => write!(f, "{self}"),
+        }
     }
 }

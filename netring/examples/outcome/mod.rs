@@ -1,29 +1,9 @@
-//! What the examples share: their arguments, the time that they have left, and how they end. An
-//! error is printed as one sentence, with the causes that are not in it yet.
-#![expect(clippy::print_stderr, reason = "an example talks to its user")]
+//! What the examples share: their arguments, the time that they have left, and what ends them.
 #![allow(dead_code, reason = "each example uses some of it")]
 
-use std::error::Error;
 use std::ffi::OsString;
-use std::process::ExitCode;
+use std::fmt;
 use std::time::{Duration, Instant};
-
-pub(crate) fn of(result: Result<(), Box<dyn Error>>) -> ExitCode {
-    let Err(error) = result else {
-        return ExitCode::SUCCESS;
-    };
-    let mut message = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        let why = error.to_string();
-        if !message.contains(&why) {
-            message = format!("{message}: {why}");
-        }
-        cause = error.source();
-    }
-    eprintln!("{message}");
-    ExitCode::FAILURE
-}
 
 /// The arguments of an example, taken one after the other.
 pub(crate) struct Args {
@@ -39,35 +19,39 @@ impl Args {
     }
 
     /// The path of a file; required.
-    pub(crate) fn path(&mut self) -> Result<OsString, String> {
+    pub(crate) fn path(&mut self) -> Result<OsString, Failure> {
         let given = self.given.next();
         given
             .filter(|text| text != "--help" && text != "-h")
-            .ok_or_else(|| format!("usage: {}", self.usage))
+            .ok_or_else(|| Failure(format!("usage: {}", self.usage)))
     }
 
     /// The name of an interface; required.
-    pub(crate) fn interface(&mut self) -> Result<String, String> {
+    pub(crate) fn interface(&mut self) -> Result<String, Failure> {
         let given = self.path()?.into_string();
-        given.map_err(|text| format!("INTERFACE: {text:?} is not the name of an interface"))
+        given.map_err(|text| {
+            Failure(format!(
+                "INTERFACE: {text:?} is not the name of an interface"
+            ))
+        })
     }
 
     /// A number; optional.
-    pub(crate) fn number(&mut self, name: &str, default: u32) -> Result<u32, String> {
+    pub(crate) fn number(&mut self, name: &str, default: u32) -> Result<u32, Failure> {
         let Some(text) = self.given.next() else {
             return Ok(default);
         };
         let number = text.to_str().and_then(|text| text.parse().ok());
         number.ok_or_else(|| {
-            format!(
-                "{name}: {text:?} is not a whole number from 0 to {}",
-                u32::MAX
-            )
+            let most = u32::MAX;
+            Failure(format!(
+                "{name}: {text:?} is not a whole number from 0 to {most}"
+            ))
         })
     }
 
     /// The last argument, optional: the number of seconds after which the example ends.
-    pub(crate) fn seconds(mut self, default: u32) -> Result<Time, String> {
+    pub(crate) fn seconds(mut self, default: u32) -> Result<Time, Failure> {
         let seconds = self.number("SECONDS", default)?;
         self.end()?;
         let whole = Duration::from_secs(seconds.into());
@@ -75,14 +59,34 @@ impl Args {
     }
 
     /// Checks that there are no more arguments.
-    pub(crate) fn end(mut self) -> Result<(), String> {
+    pub(crate) fn end(mut self) -> Result<(), Failure> {
         match self.given.next() {
             None => Ok(()),
-            Some(more) => Err(format!(
-                "unexpected argument {more:?}; usage: {}",
-                self.usage
-            )),
+            Some(more) => {
+                let usage = self.usage;
+                Err(Failure(format!(
+                    "unexpected argument {more:?}; usage: {usage}"
+                )))
+            }
         }
+    }
+}
+
+/// Why an example ends, in a sentence: a bare string is printed in quotes.
+pub(crate) struct Failure(pub(crate) String);
+
+impl std::error::Error for Failure {}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// As `main` prints it.
+impl fmt::Debug for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{self}")
     }
 }
 

@@ -1,31 +1,28 @@
 //! Why a capture file cannot be read, or not any further, or cannot be written.
 
-use std::io;
 use std::sync::Arc;
+use std::{fmt, io};
 
 /// Why a capture file cannot be read, or not any further, or cannot be written.
 ///
-/// This is the source of the [`Error::Source`](crate::Error::Source) that a
-/// [`CaptureFile`](super::CaptureFile) or [`CaptureWriter`](super::CaptureWriter) reports. The text
-/// of that error is the name of the file followed by the same sentence.
+/// A [`CaptureFile`](super::CaptureFile) or [`CaptureWriter`](super::CaptureWriter) reports it
+/// inside an [`Error::Source`](crate::Error::Source), whose text is the name of the file followed
+/// by the text of this.
 ///
 /// ```
 /// use netring::pcap::{CaptureFile, FileError};
-/// use std::error::Error as _;
 ///
 /// let error = CaptureFile::new(&b"\x1f\x8b\x08\x00"[..]).unwrap_err();
-/// let cause = error.source().and_then(|cause| cause.downcast_ref());
+/// let cause = error.downcast_ref::<FileError>();
 /// assert!(matches!(cause, Some(FileError::Unrecognized { .. })));
 /// ```
-#[derive(Clone, Debug, thiserror::Error)]
+#[derive(Clone)]
 #[non_exhaustive]
 pub enum FileError {
     /// The file could not be opened.
-    #[error("it cannot be opened: {0}")]
-    Open(#[source] Arc<io::Error>),
+    Open(Arc<io::Error>),
 
     /// The reader failed.
-    #[error("reading failed at byte {offset}: {source}")]
     Read {
         /// Bytes that were read before the failure.
         offset: u64,
@@ -34,20 +31,15 @@ pub enum FileError {
     },
 
     /// Writing it failed.
-    #[error("writing failed: {0}")]
-    Write(#[source] Arc<io::Error>),
+    Write(Arc<io::Error>),
 
     /// It is not a capture file, or of a kind that is not supported.
-    #[error("{why}")]
     Unrecognized {
         /// What it is instead, as far as is known.
         why: String,
     },
 
     /// It ends in the middle of something. Every packet before that is complete and was lent.
-    #[error(
-        "it is cut short: {what} begins at byte {offset}, and at least {missing} of its bytes are missing"
-    )]
     CutShort {
         /// What the file ends in: a packet, a block, or the file header.
         what: &'static str,
@@ -58,7 +50,6 @@ pub enum FileError {
     },
 
     /// It contradicts itself, or the format.
-    #[error("it is corrupt: {what} at byte {offset} {why}")]
     Corrupt {
         /// Where the contradiction is: in a packet or a block.
         what: &'static str,
@@ -73,8 +64,40 @@ impl FileError {
     /// Converts this to the error of a packet source, with the name of the file in front.
     pub(super) fn of(self, file: &str) -> crate::Error {
         crate::Error::Source {
-            what: format!("{file}: {self}"),
+            what: file.to_owned(),
             source: Box::new(self),
         }
+    }
+}
+
+/// The errors of the reader and the writer are part of the text, and so not its causes.
+impl std::error::Error for FileError {}
+
+impl fmt::Display for FileError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Open(error) => write!(f, "it cannot be opened: {error}"),
+            Self::Read { offset, source } => write!(f, "reading failed at byte {offset}: {source}"),
+            Self::Write(error) => write!(f, "writing failed: {error}"),
+            Self::Unrecognized { why } => f.write_str(why),
+            Self::CutShort {
+                what,
+                offset,
+                missing,
+            } => write!(
+                f,
+                "it is cut short: {what} begins at byte {offset}, and at least {missing} of its bytes are missing"
+            ),
+            Self::Corrupt { what, offset, why } => {
+                write!(f, "it is corrupt: {what} at byte {offset} {why}")
+            }
+        }
+    }
+}
+
+/// Writes the text.
+impl fmt::Debug for FileError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{self}")
     }
 }

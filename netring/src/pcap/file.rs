@@ -66,7 +66,7 @@ impl CaptureFile {
     /// Opens a file.
     ///
     /// # Errors
-    /// Returns [`Error::Source`], whose source is a [`FileError`], if the file cannot be opened or
+    /// Returns [`Error::Source`] with a [`FileError`] if the file cannot be opened or
     /// does not begin like a capture file.
     pub fn open(path: impl AsRef<Path>) -> Result<Self, Error> {
         let path = path.as_ref();
@@ -95,7 +95,7 @@ impl<R: Read> CaptureFile<R> {
     /// ```
     ///
     /// # Errors
-    /// Returns [`Error::Source`], whose source is a [`FileError`], if reading failed or the bytes
+    /// Returns [`Error::Source`] with a [`FileError`] if reading failed or the bytes
     /// do not begin like a capture file.
     pub fn new(reader: R) -> Result<Self, Error> {
         Self::named(reader, "the capture file".into())
@@ -135,7 +135,7 @@ impl<R: Read> CaptureFile<R> {
     /// Returns the next batch, or `None` at the end of the file.
     ///
     /// # Errors
-    /// Returns [`Error::Source`], whose source is a [`FileError`], once every packet before the
+    /// Returns [`Error::Source`] with a [`FileError`] once every packet before the
     /// fault was lent.
     pub fn next_batch(&mut self) -> Result<Option<Batch<'_>>, Error> {
         Ok(match self.ready()? {

@@ -53,7 +53,7 @@ impl CaptureWriter {
     /// Creates the file of this path, or replaces it, for packets of this link type.
     ///
     /// # Errors
-    /// [`Error::Source`], whose source is a [`FileError`], if the file cannot be created or
+    /// [`Error::Source`] with a [`FileError`] if the file cannot be created or
     /// written; [`Error::Config`] for [`LinkType::UNKNOWN`].
     pub fn create(path: impl AsRef<Path>, link_type: LinkType) -> Result<Self, Error> {
         let name = path.as_ref().display().to_string();
@@ -68,7 +68,7 @@ impl<W: Write> CaptureWriter<W> {
     /// writer that answers `WouldBlock` ends it with that error.
     ///
     /// # Errors
-    /// [`Error::Source`], whose source is a [`FileError`], if it cannot be written to;
+    /// [`Error::Source`] with a [`FileError`] if it cannot be written to;
     /// [`Error::Config`] for [`LinkType::UNKNOWN`].
     pub fn new(to: W, link_type: LinkType) -> Result<Self, Error> {
         Self::named(to, "the capture file".into(), link_type)

@@ -7,6 +7,7 @@ mod faults;
 mod hostile;
 mod ng;
 mod options;
+mod printed;
 mod simple;
 mod source;
 mod write;
@@ -71,8 +72,6 @@ fn packets(file: &[u8]) -> Vec<Seen> {
 
 /// What a capture file's error says is wrong with the file.
 fn cause(error: &Error) -> &FileError {
-    use std::error::Error as _;
-
-    let cause = error.source().and_then(|cause| cause.downcast_ref());
+    let cause = error.downcast_ref();
     cause.unwrap_or_else(|| panic!("not a fault of the file: {error:?}"))
 }

@@ -177,11 +177,12 @@ pub(crate) fn send(sender: &Sender, frames: &[Vec<u8>]) {
 
 fn said(output: io::Result<Output>, out: Vec<String>) -> Said {
     let output = output.unwrap();
-    Said {
-        ok: output.status.success(),
-        out,
-        err: String::from_utf8(output.stderr).unwrap(),
-    }
+    let ok = output.status.success();
+    let err = String::from_utf8(output.stderr).unwrap();
+    // As the standard library prints the error that `main` returns.
+    let error = err.strip_prefix("Error: ").filter(|_| !ok);
+    let err = error.map_or_else(|| err.clone(), str::to_owned);
+    Said { ok, out, err }
 }
 
 /// The path of a built example, beside the folder of the tests. It must exist and be no older than

@@ -1,6 +1,6 @@
 //! The walk of a full block in memory, every packet's bytes, lengths and time touched.
 
-use netring_afpacket::__walk::Walk;
+use netring_afpacket::internal::Parser;
 use netring_sys::Packet;
 use netring_sys::kernel::packet::TP_FT_REQ_FILL_RXHASH;
 use xtask::wire;
@@ -14,7 +14,7 @@ const BLOCK: usize = 4 << 20;
 pub(super) fn run(options: &Options, table: &mut Table) -> Result<()> {
     measure::pin(measure::MEASURED_CORE);
     let (block, count) = synthetic::block(BLOCK, &wire::numbered(1, 64));
-    let walk = Walk::new(TP_FT_REQ_FILL_RXHASH);
+    let walk = Parser::new(TP_FT_REQ_FILL_RXHASH);
     let mut ours = || {
         let sum = walk
             .packets(&block)

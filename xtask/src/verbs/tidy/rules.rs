@@ -42,7 +42,7 @@ pub(super) const UNSAFE_FILES: &[&str] = &[
     "netring-sys/src/syscall/sockopt.rs",
     "netring-sys/src/syscall/xdp.rs",
     "netring-sys/src/syscall/xdp/rings.rs",
-    "netring-afpacket/src/ring.rs",
+    "netring-afpacket/src/rx/ring.rs",
     "xtask/src/tools/bench/minimal.rs",
     "netring-flow/src/prefetch.rs",
     "netring-xdp/src/receive.rs",

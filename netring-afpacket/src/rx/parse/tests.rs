@@ -1,44 +1,44 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::made_block::{Block, DESC, MAC};
+use crate::internal::{BlockBuilder, DESC, MAC};
 
 const ANY: Context = Context {
     snap_len: usize::MAX,
     features: 0,
 };
 
-/// The walk of a batch: its packets, and what is counted when they were walked to the end.
-fn walk(block: &[u8], context: &Context) -> (Vec<Vec<u8>>, Tally) {
-    let tally = Cell::new(None);
-    let packets = Packets::new(block, context, Position::first(block), &tally);
+/// Parses a block as a batch does. Returns its packets, and what was counted at the end.
+fn parse(block: &[u8], context: &Context) -> (Vec<Vec<u8>>, Counts) {
+    let counts = Cell::new(None);
+    let packets = Packets::new(block, context, Position::first(block), &counts);
     let packets = packets.map(|packet| {
         let (inside, lent) = (block.as_ptr_range(), packet.data().as_ptr_range());
         assert!(inside.start <= lent.start && lent.end <= inside.end);
         packet.data().to_vec()
     });
-    (packets.collect(), tally.get().unwrap())
+    (packets.collect(), counts.get().unwrap())
 }
 
-/// All ways through a block come to the same figures, which are these.
+/// Returns the counts of a block, which are the same by every way through it.
 fn counts(block: &[u8]) -> (u64, u64) {
-    let (packets, walked) = walk(block, &ANY);
+    let (packets, walked) = parse(block, &ANY);
     assert_eq!(walked.delivered, packets.len() as u64);
-    // A batch that is dropped without a walk.
-    let dropped = Position::first(block).tally(block, &ANY);
+    // A batch that is dropped without iteration.
+    let dropped = Position::first(block).counts(block, &ANY);
     assert_eq!(dropped, walked);
-    // A loop that is left behind each packet and comes back.
+    // A loop that breaks at each packet and continues.
     let (mut at, mut stepped) = (Position::first(block), 0);
     while at.is_readable(block, &ANY) {
-        let rest = at.tally(block, &ANY);
+        let rest = at.counts(block, &ANY);
         assert_eq!(rest.delivered, walked.delivered - stepped);
         assert!(at.step(block, &ANY).is_some());
         stepped += 1;
     }
-    let rest = at.tally(block, &ANY);
+    let rest = at.counts(block, &ANY);
     assert_eq!((stepped, 0), (walked.delivered, rest.delivered));
     assert_eq!(rest.invalid, walked.invalid);
-    // Whatever is announced, no more is counted than a block holds.
+    // Whatever the block announces, no more is counted than it can hold.
     assert!(walked.invalid <= (block.len() / HEADER) as u64);
     (walked.delivered, walked.invalid)
 }
@@ -47,10 +47,10 @@ fn counts(block: &[u8]) -> (u64, u64) {
 fn psock_tpacket_v3_block() {
     let frames: Vec<Vec<u8>> = (60..90).map(|len| vec![len as u8; len]).collect();
     let frames: Vec<&[u8]> = frames.iter().map(Vec::as_slice).collect();
-    let block = Block::of(8192, &frames);
-    let (packets, tally) = walk(&block.bytes, &ANY);
+    let block = BlockBuilder::with_frames(8192, &frames);
+    let (packets, walked) = parse(&block.bytes, &ANY);
     assert_eq!(packets, frames);
-    assert_eq!((tally.delivered, tally.invalid), (30, 0));
+    assert_eq!((walked.delivered, walked.invalid), (30, 0));
     assert_eq!(counts(&block.bytes), (30, 0));
     let aligned = frames
         .iter()
@@ -61,8 +61,8 @@ fn psock_tpacket_v3_block() {
 #[test]
 fn p5_an_empty_block_has_nothing_to_lend() {
     for offset in [0, DESC as u32, u32::MAX] {
-        let mut block = Block::of(4096, &[]);
-        block.block_word(offset_of!(tpacket_block_desc, offset_to_first_pkt), offset);
+        let mut block = BlockBuilder::with_frames(4096, &[]);
+        block.set_block_field(offset_of!(tpacket_block_desc, offset_to_first_pkt), offset);
         assert_eq!(counts(&block.bytes), (0, 0));
         assert!(!Position::first(&block.bytes).is_readable(&block.bytes, &ANY));
     }
@@ -70,8 +70,8 @@ fn p5_an_empty_block_has_nothing_to_lend() {
     assert_eq!(counts(&[0xff; DESC - 1]), (0, 0));
 }
 
-fn three() -> Block {
-    Block::of(4096, &[&[1; 60], &[2; 61], &[3; 62]])
+fn three() -> BlockBuilder {
+    BlockBuilder::with_frames(4096, &[&[1; 60], &[2; 61], &[3; 62]])
 }
 
 #[test]
@@ -81,14 +81,14 @@ fn p6_a_forged_number_of_packets() {
         (0, (0, 0)),
         (1, (1, 0)),
         (2, (2, 0)),
-        // The third header says that nothing follows it, which is where the search for more ends.
+        // The third header says that nothing follows, which ends the search for more.
         (4, (3, 1)),
         (5, (3, 2)),
         (i32::MAX as u32, (3, most)),
         (u32::MAX, (3, most)),
     ] {
         let mut block = three();
-        block.block_word(offset_of!(tpacket_block_desc, num_pkts), num_pkts);
+        block.set_block_field(offset_of!(tpacket_block_desc, num_pkts), num_pkts);
         assert_eq!(counts(&block.bytes), expected, "{num_pkts}");
     }
 }
@@ -96,8 +96,8 @@ fn p6_a_forged_number_of_packets() {
 #[test]
 fn p6_a_forged_offset_to_the_first_packet() {
     let len = 4096_u32;
-    // Into the block's own header, up to its last byte; where no header fits; outside, by one and
-    // by all.
+    // Into the block's own header, up to its last byte; too close to the end for a header; outside,
+    // by one and by all.
     let none = [
         0,
         1,
@@ -110,12 +110,12 @@ fn p6_a_forged_offset_to_the_first_packet() {
     ];
     for offset in none.into_iter().chain([u32::MAX - 3, u32::MAX]) {
         let mut block = three();
-        block.block_word(offset_of!(tpacket_block_desc, offset_to_first_pkt), offset);
+        block.set_block_field(offset_of!(tpacket_block_desc, offset_to_first_pkt), offset);
         assert_eq!(counts(&block.bytes), (0, 3), "{offset}");
     }
     // The block's own header, filled so that it would pass for a packet's.
     let mut block = three();
-    block.block_word(offset_of!(tpacket_block_desc, offset_to_first_pkt), 16);
+    block.set_block_field(offset_of!(tpacket_block_desc, offset_to_first_pkt), 16);
     block.put(
         16 + offset_of!(tpacket3_hdr, tp_snaplen),
         &60_u32.to_ne_bytes(),
@@ -127,7 +127,7 @@ fn p6_a_forged_offset_to_the_first_packet() {
     assert_eq!(counts(&block.bytes), (0, 3));
     // A header of zeros that just fits has its frame inside itself.
     let mut block = three();
-    block.block_word(
+    block.set_block_field(
         offset_of!(tpacket_block_desc, offset_to_first_pkt),
         len - HEADER as u32,
     );
@@ -150,18 +150,18 @@ fn p6_a_forged_offset_to_the_next_packet() {
         u32::MAX,
     ] {
         let mut block = three();
-        block.forge(0, field, next);
+        block.set_field(0, field, next);
         assert_eq!(counts(&block.bytes), (1, 2), "{next}");
     }
     // What follows the last one is nobody's business.
     for next in [0, 1, HEADER as u32, u32::MAX] {
         let mut block = three();
-        block.forge(2, field, next);
+        block.set_field(2, field, next);
         assert_eq!(counts(&block.bytes), (3, 0), "{next}");
     }
     // Onto itself, and back by wrapping round: each step goes forward by a header at least.
     let mut block = three();
-    block.forge(
+    block.set_field(
         1,
         field,
         0_u32.wrapping_sub((block.headers[1] - block.headers[0]) as u32),
@@ -175,22 +175,22 @@ fn p6_a_forged_offset_to_the_frame() {
     // Into the header and the address behind it.
     for mac in [0, 1, 48, HEADER as u32 - 1] {
         let mut block = three();
-        block.forge(1, field, mac);
+        block.set_field(1, field, mac);
         assert_eq!(counts(&block.bytes), (1, 2), "{mac}");
     }
     // Somewhere else inside: bytes of the block, if not the right ones.
     let mut block = three();
-    block.forge(1, field, HEADER as u32);
+    block.set_field(1, field, HEADER as u32);
     assert_eq!(counts(&block.bytes), (3, 0));
     // Outside.
     let left = (4096 - block.headers[1]) as u32;
     for mac in [left - 60, left, left + 1, u32::from(u16::MAX)] {
         let mut block = three();
-        block.forge(1, field, mac);
+        block.set_field(1, field, mac);
         assert_eq!(counts(&block.bytes), (1, 2), "{mac}");
     }
     let mut block = three();
-    block.forge(1, field, left - 61);
+    block.set_field(1, field, left - 61);
     assert_eq!(counts(&block.bytes), (3, 0));
 }
 
@@ -208,29 +208,29 @@ fn p6_a_forged_length_of_the_frame() {
         (u32::MAX, (1, 2)),
     ] {
         let mut block = three();
-        block.forge(1, field, length);
+        block.set_field(1, field, length);
         assert_eq!(counts(&block.bytes), expected, "{length}");
         if expected == (3, 0) {
-            let (packets, _) = walk(&block.bytes, &ANY);
+            let (packets, _) = parse(&block.bytes, &ANY);
             assert_eq!(packets[1].len(), length as usize);
         }
     }
     // A wire length that is nonsense is no matter of memory.
     let mut block = three();
-    block.forge(1, offset_of!(tpacket3_hdr, tp_len), u32::MAX);
+    block.set_field(1, offset_of!(tpacket3_hdr, tp_len), u32::MAX);
     assert_eq!(counts(&block.bytes), (3, 0));
 }
 
 #[test]
-fn a_walk_that_is_asked_on_behind_its_end_says_the_same() {
+fn an_iterator_that_is_called_after_its_end_reports_the_same() {
     let mut block = three();
-    block.forge(1, offset_of!(tpacket3_hdr, tp_mac), 0);
-    let tally = Cell::new(None);
-    let mut packets = Packets::new(&block.bytes, &ANY, Position::first(&block.bytes), &tally);
-    assert!(packets.next().is_some() && tally.get().is_none());
+    block.set_field(1, offset_of!(tpacket3_hdr, tp_mac), 0);
+    let counts = Cell::new(None);
+    let mut packets = Packets::new(&block.bytes, &ANY, Position::first(&block.bytes), &counts);
+    assert!(packets.next().is_some() && counts.get().is_none());
     for _ in 0..3 {
         assert!(packets.next().is_none());
-        let found = tally.get().unwrap();
+        let found = counts.get().unwrap();
         assert_eq!((found.delivered, found.invalid), (1, 2));
     }
 }
@@ -242,15 +242,15 @@ fn s12_what_the_kernel_did_not_cut_is_cut_to_the_snap_length() {
         snap_len: 61,
         ..ANY
     };
-    let (packets, _) = walk(&block.bytes, &context);
+    let (packets, _) = parse(&block.bytes, &context);
     let lens: Vec<_> = packets.iter().map(Vec::len).collect();
     assert_eq!(lens, [60, 61, 61]);
 }
 
-/// What is told of a packet with this status, and nothing else in its header.
-fn told(status: u32, forge: impl Fn(&mut Block)) -> netring_sys::PacketBuf {
-    let mut block = Block::of(4096, &[&[7; 60]]);
-    block.forge(0, offset_of!(tpacket3_hdr, tp_status), status);
+/// Parses a packet with this status and whatever `forge` sets in its header.
+fn parsed(status: u32, forge: impl Fn(&mut BlockBuilder)) -> netring_sys::PacketBuf {
+    let mut block = BlockBuilder::with_frames(4096, &[&[7; 60]]);
+    block.set_field(0, offset_of!(tpacket3_hdr, tp_status), status);
     forge(&mut block);
     let packet = Position::first(&block.bytes).step(&block.bytes, &ANY);
     packet.unwrap().to_buf()
@@ -264,9 +264,9 @@ fn the_link_type_is_the_one_of_the_packet() {
         let at = block.headers[n] + hardware;
         block.put(at, &hardware_type.to_ne_bytes());
     }
-    let tally = Cell::new(None);
+    let counts = Cell::new(None);
     let first = Position::first(&block.bytes);
-    let packets = Packets::new(&block.bytes, &ANY, first, &tally);
+    let packets = Packets::new(&block.bytes, &ANY, first, &counts);
     let types: Vec<_> = packets.map(|packet| packet.link_type()).collect();
     assert_eq!(
         types,
@@ -276,13 +276,13 @@ fn the_link_type_is_the_one_of_the_packet() {
 
 #[test]
 fn s9_the_clock_is_the_one_that_the_status_names() {
-    let clock = |status| told(status, |_| ()).timestamp().clock();
+    let clock = |status| parsed(status, |_| ()).timestamp().clock();
     assert_eq!(clock(0), Clock::Socket);
     assert_eq!(clock(TP_STATUS_TS_SOFTWARE), Clock::Software);
     assert_eq!(clock(TP_STATUS_TS_RAW_HARDWARE), Clock::Hardware);
-    let time = told(0, |block| {
-        block.forge(0, offset_of!(tpacket3_hdr, tp_sec), 3);
-        block.forge(0, offset_of!(tpacket3_hdr, tp_nsec), 999_999_999);
+    let time = parsed(0, |block| {
+        block.set_field(0, offset_of!(tpacket3_hdr, tp_sec), 3);
+        block.set_field(0, offset_of!(tpacket3_hdr, tp_nsec), 999_999_999);
     });
     assert_eq!(time.timestamp().as_nanos(), 3_999_999_999);
 }
@@ -290,8 +290,8 @@ fn s9_the_clock_is_the_one_that_the_status_names() {
 #[test]
 fn p13_a_tag_is_there_where_the_status_says_so_also_a_tag_of_zeros() {
     let tag = |status, tci: u32, tpid: u16| {
-        told(status, |block| {
-            block.forge(0, offset_of!(tpacket3_hdr, tp_vlan_tci), tci);
+        parsed(status, |block| {
+            block.set_field(0, offset_of!(tpacket3_hdr, tp_vlan_tci), tci);
             let at = block.headers[0] + offset_of!(tpacket3_hdr, tp_vlan_tpid);
             block.put(at, &tpid.to_ne_bytes());
         })
@@ -312,7 +312,7 @@ fn p13_a_tag_is_there_where_the_status_says_so_also_a_tag_of_zeros() {
             tci: 5
         })
     );
-    // Kernels before 3.14 do not tell the TPID.
+    // Kernels before 3.14 do not report the TPID.
     assert_eq!(
         tag(TP_STATUS_VLAN_VALID, 5, 0),
         Some(VlanTag {
@@ -325,13 +325,13 @@ fn p13_a_tag_is_there_where_the_status_says_so_also_a_tag_of_zeros() {
 
 #[test]
 fn checksum_and_direction_are_as_told() {
-    let checksum = |status| told(status, |_| ()).checksum();
+    let checksum = |status| parsed(status, |_| ()).checksum();
     assert_eq!(checksum(0), Checksum::Unknown);
     assert_eq!(checksum(TP_STATUS_CSUM_VALID), Checksum::Valid);
     assert_eq!(checksum(TP_STATUS_CSUMNOTREADY), Checksum::Partial);
     let direction = |kind: u8| {
         let at = TPACKET3_HDRLEN_ALIGNED + offset_of!(sockaddr_ll, sll_pkttype);
-        told(0, |block| block.put(DESC + at, &[kind])).direction()
+        parsed(0, |block| block.put(DESC + at, &[kind])).direction()
     };
     assert_eq!(direction(PACKET_OUTGOING), Some(Direction::Outgoing));
     assert_eq!(direction(200), None);
@@ -375,12 +375,12 @@ fn oracle(block: &[u8]) -> (Vec<(usize, usize)>, u64) {
 
 fn matches_the_oracle(block: &[u8]) {
     let (found, invalid) = oracle(block);
-    let (packets, tally) = walk(block, &ANY);
+    let (packets, walked) = parse(block, &ANY);
     assert_eq!(packets.len(), found.len());
     for (packet, (at, len)) in packets.iter().zip(&found) {
         assert_eq!(packet, &block[*at..at + len]);
     }
-    assert_eq!(tally.invalid, invalid);
+    assert_eq!(walked.invalid, invalid);
     assert_eq!(counts(block), (found.len() as u64, invalid));
 }
 
@@ -421,7 +421,7 @@ proptest! {
         words in prop::collection::vec((0..2_usize, edge(4096)), 0..2),
     ) {
         let frames: Vec<&[u8]> = frames.iter().map(Vec::as_slice).collect();
-        let mut block = Block::of(4096, &frames);
+        let mut block = BlockBuilder::with_frames(4096, &frames);
         matches_the_oracle(&block.bytes);
         for (packet, field, value) in forged {
             let fields = [
@@ -431,7 +431,7 @@ proptest! {
                 offset_of!(tpacket3_hdr, tp_len),
             ];
             if packet < block.headers.len() {
-                block.forge(packet, fields[field], value);
+                block.set_field(packet, fields[field], value);
             }
         }
         for (word, value) in words {
@@ -439,7 +439,7 @@ proptest! {
                 offset_of!(tpacket_block_desc, num_pkts),
                 offset_of!(tpacket_block_desc, offset_to_first_pkt),
             ];
-            block.block_word(fields[word], value);
+            block.set_block_field(fields[word], value);
         }
         matches_the_oracle(&block.bytes);
     }

@@ -1,40 +1,40 @@
 //! How often a reader is woken while blocks come fast.
 //!
-//! A ring of many small blocks outlasts a long pause, as each block that is handed over takes one
-//! of its places; but each block wakes a reader that waits, and a wake-up costs more than all the
-//! packets of a small block. So once blocks come several in the time after which a block is handed
-//! over anyway, the reader is woken by a clock with that period, and finds several at a time. A
-//! packet waits no longer than it may in a block that is not full.
+//! A ring of many small blocks outlasts a long pause, because each block that is handed over takes
+//! one of its places. But each block wakes a waiting reader, and a wake-up costs more than all the
+//! packets of a small block. So once several blocks come within the retire timeout, a clock with
+//! that period wakes the reader, which then finds several at a time. A packet waits no longer than
+//! it may in a block that is not full.
 
 use std::time::{Duration, Instant};
 
-use crate::config::RingGeometry;
+use super::geometry::RingGeometry;
 
-/// Below this many wake-ups in a period a clock saves nothing worth its system calls.
+/// With no more wake-ups than this in a period a clock saves less than its system calls cost.
 const WORTH_IT: u32 = 4;
-/// Bytes that come in a second at most: twice what a processor puts into a ring. No period is so
-/// long that an empty ring could run full in it.
+/// The most bytes that arrive in a microsecond: twice what a processor writes into a ring. It
+/// bounds the period, so that an empty ring cannot run full within one.
 const BYTES_PER_MICROSECOND: u64 = 4000;
-/// A clock that is faster than this saves little.
+/// A clock with a shorter period saves little.
 const SHORTEST: Duration = Duration::from_millis(1);
 
-/// What is known of how fast blocks come.
+/// How fast blocks come, as observed so far.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Pace {
-    /// Zero: blocks of this ring never come by the clock.
+    /// Zero if no clock is ever used for this ring.
     period: Duration,
     /// Blocks of the ring.
     room: u64,
     paced: bool,
     /// Blocks given back since the reader last found nothing.
     blocks: u64,
-    /// What was seen since a moment.
+    /// The start of the current observation; `seen` and `wakes` count from there.
     since: Option<Instant>,
     seen: u64,
     wakes: u32,
 }
 
-/// What the reader is to be woken by from now on.
+/// What wakes the reader from now on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Change {
     /// A clock with this period.
@@ -68,7 +68,8 @@ impl Pace {
         self.blocks += 1;
     }
 
-    /// The reader found nothing more; `ticked` if the clock had woken it.
+    /// The reader found nothing more; `ticked` if the clock had woken it. Returns what is to
+    /// change.
     pub(crate) fn idle(&mut self, ticked: bool, now: impl FnOnce() -> Instant) -> Option<Change> {
         if self.paced {
             return ticked.then(|| self.tick()).flatten();
@@ -84,7 +85,7 @@ impl Pace {
         if time < self.period {
             return None;
         }
-        // A time that is much longer than the period was mostly silence.
+        // Much longer than the period means that most of it was silence.
         let fast = self.wakes > WORTH_IT && time < 2 * self.period && self.seen <= self.room / 4;
         (self.since, self.seen, self.wakes) = (None, 0, 0);
         self.paced = fast;
@@ -93,13 +94,13 @@ impl Pace {
 
     fn tick(&mut self) -> Option<Change> {
         let blocks = std::mem::take(&mut self.blocks);
-        // Too few: each could as well have woken the reader. Too many: the ring might not hold
-        // those of the next period.
+        // If there were too few, each could as well have woken the reader; if too many, the ring
+        // might not hold those of the next period.
         self.paced = (2..=self.room / 2).contains(&blocks);
         (!self.paced).then_some(Change::Blocks)
     }
 
-    /// There is no clock to be had: blocks wake the reader, for good.
+    /// No clock is available: blocks wake the reader for good.
     pub(crate) const fn give_up(&mut self) {
         self.period = Duration::ZERO;
         self.paced = false;
@@ -126,8 +127,8 @@ mod tests {
         Pace::new(size(256 << 10, 256), 10 * MS)
     }
 
-    /// A reader that finds so many blocks each time, that long apart; the first change, and after
-    /// how many times.
+    /// A reader that finds this many blocks each time, this far apart. Returns the first change,
+    /// and after how many times it came.
     fn read(pace: &mut Pace, times: u32, blocks: u64, apart: Duration) -> Option<(u32, Change)> {
         let start = Instant::now();
         (0..times).find_map(|n| {
@@ -143,10 +144,10 @@ mod tests {
             read(&mut pace(), 100, 1, MS),
             Some((10, Change::Clock(10 * MS)))
         );
-        // Three in the time are few; those behind a silence too.
+        // Three in a period are few, and so are those after a silence.
         assert_eq!(read(&mut pace(), 100, 1, 4 * MS), None);
         assert_eq!(read(&mut pace(), 100, 3, 20 * MS), None);
-        // More than the ring is sure to hold for the time of the clock.
+        // More than the ring is sure to hold for one period.
         assert_eq!(read(&mut pace(), 100, 6, MS), None);
     }
 
@@ -161,7 +162,7 @@ mod tests {
             let mut pace = pace();
             assert!(read(&mut pace, 100, 1, MS).is_some());
             (0..blocks).for_each(|_| pace.block());
-            let never = || panic!("the clock says what time it is");
+            let never = || panic!("the time is not needed while the clock runs");
             // A look in between changes nothing.
             assert_eq!(pace.idle(false, never), None);
             let change = pace.idle(true, never);
@@ -178,7 +179,7 @@ mod tests {
             Duration::from_micros(16_777)
         );
         assert_eq!(period(size(128 << 10, 512), MS), MS);
-        // 4 MiB are full in a millisecond, a little less in less.
+        // 4 MiB run full in a millisecond, a little less memory in less time.
         assert_eq!(
             period(size(128 << 10, 32), 80 * MS),
             Duration::from_micros(1048)

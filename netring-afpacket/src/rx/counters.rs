@@ -1,15 +1,15 @@
-//! The kernel's 32-bit counters, which it sets to zero by reading, as 64-bit ones that only grow.
+//! The kernel's 32-bit counters, which reading resets, added up in 64 bits.
 
 use netring_sys::kernel::packet::tpacket_stats_v3;
 use netring_sys::{Count, Stats};
 
-use crate::walk::Tally;
+use super::parse::Counts;
 
-/// After so many packets the kernel's counters are read even if nobody asks: a quarter of what they
-/// hold.
+/// After this many packets the kernel's counters are read even if no caller asks for them: a
+/// quarter of their range.
 const READ_EVERY: u64 = 1 << 30;
 
-/// Everything that is counted of a capture.
+/// Everything that a capture counts.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Counters {
     offered: u64,
@@ -22,28 +22,28 @@ pub(crate) struct Counters {
 }
 
 impl Counters {
-    /// Adds what the kernel counted since it was last asked.
+    /// Adds what the kernel counted since its counters were last read.
     pub(crate) fn add_kernel(&mut self, delta: tpacket_stats_v3) {
-        // tp_packets has the drops in it.
+        // tp_packets includes the drops.
         self.offered += u64::from(delta.tp_packets);
         self.dropped += u64::from(delta.tp_drops);
         self.freezes += u64::from(delta.tp_freeze_q_cnt);
         self.read_at = self.read();
     }
 
-    /// Adds what was lent of a block, and what of it could not be.
+    /// Adds the packets of a block that were lent, and those that could not be read.
     #[inline]
-    pub(crate) const fn add(&mut self, tally: Tally) {
-        self.delivered += tally.delivered;
-        self.invalid += tally.invalid;
+    pub(crate) const fn add(&mut self, counts: Counts) {
+        self.delivered += counts.delivered;
+        self.invalid += counts.invalid;
     }
 
-    /// Packets of the blocks that were given back.
+    /// Packets in the blocks that were given back.
     pub(crate) const fn read(&self) -> u64 {
         self.delivered + self.invalid
     }
 
-    /// Whether the kernel's counters have to be read before they can wrap.
+    /// Whether it is time to read the kernel's counters, before they can wrap.
     pub(crate) const fn is_due(&self) -> bool {
         self.read() - self.read_at >= READ_EVERY
     }
@@ -83,9 +83,9 @@ mod tests {
     }
 
     #[test]
-    fn the_kernel_is_asked_before_its_counters_wrap() {
+    fn the_counters_are_read_before_they_wrap() {
         let mut counters = Counters::default();
-        let block = Tally {
+        let block = Counts {
             delivered: READ_EVERY / 2,
             invalid: 0,
         };

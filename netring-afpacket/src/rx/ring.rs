@@ -1,4 +1,4 @@
-//! The mapped ring: which block is next, looking at whose it is, and giving it back.
+//! The mapped ring: which block is next, who owns it, and giving it back.
 //!
 //! ```text
 //!  current ─┐
@@ -7,8 +7,8 @@
 //! └──────────┴──────────┴──────────┴──────────┘   the kernel waits at a block that is taken
 //! ```
 //!
-//! In a version 2 ring it is not blocks that are handed over but slots for one packet, of which a
-//! block holds as many as fit: here a block with slots in it, each with a status of its own.
+//! In a version 2 ring the kernel hands over slots for one packet rather than blocks. A block is
+//! divided into as many slots as fit, each with a status of its own.
 //!
 //! # Safety
 //! The invariant of this file: bytes of a block are lent only while its status word has
@@ -28,19 +28,18 @@ use netring_sys::kernel::packet::{
     sockaddr_ll, tpacket_block_desc, tpacket2_hdr, tpacket3_hdr,
 };
 
-use crate::config::RingGeometry;
+use super::geometry::RingGeometry;
 
-/// Bytes that the header of a slot takes once it was [turned](Ring::turn_header) into one of
-/// version 3.
+/// Bytes of a slot's header once it was [converted](Ring::convert_header) into one of version 3.
 pub(crate) const SLOT_HEADER: usize = TPACKET3_HDRLEN_ALIGNED + size_of::<sockaddr_ll>();
 
-/// Blocks that the kernel fills and a reader gives back, in order; or slots.
+/// Blocks, or slots, that the kernel fills and the reader gives back in order.
 #[derive(Debug)]
 pub(crate) struct Ring {
     map: Mmap,
     block_size: usize,
     block_count: usize,
-    /// Bytes that are handed over at once: a block, or a slot.
+    /// Bytes of what is handed over at once: a block or a slot.
     unit: usize,
     units_per_block: usize,
     /// Bytes from the start of a unit to its status.
@@ -82,18 +81,18 @@ impl Ring {
         }
     }
 
-    /// The status of the current block, where it is the reader's.
+    /// The status of the current block, if the reader owns it.
     #[inline]
     pub(crate) fn status(&self) -> Option<u32> {
-        // Acquire: what the kernel wrote to the block before it stored this word is seen after this
-        // load. Partner: the barrier before `BLOCK_STATUS(pbd) = status` in the kernel's
-        // prb_flush_block (net/packet/af_packet.c), and for a slot the one before
+        // Acquire: everything that the kernel wrote to the block before it stored this word is
+        // visible after this load. Partner: the barrier before `BLOCK_STATUS(pbd) = status` in the
+        // kernel's prb_flush_block (net/packet/af_packet.c), and for a slot the one before
         // __packet_set_status in tpacket_rcv.
         let status = self.status_word().load(Ordering::Acquire);
         (status & TP_STATUS_USER != 0).then_some(status)
     }
 
-    /// The current block, where it is the reader's.
+    /// The current block, if the reader owns it.
     #[inline]
     pub(crate) fn block(&self) -> Option<&[u8]> {
         self.status()?;
@@ -103,16 +102,16 @@ impl Ring {
         unsafe { self.map.bytes(self.start(), self.unit) }
     }
 
-    /// Makes the header of the current slot, which is the reader's, one of version 3, so that one
-    /// walk reads both. To be called once for each slot.
+    /// Converts the header of the current slot, which the reader owns, into one of version 3, so
+    /// that one parser reads both. Call it once for each slot.
     ///
-    /// It is longer than that of version 2: the kernel was asked to leave room behind its own
-    /// (`PACKET_RESERVE`). The first word stays, which is the slot's status; of the last packet
-    /// of a block, version 3 has no use for it.
-    pub(crate) fn turn_header(&mut self) {
+    /// A version 3 header is longer, and `PACKET_RESERVE` made the kernel leave room for it. The
+    /// first word, which is the slot's status, stays: version 3 does not use it in the last packet
+    /// of a block.
+    pub(crate) fn convert_header(&mut self) {
         let start = self.start();
-        // Relaxed: the slot is the reader's, and nobody else looks at it. `status` has acquired
-        // what the kernel wrote.
+        // Relaxed: the reader owns the slot, and nobody else accesses it. Partner: none; `status`
+        // acquired what the kernel wrote.
         let word = |at: usize| {
             let word = self.map.atomic_u32(start + at);
             word.expect("`new` checked that a slot holds the longer header")
@@ -140,7 +139,7 @@ impl Ring {
                 offset_of!(tpacket3_hdr, tp_status),
                 load(offset_of!(tpacket2_hdr, tp_status)),
             ),
-            // And tp_net, which is behind it in both.
+            // And tp_net, which follows it in both.
             (
                 offset_of!(tpacket3_hdr, tp_mac),
                 load(offset_of!(tpacket2_hdr, tp_mac)),
@@ -169,9 +168,9 @@ impl Ring {
     /// Gives the current block back to the kernel, and goes on to the next.
     #[inline]
     pub(crate) fn release(&mut self) {
-        // Release: all reads of the block are done before the kernel can see it free. Partner: the
-        // kernel's read of BLOCK_STATUS in prb_dispatch_next_block, and the barrier after
-        // it in prb_open_block; of a slot's status in packet_lookup_frame.
+        // Release: all reads of the block are done before the kernel can see that it is free.
+        // Partner: the kernel's read of BLOCK_STATUS in prb_dispatch_next_block, and the barrier
+        // after it in prb_open_block; for a slot the read in packet_lookup_frame.
         self.status_word()
             .store(TP_STATUS_KERNEL, Ordering::Release);
         self.unit_in_block += 1;
@@ -199,7 +198,7 @@ impl Ring {
 
 #[cfg(test)]
 impl Ring {
-    /// Plays the kernel: writes to block or slot `n`, which is the kernel's, and hands it to the
+    /// Acts as the kernel: writes to block or slot `n`, which the kernel owns, and hands it to the
     /// reader.
     pub(crate) fn fill(&mut self, n: usize, bytes: &[u8], status: u32) {
         let start = self.start_of(n);
@@ -212,7 +211,7 @@ impl Ring {
         word.store(TP_STATUS_USER | status, Ordering::Release);
     }
 
-    /// Whether block or slot `n` is the kernel's.
+    /// Whether the kernel owns block or slot `n`.
     pub(crate) fn is_kernels(&self, n: usize) -> bool {
         let word = self.map.atomic_u32(self.start_of(n) + self.status_at);
         word.unwrap().load(Ordering::Acquire) == TP_STATUS_KERNEL
@@ -224,14 +223,8 @@ impl Ring {
     }
 
     /// A ring that no kernel fills.
-    pub(crate) fn played(block_size: usize, block_count: usize, slot_size: Option<usize>) -> Self {
-        let size = RingGeometry {
-            block_size,
-            block_count,
-            requested_blocks: block_count,
-            slot_size,
-        };
-        Self::new(Mmap::anonymous(block_size * block_count).unwrap(), size)
+    pub(crate) fn without_kernel(geometry: RingGeometry) -> Self {
+        Self::new(Mmap::anonymous(geometry.bytes()).unwrap(), geometry)
     }
 }
 
@@ -239,15 +232,24 @@ impl Ring {
 mod tests {
     use super::*;
 
+    fn ring(block_count: usize, slot_size: Option<usize>) -> Ring {
+        Ring::without_kernel(RingGeometry {
+            block_size: 4096,
+            block_count,
+            requested_blocks: block_count,
+            slot_size,
+        })
+    }
+
     fn hand_over(ring: &mut Ring, n: usize) {
         ring.fill(n, &[], 0);
     }
 
     #[test]
-    fn blocks_are_lent_in_order_and_only_when_they_are_the_readers() {
-        let mut ring = Ring::played(4096, 3, None);
+    fn blocks_are_lent_in_order_and_only_when_the_reader_owns_them() {
+        let mut ring = ring(3, None);
         assert!(ring.block().is_none());
-        // The kernel is one block ahead of us, out of order: it is not looked at before its turn.
+        // Block 1 is handed over out of order: the reader does not look at it before its turn.
         hand_over(&mut ring, 1);
         assert!(ring.block().is_none());
         for round in 0..7 {
@@ -263,7 +265,7 @@ mod tests {
         }
     }
 
-    /// The kernel's side of a block, for a thread that plays it.
+    /// The kernel's side of a block, for a thread that acts as the kernel.
     struct Kernels {
         status: *mut u32,
         words: [*mut u32; 2],
@@ -309,7 +311,7 @@ mod tests {
     #[test]
     fn p23_a_block_is_written_and_read_by_turns() {
         const ROUNDS: u32 = if cfg!(miri) { 40 } else { 20_000 };
-        let mut ring = Ring::played(4096, 2, None);
+        let mut ring = ring(2, None);
         let blocks = [Kernels::of(&ring, 0), Kernels::of(&ring, 1)];
         let kernel = std::thread::spawn(move || {
             let blocks = blocks;
@@ -329,8 +331,8 @@ mod tests {
 
     /// Three slots of a block leave 16 bytes over.
     #[test]
-    fn slots_are_lent_in_order_and_what_is_left_over_of_a_block_is_passed() {
-        let mut ring = Ring::played(4096, 2, Some(1360));
+    fn slots_are_lent_in_order_and_the_remainder_of_a_block_is_skipped() {
+        let mut ring = ring(2, Some(1360));
         let mut starts = Vec::new();
         for round in 0..13_u8 {
             let n = usize::from(round) % 6;

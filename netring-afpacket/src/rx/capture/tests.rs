@@ -1,4 +1,4 @@
-//! A capture over a ring that no kernel fills: each block is what a test wrote.
+//! A capture over a ring that no kernel fills: the tests write the blocks.
 
 mod slots;
 
@@ -6,11 +6,14 @@ use std::mem::offset_of;
 use std::net::UdpSocket;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use netring_sys::Count;
-use netring_sys::kernel::packet::{tpacket_block_desc, tpacket3_hdr};
+use netring_sys::kernel::packet::{TP_STATUS_LOSING, tpacket_block_desc, tpacket3_hdr};
+use netring_sys::{Count, PacketBatch};
 
 use super::*;
-use crate::made_block::Block;
+use crate::internal::BlockBuilder;
+use crate::rx::pace::Pace;
+use crate::rx::parse::Context;
+use crate::rx::ring::Ring;
 
 const BLOCK: usize = 4096;
 const BLOCKS: usize = 4;
@@ -21,35 +24,29 @@ fn capture() -> Capture {
 
 fn capture_of(slot_size: Option<usize>) -> Capture {
     let interface = Interface::by_name("lo").unwrap();
-    // It never says anything, and is asked only for counters that no test here needs.
+    // It never becomes readable, and no test here needs counters from it.
     let socket = OwnedFd::from(UdpSocket::bind("127.0.0.1:0").unwrap());
-    let size = RingGeometry {
+    let geometry = RingGeometry {
         block_size: BLOCK,
         block_count: BLOCKS,
         requested_blocks: BLOCKS,
         slot_size,
     };
-    Capture {
-        waiter: Waiter::new(socket.as_fd(), &interface).unwrap(),
-        ring: Ring::played(BLOCK, BLOCKS, slot_size),
-        socket,
-        _promiscuous: None,
-        interface: Box::new(interface),
-        context: Context {
-            snap_len: usize::MAX,
-            features: 0,
-        },
-        size,
-        pace: Box::new(Pace::new(size, Duration::from_millis(16))),
-        counters: Counters::default(),
-        at: None,
-    }
+    let context = Context {
+        snap_len: usize::MAX,
+        features: 0,
+    };
+    let ring = Ring::without_kernel(geometry);
+    let pace = Pace::new(geometry, Duration::from_millis(16));
+    let reader = Reader::new(ring, geometry, context, pace);
+    let waiter = Waiter::new(socket.as_fd(), &interface).unwrap();
+    Capture::new(socket, waiter, reader, interface, None)
 }
 
 /// A block of frames, each of one byte.
-fn block(frames: &[u8]) -> Block {
+fn block(frames: &[u8]) -> BlockBuilder {
     let frames: Vec<_> = frames.iter().map(std::slice::from_ref).collect();
-    Block::of(BLOCK, &frames)
+    BlockBuilder::with_frames(BLOCK, &frames)
 }
 
 fn bytes(batch: &Batch<'_>) -> Vec<u8> {
@@ -57,7 +54,7 @@ fn bytes(batch: &Batch<'_>) -> Vec<u8> {
 }
 
 fn counted(capture: &Capture) -> (u64, u64) {
-    let stats = capture.counters.stats(Count::Exact(0));
+    let stats = capture.reader.stats(Count::Exact(0));
     (
         stats.delivered.exact().unwrap(),
         stats.invalid.exact().unwrap(),
@@ -70,10 +67,10 @@ fn p5_a_ring_full_of_empty_blocks_is_given_back_at_once() {
     let mut capture = capture();
     for round in 0..3 {
         for n in 0..BLOCKS {
-            capture.ring.fill(n, &block(&[]).bytes, 0);
+            capture.reader.ring_mut().fill(n, &block(&[]).bytes, 0);
         }
         assert_eq!(capture.ready().unwrap(), Readiness::Empty, "round {round}");
-        assert!((0..BLOCKS).all(|n| capture.ring.is_kernels(n)));
+        assert!((0..BLOCKS).all(|n| capture.reader.ring_mut().is_kernels(n)));
     }
     assert_eq!(
         capture
@@ -89,10 +86,10 @@ fn p5_a_ring_full_of_empty_blocks_is_given_back_at_once() {
 #[cfg_attr(miri, ignore = "Miri has neither epoll of sockets nor netlink")]
 fn p5_an_empty_block_between_others_is_skipped() {
     let mut capture = capture();
-    capture.ring.fill(0, &block(&[]).bytes, 0);
-    capture.ring.fill(1, &block(&[1, 2]).bytes, 0);
-    capture.ring.fill(2, &block(&[]).bytes, 0);
-    capture.ring.fill(3, &block(&[3]).bytes, 0);
+    capture.reader.ring_mut().fill(0, &block(&[]).bytes, 0);
+    capture.reader.ring_mut().fill(1, &block(&[1, 2]).bytes, 0);
+    capture.reader.ring_mut().fill(2, &block(&[]).bytes, 0);
+    capture.reader.ring_mut().fill(3, &block(&[3]).bytes, 0);
     for expected in [&[1, 2][..], &[3]] {
         let batch = capture.next_batch(Duration::ZERO).unwrap().unwrap();
         assert_eq!(bytes(&batch), expected);
@@ -105,60 +102,59 @@ fn p5_an_empty_block_between_others_is_skipped() {
 #[cfg_attr(miri, ignore = "Miri has neither epoll of sockets nor netlink")]
 fn p6_what_was_announced_and_cannot_be_read_is_counted_once_by_every_way() {
     let mut forged = block(&[1, 2, 3, 4]);
-    forged.forge(2, offset_of!(tpacket3_hdr, tp_mac), u32::from(u16::MAX));
+    forged.set_field(2, offset_of!(tpacket3_hdr, tp_mac), u32::from(u16::MAX));
     let mut nothing = block(&[1, 2]);
-    nothing.block_word(
+    nothing.set_block_field(
         offset_of!(tpacket_block_desc, offset_to_first_pkt),
         u32::MAX,
     );
     let mut capture = capture();
-    capture.ring.fill(0, &forged.bytes, 0);
-    capture.ring.fill(1, &nothing.bytes, 0);
-    capture.ring.fill(2, &forged.bytes, 0);
-    capture.ring.fill(3, &forged.bytes, 0);
-    // Walked to its end, and twice.
+    capture.reader.ring_mut().fill(0, &forged.bytes, 0);
+    capture.reader.ring_mut().fill(1, &nothing.bytes, 0);
+    capture.reader.ring_mut().fill(2, &forged.bytes, 0);
+    capture.reader.ring_mut().fill(3, &forged.bytes, 0);
+    // Iterated to its end, twice.
     let batch = capture.next_batch(Duration::ZERO).unwrap().unwrap();
     assert_eq!((bytes(&batch), bytes(&batch)), (vec![1, 2], vec![1, 2]));
     drop(batch);
     assert_eq!(counted(&capture), (2, 2));
-    // One block has nothing to lend; the next is dropped without a look, or after one at its first
-    // packet.
+    // One block has nothing to lend; the next is dropped after a look at its first packet.
     let batch = capture.next_batch(Duration::ZERO).unwrap().unwrap();
     assert!(batch.packets().next().is_some());
     drop(batch);
     assert_eq!(counted(&capture), (4, 6));
-    // In a loop, left behind each packet.
+    // In a loop that breaks at each packet.
     for n in 1..=2 {
         let found = capture.for_each(|packet| ControlFlow::Break(packet.data()[0]));
         assert_eq!(found.unwrap(), Some(n));
     }
     assert_eq!(counted(&capture), (6, 8));
-    assert!((0..BLOCKS).all(|n| capture.ring.is_kernels(n)));
+    assert!((0..BLOCKS).all(|n| capture.reader.ring_mut().is_kernels(n)));
 }
 
 #[test]
 #[cfg_attr(miri, ignore = "Miri has neither epoll of sockets nor netlink")]
 fn a_batch_that_is_leaked_is_lent_once_more_and_counted_once() {
     let mut capture = capture();
-    capture.ring.fill(0, &block(&[1, 2]).bytes, 0);
+    capture.reader.ring_mut().fill(0, &block(&[1, 2]).bytes, 0);
     for _ in 0..2 {
         let batch = capture.next_batch(Duration::ZERO).unwrap().unwrap();
         assert_eq!(bytes(&batch), [1, 2]);
         std::mem::forget(batch);
     }
     assert_eq!(counted(&capture), (0, 0));
-    assert!(!capture.ring.is_kernels(0));
+    assert!(!capture.reader.ring_mut().is_kernels(0));
     drop(capture.next_batch(Duration::ZERO).unwrap());
     assert_eq!(counted(&capture), (2, 0));
-    assert!(capture.ring.is_kernels(0));
+    assert!(capture.reader.ring_mut().is_kernels(0));
 }
 
 #[test]
 #[cfg_attr(miri, ignore = "Miri has neither epoll of sockets nor netlink")]
 fn s7_a_loop_that_panics_keeps_its_place_and_its_count() {
     let mut capture = capture();
-    capture.ring.fill(0, &block(&[1, 2]).bytes, 0);
-    capture.ring.fill(1, &block(&[3]).bytes, 0);
+    capture.reader.ring_mut().fill(0, &block(&[1, 2]).bytes, 0);
+    capture.reader.ring_mut().fill(1, &block(&[3]).bytes, 0);
     for n in 1..=2 {
         let panicked = catch_unwind(AssertUnwindSafe(|| {
             capture
@@ -176,24 +172,27 @@ fn s7_a_loop_that_panics_keeps_its_place_and_its_count() {
 fn what_was_not_looked_for_is_not_lent() {
     let mut capture = capture();
     assert_eq!(bytes(&capture.batch()), [0; 0]);
-    // A block that came after the look waits for the next one.
+    // A block that arrives after the look waits for the next look.
     assert_eq!(capture.ready().unwrap(), Readiness::Empty);
-    capture.ring.fill(0, &block(&[1]).bytes, 0);
+    capture.reader.ring_mut().fill(0, &block(&[1]).bytes, 0);
     let batch = capture.batch();
     assert_eq!((bytes(&batch), batch.sequence()), (vec![], 0));
     drop(batch);
-    assert!(!capture.ring.is_kernels(0));
+    assert!(!capture.reader.ring_mut().is_kernels(0));
     assert_eq!(capture.ready().unwrap(), Readiness::Ready);
     assert_eq!(bytes(&capture.batch()), [1]);
 }
 
-/// While blocks say that packets are lost the kernel's counters are read; this socket has none,
-/// which is the error.
+/// While blocks report lost packets, the kernel's counters are read. This socket has none, which is
+/// the error.
 #[test]
 #[cfg_attr(miri, ignore = "Miri has neither epoll of sockets nor netlink")]
 fn p3_counters_are_read_when_a_block_says_that_packets_are_lost() {
     let mut capture = capture();
-    capture.ring.fill(0, &block(&[1]).bytes, TP_STATUS_LOSING);
+    capture
+        .reader
+        .ring_mut()
+        .fill(0, &block(&[1]).bytes, TP_STATUS_LOSING);
     let error = capture.ready().unwrap_err();
     assert!(error.to_string().contains("PACKET_STATISTICS"), "{error}");
     assert!(error.is_terminal());

@@ -17,65 +17,32 @@ const REMARKS: u32 = TP_STATUS_CSUM_VALID
     | TP_STATUS_VLAN_VALID
     | TP_STATUS_VLAN_TPID_VALID;
 
-/// A slot as the kernel lays it out, with a frame of 60 that was 1000 on the wire.
+/// A slot as the kernel lays it out, with 60 bytes of a frame that has 1000 on the wire.
 fn slot(first: u8) -> Vec<u8> {
     let mut slot = vec![0xee; SLOT];
-    put(
-        &mut slot,
-        offset_of!(tpacket2_hdr, tp_status),
-        &REMARKS.to_ne_bytes(),
-    );
-    put(
-        &mut slot,
-        offset_of!(tpacket2_hdr, tp_len),
-        &1000_u32.to_ne_bytes(),
-    );
-    put(
-        &mut slot,
-        offset_of!(tpacket2_hdr, tp_snaplen),
-        &60_u32.to_ne_bytes(),
-    );
-    put(
-        &mut slot,
-        offset_of!(tpacket2_hdr, tp_mac),
-        &(MAC as u16).to_ne_bytes(),
-    );
-    put(
-        &mut slot,
-        offset_of!(tpacket2_hdr, tp_net),
-        &96_u16.to_ne_bytes(),
-    );
-    put(
-        &mut slot,
-        offset_of!(tpacket2_hdr, tp_sec),
-        &7_u32.to_ne_bytes(),
-    );
-    put(
-        &mut slot,
-        offset_of!(tpacket2_hdr, tp_nsec),
-        &8_u32.to_ne_bytes(),
-    );
-    put(
-        &mut slot,
-        offset_of!(tpacket2_hdr, tp_vlan_tci),
-        &0xe123_u16.to_ne_bytes(),
-    );
-    put(
-        &mut slot,
-        offset_of!(tpacket2_hdr, tp_vlan_tpid),
-        &0x88a8_u16.to_ne_bytes(),
-    );
-    let address = TPACKET2_HDRLEN_ALIGNED;
-    put(
-        &mut slot,
-        address + offset_of!(sockaddr_ll, sll_ifindex),
-        &9_u32.to_ne_bytes(),
-    );
-    put(
-        &mut slot,
-        address + offset_of!(sockaddr_ll, sll_pkttype),
-        &[PACKET_OUTGOING],
-    );
+    for (at, word) in [
+        (offset_of!(tpacket2_hdr, tp_status), REMARKS),
+        (offset_of!(tpacket2_hdr, tp_len), 1000),
+        (offset_of!(tpacket2_hdr, tp_snaplen), 60),
+        (offset_of!(tpacket2_hdr, tp_sec), 7),
+        (offset_of!(tpacket2_hdr, tp_nsec), 8),
+        (
+            TPACKET2_HDRLEN_ALIGNED + offset_of!(sockaddr_ll, sll_ifindex),
+            9,
+        ),
+    ] {
+        put(&mut slot, at, &u32::to_ne_bytes(word));
+    }
+    for (at, word) in [
+        (offset_of!(tpacket2_hdr, tp_mac), MAC as u16),
+        (offset_of!(tpacket2_hdr, tp_net), 96),
+        (offset_of!(tpacket2_hdr, tp_vlan_tci), 0xe123),
+        (offset_of!(tpacket2_hdr, tp_vlan_tpid), 0x88a8),
+    ] {
+        put(&mut slot, at, &u16::to_ne_bytes(word));
+    }
+    let packet_type = TPACKET2_HDRLEN_ALIGNED + offset_of!(sockaddr_ll, sll_pkttype);
+    put(&mut slot, packet_type, &[PACKET_OUTGOING]);
     put(&mut slot, MAC, &[first; 60]);
     slot
 }
@@ -88,12 +55,12 @@ fn fill(capture: &mut Capture, n: usize, slot: &[u8]) {
     // The kernel stores the status last.
     let mut kernels = slot.to_vec();
     put(&mut kernels, 0, &0_u32.to_ne_bytes());
-    capture.ring.fill(n, &kernels, REMARKS);
+    capture.reader.ring_mut().fill(n, &kernels, REMARKS);
 }
 
 #[test]
 #[cfg_attr(miri, ignore = "Miri has neither epoll of sockets nor netlink")]
-fn every_word_of_a_slot_is_told_however_often_it_is_lent() {
+fn every_field_of_a_slot_is_reported_however_often_it_is_lent() {
     let mut capture = capture_of(Some(SLOT));
     fill(&mut capture, 0, &slot(0xaa));
     for _ in 0..3 {
@@ -114,17 +81,17 @@ fn every_word_of_a_slot_is_told_however_often_it_is_lent() {
         assert_eq!(packet.rx_hash(), None);
         assert_eq!(packet.timestamp().clock(), Clock::Hardware);
         assert_eq!(packet.timestamp().as_nanos(), 7_000_000_008);
-        // Leaked: it comes once more.
+        // Leaked, so it is lent once more.
         std::mem::forget(batch);
     }
     drop(capture.batch());
     assert_eq!(counted(&capture), (1, 0));
-    assert!(capture.ring.is_kernels(0));
+    assert!(capture.reader.ring_mut().is_kernels(0));
 }
 
 #[test]
 #[cfg_attr(miri, ignore = "Miri has neither epoll of sockets nor netlink")]
-fn slots_come_in_order_round_the_ring() {
+fn slots_come_in_order_around_the_ring() {
     let mut capture = capture_of(Some(SLOT));
     let slots = 3 * BLOCKS;
     for round in 0..3 {
@@ -165,7 +132,7 @@ fn p6_a_forged_slot_gives_nothing_and_is_counted_once() {
         put(&mut slot, *at, value);
         fill(&mut capture, n, &slot);
     }
-    // The last byte that is inside.
+    // Up to the last byte of the slot.
     let mut whole = slot(0xff);
     put(&mut whole, snap_len, &room.to_ne_bytes());
     fill(&mut capture, count, &whole);
@@ -173,5 +140,5 @@ fn p6_a_forged_slot_gives_nothing_and_is_counted_once() {
     assert_eq!(batch.packets().next().unwrap().data().len(), room as usize);
     drop(batch);
     assert_eq!(counted(&capture), (1, count as u64));
-    assert!((0..=count).all(|n| capture.ring.is_kernels(n)));
+    assert!((0..=count).all(|n| capture.reader.ring_mut().is_kernels(n)));
 }

@@ -1,8 +1,8 @@
-//! The walk of a block: from bytes that the kernel wrote to packets.
+//! Parses a block: from bytes that the kernel wrote to packets.
 //!
-//! It is a function over `&[u8]` without unsafe code, so a block built in a `Vec` is a test.
-//! Nothing in the block is believed: each offset and length is used through a checked sub-slice of
-//! what is left, never added to another first.
+//! These are functions over `&[u8]` without unsafe code, so tests can build blocks in a `Vec`.
+//! Nothing in a block is trusted: each offset and length is applied by a checked sub-slice of what
+//! is left, and never added to another first.
 
 use std::cell::Cell;
 use std::mem::offset_of;
@@ -15,34 +15,34 @@ use netring_sys::kernel::packet::{
 };
 use netring_sys::{Checksum, Clock, Direction, LinkType, Packet, Timestamp, VlanTag};
 
-/// A packet's header and the address behind it: what has to be in the block for the packet to be
-/// read.
+/// Bytes of a packet's header and the address after it, which must be in the block for the packet
+/// to be read.
 const HEADER: usize = TPACKET3_HDRLEN_ALIGNED + size_of::<sockaddr_ll>();
 
-/// 802.1Q: the TPID of a tag whose own the kernel does not tell (before 3.14).
+/// 802.1Q: the TPID of a tag for which the kernel reports none (before 3.14).
 const ETH_P_8021Q: u16 = 0x8100;
 
-/// Where a walk stands in a block.
+/// A place in a block.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Position {
     /// Bytes from the start of the block to the next packet's header.
     offset: usize,
-    /// Packets that the block announces from there on.
+    /// Packets that the block announces from there to its end.
     left: u32,
 }
 
 /// What is the same for all packets of a capture.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Context {
-    /// No packet's bytes are longer.
+    /// The most bytes of a packet.
     pub(crate) snap_len: usize,
-    /// `tp_feature_req_word` of the ring: whether a flow hash is filled in.
+    /// `tp_feature_req_word` of the ring: whether the kernel fills in a flow hash.
     pub(crate) features: u32,
 }
 
-/// What a walk to the end of a block found.
+/// What parsing to the end of a block found.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Tally {
+pub(crate) struct Counts {
     /// Packets that were lent.
     pub(crate) delivered: u64,
     /// Packets that were announced and could not be read.
@@ -62,7 +62,7 @@ impl Position {
         let left = word(offset_of!(tpacket_block_desc, num_pkts)).unwrap_or(0);
         let offset =
             word(offset_of!(tpacket_block_desc, offset_to_first_pkt)).unwrap_or(0) as usize;
-        // An offset into the block's own header would make a packet of it: it is as good as one
+        // An offset into the block's own header would turn that into a packet, so it counts as one
         // outside the block.
         let inside = offset >= size_of::<tpacket_block_desc>();
         Self {
@@ -76,8 +76,8 @@ impl Position {
         Self { offset: 0, left: 1 }
     }
 
-    /// The packet here, and moves on behind it; `None` at the end of the block, or where the header
-    /// points out of it.
+    /// Returns the packet here and moves behind it; `None` at the end of the block, or if the
+    /// header points out of it.
     #[inline]
     pub(crate) fn step<'a>(&mut self, block: &'a [u8], context: &Context) -> Option<Packet<'a>> {
         if self.left == 0 {
@@ -94,7 +94,7 @@ impl Position {
         if self.left > 1 {
             let next = u32_field(header, offset_of!(tpacket3_hdr, tp_next_offset)) as usize;
             if next < HEADER || next > rest.len() {
-                // This packet is whole; those behind it cannot be found.
+                // This packet is whole, but those behind it cannot be found.
                 self.offset = usize::MAX;
             } else {
                 self.offset += next;
@@ -112,19 +112,18 @@ impl Position {
         self.step(block, context).is_some()
     }
 
-    /// How many of the packets that are left a block can really hold: what a forged count is cut
-    /// to.
+    /// The number of packets left, limited to what a block can hold in case the count is forged.
     pub(crate) fn plausible(self, block: &[u8]) -> u64 {
         u64::from(self.left).min((block.len() / HEADER) as u64)
     }
 
-    /// Walks to the end of the block, and tells what is there.
-    pub(crate) fn tally(mut self, block: &[u8], context: &Context) -> Tally {
+    /// Parses to the end of the block, and counts what is there.
+    pub(crate) fn counts(mut self, block: &[u8], context: &Context) -> Counts {
         let mut delivered = 0;
         while self.step(block, context).is_some() {
             delivered += 1;
         }
-        Tally {
+        Counts {
             delivered,
             invalid: self.plausible(block),
         }
@@ -138,9 +137,9 @@ pub(crate) struct Packets<'a> {
     context: &'a Context,
     at: Position,
     delivered: u64,
-    /// Where the result goes when the end is reached, so that nobody has to walk the block again
-    /// to count it.
-    tally: &'a Cell<Option<Tally>>,
+    /// Receives the counts when the end is reached, so that the block need not be parsed again for
+    /// them.
+    counts: &'a Cell<Option<Counts>>,
 }
 
 impl<'a> Packets<'a> {
@@ -148,14 +147,14 @@ impl<'a> Packets<'a> {
         block: &'a [u8],
         context: &'a Context,
         at: Position,
-        tally: &'a Cell<Option<Tally>>,
+        counts: &'a Cell<Option<Counts>>,
     ) -> Self {
         Self {
             block,
             context,
             at,
             delivered: 0,
-            tally,
+            counts,
         }
     }
 }
@@ -169,10 +168,9 @@ impl<'a> Iterator for Packets<'a> {
         if packet.is_some() {
             self.delivered += 1;
         } else {
-            // Where a walk ends it stands, so this comes to the same however often it is asked
-            // again.
+            // The position stays where parsing ended, so further calls find the same.
             let invalid = self.at.plausible(self.block);
-            self.tally.set(Some(Tally {
+            self.counts.set(Some(Counts {
                 delivered: self.delivered,
                 invalid,
             }));
@@ -201,10 +199,10 @@ fn packet<'a>(data: &'a [u8], header: &[u8; HEADER], context: &Context) -> Packe
         Checksum::Unknown
     };
     let vlan = (status & TP_STATUS_VLAN_VALID != 0).then(|| {
-        let told = status & TP_STATUS_VLAN_TPID_VALID != 0;
+        let has_tpid = status & TP_STATUS_VLAN_TPID_VALID != 0;
         let tpid = offset_of!(tpacket3_hdr, tp_vlan_tpid);
         VlanTag {
-            tpid: if told {
+            tpid: if has_tpid {
                 u16::from_ne_bytes(field(header, tpid))
             } else {
                 ETH_P_8021Q
@@ -229,7 +227,7 @@ fn packet<'a>(data: &'a [u8], header: &[u8; HEADER], context: &Context) -> Packe
         clock,
     );
     let hardware = TPACKET3_HDRLEN_ALIGNED + offset_of!(sockaddr_ll, sll_hatype);
-    // The interface's own type can change, and is another one on another interface.
+    // From the packet: the type of the interface can change after the packet arrived.
     let link_type = LinkType::of_hardware(u16::from_ne_bytes(field(header, hardware)));
     Packet::new(data, time, link_type)
         .with_wire_len(u32_field(header, offset_of!(tpacket3_hdr, tp_len)))
@@ -240,7 +238,8 @@ fn packet<'a>(data: &'a [u8], header: &[u8; HEADER], context: &Context) -> Packe
         .with_rx_hash(rx_hash)
 }
 
-/// Bytes of a header at an offset that is known when this is compiled: the check goes away.
+/// Bytes of a header at an offset that is known at compile time, so that the check is optimised
+/// away.
 #[inline(always)]
 fn field<const N: usize>(header: &[u8; HEADER], offset: usize) -> [u8; N] {
     let mut bytes = [0; N];

@@ -1,0 +1,289 @@
+//! The settings of a capture, and which of them are possible.
+
+use std::time::Duration;
+
+use netring_sys::syscall::page_size;
+use netring_sys::{Error, Filter, Profile};
+
+use crate::rx::geometry::{FRAME_SIZE, MIN_BLOCKS, sizes, slot_size};
+use crate::socket::TimestampSource;
+
+/// The settings of a [`Capture`](crate::Capture), from
+/// [`Capture::builder`](crate::Capture::builder).
+///
+/// ```no_run
+/// use netring_afpacket::{Capture, Profile};
+///
+/// let capture = Capture::builder()
+///     .interface("eth0")
+///     .profile(Profile::LowLatency)
+///     .promiscuous(true)
+///     .snap_len(128)
+///     .build()?;
+/// println!("{} bytes of ring", capture.ring().bytes());
+/// # Ok::<(), netring_sys::Error>(())
+/// ```
+#[derive(Clone, Debug)]
+#[must_use = "nothing is opened before `build`"]
+pub struct CaptureBuilder {
+    pub(crate) interface: String,
+    pub(crate) block_size: usize,
+    pub(crate) block_count: usize,
+    /// Zero for slots, which are handed over at once.
+    pub(crate) retire_timeout: Duration,
+    pub(crate) immediate: bool,
+    pub(crate) snap_len: Option<u32>,
+    pub(crate) promiscuous: bool,
+    pub(crate) ignore_outgoing: Option<bool>,
+    pub(crate) timestamps: TimestampSource,
+    pub(crate) rx_hash: bool,
+    pub(crate) filter: Option<Filter>,
+}
+
+impl CaptureBuilder {
+    pub(crate) fn new() -> Self {
+        let (block_size, block_count, retire_timeout) = sizes(Profile::Default);
+        Self {
+            interface: String::new(),
+            block_size,
+            block_count,
+            retire_timeout,
+            immediate: false,
+            snap_len: None,
+            promiscuous: false,
+            ignore_outgoing: None,
+            timestamps: TimestampSource::default(),
+            rx_hash: false,
+            filter: None,
+        }
+    }
+
+    /// The name of the interface, in the network namespace of the thread that calls
+    /// [`build`](Self::build). Required.
+    pub fn interface(mut self, name: impl Into<String>) -> Self {
+        self.interface = name.into();
+        self
+    }
+
+    /// Sets block size, block count and retire timeout for a purpose. Default:
+    /// [`Profile::Default`]. Sizes set after it override it.
+    ///
+    /// | profile | blocks | retire timeout | for |
+    /// |---|---|---|---|
+    /// | `Default` | 256 KiB × 256 = 64 MiB | 16 ms | no loss at a million packets a second |
+    /// | `LowLatency` | 128 KiB × 512 = 64 MiB | 1 ms (2 ms before kernel 6.18) | packets arrive after a millisecond, however few there are |
+    /// | `HighThroughput` | 1 MiB × 256 = 256 MiB | 64 ms | the fewest wake-ups and the longest pause |
+    /// | `LowMemory` | 128 KiB × 32 = 4 MiB | 80 ms | little memory; a block still holds the largest packet that receive offload builds from TCP segments (64 KiB) |
+    /// | `Jumbo` | 512 KiB × 256 = 128 MiB | 16 ms | frames of 9000 bytes and more; a block holds the largest packet of BIG TCP |
+    /// | `Immediate` | 64 MiB of slots, one packet each | none | the latency of a plain `recvfrom` (`TPACKET_V2`) |
+    ///
+    /// The kernel allocates the ring when the capture is opened. The memory belongs to the kernel
+    /// and not to the process: it is outside the memory limit of a cgroup, and only `RLIMIT_AS`
+    /// bounds it.
+    ///
+    /// How long a pause of the reader a ring outlasts depends on the rate. Few packets use up
+    /// blocks: each block that is handed over takes one of the ring's places, however little is in
+    /// it, so the ring lasts block count × timeout. Many packets use up bytes: a packet takes its
+    /// captured length and about 88 bytes. The longest pause without loss, in seconds, with
+    /// packets of 64 bytes:
+    ///
+    /// | profile | up to 1000/s | 100,000/s | 1,000,000/s |
+    /// |---|---|---|---|
+    /// | `Default` | 4.0 | 4.0 | 0.43 |
+    /// | `LowLatency` | 0.5 | 0.5 | 0.43 |
+    /// | `HighThroughput` | 16 | 16 | 1.7 |
+    /// | `LowMemory` | 2.5 | 0.26 | 0.026 |
+    /// | `Jumbo` | 4.0 | 4.0 | 0.86 |
+    /// | `Immediate` | 960 packets | 0.0096 | 0.001 |
+    /// | `Immediate`, `snap_len(256)` | 190,000 packets | 1.9 | 0.19 |
+    ///
+    /// A packet that is larger than a block is cut and marked as cut: receive offload builds
+    /// packets of up to 64 KiB, and of up to 512 KiB if BIG TCP is enabled (`ip link set …
+    /// gro_ipv4_max_size`).
+    ///
+    /// With `Immediate` each packet is a batch of its own and wakes a waiting reader: at half a
+    /// million packets a second it costs about 280 ns of processor time per packet, compared with
+    /// 10 ns by default. A slot has a fixed size, by default 64 KiB, so the ring holds 960 packets.
+    /// [`snap_len`](Self::snap_len) makes slots smaller, so that more fit: 41,000 packets with
+    /// 1514. A packet that is larger than its slot is cut and marked as cut.
+    /// [`rx_hash`](Self::rx_hash) and [`retire_timeout`](Self::retire_timeout) are refused, and
+    /// [`Stats::freezes`](netring_sys::Stats::freezes) is not available.
+    #[doc(alias = "TPACKET_V2")]
+    pub const fn profile(mut self, profile: Profile) -> Self {
+        (self.block_size, self.block_count, self.retire_timeout) = sizes(profile);
+        self.immediate = matches!(profile, Profile::Immediate);
+        self
+    }
+
+    /// Bytes of a block: a multiple of the page size, preferably a power of two (the kernel rounds
+    /// its memory up to one). Default: 256 KiB. A packet that is larger than a block is cut and
+    /// marked as cut. With small blocks a ring outlasts longer pauses at low rates; large ones cost
+    /// less per packet.
+    #[doc(alias = "tp_block_size")]
+    pub const fn block_size(mut self, bytes: usize) -> Self {
+        self.block_size = bytes;
+        self
+    }
+
+    /// Blocks in the ring, at least 2. Default: 256. If memory is short the ring has fewer:
+    /// [`Capture::ring`](crate::Capture::ring) reports how many.
+    #[doc(alias = "tp_block_nr")]
+    pub const fn block_count(mut self, blocks: usize) -> Self {
+        self.block_count = blocks;
+        self
+    }
+
+    /// How long after its start a block with packets is handed over even if it is not full: 1 to
+    /// 65,535 ms, in whole milliseconds. Default: 16 ms. On kernel 6.18, whose timer runs on from
+    /// block to block, a packet waits no longer than this; on older kernels up to twice as long. It
+    /// is not a read timeout: an empty block is never handed over. [`Profile::Immediate`] has none,
+    /// and refuses one.
+    ///
+    /// While blocks fill faster than that, a waiting reader is woken once in this time rather than
+    /// for each block, if the ring has room for four times as much.
+    #[doc(alias = "tp_retire_blk_tov")]
+    pub const fn retire_timeout(mut self, time: Duration) -> Self {
+        self.retire_timeout = time;
+        self
+    }
+
+    /// Bytes to keep of each packet, at least 1. Default: all of them. The wire length stays, and
+    /// [`Packet::is_cut`](netring_sys::Packet::is_cut) reports that a packet was cut. The kernel
+    /// cuts it, so packets take less memory of the ring.
+    pub const fn snap_len(mut self, bytes: u32) -> Self {
+        self.snap_len = Some(bytes);
+        self
+    }
+
+    /// Whether to receive packets addressed to other hosts too, for as long as the capture lives.
+    /// Default: no.
+    #[doc(alias = "PACKET_MR_PROMISC")]
+    pub const fn promiscuous(mut self, promiscuous: bool) -> Self {
+        self.promiscuous = promiscuous;
+        self
+    }
+
+    /// Whether to leave out packets that this host sends (kernel 4.20). Default: yes on a loopback
+    /// interface, where each packet is both sent and received and so is captured once; elsewhere
+    /// no.
+    #[doc(alias = "PACKET_IGNORE_OUTGOING")]
+    pub const fn ignore_outgoing(mut self, ignore: bool) -> Self {
+        self.ignore_outgoing = Some(ignore);
+        self
+    }
+
+    /// Which clock stamps the packets. Default: [`TimestampSource::Software`].
+    ///
+    /// Packets are in the order in which they entered the ring, not in that of their timestamps:
+    /// processors that receive at the same time take the timestamp before their turn at the ring,
+    /// so a timestamp can be slightly earlier than the one before it.
+    #[doc(alias = "PACKET_TIMESTAMP")]
+    pub const fn timestamps(mut self, source: TimestampSource) -> Self {
+        self.timestamps = source;
+        self
+    }
+
+    /// Whether packets carry the hash of their flow
+    /// ([`Meta::rx_hash`](netring_sys::Meta::rx_hash)). Default: no. If the card supplies none the
+    /// kernel computes it, which takes time for each packet. [`Profile::Immediate`] has no place
+    /// for it, and refuses it.
+    #[doc(alias = "TP_FT_REQ_FILL_RXHASH")]
+    pub const fn rx_hash(mut self, rx_hash: bool) -> Self {
+        self.rx_hash = rx_hash;
+        self
+    }
+
+    /// A classic BPF [`Filter`]: packets for which it returns 0 are rejected, and the kernel does
+    /// not count them. Default: all packets. [`build`](Self::build) checks it.
+    ///
+    /// Any other constant that it returns accepts the packet whole; [`snap_len`](Self::snap_len)
+    /// sets how much of it is kept. A program that returns its accumulator does cut packets to that
+    /// length.
+    #[doc(alias = "SO_ATTACH_FILTER")]
+    pub fn filter(mut self, filter: impl Into<Filter>) -> Self {
+        self.filter = Some(filter.into());
+        self
+    }
+
+    /// Refuses settings that no kernel accepts, with a text that says what is allowed.
+    pub(crate) fn check(&self) -> Result<(), Error> {
+        let page = page_size();
+        let refuse = |setting, why| Err(Error::Config { setting, why });
+        if self.interface.is_empty() {
+            return refuse(
+                "interface",
+                "not set; name the interface to capture from".into(),
+            );
+        }
+        if self.block_size == 0 || !self.block_size.is_multiple_of(page) {
+            let why = format!(
+                "{} bytes; must be a multiple of the page size, which is {page} bytes here",
+                self.block_size
+            );
+            return refuse("block_size", why);
+        }
+        if self.block_count < MIN_BLOCKS {
+            let why = format!(
+                "{}; a ring needs at least {MIN_BLOCKS} blocks, one for the kernel and one for the reader",
+                self.block_count
+            );
+            return refuse("block_count", why);
+        }
+        // In the kernel a block's size is a positive `int`, the number of frames in the ring an
+        // `unsigned int`.
+        let bytes = self.block_size.checked_mul(self.block_count);
+        let frame = self.slot_size().unwrap_or(FRAME_SIZE);
+        let all_fit = |all| all <= isize::MAX as usize && all / frame <= u32::MAX as usize;
+        if self.block_size > i32::MAX as usize || !bytes.is_some_and(all_fit) {
+            let why = format!(
+                "{} × {} bytes; a block must be smaller than 2 GiB, and a ring smaller than 8 TiB (4 billion slots) or than the address \
+                 space",
+                self.block_count, self.block_size
+            );
+            return refuse("block_count × block_size", why);
+        }
+        self.check_time(refuse)?;
+        if self.snap_len == Some(0) {
+            let why = "0 bytes; keep at least 1, or leave it unset to keep all".into();
+            return refuse("snap_len", why);
+        }
+        if let Some(filter) = &self.filter {
+            filter.check()?;
+        }
+        Ok(())
+    }
+
+    fn check_time(
+        &self,
+        refuse: impl Fn(&'static str, String) -> Result<(), Error>,
+    ) -> Result<(), Error> {
+        if self.immediate {
+            if !self.retire_timeout.is_zero() {
+                let why = "an immediate capture has no blocks to hand over late; leave it unset, or choose another profile";
+                return refuse("retire_timeout", why.into());
+            }
+            if self.rx_hash {
+                let why = "the ring of an immediate capture (TPACKET_V2) has no place for it; choose another profile, such as \
+                           `Profile::LowLatency`";
+                return refuse("rx_hash", why.into());
+            }
+            return Ok(());
+        }
+        let millis = self.retire_timeout.as_millis();
+        let whole = self.retire_timeout.subsec_nanos().is_multiple_of(1_000_000);
+        if !(1..=u128::from(u16::MAX)).contains(&millis) || !whole {
+            let why = format!(
+                "{:?}; must be 1 to 65,535 whole milliseconds",
+                self.retire_timeout
+            );
+            return refuse("retire_timeout", why);
+        }
+        Ok(())
+    }
+
+    /// Bytes of a slot, if each packet has one to itself.
+    pub(crate) fn slot_size(&self) -> Option<usize> {
+        let snap_len = self.snap_len;
+        self.immediate.then(|| slot_size(self.block_size, snap_len))
+    }
+}

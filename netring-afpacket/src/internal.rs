@@ -1,0 +1,54 @@
+//! Not for users, and without stability: the parser over any bytes, and blocks to parse, for tests,
+//! benchmarks and the fuzz target.
+
+mod block;
+
+use std::cell::Cell;
+
+use netring_sys::Packet;
+
+use crate::rx::{Context, Counts, Packets, Position};
+
+pub use block::BlockBuilder;
+#[cfg(test)]
+pub(crate) use block::{DESC, MAC};
+
+/// Parses blocks as a capture without a snap length does.
+#[derive(Debug)]
+pub struct Parser {
+    context: Context,
+    counts: Cell<Option<Counts>>,
+}
+
+impl Parser {
+    /// `features` is the `tp_feature_req_word` of the ring.
+    pub const fn new(features: u32) -> Self {
+        let context = Context {
+            snap_len: usize::MAX,
+            features,
+        };
+        Self {
+            context,
+            counts: Cell::new(None),
+        }
+    }
+
+    /// The packets of a block.
+    #[inline]
+    pub fn packets<'a>(&'a self, block: &'a [u8]) -> impl Iterator<Item = Packet<'a>> {
+        let first = Position::first(block);
+        Packets::new(block, &self.context, first, &self.counts)
+    }
+
+    /// What the last iterator that reached its end found: packets delivered, packets invalid.
+    pub fn found(&self) -> Option<(u64, u64)> {
+        let counts = self.counts.get()?;
+        Some((counts.delivered, counts.invalid))
+    }
+
+    /// The same figures as they are counted for a batch that is dropped without iteration.
+    pub fn count(&self, block: &[u8]) -> (u64, u64) {
+        let counts = Position::first(block).counts(block, &self.context);
+        (counts.delivered, counts.invalid)
+    }
+}

@@ -1,0 +1,53 @@
+//! What a capture lends: the packets of one block.
+
+use std::cell::Cell;
+
+use netring_sys::{Packet, PacketBatch};
+
+use super::parse::Counts;
+use super::reader::Reader;
+
+/// The packets of one block (with [`Profile::Immediate`](crate::Profile::Immediate) one packet), or
+/// what is left of it after [`Capture::for_each`](crate::Capture::for_each) broke in its middle.
+///
+/// Dropping it gives the block back to the kernel. Until then the kernel fills the other blocks,
+/// and stops when it reaches this one again. A batch that is leaked (`mem::forget`) is lent once
+/// more.
+#[derive(Debug)]
+pub struct Batch<'a> {
+    reader: &'a mut Reader,
+    /// What an iteration over all the packets found.
+    counts: Cell<Option<Counts>>,
+}
+
+impl<'a> Batch<'a> {
+    #[inline]
+    pub(crate) const fn new(reader: &'a mut Reader) -> Self {
+        Self {
+            reader,
+            counts: Cell::new(None),
+        }
+    }
+
+    /// The number of the block: 1 for the first that the kernel opened, and one more for each after
+    /// it. With [`Profile::Immediate`](crate::Profile::Immediate) the number of the packet. 0 for a
+    /// batch that lends nothing.
+    #[doc(alias = "seq_num")]
+    pub fn sequence(&self) -> u64 {
+        self.reader.sequence()
+    }
+}
+
+impl PacketBatch for Batch<'_> {
+    #[inline]
+    fn packets(&self) -> impl Iterator<Item = Packet<'_>> {
+        self.reader.packets(&self.counts)
+    }
+}
+
+impl Drop for Batch<'_> {
+    #[inline]
+    fn drop(&mut self) {
+        self.reader.release(self.counts.get());
+    }
+}

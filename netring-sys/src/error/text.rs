@@ -1,0 +1,152 @@
+//! The texts of all errors.
+
+use std::fmt;
+
+use super::Error;
+use super::call::is_denied;
+
+/// What failed and what to do about it, without the causes, which are
+/// [`source`](std::error::Error::source)s.
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Syscall(error) => error.fmt(f),
+            Self::NotPermitted {
+                call,
+                capability,
+                grant,
+                privileges,
+                source,
+            } => {
+                let advice = privileges.advice(capability, grant, is_denied(source));
+                write!(f, "{call} was refused: {advice}")
+            }
+            Self::ProgramRefused { log, .. } => write!(
+                f,
+                "the kernel refused the eBPF program; its verifier reports:\n{}",
+                log.trim_end()
+            ),
+            Self::Config { setting, why } => write!(f, "{setting}: {why}"),
+            Self::Request { request, why } => write!(f, "{request}: {why}"),
+            Self::FrameLength { len, max } => {
+                write!(f, "frame length {len} is out of range (1 to {max} bytes)")
+            }
+            Self::FramePieces { count, max } => {
+                write!(f, "the frame has {count} pieces, at most {max} are allowed")
+            }
+            Self::Closed => {
+                f.write_str("the packet source is closed: it was stopped, or has ended")
+            }
+            // The error of another crate says what happened: it belongs to the text.
+            Self::Source { what, source } => write!(f, "{what}: {source}"),
+            Self::NoSuchInterface { .. }
+            | Self::LinkDown { .. }
+            | Self::InterfaceRemoved { .. } => self.about_the_interface(f),
+            Self::ProgramInTheWay { .. }
+            | Self::QueueBusy { .. }
+            | Self::MemoryLimit { .. }
+            | Self::MtuTooLarge { .. }
+            | Self::TooFewQueues { .. } => self.about_xdp(f),
+        }
+    }
+}
+
+impl Error {
+    fn about_the_interface(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NoSuchInterface { name } => write!(
+                f,
+                "there is no interface {name:?} in this network namespace; {}",
+                about_name(name)
+            ),
+            Self::LinkDown { interface, was_up } => write!(
+                f,
+                "the interface {interface} {}",
+                match was_up {
+                    true => "went down; packets resume when it is up again",
+                    false => "is down; packets arrive when it is up",
+                }
+            ),
+            Self::InterfaceRemoved { interface } => write!(
+                f,
+                "the interface {interface} was removed; open it again when it is back"
+            ),
+            _ => Ok(()),
+        }
+    }
+
+    fn about_xdp(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::ProgramInTheWay {
+                interface,
+                id,
+                name,
+                mode,
+            } => {
+                write!(f, "{interface} already has an XDP program (ID {id}")?;
+                if let Some(name) = name {
+                    write!(f, ", {name}")?;
+                }
+                write!(f, ", {mode}); stop its owner, or request to replace it")
+            }
+            Self::QueueBusy { interface, queue } => write!(
+                f,
+                "queue {queue} of {interface} already has an AF_XDP socket; close that socket, use another queue, or share its UMEM"
+            ),
+            Self::MemoryLimit {
+                needed,
+                limit,
+                advice,
+            } => write!(
+                f,
+                "{needed} bytes of packet memory exceed the limit of {limit} bytes of locked memory for a user without CAP_IPC_LOCK; {advice}"
+            ),
+            Self::MtuTooLarge {
+                interface,
+                max,
+                advice,
+                ..
+            } => write!(
+                f,
+                "the driver of {interface} runs an XDP program in native mode only up to an MTU of {max}; {advice}"
+            ),
+            Self::TooFewQueues {
+                interface,
+                queues,
+                advice,
+            } => write!(
+                f,
+                "the driver of {interface} has too few queues for native mode ({queues}); {advice}"
+            ),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// The text followed by its causes, for `fn main() -> Result<(), Error>`, `unwrap` and logs.
+impl fmt::Debug for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{self}")?;
+        let mut cause = std::error::Error::source(self);
+        while let Some(error) = cause {
+            write!(f, ": {error}")?;
+            cause = error.source();
+        }
+        Ok(())
+    }
+}
+
+/// What to do about a name that no interface has.
+fn about_name(name: &str) -> String {
+    let list = "`ip link` lists those that exist";
+    let bare = name.trim().trim_end_matches(':');
+    match bare.split_once('@') {
+        Some((before, _)) => format!(
+            "{list}, as NAME@PEER if they have a peer: the name is what precedes the @, {before:?}"
+        ),
+        None if bare != name && !bare.is_empty() => {
+            format!("{list}; a name has no white space around it and no colon after it: {bare:?}")
+        }
+        None => list.into(),
+    }
+}
