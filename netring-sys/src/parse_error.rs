@@ -1,4 +1,4 @@
-//! The error of text that does not read as a value.
+//! The error of text that cannot be read as a value.
 
 use std::error::Error;
 use std::fmt;

@@ -17,6 +17,7 @@ pub struct XdpProgram {
 
 /// Where an XDP program runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[non_exhaustive]
 pub enum XdpMode {
     /// In the driver, before the kernel builds a packet (`sk_buff`).

@@ -24,6 +24,7 @@
 //! | module | feature | contents |
 //! |---|---|---|
 //! | the root | | [`Packet`], [`PacketSource`], [`Stats`], [`Error`]: types that all layers share |
+//! | [`prelude`] | | the traits and the few types that almost every program needs |
 #![cfg_attr(
     feature = "afpacket",
     doc = "| [`afpacket`], [`Capture`] | `afpacket` | capture from an interface through a ring that the kernel fills |"
@@ -63,7 +64,8 @@
 //!
 //! Only modules whose features are enabled are listed. `afpacket`, `flow` and `async` are enabled
 //! by default, `xdp` and `pcap` are not. Features only add to the API. With `afpacket` alone,
-//! neither tokio nor flowscope is built.
+//! neither tokio nor flowscope is built. `serde` adds `Serialize` and `Deserialize` to packets'
+//! metadata, keys, events and statistics.
 //!
 //! # Without a runtime
 //!
@@ -91,6 +93,7 @@
 pub mod auto;
 #[cfg(feature = "pcap")]
 pub mod pcap;
+pub mod prelude;
 #[cfg(all(
     doctest,
     feature = "afpacket",

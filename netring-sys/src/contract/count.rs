@@ -20,6 +20,7 @@ use std::ops::{Add, AddAssign};
 /// assert_eq!(Option::from(queues[0]), Some(1_200_u64));
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub enum Count {
     /// Exactly this many.
     Exact(u64),

@@ -13,6 +13,7 @@ use super::count::{Count, Named, write_loss};
 ///
 /// They print in one line, and those of several sinks add up, as [`Stats`](crate::Stats) do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[non_exhaustive]
 pub struct SinkStats {
     /// Frames that were committed.

@@ -26,6 +26,7 @@ use super::count::{Count, Named, write_loss};
 /// # }
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[non_exhaustive]
 pub struct Stats {
     /// Packets that passed the kernel's filter and reached the source.

@@ -16,6 +16,7 @@ use crate::kernel::packet::{
 /// Any number is valid: a source passes on unknown ones, and readers of the packets count what they
 /// cannot parse.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct LinkType(pub u16);
 
 impl LinkType {

@@ -5,6 +5,7 @@ use crate::{LinkType, Timestamp, VlanTag};
 /// The metadata of a packet; [`Packet`](crate::Packet) and [`PacketBuf`](crate::PacketBuf) deref to
 /// it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Meta {
     pub(super) timestamp: Timestamp,
     pub(super) wire_len: u32,
@@ -19,6 +20,7 @@ pub struct Meta {
 
 /// The direction of a packet, as the kernel reports it (`sll_pkttype`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[non_exhaustive]
 pub enum Direction {
     /// To this host's own address.
@@ -45,6 +47,7 @@ pub enum Direction {
 /// stack sends over veth, a bridge or `lo` have no valid checksum in their bytes. Programs that
 /// verify checksums should skip both.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[non_exhaustive]
 pub enum Checksum {
     /// It was not checked.
