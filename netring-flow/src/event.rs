@@ -43,6 +43,23 @@ pub enum FlowEvent<K> {
         /// Which end started the flow.
         initiator: Orientation,
     },
+    /// A TCP connection is closed: both ends sent FIN and both FINs are acknowledged, or one end
+    /// sent a RST that the other would accept. Reported once per flow, with the packet that closes
+    /// it. The flow lingers to absorb late packets; its statistics come with
+    /// [`Ended`](Self::Ended).
+    ///
+    /// Not reported for a connection that is not seen to close: it ends half-closed or idle, is
+    /// seen in one direction only, or its last acknowledgement was not captured.
+    Closed {
+        /// The flow's key.
+        key: K,
+        /// The flow.
+        flow: FlowId,
+        /// When the packet that closed it was seen.
+        time: Timestamp,
+        /// [`EndReason::Finished`] or [`EndReason::Reset`]; the same that `Ended` will have.
+        reason: EndReason,
+    },
     /// A flow ended. Each tracked packet is in the statistics of exactly one such event.
     Ended {
         /// The flow's key.
@@ -103,6 +120,7 @@ impl<K> FlowEvent<K> {
         match self {
             Self::Started { key, .. }
             | Self::Established { key, .. }
+            | Self::Closed { key, .. }
             | Self::Ended { key, .. }
             | Self::Tick { key, .. }
             | Self::IcmpError { key, .. } => Some(key),
@@ -115,6 +133,7 @@ impl<K> FlowEvent<K> {
         match self {
             Self::Started { flow, .. }
             | Self::Established { flow, .. }
+            | Self::Closed { flow, .. }
             | Self::Ended { flow, .. }
             | Self::Tick { flow, .. }
             | Self::IcmpError { flow, .. } => Some(*flow),
@@ -127,6 +146,7 @@ impl<K> FlowEvent<K> {
         match self {
             Self::Started { time, .. }
             | Self::Established { time, .. }
+            | Self::Closed { time, .. }
             | Self::Ended { time, .. }
             | Self::Tick { time, .. }
             | Self::IcmpError { time, .. }

@@ -64,6 +64,10 @@
 //! counts as a packet, is reported ([`Anomaly::OutOfWindow`]), and changes nothing. If the window
 //! is unknown because the handshake was not seen, every RST and FIN is accepted.
 //!
+//! [`FlowEvent::Closed`] reports a close at once: with the RST, or with the packet that
+//! acknowledges the second of the two FINs. [`FlowEvent::Ended`] follows with the statistics when
+//! the flow has lingered.
+//!
 //! A SYN or SYN-ACK that is retransmitted belongs to one attempt as long as the gaps grow like
 //! those of a kernel: each gap postpones the end of the flow by six times its length, by at most 96
 //! s. A single SYN has its 5 s.

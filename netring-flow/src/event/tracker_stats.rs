@@ -30,6 +30,10 @@ pub struct TrackerStats {
     pub flows_started: u64,
     /// TCP handshakes completed.
     pub flows_established: u64,
+    /// TCP connections closed. Each was reported as
+    /// [`FlowEvent::Closed`](crate::FlowEvent::Closed), and is in [`ended`](Self::ended) too once
+    /// it has lingered.
+    pub flows_closed: u64,
     /// TCP segments with RST or FIN outside their receiver's window, which closed nothing. Each was
     /// reported as [`Anomaly::OutOfWindow`](crate::Anomaly::OutOfWindow).
     pub out_of_window: u64,

@@ -51,7 +51,11 @@ impl Rare {
 #[repr(u8)]
 pub(crate) enum State {
     TcpOpening,
+    /// Both ends sent FIN, and not both are acknowledged. Next to `TcpOpening`, so that one
+    /// comparison tells the two from the others.
+    TcpClosing,
     TcpEstablished,
+    /// Both ends sent FIN, and both are acknowledged.
     TcpFinished,
     TcpReset,
     Udp,
@@ -91,14 +95,20 @@ impl Flags {
 }
 
 impl State {
+    /// Whether neither end sends data any more.
     pub(crate) const fn is_closed(self) -> bool {
+        matches!(self, Self::TcpClosing) || self.is_acknowledged()
+    }
+
+    /// Whether it is closed and both ends know.
+    pub(crate) const fn is_acknowledged(self) -> bool {
         matches!(self, Self::TcpFinished | Self::TcpReset)
     }
 
     /// Why a flow that is in this state ended, if `otherwise` is the reason to end it now.
     pub(crate) const fn reason(self, otherwise: EndReason) -> EndReason {
         match self {
-            Self::TcpFinished => EndReason::Finished,
+            Self::TcpClosing | Self::TcpFinished => EndReason::Finished,
             Self::TcpReset => EndReason::Reset,
             _ => otherwise,
         }
