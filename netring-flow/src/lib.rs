@@ -114,8 +114,8 @@ mod visitor;
 
 pub use config::{Timeouts, TrackerConfig};
 pub use event::{
-    Anomaly, DirectionStats, EndReason, EndedStats, FlowEvent, FlowId, FlowStats, History,
-    TrackerStats, UntrackedStats,
+    Anomaly, DirectionStats, EndReason, EndedStats, FlowEvent, FlowId, FlowState, FlowStats,
+    History, LiveFlow, TrackerStats, UntrackedStats,
 };
 pub use tracker::FlowTracker;
 pub use visitor::{FlowVisitor, Segment};

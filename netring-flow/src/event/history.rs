@@ -1,6 +1,9 @@
 //! What happened in a flow, in order.
 
 use std::fmt;
+use std::str::FromStr;
+
+use netring_sys::ParseError;
 
 use crate::extract::Orientation;
 
@@ -13,11 +16,21 @@ use crate::extract::Orientation;
 /// outside the receiver's window is left out. A leading `^` means that the initiator was recognized
 /// later than the first packet: a SYN-ACK came first, or segments of the connection overtook its
 /// SYN. Empty for other protocols.
+///
+/// It is read from its own text:
+///
+/// ```
+/// use netring_flow::History;
+///
+/// let history: History = "ShADdFf".parse()?;
+/// assert_eq!(history.to_string(), "ShADdFf");
+/// # Ok::<(), netring_sys::ParseError>(())
+/// ```
 #[derive(Clone, Copy, Default, PartialEq, Eq, Hash)]
 pub struct History {
+    /// Symbols of four bits, the first in the lowest: a letter, and 8 if the responder did it.
     order: u64,
-    seen: Seen,
-    reverse: bool,
+    len: u8,
     flipped: bool,
 }
 
@@ -56,19 +69,38 @@ pub(crate) fn push(order: &mut u64, seen: &mut Seen, letter: Letter, orientation
     }
 }
 
+/// The letters by their number.
+const LETTERS: &[u8; 8] = b"SHADFRTI";
+/// In a symbol: the responder did it.
+const RESPONDER: u64 = 8;
+
 impl History {
     pub(crate) const fn new(order: u64, seen: Seen, initiator: Orientation, flipped: bool) -> Self {
+        let len = u16::from_le_bytes(seen).count_ones() as u8;
+        // From orientations to roles, in the symbols that are used.
+        let used = match len {
+            0 => 0,
+            len => u64::MAX >> (64 - 4 * len as u32),
+        };
+        let roles = match initiator {
+            Orientation::Forward => 0,
+            Orientation::Reverse => 0x8888_8888_8888_8888 & used,
+        };
         Self {
-            order,
-            seen,
-            reverse: matches!(initiator, Orientation::Reverse),
+            order: order ^ roles,
+            len,
             flipped,
         }
     }
 
     /// Whether it is empty: the flow is not TCP, or no TCP header was captured.
     pub const fn is_empty(&self) -> bool {
-        matches!(self.seen, [0, 0])
+        self.len == 0
+    }
+
+    fn symbols(&self) -> impl Iterator<Item = u64> {
+        let order = self.order;
+        (0..self.len).map(move |place| (order >> (4 * place)) & 0xf)
     }
 }
 
@@ -78,19 +110,51 @@ impl fmt::Display for History {
         if self.flipped {
             f.write_char('^')?;
         }
-        for place in 0..u16::from_le_bytes(self.seen).count_ones() {
-            let symbol = (self.order >> (4 * place)) & 0xf;
-            let by_responder = (symbol >> 3 == 1) != self.reverse;
-            let letter = b"SHADFRTI"[(symbol & 7) as usize];
-            let letter = if by_responder {
-                letter.to_ascii_lowercase()
-            } else {
+        for symbol in self.symbols() {
+            let letter = LETTERS[(symbol & 7) as usize];
+            let letter = if symbol & RESPONDER == 0 {
                 letter
+            } else {
+                letter.to_ascii_lowercase()
             };
             f.write_char(letter.into())?;
         }
         Ok(())
     }
+}
+
+/// Reads what a history is displayed as.
+impl FromStr for History {
+    type Err = ParseError;
+
+    fn from_str(text: &str) -> Result<Self, ParseError> {
+        parse(text).ok_or_else(|| ParseError::new(text, "history", "ShADdFf"))
+    }
+}
+
+/// `None` also if a letter comes twice.
+fn parse(text: &str) -> Option<History> {
+    let (letters, flipped) = match text.strip_prefix('^') {
+        Some(letters) => (letters, true),
+        None => (text, false),
+    };
+    let mut history = History {
+        flipped,
+        ..History::default()
+    };
+    for byte in letters.bytes() {
+        let letter = LETTERS
+            .iter()
+            .position(|known| *known == byte.to_ascii_uppercase())?;
+        let by_responder = u64::from(byte.is_ascii_lowercase());
+        let symbol = letter as u64 | by_responder << 3;
+        if history.symbols().any(|before| before == symbol) {
+            return None;
+        }
+        history.order |= symbol << (4 * history.len);
+        history.len += 1;
+    }
+    Some(history)
 }
 
 impl fmt::Debug for History {
@@ -149,5 +213,20 @@ mod tests {
             History::new(order, seen, Forward, false).to_string(),
             "iItTrRfFdDaAhHsS"
         );
+    }
+
+    #[test]
+    fn it_is_read_as_it_is_displayed_and_equal_by_role() {
+        for text in ["", "^", "S", "Sr", "^hSad", "ShADdFf", "iItTrRfFdDaAhHsS"] {
+            let history: History = text.parse().unwrap();
+            assert_eq!(history.to_string(), text);
+        }
+        let (mut order, mut seen) = (0, [0, 0]);
+        push(&mut order, &mut seen, Letter::Syn, Reverse);
+        push(&mut order, &mut seen, Letter::Rst, Forward);
+        assert_eq!("Sr".parse(), Ok(History::new(order, seen, Reverse, false)));
+        for text in ["SS", "X", "S^", "S h", "é"] {
+            assert!(text.parse::<History>().is_err(), "{text}");
+        }
     }
 }

@@ -9,6 +9,7 @@ mod damaged;
 mod extractor;
 mod lengths;
 mod links;
+mod live;
 mod memory;
 mod nested;
 mod packets;
