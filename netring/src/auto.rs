@@ -62,7 +62,7 @@ mod none;
 use std::fmt;
 
 use netring_xdp::program::AttachMode;
-use netring_xdp::{Copying, XdpCapture};
+use netring_xdp::{CopyMode, XdpCapture};
 
 use crate::{Capture, Error, Filter, Interface, Profile};
 
@@ -219,8 +219,8 @@ impl Builder {
         let xdp = |mode, copying| {
             let builder = XdpCapture::builder().interface(&self.interface);
             let builder = builder.promiscuous(self.promiscuous);
-            let builder = builder.rx_hash(self.rx_hash);
-            let builder = builder.attach_mode(mode).copying(copying);
+            let builder = builder.profile(self.profile).rx_hash(self.rx_hash);
+            let builder = builder.attach_mode(mode).copy_mode(copying);
             // The MTU does not bound what generic mode delivers. In native mode it does, and the
             // capture decides by it.
             let builder = match mode {
@@ -234,9 +234,9 @@ impl Builder {
             capture.map(capture::Source::Xdp)
         };
         match backend {
-            Backend::XdpZeroCopy => xdp(AttachMode::Native, Copying::ZeroCopy),
-            Backend::XdpNative => xdp(AttachMode::Native, Copying::Copy),
-            Backend::XdpGeneric => xdp(AttachMode::Generic, Copying::Copy),
+            Backend::XdpZeroCopy => xdp(AttachMode::Native, CopyMode::ZeroCopy),
+            Backend::XdpNative => xdp(AttachMode::Native, CopyMode::Copy),
+            Backend::XdpGeneric => xdp(AttachMode::Generic, CopyMode::Copy),
             Backend::AfPacket => {
                 let builder = Capture::builder().interface(&self.interface);
                 let builder = builder.profile(self.profile).rx_hash(self.rx_hash);
