@@ -14,7 +14,7 @@ pub use count::Count;
 pub use profile::Profile;
 pub use sink::{PacketSink, PacketSlot};
 pub use sink_stats::SinkStats;
-pub use source::{Open, PacketBatch, PacketSource, Readiness};
+pub use source::{Build, Open, PacketBatch, PacketSource, Readiness};
 pub use stats::Stats;
 pub use wire::WireBytes;
 pub use writer::PacketWriter;

@@ -44,7 +44,7 @@ pub use privileges::Privileges;
 pub use syscall::Mmap;
 
 pub use contract::{
-    Count, Open, PacketBatch, PacketSink, PacketSlot, PacketSource, PacketWriter, Profile,
+    Build, Count, Open, PacketBatch, PacketSink, PacketSlot, PacketSource, PacketWriter, Profile,
     Readiness, SinkStats, Stats, WireBytes, adapters,
 };
 pub use error::{Error, SyscallError};

@@ -104,7 +104,7 @@ pub mod prelude;
 mod readmes;
 
 pub use netring_sys::{
-    Checksum, Clock, Count, Direction, Error, Filter, Interface, InterfaceAddress,
+    Build, Checksum, Clock, Count, Direction, Error, Filter, Interface, InterfaceAddress,
     InterfaceCounters, LinkType, Matcher, Meta, Open, Packet, PacketBatch, PacketBuf, PacketSink,
     PacketSlot, PacketSource, PacketWriter, ParseError, Privileges, Profile, Readiness, SinkStats,
     Stats, SyscallError, Timestamp, VlanTag, WireBytes, XdpMode, adapters, wait,
