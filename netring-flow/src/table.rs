@@ -24,7 +24,8 @@ use std::hash::{BuildHasher, Hash};
 
 pub(crate) use closed::RecentlyClosed;
 pub(crate) use direction::Direction;
-pub(crate) use links::{Lists, QUEUE, WHEEL};
+pub(crate) use links::Lists;
+pub(crate) use node::{QUEUE, WHEEL};
 pub(crate) use record::{Flags, Rare, Record, State};
 pub(crate) use wheel::{Turn, Wheel};
 

@@ -127,14 +127,15 @@ pub use netring_xdp::{XdpCapture, XdpInjector, XdpSocket};
 pub use netring_flow as flow;
 
 #[cfg(feature = "async")]
-pub use netring_async::{AsyncSource, PacketStream};
+pub use netring_async::{AsyncSource, OpenAsync, PacketStream};
 #[cfg(all(feature = "async", feature = "flow"))]
 pub use netring_async::{
     BroadcastRecvError, BroadcastStats, EventBatch, FlowBroadcast, FlowStream, FlowSubscriber,
     SharedEvent, Subscriber,
 };
 
-/// A capture for tokio: `AsyncCapture::open("eth0")`.
+/// A capture for tokio: `AsyncCapture::open("eth0")`; with settings,
+/// `AsyncCapture::builder().interface("eth0")` … [`.open().await`](OpenAsync::open).
 #[cfg(all(feature = "async", feature = "afpacket"))]
 pub type AsyncCapture = AsyncSource<Capture>;
 

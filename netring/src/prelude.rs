@@ -22,10 +22,10 @@ pub use crate::{
 
 #[cfg(all(feature = "async", feature = "afpacket"))]
 pub use crate::AsyncCapture;
-#[cfg(feature = "async")]
-pub use crate::AsyncSource;
 #[cfg(feature = "afpacket")]
 pub use crate::Capture;
+#[cfg(feature = "async")]
+pub use crate::{AsyncSource, OpenAsync};
 #[cfg(all(feature = "async", feature = "flow"))]
 pub use crate::{BroadcastRecvError, FlowBroadcast, FlowStream, FlowSubscriber};
 

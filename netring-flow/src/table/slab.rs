@@ -1,8 +1,7 @@
 //! Records, with their links and rarely used parts beside them, in chunks: a record never moves,
 //! and growing copies nothing.
 
-use super::links::QUEUE;
-use super::node::Node;
+use super::node::{Node, QUEUE};
 use super::prefetch::prefetch;
 use super::record::Rare;
 use super::{Record, Slot};
