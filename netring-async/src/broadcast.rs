@@ -78,6 +78,7 @@ pub struct FlowBroadcast<K> {
 
 /// A snapshot of the figures of a broadcast, from [`FlowBroadcast::stats`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[non_exhaustive]
 pub struct BroadcastStats {
     /// The fate of every packet.

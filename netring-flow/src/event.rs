@@ -20,6 +20,7 @@ pub use tracker_stats::{EndedStats, TrackerStats, UntrackedStats};
 
 /// Something that happened to a flow or to the tracker.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[non_exhaustive]
 pub enum FlowEvent<K> {
     /// The first packet of a flow arrived.
@@ -160,6 +161,7 @@ impl<K> FlowEvent<K> {
 
 /// Something unexpected.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[non_exhaustive]
 pub enum Anomaly {
     /// A TCP segment with mutually exclusive flags: two of SYN, FIN and RST. Reported once per

@@ -74,10 +74,10 @@ impl<S: PacketSource + Send + 'static, E: Extract> Task<S, E> {
         .await;
     }
 
-    /// Answers the requests that are there. Returns true once the broadcast is to stop: it was asked
-    /// to, or the handle is gone.
+    /// Answers pending requests. Returns true once the broadcast is to stop, because it was asked to
+    /// or the handle is gone.
     fn answer(&mut self, cx: &mut Context<'_>) -> bool {
-        // Whoever asked may be gone.
+        // A requester that no longer waits loses its answer.
         while let Poll::Ready(request) = self.requests.poll_recv(cx) {
             match request {
                 Some(Request::Stats(reply)) => drop(reply.send(self.figures())),

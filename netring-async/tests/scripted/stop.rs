@@ -249,4 +249,12 @@ async fn the_figures_of_a_broadcast_print_in_a_line() {
          0 untracked; 1,500 flows started, 0 established, 0 closed, 1,500 ended; 0 flows active, \
          3,000 events published"
     );
+    #[cfg(feature = "serde")]
+    {
+        let written = serde_json::to_string(&stats).unwrap();
+        assert_eq!(
+            serde_json::from_str::<netring_async::BroadcastStats>(&written).unwrap(),
+            stats
+        );
+    }
 }

@@ -9,6 +9,7 @@ use netring_sys::ParseError;
 /// Identifies a flow of one tracker: two successive flows with the same key have different
 /// identifiers. They count up from 1.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct FlowId(NonZeroU64);
 
 impl FlowId {

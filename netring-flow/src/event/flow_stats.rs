@@ -8,6 +8,7 @@ use crate::extract::Orientation;
 
 /// The statistics of a flow, for each direction.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[non_exhaustive]
 pub struct FlowStats {
     /// Which of the key's ends started the flow: the sender of the SYN; if a SYN-ACK was seen
@@ -31,6 +32,7 @@ pub struct FlowStats {
 
 /// What one end of a flow sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[non_exhaustive]
 pub struct DirectionStats {
     /// Packets.

@@ -27,6 +27,11 @@ use crate::extract::Orientation;
 /// # Ok::<(), netring_sys::ParseError>(())
 /// ```
 #[derive(Clone, Copy, Default, PartialEq, Eq, Hash)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(into = "String", try_from = "String")
+)]
 pub struct History {
     /// Symbols of four bits, the first in the lowest: a letter, and 8 if the responder did it.
     order: u64,
@@ -155,6 +160,20 @@ fn parse(text: &str) -> Option<History> {
         history.len += 1;
     }
     Some(history)
+}
+
+impl From<History> for String {
+    fn from(history: History) -> Self {
+        history.to_string()
+    }
+}
+
+impl TryFrom<String> for History {
+    type Error = ParseError;
+
+    fn try_from(text: String) -> Result<Self, ParseError> {
+        text.parse()
+    }
 }
 
 impl fmt::Debug for History {

@@ -10,6 +10,7 @@ use super::{FlowId, FlowStats, History};
 /// A flow in the table of a tracker, at the moment of the question; from
 /// [`FlowTracker::flows`](crate::FlowTracker::flows).
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[non_exhaustive]
 pub struct LiveFlow<K> {
     /// The flow's key.
@@ -27,6 +28,7 @@ pub struct LiveFlow<K> {
 /// The state of a flow, which decides on its timeout; the names are those of
 /// [`Timeouts`](crate::Timeouts).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[non_exhaustive]
 pub enum FlowState {
     /// TCP: the handshake is not complete.

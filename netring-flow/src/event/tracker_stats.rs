@@ -13,6 +13,7 @@ use crate::extract::Skip;
 /// `flows_started = ended.total() + ` [`active_flows`](crate::FlowTracker::active_flows), at any
 /// moment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[non_exhaustive]
 pub struct TrackerStats {
     /// Packets given to the tracker.
@@ -110,6 +111,7 @@ impl fmt::Display for TrackerStats {
 
 /// Packets that count in no flow, by cause: the [`Skip`] of the same name, and `after_close`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[non_exhaustive]
 pub struct UntrackedStats {
     /// Packets of an unsupported link type.
@@ -139,6 +141,7 @@ pub struct UntrackedStats {
 
 /// Flows ended, by the [`EndReason`] of the same name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[non_exhaustive]
 pub struct EndedStats {
     /// TCP, both ends sent FIN.

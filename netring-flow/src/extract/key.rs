@@ -1,5 +1,7 @@
 //! The built-in key.
 
+#[cfg(feature = "serde")]
+mod parts;
 mod text;
 
 use std::hash::{Hash, Hasher};
@@ -15,6 +17,11 @@ use super::Orientation;
 ///
 /// It is displayed as `tcp 192.0.2.1:80 192.0.2.9:40000`, and read from that.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(into = "parts::Parts", try_from = "parts::Parts")
+)]
 pub struct FiveTupleKey {
     a: [u64; 2],
     b: [u64; 2],
