@@ -74,8 +74,8 @@ impl<S: PacketSource + Send + 'static, E: Extract> Task<S, E> {
         .await;
     }
 
-    /// Answers pending requests. Returns true once the broadcast is to stop, because it was asked to
-    /// or the handle is gone.
+    /// Answers pending requests. Returns true once the broadcast is to stop: on request, or because
+    /// the handle is gone.
     fn answer(&mut self, cx: &mut Context<'_>) -> bool {
         // A requester that no longer waits loses its answer.
         while let Poll::Ready(request) = self.requests.poll_recv(cx) {
