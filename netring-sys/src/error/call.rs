@@ -104,6 +104,7 @@ pub(crate) const MAP_ANONYMOUS: &str = "mmap(MAP_ANONYMOUS)";
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::Error;
 
     #[test]
     fn only_permission_errors_are_about_privileges() {
