@@ -1,6 +1,7 @@
 //! What happened in a flow, in order.
 
 use std::fmt;
+use std::hash::{Hash, Hasher};
 use std::str::FromStr;
 
 use netring_sys::ParseError;
@@ -26,16 +27,19 @@ use crate::extract::Orientation;
 /// assert_eq!(history.to_string(), "ShADdFf");
 /// # Ok::<(), netring_sys::ParseError>(())
 /// ```
-#[derive(Clone, Copy, Default, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Default)]
 #[cfg_attr(
     feature = "serde",
     derive(serde::Serialize, serde::Deserialize),
     serde(into = "String", try_from = "String")
 )]
 pub struct History {
-    /// Symbols of four bits, the first in the lowest: a letter, and 8 if the responder did it.
+    /// Symbols of four bits, the first in the lowest: a letter, and 8 for the second orientation.
     order: u64,
-    len: u8,
+    seen: Seen,
+    /// The initiator is the second orientation. Roles are made of it when they are asked for: each
+    /// flow that ends has a history, and few are looked at.
+    reverse: bool,
     flipped: bool,
 }
 
@@ -76,36 +80,56 @@ pub(crate) fn push(order: &mut u64, seen: &mut Seen, letter: Letter, orientation
 
 /// The letters by their number.
 const LETTERS: &[u8; 8] = b"SHADFRTI";
-/// In a symbol: the responder did it.
-const RESPONDER: u64 = 8;
+const ALL: [Letter; 8] = [
+    Letter::Syn,
+    Letter::SynAck,
+    Letter::Ack,
+    Letter::Data,
+    Letter::Fin,
+    Letter::Rst,
+    Letter::Retransmission,
+    Letter::Inconsistent,
+];
+/// In a symbol: the second orientation, or the responder.
+const SECOND: u64 = 8;
 
 impl History {
     pub(crate) const fn new(order: u64, seen: Seen, initiator: Orientation, flipped: bool) -> Self {
-        let len = u16::from_le_bytes(seen).count_ones() as u8;
-        // From orientations to roles, in the symbols that are used.
-        let used = match len {
-            0 => 0,
-            len => u64::MAX >> (64 - 4 * len as u32),
-        };
-        let roles = match initiator {
-            Orientation::Forward => 0,
-            Orientation::Reverse => 0x8888_8888_8888_8888 & used,
-        };
         Self {
-            order: order ^ roles,
-            len,
+            order,
+            seen,
+            reverse: matches!(initiator, Orientation::Reverse),
             flipped,
         }
     }
 
     /// Whether it is empty: the flow is not TCP, or no TCP header was captured.
     pub const fn is_empty(&self) -> bool {
-        self.len == 0
+        matches!(self.seen, [0, 0])
     }
 
+    /// The symbols by role, in order.
     fn symbols(&self) -> impl Iterator<Item = u64> {
-        let order = self.order;
-        (0..self.len).map(move |place| (order >> (4 * place)) & 0xf)
+        let Self { order, reverse, .. } = *self;
+        let role = if reverse { SECOND } else { 0 };
+        let count = u16::from_le_bytes(self.seen).count_ones();
+        (0..count).map(move |place| (order >> (4 * place)) & 0xf ^ role)
+    }
+}
+
+/// Equal if they read the same, whichever end of the key was the initiator.
+impl PartialEq for History {
+    fn eq(&self, other: &Self) -> bool {
+        self.flipped == other.flipped && self.symbols().eq(other.symbols())
+    }
+}
+
+impl Eq for History {}
+
+impl Hash for History {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.flipped.hash(state);
+        self.symbols().for_each(|symbol| symbol.hash(state));
     }
 }
 
@@ -117,7 +141,7 @@ impl fmt::Display for History {
         }
         for symbol in self.symbols() {
             let letter = LETTERS[(symbol & 7) as usize];
-            let letter = if symbol & RESPONDER == 0 {
+            let letter = if symbol & SECOND == 0 {
                 letter
             } else {
                 letter.to_ascii_lowercase()
@@ -148,16 +172,18 @@ fn parse(text: &str) -> Option<History> {
         ..History::default()
     };
     for byte in letters.bytes() {
-        let letter = LETTERS
-            .iter()
-            .position(|known| *known == byte.to_ascii_uppercase())?;
-        let by_responder = u64::from(byte.is_ascii_lowercase());
-        let symbol = letter as u64 | by_responder << 3;
-        if history.symbols().any(|before| before == symbol) {
+        let letter = ALL
+            .into_iter()
+            .find(|letter| LETTERS[*letter as usize] == byte.to_ascii_uppercase())?;
+        let from = if byte.is_ascii_lowercase() {
+            Orientation::Reverse
+        } else {
+            Orientation::Forward
+        };
+        if history.seen[from as usize] & bit(letter) != 0 {
             return None;
         }
-        history.order |= symbol << (4 * history.len);
-        history.len += 1;
+        push(&mut history.order, &mut history.seen, letter, from);
     }
     Some(history)
 }
