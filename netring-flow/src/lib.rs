@@ -93,6 +93,10 @@
 //!
 //! Not supported yet: the contents of tunnels, assigning later fragments to their flow, and stream
 //! reassembly.
+//!
+//! # Features
+//!
+//! `serde`, off by default: `Serialize` and `Deserialize` for keys, events and statistics.
 #![deny(unsafe_code)]
 
 pub mod extract;

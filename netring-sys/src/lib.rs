@@ -12,7 +12,8 @@
 //! - [`adapters`]: sources around sources, built on the contract alone;
 //! - [`Filter`] and [`Matcher`]: classic BPF filters, for the kernel and for any source;
 //! - [`Stats`] and [`SinkStats`]: what became of every packet;
-//! - [`Error`]: what failed, and what to do about it.
+//! - [`Error`]: what failed, and what to do about it; [`ParseError`]: text that is not the value
+//!   that it should be.
 //!
 //! The kernel interface:
 //! - [`kernel`]: names and layouts of the kernel's headers; [`syscall`]: one typed function per
@@ -20,6 +21,9 @@
 //! - [`errno`]: error numbers, for [`SyscallError::is`];
 //! - [`Mmap`]: a range-checked mapping shared with the kernel; [`Interface`]: a network interface;
 //! - [`wait`]: waiting for packets, for a stop, and for the interface to go away.
+//!
+//! The feature `serde`, off by default, implements `Serialize` and `Deserialize` for packets'
+//! metadata and statistics.
 #![deny(unsafe_code)]
 
 // The kernel interface.

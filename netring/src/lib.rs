@@ -134,15 +134,49 @@ pub use netring_async::{
     SharedEvent, Subscriber,
 };
 
-/// A capture for tokio: `AsyncCapture::open("eth0")`; with settings,
-/// `AsyncCapture::builder().interface("eth0")` … [`.open().await`](OpenAsync::open).
+/// A capture for tokio: `AsyncCapture::open("eth0")`, or with settings:
+///
+/// ```no_run
+/// use netring::afpacket::Profile;
+/// use netring::{AsyncCapture, OpenAsync};
+/// # async fn example() -> Result<(), netring::Error> {
+///
+/// let settings = AsyncCapture::builder().interface("eth0");
+/// let capture = settings.profile(Profile::Immediate).open().await?;
+/// let stop = capture.stop_handle();
+/// # Ok(())
+/// # }
+/// ```
 #[cfg(all(feature = "async", feature = "afpacket"))]
 pub type AsyncCapture = AsyncSource<Capture>;
 
-/// An AF_XDP capture for tokio: `AsyncXdpCapture::open("eth0")`.
+/// An AF_XDP capture for tokio: `AsyncXdpCapture::open("eth0")`, or with settings:
+///
+/// ```no_run
+/// use netring::{AsyncXdpCapture, OpenAsync};
+/// # async fn example() -> Result<(), netring::Error> {
+///
+/// let settings = AsyncXdpCapture::builder().interface("eth0");
+/// let capture = settings.queues([0]).open().await?;
+/// let stop = capture.stop_handle();
+/// # Ok(())
+/// # }
+/// ```
 #[cfg(all(feature = "async", feature = "xdp"))]
 pub type AsyncXdpCapture = AsyncSource<XdpCapture>;
 
-/// A capture with the best available backend for tokio: `AsyncAutoCapture::open("eth0")`.
+/// A capture with the best available backend for tokio: `AsyncAutoCapture::open("eth0")`, or with
+/// settings:
+///
+/// ```no_run
+/// use netring::{AsyncAutoCapture, OpenAsync};
+/// # async fn example() -> Result<(), netring::Error> {
+///
+/// let settings = AsyncAutoCapture::builder().interface("eth0");
+/// let capture = settings.open().await?;
+/// println!("{}", capture.get_ref().backend());
+/// # Ok(())
+/// # }
+/// ```
 #[cfg(all(feature = "async", feature = "xdp", feature = "afpacket"))]
 pub type AsyncAutoCapture = AsyncSource<auto::AutoCapture>;

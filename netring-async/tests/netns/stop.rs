@@ -7,8 +7,12 @@ use netring_afpacket::{Capture, Profile};
 use netring_async::{AsyncSource, OpenAsync};
 use netring_flow::FlowEvent;
 use netring_flow::extract::FiveTuple;
+use netring_sys::adapters::{Filtered, Limit, Tee};
+use netring_sys::kernel::filter::SockFilter;
+use netring_sys::wait::Stop;
+use netring_sys::{Error, Packet, PacketBatch, PacketBuf, PacketWriter};
 use xtask::netns::{Netns, veth};
-use xtask::wire::{Sender, udp4};
+use xtask::wire::{Sender, number, numbered, udp4};
 
 use crate::captures::woken;
 
@@ -63,4 +67,47 @@ async fn a_capture_is_built_stopped_and_shut_down_by_its_streams() {
     let ended = woken(subscriber.next()).await.unwrap().unwrap();
     assert_eq!(ended.flow(), started.flow());
     assert!(woken(subscriber.next()).await.is_none());
+}
+
+/// The stop handle of the capture inside is that of each adapter around it.
+#[tokio::test]
+#[ignore = "needs a network namespace: cargo xtask test-netns"]
+async fn an_adapter_is_stopped_like_the_capture_inside() {
+    let _ns = Netns::enter().unwrap();
+    veth("v0", "v1").unwrap();
+    let sender = Sender::on("v0").unwrap();
+    let settings = Capture::builder().interface("v1");
+    let capture = settings.profile(Profile::Immediate).build().unwrap();
+    let whole = Filtered::new(capture, [SockFilter::stmt(0x06, u32::MAX)]).unwrap();
+    let mut tee = Tee::new(Limit::new(whole, 1_000), Keep::default());
+    let stop = tee.stop_handle();
+    let mut source = AsyncSource::new(&mut tee).unwrap();
+    sender.send(&numbered(1, 60)).unwrap();
+    let batch = woken(source.next_batch()).await.unwrap().unwrap();
+    let numbers: Vec<_> = batch
+        .packets()
+        .map(|packet| number(packet.data()))
+        .collect();
+    assert_eq!(numbers, [Some(1)]);
+    drop(batch);
+    tokio::task::spawn_blocking(move || stop.stop());
+    assert!(woken(source.next_batch()).await.unwrap().is_none());
+    assert!(source.stop_handle().is_stopped());
+    drop(source);
+    assert_eq!(tee.writer().0.len(), 1);
+}
+
+/// Writes packets into memory.
+#[derive(Default)]
+struct Keep(Vec<PacketBuf>);
+
+impl PacketWriter for Keep {
+    fn write(&mut self, packet: &Packet<'_>) -> Result<bool, Error> {
+        self.0.push(packet.to_buf());
+        Ok(true)
+    }
+
+    fn flush(&mut self) -> Result<bool, Error> {
+        Ok(true)
+    }
 }
