@@ -178,8 +178,8 @@ where
     /// Stops the stream, closes the source, and returns all items that were left: the events that
     /// were queued, the ends of all flows, and the error if the source had failed, oldest first.
     ///
-    /// That is one event per flow at least. To take them one by one, [`stop`](Self::stop) the
-    /// stream and go on to its end. If the wait is cancelled, the items are lost.
+    /// That is at least one event per flow. To take them one by one, [`stop`](Self::stop) the
+    /// stream and read it to its end. If the wait is cancelled, the items are lost.
     pub async fn shutdown(mut self) -> Vec<Result<FlowEvent<E::Key>, Error>> {
         self.stop();
         let mut items = Vec::with_capacity(self.queue.len() + self.active_flows());

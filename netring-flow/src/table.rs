@@ -127,7 +127,7 @@ impl<K: Eq + Hash> Table<K> {
         self.get(slot).live(self.slab.rare(slot), clock)
     }
 
-    /// All flows, in no order that means anything.
+    /// All flows, in no particular order.
     pub(crate) fn slots(&self) -> impl Iterator<Item = Slot> {
         self.slab.used()
     }

@@ -274,8 +274,8 @@ impl<E: Extract> FlowTracker<E> {
         self.engine.table.len()
     }
 
-    /// A snapshot of each flow in the table, in no particular order. Looking changes neither the
-    /// timeout of a flow nor which is evicted next.
+    /// Returns a snapshot of each flow in the table, in no particular order. It changes neither the
+    /// timeout of a flow nor which flow is evicted next.
     ///
     /// ```
     /// use netring_flow::FlowTracker;
@@ -292,9 +292,9 @@ impl<E: Extract> FlowTracker<E> {
         self.engine.flows()
     }
 
-    /// The `count` flows with the most bytes on the wire, those with the most first; of equal ones
-    /// the one that started first. Every flow is looked at, about 30 ms for a million, and memory
-    /// is needed for `count` only.
+    /// Returns snapshots of the `count` flows with the most bytes on the wire, in descending order;
+    /// of equal ones the one that started first. It looks at every flow, which takes about 30 ms
+    /// for a million, and needs memory for `count` only.
     pub fn largest_flows(&self, count: usize) -> Vec<LiveFlow<E::Key>> {
         self.engine.largest(count)
     }

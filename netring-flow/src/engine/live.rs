@@ -1,4 +1,4 @@
-//! Looking at the flows that have not ended. Nothing of them changes.
+//! Snapshots of the flows that have not ended. They change nothing.
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
@@ -8,13 +8,13 @@ use super::Engine;
 use crate::LiveFlow;
 
 impl<K: Clone + Eq + Hash> Engine<K> {
-    /// All flows, in no order that means anything.
+    /// All flows, in no particular order.
     pub(crate) fn flows(&self) -> impl Iterator<Item = LiveFlow<K>> {
         let slots = self.table.slots();
         slots.map(|slot| self.table.live(slot, self.clock))
     }
 
-    /// The `count` flows with the most bytes, those with the most first; of equal ones the older.
+    /// The `count` flows with the most bytes, in descending order; of equal ones the older first.
     pub(crate) fn largest(&self, count: usize) -> Vec<LiveFlow<K>> {
         // The smallest of those that are kept is on top. Only kept flows are copied.
         let mut kept = BinaryHeap::with_capacity(count.min(self.table.len()) + 1);

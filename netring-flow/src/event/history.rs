@@ -37,8 +37,8 @@ pub struct History {
     /// Symbols of four bits, the first in the lowest: a letter, and 8 for the second orientation.
     order: u64,
     seen: Seen,
-    /// The initiator is the second orientation. Roles are made of it when they are asked for: each
-    /// flow that ends has a history, and few are looked at.
+    /// The initiator is the second orientation. Roles are derived when the history is read: each
+    /// flow that ends has one, and few are read.
     reverse: bool,
     flipped: bool,
 }

@@ -7,7 +7,7 @@ use netring_sys::ParseError;
 
 use super::{FlowId, FlowStats, History};
 
-/// A flow in the table of a tracker, at the moment of the question; from
+/// A snapshot of a flow in the table of a tracker, from
 /// [`FlowTracker::flows`](crate::FlowTracker::flows).
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]

@@ -11,7 +11,8 @@ use super::count::{Count, Named, write_loss};
 ///
 /// At any time `committed = sent + dropped + rejected + pending`.
 ///
-/// They print in one line, and those of several sinks add up, as [`Stats`](crate::Stats) do.
+/// `{}` prints them in one line, and those of several sinks add up, as for
+/// [`Stats`](crate::Stats).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[non_exhaustive]

@@ -123,8 +123,8 @@ pub trait PacketSource {
     fn is_live(&self) -> bool;
 }
 
-/// A source that can be opened by the name of an interface. What is built on sources, as the
-/// adapter for a runtime is, then opens it and knows its settings without knowing the backend.
+/// A source that can be opened by the name of an interface. A layer above, such as the adapter for
+/// a runtime, can then open it, also with settings, without knowing the backend.
 pub trait Open: PacketSource + Sized {
     /// The settings.
     type Builder: Build<Source = Self>;

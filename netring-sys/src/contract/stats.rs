@@ -12,7 +12,7 @@ use super::count::{Count, Named, write_loss};
 /// `offered = delivered + left_out + dropped + invalid`; before that the difference is still in the
 /// ring ([`pending`](Self::pending)).
 ///
-/// They print in one line, and those of several captures add up:
+/// `{}` prints them in one line, and the statistics of several captures add up:
 ///
 /// ```
 /// # fn example(mut captures: Vec<impl netring_sys::PacketSource>) -> Result<(), netring_sys::Error> {
