@@ -41,7 +41,7 @@ pub mod internal;
 
 pub use link::LinkStream;
 pub use packets::PacketStream;
-pub use source::AsyncSource;
+pub use source::{AsyncSource, OpenAsync};
 
 #[cfg(feature = "flow")]
 pub use broadcast::{

@@ -59,11 +59,12 @@ mod capture;
 mod none;
 
 use std::fmt;
+use std::str::FromStr;
 
 use netring_xdp::program::AttachMode;
 use netring_xdp::{CopyMode, XdpCapture};
 
-use crate::{Capture, Error, Filter, Interface, Profile};
+use crate::{Capture, Error, Filter, Interface, ParseError, Profile};
 
 pub use capture::{AutoCapture, Batch};
 pub use none::NoBackend;
@@ -287,6 +288,26 @@ impl fmt::Display for Backend {
             Self::XdpGeneric => "AF_XDP generic (skb)",
             Self::AfPacket => "AF_PACKET",
         })
+    }
+}
+
+/// Reads what a backend is displayed as.
+///
+/// ```
+/// use netring::auto::Backend;
+///
+/// for backend in Backend::ALL {
+///     assert_eq!(backend.to_string().parse(), Ok(backend));
+/// }
+/// assert!("AF_XDP".parse::<Backend>().is_err());
+/// ```
+impl FromStr for Backend {
+    type Err = ParseError;
+
+    fn from_str(text: &str) -> Result<Self, ParseError> {
+        let mut all = Self::ALL.into_iter();
+        all.find(|backend| backend.to_string() == text)
+            .ok_or_else(|| ParseError::new(text, "backend", "AF_PACKET"))
     }
 }
 

@@ -3,5 +3,6 @@
 mod background;
 mod captures;
 mod link;
+mod stop;
 #[path = "../ticks/mod.rs"]
 mod ticks;

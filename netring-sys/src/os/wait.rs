@@ -19,7 +19,7 @@ mod waiter;
 pub use blocking::{drain, ready, send};
 pub use link_state::LinkState;
 pub use monitor::LinkMonitor;
-pub use stop::StopHandle;
+pub use stop::{Stop, StopHandle};
 pub use waiter::Waiter;
 
 // The token of each descriptor in the set.
