@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use netring::flow::extract::{FiveTuple, FiveTupleKey};
 use netring::flow::{FlowEvent, FlowTracker};
-use netring::{Capture, Error};
+use netring::{Capture, PacketSource, Timed};
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mut args = outcome::Args::new("flows INTERFACE [SECONDS]");
@@ -20,14 +20,10 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
 
     let mut last_packet = Instant::now();
     while let Some(left) = time.left() {
-        match capture.next_batch(left.min(Duration::from_millis(200))) {
-            Ok(Some(batch)) => {
-                tracker.track_batch(&batch, &mut events);
-                last_packet = Instant::now();
-            }
-            Ok(None) => {}
-            Err(down @ Error::LinkDown { .. }) => println!("{down}"),
-            Err(error) => return Err(error.into()),
+        let wait = left.min(Duration::from_millis(200));
+        if let Timed::Batch(batch) = capture.next_batch_timeout(wait)? {
+            tracker.track_batch(&batch, &mut events);
+            last_packet = Instant::now();
         }
         // Flow time is packet time. While no packets arrive, it advances by the time since the
         // last one.

@@ -4,6 +4,7 @@
 
 mod outcome;
 
+use netring::PacketSource;
 use netring::flow::extract::{FiveTuple, FiveTupleKey};
 use netring::flow::{FlowEvent, FlowTracker};
 use netring::pcap::CaptureFile;

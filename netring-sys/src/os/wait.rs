@@ -5,14 +5,20 @@
 //! about interfaces into one. The notifications are needed because the socket alone does not report
 //! everything: if the interface was already down, the kernel removes it without another
 //! notification.
+//!
+//! A [`LinkMonitor`] reports the changes of an interface to another thread or task.
 
 mod blocking;
 mod link;
+mod link_state;
+mod monitor;
 mod pace;
 mod stop;
 mod waiter;
 
-pub use blocking::{drain, next_batch, send};
+pub use blocking::{drain, ready, send};
+pub use link_state::LinkState;
+pub use monitor::LinkMonitor;
 pub use stop::{Stop, StopHandle};
 pub use waiter::Waiter;
 

@@ -65,14 +65,6 @@ impl Program {
         }
     }
 
-    /// Waits until it has printed this line.
-    pub(crate) fn says(&mut self, line: &str) {
-        let out = self.out.clone();
-        self.until(&format!("say {line:?}"), |_| {
-            out.lock().unwrap().iter().any(|said| said == line)
-        });
-    }
-
     /// Waits until this is so, of the process of this number.
     pub(crate) fn until(&mut self, what: &str, is_so: impl Fn(u32) -> bool) {
         let end = Instant::now() + Duration::from_secs(10);
