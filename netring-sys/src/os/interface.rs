@@ -81,6 +81,25 @@ impl Interface {
         Ok(netlink::addresses(self.index)?)
     }
 
+    /// Queries whether a default route (IPv4 or IPv6, in any table) of this thread's network
+    /// namespace leads through it, or through an interface that is stacked on it: a bridge or bond
+    /// that it is a port of, or a VLAN. If so, taking its packets cuts the host off.
+    ///
+    /// True if a default route uses a nexthop object that the kernel names no interface for
+    /// (`net.ipv4.nexthop_compat_mode` is 0): it may be this one.
+    ///
+    /// ```
+    /// assert!(!netring_sys::Interface::by_name("lo")?.carries_default_route()?);
+    /// # Ok::<(), netring_sys::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// The failed call, also if a sandbox forbids netlink; `EAGAIN` if the routes keep changing for
+    /// a second.
+    pub fn carries_default_route(&self) -> Result<bool, Error> {
+        Ok(netlink::carries_default_route(self.index)?)
+    }
+
     /// The current name of this interface in this thread's network namespace, in case it was
     /// renamed. If it is gone, the name it had.
     pub fn current_name(&self) -> String {
