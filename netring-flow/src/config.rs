@@ -28,28 +28,27 @@ impl TrackerConfig {
         Self::default()
     }
 
-    /// The most flows that are held at once, a hard bound. Default: 1 048 576; 1 to 2³¹.
+    /// The maximum number of flows held at once, a hard bound. Default: 1 048 576; range: 1 to 2³¹.
     ///
-    /// A flow of the built-in key takes about 250 bytes, and nothing is taken before it is needed.
-    /// From 15⁄16 of the bound on, time-outs are a quarter of what they are set to, and
-    /// half-open flows go first. At the bound each new flow takes the place of another, in this
-    /// order: closed, half-open, heard of one side only, and last the one that was silent for
-    /// long.
+    /// A flow with the built-in key takes about 250 bytes, which are allocated only as needed. From
+    /// 15⁄16 of the bound on, timeouts are a quarter of their settings, and half-open flows go
+    /// first. At the bound, each new flow replaces another, in this order: closed, half-open, seen
+    /// in one direction only, and last the one that was idle longest.
     #[must_use]
     pub const fn max_flows(mut self, flows: usize) -> Self {
         self.max_flows = flows;
         self
     }
 
-    /// When flows end, and are reported. Default: [`Timeouts::default`].
+    /// When flows end and are reported. Default: [`Timeouts::default`].
     #[must_use]
     pub const fn timeouts(mut self, timeouts: Timeouts) -> Self {
         self.timeouts = timeouts;
         self
     }
 
-    /// Whether a new TCP connection between the ports of one that is closed, or established and
-    /// silent, is a flow of its own. Default: yes.
+    /// Whether a new TCP connection that reuses the ports of one that is closed, or established and
+    /// idle, is a flow of its own. Default: yes.
     #[must_use]
     pub const fn split_port_reuse(mut self, split: bool) -> Self {
         self.split_port_reuse = split;
@@ -60,14 +59,15 @@ impl TrackerConfig {
         if !(1..=1 << 31).contains(&self.max_flows) {
             return Err(Error::Config {
                 setting: "max_flows",
-                why: format!("{} is not from 1 to 2147483648", self.max_flows),
+                why: format!("{} is out of range (1 to 2147483648)", self.max_flows),
             });
         }
         for (setting, timeout) in self.timeouts.named() {
             if timeout.is_zero() {
                 return Err(Error::Config {
                     setting,
-                    why: "a time-out is longer than nothing; Duration::MAX stands for never".into(),
+                    why: "timeout must be greater than zero; use Duration::MAX for \"never\""
+                        .into(),
                 });
             }
         }
@@ -85,8 +85,8 @@ impl Default for TrackerConfig {
     }
 }
 
-/// How long a flow may be silent before it ends, by its state; in packet time. `Duration::MAX`
-/// stands for never.
+/// How long a flow may be idle before it ends, by state, in packet time. `Duration::MAX` means
+/// never.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Timeouts {
     pub(crate) tcp_opening: Duration,
@@ -98,7 +98,7 @@ pub struct Timeouts {
 }
 
 impl Timeouts {
-    /// None: flows end by nothing but the end of the source, want of room, and port reuse.
+    /// No timeouts: flows end only when the source ends, the table is full, or ports are reused.
     pub const fn never() -> Self {
         Self {
             tcp_opening: Duration::MAX,
@@ -112,25 +112,25 @@ impl Timeouts {
 
     /// TCP, handshake not complete. Default: 5 s.
     ///
-    /// While a SYN or SYN-ACK is sent again, the time-out is longer by six times the last gap, 96 s
-    /// at most, so that all retries of a kernel (gaps of 1 s to 64 s) are one flow. Near the
-    /// bound of the table this does not apply.
+    /// While a SYN or SYN-ACK is retransmitted, the timeout is extended by six times the last gap,
+    /// by at most 96 s, so that all retries of a kernel (gaps of 1 s to 64 s) are one flow. This
+    /// does not apply near the bound of the table.
     #[must_use]
     pub const fn tcp_opening(mut self, timeout: Duration) -> Self {
         self.tcp_opening = timeout;
         self
     }
 
-    /// TCP, handshake complete, or picked up in its middle; also after the FIN of one end only.
-    /// Default: 300 s.
+    /// TCP, handshake complete, or connection picked up mid-stream; also after a FIN from one end
+    /// only. Default: 300 s.
     #[must_use]
     pub const fn tcp_established(mut self, timeout: Duration) -> Self {
         self.tcp_established = timeout;
         self
     }
 
-    /// TCP, after FIN of both ends or RST of one: how long the entry lingers, to take in packets
-    /// that trail behind. Default: 5 s; for a refused SYN that is sent again longer, as
+    /// TCP, after a FIN from both ends or a RST from one: how long the entry lingers to absorb late
+    /// packets. Default: 5 s; longer for a refused SYN that is retransmitted, as for
     /// [`tcp_opening`](Self::tcp_opening).
     #[must_use]
     pub const fn tcp_closing(mut self, timeout: Duration) -> Self {
@@ -152,10 +152,11 @@ impl Timeouts {
         self
     }
 
-    /// How often a flow that lives on is reported ([`FlowEvent::Tick`](crate::FlowEvent::Tick)).
+    /// How often a long-lived flow is reported ([`FlowEvent::Tick`](crate::FlowEvent::Tick)).
     /// Default: 1800 s; less than 0.13 s counts as 0.13 s.
     ///
-    /// If several reports became due while no packet came, each is made, 64 at most for one flow.
+    /// If several reports became due while no packet arrived, each is made, at most 64 for one
+    /// flow.
     #[must_use]
     pub const fn active(mut self, timeout: Duration) -> Self {
         self.active = timeout;

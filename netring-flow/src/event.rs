@@ -1,31 +1,38 @@
 //! What a tracker reports.
 
+mod flow_stats;
+mod history;
+mod tracker_stats;
+
 use std::fmt;
 use std::num::NonZeroU64;
 
 use netring_sys::Timestamp;
 
 use crate::extract::{FiveTupleKey, IcmpError, Orientation};
-use crate::{FlowStats, History};
+pub use flow_stats::{DirectionStats, FlowStats};
+pub use history::History;
+pub(crate) use history::{Letter, Seen, bit, push};
+pub use tracker_stats::{EndedStats, TrackerStats, UntrackedStats};
 
-/// What happened to a flow, or to the tracker.
+/// Something that happened to a flow or to the tracker.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum FlowEvent<K> {
-    /// The first packet of a flow.
+    /// The first packet of a flow arrived.
     Started {
         /// The flow's key.
         key: K,
-        /// The flow, told from others of the same key.
+        /// Distinguishes this flow from others with the same key.
         flow: FlowId,
         /// When the packet was seen.
         time: Timestamp,
-        /// Which end began, as far as can be told from one packet.
+        /// Which end started the flow, as far as one packet shows.
         initiator: Orientation,
     },
-    /// A TCP handshake is complete: the SYN-ACK acknowledges the SYN, and the initiator the
-    /// SYN-ACK. Not reported for a connection that was picked up in its middle, nor for one of
-    /// which only one end is heard.
+    /// A TCP handshake is complete: the SYN-ACK acknowledges the SYN, and the initiator
+    /// acknowledges the SYN-ACK. Not reported for a connection that was picked up mid-stream or
+    /// seen in one direction only.
     Established {
         /// The flow's key.
         key: K,
@@ -33,26 +40,26 @@ pub enum FlowEvent<K> {
         flow: FlowId,
         /// When the last packet of the handshake was seen.
         time: Timestamp,
-        /// Which end began.
+        /// Which end started the flow.
         initiator: Orientation,
     },
-    /// A flow is over. Each packet that was tracked is in the figures of exactly one such event.
+    /// A flow ended. Each tracked packet is in the statistics of exactly one such event.
     Ended {
         /// The flow's key.
         key: K,
         /// The flow.
         flow: FlowId,
-        /// The packet time at which the tracker ended it; the last packet may be long before.
+        /// The packet time at which the tracker ended it; the last packet may be much older.
         time: Timestamp,
-        /// Why it is over.
+        /// Why it ended.
         reason: EndReason,
         /// What happened in it, in order.
         history: History,
-        /// Its figures.
+        /// Its statistics.
         stats: Box<FlowStats>,
     },
-    /// A flow lives for longer than the active time-out; it goes on. Reported once for each such
-    /// time.
+    /// A flow has lived for longer than the active timeout and continues. Reported once per such
+    /// period.
     Tick {
         /// The flow's key.
         key: K,
@@ -60,12 +67,12 @@ pub enum FlowEvent<K> {
         flow: FlowId,
         /// The packet time of the report.
         time: Timestamp,
-        /// Its figures up to now.
+        /// Its statistics so far.
         stats: Box<FlowStats>,
     },
-    /// An ICMP error quotes a packet of the flow.
+    /// An ICMP error quoted a packet of the flow.
     IcmpError {
-        /// The key of the flow that is quoted.
+        /// The key of the quoted flow.
         key: K,
         /// The flow.
         flow: FlowId,
@@ -74,9 +81,9 @@ pub enum FlowEvent<K> {
         /// Which error.
         error: IcmpError,
     },
-    /// Something that should not be.
+    /// Something unexpected.
     Anomaly {
-        /// The key of the flow, where it is about one.
+        /// The key of the flow, if it concerns one.
         key: Option<K>,
         /// The flow.
         flow: Option<FlowId>,
@@ -87,11 +94,11 @@ pub enum FlowEvent<K> {
     },
 }
 
-// Events are queued and copied in batches: a flow's figures are behind a pointer.
+// Events are queued and copied in batches, so a flow's statistics are behind a pointer.
 const _: () = assert!(size_of::<FlowEvent<FiveTupleKey>>() <= 128);
 
 impl<K> FlowEvent<K> {
-    /// The key of the flow; `None` where the event is about the tracker.
+    /// The key of the flow; `None` if the event concerns the tracker.
     pub const fn key(&self) -> Option<&K> {
         match self {
             Self::Started { key, .. }
@@ -103,7 +110,7 @@ impl<K> FlowEvent<K> {
         }
     }
 
-    /// The flow; `None` where the event is about the tracker.
+    /// The flow; `None` if the event concerns the tracker.
     pub const fn flow(&self) -> Option<FlowId> {
         match self {
             Self::Started { flow, .. }
@@ -128,13 +135,13 @@ impl<K> FlowEvent<K> {
     }
 }
 
-/// A flow of one tracker: two flows of the same key, one after the other, differ in it. They count
-/// up from 1.
+/// Identifies a flow of one tracker: two successive flows with the same key have different
+/// identifiers. They count up from 1.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct FlowId(NonZeroU64);
 
 impl FlowId {
-    /// Counted from 1; 0 is never given.
+    /// Counted from 1; 0 is never used.
     pub(crate) const fn new(number: u64) -> Self {
         match NonZeroU64::new(number) {
             Some(number) => Self(number),
@@ -154,30 +161,29 @@ impl fmt::Display for FlowId {
     }
 }
 
-/// Why a flow is over.
+/// Why a flow ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum EndReason {
     /// TCP: both ends sent FIN.
     Finished,
-    /// TCP: one end sent RST, and the other would accept it.
+    /// TCP: one end sent a RST that the other would accept.
     Reset,
-    /// No packet for as long as the flow's time-out.
+    /// No packet arrived for as long as the flow's timeout.
     IdleTimeout,
-    /// TCP: a new connection between the same ports took its place, and no close of this one was
-    /// seen.
+    /// TCP: a new connection between the same ports replaced it, and its own close was not seen.
     PortReuse,
-    /// Evicted: the table was nearly full, and the flow was silent for longer than the shortened
-    /// time-outs allow.
+    /// Evicted: the table was nearly full, and the flow was idle for longer than the shortened
+    /// timeouts allow.
     Emergency,
-    /// Evicted: the table was full, and this flow was the one that could best be spared.
+    /// Evicted: the table was full, and this was the least valuable flow.
     TableFull,
-    /// The source is at its end; the flow was not.
+    /// The source ended while the flow was active.
     SourceEnded,
 }
 
 impl EndReason {
-    /// A short name in lower case, as for a log.
+    /// A short lower-case name, as for a log.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Finished => "finished",
@@ -190,7 +196,7 @@ impl EndReason {
         }
     }
 
-    /// Whether the flow was dropped for want of room.
+    /// Whether the flow was dropped to make room.
     pub const fn is_eviction(self) -> bool {
         matches!(self, Self::Emergency | Self::TableFull)
     }
@@ -202,21 +208,21 @@ impl fmt::Display for EndReason {
     }
 }
 
-/// Something that should not be.
+/// Something unexpected.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Anomaly {
-    /// A TCP segment with a pair of flags that exclude each other: two of SYN, FIN and RST. Told
-    /// once for each flow.
+    /// A TCP segment with mutually exclusive flags: two of SYN, FIN and RST. Reported once per
+    /// flow.
     TcpFlags,
-    /// A TCP segment with RST or FIN that its receiver would not believe, because it is outside of
-    /// the receiver's window (RFC 9293, RFC 5961). It counts as a packet and closes nothing.
+    /// A TCP segment with RST or FIN that its receiver would not accept, because it is outside the
+    /// receiver's window (RFC 9293, RFC 5961). It counts as a packet and closes nothing.
     OutOfWindow,
-    /// The table is nearly full: from now on time-outs are shortened, and half-open flows shed.
+    /// The table is nearly full: from now on timeouts are shortened and half-open flows are shed.
     EmergencyBegan,
     /// The table has room again.
     EmergencyOver,
-    /// Packet time went back by more than a minute: another clock, or another capture. Time-outs
-    /// count from there.
+    /// Packet time went back by more than a minute: another clock, or another capture. Timeouts
+    /// restart from the new time.
     TimeWentBack,
 }

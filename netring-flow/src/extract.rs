@@ -1,10 +1,11 @@
-//! What makes a flow of packets: the key that they share.
+//! Extractors: from a packet to the key of its flow.
 
 mod five_tuple;
 mod flowscope;
 mod key;
 
 use std::hash::Hash;
+use std::ops::Range;
 
 use netring_sys::Packet;
 
@@ -12,27 +13,30 @@ pub use self::flowscope::Flowscope;
 pub use five_tuple::FiveTuple;
 pub use key::FiveTupleKey;
 
-/// Tells the flow that a packet belongs to. [`FiveTuple`] is the built-in one, [`Flowscope`] adapts
-/// any `flowscope::FlowExtractor`.
+/// Reads from a packet which flow it belongs to. [`FiveTuple`] is the built-in extractor;
+/// [`Flowscope`] adapts any `flowscope::FlowExtractor`.
 ///
-/// It is called once for each packet.
+/// The tracker calls it once for each packet.
 pub trait Extract: Send + 'static {
-    /// What the packets of a flow share; the same for both directions.
+    /// The key that the packets of a flow share, the same for both directions.
     type Key: Clone + Eq + Hash + Send + Sync + 'static;
 
-    /// The flow of this packet.
+    /// Reads the flow of this packet.
     ///
     /// # Errors
-    /// The packet belongs to no flow; the tracker counts it by the reason given.
+    /// [`Skip`] if the packet belongs to no flow; the tracker counts it by that cause.
     fn extract(&self, packet: &Packet<'_>) -> Result<Extracted<Self::Key>, Skip>;
 
-    /// What a packet with a SYN offers as its window scale. It is asked for those only. Default: it
-    /// is not known.
+    /// Reads the window scale that a packet with a SYN offers. Called only for such packets.
+    /// Default: unknown.
     fn window_scale(&self, packet: &Packet<'_>) -> WindowScale {
         let _ = packet;
         WindowScale::UNKNOWN
     }
 }
+
+/// The start of a payload whose place is unknown.
+const UNKNOWN: u32 = u32::MAX;
 
 /// What an extractor read from a packet.
 #[derive(Clone, Copy, Debug)]
@@ -42,17 +46,19 @@ pub struct Extracted<K> {
     pub key: K,
     /// Which of the key's two ends sent the packet.
     pub orientation: Orientation,
-    /// What the transport header says.
+    /// The transport header.
     pub transport: Transport,
-    /// Bytes that the transport header carries, including what a snap length cut off. The built-in
-    /// extractor takes the smallest of what the transport header, the IP header and the wire
-    /// allow.
+    /// Bytes of payload on the wire, including what a snap length cut off. The built-in extractor
+    /// takes the smallest that the transport header, the IP header and the frame allow.
     pub payload_len: u32,
-    /// The packet is an ICMP error about a packet of the flow `key`; it belongs to that flow only
-    /// if there is one.
+    /// Where the payload starts in the bytes of the packet; [`UNKNOWN`] is past the end of any
+    /// packet.
+    payload_start: u32,
+    /// Set if the packet is an ICMP error about a packet of the flow `key`. It is reported against
+    /// that flow if there is one, and never starts it.
     pub icmp_error: Option<IcmpError>,
-    /// The headers contradict themselves or end early, on the wire: see
-    /// [`FlowStats::malformed`](crate::FlowStats::malformed). What a snap length cut off does not
+    /// The headers contradict each other or end early on the wire; see
+    /// [`FlowStats::malformed`](crate::FlowStats::malformed). A cut by a snap length does not
     /// count.
     pub malformed: bool,
 }
@@ -65,35 +71,76 @@ impl<K> Extracted<K> {
             orientation,
             transport,
             payload_len: 0,
+            payload_start: UNKNOWN,
             icmp_error: None,
             malformed: false,
         }
     }
 
-    /// Sets the bytes that the transport header carries.
+    /// Sets the length of the payload on the wire, without its place. A visitor then sees an empty
+    /// payload.
     #[must_use]
     pub fn with_payload_len(mut self, len: u32) -> Self {
         self.payload_len = len;
         self
     }
 
-    /// Sets whether the headers of the packet contradict themselves.
+    /// Sets where the payload starts in [`Packet::data`], and its length on the wire in bytes.
+    ///
+    /// ```
+    /// use netring_flow::extract::{Extracted, Orientation, Transport};
+    /// use netring_sys::{LinkType, Packet, Timestamp};
+    ///
+    /// // An eight-byte header and six bytes of payload, the last two of which were not captured.
+    /// let data = b"\x13\x88\x00\x35\x00\x0e\x00\x00ques";
+    /// let packet = Packet::new(data, Timestamp::default(), LinkType::RAW_IP).with_wire_len(14);
+    /// let found = Extracted::new("key", Orientation::Forward, Transport::Udp).with_payload(8, 6);
+    /// assert_eq!(found.payload_range(&packet), 8..12);
+    /// assert_eq!(found.payload(&packet), b"ques");
+    /// assert_eq!(found.payload_len, 6);
+    /// ```
+    #[inline]
+    #[must_use]
+    pub fn with_payload(mut self, start: u32, wire_len: u32) -> Self {
+        self.payload_start = start;
+        self.payload_len = wire_len;
+        self
+    }
+
+    /// Sets whether the headers of the packet contradict each other.
     #[must_use]
     pub fn with_malformed(mut self, malformed: bool) -> Self {
         self.malformed = malformed;
         self
     }
 
-    /// Says that the packet is an ICMP error about a packet of the flow.
+    /// Marks the packet as an ICMP error about a packet of the flow.
     #[must_use]
     pub fn with_icmp_error(mut self, error: IcmpError) -> Self {
         self.icmp_error = Some(error);
         self
     }
+
+    /// The range of the captured payload in [`Packet::data`]. It is shorter than
+    /// [`payload_len`](Self::payload_len) if a snap length cut the packet, and empty if the
+    /// extractor does not know where the payload is. `packet` must be the one that was read.
+    #[inline]
+    pub fn payload_range(&self, packet: &Packet<'_>) -> Range<usize> {
+        let captured = packet.data().len();
+        let start = (self.payload_start as usize).min(captured);
+        let len = (self.payload_len as usize).min(captured - start);
+        start..start + len
+    }
+
+    /// The captured payload: the bytes of [`payload_range`](Self::payload_range).
+    #[inline]
+    pub fn payload<'a>(&self, packet: &Packet<'a>) -> &'a [u8] {
+        &packet.data()[self.payload_range(packet)]
+    }
 }
 
-/// Which of a key's two ends a packet comes from. It says nothing about who began: see
-/// [`FlowStats::initiator`](crate::FlowStats::initiator).
+/// Which of a key's two ends a packet comes from. It is independent of which end started the flow;
+/// for that see [`FlowStats::initiator`](crate::FlowStats::initiator).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
 pub enum Orientation {
     /// From the key's first end ([`FiveTupleKey::a`]) to its second.
@@ -104,7 +151,7 @@ pub enum Orientation {
 }
 
 impl Orientation {
-    /// The other one.
+    /// The other orientation.
     #[inline]
     #[must_use]
     pub const fn flipped(self) -> Self {
@@ -115,11 +162,11 @@ impl Orientation {
     }
 }
 
-/// The transport protocol of a packet, as far as the tracker treats them differently.
+/// The transport protocol of a packet, as far as the tracker distinguishes them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Transport {
-    /// TCP; `None` where its header was not captured, or is not valid.
+    /// TCP; `None` if its header was not captured or is not valid.
     Tcp(Option<TcpSegment>),
     /// UDP.
     Udp,
@@ -134,9 +181,9 @@ pub struct TcpSegment {
     pub flags: u8,
     /// The sequence number.
     pub sequence: u32,
-    /// The acknowledgement number; without meaning unless [`TcpSegment::ACK`] is set.
+    /// The acknowledgement number; meaningless unless [`TcpSegment::ACK`] is set.
     pub acknowledgement: u32,
-    /// The window, not scaled.
+    /// The window as in the header, before scaling.
     pub window: u16,
 }
 
@@ -159,30 +206,30 @@ impl TcpSegment {
     }
 }
 
-/// What the options of a SYN say of the window scale (RFC 7323). The tracker judges by it whether a
-/// RST or FIN is within the receiver's window.
+/// The window scale option of a SYN (RFC 7323). The tracker uses it to judge whether a RST or FIN
+/// is within the receiver's window.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
 pub struct WindowScale(u8);
 
 impl WindowScale {
-    /// The options were not read, or not captured. A RST or FIN then counts as valid, whatever its
+    /// The options were not read or not captured. Any RST or FIN is then accepted, whatever its
     /// sequence number. The default.
     pub const UNKNOWN: Self = Self(0);
-    /// The option is not there: neither end scales its windows.
+    /// The SYN has no such option: neither end scales its windows.
     pub const ABSENT: Self = Self(1);
 
-    /// Windows of the sender are to be shifted left by as many bits, if both ends sent the option.
-    /// More than 14 is taken for 14, as in RFC 7323.
+    /// The sender's windows are shifted left by `bits` if both ends sent the option. More than 14
+    /// counts as 14, as in RFC 7323.
     pub const fn shift(bits: u8) -> Self {
         Self(2 + if bits < 14 { bits } else { 14 })
     }
 
-    /// By how many bits the sender's windows are shifted, if both ends offer that.
+    /// The number of bits by which the sender's windows are shifted if both ends sent the option.
     pub(crate) const fn bits(self) -> Option<u8> {
         self.0.checked_sub(2)
     }
 
-    /// In five bits.
+    /// Encoded in five bits.
     pub(crate) const fn to_bits(self) -> u8 {
         self.0
     }
@@ -197,7 +244,7 @@ impl WindowScale {
 pub struct IcmpError {
     /// The type: 3 is "destination unreachable" of ICMP, 1 that of ICMPv6.
     pub icmp_type: u8,
-    /// The code, by which the type is told more exactly.
+    /// The code, which refines the type.
     pub code: u8,
 }
 
@@ -205,22 +252,24 @@ pub struct IcmpError {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Skip {
-    /// The link type is not one that can be read.
+    /// The link type is not supported.
     LinkType,
-    /// There is no IP in it: ARP, a bridge protocol …
+    /// The packet does not contain IP: ARP, a bridge protocol …
     NotIp,
-    /// The IP version is neither 4 nor 6, or not the one that the link layer told.
+    /// The IP version is neither 4 nor 6, or differs from the one that the link layer announced.
     IpVersion,
     /// The IPv4 header length is below 20 bytes.
     IpHeaderLength,
-    /// The IPv4 total length is below the header's.
+    /// The IPv4 total length is less than the header length.
     IpTotalLength,
-    /// The bytes end before the addresses: the snap length is too short, or the packet is.
+    /// The bytes end before the addresses: the snap length or the packet is too short.
     Short,
-    /// A fragment that is not the first: it has no ports.
+    /// More than 31 headers precede its IP header, VLAN tags and MPLS labels included.
+    TooDeep,
+    /// A fragment other than the first, which has no ports.
     Fragment,
-    /// An ICMP error that quotes nothing readable.
+    /// An ICMP error whose quoted packet cannot be read.
     IcmpError,
-    /// The extractor knows no flow for it.
+    /// The extractor has no key for it.
     NoKey,
 }

@@ -1,15 +1,15 @@
-//! Flows out of any packet source; no kernel, no runtime.
+//! Flows from any packet source; no kernel, no runtime.
 //!
-//! [`FlowTracker`] takes packets, one by one or in the batches of a source, and tells what happens
-//! to the flows that they make: one began, a connection was established, one ended and why, with
-//! its figures for each direction.
+//! [`FlowTracker`] takes packets, one at a time or in batches from a source, and reports what
+//! happens to the flows they belong to: a flow started, a connection was established, a flow ended
+//! and why, with counters for each direction.
 //!
 //! ```
 //! use netring_flow::extract::FiveTuple;
 //! use netring_flow::{FlowEvent, FlowTracker};
 //! use netring_sys::{Error, PacketSource, Readiness};
 //!
-//! /// Prints a line for each flow of a source that ends: a capture file.
+//! /// Prints a line for each flow of a source that ends, such as a capture file.
 //! fn flows(source: &mut impl PacketSource) -> Result<(), Error> {
 //!     let mut tracker = FlowTracker::new(FiveTuple::bidirectional());
 //!     let mut events = Vec::new();
@@ -41,52 +41,54 @@
 //!
 //! An extractor ([`extract::Extract`]) reads the key from a packet: [`extract::FiveTuple`] is the
 //! built-in one, [`extract::Flowscope`] adapts those of the flowscope crate. All packets of one key
-//! are one flow, until
-//! - nothing came for as long as its time-out ([`Timeouts`]; by state);
-//! - it is closed, and then lingers for 5 s to take in what trails behind;
-//! - a new TCP connection takes its ports: a SYN with another sequence number, on a connection that
-//!   is closed, or that is established and was silent for a second; or, without any silence, the
-//!   SYN-ACK that acknowledges such a SYN. A SYN that was sent again or overtaken is not one;
-//! - it is evicted because the table is full, or nearly; see [`TrackerConfig::max_flows`];
+//! belong to one flow, until
+//! - no packet arrives for as long as the timeout of its state ([`Timeouts`]);
+//! - it is closed; it then lingers for 5 s to absorb late packets;
+//! - a new TCP connection reuses its ports: a SYN with another sequence number on a connection that
+//!   is closed, or that is established and was idle for a second; or, without any idle time, the
+//!   SYN-ACK that acknowledges such a SYN. A retransmitted or overtaken SYN does not count;
+//! - it is evicted because the table is full, or nearly full; see [`TrackerConfig::max_flows`];
 //! - the source ends ([`FlowTracker::finish`]).
 //!
-//! The *initiator* is who sent the SYN; where a SYN-ACK comes first, who received it; else who sent
-//! the first packet. That is not the order of the addresses in a key: the one is
-//! [`FlowStats::initiator`], the other [`extract::Orientation`].
+//! The *initiator* is the end that sent the SYN; if a SYN-ACK is seen first, the end that received
+//! it; otherwise the sender of the first packet. It is independent of the order of the addresses in
+//! a key: the initiator is [`FlowStats::initiator`], the order is [`extract::Orientation`].
 //!
-//! # What TCP segments are believed
+//! # Which TCP segments are accepted
 //!
-//! A connection is *established* when a SYN-ACK acknowledged its SYN and a segment of the initiator
-//! acknowledged the SYN-ACK. It is *closed* by a RST, or by a FIN of each end, if the receiver
-//! would accept it (RFC 9293, section 3.10.7.4; RFC 5961): if it is inside of the receiver's
-//! window, with both window scales applied, or not beyond what its sender was seen to send. To an
-//! end that waits for an answer to its SYN, a RST has to acknowledge that SYN. Any other RST or FIN
+//! A connection is *established* once a SYN-ACK has acknowledged its SYN and a segment from the
+//! initiator has acknowledged the SYN-ACK. It is *closed* by a RST, or by a FIN from each end, if
+//! the receiver would accept it (RFC 9293, section 3.10.7.4; RFC 5961): it is inside the receiver's
+//! window, with both window scales applied, or not beyond what its sender was seen to send. A RST
+//! to an end that waits for an answer to its SYN must acknowledge that SYN. Any other RST or FIN
 //! counts as a packet, is reported ([`Anomaly::OutOfWindow`]), and changes nothing. If the window
-//! is not known, because the handshake was not seen, every RST and FIN is believed.
+//! is unknown because the handshake was not seen, every RST and FIN is accepted.
 //!
-//! A SYN or SYN-ACK that is sent again and again belongs to one attempt, as long as the gaps grow
-//! like those of a kernel: each gap puts the end of the flow off by six times its length, 96 s at
-//! most. A SYN that comes once has its 5 s.
+//! A SYN or SYN-ACK that is retransmitted belongs to one attempt as long as the gaps grow like
+//! those of a kernel: each gap postpones the end of the flow by six times its length, by at most 96
+//! s. A single SYN has its 5 s.
 //!
-//! For 240 s after a connection closed, a segment without SYN and without data begins no flow of
+//! For 240 s after a connection closes, a segment without SYN and without data starts no flow of
 //! the same key. It is counted in [`UntrackedStats::after_close`]. The last 65,536 keys are
 //! remembered, in 512 KiB.
 //!
 //! # What counts
 //!
 //! A packet counts with its length on the wire, even if a snap length cut it. A packet with a valid
-//! IP header is in a flow, and marked if it is cut or malformed; what has no flow is counted by
-//! cause ([`UntrackedStats`]): what is not IP, IP headers that are not valid, fragments other than
-//! the first, and what trails far behind a close. An ICMP error is reported against the flow that
-//! it quotes. Each packet that is tracked is in the figures of exactly one [`FlowEvent::Ended`].
+//! IP header belongs to a flow, which is marked if the packet is cut or malformed. Packets without
+//! a flow are counted by cause ([`UntrackedStats`]): those that are not IP, invalid IP headers,
+//! fragments other than the first, and segments that arrive long after a close. An ICMP error is
+//! reported against the flow that it quotes. Each tracked packet is in the statistics of exactly
+//! one [`FlowEvent::Ended`].
 //!
 //! # Bounds
 //!
-//! No packet costs an allocation, and none more than a bounded number of steps, but for the growth
-//! of the table's index. The table has a hard bound; time-outs are worked off by budget. No bytes
-//! of a packet make it panic.
+//! No packet costs an allocation or more than a bounded number of steps, except when the table's
+//! index grows. The table has a hard bound, and timeouts are processed within a budget. No packet
+//! contents can cause a panic.
 //!
-//! Not here yet: what is inside tunnels, fragments put to their flow, and the contents of streams.
+//! Not supported yet: the contents of tunnels, assigning later fragments to their flow, and stream
+//! reassembly.
 #![deny(unsafe_code)]
 
 pub mod extract;
@@ -94,27 +96,22 @@ pub mod extract;
 // From bytes to a key.
 mod parse;
 
-// What is told, and set.
+// Settings and reports.
 mod config;
 mod event;
-mod flow_stats;
-mod history;
-mod tracker_stats;
 
-// Where flows are kept.
-mod hash;
-mod prefetch;
+// Storage of flows.
 mod table;
-mod wheel;
 
-// What is done to them.
+// Processing of packets and time.
 mod engine;
-mod tcp;
 mod tracker;
+mod visitor;
 
 pub use config::{Timeouts, TrackerConfig};
-pub use event::{Anomaly, EndReason, FlowEvent, FlowId};
-pub use flow_stats::{DirectionStats, FlowStats};
-pub use history::History;
+pub use event::{
+    Anomaly, DirectionStats, EndReason, EndedStats, FlowEvent, FlowId, FlowStats, History,
+    TrackerStats, UntrackedStats,
+};
 pub use tracker::FlowTracker;
-pub use tracker_stats::{EndedStats, TrackerStats, UntrackedStats};
+pub use visitor::{FlowVisitor, Segment};

@@ -1,132 +1,193 @@
 //! From the bytes of a packet to its flow: the parser behind the built-in key.
 //!
-//! Nothing is trusted: each read is of a slice that was checked for its length, and each loop goes
-//! forward in the packet.
+//! Nothing is trusted: each read is from a slice whose length was checked, and each loop advances
+//! in the packet.
 //!
-//! Two lengths go down through the layers: the bytes that were captured, which can be read, and the
-//! bytes that the wire had, which count as payload and decide whether a header is whole or
-//! malformed.
+//! Two lengths pass down through the layers: the captured bytes, which can be read, and the bytes
+//! on the wire, which count as payload and decide whether a header is complete or malformed.
 
 mod header;
 mod icmp;
 mod ip;
+mod layers;
 mod link;
 mod nflog;
 mod options;
+mod plain;
 mod transport;
 mod v6_chain;
 
 pub(crate) use options::window_scale;
 
-use netring_sys::{LinkType, Packet};
+use netring_sys::Packet;
 
 use crate::extract::{Extracted, FiveTupleKey, Skip};
+use ip::IpPacket;
+use layers::Tags;
+use transport::TransportHeader;
+use v6_chain::Broken;
 
-/// What the caller wants in the key.
-#[derive(Clone, Copy)]
-struct Rules {
-    tags: u64,
-    icmp_errors: bool,
+/// What goes into the key, and what becomes a flow.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Rules {
+    /// VLAN identifiers go into the key.
+    pub(crate) vlan: bool,
+    /// An ICMP error is reported against the flow that it quotes.
+    pub(crate) quoted: bool,
 }
 
-/// What the link layer says of the IP version.
-#[derive(Clone, Copy)]
+/// Reads a packet.
+#[inline]
+pub(crate) fn packet(packet: &Packet<'_>, rules: Rules) -> Result<Extracted<FiveTupleKey>, Skip> {
+    // Nearly every packet takes this path, by far the shortest.
+    match link::untagged(packet) {
+        Some((link::IPV4, part)) => match plain::v4(part, Tags::NONE) {
+            Some(found) => Ok(found),
+            None => behind_ethernet(packet, Version::V4, rules),
+        },
+        Some((link::IPV6, part)) => match plain::v6(part, Tags::NONE) {
+            Some(found) => Ok(found),
+            None => behind_ethernet(packet, Version::V6, rules),
+        },
+        _ => layered(packet, rules),
+    }
+}
+
+/// Finds the IP header again: passing it on would force it into memory for every packet.
+#[inline(never)]
+fn behind_ethernet(
+    packet: &Packet<'_>,
+    version: Version,
+    rules: Rules,
+) -> Result<Extracted<FiveTupleKey>, Skip> {
+    let part = Part::all(packet).behind(link::ETHERNET_LEN);
+    ip_packet(version, part, Tags::NONE, rules)
+}
+
+#[inline(never)]
+fn layered(packet: &Packet<'_>, rules: Rules) -> Result<Extracted<FiveTupleKey>, Skip> {
+    layers::walk(packet, |version, part, tags| {
+        let tags = if rules.vlan { tags.bits() } else { Tags::NONE };
+        match plain::read(version, part, tags) {
+            Some(found) => Ok(found),
+            None => ip_packet(version, part, tags, rules),
+        }
+    })
+}
+
+fn ip_packet(
+    version: Version,
+    part: Part<'_>,
+    tags: u64,
+    rules: Rules,
+) -> Result<Extracted<FiveTupleKey>, Skip> {
+    match ip::version(version, part)? {
+        4 => transport(&ip::v4(part)?, tags, rules),
+        _ => transport(&ip::v6(part)?, tags, rules),
+    }
+}
+
+/// Inlined into both callers, so that each contains code for its version only.
+#[inline(always)]
+fn transport(ip: &IpPacket<'_>, tags: u64, rules: Rules) -> Result<Extracted<FiveTupleKey>, Skip> {
+    if rules.quoted
+        && let Some(error) = ip.icmp_error()
+    {
+        return icmp::quoted(ip.body.part.data, error, tags);
+    }
+    let header = match ip.broken {
+        None => transport::read(ip.protocol, ip.body),
+        Some(broken) => TransportHeader::unreached(ip.protocol, broken == Broken::Malformed),
+    };
+    let (key, orientation) = ip.addresses.key(ip.protocol, header.ports, tags);
+    Ok(header.of(key, orientation, ip.malformed))
+}
+
+/// A header that may come next. A layer that several others can carry, such as IP, is the same in
+/// all of them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Layer {
+    Ethernet,
+    Vlan,
+    Mpls,
+    Pppoe,
+    Ppp,
+    Hdlc,
+    CiscoHdlc,
+    Llc,
+    Loopback,
+    Cooked,
+    Cooked2,
+    Pflog,
+    Nflog,
+    Ip(Version),
+}
+
+/// The IP version that the outer layer announces.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Version {
     V4,
     V6,
-    /// Nothing: the version field tells.
+    /// None: the version field decides.
     Any,
 }
 
 /// A part of a packet.
 #[derive(Clone, Copy)]
 struct Part<'a> {
-    /// What was captured of it.
+    /// The captured bytes.
     data: &'a [u8],
-    /// How many bytes the wire had; not less than were captured.
+    /// Bytes on the wire; at least as many as were captured.
     wire: usize,
+    /// Where it starts in the packet's bytes.
+    start: usize,
 }
 
 impl<'a> Part<'a> {
-    /// What the packet has from this part of its bytes on.
-    fn of(packet: &Packet<'_>, data: &'a [u8]) -> Self {
-        let before = packet.data().len() - data.len();
-        let wire = (packet.frame_len() as usize).saturating_sub(before);
+    /// All of a packet.
+    fn all(packet: &Packet<'a>) -> Self {
+        let data = packet.data();
         Self {
             data,
-            wire: wire.max(data.len()),
+            wire: (packet.frame_len() as usize).max(data.len()),
+            start: 0,
         }
     }
 
-    /// The first bytes of it.
+    /// Its first bytes.
     #[inline]
     fn up_to(self, end: usize) -> Self {
         Self {
             data: &self.data[..self.data.len().min(end)],
             wire: self.wire.min(end),
+            start: self.start,
         }
     }
 
-    /// What is behind its first bytes.
+    /// What follows its first bytes.
     #[inline]
-    fn behind(self, start: usize) -> Self {
+    fn behind(self, len: usize) -> Self {
         Self {
-            data: self.data.get(start..).unwrap_or_default(),
-            wire: self.wire.saturating_sub(start),
+            data: self.data.get(len..).unwrap_or_default(),
+            wire: self.wire.saturating_sub(len),
+            start: self.start.saturating_add(len),
         }
     }
-}
 
-/// Reads a packet: VLANs go into the key or not, ICMP errors are reported against the flow they
-/// quote or not.
-#[inline]
-pub(crate) fn packet(
-    packet: &Packet<'_>,
-    vlan: bool,
-    icmp_errors: bool,
-) -> Result<Extracted<FiveTupleKey>, Skip> {
-    // Nearly every packet, and by far the shortest way.
-    if packet.link_type() == LinkType::ETHERNET
-        && packet.vlan().is_none()
-        && let Some((header, data)) = packet.data().split_first_chunk::<14>()
-    {
-        let rules = Rules {
-            tags: 0,
-            icmp_errors,
-        };
-        let part = Part {
-            data,
-            wire: (packet.wire_len() as usize).saturating_sub(14),
-        };
-        match u16::from_be_bytes([header[12], header[13]]) {
-            link::IPV4 => return ip::v4(part, rules),
-            link::IPV6 => return ip::v6(part, rules),
-            _ => {}
-        }
+    /// Takes a header of `N` bytes off the front.
+    #[inline]
+    fn take<const N: usize>(&mut self) -> Result<&'a [u8; N], Skip> {
+        let (header, rest) = self.data.split_first_chunk::<N>().ok_or(Skip::Short)?;
+        self.data = rest;
+        self.wire -= N;
+        self.start += N;
+        Ok(header)
     }
-    any(packet, vlan, icmp_errors)
-}
 
-#[inline(never)]
-fn any(
-    packet: &Packet<'_>,
-    vlan: bool,
-    icmp_errors: bool,
-) -> Result<Extracted<FiveTupleKey>, Skip> {
-    let found = link::find(packet)?;
-    let rules = Rules {
-        tags: if vlan { found.tags.bits() } else { 0 },
-        icmp_errors,
-    };
-    match found.version {
-        Version::V4 => ip::v4(found.part, rules),
-        Version::V6 => ip::v6(found.part, rules),
-        Version::Any => match found.part.data.first().map(|first| first >> 4) {
-            Some(4) => ip::v4(found.part, rules),
-            Some(6) => ip::v6(found.part, rules),
-            Some(_) => Err(Skip::IpVersion),
-            None => Err(Skip::Short),
-        },
+    /// Takes `len` bytes off the front, which the caller has checked to exist.
+    #[inline]
+    fn skip(&mut self, len: usize) {
+        *self = self.behind(len);
     }
 }
 

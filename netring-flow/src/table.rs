@@ -1,4 +1,4 @@
-//! Where flows are kept: records that never move, and an index over them.
+//! Storage of flows: records that never move, and an index over them.
 //!
 //! ```text
 //! hash ─► index: 8 bytes a place ─► slab: a record of 192 bytes, and 40 beside it
@@ -6,29 +6,33 @@
 //!                wheel, queues ────────┘  by links in the slab
 //! ```
 //!
-//! Nothing in here is more than a bounded number of steps, but for the growth of the index: it
-//! moves 8 bytes a flow, each time that the flows doubled.
+//! Every operation takes a bounded number of steps, except growing the index, which moves 8 bytes
+//! per flow each time the number of flows doubles.
 
 mod closed;
 mod direction;
+mod hash;
 mod index;
 mod links;
 mod node;
+mod prefetch;
 mod record;
 mod slab;
+mod wheel;
 
 use std::hash::{BuildHasher, Hash};
 
-pub(crate) use closed::Closed;
+pub(crate) use closed::RecentlyClosed;
 pub(crate) use direction::Direction;
 pub(crate) use links::{Lists, QUEUE, WHEEL};
 pub(crate) use record::{Flags, Rare, Record, State};
+pub(crate) use wheel::{Turn, Wheel};
 
 use netring_sys::Clock;
 
 use crate::FlowStats;
 use crate::extract::Orientation;
-use crate::hash::Seeds;
+use hash::Seeds;
 use index::Index;
 use slab::Slab;
 
@@ -40,11 +44,11 @@ pub(crate) struct Table<K> {
     version: u64,
 }
 
-/// The 32 bits of a key's hash that the table looks at.
+/// The 32 bits of a key's hash that the table uses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Tag(u32);
 
-/// The place of a record; it is the record's as long as the flow lives.
+/// The place of a record, valid as long as the flow lives.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Slot(u32);
 
@@ -72,7 +76,7 @@ impl<K: Eq + Hash> Table<K> {
         self.index.find(tag, |slot| self.slab.get(slot).key == *key)
     }
 
-    /// Puts in a record whose key is not in the table.
+    /// Inserts a record whose key is not in the table.
     #[inline(always)]
     pub(crate) fn insert(&mut self, tag: Tag, record: Record<K>) -> Slot {
         self.version += 1;
@@ -81,11 +85,11 @@ impl<K: Eq + Hash> Table<K> {
         slot
     }
 
-    /// Takes a record out of the index; it is in no list any more. Returns the tag of its key.
+    /// Removes a record that is in no list, and returns the tag of its key.
     pub(crate) fn remove(&mut self, slot: Slot) -> Tag {
         self.version += 1;
-        // The tag is not kept: to hash again costs less than four bytes in the line that every
-        // packet reads.
+        // The tag is not stored: hashing again costs less than four more bytes in the cache line
+        // that every packet reads.
         let tag = self.tag(&self.slab.get(slot).key);
         self.index.remove(tag, slot);
         self.slab.remove(slot);
@@ -102,13 +106,14 @@ impl<K: Eq + Hash> Table<K> {
         self.slab.get_mut(slot)
     }
 
-    /// A record, and what is rarely touched of it.
+    /// A record and its rarely used part.
     #[inline]
     pub(crate) fn both(&mut self, slot: Slot) -> (&mut Record<K>, &mut Rare) {
         self.slab.both(slot)
     }
 
-    /// The figures of a flow.
+    /// The statistics of a flow.
+    #[inline]
     pub(crate) fn stats(&self, slot: Slot, clock: Clock) -> FlowStats {
         self.get(slot).stats(self.slab.rare(slot), clock)
     }
@@ -119,14 +124,14 @@ impl<K: Eq + Hash> Table<K> {
         &mut self.slab
     }
 
-    /// Asks for the memory where a look-up of this tag begins.
+    /// Prefetches the memory where a lookup of this tag starts.
     #[inline]
     pub(crate) fn prefetch_index(&self, tag: Tag) {
         self.index.prefetch(tag);
     }
 
-    /// Finds the record that a look-up of this tag would most likely find, and asks for the lines
-    /// of it that a packet of this direction touches.
+    /// Finds the record that a lookup of this tag would most likely find, and prefetches the lines
+    /// of it that a packet of this direction uses.
     #[inline]
     pub(crate) fn prefetch_record(&self, tag: Tag, from: Orientation) -> Option<Slot> {
         let slot = self.index.find(tag, |_| true)?;
@@ -134,18 +139,17 @@ impl<K: Eq + Hash> Table<K> {
         Some(slot)
     }
 
-    /// Asks for the place in the index that a flow's removal frees.
+    /// Prefetches the place in the index that a flow's removal frees.
     pub(crate) fn prefetch_removal(&self, slot: Slot) {
         self.index.prefetch(self.tag(&self.get(slot).key));
     }
 
-    /// Asks for all of a record.
+    /// Prefetches all of a record.
     pub(crate) fn prefetch_all(&self, slot: Slot) {
         self.slab.prefetch_all(slot);
     }
 
-    /// Changes with each flow that comes or goes: slots that were found before may not be right any
-    /// more.
+    /// Changes with each insertion and removal: slots that were found earlier may be stale.
     #[inline]
     pub(crate) const fn version(&self) -> u64 {
         self.version

@@ -7,26 +7,28 @@ use netring_sys::{Error, Packet, PacketBatch, Timestamp};
 
 use crate::engine::{BUDGET, ByKey, Engine, Item};
 use crate::extract::{Extract, Extracted, Skip, WindowScale};
-use crate::{FlowEvent, TrackerConfig, TrackerStats};
+use crate::visitor::FlowVisitor;
+use crate::{TrackerConfig, TrackerStats};
 
-/// The flows that each packet has the tracker look at; more than it can begin.
+/// Flows that the tracker checks for expiry per packet; more than a packet can start.
 const BUDGET_PER_PACKET: u32 = 2;
 
-/// Packets of a batch that are worked on together. Their lines of memory are requested at once, and
-/// a processor has only so many requests under way: groups of 32 were slower.
+/// Packets of a batch that are processed together. Their cache lines are requested at once, and a
+/// processor keeps only so many requests in flight: groups of 32 were slower.
 const GROUP: usize = 16;
 
-/// Tracks the flows of the packets it is given, and reports what happens to them.
+/// Tracks the flows of the packets it is given and reports what happens to them.
 ///
-/// Events are appended to a vector of the caller, who empties and reuses it. No packet costs an
-/// allocation; an event with the figures of a flow costs one.
+/// It reports to a [`FlowVisitor`]: the simplest is a `Vec<FlowEvent>`, to which events are
+/// appended and which the caller empties and reuses. No packet costs an allocation; an event with
+/// the statistics of a flow costs one.
 ///
-/// Time is packet time: the tracker has no clock of its own. It ends flows as the time of packets
-/// goes on, whatever the gaps between them: with the first packet that is 0.3 s or more after the
-/// time-out, and never counts a packet that comes later than the time-out. One packet ends at most
-/// 1024 flows; if more are due, the next packets end the rest. To end flows while nothing is
-/// received, call [`expire`](Self::expire). A packet that is older than one before it counts as any
-/// other; if time goes back by more than a minute, time-outs count from the new time.
+/// Time is packet time: the tracker has no clock of its own. It ends flows as packet time advances,
+/// whatever the gaps between packets: with the first packet that is 0.3 s or more after the
+/// timeout. A packet later than the timeout never counts in the old flow. One packet ends at most
+/// 1024 flows; if more are due, the next packets end the rest. To end flows while no packets
+/// arrive, call [`expire`](Self::expire). A packet that is older than the one before it counts like
+/// any other; if time goes back by more than a minute, timeouts restart from the new time.
 ///
 /// ```
 /// use netring_flow::extract::FiveTuple;
@@ -58,20 +60,20 @@ const GROUP: usize = 16;
 pub struct FlowTracker<E: Extract> {
     extract: E,
     engine: Engine<E::Key>,
-    /// The packets that are worked on together; empty between calls.
+    /// The packets that are processed together; empty between calls.
     group: Vec<Item<E::Key>>,
 }
 
 impl<E: Extract> FlowTracker<E> {
-    /// A tracker with the default settings.
+    /// Creates a tracker with the default settings.
     pub fn new(extract: E) -> Self {
         Self::checked(extract, &TrackerConfig::default())
     }
 
-    /// A tracker with these settings.
+    /// Creates a tracker with these settings.
     ///
     /// # Errors
-    /// [`Error::Config`]: a setting is out of its range.
+    /// [`Error::Config`] if a setting is out of range.
     pub fn with_config(extract: E, config: TrackerConfig) -> Result<Self, Error> {
         config.check()?;
         Ok(Self::checked(extract, &config))
@@ -85,11 +87,11 @@ impl<E: Extract> FlowTracker<E> {
         }
     }
 
-    /// Sets idle time-outs for single keys: where `timeout` gives one, it stands for that of the
-    /// flow's state. A connection whose handshake is not complete, or that is closed, keeps the
-    /// time-out of its state. `Duration::MAX` stands for never. Default: none.
+    /// Sets idle timeouts for individual keys: if `timeout` returns one, it replaces that of the
+    /// flow's state. A connection whose handshake is incomplete, or that is closed, keeps the
+    /// timeout of its state. `Duration::MAX` means never. Default: none.
     ///
-    /// It is asked for each packet, and so should be quick.
+    /// It is called for each packet, so it should be quick.
     ///
     /// ```
     /// use netring_flow::FlowTracker;
@@ -97,7 +99,7 @@ impl<E: Extract> FlowTracker<E> {
     /// use std::time::Duration;
     ///
     /// let mut tracker = FlowTracker::new(FiveTuple::bidirectional());
-    /// // Name look-ups are over when they are answered.
+    /// // A name lookup is over once it is answered.
     /// tracker.set_key_timeout(|key: &FiveTupleKey| {
     ///     let is_dns = key.a().port() == 53 || key.b().port() == 53;
     ///     is_dns.then_some(Duration::from_secs(10))
@@ -110,46 +112,65 @@ impl<E: Extract> FlowTracker<E> {
         self.engine.by_key = ByKey(Some(Box::new(timeout)));
     }
 
-    /// Counts a packet in its flow, and appends what happened to `events`.
-    pub fn track(&mut self, packet: &Packet<'_>, events: &mut Vec<FlowEvent<E::Key>>) {
+    /// Counts a packet in its flow and reports to `visitor` what happened. A `Vec<FlowEvent>`
+    /// collects the events.
+    pub fn track<V: FlowVisitor<E::Key>>(&mut self, packet: &Packet<'_>, visitor: &mut V) {
         match self.read(packet) {
             Ok(found) => {
                 let mut item = self.item(found, packet);
                 if item.is_syn() {
                     item.scale = self.extract.window_scale(packet);
                 }
-                self.engine.pass(item.time, events);
-                self.engine.packet(&item, None, events);
+                self.engine.advance(item.time, visitor);
+                let counted = self.engine.packet(&item, None, visitor);
+                if V::SEGMENTS
+                    && let Some(counted) = counted
+                {
+                    let payload = item.found.payload(packet);
+                    visitor.segment(&self.engine.segment(counted, &item, payload));
+                }
             }
-            Err(_) => self.engine.pass(packet.timestamp(), events),
+            Err(_) => self.engine.advance(packet.timestamp(), visitor),
         }
-        self.engine.expire(BUDGET_PER_PACKET, events);
+        self.engine.expire(BUDGET_PER_PACKET, visitor);
     }
 
-    /// Counts the packets of a batch: the same as [`track`](Self::track) for each, and faster,
-    /// because the memory for up to 16 packets is waited for together.
-    pub fn track_batch(&mut self, batch: &impl PacketBatch, events: &mut Vec<FlowEvent<E::Key>>) {
+    /// Counts the packets of a batch. Equivalent to calling [`track`](Self::track) for each, but
+    /// faster, because the tracker waits for the memory of up to 16 packets at the same time.
+    pub fn track_batch<V: FlowVisitor<E::Key>>(
+        &mut self,
+        batch: &impl PacketBatch,
+        visitor: &mut V,
+    ) {
+        // A visitor that panicked may have left packets here.
+        self.group.clear();
+        let mut payloads = [&[][..]; GROUP];
         for packet in batch.packets() {
             match self.read(&packet) {
                 Ok(found) => {
+                    if V::SEGMENTS {
+                        payloads[self.group.len()] = found.payload(&packet);
+                    }
                     let item = self.item(found, &packet);
                     self.group.push(item);
-                    // Looked at where it lies now: a look at it before would split its copy.
+                    // Checked in place: checking it before the push would split the copy.
                     if self.group.last().is_some_and(Item::is_syn) {
                         self.read_scale(&packet);
                     }
                 }
-                Err(_) => self.pass_by(packet.timestamp(), events),
+                Err(_) => {
+                    self.advance_untracked(packet.timestamp(), wanted::<V, _>(&payloads), visitor)
+                }
             }
             if self.group.len() == GROUP {
-                self.work(events);
+                self.process_group(wanted::<V, _>(&payloads), visitor);
             }
         }
-        self.work(events);
+        self.process_group(wanted::<V, _>(&payloads), visitor);
     }
 
-    /// Reads the options of the last packet of the group. They are read apart: few packets are a
-    /// SYN.
+    /// Reads the options of the last packet of the group. This is separate because few packets are
+    /// SYNs.
     #[cold]
     fn read_scale(&mut self, packet: &Packet<'_>) {
         if let Some(item) = self.group.last_mut() {
@@ -157,17 +178,22 @@ impl<E: Extract> FlowTracker<E> {
         }
     }
 
-    /// Moves the time on to that of a packet without a flow. What is before it comes first, if that
-    /// changes anything.
+    /// Advances the time to that of a packet without a flow. The packets before it are processed
+    /// first if that makes a difference.
     #[inline(never)]
-    fn pass_by(&mut self, time: Timestamp, events: &mut Vec<FlowEvent<E::Key>>) {
+    fn advance_untracked<V: FlowVisitor<E::Key>>(
+        &mut self,
+        time: Timestamp,
+        payloads: &[&[u8]],
+        visitor: &mut V,
+    ) {
         if self.engine.is_elsewhere(time.as_nanos()) {
-            self.work(events);
+            self.process_group(payloads, visitor);
         }
-        self.engine.pass(time, events);
+        self.engine.advance(time, visitor);
     }
 
-    /// Reads a packet, and counts it if it belongs to no flow.
+    /// Reads a packet, and counts it by cause if it belongs to no flow.
     #[inline(always)]
     fn read(&mut self, packet: &Packet<'_>) -> Result<Extracted<E::Key>, Skip> {
         self.engine.stats.packets += 1;
@@ -178,7 +204,7 @@ impl<E: Extract> FlowTracker<E> {
         found
     }
 
-    /// The packet as the engine takes it in.
+    /// The packet as the engine processes it.
     #[inline(always)]
     fn item(&self, found: Extracted<E::Key>, packet: &Packet<'_>) -> Item<E::Key> {
         Item {
@@ -191,9 +217,9 @@ impl<E: Extract> FlowTracker<E> {
         }
     }
 
-    /// Takes the group in. The memory for all of its packets is under way before any of it is
-    /// waited for: first that of the index, then that of the records.
-    fn work(&mut self, events: &mut Vec<FlowEvent<E::Key>>) {
+    /// Processes the group. The memory of all its packets is requested before the tracker waits for
+    /// any of it: first that of the index, then that of the records.
+    fn process_group<V: FlowVisitor<E::Key>>(&mut self, payloads: &[&[u8]], visitor: &mut V) {
         let table = &self.engine.table;
         for item in &self.group {
             table.prefetch_index(item.tag);
@@ -203,40 +229,47 @@ impl<E: Extract> FlowTracker<E> {
             *hint = table.prefetch_record(item.tag, item.found.orientation);
         }
         let version = table.version();
-        for (item, hint) in self.group.iter().zip(hints) {
-            self.engine.pass(item.time, events);
-            // Time may have ended the flow.
+        for (number, (item, hint)) in self.group.iter().zip(hints).enumerate() {
+            self.engine.advance(item.time, visitor);
+            // Expiry may have ended the flow.
             let hint = hint.filter(|_| self.engine.table.version() == version);
-            self.engine.packet(item, hint, events);
+            let counted = self.engine.packet(item, hint, visitor);
+            if V::SEGMENTS
+                && let Some(counted) = counted
+            {
+                let segment = self.engine.segment(counted, item, payloads[number]);
+                visitor.segment(&segment);
+            }
         }
         self.engine
-            .expire(BUDGET_PER_PACKET * self.group.len() as u32, events);
+            .expire(BUDGET_PER_PACKET * self.group.len() as u32, visitor);
         self.group.clear();
     }
 
-    /// Moves the time on to `now`, ends flows that were silent for too long, and reports those that
-    /// live for long. It looks at most at 1024 flows. True: more are due, call again.
+    /// Advances the time to `now`, ends flows that were idle for too long, and reports those that
+    /// live for long. It checks at most 1024 flows and returns true if more are due; call it again
+    /// then.
     ///
-    /// For a live source `now` is the time of the last packet plus what the host's clock says has
-    /// passed since. Before the first packet, and where `now` is not later than what was seen,
-    /// time does not move.
-    pub fn expire(&mut self, now: Timestamp, events: &mut Vec<FlowEvent<E::Key>>) -> bool {
+    /// For a live source, `now` is the time of the last packet plus the time that has passed since
+    /// by the host's clock. Before the first packet, or if `now` is not later than the tracker's
+    /// time, time does not advance.
+    pub fn expire(&mut self, now: Timestamp, visitor: &mut impl FlowVisitor<E::Key>) -> bool {
         self.engine.wait(now);
-        self.engine.expire(BUDGET, events)
+        self.engine.expire(BUDGET, visitor)
     }
 
-    /// Ends all flows, because the source is at its end: at most 1024 a call. True: there are more,
-    /// call again.
-    pub fn finish(&mut self, events: &mut Vec<FlowEvent<E::Key>>) -> bool {
-        self.engine.finish(BUDGET, events)
+    /// Ends all flows because the source has ended, at most 1024 in a call. Returns true if there
+    /// are more; call it again then.
+    pub fn finish(&mut self, visitor: &mut impl FlowVisitor<E::Key>) -> bool {
+        self.engine.finish(BUDGET, visitor)
     }
 
-    /// What became of every packet and every flow up to now.
+    /// What became of every packet and every flow so far.
     pub fn stats(&self) -> TrackerStats {
         self.engine.stats()
     }
 
-    /// Flows in the table, those included that are closed and linger.
+    /// Flows in the table, including closed ones that linger.
     pub fn active_flows(&self) -> usize {
         self.engine.table.len()
     }
@@ -246,6 +279,13 @@ impl<E: Extract> FlowTracker<E> {
     pub fn latest(&self) -> Option<Timestamp> {
         self.engine.latest()
     }
+}
+
+/// The payloads of a group, if the visitor wants segments. Otherwise the array is never passed on,
+/// so the compiler drops it.
+#[inline(always)]
+fn wanted<'p, 'a, V: FlowVisitor<K>, K>(payloads: &'p [&'a [u8]; GROUP]) -> &'p [&'a [u8]] {
+    if V::SEGMENTS { payloads } else { &[] }
 }
 
 impl<E: Extract> fmt::Debug for FlowTracker<E> {

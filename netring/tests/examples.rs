@@ -108,3 +108,15 @@ fn read_file_takes_any_name_and_one_only() {
         );
     }
 }
+
+#[test]
+fn payload_counts_what_the_segments_of_a_file_carry() {
+    let file = Written::new("payload", &file());
+    let said = Program::start("payload", &[file.path()]).end();
+    let lines = [
+        "tcp 10.0.0.1:4000 10.0.0.2:80: 100 bytes of payload to the responder, 0 back, 0 not captured",
+        "udp 10.0.0.1:5000 10.0.0.2:53: 20 bytes of payload to the responder, 0 back, 0 not captured",
+    ];
+    assert_eq!(said.out, lines);
+    said.went_well();
+}

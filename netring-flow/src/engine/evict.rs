@@ -1,15 +1,16 @@
-//! Who has to go when there is no room.
+//! Which flows go when there is no room.
 //!
-//! Each flow is in one of four queues. The first have least to lose: what is closed has only
-//! packets to take in that trail behind; what is half open, or heard of one end only, is what a
-//! flood is made of. A flow with two ends goes last.
+//! Each flow is in one of four queues, the least valuable first: closed flows only absorb late
+//! packets, and a flood consists of flows that are half open or seen in one direction only. Flows
+//! seen in both directions go last.
 
 use std::hash::Hash;
 
 use super::Engine;
+use crate::table::Wheel;
 use crate::table::{Slot, State};
-use crate::wheel::Wheel;
-use crate::{Anomaly, EndReason, FlowEvent};
+use crate::visitor::FlowVisitor;
+use crate::{Anomaly, EndReason};
 
 pub(super) const QUEUES: usize = 4;
 const CLOSED: usize = 0;
@@ -17,14 +18,14 @@ const HALF_OPEN: usize = 1;
 const UNANSWERED: usize = 2;
 const ANSWERED: usize = 3;
 
-/// Flows of the last queue that are compared to find the one that was silent for longest.
+/// Flows of the last queue that are compared to find the one that was idle longest.
 const COMPARED: usize = 8;
 
-/// Flows that one new flow sheds at the most while there is an emergency.
+/// Maximum number of flows shed for each new flow during an emergency.
 const SHED: usize = 2;
 
 impl<K: Clone + Eq + Hash> Engine<K> {
-    /// Puts a flow at the end of the queue where it belongs.
+    /// Puts a flow at the end of its queue.
     pub(super) fn queue(&mut self, slot: Slot) {
         let flow = self.table.get(slot);
         let queue = match flow.state {
@@ -37,66 +38,65 @@ impl<K: Clone + Eq + Hash> Engine<K> {
         self.queues.push(self.table.links(), queue, slot);
     }
 
-    /// Makes sure that there is room for one more flow.
+    /// Makes room for one more flow.
     #[inline]
-    pub(super) fn make_room(&mut self, events: &mut Vec<FlowEvent<K>>) {
+    pub(super) fn make_room(&mut self, visitor: &mut impl FlowVisitor<K>) {
         if self.emergency || self.table.len() >= self.limits.high {
-            self.press(events);
+            self.shed(visitor);
         }
     }
 
     #[cold]
-    fn press(&mut self, events: &mut Vec<FlowEvent<K>>) {
+    fn shed(&mut self, visitor: &mut impl FlowVisitor<K>) {
         if !self.emergency {
             self.emergency = true;
             self.stats.emergencies += 1;
-            self.tell(Anomaly::EmergencyBegan, None, self.time(), events);
+            self.report_anomaly(Anomaly::EmergencyBegan, None, self.time(), visitor);
         }
         for _ in 0..SHED {
             let Some((slot, reason)) = self.overdue() else {
                 break;
             };
-            self.end(slot, reason, events);
+            self.end(slot, reason, visitor);
         }
         if self.table.len() >= self.limits.max_flows
-            && let Some(slot) = self.sparest()
+            && let Some(slot) = self.least_valuable()
         {
             let state = self.table.get(slot).state;
-            self.end(slot, state.reason(EndReason::TableFull), events);
+            self.end(slot, state.reason(EndReason::TableFull), visitor);
             self.fetch_next();
         }
     }
 
-    /// In a flood each new flow evicts the first of a queue, which nobody has looked at for long.
-    /// This fetches the third of the queue, and the place in the index of the second, whose
-    /// record was fetched the last time. Memory takes longer than one eviction, so it is asked
-    /// for two ahead.
+    /// In a flood, each new flow evicts the first of a queue, which has long left the cache. This
+    /// prefetches the third of the queue, and the place in the index of the second, whose record
+    /// was prefetched last time. Memory takes longer than one eviction, so it is requested two
+    /// flows ahead.
     fn fetch_next(&mut self) {
         let Some(queue) = (0..ANSWERED).find(|queue| self.queues.first(*queue).is_some()) else {
             return;
         };
         let first = self.queues.first(queue);
-        let behind = |first| self.queues.behind(self.table.links(), first);
+        let behind = |first| self.queues.next(self.table.links(), first);
         let Some(second) = first.and_then(behind) else {
             return;
         };
         self.table.prefetch_removal(second);
-        if let Some(third) = self.queues.behind(self.table.links(), second) {
+        if let Some(third) = self.queues.next(self.table.links(), second) {
             self.table.prefetch_all(third);
         }
     }
 
-    /// The table has room again, if it has.
+    /// Ends the emergency if the table has room again.
     #[inline]
-    pub(super) fn relax(&mut self, events: &mut Vec<FlowEvent<K>>) {
+    pub(super) fn end_emergency(&mut self, visitor: &mut impl FlowVisitor<K>) {
         if self.emergency && self.table.len() < self.limits.low {
             self.emergency = false;
-            self.tell(Anomaly::EmergencyOver, None, self.time(), events);
+            self.report_anomaly(Anomaly::EmergencyOver, None, self.time(), visitor);
         }
     }
 
-    /// A flow at the front of its queue that was silent for longer than the shortened time-outs
-    /// allow.
+    /// A flow at the front of its queue that was idle for longer than the shortened timeouts allow.
     fn overdue(&mut self) -> Option<(Slot, EndReason)> {
         for queue in 0..QUEUES {
             let Some(slot) = self.queues.first(queue) else {
@@ -110,14 +110,14 @@ impl<K: Clone + Eq + Hash> Engine<K> {
         None
     }
 
-    /// The flow that can best be spared.
-    fn sparest(&mut self) -> Option<Slot> {
+    /// The least valuable flow.
+    fn least_valuable(&mut self) -> Option<Slot> {
         let front = (0..ANSWERED).find_map(|queue| self.queues.first(queue));
         front.or_else(|| self.quietest())
     }
 
-    /// Of those at the front of the last queue the one that was silent for longest; the others get
-    /// in line again.
+    /// Of those at the front of the last queue, the one that was idle longest; the others go back
+    /// to the end.
     fn quietest(&mut self) -> Option<Slot> {
         let now = Wheel::place(self.now) as u32;
         let mut found: Option<(u32, Slot)> = None;

@@ -1,4 +1,4 @@
-//! What time does to the flows.
+//! What the passing of time does to flows.
 
 use std::hash::Hash;
 
@@ -7,64 +7,65 @@ use netring_sys::Timestamp;
 use super::limits::shortened;
 use super::{Engine, evict};
 use crate::table::{Record, Slot};
-use crate::wheel::{Turn, Wheel};
+use crate::table::{Turn, Wheel};
+use crate::visitor::FlowVisitor;
 use crate::{EndReason, FlowEvent};
 
-/// How often a flow is reported at once at the most.
+/// The maximum number of reports of a flow made at once.
 const MOST_TICKS: u32 = 64;
 
 impl<K: Clone + Eq + Hash> Engine<K> {
-    /// Moves the time on where nothing is received; it never goes back by this.
+    /// Advances the time while no packets arrive. It never moves it back.
     pub(crate) fn wait(&mut self, now: Timestamp) {
         if self.latest != i64::MIN && now.as_nanos() > self.now {
             self.set_time(now.as_nanos());
         }
     }
 
-    /// Looks at flows that may be due, at most `budget`. True: there are more.
+    /// Checks flows that may be due, at most `budget`. Returns true if there are more.
     #[inline]
-    pub(crate) fn expire(&mut self, mut budget: u32, events: &mut Vec<FlowEvent<K>>) -> bool {
+    pub(crate) fn expire(&mut self, mut budget: u32, visitor: &mut impl FlowVisitor<K>) -> bool {
         if !self.wheel.is_behind(self.now) {
             return false;
         }
         loop {
             match self.wheel.turn(&mut self.table, self.now, &mut budget) {
                 Turn::Flow(slot) => {
-                    let ticks = self.look_at(slot, events);
+                    let ticks = self.look_at(slot, visitor);
                     budget = budget.saturating_sub(ticks.saturating_sub(1));
                 }
                 Turn::Spent => return true,
-                Turn::Caught => return false,
+                Turn::CaughtUp => return false,
             }
         }
     }
 
-    /// Ends flows because the source is at its end, at most `budget`. True: there are more.
-    pub(crate) fn finish(&mut self, budget: u32, events: &mut Vec<FlowEvent<K>>) -> bool {
+    /// Ends flows because the source has ended, at most `budget`. Returns true if there are more.
+    pub(crate) fn finish(&mut self, budget: u32, visitor: &mut impl FlowVisitor<K>) -> bool {
         for _ in 0..budget {
             let Some(slot) = (0..evict::QUEUES).find_map(|queue| self.queues.first(queue)) else {
                 return false;
             };
             let flow = self.table.get_mut(slot);
             let state = flow.state;
-            let timeout = self.by_key.patience(flow, &self.limits);
+            let timeout = self.by_key.extended_timeout(flow, &self.limits);
             let reason = if is_idle(silent_since(flow, self.now), timeout, self.now) {
                 EndReason::IdleTimeout
             } else {
                 EndReason::SourceEnded
             };
-            self.end(slot, state.reason(reason), events);
+            self.end(slot, state.reason(reason), visitor);
         }
         self.table.len() != 0
     }
 
-    /// Ends a flow that was silent for too long, reports one that lives for long, and hangs it up
-    /// again. It is not in the wheel. Returns how often the flow was reported.
-    fn look_at(&mut self, slot: Slot, events: &mut Vec<FlowEvent<K>>) -> u32 {
+    /// Ends a flow that was idle for too long; otherwise reports it if it is long-lived, and
+    /// schedules it again. The flow is not in the wheel. Returns the number of reports.
+    fn look_at(&mut self, slot: Slot, visitor: &mut impl FlowVisitor<K>) -> u32 {
         let flow = self.table.get_mut(slot);
         let state = flow.state;
         let since = silent_since(flow, self.now);
-        let full = self.by_key.patience(flow, &self.limits);
+        let full = self.by_key.extended_timeout(flow, &self.limits);
         let timeout = if self.emergency {
             shortened(self.by_key.timeout(flow, &self.limits))
         } else {
@@ -76,31 +77,30 @@ impl<K: Clone + Eq + Hash> Engine<K> {
             } else {
                 EndReason::Emergency
             };
-            // What was due before it was over would have been reported by then, had there been more
-            // traffic.
-            let (_, ticks) = self.report(slot, since.saturating_add(timeout), events);
-            self.end(slot, state.reason(reason), events);
+            // Reports that were due before its end would have been made by then, had there been
+            // more traffic.
+            let (_, ticks) = self.report(slot, since.saturating_add(timeout), visitor);
+            self.end(slot, state.reason(reason), visitor);
             return ticks;
         }
-        let (next, ticks) = self.report(slot, self.now, events);
+        let (next, ticks) = self.report(slot, self.now, visitor);
         let due = since.saturating_add(timeout).min(next);
-        self.wheel.hang(&mut self.table, slot, due);
-        // Those at the front of a queue are the ones that were not looked at for longest.
+        self.wheel.schedule(&mut self.table, slot, due);
+        // The flows at the front of a queue are those that were checked longest ago.
         self.queue(slot);
         ticks
     }
 
-    /// Whether a flow was silent for as long as it may be in an emergency.
+    /// Whether a flow was idle for as long as an emergency allows.
     pub(super) fn is_overdue(&mut self, slot: Slot) -> bool {
         let flow = self.table.get_mut(slot);
         let timeout = shortened(self.by_key.timeout(flow, &self.limits));
         is_idle(silent_since(flow, self.now), timeout, self.now)
     }
 
-    /// Reports a flow as often as this is due up to a time, and tells when it is due next and how
-    /// often it was reported. Where it was due more than 64 times since the last report, the
-    /// oldest are left out.
-    fn report(&mut self, slot: Slot, to: i64, events: &mut Vec<FlowEvent<K>>) -> (i64, u32) {
+    /// Makes the reports of a flow that are due up to a time. Returns when the next one is due and
+    /// how many were made. If more than 64 were due since the last report, the oldest are left out.
+    fn report(&mut self, slot: Slot, to: i64, visitor: &mut impl FlowVisitor<K>) -> (i64, u32) {
         let active = self.limits.active;
         if active == i64::MAX {
             return (i64::MAX, 0);
@@ -110,7 +110,7 @@ impl<K: Clone + Eq + Hash> Engine<K> {
         let flow = self.table.get_mut(slot);
         let ago = clock.wrapping_sub(flow.reported).cast_signed();
         if ago < 0 {
-            // Time went back since.
+            // Time has gone back since.
             flow.reported = clock;
             return (to.saturating_add(active), 0);
         }
@@ -122,7 +122,7 @@ impl<K: Clone + Eq + Hash> Engine<K> {
         self.stats.ticks += u64::from(ticks);
         let (key, flow) = (flow.key.clone(), flow.id());
         for _ in 0..ticks {
-            events.push(FlowEvent::Tick {
+            visitor.event(FlowEvent::Tick {
                 key: key.clone(),
                 flow,
                 time,
@@ -133,16 +133,16 @@ impl<K: Clone + Eq + Hash> Engine<K> {
     }
 }
 
-/// Since when nothing was sent, by the tracker's time.
+/// The time of the last packet of a flow, by the tracker's time.
 #[inline]
 pub(super) fn silent_since<K>(flow: &mut Record<K>, now: i64) -> i64 {
     let place = Wheel::place(now);
     let ago = since(place, flow.seen_at);
     if ago < 0 {
-        // Time went back since. It has its time-out once more.
+        // Time has gone back since. Its timeout starts again.
         flow.seen_at = place as u32;
     }
-    // The coarse clock counts where packets come late, or where time went back; else it is a little
+    // The coarse clock counts if packets are late or time went back; otherwise it is slightly
     // behind the packet.
     let seen = place - ago.max(0);
     let last = flow.last();
@@ -153,13 +153,13 @@ pub(super) fn silent_since<K>(flow: &mut Record<K>, now: i64) -> i64 {
     }
 }
 
-/// Whether a flow was silent for as long.
+/// Whether a flow has been idle for as long as its timeout.
 const fn is_idle(since: i64, timeout: i64, now: i64) -> bool {
-    // Never is never, also at the end of time.
+    // Never means never, even at the end of time.
     timeout != i64::MAX && since.saturating_add(timeout) <= now
 }
 
-/// How long ago a coarse time was, of which 32 bits are kept: they go round in 18 years.
+/// How long ago a coarse time was. It has 32 bits, which wrap in 18 years.
 const fn since(place: i64, then: u32) -> i64 {
     (place as u32).wrapping_sub(then).cast_signed() as i64
 }

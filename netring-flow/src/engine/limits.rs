@@ -1,23 +1,23 @@
-//! The settings, as the engine needs them: nanoseconds, and numbers of flows.
+//! The settings as the engine needs them: in nanoseconds and numbers of flows.
 
 use std::time::Duration;
 
 use crate::TrackerConfig;
 use crate::table::State;
-use crate::wheel::Wheel;
+use crate::table::Wheel;
 
 #[derive(Debug)]
 pub(super) struct Limits {
     pub(super) max_flows: usize,
-    /// From so many flows on there is an emergency …
+    /// An emergency starts at this number of flows …
     pub(super) high: usize,
-    /// … until there are fewer than these.
+    /// … and ends once there are fewer than this.
     pub(super) low: usize,
     pub(super) split: bool,
-    /// By [`State`]; the end of time stands for never.
+    /// By [`State`]; `i64::MAX` means never.
     idle: [i64; 6],
     pub(super) active: i64,
-    /// A unit of the clock of ticks, in nanoseconds: the active time-out has 2¹⁶ of them.
+    /// A unit of the clock of ticks, in nanoseconds: a 2¹⁶th of the active timeout.
     pub(super) unit: i64,
 }
 
@@ -43,12 +43,12 @@ impl Limits {
             split: config.split_port_reuse,
             idle,
             active: nanos(timeouts.active),
-            // No flow is looked at more often than once in a place of the wheel.
+            // A flow is checked at most once per place of the wheel.
             unit: nanos(timeouts.active).max(1 << Wheel::SHIFT) >> 16,
         }
     }
 
-    /// The clock of ticks, of which 32 bits are kept: they go round in 2¹⁶ active time-outs.
+    /// The clock of ticks. It has 32 bits, which wrap after 2¹⁶ active timeouts.
     #[inline]
     pub(super) const fn clock(&self, time: i64) -> u32 {
         time.div_euclid(self.unit) as u32
@@ -60,7 +60,7 @@ impl Limits {
     }
 }
 
-/// What a time-out is in an emergency: a quarter.
+/// The timeout in an emergency: a quarter.
 pub(super) const fn shortened(timeout: i64) -> i64 {
     match timeout {
         i64::MAX => i64::MAX,
@@ -68,7 +68,7 @@ pub(super) const fn shortened(timeout: i64) -> i64 {
     }
 }
 
-/// The end of time where a time-out is longer than time is.
+/// The timeout in nanoseconds; `i64::MAX` if it does not fit.
 pub(super) fn nanos(timeout: Duration) -> i64 {
     i64::try_from(timeout.as_nanos()).unwrap_or(i64::MAX)
 }

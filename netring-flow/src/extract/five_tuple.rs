@@ -3,20 +3,20 @@
 use netring_sys::Packet;
 
 use super::{Extract, Extracted, FiveTupleKey, Skip, WindowScale};
-use crate::parse;
+use crate::parse::{self, Rules};
 
 /// Flows by protocol, addresses and ports; both directions are one flow.
 ///
-/// Reads Ethernet, raw IP, BSD loopback, Linux "cooked" captures, PPP, Cisco HDLC, PFLOG and NFLOG;
-/// VLAN tags in the bytes and beside them; MPLS, PPPoE and SNAP; IPv4 with options, IPv6 with
-/// extension headers. TCP, UDP and SCTP have ports; a flow of any other protocol has port 0 at both
-/// ends. What is inside a tunnel is not looked at.
+/// It reads Ethernet, raw IP, BSD loopback, Linux "cooked" captures, PPP, Cisco HDLC, PFLOG and
+/// NFLOG; VLAN tags in the bytes and beside them; MPLS, PPPoE and SNAP; IPv4 with options, IPv6
+/// with extension headers. TCP, UDP and SCTP have ports; a flow of any other protocol has port 0 at
+/// both ends. The contents of tunnels are not inspected.
 ///
-/// Every packet with a valid IP header is in a flow, except later fragments and ICMP errors. If it
-/// ends, or a snap length cut it, before its ports, they are [unknown](FiveTupleKey::ports_known);
-/// if an IPv6 header chain ends early, the protocol is the last one known. IPv4 total length 0, and
-/// IPv6 payload length 0 if something can be behind it, stand for the length of the frame, as in
-/// segments that a network card is still to cut up (TSO, BIG TCP).
+/// Every packet with a valid IP header belongs to a flow, except later fragments and ICMP errors.
+/// If it ends before its ports, or a snap length cut it there, they are
+/// [unknown](FiveTupleKey::ports_known); if an IPv6 header chain ends early, the protocol is the
+/// last one known. IPv4 total length 0, and IPv6 payload length 0 if anything can follow, mean the
+/// length of the frame, as in segments that a network card has yet to split (TSO, BIG TCP).
 #[derive(Clone, Copy, Debug)]
 pub struct FiveTuple {
     vlan: bool,
@@ -33,15 +33,15 @@ impl FiveTuple {
         }
     }
 
-    /// Puts the identifiers of up to two VLAN tags in the key, the outermost first. Default: not.
+    /// Puts the identifiers of up to two VLAN tags in the key, the outermost first. Default: off.
     #[must_use]
     pub const fn with_vlan(mut self) -> Self {
         self.vlan = true;
         self
     }
 
-    /// Counts ICMP errors in a flow of their own (protocol, addresses, port 0), as other ICMP
-    /// messages. Default: they are reported against the flow that they quote, and open none.
+    /// Counts ICMP errors in a flow of their own (protocol, addresses, port 0), like other ICMP
+    /// messages. Default: off; they are reported against the flow that they quote, and start none.
     #[must_use]
     pub const fn with_icmp_errors_as_flows(mut self) -> Self {
         self.icmp_errors_as_flows = true;
@@ -60,7 +60,11 @@ impl Extract for FiveTuple {
 
     #[inline]
     fn extract(&self, packet: &Packet<'_>) -> Result<Extracted<FiveTupleKey>, Skip> {
-        parse::packet(packet, self.vlan, !self.icmp_errors_as_flows)
+        let rules = Rules {
+            vlan: self.vlan,
+            quoted: !self.icmp_errors_as_flows,
+        };
+        parse::packet(packet, rules)
     }
 
     fn window_scale(&self, packet: &Packet<'_>) -> WindowScale {

@@ -6,10 +6,11 @@ use netring_sys::{LinkType, Packet};
 
 use super::{Extract, Extracted, Orientation, Skip, TcpSegment, Transport};
 
-/// Any `flowscope::FlowExtractor` (of flowscope 0.22) as an extractor of flows.
+/// Adapts any `flowscope::FlowExtractor` (of flowscope 0.22).
 ///
 /// flowscope's own extractors read Ethernet frames: packets of other link types are counted as
-/// [`Skip::LinkType`]. A tag that the kernel moved out of the bytes is not shown to it.
+/// [`Skip::LinkType`]. A VLAN tag that the kernel moved out of the bytes is not visible to the
+/// extractor. flowscope reports the payload of TCP only; for other protocols the payload is empty.
 ///
 /// ```
 /// use netring_flow::FlowTracker;
@@ -57,7 +58,11 @@ fn translated<K>(theirs: Theirs<K>) -> Extracted<K> {
         Some(L4Proto::Udp) => Transport::Udp,
         _ => Transport::Other,
     };
-    let payload = theirs.tcp.map_or(0, |tcp| tcp.payload_len);
-    Extracted::new(theirs.key, orientation, transport)
-        .with_payload_len(u32::try_from(payload).unwrap_or(u32::MAX))
+    let found = Extracted::new(theirs.key, orientation, transport);
+    // flowscope reports where the payload of TCP is, and nothing about other protocols.
+    let number = |value| u32::try_from(value).unwrap_or(u32::MAX);
+    match theirs.tcp {
+        Some(tcp) => found.with_payload(number(tcp.payload_offset), number(tcp.payload_len)),
+        None => found,
+    }
 }

@@ -6,7 +6,8 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use super::Orientation;
 
-/// Protocol, two addresses and two ports, in an order that does not depend on who spoke first.
+/// Protocol, two addresses and two ports, in an order that does not depend on the direction of a
+/// packet.
 ///
 /// `a` is the lower of the two ends: by the address's bytes, then by port. 48 bytes.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -21,9 +22,10 @@ pub struct FiveTupleKey {
 }
 
 impl FiveTupleKey {
-    /// The key of a packet from `source` to `target`, and which of its ends `source` is.
+    /// Returns the key of a packet from `source` to `destination`, and which of its ends `source`
+    /// is.
     ///
-    /// Where one address is IPv4 and the other IPv6, both are told as IPv6.
+    /// If one address is IPv4 and the other IPv6, both are reported as IPv6.
     ///
     /// ```
     /// use netring_flow::extract::{FiveTupleKey, Orientation};
@@ -37,18 +39,18 @@ impl FiveTupleKey {
     /// assert_eq!(key.to_string(), "tcp 192.0.2.1:80 192.0.2.9:40000");
     /// # Ok::<(), std::net::AddrParseError>(())
     /// ```
-    pub fn new(protocol: u8, source: SocketAddr, target: SocketAddr) -> (Self, Orientation) {
-        match (source.ip(), target.ip()) {
+    pub fn new(protocol: u8, source: SocketAddr, destination: SocketAddr) -> (Self, Orientation) {
+        match (source.ip(), destination.ip()) {
             (IpAddr::V4(s), IpAddr::V4(t)) => Self::v4(
                 protocol,
                 (s.to_bits(), source.port()),
-                (t.to_bits(), target.port()),
+                (t.to_bits(), destination.port()),
                 0,
             ),
             (s, t) => Self::v6(
                 protocol,
                 (words(s), source.port()),
-                (words(t), target.port()),
+                (words(t), destination.port()),
                 0,
             ),
         }
@@ -58,16 +60,16 @@ impl FiveTupleKey {
     pub(crate) fn v4(
         protocol: u8,
         source: (u32, u16),
-        target: (u32, u16),
+        destination: (u32, u16),
         tags: u64,
     ) -> (Self, Orientation) {
         let wide = |(addr, port): (u32, u16)| (u64::from(addr) << 16) | u64::from(port);
-        let (source, target) = (wide(source), wide(target));
-        let swap = target < source;
+        let (source, destination) = (wide(source), wide(destination));
+        let swap = destination < source;
         let (a, b) = if swap {
-            (target, source)
+            (destination, source)
         } else {
-            (source, target)
+            (source, destination)
         };
         let key = Self {
             a: [0, a >> 16],
@@ -82,14 +84,14 @@ impl FiveTupleKey {
     pub(crate) fn v6(
         protocol: u8,
         source: ([u64; 2], u16),
-        target: ([u64; 2], u16),
+        destination: ([u64; 2], u16),
         tags: u64,
     ) -> (Self, Orientation) {
-        let swap = target < source;
+        let swap = destination < source;
         let (a, b) = if swap {
-            (target, source)
+            (destination, source)
         } else {
-            (source, target)
+            (source, destination)
         };
         let key = Self {
             a: a.0,
@@ -108,11 +110,11 @@ impl FiveTupleKey {
         self
     }
 
-    /// Whether the packets' ports could be read, or their protocol has none.
+    /// Whether the ports were readable, or the protocol has none.
     ///
-    /// TCP, UDP and SCTP packets that end before their ports, or were cut there by a snap length,
-    /// are a flow of their own. Its ports are 0 and unknown: it is not the flow of port 0, and
-    /// it is displayed with `-` for the ports.
+    /// TCP, UDP and SCTP packets that end before their ports, or that a snap length cut there, form
+    /// a flow of their own. Its ports are 0 and unknown: it is not the flow of port 0, and is
+    /// displayed with `-` for the ports.
     ///
     /// ```
     /// use netring_flow::extract::{Extract, FiveTuple};
@@ -122,7 +124,7 @@ impl FiveTupleKey {
     /// # etherparse::PacketBuilder::ipv4([192, 0, 2, 1], [192, 0, 2, 9], 64)
     /// #     .udp(5000, 53)
     /// #     .write(&mut packet, b"question")?;
-    /// // A capture with a snap length of 20 bytes has nothing but the IP header.
+    /// // With a snap length of 20 bytes, only the IP header is captured.
     /// let cut = Packet::new(&packet[..20], Timestamp::default(), LinkType::IPV4)
     ///     .with_wire_len(packet.len() as u32);
     /// let key = FiveTuple::bidirectional().extract(&cut).unwrap().key;
@@ -155,7 +157,7 @@ impl FiveTupleKey {
     }
 
     /// The end that packets of this orientation go to.
-    pub fn target(&self, orientation: Orientation) -> SocketAddr {
+    pub fn destination(&self, orientation: Orientation) -> SocketAddr {
         self.source(orientation.flipped())
     }
 
@@ -169,13 +171,13 @@ impl FiveTupleKey {
         (self.ports >> 16) as u8 == 1
     }
 
-    /// The outermost VLAN identifier, where VLANs are in the key
-    /// ([`FiveTuple::with_vlan`](super::FiveTuple::with_vlan)); 0 stands for none.
+    /// The outermost VLAN identifier, if VLANs are in the key
+    /// ([`FiveTuple::with_vlan`](super::FiveTuple::with_vlan)); 0 means none.
     pub const fn vlan(&self) -> u16 {
         (self.tags >> 16) as u16
     }
 
-    /// The VLAN identifier below [`vlan`](Self::vlan); 0 stands for none.
+    /// The VLAN identifier below [`vlan`](Self::vlan); 0 means none.
     pub const fn inner_vlan(&self) -> u16 {
         self.tags as u16
     }
@@ -233,7 +235,7 @@ impl fmt::Debug for FiveTupleKey {
     }
 }
 
-/// flowscope's key of the same flow. It has no VLAN, and port 0 for an unknown one.
+/// flowscope's key of the same flow. It has no VLAN, and port 0 for an unknown port.
 impl From<FiveTupleKey> for flowscope::extract::FiveTupleKey {
     fn from(key: FiveTupleKey) -> Self {
         use flowscope::extractor::L4Proto;

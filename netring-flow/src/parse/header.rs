@@ -9,7 +9,7 @@ pub(super) struct V4 {
     pub(super) more_fragments: bool,
     pub(super) protocol: u8,
     pub(super) source: u32,
-    pub(super) target: u32,
+    pub(super) destination: u32,
 }
 
 #[inline]
@@ -30,7 +30,7 @@ pub(super) fn v4(data: &[u8]) -> Result<V4, Skip> {
         more_fragments: h[6] & 0x20 != 0,
         protocol: h[9],
         source: u32::from_be_bytes([h[12], h[13], h[14], h[15]]),
-        target: u32::from_be_bytes([h[16], h[17], h[18], h[19]]),
+        destination: u32::from_be_bytes([h[16], h[17], h[18], h[19]]),
     })
 }
 
@@ -38,7 +38,7 @@ pub(super) struct V6 {
     pub(super) payload_len: usize,
     pub(super) protocol: u8,
     pub(super) source: [u64; 2],
-    pub(super) target: [u64; 2],
+    pub(super) destination: [u64; 2],
 }
 
 #[inline]
@@ -63,6 +63,6 @@ pub(super) fn v6(data: &[u8]) -> Result<V6, Skip> {
         payload_len: u16::from_be_bytes([h[4], h[5]]).into(),
         protocol: h[6],
         source: [word(8), word(16)],
-        target: [word(24), word(32)],
+        destination: [word(24), word(32)],
     })
 }

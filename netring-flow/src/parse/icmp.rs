@@ -1,6 +1,6 @@
-//! ICMP errors: they quote the packet that they are about.
+//! ICMP errors, which quote the packet that caused them.
 
-use super::transport::{self, Said};
+use super::transport::{self, TransportHeader};
 use super::v6_chain::{self, Broken};
 use super::{Part, header};
 use crate::extract::{Extracted, FiveTupleKey, IcmpError, Orientation, Skip};
@@ -23,72 +23,74 @@ pub(super) fn error_v6(body: &[u8]) -> Option<IcmpError> {
     Some(error(icmp_type, body))
 }
 
-/// An error without a code quotes nothing either: it is an error all the same, and opens no flow.
+/// An error without a code quotes nothing either, but is an error nevertheless and starts no flow.
 fn error(icmp_type: u8, body: &[u8]) -> IcmpError {
     let code = body.get(1).copied().unwrap_or_default();
     IcmpError { icmp_type, code }
 }
 
-/// The flow of the packet that is quoted behind the eight bytes of the ICMP header.
+/// The flow of the packet that is quoted after the eight-byte ICMP header.
 pub(super) fn quoted(
     body: &[u8],
     error: IcmpError,
     tags: u64,
 ) -> Result<Extracted<FiveTupleKey>, Skip> {
     let quote = body.get(8..).ok_or(Skip::IcmpError)?;
-    let (said, (key, orientation)) = match quote.first().map(|first| first >> 4) {
+    let (header, (key, orientation)) = match quote.first().map(|first| first >> 4) {
         Some(4) => v4(quote, tags),
         Some(6) => v6(quote, tags),
         _ => None,
     }
     .ok_or(Skip::IcmpError)?;
-    Ok(said.of(key, orientation, false).with_icmp_error(error))
+    Ok(header.of(key, orientation, false).with_icmp_error(error))
 }
 
-fn v4(quote: &[u8], tags: u64) -> Option<(Said, (FiveTupleKey, Orientation))> {
+fn v4(quote: &[u8], tags: u64) -> Option<(TransportHeader, (FiveTupleKey, Orientation))> {
     let header = header::v4(quote).ok()?;
     if header.fragment_offset != 0 {
         return None;
     }
     let len = header.total_len.saturating_sub(header.len);
-    let said = ports(header.protocol, part(quote.get(header.len..)?, len))?;
-    let source = (header.source, said.ports.0);
-    let target = (header.target, said.ports.1);
-    let key = FiveTupleKey::v4(header.protocol, source, target, tags);
-    Some((said, key))
+    let quoted = ports(header.protocol, part(quote.get(header.len..)?, len))?;
+    let source = (header.source, quoted.ports.0);
+    let destination = (header.destination, quoted.ports.1);
+    let key = FiveTupleKey::v4(header.protocol, source, destination, tags);
+    Some((quoted, key))
 }
 
-fn v6(quote: &[u8], tags: u64) -> Option<(Said, (FiveTupleKey, Orientation))> {
+fn v6(quote: &[u8], tags: u64) -> Option<(TransportHeader, (FiveTupleKey, Orientation))> {
     let header = header::v6(quote).ok()?;
     let part = part(&quote[40..], header.payload_len);
     let chain = v6_chain::follow(header.protocol, part).ok()?;
-    let said = match chain.broken {
+    let quoted = match chain.broken {
         None => ports(chain.protocol, chain.body)?,
-        Some(Broken::Malformed) => Said::unreached(chain.protocol, false),
+        Some(Broken::Malformed) => TransportHeader::unreached(chain.protocol, false),
         Some(Broken::Cut) => return None,
     };
-    let source = (header.source, said.ports.0);
-    let target = (header.target, said.ports.1);
-    let key = FiveTupleKey::v6(chain.protocol, source, target, tags);
-    Some((said, key))
+    let source = (header.source, quoted.ports.0);
+    let destination = (header.destination, quoted.ports.1);
+    let key = FiveTupleKey::v6(chain.protocol, source, destination, tags);
+    Some((quoted, key))
 }
 
-/// What is quoted behind an IP header that says that there was as much. Some systems change that
-/// length before they quote it, so that it may be too small.
+/// What is quoted after an IP header that states this length. Some systems change the length before
+/// they quote it, so it may be too small.
 fn part(data: &[u8], len: usize) -> Part<'_> {
     Part {
         data,
         wire: len.max(data.len()),
+        // Irrelevant, because a quoted packet has no payload of its own.
+        start: 0,
     }
 }
 
-/// The ports of the quoted packet, or that it had none to be quoted. Nothing if they are cut off:
-/// the flow is unknown then.
-fn ports(protocol: u8, body: Part<'_>) -> Option<Said> {
+/// The ports of the quoted packet, or that it had none. `None` if they are cut off: the flow is
+/// then unknown.
+fn ports(protocol: u8, body: Part<'_>) -> Option<TransportHeader> {
     let is_whole = body.wire == body.data.len();
     match transport::ports(body.data) {
-        Some(ports) if transport::has_ports(protocol) => Some(Said::with_ports(ports)),
+        Some(ports) if transport::has_ports(protocol) => Some(TransportHeader::with_ports(ports)),
         None if transport::has_ports(protocol) && !is_whole => None,
-        _ => Some(Said::unreached(protocol, false)),
+        _ => Some(TransportHeader::unreached(protocol, false)),
     }
 }

@@ -1,24 +1,24 @@
 //! The log of Linux netfilter: attributes (`NFULA_*`), one of which is the packet.
 
-use super::{Part, Version};
+use super::{Layer, Part, Version};
 use crate::extract::Skip;
 
 const AF_INET: u8 = 2;
 const AF_INET6: u8 = 10;
 const NFULA_PAYLOAD: u16 = 9;
-/// Two bits of a type say what its value is; they are no part of the number.
+/// Two bits of a type describe its value and are not part of the number.
 const TYPE_MASK: u16 = 0x3fff;
 
-/// The IP packet, with the length that the kernel logged of it as that of the wire.
-pub(super) fn payload(log: Part<'_>) -> Result<(Part<'_>, Version), Skip> {
-    let version = match *log.data.first().ok_or(Skip::Short)? {
+/// The IP packet; the length that the kernel logged counts as the wire's.
+pub(super) fn payload(part: &mut Part<'_>) -> Result<Layer, Skip> {
+    let version = match *part.data.first().ok_or(Skip::Short)? {
         AF_INET => Version::V4,
         AF_INET6 => Version::V6,
         _ => return Err(Skip::NotIp),
     };
-    let mut rest = log.behind(4);
-    // Lengths and types are in the byte order of the machine that logged, which is not recorded.
-    // Types are below 256.
+    let mut rest = part.behind(4);
+    // Lengths and types are in the byte order of the logging machine, which is not recorded. Types
+    // are below 256.
     let word = match rest.data.get(2) {
         Some(0) => u16::from_be_bytes,
         _ => u16::from_le_bytes,
@@ -30,7 +30,8 @@ pub(super) fn payload(log: Part<'_>) -> Result<(Part<'_>, Version), Skip> {
             return Err(Skip::NotIp);
         }
         if word([header[2], header[3]]) & TYPE_MASK == NFULA_PAYLOAD {
-            return Ok((rest.up_to(len).behind(4), version));
+            *part = rest.up_to(len).behind(4);
+            return Ok(Layer::Ip(version));
         }
         if rest.data.len() < len {
             return Err(Skip::Short);

@@ -1,27 +1,23 @@
-//! The options of a SYN. They are read apart from the rest: few packets are one, and no other has
-//! to carry a field for them.
+//! The options of a SYN. They are read separately because few packets are SYNs, and the others need
+//! no field for them.
 
-use netring_sys::{LinkType, Packet};
+use netring_sys::Packet;
 
-use super::{Part, link, transport, v6_chain};
+use super::{layers, link, transport, v6_chain};
 use crate::extract::WindowScale;
 
-/// What a packet with a SYN says of the window scale.
+/// The window scale that a packet with a SYN offers.
 #[cold]
 pub(crate) fn window_scale(packet: &Packet<'_>) -> WindowScale {
     options(packet).map_or(WindowScale::UNKNOWN, find)
 }
 
-/// The bytes between the TCP header and the data, if all of them were captured.
+/// The bytes between the TCP header and the data, if all were captured.
 fn options<'a>(packet: &Packet<'a>) -> Option<&'a [u8]> {
-    let part = match packet.data().split_first_chunk::<14>() {
-        // As nearly all are.
-        Some(([.., 0x08, 0x00] | [.., 0x86, 0xdd], data))
-            if packet.link_type() == LinkType::ETHERNET =>
-        {
-            Part::of(packet, data)
-        }
-        _ => link::find(packet).ok()?.part,
+    let part = match link::untagged(packet) {
+        // Nearly every packet.
+        Some((link::IPV4 | link::IPV6, part)) => part,
+        _ => layers::walk(packet, |_, part, _| Ok(part)).ok()?,
     };
     let data = part.data;
     let (protocol, body) = match data.first()? >> 4 {
@@ -50,7 +46,7 @@ fn find(mut options: &[u8]) -> WindowScale {
             [kind, len, ..] if kind != END && len >= 2 && options.len() >= usize::from(len) => {
                 &options[usize::from(len)..]
             }
-            // The end, or an option that is not valid.
+            // The end, or an invalid option.
             _ => return WindowScale::ABSENT,
         };
     }
@@ -58,7 +54,7 @@ fn find(mut options: &[u8]) -> WindowScale {
 
 #[cfg(test)]
 mod tests {
-    use netring_sys::{Clock, Timestamp};
+    use netring_sys::{Clock, LinkType, Timestamp};
 
     use super::*;
 
@@ -75,7 +71,7 @@ mod tests {
                 WindowScale::shift(14),
             ),
             (&[3, 3, 200], WindowScale::shift(14)),
-            // Behind the end, without a length, and longer than what there is.
+            // Past the end, without a length, and longer than what remains.
             (&[0, 3, 3, 7], WindowScale::ABSENT),
             (&[2, 0, 3, 3, 7], WindowScale::ABSENT),
             (&[2, 9, 3, 3, 7], WindowScale::ABSENT),
@@ -107,7 +103,7 @@ mod tests {
             let time = Timestamp::from_nanos(0, Clock::Unknown);
             let of = |data| window_scale(&Packet::new(data, time, LinkType::ETHERNET));
             assert_eq!(of(&frame), WindowScale::shift(9));
-            // Four bytes of data, and at the end of four bytes of options.
+            // Four bytes of data, preceded by four bytes of options.
             assert_eq!(of(&frame[..frame.len() - 5]), WindowScale::UNKNOWN);
         }
     }

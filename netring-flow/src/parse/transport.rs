@@ -7,40 +7,54 @@ pub(super) const TCP: u8 = 6;
 pub(super) const UDP: u8 = 17;
 pub(super) const SCTP: u8 = 132;
 
-/// What is behind the IP header.
+/// What follows the IP headers.
 #[derive(Clone, Copy)]
 pub(super) struct Body<'a> {
     pub(super) part: Part<'a>,
-    /// It goes on in another fragment.
+    /// It continues in another fragment.
     pub(super) more: bool,
-    /// A UDP length of 0 stands for all of it.
+    /// A UDP length of 0 means all of it.
     pub(super) large: bool,
 }
 
-/// What a transport header says.
-pub(super) struct Said {
-    /// 0 if they are unknown, or the protocol has none.
+/// A transport header.
+pub(super) struct TransportHeader {
+    /// 0 if they are unknown or the protocol has none.
     pub(super) ports: (u16, u16),
     ports_known: bool,
     transport: Transport,
-    payload_len: u32,
-    /// It contradicts itself, or does not end within the packet.
+    payload: Payload,
+    /// It contradicts itself or does not end within the packet.
     malformed: bool,
 }
 
-impl Said {
-    /// Of a protocol with ports, of which nothing else is of interest.
+/// Where the payload starts in the packet's bytes, and its length on the wire.
+#[derive(Clone, Copy)]
+struct Payload {
+    start: usize,
+    len: u32,
+}
+
+impl Payload {
+    const NONE: Self = Self {
+        start: usize::MAX,
+        len: 0,
+    };
+}
+
+impl TransportHeader {
+    /// For a protocol with ports of which nothing else matters.
     pub(super) const fn with_ports(ports: (u16, u16)) -> Self {
         Self {
             ports,
             ports_known: true,
             transport: Transport::Other,
-            payload_len: 0,
+            payload: Payload::NONE,
             malformed: false,
         }
     }
 
-    /// Of a protocol whose header cannot be reached.
+    /// For a protocol whose header cannot be reached.
     #[cold]
     pub(super) fn unreached(protocol: u8, malformed: bool) -> Self {
         let transport = match protocol {
@@ -52,13 +66,12 @@ impl Said {
             ports: (0, 0),
             ports_known: !has_ports(protocol),
             transport,
-            payload_len: 0,
+            payload: Payload::NONE,
             malformed,
         }
     }
 
-    /// What was read of the packet of this key, whose IP header may be malformed too.
-    #[inline]
+    /// The result for the packet of this key, whose IP header may be malformed too.
     pub(super) fn of(
         self,
         key: FiveTupleKey,
@@ -66,31 +79,40 @@ impl Said {
         malformed: bool,
     ) -> Extracted<FiveTupleKey> {
         let key = key.with_unknown_ports(!self.ports_known);
+        let start = u32::try_from(self.payload.start).unwrap_or(u32::MAX);
         Extracted::new(key, from, self.transport)
-            .with_payload_len(self.payload_len)
+            .with_payload(start, self.payload.len)
             .with_malformed(self.malformed | malformed)
     }
 }
 
-/// What the whole header of a TCP segment or UDP datagram says that contradicts nothing.
+/// The complete header of a consistent TCP segment or UDP datagram.
 pub(super) struct Plain {
     pub(super) ports: (u16, u16),
     transport: Transport,
+    header_len: usize,
     payload_len: u32,
 }
 
 impl Plain {
+    /// The result for the packet of this key, whose transport header is at `start`.
     #[inline]
-    pub(super) fn of(self, key: FiveTupleKey, from: Orientation) -> Extracted<FiveTupleKey> {
-        Extracted::new(key, from, self.transport).with_payload_len(self.payload_len)
+    pub(super) fn of(
+        self,
+        key: FiveTupleKey,
+        from: Orientation,
+        start: usize,
+    ) -> Extracted<FiveTupleKey> {
+        Extracted::new(key, from, self.transport)
+            .with_payload((start + self.header_len) as u32, self.payload_len)
     }
 }
 
-/// Reads a header that is as nearly all are. The packet has `len` bytes behind its IP header;
-/// `data` is what was captured of them.
+/// Reads the header of a usual packet, which has `len` bytes after its IP header; `data` is the
+/// captured part.
 #[inline]
 pub(super) fn plain(protocol: u8, data: &[u8], len: usize) -> Option<Plain> {
-    let (ports, transport, payload_len) = match protocol {
+    let (ports, transport, header_len, payload_len) = match protocol {
         TCP => {
             let h = data.first_chunk::<16>()?;
             let header_len = usize::from(h[12] >> 4) * 4;
@@ -98,7 +120,7 @@ pub(super) fn plain(protocol: u8, data: &[u8], len: usize) -> Option<Plain> {
                 return None;
             }
             let transport = Transport::Tcp(Some(segment(h)));
-            (ports(h)?, transport, len - header_len)
+            (ports(h)?, transport, header_len, len - header_len)
         }
         UDP => {
             let h = data.first_chunk::<8>()?;
@@ -106,38 +128,43 @@ pub(super) fn plain(protocol: u8, data: &[u8], len: usize) -> Option<Plain> {
             if udp_len < 8 || udp_len > len {
                 return None;
             }
-            (ports(h)?, Transport::Udp, udp_len - 8)
+            (ports(h)?, Transport::Udp, 8, udp_len - 8)
         }
         _ => return None,
     };
     Some(Plain {
         ports,
         transport,
+        header_len,
         payload_len: payload_len as u32,
     })
 }
 
 /// Reads any header of `protocol`.
-pub(super) fn read(protocol: u8, body: Body<'_>) -> Said {
-    let Part { data, wire } = body.part;
+#[inline]
+pub(super) fn read(protocol: u8, body: Body<'_>) -> TransportHeader {
+    let Part { data, wire, start } = body.part;
     let len = u32::try_from(wire).unwrap_or(u32::MAX);
-    match protocol {
+    let (transport, (payload, malformed)) = match protocol {
         TCP => {
-            let (segment, payload) = tcp(data, len);
-            said(data, Transport::Tcp(segment), payload)
+            let (segment, payload) = tcp(body.part, len);
+            (Transport::Tcp(segment), payload)
         }
-        UDP => said(data, Transport::Udp, udp(body, len)),
-        SCTP => {
-            let payload = (len.saturating_sub(12), len < 12);
-            said(data, Transport::Other, payload)
-        }
-        _ => Said {
-            ports: (0, 0),
-            ports_known: true,
-            transport: Transport::Other,
-            payload_len: len,
-            malformed: false,
-        },
+        UDP => (Transport::Udp, udp(body, len)),
+        SCTP => (Transport::Other, (behind(12, start, len), len < 12)),
+        _ => (Transport::Other, (behind(0, start, len), false)),
+    };
+    let ports = if has_ports(protocol) {
+        ports(data)
+    } else {
+        Some((0, 0))
+    };
+    TransportHeader {
+        ports: ports.unwrap_or_default(),
+        ports_known: ports.is_some(),
+        transport,
+        payload,
+        malformed,
     }
 }
 
@@ -151,46 +178,43 @@ pub(super) fn ports(data: &[u8]) -> Option<(u16, u16)> {
     Some((be16(data, 0)?, be16(data, 2)?))
 }
 
-/// `payload` is its length, and whether the header is malformed.
-fn said(data: &[u8], transport: Transport, (payload_len, malformed): (u32, bool)) -> Said {
-    let ports = ports(data);
-    Said {
-        ports: ports.unwrap_or_default(),
-        ports_known: ports.is_some(),
-        transport,
-        payload_len,
-        malformed,
+/// The payload after a header at `start`; both together have `len` bytes.
+const fn behind(header_len: u32, start: usize, len: u32) -> Payload {
+    Payload {
+        start: start.saturating_add(header_len as usize),
+        len: len.saturating_sub(header_len),
     }
 }
 
-/// The length of the payload, and whether the header is malformed.
-fn udp(body: Body<'_>, len: u32) -> (u32, bool) {
-    let all = len.saturating_sub(8);
+/// The payload, and whether the header is malformed.
+fn udp(body: Body<'_>, len: u32) -> (Payload, bool) {
+    let all = behind(8, body.part.start, len);
     match be16(body.part.data, 4).map(u32::from) {
-        _ if len < 8 => (0, true),
+        _ if len < 8 => (Payload::NONE, true),
         // Cut off.
         None => (all, false),
         Some(0) if body.large => (all, false),
-        Some(said) => {
-            // Of a first fragment it is the length of all fragments.
-            let malformed = said < 8 || (said > len && !body.more);
-            (said.saturating_sub(8).min(all), malformed)
+        Some(stated) => {
+            // In a first fragment, this is the length of all fragments together.
+            let malformed = stated < 8 || (stated > len && !body.more);
+            let len = stated.saturating_sub(8).min(all.len);
+            (Payload { len, ..all }, malformed)
         }
     }
 }
 
-/// The segment, the length of its payload, and whether the header is malformed. No payload is known
-/// behind a header that was cut off, or is too short to be one.
-fn tcp(data: &[u8], len: u32) -> (Option<TcpSegment>, (u32, bool)) {
-    let Some(h) = data.first_chunk::<16>() else {
-        return (None, (0, len < 20));
+/// The segment, its payload, and whether the header is malformed. The payload after a header that
+/// was cut off, or is too short to be one, is unknown.
+fn tcp(part: Part<'_>, len: u32) -> (Option<TcpSegment>, (Payload, bool)) {
+    let Some(h) = part.data.first_chunk::<16>() else {
+        return (None, (Payload::NONE, len < 20));
     };
     let header_len = u32::from(h[12] >> 4) * 4;
     if header_len < 20 {
-        return (None, (0, true));
+        return (None, (Payload::NONE, true));
     }
-    let payload = (len.saturating_sub(header_len), header_len > len);
-    (Some(segment(h)), payload)
+    let payload = behind(header_len, part.start, len);
+    (Some(segment(h)), (payload, header_len > len))
 }
 
 #[inline]

@@ -1,4 +1,4 @@
-//! The extension headers of IPv6, and the lengths that the fixed header leaves open.
+//! The extension headers of IPv6, and lengths that the fixed header does not state.
 
 use super::Part;
 use crate::extract::Skip;
@@ -10,36 +10,36 @@ const AUTHENTICATION: u8 = 51;
 const NO_NEXT_HEADER: u8 = 59;
 const DESTINATION: u8 = 60;
 
-/// Every extension header has as many bytes at least.
+/// The minimum length of an extension header.
 const SMALLEST: usize = 8;
-/// What pads an IPv6 header without anything behind it to the shortest frame of Ethernet. It is too
-/// short for any header.
+/// The padding that brings a bare IPv6 header to the shortest Ethernet frame. It is too short for
+/// any header.
 const PADDING: usize = 6;
-/// The largest length that the fixed header can say.
+/// The largest length that the fixed header can state.
 const LARGEST: usize = u16::MAX as usize;
 
-/// Where a chain of extension headers leads to.
+/// The end of a chain of extension headers.
 pub(super) struct Chain<'a> {
-    /// The last protocol known.
+    /// The last known protocol.
     pub(super) protocol: u8,
-    /// What is behind the headers. Nothing of it is captured if one of them is not whole.
+    /// What follows the headers. It has no captured bytes if one of them is incomplete.
     pub(super) body: Part<'a>,
-    /// It is the first of several fragments.
+    /// The packet is the first of several fragments.
     pub(super) more: bool,
-    /// Why the chain was not followed to its end.
+    /// Why the chain could not be followed to its end.
     pub(super) broken: Option<Broken>,
 }
 
-/// Why a chain was not followed to its end.
+/// Why a chain could not be followed to its end.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Broken {
-    /// A snap length cut off where a header ends.
+    /// A snap length cut off the end of a header.
     Cut,
     /// A header does not end within the packet.
     Malformed,
 }
 
-/// Follows the extension headers to a protocol that is none.
+/// Follows the extension headers to a protocol that is not one.
 #[inline]
 pub(super) fn follow(protocol: u8, part: Part<'_>) -> Result<Chain<'_>, Skip> {
     match protocol {
@@ -64,9 +64,9 @@ fn walk(protocol: u8, part: Part<'_>) -> Result<Chain<'_>, Skip> {
         let header = chain.body.data;
         let len = match (chain.protocol, header.get(1)) {
             (FRAGMENT, _) => Some(8),
-            // In units of 8 bytes, the first not counted.
+            // In units of 8 bytes, not counting the first.
             (HOP_BY_HOP | ROUTING | DESTINATION, Some(len)) => Some(8 + usize::from(*len) * 8),
-            // In units of 4 bytes, the first two not counted.
+            // In units of 4 bytes, not counting the first two.
             (AUTHENTICATION, Some(len)) => Some(8 + usize::from(*len) * 4),
             (HOP_BY_HOP | ROUTING | DESTINATION | AUTHENTICATION, None) => None,
             _ => return Ok(chain),
@@ -80,7 +80,7 @@ fn walk(protocol: u8, part: Part<'_>) -> Result<Chain<'_>, Skip> {
             }
             chain.more = word & 1 != 0;
         }
-        // Its first byte is enough to know what comes behind it.
+        // Its first byte alone shows what follows it.
         let next = header.first().copied();
         chain.protocol = next.unwrap_or(chain.protocol);
         chain.broken = match len {
@@ -96,10 +96,10 @@ fn walk(protocol: u8, part: Part<'_>) -> Result<Chain<'_>, Skip> {
     }
 }
 
-/// How much is behind the fixed header if that says 0, and whether it may say so.
+/// The length of what follows the fixed header if the header states 0, and whether 0 is valid.
 ///
-/// Zero stands for more than the field can hold: a jumbogram, which has its length in an option
-/// (RFC 2675), or a segment that a card is still to cut up, which has that of its frame.
+/// Zero means more than the field can hold: a jumbogram, whose length is in an option (RFC 2675),
+/// or a segment that a card has yet to split, which has the length of its frame.
 #[cold]
 pub(super) fn length_of_0(next: u8, rest: Part<'_>) -> (usize, bool) {
     match next {
@@ -128,7 +128,7 @@ fn jumbo(rest: Part<'_>) -> (usize, bool) {
                 return (len, len > LARGEST);
             }
             [_, len, rest @ ..] if rest.len() >= usize::from(*len) => &rest[usize::from(*len)..],
-            // The option may be in what was cut off.
+            // The option may be in the part that was cut off.
             _ if header.data.len() < header.wire => return (rest.wire, true),
             _ => return (0, false),
         };

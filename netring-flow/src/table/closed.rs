@@ -1,30 +1,29 @@
-//! The keys of connections that closed lately.
+//! The keys of recently closed connections.
 
-use super::Tag;
-use crate::wheel::Wheel;
+use super::{Tag, Wheel};
 
-/// How long a key is remembered, in places of the wheel: 240 s, twice the longest that RFC 9293
-/// lets a segment live.
+/// How long a key is remembered, in places of the wheel: 240 s, twice the maximum segment lifetime
+/// of RFC 9293.
 const LATELY: u32 = (240_000_000_000_i64 >> Wheel::SHIFT) as u32;
 
-/// Keys that are remembered: 512 KiB.
+/// Number of keys that are remembered: 512 KiB.
 const PLACES: usize = 1 << 16;
 
-/// A table of tags, each with the time of its last packet, in which the newer takes the place of
-/// the older.
+/// A table of tags, each with the time of its last packet, in which newer entries replace older
+/// ones.
 ///
-/// Two keys of one tag are taken for one: of 65,536 keys that are remembered each new one is taken
-/// for another with a probability of 1 in 65,536, and what is lost by that is one segment without
+/// Two keys with the same tag are not distinguished: with 65,536 keys remembered, a new one is
+/// mistaken for another with a probability of 1 in 65,536, and the cost is one segment without
 /// data.
 #[derive(Debug, Default)]
-pub(crate) struct Closed {
-    /// The tag above the time, which is 0 only where there is nothing. Empty until the first
-    /// connection closes.
+pub(crate) struct RecentlyClosed {
+    /// The tag above the time, which is 0 only in a free place. Empty until the first connection
+    /// closes.
     places: Box<[u64]>,
 }
 
-impl Closed {
-    /// Remembers a key whose last packet came at this time of the wheel.
+impl RecentlyClosed {
+    /// Remembers a key whose last packet arrived at this time of the wheel.
     pub(crate) fn remember(&mut self, tag: Tag, then: u32) {
         if self.places.is_empty() {
             self.places = vec![0; PLACES].into();
@@ -32,7 +31,7 @@ impl Closed {
         self.places[place(tag)] = u64::from(tag.0) << 32 | u64::from(then.max(1));
     }
 
-    /// Whether a key was remembered and not long ago.
+    /// Whether a key was remembered recently.
     pub(crate) fn is_recent(&self, tag: Tag, now: u32) -> bool {
         self.places.get(place(tag)).is_some_and(|place| {
             *place != 0
@@ -42,7 +41,7 @@ impl Closed {
     }
 }
 
-/// By the low bits: the index of the table takes the high ones.
+/// Uses the low bits, because the index of the table uses the high ones.
 const fn place(tag: Tag) -> usize {
     tag.0 as usize % PLACES
 }
@@ -53,7 +52,7 @@ mod tests {
 
     #[test]
     fn a_key_is_remembered_for_four_minutes_and_no_other() {
-        let mut closed = Closed::default();
+        let mut closed = RecentlyClosed::default();
         assert!(!closed.is_recent(Tag(7), 1000));
         closed.remember(Tag(7), 1000);
         assert!(closed.is_recent(Tag(7), 1000));

@@ -1,4 +1,4 @@
-//! What is kept of one end of a flow: a cache line.
+//! The state of one direction of a flow: one cache line.
 
 use netring_sys::{Clock, Timestamp};
 
@@ -9,35 +9,35 @@ use crate::extract::WindowScale;
 #[derive(Clone, Copy, Debug)]
 #[repr(C)]
 pub(crate) struct Direction {
-    /// Packets in the upper 48 bits: 2⁴⁸ are a year of nine million each second. Below them the
-    /// window of the last segment, as in the header.
+    /// Packets in the upper 48 bits: 2⁴⁸ last a year at nine million a second. The lower 16 bits
+    /// hold the window of the last segment, as in the header.
     packets: u64,
     bytes: u64,
     pub(crate) payload: u64,
     pub(crate) last: i64,
     /// SYN, FIN and RST: 21 bits each.
     counts: u64,
-    /// Behind the highest sequence number that was sent; means nothing before the first segment.
+    /// One past the highest sequence number that was sent; meaningless before the first segment.
     pub(crate) next_sequence: u32,
     /// The last acknowledgement number, if there was one.
     pub(crate) acked: u32,
-    /// Retransmissions (24 bits), the window scale of the SYN (6), and how the last
-    /// acknowledgement number stands (2).
+    /// Retransmissions (24 bits), the window scale of the SYN (6), and the number of times the last
+    /// acknowledgement number was seen (2).
     again: u32,
-    /// Bytes below `next_sequence` that were not seen (24 bits), and how far the last repeated SYN
-    /// was behind the one before it (8).
+    /// Bytes below `next_sequence` that were not seen (24 bits), and the gap before the last
+    /// repeated SYN (8).
     missing: u32,
-    /// Not of the direction: it fills the line. In the first the flow's number, in the second the
-    /// order of what happened.
+    /// Not part of the direction; it fills the cache line. The first direction holds the flow's
+    /// number, the second the order of events.
     pub(super) word: u64,
 }
 
 const COUNT_BITS: u32 = 21;
 const COUNT_MAX: u64 = (1 << COUNT_BITS) - 1;
 
-/// One packet, above the window.
+/// One packet, above the window bits.
 const PACKET: u64 = 1 << 16;
-/// The greatest number of 24 bits.
+/// The largest 24-bit number.
 const WIDE: u32 = (1 << 24) - 1;
 const ACKS: u32 = 3;
 const SCALE: u32 = 0xfc;
@@ -67,7 +67,7 @@ impl Direction {
         self.count_next(self.last.max(time), bytes, payload);
     }
 
-    /// Counts a packet that is no earlier than the one before it.
+    /// Counts a packet that is not older than the one before it.
     #[inline(always)]
     pub(crate) const fn count_next(&mut self, time: i64, bytes: u32, payload: u32) {
         self.packets = self.packets.wrapping_add(PACKET);
@@ -93,7 +93,7 @@ impl Direction {
         }
     }
 
-    /// Takes in the acknowledgement number of a segment and its window.
+    /// Records the acknowledgement number and the window of a segment.
     #[inline(always)]
     pub(crate) fn acknowledge(&mut self, number: u32, window: u16, payload: u32) {
         let before = self.packets as u16;
@@ -116,7 +116,7 @@ impl Direction {
         self.again & ACKS != 0
     }
 
-    /// Whether it acknowledged the same number three times, and so asks for what comes behind it.
+    /// Whether it acknowledged the same number three times and so requests what follows it.
     pub(crate) const fn asks(&self) -> bool {
         self.again & ACKS == ACKS
     }
@@ -126,7 +126,7 @@ impl Direction {
         self.packets as u16 as u32
     }
 
-    /// Keeps what the SYN says of the window scale.
+    /// Stores the window scale of the SYN.
     pub(crate) const fn set_scale(&mut self, scale: WindowScale) {
         self.again = self.again & !SCALE | (scale.to_bits() as u32) << 2;
     }
@@ -135,29 +135,29 @@ impl Direction {
         WindowScale::from_bits(((self.again & SCALE) >> 2) as u8)
     }
 
-    /// So many bytes were not seen.
+    /// Records that `bytes` bytes were not seen.
     pub(crate) const fn miss(&mut self, bytes: u32) {
         let missing = (self.missing >> 8).saturating_add(bytes);
         self.missing = (if missing < WIDE { missing } else { WIDE }) << 8 | self.missing & 0xff;
     }
 
-    /// How many bytes were not seen.
+    /// Bytes that were not seen.
     pub(crate) const fn missing(&self) -> u32 {
         self.missing >> 8
     }
 
-    /// Takes bytes off those that were not seen: not more than [`missing`](Self::missing).
+    /// Subtracts bytes from those that were not seen; at most [`missing`](Self::missing).
     pub(crate) const fn find(&mut self, bytes: u32) {
         self.missing -= bytes << 8;
     }
 
-    /// Keeps how long after the one before it a SYN came again, in nanoseconds: rounded up, by at
-    /// most an eighth.
+    /// Stores the gap between a SYN and its repetition, in nanoseconds, rounded up by at most an
+    /// eighth.
     pub(crate) const fn set_retry(&mut self, gap: i64) {
         self.missing = self.missing & !0xff | retry::encode(gap) as u32;
     }
 
-    /// How long after the one before it a SYN came again, in nanoseconds; 0 if none did.
+    /// The gap between a SYN and its repetition, in nanoseconds; 0 if there was none.
     #[inline]
     pub(crate) const fn retry(&self) -> i64 {
         match self.missing as u8 {
@@ -183,7 +183,8 @@ impl Direction {
     }
 }
 
-/// A time in a byte: three bits behind the highest one that is set, in units of 16 ms.
+/// A time in one byte: the position of the highest bit and the three bits below it, in units of 16
+/// ms.
 mod retry {
     const UNIT: u32 = 24;
 
@@ -196,7 +197,7 @@ mod retry {
             return units as u8;
         }
         let shift = 60 - units.leading_zeros();
-        // Rounded up: where that carries over, the next power of two comes out by itself.
+        // Rounded up; a carry yields the next power of two by itself.
         let rounded = ((units - 1) >> shift) + 1;
         let code = (shift as u64) * 8 + rounded;
         if code > 255 { 255 } else { code as u8 }
@@ -204,7 +205,7 @@ mod retry {
 
     pub(super) const fn decode(code: u8) -> i64 {
         let (shift, rest) = ((code / 8) as u32, (code % 8) as i64);
-        // At most 15 · 2³⁰ units, which are less than time has nanoseconds.
+        // At most 15 · 2³⁰ units, which fit into 63 bits of nanoseconds.
         let units = if shift == 0 {
             rest
         } else {
@@ -248,7 +249,7 @@ mod tests {
         assert!(direction.asks());
         assert!((64_000_000_000..=72_000_000_000).contains(&direction.retry()));
         assert_eq!(direction.packets(), 1);
-        // 2²⁴ - 1 are the most that are kept.
+        // At most 2²⁴ - 1 are kept.
         assert_eq!(direction.missing(), 16_777_215);
         direction.find(16_777_214);
         assert_eq!(direction.missing(), 1);

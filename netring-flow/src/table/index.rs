@@ -1,12 +1,12 @@
-//! From a hash to a slot: open addressing, 8 bytes a place, linear probing.
+//! From a hash to a slot: open addressing, 8 bytes per place, linear probing.
 
+use super::prefetch::prefetch;
 use super::{Slot, Tag};
-use crate::prefetch::prefetch;
 
-/// The places; a place is 0 where it is free, else the tag above the slot + 1.
+/// The places. A free place is 0; otherwise it holds the tag above the slot + 1.
 ///
-/// The home of a tag is its top bits. So a place tells where it wants to be, and neither growing
-/// nor removing reads a record.
+/// The home of a tag is given by its top bits, so a place implies its home, and neither growing nor
+/// removing reads a record.
 #[derive(Debug)]
 pub(super) struct Index {
     places: Box<[u64]>,
@@ -25,11 +25,11 @@ impl Index {
         }
     }
 
-    /// The slot of this tag that `is_it` agrees to.
+    /// The slot with this tag that `is_it` accepts.
     #[inline]
     pub(super) fn find(&self, tag: Tag, is_it: impl Fn(Slot) -> bool) -> Option<Slot> {
         let mut at = self.home(tag);
-        // Ends: at least half of the places are free.
+        // Terminates, because at least half of the places are free.
         loop {
             let place = self.places[at];
             if place == 0 {
@@ -46,8 +46,8 @@ impl Index {
     }
 
     pub(super) fn insert(&mut self, tag: Tag, slot: Slot) {
-        // Half are the most: what a fuller index saves, the processor loses by guessing wrong how
-        // far to probe.
+        // At most half are used: a fuller index costs more in mispredicted probes than it saves in
+        // memory.
         if (self.used + 1) * 2 > self.places.len() {
             self.grow();
         }
@@ -55,7 +55,7 @@ impl Index {
         self.used += 1;
     }
 
-    /// Frees a place, and moves those behind it up that this brings nearer to their home.
+    /// Frees a place and moves up those after it that get closer to their home.
     pub(super) fn remove(&mut self, tag: Tag, slot: Slot) {
         let mask = self.mask();
         let mut hole = self.home(tag);
@@ -83,7 +83,7 @@ impl Index {
         self.used -= 1;
     }
 
-    /// Asks for the memory where a look-up begins.
+    /// Prefetches the memory where a lookup starts.
     #[inline]
     pub(super) fn prefetch(&self, tag: Tag) {
         prefetch(&self.places[self.home(tag)]);
@@ -108,7 +108,7 @@ impl Index {
 
     #[inline]
     fn home(&self, tag: Tag) -> usize {
-        // At most 32: there are never more than 2³¹ flows.
+        // `bits` is at most 32, because there are never more than 2³¹ flows.
         (u64::from(tag.0) >> (32 - self.bits)) as usize
     }
 
@@ -130,8 +130,8 @@ mod tests {
     use super::*;
 
     proptest! {
-        /// A list of (tag, slot) is the oracle. The tags are few, and at both ends, so that they
-        /// collide and wrap.
+        /// A list of (tag, slot) is the oracle. There are few tags, at both ends of the range, so
+        /// that they collide and wrap.
         #[test]
         fn it_is_what_a_list_is(steps in prop::collection::vec((any::<bool>(), 0_u32..24, any::<bool>()), 1..900)) {
             let mut index = Index::new();

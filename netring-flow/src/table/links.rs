@@ -1,15 +1,15 @@
-//! Lists of flows whose links are in the slab: a flow is in at most one list of each kind.
+//! Lists of flows whose links are in the slab. A flow is in at most one list of each kind.
 
 use super::Slot;
 use super::node::{HEAD, NONE, Node};
 use super::slab::Slab;
 
-/// The kind of lists that the timer wheel has.
+/// The kind of list that the timer wheel uses.
 pub(crate) const WHEEL: usize = 0;
-/// The kind of lists by which flows are evicted.
+/// The kind of list by which flows are evicted.
 pub(crate) const QUEUE: usize = 1;
 
-/// A number of lists of one kind. Each is a ring of its members and its head.
+/// Lists of one kind. Each is a ring of its members and its head.
 #[derive(Debug)]
 pub(crate) struct Lists<const KIND: usize> {
     heads: Box<[Node]>,
@@ -18,8 +18,8 @@ pub(crate) struct Lists<const KIND: usize> {
 impl<const KIND: usize> Lists<KIND> {
     pub(crate) fn new(count: usize) -> Self {
         let empty = |list| Node {
-            before: list | HEAD,
-            behind: list | HEAD,
+            previous: list | HEAD,
+            next: list | HEAD,
         };
         Self {
             heads: (0..count as u32).map(empty).collect(),
@@ -29,34 +29,34 @@ impl<const KIND: usize> Lists<KIND> {
     /// The first of a list.
     #[inline]
     pub(crate) fn first(&self, list: usize) -> Option<Slot> {
-        let first = self.heads[list].behind;
+        let first = self.heads[list].next;
         (first & HEAD == 0).then_some(Slot(first))
     }
 
-    /// The one behind a flow in its list.
-    pub(crate) fn behind<K>(&self, slab: &mut Slab<K>, slot: Slot) -> Option<Slot> {
-        let behind = slab.node::<KIND>(slot).behind;
-        (behind & HEAD == 0).then_some(Slot(behind))
+    /// The flow after this one in its list.
+    pub(crate) fn next<K>(&self, slab: &mut Slab<K>, slot: Slot) -> Option<Slot> {
+        let next = slab.node::<KIND>(slot).next;
+        (next & HEAD == 0).then_some(Slot(next))
     }
 
     /// Appends a flow that is in no list of this kind.
     pub(crate) fn push<K>(&mut self, slab: &mut Slab<K>, list: usize, slot: Slot) {
         let head = list as u32 | HEAD;
-        let last = self.heads[list].before;
+        let last = self.heads[list].previous;
         *slab.node::<KIND>(slot) = Node {
-            before: last,
-            behind: head,
+            previous: last,
+            next: head,
         };
-        self.at(slab, last).behind = slot.0;
-        self.heads[list].before = slot.0;
+        self.at(slab, last).next = slot.0;
+        self.heads[list].previous = slot.0;
     }
 
-    /// Takes a flow out of its list, if it is in one.
+    /// Removes a flow from its list, if it is in one.
     pub(crate) fn unlink<K>(&mut self, slab: &mut Slab<K>, slot: Slot) {
-        let node = std::mem::replace(slab.node::<KIND>(slot), Node::LOOSE);
-        if node.before != NONE {
-            self.at(slab, node.before).behind = node.behind;
-            self.at(slab, node.behind).before = node.before;
+        let node = std::mem::replace(slab.node::<KIND>(slot), Node::UNLINKED);
+        if node.previous != NONE {
+            self.at(slab, node.previous).next = node.next;
+            self.at(slab, node.next).previous = node.previous;
         }
     }
 

@@ -2,29 +2,29 @@
 
 use super::Slot;
 
-/// Both neighbours: a slot, or the head of a list.
+/// Both neighbours: each a slot or the head of a list.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Node {
-    pub(super) before: u32,
-    pub(super) behind: u32,
+    pub(super) previous: u32,
+    pub(super) next: u32,
 }
 
-/// Marks the number of a list, where else a slot stands.
+/// Marks the number of a list in the place of a slot.
 pub(super) const HEAD: u32 = 1 << 31;
 /// In no list.
 pub(super) const NONE: u32 = u32::MAX;
 
 impl Node {
-    pub(super) const LOOSE: Self = Self {
-        before: NONE,
-        behind: NONE,
+    pub(super) const UNLINKED: Self = Self {
+        previous: NONE,
+        next: NONE,
     };
 
-    /// The links of a free slot, which keep the next free one.
+    /// The links of a free slot, which hold the next free one.
     pub(super) const fn free(next: Option<Slot>) -> Self {
         Self {
-            before: NONE,
-            behind: match next {
+            previous: NONE,
+            next: match next {
                 Some(slot) => slot.0,
                 None => NONE,
             },
@@ -32,7 +32,7 @@ impl Node {
     }
 
     pub(super) const fn as_free(self) -> Option<Slot> {
-        match self.behind {
+        match self.next {
             NONE => None,
             slot => Some(Slot(slot)),
         }

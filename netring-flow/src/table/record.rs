@@ -1,41 +1,40 @@
-//! All that is kept of one flow: three cache lines for the built-in key, of which a packet touches
-//! two.
+//! The record of a flow: three cache lines for the built-in key, of which a packet uses two.
 
 use netring_sys::Clock;
 
 use super::direction::Direction;
+use super::prefetch::prefetch;
+use crate::event::{self, Letter};
 use crate::extract::Orientation;
-use crate::history::{self, Letter};
-use crate::prefetch::prefetch;
 use crate::{EndReason, FlowId, FlowStats, History};
 
-/// A flow. The first line has the key and the state, the other two have a direction each.
+/// A flow. The first cache line holds the key and the state, the other two hold a direction each.
 #[derive(Debug)]
 #[repr(C, align(64))]
 pub(crate) struct Record<K> {
     pub(crate) key: K,
-    /// The wheel's time, a coarse clock, when the last packet came; the packet itself may tell an
-    /// earlier time.
+    /// When the last packet arrived, by the wheel's coarse clock; the packet's own timestamp may be
+    /// earlier.
     pub(crate) seen_at: u32,
     /// The sequence number of the SYN, if [`Flags::ISN_KNOWN`].
     pub(crate) isn: u32,
-    /// When the last report was due, the start being the first, by the clock of ticks: see
+    /// When the last report was due, by the clock of ticks; the start counts as the first. See
     /// [`expire`](crate::engine).
     pub(crate) reported: u32,
-    /// What happened, as bits; see [`history`].
-    seen: history::Seen,
+    /// What happened, as bits; see [`History`].
+    seen: event::Seen,
     pub(crate) state: State,
     pub(crate) flags: Flags,
     pub(crate) directions: [Direction; 2],
 }
 
-/// What few packets touch: it lies beside the links, out of the way of the cache lines that every
-/// packet reads.
+/// What few packets use. It is stored beside the links, away from the cache lines that every packet
+/// reads.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Rare {
     /// The earliest packet time of each direction.
     pub(crate) first: [i64; 2],
-    /// Segments that came out of order, of each direction.
+    /// Segments of each direction that arrived out of order.
     pub(crate) out_of_order: [u32; 2],
 }
 
@@ -46,7 +45,8 @@ impl Rare {
     };
 }
 
-/// The state, as far as it decides on the time-out. TCP that one end has closed is established.
+/// The state, as far as it determines the timeout. A TCP connection that one end has closed is
+/// established.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub(crate) enum State {
@@ -74,7 +74,7 @@ impl Flags {
     pub(crate) const MALFORMED: u8 = 32;
     /// A SYN-ACK acknowledged the SYN.
     pub(crate) const ANSWERED: u8 = 64;
-    /// The sequence number of the SYN is that of a later SYN, which may be of another connection.
+    /// `isn` is that of a later SYN, which may belong to another connection.
     pub(crate) const CANDIDATE: u8 = 128;
 
     pub(crate) const fn has(self, flag: u8) -> bool {
@@ -95,7 +95,7 @@ impl State {
         matches!(self, Self::TcpFinished | Self::TcpReset)
     }
 
-    /// Why a flow is over that ends in this state, where `otherwise` is the reason to end it now.
+    /// Why a flow that is in this state ended, if `otherwise` is the reason to end it now.
     pub(crate) const fn reason(self, otherwise: EndReason) -> EndReason {
         match self {
             Self::TcpFinished => EndReason::Finished,
@@ -128,7 +128,7 @@ impl<K> Record<K> {
         }
     }
 
-    /// Asks for the lines that a packet of this direction touches.
+    /// Prefetches the lines that a packet of this direction uses.
     #[inline]
     pub(super) fn prefetch(&self, from: Orientation) {
         prefetch(self);
@@ -180,7 +180,7 @@ impl<K> Record<K> {
         self.has_sent(Orientation::Forward) && self.has_sent(Orientation::Reverse)
     }
 
-    /// Whether it is a handshake that is not complete, or was refused.
+    /// Whether its handshake is incomplete or was refused.
     pub(crate) const fn is_attempt(&self) -> bool {
         self.state.is_closed() || matches!(self.state, State::TcpOpening)
     }
@@ -192,12 +192,12 @@ impl<K> Record<K> {
 
     #[inline]
     pub(crate) fn happened(&mut self, letter: Letter, from: Orientation) {
-        history::push(&mut self.directions[1].word, &mut self.seen, letter, from);
+        event::push(&mut self.directions[1].word, &mut self.seen, letter, from);
     }
 
     #[inline]
     pub(crate) const fn has_happened(&self, letter: Letter, from: Orientation) -> bool {
-        self.seen[from as usize] & history::bit(letter) != 0
+        self.seen[from as usize] & event::bit(letter) != 0
     }
 
     /// Whether no segment was read.

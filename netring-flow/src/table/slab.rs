@@ -1,19 +1,19 @@
-//! Records, and beside them their links and what is rarely touched, in chunks: a record never
-//! moves, and growing copies nothing.
+//! Records, with their links and rarely used parts beside them, in chunks: a record never moves,
+//! and growing copies nothing.
 
 use super::node::Node;
+use super::prefetch::prefetch;
 use super::record::Rare;
 use super::{Record, Slot};
 use crate::extract::Orientation;
-use crate::prefetch::prefetch;
 
-/// Records of a chunk: memory is asked for in chunks, and taken as records are written to it.
+/// Records of a chunk. Memory is reserved in chunks, and used as records are written.
 const CHUNK: usize = 1 << 14;
 
 #[derive(Debug)]
 pub(crate) struct Slab<K> {
     chunks: Vec<Chunk<K>>,
-    /// The first of the free slots; each has the next in its links.
+    /// The first free slot; each holds the next in its links.
     free: Option<Slot>,
     len: usize,
 }
@@ -24,7 +24,7 @@ struct Chunk<K> {
     besides: Vec<Beside>,
 }
 
-/// What lies beside a record.
+/// What is stored beside a record.
 #[derive(Debug)]
 struct Beside {
     links: [Node; 2],
@@ -33,7 +33,7 @@ struct Beside {
 
 impl Beside {
     const NEW: Self = Self {
-        links: [Node::LOOSE; 2],
+        links: [Node::UNLINKED; 2],
         rare: Rare::NEW,
     };
 }
@@ -51,7 +51,7 @@ impl<K> Slab<K> {
         self.len
     }
 
-    /// Puts a record in. Inlined, so that it is written where it stays and not copied there.
+    /// Inserts a record. Inlined so that it is written in place instead of copied.
     #[inline(always)]
     pub(super) fn insert(&mut self, record: Record<K>) -> Slot {
         self.len += 1;
@@ -79,7 +79,7 @@ impl<K> Slab<K> {
         slot
     }
 
-    /// Frees a slot. Its record stays until the slot is used again.
+    /// Frees a slot. Its record stays until the slot is reused.
     pub(super) fn remove(&mut self, slot: Slot) {
         self.len -= 1;
         *self.node::<0>(slot) = Node::free(self.free);
@@ -96,7 +96,7 @@ impl<K> Slab<K> {
         &mut self.chunks[slot.0 as usize / CHUNK].records[slot.0 as usize % CHUNK]
     }
 
-    /// A record, and what is rarely touched of it.
+    /// A record and its rarely used part.
     #[inline]
     pub(super) fn both(&mut self, slot: Slot) -> (&mut Record<K>, &mut Rare) {
         let chunk = &mut self.chunks[slot.0 as usize / CHUNK];
@@ -108,14 +108,14 @@ impl<K> Slab<K> {
         &self.chunks[slot.0 as usize / CHUNK].besides[slot.0 as usize % CHUNK].rare
     }
 
-    /// Asks for a record and what is beside it.
+    /// Prefetches a record and what is beside it.
     pub(super) fn prefetch_all(&self, slot: Slot) {
         let record = self.get(slot);
         record.prefetch(Orientation::Forward);
         record.prefetch(Orientation::Reverse);
         let beside = &self.chunks[slot.0 as usize / CHUNK].besides[slot.0 as usize % CHUNK];
         prefetch(&beside.links);
-        // It may be in two lines.
+        // It may span two cache lines.
         prefetch(&beside.rare.out_of_order);
     }
 

@@ -1,4 +1,4 @@
-//! A RST or FIN that the other end would not believe closes nothing.
+//! A RST or FIN that the other end would not accept closes nothing.
 
 use etherparse::{PacketBuilder, TcpOptionElement};
 use netring_flow::{Anomaly, EndReason, FlowEvent};
@@ -24,7 +24,7 @@ fn scaled(from: &str, to: &str, sequence: u32, ack: Option<u32>, scale: u8) -> V
 }
 
 fn out_of_window(bench: &Bench) -> u64 {
-    let told = bench.count(|event| {
+    let reported = bench.count(|event| {
         matches!(
             event,
             FlowEvent::Anomaly {
@@ -34,8 +34,8 @@ fn out_of_window(bench: &Bench) -> u64 {
             }
         )
     });
-    assert_eq!(told, bench.tracker.stats().out_of_window);
-    told
+    assert_eq!(reported, bench.tracker.stats().out_of_window);
+    reported
 }
 
 /// A connection after its handshake: the client sent 50 bytes that are acknowledged and 10 that are
@@ -57,7 +57,7 @@ fn open(scale: Option<u8>) -> Bench {
 }
 
 #[test]
-fn a_rst_closes_inside_of_the_window_and_nowhere_else() {
+fn a_rst_closes_inside_the_window_and_nowhere_else() {
     // Sequence number of a RST of the server; the client takes 65,000 bytes from 9041 on.
     for (scale, sequence, closes) in [
         (None, 9041, true),
@@ -79,7 +79,7 @@ fn a_rst_closes_inside_of_the_window_and_nowhere_else() {
             bench.server(1.0, flags, sequence, 1061, b"");
             let case = format!("{sequence} by {scale:?}");
             assert_eq!(out_of_window(&bench), u64::from(!closes), "{case}");
-            // What goes on counts in the same flow, and the close is as if nothing had been.
+            // Later packets count in the same flow, and the close is unaffected.
             bench.client(2.0, FIN | ACK, 1061, 9041, b"");
             bench.server(2.1, FIN | ACK, 9041, 1062, b"");
             let (reason, history) = if closes {
@@ -94,16 +94,16 @@ fn a_rst_closes_inside_of_the_window_and_nowhere_else() {
 }
 
 #[test]
-fn a_rst_is_believed_with_data_in_flight_and_where_packets_were_lost() {
+fn a_rst_is_accepted_with_data_in_flight_and_where_packets_were_lost() {
     // The client sent 10 bytes that the server has not acknowledged: its number may be before or
-    // behind them.
+    // after them.
     for sequence in [1051, 1061] {
         let mut bench = open(None);
         bench.client(1.0, RST, sequence, 0, b"");
         assert_eq!(out_of_window(&bench), 0);
         assert_eq!(bench.story()[0].0, EndReason::Reset);
     }
-    // More in flight than the window that was seen last: the capture lost acknowledgements.
+    // More in flight than the last window seen: the capture lost acknowledgements.
     let mut bench = open(None);
     for n in 0..100 {
         let sequence = 1061 + n * 1000;
@@ -115,8 +115,8 @@ fn a_rst_is_believed_with_data_in_flight_and_where_packets_were_lost() {
 
 #[test]
 fn a_rst_behind_a_fin_may_leave_the_fin_out() {
-    // The server is acknowledged up to behind its FIN, and answers what still comes with the number
-    // before it.
+    // The server's FIN is acknowledged, and it answers later segments with the number before the
+    // FIN.
     let mut bench = open(None);
     bench.server(1.0, FIN | ACK, 9041, 1061, b"");
     bench.client(1.1, ACK, 1061, 9042, &[7; 10]);
@@ -183,8 +183,8 @@ fn a_scan_that_resets_what_was_answered_closes_and_a_stray_in_the_handshake_does
 }
 
 #[test]
-fn where_the_window_is_not_known_all_is_believed() {
-    // In its middle; one end only; a SYN whose options were cut.
+fn if_the_window_is_unknown_everything_is_accepted() {
+    // Picked up mid-stream; one direction only; a SYN whose options were cut.
     let mut bench = Bench::new();
     bench.client(0.0, ACK, 1001, 9001, b"data");
     bench.server(0.1, ACK, 9001, 1005, b"data");
@@ -224,7 +224,7 @@ fn windows_are_scaled_only_if_both_ends_offer_it() {
 }
 
 #[test]
-fn a_fin_outside_of_the_window_closes_nothing() {
+fn a_fin_outside_the_window_closes_nothing() {
     let mut bench = open(None);
     bench.client(1.0, FIN | ACK, 800_000_000, 9041, b"");
     bench.server(1.1, FIN | ACK, 900_000_000, 1061, b"data");

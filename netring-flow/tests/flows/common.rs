@@ -1,4 +1,4 @@
-//! Frames, and a tracker that is fed with them.
+//! Frames, and a tracker that receives them.
 
 use std::net::SocketAddrV4;
 use std::time::Duration;
@@ -18,7 +18,7 @@ pub(crate) const ACK: u8 = 16;
 pub(crate) const CLIENT: &str = "192.0.2.200:40000";
 pub(crate) const SERVER: &str = "192.0.2.10:443";
 
-/// A time in seconds since the epoch, far from it.
+/// A time in seconds after a fixed point far from the epoch.
 pub(crate) fn at(seconds: f64) -> Timestamp {
     let nanos = 1_700_000_000_000_000_000 + (seconds * 1e9).round() as i64;
     Timestamp::from_nanos(nanos, Clock::Software)
@@ -64,7 +64,7 @@ pub(crate) fn udp(from: &str, to: &str, payload: &[u8]) -> Vec<u8> {
     bytes
 }
 
-/// A tracker, and all that it told.
+/// A tracker and all events that it reported.
 pub(crate) struct Bench {
     pub(crate) tracker: FlowTracker<FiveTuple>,
     pub(crate) events: Vec<Event>,
@@ -135,7 +135,7 @@ impl Bench {
         self.balance();
     }
 
-    /// The books: each packet is in one flow or counted by cause, each flow ended or active.
+    /// The books: each packet is in one flow or counted by cause; each flow has ended or is active.
     pub(crate) fn balance(&self) {
         let stats = self.tracker.stats();
         assert_eq!(
@@ -161,7 +161,8 @@ impl Bench {
         self.events.iter().filter_map(Ended::of).collect()
     }
 
-    /// Finishes, and tells the reason and the history of each flow, in order of their beginning.
+    /// Finishes, and returns the reason and the history of each flow in the order in which they
+    /// started.
     pub(crate) fn story(&mut self) -> Vec<(EndReason, String)> {
         self.finish();
         let mut ended = self.ended();

@@ -1,4 +1,4 @@
-//! An allocator that counts what the thread that asks has.
+//! An allocator that counts the memory of the calling thread.
 
 #![expect(unsafe_code, reason = "an allocator is unsafe to write")]
 
@@ -12,12 +12,12 @@ thread_local! {
     static CALLS: Cell<u64> = const { Cell::new(0) };
 }
 
-/// Bytes that this thread has asked for and not given back.
+/// Bytes that this thread has allocated and not freed.
 pub(crate) fn allocated() -> usize {
     BYTES.get().max(0) as usize
 }
 
-/// How often this thread has asked.
+/// The number of allocations by this thread.
 pub(crate) fn allocations() -> u64 {
     CALLS.get()
 }

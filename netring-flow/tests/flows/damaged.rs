@@ -1,4 +1,4 @@
-//! Packets with a valid IP header and something cut or malformed behind it: each is in a flow, and
+//! Packets with a valid IP header followed by something cut or malformed: each is in a flow, and
 //! marked.
 
 use netring_flow::extract::{FiveTuple, Skip, Transport};
@@ -22,7 +22,7 @@ fn no_ports(version: u8, protocol: &str) -> String {
     }
 }
 
-/// What is told of a packet that ends here on the wire, and of one that a snap length cut here.
+/// The summary of a packet that ends here on the wire, and of one that a snap length cut here.
 fn ends_and_cut(packet: &[u8], at: usize) -> (String, String) {
     let cut = Packet::new(
         &packet[..at],
@@ -78,7 +78,7 @@ fn the_ip_length_ends_a_packet_as_the_wire_does() {
         line(&frame(&bytes, bytes.len())),
         format!("{} 0 malformed", no_ports(6, "udp"))
     );
-    // Protocols without ports have 0, and nothing that could be cut.
+    // Protocols without ports have port 0, and nothing that could be cut.
     assert_eq!(
         line(&bare(&ip4(20, 47, &[]))),
         "proto 47 192.0.2.1:0 192.0.2.9:0 0"
@@ -128,14 +128,14 @@ fn ipv4_options_that_end_early_leave_the_addresses() {
         let (ends, cut) = ends_and_cut(&packet, end);
         assert_eq!(ends, format!("{key} 0 malformed"));
         assert_eq!(cut, format!("{key} 0 cut"));
-        // A length of 0 is the frame's, which ends in the options.
+        // A length of 0 means that of the frame, which ends in the options.
         let mut large = packet.clone();
         large[2..4].fill(0);
         let (ends, cut) = ends_and_cut(&large, end);
         assert_eq!(ends, format!("{key} 0 malformed"));
         assert_eq!(cut, format!("{key} 0 cut"));
     }
-    // The addresses are the least that has to be there.
+    // At least the addresses must be present.
     assert_eq!(read(&bare(&packet[..19])).err(), Some(Skip::Short));
     packet[3] = 59;
     assert_eq!(read(&bare(&packet)).err(), Some(Skip::IpTotalLength));
@@ -165,7 +165,7 @@ fn an_ipv6_chain_that_ends_early_is_a_flow_of_the_last_protocol_known() {
         let (ends, cut) = ends_and_cut(&packet, 41);
         assert_eq!(ends, format!("{udp_key} 0 malformed"));
         assert_eq!(cut, format!("{udp_key} 0 cut"));
-        // With its length it is known how much is behind it.
+        // Its length shows how much follows.
         for end in [48, 55] {
             let (ends, cut) = ends_and_cut(&packet, end);
             assert_eq!(ends, format!("{udp_key} 0 malformed"));
@@ -186,7 +186,7 @@ fn an_ipv6_chain_that_ends_early_is_a_flow_of_the_last_protocol_known() {
             "udp [2001:db8::1]:5000 [2001:db8::9]:53 30 malformed"
         );
     }
-    // Two headers, of which the second is not there.
+    // Two headers, the second of which is missing.
     let packet = ip6(8, HOP_BY_HOP, &[ROUTING, 0, 1, 4, 0, 0, 0, 0]);
     assert_eq!(
         line(&bare(&packet)),
@@ -208,15 +208,15 @@ fn a_fragment_header_that_ends_early_is_no_later_fragment_unless_it_says_so() {
         assert_eq!(ends, format!("{key} 0 malformed"), "{end}");
         assert!(cut.starts_with(&key) && cut.ends_with(" cut"), "{cut}");
         let later = ends_and_cut(&whole(8), end);
-        let is_told = end >= 44;
+        let is_known = end >= 44;
         let skipped = format!("{:?}", Some(Skip::Fragment));
         assert_eq!(
             (later.0 == skipped, later.1 == skipped),
-            (is_told, is_told),
+            (is_known, is_known),
             "{end}"
         );
     }
-    // The chain ends in the first fragment, and goes on in another.
+    // The chain ends in the first fragment and continues in another.
     let first = [DESTINATION, 0, 0, 1, 0, 0, 0, 9, 6, 9, 1, 4, 0, 0, 0, 0];
     assert_eq!(
         line(&bare(&ip6(16, FRAGMENT, &first))),
@@ -263,7 +263,7 @@ fn unknown_ports_are_a_flow_of_their_own() {
 #[test]
 fn each_mark_of_a_packet_is_counted_whatever_marks_its_flow_has_already() {
     let (good, bad) = (ip4(58, 17, &udp(38, 30)), ip4(58, 17, &udp(39, 30)));
-    // Whole, cut, malformed, both; each before and behind each other.
+    // Whole, cut, malformed, both; each before and after each other.
     let kinds = [(&good, 58), (&good, 28), (&bad, 58), (&bad, 28)];
     for order in 0..256 {
         let mut tracker = FlowTracker::new(FiveTuple::bidirectional());
@@ -350,7 +350,7 @@ fn icmp_errors_open_no_flow_however_they_are_cut() {
 }
 
 #[test]
-fn an_icmp_error_about_a_packet_without_ports_is_told_against_its_flow() {
+fn an_icmp_error_about_a_packet_without_ports_is_reported_against_its_flow() {
     let mut tracker = FlowTracker::new(FiveTuple::bidirectional());
     let mut events = Vec::new();
     let no_ports = ip4(20, 17, &[]);
@@ -360,7 +360,7 @@ fn an_icmp_error_about_a_packet_without_ports_is_told_against_its_flow() {
         ip4(20 + body.len(), 1, &body)
     };
     tracker.track(&bare(&error(&no_ports)), &mut events);
-    // This one had ports, which are not in the quote: which flow it was of is unknown.
+    // This packet had ports, which are not in the quote, so its flow is unknown.
     let cut = ip4(58, 17, &[]);
     tracker.track(&bare(&error(&cut)), &mut events);
     let stats = tracker.stats();

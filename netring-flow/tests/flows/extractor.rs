@@ -1,4 +1,5 @@
-//! Extractors of others: whatever they say, nothing panics, no figure wraps, and the books balance.
+//! Third-party extractors: whatever they return, nothing panics, no counter wraps, and the books
+//! balance.
 
 use netring_flow::extract::{
     Extract, Extracted, IcmpError, Orientation, Skip, TcpSegment, Transport, WindowScale,
@@ -7,9 +8,9 @@ use netring_flow::{FlowEvent, FlowTracker, TrackerConfig};
 use netring_sys::{Clock, LinkType, Packet, Timestamp};
 use proptest::prelude::*;
 
-/// What the next packet is said to be.
+/// What the extractor returns for the next packet.
 #[derive(Clone, Copy, Debug)]
-struct Said {
+struct Stated {
     key: u8,
     forward: bool,
     transport: u8,
@@ -21,10 +22,10 @@ struct Said {
     wire_len: u32,
 }
 
-/// Says what its user puts into the packets: 24 bytes.
-struct Says;
+/// Returns what the test encodes in the packets: 24 bytes.
+struct AsStated;
 
-impl Extract for Says {
+impl Extract for AsStated {
     type Key = u8;
 
     fn extract(&self, packet: &Packet<'_>) -> Result<Extracted<u8>, Skip> {
@@ -48,11 +49,11 @@ impl Extract for Says {
                 window: u16::from_be_bytes([b[12], b[13]]),
             })),
         };
-        let said = Extracted::new(b[0], from, transport).with_payload_len(word(14));
+        let stated = Extracted::new(b[0], from, transport).with_payload_len(word(14));
         Ok(if b[19] == 0 {
-            said
+            stated
         } else {
-            said.with_icmp_error(IcmpError {
+            stated.with_icmp_error(IcmpError {
                 icmp_type: b[3],
                 code: 0,
             })
@@ -68,7 +69,7 @@ impl Extract for Says {
     }
 }
 
-impl Said {
+impl Stated {
     fn bytes(&self) -> Vec<u8> {
         let mut bytes = vec![
             self.key,
@@ -112,30 +113,30 @@ fn times() -> impl Strategy<Value = i64> {
 }
 
 prop_compose! {
-    fn said()(
+    fn stated()(
         key in 0_u8..3, forward in any::<bool>(), transport in 0_u8..9, flags in any::<u8>(), sequence in extreme(),
         ack in extreme(), window in any::<u16>(), payload in extreme(), scale in any::<u8>(), icmp in 0_u8..20,
         time in times(), wire_len in extreme(),
-    ) -> Said {
-        Said { key, forward, transport, segment: (flags, sequence, ack, window), payload, scale, icmp: icmp == 0, time, wire_len }
+    ) -> Stated {
+        Stated { key, forward, transport, segment: (flags, sequence, ack, window), payload, scale, icmp: icmp == 0, time, wire_len }
     }
 }
 
-fn check(steps: &[Said], room: usize) {
+fn check(steps: &[Stated], room: usize) {
     let config = TrackerConfig::new().max_flows(room);
-    let mut tracker = FlowTracker::with_config(Says, config).unwrap();
+    let mut tracker = FlowTracker::with_config(AsStated, config).unwrap();
     let mut events = Vec::new();
-    for said in steps {
-        let bytes = said.bytes();
-        let time = Timestamp::from_nanos(said.time, Clock::Unknown);
-        let packet = Packet::new(&bytes, time, LinkType::ETHERNET).with_wire_len(said.wire_len);
+    for stated in steps {
+        let bytes = stated.bytes();
+        let time = Timestamp::from_nanos(stated.time, Clock::Unknown);
+        let packet = Packet::new(&bytes, time, LinkType::ETHERNET).with_wire_len(stated.wire_len);
         tracker.track(&packet, &mut events);
         let stats = tracker.stats();
         let untracked = stats.untracked.total();
         assert_eq!(stats.packets, stats.tracked + stats.icmp_errors + untracked);
     }
     while tracker.finish(&mut events) {}
-    // Times come in any order, and so may be as far apart as there are any.
+    // Times come in any order, so they may be as far apart as possible.
     let (mut packets, mut bytes, mut payload) = (0, 0, 0);
     for event in &events {
         if let FlowEvent::Ended { stats, history, .. } = event {
@@ -148,13 +149,13 @@ fn check(steps: &[Said], room: usize) {
     }
     let stats = tracker.stats();
     assert_eq!((packets, bytes), (stats.tracked, stats.tracked_bytes));
-    assert!(payload <= steps.iter().map(|said| u64::from(said.payload)).sum());
+    assert!(payload <= steps.iter().map(|stated| u64::from(stated.payload)).sum());
 }
 
 #[test]
 fn the_longest_payload_with_every_flag_is_counted() {
     for flags in 0..=255 {
-        let said = Said {
+        let stated = Stated {
             key: 1,
             forward: true,
             transport: 3,
@@ -165,12 +166,12 @@ fn the_longest_payload_with_every_flag_is_counted() {
             time: 0,
             wire_len: u32::MAX,
         };
-        check(&[said; 5], 10);
-        let back = Said {
+        check(&[stated; 5], 10);
+        let back = Stated {
             forward: false,
-            ..said
+            ..stated
         };
-        check(&[said, back, said, back, said], 10);
+        check(&[stated, back, stated, back, stated], 10);
     }
 }
 
@@ -178,7 +179,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(80))]
 
     #[test]
-    fn any_value_of_an_extractor_is_taken(steps in prop::collection::vec(said(), 1..80), room in 1_usize..4) {
+    fn any_value_of_an_extractor_is_taken(steps in prop::collection::vec(stated(), 1..80), room in 1_usize..4) {
         check(&steps, room);
     }
 }

@@ -18,7 +18,7 @@ fn an_ipv4_length_of_0_is_the_frames() {
             line(&frame(&segment, segment.len())),
             format!("{TCP4} {behind}")
         );
-        // Where a snap length cut it, the wire's length counts.
+        // If a snap length cut it, the wire's length counts.
         assert_eq!(
             line(&frame(&segment[..60], segment.len())),
             format!("{TCP4} {behind} cut")
@@ -76,14 +76,14 @@ fn an_ipv6_length_of_0_is_the_frames_if_something_can_be_there() {
             format!("{UDP6} {behind} cut")
         );
     }
-    // Six bytes behind the header are what pads a frame, and no header.
+    // Six bytes after the header are the padding of a frame and not a header.
     let nothing = ethernet(&ip6(0, 6, b""));
     assert_eq!(nothing.len(), 60);
     assert_eq!(
         line(&frame(&nothing, 60)),
         "tcp [2001:db8::1]:- [2001:db8::9]:- 0 malformed"
     );
-    // "No next header" says itself that there is nothing.
+    // "No next header" means that nothing follows.
     for behind in [6, 100] {
         let nothing = ethernet(&ip6(0, 59, &vec![0; behind]));
         let flow = "proto 59 [2001:db8::1]:0 [2001:db8::9]:0 0";
@@ -107,7 +107,7 @@ fn a_jumbogram_has_the_length_of_its_option_and_no_more_than_the_wire() {
         line(&frame(&whole[..100], whole.len())),
         format!("{TCP6} 70000 cut")
     );
-    // 9 bytes of something behind it.
+    // 9 more bytes after it.
     let trailer = jumbo(70_028, 70_009);
     assert_eq!(
         line(&frame(&trailer, trailer.len())),
@@ -118,13 +118,13 @@ fn a_jumbogram_has_the_length_of_its_option_and_no_more_than_the_wire() {
         line(&frame(&long, long.len())),
         format!("{TCP6} 70000 malformed")
     );
-    // RFC 2675: what would fit in the header's own field is an error.
+    // RFC 2675: a length that would fit in the header's own field is an error.
     let small = jumbo(128, 100);
     assert_eq!(
         line(&frame(&small, small.len())),
         format!("{TCP6} 100 malformed")
     );
-    // Behind padding, and before other options.
+    // After padding, and before other options.
     let mut options = vec![6, 1, 0, 1, 0, 0xc2, 4];
     options.extend(70_036_u32.to_be_bytes());
     options.extend([5, 2, 0, 0, 0]);
@@ -161,8 +161,8 @@ fn a_udp_length_bounds_the_payload() {
             "{field}"
         );
     }
-    // RFC 2675: zero stands for all of a jumbogram. Linux takes it so in any IPv6 packet, and
-    // writes it into large segments.
+    // RFC 2675: zero means all of a jumbogram. Linux accepts it in any IPv6 packet, and writes it
+    // into large segments.
     assert_eq!(line(&bare(&ip6(38, 17, &udp(0, 30)))), format!("{UDP6} 30"));
     assert_eq!(line(&bare(&ip6(38, 17, &udp(10, 30)))), format!("{UDP6} 2"));
     assert_eq!(
@@ -191,7 +191,7 @@ fn the_udp_length_of_a_first_fragment_is_that_of_all_fragments() {
 }
 
 #[test]
-fn an_ip_length_beyond_the_wire_is_not_believed() {
+fn an_ip_length_beyond_the_wire_is_not_accepted() {
     let datagram = ip4(65_535, 17, &udp(65_515, 18));
     assert_eq!(line(&bare(&datagram)), format!("{UDP4} 18 malformed"));
     assert_eq!(
@@ -210,7 +210,7 @@ fn an_ip_length_beyond_the_wire_is_not_believed() {
         line(&bare(&ip4(1000, 47, &[0; 30]))),
         "proto 47 192.0.2.1:0 192.0.2.9:0 30 malformed"
     );
-    // A snap length cut this one: the wire had it all.
+    // A snap length cut this one: it was complete on the wire.
     let cut = frame(&ethernet(&datagram)[..60], 65_549).data().to_vec();
     assert_eq!(line(&frame(&cut, 65_549)), format!("{UDP4} 65507 cut"));
 }
@@ -260,7 +260,7 @@ fn a_tag_counts_in_a_flow_wherever_it_stands() {
     let live = tracked(&whole(&outside).with_vlan(Some(tag))).0.unwrap();
     assert_eq!(file.1.bytes(), 76);
     assert_eq!(file, live);
-    // The same where a snap length cut both.
+    // The same if a snap length cut both.
     let file = tracked(&frame(&inside[..50], 76)).0.unwrap();
     let live = tracked(&frame(&outside[..46], 72).with_vlan(Some(tag)))
         .0

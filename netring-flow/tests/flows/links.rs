@@ -1,4 +1,4 @@
-//! Link layers that capture files have besides Ethernet.
+//! Link layers other than Ethernet that occur in capture files.
 
 use netring_flow::extract::Skip;
 use netring_sys::{LinkType, Packet};
@@ -17,8 +17,8 @@ fn six() -> Vec<u8> {
     ip6(38, 17, &udp(38, 30))
 }
 
-/// What is told of a packet of this link type, whole and cut at each byte.
-fn told(link_type: u16, header: &[u8], packet: &[u8]) -> String {
+/// The summary of a packet of this link type, after checks of the packet cut at each byte.
+fn summary(link_type: u16, header: &[u8], packet: &[u8]) -> String {
     let bytes = [header, packet].concat();
     let at = |end: usize| {
         Packet::new(&bytes[..end], at(0.0), LinkType(link_type)).with_wire_len(bytes.len() as u32)
@@ -32,9 +32,16 @@ fn told(link_type: u16, header: &[u8], packet: &[u8]) -> String {
     }
     let whole = line(&at(bytes.len()));
     if whole.starts_with("udp") {
-        // As far as the ports are there, and the length of UDP.
+        // Cut after the ports and the UDP length.
         let ports = bytes.len() - 32;
         assert_eq!(line(&at(ports)), format!("{whole} cut"));
+        // The payload is exact to the byte.
+        for end in ports..=bytes.len() {
+            let found = read(&at(end)).unwrap();
+            let start = bytes.len() - 30;
+            assert_eq!(found.payload_range(&at(end)), start.min(end)..end);
+            assert_eq!(found.payload_len, 30);
+        }
     }
     whole
 }
@@ -42,8 +49,8 @@ fn told(link_type: u16, header: &[u8], packet: &[u8]) -> String {
 #[test]
 fn raw_ip_under_its_older_numbers() {
     for link in [LinkType::DLT_RAW, LinkType::DLT_RAW_OPENBSD] {
-        assert_eq!(told(link.0, &[], &four()), V4);
-        assert_eq!(told(link.0, &[], &six()), V6);
+        assert_eq!(summary(link.0, &[], &four()), V4);
+        assert_eq!(summary(link.0, &[], &six()), V6);
     }
     assert_eq!((LinkType::DLT_RAW.0, LinkType::DLT_RAW_OPENBSD.0), (12, 14));
 }
@@ -62,10 +69,10 @@ fn ppp_with_and_without_its_hdlc_bytes_and_with_a_short_protocol() {
             (&[0xff, 3, 2, 0x81, 0, 1, 1, 64], four(), V4),
             (&[0xff, 3, 2, 0x83, 0, 1, 0, 64, 0, 2, 1, 64], six(), V6),
         ] {
-            assert_eq!(told(link, header, &packet), flow, "{link} {header:?}");
+            assert_eq!(summary(link, header, &packet), flow, "{link} {header:?}");
         }
         for header in [&[0xff, 3, 0xc0, 0x21][..], &[0x80, 0x21], &[0, 0x2d]] {
-            assert_eq!(told(link, header, &four()), "Some(NotIp)", "{header:?}");
+            assert_eq!(summary(link, header, &four()), "Some(NotIp)", "{header:?}");
         }
     }
 }
@@ -76,33 +83,33 @@ fn cisco_hdlc() {
         ([0x0f, 0, 8, 0], four(), V4),
         ([0x8f, 0, 0x86, 0xdd], six(), V6),
     ] {
-        assert_eq!(told(104, &header, &packet), flow);
-        // RFC 1547 framing is the same, and is told by its first byte.
-        assert_eq!(told(50, &header, &packet), flow);
+        assert_eq!(summary(104, &header, &packet), flow);
+        // RFC 1547 framing is the same, and is recognized by its first byte.
+        assert_eq!(summary(50, &header, &packet), flow);
     }
     let labels = [0x0f, 0, 0x88, 0x47, 0, 1, 1, 64];
-    assert_eq!(told(104, &labels, &four()), V4);
+    assert_eq!(summary(104, &labels, &four()), V4);
     // Keep-alives (SLARP), and the protocol of OSI.
     for header in [[0x8f, 0, 0x80, 0x35], [0x0f, 0, 0xfe, 0xfe]] {
-        assert_eq!(told(104, &header, &four()), "Some(NotIp)");
+        assert_eq!(summary(104, &header, &four()), "Some(NotIp)");
     }
 }
 
 #[test]
 fn pppoe_without_ethernet() {
     let header = [0x11, 0, 0, 1, 0, 60, 0, 0x21];
-    assert_eq!(told(51, &header, &four()), V4);
+    assert_eq!(summary(51, &header, &four()), V4);
     let header = [0x11, 0, 0, 1, 0, 80, 0, 0x57];
-    assert_eq!(told(51, &header, &six()), V6);
+    assert_eq!(summary(51, &header, &six()), V6);
     // Discovery has a code.
     let header = [0x11, 9, 0, 1, 0, 60, 0, 0x21];
-    assert_eq!(told(51, &header, &four()), "Some(NotIp)");
+    assert_eq!(summary(51, &header, &four()), "Some(NotIp)");
 }
 
 #[test]
 fn pflog_headers_of_every_length() {
-    // The length in the header is without the padding to 4 bytes: 61 of FreeBSD, 100 of OpenBSD, 48
-    // of old ones.
+    // The length in the header excludes the padding to 4 bytes: 61 on FreeBSD, 100 on OpenBSD, 48
+    // on old systems.
     for (len, padded) in [(61, 64), (64, 64), (100, 100), (48, 48), (45, 48), (69, 72)] {
         for (family, packet, flow) in [
             (2, four(), V4),
@@ -112,13 +119,13 @@ fn pflog_headers_of_every_length() {
         ] {
             let mut header = vec![len, family];
             header.resize(padded, 0);
-            assert_eq!(told(117, &header, &packet), flow, "{len} {family}");
+            assert_eq!(summary(117, &header, &packet), flow, "{len} {family}");
         }
     }
     let mut header = vec![61, 77];
     header.resize(64, 0);
-    assert_eq!(told(117, &header, &four()), "Some(NotIp)");
-    // Shorter than any header of pf.
+    assert_eq!(summary(117, &header, &four()), "Some(NotIp)");
+    // Shorter than any pf header.
     for len in [0, 1, 44] {
         let bytes = [len; 80];
         let packet = Packet::new(&bytes, at(0.0), LinkType::PFLOG);
@@ -153,14 +160,14 @@ fn nflog_attributes_up_to_the_packet() {
             ];
             let payload = attribute(9, &packet, big);
             assert_eq!(
-                told(
+                summary(
                     239,
                     &[before.concat(), payload[..4].to_vec()].concat(),
                     &packet
                 ),
                 flow
             );
-            // Another attribute behind it is no part of the packet.
+            // Another attribute after it is not part of the packet.
             let all = [before.concat(), payload, attribute(7, &[1; 40], big)].concat();
             assert_eq!(line(&Packet::new(&all, at(0.0), LinkType::NFLOG)), flow);
         }
@@ -188,7 +195,7 @@ fn nflog_that_is_not_right_is_not_ip_and_never_goes_round() {
     assert_eq!(read(&[2, 0, 0, 1, 4, 0, 9, 0]), Some(Skip::Short));
     let bridge = [vec![7, 0, 0, 1], attribute(9, &four(), false)].concat();
     assert_eq!(read(&bridge), Some(Skip::NotIp));
-    // An attribute that ends behind the packet.
+    // An attribute that ends after the packet.
     assert_eq!(read(&[2, 0, 0, 1, 40, 0, 1, 0, 0, 0]), Some(Skip::Short));
 }
 
@@ -198,6 +205,6 @@ fn tags_of_every_identifier_that_switches_use() {
         let mut bytes = vec![2; 12];
         bytes.extend(tpid.to_be_bytes());
         bytes.extend([0, 7, 8, 0]);
-        assert_eq!(told(1, &bytes, &four()), V4, "{tpid:#x}");
+        assert_eq!(summary(1, &bytes, &four()), V4, "{tpid:#x}");
     }
 }

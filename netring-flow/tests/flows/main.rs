@@ -1,4 +1,4 @@
-//! From packets to events: what flows are made of the packets of a wire.
+//! From packets to events: which flows the tracker makes of the packets on a wire.
 #![expect(clippy::unwrap_used, reason = "a test says what it expects by failing")]
 
 mod close;
@@ -9,10 +9,12 @@ mod extractor;
 mod lengths;
 mod links;
 mod memory;
+mod nested;
 mod packets;
 mod quiet;
 mod raw;
 mod repeated;
+mod segments;
 mod sequence;
 mod tcp;
 mod time;

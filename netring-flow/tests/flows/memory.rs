@@ -15,7 +15,7 @@ fn host(n: u32) -> String {
 
 #[test]
 fn settings_out_of_range_are_refused_with_a_sentence() {
-    for (config, told) in [
+    for (config, expected) in [
         (TrackerConfig::new().max_flows(0), "max_flows"),
         (
             TrackerConfig::new().timeouts(Timeouts::default().udp(std::time::Duration::ZERO)),
@@ -24,9 +24,9 @@ fn settings_out_of_range_are_refused_with_a_sentence() {
     ] {
         let refused = FlowTracker::with_config(FiveTuple::bidirectional(), config);
         let Err(Error::Config { setting, .. }) = refused else {
-            panic!("{told} was taken");
+            panic!("{expected} was taken");
         };
-        assert_eq!(setting, told);
+        assert_eq!(setting, expected);
     }
 }
 
@@ -47,7 +47,7 @@ fn a_flood_of_syns_on_a_full_table_spares_established_connections() {
         assert!(bench.tracker.active_flows() <= 1000);
     }
     bench.balance();
-    // They are all there: one more packet each begins no flow.
+    // They are all still there: one more packet each starts no flow.
     let started = bench.tracker.stats().flows_started;
     for n in 0..600 {
         bench.frame(2.5, &tcp(&host(n), SERVER, 2, 2, ACK, b"x"));
@@ -60,7 +60,7 @@ fn a_flood_of_syns_on_a_full_table_spares_established_connections() {
 }
 
 #[test]
-fn who_goes_first_when_the_table_is_full() {
+fn which_flow_goes_first_when_the_table_is_full() {
     let mut bench = Bench::with(TrackerConfig::new().max_flows(4));
     let [answered, lonely, half_open, closed] = [1, 2, 3, 4].map(host);
     bench.frame(0.0, &udp(&answered, SERVER, b""));
@@ -69,7 +69,7 @@ fn who_goes_first_when_the_table_is_full() {
     bench.frame(0.0, &tcp(&half_open, SERVER, 1, 0, SYN, b""));
     bench.frame(0.0, &tcp(&closed, SERVER, 1, 0, SYN, b""));
     bench.frame(0.0, &tcp(SERVER, &closed, 0, 2, RST | ACK, b""));
-    // Each newcomer is answered, so it has as much to lose as the first.
+    // Each newcomer is answered, so it is as valuable as the first.
     for n in 5..9 {
         bench.frame(0.1, &udp(&host(n), SERVER, b""));
         bench.frame(0.1, &udp(SERVER, &host(n), b""));
@@ -83,7 +83,7 @@ fn who_goes_first_when_the_table_is_full() {
     assert_eq!(
         gone,
         [
-            // Its end was known already, and is its reason.
+            // It had already closed, which is its reason.
             (closed, EndReason::Reset),
             (half_open, full),
             (lonely, full),
@@ -93,7 +93,7 @@ fn who_goes_first_when_the_table_is_full() {
 }
 
 #[test]
-fn near_the_bound_flows_that_were_silent_for_a_quarter_of_their_time_go() {
+fn near_the_bound_flows_that_were_idle_for_a_quarter_of_their_time_go() {
     let mut bench = Bench::with(TrackerConfig::new().max_flows(160));
     for n in 0..150 {
         bench.frame(0.0, &udp(&host(n), SERVER, b""));
@@ -113,7 +113,7 @@ fn near_the_bound_flows_that_were_silent_for_a_quarter_of_their_time_go() {
     for n in 300..320 {
         bench.frame(15.5, &udp(&host(n), SERVER, b""));
     }
-    // Each newcomer sheds two, until there are fewer than 140.
+    // Each newcomer sheds two, until fewer than 140 are left.
     let stats = bench.tracker.stats();
     assert_eq!(stats.ended.emergency, stats.ended.total());
     assert_eq!(stats.ended.table_full, 0);
@@ -124,13 +124,13 @@ fn near_the_bound_flows_that_were_silent_for_a_quarter_of_their_time_go() {
 
 #[test]
 fn a_flow_that_ends_within_a_group_takes_no_later_packet_of_it() {
-    // A batch finds the records of all its packets first, and then takes the packets in.
+    // A batch first finds the records of all its packets and then takes the packets in.
     let mut bench = Bench::with(TrackerConfig::new().max_flows(1600));
     for n in 0..1520 {
         bench.frame(0.0, &udp(&host(n), SERVER, b""));
     }
-    // In an emergency: the newcomer sheds the first two flows, and sits where the second was. The
-    // first is found no more.
+    // In an emergency, the newcomer sheds the first two flows and takes the slot of the second. The
+    // first is no longer found.
     let group = [
         (16.0, udp(&host(9999), SERVER, b"")),
         (16.0, udp(&host(0), SERVER, b"")),
@@ -155,8 +155,8 @@ fn a_flow_that_ends_within_a_group_takes_no_later_packet_of_it() {
 
 #[test]
 fn a_flow_that_ends_by_the_time_of_a_packet_does_not_take_that_packet() {
-    // In an emergency all are overdue after 15 s, and are looked at after 20. The batch finds the
-    // record first, and then time ends its flow.
+    // In an emergency, all are overdue after 15 s and checked after 20. The batch first finds the
+    // record, and then time ends its flow.
     let timeouts = Timeouts::default().active(std::time::Duration::from_secs(20));
     let config = TrackerConfig::new().max_flows(160).timeouts(timeouts);
     let mut bench = Bench::with(config);
@@ -167,7 +167,7 @@ fn a_flow_that_ends_by_the_time_of_a_packet_does_not_take_that_packet() {
     bench
         .tracker
         .track_batch(&Frames(&group), &mut bench.events);
-    // Until there are fewer than 140; and one begins.
+    // Until fewer than 140 are left; and one starts.
     assert_eq!(bench.tracker.stats().ended.emergency, 16);
     assert_eq!(bench.tracker.active_flows(), 140);
     bench.finish();
@@ -188,7 +188,7 @@ fn a_flow_takes_at_most_256_bytes_and_packets_take_none() {
         tracker.track_batch(&Frames(group), &mut events);
         events.clear();
     }
-    // Asked for, not touched: 7 chunks of 16384 records, and 2¹⁸ places. Resident is less.
+    // Reserved, not touched: 7 chunks of 16384 records, and 2¹⁸ places. Less is resident.
     let asked = allocated() - before;
     assert!(asked <= 7 * 16_384 * 232 + (8 << 18) + 4096, "{asked}");
 
@@ -242,9 +242,8 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
 }
 
 proptest! {
-    /// A map that follows the events is the oracle: a table of twelve flows with constant eviction,
-    /// beside it the packets
-    /// that each flow must have.
+    /// A map that follows the events is the oracle: a table of twelve flows under constant
+    /// eviction, and the packets that each flow must have.
     #[test]
     fn a_small_table_is_what_its_events_say(steps in steps(), together in any::<bool>()) {
         let mut bench = Bench::with(TrackerConfig::new().max_flows(12));
@@ -271,7 +270,7 @@ proptest! {
                 }
                 Step::Finish => while bench.tracker.finish(&mut bench.events) {},
             }
-            // The packet counts after its flow has begun, and before whatever time does to it.
+            // The packet counts after its flow has started, and before time changes it.
             let mut counted = packet_of.is_none();
             let begins = bench.events.iter().any(|e| matches!(e, FlowEvent::Started { .. }));
             if let (Some(key), false) = (packet_of, begins) {
@@ -298,7 +297,7 @@ proptest! {
         }
     }
 
-    /// The same packets one by one, and in batches: the same flows with the same figures.
+    /// The same packets one by one and in batches give the same flows with the same statistics.
     #[test]
     fn a_batch_is_its_packets(ports in prop::collection::vec((0_u32..200, any::<bool>()), 1..500)) {
         let frames: Vec<_> = ports
@@ -316,15 +315,15 @@ proptest! {
         many.tracker.track_batch(&Frames(&frames), &mut many.events);
         one.finish();
         many.finish();
-        let told = |bench: &Bench| {
-            let mut told: Vec<_> = bench
+        let summary = |bench: &Bench| {
+            let mut summary: Vec<_> = bench
                 .ended()
                 .into_iter()
                 .map(|ended| (ended.flow, ended.key.to_string(), ended.reason, ended.history, ended.stats))
                 .collect();
-            told.sort_by_key(|told| told.0);
-            told
+            summary.sort_by_key(|summary| summary.0);
+            summary
         };
-        prop_assert_eq!(told(&one), told(&many));
+        prop_assert_eq!(summary(&one), summary(&many));
     }
 }

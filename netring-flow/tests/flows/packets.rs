@@ -1,4 +1,4 @@
-//! What is read of a packet: link layers, network layers, and what is not right in them.
+//! How packets are read: link layers, network layers, and errors in them.
 
 use etherparse::PacketBuilder;
 use netring_flow::extract::{
@@ -77,7 +77,7 @@ fn every_link_type_leads_to_ip() {
         key(&with(&sll2([0x86, 0xdd]), &six), LinkType::LINUX_SLL2),
         V6
     );
-    // A tag below the cooked header, and netlink, whose protocol is no EtherType.
+    // A tag after the cooked header, and netlink, whose protocol is not an EtherType.
     let tagged = [&sll([0x81, 0])[..], &[0, 5, 8, 0], ip(&four)].concat();
     assert_eq!(key(&tagged, LinkType::LINUX_SLL), V4);
     let mut netlink = with(&sll([8, 0]), &four);
@@ -213,7 +213,7 @@ fn unreachable() -> Vec<u8> {
 }
 
 #[test]
-fn an_icmp_error_is_told_against_the_flow_it_quotes_and_opens_none() {
+fn an_icmp_error_is_reported_against_the_flow_it_quotes_and_opens_none() {
     let mut bench = Bench::new();
     bench.frame(0.0, &unreachable());
     assert_eq!(bench.events.len(), 0);
@@ -228,8 +228,8 @@ fn an_icmp_error_is_told_against_the_flow_it_quotes_and_opens_none() {
     };
     assert!(matches!(
         bench.events[..],
-        [FlowEvent::Started { flow: one, .. }, FlowEvent::IcmpError { flow: two, error: told, .. }]
-            if one == two && told == error
+        [FlowEvent::Started { flow: one, .. }, FlowEvent::IcmpError { flow: two, error: reported, .. }]
+            if one == two && reported == error
     ));
     bench.finish();
     assert_eq!(bench.ended()[0].stats.packets(), 1);
@@ -300,7 +300,7 @@ fn a_flowscope_extractor_makes_flows() {
     );
 }
 
-/// What a second parser says of an Ethernet frame: protocol, ends, and bytes of payload.
+/// What a second parser reads from an Ethernet frame: the key and the orientation.
 fn second_opinion(frame: &[u8]) -> Option<(Key, Orientation)> {
     use etherparse::{NetSlice, SlicedPacket, TransportSlice};
     let sliced = SlicedPacket::from_ethernet(frame).ok()?;
@@ -340,7 +340,7 @@ proptest! {
         bench.finish();
     }
 
-    /// Random bytes rarely get far. Here a right frame is broken in a few places, and cut.
+    /// Random bytes rarely get far. Here a valid frame is broken in a few places and cut.
     #[test]
     fn no_broken_frame_panics(
         start in 0_usize..4,

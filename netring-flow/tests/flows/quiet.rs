@@ -1,5 +1,5 @@
-//! Quiet traffic: whatever time passes between two packets, flows end and are reported as with more
-//! of them.
+//! Quiet traffic: however much time passes between two packets, flows end and are reported as they
+//! are with more traffic.
 
 use netring_flow::{EndReason, FlowEvent, Timeouts, TrackerConfig};
 
@@ -18,12 +18,12 @@ fn flows_end_within_three_tenths_of_a_second_of_packet_time_at_any_gap() {
     for gap in GAPS {
         let mut bench = Bench::new();
         for n in 0..400 {
-            // Each packet is a flow of its own; a second one 0.3 s later lets time go on.
+            // Each packet is a flow of its own; a second one 0.3 s later advances the time.
             let now = (n * gap) as f64;
             bench.frame(now, &udp(&client(n), SERVER, b""));
             bench.frame(now + 0.3, &udp(&client(n), SERVER, b""));
-            // Those whose last packet is less than 60 s ago, as a list says. None is between 60 and
-            // 60.3 s old.
+            // Those whose last packet is less than 60 s old, by a list. None is between 60 and 60.3
+            // s old.
             let alive = (0..=n).rev().take_while(|of| (n - of) * gap < 60).count();
             assert_eq!(bench.tracker.active_flows(), alive, "gap {gap}, packet {n}");
             bench.events.clear();
@@ -95,7 +95,7 @@ fn a_flow_that_ended_in_a_gap_was_reported_as_often_as_it_was_due() {
     let mut bench = Bench::with(TrackerConfig::new().timeouts(timeouts));
     bench.frame(0.0, &udp(CLIENT, SERVER, b""));
     bench.frame(20.0, &udp(CLIENT, SERVER, b""));
-    // It was over at 120 s: reports at 30, 60, 90 and 120 s.
+    // It ended at 120 s: reports at 30, 60, 90 and 120 s.
     bench.frame(5000.0, &udp("10.9.9.9:9", SERVER, b""));
     assert_eq!(bench.tracker.stats().ticks, 4);
     let Some(FlowEvent::Ended { .. }) = bench.events.iter().rev().nth(1) else {
@@ -111,7 +111,7 @@ fn a_gap_of_many_intervals_is_reported_64_times() {
     bench.frame(0.0, &udp(CLIENT, SERVER, b""));
     bench.frame(10_000.5, &udp(CLIENT, SERVER, b""));
     assert_eq!(bench.tracker.stats().ticks, 64);
-    // And from there on as usual.
+    // From then on as usual.
     bench.frame(10_001.9, &udp(CLIENT, SERVER, b""));
     assert_eq!(bench.tracker.stats().ticks, 65);
 }

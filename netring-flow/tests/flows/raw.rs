@@ -1,4 +1,4 @@
-//! Packets byte by byte, right or wrong.
+//! Packets byte by byte, valid or not.
 
 use netring_flow::extract::{Extract, Extracted, FiveTuple, FiveTupleKey, Skip};
 use netring_flow::{FlowStats, FlowTracker, TrackerStats};
@@ -11,7 +11,7 @@ pub(crate) fn read(packet: &Packet<'_>) -> Result<Extracted<FiveTupleKey>, Skip>
     FiveTuple::bidirectional().extract(packet)
 }
 
-/// An IPv4 header without options, from 192.0.2.1 to 192.0.2.9, and what is behind it.
+/// An IPv4 header without options, from 192.0.2.1 to 192.0.2.9, and its body.
 pub(crate) fn ip4(total_len: usize, protocol: u8, body: &[u8]) -> Vec<u8> {
     let [high, low] = (total_len as u16).to_be_bytes();
     let mut bytes = vec![0x45, 0, high, low, 0, 1, 0, 0, 64, protocol, 0, 0];
@@ -20,7 +20,7 @@ pub(crate) fn ip4(total_len: usize, protocol: u8, body: &[u8]) -> Vec<u8> {
     bytes
 }
 
-/// An IPv6 header from 2001:db8::1 to 2001:db8::9, and what is behind it.
+/// An IPv6 header from 2001:db8::1 to 2001:db8::9, and its body.
 pub(crate) fn ip6(payload_len: usize, next: u8, body: &[u8]) -> Vec<u8> {
     let [high, low] = (payload_len as u16).to_be_bytes();
     let mut bytes = vec![0x60, 0, 0, 0, high, low, next, 64];
@@ -31,7 +31,7 @@ pub(crate) fn ip6(payload_len: usize, next: u8, body: &[u8]) -> Vec<u8> {
     bytes
 }
 
-/// A UDP header from port 5000 to 53 with this length field, and bytes behind it.
+/// A UDP header from port 5000 to 53 with this length field, and bytes after it.
 pub(crate) fn udp(len_field: u16, behind: usize) -> Vec<u8> {
     let [high, low] = len_field.to_be_bytes();
     let mut bytes = vec![0x13, 0x88, 0, 53, high, low, 0, 0];
@@ -39,8 +39,8 @@ pub(crate) fn udp(len_field: u16, behind: usize) -> Vec<u8> {
     bytes
 }
 
-/// A TCP header with ACK, from port 5000 to 53, that says it has so many bytes, and bytes behind
-/// the first 20.
+/// A TCP header with ACK, from port 5000 to 53, that states this length, and bytes after the first
+/// 20.
 pub(crate) fn tcp(header_len: u8, behind: usize) -> Vec<u8> {
     let mut bytes = vec![0x13, 0x88, 0, 53, 0, 0, 0, 1, 0, 0, 0, 1];
     bytes.extend([(header_len / 4) << 4, 16, 0xff, 0xff, 0, 0, 0, 0]);
@@ -60,7 +60,7 @@ pub(crate) fn ethernet(packet: &[u8]) -> Vec<u8> {
     frame
 }
 
-/// What became of one packet: its flow, if it has one, and the figures of the tracker.
+/// What became of one packet: its flow, if it has one, and the statistics of the tracker.
 pub(crate) fn tracked(packet: &Packet<'_>) -> (Option<(String, FlowStats)>, TrackerStats) {
     let mut tracker = FlowTracker::new(FiveTuple::bidirectional());
     let mut events = Vec::new();
@@ -73,7 +73,7 @@ pub(crate) fn tracked(packet: &Packet<'_>) -> (Option<(String, FlowStats)>, Trac
     (flow, tracker.stats())
 }
 
-/// As [`tracked`] says it in a line: the flow's key, bytes of payload, and how it is marked.
+/// The result of [`tracked`] in one line: the flow's key, bytes of payload, and marks.
 pub(crate) fn line(packet: &Packet<'_>) -> String {
     let (flow, stats) = tracked(packet);
     let Some((key, flow)) = flow else {
@@ -93,7 +93,7 @@ pub(crate) fn bare(bytes: &[u8]) -> Packet<'_> {
     Packet::new(bytes, at(0.0), LinkType::RAW_IP)
 }
 
-/// A frame whose wire had as much.
+/// A frame with this length on the wire.
 pub(crate) fn frame(bytes: &[u8], wire_len: usize) -> Packet<'_> {
     Packet::new(bytes, at(0.0), LinkType::ETHERNET).with_wire_len(wire_len as u32)
 }

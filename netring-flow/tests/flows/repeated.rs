@@ -1,4 +1,4 @@
-//! Repetition begins no new flow: SYNs again and again, and what trails far behind a close.
+//! Repetition starts no new flow: repeated SYNs, and segments long after a close.
 
 use netring_flow::{EndReason, Timeouts, TrackerConfig};
 
@@ -8,7 +8,7 @@ use crate::common::{ACK, Bench, CLIENT, FIN, Frames, RST, SERVER, SYN, seconds, 
 const LINUX: [f64; 7] = [0.0, 1.0, 3.0, 7.0, 15.0, 31.0, 63.0];
 
 #[test]
-fn a_syn_that_comes_again_with_more_and_more_time_between_is_one_attempt() {
+fn a_syn_that_is_repeated_with_growing_gaps_is_one_attempt() {
     let attempts: [&[f64]; 6] = [
         &LINUX,
         // Seven retries; Windows; BSD; any of them lost.
@@ -24,13 +24,13 @@ fn a_syn_that_comes_again_with_more_and_more_time_between_is_one_attempt() {
             for time in times {
                 bench.client(*time, SYN, 1000, 0, b"");
                 if answered {
-                    // By a server whose answers do not arrive, or which refuses.
+                    // To a server whose answers do not arrive, or which refuses.
                     bench.server(time + 0.01, RST | ACK, 0, 1001, b"");
                 }
                 bench.expire(*time);
             }
             let last = times.iter().copied().fold(0.0, f64::max);
-            // It is over at some time all the same: 5 s, and 96 s at the most.
+            // It ends nevertheless: after 5 s plus at most 96 s.
             bench.expire(last + 101.5);
             assert_eq!(bench.tracker.active_flows(), 0, "{times:?}");
             let ended = bench.ended();
@@ -42,7 +42,7 @@ fn a_syn_that_comes_again_with_more_and_more_time_between_is_one_attempt() {
 }
 
 #[test]
-fn a_syn_ack_that_comes_again_is_of_the_same_attempt() {
+fn a_syn_ack_that_is_repeated_belongs_to_the_same_attempt() {
     let mut bench = Bench::new();
     bench.client(0.0, SYN, 1000, 0, b"");
     for time in LINUX {
@@ -59,7 +59,7 @@ fn the_last_syn_of_an_attempt_may_succeed() {
     }
     bench.server(63.1, SYN | ACK, 9000, 1001, b"");
     bench.client(63.2, ACK, 1001, 9001, b"");
-    // It then has the time-out of any other.
+    // It then has the timeout of any other.
     bench.expire(63.2 + 299.9);
     assert_eq!(bench.tracker.active_flows(), 1);
     bench.expire(63.2 + 300.3);
@@ -77,8 +77,8 @@ fn one_syn_has_its_five_seconds_and_another_number_is_another_attempt() {
     let mut bench = Bench::new();
     bench.client(0.0, SYN, 1000, 0, b"");
     bench.client(1.0, SYN, 1000, 0, b"");
-    // 6 s more than its five; an attempt with another number comes before that, and begins a flow
-    // of its own.
+    // Its five seconds plus 6 s; an attempt with another number comes before that, and starts a
+    // flow of its own.
     bench.client(7.5, SYN, 2000, 0, b"");
     bench.expire(12.8);
     assert_eq!(bench.tracker.active_flows(), 0);
@@ -88,7 +88,7 @@ fn one_syn_has_its_five_seconds_and_another_number_is_another_attempt() {
 }
 
 #[test]
-fn attempts_that_come_again_make_room_first_in_a_flood() {
+fn repeated_attempts_make_room_first_in_a_flood() {
     let mut bench = Bench::with(TrackerConfig::new().max_flows(160));
     let client = |n: u32| format!("10.0.{}.{}:5000", n >> 8, n & 255);
     for n in 0..100 {
@@ -114,7 +114,7 @@ fn closed(bench: &mut Bench) {
 }
 
 #[test]
-fn what_trails_behind_the_linger_opens_nothing_and_is_counted() {
+fn what_trails_the_linger_starts_nothing_and_is_counted() {
     for together in [false, true] {
         for flags in [ACK, FIN | ACK, RST, RST | ACK, FIN, 0] {
             for time in [6.3, 9.5, 60.0, 240.0] {
@@ -138,7 +138,7 @@ fn what_trails_behind_the_linger_opens_nothing_and_is_counted() {
 }
 
 #[test]
-fn what_can_begin_a_connection_begins_one_behind_a_close() {
+fn what_can_start_a_connection_starts_one_after_a_close() {
     for (flags, data) in [
         (SYN, &b""[..]),
         (SYN | ACK, b""),
@@ -169,7 +169,7 @@ fn a_reset_connection_is_remembered_too_and_by_its_last_packet() {
         Bench::with(TrackerConfig::new().timeouts(Timeouts::default().tcp_closing(seconds(100))));
     bench.handshake(0.0, 1000, 9000);
     bench.server(1.0, RST, 9001, 0, b"");
-    // Nobody looked until an hour later: what comes then is not lately.
+    // Nothing checked until an hour later: by then the close is not recent.
     bench.client(3600.0, ACK, 1001, 9001, b"");
     bench.finish();
     assert_eq!(bench.ended().len(), 2);

@@ -1,4 +1,5 @@
-//! What was sent before, and what was only overtaken. Where Wireshark decides by time it is said.
+//! What was sent before, and what was merely overtaken. Comments note where Wireshark decides by
+//! time.
 
 use crate::common::{ACK, Bench, FIN, SYN};
 
@@ -13,7 +14,7 @@ fn counted(bench: &mut Bench) -> ([(u64, u64); 2], String) {
     (both, ended[0].history.clone())
 }
 
-/// What the client sends after a handshake: how far behind its SYN, and how much.
+/// What the client sends after a handshake: the offset from its SYN, and the length.
 fn sent(segments: &[(u32, usize)], base: u32) -> ((u64, u64), String) {
     let mut bench = Bench::new();
     let next = |n: u32| base.wrapping_add(n);
@@ -37,7 +38,7 @@ fn data_that_was_overtaken_is_out_of_order_and_data_that_came_before_a_retransmi
         (&[(1, 100), (201, 100), (101, 100)], (0, 1)),
         (&[(201, 100), (101, 100), (1, 100)], (0, 2)),
         (&[(201, 100), (1, 100), (101, 100)], (0, 2)),
-        // Two holes, filled the other way round.
+        // Two holes, filled in reverse order.
         (
             &[(1, 100), (201, 100), (401, 100), (301, 100), (101, 100)],
             (0, 2),
@@ -46,7 +47,7 @@ fn data_that_was_overtaken_is_out_of_order_and_data_that_came_before_a_retransmi
         (&[(1, 100), (101, 100), (1, 100), (101, 100)], (2, 0)),
         // The hole is filled, and then filled again.
         (&[(1, 100), (201, 100), (101, 100), (101, 100)], (1, 1)),
-        // A hole that is filled in pieces, and by one that reaches beyond it.
+        // A hole that is filled in pieces, the last of which reaches beyond it.
         (&[(1, 100), (301, 100), (101, 50), (151, 150)], (0, 2)),
         (&[(1, 100), (151, 100), (101, 100)], (1, 0)),
         // Old and new data in one, across the end.
@@ -60,7 +61,7 @@ fn data_that_was_overtaken_is_out_of_order_and_data_that_came_before_a_retransmi
         ),
     ];
     for (segments, expected) in cases {
-        // Also where the numbers wrap.
+        // Also if the numbers wrap.
         for base in [1000, u32::MAX - 130, u32::MAX - 210] {
             let (client, history) = sent(segments, base);
             assert_eq!(client, expected, "{segments:?} from {base}");
@@ -85,7 +86,7 @@ fn a_fin_that_comes_early_makes_no_retransmissions() {
 }
 
 #[test]
-fn syn_and_fin_that_come_again_are_retransmissions() {
+fn repeated_syns_and_fins_are_retransmissions() {
     let mut bench = Bench::new();
     bench.client(0.0, SYN, 1000, 0, b"");
     bench.client(1.0, SYN, 1000, 0, b"");
@@ -102,7 +103,7 @@ fn syn_and_fin_that_come_again_are_retransmissions() {
 
 #[test]
 fn what_is_acknowledged_or_asked_for_three_times_is_a_retransmission_though_it_was_not_seen() {
-    // The first was lost before it came here: the receiver asks for it, as Wireshark's fast
+    // The first was lost before the capture point: the receiver requests it, like Wireshark's fast
     // retransmission.
     let mut bench = Bench::new();
     bench.handshake(0.0, 1000, 9000);
@@ -115,7 +116,7 @@ fn what_is_acknowledged_or_asked_for_three_times_is_a_retransmission_though_it_w
     bench.server(1.01, ACK, 9101, 1001, &[7; 100]);
     assert_eq!(counted(&mut bench).0, [(0, 0), (1, 0)]);
 
-    // It was seen by the receiver and not here, and comes again: spurious.
+    // The receiver saw it, the capture did not, and it comes again: spurious.
     let mut bench = Bench::new();
     bench.handshake(0.0, 1000, 9000);
     bench.server(1.0, ACK, 9101, 1001, &[7; 100]);
@@ -125,9 +126,9 @@ fn what_is_acknowledged_or_asked_for_three_times_is_a_retransmission_though_it_w
 }
 
 #[test]
-fn data_that_only_its_acknowledgements_tell_of_was_missing() {
-    // The capture lost a segment of the client; its next one has none, and then the lost one comes
-    // late.
+fn data_known_only_by_its_acknowledgements_was_missing() {
+    // The capture lost a segment of the client; the next one has no data, and then the lost one
+    // arrives late.
     let mut bench = Bench::new();
     bench.handshake(0.0, 1000, 9000);
     bench.client(1.0, ACK, 1101, 9001, b"");

@@ -1,4 +1,4 @@
-//! What TCP segments make of flows.
+//! How TCP segments change flows.
 
 use crate::common::{ACK, Bench, CLIENT, FIN, RST, SERVER, SYN, at, side, tcp};
 use netring_flow::extract::Orientation;
@@ -73,7 +73,7 @@ fn the_receiver_of_a_syn_ack_that_comes_first_is_the_initiator() {
     let ended = &bench.ended()[0];
     assert_eq!(ended.stats.initiator, side(ended.key, CLIENT));
     assert_eq!(ended.history, "^hA");
-    // It is told so from the first event on.
+    // It is reported so from the first event on.
     let FlowEvent::Started { key, initiator, .. } = bench.events[0] else {
         panic!("{:?}", bench.events);
     };
@@ -113,7 +113,7 @@ fn a_refused_connection_is_reset_and_not_established() {
 }
 
 #[test]
-fn what_trails_behind_a_close_is_taken_in() {
+fn what_trails_a_close_is_absorbed() {
     let mut bench = Bench::new();
     bench.handshake(0.0, 1000, 9000);
     bench.close(1.0, 1000, 9000);
@@ -135,7 +135,7 @@ fn a_fin_sent_twice_by_one_end_closes_nothing() {
     bench.handshake(0.0, 1000, 9000);
     bench.client(1.0, FIN | ACK, 1001, 9001, b"");
     bench.client(2.0, FIN | ACK, 1001, 9001, b"");
-    // The other end has a minute's worth to say: a half-closed connection is not over.
+    // The other end keeps sending for a minute: a half-closed connection has not ended.
     bench.server(62.0, ACK, 9001, 1002, b"late");
     assert_eq!(text(&bench.story()), [(EndReason::SourceEnded, "ShAFTd")]);
 }
@@ -172,7 +172,7 @@ fn a_syn_ack_for_another_syn_on_a_closed_connection_is_another_flow() {
     let mut bench = Bench::new();
     bench.handshake(0.0, 1000, 9000);
     bench.close(1.0, 1000, 9000);
-    // Its SYN was lost on the way to us.
+    // The capture missed its SYN.
     bench.server(1.5, SYN | ACK, 700_000, 500_001, b"");
     assert_eq!(
         text(&bench.story()),
@@ -184,7 +184,7 @@ fn a_syn_ack_for_another_syn_on_a_closed_connection_is_another_flow() {
 }
 
 #[test]
-fn a_new_syn_on_an_established_connection_is_another_flow_if_that_is_silent() {
+fn a_new_syn_on_an_established_connection_is_another_flow_if_that_is_idle() {
     let mut bench = Bench::new();
     bench.handshake(0.0, 1000, 9000);
     // Half a second after the last packet: an attack, or a stray.
@@ -202,7 +202,7 @@ fn the_own_syn_again_is_never_another_flow() {
     let mut bench = Bench::new();
     bench.handshake(0.0, 1000, 9000);
     bench.client(30.0, SYN, 1000, 0, b"");
-    // Not told before: the numbers that were sent say that it is the connection's own.
+    // The SYN was not seen before: the numbers that were sent show that it is the connection's own.
     let mut middle = Bench::new();
     middle.client(0.0, ACK, 1001, 1, b"0123456789");
     middle.client(30.0, SYN, 1000, 0, b"");
@@ -252,12 +252,12 @@ fn a_segment_sent_again_is_a_retransmission_also_across_the_wrap() {
 }
 
 #[test]
-fn flags_that_exclude_each_other_are_told_once_a_flow() {
+fn flags_that_exclude_each_other_are_reported_once_per_flow() {
     let mut bench = Bench::new();
     bench.client(0.0, SYN | FIN, 1000, 0, b"");
     bench.client(0.1, SYN | FIN, 1000, 0, b"");
     bench.finish();
-    let told = bench.count(|event| {
+    let reported = bench.count(|event| {
         matches!(
             event,
             FlowEvent::Anomaly {
@@ -267,17 +267,17 @@ fn flags_that_exclude_each_other_are_told_once_a_flow() {
             }
         )
     });
-    assert_eq!(told, 1);
+    assert_eq!(reported, 1);
     assert_eq!(bench.ended()[0].stats.by_initiator().syn, 2);
     assert_eq!(bench.ended()[0].stats.by_initiator().fin, 2);
 }
 
 #[test]
-fn a_connection_that_only_one_end_is_heard_of_lives_on_and_is_not_reported_as_established() {
+fn a_connection_seen_in_one_direction_lives_on_and_is_not_reported_as_established() {
     let mut bench = Bench::new();
     bench.client(0.0, SYN, 1000, 0, b"");
     bench.client(0.1, ACK, 1001, 9001, b"");
-    // Not ended by the time-out of a half-open one.
+    // The timeout of a half-open connection does not end it.
     bench.client(20.0, ACK, 1001, 9001, b"x");
     assert_eq!(text(&bench.story()), [(EndReason::SourceEnded, "SAD")]);
     // Or the other end only.
@@ -298,11 +298,11 @@ fn a_handshake_is_complete_only_if_each_number_is_right() {
     let ack: Step = ('c', ACK, 1001, 9001, b"");
     let cases: [(&[Step], u64); 16] = [
         (&[syn, syn_ack, ack], 1),
-        // The acknowledgement has data, or a FIN, or was lost and data came behind it.
+        // The acknowledgement has data, or a FIN, or was lost and data followed it.
         (&[syn, syn_ack, ('c', ACK, 1001, 9001, b"GET")], 1),
         (&[syn, syn_ack, ('c', FIN | ACK, 1001, 9001, b"")], 1),
         (&[syn, syn_ack, ('c', ACK, 1101, 9001, b"more")], 1),
-        // Data in the SYN, acknowledged or not; data behind the SYN-ACK.
+        // Data in the SYN, acknowledged or not; data after the SYN-ACK.
         (
             &[
                 ('c', SYN, 1000, 0, b"GET"),
@@ -321,7 +321,7 @@ fn a_handshake_is_complete_only_if_each_number_is_right() {
             ],
             1,
         ),
-        // Sent again; with another number.
+        // Retransmitted; with another number.
         (&[syn, syn, syn_ack, syn_ack, ack, ack], 1),
         (
             &[
@@ -336,7 +336,7 @@ fn a_handshake_is_complete_only_if_each_number_is_right() {
         (&[syn_ack, ack], 1),
         // The SYN-ACK answers another SYN.
         (&[syn, ('s', SYN | ACK, 9000, 5001, b""), ack], 0),
-        // The acknowledgement is of something else, or its own number is.
+        // The acknowledgement number is wrong, or its sequence number is.
         (&[syn, syn_ack, ('c', ACK, 1001, 9900, b"")], 0),
         (&[syn, syn_ack, ('c', ACK, 900_000, 9001, b"")], 0),
         // No SYN-ACK: a challenge, a stray.
@@ -366,7 +366,7 @@ fn a_syn_ack_that_answers_a_new_syn_is_another_flow_at_once() {
     let mut bench = Bench::new();
     bench.handshake(0.0, 1000, 9000);
     bench.client(0.1, ACK, 1001, 9001, b"GET");
-    // The client begins again, 0.2 s after its last packet, and the server has forgotten the first
+    // The client starts again 0.2 s after its last packet, and the server has forgotten the first
     // connection.
     bench.client(0.3, SYN, 500_000, 0, b"");
     assert_eq!(bench.tracker.active_flows(), 1);
@@ -387,8 +387,8 @@ fn a_stray_syn_that_is_not_answered_changes_nothing() {
     let mut bench = Bench::new();
     bench.handshake(0.0, 1000, 9000);
     bench.client(0.1, SYN, 500_000, 0, b"");
-    // Challenged, and the connection goes on: its numbers are as before, its own SYN and SYN-ACK
-    // too.
+    // Challenged, and the connection continues: its numbers are as before, and so are its own SYN
+    // and SYN-ACK.
     bench.server(0.11, ACK, 9001, 1001, b"");
     bench.client(0.2, ACK, 1001, 9001, b"data");
     bench.client(0.3, SYN, 1000, 0, b"");
@@ -398,12 +398,12 @@ fn a_stray_syn_that_is_not_answered_changes_nothing() {
     assert_eq!(text(&bench.story()), [(EndReason::Finished, "ShAaDTtFf")]);
     let stats = bench.ended()[0].stats;
     assert_eq!(stats.by_initiator().out_of_order, 0);
-    // The SYN that came again; the stray one is none.
+    // The repeated SYN; the stray one does not count.
     assert_eq!(stats.by_initiator().retransmitted, 1);
 }
 
 #[test]
-fn a_header_that_was_cut_counts_and_says_nothing() {
+fn a_header_that_was_cut_counts_and_changes_nothing() {
     let mut bench = Bench::new();
     let frame = tcp(CLIENT, SERVER, 1000, 0, SYN, b"");
     for cut in [38, 46, 54] {

@@ -7,16 +7,16 @@ use crate::common::{ACK, Bench, CLIENT, Frames, RST, SERVER, SYN, at, seconds, u
 
 /// Ends of flows in whole seconds after `at(0)`, with their reasons.
 fn ends(bench: &Bench) -> Vec<(f64, EndReason)> {
-    let told = |time: netring_sys::Timestamp| time.saturating_since(at(0.0)).as_secs_f64();
+    let elapsed = |time: netring_sys::Timestamp| time.saturating_since(at(0.0)).as_secs_f64();
     bench
         .ended()
         .iter()
-        .map(|ended| (told(ended.time).floor(), ended.reason))
+        .map(|ended| (elapsed(ended.time).floor(), ended.reason))
         .collect()
 }
 
 #[test]
-fn each_state_has_its_time_out() {
+fn each_state_has_its_timeout() {
     use EndReason::{Finished, IdleTimeout, Reset};
     type Begin = fn(&mut Bench);
     let cases: [(Begin, f64, EndReason); 6] = [
@@ -61,7 +61,7 @@ fn icmp_echo() -> Vec<u8> {
 }
 
 #[test]
-fn a_key_can_have_a_time_out_of_its_own() {
+fn a_key_can_have_a_timeout_of_its_own() {
     let mut bench = Bench::new();
     bench.tracker.set_key_timeout(|key| match key.b().port() {
         40_000 => Some(seconds(2)),
@@ -76,7 +76,7 @@ fn a_key_can_have_a_time_out_of_its_own() {
     for port in ports {
         bench.frame(0.0, &udp(port, SERVER, b""));
     }
-    // A connection has it from the end of its handshake on, and not when it is closed.
+    // It applies to a connection from the end of its handshake until it is closed.
     bench.handshake(0.0, 1, 1);
     for (time, left) in [
         (1.9, 4),
@@ -89,7 +89,7 @@ fn a_key_can_have_a_time_out_of_its_own() {
         bench.expire(time);
         assert_eq!(bench.tracker.active_flows(), left, "at {time}");
     }
-    // Nobody looked, and it is another flow all the same.
+    // Nothing checked it, but it is another flow nevertheless.
     bench.frame(1000.0, &udp(ports[0], SERVER, b""));
     bench.frame(1002.1, &udp(ports[0], SERVER, b""));
     assert_eq!(bench.tracker.stats().flows_started, 6);
@@ -97,7 +97,7 @@ fn a_key_can_have_a_time_out_of_its_own() {
 }
 
 #[test]
-fn a_packet_puts_the_end_off() {
+fn a_packet_postpones_the_end() {
     let mut bench = Bench::new();
     for step in 0..10 {
         bench.frame(f64::from(step) * 50.0, &udp(CLIENT, SERVER, b""));
@@ -110,7 +110,7 @@ fn a_packet_puts_the_end_off() {
 }
 
 #[test]
-fn a_packet_after_the_time_out_is_of_another_flow_though_nobody_looked() {
+fn a_packet_after_the_timeout_starts_another_flow_even_unchecked() {
     let mut bench = Bench::new();
     bench.frame(0.0, &udp(CLIENT, SERVER, b""));
     bench.frame(61.0, &udp(SERVER, CLIENT, b""));
@@ -127,8 +127,8 @@ fn the_time_of_packets_alone_ends_flows() {
     for n in 0..1000 {
         bench.frame(0.0, &udp(&format!("10.0.0.1:{}", 1000 + n), SERVER, b""));
     }
-    // One other flow goes on for 122 s; nobody calls `expire`. Of its packets, 600 come after the
-    // others are due.
+    // One other flow continues for 122 s; nothing calls `expire`. Of its packets, 600 come after
+    // the others are due.
     for step in 0..1200 {
         bench.frame(f64::from(step) * 0.1 + 2.0, &udp(CLIENT, SERVER, b""));
     }
@@ -137,11 +137,11 @@ fn the_time_of_packets_alone_ends_flows() {
 }
 
 #[test]
-fn s23_the_host_clock_ends_nothing() {
+fn the_host_clock_ends_nothing() {
     let mut bench = Bench::new();
     bench.frame(0.0, &udp(CLIENT, SERVER, b""));
     std::thread::sleep(std::time::Duration::from_millis(5));
-    // The packet is years old; no time passes but that of packets.
+    // The packet is years old; only packet time passes.
     bench.expire(0.0);
     bench.frame(59.0, &udp(CLIENT, SERVER, b""));
     assert_eq!(bench.tracker.active_flows(), 1);
@@ -168,7 +168,7 @@ fn a_flow_that_lives_for_long_is_reported_and_goes_on() {
     let due = |n: f64| at(n * 1800.0 + if n > 0.0 { 60.0 } else { 0.0 });
     assert_eq!(ticks.len(), 3, "{ticks:?}");
     for (n, (time, packets)) in ticks.iter().enumerate() {
-        // In the first minute after it is due: that is when time goes on here.
+        // In the first minute after it is due: that is when time advances here.
         assert!(*time >= at((n + 1) as f64 * 1800.0), "{time}");
         assert!(*time <= due((n + 1) as f64 + 0.1), "{time}");
         assert!((30 * (n as u64 + 1)..=31 * (n as u64 + 1) + 2).contains(packets));
@@ -222,7 +222,7 @@ fn expiry_keeps_to_its_budget_and_takes_no_memory() {
 #[test]
 fn packets_that_are_late_count_and_end_nothing() {
     let mut bench = Bench::new();
-    // Two captures whose clocks differ by 20 s, read in turn: more than the time-out of a half-open
+    // Two captures whose clocks differ by 20 s, read in turn: more than the timeout of a half-open
     // connection.
     for step in 0..100 {
         let time = f64::from(step) * 0.1;
@@ -248,12 +248,12 @@ fn one_packet_of_the_far_future_stops_no_clock() {
     bench.frame(1e8, &udp("10.9.9.9:9", SERVER, b""));
     bench.frame(1.0, &udp("10.1.1.1:1", SERVER, b""));
     assert_eq!(bench.tracker.latest(), Some(at(1.0)));
-    // Time-outs count from here on, also for the flow that seems to be of the future.
+    // Timeouts restart here, also for the flow that seems to be in the future.
     bench.expire(60.9);
     assert_eq!(bench.tracker.active_flows(), 2);
     bench.expire(61.3);
     assert_eq!(bench.tracker.active_flows(), 0);
-    let told = bench.count(|event| {
+    let reported = bench.count(|event| {
         matches!(
             event,
             FlowEvent::Anomaly {
@@ -262,18 +262,18 @@ fn one_packet_of_the_far_future_stops_no_clock() {
             }
         )
     });
-    assert_eq!((told, bench.tracker.stats().time_went_back), (1, 1));
+    assert_eq!((reported, bench.tracker.stats().time_went_back), (1, 1));
     bench.balance();
 }
 
 #[test]
-fn silence_counts_from_the_time_that_went_back() {
-    // Each direction of the silence: by packets of the flow itself, by those of others, by batches.
+fn idle_time_counts_from_the_time_that_went_back() {
+    // Each way to advance the time: by packets of the flow itself, by those of others, by batches.
     for together in [false, true] {
         let mut bench = Bench::new();
         let own = udp(CLIENT, SERVER, b"");
         let other = udp("10.1.1.1:1", SERVER, b"");
-        // One flow is heard of before and after time goes back by two hours, another only before.
+        // One flow has packets before and after time goes back by two hours, another only before.
         let mut frames = vec![
             (7200.0, own.clone()),
             (7200.0, udp("10.2.2.2:2", SERVER, b"")),
@@ -335,9 +335,9 @@ fn the_ends_of_time_are_times() {
 }
 
 proptest! {
-    /// A list of last packet times is the oracle: a flow ends no sooner than its time-out, at most
-    /// 0.3 s later
-    /// than time passed it, and the flows are those that the oracle splits the packets in.
+    /// A list of last packet times is the oracle: a flow ends no earlier than its timeout and at
+    /// most 0.3 s after time passed it, and the flows are those into which the oracle splits the
+    /// packets.
     #[test]
     fn flows_end_when_a_list_says(
         steps in prop::collection::vec((0_u16..40, 0_u32..30_000), 1..300),
@@ -350,7 +350,7 @@ proptest! {
             now += u64::from(later);
             bench.expire(now as f64 / 1000.0);
             for time in &mut last {
-                // In milliseconds; between the two either is right.
+                // In milliseconds; between the two, either result is right.
                 if time.is_some_and(|time| now >= time + 60_300) {
                     *time = None;
                 }

@@ -44,7 +44,7 @@ pub(super) const UNSAFE_FILES: &[&str] = &[
     "netring-sys/src/syscall/xdp/rings.rs",
     "netring-afpacket/src/rx/ring.rs",
     "xtask/src/tools/bench/minimal.rs",
-    "netring-flow/src/prefetch.rs",
+    "netring-flow/src/table/prefetch.rs",
     "netring-xdp/src/receive.rs",
     "netring-xdp/src/receive/forward.rs",
     "netring-xdp/src/receive/frames.rs",

@@ -1,4 +1,4 @@
-//! The figures of a tracker.
+//! The statistics of a tracker.
 
 use crate::EndReason;
 use crate::extract::Skip;
@@ -22,7 +22,7 @@ pub struct TrackerStats {
     pub malformed: u64,
     /// Bytes on the wire of the tracked packets.
     pub tracked_bytes: u64,
-    /// ICMP errors that quote a flow of the table; each was reported, none counts in a flow.
+    /// ICMP errors that quote a flow in the table. Each was reported, and none counts in a flow.
     pub icmp_errors: u64,
     /// Packets that count in no flow, by cause.
     pub untracked: UntrackedStats,
@@ -30,29 +30,28 @@ pub struct TrackerStats {
     pub flows_started: u64,
     /// TCP handshakes completed.
     pub flows_established: u64,
-    /// TCP segments with RST or FIN outside of their receiver's window, which closed nothing; each
-    /// was reported as [`Anomaly::OutOfWindow`](crate::Anomaly::OutOfWindow).
+    /// TCP segments with RST or FIN outside their receiver's window, which closed nothing. Each was
+    /// reported as [`Anomaly::OutOfWindow`](crate::Anomaly::OutOfWindow).
     pub out_of_window: u64,
     /// Flows ended, by reason.
     pub ended: EndedStats,
-    /// Reports of flows that live for longer than the active time-out.
+    /// Reports of flows that lived for longer than the active timeout.
     pub ticks: u64,
-    /// How often the table came near its bound.
+    /// How often the table came close to its bound.
     pub emergencies: u64,
     /// How often packet time went back by more than a minute.
     pub time_went_back: u64,
 }
 
-/// Packets that count in no flow, by cause: each as the [`Skip`] of the same name, and
-/// `after_close`.
+/// Packets that count in no flow, by cause: the [`Skip`] of the same name, and `after_close`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub struct UntrackedStats {
-    /// Packets of a link type that cannot be read.
+    /// Packets of an unsupported link type.
     pub link_type: u64,
     /// Packets without IP.
     pub not_ip: u64,
-    /// IP of a version that is neither 4 nor 6, or not what the link layer told.
+    /// IP of a version that is neither 4 nor 6, or differs from what the link layer announced.
     pub ip_version: u64,
     /// IPv4 headers shorter than 20 bytes.
     pub ip_header_length: u64,
@@ -60,28 +59,30 @@ pub struct UntrackedStats {
     pub ip_total_length: u64,
     /// Packets whose bytes end before the addresses.
     pub short: u64,
+    /// Packets with more than 31 headers before that of IP.
+    pub too_deep: u64,
     /// Fragments other than the first.
     pub fragments: u64,
-    /// ICMP errors that quote no flow of the table, or nothing readable.
+    /// ICMP errors that quote no flow in the table, or nothing readable.
     pub icmp_errors: u64,
-    /// Packets that the extractor has no key for.
+    /// Packets for which the extractor has no key.
     pub no_key: u64,
-    /// TCP segments without SYN and without data whose connection closed within the last 240 s,
-    /// and is not in the table any more.
+    /// TCP segments without SYN and without data whose connection closed within the last 240 s and
+    /// is no longer in the table.
     pub after_close: u64,
 }
 
-/// Flows ended, by reason; each as the [`EndReason`] of the same name.
+/// Flows ended, by the [`EndReason`] of the same name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub struct EndedStats {
     /// TCP, both ends sent FIN.
     pub finished: u64,
-    /// TCP, one end sent RST.
+    /// TCP, one end sent a RST.
     pub reset: u64,
-    /// Silent for too long.
+    /// Idle for too long.
     pub idle_timeout: u64,
-    /// A new connection between the same ports took the place.
+    /// A new connection between the same ports replaced it.
     pub port_reuse: u64,
     /// Evicted because the table was nearly full.
     pub emergency: u64,
@@ -100,6 +101,7 @@ impl UntrackedStats {
             + self.ip_header_length
             + self.ip_total_length
             + self.short
+            + self.too_deep
             + self.fragments
             + self.icmp_errors
             + self.no_key
@@ -114,6 +116,7 @@ impl UntrackedStats {
             Skip::IpHeaderLength => &mut self.ip_header_length,
             Skip::IpTotalLength => &mut self.ip_total_length,
             Skip::Short => &mut self.short,
+            Skip::TooDeep => &mut self.too_deep,
             Skip::Fragment => &mut self.fragments,
             Skip::IcmpError => &mut self.icmp_errors,
             Skip::NoKey => &mut self.no_key,

@@ -1,8 +1,7 @@
-//! The hash of a key: two words at a time are multiplied to 128 bits and folded, with seeds that
-//! nobody can guess.
+//! The hash of a key: two words at a time are multiplied to 128 bits and folded, with secret seeds.
 //!
-//! Who could guess them could send packets whose keys all meet in one place of the table. They are
-//! random for each tracker, and drawn from the operating system by way of the standard library.
+//! An attacker that knew the seeds could send packets whose keys all collide in the table. They are
+//! random for each tracker, drawn from the operating system through the standard library.
 
 use std::hash::{BuildHasher, Hasher, RandomState};
 
@@ -12,7 +11,7 @@ pub(crate) struct Seeds([u64; 3]);
 impl Seeds {
     pub(crate) fn random() -> Self {
         let source = RandomState::new();
-        // Odd, so that no factor is nothing.
+        // Odd, so that no factor is zero.
         Self([1_u64, 2, 3].map(|word| source.hash_one(word) | 1))
     }
 }
@@ -59,7 +58,7 @@ impl Hasher for KeyHasher {
         }
         let mut last = [0; 8];
         last[..rest.len()].copy_from_slice(rest);
-        // The length is part of it: "ab" and "ab\0" differ.
+        // The length is included: "ab" and "ab\0" differ.
         self.write_u64(u64::from_le_bytes(last) ^ (bytes.len() as u64).rotate_left(56));
     }
 
@@ -103,8 +102,8 @@ mod tests {
 
     #[test]
     fn neighbours_spread_over_the_top_bits() {
-        // 65 536 keys into 256 places by the top bits: 256 each, and by chance hardly one beyond
-        // 256 ± 6 × 16.
+        // 65 536 keys into 256 places by the top bits: 256 each on average, within 256 ± 6 × 16
+        // almost certainly.
         let seeds = Seeds::random();
         let mut places = [0_u32; 256];
         for low in 0..65_536_u64 {

@@ -1,4 +1,4 @@
-//! The figures of one flow.
+//! The statistics of one flow.
 
 use std::time::Duration;
 
@@ -6,21 +6,22 @@ use netring_sys::Timestamp;
 
 use crate::extract::Orientation;
 
-/// The figures of a flow, for each direction.
+/// The statistics of a flow, for each direction.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct FlowStats {
-    /// Which of the key's ends began: the sender of the SYN, the receiver of a SYN-ACK that came
-    /// first, else the sender of the first packet.
+    /// Which of the key's ends started the flow: the sender of the SYN; if a SYN-ACK was seen
+    /// first, its receiver; otherwise the sender of the first packet.
     pub initiator: Orientation,
-    /// TCP: whether the handshake was seen to be complete, each number of it right.
+    /// TCP: whether a complete handshake was seen, with every number right.
     pub established: bool,
-    /// Whether a snap length cut any of the packets. Byte counts are of the wire all the same.
+    /// Whether a snap length cut any of the packets. Byte counts are those of the wire
+    /// nevertheless.
     pub cut: bool,
-    /// Whether any of the packets was malformed on the wire, behind a valid IP header: an IP
-    /// length beyond the end of the frame, a header that ends early, or a header length, UDP
-    /// length or jumbo length that cannot be right. It still counts, with the payload that all
-    /// of its lengths agree on. What only a snap length cut off is [`cut`](Self::cut).
+    /// Whether any of the packets was malformed on the wire after a valid IP header: an IP length
+    /// beyond the end of the frame, a header that ends early, or an impossible header length, UDP
+    /// length or jumbo length. The packet still counts, with the payload that all its lengths agree
+    /// on. A packet that only a snap length shortened is [`cut`](Self::cut).
     pub malformed: bool,
     /// What the key's first end sent.
     pub forward: DirectionStats,
@@ -34,27 +35,26 @@ pub struct FlowStats {
 pub struct DirectionStats {
     /// Packets.
     pub packets: u64,
-    /// Bytes of whole frames on the wire, the link layer header included.
+    /// Bytes of whole frames on the wire, including the link layer header.
     pub bytes: u64,
-    /// Bytes that the transport protocol carried, retransmissions included.
+    /// Bytes of payload of the transport protocol, including retransmissions.
     pub payload_bytes: u64,
-    /// The earliest time stamp; `None` without packets.
+    /// The earliest timestamp; `None` without packets.
     pub first: Option<Timestamp>,
-    /// The latest time stamp; `None` without packets.
+    /// The latest timestamp; `None` without packets.
     pub last: Option<Timestamp>,
-    /// TCP segments with SYN, those with ACK included. Exact to 2 097 151, and stays there.
+    /// TCP segments with SYN, including those with ACK. Saturates at 2 097 151.
     pub syn: u64,
-    /// TCP segments with FIN. Exact to 2 097 151, and stays there.
+    /// TCP segments with FIN. Saturates at 2 097 151.
     pub fin: u64,
-    /// TCP segments with RST. Exact to 2 097 151, and stays there.
+    /// TCP segments with RST. Saturates at 2 097 151.
     pub rst: u64,
-    /// TCP segments with data, a SYN or a FIN that was sent before, at least in part; those too
-    /// that fill a gap for which the other end asked by acknowledging three times what is
-    /// before it. Keep-alives and probes of a closed window do not count. Exact to 16 777 215,
-    /// and stays there.
+    /// TCP segments whose data, SYN or FIN was sent before, at least in part; also those that fill
+    /// a gap that the other end requested with three duplicate acknowledgements. Keep-alives and
+    /// window probes do not count. Saturates at 16 777 215.
     pub retransmitted: u64,
-    /// TCP segments that were overtaken: their data is behind data that came before, and was not
-    /// sent yet. Exact to 4 294 967 295, and stays there.
+    /// TCP segments that were overtaken: their data precedes data that arrived earlier, and was not
+    /// sent before. Saturates at 4 294 967 295.
     pub out_of_order: u64,
 }
 
@@ -67,12 +67,12 @@ impl FlowStats {
         }
     }
 
-    /// What the end that began sent.
+    /// What the initiator sent.
     pub const fn by_initiator(&self) -> &DirectionStats {
         self.sent(self.initiator)
     }
 
-    /// What the other end sent.
+    /// What the responder sent.
     pub const fn by_responder(&self) -> &DirectionStats {
         self.sent(self.initiator.flipped())
     }
@@ -87,13 +87,13 @@ impl FlowStats {
         self.forward.bytes + self.reverse.bytes
     }
 
-    /// The earliest time stamp.
+    /// The earliest timestamp.
     pub fn first(&self) -> Timestamp {
         let both = [self.forward.first, self.reverse.first];
         both.into_iter().flatten().min().unwrap_or_default()
     }
 
-    /// The latest time stamp.
+    /// The latest timestamp.
     pub fn last(&self) -> Timestamp {
         self.forward.last.max(self.reverse.last).unwrap_or_default()
     }

@@ -4,15 +4,15 @@ use std::fmt;
 
 use crate::extract::Orientation;
 
-/// What happened in a TCP flow, each thing once for each side, in the order of its first time: a
+/// What happened in a TCP flow, each event once per side, in the order of first occurrence: a
 /// string in the manner of Zeek.
 ///
-/// Upper case: the initiator did it; lower case: the responder.
-/// `S` SYN without ACK, `H` SYN with ACK, `A` ACK without data, `D` data, `F` FIN, `R` RST, `T` a
-/// retransmission (of data, SYN or FIN; not what is only out of order), `I` flags that exclude each
-/// other. A FIN or RST outside of the receiver's window is left out. A `^` at the front says that
-/// the initiator was recognized later than the first packet: a SYN-ACK came first, or a SYN after
-/// what it began. Empty for other protocols.
+/// Upper case: the initiator did it; lower case: the responder. `S` SYN without ACK, `H` SYN with
+/// ACK, `A` ACK without data, `D` data, `F` FIN, `R` RST, `T` a retransmission (of data, SYN or
+/// FIN; not a segment that is merely out of order), `I` mutually exclusive flags. A FIN or RST
+/// outside the receiver's window is left out. A leading `^` means that the initiator was recognized
+/// later than the first packet: a SYN-ACK came first, or segments of the connection overtook its
+/// SYN. Empty for other protocols.
 #[derive(Clone, Copy, Default, PartialEq, Eq, Hash)]
 pub struct History {
     order: u64,
@@ -21,8 +21,8 @@ pub struct History {
     flipped: bool,
 }
 
-/// The letters; with the orientation as the fourth bit they are 16 symbols, each at most once: 64
-/// bits hold any order.
+/// The letters. With the orientation as the fourth bit they are 16 symbols, each occurring at most
+/// once, so 64 bits hold any order.
 #[derive(Clone, Copy)]
 pub(crate) enum Letter {
     Syn,
@@ -35,7 +35,7 @@ pub(crate) enum Letter {
     Inconsistent,
 }
 
-/// The letters that were seen of each orientation, as bits.
+/// The letters seen in each orientation, as bits.
 pub(crate) type Seen = [u8; 2];
 
 /// The bit of a letter.
@@ -66,7 +66,7 @@ impl History {
         }
     }
 
-    /// Whether nothing is in it: not TCP, or no header was captured.
+    /// Whether it is empty: the flow is not TCP, or no TCP header was captured.
     pub const fn is_empty(&self) -> bool {
         matches!(self.seen, [0, 0])
     }
@@ -105,7 +105,7 @@ mod tests {
     use Orientation::{Forward, Reverse};
 
     #[test]
-    fn each_letter_is_told_once_a_side_and_by_role() {
+    fn each_letter_is_reported_once_per_side_and_by_role() {
         let (mut order, mut seen) = (0, [0, 0]);
         let happened = [
             (Letter::Syn, Reverse),

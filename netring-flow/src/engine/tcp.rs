@@ -1,12 +1,12 @@
-//! What TCP segments make of a flow.
+//! How TCP segments change a flow.
 
 mod sequence;
 mod window;
 
 pub(crate) use sequence::{behind, follow};
 
+use crate::event::Letter;
 use crate::extract::{Orientation, TcpSegment, WindowScale};
-use crate::history::Letter;
 use crate::table::{Flags, Rare, Record, State};
 
 const FIN: u8 = TcpSegment::FIN;
@@ -14,37 +14,37 @@ const SYN: u8 = TcpSegment::SYN;
 const RST: u8 = TcpSegment::RST;
 const ACK: u8 = TcpSegment::ACK;
 
-/// How long a connection must be silent until a SYN alone is taken for a new one, in nanoseconds: 1
-/// s. One that was overtaken by its own successors is not that late.
+/// How long a connection must be idle before a SYN alone counts as a new one, in nanoseconds: 1 s.
+/// A SYN that was overtaken by its own successors is not that late.
 pub(crate) const SILENT: i64 = 1_000_000_000;
 
-/// A segment on its way into a flow.
+/// A segment that arrives at a flow.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Arrival {
     pub(crate) segment: TcpSegment,
     pub(crate) payload: u32,
     pub(crate) from: Orientation,
-    /// What it offers as its window scale, if it is a SYN.
+    /// The window scale that it offers, if it is a SYN.
     pub(crate) scale: WindowScale,
-    /// How long after the packet before it of the same end, in nanoseconds; 0 for the first.
+    /// The time since the previous packet of the same end, in nanoseconds; 0 for the first.
     pub(crate) gap: i64,
 }
 
-/// What became of a flow by one segment.
+/// What one segment changed in a flow.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Outcome {
     /// The handshake is complete.
     pub(crate) established: bool,
-    /// Its flags exclude each other, for the first time in this flow.
+    /// Its flags are mutually exclusive, for the first time in this flow.
     pub(crate) inconsistent: bool,
-    /// It would close the flow, and its receiver would not believe it.
+    /// It would close the flow, but its receiver would not accept it.
     pub(crate) out_of_window: bool,
 }
 
-/// The state of a flow that begins with this segment, and who began it.
+/// The state of a flow that starts with this segment, and its initiator.
 pub(crate) const fn begin(segment: TcpSegment, from: Orientation) -> (State, Orientation) {
     if segment.has(RST) || !segment.has(SYN) {
-        // RST closes when it is counted.
+        // A RST closes the flow when it is counted.
         return (State::TcpEstablished, from);
     }
     let initiator = if segment.has(ACK) {
@@ -55,14 +55,13 @@ pub(crate) const fn begin(segment: TcpSegment, from: Orientation) -> (State, Ori
     (State::TcpOpening, initiator)
 }
 
-/// Whether a segment begins nothing where its connection closed lately: it has neither SYN nor
-/// data.
+/// Whether a segment starts no flow if its connection closed recently: it has neither SYN nor data.
 pub(crate) const fn is_trailing(segment: TcpSegment, payload: u32) -> bool {
     !segment.has(SYN) && payload == 0
 }
 
-/// Whether this segment is of a new connection between the ports of the flow. `silent` is for how
-/// long nothing was sent.
+/// Whether this segment belongs to a new connection that reuses the flow's ports. `silent` is how
+/// long the flow was idle.
 pub(crate) fn is_another<K>(
     flow: &Record<K>,
     segment: TcpSegment,
@@ -93,7 +92,7 @@ pub(crate) fn is_another<K>(
         }
 }
 
-/// Whether this is a SYN that begins the handshake of a half-open flow with another number.
+/// Whether this SYN restarts the handshake of a half-open flow with another number.
 pub(crate) fn begins_again<K>(flow: &Record<K>, segment: TcpSegment, from: Orientation) -> bool {
     flow.state == State::TcpOpening
         && segment.has(SYN)
@@ -103,19 +102,19 @@ pub(crate) fn begins_again<K>(flow: &Record<K>, segment: TcpSegment, from: Orien
         && segment.sequence != flow.isn
 }
 
-/// Whether a SYN has the sequence number that this end's own SYN may have had.
+/// Whether a SYN has a sequence number that this end's own SYN may have had.
 fn is_behind<K>(flow: &Record<K>, segment: TcpSegment, from: Orientation) -> bool {
     let direction = &flow.directions[from as usize];
     let sent = direction.next_sequence.wrapping_sub(segment.sequence);
-    // SYN, FIN and what a keep-alive may add take a number each.
+    // SYN, FIN and a keep-alive byte each take one number.
     flow.has_sent_segments(from)
         && sent != 0
         && u64::from(sent) <= direction.payload.saturating_add(3)
 }
 
-/// Whether this segment changes more of the flow than figures.
+/// Whether this segment changes more of the flow than its counters.
 #[inline]
-pub(crate) fn is_news<K>(
+pub(crate) fn changes_state<K>(
     flow: &Record<K>,
     segment: &TcpSegment,
     payload: u32,
@@ -131,7 +130,7 @@ pub(crate) fn is_news<K>(
         || !flow.has_happened(letter, from)
 }
 
-/// Takes a segment into the flow; its packet is counted already.
+/// Applies a segment to the flow; its packet is already counted.
 #[inline]
 pub(crate) fn take<K>(flow: &mut Record<K>, rare: &mut Rare, arrival: &Arrival) -> Outcome {
     if arrival.segment.flags & (SYN | FIN | RST | ACK) == SYN && flow.has_no_history() {
@@ -141,8 +140,8 @@ pub(crate) fn take<K>(flow: &mut Record<K>, rare: &mut Rare, arrival: &Arrival) 
     take_any(flow, rare, arrival)
 }
 
-/// Takes in the SYN that a flow begins with. [`take_any`] comes to the same; this costs a fraction
-/// of it, and a SYN flood consists of nothing else.
+/// Applies the SYN that starts a flow. [`take_any`] has the same result; this costs a fraction, and
+/// a SYN flood consists of nothing else.
 fn open<K>(flow: &mut Record<K>, arrival: &Arrival) {
     let Arrival { segment, from, .. } = *arrival;
     flow.direction(from).count_flag(0);
@@ -153,7 +152,7 @@ fn open<K>(flow: &mut Record<K>, arrival: &Arrival) {
     write(flow, segment, arrival.payload, from);
 }
 
-/// Takes in any segment.
+/// Applies any segment.
 fn take_any<K>(flow: &mut Record<K>, rare: &mut Rare, arrival: &Arrival) -> Outcome {
     let Arrival {
         segment,
@@ -165,13 +164,13 @@ fn take_any<K>(flow: &mut Record<K>, rare: &mut Rare, arrival: &Arrival) -> Outc
     let controls = segment.has(SYN | FIN | RST);
     if controls {
         count_flags(flow, segment, from);
-        if segment.has(FIN | RST) && !window::believes(flow, segment, payload, from) {
+        if segment.has(FIN | RST) && !window::accepts(flow, segment, payload, from) {
             outcome.out_of_window = true;
             return outcome;
         }
         outcome.inconsistent = is_inconsistent(flow, segment, from);
     }
-    // A RST takes no sequence number, and what it acknowledges matters no more.
+    // A RST takes no sequence number, and what it acknowledges no longer matters.
     if segment.has(SYN) {
         syn(flow, rare, arrival);
     } else if !segment.has(RST) {
@@ -195,7 +194,7 @@ fn count_flags<K>(flow: &mut Record<K>, segment: TcpSegment, from: Orientation) 
     }
 }
 
-/// Writes into the history what a segment is.
+/// Records a segment in the history.
 fn write<K>(flow: &mut Record<K>, segment: TcpSegment, payload: u32, from: Orientation) {
     let syn = if segment.has(ACK) {
         Letter::SynAck
@@ -225,7 +224,7 @@ fn is_inconsistent<K>(flow: &mut Record<K>, segment: TcpSegment, from: Orientati
     !before
 }
 
-/// Takes in a SYN: who began, with which numbers, and whether it was sent before.
+/// Applies a SYN: the initiator, its numbers, and whether it was sent before.
 fn syn<K>(flow: &mut Record<K>, rare: &mut Rare, arrival: &Arrival) {
     let Arrival { segment, from, .. } = *arrival;
     if segment.has(FIN | RST) {
@@ -237,15 +236,15 @@ fn syn<K>(flow: &mut Record<K>, rare: &mut Rare, arrival: &Arrival) {
     let sent_before =
         flow.has_happened(Letter::Syn, from) || flow.has_happened(Letter::SynAck, from);
     if is_behind(flow, segment, from) && !sent_before {
-        // Overtaken by what it begins.
+        // Overtaken by the segments that it precedes.
         flow.direction(from).set_scale(arrival.scale);
         sequence::late(rare, from);
     } else if is_behind(flow, segment, from) {
-        // Sent again. The next one may come after twice the time.
+        // Retransmitted. The next one may come after twice the time.
         flow.direction(from).set_retry(arrival.gap);
         sequence::again(flow, rare, segment, arrival.payload, from);
     } else if flow.state != State::TcpOpening && flow.has_sent_segments(from) {
-        // Of another connection, or a stray: the answer will tell. Until then nothing changes.
+        // From another connection, or a stray: the answer will show. Until then nothing changes.
         if !segment.has(ACK) {
             flow.isn = segment.sequence;
             flow.flags.set(Flags::ISN_KNOWN | Flags::CANDIDATE);
@@ -260,7 +259,7 @@ fn syn<K>(flow: &mut Record<K>, rare: &mut Rare, arrival: &Arrival) {
     begun(flow, segment, from);
 }
 
-/// Learns from a SYN who began, with which number, and whether it was answered.
+/// Learns from a SYN which end is the initiator, its number, and whether it was answered.
 fn begun<K>(flow: &mut Record<K>, segment: TcpSegment, from: Orientation) {
     let other = from.flipped();
     let (began, isn) = if segment.has(ACK) {
@@ -268,9 +267,9 @@ fn begun<K>(flow: &mut Record<K>, segment: TcpSegment, from: Orientation) {
     } else {
         (from, segment.sequence)
     };
-    // The first SYN tells; one from each side at once changes nothing.
-    let told = flow.has_happened(Letter::Syn, from) || flow.has_happened(Letter::Syn, other);
-    if !told {
+    // The first SYN decides; a simultaneous open changes nothing.
+    let is_known = flow.has_happened(Letter::Syn, from) || flow.has_happened(Letter::Syn, other);
+    if !is_known {
         flow.set_initiator(began);
     }
     if !flow.flags.has(Flags::ISN_KNOWN) || begins_again(flow, segment, from) {
@@ -289,8 +288,8 @@ fn begun<K>(flow: &mut Record<K>, segment: TcpSegment, from: Orientation) {
 /// Whether this segment completes the handshake: it acknowledges a SYN-ACK that acknowledges the
 /// SYN.
 ///
-/// A connection of which too little is seen to know is taken for established without a word, so
-/// that it has the time-out of one.
+/// A connection of which too little is seen is treated as established without a report, so that it
+/// gets the right timeout.
 fn establish<K>(
     flow: &mut Record<K>,
     segment: TcpSegment,
@@ -300,7 +299,7 @@ fn establish<K>(
     let initiator = flow.initiator();
     let peer = &flow.directions[initiator.flipped() as usize];
     if from != initiator {
-        // Of the initiator nothing is heard.
+        // The initiator is not seen at all.
         if !flow.has_sent(initiator) {
             flow.state = State::TcpEstablished;
         }
@@ -363,7 +362,7 @@ mod tests {
                 scale: WindowScale::from_bits(scale),
                 gap: 5,
             };
-            // A packet without a segment may come before, and makes the flow established.
+            // A packet without a readable segment may come first, which makes the flow established.
             let state = if came_before { State::TcpEstablished } else { State::TcpOpening };
             let after = |take: fn(&mut Record<()>, &mut Rare, &Arrival) -> Outcome| {
                 let mut flow = Record::new((), FlowId::new(1), state, initiator, 3, 4);

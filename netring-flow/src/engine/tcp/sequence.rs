@@ -1,16 +1,16 @@
-//! Sequence numbers: what was sent before, and what only comes late.
+//! Sequence numbers: what was sent before, and what merely arrives late.
 //!
-//! Of the numbers below the highest that was sent it is kept how many were not seen, not which.
-//! Data below the highest is late (*out of order*) as long as so much is missing, else it was sent
-//! before: a *retransmission*. So is what the other end has acknowledged already, or asks for by
-//! acknowledging three times what is before it.
+//! Of the numbers below the highest that was sent, the tracker knows how many were not seen, not
+//! which. Data below the highest is late (*out of order*) as long as that much is missing;
+//! otherwise it was sent before: a *retransmission*. So is data that the other end has already
+//! acknowledged, or requests with three duplicate acknowledgements.
 
 use super::{ACK, Arrival, FIN, SYN};
+use crate::event::Letter;
 use crate::extract::{Orientation, TcpSegment};
-use crate::history::Letter;
 use crate::table::{Rare, Record};
 
-/// Begins the count with a SYN, or another that takes its place.
+/// Starts the count with a SYN, or with another that replaces it.
 pub(super) fn start<K>(flow: &mut Record<K>, arrival: &Arrival) {
     let segment = arrival.segment;
     let direction = flow.direction(arrival.from);
@@ -26,7 +26,7 @@ pub(super) fn start<K>(flow: &mut Record<K>, arrival: &Arrival) {
     }
 }
 
-/// Takes the numbers of a segment without SYN and RST in.
+/// Applies the numbers of a segment without SYN and RST.
 pub(super) fn take<K>(
     flow: &mut Record<K>,
     rare: &mut Rare,
@@ -53,7 +53,8 @@ pub(super) fn take<K>(
     }
 }
 
-/// Keeps the highest sequence number, and what is acknowledged. True: there is data that is behind.
+/// Updates the highest sequence number and the acknowledgement. Returns true if the data is below
+/// the highest number.
 #[inline(always)]
 pub(crate) fn follow<K>(
     flow: &mut Record<K>,
@@ -63,7 +64,7 @@ pub(crate) fn follow<K>(
 ) -> bool {
     let direction = flow.direction(from);
     if segment.has(ACK) {
-        // A FIN says nothing of what is missing.
+        // A FIN does not show what is missing.
         let carries = payload | u32::from(segment.has(FIN));
         direction.acknowledge(segment.acknowledgement, segment.window, carries);
     }
@@ -78,7 +79,7 @@ pub(crate) fn follow<K>(
     false
 }
 
-/// Takes in data that is behind the highest sequence number: what [`follow`] said so of.
+/// Applies data below the highest sequence number, for which [`follow`] returned true.
 #[cold]
 pub(crate) fn behind<K>(
     flow: &mut Record<K>,
@@ -90,8 +91,7 @@ pub(crate) fn behind<K>(
     again(flow, rare, *segment, payload, from);
 }
 
-/// Counts what is behind the highest sequence number: as sent before, as late, or as nothing of the
-/// two.
+/// Counts data below the highest sequence number as sent before, as late, or as neither.
 pub(super) fn again<K>(
     flow: &mut Record<K>,
     rare: &mut Rare,
@@ -101,7 +101,7 @@ pub(super) fn again<K>(
 ) {
     let [direction, other] = flow.ends(from);
     let end = segment.sequence.wrapping_add(payload);
-    // These read the other end's cache line. Nothing else here does, so they are asked last.
+    // These read the other end's cache line. Nothing else here does, so they are evaluated last.
     let is_acked =
         || payload != 0 && other.has_acked() && other.acked.wrapping_sub(end).cast_signed() >= 0;
     let is_asked_for = || other.asks() && other.acked == segment.sequence;
@@ -112,8 +112,8 @@ pub(super) fn again<K>(
         direction.next_sequence = end;
     }
     if segment.sequence.wrapping_add(1) == next && !segment.has(SYN | FIN) {
-        // A keep-alive or a probe of a window that is closed; or the data that such a probe had the
-        // first byte of.
+        // A keep-alive or a probe of a closed window; or the data of which such a probe had the
+        // first byte.
         if payload <= 1 || ahead && !is_acked() {
             return;
         }
@@ -136,7 +136,7 @@ pub(super) fn again<K>(
     }
 }
 
-/// Counts what was overtaken.
+/// Counts an overtaken segment.
 pub(super) const fn late(rare: &mut Rare, from: Orientation) {
     let late = &mut rare.out_of_order[from as usize];
     *late = late.saturating_add(1);

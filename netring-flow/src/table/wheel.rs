@@ -1,14 +1,14 @@
-//! When to look at a flow again: a timer wheel, whose one hand goes forward with packet time.
+//! When to check a flow again: a timer wheel whose single hand advances with packet time.
 //!
-//! A flow hangs at the place of the time when it could be due, and stays there while packets come:
-//! only when the hand gets to it is its time-out looked at, and the flow hung up anew if it has
-//! longer to live. So a packet costs no timer work. A place is a hint, not a promise: what is hung
-//! up further than the wheel is long is looked at sooner, and when time goes back every flow is
-//! looked at again. Empty places cost no budget: a bit for each says whether flows may hang there.
+//! A flow is scheduled at the place of the time when it could be due, and stays there while packets
+//! arrive. Only when the hand reaches it is its timeout checked, and the flow scheduled again if it
+//! has longer to live, so a packet costs no timer work. A place is a hint: a flow that is due later
+//! than one revolution is checked earlier, and if time goes back every flow is checked again. Empty
+//! places cost no budget: a bit for each shows whether flows may be there.
 
-use crate::table::{Lists, Slot, Table, WHEEL};
+use super::{Lists, Slot, Table, WHEEL};
 
-/// A place stands for 2²⁷ ns: 0.13 s.
+/// A place covers 2²⁷ ns: 0.13 s.
 const SHIFT: u32 = 27;
 /// One revolution is 550 s.
 const PLACES: i64 = 1 << 12;
@@ -18,24 +18,24 @@ const BITS: i64 = u64::BITS as i64;
 #[derive(Debug)]
 pub(crate) struct Wheel {
     places: Lists<WHEEL>,
-    /// A bit for each place, set where flows hang or did.
+    /// A bit for each place, set if flows are or were there.
     used: [u64; (PLACES / BITS) as usize],
-    /// The place that is looked at next; its time is over when time is in a later one.
+    /// The place that is checked next; its time is over once time is in a later one.
     hand: i64,
 }
 
-/// What a turn of the hand came upon.
+/// What the hand found.
 pub(crate) enum Turn {
-    /// This flow could be due; it does not hang in the wheel any more.
+    /// This flow could be due. It is no longer in the wheel.
     Flow(Slot),
     /// The budget is used up.
     Spent,
-    /// The hand is where time is.
-    Caught,
+    /// The hand has reached the current time.
+    CaughtUp,
 }
 
 impl Wheel {
-    /// A place is 2 to this power of nanoseconds.
+    /// A place covers two to this power of nanoseconds.
     pub(crate) const SHIFT: u32 = SHIFT;
 
     pub(crate) fn new() -> Self {
@@ -52,33 +52,32 @@ impl Wheel {
         time >> SHIFT
     }
 
-    /// When the time of a place begins, in nanoseconds.
+    /// When the time of a place starts, in nanoseconds.
     #[inline]
     pub(crate) const fn start(place: i64) -> i64 {
-        // Back by the same number of bits: it cannot overflow but for a place that no time has.
+        // The inverse shift: it cannot overflow for the place of any time.
         place.saturating_mul(1 << SHIFT)
     }
 
-    /// Puts the hand to the first time of all; nothing hangs yet.
+    /// Sets the hand to the first time; the wheel is still empty.
     pub(crate) const fn set(&mut self, time: i64) {
         self.hand = Self::place(time);
     }
 
-    /// Takes the hand back to a time before: one revolution ahead of it, so that each flow is
-    /// looked at.
+    /// Moves the hand back: one revolution before the time, so that each flow is checked.
     pub(crate) const fn rewind(&mut self, time: i64) {
         self.hand = Self::place(time) - PLACES;
     }
 
-    /// Whether there is anything to look at.
+    /// Whether any place is to be checked.
     #[inline]
     pub(crate) const fn is_behind(&self, time: i64) -> bool {
         self.hand < Self::place(time)
     }
 
-    /// Hangs a flow up that does not hang yet, to be looked at after `due`; never, where that is
-    /// the end of time.
-    pub(crate) fn hang<K: Eq + std::hash::Hash>(
+    /// Schedules a flow that is not in the wheel to be checked after `due`; never if that is the
+    /// end of time.
+    pub(crate) fn schedule<K: Eq + std::hash::Hash>(
         &mut self,
         table: &mut Table<K>,
         slot: Slot,
@@ -93,12 +92,12 @@ impl Wheel {
         self.places.push(table.links(), place, slot);
     }
 
-    /// Takes a flow down, where it hangs.
-    pub(crate) fn take<K: Eq + std::hash::Hash>(&mut self, table: &mut Table<K>, slot: Slot) {
+    /// Removes a flow, if it is in the wheel.
+    pub(crate) fn cancel<K: Eq + std::hash::Hash>(&mut self, table: &mut Table<K>, slot: Slot) {
         self.places.unlink(table.links(), slot);
     }
 
-    /// Moves the hand on to the next flow that may be due at `time`.
+    /// Advances the hand to the next flow that may be due at `time`.
     pub(crate) fn turn<K: Eq + std::hash::Hash>(
         &mut self,
         table: &mut Table<K>,
@@ -106,7 +105,7 @@ impl Wheel {
         budget: &mut u32,
     ) -> Turn {
         let end = Self::place(time);
-        // Time that jumped by more than a revolution: one revolution meets every flow.
+        // If time jumped by more than a revolution, one revolution reaches every flow.
         self.hand = self.hand.max(end.saturating_sub(PLACES));
         while self.hand < end {
             let place = (self.hand & (PLACES - 1)) as usize;
@@ -121,10 +120,10 @@ impl Wheel {
             self.used[place / BITS as usize] &= !(1 << (place % BITS as usize));
             self.hand = self.next(self.hand + 1, end);
         }
-        Turn::Caught
+        Turn::CaughtUp
     }
 
-    /// The next place where flows may hang, or `end`: at most 64 words are read on the way.
+    /// The next place where flows may be, or `end`. Reads at most 64 words.
     fn next(&self, mut place: i64, end: i64) -> i64 {
         while place < end {
             let bit = place & (BITS - 1);

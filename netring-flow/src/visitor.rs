@@ -1,0 +1,136 @@
+//! The receiver of what a tracker finds.
+
+use netring_sys::Timestamp;
+
+use crate::extract::{Orientation, TcpSegment, Transport};
+use crate::{FlowEvent, FlowId};
+
+/// Receives what a [`FlowTracker`](crate::FlowTracker) finds: events, and the segments that make up
+/// the flows.
+///
+/// A `Vec<FlowEvent<K>>` is a visitor that appends the events and takes no segments. Implement the
+/// trait to handle events at once, or to see the payload of each packet where it lies, without a
+/// copy.
+///
+/// Both methods do nothing by default. They run while the tracker works on a batch, so they should
+/// be quick; they must not panic if the tracker is to be used again.
+///
+/// ```
+/// use std::collections::HashMap;
+///
+/// use netring_flow::extract::FiveTuple;
+/// use netring_flow::{FlowEvent, FlowId, FlowTracker, FlowVisitor, Segment};
+/// use netring_sys::{Clock, LinkType, Packet, Timestamp};
+///
+/// /// Counts the captured payload of each flow.
+/// #[derive(Default)]
+/// struct PayloadBytes(HashMap<FlowId, usize>);
+///
+/// impl<K> FlowVisitor<K> for PayloadBytes {
+///     fn segment(&mut self, segment: &Segment<'_, K>) {
+///         *self.0.entry(segment.flow).or_default() += segment.payload.len();
+///     }
+///
+///     fn event(&mut self, event: FlowEvent<K>) {
+///         if let FlowEvent::Ended { flow, .. } = event {
+///             let bytes = self.0.remove(&flow).unwrap_or_default();
+///             println!("flow {flow}: {bytes} bytes of payload");
+/// #           assert_eq!(bytes, 8);
+///         }
+///     }
+/// }
+///
+/// # let mut frame = Vec::new();
+/// # etherparse::PacketBuilder::ipv4([192, 0, 2, 1], [192, 0, 2, 2], 64)
+/// #     .udp(5000, 53)
+/// #     .write(&mut frame, b"question")?;
+/// let mut tracker = FlowTracker::new(FiveTuple::bidirectional());
+/// let mut visitor = PayloadBytes::default();
+/// let time = Timestamp::from_nanos(1_000_000_000, Clock::Unknown);
+/// tracker.track(&Packet::new(&frame, time, LinkType::IPV4), &mut visitor);
+/// # assert_eq!(visitor.0.len(), 1);
+/// while tracker.finish(&mut visitor) {}
+/// # assert!(visitor.0.is_empty());
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+pub trait FlowVisitor<K> {
+    /// Whether [`segment`](Self::segment) is called. Default: yes. If it is false, the tracker does
+    /// not even look for the payload.
+    const SEGMENTS: bool = true;
+
+    /// Reports something that happened to a flow or to the tracker.
+    #[inline]
+    fn event(&mut self, event: FlowEvent<K>) {
+        let _ = event;
+    }
+
+    /// Shows a packet that counts in a flow. Called exactly once for each such packet, in packet
+    /// order, after the events that the packet caused: the flow's [`FlowEvent::Started`] comes
+    /// before its first segment, and [`FlowEvent::Ended`] after its last.
+    #[inline]
+    fn segment(&mut self, segment: &Segment<'_, K>) {
+        let _ = segment;
+    }
+}
+
+/// Appends the events and takes no segments.
+impl<K> FlowVisitor<K> for Vec<FlowEvent<K>> {
+    const SEGMENTS: bool = false;
+
+    #[inline]
+    fn event(&mut self, event: FlowEvent<K>) {
+        self.push(event);
+    }
+}
+
+/// A packet of a flow: a TCP segment, a UDP datagram, or a packet of another protocol.
+///
+/// Segments come as they were captured: out of order, repeated, and cut by a snap length.
+#[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
+pub struct Segment<'a, K> {
+    /// The flow's key.
+    pub key: &'a K,
+    /// The flow.
+    pub flow: FlowId,
+    /// When the packet was seen.
+    pub time: Timestamp,
+    /// Which of the key's two ends sent it.
+    pub orientation: Orientation,
+    /// Which end began the flow, as far as is known by now. It can change once: see
+    /// [`FlowStats::initiator`](crate::FlowStats::initiator).
+    pub initiator: Orientation,
+    /// The transport header; for TCP with flags, sequence and acknowledgement number.
+    pub transport: Transport,
+    /// The captured payload, in the memory of the packet. For a protocol whose header the built-in
+    /// extractor does not read, it is what follows the IP headers.
+    pub payload: &'a [u8],
+    /// The length of the payload on the wire in bytes. It exceeds that of `payload` if a snap
+    /// length cut the packet, or if the extractor does not know where the payload is.
+    pub payload_len: u32,
+    /// TCP: the segment has a RST or FIN that its receiver would not accept; see
+    /// [`Anomaly::OutOfWindow`](crate::Anomaly::OutOfWindow).
+    pub out_of_window: bool,
+}
+
+impl<K> Segment<'_, K> {
+    /// The TCP header; `None` if the packet is not TCP, or its header was not captured or is not
+    /// valid.
+    pub const fn tcp(&self) -> Option<&TcpSegment> {
+        match &self.transport {
+            Transport::Tcp(segment) => segment.as_ref(),
+            _ => None,
+        }
+    }
+
+    /// Whether the end that began the flow sent it, as far as is known by now.
+    pub fn is_by_initiator(&self) -> bool {
+        self.orientation == self.initiator
+    }
+
+    /// Bytes of the payload that were on the wire but are not in [`payload`](field@Self::payload).
+    pub const fn missing(&self) -> u32 {
+        // The payload is never longer than it was on the wire.
+        self.payload_len - self.payload.len() as u32
+    }
+}
