@@ -5,17 +5,12 @@
 mod outcome;
 
 use std::collections::HashMap;
-use std::process::ExitCode;
 
 use netring::flow::extract::{FiveTuple, FiveTupleKey};
 use netring::flow::{FlowEvent, FlowId, FlowTracker, FlowVisitor, Segment};
 use netring::pcap::CaptureFile;
 
-fn main() -> ExitCode {
-    outcome::of(run())
-}
-
-fn run() -> Result<(), Box<dyn std::error::Error>> {
+fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mut args = outcome::Args::new("payload FILE");
     let path = args.path()?;
     args.end()?;

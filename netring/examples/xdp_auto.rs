@@ -13,7 +13,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let wanted = args.number("PACKETS", 10)? as usize;
     let mut time = args.seconds(10)?;
 
-    let mut capture = auto::open(&interface)?;
+    let mut capture = auto::builder().interface(&interface).divert(true).build()?;
     for attempt in capture.attempts() {
         println!("{attempt}");
     }

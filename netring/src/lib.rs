@@ -34,7 +34,7 @@
 )]
 #![cfg_attr(
     all(feature = "xdp", feature = "afpacket"),
-    doc = "| [`auto`] | `xdp`, `afpacket` | picks the best available backend, and says why it rejected each better one |"
+    doc = "| [`auto`] | `xdp`, `afpacket` | picks the best available backend, without taking packets away from the host unless permitted |"
 )]
 #![cfg_attr(
     feature = "flow",

@@ -27,6 +27,13 @@ pub(super) enum Source {
     AfPacket(Capture),
 }
 
+impl Source {
+    /// Whether a packet may take several chunks.
+    pub(super) fn is_multi_buffer(&self) -> bool {
+        matches!(self, Self::Xdp(capture) if capture.longest().is_none())
+    }
+}
+
 /// The packets of one batch of the backend. Dropping it gives all of their memory back.
 #[derive(Debug)]
 pub struct Batch<'a>(Lent<'a>);
@@ -58,7 +65,7 @@ impl AutoCapture {
     }
 
     /// The outcome for each backend that was tried, in that order; the last is the one that was
-    /// opened.
+    /// opened. Backends that were rejected for the same reason are in one [`Attempt`].
     pub fn attempts(&self) -> &[Attempt] {
         &self.attempts
     }

@@ -8,15 +8,15 @@ use crate::SyscallError;
 // [`RTM_NEWROUTE`]: https://elixir.bootlin.com/linux/v6.12.117/source/include/uapi/linux/rtnetlink.h#L45
 const RTM_NEWROUTE: u16 = 24;
 const RTM_GETROUTE: u16 = 26;
-// [`RTA_OIF`]: https://elixir.bootlin.com/linux/v6.12.117/source/include/uapi/linux/rtnetlink.h#L390
+// [`RTA_OIF`]: https://elixir.bootlin.com/linux/v6.12.117/source/include/uapi/linux/rtnetlink.h
 const RTA_OIF: u16 = 4;
 const RTA_MULTIPATH: u16 = 9;
 /// Bytes of `rtmsg`, and of the `rtnexthop` that begins each part of a multipath route.
-// [`rtmsg`]: https://elixir.bootlin.com/linux/v6.12.117/source/include/uapi/linux/rtnetlink.h#L237
+// [`rtmsg`]: https://elixir.bootlin.com/linux/v6.12.117/source/include/uapi/linux/rtnetlink.h
 const ROUTE: usize = 12;
 const NEXT_HOP: usize = 8;
 /// A route to a gateway or a link, as opposed to one that rejects packets.
-// [`RTN_UNICAST`]: https://elixir.bootlin.com/linux/v6.12.117/source/include/uapi/linux/rtnetlink.h#L259
+// [`RTN_UNICAST`]: https://elixir.bootlin.com/linux/v6.12.117/source/include/uapi/linux/rtnetlink.h
 const RTN_UNICAST: u8 = 1;
 
 /// Whether a default route leads through the interface with this index or through one that is
