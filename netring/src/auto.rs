@@ -14,10 +14,11 @@
 //! # Ok::<(), netring::Error>(())
 //! ```
 //!
-//! prints
+//! prints (the first line is wrapped here)
 //!
 //! ```text
-//! AF_XDP zero-copy, native, generic (skb): divert: AF_XDP takes packets away from this host; permit it with `divert(true)`
+//! AF_XDP zero-copy, native, generic (skb): divert: AF_XDP takes packets away from
+//! this host; permit it with `divert(true)`
 //! AF_PACKET: opened
 //! ```
 //!
@@ -189,8 +190,8 @@ impl Builder {
     }
 
     /// The backends to try, in this order. Default: [`Backend::ALL`]; those of AF_XDP also need
-    /// [`divert`](Self::divert). Omit [`Backend::XdpGeneric`] if AF_PACKET suits your program better
-    /// than AF_XDP in generic mode.
+    /// [`divert`](Self::divert). Omit [`Backend::XdpGeneric`] if AF_PACKET suits your program
+    /// better than AF_XDP in generic mode.
     pub fn backends(mut self, backends: impl IntoIterator<Item = Backend>) -> Self {
         self.backends = backends.into_iter().collect();
         self
