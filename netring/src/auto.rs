@@ -207,17 +207,19 @@ impl Builder {
         // No backend can fix a wrong name, so report it first.
         let interface = Interface::by_name(&self.interface)?;
         let mut attempts: Vec<Attempt> = Vec::new();
+        let mut diverting = self.backends.iter().filter(|backend| backend.diverts());
+        let mut refusal = diverting
+            .next()
+            .and_then(|_| self.may_divert(&interface).err());
         for &backend in &self.backends {
             let known = attempts.iter_mut().find(|attempt| attempt.rules_out_xdp());
             if let Some(known) = known.filter(|_| backend.diverts()) {
                 known.backends.push(backend);
                 continue;
             }
-            let opened = match backend.diverts() {
-                true => self
-                    .may_divert(&interface)
-                    .and_then(|()| self.open(backend)),
-                false => self.open(backend),
+            let opened = match refusal.take_if(|_| backend.diverts()) {
+                Some(refusal) => Err(refusal),
+                None => self.open(backend),
             };
             match opened {
                 Ok(source) => {
