@@ -2,6 +2,7 @@
 //! the crate, which is compiled; the AF_XDP flow example equals the AF_PACKET one; links between
 //! documents lead somewhere, and the modules in ARCHITECTURE.md exist.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -128,4 +129,60 @@ fn each_module_in_the_architecture_exists() {
         modules += 1;
     }
     assert!(modules >= 20, "{modules} modules");
+}
+
+/// The codes at the start of a test's name: `S10` and `P12` of `s10_p12_a_link_that_goes_down`.
+fn codes(name: &str) -> impl Iterator<Item = String> {
+    let parts = name.split('_').take_while(|part| {
+        let number = part.strip_prefix(['p', 's', 'x']);
+        number.is_some_and(|number| number.parse::<u8>().is_ok())
+    });
+    parts.map(str::to_uppercase)
+}
+
+fn sources(folder: &Path, found: &mut Vec<PathBuf>) -> io::Result<()> {
+    for entry in fs::read_dir(folder)? {
+        let path = entry?.path();
+        if path.is_dir() {
+            sources(&path, found)?;
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            found.push(path);
+        }
+    }
+    Ok(())
+}
+
+#[test]
+fn each_code_of_a_test_is_explained_and_each_explained_code_has_a_test() {
+    let text = fs::read_to_string(root().join("TESTS.md")).unwrap();
+    let rows = text.lines().filter_map(|line| line.strip_prefix("| "));
+    let rows = rows.filter_map(|row| row.split_once(" |"));
+    let explained: BTreeSet<_> = rows
+        .map(|(code, _)| code.to_owned())
+        .filter(|code| codes(&code.to_lowercase()).next().is_some())
+        .collect();
+    let mut files = Vec::new();
+    for member in [
+        "netring",
+        "netring-afpacket",
+        "netring-async",
+        "netring-flow",
+        "netring-sys",
+        "netring-xdp",
+        "xtask",
+    ] {
+        for part in ["src", "tests"] {
+            sources(&root().join(member).join(part), &mut files).unwrap();
+        }
+    }
+    let mut used = BTreeSet::new();
+    for file in files {
+        let text = fs::read_to_string(file).unwrap();
+        for line in text.lines() {
+            let line = line.trim_start();
+            let name = line.strip_prefix("async ").unwrap_or(line);
+            used.extend(name.strip_prefix("fn ").into_iter().flat_map(codes));
+        }
+    }
+    assert_eq!(used, explained);
 }

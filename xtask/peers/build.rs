@@ -1,4 +1,4 @@
-//! Builds the program in C on libxdp (`c/xsk.c`), as a program of its own.
+//! Builds the program in C on libxdp (`c/xsk.c`).
 #![forbid(unsafe_code)]
 
 use std::env::var_os;

@@ -1,5 +1,5 @@
-//! What the tests that need a network stand on: namespaces of their own, and an independent partner
-//! on the wire.
+//! Support for tests that need a network: namespaces of their own, and an independent peer on the
+//! wire.
 #![forbid(unsafe_code)]
 
 pub mod demo_options;

@@ -1,5 +1,5 @@
-//! What tests put a reader under: frames without end and signals without end; what it cost the
-//! reader; and waiting for what must come.
+//! Load for a reader under test: floods of frames and of signals; what the reader cost; and waiting
+//! for a condition.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -14,10 +14,9 @@ use nix::time::{ClockId, clock_gettime};
 
 use crate::wire::Sender;
 
-/// Waits until something is so.
+/// Waits until a condition holds.
 ///
-/// # Panics
-/// It was not within `limit`: says `what`.
+/// # Panics The condition does not hold within `limit`; the message is `what`.
 pub fn wait_until(what: &str, limit: Duration, mut is_so: impl FnMut() -> bool) {
     let deadline = Instant::now() + limit;
     while !is_so() {
@@ -37,8 +36,7 @@ impl Flood {
     /// Sends what `frame` makes of each number from 0 on, from this interface of this thread's
     /// namespace.
     ///
-    /// # Errors
-    /// There is no such interface, or CAP_NET_RAW is missing.
+    /// # Errors The interface does not exist, or the caller lacks CAP_NET_RAW.
     pub fn on(
         interface: &str,
         mut frame: impl FnMut(u64) -> Vec<u8> + Send + 'static,
@@ -49,7 +47,7 @@ impl Flood {
         let worker = Worker::start(move || {
             let number = counter.load(Ordering::Relaxed);
             let done = sender.send(&frame(number)).is_ok();
-            // A frame that was refused is made once more: what is counted was sent.
+            // A refused frame is sent again, so the count is of frames that were sent.
             counter.fetch_add(u64::from(done), Ordering::Relaxed);
         });
         Ok(Self { worker, sent })
@@ -60,7 +58,7 @@ impl Flood {
         self.sent.load(Ordering::Relaxed)
     }
 
-    /// Stops; all frames that were sent.
+    /// Stops, and returns the number of frames sent.
     pub fn stop(self) -> u64 {
         drop(self.worker);
         self.sent.load(Ordering::Relaxed)
@@ -68,8 +66,8 @@ impl Flood {
 }
 
 /// A thread that sends a signal to another every half millisecond, until it is dropped or five
-/// seconds are over: system calls return `EINTR`. (A wait that begins anew with each signal ends
-/// with the storm, too late, and not never.)
+/// seconds are over: system calls return `EINTR`. (A wait that restarts with each signal therefore
+/// ends late, instead of never.)
 #[derive(Debug)]
 pub struct SignalStorm {
     worker: Worker,
@@ -79,10 +77,9 @@ pub struct SignalStorm {
 impl SignalStorm {
     /// Interrupts this thread, which must outlive the storm.
     ///
-    /// # Errors
-    /// A handler could not be installed.
+    /// # Errors The handler could not be installed.
     pub fn on_this_thread() -> std::io::Result<Self> {
-        // The handler does nothing that matters; without one the signal would end the process.
+        // The handler only sets a flag; without one the signal would end the process.
         signal_hook::flag::register(signal_hook::consts::SIGUSR1, Arc::default())?;
         let target: Pthread = pthread_self();
         let sent = Arc::new(AtomicU64::new(0));
@@ -97,7 +94,7 @@ impl SignalStorm {
         Ok(Self { worker, sent })
     }
 
-    /// Ends it; how many signals were sent.
+    /// Ends the storm, and returns the number of signals sent.
     pub fn stop(self) -> u64 {
         drop(self.worker);
         self.sent.load(Ordering::Relaxed)
@@ -109,15 +106,14 @@ impl SignalStorm {
 pub struct Cost {
     /// Time on a processor, in this process and in the kernel for it.
     pub cpu: Duration,
-    /// How often it slept: each is one wake-up. Waits for a page that the machine had put aside
-    /// are not counted.
+    /// How often it slept, which is the number of wake-ups. Waits for a page that was swapped out
+    /// do not count.
     pub sleeps: u64,
 }
 
-/// Runs `work`, and tells what it cost this thread, by the kernel's own accounts.
+/// Runs `work`, and returns what it cost this thread, as the kernel accounts for it.
 ///
-/// # Panics
-/// The kernel has no such accounts.
+/// # Panics The kernel does not account for threads.
 pub fn cost<T>(work: impl FnOnce() -> T) -> (T, Cost) {
     let (cpu, sleeps, fetched) = (cpu_time(), sleeps(), fetched_pages());
     let value = work();
@@ -178,7 +174,7 @@ impl Drop for Worker {
     fn drop(&mut self) {
         self.stop.store(true, Ordering::Relaxed);
         if let Some(thread) = self.thread.take() {
-            // A panic in it was printed; the test that it belongs to misses what it did not do.
+            // Its panic message was printed, and the test fails for lack of its work.
             let _ = thread.join();
         }
     }

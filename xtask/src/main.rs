@@ -17,13 +17,17 @@ cargo xtask VERB
                       is accounted for; without an interface in a network of its own; `cargo xtask demo --help`
   test                unit, integration and doc tests, and those that need a network
   test-netns [ARGS]   only those that need a network, each in a namespace of its own; ARGS go to the tests
-  bench [OPTIONS]     measure, and print ours beside the peers'; `cargo xtask bench --help` lists the options
-  conformance DIR     compare the flows in a folder of captures with what two other tools found, or with its expect.tsv
+  bench [OPTIONS]     measure next to peers; `cargo xtask bench --help` lists the options
+  conformance DIR     compare the flows in a folder of captures with its oracle or its expect.tsv
+  instructions        count the instructions of the hot paths by callgrind, and compare them with xtask/instructions.tsv;
+                      `cargo xtask instructions --bless` writes the figures again
+  public-api          compare the public API of each crate with the snapshot in xtask/public-api;
+                      `cargo xtask public-api --bless` writes the snapshots again
   tidy                the house rules
   package             whether each crate can be published; uploads nothing
   ci                  everything a change has to pass
 
-`NETRING_REQUIRE_ROOT=1` makes a test that cannot run for want of privilege a failure.";
+`NETRING_REQUIRE_ROOT=1` makes a test that cannot run for lack of privilege a failure.";
 
 fn main() -> ExitCode {
     let args: Vec<String> = std::env::args().skip(1).collect();
@@ -31,12 +35,13 @@ fn main() -> ExitCode {
         .split_first()
         .map_or(("help", &[][..]), |(verb, rest)| (verb, rest));
     let result = match verb {
-        "demo" | "bench" | "conformance" => match verbs::tools::status(verb, rest) {
+        "demo" | "bench" | "conformance" | "public-api" => match verbs::tools::status(verb, rest) {
             Ok(code) => return ExitCode::from(code),
             Err(why) => Err(why),
         },
         "test" => verbs::test::run(),
         "test-netns" => verbs::test_netns::run(rest).and_then(verbs::totals::Totals::close),
+        "instructions" => verbs::instructions::run(rest),
         "tidy" => verbs::tidy::run(),
         "package" => verbs::package::run_all(),
         "ci" => verbs::ci::run_all(),
@@ -45,7 +50,7 @@ fn main() -> ExitCode {
             return ExitCode::SUCCESS;
         }
         other => {
-            eprintln!("there is no verb {other:?}\n\n{HELP}");
+            eprintln!("unknown verb {other:?}\n\n{HELP}");
             return ExitCode::from(2);
         }
     };

@@ -21,12 +21,11 @@ pub struct Netns {
 impl Netns {
     /// Puts this thread into a fresh namespace, with `lo` up.
     ///
-    /// # Errors
-    /// Without privilege in the user namespace: the message says which command gives it.
+    /// # Errors The thread lacks the privilege; the message names a command that has it.
     pub fn enter() -> io::Result<Self> {
         unshare(CloneFlags::CLONE_NEWNET).map_err(|errno| {
             let why =
-                "a network namespace needs root, or a user namespace: run `cargo xtask test-netns`";
+                "creating a network namespace requires root or a user namespace: run `cargo xtask test-netns`";
             io::Error::new(
                 io::Error::from(errno).kind(),
                 format!("unshare: {errno}; {why}"),
@@ -38,10 +37,9 @@ impl Netns {
         })
     }
 
-    /// A fresh namespace that this thread stays out of: a second host.
+    /// Creates a namespace that this thread does not enter: a second host.
     ///
-    /// # Errors
-    /// As [`enter`](Self::enter).
+    /// # Errors The same as those of [`enter`](Self::enter).
     pub fn new() -> io::Result<Self> {
         join(thread::spawn(Self::enter))
     }
@@ -49,8 +47,7 @@ impl Netns {
     /// Runs `work` in this namespace, on a thread of its own, and waits for it. Threads that it
     /// starts stay in the namespace.
     ///
-    /// # Errors
-    /// `work` panicked, the namespace could not be entered, or what `work` says.
+    /// # Errors `work` panicked or failed, or the thread could not enter the namespace.
     pub fn run<T: Send>(&self, work: impl FnOnce() -> io::Result<T> + Send) -> io::Result<T> {
         thread::scope(|scope| {
             let inside = scope.spawn(|| {
@@ -66,8 +63,8 @@ impl Netns {
     /// Moves an interface of this thread's namespace into this one. It arrives down and without
     /// addresses.
     ///
-    /// # Errors
-    /// There is no such interface here, or one of its name there.
+    /// # Errors This namespace has no such interface, or the other one has an interface of that
+    /// name.
     pub fn take(&self, interface: &str) -> io::Result<()> {
         let (pid, fd) = (std::process::id(), self.file.as_raw_fd());
         ip(&format!(
@@ -76,19 +73,17 @@ impl Netns {
     }
 }
 
-/// A pair of interfaces that are each other's wire, in this thread's namespace: both up and silent,
-/// as neither has an IPv6 address to announce.
+/// Creates a veth pair in this thread's namespace. Both ends are up and silent: neither has an IPv6
+/// address to announce.
 ///
-/// # Errors
-/// One of the names is taken.
+/// # Errors One of the names is in use.
 pub fn veth(a: &str, b: &str) -> io::Result<()> {
     veth_with_queues(a, b, 1)
 }
 
-/// As [`veth`], with so many queues in both directions at both ends.
+/// Creates a [`veth`] pair with `queues` queues in both directions at both ends.
 ///
-/// # Errors
-/// One of the names is taken.
+/// # Errors One of the names is in use.
 pub fn veth_with_queues(a: &str, b: &str, queues: u32) -> io::Result<()> {
     let count = format!("numrxqueues {queues} numtxqueues {queues}");
     ip(&format!(
@@ -98,7 +93,7 @@ pub fn veth_with_queues(a: &str, b: &str, queues: u32) -> io::Result<()> {
         ip(&format!("link set dev {end} addrgenmode none"))?;
         ip(&format!("link set dev {end} up"))?;
     }
-    // The second `up` gives both a carrier, which the kernel announces on its own time.
+    // The second `up` gives both a carrier, which the kernel announces later.
     for end in [a, b] {
         let up = || netring_sys::Interface::by_name(end).is_ok_and(|interface| interface.is_up());
         (0..2000).find(|_| {
@@ -114,11 +109,10 @@ pub fn veth_with_queues(a: &str, b: &str, queues: u32) -> io::Result<()> {
     Ok(())
 }
 
-/// A bridge with these ports, in this thread's namespace, up and silent: a bridge that snoops on
-/// multicast groups announces itself (RFC 4286), at any time in the second after it came up.
+/// Creates a bridge with these ports in this thread's namespace, up and silent: a bridge with
+/// multicast snooping would announce itself (RFC 4286) within a second.
 ///
-/// # Errors
-/// The name is taken, or there is no such port.
+/// # Errors The name is in use, or a port does not exist.
 pub fn bridge(name: &str, ports: &[&str]) -> io::Result<()> {
     ip(&format!(
         "link add name {name} type bridge mcast_snooping 0"
@@ -130,18 +124,16 @@ pub fn bridge(name: &str, ports: &[&str]) -> io::Result<()> {
     ip(&format!("link set dev {name} up"))
 }
 
-/// Runs `ip` with these words, in this thread's namespace.
+/// Runs `ip` with these arguments in this thread's namespace.
 ///
-/// # Errors
-/// iproute2 is not installed, or what `ip` printed.
+/// # Errors iproute2 is not installed, or `ip` failed; the error has what it printed.
 pub fn ip(words: &str) -> io::Result<()> {
     ip_says(words).map(drop)
 }
 
-/// Runs `ip` with these words, in this thread's namespace: what it printed.
+/// Runs `ip` with these arguments in this thread's namespace, and returns what it printed.
 ///
-/// # Errors
-/// As [`ip`].
+/// # Errors The same as those of [`ip`].
 pub fn ip_says(words: &str) -> io::Result<String> {
     let output = Command::new("ip")
         .args(words.split_whitespace())

@@ -1,6 +1,7 @@
-//! One verb a file, and what they share: where the workspace is, and how a command is run.
+//! One verb per file, and what they share: the workspace folder, and how to run a command.
 
 pub(crate) mod ci;
+pub(crate) mod instructions;
 pub(crate) mod package;
 pub(crate) mod test;
 pub(crate) mod test_netns;
@@ -11,7 +12,7 @@ pub(crate) mod totals;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// Why a verb failed, in words for its user.
+/// Why a verb failed, as its user reads it.
 pub(crate) type Result<T> = std::result::Result<T, String>;
 
 /// The folder of the workspace.
@@ -27,7 +28,7 @@ pub(crate) fn cargo() -> Command {
     command
 }
 
-/// Runs a command to its end; what it prints is printed.
+/// Runs a command to its end. It inherits the standard streams.
 pub(crate) fn run(command: &mut Command) -> Result<()> {
     let status = command
         .status()
@@ -39,7 +40,7 @@ pub(crate) fn run(command: &mut Command) -> Result<()> {
     }
 }
 
-/// What a command printed.
+/// Runs a command and returns what it printed.
 pub(crate) fn output(command: &mut Command) -> Result<String> {
     let output = command
         .output()
@@ -53,6 +54,27 @@ pub(crate) fn output(command: &mut Command) -> Result<String> {
         ));
     }
     Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+}
+
+/// Makes cargo run the programs it builds through this command.
+pub(crate) fn set_runner(command: &mut Command, words: &str) -> Result<()> {
+    let about = output(Command::new("rustc").arg("-vV"))?;
+    let host = about
+        .lines()
+        .find_map(|line| line.strip_prefix("host: "))
+        .ok_or("rustc names no host")?;
+    let host = host.to_uppercase().replace('-', "_");
+    command.env(format!("CARGO_TARGET_{host}_RUNNER"), words);
+    Ok(())
+}
+
+/// A check that cannot run here: printed, and a failure if nothing may be left out.
+pub(crate) fn left_out(why: &str) -> Result<()> {
+    if root_is_required() {
+        return Err(why.into());
+    }
+    println!("NOT RUN: {why}");
+    Ok(())
 }
 
 /// Whether a test that cannot run is a failure.

@@ -1,4 +1,4 @@
-//! An independent partner on the wire: plain packet sockets, without a ring.
+//! An independent peer on the wire: plain packet sockets without a ring.
 
 use std::io;
 use std::net::UdpSocket;
@@ -19,20 +19,18 @@ pub struct Sender {
 impl Sender {
     /// Sends on this interface, in this thread's namespace.
     ///
-    /// # Errors
-    /// There is no such interface, or CAP_NET_RAW is missing.
+    /// # Errors The interface does not exist, or the caller lacks CAP_NET_RAW.
     pub fn on(interface: &str) -> Result<Self, Error> {
         let interface = Interface::by_name(interface)?;
         let socket = syscall::packet_socket().map_err(|error| error.needs_net_raw())?;
-        // Protocol 0: it receives nothing, and so takes no time from those who do.
+        // Protocol 0: it receives nothing, and so costs receivers no time.
         syscall::bind_packet(socket.as_fd(), interface.index, 0)?;
         Ok(Self { socket })
     }
 
-    /// Sends one frame, waiting for room where there is none.
+    /// Sends one frame, and waits for room if the socket is full.
     ///
-    /// # Errors
-    /// The frame is too long, or the interface down or gone.
+    /// # Errors The frame is too long, or the interface is down or was removed.
     pub fn send(&self, frame: &[u8]) -> Result<(), Error> {
         while syscall::send(self.socket.as_fd(), frame)?.is_none() {
             std::thread::yield_now();
@@ -50,8 +48,7 @@ pub struct Sniffer {
 impl Sniffer {
     /// Receives on this interface, in this thread's namespace, from now on.
     ///
-    /// # Errors
-    /// There is no such interface, or CAP_NET_RAW is missing.
+    /// # Errors The interface does not exist, or the caller lacks CAP_NET_RAW.
     pub fn on(interface: &str) -> Result<Self, Error> {
         let interface = Interface::by_name(interface)?;
         let socket = syscall::packet_socket().map_err(|error| error.needs_net_raw())?;
@@ -59,8 +56,8 @@ impl Sniffer {
         Ok(Self { socket })
     }
 
-    /// The next frame that came in, or `None` where none did in time. What this host sends is
-    /// passed over.
+    /// Returns the next incoming frame, or `None` if none arrives in time. Frames that this host
+    /// sends are skipped.
     ///
     /// # Errors
     /// The interface went down.
@@ -86,8 +83,8 @@ impl Sniffer {
     }
 }
 
-/// A UDP socket whose datagrams the stack hands to the interface in one packet, for it to cut them
-/// into datagrams of `segment` bytes (generic segmentation offload, `UDP_SEGMENT`).
+/// A UDP socket whose payloads the stack hands to the interface in one packet, which the interface
+/// segments into datagrams of `segment` bytes (generic segmentation offload, `UDP_SEGMENT`).
 ///
 /// # Errors
 /// The kernel is older than 4.18.
@@ -97,7 +94,7 @@ pub fn segmenting(segment: u16) -> io::Result<UdpSocket> {
     Ok(socket)
 }
 
-/// The kernel's atomic time (`CLOCK_TAI`) in nanoseconds, by a call of its own.
+/// International Atomic Time (`CLOCK_TAI`) in nanoseconds.
 ///
 /// # Errors
 /// The kernel has no such clock.
@@ -106,10 +103,9 @@ pub fn tai() -> io::Result<i64> {
     i64::try_from(now.as_nanos()).map_err(io::Error::other)
 }
 
-/// Takes packets from a source until there are `count` of them, or until none came for `silence`.
+/// Takes packets from a source until it has `count`, or until none arrives for `silence`.
 ///
-/// # Errors
-/// Whatever the source reports.
+/// # Errors The source failed.
 pub fn collect<S: PacketSource + AsFd>(
     source: &mut S,
     count: usize,

@@ -15,11 +15,10 @@ const INDEX: &str = "#file\tsha256\tbytes\tstatus\tlink types\tpackets\tflows\ts
 const EXACT: &str = "#file\tlink types\tpackets\tflows\n";
 const HEADER: &str = "#proto\taddrA\tportA\taddrB\tportB\tpktsAB\tpktsBA\tbytesAB\tbytesBA\tfirst\tlast\tstreams\tcompleteness\tsynAB\tsynBA\tfinAB\tfinBA\trstAB\trstBA\n";
 
-/// What the three packets of [`Folder::add`] are to the oracle: a request, its answer, and another
-/// request.
+/// The three packets of [`Folder::add`] in the oracle: a request, its answer, and another request.
 const UDP: &str = "17\t10.0.0.1\t53\t10.0.0.2\t4000\t1\t2\t142\t84\t1.000000001\t3.000000003\t-\t-\t-\t-\t-\t-\t-\t-\n";
 
-/// A folder that goes when the test is over.
+/// A folder that is removed at the end of the test.
 struct Folder {
     path: PathBuf,
     index: String,
@@ -39,7 +38,7 @@ impl Folder {
         }
     }
 
-    /// A capture of a request, its answer and another request, with these flows.
+    /// Adds a capture of a request, its answer and another request, with these flows.
     fn add(&mut self, name: &str, tags: &str, exact: bool, oracle: &str) {
         let udp = |client: bool, len: usize| {
             let (from, to) = if client { (2, 1) } else { (1, 2) };
@@ -81,7 +80,7 @@ impl Folder {
         self.path.join("oracle").join(format!("{name}.tsv"))
     }
 
-    /// Runs the tool: whether it was content, what it said, and what it complained about.
+    /// Runs the tool, and returns whether it succeeded, its output, and its errors.
     fn run(&self) -> (bool, String, String) {
         fs::write(self.path.join("index.tsv"), &self.index).unwrap();
         fs::write(self.path.join("exact.txt"), &self.exact).unwrap();
@@ -105,7 +104,7 @@ impl Drop for Folder {
     }
 }
 
-/// Of a file with stamps in nanoseconds, of Ethernet.
+/// The header of a file of Ethernet frames with nanosecond timestamps.
 fn pcap_header() -> Vec<u8> {
     let words = [0xa1b2_3c4d, 0x0004_0002, 0, 0, 65_535, 1_u32];
     words.into_iter().flat_map(u32::to_le_bytes).collect()
@@ -274,7 +273,7 @@ fn captures_without_an_oracle_are_run_and_counted_by_link_type() {
     assert!(content, "{said}{complaint}");
     assert!(said.contains("compared 1 captures"), "{said}");
     assert!(
-        said.contains("ran 2 more that have no oracle: 2 of link type 1\n"),
+        said.contains("ran 2 more without an oracle: 2 of link type 1\n"),
         "{said}"
     );
 }
@@ -355,7 +354,7 @@ fn a_process_that_hangs_is_ended_by_the_kernel() {
             .unwrap()
             .success()
     );
-    // Nobody ever writes to it.
+    // Nothing writes to it.
     let output = Command::new(env!("CARGO_BIN_EXE_tools"))
         .args(["conformance", "--one", "1"])
         .arg(&pipe)
@@ -379,7 +378,7 @@ fn a_broken_folder_is_told_with_file_and_line() {
     type Break = fn(&mut Folder);
     let cases: [(&str, Break); 8] = [
         (
-            "made__a.pcap.tsv:2: bytesAB: \"14x\" is no number",
+            "made__a.pcap.tsv:2: bytesAB: \"14x\" is not a number",
             |folder| {
                 let text = format!("{HEADER}{}", UDP.replace("142", "14x"));
                 fs::write(folder.oracle("made/a.pcap"), text).unwrap();
@@ -398,14 +397,14 @@ fn a_broken_folder_is_told_with_file_and_line() {
         ("a.pcap: No such file", |folder| {
             fs::remove_file(folder.path.join("made/a.pcap")).unwrap();
         }),
-        ("a.pcap has 3 bytes, and", |folder| {
+        ("a.pcap has 3 bytes, but", |folder| {
             fs::write(folder.path.join("made/a.pcap"), "abc").unwrap();
         }),
-        ("exact.txt:3: packets: \"many\" is no number", |folder| {
+        ("exact.txt:3: packets: \"many\" is not a number", |folder| {
             folder.exact += "made/b.pcap\t1\tmany\t1\n";
         }),
         (
-            "exact.txt has made/b.pcap, and index.tsv has not",
+            "exact.txt lists made/b.pcap, but index.tsv does not",
             |folder| {
                 folder.exact += "made/b.pcap\t1\t1\t1\n";
             },

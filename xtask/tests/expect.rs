@@ -8,11 +8,11 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// A folder that goes when the test is over.
+/// A folder that is removed at the end of the test.
 struct Folder(PathBuf);
 
 impl Folder {
-    /// With these captures out of `xtask/cases`, each under its name in the folder.
+    /// Creates a folder with these captures from `xtask/cases`, each under its name in the folder.
     fn new(test: &str, captures: &[(&str, &str)]) -> Self {
         let name = format!("netring-expect-{test}-{}", std::process::id());
         let path = std::env::temp_dir().join(name);
@@ -25,7 +25,7 @@ impl Folder {
         Self(path)
     }
 
-    /// Runs the tool: whether it was content, what it printed, and what it complained about.
+    /// Runs the tool, and returns whether it succeeded, its output, and its errors.
     fn run(&self, expect: &str) -> (bool, String, String) {
         fs::write(self.0.join("expect.tsv"), expect).unwrap();
         run(&self.0)
@@ -58,7 +58,7 @@ fn our_own_cases_hold() {
     assert!(content, "{printed}{complaint}");
     assert_eq!(
         printed,
-        "9 hold, 0 do not; 0 conditions are disputed; 0 captures without an expectation, 0 of them crashed\n"
+        "9 hold, 0 do not; 0 captures without an expectation, 0 of them crashed\n"
     );
 }
 
@@ -81,7 +81,7 @@ fn captures_are_found_in_the_folder_and_below_it() {
     assert_eq!(
         printed,
         format!(
-            "no expectation: {}\n3 hold, 0 do not; 0 conditions are disputed; 1 captures without an expectation, 0 of them crashed\n",
+            "no expectation: {}\n3 hold, 0 do not; 1 captures without an expectation, 0 of them crashed\n",
             nobody.display()
         )
     );
@@ -120,10 +120,10 @@ fn a_line_that_is_none_is_named_with_its_place() {
         ("a.pcap\n", "expect.tsv:1: a line has"),
         (
             "# x\na.pcap\tOPEN\tflow=1\n",
-            "expect.tsv:2: \"flow=1\" is no condition",
+            "expect.tsv:2: \"flow=1\" is not a condition",
         ),
         ("a.pcap\tOPEN\t~(\n", "expect.tsv:1: \"~(\""),
-        ("# x\n", "expect.tsv has no case"),
+        ("# x\n", "expect.tsv has no cases"),
     ] {
         let (content, printed, complaint) = folder.run(expect);
         assert!(!content, "{printed}");

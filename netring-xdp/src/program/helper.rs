@@ -7,6 +7,12 @@ pub enum Helper {
     /// `(map, key pointer) → value pointer or 0`.
     #[doc(alias = "bpf_map_lookup_elem")]
     MapLookup = 1,
+    /// `() → nanoseconds since boot`, without the time in suspend.
+    #[doc(alias = "bpf_ktime_get_ns")]
+    KtimeGetNs = 5,
+    /// `() → random number of 32 bits`.
+    #[doc(alias = "bpf_get_prandom_u32")]
+    GetPrandomU32 = 7,
     /// `(map, key, flags) → XDP_REDIRECT`, or the low two bits of `flags` if the map has nothing at
     /// `key`.
     #[doc(alias = "bpf_redirect_map")]
@@ -30,6 +36,8 @@ impl Helper {
     pub(super) const fn name(number: i32) -> Option<&'static str> {
         match number {
             1 => Some("bpf_map_lookup_elem"),
+            5 => Some("bpf_ktime_get_ns"),
+            7 => Some("bpf_get_prandom_u32"),
             51 => Some("bpf_redirect_map"),
             54 => Some("bpf_xdp_adjust_meta"),
             65 => Some("bpf_xdp_adjust_tail"),

@@ -16,7 +16,7 @@ use netring_sys::syscall::poll_readable;
 use super::source::Backend;
 
 #[path = "../pcap/bytes.rs"]
-mod bytes;
+pub(crate) mod bytes;
 
 use bytes::{Little, enhanced, header, interface, record, section};
 

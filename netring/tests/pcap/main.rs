@@ -3,11 +3,19 @@
 
 mod bytes;
 mod classic;
+mod examples;
 mod faults;
+mod flows;
 mod hostile;
 mod ng;
 mod options;
 mod printed;
+#[path = "../program/mod.rs"]
+#[allow(
+    dead_code,
+    reason = "shared with the other tests that run examples as programs"
+)]
+mod program;
 mod simple;
 mod source;
 mod write;

@@ -1,16 +1,15 @@
 //! Peers that need a C library, each measured as a program of its own by `cargo xtask bench
 //! --peers`.
 //!
-//! `netring-peers PEER INTERFACE` says `ready` when it receives. When its input is closed and
-//! nothing comes any more, it prints a line `NAME NUMBER` for each figure and ends: `delivered`,
+//! `netring-peers PEER INTERFACE` prints `ready` once it receives. When its input is closed and no
+//! more packets arrive, it prints a line `NAME NUMBER` for each figure and ends: `delivered`,
 //! `dropped` (packets), `awake` (nanoseconds of CPU between two waits), `user`, `system`
 //! (nanoseconds of CPU), `waits`.
 //!
-//! `paused-pcap` reads nothing before its input is closed; then it reads what there is, and prints
-//! `delivered` and `dropped`.
+//! `paused-pcap` reads nothing; when its input is closed, it prints `dropped`.
 //!
-//! `netring-peers where-xsk` prints where the program in C on libxdp is (`c/xsk.c`), which is run,
-//! and counted, by itself.
+//! `netring-peers where-xsk` prints the path of the program in C on libxdp (`c/xsk.c`), which the
+//! bench runs directly.
 #![forbid(unsafe_code)]
 
 mod paused_pcap;
@@ -55,7 +54,7 @@ fn main() -> ExitCode {
     }
 }
 
-/// Reads, without waiting in `read`, until the input is closed and nothing comes any more; prints
+/// Reads, without waiting in `read`, until the input is closed and no more packets arrive; prints
 /// what that cost.
 fn measure<R>(
     reader: &mut R,
@@ -66,7 +65,7 @@ fn measure<R>(
     let stop = Arc::clone(&stopped);
     thread::spawn(move || {
         let _ = std::io::stdin().read(&mut [0]);
-        // Relaxed: nothing else is told by it. Partner: the load below.
+        // Relaxed: it publishes no other memory. Partner: the load below.
         stop.store(true, Ordering::Relaxed);
     });
     println!("ready");
@@ -77,8 +76,8 @@ fn measure<R>(
         read(reader)?;
         awake += cpu_time()? - start;
         waits += 1;
-        // Relaxed: see above. It is read before the wait: what was sent before the stop is there by
-        // the end of it.
+        // Relaxed: see above. It is read before the wait: packets sent before the stop have arrived
+        // by the end of the wait.
         let last = stopped.load(Ordering::Relaxed);
         if !poll_readable(fd(reader), Some(QUIET))? && last {
             break;
@@ -94,12 +93,12 @@ fn measure<R>(
     Ok(())
 }
 
-/// What this thread has used of its core, to the nanosecond.
+/// The CPU time of this thread in nanoseconds.
 fn cpu_time() -> Result<Duration> {
     Ok(clock_gettime(ClockId::CLOCK_THREAD_CPUTIME_ID)?.into())
 }
 
-/// A word out of what a reader looks at, as the bench takes it from every program.
+/// A word derived from what a reader reads, the same for every measured program.
 fn touch(data: &[u8], wire_len: u32, nanos: u64) -> u64 {
     let first = data.first_chunk().copied().map_or(0, u64::from_ne_bytes);
     let last = data.last_chunk().copied().map_or(0, u64::from_ne_bytes);

@@ -1,4 +1,4 @@
-//! libpcap, by the crate `pcap`, with its default settings, and a reader that pauses.
+//! libpcap, through the crate `pcap`, with its default settings and a reader that pauses.
 
 use std::io::Read;
 
@@ -6,7 +6,7 @@ use pcap::Capture;
 
 use crate::Result;
 
-/// Reads nothing: what libpcap has not dropped when the pause is over is what it kept.
+/// Reads nothing: what libpcap has not dropped by the end of the pause is what it kept.
 pub(crate) fn run(interface: &str) -> Result<()> {
     let mut capture = Capture::from_device(interface)?.open()?;
     println!("ready");

@@ -1,7 +1,7 @@
-//! libpcap, by the crate `pcap`: the loop over `next_packet` that its users write, with a buffer of
-//! 256 MiB.
+//! libpcap, through the crate `pcap`: the loop over `next_packet` that its users write, with a
+//! buffer of 256 MiB.
 //!
-//! It is put to not blocking, and waited for outside, so that the wait is not measured.
+//! The capture is non-blocking and the wait is outside, so that the wait is not measured.
 
 use std::os::fd::AsFd;
 

@@ -11,7 +11,7 @@ use netring::{BroadcastRecvError, FlowSubscriber, Timestamp};
 
 use super::board::{Seen, Shared};
 
-/// The columns of [`line`].
+/// The columns of [`line()`].
 pub(super) const COLUMNS: &str = "started       proto  from → to                                     seconds  packets → ←      bytes → ←          end           history";
 
 pub(super) async fn read(

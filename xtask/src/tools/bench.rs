@@ -1,6 +1,6 @@
-//! `bench`: ours beside its peer, in turn, in one run.
+//! `bench`: measures ours and its peers alternately, in one run.
 //!
-//! A bench is a file in this folder with one function, and a line in [`BENCHES`]:
+//! A bench is a file in this folder with a function `run`, and a line in [`BENCHES`]:
 //!
 //! ```ignore
 //! pub(super) fn run(options: &Options, table: &mut Table) -> Result<()> {
@@ -11,9 +11,8 @@
 //! }
 //! ```
 //!
-//! Every figure but `kept` is a cost: less is better. A target that is missed is printed as missed
-//! and is no failure of the bench, for a time is a matter of the machine; books that do not balance
-//! are an error.
+//! Every figure but `kept` is a cost: less is better. A missed target is printed and is not a
+//! failure, because times depend on the machine; totals that do not add up are.
 
 mod broadcast;
 mod ends;
@@ -30,7 +29,6 @@ mod peers;
 mod receive;
 mod share;
 mod soak;
-mod synthetic;
 mod table;
 mod walk;
 mod xdp;
@@ -43,7 +41,7 @@ pub(crate) use table::{Row, Table, Target};
 
 use crate::Result;
 
-/// Every bench, by the name that `cargo xtask bench NAME` takes.
+/// All benches, by the name that `cargo xtask bench NAME` takes.
 const BENCHES: &[(&str, Bench)] = &[
     ("walk", walk::run),
     ("flow", flow::run),
@@ -60,7 +58,7 @@ const BENCHES: &[(&str, Bench)] = &[
 
 type Bench = fn(&Options, &mut Table) -> Result<()>;
 
-/// Runs those benches that were asked for, and prints one table.
+/// Runs the requested benches, and prints one table.
 pub(crate) fn run(args: &[String]) -> Result<()> {
     if let Some((xdp_child::OURS, words)) = args.split_first().map(|(verb, rest)| (&**verb, rest)) {
         return xdp_ours::main(words);
@@ -87,7 +85,7 @@ pub(crate) fn run(args: &[String]) -> Result<()> {
     }
 }
 
-/// An error and what caused it.
+/// An error and its causes.
 fn chain(error: &dyn std::error::Error) -> String {
     match error.source() {
         None => error.to_string(),

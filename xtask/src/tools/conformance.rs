@@ -1,14 +1,15 @@
-//! `conformance`: the flows in a folder of captures, compared with what they should be. There are
-//! two kinds of folders.
+//! `conformance`: compares the flows in a folder of captures with the expected ones. There are two
+//! kinds of folders.
 //!
-//! One has `index.tsv`, `exact.txt` and `oracle/`, which holds what two other tools found. Every
-//! capture that the oracle has is compared. Where the oracle is not right, or decides what may be
-//! decided otherwise, `deviations.tsv` has each line that differs, with the reason. Captures
-//! without an oracle are run too, because they must not crash the engine, nor make it hang or grow.
+//! One kind has `index.tsv`, `exact.txt` and `oracle/`, which holds the flows as other tools found
+//! them, or as they were written by hand. Every capture in the oracle is compared. If the oracle is
+//! wrong, or makes a choice that could be made otherwise, `deviations.tsv` lists each difference
+//! with the reason. Captures without an oracle run too: they must not make the engine crash, hang
+//! or grow.
 //!
-//! The other has `expect.tsv`: conditions that the printed events of each capture must meet.
+//! The other kind has `expect.tsv`: conditions that the printed events of each capture must meet.
 //!
-//! Each capture is read by a process of its own, with a bound on time and memory.
+//! Each capture is read by a process of its own, with limits on time and memory.
 
 mod compare;
 mod deviations;
@@ -34,16 +35,16 @@ const HELP: &str = "\
 cargo xtask conformance DIR [--all]
 
 Compares the flows in the captures of DIR with those in DIR/oracle: packets, bytes, first and last time, and TCP segments with SYN, FIN
-and RST, for each key and direction; and the number of later fragments, which are in no flow. A capture may differ only by the lines
-that xtask/src/tools/conformance/deviations.tsv has for it, each with its reason. Captures in DIR/index.tsv that have no oracle
-are run, and their books have to balance. Each capture has to end without a crash within 60 s and 1 GiB.
+and RST, for each key and direction; and the number of later fragments, which are in no flow. The only permitted differences are those
+that xtask/src/tools/conformance/deviations.tsv lists, each with its reason. Captures in DIR/index.tsv without an oracle run too, and
+the engine's totals have to add up. Each capture has to end without a crash within 60 s and 1 GiB.
 
-If DIR has an expect.tsv, checks its conditions instead. A line has, between tabs, the name of a capture in DIR or below it, a tag
-for readers, and what must hold for the events that are printed of it: flows=N and !flows=N (flows that start), open<=N (flows
-open at the same time), ticks>=N, ~REGEX (matches somewhere), !REGEX (matches nowhere). A condition in xtask/cases/disputed.tsv
-may fail: its reason is printed. Captures without a line have to end without a crash. --all also prints the cases that hold.";
+If DIR has an expect.tsv, checks its conditions instead. A line has, separated by tabs, the name of a capture in DIR or below it, a tag
+for readers, and conditions on the events that are printed for it: flows=N and !flows=N (flows that start), open<=N (flows open at the
+same time), ticks>=N, ~REGEX (matches somewhere), !REGEX (matches nowhere). Captures without a line have to end without a crash.
+--all also prints the cases that hold.";
 
-/// Checks a folder, and fails if anything is not as it should be.
+/// Checks a folder.
 pub(crate) fn run(args: &[String]) -> Result<()> {
     let args: Vec<_> = args.iter().map(String::as_str).collect();
     match args[..] {
@@ -58,7 +59,7 @@ pub(crate) fn run(args: &[String]) -> Result<()> {
         [events::FLAG, seconds, capture] => events::run(seconds, Path::new(capture)),
         [dir] if !dir.starts_with('-') => check(Path::new(dir), false),
         [dir, "--all"] | ["--all", dir] => check(Path::new(dir), true),
-        _ => Err(format!("which folder?\n\n{HELP}").into()),
+        _ => Err(format!("expected a folder\n\n{HELP}").into()),
     }
 }
 
@@ -76,12 +77,12 @@ struct Totals {
     compared: usize,
     differ: usize,
     differences: usize,
-    /// Differences that are listed, the captures that have any, and their reasons.
+    /// The number of listed differences, and the captures that have any, with the reason.
     listed: usize,
     deviating: Vec<String>,
     flows: u64,
     packets: u64,
-    /// How many have no oracle, by their link types.
+    /// The number of captures without an oracle, by link type.
     without_oracle: BTreeMap<String, usize>,
     crashed: usize,
 }
@@ -120,7 +121,8 @@ impl Totals {
         Ok(())
     }
 
-    /// Takes in a capture without an oracle: what it shows is between the engine and its own books.
+    /// Adds a capture without an oracle, which can only show that the engine's own totals do not
+    /// add up.
     fn note(&mut self, capture: &Capture, found: Found) {
         let link_types = capture.link_types.clone();
         *self.without_oracle.entry(link_types).or_default() += 1;
@@ -161,7 +163,7 @@ impl fmt::Display for Totals {
             self.compared, self.packets, self.flows, self.differ, self.differences
         )?;
         let number: usize = self.without_oracle.values().sum();
-        write!(f, "ran {number} more that have no oracle")?;
+        write!(f, "ran {number} more without an oracle")?;
         for (at, (link_types, number)) in self.without_oracle.iter().enumerate() {
             let before = if at == 0 { ": " } else { ", " };
             write!(f, "{before}{number} of link type {link_types}")?;

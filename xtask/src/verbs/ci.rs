@@ -1,11 +1,11 @@
-//! `ci`: everything a change has to pass, in the order in which it fails fastest; the tests last,
-//! so that their lines close the output.
+//! `ci`: everything a change has to pass. Steps that fail fast come first, and the tests last, so
+//! that their totals end the output.
 
 use std::process::Command;
 use std::time::Instant;
 
 use super::totals::Totals;
-use super::{Result, cargo, output, package, root, root_is_required, run, test, tidy, tools};
+use super::{Result, cargo, instructions, left_out, output, package, root, run, test, tidy, tools};
 
 /// `rust-version` in Cargo.toml.
 const OLDEST_RUST: &str = env!("CARGO_PKG_RUST_VERSION");
@@ -31,8 +31,10 @@ pub(crate) fn run_all() -> Result<()> {
         tools::run("demo", &["lo".into(), "2s".into(), "--log".into()])
     })?;
     step("bench, a short round", || {
-        tools::run("bench", &["--quick".into()])
+        tools::run("bench", &["--quick".into(), tools::CHECKED.into()])
     })?;
+    step("instructions", || instructions::run(&[]))?;
+    step("public API", || tools::run("public-api", &[]))?;
     conformance()?;
     let mut totals = Totals::default();
     step("tests", || {
@@ -42,11 +44,14 @@ pub(crate) fn run_all() -> Result<()> {
     totals.close()
 }
 
-/// The folders of captures: our own, and those beside the repository if they are there.
+/// Checks our own captures, and those beside the repository if they exist.
 fn conformance() -> Result<()> {
     let folder = |name: &str| root().join(name).to_string_lossy().into_owned();
     step("conformance, our own cases", || {
         tools::run("conformance", &[folder("xtask/cases")])
+    })?;
+    step("conformance, our own corpus", || {
+        tools::run("conformance", &[folder("xtask/corpus")])
     })?;
     for name in ["../shared/cases/flow", "../shared/pcaps"] {
         if root().join(name).is_dir() {
@@ -54,7 +59,7 @@ fn conformance() -> Result<()> {
                 tools::run("conformance", &[folder(name)])
             })?;
         } else {
-            println!("there is no {name}: conformance is not checked with it");
+            println!("NOT CHECKED: {name} does not exist");
         }
     }
     Ok(())
@@ -69,8 +74,8 @@ fn step(name: &str, work: impl FnOnce() -> Result<()>) -> Result<()> {
     result
 }
 
-/// Each feature of the facade builds alone, its documentation has no broken link, and it brings in
-/// nothing that it does not need.
+/// Each feature of the facade builds alone, has documentation without broken links, and adds no
+/// dependency that it does not need.
 fn features() -> Result<()> {
     let alone = ["--no-default-features", "--package", "netring"];
     for features in [
@@ -106,7 +111,7 @@ fn features() -> Result<()> {
             .iter()
             .any(|name| line.starts_with(name))
         {
-            return Err(format!("a user of `afpacket` alone gets {line}"));
+            return Err(format!("the feature `afpacket` alone depends on {line}"));
         }
     }
     Ok(())
@@ -148,7 +153,7 @@ fn dependencies() -> Result<()> {
     )
 }
 
-/// The oldest compiler that is promised, if this machine has it.
+/// Checks with the oldest supported compiler, if it is installed.
 fn oldest_rust() -> Result<()> {
     let installed = output(Command::new("rustup").args(["toolchain", "list"]));
     let wanted = format!("{OLDEST_RUST}-");
@@ -169,13 +174,4 @@ fn oldest_rust() -> Result<()> {
         .args(["run", name, "cargo", "check"])
         .args(["--workspace", "--all-features", "--locked"])
         .env("CARGO_TARGET_DIR", target))
-}
-
-/// A check that cannot run here: said, and a failure if nothing may be left out.
-fn left_out(why: &str) -> Result<()> {
-    if root_is_required() {
-        return Err(why.into());
-    }
-    println!("NOT RUN: {why}");
-    Ok(())
 }

@@ -7,11 +7,10 @@ pub(crate) fn run() -> Result<()> {
     totals()?.close()
 }
 
-/// Runs every test there is, and counts.
+/// Runs all tests, and counts.
 pub(crate) fn totals() -> Result<Totals> {
     let all = ["test", "--workspace", "--all-features"];
-    // `--all-targets` would run the benches; `cargo test` without it runs unit, integration and doc
-    // tests.
+    // With `--all-targets`, cargo would leave out the doc tests.
     let plain = run_tests(cargo().args(all))?;
     Ok(plain.add(test_netns::run(&[])?))
 }

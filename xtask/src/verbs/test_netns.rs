@@ -1,23 +1,24 @@
 //! `test-netns`: the tests that need a network, each in a namespace of its own.
 
 use std::collections::BTreeSet;
+use std::path::Path;
 use std::process::Command;
 
 use super::totals::{Totals, run_tests};
-use super::{Result, cargo, output, root, root_is_required, run as run_cargo};
+use super::{Result, cargo, output, root, root_is_required, run as run_cargo, set_runner};
 
-/// What gives a program a network of its own.
+/// How a program gets a network of its own.
 pub(crate) enum Runner {
-    /// Root: only the network is unshared, so XDP programs can be loaded too.
+    /// Root: only the network is unshared, so loading XDP programs is possible.
     Root,
-    /// Anybody, where the kernel gives user namespaces: packet sockets work there.
+    /// A user namespace, if the kernel permits one: packet sockets work in it.
     User,
-    /// Neither: nothing that needs a network can run. The reason is the kernel's.
+    /// Neither, for the reason that the kernel gave: no test that needs a network can run.
     None(String),
 }
 
 impl Runner {
-    /// The best there is for who runs this.
+    /// The best runner that the privileges of this process allow.
     pub(crate) fn find() -> Self {
         if nix::unistd::geteuid().is_root() {
             return Self::Root;
@@ -29,7 +30,7 @@ impl Runner {
         }
     }
 
-    /// The command that a program's own is put behind.
+    /// The command through which a program runs.
     pub(crate) fn words(&self) -> impl Iterator<Item = &'static str> {
         let words = match self {
             Self::Root => "unshare --net --mount",
@@ -38,34 +39,24 @@ impl Runner {
         words.split(' ')
     }
 
-    /// Makes cargo run whatever it builds behind these words.
+    /// Makes cargo run the programs it builds through this command.
     pub(crate) fn apply(&self, command: &mut Command) -> Result<()> {
-        let about = output(Command::new("rustc").arg("-vV"))?;
-        let host = about
-            .lines()
-            .find_map(|line| line.strip_prefix("host: "))
-            .ok_or("rustc names no host")?;
-        let name = format!(
-            "CARGO_TARGET_{}_RUNNER",
-            host.to_uppercase().replace('-', "_")
-        );
-        command.env(name, self.words().collect::<Vec<_>>().join(" "));
-        Ok(())
+        let words: Vec<_> = self.words().collect();
+        set_runner(command, &words.join(" "))
     }
 }
 
-/// Runs them, and counts; `args` go to the test programs.
+/// Runs the tests, and counts; `args` go to the test programs.
 pub(crate) fn run(args: &[String]) -> Result<Totals> {
     let runner = Runner::find();
     if let Runner::None(why) = &runner {
-        println!("no namespace can be made here: {why}");
+        println!("cannot create a network namespace: {why}");
     }
     let names = runnable(&runner, test_files()?, root_is_required())?;
     if names.is_empty() {
         return Ok(Totals::default());
     }
-    // The tests of the examples run them as programs, which cargo does not build for a test by
-    // itself.
+    // Some tests run the examples as programs, which cargo does not build for them.
     run_cargo(cargo().args(["build", "--workspace", "--all-features", "--examples"]))?;
     let mut command = cargo();
     command.args(["test", "--workspace", "--all-features"]);
@@ -77,7 +68,7 @@ pub(crate) fn run(args: &[String]) -> Result<Totals> {
     run_tests(&mut command)
 }
 
-/// Those that this runner can run. The others are listed, which is a failure where root is
+/// Returns the tests that this runner can run. It lists the others, which are a failure if root is
 /// required.
 fn runnable(
     runner: &Runner,
@@ -91,7 +82,7 @@ fn runnable(
             Runner::None(_) => false,
         });
     for name in &left_out {
-        println!("NOT RUN for want of privilege: the tests in tests/{name}.rs");
+        println!("NOT RUN for lack of privilege: the test program {name}");
     }
     if !left_out.is_empty() && root_is_required {
         return Err("tests could not run, and NETRING_REQUIRE_ROOT=1 makes that a failure".into());
@@ -99,34 +90,41 @@ fn runnable(
     Ok(names)
 }
 
-/// The names of the test programs that need a network: `tests/netns*.rs` of every member.
+/// The names of the test programs that need a network: `tests/netns*.rs` and `tests/netns*/main.rs`
+/// of every member.
 fn test_files() -> Result<BTreeSet<String>> {
-    let folder = |path: &std::path::Path| {
+    let folder = |path: &Path| {
         let entries = std::fs::read_dir(path).into_iter().flatten().flatten();
         entries.map(|entry| entry.path()).collect::<Vec<_>>()
     };
     let members = folder(&root())
         .into_iter()
         .filter(|path| path.join("Cargo.toml").exists());
-    let files = members.flat_map(|member| folder(&member.join("tests")));
-    let names = files.filter_map(|file| {
-        let name = file.file_name()?.to_str()?.strip_suffix(".rs")?;
-        name.starts_with("netns").then(|| name.to_owned())
-    });
-    let names: BTreeSet<_> = names.collect();
+    let found = members.flat_map(|member| folder(&member.join("tests")));
+    let names: BTreeSet<_> = found.filter_map(|path| test_program(&path)).collect();
     if names.is_empty() {
-        Err("no member has a tests/netns*.rs".into())
+        Err("no member has a test program whose name starts with \"netns\"".into())
     } else {
         Ok(names)
     }
+}
+
+/// The name of the test program at this path, if it needs a network.
+fn test_program(path: &Path) -> Option<String> {
+    let name = path.file_name()?.to_str()?;
+    let name = if path.join("main.rs").is_file() {
+        name
+    } else {
+        name.strip_suffix(".rs")?
+    };
+    name.starts_with("netns").then(|| name.to_owned())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    /// A run in which tests that need privilege do not run is red where they have to run, and says
-    /// which otherwise.
+    /// Privileged tests that cannot run fail the run if root is required, and are listed otherwise.
     #[test]
     fn x22_what_cannot_run_is_a_failure_where_root_is_required() {
         let names = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
@@ -140,7 +138,23 @@ mod tests {
             assert_eq!(ran(Runner::User), without(names(&["netns", "netns_ring"])));
             assert_eq!(ran(none()), without(names(&[])));
         }
-        // A run without a test is no success either.
+        // A run without tests is not a success.
         assert!(Totals::default().close().is_err());
+    }
+    /// A folder with a `main.rs` is a program; a folder of shared code is not.
+    #[test]
+    fn programs_of_one_file_and_of_several_are_found() {
+        let tests = root().join("netring-xdp/tests");
+        let found = |name: &str| test_program(&tests.join(name));
+        assert_eq!(found("netns"), Some("netns".into()));
+        assert_eq!(found("netns_root"), Some("netns_root".into()));
+        assert_eq!(
+            found("netns_of_one_file.rs"),
+            Some("netns_of_one_file".into())
+        );
+        assert_eq!(found("common"), None);
+        assert_eq!(found("CONFORMANCE.md"), None);
+        let programs = test_files().unwrap();
+        assert!(programs.contains("netns_root"), "{programs:?}");
     }
 }

@@ -1,4 +1,4 @@
-//! `demo`, `bench` and `conformance`: programs of their own, built on demand.
+//! `demo`, `bench`, `conformance` and `public-api`: programs of their own, built on demand.
 
 use std::io::Write as _;
 use std::sync::Arc;
@@ -8,6 +8,9 @@ use xtask::demo_options::{HELP, Request};
 
 use super::test_netns::Runner;
 use super::{Result, cargo};
+
+/// The option of `bench` that builds it with checks, which `conformance` shares.
+pub(crate) const CHECKED: &str = "--checked";
 
 /// How a tool is built.
 struct Tool {
@@ -38,8 +41,12 @@ pub(crate) fn status(verb: &str, args: &[String]) -> Result<u8> {
             bin: "demo",
             profile: "demo",
         },
-        // A sum that wraps is a crash.
-        "conformance" => Tool {
+        // A sum that wraps is a crash; the snapshots share the build.
+        "conformance" | "public-api" => Tool {
+            bin: "tools",
+            profile: "checked",
+        },
+        "bench" if args.iter().any(|arg| arg == CHECKED) => Tool {
             bin: "tools",
             profile: "checked",
         },
@@ -56,7 +63,7 @@ pub(crate) fn status(verb: &str, args: &[String]) -> Result<u8> {
     let runner = Runner::find();
     if own_network && let Runner::None(why) = &runner {
         return Err(format!(
-            "it needs a network of its own, and none can be made here: {why}"
+            "this needs a network of its own, and creating one failed: {why}"
         ));
     }
     if verb == "bench" && args.iter().any(|arg| arg == "--peers") {
@@ -87,8 +94,8 @@ pub(crate) fn status(verb: &str, args: &[String]) -> Result<u8> {
     code.ok_or_else(|| format!("{command:?} ended with {status}"))
 }
 
-/// The peers that need a C library, for `bench --peers`. Built out here: in a network of its own
-/// cargo could fetch nothing.
+/// Builds the peers that need a C library, for `bench --peers`. In a network of its own, cargo
+/// could not download anything.
 fn build_peers() -> Result<()> {
     eprintln!("building the peers …");
     let manifest = super::root().join("xtask/peers/Cargo.toml");

@@ -13,7 +13,7 @@ pub(crate) struct Totals {
 }
 
 impl Totals {
-    /// Ends a run: prints both counts in one line.
+    /// Ends a run: prints both counts on one line. Failed tests, or none at all, are an error.
     pub(crate) fn close(self) -> Result<()> {
         println!("{} passed, {} failed", self.passed, self.failed);
         match self {
@@ -33,7 +33,7 @@ impl Totals {
         }
     }
 
-    /// What a line of a test program adds: `test result: ok. 3 passed; 0 failed; …`.
+    /// Parses the last line of a test program: `test result: ok. 3 passed; 0 failed; …`.
     fn of_line(line: &str) -> Option<Self> {
         let counts = line.strip_prefix("test result: ")?.split_once(". ")?.1;
         let count = |what| {
@@ -49,7 +49,7 @@ impl Totals {
     }
 }
 
-/// Runs a `cargo test` and passes its output on; an error if it failed.
+/// Runs `cargo test`, passes its output on, and counts.
 pub(crate) fn run_tests(command: &mut Command) -> Result<Totals> {
     let mut child = command
         .stdout(Stdio::piped())

@@ -1,9 +1,9 @@
-//! One publisher and many subscribers: batches of events beside single events through
+//! One publisher and many subscribers: batches of events, compared with single events through
 //! `tokio::sync::broadcast`.
 //!
-//! Both queues hold as many events. The publisher never runs so far ahead that one is lost, so both
-//! do the same work: every subscriber looks at every event. That what is lost is told exactly is
-//! looked at apart.
+//! Both queues hold the same number of events. The publisher never runs so far ahead that one is
+//! lost, so both do the same work: every subscriber reads every event. A separate check covers the
+//! exact count of lost events.
 
 use std::hint::black_box;
 use std::sync::Arc;
@@ -29,11 +29,11 @@ struct Event([u64; 12]);
 const BATCH: usize = 64;
 /// Events that a queue holds.
 const QUEUE: usize = 512 * BATCH;
-/// Events that are published before the subscribers get their turn, or that a subscriber is behind
-/// at the most.
+/// Events published before the subscribers get their turn, and the most that a subscriber is
+/// behind.
 const AHEAD: u64 = 64 * BATCH as u64;
 
-/// How the events get to a subscriber.
+/// How events reach a subscriber.
 #[derive(Clone, Copy)]
 enum Form {
     /// Ours, batch by batch.
@@ -77,7 +77,7 @@ pub(super) fn run(options: &Options, table: &mut Table) -> Result<()> {
     Ok(())
 }
 
-/// Nanoseconds for each event that all of the subscribers got.
+/// Nanoseconds for each event that reached all subscribers.
 fn cost(options: &Options, threads: Threads, subscribers: usize, form: Form) -> Result<f64> {
     let time = Duration::from_millis(if options.quick { 20 } else { 100 });
     let runtime = runtime()?;
@@ -87,7 +87,7 @@ fn cost(options: &Options, threads: Threads, subscribers: usize, form: Form) -> 
     }
 }
 
-/// Publisher and subscribers are tasks of one runtime: they take turns.
+/// Publisher and subscribers are tasks of one runtime, and take turns.
 async fn one_thread(time: Duration, subscribers: usize, form: Form) -> Result<f64> {
     let publisher = Publisher::new(form);
     let tasks: Vec<_> = (0..subscribers)
@@ -101,7 +101,7 @@ async fn one_thread(time: Duration, subscribers: usize, form: Form) -> Result<f6
         yield_now().await;
     }
     publisher.end();
-    books(tasks, published).await?;
+    check_totals(tasks, published).await?;
     Ok(start.elapsed().as_nanos() as f64 / published as f64)
 }
 
@@ -121,8 +121,7 @@ fn two_threads(runtime: &Runtime, time: Duration, subscribers: usize, form: Form
         let mut pending = Vec::with_capacity(BATCH);
         while start.elapsed() < time {
             publisher.publish(&mut pending, &mut published, BATCH as u64);
-            // Relaxed: the places carry no memory with them; partner: the store in
-            // `Reader::went_on`.
+            // Relaxed: a place publishes no other memory; partner: the store in `Reader::went_on`.
             let behind = |place: &Arc<AtomicU64>| published - place.load(Ordering::Relaxed) > AHEAD;
             while places.iter().any(behind) {
                 thread::yield_now();
@@ -135,12 +134,12 @@ fn two_threads(runtime: &Runtime, time: Duration, subscribers: usize, form: Form
     let waiting =
         runtime.block_on(async { tokio::task::spawn_blocking(|| publishing.join()).await });
     let (start, published) = waiting?.map_err(|_| "the publisher panicked")?;
-    runtime.block_on(books(tasks, published))?;
+    runtime.block_on(check_totals(tasks, published))?;
     Ok(start.elapsed().as_nanos() as f64 / published as f64)
 }
 
-/// A subscriber that reads as long as there is something. The runtime's budget is off: it would end
-/// the turn of the one after 128 batches and that of the other after 128 events.
+/// A subscriber that reads while events are available. The runtime's budget is off: it would end a
+/// turn after 128 batches for one form and after 128 events for the other.
 fn reading(
     reader: Reader,
     place: Option<Arc<AtomicU64>>,
@@ -148,8 +147,8 @@ fn reading(
     unconstrained(reader.count(place))
 }
 
-/// Every subscriber has to have had every event.
-async fn books(tasks: Vec<JoinHandle<(u64, u64)>>, published: u64) -> Result<()> {
+/// Checks that every subscriber received every event.
+async fn check_totals(tasks: Vec<JoinHandle<(u64, u64)>>, published: u64) -> Result<()> {
     for task in tasks {
         let (got, lost) = task.await?;
         if (got, lost) != (published, 0) {
@@ -161,8 +160,8 @@ async fn books(tasks: Vec<JoinHandle<(u64, u64)>>, published: u64) -> Result<()>
     Ok(())
 }
 
-/// A subscriber that reads nothing until the end: what it gets then, and what it is told it lost,
-/// is all there was.
+/// Checks a subscriber that reads nothing until the end: what it receives then and what it reports
+/// as lost add up to what was published.
 fn losses_are_told_exactly() -> Result<()> {
     runtime()?.block_on(async {
         for form in [Form::Batches, Form::Events, Form::Tokio] {
@@ -179,11 +178,12 @@ fn losses_are_told_exactly() -> Result<()> {
             publisher.end();
             let (got, lost) = slow.count(None).await;
             if got + lost != published || got != QUEUE as u64 {
-                return Err(
-                    format!("{published} published, {got} received, {lost} told as lost").into(),
-                );
+                return Err(format!(
+                    "{published} published, {got} received, {lost} reported as lost"
+                )
+                .into());
             }
-            books(vec![fast], published).await?;
+            check_totals(vec![fast], published).await?;
         }
         Ok(())
     })
@@ -225,7 +225,7 @@ impl Publisher {
                     }
                 }
                 Self::Tokio(sender) => {
-                    // Without a subscriber it is an error, and there is one.
+                    // This fails without a subscriber, and there is one.
                     let _ = sender.send(Arc::new(event));
                 }
             }
@@ -241,7 +241,7 @@ impl Publisher {
 }
 
 impl Reader {
-    /// Looks at each event until the end: how many came, and how many were told as lost.
+    /// Reads events until the end, and returns how many arrived and how many were reported as lost.
     async fn count(self, place: Option<Arc<AtomicU64>>) -> (u64, u64) {
         let (mut got, mut lost) = (0, 0);
         // Relaxed: see `two_threads`.

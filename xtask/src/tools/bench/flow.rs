@@ -1,5 +1,5 @@
-//! The flow engine beside flowscope's tracker: 64-byte TCP segments, each of a random flow, with
-//! time-outs, states, figures and events on in both.
+//! The flow engine next to flowscope's tracker: 64-byte TCP segments of random flows, with
+//! timeouts, states, figures and events enabled in both.
 
 use std::fs;
 
@@ -13,9 +13,9 @@ use xtask::wire;
 use super::{Options, Row, Table, Target, measure};
 use crate::Result;
 
-/// Packets lent at once.
+/// Packets in a batch.
 const BATCH: usize = 256;
-/// Packets of one call of a measured program.
+/// Packets in one call of a measured program.
 const CALL: usize = 1 << 14;
 /// Nanoseconds between two packets: 2 million a second.
 const APART: i64 = 500;
@@ -23,7 +23,7 @@ const APART: i64 = 500;
 const SYN: u8 = 2;
 const ACK: u8 = 16;
 
-/// Flows, the cost that is allowed, and the part of the peer's.
+/// Flows, the highest cost, and the highest part of the peer's.
 const SIZES: [(usize, f64, f64); 3] = [
     (1, 35.0, 1.0 / 4.0),
     (10_000, 45.0, 1.0 / 8.0),
@@ -38,7 +38,7 @@ pub(super) fn run(options: &Options, table: &mut Table) -> Result<()> {
     flood(options, table)
 }
 
-/// Established flows, one packet after the other.
+/// Packets of established flows.
 fn steady(options: &Options, table: &mut Table, flows: usize, most: f64, part: f64) -> Result<()> {
     let all: Vec<_> = (0..flows).map(|n| segment(n as u32, ACK)).collect();
     let mut random = Random(0x9e37_79b9_7f4a_7c15);
@@ -103,7 +103,7 @@ fn steady(options: &Options, table: &mut Table, flows: usize, most: f64, part: f
     Ok(())
 }
 
-/// A table that is full, half of it established, and SYNs of which each would be a flow of its own.
+/// A full table, half of it established, and SYNs of which each starts a new flow.
 fn flood(options: &Options, table: &mut Table) -> Result<()> {
     const ROOM: usize = 1 << 20;
     let established = ROOM / 2;
@@ -186,7 +186,7 @@ impl PacketBatch for Batch<'_> {
 
 type Frame = [u8; 64];
 
-/// Frames in the order of their memory, as in a ring, over and over.
+/// Frames in memory order, as in a ring, over and over.
 struct Replay {
     frames: Vec<Frame>,
     at: usize,
@@ -209,10 +209,10 @@ impl Replay {
 /// A segment of a client's flow.
 fn segment(flow: u32, flags: u8) -> Frame {
     let mut frame = [0; 64];
-    // Padding is behind the total length.
+    // Padding follows the total length.
     frame[..54].copy_from_slice(&wire::tcp4(443, 443, 1, flags, &[]));
     frame[26..30].copy_from_slice(&(0x0b00_0000 + flow).to_be_bytes());
-    // Behind the SYN-ACK of the other end, whose number is 1 as well.
+    // After the SYN-ACK of the other end, whose sequence number is 1 as well.
     let [sequence, ack] = if flags & SYN == 0 { [2_u32, 2] } else { [1, 0] };
     frame[38..42].copy_from_slice(&sequence.to_be_bytes());
     frame[42..46].copy_from_slice(&ack.to_be_bytes());
@@ -244,7 +244,7 @@ impl Random {
     }
 }
 
-/// Bytes of this process that are in memory.
+/// Resident bytes of this process.
 fn resident() -> Result<i64> {
     let statm = fs::read_to_string("/proc/self/statm")?;
     let pages: i64 = statm.split(' ').nth(1).unwrap_or("0").parse()?;

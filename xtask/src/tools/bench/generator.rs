@@ -1,44 +1,46 @@
-//! Frames at the full rate of the machine: the kernel sends them to itself.
+//! Frames at the full rate of the machine: the kernel generates them.
 //!
-//! An XDP program is run over copies of a frame as if they had come in on an interface
-//! (`BPF_PROG_TEST_RUN` with live frames), and gives them to the network stack, where a packet
-//! socket sees them. Nothing else makes as many: a program that sends needs a system call for each.
-//! Loading it takes root of the host; who has less gets a packet socket.
+//! The kernel runs an XDP program over copies of a frame as if they had arrived on an interface
+//! (`BPF_PROG_TEST_RUN` with live frames), and hands them to the network stack, where a packet
+//! socket sees them. Nothing else is as fast: a program that sends needs a system call for each
+//! frame. Loading the program requires root on the host; without it, a packet socket sends the
+//! frames.
 
-use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::time::{Duration, Instant};
 
 use netring_sys::kernel::bpf::{BPF_PSEUDO_MAP_VALUE, XDP_DROP, XDP_PASS, XDP_TX, bpf_insn};
 use netring_sys::syscall::{BpfArray, bpf_load_xdp, bpf_send_xdp};
 use netring_sys::{Error, Interface};
+use netring_xdp::program::asm::{Alu, Assembler, Cond, Helper, Reg, Size};
 use xtask::wire::{self, Sender};
 
 use super::ends::{FAR, NEAR};
 use super::measure;
 use crate::Result;
 
-/// Frames that the kernel makes in one go.
+/// Frames that the kernel generates in one go.
 const BATCH: u32 = 64;
-/// Where the source port stands in the frame; the target port is behind it.
+/// Offset of the source port in the frame; the destination port follows.
 const PORTS: i16 = 34;
-/// A bit of the ports that is always set, so that the target is not port 0; the others tell the
-/// flow.
+/// A bit of the ports that is always set, so that the destination is not port 0; the others
+/// identify the flow.
 const PORT_1: u32 = 1 << 24;
 
-/// What makes frames.
+/// The source of the frames.
 #[derive(Debug)]
 pub(crate) struct Generator {
     traffic: Traffic,
-    /// None without the privilege.
+    /// `None` without the privilege.
     kernel: Option<Kernel>,
 }
 
-/// A program in the kernel, whose frames come in on an interface.
+/// A program in the kernel whose frames arrive on an interface.
 #[derive(Debug)]
 struct Kernel {
     program: OwnedFd,
     interface: &'static str,
-    /// Frames that were passed on, and the time of the next.
+    /// The number of frames passed on, and the time of the next.
     state: BpfArray<16>,
 }
 
@@ -47,22 +49,22 @@ struct Kernel {
 pub(crate) struct Traffic {
     /// Bytes of a frame, without its check sequence.
     pub(crate) frame: usize,
-    /// UDP flows, a power of two up to 2^24: each frame is of one of them, by chance.
+    /// UDP flows, a power of two up to 2^24; each frame belongs to a random one.
     pub(crate) flows: u32,
-    /// Nanoseconds between two frames, at most 4 million; 0 for as fast as can be.
+    /// Nanoseconds between two frames, at most 4 million; 0 for as fast as possible.
     pub(crate) gap: u32,
 }
 
-/// For how long.
+/// How much to send.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Amount {
     Frames(u32),
     Time(Duration),
-    /// Until a signal interrupts the sending thread; from the kernel only.
+    /// Until a signal interrupts the sending thread; only if the kernel generates the frames.
     Endless,
 }
 
-/// What came out of the wire's near end, and how long it took.
+/// The frames that arrived at the near end, and how long it took.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Sent {
     pub(crate) frames: u64,
@@ -70,9 +72,9 @@ pub(crate) struct Sent {
 }
 
 impl Generator {
-    /// The best that the privileges allow.
+    /// The fastest generator that the privileges allow.
     pub(crate) fn new(traffic: Traffic) -> Result<Self> {
-        // They come in at the near end, and go to the stack.
+        // The frames arrive at the near end and go to the stack.
         let kernel = match Kernel::new(traffic, NEAR, XDP_PASS) {
             Ok(kernel) => Some(kernel),
             Err(Error::NotPermitted { .. }) => None,
@@ -81,25 +83,25 @@ impl Generator {
         Ok(Self { traffic, kernel })
     }
 
-    /// Frames that cross the wire, for an XDP program at its near end: what comes in at the far end
-    /// is sent back out. They are lost while there is no program.
+    /// Generates frames that cross the wire, for an XDP program at its near end: what arrives at
+    /// the far end is sent back out. Without a program at the near end the frames are lost.
     pub(crate) fn over_the_wire(traffic: Traffic) -> Result<Self> {
         let kernel = Some(Kernel::new(traffic, FAR, XDP_TX)?);
         Ok(Self { traffic, kernel })
     }
 
-    /// What to say beside the figures.
+    /// A note for the table.
     pub(crate) const fn about(&self) -> &'static str {
         if self.kernel.is_some() {
-            "live: frames are made in the kernel (XDP test run with live frames)"
+            "live: the kernel generates the frames (XDP test run with live frames)"
         } else {
-            "live: NOT at full rate; without root of the host no XDP program can be loaded, so frames are sent by a packet \
-             socket, one system call each"
+            "live: NOT at full rate; loading the generator's XDP program requires root on the host, so a packet socket sends the \
+             frames, with one system call each"
         }
     }
 
-    /// Sends on the other core; returns when all is sent. To be called on a thread in the namespace
-    /// of the wire.
+    /// Sends on the other core, and returns once everything is sent. Call it on a thread in the
+    /// namespace of the wire.
     pub(crate) fn send(&self, amount: Amount) -> Result<Sent> {
         measure::pin(measure::GENERATOR_CORE);
         let near = Interface::by_name(NEAR)?;
@@ -108,7 +110,7 @@ impl Generator {
             kernel.send(self.traffic, amount)?
         } else {
             self.send_by_socket(amount)?;
-            // What the wire lost is not to be balanced.
+            // Frames that the wire lost are not part of the totals.
             Interface::by_name(NEAR)?.counters.rx_packets - near.counters.rx_packets
         };
         Ok(Sent {
@@ -130,7 +132,7 @@ impl Generator {
             if over {
                 break;
             }
-            // Flows by a step that is odd, and so visits all of them.
+            // The multiplier is odd, so this visits all flows.
             let flow = n.wrapping_mul(0x9e37_79b1) & (self.traffic.flows - 1) | PORT_1;
             frame[PORTS as usize..][..4].copy_from_slice(&flow.to_ne_bytes());
             sender.send(&frame)?;
@@ -164,8 +166,7 @@ impl Kernel {
             Amount::Time(time) => {
                 let start = Instant::now();
                 while start.elapsed() < time {
-                    // Each ends with a pause of some 20 ms; it is not worth one that is shorter
-                    // than a second or two.
+                    // Each call ends with a pause of about 20 ms, so it sends for a second or two.
                     bpf_send_xdp(program, &frame, interface, 2 << 20, BATCH)?;
                 }
             }
@@ -184,128 +185,85 @@ fn words(bytes: [u8; 16]) -> [u64; 2] {
     [bytes as u64, (bytes >> 64) as u64]
 }
 
-/// Instructions that are needed here, by the names of the kernel's own assembler.
-pub(super) mod insn {
-    use super::bpf_insn;
-
-    pub(in super::super) const fn raw(code: u8, dst: u8, src: u8, off: i16, imm: i32) -> bpf_insn {
-        bpf_insn {
-            code,
-            regs: dst | src << 4,
-            off,
-            imm,
-        }
-    }
-    pub(in super::super) const fn mov(dst: u8, src: u8) -> bpf_insn {
-        raw(0xbf, dst, src, 0, 0)
-    }
-    pub(in super::super) const fn mov_imm(dst: u8, imm: i32) -> bpf_insn {
-        raw(0xb7, dst, 0, 0, imm)
-    }
-    pub(in super::super) const fn add_imm(dst: u8, imm: i32) -> bpf_insn {
-        raw(0x07, dst, 0, 0, imm)
-    }
-    pub(in super::super) const fn and_imm(dst: u8, imm: i32) -> bpf_insn {
-        raw(0x57, dst, 0, 0, imm)
-    }
-    pub(in super::super) const fn or_imm(dst: u8, imm: i32) -> bpf_insn {
-        raw(0x47, dst, 0, 0, imm)
-    }
-    pub(in super::super) const fn call(helper: i32) -> bpf_insn {
-        raw(0x85, 0, 0, 0, helper)
-    }
-    pub(in super::super) const fn exit() -> bpf_insn {
-        raw(0x95, 0, 0, 0, 0)
-    }
-    pub(in super::super) const fn load32(dst: u8, src: u8, off: i16) -> bpf_insn {
-        raw(0x61, dst, src, off, 0)
-    }
-    pub(in super::super) const fn load64(dst: u8, src: u8, off: i16) -> bpf_insn {
-        raw(0x79, dst, src, off, 0)
-    }
-    pub(in super::super) const fn store32(dst: u8, off: i16, src: u8) -> bpf_insn {
-        raw(0x63, dst, src, off, 0)
-    }
-    pub(in super::super) const fn store64(dst: u8, off: i16, src: u8) -> bpf_insn {
-        raw(0x7b, dst, src, off, 0)
-    }
-    /// Adds to a word in memory, atomically.
-    pub(in super::super) const fn atomic_add64(dst: u8, off: i16, src: u8) -> bpf_insn {
-        raw(0xdb, dst, src, off, 0)
-    }
-    /// Jumps where `dst > src`.
-    pub(in super::super) const fn jump_greater(dst: u8, src: u8, off: i16) -> bpf_insn {
-        raw(0x2d, dst, src, off, 0)
-    }
-    /// Jumps where `dst >= src`.
-    pub(in super::super) const fn jump_not_less(dst: u8, src: u8, off: i16) -> bpf_insn {
-        raw(0x3d, dst, src, off, 0)
-    }
-    /// Jumps where `dst != imm`.
-    pub(in super::super) const fn jump_not(dst: u8, imm: i32, off: i16) -> bpf_insn {
-        raw(0x55, dst, 0, off, imm)
-    }
-}
-
-/// Frames that may follow without a gap after a delay.
+/// Frames that may follow without a gap to catch up after a delay.
 const CATCH_UP: i32 = 512;
 
 const EINTR: i32 = 4;
-const KTIME_GET_NS: i32 = 5;
-const GET_PRANDOM_U32: i32 = 7;
 
-/// Picks a flow, waits for its time, counts, and decides.
+/// How often the program reads the clock before it sends a frame early. The assembler has no loops,
+/// so the reads follow one another.
+const LOOKS: usize = 256;
+
+/// The program: it picks a flow, waits until the frame is due, counts it, and returns the verdict.
 fn program(state: &BpfArray<16>, traffic: Traffic, verdict: u32) -> Vec<bpf_insn> {
-    use insn::*;
-
-    let mut program = vec![
-        // r6, r7: the frame; r9: the state.
-        load32(6, 1, 0),
-        load32(7, 1, 4),
-        raw(0x18, 9, BPF_PSEUDO_MAP_VALUE, 0, state.as_fd().as_raw_fd()),
-        raw(0, 0, 0, 0, 0),
-        // The verifier wants to see that the ports are inside.
-        mov(2, 6),
-        add_imm(2, i32::from(PORTS) + 4),
-        jump_not_less(7, 2, 2),
-        mov_imm(0, XDP_DROP as i32),
-        exit(),
-    ];
+    let (data, end, counts) = (Reg::R6, Reg::R7, Reg::R9);
+    let mut asm = Assembler::new();
+    asm.load(Size::Word, data, Reg::R1, 0);
+    asm.load(Size::Word, end, Reg::R1, 4);
+    asm.load_u64(counts, 0);
+    // The verifier requires a check that the ports are inside the frame.
+    let inside = asm.label();
+    asm.mov(Reg::R2, data);
+    asm.add(Reg::R2, i32::from(PORTS) + 4);
+    asm.jump_if(Cond::Ge, end, Reg::R2, inside);
+    asm.mov(Reg::R0, XDP_DROP.cast_signed());
+    asm.exit();
+    asm.bind(inside);
     if traffic.flows > 1 {
-        program.extend([
-            call(GET_PRANDOM_U32),
-            and_imm(0, (traffic.flows - 1).cast_signed()),
-            or_imm(0, PORT_1.cast_signed()),
-            store32(6, PORTS, 0),
-        ]);
+        asm.call(Helper::GetPrandomU32);
+        asm.alu(Alu::And, Reg::R0, (traffic.flows - 1).cast_signed());
+        asm.alu(Alu::Or, Reg::R0, PORT_1.cast_signed());
+        asm.store(Size::Word, data, PORTS, Reg::R0);
     }
-    let gap = traffic.gap.cast_signed();
-    if gap > 0 {
-        program.extend([
-            // Waits for the time of this frame, though not for ever: a loop has to be seen to end.
-            mov_imm(8, 256),
-            call(KTIME_GET_NS),
-            load64(1, 9, 8),
-            jump_not_less(0, 1, 2),
-            add_imm(8, -1),
-            jump_not(8, 0, -5),
-            // The next is one gap after this one was due. What the stack's own work delays is made
-            // up for, within bounds.
-            mov(3, 1),
-            add_imm(3, gap),
-            mov(4, 0),
-            add_imm(4, -CATCH_UP * gap),
-            jump_greater(3, 4, 1),
-            mov(3, 4),
-            store64(9, 8, 3),
-        ]);
+    if traffic.gap > 0 {
+        wait(&mut asm, counts, traffic.gap.cast_signed());
     }
-    program.extend([
-        load64(1, 9, 0),
-        add_imm(1, 1),
-        store64(9, 0, 1),
-        mov_imm(0, verdict.cast_signed()),
-        exit(),
-    ]);
-    program
+    asm.load(Size::Double, Reg::R1, counts, 0);
+    asm.add(Reg::R1, 1);
+    asm.store(Size::Double, counts, 0, Reg::R1);
+    asm.mov(Reg::R0, verdict.cast_signed());
+    asm.exit();
+    with_map(asm, state.as_fd())
+}
+
+/// Waits until the time of this frame, which is stored after the count, and sets that of the next.
+fn wait(asm: &mut Assembler, counts: Reg, gap: i32) {
+    let (due, in_time) = (asm.label(), asm.label());
+    for _ in 0..LOOKS {
+        asm.call(Helper::KtimeGetNs);
+        asm.load(Size::Double, Reg::R1, counts, 8);
+        asm.jump_if(Cond::Ge, Reg::R0, Reg::R1, due);
+    }
+    asm.bind(due);
+    // The next is due one gap after this one was due. Delays by the stack's own work are made up
+    // for, within bounds.
+    asm.mov(Reg::R3, Reg::R1);
+    asm.add(Reg::R3, gap);
+    asm.mov(Reg::R4, Reg::R0);
+    asm.add(Reg::R4, -CATCH_UP * gap);
+    asm.jump_if(Cond::Gt, Reg::R3, Reg::R4, in_time);
+    asm.mov(Reg::R3, Reg::R4);
+    asm.bind(in_time);
+    asm.store(Size::Double, counts, 8, Reg::R3);
+}
+
+/// Assembles a program. Each of its 64-bit loads becomes the address of the only value of this map.
+pub(super) fn with_map(asm: Assembler, map: BorrowedFd<'_>) -> Vec<bpf_insn> {
+    const LD_IMM64: u8 = 0x18;
+    let code = asm
+        .finish()
+        .expect("each jump goes forward, to a label that is bound");
+    let insns = code.insns().iter().map(|&insn| {
+        let mut insn = insn;
+        if insn.code == LD_IMM64 {
+            (insn.src, insn.imm) = (BPF_PSEUDO_MAP_VALUE, map.as_raw_fd());
+        }
+        bpf_insn {
+            code: insn.code,
+            regs: insn.to_bytes()[1],
+            off: insn.off,
+            imm: insn.imm,
+        }
+    });
+    insns.collect()
 }

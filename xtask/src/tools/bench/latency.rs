@@ -1,8 +1,7 @@
-//! How long after it was sent a packet is in the reader's hands, while few come.
+//! How long after its transmission a reader has a packet, at a low rate.
 //!
-//! A packet carries the time at which it was sent, and goes out about every millisecond, at a
-//! moment that is not in step with the clock of a ring. The reader waits for each, on the other
-//! core.
+//! Each packet carries the time at which it was sent. One leaves about every millisecond, out of
+//! step with the timer of a ring. The reader waits for each on the other core.
 
 use std::net::UdpSocket;
 use std::os::fd::AsFd;
@@ -21,7 +20,7 @@ use super::measure::{self, median};
 use super::{Options, Row, Table, Target, chain};
 use crate::Result;
 
-/// What of the latencies is told.
+/// The reported quantiles.
 const QUANTILES: [(&str, usize); 2] = [("p50", 50), ("p99", 99)];
 
 pub(super) fn run(options: &Options, table: &mut Table) -> Result<()> {
@@ -56,18 +55,20 @@ fn capture(profile: Profile, count: u64) -> Result<[f64; 2]> {
     let builder = Capture::builder().interface(NEAR).profile(profile);
     let mut capture = builder.build()?;
     latencies(count, |seen| {
-        let batch = capture.next_batch(None)?.ok_or("it waits for ever")?;
+        let batch = capture
+            .next_batch(None)?
+            .ok_or("the wait ended without a batch")?;
         batch.packets().for_each(|packet| seen(packet.data()));
         Ok(())
     })
 }
 
-/// Those of a packet socket that is read by a call that waits.
+/// Latencies of a packet socket that a blocking call reads.
 fn receive(count: u64) -> Result<[f64; 2]> {
     let socket = syscall::packet_socket()?;
     let index = Interface::by_name(NEAR)?.index;
     syscall::bind_packet(socket.as_fd(), index, ETH_P_ALL)?;
-    // It is no UDP socket, but has the same calls: `recvfrom` without the address.
+    // It is not a UDP socket, but has the same calls: `recvfrom` without the address.
     let socket = UdpSocket::from(socket);
     socket.set_nonblocking(false)?;
     let mut buffer = [0; 2048];
@@ -88,7 +89,7 @@ fn latencies(
         let mut times = Vec::with_capacity(count as usize);
         while times.len() < count as usize {
             read(&mut |frame| {
-                // As soon as it is here, before anything is made of it.
+                // The time is taken before anything else is done with the packet.
                 let now = nanos();
                 let sent = number(frame).unwrap_or(now);
                 times.push(now.saturating_sub(sent));

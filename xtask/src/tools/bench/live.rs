@@ -1,4 +1,4 @@
-//! A wire with a generator at its end, and what a reader of it cost.
+//! A wire with a generator at one end, and what its reader cost.
 
 use std::os::fd::BorrowedFd;
 use std::thread;
@@ -15,19 +15,19 @@ use super::measure::cpu_time;
 use super::{chain, measure};
 use crate::Result;
 
-/// Longer than any pause of the generator, and than the time after which the kernel hands over a
-/// block that is not full.
+/// Longer than any pause of the generator, and longer than the kernel holds back a block that is
+/// not full.
 pub(crate) const QUIET: Duration = Duration::from_millis(60);
 
-/// A wire of our own, that nobody else sends on.
+/// A wire that nobody else sends on.
 #[derive(Debug)]
 pub(crate) struct Wire {
     _netns: Netns,
 }
 
-/// What became of the frames, as the reader tells it.
+/// What became of the frames, as the reader reports it.
 #[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Books {
+pub(crate) struct Totals {
     pub(crate) delivered: u64,
     pub(crate) dropped: u64,
     pub(crate) invalid: u64,
@@ -37,11 +37,11 @@ pub(crate) struct Books {
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Round {
     pub(crate) sent: Sent,
-    pub(crate) books: Books,
+    pub(crate) totals: Totals,
     pub(crate) usage: Usage,
-    /// CPU time between two waits: that of the reader's own code. (The kernel's split into user
-    /// and system is made by a tick, which meets a thread that works for a hundredth of the
-    /// time by chance; the sum of the two is exact.)
+    /// CPU time between two waits, which is that of the reader's own code. (The kernel splits user
+    /// and system time by sampling, which is inaccurate for a thread that works a hundredth of the
+    /// time; their sum is exact.)
     pub(crate) awake: Duration,
     /// How often it waited.
     pub(crate) waits: u64,
@@ -55,15 +55,15 @@ pub(crate) struct Usage {
 }
 
 impl Wire {
-    /// The wire, with this thread at its near end.
+    /// Creates the wire, with this thread at its near end.
     pub(crate) fn new() -> Result<Self> {
         let netns = Netns::enter()?;
         veth(NEAR, FAR)?;
         Ok(Self { _netns: netns })
     }
 
-    /// Sends, and lets this thread read on a core of its own until everything is read. `read` reads
-    /// what there is, without waiting, and `fd` is readable when there is more.
+    /// Sends, while this thread reads on a core of its own until it has everything. `read` reads
+    /// what is available without waiting, and `fd` is readable if there is more.
     pub(crate) fn round<R>(
         &self,
         generator: &Generator,
@@ -96,29 +96,29 @@ impl Wire {
 }
 
 impl Round {
-    /// Every frame that was sent is delivered or counted.
+    /// Checks that every frame sent is delivered or counted.
     pub(crate) fn balance(&self, who: &str) -> Result<()> {
-        let Books {
+        let Totals {
             delivered,
             dropped,
             invalid,
-        } = self.books;
+        } = self.totals;
         let sent = self.sent.frames;
         if sent == delivered + dropped + invalid {
             return Ok(());
         }
         Err(format!(
-            "the books of {who} do not balance: {sent} sent, {delivered} delivered, {dropped} dropped, {invalid} invalid"
+            "the totals of {who} do not add up: {sent} sent, {delivered} delivered, {dropped} dropped, {invalid} invalid"
         )
         .into())
     }
 
-    /// Nanoseconds for each packet that was delivered.
+    /// Nanoseconds for each packet delivered.
     pub(crate) fn per_packet(&self, time: Duration) -> f64 {
-        time.as_nanos() as f64 / self.books.delivered as f64
+        time.as_nanos() as f64 / self.totals.delivered as f64
     }
 
-    /// Millions of frames a second, as they were sent.
+    /// Millions of frames sent per second.
     pub(crate) fn rate(&self) -> f64 {
         self.sent.frames as f64 / self.sent.time.as_micros() as f64
     }

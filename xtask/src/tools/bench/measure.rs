@@ -1,4 +1,4 @@
-//! Rounds in turn, medians, and the core that the measured program has to itself.
+//! Alternating rounds, medians, and a core for the measured program alone.
 
 use std::hint::black_box;
 use std::time::{Duration, Instant};
@@ -10,22 +10,22 @@ use nix::unistd::Pid;
 use super::Options;
 use crate::Result;
 
-/// The core of whoever makes the packets.
+/// The core of the generator.
 pub(crate) const GENERATOR_CORE: usize = 0;
 /// The core of the program under test.
 pub(crate) const MEASURED_CORE: usize = 1;
 
-/// Keeps this thread on a core, where the machine has it.
+/// Pins this thread to a core, if the machine has it.
 pub(crate) fn pin(core: usize) {
     let mut set = CpuSet::new();
     if set.set(core).is_ok() {
-        // A machine with a single core, or a container without this one: it runs where it can.
+        // On a machine with a single core, or in a container without this one, it runs elsewhere.
         let _ = sched_setaffinity(Pid::from_raw(0), &set);
     }
 }
 
-/// The median cost of each of several programs. They run in turn, round by round, so that what
-/// disturbs the machine disturbs all of them.
+/// The median cost of each of several programs. They alternate, so that a disturbance of the
+/// machine affects all of them.
 pub(crate) fn in_turn<const N: usize>(
     options: &Options,
     mut programs: [&mut dyn FnMut() -> Result<f64>; N],
@@ -50,15 +50,14 @@ pub(crate) fn median(mut figures: Vec<f64>) -> f64 {
     }
 }
 
-/// What this thread has used of its core, to the nanosecond; others that run on the core do not
-/// count.
+/// The CPU time of this thread in nanoseconds.
 pub(crate) fn cpu_time() -> Duration {
-    // The clock of a thread that runs can be read.
+    // Reading the clock of a running thread cannot fail.
     clock_gettime(ClockId::CLOCK_THREAD_CPUTIME_ID).map_or(Duration::ZERO, Duration::from)
 }
 
-/// Nanoseconds of this thread for each unit of work, of work that is repeated for a tenth of a
-/// second (a fifth of that with `--quick`). `work` tells how many units it did.
+/// Nanoseconds of this thread for each unit of work. The work is repeated for 100 ms (20 ms with
+/// `--quick`), and returns how many units it did.
 pub(crate) fn cost<T>(options: &Options, mut work: impl FnMut() -> (u64, T)) -> f64 {
     let time = Duration::from_millis(if options.quick { 20 } else { 100 });
     let (before, start, mut units) = (cpu_time(), Instant::now(), 0);

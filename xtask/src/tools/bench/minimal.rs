@@ -1,12 +1,10 @@
-//! The peer that nobody beats: the loop over a block, and over a ring, with nothing but raw
-//! pointers.
+//! The fastest possible peer: the loop over a block, and over a ring, with raw pointers only.
 //!
-//! It checks nothing. It is here to show what the checks and the words of ours cost.
+//! It checks nothing, and so shows what our checks and our interface cost.
 //!
-//! # Safety
-//! The invariant of this file: a block is read only while its status word has `TP_STATUS_USER`, or
-//! when it was built in this process; that what is written in it stays inside it is believed, of
-//! the kernel and of `synthetic`.
+//! # Safety The invariant of this file: a block is read only while its status word has
+//! `TP_STATUS_USER`, or when it was built in this process; it trusts the kernel and `BlockBuilder`
+//! that offsets in the block stay inside it.
 #![expect(
     unsafe_code,
     reason = "a reader with raw pointers; the invariant stands above"
@@ -23,8 +21,7 @@ use netring_sys::{Interface, Mmap, syscall};
 
 use crate::Result;
 
-/// As much memory as the default ring of ours has, in blocks so large that they cost the kernel
-/// least.
+/// As much memory as our default ring has, in blocks so large that they cost the kernel least.
 const BLOCK: usize = 4 << 20;
 const BLOCKS: usize = 16;
 const FRAME: usize = 2048;
@@ -64,7 +61,8 @@ impl Reader {
         })
     }
 
-    /// Reads every block that is the reader's: packets, and a word out of them.
+    /// Reads every block that is ready, and returns the number of packets and a word derived from
+    /// them.
     pub(crate) fn read(&mut self) -> (u64, u64) {
         let (mut count, mut sum) = (0, 0);
         loop {
@@ -101,8 +99,8 @@ impl AsFd for Reader {
     }
 }
 
-/// Every packet of a block that is what it says: how many, and a word out of what a reader looks
-/// at.
+/// Reads every packet of a valid block, and returns their number and a word derived from what a
+/// reader reads.
 pub(super) fn walk(block: &[u8]) -> (u64, u64) {
     let block = block.as_ptr();
     // SAFETY: the block is borrowed, so nobody writes to it; it begins with its header, read at

@@ -1,5 +1,5 @@
-//! What opening and closing cost the thread that does it, and how long they hold up a runtime of
-//! one thread.
+//! What opening and closing cost the calling thread, and how long they block a single-threaded
+//! runtime.
 
 use std::os::fd::{AsFd, OwnedFd};
 use std::time::{Duration, Instant};
@@ -36,7 +36,7 @@ pub(super) fn run(options: &Options, table: &mut Table) -> Result<()> {
     runtime(options, table)
 }
 
-/// Milliseconds that opening takes, and closing.
+/// Milliseconds for opening, and for closing.
 fn both<T>(open: impl FnOnce() -> Result<T>) -> Result<[f64; 2]> {
     let start = Instant::now();
     let opened = open()?;
@@ -57,8 +57,8 @@ fn plain_socket() -> Result<OwnedFd> {
     Ok(socket)
 }
 
-/// The longest time for which a timer of a millisecond was not served meanwhile: beside the
-/// runtime's thread, and on it.
+/// The longest gap between two ticks of a 1 ms timer meanwhile: if another thread opens, and if the
+/// runtime's own does.
 fn runtime(options: &Options, table: &mut Table) -> Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -94,7 +94,7 @@ fn in_place(settings: CaptureBuilder) -> Result<AsyncCapture> {
     Ok(AsyncCapture::new(settings.build()?)?)
 }
 
-/// Milliseconds, and what the future comes to.
+/// Milliseconds, and the output of the future.
 async fn longest_gap<T>(future: impl Future<Output = T>) -> (f64, T) {
     let mut future = std::pin::pin!(future);
     let (mut longest, mut last) = (Duration::ZERO, Instant::now());

@@ -1,4 +1,4 @@
-//! What can be asked of the bench.
+//! The options of the bench.
 
 use std::time::Duration;
 
@@ -7,33 +7,34 @@ use crate::Result;
 pub(super) const HELP: &str = "\
 cargo xtask bench [OPTIONS] [NAME …]
 
-  --quick        short rounds, the whole in less than a minute
-  --rounds N     rounds of which the median is taken, 5 or more (5)
-  --rate N       live frames are offered at N thousand a second, 250 or more (as many as can be)
-  --peers        also the peers that need a C library (see xtask/peers/Cargo.toml)
-  --soak N       live receive at full rate for N seconds, with balanced books; nothing else unless it is named
+  --quick        short rounds; everything takes less than a minute
+  --checked      build with overflow checks: finds faults, and the figures mean little
+  --rounds N     rounds whose median is printed, at least 5 (default 5)
+  --rate N       offer N thousand live frames per second, at least 250 (default: as many as possible)
+  --peers        also measure the peers that need a C library (see xtask/peers/Cargo.toml)
+  --soak N       receive live at full rate for N seconds and check the totals; nothing else unless it is named
 
 With names, only those benches.";
 
-/// How to measure, and what.
+/// What to measure, and how.
 #[derive(Clone, Debug)]
 pub(crate) struct Options {
     /// Short rounds.
     pub(crate) quick: bool,
     /// Also the peers that need a C library.
     pub(crate) peers: bool,
-    /// Rounds of each, ours and the peer's in turn.
+    /// Rounds of each; ours and the peers' alternate.
     pub(crate) rounds: usize,
-    /// Nanoseconds between two live frames; 0 for as fast as can be.
+    /// Nanoseconds between two live frames; 0 for as fast as possible.
     pub(crate) gap: u32,
-    /// How long the soak lasts, where one was asked for.
+    /// How long the soak lasts, if one is requested.
     pub(crate) soak: Option<Duration>,
-    /// The names of the benches that were asked for; none for all.
+    /// The names of the requested benches; none for all.
     names: Vec<String>,
 }
 
 impl Options {
-    /// From the words behind `bench`; `None` where help was asked for.
+    /// Parses the arguments of `bench`; `None` if help is requested.
     pub(super) fn parse(args: &[String], known: &[&str]) -> Result<Option<Self>> {
         let mut options = Self {
             quick: false,
@@ -51,13 +52,15 @@ impl Options {
             };
             match word {
                 "--quick" => options.quick = true,
+                // The build has them already.
+                "--checked" => {}
                 "--peers" => options.peers = true,
                 "--rounds" => options.rounds = usize::try_from(number()?)?.max(5),
                 "--rate" => options.gap = u32::try_from(1_000_000 / number()?.max(250))?,
                 "--soak" => options.soak = Some(Duration::from_secs(number()?)),
                 "--help" | "-h" => return Ok(None),
                 name if known.contains(&name) => options.names.push(name.to_owned()),
-                other => return Err(format!("there is no option or bench {other:?}").into()),
+                other => return Err(format!("unknown option or bench {other:?}").into()),
             }
         }
         if options.soak.is_some() {
@@ -66,7 +69,7 @@ impl Options {
         Ok(Some(options))
     }
 
-    /// Whether a bench was asked for.
+    /// Whether to run a bench.
     pub(crate) fn wants(&self, name: &str) -> bool {
         self.names.is_empty() || self.names.iter().any(|wanted| wanted == name)
     }

@@ -1,8 +1,8 @@
-//! A reader that pauses: what each profile, and libpcap with its default settings, keeps for it
-//! meanwhile.
+//! A reader that pauses: how many packets each profile, and libpcap with its default settings,
+//! keeps for it.
 //!
-//! All of them listen on the same wire at the same time, so that each is offered the same packets
-//! at the same moments.
+//! All of them capture from the same wire at the same time, so that each is offered the same
+//! packets at the same moments.
 
 use std::thread;
 use std::time::{Duration, Instant};
@@ -17,7 +17,7 @@ use super::peers::Paused;
 use super::{Options, Row, Table, Target, measure};
 use crate::Result;
 
-/// All there are.
+/// All profiles.
 pub(super) const PROFILES: [Profile; 6] = [
     Profile::Default,
     Profile::LowLatency,
@@ -29,7 +29,7 @@ pub(super) const PROFILES: [Profile; 6] = [
 /// Packets a second.
 const RATES: [u64; 4] = [1, 100, 1000, 100_000];
 const PAUSES: [Duration; 2] = [Duration::from_millis(500), Duration::from_secs(2)];
-/// Longer than any profile keeps a block open.
+/// Longer than any profile holds back a block.
 const SILENCE: Duration = Duration::from_millis(200);
 
 pub(super) fn run(options: &Options, table: &mut Table) -> Result<()> {
@@ -53,11 +53,11 @@ fn paused(options: &Options, table: &mut Table, pause: Duration, rate: u64) -> R
     let late = send(count, rate, pause)?.saturating_sub(pause);
     if late > pause / 10 {
         table.note(format!(
-            "paused reader: the machine was busy: {count} packets took {late:.1?} longer than {pause:?}"
+            "paused reader: the machine was busy, and sending {count} packets took {late:.1?} longer than {pause:?}"
         ));
     }
-    // What it did not drop, it kept: also in a block that it hands over only once that is full, as
-    // its default settings have it.
+    // What it did not drop, it kept, including packets in a block that its default settings hand
+    // over only once it is full.
     let dropped = pcap.map(Paused::dropped).transpose()?;
     for (profile, capture) in &mut captures {
         let what = format!("paused reader: {pause:?} at {rate}/s, {profile:?}: kept");
@@ -73,7 +73,7 @@ fn paused(options: &Options, table: &mut Table, pause: Duration, rate: u64) -> R
     Ok(())
 }
 
-/// Sends at an even rate, and waits for the end of the pause; how long it took.
+/// Sends at an even rate, waits for the end of the pause, and returns how long that took.
 fn send(count: u64, rate: u64, pause: Duration) -> Result<Duration> {
     measure::pin(measure::GENERATOR_CORE);
     let sender = Sender::on(FAR)?;
@@ -95,7 +95,7 @@ fn send(count: u64, rate: u64, pause: Duration) -> Result<Duration> {
     Ok(start.elapsed())
 }
 
-/// How many of the packets a capture has, its books balanced.
+/// How many of the packets a capture kept; checks its totals.
 fn kept(capture: &mut Capture, count: u64) -> Result<u64> {
     let mut kept = 0;
     while let Some(batch) = capture.next_batch(SILENCE)? {
@@ -106,5 +106,5 @@ fn kept(capture: &mut Capture, count: u64) -> Result<u64> {
     if balanced && stats.delivered == Count::Exact(kept) {
         return Ok(kept);
     }
-    Err(format!("{count} sent, {kept} read, and told: {stats:?}").into())
+    Err(format!("{count} sent, {kept} read, but the capture reports {stats:?}").into())
 }

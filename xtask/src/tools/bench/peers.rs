@@ -1,4 +1,4 @@
-//! Peers that need a C library: programs of the package `xtask/peers`, run on the same wire.
+//! Peers that need a C library: the programs of `xtask/peers`, on the same wire.
 
 use std::io::{BufRead, BufReader, Lines};
 use std::path::Path;
@@ -8,11 +8,11 @@ use std::time::Duration;
 
 use super::ends::NEAR;
 use super::generator::{Amount, Generator};
-use super::live::{Books, Round, Usage};
+use super::live::{Round, Totals, Usage};
 use super::{chain, measure};
 use crate::Result;
 
-/// Where `cargo xtask bench --peers` has built them.
+/// Where `cargo xtask bench --peers` builds them.
 const PROGRAM: &str = concat!(
     env!("CARGO_MANIFEST_DIR"),
     "/peers/target/release/netring-peers"
@@ -33,12 +33,12 @@ pub(super) fn xsk() -> Result<String> {
     Ok(String::from_utf8(output.stdout)?.trim().to_owned())
 }
 
-/// Starts a peer on the near end of the wire.
+/// Starts a peer at the near end of the wire.
 fn start(peer: &str) -> Result<(Child, Option<ChildStdin>, Lines<BufReader<ChildStdout>>)> {
     if !Path::new(PROGRAM).exists() {
         return Err("the peers are not built: run `cargo xtask bench --peers`".into());
     }
-    // The program and what it starts run where the thread runs that started it.
+    // A child process inherits the core of the thread that starts it.
     measure::pin(measure::MEASURED_CORE);
     let mut child = Command::new(PROGRAM)
         .args([peer, NEAR])
@@ -50,7 +50,7 @@ fn start(peer: &str) -> Result<(Child, Option<ChildStdin>, Lines<BufReader<Child
     Ok((child, input, lines))
 }
 
-/// libpcap with its default settings, which nobody reads yet.
+/// libpcap with its default settings, not read until `end`.
 #[derive(Debug)]
 pub(super) struct Paused {
     child: Child,
@@ -67,11 +67,11 @@ impl Paused {
                 input,
                 lines,
             }),
-            other => Err(format!("paused-pcap said {other:?}").into()),
+            other => Err(format!("paused-pcap printed {other:?}").into()),
         }
     }
 
-    /// Ends its pause, and returns how many packets it dropped meanwhile.
+    /// Ends the pause, and returns how many packets it dropped.
     pub(super) fn dropped(mut self) -> Result<u64> {
         drop(self.input.take());
         let mut round = Round::default();
@@ -82,11 +82,11 @@ impl Paused {
         if !status.success() {
             return Err(format!("paused-pcap ended with {status}").into());
         }
-        Ok(round.books.dropped)
+        Ok(round.totals.dropped)
     }
 }
 
-/// A round of a peer, its books balanced.
+/// Runs a round of a peer, and checks its totals.
 pub(super) fn round(peer: &str, generator: &Generator, amount: Amount) -> Result<Round> {
     let (mut child, input, mut lines) = start(peer)?;
     let mut round = Round::default();
@@ -107,13 +107,13 @@ pub(super) fn round(peer: &str, generator: &Generator, amount: Amount) -> Result
     Ok(round)
 }
 
-/// Takes a line `NAME NUMBER`.
+/// Parses a line `NAME NUMBER`.
 fn take(round: &mut Round, line: &str) -> Result<()> {
-    let unknown = || format!("a peer said {line:?}");
+    let unknown = || format!("a peer printed {line:?}");
     let (name, number) = line.split_once(' ').ok_or_else(unknown)?;
     let number: u64 = number.parse()?;
     let Round {
-        books: Books {
+        totals: Totals {
             delivered, dropped, ..
         },
         usage: Usage { user, system },
@@ -150,7 +150,7 @@ mod tests {
         ] {
             take(&mut round, line).unwrap();
         }
-        assert_eq!((round.books.delivered, round.books.dropped), (7, 1));
+        assert_eq!((round.totals.delivered, round.totals.dropped), (7, 1));
         assert_eq!(round.awake, Duration::from_nanos(1500));
         assert_eq!(round.usage.total(), Duration::from_nanos(23));
         assert_eq!(round.waits, 2);

@@ -1,14 +1,14 @@
-//! Live receive at the generator's full rate, beside the minimal reader.
+//! Live receive at the generator's full rate, next to the minimal reader.
 //!
-//! What varies from run to run is the number of wake-ups. A round has 100 to 400 of them, each
-//! costs 25 to 40 µs of processor time on a virtual machine (leaving the idle state, the timer of
-//! the wait, cold caches), and that is a third of a reader's 5 to 10 ns for each packet. Where the
-//! generator's core has something else to do, packets come more slowly, and a packet's share of a
-//! wake-up grows: in twelve rounds of the minimal reader against itself, on a machine with a load
-//! of 10, user time was 4.4 to 6.1 ns/packet and system time 1.9 to 5.2, in step with the wake-ups
-//! (220 to 431), so that single rounds differed by a factor of 0.76 to 1.24 and the medians by 5 %.
-//! So look at the row of the wake-ups before that of the time, measure on an idle machine, and take
-//! more `--rounds`.
+//! The number of wake-ups varies from run to run. A round has 100 to 400 of them; each costs 25 to
+//! 40 µs of processor time on a virtual machine (leaving the idle state, the timer of the wait,
+//! cold caches), and that is a third of a reader's 5 to 10 ns for each packet. If the generator's
+//! core is busy with other work, packets arrive more slowly and each bears a larger share of a
+//! wake-up: in twelve rounds of the minimal reader against itself, on a machine with a load of 10,
+//! user time was 4.4 to 6.1 ns/packet and system time 1.9 to 5.2, in step with the wake-ups (220 to
+//! 431), so that single rounds differed by a factor of 0.76 to 1.24 and the medians by 5 %. So read
+//! the row of wake-ups before that of the time, measure on an idle machine, and use more
+//! `--rounds`.
 
 use std::os::fd::AsFd;
 
@@ -17,14 +17,14 @@ use netring_sys::{Count, PacketBatch, PacketSource, Readiness};
 
 use super::ends::NEAR;
 use super::generator::{Amount, Generator, Traffic};
-use super::live::{Books, Round, Wire};
+use super::live::{Round, Totals, Wire};
 use super::measure::median;
 use super::minimal::Reader;
 use super::walk::touch;
 use super::{Options, Row, Table, Target, peers};
 use crate::Result;
 
-/// The shortest frames there are, of some flows.
+/// The shortest possible frames, of 1024 flows.
 pub(super) const fn traffic(options: &Options) -> Traffic {
     Traffic {
         frame: 64,
@@ -74,7 +74,7 @@ const FIGURES: [Figure; 5] = [
     Figure {
         what: "receive: lost",
         unit: "packets",
-        of: |round| round.books.dropped as f64,
+        of: |round| round.totals.dropped as f64,
         target: Some(Target::AtMost(0.0)),
         target_pcap: None,
     },
@@ -95,7 +95,7 @@ const FIGURES: [Figure; 5] = [
     Figure {
         what: "receive: wake-ups",
         unit: "per 1000 packets",
-        of: |round| 1e3 * round.waits as f64 / round.books.delivered as f64,
+        of: |round| 1e3 * round.waits as f64 / round.totals.delivered as f64,
         target: None,
         target_pcap: None,
     },
@@ -114,21 +114,20 @@ impl Figure {
     }
 }
 
-/// What a capture with the default settings adds to the memory of its process.
+/// The memory that a capture with default settings adds to its process.
 fn memory(table: &mut Table) -> Result<()> {
     let before = resident()?;
     let capture = Capture::open(NEAR)?;
     let grown = resident()?.saturating_sub(before) as f64 / (1 << 20) as f64;
     drop(capture);
-    // To the whole: beside the ring there are some pages of names and buffers.
+    // Rounded: besides the ring there are a few pages of names and buffers.
     table.add(
         Row::new("receive: memory, resident", "MiB", grown.round()).target(Target::AtMost(64.0)),
     );
     Ok(())
 }
 
-/// Bytes of this process that are in memory: with each page counted, which the quick figure of
-/// `statm` does not do.
+/// Resident bytes of this process. This counts each page; the cheap figure in `statm` does not.
 fn resident() -> Result<u64> {
     let maps = std::fs::read_to_string("/proc/self/smaps_rollup")?;
     let line = maps.lines().find_map(|line| line.strip_prefix("Rss:"));
@@ -140,12 +139,12 @@ fn resident() -> Result<u64> {
         << 10)
 }
 
-/// A round of ours, its books balanced.
+/// Runs a round of ours, and checks its totals.
 pub(super) fn capture(wire: &Wire, generator: &Generator, amount: Amount) -> Result<Round> {
     let mut capture = Capture::open(NEAR)?;
     let (mut packets, mut sum) = (0, 0);
     let mut round = wire.round(generator, amount, &mut capture, Capture::as_fd, |capture| {
-        // As `next_batch` does it; here the wait is outside, so that it is not measured.
+        // The same as `next_batch`, with the wait outside, so that it is not measured.
         while capture.ready()? == Readiness::Ready {
             for packet in capture.batch().packets() {
                 packets += 1;
@@ -157,7 +156,7 @@ pub(super) fn capture(wire: &Wire, generator: &Generator, amount: Amount) -> Res
     std::hint::black_box(sum);
     let stats = capture.stats()?;
     let exact = |count: Count| count.exact().ok_or("a count of ours is not exact");
-    round.books = Books {
+    round.totals = Totals {
         delivered: packets,
         dropped: exact(stats.dropped)?,
         invalid: exact(stats.invalid)?,
@@ -166,7 +165,7 @@ pub(super) fn capture(wire: &Wire, generator: &Generator, amount: Amount) -> Res
     if stats.delivered != Count::Exact(packets) || stats.offered != Count::Exact(round.sent.frames)
     {
         return Err(format!(
-            "{packets} packets read, of {} sent, and told: {stats:?}",
+            "{packets} packets read of {} sent, but the capture reports {stats:?}",
             round.sent.frames
         )
         .into());
@@ -184,7 +183,7 @@ fn minimal_reader(wire: &Wire, generator: &Generator, amount: Amount) -> Result<
         Ok(())
     })?;
     std::hint::black_box(sum);
-    round.books = Books {
+    round.totals = Totals {
         delivered: packets,
         dropped: reader.dropped()?,
         invalid: 0,

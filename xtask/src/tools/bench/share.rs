@@ -1,4 +1,4 @@
-//! The whole way, live: capture, flows, a broadcast, and four subscribers, on one thread.
+//! The whole path, live: capture, flows, a broadcast, and four subscribers, on one thread.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
@@ -11,7 +11,7 @@ use netring::{AsyncCapture, BroadcastRecvError, Count, FlowSubscriber};
 
 use super::ends::NEAR;
 use super::generator::{Amount, Generator, Traffic};
-use super::live::{Books, QUIET, Round, Usage, Wire};
+use super::live::{QUIET, Round, Totals, Usage, Wire};
 use super::measure::{self, cpu_time, median};
 use super::receive::{capture, traffic};
 use super::{Options, Row, Table, Target, chain};
@@ -50,7 +50,7 @@ pub(super) fn run(options: &Options, table: &mut Table) -> Result<()> {
     table.add(row.target(Target::AtMost(45.0)));
     let what = "flows, 4 subscribers: user + system above receive";
     table.add(Row::new(what, "ns/packet", total));
-    let lost = of(&shared, &|round| round.books.dropped as f64);
+    let lost = of(&shared, &|round| round.totals.dropped as f64);
     let row = Row::new("flows, 4 subscribers: lost", "packets", lost);
     table.add(row.target(Target::AtMost(0.0)));
     let rate = of(&shared, &Round::rate);
@@ -83,7 +83,7 @@ impl Clock {
         self.lock().since = cpu_time();
     }
 
-    /// The figures up to now, asked by the thread that is awake.
+    /// The figures up to now, read by the running thread.
     fn read(&self) -> Ticks {
         let (mut ticks, now) = (*self.lock(), cpu_time());
         ticks.awake += now - ticks.since;
@@ -91,18 +91,18 @@ impl Clock {
     }
 }
 
-/// What a subscriber saw.
+/// What a subscriber received.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 struct Seen {
     started: u64,
     ended: u64,
-    /// In the flows that ended.
+    /// Packets of the flows that ended.
     packets: u64,
     lost: u64,
 }
 
-/// A round of the whole way, its books balanced at both ends: packets, and what each subscriber saw
-/// of them.
+/// Runs a round of the whole path, and checks the totals at both ends: the packets, and what each
+/// subscriber received of them.
 fn share(generator: &Generator, traffic: Traffic, amount: Amount) -> Result<Round> {
     measure::pin(measure::MEASURED_CORE);
     let clock = Arc::new(Clock::default());
@@ -145,7 +145,7 @@ fn share(generator: &Generator, traffic: Traffic, amount: Amount) -> Result<Roun
         })
     })?;
     let exact = |count: Count| count.exact().ok_or("a count of ours is not exact");
-    round.books = Books {
+    round.totals = Totals {
         delivered: exact(figures.capture.delivered)?,
         dropped: exact(figures.capture.dropped)?,
         invalid: exact(figures.capture.invalid)?,
@@ -154,13 +154,11 @@ fn share(generator: &Generator, traffic: Traffic, amount: Amount) -> Result<Roun
     let expected = Seen {
         started: u64::from(traffic.flows),
         ended: u64::from(traffic.flows),
-        packets: round.books.delivered,
+        packets: round.totals.delivered,
         lost: 0,
     };
     if seen.iter().any(|seen| *seen != expected) {
-        return Err(
-            format!("the subscribers should have seen {expected:?}, and saw {seen:?}").into(),
-        );
+        return Err(format!("the subscribers received {seen:?} instead of {expected:?}").into());
     }
     Ok(round)
 }

@@ -1,4 +1,4 @@
-//! Full rate for as long as was asked, with balanced books. Nothing without `--soak`.
+//! Full rate for the requested time; checks the totals. Does nothing without `--soak`.
 
 use super::generator::{Amount, Generator};
 use super::live::Wire;
@@ -12,7 +12,7 @@ pub(super) fn run(options: &Options, table: &mut Table) -> Result<()> {
     };
     let generator = Generator::new(traffic(options))?;
     table.note(generator.about());
-    // It checks the books itself.
+    // It checks the totals itself.
     let round = capture(&Wire::new()?, &generator, Amount::Time(time))?;
     table.add(Row::new("soak: time", "s", round.sent.time.as_secs_f64()));
     table.add(Row::new(
@@ -21,11 +21,11 @@ pub(super) fn run(options: &Options, table: &mut Table) -> Result<()> {
         round.sent.frames as f64,
     ));
     table.add(Row::new("soak: offered", "Mpps", round.rate()));
-    let lost = Row::new("soak: lost", "packets", round.books.dropped as f64);
+    let lost = Row::new("soak: lost", "packets", round.totals.dropped as f64);
     table.add(lost.target(Target::AtMost(0.0)));
     table.note(format!(
-        "soak: books balanced, {} sent = {} delivered + {} dropped + {} invalid",
-        round.sent.frames, round.books.delivered, round.books.dropped, round.books.invalid
+        "soak: totals add up, {} sent = {} delivered + {} dropped + {} invalid",
+        round.sent.frames, round.totals.delivered, round.totals.dropped, round.totals.invalid
     ));
     Ok(())
 }

@@ -1,21 +1,21 @@
-//! What was measured, in one table.
+//! The figures, in one table.
 
 use std::fmt;
 
 /// What ours has to reach.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Target {
-    /// So much in the row's own unit, or less.
+    /// At most this, in the row's own unit.
     AtMost(f64),
-    /// So much in the row's own unit, or more.
+    /// At least this, in the row's own unit.
     AtLeast(f64),
-    /// So much of the peer's figure, or less: 0.25 is four times faster.
+    /// At most this part of the peer's figure: 0.25 is four times as fast.
     OfPeer(f64),
 }
 
 const COLUMNS: usize = 8;
 
-/// One figure of ours, and a peer's beside it.
+/// One figure of ours, next to a peer's.
 #[derive(Clone, Debug)]
 pub(crate) struct Row {
     what: String,
@@ -23,12 +23,12 @@ pub(crate) struct Row {
     ours: f64,
     peer: Option<(&'static str, f64)>,
     target: Option<Target>,
-    /// The least and the most of its rounds, and of the peer's.
+    /// Minimum and maximum of its rounds, and of the peer's.
     spread: Option<(f64, f64)>,
     peers_spread: Option<(f64, f64)>,
 }
 
-/// All rows, and what has to be said beside them.
+/// All rows, and the notes below them.
 #[derive(Debug, Default)]
 pub(crate) struct Table {
     rows: Vec<Row>,
@@ -49,21 +49,21 @@ impl Row {
         }
     }
 
-    /// The same of somebody else, from the same run.
+    /// The same figure of a peer, from the same run.
     #[must_use]
     pub(crate) fn peer(mut self, name: &'static str, figure: f64) -> Self {
         self.peer = Some((name, figure));
         self
     }
 
-    /// The least and the most of the rounds of ours: what they differ by is noise.
+    /// Minimum and maximum of our rounds: their difference is noise.
     #[must_use]
     pub(crate) const fn spread(mut self, spread: (f64, f64)) -> Self {
         self.spread = Some(spread);
         self
     }
 
-    /// The same of the peer's.
+    /// Minimum and maximum of the peer's rounds.
     #[must_use]
     pub(crate) const fn peers_spread(mut self, spread: (f64, f64)) -> Self {
         self.peers_spread = Some(spread);
@@ -77,7 +77,7 @@ impl Row {
         self
     }
 
-    /// Ours as a part of the peer's.
+    /// Our figure divided by the peer's.
     fn ratio(&self) -> Option<f64> {
         let (_, peer) = self.peer?;
         (peer != 0.0).then(|| self.ours / peer)
@@ -126,13 +126,13 @@ impl Row {
 }
 
 impl Table {
-    /// Adds a row, and shows it at once: a bench takes a while.
+    /// Adds a row, and prints it at once: a bench takes a while.
     pub(crate) fn add(&mut self, row: Row) {
         eprintln!("  {}", row.cells().join("  "));
         self.rows.push(row);
     }
 
-    /// Adds a sentence that stands below the table.
+    /// Adds a note below the table.
     pub(crate) fn note(&mut self, note: impl Into<String>) {
         self.notes.push(note.into());
     }
@@ -154,7 +154,7 @@ impl fmt::Display for Table {
         for cells in &lines {
             let line = cells.iter().enumerate().map(|(column, cell)| {
                 let width = widths[column];
-                // Figures stand under each other by their last digit.
+                // Figures are aligned to the right.
                 match column {
                     2 | 3 | 5 => format!("{cell:>width$}"),
                     _ => format!("{cell:<width$}"),
@@ -169,7 +169,7 @@ impl fmt::Display for Table {
     }
 }
 
-/// Three digits that mean something.
+/// Three significant digits.
 fn number(figure: f64) -> String {
     match figure.abs() {
         100.0.. => format!("{figure:.0}"),

@@ -1,11 +1,13 @@
-//! The walk of a full block in memory, every packet's bytes, lengths and time touched.
+//! Iteration over a full block in memory, reading every packet's bytes, lengths and time.
 
-use netring_afpacket::internal::Parser;
+use std::mem::offset_of;
+
+use netring_afpacket::internal::{BlockBuilder, Parser};
 use netring_sys::Packet;
-use netring_sys::kernel::packet::TP_FT_REQ_FILL_RXHASH;
+use netring_sys::kernel::packet::{TP_FT_REQ_FILL_RXHASH, TP_STATUS_TS_SOFTWARE, tpacket3_hdr};
 use xtask::wire;
 
-use super::{Options, Row, Table, Target, measure, minimal, synthetic};
+use super::{Options, Row, Table, Target, measure, minimal};
 use crate::Result;
 
 /// A block of the default ring.
@@ -13,7 +15,7 @@ const BLOCK: usize = 4 << 20;
 
 pub(super) fn run(options: &Options, table: &mut Table) -> Result<()> {
     measure::pin(measure::MEASURED_CORE);
-    let (block, count) = synthetic::block(BLOCK, &wire::numbered(1, 64));
+    let (block, count) = full_block(&wire::numbered(1, 64));
     let walk = Parser::new(TP_FT_REQ_FILL_RXHASH);
     let mut ours = || {
         let sum = walk
@@ -28,7 +30,7 @@ pub(super) fn run(options: &Options, table: &mut Table) -> Result<()> {
         return Err(format!("{count} packets in the block, found {:?}", walk.found()).into());
     }
     if ours() != minimal::walk(&block) {
-        return Err("the two walks did not see the same".into());
+        return Err("the two readers read different packets".into());
     }
     let [ours, peer] = measure::in_turn(
         options,
@@ -47,7 +49,21 @@ pub(super) fn run(options: &Options, table: &mut Table) -> Result<()> {
     Ok(())
 }
 
-/// A word out of everything that a reader looks at.
+/// A block full of this frame, and how often it fits.
+fn full_block(frame: &[u8]) -> (Vec<u8>, u64) {
+    let mut block = BlockBuilder::new(BLOCK);
+    while block.push(frame) {
+        let n = block.frames() - 1;
+        block.set_field(n, offset_of!(tpacket3_hdr, tp_sec), 1_700_000_000);
+        block.set_field(n, offset_of!(tpacket3_hdr, tp_nsec), n as u32);
+        let status = offset_of!(tpacket3_hdr, tp_status);
+        block.set_field(n, status, TP_STATUS_TS_SOFTWARE);
+    }
+    let count = block.frames() as u64;
+    (block.into_bytes(), count)
+}
+
+/// A word derived from everything that a reader reads.
 #[inline]
 pub(super) fn touch(packet: &Packet<'_>) -> u64 {
     let data = packet.data();

@@ -1,5 +1,5 @@
-//! AF_XDP in copy mode over a wire, beside the same programs in C on libxdp: rate, CPU and system
-//! calls.
+//! AF_XDP in copy mode over a wire, next to the same programs in C on libxdp: rate, CPU time and
+//! system calls.
 
 use super::live::Wire;
 use super::measure::median;
@@ -13,7 +13,7 @@ pub(super) fn run(options: &Options, table: &mut Table) -> Result<()> {
         Ok(sink) => sink,
         Err(why) if options.peers => return Err(why),
         Err(why) => {
-            table.note(format!("xdp: left out; {why}"));
+            table.note(format!("xdp: not measured; {why}"));
             return Ok(());
         }
     };
@@ -50,7 +50,7 @@ fn tasks(options: &Options) -> Vec<Task> {
     tasks
 }
 
-/// Both in turn, and the rows of a task.
+/// Measures both alternately, and adds the rows of a task.
 fn rates(options: &Options, task: Task, sink: &Sink, table: &mut Table) -> Result<()> {
     let packets = if options.quick { 100_000 } else { 1_000_000 };
     let (mut ours, mut peer) = (Vec::new(), Vec::new());
@@ -91,7 +91,7 @@ struct Figure {
     of: fn(&Figures) -> f64,
     target: Option<Target>,
     target_of_peer: Option<Target>,
-    /// Only of who receives.
+    /// Only for programs that receive.
     received: bool,
 }
 
@@ -128,7 +128,7 @@ const FIGURES: [Figure; 5] = [
         target_of_peer: None,
         received: false,
     },
-    // The books of each round balance, or it is an error.
+    // If the totals of a round do not add up, the bench fails.
     Figure {
         what: "lost meanwhile, of all offered",
         unit: "%",
@@ -144,7 +144,7 @@ impl Figure {
         median(rounds.iter().map(self.of).collect())
     }
 
-    /// The least and the most of its rounds.
+    /// Minimum and maximum of the rounds.
     fn spread(&self, rounds: &[Figures]) -> (f64, f64) {
         let figures = rounds.iter().map(self.of);
         figures.fold((f64::INFINITY, 0.0), |(least, most), figure| {

@@ -1,24 +1,25 @@
-//! A program on the wire, ours or the peer's, and what it says.
+//! A program on the wire, ours or the peer's, and what it reports.
 
 use std::io::{BufRead, BufReader, Read};
-use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::fd::{AsFd, OwnedFd};
 use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, mpsc};
 use std::thread;
 use std::time::Duration;
 
-use netring_sys::kernel::bpf::{BPF_PSEUDO_MAP_VALUE, XDP_DROP};
+use netring_sys::kernel::bpf::XDP_DROP;
 use netring_sys::syscall::{BpfArray, bpf_link_xdp, bpf_load_xdp};
 use netring_sys::{Interface, XdpMode};
+use netring_xdp::program::asm::{Assembler, Reg};
 use nix::sys::pthread::{pthread_kill, pthread_self};
 use nix::sys::signal::Signal;
 
 use super::ends::{FAR, NEAR};
-use super::generator::{Amount, Generator, Traffic, insn};
+use super::generator::{Amount, Generator, Traffic, with_map};
 use super::{chain, measure, peers};
 use crate::Result;
 
-/// The word by which `bench` is our program.
+/// The argument that makes `bench` run our program.
 pub(super) const OURS: &str = "xdp-ours";
 
 /// Whose program.
@@ -38,13 +39,13 @@ pub(super) struct Task {
     pub(super) bytes: usize,
 }
 
-/// What it said.
+/// What it reported.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Figures {
     pub(super) packets: u64,
-    /// Frames that were sent to it in all, until after it had enough.
+    /// All frames sent to it, including those after it had enough.
     pub(super) offered: u64,
-    /// Of these, those that were lost on the wire, before its program.
+    /// Those of them that were lost on the wire, before its XDP program.
     wire: u64,
     /// Nanoseconds since the first packet.
     pub(super) time: u64,
@@ -53,16 +54,16 @@ pub(super) struct Figures {
     /// System calls.
     pub(super) calls: u64,
     pub(super) allocations: u64,
-    /// Packets that were lost at its socket until it had enough.
+    /// Packets lost at its socket until it had enough.
     pub(super) lost: u64,
-    /// And until nothing was sent any more; and what it left in its ring.
+    /// Packets lost until sending ended, and packets left in its ring.
     lost_in_all: u64,
     left: u64,
-    /// Instructions, where they were counted.
+    /// Instructions, if they are counted.
     pub(super) instructions: u64,
 }
 
-/// Drops whatever arrives at the far end, and counts it.
+/// Drops and counts everything that arrives at the far end.
 #[derive(Debug)]
 pub(super) struct Sink {
     count: BpfArray<8>,
@@ -70,7 +71,7 @@ pub(super) struct Sink {
 }
 
 impl Who {
-    /// The program and its words.
+    /// The program and its arguments.
     pub(super) fn command(self, task: Task, packets: u64) -> Result<Vec<String>> {
         let mut words = match self {
             Self::Ours => {
@@ -81,7 +82,7 @@ impl Who {
         };
         let verb = match self {
             Self::Ours => task.verb,
-            // One program, whatever ways there are to write ours.
+            // The peer has one program for all variants of ours.
             Self::Peer => task.kind(),
         };
         words.extend([verb, NEAR, task.mode].map(String::from));
@@ -91,17 +92,17 @@ impl Who {
 }
 
 impl Task {
-    /// The verb without the way that it is written.
+    /// The verb without its variant.
     pub(super) fn kind(self) -> &'static str {
         self.verb.split('-').next().unwrap_or_default()
     }
 
-    /// Whether the peer's program does no less.
+    /// Whether the peer's program does the same work.
     pub(super) fn is_the_same(self) -> bool {
         self.verb != "receive-tags"
     }
 
-    /// Whether somebody has to send to it.
+    /// Whether it needs traffic.
     fn receives(self) -> bool {
         self.kind() != "transmit"
     }
@@ -113,20 +114,16 @@ impl Task {
 }
 
 impl Sink {
-    /// One at the far end.
+    /// Attaches a sink at the far end.
     pub(super) fn new() -> Result<Self> {
-        use insn::{atomic_add64, exit, mov_imm, raw};
-
         let count = BpfArray::new(1)?;
-        let map = count.as_fd().as_raw_fd();
-        let program = [
-            raw(0x18, 1, BPF_PSEUDO_MAP_VALUE, 0, map),
-            raw(0, 0, 0, 0, 0),
-            mov_imm(2, 1),
-            atomic_add64(1, 0, 2),
-            mov_imm(0, XDP_DROP.cast_signed()),
-            exit(),
-        ];
+        let mut asm = Assembler::new();
+        asm.load_u64(Reg::R1, 0);
+        asm.mov(Reg::R2, 1);
+        asm.atomic_add(Reg::R1, 0, Reg::R2);
+        asm.mov(Reg::R0, XDP_DROP.cast_signed());
+        asm.exit();
+        let program = with_map(asm, count.as_fd());
         let program = bpf_load_xdp(&program, c"GPL")?;
         let far = Interface::by_name(FAR)?;
         let link = bpf_link_xdp(program.as_fd(), far.index, XdpMode::Native)?;
@@ -138,11 +135,11 @@ impl Sink {
     }
 }
 
-/// Runs a program until it had so many packets. Its books balance: what was sent to it is received,
-/// lost and counted, or left in its ring; and what it sent arrived.
+/// Runs a program until it has its packets. Checks its totals: what was sent to it is received,
+/// counted as lost, or left in its ring; and what it sent arrived.
 pub(super) fn run(words: &[String], task: Task, sink: &Sink) -> Result<Figures> {
     let before = sink.count()?;
-    // The program, and what it starts, runs where the thread runs that started it.
+    // A child process inherits the core of the thread that starts it.
     measure::pin(measure::MEASURED_CORE);
     let (program, rest) = words.split_first().ok_or("no program")?;
     let mut child = Command::new(program)
@@ -153,7 +150,7 @@ pub(super) fn run(words: &[String], task: Task, sink: &Sink) -> Result<Figures> 
         .spawn()
         .map_err(|why| format!("{program} did not start: {why}"))?;
     let figures = listen(&mut child, task);
-    // One that is not through yet ends by this.
+    // A program that still runs ends now.
     drop(child.stdin.take());
     let mut errors = String::new();
     if let Some(mut stderr) = child.stderr.take() {
@@ -183,7 +180,7 @@ pub(super) fn run(words: &[String], task: Task, sink: &Sink) -> Result<Figures> 
 }
 
 impl Figures {
-    /// Every frame that was sent is somewhere.
+    /// Checks that every frame sent is accounted for.
     fn balance(&self) -> std::result::Result<(), String> {
         let Self {
             offered,
@@ -197,13 +194,13 @@ impl Figures {
             return Ok(());
         }
         Err(format!(
-            "the books do not balance: {offered} sent, {wire} lost on the wire, {packets} received, {lost_in_all} lost at the socket, \
+            "the totals do not add up: {offered} sent, {wire} lost on the wire, {packets} received, {lost_in_all} lost at the socket, \
              {left} left in its ring"
         ))
     }
 }
 
-/// Sends to it once it is ready, and for as long as it runs; takes its lines.
+/// Sends once the program is ready and while it runs, and collects its lines.
 fn listen(child: &mut Child, task: Task) -> Result<Figures> {
     let output = child.stdout.take().ok_or("no output")?;
     let mut lines = BufReader::new(output).lines();
@@ -218,7 +215,7 @@ fn listen(child: &mut Child, task: Task) -> Result<Figures> {
     };
     let generator = match task.mode {
         _ if !task.receives() => None,
-        // The stack runs the program: frames are given to it.
+        // The stack runs a generic program, so the frames go to the stack.
         "generic" => Some(Generator::new(traffic)?),
         _ => Some(Generator::over_the_wire(traffic)?),
     };
@@ -230,7 +227,7 @@ fn listen(child: &mut Child, task: Task) -> Result<Figures> {
         let sending = generator.as_ref().map(|generator| {
             scope.spawn(move || {
                 let _ = tell.send(pthread_self());
-                // In one go: each has a pause at its end, in which nothing is sent.
+                // In one call: each ends with a pause in which nothing is sent.
                 generator
                     .send(Amount::Endless)
                     .map_err(|why| chain(why.as_ref()))
@@ -241,7 +238,7 @@ fn listen(child: &mut Child, task: Task) -> Result<Figures> {
             .try_for_each(|line| take(&mut figures, &line?));
         if let Some(sending) = sending {
             let sender = told.recv()?;
-            // Again, as it may not be sending yet when it is told to end.
+            // Repeatedly: the thread may not be sending yet.
             while !sending.is_finished() {
                 pthread_kill(sender, Signal::SIGUSR1)?;
                 thread::sleep(Duration::from_millis(1));
@@ -251,29 +248,29 @@ fn listen(child: &mut Child, task: Task) -> Result<Figures> {
         }
         taken
     })?;
-    // What is on the wire yet arrives.
+    // Frames that are still on the wire arrive.
     thread::sleep(Duration::from_millis(20));
     drop(child.stdin.take());
     lines.try_for_each(|line| take(&mut figures, &line?))?;
     let after = Interface::by_name(NEAR)?.counters;
     let dropped = after.rx_dropped - before.rx_dropped;
-    // The interface counts what its program cannot hand over as its own loss too; the stack, which
-    // runs a generic one, does not.
+    // The interface also counts what its program cannot hand over as its own loss; the stack, which
+    // runs a generic program, does not.
     figures.wire = match task.mode {
         "generic" => dropped,
         _ => dropped
             .checked_sub(figures.lost_in_all)
-            .ok_or("the program says that it lost more than the interface knows of")?,
+            .ok_or("the program reports more lost packets than the interface")?,
     };
     Ok(figures)
 }
 
-/// The line after which a program waits until nothing is sent any more.
+/// The line after which a program waits until sending ends.
 const DONE: &str = "done 0";
 
-/// Takes a line `NAME NUMBER`.
+/// Parses a line `NAME NUMBER`.
 fn take(figures: &mut Figures, line: &str) -> Result<()> {
-    let unknown = || format!("a program said {line:?}");
+    let unknown = || format!("a program printed {line:?}");
     let (name, number) = line.split_once(' ').ok_or_else(unknown)?;
     let number: u64 = number.parse()?;
     match name {
@@ -290,7 +287,7 @@ fn take(figures: &mut Figures, line: &str) -> Result<()> {
     Ok(())
 }
 
-/// What callgrind says at its end.
+/// The count that callgrind prints at its end.
 fn collected(errors: &str) -> Option<u64> {
     let line = errors.lines().find(|line| line.contains("Collected :"))?;
     line.rsplit(' ').next()?.parse().ok()
@@ -310,7 +307,7 @@ mod tests {
         assert_eq!((figures.cpu, figures.calls), (20, 5));
         assert_eq!(
             figures.balance().unwrap_err().split(':').next(),
-            Some("the books do not balance")
+            Some("the totals do not add up")
         );
         figures.offered = 30;
         for line in ["lost 3", "lost_in_all 20", "left 3"] {

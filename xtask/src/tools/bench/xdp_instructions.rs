@@ -1,8 +1,8 @@
-//! User instructions for each packet, counted by callgrind: what ranks programs where the kernel
-//! has most of the time.
+//! User instructions per packet, counted by callgrind: they rank programs even though the kernel
+//! takes most of the time.
 //!
-//! Counted is the loop alone, by its name, with two numbers of packets: the difference has nothing
-//! in it that is not done for a packet.
+//! Only the loop is counted, by the name of its function, for two numbers of packets: their
+//! difference contains nothing but work per packet.
 
 use std::process::{Command, Stdio};
 
@@ -25,7 +25,7 @@ const FEW: u64 = 64 << 10;
 const MANY: u64 = 192 << 10;
 
 pub(super) fn run(options: &Options, table: &mut Table) -> Result<()> {
-    // A peer of its own kind: it needs another program, and takes a while.
+    // It needs the peer's program, and takes a while.
     if !options.peers || options.quick {
         return Ok(());
     }
@@ -35,7 +35,7 @@ pub(super) fn run(options: &Options, table: &mut Table) -> Result<()> {
         .status();
     if !valgrind.is_ok_and(|status| status.success()) {
         return Err(
-            "instructions are counted by valgrind, which is not there: `apt-get install valgrind`"
+            "valgrind, which counts the instructions, is not installed: `apt-get install valgrind`"
                 .into(),
         );
     }

@@ -1,19 +1,19 @@
-//! AF_XDP by netring-xdp, as a program of its own: the same as `xtask/peers/c/xsk.c`, line by line
-//! where that can be.
+//! A program for AF_XDP on netring-xdp: the same as `xtask/peers/c/xsk.c`, line by line where
+//! possible.
 //!
 //! `receive` drops what it receives, and `touch` reads the first 64 bytes before; `transmit` sends
-//! frames that are ready in packet memory; `forward` swaps the link layer addresses and sends back
-//! out. Frames are sent 64 at a time; rings are of 2048, with a chunk for each entry. Each ends
-//! after so many packets, sent ones completed, and prints a line `NAME NUMBER` for each figure:
-//! `packets`, `time` (ns since the first), `cpu` (ns of this thread), `calls` (system calls made),
-//! `allocations` (ours only), `lost` (at the socket, meanwhile), and `done`. Once its input is at
-//! its end nothing is sent any more, and it prints what became of the rest: `lost_in_all`, and what
-//! is `left` in the ring.
+//! frames that are prepared in packet memory; `forward` swaps the link layer addresses and sends
+//! back out. Frames are sent 64 at a time; rings are of 2048, with a chunk for each entry. Each
+//! ends after the given number of packets, once sent ones are completed, and prints a line `NAME
+//! NUMBER` for each figure: `packets`, `time` (ns since the first), `cpu` (ns of this thread),
+//! `calls` (system calls made), `allocations` (ours only), `lost` (at the socket, meanwhile), and
+//! `done`. At the end of its input, sending has ended, and it prints what became of the rest:
+//! `lost_in_all`, and the number `left` in the ring.
 //!
-//! Some are the same once more, by another way that there is to write them: `receive-for` by a
-//! `for` loop, `receive-capture` by an [`XdpCapture`] and the packets of its batches,
-//! `transmit-slots` by a slot for each frame. `receive-tags` is `receive-capture` with what the
-//! driver said of each packet, which the peer does not ask for.
+//! Variants do the same work through another interface: `receive-for` by a `for` loop,
+//! `receive-capture` by an [`XdpCapture`] and the packets of its batches, `transmit-slots` by a
+//! slot for each frame. `receive-tags` is `receive-capture` with the driver's metadata of each
+//! packet, which the peer does not request.
 
 use std::hint::black_box;
 use std::io::Write;
@@ -79,7 +79,7 @@ pub(super) fn main(words: &[String]) -> Result<()> {
                 "transmit" => measured_transmit(&mut tx, packets, bytes),
                 "transmit-slots" => measured_transmit_slots(&mut tx, packets, bytes),
                 "forward" => measured_forward(&mut rx, &mut tx, packets),
-                other => Err(format!("there is no {other:?}").into()),
+                other => Err(format!("unknown verb {other:?}").into()),
             })?;
             println!("calls {}", rx.system_calls() + tx.kicks());
             let lost = || -> Result<_> {
@@ -101,7 +101,7 @@ pub(super) fn main(words: &[String]) -> Result<()> {
     }
 }
 
-/// Says that it is done, and waits until nothing is sent any more.
+/// Prints that it is done, and waits until sending ends.
 fn wait_for_the_end() -> Result<()> {
     println!("done 0");
     std::io::stdout().flush()?;
@@ -109,7 +109,7 @@ fn wait_for_the_end() -> Result<()> {
     Ok(())
 }
 
-/// Runs, and prints what that cost.
+/// Runs the loop, and prints what it cost.
 fn report(run: impl FnOnce() -> Result<Done>) -> Result<()> {
     println!("ready");
     std::io::stdout().flush()?;
@@ -117,7 +117,7 @@ fn report(run: impl FnOnce() -> Result<Done>) -> Result<()> {
     let mut done = None;
     let allocations = allocation_counter::measure(|| done = Some(run()));
     let cpu = cpu_time() - before;
-    let done = done.ok_or("it did not run")??;
+    let done = done.ok_or("the loop did not run")??;
     println!("time {}", done.first.elapsed().as_nanos());
     println!("packets {}", done.packets);
     println!("cpu {}", cpu.as_nanos());
@@ -135,7 +135,7 @@ impl Done {
 
     fn wait(&mut self, rx: &mut Receiver<'_>) -> Result<()> {
         if !rx.wait(LIMIT)? {
-            return Err("no packet came for a second".into());
+            return Err("no packet arrived for a second".into());
         }
         if self.packets == 0 {
             self.first = Instant::now();
@@ -180,7 +180,7 @@ fn measured_receive_for(rx: &mut Receiver<'_>, packets: u64) -> Result<Done> {
     Ok(done)
 }
 
-/// An [`XdpCapture`] with rings and chunks as the others have them.
+/// An [`XdpCapture`] with the same rings and chunks as the others.
 fn capture(
     interface: &str,
     mode: AttachMode,
@@ -200,7 +200,7 @@ fn capture(
     wait_for_the_end()?;
     let stats = capture.stats()?;
     println!("lost_in_all {}", lost(&stats));
-    // By the program's own count of what it redirected.
+    // Uses the program's own count of redirected packets.
     println!("left {}", stats.pending().unwrap_or(0));
     Ok(())
 }
@@ -210,7 +210,7 @@ fn measured_receive_capture(capture: &mut XdpCapture, packets: u64) -> Result<Do
     let (mut done, mut sum, mut tags) = (Done::new(), 0, 0);
     while done.packets < packets {
         let Some(batch) = capture.next_batch(LIMIT)? else {
-            return Err("no packet came for a second".into());
+            return Err("no packet arrived for a second".into());
         };
         if done.packets == 0 {
             done.first = Instant::now();
@@ -271,7 +271,7 @@ fn measured_transmit_slots(tx: &mut Transmitter<'_>, packets: u64, bytes: usize)
     while done.packets < packets {
         let batch = (packets - done.packets).min(64);
         for _ in 0..batch {
-            // Its frame is ready in it, as those of the others are.
+            // Its frame is already prepared, as for the others.
             let Some(slot) = tx.slot(bytes)? else { break };
             slot.commit();
             done.packets += 1;
@@ -292,7 +292,8 @@ fn measured_forward<'umem>(
     while done.packets < packets {
         let sent = rx.receive().forward(tx, swap_addresses).sent;
         done.packets += sent;
-        // What is left has to be flushed again, and its chunks are not there to receive in.
+        // Frames that are pending need another flush, and their chunks are not available for
+        // receiving.
         if tx.flush()? == 0 && sent == 0 {
             done.wait(rx)?;
         }

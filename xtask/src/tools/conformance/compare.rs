@@ -1,10 +1,10 @@
-//! The differences between two sets of flows: a line for each.
+//! The differences between two sets of flows, a line for each.
 
 use super::observe::Observed;
 use super::oracle::{Figures, Flows, Key, Port};
 
-/// What differs, in the order of keys. Later fragments have lines of their own in the oracle, and
-/// are in no flow of the engine: their number is compared.
+/// The differences, in the order of keys. Later fragments have lines of their own in the oracle and
+/// are in no flow of the engine, so only their number is compared.
 pub(super) fn differences(expected: &Flows, observed: &Observed) -> Vec<String> {
     let mut lines = Vec::new();
     let mut found = observed.flows.clone();
@@ -29,7 +29,7 @@ pub(super) fn differences(expected: &Flows, observed: &Observed) -> Vec<String> 
     lines
 }
 
-/// Whether a line of the oracle is of fragments other than the first.
+/// Whether a line of the oracle is for fragments other than the first.
 pub(super) fn is_later_fragments(key: &Key) -> bool {
     key.a.1 == Port::Fragment
 }

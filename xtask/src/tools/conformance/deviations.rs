@@ -1,9 +1,9 @@
-//! Captures whose flows differ from the oracle's for a reason, and how they differ.
+//! Captures whose flows differ from the oracle's for a reason, and the differences.
 
 use crate::Result;
 
-/// A line for each difference: capture, difference, reason. The first line of a capture has the
-/// reason.
+/// A line for each difference: capture, difference, reason. Only the first line of a capture has
+/// the reason.
 const LISTED: &str = include_str!("deviations.tsv");
 
 /// The differences that are listed for a capture.
@@ -14,7 +14,7 @@ pub(super) struct Deviation {
 }
 
 impl Deviation {
-    /// What is listed for this capture; nothing for most.
+    /// The differences listed for this capture; none for most.
     pub(super) fn of(capture: &str) -> Result<Self> {
         Self::read(LISTED, capture)
     }
@@ -40,19 +40,21 @@ impl Deviation {
         Ok(found)
     }
 
-    /// How many differences are listed.
+    /// The number of listed differences.
     pub(super) fn len(&self) -> usize {
         self.lines.len()
     }
 
-    /// Leaves what is not listed of these differences, and adds what is listed and is not so.
+    /// Returns the differences that are not listed, and those that are listed but not found.
     pub(super) fn judge(&self, differences: Vec<String>) -> Vec<String> {
         let (as_listed, mut wrong): (Vec<_>, Vec<_>) = differences
             .into_iter()
             .partition(|line| self.lines.contains(&line.as_str()));
         for line in &self.lines {
             if !as_listed.iter().any(|seen| seen == line) {
-                wrong.push(format!("deviations.tsv has {line:?}, which is not so"));
+                wrong.push(format!(
+                    "deviations.tsv lists {line:?}, which was not found"
+                ));
             }
         }
         wrong
@@ -73,7 +75,10 @@ mod tests {
         assert!(listed.judge(lines(&["two", "one"])).is_empty());
         assert_eq!(listed.judge(lines(&["one", "three", "two"])), ["three"]);
         let missing = listed.judge(lines(&["one"]));
-        assert_eq!(missing, ["deviations.tsv has \"two\", which is not so"]);
+        assert_eq!(
+            missing,
+            ["deviations.tsv lists \"two\", which was not found"]
+        );
         let none = Deviation::read(SOME, "c.pcap").unwrap();
         assert_eq!(none.judge(lines(&["one"])), ["one"]);
     }

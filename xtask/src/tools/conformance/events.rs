@@ -1,4 +1,4 @@
-//! The events of a capture as text: what the conditions of an `expect.tsv` are about.
+//! The events of a capture as text, which the conditions of an `expect.tsv` test.
 
 use std::fmt::Display;
 use std::io::{BufWriter, Write, stdout};
@@ -12,10 +12,10 @@ use netring_sys::{PacketSource, Timestamp};
 use super::one;
 use crate::Result;
 
-/// The argument that makes a process this one.
+/// The argument that selects this mode.
 pub(super) const FLAG: &str = "--events";
 
-/// Prints each event of a capture within bounds, and then the figures of the tracker and of the
+/// Prints each event of a capture, within limits, and then the figures of the tracker and of the
 /// file.
 pub(super) fn run(seconds: &str, capture: &Path) -> Result<()> {
     one::bound(seconds)?;
@@ -60,7 +60,7 @@ fn print(capture: &Path, out: &mut impl Write) -> Result<()> {
         ),
     ] {
         if left != Some(right) {
-            return Err(format!("books do not balance: {left:?} and {right}: {stats:?}").into());
+            return Err(format!("totals do not add up: {left:?} and {right}: {stats:?}").into());
         }
     }
     Ok(())
@@ -87,7 +87,7 @@ fn print_figures(stats: &TrackerStats, active: usize, out: &mut impl Write) -> R
     Ok(())
 }
 
-/// Prints what happened; how many packets the flows had that ended.
+/// Prints the events, and returns the number of packets in flows that ended.
 fn print_events<K: Display>(events: &mut Vec<FlowEvent<K>>, out: &mut impl Write) -> Result<u64> {
     let mut packets = 0;
     for event in events.drain(..) {

@@ -2,7 +2,6 @@
 //! must meet.
 
 mod condition;
-mod disputed;
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -10,9 +9,8 @@ use std::path::{Path, PathBuf};
 use super::{events, one};
 use crate::Result;
 use condition::{Condition, Printed};
-use disputed::Disputed;
 
-/// The file that makes a folder one of this kind.
+/// The file by which a folder is of this kind.
 pub(super) const FILE: &str = "expect.tsv";
 
 /// A line of `expect.tsv`.
@@ -26,18 +24,14 @@ struct Case {
 struct Totals {
     hold: usize,
     do_not: usize,
-    /// Conditions that do not hold, and are listed as wrong.
-    disputed: usize,
-    /// Captures that no line is about.
+    /// Captures without a line.
     unexpected: usize,
     crashed: usize,
 }
 
-/// Runs every capture of a folder, and fails if one crashes, or a condition neither holds nor is
-/// listed as wrong.
+/// Runs every capture in a folder, and fails if one crashes or a condition does not hold.
 pub(super) fn run(dir: &Path, print_all: bool) -> Result<()> {
     let program = std::env::current_exe()?;
-    let disputed = Disputed::ours()?;
     let shown = dir.join(FILE).display().to_string();
     let text = std::fs::read_to_string(dir.join(FILE)).map_err(|why| format!("{shown}: {why}"))?;
     let cases = parse(&shown, &text)?;
@@ -52,7 +46,7 @@ pub(super) fn run(dir: &Path, print_all: bool) -> Result<()> {
             },
             None => vec![format!("there is no such capture in {}", dir.display())],
         };
-        totals.add(case, &wrong, &disputed, print_all);
+        totals.add(case, &wrong, print_all);
     }
     let is_expected = |path: &PathBuf| cases.iter().any(|case| path.ends_with(&case.name));
     for path in files.iter().filter(|path| is_capture(path)) {
@@ -70,7 +64,7 @@ pub(super) fn run(dir: &Path, print_all: bool) -> Result<()> {
     totals.judge()
 }
 
-/// The events of a capture by a process of its own, or how that crashed.
+/// Runs a process for a capture, and returns the events, or how it crashed.
 fn events(program: &Path, capture: &Path) -> Result<std::result::Result<String, String>> {
     let output = one::spawn(program, events::FLAG, capture, None)?;
     if output.status.success() {
@@ -99,19 +93,19 @@ fn parse(shown: &str, text: &str) -> Result<Vec<Case>> {
         });
     }
     if cases.is_empty() {
-        return Err(format!("{shown} has no case").into());
+        return Err(format!("{shown} has no cases").into());
     }
     Ok(cases)
 }
 
-/// All files in a folder and below it, in order.
+/// All files in a folder and its subfolders, in order.
 fn files(dir: &Path) -> Result<Vec<PathBuf>> {
     let mut found = Vec::new();
     let mut open = vec![dir.to_path_buf()];
     while let Some(dir) = open.pop() {
         for entry in std::fs::read_dir(dir)? {
             let entry = entry?;
-            // A link to a folder is not followed: it could lead back.
+            // Links to folders are not followed: they could form a loop.
             if entry.file_type()?.is_dir() {
                 open.push(entry.path());
             } else {
@@ -143,26 +137,16 @@ impl Case {
 }
 
 impl Totals {
-    fn add(&mut self, case: &Case, wrong: &[String], disputed: &Disputed, print_all: bool) {
+    fn add(&mut self, case: &Case, wrong: &[String], print_all: bool) {
         let name = &case.name;
-        let mut left = Vec::new();
-        for condition in wrong {
-            match disputed.reason(name, condition) {
-                Some(reason) => {
-                    println!("{name}: disputed: {condition}: {reason}");
-                    self.disputed += 1;
-                }
-                None => left.push(condition.as_str()),
-            }
-        }
-        if left.is_empty() {
+        if wrong.is_empty() {
             self.hold += 1;
             if print_all {
                 println!("{name}: holds");
             }
         } else {
             self.do_not += 1;
-            println!("{name}: does not hold: {}", left.join(" | "));
+            println!("{name}: does not hold: {}", wrong.join(" | "));
         }
     }
 
@@ -179,8 +163,8 @@ impl fmt::Display for Totals {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
-            "{} hold, {} do not; {} conditions are disputed; {} captures without an expectation, {} of them crashed",
-            self.hold, self.do_not, self.disputed, self.unexpected, self.crashed
+            "{} hold, {} do not; {} captures without an expectation, {} of them crashed",
+            self.hold, self.do_not, self.unexpected, self.crashed
         )
     }
 }
@@ -213,20 +197,16 @@ mod tests {
     }
 
     #[test]
-    fn what_is_listed_as_wrong_does_not_fail_and_is_counted() {
-        let disputed = Disputed::parse("d", "a.pcap\tflows=2\tthere is one\n").unwrap();
+    fn a_condition_that_does_not_hold_fails() {
         let case = |name: &str| Case {
             name: name.into(),
             conditions: vec![],
         };
         let mut totals = Totals::default();
-        totals.add(&case("a.pcap"), &["flows=2".into()], &disputed, false);
+        totals.add(&case("a.pcap"), &[], false);
         assert!(totals.judge().is_ok());
-        assert_eq!((totals.hold, totals.disputed), (1, 1));
-        // Another condition of the same case, and the same condition of another.
-        totals.add(&case("a.pcap"), &["flows=3".into()], &disputed, false);
-        totals.add(&case("b.pcap"), &["flows=2".into()], &disputed, false);
-        assert_eq!((totals.hold, totals.do_not), (1, 2));
+        totals.add(&case("b.pcap"), &["flows=2".into()], false);
+        assert_eq!((totals.hold, totals.do_not), (1, 1));
         assert!(totals.judge().is_err());
     }
 }

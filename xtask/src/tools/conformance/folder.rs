@@ -1,4 +1,4 @@
-//! A folder of captures: which there are, and what is known of them.
+//! A folder of captures: their list, and what is known about each.
 
 use std::collections::{BTreeMap, HashSet};
 use std::path::{Path, PathBuf};
@@ -39,12 +39,12 @@ pub(super) fn read(dir: &Path) -> Result<Vec<Capture>> {
         });
     }
     if let Some(name) = exact.keys().next() {
-        return Err(format!("exact.txt has {name}, and index.tsv has not").into());
+        return Err(format!("exact.txt lists {name}, but index.tsv does not").into());
     }
     Ok(captures)
 }
 
-/// A capture, by what the folder says of it.
+/// A capture, as the folder describes it.
 pub(super) struct Capture {
     /// Its path in the folder.
     pub(super) name: String,
@@ -55,20 +55,20 @@ pub(super) struct Capture {
     exact: Option<Exact>,
 }
 
-/// A capture that the oracle is sure of.
+/// The figures of a capture whose oracle is certain.
 struct Exact {
     packets: u64,
     flows: u64,
 }
 
 impl Capture {
-    /// Whether it shows this.
+    /// Whether it has a tag of this name.
     fn has_tag(&self, name: &str) -> bool {
         let names = self.tags.iter().map(|tag| tag.split('=').next());
         names.into_iter().any(|tag| tag == Some(name))
     }
 
-    /// Where it is, once its size was looked at.
+    /// Its path, after a check of its size.
     pub(super) fn path(&self, dir: &Path) -> Result<PathBuf> {
         let path = dir.join(&self.name);
         let size = std::fs::metadata(&path)
@@ -77,20 +77,20 @@ impl Capture {
         match self.bytes {
             Some(bytes) if bytes != size => {
                 let path = path.display();
-                Err(format!("{path} has {size} bytes, and {bytes} by index.tsv").into())
+                Err(format!("{path} has {size} bytes, but {bytes} by index.tsv").into())
             }
             _ => Ok(path),
         }
     }
 
-    /// Where its flows are. A capture that is listed as exact has them; of the others some do.
+    /// The path of its flows. A capture that is listed as exact has them; some of the others do.
     pub(super) fn oracle(&self, dir: &Path) -> Option<PathBuf> {
         let name = self.name.replace('/', "__");
         let path = dir.join("oracle").join(format!("{name}.tsv"));
         (self.exact.is_some() || path.exists()).then_some(path)
     }
 
-    /// What of this should not be: a line for each.
+    /// One line for each fault in what was found.
     pub(super) fn wrong(&self, found: Found) -> Vec<String> {
         let mut lines = found.differences;
         lines.extend(found.imbalance);
@@ -110,7 +110,7 @@ impl Capture {
     }
 }
 
-/// Lines of fields between tabs, below a line that names them.
+/// Lines of fields separated by tabs, below a line with their names.
 struct Table {
     rows: Vec<Row>,
 }
@@ -136,7 +136,7 @@ impl Table {
             let place = format!("{shown}:{number}");
             if fields.len() != names.len() {
                 let (have, need) = (fields.len(), names.len());
-                return Err(format!("{place}: {have} fields, and {need} columns").into());
+                return Err(format!("{place}: {have} fields for {need} columns").into());
             }
             let pairs = names.iter().zip(fields);
             let fields = pairs.map(|(name, field)| ((*name).to_owned(), field.to_owned()));
@@ -154,14 +154,14 @@ impl Row {
         self.fields.get(column).map(String::as_str)
     }
 
-    /// A column that [`Table::read`] was asked for.
+    /// The field in a column that [`Table::read`] required.
     fn get(&self, column: &str) -> &str {
         self.find(column).unwrap_or_default()
     }
 
     fn number<N: std::str::FromStr>(&self, column: &str, text: &str) -> Result<N> {
         text.parse()
-            .map_err(|_| self.broken(&format!("{column}: {text:?} is no number")))
+            .map_err(|_| self.broken(&format!("{column}: {text:?} is not a number")))
     }
 
     fn broken(&self, why: &str) -> Box<dyn std::error::Error> {

@@ -1,4 +1,4 @@
-//! What the engine finds, with its settings put to the oracle's definitions.
+//! What the engine finds, with the settings that match the oracle's definitions.
 
 use std::net::SocketAddr;
 use std::path::Path;
@@ -17,18 +17,17 @@ use crate::Result;
 pub(super) struct Observed {
     pub(super) flows: Flows,
     pub(super) packets: u64,
-    /// Fragments other than the first, which are in no flow.
+    /// The number of fragments other than the first, which are in no flow.
     pub(super) later_fragments: u64,
     /// Why the file could not be read to its end.
     pub(super) fault: Option<String>,
-    /// What does not add up in the engine's own books.
+    /// The engine's totals that do not add up.
     pub(super) imbalance: Vec<String>,
 }
 
-/// Reads a capture, and tracks its flows.
+/// Reads a capture and tracks its flows.
 pub(super) fn observe(path: &Path) -> Result<Observed> {
-    // No time-outs, and ICMP under its own key. Flows of one key, one after the other, are added
-    // up.
+    // No timeouts, and ICMP has its own key. Successive flows of one key are added up.
     let extract = FiveTuple::bidirectional().with_icmp_errors_as_flows();
     let config = TrackerConfig::new().timeouts(Timeouts::never());
     let mut tracker = FlowTracker::with_config(extract, config)?;
@@ -80,8 +79,8 @@ impl Observed {
         }
     }
 
-    /// Each packet is in one flow, or is counted by why it is in none; each flow that began has
-    /// ended.
+    /// Each packet is in one flow or counted by the reason why it is not; each flow that started
+    /// has ended.
     fn balance(&mut self, stats: &TrackerStats, active: usize) {
         let in_flows: u64 = self
             .flows
@@ -120,7 +119,7 @@ impl Observed {
         for (left, have, right, want) in pairs {
             if have != want {
                 self.imbalance.push(format!(
-                    "books do not balance: {left} {have}, {right} {want}"
+                    "totals do not add up: {left} {have}, {right} {want}"
                 ));
             }
         }

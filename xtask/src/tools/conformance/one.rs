@@ -1,5 +1,4 @@
-//! One capture, in a process of its own: what it says to the process that began it, and how it ends
-//! otherwise.
+//! One capture, in a process of its own: what it reports to its parent, and how else it can end.
 
 use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
@@ -14,20 +13,20 @@ use super::observe::observe;
 use super::oracle;
 use crate::Result;
 
-/// The argument that makes a process this one.
+/// The argument that selects this mode.
 pub(super) const FLAG: &str = "--one";
 
-/// The exit code that says: the oracle is broken, not the engine.
+/// The exit code if the oracle is broken, and not the engine.
 const BROKEN_ORACLE: i32 = 3;
 
-/// Far above what any capture of a test suite needs.
+/// Far more than any capture of a test suite needs.
 const SECONDS: u32 = 60;
 const MEMORY: u64 = 1 << 30;
 
 /// How a process ended.
 pub(super) enum Outcome {
     Done(Found),
-    /// It was killed, or panicked, or failed.
+    /// It was killed, panicked, or failed.
     Crashed(String),
 }
 
@@ -36,17 +35,17 @@ pub(super) enum Outcome {
 pub(super) struct Found {
     pub(super) packets: u64,
     pub(super) flows: u64,
-    /// Lines of the oracle for later fragments, which are in no flow.
+    /// The oracle's lines for later fragments, which are in no flow.
     pub(super) fragment_lines: u64,
-    /// What differs from the oracle, where there is one.
+    /// The differences from the oracle, if there is one.
     pub(super) differences: Vec<String>,
-    /// What does not add up in the engine's own books.
+    /// The engine's totals that do not add up.
     pub(super) imbalance: Vec<String>,
     /// Why the file could not be read to its end.
     pub(super) fault: Option<String>,
 }
 
-/// Runs a capture within bounds, and prints what [`Found::parse`] reads.
+/// Runs a capture within limits, and prints what [`Found::parse`] reads.
 pub(super) fn run(seconds: &str, capture: &Path, oracle: Option<&Path>) -> Result<()> {
     bound(seconds)?;
     let expected = oracle.map(oracle::read).transpose();
@@ -73,7 +72,7 @@ pub(super) fn run(seconds: &str, capture: &Path, oracle: Option<&Path>) -> Resul
     Ok(())
 }
 
-/// Bounds the time and the memory of this process. Past them the kernel ends it, whatever it does.
+/// Limits the time and the memory of this process. The kernel ends it if it exceeds them.
 pub(super) fn bound(seconds: &str) -> Result<()> {
     alarm::set(seconds.parse()?);
     setrlimit(Resource::RLIMIT_AS, MEMORY, MEMORY)?;
@@ -81,7 +80,7 @@ pub(super) fn bound(seconds: &str) -> Result<()> {
     Ok(())
 }
 
-/// Runs this program on a capture in a process of its own, which bounds itself.
+/// Runs this program on a capture in a process of its own, which limits itself.
 pub(super) fn spawn(
     program: &Path,
     flag: &str,
@@ -113,7 +112,7 @@ pub(super) fn begin(program: &Path, capture: &Path, oracle: Option<&Path>) -> Re
     Ok(Outcome::Crashed(crash(&output)))
 }
 
-/// What a signal that ended a process says about its capture.
+/// What the signal that ended a process tells about its capture.
 fn meaning(status: ExitStatus) -> String {
     let signal = status
         .signal()
@@ -126,7 +125,7 @@ fn meaning(status: ExitStatus) -> String {
 }
 
 impl Found {
-    /// What [`run`] printed, if it came to its end.
+    /// Parses what [`run`] printed, if it is complete.
     fn parse(said: &str) -> Option<Self> {
         let mut found = Self::default();
         let mut done = false;

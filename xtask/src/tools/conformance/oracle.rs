@@ -1,4 +1,4 @@
-//! What other tools found: a line per flow.
+//! The oracle: a line for each flow.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -25,7 +25,7 @@ pub(super) enum Port {
     Number(u16),
     /// Later fragments, which have none.
     Fragment,
-    /// The capture does not hold it.
+    /// The capture does not contain it.
     NotCaptured,
 }
 
@@ -35,7 +35,7 @@ pub(super) struct Figures {
     /// Nanoseconds since the epoch.
     pub(super) first: i64,
     pub(super) last: i64,
-    /// What the lower end sent, and what the higher.
+    /// What the lower end sent, and what the higher end sent.
     pub(super) sent: [Sent; 2],
 }
 
@@ -50,7 +50,7 @@ pub(super) struct Sent {
 
 const TCP: u8 = 6;
 
-/// Reads the flows of a capture. A line that is not as it should be is told with its place.
+/// Reads the flows of a capture. An invalid line is an error with its place.
 pub(super) fn read(path: &Path) -> Result<Flows> {
     let shown = path.display();
     let text = std::fs::read_to_string(path).map_err(|error| format!("{shown}: {error}"))?;
@@ -113,7 +113,7 @@ fn parse(line: &str) -> std::result::Result<(Key, Figures), String> {
         _ if !is_tcp => Err(format!("{name}: {field:?} for a flow that is not TCP")),
         _ => number(name, field),
     };
-    // Not compared, but a line with anything else here is not what it should be.
+    // Not compared, but any other value here is invalid.
     flag("streams", streams)?;
     // A segment whose header was not captured belongs to no connection.
     if completeness != "-" {
@@ -157,13 +157,13 @@ fn number<N: FromStr>(name: &str, field: &str) -> std::result::Result<N, String>
     // `parse` would also take a plus sign.
     let digits = !field.is_empty() && field.bytes().all(|byte| byte.is_ascii_digit());
     let parsed = if digits { field.parse().ok() } else { None };
-    parsed.ok_or_else(|| format!("{name}: {field:?} is no number, or too large"))
+    parsed.ok_or_else(|| format!("{name}: {field:?} is not a number, or too large"))
 }
 
 fn address(name: &str, field: &str) -> std::result::Result<IpAddr, String> {
     field
         .parse()
-        .map_err(|_| format!("{name}: {field:?} is no IP address"))
+        .map_err(|_| format!("{name}: {field:?} is not an IP address"))
 }
 
 fn port(name: &str, field: &str) -> std::result::Result<Port, String> {
@@ -176,7 +176,7 @@ fn port(name: &str, field: &str) -> std::result::Result<Port, String> {
 
 /// Seconds since the epoch with nine decimals, to nanoseconds.
 fn time(name: &str, field: &str) -> std::result::Result<i64, String> {
-    let broken = || format!("{name}: {field:?} is no time with nine decimals");
+    let broken = || format!("{name}: {field:?} is not a time with nine decimals");
     let (negative, rest) = match field.strip_prefix('-') {
         Some(rest) => (true, rest),
         None => (false, field),

@@ -211,6 +211,8 @@ fn verbs(name: &str, text: &str, broken: &mut Vec<String>) {
         "test-netns",
         "bench",
         "conformance",
+        "instructions",
+        "public-api",
         "tidy",
         "package",
         "ci",

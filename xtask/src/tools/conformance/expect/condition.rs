@@ -6,7 +6,7 @@ use fancy_regex::Regex;
 
 use crate::Result;
 
-/// What must hold for the printed events of a capture.
+/// A condition on the printed events of a capture.
 #[derive(Debug)]
 pub(super) struct Condition {
     text: String,
@@ -15,13 +15,13 @@ pub(super) struct Condition {
 
 #[derive(Debug)]
 enum Test {
-    /// `flows=N`: that many flows start.
+    /// `flows=N`: exactly N flows start.
     Flows(usize),
-    /// `!flows=N`: some other number of flows starts.
+    /// `!flows=N`: the number of flows that start is not N.
     NotFlows(usize),
-    /// `open<=N`: no more are open at any moment.
+    /// `open<=N`: at most N flows are open at the same time.
     OpenAtMost(usize),
-    /// `ticks>=N`: flows send at least that many reports.
+    /// `ticks>=N`: flows report at least N times.
     TicksAtLeast(usize),
     /// `~REGEX`: it matches somewhere.
     Matches(Regex),
@@ -29,7 +29,7 @@ enum Test {
     MatchesNowhere(Regex),
 }
 
-/// The printed events of a capture, and what is counted in them.
+/// The printed events of a capture, and counts of them.
 pub(super) struct Printed<'a> {
     text: &'a str,
     flows: usize,
@@ -58,7 +58,7 @@ impl Condition {
             Test::MatchesNowhere(regex(pattern)?)
         } else {
             return Err(format!(
-                "{text:?} is no condition: flows=N, !flows=N, open<=N, ticks>=N, ~REGEX and !REGEX are"
+                "{text:?} is not a condition: flows=N, !flows=N, open<=N, ticks>=N, ~REGEX and !REGEX are"
             )
             .into());
         };
@@ -107,7 +107,8 @@ impl<'a> Printed<'a> {
         }
     }
 
-    /// As Python's `re.search`, whose `$` is also in front of a line break that ends the text.
+    /// Matches like Python's `re.search`, whose `$` also matches before a line break at the end of
+    /// the text.
     fn matches(&self, regex: &Regex) -> Result<bool> {
         let without_break = self.text.strip_suffix('\n').unwrap_or(self.text);
         Ok(regex.is_match(self.text)? || regex.is_match(without_break)?)
@@ -144,11 +145,11 @@ mod tests {
             ("~ finished ", "~ reset "),
             ("! reset ", "! finished "),
             (r"~\[ShAF\]", r"!\[ShAF\]"),
-            // A dot is no line break, and neither end is that of a line.
+            // A dot does not match a line break, and the anchors do not match at line breaks.
             ("~TICK\n#1", "~TICK.#1"),
             ("~^#1 1.5 STARTED", "~^#2"),
             ("~other: 2 }$", "~TICK$"),
-            // A brace that repeats nothing is a brace.
+            // A brace that repeats nothing is literal.
             ("~Untracked { other", "!Untracked { other"),
             ("~9{0,1}.0 TICK", "~9{2} TICK"),
             (

@@ -1,0 +1,36 @@
+//! Packets of a block in memory, with every offset checked. `cargo xtask instructions` counts the
+//! functions named `measured_*`.
+
+use divan::counter::ItemsCount;
+use divan::{Bencher, black_box};
+use netring_afpacket::internal::{BlockBuilder, Parser};
+use netring_sys::kernel::packet::TP_FT_REQ_FILL_RXHASH;
+
+/// What one call works on. `cargo xtask instructions` knows this number.
+const PACKETS: usize = 4096;
+
+fn main() {
+    divan::main();
+}
+
+/// The bytes, the lengths and the time of each packet are read.
+#[divan::bench]
+fn block(bencher: Bencher<'_, '_>) {
+    let frame = [7; 64];
+    let block = BlockBuilder::with_frames(1 << 20, &vec![&frame[..]; PACKETS]).into_bytes();
+    let parser = Parser::new(TP_FT_REQ_FILL_RXHASH);
+    bencher
+        .counter(ItemsCount::new(PACKETS))
+        .bench_local(|| measured_block(&parser, black_box(&block)));
+    assert_eq!(parser.found(), Some((PACKETS as u64, 0)));
+}
+
+#[inline(never)]
+fn measured_block(parser: &Parser, block: &[u8]) -> u64 {
+    parser.packets(block).fold(0, |sum, packet| {
+        let data = packet.data();
+        let first = data.first_chunk().copied().map_or(0, u64::from_ne_bytes);
+        let lengths = data.len() as u64 ^ u64::from(packet.wire_len()) << 32;
+        sum ^ first ^ lengths ^ packet.timestamp().as_nanos() as u64
+    })
+}

@@ -1,0 +1,13 @@
+//! Captures over a wire, in namespaces of the tests' own.
+
+#[path = "../sandbox/mod.rs"]
+mod sandbox;
+
+mod immediate;
+mod link;
+mod packets;
+mod pause;
+mod ring;
+mod sandboxed;
+mod setup;
+mod wait;

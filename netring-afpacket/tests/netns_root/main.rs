@@ -1,0 +1,4 @@
+//! Captures that need a privilege of the host, or a user without one.
+
+mod refused;
+mod tun;

@@ -1,0 +1,11 @@
+//! The adapter over sources whose every step is scripted: no network.
+#![allow(clippy::unwrap_used, reason = "a test says what it expects by failing")]
+
+mod background;
+mod broadcast;
+mod flows;
+mod script;
+mod source;
+#[path = "../ticks/mod.rs"]
+mod ticks;
+mod turns;

@@ -1,0 +1,4 @@
+//! Interfaces and packet sockets, in namespaces of the tests' own.
+
+mod facts;
+mod interfaces;

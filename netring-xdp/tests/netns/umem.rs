@@ -1,0 +1,392 @@
+//! What is refused before the kernel is asked, and what it takes: packet memory and settings. Runs
+//! in a user namespace too, where 8 MiB of memory may be locked.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on ends there")]
+
+use crate::common;
+
+use std::os::fd::AsFd;
+use std::time::Duration;
+
+use common::bare::{BareSender, Cut};
+use common::*;
+use netring_sys::kernel::xdp::{XDP_UMEM_UNALIGNED_CHUNK_FLAG, xdp_desc, xdp_umem_reg};
+use netring_sys::{Count, Error, Mmap, PacketSink, syscall};
+use netring_xdp::{Copying, HugePages, Umem, UmemConfig, XdpInjector, XdpSocket};
+use xtask::netns::{Netns, veth};
+use xtask::wire::{Sniffer, numbered};
+
+/// What is refused here the kernel refuses too, and what is allowed it takes.
+#[test]
+#[ignore = "needs a network namespace: cargo xtask test-netns"]
+fn s20_the_kernel_agrees_with_what_is_refused() {
+    let _ns = Netns::enter().unwrap();
+    let _turn = turn();
+    veth("v0", "v1").unwrap();
+    let memory = Mmap::anonymous(64 * 4096).unwrap();
+    let kernel_takes = |chunk_size: u32, headroom: u32, unaligned: bool| {
+        let flags = if unaligned {
+            XDP_UMEM_UNALIGNED_CHUNK_FLAG
+        } else {
+            0
+        };
+        let request = xdp_umem_reg {
+            chunk_size,
+            headroom,
+            flags,
+            ..xdp_umem_reg::default()
+        };
+        let socket = syscall::xdp_socket().unwrap();
+        let taken = syscall::set_xdp_umem(socket.as_fd(), &memory, &request);
+        // How much may be locked is another question.
+        !matches!(taken, Err(error) if error.is(22))
+    };
+    for chunk_size in [0, 1024, 2047, 2048, 3000, 4001, 4096, 8192, u32::MAX] {
+        for headroom in [0, 128, 1344, 1345, 3392, 3393, 3840, u32::MAX] {
+            for unaligned in [false, true] {
+                let config = UmemConfig::new()
+                    .chunk_size(chunk_size)
+                    .chunks(32)
+                    .headroom(headroom)
+                    .unaligned(unaligned);
+                let ours = Umem::scope(&config, |_| Ok(()));
+                let kernel = kernel_takes(chunk_size, headroom, unaligned);
+                assert_eq!(
+                    ours.is_ok(),
+                    kernel,
+                    "{chunk_size} {headroom} {unaligned}: {ours:?}"
+                );
+            }
+        }
+    }
+}
+
+/// A flag that the kernel does not know is refused, and not passed over by a shorter form of the
+/// struct.
+#[test]
+#[ignore = "needs a network namespace: cargo xtask test-netns"]
+fn x12_a_flag_is_taken_or_refused() {
+    let _ns = Netns::enter().unwrap();
+    let _turn = turn();
+    let memory = Mmap::anonymous(64 * 4096).unwrap();
+    // (Those between are for kernels to come.)
+    for bit in (0..3).chain(16..32) {
+        let request = xdp_umem_reg {
+            chunk_size: 2048,
+            flags: 1 << bit,
+            tx_metadata_len: if bit == 2 { 24 } else { 0 },
+            ..xdp_umem_reg::default()
+        };
+        let socket = syscall::xdp_socket().unwrap();
+        let taken = syscall::set_xdp_umem(socket.as_fd(), &memory, &request);
+        assert_eq!(taken.is_ok(), bit < 3, "{bit}: {taken:?}");
+    }
+}
+
+/// With the flags of the struct's second generation and without; which lengths are tried, the unit
+/// test of the call tells.
+#[test]
+#[ignore = "needs a network namespace: cargo xtask test-netns"]
+fn x12_the_running_kernel_takes_what_is_registered() {
+    let _ns = Netns::enter().unwrap();
+    let _turn = turn();
+    veth("v0", "v1").unwrap();
+    let sniffer = Sniffer::on("v1").unwrap();
+    for unaligned in [false, true] {
+        let size = if unaligned { 3000 } else { 2048 };
+        let config = UmemConfig::new()
+            .chunk_size(size)
+            .chunks(256)
+            .unaligned(unaligned);
+        Umem::scope(&config, |umem| {
+            let mut tx = XdpSocket::builder("v0", 0)
+                .transmit_ring(ring(64))
+                .open_transmitter(umem)?;
+            for n in 0..50 {
+                assert!(tx.send_frame(&numbered(n, 100)));
+            }
+            assert_eq!(tx.drain(LIMIT)?, 0);
+            sniff_numbered(&sniffer, 50, 100);
+            conserved(umem);
+            Ok(())
+        })
+        .unwrap();
+    }
+}
+
+/// With metadata the kernel takes no descriptor whose metadata would lie outside of its chunk, also
+/// where it has none; nor do we.
+#[test]
+#[ignore = "needs a network namespace: cargo xtask test-netns"]
+fn x4_the_kernel_agrees_with_what_stands_before_a_frame() {
+    let _ns = Netns::enter().unwrap();
+    let _turn = turn();
+    veth("v0", "v1").unwrap();
+    let sniffer = Sniffer::on("v1").unwrap();
+    let cut = Cut {
+        chunk_size: 2048,
+        chunks: 4,
+        unaligned: false,
+    };
+    let bare = BareSender::bind_with_metadata("v0", cut, 24);
+    let desc = |addr, len| xdp_desc {
+        addr,
+        len,
+        options: 0,
+    };
+    for (addr, len, taken) in [
+        (24, 64, true),
+        (24, 2024, true),
+        (2048 + 24, 64, true),
+        (8192 - 64, 64, true),
+        (0, 64, false),
+        (20, 64, false),
+        (2048, 64, false),
+        (2048 + 20, 64, false),
+        (24, 2028, false),
+    ] {
+        let invalid = bare.statistics().tx_invalid_descs;
+        bare.publish(&[desc(addr, len)]);
+        bare.kick_all();
+        let now = bare.statistics().tx_invalid_descs;
+        assert_eq!(now - invalid, u64::from(!taken), "{addr} {len}");
+    }
+    // (Frames over the MTU are taken and not sent.)
+    for _ in 0..3 {
+        assert_eq!(sniffer.receive(LIMIT).unwrap().unwrap().len(), 64);
+    }
+    assert_eq!(sniffer.receive(Duration::from_millis(20)).unwrap(), None);
+}
+
+#[test]
+#[ignore = "needs a network namespace: cargo xtask test-netns"]
+fn huge_pages_are_had_or_it_is_told_why_not() {
+    let _ns = Netns::enter().unwrap();
+    let _turn = turn();
+    let config = UmemConfig::new().chunks(64);
+    let with = |pages| config.clone().huge_pages(pages);
+    Umem::scope(&with(HugePages::No), |umem| {
+        assert!(!umem.is_huge() && umem.why_not_huge().is_none());
+        Ok(())
+    })
+    .unwrap();
+    let set_aside = std::fs::read_to_string("/proc/sys/vm/nr_hugepages").unwrap();
+    let there = set_aside.trim() != "0";
+    Umem::scope(&with(HugePages::Try), |umem| {
+        assert_eq!(umem.is_huge(), umem.why_not_huge().is_none());
+        assert_eq!(umem.is_huge(), there);
+        Ok(())
+    })
+    .unwrap();
+    let required = Umem::scope(&with(HugePages::Require), |umem| {
+        assert!(umem.is_huge());
+        Ok(())
+    });
+    assert_eq!(required.is_ok(), there);
+}
+
+#[test]
+#[ignore = "needs a network namespace: cargo xtask test-netns"]
+fn settings_that_cannot_be_are_refused_with_a_sentence() {
+    let _ns = Netns::enter().unwrap();
+    let _turn = turn();
+    veth("v0", "v1").unwrap();
+    let told = |error: Error, sentence: &str| {
+        let text = error.to_string();
+        assert!(text.contains(sentence), "{text}");
+    };
+    Umem::scope(&small(), |umem| {
+        let open = |interface, queue| XdpSocket::builder(interface, queue).open(umem);
+        told(
+            open("v0", 7).unwrap_err(),
+            "queue: 7: v0 has 1, numbered from 0",
+        );
+        told(
+            open("nowhere", 0).unwrap_err(),
+            "there is no interface \"nowhere\"",
+        );
+        // 2048 to receive in and 2048 to send from, of 1024.
+        told(
+            open("v0", 0).unwrap_err(),
+            "2048 are asked for, and 1024 of the UMEM's 1024 are left",
+        );
+        let none = XdpSocket::builder("v0", 0).receive_chunks(0);
+        told(none.open_receiver(umem).unwrap_err(), "nothing is received");
+        let strict = XdpSocket::builder("v0", 0).copying(Copying::ZeroCopy);
+        let refused = strict.open(umem).unwrap_err();
+        assert!(matches!(refused, Error::Syscall(_)), "{refused}");
+        Ok(())
+    })
+    .unwrap();
+    let odd = UmemConfig::new()
+        .chunk_size(3000)
+        .chunks(64)
+        .unaligned(true);
+    Umem::scope(&odd, |umem| {
+        let strict = XdpSocket::builder("v0", 0).copying(Copying::ZeroCopy);
+        told(strict.open(umem).unwrap_err(), "needs huge pages");
+        Ok(())
+    })
+    .unwrap();
+    let first = injector(64);
+    let start = std::time::Instant::now();
+    let second = XdpInjector::open("v0").unwrap_err();
+    told(second, "queue 0 of v0 already has an AF_XDP socket");
+    assert!(
+        start.elapsed() < Duration::from_secs(20),
+        "patience has an end"
+    );
+    drop(first);
+    // And is there for a queue that is let go of on the kernel's own time.
+    injector(64);
+}
+
+/// A limit of locked memory is told with the ways around it. (Root has CAP_IPC_LOCK; a child that
+/// gave it up has not.)
+#[test]
+#[ignore = "needs a network namespace: cargo xtask test-netns"]
+fn too_much_locked_memory_is_told_with_what_to_do() {
+    let _ns = Netns::enter().unwrap();
+    let _turn = turn();
+    veth("v0", "v1").unwrap();
+    let locked = has_ipc_lock();
+    let config = UmemConfig::new().chunks(64 << 10);
+    let opened = Umem::scope(&config, |umem| {
+        XdpSocket::builder("v0", 0)
+            .transmit_ring(ring(64))
+            .open_transmitter(umem)
+            .map(drop)
+    });
+    match (locked, opened) {
+        (true, Ok(())) => {}
+        (false, Err(error)) => {
+            let text = error.to_string();
+            for words in [
+                "134217728 bytes",
+                "ulimit -l",
+                "cap_ipc_lock",
+                "fewer chunks",
+            ] {
+                assert!(text.contains(words), "{text}");
+            }
+        }
+        (locked, other) => panic!("CAP_IPC_LOCK of the host: {locked}; {other:?}"),
+    }
+}
+
+/// Of the host: root of a user namespace has it for nothing that the kernel locks.
+fn has_ipc_lock() -> bool {
+    let map = std::fs::read_to_string("/proc/self/uid_map").unwrap();
+    let initial = map.split_whitespace().eq(["0", "0", "4294967295"]);
+    let status = std::fs::read_to_string("/proc/self/status").unwrap();
+    let effective = status
+        .lines()
+        .find_map(|line| line.strip_prefix("CapEff:"))
+        .unwrap();
+    let effective = u64::from_str_radix(effective.trim(), 16).unwrap();
+    initial && effective & 1 << 14 != 0
+}
+
+/// What the first socket over a UMEM says of packets in several chunks holds for all: a socket that
+/// was not opened so would take each chunk of a long packet for a packet, and one that was would
+/// get none.
+#[test]
+#[ignore = "needs a network namespace: cargo xtask test-netns"]
+fn x14_sockets_over_one_umem_have_packets_in_several_chunks_or_none_has() {
+    let _ns = Netns::enter().unwrap();
+    let _turn = turn();
+    veth("v0", "v1").unwrap();
+    let on = |interface, several| {
+        let builder = XdpSocket::builder(interface, 0).multi_buffer(several);
+        let builder = builder.transmit_ring(ring(64)).receive_ring(ring(64));
+        builder.copying(Copying::Copy)
+    };
+    for several in [false, true] {
+        Umem::scope(&small(), |umem| {
+            let first = on("v0", several).open_transmitter(umem)?;
+            for queue in ["v0", "v1"] {
+                let refused = on(queue, !several).open(umem).unwrap_err().to_string();
+                assert!(refused.starts_with("multi_buffer: "), "{refused}");
+                assert!(refused.contains("of sockets over one UMEM"), "{refused}");
+            }
+            // One that receives nothing sends its frames in one chunk.
+            let sends = on("v1", false).open_transmitter(umem)?;
+            assert_eq!(sends.max_len(), 2048);
+            // Also where the first is gone.
+            drop(first);
+            assert!(on("v1", !several).open_receiver(umem).is_err());
+            on("v1", several).open_receiver(umem).map(drop)
+        })
+        .unwrap();
+    }
+}
+
+/// The kernel takes no word about copying from a socket that shares its memory: one that asks for
+/// what it would not have is refused.
+#[test]
+#[ignore = "needs a network namespace: cargo xtask test-netns"]
+fn a_socket_that_shares_its_memory_is_never_quietly_in_another_mode() {
+    let _ns = Netns::enter().unwrap();
+    let _turn = turn();
+    veth("v0", "v1").unwrap();
+    Umem::scope(&small(), |umem| {
+        let on = |interface, copying| {
+            let builder = XdpSocket::builder(interface, 0).transmit_ring(ring(64));
+            builder.copying(copying).open_transmitter(umem)
+        };
+        let _first = on("v0", Copying::Copy)?;
+        for interface in ["v0", "v1"] {
+            let refused = on(interface, Copying::ZeroCopy).unwrap_err().to_string();
+            assert!(refused.starts_with("copying: "), "{refused}");
+        }
+        // Nothing is left of those.
+        on("v1", Copying::Copy)?;
+        on("v0", Copying::Best).map(drop)
+    })
+    .unwrap();
+}
+
+/// Figures of a socket that has its queue to itself are exact, also where another one was to share
+/// it and could not be opened.
+#[test]
+#[ignore = "needs a network namespace: cargo xtask test-netns"]
+fn a_socket_that_could_not_be_opened_leaves_the_first_as_it_was() {
+    let _ns = Netns::enter().unwrap();
+    let _turn = turn();
+    veth("v0", "v1").unwrap();
+    Umem::scope(&small(), |umem| {
+        let builder = XdpSocket::builder("v0", 0).transmit_ring(ring(64));
+        let mut first = builder.open_transmitter(umem)?;
+        let refused = builder.clone().transmit_chunks(1 << 20);
+        let refused = refused.open_transmitter(umem).unwrap_err().to_string();
+        assert!(refused.starts_with("transmit_chunks: "), "{refused}");
+        assert!(first.send_frame(&numbered(0, 64)));
+        assert_eq!(first.drain(LIMIT)?, 0);
+        let stats = PacketSink::stats(&mut first)?;
+        assert_eq!(stats.sent, Count::Exact(1));
+        // Once one shares it, whose frames were completed is not told.
+        let _second = builder.open_transmitter(umem)?;
+        assert_eq!(PacketSink::stats(&mut first)?.sent, Count::Unavailable);
+        Ok(())
+    })
+    .unwrap();
+}
+
+/// Chunks that a half was given it has for good: they are not given before it is known that there
+/// are enough for both.
+#[test]
+#[ignore = "needs a network namespace: cargo xtask test-netns"]
+fn a_socket_that_cannot_have_its_chunks_takes_none() {
+    let _ns = Netns::enter().unwrap();
+    veth("v0", "v1").unwrap();
+    Umem::scope(&UmemConfig::new().chunks(1024), |umem| {
+        let with = |receive, transmit| {
+            let builder = XdpSocket::builder("v0", 0).receive_chunks(receive);
+            builder.transmit_chunks(transmit).open(umem)
+        };
+        let refused = with(600, 425).map(drop).unwrap_err().to_string();
+        let sentence = "425 are asked for, and 424 of the UMEM's 1024 are left";
+        assert!(refused.contains(sentence), "{refused}");
+        with(600, 424).map(drop)
+    })
+    .unwrap();
+}

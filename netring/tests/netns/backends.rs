@@ -1,0 +1,19 @@
+//! The contract between layers, of AF_PACKET.
+
+mod afpacket {
+    crate::contract::source_rows!(netns: crate::contract::live::AfPacket);
+}
+
+mod immediate {
+    crate::contract::source_rows!(netns: crate::contract::live::Immediate);
+}
+
+mod filtered {
+    use crate::contract::adapted::{Adapted, ByFilter};
+    crate::contract::source_rows!(netns: Adapted<ByFilter, crate::contract::live::AfPacket>);
+}
+
+mod teed {
+    use crate::contract::adapted::{Adapted, ByTee};
+    crate::contract::source_rows!(netns: Adapted<ByTee, crate::contract::live::AfPacket>);
+}

@@ -1,0 +1,225 @@
+//! Each example that captures runs as a program on a wire with traffic of the test. Its output is
+//! compared line by line.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on ends there")]
+
+use crate::program;
+
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use netring::Interface;
+use program::{Program, argument_is_named, captures, command, send};
+use xtask::netns::{Netns, ip, veth};
+use xtask::wire::{Sender, numbered, tcp4, udp4};
+
+const FIN: u8 = 1;
+const SYN: u8 = 2;
+const RST: u8 = 4;
+const ACK: u8 = 16;
+
+/// A pair of interfaces, an example that captures on one, and a sender on the other.
+fn capturing(name: &'static str, args: &[&str]) -> (Program, Sender) {
+    veth("v0", "v1").unwrap();
+    let sender = Sender::on("v0").unwrap();
+    let mut program = Program::start(name, args);
+    program.until("capture", |pid| captures(pid, "v1"));
+    (program, sender)
+}
+
+/// The line without its first word, which is a time of today.
+fn timed(line: &str) -> &str {
+    let (time, rest) = line.split_once(' ').unwrap();
+    let (seconds, nanos) = time.split_once('.').unwrap();
+    let now = std::time::UNIX_EPOCH.elapsed().unwrap().as_secs();
+    assert!(
+        now.abs_diff(seconds.parse().unwrap()) < 60 && nanos.len() == 9,
+        "{time}"
+    );
+    rest
+}
+
+#[test]
+#[ignore = "needs a network namespace: cargo xtask test-netns"]
+fn interfaces_prints_each_interface_with_its_names() {
+    let _ns = Netns::enter().unwrap();
+    ip("link add name v0 index 7 address 02:00:00:00:00:07 mtu 1400 type veth peer name v1 index 9 address 02:00:00:00:00:09")
+        .unwrap();
+    ip("link property add dev v1 altname uplink-of-the-second-floor").unwrap();
+    ip("link set dev v1 alias to_the_left").unwrap();
+    let said = Program::start("interfaces", &[]).end();
+    assert_eq!(
+        said.out,
+        [
+            "1 lo: up, mtu 65536, LinkType::ETHERNET, 00:00:00:00:00:00, 127.0.0.1/8, ::1/128",
+            "7 v0: down, mtu 1400, LinkType::ETHERNET, 02:00:00:00:00:07",
+            "9 v1: down, mtu 1500, LinkType::ETHERNET, 02:00:00:00:00:09, also uplink-of-the-second-floor (to_the_left)",
+        ]
+    );
+    said.went_well();
+}
+
+#[test]
+#[ignore = "needs a network namespace: cargo xtask test-netns"]
+fn capture_prints_each_packet_and_the_balance() {
+    let _ns = Netns::enter().unwrap();
+    let (program, sender) = capturing("capture", &["v1", "5"]);
+    let lengths = [60, 61, 300, 1513, 1514];
+    send(&sender, &lengths.map(|len| numbered(1, len)));
+    let said = program.end();
+    said.went_well();
+    let (balance, packets) = said.out.split_last().unwrap();
+    let packets: Vec<_> = packets.iter().map(|line| timed(line)).collect();
+    assert_eq!(packets, lengths.map(|len| format!("{len} bytes")));
+    assert_eq!(balance, "offered 5, dropped 0");
+}
+
+#[test]
+#[ignore = "needs a network namespace: cargo xtask test-netns"]
+fn capture_tells_that_the_link_went_down_and_goes_on() {
+    let _ns = Netns::enter().unwrap();
+    let (mut program, sender) = capturing("capture", &["v1", "2"]);
+    let down = "the interface v1 went down; packets resume when it is up again";
+    send(&sender, &[numbered(1, 60)]);
+    ip("link set v1 down").unwrap();
+    program.says(down);
+    ip("link set v1 up").unwrap();
+    while !Interface::by_name("v0").unwrap().is_up() {
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    send(&sender, &[numbered(2, 70)]);
+    let said = program.end();
+    said.went_well();
+    // The first packet may be printed before or after the report: its block is handed over later.
+    let (reports, others): (Vec<_>, Vec<_>) = said.out.iter().partition(|line| *line == down);
+    assert_eq!(reports.len(), 1, "{said:?}");
+    assert_eq!(others.len(), 3, "{said:?}");
+    assert_eq!(timed(others[0]), "60 bytes");
+    assert_eq!(timed(&said.out[2]), "70 bytes");
+    assert_eq!(said.out[3], "offered 2, dropped 0");
+}
+
+#[test]
+#[ignore = "needs a network namespace: cargo xtask test-netns"]
+fn flows_prints_each_flow_as_it_ends() {
+    let _ns = Netns::enter().unwrap();
+    let (program, sender) = capturing("flows", &["v1", "3"]);
+    send(
+        &sender,
+        &[
+            tcp4(4000, 80, 1, SYN, b""),
+            udp4(5000, 53, &[0; 30]),
+            tcp4(4000, 80, 2, ACK, &[0; 100]),
+            udp4(5000, 53, &[0; 40]),
+            tcp4(4000, 80, 102, RST, b""),
+            tcp4(4001, 80, 1, FIN | ACK, b""),
+        ],
+    );
+    let mut said = program.end();
+    said.went_well();
+    // The flow that ended on the wire is printed first; the others once the example's time is up.
+    said.out[1..].sort();
+    assert_eq!(
+        said.out,
+        [
+            "tcp 10.0.0.1:4000 10.0.0.2:80: 3 packets, 262 bytes, reset",
+            "tcp 10.0.0.1:4001 10.0.0.2:80: 1 packets, 54 bytes, source-ended",
+            "udp 10.0.0.1:5000 10.0.0.2:53: 2 packets, 154 bytes, source-ended",
+        ]
+    );
+}
+
+#[test]
+#[ignore = "needs a network namespace: cargo xtask test-netns"]
+fn flows_async_prints_the_first_event_of_one_of_two_subscribers() {
+    let _ns = Netns::enter().unwrap();
+    let (program, sender) = capturing("flows_async", &["v1"]);
+    send(&sender, &[udp4(5000, 53, &[0; 30])]);
+    let said = program.end();
+    said.went_well();
+    let [line] = &said.out[..] else {
+        panic!("{said:?}");
+    };
+    let (subscriber, event) = line.split_once(": ").unwrap();
+    assert!(["a", "b"].contains(&subscriber), "{line}");
+    assert!(event.starts_with("Some(Ok(Started {"), "{line}");
+    assert!(event.contains("10.0.0.1:5000"), "{line}");
+    assert!(event.contains("10.0.0.2:53"), "{line}");
+}
+
+/// None waits for packets that do not come, also if the link is down all the time.
+#[test]
+#[ignore = "needs a network namespace: cargo xtask test-netns"]
+fn examples_end_when_their_time_is_over() {
+    let _ns = Netns::enter().unwrap();
+    let (program, sender) = capturing("capture", &["v1", "3", "1"]);
+    send(&sender, &[numbered(1, 60)]);
+    let said = program.end();
+    said.went_well();
+    assert_eq!(timed(&said.out[0]), "60 bytes");
+    let rest = [
+        "time is up: received 1 of 3 packets",
+        "offered 1, dropped 0",
+    ];
+    assert_eq!(said.out[1..], rest);
+    let said = Program::start("flows_async", &["v1", "1"]).end();
+    said.went_well();
+    assert_eq!(said.out, ["time is up: no packet was received"]);
+    let start = Instant::now();
+    Program::start("flows", &["v1", "1"]).end().went_well();
+    Program::start("capture", &["v1", "0"]).end().went_well();
+    assert!(start.elapsed() < Duration::from_secs(5));
+    ip("link set v1 down").unwrap();
+    let said = Program::start("capture", &["v1", "3", "1"]).end();
+    said.went_well();
+    assert_eq!(
+        said.out.last().map(String::as_str),
+        Some("offered 0, dropped 0")
+    );
+}
+
+#[test]
+#[ignore = "needs a network namespace: cargo xtask test-netns"]
+fn an_argument_that_cannot_be_is_named() {
+    let _ns = Netns::enter().unwrap();
+    argument_is_named("capture", &["lo"], "PACKETS");
+    argument_is_named("capture", &["lo", "1"], "SECONDS");
+    argument_is_named("flows", &["lo"], "SECONDS");
+    argument_is_named("flows_async", &["lo"], "SECONDS");
+}
+
+#[test]
+#[ignore = "needs a network namespace: cargo xtask test-netns"]
+fn an_example_that_fails_says_so_in_a_sentence() {
+    let _ns = Netns::enter().unwrap();
+    for name in ["capture", "flows", "flows_async"] {
+        let said = Program::start(name, &["eth7"]).end();
+        assert!(!said.ok && said.out.is_empty(), "{said:?}");
+        assert_eq!(
+            said.err,
+            "there is no interface \"eth7\" in this network namespace; `ip link` lists those that exist\n"
+        );
+        let said = Program::start(name, &[]).end();
+        let usage = format!("usage: {name} INTERFACE");
+        assert!(!said.ok && said.err.starts_with(&usage), "{said:?}");
+    }
+}
+
+#[test]
+#[ignore = "needs a network namespace: cargo xtask test-netns"]
+fn an_example_without_privilege_says_what_it_needs() {
+    let _ns = Netns::enter().unwrap();
+    for name in ["capture", "flows", "flows_async"] {
+        // Of a user namespace of its own, in which this network is not.
+        let program = command(name);
+        let mut unprivileged = Command::new("unshare");
+        unprivileged.arg("--user").arg(program.get_program());
+        let said = Program::spawn(name, unprivileged.arg("lo")).end();
+        assert!(!said.ok && said.out.is_empty(), "{said:?}");
+        assert!(
+            said.err.starts_with(
+                "socket(AF_PACKET) was refused: the process needs CAP_NET_RAW; run it as root"
+            ),
+            "{said:?}"
+        );
+    }
+}

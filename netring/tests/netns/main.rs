@@ -1,0 +1,16 @@
+//! The facade on a wire, in namespaces of the tests' own; no program is loaded.
+
+mod auto;
+mod backends;
+mod big_tcp;
+#[path = "../contract/mod.rs"]
+mod contract;
+mod examples;
+mod filter;
+#[path = "../program/mod.rs"]
+#[allow(
+    dead_code,
+    reason = "shared with the other tests that run examples as programs"
+)]
+mod program;
+mod wire_len;

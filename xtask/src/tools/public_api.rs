@@ -1,0 +1,155 @@
+//! `public-api`: the public API of each crate, compared with its snapshot in `xtask/public-api`.
+//!
+//! A snapshot has one line for each public item, so a change to the API is a change to a file that
+//! reviewers see. Implementations that the compiler adds to every type are left out.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use crate::Result;
+
+const CRATES: [&str; 6] = [
+    "netring-sys",
+    "netring-afpacket",
+    "netring-xdp",
+    "netring-flow",
+    "netring-async",
+    "netring",
+];
+
+/// The format of rustdoc's JSON that the crate `public-api` reads in the version of `Cargo.toml`.
+/// It was made for format 56; format 57 only adds a field, which it does not read.
+const FORMATS: [u64; 2] = [56, 57];
+
+/// Compares all crates, or writes their snapshots.
+pub(crate) fn run(args: &[String]) -> Result<()> {
+    let bless = match args {
+        [] => false,
+        [flag] if flag == "--bless" => true,
+        _ => return Err("usage: cargo xtask public-api [--bless]".into()),
+    };
+    let mut changed = Vec::new();
+    for name in CRATES {
+        let found = api(name)?;
+        let path = snapshot(name);
+        if bless {
+            fs::write(&path, found).map_err(|error| format!("{}: {error}", path.display()))?;
+            continue;
+        }
+        let expected = fs::read_to_string(&path).unwrap_or_default();
+        let difference = difference(&expected, &found);
+        if !difference.is_empty() {
+            println!("{name}:\n{}", difference.join("\n"));
+            changed.push(name);
+        }
+    }
+    if changed.is_empty() {
+        return Ok(());
+    }
+    Err(format!(
+        "the public API of {} changed; if that is intended, run `cargo xtask public-api --bless`",
+        changed.join(", ")
+    )
+    .into())
+}
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
+}
+
+fn snapshot(name: &str) -> PathBuf {
+    root().join(format!("xtask/public-api/{name}.txt"))
+}
+
+/// The API of a crate with all of its features: one line an item.
+fn api(name: &str) -> Result<String> {
+    // JSON is an unstable output of rustdoc, which the stable toolchain writes if this is set. It
+    // would rebuild the dependencies of every other build, so this one has its own folder.
+    let target = root().join("target/public-api");
+    let status = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
+        .current_dir(root())
+        .env("RUSTC_BOOTSTRAP", "1")
+        .env("CARGO_TARGET_DIR", &target)
+        .env_remove("RUSTDOCFLAGS")
+        .args([
+            "rustdoc",
+            "--quiet",
+            "--lib",
+            "--all-features",
+            "--package",
+            name,
+            "--",
+        ])
+        .args([
+            "-Z",
+            "unstable-options",
+            "--output-format",
+            "json",
+            "--cap-lints",
+            "allow",
+        ])
+        .status()?;
+    if !status.success() {
+        return Err(format!("rustdoc failed for {name}").into());
+    }
+    let json = target.join(format!("doc/{}.json", name.replace('-', "_")));
+    check_format(&fs::read_to_string(&json)?)?;
+    let api = public_api::Builder::from_rustdoc_json(json)
+        .omit_blanket_impls(true)
+        .omit_auto_trait_impls(true)
+        .build()?;
+    Ok(api.to_string())
+}
+
+/// Refuses a format that the crate `public-api` was not tried with: it could leave items out.
+fn check_format(json: &str) -> Result<()> {
+    let number = json.rsplit_once("\"format_version\":").map(|(_, rest)| {
+        let end = rest
+            .find(|c: char| !c.is_ascii_digit())
+            .unwrap_or(rest.len());
+        &rest[..end]
+    });
+    let format = number.and_then(|number| number.parse().ok());
+    if format.is_some_and(|format| FORMATS.contains(&format)) {
+        return Ok(());
+    }
+    Err(format!(
+        "this toolchain's rustdoc writes JSON in format {}, and the crate `public-api` was tried \
+         with {FORMATS:?} only; pick a version of it for that format in xtask/Cargo.toml, and \
+         update FORMATS in {}",
+        number.unwrap_or("unknown"),
+        file!()
+    )
+    .into())
+}
+
+/// The lines that are gone, and those that are new.
+fn difference(expected: &str, found: &str) -> Vec<String> {
+    let [before, after] = [expected, found].map(|text| text.lines().collect::<BTreeSet<_>>());
+    let gone = before.difference(&after).map(|line| format!("- {line}"));
+    let new = after.difference(&before).map(|line| format!("+ {line}"));
+    gone.chain(new).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_removed_and_an_added_item_are_shown() {
+        let changed = difference("pub fn a()\npub fn b()\n", "pub fn a()\npub fn c()\n");
+        assert_eq!(changed, ["- pub fn b()", "+ pub fn c()"]);
+        assert!(difference("pub fn a()\n", "pub fn a()\n").is_empty());
+    }
+
+    #[test]
+    fn an_unknown_format_is_refused_with_what_to_do() {
+        assert!(check_format(r#"{"root":1,"format_version":57}"#).is_ok());
+        let why = check_format(r#"{"format_version":99}"#).unwrap_err();
+        assert!(why.to_string().contains("format 99"), "{why}");
+        assert!(why.to_string().contains("xtask/Cargo.toml"), "{why}");
+        assert!(check_format("{}").is_err());
+    }
+}
