@@ -1,5 +1,5 @@
-//! Which interface it is, of all network namespaces: each of them has an interface with index 1,
-//! and mostly one with 2.
+//! Identifies an interface across network namespaces, each of which has an interface with index 1,
+//! and mostly one with index 2.
 
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::linux::fs::MetadataExt;
@@ -15,7 +15,8 @@ pub(crate) struct Device {
 }
 
 impl Device {
-    /// The interface with this index in the namespace of a socket that this thread has just made.
+    /// The interface with this index in the namespace of a socket that this thread has just
+    /// created.
     pub(crate) fn of_socket(socket: BorrowedFd<'_>, index: u32) -> Result<Self, SyscallError> {
         let namespace = match network_namespace(socket)? {
             Some(cookie) => cookie,
@@ -33,7 +34,8 @@ impl Device {
         self.index
     }
 
-    /// Refuses to ask about `interface`, which is this one, where its index means another one.
+    /// Returns an error if this thread is in another namespace, where the index of `interface`,
+    /// which is this one, means another interface.
     pub(crate) fn check_here(self, interface: &Interface) -> Result<(), Error> {
         if self == Self::here(self.index)? {
             return Ok(());
@@ -41,15 +43,16 @@ impl Device {
         Err(Error::Config {
             setting: "network namespace",
             why: format!(
-                "{} is in another one than this thread: call this from a thread that is in it (`setns`, `ip netns exec`)",
+                "{} is in another one than this thread: call this from a thread in that namespace \
+                 (`setns`, `ip netns exec`)",
                 interface.name
             ),
         })
     }
 
-    /// An interface of a kernel that is played.
+    /// An interface of a simulated kernel.
     #[cfg(test)]
-    pub(crate) const fn played(index: u32) -> Self {
+    pub(crate) const fn simulated(index: u32) -> Self {
         Self {
             namespace: 0,
             index,
@@ -57,9 +60,8 @@ impl Device {
     }
 }
 
-/// The number of this thread's namespace in the file system, which is what there is before kernel
-/// 5.14. Without /proc it is 0: an interface of another namespace is then taken for the same, and
-/// the kernel refuses the socket.
+/// The inode of this thread's namespace, for kernels before 5.14. Without /proc it is 0: an
+/// interface of another namespace is then taken for the same, and the kernel refuses the socket.
 fn inode_of_this_thread() -> u64 {
     std::fs::metadata("/proc/thread-self/ns/net").map_or(0, |file| file.st_ino())
 }

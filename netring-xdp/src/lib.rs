@@ -1,5 +1,4 @@
-//! AF_XDP sockets: UMEM, four rings, and the programs that feed them, generated in Rust and loaded
-//! with aya.
+//! AF_XDP sockets: UMEM, four rings, and the programs that feed them, generated in Rust.
 //!
 //! ```text
 //!                    ┌──── UMEM: packet memory in chunks, shared with the kernel ────┐
@@ -10,11 +9,13 @@
 //! ```
 //!
 //! - [`XdpCapture`] receives from all queues of an interface, as one source or one for each queue;
-//!   [`XdpInjector`] sends. Both are what the layers above take
+//!   [`XdpInjector`] sends. They implement the contract that the layers above use
 //!   ([`PacketSource`](netring_sys::PacketSource), [`PacketSink`](netring_sys::PacketSink)).
-//! - [`XdpSocket`] over a [`Umem`] is for who wants the rings: to send on what was received without
-//!   a copy, to hold chunks, to share packet memory between queues and interfaces.
-//! - [`program`] has the XDP programs: the generated one, or the user's own.
+//! - [`XdpSocket`] over a [`Umem`] is for callers that want direct access to the rings: to forward
+//!   packets without a copy, to hold chunks, to share packet memory between queues and interfaces.
+//! - [`program`] has the XDP programs: the generated one, and the user's own.
+//!
+//! [`CaptureBuilder::profile`] sizes rings and packet memory for a purpose.
 //!
 //! ```no_run
 //! use netring_sys::PacketBatch;
@@ -31,42 +32,41 @@
 //! # Ok::<(), netring_xdp::Error>(())
 //! ```
 //!
-//! A chunk of packet memory is in exactly one place: free, in one of the rings, in a batch, or in
-//! the user's hands as a [`Chunk`]. Moving it is the proof, and [`Umem::census`] counts them all.
-//! What one half of a socket is given to receive in is never used to send from, and the reverse; a
-//! chunk that is sent on comes back to the half that received in it.
+//! A chunk of packet memory is in exactly one place: free, in one of the rings, in a batch, or held
+//! by the user as a [`Chunk`]. The type system moves it, and [`Umem::census`] counts all of them.
+//! Chunks that one half of a socket receives in are never used to send from, nor the reverse; a
+//! chunk that is forwarded returns to the half that received in it.
 //!
-//! A frame longer than a chunk is written in a slot like any other where the socket was opened with
-//! multi-buffer ([`InjectorBuilder::multi_buffer`]). A checksum or a timestamp is asked for with a
-//! frame where it was opened with transmit metadata ([`Slot::request_checksum`],
-//! [`Slot::request_timestamp`]); what the driver cannot do is refused.
+//! With multi-buffer ([`InjectorBuilder::multi_buffer`]) a frame longer than a chunk is written
+//! into a slot like any other. With transmit metadata a checksum or a timestamp can be requested
+//! with a frame ([`Slot::request_checksum`], [`Slot::request_timestamp`]); a request that the
+//! driver cannot meet is refused.
 //!
-//! Needs CAP_NET_RAW, for programs CAP_BPF and CAP_NET_ADMIN of the host, and kernel 5.9 or newer.
-//! Sending needs no program. Packet memory beyond the limit of locked memory (`ulimit -l`, mostly 8
-//! MiB for each user) needs CAP_IPC_LOCK. An error that one of them is missing names all that these
-//! settings need on this machine, in one line to follow.
+//! Needs CAP_NET_RAW, for programs also CAP_BPF and CAP_NET_ADMIN of the host, and kernel 5.9 or
+//! newer. Sending needs no program. Packet memory beyond the limit of locked memory (`ulimit -l`,
+//! often 8 MiB per user) needs CAP_IPC_LOCK. An error about a missing capability names everything
+//! that the settings need on this machine, in one line to follow.
 //!
 //! # Callouts
-//! - What is redirected to a socket the host's own stack does not see.
-//! - A filter ([`CaptureBuilder::filter`]) sees the bytes as the driver gives them: with their VLAN
-//!   tag, unless the card took it out.
-//! - A queue without a socket goes on to the kernel without a word: a capture takes all queues, or
-//!   says how many packets it missed.
-//! - A VLAN tag may stand beside the bytes of a packet, where a card took it out or a veth pair was
-//!   given it so. In native mode a capture has it from the driver (kernel 6.8,
-//!   [`CaptureBuilder::metadata`]); where it has not, [`XdpCapture::why_no_metadata`] says why, and
+//! - The host stack does not see packets redirected to a socket.
+//! - A filter ([`CaptureBuilder::filter`]) sees the bytes as the driver delivers them: with their
+//!   VLAN tag, unless the card moved it out.
+//! - Packets of a queue without a socket go to the kernel silently: a capture takes all queues, or
+//!   reports how many packets it missed.
+//! - A VLAN tag may be beside the bytes of a packet, if a card moved it out or a veth pair was
+//!   given it that way. In native mode a capture gets it from the driver (kernel 6.8,
+//!   [`CaptureBuilder::metadata`]). If it does not, [`XdpCapture::why_no_metadata`] says why, and
 //!   the tag is lost unless it is left in the bytes: `ethtool -K eth0 rxvlan off`, on veth `txvlan
 //!   off` at the other end.
 //! - A checksum that the sending stack left to its interface, as it does on veth and `lo`, is not
-//!   right in the bytes, and [`Unknown`](netring_sys::Checksum::Unknown) here; AF_PACKET reports it
-//!   as [`Partial`](netring_sys::Checksum::Partial).
-//! - What offloads put together (GSO, GRO) comes in one piece in generic mode, up to 64 KiB and
+//!   correct in the bytes, and [`Unknown`](netring_sys::Checksum::Unknown) here; AF_PACKET reports
+//!   it as [`Partial`](netring_sys::Checksum::Partial).
+//! - Packets that offloads assembled (GSO, GRO) arrive whole in generic mode, up to 64 KiB and
 //!   more, and cut in native mode. A capture has room for both by default
 //!   ([`CaptureBuilder::multi_buffer`]); a socket only if it is opened with
-//!   [`multi_buffer`](SocketBuilder::multi_buffer): what is longer than a chunk is else lost, and
-//!   counted ([`SocketStats::no_chunk`]).
-//! - A card with `rx-vlan-filter on` drops tags that nobody registered before any program sees
-//!   them.
+//!   [`multi_buffer`](SocketBuilder::multi_buffer). Otherwise packets longer than a chunk are
+//!   dropped, and counted ([`SocketStats::no_chunk`]).
+//! - A card with `rx-vlan-filter on` drops unregistered tags before any program sees them.
 //! - In native mode on veth the program runs where a packet arrives; `lo` has generic mode only.
 //! - A driver may reset its rings when a program is attached, and its link with them.
 //!
@@ -83,7 +83,7 @@
 //! }
 //! ```
 //!
-//! One that is sent twice:
+//! A chunk that is sent twice:
 //!
 //! ```compile_fail,E0382
 //! # use netring_xdp::*;
@@ -94,7 +94,7 @@
 //! }
 //! ```
 //!
-//! One of another UMEM:
+//! A chunk of another UMEM:
 //!
 //! ```compile_fail,E0521
 //! # use netring_xdp::*;
@@ -110,7 +110,7 @@
 //! }
 //! ```
 //!
-//! (With both sockets over the same one it compiles:)
+//! (With both sockets over the same UMEM it compiles:)
 //!
 //! ```no_run
 //! # use netring_xdp::*;
@@ -124,7 +124,7 @@
 //! }
 //! ```
 //!
-//! A UMEM, or anything of it, that leaves its scope:
+//! A UMEM, or anything made of it, that leaves its scope:
 //!
 //! ```compile_fail
 //! # use netring_xdp::*;
@@ -149,7 +149,7 @@
 //! }
 //! ```
 //!
-//! A packet that is looked at after its chunk was taken out of the batch:
+//! A packet that is used after its chunk was taken out of the batch:
 //!
 //! ```compile_fail,E0502
 //! # use netring_xdp::*;
@@ -175,62 +175,49 @@
 //! ```
 #![deny(unsafe_code)]
 
-// Under loom there are the rings only: nothing else is between two threads.
+/// Items of a configuration. The macro has the name and the form of the one in crate `cfg-if`,
+/// because rustfmt follows the modules in that one.
+macro_rules! cfg_if {
+    (if #[cfg($configuration:meta)] { $($item:item)* }) => {
+        $(#[cfg($configuration)] $item)*
+    };
+}
+
 mod ring;
 mod sync;
 
-#[cfg(not(loom))]
-mod assemble;
-#[cfg(not(loom))]
-mod capture;
-#[cfg(not(loom))]
-mod census;
-#[cfg(not(loom))]
-mod chunk;
-#[cfg(not(loom))]
-mod config;
-#[cfg(not(loom))]
-mod device;
-#[cfg(not(loom))]
-mod geometry;
-#[cfg(not(loom))]
-mod inject;
-#[cfg(test)]
-#[cfg(not(loom))]
-mod model;
-#[cfg(not(loom))]
-mod moderation;
-#[cfg(not(loom))]
-mod permit;
-#[cfg(not(loom))]
-pub mod program;
-#[cfg(not(loom))]
-mod receive;
-#[cfg(not(loom))]
-mod region;
-#[cfg(not(loom))]
-mod setup;
-#[cfg(not(loom))]
-mod socket;
-#[cfg(not(loom))]
-mod transmit;
-#[cfg(not(loom))]
-mod umem;
+// Loom checks the rings only: they are all that two threads share.
+cfg_if! {
+    if #[cfg(not(loom))] {
+        mod device;
+        mod memory;
+        mod options;
+        mod permit;
+        pub mod program;
+        mod socket;
+        mod waiting;
 
-#[cfg(not(loom))]
-pub use {
-    capture::{Batch, CaptureBuilder, XdpCapture},
-    census::Census,
-    chunk::Chunk,
-    config::{BusyPoll, Copying, DriverMetadata, Mode, RingSize},
-    inject::{InjectorBuilder, XdpInjector},
-    netring_sys::kernel::filter::SockFilter,
-    netring_sys::wait::StopHandle,
-    netring_sys::{Error, Filter},
-    receive::{Described, Forwarded, Frames},
-    socket::{
-        NotSent, Received, Receiver, Slot, SocketBuilder, SocketStats, Transmitter, XdpSocket,
-    },
-    transmit::{TimestampStats, TransmitTimestamps},
-    umem::{HugePages, Umem, UmemConfig},
-};
+        mod capture;
+        mod injector;
+
+        #[cfg(test)]
+        mod tests;
+
+        pub use {
+            capture::{Batch, CaptureBuilder, XdpCapture},
+            injector::{InjectorBuilder, XdpInjector},
+            memory::accounting::Census,
+            memory::umem::{HugePages, Umem, UmemConfig},
+            netring_sys::kernel::filter::SockFilter,
+            netring_sys::wait::StopHandle,
+            netring_sys::{Error, Filter, Profile},
+            options::{BusyPoll, CopyMode, DriverMetadata, Mode, RingSize},
+            socket::chunk::Chunk,
+            socket::rx::{Described, Forwarded, Frames},
+            socket::tx::{Slot, TimestampStats, TransmitTimestamps},
+            socket::{
+                NotSent, Received, Receiver, SocketBuilder, SocketStats, Transmitter, XdpSocket,
+            },
+        };
+    }
+}

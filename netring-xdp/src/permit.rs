@@ -1,15 +1,15 @@
-//! What a process has to be allowed, in one line: `setcap` takes away what it is not told, so
-//! advice that names one capability after the other is never followed to the end.
+//! All permissions that a process needs, in one line: `setcap` removes what it is not given, so
+//! advice that names one capability at a time would never lead to the end.
 
 use netring_sys::syscall::memlock_limit;
 use netring_sys::{Error, SyscallError};
 
-/// What settings need of a process, all of it.
+/// Everything that the process must be permitted to do for some settings.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Needs {
     /// Loads and attaches an XDP program (CAP_BPF and CAP_NET_ADMIN of the host).
     pub(crate) program: bool,
-    /// Sets an option that takes CAP_NET_ADMIN of the host.
+    /// Sets an option that needs CAP_NET_ADMIN of the host.
     pub(crate) net_admin: bool,
     /// Bytes of packet memory that it locks.
     pub(crate) memory: u64,
@@ -23,7 +23,7 @@ impl Needs {
         memory: 0,
     };
 
-    /// The error with all that is needed, where it is that something is not permitted.
+    /// Completes an error about a missing permission with everything that is needed.
     pub(crate) fn explain(self, mut error: Error) -> Error {
         if let Error::NotPermitted {
             capability, grant, ..
@@ -35,10 +35,10 @@ impl Needs {
         error
     }
 
-    /// That the packet memory is more than may be locked.
+    /// The error of packet memory that exceeds the limit of locked memory.
     pub(crate) fn too_much_memory(self, limit: u64) -> Error {
         let (_, grant) = self.capabilities(true);
-        // What the user has locked elsewhere is within the limit as it is now.
+        // What the user has locked elsewhere is within the current limit.
         let enough = self.memory.saturating_add(limit).next_multiple_of(1024);
         Error::MemoryLimit {
             needed: self.memory,
@@ -53,7 +53,7 @@ impl Needs {
         }
     }
 
-    /// For people, and for `setcap`.
+    /// The capabilities in words, and for `setcap`.
     const fn capabilities(self, locks: bool) -> (&'static str, &'static str) {
         match (self.program, self.net_admin, locks) {
             (true, _, false) => (
@@ -81,12 +81,12 @@ impl Needs {
     }
 }
 
-/// The error of a call that has to do with a program.
+/// The error of a call about a program.
 pub(crate) fn for_program(failed: SyscallError) -> Error {
     Needs::PROGRAM.explain(failed.needs_bpf())
 }
 
-/// The same, of a call that told what it needs by itself.
+/// The same, for a call whose error already names a permission.
 pub(crate) fn explained_for_program(error: Error) -> Error {
     Needs::PROGRAM.explain(error)
 }

@@ -2,8 +2,8 @@
 //!
 //! A program runs in the kernel for each packet of an interface, and gives it to the socket of its
 //! queue. This crate generates one as eBPF instructions ([`Program::redirect`]): no compiler, no
-//! prebuilt object. [aya] makes its maps and loads it; it is attached by a link that the kernel
-//! takes away with its owner.
+//! prebuilt object. Its maps are [aya]'s. It is attached by a link that the kernel removes with its
+//! owner.
 //!
 //! ```no_run
 //! use netring_xdp::program::{AttachMode, Program};
@@ -22,33 +22,33 @@
 //! # Ok::<(), netring_sys::Error>(())
 //! ```
 //!
-//! # What is needed
-//! CAP_BPF and CAP_NET_ADMIN in the initial user namespace, and kernel 5.9 or newer: only from
-//! there on is an attachment a link that the kernel takes away when its owner is gone, however it
-//! went. The older way (netlink) leaves the program on the interface after a kill, and is not used.
+//! # Requirements
+//! CAP_BPF and CAP_NET_ADMIN in the initial user namespace, and kernel 5.9 or newer, which can
+//! attach by a link: the kernel removes it when its owner is gone, for whatever reason. The older
+//! way (netlink) leaves the program attached after a kill, and is not used.
 //!
 //! # Filters
-//! [`Redirect::filter`] has the program look at each packet first: classic BPF, as `tcpdump -dd`
-//! writes it and packet sockets take it. What it does not choose goes where the program would have
-//! let it go without a socket. A filter that cannot be translated is an error that names the
-//! instruction; it is never loaded as one that chooses more.
+//! [`Redirect::filter`] has the program check each packet first: classic BPF, as `tcpdump -dd`
+//! writes it and packet sockets take it. Rejected packets go where those without a socket go. A
+//! filter that cannot be translated is an error that names the instruction; it is never loaded in a
+//! wider form.
 //!
 //! # Other programs
-//! An interface runs one XDP program. One of somebody else's is never removed: attaching over it is
+//! An interface runs one XDP program. A foreign one is never removed: attaching over it is
 //! [`Error::ProgramInTheWay`](netring_sys::Error::ProgramInTheWay), which names it.
-//! [`Program::attach_replacing`] takes it away where that is the explicit wish.
+//! [`Program::attach_replacing`] removes it on explicit request.
 //!
-//! libxdp runs several programs by one of its own, the dispatcher (`xdp_dispatcher`), which it
-//! attaches by netlink. To this crate it is one more foreign program: it is named and left alone;
-//! and libxdp leaves an attachment of ours alone, as the kernel does not let it do otherwise. The
-//! two go together the other way round: a program that a dispatcher runs, or that anybody else
+//! libxdp runs several programs through one of its own, the dispatcher (`xdp_dispatcher`), which it
+//! attaches by netlink. To this crate it is a foreign program like any other: it is named and left
+//! alone. libxdp cannot replace an attachment of this crate either, because it is a link. They work
+//! together the other way round: a program that a dispatcher runs, or that another process
 //! attached, feeds sockets of this crate through its pinned map ([`SocketMap::from_pin`]). It may
 //! be the generated one: [`Redirect::object`] is what such a loader takes, with the types that the
-//! kernel compares where one program takes the place of a function of another (`freplace`).
+//! kernel compares when one program replaces a function of another (`freplace`).
 
 pub mod asm;
 mod attach;
-mod bound;
+mod attachment;
 mod btf;
 mod counters;
 mod error;
@@ -56,6 +56,7 @@ mod generated;
 mod helper;
 mod insn;
 mod load;
+mod loader;
 mod map;
 mod metadata;
 mod native;
@@ -65,24 +66,24 @@ mod replace;
 mod sockets;
 mod translate;
 
-/// The loader, in the version that this crate's types are made of.
+/// The loader of the user's own objects, in the version whose types this crate exposes.
 pub use aya;
 
-pub use attach::{AttachMode, Attachment};
+pub use attachment::{AttachMode, Attachment};
 pub use counters::Counters;
 pub use load::Program;
 pub use metadata::Metadata;
-pub(crate) use metadata::Wanted;
+pub(crate) use metadata::MetadataFields;
 pub(crate) use native::{is_about_mtu, is_about_native, mtu_of_one_buffer};
 pub use redirect::Redirect;
 pub use sockets::SocketMap;
 
-/// What becomes of a packet that goes to no socket: the filter did not choose it, or its queue has
+/// What happens to a packet that goes to no socket, because the filter rejected it or its queue has
 /// none.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[repr(i32)]
-pub enum Otherwise {
-    /// It goes on to the kernel, as if there were no program.
+pub enum DefaultAction {
+    /// It goes to the kernel, as if there were no program.
     #[default]
     #[doc(alias = "XDP_PASS")]
     Pass = 2,

@@ -8,11 +8,11 @@
 //! └──────┴──────┴──────┴──────┴──────┴──────┘   used = producer − consumer
 //! ```
 //!
-//! Each position has one writer. Both halves keep a copy of the other's position and look at the
-//! shared word only when the copy says that there is nothing to do; their own they publish once for
-//! many entries. Entries are words that are read and written atomically, which costs nothing on any
-//! processor that Linux runs on, and makes this safe code: whatever the other side does with its
-//! position, an entry is some number, and is checked by who uses it.
+//! Each position has one writer. Both halves keep a copy of the other's position and read the
+//! shared word only if the copy leaves nothing to do. They publish their own position once for many
+//! entries. Entries are words that are read and written atomically, which costs nothing on any
+//! processor that Linux supports, and makes this safe code: whatever the other side does with its
+//! position, an entry is some number, and its user checks it.
 
 mod consumer;
 mod memory;
@@ -29,11 +29,11 @@ use netring_sys::kernel::xdp::xdp_desc;
 
 use crate::sync::{AtomicU64, Ordering};
 
-/// What a ring is made of: one word, or two.
+/// What a ring consists of: entries of one word or two.
 pub(crate) trait Entry: Copy + std::fmt::Debug {
-    /// Its words, as they lie in the ring.
+    /// Its words, as they are in the ring.
     type Words;
-    /// How many they are.
+    /// How many words it has.
     const WORDS: usize;
 
     fn all(words: &[AtomicU64]) -> &[Self::Words];
@@ -58,7 +58,7 @@ impl Entry for u64 {
         at(memory.entries(), position)
     }
 
-    // Relaxed, here and below: the positions order the entries.
+    // Relaxed, here and below: the acquire and release of the positions order the entries.
     #[inline]
     fn load(words: &AtomicU64) -> Self {
         words.load(Ordering::Relaxed)
@@ -115,14 +115,13 @@ impl Entry for xdp_desc {
     }
 }
 
-/// The entries before that of a position, and those from it on.
+/// The entries before a position, and those from it on.
 #[inline]
 fn split<W>(all: &[W], position: u32) -> (&[W], &[W]) {
     all.split_at(position as usize & (all.len() - 1))
 }
 
-/// The `count` entries from a position on, whether they are in use or not; none where they are not
-/// in one run.
+/// The `count` entries from a position on, whether they are in use or not; none if they wrap.
 #[inline]
 fn run_from<W>(all: &[W], position: u32, count: u32) -> &[W] {
     let start = position as usize & (all.len() - 1);
@@ -132,6 +131,6 @@ fn run_from<W>(all: &[W], position: u32, count: u32) -> &[W] {
 /// The entry of a position; `all` has a power of two of them, and at least one.
 #[inline]
 fn at<W>(all: &[W], position: u32) -> &W {
-    // In this form the compiler sees that it is inside.
+    // In this form the compiler sees that the index is inside.
     &all[position as usize & (all.len() - 1)]
 }

@@ -80,7 +80,7 @@ mod capture;
 mod none;
 
 use netring_xdp::program::AttachMode;
-use netring_xdp::{Copying, XdpCapture};
+use netring_xdp::{CopyMode, XdpCapture};
 
 use crate::{Capture, Error, Filter, Interface, Profile};
 
@@ -137,8 +137,9 @@ impl Builder {
         self
     }
 
-    /// The purpose that the rings are sized for. Default: [`Profile::Default`]. With AF_PACKET see
-    /// [`CaptureBuilder::profile`](crate::afpacket::CaptureBuilder::profile) for the sizes.
+    /// The purpose that the rings are sized for. Default: [`Profile::Default`]. For the sizes see
+    /// [`afpacket::CaptureBuilder::profile`](crate::afpacket::CaptureBuilder::profile) and
+    /// [`xdp::CaptureBuilder::profile`](crate::xdp::CaptureBuilder::profile).
     pub const fn profile(mut self, profile: Profile) -> Self {
         self.profile = profile;
         self
@@ -263,8 +264,8 @@ impl Builder {
         let xdp = |mode, copying| {
             let builder = XdpCapture::builder().interface(&self.interface);
             let builder = builder.promiscuous(self.promiscuous);
-            let builder = builder.rx_hash(self.rx_hash);
-            let builder = builder.attach_mode(mode).copying(copying);
+            let builder = builder.profile(self.profile).rx_hash(self.rx_hash);
+            let builder = builder.attach_mode(mode).copy_mode(copying);
             // The MTU does not bound what generic mode delivers. In native mode it does, and the
             // capture decides by it.
             let builder = match mode {
@@ -278,9 +279,9 @@ impl Builder {
             capture.map(capture::Source::Xdp)
         };
         match backend {
-            Backend::XdpZeroCopy => xdp(AttachMode::Native, Copying::ZeroCopy),
-            Backend::XdpNative => xdp(AttachMode::Native, Copying::Copy),
-            Backend::XdpGeneric => xdp(AttachMode::Generic, Copying::Copy),
+            Backend::XdpZeroCopy => xdp(AttachMode::Native, CopyMode::ZeroCopy),
+            Backend::XdpNative => xdp(AttachMode::Native, CopyMode::Copy),
+            Backend::XdpGeneric => xdp(AttachMode::Generic, CopyMode::Copy),
             Backend::AfPacket => {
                 let builder = Capture::builder().interface(&self.interface);
                 let builder = builder.profile(self.profile).rx_hash(self.rx_hash);

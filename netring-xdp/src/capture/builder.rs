@@ -1,15 +1,13 @@
-//! What can be asked of a capture.
+//! The settings of a capture.
 
-use std::time::Duration;
-
-use netring_sys::{Error, Filter};
+use netring_sys::{Error, Filter, Profile};
 
 use super::XdpCapture;
-use crate::config::{BusyPoll, Copying, DriverMetadata, RingSize};
-use crate::inject::XdpInjector;
-use crate::moderation;
-use crate::program::{AttachMode, Otherwise, Program, SocketMap};
-use crate::umem::HugePages;
+use crate::injector::XdpInjector;
+use crate::memory::umem::HugePages;
+use crate::options::{DriverMetadata, RingSize, Sizes};
+use crate::program::{AttachMode, DefaultAction, Program, SocketMap};
+use crate::socket::config::{SocketOptions, option_setters};
 
 /// The settings of an [`XdpCapture`], from [`XdpCapture::builder`].
 ///
@@ -24,7 +22,7 @@ use crate::umem::HugePages;
 ///     .build()?;
 /// println!("{}", capture.mode());
 /// if let Some(why) = capture.why_not_zero_copy() {
-///     println!("not without a copy: {why}");
+///     println!("not in zero-copy mode: {why}");
 /// }
 /// # Ok::<(), netring_xdp::Error>(())
 /// ```
@@ -34,33 +32,33 @@ pub struct CaptureBuilder {
     pub(super) interface: String,
     pub(super) queues: Option<Vec<u32>>,
     pub(super) partial: bool,
+    /// `None`: that of the profile, or with multi-buffer one entry for each chunk.
     pub(super) receive_ring: Option<u32>,
+    pub(super) profile_ring: RingSize,
     pub(super) chunks: u32,
     pub(super) chunk_size: Option<u32>,
     pub(super) huge_pages: HugePages,
-    pub(super) copying: Copying,
-    pub(super) need_wakeup: bool,
-    pub(super) busy_poll: Option<BusyPoll>,
-    pub(super) moderation: Duration,
+    /// What all its sockets have in common, but for multi-buffer.
+    pub(super) options: SocketOptions,
     pub(super) multi_buffer: Option<bool>,
     pub(super) promiscuous: bool,
     pub(super) feed: FeedBy,
     pub(super) attach_mode: AttachMode,
-    pub(super) otherwise: Otherwise,
+    pub(super) default_action: DefaultAction,
     pub(super) filter: Option<Filter>,
     pub(super) metadata: DriverMetadata,
     pub(super) rx_hash: bool,
     pub(super) hardware_timestamps: bool,
 }
 
-/// What is to feed the sockets.
+/// What feeds the sockets.
 #[derive(Debug)]
 pub(super) enum FeedBy {
     /// The program that this crate generates.
     Generated,
     /// The user's own program, attached by us.
     Program(Box<Program>),
-    /// A program that somebody else attached.
+    /// A program that another process attached.
     Sockets(SocketMap),
 }
 
@@ -71,18 +69,16 @@ impl CaptureBuilder {
             queues: None,
             partial: false,
             receive_ring: None,
+            profile_ring: RingSize::DEFAULT,
             chunks: 4096,
             chunk_size: None,
             huge_pages: HugePages::No,
-            copying: Copying::Best,
-            need_wakeup: true,
-            busy_poll: None,
-            moderation: moderation::DEFAULT,
+            options: SocketOptions::default(),
             multi_buffer: None,
             promiscuous: false,
             feed: FeedBy::Generated,
             attach_mode: AttachMode::BestAvailable,
-            otherwise: Otherwise::Pass,
+            default_action: DefaultAction::Pass,
             filter: None,
             metadata: DriverMetadata::Try,
             rx_hash: false,
@@ -90,33 +86,62 @@ impl CaptureBuilder {
         }
     }
 
-    /// The interface to capture from.
+    /// The name of the interface to capture from, in the network namespace of the thread that calls
+    /// [`build`](Self::build). Must be given.
     pub fn interface(mut self, name: &str) -> Self {
         name.clone_into(&mut self.interface);
         self
     }
 
-    /// Receives from these queues, numbered from 0. Default: all that the interface has.
+    /// Receives from these queues, numbered from 0. Default: all queues of the interface.
     ///
-    /// An interface spreads packets over all of its queues, and those of queues without a socket go
-    /// past: fewer than all are refused, unless [`partial`](Self::partial) says that this is
-    /// meant. To have fewer queues, let the interface have fewer: `ethtool -L eth0 combined 2`.
+    /// An interface spreads packets over all of its queues, and those of queues without a socket
+    /// are missed. So fewer than all are refused unless [`partial`](Self::partial) allows it. To
+    /// use fewer queues, reduce those of the interface: `ethtool -L eth0 combined 2`.
     pub fn queues(mut self, queues: impl IntoIterator<Item = u32>) -> Self {
         self.queues = Some(queues.into_iter().collect());
         self
     }
 
-    /// Lets a capture have some of the queues only: others have sockets of their own, or flow
-    /// steering brings the wanted packets to these. What went past is counted
+    /// Allows a capture of some queues only: others have sockets of their own, or flow steering
+    /// brings the wanted packets to these. Missed packets are counted
     /// ([`XdpCapture::program_counters`]). Default: no.
     pub const fn partial(mut self, partial: bool) -> Self {
         self.partial = partial;
         self
     }
 
+    /// Sets the rings, chunks, [`multi_buffer`](Self::multi_buffer) and
+    /// [`moderation`](Self::moderation) of each queue for a purpose. Default: [`Profile::Default`].
+    /// Settings made after it override it.
+    ///
+    /// | profile | receive ring | chunks per queue | moderation | for |
+    /// |---|---|---|---|---|
+    /// | `Default` | 2048 | 4096: 8 MiB | off | a reader that pauses for 2 ms at a million packets a second |
+    /// | `LowLatency` | 2048 | 4096: 8 MiB | off | the same: packets are seen as they arrive |
+    /// | `HighThroughput` | 8192 | 16,384: 32 MiB | 50 µs | the fewest system calls and the longest pause, 8 ms at a million packets a second |
+    /// | `LowMemory` | 512 | 1024: 2 MiB | off | little memory |
+    /// | `Jumbo` | 8192 | 8192 of 4096 bytes: 32 MiB | off | frames of 9000 bytes and more: `multi_buffer` on |
+    /// | `Immediate` | 2048 | 4096: 8 MiB | off | as `LowLatency` |
+    ///
+    /// The memory figures are for chunks of 2048 bytes, which hold packets of an MTU up to 1770;
+    /// above that they double. In copy mode a packet waits in the receive ring, and a queue that
+    /// takes packets of one chunk each holds as many as that ring has entries. With multi-buffer
+    /// the ring has an entry for each chunk instead. Without CAP_IPC_LOCK a process may lock as
+    /// much memory as `ulimit -l` allows, often 8 MiB.
+    pub const fn profile(mut self, profile: Profile) -> Self {
+        let sizes = Sizes::of(profile);
+        self.chunks = sizes.chunks();
+        self.chunk_size = sizes.chunk_size;
+        self.options.moderation = sizes.moderation;
+        (self.receive_ring, self.profile_ring) = (None, sizes.ring);
+        self.multi_buffer = if sizes.multi_buffer { Some(true) } else { None };
+        self
+    }
+
     /// Entries of each queue's receive ring, a power of two. Default: 2048; with
-    /// [`multi_buffer`](Self::multi_buffer), where a packet may take several, as many as there
-    /// are [chunks](Self::chunks).
+    /// [`multi_buffer`](Self::multi_buffer), which lets a packet take several, one for each of the
+    /// [chunks](Self::chunks).
     #[doc(alias = "XDP_RX_RING")]
     pub const fn receive_ring(mut self, entries: u32) -> Self {
         self.receive_ring = Some(entries);
@@ -127,14 +152,14 @@ impl CaptureBuilder {
     /// above 1770.
     ///
     /// The kernel locks the memory; a process without CAP_IPC_LOCK may lock as much as `ulimit -l`
-    /// says.
+    /// allows.
     pub const fn chunks(mut self, chunks: u32) -> Self {
         self.chunks = chunks;
         self
     }
 
-    /// Bytes of a chunk, 2048 to a page. Default: the smallest that holds a packet of the
-    /// interface's MTU with two VLAN tags, or a page.
+    /// Bytes of a chunk: a power of two from 2048 to a page. Default: the smallest that holds a
+    /// packet of the interface's MTU with two VLAN tags, or a page.
     pub const fn chunk_size(mut self, bytes: u32) -> Self {
         self.chunk_size = Some(bytes);
         self
@@ -146,52 +171,16 @@ impl CaptureBuilder {
         self
     }
 
-    /// Whether packets are copied. Default: [`Copying::Best`]; [`XdpCapture::mode`] tells what was
-    /// reached.
-    pub const fn copying(mut self, copying: Copying) -> Self {
-        self.copying = copying;
-        self
-    }
+    option_setters!(options: copy_mode need_wakeup busy_poll moderation);
 
-    /// Whether the kernel says when it wants a system call (`XDP_USE_NEED_WAKEUP`, kernel 5.4).
-    /// Default: yes.
-    #[doc(alias = "XDP_USE_NEED_WAKEUP")]
-    pub const fn need_wakeup(mut self, need_wakeup: bool) -> Self {
-        self.need_wakeup = need_wakeup;
-        self
-    }
-
-    /// Lets the capture's own calls drive the interface. Default: no.
-    pub const fn busy_poll(mut self, busy_poll: BusyPoll) -> Self {
-        self.busy_poll = Some(busy_poll);
-        self
-    }
-
-    /// For how long a wait lets packets gather before it looks again, while they come faster than
-    /// one in that time. Default: 50 µs; zero has every packet end a wait at once.
-    ///
-    /// One wake-up then brings many packets, at the price of that time, and what the kernel's
-    /// timers are late by (50 µs, `PR_SET_TIMERSLACK`), before the first of them is seen: what
-    /// network cards do with their interrupts (`ethtool -C eth0 rx-usecs 50`). It is for
-    /// [`next_batch`](XdpCapture::next_batch) and [`for_each`](XdpCapture::for_each); a runtime
-    /// wakes its readers by itself. Packets that come slower are not delayed, nor are answers that
-    /// are waited for one by one. It never sleeps where packets would fill more than a quarter of
-    /// the ring meanwhile, nor beyond a time-out, and not at all with
-    /// [`busy_poll`](Self::busy_poll).
-    #[doc(alias = "coalesce")]
-    pub const fn moderation(mut self, interval: Duration) -> Self {
-        self.moderation = interval;
-        self
-    }
-
-    /// Takes packets that are larger than a chunk (`XDP_USE_SG`, kernel 6.6): they are copied
-    /// together, and delivered whole or not at all. Without it such packets are lost, and
-    /// counted as dropped; [`XdpCapture::longest`] reports what fits.
+    /// Takes packets that are larger than a chunk (`XDP_USE_SG`, kernel 6.6): they are assembled by
+    /// a copy, and delivered whole or not at all. Without it such packets are dropped, and counted;
+    /// [`XdpCapture::longest`] reports what fits.
     ///
     /// Default: on if the interface can bring such packets. Those are packets of its MTU, if that
     /// is larger than a chunk, or larger than the driver takes without (above 3506 with pages
     /// of 4 KiB). And in [generic mode](AttachMode::Generic) they are packets of any
-    /// MTU: it sees what offloads put together (GSO of this host or of the other end of a veth
+    /// MTU: it receives what offloads assembled (GSO of this host or of the other end of a veth
     /// pair, GRO of a port below), up to 64 KiB, or 512 KiB with BIG TCP. In native mode
     /// drivers bring no such packets; veth has the other end cut them first.
     ///
@@ -203,7 +192,7 @@ impl CaptureBuilder {
         self
     }
 
-    /// Whether packets to other hosts are received too; the interface is in promiscuous mode while
+    /// Whether packets to other hosts are received too: the interface is in promiscuous mode while
     /// the capture lives. Default: no.
     #[doc(alias = "PACKET_MR_PROMISC")]
     pub const fn promiscuous(mut self, promiscuous: bool) -> Self {
@@ -211,17 +200,17 @@ impl CaptureBuilder {
         self
     }
 
-    /// Where the program is to run. Default: [`AttachMode::BestAvailable`].
+    /// Where the program runs. Default: [`AttachMode::BestAvailable`].
     pub const fn attach_mode(mut self, mode: AttachMode) -> Self {
         self.attach_mode = mode;
         self
     }
 
     /// A classic BPF [`Filter`]: packets for which it returns 0 are left out. They go to the
-    /// kernel, or are dropped ([`otherwise`](Self::otherwise)), and the program counts them
-    /// ([`XdpCapture::program_counters`]); they are not in [`Stats`](netring_sys::Stats). Default:
-    /// all packets. For the generated program; with another one [`build`](Self::build) refuses
-    /// it.
+    /// kernel, or are dropped ([`default_action`](Self::default_action)), and the program counts
+    /// them ([`XdpCapture::program_counters`]); they are not in [`Stats`](netring_sys::Stats).
+    /// Default: all packets. For the generated program; with another one [`build`](Self::build)
+    /// refuses it.
     ///
     /// It runs before the packet goes anywhere.
     /// [`Redirect::filter`](crate::program::Redirect::filter) lists how it differs from a
@@ -233,30 +222,31 @@ impl CaptureBuilder {
         self
     }
 
-    /// What becomes of packets that go to no socket: those of queues without one, and those that
-    /// the [filter](Self::filter) leaves out. Default: [`Otherwise::Pass`]. For the generated
+    /// What happens to packets that go to no socket: those of queues without one, and those that
+    /// the [filter](Self::filter) rejects. Default: [`DefaultAction::Pass`]. For the generated
     /// program.
-    pub const fn otherwise(mut self, otherwise: Otherwise) -> Self {
-        self.otherwise = otherwise;
+    pub const fn default_action(mut self, default_action: DefaultAction) -> Self {
+        self.default_action = default_action;
         self
     }
 
-    /// Whether the driver is asked what it knows of each packet: the VLAN tag that is not in its
-    /// bytes ([`Meta::vlan`](netring_sys::Meta::vlan)), and what else is asked for
-    /// ([`rx_hash`](Self::rx_hash), [`hardware_timestamps`](Self::hardware_timestamps)). Kernel
-    /// 6.8 (6.3 without VLAN tags). Default: [`DriverMetadata::Try`];
-    /// [`XdpCapture::has_metadata`] and [`XdpCapture::why_no_metadata`] tell what became of it.
+    /// Whether the driver is asked what it knows about each packet: the VLAN tag that is not in its
+    /// bytes ([`Meta::vlan`](netring_sys::Meta::vlan)), and on request the hash
+    /// ([`rx_hash`](Self::rx_hash)) and the hardware timestamp
+    /// ([`hardware_timestamps`](Self::hardware_timestamps)). Kernel 6.8 (6.3 without VLAN tags).
+    /// Default: [`DriverMetadata::Try`]; [`XdpCapture::has_metadata`] and
+    /// [`XdpCapture::why_no_metadata`] report what was reached.
     ///
-    /// It takes native mode. A capture is not put into another mode for it, and one that has
-    /// generic mode only has no metadata: a tag that the card took out of the bytes, or that
-    /// the stack sends beside them over a veth pair, is lost there. Have them left in: `ethtool -K
-    /// eth0 rxvlan off`; on veth `txvlan off` at the other end.
+    /// It needs native mode. The mode of a capture is not changed for it, and in generic mode there
+    /// is no metadata: a tag that the card moved out of the bytes, or that the stack sends beside
+    /// them over a veth pair, is lost. Leave tags in the bytes then: `ethtool -K eth0 rxvlan off`;
+    /// on veth `txvlan off` at the other end.
     ///
-    /// For each packet the program takes some 30 ns more (veth, beside some 650 that the packet
-    /// takes), and the reader some 30 instructions; to open the first capture of a process
-    /// takes some 0.1 s more, as the kernel's types are read.
+    /// For each packet the program takes about 30 ns more (veth, where a packet takes about 650
+    /// ns), and the reader about 30 instructions. The first capture of a process takes about 0.1 s
+    /// longer to open, because the kernel's types are read.
     ///
-    /// [The user's own program](Self::program) is believed to write it where it is one of
+    /// [The user's own program](Self::program) is trusted to write metadata if it is one of
     /// [`Redirect::metadata`](crate::program::Redirect::metadata), or with
     /// [`DriverMetadata::Require`].
     pub const fn metadata(mut self, metadata: DriverMetadata) -> Self {
@@ -265,33 +255,34 @@ impl CaptureBuilder {
     }
 
     /// Whether packets have the hash of their flow ([`Meta::rx_hash`](netring_sys::Meta::rx_hash)),
-    /// a part of the [metadata](Self::metadata). Default: no: where no card has made it, as on
-    /// veth, the kernel makes it then and there, which takes some 130 ns a packet.
+    /// part of the [metadata](Self::metadata). Default: no. If no card computed it, as on veth, the
+    /// kernel computes it for the request, which takes about 130 ns per packet.
     pub const fn rx_hash(mut self, rx_hash: bool) -> Self {
         self.rx_hash = rx_hash;
         self
     }
 
-    /// Whether a packet has the card's time ([`Clock::Hardware`](netring_sys::Clock::Hardware))
-    /// where the driver knows it, a part of the [metadata](Self::metadata). Default: no: the
-    /// card's clock may be far from the host's, and some cards stamp some packets only; the
-    /// others have the time of their batch, and the two clocks would be mixed.
+    /// Whether a packet has the hardware timestamp
+    /// ([`Clock::Hardware`](netring_sys::Clock::Hardware)) if the driver knows it, part of the
+    /// [metadata](Self::metadata). Default: no. The card's clock may be far from the host's, and
+    /// some cards stamp only some packets: the others have the time of their batch, so the two
+    /// clocks would be mixed.
     ///
-    /// The card has to be told to stamp (`SIOCSHWTSTAMP`, as `hwstamp_ctl` does).
+    /// Hardware timestamps have to be enabled on the card (`SIOCSHWTSTAMP`, as `hwstamp_ctl` does).
     pub const fn hardware_timestamps(mut self, hardware_timestamps: bool) -> Self {
         self.hardware_timestamps = hardware_timestamps;
         self
     }
 
-    /// The user's own program, which this capture attaches and gives its sockets; none is
-    /// generated. It counts what it counts: [`Stats::offered`](netring_sys::Stats::offered) is
-    /// then a lower bound.
+    /// The user's own program, which this capture attaches and gives its sockets, instead of the
+    /// generated one. What it counts is not known, so
+    /// [`Stats::offered`](netring_sys::Stats::offered) is then a lower bound.
     pub fn program(mut self, program: Program) -> Self {
         self.feed = FeedBy::Program(Box::new(program));
         self
     }
 
-    /// The map of a program that somebody else attached; the capture attaches none.
+    /// The map of a program that another process attached; the capture attaches none.
     pub fn sockets(mut self, sockets: SocketMap) -> Self {
         self.feed = FeedBy::Sockets(sockets);
         self
@@ -300,18 +291,17 @@ impl CaptureBuilder {
     /// Opens the capture.
     ///
     /// # Errors
-    /// As [`XdpCapture::open`], and [`Error::Config`] for settings that cannot be, with a sentence
-    /// about what can.
+    /// Those of [`XdpCapture::open`], and [`Error::Config`] for impossible settings, which says
+    /// what is possible.
     pub fn build(self) -> Result<XdpCapture, Error> {
         self.open(None).map(|(capture, _)| capture)
     }
 
-    /// Opens the capture, and an injector over the socket of its first queue: a queue has one
-    /// socket, so that a capture and an injector that are opened each by themselves cannot be
-    /// on the same.
+    /// Opens the capture, and an injector over the socket of its first queue. A queue has one
+    /// socket, so a capture and an injector that are opened separately cannot share one.
     ///
     /// # Errors
-    /// As [`build`](Self::build).
+    /// Those of [`build`](Self::build).
     pub fn build_with_injector(
         self,
         transmit_ring: RingSize,

@@ -3,12 +3,12 @@
 use netring_sys::{Error, Interface, XdpFeatures};
 
 use super::{CaptureBuilder, Feed};
-use crate::config::DriverMetadata;
-use crate::program::{AttachMode, Attachment, Redirect, SocketMap, Wanted};
-use crate::receive::Place;
+use crate::options::DriverMetadata;
+use crate::program::{AttachMode, Attachment, MetadataFields, Redirect, SocketMap};
+use crate::socket::rx::MetadataPlacement;
 
 impl CaptureBuilder {
-    /// Settings that cannot be, whatever the interface.
+    /// Refuses settings that are impossible on any interface.
     pub(super) fn check_metadata(&self) -> Result<(), Error> {
         let setting = match (self.rx_hash, self.hardware_timestamps) {
             (true, _) => "rx_hash",
@@ -18,17 +18,18 @@ impl CaptureBuilder {
         if self.metadata == DriverMetadata::No {
             return Err(Error::Config {
                 setting,
-                why: "it is a part of the metadata, which is not to be asked for".into(),
+                why: "it requires driver metadata, but `metadata(DriverMetadata::No)` was set"
+                    .into(),
             });
         }
         Ok(())
     }
 
-    /// The program that asks the driver, on the interface. `None` where it is not to be asked, or
-    /// cannot be: the reason stands in `feed`.
+    /// Attaches the program that asks the driver. Returns `None` if the driver is not to be asked,
+    /// or cannot be; the reason is then in `feed`.
     ///
-    /// It is tried in native mode only, where alone it can be, and before the program without: what
-    /// mode that one gets does not depend on it.
+    /// It is tried in native mode, the only one that supports it, and before the program that does
+    /// not ask, whose mode does not depend on it.
     pub(super) fn attach_asking(
         &self,
         feed: &mut Feed,
@@ -42,7 +43,7 @@ impl CaptureBuilder {
             if self.attach_mode == AttachMode::Generic {
                 return Err(Error::Config {
                     setting: "metadata",
-                    why: "in generic mode there is no driver to ask".into(),
+                    why: "generic mode has no driver to ask".into(),
                 });
             }
             let (wanted, lacks) = self.wanted(&feed.interface)?;
@@ -66,29 +67,29 @@ impl CaptureBuilder {
         }
     }
 
-    /// What the driver is to be asked for, and what it cannot tell of what is wanted. An error
-    /// where that is all, or all is required.
-    fn wanted(&self, interface: &Interface) -> Result<(Wanted, Option<Error>), Error> {
-        let all = Wanted {
+    /// What the driver is asked for, and an error about requested metadata that it does not
+    /// provide. Fails if that is everything, or everything is required.
+    fn wanted(&self, interface: &Interface) -> Result<(MetadataFields, Option<Error>), Error> {
+        let all = MetadataFields {
             vlan: true,
             hash: self.rx_hash,
             timestamp: self.hardware_timestamps,
         };
-        // A kernel that does not say what the driver can is asked by the program itself.
-        let told = XdpFeatures::of(interface.index);
-        let told = told.ok().flatten().and_then(|told| told.metadata);
-        let Some(told) = told else {
+        // If the kernel does not report what the driver provides, the program itself asks it.
+        let offered = XdpFeatures::of(interface.index);
+        let offered = offered.ok().flatten().and_then(|offered| offered.metadata);
+        let Some(offered) = offered else {
             return Ok((all, None));
         };
-        let wanted = Wanted {
-            vlan: told.vlan,
-            hash: all.hash && told.hash,
-            timestamp: all.timestamp && told.timestamp,
+        let wanted = MetadataFields {
+            vlan: offered.vlan,
+            hash: all.hash && offered.hash,
+            timestamp: all.timestamp && offered.timestamp,
         };
         let names = [
             ("VLAN tags", all.vlan && !wanted.vlan),
             ("hashes", all.hash && !wanted.hash),
-            ("the card's time", all.timestamp && !wanted.timestamp),
+            ("hardware timestamps", all.timestamp && !wanted.timestamp),
         ];
         let lacks: Vec<_> = names
             .iter()
@@ -100,9 +101,9 @@ impl CaptureBuilder {
         let why = Error::Config {
             setting: "metadata",
             why: format!(
-                "the driver of {} does not tell an XDP program {}",
+                "the driver of {} does not provide {} to XDP programs",
                 interface.name,
-                lacks.join(" nor ")
+                lacks.join(" or ")
             ),
         };
         let is_none = !wanted.vlan && !wanted.hash && !wanted.timestamp;
@@ -113,17 +114,21 @@ impl CaptureBuilder {
     }
 
     /// Before which packets of a program that is not generated here metadata is read: before none,
-    /// unless it is one that `asks` ([`Redirect::metadata`]), or was said to write it.
-    pub(super) fn believes(&self, feed: &mut Feed, asks: bool) -> Option<Place> {
+    /// unless it `asks` ([`Redirect::metadata`]), or the caller requires metadata of it.
+    pub(super) fn trusted_placement(
+        &self,
+        feed: &mut Feed,
+        asks: bool,
+    ) -> Option<MetadataPlacement> {
         match self.metadata {
             DriverMetadata::No => None,
-            _ if asks => Some(Place::Any),
-            DriverMetadata::Require => Some(Place::Usual),
+            _ if asks => Some(MetadataPlacement::Anywhere),
+            DriverMetadata::Require => Some(MetadataPlacement::Default),
             DriverMetadata::Try => {
                 feed.why_no_metadata = Some(Error::Config {
                     setting: "metadata",
-                    why: "whether the user's own program writes it is not known: one of `Redirect::metadata` does; of another, \
-                          say so (`DriverMetadata::Require`)"
+                    why: "it is not known whether the user's own program writes it; load one with \
+                          `Redirect::metadata`, or set `DriverMetadata::Require` if it does"
                         .into(),
                 });
                 None

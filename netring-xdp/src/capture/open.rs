@@ -1,22 +1,23 @@
-//! From settings to a running capture: the program is loaded, the sockets are made with their
-//! chunks, the program is put on the interface.
+//! From settings to a running capture: the program is loaded, the sockets are opened with their
+//! chunks, the program is attached.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use netring_sys::wait::Waiter;
 use netring_sys::{Error, Interface, Promiscuous};
 
+use super::attach::Refused;
 use super::builder::FeedBy;
+use super::queues::Queues;
 use super::{CaptureBuilder, Feed, XdpCapture};
-use crate::config::{RingSize, SocketConfig};
-use crate::inject::XdpInjector;
-use crate::moderation::Moderation;
+use crate::injector::XdpInjector;
+use crate::memory::umem::UmemConfig;
+use crate::options::RingSize;
 use crate::permit::Needs;
-use crate::program::{AttachMode, Program, Redirect, SocketMap, is_about_mtu};
-use crate::receive::{Place, RxHalf};
-use crate::setup;
-use crate::umem::UmemConfig;
+use crate::socket::config::{SocketConfig, SocketOptions};
+use crate::socket::open;
+use crate::socket::rx::RxHalf;
+use crate::waiting::Waiting;
 
 impl CaptureBuilder {
     pub(super) fn open(
@@ -26,8 +27,8 @@ impl CaptureBuilder {
         let interface = Interface::by_name(&self.interface)?;
         let queues = self.choose(&interface)?;
         self.check_metadata()?;
-        // Whether native mode is to be had, where long packets are cut, shows only when the program
-        // is put on the interface.
+        // Whether native mode, in which long packets are cut, is available shows only when the
+        // program is attached.
         let undecided = self.decide_multi_buffer(&interface);
         let needs = self.needs(&interface, &queues, transmit_ring);
         match self.open_on(interface, &queues, transmit_ring, needs, undecided) {
@@ -40,7 +41,7 @@ impl CaptureBuilder {
         }
     }
 
-    /// What it takes, with the memory of all queues.
+    /// What the process must be permitted to do, with the memory of all queues.
     fn needs(
         &self,
         interface: &Interface,
@@ -51,7 +52,7 @@ impl CaptureBuilder {
             + transmit_ring.map_or(0, |ring| u64::from(ring.entries()));
         Needs {
             program: !matches!(self.feed, FeedBy::Sockets(_)),
-            net_admin: self.busy_poll.is_some(),
+            net_admin: self.options.busy_poll.is_some(),
             memory: chunks * u64::from(self.bytes_of_chunk(interface)),
         }
     }
@@ -73,21 +74,35 @@ impl CaptureBuilder {
         let (mut halves, mut injector) = (Vec::new(), None);
         for (n, &queue) in queues.iter().enumerate() {
             let transmit_ring = transmit_ring.filter(|_| n == 0);
-            let wanted = self.socket(&interface, queue, receive_ring, transmit_ring);
-            let (half, sending) = self.open_socket(&interface, wanted, needs)?;
+            let config = self.config(&interface, queue, receive_ring, transmit_ring, needs);
+            let (half, sending) = self.open_socket(&interface, &config)?;
             halves.push(half);
             injector = injector.or(sending);
         }
-        let first = halves.first().ok_or_else(no_queue)?;
-        let waiter = Waiter::new(first.socket.fd(), &interface)?;
-        for half in &halves[1..] {
-            waiter.add(half.socket.fd())?;
+        let (first, others) = halves.split_first().ok_or_else(no_queue)?;
+        let waiter = Waiter::new(first.socket().fd(), &interface)?;
+        for half in others {
+            waiter.add(half.socket().fd())?;
         }
+        let mut feed = self.unattached(interface)?;
+        if let Some(placement) = self.attach(&mut feed, &halves, generated, undecided)? {
+            halves.iter_mut().for_each(|half| half.describe(placement));
+        }
+        let capture = XdpCapture {
+            feed: Arc::new(feed),
+            queues: Queues::new(waiter, halves),
+            waiting: Waiting::new(self.options.moderation()),
+        };
+        Ok((capture, injector))
+    }
+
+    /// The feed before its program is attached.
+    fn unattached(&self, interface: Interface) -> Result<Feed, Error> {
         let promiscuous = self
             .promiscuous
             .then(|| Promiscuous::set(&interface))
             .transpose()?;
-        let mut feed = Feed {
+        Ok(Feed {
             attachment: None,
             sockets: None,
             promiscuous,
@@ -95,27 +110,11 @@ impl CaptureBuilder {
             interface,
             why_no_metadata: None,
             card_time: self.hardware_timestamps,
-        };
-        let moderation = match self.busy_poll {
-            // The interface is driven by the application's calls.
-            Some(_) => Moderation::new(Duration::ZERO),
-            None => Moderation::new(self.moderation),
-        };
-        if let Some(place) = self.attach(&mut feed, &halves, generated, undecided)? {
-            halves.iter_mut().for_each(|half| half.describe(place));
-        }
-        let capture = XdpCapture {
-            waiter,
-            feed: Arc::new(feed),
-            queues: halves,
-            at: 0,
-            moderation,
-            waits: 0,
-        };
-        Ok((capture, injector))
+        })
     }
 
-    /// The queues to receive from: all, or those that were asked for where that is all, or meant.
+    /// The queues to receive from: all, or the chosen ones if they are all or `partial` allows
+    /// fewer.
     fn choose(&self, interface: &Interface) -> Result<Vec<u32>, Error> {
         let all = interface.rx_queues;
         let Some(queues) = &self.queues else {
@@ -127,7 +126,7 @@ impl CaptureBuilder {
         if chosen.len() < queues.len() {
             return Err(Error::Config {
                 setting: "queues",
-                why: format!("{queues:?}: each can be asked for once"),
+                why: format!("{queues:?} names a queue twice"),
             });
         }
         if chosen.is_empty() {
@@ -139,158 +138,65 @@ impl CaptureBuilder {
                 why: format!("{queues:?}: {} has {all}, numbered from 0", interface.name),
             });
         }
-        if (chosen.len() as u32) < all && !self.partial {
+        let count = chosen.len();
+        if (count as u32) < all && !self.partial {
+            let name = &interface.name;
             return Err(Error::Config {
                 setting: "queues",
                 why: format!(
-                    "{} of the {all} that {name} spreads its packets over: those of the others would go past; take all, let the interface have \
-                     {} (`ethtool -L {name} combined {}`), or say that it is meant (`partial`)",
-                    chosen.len(),
-                    chosen.len(),
-                    chosen.len(),
-                    name = interface.name
+                    "{count} of {all}: {name} spreads its packets over all of them, and those of \
+                     the others would be missed. Use all queues, reduce their number (`ethtool -L \
+                     {name} combined {count}`), or set `partial(true)` if this is intended"
                 ),
             });
         }
         Ok(queues.clone())
     }
 
-    /// Settings of the socket of one queue.
-    fn socket(
+    /// The configuration of the socket of one queue.
+    fn config(
         &self,
         interface: &Interface,
         queue: u32,
         receive_ring: RingSize,
         transmit_ring: Option<RingSize>,
+        needs: Needs,
     ) -> SocketConfig {
-        let mut wanted = SocketConfig::new(&interface.name, queue);
-        wanted.rx = Some(receive_ring);
-        wanted.tx = transmit_ring;
-        wanted.receive_chunks = Some(self.chunks);
-        wanted.copying = self.copying;
-        wanted.need_wakeup = self.need_wakeup;
-        wanted.multi_buffer = self.takes_several();
-        wanted.busy_poll = self.busy_poll;
-        wanted
+        SocketConfig {
+            rx: Some(receive_ring),
+            tx: transmit_ring,
+            receive_chunks: Some(self.chunks),
+            options: SocketOptions {
+                multi_buffer: self.takes_several(),
+                ..self.options.clone()
+            },
+            fed_by_others: !needs.program,
+            memory: Some(needs.memory),
+            ..SocketConfig::new(&interface.name, queue)
+        }
     }
 
-    /// The socket, with packet memory of its own.
+    /// Opens a socket over packet memory of its own.
     fn open_socket(
         &self,
         interface: &Interface,
-        mut wanted: SocketConfig,
-        needs: Needs,
+        config: &SocketConfig,
     ) -> Result<(RxHalf, Option<XdpInjector>), Error> {
-        wanted.fed_by_others = !needs.program;
-        wanted.memory = Some(needs.memory);
         let memory = UmemConfig::new()
             .chunk_size(self.bytes_of_chunk(interface))
-            .chunks(self.chunks.saturating_add(wanted.transmit_chunks()))
+            .chunks(self.chunks.saturating_add(config.transmit_chunks()))
             .huge_pages(self.huge_pages);
         let shared = Arc::new(memory.build()?);
-        match setup::open(&shared, &wanted)? {
+        match open::open(&shared, config)? {
             (Some(half), sending) => Ok((half, sending.map(XdpInjector::new))),
             (None, _) => Err(no_queue()),
         }
-    }
-
-    /// Those of the generated program.
-    fn settings(&self, interface: &Interface) -> Redirect {
-        let settings = Program::redirect()
-            .queues(interface.rx_queues)
-            .otherwise(self.otherwise)
-            .multi_buffer(self.takes_several());
-        match &self.filter {
-            Some(filter) => settings.filter(filter),
-            None => settings,
-        }
-    }
-
-    /// Another program than the generated one would not look at it.
-    fn check_filter(&self) -> Result<(), Error> {
-        if self.filter.is_none() {
-            return Ok(());
-        }
-        Err(Error::Config {
-            setting: "filter",
-            why: "it is for the program that this crate generates, and another is to be used: let that one choose, or load it with its filter \
-                  (`Redirect::filter`)"
-                .into(),
-        })
-    }
-
-    /// The sockets are in the map before the program is on the interface: no packet is missed.
-    /// Before which packets metadata is read.
-    fn attach(
-        &mut self,
-        feed: &mut Feed,
-        halves: &[RxHalf],
-        generated: Option<Program>,
-        undecided: bool,
-    ) -> Result<Option<Place>, Refused> {
-        let put = |sockets: &mut SocketMap| {
-            halves
-                .iter()
-                .try_for_each(|half| sockets.set(half.socket.queue, half.socket.fd()))
-        };
-        let (mut program, place) = match std::mem::replace(&mut self.feed, FeedBy::Generated) {
-            FeedBy::Sockets(mut sockets) => {
-                put(&mut sockets)?;
-                feed.sockets = Some(sockets);
-                return Ok(self.believes(feed, false));
-            }
-            FeedBy::Program(program) => {
-                let place = self.believes(feed, program.has_metadata());
-                (*program, place)
-            }
-            FeedBy::Generated => {
-                let settings = self.settings(&feed.interface);
-                match self.attach_asking(feed, &settings, put) {
-                    Ok(None) => {}
-                    Ok(attachment) => {
-                        feed.attachment = attachment;
-                        return Ok(Some(Place::Any));
-                    }
-                    Err(error) if undecided && is_about_mtu(&error) => return Err(Refused::Native),
-                    Err(error) => return Err(error.into()),
-                }
-                let program = match generated {
-                    Some(program) => program,
-                    None => settings.load()?,
-                };
-                (program, None)
-            }
-        };
-        put(program.sockets_mut())?;
-        let mode = match self.attach_mode {
-            AttachMode::BestAvailable if undecided => AttachMode::Native,
-            mode => mode,
-        };
-        match program.attach(&feed.interface, mode) {
-            Ok(attachment) => feed.attachment = Some(attachment),
-            Err(error) if undecided && self.helps_against(&error) => return Err(Refused::Native),
-            Err(error) => return Err(error.into()),
-        }
-        Ok(place)
-    }
-}
-
-/// Why the program is not on the interface.
-pub(super) enum Refused {
-    /// The driver does not take it, and multi-buffer helps against that.
-    Native,
-    For(Error),
-}
-
-impl From<Error> for Refused {
-    fn from(error: Error) -> Self {
-        Self::For(error)
     }
 }
 
 fn no_queue() -> Error {
     Error::Config {
         setting: "queues",
-        why: "a capture has one at the least".into(),
+        why: "at least one queue is required".into(),
     }
 }

@@ -1,5 +1,5 @@
-//! Room for the packets that an interface can bring: how large a chunk is, and whether a packet may
-//! take several.
+//! Room for the packets that an interface can receive: how large a chunk is, and whether a packet
+//! may span several.
 
 use aya::util::KernelVersion;
 use netring_sys::kernel::xdp::{XDP_PACKET_HEADROOM, XDP_UMEM_MIN_CHUNK_SIZE};
@@ -8,17 +8,17 @@ use netring_sys::{Error, Interface, XdpMode};
 
 use super::CaptureBuilder;
 use super::builder::FeedBy;
-use crate::config::RingSize;
+use crate::options::RingSize;
 use crate::program::{AttachMode, is_about_mtu, is_about_native, mtu_of_one_buffer};
 
-/// Bytes of a frame that its MTU does not count: an Ethernet header and two VLAN tags, for which
+/// Bytes of a frame that the MTU does not count: an Ethernet header and two VLAN tags, for which
 /// drivers have room.
 const HEADER: u32 = 22;
 
 impl CaptureBuilder {
-    /// Decides whether packets may take several chunks, if the caller did not. True if that is no
-    /// for as long as native mode takes the program: drivers cut what offloads put together,
-    /// and generic mode does not.
+    /// Decides whether packets may span several chunks, if the caller did not. Returns true if the
+    /// answer is no provided that native mode takes the program: drivers cut what offloads
+    /// assembled, and generic mode does not.
     pub(super) fn decide_multi_buffer(&mut self, interface: &Interface) -> bool {
         if self.multi_buffer.is_some() {
             return false;
@@ -39,12 +39,12 @@ impl CaptureBuilder {
             }
             (_, AttachMode::Native) => undecided,
             (FeedBy::Generated, AttachMode::BestAvailable) => undecided,
-            // It runs in native mode or not at all.
+            // It runs in native mode only.
             (FeedBy::Program(program), AttachMode::BestAvailable) if program.has_metadata() => {
                 false
             }
-            // The user's own program is given once, and cannot be tried in one mode and then in the
-            // other.
+            // The user's own program is passed once, so it cannot be tried in one mode and then in
+            // the other.
             (FeedBy::Program(_), AttachMode::BestAvailable) | (_, AttachMode::Generic) => {
                 self.multi_buffer = Some(kernel_takes_it);
                 false
@@ -52,7 +52,7 @@ impl CaptureBuilder {
         }
     }
 
-    /// Whether multi-buffer helps against what kept the program from running in native mode.
+    /// Whether multi-buffer helps against the error that kept the program from native mode.
     pub(super) fn helps_against(&self, error: &Error) -> bool {
         is_about_mtu(error)
             || self.attach_mode == AttachMode::BestAvailable && is_about_native(error)
@@ -66,7 +66,7 @@ impl CaptureBuilder {
         match self.receive_ring {
             Some(entries) => RingSize::new(entries),
             None if self.takes_several() => Ok(RingSize::for_entries(self.chunks)),
-            None => RingSize::new(2048),
+            None => Ok(self.profile_ring),
         }
     }
 
@@ -74,8 +74,7 @@ impl CaptureBuilder {
         self.chunk_size.unwrap_or_else(|| fitting(interface.mtu))
     }
 
-    /// Whether packets of this MTU may be longer than a chunk, or than the driver takes in one
-    /// buffer.
+    /// Whether packets of this MTU may be longer than a chunk, or than one buffer of the driver.
     fn may_be_longer(&self, interface: &Interface) -> bool {
         let frame = interface.mtu.saturating_add(HEADER);
         let payload = self

@@ -1,5 +1,5 @@
-//! A small assembler for eBPF: typed instructions, labels, maps; no text to parse and no compiler
-//! behind it.
+//! A small assembler for eBPF: typed instructions, labels and maps, without text to parse and
+//! without a compiler.
 //!
 //! ```
 //! use netring_xdp::program::asm::{Assembler, Cond, Reg, Size};
@@ -29,7 +29,9 @@
 //! # Ok::<(), netring_xdp::program::asm::AssembleError>(())
 //! ```
 
-use std::fmt;
+mod code;
+
+pub use code::Code;
 
 pub use super::helper::Helper;
 use super::insn::{
@@ -41,14 +43,14 @@ pub use super::map::{MapDef, MapKind};
 
 /// Takes instructions one after the other.
 ///
-/// Jumps go forward only: a program without a loop ends, and its longest way is as long as the
+/// Jumps go forward only: a program without loops ends, and its longest path is as long as the
 /// program.
 #[derive(Debug, Default)]
 pub struct Assembler {
     insns: Vec<Insn>,
     /// Where each label is, once it is bound.
     labels: Vec<Option<usize>>,
-    /// Jumps, and the label each aims at.
+    /// Jumps, and the label of each.
     jumps: Vec<(usize, Label)>,
     maps: Vec<MapDef>,
     /// Loads of a map: which instruction, and which of `maps`.
@@ -56,7 +58,7 @@ pub struct Assembler {
     error: Option<AssembleError>,
 }
 
-/// A place in the program, known before it is reached.
+/// A place in the program, which may be used before it is reached.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Label(usize);
 
@@ -68,25 +70,25 @@ pub struct MapRef(usize);
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum AssembleError {
-    /// A jump aims at a label that was never bound.
-    #[error("the jump at instruction {jump} aims at a label that is bound nowhere")]
+    /// The label of a jump was never bound.
+    #[error("the label of the jump at instruction {jump} was never bound")]
     Unbound {
         /// The jump.
         jump: usize,
     },
-    /// A jump aims back.
-    #[error("the jump at instruction {jump} aims back: jumps go forward only")]
+    /// A jump goes backward.
+    #[error("the jump at instruction {jump} goes backward; only forward jumps are possible")]
     Backward {
         /// The jump.
         jump: usize,
     },
-    /// A jump is longer than its 16 bits tell.
-    #[error("the jump at instruction {jump} goes further than 32767 instructions")]
+    /// A jump is longer than its 16 bits can express.
+    #[error("the jump at instruction {jump} is longer than 32767 instructions")]
     TooFar {
         /// The jump.
         jump: usize,
     },
-    /// A label has two places.
+    /// A label is bound twice.
     #[error("a label is bound a second time, at instruction {at}")]
     BoundTwice {
         /// The second place.
@@ -100,13 +102,13 @@ impl Assembler {
         Self::default()
     }
 
-    /// A new label, to be bound where it is reached.
+    /// A new label, to be bound at its place.
     pub fn label(&mut self) -> Label {
         self.labels.push(None);
         Label(self.labels.len() - 1)
     }
 
-    /// The label is here: the next instruction is what its jumps aim at.
+    /// Binds the label: its jumps go to the next instruction.
     pub fn bind(&mut self, label: Label) {
         let at = self.insns.len();
         if let Some(place) = self.labels.get_mut(label.0)
@@ -142,7 +144,7 @@ impl Assembler {
         self.compute(ALU32, operation, dst, operand.into());
     }
 
-    /// Turns the low `bits` (16, 32 or 64) of a register from network order to the host's; the
+    /// Converts the low 16, 32 or 64 bits of a register from network order to the host's; the
     /// others become 0.
     pub fn to_host(&mut self, dst: Reg, size: Size) {
         let bits = match size {
@@ -154,7 +156,7 @@ impl Assembler {
         self.push(TO_BE, dst as u8, 0, 0, bits);
     }
 
-    /// `dst = number`, all 64 bits of it; takes the room of two instructions.
+    /// `dst = number`, all 64 bits; takes the room of two instructions.
     pub fn load_u64(&mut self, dst: Reg, number: u64) {
         self.push(LD_IMM64, dst as u8, 0, 0, number as u32 as i32);
         self.push(0, 0, 0, 0, (number >> 32) as i32);
@@ -188,13 +190,13 @@ impl Assembler {
         self.push(code, base as u8, src as u8, offset, 0);
     }
 
-    /// Goes on at `label`.
+    /// Continues at `label`.
     pub fn jump(&mut self, label: Label) {
         self.jumps.push((self.insns.len(), label));
         self.push(JMP, 0, 0, 0, 0);
     }
 
-    /// Goes on at `label` where the condition holds for all 64 bits.
+    /// Continues at `label` if the condition holds for all 64 bits.
     pub fn jump_if(&mut self, cond: Cond, dst: Reg, operand: impl Into<Operand>, label: Label) {
         self.jumps.push((self.insns.len(), label));
         let code = JMP | cond as u8;
@@ -220,10 +222,10 @@ impl Assembler {
         self.push(EXIT, 0, 0, 0, 0);
     }
 
-    /// The program, with every jump aimed.
+    /// The program, with every jump resolved.
     ///
     /// # Errors
-    /// A label is bound nowhere, twice, before its jump, or too far away.
+    /// A label is not bound, bound twice, bound before its jump, or too far away.
     pub fn finish(mut self) -> Result<Code, AssembleError> {
         if let Some(error) = self.error {
             return Err(error);
@@ -260,60 +262,6 @@ impl Assembler {
             off,
             imm,
         });
-    }
-}
-
-/// An assembled program. Its `Display` is a listing.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Code {
-    insns: Vec<Insn>,
-    maps: Vec<MapDef>,
-    map_loads: Vec<(usize, MapRef)>,
-}
-
-impl Code {
-    /// The instructions; loads of maps have no map yet.
-    pub fn insns(&self) -> &[Insn] {
-        &self.insns
-    }
-
-    /// The maps, in the order in which they were told.
-    pub fn maps(&self) -> &[MapDef] {
-        &self.maps
-    }
-
-    /// Loads of maps: which instruction, and which of [`maps`](Self::maps).
-    pub fn map_loads(&self) -> impl Iterator<Item = (usize, usize)> {
-        self.map_loads.iter().map(|&(at, map)| (at, map.0))
-    }
-
-    /// The bytes of all instructions, as they stand in memory.
-    pub fn to_bytes(&self) -> Vec<u8> {
-        self.insns.iter().flat_map(|insn| insn.to_bytes()).collect()
-    }
-}
-
-impl fmt::Display for Code {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut at = 0;
-        while let Some(insn) = self.insns.get(at) {
-            write!(f, "{at:4}: ")?;
-            match (insn.code, self.map_loads().find(|(load, _)| *load == at)) {
-                (_, Some((_, map))) => writeln!(f, "r{} = map {}", insn.dst, self.maps[map].name)?,
-                (LD_IMM64, None) => {
-                    let high = self.insns.get(at + 1).map_or(0, |half| half.imm);
-                    let number = (high as u32 as u64) << 32 | insn.imm as u32 as u64;
-                    writeln!(f, "r{} = {number:#x} ll", insn.dst)?;
-                }
-                (code, None) if code & 7 == JMP && code != CALL && code != EXIT => {
-                    let aim = at + 1 + insn.off as usize;
-                    writeln!(f, "{}goto {aim}", Condition(insn))?;
-                }
-                _ => writeln!(f, "{insn}")?,
-            }
-            at += if insn.code == LD_IMM64 { 2 } else { 1 };
-        }
-        Ok(())
     }
 }
 

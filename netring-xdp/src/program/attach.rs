@@ -1,210 +1,15 @@
-//! A program on an interface: who was asked, what was reached, and off again when its owner goes.
+//! Attaches a program to an interface.
 
-use std::fmt;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-
-use aya::Ebpf;
-use aya::programs::Xdp;
 use aya::util::KernelVersion;
 use netring_sys::errno::{EBUSY, EEXIST};
-use netring_sys::syscall::{bpf_link_detach, bpf_link_xdp};
+use netring_sys::syscall::bpf_link_xdp;
 use netring_sys::{Error, Interface, XdpMode, XdpProgram};
 
-use super::counters::Counters;
-use super::error;
+use super::attachment::{AttachMode, Attachment, Link};
 use super::load::{Loaded, Program};
 use super::native;
-use super::sockets::SocketMap;
 use crate::device::Device;
 use crate::permit;
-
-/// Where the program is to run.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum AttachMode {
-    /// In the driver, or not at all.
-    #[doc(alias = "XDP_FLAGS_DRV_MODE")]
-    Native,
-    /// In the kernel's stack, on any interface.
-    #[doc(alias = "XDP_FLAGS_SKB_MODE")]
-    Generic,
-    /// In the driver where it can, else in the kernel's stack; [`Attachment::mode`] and
-    /// [`Attachment::why_not_native`] tell which and why.
-    #[default]
-    BestAvailable,
-}
-
-/// A program that runs on an interface for as long as this lives.
-///
-/// The kernel takes the program away when this is dropped, when the process ends and when it is
-/// killed.
-pub struct Attachment {
-    // The link goes first: the program is off the interface before its maps are closed.
-    _link: Link,
-    code: Loaded,
-    sockets: SocketMap,
-    counts: Option<(
-        aya::maps::PerCpuArray<aya::maps::MapData, super::counters::Raw>,
-        u32,
-    )>,
-    interface: Interface,
-    device: Device,
-    id: u32,
-    asked: AttachMode,
-    reached: XdpMode,
-    why_not_native: Option<Error>,
-}
-
-/// What holds the program on the interface. The kernel takes the program off when the last
-/// descriptor of it is closed.
-///
-/// It is not aya's, for two reasons: aya puts a program on by netlink where the kernel refuses a
-/// link, and keeps the descriptor to itself, so that a program could not be taken off while a child
-/// of this process has inherited it.
-struct Link(OwnedFd);
-
-impl Drop for Link {
-    fn drop(&mut self) {
-        // Before kernel 5.11 there is only the closing, which follows.
-        let _ = bpf_link_detach(self.0.as_fd());
-    }
-}
-
-impl Attachment {
-    /// Sends the packets of `queue` to this AF_XDP socket: [`SocketMap::set`].
-    ///
-    /// # Errors
-    /// As there.
-    pub fn set_socket(&mut self, queue: u32, socket: BorrowedFd<'_>) -> Result<(), Error> {
-        self.sockets.set(queue, socket)
-    }
-
-    /// Takes the socket of `queue` away: [`SocketMap::clear`].
-    ///
-    /// # Errors
-    /// As there.
-    pub fn clear_socket(&mut self, queue: u32) -> Result<(), Error> {
-        self.sockets.clear(queue)
-    }
-
-    /// How many queues there is room for.
-    pub fn queues(&self) -> u32 {
-        self.sockets.queues()
-    }
-
-    /// What the program counted of the packets of one queue; `None` for the user's own program.
-    /// Exact, since it was loaded.
-    ///
-    /// # Errors
-    /// [`Error::Config`] for a queue that there is no room for, or the failed call.
-    pub fn counters(&self, queue: u32) -> Result<Option<Counters>, Error> {
-        if self
-            .counts
-            .as_ref()
-            .is_some_and(|(_, queues)| queue >= *queues)
-        {
-            return Err(Error::Config {
-                setting: "queue",
-                why: format!(
-                    "{queue}: the program counts the queues 0 to {}",
-                    self.queues() - 1
-                ),
-            });
-        }
-        self.read(queue..=queue)
-    }
-
-    /// What the program counted of all packets, those of queues that there is no room for included;
-    /// `None` for the user's own program. Exact, since it was loaded.
-    ///
-    /// # Errors
-    /// The failed call.
-    pub fn counters_total(&self) -> Result<Option<Counters>, Error> {
-        self.read(0..=self.counts.as_ref().map_or(0, |(_, queues)| *queues))
-    }
-
-    /// What was asked.
-    pub const fn asked(&self) -> AttachMode {
-        self.asked
-    }
-
-    /// Where the program runs, as the kernel tells it.
-    pub const fn mode(&self) -> XdpMode {
-        self.reached
-    }
-
-    /// Why the best available mode is not the native one; `None` where it is, and where something
-    /// else was asked.
-    pub const fn why_not_native(&self) -> Option<&Error> {
-        self.why_not_native.as_ref()
-    }
-
-    /// The number of the program, as `ip link` and `bpftool prog` show it.
-    pub const fn program_id(&self) -> u32 {
-        self.id
-    }
-
-    /// The interface, as it was before the program was attached.
-    pub const fn interface(&self) -> &Interface {
-        &self.interface
-    }
-
-    /// Whether the program is on the interface now. Not so once the interface is gone, or when an
-    /// administrator forced the program off. Call it from the network namespace of the
-    /// interface.
-    ///
-    /// # Errors
-    /// [`Error::Config`] in another network namespace, or the call that failed.
-    pub fn is_attached(&self) -> Result<bool, Error> {
-        self.device.check_here(&self.interface)?;
-        match Interface::by_index(self.interface.index) {
-            Ok(now) if now.is_partial => Err(Error::Config {
-                setting: "is_attached",
-                why: "a sandbox forbids netlink, which alone can tell: allow AF_NETLINK".into(),
-            }),
-            Ok(now) => Ok(now.xdp.is_some_and(|program| program.id == self.id)),
-            Err(Error::NoSuchInterface { .. }) => Ok(false),
-            Err(error) => Err(error),
-        }
-    }
-
-    /// The sockets.
-    pub const fn sockets_mut(&mut self) -> &mut SocketMap {
-        &mut self.sockets
-    }
-
-    /// The object of the user's own program, with its other maps; `None` where it did not come as
-    /// one ([`Program::from_xdp`]).
-    pub fn ebpf_mut(&mut self) -> Option<&mut Ebpf> {
-        match &mut self.code {
-            Loaded::Ebpf { ebpf, .. } => Some(ebpf),
-            Loaded::Xdp(_) | Loaded::Bound { .. } => None,
-        }
-    }
-
-    /// The program, for what aya can do with it.
-    ///
-    /// # Errors
-    /// The user's own object has none of that name any more.
-    pub fn xdp_mut(&mut self) -> Result<&mut Xdp, Error> {
-        self.code.xdp()
-    }
-
-    fn read(&self, queues: std::ops::RangeInclusive<u32>) -> Result<Option<Counters>, Error> {
-        let Some((counts, _)) = &self.counts else {
-            return Ok(None);
-        };
-        let mut total = Counters::default();
-        for queue in queues {
-            let of_each_processor = counts
-                .get(&queue, 0)
-                .map_err(|error| error::map("bpf(BPF_MAP_LOOKUP_ELEM)", error))?;
-            for raw in of_each_processor.iter() {
-                total += Counters::from(*raw);
-            }
-        }
-        Ok(Some(total))
-    }
-}
 
 impl Program {
     /// Attaches the program to an interface of this thread's network namespace.
@@ -262,7 +67,7 @@ impl Program {
             interface: interface.clone(),
             device: Device::here(interface.index)?,
             id,
-            asked: mode,
+            requested: mode,
             reached,
             why_not_native,
         })
@@ -274,18 +79,22 @@ pub(super) fn check(program: &Program, interface: &Interface) -> Result<(), Erro
     if too_old {
         return Err(Error::Config {
             setting: "kernel",
-            why: "programs are attached by a link that goes with its owner, which needs kernel 5.9"
+            why: "programs are attached by a link that is removed with its owner, which needs \
+                  kernel 5.9"
                 .into(),
         });
     }
-    if let Loaded::Bound { device: bound, .. } = program.code
+    if let Loaded::Generated {
+        device: Some(bound),
+        ..
+    } = program.code
         && bound != Device::here(interface.index)?
     {
         return Err(Error::Config {
             setting: "metadata",
             why: format!(
-                "the program is bound to the interface with index {} in the network namespace it was loaded in, which is not {} ({}) in this one: \
-                 load it for this interface, in its namespace",
+                "the program is bound to the interface with index {} in the network namespace it was \
+                 loaded in, not to {} ({}) in this one: load it for this interface, in its namespace",
                 bound.index(),
                 interface.name,
                 interface.index
@@ -298,7 +107,8 @@ pub(super) fn check(program: &Program, interface: &Interface) -> Result<(), Erro
         return Err(Error::Config {
             setting: "queues",
             why: format!(
-                "the program has room for {queues}, and {} has {}: load it with as many (`Redirect::queues`)",
+                "the program has room for {queues}, and {} has {}: load it with that many \
+                 (`Redirect::queues`)",
                 interface.name, interface.rx_queues
             ),
         });
@@ -317,7 +127,7 @@ fn link(program: &mut Program, interface: &Interface, mode: XdpMode) -> Result<L
     match bpf_link_xdp(program.code.fd()?, interface.index, mode) {
         Ok(link) => Ok(Link(link)),
         Err(refused) => {
-            // Somebody was faster: the kernel puts no link over a program.
+            // Another process was faster: the kernel allows no link over a program.
             if refused.is(EBUSY) || refused.is(EEXIST) {
                 refuse_if_taken(interface)?;
             }
@@ -338,24 +148,11 @@ pub(super) fn in_the_way(interface: &Interface, foreign: XdpProgram) -> Error {
     }
 }
 
-/// The name of a program, where this process may ask for it.
+/// The name of a program, if this process may ask for it.
 fn name_of(id: u32) -> Option<String> {
     let program = aya::programs::loaded_programs()
         .filter_map(Result::ok)
         .find(|program| program.id() == id)?;
     let name = program.name_as_str()?;
     (!name.is_empty()).then(|| name.to_owned())
-}
-
-impl fmt::Debug for Attachment {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Attachment")
-            .field("interface", &self.interface.name)
-            .field("id", &self.id)
-            .field("asked", &self.asked)
-            .field("reached", &self.reached)
-            .field("why_not_native", &self.why_not_native)
-            .field("sockets", &self.sockets)
-            .finish_non_exhaustive()
-    }
 }

@@ -1,8 +1,7 @@
-//! Type information for an object: what its maps are made of, and what its program is a function
-//! of.
+//! Type information for an object: the definitions of its maps, and the signature of its program.
 //!
-//! Loaders since libbpf 1.0 read maps from it and from nowhere else, and a dispatcher takes a
-//! program by it. The format is that of `Documentation/bpf/btf.rst`.
+//! Loaders since libbpf 1.0 read maps only from it, and a dispatcher needs it to run a program. The
+//! format is that of `Documentation/bpf/btf.rst`.
 
 use super::asm::MapDef;
 
@@ -10,12 +9,12 @@ use super::asm::MapDef;
 pub(super) struct Sections {
     /// `.BTF`: the types.
     pub(super) types: Vec<u8>,
-    /// `.BTF.ext`: which instructions are which function.
+    /// `.BTF.ext`: which instructions belong to which function.
     pub(super) functions: Vec<u8>,
 }
 
-/// Bytes of a map's definition in `.maps`: four pointers that nobody follows, as their types say
-/// all.
+/// Bytes of a map's definition in `.maps`: four pointers that nobody follows, because their types
+/// carry the values.
 pub(super) const DEFINITION: u32 = 32;
 
 const INT: u32 = 1;
@@ -26,7 +25,7 @@ const FUNC: u32 = 12;
 const FUNC_PROTO: u32 = 13;
 const VAR: u32 = 14;
 const DATASEC: u32 = 15;
-/// Seen from outside of the object: of a variable and of a function.
+/// Global linkage of a variable or a function.
 const GLOBAL: u32 = 1;
 const SIGNED: u32 = 1 << 24;
 
@@ -61,7 +60,7 @@ struct Btf {
 }
 
 impl Btf {
-    /// A type: its number.
+    /// Adds a type. Returns its ID.
     fn add(
         &mut self,
         name: &str,
@@ -77,7 +76,7 @@ impl Btf {
         self.count
     }
 
-    /// Where a string is; the empty one is the first.
+    /// The offset of a string; the empty one is the first.
     fn string(&mut self, text: &str) -> u32 {
         if self.strings.is_empty() {
             self.strings.push(0);
@@ -95,20 +94,20 @@ impl Btf {
         self.add(name, INT, 0, 4, [encoding | 32])
     }
 
-    /// A variable whose struct tells a map by its members: each points to an array that is as long
-    /// as the number that it tells.
+    /// A variable whose struct defines a map by its members: each points to an array whose length
+    /// is the value.
     fn map(&mut self, map: &MapDef, int: u32) -> u32 {
-        let told = [
+        let fields = [
             ("type", map.kind as u32),
             ("key_size", map.key_size),
             ("value_size", map.value_size),
             ("max_entries", map.max_entries),
         ];
-        let pointers = told.map(|(_, number)| {
+        let pointers = fields.map(|(_, number)| {
             let array = self.add("", ARRAY, 0, 0, [int, int, number]);
             self.add("", PTR, 0, array, [])
         });
-        let names = told.map(|(name, _)| self.string(name));
+        let names = fields.map(|(name, _)| self.string(name));
         let members: Vec<u32> = (0..4)
             .flat_map(|at| [names[at], pointers[at], at as u32 * 64])
             .collect();
@@ -144,18 +143,18 @@ impl Btf {
     }
 }
 
-/// All instructions of `section` are one function.
+/// The record that makes all instructions of `section` one function.
 fn functions(section: u32, function: u32) -> Vec<u8> {
     const RECORD: u32 = 8;
     let records = [RECORD, section, 1, 0, function];
     let len = records.len() as u32 * 4;
-    // No lines: there is no source.
+    // No line information, because there is no source.
     let mut bytes = header(&[0, len, len, 0]);
     bytes.extend(records.into_iter().flat_map(u32::to_ne_bytes));
     bytes
 }
 
-/// Magic number, version and length; and where the two parts are, and how long.
+/// Magic number, version and length; then the offsets and lengths of the two parts.
 fn header(parts: &[u32; 4]) -> Vec<u8> {
     const MAGIC: u16 = 0xeb9f;
     const LEN: u32 = 24;

@@ -1,26 +1,26 @@
-//! What became of the packets that a program saw.
+//! What happened to the packets that a program saw.
 
 use std::ops::AddAssign;
 
-/// What the generated program counted. Each packet that it was given is in exactly one of these.
+/// What the generated program counted. Each packet that it saw is in exactly one of these.
 ///
-/// A redirected packet is on its way to the socket; what the socket lost of them (receive ring
-/// full, nothing in the fill ring) is in the socket's own counters.
+/// A redirected packet is on its way to the socket; those that the socket lost (receive ring full,
+/// fill ring empty) are in the socket's own counters.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Counters {
     /// Given to the socket of their queue.
     pub redirected: u64,
-    /// Their queue had no socket: passed to the kernel or dropped, as was asked.
+    /// Their queue had no socket: passed to the kernel or dropped, as requested.
     pub missed: u64,
-    /// Not chosen by the filter, and passed to the kernel. Always 0 without a filter.
+    /// Rejected by the filter, and passed to the kernel. Always 0 without a filter.
     pub passed: u64,
-    /// Not chosen by the filter, and dropped. Always 0 without a filter.
+    /// Rejected by the filter, and dropped. Always 0 without a filter.
     pub dropped: u64,
 }
 
 impl Counters {
-    /// All packets that the program was given: the sum of the others.
+    /// All packets that the program saw: the sum of the others.
     pub const fn offered(&self) -> u64 {
         self.redirected + self.missed + self.passed + self.dropped
     }
@@ -35,7 +35,7 @@ impl AddAssign for Counters {
     }
 }
 
-/// How the counters of a queue lie in the program's map.
+/// The counters of a queue as they are in the program's map.
 pub(super) type Raw = [u64; COUNTERS as usize];
 pub(super) const COUNTERS: u32 = 4;
 

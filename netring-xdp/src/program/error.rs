@@ -1,4 +1,4 @@
-//! What aya says of a failure, in the words of this workspace.
+//! aya's errors as those of this workspace.
 
 use std::io;
 
@@ -32,7 +32,7 @@ pub(super) fn program(error: ProgramError) -> Error {
             verifier_log,
         } => {
             let log = verifier_log.to_string();
-            // Without a word of the verifier's it was not asked: the process may not load, or the
+            // Without a log the verifier did not run: the process may not load programs, or the
             // kernel is too old.
             if log.trim().is_empty() {
                 failed("bpf(BPF_PROG_LOAD)", io_error)

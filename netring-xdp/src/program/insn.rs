@@ -1,12 +1,12 @@
-//! One eBPF instruction: its fields, its eight bytes, and how it is written down.
+//! One eBPF instruction: its fields, its eight bytes, and its text.
 
 use std::fmt;
 
 /// A register of the eBPF machine.
 ///
-/// `R0` is what a call or the program returns, `R1`–`R5` are arguments and are lost by a call,
-/// `R6`–`R9` are kept, `R10` is the end of a stack of 512 bytes and is never written to.
-#[expect(missing_docs, reason = "the names are all there is to say")]
+/// `R0` is the result of a call or of the program; `R1`–`R5` are arguments, which a call
+/// overwrites; `R6`–`R9` survive a call; `R10` is the end of a stack of 512 bytes, and read-only.
+#[expect(missing_docs, reason = "the names say everything")]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub enum Reg {
@@ -23,7 +23,7 @@ pub enum Reg {
     R10,
 }
 
-/// How much memory an instruction touches.
+/// How much memory an instruction accesses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub enum Size {
@@ -49,7 +49,8 @@ impl Size {
     }
 }
 
-/// What is computed. All are unsigned; a division by 0 gives 0, and the rest of one the dividend.
+/// An operation. All are unsigned; dividing by 0 gives 0, and the remainder of that is the
+/// dividend.
 #[expect(missing_docs, reason = "the names are those of the instruction set")]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
@@ -68,7 +69,7 @@ pub enum Alu {
     Mov = 0xb0,
 }
 
-/// When a jump is taken: `Gt` … are unsigned, `Sgt` … signed, `Set` where the two have a bit in
+/// When a jump is taken: `Gt` … are unsigned, `Sgt` … signed, `Set` if the operands have a bit in
 /// common.
 #[expect(missing_docs, reason = "the names are those of the instruction set")]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -87,7 +88,7 @@ pub enum Cond {
     Sle = 0xd0,
 }
 
-/// The second operand: a register, or a number that is extended with its sign to 64 bits.
+/// The second operand: a register, or a number that is sign-extended to 64 bits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Operand {
     /// A register.
@@ -103,7 +104,7 @@ pub struct Insn {
     pub code: u8,
     /// The number of the register that is written to.
     pub dst: u8,
-    /// The number of the register that is read, or a word about `imm`.
+    /// The number of the register that is read, or a qualifier of `imm`.
     pub src: u8,
     /// A distance in bytes (memory) or instructions (jumps).
     pub off: i16,
@@ -154,8 +155,8 @@ impl From<i32> for Operand {
     }
 }
 
-/// As the kernel's own disassembler writes it. A jump is written with its distance; a listing of a
-/// whole program ([`Code`](super::asm::Code)) writes its aim.
+/// As the kernel's own disassembler writes it. A jump is written with its distance; the listing of
+/// a whole program ([`Code`](super::asm::Code)) writes its destination.
 impl fmt::Display for Insn {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self {
@@ -195,7 +196,7 @@ impl fmt::Display for Insn {
     }
 }
 
-/// The condition of a jump with the word before it; nothing for one that is always taken.
+/// The condition of a jump, with its `if`; empty for a jump that is always taken.
 pub(super) struct Condition<'a>(pub(super) &'a Insn);
 
 impl fmt::Display for Condition<'_> {

@@ -1,4 +1,4 @@
-//! A program in the kernel, with its maps; not yet attached.
+//! A program in the kernel with its maps, not yet attached.
 
 use std::fmt;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -19,11 +19,11 @@ use crate::device::Device;
 pub struct Program {
     pub(super) code: Loaded,
     pub(super) sockets: SocketMap,
-    /// The counters of the generated program, and for how many queues; the user's own has its own.
+    /// The counters of the generated program, and for how many queues.
     pub(super) counts: Option<(PerCpuArray<MapData, Raw>, u32)>,
 }
 
-/// Who keeps the program.
+/// What keeps the program.
 #[derive(Debug)]
 pub(super) enum Loaded {
     Ebpf {
@@ -31,34 +31,33 @@ pub(super) enum Loaded {
         name: String,
     },
     Xdp(Box<Xdp>),
-    /// Bound to an interface, and not loaded with aya.
-    Bound {
+    /// The generated program, which may be bound to an interface.
+    Generated {
         program: OwnedFd,
-        device: Device,
+        device: Option<Device>,
     },
 }
 
 impl Program {
-    /// The user's own program out of an ELF object, as compilers for eBPF write it. `map` is its
-    /// XSKMAP.
+    /// The user's own program from an ELF object, as eBPF compilers write it. `map` is its XSKMAP.
     ///
     /// Nothing of the generated program is loaded beside it.
     ///
     /// # Errors
-    /// [`Error::Source`] for what is no such object, [`Error::Config`] for names that are not in
-    /// it, and those of [`Redirect::load`](super::Redirect::load).
+    /// [`Error::Source`] if it is not such an object, [`Error::Config`] for names that it does not
+    /// have, and those of [`Redirect::load`](super::Redirect::load).
     pub fn from_elf(object: &[u8], program: &str, map: &str) -> Result<Self, Error> {
         let ebpf = read(|| Ebpf::load(object))?.map_err(error::load)?;
         Self::from_ebpf(ebpf, program, map)
     }
 
-    /// The user's own program, with whatever else is in its object: take from `ebpf` before what is
-    /// to be used beside it, or find it again by
+    /// The user's own program, with whatever else is in its object: take out of `ebpf` before what
+    /// is to be used separately, or get it later from
     /// [`Attachment::ebpf_mut`](super::Attachment::ebpf_mut). The program is loaded into the kernel
     /// if it is not yet.
     ///
     /// # Errors
-    /// As for [`from_elf`](Self::from_elf).
+    /// Those of [`from_elf`](Self::from_elf).
     pub fn from_ebpf(mut ebpf: Ebpf, program: &str, map: &str) -> Result<Self, Error> {
         let sockets = SocketMap::from(take_sockets(&mut ebpf, map)?);
         let mut code = Loaded::Ebpf {
@@ -87,38 +86,44 @@ impl Program {
         })
     }
 
-    /// The number that the kernel gave the program.
+    /// The ID that the kernel gave the program.
     ///
     /// # Errors
-    /// The kernel does not tell it.
+    /// The failed call.
     pub fn id(&mut self) -> Result<u32, Error> {
         Ok(bpf_program_id(self.code.fd()?)?)
     }
 
-    /// Whether it writes metadata before each packet: it is one of
+    /// Whether it writes metadata before each packet: it was generated with
     /// [`Redirect::metadata`](super::Redirect::metadata).
     pub const fn has_metadata(&self) -> bool {
-        matches!(self.code, Loaded::Bound { .. })
+        matches!(
+            self.code,
+            Loaded::Generated {
+                device: Some(_),
+                ..
+            }
+        )
     }
 
-    /// The program's descriptor, for what is not in this crate: a test run, a pin.
+    /// The program's descriptor, for what this crate does not do: a test run, a pin.
     ///
     /// # Errors
-    /// As for [`xdp_mut`](Self::xdp_mut).
+    /// [`Error::Config`] if the user's object no longer has a program of that name.
     pub fn fd(&mut self) -> Result<BorrowedFd<'_>, Error> {
         self.code.fd()
     }
 
-    /// The program, for what aya can do with it.
+    /// The program, for what else aya can do with it.
     ///
     /// # Errors
-    /// The user's own object has none of that name any more; a program [with
-    /// metadata](super::Redirect::metadata) is not aya's.
+    /// [`Error::Config`] for the generated program, which is not loaded with aya, and if the user's
+    /// object no longer has a program of that name.
     pub fn xdp_mut(&mut self) -> Result<&mut Xdp, Error> {
         self.code.xdp()
     }
 
-    /// The sockets, which may be set before the program is attached: no packet is then missed.
+    /// The sockets. Set before the program is attached, no packet is missed.
     pub const fn sockets_mut(&mut self) -> &mut SocketMap {
         &mut self.sockets
     }
@@ -133,16 +138,18 @@ impl Loaded {
                 .ok_or_else(|| missing("program", name))?
                 .try_into()
                 .map_err(error::program),
-            Self::Bound { .. } => Err(Error::Config {
-                setting: "metadata",
-                why: "a program that is bound to an interface is not loaded with aya".into(),
+            Self::Generated { .. } => Err(Error::Config {
+                setting: "program",
+                why: "the generated program is not loaded with aya; load its object \
+                      (`Redirect::object`) with `Program::from_elf` for that"
+                    .into(),
             }),
         }
     }
 
     pub(super) fn fd(&mut self) -> Result<BorrowedFd<'_>, Error> {
         match self {
-            Self::Bound { program, .. } => Ok(OwnedFd::as_fd(program)),
+            Self::Generated { program, .. } => Ok(OwnedFd::as_fd(program)),
             other => Ok(other.xdp()?.fd().map_err(error::program)?.as_fd()),
         }
     }
@@ -156,12 +163,12 @@ fn take_sockets(ebpf: &mut Ebpf, name: &str) -> Result<XskMap<MapData>, Error> {
     })
 }
 
-/// Reads an object with aya, which takes it on trust: what it says over a damaged one is an error
-/// here, also where it panics.
+/// Reads an object with aya, which trusts it: if a damaged object makes it panic, that is an error
+/// here.
 fn read<T>(with: impl FnOnce() -> T + UnwindSafe) -> Result<T, Error> {
     catch_unwind(with).map_err(|_| Error::Source {
         what: "the eBPF object is damaged".into(),
-        source: "aya gave up reading it".into(),
+        source: "aya panicked while reading it".into(),
     })
 }
 
@@ -175,7 +182,7 @@ fn load_once(xdp: &mut Xdp) -> Result<(), Error> {
 pub(super) fn missing(setting: &'static str, name: &str) -> Error {
     Error::Config {
         setting,
-        why: format!("the object has none of the name {name:?}"),
+        why: format!("the object has none named {name:?}"),
     }
 }
 

@@ -1,11 +1,12 @@
-//! What the driver knows of a packet, written before it by the program (kernel 6.3; VLAN tags 6.8).
+//! What the driver knows about a packet, written before it by the program (kernel 6.3; VLAN tags
+//! 6.8).
 //!
 //! ```text
 //!  packet - 24      - 16    - 12    - 8    - 6     - 4     packet
 //!        │ timestamp │ hash  │ kind  │ TPID │ TCI   │ mark  │ Ethernet …
 //! ```
-//! All in the host's order but the TPID, which is as on the wire. The mark says which of them are
-//! there.
+//! All fields are in the host's byte order except the TPID, which is as on the wire. The mark says
+//! which of them are present.
 
 use std::sync::OnceLock;
 
@@ -14,23 +15,22 @@ use netring_sys::{Clock, Error, Timestamp, VlanTag};
 
 use super::asm::{Assembler, Cond, Helper, Label, Reg, Size};
 
-/// What the driver says of a packet.
+/// What the driver knows about a packet.
 ///
-/// An AF_XDP socket gives the packet's place, and not whether something stands before it: that is
-/// what the mark in the last 4 bytes is for. Who gives a chunk to the fill ring has to clear it
-/// ([`Metadata::MARK`] bytes before the place where a packet will start): else a packet without
-/// metadata would be given that of the one before it in the same chunk. This crate's captures
-/// and sockets do, where they read it
-/// ([`CaptureBuilder::metadata`](crate::CaptureBuilder::metadata),
+/// An AF_XDP socket reports where a packet is, but not whether something precedes it; the mark in
+/// the last 4 bytes does. It has to be cleared before a chunk goes into the fill ring
+/// ([`Metadata::MARK`] bytes before the place where a packet will start). Otherwise a packet
+/// without metadata would show that of the previous packet in its chunk. This crate's captures and
+/// sockets do that if they read it ([`CaptureBuilder::metadata`](crate::CaptureBuilder::metadata),
 /// [`SocketBuilder::metadata`](crate::SocketBuilder::metadata)).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Metadata {
-    /// When the card received it, by the card's clock.
+    /// When the card received the packet, by the card's clock.
     pub timestamp: Option<Timestamp>,
-    /// The card's hash of its flow.
+    /// The card's hash of the packet's flow.
     pub hash: Option<u32>,
-    /// The tag that the card took out of its bytes.
+    /// The tag that the card moved out of the packet's bytes.
     pub vlan: Option<VlanTag>,
 }
 
@@ -40,12 +40,12 @@ const HAS_HASH: i32 = 2;
 const HAS_VLAN: i32 = 4;
 
 impl Metadata {
-    /// How many bytes before the packet it takes.
+    /// How many bytes before the packet it occupies.
     pub const LEN: usize = 24;
-    /// How many of these are the mark, right before the packet.
+    /// How many of these are the mark, immediately before the packet.
     pub const MARK: usize = 4;
 
-    /// What stands in the [`LEN`](Self::LEN) bytes before a packet; `None` where the program wrote
+    /// Reads the [`LEN`](Self::LEN) bytes before a packet. Returns `None` if the program wrote
     /// nothing there.
     #[inline]
     pub fn read(before: &[u8; Self::LEN]) -> Option<Self> {
@@ -59,7 +59,7 @@ impl Metadata {
         }
         let has = |bit: i32| mark & bit as u32 != 0;
         let nanos = u64::from_ne_bytes([n0, n1, n2, n3, n4, n5, n6, n7]);
-        // A driver that has no stamp for this packet may say 0.
+        // A driver that has no timestamp for this packet may report 0.
         let nanos = i64::try_from(nanos)
             .ok()
             .filter(|&nanos| has(HAS_TIMESTAMP) && nanos != 0);
@@ -76,13 +76,13 @@ impl Metadata {
 
 /// What the driver is asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Wanted {
+pub(crate) struct MetadataFields {
     pub(crate) timestamp: bool,
     pub(crate) hash: bool,
     pub(crate) vlan: bool,
 }
 
-impl Wanted {
+impl MetadataFields {
     pub(crate) const ALL: Self = Self {
         timestamp: true,
         hash: true,
@@ -90,8 +90,8 @@ impl Wanted {
     };
 }
 
-/// The kernel's functions that ask the driver, by their numbers in the running kernel; `None` for
-/// one that it has not.
+/// The kernel's functions that ask the driver, by their IDs in the running kernel; `None` for one
+/// that it lacks.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Kfuncs {
     timestamp: Option<i32>,
@@ -100,9 +100,9 @@ pub(super) struct Kfuncs {
 }
 
 impl Kfuncs {
-    /// Those for what is wanted.
-    pub(super) fn of_this_kernel(wanted: Wanted) -> Result<Self, Error> {
-        /// The kernel's types are megabytes, and the same for as long as it runs.
+    /// The functions for these fields.
+    pub(super) fn of_this_kernel(wanted: MetadataFields) -> Result<Self, Error> {
+        /// The kernel's types are megabytes, and stay the same while it runs.
         static FOUND: OnceLock<Kfuncs> = OnceLock::new();
         let all = match FOUND.get() {
             Some(found) => *found,
@@ -138,8 +138,8 @@ impl Kfuncs {
         })
     }
 
-    /// Whether the driver can be asked for all of it.
-    pub(super) fn check(self, wanted: Wanted) -> Result<(), Error> {
+    /// Checks that the driver can be asked for all of these fields.
+    pub(super) fn check(self, wanted: MetadataFields) -> Result<(), Error> {
         let has = |wanted: bool, kfunc: Option<i32>| !wanted || kfunc.is_some();
         if has(wanted.timestamp, self.timestamp)
             && has(wanted.hash, self.hash)
@@ -154,13 +154,15 @@ impl Kfuncs {
 fn cannot_ask() -> Error {
     Error::Config {
         setting: "metadata",
-        why: "the running kernel cannot ask drivers about packets; kernel 6.3 can, and 6.8 for VLAN tags"
-            .into(),
+        why:
+            "the running kernel cannot ask drivers about packets; kernel 6.3 or newer can, and 6.8 \
+              for VLAN tags"
+                .into(),
     }
 }
 
-/// The part of the program that writes it. The context is in `r1` and stays in `r9`; `r6` is left
-/// alone.
+/// Adds the part of the program that writes it. The context is in `r1`, and stays in `r9`; `r6` is
+/// not touched.
 pub(super) fn write(asm: &mut Assembler, kfuncs: Kfuncs) {
     const LEN: i16 = Metadata::LEN as i16;
     /// Offsets in `struct xdp_md`.
@@ -172,7 +174,7 @@ pub(super) fn write(asm: &mut Assembler, kfuncs: Kfuncs) {
     asm.call(Helper::AdjustMeta);
     asm.jump_if(Cond::Ne, Reg::R0, 0, none);
 
-    // It is put together on the stack, at its own offsets from the end.
+    // It is built on the stack, at its own offsets from the end.
     for at in [-24, -16, -8] {
         asm.store(Size::Double, Reg::R10, at, 0);
     }
@@ -194,7 +196,7 @@ pub(super) fn write(asm: &mut Assembler, kfuncs: Kfuncs) {
     asm.bind(none);
 }
 
-/// Has the kernel write to these places on the stack; where it has something, says so in the mark.
+/// Has the kernel write to these places on the stack, and notes in the mark if it had something.
 fn ask(asm: &mut Assembler, kfunc: Option<i32>, places: &[i16], bit: i32) {
     let Some(kfunc) = kfunc else {
         return;

@@ -1,4 +1,4 @@
-//! What a driver says when it does not run a program, in words that say what to do.
+//! Explains why a driver does not run a program, and what to do about it.
 
 use netring_sys::errno::{EINVAL, ENODEV, ENOSPC, ERANGE};
 use netring_sys::kernel::xdp::XDP_PACKET_HEADROOM;
@@ -7,11 +7,11 @@ use netring_sys::{Error, Interface, SyscallError};
 
 use crate::permit;
 
-/// The largest MTU by which drivers give a program each packet in one buffer, a page: 3506 with
-/// pages of 4 KiB. veth has exactly this bound, of the MTU of its other end; that of others is
+/// The largest MTU with which drivers give a program each packet in one buffer, a page: 3506 with
+/// pages of 4 KiB. veth has exactly this bound, for the MTU of its other end; other drivers are
 /// close to it.
 pub(crate) fn mtu_of_one_buffer() -> u32 {
-    /// `struct skb_shared_info`, on a line of the cache.
+    /// `struct skb_shared_info`, rounded up to a cache line.
     const BEHIND: u32 = 320;
     const ETHERNET: u32 = 14;
     let page = u32::try_from(page_size()).unwrap_or(4096);
@@ -27,7 +27,8 @@ pub(super) fn explained(refused: SyscallError, interface: &Interface) -> Error {
     } else {
         format!("the other end of {name}, which itself has an MTU of {mtu}, has a larger one")
     };
-    // veth says ERANGE, whichever of its ends is meant; others EINVAL, which has other reasons too.
+    // veth returns ERANGE, whichever of its ends is meant; others EINVAL, which has other reasons
+    // too.
     if refused.is(ERANGE) || refused.is(EINVAL) && *mtu > bound {
         return Error::MtuTooLarge {
             interface: name.clone(),
@@ -54,12 +55,12 @@ pub(super) fn explained(refused: SyscallError, interface: &Interface) -> Error {
     permit::for_program(refused)
 }
 
-/// Whether it is the MTU that native mode does not take.
+/// Whether native mode refused the MTU.
 pub(crate) fn is_about_mtu(error: &Error) -> bool {
     matches!(error, Error::MtuTooLarge { .. })
 }
 
-/// Whether generic mode may do what this error says that native mode does not.
+/// Whether generic mode may work if native mode failed with this error.
 pub(crate) fn is_about_native(error: &Error) -> bool {
     match error {
         Error::Syscall(failed) => !failed.is(ENODEV),

@@ -13,20 +13,18 @@ use object::{
 use super::asm::Code;
 use super::btf::{self, DEFINITION};
 
-/// What the program may be used under. Some of the kernel's functions ask for a name that it knows;
-/// this crate's own choice of MIT is one of the two here.
+/// The licence of the program. Some of the kernel's functions require one that is compatible with
+/// the GPL; the MIT half is this crate's own.
 pub(super) const LICENSE: &CStr = c"Dual MIT/GPL";
 
 impl Code {
-    /// The program as an ELF object, as loaders take it: `program` is its name, and `section` says
-    /// what it is (`xdp`, `xdp.frags`). [`Program::from_elf`](super::Program::from_elf) loads
-    /// it.
+    /// The program as an ELF object for a loader: `program` is its name, and `section` its type
+    /// (`xdp`, `xdp.frags`). [`Program::from_elf`](super::Program::from_elf) loads it.
     ///
-    /// The maps are in `.maps`, each load of a map has a relocation, and `.BTF` has the types of
-    /// all.
+    /// The maps are in `.maps`, each load of a map has a relocation, and `.BTF` has all types.
     ///
     /// # Errors
-    /// The object cannot be written: it is too large.
+    /// [`Error::Source`] if the object cannot be written, because it is too large.
     pub fn object(&self, program: &str, section: &str) -> Result<Vec<u8>, Error> {
         let order = if cfg!(target_endian = "little") {
             Endianness::Little
@@ -59,7 +57,7 @@ impl Code {
                 let maps = *map_section.get_or_insert_with(|| {
                     object.add_section(Vec::new(), b".maps".to_vec(), SectionKind::Data)
                 });
-                // What it is stands in the types; here is but its place.
+                // The types describe the map; this only reserves its place.
                 let at = object.append_section_data(maps, &[0; DEFINITION as usize], 8);
                 let size = u64::from(DEFINITION);
                 object.add_symbol(symbol(&map.name, at, size, SymbolKind::Data, maps))

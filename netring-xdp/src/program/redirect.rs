@@ -1,43 +1,38 @@
-//! The program that this crate generates: every packet to the socket of its queue, and every packet
-//! counted.
+//! The program that this crate generates: it redirects every packet to the socket of its queue, and
+//! counts every packet.
+
+mod code;
 
 use netring_sys::syscall::XdpLoad;
 use netring_sys::{Error, Filter, Interface};
 
-use super::asm::{Assembler, Code, Cond, Helper, MapDef, MapKind, Reg, Size};
-use super::counters::{COUNTER, COUNTERS};
-use super::generated::{COUNTS, PROGRAM, SOCKETS};
+use super::generated::PROGRAM;
 use super::load::Program;
-use super::metadata::{self, Kfuncs, Wanted};
-use super::translate::{self, JumpTarget, LoadStrategy};
-use super::{Otherwise, bound};
+use super::metadata::{Kfuncs, MetadataFields};
+use super::{DefaultAction, loader};
 use crate::device::Device;
 
-/// Offsets in `struct xdp_md`, the context that a program is given in `r1`.
-const RX_QUEUE_INDEX: i16 = 16;
-/// What `bpf_redirect_map` returns for a packet that goes to a socket.
-const XDP_REDIRECT: i32 = 4;
 const MAX_QUEUES: u32 = 65_536;
 
 /// Settings of the generated program.
 ///
 /// ```
-/// use netring_xdp::program::{Otherwise, Program};
+/// use netring_xdp::program::{DefaultAction, Program};
 ///
-/// let settings = Program::redirect().queues(4).otherwise(Otherwise::Drop);
+/// let settings = Program::redirect().queues(4).default_action(DefaultAction::Drop);
 /// println!("{}", settings.listing());
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[must_use = "settings do nothing until the program is loaded"]
 pub struct Redirect {
     queues: u32,
-    otherwise: Otherwise,
+    default_action: DefaultAction,
     multi_buffer: bool,
     filter: Option<Filter>,
     /// What a process without CAP_PERFMON needs.
     indirect_by_call: bool,
-    /// The interface whose driver is asked about packets, and for what.
-    metadata: Option<(u32, Wanted)>,
+    /// The interface whose driver is asked about packets, and for which fields.
+    metadata: Option<(u32, MetadataFields)>,
 }
 
 impl Program {
@@ -51,7 +46,7 @@ impl Default for Redirect {
     fn default() -> Self {
         Self {
             queues: 64,
-            otherwise: Otherwise::Pass,
+            default_action: DefaultAction::Pass,
             multi_buffer: false,
             filter: None,
             indirect_by_call: false,
@@ -61,8 +56,8 @@ impl Default for Redirect {
 }
 
 impl Redirect {
-    /// For how many queues there is room: at least as many as the interface has. Default 64, at
-    /// most 65536.
+    /// How many queues there is room for: at least as many as the interface has. Default: 64; at
+    /// most 65,536.
     ///
     /// Each takes 8 bytes, and 32 bytes on each processor.
     pub const fn queues(mut self, queues: u32) -> Self {
@@ -70,16 +65,16 @@ impl Redirect {
         self
     }
 
-    /// What becomes of packets that go to no socket. Default: [`Otherwise::Pass`], so that the host
-    /// stays reachable.
-    pub const fn otherwise(mut self, otherwise: Otherwise) -> Self {
-        self.otherwise = otherwise;
+    /// What happens to packets that go to no socket. Default: [`DefaultAction::Pass`], so that the
+    /// host stays reachable.
+    pub const fn default_action(mut self, default_action: DefaultAction) -> Self {
+        self.default_action = default_action;
         self
     }
 
     /// Takes packets that are larger than one buffer of the driver (`xdp.frags`, kernel 5.18;
-    /// AF_XDP sockets take them from 6.6 on). Default: no; a driver then refuses native mode on
-    /// an interface whose MTU is too large for one buffer.
+    /// AF_XDP sockets take them since 6.6). Default: no; a driver then refuses native mode on an
+    /// interface whose MTU is too large for one buffer.
     #[doc(alias = "BPF_F_XDP_HAS_FRAGS")]
     pub const fn multi_buffer(mut self, multi_buffer: bool) -> Self {
         self.multi_buffer = multi_buffer;
@@ -87,7 +82,7 @@ impl Redirect {
     }
 
     /// A classic BPF [`Filter`], as packet sockets take it: packets for which it returns 0 go to no
-    /// socket ([`otherwise`](Self::otherwise)), and are counted
+    /// socket ([`default_action`](Self::default_action)), and are counted
     /// ([`Counters::passed`](super::Counters::passed), [`dropped`](super::Counters::dropped)).
     /// Default: all packets. It is checked when the program is loaded.
     ///
@@ -111,24 +106,24 @@ impl Redirect {
         self
     }
 
-    /// Writes what the driver of `interface` knows of each packet before it:
+    /// Writes what the driver of `interface` knows about each packet before it:
     /// [`Metadata`](super::Metadata) (kernel 6.3). Default: no. The program is bound to this
     /// interface, and runs in native mode only.
     ///
-    /// A driver that does not know one thing or another is no error: the metadata says of each
-    /// packet what there is.
+    /// It is not an error if a driver does not know something: the metadata of each packet says
+    /// what is present.
     #[doc(alias = "BPF_F_XDP_DEV_BOUND_ONLY")]
     pub const fn metadata(self, interface: &Interface) -> Self {
-        self.asking(interface, Wanted::ALL)
+        self.asking(interface, MetadataFields::ALL)
     }
 
-    /// As [`metadata`](Self::metadata), for some of it.
-    pub(crate) const fn asking(mut self, interface: &Interface, wanted: Wanted) -> Self {
+    /// As [`metadata`](Self::metadata), for some of the fields.
+    pub(crate) const fn asking(mut self, interface: &Interface, wanted: MetadataFields) -> Self {
         self.metadata = Some((interface.index, wanted));
         self
     }
 
-    /// Whether the running kernel can ask for all that is wanted.
+    /// Checks that the running kernel can ask for all requested fields.
     pub(crate) fn check_kernel(&self) -> Result<(), Error> {
         match self.metadata {
             Some((_, wanted)) => Kfuncs::of_this_kernel(wanted)?.check(wanted),
@@ -136,28 +131,30 @@ impl Redirect {
         }
     }
 
-    /// The program's instructions, one a line.
+    /// The program's instructions, one per line.
     pub fn listing(&self) -> String {
-        // A kernel without the functions has no numbers for them: they are then not in the listing.
+        // A kernel without the functions has no IDs for them: they are then not in the listing.
         let kfuncs = self.kfuncs().unwrap_or_default();
         let code = self.code(kfuncs);
         code.map_or_else(|error| error.to_string(), |code| code.to_string())
     }
 
-    /// The program as an ELF object, as a loader takes it: section `xdp` or `xdp.frags`, `.maps`,
-    /// `license`, and the types.
+    /// The program as an ELF object for a loader: section `xdp` or `xdp.frags`, `.maps`, `license`,
+    /// and the types.
     ///
-    /// libbpf, and so `ip link set … xdp object …`, takes it as well. Its maps are `netring_xsks`
+    /// libbpf, and so `ip link set … xdp object …`, loads it as well. Its maps are `netring_xsks`
     /// and `netring_counts`.
     ///
     /// # Errors
-    /// [`Error::Config`] for a setting that cannot be: one with metadata holds numbers of the
-    /// running kernel, and is no object.
+    /// [`Error::Config`] for an impossible setting. A program with metadata cannot be an object,
+    /// because it contains IDs of the running kernel.
     pub fn object(&self) -> Result<Vec<u8>, Error> {
         if self.metadata.is_some() {
             return Err(Error::Config {
                 setting: "metadata",
-                why: "a program that asks the driver is bound to its interface, and cannot be an object".into(),
+                why: "a program that asks the driver is bound to its interface, and cannot be an \
+                      object"
+                    .into(),
             });
         }
         let section = if self.multi_buffer {
@@ -174,13 +171,13 @@ impl Redirect {
     /// [`Error::Config`] for an impossible setting, and for a filter that is invalid or cannot be
     /// translated, which names the instruction;
     /// [`Error::NotPermitted`] without CAP_BPF and CAP_NET_ADMIN, [`Error::ProgramRefused`] with
-    /// the verifier's log; with metadata [`Error::Config`] or [`Error::Source`] on a kernel that
-    /// has no such functions, or no type information, and `EOPNOTSUPP` for an interface that no
+    /// the verifier's log; with metadata [`Error::Config`] or [`Error::Source`] on a kernel without
+    /// these functions or without type information, and `EOPNOTSUPP` for an interface that no
     /// program can be bound to.
     pub fn load(&self) -> Result<Program, Error> {
         let loaded = self.load_as_it_is();
-        // The faster way to load bytes first, and the one that takes no CAP_PERFMON where the
-        // verifier refuses that.
+        // First with the faster way to load bytes; if the verifier refuses it, with the one that
+        // needs no CAP_PERFMON.
         if self.filter.is_none() || !matches!(loaded, Err(Error::ProgramRefused { .. })) {
             return loaded;
         }
@@ -190,16 +187,15 @@ impl Redirect {
     }
 
     fn load_as_it_is(&self) -> Result<Program, Error> {
-        let Some((interface, _)) = self.metadata else {
-            return Program::generated(&self.object()?, self.queues);
-        };
+        let interface = self.metadata.map(|(interface, _)| interface);
         let with = XdpLoad {
-            interface,
+            interface: interface.unwrap_or(0),
             multi_buffer: self.multi_buffer,
             ..XdpLoad::default()
         };
-        let (program, maps) = bound::load(&self.code(self.kfuncs()?)?, PROGRAM, with)?;
-        Program::bound(program, Device::here(interface)?, maps, self.queues)
+        let (program, maps) = loader::load(&self.code(self.kfuncs()?)?, PROGRAM, with)?;
+        let device = interface.map(Device::here).transpose()?;
+        Program::generated(program, device, maps, self.queues)
     }
 
     fn kfuncs(&self) -> Result<Kfuncs, Error> {
@@ -208,107 +204,13 @@ impl Redirect {
             None => Ok(Kfuncs::default()),
         }
     }
-
-    fn code(&self, kfuncs: Kfuncs) -> Result<Code, Error> {
-        if self.queues == 0 || self.queues > MAX_QUEUES {
-            return Err(Error::Config {
-                setting: "queues",
-                why: format!("{} is not between 1 and {MAX_QUEUES}", self.queues),
-            });
-        }
-        let mut asm = Assembler::new();
-        let sockets = asm.map(MapDef {
-            name: SOCKETS.into(),
-            kind: MapKind::XskMap,
-            key_size: 4,
-            value_size: 4,
-            max_entries: self.queues,
-        });
-        let counts = asm.map(MapDef {
-            name: COUNTS.into(),
-            kind: MapKind::PerCpuArray,
-            key_size: 4,
-            value_size: COUNTERS * 8,
-            // The last is for packets of queues that there is no room for: they are counted as
-            // well.
-            max_entries: self.queues + 1,
-        });
-        let (count, in_range, done) = (asm.label(), asm.label(), asm.label());
-
-        asm.load(Size::Word, Reg::R6, Reg::R1, RX_QUEUE_INDEX);
-
-        let left_out = match self.otherwise {
-            Otherwise::Pass => COUNTER.passed,
-            Otherwise::Drop => COUNTER.dropped,
-        };
-        if let Some(filter) = &self.filter {
-            let not_chosen = JumpTarget {
-                label: count,
-                verdict: self.otherwise as i32,
-                counter: left_out,
-            };
-            let loads = LoadStrategy {
-                multi_buffer: self.multi_buffer,
-                indirect_by_call: self.indirect_by_call,
-            };
-            translate::add(&mut asm, filter, loads, not_chosen)?;
-        }
-
-        if self.metadata.is_some() {
-            metadata::write(&mut asm, kfuncs);
-        }
-
-        // One look-up, in the redirect itself: what it returns says whether there was a socket.
-        asm.load_map(Reg::R1, sockets);
-        asm.mov(Reg::R2, Reg::R6);
-        asm.mov(Reg::R3, self.otherwise as i32);
-        asm.call(Helper::RedirectMap);
-        asm.mov(Reg::R7, Reg::R0);
-        asm.mov(Reg::R8, COUNTER.redirected);
-        asm.jump_if(Cond::Eq, Reg::R0, XDP_REDIRECT, count);
-        asm.mov(Reg::R8, COUNTER.missed);
-
-        asm.bind(count);
-        asm.jump_if(Cond::Lt, Reg::R6, self.queues as i32, in_range);
-        asm.mov(Reg::R6, self.queues as i32);
-        asm.bind(in_range);
-        asm.store(Size::Word, Reg::R10, -4, Reg::R6);
-        asm.mov(Reg::R2, Reg::R10);
-        asm.add(Reg::R2, -4);
-        asm.load_map(Reg::R1, counts);
-        asm.call(Helper::MapLookup);
-        // Never: the number is in range. The verifier wants to see it asked.
-        asm.jump_if(Cond::Eq, Reg::R0, 0, done);
-        asm.mov(Reg::R1, 1);
-        // Each has its branch: to add to a pointer what differs from way to way takes CAP_PERFMON.
-        let counters = [COUNTER.redirected, COUNTER.missed, left_out];
-        let used = if self.filter.is_some() { 3 } else { 2 };
-        let (last, others) = counters[..used].split_last().unwrap_or((&0, &[]));
-        for counter in others {
-            let next = asm.label();
-            asm.jump_if(Cond::Ne, Reg::R8, *counter, next);
-            asm.atomic_add(Reg::R0, *counter as i16, Reg::R1);
-            asm.jump(done);
-            asm.bind(next);
-        }
-        asm.atomic_add(Reg::R0, *last as i16, Reg::R1);
-
-        asm.bind(done);
-        asm.mov(Reg::R0, Reg::R7);
-        asm.exit();
-        asm.finish().map_err(|error| Error::Config {
-            // Nothing else of it can be too long.
-            setting: "filter",
-            why: format!("the program that it makes cannot be assembled: {error}"),
-        })
-    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    /// The whole program, and so what a packet costs: 21 instructions run for one that goes to a
+    /// The whole program, and so the cost of a packet: 21 instructions run for one that goes to a
     /// socket, two of them calls.
     #[test]
     fn the_listing_is_the_program() {
@@ -348,7 +250,7 @@ mod tests {
     fn settings_change_the_program_where_they_say() {
         let listing = |shape: Redirect| shape.listing();
         let default = listing(Program::redirect());
-        let drops = listing(Program::redirect().otherwise(Otherwise::Drop));
+        let drops = listing(Program::redirect().default_action(DefaultAction::Drop));
         assert_eq!(drops, default.replace("r3 = 2", "r3 = 1"));
         let few = listing(Program::redirect().queues(3));
         assert_eq!(

@@ -5,7 +5,8 @@ use std::os::fd::AsFd;
 use aya::programs::loaded_programs;
 use netring_sys::{Error, Interface, SyscallError};
 
-use super::attach::{self, AttachMode, Attachment};
+use super::attach;
+use super::attachment::{AttachMode, Attachment};
 use super::error;
 use super::load::Program;
 use crate::permit;
@@ -76,7 +77,8 @@ fn taken(refused: SyscallError, interface: &Interface, foreign: u32) -> Error {
         }) if there.id == foreign => Error::Config {
             setting: "replace",
             why: format!(
-                "the program {foreign} on {} is held by a link of its owner, and only the owner can take it off ({refused})",
+                "program ID {foreign} on {} is held by a link of its owner, and only the owner can \
+                 detach it ({refused})",
                 interface.name
             ),
         },

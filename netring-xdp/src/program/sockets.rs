@@ -10,8 +10,8 @@ use super::error;
 
 /// The sockets of a program, by queue.
 ///
-/// A socket that is closed leaves the map by itself. One map may serve a program that is attached
-/// by somebody else (pinned in a bpf file system, run by a dispatcher):
+/// A socket that is closed leaves the map by itself. The map may belong to a program that another
+/// process attached (pinned in a bpf file system, run by a dispatcher):
 /// [`from_pin`](Self::from_pin).
 #[doc(alias = "XSKMAP")]
 pub struct SocketMap {
@@ -22,7 +22,7 @@ impl SocketMap {
     /// The map that is pinned at `path` in a bpf file system.
     ///
     /// # Errors
-    /// There is none, it is of another kind, or the process may not use it.
+    /// The failed call, if there is none, it is of another kind, or the process may not use it.
     pub fn from_pin(path: &std::path::Path) -> Result<Self, Error> {
         let data =
             MapData::from_pin(path).map_err(|error| error::map("bpf(BPF_OBJ_GET)", error))?;
@@ -37,15 +37,15 @@ impl SocketMap {
         self.map.len()
     }
 
-    /// Sends the packets of `queue` to this AF_XDP socket from now on, in the place of the one
-    /// before.
+    /// Sends the packets of `queue` to this AF_XDP socket from now on, in place of the previous
+    /// one.
     ///
     /// The socket has to be bound to this queue of the interface that the program is attached to:
-    /// the kernel drops packets for another, and counts them nowhere.
+    /// the kernel drops packets for any other socket, and counts them nowhere.
     ///
     /// # Errors
-    /// [`Error::Config`] for a queue that there is no room for, or the failed call: the descriptor
-    /// is no AF_XDP socket (`EOPNOTSUPP`).
+    /// [`Error::Config`] for a queue that the map has no room for, or the failed call: `EOPNOTSUPP`
+    /// if the descriptor is not an AF_XDP socket.
     pub fn set(&mut self, queue: u32, socket: BorrowedFd<'_>) -> Result<(), Error> {
         self.check(queue)?;
         self.map
@@ -53,11 +53,11 @@ impl SocketMap {
             .map_err(|error| error::map("bpf(BPF_MAP_UPDATE_ELEM)", error))
     }
 
-    /// Takes the socket of `queue` away: its packets are missed from now on. Nothing happens where
-    /// there is none.
+    /// Removes the socket of `queue`: its packets are missed from now on. Does nothing if there is
+    /// none.
     ///
     /// # Errors
-    /// [`Error::Config`] for a queue that there is no room for, or the failed call.
+    /// [`Error::Config`] for a queue that the map has no room for, or the failed call.
     pub fn clear(&mut self, queue: u32) -> Result<(), Error> {
         self.check(queue)?;
         match self.map.unset(queue) {
@@ -73,7 +73,8 @@ impl SocketMap {
         Err(Error::Config {
             setting: "queue",
             why: format!(
-                "{queue}: the program has room for the queues 0 to {}; load it with more (`Redirect::queues`)",
+                "{queue}: the program has room for the queues 0 to {}; load it with more \
+                 (`Redirect::queues`)",
                 self.queues() - 1
             ),
         })

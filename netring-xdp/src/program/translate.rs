@@ -6,8 +6,8 @@
 //! | M | 16 words of the stack |
 //! | packet | from `r4` to `r5`; further buffers by a call |
 //!
-//! A load outside of the packet and a division by an X of 0 end a filter with 0: the packet is not
-//! chosen. What an XDP program cannot do is refused ([`reach`]).
+//! A load outside the packet and a division by an X of 0 end a filter with 0: the packet is
+//! rejected. What an XDP program cannot do is refused ([`reach`]).
 
 mod reach;
 
@@ -32,7 +32,7 @@ const DATA_END: i16 = 4;
 /// Where a call puts bytes of a packet, from the end of the stack; the memory words are below.
 const BYTES: i16 = -8;
 
-/// Where a packet goes that was not chosen.
+/// Where a rejected packet goes.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct JumpTarget {
     pub(super) label: Label,
@@ -52,9 +52,9 @@ pub(super) struct LoadStrategy {
     pub(super) indirect_by_call: bool,
 }
 
-/// Adds a filter to an XDP program, which goes on with the packets for which the filter does not
-/// return 0, and jumps with the others. The context is in `r1`, before and after; `r6` is
-/// untouched.
+/// Adds a filter to an XDP program, which continues with the packets for which the filter does not
+/// return 0, and jumps with the others. The context is in `r1`, before and after; `r6` is not
+/// touched.
 pub(super) fn add(
     asm: &mut Assembler,
     filter: &Filter,
@@ -236,7 +236,7 @@ impl Translation<'_> {
     }
 
     /// Jumps if bytes that end at `end` are not in the first buffer: nowhere, or in a further one,
-    /// for which there is the returned label.
+    /// at the returned label.
     fn if_outside(&mut self, end: Reg) -> Option<Label> {
         let next_buffer = self.loads.multi_buffer.then(|| self.asm.label());
         let none = self.none();
@@ -245,7 +245,7 @@ impl Translation<'_> {
         next_buffer
     }
 
-    /// The other way to load, from the label on: the bytes at `k`, or at `r2`.
+    /// The load by a call, from the label on: the bytes at `k`, or at `r2`.
     fn by_call(&mut self, from: Label, to: Reg, size: Size, k: Option<i32>) {
         let loaded = self.asm.label();
         self.asm.jump(loaded);

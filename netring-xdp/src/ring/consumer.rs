@@ -12,12 +12,12 @@ pub(crate) struct Consumer<E> {
     size: u32,
     /// The position of the next entry to read.
     next: u32,
-    /// The producer's position, when it was last looked at.
+    /// The producer's position when it was last read.
     producer: u32,
     entry: PhantomData<E>,
 }
 
-/// Entries that were produced and not yet released.
+/// Entries that are produced and not yet released.
 #[derive(Debug)]
 pub(crate) struct Entries<'a, E: Entry> {
     all: &'a [E::Words],
@@ -26,10 +26,10 @@ pub(crate) struct Entries<'a, E: Entry> {
 }
 
 impl<E: Entry> Consumer<E> {
-    /// A half over the memory of a ring with `size` entries, a power of two.
-    pub(crate) fn new(memory: Memory, size: u32) -> Self {
-        assert_eq!(memory.entries().len(), size as usize * E::WORDS);
-        assert!(size.is_power_of_two());
+    /// A half over the memory of a ring, whose entries are a power of two.
+    pub(crate) fn new(memory: Memory) -> Self {
+        let size = E::all(memory.entries()).len() as u32;
+        assert!(size.is_power_of_two(), "as the kernel requires");
         // Relaxed: this half is the position's only writer, and the ring is not in use yet.
         let next = memory.consumer().load(Ordering::Relaxed);
         Self {
@@ -41,15 +41,15 @@ impl<E: Entry> Consumer<E> {
         }
     }
 
-    /// How many entries can be read. Looks at the shared word only where `wanted` are not known of.
+    /// How many entries can be read. Reads the shared word only if fewer than `wanted` are known.
     #[inline]
     pub(crate) fn available(&mut self, wanted: u32) -> u32 {
         let known = self.known();
         if known >= wanted {
             return known;
         }
-        // Acquire: the entries, and the packets that they point to, are seen as the producer wrote
-        // them. Partner: the release of the producer's position, in the kernel
+        // Acquire: makes the entries, and the packets that they point to, visible as the producer
+        // wrote them. Partner: the release of the producer's position, in the kernel
         // __xskq_prod_submit (net/xdp/xsk_queue.h).
         self.producer = self.memory.producer().load(Ordering::Acquire);
         self.known()
@@ -65,26 +65,25 @@ impl<E: Entry> Consumer<E> {
         }
     }
 
-    /// The entry behind the next `n`; some entry, where so many are not available.
+    /// The entry behind the next `n`; an arbitrary one if fewer are available.
     #[inline]
     pub(crate) fn entry(&self, n: u32) -> E {
         E::load(at(E::all(self.memory.entries()), self.next.wrapping_add(n)))
     }
 
-    /// The next `count` entries, as words, whether they are in use or not; none where they are not
-    /// in one run.
+    /// The words of the next `count` entries, whether they are in use or not; none if they wrap.
     #[inline]
     pub(crate) fn next_run(&self, count: u32) -> &[E::Words] {
         run_from(E::all(self.memory.entries()), self.next, count)
     }
 
-    /// How many entries there are from the next one on to where the ring begins anew.
+    /// How many entries there are before the ring wraps.
     #[inline]
     pub(crate) const fn to_end(&self) -> u32 {
         self.size - (self.next & (self.size - 1))
     }
 
-    /// As [`entries`](Self::entries), as words, and only up to where the ring begins anew.
+    /// The words of the next `count` entries, of those that are available before the ring wraps.
     #[inline]
     pub(crate) fn run(&self, count: u32) -> &[E::Words] {
         let (_, rest) = split(E::all(self.memory.entries()), self.next);
@@ -96,7 +95,7 @@ impl<E: Entry> Consumer<E> {
     #[inline]
     pub(crate) fn release(&mut self, count: u32) {
         self.next = self.next.wrapping_add(count.min(self.known()));
-        // Release: the entries are read before they can be written anew. Partner: the acquire of
+        // Release: the entries are read before they can be written again. Partner: the acquire of
         // the consumer's position, in the kernel xskq_prod_nb_free (net/xdp/xsk_queue.h).
         self.memory.consumer().store(self.next, Ordering::Release);
     }
@@ -105,8 +104,8 @@ impl<E: Entry> Consumer<E> {
         self.size
     }
 
-    /// A producer that claims more than the ring has is believed the ring: the entries are checked
-    /// one by one.
+    /// If a producer claims more than the ring holds, this is the whole ring: the entries are
+    /// checked one by one.
     #[inline]
     fn known(&self) -> u32 {
         self.producer.wrapping_sub(self.next).min(self.size)
@@ -114,7 +113,7 @@ impl<E: Entry> Consumer<E> {
 }
 
 impl<E: Entry> Entries<'_, E> {
-    /// The first `count` of them, and the others.
+    /// The first `count` entries, and the others.
     #[inline]
     pub(crate) fn split(self, count: u32) -> (Self, Self) {
         let middle = self
@@ -131,7 +130,7 @@ impl<E: Entry> Entries<'_, E> {
         (first, others)
     }
 
-    /// The first of them, without taking it.
+    /// The first entry, without taking it.
     #[inline]
     pub(crate) fn peek(&self) -> Option<E> {
         (self.next != self.end).then(|| E::load(at(self.all, self.next)))

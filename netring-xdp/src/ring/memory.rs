@@ -1,12 +1,12 @@
-//! Where a ring's words are: in a mapping that the kernel shares, or on the heap of a model.
+//! The words of a ring: in a mapping that the kernel shares, or on the heap under loom.
 //!
 //! # Safety
-//! The invariant of this file: the addresses in a `Memory` are of words inside the mapping that it
-//! holds on to, checked when it was made; a mapping does not move. The words are atomics: whoever
-//! else writes to them does no harm to this process.
+//! The invariant of this file: the addresses in a `Memory` are those of words inside the mapping
+//! that it holds, checked when it was made; a mapping does not move. The words are atomics, so
+//! another writer does no harm to this process.
 #![allow(
     unsafe_code,
-    reason = "each access would otherwise look up and check the same place; under loom there is none"
+    reason = "checking each access again would cost the hot path; under loom there is none"
 )]
 
 #[cfg(not(loom))]
@@ -24,7 +24,7 @@ mod mapped {
 
     use crate::sync::{AtomicU32, AtomicU64};
 
-    /// Words of the larger kind of entries: so many there are in any ring's mapping.
+    /// Words of the larger kind of entries: the mapping of any ring has at least this many.
     const PAIR: usize = 2;
 
     /// The words of one ring.
@@ -40,19 +40,20 @@ mod mapped {
         _map: Arc<Mmap>,
     }
 
-    // SAFETY: the addresses belong to the mapping, which may go to any thread and which the value
-    // holds on to; what is at them is atomic; the ranges were checked when it was made.
+    // SAFETY: the addresses belong to the mapping, which the value holds and which may go to any
+    // thread; the words are atomic; the ranges were checked when it was made.
     unsafe impl Send for Memory {}
-    // SAFETY: as for `Send`: `&self` gives atomics only.
+    // SAFETY: the value holds the mapping; `&self` gives access to atomics only; the ranges were
+    // checked when it was made.
     unsafe impl Sync for Memory {}
 
     impl Memory {
-        /// Bytes to map for a ring of so many words of entries.
+        /// Bytes to map for a ring with this many words of entries.
         pub(crate) fn len(offsets: &xdp_ring_offset, words: usize) -> usize {
             offsets.desc as usize + words.max(PAIR) * 8
         }
 
-        /// A ring of `words` words in a mapping; `None` where the offsets do not lie in it.
+        /// A ring of `words` words in a mapping; `None` if the offsets are not inside it.
         pub(crate) fn new(map: Mmap, offsets: &xdp_ring_offset, words: usize) -> Option<Self> {
             let word = |of: u64| map.atomic_u32(usize::try_from(of).ok()?).map(NonNull::from);
             let all = words.max(PAIR);
@@ -68,7 +69,7 @@ mod mapped {
             })
         }
 
-        /// A ring that nobody else knows, with both positions at `start`.
+        /// A ring that the kernel does not know, with both positions at `start`.
         #[cfg(test)]
         pub(crate) fn alone(words: usize, start: u32) -> Self {
             use crate::sync::Ordering;
@@ -88,38 +89,42 @@ mod mapped {
 
         #[inline]
         pub(crate) const fn producer(&self) -> &AtomicU32 {
-            // SAFETY: `self` holds on to the mapping; the word is written atomically by whoever
-            // does; it is inside (see above).
+            // SAFETY: `self` holds the mapping; every writer writes the word atomically; it is
+            // inside, which was checked when `self` was made.
             unsafe { self.producer.as_ref() }
         }
 
         #[inline]
         pub(crate) const fn consumer(&self) -> &AtomicU32 {
-            // SAFETY: as in `producer`.
+            // SAFETY: `self` holds the mapping; every writer writes the word atomically; it is
+            // inside, which was checked when `self` was made.
             unsafe { self.consumer.as_ref() }
         }
 
         #[inline]
         pub(crate) const fn flags(&self) -> &AtomicU32 {
-            // SAFETY: as in `producer`.
+            // SAFETY: `self` holds the mapping; every writer writes the word atomically; it is
+            // inside, which was checked when `self` was made.
             unsafe { self.flags.as_ref() }
         }
 
         #[inline]
         pub(crate) const fn entries(&self) -> &[AtomicU64] {
-            // SAFETY: as in `producer`; all of the words are inside.
+            // SAFETY: `self` holds the mapping; every writer writes the words atomically; all of
+            // them are inside, which was checked when `self` was made.
             unsafe { std::slice::from_raw_parts(self.entries.as_ptr(), self.words) }
         }
 
         /// The entry of a position, in a ring of a power of two entries of two words each.
         #[inline]
         pub(crate) const fn pair(&self, position: u32) -> &[AtomicU64; 2] {
-            // Never above the last pair: no comparison is needed.
+            // Never behind the last pair, so that no comparison is needed.
             let start = (position as usize * PAIR * 8) & self.last_pair;
-            // SAFETY: `self` holds on to the mapping; nothing is written; the last pair is inside,
-            // and this is it or one before.
+            // SAFETY: `self` holds the mapping; nothing is written; the last pair is inside, and
+            // this is it or an earlier one.
             let pair = unsafe { self.entries.byte_add(start) };
-            // SAFETY: as in `producer`; the pair is inside.
+            // SAFETY: `self` holds the mapping; every writer writes the words atomically; the pair
+            // is inside.
             unsafe { pair.cast().as_ref() }
         }
     }
@@ -131,7 +136,7 @@ mod model {
 
     use crate::sync::{AtomicU32, AtomicU64};
 
-    /// A ring of atomics that loom watches.
+    /// A ring of atomics that loom observes.
     #[derive(Clone, Debug)]
     pub(crate) struct Memory(Arc<Words>);
 

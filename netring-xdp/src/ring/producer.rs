@@ -17,12 +17,12 @@ pub(crate) struct Producer<E> {
     next: u32,
     /// The position that was published.
     published: u32,
-    /// Up to where the ring was free when the consumer's position was last looked at.
+    /// The end of the free entries when the consumer's position was last read.
     limit: u32,
     entry: PhantomData<E>,
 }
 
-/// Writes entries, and publishes all of them when it is dropped.
+/// Writes entries, and publishes them when it is dropped.
 #[derive(Debug)]
 pub(crate) struct Writer<'a, E: Entry> {
     entries: &'a [E::Words],
@@ -33,10 +33,10 @@ pub(crate) struct Writer<'a, E: Entry> {
 }
 
 impl<E: Entry> Producer<E> {
-    /// A half over the memory of a ring with `size` entries, a power of two.
-    pub(crate) fn new(memory: Memory, size: u32) -> Self {
-        assert_eq!(memory.entries().len(), size as usize * E::WORDS);
-        assert!(size.is_power_of_two());
+    /// A half over the memory of a ring, whose entries are a power of two.
+    pub(crate) fn new(memory: Memory) -> Self {
+        let size = E::all(memory.entries()).len() as u32;
+        assert!(size.is_power_of_two(), "as the kernel requires");
         // Relaxed: this half is the position's only writer, and the ring is not in use yet.
         let next = memory.producer().load(Ordering::Relaxed);
         let mut producer = Self {
@@ -51,7 +51,11 @@ impl<E: Entry> Producer<E> {
         producer
     }
 
-    /// How many entries can be written, up to `wanted` or more.
+    pub(crate) const fn size(&self) -> u32 {
+        self.size
+    }
+
+    /// How many entries can be written; the figure is exact up to `wanted`.
     #[inline]
     pub(crate) fn room(&mut self, wanted: u32) -> u32 {
         let room = self.limit.wrapping_sub(self.next);
@@ -61,7 +65,7 @@ impl<E: Entry> Producer<E> {
         self.size - self.look()
     }
 
-    /// Whether one can be written, as far as is known without looking how far the consumer is.
+    /// Whether an entry can be written, as far as is known without reading the consumer's position.
     #[inline]
     pub(crate) const fn has_room(&self) -> bool {
         self.next != self.limit
@@ -80,7 +84,7 @@ impl<E: Entry> Producer<E> {
         }
     }
 
-    /// Writes one entry without publishing it; false where none fits.
+    /// Writes one entry without publishing it. Returns false if none fits.
     #[inline]
     pub(crate) fn stage(&mut self, entry: E) -> bool {
         if self.next == self.limit && self.room(1) == 0 {
@@ -90,7 +94,7 @@ impl<E: Entry> Producer<E> {
         true
     }
 
-    /// As [`stage`](Self::stage), where it is known that one fits.
+    /// As [`stage`](Self::stage), if it is known that one fits.
     #[inline]
     pub(crate) fn put(&mut self, entry: E) {
         debug_assert!(self.next != self.limit);
@@ -98,20 +102,19 @@ impl<E: Entry> Producer<E> {
         self.next = self.next.wrapping_add(1);
     }
 
-    /// The next `count` entries, as words, whether they are in use or not; none where they are not
-    /// in one run.
+    /// The words of the next `count` entries, whether they are in use or not; none if they wrap.
     #[inline]
     pub(crate) fn next_run(&self, count: u32) -> &[E::Words] {
         run_from(E::all(self.memory.entries()), self.next, count)
     }
 
-    /// How many entries there are from the next one on to where the ring begins anew.
+    /// How many entries there are before the ring wraps.
     #[inline]
     pub(crate) const fn to_end(&self) -> u32 {
         self.size - (self.next & (self.size - 1))
     }
 
-    /// Free entries, up to `wanted` and up to where the ring begins anew, to be written and then
+    /// Up to `wanted` free entries before the ring wraps, to be written and then
     /// [staged](Self::stage_run).
     #[inline]
     pub(crate) fn run(&self, wanted: u32) -> &[E::Words] {
@@ -141,14 +144,14 @@ impl<E: Entry> Producer<E> {
         self.memory.producer().store(self.next, Ordering::Release);
     }
 
-    /// Whether the kernel waits for a system call before it looks at what was published.
+    /// Whether the kernel waits for a system call before it reads what was published.
     #[inline]
     pub(crate) fn needs_wakeup(&self) -> bool {
-        // The position is stored before the flag is read: otherwise the kernel could find the ring
-        // empty and set the flag, and this side miss the flag, both at once. Partner: the
-        // kernel sets the flag and then looks at the ring again.
+        // SeqCst: the position is stored before the flag is read. Otherwise the kernel could find
+        // the ring empty and set the flag while this side misses the flag. Partner: the kernel sets
+        // the flag and then reads the ring again.
         fence(Ordering::SeqCst);
-        // Relaxed: the flag carries no other memory with it.
+        // Relaxed: the flag orders no other memory.
         self.memory.flags().load(Ordering::Relaxed) & XDP_RING_NEED_WAKEUP != 0
     }
 
@@ -158,12 +161,12 @@ impl<E: Entry> Producer<E> {
         self.look()
     }
 
-    /// Looks how far the consumer is: how many entries are in use. One that is ahead of what was
-    /// produced has the ring count as full.
+    /// Reads the consumer's position. Returns how many entries are in use; if it is ahead of what
+    /// was produced, the ring counts as full.
     #[inline]
     fn look(&mut self) -> u32 {
-        // Acquire: the entries of which the consumer says so are read before they are written anew.
-        // Partner: the release of the consumer's position, in the kernel
+        // Acquire: the consumer has read the entries that it released before they are written
+        // again. Partner: the release of the consumer's position, in the kernel
         // __xskq_cons_release (net/xdp/xsk_queue.h).
         let consumer = self.memory.consumer().load(Ordering::Acquire);
         let used = self.next.wrapping_sub(consumer).min(self.size);
@@ -173,13 +176,13 @@ impl<E: Entry> Producer<E> {
 }
 
 impl<E: Entry> Writer<'_, E> {
-    /// How many entries fit yet.
+    /// How many entries still fit.
     #[inline]
     pub(crate) const fn room(&self) -> u32 {
         self.room
     }
 
-    /// Writes one entry; false where none fits.
+    /// Writes one entry. Returns false if none fits.
     #[inline]
     pub(crate) fn push(&mut self, entry: E) -> bool {
         if self.room == 0 {
@@ -191,14 +194,14 @@ impl<E: Entry> Writer<'_, E> {
         true
     }
 
-    /// Writes what `f` makes of each item, for as long as it fits.
+    /// Writes what `f` makes of each item, as long as it fits.
     #[inline]
     pub(crate) fn extend<T>(
         &mut self,
         items: impl Iterator<Item = T>,
         mut f: impl FnMut(T) -> Option<E>,
     ) {
-        // In registers: what is stored to could otherwise be the position.
+        // In registers: otherwise the compiler has to assume that a store changes the position.
         let (all, start) = (self.entries, *self.next);
         let (mut next, end) = (start, start.wrapping_add(self.room));
         for item in items {

@@ -1,5 +1,5 @@
 //! Both halves of a ring in one process: against an oracle, and (under `--cfg loom`) in every order
-//! that two threads can have.
+//! that two threads can take.
 
 use netring_sys::kernel::xdp::XDP_RING_NEED_WAKEUP;
 
@@ -9,8 +9,8 @@ use crate::sync::Ordering;
 fn pair<E: Entry>(size: u32, start: u32) -> (Producer<E>, Consumer<E>, Memory) {
     let memory = Memory::alone(size as usize * E::WORDS, start);
     (
-        Producer::new(memory.clone(), size),
-        Consumer::new(memory.clone(), size),
+        Producer::new(memory.clone()),
+        Consumer::new(memory.clone()),
         memory,
     )
 }
@@ -30,7 +30,7 @@ mod oracle {
         ]
     }
 
-    /// `n` up to 40 is a write of so many entries, from 41 on a read of so many.
+    /// `n` up to 40 is a write of that many entries, from 41 on a read.
     fn run<E: Entry + PartialEq>(size: u32, start: u32, steps: &[u8], make: impl Fn(u64) -> E) {
         let (mut producer, mut consumer, _) = pair::<E>(size, start);
         let mut oracle = VecDeque::new();
@@ -115,7 +115,7 @@ mod oracle {
         assert_eq!(consumer.available(1), 0);
         drop(writer);
         assert_eq!(consumer.available(1), 3);
-        // The copy of the position is enough while it says so.
+        // The copy of the position suffices while it has entries.
         assert!(producer.writer(1).push(3));
         assert_eq!(consumer.available(1), 3);
         assert_eq!(consumer.available(4), 4);
@@ -157,7 +157,7 @@ mod model {
     /// A ring of one entry, through which two go, while the positions wrap.
     #[test]
     fn entries_are_read_as_they_were_written() {
-        // Both wait in loops: without a bound loom tries every number of rounds.
+        // Both wait in loops: without a bound loom would try every number of rounds.
         let mut model = loom::model::Builder::new();
         model.preemption_bound = Some(3);
         model.check(|| {
@@ -200,7 +200,7 @@ mod model {
                     counted.store(1, Ordering::Relaxed);
                 }
             });
-            // The kernel's part: it finds nothing, says that it wants a call, and looks once more.
+            // The kernel's part: it finds nothing, sets the flag, and looks once more.
             let mut found = consumer.available(1);
             if found == 0 {
                 memory

@@ -1,4 +1,4 @@
-//! A bound socket: what both of its halves share.
+//! A bound socket: what its halves share.
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
@@ -7,13 +7,13 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use netring_sys::errno::{ENETDOWN, ENODEV, ENXIO};
 use netring_sys::{Error, Interface, SyscallError};
 
-use crate::census::Rings;
 use crate::device::Device;
-use crate::umem::Shared;
+use crate::memory::accounting::Rings;
+use crate::memory::umem::Shared;
 
-/// A socket that is bound to a queue. Both halves share it; it is closed with the last of them.
+/// A socket that is bound to a queue. Its halves share it; it is closed with the last of them.
 #[derive(Debug)]
-pub(crate) struct Bound {
+pub(crate) struct BoundSocket {
     pub(crate) fd: Arc<OwnedFd>,
     pub(crate) interface: Interface,
     pub(crate) device: Device,
@@ -26,43 +26,20 @@ pub(crate) struct Bound {
     pub(crate) rings: Rings,
 }
 
-impl Bound {
+impl BoundSocket {
     #[inline]
     pub(crate) fn fd(&self) -> BorrowedFd<'_> {
         self.fd.as_fd()
     }
 
-    /// Whether another socket of the same UMEM is bound to the same queue, and so uses the same
-    /// fill and completion rings.
+    /// Whether another socket over the same UMEM is bound to the same queue, and so shares its fill
+    /// and completion rings.
     pub(crate) fn is_queue_shared(&self) -> bool {
-        // Relaxed: it is set once, and only says how to read the counters.
+        // Relaxed, with no partner: it is set once, and only says how to read the counters.
         self.shares_queue.load(Ordering::Relaxed)
     }
 
-    /// A socket for tests that play the kernel themselves.
-    #[cfg(test)]
-    pub(crate) fn played(
-        fd: OwnedFd,
-        interface: Interface,
-        shared: &Arc<Shared>,
-        rings: &Rings,
-    ) -> Self {
-        shared.books(|books| books.add(rings.clone()));
-        Self {
-            shared: shared.clone(),
-            rings: rings.clone(),
-            fd: Arc::new(fd),
-            device: Device::played(interface.index),
-            interface,
-            queue: 0,
-            zero_copy: false,
-            why_not_zero_copy: None,
-            busy_polls: false,
-            shares_queue: Arc::default(),
-        }
-    }
-
-    /// The error of a failed call: that the interface is down or removed, if that is why.
+    /// The error of a failed call; it reports an interface that is down or removed as such.
     pub(crate) fn failed(&self, error: SyscallError) -> Error {
         let removed = error.is(ENXIO) || error.is(ENODEV);
         if !removed && !error.is(ENETDOWN) {
@@ -76,8 +53,9 @@ impl Bound {
     }
 }
 
-impl Drop for Bound {
+impl Drop for BoundSocket {
     fn drop(&mut self) {
-        self.shared.books(|books| books.close(&self.rings));
+        self.shared
+            .accounting(|accounting| accounting.close(&self.rings));
     }
 }

@@ -130,7 +130,7 @@ fn a_checksum_that_is_asked_for_is_in_the_bytes_on_the_wire() {
     .unwrap();
 }
 
-/// veth says that it makes checksums, and hands frames over as they are: its other end believes
+/// veth says that it makes checksums, and hands frames over as they are: its other end trusts
 /// them.
 #[test]
 #[ignore = "needs a network namespace: cargo xtask test-netns"]
@@ -452,7 +452,7 @@ fn sockets_of_one_queue_give_timestamps_to_the_first_only() {
                 let mut slot = second.slot(whole.len())?.unwrap();
                 is_request(
                     &slot.request_timestamp(1).unwrap_err(),
-                    "another one of the same queue",
+                    "another socket of the same queue",
                 );
                 slot.copy_from_slice(&partial(&whole));
                 slot.request_checksum(UDP, FIELD)?;

@@ -11,7 +11,7 @@ use common::bare::{BareSender, Cut};
 use common::*;
 use netring_sys::kernel::xdp::{XDP_UMEM_UNALIGNED_CHUNK_FLAG, xdp_desc, xdp_umem_reg};
 use netring_sys::{Count, Error, Mmap, PacketSink, syscall};
-use netring_xdp::{Copying, HugePages, Umem, UmemConfig, XdpInjector, XdpSocket};
+use netring_xdp::{CopyMode, HugePages, Umem, UmemConfig, XdpInjector, XdpSocket};
 use xtask::netns::{Netns, veth};
 use xtask::wire::{Sniffer, numbered};
 
@@ -198,7 +198,7 @@ fn settings_that_cannot_be_are_refused_with_a_sentence() {
         let open = |interface, queue| XdpSocket::builder(interface, queue).open(umem);
         told(
             open("v0", 7).unwrap_err(),
-            "queue: 7: v0 has 1, numbered from 0",
+            "queue: 7 does not exist: v0 has 1, numbered from 0",
         );
         told(
             open("nowhere", 0).unwrap_err(),
@@ -207,11 +207,11 @@ fn settings_that_cannot_be_are_refused_with_a_sentence() {
         // 2048 to receive in and 2048 to send from, of 1024.
         told(
             open("v0", 0).unwrap_err(),
-            "2048 are asked for, and 1024 of the UMEM's 1024 are left",
+            "2048 requested, but only 1024 of the UMEM's 1024 are left",
         );
         let none = XdpSocket::builder("v0", 0).receive_chunks(0);
-        told(none.open_receiver(umem).unwrap_err(), "nothing is received");
-        let strict = XdpSocket::builder("v0", 0).copying(Copying::ZeroCopy);
+        told(none.open_receiver(umem).unwrap_err(), "at least one chunk");
+        let strict = XdpSocket::builder("v0", 0).copy_mode(CopyMode::ZeroCopy);
         let refused = strict.open(umem).unwrap_err();
         assert!(matches!(refused, Error::Syscall(_)), "{refused}");
         Ok(())
@@ -222,7 +222,7 @@ fn settings_that_cannot_be_are_refused_with_a_sentence() {
         .chunks(64)
         .unaligned(true);
     Umem::scope(&odd, |umem| {
-        let strict = XdpSocket::builder("v0", 0).copying(Copying::ZeroCopy);
+        let strict = XdpSocket::builder("v0", 0).copy_mode(CopyMode::ZeroCopy);
         told(strict.open(umem).unwrap_err(), "needs huge pages");
         Ok(())
     })
@@ -298,7 +298,7 @@ fn x14_sockets_over_one_umem_have_packets_in_several_chunks_or_none_has() {
     let on = |interface, several| {
         let builder = XdpSocket::builder(interface, 0).multi_buffer(several);
         let builder = builder.transmit_ring(ring(64)).receive_ring(ring(64));
-        builder.copying(Copying::Copy)
+        builder.copy_mode(CopyMode::Copy)
     };
     for several in [false, true] {
         Umem::scope(&small(), |umem| {
@@ -306,7 +306,7 @@ fn x14_sockets_over_one_umem_have_packets_in_several_chunks_or_none_has() {
             for queue in ["v0", "v1"] {
                 let refused = on(queue, !several).open(umem).unwrap_err().to_string();
                 assert!(refused.starts_with("multi_buffer: "), "{refused}");
-                assert!(refused.contains("of sockets over one UMEM"), "{refused}");
+                assert!(refused.contains("first socket over a UMEM"), "{refused}");
             }
             // One that receives nothing sends its frames in one chunk.
             let sends = on("v1", false).open_transmitter(umem)?;
@@ -331,16 +331,16 @@ fn a_socket_that_shares_its_memory_is_never_quietly_in_another_mode() {
     Umem::scope(&small(), |umem| {
         let on = |interface, copying| {
             let builder = XdpSocket::builder(interface, 0).transmit_ring(ring(64));
-            builder.copying(copying).open_transmitter(umem)
+            builder.copy_mode(copying).open_transmitter(umem)
         };
-        let _first = on("v0", Copying::Copy)?;
+        let _first = on("v0", CopyMode::Copy)?;
         for interface in ["v0", "v1"] {
-            let refused = on(interface, Copying::ZeroCopy).unwrap_err().to_string();
-            assert!(refused.starts_with("copying: "), "{refused}");
+            let refused = on(interface, CopyMode::ZeroCopy).unwrap_err().to_string();
+            assert!(refused.starts_with("copy_mode: "), "{refused}");
         }
         // Nothing is left of those.
-        on("v1", Copying::Copy)?;
-        on("v0", Copying::Best).map(drop)
+        on("v1", CopyMode::Copy)?;
+        on("v0", CopyMode::Best).map(drop)
     })
     .unwrap();
 }
@@ -384,7 +384,7 @@ fn a_socket_that_cannot_have_its_chunks_takes_none() {
             builder.transmit_chunks(transmit).open(umem)
         };
         let refused = with(600, 425).map(drop).unwrap_err().to_string();
-        let sentence = "425 are asked for, and 424 of the UMEM's 1024 are left";
+        let sentence = "425 requested, but only 424 of the UMEM's 1024 are left";
         assert!(refused.contains(sentence), "{refused}");
         with(600, 424).map(drop)
     })

@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use common::capture::*;
 use common::*;
 use netring_sys::{Count, Error, Interface, PacketBatch, PacketSource, Readiness};
+use netring_xdp::Profile;
 use netring_xdp::program::AttachMode;
 use xtask::netns::{Netns, ip, veth};
 use xtask::wire::{Sender, number, numbered};
@@ -328,4 +329,38 @@ fn s7_a_loop_that_is_left_goes_on_with_the_next_packet() {
     }
     take_numbered(&mut capture, 40, 10, 64);
     assert_eq!(adds_up(&mut capture).delivered, Count::Exact(50));
+}
+
+/// The census counts the chunks, and a reader that is away loses what the ring does not hold.
+#[test]
+#[ignore = "needs a network namespace: cargo xtask test-netns"]
+fn a_profile_sizes_the_ring_and_its_chunks() {
+    for (profile, ring, chunks) in [
+        (Profile::Default, 2048, 4096),
+        (Profile::LowMemory, 512, 1024),
+        (Profile::HighThroughput, 8192, 16_384),
+    ] {
+        let _ns = Netns::enter().unwrap();
+        veth("v0", "v1").unwrap();
+        let mut capture = builder(AttachMode::Native)
+            .profile(profile)
+            .build()
+            .unwrap();
+        assert_eq!(capture.census()[0].total(), chunks, "{profile:?}");
+        let sender = Sender::on("v1").unwrap();
+        for n in 0..ring + 100 {
+            sender.send(&numbered(n, 60)).unwrap();
+        }
+        take_numbered(&mut capture, 0, ring, 60);
+        let stats = capture.stats().unwrap();
+        assert_eq!(
+            (stats.offered, stats.delivered, stats.dropped),
+            (
+                Count::Exact(ring + 100),
+                Count::Exact(ring),
+                Count::Exact(100)
+            ),
+            "{profile:?}"
+        );
+    }
 }

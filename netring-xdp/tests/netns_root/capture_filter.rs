@@ -9,7 +9,7 @@ use std::time::Duration;
 use common::capture::*;
 use common::*;
 use netring_sys::{Count, Error, Interface};
-use netring_xdp::program::{Counters, Otherwise, Program, SocketMap, aya};
+use netring_xdp::program::{Counters, DefaultAction, Program, SocketMap, aya};
 use netring_xdp::{CaptureBuilder, SockFilter};
 use xtask::netns::{Netns, veth};
 use xtask::wire::{Sender, Sniffer, numbered, tcp4, udp4};
@@ -59,15 +59,15 @@ fn counters(redirected: u64, passed: u64, dropped: u64) -> Counters {
 #[ignore = "needs a network namespace: cargo xtask test-netns"]
 fn x21_what_a_filter_chooses_comes_and_the_rest_goes_on() {
     for (mode, otherwise, multi_buffer) in [
-        (MODES[0], Otherwise::Pass, false),
-        (MODES[1], Otherwise::Pass, false),
-        (MODES[0], Otherwise::Drop, false),
-        (MODES[1], Otherwise::Drop, false),
-        (MODES[1], Otherwise::Pass, true),
+        (MODES[0], DefaultAction::Pass, false),
+        (MODES[1], DefaultAction::Pass, false),
+        (MODES[0], DefaultAction::Drop, false),
+        (MODES[1], DefaultAction::Drop, false),
+        (MODES[1], DefaultAction::Pass, true),
     ] {
         let _ns = Netns::enter().unwrap();
         veth("v0", "v1").unwrap();
-        let builder = builder(mode).otherwise(otherwise).filter(dns());
+        let builder = builder(mode).default_action(otherwise).filter(dns());
         let mut capture = builder.multi_buffer(multi_buffer).build().unwrap();
         let sniffer = Sniffer::on("v0").unwrap();
         let sender = Sender::on("v1").unwrap();
@@ -77,7 +77,7 @@ fn x21_what_a_filter_chooses_comes_and_the_rest_goes_on() {
             sender.send(frame).unwrap();
             for other in left.by_ref().take(4) {
                 sender.send(other).unwrap();
-                if otherwise == Otherwise::Pass {
+                if otherwise == DefaultAction::Pass {
                     let passed = sniffer.receive(LIMIT).unwrap();
                     assert_eq!(passed.as_ref(), Some(other), "{mode:?}");
                 }
@@ -98,8 +98,8 @@ fn x21_what_a_filter_chooses_comes_and_the_rest_goes_on() {
         assert_eq!(
             counted,
             match otherwise {
-                Otherwise::Pass => counters(200, 800, 0),
-                Otherwise::Drop => counters(200, 0, 800),
+                DefaultAction::Pass => counters(200, 800, 0),
+                DefaultAction::Drop => counters(200, 0, 800),
             },
             "{mode:?}"
         );
@@ -175,7 +175,7 @@ fn x21_a_filter_that_cannot_be_had_opens_nothing() {
     let map = foreign.take_map("sockets").unwrap();
     let map = SocketMap::from(aya::maps::XskMap::try_from(map).unwrap());
     let why = refused(builder(mode).sockets(map).filter(dns()));
-    assert!(why.contains("let that one choose"), "{why}");
+    assert!(why.contains("let that one filter"), "{why}");
     assert_eq!(Interface::by_name("v0").unwrap().xdp, None);
     // A program that has its filter is one that can be used.
     let own = Program::redirect().queues(1).filter(dns());

@@ -11,7 +11,7 @@ use common::capture::*;
 use common::*;
 use netring_sys::{Count, Error, Interface, PacketBatch, PacketSink, PacketSource, wait};
 use netring_xdp::program::AttachMode;
-use netring_xdp::{Copying, Mode, RingSize, XdpCapture, XdpInjector};
+use netring_xdp::{CopyMode, Mode, RingSize, XdpCapture, XdpInjector};
 use xtask::netns::{Netns, veth, veth_with_queues};
 use xtask::wire::{Sender, Sniffer, numbered};
 
@@ -24,7 +24,7 @@ fn x15_fewer_queues_than_the_interface_has_are_refused_or_counted() {
         assert_eq!(Interface::by_name("v0").unwrap().rx_queues, 2);
         let refused = builder(mode).queues([0]).build().unwrap_err().to_string();
         assert!(
-            refused.contains("1 of the 2 that v0 spreads its packets over"),
+            refused.contains("1 of 2: v0 spreads its packets over all"),
             "{refused}"
         );
         assert!(refused.contains("ethtool -L v0 combined 1"), "{refused}");
@@ -38,8 +38,8 @@ fn x15_fewer_queues_than_the_interface_has_are_refused_or_counted() {
                 .to_string()
         };
         assert!(refused(&[2]).contains("has 2, numbered from 0"));
-        assert!(refused(&[]).contains("one at the least"));
-        assert!(refused(&[0, 0]).contains("each can be asked for once"));
+        assert!(refused(&[]).contains("at least one queue"));
+        assert!(refused(&[0, 0]).contains("names a queue twice"));
 
         // All of them: packets of many flows come through both, and each is there.
         let sender = Sender::on("v1").unwrap();
@@ -129,7 +129,7 @@ fn x20_the_mode_that_was_reached_is_told_and_why_it_is_not_better() {
     assert!(why.source.to_string().contains("not supported"), "{why:?}");
     drop(best);
     let generic = builder(AttachMode::Generic)
-        .copying(Copying::Copy)
+        .copy_mode(CopyMode::Copy)
         .build()
         .unwrap();
     assert_eq!(generic.mode(), Mode::GenericCopy);
@@ -137,7 +137,7 @@ fn x20_the_mode_that_was_reached_is_told_and_why_it_is_not_better() {
     assert!(generic.why_not_zero_copy().is_none());
     drop(generic);
     let refused = builder(AttachMode::Native)
-        .copying(Copying::ZeroCopy)
+        .copy_mode(CopyMode::ZeroCopy)
         .build()
         .unwrap_err();
     let Error::Syscall(refused) = refused else {

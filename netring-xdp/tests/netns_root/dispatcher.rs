@@ -136,7 +136,7 @@ fn the_generated_program_has_the_types_that_a_dispatcher_takes_it_by() {
             .unwrap();
         let program = as_component.program_mut("netring_redirect").unwrap();
         assert!(<&mut Extension>::try_from(program).is_ok());
-        let mut program = redirect.load().unwrap();
+        let mut program = Program::from_elf(&object, "netring_redirect", "netring_xsks").unwrap();
         let ours = program.xdp_mut().unwrap().info().unwrap();
         let mut theirs = loaded(&dispatcher());
         let theirs: &mut Xdp = theirs.program_mut(NAME).unwrap().try_into().unwrap();

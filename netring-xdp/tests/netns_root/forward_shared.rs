@@ -9,7 +9,7 @@ use std::time::Duration;
 use common::*;
 use netring_sys::PacketSink;
 use netring_xdp::program::AttachMode;
-use netring_xdp::{Copying, Receiver, Transmitter, Umem, UmemConfig, XdpSocket};
+use netring_xdp::{CopyMode, Receiver, Transmitter, Umem, UmemConfig, XdpSocket};
 use xtask::netns::{Netns, veth};
 use xtask::wire::{Sender, Sniffer, numbered};
 
@@ -43,7 +43,7 @@ fn a_forwarder_without_a_fill_ring_leaves_no_completions_lying() {
     veth("w0", "w1").unwrap();
     let (sender, sniffer) = (Sender::on("v1").unwrap(), Sniffer::on("w1").unwrap());
     Umem::scope(&UmemConfig::new().chunks(8192), |umem| {
-        let on = |interface| XdpSocket::builder(interface, 0).copying(Copying::Copy);
+        let on = |interface| XdpSocket::builder(interface, 0).copy_mode(CopyMode::Copy);
         let mut first = on("v0").receive_chunks(FEW).open_receiver(umem)?;
         let mut second = on("v0").open_receiver(umem)?;
         let mut tx = on("w0").open_transmitter(umem)?;
@@ -72,7 +72,7 @@ fn a_forwarder_with_few_chunks_gets_them_back_beside_one_with_many() {
         let (to_few, to_many) = (Sender::on("v1").unwrap(), Sender::on("w1").unwrap());
         let sniffer = Sniffer::on("x1").unwrap();
         Umem::scope(&UmemConfig::new().chunks(8192), |umem| {
-            let on = |interface| XdpSocket::builder(interface, 0).copying(Copying::Copy);
+            let on = |interface| XdpSocket::builder(interface, 0).copy_mode(CopyMode::Copy);
             let mut few = on("v0").receive_chunks(FEW).open_receiver(umem)?;
             let mut many = on("w0").open_receiver(umem)?;
             let mut tx = on("x0").open_transmitter(umem)?;

@@ -14,7 +14,7 @@ use common::capture::*;
 use common::*;
 use netring_sys::{Clock, Count, Error, Interface, PacketBatch, PacketBuf, VlanTag, XdpMode};
 use netring_xdp::program::{AttachMode, Metadata, Program};
-use netring_xdp::{Copying, DriverMetadata, Mode, XdpCapture};
+use netring_xdp::{CopyMode, DriverMetadata, Mode, XdpCapture};
 use plain::Plain;
 use xtask::netns::{Netns, bridge, ip, veth, veth_with_queues};
 use xtask::wire::{Sender, collect, numbered, udp4};
@@ -260,10 +260,7 @@ fn where_there_is_no_metadata_the_capture_says_why_and_is_what_it_was() {
 
     let mut capture = builder(AttachMode::Generic).build().unwrap();
     assert_eq!(capture.mode(), Mode::GenericCopy);
-    assert_eq!(
-        why(&capture),
-        "metadata: in generic mode there is no driver to ask"
-    );
+    assert_eq!(why(&capture), "metadata: generic mode has no driver to ask");
     receives(&mut capture);
     drop(capture);
 
@@ -294,14 +291,14 @@ fn where_there_is_no_metadata_the_capture_says_why_and_is_what_it_was() {
     assert!(!capture.has_metadata());
     assert_eq!(
         why(&capture),
-        "metadata: the driver of lo does not tell an XDP program VLAN tags"
+        "metadata: the driver of lo does not provide VLAN tags to XDP programs"
     );
     drop(capture);
     let builder = XdpCapture::builder().interface("lo").rx_hash(true);
     let error = builder.metadata(DriverMetadata::Require).build();
     assert_eq!(
         error.unwrap_err().to_string(),
-        "metadata: the driver of lo does not tell an XDP program VLAN tags nor hashes"
+        "metadata: the driver of lo does not provide VLAN tags or hashes to XDP programs"
     );
 }
 
@@ -317,7 +314,7 @@ fn required_metadata_is_had_or_nothing_is_opened() {
     let error = required(AttachMode::Generic).build().unwrap_err();
     assert_eq!(
         error.to_string(),
-        "metadata: in generic mode there is no driver to ask"
+        "metadata: generic mode has no driver to ask"
     );
     ip("link set v1 mtu 9000").unwrap();
     let single = required(AttachMode::BestAvailable).multi_buffer(false);
@@ -414,7 +411,7 @@ fn s7_a_loop_that_is_left_goes_on_with_the_metadata_of_the_next() {
     use std::ops::ControlFlow;
     let _ns = behind_a_bridge();
     let mut capture = builder(AttachMode::Native)
-        .copying(Copying::Copy)
+        .copy_mode(CopyMode::Copy)
         .build()
         .unwrap();
     let far = Sender::on("w0").unwrap();

@@ -15,12 +15,14 @@ use common::capture::*;
 use common::*;
 use netring_sys::{Count, Error, PacketBatch};
 use netring_xdp::program::AttachMode;
-use netring_xdp::{Copying, Umem, UmemConfig, XdpCapture, XdpSocket};
+use netring_xdp::{CopyMode, Umem, UmemConfig, XdpCapture, XdpSocket};
 use xtask::netns::{Netns, veth};
 use xtask::wire::{Sender, numbered};
 
 const SECOND: Duration = Duration::from_secs(1);
 const SHORT: Duration = Duration::from_millis(50);
+/// What network cards moderate their interrupts by.
+const GATHER: Duration = Duration::from_micros(50);
 
 /// The next wait of this capture begins with a sleep: a packet, number 0, came sooner after a wait
 /// than that lasts.
@@ -47,7 +49,7 @@ fn a_flood_takes_few_system_calls_and_nothing_is_lost() {
         let _ns = Netns::enter().unwrap();
         veth("v0", "v1").unwrap();
         let builder = XdpCapture::builder().interface("v0").attach_mode(mode);
-        let mut capture = builder.build().unwrap();
+        let mut capture = builder.moderation(GATHER).build().unwrap();
         let sender = Sender::on("v1").unwrap();
         let taken = AtomicU64::new(0);
         let before = switches();
@@ -95,7 +97,7 @@ fn packets_that_come_slowly_are_waited_for_by_one_call_each() {
     for mode in MODES {
         let _ns = Netns::enter().unwrap();
         veth("v0", "v1").unwrap();
-        let mut capture = builder(mode).build().unwrap();
+        let mut capture = builder(mode).moderation(GATHER).build().unwrap();
         assert!(capture.next_batch(Duration::ZERO).unwrap().is_none());
         let before = capture.system_calls();
         let sender = Sender::on("v1").unwrap();
@@ -126,11 +128,18 @@ fn packets_that_come_slowly_are_waited_for_by_one_call_each() {
 #[test]
 #[ignore = "needs a network namespace: cargo xtask test-netns"]
 fn a_packet_waits_for_others_once_and_not_again_where_none_come() {
-    for (interval, delayed) in [(SECOND, true), (Duration::ZERO, false)] {
+    for (interval, delayed) in [
+        (Some(SECOND), true),
+        (Some(Duration::ZERO), false),
+        (None, false),
+    ] {
         let _ns = Netns::enter().unwrap();
         veth("v0", "v1").unwrap();
-        let capture = builder(AttachMode::Native).moderation(interval).build();
-        let mut capture = capture.unwrap();
+        let mut builder = builder(AttachMode::Native);
+        if let Some(interval) = interval {
+            builder = builder.moderation(interval);
+        }
+        let mut capture = builder.build().unwrap();
         let sender = Sender::on("v1").unwrap();
         make_it_sleep(&mut capture, &sender);
         for (n, delayed) in [(1, delayed), (2, false)] {
@@ -207,7 +216,7 @@ fn s11_a_receiver_keeps_its_time_while_packets_gather() {
     veth("v0", "v1").unwrap();
     let sender = Sender::on("v1").unwrap();
     Umem::scope(&UmemConfig::new(), |umem| {
-        let socket = XdpSocket::builder("v0", 0).copying(Copying::Copy);
+        let socket = XdpSocket::builder("v0", 0).copy_mode(CopyMode::Copy);
         let mut rx = socket.moderation(SECOND * 5).open_receiver(umem)?;
         let _attached = attach("v0", AttachMode::Native, &rx);
         assert!(!rx.wait(Duration::ZERO)?);

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use netring_sys::kernel::bpf::{XDP_DROP, XDP_PASS, xdp_md};
 use netring_sys::{Interface, syscall};
-use netring_xdp::program::{AttachMode, Attachment, Counters, Otherwise, Program, Redirect};
+use netring_xdp::program::{AttachMode, Attachment, Counters, DefaultAction, Program, Redirect};
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
 use xtask::netns::{Netns, ip, veth, veth_with_queues};
@@ -46,13 +46,13 @@ fn counted(attachment: &Attachment, queue: u32) -> Counters {
 }
 
 /// Every shape of the program.
-fn shapes() -> impl Iterator<Item = (Redirect, Otherwise)> {
-    [Otherwise::Pass, Otherwise::Drop]
+fn shapes() -> impl Iterator<Item = (Redirect, DefaultAction)> {
+    [DefaultAction::Pass, DefaultAction::Drop]
         .into_iter()
         .flat_map(|otherwise| {
             [false, true].map(|multi_buffer| {
                 let shape = Program::redirect()
-                    .otherwise(otherwise)
+                    .default_action(otherwise)
                     .multi_buffer(multi_buffer);
                 (shape, otherwise)
             })
@@ -68,8 +68,8 @@ fn each_packet_without_a_socket_is_a_counted_miss_of_its_queue() {
         // Room for fewer queues than there are: the others are counted as well.
         let mut program = shape.clone().queues(2).load().unwrap();
         let verdict = match otherwise {
-            Otherwise::Pass => XDP_PASS,
-            Otherwise::Drop => XDP_DROP,
+            DefaultAction::Pass => XDP_PASS,
+            DefaultAction::Drop => XDP_DROP,
         };
         // Nothing but an Ethernet header, cut in the middle of IP, garbage, the smallest and the
         // largest frame.
@@ -138,13 +138,13 @@ fn every_setting_passes_the_verifier() {
     runner
         .run(&settings, |(queues, drops, multi_buffer, queue, len)| {
             let otherwise = if drops {
-                Otherwise::Drop
+                DefaultAction::Drop
             } else {
-                Otherwise::Pass
+                DefaultAction::Pass
             };
             let shape = Program::redirect()
                 .queues(queues)
-                .otherwise(otherwise)
+                .default_action(otherwise)
                 .multi_buffer(multi_buffer);
             let mut program = shape.load().unwrap();
             let verdict = run(&mut program, &v0, queue, &numbered(1, 1514)[..len]);
@@ -169,7 +169,7 @@ fn on_a_wire_what_is_missed_is_passed_or_dropped_and_counted_exactly() {
             for number in 0..FRAMES {
                 let frame = numbered(number, 60 + number as usize % 1400);
                 sender.send(&frame).unwrap();
-                if otherwise == Otherwise::Pass {
+                if otherwise == DefaultAction::Pass {
                     let passed = sniffer.receive(Duration::from_secs(2)).unwrap();
                     assert_eq!(passed.as_deref(), Some(&frame[..]), "{number} {mode:?}");
                 }
@@ -191,7 +191,7 @@ fn many_processors_and_queues_lose_no_count() {
     let v0 = veth4();
     for mode in [AttachMode::Native, AttachMode::Generic] {
         let program = Program::redirect()
-            .otherwise(Otherwise::Drop)
+            .default_action(DefaultAction::Drop)
             .load()
             .unwrap();
         let attachment = program.attach(&v0, mode).unwrap();

@@ -9,6 +9,7 @@ use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
+use common::LIMIT;
 use common::attached::*;
 use netring_sys::{Error, XdpMode, syscall};
 use netring_xdp::program::{AttachMode, Program};
@@ -322,24 +323,27 @@ fn x13_a_race_for_an_interface_leaves_the_foreign_program_alone() {
     let v0 = interface("v0");
     let foreign = syscall::bpf_load_xdp(&foreign_program(), c"GPL").unwrap();
     let done = AtomicBool::new(false);
-    let (ours, theirs) = std::thread::scope(|scope| {
-        let racer = scope.spawn(|| {
-            let mut times = 0;
+    let theirs = AtomicU32::new(0);
+    let ours = std::thread::scope(|scope| {
+        scope.spawn(|| {
             while !done.load(Ordering::Relaxed) {
                 match v0.attach_xdp(foreign.as_fd(), XdpMode::Native) {
                     Ok(()) => {
                         std::thread::sleep(Duration::from_millis(1));
                         // It fails where this program is not the one that is attached any more.
                         v0.detach_xdp(foreign.as_fd(), XdpMode::Native).unwrap();
-                        times += 1;
+                        theirs.fetch_add(1, Ordering::Relaxed);
                     }
                     Err(refused) => assert!(refused.is(EBUSY), "{refused}"),
                 }
             }
-            times
         });
-        let mut ours = 0;
-        for _ in 0..40 {
+        let (mut ours, mut attempts) = (0, 0);
+        let deadline = Instant::now() + LIMIT;
+        // At least 40 attempts, and as many more as it takes for both sides to win once.
+        let both = |ours| ours > 0 && theirs.load(Ordering::Relaxed) > 0;
+        while attempts < 40 || !both(ours) && Instant::now() < deadline {
+            attempts += 1;
             match redirect("v0", AttachMode::BestAvailable) {
                 Ok(attachment) => {
                     assert!(attachment.is_attached().unwrap());
@@ -351,8 +355,9 @@ fn x13_a_race_for_an_interface_leaves_the_foreign_program_alone() {
             }
         }
         done.store(true, Ordering::Relaxed);
-        (ours, racer.join().unwrap())
+        ours
     });
+    let theirs = theirs.into_inner();
     assert!(
         ours > 0 && theirs > 0,
         "a race has two sides: {ours}, {theirs}"

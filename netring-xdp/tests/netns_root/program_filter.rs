@@ -13,7 +13,7 @@ use netring_sys::kernel::bpf::{XDP_DROP, XDP_PASS, XDP_REDIRECT, xdp_md};
 use netring_sys::kernel::filter::SockFilter;
 use netring_sys::syscall::{attach_filter, bpf_test_xdp, xdp_socket};
 use netring_sys::{LinkType, Matcher, Packet, Timestamp};
-use netring_xdp::program::{Otherwise, Program};
+use netring_xdp::program::{DefaultAction, Program};
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
 use xtask::netns::Netns;
@@ -22,13 +22,15 @@ use xtask::netns::Netns;
 struct Filtered {
     program: Program,
     _socket: OwnedFd,
-    otherwise: Otherwise,
+    otherwise: DefaultAction,
 }
 
 impl Filtered {
-    fn new(filter: &[SockFilter], otherwise: Otherwise, multi_buffer: bool) -> Self {
+    fn new(filter: &[SockFilter], otherwise: DefaultAction, multi_buffer: bool) -> Self {
         let redirect = Program::redirect().queues(1).filter(filter);
-        let redirect = redirect.otherwise(otherwise).multi_buffer(multi_buffer);
+        let redirect = redirect
+            .default_action(otherwise)
+            .multi_buffer(multi_buffer);
         let mut program = redirect
             .load()
             .unwrap_or_else(|error| panic!("{error}\n{}", redirect.listing()));
@@ -50,7 +52,7 @@ impl Filtered {
         assert_eq!(left, packet, "a filter changes no packet");
         match (verdict, self.otherwise) {
             (XDP_REDIRECT, _) => true,
-            (XDP_PASS, Otherwise::Pass) | (XDP_DROP, Otherwise::Drop) => false,
+            (XDP_PASS, DefaultAction::Pass) | (XDP_DROP, DefaultAction::Drop) => false,
             other => panic!("{other:?}"),
         }
     }
@@ -100,7 +102,7 @@ fn agree(
         ..Config::default()
     });
     let counts = Cell::new((0, 0));
-    let otherwise = prop_oneof![Just(Otherwise::Pass), Just(Otherwise::Drop)];
+    let otherwise = prop_oneof![Just(DefaultAction::Pass), Just(DefaultAction::Drop)];
     let input = (programs, prop::collection::vec(packets, 1..8), otherwise);
     runner
         .run(&input, |(program, packets, otherwise)| {
@@ -167,7 +169,7 @@ fn x21_the_longest_filter_chooses_what_it_says() {
     }
     filter.push(SockFilter::stmt(0x06, 0));
     assert_eq!(filter.len(), 4096);
-    let mut ours = Filtered::new(&filter, Otherwise::Pass, false);
+    let mut ours = Filtered::new(&filter, DefaultAction::Pass, false);
     let kernel = Kernel::new(&filter);
     for address in [
         0x7fff_fff0,

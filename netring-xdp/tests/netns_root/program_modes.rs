@@ -21,7 +21,7 @@ fn x20_what_was_reached_and_why_not_better_is_told() {
     assert_eq!(program_of("lo"), None);
     let best = redirect("lo", AttachMode::BestAvailable).unwrap();
     assert_eq!(
-        (best.asked(), best.mode()),
+        (best.requested(), best.mode()),
         (AttachMode::BestAvailable, XdpMode::Generic)
     );
     let why = best.why_not_native().unwrap();

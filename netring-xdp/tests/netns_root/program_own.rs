@@ -239,7 +239,7 @@ fn names_that_are_not_in_the_object_are_told() {
         (
             "mine",
             "my_maps",
-            "map: the object has none of the name \"my_maps\"",
+            "map: the object has none named \"my_maps\"",
         ),
         (
             "mine",
@@ -249,7 +249,7 @@ fn names_that_are_not_in_the_object_are_told() {
         (
             "yours",
             "my_sockets",
-            "program: the object has none of the name \"yours\"",
+            "program: the object has none named \"yours\"",
         ),
     ] {
         let error = Program::from_elf(&own(), program, map)

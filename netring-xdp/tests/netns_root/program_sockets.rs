@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use netring_sys::kernel::bpf::{XDP_REDIRECT, xdp_md};
 use netring_sys::{Error, Interface, syscall};
-use netring_xdp::program::{AttachMode, Attachment, Counters, Otherwise, Program};
+use netring_xdp::program::{AttachMode, Attachment, Counters, DefaultAction, Program};
 use plain::Plain;
 use xtask::netns::{Netns, veth, veth_with_queues};
 use xtask::wire::{Sender, Sniffer, numbered, udp4};
@@ -32,10 +32,10 @@ fn a_packet_goes_to_the_socket_of_its_queue_and_to_no_other() {
     veth_with_queues("v0", "v1", 4).unwrap();
     let v0 = Interface::by_name("v0").unwrap();
     let socket = syscall::xdp_socket().unwrap();
-    for otherwise in [Otherwise::Pass, Otherwise::Drop] {
+    for otherwise in [DefaultAction::Pass, DefaultAction::Drop] {
         let mut program = Program::redirect()
             .queues(4)
-            .otherwise(otherwise)
+            .default_action(otherwise)
             .load()
             .unwrap();
         let fd = program.fd().unwrap().try_clone_to_owned().unwrap();
@@ -193,7 +193,7 @@ fn x15_queues_without_a_socket_are_counted() {
     let sender = Sender::on("v1").unwrap();
     let program = Program::redirect()
         .queues(4)
-        .otherwise(Otherwise::Drop)
+        .default_action(DefaultAction::Drop)
         .load()
         .unwrap();
     let mut attachment = program.attach(&v0, AttachMode::Native).unwrap();

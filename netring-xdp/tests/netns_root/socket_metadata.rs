@@ -249,7 +249,10 @@ fn sockets_of_one_queue_ask_for_metadata_together() {
                     setting: "metadata",
                     why,
                 }) if !first => {
-                    assert!(why.contains("the first has the fill ring"), "{why}");
+                    assert!(
+                        why.contains("the first socket of a queue owns its fill ring"),
+                        "{why}"
+                    );
                 }
                 other => panic!("{other:?}"),
             }

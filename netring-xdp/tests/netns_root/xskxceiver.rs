@@ -14,7 +14,7 @@ use common::{LIMIT, conserved, ring, small};
 use netring_sys::syscall::{ethtool_rings, netlink_socket, poll_writable, set_ethtool_rings};
 use netring_sys::{Error, PacketSink};
 use netring_xdp::program::Program;
-use netring_xdp::{Copying, Umem, UmemConfig, XdpSocket};
+use netring_xdp::{CopyMode, Umem, UmemConfig, XdpSocket};
 use xtask::netns::{Netns, veth};
 
 rows! {
@@ -337,7 +337,7 @@ fn zero_copy_is_refused() {
     const EOPNOTSUPP: i32 = 95;
     Umem::scope(&small(), |memory| {
         let error = XdpSocket::builder("v0", 0)
-            .copying(Copying::ZeroCopy)
+            .copy_mode(CopyMode::ZeroCopy)
             .open(memory)
             .unwrap_err();
         assert!(

@@ -96,7 +96,7 @@ fn x21_a_program_that_grows_too_long_is_refused() {
     let error = Program::redirect().filter(&filter).object().unwrap_err();
     let told = error.to_string();
     assert!(
-        told.starts_with("filter: ") && told.contains("goes further than 32767"),
+        told.starts_with("filter: ") && told.contains("is longer than 32767"),
         "{told}"
     );
     assert!(Program::redirect().filter(&filter[2000..]).object().is_ok());

@@ -23,13 +23,15 @@ use std::time::{Duration, Instant};
 use netring_sys::{Interface, PacketBatch, PacketSink, PacketSlot, PacketSource, Stats};
 use netring_xdp::program::{AttachMode, Program};
 use netring_xdp::{
-    Copying, DriverMetadata, Receiver, Transmitter, Umem, UmemConfig, XdpCapture, XdpSocket,
+    CopyMode, DriverMetadata, Receiver, Transmitter, Umem, UmemConfig, XdpCapture, XdpSocket,
 };
 
 use super::measure::cpu_time;
 use crate::Result;
 
 const LIMIT: Duration = Duration::from_secs(1);
+/// How long a wait lets packets gather.
+const MODERATION: Duration = Duration::from_micros(50);
 
 /// What a loop did.
 #[derive(Debug)]
@@ -60,7 +62,9 @@ pub(super) fn main(words: &[String]) -> Result<()> {
     let memory = UmemConfig::new();
     let mut why = None;
     let outcome = Umem::scope(&memory, |umem| {
-        let builder = XdpSocket::builder(&interface.name, 0).copying(Copying::Copy);
+        let builder = XdpSocket::builder(&interface.name, 0)
+            .copy_mode(CopyMode::Copy)
+            .moderation(MODERATION);
         let _attached;
         let (mut rx, mut tx) = builder.open(umem)?.split();
         if !verb.starts_with("transmit") {
@@ -190,7 +194,10 @@ fn capture(
     let builder = XdpCapture::builder()
         .interface(interface)
         .metadata(metadata);
-    let builder = builder.attach_mode(mode).copying(Copying::Copy);
+    let builder = builder
+        .attach_mode(mode)
+        .copy_mode(CopyMode::Copy)
+        .moderation(MODERATION);
     let mut capture = builder.chunks(2048).build()?;
     report(|| measured_receive_capture(&mut capture, packets))?;
     println!("calls {}", capture.system_calls());

@@ -45,13 +45,16 @@ pub(super) const UNSAFE_FILES: &[&str] = &[
     "netring-afpacket/src/rx/ring.rs",
     "xtask/src/tools/bench/minimal.rs",
     "netring-flow/src/table/prefetch.rs",
-    "netring-xdp/src/receive.rs",
-    "netring-xdp/src/receive/forward.rs",
-    "netring-xdp/src/receive/frames.rs",
-    "netring-xdp/src/receive/metadata.rs",
-    "netring-xdp/src/region.rs",
+    "netring-xdp/src/socket/rx.rs",
+    "netring-xdp/src/socket/rx/batch.rs",
+    "netring-xdp/src/socket/rx/recycle.rs",
+    "netring-xdp/src/socket/rx/forward.rs",
+    "netring-xdp/src/socket/rx/iter.rs",
+    "netring-xdp/src/socket/rx/metadata.rs",
+    "netring-xdp/src/memory/region.rs",
+    "netring-xdp/src/memory/token.rs",
     "netring-xdp/src/ring/memory.rs",
-    "netring-xdp/src/transmit.rs",
+    "netring-xdp/src/socket/tx/reclaim.rs",
 ];
 
 const MAX_LINES: usize = 500;
