@@ -137,9 +137,8 @@ impl Builder {
         self
     }
 
-    /// The purpose that the rings are sized for. Default: [`Profile::Default`]. For the sizes see
-    /// [`afpacket::CaptureBuilder::profile`](crate::afpacket::CaptureBuilder::profile) and
-    /// [`xdp::CaptureBuilder::profile`](crate::xdp::CaptureBuilder::profile).
+    /// The purpose that the rings are sized for. Default: [`Profile::Default`]. With AF_PACKET see
+    /// [`CaptureBuilder::profile`](crate::afpacket::CaptureBuilder::profile) for the sizes.
     pub const fn profile(mut self, profile: Profile) -> Self {
         self.profile = profile;
         self

@@ -186,3 +186,21 @@ fn each_code_of_a_test_is_explained_and_each_explained_code_has_a_test() {
     }
     assert_eq!(used, explained);
 }
+
+/// The short programs for common tasks stay short.
+#[test]
+fn each_short_program_has_at_most_forty_lines() {
+    for name in [
+        "top_talkers",
+        "conn_log",
+        "read_file",
+        "scan_detector",
+        "queues",
+        "thread_channel",
+        "filter",
+    ] {
+        let path = root().join(format!("netring/examples/{name}.rs"));
+        let lines = fs::read_to_string(path).unwrap().lines().count();
+        assert!(lines <= 40, "{name}: {lines}");
+    }
+}

@@ -13,10 +13,10 @@ use xtask::wire::{Sender, numbered};
 
 /// The example, as whom `setpriv` makes of root.
 fn with(change: &str, interface: &str) -> Program {
-    let program = command("xdp_auto");
+    let program = command("queues");
     let mut changed = Command::new("setpriv");
     changed.arg(change).arg("--").arg(program.get_program());
-    Program::spawn("xdp_auto", changed.args([interface, "2"]))
+    Program::spawn("queues", changed.args([interface, "2"]))
 }
 
 #[test]
@@ -45,8 +45,7 @@ fn auto_without_cap_bpf_is_af_packet_and_says_why() {
         said.out[1..],
         [
             "AF_PACKET: opened",
-            "60 bytes",
-            "1514 bytes",
+            "queue unknown: 1574 bytes",
             "offered 2, dropped 0"
         ]
     );

@@ -13,4 +13,5 @@ mod filter;
     reason = "shared with the other tests that run examples as programs"
 )]
 mod program;
+mod programs;
 mod wire_len;

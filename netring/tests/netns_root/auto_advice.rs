@@ -21,12 +21,12 @@ impl Copy {
         let anybody = std::fs::Permissions::from_mode(0o755);
         std::fs::set_permissions(&folder, anybody).unwrap();
         let copy = Self(folder);
-        std::fs::copy(command("xdp_auto").get_program(), copy.program()).unwrap();
+        std::fs::copy(command("queues").get_program(), copy.program()).unwrap();
         copy
     }
 
     fn program(&self) -> PathBuf {
-        self.0.join("xdp_auto")
+        self.0.join("queues")
     }
 
     /// The output as user `nobody` with 8 MiB of lockable memory, for no packets.
@@ -35,7 +35,7 @@ impl Copy {
         limited.arg("--memlock=8388608:8388608");
         let nobody = ["--reuid=65534", "--regid=65534", "--clear-groups", "--"];
         limited.arg("setpriv").args(nobody).arg(self.program());
-        Program::spawn("xdp_auto", limited.args(["v1", "0"])).end()
+        Program::spawn("queues", limited.args(["v1", "0"])).end()
     }
 }
 

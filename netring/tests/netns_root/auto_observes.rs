@@ -1,5 +1,6 @@
 //! What automatic backend selection does to the host's own traffic: nothing, unless it is permitted
 //! to.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on ends there")]
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};

@@ -89,6 +89,14 @@ impl Program {
         }
     }
 
+    /// Sends it a Ctrl-C.
+    pub(crate) fn interrupt(&mut self) {
+        let pid = self.child.as_ref().expect("it runs").id();
+        let mut kill = Command::new("sh");
+        let sent = kill.args(["-c", &format!("kill -INT {pid}")]).status();
+        assert!(sent.unwrap().success());
+    }
+
     /// Waits for its end.
     pub(crate) fn end(mut self) -> Said {
         let child = self.child.as_mut().expect("it runs");
