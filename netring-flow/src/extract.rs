@@ -1,6 +1,7 @@
 //! Extractors: from a packet to the key of its flow.
 
 mod five_tuple;
+#[cfg(feature = "flowscope")]
 mod flowscope;
 mod key;
 
@@ -9,12 +10,13 @@ use std::ops::Range;
 
 use netring_sys::Packet;
 
+#[cfg(feature = "flowscope")]
 pub use self::flowscope::Flowscope;
 pub use five_tuple::FiveTuple;
 pub use key::FiveTupleKey;
 
-/// Reads from a packet which flow it belongs to. [`FiveTuple`] is the built-in extractor;
-/// [`Flowscope`] adapts any `flowscope::FlowExtractor`.
+/// Reads from a packet which flow it belongs to. [`FiveTuple`] is the built-in extractor; with the
+/// feature `flowscope`, `Flowscope` adapts any `flowscope::FlowExtractor`.
 ///
 /// The tracker calls it once for each packet.
 pub trait Extract: Send + 'static {

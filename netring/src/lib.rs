@@ -62,8 +62,8 @@
 )]
 //!
 //! Only modules whose features are enabled are listed. `afpacket`, `flow` and `async` are enabled
-//! by default, `xdp` and `pcap` are not. Features only add to the API. With `afpacket` alone,
-//! neither tokio nor flowscope is built.
+//! by default, `xdp`, `pcap` and `flowscope` (extractors of the crate flowscope, in `flow`) are
+//! not. Features only add to the API. With `afpacket` alone, neither tokio nor aya is built.
 //!
 //! # Without a runtime
 //!

@@ -236,6 +236,7 @@ impl fmt::Debug for FiveTupleKey {
 }
 
 /// flowscope's key of the same flow. It has no VLAN, and port 0 for an unknown port.
+#[cfg(feature = "flowscope")]
 impl From<FiveTupleKey> for flowscope::extract::FiveTupleKey {
     fn from(key: FiveTupleKey) -> Self {
         use flowscope::extractor::L4Proto;
