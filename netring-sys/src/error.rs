@@ -7,6 +7,7 @@ mod text;
 use crate::{Privileges, XdpMode};
 
 pub use call::SyscallError;
+pub(crate) use call::is_denied;
 pub(crate) use call::{MAP_ANONYMOUS, MAP_HUGE};
 
 /// What can go wrong between a program and a packet source.

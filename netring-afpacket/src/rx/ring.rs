@@ -88,6 +88,8 @@ impl Ring {
         // visible after this load. Partner: the barrier before `BLOCK_STATUS(pbd) = status` in the
         // kernel's prb_flush_block (net/packet/af_packet.c), and for a slot the one before
         // __packet_set_status in tpacket_rcv.
+        // https://elixir.bootlin.com/linux/v6.12.117/source/net/packet/af_packet.c#L826
+        // https://elixir.bootlin.com/linux/v6.12.117/source/net/packet/af_packet.c#L426
         let status = self.status_word().load(Ordering::Acquire);
         (status & TP_STATUS_USER != 0).then_some(status)
     }
@@ -171,6 +173,8 @@ impl Ring {
         // Release: all reads of the block are done before the kernel can see that it is free.
         // Partner: the kernel's read of BLOCK_STATUS in prb_dispatch_next_block, and the barrier
         // after it in prb_open_block; for a slot the read in packet_lookup_frame.
+        // https://elixir.bootlin.com/linux/v6.12.117/source/net/packet/af_packet.c#L973
+        // https://elixir.bootlin.com/linux/v6.12.117/source/net/packet/af_packet.c#L433
         self.status_word()
             .store(TP_STATUS_KERNEL, Ordering::Release);
         self.unit_in_block += 1;

@@ -2,9 +2,6 @@
 
 use std::{fmt, io};
 
-use super::Error;
-use crate::Privileges;
-
 /// A system call that failed, and the kernel's error.
 pub struct SyscallError {
     /// The call, with the option that was set, as a kernel manual names it:
@@ -14,61 +11,12 @@ pub struct SyscallError {
     pub source: io::Error,
 }
 
-/// The capability that raw packet sockets need.
-const NET_RAW: (&str, &str) = ("CAP_NET_RAW", "cap_net_raw");
-/// The capabilities that XDP programs need; a user namespace does not grant them.
-const BPF: (&str, &str) = (
-    "CAP_BPF and CAP_NET_ADMIN of the host",
-    "cap_bpf,cap_net_admin",
-);
-/// The capability that changing an interface needs.
-const NET_ADMIN: (&str, &str) = ("CAP_NET_ADMIN of the host", "cap_net_admin");
-
 impl SyscallError {
     /// The error of the call that has just failed on this thread.
     pub(crate) fn last(call: &'static str) -> Self {
         Self {
             call,
             source: io::Error::last_os_error(),
-        }
-    }
-
-    /// Returns this error, or [`Error::NotPermitted`] if CAP_NET_RAW is missing or a sandbox may be
-    /// the reason.
-    pub fn needs_net_raw(self) -> Error {
-        self.needs(NET_RAW)
-    }
-
-    /// Returns this error, or [`Error::NotPermitted`] if CAP_BPF or CAP_NET_ADMIN is missing or a
-    /// sandbox may be the reason.
-    pub fn needs_bpf(self) -> Error {
-        self.needs(BPF)
-    }
-
-    /// Returns this error, or [`Error::NotPermitted`] if CAP_NET_ADMIN is missing.
-    pub fn needs_net_admin(self) -> Error {
-        self.needs(NET_ADMIN)
-    }
-
-    fn needs(self, (capability, grant): (&'static str, &'static str)) -> Error {
-        // A seccomp filter can answer with any error number; these are the usual ones for whole
-        // families of calls.
-        let unsupported =
-            self.is(libc::EAFNOSUPPORT) || self.is(libc::EPROTONOSUPPORT) || self.is(libc::ENOSYS);
-        let denied = is_denied(&self.source);
-        if !denied && !unsupported {
-            return self.into();
-        }
-        let privileges = Privileges::now();
-        if !denied && !privileges.is_filtered() {
-            return self.into();
-        }
-        Error::NotPermitted {
-            call: self.call,
-            capability,
-            grant,
-            privileges,
-            source: self.source,
         }
     }
 
@@ -110,7 +58,7 @@ impl fmt::Debug for SyscallError {
 }
 
 /// Whether this is the kernel's answer to a process that lacks a capability.
-pub(super) fn is_denied(error: &io::Error) -> bool {
+pub(crate) fn is_denied(error: &io::Error) -> bool {
     matches!(error.raw_os_error(), Some(libc::EPERM | libc::EACCES))
 }
 
@@ -156,6 +104,7 @@ pub(crate) const MAP_ANONYMOUS: &str = "mmap(MAP_ANONYMOUS)";
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::Error;
 
     #[test]
     fn only_permission_errors_are_about_privileges() {

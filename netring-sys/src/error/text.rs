@@ -3,7 +3,7 @@
 use std::fmt;
 
 use super::Error;
-use super::call::is_denied;
+use super::is_denied;
 
 /// What failed and what to do about it, without the causes, which are
 /// [`source`](std::error::Error::source)s.

@@ -1,9 +1,61 @@
-//! Reading the privileges of a thread from `/proc`.
+//! The privileges of a thread, read from `/proc` when a call was refused.
 
 use std::fs;
 
-use crate::Privileges;
+use crate::error::is_denied;
 use crate::privileges::{Facts, chosen};
+use crate::{Error, Privileges, SyscallError};
+
+/// The capability that raw packet sockets need.
+const NET_RAW: (&str, &str) = ("CAP_NET_RAW", "cap_net_raw");
+/// The capabilities that XDP programs need; a user namespace does not grant them.
+const BPF: (&str, &str) = (
+    "CAP_BPF and CAP_NET_ADMIN of the host",
+    "cap_bpf,cap_net_admin",
+);
+/// The capability that changing an interface needs.
+const NET_ADMIN: (&str, &str) = ("CAP_NET_ADMIN of the host", "cap_net_admin");
+
+impl SyscallError {
+    /// Returns this error, or [`Error::NotPermitted`] if CAP_NET_RAW is missing or a sandbox may be
+    /// the reason.
+    pub fn needs_net_raw(self) -> Error {
+        self.needs(NET_RAW)
+    }
+
+    /// Returns this error, or [`Error::NotPermitted`] if CAP_BPF or CAP_NET_ADMIN is missing or a
+    /// sandbox may be the reason.
+    pub fn needs_bpf(self) -> Error {
+        self.needs(BPF)
+    }
+
+    /// Returns this error, or [`Error::NotPermitted`] if CAP_NET_ADMIN is missing.
+    pub fn needs_net_admin(self) -> Error {
+        self.needs(NET_ADMIN)
+    }
+
+    fn needs(self, (capability, grant): (&'static str, &'static str)) -> Error {
+        // A seccomp filter can answer with any error number; these are the usual ones for whole
+        // families of calls.
+        let unsupported =
+            self.is(libc::EAFNOSUPPORT) || self.is(libc::EPROTONOSUPPORT) || self.is(libc::ENOSYS);
+        let denied = is_denied(&self.source);
+        if !denied && !unsupported {
+            return self.into();
+        }
+        let privileges = Privileges::now();
+        if !denied && !privileges.is_filtered() {
+            return self.into();
+        }
+        Error::NotPermitted {
+            call: self.call,
+            capability,
+            grant,
+            privileges,
+            source: self.source,
+        }
+    }
+}
 
 impl Privileges {
     /// The privileges of this thread, now. They are unknown if `/proc` cannot be read; the advice

@@ -50,7 +50,8 @@ impl<E: Entry> Consumer<E> {
         }
         // Acquire: makes the entries, and the packets that they point to, visible as the producer
         // wrote them. Partner: the release of the producer's position, in the kernel
-        // __xskq_prod_submit (net/xdp/xsk_queue.h).
+        // __xskq_prod_submit.
+        // https://elixir.bootlin.com/linux/v6.12.117/source/net/xdp/xsk_queue.h#L486
         self.producer = self.memory.producer().load(Ordering::Acquire);
         self.known()
     }
@@ -96,7 +97,8 @@ impl<E: Entry> Consumer<E> {
     pub(crate) fn release(&mut self, count: u32) {
         self.next = self.next.wrapping_add(count.min(self.known()));
         // Release: the entries are read before they can be written again. Partner: the acquire of
-        // the consumer's position, in the kernel xskq_prod_nb_free (net/xdp/xsk_queue.h).
+        // the consumer's position, in the kernel xskq_prod_nb_free.
+        // https://elixir.bootlin.com/linux/v6.12.117/source/net/xdp/xsk_queue.h#L76
         self.memory.consumer().store(self.next, Ordering::Release);
     }
 

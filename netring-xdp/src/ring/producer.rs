@@ -150,6 +150,8 @@ impl<E: Entry> Producer<E> {
         // SeqCst: the position is stored before the flag is read. Otherwise the kernel could find
         // the ring empty and set the flag while this side misses the flag. Partner: the kernel sets
         // the flag and then reads the ring again.
+        // https://elixir.bootlin.com/linux/v6.12.117/source/net/xdp/xsk.c#L38
+        // https://elixir.bootlin.com/linux/v6.12.117/source/net/xdp/xsk.c#L48
         fence(Ordering::SeqCst);
         // Relaxed: the flag orders no other memory.
         self.memory.flags().load(Ordering::Relaxed) & XDP_RING_NEED_WAKEUP != 0
@@ -167,7 +169,8 @@ impl<E: Entry> Producer<E> {
     fn look(&mut self) -> u32 {
         // Acquire: the consumer has read the entries that it released before they are written
         // again. Partner: the release of the consumer's position, in the kernel
-        // __xskq_cons_release (net/xdp/xsk_queue.h).
+        // __xskq_cons_release.
+        // https://elixir.bootlin.com/linux/v6.12.117/source/net/xdp/xsk_queue.h#L335
         let consumer = self.memory.consumer().load(Ordering::Acquire);
         let used = self.next.wrapping_sub(consumer).min(self.size);
         self.limit = self.next.wrapping_add(self.size - used);
@@ -222,7 +225,8 @@ impl<E: Entry> Drop for Writer<'_, E> {
     fn drop(&mut self) {
         // Release: the entries, and the packets that they point to, are written before they can be
         // seen. Partner: the acquire of the producer's position, in the kernel
-        // __xskq_cons_peek (net/xdp/xsk_queue.h).
+        // __xskq_cons_peek.
+        // https://elixir.bootlin.com/linux/v6.12.117/source/net/xdp/xsk_queue.h#L341
         self.shared.store(*self.next, Ordering::Release);
         *self.published = *self.next;
     }

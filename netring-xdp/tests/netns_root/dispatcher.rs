@@ -165,7 +165,8 @@ fn a_capture_receives_through_the_pinned_map_of_a_foreign_program() {
             .output();
         std::fs::remove_dir(&bpffs).unwrap();
         let output = output.unwrap();
-        assert!(output.status.success(), "{output:?}");
+        let ran = String::from_utf8_lossy(&output.stdout).contains("1 passed");
+        assert!(output.status.success() && ran, "{output:?}");
         return;
     };
     let _ns = Netns::enter().unwrap();

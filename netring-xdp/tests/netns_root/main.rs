@@ -21,7 +21,6 @@ mod program_attach;
 mod program_filter;
 mod program_metadata;
 mod program_modes;
-mod program_own;
 mod program_sockets;
 mod socket;
 mod socket_metadata;

@@ -12,10 +12,33 @@ use super::{Result, cargo};
 /// The option of `bench` that builds it with checks, which `conformance` shares.
 pub(crate) const CHECKED: &str = "--checked";
 
-/// How a tool is built.
+/// How a tool is built, and where it runs.
 struct Tool {
     bin: &'static str,
     profile: &'static str,
+    own_network: bool,
+}
+
+impl Tool {
+    fn of(verb: &str, args: &[String]) -> Self {
+        let checked = match verb {
+            // A sum that wraps is a crash; the snapshots share the build.
+            "conformance" | "public-api" => true,
+            _ => args.iter().any(|arg| arg == CHECKED),
+        };
+        match verb {
+            "demo" => Self {
+                bin: "demo",
+                profile: "demo",
+                own_network: !args.iter().any(|arg| !arg.starts_with('-')),
+            },
+            _ => Self {
+                bin: "tools",
+                profile: if checked { "checked" } else { "release" },
+                own_network: verb == "bench",
+            },
+        }
+    }
 }
 
 /// Builds the program of a verb and runs it: a step of CI.
@@ -36,32 +59,11 @@ pub(crate) fn status(verb: &str, args: &[String]) -> Result<u8> {
         let _ = writeln!(std::io::stdout(), "{HELP}");
         return Ok(0);
     }
-    let tool = match verb {
-        "demo" => Tool {
-            bin: "demo",
-            profile: "demo",
-        },
-        // A sum that wraps is a crash; the snapshots share the build.
-        "conformance" | "public-api" => Tool {
-            bin: "tools",
-            profile: "checked",
-        },
-        "bench" if args.iter().any(|arg| arg == CHECKED) => Tool {
-            bin: "tools",
-            profile: "checked",
-        },
-        _ => Tool {
-            bin: "tools",
-            profile: "release",
-        },
-    };
-    let own_network = match verb {
-        "demo" => !args.iter().any(|arg| !arg.starts_with('-')),
-        "bench" => true,
-        _ => false,
-    };
+    let tool = Tool::of(verb, args);
     let runner = Runner::find();
-    if own_network && let Runner::None(why) = &runner {
+    if tool.own_network
+        && let Runner::None(why) = &runner
+    {
         return Err(format!(
             "this needs a network of its own, and creating one failed: {why}"
         ));
@@ -80,7 +82,7 @@ pub(crate) fn status(verb: &str, args: &[String]) -> Result<u8> {
         command.arg(verb);
     }
     command.args(args);
-    if own_network {
+    if tool.own_network {
         runner.apply(&mut command)?;
     }
     // Ctrl-C reaches the tool too, which ends in its own way: this process waits for it.

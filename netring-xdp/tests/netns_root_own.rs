@@ -1,6 +1,6 @@
 //! The user's own program and map, and objects that are none.
 //!
-//! In a file of its own: one of these tests looks at all programs that its process has, and no
+//! A test program of its own: one of these tests looks at all programs that its process has, and no
 //! other test here may have any.
 #![expect(clippy::unwrap_used, reason = "functions that serve tests")]
 
@@ -175,18 +175,16 @@ fn x19_a_pinned_map_takes_sockets() {
         let bpffs = std::env::temp_dir().join(format!("netring-bpffs-{}", std::process::id()));
         std::fs::create_dir(&bpffs).unwrap();
         let inside = "mount -t bpf bpf $NETRING_BPFFS && exec \"$0\" \"$@\"";
-        let status = Command::new("unshare")
+        let output = Command::new("unshare")
             .args(["--mount", "sh", "-c", inside])
             .arg(std::env::current_exe().unwrap())
-            .args([
-                "--exact",
-                "program_own::x19_a_pinned_map_takes_sockets",
-                "--ignored",
-            ])
+            .args(["--exact", "x19_a_pinned_map_takes_sockets", "--ignored"])
             .env("NETRING_BPFFS", &bpffs)
-            .status();
+            .output();
         std::fs::remove_dir(&bpffs).unwrap();
-        assert!(status.unwrap().success());
+        let output = output.unwrap();
+        let ran = String::from_utf8_lossy(&output.stdout).contains("1 passed");
+        assert!(output.status.success() && ran, "{output:?}");
         return;
     };
     let _ns = Netns::enter().unwrap();
