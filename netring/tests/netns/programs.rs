@@ -161,3 +161,26 @@ fn filter_prints_what_the_kernel_let_through() {
     assert_eq!(packets, ["43 bytes", "44 bytes", "45 bytes"]);
     assert_eq!(balance, "offered 3, dropped 0");
 }
+
+/// It runs until Ctrl-C, as the README says.
+#[test]
+#[ignore = "needs a network namespace: cargo xtask test-netns"]
+fn first_prints_each_flow_as_it_starts_and_ends() {
+    let _ns = Netns::enter().unwrap();
+    let (mut program, sender) = capturing("first", &["v1"]);
+    send(
+        &sender,
+        &[
+            tcp4(4000, 80, 1, SYN, b""),
+            tcp4(4000, 80, 2, RST, b""),
+            udp4(5000, 53, &[0; 30]),
+        ],
+    );
+    program.says("tcp 10.0.0.1:4000 10.0.0.2:80 started");
+    program.says("udp 10.0.0.1:5000 10.0.0.2:53 started");
+    program.says("tcp 10.0.0.1:4000 10.0.0.2:80 ended: 2 packets, 108 bytes");
+    program.interrupt();
+    let said = program.end();
+    assert!(!said.ok && said.err.is_empty(), "{said:?}");
+    assert_eq!(said.out.len(), 3, "{said:?}");
+}
