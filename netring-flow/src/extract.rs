@@ -19,6 +19,29 @@ pub use key::FiveTupleKey;
 /// feature `flowscope`, `Flowscope` adapts any `flowscope::FlowExtractor`.
 ///
 /// The tracker calls it once for each packet.
+///
+/// ```
+/// use netring_flow::FlowTracker;
+/// use netring_flow::extract::{Extract, Extracted, FiveTuple, Skip};
+/// use netring_sys::Packet;
+///
+/// /// Flows by protocol and ports alone, whatever the addresses.
+/// struct ByPorts(FiveTuple);
+///
+/// impl Extract for ByPorts {
+///     type Key = (u8, u16, u16);
+///
+///     fn extract(&self, packet: &Packet<'_>) -> Result<Extracted<Self::Key>, Skip> {
+///         let found = self.0.extract(packet)?;
+///         let (a, b) = (found.key.a().port(), found.key.b().port());
+///         let key = (found.key.protocol(), a.min(b), a.max(b));
+///         Ok(Extracted::new(key, found.orientation, found.transport))
+///     }
+/// }
+///
+/// let tracker = FlowTracker::new(ByPorts(FiveTuple::bidirectional()));
+/// # assert_eq!(tracker.active_flows(), 0);
+/// ```
 pub trait Extract: Send + 'static {
     /// The key that the packets of a flow share, the same for both directions.
     type Key: Clone + Eq + Hash + Send + Sync + 'static;

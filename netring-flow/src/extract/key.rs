@@ -10,6 +10,18 @@ use super::Orientation;
 /// packet.
 ///
 /// `a` is the lower of the two ends: by the address's bytes, then by port. 48 bytes.
+///
+/// ```
+/// use netring_flow::extract::FiveTupleKey;
+///
+/// let (client, server) = ("192.0.2.7:40000".parse()?, "192.0.2.1:443".parse()?);
+/// let (key, there) = FiveTupleKey::new(6, client, server);
+/// let (same, back) = FiveTupleKey::new(6, server, client);
+/// assert_eq!(key, same);
+/// assert_eq!((key.source(there), key.source(back)), (client, server));
+/// assert_eq!(key.to_string(), "tcp 192.0.2.1:443 192.0.2.7:40000");
+/// # Ok::<(), std::net::AddrParseError>(())
+/// ```
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct FiveTupleKey {
     a: [u64; 2],

@@ -49,6 +49,18 @@ impl fmt::Display for Count {
 /// All figures only grow; reading resets nothing. Once a source is drained,
 /// `offered = delivered + left_out + dropped + invalid`; before that the difference is still in the
 /// ring ([`pending`](Self::pending)).
+///
+/// ```
+/// use netring_sys::{Count, Error, PacketSource};
+///
+/// /// Whether a source has lost packets, as far as it can tell.
+/// fn lost(source: &mut impl PacketSource) -> Result<bool, Error> {
+///     Ok(match source.stats()?.dropped {
+///         Count::Exact(packets) | Count::AtLeast(packets) => packets > 0,
+///         _ => false,
+///     })
+/// }
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub struct Stats {

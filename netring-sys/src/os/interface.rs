@@ -9,6 +9,17 @@ use crate::os::netlink;
 use crate::{Error, InterfaceAddress, LinkType, XdpProgram};
 
 /// An interface, as it was when it was queried.
+///
+/// ```
+/// use netring_sys::Interface;
+///
+/// for interface in Interface::all()? {
+///     println!("{} {}: MTU {}", interface.index, interface.name, interface.mtu);
+/// }
+/// let lo = Interface::by_name("lo")?;
+/// assert!(lo.is_loopback());
+/// # Ok::<(), netring_sys::Error>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Interface {

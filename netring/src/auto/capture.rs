@@ -14,6 +14,17 @@ use crate::{
 };
 
 /// Receives the packets of one interface with the best available backend.
+///
+/// ```no_run
+/// use netring::{PacketSource, auto};
+///
+/// let mut capture = auto::builder().interface("eth1").divert(true).build()?;
+/// println!("{}, {} packets", capture.backend(), capture.stats()?.offered);
+/// if let Some(xdp) = capture.as_xdp() {
+///     println!("{}", xdp.mode());
+/// }
+/// # Ok::<(), netring::Error>(())
+/// ```
 #[derive(Debug)]
 pub struct AutoCapture {
     source: Source,
