@@ -89,6 +89,11 @@
 //!
 //! Not supported yet: the contents of tunnels, assigning later fragments to their flow, and stream
 //! reassembly.
+//!
+//! # Features
+//!
+//! `flowscope`, off by default: `extract::Flowscope`, which adapts extractors of the crate
+//! flowscope, and a conversion of keys to its keys.
 #![deny(unsafe_code)]
 
 pub mod extract;
