@@ -139,6 +139,7 @@ pub type AsyncCapture = AsyncSource<Capture>;
 #[cfg(all(feature = "async", feature = "xdp"))]
 pub type AsyncXdpCapture = AsyncSource<XdpCapture>;
 
-/// A capture with the best available backend for tokio: `AsyncAutoCapture::open("eth0")`.
+/// A capture with the best backend that lets packets reach the host, for tokio:
+/// `AsyncAutoCapture::open("eth0")`. See [`auto`].
 #[cfg(all(feature = "async", feature = "xdp", feature = "afpacket"))]
 pub type AsyncAutoCapture = AsyncSource<auto::AutoCapture>;

@@ -13,7 +13,7 @@ use crate::{
     SyscallError, afpacket, xdp,
 };
 
-/// Receives the packets of one interface with the best available backend.
+/// Receives the packets of one interface with the best backend that is available and permitted.
 ///
 /// ```no_run
 /// use netring::{PacketSource, auto};
