@@ -7,11 +7,12 @@ pub(crate) mod sender;
 mod subscriber;
 mod task;
 
+use std::fmt;
 use std::sync::{Arc, OnceLock};
 
 use netring_flow::extract::Extract;
-use netring_flow::{FlowEvent, TrackerStats};
-use netring_sys::{PacketSource, Stats};
+use netring_flow::{FlowEvent, LiveFlow, TrackerStats};
+use netring_sys::{Count, PacketSource, Stats};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::flows::Flows;
@@ -41,8 +42,9 @@ pub type FlowSubscriber<K> = Subscriber<FlowEvent<K>>;
 ///
 /// # Closing
 ///
-/// The broadcast closes when the source ends or fails, or when this handle is dropped. The
-/// remaining flows end first, with an event each. Every subscriber then receives what is queued,
+/// The broadcast closes when the source ends or fails, when it is [stopped](Self::stop) or
+/// [shut down](Self::shutdown), or when this handle is dropped. The remaining flows end first, with
+/// an event each. Every subscriber then receives what is queued,
 /// the error if there was one, and `None`. Subscribers that lag or subscribe later also receive the
 /// error.
 ///
@@ -68,14 +70,15 @@ pub type FlowSubscriber<K> = Subscriber<FlowEvent<K>>;
 #[derive(Debug)]
 pub struct FlowBroadcast<K> {
     subscriptions: Subscriptions<FlowEvent<K>>,
-    /// Requests figures from the task. It closes with this handle, which stops the task.
-    requests: mpsc::UnboundedSender<oneshot::Sender<Figures>>,
+    /// Requests to the task. It closes with this handle, which stops the task.
+    requests: mpsc::UnboundedSender<Request<K>>,
     /// The final figures of the task, once it has ended.
     last: Arc<OnceLock<Figures>>,
 }
 
 /// A snapshot of the figures of a broadcast, from [`FlowBroadcast::stats`].
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[non_exhaustive]
 pub struct BroadcastStats {
     /// The fate of every packet.
@@ -87,6 +90,26 @@ pub struct BroadcastStats {
     /// Events published, with or without subscribers. A subscriber has received all that were
     /// published since it subscribed, except those it lost.
     pub events: u64,
+}
+
+/// One line: the capture, the tracker, the broadcast.
+impl fmt::Display for BroadcastStats {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let [active, events] = [self.active_flows as u64, self.events].map(Count::Exact);
+        write!(
+            f,
+            "{}; {}; {active:#} flows active, {events:#} events published",
+            self.capture, self.tracker
+        )
+    }
+}
+
+/// What the task is asked for between two batches of packets.
+enum Request<K> {
+    Stats(oneshot::Sender<Figures>),
+    /// The largest flows, this many.
+    Flows(usize, oneshot::Sender<Vec<LiveFlow<K>>>),
+    Stop,
 }
 
 type Figures = Result<BroadcastStats, BroadcastRecvError>;
@@ -146,12 +169,58 @@ impl<K> FlowBroadcast<K> {
     /// [`BroadcastRecvError::Aborted`].
     pub async fn stats(&self) -> Result<BroadcastStats, BroadcastRecvError> {
         let (reply, answer) = oneshot::channel();
-        if self.requests.send(reply).is_ok()
+        if self.requests.send(Request::Stats(reply)).is_ok()
             && let Ok(figures) = answer.await
         {
             return figures;
         }
-        // The task has ended. It stored its final figures before it stopped answering.
+        self.last()
+    }
+
+    /// A snapshot of the flows that have not ended: the `count` largest by bytes on the wire, the
+    /// largest first; `usize::MAX` for all. After the end there are none.
+    ///
+    /// The task answers between two batches of packets, and reads none meanwhile. It looks at every
+    /// flow and copies `count`: of a million flows the ten largest take about 30 ms, and all of
+    /// them 0.4 s, in which packets wait in the ring.
+    ///
+    /// # Errors
+    /// [`BroadcastRecvError::Aborted`].
+    pub async fn flows(&self, count: usize) -> Result<Vec<LiveFlow<K>>, BroadcastRecvError> {
+        let (reply, answer) = oneshot::channel();
+        if self.requests.send(Request::Flows(count, reply)).is_ok()
+            && let Ok(flows) = answer.await
+        {
+            return Ok(flows);
+        }
+        match self.last() {
+            Err(BroadcastRecvError::Aborted) => Err(BroadcastRecvError::Aborted),
+            _ => Ok(Vec::new()),
+        }
+    }
+
+    /// Stops the broadcast, without waiting: no more packets are taken, the flows end, and
+    /// subscribers receive all that is queued and then the end. Further calls have no effect.
+    pub fn stop(&self) {
+        // The task may have ended.
+        let _ = self.requests.send(Request::Stop);
+    }
+
+    /// Stops the broadcast and waits until its task has ended: every flow has its
+    /// [`FlowEvent::Ended`], every event is published, and the source is closed. Returns the final
+    /// figures. Subscribers need not have read to the end; they still can.
+    ///
+    /// # Errors
+    /// Those of [`stats`](Self::stats). If the source failed, subscribers receive that error.
+    pub async fn shutdown(&self) -> Result<BroadcastStats, BroadcastRecvError> {
+        self.stop();
+        // The task holds the other end until all is done.
+        self.requests.closed().await;
+        self.last()
+    }
+
+    /// The final figures: the task stored them before it stopped answering.
+    fn last(&self) -> Figures {
         self.last
             .get()
             .cloned()

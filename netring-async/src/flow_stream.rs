@@ -1,6 +1,7 @@
 //! The flows of any source as a stream of events.
 
 use std::fmt;
+use std::future::poll_fn;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
@@ -8,6 +9,7 @@ use futures_core::Stream;
 use futures_core::stream::FusedStream;
 use netring_flow::extract::Extract;
 use netring_flow::{FlowEvent, FlowTracker, TrackerStats};
+use netring_sys::wait::{Stop, StopHandle};
 use netring_sys::{Error, PacketSource, Stats};
 
 use crate::flows::Flows;
@@ -23,6 +25,10 @@ use crate::{AsyncSource, FlowBroadcast};
 ///
 /// Flow time is packet time. While a live source is idle, flows expire by the host's clock, counted
 /// from the last packet, at most half a second late. A replay expires flows by packet time only.
+///
+/// To end it from within, call [`stop`](Self::stop) and go on to the end, or await
+/// [`shutdown`](Self::shutdown); to end it from another task or thread, take a
+/// [`stop_handle`](Self::stop_handle) first.
 ///
 /// The stream queues the events of at most one batch; the next batch is taken once they are
 /// yielded. Cancelling `next()` loses nothing.
@@ -114,6 +120,43 @@ impl<S: PacketSource, E: Extract> FlowStream<S, E> {
 }
 
 impl<S, E: Extract> FlowStream<S, E> {
+    /// Stops the stream: no more packets are taken. It yields what is queued, then
+    /// [`FlowEvent::Ended`] for each flow with the reason
+    /// [`SourceEnded`](netring_flow::EndReason::SourceEnded), unless it is closed or was idle for
+    /// too long; then it ends. Packets that are still in the source's ring are not tracked:
+    /// [`Stats::pending`] counts them.
+    pub fn stop(&mut self) {
+        self.flows.stop();
+    }
+
+    /// Returns a handle that stops the source from any thread or task, with the same effect as
+    /// [`stop`](Self::stop). It works on after [`broadcast`](Self::broadcast), too.
+    ///
+    /// ```no_run
+    /// use futures::StreamExt;
+    /// use netring_flow::extract::FiveTuple;
+    /// # async fn interrupt() {}
+    /// # async fn example(source: netring_async::AsyncSource<netring_afpacket::Capture>) -> Result<(), netring_sys::Error> {
+    ///
+    /// let mut events = source.flow_stream(FiveTuple::bidirectional());
+    /// let stop = events.stop_handle();
+    /// tokio::spawn(async move {
+    ///     interrupt().await;
+    ///     stop.stop();
+    /// });
+    /// while let Some(event) = events.next().await {
+    ///     println!("{:?}", event?);
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn stop_handle(&self) -> StopHandle
+    where
+        S: Stop,
+    {
+        self.flows.source.stop_handle()
+    }
+
     /// The source.
     pub const fn get_ref(&self) -> &AsyncSource<S> {
         &self.flows.source
@@ -147,6 +190,21 @@ where
     S: PacketSource + Send + 'static,
     E: Extract,
 {
+    /// Stops the stream, closes the source, and returns all items that were left: the events that
+    /// were queued, the ends of all flows, and the error if the source had failed, oldest first.
+    ///
+    /// That is at least one event per flow. To take them one by one, [`stop`](Self::stop) the
+    /// stream and read it to its end. If the wait is cancelled, the items are lost.
+    pub async fn shutdown(mut self) -> Vec<Result<FlowEvent<E::Key>, Error>> {
+        self.stop();
+        let mut items = Vec::with_capacity(self.queue.len() + self.active_flows());
+        while let Some(item) = poll_fn(|cx| Pin::new(&mut self).poll_next(cx)).await {
+            items.push(item);
+        }
+        self.flows.source.close().await;
+        items
+    }
+
     /// Shares the events among any number of subscribers: a new task reads the packets and tracks
     /// the flows.
     ///

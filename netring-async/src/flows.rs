@@ -33,6 +33,15 @@ enum Phase {
     Done,
 }
 
+impl<S, E: Extract> Flows<S, E> {
+    /// Stops reading: the flows end, as at the end of the source.
+    pub(crate) fn stop(&mut self) {
+        if matches!(self.phase, Phase::Running) {
+            self.phase = Phase::Finishing(None);
+        }
+    }
+}
+
 impl<S: PacketSource, E: Extract> Flows<S, E> {
     pub(crate) const fn new(source: AsyncSource<S>, tracker: FlowTracker<E>) -> Self {
         Self {
@@ -79,11 +88,9 @@ impl<S: PacketSource, E: Extract> Flows<S, E> {
         Poll::Ready(Some(Ok(())))
     }
 
-    /// Stops reading: the flows end, as at the end of the source.
-    pub(crate) fn stop(&mut self) {
-        if matches!(self.phase, Phase::Running) {
-            self.phase = Phase::Finishing(None);
-        }
+    /// Whether no more packets are read.
+    pub(crate) const fn is_stopped(&self) -> bool {
+        !matches!(self.phase, Phase::Running)
     }
 
     pub(crate) const fn is_done(&self) -> bool {

@@ -55,7 +55,7 @@ mod flows;
 pub mod internal;
 
 pub use packets::PacketStream;
-pub use source::AsyncSource;
+pub use source::{AsyncSource, OpenAsync};
 
 #[cfg(feature = "flow")]
 pub use broadcast::{

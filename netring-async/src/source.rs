@@ -7,11 +7,13 @@ use std::io;
 use std::os::fd::OwnedFd;
 use std::task::{Context, Poll, ready};
 
+use netring_sys::wait::{Stop, StopHandle};
 use netring_sys::{Error, PacketSource, Readiness, Stats};
 use tokio::io::unix::AsyncFd;
 
 use crate::held::Held;
 use crate::time_slice::TimeSlice;
+pub use open::OpenAsync;
 
 /// A [`PacketSource`] whose batches can be awaited.
 ///
@@ -111,6 +113,15 @@ impl<S: PacketSource> AsyncSource<S> {
             // spurious wake-up, never a missed one.
             ready!(set.poll_read_ready(cx)).map_err(wait)?.clear_ready();
         }
+    }
+
+    /// Returns a handle that stops the source from any thread or task: it has ended then, for this
+    /// value and for every stream or broadcast that is made from it.
+    pub fn stop_handle(&self) -> StopHandle
+    where
+        S: Stop,
+    {
+        self.source.get().stop_handle()
     }
 
     /// The fate of every packet so far. Can be called at any time.

@@ -6,6 +6,7 @@ mod evict;
 mod expire;
 mod item;
 mod limits;
+mod live;
 mod take;
 mod tcp;
 

@@ -1,18 +1,21 @@
 //! What a tracker reports.
 
+mod end_reason;
+mod flow_id;
 mod flow_stats;
 mod history;
+mod live_flow;
 mod tracker_stats;
-
-use std::fmt;
-use std::num::NonZeroU64;
 
 use netring_sys::Timestamp;
 
 use crate::extract::{FiveTupleKey, IcmpError, Orientation};
+pub use end_reason::EndReason;
+pub use flow_id::FlowId;
 pub use flow_stats::{DirectionStats, FlowStats};
 pub use history::History;
 pub(crate) use history::{Letter, Seen, bit, push};
+pub use live_flow::{FlowState, LiveFlow};
 pub use tracker_stats::{EndedStats, TrackerStats, UntrackedStats};
 
 /// Something that happened to a flow or to the tracker.
@@ -31,7 +34,8 @@ pub use tracker_stats::{EndedStats, TrackerStats, UntrackedStats};
 ///     }
 /// }
 /// ```
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[non_exhaustive]
 pub enum FlowEvent<K> {
     /// The first packet of a flow arrived.
@@ -57,6 +61,23 @@ pub enum FlowEvent<K> {
         time: Timestamp,
         /// Which end started the flow.
         initiator: Orientation,
+    },
+    /// A TCP connection is closed: both ends sent FIN and both FINs are acknowledged, or one end
+    /// sent a RST that the other would accept. Reported once per flow, with the packet that closes
+    /// it. The flow lingers to absorb late packets; its statistics come with
+    /// [`Ended`](Self::Ended).
+    ///
+    /// Not reported for a connection that is not seen to close: it ends half-closed or idle, is
+    /// seen in one direction only, or its last acknowledgement was not captured.
+    Closed {
+        /// The flow's key.
+        key: K,
+        /// The flow.
+        flow: FlowId,
+        /// When the packet that closed it was seen.
+        time: Timestamp,
+        /// [`EndReason::Finished`] or [`EndReason::Reset`]; the same that `Ended` will have.
+        reason: EndReason,
     },
     /// A flow ended. Each tracked packet is in the statistics of exactly one such event.
     Ended {
@@ -118,6 +139,7 @@ impl<K> FlowEvent<K> {
         match self {
             Self::Started { key, .. }
             | Self::Established { key, .. }
+            | Self::Closed { key, .. }
             | Self::Ended { key, .. }
             | Self::Tick { key, .. }
             | Self::IcmpError { key, .. } => Some(key),
@@ -130,6 +152,7 @@ impl<K> FlowEvent<K> {
         match self {
             Self::Started { flow, .. }
             | Self::Established { flow, .. }
+            | Self::Closed { flow, .. }
             | Self::Ended { flow, .. }
             | Self::Tick { flow, .. }
             | Self::IcmpError { flow, .. } => Some(*flow),
@@ -142,6 +165,7 @@ impl<K> FlowEvent<K> {
         match self {
             Self::Started { time, .. }
             | Self::Established { time, .. }
+            | Self::Closed { time, .. }
             | Self::Ended { time, .. }
             | Self::Tick { time, .. }
             | Self::IcmpError { time, .. }
@@ -150,81 +174,9 @@ impl<K> FlowEvent<K> {
     }
 }
 
-/// Identifies a flow of one tracker: two successive flows with the same key have different
-/// identifiers. They count up from 1.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct FlowId(NonZeroU64);
-
-impl FlowId {
-    /// Counted from 1; 0 is never used.
-    pub(crate) const fn new(number: u64) -> Self {
-        match NonZeroU64::new(number) {
-            Some(number) => Self(number),
-            None => Self(NonZeroU64::MIN),
-        }
-    }
-
-    /// The number.
-    pub const fn get(self) -> u64 {
-        self.0.get()
-    }
-}
-
-impl fmt::Display for FlowId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.fmt(f)
-    }
-}
-
-/// Why a flow ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum EndReason {
-    /// TCP: both ends sent FIN.
-    Finished,
-    /// TCP: one end sent a RST that the other would accept.
-    Reset,
-    /// No packet arrived for as long as the flow's timeout.
-    IdleTimeout,
-    /// TCP: a new connection between the same ports replaced it, and its own close was not seen.
-    PortReuse,
-    /// Evicted: the table was nearly full, and the flow was idle for longer than the shortened
-    /// timeouts allow.
-    Emergency,
-    /// Evicted: the table was full, and this was the least valuable flow.
-    TableFull,
-    /// The source ended while the flow was active.
-    SourceEnded,
-}
-
-impl EndReason {
-    /// A short lower-case name, as for a log.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Finished => "finished",
-            Self::Reset => "reset",
-            Self::IdleTimeout => "idle",
-            Self::PortReuse => "port-reuse",
-            Self::Emergency => "emergency",
-            Self::TableFull => "table-full",
-            Self::SourceEnded => "source-ended",
-        }
-    }
-
-    /// Whether the flow was dropped to make room.
-    pub const fn is_eviction(self) -> bool {
-        matches!(self, Self::Emergency | Self::TableFull)
-    }
-}
-
-impl fmt::Display for EndReason {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
-    }
-}
-
 /// Something unexpected.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[non_exhaustive]
 pub enum Anomaly {
     /// A TCP segment with mutually exclusive flags: two of SYN, FIN and RST. Reported once per
@@ -240,4 +192,21 @@ pub enum Anomaly {
     /// Packet time went back by more than a minute: another clock, or another capture. Timeouts
     /// restart from the new time.
     TimeWentBack,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn events_are_equal_by_what_they_say() {
+        let event = |number| FlowEvent::Closed {
+            key: (),
+            flow: FlowId::new(number),
+            time: Timestamp::EPOCH,
+            reason: EndReason::Reset,
+        };
+        assert_eq!(event(1), event(1));
+        assert_ne!(event(1), event(2));
+    }
 }

@@ -167,6 +167,7 @@ impl<K> Extracted<K> {
 /// Which of a key's two ends a packet comes from. It is independent of which end started the flow;
 /// for that see [`FlowStats::initiator`](crate::FlowStats::initiator).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub enum Orientation {
     /// From the key's first end ([`FiveTupleKey::a`]) to its second.
     #[default]
@@ -266,6 +267,7 @@ impl WindowScale {
 
 /// An ICMP or ICMPv6 error message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct IcmpError {
     /// The type: 3 is "destination unreachable" of ICMP, 1 that of ICMPv6.
     pub icmp_type: u8,

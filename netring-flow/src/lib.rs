@@ -64,6 +64,10 @@
 //! counts as a packet, is reported ([`Anomaly::OutOfWindow`]), and changes nothing. If the window
 //! is unknown because the handshake was not seen, every RST and FIN is accepted.
 //!
+//! [`FlowEvent::Closed`] reports a close at once: with the RST, or with the packet that
+//! acknowledges the second of the two FINs. [`FlowEvent::Ended`] follows with the statistics when
+//! the flow has lingered.
+//!
 //! A SYN or SYN-ACK that is retransmitted belongs to one attempt as long as the gaps grow like
 //! those of a kernel: each gap postpones the end of the flow by six times its length, by at most 96
 //! s. A single SYN has its 5 s.
@@ -92,8 +96,9 @@
 //!
 //! # Features
 //!
-//! `flowscope`, off by default: `extract::Flowscope`, which adapts extractors of the crate
-//! flowscope, and a conversion of keys to its keys.
+//! - `flowscope`, off by default: `extract::Flowscope`, which adapts extractors of the crate
+//!   flowscope, and a conversion of keys to its keys;
+//! - `serde`, off by default: `Serialize` and `Deserialize` for keys, events and statistics.
 #![deny(unsafe_code)]
 
 pub mod extract;
@@ -115,8 +120,8 @@ mod visitor;
 
 pub use config::{Timeouts, TrackerConfig};
 pub use event::{
-    Anomaly, DirectionStats, EndReason, EndedStats, FlowEvent, FlowId, FlowStats, History,
-    TrackerStats, UntrackedStats,
+    Anomaly, DirectionStats, EndReason, EndedStats, FlowEvent, FlowId, FlowState, FlowStats,
+    History, LiveFlow, TrackerStats, UntrackedStats,
 };
 pub use tracker::FlowTracker;
 pub use visitor::{FlowVisitor, Segment};

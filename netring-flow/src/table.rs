@@ -24,14 +24,15 @@ use std::hash::{BuildHasher, Hash};
 
 pub(crate) use closed::RecentlyClosed;
 pub(crate) use direction::Direction;
-pub(crate) use links::{Lists, QUEUE, WHEEL};
+pub(crate) use links::Lists;
+pub(crate) use node::{QUEUE, WHEEL};
 pub(crate) use record::{Flags, Rare, Record, State};
 pub(crate) use wheel::{Turn, Wheel};
 
 use netring_sys::Clock;
 
-use crate::FlowStats;
 use crate::extract::Orientation;
+use crate::{FlowStats, LiveFlow};
 use hash::Seeds;
 use index::Index;
 use slab::Slab;
@@ -49,7 +50,7 @@ pub(crate) struct Table<K> {
 pub(crate) struct Tag(u32);
 
 /// The place of a record, valid as long as the flow lives.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Slot(u32);
 
 impl<K: Eq + Hash> Table<K> {
@@ -116,6 +117,19 @@ impl<K: Eq + Hash> Table<K> {
     #[inline]
     pub(crate) fn stats(&self, slot: Slot, clock: Clock) -> FlowStats {
         self.get(slot).stats(self.slab.rare(slot), clock)
+    }
+
+    /// A snapshot of a flow.
+    pub(crate) fn live(&self, slot: Slot, clock: Clock) -> LiveFlow<K>
+    where
+        K: Clone,
+    {
+        self.get(slot).live(self.slab.rare(slot), clock)
+    }
+
+    /// All flows, in no particular order.
+    pub(crate) fn slots(&self) -> impl Iterator<Item = Slot> {
+        self.slab.used()
     }
 
     /// The links of the records, for [`Lists`].

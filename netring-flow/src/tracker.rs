@@ -8,7 +8,7 @@ use netring_sys::{Error, Packet, PacketBatch, Timestamp};
 use crate::engine::{BUDGET, ByKey, Engine, Item};
 use crate::extract::{Extract, Extracted, Skip, WindowScale};
 use crate::visitor::FlowVisitor;
-use crate::{TrackerConfig, TrackerStats};
+use crate::{LiveFlow, TrackerConfig, TrackerStats};
 
 /// Flows that the tracker checks for expiry per packet; more than a packet can start.
 const BUDGET_PER_PACKET: u32 = 2;
@@ -272,6 +272,31 @@ impl<E: Extract> FlowTracker<E> {
     /// Flows in the table, including closed ones that linger.
     pub fn active_flows(&self) -> usize {
         self.engine.table.len()
+    }
+
+    /// Returns a snapshot of each flow in the table, in no particular order. It changes neither the
+    /// timeout of a flow nor which flow is evicted next.
+    ///
+    /// ```
+    /// use netring_flow::FlowTracker;
+    /// use netring_flow::extract::FiveTuple;
+    ///
+    /// fn print(tracker: &FlowTracker<FiveTuple>) {
+    ///     for flow in tracker.flows() {
+    ///         println!("{} {} {} bytes", flow.key, flow.state, flow.stats.bytes());
+    ///     }
+    /// }
+    /// # print(&FlowTracker::new(FiveTuple::bidirectional()));
+    /// ```
+    pub fn flows(&self) -> impl Iterator<Item = LiveFlow<E::Key>> {
+        self.engine.flows()
+    }
+
+    /// Returns snapshots of the `count` flows with the most bytes on the wire, in descending order;
+    /// of equal ones the one that started first. It looks at every flow, which takes about 30 ms
+    /// for a million, and needs memory for `count` only.
+    pub fn largest_flows(&self, count: usize) -> Vec<LiveFlow<E::Key>> {
+        self.engine.largest(count)
     }
 
     /// The newest packet time; `None` before the first packet. After time went back by more than a

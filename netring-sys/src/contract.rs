@@ -1,16 +1,20 @@
 //! The contract between layers: sources of packets, sinks, and their statistics.
 
 pub mod adapters;
+mod count;
 mod profile;
 mod sink;
+mod sink_stats;
 mod source;
 mod stats;
 mod wire;
 mod writer;
 
+pub use count::Count;
 pub use profile::Profile;
-pub use sink::{PacketSink, PacketSlot, SinkStats};
-pub use source::{Open, PacketBatch, PacketSource, Readiness};
-pub use stats::{Count, Stats};
+pub use sink::{PacketSink, PacketSlot};
+pub use sink_stats::SinkStats;
+pub use source::{Build, Open, PacketBatch, PacketSource, Readiness};
+pub use stats::Stats;
 pub use wire::WireBytes;
 pub use writer::PacketWriter;

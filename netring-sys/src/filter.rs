@@ -41,7 +41,7 @@ use crate::Error;
 use crate::kernel::filter::SockFilter;
 
 pub use matcher::Matcher;
-pub use op::{Alu, Ancillary, Cond, Op, Operand, Register, Width};
+pub use op::{Ancillary, Argument, Arithmetic, Comparison, Op, Register, Width};
 
 /// A classic BPF program, as packet sockets take it (`SO_ATTACH_FILTER`). It runs for each packet
 /// and returns how many bytes to keep, 0 to reject the packet.

@@ -12,7 +12,8 @@
 //! - [`adapters`]: sources around sources, built on the contract alone;
 //! - [`Filter`] and [`Matcher`]: classic BPF filters, for the kernel and for any source;
 //! - [`Stats`] and [`SinkStats`]: what became of every packet;
-//! - [`Error`]: what failed, and what to do about it.
+//! - [`Error`]: what failed, and what to do about it; [`ParseError`]: text that is not the value
+//!   that it should be.
 //!
 //! The kernel interface:
 //! - [`kernel`]: names and layouts of the kernel's headers; [`syscall`]: one typed function per
@@ -20,6 +21,9 @@
 //! - [`errno`]: error numbers, for [`SyscallError::is`];
 //! - [`Mmap`]: a range-checked mapping shared with the kernel; [`Interface`]: a network interface;
 //! - [`wait`]: waiting for packets, for a stop, and for the interface to go away.
+//!
+//! The feature `serde`, off by default, implements `Serialize` and `Deserialize` for packets'
+//! metadata and statistics.
 #![deny(unsafe_code)]
 
 // The kernel interface.
@@ -33,6 +37,7 @@ mod contract;
 mod error;
 pub mod filter;
 mod packet;
+mod parse_error;
 mod privileges;
 mod xdp_program;
 
@@ -43,7 +48,7 @@ pub use privileges::Privileges;
 pub use syscall::Mmap;
 
 pub use contract::{
-    Count, Open, PacketBatch, PacketSink, PacketSlot, PacketSource, PacketWriter, Profile,
+    Build, Count, Open, PacketBatch, PacketSink, PacketSlot, PacketSource, PacketWriter, Profile,
     Readiness, SinkStats, Stats, WireBytes, adapters,
 };
 pub use error::{Error, SyscallError};
@@ -51,4 +56,5 @@ pub use filter::{Filter, Matcher};
 pub use packet::{
     Checksum, Clock, Direction, LinkType, Meta, Packet, PacketBuf, Timestamp, VlanTag,
 };
+pub use parse_error::ParseError;
 pub use xdp_program::{XdpMode, XdpProgram};

@@ -1,12 +1,16 @@
 //! Packets: their bytes and their metadata.
 
+mod buf;
 mod link_type;
 mod meta;
 mod timestamp;
+mod vlan;
 
+pub use buf::PacketBuf;
 pub use link_type::LinkType;
-pub use meta::{Checksum, Direction, Meta, VlanTag};
+pub use meta::{Checksum, Direction, Meta};
 pub use timestamp::{Clock, Timestamp};
+pub use vlan::VlanTag;
 
 /// A packet lent by a source: a view of its bytes in the source's memory, and its metadata.
 ///
@@ -22,16 +26,9 @@ pub use timestamp::{Clock, Timestamp};
 /// let kept: PacketBuf = packet.to_buf();
 /// assert_eq!((kept.data(), kept.wire_len()), (packet.data(), 20));
 /// ```
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Packet<'a> {
     data: &'a [u8],
-    meta: Meta,
-}
-
-/// A packet that owns its bytes.
-#[derive(Clone, Debug)]
-pub struct PacketBuf {
-    data: Box<[u8]>,
     meta: Meta,
 }
 
@@ -73,14 +70,6 @@ impl<'a> Packet<'a> {
     #[inline]
     pub const fn is_cut(&self) -> bool {
         (self.meta.frame_len() as usize) > self.data.len()
-    }
-
-    /// Copies the packet into owned memory.
-    pub fn to_buf(&self) -> PacketBuf {
-        PacketBuf {
-            data: self.data.into(),
-            meta: self.meta,
-        }
     }
 
     /// Sets [`wire_len`](Meta::wire_len), in bytes, if it differs from the length of the captured
@@ -162,28 +151,6 @@ impl<'a> Packet<'a> {
     }
 }
 
-impl PacketBuf {
-    /// The captured bytes, starting with the link layer header.
-    #[inline]
-    pub const fn data(&self) -> &[u8] {
-        &self.data
-    }
-
-    /// A view of the packet, as sources lend it.
-    #[inline]
-    pub const fn as_packet(&self) -> Packet<'_> {
-        Packet {
-            data: &self.data,
-            meta: self.meta,
-        }
-    }
-
-    /// Returns the bytes without the metadata.
-    pub fn into_data(self) -> Box<[u8]> {
-        self.data
-    }
-}
-
 impl std::ops::Deref for Packet<'_> {
     type Target = Meta;
 
@@ -193,18 +160,11 @@ impl std::ops::Deref for Packet<'_> {
     }
 }
 
-impl std::ops::Deref for PacketBuf {
-    type Target = Meta;
-
+/// The captured bytes: [`Packet::data`].
+impl AsRef<[u8]> for Packet<'_> {
     #[inline]
-    fn deref(&self) -> &Meta {
-        &self.meta
-    }
-}
-
-impl From<Packet<'_>> for PacketBuf {
-    fn from(packet: Packet<'_>) -> Self {
-        packet.to_buf()
+    fn as_ref(&self) -> &[u8] {
+        self.data
     }
 }
 
@@ -241,6 +201,18 @@ mod tests {
         assert_eq!(packet.vlan(), Some(tag));
         assert_eq!((tag.id(), tag.priority()), (5, 7));
         assert_eq!((packet.rx_hash(), packet.queue()), (Some(11), Some(3)));
+    }
+
+    #[test]
+    fn packets_are_equal_by_their_bytes_and_metadata() {
+        let time = Timestamp::from_nanos(7, Clock::Hardware);
+        let packet = Packet::new(b"abc", time, LinkType::RAW_IP);
+        assert_eq!(packet.to_buf().as_packet(), packet);
+        assert_eq!(packet.to_buf(), packet.into());
+        assert_ne!(packet, Packet::new(b"abd", time, LinkType::RAW_IP));
+        assert_ne!(packet, packet.with_queue(Some(0)));
+        assert_eq!(packet.as_ref(), b"abc");
+        assert_eq!(packet.to_buf().as_ref(), b"abc");
     }
 
     #[test]

@@ -1,6 +1,9 @@
 //! An attached XDP program: its ID and its mode.
 
 use std::fmt;
+use std::str::FromStr;
+
+use crate::ParseError;
 
 /// An XDP program that is attached to an interface.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -13,7 +16,8 @@ pub struct XdpProgram {
 }
 
 /// Where an XDP program runs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[non_exhaustive]
 pub enum XdpMode {
     /// In the driver, before the kernel builds a packet (`sk_buff`).
@@ -57,5 +61,32 @@ impl fmt::Display for XdpMode {
             Self::Generic => "generic",
             Self::Offloaded => "offloaded",
         })
+    }
+}
+
+/// Reads what a mode is displayed as.
+impl FromStr for XdpMode {
+    type Err = ParseError;
+
+    fn from_str(text: &str) -> Result<Self, ParseError> {
+        match text {
+            "native" => Ok(Self::Native),
+            "generic" => Ok(Self::Generic),
+            "offloaded" => Ok(Self::Offloaded),
+            _ => Err(ParseError::new(text, "mode of an XDP program", "native")),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_mode_is_read_as_it_is_displayed() {
+        for mode in [XdpMode::Native, XdpMode::Generic, XdpMode::Offloaded] {
+            assert_eq!(mode.to_string().parse(), Ok(mode));
+        }
+        assert!("drv".parse::<XdpMode>().is_err());
     }
 }

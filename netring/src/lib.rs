@@ -24,6 +24,7 @@
 //! | module | feature | contents |
 //! |---|---|---|
 //! | the root | | [`Packet`], [`PacketSource`], [`Stats`], [`Error`]: types that all layers share |
+//! | [`prelude`] | | the traits and the few types that almost every program needs |
 #![cfg_attr(
     feature = "afpacket",
     doc = "| [`afpacket`], [`Capture`] | `afpacket` | capture from an interface through a ring that the kernel fills |"
@@ -64,6 +65,7 @@
 //! Only modules whose features are enabled are listed. `afpacket`, `flow` and `async` are enabled
 //! by default, `xdp`, `pcap` and `flowscope` (extractors of the crate flowscope, in `flow`) are
 //! not. Features only add to the API. With `afpacket` alone, neither tokio nor aya is built.
+//! `serde` adds `Serialize` and `Deserialize` to packets' metadata, keys, events and statistics.
 //!
 //! # Without a runtime
 //!
@@ -91,6 +93,7 @@
 pub mod auto;
 #[cfg(feature = "pcap")]
 pub mod pcap;
+pub mod prelude;
 #[cfg(all(
     doctest,
     feature = "afpacket",
@@ -101,10 +104,10 @@ pub mod pcap;
 mod readmes;
 
 pub use netring_sys::{
-    Checksum, Clock, Count, Direction, Error, Filter, Interface, InterfaceAddress,
+    Build, Checksum, Clock, Count, Direction, Error, Filter, Interface, InterfaceAddress,
     InterfaceCounters, LinkType, Matcher, Meta, Open, Packet, PacketBatch, PacketBuf, PacketSink,
-    PacketSlot, PacketSource, PacketWriter, Privileges, Profile, Readiness, SinkStats, Stats,
-    SyscallError, Timestamp, VlanTag, WireBytes, XdpMode, adapters, wait,
+    PacketSlot, PacketSource, PacketWriter, ParseError, Privileges, Profile, Readiness, SinkStats,
+    Stats, SyscallError, Timestamp, VlanTag, WireBytes, XdpMode, adapters, wait,
 };
 
 /// An instruction of a classic BPF filter.
@@ -124,22 +127,56 @@ pub use netring_xdp::{XdpCapture, XdpInjector, XdpSocket};
 pub use netring_flow as flow;
 
 #[cfg(feature = "async")]
-pub use netring_async::{AsyncSource, PacketStream};
+pub use netring_async::{AsyncSource, OpenAsync, PacketStream};
 #[cfg(all(feature = "async", feature = "flow"))]
 pub use netring_async::{
     BroadcastRecvError, BroadcastStats, EventBatch, FlowBroadcast, FlowStream, FlowSubscriber,
     SharedEvent, Subscriber,
 };
 
-/// A capture for tokio: `AsyncCapture::open("eth0")`.
+/// A capture for tokio: `AsyncCapture::open("eth0")`, or with settings:
+///
+/// ```no_run
+/// use netring::afpacket::Profile;
+/// use netring::{AsyncCapture, OpenAsync};
+/// # async fn example() -> Result<(), netring::Error> {
+///
+/// let settings = AsyncCapture::builder().interface("eth0");
+/// let capture = settings.profile(Profile::Immediate).open().await?;
+/// let stop = capture.stop_handle();
+/// # Ok(())
+/// # }
+/// ```
 #[cfg(all(feature = "async", feature = "afpacket"))]
 pub type AsyncCapture = AsyncSource<Capture>;
 
-/// An AF_XDP capture for tokio: `AsyncXdpCapture::open("eth0")`.
+/// An AF_XDP capture for tokio: `AsyncXdpCapture::open("eth0")`, or with settings:
+///
+/// ```no_run
+/// use netring::{AsyncXdpCapture, OpenAsync};
+/// # async fn example() -> Result<(), netring::Error> {
+///
+/// let settings = AsyncXdpCapture::builder().interface("eth0");
+/// let capture = settings.queues([0]).open().await?;
+/// let stop = capture.stop_handle();
+/// # Ok(())
+/// # }
+/// ```
 #[cfg(all(feature = "async", feature = "xdp"))]
 pub type AsyncXdpCapture = AsyncSource<XdpCapture>;
 
 /// A capture with the best backend that lets packets reach the host, for tokio:
-/// `AsyncAutoCapture::open("eth0")`. See [`auto`].
+/// `AsyncAutoCapture::open("eth0")`, or with settings:
+///
+/// ```no_run
+/// use netring::{AsyncAutoCapture, OpenAsync};
+/// # async fn example() -> Result<(), netring::Error> {
+///
+/// let settings = AsyncAutoCapture::builder().interface("eth0");
+/// let capture = settings.open().await?;
+/// println!("{}", capture.get_ref().backend());
+/// # Ok(())
+/// # }
+/// ```
 #[cfg(all(feature = "async", feature = "xdp", feature = "afpacket"))]
 pub type AsyncAutoCapture = AsyncSource<auto::AutoCapture>;

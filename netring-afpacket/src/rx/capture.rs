@@ -5,9 +5,10 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::time::Duration;
 
 use netring_sys::syscall::packet_statistics;
-use netring_sys::wait::{self, StopHandle, Waiter};
+use netring_sys::wait::{self, Stop, StopHandle, Waiter};
 use netring_sys::{
-    Error, Interface, Open, Packet, PacketSource, Promiscuous, Readiness, Stats, SyscallError,
+    Build, Error, Interface, Open, Packet, PacketSource, Promiscuous, Readiness, Stats,
+    SyscallError,
 };
 
 use super::batch::Batch;
@@ -256,8 +257,28 @@ impl PacketSource for Capture {
 }
 
 impl Open for Capture {
+    type Builder = CaptureBuilder;
+
+    fn builder() -> CaptureBuilder {
+        Self::builder()
+    }
+
     fn open(interface: &str) -> Result<Self, Error> {
         Self::open(interface)
+    }
+}
+
+impl Build for CaptureBuilder {
+    type Source = Capture;
+
+    fn build(self) -> Result<Capture, Error> {
+        self.build()
+    }
+}
+
+impl Stop for Capture {
+    fn stop_handle(&self) -> StopHandle {
+        self.stop_handle()
     }
 }
 

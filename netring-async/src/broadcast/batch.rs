@@ -1,6 +1,7 @@
 //! Shared handles to events, single or in batches.
 
 use std::fmt;
+use std::hash::{Hash, Hasher};
 use std::ops::{Deref, Range};
 use std::sync::Arc;
 
@@ -50,6 +51,27 @@ impl<T> Deref for SharedEvent<T> {
     #[inline]
     fn deref(&self) -> &T {
         &self.events[self.index]
+    }
+}
+
+/// Equal if the events are, whether or not they are shared.
+impl<T: PartialEq> PartialEq for SharedEvent<T> {
+    fn eq(&self, other: &Self) -> bool {
+        **self == **other
+    }
+}
+
+impl<T: Eq> Eq for SharedEvent<T> {}
+
+impl<T: Hash> Hash for SharedEvent<T> {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        (**self).hash(state);
+    }
+}
+
+impl<T> AsRef<T> for SharedEvent<T> {
+    fn as_ref(&self) -> &T {
+        self
     }
 }
 

@@ -2,17 +2,17 @@
 
 use std::future::poll_fn;
 use std::sync::{Arc, OnceLock};
-use std::task::Poll;
+use std::task::{Context, Poll};
 
 use netring_flow::FlowEvent;
 use netring_flow::extract::Extract;
 use netring_sys::PacketSource;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::mpsc;
 
 use super::error::BroadcastRecvError;
 use super::message::Shared;
 use super::sender::Sender;
-use super::{BroadcastStats, Figures};
+use super::{BroadcastStats, Figures, Request};
 use crate::flows::Flows;
 
 /// Reads the source and publishes its flow events.
@@ -20,7 +20,7 @@ pub(super) struct Task<S, E: Extract> {
     pub(super) flows: Flows<S, E>,
     /// Events that are not yet published.
     pub(super) pending: Vec<FlowEvent<E::Key>>,
-    pub(super) requests: mpsc::UnboundedReceiver<oneshot::Sender<Figures>>,
+    pub(super) requests: mpsc::UnboundedReceiver<Request<E::Key>>,
     pub(super) last: Arc<OnceLock<Figures>>,
     pub(super) sender: Sender<FlowEvent<E::Key>>,
 }
@@ -52,15 +52,7 @@ impl<S: PacketSource + Send + 'static, E: Extract> Task<S, E> {
     /// sleeps or its time slice ends.
     async fn step(&mut self) -> Option<Result<(), netring_sys::Error>> {
         poll_fn(|cx| {
-            while let Poll::Ready(request) = self.requests.poll_recv(cx) {
-                match request {
-                    Some(reply) => self.reply(reply),
-                    None => {
-                        self.flows.stop();
-                        break;
-                    }
-                }
-            }
+            self.answer(cx);
             let polled = self.flows.poll_events(cx, &mut self.pending);
             if polled.is_pending() {
                 self.sender.publish(&mut self.pending);
@@ -70,24 +62,36 @@ impl<S: PacketSource + Send + 'static, E: Extract> Task<S, E> {
         .await
     }
 
-    /// Answers requests until `start` is ready or the handle is gone.
+    /// Answers requests until `start` is ready or the broadcast is to stop.
     async fn answer_until(&mut self, start: impl Future<Output = ()>) {
         let mut start = std::pin::pin!(start);
         poll_fn(|cx| {
-            while let Poll::Ready(request) = self.requests.poll_recv(cx) {
-                match request {
-                    Some(reply) => self.reply(reply),
-                    None => return Poll::Ready(()),
-                }
+            if self.answer(cx) {
+                return Poll::Ready(());
             }
             start.as_mut().poll(cx)
         })
         .await;
     }
 
-    fn reply(&mut self, reply: oneshot::Sender<Figures>) {
-        // The requester may be gone.
-        let _ = reply.send(self.figures());
+    /// Answers pending requests. Returns true once the broadcast is to stop: on request, or because
+    /// the handle is gone.
+    fn answer(&mut self, cx: &mut Context<'_>) -> bool {
+        // A requester that no longer waits loses its answer.
+        while let Poll::Ready(request) = self.requests.poll_recv(cx) {
+            match request {
+                Some(Request::Stats(reply)) => drop(reply.send(self.figures())),
+                Some(Request::Flows(count, reply)) => {
+                    drop(reply.send(self.flows.tracker.largest_flows(count)));
+                }
+                Some(Request::Stop) => self.flows.stop(),
+                None => {
+                    self.flows.stop();
+                    break;
+                }
+            }
+        }
+        self.flows.is_stopped()
     }
 
     fn figures(&mut self) -> Figures {

@@ -6,7 +6,7 @@ use std::os::fd::AsFd;
 #[cfg(doc)]
 use netring_sys::Readiness;
 use netring_sys::syscall::{epoll, epoll_add};
-use netring_sys::{Error, Open, PacketSource, SyscallError};
+use netring_sys::{Build, Error, Open, PacketSource, SyscallError};
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 use tokio::runtime::Handle;
@@ -64,6 +64,27 @@ impl<S: PacketSource + AsFd> AsyncSource<S> {
         Ok(Self::new(S::open(interface)?)?.close_in_background())
     }
 
+    /// Returns the default settings of the source, which are opened with
+    /// [`OpenAsync::open`](crate::OpenAsync::open).
+    ///
+    /// ```no_run
+    /// use netring_afpacket::{Capture, Profile};
+    /// use netring_async::{AsyncSource, OpenAsync};
+    /// # async fn example() -> Result<(), netring_sys::Error> {
+    ///
+    /// type AsyncCapture = AsyncSource<Capture>;
+    /// let settings = AsyncCapture::builder().interface("eth0");
+    /// let capture = settings.profile(Profile::Immediate).open().await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn builder() -> S::Builder
+    where
+        S: Open,
+    {
+        S::builder()
+    }
+
     /// Opens a source by calling `open` on a thread of its own, and later drops it on one, so that
     /// the runtime's tasks keep running.
     ///
@@ -96,6 +117,24 @@ impl<S: PacketSource + AsFd> AsyncSource<S> {
         in_a_runtime("AsyncSource::open_with")?;
         let opening = spawn_work("netring-open", open).map_err(no_thread)?;
         Ok(Self::new(opening.wait().await?)?.close_in_background())
+    }
+}
+
+/// Opens a source for tokio from its settings. Implemented for the builder of every source that can
+/// be waited for: [`AsyncSource::builder`] returns one.
+pub trait OpenAsync: Build {
+    /// Opens the source on a thread of its own, as [`AsyncSource::open_with`] does; the errors and
+    /// panics are the same.
+    fn open(self) -> impl Future<Output = Result<AsyncSource<Self::Source>, Error>> + Send;
+}
+
+impl<B> OpenAsync for B
+where
+    B: Build + Send + 'static,
+    B::Source: AsFd + Send + 'static,
+{
+    fn open(self) -> impl Future<Output = Result<AsyncSource<B::Source>, Error>> + Send {
+        AsyncSource::open_with(|| self.build())
     }
 }
 

@@ -22,7 +22,7 @@ use xtask::wire::{Sender, number, numbered, udp4};
 
 /// Awaits a future that must be woken by its own descriptor. (`timeout` would not detect a missed
 /// wake-up: it polls once more when the time is up.)
-async fn woken<F: Future>(future: F) -> F::Output {
+pub(crate) async fn woken<F: Future>(future: F) -> F::Output {
     tokio::select! {
         biased;
         () = sleep(Duration::from_secs(5)) => panic!("it sleeps, and there is something to take"),

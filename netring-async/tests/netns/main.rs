@@ -2,5 +2,6 @@
 
 mod background;
 mod captures;
+mod stop;
 #[path = "../ticks/mod.rs"]
 mod ticks;

@@ -11,8 +11,8 @@ use std::thread;
 use std::time::Duration;
 
 use futures::FutureExt;
-use netring_async::AsyncSource;
-use netring_sys::{Error, Open, PacketSource, Readiness, Stats};
+use netring_async::{AsyncSource, OpenAsync};
+use netring_sys::{Build, Error, Open, PacketSource, Readiness, Stats};
 use scripted::{Script, Scripted, Step, scripted};
 use ticks::ticks_while;
 use tokio::time::{sleep, timeout};
@@ -83,9 +83,26 @@ impl AsFd for Slow {
     }
 }
 
+/// Opens a slow source of which nothing can be set.
+struct Settings;
+
+impl Build for Settings {
+    type Source = Slow;
+
+    fn build(self) -> Result<Slow, Error> {
+        Ok(Slow::open(scripted().1, &Arc::default()))
+    }
+}
+
 impl Open for Slow {
+    type Builder = Settings;
+
+    fn builder() -> Settings {
+        Settings
+    }
+
     fn open(_: &str) -> Result<Self, Error> {
-        Ok(Self::open(scripted().1, &Arc::default()))
+        Settings.build()
     }
 }
 
@@ -118,6 +135,17 @@ async fn the_runtime_goes_on_while_a_source_is_opened_and_closed() {
     let (ticks, ()) = ticks_while(TICK, opened.close()).await;
     assert!(ticks > 20, "{ticks} ticks while it was closed");
     assert_eq!(closed.load(Ordering::Acquire), CLOSED_ELSEWHERE);
+}
+
+#[tokio::test]
+async fn settings_open_on_a_thread_of_their_own_and_close_in_background() {
+    let open = AsyncSource::<Slow>::builder().open();
+    let (ticks, opened) = ticks_while(TICK, open).await;
+    assert!(ticks > 20, "{ticks} ticks while it was opened");
+    let opened = opened.unwrap();
+    let closed = Arc::clone(&opened.get_ref().closed);
+    drop(opened);
+    assert_eq!(closes(&closed).await, CLOSED_ELSEWHERE);
 }
 
 #[tokio::test]

@@ -6,6 +6,7 @@ mod broadcast;
 mod flows;
 mod script;
 mod source;
+mod stop;
 #[path = "../ticks/mod.rs"]
 mod ticks;
 mod turns;

@@ -10,7 +10,7 @@ use super::{Engine, Item};
 use crate::extract::Transport;
 use crate::table::{Flags, Record, Slot, State};
 use crate::visitor::FlowVisitor;
-use crate::{Anomaly, FlowEvent, FlowId};
+use crate::{Anomaly, EndReason, FlowEvent, FlowId};
 
 impl<K: Clone + Eq + Hash> Engine<K> {
     pub(super) fn begin(&mut self, packet: &Item<K>, visitor: &mut impl FlowVisitor<K>) -> Slot {
@@ -85,10 +85,15 @@ impl<K: Clone + Eq + Hash> Engine<K> {
         };
         let state = flow.state;
         self.report_outcome(slot, packet.time, outcome, visitor);
-        if first || state != before {
+        if state != before && state.is_acknowledged() {
+            self.report_closed(slot, packet.time, visitor);
+        }
+        // What is closed stays in its queue, and lingers from its last packet on.
+        let moved = state != before && !before.is_closed();
+        if first || moved {
             self.queue(slot);
         }
-        if state != before && (state.is_closed() || self.by_key.0.is_some()) {
+        if moved && (state.is_closed() || self.by_key.0.is_some()) {
             // It may now be due earlier than it is scheduled.
             self.wheel.cancel(&mut self.table, slot);
             self.schedule_expiry(slot);
@@ -125,6 +130,17 @@ impl<K: Clone + Eq + Hash> Engine<K> {
             self.stats.out_of_window += 1;
             self.report_anomaly(Anomaly::OutOfWindow, Some(slot), time, visitor);
         }
+    }
+
+    fn report_closed(&mut self, slot: Slot, time: Timestamp, visitor: &mut impl FlowVisitor<K>) {
+        self.stats.flows_closed += 1;
+        let flow = self.table.get(slot);
+        visitor.event(FlowEvent::Closed {
+            key: flow.key.clone(),
+            flow: flow.id(),
+            time,
+            reason: flow.state.reason(EndReason::Finished),
+        });
     }
 
     /// Schedules a flow whose timeout starts now and that is not in the wheel.

@@ -15,7 +15,7 @@ pub(super) struct Limits {
     pub(super) low: usize,
     pub(super) split: bool,
     /// By [`State`]; `i64::MAX` means never.
-    idle: [i64; 6],
+    idle: [i64; 7],
     pub(super) active: i64,
     /// A unit of the clock of ticks, in nanoseconds: a 2¹⁶th of the active timeout.
     pub(super) unit: i64,
@@ -25,10 +25,11 @@ impl Limits {
     pub(super) fn new(config: &TrackerConfig) -> Self {
         let max = config.max_flows;
         let timeouts = &config.timeouts;
-        let mut idle = [0; 6];
+        let mut idle = [0; 7];
         for (state, timeout) in [
             (State::TcpOpening, timeouts.tcp_opening),
             (State::TcpEstablished, timeouts.tcp_established),
+            (State::TcpClosing, timeouts.tcp_closing),
             (State::TcpFinished, timeouts.tcp_closing),
             (State::TcpReset, timeouts.tcp_closing),
             (State::Udp, timeouts.udp),

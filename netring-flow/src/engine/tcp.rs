@@ -80,7 +80,7 @@ pub(crate) fn is_another<K>(
             || flow.state.is_closed() && known && answered != flow.isn;
     }
     let could_be = match flow.state {
-        State::TcpFinished | State::TcpReset => true,
+        closed if closed.is_closed() => true,
         State::TcpEstablished => silent >= SILENT,
         _ => false,
     };
@@ -126,7 +126,7 @@ pub(crate) fn changes_state<K>(
         Letter::Data
     };
     segment.has(SYN | FIN | RST)
-        || flow.state == State::TcpOpening
+        || matches!(flow.state, State::TcpOpening | State::TcpClosing)
         || !flow.has_happened(letter, from)
 }
 
@@ -181,7 +181,10 @@ fn take_any<K>(flow: &mut Record<K>, rare: &mut Rare, arrival: &Arrival) -> Outc
         outcome.established = establish(flow, segment, payload, from);
     }
     if segment.has(FIN | RST) {
-        close(flow, segment);
+        close(flow, segment, from);
+    }
+    if flow.state == State::TcpClosing && are_fins_acknowledged(flow) {
+        flow.state = State::TcpFinished;
     }
     outcome
 }
@@ -322,15 +325,32 @@ fn establish<K>(
     false
 }
 
-fn close<K>(flow: &mut Record<K>, segment: TcpSegment) {
+fn close<K>(flow: &mut Record<K>, segment: TcpSegment, from: Orientation) {
     let both = flow.has_happened(Letter::Fin, Orientation::Forward)
         && flow.has_happened(Letter::Fin, Orientation::Reverse);
     flow.state = match flow.state {
-        closed @ (State::TcpFinished | State::TcpReset) => closed,
+        // An end that is gone answers the last FIN with a RST.
+        State::TcpClosing
+            if segment.has(RST) && window::is_inside(flow, segment, segment.sequence, from) =>
+        {
+            State::TcpFinished
+        }
+        closed if closed.is_closed() => closed,
         _ if segment.has(RST) => State::TcpReset,
-        _ if both => State::TcpFinished,
+        _ if both => State::TcpClosing,
         open => open,
     };
+}
+
+/// Whether each end acknowledged all that the other sent, which ends with its FIN.
+fn are_fins_acknowledged<K>(flow: &Record<K>) -> bool {
+    let [forward, reverse] = &flow.directions;
+    [(forward, reverse), (reverse, forward)]
+        .into_iter()
+        .all(|(sender, receiver)| {
+            let ahead = receiver.acked.wrapping_sub(sender.next_sequence);
+            receiver.has_acked() && ahead.cast_signed() >= 0
+        })
 }
 
 #[cfg(test)]

@@ -7,7 +7,8 @@ use netring_sys::Timestamp;
 use crate::extract::Orientation;
 
 /// The statistics of a flow, for each direction.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[non_exhaustive]
 pub struct FlowStats {
     /// Which of the key's ends started the flow: the sender of the SYN; if a SYN-ACK was seen
@@ -30,7 +31,8 @@ pub struct FlowStats {
 }
 
 /// What one end of a flow sent.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[non_exhaustive]
 pub struct DirectionStats {
     /// Packets.

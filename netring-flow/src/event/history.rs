@@ -1,6 +1,10 @@
 //! What happened in a flow, in order.
 
 use std::fmt;
+use std::hash::{Hash, Hasher};
+use std::str::FromStr;
+
+use netring_sys::ParseError;
 
 use crate::extract::Orientation;
 
@@ -13,10 +17,28 @@ use crate::extract::Orientation;
 /// outside the receiver's window is left out. A leading `^` means that the initiator was recognized
 /// later than the first packet: a SYN-ACK came first, or segments of the connection overtook its
 /// SYN. Empty for other protocols.
-#[derive(Clone, Copy, Default, PartialEq, Eq, Hash)]
+///
+/// It is read from its own text:
+///
+/// ```
+/// use netring_flow::History;
+///
+/// let history: History = "ShADdFf".parse()?;
+/// assert_eq!(history.to_string(), "ShADdFf");
+/// # Ok::<(), netring_sys::ParseError>(())
+/// ```
+#[derive(Clone, Copy, Default)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(into = "String", try_from = "String")
+)]
 pub struct History {
+    /// Symbols of four bits, the first in the lowest: a letter, and 8 for the second orientation.
     order: u64,
     seen: Seen,
+    /// The initiator is the second orientation. Roles are derived when the history is read: each
+    /// flow that ends has one, and few are read.
     reverse: bool,
     flipped: bool,
 }
@@ -56,6 +78,21 @@ pub(crate) fn push(order: &mut u64, seen: &mut Seen, letter: Letter, orientation
     }
 }
 
+/// The letters by their number.
+const LETTERS: &[u8; 8] = b"SHADFRTI";
+const ALL: [Letter; 8] = [
+    Letter::Syn,
+    Letter::SynAck,
+    Letter::Ack,
+    Letter::Data,
+    Letter::Fin,
+    Letter::Rst,
+    Letter::Retransmission,
+    Letter::Inconsistent,
+];
+/// In a symbol: the second orientation, or the responder.
+const SECOND: u64 = 8;
+
 impl History {
     pub(crate) const fn new(order: u64, seen: Seen, initiator: Orientation, flipped: bool) -> Self {
         Self {
@@ -70,6 +107,30 @@ impl History {
     pub const fn is_empty(&self) -> bool {
         matches!(self.seen, [0, 0])
     }
+
+    /// The symbols by role, in order.
+    fn symbols(&self) -> impl Iterator<Item = u64> {
+        let Self { order, reverse, .. } = *self;
+        let role = if reverse { SECOND } else { 0 };
+        let count = u16::from_le_bytes(self.seen).count_ones();
+        (0..count).map(move |place| (order >> (4 * place)) & 0xf ^ role)
+    }
+}
+
+/// Equal if they read the same, whichever end of the key was the initiator.
+impl PartialEq for History {
+    fn eq(&self, other: &Self) -> bool {
+        self.flipped == other.flipped && self.symbols().eq(other.symbols())
+    }
+}
+
+impl Eq for History {}
+
+impl Hash for History {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.flipped.hash(state);
+        self.symbols().for_each(|symbol| symbol.hash(state));
+    }
 }
 
 impl fmt::Display for History {
@@ -78,18 +139,66 @@ impl fmt::Display for History {
         if self.flipped {
             f.write_char('^')?;
         }
-        for place in 0..u16::from_le_bytes(self.seen).count_ones() {
-            let symbol = (self.order >> (4 * place)) & 0xf;
-            let by_responder = (symbol >> 3 == 1) != self.reverse;
-            let letter = b"SHADFRTI"[(symbol & 7) as usize];
-            let letter = if by_responder {
-                letter.to_ascii_lowercase()
-            } else {
+        for symbol in self.symbols() {
+            let letter = LETTERS[(symbol & 7) as usize];
+            let letter = if symbol & SECOND == 0 {
                 letter
+            } else {
+                letter.to_ascii_lowercase()
             };
             f.write_char(letter.into())?;
         }
         Ok(())
+    }
+}
+
+/// Reads what a history is displayed as.
+impl FromStr for History {
+    type Err = ParseError;
+
+    fn from_str(text: &str) -> Result<Self, ParseError> {
+        parse(text).ok_or_else(|| ParseError::new(text, "history", "ShADdFf"))
+    }
+}
+
+/// `None` also if a letter comes twice.
+fn parse(text: &str) -> Option<History> {
+    let (letters, flipped) = match text.strip_prefix('^') {
+        Some(letters) => (letters, true),
+        None => (text, false),
+    };
+    let mut history = History {
+        flipped,
+        ..History::default()
+    };
+    for byte in letters.bytes() {
+        let letter = ALL
+            .into_iter()
+            .find(|letter| LETTERS[*letter as usize] == byte.to_ascii_uppercase())?;
+        let from = if byte.is_ascii_lowercase() {
+            Orientation::Reverse
+        } else {
+            Orientation::Forward
+        };
+        if history.seen[from as usize] & bit(letter) != 0 {
+            return None;
+        }
+        push(&mut history.order, &mut history.seen, letter, from);
+    }
+    Some(history)
+}
+
+impl From<History> for String {
+    fn from(history: History) -> Self {
+        history.to_string()
+    }
+}
+
+impl TryFrom<String> for History {
+    type Error = ParseError;
+
+    fn try_from(text: String) -> Result<Self, ParseError> {
+        text.parse()
     }
 }
 
@@ -149,5 +258,20 @@ mod tests {
             History::new(order, seen, Forward, false).to_string(),
             "iItTrRfFdDaAhHsS"
         );
+    }
+
+    #[test]
+    fn it_is_read_as_it_is_displayed_and_equal_by_role() {
+        for text in ["", "^", "S", "Sr", "^hSad", "ShADdFf", "iItTrRfFdDaAhHsS"] {
+            let history: History = text.parse().unwrap();
+            assert_eq!(history.to_string(), text);
+        }
+        let (mut order, mut seen) = (0, [0, 0]);
+        push(&mut order, &mut seen, Letter::Syn, Reverse);
+        push(&mut order, &mut seen, Letter::Rst, Forward);
+        assert_eq!("Sr".parse(), Ok(History::new(order, seen, Reverse, false)));
+        for text in ["SS", "X", "S^", "S h", "é"] {
+            assert!(text.parse::<History>().is_err(), "{text}");
+        }
     }
 }

@@ -1,5 +1,9 @@
 //! The statistics of a tracker.
 
+use std::fmt;
+
+use netring_sys::Count;
+
 use crate::EndReason;
 use crate::extract::Skip;
 
@@ -8,7 +12,8 @@ use crate::extract::Skip;
 /// `packets = tracked + icmp_errors + untracked.total()`, and
 /// `flows_started = ended.total() + ` [`active_flows`](crate::FlowTracker::active_flows), at any
 /// moment.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[non_exhaustive]
 pub struct TrackerStats {
     /// Packets given to the tracker.
@@ -30,6 +35,10 @@ pub struct TrackerStats {
     pub flows_started: u64,
     /// TCP handshakes completed.
     pub flows_established: u64,
+    /// TCP connections closed. Each was reported as
+    /// [`FlowEvent::Closed`](crate::FlowEvent::Closed), and is in [`ended`](Self::ended) too once
+    /// it has lingered.
+    pub flows_closed: u64,
     /// TCP segments with RST or FIN outside their receiver's window, which closed nothing. Each was
     /// reported as [`Anomaly::OutOfWindow`](crate::Anomaly::OutOfWindow).
     pub out_of_window: u64,
@@ -43,8 +52,66 @@ pub struct TrackerStats {
     pub time_went_back: u64,
 }
 
+/// One line: packets and flows; of the rest what is not zero.
+impl fmt::Display for TrackerStats {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let [
+            packets,
+            tracked,
+            bytes,
+            untracked,
+            started,
+            established,
+            closed,
+            ended,
+        ] = [
+            self.packets,
+            self.tracked,
+            self.tracked_bytes,
+            self.untracked.total(),
+            self.flows_started,
+            self.flows_established,
+            self.flows_closed,
+            self.ended.total(),
+        ]
+        .map(Count::Exact);
+        write!(
+            f,
+            "{packets:#} packets, {tracked:#} tracked ({bytes:#} bytes), {untracked:#} untracked"
+        )?;
+        for (count, what) in [
+            (self.icmp_errors, "ICMP errors"),
+            (self.cut, "cut"),
+            (self.malformed, "malformed"),
+            (self.out_of_window, "out of window"),
+        ] {
+            if count != 0 {
+                write!(f, ", {:#} {what}", Count::Exact(count))?;
+            }
+        }
+        write!(
+            f,
+            "; {started:#} flows started, {established:#} established, {closed:#} closed, {ended:#} ended"
+        )?;
+        let evicted = self.ended.emergency + self.ended.table_full;
+        if evicted != 0 {
+            let percent = 100.0 * evicted as f64 / self.ended.total() as f64;
+            write!(f, ", {:#} evicted ({percent:.2}%)", Count::Exact(evicted))?;
+        }
+        if self.time_went_back != 0 {
+            write!(
+                f,
+                "; time went back: {:#}",
+                Count::Exact(self.time_went_back)
+            )?;
+        }
+        Ok(())
+    }
+}
+
 /// Packets that count in no flow, by cause: the [`Skip`] of the same name, and `after_close`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[non_exhaustive]
 pub struct UntrackedStats {
     /// Packets of an unsupported link type.
@@ -73,7 +140,8 @@ pub struct UntrackedStats {
 }
 
 /// Flows ended, by the [`EndReason`] of the same name.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[non_exhaustive]
 pub struct EndedStats {
     /// TCP, both ends sent FIN.
@@ -148,5 +216,43 @@ impl EndedStats {
             EndReason::SourceEnded => &mut self.source_ended,
         };
         *counter += 1;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_has_what_there_is_to_say() {
+        let mut stats = TrackerStats {
+            packets: 12_345,
+            tracked: 12_300,
+            tracked_bytes: 9_876_543,
+            flows_started: 1_200,
+            flows_established: 80,
+            flows_closed: 70,
+            ..TrackerStats::default()
+        };
+        stats.untracked.not_ip = 45;
+        stats.ended.finished = 990;
+        assert_eq!(
+            stats.to_string(),
+            "12,345 packets, 12,300 tracked (9,876,543 bytes), 45 untracked; \
+             1,200 flows started, 80 established, 70 closed, 990 ended"
+        );
+        stats.icmp_errors = 1;
+        stats.cut = 2;
+        stats.malformed = 3;
+        stats.out_of_window = 4;
+        stats.ended.emergency = 6;
+        stats.ended.table_full = 4;
+        stats.time_went_back = 1;
+        assert_eq!(
+            stats.to_string(),
+            "12,345 packets, 12,300 tracked (9,876,543 bytes), 45 untracked, 1 ICMP errors, 2 cut, \
+             3 malformed, 4 out of window; 1,200 flows started, 80 established, 70 closed, \
+             1,000 ended, 10 evicted (1.00%); time went back: 1"
+        );
     }
 }

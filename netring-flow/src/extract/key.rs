@@ -1,6 +1,9 @@
 //! The built-in key.
 
-use std::fmt;
+#[cfg(feature = "serde")]
+mod parts;
+mod text;
+
 use std::hash::{Hash, Hasher};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
@@ -9,7 +12,10 @@ use super::Orientation;
 /// Protocol, two addresses and two ports, in an order that does not depend on the direction of a
 /// packet.
 ///
-/// `a` is the lower of the two ends: by the address's bytes, then by port. 48 bytes.
+/// `a` is the lower of the two ends: by the address's bytes, then by port. 48 bytes. Keys order by
+/// their addresses, then by ports and protocol, then by VLANs.
+///
+/// It is displayed as `tcp 192.0.2.1:80 192.0.2.9:40000`, and read from that.
 ///
 /// ```
 /// use netring_flow::extract::FiveTupleKey;
@@ -22,7 +28,12 @@ use super::Orientation;
 /// assert_eq!(key.to_string(), "tcp 192.0.2.1:443 192.0.2.7:40000");
 /// # Ok::<(), std::net::AddrParseError>(())
 /// ```
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(into = "parts::Parts", try_from = "parts::Parts")
+)]
 pub struct FiveTupleKey {
     a: [u64; 2],
     b: [u64; 2],
@@ -212,38 +223,6 @@ impl Hash for FiveTupleKey {
         ] {
             state.write_u64(word);
         }
-    }
-}
-
-impl fmt::Display for FiveTupleKey {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.protocol() {
-            1 => f.write_str("icmp")?,
-            6 => f.write_str("tcp")?,
-            17 => f.write_str("udp")?,
-            58 => f.write_str("icmp6")?,
-            132 => f.write_str("sctp")?,
-            other => write!(f, "proto {other}")?,
-        }
-        for end in [self.a(), self.b()] {
-            match end {
-                _ if self.ports_known() => write!(f, " {end}")?,
-                SocketAddr::V4(end) => write!(f, " {}:-", end.ip())?,
-                SocketAddr::V6(end) => write!(f, " [{}]:-", end.ip())?,
-            }
-        }
-        for (name, id) in [("vlan", self.vlan()), ("inner vlan", self.inner_vlan())] {
-            if id != 0 {
-                write!(f, " {name} {id}")?;
-            }
-        }
-        Ok(())
-    }
-}
-
-impl fmt::Debug for FiveTupleKey {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "FiveTupleKey({self})")
     }
 }
 

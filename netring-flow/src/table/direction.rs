@@ -61,6 +61,10 @@ impl Direction {
         self.packets / PACKET
     }
 
+    pub(super) const fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
     /// Counts a packet.
     #[inline]
     pub(crate) fn count(&mut self, time: i64, bytes: u32, payload: u32) {

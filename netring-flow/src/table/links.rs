@@ -4,11 +4,6 @@ use super::Slot;
 use super::node::{HEAD, NONE, Node};
 use super::slab::Slab;
 
-/// The kind of list that the timer wheel uses.
-pub(crate) const WHEEL: usize = 0;
-/// The kind of list by which flows are evicted.
-pub(crate) const QUEUE: usize = 1;
-
 /// Lists of one kind. Each is a ring of its members and its head.
 #[derive(Debug)]
 pub(crate) struct Lists<const KIND: usize> {

@@ -2,6 +2,11 @@
 
 use super::Slot;
 
+/// The kind of list that the timer wheel uses.
+pub(crate) const WHEEL: usize = 0;
+/// The kind of list by which flows are evicted.
+pub(crate) const QUEUE: usize = 1;
+
 /// Both neighbours: each a slot or the head of a list.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Node {

@@ -6,7 +6,7 @@ use super::direction::Direction;
 use super::prefetch::prefetch;
 use crate::event::{self, Letter};
 use crate::extract::Orientation;
-use crate::{EndReason, FlowId, FlowStats, History};
+use crate::{EndReason, FlowId, FlowState, FlowStats, History, LiveFlow};
 
 /// A flow. The first cache line holds the key and the state, the other two hold a direction each.
 #[derive(Debug)]
@@ -51,7 +51,11 @@ impl Rare {
 #[repr(u8)]
 pub(crate) enum State {
     TcpOpening,
+    /// Both ends sent FIN, and not both are acknowledged. Next to `TcpOpening`, so that one
+    /// comparison tells the two from the others.
+    TcpClosing,
     TcpEstablished,
+    /// Both ends sent FIN, and both are acknowledged.
     TcpFinished,
     TcpReset,
     Udp,
@@ -91,14 +95,31 @@ impl Flags {
 }
 
 impl State {
+    /// The state as users know it.
+    const fn public(self) -> FlowState {
+        match self {
+            Self::TcpOpening => FlowState::TcpOpening,
+            Self::TcpEstablished => FlowState::TcpEstablished,
+            Self::TcpClosing | Self::TcpFinished | Self::TcpReset => FlowState::TcpClosing,
+            Self::Udp => FlowState::Udp,
+            Self::Other => FlowState::Other,
+        }
+    }
+
+    /// Whether neither end sends data any more.
     pub(crate) const fn is_closed(self) -> bool {
+        matches!(self, Self::TcpClosing) || self.is_acknowledged()
+    }
+
+    /// Whether it is closed and both ends know.
+    pub(crate) const fn is_acknowledged(self) -> bool {
         matches!(self, Self::TcpFinished | Self::TcpReset)
     }
 
     /// Why a flow that is in this state ended, if `otherwise` is the reason to end it now.
     pub(crate) const fn reason(self, otherwise: EndReason) -> EndReason {
         match self {
-            Self::TcpFinished => EndReason::Finished,
+            Self::TcpClosing | Self::TcpFinished => EndReason::Finished,
             Self::TcpReset => EndReason::Reset,
             _ => otherwise,
         }
@@ -219,6 +240,24 @@ impl<K> Record<K> {
             self.initiator(),
             self.flags.has(Flags::FLIPPED),
         )
+    }
+
+    /// Bytes on the wire of both directions.
+    pub(crate) const fn bytes(&self) -> u64 {
+        self.directions[0].bytes() + self.directions[1].bytes()
+    }
+
+    pub(super) fn live(&self, rare: &Rare, clock: Clock) -> LiveFlow<K>
+    where
+        K: Clone,
+    {
+        LiveFlow {
+            key: self.key.clone(),
+            flow: self.id(),
+            state: self.state.public(),
+            history: self.history(),
+            stats: self.stats(rare, clock),
+        }
     }
 
     pub(super) fn stats(&self, rare: &Rare, clock: Clock) -> FlowStats {

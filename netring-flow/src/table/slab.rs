@@ -1,7 +1,7 @@
 //! Records, with their links and rarely used parts beside them, in chunks: a record never moves,
 //! and growing copies nothing.
 
-use super::node::Node;
+use super::node::{Node, QUEUE};
 use super::prefetch::prefetch;
 use super::record::Rare;
 use super::{Record, Slot};
@@ -102,6 +102,17 @@ impl<K> Slab<K> {
         let chunk = &mut self.chunks[slot.0 as usize / CHUNK];
         let at = slot.0 as usize % CHUNK;
         (&mut chunk.records[at], &mut chunk.besides[at].rare)
+    }
+
+    /// The slots in use, in the order in which they lie in memory. Each record in use is in a queue
+    /// between two packets, and a free one is in none.
+    pub(super) fn used(&self) -> impl Iterator<Item = Slot> {
+        let besides = self.chunks.iter().flat_map(|chunk| &chunk.besides);
+        (0..)
+            .map(Slot)
+            .zip(besides)
+            .filter(|(_, beside)| beside.links[QUEUE] != Node::UNLINKED)
+            .map(|(slot, _)| slot)
     }
 
     pub(super) fn rare(&self, slot: Slot) -> &Rare {

@@ -2,12 +2,14 @@
 #![expect(clippy::unwrap_used, reason = "a test says what it expects by failing")]
 
 mod close;
+mod closed;
 mod common;
 mod counting;
 mod damaged;
 mod extractor;
 mod lengths;
 mod links;
+mod live;
 mod memory;
 mod nested;
 mod packets;

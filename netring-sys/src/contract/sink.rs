@@ -1,9 +1,8 @@
 //! The contract of a sink: frames are written in place.
 
-use std::fmt;
 use std::ops::DerefMut;
 
-use crate::{Count, Error};
+use crate::{Error, SinkStats};
 
 /// Sends frames in the order in which they are committed. A transmit ring and any wrapper around
 /// one implement it. For packets with timestamps, as a capture file takes them, see
@@ -169,58 +168,6 @@ pub trait PacketSink {
 pub trait PacketSlot: DerefMut<Target = [u8]> {
     /// Hands the frame over. It keeps its place among the frames committed before and after it.
     fn commit(self);
-}
-
-/// The fate of every frame since the sink was opened. All figures only grow; reading resets
-/// nothing.
-///
-/// At any time `committed = sent + dropped + rejected + pending`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
-#[non_exhaustive]
-pub struct SinkStats {
-    /// Frames that were committed.
-    pub committed: u64,
-    /// Frames that the interface took. Only the receiver can tell whether they reached the wire.
-    pub sent: Count,
-    /// Frames that the kernel took and then dropped: the queue of the interface was full.
-    pub dropped: Count,
-    /// Frames that the kernel refused.
-    pub rejected: Count,
-    /// Frames whose fate is not known yet: in the ring, or being sent.
-    pub pending: u64,
-    /// Frames that were refused before they were committed: they were too long, or empty.
-    pub refused: u64,
-}
-
-impl SinkStats {
-    /// The figures of a sink that loses nothing: the frames committed, and those of them sent.
-    pub const fn counted(committed: u64, sent: u64) -> Self {
-        Self {
-            committed,
-            sent: Count::Exact(sent),
-            dropped: Count::Exact(0),
-            rejected: Count::Exact(0),
-            pending: committed.saturating_sub(sent),
-            refused: 0,
-        }
-    }
-}
-
-impl fmt::Display for SinkStats {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self {
-            committed,
-            sent,
-            dropped,
-            rejected,
-            pending,
-            refused,
-        } = self;
-        write!(
-            f,
-            "{committed} committed: {sent} sent, {dropped} dropped, {rejected} rejected, {pending} pending; {refused} refused"
-        )
-    }
 }
 
 impl<S: PacketSink + ?Sized> PacketSink for &mut S {

@@ -123,14 +123,32 @@ pub trait PacketSource {
     fn is_live(&self) -> bool;
 }
 
-/// A source that can be opened by the name of an interface, with default settings. An adapter
-/// around such a source can then be opened in the same way.
+/// A source that can be opened by the name of an interface. A layer above, such as the adapter for
+/// a runtime, can then open it, also with settings, without knowing the backend.
 pub trait Open: PacketSource + Sized {
-    /// Opens the interface with this name.
+    /// The settings.
+    type Builder: Build<Source = Self>;
+
+    /// The default settings.
+    fn builder() -> Self::Builder;
+
+    /// Opens the interface with this name, with the default settings.
     ///
     /// # Errors
     /// There is no such interface, a capability is missing, or a call failed.
     fn open(interface: &str) -> Result<Self, Error>;
+}
+
+/// The settings of a source, from which it is opened.
+pub trait Build {
+    /// What is opened.
+    type Source: PacketSource;
+
+    /// Opens the source.
+    ///
+    /// # Errors
+    /// A setting is missing or impossible, a capability is missing, or a call failed.
+    fn build(self) -> Result<Self::Source, Error>;
 }
 
 /// The packets of one batch. They can be iterated more than once.

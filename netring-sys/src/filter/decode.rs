@@ -1,6 +1,6 @@
 //! The kernel's rules for classic BPF: `bpf_check_classic` in `net/core/filter.c`.
 
-use super::op::{Alu, Ancillary, Cond, Op, Operand, Register, Width};
+use super::op::{Ancillary, Argument, Arithmetic, Comparison, Op, Register, Width};
 use crate::Error;
 use crate::kernel::filter::{BPF_MAXINSNS, BPF_MEMWORDS, SKF_AD_OFF, SockFilter};
 
@@ -35,9 +35,9 @@ pub(super) fn program(program: &[SockFilter]) -> Result<Vec<Op>, Error> {
 pub(super) fn instruction(at: usize, insn: SockFilter, len: usize) -> Result<Op, String> {
     let SockFilter { code, k, .. } = insn;
     let operand = if code & 0x08 == 0 {
-        Operand::K(k)
+        Argument::K(k)
     } else {
-        Operand::X
+        Argument::X
     };
     let target = |distance: u32| {
         let target = (distance as usize).checked_add(at + 1);
@@ -62,10 +62,10 @@ pub(super) fn instruction(at: usize, insn: SockFilter, len: usize) -> Result<Op,
         0x05 => Op::Jump(target(k)?),
         0x15 | 0x1d | 0x25 | 0x2d | 0x35 | 0x3d | 0x45 | 0x4d => Op::Branch {
             cond: match code & 0xf0 {
-                0x10 => Cond::Eq,
-                0x20 => Cond::Gt,
-                0x30 => Cond::Ge,
-                _ => Cond::Set,
+                0x10 => Comparison::Eq,
+                0x20 => Comparison::Gt,
+                0x30 => Comparison::Ge,
+                _ => Comparison::Set,
             },
             with: operand,
             yes: target(insn.jt.into())?,
@@ -83,18 +83,18 @@ pub(super) fn instruction(at: usize, insn: SockFilter, len: usize) -> Result<Op,
 }
 
 /// The operation of a `BPF_ALU` code, with a constant or X.
-const fn alu(code: u16) -> Option<Alu> {
+const fn alu(code: u16) -> Option<Arithmetic> {
     Some(match code {
-        0x04 | 0x0c => Alu::Add,
-        0x14 | 0x1c => Alu::Sub,
-        0x24 | 0x2c => Alu::Mul,
-        0x34 | 0x3c => Alu::Div,
-        0x44 | 0x4c => Alu::Or,
-        0x54 | 0x5c => Alu::And,
-        0x64 | 0x6c => Alu::Lsh,
-        0x74 | 0x7c => Alu::Rsh,
-        0x94 | 0x9c => Alu::Mod,
-        0xa4 | 0xac => Alu::Xor,
+        0x04 | 0x0c => Arithmetic::Add,
+        0x14 | 0x1c => Arithmetic::Sub,
+        0x24 | 0x2c => Arithmetic::Mul,
+        0x34 | 0x3c => Arithmetic::Div,
+        0x44 | 0x4c => Arithmetic::Or,
+        0x54 | 0x5c => Arithmetic::And,
+        0x64 | 0x6c => Arithmetic::Lsh,
+        0x74 | 0x7c => Arithmetic::Rsh,
+        0x94 | 0x9c => Arithmetic::Mod,
+        0xa4 | 0xac => Arithmetic::Xor,
         _ => return None,
     })
 }
@@ -125,10 +125,12 @@ fn word(k: u32) -> Result<u32, String> {
 }
 
 /// No division by a constant 0, no shift by a constant of more than 31 bits.
-fn in_range(alu: Alu, operand: Operand) -> Result<Operand, String> {
+fn in_range(alu: Arithmetic, operand: Argument) -> Result<Argument, String> {
     match (alu, operand) {
-        (Alu::Div | Alu::Mod, Operand::K(0)) => Err("it divides by 0".into()),
-        (Alu::Lsh | Alu::Rsh, Operand::K(32..)) => Err("it shifts by more than 31 bits".into()),
+        (Arithmetic::Div | Arithmetic::Mod, Argument::K(0)) => Err("it divides by 0".into()),
+        (Arithmetic::Lsh | Arithmetic::Rsh, Argument::K(32..)) => {
+            Err("it shifts by more than 31 bits".into())
+        }
         _ => Ok(operand),
     }
 }

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::op::{Alu, Ancillary, Cond, Op, Operand, Register, Width};
+use super::op::{Ancillary, Argument, Arithmetic, Comparison, Op, Register, Width};
 use super::{Filter, decode};
 use crate::kernel::filter::{SKF_AD_OFF, SockFilter};
 
@@ -61,7 +61,7 @@ impl fmt::Display for Op {
     }
 }
 
-impl fmt::Display for Operand {
+impl fmt::Display for Argument {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match *self {
             Self::K(k) => write!(f, "#{}", Hex(k)),
@@ -102,27 +102,27 @@ const fn load(width: Width) -> &'static str {
     }
 }
 
-const fn mnemonic(alu: Alu) -> &'static str {
+const fn mnemonic(alu: Arithmetic) -> &'static str {
     match alu {
-        Alu::Add => "add",
-        Alu::Sub => "sub",
-        Alu::Mul => "mul",
-        Alu::Div => "div",
-        Alu::Mod => "mod",
-        Alu::And => "and",
-        Alu::Or => "or",
-        Alu::Xor => "xor",
-        Alu::Lsh => "lsh",
-        Alu::Rsh => "rsh",
+        Arithmetic::Add => "add",
+        Arithmetic::Sub => "sub",
+        Arithmetic::Mul => "mul",
+        Arithmetic::Div => "div",
+        Arithmetic::Mod => "mod",
+        Arithmetic::And => "and",
+        Arithmetic::Or => "or",
+        Arithmetic::Xor => "xor",
+        Arithmetic::Lsh => "lsh",
+        Arithmetic::Rsh => "rsh",
     }
 }
 
-const fn jump(cond: Cond) -> &'static str {
+const fn jump(cond: Comparison) -> &'static str {
     match cond {
-        Cond::Eq => "jeq",
-        Cond::Gt => "jgt",
-        Cond::Ge => "jge",
-        Cond::Set => "jset",
+        Comparison::Eq => "jeq",
+        Comparison::Gt => "jgt",
+        Comparison::Ge => "jge",
+        Comparison::Set => "jset",
     }
 }
 

@@ -1,6 +1,6 @@
 //! An interpreter for filters, over packets of any source.
 
-use super::op::{Alu, Ancillary, Cond, Op, Operand, Register, Width};
+use super::op::{Ancillary, Argument, Arithmetic, Comparison, Op, Register, Width};
 use super::{Filter, fact};
 use crate::kernel::filter::{BPF_MEMWORDS, SKF_LL_OFF, SKF_NET_OFF};
 use crate::{Error, Packet};
@@ -172,10 +172,10 @@ impl<'a> Machine<'a> {
         }
     }
 
-    const fn operand(&self, operand: Operand) -> u32 {
+    const fn operand(&self, operand: Argument) -> u32 {
         match operand {
-            Operand::K(k) => k,
-            Operand::X => self.x,
+            Argument::K(k) => k,
+            Argument::X => self.x,
         }
     }
 }
@@ -185,26 +185,26 @@ const fn place(word: u32) -> usize {
     (word % BPF_MEMWORDS) as usize
 }
 
-const fn compute(alu: Alu, a: u32, with: u32) -> Option<u32> {
+const fn compute(alu: Arithmetic, a: u32, with: u32) -> Option<u32> {
     Some(match alu {
-        Alu::Add => a.wrapping_add(with),
-        Alu::Sub => a.wrapping_sub(with),
-        Alu::Mul => a.wrapping_mul(with),
-        Alu::Div => return a.checked_div(with),
-        Alu::Mod => return a.checked_rem(with),
-        Alu::And => a & with,
-        Alu::Or => a | with,
-        Alu::Xor => a ^ with,
-        Alu::Lsh => a.wrapping_shl(with),
-        Alu::Rsh => a.wrapping_shr(with),
+        Arithmetic::Add => a.wrapping_add(with),
+        Arithmetic::Sub => a.wrapping_sub(with),
+        Arithmetic::Mul => a.wrapping_mul(with),
+        Arithmetic::Div => return a.checked_div(with),
+        Arithmetic::Mod => return a.checked_rem(with),
+        Arithmetic::And => a & with,
+        Arithmetic::Or => a | with,
+        Arithmetic::Xor => a ^ with,
+        Arithmetic::Lsh => a.wrapping_shl(with),
+        Arithmetic::Rsh => a.wrapping_shr(with),
     })
 }
 
-const fn holds(cond: Cond, a: u32, with: u32) -> bool {
+const fn holds(cond: Comparison, a: u32, with: u32) -> bool {
     match cond {
-        Cond::Eq => a == with,
-        Cond::Gt => a > with,
-        Cond::Ge => a >= with,
-        Cond::Set => a & with != 0,
+        Comparison::Eq => a == with,
+        Comparison::Gt => a > with,
+        Comparison::Ge => a >= with,
+        Comparison::Set => a & with != 0,
     }
 }

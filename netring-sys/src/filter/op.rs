@@ -34,7 +34,7 @@ pub enum Op {
     StoreMemory(Register, u32),
     /// `A = A alu operand`, in 32 bits.
     #[doc(alias = "BPF_ALU")]
-    Compute(Alu, Operand),
+    Compute(Arithmetic, Argument),
     /// `A = -A`
     #[doc(alias = "BPF_NEG")]
     Negate,
@@ -45,9 +45,9 @@ pub enum Op {
     #[doc(alias = "BPF_JMP")]
     Branch {
         /// The comparison.
-        cond: Cond,
+        cond: Comparison,
         /// What `A` is compared with.
-        with: Operand,
+        with: Argument,
         /// The index of the next instruction if the comparison holds.
         yes: usize,
         /// The index of the next instruction if it does not.
@@ -77,7 +77,7 @@ pub enum Register {
 
 /// A second operand.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Operand {
+pub enum Argument {
     /// A constant.
     K(u32),
     /// The index register.
@@ -113,7 +113,7 @@ impl Width {
 /// shift by `X` uses its lower five bits.
 #[expect(missing_docs, reason = "the names are those of the instruction set")]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Alu {
+pub enum Arithmetic {
     Add,
     Sub,
     Mul,
@@ -128,7 +128,7 @@ pub enum Alu {
 
 /// An unsigned comparison.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Cond {
+pub enum Comparison {
     /// `A == operand`
     Eq,
     /// `A > operand`

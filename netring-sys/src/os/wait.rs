@@ -26,7 +26,7 @@ mod stop;
 mod waiter;
 
 pub use blocking::{drain, next_batch, send};
-pub use stop::StopHandle;
+pub use stop::{Stop, StopHandle};
 pub use waiter::Waiter;
 
 // The token of each descriptor in the set.

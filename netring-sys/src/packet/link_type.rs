@@ -1,7 +1,9 @@
 //! Link types: the format of a packet's first header.
 
 use std::fmt;
+use std::str::FromStr;
 
+use crate::ParseError;
 use crate::kernel::packet::{
     ARPHRD_CISCO, ARPHRD_ETHER, ARPHRD_IEEE80211, ARPHRD_IEEE80211_PRISM,
     ARPHRD_IEEE80211_RADIOTAP, ARPHRD_IEEE802154, ARPHRD_IP6GRE, ARPHRD_IPGRE, ARPHRD_LOOPBACK,
@@ -14,6 +16,7 @@ use crate::kernel::packet::{
 /// Any number is valid: a source passes on unknown ones, and readers of the packets count what they
 /// cannot parse.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct LinkType(pub u16);
 
 impl LinkType {
@@ -129,29 +132,62 @@ const fn place(hardware_type: u16) -> usize {
     (hardware_type.wrapping_mul(0x0669) >> 11) as usize
 }
 
+/// The constants by their names.
+const NAMES: [(&str, LinkType); 17] = [
+    ("NULL", LinkType::NULL),
+    ("ETHERNET", LinkType::ETHERNET),
+    ("PPP", LinkType::PPP),
+    ("DLT_RAW", LinkType::DLT_RAW),
+    ("DLT_RAW_OPENBSD", LinkType::DLT_RAW_OPENBSD),
+    ("PPP_HDLC", LinkType::PPP_HDLC),
+    ("PPP_ETHER", LinkType::PPP_ETHER),
+    ("RAW_IP", LinkType::RAW_IP),
+    ("C_HDLC", LinkType::C_HDLC),
+    ("LOOP", LinkType::LOOP),
+    ("LINUX_SLL", LinkType::LINUX_SLL),
+    ("PFLOG", LinkType::PFLOG),
+    ("IPV4", LinkType::IPV4),
+    ("IPV6", LinkType::IPV6),
+    ("NFLOG", LinkType::NFLOG),
+    ("LINUX_SLL2", LinkType::LINUX_SLL2),
+    ("UNKNOWN", LinkType::UNKNOWN),
+];
+
+/// The name of the constant, or the number: `ETHERNET`, `147`.
+impl fmt::Display for LinkType {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match NAMES.iter().find(|(_, known)| known == self) {
+            Some((name, _)) => f.write_str(name),
+            None => write!(f, "{}", self.0),
+        }
+    }
+}
+
+/// Reads the name of a constant, in any case, or a number.
+impl FromStr for LinkType {
+    type Err = ParseError;
+
+    fn from_str(text: &str) -> Result<Self, ParseError> {
+        let named = NAMES
+            .iter()
+            .find(|(name, _)| name.eq_ignore_ascii_case(text));
+        match named {
+            Some((_, link_type)) => Ok(*link_type),
+            None => text
+                .parse()
+                .map(Self)
+                .map_err(|_| ParseError::new(text, "link type", "ETHERNET or 147")),
+        }
+    }
+}
+
 impl fmt::Debug for LinkType {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let name = match *self {
-            Self::NULL => "NULL",
-            Self::ETHERNET => "ETHERNET",
-            Self::PPP => "PPP",
-            Self::DLT_RAW => "DLT_RAW",
-            Self::DLT_RAW_OPENBSD => "DLT_RAW_OPENBSD",
-            Self::PPP_HDLC => "PPP_HDLC",
-            Self::PPP_ETHER => "PPP_ETHER",
-            Self::RAW_IP => "RAW_IP",
-            Self::C_HDLC => "C_HDLC",
-            Self::LOOP => "LOOP",
-            Self::LINUX_SLL => "LINUX_SLL",
-            Self::PFLOG => "PFLOG",
-            Self::IPV4 => "IPV4",
-            Self::IPV6 => "IPV6",
-            Self::NFLOG => "NFLOG",
-            Self::LINUX_SLL2 => "LINUX_SLL2",
-            Self::UNKNOWN => "UNKNOWN",
-            Self(number) => return write!(f, "LinkType({number})"),
-        };
-        write!(f, "LinkType::{name}")
+        if NAMES.iter().any(|(_, known)| known == self) {
+            write!(f, "LinkType::{self}")
+        } else {
+            write!(f, "LinkType({self})")
+        }
     }
 }
 
@@ -165,6 +201,22 @@ mod tests {
             let listed = KNOWN.iter().find(|(known, _)| *known == hardware);
             let expected = listed.map_or(LinkType::UNKNOWN, |(_, link_type)| *link_type);
             assert_eq!(LinkType::of_hardware(hardware), expected, "{hardware}");
+        }
+    }
+
+    #[test]
+    fn every_link_type_is_read_as_it_is_displayed() {
+        for number in 0..=u16::MAX {
+            let link_type = LinkType(number);
+            assert_eq!(link_type.to_string().parse(), Ok(link_type));
+        }
+        assert_eq!("ethernet".parse(), Ok(LinkType::ETHERNET));
+        assert_eq!("1".parse(), Ok(LinkType::ETHERNET));
+        assert_eq!(LinkType::ETHERNET.to_string(), "ETHERNET");
+        assert_eq!(format!("{:?}", LinkType::IPV4), "LinkType::IPV4");
+        assert_eq!(format!("{:?}", LinkType(147)), "LinkType(147)");
+        for text in ["", "65536", "-1", "ETHER"] {
+            assert!(text.parse::<LinkType>().is_err(), "{text}");
         }
     }
 }

@@ -1,10 +1,11 @@
 //! Metadata of packets.
 
-use crate::{LinkType, Timestamp};
+use crate::{LinkType, Timestamp, VlanTag};
 
 /// The metadata of a packet; [`Packet`](crate::Packet) and [`PacketBuf`](crate::PacketBuf) deref to
 /// it.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Meta {
     pub(super) timestamp: Timestamp,
     pub(super) wire_len: u32,
@@ -17,37 +18,9 @@ pub struct Meta {
     pub(super) queue: Option<u32>,
 }
 
-/// An 802.1Q tag that the kernel or the card removed from the bytes.
-///
-/// A tag with a TCI of 0 is valid (priority-tagged traffic), so packets carry an `Option` of it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct VlanTag {
-    /// The tag protocol identifier, in host order: 0x8100 (802.1Q) or 0x88a8 (802.1ad).
-    pub tpid: u16,
-    /// The tag control information, in host order: priority (3 bits), drop eligible indicator (1),
-    /// VLAN identifier (12).
-    pub tci: u16,
-}
-
-impl VlanTag {
-    /// The length of a tag on the wire, in bytes.
-    const BYTES: u32 = 4;
-
-    /// The VLAN identifier, 0 to 4095.
-    #[inline]
-    pub const fn id(self) -> u16 {
-        self.tci & 0x0fff
-    }
-
-    /// The priority code point, 0 to 7.
-    #[inline]
-    pub const fn priority(self) -> u8 {
-        (self.tci >> 13) as u8
-    }
-}
-
 /// The direction of a packet, as the kernel reports it (`sll_pkttype`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[non_exhaustive]
 pub enum Direction {
     /// To this host's own address.
@@ -74,6 +47,7 @@ pub enum Direction {
 /// stack sends over veth, a bridge or `lo` have no valid checksum in their bytes. Programs that
 /// verify checksums should skip both.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[non_exhaustive]
 pub enum Checksum {
     /// It was not checked.

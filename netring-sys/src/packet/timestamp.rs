@@ -1,5 +1,7 @@
 //! Timestamps of packets, and the clocks that they were read from.
 
+mod parse;
+
 use std::fmt;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -8,6 +10,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 /// Timestamps compare by time alone, not by clock. They range from 1677 to 2262; arithmetic
 /// saturates, so a hostile capture file cannot make it overflow.
 #[derive(Clone, Copy, Debug)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Timestamp {
     nanos: i64,
     clock: Clock,
@@ -18,6 +21,7 @@ pub struct Timestamp {
 /// A capture requests one kind, and each packet says which it got: a driver without hardware
 /// timestamps answers with software ones.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[non_exhaustive]
 pub enum Clock {
     /// Unknown: a capture file, or a generated packet.

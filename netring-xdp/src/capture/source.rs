@@ -3,9 +3,10 @@
 use std::os::fd::{AsFd, BorrowedFd};
 
 use netring_sys::syscall::xdp_statistics_of;
-use netring_sys::{Count, Error, Open, PacketSource, Readiness, Stats};
+use netring_sys::wait::{Stop, StopHandle};
+use netring_sys::{Build, Count, Error, Open, PacketSource, Readiness, Stats};
 
-use super::{Batch, Feed, XdpCapture};
+use super::{Batch, CaptureBuilder, Feed, XdpCapture};
 
 impl PacketSource for XdpCapture {
     type Batch<'a> = Batch<'a>;
@@ -73,8 +74,28 @@ impl PacketSource for XdpCapture {
 }
 
 impl Open for XdpCapture {
+    type Builder = CaptureBuilder;
+
+    fn builder() -> CaptureBuilder {
+        Self::builder()
+    }
+
     fn open(interface: &str) -> Result<Self, Error> {
         Self::open(interface)
+    }
+}
+
+impl Build for CaptureBuilder {
+    type Source = XdpCapture;
+
+    fn build(self) -> Result<XdpCapture, Error> {
+        self.build()
+    }
+}
+
+impl Stop for XdpCapture {
+    fn stop_handle(&self) -> StopHandle {
+        self.stop_handle()
     }
 }
 

@@ -14,7 +14,7 @@ mod reach;
 #[cfg(test)]
 mod tests;
 
-use netring_sys::filter::{Alu, Cond, Op, Operand, Register, Width};
+use netring_sys::filter::{Argument, Arithmetic, Comparison, Op, Register, Width};
 use netring_sys::{Error, Filter};
 
 use super::asm::{Assembler, Helper, Label};
@@ -147,7 +147,10 @@ impl Translation<'_> {
                     .store(Size::Word, Reg::R10, place(word), reg(register));
             }
             Op::Compute(alu, with) => {
-                if matches!((alu, with), (Alu::Div | Alu::Mod, Operand::X)) {
+                if matches!(
+                    (alu, with),
+                    (Arithmetic::Div | Arithmetic::Mod, Argument::X)
+                ) {
                     let none = self.none();
                     self.asm.jump_if(insn::Cond::Eq, X, 0, none);
                 }
@@ -270,13 +273,13 @@ impl Translation<'_> {
         self.asm.load(size, to, Reg::R10, BYTES);
     }
 
-    fn branch(&mut self, at: usize, cond: Cond, with: Operand, yes: usize, no: usize) {
+    fn branch(&mut self, at: usize, cond: Comparison, with: Argument, yes: usize, no: usize) {
         if yes == no {
             return self.go(at, yes);
         }
         let with = match with {
             // eBPF would extend this constant with its sign.
-            Operand::K(k) if i32::try_from(k).is_err() => {
+            Argument::K(k) if i32::try_from(k).is_err() => {
                 self.asm.alu32(insn::Alu::Mov, Reg::R2, k as i32);
                 insn::Operand::Reg(Reg::R2)
             }
@@ -306,10 +309,10 @@ const fn reg(register: Register) -> Reg {
     }
 }
 
-const fn operand(operand: Operand) -> insn::Operand {
+const fn operand(operand: Argument) -> insn::Operand {
     match operand {
-        Operand::K(k) => insn::Operand::Imm(k as i32),
-        Operand::X => insn::Operand::Reg(X),
+        Argument::K(k) => insn::Operand::Imm(k as i32),
+        Argument::X => insn::Operand::Reg(X),
     }
 }
 
@@ -321,28 +324,28 @@ const fn size(width: Width) -> Size {
     }
 }
 
-const fn arithmetic(alu: Alu) -> insn::Alu {
+const fn arithmetic(alu: Arithmetic) -> insn::Alu {
     match alu {
-        Alu::Add => insn::Alu::Add,
-        Alu::Sub => insn::Alu::Sub,
-        Alu::Mul => insn::Alu::Mul,
-        Alu::Div => insn::Alu::Div,
-        Alu::Mod => insn::Alu::Mod,
-        Alu::And => insn::Alu::And,
-        Alu::Or => insn::Alu::Or,
-        Alu::Xor => insn::Alu::Xor,
-        Alu::Lsh => insn::Alu::Lsh,
-        Alu::Rsh => insn::Alu::Rsh,
+        Arithmetic::Add => insn::Alu::Add,
+        Arithmetic::Sub => insn::Alu::Sub,
+        Arithmetic::Mul => insn::Alu::Mul,
+        Arithmetic::Div => insn::Alu::Div,
+        Arithmetic::Mod => insn::Alu::Mod,
+        Arithmetic::And => insn::Alu::And,
+        Arithmetic::Or => insn::Alu::Or,
+        Arithmetic::Xor => insn::Alu::Xor,
+        Arithmetic::Lsh => insn::Alu::Lsh,
+        Arithmetic::Rsh => insn::Alu::Rsh,
     }
 }
 
 /// The condition of a jump, and its opposite if eBPF has one.
-const fn condition(cond: Cond) -> (insn::Cond, Option<insn::Cond>) {
+const fn condition(cond: Comparison) -> (insn::Cond, Option<insn::Cond>) {
     match cond {
-        Cond::Eq => (insn::Cond::Eq, Some(insn::Cond::Ne)),
-        Cond::Gt => (insn::Cond::Gt, Some(insn::Cond::Le)),
-        Cond::Ge => (insn::Cond::Ge, Some(insn::Cond::Lt)),
-        Cond::Set => (insn::Cond::Set, None),
+        Comparison::Eq => (insn::Cond::Eq, Some(insn::Cond::Ne)),
+        Comparison::Gt => (insn::Cond::Gt, Some(insn::Cond::Le)),
+        Comparison::Ge => (insn::Cond::Ge, Some(insn::Cond::Lt)),
+        Comparison::Set => (insn::Cond::Set, None),
     }
 }
 

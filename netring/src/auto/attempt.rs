@@ -1,8 +1,9 @@
 //! The backends, and the outcome of trying them.
 
 use std::fmt;
+use std::str::FromStr;
 
-use crate::Error;
+use crate::{Error, ParseError};
 
 /// The ways to capture from an interface, best first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -46,6 +47,26 @@ impl fmt::Display for Backend {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let family = if self.diverts() { "AF_XDP " } else { "" };
         write!(f, "{family}{}", self.mode())
+    }
+}
+
+/// Reads what a backend is displayed as.
+///
+/// ```
+/// use netring::auto::Backend;
+///
+/// for backend in Backend::ALL {
+///     assert_eq!(backend.to_string().parse(), Ok(backend));
+/// }
+/// assert!("AF_XDP".parse::<Backend>().is_err());
+/// ```
+impl FromStr for Backend {
+    type Err = ParseError;
+
+    fn from_str(text: &str) -> Result<Self, ParseError> {
+        let mut all = Self::ALL.into_iter();
+        all.find(|backend| backend.to_string() == text)
+            .ok_or_else(|| ParseError::new(text, "backend", "AF_PACKET"))
     }
 }
 

@@ -6,10 +6,10 @@ use std::time::Duration;
 
 use netring_xdp::XdpCapture;
 
-use super::{Attempt, Backend};
-use crate::wait::StopHandle;
+use super::{Attempt, Backend, Builder};
+use crate::wait::{Stop, StopHandle};
 use crate::{
-    Capture, Error, Interface, Open, Packet, PacketBatch, PacketSource, Readiness, Stats,
+    Build, Capture, Error, Interface, Open, Packet, PacketBatch, PacketSource, Readiness, Stats,
     SyscallError, afpacket, xdp,
 };
 
@@ -191,8 +191,28 @@ impl PacketSource for AutoCapture {
 }
 
 impl Open for AutoCapture {
+    type Builder = Builder;
+
+    fn builder() -> Builder {
+        super::builder()
+    }
+
     fn open(interface: &str) -> Result<Self, Error> {
         super::open(interface)
+    }
+}
+
+impl Build for Builder {
+    type Source = AutoCapture;
+
+    fn build(self) -> Result<AutoCapture, Error> {
+        self.build()
+    }
+}
+
+impl Stop for AutoCapture {
+    fn stop_handle(&self) -> StopHandle {
+        self.stop_handle()
     }
 }
 

@@ -53,7 +53,12 @@ pub(super) fn answers<K>(flow: &Record<K>, acknowledgement: u32) -> bool {
 }
 
 /// Whether a sequence number is inside the receiver's window.
-fn is_inside<K>(flow: &Record<K>, segment: TcpSegment, at: u32, from: Orientation) -> bool {
+pub(super) fn is_inside<K>(
+    flow: &Record<K>,
+    segment: TcpSegment,
+    at: u32,
+    from: Orientation,
+) -> bool {
     let sender = &flow.directions[from as usize];
     let receiver = &flow.directions[from.flipped() as usize];
     if !receiver.has_acked() {

@@ -4,8 +4,9 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use crate::SyscallError;
+use crate::adapters::{Filtered, Limit, Tee};
 use crate::syscall::{event, event_signal};
+use crate::{PacketSource, PacketWriter, SyscallError};
 
 /// Stops a source from any thread: all its waits return, and it reports
 /// [`Readiness::Ended`](crate::Readiness::Ended).
@@ -17,17 +18,24 @@ use crate::syscall::{event, event_signal};
 /// # }
 /// ```
 #[derive(Clone, Debug)]
-pub struct StopHandle(Arc<Stop>);
+pub struct StopHandle(Arc<State>);
+
+/// A source that can be stopped from any thread; so can an adapter around it, and a flow stream of
+/// it.
+pub trait Stop: PacketSource {
+    /// Returns a handle that stops this source.
+    fn stop_handle(&self) -> StopHandle;
+}
 
 #[derive(Debug)]
-struct Stop {
+struct State {
     stopped: AtomicBool,
     event: OwnedFd,
 }
 
 impl StopHandle {
     pub(super) fn new() -> Result<Self, SyscallError> {
-        Ok(Self(Arc::new(Stop {
+        Ok(Self(Arc::new(State {
             stopped: AtomicBool::new(false),
             event: event()?,
         })))
@@ -52,5 +60,29 @@ impl StopHandle {
     pub fn is_stopped(&self) -> bool {
         // Relaxed: the partner is the store in `stop`.
         self.0.stopped.load(Ordering::Relaxed)
+    }
+}
+
+impl<S: Stop + ?Sized> Stop for &mut S {
+    fn stop_handle(&self) -> StopHandle {
+        (**self).stop_handle()
+    }
+}
+
+impl<S: Stop> Stop for Filtered<S> {
+    fn stop_handle(&self) -> StopHandle {
+        self.get_ref().stop_handle()
+    }
+}
+
+impl<S: Stop> Stop for Limit<S> {
+    fn stop_handle(&self) -> StopHandle {
+        self.get_ref().stop_handle()
+    }
+}
+
+impl<S: Stop, W: PacketWriter> Stop for Tee<S, W> {
+    fn stop_handle(&self) -> StopHandle {
+        self.get_ref().stop_handle()
     }
 }

@@ -135,6 +135,8 @@ fn print_events<K: Display>(events: &mut Vec<FlowEvent<K>>, out: &mut impl Write
                 )?;
                 print_flow(&stats, out)?;
             }
+            // The cases have one line for the end of a flow: that with its figures.
+            FlowEvent::Closed { .. } => {}
             _ => writeln!(out, "OTHER")?,
         }
     }

@@ -1,0 +1,34 @@
+//! Snapshots of the flows that have not ended. They change nothing.
+
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
+use std::hash::Hash;
+
+use super::Engine;
+use crate::LiveFlow;
+
+impl<K: Clone + Eq + Hash> Engine<K> {
+    /// All flows, in no particular order.
+    pub(crate) fn flows(&self) -> impl Iterator<Item = LiveFlow<K>> {
+        let slots = self.table.slots();
+        slots.map(|slot| self.table.live(slot, self.clock))
+    }
+
+    /// The `count` flows with the most bytes, in descending order; of equal ones the older first.
+    pub(crate) fn largest(&self, count: usize) -> Vec<LiveFlow<K>> {
+        // The smallest of those that are kept is on top. Only kept flows are copied.
+        let mut kept = BinaryHeap::with_capacity(count.min(self.table.len()) + 1);
+        for slot in self.table.slots() {
+            let flow = self.table.get(slot);
+            kept.push(Reverse((flow.bytes(), Reverse(flow.id()), slot)));
+            if kept.len() > count {
+                kept.pop();
+            }
+        }
+        let sorted = kept.into_sorted_vec();
+        let slots = sorted.into_iter().map(|Reverse((_, _, slot))| slot);
+        slots
+            .map(|slot| self.table.live(slot, self.clock))
+            .collect()
+    }
+}

@@ -1,0 +1,50 @@
+//! The form in which serde writes a key: its parts by name.
+
+use std::net::SocketAddr;
+
+use netring_sys::ParseError;
+use serde::{Deserialize, Serialize};
+
+use super::FiveTupleKey;
+
+#[derive(Serialize, Deserialize)]
+pub(super) struct Parts {
+    protocol: u8,
+    a: SocketAddr,
+    b: SocketAddr,
+    /// False if the packets end before their ports, which are 0 then.
+    ports_known: bool,
+    /// 0 stands for none.
+    vlan: u16,
+    inner_vlan: u16,
+}
+
+impl From<FiveTupleKey> for Parts {
+    fn from(key: FiveTupleKey) -> Self {
+        Self {
+            protocol: key.protocol(),
+            a: key.a(),
+            b: key.b(),
+            ports_known: key.ports_known(),
+            vlan: key.vlan(),
+            inner_vlan: key.inner_vlan(),
+        }
+    }
+}
+
+/// The ends may be in either order.
+impl TryFrom<Parts> for FiveTupleKey {
+    type Error = ParseError;
+
+    fn try_from(parts: Parts) -> Result<Self, ParseError> {
+        let (a, b) = (parts.a, parts.b);
+        let is_portless = a.port() == 0 && b.port() == 0;
+        if a.is_ipv4() != b.is_ipv4() || !parts.ports_known && !is_portless {
+            let example = "two ends of one IP version, with ports of 0 if they are unknown";
+            return Err(ParseError::new(&format!("{a} {b}"), "flow key", example));
+        }
+        let (mut key, _) = Self::new(parts.protocol, a, b);
+        key.tags = u64::from(parts.vlan) << 16 | u64::from(parts.inner_vlan);
+        Ok(key.with_unknown_ports(!parts.ports_known))
+    }
+}
