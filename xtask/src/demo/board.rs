@@ -1,14 +1,10 @@
 //! What the subscribers have learnt, for whoever draws it.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
 
-use netring::flow::extract::FiveTupleKey;
-use netring::flow::{FlowEvent, FlowId, FlowStats};
+use netring::flow::FlowEvent;
 
-/// Flows that are over stay among the largest for so long.
-const KEPT: Duration = Duration::from_secs(3);
 /// Lines of the log that are kept.
 const LINES: usize = 4;
 
@@ -36,24 +32,14 @@ impl Seen {
     }
 }
 
-/// A flow among the largest.
-#[derive(Clone, Debug)]
-pub(crate) struct Row {
-    pub(crate) key: FiveTupleKey,
-    pub(crate) stats: FlowStats,
-    /// When it was seen to end.
-    pub(crate) over: Option<Instant>,
-}
-
 /// What is shown besides the figures of the broadcast.
 #[derive(Debug, Default)]
 pub(crate) struct Board {
     pub(crate) log: Seen,
     pub(crate) live: Seen,
     pub(crate) slow: Seen,
-    /// The last flows that are over, as lines of the log.
+    /// The last lines of the log.
     pub(crate) lines: VecDeque<String>,
-    rows: HashMap<FlowId, Row>,
 }
 
 impl Board {
@@ -63,36 +49,6 @@ impl Board {
             self.lines.pop_front();
         }
         self.lines.push_back(line);
-    }
-
-    /// Takes the figures of a flow.
-    pub(crate) fn update(&mut self, event: &FlowEvent<FiveTupleKey>) {
-        let (FlowEvent::Tick {
-            flow, stats, key, ..
-        }
-        | FlowEvent::Ended {
-            flow, stats, key, ..
-        }) = event
-        else {
-            return;
-        };
-        let over = matches!(event, FlowEvent::Ended { .. }).then(Instant::now);
-        let row = Row {
-            key: *key,
-            stats: **stats,
-            over,
-        };
-        self.rows.insert(*flow, row);
-    }
-
-    /// The largest flows of the last seconds, the largest first.
-    pub(crate) fn largest(&mut self, count: usize) -> Vec<Row> {
-        self.rows
-            .retain(|_, row| row.over.is_none_or(|over| over.elapsed() < KEPT));
-        let mut rows: Vec<_> = self.rows.values().cloned().collect();
-        rows.sort_by_key(|row| std::cmp::Reverse(row.stats.bytes()));
-        rows.truncate(count);
-        rows
     }
 }
 

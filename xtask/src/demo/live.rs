@@ -1,4 +1,4 @@
-//! A subscriber that keeps the figures of the largest flows.
+//! A subscriber that only counts.
 
 use futures::StreamExt;
 use netring::flow::extract::FiveTupleKey;
@@ -13,10 +13,7 @@ pub(super) async fn read(
     while let Some(event) = events.next().await {
         let mut board = board.lock();
         match event {
-            Ok(event) => {
-                board.live.take(&event);
-                board.update(&event);
-            }
+            Ok(event) => board.live.take(&event),
             Err(BroadcastRecvError::Lagged(lost)) => board.live.lost += lost,
             Err(error) => return Err(error),
         }

@@ -1,4 +1,5 @@
-//! A subscriber that writes a line for each flow that is over, in the manner of Zeek's conn.log.
+//! A subscriber that writes a line for each connection that closes and each flow that ends, in the
+//! manner of Zeek's conn.log.
 
 use std::time::SystemTime;
 
@@ -12,7 +13,7 @@ use netring::{BroadcastRecvError, FlowSubscriber, Timestamp};
 use super::board::{Seen, Shared};
 
 /// The columns of [`line()`].
-pub(super) const COLUMNS: &str = "started       proto  from → to                                     seconds  packets → ←      bytes → ←          end           history";
+pub(super) const COLUMNS: &str = "time          proto  from → to                                     seconds  packets → ←      bytes → ←          end           history";
 
 pub(super) async fn read(
     mut events: FlowSubscriber<FiveTupleKey>,
@@ -41,30 +42,40 @@ pub(super) async fn read(
     Ok(board.lock().log)
 }
 
+/// A connection that closes has a line at once; each flow has one with its figures when it ends.
 fn line(event: &FlowEvent<FiveTupleKey>) -> Option<String> {
-    let FlowEvent::Ended {
-        key,
-        reason,
-        history,
-        stats,
-        ..
-    } = event
-    else {
-        return None;
-    };
-    let (out, back) = (stats.by_initiator(), stats.by_responder());
-    Some(format!(
-        "{}  {:<5}  {:<44}  {:>8.3}  {:>7} {:<7}  {:>9} {:<9}  {:<12}  {history}",
-        local_time(stats.first()),
-        protocol(key.protocol()),
-        ends(key, stats),
-        stats.duration().as_secs_f64(),
-        out.packets,
-        back.packets,
-        out.bytes,
-        back.bytes,
-        reason.as_str(),
-    ))
+    match event {
+        FlowEvent::Closed {
+            key, time, reason, ..
+        } => Some(format!(
+            "{}  {:<5}  {:<44}  closed: {reason}",
+            local_time(*time),
+            protocol(key.protocol()),
+            format!("{} – {}", key.a(), key.b()),
+        )),
+        FlowEvent::Ended {
+            key,
+            reason,
+            history,
+            stats,
+            ..
+        } => {
+            let (out, back) = (stats.by_initiator(), stats.by_responder());
+            Some(format!(
+                "{}  {:<5}  {:<44}  {:>8.3}  {:>7} {:<7}  {:>9} {:<9}  {:<12}  {history}",
+                local_time(stats.first()),
+                protocol(key.protocol()),
+                ends(key, stats),
+                stats.duration().as_secs_f64(),
+                out.packets,
+                back.packets,
+                out.bytes,
+                back.bytes,
+                reason.as_str(),
+            ))
+        }
+        _ => None,
+    }
 }
 
 /// `10.0.0.1:40000 → 10.0.0.2:80`, from the initiator to the responder.

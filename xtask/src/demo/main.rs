@@ -116,9 +116,7 @@ async fn existing(interface: &str, options: &Options) -> Result<()> {
     balance.close()
 }
 
-/// Flows that report their figures each second, for the list of the largest.
 fn track(capture: AsyncCapture, timeouts: Timeouts) -> Result<FlowStream<Capture, FiveTuple>> {
-    let timeouts = timeouts.active(Duration::from_secs(1));
     let config = TrackerConfig::new().timeouts(timeouts);
     let tracker = FlowTracker::with_config(FiveTuple::bidirectional(), config)?;
     Ok(capture.flow_stream_with(tracker))

@@ -6,6 +6,8 @@ use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use netring::BroadcastStats;
+use netring::flow::extract::FiveTupleKey;
+use netring::flow::{FlowState, LiveFlow};
 
 use super::board::{Board, Seen, Shared};
 use super::{Broadcast, log, slow};
@@ -63,6 +65,7 @@ pub(super) async fn redraw(
     let every = if screen.area.is_some() { REDRAW } else { LINE };
     let mut tick = tokio::time::interval(every);
     let mut rates = Rates::new();
+    let (mut largest, mut looked) = (Vec::new(), None::<Instant>);
     loop {
         tick.tick().await;
         let stats = match broadcast.stats().await {
@@ -70,9 +73,18 @@ pub(super) async fn redraw(
             Err(error) => return error.into(),
         };
         rates.update(&stats);
+        // Less often: the capture looks through all flows for it.
+        if screen.area.is_some() && looked.is_none_or(|at| at.elapsed() >= LINE) {
+            largest = match broadcast.flows(LARGEST).await {
+                Ok(flows) => flows.iter().map(row).collect(),
+                Err(error) => return error.into(),
+            };
+            looked = Some(Instant::now());
+        }
         match &screen.area {
             Some(area) => {
-                area.set_message(picture(&screen.title, &rates, &stats, &mut board.lock()))
+                let picture = picture(&screen.title, &rates, &stats, &largest, &board.lock());
+                area.set_message(picture);
             }
             None if rates.is_known() => eprintln!("── {}", summary(&rates, &stats)),
             None => {}
@@ -132,7 +144,13 @@ fn summary(rates: &Rates, stats: &BroadcastStats) -> String {
 }
 
 /// The whole screen.
-fn picture(title: &str, rates: &Rates, stats: &BroadcastStats, board: &mut Board) -> String {
+fn picture(
+    title: &str,
+    rates: &Rates,
+    stats: &BroadcastStats,
+    largest: &[String],
+    board: &Board,
+) -> String {
     let bold = |text: &str| console::style(text).bold().to_string();
     let dim = |text: &str| console::style(text).dim().to_string();
     let mut lines = vec![
@@ -143,13 +161,12 @@ fn picture(title: &str, rates: &Rates, stats: &BroadcastStats, board: &mut Board
         summary(rates, stats),
         String::new(),
         dim(&format!(
-            "{:<6} {:<54} {:>9} {:>12}",
-            "", "largest flows of the last seconds", "packets", "bytes"
+            "{:<6} {:<54} {:>9} {:>12}  {}",
+            "", "largest flows", "packets", "bytes", "state"
         )),
     ];
-    let mut largest: Vec<_> = board.largest(LARGEST).iter().map(row).collect();
-    largest.resize(LARGEST, String::new());
-    lines.append(&mut largest);
+    lines.extend_from_slice(largest);
+    lines.resize(4 + LARGEST, String::new());
     lines.push(String::new());
     lines.push(dim(&format!(
         "{:<34} {:>10} {:>12} {:>10}",
@@ -158,7 +175,7 @@ fn picture(title: &str, rates: &Rates, stats: &BroadcastStats, board: &mut Board
     let pause = format!("slow, {} ms for each event", slow::PAUSE.as_millis());
     for (name, seen) in [
         ("flow log", board.log),
-        ("largest flows", board.live),
+        ("counter", board.live),
         (&*pause, board.slow),
     ] {
         lines.push(subscriber(name, seen, stats.events));
@@ -171,17 +188,18 @@ fn picture(title: &str, rates: &Rates, stats: &BroadcastStats, board: &mut Board
     lines.iter().map(fits).collect::<Vec<_>>().join("\n")
 }
 
-fn row(row: &super::board::Row) -> String {
+fn row(flow: &LiveFlow<FiveTupleKey>) -> String {
     let text = format!(
-        "{:<6} {:<54} {:>9} {:>12}",
-        log::protocol(row.key.protocol()),
-        log::ends(&row.key, &row.stats),
-        row.stats.packets(),
-        row.stats.bytes(),
+        "{:<6} {:<54} {:>9} {:>12}  {}",
+        log::protocol(flow.key.protocol()),
+        log::ends(&flow.key, &flow.stats),
+        flow.stats.packets(),
+        flow.stats.bytes(),
+        flow.state,
     );
-    match row.over {
-        Some(_) => console::style(text).dim().to_string(),
-        None => text,
+    match flow.state {
+        FlowState::TcpClosing => console::style(text).dim().to_string(),
+        _ => text,
     }
 }
 
