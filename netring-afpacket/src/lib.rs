@@ -7,11 +7,10 @@
 //!
 //! ```no_run
 //! use netring_afpacket::Capture;
-//! use netring_sys::PacketBatch;
-//! use std::time::Duration;
+//! use netring_sys::{PacketBatch, PacketSource};
 //!
 //! let mut capture = Capture::open("eth0")?;
-//! while let Some(batch) = capture.next_batch(Duration::from_secs(1))? {
+//! while let Some(batch) = capture.next_batch()? {
 //!     for packet in batch.packets() {
 //!         println!("{} {} bytes", packet.timestamp(), packet.wire_len());
 //!     }
@@ -31,10 +30,10 @@
 //! A packet that is kept past its batch:
 //!
 //! ```compile_fail,E0597
-//! use netring_sys::PacketBatch;
+//! use netring_sys::{PacketBatch, PacketSource};
 //! fn keep(capture: &mut netring_afpacket::Capture) -> Result<usize, netring_sys::Error> {
 //!     let packet = {
-//!         let batch = capture.next_batch(None)?.unwrap();
+//!         let batch = capture.next_batch()?.unwrap();
 //!         batch.packets().next().unwrap()
 //!     };
 //!     Ok(packet.data().len())
@@ -44,10 +43,10 @@
 //! Packets of several batches in one collection:
 //!
 //! ```compile_fail,E0499
-//! use netring_sys::PacketBatch;
+//! use netring_sys::{PacketBatch, PacketSource};
 //! fn collect(capture: &mut netring_afpacket::Capture) -> Result<(), netring_sys::Error> {
 //!     let mut batches = Vec::new();
-//!     while let Some(batch) = capture.next_batch(None)? {
+//!     while let Some(batch) = capture.next_batch()? {
 //!         batches.push(batch);
 //!     }
 //!     Ok(())
@@ -57,9 +56,9 @@
 //! An iterator that outlives its batch:
 //!
 //! ```compile_fail,E0505
-//! use netring_sys::PacketBatch;
+//! use netring_sys::{PacketBatch, PacketSource};
 //! fn outlive(capture: &mut netring_afpacket::Capture) -> Result<usize, netring_sys::Error> {
-//!     let batch = capture.next_batch(None)?.unwrap();
+//!     let batch = capture.next_batch()?.unwrap();
 //!     let packets = batch.packets();
 //!     drop(batch);
 //!     Ok(packets.count())
@@ -71,7 +70,7 @@
 //! ```compile_fail,E0499
 //! use netring_sys::{PacketBatch, PacketSource};
 //! fn both(capture: &mut netring_afpacket::Capture) -> Result<usize, netring_sys::Error> {
-//!     let batch = capture.next_batch(None)?.unwrap();
+//!     let batch = capture.next_batch()?.unwrap();
 //!     let stats = capture.stats()?;
 //!     Ok(batch.packets().count())
 //! }
@@ -88,7 +87,7 @@ pub mod internal;
 
 pub use builder::CaptureBuilder;
 pub use netring_sys::kernel::filter::SockFilter;
-pub use netring_sys::wait::StopHandle;
+pub use netring_sys::wait::{LinkMonitor, LinkState, StopHandle};
 pub use netring_sys::{Filter, Profile};
 pub use rx::{Batch, Capture, RingGeometry};
 pub use socket::TimestampSource;

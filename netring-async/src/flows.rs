@@ -66,8 +66,6 @@ impl<S: PacketSource, E: Extract> Flows<S, E> {
                 Phase::Running => match self.source.poll_readable(cx) {
                     Poll::Ready(Ok(true)) => self.take_batch(events),
                     Poll::Ready(Ok(false)) => self.phase = Phase::Finishing(None),
-                    // The link went down; the source counts it.
-                    Poll::Ready(Err(report)) if !report.is_terminal() => {}
                     Poll::Ready(Err(error)) => self.phase = Phase::Finishing(Some(error)),
                     // Only if the source is empty, not at the end of a time slice: pending packets
                     // are a better clock.

@@ -30,6 +30,7 @@
 //! - No batch is held while a task waits, so a slow task never keeps memory from the kernel.
 //! - Every queue has a documented bound, and what is lost at the bound is counted.
 //! - A link that goes down ends nothing. The removal of an interface is an error, which comes last.
+//!   [`LinkStream`] yields the changes of a link to another task.
 //!
 //! # Features
 //!
@@ -38,6 +39,7 @@
 
 // Packets.
 mod held;
+mod link;
 mod packets;
 mod source;
 mod time_slice;
@@ -54,6 +56,7 @@ mod flows;
 #[doc(hidden)]
 pub mod internal;
 
+pub use link::LinkStream;
 pub use packets::PacketStream;
 pub use source::{AsyncSource, OpenAsync};
 

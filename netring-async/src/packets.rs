@@ -138,7 +138,6 @@ where
                         .extend(batch.packets().filter_map(&mut this.keep));
                 }
                 Ok(false) => this.done = true,
-                Err(report) if !report.is_terminal() => {}
                 Err(error) => {
                     this.done = true;
                     return Poll::Ready(Some(Err(error)));

@@ -15,6 +15,8 @@ use crate::held::Held;
 use crate::time_slice::TimeSlice;
 pub use open::OpenAsync;
 
+pub(crate) use open::register;
+
 /// A [`PacketSource`] whose batches can be awaited.
 ///
 /// [`next_batch`](Self::next_batch) lends batches as the source itself does, without a copy. Every
@@ -27,16 +29,15 @@ pub use open::OpenAsync;
 /// # async fn example(capture: netring_afpacket::Capture) -> Result<(), Error> {
 ///
 /// let mut source = AsyncSource::new(capture)?;
-/// loop {
-///     match source.next_batch().await {
-///         Ok(Some(batch)) => println!("{} packets", batch.packets().count()),
-///         Ok(None) => return Ok(()),
-///         Err(report) if !report.is_terminal() => println!("{report}"),
-///         Err(error) => return Err(error),
-///     }
+/// while let Some(batch) = source.next_batch().await? {
+///     println!("{} packets", batch.packets().count());
 /// }
+/// # Ok(())
 /// # }
 /// ```
+///
+/// This loop ends when a capture is stopped or a file is at its end. It goes on while an interface
+/// is silent or down, and returns an error if the interface is removed.
 ///
 /// A task that always finds packets yields to timers and other tasks after a millisecond.
 ///
@@ -71,10 +72,14 @@ pub struct AsyncSource<S> {
 impl<S: PacketSource> AsyncSource<S> {
     /// Waits for a batch. Returns `None` once the source has ended or was stopped.
     ///
+    /// A link that goes down is not the end, nor an error: the wait goes on, and
+    /// [`Stats::link_downs`] counts it. The same is true of every error that is not
+    /// [terminal](Error::is_terminal).
+    ///
     /// # Errors
-    /// [`Error::LinkDown`] once each time the interface goes down; the source continues after it,
-    /// as after any error whose [`is_terminal`](Error::is_terminal) is false. Any other error is
-    /// final, and is returned by every later call.
+    /// What ends the source: [`Error::InterfaceRemoved`] once the interface is gone and its last
+    /// packets were lent, damage in a file, or the call that failed. Every later call returns an
+    /// error too.
     pub async fn next_batch(&mut self) -> Result<Option<S::Batch<'_>>, Error> {
         Ok(self
             .readable()
@@ -99,10 +104,13 @@ impl<S: PacketSource> AsyncSource<S> {
         self.empty = false;
         ready!(self.time_slice.poll_proceed(cx));
         loop {
-            match self.source.get_mut().ready()? {
-                Readiness::Ready => return Poll::Ready(Ok(true)),
-                Readiness::Ended => return Poll::Ready(Ok(false)),
-                Readiness::Empty => {}
+            match self.source.get_mut().ready() {
+                Ok(Readiness::Ready) => return Poll::Ready(Ok(true)),
+                Ok(Readiness::Ended) => return Poll::Ready(Ok(false)),
+                Ok(Readiness::Empty) => {}
+                Err(error) if error.is_terminal() => return Poll::Ready(Err(error)),
+                // A report, such as that the link went down: the source goes on.
+                Err(_) => continue,
             }
             self.empty = true;
             self.time_slice.rest();
@@ -111,7 +119,9 @@ impl<S: PacketSource> AsyncSource<S> {
             };
             // Clears readiness before the source is checked again: an edge between the two causes a
             // spurious wake-up, never a missed one.
-            ready!(set.poll_read_ready(cx)).map_err(wait)?.clear_ready();
+            ready!(set.poll_read_ready(cx))
+                .map_err(lost_runtime)?
+                .clear_ready();
         }
     }
 
@@ -174,7 +184,7 @@ fn never_empty() -> Error {
 }
 
 /// The runtime reports this if it is shut down under the task.
-fn wait(source: io::Error) -> Error {
+pub(crate) fn lost_runtime(source: io::Error) -> Error {
     Error::Source {
         what: "the tokio runtime no longer waits for the packet source".into(),
         source: source.into(),

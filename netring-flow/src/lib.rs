@@ -5,35 +5,34 @@
 //! and why, with counters for each direction.
 //!
 //! ```
-//! use netring_flow::extract::FiveTuple;
+//! use netring_flow::extract::{FiveTuple, FiveTupleKey};
 //! use netring_flow::{FlowEvent, FlowTracker};
-//! use netring_sys::{Error, PacketSource, Readiness};
+//! use netring_sys::{Error, PacketSource};
 //!
 //! /// Prints a line for each flow of a source that ends, such as a capture file.
 //! fn flows(source: &mut impl PacketSource) -> Result<(), Error> {
 //!     let mut tracker = FlowTracker::new(FiveTuple::bidirectional());
 //!     let mut events = Vec::new();
-//!     let mut more = true;
-//!     while more {
-//!         more = source.ready()? != Readiness::Ended;
-//!         tracker.track_batch(&source.batch(), &mut events);
-//!         if !more {
-//!             while tracker.finish(&mut events) {}
-//!         }
-//!         for event in events.drain(..) {
-//!             if let FlowEvent::Ended {
-//!                 key,
-//!                 reason,
-//!                 history,
-//!                 stats,
-//!                 ..
-//!             } = event
-//!             {
-//!                 println!("{key} {reason} {history} {} packets", stats.packets());
-//!             }
-//!         }
+//!     while let Some(batch) = source.next_batch()? {
+//!         tracker.track_batch(&batch, &mut events);
+//!         events.drain(..).for_each(print);
 //!     }
+//!     while tracker.finish(&mut events) {}
+//!     events.drain(..).for_each(print);
 //!     Ok(())
+//! }
+//!
+//! fn print(event: FlowEvent<FiveTupleKey>) {
+//!     if let FlowEvent::Ended {
+//!         key,
+//!         reason,
+//!         history,
+//!         stats,
+//!         ..
+//!     } = event
+//!     {
+//!         println!("{key} {reason} {history} {} packets", stats.packets());
+//!     }
 //! }
 //! ```
 //!

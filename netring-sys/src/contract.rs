@@ -7,6 +7,7 @@ mod sink;
 mod sink_stats;
 mod source;
 mod stats;
+mod timed;
 mod wire;
 mod writer;
 
@@ -16,5 +17,6 @@ pub use sink::{PacketSink, PacketSlot};
 pub use sink_stats::SinkStats;
 pub use source::{Build, Open, PacketBatch, PacketSource, Readiness};
 pub use stats::Stats;
+pub use timed::Timed;
 pub use wire::WireBytes;
 pub use writer::PacketWriter;

@@ -154,7 +154,7 @@ pub enum Error {
         interface: String,
     },
 
-    /// The source was stopped, or has ended.
+    /// An earlier error was final, and the writer, tee or sink that reported it was used again.
     Closed,
 
     /// Something failed that has an error type of its own: a capture file, the choice of a backend,

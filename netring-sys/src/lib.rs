@@ -20,7 +20,7 @@
 //!   system call;
 //! - [`errno`]: error numbers, for [`SyscallError::is`];
 //! - [`Mmap`]: a range-checked mapping shared with the kernel; [`Interface`]: a network interface;
-//! - [`wait`]: waiting for packets, for a stop, and for the interface to go away.
+//! - [`wait`]: waiting for packets, for a stop, and for changes of the interface.
 //!
 //! The feature `serde`, off by default, implements `Serialize` and `Deserialize` for packets'
 //! metadata and statistics.
@@ -49,7 +49,7 @@ pub use syscall::Mmap;
 
 pub use contract::{
     Build, Count, Open, PacketBatch, PacketSink, PacketSlot, PacketSource, PacketWriter, Profile,
-    Readiness, SinkStats, Stats, WireBytes, adapters,
+    Readiness, SinkStats, Stats, Timed, WireBytes, adapters,
 };
 pub use error::{Error, SyscallError};
 pub use filter::{Filter, Matcher};

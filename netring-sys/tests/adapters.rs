@@ -5,7 +5,7 @@ use std::cell::Cell;
 use std::collections::VecDeque;
 use std::ops::{Deref, DerefMut};
 
-use netring_sys::adapters::{Filtered, Limit, SinkWriter, Tee};
+use netring_sys::adapters::{AnySource, Filtered, Limit, SinkWriter, Tee};
 use netring_sys::kernel::filter::SockFilter;
 use netring_sys::{
     Count, Error, LinkType, Packet, PacketBatch, PacketBuf, PacketSink, PacketSlot, PacketSource,
@@ -439,4 +439,22 @@ fn a_writer_is_used_by_reference() {
     drop(tee);
     let kept: Vec<_> = keep.iter().map(|packet| packet.data()[0]).collect();
     assert_eq!(kept, [5, 6]);
+}
+
+/// Whatever is inside, and however often the type is erased.
+#[test]
+fn an_erased_source_is_the_source_inside() {
+    let source = AnySource::new(Played::new(&[&[1, 10, 2, 11], &[3, 4], &[12, 13]]));
+    let source = AnySource::new(Filtered::new(source, FROM_TEN).unwrap());
+    let mut source = AnySource::new(Limit::new(source, 3));
+    assert!(source.is_live() && source.descriptor().is_none());
+    for expected in [&[10, 11][..], &[], &[12]] {
+        assert_eq!(take(&mut source), expected);
+    }
+    assert_eq!(source.ready().unwrap(), Readiness::Ended);
+    assert!(source.next_batch().unwrap().is_none());
+    books(&mut source, 3, 5, 0);
+    let mut empty = AnySource::new(Played::new(&[]));
+    let error = empty.next_batch().map(drop).unwrap_err();
+    assert!(matches!(error, Error::Config { .. }), "{error}");
 }

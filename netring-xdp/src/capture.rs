@@ -13,7 +13,7 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::time::Duration;
 
-use netring_sys::wait::{StopHandle, Waiter};
+use netring_sys::wait::{LinkMonitor, LinkState, StopHandle, Waiter};
 use netring_sys::{
     Error, Interface, LinkType, Packet, PacketBatch, PacketSource, Promiscuous, SyscallError,
     XdpMode,
@@ -89,57 +89,31 @@ impl XdpCapture {
         CaptureBuilder::new()
     }
 
-    /// Waits for a batch. Returns `Ok(None)` if the timeout expires first; `None` waits forever.
-    ///
-    /// With [moderation](CaptureBuilder::moderation) it lets packets gather first if they come
-    /// fast, one by one.
-    ///
-    /// # Errors
-    /// [`Error::LinkDown`] once each time the interface goes down, after which the capture
-    /// continues; [`Error::InterfaceRemoved`] when it is gone and its last packets were lent;
-    /// [`Error::Closed`] once a [`StopHandle`] stopped the capture.
-    pub fn next_batch(
-        &mut self,
-        timeout: impl Into<Option<Duration>>,
-    ) -> Result<Option<Batch<'_>>, Error> {
-        let found = self.queues.look() || self.wait(timeout.into())?;
-        // Also if there are packets: a source that was stopped has ended.
-        if self.queues.waiter().is_stopped() {
-            return Err(Error::Closed);
-        }
-        Ok(found.then(|| self.batch()))
-    }
-
     /// Waits for packets, because there is none. Returns whether there are some, or the source was
     /// stopped.
     #[inline(never)]
-    fn wait(&mut self, timeout: Option<Duration>) -> Result<bool, Error> {
+    fn wait_for_packets(&mut self, timeout: Option<Duration>) -> Result<bool, Error> {
         // News that were not reported because packets arrived meanwhile: nothing will wake the
         // reader for them again.
         self.queues.waiter_mut().report()?;
         self.waiting.wait(&mut self.queues, timeout)
     }
 
-    /// Calls `f` with each packet, until it breaks (returns `Some` of its value) or the capture is
-    /// stopped (returns `None`).
+    /// Calls `f` with each packet until it breaks. Returns `Some` of the value that it breaks with,
+    /// or `None` once the capture is stopped. For a loop that never breaks,
+    /// [`for_each`](PacketSource::for_each) is shorter.
     ///
     /// A loop that breaks keeps its place: the next loop, or the next batch of that queue, begins
-    /// with the packet behind the one that broke. A link that goes down does not end the loop;
-    /// [`Stats::link_downs`](netring_sys::Stats::link_downs) counts it.
+    /// with the packet after the one that broke. It waits as
+    /// [`next_batch`](PacketSource::next_batch) does, so a link that goes down does not end it.
     ///
     /// # Errors
     /// [`Error::InterfaceRemoved`], or the call that failed.
-    pub fn for_each<B>(
+    pub fn try_for_each<B>(
         &mut self,
         mut f: impl FnMut(Packet<'_>) -> ControlFlow<B>,
     ) -> Result<Option<B>, Error> {
-        loop {
-            let batch = match self.next_batch(None) {
-                Ok(Some(batch)) => batch,
-                Ok(None) | Err(Error::LinkDown { .. }) => continue,
-                Err(Error::Closed) => return Ok(None),
-                Err(error) => return Err(error),
-            };
+        while let Some(batch) = self.next_batch()? {
             let (mut seen, mut broke) = (0, None);
             for packet in batch.packets() {
                 seen += 1;
@@ -153,6 +127,26 @@ impl XdpCapture {
                 return Ok(Some(value));
             }
         }
+        Ok(None)
+    }
+
+    /// The current state of the interface: whether it is up and has a carrier. It is
+    /// [`LinkState::Unknown`] if the interface is [not watched](Self::why_link_unwatched).
+    ///
+    /// # Errors
+    /// The call that failed.
+    pub fn link_state(&mut self) -> Result<LinkState, Error> {
+        Ok(self.queues.waiter_mut().link_state()?)
+    }
+
+    /// Returns a monitor that reports each change of the interface to another thread or task, until
+    /// the interface is removed or the capture stopped. Call it in the network namespace of the
+    /// interface.
+    ///
+    /// # Errors
+    /// The call that failed: a sandbox forbids netlink, or there are too many open files.
+    pub fn link_monitor(&self) -> Result<LinkMonitor, Error> {
+        self.queues.waiter().link_monitor(&self.feed.interface)
     }
 
     /// Why the state of the interface is not watched, if a sandbox forbids netlink sockets
@@ -306,7 +300,7 @@ impl XdpCapture {
         self.feed.promiscuous.is_some()
     }
 
-    /// System calls made by [`next_batch`](Self::next_batch) and [`for_each`](Self::for_each) to
+    /// System calls made by [`wait`](PacketSource::wait) and by what is built on it, to
     /// wait, and to wake the kernel.
     pub fn system_calls(&self) -> u64 {
         let kicks = self.queues.halves().iter().map(RxHalf::kicks);

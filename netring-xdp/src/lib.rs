@@ -18,13 +18,12 @@
 //! [`CaptureBuilder::profile`] sizes rings and packet memory for a purpose.
 //!
 //! ```no_run
-//! use netring_sys::PacketBatch;
+//! use netring_sys::{PacketBatch, PacketSource};
 //! use netring_xdp::XdpCapture;
-//! use std::time::Duration;
 //!
 //! let mut capture = XdpCapture::open("eth0")?;
 //! println!("{}", capture.mode());
-//! while let Some(batch) = capture.next_batch(Duration::from_secs(1))? {
+//! while let Some(batch) = capture.next_batch()? {
 //!     for packet in batch.packets() {
 //!         println!("queue {}: {} bytes", batch.queue(), packet.wire_len());
 //!     }
@@ -164,10 +163,11 @@
 //! Two batches of one capture:
 //!
 //! ```compile_fail,E0499
+//! # use netring_sys::PacketSource;
 //! # use netring_xdp::*;
 //! fn collect(capture: &mut XdpCapture) -> Result<(), Error> {
 //!     let mut batches = Vec::new();
-//!     while let Some(batch) = capture.next_batch(None)? {
+//!     while let Some(batch) = capture.next_batch()? {
 //!         batches.push(batch);
 //!     }
 //!     Ok(())
@@ -209,7 +209,7 @@ cfg_if! {
             memory::accounting::Census,
             memory::umem::{HugePages, Umem, UmemConfig},
             netring_sys::kernel::filter::SockFilter,
-            netring_sys::wait::StopHandle,
+            netring_sys::wait::{LinkMonitor, LinkState, StopHandle},
             netring_sys::{Error, Filter, Profile},
             options::{BusyPoll, CopyMode, DriverMetadata, Mode, RingSize},
             socket::chunk::Chunk,

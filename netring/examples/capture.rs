@@ -4,7 +4,7 @@
 
 mod outcome;
 
-use netring::{Capture, Error, PacketBatch, PacketSource};
+use netring::{Capture, PacketBatch, PacketSource, Timed};
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mut args = outcome::Args::new("capture INTERFACE [PACKETS [SECONDS]]");
@@ -17,16 +17,11 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     while seen < wanted
         && let Some(left) = time.left()
     {
-        match capture.next_batch(left) {
-            Ok(Some(batch)) => {
-                for packet in batch.packets().take(wanted - seen) {
-                    println!("{} {} bytes", packet.timestamp(), packet.wire_len());
-                    seen += 1;
-                }
+        if let Timed::Batch(batch) = capture.next_batch_timeout(left)? {
+            for packet in batch.packets().take(wanted - seen) {
+                println!("{} {} bytes", packet.timestamp(), packet.wire_len());
+                seen += 1;
             }
-            Ok(None) => {}
-            Err(down @ Error::LinkDown { .. }) => println!("{down}"),
-            Err(error) => return Err(error.into()),
         }
     }
     if seen < wanted {
@@ -34,6 +29,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     }
 
     let stats = capture.stats()?;
-    println!("offered {}, dropped {}", stats.offered, stats.dropped);
+    let (offered, dropped, downs) = (stats.offered, stats.dropped, stats.link_downs);
+    println!("offered {offered}, dropped {dropped}, link downs {downs}");
     Ok(())
 }

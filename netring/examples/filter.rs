@@ -26,7 +26,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let (wanted, mut seen) = (args.number("PACKETS", 10)?, 0);
     args.end()?;
     let mut capture = builder.filter(DNS_QUERIES).build()?;
-    capture.for_each(|packet| {
+    capture.try_for_each(|packet| {
         println!("{} {} bytes", packet.timestamp(), packet.wire_len());
         seen += 1;
         match seen < wanted {

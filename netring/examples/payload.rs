@@ -6,6 +6,7 @@ mod outcome;
 
 use std::collections::HashMap;
 
+use netring::PacketSource;
 use netring::flow::extract::{FiveTuple, FiveTupleKey};
 use netring::flow::{FlowEvent, FlowId, FlowTracker, FlowVisitor, Segment};
 use netring::pcap::CaptureFile;

@@ -6,7 +6,7 @@ mod outcome;
 
 use std::collections::BTreeMap;
 
-use netring::{PacketBatch, PacketSource, auto};
+use netring::{PacketBatch, PacketSource, Timed, auto};
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mut args = outcome::Args::new("queues INTERFACE [PACKETS [SECONDS]]");
@@ -18,7 +18,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     capture.attempts().iter().for_each(|it| println!("{it}"));
     let (mut seen, mut queues) = (0, BTreeMap::<_, u64>::new());
     while let (true, Some(left)) = (seen < wanted, time.left()) {
-        if let Some(batch) = capture.next_batch(left)? {
+        if let Timed::Batch(batch) = capture.next_batch_timeout(left)? {
             for packet in batch.packets().take(wanted - seen) {
                 *queues.entry(packet.queue()).or_default() += u64::from(packet.wire_len());
                 seen += 1;

@@ -4,6 +4,7 @@
 
 mod outcome;
 
+use netring::PacketSource;
 use netring::flow::{FlowEvent::Ended, FlowTracker, extract::FiveTuple};
 use netring::pcap::CaptureFile;
 

@@ -20,7 +20,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     // If the channel is full the thread waits, and the ring takes the packets meanwhile.
     let (sender, packets) = mpsc::sync_channel(1024);
     let reader = thread::spawn(move || -> Result<Stats, Error> {
-        capture.for_each(|packet| match sender.send(packet.to_buf()) {
+        capture.try_for_each(|packet| match sender.send(packet.to_buf()) {
             Ok(()) => ControlFlow::Continue(()),
             Err(_) => ControlFlow::Break(()),
         })?;

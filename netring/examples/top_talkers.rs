@@ -4,7 +4,7 @@
 
 mod outcome;
 
-use std::{cmp::Reverse, collections::HashMap, ops::ControlFlow, thread, time::Duration};
+use std::{cmp::Reverse, collections::HashMap, thread, time::Duration};
 
 use netring::flow::extract::{Extract, FiveTuple};
 use netring::{Capture, PacketSource};
@@ -26,7 +26,6 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
             let source = found.key.source(found.orientation).ip();
             *sent.entry(source).or_default() += u64::from(packet.wire_len());
         }
-        ControlFlow::<()>::Continue(())
     })?;
     let mut sent: Vec<_> = sent.into_iter().collect();
     sent.sort_unstable_by_key(|&(address, bytes)| (Reverse(bytes), address));

@@ -9,7 +9,7 @@ use netring::xdp::program::Program;
 use netring::xdp::program::asm::{
     AssembleError, Assembler, Code, Cond, Helper, MapDef, MapKind, Reg, Size,
 };
-use netring::{Error, Interface, PacketBatch, XdpCapture};
+use netring::{Interface, PacketBatch, PacketSource, Timed, XdpCapture};
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mut args = outcome::Args::new("xdp_own_program INTERFACE [PACKETS [SECONDS]]");
@@ -28,16 +28,11 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     while seen < wanted
         && let Some(left) = time.left()
     {
-        match capture.next_batch(left) {
-            Ok(Some(batch)) => {
-                for packet in batch.packets().take(wanted - seen) {
-                    println!("udp: {} bytes", packet.wire_len());
-                    seen += 1;
-                }
+        if let Timed::Batch(batch) = capture.next_batch_timeout(left)? {
+            for packet in batch.packets().take(wanted - seen) {
+                println!("udp: {} bytes", packet.wire_len());
+                seen += 1;
             }
-            Ok(None) => {}
-            Err(down @ Error::LinkDown { .. }) => println!("{down}"),
-            Err(error) => return Err(error.into()),
         }
     }
     if seen < wanted {

@@ -5,7 +5,7 @@
 
 mod outcome;
 
-use netring::{Error, PacketBatch, PacketSource, XdpCapture};
+use netring::{PacketBatch, PacketSource, Timed, XdpCapture};
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mut args = outcome::Args::new("xdp_receive INTERFACE [PACKETS [SECONDS]]");
@@ -26,16 +26,11 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     while seen < wanted
         && let Some(left) = time.left()
     {
-        match capture.next_batch(left) {
-            Ok(Some(batch)) => {
-                for packet in batch.packets().take(wanted - seen) {
-                    println!("queue {}: {} bytes", batch.queue(), packet.wire_len());
-                    seen += 1;
-                }
+        if let Timed::Batch(batch) = capture.next_batch_timeout(left)? {
+            for packet in batch.packets().take(wanted - seen) {
+                println!("queue {}: {} bytes", batch.queue(), packet.wire_len());
+                seen += 1;
             }
-            Ok(None) => {}
-            Err(down @ Error::LinkDown { .. }) => println!("{down}"),
-            Err(error) => return Err(error.into()),
         }
     }
     if seen < wanted {

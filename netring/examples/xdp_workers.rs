@@ -5,7 +5,6 @@
 
 mod outcome;
 
-use std::ops::ControlFlow;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::thread;
@@ -30,7 +29,6 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
             if total.fetch_add(1, Ordering::Relaxed) + 1 >= wanted {
                 stops.iter().for_each(StopHandle::stop);
             }
-            ControlFlow::<()>::Continue(())
         })?;
         let queues: Vec<_> = worker.queues().collect();
         let delivered = worker.stats()?.delivered;

@@ -1,14 +1,13 @@
 //! Automatic backend selection, with the reason each better backend was rejected.
 //!
 //! ```no_run
-//! use netring::PacketBatch;
-//! use std::time::Duration;
+//! use netring::{PacketBatch, PacketSource};
 //!
 //! let mut capture = netring::auto::open("eth0")?;
 //! for attempt in capture.attempts() {
 //!     println!("{attempt}");
 //! }
-//! while let Some(batch) = capture.next_batch(Duration::from_secs(1))? {
+//! while let Some(batch) = capture.next_batch()? {
 //!     println!("{} packets", batch.packets().count());
 //! }
 //! # Ok::<(), netring::Error>(())

@@ -43,7 +43,7 @@
 )]
 #![cfg_attr(
     feature = "async",
-    doc = "| [`AsyncSource`], [`PacketStream`] | `async` | any source with tokio |"
+    doc = "| [`AsyncSource`], [`PacketStream`], [`LinkStream`] | `async` | any source with tokio |"
 )]
 #![cfg_attr(
     all(feature = "async", feature = "afpacket"),
@@ -56,6 +56,10 @@
 #![cfg_attr(
     all(feature = "async", feature = "flow"),
     doc = "| [`FlowStream`], [`FlowBroadcast`] | `async`, `flow` | flows as a stream, for one reader or for many |"
+)]
+#![cfg_attr(
+    all(feature = "afpacket", feature = "pcap"),
+    doc = "| [`Input`] | `afpacket`, `pcap` | an interface or a file, in one type |"
 )]
 #![cfg_attr(
     feature = "pcap",
@@ -73,10 +77,9 @@
 //! # #[cfg(feature = "afpacket")]
 //! # fn main() -> Result<(), netring::Error> {
 //! use netring::{Capture, PacketBatch, PacketSource};
-//! use std::time::Duration;
 //!
 //! let mut capture = Capture::open("eth0")?;
-//! while let Some(batch) = capture.next_batch(Duration::from_secs(1))? {
+//! while let Some(batch) = capture.next_batch()? {
 //!     for packet in batch.packets() {
 //!         println!("{} {} bytes", packet.timestamp(), packet.wire_len());
 //!     }
@@ -91,6 +94,10 @@
 
 #[cfg(all(feature = "xdp", feature = "afpacket"))]
 pub mod auto;
+#[cfg(all(feature = "afpacket", any(feature = "pcap", feature = "xdp")))]
+mod either;
+#[cfg(all(feature = "afpacket", feature = "pcap"))]
+mod input;
 #[cfg(feature = "pcap")]
 pub mod pcap;
 pub mod prelude;
@@ -107,7 +114,7 @@ pub use netring_sys::{
     Build, Checksum, Clock, Count, Direction, Error, Filter, Interface, InterfaceAddress,
     InterfaceCounters, LinkType, Matcher, Meta, Open, Packet, PacketBatch, PacketBuf, PacketSink,
     PacketSlot, PacketSource, PacketWriter, ParseError, Privileges, Profile, Readiness, SinkStats,
-    Stats, SyscallError, Timestamp, VlanTag, WireBytes, XdpMode, adapters, wait,
+    Stats, SyscallError, Timed, Timestamp, VlanTag, WireBytes, XdpMode, adapters, wait,
 };
 
 /// An instruction of a classic BPF filter.
@@ -118,6 +125,9 @@ pub use netring_afpacket as afpacket;
 #[cfg(feature = "afpacket")]
 pub use netring_afpacket::Capture;
 
+#[cfg(all(feature = "afpacket", feature = "pcap"))]
+pub use input::{Input, InputBatch};
+
 #[cfg(feature = "xdp")]
 pub use netring_xdp as xdp;
 #[cfg(feature = "xdp")]
@@ -127,7 +137,7 @@ pub use netring_xdp::{XdpCapture, XdpInjector, XdpSocket};
 pub use netring_flow as flow;
 
 #[cfg(feature = "async")]
-pub use netring_async::{AsyncSource, OpenAsync, PacketStream};
+pub use netring_async::{AsyncSource, LinkStream, OpenAsync, PacketStream};
 #[cfg(all(feature = "async", feature = "flow"))]
 pub use netring_async::{
     BroadcastRecvError, BroadcastStats, EventBatch, FlowBroadcast, FlowStream, FlowSubscriber,

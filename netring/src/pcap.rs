@@ -5,7 +5,7 @@
 //! [`CaptureWriter`] writes pcap with timestamps in nanoseconds.
 //!
 //! ```no_run
-//! use netring::PacketBatch;
+//! use netring::{PacketBatch, PacketSource};
 //! use netring::pcap::CaptureFile;
 //!
 //! let mut file = CaptureFile::open("trace.pcapng")?;

@@ -6,8 +6,8 @@
 //! /// Bytes on the wire, by any source.
 //! fn bytes(source: &mut impl PacketSource) -> Result<u64, Error> {
 //!     let mut bytes = 0;
-//!     while source.ready()? == Readiness::Ready {
-//!         for packet in source.batch().packets() {
+//!     while let Some(batch) = source.next_batch()? {
+//!         for packet in batch.packets() {
 //!             bytes += u64::from(packet.wire_len());
 //!         }
 //!     }
@@ -17,13 +17,15 @@
 
 pub use crate::{
     Error, Filter, Open, Packet, PacketBatch, PacketBuf, PacketSink, PacketSlot, PacketSource,
-    PacketWriter, Profile, Readiness, Stats, Timestamp,
+    PacketWriter, Profile, Readiness, Stats, Timed, Timestamp,
 };
 
 #[cfg(all(feature = "async", feature = "afpacket"))]
 pub use crate::AsyncCapture;
 #[cfg(feature = "afpacket")]
 pub use crate::Capture;
+#[cfg(all(feature = "afpacket", feature = "pcap"))]
+pub use crate::Input;
 #[cfg(feature = "async")]
 pub use crate::{AsyncSource, OpenAsync};
 #[cfg(all(feature = "async", feature = "flow"))]

@@ -7,7 +7,7 @@ mod bytes;
 use std::io::Read;
 
 use allocation_counter::{AllocationInfo, measure};
-use netring::adapters::{Filtered, Limit, Tee};
+use netring::adapters::{AnySource, Filtered, Limit, Tee};
 use netring::pcap::{CaptureFile, CaptureWriter};
 use netring::{LinkType, PacketBatch, PacketSource, Readiness, SockFilter};
 
@@ -86,6 +86,30 @@ fn a_packet_allocates_nothing() {
         // A buffer, and the places of the packets in it.
         assert!(read.bytes_max < 400_000, "{read:?}");
     }
+}
+
+/// An erased type costs two allocations for each batch, however many packets it has.
+#[test]
+fn an_erased_source_allocates_for_a_batch_and_not_for_a_packet() {
+    let cost = |times| {
+        let mut bytes = header(Little, MICROS, 0, 1);
+        bytes.extend(record(Little, (1, 2), 60, &[7; 60]).repeat(times));
+        let (mut batches, mut packets) = (0, 0);
+        let cost = measure(|| {
+            let file = CaptureFile::new(&*bytes.leak()).expect("the beginning is right");
+            let mut source = AnySource::new(file);
+            while let Some(batch) = source.next_batch().expect("no error") {
+                batches += 1;
+                packets += batch.packets().count();
+            }
+        });
+        (batches, packets, cost.count_total)
+    };
+    let (none, _, opened) = cost(0);
+    let (batches, packets, read) = cost(10_240);
+    assert_eq!((none, packets), (0, 10_240));
+    assert!((10..20).contains(&batches), "{batches}");
+    assert_eq!(read - opened, 2 * batches);
 }
 
 /// Packets through all adapters, and into a file.

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use etherparse::PacketBuilder;
 use netring_sys::kernel::packet::{ETH_P_ALL, PACKET_OUTGOING};
-use netring_sys::{Error, Interface, PacketBatch, PacketBuf, PacketSource, syscall, wait};
+use netring_sys::{Error, Interface, PacketBatch, PacketBuf, PacketSource, syscall};
 use nix::sys::socket::{setsockopt, sockopt::UdpGsoSegment};
 
 /// Sends frames as they are.
@@ -105,15 +105,16 @@ pub fn tai() -> io::Result<i64> {
 
 /// Takes packets from a source until it has `count`, or until none arrives for `silence`.
 ///
-/// # Errors The source failed.
-pub fn collect<S: PacketSource + AsFd>(
-    source: &mut S,
+/// # Errors
+/// The source failed.
+pub fn collect(
+    source: &mut impl PacketSource,
     count: usize,
     silence: Duration,
 ) -> Result<Vec<PacketBuf>, Error> {
     let mut packets = Vec::new();
     while packets.len() < count {
-        let Some(batch) = wait::next_batch(source, Some(silence))? else {
+        let Some(batch) = source.next_batch_timeout(silence)?.batch() else {
             break;
         };
         packets.extend(batch.packets().map(PacketBuf::from));

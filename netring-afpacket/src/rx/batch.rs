@@ -8,7 +8,8 @@ use super::parse::Counts;
 use super::reader::Reader;
 
 /// The packets of one block (with [`Profile::Immediate`](crate::Profile::Immediate) one packet), or
-/// what is left of it after [`Capture::for_each`](crate::Capture::for_each) broke in its middle.
+/// what is left of it after [`Capture::try_for_each`](crate::Capture::try_for_each) broke in its
+/// middle.
 ///
 /// Dropping it gives the block back to the kernel. Until then the kernel fills the other blocks,
 /// and stops when it reaches this one again. A batch that is leaked (`mem::forget`) is lent once

@@ -5,7 +5,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::time::Duration;
 
 use netring_sys::syscall::packet_statistics;
-use netring_sys::wait::{self, Stop, StopHandle, Waiter};
+use netring_sys::wait::{self, LinkMonitor, LinkState, Stop, StopHandle, Waiter};
 use netring_sys::{
     Build, Error, Interface, Open, Packet, PacketSource, Promiscuous, Readiness, Stats,
     SyscallError,
@@ -17,13 +17,15 @@ use super::pace::Change;
 use super::reader::Reader;
 use crate::builder::CaptureBuilder;
 
+/// How often a wait looks at the interface if a sandbox forbids watching it.
+const UNWATCHED: Duration = Duration::from_secs(1);
+
 /// Receives the packets of one interface through a ring of blocks that the kernel fills.
 ///
-/// [`next_batch`](Self::next_batch) waits for a block and lends it as a [batch](Batch),
-/// [`for_each`](Self::for_each) loops over single packets, and [`PacketSource`] is the interface
-/// for all layers above. The descriptor ([`AsFd`]) is readable when
-/// [`ready`](PacketSource::ready) has something to report: a block, a stop, or news of the
-/// interface.
+/// It is read as every source is: [`next_batch`](PacketSource::next_batch) waits for a block and
+/// lends it as a [batch](Batch), and [`for_each`](PacketSource::for_each) loops over single
+/// packets. The descriptor ([`AsFd`]) is readable when [`ready`](PacketSource::ready) has something
+/// to report: a block, a stop, or news of the interface.
 ///
 /// It receives from the moment it is opened until it is dropped. If nobody takes batches the ring
 /// fills up, and packets that do not fit are counted as dropped:
@@ -87,51 +89,19 @@ impl Capture {
         }
     }
 
-    /// Waits for a batch. Returns `Ok(None)` if the timeout expires first; `None` waits forever.
-    ///
-    /// Signals that interrupt the wait do not prolong it, and a timeout below a millisecond is not
-    /// rounded to zero.
-    ///
-    /// ```no_run
-    /// # fn example(capture: &mut netring_afpacket::Capture) -> Result<(), netring_sys::Error> {
-    /// use netring_sys::{Error, PacketBatch};
-    /// use std::time::Duration;
-    ///
-    /// loop {
-    ///     match capture.next_batch(Duration::from_millis(100)) {
-    ///         Ok(Some(batch)) => println!("{} packets", batch.packets().count()),
-    ///         Ok(None) => println!("none for 100 ms"),
-    ///         Err(down @ Error::LinkDown { .. }) => println!("{down}"),
-    ///         Err(Error::Closed) => return Ok(()),
-    ///         Err(error) => return Err(error),
-    ///     }
-    /// }
-    /// # }
-    /// ```
-    ///
-    /// # Errors
-    /// - [`Error::LinkDown`] once each time the interface goes down; the capture continues.
-    /// - [`Error::InterfaceRemoved`] once the interface is gone and its last packets were lent.
-    /// - [`Error::Closed`] after a [`StopHandle`] stopped the capture.
-    pub fn next_batch(
-        &mut self,
-        timeout: impl Into<Option<Duration>>,
-    ) -> Result<Option<Batch<'_>>, Error> {
-        wait::next_batch(self, timeout.into())
-    }
-
-    /// Calls `f` with each packet. Returns `Some` of the value that `f` breaks with, or `None` once
-    /// the capture is stopped.
+    /// Calls `f` with each packet until it breaks. Returns `Some` of the value that it breaks with,
+    /// or `None` once the capture is stopped. For a loop that never breaks,
+    /// [`for_each`](PacketSource::for_each) is shorter.
     ///
     /// A loop that breaks in the middle of a block keeps its place: the next loop, or the next
-    /// batch, begins with the packet after the one that broke. A link that goes down does not end
-    /// the loop; [`Stats::link_downs`] counts it.
+    /// batch, begins with the packet after the one that broke. It waits as
+    /// [`next_batch`](PacketSource::next_batch) does, so a link that goes down does not end it.
     ///
     /// ```no_run
     /// # fn example(capture: &mut netring_afpacket::Capture) -> Result<(), netring_sys::Error> {
     /// use std::ops::ControlFlow;
     ///
-    /// let first_long = capture.for_each(|packet| match packet.wire_len() {
+    /// let first_long = capture.try_for_each(|packet| match packet.wire_len() {
     ///     1000.. => ControlFlow::Break(packet.to_buf()),
     ///     _ => ControlFlow::Continue(()),
     /// })?;
@@ -141,19 +111,20 @@ impl Capture {
     ///
     /// # Errors
     /// Returns [`Error::InterfaceRemoved`], or the call that failed.
-    pub fn for_each<B>(
+    pub fn try_for_each<B>(
         &mut self,
         mut f: impl FnMut(Packet<'_>) -> ControlFlow<B>,
     ) -> Result<Option<B>, Error> {
         loop {
-            // Dropping the batch would give the block back, and this loop keeps its place in it.
-            match wait::next_batch(self, None).map(|batch| batch.map(std::mem::forget)) {
-                Ok(_) | Err(Error::LinkDown { .. }) => {}
-                Err(Error::Closed) => return Ok(None),
-                Err(error) => return Err(error),
-            }
-            if let Some(value) = self.reader.each(&mut f) {
-                return Ok(Some(value));
+            match self.wait(None) {
+                Ok(Readiness::Ready) => {
+                    if let Some(value) = self.reader.each(&mut f) {
+                        return Ok(Some(value));
+                    }
+                }
+                Ok(Readiness::Ended) => return Ok(None),
+                Err(error) if error.is_terminal() => return Err(error),
+                Ok(Readiness::Empty) | Err(_) => {}
             }
         }
     }
@@ -163,12 +134,31 @@ impl Capture {
         self.waiter.stop_handle()
     }
 
+    /// The current state of the interface: whether it is up and has a carrier. It is
+    /// [`LinkState::Unknown`] if the interface is [not watched](Self::why_link_unwatched).
+    ///
+    /// # Errors
+    /// The call that failed.
+    pub fn link_state(&mut self) -> Result<LinkState, Error> {
+        Ok(self.waiter.link_state()?)
+    }
+
+    /// Returns a monitor that reports each change of the interface to another thread or task, until
+    /// the interface is removed or the capture stopped. Call it in the network namespace of the
+    /// interface.
+    ///
+    /// # Errors
+    /// The call that failed: a sandbox forbids netlink, or there are too many open files.
+    pub fn link_monitor(&self) -> Result<LinkMonitor, Error> {
+        self.waiter.link_monitor(&self.interface)
+    }
+
     /// Why the state of the interface is not watched, if a sandbox forbids netlink sockets; `None`
     /// if it is watched.
     ///
     /// Without it the capture still receives, and reports what its own socket learns: that the
-    /// interface was set down, and its removal if it was up. It does not report a lost carrier, and
-    /// reports the removal of an interface that is down only to a reader that waits with a timeout.
+    /// interface was set down, and its removal. It does not report a lost carrier, and an async
+    /// reader does not learn of the removal of an interface that is down.
     pub fn why_link_unwatched(&self) -> Option<&SyscallError> {
         self.waiter.why_link_unwatched()
     }
@@ -243,6 +233,20 @@ impl PacketSource for Capture {
     #[inline]
     fn batch(&mut self) -> Batch<'_> {
         Batch::new(&mut self.reader)
+    }
+
+    #[inline]
+    fn wait(&mut self, timeout: Option<Duration>) -> Result<Readiness, Error> {
+        if timeout.is_some() || self.why_link_unwatched().is_none() {
+            return wait::ready(self, timeout);
+        }
+        // Nothing wakes the reader if the interface is removed while it is down.
+        loop {
+            let found = wait::ready(self, Some(UNWATCHED))?;
+            if found != Readiness::Empty {
+                return Ok(found);
+            }
+        }
     }
 
     fn stats(&mut self) -> Result<Stats, Error> {

@@ -8,7 +8,9 @@ use std::thread;
 use std::time::Duration;
 
 use netring_afpacket::{Capture, CaptureBuilder, Profile};
-use netring_sys::{Count, Error, Interface, PacketBatch, PacketBuf, PacketSource, Readiness};
+use netring_sys::{
+    Count, Error, Interface, PacketBatch, PacketBuf, PacketSource, Readiness, Timed,
+};
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
 use xtask::load::wait_until;
 use xtask::netns::{Netns, ip, veth};
@@ -143,7 +145,11 @@ fn a_packet_stays_as_it_is_while_it_is_held_and_comes_once() {
     let mut capture = small().build().unwrap();
     let sender = Sender::on("b").unwrap();
     (0..10).for_each(|n| sender.send(&numbered(n, 60)).unwrap());
-    let held = capture.next_batch(PATIENCE).unwrap().unwrap();
+    let held = capture
+        .next_batch_timeout(PATIENCE)
+        .unwrap()
+        .batch()
+        .unwrap();
     assert_eq!(held.sequence(), 1);
     let bytes = |batch: &netring_afpacket::Batch<'_>| {
         batch.packets().map(PacketBuf::from).collect::<Vec<_>>()
@@ -156,7 +162,7 @@ fn a_packet_stays_as_it_is_while_it_is_held_and_comes_once() {
     drop(held);
     // A loop that breaks keeps its place.
     for expected in 1..=3 {
-        let found = capture.for_each(|packet| ControlFlow::Break(number(packet.data())));
+        let found = capture.try_for_each(|packet| ControlFlow::Break(number(packet.data())));
         assert_eq!(found.unwrap(), Some(Some(expected)));
     }
     let rest = collect(&mut capture, usize::MAX, SILENCE).unwrap();
@@ -214,12 +220,16 @@ fn a_link_goes_down_and_up_and_away_behind_the_last_packet() {
     });
     ip("link set dev a down").unwrap();
     // The packet first, then the report, once.
-    let packets = capture.next_batch(PATIENCE).unwrap().unwrap();
+    let packets = capture
+        .next_batch_timeout(PATIENCE)
+        .unwrap()
+        .batch()
+        .unwrap();
     assert_eq!(number(packets.packets().next().unwrap().data()), Some(1));
     drop(packets);
-    let down = capture.next_batch(PATIENCE).unwrap_err();
+    let down = capture.wait(Some(PATIENCE)).unwrap_err();
     assert!(matches!(down, Error::LinkDown { .. }), "{down}");
-    assert!(capture.next_batch(SILENCE).unwrap().is_none());
+    assert_eq!(capture.wait(Some(SILENCE)).unwrap(), Readiness::Empty);
 
     ip("link set dev a up").unwrap();
     wait_until("the link is up", PATIENCE, || {
@@ -235,9 +245,9 @@ fn a_link_goes_down_and_up_and_away_behind_the_last_packet() {
     );
     ip("link del dev a").unwrap();
     let gone = loop {
-        match capture.next_batch(PATIENCE) {
-            Ok(Some(_)) | Err(Error::LinkDown { .. }) => {}
-            Ok(None) => panic!("the capture hangs"),
+        match capture.next_batch_timeout(PATIENCE) {
+            Ok(Timed::Batch(_)) => {}
+            Ok(end) => panic!("the capture hangs: {end:?}"),
             Err(error) => break error,
         }
     };

@@ -5,8 +5,8 @@ use std::ops::ControlFlow;
 use std::thread;
 use std::time::Duration;
 
-use netring_afpacket::{Capture, Profile};
-use netring_sys::{Count, Error, Interface, PacketBatch, PacketSource};
+use netring_afpacket::{Capture, LinkMonitor, LinkState, Profile};
+use netring_sys::{Count, Error, Interface, PacketBatch, PacketSource, Readiness};
 use xtask::load::{cost, wait_until};
 use xtask::netns::{Netns, ip, veth};
 use xtask::wire::{Sender, collect, number, numbered};
@@ -22,7 +22,7 @@ fn capture() -> Capture {
 
 /// The next report is that the link went down.
 fn goes_down(capture: &mut Capture) {
-    let next = capture.next_batch(SECOND).map(|batch| batch.is_some());
+    let next = capture.wait(Some(SECOND));
     assert!(
         matches!(&next, Err(Error::LinkDown { interface, was_up: true }) if interface == "a"),
         "{next:?}"
@@ -32,14 +32,14 @@ fn goes_down(capture: &mut Capture) {
 /// From now on every call reports the removal.
 fn is_removed(capture: &mut Capture) {
     for _ in 0..3 {
-        let next = capture.next_batch(SECOND).map(|batch| batch.is_some());
+        let next = capture.wait(Some(SECOND));
         let Err(error) = next else {
             panic!("{next:?}");
         };
         assert!(matches!(&error, Error::InterfaceRemoved { interface } if interface == "a"));
         assert!(error.is_terminal());
     }
-    let looped = capture.for_each(|_| ControlFlow::Break(()));
+    let looped = capture.try_for_each(|_| ControlFlow::Break(()));
     assert!(
         matches!(looped, Err(Error::InterfaceRemoved { .. })),
         "{looped:?}"
@@ -139,9 +139,9 @@ fn p12_earlier_packets_are_lent_before_the_link_down_is_reported_and_neither_is_
         ip("link set dev a down").unwrap();
         let (mut packets, mut downs) = (0, 0);
         while packets < 5 || downs < 1 {
-            match capture.next_batch(SECOND) {
-                Ok(Some(batch)) => packets += batch.packets().count(),
-                Ok(None) => panic!("{packets} packets and {downs} reports in a second"),
+            match capture.wait(Some(SECOND)) {
+                Ok(Readiness::Ready) => packets += capture.batch().packets().count(),
+                Ok(_) => panic!("{packets} packets and {downs} reports in a second"),
                 Err(Error::LinkDown { .. }) => downs += 1,
                 Err(error) => panic!("{error}"),
             }
@@ -176,7 +176,7 @@ fn p12_an_interface_that_is_removed_while_it_is_down_is_the_end_too() {
     sleeps(&mut capture);
     // It wakes a sleeping reader.
     let reader = thread::spawn(move || {
-        let next = capture.next_batch(None).map(|batch| batch.is_some());
+        let next = capture.next_batch().map(|batch| batch.is_some());
         (capture, next)
     });
     thread::sleep(Duration::from_millis(100));
@@ -233,7 +233,7 @@ fn p12_a_capture_can_be_opened_on_an_interface_that_is_down() {
     veth("a", "b").unwrap();
     ip("link set dev a down").unwrap();
     let mut capture = capture();
-    let down = capture.next_batch(SECOND).map(|batch| batch.is_some());
+    let down = capture.wait(Some(SECOND));
     let down = down.unwrap_err().to_string();
     assert_eq!(
         down,
@@ -256,7 +256,7 @@ fn a_loop_goes_on_through_a_link_that_was_down() {
     veth("a", "b").unwrap();
     let mut capture = capture();
     let reader = thread::spawn(move || {
-        let found = capture.for_each(|packet| ControlFlow::Break(number(packet.data())));
+        let found = capture.try_for_each(|packet| ControlFlow::Break(number(packet.data())));
         (found.unwrap(), link_downs(&mut capture))
     });
     thread::sleep(Duration::from_millis(50));
@@ -278,10 +278,8 @@ fn an_interface_that_joins_and_leaves_a_bridge_is_neither_down_nor_removed() {
     let mut capture = capture();
     for change in ["master bridge", "nomaster"] {
         ip(&format!("link set dev a {change}")).unwrap();
-        let next = capture
-            .next_batch(Duration::from_millis(200))
-            .map(|batch| batch.is_some());
-        assert!(matches!(next, Ok(false)), "{change}: {next:?}");
+        let next = capture.wait(Some(Duration::from_millis(200)));
+        assert!(matches!(next, Ok(Readiness::Empty)), "{change}: {next:?}");
     }
     packets_arrive(&mut capture, 0);
     assert_eq!(link_downs(&mut capture), Count::Exact(0));
@@ -299,4 +297,72 @@ fn events_of_other_interfaces_are_not_reported() {
     }
     sleeps(&mut capture);
     packets_arrive(&mut capture, 0);
+}
+
+#[test]
+#[ignore = "needs a network namespace: cargo xtask test-netns"]
+fn the_state_of_the_link_is_known_at_any_time_and_is_reported_nevertheless() {
+    let _ns = Netns::enter().unwrap();
+    veth("a", "b").unwrap();
+    let mut capture = capture();
+    assert_eq!(capture.link_state().unwrap(), LinkState::Up);
+    ip("link set dev b down").unwrap();
+    assert_eq!(capture.link_state().unwrap(), LinkState::Down);
+    goes_down(&mut capture);
+    comes_up("b");
+    assert_eq!(capture.link_state().unwrap(), LinkState::Up);
+    ip("link del dev a").unwrap();
+    assert_eq!(capture.link_state().unwrap(), LinkState::Removed);
+    is_removed(&mut capture);
+}
+
+/// The changes of `a` until there are no more, seen by a thread that reads no packets.
+fn changes(mut monitor: LinkMonitor) -> thread::JoinHandle<Vec<LinkState>> {
+    thread::spawn(move || std::iter::from_fn(|| monitor.next_change().unwrap()).collect())
+}
+
+#[test]
+#[ignore = "needs a network namespace: cargo xtask test-netns"]
+fn a_monitor_reports_each_change_to_another_thread_until_the_removal() {
+    use LinkState::{Down, Removed, Up};
+    let _ns = Netns::enter().unwrap();
+    veth("a", "b").unwrap();
+    veth("c", "d").unwrap();
+    let capture = capture();
+    let mut late = capture.link_monitor().unwrap();
+    assert_eq!(late.state(), Up);
+    assert_eq!(late.look().unwrap(), None);
+    let watching = changes(capture.link_monitor().unwrap());
+    for end in ["a", "b"] {
+        ip(&format!("link set dev {end} down")).unwrap();
+        ip("link set dev c down").unwrap();
+        comes_up(end);
+    }
+    ip("link del dev a").unwrap();
+    let expected = [Down, Up, Down, Up, Down, Removed];
+    assert_eq!(watching.join().unwrap(), expected);
+    // Nothing is missed by a thread that looks when all is over.
+    let seen: Vec<_> = std::iter::from_fn(|| late.look().unwrap()).collect();
+    assert_eq!((seen.as_slice(), late.state()), (&expected[..], Removed));
+    assert!(late.is_ended());
+    assert_eq!(late.next_change().unwrap(), None);
+}
+
+#[test]
+#[ignore = "needs a network namespace: cargo xtask test-netns"]
+fn a_monitor_ends_with_its_capture_and_by_a_handle_of_its_own() {
+    let _ns = Netns::enter().unwrap();
+    veth("a", "b").unwrap();
+    ip("link set dev a down").unwrap();
+    let capture = capture();
+    let own = LinkMonitor::new(capture.interface()).unwrap();
+    assert_eq!(own.state(), LinkState::Down);
+    let stops = [own.stop_handle(), capture.stop_handle()];
+    let watching = [own, capture.link_monitor().unwrap()].map(changes);
+    thread::sleep(Duration::from_millis(50));
+    for (stop, thread) in stops.iter().zip(watching) {
+        assert!(!thread.is_finished() && !capture.stop_handle().is_stopped());
+        stop.stop();
+        assert_eq!(thread.join().unwrap(), []);
+    }
 }

@@ -46,7 +46,11 @@ fn psock_tpacket_v3_rx() {
         for n in sent.by_ref().take(40) {
             from.send_to(&payload(n), to.local_addr().unwrap()).unwrap();
         }
-        let batch = capture.next_batch(SILENCE).unwrap().unwrap();
+        let batch = capture
+            .next_batch_timeout(SILENCE)
+            .unwrap()
+            .batch()
+            .unwrap();
         assert_eq!(batch.sequence(), sequence + 1);
         (sequence, blocks) = (batch.sequence(), blocks + 1);
         received.extend(batch.packets().map(PacketBuf::from));

@@ -8,7 +8,7 @@ use std::thread;
 use std::time::Duration;
 
 use netring_afpacket::{Capture, CaptureBuilder, Profile};
-use netring_sys::{Count, Interface, PacketBatch, PacketBuf, PacketSource, Readiness};
+use netring_sys::{Count, Interface, PacketBatch, PacketBuf, PacketSource, Readiness, Timed};
 use nix::errno::Errno;
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
 use xtask::load::{Flood, cost};
@@ -99,7 +99,11 @@ fn p2_the_books_balance_behind_a_slow_reader() {
     let flood = Flood::on("b", |n| numbered(n, 64)).unwrap();
     let (mut seen, mut reads) = (Vec::new(), Vec::new());
     for _ in 0..200 {
-        let batch = capture.next_batch(SILENCE).unwrap().unwrap();
+        let batch = capture
+            .next_batch_timeout(SILENCE)
+            .unwrap()
+            .batch()
+            .unwrap();
         seen.extend(batch.packets().map(|packet| number(packet.data()).unwrap()));
         // Too long for a ring that is full in less than a millisecond.
         thread::sleep(Duration::from_millis(1));
@@ -138,7 +142,11 @@ fn p7_a_held_block_stalls_the_ring_which_is_counted_and_passes() {
     let mut capture = small().build().unwrap();
     let sender = Sender::on("b").unwrap();
     send(&sender, 0..1);
-    let held = capture.next_batch(SILENCE).unwrap().unwrap();
+    let held = capture
+        .next_batch_timeout(SILENCE)
+        .unwrap()
+        .batch()
+        .unwrap();
     // The ring runs full behind the held block. Nothing spins meanwhile: the capture has no thread
     // that could.
     send(&sender, 1..1000);
@@ -169,7 +177,7 @@ fn p8_who_holds_the_newest_block_and_waits_does_not_spin() {
     let interest = EpollEvent::new(EpollFlags::EPOLLIN | EpollFlags::EPOLLET, 0);
     set.add(capture.as_fd(), interest).unwrap();
     send(&Sender::on("b").unwrap(), 0..2);
-    let first = capture.for_each(|packet| ControlFlow::Break(number(packet.data())));
+    let first = capture.try_for_each(|packet| ControlFlow::Break(number(packet.data())));
     assert_eq!(first.unwrap(), Some(Some(0)));
 
     let second = Duration::from_secs(1);
@@ -185,14 +193,15 @@ fn p8_who_holds_the_newest_block_and_waits_does_not_spin() {
     // The rest of the block is ready at once. Once it is given back, a blocking reader sleeps.
     assert_eq!(
         capture
-            .next_batch(Duration::ZERO)
+            .next_batch_timeout(Duration::ZERO)
             .unwrap()
+            .batch()
             .unwrap()
             .packets()
             .count(),
         1
     );
-    let (none, waiting) = cost(|| capture.next_batch(second).unwrap().is_none());
+    let (none, waiting) = cost(|| capture.next_batch_timeout(second).unwrap().is_timed_out());
     assert!(
         none && waiting.cpu < second / 20 && waiting.sleeps <= 10,
         "{waiting:?}"
@@ -211,7 +220,11 @@ fn p9_a_block_stays_as_it_is_while_it_is_held_and_comes_once() {
     for _ in 0..10 {
         send(&sender, at..at + 10);
         at += 10;
-        let held = capture.next_batch(SILENCE).unwrap().unwrap();
+        let held = capture
+            .next_batch_timeout(SILENCE)
+            .unwrap()
+            .batch()
+            .unwrap();
         assert_eq!(held.sequence(), sequence + 1);
         let before: Vec<_> = held.packets().map(PacketBuf::from).collect();
         // Ten times as much as the whole ring holds.
@@ -223,7 +236,7 @@ fn p9_a_block_stays_as_it_is_while_it_is_held_and_comes_once() {
         seen.extend(numbers(&before));
         sequence = held.sequence();
         drop(held);
-        while let Some(batch) = capture.next_batch(SILENCE).unwrap() {
+        while let Timed::Batch(batch) = capture.next_batch_timeout(SILENCE).unwrap() {
             assert_eq!(batch.sequence(), sequence + 1);
             sequence = batch.sequence();
             seen.extend(batch.packets().map(|packet| number(packet.data()).unwrap()));
@@ -318,7 +331,7 @@ fn s7_a_loop_that_is_left_goes_on_behind_the_packet_that_broke() {
     // Left after 1, 2, 3 … packets; by a loop, and once by a batch in the middle.
     for many in 1..=4 {
         let mut left = many;
-        let broke = capture.for_each(|packet| {
+        let broke = capture.try_for_each(|packet| {
             seen.push(number(packet.data()).unwrap());
             left -= 1;
             if left == 0 {
@@ -332,7 +345,11 @@ fn s7_a_loop_that_is_left_goes_on_behind_the_packet_that_broke() {
     assert_eq!(seen, (0..10).collect::<Vec<_>>());
     assert_eq!(capture.stats().unwrap().delivered, Count::Exact(10));
     // A batch that nobody iterates was still lent: its packets count as delivered, once.
-    let rest = capture.next_batch(SILENCE).unwrap().unwrap();
+    let rest = capture
+        .next_batch_timeout(SILENCE)
+        .unwrap()
+        .batch()
+        .unwrap();
     assert_eq!(number(rest.packets().next().unwrap().data()), Some(10));
     drop(rest);
     let (stats, delivered) = (capture.stats().unwrap(), Count::Exact(20));

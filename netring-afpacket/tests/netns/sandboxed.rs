@@ -6,8 +6,8 @@ use crate::sandbox;
 
 use std::time::Duration;
 
-use netring_afpacket::{Capture, Profile};
-use netring_sys::{Count, Error, Interface, PacketSource};
+use netring_afpacket::{Capture, LinkState, Profile};
+use netring_sys::{Count, Error, Interface, PacketSource, Readiness};
 use sandbox::forbid_sockets;
 use xtask::netns::{Netns, ip, veth};
 use xtask::wire::{Sender, collect, number, numbered};
@@ -54,8 +54,8 @@ impl Outside {
     }
 }
 
-fn next(capture: &mut Capture) -> Result<bool, Error> {
-    capture.next_batch(SECOND).map(|batch| batch.is_some())
+fn next(capture: &mut Capture) -> Result<Readiness, Error> {
+    capture.wait(Some(SECOND))
 }
 
 #[test]
@@ -85,7 +85,7 @@ fn a_capture_opens_without_netlink_and_says_what_it_does_not_watch() {
             matches!(&down, Err(Error::LinkDown { was_up: true, .. })),
             "{down:?}"
         );
-        assert!(matches!(next(&mut capture), Ok(false)));
+        assert!(matches!(next(&mut capture), Ok(Readiness::Empty)));
         assert_eq!(capture.stats().unwrap().link_downs, Count::AtLeast(downs));
         outside.ip("link set dev a up");
     }
@@ -106,7 +106,7 @@ fn a_capture_opens_without_netlink_and_says_what_it_does_not_watch() {
 
 #[test]
 #[ignore = "needs a network namespace: cargo xtask test-netns"]
-fn an_interface_that_is_removed_while_down_is_gone_for_a_reader_with_a_timeout() {
+fn an_interface_that_is_removed_while_down_is_gone_without_netlink_too() {
     let _ns = Netns::enter().unwrap();
     veth("a", "b").unwrap();
     let outside = Outside::new();
@@ -118,8 +118,23 @@ fn an_interface_that_is_removed_while_down_is_gone_for_a_reader_with_a_timeout()
         matches!(&down, Err(Error::LinkDown { was_up: false, .. })),
         "{down:?}"
     );
-    assert!(matches!(next(&mut capture), Ok(false)));
+    assert!(matches!(next(&mut capture), Ok(Readiness::Empty)));
+    assert_eq!(capture.link_state().unwrap(), LinkState::Unknown);
+    let error = capture.link_monitor().map(drop).unwrap_err().to_string();
+    assert!(error.contains("allow AF_NETLINK"), "{error}");
+    // A reader that waits forever is not woken by the removal, and learns of it nevertheless.
+    let reader = std::thread::spawn(move || {
+        let next = capture.next_batch().map(|batch| batch.is_some());
+        (next, capture)
+    });
+    std::thread::sleep(Duration::from_millis(50));
     outside.ip("link del dev a");
+    let (gone, mut capture) = reader.join().unwrap();
+    assert!(
+        matches!(&gone, Err(Error::InterfaceRemoved { .. })),
+        "{gone:?}"
+    );
+    assert_eq!(capture.link_state().unwrap(), LinkState::Removed);
     let gone = next(&mut capture);
     assert!(
         matches!(&gone, Err(Error::InterfaceRemoved { .. })),

@@ -1,7 +1,7 @@
 //! Opening and closing a source.
 
 use std::io;
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 #[cfg(doc)]
 use netring_sys::Readiness;
@@ -29,23 +29,7 @@ impl<S: PacketSource + AsFd> AsyncSource<S> {
     /// # Panics
     /// Panics if the runtime was built without `enable_io`.
     pub fn new(source: S) -> Result<Self, Error> {
-        in_a_runtime("AsyncSource::new")?;
-        // An epoll set of its own with one member. The runtime waits for edges, reports an error
-        // without data apart from readability, and keeps a hang-up forever; through the set each of
-        // the three is one edge of readability.
-        let set = epoll()?;
-        epoll_add(set.as_fd(), source.as_fd(), 0)?;
-        #[allow(
-            deprecated,
-            reason = "tokio replaced it by an unsafe fn, for types whose descriptor may change or close; an OwnedFd's does not"
-        )]
-        let set = AsyncFd::with_interest(set, Interest::READABLE).map_err(register)?;
-        Ok(Self {
-            set: Some(set),
-            source: Held::new(source),
-            time_slice: TimeSlice::default(),
-            empty: false,
-        })
+        Self::with_descriptor(source, |source| Some(source.as_fd()))
     }
 
     /// Opens the interface with this name and the source's default settings. It blocks the calling
@@ -139,6 +123,29 @@ where
 }
 
 impl<S: PacketSource> AsyncSource<S> {
+    /// Like [`new`](Self::new) if the source has a descriptor, and like [`replay`](Self::replay) if
+    /// it has none: for a type that is a capture or a file, and for adapters around it.
+    ///
+    /// # Errors
+    /// The errors of [`new`](Self::new), if there is a descriptor.
+    ///
+    /// # Panics
+    /// Panics as [`new`](Self::new) does.
+    pub fn with_descriptor(
+        source: S,
+        descriptor: impl FnOnce(&S) -> Option<BorrowedFd<'_>>,
+    ) -> Result<Self, Error> {
+        let descriptor = descriptor(&source);
+        let set = descriptor.map(|descriptor| register(descriptor, "AsyncSource::new"));
+        let set = set.transpose()?;
+        Ok(Self {
+            set,
+            source: Held::new(source),
+            time_slice: TimeSlice::default(),
+            empty: false,
+        })
+    }
+
     /// Wraps a source that never has to be waited for, as it is never [`Empty`](Readiness::Empty):
     /// a capture file, a generator.
     ///
@@ -182,6 +189,30 @@ impl<S: Send + 'static> AsyncSource<S> {
     }
 }
 
+/// Has the current runtime wait for a descriptor.
+pub(crate) fn register(
+    descriptor: BorrowedFd<'_>,
+    setting: &'static str,
+) -> Result<AsyncFd<OwnedFd>, Error> {
+    in_a_runtime(setting)?;
+    // An epoll set of its own with one member. The runtime waits for edges, reports an error
+    // without data apart from readability, and keeps a hang-up forever; through the set each of the
+    // three is one edge of readability.
+    let set = epoll()?;
+    epoll_add(set.as_fd(), descriptor, 0)?;
+    #[allow(
+        deprecated,
+        reason = "tokio replaced it by an unsafe fn, for types whose descriptor may change or close; an OwnedFd's does not"
+    )]
+    let set = AsyncFd::with_interest(set, Interest::READABLE);
+    set.map_err(|source| {
+        Error::from(SyscallError {
+            call: "epoll_ctl(EPOLL_CTL_ADD)",
+            source,
+        })
+    })
+}
+
 fn in_a_runtime(setting: &'static str) -> Result<(), Error> {
     Handle::try_current()
         .map(drop)
@@ -196,13 +227,6 @@ fn in_a_runtime(setting: &'static str) -> Result<(), Error> {
 fn no_thread(source: io::Error) -> SyscallError {
     SyscallError {
         call: "clone",
-        source,
-    }
-}
-
-fn register(source: io::Error) -> SyscallError {
-    SyscallError {
-        call: "epoll_ctl(EPOLL_CTL_ADD)",
         source,
     }
 }

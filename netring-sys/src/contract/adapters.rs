@@ -7,6 +7,7 @@
 //! - [`Filtered`] lends the packets that match a filter;
 //! - [`Limit`] ends after a number of packets;
 //! - [`Tee`] writes each packet to a [`PacketWriter`](crate::PacketWriter) as well;
+//! - [`AnySource`] is a source of any type, chosen while the program runs;
 //! - [`SinkWriter`] turns a [`PacketSink`](crate::PacketSink) into such a writer.
 //!
 //! ```
@@ -19,6 +20,7 @@
 //! }
 //! ```
 
+mod any;
 mod filtered;
 mod inside;
 mod limit;
@@ -29,6 +31,7 @@ mod tee;
 #[cfg(doc)]
 use crate::Stats;
 
+pub use any::{AnyBatch, AnySource};
 pub use filtered::Filtered;
 pub use limit::Limit;
 pub use part::Part;

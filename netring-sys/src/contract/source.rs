@@ -1,10 +1,39 @@
-//! The contract of a source: looking for packets, and lending them.
+//! The contract of a source: looking for packets, waiting for them, and lending them.
 
+use std::time::{Duration, Instant};
+
+use super::timed::Timed;
 use crate::{Error, Packet, Stats};
 
 /// Lends packets in batches. A capture ring, a capture file, a generator, and any
 /// [adapter](crate::adapters) around them implement it; the flow engine and the async adapter know
 /// nothing else.
+///
+/// # Reading a source
+///
+/// [`next_batch`](Self::next_batch) waits for the next batch, and returns `None` at the end of the
+/// source. It means the same for every source:
+///
+/// ```
+/// use netring_sys::{Error, PacketBatch, PacketSource};
+///
+/// fn bytes(source: &mut impl PacketSource) -> Result<u64, Error> {
+///     let mut bytes = 0;
+///     while let Some(batch) = source.next_batch()? {
+///         for packet in batch.packets() {
+///             bytes += u64::from(packet.wire_len());
+///         }
+///     }
+///     Ok(bytes)
+/// }
+/// ```
+///
+/// The loop ends when a file is at its end or a capture is stopped. It goes on while an interface
+/// is silent or down ([`Stats::link_downs`] counts how often it went down), and returns
+/// [`Error::InterfaceRemoved`] if the interface is removed. If you have something else to do
+/// meanwhile, use [`next_batch_timeout`](Self::next_batch_timeout).
+///
+/// # Writing a source
 ///
 /// Looking ([`ready`](Self::ready)) and lending ([`batch`](Self::batch)) are two steps, because one
 /// step that does both cannot be awaited without either unsafe code or copies. There is no
@@ -59,13 +88,7 @@ use crate::{Error, Packet, Stats};
 ///     lent: 0,
 /// };
 /// let mut bytes = 0;
-/// while source.ready()? == Readiness::Ready {
-///     bytes += source
-///         .batch()
-///         .packets()
-///         .map(|packet| packet.data().len())
-///         .sum::<usize>();
-/// }
+/// source.for_each(|packet| bytes += packet.data().len())?;
 /// assert_eq!(bytes, 180);
 /// # Ok::<(), Error>(())
 /// ```
@@ -111,6 +134,102 @@ pub trait PacketSource {
     ///
     /// Dropping the batch returns all of its memory: all its packets count as delivered.
     fn batch(&mut self) -> Self::Batch<'_>;
+
+    /// Like [`ready`](Self::ready), but blocks while there is nothing, until the timeout expires;
+    /// `None`, and a timeout that the clock cannot represent, wait forever. Returns
+    /// [`Empty`](Readiness::Empty) only if it expired.
+    ///
+    /// A source that may be empty has to provide it; a live one can use
+    /// [`wait::ready`](crate::wait::ready). Adapters forward it.
+    ///
+    /// # Errors
+    /// The errors of [`ready`](Self::ready). [`Error::Config`] if the source is empty and does not
+    /// provide this method.
+    fn wait(&mut self, timeout: Option<Duration>) -> Result<Readiness, Error> {
+        let _ = timeout;
+        match self.ready()? {
+            Readiness::Empty => Err(cannot_wait()),
+            found => Ok(found),
+        }
+    }
+
+    /// Waits for the next batch, and lends it. Returns `None` at the end: of a file, or of a
+    /// capture that was stopped.
+    ///
+    /// A link that goes down is not the end, nor an error: the wait goes on, and
+    /// [`Stats::link_downs`] counts it. The same is true of every error that is not
+    /// [terminal](Error::is_terminal); [`ready`](Self::ready) returns them.
+    ///
+    /// # Errors
+    /// What ends the source: [`Error::InterfaceRemoved`] once the interface is gone and its last
+    /// packets were lent, damage in a file, or the call that failed.
+    fn next_batch(&mut self) -> Result<Option<Self::Batch<'_>>, Error> {
+        loop {
+            match self.wait(None) {
+                Ok(Readiness::Ready) => break,
+                Ok(Readiness::Ended) => return Ok(None),
+                Err(error) if error.is_terminal() => return Err(error),
+                Ok(Readiness::Empty) | Err(_) => {}
+            }
+        }
+        Ok(Some(self.batch()))
+    }
+
+    /// Like [`next_batch`](Self::next_batch), but stops waiting when the timeout expires.
+    ///
+    /// The timeout is kept to the microsecond, however many signals interrupt the wait. Zero looks
+    /// without waiting; [`Duration::MAX`] waits forever.
+    ///
+    /// ```
+    /// use netring_sys::{Error, PacketBatch, PacketSource, Timed};
+    /// use std::time::Duration;
+    ///
+    /// fn example(source: &mut impl PacketSource) -> Result<(), Error> {
+    ///     loop {
+    ///         match source.next_batch_timeout(Duration::from_secs(1))? {
+    ///             Timed::Batch(batch) => println!("{} packets", batch.packets().count()),
+    ///             Timed::TimedOut => println!("no packet for a second"),
+    ///             Timed::Ended => return Ok(()),
+    ///         }
+    ///     }
+    /// }
+    /// ```
+    ///
+    /// # Errors
+    /// The errors of [`next_batch`](Self::next_batch).
+    fn next_batch_timeout(&mut self, timeout: Duration) -> Result<Timed<Self::Batch<'_>>, Error> {
+        let deadline = Instant::now().checked_add(timeout);
+        let mut left = timeout;
+        loop {
+            match self.wait(Some(left)) {
+                Ok(Readiness::Ready) => break,
+                Ok(Readiness::Ended) => return Ok(Timed::Ended),
+                Ok(Readiness::Empty) => return Ok(Timed::TimedOut),
+                Err(error) if error.is_terminal() => return Err(error),
+                // A report does not prolong the timeout.
+                Err(_) => {}
+            }
+            if let Some(deadline) = deadline {
+                left = deadline.saturating_duration_since(Instant::now());
+            }
+        }
+        Ok(Timed::Batch(self.batch()))
+    }
+
+    /// Calls `f` with each packet until the source ends. The loop waits as
+    /// [`next_batch`](Self::next_batch) does.
+    ///
+    /// To leave the loop early, use the method `try_for_each` of a capture or a file, which keeps
+    /// its place, or a loop over batches.
+    ///
+    /// # Errors
+    /// The errors of [`next_batch`](Self::next_batch).
+    fn for_each(&mut self, mut f: impl FnMut(Packet<'_>)) -> Result<(), Error> {
+        while let Some(batch) = self.next_batch()? {
+            batch.packets().for_each(&mut f);
+        }
+        Ok(())
+    }
 
     /// The fate of every packet so far. Reading resets nothing.
     ///
@@ -185,11 +304,22 @@ impl<S: PacketSource + ?Sized> PacketSource for &mut S {
         (**self).batch()
     }
 
+    fn wait(&mut self, timeout: Option<Duration>) -> Result<Readiness, Error> {
+        (**self).wait(timeout)
+    }
+
     fn stats(&mut self) -> Result<Stats, Error> {
         (**self).stats()
     }
 
     fn is_live(&self) -> bool {
         (**self).is_live()
+    }
+}
+
+fn cannot_wait() -> Error {
+    Error::Config {
+        setting: "PacketSource::wait",
+        why: "the source is empty before its end, and does not implement waiting".into(),
     }
 }

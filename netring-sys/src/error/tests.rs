@@ -224,7 +224,7 @@ fn about_frames_and_sources() -> Vec<Case> {
         ),
         (
             Error::Closed,
-            "the packet source is closed: it was stopped, or has ended",
+            "it is closed: an earlier error was final",
             None,
             ErrorKind::BrokenPipe,
         ),

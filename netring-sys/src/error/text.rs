@@ -34,9 +34,7 @@ impl fmt::Display for Error {
             Self::FramePieces { count, max } => {
                 write!(f, "the frame has {count} pieces, at most {max} are allowed")
             }
-            Self::Closed => {
-                f.write_str("the packet source is closed: it was stopped, or has ended")
-            }
+            Self::Closed => f.write_str("it is closed: an earlier error was final"),
             // The error of another crate says what happened: it belongs to the text.
             Self::Source { what, source } => write!(f, "{what}: {source}"),
             Self::NoSuchInterface { .. }

@@ -6,6 +6,8 @@
 //! everything: if the interface was already down, the kernel removes it without another
 //! notification.
 //!
+//! A [`LinkMonitor`] reports the changes of an interface to another thread or task.
+//!
 //! ```no_run
 //! use std::os::fd::AsFd;
 //! use std::time::Duration;
@@ -21,11 +23,15 @@
 
 mod blocking;
 mod link;
+mod link_state;
+mod monitor;
 mod pace;
 mod stop;
 mod waiter;
 
-pub use blocking::{drain, next_batch, send};
+pub use blocking::{drain, ready, send};
+pub use link_state::LinkState;
+pub use monitor::LinkMonitor;
 pub use stop::{Stop, StopHandle};
 pub use waiter::Waiter;
 

@@ -1,6 +1,7 @@
 //! A capture as a packet source.
 
 use std::os::fd::{AsFd, BorrowedFd};
+use std::time::Duration;
 
 use netring_sys::syscall::xdp_statistics_of;
 use netring_sys::wait::{Stop, StopHandle};
@@ -30,6 +31,19 @@ impl PacketSource for XdpCapture {
             self.feed.interface.index,
             self.feed.card_time,
         )
+    }
+
+    /// With [moderation](super::CaptureBuilder::moderation) it lets packets gather first if they
+    /// come fast, one by one.
+    #[inline]
+    fn wait(&mut self, timeout: Option<Duration>) -> Result<Readiness, Error> {
+        let found = self.queues.look() || self.wait_for_packets(timeout)?;
+        // Also if there are packets: a source that was stopped has ended.
+        Ok(match found {
+            _ if self.queues.waiter().is_stopped() => Readiness::Ended,
+            true => Readiness::Ready,
+            false => Readiness::Empty,
+        })
     }
 
     /// `offered` is what the program redirected to the sockets, by its own count. `dropped` is

@@ -22,7 +22,11 @@ pub(crate) fn take(capture: &mut XdpCapture, count: u64, mut f: impl FnMut(&[u8]
     let (mut got, deadline) = (0, Instant::now() + LIMIT);
     while got < count {
         assert!(Instant::now() < deadline, "{got} of {count} came");
-        let Some(batch) = capture.next_batch(Duration::from_millis(100)).unwrap() else {
+        let Some(batch) = capture
+            .next_batch_timeout(Duration::from_millis(100))
+            .unwrap()
+            .batch()
+        else {
             continue;
         };
         for packet in batch.packets() {

@@ -4,7 +4,6 @@
 use crate::common;
 
 use std::collections::HashMap;
-use std::ops::ControlFlow;
 use std::time::Duration;
 
 use common::capture::*;
@@ -90,9 +89,8 @@ fn each_queue_has_a_worker() {
                 let mut got = Vec::new();
                 let end = worker.for_each(|packet| {
                     got.push(packet.data().to_vec());
-                    ControlFlow::<()>::Continue(())
                 });
-                assert_eq!(end.unwrap(), None);
+                end.unwrap();
                 let stats = worker.stats().unwrap();
                 assert_eq!(stats.delivered, Count::Exact(got.len() as u64));
                 assert_eq!(stats.pending(), Some(0));
@@ -155,7 +153,7 @@ fn a_packet_says_its_queue_its_interface_and_its_clock() {
     let mut capture = builder(AttachMode::Native).build().unwrap();
     let before = netring_sys::Timestamp::now();
     Sender::on("v1").unwrap().send(&numbered(7, 64)).unwrap();
-    let batch = capture.next_batch(LIMIT).unwrap().unwrap();
+    let batch = capture.next_batch_timeout(LIMIT).unwrap().batch().unwrap();
     let packet = batch.packets().next().unwrap();
     assert_eq!(packet.queue(), Some(0));
     assert_eq!(packet.interface(), Interface::by_name("v0").unwrap().index);

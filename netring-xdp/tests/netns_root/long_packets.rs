@@ -10,7 +10,7 @@ use std::time::Duration;
 use common::MODES;
 use common::attached::interface;
 use common::capture::{builder, take};
-use netring_sys::{Count, Error, PacketBatch, PacketSource, XdpMode, syscall};
+use netring_sys::{Count, Error, PacketBatch, PacketSource, Timed, XdpMode, syscall};
 use netring_xdp::program::aya::{Ebpf, maps::XskMap, programs::Xdp};
 use netring_xdp::program::{AttachMode, Program};
 use netring_xdp::{Mode, XdpCapture};
@@ -30,7 +30,7 @@ fn pair(mtu: u32) {
 /// Everything that comes until it is silent.
 fn all(capture: &mut XdpCapture) -> Vec<Vec<u8>> {
     let mut packets = Vec::new();
-    while let Some(batch) = capture.next_batch(SILENCE).unwrap() {
+    while let Timed::Batch(batch) = capture.next_batch_timeout(SILENCE).unwrap() {
         packets.extend(batch.packets().map(|packet| packet.data().to_vec()));
     }
     packets

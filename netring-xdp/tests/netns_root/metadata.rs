@@ -12,7 +12,9 @@ use std::time::Duration;
 use common::attached::redirect;
 use common::capture::*;
 use common::*;
-use netring_sys::{Clock, Count, Error, Interface, PacketBatch, PacketBuf, VlanTag, XdpMode};
+use netring_sys::{
+    Clock, Count, Error, Interface, PacketBatch, PacketBuf, PacketSource, VlanTag, XdpMode,
+};
 use netring_xdp::program::{AttachMode, Metadata, Program};
 use netring_xdp::{CopyMode, DriverMetadata, Mode, XdpCapture};
 use plain::Plain;
@@ -62,7 +64,7 @@ fn packets(capture: &mut XdpCapture, count: usize) -> Vec<PacketBuf> {
 
 /// How the packets of a batch are gone through.
 fn in_a_loop(capture: &mut XdpCapture) -> Vec<PacketBuf> {
-    let batch = capture.next_batch(LIMIT).unwrap().unwrap();
+    let batch = capture.next_batch_timeout(LIMIT).unwrap().batch().unwrap();
     let mut looped = Vec::new();
     for packet in batch.packets() {
         looped.push(packet.to_buf());
@@ -424,7 +426,7 @@ fn s7_a_loop_that_is_left_goes_on_with_the_metadata_of_the_next() {
             .unwrap();
     }
     for n in 0..30 {
-        let broke = capture.for_each(|packet| ControlFlow::Break(packet.to_buf()));
+        let broke = capture.try_for_each(|packet| ControlFlow::Break(packet.to_buf()));
         let packet = broke.unwrap().unwrap();
         assert_eq!(packet.data(), numbered(u64::from(n), 90));
         assert_eq!(packet.vlan(), Some(tag(n)));

@@ -7,7 +7,8 @@ use std::time::Duration;
 use netring_xdp::XdpCapture;
 
 use super::{Attempt, Backend, Builder};
-use crate::wait::{Stop, StopHandle};
+use crate::either::Either;
+use crate::wait::{LinkMonitor, LinkState, Stop, StopHandle};
 use crate::{
     Build, Capture, Error, Interface, Open, Packet, PacketBatch, PacketSource, Readiness, Stats,
     SyscallError, afpacket, xdp,
@@ -47,19 +48,7 @@ impl Source {
 
 /// The packets of one batch of the backend. Dropping it gives all of their memory back.
 #[derive(Debug)]
-pub struct Batch<'a>(Lent<'a>);
-
-#[derive(Debug)]
-enum Lent<'a> {
-    Xdp(xdp::Batch<'a>),
-    AfPacket(afpacket::Batch<'a>),
-}
-
-/// The packets of a batch, with any backend.
-enum Packets<X, P> {
-    Xdp(X),
-    AfPacket(P),
-}
+pub struct Batch<'a>(Either<xdp::Batch<'a>, afpacket::Batch<'a>>);
 
 impl AutoCapture {
     pub(super) const fn new(source: Source, backend: Backend, attempts: Vec<Attempt>) -> Self {
@@ -81,39 +70,48 @@ impl AutoCapture {
         &self.attempts
     }
 
-    /// Waits for a batch. Returns `Ok(None)` if the timeout expires first; `None` waits forever.
-    ///
-    /// # Errors
-    /// - [`Error::LinkDown`] once each time the interface goes down; the capture continues.
-    /// - [`Error::InterfaceRemoved`] once the interface is gone and its last packets were lent.
-    /// - [`Error::Closed`] after a [`StopHandle`] stopped the capture.
-    pub fn next_batch(
-        &mut self,
-        timeout: impl Into<Option<Duration>>,
-    ) -> Result<Option<Batch<'_>>, Error> {
-        // Each backend waits in its own way.
-        let lent = match &mut self.source {
-            Source::Xdp(capture) => capture.next_batch(timeout)?.map(Lent::Xdp),
-            Source::AfPacket(capture) => capture.next_batch(timeout)?.map(Lent::AfPacket),
-        };
-        Ok(lent.map(Batch))
-    }
-
-    /// Calls `f` with each packet. Returns `Some` of the value that `f` breaks with, or `None`
-    /// once the capture is stopped.
+    /// Calls `f` with each packet until it breaks. Returns `Some` of the value that it breaks with,
+    /// or `None` once the capture is stopped. For a loop that never breaks,
+    /// [`for_each`](PacketSource::for_each) is shorter.
     ///
     /// A loop that breaks keeps its place: the next one begins with the packet after the one that
-    /// broke. A link that goes down does not end the loop; [`Stats::link_downs`] counts it.
+    /// broke. It waits as [`next_batch`](PacketSource::next_batch) does, so a link that goes down
+    /// does not end it.
     ///
     /// # Errors
     /// Returns [`Error::InterfaceRemoved`], or the call that failed.
-    pub fn for_each<B>(
+    pub fn try_for_each<B>(
         &mut self,
         f: impl FnMut(Packet<'_>) -> ControlFlow<B>,
     ) -> Result<Option<B>, Error> {
         match &mut self.source {
-            Source::Xdp(capture) => capture.for_each(f),
-            Source::AfPacket(capture) => capture.for_each(f),
+            Source::Xdp(capture) => capture.try_for_each(f),
+            Source::AfPacket(capture) => capture.try_for_each(f),
+        }
+    }
+
+    /// The current state of the interface: whether it is up and has a carrier. It is
+    /// [`LinkState::Unknown`] if the interface is [not watched](Self::why_link_unwatched).
+    ///
+    /// # Errors
+    /// The call that failed.
+    pub fn link_state(&mut self) -> Result<LinkState, Error> {
+        match &mut self.source {
+            Source::Xdp(capture) => capture.link_state(),
+            Source::AfPacket(capture) => capture.link_state(),
+        }
+    }
+
+    /// Returns a monitor that reports each change of the interface to another thread or task, until
+    /// the interface is removed or the capture stopped. Call it in the network namespace of the
+    /// interface.
+    ///
+    /// # Errors
+    /// The call that failed: a sandbox forbids netlink, or there are too many open files.
+    pub fn link_monitor(&self) -> Result<LinkMonitor, Error> {
+        match &self.source {
+            Source::Xdp(capture) => capture.link_monitor(),
+            Source::AfPacket(capture) => capture.link_monitor(),
         }
     }
 
@@ -173,9 +171,18 @@ impl PacketSource for AutoCapture {
     #[inline]
     fn batch(&mut self) -> Batch<'_> {
         Batch(match &mut self.source {
-            Source::Xdp(capture) => Lent::Xdp(capture.batch()),
-            Source::AfPacket(capture) => Lent::AfPacket(capture.batch()),
+            Source::Xdp(capture) => Either::First(capture.batch()),
+            Source::AfPacket(capture) => Either::Second(capture.batch()),
         })
+    }
+
+    // Each backend waits in its own way.
+    #[inline]
+    fn wait(&mut self, timeout: Option<Duration>) -> Result<Readiness, Error> {
+        match &mut self.source {
+            Source::Xdp(capture) => capture.wait(timeout),
+            Source::AfPacket(capture) => capture.wait(timeout),
+        }
     }
 
     fn stats(&mut self) -> Result<Stats, Error> {
@@ -230,33 +237,6 @@ impl AsFd for AutoCapture {
 impl PacketBatch for Batch<'_> {
     #[inline]
     fn packets(&self) -> impl Iterator<Item = Packet<'_>> {
-        match &self.0 {
-            Lent::Xdp(batch) => Packets::Xdp(batch.packets()),
-            Lent::AfPacket(batch) => Packets::AfPacket(batch.packets()),
-        }
-    }
-}
-
-impl<'a, X, P> Iterator for Packets<X, P>
-where
-    X: Iterator<Item = Packet<'a>>,
-    P: Iterator<Item = Packet<'a>>,
-{
-    type Item = Packet<'a>;
-
-    #[inline]
-    fn next(&mut self) -> Option<Packet<'a>> {
-        match self {
-            Self::Xdp(packets) => packets.next(),
-            Self::AfPacket(packets) => packets.next(),
-        }
-    }
-
-    #[inline]
-    fn size_hint(&self) -> (usize, Option<usize>) {
-        match self {
-            Self::Xdp(packets) => packets.size_hint(),
-            Self::AfPacket(packets) => packets.size_hint(),
-        }
+        self.0.packets()
     }
 }

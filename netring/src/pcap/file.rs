@@ -3,8 +3,10 @@
 use std::fmt;
 use std::fs::File;
 use std::io::{self, Read};
+use std::ops::ControlFlow;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::buffer::Buffer;
 use super::classic::{Classic, Variant};
@@ -48,6 +50,8 @@ struct Contents {
     format: Format,
     /// The packets of the next batch. The allocation is reused.
     records: Vec<Record>,
+    /// How many of them were lent, by a loop that was left among them.
+    lent: usize,
     delivered: u64,
     invalid: u64,
     /// Whether the reader reached its end.
@@ -83,7 +87,7 @@ impl<R: Read> CaptureFile<R> {
     /// once.
     ///
     /// ```
-    /// use netring::pcap::CaptureFile;
+    /// use netring::{PacketSource, pcap::CaptureFile};
     ///
     /// // A pcap file of Ethernet without packets.
     /// let bytes = [
@@ -132,21 +136,25 @@ impl<R: Read> CaptureFile<R> {
         }
     }
 
-    /// Returns the next batch, or `None` at the end of the file.
+    /// Calls `f` with each packet until it breaks. Returns `Some` of the value that it breaks with,
+    /// or `None` at the end of the file. For a loop that never breaks,
+    /// [`for_each`](PacketSource::for_each) is shorter.
+    ///
+    /// A loop that breaks keeps its place: the next loop, or the next batch, begins with the packet
+    /// after the one that broke.
     ///
     /// # Errors
-    /// Returns [`Error::Source`] with a [`FileError`] once every packet before the
-    /// fault was lent.
-    pub fn next_batch(&mut self) -> Result<Option<Batch<'_>>, Error> {
-        Ok(match self.ready()? {
-            Readiness::Ready => Some(self.batch()),
-            Readiness::Ended => None,
-            Readiness::Empty => {
-                let offset = self.contents.buffer.offset();
-                let source = Arc::new(io::ErrorKind::WouldBlock.into());
-                return Err(FileError::Read { offset, source }.of(&self.name));
+    /// The errors of [`ready`](PacketSource::ready).
+    pub fn try_for_each<B>(
+        &mut self,
+        mut f: impl FnMut(Packet<'_>) -> ControlFlow<B>,
+    ) -> Result<Option<B>, Error> {
+        while self.wait(None)? == Readiness::Ready {
+            if let Some(value) = self.contents.each(&mut f) {
+                return Ok(Some(value));
             }
-        })
+        }
+        Ok(None)
     }
 }
 
@@ -170,16 +178,30 @@ impl<R: Read> PacketSource for CaptureFile<R> {
         }
     }
 
+    /// Never waits for longer than its reader does.
+    ///
+    /// # Errors
+    /// Also if the reader returned [`WouldBlock`](io::ErrorKind::WouldBlock): nothing reports when
+    /// there is more.
+    fn wait(&mut self, _: Option<Duration>) -> Result<Readiness, Error> {
+        match self.ready()? {
+            Readiness::Empty => {
+                let offset = self.contents.buffer.offset();
+                let source = Arc::new(io::ErrorKind::WouldBlock.into());
+                Err(FileError::Read { offset, source }.of(&self.name))
+            }
+            found => Ok(found),
+        }
+    }
+
     /// A file drops nothing: of what was read so far, `offered = delivered + invalid`.
     fn stats(&mut self) -> Result<Stats, Error> {
         let Contents {
-            delivered,
-            invalid,
-            records,
-            ..
+            delivered, invalid, ..
         } = &self.contents;
+        let left = self.contents.left().len() as u64;
         let mut stats = Stats::counted(*delivered);
-        stats.offered = Count::Exact(delivered + invalid + records.len() as u64);
+        stats.offered = Count::Exact(delivered + invalid + left);
         stats.invalid = Count::Exact(*invalid);
         Ok(stats)
     }
@@ -202,7 +224,7 @@ impl PacketBatch for Batch<'_> {
     #[inline]
     fn packets(&self) -> impl Iterator<Item = Packet<'_>> {
         let memory = self.contents.buffer.memory();
-        let records = self.contents.records.iter();
+        let records = self.contents.left().iter();
         records.filter_map(move |record| record.packet(memory))
     }
 }
@@ -210,8 +232,8 @@ impl PacketBatch for Batch<'_> {
 impl Drop for Batch<'_> {
     #[inline]
     fn drop(&mut self) {
-        self.contents.delivered += self.contents.records.len() as u64;
-        self.contents.records.clear();
+        self.contents.delivered += self.contents.left().len() as u64;
+        self.contents.next();
     }
 }
 
@@ -238,11 +260,47 @@ impl Contents {
             buffer,
             format,
             records: Vec::with_capacity(BATCH),
+            lent: 0,
             delivered: 0,
             invalid: 0,
             whole: false,
             end: None,
         })
+    }
+
+    /// The packets of the batch that are not lent yet.
+    #[inline]
+    fn left(&self) -> &[Record] {
+        self.records.get(self.lent..).unwrap_or_default()
+    }
+
+    /// Moves on to the packets after the batch.
+    #[inline]
+    fn next(&mut self) {
+        self.records.clear();
+        self.lent = 0;
+    }
+
+    /// Calls `f` with the packets of the batch, and stays behind the one that it breaks at.
+    fn each<B>(&mut self, f: &mut impl FnMut(Packet<'_>) -> ControlFlow<B>) -> Option<B> {
+        let memory = self.buffer.memory();
+        let mut broke = None;
+        // The place and the count are written before each call, so they are right even if it
+        // panics.
+        while let Some(record) = self.records.get(self.lent) {
+            self.lent += 1;
+            self.delivered += 1;
+            if let Some(packet) = record.packet(memory)
+                && let ControlFlow::Break(value) = f(packet)
+            {
+                broke = Some(value);
+                break;
+            }
+        }
+        if self.left().is_empty() {
+            self.next();
+        }
+        broke
     }
 
     /// Reads until there is a packet to lend, or the file ends.

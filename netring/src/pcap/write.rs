@@ -26,7 +26,7 @@ const MAX_LEN: usize = 262_144;
 ///
 /// ```
 /// use netring::pcap::{CaptureFile, CaptureWriter};
-/// use netring::{Clock, LinkType, Packet, PacketBatch, PacketWriter, Timestamp};
+/// use netring::{Clock, LinkType, Packet, PacketBatch, PacketSource, PacketWriter, Timestamp};
 ///
 /// let mut writer = CaptureWriter::new(Vec::new(), LinkType::ETHERNET)?;
 /// let time = Timestamp::from_nanos(1_700_000_000_123_456_789, Clock::Unknown);

@@ -9,7 +9,7 @@ use std::time::Duration;
 use netring::Direction;
 use netring::flow::extract::FiveTuple;
 use netring::flow::{FlowEvent, FlowTracker};
-use netring::{Capture, PacketBatch};
+use netring::{Capture, PacketBatch, PacketSource};
 use xtask::netns::{Netns, ip};
 
 const SENT: usize = 20 << 20;
@@ -41,7 +41,11 @@ fn carried(snap_len: u32) -> Option<(u64, u32)> {
         let transfer = scope.spawn(transfer);
         loop {
             let is_over = transfer.is_finished();
-            let Some(batch) = capture.next_batch(Duration::from_millis(500)).unwrap() else {
+            let Some(batch) = capture
+                .next_batch_timeout(Duration::from_millis(500))
+                .unwrap()
+                .batch()
+            else {
                 if is_over {
                     break;
                 }

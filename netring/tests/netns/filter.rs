@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use netring::adapters::Filtered;
-use netring::{Capture, Count, Error, Filter, PacketBatch, PacketSource, SockFilter, wait};
+use netring::{Capture, Count, Error, Filter, PacketBatch, PacketSource, SockFilter, Timed};
 use xtask::netns::{Netns, veth};
 use xtask::wire::{Sender, numbered, tcp4, udp4};
 
@@ -71,9 +71,9 @@ fn filters(index: u32) -> Vec<Filter> {
 }
 
 /// The packets that come until there are none for a while.
-fn received<S: PacketSource + std::os::fd::AsFd>(source: &mut S) -> Result<Vec<Vec<u8>>, Error> {
+fn received(source: &mut impl PacketSource) -> Result<Vec<Vec<u8>>, Error> {
     let mut packets = Vec::new();
-    while let Some(batch) = wait::next_batch(source, Some(Duration::from_millis(60)))? {
+    while let Timed::Batch(batch) = source.next_batch_timeout(Duration::from_millis(60))? {
         packets.extend(batch.packets().map(|packet| packet.data().to_vec()));
     }
     Ok(packets)

@@ -8,6 +8,14 @@ mod closed;
 mod contract;
 mod examples;
 mod filter;
+mod looping;
+#[path = "../loops/mod.rs"]
+#[allow(
+    clippy::unwrap_used,
+    dead_code,
+    reason = "shared with the other tests of loops; a test that cannot go on ends there"
+)]
+mod loops;
 #[path = "../program/mod.rs"]
 #[allow(
     dead_code,

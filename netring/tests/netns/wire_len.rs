@@ -10,7 +10,7 @@ use bytes::{Little, MICROS, header, record};
 use netring::flow::extract::FiveTuple;
 use netring::flow::{FlowEvent, FlowTracker};
 use netring::pcap::CaptureFile;
-use netring::{Capture, PacketBatch, PacketBuf, VlanTag};
+use netring::{Capture, PacketBatch, PacketBuf, PacketSource, VlanTag};
 use xtask::netns::{Netns, veth};
 use xtask::wire::{Sender, collect, udp4};
 

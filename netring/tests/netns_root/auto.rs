@@ -360,10 +360,10 @@ fn auto_tells_that_the_link_went_down_and_that_it_is_gone() {
         let mut capture = builder.build().unwrap();
         let start = Instant::now();
         ip("link set v1 down").unwrap();
-        let down = capture.next_batch(LIMIT).map(drop).unwrap_err();
+        let down = capture.wait(Some(LIMIT)).unwrap_err();
         assert!(matches!(down, Error::LinkDown { .. }), "{down}");
         ip("link del v1").unwrap();
-        let gone = capture.next_batch(LIMIT).map(drop).unwrap_err();
+        let gone = capture.next_batch_timeout(LIMIT).unwrap_err();
         assert!(matches!(gone, Error::InterfaceRemoved { .. }), "{gone}");
         assert!(start.elapsed() < Duration::from_secs(2));
     }
@@ -446,17 +446,20 @@ fn s7_a_loop_over_auto_that_is_left_goes_on_with_the_next_packet() {
         send("v0", &some());
         for (n, frame) in some().iter().enumerate() {
             if n % 2 == 0 {
-                let got = capture.for_each(|packet| ControlFlow::Break(packet.data().to_vec()));
+                let got = capture.try_for_each(|packet| ControlFlow::Break(packet.data().to_vec()));
                 assert_eq!(got.unwrap().as_ref(), Some(frame));
             } else {
-                let got = capture.for_each(|packet| ControlFlow::Break(packet.wire_len()));
+                let got = capture.try_for_each(|packet| ControlFlow::Break(packet.wire_len()));
                 assert_eq!(got.unwrap(), Some(frame.len() as u32));
             }
         }
         let stop = capture.stop_handle();
         stop.stop();
-        let end = capture.for_each(|_| ControlFlow::<()>::Continue(()));
+        let end = capture.try_for_each(|_| ControlFlow::<()>::Continue(()));
         assert_eq!(end.unwrap(), None);
+        let mut seen = 0;
+        capture.for_each(|_| seen += 1).unwrap();
+        assert_eq!(seen, 0);
         assert_eq!(capture.batch().packets().count(), 0);
         assert_eq!(capture.stats().unwrap().delivered, Count::Exact(50));
     }

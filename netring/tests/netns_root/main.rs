@@ -9,6 +9,14 @@ mod backends;
 #[path = "../contract/mod.rs"]
 mod contract;
 mod examples;
+mod looping;
+#[path = "../loops/mod.rs"]
+#[allow(
+    clippy::unwrap_used,
+    dead_code,
+    reason = "shared with the other tests of loops; a test that cannot go on ends there"
+)]
+mod loops;
 #[path = "../program/mod.rs"]
 #[allow(
     dead_code,

@@ -6,7 +6,7 @@ use futures::StreamExt;
 use netring::flow::extract::{FiveTuple, FiveTupleKey};
 use netring::flow::{EndReason, FlowEvent, FlowTracker};
 use netring::pcap::{CaptureFile, FileError};
-use netring::{AsyncSource, BroadcastRecvError, Error};
+use netring::{AsyncSource, BroadcastRecvError, Error, PacketSource};
 use xtask::wire::{tcp4, udp4};
 
 use bytes::{Little, MICROS, enhanced, header, interface, record, section};

@@ -7,6 +7,8 @@ mod examples;
 mod faults;
 mod flows;
 mod hostile;
+#[cfg(feature = "afpacket")]
+mod input;
 mod ng;
 mod options;
 mod printed;

@@ -1,8 +1,8 @@
 //! Options of interface descriptions that make no sense are ignored and counted, and the packets
 //! are read.
 
-use netring::PacketBatch;
 use netring::pcap::CaptureFile;
+use netring::{PacketBatch, PacketSource};
 
 use super::bytes::{Big, Little, Order, block, enhanced, interface, option, section};
 

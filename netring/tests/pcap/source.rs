@@ -1,7 +1,10 @@
 //! A file through what takes any source.
 
+use std::ops::ControlFlow;
+use std::time::Duration;
+
 use netring::pcap::CaptureFile;
-use netring::{Clock, Error, PacketBatch, PacketSource, Readiness, Stats};
+use netring::{Clock, Error, Packet, PacketBatch, PacketSource, Readiness, Stats, Timed};
 
 use super::bytes::{Little, MICROS, header, record};
 
@@ -101,4 +104,55 @@ fn a_file_can_go_to_another_thread() {
     let file = CaptureFile::new(std::io::Cursor::new(bytes)).unwrap();
     let counted = std::thread::spawn(move || count(file).unwrap());
     assert_eq!(counted.join().unwrap(), (3, 12));
+}
+
+#[test]
+fn a_loop_that_breaks_keeps_its_place_in_the_file() {
+    let bytes = numbered(2_500);
+    let mut file = CaptureFile::new(&bytes[..]).unwrap();
+    let mut seen = Vec::new();
+    let number = |packet: &Packet<'_>| u32::from_le_bytes(packet.data().try_into().unwrap());
+    // Within the first batch, at its last packet, at the first of the next, and over a whole one.
+    for stop in [0, 10, 1023, 1024, 2200] {
+        let broke = file.try_for_each(|packet| {
+            seen.push(number(&packet));
+            match seen.last() {
+                Some(last) if *last == stop => ControlFlow::Break(stop),
+                _ => ControlFlow::Continue(()),
+            }
+        });
+        assert_eq!(broke.unwrap(), Some(stop));
+        let stats = file.stats().unwrap();
+        assert_eq!(stats.delivered.exact(), Some(u64::from(stop) + 1));
+    }
+    // The rest of a batch, as a batch; and then to the end.
+    let batch = file.next_batch().unwrap().unwrap();
+    seen.extend(batch.packets().map(|packet| number(&packet)));
+    drop(batch);
+    let end = file.try_for_each(|packet| -> ControlFlow<()> {
+        seen.push(number(&packet));
+        ControlFlow::Continue(())
+    });
+    assert_eq!(end.unwrap(), None);
+    assert_eq!(seen, (0..2_500).collect::<Vec<_>>());
+    assert_eq!(file.stats().unwrap(), Stats::counted(2_500));
+}
+
+#[test]
+fn a_file_never_times_out() {
+    let bytes = numbered(1_025);
+    let mut file = CaptureFile::new(&bytes[..]).unwrap();
+    for count in [1024, 1] {
+        match file.next_batch_timeout(Duration::ZERO).unwrap() {
+            Timed::Batch(batch) => assert_eq!(batch.packets().count(), count),
+            other => panic!("{other:?}"),
+        }
+    }
+    for timeout in [Duration::ZERO, Duration::MAX] {
+        let end = file.next_batch_timeout(timeout).unwrap();
+        assert!(matches!(end, Timed::Ended), "{end:?}");
+    }
+    let mut seen = 0;
+    file.for_each(|_| seen += 1).unwrap();
+    assert_eq!(seen, 0);
 }

@@ -74,8 +74,9 @@ fn p5_a_ring_full_of_empty_blocks_is_given_back_at_once() {
     }
     assert_eq!(
         capture
-            .next_batch(Duration::ZERO)
+            .next_batch_timeout(Duration::ZERO)
             .unwrap()
+            .batch()
             .map(|batch| bytes(&batch)),
         None
     );
@@ -91,7 +92,11 @@ fn p5_an_empty_block_between_others_is_skipped() {
     capture.reader.ring_mut().fill(2, &block(&[]).bytes, 0);
     capture.reader.ring_mut().fill(3, &block(&[3]).bytes, 0);
     for expected in [&[1, 2][..], &[3]] {
-        let batch = capture.next_batch(Duration::ZERO).unwrap().unwrap();
+        let batch = capture
+            .next_batch_timeout(Duration::ZERO)
+            .unwrap()
+            .batch()
+            .unwrap();
         assert_eq!(bytes(&batch), expected);
     }
     assert_eq!(capture.ready().unwrap(), Readiness::Empty);
@@ -114,18 +119,26 @@ fn p6_what_was_announced_and_cannot_be_read_is_counted_once_by_every_way() {
     capture.reader.ring_mut().fill(2, &forged.bytes, 0);
     capture.reader.ring_mut().fill(3, &forged.bytes, 0);
     // Iterated to its end, twice.
-    let batch = capture.next_batch(Duration::ZERO).unwrap().unwrap();
+    let batch = capture
+        .next_batch_timeout(Duration::ZERO)
+        .unwrap()
+        .batch()
+        .unwrap();
     assert_eq!((bytes(&batch), bytes(&batch)), (vec![1, 2], vec![1, 2]));
     drop(batch);
     assert_eq!(counted(&capture), (2, 2));
     // One block has nothing to lend; the next is dropped after a look at its first packet.
-    let batch = capture.next_batch(Duration::ZERO).unwrap().unwrap();
+    let batch = capture
+        .next_batch_timeout(Duration::ZERO)
+        .unwrap()
+        .batch()
+        .unwrap();
     assert!(batch.packets().next().is_some());
     drop(batch);
     assert_eq!(counted(&capture), (4, 6));
     // In a loop that breaks at each packet.
     for n in 1..=2 {
-        let found = capture.for_each(|packet| ControlFlow::Break(packet.data()[0]));
+        let found = capture.try_for_each(|packet| ControlFlow::Break(packet.data()[0]));
         assert_eq!(found.unwrap(), Some(n));
     }
     assert_eq!(counted(&capture), (6, 8));
@@ -138,13 +151,17 @@ fn a_batch_that_is_leaked_is_lent_once_more_and_counted_once() {
     let mut capture = capture();
     capture.reader.ring_mut().fill(0, &block(&[1, 2]).bytes, 0);
     for _ in 0..2 {
-        let batch = capture.next_batch(Duration::ZERO).unwrap().unwrap();
+        let batch = capture
+            .next_batch_timeout(Duration::ZERO)
+            .unwrap()
+            .batch()
+            .unwrap();
         assert_eq!(bytes(&batch), [1, 2]);
         std::mem::forget(batch);
     }
     assert_eq!(counted(&capture), (0, 0));
     assert!(!capture.reader.ring_mut().is_kernels(0));
-    drop(capture.next_batch(Duration::ZERO).unwrap());
+    drop(capture.next_batch_timeout(Duration::ZERO).unwrap());
     assert_eq!(counted(&capture), (2, 0));
     assert!(capture.reader.ring_mut().is_kernels(0));
 }
@@ -157,13 +174,14 @@ fn s7_a_loop_that_panics_keeps_its_place_and_its_count() {
     capture.reader.ring_mut().fill(1, &block(&[3]).bytes, 0);
     for n in 1..=2 {
         let panicked = catch_unwind(AssertUnwindSafe(|| {
-            capture
-                .for_each(|packet| -> ControlFlow<()> { std::panic::panic_any(packet.data()[0]) })
+            capture.try_for_each(|packet| -> ControlFlow<()> {
+                std::panic::panic_any(packet.data()[0])
+            })
         }));
         assert_eq!(panicked.unwrap_err().downcast_ref::<u8>(), Some(&n));
         assert_eq!(counted(&capture), (u64::from(n), 0));
     }
-    let found = capture.for_each(|packet| ControlFlow::Break(packet.data()[0]));
+    let found = capture.try_for_each(|packet| ControlFlow::Break(packet.data()[0]));
     assert_eq!((found.unwrap(), counted(&capture)), (Some(3), (3, 0)));
 }
 

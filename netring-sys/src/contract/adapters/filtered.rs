@@ -1,5 +1,7 @@
 //! Filtering the packets of a source.
 
+use std::time::Duration;
+
 use super::inside::source_inside;
 use super::part::{self, Part};
 use crate::contract::{PacketSource, Readiness, Stats};
@@ -15,7 +17,7 @@ use crate::{Error, Filter, Matcher};
 /// ```
 /// use netring_sys::adapters::Filtered;
 /// use netring_sys::kernel::filter::SockFilter;
-/// use netring_sys::{Error, PacketBatch, PacketSource, Readiness};
+/// use netring_sys::{Error, PacketSource};
 ///
 /// /// Counts the packets of a source that are longer than 1000 bytes.
 /// fn long(source: impl PacketSource) -> Result<u64, Error> {
@@ -30,9 +32,7 @@ use crate::{Error, Filter, Matcher};
 ///         ],
 ///     )?;
 ///     let mut count = 0;
-///     while long.ready()? == Readiness::Ready {
-///         count += long.batch().packets().count() as u64;
-///     }
+///     long.for_each(|_| count += 1)?;
 ///     Ok(count)
 /// }
 /// ```
@@ -72,6 +72,10 @@ impl<S: PacketSource> PacketSource for Filtered<S> {
     #[inline]
     fn batch(&mut self) -> Self::Batch<'_> {
         Part::chosen_by(&self.matcher, self.source.batch(), &mut self.lent)
+    }
+
+    fn wait(&mut self, timeout: Option<Duration>) -> Result<Readiness, Error> {
+        self.source.wait(timeout)
     }
 
     fn stats(&mut self) -> Result<Stats, Error> {

@@ -1,5 +1,7 @@
 //! Limiting a source to its first packets.
 
+use std::time::Duration;
+
 use super::inside::source_inside;
 use super::part::{self, Part};
 use crate::Error;
@@ -12,15 +14,13 @@ use crate::contract::{PacketSource, Readiness, Stats};
 ///
 /// ```
 /// use netring_sys::adapters::Limit;
-/// use netring_sys::{Error, PacketBatch, PacketSource, Readiness};
+/// use netring_sys::{Error, PacketSource};
 ///
 /// /// The lengths of the first ten packets.
 /// fn lengths(source: impl PacketSource) -> Result<Vec<u32>, Error> {
 ///     let mut first = Limit::new(source, 10);
 ///     let mut lengths = Vec::new();
-///     while first.ready()? == Readiness::Ready {
-///         lengths.extend(first.batch().packets().map(|packet| packet.wire_len()));
-///     }
+///     first.for_each(|packet| lengths.push(packet.wire_len()))?;
 ///     Ok(lengths)
 /// }
 /// ```
@@ -66,6 +66,13 @@ impl<S: PacketSource> PacketSource for Limit<S> {
         let left = self.left();
         let batch = (left > 0).then(|| self.source.batch());
         Part::up_to(left, batch, &mut self.lent)
+    }
+
+    fn wait(&mut self, timeout: Option<Duration>) -> Result<Readiness, Error> {
+        if self.left() == 0 {
+            return Ok(Readiness::Ended);
+        }
+        self.source.wait(timeout)
     }
 
     fn stats(&mut self) -> Result<Stats, Error> {

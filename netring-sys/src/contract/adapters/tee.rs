@@ -1,6 +1,7 @@
 //! Writing the packets of a source as they are read.
 
 use std::os::fd::{AsFd, BorrowedFd};
+use std::time::Duration;
 
 use crate::contract::{PacketBatch, PacketSource, PacketWriter, Readiness, Stats};
 use crate::{Error, Packet};
@@ -15,6 +16,8 @@ use crate::{Error, Packet};
 ///
 /// An error of the writer is reported once, by the next [`ready`](PacketSource::ready). A terminal
 /// one ends the tee: nothing more is written, and `ready` reports [`Error::Closed`] from then on.
+/// Others, about one packet, do not come out of [`next_batch`](PacketSource::next_batch); `missed`
+/// counts the packet.
 /// [`into_parts`](Self::into_parts) returns the source, for use without the writer.
 ///
 /// Packets that are still buffered when a tee is dropped may be lost without an error: call
@@ -22,19 +25,13 @@ use crate::{Error, Packet};
 ///
 /// ```
 /// use netring_sys::adapters::Tee;
-/// use netring_sys::{Error, PacketBatch, PacketSource, PacketWriter, Readiness};
+/// use netring_sys::{Error, PacketSource, PacketWriter};
 ///
 /// /// Writes all packets of a source, and adds up their bytes.
 /// fn record(source: impl PacketSource, writer: impl PacketWriter) -> Result<u64, Error> {
 ///     let mut tee = Tee::new(source, writer);
 ///     let mut bytes = 0;
-///     while tee.ready()? == Readiness::Ready {
-///         let batch = tee.batch();
-///         bytes += batch
-///             .packets()
-///             .map(|packet| u64::from(packet.wire_len()))
-///             .sum::<u64>();
-///     }
+///     tee.for_each(|packet| bytes += u64::from(packet.wire_len()))?;
 ///     tee.finish()?;
 ///     Ok(bytes)
 /// }
@@ -188,6 +185,19 @@ impl<S: PacketSource, W: PacketWriter> PacketSource for Tee<S, W> {
             self.copying.write(&packet);
         }
         batch
+    }
+
+    fn wait(&mut self, timeout: Option<Duration>) -> Result<Readiness, Error> {
+        // Flushes, so that no packet stays in the writer during the wait.
+        let found = self.ready()?;
+        if found != Readiness::Empty {
+            return Ok(found);
+        }
+        let found = self.source.wait(timeout)?;
+        if found != Readiness::Ready {
+            self.copying.flush()?;
+        }
+        Ok(found)
     }
 
     fn stats(&mut self) -> Result<Stats, Error> {

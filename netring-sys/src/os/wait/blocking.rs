@@ -1,4 +1,4 @@
-//! Blocking waits: for a batch, for room, and until everything is sent.
+//! Blocking waits: for packets, for room, and until everything is sent.
 
 use std::os::fd::{AsFd, BorrowedFd};
 use std::time::{Duration, Instant};
@@ -6,24 +6,24 @@ use std::time::{Duration, Instant};
 use crate::syscall::{poll_readable, poll_writable};
 use crate::{Error, PacketSink, PacketSource, Readiness};
 
-/// Waits until a source has a batch, and lends it. Returns `Ok(None)` if the timeout expires first;
-/// `None` waits forever.
+/// Waits until a source has a batch or has ended, or the timeout expires; `None` waits forever.
+/// Returns [`Readiness::Empty`] only if it expired.
 ///
-/// The timeout is kept to the microsecond, however many signals interrupt the wait.
+/// It is [`PacketSource::wait`] for a source with a descriptor, which must become readable when
+/// [`ready`](PacketSource::ready) has something new to report. The timeout is kept to the
+/// microsecond, however many signals interrupt the wait.
 ///
 /// # Errors
-/// [`Error::Closed`] once the source has ended or was stopped, and the errors of
-/// [`PacketSource::ready`].
-pub fn next_batch<S: PacketSource + AsFd>(
+/// The errors of [`PacketSource::ready`], or the failed call.
+pub fn ready<S: PacketSource + AsFd>(
     source: &mut S,
     timeout: Option<Duration>,
-) -> Result<Option<S::Batch<'_>>, Error> {
+) -> Result<Readiness, Error> {
     let mut deadline = None;
     loop {
-        match source.ready()? {
-            Readiness::Ready => break,
-            Readiness::Ended => return Err(Error::Closed),
-            Readiness::Empty => {}
+        let found = source.ready()?;
+        if found != Readiness::Empty {
+            return Ok(found);
         }
         let left = match timeout {
             None => None,
@@ -33,14 +33,13 @@ pub fn next_batch<S: PacketSource + AsFd>(
                 let deadline = deadline.get_or_insert_with(|| now.checked_add(timeout));
                 let left = deadline.map(|deadline| deadline.saturating_duration_since(now));
                 if left == Some(Duration::ZERO) {
-                    return Ok(None);
+                    return Ok(Readiness::Empty);
                 }
                 left
             }
         };
         poll_readable(source.as_fd(), left)?;
     }
-    Ok(Some(source.batch()))
 }
 
 /// Sends one frame, waiting for room if necessary. Returns false if the timeout expires first;

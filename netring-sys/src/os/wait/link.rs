@@ -4,6 +4,7 @@ mod state;
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
+use super::link_state::LinkState;
 use crate::os::netlink::{self, BUFFER, RTMGRP_LINK};
 use crate::syscall::{netlink_receive, netlink_send, netlink_socket, packet_socket_address};
 use crate::{Count, Error, Interface, SyscallError};
@@ -22,20 +23,21 @@ pub(super) struct LinkWatch {
 }
 
 impl LinkWatch {
+    /// Watches as far as a sandbox allows.
     pub(super) fn new(interface: &Interface) -> Result<Self, SyscallError> {
-        let notifications = netlink_socket(RTMGRP_LINK).and_then(|socket| {
-            // The current state is an answer on the same socket as all later changes, so nothing is
-            // missed between the two.
-            netlink_send(socket.as_fd(), &netlink::get_link(interface.index, ""))?;
-            Ok(socket)
-        });
-        if let Err(error) = notifications {
-            return match netlink::is_forbidden(&error) {
-                true => Ok(Self::over(Err(error), interface)),
-                false => Err(error),
-            };
+        match Self::watched(interface) {
+            Err(error) if netlink::is_forbidden(&error) => Ok(Self::over(Err(error), interface)),
+            watched => watched,
         }
-        Ok(Self::over(notifications, interface))
+    }
+
+    /// Watches, or fails if a sandbox forbids it.
+    pub(super) fn watched(interface: &Interface) -> Result<Self, SyscallError> {
+        let socket = netlink_socket(RTMGRP_LINK)?;
+        // The current state is an answer on the same socket as all later changes, so nothing is
+        // missed between the two.
+        netlink_send(socket.as_fd(), &netlink::get_link(interface.index, ""))?;
+        Ok(Self::over(Ok(socket), interface))
     }
 
     fn over(notifications: Result<OwnedFd, SyscallError>, interface: &Interface) -> Self {
@@ -60,6 +62,21 @@ impl LinkWatch {
         match self.state.missed || self.notifications.is_err() {
             true => Count::AtLeast(self.state.downs),
             false => Count::Exact(self.state.downs),
+        }
+    }
+
+    /// How often it went down, as far as the notifications tell.
+    pub(super) const fn state_downs(&self) -> u64 {
+        self.state.downs
+    }
+
+    /// The state as of the last [`read`](Self::read).
+    pub(super) const fn state(&self) -> LinkState {
+        match &self.state {
+            state if state.removed => LinkState::Removed,
+            _ if self.notifications.is_err() => LinkState::Unknown,
+            state if state.up => LinkState::Up,
+            _ => LinkState::Down,
         }
     }
 

@@ -4,6 +4,8 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::time::Duration;
 
 use super::link::LinkWatch;
+use super::link_state::LinkState;
+use super::monitor::LinkMonitor;
 use super::pace::Pace;
 use super::stop::StopHandle;
 use super::{LINK, PACE, SOCKET, STOP};
@@ -56,9 +58,27 @@ impl Waiter {
     ///
     /// The source then reports what its own socket reports. For AF_PACKET that is when the
     /// interface is set down, and its removal if it was up. A lost carrier is not reported, and the
-    /// removal of an interface that is down is noticed only by a reader that waits with a timeout.
+    /// removal of an interface that is down wakes no reader: a source has to look for it.
     pub fn why_link_unwatched(&self) -> Option<&SyscallError> {
         self.link.why_unwatched()
+    }
+
+    /// The current state of the interface. Its changes are [reported](Self::report) nevertheless.
+    ///
+    /// # Errors
+    /// The failed call.
+    pub fn link_state(&mut self) -> Result<LinkState, SyscallError> {
+        self.link.read()?;
+        Ok(self.link.state())
+    }
+
+    /// Returns a monitor of `interface`, which is the one of the waiter, for another thread or
+    /// task. A stop of the source ends it. Call it in the network namespace of the interface.
+    ///
+    /// # Errors
+    /// The errors of [`LinkMonitor::new`].
+    pub fn link_monitor(&self, interface: &Interface) -> Result<LinkMonitor, Error> {
+        LinkMonitor::until(interface, self.stop.clone())
     }
 
     /// Adds another socket of the same source: that of another queue of the interface.

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use netring_afpacket::{Capture, Profile};
 use netring_sys::kernel::packet::ETH_P_ALL;
-use netring_sys::{Interface, PacketBatch, syscall};
+use netring_sys::{Interface, PacketBatch, PacketSource, syscall};
 use nix::time::{ClockId, clock_gettime};
 use xtask::wire::{Sender, number, numbered};
 
@@ -56,7 +56,7 @@ fn capture(profile: Profile, count: u64) -> Result<[f64; 2]> {
     let mut capture = builder.build()?;
     latencies(count, |seen| {
         let batch = capture
-            .next_batch(None)?
+            .next_batch()?
             .ok_or("the wait ended without a batch")?;
         batch.packets().for_each(|packet| seen(packet.data()));
         Ok(())

@@ -8,7 +8,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use netring_afpacket::{Capture, Profile};
-use netring_sys::{Count, PacketBatch, PacketSource};
+use netring_sys::{Count, PacketBatch, PacketSource, Timed};
 use xtask::wire::{Sender, numbered};
 
 use super::ends::{FAR, NEAR};
@@ -98,7 +98,7 @@ fn send(count: u64, rate: u64, pause: Duration) -> Result<Duration> {
 /// How many of the packets a capture kept; checks its totals.
 fn kept(capture: &mut Capture, count: u64) -> Result<u64> {
     let mut kept = 0;
-    while let Some(batch) = capture.next_batch(SILENCE)? {
+    while let Timed::Batch(batch) = capture.next_batch_timeout(SILENCE)? {
         kept += batch.packets().count() as u64;
     }
     let stats = capture.stats()?;

@@ -216,7 +216,7 @@ fn capture(
 fn measured_receive_capture(capture: &mut XdpCapture, packets: u64) -> Result<Done> {
     let (mut done, mut sum, mut tags) = (Done::new(), 0, 0);
     while done.packets < packets {
-        let Some(batch) = capture.next_batch(LIMIT)? else {
+        let Some(batch) = capture.next_batch_timeout(LIMIT)?.batch() else {
             return Err("no packet arrived for a second".into());
         };
         if done.packets == 0 {

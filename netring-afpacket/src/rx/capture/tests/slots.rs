@@ -64,7 +64,11 @@ fn every_field_of_a_slot_is_reported_however_often_it_is_lent() {
     let mut capture = capture_of(Some(SLOT));
     fill(&mut capture, 0, &slot(0xaa));
     for _ in 0..3 {
-        let batch = capture.next_batch(Duration::ZERO).unwrap().unwrap();
+        let batch = capture
+            .next_batch_timeout(Duration::ZERO)
+            .unwrap()
+            .batch()
+            .unwrap();
         assert_eq!(batch.sequence(), 1);
         assert_eq!(batch.packets().count(), 1);
         let packet = batch.packets().next().unwrap();
@@ -99,7 +103,11 @@ fn slots_come_in_order_around_the_ring() {
             fill(&mut capture, n, &slot((round * slots + n) as u8));
         }
         for n in 0..slots {
-            let batch = capture.next_batch(Duration::ZERO).unwrap().unwrap();
+            let batch = capture
+                .next_batch_timeout(Duration::ZERO)
+                .unwrap()
+                .batch()
+                .unwrap();
             assert_eq!(bytes(&batch), [(round * slots + n) as u8]);
             assert_eq!(batch.sequence(), (round * slots + n + 1) as u64);
         }
@@ -136,7 +144,11 @@ fn p6_a_forged_slot_gives_nothing_and_is_counted_once() {
     let mut whole = slot(0xff);
     put(&mut whole, snap_len, &room.to_ne_bytes());
     fill(&mut capture, count, &whole);
-    let batch = capture.next_batch(Duration::ZERO).unwrap().unwrap();
+    let batch = capture
+        .next_batch_timeout(Duration::ZERO)
+        .unwrap()
+        .batch()
+        .unwrap();
     assert_eq!(batch.packets().next().unwrap().data().len(), room as usize);
     drop(batch);
     assert_eq!(counted(&capture), (1, count as u64));

@@ -8,7 +8,7 @@ use crate::os::netlink::Message;
 pub(super) struct State {
     /// Its last known name.
     pub(super) name: String,
-    up: bool,
+    pub(super) up: bool,
     pub(super) removed: bool,
     /// A pending report that it is down, and whether it was up before.
     pub(super) report: Option<Down>,

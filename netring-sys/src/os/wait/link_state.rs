@@ -1,0 +1,15 @@
+//! Whether an interface can carry packets.
+
+/// The state of an interface.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum LinkState {
+    /// It is up and has a carrier.
+    Up,
+    /// It is down: the administrator set it down, or it has no carrier.
+    Down,
+    /// It was removed from its network namespace. This is final.
+    Removed,
+    /// A sandbox forbids netlink, so nothing reports it.
+    Unknown,
+}

@@ -1,0 +1,180 @@
+//! An interface or a file, for programs that read either.
+
+use std::ops::ControlFlow;
+use std::os::fd::{AsFd, BorrowedFd};
+use std::path::Path;
+use std::time::Duration;
+
+#[cfg(feature = "async")]
+use crate::AsyncSource;
+use crate::either::Either;
+use crate::pcap::{self, CaptureFile};
+use crate::wait::StopHandle;
+use crate::{Capture, Error, Packet, PacketBatch, PacketSource, Readiness, Stats};
+
+/// A source that is an interface or a file, for programs with the options
+/// `-i INTERFACE | -r FILE`. Flows, adapters and the async adapter take it as any other source.
+///
+/// ```no_run
+/// use netring::{Input, PacketSource};
+///
+/// # fn main() -> Result<(), netring::Error> {
+/// # let file = true;
+/// let mut input = match file {
+///     true => Input::from_file("trace.pcapng")?,
+///     false => Input::from_interface("eth0")?,
+/// };
+/// let mut bytes = 0;
+/// input.for_each(|packet| bytes += u64::from(packet.wire_len()))?;
+/// println!("{bytes} bytes");
+/// # Ok(())
+/// # }
+/// ```
+///
+/// With other settings or another backend, make the variant of it:
+/// `Input::Interface(Capture::builder().interface("eth0").build()?)`.
+#[derive(Debug)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "a program has one, and makes a variant of its own without a box"
+)]
+pub enum Input<L = Capture> {
+    /// A live source.
+    Interface(L),
+    /// A capture file.
+    File(CaptureFile),
+}
+
+/// The packets of one batch of an [`Input`]. Dropping it gives all of their memory back.
+#[derive(Debug)]
+pub struct InputBatch<'a, B>(Either<B, pcap::Batch<'a>>);
+
+impl Input {
+    /// Captures from the interface of this name, as [`Capture::open`] does.
+    ///
+    /// # Errors
+    /// The errors of [`Capture::open`].
+    pub fn from_interface(name: &str) -> Result<Self, Error> {
+        Capture::open(name).map(Self::Interface)
+    }
+
+    /// Reads a pcap or pcapng file. `/dev/stdin` is the standard input.
+    ///
+    /// # Errors
+    /// The errors of [`CaptureFile::open`].
+    pub fn from_file(path: impl AsRef<Path>) -> Result<Self, Error> {
+        CaptureFile::open(path).map(Self::File)
+    }
+
+    /// Calls `f` with each packet until it breaks. Returns `Some` of the value that it breaks with,
+    /// or `None` at the end. The place is kept, as by [`Capture::try_for_each`].
+    ///
+    /// # Errors
+    /// The errors of [`next_batch`](PacketSource::next_batch).
+    pub fn try_for_each<B>(
+        &mut self,
+        f: impl FnMut(Packet<'_>) -> ControlFlow<B>,
+    ) -> Result<Option<B>, Error> {
+        match self {
+            Self::Interface(capture) => capture.try_for_each(f),
+            Self::File(file) => file.try_for_each(f),
+        }
+    }
+
+    /// Returns a handle that stops the capture from any thread; `None` for a file.
+    pub fn stop_handle(&self) -> Option<StopHandle> {
+        match self {
+            Self::Interface(capture) => Some(capture.stop_handle()),
+            Self::File(_) => None,
+        }
+    }
+}
+
+impl<L: AsFd> Input<L> {
+    /// The descriptor to wait for; `None` for a file, which is never waited for.
+    pub fn descriptor(&self) -> Option<BorrowedFd<'_>> {
+        match self {
+            Self::Interface(live) => Some(live.as_fd()),
+            Self::File(_) => None,
+        }
+    }
+}
+
+#[cfg(feature = "async")]
+impl<L: PacketSource + AsFd> Input<L> {
+    /// Makes the source asynchronous. For an adapter around an input, use
+    /// [`AsyncSource::with_descriptor`] and [`descriptor`](Self::descriptor).
+    ///
+    /// ```no_run
+    /// use futures::StreamExt;
+    /// use netring::{Input, PacketBatch};
+    ///
+    /// # async fn example(input: Input) -> Result<(), netring::Error> {
+    /// let mut source = input.into_async()?;
+    /// while let Some(batch) = source.next_batch().await? {
+    ///     println!("{} packets", batch.packets().count());
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// The errors of [`AsyncSource::new`], for an interface.
+    ///
+    /// # Panics
+    /// Panics as [`AsyncSource::new`] does.
+    pub fn into_async(self) -> Result<AsyncSource<Self>, Error> {
+        AsyncSource::with_descriptor(self, Self::descriptor)
+    }
+}
+
+impl<L: PacketSource> PacketSource for Input<L> {
+    type Batch<'a>
+        = InputBatch<'a, L::Batch<'a>>
+    where
+        Self: 'a;
+
+    #[inline]
+    fn ready(&mut self) -> Result<Readiness, Error> {
+        match self {
+            Self::Interface(live) => live.ready(),
+            Self::File(file) => file.ready(),
+        }
+    }
+
+    #[inline]
+    fn batch(&mut self) -> Self::Batch<'_> {
+        InputBatch(match self {
+            Self::Interface(live) => Either::First(live.batch()),
+            Self::File(file) => Either::Second(file.batch()),
+        })
+    }
+
+    fn wait(&mut self, timeout: Option<Duration>) -> Result<Readiness, Error> {
+        match self {
+            Self::Interface(live) => live.wait(timeout),
+            Self::File(file) => file.wait(timeout),
+        }
+    }
+
+    fn stats(&mut self) -> Result<Stats, Error> {
+        match self {
+            Self::Interface(live) => live.stats(),
+            Self::File(file) => file.stats(),
+        }
+    }
+
+    fn is_live(&self) -> bool {
+        match self {
+            Self::Interface(live) => live.is_live(),
+            Self::File(file) => file.is_live(),
+        }
+    }
+}
+
+impl<B: PacketBatch> PacketBatch for InputBatch<'_, B> {
+    #[inline]
+    fn packets(&self) -> impl Iterator<Item = Packet<'_>> {
+        self.0.packets()
+    }
+}
