@@ -32,6 +32,21 @@ use crate::{AsyncSource, FlowBroadcast};
 ///
 /// The stream queues the events of at most one batch; the next batch is taken once they are
 /// yielded. Cancelling `next()` loses nothing.
+///
+/// ```no_run
+/// use futures::StreamExt;
+/// use netring_async::AsyncSource;
+/// use netring_flow::extract::FiveTuple;
+/// # async fn example(capture: netring_afpacket::Capture) -> Result<(), netring_sys::Error> {
+///
+/// let mut flows = AsyncSource::new(capture)?.flow_stream(FiveTuple::bidirectional());
+/// while let Some(event) = flows.next().await {
+///     println!("{:?}; {} flows are active", event?, flows.active_flows());
+/// }
+/// println!("{} packets dropped", flows.stats()?.dropped);
+/// # Ok(())
+/// # }
+/// ```
 pub struct FlowStream<S, E: Extract> {
     flows: Flows<S, E>,
     /// Events to yield, newest first, so that the oldest is popped off the end.

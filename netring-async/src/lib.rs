@@ -7,6 +7,19 @@
 //! | flow events | [`AsyncSource::flow_stream`] | no allocation per packet |
 //! | flow events for several readers | [`FlowStream::broadcast`] | one allocation per batch of up to 64 events |
 //!
+//! ```no_run
+//! use futures::StreamExt;
+//! use netring_async::AsyncSource;
+//! # async fn example(capture: netring_afpacket::Capture) -> Result<(), netring_sys::Error> {
+//!
+//! let mut packets = AsyncSource::new(capture)?.packets();
+//! while let Some(packet) = packets.next().await {
+//!     println!("{} bytes", packet?.data().len());
+//! }
+//! # Ok(())
+//! # }
+//! ```
+//!
 //! A source is anything that implements [`PacketSource`](netring_sys::PacketSource): a capture, a
 //! file, or an adapter around one.
 //!
@@ -18,6 +31,10 @@
 //! - Every queue has a documented bound, and what is lost at the bound is counted.
 //! - A link that goes down ends nothing. The removal of an interface is an error, which comes last.
 //!   [`LinkStream`] yields the changes of a link to another task.
+//!
+//! # Features
+//!
+//! `flow`, on by default: flow streams and broadcasts.
 #![forbid(unsafe_code)]
 
 // Packets.

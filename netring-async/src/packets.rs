@@ -19,6 +19,19 @@ use crate::AsyncSource;
 /// yielded: no batch is held while the stream waits. So the stream queues at most one batch: a
 /// block of the ring, by default 4 MiB. Cancelling `next()` loses nothing. Dropping the stream
 /// drops its queue and its source; [`into_parts`](Self::into_parts) keeps both.
+///
+/// ```no_run
+/// use futures::StreamExt;
+/// use netring_async::AsyncSource;
+/// # async fn example(capture: netring_afpacket::Capture) -> Result<(), netring_sys::Error> {
+///
+/// let mut packets = AsyncSource::new(capture)?.packets();
+/// while let Some(packet) = packets.next().await {
+///     println!("{} bytes", packet?.data().len());
+/// }
+/// # Ok(())
+/// # }
+/// ```
 pub struct PacketStream<S, T = PacketBuf, F = fn(Packet<'_>) -> Option<T>> {
     source: AsyncSource<S>,
     keep: F,

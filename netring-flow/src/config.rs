@@ -87,6 +87,19 @@ impl Default for TrackerConfig {
 
 /// How long a flow may be idle before it ends, by state, in packet time. `Duration::MAX` means
 /// never.
+///
+/// ```
+/// use std::time::Duration;
+///
+/// use netring_flow::extract::FiveTuple;
+/// use netring_flow::{FlowTracker, Timeouts, TrackerConfig};
+///
+/// let timeouts = Timeouts::default().udp(Duration::from_secs(30));
+/// let config = TrackerConfig::new().timeouts(timeouts).max_flows(100_000);
+/// let tracker = FlowTracker::with_config(FiveTuple::bidirectional(), config)?;
+/// # assert_eq!(tracker.active_flows(), 0);
+/// # Ok::<(), netring_sys::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Timeouts {
     pub(crate) tcp_opening: Duration,

@@ -19,6 +19,21 @@ pub use live_flow::{FlowState, LiveFlow};
 pub use tracker_stats::{EndedStats, TrackerStats, UntrackedStats};
 
 /// Something that happened to a flow or to the tracker.
+///
+/// ```
+/// use netring_flow::FlowEvent;
+/// use netring_flow::extract::FiveTupleKey;
+///
+/// fn print(event: &FlowEvent<FiveTupleKey>) {
+///     match event {
+///         FlowEvent::Established { key, time, .. } => println!("{time} {key} is established"),
+///         FlowEvent::Ended { key, reason, stats, .. } => {
+///             println!("{key} ended after {:?}: {reason}", stats.duration());
+///         }
+///         _ => {}
+///     }
+/// }
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[non_exhaustive]

@@ -1,6 +1,7 @@
 //! Extractors: from a packet to the key of its flow.
 
 mod five_tuple;
+#[cfg(feature = "flowscope")]
 mod flowscope;
 mod key;
 
@@ -9,14 +10,38 @@ use std::ops::Range;
 
 use netring_sys::Packet;
 
+#[cfg(feature = "flowscope")]
 pub use self::flowscope::Flowscope;
 pub use five_tuple::FiveTuple;
 pub use key::FiveTupleKey;
 
-/// Reads from a packet which flow it belongs to. [`FiveTuple`] is the built-in extractor;
-/// [`Flowscope`] adapts any `flowscope::FlowExtractor`.
+/// Reads from a packet which flow it belongs to. [`FiveTuple`] is the built-in extractor; with the
+/// feature `flowscope`, `Flowscope` adapts any `flowscope::FlowExtractor`.
 ///
 /// The tracker calls it once for each packet.
+///
+/// ```
+/// use netring_flow::FlowTracker;
+/// use netring_flow::extract::{Extract, Extracted, FiveTuple, Skip};
+/// use netring_sys::Packet;
+///
+/// /// Flows by protocol and ports alone, whatever the addresses.
+/// struct ByPorts(FiveTuple);
+///
+/// impl Extract for ByPorts {
+///     type Key = (u8, u16, u16);
+///
+///     fn extract(&self, packet: &Packet<'_>) -> Result<Extracted<Self::Key>, Skip> {
+///         let found = self.0.extract(packet)?;
+///         let (a, b) = (found.key.a().port(), found.key.b().port());
+///         let key = (found.key.protocol(), a.min(b), a.max(b));
+///         Ok(Extracted::new(key, found.orientation, found.transport))
+///     }
+/// }
+///
+/// let tracker = FlowTracker::new(ByPorts(FiveTuple::bidirectional()));
+/// # assert_eq!(tracker.active_flows(), 0);
+/// ```
 pub trait Extract: Send + 'static {
     /// The key that the packets of a flow share, the same for both directions.
     type Key: Clone + Eq + Hash + Send + Sync + 'static;

@@ -39,8 +39,8 @@
 //! # What a flow is
 //!
 //! An extractor ([`extract::Extract`]) reads the key from a packet: [`extract::FiveTuple`] is the
-//! built-in one, [`extract::Flowscope`] adapts those of the flowscope crate. All packets of one key
-//! belong to one flow, until
+//! built-in one; with the feature `flowscope`, `extract::Flowscope` adapts those of the crate
+//! flowscope. All packets of one key belong to one flow, until
 //! - no packet arrives for as long as the timeout of its state ([`Timeouts`]);
 //! - it is closed; it then lingers for 5 s to absorb late packets;
 //! - a new TCP connection reuses its ports: a SYN with another sequence number on a connection that
@@ -95,7 +95,9 @@
 //!
 //! # Features
 //!
-//! `serde`, off by default: `Serialize` and `Deserialize` for keys, events and statistics.
+//! - `flowscope`, off by default: `extract::Flowscope`, which adapts extractors of the crate
+//!   flowscope, and a conversion of keys to its keys;
+//! - `serde`, off by default: `Serialize` and `Deserialize` for keys, events and statistics.
 #![deny(unsafe_code)]
 
 pub mod extract;

@@ -7,6 +7,29 @@
 //!
 //! Everything here is a pure function of the program and the packet, so a filter means the same in
 //! the kernel, in an XDP program and over a capture file.
+//!
+//! ```
+//! use netring_sys::kernel::filter::SockFilter;
+//! use netring_sys::{Clock, Filter, LinkType, Matcher, Packet, Timestamp};
+//!
+//! // `ether proto 0x0806`
+//! let arp = Filter::from([
+//!     SockFilter::stmt(0x28, 12),
+//!     SockFilter::jump(0x15, 0x0806, 0, 1),
+//!     SockFilter::stmt(0x06, u32::MAX),
+//!     SockFilter::stmt(0x06, 0),
+//! ]);
+//! let matcher = Matcher::new(arp)?;
+//! let mut frame = [0; 60];
+//! let matches = |frame: &[u8]| {
+//!     let time = Timestamp::from_nanos(0, Clock::Unknown);
+//!     matcher.matches(&Packet::new(frame, time, LinkType::ETHERNET))
+//! };
+//! assert!(!matches(&frame));
+//! frame[12..14].copy_from_slice(&[0x08, 0x06]);
+//! assert!(matches(&frame));
+//! # Ok::<(), netring_sys::Error>(())
+//! ```
 
 mod decode;
 mod fact;

@@ -16,6 +16,16 @@ pub use vlan::VlanTag;
 ///
 /// The metadata is the same for every backend; what a backend cannot know is `None`. A packet lives
 /// no longer than its batch; [`to_buf`](Self::to_buf) makes an owned copy.
+///
+/// ```
+/// use netring_sys::{Clock, LinkType, Packet, PacketBuf, Timestamp};
+///
+/// let time = Timestamp::from_parts(1_700_000_000, 5, Clock::Unknown);
+/// let packet = Packet::new(&[0x45, 0, 0, 20], time, LinkType::IPV4).with_wire_len(20);
+/// assert!(packet.is_cut());
+/// let kept: PacketBuf = packet.to_buf();
+/// assert_eq!((kept.data(), kept.wire_len()), (packet.data(), 20));
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Packet<'a> {
     data: &'a [u8],

@@ -70,10 +70,12 @@ fn would_block(error: &SyscallError) -> bool {
 }
 
 /// A duration for `ppoll`, in full resolution, so that a wait below a millisecond is not rounded to
-/// zero.
+/// zero. 68 years stand for all that is longer; then the seconds fit into 32 bits, and their type,
+/// which libc deprecates for musl, need not be named.
 fn timespec(duration: std::time::Duration) -> libc::timespec {
+    const MOST: u64 = i32::MAX as u64;
     libc::timespec {
-        tv_sec: libc::time_t::try_from(duration.as_secs()).unwrap_or(libc::time_t::MAX),
+        tv_sec: duration.as_secs().min(MOST) as _,
         tv_nsec: c_long::from(duration.subsec_nanos() as i32),
     }
 }

@@ -39,6 +39,16 @@ pub use builder::CaptureBuilder;
 ///
 /// It receives from the moment it is opened until it is dropped. Then the program is detached from
 /// the interface, also if the process was killed.
+///
+/// ```no_run
+/// use netring_xdp::XdpCapture;
+///
+/// // One source for each receive queue, for as many threads.
+/// for worker in XdpCapture::open("eth0")?.into_workers()? {
+///     println!("{} on {:?}", worker.mode(), worker.queues().collect::<Vec<_>>());
+/// }
+/// # Ok::<(), netring_xdp::Error>(())
+/// ```
 #[derive(Debug)]
 pub struct XdpCapture {
     // Dropped first: the program is detached before the sockets are closed with their queues.

@@ -5,8 +5,7 @@
 mod outcome;
 
 use netring::PacketSource;
-use netring::flow::extract::{FiveTuple, FiveTupleKey};
-use netring::flow::{FlowEvent, FlowTracker};
+use netring::flow::{FlowEvent::Ended, FlowTracker, extract::FiveTuple};
 use netring::pcap::CaptureFile;
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -17,33 +16,24 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mut file = CaptureFile::open(path)?;
     let mut tracker = FlowTracker::new(FiveTuple::bidirectional());
     let mut events = Vec::new();
-    let fault = loop {
-        match file.next_batch() {
-            Ok(Some(batch)) => tracker.track_batch(&batch, &mut events),
-            Ok(None) => break None,
-            // The packets before the fault were tracked, so print their flows first.
-            Err(fault) => break Some(fault),
-        }
-        print_ended(&mut events);
-    };
-    while tracker.finish(&mut events) {}
-    print_ended(&mut events);
-
-    println!(
-        "{} packets without a flow",
-        tracker.stats().untracked.total()
-    );
-    fault.map_or(Ok(()), |fault| Err(fault.into()))
-}
-
-fn print_ended(events: &mut Vec<FlowEvent<FiveTupleKey>>) {
-    for event in events.drain(..) {
-        if let FlowEvent::Ended {
-            key, reason, stats, ..
-        } = event
-        {
-            let (first, packets, bytes) = (stats.first(), stats.packets(), stats.bytes());
-            println!("{first} {key}: {packets} packets, {bytes} bytes, {reason}");
+    let mut more = Ok(true);
+    while let Ok(true) = more {
+        let batch = file.next_batch();
+        more = batch.map(|it| it.map(|it| tracker.track_batch(&it, &mut events)).is_some());
+        // The flows before a fault are whole, so the file ends there.
+        while !matches!(more, Ok(true)) && tracker.finish(&mut events) {}
+        for event in events.drain(..) {
+            if let Ended {
+                key, reason, stats, ..
+            } = event
+            {
+                let (first, packets, bytes) = (stats.first(), stats.packets(), stats.bytes());
+                println!("{first} {key}: {packets} packets, {bytes} bytes, {reason}");
+            }
         }
     }
+    let untracked = tracker.stats().untracked.total();
+    println!("{untracked} packets without a flow");
+    more?;
+    Ok(())
 }

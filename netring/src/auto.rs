@@ -13,24 +13,43 @@
 //! # Ok::<(), netring::Error>(())
 //! ```
 //!
-//! prints, as root on a veth interface:
+//! prints (the first line is wrapped here)
 //!
 //! ```text
-//! AF_XDP zero-copy: bind(AF_XDP) failed: Operation not supported (os error 95)
-//! AF_XDP native: opened
+//! AF_XDP zero-copy, native, generic (skb): divert: AF_XDP takes packets away from
+//! this host; permit it with `divert(true)`
+//! AF_PACKET: opened
 //! ```
 //!
 //! [`Backend`] lists the backends in the order in which they are tried. An [`AutoCapture`] is a
 //! source like any other: flows, streams and broadcasts work over it.
 //!
+//! # Observing and diverting
+//!
+//! By default a capture only observes: packets still reach the host. AF_XDP cannot do that. It
+//! takes packets off the interface, so connections over it break while the capture is open. On an
+//! interface that is dedicated to capturing, permit it:
+//!
+//! ```no_run
+//! let builder = netring::auto::builder().interface("eth1");
+//! let capture = builder.divert(true).build()?;
+//! # Ok::<(), netring::Error>(())
+//! ```
+//!
+//! As root on a veth interface the attempts then read
+//!
+//! ```text
+//! AF_XDP zero-copy: bind(AF_XDP) failed: Operation not supported (os error 95)
+//! AF_XDP native: opened; captured packets do not reach this host
+//! ```
+//!
+//! Even so, AF_XDP is not used on an interface that a default route leads through, by which this
+//! host may be reached; that takes [`Builder::divert_default_route`] too.
+//!
 //! # How the backends differ
 //!
-//! Every backend delivers incoming packets only, and none that this host sends. Use an interface
-//! that is dedicated to capturing:
+//! Every backend delivers incoming packets only, and none that this host sends.
 //!
-//! - AF_XDP takes packets off the interface, so the host's own stack no longer sees them;
-//!   AF_PACKET copies them. On the interface that you are logged in through, request
-//!   [`Backend::AfPacket`] only ([`Builder::backends`]), or use a [`Capture`].
 //! - With AF_PACKET a VLAN tag is always beside the bytes ([`Meta::vlan`](crate::Meta::vlan)).
 //!   With AF_XDP it is beside them if the card or the sending stack moved it there before the
 //!   XDP program ran, and otherwise in the bytes. In generic mode AF_XDP cannot see a tag that is
@@ -55,21 +74,24 @@
 //! mode, raising the MTU after the capture was opened can bring packets that do not fit; they are
 //! counted as dropped ([`XdpCapture::longest`]).
 
+mod attempt;
 mod capture;
 mod none;
-
-use std::fmt;
-use std::str::FromStr;
 
 use netring_xdp::program::AttachMode;
 use netring_xdp::{CopyMode, XdpCapture};
 
-use crate::{Capture, Error, Filter, Interface, ParseError, Profile};
+use crate::{Capture, Error, Filter, Interface, Profile};
 
+pub use attempt::{Attempt, Backend};
 pub use capture::{AutoCapture, Batch};
 pub use none::NoBackend;
 
-/// Opens the interface of this name with the best available backend.
+/// The setting that permits AF_XDP, as errors name it.
+const DIVERT: &str = "divert";
+
+/// Opens the interface of this name with the best available backend that lets packets reach the
+/// host, which is AF_PACKET. [`Builder::divert`] permits AF_XDP.
 ///
 /// # Errors
 /// Returns [`Error::NoSuchInterface`], or an [`Error::Source`] that is a [`NoBackend`], with the
@@ -86,21 +108,10 @@ pub fn builder() -> Builder {
         promiscuous: false,
         rx_hash: false,
         filter: None,
+        divert: false,
+        divert_default_route: false,
         backends: Backend::ALL.to_vec(),
     }
-}
-
-/// The ways to capture from an interface, best first.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Backend {
-    /// AF_XDP zero-copy: the card writes into the packet memory of the capture.
-    XdpZeroCopy,
-    /// AF_XDP native: the driver runs the XDP program, and packets are copied.
-    XdpNative,
-    /// AF_XDP generic (skb): the kernel's stack runs the XDP program, and packets are copied.
-    XdpGeneric,
-    /// AF_PACKET: a TPACKET_V3 ring.
-    AfPacket,
 }
 
 /// The settings of an [`AutoCapture`], from [`builder`].
@@ -112,26 +123,9 @@ pub struct Builder {
     promiscuous: bool,
     rx_hash: bool,
     filter: Option<Filter>,
+    divert: bool,
+    divert_default_route: bool,
     backends: Vec<Backend>,
-}
-
-/// The outcome of trying one backend.
-#[derive(Debug)]
-pub struct Attempt {
-    backend: Backend,
-    why_not: Option<Error>,
-    /// AF_XDP was opened, and a packet may take several chunks.
-    multi_buffer: bool,
-}
-
-impl Backend {
-    /// All backends, best first.
-    pub const ALL: [Self; 4] = [
-        Self::XdpZeroCopy,
-        Self::XdpNative,
-        Self::XdpGeneric,
-        Self::AfPacket,
-    ];
 }
 
 impl Builder {
@@ -142,9 +136,8 @@ impl Builder {
         self
     }
 
-    /// The purpose that the rings are sized for. Default: [`Profile::Default`]. For the sizes see
-    /// [`afpacket::CaptureBuilder::profile`](crate::afpacket::CaptureBuilder::profile) and
-    /// [`xdp::CaptureBuilder::profile`](crate::xdp::CaptureBuilder::profile).
+    /// The purpose that the rings are sized for. Default: [`Profile::Default`]. With AF_PACKET see
+    /// [`CaptureBuilder::profile`](crate::afpacket::CaptureBuilder::profile) for the sizes.
     pub const fn profile(mut self, profile: Profile) -> Self {
         self.profile = profile;
         self
@@ -176,8 +169,28 @@ impl Builder {
         self
     }
 
-    /// The backends to try, in this order. Default: [`Backend::ALL`]. Omit
-    /// [`Backend::XdpGeneric`] if AF_PACKET suits your program better than AF_XDP in generic mode.
+    /// Whether to permit backends that take the packets which they capture away from this host:
+    /// AF_XDP ([`Backend::diverts`]). Default: no. Connections over the interface break while the
+    /// capture is open; with a [`filter`](Self::filter), only those that it selects.
+    ///
+    /// An interface that a default route leads through takes
+    /// [`divert_default_route`](Self::divert_default_route) too.
+    pub const fn divert(mut self, divert: bool) -> Self {
+        self.divert = divert;
+        self
+    }
+
+    /// Whether [`divert`](Self::divert) also holds for an interface that a default route of this
+    /// network namespace leads through (IPv4 or IPv6), directly or by a bridge, bond or VLAN on it.
+    /// Default: no. If this host is reached through the interface, the capture cuts it off.
+    pub const fn divert_default_route(mut self, divert: bool) -> Self {
+        self.divert_default_route = divert;
+        self
+    }
+
+    /// The backends to try, in this order. Default: [`Backend::ALL`]; those of AF_XDP also need
+    /// [`divert`](Self::divert). Omit [`Backend::XdpGeneric`] if AF_PACKET suits your program
+    /// better than AF_XDP in generic mode.
     pub fn backends(mut self, backends: impl IntoIterator<Item = Backend>) -> Self {
         self.backends = backends.into_iter().collect();
         self
@@ -191,29 +204,58 @@ impl Builder {
     /// [`Error::Config`] if none was.
     pub fn build(self) -> Result<AutoCapture, Error> {
         // No backend can fix a wrong name, so report it first.
-        Interface::by_name(&self.interface)?;
+        let interface = Interface::by_name(&self.interface)?;
         let mut attempts: Vec<Attempt> = Vec::new();
+        let mut diverting = self.backends.iter().filter(|backend| backend.diverts());
+        let mut refusal = diverting
+            .next()
+            .and_then(|_| self.may_divert(&interface).err());
         for &backend in &self.backends {
-            let opened = match taken(&attempts) {
-                Some(error) if backend != Backend::AfPacket => Err(error),
-                _ => self.open(backend),
+            let known = attempts.iter_mut().find(|attempt| attempt.rules_out_xdp());
+            if let Some(known) = known.filter(|_| backend.diverts()) {
+                known.backends.push(backend);
+                continue;
+            }
+            let opened = match refusal.take_if(|_| backend.diverts()) {
+                Some(refusal) => Err(refusal),
+                None => self.open(backend),
             };
-            let (source, why_not) = match opened {
-                Ok(source) => (Some(source), None),
-                Err(error) => (None, Some(error)),
-            };
-            let multi_buffer =
-                matches!(&source, Some(capture::Source::Xdp(xdp)) if xdp.longest().is_none());
-            attempts.push(Attempt {
-                backend,
-                why_not,
-                multi_buffer,
-            });
-            if let Some(source) = source {
-                return Ok(AutoCapture::new(source, backend, attempts));
+            match opened {
+                Ok(source) => {
+                    attempts.push(Attempt {
+                        backends: vec![backend],
+                        why_not: None,
+                        multi_buffer: source.is_multi_buffer(),
+                    });
+                    return Ok(AutoCapture::new(source, backend, attempts));
+                }
+                Err(error) => reject(&mut attempts, backend, error),
             }
         }
         Err(NoBackend { attempts }.into_error(self.interface))
+    }
+
+    /// Whether a backend may take packets away from this host.
+    fn may_divert(&self, interface: &Interface) -> Result<(), Error> {
+        let why = if !self.divert {
+            "AF_XDP takes packets away from this host; permit it with `divert(true)`".into()
+        } else if self.divert_default_route {
+            return Ok(());
+        } else {
+            let name = &self.interface;
+            let why = match interface.carries_default_route() {
+                Ok(false) => return Ok(()),
+                Ok(true) => format!("a default route leads through {name}"),
+                Err(error) => {
+                    format!("whether a default route leads through {name} is unknown ({error})")
+                }
+            };
+            format!(
+                "{why}, and AF_XDP could cut this host off; permit it with `divert_default_route(true)`"
+            )
+        };
+        let setting = DIVERT;
+        Err(Error::Config { setting, why })
     }
 
     fn open(&self, backend: Backend) -> Result<capture::Source, Error> {
@@ -254,70 +296,19 @@ impl Builder {
     }
 }
 
-/// Returns the error of an attempt that found an AF_XDP socket on the queue. Every other AF_XDP
-/// backend would find it too, after waiting once more for its release.
-fn taken(attempts: &[Attempt]) -> Option<Error> {
-    attempts
-        .iter()
-        .find_map(|attempt| match attempt.why_not()? {
-            Error::QueueBusy { interface, queue } => Some(Error::QueueBusy {
-                interface: interface.clone(),
-                queue: *queue,
-            }),
-            _ => None,
-        })
-}
-
-impl Attempt {
-    /// The backend that was tried.
-    pub const fn backend(&self) -> Backend {
-        self.backend
-    }
-
-    /// Why the backend was rejected; `None` for the one that was opened.
-    pub const fn why_not(&self) -> Option<&Error> {
-        self.why_not.as_ref()
-    }
-}
-
-impl fmt::Display for Backend {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::XdpZeroCopy => "AF_XDP zero-copy",
-            Self::XdpNative => "AF_XDP native",
-            Self::XdpGeneric => "AF_XDP generic (skb)",
-            Self::AfPacket => "AF_PACKET",
-        })
-    }
-}
-
-/// Reads what a backend is displayed as.
-///
-/// ```
-/// use netring::auto::Backend;
-///
-/// for backend in Backend::ALL {
-///     assert_eq!(backend.to_string().parse(), Ok(backend));
-/// }
-/// assert!("AF_XDP".parse::<Backend>().is_err());
-/// ```
-impl FromStr for Backend {
-    type Err = ParseError;
-
-    fn from_str(text: &str) -> Result<Self, ParseError> {
-        let mut all = Self::ALL.into_iter();
-        all.find(|backend| backend.to_string() == text)
-            .ok_or_else(|| ParseError::new(text, "backend", "AF_PACKET"))
-    }
-}
-
-/// Writes the backend, and the reason with its causes.
-impl fmt::Display for Attempt {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.why_not {
-            None if self.multi_buffer => write!(f, "{}: opened with multi-buffer", self.backend),
-            None => write!(f, "{}: opened", self.backend),
-            Some(error) => write!(f, "{}: {error:?}", self.backend),
-        }
+/// Adds a backend to the attempt that was rejected for the same reason, or an attempt for it.
+fn reject(attempts: &mut Vec<Attempt>, backend: Backend, error: Error) {
+    let text = format!("{error:?}");
+    let same = |attempt: &&mut Attempt| {
+        let other = attempt.why_not.as_ref();
+        other.is_some_and(|other| format!("{other:?}") == text)
+    };
+    match attempts.iter_mut().find(same) {
+        Some(attempt) => attempt.backends.push(backend),
+        None => attempts.push(Attempt {
+            backends: vec![backend],
+            why_not: Some(error),
+            multi_buffer: false,
+        }),
     }
 }

@@ -35,7 +35,7 @@
 )]
 #![cfg_attr(
     all(feature = "xdp", feature = "afpacket"),
-    doc = "| [`auto`] | `xdp`, `afpacket` | picks the best available backend, and says why it rejected each better one |"
+    doc = "| [`auto`] | `xdp`, `afpacket` | picks the best available backend, without taking packets away from the host unless permitted |"
 )]
 #![cfg_attr(
     feature = "flow",
@@ -67,9 +67,9 @@
 )]
 //!
 //! Only modules whose features are enabled are listed. `afpacket`, `flow` and `async` are enabled
-//! by default, `xdp` and `pcap` are not. Features only add to the API. With `afpacket` alone,
-//! neither tokio nor flowscope is built. `serde` adds `Serialize` and `Deserialize` to packets'
-//! metadata, keys, events and statistics.
+//! by default, `xdp`, `pcap` and `flowscope` (extractors of the crate flowscope, in `flow`) are
+//! not. Features only add to the API. With `afpacket` alone, neither tokio nor aya is built.
+//! `serde` adds `Serialize` and `Deserialize` to packets' metadata, keys, events and statistics.
 //!
 //! # Without a runtime
 //!
@@ -175,8 +175,8 @@ pub type AsyncCapture = AsyncSource<Capture>;
 #[cfg(all(feature = "async", feature = "xdp"))]
 pub type AsyncXdpCapture = AsyncSource<XdpCapture>;
 
-/// A capture with the best available backend for tokio: `AsyncAutoCapture::open("eth0")`, or with
-/// settings:
+/// A capture with the best backend that lets packets reach the host, for tokio:
+/// `AsyncAutoCapture::open("eth0")`, or with settings:
 ///
 /// ```no_run
 /// use netring::{AsyncAutoCapture, OpenAsync};

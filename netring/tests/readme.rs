@@ -1,11 +1,23 @@
 //! Documents that agree with the repository: the examples in README.md are in the documentation of
 //! the crate, which is compiled; the AF_XDP flow example equals the AF_PACKET one; links between
 //! documents lead somewhere, and the modules in ARCHITECTURE.md exist.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on ends there")]
 
 use std::collections::BTreeSet;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
+
+/// The short programs for common tasks.
+const SHORT: [&str; 7] = [
+    "top_talkers",
+    "conn_log",
+    "read_file",
+    "scan_detector",
+    "queues",
+    "thread_channel",
+    "filter",
+];
 
 /// The Rust blocks of a Markdown text, without the lines that documentation hides.
 fn examples(markdown: &str) -> Vec<String> {
@@ -34,12 +46,86 @@ fn each_example_stands_in_the_crate_documentation_too() {
         .map(|line| format!("{}\n", line.strip_prefix(' ').unwrap_or(line)))
         .collect();
     let docs = examples(&docs);
-    assert_eq!(readme.len(), 2);
-    for example in readme {
+    assert_eq!(readme.len(), 3);
+    // The first one is a whole program; see below.
+    for example in &readme[1..] {
         assert!(
-            docs.contains(&example),
+            docs.contains(example),
             "not in the documentation:\n{example}"
         );
+    }
+}
+
+/// The first program is built and run as an example, so it builds as pasted.
+#[test]
+fn the_first_program_is_an_example() {
+    let program: String = include_str!("../examples/first.rs")
+        .lines()
+        .filter(|line| !line.starts_with("//!") && !line.starts_with("#![expect("))
+        .map(|line| format!("{line}\n"))
+        .collect();
+    let readme = examples(include_str!("../../README.md"));
+    assert_eq!(readme[0], program.trim_start());
+}
+
+/// The cells of the first column of the table under this heading, without backquotes.
+fn first_column(heading: &str) -> Vec<&'static str> {
+    let text = include_str!("../../README.md");
+    let (_, rest) = text.split_once(&format!("\n## {heading}\n")).unwrap();
+    let section = rest.split("\n## ").next().unwrap();
+    let rows = section.lines().filter(|line| line.starts_with("| "));
+    rows.skip(1)
+        .map(|row| row.split('|').nth(1).unwrap().trim())
+        .collect()
+}
+
+#[test]
+fn each_feature_is_listed() {
+    let manifest = include_str!("../Cargo.toml");
+    let (_, features) = manifest.split_once("[features]\n").unwrap();
+    let features = features.split("\n\n").next().unwrap();
+    let names = features.lines().filter_map(|line| line.split_once(" = "));
+    let mut names: Vec<_> = names.map(|(name, _)| format!("`{name}`")).collect();
+    names.retain(|name| name != "`default`");
+    let mut listed = first_column("Features");
+    names.sort();
+    listed.sort_unstable();
+    assert_eq!(listed, names);
+}
+
+#[test]
+fn each_example_that_is_listed_exists() {
+    let mut listed = Vec::new();
+    for cell in first_column("Examples") {
+        let names = cell.split('`').skip(1).step_by(2);
+        listed.extend(names.map(|command| command.split(' ').next().unwrap()));
+    }
+    assert_eq!(listed[..7], SHORT);
+    for name in listed {
+        let path = root().join(format!("netring/examples/{name}.rs"));
+        assert!(path.is_file(), "{name}");
+    }
+}
+
+/// What the README quotes of errors stands in their texts.
+#[test]
+fn each_error_that_is_explained_is_one() {
+    let mut sources = String::new();
+    for path in [
+        "netring-sys/src/error/text.rs",
+        "netring-sys/src/privileges.rs",
+        "netring/src/auto.rs",
+        "netring/src/pcap/error.rs",
+        "netring-async/src/broadcast/error.rs",
+    ] {
+        sources += &fs::read_to_string(root().join(path)).unwrap();
+    }
+    let quoted = first_column("Troubleshooting");
+    assert_eq!(quoted.len(), 9);
+    for cell in quoted {
+        for words in cell.split('`').skip(1).step_by(2) {
+            assert!(sources.contains(words), "{words}");
+        }
     }
 }
 
@@ -185,4 +271,14 @@ fn each_code_of_a_test_is_explained_and_each_explained_code_has_a_test() {
         }
     }
     assert_eq!(used, explained);
+}
+
+/// The short programs for common tasks stay short.
+#[test]
+fn each_short_program_has_at_most_forty_lines() {
+    for name in SHORT {
+        let path = root().join(format!("netring/examples/{name}.rs"));
+        let lines = fs::read_to_string(path).unwrap().lines().count();
+        assert!(lines <= 40, "{name}: {lines}");
+    }
 }

@@ -32,6 +32,17 @@ const UNWATCHED: Duration = Duration::from_secs(1);
 /// [`CaptureBuilder::profile`] lists how long a pause each ring outlasts. The kernel counts in 32
 /// bits, so if neither a batch is taken nor [`stats`](PacketSource::stats) called while 2³² packets
 /// arrive (7 minutes at 10 million a second), the count is short by that many.
+///
+/// ```no_run
+/// use netring_afpacket::Capture;
+/// use netring_sys::{PacketSource, Profile};
+///
+/// let builder = Capture::builder().interface("eth0").promiscuous(true);
+/// let mut capture = builder.profile(Profile::LowLatency).build()?;
+/// println!("{} bytes of ring", capture.ring().bytes());
+/// println!("{} packets offered", capture.stats()?.offered);
+/// # Ok::<(), netring_sys::Error>(())
+/// ```
 #[doc(alias = "TPACKET_V3")]
 #[derive(Debug)]
 pub struct Capture {

@@ -39,6 +39,24 @@ use super::message::{Message, Queue, Shared};
 ///
 /// A subscriber that always finds events yields to other tasks by the runtime's budget: after 128
 /// batches.
+///
+/// ```
+/// use futures::StreamExt;
+/// use netring_async::{BroadcastRecvError, FlowSubscriber};
+/// use netring_flow::extract::FiveTupleKey;
+///
+/// async fn count(mut events: FlowSubscriber<FiveTupleKey>) -> Result<u64, BroadcastRecvError> {
+///     let mut received = 0;
+///     while let Some(event) = events.next().await {
+///         match event {
+///             Ok(_) => received += 1,
+///             Err(BroadcastRecvError::Lagged(lost)) => eprintln!("too slow for {lost} events"),
+///             Err(ended) => return Err(ended),
+///         }
+///     }
+///     Ok(received)
+/// }
+/// ```
 #[derive(Debug)]
 pub struct Subscriber<T> {
     queue: Queue<T>,

@@ -17,6 +17,18 @@ use crate::parse::{self, Rules};
 /// [unknown](FiveTupleKey::ports_known); if an IPv6 header chain ends early, the protocol is the
 /// last one known. IPv4 total length 0, and IPv6 payload length 0 if anything can follow, mean the
 /// length of the frame, as in segments that a network card has yet to split (TSO, BIG TCP).
+///
+/// ```
+/// use netring_flow::extract::{Extract, FiveTuple};
+/// use netring_sys::Packet;
+///
+/// fn print(packet: &Packet<'_>) {
+///     match FiveTuple::bidirectional().extract(packet) {
+///         Ok(found) => println!("{} by {}", found.key, found.key.source(found.orientation)),
+///         Err(skip) => println!("no flow: {skip:?}"),
+///     }
+/// }
+/// ```
 #[derive(Clone, Copy, Debug)]
 pub struct FiveTuple {
     vlan: bool,

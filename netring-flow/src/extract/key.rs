@@ -16,6 +16,18 @@ use super::Orientation;
 /// their addresses, then by ports and protocol, then by VLANs.
 ///
 /// It is displayed as `tcp 192.0.2.1:80 192.0.2.9:40000`, and read from that.
+///
+/// ```
+/// use netring_flow::extract::FiveTupleKey;
+///
+/// let (client, server) = ("192.0.2.7:40000".parse()?, "192.0.2.1:443".parse()?);
+/// let (key, there) = FiveTupleKey::new(6, client, server);
+/// let (same, back) = FiveTupleKey::new(6, server, client);
+/// assert_eq!(key, same);
+/// assert_eq!((key.source(there), key.source(back)), (client, server));
+/// assert_eq!(key.to_string(), "tcp 192.0.2.1:443 192.0.2.7:40000");
+/// # Ok::<(), std::net::AddrParseError>(())
+/// ```
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 #[cfg_attr(
     feature = "serde",
@@ -215,6 +227,7 @@ impl Hash for FiveTupleKey {
 }
 
 /// flowscope's key of the same flow. It has no VLAN, and port 0 for an unknown port.
+#[cfg(feature = "flowscope")]
 impl From<FiveTupleKey> for flowscope::extract::FiveTupleKey {
     fn from(key: FiveTupleKey) -> Self {
         use flowscope::extractor::L4Proto;

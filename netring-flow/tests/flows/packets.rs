@@ -1,9 +1,7 @@
 //! How packets are read: link layers, network layers, and errors in them.
 
 use etherparse::PacketBuilder;
-use netring_flow::extract::{
-    Extract, Extracted, FiveTuple, Flowscope, IcmpError, Orientation, Skip,
-};
+use netring_flow::extract::{Extract, Extracted, FiveTuple, IcmpError, Orientation, Skip};
 use netring_flow::{FlowEvent, FlowTracker};
 use netring_sys::{LinkType, Packet, VlanTag};
 use proptest::prelude::*;
@@ -250,8 +248,10 @@ fn icmp_errors_can_be_flows_of_their_own() {
     assert_eq!(side(key, "192.0.2.10:0"), Orientation::Forward);
 }
 
+#[cfg(feature = "flowscope")]
 #[test]
 fn a_flowscope_extractor_makes_flows() {
+    use netring_flow::extract::Flowscope;
     let mut tracker = FlowTracker::new(Flowscope(flowscope::extract::FiveTuple::bidirectional()));
     let mut events = Vec::new();
     for (time, frame) in [

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use etherparse::PacketBuilder;
-use netring_flow::extract::{Extract, Extracted, FiveTuple, FiveTupleKey, Flowscope, Skip};
+use netring_flow::extract::{Extract, Extracted, FiveTuple, FiveTupleKey, Skip};
 use netring_flow::{Anomaly, FlowEvent, FlowTracker, FlowVisitor, Segment};
 use netring_sys::{LinkType, Packet, PacketBatch, VlanTag};
 use proptest::prelude::*;
@@ -230,9 +230,12 @@ fn a_payload_that_is_cut_off_is_missing_to_the_byte() {
     }
 }
 
+#[cfg(feature = "flowscope")]
 #[test]
 fn a_flowscope_extractor_says_where_the_payload_of_tcp_is() {
-    let mut tracker = FlowTracker::new(Flowscope(flowscope::extract::FiveTuple::bidirectional()));
+    let mut tracker = FlowTracker::new(netring_flow::extract::Flowscope(
+        flowscope::extract::FiveTuple::bidirectional(),
+    ));
     let mut log = Log::default();
     tracker.track_batch(&Frames(&segment_frames()[..7]), &mut log);
     assert_eq!(log.0[5..7], ["1 > 101 \"get\"", "1 < 501 \"answer\""]);

@@ -9,6 +9,16 @@
 //! - [`Tee`] writes each packet to a [`PacketWriter`](crate::PacketWriter) as well;
 //! - [`AnySource`] is a source of any type, chosen while the program runs;
 //! - [`SinkWriter`] turns a [`PacketSink`](crate::PacketSink) into such a writer.
+//!
+//! ```
+//! use netring_sys::adapters::{Filtered, Limit};
+//! use netring_sys::{Error, Filter, PacketSource};
+//!
+//! /// The first thousand packets that a filter selects, from any source.
+//! fn sample<S: PacketSource>(source: S, filter: Filter) -> Result<impl PacketSource, Error> {
+//!     Ok(Limit::new(Filtered::new(source, filter)?, 1000))
+//! }
+//! ```
 
 mod any;
 mod filtered;

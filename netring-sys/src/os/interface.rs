@@ -9,6 +9,17 @@ use crate::os::netlink;
 use crate::{Error, InterfaceAddress, LinkType, XdpProgram};
 
 /// An interface, as it was when it was queried.
+///
+/// ```
+/// use netring_sys::Interface;
+///
+/// for interface in Interface::all()? {
+///     println!("{} {}: MTU {}", interface.index, interface.name, interface.mtu);
+/// }
+/// let lo = Interface::by_name("lo")?;
+/// assert!(lo.is_loopback());
+/// # Ok::<(), netring_sys::Error>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Interface {
@@ -79,6 +90,25 @@ impl Interface {
     #[doc(alias = "getifaddrs")]
     pub fn addresses(&self) -> Result<Vec<InterfaceAddress>, Error> {
         Ok(netlink::addresses(self.index)?)
+    }
+
+    /// Queries whether a default route (IPv4 or IPv6, in any table) of this thread's network
+    /// namespace leads through it, or through an interface that is stacked on it: a bridge or bond
+    /// that it is a port of, or a VLAN. If so, taking its packets cuts the host off.
+    ///
+    /// True if a default route uses a nexthop object that the kernel names no interface for
+    /// (`net.ipv4.nexthop_compat_mode` is 0): it may be this one.
+    ///
+    /// ```
+    /// assert!(!netring_sys::Interface::by_name("lo")?.carries_default_route()?);
+    /// # Ok::<(), netring_sys::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// The failed call, also if a sandbox forbids netlink; `EAGAIN` if the routes keep changing for
+    /// a second.
+    pub fn carries_default_route(&self) -> Result<bool, Error> {
+        Ok(netlink::carries_default_route(self.index)?)
     }
 
     /// The current name of this interface in this thread's network namespace, in case it was

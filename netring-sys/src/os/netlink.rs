@@ -4,12 +4,14 @@ mod address;
 mod exchange;
 mod link;
 mod netdev;
+mod route;
 mod wire;
 
 pub use address::InterfaceAddress;
 pub(crate) use address::addresses;
 pub(crate) use link::Link;
 pub use netdev::{XdpFeatures, XdpMetadata};
+pub(crate) use route::carries_default_route;
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 

@@ -7,6 +7,19 @@
 //! notification.
 //!
 //! A [`LinkMonitor`] reports the changes of an interface to another thread or task.
+//!
+//! ```no_run
+//! use std::os::fd::AsFd;
+//! use std::time::Duration;
+//!
+//! use netring_sys::{Error, PacketSink, wait};
+//!
+//! /// Sends a frame, and waits until the kernel has taken it. False if that takes too long.
+//! fn send(sink: &mut (impl PacketSink + AsFd), frame: &[u8]) -> Result<bool, Error> {
+//!     let second = Some(Duration::from_secs(1));
+//!     Ok(wait::send(sink, frame, second)? && wait::drain(sink, second)? == 0)
+//! }
+//! ```
 
 mod blocking;
 mod link;

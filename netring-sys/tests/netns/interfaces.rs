@@ -105,6 +105,77 @@ fn the_addresses_of_an_interface_are_its_own() {
     assert_eq!(of("lo"), ["127.0.0.1/8", "::1/128"]);
 }
 
+/// Commands of `ip`, separated by semicolons, and the interfaces that then carry a default route.
+const ROUTES: [(&str, &[&str]); 10] = [
+    ("route add 10.9.0.0/16 via 10.0.0.9", &[]),
+    ("route add default via 10.0.0.9", &["a"]),
+    ("route add default dev c metric 7 table 99", &["c"]),
+    ("-6 route add default via fd00::9", &["a"]),
+    ("-6 route add unreachable default metric 9", &[]),
+    ("route add blackhole default", &[]),
+    (
+        "route add default nexthop via 10.0.0.9 nexthop via 10.1.0.9",
+        &["a", "c"],
+    ),
+    (
+        "nexthop add id 5 via 10.1.0.9 dev c; route add default nhid 5",
+        &["c"],
+    ),
+    // What one end of a pair sends is what the other receives.
+    (
+        "link add name e type veth peer name f; link set dev e up; link set dev f up; route add default dev e",
+        &["e", "f"],
+    ),
+    // A bridge receives through its ports.
+    (
+        "link add name br type bridge; link set dev a master br; link set dev br up; route add default dev br",
+        &["a", "br"],
+    ),
+];
+
+#[test]
+#[ignore = "needs a network namespace: cargo xtask test-netns"]
+fn a_default_route_is_found_in_each_form_that_it_takes() {
+    for (commands, carriers) in ROUTES {
+        let _ns = Netns::enter().unwrap();
+        let far = Netns::new().unwrap();
+        for (near, end, host) in [("a", "b", "10.0.0.1"), ("c", "d", "10.1.0.1")] {
+            veth(near, end).unwrap();
+            far.take(end).unwrap();
+            far.run(|| ip(&format!("link set dev {end} up"))).unwrap();
+            ip(&format!("address add {host}/24 dev {near}")).unwrap();
+        }
+        ip("address add fd00::1/64 dev a nodad").unwrap();
+        commands.split(';').for_each(|words| ip(words).unwrap());
+        let carrying = || {
+            let mut all = Interface::all().unwrap();
+            all.retain(|interface| interface.carries_default_route().unwrap());
+            let mut names: Vec<_> = all.into_iter().map(|interface| interface.name).collect();
+            names.sort_unstable();
+            names
+        };
+        assert_eq!(carrying(), carriers, "{commands}");
+        // The routes of another namespace are its own.
+        let there = far.run(|| Ok(carrying()));
+        assert_eq!(there.unwrap(), [""; 0]);
+    }
+}
+
+/// A kernel that does not repeat the interface of a nexthop object: it may be any.
+#[test]
+#[ignore = "needs a network namespace: cargo xtask test-netns"]
+fn a_default_route_through_an_unnamed_interface_may_be_through_each() {
+    let _ns = Netns::enter().unwrap();
+    veth("a", "b").unwrap();
+    let carries = || Interface::by_name("lo").unwrap().carries_default_route();
+    std::fs::write("/proc/sys/net/ipv4/nexthop_compat_mode", "0").unwrap();
+    assert!(!carries().unwrap());
+    ip("address add 10.0.0.1/24 dev a").unwrap();
+    ip("nexthop add id 5 via 10.0.0.9 dev a").unwrap();
+    ip("route add default nhid 5").unwrap();
+    assert!(carries().unwrap());
+}
+
 /// More than the kernel sends at once, so it lists them in several parts.
 #[test]
 #[ignore = "needs a network namespace: cargo xtask test-netns"]

@@ -14,7 +14,18 @@ use crate::{
     SyscallError, afpacket, xdp,
 };
 
-/// Receives the packets of one interface with the best available backend.
+/// Receives the packets of one interface with the best backend that is available and permitted.
+///
+/// ```no_run
+/// use netring::{PacketSource, auto};
+///
+/// let mut capture = auto::builder().interface("eth1").divert(true).build()?;
+/// println!("{}, {} packets", capture.backend(), capture.stats()?.offered);
+/// if let Some(xdp) = capture.as_xdp() {
+///     println!("{}", xdp.mode());
+/// }
+/// # Ok::<(), netring::Error>(())
+/// ```
 #[derive(Debug)]
 pub struct AutoCapture {
     source: Source,
@@ -26,6 +37,13 @@ pub struct AutoCapture {
 pub(super) enum Source {
     Xdp(XdpCapture),
     AfPacket(Capture),
+}
+
+impl Source {
+    /// Whether a packet may take several chunks.
+    pub(super) fn is_multi_buffer(&self) -> bool {
+        matches!(self, Self::Xdp(capture) if capture.longest().is_none())
+    }
 }
 
 /// The packets of one batch of the backend. Dropping it gives all of their memory back.
@@ -47,7 +65,7 @@ impl AutoCapture {
     }
 
     /// The outcome for each backend that was tried, in that order; the last is the one that was
-    /// opened.
+    /// opened. Backends that were rejected for the same reason are in one [`Attempt`].
     pub fn attempts(&self) -> &[Attempt] {
         &self.attempts
     }

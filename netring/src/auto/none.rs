@@ -5,7 +5,7 @@ use std::fmt;
 use super::Attempt;
 use crate::Error;
 
-/// No backend could be opened. Its text lists each with the reason.
+/// No backend could be opened. Its text lists each reason with the backends that it holds for.
 ///
 /// [`auto::open`](super::open) and [`Builder::build`](super::Builder::build) return it inside an
 /// [`Error::Source`]:
@@ -15,7 +15,9 @@ use crate::Error;
 ///
 /// if let Err(error) = auto::open("eth0") {
 ///     if let Some(none) = error.downcast_ref::<NoBackend>() {
-///         println!("{} backends were tried", none.attempts().len());
+///         for attempt in none.attempts() {
+///             println!("{attempt}");
+///         }
 ///     }
 /// }
 /// ```
@@ -24,15 +26,16 @@ pub struct NoBackend {
 }
 
 impl NoBackend {
-    /// The backends that were tried, in that order; each has a reason
-    /// ([`Attempt::why_not`]).
+    /// The outcomes, in the order in which backends were tried; each has a reason
+    /// ([`Attempt::why_not`]), and lists the backends that it holds for.
     pub fn attempts(&self) -> &[Attempt] {
         &self.attempts
     }
 
     /// Converts this to the error of a source. The reason itself says more than a list of one.
     pub(super) fn into_error(mut self, interface: String) -> Error {
-        if self.attempts.len() > 1 {
+        let tried = self.attempts.iter().flat_map(Attempt::backends).count();
+        if tried > 1 {
             return Error::Source {
                 what: interface,
                 source: Box::new(self),
@@ -48,7 +51,7 @@ impl NoBackend {
 
 impl std::error::Error for NoBackend {}
 
-/// Writes a line for each backend, with the reason and its causes.
+/// Writes a line for each reason, with its backends and causes.
 impl fmt::Display for NoBackend {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("no backend is available:")?;

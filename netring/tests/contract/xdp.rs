@@ -39,7 +39,7 @@ fn capture(asked: AttachMode, reached: Mode) -> (Wire, XdpCapture) {
 /// With the memory that is the default, which is more than these rows fill.
 fn best(backends: &[Backend], reached: Backend) -> (Wire, AutoCapture) {
     veth("v0", "v1").unwrap();
-    let builder = auto::builder().interface("v1");
+    let builder = auto::builder().interface("v1").divert(true);
     let capture = builder.backends(backends.iter().copied()).build().unwrap();
     assert_eq!(capture.backend(), reached);
     (Wire::new(capture.stop_handle()), capture)

@@ -10,15 +10,21 @@ use std::time::{Duration, Instant};
 use netring::Interface;
 use program::{Program, argument_is_named, captures, command, send};
 use xtask::netns::{Netns, ip, veth};
-use xtask::wire::{Sender, numbered, tcp4, udp4};
+use xtask::wire::{Sender, numbered, udp4};
 
-const FIN: u8 = 1;
-const SYN: u8 = 2;
-const RST: u8 = 4;
-const ACK: u8 = 16;
+/// The examples that need nothing but CAP_NET_RAW.
+const CAPTURING: [&str; 7] = [
+    "capture",
+    "conn_log",
+    "filter",
+    "flows_async",
+    "scan_detector",
+    "thread_channel",
+    "top_talkers",
+];
 
 /// A pair of interfaces, an example that captures on one, and a sender on the other.
-fn capturing(name: &'static str, args: &[&str]) -> (Program, Sender) {
+pub(super) fn capturing(name: &'static str, args: &[&str]) -> (Program, Sender) {
     veth("v0", "v1").unwrap();
     let sender = Sender::on("v0").unwrap();
     let mut program = Program::start(name, args);
@@ -27,7 +33,7 @@ fn capturing(name: &'static str, args: &[&str]) -> (Program, Sender) {
 }
 
 /// The line without its first word, which is a time of today.
-fn timed(line: &str) -> &str {
+pub(super) fn timed(line: &str) -> &str {
     let (time, rest) = line.split_once(' ').unwrap();
     let (seconds, nanos) = time.split_once('.').unwrap();
     let now = std::time::UNIX_EPOCH.elapsed().unwrap().as_secs();
@@ -96,36 +102,6 @@ fn capture_goes_on_while_the_link_is_down_and_counts_that() {
 
 #[test]
 #[ignore = "needs a network namespace: cargo xtask test-netns"]
-fn flows_prints_each_flow_as_it_ends() {
-    let _ns = Netns::enter().unwrap();
-    let (program, sender) = capturing("flows", &["v1", "3"]);
-    send(
-        &sender,
-        &[
-            tcp4(4000, 80, 1, SYN, b""),
-            udp4(5000, 53, &[0; 30]),
-            tcp4(4000, 80, 2, ACK, &[0; 100]),
-            udp4(5000, 53, &[0; 40]),
-            tcp4(4000, 80, 102, RST, b""),
-            tcp4(4001, 80, 1, FIN | ACK, b""),
-        ],
-    );
-    let mut said = program.end();
-    said.went_well();
-    // The flow that ended on the wire is printed first; the others once the example's time is up.
-    said.out[1..].sort();
-    assert_eq!(
-        said.out,
-        [
-            "tcp 10.0.0.1:4000 10.0.0.2:80: 3 packets, 262 bytes, reset",
-            "tcp 10.0.0.1:4001 10.0.0.2:80: 1 packets, 54 bytes, source-ended",
-            "udp 10.0.0.1:5000 10.0.0.2:53: 2 packets, 154 bytes, source-ended",
-        ]
-    );
-}
-
-#[test]
-#[ignore = "needs a network namespace: cargo xtask test-netns"]
 fn flows_async_prints_the_first_event_of_one_of_two_subscribers() {
     let _ns = Netns::enter().unwrap();
     let (program, sender) = capturing("flows_async", &["v1"]);
@@ -161,7 +137,9 @@ fn examples_end_when_their_time_is_over() {
     said.went_well();
     assert_eq!(said.out, ["time is up: no packet was received"]);
     let start = Instant::now();
-    Program::start("flows", &["v1", "1"]).end().went_well();
+    Program::start("top_talkers", &["v1", "1"])
+        .end()
+        .went_well();
     Program::start("capture", &["v1", "0"]).end().went_well();
     assert!(start.elapsed() < Duration::from_secs(5));
     ip("link set v1 down").unwrap();
@@ -179,7 +157,9 @@ fn an_argument_that_cannot_be_is_named() {
     let _ns = Netns::enter().unwrap();
     argument_is_named("capture", &["lo"], "PACKETS");
     argument_is_named("capture", &["lo", "1"], "SECONDS");
-    argument_is_named("flows", &["lo"], "SECONDS");
+    argument_is_named("top_talkers", &["lo"], "SECONDS");
+    argument_is_named("filter", &["lo"], "PACKETS");
+    argument_is_named("thread_channel", &["lo"], "PACKETS");
     argument_is_named("flows_async", &["lo"], "SECONDS");
 }
 
@@ -187,7 +167,7 @@ fn an_argument_that_cannot_be_is_named() {
 #[ignore = "needs a network namespace: cargo xtask test-netns"]
 fn an_example_that_fails_says_so_in_a_sentence() {
     let _ns = Netns::enter().unwrap();
-    for name in ["capture", "flows", "flows_async"] {
+    for name in CAPTURING {
         let said = Program::start(name, &["eth7"]).end();
         assert!(!said.ok && said.out.is_empty(), "{said:?}");
         assert_eq!(
@@ -204,7 +184,7 @@ fn an_example_that_fails_says_so_in_a_sentence() {
 #[ignore = "needs a network namespace: cargo xtask test-netns"]
 fn an_example_without_privilege_says_what_it_needs() {
     let _ns = Netns::enter().unwrap();
-    for name in ["capture", "flows", "flows_async"] {
+    for name in CAPTURING {
         // Of a user namespace of its own, in which this network is not.
         let program = command(name);
         let mut unprivileged = Command::new("unshare");

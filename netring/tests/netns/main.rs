@@ -22,4 +22,5 @@ mod loops;
     reason = "shared with the other tests that run examples as programs"
 )]
 mod program;
+mod programs;
 mod wire_len;

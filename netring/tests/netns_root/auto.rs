@@ -40,6 +40,11 @@ fn receives(capture: &mut AutoCapture, frames: &[Vec<u8>]) {
     assert_eq!(stats.dropped, Count::Exact(0));
 }
 
+/// The settings of a capture that may take packets away from the host.
+fn diverting(interface: &str) -> auto::Builder {
+    auto::builder().interface(interface).divert(true)
+}
+
 fn some() -> Vec<Vec<u8>> {
     (0..50).map(|n| numbered(n, 60 + 29 * n as usize)).collect()
 }
@@ -54,16 +59,16 @@ fn send(from: &str, frames: &[Vec<u8>]) {
 fn auto_on_veth_is_af_xdp_in_the_driver() {
     let _ns = Netns::enter().unwrap();
     veth("v0", "v1").unwrap();
-    let mut capture = auto::open("v1").unwrap();
+    let mut capture = diverting("v1").build().unwrap();
     assert_eq!(
         told(&capture),
         [
             "AF_XDP zero-copy: bind(AF_XDP) failed: Operation not supported (os error 95)",
-            "AF_XDP native: opened",
+            "AF_XDP native: opened; captured packets do not reach this host",
         ]
     );
     assert_eq!(capture.backend(), Backend::XdpNative);
-    assert_eq!(capture.attempts()[0].backend(), Backend::XdpZeroCopy);
+    assert_eq!(capture.attempts()[0].backends(), [Backend::XdpZeroCopy]);
     assert!(capture.attempts()[1].why_not().is_none());
     assert!(capture.as_xdp().is_some() && capture.as_afpacket().is_none());
     // What this host sends itself is not captured.
@@ -84,7 +89,7 @@ fn s13_a_tag_beside_the_bytes_is_the_same_in_both_backends() {
     bridge("br0", &["v1", "w1"]).unwrap();
     let backends = [Backend::XdpNative, Backend::AfPacket];
     for (backend, in_bytes) in backends.into_iter().zip([true, false]) {
-        let builder = auto::builder().interface("v0").promiscuous(true);
+        let builder = diverting("v0").promiscuous(true);
         let mut capture = builder.backends([backend]).build().unwrap();
         for (tpid, tci) in [(0x8100_u16, 3 << 13 | 5_u16), (0x88a8, 77), (0x8100, 0)] {
             let plain = numbered(7, 100);
@@ -132,7 +137,7 @@ fn a_partial_checksum_is_told_by_af_packet_and_unknown_by_af_xdp() {
         (Backend::AfPacket, Checksum::Partial),
     ];
     for (backend, expected) in backends {
-        let builder = auto::builder().interface("v1").backends([backend]);
+        let builder = diverting("v1").backends([backend]);
         let mut capture = builder.build().unwrap();
         socket.send_to(&[7; 30], "10.0.0.2:9").unwrap();
         let packet = &collect(&mut capture, 1, LIMIT).unwrap()[0];
@@ -145,7 +150,7 @@ fn a_partial_checksum_is_told_by_af_packet_and_unknown_by_af_xdp() {
 #[ignore = "needs a network namespace: cargo xtask test-netns"]
 fn auto_on_lo_is_generic_and_sees_each_packet_once() {
     let _ns = Netns::enter().unwrap();
-    let mut capture = auto::open("lo").unwrap();
+    let mut capture = diverting("lo").build().unwrap();
     assert_eq!(
         capture.backend(),
         Backend::XdpGeneric,
@@ -153,8 +158,8 @@ fn auto_on_lo_is_generic_and_sees_each_packet_once() {
         told(&capture)
     );
     assert_eq!(
-        told(&capture)[2],
-        "AF_XDP generic (skb): opened with multi-buffer"
+        told(&capture).last().unwrap(),
+        "AF_XDP generic (skb): opened with multi-buffer; captured packets do not reach this host"
     );
     let mut af_packet = auto::builder()
         .interface("lo")
@@ -189,16 +194,19 @@ fn auto_leaves_a_foreign_program_alone_and_says_that_it_is_in_the_way() {
     let interface = Interface::by_name("v1").unwrap();
     let program = Program::redirect().queues(1).load().unwrap();
     let foreign = program.attach(&interface, AttachMode::Native).unwrap();
-    let mut capture = auto::open("v1").unwrap();
+    let mut capture = diverting("v1").build().unwrap();
     assert_eq!(capture.backend(), Backend::AfPacket, "{:?}", told(&capture));
     assert!(capture.as_afpacket().is_some() && capture.as_xdp().is_none());
     let id = foreign.program_id();
-    for attempt in &capture.attempts()[1..3] {
-        let Some(Error::ProgramInTheWay { id: told, .. }) = attempt.why_not() else {
-            panic!("{attempt}");
-        };
-        assert_eq!(*told, id);
-    }
+    // Once for both of the backends that it is in the way of.
+    let attempt = &capture.attempts()[1];
+    let both = [Backend::XdpNative, Backend::XdpGeneric];
+    assert_eq!(attempt.backends(), both);
+    let Some(Error::ProgramInTheWay { id: told, .. }) = attempt.why_not() else {
+        panic!("{attempt}");
+    };
+    assert_eq!(*told, id);
+    assert_eq!(capture.attempts().len(), 3);
     assert!(foreign.is_attached().unwrap());
     // The foreign program passes on what it has no socket for.
     send("v1", &some());
@@ -215,17 +223,16 @@ fn auto_waits_once_for_a_queue_that_is_taken() {
     veth("v0", "v1").unwrap();
     let _other = netring::xdp::XdpCapture::open("v1").unwrap();
     let start = Instant::now();
-    let capture = auto::open("v1").unwrap();
+    let capture = diverting("v1").build().unwrap();
     assert!(start.elapsed() < Duration::from_secs(9));
     assert_eq!(capture.backend(), Backend::AfPacket);
-    let told = told(&capture);
-    for attempt in &told[..3] {
-        assert!(
-            attempt.contains("queue 0 of v1 already has an AF_XDP socket"),
-            "{attempt}"
-        );
-    }
-    assert_eq!(told[3], "AF_PACKET: opened");
+    assert_eq!(
+        told(&capture),
+        [
+            "AF_XDP zero-copy, native, generic (skb): queue 0 of v1 already has an AF_XDP socket; close that socket, use another queue, or share its UMEM",
+            "AF_PACKET: opened",
+        ]
+    );
 }
 
 #[test]
@@ -233,11 +240,11 @@ fn auto_waits_once_for_a_queue_that_is_taken() {
 fn auto_tries_what_it_is_told_to_and_no_more() {
     let _ns = Netns::enter().unwrap();
     veth("v0", "v1").unwrap();
-    let builder = || auto::builder().interface("v1");
+    let builder = || diverting("v1");
     let capture = builder().backends([Backend::XdpGeneric]).build().unwrap();
     assert_eq!(
         told(&capture),
-        ["AF_XDP generic (skb): opened with multi-buffer"]
+        ["AF_XDP generic (skb): opened with multi-buffer; captured packets do not reach this host"]
     );
     drop(capture);
     // The only backend to try is not available: that is the error, and no other one is opened.
@@ -267,8 +274,7 @@ fn auto_that_finds_none_tells_why_of_each() {
     let interface = Interface::by_name("v1").unwrap();
     let program = Program::redirect().queues(1).load().unwrap();
     let foreign = program.attach(&interface, AttachMode::Native).unwrap();
-    let builder = auto::builder().interface("v1");
-    let builder = builder.backends([Backend::XdpZeroCopy, Backend::XdpGeneric]);
+    let builder = diverting("v1").backends([Backend::XdpZeroCopy, Backend::XdpGeneric]);
     let error = builder.build().unwrap_err();
     let text = error.to_string();
     // Each reason once, with its cause, however the error is printed.
@@ -281,10 +287,10 @@ fn auto_that_finds_none_tells_why_of_each() {
     let [zero_copy, generic] = none.attempts() else {
         panic!("{none}");
     };
-    assert_eq!(zero_copy.backend().to_string(), "AF_XDP zero-copy");
+    assert_eq!(zero_copy.backends(), [Backend::XdpZeroCopy]);
     let why = zero_copy.why_not().unwrap();
     assert!(matches!(why, Error::Syscall(failed) if failed.call == "bind(AF_XDP)"));
-    assert_eq!(generic.backend().to_string(), "AF_XDP generic (skb)");
+    assert_eq!(generic.backends(), [Backend::XdpGeneric]);
     let why = generic.why_not().unwrap();
     let id = foreign.program_id();
     assert!(matches!(why, Error::ProgramInTheWay { id: told, .. } if *told == id));
@@ -292,8 +298,8 @@ fn auto_that_finds_none_tells_why_of_each() {
         text.lines().collect::<Vec<_>>(),
         [
             "v1: no backend is available:".into(),
-            format!("  {zero_copy}"),
-            format!("  {generic}"),
+            format!("  AF_XDP zero-copy: {:?}", zero_copy.why_not().unwrap()),
+            format!("  AF_XDP generic (skb): {:?}", generic.why_not().unwrap()),
         ]
     );
     assert!(foreign.is_attached().unwrap());
@@ -309,7 +315,7 @@ fn auto_sets_promiscuous_mode_by_each_backend() {
         shown.contains("promiscuity 1")
     };
     for backend in [Backend::XdpNative, Backend::XdpGeneric, Backend::AfPacket] {
-        let builder = auto::builder().interface("v1").backends([backend]);
+        let builder = diverting("v1").backends([backend]);
         let capture = builder.clone().build().unwrap();
         assert!(!promiscuous(), "{backend}");
         drop(capture);
@@ -332,7 +338,7 @@ fn auto_requests_the_hash_and_sizes_the_ring_by_each_backend() {
         (Backend::XdpNative, false, false),
         (Backend::AfPacket, false, false),
     ] {
-        let builder = auto::builder().interface("v1").backends([backend]);
+        let builder = diverting("v1").backends([backend]);
         let builder = builder.rx_hash(wanted).profile(Profile::LowMemory);
         let mut capture = builder.build().unwrap();
         if let Some(capture) = capture.as_afpacket() {
@@ -350,7 +356,7 @@ fn auto_tells_that_the_link_went_down_and_that_it_is_gone() {
     for backend in [Backend::XdpNative, Backend::AfPacket] {
         let _ns = Netns::enter().unwrap();
         veth("v0", "v1").unwrap();
-        let builder = auto::builder().interface("v1").backends([backend]);
+        let builder = diverting("v1").backends([backend]);
         let mut capture = builder.build().unwrap();
         let start = Instant::now();
         ip("link set v1 down").unwrap();
@@ -374,9 +380,9 @@ async fn flows_and_broadcast_work_over_auto() {
         veth("v0", "v1").unwrap();
         let capture = match backend {
             // As in the example: by the name of the interface alone.
-            Backend::XdpNative => AsyncAutoCapture::open("v1").unwrap(),
+            Backend::AfPacket => AsyncAutoCapture::open("v1").unwrap(),
             other => {
-                let builder = auto::builder().interface("v1").backends([other]);
+                let builder = diverting("v1").backends([other]);
                 AsyncAutoCapture::new(builder.build().unwrap()).unwrap()
             }
         };
@@ -435,7 +441,7 @@ fn s7_a_loop_over_auto_that_is_left_goes_on_with_the_next_packet() {
     for backend in [Backend::XdpNative, Backend::AfPacket] {
         let _ns = Netns::enter().unwrap();
         veth("v0", "v1").unwrap();
-        let builder = auto::builder().interface("v1").backends([backend]);
+        let builder = diverting("v1").backends([backend]);
         let mut capture = builder.build().unwrap();
         send("v0", &some());
         for (n, frame) in some().iter().enumerate() {
@@ -461,7 +467,7 @@ fn s7_a_loop_over_auto_that_is_left_goes_on_with_the_next_packet() {
     let _ns = Netns::enter().unwrap();
     veth("v0", "v1").unwrap();
     for (backend, seen) in [(Backend::XdpNative, false), (Backend::AfPacket, true)] {
-        let builder = auto::builder().interface("v1").backends([backend]);
+        let builder = diverting("v1").backends([backend]);
         let mut capture = builder.build().unwrap();
         let stack = Sniffer::on("v1").unwrap();
         send("v0", &[numbered(1, 60)]);

@@ -16,7 +16,7 @@ fn capture(mode: AttachMode) -> (XdpCapture, StopHandle) {
 }
 
 fn auto() -> (AutoCapture, StopHandle) {
-    let builder = auto::builder().interface("v1");
+    let builder = auto::builder().interface("v1").divert(true);
     let capture = builder.backends([Backend::XdpNative]).build().unwrap();
     let stop = capture.stop_handle();
     (capture, stop)

@@ -22,6 +22,8 @@ fn each_backend_works_without_netlink_and_says_what_it_does_not_watch() {
             let sender = Sender::on("v0").unwrap();
             forbid_sockets(libc::AF_NETLINK, libc::EAFNOSUPPORT);
             let builder = netring::auto::builder().interface("v1").backends([backend]);
+            // Without netlink the default route is unknown, so this takes both words.
+            let builder = builder.divert(true).divert_default_route(true);
             let mut capture = builder.build().unwrap();
             assert_eq!(capture.backend(), backend);
             let why = capture.why_link_unwatched().unwrap().to_string();

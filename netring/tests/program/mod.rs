@@ -65,6 +65,14 @@ impl Program {
         }
     }
 
+    /// Waits until it has printed this line.
+    pub(crate) fn says(&mut self, line: &str) {
+        let out = self.out.clone();
+        self.until(&format!("say {line:?}"), |_| {
+            out.lock().unwrap().iter().any(|said| said == line)
+        });
+    }
+
     /// Waits until this is so, of the process of this number.
     pub(crate) fn until(&mut self, what: &str, is_so: impl Fn(u32) -> bool) {
         let end = Instant::now() + Duration::from_secs(10);
@@ -79,6 +87,14 @@ impl Program {
             }
             sleep(Duration::from_millis(5));
         }
+    }
+
+    /// Sends it a Ctrl-C.
+    pub(crate) fn interrupt(&mut self) {
+        let pid = self.child.as_ref().expect("it runs").id();
+        let mut kill = Command::new("sh");
+        let sent = kill.args(["-c", &format!("kill -INT {pid}")]).status();
+        assert!(sent.unwrap().success());
     }
 
     /// Waits for its end.

@@ -7,6 +7,9 @@ use crate::{XdpMode, XdpProgram};
 // [`IFLA_ADDRESS`]: https://elixir.bootlin.com/linux/v6.12.117/source/include/uapi/linux/if_link.h#L298
 const IFLA_ADDRESS: u16 = 1;
 const IFLA_MTU: u16 = 4;
+// [`IFLA_LINK`]: https://elixir.bootlin.com/linux/v6.12.117/source/include/uapi/linux/if_link.h#L302
+const IFLA_LINK: u16 = 5;
+const IFLA_MASTER: u16 = 10;
 // [`IFLA_IFALIAS`]: https://elixir.bootlin.com/linux/v6.12.117/source/include/uapi/linux/if_link.h#L326
 const IFLA_IFALIAS: u16 = 20;
 // [`IFLA_STATS64`]: https://elixir.bootlin.com/linux/v6.12.117/source/include/uapi/linux/if_link.h#L329
@@ -14,6 +17,8 @@ const IFLA_STATS64: u16 = 23;
 // [`IFLA_NUM_TX_QUEUES`]: https://elixir.bootlin.com/linux/v6.12.117/source/include/uapi/linux/if_link.h#L338
 const IFLA_NUM_TX_QUEUES: u16 = 31;
 const IFLA_NUM_RX_QUEUES: u16 = 32;
+// [`IFLA_LINK_NETNSID`]: https://elixir.bootlin.com/linux/v6.12.117/source/include/uapi/linux/if_link.h#L344
+const IFLA_LINK_NETNSID: u16 = 37;
 // [`IFLA_PROP_LIST`]: https://elixir.bootlin.com/linux/v6.12.117/source/include/uapi/linux/if_link.h#L360
 const IFLA_PROP_LIST: u16 = 52;
 // [`IFLA_XDP_ATTACHED`]: https://elixir.bootlin.com/linux/v6.12.117/source/include/uapi/linux/if_link.h#L1895
@@ -37,6 +42,10 @@ pub(crate) struct Link<'a> {
     pub(crate) alias: &'a [u8],
     pub(crate) address: &'a [u8],
     pub(crate) mtu: u32,
+    /// The interface that it is a port of; 0 for none.
+    pub(crate) master: u32,
+    /// The interface of this namespace that it stands on; 0 for none.
+    pub(crate) lower: u32,
     pub(crate) rx_queues: u32,
     pub(crate) tx_queues: u32,
     /// `rtnl_link_stats64`: 64-bit counters.
@@ -54,8 +63,12 @@ impl<'a> Link<'a> {
             flags: u32_at(message, 8)?,
             ..Self::default()
         };
+        let mut lower_is_elsewhere = false;
         for (kind, value) in attributes(message.get(INFO..)?) {
             match kind {
+                IFLA_LINK => link.lower = u32_at(value, 0)?,
+                IFLA_LINK_NETNSID => lower_is_elsewhere = true,
+                IFLA_MASTER => link.master = u32_at(value, 0)?,
                 IFLA_ADDRESS => link.address = value,
                 IFLA_IFNAME => link.name = text(value),
                 IFLA_MTU => link.mtu = u32_at(value, 0)?,
@@ -67,6 +80,9 @@ impl<'a> Link<'a> {
                 IFLA_XDP => link.xdp = xdp(value),
                 _ => {}
             }
+        }
+        if lower_is_elsewhere {
+            link.lower = 0;
         }
         Some(link)
     }

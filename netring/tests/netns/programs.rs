@@ -1,0 +1,186 @@
+//! The short programs for common tasks, each run on a wire with traffic of the test. Its output is
+//! compared line by line.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on ends there")]
+
+use std::time::Duration;
+
+use xtask::netns::Netns;
+use xtask::wire::{numbered, tcp4, udp4};
+
+use super::examples::{capturing, timed};
+use crate::program::send;
+
+const FIN: u8 = 1;
+const SYN: u8 = 2;
+const RST: u8 = 4;
+const ACK: u8 = 16;
+
+/// The frame the other way: back from its destination to its source.
+fn reply(mut frame: Vec<u8>) -> Vec<u8> {
+    for (a, b, len) in [(26, 30, 4), (34, 36, 2)] {
+        (0..len).for_each(|n| frame.swap(a + n, b + n));
+    }
+    frame
+}
+
+#[test]
+#[ignore = "needs a network namespace: cargo xtask test-netns"]
+fn top_talkers_sorts_addresses_by_the_bytes_they_sent() {
+    let _ns = Netns::enter().unwrap();
+    let (program, sender) = capturing("top_talkers", &["v1", "2"]);
+    let mut arp = vec![0; 1000];
+    arp[12..14].copy_from_slice(&[8, 6]);
+    send(
+        &sender,
+        &[
+            udp4(5000, 53, &[0; 30]),
+            tcp4(4000, 80, 1, ACK, &[0; 100]),
+            reply(udp4(5000, 53, &[0; 400])),
+            arp,
+        ],
+    );
+    let said = program.end();
+    said.went_well();
+    assert_eq!(
+        said.out,
+        [
+            "         442 bytes from 10.0.0.2",
+            "         226 bytes from 10.0.0.1",
+            "offered 4, dropped 0",
+        ]
+    );
+}
+
+#[test]
+#[ignore = "needs a network namespace: cargo xtask test-netns"]
+fn conn_log_writes_a_line_for_each_flow_and_what_was_lost() {
+    let _ns = Netns::enter().unwrap();
+    let (mut program, sender) = capturing("conn_log", &["v1"]);
+    send(
+        &sender,
+        &[
+            tcp4(4000, 80, 1, SYN, b""),
+            udp4(5000, 53, &[0; 30]),
+            tcp4(4000, 80, 2, ACK, &[0; 100]),
+            reply(udp4(5000, 53, &[0; 40])),
+            tcp4(4000, 80, 102, RST, b""),
+            tcp4(4001, 80, 1, FIN | ACK, b""),
+        ],
+    );
+    std::thread::sleep(Duration::from_millis(500));
+    program.interrupt();
+    let said = program.end();
+    said.went_well();
+    let (balance, flows) = said.out.split_last().unwrap();
+    let flow = |line: &String| {
+        let (times, rest) = line.split_once(r#","proto""#).unwrap();
+        let (time, duration) = times.split_once(r#","duration":"#).unwrap();
+        timed(&format!(
+            "{} of it",
+            time.strip_prefix(r#"{"ts":"#).unwrap()
+        ));
+        assert!(duration.parse::<f64>().unwrap() < 1.0, "{line}");
+        format!(r#"{{"proto"{rest}"#)
+    };
+    let mut flows: Vec<_> = flows.iter().map(flow).collect();
+    flows.sort();
+    assert_eq!(
+        flows,
+        [
+            r#"{"proto":17,"orig":"10.0.0.1:5000","resp":"10.0.0.2:53","orig_bytes":72,"resp_bytes":82,"reason":"source-ended"}"#,
+            r#"{"proto":6,"orig":"10.0.0.1:4000","resp":"10.0.0.2:80","orig_bytes":262,"resp_bytes":0,"reason":"reset"}"#,
+            r#"{"proto":6,"orig":"10.0.0.1:4001","resp":"10.0.0.2:80","orig_bytes":54,"resp_bytes":0,"reason":"source-ended"}"#,
+        ]
+    );
+    assert_eq!(balance, r#"{"offered":"6","dropped":"0"}"#);
+}
+
+/// A thousand connections to as many ports: two events of each, of which the slow subscriber loses
+/// those that its queue of 8 batches does not hold.
+#[test]
+#[ignore = "needs a network namespace: cargo xtask test-netns"]
+fn scan_detector_reports_the_scan_and_what_the_slow_subscriber_lost() {
+    let _ns = Netns::enter().unwrap();
+    let (mut program, sender) = capturing("scan_detector", &["v1"]);
+    for port in 1..=1000 {
+        send(&sender, &[tcp4(4000, port, 1, SYN, b"")]);
+        if port % 50 == 0 {
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    }
+    program.says("10.0.0.1 has tried 100 ports, the last is 10.0.0.2:100");
+    std::thread::sleep(Duration::from_millis(300));
+    program.interrupt();
+    let said = program.end();
+    said.went_well();
+    assert_eq!(said.out.len(), 2, "{said:?}");
+    let figures = said.out[1].strip_prefix("slow: ").unwrap();
+    let figures = figures.strip_suffix(" lost").unwrap();
+    let (received, lost) = figures.split_once(" events received, ").unwrap();
+    let [received, lost] = [received, lost].map(|figure| figure.parse::<u64>().unwrap());
+    assert_eq!(received + lost, 2000, "{said:?}");
+    // It takes 5 ms for each event, and had less than two seconds before the last 8 batches.
+    assert!(received < 400 + 9 * 64, "{said:?}");
+}
+
+#[test]
+#[ignore = "needs a network namespace: cargo xtask test-netns"]
+fn thread_channel_passes_each_packet_on() {
+    let _ns = Netns::enter().unwrap();
+    let (program, sender) = capturing("thread_channel", &["v1", "5"]);
+    let lengths = [60, 61, 300, 1513, 1514];
+    send(&sender, &lengths.map(|len| numbered(1, len)));
+    let said = program.end();
+    said.went_well();
+    let (balance, packets) = said.out.split_last().unwrap();
+    let packets: Vec<_> = packets.iter().map(|line| timed(line)).collect();
+    assert_eq!(packets, lengths.map(|len| format!("{len} bytes")));
+    assert_eq!(balance, "offered 5, dropped 0");
+}
+
+#[test]
+#[ignore = "needs a network namespace: cargo xtask test-netns"]
+fn filter_prints_what_the_kernel_let_through() {
+    let _ns = Netns::enter().unwrap();
+    let (program, sender) = capturing("filter", &["v1", "3"]);
+    for n in 1..=3 {
+        send(
+            &sender,
+            &[
+                udp4(5000, 53, &vec![0; n]),
+                udp4(53, 5000, &[0; 30]),
+                tcp4(5000, 53, 1, SYN, b""),
+                numbered(1, 60),
+            ],
+        );
+    }
+    let said = program.end();
+    said.went_well();
+    let (balance, packets) = said.out.split_last().unwrap();
+    let packets: Vec<_> = packets.iter().map(|line| timed(line)).collect();
+    assert_eq!(packets, ["43 bytes", "44 bytes", "45 bytes"]);
+    assert_eq!(balance, "offered 3, dropped 0");
+}
+
+/// It runs until Ctrl-C, as the README says.
+#[test]
+#[ignore = "needs a network namespace: cargo xtask test-netns"]
+fn first_prints_each_flow_as_it_starts_and_ends() {
+    let _ns = Netns::enter().unwrap();
+    let (mut program, sender) = capturing("first", &["v1"]);
+    send(
+        &sender,
+        &[
+            tcp4(4000, 80, 1, SYN, b""),
+            tcp4(4000, 80, 2, RST, b""),
+            udp4(5000, 53, &[0; 30]),
+        ],
+    );
+    program.says("tcp 10.0.0.1:4000 10.0.0.2:80 started");
+    program.says("udp 10.0.0.1:5000 10.0.0.2:53 started");
+    program.says("tcp 10.0.0.1:4000 10.0.0.2:80 ended: 2 packets, 108 bytes");
+    program.interrupt();
+    let said = program.end();
+    assert!(!said.ok && said.err.is_empty(), "{said:?}");
+    assert_eq!(said.out.len(), 3, "{said:?}");
+}
