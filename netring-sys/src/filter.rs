@@ -8,7 +8,9 @@
 //! Everything here is a pure function of the program and the packet, so a filter means the same in
 //! the kernel, in an XDP program and over a capture file.
 
+mod compile;
 mod decode;
+mod expr;
 mod fact;
 mod listing;
 mod matcher;
@@ -17,6 +19,7 @@ mod op;
 use crate::Error;
 use crate::kernel::filter::SockFilter;
 
+pub use expr::Expr;
 pub use matcher::Matcher;
 pub use op::{Alu, Ancillary, Cond, Op, Operand, Register, Width};
 

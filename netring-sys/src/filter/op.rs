@@ -85,7 +85,7 @@ pub enum Operand {
 }
 
 /// How many bytes a load reads.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Width {
     /// One byte.
     #[doc(alias = "BPF_B")]
@@ -127,7 +127,7 @@ pub enum Alu {
 }
 
 /// An unsigned comparison.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Cond {
     /// `A == operand`
     Eq,

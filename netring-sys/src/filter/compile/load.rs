@@ -1,0 +1,148 @@
+//! Comparisons of computed numbers.
+
+use super::layers::{IP, IP6};
+use super::terms::Terms;
+use super::values::{Bool, Test, Val, Value, With};
+use crate::filter::expr::tree::{Arith, Proto, Relation};
+use crate::filter::op::{Cond, Width};
+
+/// A comparison; loads from a header imply that the packet has it.
+pub(super) fn compare(
+    terms: &mut Terms,
+    left: &Arith,
+    relation: Relation,
+    right: &Arith,
+) -> Result<Bool, String> {
+    let (checks_left, a) = number(terms, left)?;
+    let (checks_right, b) = number(terms, right)?;
+    let (cond, is_negated) = match relation {
+        Relation::Equal => (Cond::Eq, false),
+        Relation::NotEqual => (Cond::Eq, true),
+        Relation::Greater => (Cond::Gt, false),
+        Relation::LessEqual => (Cond::Gt, true),
+        Relation::GreaterEqual => (Cond::Ge, false),
+        Relation::Less => (Cond::Ge, true),
+    };
+    let test = match terms.values.constant(b) {
+        Some(k) => terms.values.test(a, cond, k),
+        None => Bool::Test(Test {
+            val: a,
+            cond,
+            with: With::Val(b),
+        }),
+    };
+    let test = if is_negated { test.not() } else { test };
+    Ok(Bool::and([checks_left, checks_right, test]))
+}
+
+/// A number, and the condition under which it can be loaded.
+fn number(terms: &mut Terms, arith: &Arith) -> Result<(Bool, Val), String> {
+    Ok(match arith {
+        Arith::Number(k) => (Bool::Is(true), terms.values.number(*k)),
+        Arith::Length => (Bool::Is(true), terms.values.add(Value::Length)),
+        Arith::Binary(operator, left, right) => {
+            let (checks, left) = number(terms, left)?;
+            // As in libpcap, only the left operand implies its protocol.
+            let (_, right) = number(terms, right)?;
+            (
+                checks,
+                terms.values.add(Value::Binary(*operator, left, right)),
+            )
+        }
+        Arith::Negate(inside) => {
+            let (checks, inside) = number(terms, inside)?;
+            (checks, terms.values.add(Value::Negate(inside)))
+        }
+        Arith::Load {
+            proto,
+            offset,
+            width,
+        } => {
+            let (checks, offset) = number(terms, offset)?;
+            let width = match width {
+                1 => Width::Byte,
+                2 => Width::Half,
+                _ => Width::Word,
+            };
+            load(terms, *proto, width, checks, offset)?
+        }
+    })
+}
+
+fn load(
+    terms: &mut Terms,
+    proto: Proto,
+    width: Width,
+    checks: Bool,
+    offset: Val,
+) -> Result<(Bool, Val), String> {
+    let begin = terms.layers.network();
+    Ok(match proto {
+        Proto::Ether => {
+            let begin = terms.layers.link_header;
+            (checks, terms.values.add(Value::Ind(width, offset, begin)))
+        }
+        Proto::Tcp
+        | Proto::Udp
+        | Proto::Sctp
+        | Proto::Icmp
+        | Proto::Igmp
+        | Proto::Igrp
+        | Proto::Pim
+        | Proto::Vrrp
+        | Proto::Carp => {
+            let all = [
+                terms.carries(IP)?,
+                checks,
+                terms.proto(proto)?,
+                terms.is_first_fragment(),
+            ];
+            let length = terms.values.add(Value::HeaderLength(begin));
+            let val = match terms.values.constant(offset) {
+                Some(k) => Value::Ind(width, length, begin.wrapping_add(k)),
+                None => {
+                    use crate::filter::expr::tree::Binary::Add;
+                    let index = terms.values.add(Value::Binary(Add, offset, length));
+                    Value::Ind(width, index, begin)
+                }
+            };
+            (Bool::and(all), terms.values.add(val))
+        }
+        Proto::Icmp6 => {
+            let number = terms.values.equal(Width::Byte, begin + 6, 58);
+            let all = [terms.carries(IP6)?, checks, number];
+            let val = Value::Ind(width, offset, begin + 40);
+            (Bool::and(all), terms.values.add(val))
+        }
+        Proto::Ip
+        | Proto::Ip6
+        | Proto::Arp
+        | Proto::Rarp
+        | Proto::Atalk
+        | Proto::Aarp
+        | Proto::Decnet
+        | Proto::Lat
+        | Proto::Sca
+        | Proto::Moprc
+        | Proto::Mopdl => {
+            let all = [terms.proto(proto)?, checks];
+            (
+                Bool::and(all),
+                terms.values.add(Value::Ind(width, offset, begin)),
+            )
+        }
+        Proto::Ah
+        | Proto::Esp
+        | Proto::Iso
+        | Proto::Esis
+        | Proto::Isis
+        | Proto::Clnp
+        | Proto::Stp
+        | Proto::Ipx
+        | Proto::Netbeui => {
+            return Err(
+                "the header of this protocol has no fixed place: use `ip[…]` or `ether[…]`".into(),
+            );
+        }
+    })
+}
