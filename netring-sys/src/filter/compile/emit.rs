@@ -1,6 +1,8 @@
 //! Instructions for a graph of tests.
 
-use super::graph::{ACCEPT, Graph, Node, REJECT};
+use std::collections::HashMap;
+
+use super::graph::{ACCEPT, Graph, Node};
 use super::values::{Test, Val, Value, Values, With};
 use crate::filter::expr::tree::Binary;
 use crate::filter::op::{Cond, Width};
@@ -19,8 +21,6 @@ struct Block {
     code: Vec<SockFilter>,
     yes: Node,
     no: Node,
-    /// Whether a branch leads too far for its 8 bits, so that jumps follow it.
-    is_far: bool,
 }
 
 /// The program of a graph.
@@ -56,76 +56,85 @@ pub(super) fn program(
             code: code.code,
             yes: step.yes,
             no: step.no,
-            is_far: false,
         });
     }
-    assemble(&mut blocks, root, graph.len())
+    let blocks = merged(blocks);
+    let root = blocks.first().map_or(root, |first| first.node);
+    assemble(&blocks, root, graph.len())
 }
 
-/// Places the blocks one after the other, and the verdicts behind them.
-fn assemble(blocks: &mut [Block], root: Node, nodes: usize) -> Result<Vec<SockFilter>, String> {
+/// Keeps one of those blocks that do the same: compare whatever was loaded before.
+fn merged(mut blocks: Vec<Block>) -> Vec<Block> {
+    let mut places: HashMap<(Vec<SockFilter>, Node, Node), Node> = HashMap::new();
+    let mut kept: HashMap<Node, Node> = HashMap::new();
+    // From the last to the first: a block leads to later ones, and the last of equal ones stays.
+    for block in blocks.iter_mut().rev() {
+        for to in [&mut block.yes, &mut block.no] {
+            *to = kept.get(to).copied().unwrap_or(*to);
+        }
+        let same = (block.code.clone(), block.yes, block.no);
+        let node = *places.entry(same).or_insert(block.node);
+        kept.insert(block.node, node);
+    }
+    blocks.retain(|block| kept.get(&block.node) == Some(&block.node));
+    blocks
+}
+
+/// Places the blocks one after the other, and the verdicts behind them: from the last instruction to
+/// the first, so that the distance to everything behind is known.
+fn assemble(blocks: &[Block], root: Node, nodes: usize) -> Result<Vec<SockFilter>, String> {
     const ACCEPT_ALL: SockFilter = SockFilter::stmt(0x06, u32::MAX);
     const REJECT_ALL: SockFilter = SockFilter::stmt(0x06, 0);
     if root < 2 {
-        return Ok(vec![if root == ACCEPT {
+        let verdict = if root == ACCEPT {
             ACCEPT_ALL
         } else {
             REJECT_ALL
-        }]);
-    }
-    let mut places = vec![0; nodes];
-    loop {
-        let mut at = 0;
-        for block in &*blocks {
-            places[block.node] = at;
-            at += block.code.len() + if block.is_far { 2 } else { 0 };
-        }
-        (places[ACCEPT], places[REJECT]) = (at, at + 1);
-        if at + 2 > BPF_MAXINSNS {
-            return Err(format!(
-                "it takes {} instructions; a program has up to {BPF_MAXINSNS}",
-                at + 2
-            ));
-        }
-        let mut is_settled = true;
-        for block in &mut *blocks {
-            let next = places[block.node] + block.code.len();
-            let is_far = [block.yes, block.no]
-                .iter()
-                .any(|to| places[*to] - next > 255);
-            if is_far && !block.is_far {
-                block.is_far = true;
-                is_settled = false;
-            }
-        }
-        if is_settled {
-            break;
-        }
-    }
-    let mut program: Vec<SockFilter> = Vec::new();
-    for block in &*blocks {
-        program.extend(&block.code);
-        let next = program.len();
-        let distances = [block.yes, block.no].map(|to| places[to] - next);
-        let Some(branch) = program.last_mut() else {
-            continue;
         };
-        if block.is_far {
-            (branch.jt, branch.jf) = (0, 1);
-            let [yes, no] = distances.map(|distance| distance as u32);
-            program.extend([
-                SockFilter::stmt(0x05, yes - 1),
-                SockFilter::stmt(0x05, no - 2),
-            ]);
-        } else {
-            let [yes, no] = distances.map(|distance| distance as u8);
-            (branch.jt, branch.jf) = (yes, no);
-        }
+        return Ok(vec![verdict]);
     }
-    program.extend([ACCEPT_ALL, REJECT_ALL]);
-    Ok(program)
+    let mut backwards = vec![REJECT_ALL, ACCEPT_ALL];
+    // Each node, counted from the end, and the last jump that leads to it.
+    let mut places = vec![0; nodes];
+    places[ACCEPT] = 1;
+    let mut jumps: HashMap<Node, usize> = HashMap::new();
+    for block in blocks.iter().rev() {
+        let targets = [block.yes, block.no];
+        let reach = |at: usize, place: usize| u8::try_from(at - place - 1).ok();
+        let distances = loop {
+            let at = backwards.len();
+            let distance = |to: &Node| {
+                let by_jump = || reach(at, *jumps.get(to)?);
+                reach(at, places[*to]).or_else(by_jump)
+            };
+            match targets.iter().find(|to| distance(to).is_none()) {
+                // A branch has 8 bits for its distance, a jump 32.
+                Some(to) => {
+                    let far = at - places[*to] - 1;
+                    backwards.push(SockFilter::stmt(0x05, far as u32));
+                    jumps.insert(*to, at);
+                }
+                None => break targets.map(|to| distance(&to).unwrap_or(0)),
+            }
+        };
+        let mut code = block.code.clone();
+        if let Some(branch) = code.last_mut() {
+            [branch.jt, branch.jf] = distances;
+        }
+        backwards.extend(code.iter().rev());
+        places[block.node] = backwards.len() - 1;
+    }
+    if backwards.len() > BPF_MAXINSNS {
+        let len = backwards.len();
+        return Err(format!(
+            "it takes {len} instructions; a program has up to {BPF_MAXINSNS}"
+        ));
+    }
+    backwards.reverse();
+    Ok(backwards)
 }
 
+/// The instructions of a block as they are written, and what the registers hold behind them.
 struct Code<'a> {
     values: &'a Values,
     registers: Registers,

@@ -39,53 +39,96 @@ fn negated(all: Vec<Bool>) -> Bool {
         }
     }
     close(&mut parts, &mut refused);
-    Bool::and(parts)
+    match Bool::and(parts) {
+        Bool::And(parts) => Bool::and(side_by_side(parts)),
+        single => single,
+    }
 }
 
-/// Joins alternatives that begin with the same comparison, if all between them begin with one that
-/// excludes it: the order of the tests on each way stays the same.
-fn by_head(any: Vec<Bool>) -> Vec<Bool> {
-    let mut heads: Vec<Option<Test>> = Vec::new();
-    let mut joined: Vec<Vec<Bool>> = Vec::new();
-    for part in any {
-        let head = head(&part);
-        let place = head.and_then(|head| {
-            let is_other = |other: &Option<Test>| other.is_some_and(|other| other.val == head.val);
-            let begin = heads
-                .iter()
-                .rposition(|other| !is_other(other))
-                .map_or(0, |n| n + 1);
-            let same = heads[begin..].iter().position(|other| *other == Some(head));
-            same.map(|n| begin + n)
-        });
-        match place {
-            Some(place) => joined[place].push(part),
-            None => {
-                heads.push(head);
-                joined.push(vec![part]);
+/// `(a and x or b and y) and (a and v or b and w)` is `a and x and v or b and y and w`, if `a` and
+/// `b` exclude each other; and what holds already is not tested again.
+fn side_by_side(all: Vec<Bool>) -> Vec<Bool> {
+    let mut parts: Vec<Bool> = Vec::new();
+    for part in all {
+        if parts.contains(&part) {
+            continue;
+        }
+        match (parts.last_mut(), part) {
+            (Some(Bool::Or(one)), Bool::Or(other)) if has_heads(one, &other) => {
+                for (one, other) in one.iter_mut().zip(other) {
+                    let first = std::mem::replace(one, Bool::Is(true));
+                    *one = match Bool::and([first, rest(other)]) {
+                        Bool::And(both) => Bool::and(side_by_side(both)),
+                        single => single,
+                    };
+                }
             }
+            (_, part) => parts.push(part),
         }
     }
-    let join = |(head, mut parts): (Option<Test>, Vec<Bool>)| match head {
-        Some(head) if parts.len() > 1 => {
-            let rests = parts.into_iter().map(rest);
-            Bool::and([Bool::Test(head), grouped(Bool::or(rests))])
-        }
-        _ => parts.remove(0),
-    };
-    heads.into_iter().zip(joined).map(join).collect()
+    parts
 }
 
-/// The equality that an alternative begins with.
-fn head(part: &Bool) -> Option<Test> {
-    match part {
-        Bool::Test(test) if test.cond == Cond::Eq && matches!(test.with, With::Const(_)) => {
-            Some(*test)
+/// Whether the alternatives begin with the same equalities, which exclude each other.
+fn has_heads(one: &[Bool], other: &[Bool]) -> bool {
+    let heads = |any: &[Bool]| {
+        any.iter()
+            .map(|part| head(part).clone())
+            .collect::<Vec<_>>()
+    };
+    let (one, other) = (heads(one), heads(other));
+    let are_exclusive = one.iter().enumerate().all(|(n, head)| {
+        equality(head).is_some() && one[n + 1..].iter().all(|next| excludes(head, next))
+    });
+    are_exclusive && one == other
+}
+
+/// Joins alternatives that begin with the same condition, if all between them begin with one that
+/// excludes it: the order of the tests on each way stays the same.
+fn by_head(any: Vec<Bool>) -> Vec<Bool> {
+    let mut joined: Vec<(Bool, Vec<Bool>)> = Vec::new();
+    for part in any {
+        let place = joined
+            .iter()
+            .rposition(|(other, _)| !excludes(other, head(&part)));
+        match place {
+            Some(place) if joined[place].0 == *head(&part) => joined[place].1.push(part),
+            _ => joined.push((head(&part).clone(), vec![part])),
         }
-        Bool::And(all) => match all.first()? {
-            first @ Bool::Test(_) => head(first),
-            _ => None,
-        },
+    }
+    let join = |(head, mut parts): (Bool, Vec<Bool>)| match parts.len() {
+        1 => parts.remove(0),
+        _ => {
+            let rests = parts.into_iter().map(rest);
+            Bool::and([head, grouped(Bool::or(rests))])
+        }
+    };
+    joined.into_iter().map(join).collect()
+}
+
+/// What an alternative begins with.
+fn head(part: &Bool) -> &Bool {
+    match part {
+        Bool::And(all) => all.first().unwrap_or(part),
+        part => part,
+    }
+}
+
+/// Whether the same bytes equal two different numbers.
+fn excludes(one: &Bool, other: &Bool) -> bool {
+    match (equality(one), equality(other)) {
+        (Some((val, k)), Some((other_val, other_k))) => val == other_val && k != other_k,
+        _ => false,
+    }
+}
+
+fn equality(condition: &Bool) -> Option<(Val, u32)> {
+    match condition {
+        Bool::Test(Test {
+            val,
+            cond: Cond::Eq,
+            with: With::Const(k),
+        }) => Some((*val, *k)),
         _ => None,
     }
 }
@@ -105,10 +148,7 @@ fn rest(part: Bool) -> Bool {
 fn by_value(any: Vec<Bool>) -> Vec<Bool> {
     let vals: Option<Vec<Val>> = any
         .iter()
-        .map(|part| match part {
-            Bool::Test(_) => Some(head(part)?.val),
-            _ => None,
-        })
+        .map(|part| equality(part).map(|(val, _)| val))
         .collect();
     let Some(vals) = vals else {
         return any;

@@ -3,7 +3,7 @@
 use super::layers::{IP, IP6};
 use super::terms::Terms;
 use super::values::{Bool, Test, Val, Value, With};
-use crate::filter::expr::tree::{Arith, Proto, Relation};
+use crate::filter::expr::tree::{Arith, Binary, Proto, Relation};
 use crate::filter::op::{Cond, Width};
 
 /// A comparison; loads from a header imply that the packet has it.
@@ -44,6 +44,13 @@ fn number(terms: &mut Terms, arith: &Arith) -> Result<(Bool, Val), String> {
             let (checks, left) = number(terms, left)?;
             // As in libpcap, only the left operand implies its protocol.
             let (_, right) = number(terms, right)?;
+            match (operator, terms.values.constant(right)) {
+                (Binary::Div | Binary::Mod, Some(0)) => return Err("it divides by 0".into()),
+                (Binary::Shl | Binary::Shr, Some(bits @ 32..)) => {
+                    return Err(format!("it shifts by {bits} bits; up to 31 are possible"));
+                }
+                _ => {}
+            }
             (
                 checks,
                 terms.values.add(Value::Binary(*operator, left, right)),
@@ -101,8 +108,7 @@ fn load(
             let val = match terms.values.constant(offset) {
                 Some(k) => Value::Ind(width, length, begin.wrapping_add(k)),
                 None => {
-                    use crate::filter::expr::tree::Binary::Add;
-                    let index = terms.values.add(Value::Binary(Add, offset, length));
+                    let index = terms.values.add(Value::Binary(Binary::Add, offset, length));
                     Value::Ind(width, index, begin)
                 }
             };

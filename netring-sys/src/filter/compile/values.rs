@@ -60,6 +60,7 @@ impl Values {
     }
 
     fn folded(&self, value: Value) -> Value {
+        use Binary::{Add, And, Mul, Or, Sub, Xor};
         // Beyond 2³¹ the kernel has other meanings for an offset; no packet is that long.
         const BEYOND: u32 = 0x7fff_ffff;
         match value {
@@ -68,12 +69,12 @@ impl Values {
                 Some(index) => self.folded(Value::Abs(width, index.wrapping_add(k))),
                 None => value,
             },
-            Value::Binary(operator, a, b) => {
-                let (Some(a), Some(b)) = (self.constant(a), self.constant(b)) else {
-                    return value;
-                };
-                compute(operator, a, b).map_or(value, Value::Const)
-            }
+            Value::Binary(operator, a, b) => match (self.constant(a), self.constant(b)) {
+                (Some(a), Some(b)) => compute(operator, a, b).map_or(value, Value::Const),
+                (Some(0), _) if !matches!(operator, Add | Sub | Or | Xor) => Value::Const(0),
+                (_, Some(0)) if matches!(operator, Mul | And) => Value::Const(0),
+                _ => value,
+            },
             Value::Negate(a) => match self.constant(a) {
                 Some(a) => Value::Const(a.wrapping_neg()),
                 None => value,

@@ -125,7 +125,7 @@ impl<'a> Cursor<'a> {
             .count();
         let token = &self.tokens[self.place + before];
         match token.kind {
-            Kind::Number(_) => !self.is_arith(self.place),
+            Kind::Number(_) => !self.is_operand(self.place + before),
             Kind::Word => !names::is_keyword(token.text),
             Kind::Escaped | Kind::Dotted { .. } | Kind::Ip6(_) | Kind::Mac(_) => true,
             Kind::Symbol | Kind::End => false,
@@ -146,14 +146,19 @@ impl<'a> Cursor<'a> {
             (Kind::Word, "len" | "length") => true,
             (Kind::Word, word) if names::find(&names::NUMBERS, word).is_some() => true,
             (Kind::Word, word) => after == "[" && names::find(&names::PROTOS, word).is_some(),
-            (Kind::Number(_), _) => {
-                !after.is_empty()
-                    && "==!=<=>=<<>>+-*/%&|^".contains(after)
-                    && after != "&&"
-                    && after != "||"
-            }
+            (Kind::Number(_), _) => self.is_operand(place),
             _ => false,
         }
+    }
+
+    /// Whether an operator follows the number at this place and what closes behind it.
+    fn is_operand(&self, place: usize) -> bool {
+        let mut behind = self.tokens[place + 1..].iter();
+        let Some(next) = behind.find(|token| token.text != ")") else {
+            return false;
+        };
+        let is_joint = matches!(next.text, "(" | "[" | "]" | ":" | "!" | "&&" | "||");
+        next.kind == Kind::Symbol && !is_joint
     }
 
     /// Counts a level of nesting.

@@ -7,6 +7,8 @@ use super::lex::{self, Mistake};
 use super::names;
 use super::tree::{Arith, Dir, Layer, Node, Primitive, Proto, Relation};
 
+const TERM: &str = "a term, such as `host`, `port` or `tcp`";
+
 /// The longest text, in bytes.
 const MAX_TEXT: usize = 64 << 10;
 
@@ -47,6 +49,9 @@ fn expression(cursor: &mut Cursor<'_>) -> Result<(Node, Option<Qualifiers>), Mis
         }
         let next = if cursor.is_at_id() {
             let Some(inherited) = qualifiers else {
+                if !cursor.word().is_empty() {
+                    return Err(cursor.expected(TERM));
+                }
                 let what = "a term: only an address, port or protocol after one of its kind can \
                             leave out its keyword";
                 return Err(cursor.expected(what));
@@ -218,7 +223,7 @@ fn qualified(cursor: &mut Cursor<'_>) -> Result<(Node, Option<Qualifiers>), Mist
             Err(cursor.expected("`host`, `src`, `dst`, `proto`, `broadcast`, `multicast` or `[`"))
         }
         (Some(proto), None, None) => Ok((Node::Is(Primitive::Proto(proto)), None)),
-        (None, None, None) => Err(cursor.expected("a term, such as `host`, `port` or `tcp`")),
+        (None, None, None) => Err(cursor.expected(TERM)),
         _ => {
             let qualifiers = Qualifiers {
                 begin,
