@@ -1,6 +1,7 @@
-//! Classic BPF filters: a type that every capture takes, the kernel's rules, a listing, and an
-//! interpreter.
+//! Filters: a language, its compiler to classic BPF, the type that every capture takes, the
+//! kernel's rules, a listing, and an interpreter.
 //!
+//! - [`Expr`]: an expression, as text or built from parts, that is compiled to a filter;
 //! - [`Filter`]: a program, to pass to a builder or to print;
 //! - [`Filter::decode`]: the kernel's own checks, and the instructions as [`Op`]s, for translators;
 //! - [`Matcher`]: runs a filter over packets of any source, in user space.
@@ -20,6 +21,8 @@ use crate::Error;
 use crate::kernel::filter::SockFilter;
 
 pub use expr::Expr;
+pub use expr::build::Number;
+pub use expr::tree::{Inside, Layer, Protocol, Relation, Side, Transport};
 pub use matcher::Matcher;
 pub use op::{Alu, Ancillary, Cond, Op, Operand, Register, Width};
 

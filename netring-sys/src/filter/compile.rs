@@ -65,5 +65,10 @@ fn condition(terms: &mut Terms, node: &Node) -> Result<Bool, String> {
         Node::Or(any) => Bool::or(parts(terms, any)?),
         Node::Not(inside) => condition(terms, inside)?.not(),
         Node::Is(primitive) => terms.term(primitive)?,
+        Node::Compare {
+            left,
+            relation,
+            right,
+        } => load::compare(terms, left, *relation, right)?,
     })
 }

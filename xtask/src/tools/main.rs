@@ -1,4 +1,5 @@
-//! The heavy tools behind `cargo xtask bench`, `conformance`, `conformance-filter` and `public-api`.
+//! The heavy tools behind `cargo xtask bench`, `conformance`,
+//! `conformance-filter` and `public-api`.
 #![deny(unsafe_code)]
 #![expect(
     clippy::print_stdout,

@@ -80,8 +80,8 @@ fn merged(mut blocks: Vec<Block>) -> Vec<Block> {
     blocks
 }
 
-/// Places the blocks one after the other, and the verdicts behind them: from the last instruction to
-/// the first, so that the distance to everything behind is known.
+/// Places the blocks one after the other, and the verdicts behind them: from the last instruction
+/// to the first, so that the distance to everything behind is known.
 fn assemble(blocks: &[Block], root: Node, nodes: usize) -> Result<Vec<SockFilter>, String> {
     const ACCEPT_ALL: SockFilter = SockFilter::stmt(0x06, u32::MAX);
     const REJECT_ALL: SockFilter = SockFilter::stmt(0x06, 0);

@@ -3,7 +3,7 @@
 use super::layers::{IP, IP6};
 use super::terms::Terms;
 use super::values::{Bool, Test, Val, Value, With};
-use crate::filter::expr::tree::{Arith, Binary, Proto, Relation};
+use crate::filter::expr::tree::{Arith, Binary, Protocol, Relation};
 use crate::filter::op::{Cond, Width};
 
 /// A comparison; loads from a header imply that the packet has it.
@@ -78,26 +78,26 @@ fn number(terms: &mut Terms, arith: &Arith) -> Result<(Bool, Val), String> {
 
 fn load(
     terms: &mut Terms,
-    proto: Proto,
+    proto: Protocol,
     width: Width,
     checks: Bool,
     offset: Val,
 ) -> Result<(Bool, Val), String> {
     let begin = terms.layers.network();
     Ok(match proto {
-        Proto::Ether => {
+        Protocol::Ether => {
             let begin = terms.layers.link_header;
             (checks, terms.values.add(Value::Ind(width, offset, begin)))
         }
-        Proto::Tcp
-        | Proto::Udp
-        | Proto::Sctp
-        | Proto::Icmp
-        | Proto::Igmp
-        | Proto::Igrp
-        | Proto::Pim
-        | Proto::Vrrp
-        | Proto::Carp => {
+        Protocol::Tcp
+        | Protocol::Udp
+        | Protocol::Sctp
+        | Protocol::Icmp
+        | Protocol::Igmp
+        | Protocol::Igrp
+        | Protocol::Pim
+        | Protocol::Vrrp
+        | Protocol::Carp => {
             let all = [
                 terms.carries(IP)?,
                 checks,
@@ -114,38 +114,38 @@ fn load(
             };
             (Bool::and(all), terms.values.add(val))
         }
-        Proto::Icmp6 => {
+        Protocol::Icmp6 => {
             let number = terms.values.equal(Width::Byte, begin + 6, 58);
             let all = [terms.carries(IP6)?, checks, number];
             let val = Value::Ind(width, offset, begin + 40);
             (Bool::and(all), terms.values.add(val))
         }
-        Proto::Ip
-        | Proto::Ip6
-        | Proto::Arp
-        | Proto::Rarp
-        | Proto::Atalk
-        | Proto::Aarp
-        | Proto::Decnet
-        | Proto::Lat
-        | Proto::Sca
-        | Proto::Moprc
-        | Proto::Mopdl => {
+        Protocol::Ip
+        | Protocol::Ip6
+        | Protocol::Arp
+        | Protocol::Rarp
+        | Protocol::Atalk
+        | Protocol::Aarp
+        | Protocol::Decnet
+        | Protocol::Lat
+        | Protocol::Sca
+        | Protocol::Moprc
+        | Protocol::Mopdl => {
             let all = [terms.proto(proto)?, checks];
             (
                 Bool::and(all),
                 terms.values.add(Value::Ind(width, offset, begin)),
             )
         }
-        Proto::Ah
-        | Proto::Esp
-        | Proto::Iso
-        | Proto::Esis
-        | Proto::Isis
-        | Proto::Clnp
-        | Proto::Stp
-        | Proto::Ipx
-        | Proto::Netbeui => {
+        Protocol::Ah
+        | Protocol::Esp
+        | Protocol::Iso
+        | Protocol::Esis
+        | Protocol::Isis
+        | Protocol::Clnp
+        | Protocol::Stp
+        | Protocol::Ipx
+        | Protocol::Netbeui => {
             return Err(
                 "the header of this protocol has no fixed place: use `ip[…]` or `ether[…]`".into(),
             );

@@ -1,10 +1,10 @@
 //! The conditions of single terms, in the order in which libpcap tests them.
 
+use super::Dialect;
 use super::layers::{IP, IP6, Layers, ppp};
 use super::values::{Bool, Value, Values};
-use super::{Dialect, load};
 use crate::LinkType;
-use crate::filter::expr::tree::{Dir, Inside, Layer, Primitive, Proto, Transport};
+use crate::filter::expr::tree::{Inside, Layer, Primitive, Protocol, Side, Transport};
 use crate::filter::op::{Cond, Width};
 use crate::kernel::filter::SKF_AD_OFF;
 
@@ -42,7 +42,7 @@ impl Terms {
             } => self.ports(transport, dir, first.into(), last.into()),
             Primitive::Number { inside, number } => self.number(inside, number),
             Primitive::Broadcast { ip: true } => self.ip_broadcast(),
-            Primitive::Broadcast { ip: false } => self.ether_host(Dir::Dst, [0xff; 6]),
+            Primitive::Broadcast { ip: false } => self.ether_host(Side::Dst, [0xff; 6]),
             Primitive::Multicast(layer) => self.multicast(layer),
             Primitive::Vlan(tag) => self.vlan(tag),
             Primitive::Mpls(label) => self.mpls(label),
@@ -50,11 +50,6 @@ impl Terms {
             Primitive::PppoeDiscovery => self.carries(0x8863),
             Primitive::Llc => self.llc(),
             Primitive::Outbound(is_outbound) => self.outbound(is_outbound),
-            Primitive::Compare {
-                ref left,
-                relation,
-                ref right,
-            } => load::compare(self, left, relation, right),
         }
     }
 
@@ -63,38 +58,38 @@ impl Terms {
     }
 
     /// A protocol by its keyword.
-    pub(super) fn proto(&mut self, proto: Proto) -> Result<Bool, String> {
+    pub(super) fn proto(&mut self, proto: Protocol) -> Result<Bool, String> {
         let number = match proto {
-            Proto::Ether => return Err("`ether` alone says nothing".into()),
-            Proto::Ip => IP,
-            Proto::Ip6 => IP6,
-            Proto::Arp => ARP,
-            Proto::Rarp => RARP,
-            Proto::Tcp => return self.number(Inside::AnyIp, TCP),
-            Proto::Udp => return self.number(Inside::AnyIp, UDP),
-            Proto::Sctp => return self.number(Inside::AnyIp, SCTP),
-            Proto::Pim => return self.number(Inside::AnyIp, 103),
-            Proto::Ah => return self.number(Inside::AnyIp, 51),
-            Proto::Esp => return self.number(Inside::AnyIp, 50),
-            Proto::Icmp => return self.number(Inside::Ip, 1),
-            Proto::Igmp => return self.number(Inside::Ip, 2),
-            Proto::Igrp => return self.number(Inside::Ip, 9),
-            Proto::Vrrp | Proto::Carp => return self.number(Inside::Ip, 112),
-            Proto::Icmp6 => return self.number(Inside::Ip6, 58),
-            Proto::Clnp => return self.number(Inside::Iso, 0x81),
-            Proto::Esis => return self.number(Inside::Iso, 0x82),
-            Proto::Isis => return self.number(Inside::Iso, 0x83),
-            Proto::Atalk => 0x809b,
-            Proto::Aarp => 0x80f3,
-            Proto::Decnet => 0x6003,
-            Proto::Lat => 0x6004,
-            Proto::Sca => 0x6007,
-            Proto::Moprc => 0x6002,
-            Proto::Mopdl => 0x6001,
-            Proto::Iso => 0xfe,
-            Proto::Stp => 0x42,
-            Proto::Ipx => 0xe0,
-            Proto::Netbeui => 0xf0,
+            Protocol::Ether => return Err("`ether` alone says nothing".into()),
+            Protocol::Ip => IP,
+            Protocol::Ip6 => IP6,
+            Protocol::Arp => ARP,
+            Protocol::Rarp => RARP,
+            Protocol::Tcp => return self.number(Inside::AnyIp, TCP),
+            Protocol::Udp => return self.number(Inside::AnyIp, UDP),
+            Protocol::Sctp => return self.number(Inside::AnyIp, SCTP),
+            Protocol::Pim => return self.number(Inside::AnyIp, 103),
+            Protocol::Ah => return self.number(Inside::AnyIp, 51),
+            Protocol::Esp => return self.number(Inside::AnyIp, 50),
+            Protocol::Icmp => return self.number(Inside::Ip, 1),
+            Protocol::Igmp => return self.number(Inside::Ip, 2),
+            Protocol::Igrp => return self.number(Inside::Ip, 9),
+            Protocol::Vrrp | Protocol::Carp => return self.number(Inside::Ip, 112),
+            Protocol::Icmp6 => return self.number(Inside::Ip6, 58),
+            Protocol::Clnp => return self.number(Inside::Iso, 0x81),
+            Protocol::Esis => return self.number(Inside::Iso, 0x82),
+            Protocol::Isis => return self.number(Inside::Iso, 0x83),
+            Protocol::Atalk => 0x809b,
+            Protocol::Aarp => 0x80f3,
+            Protocol::Decnet => 0x6003,
+            Protocol::Lat => 0x6004,
+            Protocol::Sca => 0x6007,
+            Protocol::Moprc => 0x6002,
+            Protocol::Mopdl => 0x6001,
+            Protocol::Iso => 0xfe,
+            Protocol::Stp => 0x42,
+            Protocol::Ipx => 0xe0,
+            Protocol::Netbeui => 0xf0,
         };
         self.carries(number)
     }
@@ -132,21 +127,27 @@ impl Terms {
 
     fn net4(
         &mut self,
-        proto: Option<Proto>,
-        dir: Dir,
+        proto: Option<Protocol>,
+        dir: Side,
         address: u32,
         mask: u32,
     ) -> Result<Bool, String> {
+        if !matches!(
+            proto,
+            None | Some(Protocol::Ip | Protocol::Arp | Protocol::Rarp)
+        ) {
+            return Err("only `ip`, `arp` and `rarp` have IPv4 addresses".into());
+        }
         let mut any = Vec::new();
         for (one, number, src, dst) in [
-            (Proto::Ip, IP, 12, 16),
-            (Proto::Arp, ARP, 14, 24),
-            (Proto::Rarp, RARP, 14, 24),
+            (Protocol::Ip, IP, 12, 16),
+            (Protocol::Arp, ARP, 14, 24),
+            (Protocol::Rarp, RARP, 14, 24),
         ] {
             // Behind MPLS labels there is no ARP.
             let is_meant = match proto {
                 Some(proto) => proto == one,
-                None => one == Proto::Ip || self.layers.labels == 0,
+                None => one == Protocol::Ip || self.layers.labels == 0,
             };
             if is_meant {
                 let begin = self.layers.network();
@@ -158,7 +159,7 @@ impl Terms {
         Ok(Bool::or(any))
     }
 
-    fn net6(&mut self, dir: Dir, address: u128, mask: u128) -> Result<Bool, String> {
+    fn net6(&mut self, dir: Side, address: u128, mask: u128) -> Result<Bool, String> {
         let begin = self.layers.network();
         let mut at = |at: u32| {
             let words = [3_u32, 2, 1, 0].map(|n| {
@@ -172,7 +173,7 @@ impl Terms {
         Ok(Bool::and([self.carries(IP6)?, sides]))
     }
 
-    fn ether_host(&mut self, dir: Dir, address: [u8; 6]) -> Result<Bool, String> {
+    fn ether_host(&mut self, dir: Side, address: [u8; 6]) -> Result<Bool, String> {
         self.need_ethernet("link-layer addresses")?;
         let [a, b, c, d, e, f] = address;
         let first = u32::from(u16::from_be_bytes([a, b]));
@@ -190,7 +191,7 @@ impl Terms {
     fn ports(
         &mut self,
         transport: Transport,
-        dir: Dir,
+        dir: Side,
         first: u32,
         last: u32,
     ) -> Result<Bool, String> {
@@ -283,6 +284,7 @@ impl Terms {
         }
         let mut all = vec![Bool::or(any)];
         if let Some(tag) = tag {
+            at_most("VLAN identifier", tag.into(), 0xfff)?;
             let at = self.layers.payload;
             all.push(self.values.masked(Width::Half, at, 0xfff, tag.into()));
         }
@@ -307,6 +309,7 @@ impl Terms {
         };
         let mut all = vec![above];
         if let Some(label) = label {
+            at_most("MPLS label", label, 0xf_ffff)?;
             let at = self.layers.network();
             all.push(
                 self.values
@@ -385,11 +388,18 @@ impl Terms {
     }
 }
 
-fn direction(dir: Dir, src: Bool, dst: Bool) -> Bool {
+fn at_most(what: &str, number: u32, most: u32) -> Result<(), String> {
+    if number > most {
+        return Err(format!("{number} is not a {what}; they are 0 to {most}"));
+    }
+    Ok(())
+}
+
+fn direction(dir: Side, src: Bool, dst: Bool) -> Bool {
     match dir {
-        Dir::Src => src,
-        Dir::Dst => dst,
-        Dir::Either => Bool::or([src, dst]),
-        Dir::Both => Bool::and([src, dst]),
+        Side::Src => src,
+        Side::Dst => dst,
+        Side::Either => Bool::or([src, dst]),
+        Side::Both => Bool::and([src, dst]),
     }
 }

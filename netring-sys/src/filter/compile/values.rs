@@ -127,9 +127,9 @@ pub(super) const fn holds(cond: Cond, a: u32, b: u32) -> bool {
 pub(super) enum Bool {
     Is(bool),
     Test(Test),
-    And(Vec<Bool>),
-    Or(Vec<Bool>),
-    Not(Box<Bool>),
+    And(Vec<Self>),
+    Or(Vec<Self>),
+    Not(Box<Self>),
     /// Reads what the dialect cannot address: refused unless it turns out not to be reached.
     Unknown,
 }

@@ -2,7 +2,7 @@
 
 use super::cursor::Cursor;
 use super::lex::{self, Mistake};
-use super::tree::{Dir, Inside, Node, Primitive, Proto, Transport};
+use super::tree::{Inside, Node, Primitive, Protocol, Side, Transport};
 use super::{names, ports};
 
 /// What stands before an address or number, and is inherited by those that follow it.
@@ -10,8 +10,8 @@ use super::{names, ports};
 pub(super) struct Qualifiers {
     /// Where they begin.
     pub(super) begin: usize,
-    pub(super) proto: Option<Proto>,
-    pub(super) dir: Dir,
+    pub(super) proto: Option<Protocol>,
+    pub(super) dir: Side,
     pub(super) kind: Kind,
 }
 
@@ -82,7 +82,7 @@ fn address(cursor: &mut Cursor<'_>, qualifiers: Qualifiers) -> Result<Primitive,
     let (at, text) = (cursor.at(), cursor.text());
     let is_net = kind == Kind::Net;
     let (address, mask) = match cursor.peek().kind {
-        lex::Kind::Mac(address) if proto == Some(Proto::Ether) && !is_net => {
+        lex::Kind::Mac(address) if proto == Some(Protocol::Ether) && !is_net => {
             cursor.next();
             return Ok(Primitive::EtherHost { dir, address });
         }
@@ -135,7 +135,10 @@ fn address(cursor: &mut Cursor<'_>, qualifiers: Qualifiers) -> Result<Primitive,
         }
         _ => return Err(cursor.expected("an address")),
     };
-    if !matches!(proto, None | Some(Proto::Ip | Proto::Arp | Proto::Rarp)) {
+    if !matches!(
+        proto,
+        None | Some(Protocol::Ip | Protocol::Arp | Protocol::Rarp)
+    ) {
         return Err((
             qualifiers.begin,
             "only `ip`, `arp` and `rarp` qualify an IPv4 address".into(),
@@ -192,7 +195,7 @@ fn net6(
     address: u128,
     at: usize,
 ) -> Result<Primitive, Mistake> {
-    if !matches!(qualifiers.proto, None | Some(Proto::Ip6)) {
+    if !matches!(qualifiers.proto, None | Some(Protocol::Ip6)) {
         return Err((
             qualifiers.begin,
             "only `ip6` qualifies an IPv6 address".into(),
@@ -231,9 +234,9 @@ fn net6(
 fn transport(qualifiers: Qualifiers) -> Result<Transport, Mistake> {
     match qualifiers.proto {
         None => Ok(Transport::Any),
-        Some(Proto::Tcp) => Ok(Transport::Tcp),
-        Some(Proto::Udp) => Ok(Transport::Udp),
-        Some(Proto::Sctp) => Ok(Transport::Sctp),
+        Some(Protocol::Tcp) => Ok(Transport::Tcp),
+        Some(Protocol::Udp) => Ok(Transport::Udp),
+        Some(Protocol::Sctp) => Ok(Transport::Sctp),
         Some(_) => Err((
             qualifiers.begin,
             "only `tcp`, `udp` and `sctp` have ports".into(),
@@ -301,10 +304,10 @@ fn range(cursor: &mut Cursor<'_>, qualifiers: Qualifiers) -> Result<Primitive, M
 fn number(cursor: &mut Cursor<'_>, qualifiers: Qualifiers) -> Result<Primitive, Mistake> {
     let inside = match qualifiers.proto {
         None => Inside::AnyIp,
-        Some(Proto::Ether) => Inside::Link,
-        Some(Proto::Ip) => Inside::Ip,
-        Some(Proto::Ip6) => Inside::Ip6,
-        Some(Proto::Iso) => Inside::Iso,
+        Some(Protocol::Ether) => Inside::Link,
+        Some(Protocol::Ip) => Inside::Ip,
+        Some(Protocol::Ip6) => Inside::Ip6,
+        Some(Protocol::Iso) => Inside::Iso,
         Some(_) => {
             let why = "`proto` follows `ether`, `ip`, `ip6`, `iso` or nothing";
             return Err((qualifiers.begin, why.into()));

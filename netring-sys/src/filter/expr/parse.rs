@@ -5,7 +5,7 @@ use super::cursor::Cursor;
 use super::id::{self, Kind, Qualifiers};
 use super::lex::{self, Mistake};
 use super::names;
-use super::tree::{Arith, Dir, Layer, Node, Primitive, Proto, Relation};
+use super::tree::{Arith, Layer, Node, Primitive, Protocol, Relation, Side};
 
 const TERM: &str = "a term, such as `host`, `port` or `tcp`";
 
@@ -80,12 +80,15 @@ fn term(cursor: &mut Cursor<'_>) -> Result<(Node, Option<Qualifiers>), Mistake> 
         return Ok((Node::Not(Box::new(node)), qualifiers));
     }
     if cursor.is_at_arith() {
-        return Ok((Node::Is(comparison(cursor)?), None));
+        return Ok((comparison(cursor)?, None));
     }
     if cursor.take("(") {
         let (node, _) = expression(cursor)?;
         cursor.expect(")")?;
         return Ok((node, None));
+    }
+    if matches!(cursor.word(), "less" | "greater") {
+        return Ok((length(cursor)?, None));
     }
     if let Some(primitive) = keyword(cursor)? {
         return Ok((Node::Is(primitive), None));
@@ -93,7 +96,7 @@ fn term(cursor: &mut Cursor<'_>) -> Result<(Node, Option<Qualifiers>), Mistake> 
     qualified(cursor)
 }
 
-fn comparison(cursor: &mut Cursor<'_>) -> Result<Primitive, Mistake> {
+fn comparison(cursor: &mut Cursor<'_>) -> Result<Node, Mistake> {
     let left = arith::sum(cursor)?;
     let relation = match cursor.text() {
         "=" | "==" => Relation::Equal,
@@ -106,10 +109,24 @@ fn comparison(cursor: &mut Cursor<'_>) -> Result<Primitive, Mistake> {
     };
     cursor.next();
     let right = arith::sum(cursor)?;
-    Ok(Primitive::Compare {
+    Ok(Node::Compare {
         left,
         relation,
         right,
+    })
+}
+
+/// `less` and `greater`, which include the length itself.
+fn length(cursor: &mut Cursor<'_>) -> Result<Node, Mistake> {
+    let relation = match cursor.word() {
+        "less" => Relation::LessEqual,
+        _ => Relation::GreaterEqual,
+    };
+    cursor.next();
+    Ok(Node::Compare {
+        left: Arith::Length,
+        relation,
+        right: Arith::Number(cursor.number("a length in bytes")?),
     })
 }
 
@@ -121,20 +138,6 @@ fn keyword(cursor: &mut Cursor<'_>) -> Result<Option<Primitive>, Mistake> {
         number => Ok(number),
     };
     let primitive = match cursor.word() {
-        "less" | "greater" => {
-            let is_less = cursor.word() == "less";
-            cursor.next();
-            let relation = if is_less {
-                Relation::LessEqual
-            } else {
-                Relation::GreaterEqual
-            };
-            Primitive::Compare {
-                left: Arith::Length,
-                relation,
-                right: Arith::Number(cursor.number("a length in bytes")?),
-            }
-        }
         "vlan" => {
             cursor.next();
             let tag = bounded(cursor.optional_number()?, 0xfff)?;
@@ -186,11 +189,11 @@ fn qualified(cursor: &mut Cursor<'_>) -> Result<(Node, Option<Qualifiers>), Mist
     }
     if let Some(proto) = proto {
         let layer = |cursor: &Cursor<'_>| match (cursor.word(), proto) {
-            ("broadcast", Proto::Ether) => Some(Primitive::Broadcast { ip: false }),
-            ("broadcast", Proto::Ip) => Some(Primitive::Broadcast { ip: true }),
-            ("multicast", Proto::Ether) => Some(Primitive::Multicast(Layer::Link)),
-            ("multicast", Proto::Ip) => Some(Primitive::Multicast(Layer::Ip)),
-            ("multicast", Proto::Ip6) => Some(Primitive::Multicast(Layer::Ip6)),
+            ("broadcast", Protocol::Ether) => Some(Primitive::Broadcast { ip: false }),
+            ("broadcast", Protocol::Ip) => Some(Primitive::Broadcast { ip: true }),
+            ("multicast", Protocol::Ether) => Some(Primitive::Multicast(Layer::Link)),
+            ("multicast", Protocol::Ip) => Some(Primitive::Multicast(Layer::Ip)),
+            ("multicast", Protocol::Ip6) => Some(Primitive::Multicast(Layer::Ip6)),
             _ => None,
         };
         if let Some(primitive) = layer(cursor) {
@@ -219,7 +222,7 @@ fn qualified(cursor: &mut Cursor<'_>) -> Result<(Node, Option<Qualifiers>), Mist
         cursor.next();
     }
     match (proto, dir, kind) {
-        (Some(Proto::Ether), None, None) => {
+        (Some(Protocol::Ether), None, None) => {
             Err(cursor.expected("`host`, `src`, `dst`, `proto`, `broadcast`, `multicast` or `[`"))
         }
         (Some(proto), None, None) => Ok((Node::Is(Primitive::Proto(proto)), None)),
@@ -228,7 +231,7 @@ fn qualified(cursor: &mut Cursor<'_>) -> Result<(Node, Option<Qualifiers>), Mist
             let qualifiers = Qualifiers {
                 begin,
                 proto,
-                dir: dir.unwrap_or(Dir::Either),
+                dir: dir.unwrap_or(Side::Either),
                 kind: kind.unwrap_or(Kind::Default),
             };
             Ok((id::id(cursor, qualifiers)?, Some(qualifiers)))
@@ -236,10 +239,10 @@ fn qualified(cursor: &mut Cursor<'_>) -> Result<(Node, Option<Qualifiers>), Mist
     }
 }
 
-fn direction(cursor: &mut Cursor<'_>) -> Option<Dir> {
+fn direction(cursor: &mut Cursor<'_>) -> Option<Side> {
     let (dir, other) = match cursor.word() {
-        "src" => (Dir::Src, "dst"),
-        "dst" => (Dir::Dst, "src"),
+        "src" => (Side::Src, "dst"),
+        "dst" => (Side::Dst, "src"),
         _ => return None,
     };
     cursor.next();
@@ -249,7 +252,7 @@ fn direction(cursor: &mut Cursor<'_>) -> Option<Dir> {
     match cursor.take_joint() {
         Some(is_and) => {
             cursor.next();
-            Some(if is_and { Dir::Both } else { Dir::Either })
+            Some(if is_and { Side::Both } else { Side::Either })
         }
         None => Some(dir),
     }

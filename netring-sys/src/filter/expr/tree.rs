@@ -4,11 +4,16 @@
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(in crate::filter) enum Node {
     /// All of them, in order.
-    And(Vec<Node>),
+    And(Vec<Self>),
     /// At least one of them, tried in order.
-    Or(Vec<Node>),
-    Not(Box<Node>),
+    Or(Vec<Self>),
+    Not(Box<Self>),
     Is(Primitive),
+    Compare {
+        left: Arith,
+        relation: Relation,
+        right: Arith,
+    },
 }
 
 impl Node {
@@ -37,27 +42,27 @@ impl Node {
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(in crate::filter) enum Primitive {
     /// A protocol by its keyword.
-    Proto(Proto),
+    Proto(Protocol),
     /// An IPv4 address or network, in the headers of one protocol or of all that have one.
     Net4 {
-        proto: Option<Proto>,
-        dir: Dir,
+        proto: Option<Protocol>,
+        dir: Side,
         address: u32,
         mask: u32,
     },
     Net6 {
-        dir: Dir,
+        dir: Side,
         address: u128,
         mask: u128,
     },
     EtherHost {
-        dir: Dir,
+        dir: Side,
         address: [u8; 6],
     },
     /// Ports from `first` to `last`, of one transport or of all that have ports.
     Ports {
         transport: Transport,
-        dir: Dir,
+        dir: Side,
         first: u16,
         last: u16,
     },
@@ -78,11 +83,6 @@ pub(in crate::filter) enum Primitive {
     /// An LLC header, not an EtherType.
     Llc,
     Outbound(bool),
-    Compare {
-        left: Arith,
-        relation: Relation,
-        right: Arith,
-    },
 }
 
 /// A number that is computed from the packet, in 32 bits without a sign.
@@ -93,12 +93,12 @@ pub(in crate::filter) enum Arith {
     Length,
     /// `width` bytes (1, 2 or 4) at an offset in the header of a protocol.
     Load {
-        proto: Proto,
-        offset: Box<Arith>,
+        proto: Protocol,
+        offset: Box<Self>,
         width: u8,
     },
-    Binary(Binary, Box<Arith>, Box<Arith>),
-    Negate(Box<Arith>),
+    Binary(Binary, Box<Self>, Box<Self>),
+    Negate(Box<Self>),
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -115,55 +115,79 @@ pub(in crate::filter) enum Binary {
     Shr,
 }
 
+/// A comparison, without a sign.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(in crate::filter) enum Relation {
+pub enum Relation {
+    /// `=`
     Equal,
+    /// `!=`
     NotEqual,
+    /// `<`
     Less,
+    /// `<=`
     LessEqual,
+    /// `>`
     Greater,
+    /// `>=`
     GreaterEqual,
 }
 
+/// Which address or port of a packet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(in crate::filter) enum Dir {
+pub enum Side {
+    /// The source.
     Src,
+    /// The destination.
     Dst,
+    /// Source or destination.
     Either,
+    /// Source and destination.
     Both,
 }
 
 /// The layer of a multicast address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(in crate::filter) enum Layer {
+pub enum Layer {
+    /// A group of link-layer addresses.
     Link,
+    /// A group of IPv4.
     Ip,
+    /// A group of IPv6.
     Ip6,
 }
 
 /// Whose field `proto` compares.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(in crate::filter) enum Inside {
+pub enum Inside {
     /// IPv4 or IPv6.
     AnyIp,
+    /// The link layer: an EtherType, or up to 1500 an LLC address.
     Link,
+    /// The protocol of IPv4.
     Ip,
+    /// The next header of IPv6, also behind one fragment header.
     Ip6,
+    /// The protocol identifier of OSI.
     Iso,
 }
 
 /// The transport protocols that have ports.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(in crate::filter) enum Transport {
+pub enum Transport {
+    /// TCP, UDP or SCTP.
     Any,
+    /// TCP.
     Tcp,
+    /// UDP.
     Udp,
+    /// SCTP.
     Sctp,
 }
 
 /// The protocols that have a keyword.
+#[expect(missing_docs, reason = "each is named as its keyword")]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(in crate::filter) enum Proto {
+pub enum Protocol {
     Ether,
     Ip,
     Ip6,
