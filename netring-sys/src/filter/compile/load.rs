@@ -97,23 +97,7 @@ fn load(
         | Protocol::Igrp
         | Protocol::Pim
         | Protocol::Vrrp
-        | Protocol::Carp => {
-            let all = [
-                terms.carries(IP)?,
-                checks,
-                terms.proto(proto)?,
-                terms.is_first_fragment(),
-            ];
-            let length = terms.values.add(Value::HeaderLength(begin));
-            let val = match terms.values.constant(offset) {
-                Some(k) => Value::Ind(width, length, begin.wrapping_add(k)),
-                None => {
-                    let index = terms.values.add(Value::Binary(Binary::Add, offset, length));
-                    Value::Ind(width, index, begin)
-                }
-            };
-            (Bool::and(all), terms.values.add(val))
-        }
+        | Protocol::Carp => behind_ip(terms, proto, width, checks, offset)?,
         Protocol::Icmp6 => {
             let number = terms.values.equal(Width::Byte, begin + 6, 58);
             let all = [terms.carries(IP6)?, checks, number];
@@ -151,4 +135,30 @@ fn load(
             );
         }
     })
+}
+
+/// Bytes of a header that follows that of IPv4, whose length varies.
+fn behind_ip(
+    terms: &mut Terms,
+    proto: Protocol,
+    width: Width,
+    checks: Bool,
+    offset: Val,
+) -> Result<(Bool, Val), String> {
+    let begin = terms.layers.network();
+    let all = [
+        terms.carries(IP)?,
+        checks,
+        terms.proto(proto)?,
+        terms.is_first_fragment(),
+    ];
+    let length = terms.values.add(Value::HeaderLength(begin));
+    let val = match terms.values.constant(offset) {
+        Some(k) => Value::Ind(width, length, begin.wrapping_add(k)),
+        None => {
+            let index = terms.values.add(Value::Binary(Binary::Add, offset, length));
+            Value::Ind(width, index, begin)
+        }
+    };
+    Ok((Bool::and(all), terms.values.add(val)))
 }

@@ -76,80 +76,75 @@ fn one(cursor: &mut Cursor<'_>, qualifiers: Qualifiers) -> Result<Primitive, Mis
 }
 
 fn address(cursor: &mut Cursor<'_>, qualifiers: Qualifiers) -> Result<Primitive, Mistake> {
-    let Qualifiers {
-        proto, dir, kind, ..
-    } = qualifiers;
     let (at, text) = (cursor.at(), cursor.text());
-    let is_net = kind == Kind::Net;
-    let (address, mask) = match cursor.peek().kind {
-        lex::Kind::Mac(address) if proto == Some(Protocol::Ether) && !is_net => {
-            cursor.next();
-            return Ok(Primitive::EtherHost { dir, address });
-        }
-        lex::Kind::Mac(_) => {
-            return Err((
-                at,
-                "a link-layer address follows `ether host`, `ether src` or `ether dst`".into(),
-            ));
-        }
+    match cursor.peek().kind {
+        lex::Kind::Mac(address) => mac(cursor, qualifiers, address),
         lex::Kind::Ip6(address) => {
             cursor.next();
-            return net6(cursor, qualifiers, address, at);
+            net6(cursor, qualifiers, address, at)
         }
-        lex::Kind::Number(number) => {
-            cursor.next();
-            if cursor.text() == "/" {
-                return Err((
-                    at,
-                    format!("a network in short form has a dot: write {number}.0/…"),
-                ));
-            }
-            if is_net {
-                short_net(number)
-            } else {
-                (number, u32::MAX)
-            }
-        }
-        lex::Kind::Dotted { bits, value } => {
-            cursor.next();
-            let own = u32::MAX << (32 - bits);
-            if cursor.text() == "/" || cursor.text() == "mask" {
-                if !is_net {
-                    return Err((
-                        cursor.at(),
-                        "a mask follows a network: write `net` before the address".into(),
-                    ));
-                }
-                (value, mask4(cursor)?)
-            } else {
-                (value, own)
-            }
-        }
+        lex::Kind::Number(_) | lex::Kind::Dotted { .. } => net4(cursor, qualifiers),
         lex::Kind::Word | lex::Kind::Escaped if !names::is_keyword(text) => {
-            return Err((
-                at,
-                format!(
-                    "{text:?} is not an address; names of hosts and networks are not looked up"
-                ),
-            ));
+            let why = format!(
+                "{text:?} is not an address; names of hosts and networks are not looked up"
+            );
+            Err((at, why))
         }
+        _ => Err(cursor.expected("an address")),
+    }
+}
+
+fn mac(
+    cursor: &mut Cursor<'_>,
+    qualifiers: Qualifiers,
+    address: [u8; 6],
+) -> Result<Primitive, Mistake> {
+    if qualifiers.proto != Some(Protocol::Ether) || qualifiers.kind == Kind::Net {
+        let why = "a link-layer address follows `ether host`, `ether src` or `ether dst`";
+        return Err((cursor.at(), why.into()));
+    }
+    cursor.next();
+    Ok(Primitive::EtherHost {
+        dir: qualifiers.dir,
+        address,
+    })
+}
+
+fn net4(cursor: &mut Cursor<'_>, qualifiers: Qualifiers) -> Result<Primitive, Mistake> {
+    let (at, text) = (cursor.at(), cursor.text());
+    let is_net = qualifiers.kind == Kind::Net;
+    let kind = cursor.peek().kind.clone();
+    cursor.next();
+    let has_mask = matches!(cursor.text(), "/" | "mask");
+    let (address, mask) = match kind {
+        lex::Kind::Number(number) if has_mask => {
+            let why = format!("a network in short form has a dot: write {number}.0/…");
+            return Err((at, why));
+        }
+        lex::Kind::Number(number) if is_net => short_net(number),
+        lex::Kind::Dotted { value, .. } if has_mask && is_net => (value, mask4(cursor)?),
+        _ if has_mask => {
+            let why = "a mask follows a network: write `net` before the address";
+            return Err((cursor.at(), why.into()));
+        }
+        lex::Kind::Dotted { bits, value } => (value, u32::MAX << (32 - bits)),
+        lex::Kind::Number(number) => (number, u32::MAX),
         _ => return Err(cursor.expected("an address")),
     };
+    let proto = qualifiers.proto;
     if !matches!(
         proto,
         None | Some(Protocol::Ip | Protocol::Arp | Protocol::Rarp)
     ) {
-        return Err((
-            qualifiers.begin,
-            "only `ip`, `arp` and `rarp` qualify an IPv4 address".into(),
-        ));
+        let why = "only `ip`, `arp` and `rarp` qualify an IPv4 address";
+        return Err((qualifiers.begin, why.into()));
     }
     if address & !mask != 0 {
         return Err((at, outside(text)));
     }
     Ok(Primitive::Net4 {
         proto,
-        dir,
+        dir: qualifiers.dir,
         address,
         mask,
     })
