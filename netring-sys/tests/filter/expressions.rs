@@ -1,7 +1,11 @@
 //! Filter expressions: what they select, in user space and in the kernel, and how mistakes are
 //! reported.
 
-use netring_sys::filter::Expr;
+use std::net::{IpAddr, Ipv6Addr};
+
+use netring_sys::filter::{
+    Expr, Inside, Layer, Number, Protocol, Relation, Side, Transport, Width,
+};
 use netring_sys::{LinkType, Matcher, Packet, Timestamp, VlanTag};
 use proptest::prelude::*;
 
@@ -293,6 +297,80 @@ fn what_a_dialect_or_link_type_cannot_express_is_refused() {
     let deep = format!("{}tcp{}", "(".repeat(5000), ")".repeat(5000));
     let why = deep.parse::<Expr>().unwrap_err().to_string();
     assert!(why.contains("nested more than 200 levels deep"), "{why}");
+}
+
+#[test]
+fn text_and_builder_make_one_tree() {
+    let tcp = Expr::protocol(Protocol::Tcp);
+    let any = Ipv6Addr::UNSPECIFIED;
+    let load = |offset: u32| Number::load(Protocol::Ip, offset, Width::Byte);
+    for (text, built) in [
+        (
+            "tcp and not arp",
+            tcp.clone().and(!Expr::protocol(Protocol::Arp)),
+        ),
+        ("src host 10.0.0.1", Expr::host(Side::Src, [10, 0, 0, 1])),
+        ("net 10", Expr::net(Side::Either, [10, 0, 0, 0], 8).unwrap()),
+        ("net ::/0", Expr::net(Side::Either, any, 0).unwrap()),
+        (
+            "arp dst host 10.0.0.1",
+            Expr::host_in(Protocol::Arp, Side::Dst, [10, 0, 0, 1].into()),
+        ),
+        (
+            "ether src 1:2:3:4:5:6",
+            Expr::ether_host(Side::Src, [1, 2, 3, 4, 5, 6]),
+        ),
+        (
+            "src and dst port 53",
+            Expr::port(Transport::Any, Side::Both, 53),
+        ),
+        (
+            "udp portrange 1-9",
+            Expr::ports(Transport::Udp, Side::Either, 1..=9),
+        ),
+        ("ip6 proto 89", Expr::number(Inside::Ip6, 89)),
+        (
+            "broadcast or ip broadcast",
+            Expr::broadcast().or(Expr::ip_broadcast()),
+        ),
+        ("ip6 multicast", Expr::multicast(Layer::Ip6)),
+        ("vlan 5 and mpls", Expr::vlan(Some(5)).and(Expr::mpls(None))),
+        (
+            "pppoed or pppoes 7",
+            Expr::pppoe_discovery().or(Expr::pppoe_session(Some(7))),
+        ),
+        (
+            "llc or inbound or outbound",
+            Expr::llc().or(Expr::inbound()).or(Expr::outbound()),
+        ),
+        (
+            "-len % 3 = 1",
+            Expr::compare(-(Number::length() % 3), Relation::Equal, 1),
+        ),
+        (
+            "ip[0] & 15 > ip[8] << 1",
+            Expr::compare(load(0) & 15, Relation::Greater, load(8) << 1),
+        ),
+        (
+            "less 64",
+            Expr::compare(Number::length(), Relation::LessEqual, 64),
+        ),
+    ] {
+        assert_eq!(expression(text), built, "{text}");
+    }
+    for (address, prefix) in [(IpAddr::from([10, 0, 0, 1]), 8), ([10, 0, 0, 0].into(), 33)] {
+        let why = Expr::net(Side::Src, address, prefix)
+            .unwrap_err()
+            .to_string();
+        assert!(why.contains("is not a network"), "{why}");
+    }
+    let vlan = Expr::vlan(Some(4096))
+        .for_bytes(LinkType::ETHERNET)
+        .unwrap_err();
+    assert_eq!(
+        vlan.to_string(),
+        "filter: 4096 is not a VLAN identifier; they are 0 to 4095"
+    );
 }
 
 /// Words of the language in any order, and any text.

@@ -5,6 +5,9 @@ use super::lex::{Kind, Mistake};
 use super::names;
 use super::tree::{Arith, Binary};
 
+/// The rank of an operator that takes the operand on its left at once, even from a minus.
+const AT_ONCE: usize = usize::MAX;
+
 /// A whole sum.
 pub(super) fn sum(cursor: &mut Cursor<'_>) -> Result<Arith, Mistake> {
     binary(cursor, 0)
@@ -13,7 +16,6 @@ pub(super) fn sum(cursor: &mut Cursor<'_>) -> Result<Arith, Mistake> {
 /// How strongly an operator binds. `%` and `^` are as in libpcap, whose grammar gives them no rank:
 /// they take the operand on their left at once, and all that follows as their right one.
 const fn rank(symbol: &str) -> Option<(Binary, usize, usize)> {
-    const AT_ONCE: usize = usize::MAX;
     Some(match symbol.as_bytes() {
         b"|" => (Binary::Or, 1, 2),
         b"&" => (Binary::And, 2, 3),
@@ -59,9 +61,7 @@ fn binary(cursor: &mut Cursor<'_>, least: usize) -> Result<Arith, Mistake> {
 
 fn single(cursor: &mut Cursor<'_>) -> Result<Arith, Mistake> {
     if cursor.take("-") {
-        cursor.deeper()?;
-        let operand = single(cursor)?;
-        cursor.shallower(1);
+        let operand = binary(cursor, AT_ONCE)?;
         return Ok(Arith::Negate(Box::new(operand)));
     }
     if cursor.take("(") {
