@@ -202,30 +202,27 @@ impl Terms {
             Transport::Sctp => &[SCTP],
         };
         let begin = self.layers.network();
-        let protocol = |terms: &mut Self, at| {
-            Bool::or(protocols.iter().map(|protocol| terms.byte(at, *protocol)))
-        };
-        let at = |values: &mut Values, at| values.add(Value::Abs(Width::Half, begin + 40 + at));
-        let (src, dst) = (at(&mut self.values, 0), at(&mut self.values, 2));
-        let sides = [src, dst].map(|val| self.between(val, first, last));
-        let [src, dst] = sides;
-        let ip6 = [
-            self.carries(IP6)?,
-            protocol(self, 6),
-            direction(dir, src, dst),
-        ];
+        let mut at = |at| self.values.add(Value::Abs(Width::Half, begin + 40 + at));
+        let [src, dst] = [at(0), at(2)].map(|val| self.between(val, first, last));
+        let inside = direction(dir, src, dst);
+        let ip6 = Bool::and([self.carries(IP6)?, self.each(6, protocols, inside)]);
 
         let length = self.values.add(Value::HeaderLength(begin));
         let mut at = |at| self.values.add(Value::Ind(Width::Half, length, begin + at));
-        let sides = [at(0), at(2)].map(|val| self.between(val, first, last));
-        let [src, dst] = sides;
-        let ip = [
-            self.carries(IP)?,
-            protocol(self, 9),
-            self.is_first_fragment(),
-            direction(dir, src, dst),
-        ];
-        Ok(Bool::or([Bool::and(ip6), Bool::and(ip)]))
+        let [src, dst] = [at(0), at(2)].map(|val| self.between(val, first, last));
+        let inside = Bool::and([self.is_first_fragment(), direction(dir, src, dst)]);
+        let ip = Bool::and([self.carries(IP)?, self.each(9, protocols, inside)]);
+        Ok(Bool::or([ip6, ip]))
+    }
+
+    /// The condition under each of these protocols. They stay apart, so that what follows can rely
+    /// on the one that was found; what is equal behind them is merged at the end.
+    fn each(&mut self, at: u32, protocols: &[u32], inside: Bool) -> Bool {
+        Bool::or(
+            protocols
+                .iter()
+                .map(|protocol| Bool::and([self.byte(at, *protocol), inside.clone()])),
+        )
     }
 
     fn between(&mut self, val: usize, first: u32, last: u32) -> Bool {
