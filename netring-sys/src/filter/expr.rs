@@ -79,8 +79,9 @@ use tree::Node;
 /// - `ip broadcast` means 255.255.255.255 and 0.0.0.0, as libpcap has it without a netmask.
 /// - A shift by a computed 32 or more uses the lower five bits of the number, as the kernel does;
 ///   libpcap's own interpreter gives 0.
-/// - In a packet that was cut, terms may be tested in another order before one reads beyond its
-///   end, which rejects it.
+/// - A term that reads beyond the end of a packet rejects the packet, also behind `not`. Neither
+///   compiler tests a term whose outcome is known or does not matter, and they differ in which they
+///   find: a packet that was cut inside its headers may have another verdict.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Expr {
     pub(super) node: Node,
