@@ -1,6 +1,7 @@
-//! Classic BPF filters: a type that every capture takes, the kernel's rules, a listing, and an
-//! interpreter.
+//! Filters: a language, its compiler to classic BPF, the type that every capture takes, the
+//! kernel's rules, a listing, and an interpreter.
 //!
+//! - [`Expr`]: an expression, as text or built from parts, that is compiled to a filter;
 //! - [`Filter`]: a program, to pass to a builder or to print;
 //! - [`Filter::decode`]: the kernel's own checks, and the instructions as [`Op`]s, for translators;
 //! - [`Matcher`]: runs a filter over packets of any source, in user space.
@@ -31,7 +32,9 @@
 //! # Ok::<(), netring_sys::Error>(())
 //! ```
 
+mod compile;
 mod decode;
+mod expr;
 mod fact;
 mod listing;
 mod matcher;
@@ -40,6 +43,9 @@ mod op;
 use crate::Error;
 use crate::kernel::filter::SockFilter;
 
+pub use expr::Expr;
+pub use expr::build::Number;
+pub use expr::tree::{Inside, Layer, Protocol, Relation, Side, Transport};
 pub use matcher::Matcher;
 pub use op::{Ancillary, Argument, Arithmetic, Comparison, Op, Register, Width};
 

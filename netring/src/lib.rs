@@ -117,6 +117,8 @@ pub use netring_sys::{
     Stats, SyscallError, Timed, Timestamp, VlanTag, WireBytes, XdpMode, adapters, wait,
 };
 
+/// Filter expressions, and the programs that they become.
+pub use netring_sys::filter;
 /// An instruction of a classic BPF filter.
 pub use netring_sys::kernel::filter::SockFilter;
 

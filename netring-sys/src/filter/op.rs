@@ -85,7 +85,7 @@ pub enum Argument {
 }
 
 /// How many bytes a load reads.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Width {
     /// One byte.
     #[doc(alias = "BPF_B")]
@@ -127,7 +127,7 @@ pub enum Arithmetic {
 }
 
 /// An unsigned comparison.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Comparison {
     /// `A == operand`
     Eq,

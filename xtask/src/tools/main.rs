@@ -1,4 +1,5 @@
-//! The heavy tools behind `cargo xtask bench`, `conformance` and `public-api`.
+//! The heavy tools behind `cargo xtask bench`, `conformance`,
+//! `conformance-filter` and `public-api`.
 #![deny(unsafe_code)]
 #![expect(
     clippy::print_stdout,
@@ -8,6 +9,7 @@
 
 mod bench;
 mod conformance;
+mod conformance_filter;
 mod public_api;
 
 use std::process::ExitCode;
@@ -24,6 +26,7 @@ fn main() -> ExitCode {
     let result = match verb {
         "bench" => bench::run(rest),
         "conformance" => conformance::run(rest),
+        "conformance-filter" => conformance_filter::run(rest),
         "public-api" => public_api::run(rest),
         other => Err(format!("there is no tool {other:?}; run `cargo xtask`").into()),
     };

@@ -53,6 +53,7 @@ fn conformance() -> Result<()> {
     step("conformance, our own corpus", || {
         tools::run("conformance", &[folder("xtask/corpus")])
     })?;
+    conformance_filter(&folder)?;
     for name in ["../shared/cases/flow", "../shared/pcaps"] {
         if root().join(name).is_dir() {
             step(&format!("conformance, {name}"), || {
@@ -60,6 +61,22 @@ fn conformance() -> Result<()> {
             })?;
         } else {
             println!("NOT CHECKED: {name} does not exist");
+        }
+    }
+    Ok(())
+}
+
+/// Compares filter expressions with tcpdump, where it is installed.
+fn conformance_filter(folder: &impl Fn(&str) -> String) -> Result<()> {
+    if Command::new("tcpdump").arg("--version").output().is_err() {
+        println!("NOT CHECKED: filter expressions, because tcpdump is not installed");
+        return Ok(());
+    }
+    for name in ["xtask/corpus", "../shared/pcaps"] {
+        if root().join(name).is_dir() {
+            step(&format!("filter expressions, {name}"), || {
+                tools::run("conformance-filter", &[folder(name)])
+            })?;
         }
     }
     Ok(())

@@ -214,6 +214,7 @@ fn verbs(name: &str, text: &str, broken: &mut Vec<String>) {
         "test-netns",
         "bench",
         "conformance",
+        "conformance-filter",
         "instructions",
         "public-api",
         "tidy",

@@ -1,0 +1,144 @@
+//! Filter expressions: a tree that is parsed from text or built from its parts.
+
+mod arith;
+pub(super) mod build;
+mod cursor;
+mod id;
+mod lex;
+mod names;
+mod parse;
+mod ports;
+pub(super) mod tree;
+
+use std::str::FromStr;
+
+use super::Filter;
+use super::compile::{self, Dialect};
+use crate::{Error, LinkType};
+use tree::Node;
+
+/// A filter expression: text in the language of tcpdump (pcap-filter), or built from its parts.
+///
+/// An expression is compiled for the link type of a source, and for the place where the program
+/// runs: [`for_bytes`](Self::for_bytes) for XDP programs and capture files,
+/// [`for_live_socket`](Self::for_live_socket) for packet sockets. Both give one verdict per packet.
+/// The program keeps whole packets; it never cuts one.
+///
+/// ```
+/// use netring_sys::filter::{Expr, Protocol, Side, Transport};
+/// use netring_sys::{LinkType, Matcher};
+///
+/// let text: Expr = "tcp dst port 443 and not net 10.0.0.0/8".parse()?;
+/// let built = Expr::port(Transport::Tcp, Side::Dst, 443)
+///     .and(!Expr::net(Side::Either, [10, 0, 0, 0], 8)?);
+/// assert_eq!(text, built);
+/// let matcher = Matcher::new(text.for_bytes(LinkType::ETHERNET)?)?;
+///
+/// let why = "tcp and prot 80".parse::<Expr>().unwrap_err();
+/// assert_eq!(
+///     why.to_string(),
+///     "filter: column 9: expected a term, such as `host`, `port` or `tcp`, not `prot`; the \
+///      nearest word is `port`"
+/// );
+/// # Ok::<(), netring_sys::Error>(())
+/// ```
+///
+/// # The language
+///
+/// - `host`, `net` (`10.0.0.0/8`, `10`, `10.0.0.0 mask 255.0.0.0`, `fe80::/10`), `port`,
+///   `portrange`, `proto`, each with `src`, `dst`, `src or dst`, `src and dst` and a protocol
+///   before it;
+/// - protocols by their keywords: `ip`, `ip6`, `arp`, `rarp`, `tcp`, `udp`, `sctp`, `icmp`,
+///   `icmp6`, `igmp`, `igrp`, `pim`, `vrrp`, `carp`, `ah`, `esp`, `stp`, `iso`, `isis`, …;
+/// - `ether host`, `ether proto`, `broadcast`, `multicast`, `llc`, `vlan`, `mpls`, `pppoed`,
+///   `pppoes`, `inbound`, `outbound`;
+/// - comparisons of numbers: `len`, `less`, `greater`, `proto[offset:width]`, `+ - * / % & | ^ <<
+///   >>`, and names such as `tcpflags` and `tcp-syn`;
+/// - `and`, `or`, `not` (`&&`, `||`, `!`) and parentheses. `and` and `or` bind alike, from left to
+///   right. After `and` and `or` an address, port or number inherits the keywords before it:
+///   `tcp port 80 or 443`.
+///
+/// Names of ports are those of a list in the library; names of hosts are not looked up. Text is at
+/// most 64 KiB long and 200 levels deep.
+///
+/// `vlan`, `mpls` and `pppoes` move the headers for everything that follows them in the text, also
+/// behind `or` and outside of their parentheses: put terms for untagged packets first.
+///
+/// # Differences to libpcap
+///
+/// The meaning is that of libpcap 1.10, except for:
+///
+/// - VLAN tags that the kernel keeps aside. Here a tagged packet has one verdict wherever its tag
+///   is: `tcp` does not match a tagged packet, `vlan and tcp` does. In libpcap `tcp` matches it on
+///   a live socket and not in a file.
+/// - An expression that no packet can match is compiled, not an error: whether one can may depend
+///   on the link type.
+/// - `protochain` is refused, because its loop cannot run in the kernel; `gateway`, because it
+///   needs names; `byte`, for which `ether[…]` stands; `geneve`, `ifindex`, the types of `llc`
+///   frames, and the terms of 802.11, ATM, SS7 and PF. Addresses of DECnet are refused too.
+/// - `ip broadcast` means 255.255.255.255 and 0.0.0.0, as libpcap has it without a netmask.
+/// - A shift by a computed 32 or more uses the lower five bits of the number, as the kernel does;
+///   libpcap's own interpreter gives 0.
+/// - A term that reads beyond the end of a packet rejects the packet, also behind `not`. Neither
+///   compiler tests a term whose outcome is known or does not matter, and they differ in which they
+///   find: a packet that was cut inside its headers may have another verdict.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Expr {
+    pub(super) node: Node,
+}
+
+impl Expr {
+    /// Compiles the expression for programs that see nothing but the bytes of a frame, with the
+    /// VLAN tags in them: XDP programs, and packets of capture files.
+    ///
+    /// # Errors
+    /// [`Error::Config`] if the link type or its bytes cannot express a term, or the program would
+    /// be longer than 4096 instructions.
+    pub fn for_bytes(&self, link_type: LinkType) -> Result<Filter, Error> {
+        self.compile(link_type, Dialect::Bytes)
+    }
+
+    /// Compiles the expression for a packet socket, where the kernel keeps the outermost VLAN tag
+    /// aside. It serves packets with the tag in the bytes too.
+    ///
+    /// # Errors
+    /// [`Error::Config`] as of [`for_bytes`](Self::for_bytes), and for a term that reads across the
+    /// place of a VLAN tag, or at a computed offset from the start of the frame.
+    pub fn for_live_socket(&self, link_type: LinkType) -> Result<Filter, Error> {
+        self.compile(link_type, Dialect::Live)
+    }
+
+    fn compile(&self, link_type: LinkType, dialect: Dialect) -> Result<Filter, Error> {
+        match compile::program(&self.node, link_type, dialect) {
+            Ok(program) => Ok(program.into()),
+            Err(why) => Err(Error::Config {
+                setting: "filter",
+                why,
+            }),
+        }
+    }
+}
+
+impl FromStr for Expr {
+    type Err = Error;
+
+    /// Parses text.
+    ///
+    /// # Errors
+    /// [`Error::Config`], which names the column, what was expected, and the nearest word.
+    fn from_str(text: &str) -> Result<Self, Error> {
+        match parse::parse(text) {
+            Ok(node) => Ok(Self { node }),
+            Err((at, why)) => Err(mistake(text, at, &why)),
+        }
+    }
+}
+
+/// The error for a place in the text, by its column from 1.
+fn mistake(text: &str, at: usize, why: &str) -> Error {
+    let column = text.get(..at).map_or(0, |before| before.chars().count()) + 1;
+    Error::Config {
+        setting: "filter",
+        why: format!("column {column}: {why}"),
+    }
+}

@@ -1,0 +1,222 @@
+//! The tree that text and builder share.
+
+/// A filter expression. Chains are flat, so that a long one is not a deep one.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(in crate::filter) enum Node {
+    /// All of them, in order.
+    And(Vec<Self>),
+    /// At least one of them, tried in order.
+    Or(Vec<Self>),
+    Not(Box<Self>),
+    Is(Primitive),
+    Compare {
+        left: Arith,
+        relation: Relation,
+        right: Arith,
+    },
+}
+
+impl Node {
+    pub(in crate::filter) fn and(self, other: Self) -> Self {
+        match self {
+            Self::And(mut all) => {
+                all.push(other);
+                Self::And(all)
+            }
+            first => Self::And(vec![first, other]),
+        }
+    }
+
+    pub(in crate::filter) fn or(self, other: Self) -> Self {
+        match self {
+            Self::Or(mut any) => {
+                any.push(other);
+                Self::Or(any)
+            }
+            first => Self::Or(vec![first, other]),
+        }
+    }
+}
+
+/// What a single term says about a packet.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(in crate::filter) enum Primitive {
+    /// A protocol by its keyword.
+    Proto(Protocol),
+    /// An IPv4 address or network, in the headers of one protocol or of all that have one.
+    Net4 {
+        proto: Option<Protocol>,
+        dir: Side,
+        address: u32,
+        mask: u32,
+    },
+    Net6 {
+        dir: Side,
+        address: u128,
+        mask: u128,
+    },
+    EtherHost {
+        dir: Side,
+        address: [u8; 6],
+    },
+    /// Ports from `first` to `last`, of one transport or of all that have ports.
+    Ports {
+        transport: Transport,
+        dir: Side,
+        first: u16,
+        last: u16,
+    },
+    /// The number of the protocol that a header names as the next one.
+    Number {
+        inside: Inside,
+        number: u32,
+    },
+    /// Sent to all; in IPv4 only if `ip` is set, else by the link-layer address.
+    Broadcast {
+        ip: bool,
+    },
+    Multicast(Layer),
+    Vlan(Option<u16>),
+    Mpls(Option<u32>),
+    PppoeSession(Option<u16>),
+    PppoeDiscovery,
+    /// An LLC header, not an EtherType.
+    Llc,
+    Outbound(bool),
+}
+
+/// A number that is computed from the packet, in 32 bits without a sign.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(in crate::filter) enum Arith {
+    Number(u32),
+    /// The length of the packet on the wire.
+    Length,
+    /// `width` bytes (1, 2 or 4) at an offset in the header of a protocol.
+    Load {
+        proto: Protocol,
+        offset: Box<Self>,
+        width: u8,
+    },
+    Binary(Binary, Box<Self>, Box<Self>),
+    Negate(Box<Self>),
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(in crate::filter) enum Binary {
+    Add,
+    Sub,
+    Mul,
+    Div,
+    Mod,
+    And,
+    Or,
+    Xor,
+    Shl,
+    Shr,
+}
+
+/// A comparison, without a sign.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Relation {
+    /// `=`
+    Equal,
+    /// `!=`
+    NotEqual,
+    /// `<`
+    Less,
+    /// `<=`
+    LessEqual,
+    /// `>`
+    Greater,
+    /// `>=`
+    GreaterEqual,
+}
+
+/// Which address or port of a packet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Side {
+    /// The source.
+    Src,
+    /// The destination.
+    Dst,
+    /// Source or destination.
+    Either,
+    /// Source and destination.
+    Both,
+}
+
+/// The layer of a multicast address.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Layer {
+    /// A group of link-layer addresses.
+    Link,
+    /// A group of IPv4.
+    Ip,
+    /// A group of IPv6.
+    Ip6,
+}
+
+/// Whose field `proto` compares.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Inside {
+    /// IPv4 or IPv6.
+    AnyIp,
+    /// The link layer: an EtherType, or up to 1500 an LLC address.
+    Link,
+    /// The protocol of IPv4.
+    Ip,
+    /// The next header of IPv6, also behind one fragment header.
+    Ip6,
+    /// The protocol identifier of OSI.
+    Iso,
+}
+
+/// The transport protocols that have ports.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Transport {
+    /// TCP, UDP or SCTP.
+    Any,
+    /// TCP.
+    Tcp,
+    /// UDP.
+    Udp,
+    /// SCTP.
+    Sctp,
+}
+
+/// The protocols that have a keyword.
+#[expect(missing_docs, reason = "each is named as its keyword")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Protocol {
+    Ether,
+    Ip,
+    Ip6,
+    Arp,
+    Rarp,
+    Tcp,
+    Udp,
+    Sctp,
+    Icmp,
+    Icmp6,
+    Igmp,
+    Igrp,
+    Pim,
+    Vrrp,
+    Carp,
+    Ah,
+    Esp,
+    Atalk,
+    Aarp,
+    Decnet,
+    Lat,
+    Sca,
+    Moprc,
+    Mopdl,
+    Iso,
+    Esis,
+    Isis,
+    Clnp,
+    Stp,
+    Ipx,
+    Netbeui,
+}
