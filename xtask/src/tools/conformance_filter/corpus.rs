@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use netring::PacketSource as _;
 use netring::pcap::{CaptureFile, CaptureWriter};
 use netring::{
     Clock, LinkType, Matcher, Packet, PacketBatch, PacketBuf, PacketWriter as _, Timestamp,
