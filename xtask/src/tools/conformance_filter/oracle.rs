@@ -3,6 +3,7 @@
 use std::process::Command;
 
 use netring::PacketBatch;
+use netring::PacketSource as _;
 use netring::pcap::CaptureFile;
 
 use super::corpus::Corpus;
