@@ -6,26 +6,17 @@ mod outcome;
 
 use std::ops::ControlFlow::{Break, Continue};
 
-use netring::{Capture, PacketSource, SockFilter};
-
-/// `ip and udp dst port 53`, for packets that are not fragments and have no IP options.
-const DNS_QUERIES: [SockFilter; 8] = [
-    SockFilter::stmt(0x28, 12),           // ldh [12]
-    SockFilter::jump(0x15, 0x0800, 0, 5), // jeq #0x0800: IPv4
-    SockFilter::stmt(0x30, 23),           // ldb [23]
-    SockFilter::jump(0x15, 17, 0, 3),     // jeq #17: UDP
-    SockFilter::stmt(0x28, 36),           // ldh [36]
-    SockFilter::jump(0x15, 53, 0, 1),     // jeq #53: the destination port
-    SockFilter::stmt(0x06, u32::MAX),     // ret: the packet
-    SockFilter::stmt(0x06, 0),            // ret: nothing
-];
+use netring::filter::Expr;
+use netring::{Capture, LinkType, PacketSource};
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mut args = outcome::Args::new("filter INTERFACE [PACKETS]");
     let builder = Capture::builder().interface(args.interface()?);
     let (wanted, mut seen) = (args.number("PACKETS", 10)?, 0);
     args.end()?;
-    let mut capture = builder.filter(DNS_QUERIES).build()?;
+    let queries: Expr = "udp dst port 53".parse()?;
+    let filter = queries.for_live_socket(LinkType::ETHERNET)?;
+    let mut capture = builder.filter(filter).build()?;
     capture.try_for_each(|packet| {
         println!("{} {} bytes", packet.timestamp(), packet.wire_len());
         seen += 1;

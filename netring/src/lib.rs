@@ -84,7 +84,7 @@
 //!         println!("{} {} bytes", packet.timestamp(), packet.wire_len());
 //!     }
 //! }
-//! println!("{:?}", capture.stats()?);
+//! println!("{}", capture.stats()?);
 //! # Ok(())
 //! # }
 //! # #[cfg(not(feature = "afpacket"))]
