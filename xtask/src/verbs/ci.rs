@@ -178,6 +178,17 @@ fn targets() -> Result<()> {
 }
 
 fn dependencies() -> Result<()> {
+    // Workspaces of their own, which no other step builds.
+    for apart in ["xtask/peers", "netring-afpacket/fuzz", "netring-flow/fuzz"] {
+        let manifest = root().join(apart).join("Cargo.toml");
+        output(
+            cargo()
+                .args(["metadata", "--locked", "--format-version", "1"])
+                .arg("--manifest-path")
+                .arg(manifest),
+        )
+        .map_err(|why| format!("the lock file of {apart} is out of date: {why}"))?;
+    }
     if Command::new("cargo")
         .args(["deny", "--version"])
         .output()
