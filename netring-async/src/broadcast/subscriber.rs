@@ -111,7 +111,29 @@ impl<T> Subscriber<T> {
         self.queue.len()
     }
 
+    /// The next event of the current batch, unless a gap before it is to be reported first.
+    #[inline]
+    fn next_in_batch(&mut self) -> Option<SharedEvent<T>> {
+        if self.gap > 0 {
+            return None;
+        }
+        let batch = self.batch.as_mut()?;
+        let Some(index) = batch.range.next() else {
+            self.batch = None;
+            return None;
+        };
+        let events = match batch.range.is_empty() {
+            // The last event takes over the reference to the batch.
+            true => self.batch.take()?.events,
+            false => batch.events.clone(),
+        };
+        Some(SharedEvent { events, index })
+    }
+
     /// Ready with something in `batch`, or with an error or the end.
+    // Not inlined: it would make the path of an event in a batch too long to be inlined itself,
+    // which doubles the time of an event.
+    #[inline(never)]
     fn poll_batch(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<(), BroadcastRecvError>>> {
         if self.batch.is_none() {
             if self.done {
@@ -161,21 +183,12 @@ impl<T> Subscriber<T> {
 impl<T> Stream for Subscriber<T> {
     type Item = Result<SharedEvent<T>, BroadcastRecvError>;
 
+    #[inline]
     fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         let this = self.get_mut();
         loop {
-            if this.gap == 0
-                && let Some(batch) = &mut this.batch
-            {
-                if let Some(index) = batch.range.next() {
-                    let events = match batch.range.is_empty() {
-                        // The last event takes over the reference to the batch.
-                        true => this.batch.take().map(|batch| batch.events),
-                        false => Some(batch.events.clone()),
-                    };
-                    return Poll::Ready(events.map(|events| Ok(SharedEvent { events, index })));
-                }
-                this.batch = None;
+            if let Some(event) = this.next_in_batch() {
+                return Poll::Ready(Some(Ok(event)));
             }
             match ready!(this.poll_batch(cx)) {
                 Some(Ok(())) => {}
