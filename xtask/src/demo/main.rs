@@ -130,7 +130,6 @@ async fn watch<T>(
     work: impl Future<Output = Result<T>>,
     wire: impl FnOnce() -> Result<Option<u64>>,
 ) -> Result<(T, Balance)> {
-    let stop = flows.get_ref().get_ref().stop_handle();
     let broadcast = flows.broadcast(CAPACITY);
     let board = Shared::default();
     let log = tokio::spawn(log::read(
@@ -145,10 +144,9 @@ async fn watch<T>(
         ended = screen::redraw(&screen, &broadcast, &board) => return Err(ended),
     };
     let (before_end, wire) = (balance::settle(&broadcast).await?, wire()?);
-    stop.stop();
+    let end = broadcast.shutdown().await?;
     let (log, slow) = (log.await??, slow.await??);
     live.await??;
-    let end = broadcast.stats().await?;
     screen.close();
     let balance = Balance {
         wire,
