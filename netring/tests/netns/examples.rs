@@ -8,7 +8,7 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use netring::Interface;
-use program::{Program, argument_is_named, captures, command, send};
+use program::{Program, Said, argument_is_named, captures, command, send};
 use xtask::netns::{Netns, ip, veth};
 use xtask::wire::{Sender, numbered, udp4};
 
@@ -30,6 +30,14 @@ pub(super) fn capturing(name: &'static str, args: &[&str]) -> (Program, Sender) 
     let mut program = Program::start(name, args);
     program.until("capture", |pid| captures(pid, "v1"));
     (program, sender)
+}
+
+/// What a program that went well printed: its packets without their times, and the last line.
+#[track_caller]
+pub(super) fn packets_and_balance(said: &Said) -> (Vec<&str>, &str) {
+    said.went_well();
+    let (balance, packets) = said.out.split_last().unwrap();
+    (packets.iter().map(|line| timed(line)).collect(), balance)
 }
 
 /// The line without its first word, which is a time of today.
@@ -72,9 +80,7 @@ fn capture_prints_each_packet_and_the_balance() {
     let lengths = [60, 61, 300, 1513, 1514];
     send(&sender, &lengths.map(|len| numbered(1, len)));
     let said = program.end();
-    said.went_well();
-    let (balance, packets) = said.out.split_last().unwrap();
-    let packets: Vec<_> = packets.iter().map(|line| timed(line)).collect();
+    let (packets, balance) = packets_and_balance(&said);
     assert_eq!(packets, lengths.map(|len| format!("{len} bytes")));
     assert_eq!(balance, "offered 5, dropped 0, link downs 0");
 }
@@ -107,15 +113,7 @@ fn flows_async_prints_the_first_event_of_one_of_two_subscribers() {
     let (program, sender) = capturing("flows_async", &["v1"]);
     send(&sender, &[udp4(5000, 53, &[0; 30])]);
     let said = program.end();
-    said.went_well();
-    let [line] = &said.out[..] else {
-        panic!("{said:?}");
-    };
-    let (subscriber, event) = line.split_once(": ").unwrap();
-    assert!(["a", "b"].contains(&subscriber), "{line}");
-    assert!(event.starts_with("Some(Ok(Started {"), "{line}");
-    assert!(event.contains("10.0.0.1:5000"), "{line}");
-    assert!(event.contains("10.0.0.2:53"), "{line}");
+    said.is_the_first_event_of_a_subscriber();
 }
 
 /// None waits for packets that do not come, also if the link is down all the time.

@@ -7,7 +7,7 @@ use std::time::Duration;
 use xtask::netns::Netns;
 use xtask::wire::{numbered, tcp4, udp4};
 
-use super::examples::{capturing, timed};
+use super::examples::{capturing, packets_and_balance, timed};
 use crate::program::send;
 
 const FIN: u8 = 1;
@@ -131,9 +131,7 @@ fn thread_channel_passes_each_packet_on() {
     let lengths = [60, 61, 300, 1513, 1514];
     send(&sender, &lengths.map(|len| numbered(1, len)));
     let said = program.end();
-    said.went_well();
-    let (balance, packets) = said.out.split_last().unwrap();
-    let packets: Vec<_> = packets.iter().map(|line| timed(line)).collect();
+    let (packets, balance) = packets_and_balance(&said);
     assert_eq!(packets, lengths.map(|len| format!("{len} bytes")));
     assert_eq!(balance, "offered 5, dropped 0");
 }
@@ -155,9 +153,7 @@ fn filter_prints_what_the_kernel_let_through() {
         );
     }
     let said = program.end();
-    said.went_well();
-    let (balance, packets) = said.out.split_last().unwrap();
-    let packets: Vec<_> = packets.iter().map(|line| timed(line)).collect();
+    let (packets, balance) = packets_and_balance(&said);
     assert_eq!(packets, ["43 bytes", "44 bytes", "45 bytes"]);
     assert_eq!(balance, "offered 3, dropped 0");
 }

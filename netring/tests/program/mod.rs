@@ -163,6 +163,21 @@ impl Said {
     pub(crate) fn went_well(&self) {
         assert!(self.ok && self.err.is_empty(), "{self:?}");
     }
+
+    /// All went well, and one of two subscribers printed the start of a flow from
+    /// 10.0.0.1:5000 to 10.0.0.2:53.
+    #[track_caller]
+    pub(crate) fn is_the_first_event_of_a_subscriber(&self) {
+        self.went_well();
+        let [line] = &self.out[..] else {
+            panic!("{self:?}");
+        };
+        let (subscriber, event) = line.split_once(": ").unwrap();
+        assert!(["a", "b"].contains(&subscriber), "{line}");
+        assert!(event.starts_with("Some(Ok(Started {"), "{line}");
+        assert!(event.contains("10.0.0.1:5000"), "{line}");
+        assert!(event.contains("10.0.0.2:53"), "{line}");
+    }
 }
 
 /// Whether the kernel lists a running socket for all protocols on the interface, in the namespace
