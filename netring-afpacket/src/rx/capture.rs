@@ -173,6 +173,10 @@ impl Capture {
         self.reader.geometry()
     }
 
+    pub(crate) fn socket(&self) -> BorrowedFd<'_> {
+        self.socket.as_fd()
+    }
+
     #[inline]
     fn look(&mut self) -> Result<bool, SyscallError> {
         let socket = &self.socket;

@@ -28,14 +28,18 @@ impl CaptureBuilder {
     /// Returns [`Error::Config`] for an invalid setting, [`Error::NoSuchInterface`],
     /// [`Error::NotPermitted`] without CAP_NET_RAW, or the call that failed.
     pub fn build(self) -> Result<Capture, Error> {
-        open(&self)
+        let capture = prepare(&self)?;
+        socket::bind(capture.socket(), capture.interface(), ETH_P_ALL)?;
+        Ok(capture)
     }
 }
 
+/// A capture with all its settings that receives nothing until it is bound with a protocol.
+///
 /// The kernel gives no packet to a socket that is bound with protocol 0, and no packet of another
 /// interface to one that is bound to an interface. So all settings are made before the second bind,
 /// and no packet enters the ring that they would have kept out.
-fn open(builder: &CaptureBuilder) -> Result<Capture, Error> {
+fn prepare(builder: &CaptureBuilder) -> Result<Capture, Error> {
     builder.check()?;
     let interface = Interface::by_name(&builder.interface)?;
     let socket = socket::open()?;
@@ -79,7 +83,6 @@ fn open(builder: &CaptureBuilder) -> Result<Capture, Error> {
     };
     // Before the second bind, so that a link which goes down right after it is reported.
     let waiter = Waiter::new(fd, &interface)?;
-    socket::bind(fd, &interface, ETH_P_ALL)?;
     Ok(Capture::new(socket, waiter, reader, interface, promiscuous))
 }
 
