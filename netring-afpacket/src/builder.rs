@@ -1,10 +1,11 @@
 //! The settings of a capture.
 
 mod check;
+pub(crate) mod namespace;
 
 use std::time::Duration;
 
-use netring_sys::{Filter, Profile};
+use netring_sys::{Filter, Namespace, Profile};
 
 use crate::rx::geometry::sizes;
 use crate::socket::TimestampSource;
@@ -39,6 +40,7 @@ pub struct CaptureBuilder {
     pub(crate) timestamps: TimestampSource,
     pub(crate) rx_hash: bool,
     pub(crate) filter: Option<Filter>,
+    pub(crate) namespace: Option<Namespace>,
 }
 
 impl CaptureBuilder {
@@ -56,11 +58,12 @@ impl CaptureBuilder {
             timestamps: TimestampSource::default(),
             rx_hash: false,
             filter: None,
+            namespace: None,
         }
     }
 
     /// The name of the interface, in the network namespace of the thread that calls
-    /// [`build`](Self::build). Required.
+    /// [`build`](Self::build), or in the given [namespace](Self::namespace). Required.
     pub fn interface(mut self, name: impl Into<String>) -> Self {
         self.interface = name.into();
         self

@@ -20,6 +20,7 @@
 //!   system call;
 //! - [`errno`]: error numbers, for [`SyscallError::is`];
 //! - [`Mmap`]: a range-checked mapping shared with the kernel; [`Interface`]: a network interface;
+//!   [`Namespace`]: a network namespace;
 //! - [`wait`]: waiting for packets, for a stop, and for changes of the interface.
 //!
 //! The feature `serde`, off by default, implements `Serialize` and `Deserialize` for packets'
@@ -42,7 +43,8 @@ mod privileges;
 mod xdp_program;
 
 pub use os::{
-    Interface, InterfaceAddress, InterfaceCounters, Promiscuous, XdpFeatures, XdpMetadata, wait,
+    Interface, InterfaceAddress, InterfaceCounters, Namespace, Promiscuous, XdpFeatures,
+    XdpMetadata, wait,
 };
 pub use privileges::Privileges;
 pub use syscall::Mmap;

@@ -144,11 +144,14 @@ impl Capture {
     }
 
     /// Returns a monitor that reports each change of the interface to another thread or task, until
-    /// the interface is removed or the capture stopped. Call it in the network namespace of the
+    /// the interface is removed or the capture stopped. It enters the
+    /// [namespace](CaptureBuilder::namespace) that was given; if none was, call it in that of the
     /// interface.
     ///
     /// # Errors
-    /// The call that failed: a sandbox forbids netlink, or there are too many open files.
+    /// The call that failed: a sandbox forbids netlink, or there are too many open files;
+    /// [`Error::NotPermitted`] if a given namespace cannot be entered any more, because the process
+    /// gave up CAP_SYS_ADMIN; [`Error::Config`] in another namespace, if none was given.
     pub fn link_monitor(&self) -> Result<LinkMonitor, Error> {
         self.waiter.link_monitor(&self.interface)
     }

@@ -19,6 +19,7 @@ use super::parse::Context;
 use super::reader::Reader;
 use super::ring::Ring;
 use crate::builder::CaptureBuilder;
+use crate::builder::namespace::inside;
 use crate::socket;
 
 impl CaptureBuilder {
@@ -26,9 +27,10 @@ impl CaptureBuilder {
     ///
     /// # Errors
     /// Returns [`Error::Config`] for an invalid setting, [`Error::NoSuchInterface`],
-    /// [`Error::NotPermitted`] without CAP_NET_RAW, or the call that failed.
+    /// [`Error::NotPermitted`] without CAP_NET_RAW (in a given [namespace](Self::namespace)
+    /// CAP_SYS_ADMIN too), or the call that failed.
     pub fn build(self) -> Result<Capture, Error> {
-        let capture = prepare(&self)?;
+        let capture = inside(self.namespace.as_ref(), || prepare(&self))?;
         socket::bind(capture.socket(), capture.interface(), ETH_P_ALL)?;
         Ok(capture)
     }
@@ -41,7 +43,7 @@ impl CaptureBuilder {
 /// and no packet enters the ring that they would have kept out.
 fn prepare(builder: &CaptureBuilder) -> Result<Capture, Error> {
     builder.check()?;
-    let interface = Interface::by_name(&builder.interface)?;
+    let interface = builder.find_interface()?;
     let socket = socket::open()?;
     let fd = socket.as_fd();
     if builder.immediate {

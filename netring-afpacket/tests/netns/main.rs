@@ -5,6 +5,7 @@ mod sandbox;
 
 mod immediate;
 mod link;
+mod namespace;
 mod packets;
 mod pause;
 mod ring;

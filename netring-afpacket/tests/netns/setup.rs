@@ -208,7 +208,7 @@ fn an_interface_that_is_not_there_is_named() {
     for name in ["eth7", "a-name-that-is-too-long"] {
         let error = Capture::open(name).unwrap_err();
         assert!(
-            matches!(&error, Error::NoSuchInterface { name: reported } if reported == name),
+            matches!(&error, Error::NoSuchInterface { name: reported, .. } if reported == name),
             "{error}"
         );
         assert!(error.to_string().contains("`ip link`"));

@@ -26,7 +26,8 @@ impl Promiscuous {
     /// [`Error::NotPermitted`] without CAP_NET_RAW; `ENODEV` if the interface is gone.
     pub fn set(interface: &Interface) -> Result<Self, Error> {
         // Without a protocol the socket receives no packets.
-        let socket = packet_socket().map_err(SyscallError::needs_net_raw)?;
+        let socket = interface.inside(packet_socket)?;
+        let socket = socket.map_err(SyscallError::needs_net_raw)?;
         let membership = packet_mreq {
             mr_ifindex: interface.index as i32,
             mr_type: PACKET_MR_PROMISC,
