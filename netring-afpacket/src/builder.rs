@@ -1,11 +1,12 @@
 //! The settings of a capture.
 
 mod check;
+mod membership;
 pub(crate) mod namespace;
 
 use std::time::Duration;
 
-use netring_sys::{Filter, Namespace, Profile};
+use netring_sys::{Filter, Membership, Namespace, Profile};
 
 use crate::rx::geometry::sizes;
 use crate::socket::TimestampSource;
@@ -36,6 +37,8 @@ pub struct CaptureBuilder {
     pub(crate) immediate: bool,
     pub(crate) snap_len: Option<u32>,
     pub(crate) promiscuous: bool,
+    pub(crate) all_multicast: bool,
+    pub(crate) addresses: Vec<Membership>,
     pub(crate) ignore_outgoing: Option<bool>,
     pub(crate) timestamps: TimestampSource,
     pub(crate) rx_hash: bool,
@@ -54,6 +57,8 @@ impl CaptureBuilder {
             immediate: false,
             snap_len: None,
             promiscuous: false,
+            all_multicast: false,
+            addresses: Vec::new(),
             ignore_outgoing: None,
             timestamps: TimestampSource::default(),
             rx_hash: false,

@@ -43,8 +43,8 @@ mod privileges;
 mod xdp_program;
 
 pub use os::{
-    Interface, InterfaceAddress, InterfaceCounters, Namespace, Promiscuous, XdpFeatures,
-    XdpMetadata, wait,
+    Interface, InterfaceAddress, InterfaceCounters, Membership, Memberships, Namespace,
+    XdpFeatures, XdpMetadata, wait,
 };
 pub use privileges::Privileges;
 pub use syscall::Mmap;

@@ -15,8 +15,8 @@ use std::time::Duration;
 
 use netring_sys::wait::{LinkMonitor, LinkState, StopHandle, Waiter};
 use netring_sys::{
-    Error, Interface, LinkType, Packet, PacketBatch, PacketSource, Promiscuous, SyscallError,
-    XdpMode,
+    Error, Interface, LinkType, Membership, Memberships, Packet, PacketBatch, PacketSource,
+    SyscallError, XdpMode,
 };
 
 use crate::memory::accounting::Census;
@@ -63,7 +63,7 @@ struct Feed {
     attachment: Option<Attachment>,
     /// The user's own map, which holds the sockets.
     sockets: Option<SocketMap>,
-    promiscuous: Option<Promiscuous>,
+    memberships: Memberships,
     interface: Interface,
     link_type: LinkType,
     why_no_metadata: Option<Error>,
@@ -295,9 +295,10 @@ impl XdpCapture {
         has_limit.then(|| half.shared().geometry().payload())
     }
 
-    /// Whether the interface is in promiscuous mode for this capture.
-    pub fn is_promiscuous(&self) -> bool {
-        self.feed.promiscuous.is_some()
+    /// What the interface receives for the sake of this capture: promiscuous mode, all multicast
+    /// groups, single addresses.
+    pub fn memberships(&self) -> &[Membership] {
+        self.feed.memberships.list()
     }
 
     /// System calls made by [`wait`](PacketSource::wait) and by what is built on it, to

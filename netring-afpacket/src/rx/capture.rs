@@ -7,7 +7,7 @@ use std::time::Duration;
 use netring_sys::syscall::packet_statistics;
 use netring_sys::wait::{self, LinkMonitor, LinkState, Stop, StopHandle, Waiter};
 use netring_sys::{
-    Build, Error, Interface, Open, Packet, PacketSource, Promiscuous, Readiness, Stats,
+    Build, Error, Interface, Membership, Memberships, Open, Packet, PacketSource, Readiness, Stats,
     SyscallError,
 };
 
@@ -52,7 +52,7 @@ pub struct Capture {
     reader: Reader,
     socket: OwnedFd,
 
-    _promiscuous: Option<Promiscuous>,
+    memberships: Memberships,
     /// Boxed because a capture is moved about and this is rarely looked at.
     interface: Box<Interface>,
 }
@@ -78,13 +78,13 @@ impl Capture {
         waiter: Waiter,
         reader: Reader,
         interface: Interface,
-        promiscuous: Option<Promiscuous>,
+        memberships: Memberships,
     ) -> Self {
         Self {
             waiter,
             reader,
             socket,
-            _promiscuous: promiscuous,
+            memberships,
             interface: Box::new(interface),
         }
     }
@@ -169,6 +169,12 @@ impl Capture {
     /// The interface, as it was when the capture was opened.
     pub const fn interface(&self) -> &Interface {
         &self.interface
+    }
+
+    /// What the interface receives for the sake of this capture: promiscuous mode, all multicast
+    /// groups, single addresses.
+    pub fn memberships(&self) -> &[Membership] {
+        self.memberships.list()
     }
 
     /// The requested ring, and the one that was allocated.

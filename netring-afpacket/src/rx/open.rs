@@ -10,7 +10,7 @@ use netring_sys::syscall::{
     set_packet_version,
 };
 use netring_sys::wait::Waiter;
-use netring_sys::{Error, Interface, Mmap, Promiscuous, SyscallError};
+use netring_sys::{Error, Interface, Memberships, Mmap, SyscallError};
 
 use super::capture::Capture;
 use super::geometry::{FRAME_SIZE, MIN_BLOCKS, RingGeometry, SLOT_RESERVE};
@@ -79,13 +79,10 @@ fn prepare(builder: &CaptureBuilder) -> Result<Capture, Error> {
     let pace = Pace::new(geometry, builder.retire_timeout);
     let reader = Reader::new(ring, geometry, context, pace);
 
-    let promiscuous = match builder.promiscuous {
-        true => Some(Promiscuous::set(&interface)?),
-        false => None,
-    };
+    let memberships = Memberships::set(&interface, &builder.memberships())?;
     // Before the second bind, so that a link which goes down right after it is reported.
     let waiter = Waiter::new(fd, &interface)?;
-    Ok(Capture::new(socket, waiter, reader, interface, promiscuous))
+    Ok(Capture::new(socket, waiter, reader, interface, memberships))
 }
 
 /// On a loopback interface each packet would be captured twice. The option is not set if that

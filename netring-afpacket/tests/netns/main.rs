@@ -5,6 +5,7 @@ mod sandbox;
 
 mod immediate;
 mod link;
+mod memberships;
 mod namespace;
 mod packets;
 mod pause;

@@ -1,6 +1,8 @@
 //! The settings of a capture.
 
-use netring_sys::{Error, Filter, Profile};
+mod membership;
+
+use netring_sys::{Error, Filter, Membership, Profile};
 
 use super::XdpCapture;
 use crate::injector::XdpInjector;
@@ -42,6 +44,8 @@ pub struct CaptureBuilder {
     pub(super) options: SocketOptions,
     pub(super) multi_buffer: Option<bool>,
     pub(super) promiscuous: bool,
+    pub(super) all_multicast: bool,
+    pub(super) addresses: Vec<Membership>,
     pub(super) feed: FeedBy,
     pub(super) attach_mode: AttachMode,
     pub(super) default_action: DefaultAction,
@@ -76,6 +80,8 @@ impl CaptureBuilder {
             options: SocketOptions::default(),
             multi_buffer: None,
             promiscuous: false,
+            all_multicast: false,
+            addresses: Vec::new(),
             feed: FeedBy::Generated,
             attach_mode: AttachMode::BestAvailable,
             default_action: DefaultAction::Pass,

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use netring_sys::wait::Waiter;
-use netring_sys::{Error, Interface, Promiscuous};
+use netring_sys::{Error, Interface, Memberships};
 
 use super::attach::Refused;
 use super::builder::FeedBy;
@@ -98,14 +98,11 @@ impl CaptureBuilder {
 
     /// The feed before its program is attached.
     fn unattached(&self, interface: Interface) -> Result<Feed, Error> {
-        let promiscuous = self
-            .promiscuous
-            .then(|| Promiscuous::set(&interface))
-            .transpose()?;
+        let memberships = Memberships::set(&interface, &self.memberships())?;
         Ok(Feed {
             attachment: None,
             sockets: None,
-            promiscuous,
+            memberships,
             link_type: interface.link_type(),
             interface,
             why_no_metadata: None,
