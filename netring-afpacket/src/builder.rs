@@ -3,6 +3,7 @@
 mod check;
 mod membership;
 pub(crate) mod namespace;
+mod spin;
 
 use std::time::Duration;
 
@@ -44,6 +45,7 @@ pub struct CaptureBuilder {
     pub(crate) rx_hash: bool,
     pub(crate) filter: Option<Filter>,
     pub(crate) namespace: Option<Namespace>,
+    pub(crate) spin: Duration,
 }
 
 impl CaptureBuilder {
@@ -64,6 +66,7 @@ impl CaptureBuilder {
             rx_hash: false,
             filter: None,
             namespace: None,
+            spin: Duration::ZERO,
         }
     }
 

@@ -9,6 +9,7 @@ mod pace;
 mod parse;
 mod reader;
 mod ring;
+mod spin;
 
 pub use batch::Batch;
 pub use capture::Capture;

@@ -15,6 +15,7 @@ use super::batch::Batch;
 use super::geometry::RingGeometry;
 use super::pace::Change;
 use super::reader::Reader;
+use super::spin::spin;
 use crate::builder::CaptureBuilder;
 
 /// How often a wait looks at the interface if a sandbox forbids watching it.
@@ -53,6 +54,8 @@ pub struct Capture {
     socket: OwnedFd,
 
     memberships: Memberships,
+    /// How long a blocking wait spins before it sleeps.
+    spin: Duration,
     /// Boxed because a capture is moved about and this is rarely looked at.
     interface: Box<Interface>,
 }
@@ -85,6 +88,7 @@ impl Capture {
             reader,
             socket,
             memberships,
+            spin: Duration::ZERO,
             interface: Box::new(interface),
         }
     }
@@ -186,8 +190,17 @@ impl Capture {
         self.socket.as_fd()
     }
 
+    pub(super) fn is_stopped(&self) -> bool {
+        self.waiter.is_stopped()
+    }
+
+    /// Has blocking waits spin for this long before they sleep.
+    pub(super) const fn set_spin(&mut self, time: Duration) {
+        self.spin = time;
+    }
+
     #[inline]
-    fn look(&mut self) -> Result<bool, SyscallError> {
+    pub(super) fn look(&mut self) -> Result<bool, SyscallError> {
         let socket = &self.socket;
         self.reader.look(|| packet_statistics(socket.as_fd()))
     }
@@ -250,6 +263,15 @@ impl PacketSource for Capture {
 
     #[inline]
     fn wait(&mut self, timeout: Option<Duration>) -> Result<Readiness, Error> {
+        let mut timeout = timeout;
+        if !self.spin.is_zero() {
+            let time = timeout.map_or(self.spin, |timeout| timeout.min(self.spin));
+            let found = spin(self, time)?;
+            if found != Readiness::Empty {
+                return Ok(found);
+            }
+            timeout = timeout.map(|timeout| timeout - time);
+        }
         if timeout.is_some() || self.why_link_unwatched().is_none() {
             return wait::ready(self, timeout);
         }

@@ -82,7 +82,9 @@ fn prepare(builder: &CaptureBuilder) -> Result<Capture, Error> {
     let memberships = Memberships::set(&interface, &builder.memberships())?;
     // Before the second bind, so that a link which goes down right after it is reported.
     let waiter = Waiter::new(fd, &interface)?;
-    Ok(Capture::new(socket, waiter, reader, interface, memberships))
+    let mut capture = Capture::new(socket, waiter, reader, interface, memberships);
+    capture.set_spin(builder.spin);
+    Ok(capture)
 }
 
 /// On a loopback interface each packet would be captured twice. The option is not set if that

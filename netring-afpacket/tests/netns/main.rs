@@ -12,4 +12,5 @@ mod pause;
 mod ring;
 mod sandboxed;
 mod setup;
+mod spin;
 mod wait;
