@@ -138,7 +138,18 @@ impl CaptureBuilder {
     }
 
     /// Blocks in the ring, at least 2. Default: 256. If memory is short the ring has fewer:
-    /// [`Capture::ring`](crate::Capture::ring) reports how many.
+    /// [`Capture::ring`](crate::Capture::ring) reports how many, and
+    /// [`Capture::why_ring_short`](crate::Capture::why_ring_short) why.
+    ///
+    /// The ring is always resident: its pages are the kernel's own, which are never swapped or
+    /// moved, and all of them are mapped when the capture is opened, so reading it causes no page
+    /// fault. There is no option to lock or pre-fault it, because `mlock` and `MAP_LOCKED` skip
+    /// such a mapping: it does not appear in `VmLck` or count against `RLIMIT_MEMLOCK`. The
+    /// exception is a process that locked all of its future memory (`mlockall`): then the ring
+    /// counts, and is short if the limit does not allow more.
+    #[doc(alias = "MAP_LOCKED")]
+    #[doc(alias = "MAP_POPULATE")]
+    #[doc(alias = "mlock")]
     #[doc(alias = "tp_block_nr")]
     pub const fn block_count(mut self, blocks: usize) -> Self {
         self.block_count = blocks;

@@ -55,7 +55,8 @@ pub struct Capture {
 
     memberships: Memberships,
     /// How long a blocking wait spins before it sleeps.
-    spin: Duration,
+    pub(super) spin: Duration,
+    pub(super) why_ring_short: Option<Box<SyscallError>>,
     /// Boxed because a capture is moved about and this is rarely looked at.
     interface: Box<Interface>,
 }
@@ -89,6 +90,7 @@ impl Capture {
             socket,
             memberships,
             spin: Duration::ZERO,
+            why_ring_short: None,
             interface: Box::new(interface),
         }
     }
@@ -186,17 +188,20 @@ impl Capture {
         self.reader.geometry()
     }
 
+    /// Why the ring has fewer blocks than requested: the last refused call, whose text says what
+    /// helps. `None` if it has them all.
+    ///
+    /// The memory of a ring needs no locking: see [`CaptureBuilder::block_count`].
+    pub fn why_ring_short(&self) -> Option<&SyscallError> {
+        self.why_ring_short.as_deref()
+    }
+
     pub(crate) fn socket(&self) -> BorrowedFd<'_> {
         self.socket.as_fd()
     }
 
     pub(super) fn is_stopped(&self) -> bool {
         self.waiter.is_stopped()
-    }
-
-    /// Has blocking waits spin for this long before they sleep.
-    pub(super) const fn set_spin(&mut self, time: Duration) {
-        self.spin = time;
     }
 
     #[inline]

@@ -63,7 +63,7 @@ fn prepare(builder: &CaptureBuilder) -> Result<Capture, Error> {
         true => TP_FT_REQ_FILL_RXHASH,
         false => 0,
     };
-    let (geometry, map) = shrink_until_it_fits(builder, |block_count| {
+    let (geometry, map, why_short) = shrink_until_it_fits(builder, |block_count| {
         set_packet_rx_ring(fd, &request(builder, block_count, features))?;
         Mmap::shared(fd, builder.block_size * block_count).inspect_err(|_| {
             // A socket has one ring, so remove the one that could not be mapped before the next is
@@ -83,7 +83,8 @@ fn prepare(builder: &CaptureBuilder) -> Result<Capture, Error> {
     // Before the second bind, so that a link which goes down right after it is reported.
     let waiter = Waiter::new(fd, &interface)?;
     let mut capture = Capture::new(socket, waiter, reader, interface, memberships);
-    capture.set_spin(builder.spin);
+    capture.spin = builder.spin;
+    capture.why_ring_short = why_short.map(Box::new);
     Ok(capture)
 }
 
@@ -108,17 +109,19 @@ fn request(builder: &CaptureBuilder, block_count: usize, features: u32) -> tpack
 }
 
 /// Requests half as many blocks each time that memory for them is short, the kernel's or the
-/// process's.
+/// process's. Also returns why the last request was refused, if one was.
 fn shrink_until_it_fits<T>(
     builder: &CaptureBuilder,
     mut make: impl FnMut(usize) -> Result<T, SyscallError>,
-) -> Result<(RingGeometry, T), SyscallError> {
+) -> Result<(RingGeometry, T, Option<SyscallError>), SyscallError> {
     let mut block_count = builder.block_count;
+    let mut why_short = None;
     let made = loop {
         match make(block_count) {
             Ok(made) => break made,
             Err(error) if error.is_out_of_memory() && block_count > MIN_BLOCKS => {
                 block_count = (block_count / 2).max(MIN_BLOCKS);
+                why_short = Some(error);
             }
             Err(error) => return Err(error),
         }
@@ -129,7 +132,7 @@ fn shrink_until_it_fits<T>(
         requested_blocks: builder.block_count,
         slot_size: builder.slot_size(),
     };
-    Ok((geometry, made))
+    Ok((geometry, made, why_short))
 }
 
 #[cfg(test)]
@@ -157,7 +160,11 @@ mod tests {
                 Ok(())
             }
         });
-        (requested, got.map(|(size, ())| size))
+        let size = got.map(|(size, (), why)| {
+            assert_eq!(why.is_some(), size.is_short());
+            size
+        });
+        (requested, size)
     }
 
     #[test]

@@ -6,6 +6,7 @@ mod sandbox;
 mod immediate;
 mod link;
 mod memberships;
+mod memory;
 mod namespace;
 mod packets;
 mod pause;
