@@ -13,11 +13,13 @@ use xtask::netns::{Netns, ip, veth};
 use xtask::wire::{Sender, numbered, udp4};
 
 /// The examples that need nothing but CAP_NET_RAW.
-const CAPTURING: [&str; 7] = [
+const CAPTURING: [&str; 9] = [
     "capture",
     "conn_log",
     "filter",
     "flows_async",
+    "live_statistics",
+    "low_latency",
     "scan_detector",
     "thread_channel",
     "top_talkers",
@@ -159,6 +161,8 @@ fn an_argument_that_cannot_be_is_named() {
     argument_is_named("filter", &["lo"], "PACKETS");
     argument_is_named("thread_channel", &["lo"], "PACKETS");
     argument_is_named("flows_async", &["lo"], "SECONDS");
+    argument_is_named("live_statistics", &["lo"], "SECONDS");
+    argument_is_named("low_latency", &["lo"], "PACKETS");
 }
 
 #[test]

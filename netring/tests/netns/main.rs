@@ -23,4 +23,5 @@ mod loops;
 )]
 mod program;
 mod programs;
+mod statistics;
 mod wire_len;
