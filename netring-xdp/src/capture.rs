@@ -140,11 +140,14 @@ impl XdpCapture {
     }
 
     /// Returns a monitor that reports each change of the interface to another thread or task, until
-    /// the interface is removed or the capture stopped. Call it in the network namespace of the
+    /// the interface is removed or the capture stopped. It enters the
+    /// [namespace](CaptureBuilder::namespace) that was given; if none was, call it in that of the
     /// interface.
     ///
     /// # Errors
-    /// The call that failed: a sandbox forbids netlink, or there are too many open files.
+    /// The call that failed: a sandbox forbids netlink, or there are too many open files;
+    /// [`Error::NotPermitted`] if a given namespace cannot be entered any more; [`Error::Config`]
+    /// in another namespace, if none was given.
     pub fn link_monitor(&self) -> Result<LinkMonitor, Error> {
         self.queues.waiter().link_monitor(&self.feed.interface)
     }
@@ -160,8 +163,8 @@ impl XdpCapture {
         self.queues.waiter().stop_handle()
     }
 
-    /// Splits the capture into one for each queue, for one thread each. Call it from the network
-    /// namespace of the interface.
+    /// Splits the capture into one for each queue, for one thread each. If no
+    /// [namespace](CaptureBuilder::namespace) was given, call it from that of the interface.
     ///
     /// The program stays attached until the last of them is dropped. Stop handles taken before stop
     /// the capture of the first queue.
@@ -171,7 +174,8 @@ impl XdpCapture {
     /// many open files or not enough memory.
     pub fn into_workers(self) -> Result<Vec<Self>, Error> {
         if let Some(first) = self.queues.halves().first() {
-            first.socket().device.check_here(&self.feed.interface)?;
+            let (device, interface) = (first.socket().device, &self.feed.interface);
+            interface.inside(|| device.check_here(interface))??;
         }
         let Self {
             feed,

@@ -112,9 +112,10 @@ mod readmes;
 
 pub use netring_sys::{
     Build, Checksum, Clock, Count, Direction, Error, Filter, Interface, InterfaceAddress,
-    InterfaceCounters, LinkType, Matcher, Meta, Open, Packet, PacketBatch, PacketBuf, PacketSink,
-    PacketSlot, PacketSource, PacketWriter, ParseError, Privileges, Profile, Readiness, SinkStats,
-    Stats, SyscallError, Timed, Timestamp, VlanTag, WireBytes, XdpMode, adapters, wait,
+    InterfaceCounters, LinkType, Matcher, Membership, Meta, Namespace, Open, Packet, PacketBatch,
+    PacketBuf, PacketSink, PacketSlot, PacketSource, PacketWriter, ParseError, Privileges, Profile,
+    Readiness, SinkStats, Stats, SyscallError, Timed, Timestamp, VlanTag, WireBytes, XdpMode,
+    adapters, wait,
 };
 
 /// Filter expressions, and the programs that they become.

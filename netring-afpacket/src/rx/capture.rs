@@ -200,14 +200,22 @@ impl Capture {
         self.socket.as_fd()
     }
 
-    pub(super) fn is_stopped(&self) -> bool {
-        self.waiter.is_stopped()
-    }
-
     #[inline]
-    pub(super) fn look(&mut self) -> Result<bool, SyscallError> {
+    fn look(&mut self) -> Result<bool, SyscallError> {
         let socket = &self.socket;
         self.reader.look(|| packet_statistics(socket.as_fd()))
+    }
+
+    /// Looks for a stop and at the ring, without a system call.
+    #[inline]
+    fn look_at_the_ring(&mut self) -> Result<Readiness, Error> {
+        if self.waiter.is_stopped() {
+            return Ok(Readiness::Ended);
+        }
+        Ok(match self.look()? {
+            true => Readiness::Ready,
+            false => Readiness::Empty,
+        })
     }
 
     /// No block is ready: looks whether something else happened.
@@ -252,13 +260,10 @@ impl PacketSource for Capture {
 
     #[inline]
     fn ready(&mut self) -> Result<Readiness, Error> {
-        if self.waiter.is_stopped() {
-            return Ok(Readiness::Ended);
+        match self.look_at_the_ring()? {
+            Readiness::Empty => self.look_further(),
+            found => Ok(found),
         }
-        if self.look()? {
-            return Ok(Readiness::Ready);
-        }
-        self.look_further()
     }
 
     #[inline]
@@ -271,7 +276,7 @@ impl PacketSource for Capture {
         let mut timeout = timeout;
         if !self.spin.is_zero() {
             let time = timeout.map_or(self.spin, |timeout| timeout.min(self.spin));
-            let found = spin(self, time)?;
+            let found = spin(self, time, Self::look_at_the_ring)?;
             if found != Readiness::Empty {
                 return Ok(found);
             }

@@ -5,22 +5,22 @@ use std::time::{Duration, Instant};
 
 use netring_sys::{Error, PacketSource, Readiness};
 
-use super::capture::Capture;
-
 /// How often a spinning wait asks for news of the interface, which takes a system call.
 const NEWS: Duration = Duration::from_millis(1);
 
-/// Looks until there is a batch, the capture is stopped, or this time is over. It makes no system
-/// call but for the one that asks for news.
-pub(super) fn spin(capture: &mut Capture, time: Duration) -> Result<Readiness, Error> {
+/// Looks until there is a batch, the source has ended, or this time is over. `look` makes no system
+/// call; the source's own `ready`, which does, is asked for news now and then.
+pub(super) fn spin<S: PacketSource>(
+    source: &mut S,
+    time: Duration,
+    look: impl Fn(&mut S) -> Result<Readiness, Error>,
+) -> Result<Readiness, Error> {
     let start = Instant::now();
     let mut next_news = NEWS;
     loop {
-        if capture.is_stopped() {
-            return Ok(Readiness::Ended);
-        }
-        if capture.look()? {
-            return Ok(Readiness::Ready);
+        let found = look(source)?;
+        if found != Readiness::Empty {
+            return Ok(found);
         }
         let spent = start.elapsed();
         if spent >= time {
@@ -28,7 +28,7 @@ pub(super) fn spin(capture: &mut Capture, time: Duration) -> Result<Readiness, E
         }
         if spent >= next_news {
             next_news = spent + NEWS;
-            let found = capture.ready()?;
+            let found = source.ready()?;
             if found != Readiness::Empty {
                 return Ok(found);
             }
