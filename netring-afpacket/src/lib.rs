@@ -23,7 +23,8 @@
 //! long a pause of the reader each profile outlasts.
 //!
 //! Capturing needs CAP_NET_RAW in the namespace of the interface, and kernel 4.20 or newer (3.14
-//! without [`CaptureBuilder::ignore_outgoing`]).
+//! without [`CaptureBuilder::ignore_outgoing`]). A capture may be in another network namespace than
+//! the thread ([`CaptureBuilder::namespace`]), for which entering it needs CAP_SYS_ADMIN.
 //!
 //! # What the compiler refuses
 //!
