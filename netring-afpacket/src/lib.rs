@@ -78,6 +78,7 @@
 #![deny(unsafe_code)]
 
 mod builder;
+mod fanout;
 mod rx;
 mod socket;
 
@@ -86,6 +87,7 @@ mod socket;
 pub mod internal;
 
 pub use builder::CaptureBuilder;
+pub use fanout::{Fanout, FanoutGroup, FanoutHandle, FanoutMode, FanoutProgram, RolloverStats};
 pub use netring_sys::kernel::filter::SockFilter;
 pub use netring_sys::wait::{LinkMonitor, LinkState, StopHandle};
 pub use netring_sys::{Filter, Profile};
