@@ -11,15 +11,16 @@ use netring_sys::kernel::packet::tpacket_rollover_stats;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct RolloverStats {
-    /// Packets that went to another worker.
+    /// Packets that went to another worker. With [`FanoutMode::Rollover`](super::FanoutMode) all
+    /// those for which a worker with room was found, the first included.
     #[doc(alias = "tp_all")]
     pub moved: u64,
     /// Those among them that went before the ring was quite full, because they belong to a flow
     /// that had most of the packets before.
     #[doc(alias = "tp_huge")]
     pub huge: u64,
-    /// Packets that stayed because no worker had room. They are dropped, and counted as such, if
-    /// the ring of their own worker is full.
+    /// Packets that stayed because no worker had room: more than a quarter of its ring. They are
+    /// dropped, and counted as such, once the ring of their own worker is full.
     #[doc(alias = "tp_failed")]
     pub failed: u64,
 }

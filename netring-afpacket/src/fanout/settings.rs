@@ -46,9 +46,9 @@ pub enum FanoutMode {
     /// To a worker at random (kernel 3.12). Packets of a flow go to all of them.
     #[doc(alias = "PACKET_FANOUT_RND")]
     Random,
-    /// By the queue of the card that received the packet: its number modulo the number of workers
-    /// (kernel 3.14). If the card distributes flows to its queues, the packets of a flow go to one
-    /// worker.
+    /// By the queue of the card that received the packet: its number, which most drivers count from
+    /// 1, modulo the number of workers (kernel 3.14). If the card distributes flows to its queues,
+    /// the packets of a flow go to one worker.
     #[doc(alias = "PACKET_FANOUT_QM")]
     QueueMapping,
     /// By a BPF program: its result modulo the number of workers (kernel 4.3).
