@@ -8,6 +8,7 @@
 #![expect(unsafe_code, reason = "system calls; the invariant stands above")]
 
 mod fanout;
+mod filter;
 
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 
@@ -19,9 +20,10 @@ use crate::kernel::filter::SockFilter;
 use crate::kernel::packet::{packet_mreq, sockaddr_ll, tpacket_req3, tpacket_stats_v3};
 
 pub use fanout::{
-    detach_filter, join_packet_fanout, packet_fanout, packet_rollover_statistics,
-    set_packet_fanout_ebpf, set_packet_fanout_program,
+    join_packet_fanout, packet_fanout, packet_rollover_statistics, set_packet_fanout_ebpf,
+    set_packet_fanout_program,
 };
+pub use filter::{attach_bpf, detach_filter, lock_filter};
 
 /// Opens a raw packet socket, which receives nothing until it is bound with a protocol.
 ///

@@ -2,7 +2,7 @@
 
 use std::os::fd::{AsRawFd, BorrowedFd};
 
-use libc::{SOL_PACKET, SOL_SOCKET, c_int};
+use libc::{SOL_PACKET, c_int};
 
 use crate::SyscallError;
 use crate::kernel::filter::SockFilter;
@@ -97,16 +97,4 @@ pub fn packet_rollover_statistics(
 ) -> Result<tpacket_rollover_stats, SyscallError> {
     let call = "getsockopt(PACKET_ROLLOVER_STATS)";
     get_option(fd, SOL_PACKET, libc::PACKET_ROLLOVER_STATS, call)
-}
-
-/// Removes the filter of a socket, which then receives every packet.
-///
-/// # Errors
-/// `ENOENT` if it has none, `EPERM` if it is locked.
-// [`sk_detach_filter`]: https://elixir.bootlin.com/linux/v6.12.117/source/net/core/filter.c#L11252
-#[doc(alias = "SO_DETACH_FILTER")]
-pub fn detach_filter(fd: BorrowedFd<'_>) -> Result<(), SyscallError> {
-    let unused: c_int = 0;
-    let call = "setsockopt(SO_DETACH_FILTER)";
-    set_option(fd, SOL_SOCKET, libc::SO_DETACH_FILTER, &unused, call)
 }
