@@ -43,30 +43,33 @@ pub use settings::{Fanout, FanoutMode};
 ///
 /// # What holds across workers
 ///
-/// - The workers start together: all are members before the first packet is captured. No packet is
-///   captured twice, and with [`FanoutMode::Hash`] no flow goes to one worker first and to another
-///   one later.
+/// - No packet is captured twice. Each is in the [`Stats`] of the worker that the kernel selected
+///   for it.
+/// - All workers are in the group before the first of them captures, so with
+///   [`FanoutMode::Hash`] no flow goes to one worker first and to another one later. They begin
+///   within microseconds (2 for each worker, 25 with a filter), in their order. When
+///   [`open`](Self::open) returns, all of them are capturing.
 /// - The packets that one worker receives are in order. Packets of different workers have no order
 ///   but that of their [timestamps](crate::CaptureBuilder::timestamps).
-/// - With [`FanoutMode::Hash`] and without [rollover](Fanout::rollover), all packets of a flow go to
-///   one worker, both directions, so the flow is in order. A flow tracker for each worker then sees
-///   whole flows, and needs no lock.
+/// - With [`FanoutMode::Hash`] and without [rollover](Fanout::rollover), all packets of a flow go
+///   to one worker, both directions, so the flow is in order. A flow tracker for each worker then
+///   sees whole flows, and needs no lock.
 /// - With [`FanoutMode::Cpu`] and [`FanoutMode::QueueMapping`] that depends on the card, with
 ///   [`FanoutMode::Program`] on the program. In the other modes, and with rollover, packets of a
 ///   flow go to several workers, and only timestamps order them.
 ///
 /// Three things move flows to other workers while the group runs: a worker that is dropped, a
-/// process that [joins](Fanout::id), and an interface that goes down and comes up, because the
-/// kernel takes the members out of the group and puts them back one by one. In that moment, which
-/// takes microseconds, and from then on, packets of a flow can go to another worker than before.
-/// None is captured twice. What is in the ring of a worker that is dropped is not delivered.
+/// process that [joins](Fanout::id) or leaves, and an interface that goes down and comes up,
+/// because the kernel then takes the members out of the group and puts them back one by one. What
+/// is in the ring of a worker that is dropped is not delivered, and stays
+/// [pending](Stats::pending).
 ///
 /// # Settings that mean something else in a group
 ///
 /// [`CaptureBuilder::ignore_outgoing`](crate::CaptureBuilder::ignore_outgoing) of a single socket
-/// has no effect in a group. It is requested as a flag of the group instead, which needs kernel
-/// 5.17: older kernels take the flag and do not act on it. A ring has the size that the settings
-/// say *for each worker*: by default 64 MiB.
+/// has no effect in a group, so it becomes a flag of the group. That needs kernel 5.17: older
+/// kernels accept the flag and do not act on it. A ring has the size that the settings say *for
+/// each worker*: by default 64 MiB. Each worker has the same [`StopHandle`], which stops all.
 #[doc(alias = "PACKET_FANOUT")]
 #[derive(Debug)]
 pub struct FanoutGroup {

@@ -1,8 +1,8 @@
 //! What a member of a group counts, readable while the member is on another thread.
 //!
 //! Reading the kernel's counters resets them, so they need one reader, and a member of a group has
-//! two: its own thread, and the group's handle. Whichever reads takes the lock, adds what it read to
-//! the total, and leaves to the other what it has not seen yet. The packets that were lent are
+//! two: its own thread, and the group's handle. Whichever reads takes the lock, adds what it read
+//! to the total, and leaves to the other what it has not seen yet. The packets that were lent are
 //! published by the member alone, once for each block. So there is no work per packet, and nothing
 //! is counted twice or lost.
 

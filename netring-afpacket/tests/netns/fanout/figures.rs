@@ -96,8 +96,8 @@ fn the_sum_is_exact_although_three_threads_read_the_counters() {
     assert_eq!(handle.stats().unwrap().freezes, Count::Unavailable);
 }
 
-/// A worker that is dropped leaves its figures, its flows go to the others, and what was in its ring
-/// stays pending.
+/// A worker that is dropped leaves its figures, its flows go to the others, and what was in its
+/// ring stays pending.
 #[test]
 #[ignore = "needs a network namespace: cargo xtask test-netns"]
 fn a_worker_that_is_dropped_leaves_its_figures_and_its_flows_to_the_others() {

@@ -1,5 +1,5 @@
-//! The modes and flags that the kernel's own test does not cover: random, by queue, defragmentation,
-//! leaving out sent packets; and what programs see.
+//! The modes and flags that the kernel's own test leaves out: random, by queue, defragmentation,
+//! ignoring what the host sends; and what programs see.
 
 use std::process::Command;
 use std::time::Duration;

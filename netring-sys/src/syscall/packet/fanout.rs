@@ -1,4 +1,5 @@
 //! Fanout groups of packet sockets.
+#![deny(unsafe_code)]
 
 use std::os::fd::{AsRawFd, BorrowedFd};
 
