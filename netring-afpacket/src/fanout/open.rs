@@ -14,7 +14,7 @@ use netring_sys::{Error, SyscallError, errno};
 
 use super::settings::{Fanout, FanoutMode};
 use super::{FanoutGroup, Membership};
-use crate::rx::{Gate, ignore_outgoing, lift, prepare};
+use crate::rx::{Gate, compile, ignore_outgoing, lift, prepare};
 use crate::{Capture, CaptureBuilder, socket};
 
 impl FanoutGroup {
@@ -28,6 +28,8 @@ impl FanoutGroup {
         fanout.check()?;
         let prepared = (0..fanout.count()).map(|_| prepare(&builder, Gate::Shut));
         let mut workers = prepared.collect::<Result<Vec<_>, _>>()?;
+        // Before anything can arrive, and once: it takes longer than all that follows it.
+        let filter = compile(&builder, workers[0].interface())?;
         for worker in &workers {
             socket::bind(worker.socket(), worker.interface(), ETH_P_ALL)?;
         }
@@ -49,7 +51,7 @@ impl FanoutGroup {
         }
         wait_for_packets_in_flight()?;
         for worker in &workers {
-            lift(worker.socket(), &builder)?;
+            lift(worker.socket(), filter.as_ref(), builder.snap_len)?;
         }
         Ok(Self::new(workers, id))
     }

@@ -4,9 +4,9 @@ use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
 
-use netring_sys::kernel::filter::SockFilter;
+use netring_sys::filter::Program;
 use netring_sys::syscall::{set_packet_fanout_ebpf, set_packet_fanout_program};
-use netring_sys::{Error, Filter, SyscallError, errno};
+use netring_sys::{Error, SyscallError, errno};
 
 /// A BPF program that selects the worker of each packet, for
 /// [`FanoutMode::Program`](super::FanoutMode::Program). Its result modulo the number of workers is
@@ -32,14 +32,15 @@ pub struct FanoutProgram(Kind);
 
 #[derive(Clone, Debug)]
 enum Kind {
-    Classic(Vec<SockFilter>),
+    Classic(Program),
     Ebpf(Arc<OwnedFd>),
 }
 
 impl FanoutProgram {
-    /// A classic BPF program. It is checked when it is used.
+    /// A classic BPF program: a [`Program`], or a vector, slice or array of instructions. It is
+    /// checked when it is used.
     #[doc(alias = "PACKET_FANOUT_CBPF")]
-    pub fn classic(program: impl Into<Vec<SockFilter>>) -> Self {
+    pub fn classic(program: impl Into<Program>) -> Self {
         Self(Kind::Classic(program.into()))
     }
 
@@ -62,8 +63,7 @@ impl FanoutProgram {
         let Kind::Classic(program) = &self.0 else {
             return Ok(());
         };
-        let checked = Filter::from(program.as_slice()).check();
-        checked.map_err(|error| match error {
+        program.check().map_err(|error| match error {
             Error::Config { why, .. } => refused(why),
             other => other,
         })
@@ -72,7 +72,7 @@ impl FanoutProgram {
     /// Makes it the program of the group that the socket is in.
     pub(super) fn set(&self, socket: BorrowedFd<'_>) -> Result<(), Error> {
         let set = match &self.0 {
-            Kind::Classic(program) => set_packet_fanout_program(socket, program),
+            Kind::Classic(program) => set_packet_fanout_program(socket, program.instructions()),
             Kind::Ebpf(program) => set_packet_fanout_ebpf(socket, program.as_fd()),
         };
         set.map_err(|error| self.explain(error))

@@ -2,6 +2,7 @@
 
 use std::os::fd::{AsFd, BorrowedFd};
 
+use netring_sys::filter::Program;
 use netring_sys::kernel::packet::{
     ETH_P_ALL, TP_FT_REQ_FILL_RXHASH, TPACKET_V2, TPACKET_V3, tpacket_req3,
 };
@@ -65,7 +66,10 @@ pub(crate) fn prepare(builder: &CaptureBuilder, gate: Gate) -> Result<Capture, E
     }
     socket::bind(fd, &interface, 0)?;
     match gate {
-        Gate::Open => socket::attach(fd, builder.filter.as_ref(), builder.snap_len)?,
+        Gate::Open => {
+            let filter = compile(builder, &interface)?;
+            socket::attach(fd, filter.as_ref(), builder.snap_len)?;
+        }
         Gate::Shut => socket::reject_all(fd)?,
     }
 
@@ -98,11 +102,25 @@ pub(crate) fn prepare(builder: &CaptureBuilder, gate: Gate) -> Result<Capture, E
     Ok(Capture::new(socket, waiter, reader, interface, promiscuous))
 }
 
-/// Replaces the filter that rejects everything by that of the settings.
-pub(crate) fn lift(fd: BorrowedFd<'_>, builder: &CaptureBuilder) -> Result<(), Error> {
-    match (&builder.filter, builder.snap_len) {
+/// The filter of the settings, as this interface needs it.
+pub(crate) fn compile(
+    builder: &CaptureBuilder,
+    interface: &Interface,
+) -> Result<Option<Program>, Error> {
+    let filter = builder.filter.as_ref();
+    let program = filter.map(|filter| filter.for_live_socket(interface.link_type()));
+    program.transpose()
+}
+
+/// Replaces the filter that rejects everything.
+pub(crate) fn lift(
+    fd: BorrowedFd<'_>,
+    filter: Option<&Program>,
+    snap_len: Option<u32>,
+) -> Result<(), Error> {
+    match (filter, snap_len) {
         (None, None) => Ok(detach_filter(fd)?),
-        (filter, snap_len) => socket::attach(fd, filter.as_ref(), snap_len),
+        (filter, snap_len) => socket::attach(fd, filter, snap_len),
     }
 }
 
