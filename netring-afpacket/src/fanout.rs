@@ -67,9 +67,9 @@ pub use settings::{Fanout, FanoutMode};
 /// # Settings that mean something else in a group
 ///
 /// [`CaptureBuilder::ignore_outgoing`](crate::CaptureBuilder::ignore_outgoing) of a single socket
-/// has no effect in a group, so it becomes a flag of the group. That needs kernel 5.17: older
-/// kernels accept the flag and do not act on it. A ring has the size that the settings say *for
-/// each worker*: by default 64 MiB. Each worker has the same [`StopHandle`], which stops all.
+/// has no effect in a group, so it becomes a flag of the group. That needs kernel 5.17. On an older
+/// one, which would accept the flag and not act on it, it is refused. A ring has the size that the
+/// settings say *for each worker*: by default 64 MiB. All workers share one [`StopHandle`].
 #[doc(alias = "PACKET_FANOUT")]
 #[derive(Debug)]
 pub struct FanoutGroup {

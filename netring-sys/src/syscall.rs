@@ -11,6 +11,7 @@ mod packet;
 mod page;
 mod poll;
 mod sockopt;
+mod uname;
 mod xdp;
 
 use libc::{c_int, c_long, socklen_t};
@@ -39,6 +40,7 @@ pub use poll::{
     timer, timer_clear, timer_start,
 };
 pub use sockopt::network_namespace;
+pub use uname::kernel_version;
 pub use xdp::{
     Kick, XdpRing, bind_xdp, kick_receive, kick_transmit, map_xdp_ring, memlock_limit,
     set_busy_poll, set_xdp_ring, set_xdp_transmit_budget, set_xdp_umem, xdp_is_zero_copy,

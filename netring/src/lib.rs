@@ -125,7 +125,7 @@ pub use netring_sys::kernel::filter::SockFilter;
 #[cfg(feature = "afpacket")]
 pub use netring_afpacket as afpacket;
 #[cfg(feature = "afpacket")]
-pub use netring_afpacket::{Capture, Fanout, FanoutGroup};
+pub use netring_afpacket::{Capture, Fanout, FanoutGroup, FanoutMode};
 
 #[cfg(all(feature = "afpacket", feature = "pcap"))]
 pub use input::{Input, InputBatch};

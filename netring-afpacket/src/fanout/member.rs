@@ -40,7 +40,7 @@ pub(crate) struct Published {
 #[derive(Debug)]
 struct Books {
     /// The socket once more, until the member leaves.
-    socket: Option<OwnedFd>,
+    socket: Option<Arc<OwnedFd>>,
     kernel: KernelCounts,
     /// What the handle read and the member has not seen yet.
     unseen: KernelCounts,
@@ -55,7 +55,7 @@ impl Membership {
             published: Arc::default(),
             has_slots,
             books: Mutex::new(Books {
-                socket: Some(socket),
+                socket: Some(Arc::new(socket)),
                 kernel: KernelCounts::default(),
                 unseen: KernelCounts::default(),
                 rollover: None,
@@ -119,8 +119,8 @@ impl Member {
 
     /// Sets the program of the group; `None` if the member has left it.
     pub(super) fn set_program(&self, program: &FanoutProgram) -> Option<Result<(), Error>> {
-        let books = self.books();
-        let socket = books.socket.as_ref()?;
+        // Without the lock: the kernel waits for packets in flight while it replaces a program.
+        let socket = self.books().socket.clone()?;
         Some(program.set(socket.as_fd()))
     }
 

@@ -9,7 +9,7 @@
 use netring_sys::kernel::packet::{
     ETH_P_ALL, PACKET_FANOUT_FLAG_IGNORE_OUTGOING, PACKET_FANOUT_FLAG_UNIQUEID, fanout_args,
 };
-use netring_sys::syscall::{join_packet_fanout, packet_fanout};
+use netring_sys::syscall::{join_packet_fanout, kernel_version, packet_fanout};
 use netring_sys::{Error, SyscallError, errno};
 
 use super::settings::{Fanout, FanoutMode};
@@ -66,6 +66,7 @@ fn join(workers: &[Capture], builder: &CaptureBuilder, fanout: &Fanout) -> Resul
     };
     // The option of the single socket has no effect in a group.
     if ignore_outgoing(builder.ignore_outgoing, workers[0].interface()) == Some(true) {
+        check_ignores_outgoing(kernel_version())?;
         request.type_flags |= PACKET_FANOUT_FLAG_IGNORE_OUTGOING;
     }
     for (n, worker) in workers.iter().enumerate() {
@@ -79,6 +80,20 @@ fn join(workers: &[Capture], builder: &CaptureBuilder, fanout: &Fanout) -> Resul
         }
     }
     Ok(request.id)
+}
+
+/// Older kernels accept the flag and do not act on it, and nothing but their version says so.
+fn check_ignores_outgoing(kernel: Option<(u32, u32)>) -> Result<(), Error> {
+    let Some((major, minor)) = kernel.filter(|kernel| *kernel < (5, 17)) else {
+        return Ok(());
+    };
+    let why = format!(
+        "a fanout group needs Linux 5.17 for it, and this is {major}.{minor}; set it to false, and filter with `inbound` instead"
+    );
+    Err(Error::Config {
+        setting: "ignore_outgoing",
+        why,
+    })
 }
 
 /// Waits until no processor is at work on a packet that it began with before.
@@ -114,5 +129,22 @@ fn refused(error: SyscallError, fanout: &Fanout) -> Error {
     Error::Config {
         setting: "fanout",
         why,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_kernel_that_would_ignore_the_flag_is_named_with_the_way_out() {
+        for kernel in [None, Some((5, 17)), Some((6, 0))] {
+            check_ignores_outgoing(kernel).unwrap();
+        }
+        let error = check_ignores_outgoing(Some((5, 16))).unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "ignore_outgoing: a fanout group needs Linux 5.17 for it, and this is 5.16; set it to false, and filter with `inbound` instead"
+        );
     }
 }

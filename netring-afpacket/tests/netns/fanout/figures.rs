@@ -195,6 +195,29 @@ fn rollover_stats_are_those_of_the_packets_that_moved() {
     }
 }
 
+/// A worker whose ring was full takes packets of others again once it is read, although none of its
+/// own tells the kernel that it has room.
+#[test]
+#[ignore = "needs a network namespace: cargo xtask test-netns"]
+fn a_worker_that_was_full_is_rolled_over_to_again_once_it_is_read() {
+    let _ns = Netns::enter().unwrap();
+    veth("a", "b").unwrap();
+    let sender = Sender::on("b").unwrap();
+    let flow = two_flows(&sender)[0];
+    let builder = Capture::builder().interface("a");
+    let builder = builder.profile(Profile::Immediate);
+    let builder = builder.block_size(4096).block_count(20);
+    let fanout = Fanout::default().workers(2).rollover(true);
+    let mut group = FanoutGroup::open(builder, fanout).unwrap();
+    for round in 1..=5 {
+        (0..50).for_each(|n| sender.send(&of_flow(flow, n)).unwrap());
+        until_offered(&group, 50 * round);
+        let read: Vec<_> = drain(&mut group).iter().map(Vec::len).collect();
+        assert_eq!(read, [20, 15], "round {round}");
+    }
+    assert_eq!(sent_by(&group.stats().unwrap()), [250, 175, 75, 0]);
+}
+
 /// One call ends the waits of all, on an idle interface, and so does the handle of any worker.
 #[test]
 #[ignore = "needs a network namespace: cargo xtask test-netns"]
