@@ -100,8 +100,8 @@ impl Fanout {
     }
 
     /// Whether a packet whose worker has a full ring goes to another one with room (kernel 3.10).
-    /// Default: no. It may go there before the ring is quite full if it belongs to a flow that had
-    /// most of the last 16 packets.
+    /// Default: no. It may go there before the ring is quite full if its flow has had most of the
+    /// recent packets.
     ///
     /// Fewer packets are lost, but packets of a flow can then go to several workers.
     /// [`FanoutHandle::rollover_stats`](super::FanoutHandle::rollover_stats) counts them.

@@ -195,6 +195,47 @@ fn rollover_stats_are_those_of_the_packets_that_moved() {
     }
 }
 
+/// Rings of blocks: what the second worker has are the packets that moved, and the kernel's counters
+/// agree with each other to the packet.
+#[test]
+#[ignore = "needs a network namespace: cargo xtask test-netns"]
+fn packets_roll_over_between_rings_of_blocks_too() {
+    let _ns = Netns::enter().unwrap();
+    veth("a", "b").unwrap();
+    let sender = Sender::on("b").unwrap();
+    let flow = two_flows(&sender)[0];
+    let tiny = Capture::builder()
+        .interface("a")
+        .block_size(4096)
+        .block_count(16);
+    let tiny = tiny.retire_timeout(Duration::from_millis(2));
+    let fanout = Fanout::default().workers(2).rollover(true);
+    let mut group = FanoutGroup::open(tiny, fanout).unwrap();
+    // A block of 4 KiB holds 28 of them.
+    const SENT: u64 = 2000;
+    (0..SENT).for_each(|n| sender.send(&of_flow(flow, n)).unwrap());
+    until_offered(&group, SENT);
+    let rollover = group.handle().rollover_stats().unwrap().unwrap();
+    let own = |worker: &mut Capture| sent_by(&worker.stats().unwrap());
+    let [first, second] = group.workers_mut() else {
+        panic!("two workers");
+    };
+    let (first, second) = (own(first), own(second));
+    assert_eq!(first[0] + second[0], SENT);
+    assert_eq!(second[0], rollover.moved);
+    assert_eq!(second[2], 0, "no packet moves to a ring that is full");
+    assert!(
+        rollover.moved > 28 && first[2] > 0,
+        "{first:?} {second:?} {rollover:?}"
+    );
+    let read: usize = drain(&mut group).iter().map(Vec::len).sum();
+    assert_eq!(read as u64 + first[2], SENT);
+    assert_eq!(
+        sent_by(&group.stats().unwrap()),
+        [SENT, read as u64, first[2], 0]
+    );
+}
+
 /// A worker whose ring was full takes packets of others again once it is read, although none of its
 /// own tells the kernel that it has room.
 #[test]

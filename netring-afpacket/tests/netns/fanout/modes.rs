@@ -125,6 +125,7 @@ fn fanout_defragment() {
     let of_one = read.iter().find(|packets| !packets.is_empty()).unwrap();
     assert_eq!(of_one.len(), 2);
     for packet in of_one {
+        assert_eq!(packet.data()[..14], whole[..14]);
         assert_eq!(packet.data()[34..], whole[34..]);
         assert_eq!(packet.wire_len() as usize, whole.len());
     }
