@@ -51,8 +51,7 @@ impl FanoutHandle {
     /// # Errors
     /// The call that reads the kernel's counters failed.
     pub fn stats(&self) -> Result<Stats, Error> {
-        let stats = self.members.iter().map(|member| member.stats());
-        let stats = stats.collect::<Result<Vec<_>, SyscallError>>()?;
+        let stats = self.worker_stats()?;
         let link_downs = stats.iter().map(|stats| stats.link_downs);
         let link_downs = link_downs.reduce(more_of).unwrap_or_default();
         let mut sum: Stats = stats.into_iter().sum();
@@ -60,7 +59,17 @@ impl FanoutHandle {
         Ok(sum)
     }
 
-    /// How often packets went to another worker, for all workers together; `None` in a group
+    /// The same for each worker, in their order: whether the load is even.
+    ///
+    /// # Errors
+    /// The call that reads the kernel's counters failed.
+    pub fn worker_stats(&self) -> Result<Vec<Stats>, Error> {
+        let stats = self.members.iter().map(|member| member.stats());
+        Ok(stats.collect::<Result<_, SyscallError>>()?)
+    }
+
+    /// How often packets went to another worker, for all workers together
+    /// ([`Capture::rollover_stats`](crate::Capture::rollover_stats) for one); `None` in a group
     /// without [rollover](super::Fanout::rollover). Needs kernel 4.2.
     ///
     /// # Errors

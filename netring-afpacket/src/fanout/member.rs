@@ -10,11 +10,11 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use netring_sys::syscall::{packet_rollover_statistics, packet_statistics};
-use netring_sys::{Count, Error, Stats, SyscallError, errno};
+use netring_sys::syscall::packet_statistics;
+use netring_sys::{Count, Error, Stats, SyscallError};
 
 use super::program::FanoutProgram;
-use super::rollover::RolloverStats;
+use super::rollover::{self, RolloverStats};
 use crate::rx::{Counters, Counts, KernelCounts};
 
 /// A capture's place in its group. Dropping it leaves the figures, as they are then, to the group.
@@ -159,13 +159,8 @@ impl Books {
     }
 
     fn read_rollover(&mut self) -> Result<(), SyscallError> {
-        let Some(socket) = &self.socket else {
-            return Ok(());
-        };
-        match packet_rollover_statistics(socket.as_fd()) {
-            // A group without rollover.
-            Err(error) if error.is(errno::EINVAL) => {}
-            other => self.rollover = Some(other?.into()),
+        if let Some(socket) = &self.socket {
+            self.rollover = rollover::read(socket.as_fd())?;
         }
         Ok(())
     }

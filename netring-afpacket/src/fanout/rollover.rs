@@ -2,8 +2,13 @@
 
 use std::iter::Sum;
 use std::ops::Add;
+use std::os::fd::BorrowedFd;
 
 use netring_sys::kernel::packet::tpacket_rollover_stats;
+use netring_sys::syscall::packet_rollover_statistics;
+use netring_sys::{Error, SyscallError, errno};
+
+use crate::Capture;
 
 /// How often packets went to another worker because the ring of theirs was full. Exact, and reading
 /// resets nothing.
@@ -50,5 +55,28 @@ impl Add for RolloverStats {
 impl Sum for RolloverStats {
     fn sum<I: Iterator<Item = Self>>(stats: I) -> Self {
         stats.fold(Self::default(), Add::add)
+    }
+}
+
+impl Capture {
+    /// How often packets of this worker went to another one because its ring was full; `None`
+    /// unless it is in a group with [rollover](super::Fanout::rollover). Needs kernel 4.2.
+    ///
+    /// With [`FanoutMode::Rollover`](super::FanoutMode::Rollover) every packet is one of the first
+    /// worker.
+    ///
+    /// # Errors
+    /// The call that reads the kernel's counters failed.
+    #[doc(alias = "PACKET_ROLLOVER_STATS")]
+    pub fn rollover_stats(&self) -> Result<Option<RolloverStats>, Error> {
+        Ok(read(self.socket())?)
+    }
+}
+
+/// The counters of a socket; `None` unless it is in a group with rollover.
+pub(super) fn read(socket: BorrowedFd<'_>) -> Result<Option<RolloverStats>, SyscallError> {
+    match packet_rollover_statistics(socket) {
+        Err(error) if error.is(errno::EINVAL) => Ok(None),
+        other => Ok(Some(other?.into())),
     }
 }

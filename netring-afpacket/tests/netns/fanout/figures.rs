@@ -128,6 +128,9 @@ fn a_worker_that_is_dropped_leaves_its_figures_and_its_flows_to_the_others() {
     assert_eq!(rest.len(), 28);
     assert_eq!(sent_by(&handle.stats().unwrap()), [39, 38, 0, 0]);
     assert_eq!(handle.stats().unwrap().pending(), Some(1));
+    let each = handle.worker_stats().unwrap();
+    let each: Vec<_> = each.iter().map(sent_by).collect();
+    assert_eq!(each, [[11, 10, 0, 0], [28, 28, 0, 0]]);
     drop(workers);
     sender.send(&of_flow(flows[0], 20)).unwrap();
     assert_eq!(sent_by(&handle.stats().unwrap()), [39, 38, 0, 0]);
@@ -172,6 +175,7 @@ fn rollover_stats_are_those_of_the_packets_that_moved() {
     };
     let plain = open(Fanout::default());
     assert_eq!(plain.handle().rollover_stats().unwrap(), None);
+    assert_eq!(plain.workers()[0].rollover_stats().unwrap(), None);
     drop(plain);
 
     let mode = Fanout::new(FanoutMode::Rollover);
@@ -187,6 +191,10 @@ fn rollover_stats_are_those_of_the_packets_that_moved() {
         (0..50).for_each(|n| sender.send(&of_flow(flow, n)).unwrap());
         until_offered(&group, 50);
         assert_eq!(figures(), (moved, 0, failed));
+        let own = |worker: &Capture| worker.rollover_stats().unwrap().unwrap();
+        let owns = group.workers().iter().map(own);
+        let owns: Vec<_> = owns.map(|own| (own.moved, own.failed)).collect();
+        assert_eq!(owns, [(moved, failed), (0, 0)]);
         let read: Vec<_> = drain(&mut group).iter().map(Vec::len).collect();
         assert_eq!(read, [20, 15]);
         assert_eq!(sent_by(&group.stats().unwrap()), [50, 35, 15, 0]);
