@@ -6,6 +6,7 @@ mod open;
 mod program;
 mod rollover;
 mod settings;
+mod worker;
 
 use netring_sys::wait::StopHandle;
 use netring_sys::{Error, Stats};

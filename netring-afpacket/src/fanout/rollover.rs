@@ -6,9 +6,7 @@ use std::os::fd::BorrowedFd;
 
 use netring_sys::kernel::packet::tpacket_rollover_stats;
 use netring_sys::syscall::packet_rollover_statistics;
-use netring_sys::{Error, SyscallError, errno};
-
-use crate::Capture;
+use netring_sys::{SyscallError, errno};
 
 /// How often packets went to another worker because the ring of theirs was full. Exact, and reading
 /// resets nothing.
@@ -55,21 +53,6 @@ impl Add for RolloverStats {
 impl Sum for RolloverStats {
     fn sum<I: Iterator<Item = Self>>(stats: I) -> Self {
         stats.fold(Self::default(), Add::add)
-    }
-}
-
-impl Capture {
-    /// How often packets of this worker went to another one because its ring was full; `None`
-    /// unless it is in a group with [rollover](super::Fanout::rollover). Needs kernel 4.2.
-    ///
-    /// With [`FanoutMode::Rollover`](super::FanoutMode::Rollover) every packet is one of the first
-    /// worker.
-    ///
-    /// # Errors
-    /// The call that reads the kernel's counters failed.
-    #[doc(alias = "PACKET_ROLLOVER_STATS")]
-    pub fn rollover_stats(&self) -> Result<Option<RolloverStats>, Error> {
-        Ok(read(self.socket())?)
     }
 }
 

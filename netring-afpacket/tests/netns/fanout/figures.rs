@@ -203,8 +203,8 @@ fn rollover_stats_are_those_of_the_packets_that_moved() {
     }
 }
 
-/// Rings of blocks: what the second worker has are the packets that moved, and the kernel's counters
-/// agree with each other to the packet.
+/// Rings of blocks: what the second worker has are the packets that moved, and the kernel's
+/// counters agree with each other to the packet.
 #[test]
 #[ignore = "needs a network namespace: cargo xtask test-netns"]
 fn packets_roll_over_between_rings_of_blocks_too() {
