@@ -21,7 +21,8 @@ pub use rollover::RolloverStats;
 pub use settings::{Fanout, FanoutMode};
 
 /// Captures that share the packets of an interface: each packet goes to one of them. Each is a
-/// [`Capture`] of its own, with its own ring, for a thread or a task of its own.
+/// [`Capture`] of its own, with its own ring, for a thread of its own, or for a task
+/// (`AsyncSource::new(worker)` of netring-async).
 ///
 /// ```no_run
 /// use std::thread;

@@ -4,6 +4,7 @@
 mod figures;
 mod link;
 mod modes;
+mod processes;
 mod psock;
 mod refused;
 mod start;
