@@ -137,6 +137,9 @@ impl fmt::Debug for Error {
 /// What to do about a name that no interface has.
 fn about_name(name: &str) -> String {
     let list = "`ip link` lists those that exist";
+    if name == "any" {
+        return format!("{list}; `Capture::builder().all_interfaces()` captures from all of them");
+    }
     let bare = name.trim().trim_end_matches(':');
     match bare.split_once('@') {
         Some((before, _)) => format!(
