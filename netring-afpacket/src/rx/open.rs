@@ -41,7 +41,7 @@ impl CaptureBuilder {
 /// and no packet enters the ring that they would have kept out.
 fn prepare(builder: &CaptureBuilder) -> Result<Capture, Error> {
     builder.check()?;
-    let interface = Interface::by_name(&builder.interface)?;
+    let interface = builder.find_interface()?;
     let socket = socket::open()?;
     let fd = socket.as_fd();
     if builder.immediate {
@@ -55,7 +55,7 @@ fn prepare(builder: &CaptureBuilder) -> Result<Capture, Error> {
         set_packet_ignore_outgoing(fd, ignore)?;
     }
     socket::bind(fd, &interface, 0)?;
-    socket::attach(fd, builder.filter.as_ref(), builder.snap_len)?;
+    socket::attach(fd, builder.effective_filter().as_ref(), builder.snap_len)?;
 
     let features = match builder.rx_hash {
         true => TP_FT_REQ_FILL_RXHASH,
@@ -82,12 +82,15 @@ fn prepare(builder: &CaptureBuilder) -> Result<Capture, Error> {
         false => None,
     };
     // Before the second bind, so that a link which goes down right after it is reported.
-    let waiter = Waiter::new(fd, &interface)?;
+    let waiter = match builder.all_interfaces {
+        true => Waiter::without_interface(fd)?,
+        false => Waiter::new(fd, &interface)?,
+    };
     Ok(Capture::new(socket, waiter, reader, interface, promiscuous))
 }
 
 /// On a loopback interface each packet would be captured twice. The option is not set if that
-/// changes nothing: kernels before 4.20 do not have it.
+/// changes nothing: kernels before 4.20 do not have it. For all interfaces the filter sees to it.
 fn ignore_outgoing(requested: Option<bool>, interface: &Interface) -> Option<bool> {
     requested.or_else(|| interface.is_loopback().then_some(true))
 }

@@ -1,8 +1,11 @@
 //! Captures over a wire, in namespaces of the tests' own.
 
+#[path = "../plain/mod.rs"]
+mod plain;
 #[path = "../sandbox/mod.rs"]
 mod sandbox;
 
+mod all;
 mod immediate;
 mod link;
 mod packets;

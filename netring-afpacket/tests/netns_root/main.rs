@@ -1,4 +1,8 @@
 //! Captures that need a privilege of the host, or a user without one.
 
+#[path = "../plain/mod.rs"]
+mod plain;
+
+mod all;
 mod refused;
 mod tun;
