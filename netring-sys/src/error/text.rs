@@ -37,6 +37,9 @@ impl fmt::Display for Error {
             Self::Closed => f.write_str("it is closed: an earlier error was final"),
             // The error of another crate says what happened: it belongs to the text.
             Self::Source { what, source } => write!(f, "{what}: {source}"),
+            Self::SourceLost { origin, error } => {
+                write!(f, "source {origin} has ended, the others continue: {error}")
+            }
             Self::NoSuchInterface { .. }
             | Self::LinkDown { .. }
             | Self::InterfaceRemoved { .. } => self.about_the_interface(f),

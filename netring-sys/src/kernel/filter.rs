@@ -45,10 +45,10 @@ pub const BPF_MEMWORDS: u32 = 16;
 // [`SKF_AD_OFF`]: https://elixir.bootlin.com/linux/v6.12.117/source/include/uapi/linux/filter.h#L65
 pub const SKF_AD_OFF: u32 = -0x1000_i32 as u32;
 /// Added to [`SKF_AD_OFF`]: the type of the packet (`PACKET_OUTGOING` …).
-// [`SKF_AD_PKTTYPE`]: https://elixir.bootlin.com/linux/v6.12.117/source/include/uapi/linux/filter.h#L48
+// [`SKF_AD_PKTTYPE`]: https://elixir.bootlin.com/linux/v6.12.117/source/include/uapi/linux/filter.h#L67
 pub const SKF_AD_PKTTYPE: u32 = 4;
 /// Added to [`SKF_AD_OFF`]: the hardware type of the packet's interface (`ARPHRD_*`).
-// [`SKF_AD_HATYPE`]: https://elixir.bootlin.com/linux/v6.12.117/source/include/uapi/linux/filter.h#L54
+// [`SKF_AD_HATYPE`]: https://elixir.bootlin.com/linux/v6.12.117/source/include/uapi/linux/filter.h#L73
 pub const SKF_AD_HATYPE: u32 = 28;
 /// Loads from this offset up to [`SKF_AD_OFF`] are relative to the network header.
 pub const SKF_NET_OFF: u32 = -0x0010_0000_i32 as u32;

@@ -24,6 +24,7 @@
 mod blocking;
 mod link;
 mod link_state;
+mod merge;
 mod monitor;
 mod pace;
 mod stop;
@@ -32,6 +33,7 @@ mod waiter;
 
 pub use blocking::{drain, ready, send};
 pub use link_state::LinkState;
+pub use merge::{Ended, Joiner, Merge, MergedBatch};
 pub use monitor::LinkMonitor;
 pub use stop::{Stop, StopHandle};
 pub use table::{InterfaceChange, InterfaceTable};
