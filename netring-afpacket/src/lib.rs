@@ -78,6 +78,7 @@
 #![deny(unsafe_code)]
 
 mod builder;
+mod captures;
 mod rx;
 mod socket;
 
@@ -86,6 +87,7 @@ mod socket;
 pub mod internal;
 
 pub use builder::CaptureBuilder;
+pub use captures::{Captures, CapturesBuilder, JoinCounts, JoinEvent};
 pub use netring_sys::kernel::filter::SockFilter;
 pub use netring_sys::wait::{LinkMonitor, LinkState, StopHandle};
 pub use netring_sys::{Filter, Profile};

@@ -269,7 +269,6 @@ fn the_table_of_interfaces_survives_lost_notifications() {
                 InterfaceChange::Appeared { name, .. } => format!("+{name}"),
                 InterfaceChange::Removed { name, .. } => format!("-{name}"),
                 InterfaceChange::Renamed { from, to, .. } => format!("{from} is {to}"),
-                _ => "?".into(),
             });
         })
         .unwrap();

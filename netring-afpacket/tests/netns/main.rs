@@ -6,6 +6,7 @@ mod plain;
 mod sandbox;
 
 mod all;
+mod captures;
 mod immediate;
 mod link;
 mod packets;

@@ -41,7 +41,6 @@ pub struct InterfaceTable {
 
 /// A change that [`InterfaceTable::update`] read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
 pub enum InterfaceChange<'a> {
     /// An interface was created, or moved into the namespace.
     Appeared {
