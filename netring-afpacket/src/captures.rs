@@ -3,6 +3,7 @@
 mod builder;
 mod event;
 mod follow;
+mod rules;
 
 use std::os::fd::{AsFd, BorrowedFd};
 use std::thread;
@@ -102,9 +103,10 @@ impl PacketSource for Captures {
         if !self.merge.ended().is_empty() {
             self.close_ended();
         }
-        match (&found, &self.follower) {
-            (Ok(Readiness::Empty | Readiness::Ended), Some(follower)) => follower.check()?,
-            _ => {}
+        if let Some(follower) = &self.follower
+            && matches!(found, Ok(Readiness::Empty | Readiness::Ended))
+        {
+            follower.check()?;
         }
         found
     }

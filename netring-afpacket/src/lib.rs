@@ -22,6 +22,13 @@
 //! [`Profile::Immediate`] it hands over each packet at once. [`CaptureBuilder::profile`] lists how
 //! long a pause of the reader each profile outlasts.
 //!
+//! | to capture from | use |
+//! |---|---|
+//! | one interface | [`Capture::open`], [`CaptureBuilder::interface`] |
+//! | all of them, through one ring | [`CaptureBuilder::all_interfaces`] |
+//! | several, each with a ring of its own | [`Captures`] |
+//! | one or several that appear later or come back | [`Captures`] with [`join`](CapturesBuilder::join) or [`reopen`](CapturesBuilder::reopen) |
+//!
 //! Capturing needs CAP_NET_RAW in the namespace of the interface, and kernel 4.20 or newer (3.14
 //! without [`CaptureBuilder::ignore_outgoing`]).
 //!

@@ -162,7 +162,7 @@ pub enum Error {
         /// The number of the source: [`Merge`](crate::wait::Merge) counts from 0.
         origin: usize,
         /// The error that it ended with. Its text is part of this one's.
-        error: Arc<Error>,
+        error: Arc<Self>,
     },
 
     /// An earlier error was final, and the writer, tee or sink that reported it was used again.

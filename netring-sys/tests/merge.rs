@@ -91,9 +91,8 @@ impl PacketSource for Source {
 
     fn batch(&mut self) -> Batch<'_> {
         let step = self.feed.0.0.lock().unwrap().pop_front();
-        let packets = match step {
-            Some(Step::Batch(packets)) => packets,
-            _ => panic!("it was not ready"),
+        let Some(Step::Batch(packets)) = step else {
+            panic!("it was not ready");
         };
         Batch {
             source: self,

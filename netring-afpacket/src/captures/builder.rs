@@ -5,8 +5,10 @@ use std::fmt;
 use netring_sys::wait::{InterfaceTable, Merge};
 use netring_sys::{Error, Interface};
 
-use super::follow::{Follower, Rules};
-use super::{Captures, JoinEvent};
+use super::Captures;
+use super::event::{JoinEvent, OnEvent};
+use super::follow::Follower;
+use super::rules::{Rules, Wanted};
 use crate::builder::CaptureBuilder;
 
 /// The settings of [`Captures`], from [`Captures::builder`].
@@ -17,23 +19,6 @@ pub struct CapturesBuilder {
     join: bool,
     reopen: bool,
     on_event: OnEvent,
-}
-
-pub(super) type OnEvent = Box<dyn FnMut(&JoinEvent) + Send>;
-
-/// Which interfaces are captured from.
-pub(super) enum Wanted {
-    Names(Vec<String>),
-    Matching(Box<dyn Fn(&Interface) -> bool + Send>),
-}
-
-impl Wanted {
-    pub(super) fn matches(&self, interface: &Interface) -> bool {
-        match self {
-            Self::Names(names) => names.contains(&interface.name),
-            Self::Matching(matches) => matches(interface),
-        }
-    }
 }
 
 impl CapturesBuilder {
@@ -83,7 +68,8 @@ impl CapturesBuilder {
     /// Whether an interface that was captured from, was removed and comes back under its name is
     /// taken up again. Default: no.
     ///
-    /// It is another interface with the same name: it has another index.
+    /// It is another interface with the same name: it has another index. The last 65,536 names are
+    /// remembered.
     pub const fn reopen(mut self, reopen: bool) -> Self {
         self.reopen = reopen;
         self

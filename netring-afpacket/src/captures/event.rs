@@ -4,6 +4,9 @@ use std::fmt;
 
 use netring_sys::{Error, Interface};
 
+/// What is called with each event.
+pub(super) type OnEvent = Box<dyn FnMut(&JoinEvent) + Send>;
+
 /// Something that happened to an interface after [`Captures`](crate::Captures) was opened.
 ///
 /// Its `Display` form is a line for a log.

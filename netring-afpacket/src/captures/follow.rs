@@ -1,6 +1,5 @@
 //! Opens the captures of interfaces that appear, on a thread of its own.
 
-use std::collections::{BTreeMap, BTreeSet};
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -11,8 +10,8 @@ use netring_sys::syscall::{epoll, epoll_add, event, event_signal, poll_readable}
 use netring_sys::wait::{InterfaceChange, InterfaceTable, Joiner};
 use netring_sys::{Error, Interface, SyscallError};
 
-use super::builder::{OnEvent, Wanted};
-use super::{JoinCounts, JoinEvent};
+use super::event::{JoinCounts, JoinEvent, OnEvent};
+use super::rules::{Rules, Wanted};
 use crate::builder::CaptureBuilder;
 use crate::rx::Capture;
 
@@ -69,8 +68,8 @@ impl Follower {
 
     /// Fails if interfaces are not followed any more.
     pub(super) fn check(&self) -> Result<(), Error> {
-        // Relaxed: the flag publishes no other memory. Its partner is the store in `Lost::drop`; the
-        // reader is woken after it by an event, whose system calls order the two.
+        // Relaxed: the flag publishes no other memory. Its partner is the store in `Lost::drop`;
+        // the reader is woken after it by an event, whose system calls order the two.
         if !self.lost.load(Ordering::Relaxed) {
             return Ok(());
         }
@@ -85,43 +84,6 @@ impl Drop for Follower {
     fn drop(&mut self) {
         // The thread is not waited for: it may be in a function of the caller's.
         let _ = event_signal(self.end.as_fd());
-    }
-}
-
-/// Which interfaces are captured from, and which may be.
-#[derive(Debug)]
-pub(super) struct Rules {
-    join: bool,
-    reopen: bool,
-    held: BTreeMap<u32, String>,
-    /// The names of all that ever were.
-    known: BTreeSet<String>,
-}
-
-impl Rules {
-    pub(super) const fn new(join: bool, reopen: bool) -> Self {
-        Self {
-            join,
-            reopen,
-            held: BTreeMap::new(),
-            known: BTreeSet::new(),
-        }
-    }
-
-    pub(super) fn holds(&self, index: u32) -> bool {
-        self.held.contains_key(&index)
-    }
-
-    pub(super) fn hold(&mut self, interface: &Interface) {
-        self.held.insert(interface.index, interface.name.clone());
-        self.known.insert(interface.name.clone());
-    }
-
-    fn may_open(&self, name: &str) -> bool {
-        match self.known.contains(name) {
-            true => self.reopen,
-            false => self.join,
-        }
     }
 }
 
@@ -188,7 +150,7 @@ impl Work {
         match change {
             Change::Named { index } => self.appeared(index),
             Change::Removed { index, name } => {
-                if self.rules.held.remove(&index).is_some() {
+                if self.rules.release(index) {
                     self.report(&JoinEvent::Removed { index, name });
                 }
                 Ok(())
@@ -231,7 +193,7 @@ impl Work {
         if self.rules.holds(interface.index) {
             return Ok(());
         }
-        let event = match self.rules.known.contains(&interface.name) {
+        let event = match self.rules.knows(&interface.name) {
             true => JoinEvent::Returned(interface.clone()),
             false => JoinEvent::Joined(interface.clone()),
         };

@@ -28,6 +28,9 @@ const UNWATCHED: Duration = Duration::from_secs(1);
 /// packets. The descriptor ([`AsFd`]) is readable when [`ready`](PacketSource::ready) has something
 /// to report: a block, a stop, or news of the interface.
 ///
+/// The removal of its interface is its end. [`Captures`](crate::Captures) can
+/// [take an interface up again](crate::CapturesBuilder::reopen) that comes back under its name.
+///
 /// It receives from the moment it is opened until it is dropped. If nobody takes batches the ring
 /// fills up, and packets that do not fit are counted as dropped:
 /// [`CaptureBuilder::profile`] lists how long a pause each ring outlasts. The kernel counts in 32

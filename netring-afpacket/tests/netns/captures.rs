@@ -342,6 +342,92 @@ fn an_interface_that_appears_down_joins_and_its_state_is_reported() {
     assert_eq!(captures.stats().unwrap().link_downs, Count::Exact(0));
 }
 
+/// The counters of an interface that joins tell what passed before its ring was there.
+#[test]
+#[ignore = "needs a network namespace: cargo xtask test-netns"]
+fn what_passed_before_an_interface_joined_is_known() {
+    let _ns = Netns::enter().unwrap();
+    let (events, seen) = channel();
+    let (go, wait) = channel::<()>();
+    let builder = of(&["first", "a"]).join(true).on_event(move |event| {
+        if let JoinEvent::Joined(interface) = event {
+            events
+                .send((interface.name.clone(), interface.counters.rx_packets))
+                .unwrap();
+            wait.recv().unwrap();
+        }
+    });
+    let mut captures = builder.build().unwrap();
+    veth("first", "x").unwrap();
+    assert_eq!(seen.recv_timeout(LIMIT).unwrap(), ("first".into(), 0));
+    // The thread is busy, and the interface waits.
+    veth("a", "b").unwrap();
+    send("b", 0..10);
+    wait_until("they have passed", LIMIT, || {
+        Interface::by_name("a").unwrap().counters.rx_packets == 10
+    });
+    go.send(()).unwrap();
+    assert_eq!(seen.recv_timeout(LIMIT).unwrap(), ("a".into(), 10));
+    go.send(()).unwrap();
+    wait_until("it has joined", LIMIT, || {
+        let found = captures.ready().unwrap();
+        assert_eq!(found, Readiness::Empty);
+        captures.captures().len() == 2
+    });
+    send("b", 10..13);
+    receives(&mut captures, "a", 10..13);
+    assert_eq!(captures.stats().unwrap().offered, Count::Exact(3));
+}
+
+/// More notifications than a socket holds, while nobody reads them.
+#[test]
+#[ignore = "needs a network namespace: cargo xtask test-netns"]
+fn lost_notifications_lose_no_interface() {
+    let _ns = Netns::enter().unwrap();
+    veth("x", "y").unwrap();
+    veth("a", "b").unwrap();
+    let (events, seen) = channel();
+    let (go, wait) = channel::<()>();
+    let builder = of(&["a", "c", "first"]).join(true).reopen(true);
+    let builder = builder.on_event(move |event| {
+        events.send(event.to_string()).unwrap();
+        wait.recv().unwrap();
+    });
+    let mut captures = builder.build().unwrap();
+    veth("first", "second").unwrap();
+    assert_eq!(seen.recv_timeout(LIMIT).unwrap(), "first has joined");
+    let changes: String = (0..4000)
+        .map(|n| format!("link set dev x mtu {}\n", 1000 + n % 2))
+        .collect();
+    let path = std::env::temp_dir().join(format!("netring-lost-{}", std::process::id()));
+    std::fs::write(&path, changes).unwrap();
+    ip(&format!("-batch {}", path.display())).unwrap();
+    std::fs::remove_file(&path).unwrap();
+    // Nothing about these is in the queue.
+    ip("link del dev a").unwrap();
+    veth("a", "b").unwrap();
+    veth("c", "d").unwrap();
+    let mut happened = Vec::new();
+    for _ in 0..3 {
+        go.send(()).unwrap();
+        happened.push(seen.recv_timeout(LIMIT).unwrap());
+    }
+    go.send(()).unwrap();
+    assert_eq!(
+        happened,
+        ["a was removed", "a has come back", "c has joined"]
+    );
+    wait_until("all have joined", LIMIT, || {
+        // The end of the first is a report.
+        let _ = captures.ready();
+        captures.captures().len() == 3
+    });
+    send("d", 0..3);
+    receives(&mut captures, "c", 0..3);
+    send("b", 3..6);
+    receives(&mut captures, "a", 3..6);
+}
+
 /// The name counts, and a capture follows its interface through another one.
 #[test]
 #[ignore = "needs a network namespace: cargo xtask test-netns"]

@@ -2,7 +2,7 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on ends there")]
 
 use std::sync::mpsc::channel;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use futures::StreamExt;
 use netring::adapters::{AnySource, Filtered, Limit};
@@ -16,6 +16,7 @@ use netring::{
     OpenAsync, Packet, PacketBatch, PacketSource, PacketWriter, SockFilter, Timestamp,
 };
 use tokio::time::timeout;
+use xtask::load::Flood;
 use xtask::netns::{Netns, ip, veth};
 use xtask::wire::{Sender, number, numbered, udp4};
 
@@ -68,6 +69,59 @@ async fn s3_interfaces_come_and_go_under_an_async_reader() {
     let stop = captures.stop_handle();
     stop.stop();
     assert!(captures.next_batch().await.unwrap().is_none());
+}
+
+/// More sources than the kernel reports at once, all of them busy, over nested epoll sets.
+#[tokio::test]
+#[ignore = "needs a network namespace: cargo xtask test-netns"]
+async fn p15_many_captures_under_load_are_read_to_the_last_packet() {
+    const PAIRS: usize = 10;
+    let _ns = Netns::enter().unwrap();
+    let ends: Vec<_> = (0..PAIRS)
+        .map(|n| (format!("a{n}"), format!("b{n}")))
+        .collect();
+    ends.iter().for_each(|(a, b)| veth(a, b).unwrap());
+    let names = ends.iter().map(|(a, _)| a.as_str());
+    let captures = Captures::builder(each()).interfaces(names).build().unwrap();
+    let mut captures = AsyncSource::new(captures).unwrap();
+    let floods: Vec<_> = ends
+        .iter()
+        .map(|(_, b)| {
+            Flood::on(b, |n| {
+                if n % 50 == 0 {
+                    std::thread::sleep(Duration::from_millis(3));
+                }
+                numbered(n, 60)
+            })
+            .unwrap()
+        })
+        .collect();
+    let mut next = [0; PAIRS];
+    let end = Instant::now() + Duration::from_secs(1);
+    let (mut floods, mut sent) = (Some(floods), None);
+    while sent.as_ref().is_none_or(|sent: &Vec<u64>| next != sent[..]) {
+        // It must be woken by its own descriptor: a timeout would look once more by itself.
+        let batch = tokio::select! {
+            biased;
+            () = tokio::time::sleep(LIMIT) => panic!("{next:?} of {sent:?}"),
+            batch = captures.next_batch() => batch.unwrap().unwrap(),
+        };
+        for packet in batch.packets() {
+            assert_eq!(number(packet.data()), Some(next[batch.origin()]));
+            next[batch.origin()] += 1;
+        }
+        if Instant::now() > end
+            && let Some(floods) = floods.take()
+        {
+            sent = Some(floods.into_iter().map(Flood::stop).collect());
+        }
+    }
+    let stats = captures.stats().unwrap();
+    assert_eq!(stats.delivered, Count::Exact(next.iter().sum()));
+    assert_eq!(
+        (stats.offered, stats.dropped),
+        (stats.delivered, Count::Exact(0))
+    );
 }
 
 /// A flow is one flow, through whichever interfaces its packets come; and the broadcast lives on

@@ -249,7 +249,9 @@ impl<S: PacketSource> Merge<S> {
             // A new round.
             self.turn = 0;
             let all_idle = self.sources.iter().all(|member| member.idle);
-            if all_idle && asks == 0 || !self.wake()? && all_idle {
+            let is_enough = all_idle && asks == 0;
+            // Also while some are busy, or the idle ones would starve.
+            if is_enough || (!self.wake()? && all_idle) {
                 return Ok(Readiness::Empty);
             }
             asks = asks.saturating_sub(1);
