@@ -1,11 +1,12 @@
 //! A capture of all interfaces at once.
 
+use netring_sys::filter::Program;
 use netring_sys::kernel::filter::{
-    BPF_JEQ_K, BPF_LD_IMM, BPF_LD_W_ABS, BPF_RET_K, SKF_AD_HATYPE, SKF_AD_OFF, SKF_AD_PKTTYPE,
-    SockFilter,
+    BPF_JEQ_K, BPF_LD_IMM, BPF_LD_W_ABS, BPF_MAXINSNS, BPF_RET_K, SKF_AD_HATYPE, SKF_AD_OFF,
+    SKF_AD_PKTTYPE, SockFilter,
 };
 use netring_sys::kernel::packet::{ARPHRD_LOOPBACK, PACKET_OUTGOING};
-use netring_sys::{Error, Filter, Interface};
+use netring_sys::{Error, Interface};
 
 use super::CaptureBuilder;
 
@@ -37,8 +38,10 @@ impl CaptureBuilder {
     ///   interface below it, on a bridge and on its port. Only a loopback interface, which receives
     ///   what it sends, is captured once per packet, as it is received, unless
     ///   [`ignore_outgoing`](Self::ignore_outgoing) is set to false.
-    /// - Interfaces of different link types have different headers. A
-    ///   [`filter`](Self::filter) sees the bytes of each packet as they are.
+    /// - Interfaces of different link types have different headers. A [`filter`](Self::filter) that
+    ///   is an expression means the same on all of them
+    ///   ([`Filter::for_all_interfaces`](netring_sys::Filter::for_all_interfaces) describes what it
+    ///   rejects); a program sees the bytes of each packet as they are.
     /// - [`promiscuous`](Self::promiscuous) is refused: it is a mode of one interface, and those
     ///   that appear later would not have it. Set it for some by
     ///   [`Promiscuous`](netring_sys::Promiscuous), or capture from each by [`Captures`].
@@ -80,17 +83,34 @@ impl CaptureBuilder {
         Ok(())
     }
 
-    /// The filter to attach. For all interfaces it begins with a test that drops the copy of each
+    /// The program to attach. For all interfaces it begins with a test that drops the copy of each
     /// packet that a loopback interface sends, because it receives the packet as well. The option
     /// of a single capture, `PACKET_IGNORE_OUTGOING`, would drop what other interfaces send too.
-    pub(crate) fn effective_filter(&self) -> Option<Filter> {
+    pub(crate) fn program(&self, interface: &Interface) -> Result<Option<Program>, Error> {
+        let own = self
+            .filter
+            .as_ref()
+            .map(|filter| match self.all_interfaces {
+                true => filter.for_all_interfaces(),
+                false => filter.for_live_socket(interface.link_type()),
+            });
+        let own = own.transpose()?;
         if !self.all_interfaces || self.ignore_outgoing.is_some() {
-            return self.filter.clone();
+            return Ok(own);
         }
         let everything = [SockFilter::stmt(BPF_RET_K, u32::MAX)];
-        let own = self.filter.as_ref().map(Filter::instructions);
-        let parts = [&RECEIVED_BY_LOOPBACK[..], own.unwrap_or(&everything)];
-        Some(Filter::from(parts.concat()))
+        let own = own.as_ref().map(Program::instructions);
+        let program = [&RECEIVED_BY_LOOPBACK[..], own.unwrap_or(&everything)].concat();
+        if program.len() > BPF_MAXINSNS {
+            return Err(Error::Config {
+                setting: "filter",
+                why: format!(
+                    "{} instructions, with those that drop what loopback sends; the kernel takes {BPF_MAXINSNS}: shorten it, or set `ignore_outgoing`",
+                    program.len()
+                ),
+            });
+        }
+        Ok(Some(program.into()))
     }
 }
 
@@ -109,28 +129,47 @@ const RECEIVED_BY_LOOPBACK: [SockFilter; 6] = [
 mod tests {
     use super::*;
 
+    fn program(builder: &CaptureBuilder) -> Option<Program> {
+        builder.program(&Interface::any()).unwrap()
+    }
+
     #[test]
     fn only_a_capture_of_all_interfaces_has_a_filter_of_its_own() {
         let one = CaptureBuilder::new().interface("eth0");
-        assert_eq!(one.effective_filter(), None);
+        assert_eq!(program(&one), None);
         let all = one.clone().all_interfaces();
-        let filter = all.effective_filter().unwrap();
+        let both = program(&all).unwrap();
         assert_eq!(
-            filter.to_string(),
+            both.to_string(),
             "l0: ld hatype\nl1: jeq #0x304, l2, l5\nl2: ld type\nl3: jeq #4, l4, l5\nl4: ret #0\n\
              l5: ld #0\nl6: ret #0xffffffff\n"
         );
-        filter.check().unwrap();
-        let own = Filter::from([SockFilter::stmt(BPF_RET_K, 7)]);
-        let both = all.clone().filter(&own).effective_filter().unwrap();
+        both.check().unwrap();
+        let own = Program::from([SockFilter::stmt(BPF_RET_K, 7)]);
+        let both = program(&all.clone().filter(&own)).unwrap();
         assert_eq!(both.instructions().len(), 7);
         assert_eq!(both.instructions()[6], own.instructions()[0]);
         // An explicit choice is the user's.
         let asked = all.filter(&own);
         for ignore in [true, false] {
-            let filter = asked.clone().ignore_outgoing(ignore).effective_filter();
-            assert_eq!(filter.as_ref(), Some(&own));
+            let chosen = program(&asked.clone().ignore_outgoing(ignore));
+            assert_eq!(chosen.as_ref(), Some(&own));
         }
         assert!(!asked.interface("eth0").all_interfaces);
+    }
+
+    #[test]
+    fn a_program_with_no_room_for_ours_is_refused_with_the_ways_out() {
+        let full = vec![SockFilter::stmt(BPF_RET_K, 7); BPF_MAXINSNS - 6];
+        let all = CaptureBuilder::new().all_interfaces().filter(&full);
+        assert_eq!(program(&all).unwrap().instructions().len(), BPF_MAXINSNS);
+        let more = [&full[..], &full[..1]].concat();
+        let all = all.filter(&more);
+        let refused = all.program(&Interface::any()).unwrap_err();
+        assert!(
+            refused.to_string().contains("4097 instructions"),
+            "{refused}"
+        );
+        assert!(program(&all.ignore_outgoing(false)).is_some());
     }
 }

@@ -55,7 +55,8 @@ fn prepare(builder: &CaptureBuilder) -> Result<Capture, Error> {
         set_packet_ignore_outgoing(fd, ignore)?;
     }
     socket::bind(fd, &interface, 0)?;
-    socket::attach(fd, builder.effective_filter().as_ref(), builder.snap_len)?;
+    let program = builder.program(&interface)?;
+    socket::attach(fd, program.as_ref(), builder.snap_len)?;
 
     let features = match builder.rx_hash {
         true => TP_FT_REQ_FILL_RXHASH,

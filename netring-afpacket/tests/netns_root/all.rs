@@ -6,7 +6,7 @@ use std::net::UdpSocket;
 use std::time::Duration;
 
 use netring_afpacket::{Capture, Profile};
-use netring_sys::{Count, LinkType, PacketSource};
+use netring_sys::{Count, Filter, LinkType, PacketSource};
 use xtask::netns::{Netns, veth};
 use xtask::wire::{Sender, collect, numbered, udp4};
 
@@ -54,4 +54,40 @@ fn each_packet_has_the_link_type_of_its_interface() {
         (stats.offered, stats.delivered),
         (Count::Exact(80), Count::Exact(80))
     );
+}
+
+/// An expression means the same on interfaces of each link type.
+#[test]
+#[ignore = "needs a network namespace: cargo xtask test-netns"]
+fn an_expression_selects_on_all_interfaces() {
+    let _ns = Netns::enter().unwrap();
+    veth("a", "b").unwrap();
+    let mut wire = tun("tun");
+    let filter: Filter = "udp dst port 53 and inbound".parse().unwrap();
+    let builder = Capture::builder()
+        .profile(Profile::LowMemory)
+        .filter(filter);
+    let mut capture = builder.all_interfaces().build().unwrap();
+    let sender = Sender::on("b").unwrap();
+    let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+    for port in [53, 54] {
+        sender.send(&udp4(1, port, b"wire")).unwrap();
+        wire.write_all(&udp4(1, port, b"tunnel")[14..]).unwrap();
+        // Nobody listens, and the refusal is ICMP.
+        socket.send_to(b"loop", ("127.0.0.1", port)).unwrap();
+    }
+    let packets = collect(&mut capture, 3, Duration::from_secs(1)).unwrap();
+    let mut seen: Vec<_> = packets
+        .iter()
+        .map(|packet| (packet.link_type(), packet.wire_len()))
+        .collect();
+    seen.sort_unstable();
+    let ethernet = |len| (LinkType::ETHERNET, len);
+    assert_eq!(seen, [ethernet(46), ethernet(46), (LinkType::RAW_IP, 34)]);
+    assert!(
+        collect(&mut capture, 1, Duration::from_millis(200))
+            .unwrap()
+            .is_empty()
+    );
+    assert_eq!(capture.stats().unwrap().offered, Count::Exact(3));
 }
