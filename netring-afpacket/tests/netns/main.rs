@@ -8,6 +8,7 @@ mod sandbox;
 mod all;
 mod captures;
 mod immediate;
+mod joining;
 mod link;
 mod packets;
 mod pause;
