@@ -162,6 +162,9 @@ fn an_argument_that_cannot_be_is_named() {
     argument_is_named("filter", &["lo"], "PACKETS");
     argument_is_named("thread_channel", &["lo"], "PACKETS");
     argument_is_named("flows_async", &["lo"], "SECONDS");
+    argument_is_named("any", &[], "PACKETS");
+    argument_is_named("any", &["1"], "SECONDS");
+    argument_is_named("merged", &["lo", "a"], "PACKETS");
 }
 
 #[test]
