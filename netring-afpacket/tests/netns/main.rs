@@ -3,6 +3,7 @@
 #[path = "../sandbox/mod.rs"]
 mod sandbox;
 
+mod expressions;
 mod immediate;
 mod link;
 mod packets;
