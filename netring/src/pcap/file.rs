@@ -13,7 +13,7 @@ use super::classic::{Classic, Variant};
 use super::error::FileError;
 use super::ng::{Ng, SECTION};
 use super::record::{Record, Step};
-use crate::{Count, Error, Packet, PacketBatch, PacketSource, Readiness, Stats};
+use crate::{Count, Error, Filter, Matcher, Packet, PacketBatch, PacketSource, Readiness, Stats};
 
 /// The most packets in a batch.
 const BATCH: usize = 1024;
@@ -36,7 +36,7 @@ pub struct CaptureFile<R = File> {
     contents: Contents,
 }
 
-/// Up to 1024 packets of a file.
+/// Up to 1024 packets of a file, without those that its filter rejects: it may have none.
 ///
 /// Dropping it moves on to the packets after them. A batch that is leaked is lent again.
 #[derive(Debug)]
@@ -52,6 +52,10 @@ struct Contents {
     records: Vec<Record>,
     /// How many of them were lent, by a loop that was left among them.
     lent: usize,
+    filter: Option<Matcher>,
+    /// The packets that the filter rejected since the last batch, and in all.
+    rejected: usize,
+    left_out: u64,
     delivered: u64,
     invalid: u64,
     /// Whether the reader reached its end.
@@ -114,6 +118,31 @@ impl<R: Read> CaptureFile<R> {
             }),
             Err(error) => Err(error.of(&name)),
         }
+    }
+
+    /// Lends only the packets that a [`Filter`] selects. The others are counted in
+    /// [`Stats::left_out`].
+    ///
+    /// It means the same as [`Filtered`](crate::adapters::Filtered) around the file, and
+    /// [`try_for_each`](Self::try_for_each) goes by it too. A packet for which the expression has
+    /// no meaning, because of its link type, ends the file with an error, after the packets before
+    /// it.
+    ///
+    /// ```no_run
+    /// use netring::pcap::CaptureFile;
+    /// use netring::{Filter, PacketSource};
+    ///
+    /// let filter: Filter = "tcp port 443".parse()?;
+    /// let mut file = CaptureFile::open("trace.pcapng")?.filter(filter)?;
+    /// file.for_each(|packet| println!("{}", packet.timestamp()))?;
+    /// # Ok::<(), netring::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// The errors of [`Matcher::new`].
+    pub fn filter(mut self, filter: impl Into<Filter>) -> Result<Self, Error> {
+        self.contents.filter = Some(Matcher::new(filter)?);
+        Ok(self)
     }
 
     /// The reader. Its position may be past the packets that were lent.
@@ -194,14 +223,18 @@ impl<R: Read> PacketSource for CaptureFile<R> {
         }
     }
 
-    /// A file drops nothing: of what was read so far, `offered = delivered + invalid`.
+    /// A file drops nothing: of what was read so far, `offered = delivered + left_out + invalid`.
     fn stats(&mut self) -> Result<Stats, Error> {
         let Contents {
-            delivered, invalid, ..
+            delivered,
+            left_out,
+            invalid,
+            ..
         } = &self.contents;
         let left = self.contents.left().len() as u64;
         let mut stats = Stats::counted(*delivered);
-        stats.offered = Count::Exact(delivered + invalid + left);
+        stats.offered = Count::Exact(delivered + left_out + invalid + left);
+        stats.left_out = Count::Exact(*left_out);
         stats.invalid = Count::Exact(*invalid);
         Ok(stats)
     }
@@ -261,6 +294,9 @@ impl Contents {
             format,
             records: Vec::with_capacity(BATCH),
             lent: 0,
+            filter: None,
+            rejected: 0,
+            left_out: 0,
             delivered: 0,
             invalid: 0,
             whole: false,
@@ -279,6 +315,7 @@ impl Contents {
     fn next(&mut self) {
         self.records.clear();
         self.lent = 0;
+        self.rejected = 0;
     }
 
     /// Calls `f` with the packets of the batch, and stays behind the one that it breaks at.
@@ -306,7 +343,8 @@ impl Contents {
     /// Reads until there is a packet to lend, or the file ends.
     fn look(&mut self, reader: &mut impl Read) -> Result<Readiness, FileError> {
         loop {
-            if !self.records.is_empty() {
+            // An empty batch after many rejected packets, so that no call takes for ever.
+            if !self.records.is_empty() || self.rejected >= BATCH {
                 return Ok(Readiness::Ready);
             }
             if let Some(end) = &self.end {
@@ -344,7 +382,7 @@ impl Contents {
     /// Finds the packets that are in memory. If there is none, returns how many bytes the next one
     /// needs.
     fn scan(&mut self) -> Option<usize> {
-        while self.records.len() < BATCH {
+        while self.records.len() + self.rejected < BATCH {
             let unread = self.buffer.unread();
             let step = match &mut self.format {
                 Format::Classic(classic) => classic.step(unread),
@@ -353,8 +391,16 @@ impl Contents {
             match step {
                 Step::Packet(mut record, len) => {
                     record.start += self.buffer.position() as u32;
-                    self.records.push(record);
                     self.buffer.consume(len);
+                    if self.keeps(&record) {
+                        self.records.push(record);
+                    } else {
+                        self.rejected += 1;
+                        self.left_out += 1;
+                        if self.end.is_some() {
+                            break;
+                        }
+                    }
                 }
                 Step::Skip(len) => self.buffer.consume(len),
                 Step::Short(total) => return self.records.is_empty().then_some(total),
@@ -367,6 +413,21 @@ impl Contents {
             }
         }
         None
+    }
+
+    /// Whether the filter selects a packet. The file ends behind one that it says nothing about.
+    fn keeps(&mut self, record: &Record) -> bool {
+        let Some(filter) = &self.filter else {
+            return true;
+        };
+        let Some(packet) = record.packet(self.buffer.memory()) else {
+            return true;
+        };
+        filter.try_matches(&packet).unwrap_or_else(|error| {
+            let why = error.to_string();
+            self.end = Some(Err(FileError::Filter { why }));
+            false
+        })
     }
 
     /// Ends the file: the reader has no more bytes, and `total` were wanted.
