@@ -12,7 +12,7 @@ use netring::{
 };
 use netring_sys::kernel::bpf::{XDP_PASS, XDP_REDIRECT, xdp_md};
 use netring_sys::syscall::{bpf_test_xdp, xdp_socket};
-use xtask::netns::{ip, veth};
+use xtask::netns::{bridge, ip, veth};
 use xtask::wire::{Sender, collect};
 
 pub(super) const LIMIT: Duration = Duration::from_secs(10);
@@ -128,6 +128,7 @@ pub(super) struct Xdp {
     sender: Sender,
     interface: &'static str,
     mode: AttachMode,
+    is_bridged: bool,
 }
 
 impl Xdp {
@@ -137,7 +138,26 @@ impl Xdp {
             sender: Sender::on(a).unwrap(),
             interface,
             mode,
+            is_bridged: false,
         }
+    }
+
+    /// What is sent on `a` comes to the interface with its tag beside the bytes, as the stack takes
+    /// it out when the port of the bridge receives it.
+    pub(super) fn behind_a_bridge(a: &str, interface: &'static str) -> Self {
+        wire(a, "port0");
+        let mut xdp = Self::new("port1", interface, AttachMode::Native);
+        bridge("bridge", &["port0", "port1"]).unwrap();
+        // Where netfilter looks at bridged packets, it drops those with a wrong checksum.
+        for kind in ["iptables", "ip6tables", "arptables"] {
+            let file = format!("/proc/sys/net/bridge/bridge-nf-call-{kind}");
+            if let Err(error) = std::fs::write(&file, "0") {
+                assert_eq!(error.kind(), std::io::ErrorKind::NotFound, "{file}");
+            }
+        }
+        xdp.sender = Sender::on(a).unwrap();
+        xdp.is_bridged = true;
+        xdp
     }
 
     pub(super) fn select(&self, frames: &Frames, text: &str) -> Vec<usize> {
@@ -146,6 +166,7 @@ impl Xdp {
             .chunks(512)
             .attach_mode(self.mode);
         let mut capture = builder.filter(filter(text)).build().unwrap();
+        assert!(capture.has_metadata() || !self.is_bridged);
         frames.send(&self.sender);
         let all = frames.all.len() as u64;
         let deadline = Instant::now() + LIMIT;
