@@ -128,7 +128,7 @@ pub use netring_afpacket as afpacket;
 pub use netring_afpacket::{Capture, Captures, Fanout, FanoutGroup, FanoutMode};
 
 #[cfg(all(feature = "afpacket", feature = "pcap"))]
-pub use input::{Input, InputBatch};
+pub use input::{Input, InputBatch, InputBuilder};
 
 #[cfg(feature = "xdp")]
 pub use netring_xdp as xdp;

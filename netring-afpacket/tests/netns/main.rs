@@ -7,6 +7,7 @@ mod sandbox;
 
 mod all;
 mod captures;
+mod expressions;
 mod fanout;
 mod immediate;
 mod joining;

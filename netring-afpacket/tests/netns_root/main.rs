@@ -5,5 +5,6 @@ mod ebpf_fanout;
 mod plain;
 
 mod all;
+mod link_types;
 mod refused;
 mod tun;
