@@ -29,8 +29,14 @@ impl CaptureBuilder {
         self
     }
 
-    /// The interface, looked up in the namespace.
+    /// Which interface to bind to, looked up in the namespace. The one that stands for all has the
+    /// index by which the kernel binds to all.
     pub(crate) fn find_interface(&self) -> Result<Interface, Error> {
+        if self.all_interfaces {
+            let mut any = Interface::any();
+            any.namespace = self.namespace.clone();
+            return Ok(any);
+        }
         match &self.namespace {
             Some(namespace) => Interface::by_name_in(namespace, &self.interface),
             None => Interface::by_name(&self.interface),

@@ -16,7 +16,8 @@ impl CaptureBuilder {
     /// changes of the link are kept, the last within a millisecond.
     ///
     /// It applies to the waits of [`PacketSource`](netring_sys::PacketSource) and the loops that
-    /// are built on them. Async readers do not block a thread, and so do not spin.
+    /// are built on them. Async readers do not block a thread, and so do not spin; nor do
+    /// [`Captures`](crate::Captures), which wait for several rings.
     ///
     /// The kernel's own busy polling (`SO_BUSY_POLL`, `SO_PREFER_BUSY_POLL`,
     /// `SO_BUSY_POLL_BUDGET`) is not offered because it does nothing for a packet socket: the

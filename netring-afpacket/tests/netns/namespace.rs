@@ -5,7 +5,7 @@ use std::os::fd::AsFd;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use netring_afpacket::{Capture, LinkState, Profile};
+use netring_afpacket::{Capture, Captures, Fanout, FanoutGroup, FanoutMode, LinkState, Profile};
 use netring_sys::{Count, Error, Interface, Namespace, PacketSource};
 use xtask::load::wait_until;
 use xtask::netns::{Netns, ip, ip_says, own_names, veth};
@@ -42,6 +42,14 @@ fn send(numbers: std::ops::Range<u64>) {
     numbers.for_each(|n| sender.send(&numbered(n, 100)).unwrap());
 }
 
+/// The same, as work for another namespace.
+fn sends(numbers: std::ops::Range<u64>) -> impl FnOnce() -> std::io::Result<()> + Send {
+    move || {
+        send(numbers);
+        Ok(())
+    }
+}
+
 fn numbers(capture: &mut Capture, count: usize) -> Vec<u64> {
     let packets = collect(capture, count, LIMIT).unwrap();
     let number = |packet: &netring_sys::PacketBuf| number(packet.data()).unwrap();
@@ -60,11 +68,7 @@ fn s24_a_capture_in_another_namespace_is_of_the_interface_there() {
 
     let mut capture = small(&namespace).build().unwrap();
     send(0..50);
-    let far = || {
-        send(100..150);
-        Ok(())
-    };
-    there.run(far).unwrap();
+    there.run(sends(100..150)).unwrap();
     assert_eq!(numbers(&mut capture, 50), (100..150).collect::<Vec<_>>());
     assert!(collect(&mut capture, 1, SILENCE).unwrap().is_empty());
     let stats = capture.stats().unwrap();
@@ -236,4 +240,65 @@ fn the_namespace_of_a_thread_is_its_own_whatever_happens_in_another() {
     // A copy of the descriptor is the same namespace.
     let copy = namespace.as_fd().try_clone_to_owned().unwrap();
     assert_eq!(Namespace::from_fd(copy).unwrap(), namespace);
+}
+
+#[test]
+#[ignore = "needs a network namespace: cargo xtask test-netns"]
+fn a_fanout_group_in_another_namespace_shares_the_packets_there() {
+    let (_here, there) = two();
+    let namespace = there.handle().unwrap();
+    let fanout = Fanout::new(FanoutMode::LoadBalance).workers(2);
+    let mut group = FanoutGroup::open(small(&namespace), fanout).unwrap();
+    send(0..20);
+    there.run(sends(100..120)).unwrap();
+    let mut all = Vec::new();
+    for worker in group.workers_mut() {
+        assert_eq!(worker.interface().namespace.as_ref(), Some(&namespace));
+        let received = numbers(worker, 10);
+        assert_eq!(received.len(), 10);
+        all.extend(received);
+    }
+    all.sort_unstable();
+    assert_eq!(all, (100..120).collect::<Vec<_>>());
+    assert_eq!(group.stats().unwrap().offered, Count::Exact(20));
+}
+
+#[test]
+#[ignore = "needs a network namespace: cargo xtask test-netns"]
+fn all_and_several_interfaces_are_those_of_the_namespace() {
+    let (_here, there) = two();
+    let before = of_this_thread();
+    let namespace = there.handle().unwrap();
+    let inbound = || small(&namespace).ignore_outgoing(true);
+    let mut all = inbound().all_interfaces().build().unwrap();
+    let each = Capture::builder().namespace(namespace.clone());
+    let each = each.profile(Profile::LowMemory).ignore_outgoing(true);
+    let each = each.retire_timeout(Duration::from_millis(5));
+    let builder = Captures::builder(each).interfaces(["v1", "w1"]).join(true);
+    let mut several = builder.build().unwrap();
+    assert_eq!(several.captures().len(), 1);
+    send(0..20);
+    there.run(sends(100..120)).unwrap();
+    assert_eq!(numbers(&mut all, 20), (100..120).collect::<Vec<_>>());
+    let packets = collect(&mut several, 20, LIMIT).unwrap();
+    let numbers = packets.iter().map(|packet| number(packet.data()).unwrap());
+    assert_eq!(numbers.collect::<Vec<_>>(), (100..120).collect::<Vec<_>>());
+    // One that appears here does not join, one that appears there does.
+    veth("w0", "w1").unwrap();
+    there.run(|| veth("w0", "w1")).unwrap();
+    wait_until("w1 has joined", LIMIT, || {
+        several.wait(Some(Duration::ZERO)).unwrap();
+        several.captures().len() == 2
+    });
+    let joined = several.captures().map(|(_, capture)| capture.interface());
+    let joined: Vec<_> = joined.cloned().collect();
+    assert!(
+        joined
+            .iter()
+            .all(|one| one.namespace.as_ref() == Some(&namespace))
+    );
+    assert_eq!(joined[1].name, "w1");
+    let there_too = || Ok(Interface::by_name("w1").unwrap().index);
+    assert_eq!(joined[1].index, there.run(there_too).unwrap());
+    assert_eq!(of_this_thread(), before);
 }

@@ -37,6 +37,9 @@ impl fmt::Display for Error {
             Self::Closed => f.write_str("it is closed: an earlier error was final"),
             // The error of another crate says what happened: it belongs to the text.
             Self::Source { what, source } => write!(f, "{what}: {source}"),
+            Self::SourceLost { origin, error } => {
+                write!(f, "source {origin} has ended, the others continue: {error}")
+            }
             Self::NoSuchInterface { .. }
             | Self::NoSuchNamespace { .. }
             | Self::LinkDown { .. }
@@ -158,6 +161,9 @@ fn listing(namespace: &str) -> String {
 /// What to do about a name that no interface has; `command` lists the interfaces.
 fn about_name(name: &str, command: &str) -> String {
     let list = format!("{command} lists those that exist");
+    if name == "any" {
+        return format!("{list}; `Capture::builder().all_interfaces()` captures from all of them");
+    }
     let bare = name.trim().trim_end_matches(':');
     match bare.split_once('@') {
         Some((before, _)) => format!(

@@ -34,7 +34,7 @@ pub enum Membership {
 
 impl Membership {
     /// The setting, as the builders name it.
-    const fn setting(&self) -> &'static str {
+    pub const fn setting(&self) -> &'static str {
         match self {
             Self::Promiscuous => "promiscuous",
             Self::AllMulticast => "all_multicast",
