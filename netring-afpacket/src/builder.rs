@@ -1,7 +1,10 @@
 //! The settings of a capture.
 
 mod check;
+mod kernel_filter;
 
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
 use std::time::Duration;
 
 use netring_sys::{Filter, Profile};
@@ -39,6 +42,8 @@ pub struct CaptureBuilder {
     pub(crate) timestamps: TimestampSource,
     pub(crate) rx_hash: bool,
     pub(crate) filter: Option<Filter>,
+    pub(crate) ebpf_filter: Option<Arc<OwnedFd>>,
+    pub(crate) lock_filter: bool,
 }
 
 impl CaptureBuilder {
@@ -56,6 +61,8 @@ impl CaptureBuilder {
             timestamps: TimestampSource::default(),
             rx_hash: false,
             filter: None,
+            ebpf_filter: None,
+            lock_filter: false,
         }
     }
 

@@ -4,6 +4,7 @@ mod batch;
 mod capture;
 mod counters;
 pub(crate) mod geometry;
+mod live_filter;
 mod open;
 mod pace;
 mod parse;

@@ -49,6 +49,7 @@ impl CaptureBuilder {
             let why = "0 bytes; keep at least 1, or leave it unset to keep all".into();
             return refuse("snap_len", why);
         }
+        self.check_kernel_filter()?;
         if let Some(filter) = &self.filter {
             filter.check()?;
         }

@@ -173,6 +173,10 @@ impl Capture {
         self.reader.geometry()
     }
 
+    pub(crate) const fn snap_len(&self) -> Option<u32> {
+        self.reader.snap_len()
+    }
+
     pub(crate) fn socket(&self) -> BorrowedFd<'_> {
         self.socket.as_fd()
     }

@@ -6,8 +6,8 @@ use netring_sys::kernel::packet::{
     ETH_P_ALL, TP_FT_REQ_FILL_RXHASH, TPACKET_V2, TPACKET_V3, tpacket_req3,
 };
 use netring_sys::syscall::{
-    set_packet_ignore_outgoing, set_packet_reserve, set_packet_rx_ring, set_packet_timestamp,
-    set_packet_version,
+    lock_filter, set_packet_ignore_outgoing, set_packet_reserve, set_packet_rx_ring,
+    set_packet_timestamp, set_packet_version,
 };
 use netring_sys::wait::Waiter;
 use netring_sys::{Error, Interface, Mmap, Promiscuous, SyscallError};
@@ -55,7 +55,13 @@ fn prepare(builder: &CaptureBuilder) -> Result<Capture, Error> {
         set_packet_ignore_outgoing(fd, ignore)?;
     }
     socket::bind(fd, &interface, 0)?;
-    socket::attach(fd, builder.filter.as_ref(), builder.snap_len)?;
+    match &builder.ebpf_filter {
+        Some(program) => socket::attach_ebpf(fd, program.as_fd())?,
+        None => socket::attach(fd, builder.filter.as_ref(), builder.snap_len)?,
+    }
+    if builder.lock_filter {
+        lock_filter(fd)?;
+    }
 
     let features = match builder.rx_hash {
         true => TP_FT_REQ_FILL_RXHASH,

@@ -5,6 +5,7 @@ mod sandbox;
 
 mod immediate;
 mod link;
+mod live_filter;
 mod packets;
 mod pause;
 mod ring;

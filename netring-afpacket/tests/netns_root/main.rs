@@ -1,4 +1,5 @@
 //! Captures that need a privilege of the host, or a user without one.
 
+mod ebpf_filter;
 mod refused;
 mod tun;
