@@ -54,7 +54,8 @@ pub use contract::{
 pub use error::{Error, SyscallError};
 pub use filter::{Filter, Matcher};
 pub use packet::{
-    Checksum, Clock, Direction, LinkType, Meta, Packet, PacketBuf, Timestamp, VlanTag,
+    Checksum, Clock, Direction, LinkAddress, LinkType, Meta, Offload, Packet, PacketBuf,
+    PartialChecksum, SegmentKind, Segmentation, Timestamp, VlanTag,
 };
 pub use parse_error::ParseError;
 pub use xdp_program::{XdpMode, XdpProgram};

@@ -29,7 +29,7 @@ pub use packet::{
     add_packet_membership, attach_bpf, attach_filter, bind_packet, detach_filter,
     drop_packet_membership, lock_filter, packet_socket, packet_socket_address, packet_statistics,
     receive, send, set_packet_ignore_outgoing, set_packet_reserve, set_packet_rx_ring,
-    set_packet_timestamp, set_packet_version, take_socket_error,
+    set_packet_timestamp, set_packet_version, set_packet_vnet_hdr, take_socket_error,
 };
 pub use page::page_size;
 pub use poll::{
