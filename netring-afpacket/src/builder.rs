@@ -2,6 +2,7 @@
 
 mod check;
 mod kernel_filter;
+mod shape;
 
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
@@ -44,6 +45,8 @@ pub struct CaptureBuilder {
     pub(crate) filter: Option<Filter>,
     pub(crate) ebpf_filter: Option<Arc<OwnedFd>>,
     pub(crate) lock_filter: bool,
+    pub(crate) vlan_in_bytes: bool,
+    pub(crate) offload_state: bool,
 }
 
 impl CaptureBuilder {
@@ -63,6 +66,8 @@ impl CaptureBuilder {
             filter: None,
             ebpf_filter: None,
             lock_filter: false,
+            vlan_in_bytes: false,
+            offload_state: false,
         }
     }
 

@@ -26,6 +26,8 @@ impl Parser {
         let context = Context {
             snap_len: usize::MAX,
             features,
+            offload: false,
+            vlan_in_bytes: false,
         };
         Self {
             context,

@@ -8,6 +8,7 @@ mod live_filter;
 mod open;
 mod pace;
 mod parse;
+mod prepare;
 mod reader;
 mod ring;
 
@@ -16,3 +17,4 @@ pub use capture::Capture;
 pub use geometry::RingGeometry;
 #[cfg(any(test, feature = "__internal"))]
 pub(crate) use parse::{Context, Counts, Packets, Position};
+pub(crate) use prepare::TAG;

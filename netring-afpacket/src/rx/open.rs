@@ -6,14 +6,14 @@ use netring_sys::kernel::packet::{
     ETH_P_ALL, TP_FT_REQ_FILL_RXHASH, TPACKET_V2, TPACKET_V3, tpacket_req3,
 };
 use netring_sys::syscall::{
-    lock_filter, set_packet_ignore_outgoing, set_packet_reserve, set_packet_rx_ring,
-    set_packet_timestamp, set_packet_version,
+    lock_filter, set_packet_ignore_outgoing, set_packet_rx_ring, set_packet_timestamp,
+    set_packet_version,
 };
 use netring_sys::wait::Waiter;
 use netring_sys::{Error, Interface, Mmap, Promiscuous, SyscallError};
 
 use super::capture::Capture;
-use super::geometry::{FRAME_SIZE, MIN_BLOCKS, RingGeometry, SLOT_RESERVE};
+use super::geometry::{FRAME_SIZE, MIN_BLOCKS, RingGeometry};
 use super::pace::Pace;
 use super::parse::Context;
 use super::reader::Reader;
@@ -46,10 +46,10 @@ fn prepare(builder: &CaptureBuilder) -> Result<Capture, Error> {
     let fd = socket.as_fd();
     if builder.immediate {
         set_packet_version(fd, TPACKET_V2)?;
-        set_packet_reserve(fd, SLOT_RESERVE)?;
     } else {
         set_packet_version(fd, TPACKET_V3)?;
     }
+    builder.shape(fd)?;
     set_packet_timestamp(fd, builder.timestamps as u32)?;
     if let Some(ignore) = ignore_outgoing(builder.ignore_outgoing, &interface) {
         set_packet_ignore_outgoing(fd, ignore)?;
@@ -79,6 +79,8 @@ fn prepare(builder: &CaptureBuilder) -> Result<Capture, Error> {
     let context = Context {
         snap_len: builder.snap_len.map_or(usize::MAX, |bytes| bytes as usize),
         features,
+        offload: builder.offload_state,
+        vlan_in_bytes: builder.vlan_in_bytes,
     };
     let pace = Pace::new(geometry, builder.retire_timeout);
     let reader = Reader::new(ring, geometry, context, pace);

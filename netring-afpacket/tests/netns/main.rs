@@ -11,4 +11,5 @@ mod pause;
 mod ring;
 mod sandboxed;
 mod setup;
+mod shape;
 mod wait;
