@@ -1,5 +1,6 @@
 //! The settings of a capture.
 
+mod card;
 mod check;
 mod kernel_filter;
 mod shape;
@@ -47,6 +48,8 @@ pub struct CaptureBuilder {
     pub(crate) lock_filter: bool,
     pub(crate) vlan_in_bytes: bool,
     pub(crate) offload_state: bool,
+    pub(crate) enable_hardware_timestamps: bool,
+    pub(crate) replace_hardware_timestamps: bool,
 }
 
 impl CaptureBuilder {
@@ -68,6 +71,8 @@ impl CaptureBuilder {
             lock_filter: false,
             vlan_in_bytes: false,
             offload_state: false,
+            enable_hardware_timestamps: false,
+            replace_hardware_timestamps: false,
         }
     }
 

@@ -88,6 +88,6 @@ pub mod internal;
 pub use builder::CaptureBuilder;
 pub use netring_sys::kernel::filter::SockFilter;
 pub use netring_sys::wait::{LinkMonitor, LinkState, StopHandle};
-pub use netring_sys::{Filter, Profile};
+pub use netring_sys::{Filter, HardwareTimestamps, Profile};
 pub use rx::{Batch, Capture, RingGeometry};
 pub use socket::TimestampSource;

@@ -24,9 +24,10 @@ pub enum TimestampSource {
     /// report [`Software`](netring_sys::Clock::Software).
     #[doc(alias = "SOF_TIMESTAMPING_SYS_HARDWARE")]
     SysHardware = SOF_TIMESTAMPING_SYS_HARDWARE,
-    /// The card's own clock. Timestamping must be enabled on the card (`SIOCSHWTSTAMP`, by
-    /// `hwstamp_ctl` or a PTP daemon). A packet that the card did not stamp has the kernel's time,
-    /// and reports [`Software`](netring_sys::Clock::Software).
+    /// The card's own clock. Timestamping must be enabled on the card (`SIOCSHWTSTAMP`): by
+    /// [`enable_hardware_timestamps`](crate::CaptureBuilder::enable_hardware_timestamps), by
+    /// `hwstamp_ctl` or by a PTP daemon. A packet that the card did not stamp has the kernel's
+    /// time, and reports [`Software`](netring_sys::Clock::Software).
     #[doc(alias = "SOF_TIMESTAMPING_RAW_HARDWARE")]
     RawHardware = SOF_TIMESTAMPING_RAW_HARDWARE,
 }

@@ -12,7 +12,7 @@ pub use buf::PacketBuf;
 pub use link_address::LinkAddress;
 pub use link_type::LinkType;
 pub use meta::{Checksum, Direction, Meta};
-pub use offload::{Offload, PartialChecksum, SegmentKind, Segmentation};
+pub use offload::{Offload, PartialChecksum, Segmentation, Segments};
 pub use timestamp::{Clock, Timestamp};
 pub use vlan::VlanTag;
 

@@ -47,7 +47,7 @@ fn metadata_of_a_packet_keeps_every_word() {
             "queue": 3,
             "sender": {"len": 6, "bytes": [2, 0, 0, 0, 0, 9, 0, 0]},
             "offload": {
-                "segmentation": {"kind": "Tcp6", "ecn": true, "segment_len": 1428, "linear_len": 74},
+                "segments": {"kind": "Tcp6", "ecn": true, "segment_len": 1428, "linear_len": 74},
                 "checksum": {"start": 54, "offset": 16},
             },
         })

@@ -51,6 +51,7 @@ impl CaptureBuilder {
         }
         self.check_kernel_filter()?;
         self.check_shape()?;
+        self.check_card()?;
         if let Some(filter) = &self.filter {
             filter.check()?;
         }

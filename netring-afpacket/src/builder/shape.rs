@@ -4,7 +4,7 @@ use std::os::fd::BorrowedFd;
 
 use netring_sys::Error;
 use netring_sys::kernel::packet::TPACKET_ALIGNMENT;
-use netring_sys::syscall::{set_packet_reserve, set_packet_vnet_hdr};
+use netring_sys::syscall::{set_packet_reserve, set_packet_vnet_header};
 
 use super::CaptureBuilder;
 use crate::rx::TAG;
@@ -53,7 +53,7 @@ impl CaptureBuilder {
             set_packet_reserve(fd, slot + tag)?;
         }
         if self.offload_state {
-            set_packet_vnet_hdr(fd, true)?;
+            set_packet_vnet_header(fd, true)?;
         }
         Ok(())
     }

@@ -7,8 +7,8 @@ use std::time::Duration;
 use netring_sys::syscall::packet_statistics;
 use netring_sys::wait::{self, LinkMonitor, LinkState, Stop, StopHandle, Waiter};
 use netring_sys::{
-    Build, Error, Interface, Open, Packet, PacketSource, Promiscuous, Readiness, Stats,
-    SyscallError,
+    Build, Error, HardwareTimestamps, Interface, Open, Packet, PacketSource, Promiscuous,
+    Readiness, Stats, SyscallError,
 };
 
 use super::batch::Batch;
@@ -53,6 +53,8 @@ pub struct Capture {
     socket: OwnedFd,
 
     _promiscuous: Option<Promiscuous>,
+    /// Boxed because it is rarely there.
+    card: Option<Box<HardwareTimestamps>>,
     /// Boxed because a capture is moved about and this is rarely looked at.
     interface: Box<Interface>,
 }
@@ -85,6 +87,7 @@ impl Capture {
             reader,
             socket,
             _promiscuous: promiscuous,
+            card: None,
             interface: Box::new(interface),
         }
     }
@@ -171,6 +174,11 @@ impl Capture {
     /// The requested ring, and the one that was allocated.
     pub const fn ring(&self) -> RingGeometry {
         self.reader.geometry()
+    }
+
+    /// Keeps the card stamping packets for as long as the capture lives.
+    pub(crate) fn hold_card(&mut self, card: Option<HardwareTimestamps>) {
+        self.card = card.map(Box::new);
     }
 
     pub(crate) const fn snap_len(&self) -> Option<u32> {

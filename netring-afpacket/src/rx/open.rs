@@ -89,9 +89,12 @@ fn prepare(builder: &CaptureBuilder) -> Result<Capture, Error> {
         true => Some(Promiscuous::set(&interface)?),
         false => None,
     };
+    let card = builder.set_card(&interface)?;
     // Before the second bind, so that a link which goes down right after it is reported.
     let waiter = Waiter::new(fd, &interface)?;
-    Ok(Capture::new(socket, waiter, reader, interface, promiscuous))
+    let mut capture = Capture::new(socket, waiter, reader, interface, promiscuous);
+    capture.hold_card(card);
+    Ok(capture)
 }
 
 /// On a loopback interface each packet would be captured twice. The option is not set if that

@@ -11,7 +11,7 @@ use netring_sys::kernel::packet::{
 };
 use netring_sys::{
     Checksum, Count, Direction, Interface, LinkAddress, PacketBatch, PacketBuf, PacketSource,
-    SegmentKind, VlanTag, syscall,
+    Segmentation, VlanTag, syscall,
 };
 use xtask::netns::{Netns, ip, veth};
 use xtask::wire::{Sender, collect, numbered, tcp4, udp4};
@@ -162,7 +162,7 @@ fn s13_each_of_many_tagged_frames_is_whole_while_the_ring_goes_round() {
                 assert_eq!(packet.data(), frame(seen));
                 let offload = packet.offload();
                 assert_eq!(offload.is_none(), is_slots);
-                assert!(offload.is_none_or(|state| state.segmentation().is_none()));
+                assert!(offload.is_none_or(|state| state.segments().is_none()));
                 seen += 1;
             }
         }
@@ -182,7 +182,7 @@ impl Unfinished {
     fn on(interface: &str) -> Self {
         let index = Interface::by_name(interface).unwrap().index;
         let socket = syscall::packet_socket().unwrap();
-        syscall::set_packet_vnet_hdr(socket.as_fd(), true).unwrap();
+        syscall::set_packet_vnet_header(socket.as_fd(), true).unwrap();
         syscall::bind_packet(socket.as_fd(), index, 0).unwrap();
         Self(socket)
     }
@@ -223,13 +223,13 @@ fn p24_a_packet_reports_its_segments_and_its_partial_checksum() {
         (
             unfinished(VIRTIO_NET_HDR_GSO_TCPV4, 1000, 34, 16),
             &tcp,
-            Some((SegmentKind::Tcp4, 1000)),
+            Some((Some(Segmentation::Tcp4), 1000)),
             Some((34, 16)),
         ),
         (
             unfinished(VIRTIO_NET_HDR_GSO_UDP_L4, 800, 34, 6),
             &udp,
-            Some((SegmentKind::Udp, 800)),
+            Some((Some(Segmentation::Udp), 800)),
             Some((34, 6)),
         ),
         (unfinished(0, 0, 34, 6), &small, None, Some((34, 6))),
@@ -244,7 +244,7 @@ fn p24_a_packet_reports_its_segments_and_its_partial_checksum() {
             // A partial checksum is left alone.
             assert_eq!(packet.data(), &frame[..]);
             let offload = packet.offload().unwrap();
-            let found = offload.segmentation();
+            let found = offload.segments();
             assert_eq!(found.map(|cut| (cut.kind, cut.segment_len)), cut);
             assert!(found.is_none_or(|cut| usize::from(cut.linear_len) >= 42));
             let found = offload.checksum();
@@ -272,7 +272,7 @@ fn p24_offsets_are_those_of_the_bytes_with_and_without_a_tag() {
             wire.send(header, &tagged);
             let packet = take(&mut capture, 1).remove(0);
             let offload = packet.offload().unwrap();
-            assert_eq!(offload.segmentation().unwrap().segment_len, 1000);
+            assert_eq!(offload.segments().unwrap().segment_len, 1000);
             let at = offload.checksum().unwrap();
             assert_eq!((at.start, at.offset), (start, 16));
             assert_eq!(packet.vlan().is_some(), !in_bytes);

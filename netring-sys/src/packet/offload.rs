@@ -13,7 +13,7 @@ use crate::kernel::packet::{
 ///
 /// A packet that this host sends, or that passes a bridge or veth, is often not yet as it will be
 /// on a cable: its checksum is left to the card ([`checksum`](Self::checksum)), and it is segmented
-/// by the card ([`segmentation`](Self::segmentation)). One that was received can be several
+/// by the card ([`segments`](Self::segments)). One that was received can be several
 /// segments that the kernel or the card joined (GRO, LRO).
 #[doc(alias = "virtio_net_hdr")]
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
@@ -34,16 +34,16 @@ const REPORTED: u8 = 0x80;
 
 impl Offload {
     /// How the packet is cut into frames; `None` if it is one frame.
-    pub const fn segmentation(&self) -> Option<Segmentation> {
+    pub const fn segments(&self) -> Option<Segments> {
         let header = self.header();
         let kind = match header.gso_type & !VIRTIO_NET_HDR_GSO_ECN {
             VIRTIO_NET_HDR_GSO_NONE => return None,
-            VIRTIO_NET_HDR_GSO_TCPV4 => SegmentKind::Tcp4,
-            VIRTIO_NET_HDR_GSO_TCPV6 => SegmentKind::Tcp6,
-            VIRTIO_NET_HDR_GSO_UDP_L4 => SegmentKind::Udp,
-            _ => SegmentKind::Unknown,
+            VIRTIO_NET_HDR_GSO_TCPV4 => Some(Segmentation::Tcp4),
+            VIRTIO_NET_HDR_GSO_TCPV6 => Some(Segmentation::Tcp6),
+            VIRTIO_NET_HDR_GSO_UDP_L4 => Some(Segmentation::Udp),
+            _ => None,
         };
-        Some(Segmentation {
+        Some(Segments {
             kind,
             ecn: header.gso_type & VIRTIO_NET_HDR_GSO_ECN != 0,
             segment_len: header.gso_size,
@@ -64,7 +64,7 @@ impl Offload {
         })
     }
 
-    /// The kernel's header, as [`PACKET_VNET_HDR`](crate::syscall::set_packet_vnet_hdr) has it.
+    /// The kernel's header, as [`PACKET_VNET_HDR`](crate::syscall::set_packet_vnet_header) has it.
     pub const fn header(&self) -> virtio_net_hdr {
         let [flags, gso_type, a, b] = self.about.get().to_ne_bytes();
         let [c, d, e, f] = self.sizes.to_ne_bytes();
@@ -98,7 +98,7 @@ impl From<virtio_net_hdr> for Offload {
 impl fmt::Debug for Offload {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Offload")
-            .field("segmentation", &self.segmentation())
+            .field("segments", &self.segments())
             .field("checksum", &self.checksum())
             .finish()
     }
@@ -108,7 +108,7 @@ impl fmt::Debug for Offload {
 #[cfg(feature = "serde")]
 #[derive(serde::Serialize, serde::Deserialize)]
 struct Parts {
-    segmentation: Option<Segmentation>,
+    segments: Option<Segments>,
     checksum: Option<PartialChecksum>,
 }
 
@@ -116,7 +116,7 @@ struct Parts {
 impl From<Offload> for Parts {
     fn from(offload: Offload) -> Self {
         Self {
-            segmentation: offload.segmentation(),
+            segments: offload.segments(),
             checksum: offload.checksum(),
         }
     }
@@ -126,12 +126,12 @@ impl From<Offload> for Parts {
 impl From<Parts> for Offload {
     fn from(parts: Parts) -> Self {
         let mut header = virtio_net_hdr::default();
-        if let Some(cut) = parts.segmentation {
+        if let Some(cut) = parts.segments {
             header.gso_type = match cut.kind {
-                SegmentKind::Tcp4 => VIRTIO_NET_HDR_GSO_TCPV4,
-                SegmentKind::Tcp6 => VIRTIO_NET_HDR_GSO_TCPV6,
-                SegmentKind::Udp => VIRTIO_NET_HDR_GSO_UDP_L4,
-                SegmentKind::Unknown => !VIRTIO_NET_HDR_GSO_ECN,
+                Some(Segmentation::Tcp4) => VIRTIO_NET_HDR_GSO_TCPV4,
+                Some(Segmentation::Tcp6) => VIRTIO_NET_HDR_GSO_TCPV6,
+                Some(Segmentation::Udp) => VIRTIO_NET_HDR_GSO_UDP_L4,
+                None => !VIRTIO_NET_HDR_GSO_ECN,
             };
             if cut.ecn {
                 header.gso_type |= VIRTIO_NET_HDR_GSO_ECN;
@@ -150,9 +150,9 @@ impl From<Parts> for Offload {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[non_exhaustive]
-pub struct Segmentation {
-    /// The protocol of the segments.
-    pub kind: SegmentKind,
+pub struct Segments {
+    /// The protocol of the segments; `None` for one that this version does not know.
+    pub kind: Option<Segmentation>,
     /// Whether the segments carry the congestion window reduced flag (TCP with ECN), which only the
     /// first keeps.
     pub ecn: bool,
@@ -165,11 +165,11 @@ pub struct Segmentation {
     pub linear_len: u16,
 }
 
-/// The protocol of the segments of a packet.
+/// Into what a packet is segmented.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[non_exhaustive]
-pub enum SegmentKind {
+pub enum Segmentation {
     /// TCP over IPv4.
     #[doc(alias = "VIRTIO_NET_HDR_GSO_TCPV4")]
     Tcp4,
@@ -179,8 +179,6 @@ pub enum SegmentKind {
     /// UDP over IPv4 or IPv6: each segment is a datagram.
     #[doc(alias = "VIRTIO_NET_HDR_GSO_UDP_L4")]
     Udp,
-    /// A kind that this version does not know.
-    Unknown,
 }
 
 /// Where a checksum is that is not computed yet: the field holds the sum of the pseudo header.
@@ -212,20 +210,20 @@ mod tests {
         };
         for flags in [0, 2, 0x80, 0xfe] {
             let found = Offload::from(header(flags, 0));
-            assert_eq!((found.segmentation(), found.checksum()), (None, None));
+            assert_eq!((found.segments(), found.checksum()), (None, None));
         }
         let partial = Offload::from(header(0xff, 0)).checksum().unwrap();
         assert_eq!((partial.start, partial.offset), (34, 16));
         for (gso_type, kind, ecn) in [
-            (1, SegmentKind::Tcp4, false),
-            (0x81, SegmentKind::Tcp4, true),
-            (4, SegmentKind::Tcp6, false),
-            (5, SegmentKind::Udp, false),
-            (3, SegmentKind::Unknown, false),
-            (0xff, SegmentKind::Unknown, true),
+            (1, Some(Segmentation::Tcp4), false),
+            (0x81, Some(Segmentation::Tcp4), true),
+            (4, Some(Segmentation::Tcp6), false),
+            (5, Some(Segmentation::Udp), false),
+            (3, None, false),
+            (0xff, None, true),
         ] {
             let found = Offload::from(header(0x7e, gso_type));
-            let cut = found.segmentation().unwrap();
+            let cut = found.segments().unwrap();
             assert_eq!((cut.kind, cut.ecn), (kind, ecn));
             assert_eq!((cut.segment_len, cut.linear_len), (1448, 54));
             assert_eq!(found.checksum(), None);

@@ -20,7 +20,7 @@ use crate::kernel::filter::SockFilter;
 use crate::kernel::packet::{packet_mreq, sockaddr_ll, tpacket_req3, tpacket_stats_v3};
 
 pub use filter::{attach_bpf, detach_filter, lock_filter};
-pub use vnet::set_packet_vnet_hdr;
+pub use vnet::set_packet_vnet_header;
 
 /// Opens a raw packet socket, which receives nothing until it is bound with a protocol.
 ///

@@ -15,7 +15,7 @@ use crate::syscall::set_option;
 /// `EBUSY` once a ring exists.
 // [`PACKET_VNET_HDR`]: https://elixir.bootlin.com/linux/v6.12.117/source/net/packet/af_packet.c#L4063
 #[doc(alias = "PACKET_VNET_HDR")]
-pub fn set_packet_vnet_hdr(fd: BorrowedFd<'_>, on: bool) -> Result<(), SyscallError> {
+pub fn set_packet_vnet_header(fd: BorrowedFd<'_>, on: bool) -> Result<(), SyscallError> {
     let on = c_int::from(on);
     let call = "setsockopt(PACKET_VNET_HDR)";
     set_option(fd, SOL_PACKET, libc::PACKET_VNET_HDR, &on, call)
