@@ -18,27 +18,22 @@ impl Capture {
     /// [`Filtered`](netring_sys::adapters::Filtered) with the new filter for that long.
     ///
     /// ```no_run
-    /// use netring_afpacket::{Capture, SockFilter};
+    /// use netring_afpacket::{Capture, Filter};
     ///
     /// let mut capture = Capture::open("eth0")?;
-    /// // ARP: `ether proto 0x0806`
-    /// capture.set_filter([
-    ///     SockFilter::stmt(0x28, 12),
-    ///     SockFilter::jump(0x15, 0x0806, 0, 1),
-    ///     SockFilter::stmt(0x06, u32::MAX),
-    ///     SockFilter::stmt(0x06, 0),
-    /// ])?;
+    /// capture.set_filter("arp or udp port 53".parse::<Filter>()?)?;
     /// # Ok::<(), netring_sys::Error>(())
     /// ```
     ///
     /// # Errors
-    /// [`Error::Config`] for an invalid program, or if the filter is
-    /// [locked](crate::CaptureBuilder::lock_filter). The old filter then stays.
+    /// [`Error::Config`] for an invalid program, for an expression that the interface's link type
+    /// does not have, or if the filter is [locked](crate::CaptureBuilder::lock_filter). The old
+    /// filter then stays.
     #[doc(alias = "SO_ATTACH_FILTER")]
     pub fn set_filter(&mut self, filter: impl Into<Filter>) -> Result<(), Error> {
-        let filter = filter.into();
-        filter.check()?;
-        socket::attach(self.socket(), Some(&filter), self.snap_len())
+        let link_type = self.interface().link_type();
+        let program = filter.into().for_live_socket(link_type)?;
+        socket::attach(self.socket(), Some(&program), self.snap_len())
     }
 
     /// Removes the filter while the capture runs: every packet is then captured. The

@@ -1,6 +1,6 @@
 //! Opens a capture, in an order that lets no wrong packet into its ring.
 
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, BorrowedFd};
 
 use netring_sys::kernel::packet::{
     ETH_P_ALL, TP_FT_REQ_FILL_RXHASH, TPACKET_V2, TPACKET_V3, tpacket_req3,
@@ -55,13 +55,7 @@ fn prepare(builder: &CaptureBuilder) -> Result<Capture, Error> {
         set_packet_ignore_outgoing(fd, ignore)?;
     }
     socket::bind(fd, &interface, 0)?;
-    match &builder.ebpf_filter {
-        Some(program) => socket::attach_ebpf(fd, program.as_fd())?,
-        None => socket::attach(fd, builder.filter.as_ref(), builder.snap_len)?,
-    }
-    if builder.lock_filter {
-        lock_filter(fd)?;
-    }
+    attach_filter(fd, builder, &interface)?;
 
     let features = match builder.rx_hash {
         true => TP_FT_REQ_FILL_RXHASH,
@@ -95,6 +89,26 @@ fn prepare(builder: &CaptureBuilder) -> Result<Capture, Error> {
     let mut capture = Capture::new(socket, waiter, reader, interface, promiscuous);
     capture.hold_card(card);
     Ok(capture)
+}
+
+/// Attaches the filter of the settings, and locks it if that was requested.
+fn attach_filter(
+    fd: BorrowedFd<'_>,
+    builder: &CaptureBuilder,
+    interface: &Interface,
+) -> Result<(), Error> {
+    match (&builder.ebpf_filter, &builder.filter) {
+        (Some(program), _) => socket::attach_ebpf(fd, program.as_fd())?,
+        (None, Some(filter)) => {
+            let program = filter.for_live_socket(interface.link_type())?;
+            socket::attach(fd, Some(&program), builder.snap_len)?;
+        }
+        (None, None) => socket::attach(fd, None, builder.snap_len)?,
+    }
+    if builder.lock_filter {
+        lock_filter(fd)?;
+    }
+    Ok(())
 }
 
 /// On a loopback interface each packet would be captured twice. The option is not set if that

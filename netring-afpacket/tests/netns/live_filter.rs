@@ -5,7 +5,7 @@ use std::fs;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::time::{Duration, Instant};
 
-use netring_afpacket::{Capture, CaptureBuilder, Profile, SockFilter};
+use netring_afpacket::{Capture, CaptureBuilder, Filter, Profile, SockFilter};
 use netring_sys::kernel::filter::BPF_RET_K;
 use netring_sys::{Count, Error, Interface, PacketSource, errno, syscall};
 use xtask::load::{Flood, wait_until};
@@ -242,4 +242,30 @@ fn a_locked_filter_stays_whatever_is_tried() {
         let packets = collect(&mut capture, 1, SILENCE).unwrap();
         assert_eq!(packets[0].data().len(), kept);
     }
+}
+
+/// An expression is compiled for the link type of the interface when it is set.
+#[test]
+#[ignore = "needs a network namespace: cargo xtask test-netns"]
+fn an_expression_replaces_a_program_and_the_reverse() {
+    let _ns = Netns::enter().unwrap();
+    veth("a", "b").unwrap();
+    let mut capture = builder().filter(to_port(1)).build().unwrap();
+    let sender = Sender::on("b").unwrap();
+    let arrived = |capture: &mut Capture| -> Vec<u16> {
+        for port in [1, 2, 3] {
+            sender.send(&udp4(9, port, b"x")).unwrap();
+        }
+        let packets = collect(capture, usize::MAX, SILENCE).unwrap();
+        packets.iter().map(|packet| port(packet.data())).collect()
+    };
+    let expression = |text: &str| text.parse::<Filter>().unwrap();
+    capture.set_filter(expression("udp dst port 2")).unwrap();
+    assert_eq!(arrived(&mut capture), [2]);
+    capture.set_filter(to_port(3)).unwrap();
+    assert_eq!(arrived(&mut capture), [3]);
+    capture
+        .set_filter(expression("not port 3 and inbound"))
+        .unwrap();
+    assert_eq!(arrived(&mut capture), [1, 2]);
 }
