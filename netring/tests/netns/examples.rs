@@ -13,11 +13,12 @@ use xtask::netns::{Netns, ip, veth};
 use xtask::wire::{Sender, numbered, udp4};
 
 /// The examples that need nothing but CAP_NET_RAW.
-const CAPTURING: [&str; 7] = [
+const CAPTURING: [&str; 8] = [
     "capture",
     "conn_log",
     "filter",
     "flows_async",
+    "hardware_timestamps",
     "scan_detector",
     "thread_channel",
     "top_talkers",
@@ -157,6 +158,7 @@ fn an_argument_that_cannot_be_is_named() {
     argument_is_named("capture", &["lo", "1"], "SECONDS");
     argument_is_named("top_talkers", &["lo"], "SECONDS");
     argument_is_named("filter", &["lo"], "PACKETS");
+    argument_is_named("hardware_timestamps", &["lo"], "PACKETS");
     argument_is_named("thread_channel", &["lo"], "PACKETS");
     argument_is_named("flows_async", &["lo"], "SECONDS");
 }
