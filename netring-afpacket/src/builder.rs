@@ -124,7 +124,8 @@ impl CaptureBuilder {
     /// 10 ns by default. A slot has a fixed size, by default 64 KiB, so the ring holds 960 packets.
     /// [`snap_len`](Self::snap_len) makes slots smaller, so that more fit: 41,000 packets with
     /// 1514. A packet that is larger than its slot is cut and marked as cut.
-    /// [`rx_hash`](Self::rx_hash) and [`retire_timeout`](Self::retire_timeout) are refused, and
+    /// [`rx_hash`](Self::rx_hash), [`offload_state`](Self::offload_state) and
+    /// [`retire_timeout`](Self::retire_timeout) are refused, and
     /// [`Stats::freezes`](netring_sys::Stats::freezes) is not available.
     #[doc(alias = "TPACKET_V2")]
     pub const fn profile(mut self, profile: Profile) -> Self {

@@ -18,3 +18,5 @@ pub use geometry::RingGeometry;
 #[cfg(any(test, feature = "__internal"))]
 pub(crate) use parse::{Context, Counts, Packets, Position};
 pub(crate) use prepare::TAG;
+#[cfg(any(test, feature = "__internal"))]
+pub(crate) use prepare::prepare;

@@ -21,7 +21,7 @@ pub(crate) const TAG: usize = 4;
 const ADDRESSES: usize = 12;
 
 /// Prepares the packets from `first` on, and returns the first that is left.
-pub(super) fn prepare(block: &mut [u8], first: Position, context: &Context) -> Position {
+pub(crate) fn prepare(block: &mut [u8], first: Position, context: &Context) -> Position {
     let (mut first, mut at) = (first, first);
     // Where the header of the packet before `at` is.
     let mut before = None;
