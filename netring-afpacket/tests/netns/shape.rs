@@ -5,13 +5,14 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::time::Duration;
 
 use netring_afpacket::{Capture, CaptureBuilder, Profile};
+use netring_sys::adapters::Filtered;
 use netring_sys::kernel::packet::{
     VIRTIO_NET_HDR_F_NEEDS_CSUM, VIRTIO_NET_HDR_GSO_TCPV4, VIRTIO_NET_HDR_GSO_UDP_L4,
     virtio_net_hdr,
 };
 use netring_sys::{
-    Checksum, Count, Direction, Interface, LinkAddress, PacketBatch, PacketBuf, PacketSource,
-    Segmentation, VlanTag, syscall,
+    Checksum, Count, Direction, Filter, Interface, LinkAddress, PacketBatch, PacketBuf,
+    PacketSource, Segmentation, VlanTag, syscall,
 };
 use xtask::netns::{Netns, ip, veth};
 use xtask::wire::{Sender, collect, numbered, tcp4, udp4};
@@ -172,6 +173,43 @@ fn s13_each_of_many_tagged_frames_is_whole_while_the_ring_goes_round() {
             (stats.dropped, stats.invalid),
             (Count::Exact(0), Count::Exact(0))
         );
+    }
+}
+
+/// Wherever the tag is and wherever the filter runs, the verdict is the same.
+#[test]
+#[ignore = "needs a network namespace: cargo xtask test-netns"]
+fn s13_an_expression_means_the_same_with_the_tag_in_the_bytes() {
+    let _ns = Netns::enter().unwrap();
+    veth("a", "b").unwrap();
+    let sender = Sender::on("b").unwrap();
+    for text in [
+        "vlan 5 and udp",
+        "vlan and vlan 7",
+        "udp",
+        "not vlan",
+        "vlan 0",
+    ] {
+        let filter: Filter = text.parse().unwrap();
+        let mut found = Vec::new();
+        for in_bytes in [false, true] {
+            let builder = || on("a", Profile::LowMemory).vlan_in_bytes(in_bytes);
+            let mut kernel = builder().filter(&filter).build().unwrap();
+            let mut user = Filtered::new(builder().build().unwrap(), &filter).unwrap();
+            for (frame, _) in frames() {
+                sender.send(&frame).unwrap();
+            }
+            let frames = |packets: Vec<PacketBuf>| -> Vec<Vec<u8>> {
+                let frames = packets.iter().map(PacketBuf::as_packet);
+                frames
+                    .map(|packet| packet.wire_bytes().pieces().concat())
+                    .collect()
+            };
+            found.push(frames(collect(&mut kernel, usize::MAX, SILENCE).unwrap()));
+            found.push(frames(collect(&mut user, usize::MAX, SILENCE).unwrap()));
+        }
+        assert!(!found[0].is_empty(), "{text}");
+        assert!(found.iter().all(|frames| *frames == found[0]), "{text}");
     }
 }
 
