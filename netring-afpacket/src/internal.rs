@@ -7,7 +7,7 @@ use std::cell::Cell;
 
 use netring_sys::Packet;
 
-use crate::rx::{Context, Counts, Packets, Position, prepare};
+use crate::rx::{Context, Counts, Packets, Position, prepare_block};
 
 pub use block::BlockBuilder;
 #[cfg(test)]
@@ -45,7 +45,7 @@ impl Parser {
 
     /// The packets of a block that is prepared first, as a capture does once for each block.
     pub fn prepared<'a>(&'a self, block: &'a mut [u8]) -> impl Iterator<Item = Packet<'a>> {
-        let first = prepare(block, Position::first(block), &self.context);
+        let first = prepare_block(block, Position::first(block), &self.context);
         Packets::new(block, &self.context, first, &self.counts)
     }
 

@@ -22,6 +22,9 @@
 //! [`Profile::Immediate`] it hands over each packet at once. [`CaptureBuilder::profile`] lists how
 //! long a pause of the reader each profile outlasts.
 //!
+//! A [`FanoutGroup`] shares the packets of an interface among several captures, for one thread or
+//! task each.
+//!
 //! Capturing needs CAP_NET_RAW in the namespace of the interface, and kernel 4.20 or newer (3.14
 //! without [`CaptureBuilder::ignore_outgoing`]).
 //!
@@ -78,6 +81,7 @@
 #![deny(unsafe_code)]
 
 mod builder;
+mod fanout;
 mod rx;
 mod socket;
 
@@ -86,6 +90,7 @@ mod socket;
 pub mod internal;
 
 pub use builder::CaptureBuilder;
+pub use fanout::{Fanout, FanoutGroup, FanoutHandle, FanoutMode, FanoutProgram, RolloverStats};
 pub use netring_sys::kernel::filter::SockFilter;
 pub use netring_sys::wait::{LinkMonitor, LinkState, StopHandle};
 pub use netring_sys::{Filter, HardwareTimestamps, Profile};

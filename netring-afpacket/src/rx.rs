@@ -14,9 +14,12 @@ mod ring;
 
 pub use batch::Batch;
 pub use capture::Capture;
+pub(crate) use counters::{Counters, KernelCounts};
 pub use geometry::RingGeometry;
+pub(crate) use open::{Gate, compile, ignore_outgoing, lift, prepare};
+pub(crate) use parse::Counts;
 #[cfg(any(test, feature = "__internal"))]
-pub(crate) use parse::{Context, Counts, Packets, Position};
+pub(crate) use parse::{Context, Packets, Position};
 pub(crate) use prepare::TAG;
 #[cfg(any(test, feature = "__internal"))]
-pub(crate) use prepare::prepare;
+pub(crate) use prepare::prepare as prepare_block;

@@ -11,6 +11,7 @@ mod packet;
 mod page;
 mod poll;
 mod sockopt;
+mod uname;
 mod xdp;
 
 use libc::{c_int, c_long, socklen_t};
@@ -27,9 +28,11 @@ pub use link::{generic_netlink_socket, netlink_receive, netlink_send, netlink_so
 pub use mmap::Mmap;
 pub use packet::{
     add_packet_membership, attach_bpf, attach_filter, bind_packet, detach_filter,
-    drop_packet_membership, lock_filter, packet_socket, packet_socket_address, packet_statistics,
-    receive, send, set_packet_ignore_outgoing, set_packet_reserve, set_packet_rx_ring,
-    set_packet_timestamp, set_packet_version, set_packet_vnet_header, take_socket_error,
+    drop_packet_membership, join_packet_fanout, lock_filter, packet_fanout,
+    packet_rollover_statistics, packet_socket, packet_socket_address, packet_statistics, receive,
+    send, set_packet_fanout_ebpf, set_packet_fanout_program, set_packet_ignore_outgoing,
+    set_packet_reserve, set_packet_rx_ring, set_packet_timestamp, set_packet_version,
+    set_packet_vnet_header, take_socket_error,
 };
 pub use page::page_size;
 pub use poll::{
@@ -37,6 +40,7 @@ pub use poll::{
     timer, timer_clear, timer_start,
 };
 pub use sockopt::network_namespace;
+pub use uname::kernel_version;
 pub use xdp::{
     Kick, XdpRing, bind_xdp, kick_receive, kick_transmit, map_xdp_ring, memlock_limit,
     set_busy_poll, set_xdp_ring, set_xdp_transmit_budget, set_xdp_umem, xdp_is_zero_copy,

@@ -27,7 +27,7 @@
 //! | [`prelude`] | | the traits and the few types that almost every program needs |
 #![cfg_attr(
     feature = "afpacket",
-    doc = "| [`afpacket`], [`Capture`] | `afpacket` | capture from an interface through a ring that the kernel fills |"
+    doc = "| [`afpacket`], [`Capture`], [`FanoutGroup`] | `afpacket` | capture from an interface through a ring that the kernel fills, or through one for each thread |"
 )]
 #![cfg_attr(
     feature = "xdp",
@@ -126,7 +126,7 @@ pub use netring_sys::kernel::filter::SockFilter;
 #[cfg(feature = "afpacket")]
 pub use netring_afpacket as afpacket;
 #[cfg(feature = "afpacket")]
-pub use netring_afpacket::Capture;
+pub use netring_afpacket::{Capture, Fanout, FanoutGroup, FanoutMode};
 
 #[cfg(all(feature = "afpacket", feature = "pcap"))]
 pub use input::{Input, InputBatch};

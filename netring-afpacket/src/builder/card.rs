@@ -1,5 +1,7 @@
 //! Timestamps of the card.
 
+use std::sync::Arc;
+
 use netring_sys::{Error, HardwareTimestamps, Interface};
 
 use super::CaptureBuilder;
@@ -38,11 +40,13 @@ impl CaptureBuilder {
     pub(crate) fn set_card(
         &self,
         interface: &Interface,
-    ) -> Result<Option<HardwareTimestamps>, Error> {
+    ) -> Result<Option<Arc<HardwareTimestamps>>, Error> {
         if !self.enable_hardware_timestamps {
             return Ok(None);
         }
-        HardwareTimestamps::enable(interface, self.replace_hardware_timestamps).map(Some)
+        let replace = self.replace_hardware_timestamps;
+        let card = HardwareTimestamps::enable(interface, replace)?;
+        Ok(Some(Arc::new(card)))
     }
 
     /// Refuses timestamps of the card that no packet would show.

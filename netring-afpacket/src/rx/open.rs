@@ -2,12 +2,13 @@
 
 use std::os::fd::{AsFd, BorrowedFd};
 
+use netring_sys::filter::Program;
 use netring_sys::kernel::packet::{
     ETH_P_ALL, TP_FT_REQ_FILL_RXHASH, TPACKET_V2, TPACKET_V3, tpacket_req3,
 };
 use netring_sys::syscall::{
-    lock_filter, set_packet_ignore_outgoing, set_packet_rx_ring, set_packet_timestamp,
-    set_packet_version,
+    detach_filter, lock_filter, set_packet_ignore_outgoing, set_packet_rx_ring,
+    set_packet_timestamp, set_packet_version,
 };
 use netring_sys::wait::Waiter;
 use netring_sys::{Error, Interface, Mmap, Promiscuous, SyscallError};
@@ -28,10 +29,20 @@ impl CaptureBuilder {
     /// Returns [`Error::Config`] for an invalid setting, [`Error::NoSuchInterface`],
     /// [`Error::NotPermitted`] without CAP_NET_RAW, or the call that failed.
     pub fn build(self) -> Result<Capture, Error> {
-        let capture = prepare(&self)?;
+        let mut capture = prepare(&self, Gate::Open)?;
+        capture.hold_card(self.set_card(capture.interface())?);
         socket::bind(capture.socket(), capture.interface(), ETH_P_ALL)?;
         Ok(capture)
     }
+}
+
+/// Which filter a capture has at first.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Gate {
+    /// That of its settings.
+    Open,
+    /// One that rejects everything, until [`lift`] replaces it.
+    Shut,
 }
 
 /// A capture with all its settings that receives nothing until it is bound with a protocol.
@@ -39,7 +50,7 @@ impl CaptureBuilder {
 /// The kernel gives no packet to a socket that is bound with protocol 0, and no packet of another
 /// interface to one that is bound to an interface. So all settings are made before the second bind,
 /// and no packet enters the ring that they would have kept out.
-fn prepare(builder: &CaptureBuilder) -> Result<Capture, Error> {
+pub(crate) fn prepare(builder: &CaptureBuilder, gate: Gate) -> Result<Capture, Error> {
     builder.check()?;
     let interface = Interface::by_name(&builder.interface)?;
     let socket = socket::open()?;
@@ -55,7 +66,10 @@ fn prepare(builder: &CaptureBuilder) -> Result<Capture, Error> {
         set_packet_ignore_outgoing(fd, ignore)?;
     }
     socket::bind(fd, &interface, 0)?;
-    attach_filter(fd, builder, &interface)?;
+    match gate {
+        Gate::Open => attach(fd, builder, compile(builder, &interface)?.as_ref())?,
+        Gate::Shut => socket::reject_all(fd)?,
+    }
 
     let features = match builder.rx_hash {
         true => TP_FT_REQ_FILL_RXHASH,
@@ -83,27 +97,31 @@ fn prepare(builder: &CaptureBuilder) -> Result<Capture, Error> {
         true => Some(Promiscuous::set(&interface)?),
         false => None,
     };
-    let card = builder.set_card(&interface)?;
     // Before the second bind, so that a link which goes down right after it is reported.
     let waiter = Waiter::new(fd, &interface)?;
-    let mut capture = Capture::new(socket, waiter, reader, interface, promiscuous);
-    capture.hold_card(card);
-    Ok(capture)
+    Ok(Capture::new(socket, waiter, reader, interface, promiscuous))
 }
 
-/// Attaches the filter of the settings, and locks it if that was requested.
-fn attach_filter(
-    fd: BorrowedFd<'_>,
+/// The filter of the settings, as this interface needs it.
+pub(crate) fn compile(
     builder: &CaptureBuilder,
     interface: &Interface,
+) -> Result<Option<Program>, Error> {
+    let filter = builder.filter.as_ref();
+    let program = filter.map(|filter| filter.for_live_socket(interface.link_type()));
+    program.transpose()
+}
+
+/// Attaches the filter of the settings, of which `program` is the classic one, and locks it if that
+/// was requested.
+fn attach(
+    fd: BorrowedFd<'_>,
+    builder: &CaptureBuilder,
+    program: Option<&Program>,
 ) -> Result<(), Error> {
-    match (&builder.ebpf_filter, &builder.filter) {
-        (Some(program), _) => socket::attach_ebpf(fd, program.as_fd())?,
-        (None, Some(filter)) => {
-            let program = filter.for_live_socket(interface.link_type())?;
-            socket::attach(fd, Some(&program), builder.snap_len)?;
-        }
-        (None, None) => socket::attach(fd, None, builder.snap_len)?,
+    match &builder.ebpf_filter {
+        Some(program) => socket::attach_ebpf(fd, program.as_fd())?,
+        None => socket::attach(fd, program, builder.snap_len)?,
     }
     if builder.lock_filter {
         lock_filter(fd)?;
@@ -111,9 +129,21 @@ fn attach_filter(
     Ok(())
 }
 
+/// Replaces the filter that rejects everything by that of the settings.
+pub(crate) fn lift(
+    fd: BorrowedFd<'_>,
+    builder: &CaptureBuilder,
+    program: Option<&Program>,
+) -> Result<(), Error> {
+    if builder.ebpf_filter.is_none() && program.is_none() && builder.snap_len.is_none() {
+        detach_filter(fd)?;
+    }
+    attach(fd, builder, program)
+}
+
 /// On a loopback interface each packet would be captured twice. The option is not set if that
 /// changes nothing: kernels before 4.20 do not have it.
-fn ignore_outgoing(requested: Option<bool>, interface: &Interface) -> Option<bool> {
+pub(crate) fn ignore_outgoing(requested: Option<bool>, interface: &Interface) -> Option<bool> {
     requested.or_else(|| interface.is_loopback().then_some(true))
 }
 

@@ -5,7 +5,9 @@ use std::fs;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::time::{Duration, Instant};
 
-use netring_afpacket::{Capture, CaptureBuilder, Filter, Profile, SockFilter};
+use netring_afpacket::{
+    Capture, CaptureBuilder, Fanout, FanoutGroup, FanoutMode, Filter, Profile, SockFilter,
+};
 use netring_sys::kernel::filter::BPF_RET_K;
 use netring_sys::{Count, Error, Interface, PacketSource, errno, syscall};
 use xtask::load::{Flood, wait_until};
@@ -268,4 +270,33 @@ fn an_expression_replaces_a_program_and_the_reverse() {
         .set_filter(expression("not port 3 and inbound"))
         .unwrap();
     assert_eq!(arrived(&mut capture), [1, 2]);
+}
+
+/// The members of a group reject everything until all have joined; what is locked is the filter
+/// that they have then.
+#[test]
+#[ignore = "needs a network namespace: cargo xtask test-netns"]
+fn the_members_of_a_group_have_their_locked_filter() {
+    let _ns = Netns::enter().unwrap();
+    veth("a", "b").unwrap();
+    let sender = Sender::on("b").unwrap();
+    for (builder, expected) in [
+        (builder().filter(to_port(1)), vec![1]),
+        (builder(), vec![1, 2, 3]),
+    ] {
+        let fanout = Fanout::new(FanoutMode::LoadBalance).workers(2);
+        let group = FanoutGroup::open(builder.lock_filter(true), fanout).unwrap();
+        let mut workers = group.into_workers();
+        for port in [1, 2, 3] {
+            sender.send(&udp4(9, port, b"x")).unwrap();
+        }
+        let mut ports = Vec::new();
+        for worker in &mut workers {
+            is_locked(worker.set_filter(to_port(2)));
+            let packets = collect(worker, usize::MAX, SILENCE).unwrap();
+            ports.extend(packets.iter().map(|packet| port(packet.data())));
+        }
+        ports.sort_unstable();
+        assert_eq!(ports, expected);
+    }
 }

@@ -3,6 +3,7 @@
 #[path = "../sandbox/mod.rs"]
 mod sandbox;
 
+mod fanout;
 mod hardware_timestamps;
 mod immediate;
 mod link;

@@ -4,7 +4,9 @@
 use std::os::fd::OwnedFd;
 use std::time::Duration;
 
-use netring_afpacket::{Capture, CaptureBuilder, Profile, SockFilter};
+use netring_afpacket::{
+    Capture, CaptureBuilder, Fanout, FanoutGroup, FanoutMode, Profile, SockFilter,
+};
 use netring_sys::kernel::bpf::{XDP_PASS, bpf_insn};
 use netring_sys::syscall::{bpf_load_socket_filter, bpf_load_xdp};
 use netring_sys::{Count, Error, PacketSource};
@@ -110,6 +112,30 @@ fn what_an_ebpf_program_cannot_be_combined_with_is_refused() {
     assert!(error.to_string().contains("locked (EPERM)"), "{error}");
     let sender = Sender::on("b").unwrap();
     assert_eq!(arrived(&mut locked, &sender), [(1, 100)]);
+}
+
+#[test]
+#[ignore = "needs a network namespace: cargo xtask test-netns"]
+fn the_members_of_a_group_share_an_ebpf_program() {
+    let _ns = Netns::enter().unwrap();
+    veth("a", "b").unwrap();
+    let builder = builder(Profile::LowMemory).ebpf_filter(to_port(2, 50));
+    let fanout = Fanout::new(FanoutMode::LoadBalance).workers(2);
+    let group = FanoutGroup::open(builder, fanout).unwrap();
+    let sender = Sender::on("b").unwrap();
+    let mut workers = group.into_workers();
+    for _ in 0..4 {
+        for port in [2, 2, 1] {
+            sender.send(&udp4(9, port, &[7; 58])).unwrap();
+        }
+    }
+    let mut count = 0;
+    for worker in &mut workers {
+        let packets = collect(worker, usize::MAX, SILENCE).unwrap();
+        assert!(packets.iter().all(|packet| packet.data().len() == 50));
+        count += packets.len();
+    }
+    assert_eq!(count, 8);
 }
 
 #[test]

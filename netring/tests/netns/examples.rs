@@ -16,6 +16,7 @@ use xtask::wire::{Sender, numbered, udp4};
 const CAPTURING: [&str; 8] = [
     "capture",
     "conn_log",
+    "fanout_workers",
     "filter",
     "flows_async",
     "hardware_timestamps",
@@ -157,6 +158,8 @@ fn an_argument_that_cannot_be_is_named() {
     argument_is_named("capture", &["lo"], "PACKETS");
     argument_is_named("capture", &["lo", "1"], "SECONDS");
     argument_is_named("top_talkers", &["lo"], "SECONDS");
+    argument_is_named("fanout_workers", &["lo"], "WORKERS");
+    argument_is_named("fanout_workers", &["lo", "1"], "PACKETS");
     argument_is_named("filter", &["lo"], "PACKETS");
     argument_is_named("hardware_timestamps", &["lo"], "PACKETS");
     argument_is_named("thread_channel", &["lo"], "PACKETS");
