@@ -36,8 +36,8 @@ pub use packet::{
 };
 pub use page::page_size;
 pub use poll::{
-    epoll, epoll_add, epoll_mute, epoll_ready, event, event_signal, poll_readable, poll_writable,
-    timer, timer_clear, timer_start,
+    epoll, epoll_add, epoll_mute, epoll_ready, epoll_remove, event, event_clear, event_signal,
+    poll_readable, poll_writable, timer, timer_clear, timer_start,
 };
 pub use sockopt::network_namespace;
 pub use uname::kernel_version;

@@ -51,6 +51,14 @@ impl CaptureBuilder {
 
     /// Refuses timestamps of the card that no packet would show.
     pub(super) fn check_card(&self) -> Result<(), Error> {
+        if self.enable_hardware_timestamps && self.all_interfaces {
+            let why = "it is a setting of one interface; keep a `netring_sys::HardwareTimestamps` for each that shall have it, or capture \
+                       from each by `Captures`";
+            return Err(Error::Config {
+                setting: "enable_hardware_timestamps",
+                why: why.into(),
+            });
+        }
         let is_shown = matches!(self.timestamps, TimestampSource::RawHardware);
         if self.enable_hardware_timestamps && !is_shown {
             let why = format!(

@@ -44,6 +44,27 @@ impl CaptureBuilder {
         self
     }
 
+    /// The same settings without a filter: a program is as long as its socket uses it, and no
+    /// longer.
+    pub(crate) fn without_filter(mut self) -> Self {
+        (self.filter, self.ebpf_filter) = (None, None);
+        self
+    }
+
+    /// Refuses an eBPF program in place of the filter by which a capture of all interfaces leaves
+    /// out what loopback sends.
+    pub(crate) fn check_loopback(&self) -> Result<(), Error> {
+        if !self.all_interfaces || self.ignore_outgoing.is_some() {
+            return Ok(());
+        }
+        Err(Error::Config {
+            setting: "ebpf_filter",
+            why: "a capture of all interfaces leaves out what loopback sends by a filter of its own, which this would replace; set \
+                  `ignore_outgoing` to say what the program shall see"
+                .into(),
+        })
+    }
+
     /// Refuses what an eBPF program decides alone.
     pub(super) fn check_kernel_filter(&self) -> Result<(), Error> {
         let (setting, why) = match &self.ebpf_filter {
@@ -55,6 +76,7 @@ impl CaptureBuilder {
                 "snap_len",
                 "the eBPF program returns how many bytes to keep; let it return this length",
             ),
+            Some(_) => return self.check_loopback(),
             _ => return Ok(()),
         };
         let why = why.into();

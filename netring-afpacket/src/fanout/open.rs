@@ -14,7 +14,7 @@ use netring_sys::{Error, SyscallError, errno};
 
 use super::settings::{Fanout, FanoutMode};
 use super::{FanoutGroup, Membership};
-use crate::rx::{Gate, compile, ignore_outgoing, lift, prepare};
+use crate::rx::{Gate, ignore_outgoing, lift, prepare};
 use crate::{Capture, CaptureBuilder, socket};
 
 impl FanoutGroup {
@@ -29,7 +29,7 @@ impl FanoutGroup {
         let prepared = (0..fanout.count()).map(|_| prepare(&builder, Gate::Shut));
         let mut workers = prepared.collect::<Result<Vec<_>, _>>()?;
         // Before anything can arrive, and once: it takes longer than all that follows it.
-        let filter = compile(&builder, workers[0].interface())?;
+        let filter = builder.program(workers[0].interface())?;
         let card = builder.set_card(workers[0].interface())?;
         for worker in &mut workers {
             worker.hold_card(card.clone());

@@ -1,4 +1,4 @@
-//! A capture from one interface.
+//! A capture from one interface, or from all.
 
 use std::ops::ControlFlow;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -23,12 +23,16 @@ use crate::fanout::{Member, Membership};
 /// How often a wait looks at the interface if a sandbox forbids watching it.
 const UNWATCHED: Duration = Duration::from_secs(1);
 
-/// Receives the packets of one interface through a ring of blocks that the kernel fills.
+/// Receives the packets of one interface, or of [all](CaptureBuilder::all_interfaces), through a
+/// ring of blocks that the kernel fills.
 ///
 /// It is read as every source is: [`next_batch`](PacketSource::next_batch) waits for a block and
 /// lends it as a [batch](Batch), and [`for_each`](PacketSource::for_each) loops over single
 /// packets. The descriptor ([`AsFd`]) is readable when [`ready`](PacketSource::ready) has something
 /// to report: a block, a stop, or news of the interface.
+///
+/// The removal of its interface is its end. [`Captures`](crate::Captures) can
+/// [take an interface up again](crate::CapturesBuilder::reopen) that comes back under its name.
 ///
 /// It receives from the moment it is opened until it is dropped. If nobody takes batches the ring
 /// fills up, and packets that do not fit are counted as dropped:
@@ -60,6 +64,8 @@ pub struct Capture {
     _promiscuous: Option<Promiscuous>,
     /// Shared by the members of a group.
     card: Option<Arc<HardwareTimestamps>>,
+    /// For a filter that is set later.
+    settings: Box<CaptureBuilder>,
     /// Boxed because a capture is moved about and this is rarely looked at.
     interface: Box<Interface>,
 }
@@ -94,6 +100,7 @@ impl Capture {
             socket,
             _promiscuous: promiscuous,
             card: None,
+            settings: Box::new(CaptureBuilder::new()),
             interface: Box::new(interface),
         }
     }
@@ -144,7 +151,8 @@ impl Capture {
     }
 
     /// The current state of the interface: whether it is up and has a carrier. It is
-    /// [`LinkState::Unknown`] if the interface is [not watched](Self::why_link_unwatched).
+    /// [`LinkState::Unknown`] if the interface is [not watched](Self::why_link_unwatched), and for
+    /// a capture of [all interfaces](CaptureBuilder::all_interfaces).
     ///
     /// # Errors
     /// The call that failed.
@@ -158,7 +166,15 @@ impl Capture {
     ///
     /// # Errors
     /// The call that failed: a sandbox forbids netlink, or there are too many open files.
+    /// [`Error::Config`] for a capture of [all interfaces](CaptureBuilder::all_interfaces).
     pub fn link_monitor(&self) -> Result<LinkMonitor, Error> {
+        if self.interface.index == 0 {
+            return Err(Error::Config {
+                setting: "link_monitor",
+                why: "the capture is of all interfaces; make one with `LinkMonitor::new` for each"
+                    .into(),
+            });
+        }
         self.waiter.link_monitor(&self.interface)
     }
 
@@ -172,7 +188,8 @@ impl Capture {
         self.waiter.why_link_unwatched()
     }
 
-    /// The interface, as it was when the capture was opened.
+    /// The interface, as it was when the capture was opened; [`Interface::any`] for a capture of
+    /// [all interfaces](CaptureBuilder::all_interfaces).
     pub const fn interface(&self) -> &Interface {
         &self.interface
     }
@@ -187,8 +204,13 @@ impl Capture {
         self.card = card;
     }
 
-    pub(crate) const fn snap_len(&self) -> Option<u32> {
-        self.reader.snap_len()
+    /// The settings that it was opened with, without a filter.
+    pub(crate) const fn settings(&self) -> &CaptureBuilder {
+        &self.settings
+    }
+
+    pub(crate) fn keep_settings(&mut self, settings: &CaptureBuilder) {
+        *self.settings = settings.clone().without_filter();
     }
 
     pub(crate) fn socket(&self) -> BorrowedFd<'_> {

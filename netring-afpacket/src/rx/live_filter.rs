@@ -31,9 +31,9 @@ impl Capture {
     /// filter then stays.
     #[doc(alias = "SO_ATTACH_FILTER")]
     pub fn set_filter(&mut self, filter: impl Into<Filter>) -> Result<(), Error> {
-        let link_type = self.interface().link_type();
-        let program = filter.into().for_live_socket(link_type)?;
-        socket::attach(self.socket(), Some(&program), self.snap_len())
+        let filter = filter.into();
+        filter.check()?;
+        self.replace_filter(Some(filter))
     }
 
     /// Removes the filter while the capture runs: every packet is then captured. The
@@ -43,8 +43,15 @@ impl Capture {
     /// [`Error::Config`] if the filter is [locked](crate::CaptureBuilder::lock_filter).
     #[doc(alias = "SO_DETACH_FILTER")]
     pub fn remove_filter(&mut self) -> Result<(), Error> {
-        if self.snap_len().is_some() {
-            return socket::attach(self.socket(), None, self.snap_len());
+        self.replace_filter(None)
+    }
+
+    fn replace_filter(&mut self, filter: Option<Filter>) -> Result<(), Error> {
+        let mut settings = self.settings().clone();
+        settings.filter = filter;
+        let program = settings.program(self.interface())?;
+        if program.is_some() || settings.snap_len.is_some() {
+            return socket::attach(self.socket(), program.as_ref(), settings.snap_len);
         }
         match detach_filter(self.socket()) {
             Err(error) if error.is(errno::ENOENT) => Ok(()),
@@ -62,7 +69,8 @@ impl Capture {
     /// filter then stays.
     #[doc(alias = "SO_ATTACH_BPF")]
     pub fn set_ebpf_filter(&mut self, program: impl AsFd) -> Result<(), Error> {
-        if let Some(bytes) = self.snap_len() {
+        self.settings().check_loopback()?;
+        if let Some(bytes) = self.settings().snap_len {
             return Err(Error::Config {
                 setting: "ebpf_filter",
                 why: format!(

@@ -52,7 +52,7 @@ pub(crate) enum Gate {
 /// and no packet enters the ring that they would have kept out.
 pub(crate) fn prepare(builder: &CaptureBuilder, gate: Gate) -> Result<Capture, Error> {
     builder.check()?;
-    let interface = Interface::by_name(&builder.interface)?;
+    let interface = builder.find_interface()?;
     let socket = socket::open()?;
     let fd = socket.as_fd();
     if builder.immediate {
@@ -67,7 +67,7 @@ pub(crate) fn prepare(builder: &CaptureBuilder, gate: Gate) -> Result<Capture, E
     }
     socket::bind(fd, &interface, 0)?;
     match gate {
-        Gate::Open => attach(fd, builder, compile(builder, &interface)?.as_ref())?,
+        Gate::Open => attach(fd, builder, builder.program(&interface)?.as_ref())?,
         Gate::Shut => socket::reject_all(fd)?,
     }
 
@@ -98,18 +98,13 @@ pub(crate) fn prepare(builder: &CaptureBuilder, gate: Gate) -> Result<Capture, E
         false => None,
     };
     // Before the second bind, so that a link which goes down right after it is reported.
-    let waiter = Waiter::new(fd, &interface)?;
-    Ok(Capture::new(socket, waiter, reader, interface, promiscuous))
-}
-
-/// The filter of the settings, as this interface needs it.
-pub(crate) fn compile(
-    builder: &CaptureBuilder,
-    interface: &Interface,
-) -> Result<Option<Program>, Error> {
-    let filter = builder.filter.as_ref();
-    let program = filter.map(|filter| filter.for_live_socket(interface.link_type()));
-    program.transpose()
+    let waiter = match builder.all_interfaces {
+        true => Waiter::without_interface(fd)?,
+        false => Waiter::new(fd, &interface)?,
+    };
+    let mut capture = Capture::new(socket, waiter, reader, interface, promiscuous);
+    capture.keep_settings(builder);
+    Ok(capture)
 }
 
 /// Attaches the filter of the settings, of which `program` is the classic one, and locks it if that
@@ -142,7 +137,7 @@ pub(crate) fn lift(
 }
 
 /// On a loopback interface each packet would be captured twice. The option is not set if that
-/// changes nothing: kernels before 4.20 do not have it.
+/// changes nothing: kernels before 4.20 do not have it. For all interfaces the filter does it.
 pub(crate) fn ignore_outgoing(requested: Option<bool>, interface: &Interface) -> Option<bool> {
     requested.or_else(|| interface.is_loopback().then_some(true))
 }

@@ -53,14 +53,6 @@ impl Reader {
         self.geometry
     }
 
-    /// Bytes to keep of each packet; `None` for all.
-    pub(crate) const fn snap_len(&self) -> Option<u32> {
-        match self.context.snap_len {
-            usize::MAX => None,
-            bytes => Some(bytes as u32),
-        }
-    }
-
     /// Whether the current block has a packet to lend. Blocks that have none are given back.
     ///
     /// `kernel_counters` reads the kernel's counters, which resets them.

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, reason = "a test says what it expects by failing")]
 
 use std::fs;
+use std::net::UdpSocket;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::time::{Duration, Instant};
 
@@ -299,4 +300,41 @@ fn the_members_of_a_group_have_their_locked_filter() {
         ports.sort_unstable();
         assert_eq!(ports, expected);
     }
+}
+
+/// A capture of all interfaces leaves out what loopback sends by its filter, also by a later one.
+#[test]
+#[ignore = "needs a network namespace: cargo xtask test-netns"]
+fn p18_loopback_is_seen_once_whatever_filter_replaces_another() {
+    let _ns = Netns::enter().unwrap();
+    let builder = || {
+        Capture::builder()
+            .profile(Profile::LowMemory)
+            .all_interfaces()
+    };
+    let mut capture = builder().filter(to_port(1)).build().unwrap();
+    let to = UdpSocket::bind("127.0.0.1:0").unwrap();
+    let own = to.local_addr().unwrap();
+    let arrived = |capture: &mut Capture| {
+        to.send_to(b"x", own).unwrap();
+        collect(capture, usize::MAX, SILENCE).unwrap().len()
+    };
+    assert_eq!(arrived(&mut capture), 0);
+    let expression: Filter = format!("udp dst port {}", own.port()).parse().unwrap();
+    capture.set_filter(expression).unwrap();
+    assert_eq!(arrived(&mut capture), 1);
+    capture.set_filter(to_port(own.port())).unwrap();
+    assert_eq!(arrived(&mut capture), 1);
+    capture.remove_filter().unwrap();
+    assert_eq!(arrived(&mut capture), 1);
+    // An eBPF program would replace that filter too.
+    let refused = capture.set_ebpf_filter(std::io::stdin()).unwrap_err();
+    assert!(refused.to_string().contains("loopback sends"), "{refused}");
+    let mut twice = builder().ignore_outgoing(false).build().unwrap();
+    twice.set_filter(to_port(own.port())).unwrap();
+    assert_eq!(arrived(&mut twice), 2);
+    // The card is one of one interface.
+    let refused = builder().enable_hardware_timestamps(true).build();
+    let refused = refused.unwrap_err().to_string();
+    assert!(refused.contains("a setting of one interface"), "{refused}");
 }

@@ -1,11 +1,17 @@
 //! Captures over a wire, in namespaces of the tests' own.
 
+#[path = "../plain/mod.rs"]
+mod plain;
 #[path = "../sandbox/mod.rs"]
 mod sandbox;
 
+mod all;
+mod captures;
+mod expressions;
 mod fanout;
 mod hardware_timestamps;
 mod immediate;
+mod joining;
 mod link;
 mod live_filter;
 mod packets;

@@ -31,7 +31,7 @@ nix::ioctl_write_int_bad!(
 );
 
 /// The other end of a TUN interface: the interface receives what is written to it.
-fn tun(name: &str) -> File {
+pub(crate) fn tun(name: &str) -> File {
     tun_with(name, 0)
 }
 
