@@ -1,6 +1,7 @@
 //! State that the operating system keeps: interfaces, network namespaces, netlink, waiting,
 //! memberships.
 
+mod hardware_timestamps;
 mod interface;
 mod membership;
 mod namespace;
@@ -9,7 +10,8 @@ mod privileges;
 pub mod wait;
 mod xdp_program;
 
-pub use interface::{Interface, InterfaceCounters};
+pub use hardware_timestamps::HardwareTimestamps;
+pub use interface::{Interface, InterfaceCounters, Timestamping};
 pub use membership::{Membership, Memberships};
 pub use namespace::Namespace;
 pub use netlink::{InterfaceAddress, XdpFeatures, XdpMetadata};

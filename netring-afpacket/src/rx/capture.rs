@@ -8,8 +8,8 @@ use std::time::Duration;
 use netring_sys::syscall::packet_statistics;
 use netring_sys::wait::{self, LinkMonitor, LinkState, Stop, StopHandle, Waiter};
 use netring_sys::{
-    Build, Error, Interface, Memberships, Open, Packet, PacketSource, Readiness, Stats,
-    SyscallError,
+    Build, Error, HardwareTimestamps, Interface, Memberships, Open, Packet, PacketSource,
+    Readiness, Stats, SyscallError,
 };
 
 use super::batch::Batch;
@@ -62,6 +62,10 @@ pub struct Capture {
     membership: Option<Membership>,
     socket: OwnedFd,
 
+    /// Shared by the members of a group.
+    card: Option<Arc<HardwareTimestamps>>,
+    /// For a filter that is set later.
+    settings: Box<CaptureBuilder>,
     memberships: Memberships,
     /// How long a blocking wait spins before it sleeps.
     pub(super) spin: Duration,
@@ -98,6 +102,8 @@ impl Capture {
             reader,
             membership: None,
             socket,
+            card: None,
+            settings: Box::new(CaptureBuilder::new()),
             memberships,
             spin: Duration::ZERO,
             why_ring_short: None,
@@ -206,6 +212,20 @@ impl Capture {
     /// The requested ring, and the one that was allocated.
     pub const fn ring(&self) -> RingGeometry {
         self.reader.geometry()
+    }
+
+    /// Keeps the card stamping packets for as long as the capture lives.
+    pub(crate) fn hold_card(&mut self, card: Option<Arc<HardwareTimestamps>>) {
+        self.card = card;
+    }
+
+    /// The settings that it was opened with, without a filter.
+    pub(crate) const fn settings(&self) -> &CaptureBuilder {
+        &self.settings
+    }
+
+    pub(crate) fn keep_settings(&mut self, settings: &CaptureBuilder) {
+        *self.settings = settings.clone().without_filter();
     }
 
     /// Why the ring has fewer blocks than requested: the last refused call, whose text says what

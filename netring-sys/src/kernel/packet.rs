@@ -16,8 +16,10 @@ mod membership;
 
 pub use membership::*;
 mod fanout;
+mod vnet;
 
 pub use fanout::*;
+pub use vnet::*;
 
 /// The request behind `PACKET_RX_RING` with `TPACKET_V3`.
 // [`tpacket_req3`]: https://elixir.bootlin.com/linux/v6.12.117/source/include/uapi/linux/if_packet.h#L282
