@@ -1,5 +1,6 @@
 //! The settings of a capture.
 
+mod all;
 mod check;
 
 use std::time::Duration;
@@ -28,6 +29,7 @@ use crate::socket::TimestampSource;
 #[must_use = "nothing is opened before `build`"]
 pub struct CaptureBuilder {
     pub(crate) interface: String,
+    pub(crate) all_interfaces: bool,
     pub(crate) block_size: usize,
     pub(crate) block_count: usize,
     /// Zero for slots, which are handed over at once.
@@ -46,6 +48,7 @@ impl CaptureBuilder {
         let (block_size, block_count, retire_timeout) = sizes(Profile::Default);
         Self {
             interface: String::new(),
+            all_interfaces: false,
             block_size,
             block_count,
             retire_timeout,
@@ -60,9 +63,11 @@ impl CaptureBuilder {
     }
 
     /// The name of the interface, in the network namespace of the thread that calls
-    /// [`build`](Self::build). Required.
+    /// [`build`](Self::build). Required, unless [all of them](Self::all_interfaces) are captured
+    /// from.
     pub fn interface(mut self, name: impl Into<String>) -> Self {
         self.interface = name.into();
+        self.all_interfaces = false;
         self
     }
 
@@ -157,7 +162,7 @@ impl CaptureBuilder {
     }
 
     /// Whether to receive packets addressed to other hosts too, for as long as the capture lives.
-    /// Default: no.
+    /// Default: no. Refused for [all interfaces](Self::all_interfaces).
     #[doc(alias = "PACKET_MR_PROMISC")]
     pub const fn promiscuous(mut self, promiscuous: bool) -> Self {
         self.promiscuous = promiscuous;
