@@ -1,8 +1,13 @@
 //! The settings of a capture.
 
 mod all;
+mod card;
 mod check;
+mod kernel_filter;
+mod shape;
 
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
 use std::time::Duration;
 
 use netring_sys::{Filter, Profile};
@@ -41,6 +46,12 @@ pub struct CaptureBuilder {
     pub(crate) timestamps: TimestampSource,
     pub(crate) rx_hash: bool,
     pub(crate) filter: Option<Filter>,
+    pub(crate) ebpf_filter: Option<Arc<OwnedFd>>,
+    pub(crate) lock_filter: bool,
+    pub(crate) vlan_in_bytes: bool,
+    pub(crate) offload_state: bool,
+    pub(crate) enable_hardware_timestamps: bool,
+    pub(crate) replace_hardware_timestamps: bool,
 }
 
 impl CaptureBuilder {
@@ -59,6 +70,12 @@ impl CaptureBuilder {
             timestamps: TimestampSource::default(),
             rx_hash: false,
             filter: None,
+            ebpf_filter: None,
+            lock_filter: false,
+            vlan_in_bytes: false,
+            offload_state: false,
+            enable_hardware_timestamps: false,
+            replace_hardware_timestamps: false,
         }
     }
 
@@ -112,7 +129,8 @@ impl CaptureBuilder {
     /// 10 ns by default. A slot has a fixed size, by default 64 KiB, so the ring holds 960 packets.
     /// [`snap_len`](Self::snap_len) makes slots smaller, so that more fit: 41,000 packets with
     /// 1514. A packet that is larger than its slot is cut and marked as cut.
-    /// [`rx_hash`](Self::rx_hash) and [`retire_timeout`](Self::retire_timeout) are refused, and
+    /// [`rx_hash`](Self::rx_hash), [`offload_state`](Self::offload_state) and
+    /// [`retire_timeout`](Self::retire_timeout) are refused, and
     /// [`Stats::freezes`](netring_sys::Stats::freezes) is not available.
     #[doc(alias = "TPACKET_V2")]
     pub const fn profile(mut self, profile: Profile) -> Self {

@@ -100,6 +100,6 @@ pub use captures::{Captures, CapturesBuilder, JoinCounts, JoinEvent};
 pub use fanout::{Fanout, FanoutGroup, FanoutHandle, FanoutMode, FanoutProgram, RolloverStats};
 pub use netring_sys::kernel::filter::SockFilter;
 pub use netring_sys::wait::{LinkMonitor, LinkState, StopHandle};
-pub use netring_sys::{Filter, Profile};
+pub use netring_sys::{Filter, HardwareTimestamps, Profile};
 pub use rx::{Batch, Capture, RingGeometry};
 pub use socket::TimestampSource;

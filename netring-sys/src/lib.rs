@@ -42,7 +42,8 @@ mod privileges;
 mod xdp_program;
 
 pub use os::{
-    Interface, InterfaceAddress, InterfaceCounters, Promiscuous, XdpFeatures, XdpMetadata, wait,
+    HardwareTimestamps, Interface, InterfaceAddress, InterfaceCounters, Promiscuous, Timestamping,
+    XdpFeatures, XdpMetadata, wait,
 };
 pub use privileges::Privileges;
 pub use syscall::Mmap;
@@ -54,7 +55,8 @@ pub use contract::{
 pub use error::{Error, SyscallError};
 pub use filter::{Filter, Matcher};
 pub use packet::{
-    Checksum, Clock, Direction, LinkType, Meta, Packet, PacketBuf, Timestamp, VlanTag,
+    Checksum, Clock, Direction, LinkAddress, LinkType, Meta, Offload, Packet, PacketBuf,
+    PartialChecksum, Segmentation, Segments, Timestamp, VlanTag,
 };
 pub use parse_error::ParseError;
 pub use xdp_program::{XdpMode, XdpProgram};

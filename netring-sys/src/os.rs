@@ -1,5 +1,6 @@
 //! State that the operating system keeps: interfaces, netlink, waiting, promiscuous mode.
 
+mod hardware_timestamps;
 mod interface;
 mod netlink;
 mod privileges;
@@ -7,6 +8,7 @@ mod promiscuous;
 pub mod wait;
 mod xdp_program;
 
-pub use interface::{Interface, InterfaceCounters};
+pub use hardware_timestamps::HardwareTimestamps;
+pub use interface::{Interface, InterfaceCounters, Timestamping};
 pub use netlink::{InterfaceAddress, XdpFeatures, XdpMetadata};
 pub use promiscuous::Promiscuous;

@@ -400,3 +400,24 @@ fn hardware_types() {
         assert_eq!(ours, theirs);
     }
 }
+
+/// libc has neither of these structs: their sizes are part of the kernel's interface.
+#[test]
+fn words_without_a_counterpart() {
+    use netring_sys::kernel::packet::virtio_net_hdr;
+    use netring_sys::kernel::timestamping::{ethtool_ts_info, hwtstamp_config};
+    assert_eq!(size_of::<virtio_net_hdr>(), 10);
+    assert_eq!(size_of::<hwtstamp_config>(), 12);
+    assert_eq!(size_of::<ethtool_ts_info>(), 44);
+    assert_eq!(std::mem::offset_of!(ethtool_ts_info, rx_filters), 28);
+    let header = virtio_net_hdr {
+        flags: 1,
+        gso_type: 2,
+        hdr_len: 0x0304,
+        gso_size: 0x0506,
+        csum_start: 0x0708,
+        csum_offset: 0x090a,
+    };
+    assert_eq!(virtio_net_hdr::from_bytes(&header.to_bytes()), header);
+    assert_eq!(header.to_bytes()[4..6], 0x0506_u16.to_ne_bytes());
+}

@@ -30,6 +30,10 @@ impl FanoutGroup {
         let mut workers = prepared.collect::<Result<Vec<_>, _>>()?;
         // Before anything can arrive, and once: it takes longer than all that follows it.
         let filter = builder.program(workers[0].interface())?;
+        let card = builder.set_card(workers[0].interface())?;
+        for worker in &mut workers {
+            worker.hold_card(card.clone());
+        }
         for worker in &workers {
             socket::bind(worker.socket(), worker.interface(), ETH_P_ALL)?;
         }
@@ -51,7 +55,7 @@ impl FanoutGroup {
         }
         wait_for_packets_in_flight()?;
         for worker in &workers {
-            lift(worker.socket(), filter.as_ref(), builder.snap_len)?;
+            lift(worker.socket(), &builder, filter.as_ref())?;
         }
         Ok(Self::new(workers, id))
     }

@@ -8,8 +8,8 @@ use std::time::Duration;
 use netring_sys::syscall::packet_statistics;
 use netring_sys::wait::{self, LinkMonitor, LinkState, Stop, StopHandle, Waiter};
 use netring_sys::{
-    Build, Error, Interface, Open, Packet, PacketSource, Promiscuous, Readiness, Stats,
-    SyscallError,
+    Build, Error, HardwareTimestamps, Interface, Open, Packet, PacketSource, Promiscuous,
+    Readiness, Stats, SyscallError,
 };
 
 use super::batch::Batch;
@@ -62,6 +62,10 @@ pub struct Capture {
     socket: OwnedFd,
 
     _promiscuous: Option<Promiscuous>,
+    /// Shared by the members of a group.
+    card: Option<Arc<HardwareTimestamps>>,
+    /// For a filter that is set later.
+    settings: Box<CaptureBuilder>,
     /// Boxed because a capture is moved about and this is rarely looked at.
     interface: Box<Interface>,
 }
@@ -95,6 +99,8 @@ impl Capture {
             membership: None,
             socket,
             _promiscuous: promiscuous,
+            card: None,
+            settings: Box::new(CaptureBuilder::new()),
             interface: Box::new(interface),
         }
     }
@@ -191,6 +197,20 @@ impl Capture {
     /// The requested ring, and the one that was allocated.
     pub const fn ring(&self) -> RingGeometry {
         self.reader.geometry()
+    }
+
+    /// Keeps the card stamping packets for as long as the capture lives.
+    pub(crate) fn hold_card(&mut self, card: Option<Arc<HardwareTimestamps>>) {
+        self.card = card;
+    }
+
+    /// The settings that it was opened with, without a filter.
+    pub(crate) const fn settings(&self) -> &CaptureBuilder {
+        &self.settings
+    }
+
+    pub(crate) fn keep_settings(&mut self, settings: &CaptureBuilder) {
+        *self.settings = settings.clone().without_filter();
     }
 
     pub(crate) fn socket(&self) -> BorrowedFd<'_> {

@@ -7,14 +7,14 @@ use netring_sys::kernel::packet::{
     ETH_P_ALL, TP_FT_REQ_FILL_RXHASH, TPACKET_V2, TPACKET_V3, tpacket_req3,
 };
 use netring_sys::syscall::{
-    detach_filter, set_packet_ignore_outgoing, set_packet_reserve, set_packet_rx_ring,
+    detach_filter, lock_filter, set_packet_ignore_outgoing, set_packet_rx_ring,
     set_packet_timestamp, set_packet_version,
 };
 use netring_sys::wait::Waiter;
 use netring_sys::{Error, Interface, Mmap, Promiscuous, SyscallError};
 
 use super::capture::Capture;
-use super::geometry::{FRAME_SIZE, MIN_BLOCKS, RingGeometry, SLOT_RESERVE};
+use super::geometry::{FRAME_SIZE, MIN_BLOCKS, RingGeometry};
 use super::pace::Pace;
 use super::parse::Context;
 use super::reader::Reader;
@@ -29,7 +29,8 @@ impl CaptureBuilder {
     /// Returns [`Error::Config`] for an invalid setting, [`Error::NoSuchInterface`],
     /// [`Error::NotPermitted`] without CAP_NET_RAW, or the call that failed.
     pub fn build(self) -> Result<Capture, Error> {
-        let capture = prepare(&self, Gate::Open)?;
+        let mut capture = prepare(&self, Gate::Open)?;
+        capture.hold_card(self.set_card(capture.interface())?);
         socket::bind(capture.socket(), capture.interface(), ETH_P_ALL)?;
         Ok(capture)
     }
@@ -56,20 +57,17 @@ pub(crate) fn prepare(builder: &CaptureBuilder, gate: Gate) -> Result<Capture, E
     let fd = socket.as_fd();
     if builder.immediate {
         set_packet_version(fd, TPACKET_V2)?;
-        set_packet_reserve(fd, SLOT_RESERVE)?;
     } else {
         set_packet_version(fd, TPACKET_V3)?;
     }
+    builder.shape(fd)?;
     set_packet_timestamp(fd, builder.timestamps as u32)?;
     if let Some(ignore) = ignore_outgoing(builder.ignore_outgoing, &interface) {
         set_packet_ignore_outgoing(fd, ignore)?;
     }
     socket::bind(fd, &interface, 0)?;
     match gate {
-        Gate::Open => {
-            let program = builder.program(&interface)?;
-            socket::attach(fd, program.as_ref(), builder.snap_len)?;
-        }
+        Gate::Open => attach(fd, builder, builder.program(&interface)?.as_ref())?,
         Gate::Shut => socket::reject_all(fd)?,
     }
 
@@ -89,6 +87,8 @@ pub(crate) fn prepare(builder: &CaptureBuilder, gate: Gate) -> Result<Capture, E
     let context = Context {
         snap_len: builder.snap_len.map_or(usize::MAX, |bytes| bytes as usize),
         features,
+        offload: builder.offload_state,
+        vlan_in_bytes: builder.vlan_in_bytes,
     };
     let pace = Pace::new(geometry, builder.retire_timeout);
     let reader = Reader::new(ring, geometry, context, pace);
@@ -102,19 +102,38 @@ pub(crate) fn prepare(builder: &CaptureBuilder, gate: Gate) -> Result<Capture, E
         true => Waiter::without_interface(fd)?,
         false => Waiter::new(fd, &interface)?,
     };
-    Ok(Capture::new(socket, waiter, reader, interface, promiscuous))
+    let mut capture = Capture::new(socket, waiter, reader, interface, promiscuous);
+    capture.keep_settings(builder);
+    Ok(capture)
 }
 
-/// Replaces the filter that rejects everything.
+/// Attaches the filter of the settings, of which `program` is the classic one, and locks it if that
+/// was requested.
+fn attach(
+    fd: BorrowedFd<'_>,
+    builder: &CaptureBuilder,
+    program: Option<&Program>,
+) -> Result<(), Error> {
+    match &builder.ebpf_filter {
+        Some(program) => socket::attach_ebpf(fd, program.as_fd())?,
+        None => socket::attach(fd, program, builder.snap_len)?,
+    }
+    if builder.lock_filter {
+        lock_filter(fd)?;
+    }
+    Ok(())
+}
+
+/// Replaces the filter that rejects everything by that of the settings.
 pub(crate) fn lift(
     fd: BorrowedFd<'_>,
-    filter: Option<&Program>,
-    snap_len: Option<u32>,
+    builder: &CaptureBuilder,
+    program: Option<&Program>,
 ) -> Result<(), Error> {
-    match (filter, snap_len) {
-        (None, None) => Ok(detach_filter(fd)?),
-        (filter, snap_len) => socket::attach(fd, filter, snap_len),
+    if builder.ebpf_filter.is_none() && program.is_none() && builder.snap_len.is_none() {
+        detach_filter(fd)?;
     }
+    attach(fd, builder, program)
 }
 
 /// On a loopback interface each packet would be captured twice. The option is not set if that

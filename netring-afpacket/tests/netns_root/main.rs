@@ -5,6 +5,7 @@ mod ebpf_fanout;
 mod plain;
 
 mod all;
+mod ebpf_filter;
 mod link_types;
 mod refused;
 mod tun;

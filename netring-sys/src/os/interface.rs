@@ -4,10 +4,14 @@
 //! the process that mounted it.
 
 mod lookup;
+mod timestamping;
 
 use crate::kernel::packet::ARPHRD_VOID;
 use crate::os::netlink;
 use crate::{Error, InterfaceAddress, LinkType, XdpProgram};
+
+pub use timestamping::Timestamping;
+pub(super) use timestamping::is_unsupported;
 
 /// An interface, as it was when it was queried.
 ///

@@ -9,6 +9,7 @@
 
 mod fanout;
 mod filter;
+mod vnet;
 
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 
@@ -24,6 +25,7 @@ pub use fanout::{
     set_packet_fanout_program,
 };
 pub use filter::{attach_bpf, detach_filter, lock_filter};
+pub use vnet::set_packet_vnet_header;
 
 /// Opens a raw packet socket, which receives nothing until it is bound with a protocol.
 ///

@@ -13,12 +13,13 @@ use xtask::netns::{Netns, ip, veth};
 use xtask::wire::{Sender, numbered, udp4};
 
 /// The examples that need nothing but CAP_NET_RAW.
-const CAPTURING: [&str; 8] = [
+const CAPTURING: [&str; 9] = [
     "capture",
     "conn_log",
     "fanout_workers",
     "filter",
     "flows_async",
+    "hardware_timestamps",
     "scan_detector",
     "thread_channel",
     "top_talkers",
@@ -160,6 +161,7 @@ fn an_argument_that_cannot_be_is_named() {
     argument_is_named("fanout_workers", &["lo"], "WORKERS");
     argument_is_named("fanout_workers", &["lo", "1"], "PACKETS");
     argument_is_named("filter", &["lo"], "PACKETS");
+    argument_is_named("hardware_timestamps", &["lo"], "PACKETS");
     argument_is_named("thread_channel", &["lo"], "PACKETS");
     argument_is_named("flows_async", &["lo"], "SECONDS");
     argument_is_named("any", &[], "PACKETS");

@@ -35,6 +35,8 @@ fn capture_of(slot_size: Option<usize>) -> Capture {
     let context = Context {
         snap_len: usize::MAX,
         features: 0,
+        offload: false,
+        vlan_in_bytes: false,
     };
     let ring = Ring::without_kernel(geometry);
     let pace = Pace::new(geometry, Duration::from_millis(16));
