@@ -4,13 +4,16 @@ mod all;
 mod card;
 mod check;
 mod kernel_filter;
+mod membership;
+pub(crate) mod namespace;
 mod shape;
+mod spin;
 
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::time::Duration;
 
-use netring_sys::{Filter, Profile};
+use netring_sys::{Filter, Membership, Namespace, Profile};
 
 use crate::rx::geometry::sizes;
 use crate::socket::TimestampSource;
@@ -42,6 +45,8 @@ pub struct CaptureBuilder {
     pub(crate) immediate: bool,
     pub(crate) snap_len: Option<u32>,
     pub(crate) promiscuous: bool,
+    pub(crate) all_multicast: bool,
+    pub(crate) addresses: Vec<Membership>,
     pub(crate) ignore_outgoing: Option<bool>,
     pub(crate) timestamps: TimestampSource,
     pub(crate) rx_hash: bool,
@@ -52,6 +57,8 @@ pub struct CaptureBuilder {
     pub(crate) offload_state: bool,
     pub(crate) enable_hardware_timestamps: bool,
     pub(crate) replace_hardware_timestamps: bool,
+    pub(crate) namespace: Option<Namespace>,
+    pub(crate) spin: Duration,
 }
 
 impl CaptureBuilder {
@@ -66,6 +73,8 @@ impl CaptureBuilder {
             immediate: false,
             snap_len: None,
             promiscuous: false,
+            all_multicast: false,
+            addresses: Vec::new(),
             ignore_outgoing: None,
             timestamps: TimestampSource::default(),
             rx_hash: false,
@@ -76,12 +85,14 @@ impl CaptureBuilder {
             offload_state: false,
             enable_hardware_timestamps: false,
             replace_hardware_timestamps: false,
+            namespace: None,
+            spin: Duration::ZERO,
         }
     }
 
     /// The name of the interface, in the network namespace of the thread that calls
-    /// [`build`](Self::build). Required, unless [all of them](Self::all_interfaces) are captured
-    /// from.
+    /// [`build`](Self::build), or in the given [namespace](Self::namespace). Required, unless [all
+    /// of them](Self::all_interfaces) are captured from.
     pub fn interface(mut self, name: impl Into<String>) -> Self {
         self.interface = name.into();
         self.all_interfaces = false;
@@ -150,7 +161,18 @@ impl CaptureBuilder {
     }
 
     /// Blocks in the ring, at least 2. Default: 256. If memory is short the ring has fewer:
-    /// [`Capture::ring`](crate::Capture::ring) reports how many.
+    /// [`Capture::ring`](crate::Capture::ring) reports how many, and
+    /// [`Capture::why_ring_short`](crate::Capture::why_ring_short) why.
+    ///
+    /// The ring is always resident: its pages are the kernel's own, which are never swapped or
+    /// moved, and all of them are mapped when the capture is opened, so reading it causes no page
+    /// fault. There is no option to lock or pre-fault it, because `mlock` and `MAP_LOCKED` skip
+    /// such a mapping: it does not appear in `VmLck` or count against `RLIMIT_MEMLOCK`. The
+    /// exception is a process that locked all of its future memory (`mlockall`): then the ring
+    /// counts, and is short if the limit does not allow more.
+    #[doc(alias = "MAP_LOCKED")]
+    #[doc(alias = "MAP_POPULATE")]
+    #[doc(alias = "mlock")]
     #[doc(alias = "tp_block_nr")]
     pub const fn block_count(mut self, blocks: usize) -> Self {
         self.block_count = blocks;

@@ -11,6 +11,7 @@ mod parse;
 mod prepare;
 mod reader;
 mod ring;
+mod spin;
 
 pub use batch::Batch;
 pub use capture::Capture;

@@ -43,6 +43,7 @@ pub(crate) fn bind(fd: BorrowedFd<'_>, interface: &Interface, protocol: u16) -> 
     bind_packet(fd, interface.index, protocol).map_err(|error| match error.is_no_device() {
         true => Error::NoSuchInterface {
             name: interface.name.clone(),
+            namespace: interface.namespace.as_ref().map(ToString::to_string),
         },
         false => error.into(),
     })

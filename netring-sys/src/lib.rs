@@ -20,6 +20,7 @@
 //!   system call;
 //! - [`errno`]: error numbers, for [`SyscallError::is`];
 //! - [`Mmap`]: a range-checked mapping shared with the kernel; [`Interface`]: a network interface;
+//!   [`Namespace`]: a network namespace;
 //! - [`wait`]: waiting for packets, for a stop, and for changes of the interface.
 //!
 //! The feature `serde`, off by default, implements `Serialize` and `Deserialize` for packets'
@@ -42,8 +43,8 @@ mod privileges;
 mod xdp_program;
 
 pub use os::{
-    HardwareTimestamps, Interface, InterfaceAddress, InterfaceCounters, Promiscuous, Timestamping,
-    XdpFeatures, XdpMetadata, wait,
+    HardwareTimestamps, Interface, InterfaceAddress, InterfaceCounters, Membership, Memberships,
+    Namespace, Timestamping, XdpFeatures, XdpMetadata, wait,
 };
 pub use privileges::Privileges;
 pub use syscall::Mmap;

@@ -7,6 +7,7 @@ mod bpf;
 mod ioctl;
 mod link;
 mod mmap;
+mod namespace;
 mod packet;
 mod page;
 mod poll;
@@ -26,6 +27,7 @@ pub use ioctl::{
 };
 pub use link::{generic_netlink_socket, netlink_receive, netlink_send, netlink_socket};
 pub use mmap::Mmap;
+pub use namespace::{enter_network_namespace, is_network_namespace};
 pub use packet::{
     add_packet_membership, attach_bpf, attach_filter, bind_packet, detach_filter,
     drop_packet_membership, join_packet_fanout, lock_filter, packet_fanout,

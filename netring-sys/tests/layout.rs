@@ -39,13 +39,28 @@ fn structs() {
     same_layout!(ours::tpacket_stats_v3, libc::tpacket_stats_v3, {
         tp_packets = tp_packets, tp_drops = tp_drops, tp_freeze_q_cnt = tp_freeze_q_cnt,
     });
-    same_layout!(ours::packet_mreq, libc::packet_mreq, {
-        mr_ifindex = mr_ifindex, mr_type = mr_type, mr_alen = mr_alen, mr_address = mr_address,
-    });
     same_layout!(ours::fanout_args, libc::fanout_args, {
         id = id, type_flags = type_flags, max_num_members = max_num_members,
     });
     same_layout!(SockFilter, libc::sock_filter, { code = code, jt = jt, jf = jf, k = k });
+}
+
+/// Ours has room for the longest address, of which libc's is the beginning.
+#[test]
+fn a_membership_begins_as_that_of_the_header() {
+    macro_rules! same_offset {
+        ($($name:ident),*) => { $(assert_eq!(
+            std::mem::offset_of!(ours::packet_mreq_max, $name),
+            std::mem::offset_of!(libc::packet_mreq, $name),
+            stringify!($name),
+        );)* };
+    }
+    same_offset!(mr_ifindex, mr_type, mr_alen, mr_address);
+    let (longer, shorter) = (
+        size_of::<ours::packet_mreq_max>(),
+        size_of::<libc::packet_mreq>(),
+    );
+    assert_eq!(longer - shorter, ours::MAX_ADDR_LEN - 8);
 }
 
 /// libc has hash and tag in a struct within a union; ours have the same offsets.
@@ -162,6 +177,15 @@ fn constants() {
         libc::SOF_TIMESTAMPING_RAW_HARDWARE
     );
     assert_eq!(i32::from(ours::PACKET_MR_PROMISC), libc::PACKET_MR_PROMISC);
+    assert_eq!(
+        i32::from(ours::PACKET_MR_MULTICAST),
+        libc::PACKET_MR_MULTICAST
+    );
+    assert_eq!(
+        i32::from(ours::PACKET_MR_ALLMULTI),
+        libc::PACKET_MR_ALLMULTI
+    );
+    assert_eq!(i32::from(ours::PACKET_MR_UNICAST), libc::PACKET_MR_UNICAST);
     assert_eq!(i32::from(ours::ETH_P_ALL), libc::ETH_P_ALL);
     fanout();
     assert_eq!(ours::ARPHRD_ETHER, libc::ARPHRD_ETHER);

@@ -112,10 +112,11 @@ mod readmes;
 
 pub use netring_sys::{
     Build, Checksum, Clock, Count, Direction, Error, Filter, HardwareTimestamps, Interface,
-    InterfaceAddress, InterfaceCounters, LinkAddress, LinkType, Matcher, Meta, Offload, Open,
-    Packet, PacketBatch, PacketBuf, PacketSink, PacketSlot, PacketSource, PacketWriter, ParseError,
-    PartialChecksum, Privileges, Profile, Readiness, Segmentation, Segments, SinkStats, Stats,
-    SyscallError, Timed, Timestamp, Timestamping, VlanTag, WireBytes, XdpMode, adapters, wait,
+    InterfaceAddress, InterfaceCounters, LinkAddress, LinkType, Matcher, Membership, Meta,
+    Namespace, Offload, Open, Packet, PacketBatch, PacketBuf, PacketSink, PacketSlot, PacketSource,
+    PacketWriter, ParseError, PartialChecksum, Privileges, Profile, Readiness, Segmentation,
+    Segments, SinkStats, Stats, SyscallError, Timed, Timestamp, Timestamping, VlanTag, WireBytes,
+    XdpMode, adapters, wait,
 };
 
 /// Filter expressions, and the programs that they become.

@@ -14,6 +14,7 @@ use netring_sys::{Error, SyscallError, errno};
 
 use super::settings::{Fanout, FanoutMode};
 use super::{FanoutGroup, Membership};
+use crate::builder::namespace::inside;
 use crate::rx::{Gate, ignore_outgoing, lift, prepare};
 use crate::{Capture, CaptureBuilder, socket};
 
@@ -25,6 +26,11 @@ impl FanoutGroup {
     /// The errors of [`CaptureBuilder::build`]; [`Error::Config`] if the group exists and has other
     /// settings, or is full, or if the kernel is too old for a setting.
     pub fn open(builder: CaptureBuilder, fanout: Fanout) -> Result<Self, Error> {
+        let namespace = builder.namespace.clone();
+        inside(namespace.as_ref(), || Self::open_here(builder, fanout))
+    }
+
+    fn open_here(builder: CaptureBuilder, fanout: Fanout) -> Result<Self, Error> {
         fanout.check()?;
         let prepared = (0..fanout.count()).map(|_| prepare(&builder, Gate::Shut));
         let mut workers = prepared.collect::<Result<Vec<_>, _>>()?;

@@ -11,7 +11,7 @@ use netring_sys::syscall::{
     set_packet_timestamp, set_packet_version,
 };
 use netring_sys::wait::Waiter;
-use netring_sys::{Error, Interface, Mmap, Promiscuous, SyscallError};
+use netring_sys::{Error, Interface, Memberships, Mmap, SyscallError};
 
 use super::capture::Capture;
 use super::geometry::{FRAME_SIZE, MIN_BLOCKS, RingGeometry};
@@ -20,6 +20,7 @@ use super::parse::Context;
 use super::reader::Reader;
 use super::ring::Ring;
 use crate::builder::CaptureBuilder;
+use crate::builder::namespace::inside;
 use crate::socket;
 
 impl CaptureBuilder {
@@ -27,10 +28,14 @@ impl CaptureBuilder {
     ///
     /// # Errors
     /// Returns [`Error::Config`] for an invalid setting, [`Error::NoSuchInterface`],
-    /// [`Error::NotPermitted`] without CAP_NET_RAW, or the call that failed.
+    /// [`Error::NotPermitted`] without CAP_NET_RAW (in a given [namespace](Self::namespace)
+    /// CAP_SYS_ADMIN too), or the call that failed.
     pub fn build(self) -> Result<Capture, Error> {
-        let mut capture = prepare(&self, Gate::Open)?;
-        capture.hold_card(self.set_card(capture.interface())?);
+        let capture = inside(self.namespace.as_ref(), || {
+            let mut capture = prepare(&self, Gate::Open)?;
+            capture.hold_card(self.set_card(capture.interface())?);
+            Ok(capture)
+        })?;
         socket::bind(capture.socket(), capture.interface(), ETH_P_ALL)?;
         Ok(capture)
     }
@@ -75,7 +80,7 @@ pub(crate) fn prepare(builder: &CaptureBuilder, gate: Gate) -> Result<Capture, E
         true => TP_FT_REQ_FILL_RXHASH,
         false => 0,
     };
-    let (geometry, map) = shrink_until_it_fits(builder, |block_count| {
+    let (geometry, map, why_short) = shrink_until_it_fits(builder, |block_count| {
         set_packet_rx_ring(fd, &request(builder, block_count, features))?;
         Mmap::shared(fd, builder.block_size * block_count).inspect_err(|_| {
             // A socket has one ring, so remove the one that could not be mapped before the next is
@@ -93,17 +98,16 @@ pub(crate) fn prepare(builder: &CaptureBuilder, gate: Gate) -> Result<Capture, E
     let pace = Pace::new(geometry, builder.retire_timeout);
     let reader = Reader::new(ring, geometry, context, pace);
 
-    let promiscuous = match builder.promiscuous {
-        true => Some(Promiscuous::set(&interface)?),
-        false => None,
-    };
+    let memberships = Memberships::set(&interface, &builder.memberships())?;
     // Before the second bind, so that a link which goes down right after it is reported.
     let waiter = match builder.all_interfaces {
         true => Waiter::without_interface(fd)?,
         false => Waiter::new(fd, &interface)?,
     };
-    let mut capture = Capture::new(socket, waiter, reader, interface, promiscuous);
+    let mut capture = Capture::new(socket, waiter, reader, interface, memberships);
     capture.keep_settings(builder);
+    capture.spin = builder.spin;
+    capture.why_ring_short = why_short.map(Box::new);
     Ok(capture)
 }
 
@@ -157,17 +161,19 @@ fn request(builder: &CaptureBuilder, block_count: usize, features: u32) -> tpack
 }
 
 /// Requests half as many blocks each time that memory for them is short, the kernel's or the
-/// process's.
+/// process's. Also returns why the last request was refused, if one was.
 fn shrink_until_it_fits<T>(
     builder: &CaptureBuilder,
     mut make: impl FnMut(usize) -> Result<T, SyscallError>,
-) -> Result<(RingGeometry, T), SyscallError> {
+) -> Result<(RingGeometry, T, Option<SyscallError>), SyscallError> {
     let mut block_count = builder.block_count;
+    let mut why_short = None;
     let made = loop {
         match make(block_count) {
             Ok(made) => break made,
             Err(error) if error.is_out_of_memory() && block_count > MIN_BLOCKS => {
                 block_count = (block_count / 2).max(MIN_BLOCKS);
+                why_short = Some(error);
             }
             Err(error) => return Err(error),
         }
@@ -178,7 +184,7 @@ fn shrink_until_it_fits<T>(
         requested_blocks: builder.block_count,
         slot_size: builder.slot_size(),
     };
-    Ok((geometry, made))
+    Ok((geometry, made, why_short))
 }
 
 #[cfg(test)]
@@ -206,7 +212,11 @@ mod tests {
                 Ok(())
             }
         });
-        (requested, got.map(|(size, ())| size))
+        let size = got.map(|(size, (), why)| {
+            assert_eq!(why.is_some(), size.is_short());
+            size
+        });
+        (requested, size)
     }
 
     #[test]

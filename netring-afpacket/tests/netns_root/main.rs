@@ -7,5 +7,6 @@ mod plain;
 mod all;
 mod ebpf_filter;
 mod link_types;
+mod namespace;
 mod refused;
 mod tun;
