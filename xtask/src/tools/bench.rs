@@ -21,6 +21,7 @@ mod generator;
 mod latency;
 mod live;
 mod measure;
+mod merged;
 mod minimal;
 mod opening;
 mod options;
@@ -49,6 +50,7 @@ const BENCHES: &[(&str, Bench)] = &[
     ("receive", receive::run),
     ("pause", pause::run),
     ("opening", opening::run),
+    ("merged", merged::run),
     ("latency", latency::run),
     ("share", share::run),
     ("xdp", xdp::run),
