@@ -26,6 +26,7 @@
 //! |---|---|
 //! | one interface | [`Capture::open`], [`CaptureBuilder::interface`] |
 //! | all of them, through one ring | [`CaptureBuilder::all_interfaces`] |
+//! | one, by several threads or tasks that share its packets | [`FanoutGroup`] |
 //! | several, each with a ring of its own | [`Captures`] |
 //! | one or several that appear later or come back | [`Captures`] with [`join`](CapturesBuilder::join) or [`reopen`](CapturesBuilder::reopen) |
 //!
@@ -86,6 +87,7 @@
 
 mod builder;
 mod captures;
+mod fanout;
 mod rx;
 mod socket;
 
@@ -95,6 +97,7 @@ pub mod internal;
 
 pub use builder::CaptureBuilder;
 pub use captures::{Captures, CapturesBuilder, JoinCounts, JoinEvent};
+pub use fanout::{Fanout, FanoutGroup, FanoutHandle, FanoutMode, FanoutProgram, RolloverStats};
 pub use netring_sys::kernel::filter::SockFilter;
 pub use netring_sys::wait::{LinkMonitor, LinkState, StopHandle};
 pub use netring_sys::{Filter, Profile};

@@ -47,6 +47,11 @@ pub(crate) fn bind(fd: BorrowedFd<'_>, interface: &Interface, protocol: u16) -> 
     })
 }
 
+/// Attaches a filter that rejects every packet.
+pub(crate) fn reject_all(fd: BorrowedFd<'_>) -> Result<(), Error> {
+    Ok(attach_filter(fd, &[SockFilter::stmt(BPF_RET_K, 0)])?)
+}
+
 /// Attaches the filter, and the snap length, which is a matter of the filter too.
 pub(crate) fn attach(
     fd: BorrowedFd<'_>,

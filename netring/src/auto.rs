@@ -54,10 +54,10 @@
 //!   With AF_XDP it is beside them if the card or the sending stack moved it there before the
 //!   XDP program ran, and otherwise in the bytes. In generic mode AF_XDP cannot see a tag that is
 //!   beside the bytes: [`XdpCapture::why_no_metadata`].
-//! - A [filter](Builder::filter) that is an expression means the same with all of them, but AF_XDP
-//!   judges a packet whose tag is beside the bytes as if it had none. A filter that is a classic
-//!   BPF program sees the bytes as they are: behind the tag with AF_PACKET, and with AF_XDP the tag
-//!   itself if it is in the bytes.
+//! - A [filter](Builder::filter) that is an expression means the same with all of them, but where
+//!   AF_XDP cannot see a tag that is beside the bytes, it judges the packet as if it had none. A
+//!   filter that is a classic BPF program sees the bytes as they are: behind the tag with
+//!   AF_PACKET, and with AF_XDP the tag itself if it is in the bytes.
 //! - Offloads merge packets of a connection into one of up to 64 KiB (512 KiB with BIG TCP).
 //!   AF_PACKET and AF_XDP in generic mode deliver it in one piece; in native mode packets are as
 //!   they were on the wire.

@@ -27,7 +27,7 @@
 //! | [`prelude`] | | the traits and the few types that almost every program needs |
 #![cfg_attr(
     feature = "afpacket",
-    doc = "| [`afpacket`], [`Capture`], [`Captures`] | `afpacket` | capture from an interface, from all, or from several of which some come later, through rings that the kernel fills |"
+    doc = "| [`afpacket`], [`Capture`], [`Captures`], [`FanoutGroup`] | `afpacket` | capture from an interface, from all, or from several of which some come later, through rings that the kernel fills; or through one for each thread |"
 )]
 #![cfg_attr(
     feature = "xdp",
@@ -125,10 +125,10 @@ pub use netring_sys::kernel::filter::SockFilter;
 #[cfg(feature = "afpacket")]
 pub use netring_afpacket as afpacket;
 #[cfg(feature = "afpacket")]
-pub use netring_afpacket::{Capture, Captures};
+pub use netring_afpacket::{Capture, Captures, Fanout, FanoutGroup, FanoutMode};
 
 #[cfg(all(feature = "afpacket", feature = "pcap"))]
-pub use input::{Input, InputBatch};
+pub use input::{Input, InputBatch, InputBuilder};
 
 #[cfg(feature = "xdp")]
 pub use netring_xdp as xdp;

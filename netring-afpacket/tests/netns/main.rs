@@ -7,6 +7,8 @@ mod sandbox;
 
 mod all;
 mod captures;
+mod expressions;
+mod fanout;
 mod immediate;
 mod joining;
 mod link;

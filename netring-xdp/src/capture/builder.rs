@@ -215,8 +215,10 @@ impl CaptureBuilder {
     ///
     /// It runs before the packet goes anywhere. `build` compiles an expression for the interface's
     /// link type, and refuses one that has no meaning there, or asks for what an XDP program does
-    /// not see. [`Redirect::filter`](crate::program::Redirect::filter) says what that is, and what
-    /// differs for a VLAN tag that the card moved out of the bytes.
+    /// not see. [`Redirect::filter`](crate::program::Redirect::filter) says what that is. A VLAN
+    /// tag that the card moved out of the bytes counts if the capture has it as
+    /// [metadata](Self::metadata); otherwise [`XdpCapture::why_no_metadata`] says why not, and such
+    /// a packet is judged as if it had no tag.
     #[doc(alias = "SO_ATTACH_FILTER")]
     pub fn filter(mut self, filter: impl Into<Filter>) -> Self {
         self.filter = Some(filter.into());

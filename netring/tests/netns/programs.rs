@@ -285,3 +285,30 @@ fn first_prints_each_flow_as_it_starts_and_ends() {
     assert!(!said.ok && said.err.is_empty(), "{said:?}");
     assert_eq!(said.out.len(), 3, "{said:?}");
 }
+
+/// 64 packets of 16 flows: each flow is with one worker, and the sum is exact.
+#[test]
+#[ignore = "needs a network namespace: cargo xtask test-netns"]
+fn fanout_workers_shares_the_packets_and_prints_the_sum() {
+    let _ns = Netns::enter().unwrap();
+    let (mut program, sender) = capturing("fanout_workers", &["v1", "3", "64"]);
+    // Printed when all of them are capturing.
+    program.says("capturing with 3 workers");
+    let frames = (0..64).map(|n| udp4(4000 + n % 16, 53, &[0; 58]));
+    send(&sender, &frames.collect::<Vec<_>>());
+    let said = program.end();
+    said.went_well();
+    let [_, workers @ .., sum] = &said.out[..] else {
+        panic!("{said:?}");
+    };
+    let mut packets = 0;
+    for line in workers {
+        let (bytes, stats) = line.split_once(" bytes: ").unwrap();
+        let own: u64 = bytes.parse::<u64>().unwrap() / 100;
+        assert_eq!(own % 4, 0, "a flow has 4 packets: {said:?}");
+        assert_eq!(stats, format!("{own} offered, {own} delivered, 0 dropped"));
+        packets += own;
+    }
+    assert_eq!((workers.len(), packets), (3, 64), "{said:?}");
+    assert_eq!(sum, "64 offered, 64 delivered, 0 dropped");
+}

@@ -16,6 +16,7 @@
 
 mod broadcast;
 mod ends;
+mod fanout;
 mod flow;
 mod generator;
 mod latency;
@@ -53,6 +54,7 @@ const BENCHES: &[(&str, Bench)] = &[
     ("merged", merged::run),
     ("latency", latency::run),
     ("share", share::run),
+    ("fanout", fanout::run),
     ("xdp", xdp::run),
     ("xdp-instructions", xdp_instructions::run),
     ("soak", soak::run),

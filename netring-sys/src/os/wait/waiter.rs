@@ -105,6 +105,18 @@ impl Waiter {
         self.stop.clone()
     }
 
+    /// Makes `stop`, the handle of another source, that of this one too, so that one call stops
+    /// both. Handles that were returned before stop nothing any more.
+    ///
+    /// # Errors
+    /// The failed call: there is not enough memory.
+    pub fn share_stop(&mut self, stop: StopHandle) -> Result<(), Error> {
+        epoll_add(self.set.as_fd(), stop.event(), STOP)?;
+        // Closing the event of the handle that was there takes it out of the set.
+        self.stop = stop;
+        Ok(())
+    }
+
     /// Whether the source was stopped. It costs one load, so a source can check it before each
     /// batch.
     #[inline]
