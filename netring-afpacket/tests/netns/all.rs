@@ -4,8 +4,10 @@
 use std::net::UdpSocket;
 use std::time::Duration;
 
-use netring_afpacket::{Capture, CaptureBuilder, LinkState, Profile, SockFilter};
-use netring_sys::wait::{InterfaceChange, InterfaceTable};
+use netring_afpacket::{
+    Capture, CaptureBuilder, Fanout, FanoutGroup, FanoutMode, LinkState, Profile, SockFilter,
+};
+use netring_sys::wait::{InterfaceChange, InterfaceTable, Merge};
 use netring_sys::{Count, Direction, Error, Filter, Interface, LinkType, PacketSource, Readiness};
 use xtask::load::cost;
 use xtask::netns::{Netns, ip, veth};
@@ -219,6 +221,33 @@ fn a_capture_of_all_interfaces_says_what_it_has_not() {
     let stop = capture.stop_handle();
     stop.stop();
     assert!(capture.next_batch().unwrap().is_none());
+}
+
+/// The workers of a group share what all interfaces bring, loopback once.
+#[test]
+#[ignore = "needs a network namespace: cargo xtask test-netns"]
+fn a_fanout_group_takes_all_interfaces() {
+    let _ns = Netns::enter().unwrap();
+    veth("a", "b").unwrap();
+    let fanout = Fanout::new(FanoutMode::LoadBalance).workers(2);
+    let group = FanoutGroup::open(all(), fanout).unwrap();
+    let sender = Sender::on("a").unwrap();
+    for n in 0..10 {
+        sender.send(&numbered(n, 60)).unwrap();
+    }
+    over_loopback(10);
+    let mut merge = Merge::new(group.into_workers()).unwrap();
+    let packets = collect(&mut merge, 30, SECOND).unwrap();
+    assert!(collect(&mut merge, 1, SECOND / 4).unwrap().is_empty());
+    for name in ["lo", "a", "b"] {
+        let index = Interface::by_name(name).unwrap().index;
+        let seen = packets.iter().filter(|packet| packet.interface() == index);
+        assert_eq!(seen.count(), 10, "{name}");
+    }
+    // Not half each: the kernel chooses a worker for what loopback sends, too, which is rejected.
+    let of_each = merge.sources_mut();
+    let of_each = of_each.map(|(_, worker)| worker.stats().unwrap().delivered);
+    assert_eq!(of_each.sum::<Count>(), Count::Exact(30));
 }
 
 #[test]
