@@ -111,10 +111,12 @@ pub mod prelude;
 mod readmes;
 
 pub use netring_sys::{
-    Build, Checksum, Clock, Count, Direction, Error, Filter, Interface, InterfaceAddress,
-    InterfaceCounters, LinkType, Matcher, Meta, Open, Packet, PacketBatch, PacketBuf, PacketSink,
-    PacketSlot, PacketSource, PacketWriter, ParseError, Privileges, Profile, Readiness, SinkStats,
-    Stats, SyscallError, Timed, Timestamp, VlanTag, WireBytes, XdpMode, adapters, wait,
+    Build, Checksum, Clock, Count, Direction, Error, Filter, HardwareTimestamps, Interface,
+    InterfaceAddress, InterfaceCounters, LinkAddress, LinkType, Matcher, Membership, Meta,
+    Namespace, Offload, Open, Packet, PacketBatch, PacketBuf, PacketSink, PacketSlot, PacketSource,
+    PacketWriter, ParseError, PartialChecksum, Privileges, Profile, Readiness, Segmentation,
+    Segments, SinkStats, Stats, SyscallError, Timed, Timestamp, Timestamping, VlanTag, WireBytes,
+    XdpMode, adapters, wait,
 };
 
 /// Filter expressions, and the programs that they become.

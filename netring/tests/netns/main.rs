@@ -24,4 +24,5 @@ mod merging;
 )]
 mod program;
 mod programs;
+mod statistics;
 mod wire_len;
