@@ -271,7 +271,7 @@ fn an_interface_may_be_called_any() {
 }
 
 /// The socket of the table takes about a thousand messages; more of them than it takes are lost,
-/// and the table is right nevertheless.
+/// and the table is right nevertheless, also if it is updated from another namespace.
 #[test]
 #[ignore = "needs a network namespace: cargo xtask test-netns"]
 fn the_table_of_interfaces_survives_lost_notifications() {
@@ -291,16 +291,19 @@ fn the_table_of_interfaces_survives_lost_notifications() {
     std::fs::write(&path, batch).unwrap();
     ip(&format!("-batch {}", path.display())).unwrap();
     std::fs::remove_file(&path).unwrap();
-    let mut changes = Vec::new();
-    table
-        .update(|change| {
+    let elsewhere = Netns::new().unwrap();
+    let updated = elsewhere.run(|| {
+        let mut changes = Vec::new();
+        let updated = table.update(|change| {
             changes.push(match change {
                 InterfaceChange::Appeared { name, .. } => format!("+{name}"),
                 InterfaceChange::Removed { name, .. } => format!("-{name}"),
                 InterfaceChange::Renamed { from, to, .. } => format!("{from} is {to}"),
             });
-        })
-        .unwrap();
+        });
+        updated.map(|()| changes).map_err(std::io::Error::from)
+    });
+    let changes = updated.unwrap();
     // The one that came and went meanwhile is in no list.
     assert_eq!(changes, ["b is renamed", "+y"]);
     assert_eq!(table.name(a.index), Some("a"));
