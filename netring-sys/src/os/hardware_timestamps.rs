@@ -36,7 +36,7 @@ impl HardwareTimestamps {
     /// gone.
     pub fn enable(interface: &Interface, replace: bool) -> Result<Self, Error> {
         let card = Card {
-            socket: interface_socket()?,
+            socket: interface.inside(interface_socket)??,
             interface: interface.clone(),
         };
         let undo = enable(card, &interface.name, replace)?;
