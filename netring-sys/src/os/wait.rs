@@ -6,7 +6,9 @@
 //! everything: if the interface was already down, the kernel removes it without another
 //! notification.
 //!
-//! A [`LinkMonitor`] reports the changes of an interface to another thread or task.
+//! A [`LinkMonitor`] reports the changes of an interface to another thread or task, and an
+//! [`InterfaceTable`] those of all interfaces: which there are, and their names. A [`Merge`] waits
+//! for several sources at once, as one source.
 //!
 //! ```no_run
 //! use std::os::fd::AsFd;

@@ -22,6 +22,7 @@ mod generator;
 mod latency;
 mod live;
 mod measure;
+mod merged;
 mod minimal;
 mod opening;
 mod options;
@@ -50,6 +51,7 @@ const BENCHES: &[(&str, Bench)] = &[
     ("receive", receive::run),
     ("pause", pause::run),
     ("opening", opening::run),
+    ("merged", merged::run),
     ("latency", latency::run),
     ("share", share::run),
     ("fanout", fanout::run),
