@@ -53,7 +53,9 @@ fn tun_with(name: &str, flags: u16) -> File {
     // SAFETY: the request is on this stack; nobody else uses it; it has the size and the fields
     // that the call reads.
     unsafe { tun_set_interface(device.as_raw_fd(), &raw const request) }.unwrap();
-    ip(&format!("link set dev {name} addrgenmode none up")).unwrap();
+    // First, so that it has no IPv6 address to announce.
+    ip(&format!("link set dev {name} addrgenmode none")).unwrap();
+    ip(&format!("link set dev {name} up")).unwrap();
     device
 }
 
