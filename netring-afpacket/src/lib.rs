@@ -80,6 +80,7 @@
 mod builder;
 mod rx;
 mod socket;
+mod tx;
 
 #[cfg(any(test, feature = "__internal"))]
 #[doc(hidden)]
@@ -91,3 +92,7 @@ pub use netring_sys::wait::{LinkMonitor, LinkState, StopHandle};
 pub use netring_sys::{Filter, Profile};
 pub use rx::{Batch, Capture, RingGeometry};
 pub use socket::TimestampSource;
+pub use tx::{
+    CopyMode, Injector, InjectorBuilder, RejectStats, Segmentation, Slot, TimestampStats,
+    TransmitTimestamps,
+};

@@ -20,21 +20,22 @@ pub use bpf::{
     bpf_program_id, bpf_send_xdp, bpf_test_xdp,
 };
 pub use ioctl::{
-    InterfaceByIoctl, ethtool_channels, ethtool_rings, interface_by_ioctl, interface_socket,
-    set_ethtool_rings,
+    InterfaceByIoctl, LinkFacts, ethtool_channels, ethtool_driver, ethtool_rings,
+    interface_by_ioctl, interface_socket, link_facts, set_ethtool_rings,
 };
 pub use link::{generic_netlink_socket, netlink_receive, netlink_send, netlink_socket};
 pub use mmap::Mmap;
 pub use packet::{
-    add_packet_membership, attach_filter, bind_packet, drop_packet_membership, packet_socket,
-    packet_socket_address, packet_statistics, receive, send, set_packet_ignore_outgoing,
-    set_packet_reserve, set_packet_rx_ring, set_packet_timestamp, set_packet_version,
-    take_socket_error,
+    SentTimestamp, add_packet_membership, attach_filter, bind_packet, drop_packet_membership,
+    kick_packet_ring, packet_socket, packet_socket_address, packet_statistics, receive,
+    receive_sent_timestamp, send, set_packet_ignore_outgoing, set_packet_qdisc_bypass,
+    set_packet_reserve, set_packet_rx_ring, set_packet_timestamp, set_packet_tx_ring,
+    set_packet_version, set_packet_vnet_header, set_sent_timestamps, take_socket_error,
 };
 pub use page::page_size;
 pub use poll::{
-    epoll, epoll_add, epoll_mute, epoll_ready, event, event_signal, poll_readable, poll_writable,
-    timer, timer_clear, timer_start,
+    epoll, epoll_add, epoll_add_writable, epoll_mute, epoll_ready, event, event_signal,
+    poll_readable, poll_writable, timer, timer_clear, timer_start,
 };
 pub use sockopt::network_namespace;
 pub use xdp::{

@@ -4,6 +4,7 @@
 mod sandbox;
 
 mod immediate;
+mod inject;
 mod link;
 mod packets;
 mod pause;

@@ -12,6 +12,10 @@
 //! ```
 #![allow(non_camel_case_types, reason = "the names of the header")]
 
+mod transmit;
+
+pub use transmit::*;
+
 /// The request behind `PACKET_RX_RING` with `TPACKET_V3`.
 // [`tpacket_req3`]: https://elixir.bootlin.com/linux/v6.12.117/source/include/uapi/linux/if_packet.h#L282
 #[repr(C)]

@@ -7,11 +7,15 @@
 //! [`Mmap`](crate::Mmap) or says so. Descriptors are borrowed, so they are open during the call.
 #![expect(unsafe_code, reason = "system calls; the invariant stands above")]
 
+mod facts;
+
 use std::ffi::CStr;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 
 use super::check;
 use crate::SyscallError;
+
+pub use facts::{LinkFacts, ethtool_driver, link_facts};
 
 /// What ioctl reports about an interface, for a process that may not use netlink.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

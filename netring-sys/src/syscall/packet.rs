@@ -7,6 +7,9 @@
 //! [`Mmap`](crate::Mmap) or says so. Descriptors are borrowed, so they are open during the call.
 #![expect(unsafe_code, reason = "system calls; the invariant stands above")]
 
+mod timestamps;
+mod transmit;
+
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 
 use libc::{SOL_PACKET, SOL_SOCKET, c_int};
@@ -15,6 +18,11 @@ use super::{check, check_len, get_option, set_option, size_of_u32, would_block};
 use crate::SyscallError;
 use crate::kernel::filter::SockFilter;
 use crate::kernel::packet::{packet_mreq, sockaddr_ll, tpacket_req3, tpacket_stats_v3};
+
+pub use timestamps::{SentTimestamp, receive_sent_timestamp, set_sent_timestamps};
+pub use transmit::{
+    kick_packet_ring, set_packet_qdisc_bypass, set_packet_tx_ring, set_packet_vnet_header,
+};
 
 /// Opens a raw packet socket, which receives nothing until it is bound with a protocol.
 ///

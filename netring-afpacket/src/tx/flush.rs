@@ -1,0 +1,165 @@
+//! Has the kernel send what was committed, and finds out what became of it.
+
+use std::os::fd::AsFd;
+
+use netring_sys::errno::{
+    EAGAIN, EFAULT, EINTR, EINVAL, EMSGSIZE, ENETDOWN, ENOBUFS, ENODEV, ENOMEM, ENXIO,
+};
+use netring_sys::syscall::{kick_packet_ring, link_facts};
+use netring_sys::{Error, SyscallError};
+
+use super::injector::Injector;
+use super::limits::Fault;
+use super::stamps::Stamps;
+
+/// Why the kernel stopped.
+enum Stop {
+    /// It took all that it was shown, or found the socket's buffer full after some.
+    Done,
+    /// No room now: the frames stay where they are.
+    Full,
+    /// It refused the first frame that it did not take.
+    Refused,
+}
+
+impl Injector {
+    /// Sends committed frames. Returns how many the kernel has not taken.
+    pub(super) fn send_committed(&mut self) -> Result<usize, Error> {
+        self.reclaim();
+        let mut waiting = self.ring.waiting();
+        if waiting == 0 {
+            return Ok(0);
+        }
+        self.look_at_link()?;
+        waiting = self.ring.waiting();
+        // Each round sends or rejects a frame, so the loop ends.
+        while waiting > 0 {
+            let stop = self.kick(waiting)?;
+            let left = self.ring.waiting();
+            let progress = left < waiting;
+            waiting = left;
+            match stop {
+                Stop::Refused if waiting > 0 => {
+                    self.reject_first(waiting);
+                    waiting = self.ring.waiting();
+                }
+                Stop::Done if progress => {}
+                _ => break,
+            }
+        }
+        Ok(waiting)
+    }
+
+    /// One call to the kernel, for all frames that wait, or as many as there is room for the
+    /// timestamps of.
+    fn kick(&mut self, waiting: usize) -> Result<Stop, Error> {
+        let some = self.stamps.as_ref().map(|_| Stamps::AT_ONCE);
+        if let Some(some) = some {
+            self.ring.hide(waiting, some, true);
+        }
+        self.counts.kicks += 1;
+        let kicked = kick_packet_ring(self.socket.as_fd());
+        let left = match some {
+            None => 0,
+            Some(some) => {
+                // The hidden frame looks as if it was done until it is shown again.
+                self.ring.hide(waiting, some, false);
+                self.ring.waiting()
+            }
+        };
+        if let Some(stamps) = &mut self.stamps {
+            stamps.taken(waiting - left.min(waiting), attempted(&kicked));
+            stamps.receive(self.socket.as_fd())?;
+        }
+        self.reclaim();
+        match kicked {
+            Ok(()) => Ok(Stop::Done),
+            Err(error) => self.stopped(error),
+        }
+    }
+
+    fn stopped(&self, error: SyscallError) -> Result<Stop, Error> {
+        let is_one_of = |errors: &[i32]| errors.iter().any(|errno| error.is(*errno));
+        if is_one_of(&[EAGAIN, EINTR, ENOBUFS, ENOMEM]) {
+            return Ok(Stop::Full);
+        }
+        if is_one_of(&[EMSGSIZE, EINVAL, EFAULT]) {
+            return Ok(Stop::Refused);
+        }
+        Err(self.failed(error))
+    }
+
+    /// The error of a failed call; it reports an interface that is down or removed as such.
+    fn failed(&self, error: SyscallError) -> Error {
+        let removed = error.is(ENXIO) || error.is(ENODEV);
+        if !removed && !error.is(ENETDOWN) {
+            return error.into();
+        }
+        match removed {
+            true => Error::InterfaceRemoved {
+                interface: self.interface.name.clone(),
+            },
+            false => self.is_down(),
+        }
+    }
+
+    fn is_down(&self) -> Error {
+        Error::LinkDown {
+            interface: self.interface.current_name(),
+            was_up: false,
+        }
+    }
+
+    /// Looks whether the interface sends, and what.
+    ///
+    /// If it has no carrier, the kernel takes frames and drops them without a word. And it does not
+    /// compare the frames of a socket with headers with the MTU.
+    fn look_at_link(&mut self) -> Result<(), Error> {
+        let facts = link_facts(self.socket.as_fd(), self.interface.index)
+            .map_err(|error| self.failed(error))?;
+        if self.limits.set_mtu(facts.mtu) {
+            self.reject_too_long();
+        }
+        match facts.is_up {
+            true => Ok(()),
+            false => Err(self.is_down()),
+        }
+    }
+
+    /// The MTU became smaller: rejects what no longer fits.
+    fn reject_too_long(&mut self) {
+        let (limits, waiting) = (self.limits, self.ring.waiting());
+        self.remove(waiting, |waits, counts| {
+            let fault = limits.check(waits.frame);
+            let rejected = !waits.is_segmented && matches!(fault, Err(Fault::TooLong { .. }));
+            counts.rejected.too_long += u64::from(rejected);
+            rejected
+        });
+    }
+
+    /// The kernel refused the first frame that it did not take.
+    fn reject_first(&mut self, waiting: usize) {
+        if let Ok(facts) = link_facts(self.socket.as_fd(), self.interface.index) {
+            self.limits.set_mtu(facts.mtu);
+        }
+        let limits = self.limits;
+        self.remove(waiting, |waits, counts| {
+            if waits.nth > 0 {
+                return false;
+            }
+            match limits.check(waits.frame) {
+                Err(Fault::TooLong { .. }) => counts.rejected.too_long += 1,
+                Err(Fault::TooShort { .. }) => counts.rejected.too_short += 1,
+                Ok(()) => counts.rejected.invalid += 1,
+            }
+            true
+        });
+    }
+}
+
+/// Whether the kernel had begun to send the frame that it stopped at, and so numbered it.
+fn attempted(kicked: &Result<(), SyscallError>) -> bool {
+    let begun = [ENOBUFS, ENOMEM, EINVAL, EFAULT, EMSGSIZE];
+    let failed = kicked.as_ref().err();
+    failed.is_some_and(|error| begun.iter().any(|errno| error.is(*errno)))
+}

@@ -1,0 +1,395 @@
+//! An injector sends frames out of one interface.
+
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::time::Duration;
+
+use netring_sys::kernel::packet::virtio_net_hdr;
+use netring_sys::{Error, Interface, PacketSink, SinkStats, wait};
+
+use super::builder::InjectorBuilder;
+use super::limits::{Fault, Limits};
+use super::request::Request;
+use super::ring::{Ring, Waiting};
+use super::slot::Slot;
+use super::stamps::{Stamps, TimestampStats, TransmitTimestamps};
+use super::stats::{Counts, RejectStats};
+use crate::rx::RingGeometry;
+
+/// Bytes of the longest frame that the kernel copies out of the ring: it fits the head of a buffer
+/// that the kernel allocates at once, without pages of its own.
+const COPY_MOST: usize = 3072;
+
+/// Sends frames out of an interface through a ring of slots that the kernel reads (`PACKET_TX_RING`,
+/// `TPACKET_V2`).
+///
+/// ```no_run
+/// use netring_afpacket::Injector;
+/// use netring_sys::{PacketSink, PacketSlot};
+/// use std::time::Duration;
+///
+/// let mut injector = Injector::open("eth0")?;
+/// if let Some(mut slot) = injector.slot(64)? {
+///     slot.fill(0xff);
+///     slot.commit();
+/// }
+/// let in_flight = injector.drain(Duration::from_secs(1))?;
+/// println!("{}, {in_flight} in flight", injector.stats()?);
+/// # Ok::<(), netring_sys::Error>(())
+/// ```
+///
+/// # What becomes of a frame
+///
+/// Committed frames are handed to the kernel by [`flush`](PacketSink::flush), in the order of their
+/// commits, with one call for all of them. `flush` never blocks: frames for which the interface's
+/// queue, or the send buffer of the socket, has no room stay in the ring, and the next flush goes on
+/// with them. They are not counted as sent.
+///
+/// A frame is *sent* once the kernel is done with its slot: the interface took it. A queueing
+/// discipline that drops frames which it accepted before (as `fq_codel` does) does not report that;
+/// neither does a card. If a queue never accepts a frame, because traffic control drops it, the frame
+/// and all behind it stay in the ring: [`discard`](Self::discard) takes them back.
+///
+/// A frame longer than the MTU allows is refused: by `slot` and `send` with
+/// [`Error::FrameLength`], before anything is sent. An Ethernet frame may have four bytes more if it
+/// has a VLAN tag of type 0x8100, which is only known once it is committed: a longer one without that
+/// tag counts as rejected ([`rejected`](Self::rejected)). The same happens to frames in the ring that
+/// no longer fit when the MTU is made smaller. The others are sent.
+///
+/// While the interface is down or has no carrier, `flush` returns [`Error::LinkDown`], and frames stay
+/// in the ring; they are sent by a flush after it is up. Once it is removed, every flush of waiting
+/// frames returns [`Error::InterfaceRemoved`].
+///
+/// # Dropping it
+///
+/// Frames that were committed and not flushed, or that the kernel has not taken, are lost when it is
+/// dropped: [`drain`](Self::drain) it first. Frames that the kernel has taken are sent nevertheless.
+#[doc(alias = "PACKET_TX_RING")]
+#[doc(alias = "tpacket_snd")]
+#[derive(Debug)]
+pub struct Injector {
+    // Dropped in this order: the mapping is gone before the kernel frees the ring with its socket.
+    pub(super) ring: Ring,
+    pub(super) socket: OwnedFd,
+    pub(super) limits: Limits,
+    /// The kernel copies frames out of the ring.
+    copies: bool,
+    offloads: bool,
+    /// What is requested with the slot that is being written.
+    request: Request,
+    pub(super) stamps: Option<Box<Stamps>>,
+    pub(super) counts: Counts,
+    geometry: RingGeometry,
+    /// Boxed because an injector is moved about and this is rarely looked at.
+    pub(super) interface: Box<Interface>,
+}
+
+/// What an injector is made of.
+pub(super) struct Parts {
+    pub(super) ring: Ring,
+    pub(super) geometry: RingGeometry,
+    pub(super) socket: OwnedFd,
+    pub(super) interface: Interface,
+    pub(super) copies: bool,
+    pub(super) offloads: bool,
+    pub(super) stamps: Option<Stamps>,
+}
+
+impl Injector {
+    /// Sends out of the interface of this name, with the default settings.
+    ///
+    /// # Errors
+    /// [`Error::NoSuchInterface`], [`Error::NotPermitted`] without CAP_NET_RAW, or the call that
+    /// failed.
+    pub fn open(interface: &str) -> Result<Self, Error> {
+        Self::builder(interface).build()
+    }
+
+    /// Settings to open an injector with.
+    pub fn builder(interface: &str) -> InjectorBuilder {
+        InjectorBuilder::new(interface)
+    }
+
+    pub(super) fn new(parts: Parts) -> Self {
+        Self {
+            limits: Limits::new(&parts.interface, parts.ring.capacity()),
+            ring: parts.ring,
+            socket: parts.socket,
+            copies: parts.copies,
+            offloads: parts.offloads,
+            request: Request::default(),
+            stamps: parts.stamps.map(Box::new),
+            counts: Counts::default(),
+            geometry: parts.geometry,
+            interface: Box::new(parts.interface),
+        }
+    }
+
+    /// Sends everything that was committed, and waits until the fate of each frame is known or the
+    /// time is over. Returns how many frames are still in flight; `None` waits forever.
+    ///
+    /// # Errors
+    /// Those of [`flush`](PacketSink::flush).
+    pub fn drain(&mut self, timeout: impl Into<Option<Duration>>) -> Result<u64, Error> {
+        wait::drain(self, timeout.into())
+    }
+
+    /// Takes back the committed frames that the kernel has not taken, which are then never sent.
+    /// Returns how many; [`SinkStats::dropped`] counts them.
+    pub fn discard(&mut self) -> u64 {
+        self.reclaim();
+        let waiting = self.ring.waiting();
+        self.remove(waiting, |_, counts| {
+            counts.discarded += 1;
+            true
+        }) as u64
+    }
+
+    /// The frames that were rejected, by reason.
+    pub const fn rejected(&self) -> RejectStats {
+        self.counts.rejected
+    }
+
+    /// Timestamps of frames that were sent and requested one
+    /// ([`Slot::request_timestamp`]), as far as they are there now.
+    ///
+    /// Twice as many as the ring has slots wait to be read. Later ones are discarded, and counted in
+    /// [`TimestampStats::lost`].
+    pub fn transmit_timestamps(&mut self) -> TransmitTimestamps<'_> {
+        self.receive_stamps();
+        TransmitTimestamps(self.stamps.as_deref_mut())
+    }
+
+    /// What became of the requested timestamps.
+    pub fn timestamp_stats(&mut self) -> TimestampStats {
+        self.receive_stamps();
+        self.stamps
+            .as_deref()
+            .map(Stamps::stats)
+            .unwrap_or_default()
+    }
+
+    /// The interface, as it was when the injector was opened.
+    pub const fn interface(&self) -> &Interface {
+        &self.interface
+    }
+
+    /// The requested ring, and the one that was allocated.
+    pub const fn ring(&self) -> RingGeometry {
+        self.geometry
+    }
+
+    /// Whether the driver sends frames out of the ring, without a copy: see
+    /// [`CopyMode`](crate::CopyMode).
+    pub const fn is_zero_copy(&self) -> bool {
+        !self.copies
+    }
+
+    /// System calls made to have the kernel send.
+    pub const fn kicks(&self) -> u64 {
+        self.counts.kicks
+    }
+
+    /// Puts the frame of the lent slot into the ring.
+    #[inline]
+    pub(super) fn commit(&mut self, len: usize) {
+        self.counts.committed += 1;
+        let usual = len <= self.limits.plain && len >= self.limits.shortest;
+        if !usual || self.offloads || self.stamps.is_some() {
+            return self.commit_unusual(len);
+        }
+        let header = virtio_net_hdr {
+            hdr_len: self.copy_len(len),
+            ..virtio_net_hdr::default()
+        };
+        self.ring.commit(len, &header);
+    }
+
+    /// A frame that may be too long or too short, or that something is requested with.
+    #[cold]
+    fn commit_unusual(&mut self, len: usize) {
+        let request = std::mem::take(&mut self.request);
+        let fault = match request.is_segmented() {
+            true => Ok(()),
+            false => self.limits.check(self.ring.frame(len)),
+        };
+        if let Err(fault) = fault {
+            match fault {
+                Fault::TooLong { .. } => self.counts.rejected.too_long += 1,
+                Fault::TooShort { .. } => self.counts.rejected.too_short += 1,
+            }
+            if let Some(stamps) = &mut self.stamps {
+                stamps.rejected(request.timestamp);
+            }
+            return;
+        }
+        self.ring.commit(len, &request.header(self.copy_len(len)));
+        if let Some(stamps) = &mut self.stamps {
+            stamps.committed(request.timestamp);
+        }
+    }
+
+    /// Bytes of a frame that the kernel copies, besides the link layer header.
+    #[inline]
+    const fn copy_len(&self, len: usize) -> u16 {
+        match self.copies && len <= COPY_MOST {
+            true => len as u16,
+            false => 0,
+        }
+    }
+
+    #[inline]
+    pub(super) fn reclaim(&mut self) {
+        self.counts.sent += self.ring.reclaim() as u64;
+    }
+
+    /// Takes back some of the newest frames, and counts them.
+    pub(super) fn remove(
+        &mut self,
+        waiting: usize,
+        mut reject: impl FnMut(&Waiting<'_>, &mut Counts) -> bool,
+    ) -> usize {
+        let (counts, stamps) = (&mut self.counts, &mut self.stamps);
+        let mut removed = 0;
+        self.ring.remove(waiting, |waits| {
+            let rejected = reject(&waits, counts);
+            if rejected {
+                if let Some(stamps) = stamps {
+                    stamps.removed(waits.nth - removed);
+                }
+                removed += 1;
+            }
+            rejected
+        })
+    }
+
+    fn receive_stamps(&mut self) {
+        if let Some(stamps) = &mut self.stamps {
+            // It fails only for a descriptor that is not a packet socket.
+            let _ = stamps.receive(self.socket.as_fd());
+        }
+    }
+
+    #[inline]
+    pub(super) const fn ring_ref(&self) -> &Ring {
+        &self.ring
+    }
+
+    #[inline]
+    pub(super) const fn ring_mut(&mut self) -> &mut Ring {
+        &mut self.ring
+    }
+
+    pub(super) const fn request_mut(&mut self) -> &mut Request {
+        &mut self.request
+    }
+
+    pub(super) const fn has_offloads(&self) -> bool {
+        self.offloads
+    }
+
+    pub(super) const fn takes_timestamps(&self) -> bool {
+        self.stamps.is_some()
+    }
+
+    /// Bytes of the longest segment of a frame.
+    pub(super) const fn segment_len(&self) -> usize {
+        self.limits.segment()
+    }
+
+    fn refuse(&mut self, len: usize, max: usize) -> Error {
+        self.counts.refused += 1;
+        Error::FrameLength { len, max }
+    }
+}
+
+impl PacketSink for Injector {
+    type Slot<'a> = Slot<'a>;
+
+    #[inline]
+    fn room(&mut self) -> Result<usize, Error> {
+        self.reclaim();
+        Ok(self.ring.room())
+    }
+
+    #[inline]
+    fn slot(&mut self, len: usize) -> Result<Option<Slot<'_>>, Error> {
+        let max = self.max_len();
+        if len == 0 || len > max {
+            return Err(self.refuse(len, max));
+        }
+        if self.ring.room() == 0 {
+            self.reclaim();
+            if self.ring.room() == 0 {
+                return Ok(None);
+            }
+        }
+        self.request = Request::default();
+        Ok(Some(Slot::new(self, len)))
+    }
+
+    fn flush(&mut self) -> Result<usize, Error> {
+        self.send_committed()
+    }
+
+    fn stats(&mut self) -> Result<SinkStats, Error> {
+        self.reclaim();
+        Ok(self.counts.stats())
+    }
+
+    /// The longest frame that the interface sends, with a VLAN tag if it is Ethernet, as of the last
+    /// look at its MTU; with [`offloads`](InjectorBuilder::offloads) the longest frame that can be
+    /// segmented.
+    #[inline]
+    fn max_len(&self) -> usize {
+        match self.offloads {
+            true => self.ring.capacity(),
+            false => self.limits.longest,
+        }
+    }
+
+    fn pending(&mut self) -> Result<u64, Error> {
+        self.reclaim();
+        Ok(self.counts.pending())
+    }
+
+    /// Copies a frame into a slot and commits it; false if there is no room now.
+    ///
+    /// # Errors
+    /// [`Error::FrameLength`] for a frame that is empty, or longer than the MTU allows;
+    /// [`Error::Request`] for one shorter than the link layer header.
+    #[inline]
+    fn send(&mut self, frame: &[u8]) -> Result<bool, Error> {
+        match self.limits.check(frame) {
+            Ok(()) => {}
+            Err(Fault::TooLong { max }) => return Err(self.refuse(frame.len(), max)),
+            Err(Fault::TooShort { .. }) if frame.is_empty() => {
+                let max = self.max_len();
+                return Err(self.refuse(0, max));
+            }
+            Err(Fault::TooShort { min }) => {
+                self.counts.refused += 1;
+                return Err(Error::Request {
+                    request: "frame",
+                    why: format!(
+                        "{} bytes; the link layer header of the interface alone has {min}",
+                        frame.len()
+                    ),
+                });
+            }
+        }
+        let Some(mut slot) = self.slot(frame.len())? else {
+            return Ok(false);
+        };
+        slot.copy_from_slice(frame);
+        netring_sys::PacketSlot::commit(slot);
+        Ok(true)
+    }
+}
+
+/// The packet socket. That it is writable does not mean that the ring has room, and it has a pending
+/// error while there are timestamps that were not read.
+impl AsFd for Injector {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.socket.as_fd()
+    }
+}
