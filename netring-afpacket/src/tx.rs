@@ -8,6 +8,7 @@ mod limits;
 mod open;
 mod request;
 mod ring;
+mod sink;
 mod slot;
 mod stamps;
 mod stats;

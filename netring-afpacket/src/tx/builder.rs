@@ -92,9 +92,9 @@ impl InjectorBuilder {
         self
     }
 
-    /// Bytes of a block, a piece of memory that the kernel allocates at once: a multiple of the page
-    /// size that holds at least one slot. What is left over behind the last slot of a block is not
-    /// used. Default: 64 KiB, or 512 KiB for slots above 8 KiB.
+    /// Bytes of a block, a piece of memory that the kernel allocates at once: a multiple of the
+    /// page size that holds at least one slot. What is left over behind the last slot of a block is
+    /// not used. Default: 64 KiB, or 512 KiB for slots above 8 KiB.
     #[doc(alias = "tp_block_size")]
     pub const fn block_size(mut self, bytes: usize) -> Self {
         self.block_size = Some(bytes);
@@ -135,8 +135,8 @@ impl InjectorBuilder {
     ///
     /// With [`TimestampSource::RawHardware`] the card stamps the frames if timestamping is enabled
     /// on it; frames that it does not stamp have the time at which the driver took them, and each
-    /// timestamp reports its clock. The kernel then stamps every frame of the injector, requested or
-    /// not, which costs it about a microsecond for each.
+    /// timestamp reports its clock. The kernel then stamps every frame of the injector, requested
+    /// or not, which costs it about a microsecond for each.
     #[doc(alias = "SO_TIMESTAMPING")]
     pub const fn transmit_timestamps(mut self, source: TimestampSource) -> Self {
         self.timestamps = Some(source);

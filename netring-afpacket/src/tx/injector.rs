@@ -1,16 +1,17 @@
 //! An injector sends frames out of one interface.
 
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, OwnedFd};
 use std::time::Duration;
 
 use netring_sys::kernel::packet::virtio_net_hdr;
-use netring_sys::{Error, Interface, PacketSink, SinkStats, wait};
+use netring_sys::{Error, Interface, wait};
+#[cfg(doc)]
+use netring_sys::{PacketSink, SinkStats};
 
 use super::builder::InjectorBuilder;
 use super::limits::{Fault, Limits};
 use super::request::Request;
 use super::ring::{Ring, Waiting};
-use super::slot::Slot;
 use super::stamps::{Stamps, TimestampStats, TransmitTimestamps};
 use super::stats::{Counts, RejectStats};
 use crate::rx::RingGeometry;
@@ -19,8 +20,8 @@ use crate::rx::RingGeometry;
 /// that the kernel allocates at once, without pages of its own.
 const COPY_MOST: usize = 3072;
 
-/// Sends frames out of an interface through a ring of slots that the kernel reads (`PACKET_TX_RING`,
-/// `TPACKET_V2`).
+/// Sends frames out of an interface through a ring of slots that the kernel reads
+/// (`PACKET_TX_RING`, `TPACKET_V2`).
 ///
 /// ```no_run
 /// use netring_afpacket::Injector;
@@ -41,28 +42,29 @@ const COPY_MOST: usize = 3072;
 ///
 /// Committed frames are handed to the kernel by [`flush`](PacketSink::flush), in the order of their
 /// commits, with one call for all of them. `flush` never blocks: frames for which the interface's
-/// queue, or the send buffer of the socket, has no room stay in the ring, and the next flush goes on
-/// with them. They are not counted as sent.
+/// queue, or the send buffer of the socket, has no room stay in the ring, and the next flush goes
+/// on with them. They are not counted as sent.
 ///
 /// A frame is *sent* once the kernel is done with its slot: the interface took it. A queueing
 /// discipline that drops frames which it accepted before (as `fq_codel` does) does not report that;
-/// neither does a card. If a queue never accepts a frame, because traffic control drops it, the frame
-/// and all behind it stay in the ring: [`discard`](Self::discard) takes them back.
+/// neither does a card. If a queue never accepts a frame, because traffic control drops it, the
+/// frame and all behind it stay in the ring: [`discard`](Self::discard) takes them back.
 ///
-/// A frame longer than the MTU allows is refused: by `slot` and `send` with
-/// [`Error::FrameLength`], before anything is sent. An Ethernet frame may have four bytes more if it
-/// has a VLAN tag of type 0x8100, which is only known once it is committed: a longer one without that
-/// tag counts as rejected ([`rejected`](Self::rejected)). The same happens to frames in the ring that
-/// no longer fit when the MTU is made smaller. The others are sent.
+/// A frame longer than the MTU allows is refused: by `slot` and `send` with [`Error::FrameLength`],
+/// before anything is sent. An Ethernet frame may have four bytes more if it has a VLAN tag of type
+/// 0x8100, which is only known once it is committed: a longer one without that tag counts as
+/// rejected ([`rejected`](Self::rejected)). The same happens to frames in the ring that no longer
+/// fit when the MTU is made smaller. The others are sent.
 ///
-/// While the interface is down or has no carrier, `flush` returns [`Error::LinkDown`], and frames stay
-/// in the ring; they are sent by a flush after it is up. Once it is removed, every flush of waiting
-/// frames returns [`Error::InterfaceRemoved`].
+/// While the interface is down or has no carrier, `flush` returns [`Error::LinkDown`], and frames
+/// stay in the ring; they are sent by a flush after it is up. Once it is removed, every flush of
+/// waiting frames returns [`Error::InterfaceRemoved`].
 ///
 /// # Dropping it
 ///
-/// Frames that were committed and not flushed, or that the kernel has not taken, are lost when it is
-/// dropped: [`drain`](Self::drain) it first. Frames that the kernel has taken are sent nevertheless.
+/// Frames that were committed and not flushed, or that the kernel has not taken, are lost when it
+/// is dropped: [`drain`](Self::drain) it first. Frames that the kernel has taken are sent
+/// nevertheless.
 #[doc(alias = "PACKET_TX_RING")]
 #[doc(alias = "tpacket_snd")]
 #[derive(Debug)]
@@ -75,7 +77,7 @@ pub struct Injector {
     copies: bool,
     offloads: bool,
     /// What is requested with the slot that is being written.
-    request: Request,
+    pub(super) request: Request,
     pub(super) stamps: Option<Box<Stamps>>,
     pub(super) counts: Counts,
     geometry: RingGeometry,
@@ -150,10 +152,10 @@ impl Injector {
     }
 
     /// Timestamps of frames that were sent and requested one
-    /// ([`Slot::request_timestamp`]), as far as they are there now.
+    /// ([`Slot::request_timestamp`](crate::Slot::request_timestamp)), as far as they are there now.
     ///
-    /// Twice as many as the ring has slots wait to be read. Later ones are discarded, and counted in
-    /// [`TimestampStats::lost`].
+    /// Twice as many as the ring has slots wait to be read. Later ones are discarded, and counted
+    /// in [`TimestampStats::lost`].
     pub fn transmit_timestamps(&mut self) -> TransmitTimestamps<'_> {
         self.receive_stamps();
         TransmitTimestamps(self.stamps.as_deref_mut())
@@ -296,100 +298,8 @@ impl Injector {
         self.limits.segment()
     }
 
-    fn refuse(&mut self, len: usize, max: usize) -> Error {
+    pub(super) fn refuse(&mut self, len: usize, max: usize) -> Error {
         self.counts.refused += 1;
         Error::FrameLength { len, max }
-    }
-}
-
-impl PacketSink for Injector {
-    type Slot<'a> = Slot<'a>;
-
-    #[inline]
-    fn room(&mut self) -> Result<usize, Error> {
-        self.reclaim();
-        Ok(self.ring.room())
-    }
-
-    #[inline]
-    fn slot(&mut self, len: usize) -> Result<Option<Slot<'_>>, Error> {
-        let max = self.max_len();
-        if len == 0 || len > max {
-            return Err(self.refuse(len, max));
-        }
-        if self.ring.room() == 0 {
-            self.reclaim();
-            if self.ring.room() == 0 {
-                return Ok(None);
-            }
-        }
-        self.request = Request::default();
-        Ok(Some(Slot::new(self, len)))
-    }
-
-    fn flush(&mut self) -> Result<usize, Error> {
-        self.send_committed()
-    }
-
-    fn stats(&mut self) -> Result<SinkStats, Error> {
-        self.reclaim();
-        Ok(self.counts.stats())
-    }
-
-    /// The longest frame that the interface sends, with a VLAN tag if it is Ethernet, as of the last
-    /// look at its MTU; with [`offloads`](InjectorBuilder::offloads) the longest frame that can be
-    /// segmented.
-    #[inline]
-    fn max_len(&self) -> usize {
-        match self.offloads {
-            true => self.ring.capacity(),
-            false => self.limits.longest,
-        }
-    }
-
-    fn pending(&mut self) -> Result<u64, Error> {
-        self.reclaim();
-        Ok(self.counts.pending())
-    }
-
-    /// Copies a frame into a slot and commits it; false if there is no room now.
-    ///
-    /// # Errors
-    /// [`Error::FrameLength`] for a frame that is empty, or longer than the MTU allows;
-    /// [`Error::Request`] for one shorter than the link layer header.
-    #[inline]
-    fn send(&mut self, frame: &[u8]) -> Result<bool, Error> {
-        match self.limits.check(frame) {
-            Ok(()) => {}
-            Err(Fault::TooLong { max }) => return Err(self.refuse(frame.len(), max)),
-            Err(Fault::TooShort { .. }) if frame.is_empty() => {
-                let max = self.max_len();
-                return Err(self.refuse(0, max));
-            }
-            Err(Fault::TooShort { min }) => {
-                self.counts.refused += 1;
-                return Err(Error::Request {
-                    request: "frame",
-                    why: format!(
-                        "{} bytes; the link layer header of the interface alone has {min}",
-                        frame.len()
-                    ),
-                });
-            }
-        }
-        let Some(mut slot) = self.slot(frame.len())? else {
-            return Ok(false);
-        };
-        slot.copy_from_slice(frame);
-        netring_sys::PacketSlot::commit(slot);
-        Ok(true)
-    }
-}
-
-/// The packet socket. That it is writable does not mean that the ring has room, and it has a pending
-/// error while there are timestamps that were not read.
-impl AsFd for Injector {
-    fn as_fd(&self) -> BorrowedFd<'_> {
-        self.socket.as_fd()
     }
 }

@@ -62,8 +62,8 @@ impl Request {
         }
     }
 
-    /// Requests segments of `size` bytes of payload behind `headers` bytes of headers, for a frame of
-    /// `len` bytes on an interface that sends frames of up to `longest` bytes.
+    /// Requests segments of `size` bytes of payload behind `headers` bytes of headers, for a frame
+    /// of `len` bytes on an interface that sends frames of up to `longest` bytes.
     pub(crate) fn set_segmentation(
         &mut self,
         what: Segmentation,

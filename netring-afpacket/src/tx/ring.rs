@@ -3,7 +3,7 @@
 //!
 //! ```text
 //!   oldest ─┐                              ┌─ next
-//! ┌─────────▼┬─────────┬─────────┬─────────▼┬──────────┐  slot n of a block starts at n × slot_size
+//! ┌─────────▼┬─────────┬─────────┬─────────▼┬──────────┐  slot n of a block: n × slot_size
 //! │ SENDING  │ SENDING │ REQUEST │ REQUEST  │ AVAILABLE│  frames are taken in this order
 //! └──────────┴─────────┴─────────┴──────────┴──────────┘  a frame that is done is AVAILABLE again
 //!                      └─ the kernel's head
@@ -139,8 +139,8 @@ impl Ring {
         }
     }
 
-    /// Hands the next slot with a frame of `len` bytes to the kernel, which takes it when it is next
-    /// called. With a ring that has them, `header` is written before the frame.
+    /// Hands the next slot with a frame of `len` bytes to the kernel, which takes it when it is
+    /// next called. With a ring that has them, `header` is written before the frame.
     #[inline]
     pub(crate) fn commit(&mut self, len: usize, header: &virtio_net_hdr) {
         debug_assert!(self.room() > 0 && len <= self.capacity(), "a lent slot");
@@ -298,8 +298,8 @@ impl Ring {
     fn write_header(&mut self, header: &virtio_net_hdr) {
         let at = self.next.start + TPACKET2_HDRLEN_ALIGNED;
         let at = self.map.address().as_ptr().wrapping_add(at);
-        // SAFETY: the mapping is owned by `self`, borrowed mutably; the slot is free, so nobody else
-        // uses it; `new` checked that a slot holds the header.
+        // SAFETY: the mapping is owned by `self`, borrowed mutably; the slot is free, so nobody
+        // else uses it; `new` checked that a slot holds the header.
         unsafe { at.cast::<virtio_net_hdr>().write_unaligned(*header) };
     }
 

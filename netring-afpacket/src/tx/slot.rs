@@ -43,8 +43,8 @@ impl<'a> Slot<'a> {
     ///
     /// # Errors
     /// [`Error::Request`] if the injector was opened without
-    /// [`offloads`](crate::InjectorBuilder::offloads), or the two bytes are not inside the frame. The
-    /// slot stays as it was.
+    /// [`offloads`](crate::InjectorBuilder::offloads), or the two bytes are not inside the frame.
+    /// The slot stays as it was.
     #[doc(alias = "VIRTIO_NET_HDR_F_NEEDS_CSUM")]
     pub fn request_checksum(&mut self, start: usize, offset: usize) -> Result<(), Error> {
         let len = self.len;
@@ -54,9 +54,9 @@ impl<'a> Slot<'a> {
 
     /// Requests that the frame, which may be longer than the MTU allows, is cut into segments: each
     /// has the first `headers` bytes of the frame, with lengths, sequence numbers and checksums of
-    /// its own, and `size` bytes of its payload; the last one what is left. The card cuts it, or else
-    /// the kernel, possibly only at its receiver. [Request the checksum](Self::request_checksum)
-    /// first.
+    /// its own, and `size` bytes of its payload; the last one what is left. The card cuts it, or
+    /// else the kernel, possibly only at its receiver. [Request the
+    /// checksum](Self::request_checksum) first.
     ///
     /// The frame counts as one in all figures.
     ///

@@ -135,7 +135,8 @@ fn s2_frames_leave_in_the_order_of_their_commits_and_a_dropped_slot_holds_up_non
     }
 }
 
-/// Nothing is cut: neither on the way, nor at the boundary. And frames behind a rejected one go out.
+/// Nothing is cut: neither on the way, nor at the boundary. And frames behind a rejected one go
+/// out.
 #[test]
 #[ignore = "needs a network namespace: cargo xtask test-netns"]
 fn p20_a_frame_over_the_mtu_is_refused_and_nothing_of_it_is_on_the_wire() {

@@ -1,3 +1,10 @@
+//! The ring without a kernel.
+//!
+//! # Safety
+//! The invariant of this file: the thread that acts as the kernel outlives no mapping, and accesses
+//! a slot only while its status gives it to that thread.
+#![expect(unsafe_code, reason = "acts as the kernel; the invariant stands above")]
+
 use super::*;
 
 impl Ring {

@@ -25,7 +25,8 @@ pub struct SentTimestamp {
     pub hardware: Option<(i64, i64)>,
 }
 
-/// Requests timestamps of sent frames, as `SOF_TIMESTAMPING_*` bits. They arrive in the error queue.
+/// Requests timestamps of sent frames, as `SOF_TIMESTAMPING_*` bits. They arrive in the error
+/// queue.
 ///
 /// # Errors
 /// `EINVAL` for bits that the kernel does not know.

@@ -47,6 +47,7 @@ pub(super) const UNSAFE_FILES: &[&str] = &[
     "netring-sys/src/syscall/xdp/rings.rs",
     "netring-afpacket/src/rx/ring.rs",
     "netring-afpacket/src/tx/ring.rs",
+    "netring-afpacket/src/tx/ring/tests.rs",
     "xtask/src/tools/bench/minimal.rs",
     "netring-flow/src/table/prefetch.rs",
     "netring-xdp/src/socket/rx.rs",
