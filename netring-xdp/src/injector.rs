@@ -3,7 +3,7 @@
 use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::Arc;
 
-use netring_sys::{Error, Interface, Profile, SyscallError};
+use netring_sys::{Error, Interface, OpenSink, Profile, SyscallError};
 
 use crate::memory::accounting::Census;
 use crate::memory::umem::{HugePages, UmemConfig};
@@ -183,6 +183,12 @@ impl InjectorBuilder {
 }
 
 sending_half!(XdpInjector);
+
+impl OpenSink for XdpInjector {
+    fn open(interface: &str) -> Result<Self, Error> {
+        Self::open(interface)
+    }
+}
 
 /// Writable while at least half of the transmit ring is free.
 impl AsFd for XdpInjector {

@@ -2,7 +2,7 @@
 
 use std::os::fd::{AsFd, BorrowedFd};
 
-use netring_sys::{Error, PacketSink, PacketSlot, SinkStats};
+use netring_sys::{Error, OpenSink, PacketSink, PacketSlot, SinkStats};
 
 #[cfg(doc)]
 use super::builder::InjectorBuilder;
@@ -100,5 +100,11 @@ impl PacketSink for Injector {
 impl AsFd for Injector {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.socket.as_fd()
+    }
+}
+
+impl OpenSink for Injector {
+    fn open(interface: &str) -> Result<Self, Error> {
+        Self::open(interface)
     }
 }

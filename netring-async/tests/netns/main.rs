@@ -3,6 +3,7 @@
 mod background;
 mod captures;
 mod link;
+mod sink;
 mod stop;
 #[path = "../ticks/mod.rs"]
 mod ticks;

@@ -26,12 +26,14 @@ mod link;
 mod link_state;
 mod monitor;
 mod pace;
+mod pacer;
 mod stop;
 mod waiter;
 
 pub use blocking::{drain, ready, send};
 pub use link_state::LinkState;
 pub use monitor::LinkMonitor;
+pub use pacer::Pacer;
 pub use stop::{Stop, StopHandle};
 pub use waiter::Waiter;
 
