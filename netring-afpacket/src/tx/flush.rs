@@ -130,8 +130,8 @@ impl Injector {
     fn reject_too_long(&mut self) {
         let (limits, waiting) = (self.limits, self.ring.waiting());
         self.remove(waiting, |waits, counts| {
-            let fault = limits.check(waits.frame);
-            let rejected = !waits.is_segmented && matches!(fault, Err(Fault::TooLong { .. }));
+            let fault = limits.check(waits.frame, waits.is_segmented);
+            let rejected = matches!(fault, Err(Fault::TooLong { .. }));
             counts.rejected.too_long += u64::from(rejected);
             rejected
         });
@@ -147,7 +147,7 @@ impl Injector {
             if waits.nth > 0 {
                 return false;
             }
-            match limits.check(waits.frame) {
+            match limits.check(waits.frame, waits.is_segmented) {
                 Err(Fault::TooLong { .. }) => counts.rejected.too_long += 1,
                 Err(Fault::TooShort { .. }) => counts.rejected.too_short += 1,
                 Ok(()) => counts.rejected.invalid += 1,

@@ -210,10 +210,8 @@ impl Injector {
     #[cold]
     fn commit_unusual(&mut self, len: usize) {
         let request = std::mem::take(&mut self.request);
-        let fault = match request.is_segmented() {
-            true => Ok(()),
-            false => self.limits.check(self.ring.frame(len)),
-        };
+        let frame = self.ring.frame(len);
+        let fault = self.limits.check(frame, request.is_segmented());
         if let Err(fault) = fault {
             match fault {
                 Fault::TooLong { .. } => self.counts.rejected.too_long += 1,

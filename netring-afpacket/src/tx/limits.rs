@@ -12,6 +12,8 @@ const NONE: u16 = 0xfffe;
 /// those of service tags.
 const ETH_P_8021Q: [u8; 2] = [0x81, 0x00];
 const TAG: usize = 4;
+/// Bytes of the longest IP packet.
+const IP_PACKET: usize = 65_535;
 
 /// The lengths that the kernel accepts, as of the last look at the MTU.
 #[derive(Clone, Copy, Debug)]
@@ -82,15 +84,26 @@ impl Limits {
         self.plain
     }
 
-    /// Whether the kernel sends a frame with these bytes.
-    pub(crate) fn check(&self, frame: &[u8]) -> Result<(), Fault> {
+    /// Bytes of the longest frame that can be segmented: it holds the longest IP packet.
+    pub(crate) fn longest_segmented(&self) -> usize {
+        let longest = IP_PACKET + self.header.unwrap_or_default() + self.tag;
+        longest.min(self.capacity)
+    }
+
+    /// Whether the kernel sends a frame with these bytes; one that is segmented may be longer.
+    pub(crate) fn check(&self, frame: &[u8], is_segmented: bool) -> Result<(), Fault> {
         if frame.len() < self.shortest {
             return Err(Fault::TooShort { min: self.shortest });
         }
-        let is_tagged = self.tag > 0 && frame.get(12..14) == Some(&ETH_P_8021Q);
-        let max = match is_tagged {
-            true => self.longest,
-            false => self.plain,
+        let longest = match is_segmented {
+            true => self.longest_segmented(),
+            false => self.longest,
+        };
+        let is_tagged = frame.get(12..14) == Some(&ETH_P_8021Q);
+        let max = match self.tag > 0 && !is_tagged {
+            true if is_segmented => longest.min(IP_PACKET + self.header.unwrap_or_default()),
+            true => self.plain,
+            false => longest,
         };
         if frame.len() > max {
             return Err(Fault::TooLong { max });
@@ -129,19 +142,23 @@ mod tests {
     #[cfg_attr(miri, ignore = "asks the kernel about an interface")]
     fn a_tag_adds_four_bytes_on_ethernet_only() {
         let ethernet = limits(ETHERNET, 1500);
-        assert_eq!(ethernet.check(&frame(1514, [8, 0])), Ok(()));
+        let check = |frame: &[u8]| ethernet.check(frame, false);
+        assert_eq!(check(&frame(1514, [8, 0])), Ok(()));
         let too_long = Err(Fault::TooLong { max: 1514 });
-        assert_eq!(ethernet.check(&frame(1515, [8, 0])), too_long);
-        assert_eq!(ethernet.check(&frame(1518, [0x88, 0xa8])), too_long);
-        assert_eq!(ethernet.check(&frame(1518, ETH_P_8021Q)), Ok(()));
+        assert_eq!(check(&frame(1515, [8, 0])), too_long);
+        assert_eq!(check(&frame(1518, [0x88, 0xa8])), too_long);
+        assert_eq!(check(&frame(1518, ETH_P_8021Q)), Ok(()));
         let too_long = Err(Fault::TooLong { max: 1518 });
-        assert_eq!(ethernet.check(&frame(1519, ETH_P_8021Q)), too_long);
-        assert_eq!(ethernet.check(&[0; 13]), Err(Fault::TooShort { min: 14 }));
+        assert_eq!(check(&frame(1519, ETH_P_8021Q)), too_long);
+        assert_eq!(check(&[0; 13]), Err(Fault::TooShort { min: 14 }));
         let loopback = limits(LOOPBACK, 1500);
-        assert!(loopback.check(&frame(1515, ETH_P_8021Q)).is_err());
+        assert!(loopback.check(&frame(1515, ETH_P_8021Q), false).is_err());
         let tun = limits(NONE, 1500);
-        assert_eq!(tun.check(&[0x45]), Ok(()));
-        assert_eq!(tun.check(&[0; 1501]), Err(Fault::TooLong { max: 1500 }));
+        assert_eq!(tun.check(&[0x45], false), Ok(()));
+        assert_eq!(
+            tun.check(&[0; 1501], false),
+            Err(Fault::TooLong { max: 1500 })
+        );
     }
 
     #[test]

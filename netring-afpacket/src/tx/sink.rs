@@ -51,7 +51,7 @@ impl PacketSink for Injector {
     #[inline]
     fn max_len(&self) -> usize {
         match self.has_offloads() {
-            true => self.ring.capacity(),
+            true => self.limits.longest_segmented(),
             false => self.limits.longest,
         }
     }
@@ -68,7 +68,7 @@ impl PacketSink for Injector {
     /// [`Error::Request`] for one shorter than the link layer header.
     #[inline]
     fn send(&mut self, frame: &[u8]) -> Result<bool, Error> {
-        match self.limits.check(frame) {
+        match self.limits.check(frame, false) {
             Ok(()) => {}
             Err(Fault::TooLong { max }) => return Err(self.refuse(frame.len(), max)),
             Err(Fault::TooShort { .. }) if frame.is_empty() => {

@@ -8,6 +8,7 @@ mod inject;
 mod link;
 mod packets;
 mod pause;
+mod psock_snd;
 mod ring;
 mod sandboxed;
 mod setup;

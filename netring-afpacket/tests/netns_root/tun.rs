@@ -29,9 +29,20 @@ nix::ioctl_write_int_bad!(
     tun_set_link_type, 0x4004_54cd
 );
 
+const IFF_TUN: u16 = 1;
+const IFF_TAP: u16 = 2;
+
 /// The other end of a TUN interface: the interface receives what is written to it.
 fn tun(name: &str) -> File {
-    const IFF_TUN: u16 = 1;
+    device(name, IFF_TUN)
+}
+
+/// The other end of a TAP interface, which is Ethernet: what it sends can be read.
+pub(crate) fn tap(name: &str) -> File {
+    device(name, IFF_TAP)
+}
+
+fn device(name: &str, kind: u16) -> File {
     const IFF_NO_PI: u16 = 0x1000;
     let device = File::options()
         .read(true)
@@ -40,14 +51,16 @@ fn tun(name: &str) -> File {
         .unwrap();
     let mut request = TunRequest {
         name: [0; 16],
-        flags: IFF_TUN | IFF_NO_PI,
+        flags: kind | IFF_NO_PI,
         rest: [0; 22],
     };
     request.name[..name.len()].copy_from_slice(name.as_bytes());
     // SAFETY: the request is on this stack; nobody else uses it; it has the size and the fields
     // that the call reads.
     unsafe { tun_set_interface(device.as_raw_fd(), &raw const request) }.unwrap();
-    ip(&format!("link set dev {name} addrgenmode none up")).unwrap();
+    // First, so that it has no IPv6 address to announce.
+    ip(&format!("link set dev {name} addrgenmode none")).unwrap();
+    ip(&format!("link set dev {name} up")).unwrap();
     device
 }
 

@@ -24,12 +24,15 @@ mod measure;
 mod minimal;
 mod opening;
 mod options;
+mod pacing;
 mod pause;
 mod peers;
 mod receive;
+mod sendmmsg;
 mod share;
 mod soak;
 mod table;
+mod transmit;
 mod walk;
 mod xdp;
 mod xdp_child;
@@ -51,6 +54,8 @@ const BENCHES: &[(&str, Bench)] = &[
     ("opening", opening::run),
     ("latency", latency::run),
     ("share", share::run),
+    ("transmit", transmit::run),
+    ("pacing", pacing::run),
     ("xdp", xdp::run),
     ("xdp-instructions", xdp_instructions::run),
     ("soak", soak::run),

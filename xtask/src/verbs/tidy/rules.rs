@@ -49,6 +49,7 @@ pub(super) const UNSAFE_FILES: &[&str] = &[
     "netring-afpacket/src/tx/ring.rs",
     "netring-afpacket/src/tx/ring/tests.rs",
     "xtask/src/tools/bench/minimal.rs",
+    "xtask/src/tools/bench/sendmmsg.rs",
     "netring-flow/src/table/prefetch.rs",
     "netring-xdp/src/socket/rx.rs",
     "netring-xdp/src/socket/rx/batch.rs",
