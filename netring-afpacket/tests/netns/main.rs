@@ -5,6 +5,7 @@ mod sandbox;
 
 mod immediate;
 mod inject;
+mod inject_full;
 mod link;
 mod packets;
 mod pause;

@@ -2,12 +2,12 @@
 #![allow(clippy::unwrap_used, reason = "a test says what it expects by failing")]
 
 use std::fs::File;
-use std::io::Write;
+use std::io::{Read, Write};
 use std::os::fd::AsRawFd;
 use std::time::Duration;
 
-use netring_afpacket::{Capture, Profile};
-use netring_sys::{Count, Direction, LinkType, PacketSource};
+use netring_afpacket::{Capture, CopyMode, Injector, Profile};
+use netring_sys::{Count, Direction, Error, LinkType, PacketSink, PacketSource};
 use xtask::netns::{Netns, ip};
 use xtask::wire::{collect, udp4};
 
@@ -121,4 +121,63 @@ fn a_packet_has_the_link_type_that_its_interface_had_then() {
         assert_eq!(packet.link_type(), expected);
         assert_eq!(packet.data(), datagram);
     }
+}
+
+/// Frames without a link layer, and frames of a kind whose rules only the kernel knows.
+#[test]
+#[ignore = "needs a network namespace: cargo xtask test-netns"]
+fn an_injector_sends_what_the_interface_has_for_frames() {
+    const ARPHRD_CAN: i32 = 280;
+    let _ns = Netns::enter().unwrap();
+    let mut wire = tun("tun");
+    let datagram = &udp4(1, 2, b"without a link layer")[14..];
+    let mut read = [0; 2048];
+    for mode in [CopyMode::Copy, CopyMode::ZeroCopy] {
+        let mut injector = Injector::builder("tun").copy_mode(mode).build().unwrap();
+        assert_eq!(injector.max_len(), 1500);
+        assert!(injector.send(datagram).unwrap());
+        assert!(injector.send(&[0; 1501]).is_err());
+        assert_eq!(injector.drain(Duration::from_secs(10)).unwrap(), 0);
+        let len = wire.read(&mut read).unwrap();
+        assert_eq!(read[..len], *datagram);
+    }
+    assert!(!Injector::open("tun").unwrap().is_zero_copy());
+
+    ip("link set dev tun down").unwrap();
+    // SAFETY: no memory is handed over: the call takes a number.
+    unsafe { tun_set_link_type(wire.as_raw_fd(), ARPHRD_CAN) }.unwrap();
+    ip("link set dev tun up").unwrap();
+    let refused = Injector::builder("tun").offloads(true).build().unwrap_err();
+    assert!(
+        refused.to_string().contains("hardware type 280"),
+        "{refused}"
+    );
+    let refused = Injector::builder("tun")
+        .copy_mode(CopyMode::Copy)
+        .build()
+        .unwrap_err();
+    assert!(matches!(
+        refused,
+        Error::Config {
+            setting: "copy_mode",
+            ..
+        }
+    ));
+    let mut injector = Injector::open("tun").unwrap();
+    assert!(injector.is_zero_copy());
+    // The kernel is the judge of what it is given, and the ring goes on.
+    for frame in [&[1; 1800][..], datagram, &[1; 1700], datagram] {
+        assert!(injector.send(frame).unwrap());
+    }
+    assert_eq!(injector.drain(Duration::from_secs(10)).unwrap(), 0);
+    for _ in 0..2 {
+        let len = wire.read(&mut read).unwrap();
+        assert_eq!(read[..len], *datagram);
+    }
+    let stats = injector.stats().unwrap();
+    assert_eq!(
+        (stats.sent, stats.rejected),
+        (Count::Exact(2), Count::Exact(2))
+    );
+    assert_eq!(injector.rejected().invalid, 2);
 }
