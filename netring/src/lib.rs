@@ -30,6 +30,10 @@
     doc = "| [`afpacket`], [`Capture`] | `afpacket` | capture from an interface through a ring that the kernel fills |"
 )]
 #![cfg_attr(
+    feature = "afpacket",
+    doc = "| [`Injector`] | `afpacket` | send frames through a ring that the kernel reads |"
+)]
+#![cfg_attr(
     feature = "xdp",
     doc = "| [`xdp`], [`XdpCapture`], [`XdpInjector`], [`XdpSocket`] | `xdp` | AF_XDP: capture from all queues, injection, and direct access to the rings |"
 )]
@@ -47,7 +51,7 @@
 )]
 #![cfg_attr(
     all(feature = "async", feature = "afpacket"),
-    doc = "| [`AsyncCapture`] | `async`, `afpacket` | a capture with tokio |"
+    doc = "| [`AsyncCapture`], [`AsyncInjector`] | `async`, `afpacket` | a capture and an injector with tokio |"
 )]
 #![cfg_attr(
     all(feature = "async", feature = "xdp"),
@@ -112,9 +116,9 @@ mod readmes;
 
 pub use netring_sys::{
     Build, Checksum, Clock, Count, Direction, Error, Filter, Interface, InterfaceAddress,
-    InterfaceCounters, LinkType, Matcher, Meta, Open, Packet, PacketBatch, PacketBuf, PacketSink,
-    PacketSlot, PacketSource, PacketWriter, ParseError, Privileges, Profile, Readiness, SinkStats,
-    Stats, SyscallError, Timed, Timestamp, VlanTag, WireBytes, XdpMode, adapters, wait,
+    InterfaceCounters, LinkType, Matcher, Meta, Open, OpenSink, Packet, PacketBatch, PacketBuf,
+    PacketSink, PacketSlot, PacketSource, PacketWriter, ParseError, Privileges, Profile, Readiness,
+    SinkStats, Stats, SyscallError, Timed, Timestamp, VlanTag, WireBytes, XdpMode, adapters, wait,
 };
 
 /// Filter expressions, and the programs that they become.
@@ -125,7 +129,7 @@ pub use netring_sys::kernel::filter::SockFilter;
 #[cfg(feature = "afpacket")]
 pub use netring_afpacket as afpacket;
 #[cfg(feature = "afpacket")]
-pub use netring_afpacket::Capture;
+pub use netring_afpacket::{Capture, Injector};
 
 #[cfg(all(feature = "afpacket", feature = "pcap"))]
 pub use input::{Input, InputBatch};
@@ -139,7 +143,7 @@ pub use netring_xdp::{XdpCapture, XdpInjector, XdpSocket};
 pub use netring_flow as flow;
 
 #[cfg(feature = "async")]
-pub use netring_async::{AsyncSource, LinkStream, OpenAsync, PacketStream};
+pub use netring_async::{AsyncSink, AsyncSource, LinkStream, OpenAsync, PacketStream};
 #[cfg(all(feature = "async", feature = "flow"))]
 pub use netring_async::{
     BroadcastRecvError, BroadcastStats, EventBatch, FlowBroadcast, FlowStream, FlowSubscriber,
@@ -161,6 +165,26 @@ pub use netring_async::{
 /// ```
 #[cfg(all(feature = "async", feature = "afpacket"))]
 pub type AsyncCapture = AsyncSource<Capture>;
+
+/// An injector for tokio: `AsyncInjector::open("eth0")`, or with settings:
+///
+/// ```no_run
+/// use netring::{AsyncInjector, Injector};
+/// # async fn example() -> Result<(), netring::Error> {
+///
+/// let settings = Injector::builder("eth0").qdisc_bypass(true);
+/// let mut injector = AsyncInjector::open_with(|| settings.build()).await?;
+/// injector.send(&[0xff; 60]).await?;
+/// injector.flush().await?;
+/// # Ok(())
+/// # }
+/// ```
+#[cfg(all(feature = "async", feature = "afpacket"))]
+pub type AsyncInjector = AsyncSink<Injector>;
+
+/// An AF_XDP injector for tokio, as [`AsyncSink`] describes: `AsyncXdpInjector::open("eth0")`.
+#[cfg(all(feature = "async", feature = "xdp"))]
+pub type AsyncXdpInjector = AsyncSink<XdpInjector>;
 
 /// An AF_XDP capture for tokio: `AsyncXdpCapture::open("eth0")`, or with settings:
 ///

@@ -17,3 +17,11 @@ mod teed {
     use crate::contract::adapted::{Adapted, ByTee};
     crate::contract::source_rows!(netns: Adapted<ByTee, crate::contract::live::AfPacket>);
 }
+
+mod injector {
+    crate::contract::sink_rows!(netns: crate::contract::injector::Injects<false>);
+}
+
+mod injector_without_a_copy {
+    crate::contract::sink_rows!(netns: crate::contract::injector::Injects<true>);
+}
