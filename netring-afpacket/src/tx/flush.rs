@@ -1,6 +1,7 @@
 //! Has the kernel send what was committed, and finds out what became of it.
 
 use std::os::fd::AsFd;
+use std::time::{Duration, Instant};
 
 use netring_sys::errno::{
     EAGAIN, EFAULT, EINTR, EINVAL, EMSGSIZE, ENETDOWN, ENOBUFS, ENODEV, ENOMEM, ENXIO,
@@ -11,6 +12,10 @@ use netring_sys::{Error, SyscallError};
 use super::injector::Injector;
 use super::limits::Fault;
 use super::stamps::Stamps;
+
+/// How often the interface is looked at while frames are sent: three system calls, which take as
+/// long as ten frames.
+const LOOK_EVERY: Duration = Duration::from_micros(250);
 
 /// Why the kernel stopped.
 enum Stop {
@@ -110,20 +115,28 @@ impl Injector {
         }
     }
 
-    /// Looks whether the interface sends, and what.
+    /// Looks whether the interface sends, and what, unless it did so just before.
     ///
     /// If it has no carrier, the kernel takes frames and drops them without a word. And it does not
     /// compare the frames of a socket with headers with the MTU.
     fn look_at_link(&mut self) -> Result<(), Error> {
+        let now = Instant::now();
+        if let Some(before) = self.looked
+            && now.saturating_duration_since(before) < LOOK_EVERY
+        {
+            return Ok(());
+        }
+        self.looked = None;
         let facts = link_facts(self.socket.as_fd(), self.interface.index)
             .map_err(|error| self.failed(error))?;
         if self.limits.set_mtu(facts.mtu) {
             self.reject_too_long();
         }
-        match facts.is_up {
-            true => Ok(()),
-            false => Err(self.is_down()),
+        if !facts.is_up {
+            return Err(self.is_down());
         }
+        self.looked = Some(now);
+        Ok(())
     }
 
     /// The MTU became smaller: rejects what no longer fits.

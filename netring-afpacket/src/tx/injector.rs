@@ -1,7 +1,7 @@
 //! An injector sends frames out of one interface.
 
 use std::os::fd::{AsFd, OwnedFd};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use netring_sys::kernel::packet::virtio_net_hdr;
 use netring_sys::{Error, Interface, wait};
@@ -26,7 +26,7 @@ const COPY_MOST: usize = 3072;
 /// ```no_run
 /// use netring_afpacket::Injector;
 /// use netring_sys::{PacketSink, PacketSlot};
-/// use std::time::Duration;
+/// use std::time::{Duration, Instant};
 ///
 /// let mut injector = Injector::open("eth0")?;
 /// if let Some(mut slot) = injector.slot(64)? {
@@ -80,6 +80,8 @@ pub struct Injector {
     pub(super) request: Request,
     pub(super) stamps: Option<Box<Stamps>>,
     pub(super) counts: Counts,
+    /// When the interface was last looked at, and was up.
+    pub(super) looked: Option<Instant>,
     geometry: RingGeometry,
     /// Boxed because an injector is moved about and this is rarely looked at.
     pub(super) interface: Box<Interface>,
@@ -121,6 +123,7 @@ impl Injector {
             request: Request::default(),
             stamps: parts.stamps.map(Box::new),
             counts: Counts::default(),
+            looked: None,
             geometry: parts.geometry,
             interface: Box::new(parts.interface),
         }

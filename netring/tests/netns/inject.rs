@@ -1,11 +1,13 @@
 //! The examples that send, each run on a wire and looked at from its other end.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on ends there")]
 
-use std::time::Duration;
+use std::os::fd::AsFd;
+use std::time::{Duration, Instant};
 
-use netring::Interface;
+use netring::wait::Pacer;
+use netring::{AsyncInjector, AsyncSink, AsyncXdpInjector, Count, Interface, OpenSink, PacketSink};
 use xtask::netns::{Netns, ip, veth};
-use xtask::wire::Sniffer;
+use xtask::wire::{Sniffer, numbered};
 
 use crate::program::{Program, argument_is_named};
 
@@ -69,4 +71,61 @@ fn paced_inject_takes_the_time_that_its_rate_asks_for() {
         !refused.ok && refused.err.contains("from 1 to"),
         "{refused:?}"
     );
+}
+
+/// Opens, sends with and without a pace, and awaits everything.
+async fn sends<S: PacketSink + OpenSink + AsFd + Send + 'static>(sniffer: &Sniffer) {
+    let mut sink = AsyncSink::<S>::open("v0").unwrap();
+    for from in (0..400).step_by(40) {
+        for n in from..from + 40 {
+            sink.send(&numbered(n, 100)).await.unwrap();
+        }
+        sink.flush().await.unwrap();
+        assert_eq!(sink.drain(LIMIT).await.unwrap(), 0);
+        for n in from..from + 40 {
+            assert_eq!(sniffer.receive(LIMIT).unwrap(), Some(numbered(n, 100)));
+        }
+    }
+    // In bits: 100 frames of 100 bytes at 800 kbit/s are due in 99 ms.
+    let mut pacer = Pacer::bits_per_second(800_000).unwrap();
+    let start = Instant::now();
+    for n in 0..100 {
+        sink.send_paced(&mut pacer, &numbered(n, 100))
+            .await
+            .unwrap();
+    }
+    assert!(start.elapsed() >= Duration::from_millis(99));
+    assert_eq!(sink.drain(LIMIT).await.unwrap(), 0);
+    for n in 0..100 {
+        assert_eq!(sniffer.receive(LIMIT).unwrap(), Some(numbered(n, 100)));
+    }
+    // The same pacer without a runtime.
+    let mut sink = sink.into_inner();
+    let start = Instant::now();
+    let mut pacer = Pacer::packets_per_second(1000).unwrap();
+    for n in 0..50 {
+        pacer.send(&mut sink, &numbered(n, 100)).unwrap();
+    }
+    assert!(start.elapsed() >= Duration::from_millis(49));
+    assert_eq!(netring::wait::drain(&mut sink, Some(LIMIT)).unwrap(), 0);
+    for n in 0..50 {
+        assert_eq!(sniffer.receive(LIMIT).unwrap(), Some(numbered(n, 100)));
+    }
+    assert_eq!(sink.stats().unwrap().sent, Count::Exact(550));
+}
+
+/// Both backends, by the same code.
+#[tokio::test]
+#[ignore = "needs a network namespace: cargo xtask test-netns"]
+async fn each_backend_sends_under_the_same_adapter_and_pacer() {
+    let _ns = Netns::enter().unwrap();
+    veth("v0", "v1").unwrap();
+    let sniffer = Sniffer::on("v1").unwrap();
+    sends::<netring::Injector>(&sniffer).await;
+    sends::<netring::XdpInjector>(&sniffer).await;
+    fn is_send<T: Send>(_: &T) {}
+    let mut injector = AsyncInjector::open("v0").unwrap();
+    is_send(&injector.send(&[0; 60]));
+    let missing = AsyncXdpInjector::open("v9").unwrap_err();
+    assert!(missing.to_string().contains("\"v9\""), "{missing}");
 }

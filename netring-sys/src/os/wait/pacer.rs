@@ -14,7 +14,7 @@ use crate::{Error, PacketSink};
 /// which takes the system about 60 µs longer, and then the frames that are due by then go out
 /// together. At 10,000 packets a second and below that is one at a time.
 ///
-/// A sender that was held up for longer makes up for at most 10 ms ([`catch_up`](Self::catch_up)):
+/// A sender that was held up for longer makes up for at most 100 ms ([`catch_up`](Self::catch_up)):
 /// so the most frames that leave back to back are those of that time at the rate, and one. Time
 /// beyond that is not made up, and counted ([`lost`](Self::lost)).
 ///
@@ -83,7 +83,7 @@ impl Pacer {
             rate,
             bits,
             overhead: 0,
-            catch_up: 10_000_000,
+            catch_up: 100_000_000,
             start: None,
             due: 0,
             remainder: 0,
@@ -100,7 +100,7 @@ impl Pacer {
         self
     }
 
-    /// How much delay of the sender is made up for. Default: 10 ms. It bounds how many frames go
+    /// How much delay of the sender is made up for. Default: 100 ms. It bounds how many frames go
     /// out back to back: those of this time at the rate, and one.
     #[must_use]
     pub fn catch_up(mut self, time: Duration) -> Self {
@@ -212,6 +212,7 @@ mod tests {
     #[test]
     fn a_sender_that_was_late_makes_up_for_a_bounded_time() {
         let mut pacer = Pacer::packets_per_second(1000).unwrap();
+        pacer = pacer.catch_up(Duration::from_millis(10));
         pacer.start = Some(Instant::now());
         let burst = |pacer: &mut Pacer, now| {
             let mut count = 0;
