@@ -1,4 +1,4 @@
-//! TPACKET_V3 mapped rings: capture from a Linux interface.
+//! TPACKET_V3 mapped rings: capture from a Linux interface; and TPACKET_V2 rings to send frames.
 //!
 //! The kernel writes packets into blocks of memory that it shares with the program; [`Capture`]
 //! lends them block by block, without a copy and without a system call while there are packets. A
@@ -22,7 +22,22 @@
 //! [`Profile::Immediate`] it hands over each packet at once. [`CaptureBuilder::profile`] lists how
 //! long a pause of the reader each profile outlasts.
 //!
-//! Capturing needs CAP_NET_RAW in the namespace of the interface, and kernel 4.20 or newer (3.14
+//! [`Injector`] sends frames. They are written into slots of a ring, and sent by one call for many:
+//!
+//! ```no_run
+//! use netring_afpacket::Injector;
+//! use netring_sys::PacketSink;
+//!
+//! let mut injector = Injector::open("eth0")?;
+//! for n in 0..100_u8 {
+//!     assert!(injector.send(&[n; 60])?, "the ring has 1024 slots");
+//! }
+//! injector.drain(None)?;
+//! println!("{}", injector.stats()?);
+//! # Ok::<(), netring_sys::Error>(())
+//! ```
+//!
+//! Both need CAP_NET_RAW in the namespace of the interface, and kernel 4.20 or newer (3.14
 //! without [`CaptureBuilder::ignore_outgoing`]).
 //!
 //! # What the compiler refuses

@@ -20,8 +20,8 @@ pub use bpf::{
     bpf_program_id, bpf_send_xdp, bpf_test_xdp,
 };
 pub use ioctl::{
-    InterfaceByIoctl, LinkFacts, ethtool_channels, ethtool_driver, ethtool_rings,
-    interface_by_ioctl, interface_socket, link_facts, set_ethtool_rings,
+    InterfaceByIoctl, LinkFacts, ethtool_channels, ethtool_rings, interface_by_ioctl,
+    interface_socket, link_facts, set_ethtool_rings,
 };
 pub use link::{generic_netlink_socket, netlink_receive, netlink_send, netlink_socket};
 pub use mmap::Mmap;

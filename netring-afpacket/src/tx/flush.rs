@@ -15,7 +15,7 @@ use super::stamps::Stamps;
 
 /// How often the interface is looked at while frames are sent: three system calls, which take as
 /// long as ten frames.
-const LOOK_EVERY: Duration = Duration::from_micros(250);
+const LOOK_EVERY: Duration = Duration::from_millis(1);
 
 /// Why the kernel stopped.
 enum Stop {

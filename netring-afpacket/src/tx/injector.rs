@@ -56,9 +56,10 @@ const COPY_MOST: usize = 3072;
 /// rejected ([`rejected`](Self::rejected)). The same happens to frames in the ring that no longer
 /// fit when the MTU is made smaller. The others are sent.
 ///
-/// While the interface is down or has no carrier, `flush` returns [`Error::LinkDown`], and frames
-/// stay in the ring; they are sent by a flush after it is up. Once it is removed, every flush of
-/// waiting frames returns [`Error::InterfaceRemoved`].
+/// The injector looks at the state and the MTU of its interface when it flushes, at most once in a
+/// millisecond. While the interface is down or has no carrier, `flush` returns [`Error::LinkDown`],
+/// and frames stay in the ring; they are sent by a flush after it is up. Once it is removed, every
+/// flush of waiting frames returns [`Error::InterfaceRemoved`].
 ///
 /// # Dropping it
 ///

@@ -1,11 +1,10 @@
 //! Opens an injector.
 
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::AsFd;
 
 use netring_sys::kernel::packet::{TPACKET_V2, tpacket_req3};
 use netring_sys::syscall::{
-    ethtool_driver, set_packet_qdisc_bypass, set_packet_tx_ring, set_packet_version,
-    set_packet_vnet_header,
+    set_packet_qdisc_bypass, set_packet_tx_ring, set_packet_version, set_packet_vnet_header,
 };
 use netring_sys::{Error, Interface, Mmap, SyscallError};
 
@@ -17,9 +16,6 @@ use super::ring::Ring;
 use super::stamps::Stamps;
 use crate::rx::RingGeometry;
 use crate::socket;
-
-/// Drivers whose frames are received on this host.
-const LOCAL: [&str; 5] = ["veth", "tun", "bridge", "macvlan", "netkit"];
 
 impl InjectorBuilder {
     /// Opens the injector.
@@ -38,9 +34,13 @@ impl InjectorBuilder {
         let geometry = geometry(&self, &interface)?;
         let socket = socket::open()?;
         let fd = socket.as_fd();
-        let copies = copies(self.copy_mode, fd, &interface)?;
+        let is_known = header_of(interface.hardware_type).is_some();
+        let copies = match self.copy_mode {
+            CopyMode::Best => is_known,
+            mode => mode == CopyMode::Copy,
+        };
         let vnet = copies || self.offloads;
-        if vnet && header_of(interface.hardware_type).is_none() {
+        if vnet && !is_known {
             return Err(unknown_rules(&self, &interface));
         }
         set_packet_version(fd, TPACKET_V2)?;
@@ -73,21 +73,6 @@ impl InjectorBuilder {
             stamps,
         }))
     }
-}
-
-/// Whether the kernel is to copy frames out of the ring.
-fn copies(mode: CopyMode, fd: BorrowedFd<'_>, interface: &Interface) -> Result<bool, Error> {
-    match mode {
-        CopyMode::Copy => return Ok(true),
-        CopyMode::ZeroCopy => return Ok(false),
-        CopyMode::Best => {}
-    }
-    if header_of(interface.hardware_type).is_none() {
-        return Ok(false);
-    }
-    // A sandbox that forbids the question decides nothing but this.
-    let driver = ethtool_driver(fd, &interface.name).unwrap_or_default();
-    Ok(interface.is_loopback() || LOCAL.contains(&&*driver))
 }
 
 fn unknown_rules(builder: &InjectorBuilder, interface: &Interface) -> Error {

@@ -15,7 +15,7 @@ use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use super::check;
 use crate::SyscallError;
 
-pub use facts::{LinkFacts, ethtool_driver, link_facts};
+pub use facts::{LinkFacts, link_facts};
 
 /// What ioctl reports about an interface, for a process that may not use netlink.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -5,7 +5,6 @@
 //! function's own stack; the kernel keeps no pointer after the call.
 #![expect(unsafe_code, reason = "system calls; the invariant stands above")]
 
-use std::ffi::CStr;
 use std::os::fd::BorrowedFd;
 
 use super::{ioctl, named};
@@ -53,39 +52,4 @@ pub fn link_facts(socket: BorrowedFd<'_>, index: u32) -> Result<LinkFacts, Sysca
         is_up: flags & up == up,
         mtu,
     })
-}
-
-/// `struct ethtool_drvinfo`.
-// [`ethtool_drvinfo`]: https://elixir.bootlin.com/linux/v6.12.117/source/include/uapi/linux/ethtool.h#L185
-#[repr(C)]
-struct DriverInfo {
-    command: u32,
-    driver: [u8; 32],
-    others: [u8; 160],
-}
-
-/// The name of an interface's driver, as `veth`; empty if it reports none.
-///
-/// # Errors
-/// `ENODEV` if there is no such interface.
-// [`ethtool_get_drvinfo`]: https://elixir.bootlin.com/linux/v6.12.117/source/net/ethtool/ioctl.c#L705
-#[doc(alias = "ETHTOOL_GDRVINFO")]
-pub fn ethtool_driver(socket: BorrowedFd<'_>, name: &str) -> Result<String, SyscallError> {
-    const SIOCETHTOOL: libc::c_ulong = 0x8946;
-    let mut info = DriverInfo {
-        command: 3,
-        driver: [0; 32],
-        others: [0; 160],
-    };
-    let mut request = named(name);
-    let target: *mut DriverInfo = &raw mut info;
-    request.ifr_ifru.ifru_data = target.cast();
-    match ioctl(socket, SIOCETHTOOL, &mut request, "ioctl(ETHTOOL_GDRVINFO)") {
-        Err(error) if error.is(libc::EOPNOTSUPP) || error.is(libc::ENOTTY) => {
-            return Ok(String::new());
-        }
-        other => other?,
-    }
-    let name = CStr::from_bytes_until_nul(&info.driver).unwrap_or_default();
-    Ok(name.to_string_lossy().into_owned())
 }
