@@ -72,8 +72,9 @@ impl Injector {
                 self.ring.waiting()
             }
         };
+        let attempted = self.stamps.is_some() && self.attempted(&kicked, left);
         if let Some(stamps) = &mut self.stamps {
-            stamps.taken(waiting - left.min(waiting), attempted(&kicked));
+            stamps.taken(waiting - left.min(waiting), attempted);
             stamps.receive(self.socket.as_fd())?;
         }
         self.reclaim();
@@ -150,11 +151,32 @@ impl Injector {
         });
     }
 
-    /// The kernel refused the first frame that it did not take.
-    fn reject_first(&mut self, waiting: usize) {
+    /// Whether the kernel had begun to send the frame that it stopped at, the first of those that
+    /// wait, and so numbered it.
+    fn attempted(&mut self, kicked: &Result<(), SyscallError>, waiting: usize) -> bool {
+        let Err(error) = kicked else {
+            return false;
+        };
+        if error.is(EMSGSIZE) {
+            self.refresh_mtu();
+            return self
+                .limits
+                .passes_first_check(self.ring.first_waiting(waiting).len());
+        }
+        let begun = [ENOBUFS, ENOMEM, EINVAL, EFAULT];
+        begun.iter().any(|errno| error.is(*errno))
+    }
+
+    fn refresh_mtu(&mut self) {
+        // If this fails, the next flush reports it.
         if let Ok(facts) = link_facts(self.socket.as_fd(), self.interface.index) {
             self.limits.set_mtu(facts.mtu);
         }
+    }
+
+    /// The kernel refused the first frame that it did not take.
+    fn reject_first(&mut self, waiting: usize) {
+        self.refresh_mtu();
         let limits = self.limits;
         self.remove(waiting, |waits, counts| {
             if waits.nth > 0 {
@@ -168,11 +190,4 @@ impl Injector {
             true
         });
     }
-}
-
-/// Whether the kernel had begun to send the frame that it stopped at, and so numbered it.
-fn attempted(kicked: &Result<(), SyscallError>) -> bool {
-    let begun = [ENOBUFS, ENOMEM, EINVAL, EFAULT, EMSGSIZE];
-    let failed = kicked.as_ref().err();
-    failed.is_some_and(|error| begun.iter().any(|errno| error.is(*errno)))
 }

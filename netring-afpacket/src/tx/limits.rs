@@ -79,6 +79,12 @@ impl Limits {
         interface.mtu as usize + header + TAG
     }
 
+    /// Whether a frame of this length passes the check that the kernel makes before it numbers it.
+    pub(crate) fn passes_first_check(&self, len: usize) -> bool {
+        self.header
+            .is_some_and(|header| len <= self.mtu.saturating_add(header + TAG))
+    }
+
     /// Bytes of the longest segment.
     pub(crate) const fn segment(&self) -> usize {
         self.plain

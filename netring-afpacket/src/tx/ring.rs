@@ -246,6 +246,11 @@ impl Ring {
         removed
     }
 
+    /// The first of the newest frames, which the kernel has not taken.
+    pub(crate) fn first_waiting(&self, waiting: usize) -> &[u8] {
+        self.committed(self.nth(self.used - waiting.min(self.used)).start)
+    }
+
     /// The frame of a slot that waits.
     fn committed(&self, start: usize) -> &[u8] {
         let len = self.len_at(start);

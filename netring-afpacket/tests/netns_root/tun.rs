@@ -6,8 +6,8 @@ use std::io::{Read, Write};
 use std::os::fd::AsRawFd;
 use std::time::Duration;
 
-use netring_afpacket::{Capture, CopyMode, Injector, Profile};
-use netring_sys::{Count, Direction, Error, LinkType, PacketSink, PacketSource};
+use netring_afpacket::{Capture, CopyMode, Injector, Profile, TimestampSource};
+use netring_sys::{Count, Direction, Error, LinkType, PacketSink, PacketSlot, PacketSource};
 use xtask::netns::{Netns, ip};
 use xtask::wire::{collect, udp4};
 
@@ -163,11 +163,16 @@ fn an_injector_sends_what_the_interface_has_for_frames() {
             ..
         }
     ));
-    let mut injector = Injector::open("tun").unwrap();
+    let builder = Injector::builder("tun").transmit_timestamps(TimestampSource::Software);
+    let mut injector = builder.build().unwrap();
     assert!(injector.is_zero_copy());
     // The kernel is the judge of what it is given, and the ring goes on.
-    for frame in [&[1; 1800][..], datagram, &[1; 1700], datagram] {
-        assert!(injector.send(frame).unwrap());
+    let frames = [&[1; 1800][..], datagram, &[1; 1700], datagram];
+    for (frame, n) in frames.into_iter().zip(0..) {
+        let mut slot = injector.slot(frame.len()).unwrap().unwrap();
+        slot.copy_from_slice(frame);
+        slot.request_timestamp(n).unwrap();
+        slot.commit();
     }
     assert_eq!(injector.drain(Duration::from_secs(10)).unwrap(), 0);
     for _ in 0..2 {
@@ -180,4 +185,7 @@ fn an_injector_sends_what_the_interface_has_for_frames() {
         (Count::Exact(2), Count::Exact(2))
     );
     assert_eq!(injector.rejected().invalid, 2);
+    // The kernel did not number those that it refused, and each of the others has its own.
+    let ids: Vec<_> = injector.transmit_timestamps().map(|(id, _)| id).collect();
+    assert_eq!((ids, injector.timestamp_stats().absent), (vec![1, 3], 2));
 }
