@@ -22,6 +22,14 @@
 //! [`Profile::Immediate`] it hands over each packet at once. [`CaptureBuilder::profile`] lists how
 //! long a pause of the reader each profile outlasts.
 //!
+//! | to capture from | use |
+//! |---|---|
+//! | one interface | [`Capture::open`], [`CaptureBuilder::interface`] |
+//! | all of them, through one ring | [`CaptureBuilder::all_interfaces`] |
+//! | one, by several threads or tasks that share its packets | [`FanoutGroup`] |
+//! | several, each with a ring of its own | [`Captures`] |
+//! | one or several that appear later or come back | [`Captures`] with [`join`](CapturesBuilder::join) or [`reopen`](CapturesBuilder::reopen) |
+//!
 //! [`Injector`] sends frames. They are written into slots of a ring, and sent by one call for many:
 //!
 //! ```no_run
@@ -93,6 +101,8 @@
 #![deny(unsafe_code)]
 
 mod builder;
+mod captures;
+mod fanout;
 mod rx;
 mod socket;
 mod tx;
@@ -102,6 +112,8 @@ mod tx;
 pub mod internal;
 
 pub use builder::CaptureBuilder;
+pub use captures::{Captures, CapturesBuilder, JoinCounts, JoinEvent};
+pub use fanout::{Fanout, FanoutGroup, FanoutHandle, FanoutMode, FanoutProgram, RolloverStats};
 pub use netring_sys::kernel::filter::SockFilter;
 pub use netring_sys::wait::{LinkMonitor, LinkState, StopHandle};
 pub use netring_sys::{Filter, Profile};

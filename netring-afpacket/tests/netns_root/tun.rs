@@ -33,7 +33,7 @@ const IFF_TUN: u16 = 1;
 const IFF_TAP: u16 = 2;
 
 /// The other end of a TUN interface: the interface receives what is written to it.
-fn tun(name: &str) -> File {
+pub(crate) fn tun(name: &str) -> File {
     device(name, IFF_TUN)
 }
 

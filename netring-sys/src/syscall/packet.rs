@@ -7,6 +7,8 @@
 //! [`Mmap`](crate::Mmap) or says so. Descriptors are borrowed, so they are open during the call.
 #![expect(unsafe_code, reason = "system calls; the invariant stands above")]
 
+mod fanout;
+mod filter;
 mod timestamps;
 mod transmit;
 
@@ -19,6 +21,11 @@ use crate::SyscallError;
 use crate::kernel::filter::SockFilter;
 use crate::kernel::packet::{packet_mreq, sockaddr_ll, tpacket_req3, tpacket_stats_v3};
 
+pub use fanout::{
+    join_packet_fanout, packet_fanout, packet_rollover_statistics, set_packet_fanout_ebpf,
+    set_packet_fanout_program,
+};
+pub use filter::{attach_bpf, detach_filter, lock_filter};
 pub use timestamps::{SentTimestamp, receive_sent_timestamp, set_sent_timestamps};
 pub use transmit::{
     kick_packet_ring, set_packet_qdisc_bypass, set_packet_tx_ring, set_packet_vnet_header,

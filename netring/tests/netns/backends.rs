@@ -18,6 +18,14 @@ mod teed {
     crate::contract::source_rows!(netns: Adapted<ByTee, crate::contract::live::AfPacket>);
 }
 
+mod merged {
+    crate::contract::source_rows!(netns: crate::contract::live::Merged);
+}
+
+mod all_interfaces {
+    crate::contract::source_rows!(netns: crate::contract::live::AllInterfaces);
+}
+
 mod injector {
     crate::contract::sink_rows!(netns: crate::contract::injector::Injects<false>);
 }

@@ -16,6 +16,7 @@
 
 mod broadcast;
 mod ends;
+mod fanout;
 mod flow;
 mod generator;
 mod latency;
@@ -54,6 +55,7 @@ const BENCHES: &[(&str, Bench)] = &[
     ("opening", opening::run),
     ("latency", latency::run),
     ("share", share::run),
+    ("fanout", fanout::run),
     ("transmit", transmit::run),
     ("pacing", pacing::run),
     ("xdp", xdp::run),
