@@ -9,8 +9,10 @@ use std::time::{Duration, Instant};
 
 use netring_sys::wait::Pacer;
 use netring_sys::{Error, PacketSink, SinkStats};
+use tokio::task::coop;
 
 use crate::held::Held;
+use crate::time_slice::TimeSlice;
 use pause::Pause;
 
 /// A [`PacketSink`] whose room and completions can be awaited.
@@ -37,6 +39,8 @@ use pause::Pause;
 /// A link that goes down is not an error: the frames stay in the sink, and the wait goes on until
 /// the link is up. To wait for a limited time, use a timeout, or [`drain`](Self::drain).
 ///
+/// A task that always finds room yields to timers and other tasks after a millisecond.
+///
 /// # Waiting
 ///
 /// No sink announces reliably that it has room: a packet socket is writable long before its ring
@@ -50,6 +54,7 @@ pub struct AsyncSink<S> {
     // Dropped first: the runtime forgets the set before the sink closes its descriptor.
     pause: Pause,
     sink: Held<S>,
+    time_slice: TimeSlice,
 }
 
 impl<S: PacketSink + AsFd> AsyncSink<S> {
@@ -62,7 +67,10 @@ impl<S: PacketSink + AsFd> AsyncSink<S> {
     /// [`Error::InterfaceRemoved`], or the failed call.
     pub async fn send(&mut self, frame: &[u8]) -> Result<(), Error> {
         self.pause.start();
+        // Before the frame is committed: a wait that is cancelled here has not committed it.
+        poll_fn(|cx| coop::poll_proceed(cx).map(|unit| unit.made_progress())).await;
         while !self.sink.get_mut().send(frame)? {
+            self.proceed().await;
             self.flush_some()?;
             if self.sink.get_mut().send(frame)? {
                 break;
@@ -80,6 +88,7 @@ impl<S: PacketSink + AsFd> AsyncSink<S> {
         self.pause.start();
         // Each slot but the last is dropped at once, which leaves no trace: one that is returned
         // from a loop would be lent for all of it.
+        self.proceed().await;
         while self.sink.get_mut().slot(len)?.is_none() {
             self.flush_some()?;
             if self.sink.get_mut().slot(len)?.is_some() {
@@ -97,6 +106,7 @@ impl<S: PacketSink + AsFd> AsyncSink<S> {
     /// [`Error::InterfaceRemoved`], or the failed call.
     pub async fn flush(&mut self) -> Result<(), Error> {
         self.pause.start();
+        self.proceed().await;
         while self.flush_some()? {
             self.pause(None).await?;
         }
@@ -112,6 +122,7 @@ impl<S: PacketSink + AsFd> AsyncSink<S> {
         let timeout: Option<Duration> = timeout.into();
         let deadline = timeout.and_then(|timeout| Instant::now().checked_add(timeout));
         self.pause.start();
+        self.proceed().await;
         loop {
             self.flush_some()?;
             let pending = self.sink.get_mut().pending()?;
@@ -136,6 +147,7 @@ impl<S: PacketSink + AsFd> AsyncSink<S> {
             }
             // What the kernel does not take now waits for the next frame.
             self.flush_some()?;
+            self.time_slice.rest();
             self.pause.sleep(left)?;
             poll_fn(|cx| self.pause.poll_sleep(cx)).await?;
         }
@@ -152,8 +164,14 @@ impl<S: PacketSink + AsFd> AsyncSink<S> {
         self.sink.get_mut().stats()
     }
 
+    /// Lets other tasks run after a time slice: a flush sends up to a whole ring.
+    async fn proceed(&mut self) {
+        poll_fn(|cx| self.time_slice.poll_proceed(cx)).await;
+    }
+
     /// Waits until it may help to try again, and not longer than `limit`.
     async fn pause(&mut self, limit: Option<Duration>) -> Result<(), Error> {
+        self.time_slice.rest();
         let (pause, sink) = (&mut self.pause, self.sink.get_mut());
         pause.arm(sink, limit)?;
         poll_fn(|cx| pause.poll(cx, sink)).await

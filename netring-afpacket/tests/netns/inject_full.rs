@@ -125,6 +125,35 @@ fn s4_a_partial_kick_leaves_the_rest_and_the_next_flush_goes_on() {
     }
 }
 
+/// The kernel keeps the pages of frames that it has taken, also if the ring is gone.
+#[test]
+#[ignore = "needs a network namespace: cargo xtask test-netns"]
+fn a_dropped_injector_sends_what_the_kernel_has_taken_byte_for_byte() {
+    let _ns = Netns::enter().unwrap();
+    veth("v0", "v1").unwrap();
+    let sniffer = Sniffer::on("v1").unwrap();
+    tc("qdisc add dev v0 root tbf rate 4mbit burst 1600 limit 100000").unwrap();
+    for mode in MODES {
+        for round in 0..3 {
+            let mut injector = builder(mode).slots(64).build().unwrap();
+            for n in 0..50 {
+                let number = round * 100 + n;
+                assert!(injector.send(&numbered(number, 1000)).unwrap());
+            }
+            assert_eq!(injector.flush().unwrap(), 0);
+            assert!(injector.pending().unwrap() > 0, "nothing is in flight");
+            // These are only committed, and lost with it.
+            assert!(injector.send(&numbered(9999, 1000)).unwrap());
+            drop(injector);
+            for n in 0..50 {
+                let expected = numbered(round * 100 + n, 1000);
+                assert_eq!(sniffer.receive(LIMIT).unwrap(), Some(expected));
+            }
+            assert_eq!(sniffer.receive(SILENCE).unwrap(), None);
+        }
+    }
+}
+
 /// Traffic control never accepts a frame: those behind it are not stuck forever.
 #[test]
 #[ignore = "needs a network namespace: cargo xtask test-netns"]

@@ -8,6 +8,7 @@ use super::AsyncSink;
 use super::pause::Pause;
 use crate::held::{Held, spawn_work};
 use crate::source::{in_a_runtime, no_thread};
+use crate::time_slice::TimeSlice;
 
 impl<S: PacketSink + AsFd> AsyncSink<S> {
     /// Registers the sink's descriptor with the current runtime.
@@ -22,6 +23,7 @@ impl<S: PacketSink + AsFd> AsyncSink<S> {
         Ok(Self {
             pause: Pause::new(sink.as_fd())?,
             sink: Held::new(sink),
+            time_slice: TimeSlice::default(),
         })
     }
 
@@ -87,7 +89,7 @@ impl<S: Send + 'static> AsyncSink<S> {
     /// Closes the sink on a thread of its own and waits until that is done. If the wait is
     /// cancelled, the sink is closed nevertheless.
     pub async fn close(self) {
-        let Self { pause, sink } = self;
+        let Self { pause, sink, .. } = self;
         let sink = sink.into_inner();
         drop(pause);
         // If no thread can be started, it was dropped here.

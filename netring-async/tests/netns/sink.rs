@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use netring_afpacket::{CopyMode, Injector};
 use netring_async::AsyncSink;
+use netring_sys::wait::Pacer;
 use netring_sys::{Count, Error, Interface, PacketSink, PacketSlot};
 use tokio::time::{Instant, sleep, timeout};
 use xtask::netns::{Netns, ip, tc, veth};
@@ -105,6 +106,32 @@ async fn s3_a_stalled_queue_holds_up_no_other_task_and_nothing_spins() {
         assert_eq!(stats.sent, Count::Exact(32 - left));
         assert!(left >= 28, "{left}");
     }
+}
+
+/// The interface takes everything at once, and the pace is never reached: the task is never
+/// pending for want of something, and others run nevertheless.
+#[tokio::test]
+#[ignore = "needs a network namespace: cargo xtask test-netns"]
+async fn s3_a_sink_that_always_has_room_leaves_the_timers_their_turn() {
+    let _ns = Netns::enter().unwrap();
+    veth("v0", "v1").unwrap();
+    let mut sink = sink(1024, CopyMode::Copy);
+    let busy = tokio::spawn(async move {
+        let mut pacer = Pacer::packets_per_second(1_000_000_000).unwrap();
+        let frame = numbered(0, 60);
+        let start = Instant::now();
+        while start.elapsed() < Duration::from_secs(1) {
+            for _ in 0..100 {
+                sink.send(&frame).await.unwrap();
+                sink.send_paced(&mut pacer, &frame).await.unwrap();
+            }
+            sink.flush().await.unwrap();
+        }
+        sink.drain(None).await.unwrap();
+    });
+    let (ticks, ended) = ticks_while(Duration::from_millis(10), busy).await;
+    ended.unwrap();
+    assert!(ticks >= 25, "{ticks} of 100 timers");
 }
 
 /// A queue that is emptied slowly: everything goes out, in order, none twice, and the count at the
@@ -241,7 +268,7 @@ fn a_sink_is_opened_in_a_runtime() {
         sink.send(&numbered(1, 60)).await.unwrap();
         assert_eq!(sink.drain(LIMIT).await.unwrap(), 0);
         let mut sink = AsyncSink::open_with(|| Injector::open("v0")).await.unwrap();
-        let mut pacer = netring_sys::wait::Pacer::packets_per_second(1000).unwrap();
+        let mut pacer = Pacer::packets_per_second(1000).unwrap();
         let start = std::time::Instant::now();
         for n in 2..52 {
             sink.send_paced(&mut pacer, &numbered(n, 60)).await.unwrap();

@@ -2,14 +2,19 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on ends there")]
 
 use std::os::fd::AsFd;
+use std::process::Command;
 use std::time::{Duration, Instant};
 
+use netring::adapters::SinkWriter;
 use netring::wait::Pacer;
-use netring::{AsyncInjector, AsyncSink, AsyncXdpInjector, Count, Interface, OpenSink, PacketSink};
+use netring::{
+    AsyncInjector, AsyncSink, AsyncXdpInjector, Capture, Count, Injector, Interface, OpenSink,
+    PacketSink, PacketWriter, Profile,
+};
 use xtask::netns::{Netns, ip, veth};
-use xtask::wire::{Sniffer, numbered};
+use xtask::wire::{Sender, Sniffer, collect, numbered};
 
-use crate::program::{Program, argument_is_named};
+use crate::program::{Program, argument_is_named, command};
 
 const LIMIT: Duration = Duration::from_secs(10);
 
@@ -46,6 +51,13 @@ fn inject_sends_numbered_frames_and_prints_what_became_of_them() {
     let said = Program::start("inject", &["v0", "40"]).end();
     assert!(!said.ok && said.err.contains("down"), "{said:?}");
     argument_is_named("inject", &["lo"], "FRAMES");
+    // Of a user namespace of its own, in which this network is not.
+    let program = command("inject");
+    let mut unprivileged = Command::new("unshare");
+    unprivileged.arg("--user").arg(program.get_program());
+    let said = Program::spawn("inject", unprivileged.arg("lo")).end();
+    let refused = "socket(AF_PACKET) was refused: the process needs CAP_NET_RAW";
+    assert!(!said.ok && said.err.starts_with(refused), "{said:?}");
 }
 
 #[test]
@@ -121,11 +133,45 @@ async fn each_backend_sends_under_the_same_adapter_and_pacer() {
     let _ns = Netns::enter().unwrap();
     veth("v0", "v1").unwrap();
     let sniffer = Sniffer::on("v1").unwrap();
-    sends::<netring::Injector>(&sniffer).await;
+    sends::<Injector>(&sniffer).await;
     sends::<netring::XdpInjector>(&sniffer).await;
     fn is_send<T: Send>(_: &T) {}
     let mut injector = AsyncInjector::open("v0").unwrap();
     is_send(&injector.send(&[0; 60]));
     let missing = AsyncXdpInjector::open("v9").unwrap_err();
     assert!(missing.to_string().contains("\"v9\""), "{missing}");
+}
+
+/// A tag that a capture reports beside the bytes is in them again once the packet is sent on.
+#[test]
+#[ignore = "needs a network namespace: cargo xtask test-netns"]
+fn s13_a_tag_survives_from_a_capture_through_an_injector() {
+    let _ns = Netns::enter().unwrap();
+    veth("v0", "v1").unwrap();
+    veth("w0", "w1").unwrap();
+    let open = |name| {
+        let builder = Capture::builder().interface(name);
+        builder.profile(Profile::Immediate).build().unwrap()
+    };
+    let (mut capture, mut end) = (open("v1"), open("w1"));
+    let mut writer = SinkWriter::new(Injector::open("w0").unwrap());
+    let sender = Sender::on("v0").unwrap();
+    let mut sent = Vec::new();
+    for (n, tag) in [[0x60, 5], [0, 0], [0x0f, 0xff]].into_iter().enumerate() {
+        let mut frame = numbered(n as u64, 1514);
+        frame.splice(12..12, [0x81, 0, tag[0], tag[1]]);
+        sender.send(&frame).unwrap();
+        sent.push(frame);
+    }
+    for packet in collect(&mut capture, 3, LIMIT).unwrap() {
+        assert!(packet.vlan().is_some());
+        assert!(writer.write(&packet.as_packet()).unwrap());
+    }
+    assert_eq!(writer.get_mut().drain(LIMIT).unwrap(), 0);
+    let received = collect(&mut end, 3, LIMIT).unwrap();
+    for (packet, frame) in received.iter().zip(&sent) {
+        let mut bytes = vec![0; frame.len()];
+        packet.as_packet().wire_bytes().copy_to(&mut bytes);
+        assert_eq!(bytes, *frame);
+    }
 }
