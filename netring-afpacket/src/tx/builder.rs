@@ -41,7 +41,7 @@ pub enum CopyMode {
     /// the receiver is on this host, as over veth, it costs 40% more, because the receiver has to
     /// copy.
     ZeroCopy,
-    /// The kernel copies frames of up to 3072 bytes into buffers of its own, and sends the pages of
+    /// The kernel copies frames of up to 7168 bytes into buffers of its own, and sends the pages of
     /// longer ones. For Ethernet and raw IP interfaces only; on others, opening fails.
     Copy,
 }

@@ -130,7 +130,9 @@ impl Injector {
         self.looked = None;
         let facts = link_facts(self.socket.as_fd(), self.interface.index)
             .map_err(|error| self.failed(error))?;
-        if self.limits.set_mtu(facts.mtu) {
+        let shrank = self.limits.set_mtu(facts.mtu) || self.shrank;
+        if shrank {
+            self.shrank = false;
             self.reject_too_long();
         }
         if !facts.is_up {
@@ -167,10 +169,23 @@ impl Injector {
         begun.iter().any(|errno| error.is(*errno))
     }
 
+    /// The MTU may be larger by now: looks at it for a frame that fits a slot, and would be
+    /// refused.
+    #[cold]
+    pub(super) fn accept_larger_mtu(&mut self, len: usize) {
+        if len <= self.ring.capacity() {
+            self.refresh_mtu();
+        }
+    }
+
+    /// Looks at the MTU between flushes, or while one goes on. The next one compares the frames
+    /// that wait with it.
     fn refresh_mtu(&mut self) {
         // If this fails, the next flush reports it.
-        if let Ok(facts) = link_facts(self.socket.as_fd(), self.interface.index) {
-            self.limits.set_mtu(facts.mtu);
+        if let Ok(facts) = link_facts(self.socket.as_fd(), self.interface.index)
+            && self.limits.set_mtu(facts.mtu)
+        {
+            (self.shrank, self.looked) = (true, None);
         }
     }
 

@@ -16,9 +16,9 @@ use super::stamps::{Stamps, TimestampStats, TransmitTimestamps};
 use super::stats::{Counts, RejectStats};
 use crate::rx::RingGeometry;
 
-/// Bytes of the longest frame that the kernel copies out of the ring: it fits the head of a buffer
-/// that the kernel allocates at once, without pages of its own.
-const COPY_MOST: usize = 3072;
+/// Bytes of the longest frame that the kernel copies out of the ring: with the kernel's headroom
+/// and bookkeeping its buffer has 8 KiB. A copy of a longer one would need more pages in a row.
+const COPY_MOST: usize = 7168;
 
 /// Sends frames out of an interface through a ring of slots that the kernel reads
 /// (`PACKET_TX_RING`, `TPACKET_V2`).
@@ -83,6 +83,8 @@ pub struct Injector {
     pub(super) counts: Counts,
     /// When the interface was last looked at, and was up.
     pub(super) looked: Option<Instant>,
+    /// Its MTU became smaller, and the frames that wait were not compared with it.
+    pub(super) shrank: bool,
     geometry: RingGeometry,
     /// Boxed because an injector is moved about and this is rarely looked at.
     pub(super) interface: Box<Interface>,
@@ -125,6 +127,7 @@ impl Injector {
             stamps: parts.stamps.map(Box::new),
             counts: Counts::default(),
             looked: None,
+            shrank: false,
             geometry: parts.geometry,
             interface: Box::new(parts.interface),
         }

@@ -22,9 +22,12 @@ impl PacketSink for Injector {
 
     #[inline]
     fn slot(&mut self, len: usize) -> Result<Option<Slot<'_>>, Error> {
-        let max = self.max_len();
-        if len == 0 || len > max {
-            return Err(self.refuse(len, max));
+        if len == 0 || len > self.max_len() {
+            self.accept_larger_mtu(len);
+            let max = self.max_len();
+            if len == 0 || len > max {
+                return Err(self.refuse(len, max));
+            }
         }
         if self.ring.room() == 0 {
             self.reclaim();
@@ -68,7 +71,12 @@ impl PacketSink for Injector {
     /// [`Error::Request`] for one shorter than the link layer header.
     #[inline]
     fn send(&mut self, frame: &[u8]) -> Result<bool, Error> {
-        match self.limits.check(frame, false) {
+        let mut fault = self.limits.check(frame, false);
+        if matches!(fault, Err(Fault::TooLong { .. })) {
+            self.accept_larger_mtu(frame.len());
+            fault = self.limits.check(frame, false);
+        }
+        match fault {
             Ok(()) => {}
             Err(Fault::TooLong { max }) => return Err(self.refuse(frame.len(), max)),
             Err(Fault::TooShort { .. }) if frame.is_empty() => {

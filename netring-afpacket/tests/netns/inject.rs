@@ -235,10 +235,17 @@ fn p19_frames_that_a_smaller_mtu_makes_too_long_are_rejected_and_the_others_go_o
         assert_eq!(injector.rejected().too_long, 20);
         assert_eq!(injector.max_len(), 1418);
         assert!(injector.send(&numbered(0, 1415)).is_err());
-        // And a larger one is noticed too.
+        // And a larger one is noticed at once, also if nothing was sent since.
         ip("link set v0 mtu 1500").unwrap();
+        assert!(injector.send(&numbered(1, 1514)).unwrap());
+        assert!(injector.send(&numbered(1, 1515)).is_err());
+        // A refusal that notices a smaller one does not hide it from the frames that wait.
+        ip("link set v0 mtu 1400").unwrap();
+        assert!(injector.slot(1519).is_err());
         assert!(injector.send(&numbered(1, 60)).unwrap());
         assert_eq!(injector.drain(LIMIT).unwrap(), 0);
+        assert_eq!(injector.rejected().too_long, 21);
+        ip("link set v0 mtu 1500").unwrap();
         assert!(injector.send(&numbered(2, 1514)).unwrap());
         assert_eq!(injector.drain(LIMIT).unwrap(), 0);
         assert_eq!(sniffer.receive(LIMIT).unwrap(), Some(numbered(1, 60)));
