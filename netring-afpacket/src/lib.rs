@@ -46,7 +46,9 @@
 //! ```
 //!
 //! Both need CAP_NET_RAW in the namespace of the interface, and kernel 4.20 or newer (3.14
-//! without [`CaptureBuilder::ignore_outgoing`]).
+//! without [`CaptureBuilder::ignore_outgoing`]). They may be in another network namespace than the
+//! thread ([`CaptureBuilder::namespace`], [`InjectorBuilder::namespace`]), for which entering it
+//! needs CAP_SYS_ADMIN.
 //!
 //! # What the compiler refuses
 //!
@@ -116,10 +118,9 @@ pub use captures::{Captures, CapturesBuilder, JoinCounts, JoinEvent};
 pub use fanout::{Fanout, FanoutGroup, FanoutHandle, FanoutMode, FanoutProgram, RolloverStats};
 pub use netring_sys::kernel::filter::SockFilter;
 pub use netring_sys::wait::{LinkMonitor, LinkState, StopHandle};
-pub use netring_sys::{Filter, Profile};
+pub use netring_sys::{Filter, HardwareTimestamps, Membership, Namespace, Profile, Segmentation};
 pub use rx::{Batch, Capture, RingGeometry};
 pub use socket::TimestampSource;
 pub use tx::{
-    CopyMode, Injector, InjectorBuilder, RejectStats, Segmentation, Slot, TimestampStats,
-    TransmitTimestamps,
+    CopyMode, Injector, InjectorBuilder, RejectStats, Slot, TimestampStats, TransmitTimestamps,
 };

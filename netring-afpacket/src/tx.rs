@@ -15,7 +15,6 @@ mod stats;
 
 pub use builder::{CopyMode, InjectorBuilder};
 pub use injector::Injector;
-pub use request::Segmentation;
 pub use slot::Slot;
 pub use stamps::{TimestampStats, TransmitTimestamps};
 pub use stats::RejectStats;

@@ -7,6 +7,7 @@ mod bpf;
 mod ioctl;
 mod link;
 mod mmap;
+mod namespace;
 mod packet;
 mod page;
 mod poll;
@@ -21,11 +22,13 @@ pub use bpf::{
     bpf_load_xdp_with, bpf_program_id, bpf_send_xdp, bpf_test_xdp,
 };
 pub use ioctl::{
-    InterfaceByIoctl, LinkFacts, ethtool_channels, ethtool_rings, interface_by_ioctl,
-    interface_socket, link_facts, set_ethtool_rings,
+    InterfaceByIoctl, LinkFacts, ethtool_channels, ethtool_rings, ethtool_timestamping,
+    hardware_timestamping, interface_by_ioctl, interface_socket, link_facts, set_ethtool_rings,
+    set_hardware_timestamping,
 };
 pub use link::{generic_netlink_socket, netlink_receive, netlink_send, netlink_socket};
 pub use mmap::Mmap;
+pub use namespace::{enter_network_namespace, is_network_namespace};
 pub use packet::{
     SentTimestamp, add_packet_membership, attach_bpf, attach_filter, bind_packet, detach_filter,
     drop_packet_membership, join_packet_fanout, kick_packet_ring, lock_filter, packet_fanout,

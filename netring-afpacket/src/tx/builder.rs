@@ -1,6 +1,6 @@
 //! The settings of an injector.
 
-use netring_sys::Profile;
+use netring_sys::{Namespace, Profile};
 
 use crate::socket::TimestampSource;
 
@@ -18,6 +18,7 @@ use crate::socket::TimestampSource;
 #[must_use = "nothing is opened before `build`"]
 pub struct InjectorBuilder {
     pub(crate) interface: String,
+    pub(crate) namespace: Option<Namespace>,
     pub(crate) profile: Profile,
     pub(crate) slots: Option<usize>,
     pub(crate) slot_size: Option<usize>,
@@ -50,6 +51,7 @@ impl InjectorBuilder {
     pub(crate) fn new(interface: &str) -> Self {
         Self {
             interface: interface.into(),
+            namespace: None,
             profile: Profile::Default,
             slots: None,
             slot_size: None,
@@ -59,6 +61,15 @@ impl InjectorBuilder {
             offloads: false,
             timestamps: None,
         }
+    }
+
+    /// Sends in this network namespace. Default: that of the thread that calls
+    /// [`build`](Self::build), whose own is never changed. It needs CAP_SYS_ADMIN, besides
+    /// CAP_NET_RAW, unless the thread is in the namespace already.
+    #[doc(alias = "setns")]
+    pub fn namespace(mut self, namespace: impl Into<Option<Namespace>>) -> Self {
+        self.namespace = namespace.into();
+        self
     }
 
     /// Sets the size of the ring for a purpose. Default: [`Profile::Default`].

@@ -14,6 +14,7 @@ use super::injector::{Injector, Parts};
 use super::limits::header_of;
 use super::ring::Ring;
 use super::stamps::Stamps;
+use crate::builder::namespace::inside;
 use crate::rx::RingGeometry;
 use crate::socket;
 
@@ -30,8 +31,16 @@ impl InjectorBuilder {
                 why: "empty; name the interface to send from".into(),
             });
         }
-        let interface = Interface::by_name(&self.interface)?;
-        let geometry = geometry(&self, &interface)?;
+        inside(self.namespace.as_ref(), || self.open())
+    }
+
+    /// Opens it in the namespace of the thread.
+    fn open(&self) -> Result<Injector, Error> {
+        let interface = match &self.namespace {
+            Some(namespace) => Interface::by_name_in(namespace, &self.interface)?,
+            None => Interface::by_name(&self.interface)?,
+        };
+        let geometry = geometry(self, &interface)?;
         let socket = socket::open()?;
         let fd = socket.as_fd();
         let is_known = header_of(interface.hardware_type).is_some();
@@ -41,7 +50,7 @@ impl InjectorBuilder {
         };
         let vnet = copies || self.offloads;
         if vnet && !is_known {
-            return Err(unknown_rules(&self, &interface));
+            return Err(unknown_rules(self, &interface));
         }
         set_packet_version(fd, TPACKET_V2)?;
         if vnet {

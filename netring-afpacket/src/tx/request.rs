@@ -1,25 +1,10 @@
 //! What can be requested with a frame.
 
-use netring_sys::Error;
 use netring_sys::kernel::packet::{
     VIRTIO_NET_HDR_F_NEEDS_CSUM, VIRTIO_NET_HDR_GSO_TCPV4, VIRTIO_NET_HDR_GSO_TCPV6,
     VIRTIO_NET_HDR_GSO_UDP_L4, virtio_net_hdr,
 };
-
-/// What the kernel or the card cuts into segments.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Segmentation {
-    /// A TCP segment over IPv4.
-    #[doc(alias = "VIRTIO_NET_HDR_GSO_TCPV4")]
-    Tcp4,
-    /// A TCP segment over IPv6.
-    #[doc(alias = "VIRTIO_NET_HDR_GSO_TCPV6")]
-    Tcp6,
-    /// A UDP datagram over IPv4 or IPv6, cut into datagrams (kernel 6.2).
-    #[doc(alias = "VIRTIO_NET_HDR_GSO_UDP_L4")]
-    Udp,
-}
+use netring_sys::{Error, Segmentation};
 
 /// The most segments of a UDP datagram, on every kernel that segments them.
 const UDP_SEGMENTS: usize = 64;
@@ -79,7 +64,7 @@ impl Request {
         };
         let (header, at) = match what {
             Segmentation::Udp => (8, 6),
-            Segmentation::Tcp4 | Segmentation::Tcp6 => (20, 16),
+            _ => (20, 16),
         };
         if offset != at || headers < usize::from(start) + header {
             let why = format!(
@@ -88,6 +73,12 @@ impl Request {
                  {offset}, and the headers have {headers} bytes"
             );
             return refuse(request, why);
+        }
+        if !matches!(
+            what,
+            Segmentation::Udp | Segmentation::Tcp4 | Segmentation::Tcp6
+        ) {
+            return refuse(request, format!("{what:?} is not supported"));
         }
         if size == 0 || headers >= len || len - headers <= size {
             let why = format!(
@@ -128,8 +119,8 @@ impl Request {
         if let Some((what, headers, size)) = self.segmentation {
             header.gso_type = match what {
                 Segmentation::Tcp4 => VIRTIO_NET_HDR_GSO_TCPV4,
-                Segmentation::Tcp6 => VIRTIO_NET_HDR_GSO_TCPV6,
                 Segmentation::Udp => VIRTIO_NET_HDR_GSO_UDP_L4,
+                _ => VIRTIO_NET_HDR_GSO_TCPV6,
             };
             header.hdr_len = headers;
             header.gso_size = size;

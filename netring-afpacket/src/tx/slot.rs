@@ -1,9 +1,9 @@
 //! Room for one frame, and what can be requested with it.
 
-use netring_sys::{Error, PacketSlot};
+use netring_sys::{Error, PacketSlot, Segmentation};
 
 use super::injector::Injector;
-use super::request::{Request, Segmentation};
+use super::request::Request;
 
 /// Room for one frame in the ring; see [`PacketSlot`].
 #[derive(Debug)]

@@ -6,7 +6,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use netring_afpacket::{CopyMode, Injector};
-use netring_sys::{Count, Error, Interface, PacketSink, wait};
+use netring_sys::{Count, Error, Interface, Namespace, PacketSink, wait};
 use xtask::netns::{Netns, tc, veth};
 use xtask::wire::{Sniffer, number, numbered};
 
@@ -308,7 +308,7 @@ fn an_injector_that_cannot_be_opened_says_why() {
     veth("v0", "v1").unwrap();
     let fails = |builder: netring_afpacket::InjectorBuilder| builder.build().unwrap_err();
     assert!(
-        matches!(fails(Injector::builder("v9")), Error::NoSuchInterface { name } if name == "v9")
+        matches!(fails(Injector::builder("v9")), Error::NoSuchInterface { name, .. } if name == "v9")
     );
     let settings = [
         ("interface", Injector::builder("")),
@@ -344,4 +344,31 @@ fn an_injector_that_cannot_be_opened_says_why() {
         slot.request_segmentation(netring_afpacket::Segmentation::Udp, 42, 20)
             .is_err()
     );
+}
+
+/// The thread stays where it is, and so does the injector once the thread has left.
+#[test]
+#[ignore = "needs a network namespace: cargo xtask test-netns"]
+fn an_injector_is_opened_in_another_namespace() {
+    let _ns = Netns::enter().unwrap();
+    veth("v0", "v1").unwrap();
+    let there = Namespace::current().unwrap();
+    let sniffer = Sniffer::on("v1").unwrap();
+    thread::spawn(move || {
+        let _elsewhere = Netns::enter().unwrap();
+        assert!(Injector::open("v0").is_err());
+        let builder = Injector::builder("v0").namespace(there);
+        let mut injector = builder.build().unwrap();
+        for n in 0..40 {
+            assert!(injector.send(&numbered(n, 60)).unwrap());
+        }
+        assert_eq!(injector.drain(LIMIT).unwrap(), 0);
+        all_sent(&mut injector, 40);
+        assert!(Interface::by_name("v0").is_err());
+    })
+    .join()
+    .unwrap();
+    for n in 0..40 {
+        assert_eq!(sniffer.receive(LIMIT).unwrap(), Some(numbered(n, 60)));
+    }
 }

@@ -5,7 +5,9 @@ mod ebpf_fanout;
 mod plain;
 
 mod all;
+mod ebpf_filter;
 mod link_types;
+mod namespace;
 mod offloads;
 mod refused;
 mod tun;

@@ -4,6 +4,7 @@ mod background;
 mod captures;
 mod fanout;
 mod link;
+mod namespaces;
 mod sink;
 mod stop;
 #[path = "../ticks/mod.rs"]

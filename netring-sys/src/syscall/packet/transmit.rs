@@ -46,24 +46,6 @@ pub fn set_packet_qdisc_bypass(fd: BorrowedFd<'_>, bypass: bool) -> Result<(), S
     )
 }
 
-/// Puts a [`virtio_net_hdr`](crate::kernel::packet::virtio_net_hdr) before each frame. The kernel
-/// then does not compare frames with the MTU.
-///
-/// # Errors
-/// `EBUSY` once a ring exists.
-// [`PACKET_VNET_HDR`]: https://elixir.bootlin.com/linux/v6.12.117/source/net/packet/af_packet.c#L4063
-#[doc(alias = "PACKET_VNET_HDR")]
-pub fn set_packet_vnet_header(fd: BorrowedFd<'_>, header: bool) -> Result<(), SyscallError> {
-    const PACKET_VNET_HDR: c_int = 15;
-    set_option(
-        fd,
-        SOL_PACKET,
-        PACKET_VNET_HDR,
-        &c_int::from(header),
-        "setsockopt(PACKET_VNET_HDR)",
-    )
-}
-
 /// Has the kernel send the frames of a transmit ring, in the order of the ring, up to the first
 /// slot that has none; does not block.
 ///

@@ -37,6 +37,7 @@ pub(super) const UNSAFE_FILES: &[&str] = &[
     "netring-sys/src/syscall/ioctl/facts.rs",
     "netring-sys/src/syscall/link.rs",
     "netring-sys/src/syscall/mmap.rs",
+    "netring-sys/src/syscall/namespace.rs",
     "netring-sys/src/syscall/packet.rs",
     "netring-sys/src/syscall/packet/timestamps.rs",
     "netring-sys/src/syscall/packet/transmit.rs",
