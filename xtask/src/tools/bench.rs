@@ -26,12 +26,15 @@ mod merged;
 mod minimal;
 mod opening;
 mod options;
+mod pacing;
 mod pause;
 mod peers;
 mod receive;
+mod sendmmsg;
 mod share;
 mod soak;
 mod table;
+mod transmit;
 mod walk;
 mod xdp;
 mod xdp_child;
@@ -55,6 +58,8 @@ const BENCHES: &[(&str, Bench)] = &[
     ("latency", latency::run),
     ("share", share::run),
     ("fanout", fanout::run),
+    ("transmit", transmit::run),
+    ("pacing", pacing::run),
     ("xdp", xdp::run),
     ("xdp-instructions", xdp_instructions::run),
     ("soak", soak::run),
