@@ -59,18 +59,22 @@
 //! Memory is bounded whatever the file says: the buffer grows with the bytes that are really
 //! there, up to 16 MiB, and a record or block that announces more counts as damage.
 
-mod buffer;
-mod classic;
+mod block;
 mod error;
-mod file;
+mod flags;
 mod interface;
 mod link;
-mod ng;
+mod options;
 mod order;
-mod record;
+mod read;
+mod section;
+mod statistics;
 mod time;
 mod write;
 
 pub use error::FileError;
-pub use file::{Batch, CaptureFile};
-pub use write::CaptureWriter;
+pub use interface::InterfaceDescription;
+pub use read::{Batch, CaptureFile, Record};
+pub use section::Section;
+pub use statistics::InterfaceStatistics;
+pub use write::{CaptureWriter, Format, WriterBuilder};

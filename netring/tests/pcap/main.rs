@@ -20,7 +20,9 @@ mod printed;
 mod program;
 mod simple;
 mod source;
+mod tshark;
 mod write;
+mod write_ng;
 
 use std::io::Read;
 

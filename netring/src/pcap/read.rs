@@ -1,0 +1,14 @@
+//! Reading capture files.
+
+mod buffer;
+mod classic;
+mod contents;
+mod file;
+mod input;
+mod interface;
+mod ng;
+mod place;
+mod record;
+
+pub use file::{Batch, CaptureFile};
+pub use record::Record;

@@ -1,0 +1,127 @@
+//! The settings of a file that is written.
+
+use std::fs::OpenOptions;
+use std::io::Write;
+use std::path::Path;
+use std::sync::Arc;
+
+use super::CaptureWriter;
+use super::encoder::Encoder;
+use super::out::{Out, Output};
+use crate::pcap::error::FileError;
+use crate::pcap::interface::InterfaceDescription;
+use crate::pcap::section::Section;
+use crate::{Error, LinkType};
+
+/// The format of a capture file that is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Format {
+    /// pcap with timestamps in nanoseconds, of packets of this link type.
+    Pcap(LinkType),
+    /// pcapng.
+    PcapNg,
+}
+
+/// A link type stands for pcap.
+impl From<LinkType> for Format {
+    fn from(link_type: LinkType) -> Self {
+        Self::Pcap(link_type)
+    }
+}
+
+/// Settings of a [`CaptureWriter`]; they can be used for many files.
+///
+/// ```no_run
+/// use netring::LinkType;
+/// use netring::pcap::{CaptureWriter, Format, InterfaceDescription, Section};
+///
+/// let uplink = InterfaceDescription::new(LinkType::ETHERNET).with_name("eth0");
+/// let writer = CaptureWriter::builder(Format::PcapNg)
+///     .section(Section::new().with_application("probe 1.2"))
+///     .interface(4, uplink)
+///     .create_new("trace.pcapng")?;
+/// # Ok::<(), netring::Error>(())
+/// ```
+#[derive(Clone, Debug)]
+pub struct WriterBuilder {
+    format: Format,
+    section: Option<Section>,
+    interfaces: Vec<(u32, InterfaceDescription)>,
+}
+
+impl WriterBuilder {
+    pub(super) const fn new(format: Format) -> Self {
+        Self {
+            format,
+            section: None,
+            interfaces: Vec::new(),
+        }
+    }
+
+    /// What a pcapng file says about the machine and the program that made it. By default the
+    /// program is this library, and the machine is not described.
+    #[must_use]
+    pub fn section(mut self, section: Section) -> Self {
+        self.section = Some(section);
+        self
+    }
+
+    /// Adds an interface of a pcapng file, as [`CaptureWriter::describe`] does.
+    #[must_use]
+    pub fn interface(mut self, index: u32, description: InterfaceDescription) -> Self {
+        self.interfaces.push((index, description));
+        self
+    }
+
+    /// Creates the file of this path, or replaces it.
+    ///
+    /// # Errors
+    /// [`Error::Source`] with a [`FileError`] if the file cannot be created or written;
+    /// [`Error::Config`] for settings that its format does not have, for
+    /// [`LinkType::UNKNOWN`], and for an interface that is described twice.
+    pub fn create(&self, path: impl AsRef<Path>) -> Result<CaptureWriter, Error> {
+        self.open(
+            path.as_ref(),
+            OpenOptions::new().create(true).truncate(true),
+        )
+    }
+
+    /// Creates the file of this path, which must not exist.
+    ///
+    /// # Errors
+    /// As [`create`](Self::create), and if there is something of that name.
+    pub fn create_new(&self, path: impl AsRef<Path>) -> Result<CaptureWriter, Error> {
+        self.open(path.as_ref(), OpenOptions::new().create_new(true))
+    }
+
+    /// Writes to anything that takes the bytes of a file.
+    ///
+    /// # Errors
+    /// [`Error::Source`] with a [`FileError`] if it cannot be written to; [`Error::Config`] as
+    /// [`create`](Self::create).
+    pub fn write_to<W: Write>(&self, to: W) -> Result<CaptureWriter<W>, Error> {
+        self.named(to, "the capture file".into())
+    }
+
+    fn open(&self, path: &Path, options: &mut OpenOptions) -> Result<CaptureWriter, Error> {
+        let name = path.display().to_string();
+        let encoder = self.encoder()?;
+        let file = options.write(true).open(path);
+        let file = file.map_err(|error| FileError::Open(Arc::new(error)).of(&name))?;
+        CaptureWriter::begin(Out::new(self.output(file), name), encoder)
+    }
+
+    pub(super) fn named<W: Write>(&self, to: W, name: String) -> Result<CaptureWriter<W>, Error> {
+        let encoder = self.encoder()?;
+        CaptureWriter::begin(Out::new(self.output(to), name), encoder)
+    }
+
+    fn output<W: Write>(&self, to: W) -> Output<W> {
+        Output::Plain(to)
+    }
+
+    /// What writes the format, with the interfaces that were described.
+    pub(in crate::pcap) fn encoder(&self) -> Result<Encoder, Error> {
+        Encoder::new(self.format, self.section.as_ref(), &self.interfaces)
+    }
+}

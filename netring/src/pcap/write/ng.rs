@@ -1,0 +1,438 @@
+//! pcapng: one section, its interfaces, packets, and statistics at the end.
+
+use std::collections::HashMap;
+
+use super::encoder::{Extra, check_len, refuse};
+use crate::pcap::block::{
+    BYTE_ORDER, COMMENT, EMPTY, ENHANCED_PACKET, EPB_DROP_COUNT, EPB_FLAGS, EPB_QUEUE, IF_TSOFFSET,
+    IF_TSRESOL, INTERFACE, SECTION_HEADER, STATISTICS,
+};
+use crate::pcap::flags;
+use crate::pcap::interface::InterfaceDescription;
+use crate::pcap::options::{self, Of, Options};
+use crate::pcap::section::Section;
+use crate::pcap::statistics::{InterfaceStatistics, STATISTICS_BLOCK, words};
+use crate::{Error, LinkType, Packet, Timestamp};
+
+/// Bytes of an enhanced packet block before its packet.
+const BEFORE_PACKET: usize = 28;
+
+/// The most bytes of a block that readers take.
+const MAX_BLOCK: usize = 16 << 20;
+
+const NANOS_PER_SECOND: i128 = 1_000_000_000;
+
+/// A pcapng file: what was written of its interfaces.
+#[derive(Clone, Debug)]
+pub(in crate::pcap) struct Ng {
+    section: Section,
+    /// By their numbers in the file.
+    interfaces: Vec<Written>,
+    /// The numbers by index and link type.
+    numbers: HashMap<(u32, LinkType), u32>,
+    /// The interface of the packet before.
+    last: Option<Last>,
+    /// Drops that the next packet of an interface is written with, by index.
+    dropped: Vec<(u32, u64)>,
+}
+
+/// An interface that is in the file.
+#[derive(Clone, Debug)]
+struct Written {
+    index: u32,
+    description: InterfaceDescription,
+    statistics: Option<InterfaceStatistics>,
+}
+
+/// What a packet needs of its interface.
+#[derive(Clone, Copy, Debug)]
+struct Last {
+    index: u32,
+    link_type: LinkType,
+    number: u32,
+    /// Nanoseconds of a tick.
+    tick: u64,
+    /// Seconds from the epoch to tick 0.
+    offset: i64,
+}
+
+impl Ng {
+    pub(super) fn new(section: Option<Section>) -> Self {
+        const US: &str = concat!("netring ", env!("CARGO_PKG_VERSION"));
+        Self {
+            section: section.unwrap_or_else(|| Section::new().with_application(US)),
+            interfaces: Vec::new(),
+            numbers: HashMap::new(),
+            last: None,
+            dropped: Vec::new(),
+        }
+    }
+
+    /// Adds an interface, which is not written yet. The error says why it cannot be added.
+    pub(super) fn add(
+        &mut self,
+        index: u32,
+        description: InterfaceDescription,
+    ) -> Result<u32, String> {
+        let link_type = description.link_type;
+        if link_type == LinkType::UNKNOWN {
+            return Err("a capture file needs a registered link type".into());
+        }
+        if self.knows(index, link_type) {
+            return Err(format!(
+                "interface {index} with {link_type:?} is in the file already"
+            ));
+        }
+        let number = self.interfaces.len() as u32;
+        self.numbers.insert((index, link_type), number);
+        self.interfaces.push(Written {
+            index,
+            description,
+            statistics: None,
+        });
+        Ok(number)
+    }
+
+    pub(super) fn knows(&self, index: u32, link_type: LinkType) -> bool {
+        self.numbers.contains_key(&(index, link_type))
+    }
+
+    /// Appends the section and the interfaces so far.
+    pub(super) fn begin(&self, to: &mut Vec<u8>) {
+        let block = Block::begin(to, SECTION_HEADER);
+        for word in [BYTE_ORDER, 1, u32::MAX, u32::MAX] {
+            to.extend_from_slice(&word.to_le_bytes());
+        }
+        block.end(to, self.section.options.bytes());
+        for number in 0..self.interfaces.len() {
+            self.interface(to, number as u32);
+        }
+    }
+
+    /// Appends the description of an interface.
+    pub(super) fn interface(&self, to: &mut Vec<u8>, number: u32) {
+        let description = &self.interfaces[number as usize].description;
+        let block = Block::begin(to, INTERFACE);
+        let link_type = u32::from(description.link_type.0);
+        for word in [link_type, description.snap_len] {
+            to.extend_from_slice(&word.to_le_bytes());
+        }
+        options::push(to, IF_TSRESOL, &[description.written_resolution()]);
+        if description.offset != 0 {
+            options::push(to, IF_TSOFFSET, &description.offset.to_le_bytes());
+        }
+        block.end(to, description.options.bytes());
+    }
+
+    /// Appends the statistics that were set.
+    pub(super) fn end(&self, to: &mut Vec<u8>) {
+        for (number, interface) in self.interfaces.iter().enumerate() {
+            if let Some(statistics) = &interface.statistics {
+                statistics_block(to, number as u32, interface, statistics);
+            }
+        }
+    }
+
+    /// Appends a packet, behind its interface if that is new.
+    #[inline]
+    pub(super) fn packet(
+        &mut self,
+        to: &mut Vec<u8>,
+        packet: &Packet<'_>,
+        extra: Extra<'_>,
+    ) -> Result<(), Error> {
+        let interface = match self.last {
+            Some(last)
+                if last.index == packet.interface() && last.link_type == packet.link_type() =>
+            {
+                last
+            }
+            _ => self.switch(to, packet, extra)?,
+        };
+        let bytes = packet.wire_bytes();
+        check_len(bytes.len(), interface.link_type)?;
+        let Some(ticks) = interface.ticks(packet.timestamp()) else {
+            return out_of_range(packet.timestamp());
+        };
+        let start = to.len();
+        let mut header = [0; BEFORE_PACKET];
+        let words = [
+            ENHANCED_PACKET,
+            0,
+            interface.number,
+            (ticks >> 32) as u32,
+            ticks as u32,
+            bytes.len() as u32,
+            packet.wire_len(),
+        ];
+        for (place, word) in header.chunks_exact_mut(4).zip(words) {
+            place.copy_from_slice(&word.to_le_bytes());
+        }
+        to.extend_from_slice(&header);
+        for piece in bytes.pieces() {
+            to.extend_from_slice(piece);
+        }
+        pad(to, start);
+        match extra {
+            Extra::None if self.dropped.is_empty() => plain_options(to, packet),
+            _ => self.options(to, packet, extra, start)?,
+        }
+        close(to, start);
+        Ok(())
+    }
+
+    /// Appends the options of a packet that is more than usual.
+    #[cold]
+    fn options(
+        &mut self,
+        to: &mut Vec<u8>,
+        packet: &Packet<'_>,
+        extra: Extra<'_>,
+        start: usize,
+    ) -> Result<(), Error> {
+        let before = to.len();
+        if let Extra::Record(record) = extra {
+            let mut kept = Options::default();
+            let found = record.raw_options();
+            let order = found.order();
+            for (code, value) in found {
+                kept.push_read(order, Of::Packet, code, value);
+            }
+            // The obsolete block has a count of drops in its header instead.
+            if let Some(dropped) = record
+                .dropped()
+                .filter(|_| kept.get(EPB_DROP_COUNT).is_none())
+            {
+                kept.push(EPB_DROP_COUNT, &dropped.to_le_bytes());
+            }
+            to.extend_from_slice(kept.bytes());
+        } else {
+            if let Extra::Comment(text) = extra {
+                if text.len() > usize::from(u16::MAX) {
+                    to.truncate(start);
+                    let why = format!("a comment of {} bytes; it has up to 65535", text.len());
+                    return refuse("write_commented", why);
+                }
+                options::push(to, COMMENT, text.as_bytes());
+            }
+            let index = packet.interface();
+            if let Some(place) = self.dropped.iter().position(|(other, _)| *other == index) {
+                let (_, packets) = self.dropped.swap_remove(place);
+                options::push(to, EPB_DROP_COUNT, &packets.to_le_bytes());
+            }
+            push_words(to, packet);
+        }
+        if to.len() - start > MAX_BLOCK - EMPTY {
+            to.truncate(start);
+            return refuse("write", "its options make it longer than 16 MiB".into());
+        }
+        if to.len() > before {
+            to.extend_from_slice(&[0; 4]);
+        }
+        Ok(())
+    }
+
+    /// Finds the interface of a packet, or adds it.
+    #[cold]
+    fn switch(
+        &mut self,
+        to: &mut Vec<u8>,
+        packet: &Packet<'_>,
+        extra: Extra<'_>,
+    ) -> Result<Last, Error> {
+        let (index, link_type) = (packet.interface(), packet.link_type());
+        let number = match self.numbers.get(&(index, link_type)) {
+            Some(number) => *number,
+            None => {
+                let read = match extra {
+                    Extra::Record(record) => record.interface(),
+                    _ => None,
+                };
+                let description = read.unwrap_or_else(|| self.like(index, link_type));
+                let added = self.add(index, description);
+                let number = added.or_else(|why| refuse("write", why))?;
+                self.interface(to, number);
+                number
+            }
+        };
+        let description = &self.interfaces[number as usize].description;
+        let last = Last {
+            index,
+            link_type,
+            number,
+            tick: description.tick(),
+            offset: description.offset,
+        };
+        self.last = Some(last);
+        Ok(last)
+    }
+
+    /// A description for an interface of this index that was described with another link type, or
+    /// not at all.
+    fn like(&self, index: u32, link_type: LinkType) -> InterfaceDescription {
+        let other = self.interfaces.iter().find(|other| other.index == index);
+        let description = other.map(|other| InterfaceDescription {
+            link_type,
+            ..other.description.clone()
+        });
+        description.unwrap_or_else(|| InterfaceDescription::new(link_type))
+    }
+
+    pub(super) fn note_dropped(&mut self, index: u32, packets: u64) {
+        if packets == 0 {
+            return;
+        }
+        match self.dropped.iter_mut().find(|(other, _)| *other == index) {
+            Some((_, sum)) => *sum = sum.saturating_add(packets),
+            None => self.dropped.push((index, packets)),
+        }
+    }
+
+    pub(super) fn set_statistics(
+        &mut self,
+        index: u32,
+        statistics: InterfaceStatistics,
+    ) -> Result<(), String> {
+        let number = self.number(index)?;
+        self.interfaces[number].statistics = Some(statistics);
+        Ok(())
+    }
+
+    pub(super) fn write_statistics(
+        &self,
+        to: &mut Vec<u8>,
+        index: u32,
+        statistics: &InterfaceStatistics,
+    ) -> Result<(), String> {
+        let number = self.number(index)?;
+        statistics_block(to, number as u32, &self.interfaces[number], statistics);
+        Ok(())
+    }
+
+    /// The number of the first interface of this index.
+    fn number(&self, index: u32) -> Result<usize, String> {
+        let number = self.interfaces.iter().position(|it| it.index == index);
+        number.ok_or_else(|| format!("interface {index} is not in the file; describe it first"))
+    }
+}
+
+impl Last {
+    /// The ticks of a time; `None` if there are none.
+    #[inline]
+    fn ticks(&self, time: Timestamp) -> Option<u64> {
+        let nanos = time.as_nanos();
+        if self.offset == 0 && self.tick == 1 {
+            return u64::try_from(nanos).ok();
+        }
+        ticks(time, self.tick, self.offset)
+    }
+}
+
+/// The ticks of a time, rounded down; `None` if they do not fit.
+fn ticks(time: Timestamp, tick: u64, offset: i64) -> Option<u64> {
+    let since = i128::from(time.as_nanos()) - i128::from(offset) * NANOS_PER_SECOND;
+    u64::try_from(since.div_euclid(i128::from(tick))).ok()
+}
+
+/// Appends the direction and the queue of a packet, and the end of options if it has any.
+#[inline]
+fn plain_options(to: &mut Vec<u8>, packet: &Packet<'_>) {
+    match (packet.direction(), packet.queue()) {
+        (None, None) => {}
+        (Some(direction), None) => {
+            let mut option = [EPB_FLAGS as u8, 0, 4, 0, 0, 0, 0, 0, 0, 0, 0, 0];
+            option[4..8].copy_from_slice(&flags::of(direction).to_le_bytes());
+            to.extend_from_slice(&option);
+        }
+        _ => {
+            push_words(to, packet);
+            to.extend_from_slice(&[0; 4]);
+        }
+    }
+}
+
+fn push_words(to: &mut Vec<u8>, packet: &Packet<'_>) {
+    if let Some(direction) = packet.direction() {
+        options::push(to, EPB_FLAGS, &flags::of(direction).to_le_bytes());
+    }
+    if let Some(queue) = packet.queue() {
+        options::push(to, EPB_QUEUE, &queue.to_le_bytes());
+    }
+}
+
+fn statistics_block(
+    to: &mut Vec<u8>,
+    number: u32,
+    interface: &Written,
+    statistics: &InterfaceStatistics,
+) {
+    let description = &interface.description;
+    let ticks = |time| ticks(time, description.tick(), description.offset);
+    let block = Block::begin(to, STATISTICS);
+    to.extend_from_slice(&number.to_le_bytes());
+    to.extend_from_slice(&words(ticks(statistics.time).unwrap_or(0)));
+    let mut options = Vec::with_capacity(STATISTICS_BLOCK);
+    statistics.encode(&mut options, ticks);
+    block.end(to, &options);
+}
+
+/// A block that is being appended.
+struct Block {
+    start: usize,
+}
+
+impl Block {
+    fn begin(to: &mut Vec<u8>, kind: u32) -> Self {
+        let start = to.len();
+        to.extend_from_slice(&kind.to_le_bytes());
+        to.extend_from_slice(&[0; 4]);
+        Self { start }
+    }
+
+    /// Appends its options and its length.
+    fn end(self, to: &mut Vec<u8>, options: &[u8]) {
+        to.extend_from_slice(options);
+        to.extend_from_slice(&[0; 4]);
+        close(to, self.start);
+    }
+}
+
+/// Pads the block that begins at `start`.
+#[inline]
+fn pad(to: &mut Vec<u8>, start: usize) {
+    let len = to.len() - start;
+    let padding = len.next_multiple_of(4) - len;
+    to.extend_from_slice(&[0; 3][..padding]);
+}
+
+/// Appends the length of the block that begins at `start`, and stores it at its beginning.
+#[inline]
+fn close(to: &mut Vec<u8>, start: usize) {
+    let total = ((to.len() - start + 4) as u32).to_le_bytes();
+    to.extend_from_slice(&total);
+    to[start + 4..start + 8].copy_from_slice(&total);
+}
+
+/// How many blocks with packets are whole in these bytes.
+pub(super) fn whole_packets(mut bytes: &[u8]) -> u64 {
+    let mut packets = 0;
+    while let Some((header, _)) = bytes.split_first_chunk::<8>() {
+        let [a, b, c, d, e, f, g, h] = *header;
+        let (kind, len) = (
+            u32::from_le_bytes([a, b, c, d]),
+            u32::from_le_bytes([e, f, g, h]),
+        );
+        let Some(rest) = bytes.get(len as usize..) else {
+            break;
+        };
+        packets += u64::from(kind == ENHANCED_PACKET);
+        bytes = rest;
+    }
+    packets
+}
+
+#[cold]
+fn out_of_range(time: Timestamp) -> Result<(), Error> {
+    let why = format!("{time} s; the interface has times from 1970, or from its offset");
+    refuse("write", why)
+}
