@@ -12,7 +12,7 @@ use std::{fmt, io};
 /// ```
 /// use netring::pcap::{CaptureFile, FileError};
 ///
-/// let error = CaptureFile::new(&b"\x1f\x8b\x08\x00"[..]).unwrap_err();
+/// let error = CaptureFile::new(&b"\xfd7zXZ"[..]).unwrap_err();
 /// let cause = error.downcast_ref::<FileError>();
 /// assert!(matches!(cause, Some(FileError::Unrecognized { .. })));
 /// ```
@@ -47,6 +47,16 @@ pub enum FileError {
         offset: u64,
         /// Bytes missing at its end, as far as its length is known.
         missing: u64,
+    },
+
+    /// Its compressed data is damaged, or ends too early. Every packet before that was lent.
+    Compressed {
+        /// What compressed it: gzip or zstd.
+        by: &'static str,
+        /// Bytes of the compressed file before the damage, or before the block that has it.
+        offset: u64,
+        /// What is wrong with it.
+        why: String,
     },
 
     /// It contradicts itself, or the format.
@@ -88,6 +98,12 @@ impl fmt::Display for FileError {
                 f,
                 "it is cut short: {what} begins at byte {offset}, and at least {missing} of its bytes are missing"
             ),
+            Self::Compressed { by, offset, why } => {
+                write!(
+                    f,
+                    "it cannot be unpacked from byte {offset} of its {by} data on: {why}"
+                )
+            }
             Self::Corrupt { what, offset, why } => {
                 write!(f, "it is corrupt: {what} at byte {offset} {why}")
             }

@@ -128,7 +128,7 @@ impl<W: Write> CaptureWriter<W> {
     }
 
     /// Bytes of the file so far, without those that are buffered.
-    pub const fn bytes(&self) -> u64 {
+    pub fn bytes(&self) -> u64 {
         self.out.bytes()
     }
 

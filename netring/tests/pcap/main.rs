@@ -3,6 +3,7 @@
 
 mod bytes;
 mod classic;
+mod compressed;
 mod examples;
 mod faults;
 mod flows;

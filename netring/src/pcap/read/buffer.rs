@@ -25,6 +25,16 @@ impl Buffer {
         }
     }
 
+    /// A window over a file of which these bytes were read.
+    #[cfg(feature = "compression")]
+    pub(super) fn holding(bytes: &[u8]) -> Self {
+        let mut buffer = Self::new();
+        let len = bytes.len().min(INITIAL);
+        buffer.bytes[..len].copy_from_slice(&bytes[..len]);
+        buffer.end = len;
+        buffer
+    }
+
     /// Forgets all bytes and begins at the start of another file.
     pub(super) const fn forget(&mut self) {
         (self.start, self.end, self.offset) = (0, 0, 0);

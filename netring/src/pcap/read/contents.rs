@@ -41,14 +41,27 @@ enum Format {
 }
 
 impl Contents {
-    /// Reads the beginning of a file.
-    pub(super) fn new<R: Read>(input: &mut Input<R>) -> Result<Self, FileError> {
+    /// Reads the beginning of a file, and finds out how it is compressed.
+    pub(super) fn new<R: Read>(reader: R) -> Result<(Self, Input<R>), FileError> {
+        let mut input = Input::Plain(reader);
         let mut buffer = Buffer::new();
-        let mut magic = read_magic(&mut buffer, input)?;
-        if input.unpack(magic, buffer.unread()) {
+        let mut magic = read_magic(&mut buffer, &mut input)?;
+        let is_packed;
+        (input, is_packed) = input.unpack(magic, buffer.unread());
+        if is_packed {
             buffer.forget();
-            magic = read_magic(&mut buffer, input)?;
+            magic = read_magic(&mut buffer, &mut input)?;
         }
+        let contents = Self::beginning(magic, buffer, &mut input)?;
+        Ok((contents, input))
+    }
+
+    /// Reads the header of a file, which shows its format.
+    fn beginning<R: Read>(
+        magic: [u8; 4],
+        mut buffer: Buffer,
+        input: &mut Input<R>,
+    ) -> Result<Self, FileError> {
         let format = if magic == SECTION {
             Format::Ng(Ng::default())
         } else if let Some(variant) = Variant::of(magic) {
@@ -215,7 +228,13 @@ impl Contents {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return false,
                 Err(error) => {
                     let offset = self.buffer.offset() + self.buffer.unread().len() as u64;
-                    self.end = Some(Err(reader.failed(error, offset)));
+                    let error = reader.failed(error, offset);
+                    // A packet that is announced before the damage is not contained.
+                    let is_cut = matches!(error, FileError::Compressed { .. });
+                    if is_cut && !self.buffer.unread().is_empty() {
+                        self.what();
+                    }
+                    self.end = Some(Err(error));
                 }
             }
             return true;
@@ -331,6 +350,11 @@ fn unrecognized(magic: [u8; 4]) -> FileError {
         _ => None,
     };
     let why = match compressed {
+        #[cfg(not(feature = "compression"))]
+        Some((by @ ("gzip" | "zstd"), tool)) => format!(
+            "it is compressed by {by}; unpack it first, with `{tool}`, or enable the feature \
+             `compression`"
+        ),
         Some((by, tool)) => format!("it is compressed by {by}; unpack it first, with `{tool}`"),
         None => {
             let [a, b, c, d] = magic;

@@ -83,15 +83,12 @@ impl<R: Read> CaptureFile<R> {
     }
 
     fn named(reader: R, name: String) -> Result<Self, Error> {
-        let mut reader = Input::Plain(reader);
-        match Contents::new(&mut reader) {
-            Ok(contents) => Ok(Self {
-                reader,
-                name,
-                contents,
-            }),
-            Err(error) => Err(error.of(&name)),
-        }
+        let (contents, reader) = Contents::new(reader).map_err(|error| error.of(&name))?;
+        Ok(Self {
+            reader,
+            name,
+            contents,
+        })
     }
 
     /// The reader. Its position may be past the packets that were lent.

@@ -47,6 +47,8 @@ pub struct WriterBuilder {
     format: Format,
     section: Option<Section>,
     interfaces: Vec<(u32, InterfaceDescription)>,
+    #[cfg(feature = "compression")]
+    gzip: bool,
 }
 
 impl WriterBuilder {
@@ -55,6 +57,8 @@ impl WriterBuilder {
             format,
             section: None,
             interfaces: Vec::new(),
+            #[cfg(feature = "compression")]
+            gzip: false,
         }
     }
 
@@ -70,6 +74,20 @@ impl WriterBuilder {
     #[must_use]
     pub fn interface(mut self, index: u32, description: InterfaceDescription) -> Self {
         self.interfaces.push((index, description));
+        self
+    }
+
+    /// Compresses the file with gzip, at its fastest level. Wireshark and [`CaptureFile`] read such
+    /// files as they are; tcpdump does not.
+    ///
+    /// Packets are in the file once it was flushed, and it is a complete one only at its end. A
+    /// flush costs a few bytes, so one for each packet makes the file larger.
+    ///
+    /// [`CaptureFile`]: crate::pcap::CaptureFile
+    #[cfg(feature = "compression")]
+    #[must_use]
+    pub const fn gzip(mut self) -> Self {
+        self.gzip = true;
         self
     }
 
@@ -117,7 +135,11 @@ impl WriterBuilder {
     }
 
     fn output<W: Write>(&self, to: W) -> Output<W> {
-        Output::Plain(to)
+        #[cfg(feature = "compression")]
+        if self.gzip {
+            return Output::gzip(to);
+        }
+        Output::plain(to)
     }
 
     /// What writes the format, with the interfaces that were described.

@@ -4,6 +4,9 @@ use std::fmt;
 use std::io::{self, Write};
 use std::sync::Arc;
 
+#[cfg(feature = "compression")]
+use flate2::write::GzEncoder;
+
 use super::encoder::Encoder;
 use crate::Error;
 use crate::pcap::error::FileError;
@@ -27,13 +30,19 @@ pub(super) struct Out<W: Write> {
     packets: u64,
     /// Packets that are in the file.
     written: u64,
-    /// Bytes that are in the file.
-    bytes: u64,
 }
 
 /// A writer, and how bytes are packed for it.
 pub(super) enum Output<W: Write> {
-    Plain(W),
+    Plain(Counted<W>),
+    #[cfg(feature = "compression")]
+    Gzip(Box<GzEncoder<Counted<W>>>),
+}
+
+/// A writer, and how many bytes it took.
+pub(super) struct Counted<W> {
+    to: W,
+    bytes: u64,
 }
 
 impl<W: Write> Out<W> {
@@ -45,7 +54,6 @@ impl<W: Write> Out<W> {
             is_lost: false,
             packets: 0,
             written: 0,
-            bytes: 0,
         }
     }
 
@@ -69,8 +77,18 @@ impl<W: Write> Out<W> {
         self.packets - self.written
     }
 
-    pub(super) const fn bytes(&self) -> u64 {
-        self.bytes
+    /// Bytes that are in the file; those of a complete file are not known here any more.
+    pub(super) fn bytes(&self) -> u64 {
+        self.to.as_ref().map_or(0, |to| to.counted().bytes)
+    }
+
+    /// Bytes in the buffer.
+    pub(super) const fn buffered(&self) -> usize {
+        self.buffer.len()
+    }
+
+    pub(super) fn get_ref(&self) -> Option<&W> {
+        self.to.as_ref().map(|to| &to.counted().to)
     }
 
     #[inline]
@@ -97,17 +115,20 @@ impl<W: Write> Out<W> {
             return Err(Error::Closed);
         };
         let (written, end) = write_all(to, &self.buffer);
-        self.bytes += written as u64;
         match end {
             Ok(()) => {
-                self.written = self.packets;
+                if to.is_plain() {
+                    self.written = self.packets;
+                }
                 self.buffer.clear();
                 // A packet of unusual size does not keep its memory.
                 self.buffer.shrink_to(BUFFER);
                 Ok(())
             }
             Err(error) => {
-                self.written += encoder.whole_packets(&self.buffer[..written]);
+                if to.is_plain() {
+                    self.written += encoder.whole_packets(&self.buffer[..written]);
+                }
                 Err(self.fail(error))
             }
         }
@@ -116,8 +137,10 @@ impl<W: Write> Out<W> {
     /// Passes everything on, to the medium as far as the writer does.
     pub(super) fn flush(&mut self, encoder: &Encoder) -> Result<(), Error> {
         self.pass(encoder)?;
-        let flushed = self.to.as_mut().map_or(Ok(()), Output::flush);
-        flushed.map_err(|error| self.fail(error))
+        let flushed = self.to.as_mut().map_or(Ok(()), Write::flush);
+        flushed.map_err(|error| self.fail(error))?;
+        self.written = self.packets;
+        Ok(())
     }
 
     /// Completes the file. Nothing can be written behind it.
@@ -137,15 +160,35 @@ impl<W: Write> Out<W> {
 }
 
 impl<W: Write> Output<W> {
-    fn flush(&mut self) -> io::Result<()> {
+    pub(super) const fn plain(to: W) -> Self {
+        Self::Plain(Counted { to, bytes: 0 })
+    }
+
+    /// Packs as fast as possible: the levels above take several times as long for a few per cent.
+    #[cfg(feature = "compression")]
+    pub(super) fn gzip(to: W) -> Self {
+        let to = Counted { to, bytes: 0 };
+        Self::Gzip(Box::new(GzEncoder::new(to, flate2::Compression::fast())))
+    }
+
+    /// Whether bytes that were taken are in the file.
+    const fn is_plain(&self) -> bool {
+        matches!(self, Self::Plain(_))
+    }
+
+    fn counted(&self) -> &Counted<W> {
         match self {
-            Self::Plain(to) => to.flush(),
+            Self::Plain(to) => to,
+            #[cfg(feature = "compression")]
+            Self::Gzip(to) => to.get_ref(),
         }
     }
 
     fn finish(self) -> io::Result<W> {
         match self {
-            Self::Plain(to) => Ok(to),
+            Self::Plain(to) => Ok(to.to),
+            #[cfg(feature = "compression")]
+            Self::Gzip(to) => Ok(to.finish()?.to),
         }
     }
 }
@@ -154,11 +197,30 @@ impl<W: Write> Write for Output<W> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         match self {
             Self::Plain(to) => to.write(bytes),
+            #[cfg(feature = "compression")]
+            Self::Gzip(to) => to.write(bytes),
         }
     }
 
     fn flush(&mut self) -> io::Result<()> {
-        Self::flush(self)
+        match self {
+            Self::Plain(to) => to.flush(),
+            #[cfg(feature = "compression")]
+            Self::Gzip(to) => to.flush(),
+        }
+    }
+}
+
+impl<W: Write> Write for Counted<W> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        // Do not trust a writer that claims to have taken more than there was.
+        let len = self.to.write(bytes)?.min(bytes.len());
+        self.bytes += len as u64;
+        Ok(len)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.to.flush()
     }
 }
 
@@ -168,7 +230,7 @@ fn write_all(to: &mut impl Write, bytes: &[u8]) -> (usize, io::Result<()>) {
     while written < bytes.len() {
         match to.write(&bytes[written..]) {
             Ok(0) => return (written, Err(io::ErrorKind::WriteZero.into())),
-            Ok(len) => written += len.min(bytes.len() - written),
+            Ok(len) => written += len,
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             Err(error) => return (written, Err(error)),
         }
