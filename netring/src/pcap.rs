@@ -67,6 +67,8 @@ mod link;
 mod options;
 mod order;
 mod read;
+#[cfg(feature = "rotation")]
+mod rotate;
 mod section;
 mod statistics;
 mod time;
@@ -75,6 +77,8 @@ mod write;
 pub use error::FileError;
 pub use interface::InterfaceDescription;
 pub use read::{Batch, CaptureFile, Record};
+#[cfg(feature = "rotation")]
+pub use rotate::{FinishedFile, Fsync, RotatingWriter, RotationBuilder};
 pub use section::Section;
 pub use statistics::InterfaceStatistics;
 pub use write::{CaptureWriter, Format, WriterBuilder};

@@ -33,6 +33,12 @@ pub enum FileError {
     /// Writing it failed.
     Write(Arc<io::Error>),
 
+    /// It was to be deleted, as the oldest of those that are kept, and could not be.
+    Delete(Arc<io::Error>),
+
+    /// It was removed, or its folder, while it was written: its packets are lost.
+    Removed,
+
     /// It is not a capture file, or of a kind that is not supported.
     Unrecognized {
         /// What it is instead, as far as is known.
@@ -89,6 +95,8 @@ impl fmt::Display for FileError {
             Self::Open(error) => write!(f, "it cannot be opened: {error}"),
             Self::Read { offset, source } => write!(f, "reading failed at byte {offset}: {source}"),
             Self::Write(error) => write!(f, "writing failed: {error}"),
+            Self::Delete(error) => write!(f, "it cannot be deleted: {error}"),
+            Self::Removed => f.write_str("it was removed while it was written"),
             Self::Unrecognized { why } => f.write_str(why),
             Self::CutShort {
                 what,

@@ -12,7 +12,8 @@ use std::io::{Read, Write};
 use std::path::Path;
 
 pub use self::builder::{Format, WriterBuilder};
-use self::encoder::{Encoder, Extra};
+pub(in crate::pcap) use self::encoder::Encoder;
+use self::encoder::Extra;
 use self::out::Out;
 use super::interface::InterfaceDescription;
 use super::read::{CaptureFile, Record};
@@ -275,8 +276,33 @@ impl<W: Write> CaptureWriter<W> {
     /// # Errors
     /// [`Error::Source`] if that fails, [`Error::Closed`] after an earlier failure.
     pub fn finish(mut self) -> Result<W, Error> {
+        self.end()
+    }
+
+    /// Completes the file: nothing can be written behind it.
+    pub(in crate::pcap) fn end(&mut self) -> Result<W, Error> {
         self.out.check_open()?;
         self.out.end(&self.encoder)
+    }
+
+    /// What another file with the same interfaces begins with.
+    #[cfg(feature = "rotation")]
+    pub(in crate::pcap) fn encoder(&self) -> Encoder {
+        self.encoder.clone()
+    }
+
+    /// The bytes of the complete file if a packet with this many bytes of data and options is
+    /// added, or a few more.
+    #[cfg(feature = "rotation")]
+    #[inline]
+    pub(in crate::pcap) fn complete_len(&self, len: usize) -> u64 {
+        self.out.len_with(len) + self.encoder.end_len() as u64
+    }
+
+    /// The writer inside; `None` once the file is complete.
+    #[cfg(feature = "rotation")]
+    pub(in crate::pcap) fn get_ref(&self) -> Option<&W> {
+        self.out.get_ref()
     }
 
     fn put(&mut self, packet: &Packet<'_>, extra: Extra<'_>) -> Result<bool, Error> {

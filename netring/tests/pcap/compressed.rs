@@ -14,7 +14,7 @@ use ruzstd::encoding::{CompressionLevel, compress_to_vec};
 
 use super::bytes::{Little, MICROS, NANOS, header, record};
 use super::tshark::{Folder, fields};
-use super::{Seen, cause, packets, read};
+use super::{cause, packets, read};
 
 /// A pcap file of packets that do not all look the same.
 fn file(count: u32) -> Vec<u8> {

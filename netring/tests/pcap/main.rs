@@ -19,6 +19,7 @@ mod printed;
     reason = "shared with the other tests that run examples as programs"
 )]
 mod program;
+mod rotate;
 mod simple;
 mod source;
 mod tshark;

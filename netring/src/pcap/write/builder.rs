@@ -118,7 +118,7 @@ impl WriterBuilder {
     /// [`Error::Source`] with a [`FileError`] if it cannot be written to; [`Error::Config`] as
     /// [`create`](Self::create).
     pub fn write_to<W: Write>(&self, to: W) -> Result<CaptureWriter<W>, Error> {
-        self.named(to, "the capture file".into())
+        self.begin(to, "the capture file".into(), self.encoder()?)
     }
 
     fn open(&self, path: &Path, options: &mut OpenOptions) -> Result<CaptureWriter, Error> {
@@ -126,11 +126,16 @@ impl WriterBuilder {
         let encoder = self.encoder()?;
         let file = options.write(true).open(path);
         let file = file.map_err(|error| FileError::Open(Arc::new(error)).of(&name))?;
-        CaptureWriter::begin(Out::new(self.output(file), name), encoder)
+        self.begin(file, name, encoder)
     }
 
-    pub(super) fn named<W: Write>(&self, to: W, name: String) -> Result<CaptureWriter<W>, Error> {
-        let encoder = self.encoder()?;
+    /// Begins a file with what an encoder knows of its interfaces.
+    pub(in crate::pcap) fn begin<W: Write>(
+        &self,
+        to: W,
+        name: String,
+        encoder: Encoder,
+    ) -> Result<CaptureWriter<W>, Error> {
         CaptureWriter::begin(Out::new(self.output(to), name), encoder)
     }
 

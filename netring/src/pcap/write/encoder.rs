@@ -76,6 +76,16 @@ impl Encoder {
         }
     }
 
+    /// The most bytes at the end of a file, with those of another interface.
+    #[cfg(feature = "rotation")]
+    #[inline]
+    pub(super) fn end_len(&self) -> usize {
+        match self {
+            Self::Classic(_) => 0,
+            Self::Ng(ng) => ng.end_len(),
+        }
+    }
+
     /// Appends a packet; nothing if it is refused.
     #[inline]
     pub(super) fn packet(

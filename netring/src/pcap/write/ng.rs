@@ -133,6 +133,12 @@ impl Ng {
         }
     }
 
+    #[cfg(feature = "rotation")]
+    #[inline]
+    pub(super) fn end_len(&self) -> usize {
+        (self.interfaces.len() + 1) * STATISTICS_BLOCK
+    }
+
     /// Appends a packet, behind its interface if that is new.
     #[inline]
     pub(super) fn packet(

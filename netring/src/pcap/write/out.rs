@@ -82,11 +82,18 @@ impl<W: Write> Out<W> {
         self.to.as_ref().map_or(0, |to| to.counted().bytes)
     }
 
-    /// Bytes in the buffer.
-    pub(super) const fn buffered(&self) -> usize {
-        self.buffer.len()
+    /// The bytes of the file with a record of this many bytes of data and options, or a few more;
+    /// of a compressed file those that were passed on.
+    #[cfg(feature = "rotation")]
+    #[inline]
+    pub(super) fn len_with(&self, len: usize) -> u64 {
+        match &self.to {
+            Some(Output::Plain(to)) => to.bytes + (self.buffer.len() + len + OVERHEAD) as u64,
+            _ => self.bytes(),
+        }
     }
 
+    #[cfg(feature = "rotation")]
     pub(super) fn get_ref(&self) -> Option<&W> {
         self.to.as_ref().map(|to| &to.counted().to)
     }
