@@ -20,6 +20,7 @@ mod printed;
 )]
 mod program;
 mod rotate;
+mod round_trip;
 mod simple;
 mod source;
 mod tshark;

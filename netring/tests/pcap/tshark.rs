@@ -55,17 +55,32 @@ fn run(program: &str, args: &[&str], file: &Path) -> Option<String> {
     Some(String::from_utf8(output.stdout).unwrap())
 }
 
-/// These fields of each packet, separated by `|`. It checks nothing if tshark is not installed.
+/// These fields of each packet, separated by `|`, of a file that is right. `None` if tshark is not
+/// installed.
 pub(crate) fn fields(file: &Path, names: &[&str]) -> Option<Vec<String>> {
-    let mut args = vec!["-n", "-T", "fields", "-E", "separator=|"];
-    for name in names {
-        args.extend(["-e", *name]);
-    }
-    args.push("-r");
-    let text = run("tshark", &args, file)?;
+    let text = run("tshark", &field_args(names), file)?;
+    Some(field_lines(&text))
+}
+
+/// The same of a file that may be damaged: what tshark shows before the damage.
+pub(crate) fn fields_of_damaged(file: &Path, names: &[&str]) -> Vec<String> {
+    let output = Command::new("tshark")
+        .args(field_args(names))
+        .arg(file)
+        .output();
+    field_lines(&String::from_utf8_lossy(&output.unwrap().stdout))
+}
+
+fn field_args<'a>(names: &[&'a str]) -> Vec<&'a str> {
+    let fields = names.iter().flat_map(|name| ["-e", *name]);
+    let args = ["-n", "-T", "fields", "-E", "separator=|"];
+    args.into_iter().chain(fields).chain(["-r"]).collect()
+}
+
+fn field_lines(text: &str) -> Vec<String> {
     // Versions differ in whether they print flags as hexadecimal words.
     let lines = text.lines().map(|line| line.replace("0x0000000", ""));
-    Some(lines.collect())
+    lines.collect()
 }
 
 /// The lines that capinfos prints, without indentation.

@@ -291,7 +291,7 @@ impl Ng {
             options: 0,
             link_type: known.link_type,
             order: self.order,
-            kind: Kind::Plain,
+            kind: Kind::Simple,
         })
     }
 

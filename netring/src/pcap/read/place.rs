@@ -32,8 +32,10 @@ pub(super) struct Place {
 /// The kind of record or block.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Kind {
-    /// A record of pcap, or a block that has neither options nor a count of drops.
+    /// A record of pcap.
     Plain,
+    /// A block without a time.
+    Simple,
     Enhanced,
     Obsolete,
 }

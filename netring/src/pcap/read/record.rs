@@ -34,6 +34,13 @@ impl<'a> Record<'a> {
         self.packet
     }
 
+    /// Whether the file has a time for it. The packet of a simple packet block has that of another
+    /// packet.
+    #[doc(alias = "SPB")]
+    pub fn has_time(&self) -> bool {
+        self.place.kind != Kind::Simple
+    }
+
     /// Its comments, in order.
     #[doc(alias = "opt_comment")]
     pub fn comments(&self) -> impl Iterator<Item = Cow<'a, str>> + use<'a> {

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use super::encoder::{Extra, check_len, refuse};
 use crate::pcap::block::{
     BYTE_ORDER, COMMENT, EMPTY, ENHANCED_PACKET, EPB_DROP_COUNT, EPB_FLAGS, EPB_QUEUE, IF_TSOFFSET,
-    IF_TSRESOL, INTERFACE, SECTION_HEADER, STATISTICS,
+    IF_TSRESOL, INTERFACE, SECTION_HEADER, SIMPLE_PACKET, STATISTICS,
 };
 use crate::pcap::flags;
 use crate::pcap::interface::InterfaceDescription;
@@ -161,6 +161,18 @@ impl Ng {
             return out_of_range(packet.timestamp());
         };
         let start = to.len();
+        if let Extra::Record(record) = extra
+            && !record.has_time()
+            && self.is_simple(&interface, packet)
+        {
+            for word in [SIMPLE_PACKET, 0, packet.wire_len()] {
+                to.extend_from_slice(&word.to_le_bytes());
+            }
+            to.extend_from_slice(packet.data());
+            pad(to, start);
+            close(to, start);
+            return Ok(());
+        }
         let mut header = [0; BEFORE_PACKET];
         let words = [
             ENHANCED_PACKET,
@@ -185,6 +197,18 @@ impl Ng {
         }
         close(to, start);
         Ok(())
+    }
+
+    /// Whether a block without an interface and a captured length says enough of a packet.
+    fn is_simple(&self, interface: &Last, packet: &Packet<'_>) -> bool {
+        let snap_len = self.interfaces[interface.number as usize]
+            .description
+            .snap_len;
+        let len = match snap_len {
+            0 => packet.wire_len(),
+            snap_len => packet.wire_len().min(snap_len),
+        };
+        interface.number == 0 && packet.data().len() == len as usize
     }
 
     /// Appends the options of a packet that is more than usual.
@@ -431,7 +455,7 @@ pub(super) fn whole_packets(mut bytes: &[u8]) -> u64 {
         let Some(rest) = bytes.get(len as usize..) else {
             break;
         };
-        packets += u64::from(kind == ENHANCED_PACKET);
+        packets += u64::from(matches!(kind, ENHANCED_PACKET | SIMPLE_PACKET));
         bytes = rest;
     }
     packets
