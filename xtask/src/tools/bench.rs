@@ -16,6 +16,7 @@
 
 mod broadcast;
 mod ends;
+mod files;
 mod flow;
 mod generator;
 mod latency;
@@ -53,6 +54,7 @@ const BENCHES: &[(&str, Bench)] = &[
     ("share", share::run),
     ("xdp", xdp::run),
     ("xdp-instructions", xdp_instructions::run),
+    ("files", files::run),
     ("soak", soak::run),
 ];
 
