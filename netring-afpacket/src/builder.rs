@@ -1,5 +1,6 @@
 //! The settings of a capture.
 
+mod all;
 mod check;
 
 use std::time::Duration;
@@ -28,6 +29,7 @@ use crate::socket::TimestampSource;
 #[must_use = "nothing is opened before `build`"]
 pub struct CaptureBuilder {
     pub(crate) interface: String,
+    pub(crate) all_interfaces: bool,
     pub(crate) block_size: usize,
     pub(crate) block_count: usize,
     /// Zero for slots, which are handed over at once.
@@ -46,6 +48,7 @@ impl CaptureBuilder {
         let (block_size, block_count, retire_timeout) = sizes(Profile::Default);
         Self {
             interface: String::new(),
+            all_interfaces: false,
             block_size,
             block_count,
             retire_timeout,
@@ -60,9 +63,11 @@ impl CaptureBuilder {
     }
 
     /// The name of the interface, in the network namespace of the thread that calls
-    /// [`build`](Self::build). Required.
+    /// [`build`](Self::build). Required, unless [all of them](Self::all_interfaces) are captured
+    /// from.
     pub fn interface(mut self, name: impl Into<String>) -> Self {
         self.interface = name.into();
+        self.all_interfaces = false;
         self
     }
 
@@ -157,7 +162,7 @@ impl CaptureBuilder {
     }
 
     /// Whether to receive packets addressed to other hosts too, for as long as the capture lives.
-    /// Default: no.
+    /// Default: no. Refused for [all interfaces](Self::all_interfaces).
     #[doc(alias = "PACKET_MR_PROMISC")]
     pub const fn promiscuous(mut self, promiscuous: bool) -> Self {
         self.promiscuous = promiscuous;
@@ -194,12 +199,16 @@ impl CaptureBuilder {
         self
     }
 
-    /// A classic BPF [`Filter`]: packets for which it returns 0 are rejected, and the kernel does
-    /// not count them. Default: all packets. [`build`](Self::build) checks it.
+    /// Which packets to take: a [`Filter`], from text (`"tcp port 443".parse::<Filter>()?`), typed
+    /// parts ([`Expr`](netring_sys::filter::Expr)) or a classic BPF program. Default: all packets.
     ///
-    /// Any other constant that it returns accepts the packet whole; [`snap_len`](Self::snap_len)
-    /// sets how much of it is kept. A program that returns its accumulator does cut packets to that
-    /// length.
+    /// It runs in the kernel: rejected packets never enter the ring, and are not counted.
+    /// [`build`](Self::build) compiles an expression for the interface's link type, and refuses one
+    /// that has no meaning there. A VLAN tag means the same beside the bytes, where the kernel
+    /// keeps it, as in them.
+    ///
+    /// A packet that is accepted is kept whole; [`snap_len`](Self::snap_len) sets how much of it is
+    /// kept. Only a program that returns its accumulator cuts packets itself, to that length.
     #[doc(alias = "SO_ATTACH_FILTER")]
     pub fn filter(mut self, filter: impl Into<Filter>) -> Self {
         self.filter = Some(filter.into());

@@ -22,6 +22,14 @@
 //! [`Profile::Immediate`] it hands over each packet at once. [`CaptureBuilder::profile`] lists how
 //! long a pause of the reader each profile outlasts.
 //!
+//! | to capture from | use |
+//! |---|---|
+//! | one interface | [`Capture::open`], [`CaptureBuilder::interface`] |
+//! | all of them, through one ring | [`CaptureBuilder::all_interfaces`] |
+//! | one, by several threads or tasks that share its packets | [`FanoutGroup`] |
+//! | several, each with a ring of its own | [`Captures`] |
+//! | one or several that appear later or come back | [`Captures`] with [`join`](CapturesBuilder::join) or [`reopen`](CapturesBuilder::reopen) |
+//!
 //! Capturing needs CAP_NET_RAW in the namespace of the interface, and kernel 4.20 or newer (3.14
 //! without [`CaptureBuilder::ignore_outgoing`]).
 //!
@@ -78,6 +86,8 @@
 #![deny(unsafe_code)]
 
 mod builder;
+mod captures;
+mod fanout;
 mod rx;
 mod socket;
 
@@ -86,6 +96,8 @@ mod socket;
 pub mod internal;
 
 pub use builder::CaptureBuilder;
+pub use captures::{Captures, CapturesBuilder, JoinCounts, JoinEvent};
+pub use fanout::{Fanout, FanoutGroup, FanoutHandle, FanoutMode, FanoutProgram, RolloverStats};
 pub use netring_sys::kernel::filter::SockFilter;
 pub use netring_sys::wait::{LinkMonitor, LinkState, StopHandle};
 pub use netring_sys::{Filter, Profile};

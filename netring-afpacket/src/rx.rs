@@ -12,6 +12,9 @@ mod ring;
 
 pub use batch::Batch;
 pub use capture::Capture;
+pub(crate) use counters::{Counters, KernelCounts};
 pub use geometry::RingGeometry;
+pub(crate) use open::{Gate, ignore_outgoing, lift, prepare};
+pub(crate) use parse::Counts;
 #[cfg(any(test, feature = "__internal"))]
-pub(crate) use parse::{Context, Counts, Packets, Position};
+pub(crate) use parse::{Context, Packets, Position};

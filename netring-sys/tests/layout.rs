@@ -42,6 +42,9 @@ fn structs() {
     same_layout!(ours::packet_mreq, libc::packet_mreq, {
         mr_ifindex = mr_ifindex, mr_type = mr_type, mr_alen = mr_alen, mr_address = mr_address,
     });
+    same_layout!(ours::fanout_args, libc::fanout_args, {
+        id = id, type_flags = type_flags, max_num_members = max_num_members,
+    });
     same_layout!(SockFilter, libc::sock_filter, { code = code, jt = jt, jf = jf, k = k });
 }
 
@@ -160,6 +163,7 @@ fn constants() {
     );
     assert_eq!(i32::from(ours::PACKET_MR_PROMISC), libc::PACKET_MR_PROMISC);
     assert_eq!(i32::from(ours::ETH_P_ALL), libc::ETH_P_ALL);
+    fanout();
     assert_eq!(ours::ARPHRD_ETHER, libc::ARPHRD_ETHER);
     assert_eq!(ours::ARPHRD_LOOPBACK, libc::ARPHRD_LOOPBACK);
     hardware_types();
@@ -335,6 +339,40 @@ fn tx_metadata() {
         8
     );
     assert_eq!(size_of::<ours::xsk_tx_metadata>(), 24);
+}
+
+fn fanout() {
+    let ours = [
+        ours::PACKET_FANOUT_HASH,
+        ours::PACKET_FANOUT_LB,
+        ours::PACKET_FANOUT_CPU,
+        ours::PACKET_FANOUT_ROLLOVER,
+        ours::PACKET_FANOUT_RND,
+        ours::PACKET_FANOUT_QM,
+        ours::PACKET_FANOUT_CBPF,
+        ours::PACKET_FANOUT_EBPF,
+        ours::PACKET_FANOUT_FLAG_ROLLOVER,
+        ours::PACKET_FANOUT_FLAG_UNIQUEID,
+        ours::PACKET_FANOUT_FLAG_IGNORE_OUTGOING,
+        ours::PACKET_FANOUT_FLAG_DEFRAG,
+    ];
+    let theirs = [
+        libc::PACKET_FANOUT_HASH,
+        libc::PACKET_FANOUT_LB,
+        libc::PACKET_FANOUT_CPU,
+        libc::PACKET_FANOUT_ROLLOVER,
+        libc::PACKET_FANOUT_RND,
+        libc::PACKET_FANOUT_QM,
+        libc::PACKET_FANOUT_CBPF,
+        libc::PACKET_FANOUT_EBPF,
+        libc::PACKET_FANOUT_FLAG_ROLLOVER,
+        libc::PACKET_FANOUT_FLAG_UNIQUEID,
+        libc::PACKET_FANOUT_FLAG_IGNORE_OUTGOING,
+        libc::PACKET_FANOUT_FLAG_DEFRAG,
+    ];
+    assert_eq!(ours.map(u32::from), theirs);
+    // libc has no type for it: three words of 64 bits.
+    assert_eq!(size_of::<ours::tpacket_rollover_stats>(), 24);
 }
 
 fn hardware_types() {

@@ -11,12 +11,7 @@ impl CaptureBuilder {
     pub(crate) fn check(&self) -> Result<(), Error> {
         let page = page_size();
         let refuse = |setting, why| Err(Error::Config { setting, why });
-        if self.interface.is_empty() {
-            return refuse(
-                "interface",
-                "not set; name the interface to capture from".into(),
-            );
-        }
+        self.check_interface()?;
         if self.block_size == 0 || !self.block_size.is_multiple_of(page) {
             let why = format!(
                 "{} bytes; must be a multiple of the page size, which is {page} bytes here",

@@ -1,7 +1,8 @@
-//! A capture from one interface.
+//! A capture from one interface, or from all.
 
 use std::ops::ControlFlow;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::Arc;
 use std::time::Duration;
 
 use netring_sys::syscall::packet_statistics;
@@ -12,20 +13,26 @@ use netring_sys::{
 };
 
 use super::batch::Batch;
+use super::counters::KernelCounts;
 use super::geometry::RingGeometry;
 use super::pace::Change;
 use super::reader::Reader;
 use crate::builder::CaptureBuilder;
+use crate::fanout::{Member, Membership};
 
 /// How often a wait looks at the interface if a sandbox forbids watching it.
 const UNWATCHED: Duration = Duration::from_secs(1);
 
-/// Receives the packets of one interface through a ring of blocks that the kernel fills.
+/// Receives the packets of one interface, or of [all](CaptureBuilder::all_interfaces), through a
+/// ring of blocks that the kernel fills.
 ///
 /// It is read as every source is: [`next_batch`](PacketSource::next_batch) waits for a block and
 /// lends it as a [batch](Batch), and [`for_each`](PacketSource::for_each) loops over single
 /// packets. The descriptor ([`AsFd`]) is readable when [`ready`](PacketSource::ready) has something
 /// to report: a block, a stop, or news of the interface.
+///
+/// The removal of its interface is its end. [`Captures`](crate::Captures) can
+/// [take an interface up again](crate::CapturesBuilder::reopen) that comes back under its name.
 ///
 /// It receives from the moment it is opened until it is dropped. If nobody takes batches the ring
 /// fills up, and packets that do not fit are counted as dropped:
@@ -50,6 +57,8 @@ pub struct Capture {
     // kernel frees the ring with its socket.
     waiter: Waiter,
     reader: Reader,
+    /// The place in a fanout group.
+    membership: Option<Membership>,
     socket: OwnedFd,
 
     _promiscuous: Option<Promiscuous>,
@@ -83,6 +92,7 @@ impl Capture {
         Self {
             waiter,
             reader,
+            membership: None,
             socket,
             _promiscuous: promiscuous,
             interface: Box::new(interface),
@@ -135,7 +145,8 @@ impl Capture {
     }
 
     /// The current state of the interface: whether it is up and has a carrier. It is
-    /// [`LinkState::Unknown`] if the interface is [not watched](Self::why_link_unwatched).
+    /// [`LinkState::Unknown`] if the interface is [not watched](Self::why_link_unwatched), and for
+    /// a capture of [all interfaces](CaptureBuilder::all_interfaces).
     ///
     /// # Errors
     /// The call that failed.
@@ -149,7 +160,15 @@ impl Capture {
     ///
     /// # Errors
     /// The call that failed: a sandbox forbids netlink, or there are too many open files.
+    /// [`Error::Config`] for a capture of [all interfaces](CaptureBuilder::all_interfaces).
     pub fn link_monitor(&self) -> Result<LinkMonitor, Error> {
+        if self.interface.index == 0 {
+            return Err(Error::Config {
+                setting: "link_monitor",
+                why: "the capture is of all interfaces; make one with `LinkMonitor::new` for each"
+                    .into(),
+            });
+        }
         self.waiter.link_monitor(&self.interface)
     }
 
@@ -163,7 +182,8 @@ impl Capture {
         self.waiter.why_link_unwatched()
     }
 
-    /// The interface, as it was when the capture was opened.
+    /// The interface, as it was when the capture was opened; [`Interface::any`] for a capture of
+    /// [all interfaces](CaptureBuilder::all_interfaces).
     pub const fn interface(&self) -> &Interface {
         &self.interface
     }
@@ -177,16 +197,36 @@ impl Capture {
         self.socket.as_fd()
     }
 
+    /// Makes it a member of a group, whose handle reads its figures.
+    pub(crate) fn enter(&mut self, group: Membership) {
+        group.note_link_downs(self.waiter.link_downs());
+        self.reader.publish(group.published());
+        self.membership = Some(group);
+    }
+
+    /// Makes `stop`, the handle of another capture, that of this one too.
+    pub(crate) fn share_stop(&mut self, stop: StopHandle) -> Result<(), Error> {
+        self.waiter.share_stop(stop)
+    }
+
+    /// What its group keeps of it.
+    pub(crate) fn member(&self) -> Option<Arc<Member>> {
+        self.membership.as_ref().map(Membership::member)
+    }
+
     #[inline]
     fn look(&mut self) -> Result<bool, SyscallError> {
-        let socket = &self.socket;
-        self.reader.look(|| packet_statistics(socket.as_fd()))
+        let (socket, group) = (&self.socket, self.membership.as_ref());
+        self.reader.look(|| kernel_counts(socket.as_fd(), group))
     }
 
     /// No block is ready: looks whether something else happened.
     #[cold]
     fn look_further(&mut self) -> Result<Readiness, Error> {
         self.waiter.take_news(self.socket.as_fd())?;
+        if let Some(group) = &self.membership {
+            group.note_link_downs(self.waiter.link_downs());
+        }
         self.keep_pace();
         // Once more: a block may have come since, and packets are lent before the link that went
         // down after them is reported.
@@ -254,13 +294,25 @@ impl PacketSource for Capture {
     }
 
     fn stats(&mut self) -> Result<Stats, Error> {
-        let delta = packet_statistics(self.socket.as_fd())?;
+        let delta = kernel_counts(self.socket.as_fd(), self.membership.as_ref())?;
         self.reader.add_kernel(delta);
         Ok(self.reader.stats(self.waiter.link_downs()))
     }
 
     fn is_live(&self) -> bool {
         true
+    }
+}
+
+/// What the kernel counted since the last call. The counters of a member of a group have another
+/// reader too.
+fn kernel_counts(
+    socket: BorrowedFd<'_>,
+    group: Option<&Membership>,
+) -> Result<KernelCounts, SyscallError> {
+    match group {
+        Some(group) => group.take_kernel(),
+        None => Ok(packet_statistics(socket)?.into()),
     }
 }
 

@@ -1,13 +1,14 @@
 //! Opens a capture, in an order that lets no wrong packet into its ring.
 
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, BorrowedFd};
 
+use netring_sys::filter::Program;
 use netring_sys::kernel::packet::{
     ETH_P_ALL, TP_FT_REQ_FILL_RXHASH, TPACKET_V2, TPACKET_V3, tpacket_req3,
 };
 use netring_sys::syscall::{
-    set_packet_ignore_outgoing, set_packet_reserve, set_packet_rx_ring, set_packet_timestamp,
-    set_packet_version,
+    detach_filter, set_packet_ignore_outgoing, set_packet_reserve, set_packet_rx_ring,
+    set_packet_timestamp, set_packet_version,
 };
 use netring_sys::wait::Waiter;
 use netring_sys::{Error, Interface, Mmap, Promiscuous, SyscallError};
@@ -28,10 +29,19 @@ impl CaptureBuilder {
     /// Returns [`Error::Config`] for an invalid setting, [`Error::NoSuchInterface`],
     /// [`Error::NotPermitted`] without CAP_NET_RAW, or the call that failed.
     pub fn build(self) -> Result<Capture, Error> {
-        let capture = prepare(&self)?;
+        let capture = prepare(&self, Gate::Open)?;
         socket::bind(capture.socket(), capture.interface(), ETH_P_ALL)?;
         Ok(capture)
     }
+}
+
+/// Which filter a capture has at first.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Gate {
+    /// That of its settings.
+    Open,
+    /// One that rejects everything, until [`lift`] replaces it.
+    Shut,
 }
 
 /// A capture with all its settings that receives nothing until it is bound with a protocol.
@@ -39,9 +49,9 @@ impl CaptureBuilder {
 /// The kernel gives no packet to a socket that is bound with protocol 0, and no packet of another
 /// interface to one that is bound to an interface. So all settings are made before the second bind,
 /// and no packet enters the ring that they would have kept out.
-fn prepare(builder: &CaptureBuilder) -> Result<Capture, Error> {
+pub(crate) fn prepare(builder: &CaptureBuilder, gate: Gate) -> Result<Capture, Error> {
     builder.check()?;
-    let interface = Interface::by_name(&builder.interface)?;
+    let interface = builder.find_interface()?;
     let socket = socket::open()?;
     let fd = socket.as_fd();
     if builder.immediate {
@@ -55,7 +65,13 @@ fn prepare(builder: &CaptureBuilder) -> Result<Capture, Error> {
         set_packet_ignore_outgoing(fd, ignore)?;
     }
     socket::bind(fd, &interface, 0)?;
-    socket::attach(fd, builder.filter.as_ref(), builder.snap_len)?;
+    match gate {
+        Gate::Open => {
+            let program = builder.program(&interface)?;
+            socket::attach(fd, program.as_ref(), builder.snap_len)?;
+        }
+        Gate::Shut => socket::reject_all(fd)?,
+    }
 
     let features = match builder.rx_hash {
         true => TP_FT_REQ_FILL_RXHASH,
@@ -82,13 +98,28 @@ fn prepare(builder: &CaptureBuilder) -> Result<Capture, Error> {
         false => None,
     };
     // Before the second bind, so that a link which goes down right after it is reported.
-    let waiter = Waiter::new(fd, &interface)?;
+    let waiter = match builder.all_interfaces {
+        true => Waiter::without_interface(fd)?,
+        false => Waiter::new(fd, &interface)?,
+    };
     Ok(Capture::new(socket, waiter, reader, interface, promiscuous))
 }
 
+/// Replaces the filter that rejects everything.
+pub(crate) fn lift(
+    fd: BorrowedFd<'_>,
+    filter: Option<&Program>,
+    snap_len: Option<u32>,
+) -> Result<(), Error> {
+    match (filter, snap_len) {
+        (None, None) => Ok(detach_filter(fd)?),
+        (filter, snap_len) => socket::attach(fd, filter, snap_len),
+    }
+}
+
 /// On a loopback interface each packet would be captured twice. The option is not set if that
-/// changes nothing: kernels before 4.20 do not have it.
-fn ignore_outgoing(requested: Option<bool>, interface: &Interface) -> Option<bool> {
+/// changes nothing: kernels before 4.20 do not have it. For all interfaces the filter does it.
+pub(crate) fn ignore_outgoing(requested: Option<bool>, interface: &Interface) -> Option<bool> {
     requested.or_else(|| interface.is_loopback().then_some(true))
 }
 

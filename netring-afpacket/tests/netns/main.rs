@@ -1,9 +1,16 @@
 //! Captures over a wire, in namespaces of the tests' own.
 
+#[path = "../plain/mod.rs"]
+mod plain;
 #[path = "../sandbox/mod.rs"]
 mod sandbox;
 
+mod all;
+mod captures;
+mod expressions;
+mod fanout;
 mod immediate;
+mod joining;
 mod link;
 mod packets;
 mod pause;

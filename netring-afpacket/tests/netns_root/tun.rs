@@ -30,7 +30,7 @@ nix::ioctl_write_int_bad!(
 );
 
 /// The other end of a TUN interface: the interface receives what is written to it.
-fn tun(name: &str) -> File {
+pub(crate) fn tun(name: &str) -> File {
     const IFF_TUN: u16 = 1;
     const IFF_NO_PI: u16 = 0x1000;
     let device = File::options()

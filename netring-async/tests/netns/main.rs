@@ -2,6 +2,7 @@
 
 mod background;
 mod captures;
+mod fanout;
 mod link;
 mod stop;
 #[path = "../ticks/mod.rs"]

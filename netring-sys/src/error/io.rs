@@ -35,6 +35,7 @@ fn kind(error: &Error) -> ErrorKind {
         | Error::FrameLength { .. }
         | Error::FramePieces { .. } => ErrorKind::InvalidInput,
         Error::LinkDown { .. } => ErrorKind::NetworkDown,
+        Error::SourceLost { error, .. } => kind(error),
         Error::Closed => ErrorKind::BrokenPipe,
         Error::Source { source, .. } => source
             .downcast_ref::<io::Error>()

@@ -229,6 +229,15 @@ fn about_frames_and_sources() -> Vec<Case> {
             ErrorKind::BrokenPipe,
         ),
         (
+            Error::SourceLost {
+                origin: 3,
+                error: failed(Box::new(Broken(os(EBUSY)))).into(),
+            },
+            "source 3 has ended, the others continue: tap: the mirror port is not connected",
+            Some("Device or resource busy (os error 16)"),
+            ErrorKind::Other,
+        ),
+        (
             failed(Box::new(Broken(os(EBUSY)))),
             "tap: the mirror port is not connected",
             Some("Device or resource busy (os error 16)"),
@@ -263,17 +272,18 @@ const fn number(error: &Error) -> usize {
         Error::InterfaceRemoved { .. } => 14,
         Error::Closed => 15,
         Error::Source { .. } => 16,
+        Error::SourceLost { .. } => 17,
     }
 }
 
 #[test]
 fn every_error_has_its_text_here() {
-    let mut seen = [false; 17];
+    let mut seen = [false; 18];
     for (error, text, _, _) in all() {
         seen[number(&error)] = true;
         assert_eq!(error.to_string(), text);
     }
-    assert_eq!(seen, [true; 17]);
+    assert_eq!(seen, [true; 18]);
 }
 
 /// `{}`, `{:?}` (as a `main` that returns the error prints it), anyhow and eyre: the text and the
@@ -397,4 +407,6 @@ fn only_reports_are_not_terminal() {
         .is_terminal()
     );
     assert!(Error::Closed.is_terminal());
+    let (origin, error) = (0, Error::Closed.into());
+    assert!(!Error::SourceLost { origin, error }.is_terminal());
 }

@@ -37,6 +37,9 @@ impl fmt::Display for Error {
             Self::Closed => f.write_str("it is closed: an earlier error was final"),
             // The error of another crate says what happened: it belongs to the text.
             Self::Source { what, source } => write!(f, "{what}: {source}"),
+            Self::SourceLost { origin, error } => {
+                write!(f, "source {origin} has ended, the others continue: {error}")
+            }
             Self::NoSuchInterface { .. }
             | Self::LinkDown { .. }
             | Self::InterfaceRemoved { .. } => self.about_the_interface(f),
@@ -137,6 +140,9 @@ impl fmt::Debug for Error {
 /// What to do about a name that no interface has.
 fn about_name(name: &str) -> String {
     let list = "`ip link` lists those that exist";
+    if name == "any" {
+        return format!("{list}; `Capture::builder().all_interfaces()` captures from all of them");
+    }
     let bare = name.trim().trim_end_matches(':');
     match bare.split_once('@') {
         Some((before, _)) => format!(

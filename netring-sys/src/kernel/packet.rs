@@ -12,6 +12,10 @@
 //! ```
 #![allow(non_camel_case_types, reason = "the names of the header")]
 
+mod fanout;
+
+pub use fanout::*;
+
 /// The request behind `PACKET_RX_RING` with `TPACKET_V3`.
 // [`tpacket_req3`]: https://elixir.bootlin.com/linux/v6.12.117/source/include/uapi/linux/if_packet.h#L282
 #[repr(C)]
@@ -277,3 +281,5 @@ pub const ARPHRD_VSOCKMON: u16 = 826;
 /// Hardware type "none": TUN, WireGuard.
 // [`ARPHRD_NONE`]: https://elixir.bootlin.com/linux/v6.12.117/source/include/uapi/linux/if_arp.h#L104
 pub const ARPHRD_NONE: u16 = 0xfffe;
+/// Hardware type "void": nothing is known.
+pub const ARPHRD_VOID: u16 = 0xffff;

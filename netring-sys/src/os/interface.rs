@@ -5,6 +5,7 @@
 
 mod lookup;
 
+use crate::kernel::packet::ARPHRD_VOID;
 use crate::os::netlink;
 use crate::{Error, InterfaceAddress, LinkType, XdpProgram};
 
@@ -75,6 +76,28 @@ pub struct InterfaceCounters {
 }
 
 impl Interface {
+    /// Stands for all interfaces, in places that need one: index 0, which no interface has and no
+    /// packet carries, and the name `any`. Everything else is unknown: 0, empty or `None`, and its
+    /// [`link_type`](Self::link_type) is [`LinkType::UNKNOWN`].
+    #[doc(alias = "pcap_open_live")]
+    pub fn any() -> Self {
+        Self {
+            index: 0,
+            name: "any".into(),
+            alternative_names: Vec::new(),
+            description: None,
+            mtu: 0,
+            flags: 0,
+            hardware_type: ARPHRD_VOID,
+            address: None,
+            rx_queues: 0,
+            tx_queues: 0,
+            counters: InterfaceCounters::default(),
+            xdp: None,
+            is_partial: false,
+        }
+    }
+
     /// Queries its current IPv4 and IPv6 addresses, in this thread's network namespace.
     ///
     /// ```

@@ -7,6 +7,9 @@
 //! [`Mmap`](crate::Mmap) or says so. Descriptors are borrowed, so they are open during the call.
 #![expect(unsafe_code, reason = "system calls; the invariant stands above")]
 
+mod fanout;
+mod filter;
+
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 
 use libc::{SOL_PACKET, SOL_SOCKET, c_int};
@@ -15,6 +18,12 @@ use super::{check, check_len, get_option, set_option, size_of_u32, would_block};
 use crate::SyscallError;
 use crate::kernel::filter::SockFilter;
 use crate::kernel::packet::{packet_mreq, sockaddr_ll, tpacket_req3, tpacket_stats_v3};
+
+pub use fanout::{
+    join_packet_fanout, packet_fanout, packet_rollover_statistics, set_packet_fanout_ebpf,
+    set_packet_fanout_program,
+};
+pub use filter::{attach_bpf, detach_filter, lock_filter};
 
 /// Opens a raw packet socket, which receives nothing until it is bound with a protocol.
 ///

@@ -5,6 +5,8 @@
 mod expressions;
 mod facts;
 mod machine;
+mod places;
+mod printed;
 mod programs;
 mod rules;
 

@@ -74,6 +74,13 @@ pub enum FileError {
         /// What is wrong with it.
         why: String,
     },
+
+    /// The filter says nothing about a packet. Every packet before it that the filter selects was
+    /// lent.
+    Filter {
+        /// The link type or the term, and why.
+        why: String,
+    },
 }
 
 impl FileError {
@@ -97,7 +104,7 @@ impl fmt::Display for FileError {
             Self::Write(error) => write!(f, "writing failed: {error}"),
             Self::Delete(error) => write!(f, "it cannot be deleted: {error}"),
             Self::Removed => f.write_str("it was removed while it was written"),
-            Self::Unrecognized { why } => f.write_str(why),
+            Self::Unrecognized { why } | Self::Filter { why } => f.write_str(why),
             Self::CutShort {
                 what,
                 offset,

@@ -4,6 +4,7 @@ mod buffer;
 mod classic;
 mod contents;
 mod file;
+mod header;
 mod input;
 mod interface;
 mod ng;

@@ -17,6 +17,7 @@ mod looping;
     reason = "shared with the other tests of loops; a test that cannot go on ends there"
 )]
 mod loops;
+mod merging;
 #[path = "../program/mod.rs"]
 #[allow(
     dead_code,

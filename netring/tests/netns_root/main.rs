@@ -26,3 +26,4 @@ mod program;
 #[path = "../../../netring-afpacket/tests/sandbox/mod.rs"]
 mod sandbox;
 mod sandboxed;
+mod verdicts;

@@ -6,6 +6,7 @@ mod classic;
 mod compressed;
 mod examples;
 mod faults;
+mod filter;
 mod flows;
 mod hostile;
 #[cfg(feature = "afpacket")]

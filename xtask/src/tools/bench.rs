@@ -16,6 +16,7 @@
 
 mod broadcast;
 mod ends;
+mod fanout;
 mod files;
 mod flow;
 mod generator;
@@ -52,6 +53,7 @@ const BENCHES: &[(&str, Bench)] = &[
     ("opening", opening::run),
     ("latency", latency::run),
     ("share", share::run),
+    ("fanout", fanout::run),
     ("xdp", xdp::run),
     ("xdp-instructions", xdp_instructions::run),
     ("files", files::run),

@@ -10,10 +10,11 @@ use super::super::section::Section;
 use super::super::statistics::InterfaceStatistics;
 use super::buffer::Buffer;
 use super::classic::{Classic, Variant};
+use super::header::{read_header, read_magic, unrecognized};
 use super::input::Input;
 use super::ng::{Ng, SECTION};
 use super::place::{Place, Step};
-use crate::{Packet, Readiness};
+use crate::{Matcher, Packet, Readiness};
 
 /// The most packets in a batch.
 const BATCH: usize = 1024;
@@ -26,6 +27,10 @@ pub(super) struct Contents {
     records: Vec<Place>,
     /// How many of them were lent, by a loop that was left among them.
     lent: usize,
+    pub(super) filter: Option<Matcher>,
+    /// The packets that the filter rejected since the last batch, and in all.
+    rejected: usize,
+    pub(super) left_out: u64,
     pub(super) delivered: u64,
     pub(super) invalid: u64,
     /// Whether the reader reached its end.
@@ -81,6 +86,9 @@ impl Contents {
             format,
             records: Vec::with_capacity(BATCH),
             lent: 0,
+            filter: None,
+            rejected: 0,
+            left_out: 0,
             delivered: 0,
             invalid: 0,
             whole: false,
@@ -171,6 +179,7 @@ impl Contents {
     pub(super) fn next(&mut self) {
         self.records.clear();
         self.lent = 0;
+        self.rejected = 0;
     }
 
     /// Calls `f` with the packets of the batch, and stays behind the one that it breaks at.
@@ -201,7 +210,8 @@ impl Contents {
     /// Reads until there is a packet to lend, or the file ends.
     pub(super) fn look<R: Read>(&mut self, reader: &mut Input<R>) -> Result<Readiness, FileError> {
         loop {
-            if !self.records.is_empty() {
+            // An empty batch after many rejected packets, so that no call takes for ever.
+            if !self.records.is_empty() || self.rejected >= BATCH {
                 return Ok(Readiness::Ready);
             }
             if let Some(end) = &self.end {
@@ -244,7 +254,7 @@ impl Contents {
     /// Finds the packets that are in memory. If there is none, returns how many bytes the next one
     /// needs.
     fn scan(&mut self) -> Option<usize> {
-        while self.records.len() < BATCH {
+        while self.records.len() + self.rejected < BATCH {
             let unread = self.buffer.unread();
             let step = match &mut self.format {
                 Format::Classic(classic) => classic.step(unread),
@@ -253,8 +263,16 @@ impl Contents {
             match step {
                 Step::Packet(mut record, len) => {
                     record.start += self.buffer.position() as u32;
-                    self.records.push(record);
                     self.buffer.consume(len);
+                    if self.keeps(&record) {
+                        self.records.push(record);
+                    } else {
+                        self.rejected += 1;
+                        self.left_out += 1;
+                        if self.end.is_some() {
+                            break;
+                        }
+                    }
                 }
                 Step::Skip(len) => self.buffer.consume(len),
                 Step::Section => break,
@@ -268,6 +286,21 @@ impl Contents {
             }
         }
         None
+    }
+
+    /// Whether the filter selects a packet. The file ends behind one that it says nothing about.
+    fn keeps(&mut self, place: &Place) -> bool {
+        let Some(filter) = &self.filter else {
+            return true;
+        };
+        let Some(packet) = place.packet(self.buffer.memory()) else {
+            return true;
+        };
+        filter.try_matches(&packet).unwrap_or_else(|error| {
+            let why = error.to_string();
+            self.end = Some(Err(FileError::Filter { why }));
+            false
+        })
     }
 
     /// Ends the file: the reader has no more bytes, and `total` were wanted.
@@ -305,63 +338,4 @@ impl fmt::Debug for Contents {
             .field("end", &self.end)
             .finish_non_exhaustive()
     }
-}
-
-/// Reads the first bytes of a file, which show what it is.
-fn read_magic<R: Read>(buffer: &mut Buffer, reader: &mut Input<R>) -> Result<[u8; 4], FileError> {
-    read_header(buffer, reader, 4)?;
-    Ok(*buffer.unread().first_chunk().expect("that many were read"))
-}
-
-/// Reads the first `len` bytes of a file.
-fn read_header<R: Read>(
-    buffer: &mut Buffer,
-    reader: &mut Input<R>,
-    len: usize,
-) -> Result<(), FileError> {
-    while buffer.unread().len() < len {
-        let have = buffer.unread().len() as u64;
-        match buffer.fill(reader) {
-            Ok(0) if have == 0 => {
-                let why = "it is empty".into();
-                return Err(FileError::Unrecognized { why });
-            }
-            Ok(0) => {
-                return Err(FileError::CutShort {
-                    what: "the header of the file",
-                    offset: 0,
-                    missing: len as u64 - have,
-                });
-            }
-            Ok(_) => {}
-            Err(error) => return Err(reader.failed(error, have)),
-        }
-    }
-    Ok(())
-}
-
-fn unrecognized(magic: [u8; 4]) -> FileError {
-    let compressed = match magic {
-        [0x1f, 0x8b, ..] => Some(("gzip", "gunzip")),
-        [0x28, 0xb5, 0x2f, 0xfd] => Some(("zstd", "unzstd")),
-        [0xfd, b'7', b'z', b'X'] => Some(("xz", "unxz")),
-        [0x04, 0x22, 0x4d, 0x18] => Some(("lz4", "unlz4")),
-        [b'B', b'Z', b'h', _] => Some(("bzip2", "bunzip2")),
-        _ => None,
-    };
-    let why = match compressed {
-        #[cfg(not(feature = "compression"))]
-        Some((by @ ("gzip" | "zstd"), tool)) => format!(
-            "it is compressed by {by}; unpack it first, with `{tool}`, or enable the feature \
-             `compression`"
-        ),
-        Some((by, tool)) => format!("it is compressed by {by}; unpack it first, with `{tool}`"),
-        None => {
-            let [a, b, c, d] = magic;
-            format!(
-                "it is neither pcap nor pcapng: it begins with the bytes {a:02x} {b:02x} {c:02x} {d:02x}"
-            )
-        }
-    };
-    FileError::Unrecognized { why }
 }

@@ -15,7 +15,7 @@ use super::super::statistics::InterfaceStatistics;
 use super::contents::Contents;
 use super::input::Input;
 use super::record::Record;
-use crate::{Count, Error, Packet, PacketBatch, PacketSource, Readiness, Stats};
+use crate::{Count, Error, Filter, Matcher, Packet, PacketBatch, PacketSource, Readiness, Stats};
 
 /// Reads the packets of a pcap or pcapng file, or of any other reader of such bytes.
 ///
@@ -35,7 +35,7 @@ pub struct CaptureFile<R = File> {
     contents: Contents,
 }
 
-/// Up to 1024 packets of a file.
+/// Up to 1024 packets of a file, without those that its filter rejects: it may have none.
 ///
 /// Dropping it moves on to the packets after them. A batch that is leaked is lent again.
 #[derive(Debug)]
@@ -89,6 +89,31 @@ impl<R: Read> CaptureFile<R> {
             name,
             contents,
         })
+    }
+
+    /// Lends only the packets that a [`Filter`] selects. The others are counted in
+    /// [`Stats::left_out`].
+    ///
+    /// It means the same as [`Filtered`](crate::adapters::Filtered) around the file, and
+    /// [`try_for_each`](Self::try_for_each) goes by it too. A packet for which the expression has
+    /// no meaning, because of its link type, ends the file with an error, after the packets before
+    /// it.
+    ///
+    /// ```no_run
+    /// use netring::pcap::CaptureFile;
+    /// use netring::{Filter, PacketSource};
+    ///
+    /// let filter: Filter = "tcp port 443".parse()?;
+    /// let mut file = CaptureFile::open("trace.pcapng")?.filter(filter)?;
+    /// file.for_each(|packet| println!("{}", packet.timestamp()))?;
+    /// # Ok::<(), netring::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// The errors of [`Matcher::new`].
+    pub fn filter(mut self, filter: impl Into<Filter>) -> Result<Self, Error> {
+        self.contents.filter = Some(Matcher::new(filter)?);
+        Ok(self)
     }
 
     /// The reader. Its position may be past the packets that were lent.
@@ -193,14 +218,18 @@ impl<R: Read> PacketSource for CaptureFile<R> {
         }
     }
 
-    /// A file drops nothing: of what was read so far, `offered = delivered + invalid`.
+    /// A file drops nothing: of what was read so far, `offered = delivered + left_out + invalid`.
     fn stats(&mut self) -> Result<Stats, Error> {
         let Contents {
-            delivered, invalid, ..
+            delivered,
+            left_out,
+            invalid,
+            ..
         } = &self.contents;
         let left = self.contents.left().len() as u64;
         let mut stats = Stats::counted(*delivered);
-        stats.offered = Count::Exact(delivered + invalid + left);
+        stats.offered = Count::Exact(delivered + left_out + invalid + left);
+        stats.left_out = Count::Exact(*left_out);
         stats.invalid = Count::Exact(*invalid);
         Ok(stats)
     }

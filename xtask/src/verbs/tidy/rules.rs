@@ -40,6 +40,7 @@ pub(super) const UNSAFE_FILES: &[&str] = &[
     "netring-sys/src/syscall/page.rs",
     "netring-sys/src/syscall/poll.rs",
     "netring-sys/src/syscall/sockopt.rs",
+    "netring-sys/src/syscall/uname.rs",
     "netring-sys/src/syscall/xdp.rs",
     "netring-sys/src/syscall/xdp/rings.rs",
     "netring-afpacket/src/rx/ring.rs",
