@@ -14,6 +14,9 @@ const MULTICAST: u32 = 2;
 const BROADCAST: u32 = 3;
 const PROMISCUOUS: u32 = 4;
 
+/// The bits that state a direction.
+pub(super) const STATED: u8 = (DIRECTION | RECEPTION << RECEPTION_AT) as u8;
+
 /// The flags for a direction.
 pub(super) const fn of(direction: Direction) -> u32 {
     match direction {

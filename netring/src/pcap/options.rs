@@ -37,13 +37,8 @@ impl Options {
     }
 
     /// Adds an option of a block in its byte order.
-    pub(super) fn push_read(&mut self, order: ByteOrder, of: Of, code: u16, value: &[u8]) {
-        let start = self.0.len() + HEADER;
-        push(&mut self.0, code, value);
-        if order == ByteOrder::Big {
-            let number = numeric(of, code).min(value.len());
-            self.0[start..start + number].reverse();
-        }
+    fn push_read(&mut self, order: ByteOrder, of: Of, code: u16, value: &[u8]) {
+        push_read(&mut self.0, order, of, code, value);
     }
 
     /// Adds an option if it takes up at most `room` bytes, and takes them from it; returns whether
@@ -140,6 +135,16 @@ pub(super) fn push(to: &mut Vec<u8>, code: u16, value: &[u8]) {
     to.extend_from_slice(&(value.len() as u16).to_le_bytes());
     to.extend_from_slice(value);
     to.resize(to.len().next_multiple_of(4), 0);
+}
+
+/// Appends an option of a block in its byte order.
+pub(super) fn push_read(to: &mut Vec<u8>, order: ByteOrder, of: Of, code: u16, value: &[u8]) {
+    let start = to.len() + HEADER;
+    push(to, code, value);
+    if order == ByteOrder::Big {
+        let number = numeric(of, code).min(value.len());
+        to[start..start + number].reverse();
+    }
 }
 
 /// Text of a file, in which bytes that are not UTF-8 are replaced.

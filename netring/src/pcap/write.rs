@@ -3,6 +3,8 @@
 mod builder;
 mod classic;
 mod encoder;
+mod extra;
+mod format;
 mod ng;
 mod out;
 
@@ -11,9 +13,10 @@ use std::fs::File;
 use std::io::{Read, Write};
 use std::path::Path;
 
-pub use self::builder::{Format, WriterBuilder};
+pub use self::builder::WriterBuilder;
 pub(in crate::pcap) use self::encoder::Encoder;
-use self::encoder::Extra;
+use self::extra::Extra;
+pub use self::format::Format;
 use self::out::Out;
 use super::interface::InterfaceDescription;
 use super::read::{CaptureFile, Record};
@@ -37,7 +40,8 @@ use crate::{Error, Packet, PacketSource, PacketWriter, Readiness};
 /// is dropped completes the file too, and an error of that is lost.
 ///
 /// A write to a disk that is slow blocks. Behind a live capture packets wait in its ring
-/// meanwhile, and those for which it has no room count in [`Stats::dropped`](crate::Stats::dropped).
+/// meanwhile, and those for which it has no room count in
+/// [`Stats::dropped`](crate::Stats::dropped).
 ///
 /// ```
 /// use netring::pcap::{CaptureFile, CaptureWriter, Format, InterfaceDescription};
@@ -305,6 +309,7 @@ impl<W: Write> CaptureWriter<W> {
         self.out.get_ref()
     }
 
+    #[inline]
     fn put(&mut self, packet: &Packet<'_>, extra: Extra<'_>) -> Result<bool, Error> {
         self.out.check_open()?;
         self.out

@@ -26,6 +26,7 @@ mod simple;
 mod source;
 mod tshark;
 mod write;
+mod write_faults;
 mod write_ng;
 
 use std::io::Read;

@@ -3,7 +3,7 @@
 use super::super::link::{LONG_PACKETS, MAX_LEN, link_type};
 use super::super::order::ByteOrder;
 use super::super::time::TickRate;
-use super::place::{Kind, MAX_RECORD, Place, Step};
+use super::place::{Kind, MAX_RECORD, Place, Said, Step};
 use crate::LinkType;
 
 /// Bytes of the file header in every variant.
@@ -145,8 +145,8 @@ impl Classic {
             interface: 0,
             options: 0,
             link_type: self.link_type,
-            order: self.order,
             kind: Kind::Plain,
+            said: Said::default(),
         };
         Step::Packet(record, total)
     }

@@ -15,7 +15,7 @@ use super::super::order::ByteOrder;
 use super::super::section::Section;
 use super::super::statistics::InterfaceStatistics;
 use super::interface::Known;
-use super::place::{Kind, MAX_RECORD, Place, Step};
+use super::place::{Kind, MAX_RECORD, Place, Said, Step};
 
 /// The first bytes of a section, in either byte order.
 pub(super) const SECTION: [u8; 4] = SECTION_HEADER.to_be_bytes();
@@ -235,13 +235,13 @@ impl Ng {
 
     fn enhanced_packet(&self, body: &[u8]) -> Result<Place, String> {
         let interface = self.order.u32(body, 0).ok_or(SHORT)?;
-        self.stamped_packet(body, interface, Kind::Enhanced)
+        self.stamped_packet(body, interface, Kind::Enhanced(self.order))
     }
 
     fn obsolete_packet(&self, body: &[u8]) -> Result<Place, String> {
         // The other half of the word counts dropped packets, or is all ones.
         let interface = self.order.u16(body, 0).ok_or(SHORT)?;
-        self.stamped_packet(body, interface.into(), Kind::Obsolete)
+        self.stamped_packet(body, interface.into(), Kind::Obsolete(self.order))
     }
 
     /// Reads a packet block. Its obsolete and enhanced forms are the same from the second word on.
@@ -255,16 +255,22 @@ impl Ng {
             return Err(no_room(len, room));
         }
         let known = self.known(interface)?;
+        let options = body.get(HEADER + (len as usize).next_multiple_of(4)..);
+        let options = options.unwrap_or_default();
+        let said = match options.is_empty() {
+            true => Said::default(),
+            false => Said::of(kind, Iter::new(self.order, options)),
+        };
         Ok(Place {
             time: known.rate.nanos(ticks),
             start: (BEFORE_BODY + HEADER) as u32,
             len,
             wire_len: wire_len.max(len),
             interface: self.number(interface),
-            options: room.saturating_sub((len as usize).next_multiple_of(4)) as u32,
+            options: options.len() as u32,
             link_type: known.link_type,
-            order: self.order,
             kind,
+            said,
         })
     }
 
@@ -290,8 +296,8 @@ impl Ng {
             interface: self.number(0),
             options: 0,
             link_type: known.link_type,
-            order: self.order,
             kind: Kind::Simple,
+            said: Said::default(),
         })
     }
 

@@ -4,7 +4,7 @@ use super::super::block::{EPB_FLAGS, EPB_QUEUE};
 use super::super::flags;
 use super::super::options::Iter;
 use super::super::order::ByteOrder;
-use crate::{Clock, LinkType, Packet, Timestamp};
+use crate::{Clock, Direction, LinkType, Packet, Timestamp};
 
 /// The most bytes of a record or block, its header included. A larger one counts as damage.
 pub(super) const MAX_RECORD: usize = 16 * 1024 * 1024;
@@ -25,20 +25,25 @@ pub(super) struct Place {
     /// Bytes of options, behind its padding.
     pub(super) options: u32,
     pub(super) link_type: LinkType,
-    pub(super) order: ByteOrder,
     pub(super) kind: Kind,
+    /// What its options say that packets have a word for.
+    pub(super) said: Said,
 }
 
-/// The kind of record or block.
+/// The kind of record or block, and its byte order if it matters once it was read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Kind {
     /// A record of pcap.
     Plain,
     /// A block without a time.
     Simple,
-    Enhanced,
-    Obsolete,
+    Enhanced(ByteOrder),
+    Obsolete(ByteOrder),
 }
+
+/// What the options of a packet say, in a byte: they are read once, and a packet may be lent often.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Said(u8);
 
 /// What the next bytes of a file are.
 #[derive(Debug, PartialEq, Eq)]
@@ -67,25 +72,31 @@ impl Place {
         let packet = Packet::new(data, time, self.link_type)
             .with_wire_len(self.wire_len)
             .with_interface(self.interface);
-        Some(if self.options == 0 {
-            packet
+        if self.said == Said::default() {
+            return Some(packet);
+        }
+        let packet = packet.with_direction(self.said.direction());
+        Some(if self.said.has_queue() {
+            packet.with_queue(self.queue(buffer))
         } else {
-            self.with_options(buffer, packet)
+            packet
         })
     }
 
-    /// Adds what the options say that packets have a word for.
-    fn with_options<'a>(&self, buffer: &[u8], mut packet: Packet<'a>) -> Packet<'a> {
-        for (code, value) in Iter::new(self.order, self.options(buffer)) {
-            match (code, self.order.u32(value, 0)) {
-                (EPB_FLAGS, Some(word)) => packet = packet.with_direction(flags::direction(word)),
-                (EPB_QUEUE, queue) if self.kind == Kind::Enhanced => {
-                    packet = packet.with_queue(queue);
-                }
-                _ => {}
-            }
+    #[cold]
+    fn queue(&self, buffer: &[u8]) -> Option<u32> {
+        let order = self.order();
+        let mut options = Iter::new(order, self.options(buffer));
+        let (_, value) = options.find(|(code, _)| *code == EPB_QUEUE)?;
+        order.u32(value, 0)
+    }
+
+    /// The byte order of its options.
+    pub(super) const fn order(&self) -> ByteOrder {
+        match self.kind {
+            Kind::Enhanced(order) | Kind::Obsolete(order) => order,
+            Kind::Plain | Kind::Simple => ByteOrder::Little,
         }
-        packet
     }
 
     /// The bytes of its options.
@@ -99,7 +110,39 @@ impl Place {
     /// The count of drops in the header of an obsolete packet block, before its data.
     pub(super) fn obsolete_drops(&self, buffer: &[u8]) -> Option<u64> {
         let at = (self.start as usize).checked_sub(18)?;
-        let drops = self.order.u16(buffer, at)?;
+        let drops = self.order().u16(buffer, at)?;
         (drops != u16::MAX).then_some(drops.into())
+    }
+}
+
+impl Said {
+    const QUEUE: u8 = 0x80;
+
+    /// What these options say.
+    #[inline]
+    pub(super) fn of(kind: Kind, options: Iter<'_>) -> Self {
+        let order = options.order();
+        let mut said = Self::default();
+        for (code, value) in options {
+            match (code, kind) {
+                (EPB_FLAGS, _) => {
+                    let word = order.u32(value, 0).unwrap_or_default();
+                    said.0 = said.0 & Self::QUEUE | (word as u8 & flags::STATED);
+                }
+                (EPB_QUEUE, Kind::Enhanced(_)) => said.0 |= Self::QUEUE,
+                _ => {}
+            }
+        }
+        said
+    }
+
+    #[inline]
+    const fn direction(self) -> Option<Direction> {
+        flags::direction(self.0 as u32)
+    }
+
+    #[inline]
+    const fn has_queue(self) -> bool {
+        self.0 & Self::QUEUE != 0
     }
 }

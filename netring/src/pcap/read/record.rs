@@ -52,10 +52,10 @@ impl<'a> Record<'a> {
     /// if the file does not say.
     #[doc(alias = "epb_dropcount")]
     pub fn dropped(&self) -> Option<u64> {
-        if self.place.kind == Kind::Obsolete {
+        if let Kind::Obsolete(_) = self.place.kind {
             return self.place.obsolete_drops(self.contents.memory());
         }
-        let order = self.place.order;
+        let order = self.place.order();
         let (_, value) = self.options().find(|(code, _)| *code == EPB_DROP_COUNT)?;
         Some(order.u64(value.try_into().ok()?))
     }
@@ -77,6 +77,6 @@ impl<'a> Record<'a> {
 
     pub(in crate::pcap) fn raw_options(&self) -> Iter<'a> {
         let options = self.place.options(self.contents.memory());
-        Iter::new(self.place.order, options)
+        Iter::new(self.place.order(), options)
     }
 }

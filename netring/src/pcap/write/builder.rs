@@ -7,27 +7,12 @@ use std::sync::Arc;
 
 use super::CaptureWriter;
 use super::encoder::Encoder;
+use super::format::Format;
 use super::out::{Out, Output};
+use crate::Error;
 use crate::pcap::error::FileError;
 use crate::pcap::interface::InterfaceDescription;
 use crate::pcap::section::Section;
-use crate::{Error, LinkType};
-
-/// The format of a capture file that is written.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Format {
-    /// pcap with timestamps in nanoseconds, of packets of this link type.
-    Pcap(LinkType),
-    /// pcapng.
-    PcapNg,
-}
-
-/// A link type stands for pcap.
-impl From<LinkType> for Format {
-    fn from(link_type: LinkType) -> Self {
-        Self::Pcap(link_type)
-    }
-}
 
 /// Settings of a [`CaptureWriter`]; they can be used for many files.
 ///
@@ -96,7 +81,8 @@ impl WriterBuilder {
     /// # Errors
     /// [`Error::Source`] with a [`FileError`] if the file cannot be created or written;
     /// [`Error::Config`] for settings that its format does not have, for
-    /// [`LinkType::UNKNOWN`], and for an interface that is described twice.
+    /// [`LinkType::UNKNOWN`](crate::LinkType::UNKNOWN), and for an interface that is described
+    /// twice.
     pub fn create(&self, path: impl AsRef<Path>) -> Result<CaptureWriter, Error> {
         self.open(
             path.as_ref(),

@@ -1,6 +1,6 @@
 //! pcap: a header, and records one after another.
 
-use super::encoder::{Extra, LONG, check_len, refuse};
+use super::extra::{Extra, LONG, check_len, refuse};
 use crate::pcap::link::{LONG_PACKETS, MAX_LEN};
 use crate::{Error, LinkType, Packet};
 
@@ -59,8 +59,11 @@ impl Classic {
             place.copy_from_slice(&word.to_le_bytes());
         }
         to.extend_from_slice(&header);
-        for piece in bytes.pieces() {
-            to.extend_from_slice(piece);
+        let [before, tag, behind] = bytes.pieces();
+        to.extend_from_slice(before);
+        if !tag.is_empty() {
+            to.extend_from_slice(tag);
+            to.extend_from_slice(behind);
         }
         Ok(())
     }

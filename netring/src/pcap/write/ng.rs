@@ -2,14 +2,14 @@
 
 use std::collections::HashMap;
 
-use super::encoder::{Extra, check_len, refuse};
+use super::extra::{Extra, check_len, refuse};
 use crate::pcap::block::{
     BYTE_ORDER, COMMENT, EMPTY, ENHANCED_PACKET, EPB_DROP_COUNT, EPB_FLAGS, EPB_QUEUE, IF_TSOFFSET,
     IF_TSRESOL, INTERFACE, SECTION_HEADER, SIMPLE_PACKET, STATISTICS,
 };
 use crate::pcap::flags;
 use crate::pcap::interface::InterfaceDescription;
-use crate::pcap::options::{self, Of, Options};
+use crate::pcap::options::{self, Of};
 use crate::pcap::section::Section;
 use crate::pcap::statistics::{InterfaceStatistics, STATISTICS_BLOCK, words};
 use crate::{Error, LinkType, Packet, Timestamp};
@@ -160,10 +160,26 @@ impl Ng {
         let Some(ticks) = interface.ticks(packet.timestamp()) else {
             return out_of_range(packet.timestamp());
         };
+        if matches!(extra, Extra::None) && self.dropped.is_empty() && packet.queue().is_none() {
+            plain(to, packet, interface.number, ticks);
+            return Ok(());
+        }
+        self.packet_with(to, packet, &interface, ticks, extra)
+    }
+
+    /// Appends a packet with what is more than usual.
+    fn packet_with(
+        &mut self,
+        to: &mut Vec<u8>,
+        packet: &Packet<'_>,
+        interface: &Last,
+        ticks: u64,
+        extra: Extra<'_>,
+    ) -> Result<(), Error> {
         let start = to.len();
         if let Extra::Record(record) = extra
             && !record.has_time()
-            && self.is_simple(&interface, packet)
+            && self.is_simple(interface, packet)
         {
             for word in [SIMPLE_PACKET, 0, packet.wire_len()] {
                 to.extend_from_slice(&word.to_le_bytes());
@@ -173,28 +189,13 @@ impl Ng {
             close(to, start);
             return Ok(());
         }
-        let mut header = [0; BEFORE_PACKET];
-        let words = [
-            ENHANCED_PACKET,
-            0,
-            interface.number,
-            (ticks >> 32) as u32,
-            ticks as u32,
-            bytes.len() as u32,
-            packet.wire_len(),
-        ];
-        for (place, word) in header.chunks_exact_mut(4).zip(words) {
-            place.copy_from_slice(&word.to_le_bytes());
-        }
-        to.extend_from_slice(&header);
+        let bytes = packet.wire_bytes();
+        to.extend_from_slice(&header(packet, interface.number, ticks, bytes.len(), 0));
         for piece in bytes.pieces() {
             to.extend_from_slice(piece);
         }
         pad(to, start);
-        match extra {
-            Extra::None if self.dropped.is_empty() => plain_options(to, packet),
-            _ => self.options(to, packet, extra, start)?,
-        }
+        self.options(to, packet, extra, start)?;
         close(to, start);
         Ok(())
     }
@@ -211,8 +212,7 @@ impl Ng {
         interface.number == 0 && packet.data().len() == len as usize
     }
 
-    /// Appends the options of a packet that is more than usual.
-    #[cold]
+    /// Appends the options of a packet.
     fn options(
         &mut self,
         to: &mut Vec<u8>,
@@ -222,20 +222,17 @@ impl Ng {
     ) -> Result<(), Error> {
         let before = to.len();
         if let Extra::Record(record) = extra {
-            let mut kept = Options::default();
             let found = record.raw_options();
             let order = found.order();
+            let mut has_drops = false;
             for (code, value) in found {
-                kept.push_read(order, Of::Packet, code, value);
+                options::push_read(to, order, Of::Packet, code, value);
+                has_drops |= code == EPB_DROP_COUNT;
             }
             // The obsolete block has a count of drops in its header instead.
-            if let Some(dropped) = record
-                .dropped()
-                .filter(|_| kept.get(EPB_DROP_COUNT).is_none())
-            {
-                kept.push(EPB_DROP_COUNT, &dropped.to_le_bytes());
+            if let Some(dropped) = record.dropped().filter(|_| !has_drops) {
+                options::push(to, EPB_DROP_COUNT, &dropped.to_le_bytes());
             }
-            to.extend_from_slice(kept.bytes());
         } else {
             if let Extra::Comment(text) = extra {
                 if text.len() > usize::from(u16::MAX) {
@@ -364,21 +361,62 @@ fn ticks(time: Timestamp, tick: u64, offset: i64) -> Option<u64> {
     u64::try_from(since.div_euclid(i128::from(tick))).ok()
 }
 
-/// Appends the direction and the queue of a packet, and the end of options if it has any.
+/// Appends a packet of which nothing but the direction is known, in pieces of constant length as far
+/// as possible.
 #[inline]
-fn plain_options(to: &mut Vec<u8>, packet: &Packet<'_>) {
-    match (packet.direction(), packet.queue()) {
-        (None, None) => {}
-        (Some(direction), None) => {
-            let mut option = [EPB_FLAGS as u8, 0, 4, 0, 0, 0, 0, 0, 0, 0, 0, 0];
-            option[4..8].copy_from_slice(&flags::of(direction).to_le_bytes());
-            to.extend_from_slice(&option);
-        }
-        _ => {
-            push_words(to, packet);
-            to.extend_from_slice(&[0; 4]);
-        }
+fn plain(to: &mut Vec<u8>, packet: &Packet<'_>, number: u32, ticks: u64) {
+    const DIRECTION: usize = 12;
+    let bytes = packet.wire_bytes();
+    let len = bytes.len();
+    let padding = len.wrapping_neg() & 3;
+    let options = if packet.direction().is_some() {
+        DIRECTION
+    } else {
+        0
+    };
+    let total = BEFORE_PACKET + len + padding + options + 4;
+    to.extend_from_slice(&header(packet, number, ticks, len, total as u32));
+    let [before, tag, behind] = bytes.pieces();
+    to.extend_from_slice(before);
+    if !tag.is_empty() {
+        to.extend_from_slice(tag);
+        to.extend_from_slice(behind);
     }
+    let end = to.len() + padding;
+    to.extend_from_slice(&[0; 4]);
+    to.truncate(end);
+    if let Some(direction) = packet.direction() {
+        let mut option = [0; DIRECTION];
+        option[..4].copy_from_slice(&[EPB_FLAGS as u8, 0, 4, 0]);
+        option[4..8].copy_from_slice(&flags::of(direction).to_le_bytes());
+        to.extend_from_slice(&option);
+    }
+    to.extend_from_slice(&(total as u32).to_le_bytes());
+}
+
+/// The block of a packet up to its bytes.
+#[inline]
+fn header(
+    packet: &Packet<'_>,
+    number: u32,
+    ticks: u64,
+    len: usize,
+    total: u32,
+) -> [u8; BEFORE_PACKET] {
+    let words = [
+        ENHANCED_PACKET,
+        total,
+        number,
+        (ticks >> 32) as u32,
+        ticks as u32,
+        len as u32,
+        packet.wire_len(),
+    ];
+    let mut header = [0; BEFORE_PACKET];
+    for (place, word) in header.chunks_exact_mut(4).zip(words) {
+        place.copy_from_slice(&word.to_le_bytes());
+    }
+    header
 }
 
 fn push_words(to: &mut Vec<u8>, packet: &Packet<'_>) {

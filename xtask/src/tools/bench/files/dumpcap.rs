@@ -19,7 +19,7 @@ use super::super::{chain, measure};
 use super::Folder;
 use crate::Result;
 
-/// Runs a round with 2 MiB of buffer times what ours has: 64 MiB.
+/// Runs a round with the memory that our ring has, 64 MiB.
 pub(super) fn round(generator: &Generator, amount: Amount, folder: &Folder) -> Result<Round> {
     let path = folder.file("theirs.pcapng");
     // A child process inherits the core of the thread that starts it.
@@ -45,16 +45,18 @@ pub(super) fn round(generator: &Generator, amount: Amount, folder: &Folder) -> R
     // It writes what is left within its own timeout of a quarter of a second.
     thread::sleep(QUIET + Duration::from_millis(500));
     kill(Pid::from_raw(child.id() as i32), Signal::SIGINT)?;
-    // Packets received/dropped on interface 'net0': 400000/12 (pcap:12/dumpcap:0/…) (100.0%)
+    // Packets received/dropped on interface 'net0': 4/3 (pcap:1/dumpcap:2/flushed:0/…) (57.1%)
     let mut dropped = None;
     for line in lines {
         let line = line?;
-        if let Some((_, figures)) = line.split_once("': ")
-            && line.starts_with("Packets received/dropped")
-        {
-            let word = figures.split(['/', ' ']).nth(1);
-            dropped = word.and_then(|word| word.parse::<u64>().ok());
-        }
+        let Some((_, causes)) = line.split_once(" (pcap:") else {
+            continue;
+        };
+        // The last one repeats what the interface lost before the capture.
+        let causes = format!("pcap:{causes}");
+        let figures = causes.split('/').take(3);
+        let figures = figures.map(|it| it.split_once(':').and_then(|(_, n)| n.parse::<u64>().ok()));
+        dropped = figures.sum();
     }
     let status = child.wait()?;
     if !status.success() {
