@@ -1,21 +1,24 @@
 //! pcapng: one section, its interfaces, packets, and statistics at the end.
 
+mod block;
+mod packet;
+
 use std::collections::HashMap;
+
+pub(in crate::pcap) use self::block::whole_packets;
+use self::block::{Block, close, pad};
+use self::packet::{header, plain, push_words};
 
 use super::extra::{Extra, check_len, refuse};
 use crate::pcap::block::{
-    BYTE_ORDER, COMMENT, EMPTY, ENHANCED_PACKET, EPB_DROP_COUNT, EPB_FLAGS, EPB_QUEUE, IF_TSOFFSET,
-    IF_TSRESOL, INTERFACE, SECTION_HEADER, SIMPLE_PACKET, STATISTICS,
+    BYTE_ORDER, COMMENT, EMPTY, EPB_DROP_COUNT, IF_TSOFFSET, IF_TSRESOL, INTERFACE, SECTION_HEADER,
+    SIMPLE_PACKET, STATISTICS,
 };
-use crate::pcap::flags;
 use crate::pcap::interface::InterfaceDescription;
 use crate::pcap::options::{self, Of};
 use crate::pcap::section::Section;
 use crate::pcap::statistics::{InterfaceStatistics, STATISTICS_BLOCK, words};
 use crate::{Error, LinkType, Packet, Timestamp};
-
-/// Bytes of an enhanced packet block before its packet.
-const BEFORE_PACKET: usize = 28;
 
 /// The most bytes of a block that readers take.
 const MAX_BLOCK: usize = 16 << 20;
@@ -361,73 +364,6 @@ fn ticks(time: Timestamp, tick: u64, offset: i64) -> Option<u64> {
     u64::try_from(since.div_euclid(i128::from(tick))).ok()
 }
 
-/// Appends a packet of which nothing but the direction is known, in pieces of constant length as far
-/// as possible.
-#[inline]
-fn plain(to: &mut Vec<u8>, packet: &Packet<'_>, number: u32, ticks: u64) {
-    const DIRECTION: usize = 12;
-    let bytes = packet.wire_bytes();
-    let len = bytes.len();
-    let padding = len.wrapping_neg() & 3;
-    let options = if packet.direction().is_some() {
-        DIRECTION
-    } else {
-        0
-    };
-    let total = BEFORE_PACKET + len + padding + options + 4;
-    to.extend_from_slice(&header(packet, number, ticks, len, total as u32));
-    let [before, tag, behind] = bytes.pieces();
-    to.extend_from_slice(before);
-    if !tag.is_empty() {
-        to.extend_from_slice(tag);
-        to.extend_from_slice(behind);
-    }
-    let end = to.len() + padding;
-    to.extend_from_slice(&[0; 4]);
-    to.truncate(end);
-    if let Some(direction) = packet.direction() {
-        let mut option = [0; DIRECTION];
-        option[..4].copy_from_slice(&[EPB_FLAGS as u8, 0, 4, 0]);
-        option[4..8].copy_from_slice(&flags::of(direction).to_le_bytes());
-        to.extend_from_slice(&option);
-    }
-    to.extend_from_slice(&(total as u32).to_le_bytes());
-}
-
-/// The block of a packet up to its bytes.
-#[inline]
-fn header(
-    packet: &Packet<'_>,
-    number: u32,
-    ticks: u64,
-    len: usize,
-    total: u32,
-) -> [u8; BEFORE_PACKET] {
-    let words = [
-        ENHANCED_PACKET,
-        total,
-        number,
-        (ticks >> 32) as u32,
-        ticks as u32,
-        len as u32,
-        packet.wire_len(),
-    ];
-    let mut header = [0; BEFORE_PACKET];
-    for (place, word) in header.chunks_exact_mut(4).zip(words) {
-        place.copy_from_slice(&word.to_le_bytes());
-    }
-    header
-}
-
-fn push_words(to: &mut Vec<u8>, packet: &Packet<'_>) {
-    if let Some(direction) = packet.direction() {
-        options::push(to, EPB_FLAGS, &flags::of(direction).to_le_bytes());
-    }
-    if let Some(queue) = packet.queue() {
-        options::push(to, EPB_QUEUE, &queue.to_le_bytes());
-    }
-}
-
 fn statistics_block(
     to: &mut Vec<u8>,
     number: u32,
@@ -442,61 +378,6 @@ fn statistics_block(
     let mut options = Vec::with_capacity(STATISTICS_BLOCK);
     statistics.encode(&mut options, ticks);
     block.end(to, &options);
-}
-
-/// A block that is being appended.
-struct Block {
-    start: usize,
-}
-
-impl Block {
-    fn begin(to: &mut Vec<u8>, kind: u32) -> Self {
-        let start = to.len();
-        to.extend_from_slice(&kind.to_le_bytes());
-        to.extend_from_slice(&[0; 4]);
-        Self { start }
-    }
-
-    /// Appends its options and its length.
-    fn end(self, to: &mut Vec<u8>, options: &[u8]) {
-        to.extend_from_slice(options);
-        to.extend_from_slice(&[0; 4]);
-        close(to, self.start);
-    }
-}
-
-/// Pads the block that begins at `start`.
-#[inline]
-fn pad(to: &mut Vec<u8>, start: usize) {
-    let len = to.len() - start;
-    let padding = len.next_multiple_of(4) - len;
-    to.extend_from_slice(&[0; 3][..padding]);
-}
-
-/// Appends the length of the block that begins at `start`, and stores it at its beginning.
-#[inline]
-fn close(to: &mut Vec<u8>, start: usize) {
-    let total = ((to.len() - start + 4) as u32).to_le_bytes();
-    to.extend_from_slice(&total);
-    to[start + 4..start + 8].copy_from_slice(&total);
-}
-
-/// How many blocks with packets are whole in these bytes.
-pub(super) fn whole_packets(mut bytes: &[u8]) -> u64 {
-    let mut packets = 0;
-    while let Some((header, _)) = bytes.split_first_chunk::<8>() {
-        let [a, b, c, d, e, f, g, h] = *header;
-        let (kind, len) = (
-            u32::from_le_bytes([a, b, c, d]),
-            u32::from_le_bytes([e, f, g, h]),
-        );
-        let Some(rest) = bytes.get(len as usize..) else {
-            break;
-        };
-        packets += u64::from(matches!(kind, ENHANCED_PACKET | SIMPLE_PACKET));
-        bytes = rest;
-    }
-    packets
 }
 
 #[cold]
