@@ -31,7 +31,8 @@
 //! | one or several that appear later or come back | [`Captures`] with [`join`](CapturesBuilder::join) or [`reopen`](CapturesBuilder::reopen) |
 //!
 //! Capturing needs CAP_NET_RAW in the namespace of the interface, and kernel 4.20 or newer (3.14
-//! without [`CaptureBuilder::ignore_outgoing`]).
+//! without [`CaptureBuilder::ignore_outgoing`]). A capture may be in another network namespace than
+//! the thread ([`CaptureBuilder::namespace`]), for which entering it needs CAP_SYS_ADMIN.
 //!
 //! # What the compiler refuses
 //!
@@ -100,6 +101,6 @@ pub use captures::{Captures, CapturesBuilder, JoinCounts, JoinEvent};
 pub use fanout::{Fanout, FanoutGroup, FanoutHandle, FanoutMode, FanoutProgram, RolloverStats};
 pub use netring_sys::kernel::filter::SockFilter;
 pub use netring_sys::wait::{LinkMonitor, LinkState, StopHandle};
-pub use netring_sys::{Filter, Profile};
+pub use netring_sys::{Filter, HardwareTimestamps, Membership, Namespace, Profile};
 pub use rx::{Batch, Capture, RingGeometry};
 pub use socket::TimestampSource;

@@ -4,11 +4,14 @@ mod batch;
 mod capture;
 mod counters;
 pub(crate) mod geometry;
+mod live_filter;
 mod open;
 mod pace;
 mod parse;
+mod prepare;
 mod reader;
 mod ring;
+mod spin;
 
 pub use batch::Batch;
 pub use capture::Capture;
@@ -18,3 +21,6 @@ pub(crate) use open::{Gate, ignore_outgoing, lift, prepare};
 pub(crate) use parse::Counts;
 #[cfg(any(test, feature = "__internal"))]
 pub(crate) use parse::{Context, Packets, Position};
+pub(crate) use prepare::TAG;
+#[cfg(any(test, feature = "__internal"))]
+pub(crate) use prepare::prepare as prepare_block;

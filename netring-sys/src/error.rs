@@ -58,10 +58,21 @@ pub enum Error {
         mode: XdpMode,
     },
 
-    /// There is no interface of this name in this network namespace.
+    /// There is no interface of this name in the network namespace.
     NoSuchInterface {
         /// The requested name.
         name: String,
+        /// The network namespace that was [given](crate::Namespace), as it was named; `None` for
+        /// that of the thread.
+        namespace: Option<String>,
+    },
+
+    /// There is no network namespace of this name, or no process whose namespace it would be.
+    NoSuchNamespace {
+        /// What was requested: a name, a path, or the number of a process.
+        name: String,
+        /// The names that exist, or what else helps.
+        advice: String,
     },
 
     /// A setting is invalid; the text says what is allowed.

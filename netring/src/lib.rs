@@ -73,6 +73,30 @@
 //! aya is built.
 //! `serde` adds `Serialize` and `Deserialize` to packets' metadata, keys, events and statistics.
 //!
+//! # Filters
+//!
+//! A [`Filter`] is text in the language of tcpdump, typed parts ([`filter::Expr`]) or classic BPF.
+//! Every builder takes one, and so does what reads packets from elsewhere. It means the same
+//! everywhere, and a place that cannot express it refuses it.
+//!
+//! ```no_run
+//! # #[cfg(all(feature = "afpacket", feature = "pcap"))]
+//! # fn main() -> Result<(), netring::Error> {
+//! use netring::pcap::CaptureFile;
+//! use netring::{Capture, Filter, Matcher};
+//!
+//! let filter: Filter = "tcp dst port 443 and not net 10.0.0.0/8".parse()?;
+//! // In the kernel: rejected packets never enter the ring.
+//! let capture = Capture::builder().interface("eth0").filter(&filter).build()?;
+//! // In user space, over a file and over single packets.
+//! let file = CaptureFile::open("trace.pcapng")?.filter(&filter)?;
+//! let matcher = Matcher::new(&filter)?;
+//! # Ok(())
+//! # }
+//! # #[cfg(not(all(feature = "afpacket", feature = "pcap")))]
+//! # fn main() {}
+//! ```
+//!
 //! # Without a runtime
 //!
 //! ```no_run
@@ -113,10 +137,12 @@ pub mod prelude;
 mod readmes;
 
 pub use netring_sys::{
-    Build, Checksum, Clock, Count, Direction, Error, Filter, Interface, InterfaceAddress,
-    InterfaceCounters, LinkType, Matcher, Meta, Open, Packet, PacketBatch, PacketBuf, PacketSink,
-    PacketSlot, PacketSource, PacketWriter, ParseError, Privileges, Profile, Readiness, SinkStats,
-    Stats, SyscallError, Timed, Timestamp, VlanTag, WireBytes, XdpMode, adapters, wait,
+    Build, Checksum, Clock, Count, Direction, Error, Filter, HardwareTimestamps, Interface,
+    InterfaceAddress, InterfaceCounters, LinkAddress, LinkType, Matcher, Membership, Meta,
+    Namespace, Offload, Open, Packet, PacketBatch, PacketBuf, PacketSink, PacketSlot, PacketSource,
+    PacketWriter, ParseError, PartialChecksum, Privileges, Profile, Readiness, Segmentation,
+    Segments, SinkStats, Stats, SyscallError, Timed, Timestamp, Timestamping, VlanTag, WireBytes,
+    XdpMode, adapters, wait,
 };
 
 /// Filter expressions, and the programs that they become.

@@ -12,8 +12,8 @@ use super::CaptureBuilder;
 
 impl CaptureBuilder {
     /// Captures from all interfaces of the network namespace of the thread that calls
-    /// [`build`](Self::build), through one ring: those that exist, up or down, and those that
-    /// appear later, from their first packet on.
+    /// [`build`](Self::build), or of the given [namespace](Self::namespace), through one ring:
+    /// those that exist, up or down, and those that appear later, from their first packet on.
     ///
     /// ```no_run
     /// use netring_afpacket::Capture;
@@ -42,9 +42,9 @@ impl CaptureBuilder {
     ///   is an expression means the same on all of them
     ///   ([`Filter::for_all_interfaces`](netring_sys::Filter::for_all_interfaces) describes what it
     ///   rejects); a program sees the bytes of each packet as they are.
-    /// - [`promiscuous`](Self::promiscuous) is refused: it is a mode of one interface, and those
-    ///   that appear later would not have it. Set it for some by
-    ///   [`Promiscuous`](netring_sys::Promiscuous), or capture from each by [`Captures`].
+    /// - [`promiscuous`](Self::promiscuous) and the other memberships are refused: they are of one
+    ///   interface, and those that appear later would not have them. Set them for some by
+    ///   [`Memberships`](netring_sys::Memberships), or capture from each by [`Captures`].
     ///
     /// It replaces [`interface`](Self::interface), and is replaced by it. No name means all: an
     /// interface may be called `any`.
@@ -57,15 +57,6 @@ impl CaptureBuilder {
         self
     }
 
-    /// Which interface to bind to. The one that stands for all has the index by which the kernel
-    /// binds to all.
-    pub(crate) fn find_interface(&self) -> Result<Interface, Error> {
-        match self.all_interfaces {
-            true => Ok(Interface::any()),
-            false => Interface::by_name(&self.interface),
-        }
-    }
-
     pub(super) fn check_interface(&self) -> Result<(), Error> {
         let refuse = |setting, why: &str| {
             let why = why.into();
@@ -75,10 +66,10 @@ impl CaptureBuilder {
             let why = "not set; name the interface to capture from, or set `all_interfaces`";
             return refuse("interface", why);
         }
-        if self.promiscuous && self.all_interfaces {
-            let why = "it is a mode of one interface, and those that appear later would not have it; keep a \
-                       `netring_sys::Promiscuous` for each that shall have it, or capture from each by `Captures`";
-            return refuse("promiscuous", why);
+        if let (true, Some(membership)) = (self.all_interfaces, self.memberships().first()) {
+            let why = "it is of one interface, and those that appear later would not have it; keep \
+                       `netring_sys::Memberships` of each that shall have it, or capture from each by `Captures`";
+            return refuse(membership.setting(), why);
         }
         Ok(())
     }

@@ -44,6 +44,9 @@ impl CaptureBuilder {
             let why = "0 bytes; keep at least 1, or leave it unset to keep all".into();
             return refuse("snap_len", why);
         }
+        self.check_kernel_filter()?;
+        self.check_shape()?;
+        self.check_card()?;
         if let Some(filter) = &self.filter {
             filter.check()?;
         }
@@ -80,7 +83,8 @@ impl CaptureBuilder {
 
     /// Bytes of a slot, if each packet has one to itself.
     pub(crate) fn slot_size(&self) -> Option<usize> {
-        let snap_len = self.snap_len;
-        self.immediate.then(|| slot_size(self.block_size, snap_len))
+        let (snap_len, extra) = (self.snap_len, self.shape_bytes());
+        self.immediate
+            .then(|| slot_size(self.block_size, snap_len, extra))
     }
 }

@@ -10,6 +10,7 @@ use super::event::{JoinEvent, OnEvent};
 use super::follow::Follower;
 use super::rules::{Rules, Wanted};
 use crate::builder::CaptureBuilder;
+use crate::builder::namespace::inside;
 
 /// The settings of [`Captures`], from [`Captures::builder`].
 #[must_use = "nothing is opened before `build`"]
@@ -86,14 +87,19 @@ impl CapturesBuilder {
     }
 
     /// Opens the captures. If interfaces are followed, this starts a thread, in the network
-    /// namespace of this one, that listens to netlink and opens those that appear, so that no
-    /// reader waits for that.
+    /// namespace of this one or in the one that was [given](CaptureBuilder::namespace), that
+    /// listens to netlink and opens those that appear, so that no reader waits for that.
     ///
     /// # Errors
     /// The errors of [`CaptureBuilder::build`] for each interface; [`Error::Config`] if no
     /// interface is named or matches, if the settings of each name one, or if interfaces are to be
     /// followed and a sandbox forbids netlink.
-    pub fn build(mut self) -> Result<Captures, Error> {
+    pub fn build(self) -> Result<Captures, Error> {
+        let namespace = self.each.namespace.clone();
+        inside(namespace.as_ref(), || self.build_here())
+    }
+
+    fn build_here(mut self) -> Result<Captures, Error> {
         self.check()?;
         let follows = self.join || self.reopen;
         // First, so that no interface that appears meanwhile is missed.

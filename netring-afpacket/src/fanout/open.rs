@@ -14,6 +14,7 @@ use netring_sys::{Error, SyscallError, errno};
 
 use super::settings::{Fanout, FanoutMode};
 use super::{FanoutGroup, Membership};
+use crate::builder::namespace::inside;
 use crate::rx::{Gate, ignore_outgoing, lift, prepare};
 use crate::{Capture, CaptureBuilder, socket};
 
@@ -25,11 +26,20 @@ impl FanoutGroup {
     /// The errors of [`CaptureBuilder::build`]; [`Error::Config`] if the group exists and has other
     /// settings, or is full, or if the kernel is too old for a setting.
     pub fn open(builder: CaptureBuilder, fanout: Fanout) -> Result<Self, Error> {
+        let namespace = builder.namespace.clone();
+        inside(namespace.as_ref(), || Self::open_here(builder, fanout))
+    }
+
+    fn open_here(builder: CaptureBuilder, fanout: Fanout) -> Result<Self, Error> {
         fanout.check()?;
         let prepared = (0..fanout.count()).map(|_| prepare(&builder, Gate::Shut));
         let mut workers = prepared.collect::<Result<Vec<_>, _>>()?;
         // Before anything can arrive, and once: it takes longer than all that follows it.
         let filter = builder.program(workers[0].interface())?;
+        let card = builder.set_card(workers[0].interface())?;
+        for worker in &mut workers {
+            worker.hold_card(card.clone());
+        }
         for worker in &workers {
             socket::bind(worker.socket(), worker.interface(), ETH_P_ALL)?;
         }
@@ -51,7 +61,7 @@ impl FanoutGroup {
         }
         wait_for_packets_in_flight()?;
         for worker in &workers {
-            lift(worker.socket(), filter.as_ref(), builder.snap_len)?;
+            lift(worker.socket(), &builder, filter.as_ref())?;
         }
         Ok(Self::new(workers, id))
     }

@@ -8,8 +8,8 @@ use std::time::Duration;
 use netring_sys::syscall::packet_statistics;
 use netring_sys::wait::{self, LinkMonitor, LinkState, Stop, StopHandle, Waiter};
 use netring_sys::{
-    Build, Error, Interface, Open, Packet, PacketSource, Promiscuous, Readiness, Stats,
-    SyscallError,
+    Build, Error, HardwareTimestamps, Interface, Memberships, Open, Packet, PacketSource,
+    Readiness, Stats, SyscallError,
 };
 
 use super::batch::Batch;
@@ -17,6 +17,7 @@ use super::counters::KernelCounts;
 use super::geometry::RingGeometry;
 use super::pace::Change;
 use super::reader::Reader;
+use super::spin::spin;
 use crate::builder::CaptureBuilder;
 use crate::fanout::{Member, Membership};
 
@@ -61,7 +62,14 @@ pub struct Capture {
     membership: Option<Membership>,
     socket: OwnedFd,
 
-    _promiscuous: Option<Promiscuous>,
+    /// Shared by the members of a group.
+    card: Option<Arc<HardwareTimestamps>>,
+    /// For a filter that is set later.
+    settings: Box<CaptureBuilder>,
+    memberships: Memberships,
+    /// How long a blocking wait spins before it sleeps.
+    pub(super) spin: Duration,
+    pub(super) why_ring_short: Option<Box<SyscallError>>,
     /// Boxed because a capture is moved about and this is rarely looked at.
     interface: Box<Interface>,
 }
@@ -87,14 +95,18 @@ impl Capture {
         waiter: Waiter,
         reader: Reader,
         interface: Interface,
-        promiscuous: Option<Promiscuous>,
+        memberships: Memberships,
     ) -> Self {
         Self {
             waiter,
             reader,
             membership: None,
             socket,
-            _promiscuous: promiscuous,
+            card: None,
+            settings: Box::new(CaptureBuilder::new()),
+            memberships,
+            spin: Duration::ZERO,
+            why_ring_short: None,
             interface: Box::new(interface),
         }
     }
@@ -155,12 +167,15 @@ impl Capture {
     }
 
     /// Returns a monitor that reports each change of the interface to another thread or task, until
-    /// the interface is removed or the capture stopped. Call it in the network namespace of the
+    /// the interface is removed or the capture stopped. It enters the
+    /// [namespace](CaptureBuilder::namespace) that was given; if none was, call it in that of the
     /// interface.
     ///
     /// # Errors
-    /// The call that failed: a sandbox forbids netlink, or there are too many open files.
-    /// [`Error::Config`] for a capture of [all interfaces](CaptureBuilder::all_interfaces).
+    /// The call that failed: a sandbox forbids netlink, or there are too many open files;
+    /// [`Error::NotPermitted`] if a given namespace cannot be entered any more, because the process
+    /// gave up CAP_SYS_ADMIN; [`Error::Config`] in another namespace, if none was given, and for a
+    /// capture of [all interfaces](CaptureBuilder::all_interfaces).
     pub fn link_monitor(&self) -> Result<LinkMonitor, Error> {
         if self.interface.index == 0 {
             return Err(Error::Config {
@@ -188,9 +203,37 @@ impl Capture {
         &self.interface
     }
 
+    /// What the interface receives for the sake of this capture: promiscuous mode, all multicast
+    /// groups, single addresses.
+    pub fn memberships(&self) -> &[netring_sys::Membership] {
+        self.memberships.list()
+    }
+
     /// The requested ring, and the one that was allocated.
     pub const fn ring(&self) -> RingGeometry {
         self.reader.geometry()
+    }
+
+    /// Keeps the card stamping packets for as long as the capture lives.
+    pub(crate) fn hold_card(&mut self, card: Option<Arc<HardwareTimestamps>>) {
+        self.card = card;
+    }
+
+    /// The settings that it was opened with, without a filter.
+    pub(crate) const fn settings(&self) -> &CaptureBuilder {
+        &self.settings
+    }
+
+    pub(crate) fn keep_settings(&mut self, settings: &CaptureBuilder) {
+        *self.settings = settings.clone().without_filter();
+    }
+
+    /// Why the ring has fewer blocks than requested: the last refused call, whose text says what
+    /// helps. `None` if it has them all.
+    ///
+    /// The memory of a ring needs no locking: see [`CaptureBuilder::block_count`].
+    pub fn why_ring_short(&self) -> Option<&SyscallError> {
+        self.why_ring_short.as_deref()
     }
 
     pub(crate) fn socket(&self) -> BorrowedFd<'_> {
@@ -218,6 +261,18 @@ impl Capture {
     fn look(&mut self) -> Result<bool, SyscallError> {
         let (socket, group) = (&self.socket, self.membership.as_ref());
         self.reader.look(|| kernel_counts(socket.as_fd(), group))
+    }
+
+    /// Looks for a stop and at the ring, without a system call.
+    #[inline]
+    fn look_at_the_ring(&mut self) -> Result<Readiness, Error> {
+        if self.waiter.is_stopped() {
+            return Ok(Readiness::Ended);
+        }
+        Ok(match self.look()? {
+            true => Readiness::Ready,
+            false => Readiness::Empty,
+        })
     }
 
     /// No block is ready: looks whether something else happened.
@@ -265,13 +320,10 @@ impl PacketSource for Capture {
 
     #[inline]
     fn ready(&mut self) -> Result<Readiness, Error> {
-        if self.waiter.is_stopped() {
-            return Ok(Readiness::Ended);
+        match self.look_at_the_ring()? {
+            Readiness::Empty => self.look_further(),
+            found => Ok(found),
         }
-        if self.look()? {
-            return Ok(Readiness::Ready);
-        }
-        self.look_further()
     }
 
     #[inline]
@@ -281,6 +333,15 @@ impl PacketSource for Capture {
 
     #[inline]
     fn wait(&mut self, timeout: Option<Duration>) -> Result<Readiness, Error> {
+        let mut timeout = timeout;
+        if !self.spin.is_zero() {
+            let time = timeout.map_or(self.spin, |timeout| timeout.min(self.spin));
+            let found = spin(self, time, Self::look_at_the_ring)?;
+            if found != Readiness::Empty {
+                return Ok(found);
+            }
+            timeout = timeout.map(|timeout| timeout - time);
+        }
         if timeout.is_some() || self.why_link_unwatched().is_none() {
             return wait::ready(self, timeout);
         }

@@ -7,19 +7,20 @@ use netring_sys::kernel::packet::{
     ETH_P_ALL, TP_FT_REQ_FILL_RXHASH, TPACKET_V2, TPACKET_V3, tpacket_req3,
 };
 use netring_sys::syscall::{
-    detach_filter, set_packet_ignore_outgoing, set_packet_reserve, set_packet_rx_ring,
+    detach_filter, lock_filter, set_packet_ignore_outgoing, set_packet_rx_ring,
     set_packet_timestamp, set_packet_version,
 };
 use netring_sys::wait::Waiter;
-use netring_sys::{Error, Interface, Mmap, Promiscuous, SyscallError};
+use netring_sys::{Error, Interface, Memberships, Mmap, SyscallError};
 
 use super::capture::Capture;
-use super::geometry::{FRAME_SIZE, MIN_BLOCKS, RingGeometry, SLOT_RESERVE};
+use super::geometry::{FRAME_SIZE, MIN_BLOCKS, RingGeometry};
 use super::pace::Pace;
 use super::parse::Context;
 use super::reader::Reader;
 use super::ring::Ring;
 use crate::builder::CaptureBuilder;
+use crate::builder::namespace::inside;
 use crate::socket;
 
 impl CaptureBuilder {
@@ -27,9 +28,14 @@ impl CaptureBuilder {
     ///
     /// # Errors
     /// Returns [`Error::Config`] for an invalid setting, [`Error::NoSuchInterface`],
-    /// [`Error::NotPermitted`] without CAP_NET_RAW, or the call that failed.
+    /// [`Error::NotPermitted`] without CAP_NET_RAW (in a given [namespace](Self::namespace)
+    /// CAP_SYS_ADMIN too), or the call that failed.
     pub fn build(self) -> Result<Capture, Error> {
-        let capture = prepare(&self, Gate::Open)?;
+        let capture = inside(self.namespace.as_ref(), || {
+            let mut capture = prepare(&self, Gate::Open)?;
+            capture.hold_card(self.set_card(capture.interface())?);
+            Ok(capture)
+        })?;
         socket::bind(capture.socket(), capture.interface(), ETH_P_ALL)?;
         Ok(capture)
     }
@@ -56,20 +62,17 @@ pub(crate) fn prepare(builder: &CaptureBuilder, gate: Gate) -> Result<Capture, E
     let fd = socket.as_fd();
     if builder.immediate {
         set_packet_version(fd, TPACKET_V2)?;
-        set_packet_reserve(fd, SLOT_RESERVE)?;
     } else {
         set_packet_version(fd, TPACKET_V3)?;
     }
+    builder.shape(fd)?;
     set_packet_timestamp(fd, builder.timestamps as u32)?;
     if let Some(ignore) = ignore_outgoing(builder.ignore_outgoing, &interface) {
         set_packet_ignore_outgoing(fd, ignore)?;
     }
     socket::bind(fd, &interface, 0)?;
     match gate {
-        Gate::Open => {
-            let program = builder.program(&interface)?;
-            socket::attach(fd, program.as_ref(), builder.snap_len)?;
-        }
+        Gate::Open => attach(fd, builder, builder.program(&interface)?.as_ref())?,
         Gate::Shut => socket::reject_all(fd)?,
     }
 
@@ -77,7 +80,7 @@ pub(crate) fn prepare(builder: &CaptureBuilder, gate: Gate) -> Result<Capture, E
         true => TP_FT_REQ_FILL_RXHASH,
         false => 0,
     };
-    let (geometry, map) = shrink_until_it_fits(builder, |block_count| {
+    let (geometry, map, why_short) = shrink_until_it_fits(builder, |block_count| {
         set_packet_rx_ring(fd, &request(builder, block_count, features))?;
         Mmap::shared(fd, builder.block_size * block_count).inspect_err(|_| {
             // A socket has one ring, so remove the one that could not be mapped before the next is
@@ -89,32 +92,52 @@ pub(crate) fn prepare(builder: &CaptureBuilder, gate: Gate) -> Result<Capture, E
     let context = Context {
         snap_len: builder.snap_len.map_or(usize::MAX, |bytes| bytes as usize),
         features,
+        offload: builder.offload_state,
+        vlan_in_bytes: builder.vlan_in_bytes,
     };
     let pace = Pace::new(geometry, builder.retire_timeout);
     let reader = Reader::new(ring, geometry, context, pace);
 
-    let promiscuous = match builder.promiscuous {
-        true => Some(Promiscuous::set(&interface)?),
-        false => None,
-    };
+    let memberships = Memberships::set(&interface, &builder.memberships())?;
     // Before the second bind, so that a link which goes down right after it is reported.
     let waiter = match builder.all_interfaces {
         true => Waiter::without_interface(fd)?,
         false => Waiter::new(fd, &interface)?,
     };
-    Ok(Capture::new(socket, waiter, reader, interface, promiscuous))
+    let mut capture = Capture::new(socket, waiter, reader, interface, memberships);
+    capture.keep_settings(builder);
+    capture.spin = builder.spin;
+    capture.why_ring_short = why_short.map(Box::new);
+    Ok(capture)
 }
 
-/// Replaces the filter that rejects everything.
+/// Attaches the filter of the settings, of which `program` is the classic one, and locks it if that
+/// was requested.
+fn attach(
+    fd: BorrowedFd<'_>,
+    builder: &CaptureBuilder,
+    program: Option<&Program>,
+) -> Result<(), Error> {
+    match &builder.ebpf_filter {
+        Some(program) => socket::attach_ebpf(fd, program.as_fd())?,
+        None => socket::attach(fd, program, builder.snap_len)?,
+    }
+    if builder.lock_filter {
+        lock_filter(fd)?;
+    }
+    Ok(())
+}
+
+/// Replaces the filter that rejects everything by that of the settings.
 pub(crate) fn lift(
     fd: BorrowedFd<'_>,
-    filter: Option<&Program>,
-    snap_len: Option<u32>,
+    builder: &CaptureBuilder,
+    program: Option<&Program>,
 ) -> Result<(), Error> {
-    match (filter, snap_len) {
-        (None, None) => Ok(detach_filter(fd)?),
-        (filter, snap_len) => socket::attach(fd, filter, snap_len),
+    if builder.ebpf_filter.is_none() && program.is_none() && builder.snap_len.is_none() {
+        detach_filter(fd)?;
     }
+    attach(fd, builder, program)
 }
 
 /// On a loopback interface each packet would be captured twice. The option is not set if that
@@ -138,17 +161,19 @@ fn request(builder: &CaptureBuilder, block_count: usize, features: u32) -> tpack
 }
 
 /// Requests half as many blocks each time that memory for them is short, the kernel's or the
-/// process's.
+/// process's. Also returns why the last request was refused, if one was.
 fn shrink_until_it_fits<T>(
     builder: &CaptureBuilder,
     mut make: impl FnMut(usize) -> Result<T, SyscallError>,
-) -> Result<(RingGeometry, T), SyscallError> {
+) -> Result<(RingGeometry, T, Option<SyscallError>), SyscallError> {
     let mut block_count = builder.block_count;
+    let mut why_short = None;
     let made = loop {
         match make(block_count) {
             Ok(made) => break made,
             Err(error) if error.is_out_of_memory() && block_count > MIN_BLOCKS => {
                 block_count = (block_count / 2).max(MIN_BLOCKS);
+                why_short = Some(error);
             }
             Err(error) => return Err(error),
         }
@@ -159,7 +184,7 @@ fn shrink_until_it_fits<T>(
         requested_blocks: builder.block_count,
         slot_size: builder.slot_size(),
     };
-    Ok((geometry, made))
+    Ok((geometry, made, why_short))
 }
 
 #[cfg(test)]
@@ -187,7 +212,11 @@ mod tests {
                 Ok(())
             }
         });
-        (requested, got.map(|(size, ())| size))
+        let size = got.map(|(size, (), why)| {
+            assert_eq!(why.is_some(), size.is_short());
+            size
+        });
+        (requested, size)
     }
 
     #[test]

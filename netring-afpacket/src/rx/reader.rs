@@ -12,6 +12,7 @@ use super::counters::{Counters, KernelCounts};
 use super::geometry::RingGeometry;
 use super::pace::{Change, Pace};
 use super::parse::{Context, Counts, Packets, Position, sequence};
+use super::prepare::prepare;
 use super::ring::Ring;
 use crate::fanout::Published;
 
@@ -74,6 +75,9 @@ impl Reader {
                 self.at = Some(Position::in_a_slot());
             } else {
                 self.at = self.ring.block().map(Position::first);
+            }
+            if self.context.vlan_in_bytes || self.context.offload {
+                self.prepare();
             }
             self.release_if_done();
         }
@@ -162,6 +166,14 @@ impl Reader {
     #[inline]
     fn block(&self) -> Option<&[u8]> {
         self.at.and_then(|_| self.ring.block())
+    }
+
+    /// Once for each block, before any of its packets is lent.
+    #[inline(never)]
+    fn prepare(&mut self) {
+        if let (Some(at), Some(block)) = (self.at, self.ring.block_mut()) {
+            self.at = Some(prepare(block, at, &self.context));
+        }
     }
 
     #[inline]

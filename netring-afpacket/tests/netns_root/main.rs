@@ -5,6 +5,8 @@ mod ebpf_fanout;
 mod plain;
 
 mod all;
+mod ebpf_filter;
 mod link_types;
+mod namespace;
 mod refused;
 mod tun;

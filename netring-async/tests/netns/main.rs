@@ -4,6 +4,7 @@ mod background;
 mod captures;
 mod fanout;
 mod link;
+mod namespaces;
 mod stop;
 #[path = "../ticks/mod.rs"]
 mod ticks;

@@ -26,7 +26,9 @@ fn kind(error: &Error) -> ErrorKind {
         Error::Syscall(error) => error.source.kind(),
         Error::ProgramRefused { source, .. } => source.kind(),
         Error::NotPermitted { .. } => ErrorKind::PermissionDenied,
-        Error::NoSuchInterface { .. } | Error::InterfaceRemoved { .. } => ErrorKind::NotFound,
+        Error::NoSuchInterface { .. }
+        | Error::NoSuchNamespace { .. }
+        | Error::InterfaceRemoved { .. } => ErrorKind::NotFound,
         Error::ProgramInTheWay { .. } | Error::QueueBusy { .. } => ErrorKind::ResourceBusy,
         Error::MemoryLimit { .. } => ErrorKind::OutOfMemory,
         Error::MtuTooLarge { .. } | Error::TooFewQueues { .. } => ErrorKind::Unsupported,

@@ -68,6 +68,10 @@ use tree::Node;
 /// `vlan`, `mpls` and `pppoes` move the headers for everything that follows them in the text, also
 /// behind `or` and outside of their parentheses: put terms for untagged packets first.
 ///
+/// On IPv6, `tcp`, ports and `proto` look at the next header, and behind one fragment header. They
+/// do not find what is behind other extension headers, such as the hop-by-hop header that the
+/// kernel puts into segments of more than 64 KiB (BIG TCP).
+///
 /// # Differences to libpcap
 ///
 /// The meaning is that of libpcap 1.10, except for:
@@ -77,6 +81,9 @@ use tree::Node;
 ///   a live socket and not in a file.
 /// - An expression that no packet can match is compiled, not an error: whether one can may depend
 ///   on the link type.
+/// - The packets of all interfaces have their own link types
+///   ([`for_all_interfaces`](Self::for_all_interfaces)), so `ether host` and `broadcast` are
+///   possible there. In libpcap they are Linux cooked, without these terms.
 /// - `protochain` is refused, because its loop cannot run in the kernel; `gateway`, because it
 ///   needs names; `byte`, for which `ether[…]` stands; `geneve`, `ifindex`, the types of `llc`
 ///   frames, and the terms of 802.11, ATM, SS7 and PF. Addresses of DECnet are refused too.

@@ -12,9 +12,14 @@
 //! ```
 #![allow(non_camel_case_types, reason = "the names of the header")]
 
+mod membership;
+
+pub use membership::*;
 mod fanout;
+mod vnet;
 
 pub use fanout::*;
+pub use vnet::*;
 
 /// The request behind `PACKET_RX_RING` with `TPACKET_V3`.
 // [`tpacket_req3`]: https://elixir.bootlin.com/linux/v6.12.117/source/include/uapi/linux/if_packet.h#L282
@@ -156,21 +161,6 @@ pub struct tpacket_stats_v3 {
     pub tp_freeze_q_cnt: u32,
 }
 
-/// A mode of an interface, such as promiscuous (`packet_mreq`).
-// [`packet_mreq`]: https://elixir.bootlin.com/linux/v6.12.117/source/include/uapi/linux/if_packet.h#L297
-#[repr(C)]
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct packet_mreq {
-    /// The interface.
-    pub mr_ifindex: i32,
-    /// `PACKET_MR_PROMISC` …
-    pub mr_type: u16,
-    /// Bytes of the address.
-    pub mr_alen: u16,
-    /// The address.
-    pub mr_address: [u8; 8],
-}
-
 /// Packet headers are aligned to this many bytes; block descriptors to 8.
 // [`TPACKET_ALIGNMENT`]: https://elixir.bootlin.com/linux/v6.12.117/source/include/uapi/linux/if_packet.h#L145
 pub const TPACKET_ALIGNMENT: usize = 16;
@@ -226,10 +216,6 @@ pub const PACKET_MULTICAST: u8 = 2;
 pub const PACKET_OTHERHOST: u8 = 3;
 /// Sent by this host.
 pub const PACKET_OUTGOING: u8 = 4;
-
-/// Receive all packets on the interface, including those to other hosts.
-// [`PACKET_MR_PROMISC`]: https://elixir.bootlin.com/linux/v6.12.117/source/include/uapi/linux/if_packet.h#L316
-pub const PACKET_MR_PROMISC: u16 = 1;
 
 /// Timestamp packets with the kernel's clock (`SOF_TIMESTAMPING_SOFTWARE`).
 // [`SOF_TIMESTAMPING_SOFTWARE`]: https://elixir.bootlin.com/linux/v6.12.117/source/include/uapi/linux/net_tstamp.h#L22

@@ -1,6 +1,9 @@
 //! The settings of a capture.
 
-use netring_sys::{Error, Filter, Profile};
+mod membership;
+mod namespace;
+
+use netring_sys::{Error, Filter, Membership, Namespace, Profile};
 
 use super::XdpCapture;
 use crate::injector::XdpInjector;
@@ -42,6 +45,9 @@ pub struct CaptureBuilder {
     pub(super) options: SocketOptions,
     pub(super) multi_buffer: Option<bool>,
     pub(super) promiscuous: bool,
+    pub(super) all_multicast: bool,
+    pub(super) addresses: Vec<Membership>,
+    pub(super) namespace: Option<Namespace>,
     pub(super) feed: FeedBy,
     pub(super) attach_mode: AttachMode,
     pub(super) default_action: DefaultAction,
@@ -76,6 +82,9 @@ impl CaptureBuilder {
             options: SocketOptions::default(),
             multi_buffer: None,
             promiscuous: false,
+            all_multicast: false,
+            addresses: Vec::new(),
+            namespace: None,
             feed: FeedBy::Generated,
             attach_mode: AttachMode::BestAvailable,
             default_action: DefaultAction::Pass,
@@ -87,7 +96,7 @@ impl CaptureBuilder {
     }
 
     /// The name of the interface to capture from, in the network namespace of the thread that calls
-    /// [`build`](Self::build). Must be given.
+    /// [`build`](Self::build), or in the given [namespace](Self::namespace). Must be given.
     pub fn interface(mut self, name: &str) -> Self {
         name.clone_into(&mut self.interface);
         self
@@ -271,7 +280,8 @@ impl CaptureBuilder {
     /// some cards stamp only some packets: the others have the time of their batch, so the two
     /// clocks would be mixed.
     ///
-    /// Hardware timestamps have to be enabled on the card (`SIOCSHWTSTAMP`, as `hwstamp_ctl` does).
+    /// Hardware timestamps have to be enabled on the card, by
+    /// [`HardwareTimestamps`](netring_sys::HardwareTimestamps) or `hwstamp_ctl`.
     pub const fn hardware_timestamps(mut self, hardware_timestamps: bool) -> Self {
         self.hardware_timestamps = hardware_timestamps;
         self

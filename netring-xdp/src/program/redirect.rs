@@ -128,7 +128,8 @@ impl Redirect {
 
     /// Writes what the driver of `interface` knows about each packet before it:
     /// [`Metadata`](super::Metadata) (kernel 6.3). Default: no. The program is bound to this
-    /// interface, and runs in native mode only.
+    /// interface, and runs in native mode only. Load it in the network namespace of the interface
+    /// ([`Interface::inside`]).
     ///
     /// It is not an error if a driver does not know something: the metadata of each packet says
     /// what is present.

@@ -25,4 +25,5 @@ mod merging;
 )]
 mod program;
 mod programs;
+mod statistics;
 mod wire_len;

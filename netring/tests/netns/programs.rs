@@ -286,6 +286,26 @@ fn first_prints_each_flow_as_it_starts_and_ends() {
     assert_eq!(said.out.len(), 3, "{said:?}");
 }
 
+/// A veth pair has no clock: the program says so, and each packet says whose time it has.
+#[test]
+#[ignore = "needs a network namespace: cargo xtask test-netns"]
+fn hardware_timestamps_says_where_there_are_none() {
+    let _ns = Netns::enter().unwrap();
+    let (program, sender) = capturing("hardware_timestamps", &["v1", "3"]);
+    let lengths = [60, 300, 1514];
+    send(&sender, &lengths.map(|len| numbered(1, len)));
+    let mut said = program.end();
+    assert_eq!(said.out.remove(0), "v1: no hardware timestamps");
+    let (packets, balance) = packets_and_balance(&said);
+    let facts = packets.iter().map(|line| line.split_once(' ').unwrap());
+    for ((clock, len), expected) in facts.zip(lengths) {
+        // The kernel stamps a packet early if any program of the machine asked for it.
+        assert!(["Software", "Socket"].contains(&clock), "{clock}");
+        assert_eq!(len, format!("{expected} bytes"));
+    }
+    assert_eq!((packets.len(), balance), (3, "offered 3, dropped 0"));
+}
+
 /// 64 packets of 16 flows: each flow is with one worker, and the sum is exact.
 #[test]
 #[ignore = "needs a network namespace: cargo xtask test-netns"]

@@ -3,6 +3,7 @@
 mod auto;
 mod auto_advice;
 mod auto_filter;
+mod auto_namespace;
 mod auto_observes;
 mod auto_room;
 mod backends;

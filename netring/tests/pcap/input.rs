@@ -64,7 +64,7 @@ fn what_cannot_be_opened_is_an_error_of_the_file_or_of_the_interface() {
     assert!(error.contains("/no/such.pcap"), "{error}");
     let error = Input::from_interface("no-such-name").unwrap_err();
     assert!(
-        matches!(&error, Error::NoSuchInterface { name } if name == "no-such-name"),
+        matches!(&error, Error::NoSuchInterface { name, .. } if name == "no-such-name"),
         "{error}"
     );
 }

@@ -212,7 +212,7 @@ fn a_program_is_refused_where_there_is_none_and_once_nobody_is_left() {
 fn an_interface_that_does_not_exist_is_named() {
     let _ns = Netns::enter().unwrap();
     match FanoutGroup::open(small("nothing"), one()) {
-        Err(Error::NoSuchInterface { name }) => assert_eq!(name, "nothing"),
+        Err(Error::NoSuchInterface { name, .. }) => assert_eq!(name, "nothing"),
         other => panic!("{other:?}"),
     }
 }

@@ -9,7 +9,9 @@ use super::monitor::LinkMonitor;
 use super::pace::Pace;
 use super::stop::StopHandle;
 use super::{LINK, PACE, SOCKET, STOP};
-use crate::syscall::{epoll, epoll_add, epoll_ready, poll_readable, take_socket_error};
+use crate::syscall::{
+    epoll, epoll_add, epoll_ready, network_namespace, poll_readable, take_socket_error,
+};
 use crate::{Count, Error, Interface, SyscallError};
 
 /// The descriptor that a live source waits on (an epoll set): readable if there may be packets,
@@ -27,8 +29,8 @@ pub struct Waiter {
 }
 
 impl Waiter {
-    /// Creates a waiter for `socket`, which is bound to `interface`. Call it in the network
-    /// namespace of the two.
+    /// Creates a waiter for `socket`, which is bound to `interface`. If the interface was not
+    /// looked up in a [given namespace](Interface::namespace), call it in that of the two.
     ///
     /// It does not fail in a sandbox that forbids netlink: see
     /// [`why_link_unwatched`](Self::why_link_unwatched).
@@ -37,7 +39,8 @@ impl Waiter {
     /// The failed call: there are too many open files, or not enough memory.
     pub fn new(socket: BorrowedFd<'_>, interface: &Interface) -> Result<Self, Error> {
         let mut waiter = Self::without_interface(socket)?;
-        let link = waiter.link.insert(Box::new(LinkWatch::new(interface)?));
+        let link = interface.inside(|| LinkWatch::new(interface))?;
+        let link = waiter.link.insert(Box::new(link?));
         if let Some(link) = link.fd() {
             epoll_add(waiter.set.as_fd(), link, LINK)?;
         }
@@ -84,12 +87,31 @@ impl Waiter {
     }
 
     /// Returns a monitor of `interface`, which is the one of the waiter, for another thread or
-    /// task. A stop of the source ends it. Call it in the network namespace of the interface.
+    /// task. A stop of the source ends it.
     ///
     /// # Errors
-    /// The errors of [`LinkMonitor::new`].
+    /// The errors of [`LinkMonitor::new`]; [`Error::Config`] if the interface was not looked up in
+    /// a given namespace and the calling thread is in another one than it.
     pub fn link_monitor(&self, interface: &Interface) -> Result<LinkMonitor, Error> {
-        LinkMonitor::until(interface, self.stop.clone())
+        let monitor = LinkMonitor::until(interface, self.stop.clone())?;
+        let namespace = |watch: Option<&LinkWatch>| {
+            let cookie = watch.and_then(LinkWatch::fd).map(network_namespace);
+            Ok::<_, SyscallError>(cookie.transpose()?.flatten())
+        };
+        match (
+            namespace(self.link.as_deref())?,
+            namespace(Some(monitor.watch()))?,
+        ) {
+            (Some(ours), Some(there)) if ours != there => Err(Error::Config {
+                setting: "network namespace",
+                why: format!(
+                    "{} is in another one than this thread: call this from a thread in that \
+                     namespace, or open the capture with `namespace`",
+                    interface.name
+                ),
+            }),
+            _ => Ok(monitor),
+        }
     }
 
     /// Adds another socket of the same source: that of another queue of the interface.

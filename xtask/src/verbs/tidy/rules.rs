@@ -36,6 +36,7 @@ pub(super) const UNSAFE_FILES: &[&str] = &[
     "netring-sys/src/syscall/ioctl.rs",
     "netring-sys/src/syscall/link.rs",
     "netring-sys/src/syscall/mmap.rs",
+    "netring-sys/src/syscall/namespace.rs",
     "netring-sys/src/syscall/packet.rs",
     "netring-sys/src/syscall/page.rs",
     "netring-sys/src/syscall/poll.rs",
