@@ -17,6 +17,7 @@
 mod broadcast;
 mod ends;
 mod fanout;
+mod files;
 mod flow;
 mod generator;
 mod latency;
@@ -62,6 +63,7 @@ const BENCHES: &[(&str, Bench)] = &[
     ("pacing", pacing::run),
     ("xdp", xdp::run),
     ("xdp-instructions", xdp_instructions::run),
+    ("files", files::run),
     ("soak", soak::run),
 ];
 
