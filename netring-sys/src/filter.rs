@@ -37,6 +37,7 @@ mod decode;
 mod expr;
 mod fact;
 mod listing;
+mod machine;
 mod matcher;
 mod op;
 
