@@ -25,7 +25,8 @@ packets, and compares which it selects with tcpdump. Prints a line per differenc
 not installed. Captures of link types that filters cannot be compiled for are left out and counted. Without a file it takes
 xtask/src/tools/conformance_filter/expressions.txt.";
 
-const OWN: &str = include_str!("conformance_filter/expressions.txt");
+/// The expressions that are compared if no file is given.
+pub(crate) const EXPRESSIONS: &str = include_str!("conformance_filter/expressions.txt");
 
 pub(crate) fn run(args: &[String]) -> Result<()> {
     let args: Vec<_> = args.iter().map(String::as_str).collect();
@@ -34,7 +35,7 @@ pub(crate) fn run(args: &[String]) -> Result<()> {
             println!("{HELP}");
             Ok(())
         }
-        [dir] => check(Path::new(dir), OWN),
+        [dir] => check(Path::new(dir), EXPRESSIONS),
         [dir, expressions] => check(Path::new(dir), &std::fs::read_to_string(expressions)?),
         _ => Err(format!("expected a folder\n\n{HELP}").into()),
     }
