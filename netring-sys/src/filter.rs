@@ -46,7 +46,7 @@ use crate::kernel::filter::SockFilter;
 
 pub use expr::Expr;
 pub use expr::build::Number;
-pub use expr::tree::{Inside, Layer, Protocol, Relation, Side, Transport};
+pub use expr::tree::{Inside, Layer, LlcFrame, Protocol, Relation, Side, Transport};
 pub use matcher::Matcher;
 pub use op::{Ancillary, Argument, Arithmetic, Comparison, Op, Register, Width};
 

@@ -61,14 +61,15 @@ fn condition(terms: &mut Terms, node: &Node) -> Result<Bool, String> {
             .collect::<Result<Vec<_>, _>>()
     };
     Ok(match node {
-        Node::And(all) => Bool::and(parts(terms, all)?),
-        Node::Or(any) => Bool::or(parts(terms, any)?),
-        Node::Not(inside) => condition(terms, inside)?.not(),
+        Node::And(all, _) => Bool::and(parts(terms, all)?),
+        Node::Or(any, _) => Bool::or(parts(terms, any)?),
+        Node::Not(inside, _) => condition(terms, inside)?.not(),
         Node::Is(primitive) => terms.term(primitive)?,
         Node::Compare {
             left,
             relation,
             right,
         } => load::compare(terms, left, *relation, right)?,
+        Node::TooDeep => return Err(load::too_deep()),
     })
 }

@@ -3,6 +3,7 @@
 mod arith;
 pub(super) mod build;
 mod cursor;
+pub(super) mod depth;
 mod id;
 mod lex;
 mod names;

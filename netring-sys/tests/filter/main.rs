@@ -2,6 +2,7 @@
 //! the kernel's.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on ends there")]
 
+mod bounds;
 mod expressions;
 mod facts;
 mod machine;

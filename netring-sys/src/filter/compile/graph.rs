@@ -4,11 +4,15 @@ use std::collections::HashMap;
 
 use super::values::{Bool, Test, Val, Value, Values, With, compute, holds};
 use crate::filter::op::Comparison;
+use crate::kernel::filter::BPF_MAXINSNS;
 
 /// A node, by its place; the first two are the verdicts. A node leads to lower places only.
 pub(super) type Node = usize;
 pub(super) const REJECT: Node = 0;
 pub(super) const ACCEPT: Node = 1;
+
+/// More tests than this are never reduced to as many instructions as a program may have.
+const MAX_TESTS: usize = 4 * BPF_MAXINSNS;
 
 /// How many earlier outcomes are remembered on the way to a test.
 const MAX_FACTS: usize = 64;
@@ -32,6 +36,12 @@ impl Graph {
     pub(super) fn of(condition: &Bool, values: &Values) -> Result<(Self, Node), String> {
         let mut graph = Self::default();
         let mut root = graph.build(condition, ACCEPT, REJECT)?;
+        if graph.steps.len() > MAX_TESTS {
+            let tests = graph.steps.len();
+            return Err(format!(
+                "it takes {tests} tests; a program has up to {BPF_MAXINSNS} instructions"
+            ));
+        }
         // Each round can decide tests that the round before made decidable.
         for _ in 0..8 {
             let (next, next_root) = graph.threaded(root, values);
@@ -114,7 +124,10 @@ impl Graph {
             let mut lead = |outcome: bool, to: Node| {
                 let mut known = known.clone();
                 if known.len() == MAX_FACTS {
-                    known.remove(0);
+                    // That something is not one of many numbers says least.
+                    let least =
+                        |(test, outcome): &(Test, bool)| !outcome && test.cond == Comparison::Eq;
+                    known.remove(known.iter().position(least).unwrap_or(0));
                 }
                 known.push((step.test, outcome));
                 let mut to = to;
@@ -124,6 +137,8 @@ impl Graph {
                     to = if outcome { next.yes } else { next.no };
                 }
                 match &mut facts[to] {
+                    // Behind a verdict nothing is decided.
+                    _ if to <= ACCEPT => {}
                     Some(common) => common.retain(|fact| known.contains(fact)),
                     none => *none = Some(known),
                 }
