@@ -194,12 +194,16 @@ impl CaptureBuilder {
         self
     }
 
-    /// A classic BPF [`Filter`]: packets for which it returns 0 are rejected, and the kernel does
-    /// not count them. Default: all packets. [`build`](Self::build) checks it.
+    /// Which packets to take: a [`Filter`], from text (`"tcp port 443".parse::<Filter>()?`), typed
+    /// parts ([`Expr`](netring_sys::filter::Expr)) or a classic BPF program. Default: all packets.
     ///
-    /// Any other constant that it returns accepts the packet whole; [`snap_len`](Self::snap_len)
-    /// sets how much of it is kept. A program that returns its accumulator does cut packets to that
-    /// length.
+    /// It runs in the kernel: rejected packets never enter the ring, and are not counted.
+    /// [`build`](Self::build) compiles an expression for the interface's link type, and refuses one
+    /// that has no meaning there. A VLAN tag means the same beside the bytes, where the kernel
+    /// keeps it, as in them.
+    ///
+    /// A packet that is accepted is kept whole; [`snap_len`](Self::snap_len) sets how much of it is
+    /// kept. Only a program that returns its accumulator cuts packets itself, to that length.
     #[doc(alias = "SO_ATTACH_FILTER")]
     pub fn filter(mut self, filter: impl Into<Filter>) -> Self {
         self.filter = Some(filter.into());

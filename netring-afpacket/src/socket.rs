@@ -3,12 +3,13 @@
 use std::io;
 use std::os::fd::{BorrowedFd, OwnedFd};
 
+use netring_sys::filter::Program;
 use netring_sys::kernel::filter::{BPF_RET_K, SockFilter};
 use netring_sys::kernel::packet::{
     SOF_TIMESTAMPING_RAW_HARDWARE, SOF_TIMESTAMPING_SOFTWARE, SOF_TIMESTAMPING_SYS_HARDWARE,
 };
 use netring_sys::syscall::{attach_filter, bind_packet, packet_socket};
-use netring_sys::{Error, Filter, Interface, SyscallError};
+use netring_sys::{Error, Interface, SyscallError};
 
 /// Which clock stamps the packets. Each packet reports the clock that it really got
 /// ([`Timestamp::clock`](netring_sys::Timestamp::clock)).
@@ -49,10 +50,10 @@ pub(crate) fn bind(fd: BorrowedFd<'_>, interface: &Interface, protocol: u16) -> 
 /// Attaches the filter, and the snap length, which is a matter of the filter too.
 pub(crate) fn attach(
     fd: BorrowedFd<'_>,
-    filter: Option<&Filter>,
+    filter: Option<&Program>,
     snap_len: Option<u32>,
 ) -> Result<(), Error> {
-    let Some(program) = program(filter.map(Filter::instructions), snap_len) else {
+    let Some(program) = program(filter.map(Program::instructions), snap_len) else {
         return Ok(());
     };
     attach_filter(fd, &program).map_err(|error| {

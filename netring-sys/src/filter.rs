@@ -1,158 +1,170 @@
-//! Filters: a language, its compiler to classic BPF, the type that every capture takes, the
-//! kernel's rules, a listing, and an interpreter.
+//! Filters: one type that every place takes, and what it is made of.
 //!
-//! - [`Expr`]: an expression, as text or built from parts, that is compiled to a filter;
-//! - [`Filter`]: a program, to pass to a builder or to print;
-//! - [`Filter::decode`]: the kernel's own checks, and the instructions as [`Op`]s, for translators;
+//! - [`Filter`]: an expression or a program, for the builders of captures, for [`Matcher`] and for
+//!   [`Filtered`](crate::adapters::Filtered);
+//! - [`Expr`]: an expression in the language of tcpdump, as text or built from typed parts. Its
+//!   documentation describes the language, and its differences to libpcap;
+//! - [`Program`]: classic BPF, checked by the kernel's own rules, and decoded into [`Op`]s for
+//!   translators;
 //! - [`Matcher`]: runs a filter over packets of any source, in user space.
 //!
-//! Everything here is a pure function of the program and the packet, so a filter means the same in
+//! Everything here is a pure function of the filter and the packet, so a filter means the same in
 //! the kernel, in an XDP program and over a capture file.
-//!
-//! ```
-//! use netring_sys::kernel::filter::SockFilter;
-//! use netring_sys::{Clock, Filter, LinkType, Matcher, Packet, Timestamp};
-//!
-//! // `ether proto 0x0806`
-//! let arp = Filter::from([
-//!     SockFilter::stmt(0x28, 12),
-//!     SockFilter::jump(0x15, 0x0806, 0, 1),
-//!     SockFilter::stmt(0x06, u32::MAX),
-//!     SockFilter::stmt(0x06, 0),
-//! ]);
-//! let matcher = Matcher::new(arp)?;
-//! let mut frame = [0; 60];
-//! let matches = |frame: &[u8]| {
-//!     let time = Timestamp::from_nanos(0, Clock::Unknown);
-//!     matcher.matches(&Packet::new(frame, time, LinkType::ETHERNET))
-//! };
-//! assert!(!matches(&frame));
-//! frame[12..14].copy_from_slice(&[0x08, 0x06]);
-//! assert!(matches(&frame));
-//! # Ok::<(), netring_sys::Error>(())
-//! ```
 
 mod compile;
 mod decode;
 mod expr;
 mod fact;
+mod interfaces;
 mod listing;
 mod machine;
 mod matcher;
 mod op;
+mod program;
 
-use crate::Error;
+use std::fmt;
+use std::str::FromStr;
+
 use crate::kernel::filter::SockFilter;
+use crate::{Error, LinkType};
 
 pub use expr::Expr;
 pub use expr::build::Number;
 pub use expr::tree::{Inside, Layer, LlcFrame, Protocol, Relation, Side, Transport};
 pub use matcher::Matcher;
 pub use op::{Ancillary, Argument, Arithmetic, Comparison, Op, Register, Width};
+pub use program::Program;
 
-/// A classic BPF program, as packet sockets take it (`SO_ATTACH_FILTER`). It runs for each packet
-/// and returns how many bytes to keep, 0 to reject the packet.
-///
-/// Builders take anything that converts into one: a vector, a slice or an array of [`SockFilter`].
-/// A filter is checked when it is used: by [`check`](Self::check), by a builder's `build`, or by
-/// [`Matcher::new`]. Its `Display` form is the syntax of the kernel's `bpf_asm`.
+/// Which packets to take: an expression, or a classic BPF program. Every place that filters takes
+/// one: packet sockets, XDP programs, capture files and any other source.
 ///
 /// ```
-/// use netring_sys::kernel::filter::SockFilter;
-/// use netring_sys::{Clock, Filter, LinkType, Matcher, Packet, Timestamp};
+/// use netring_sys::filter::{Expr, Side, Transport};
+/// use netring_sys::{Filter, LinkType, Matcher, Packet, Timestamp};
 ///
-/// // IPv4 over Ethernet.
-/// let filter = Filter::from([
-///     SockFilter::stmt(0x28, 12),
-///     SockFilter::jump(0x15, 0x800, 0, 1),
-///     SockFilter::stmt(0x06, u32::MAX),
-///     SockFilter::stmt(0x06, 0),
-/// ]);
-/// assert_eq!(
-///     filter.to_string(),
-///     "l0: ldh [12]\nl1: jeq #0x800, l2, l3\nl2: ret #0xffffffff\nl3: ret #0\n"
-/// );
+/// let filter: Filter = "tcp dst port 443 and not net 10.0.0.0/8".parse()?;
+/// let net = Expr::net(Side::Either, [10, 0, 0, 0], 8)?;
+/// let built = Expr::port(Transport::Tcp, Side::Dst, 443).and(!net);
+/// assert_eq!(filter, built.into());
 ///
-/// let matcher = Matcher::new(&filter)?;
-/// let mut frame = [0; 60];
-/// frame[12..14].copy_from_slice(&[0x08, 0x00]);
-/// assert!(matcher.matches(&Packet::new(&frame, Timestamp::EPOCH, LinkType::ETHERNET)));
-///
-/// let endless = Filter::from([SockFilter::stmt(0x05, 7)]);
-/// assert_eq!(
-///     endless.check().unwrap_err().to_string(),
-///     "filter: instruction 0 (code 0x05, k 0x7): it jumps out of the program"
-/// );
+/// let matcher = Matcher::new(filter)?;
+/// let arp = [0; 60];
+/// assert!(!matcher.matches(&Packet::new(&arp, Timestamp::EPOCH, LinkType::ETHERNET)));
 /// # Ok::<(), netring_sys::Error>(())
 /// ```
-#[doc(alias = "sock_fprog")]
-#[doc(alias = "SO_ATTACH_FILTER")]
+///
+/// Where it is made from:
+///
+/// - Text in the language of tcpdump ([`Expr`] describes it): `"udp port 53".parse::<Filter>()?`.
+/// - Typed parts: [`Expr`] converts into a filter.
+/// - A [`Program`], or a vector, a slice or an array of [`SockFilter`], for what expressions cannot
+///   say.
+///
+/// Each place compiles an expression itself, because it knows the link type of its packets and
+/// where they have a VLAN tag. The verdict on a packet is the same everywhere, and a packet that is
+/// accepted is never cut. A place that cannot express the filter, or a term of it, refuses it with
+/// the reason: `inbound` is not in the bytes that an XDP program sees, and `vlan` not in packets
+/// of a tunnel. It is never replaced by a filter that lets more or fewer packets through.
+///
+/// A program runs as it is, in each place and on each link type, so its author has to know both.
+///
+/// Its `Display` form is the text of the expression, which parses to an equal filter, or the
+/// listing of the program.
+#[doc(alias = "bpf")]
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct Filter {
-    program: Vec<SockFilter>,
+pub struct Filter(Kind);
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+enum Kind {
+    Expr(Expr),
+    Program(Program),
 }
 
 impl Filter {
-    /// The instructions, in order.
-    pub fn instructions(&self) -> &[SockFilter] {
-        &self.program
+    /// The program for a place that sees nothing but the bytes of a frame, with the VLAN tags in
+    /// them, such as an XDP program.
+    ///
+    /// # Errors
+    /// [`Error::Config`]: those of [`Expr::for_bytes`], or of [`Program::check`].
+    pub fn for_bytes(&self, link_type: LinkType) -> Result<Program, Error> {
+        self.compiled(|expr| expr.for_bytes(link_type))
     }
 
-    /// Checks the program by the kernel's rules (`bpf_check_classic`): 1 to 4096 known
-    /// instructions, forward jumps inside the program, no division by a constant 0, no shift by
-    /// more than 31, no load of a memory word before it is stored, and a return at the end.
+    /// The program for a packet socket on an interface of this link type.
     ///
-    /// The kernel can still refuse a program that passes: one that exceeds `net.core.optmem_max`,
-    /// or becomes too long in the kernel's own translation.
+    /// # Errors
+    /// [`Error::Config`]: those of [`Expr::for_live_socket`], or of [`Program::check`].
+    pub fn for_live_socket(&self, link_type: LinkType) -> Result<Program, Error> {
+        self.compiled(|expr| expr.for_live_socket(link_type))
+    }
+
+    /// The program for a packet socket that is bound to no interface, and so receives packets of
+    /// several link types.
+    ///
+    /// # Errors
+    /// [`Error::Config`]: those of [`Expr::for_all_interfaces`], or of [`Program::check`].
+    pub fn for_all_interfaces(&self) -> Result<Program, Error> {
+        self.compiled(Expr::for_all_interfaces)
+    }
+
+    /// The program, if the filter is one; `None` for an expression, whose program depends on the
+    /// place and the link type.
+    pub const fn as_program(&self) -> Option<&Program> {
+        match &self.0 {
+            Kind::Program(program) => Some(program),
+            Kind::Expr(_) => None,
+        }
+    }
+
+    /// Checks what does not depend on the place: a program by the kernel's rules
+    /// ([`Program::check`]). An expression is checked by the place that compiles it.
     ///
     /// # Errors
     /// [`Error::Config`], which names the instruction.
     pub fn check(&self) -> Result<(), Error> {
-        self.decode().map(drop)
+        self.as_program().map_or(Ok(()), Program::check)
     }
 
-    /// Decodes the instructions into one [`Op`] each, with operands and jump targets, after the
-    /// checks of [`check`](Self::check).
-    ///
+    fn compiled(
+        &self,
+        compile: impl FnOnce(&Expr) -> Result<Program, Error>,
+    ) -> Result<Program, Error> {
+        match &self.0 {
+            Kind::Expr(expr) => compile(expr),
+            Kind::Program(program) => program.check().map(|()| program.clone()),
+        }
+    }
+}
+
+/// Parses an expression.
+impl FromStr for Filter {
+    type Err = Error;
+
     /// # Errors
-    /// [`Error::Config`], which names the instruction.
-    pub fn decode(&self) -> Result<Vec<Op>, Error> {
-        decode::program(&self.program)
-    }
-
-    /// Creates the error for an instruction `at` that a translator or interpreter does not support.
-    pub fn refuse(&self, at: usize, why: &str) -> Error {
-        decode::refused_at(at, self.program.get(at).copied(), why)
+    /// [`Error::Config`], which names the column, what was expected, and the nearest word.
+    fn from_str(text: &str) -> Result<Self, Error> {
+        text.parse().map(|expr| Self(Kind::Expr(expr)))
     }
 }
 
-impl From<Vec<SockFilter>> for Filter {
-    fn from(program: Vec<SockFilter>) -> Self {
-        Self { program }
+impl fmt::Display for Filter {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.0 {
+            Kind::Expr(expr) => expr.fmt(f),
+            Kind::Program(program) => program.fmt(f),
+        }
     }
 }
 
-impl From<&Vec<SockFilter>> for Filter {
-    fn from(program: &Vec<SockFilter>) -> Self {
-        program.clone().into()
+impl From<Expr> for Filter {
+    fn from(expr: Expr) -> Self {
+        Self(Kind::Expr(expr))
     }
 }
 
-impl From<&[SockFilter]> for Filter {
-    fn from(program: &[SockFilter]) -> Self {
-        program.to_vec().into()
-    }
-}
-
-impl<const N: usize> From<[SockFilter; N]> for Filter {
-    fn from(program: [SockFilter; N]) -> Self {
-        program.to_vec().into()
-    }
-}
-
-impl<const N: usize> From<&[SockFilter; N]> for Filter {
-    fn from(program: &[SockFilter; N]) -> Self {
-        program.to_vec().into()
+impl From<&Expr> for Filter {
+    fn from(expr: &Expr) -> Self {
+        expr.clone().into()
     }
 }
 
@@ -160,4 +172,25 @@ impl From<&Self> for Filter {
     fn from(filter: &Self) -> Self {
         filter.clone()
     }
+}
+
+/// What a program is made from makes a filter too.
+macro_rules! from_programs {
+    ($([$($generic:tt)*] $from:ty,)*) => {$(
+        impl<$($generic)*> From<$from> for Filter {
+            fn from(program: $from) -> Self {
+                Self(Kind::Program(program.into()))
+            }
+        }
+    )*};
+}
+
+from_programs! {
+    [] Program,
+    [] &Program,
+    [] Vec<SockFilter>,
+    [] &Vec<SockFilter>,
+    [] &[SockFilter],
+    [const N: usize] [SockFilter; N],
+    [const N: usize] &[SockFilter; N],
 }

@@ -10,7 +10,7 @@
 //! - [`PacketWriter`]: the contract for writing packets with their metadata, as a capture file
 //!   does;
 //! - [`adapters`]: sources around sources, built on the contract alone;
-//! - [`Filter`] and [`Matcher`]: classic BPF filters, for the kernel and for any source;
+//! - [`Filter`] and [`Matcher`]: expressions and classic BPF, for the kernel and for any source;
 //! - [`Stats`] and [`SinkStats`]: what became of every packet;
 //! - [`Error`]: what failed, and what to do about it; [`ParseError`]: text that is not the value
 //!   that it should be.

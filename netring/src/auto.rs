@@ -54,8 +54,10 @@
 //!   With AF_XDP it is beside them if the card or the sending stack moved it there before the
 //!   XDP program ran, and otherwise in the bytes. In generic mode AF_XDP cannot see a tag that is
 //!   beside the bytes: [`XdpCapture::why_no_metadata`].
-//! - A [filter](Builder::filter) therefore sees the bytes behind the tag with AF_PACKET, and with
-//!   AF_XDP the tag itself if it is in the bytes.
+//! - A [filter](Builder::filter) that is an expression means the same with all of them, but AF_XDP
+//!   judges a packet whose tag is beside the bytes as if it had none. A filter that is a classic
+//!   BPF program sees the bytes as they are: behind the tag with AF_PACKET, and with AF_XDP the tag
+//!   itself if it is in the bytes.
 //! - Offloads merge packets of a connection into one of up to 64 KiB (512 KiB with BIG TCP).
 //!   AF_PACKET and AF_XDP in generic mode deliver it in one piece; in native mode packets are as
 //!   they were on the wire.
@@ -158,12 +160,13 @@ impl Builder {
         self
     }
 
-    /// A classic BPF [`Filter`]: packets for which it returns 0 are rejected, with any backend.
-    /// Default: all packets.
+    /// Which packets to take, with any backend: a [`Filter`], from text
+    /// (`"tcp port 443".parse::<Filter>()?`), typed parts ([`Expr`](crate::filter::Expr)) or a
+    /// classic BPF program. Default: all packets.
     ///
-    /// A backend that cannot express the program is not opened: AF_XDP sees only the bytes of a
-    /// packet ([`Redirect::filter`](netring_xdp::program::Redirect::filter)). Packets that AF_XDP
-    /// rejects go to the host's own stack.
+    /// A backend that cannot express it is not opened: AF_XDP sees only the bytes of a packet
+    /// ([`Redirect::filter`](netring_xdp::program::Redirect::filter)). Packets that AF_XDP rejects
+    /// go to the host's own stack.
     pub fn filter(mut self, filter: impl Into<Filter>) -> Self {
         self.filter = Some(filter.into());
         self

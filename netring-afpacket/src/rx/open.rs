@@ -55,7 +55,9 @@ fn prepare(builder: &CaptureBuilder) -> Result<Capture, Error> {
         set_packet_ignore_outgoing(fd, ignore)?;
     }
     socket::bind(fd, &interface, 0)?;
-    socket::attach(fd, builder.filter.as_ref(), builder.snap_len)?;
+    let filter = builder.filter.as_ref();
+    let filter = filter.map(|filter| filter.for_live_socket(interface.link_type()));
+    socket::attach(fd, filter.transpose()?.as_ref(), builder.snap_len)?;
 
     let features = match builder.rx_hash {
         true => TP_FT_REQ_FILL_RXHASH,

@@ -26,25 +26,53 @@ pub(super) enum Dialect {
     Live,
 }
 
+/// What becomes of a term about headers that no packet of the link type has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Absent {
+    /// The expression is refused.
+    Refused,
+    /// The term does not hold, nor does one that follows what it would have moved the headers by.
+    False,
+}
+
+/// The link types that expressions are compiled for. The first is the most frequent one.
+pub(super) const LINK_TYPES: [LinkType; 13] = [
+    LinkType::ETHERNET,
+    LinkType::RAW_IP,
+    LinkType::DLT_RAW,
+    LinkType::DLT_RAW_OPENBSD,
+    LinkType::IPV4,
+    LinkType::IPV6,
+    LinkType::NULL,
+    LinkType::LOOP,
+    LinkType::LINUX_SLL,
+    LinkType::LINUX_SLL2,
+    LinkType::PPP,
+    LinkType::PPP_HDLC,
+    LinkType::C_HDLC,
+];
+
 /// Compiles an expression, or says why that is impossible.
 pub(super) fn program(
     node: &Node,
     link: LinkType,
     dialect: Dialect,
+    absent: Absent,
 ) -> Result<Vec<SockFilter>, String> {
     let Some(layers) = Layers::of(link) else {
-        return Err(format!(
-            "filter expressions are not available for the link type {link:?}; they are for \
-             Ethernet, raw IP, NULL, LOOP, LINUX_SLL, LINUX_SLL2, PPP and C_HDLC"
-        ));
+        return Err(no_expressions(link));
     };
-    let mut terms = Terms {
-        values: Values::default(),
-        layers,
-        dialect,
+    let mut compiler = Compiler {
+        terms: Terms {
+            values: Values::default(),
+            layers,
+            dialect,
+        },
+        absent,
+        is_lost: false,
     };
-    let condition = condition(&mut terms, node)?;
-    let mut values = terms.values;
+    let condition = compiler.condition(node)?;
+    let mut values = compiler.terms.values;
     let mut condition = group::grouped(condition);
     if dialect == Dialect::Live && link == LinkType::ETHERNET {
         condition = tagged::live(condition, &mut values);
@@ -53,23 +81,67 @@ pub(super) fn program(
     emit::program(&graph, root, &values)
 }
 
-fn condition(terms: &mut Terms, node: &Node) -> Result<Bool, String> {
-    let parts = |terms: &mut Terms, nodes: &[Node]| {
-        nodes
-            .iter()
-            .map(|node| condition(terms, node))
-            .collect::<Result<Vec<_>, _>>()
-    };
-    Ok(match node {
-        Node::And(all, _) => Bool::and(parts(terms, all)?),
-        Node::Or(any, _) => Bool::or(parts(terms, any)?),
-        Node::Not(inside, _) => condition(terms, inside)?.not(),
-        Node::Is(primitive) => terms.term(primitive)?,
-        Node::Compare {
-            left,
-            relation,
-            right,
-        } => load::compare(terms, left, *relation, right)?,
-        Node::TooDeep => return Err(load::too_deep()),
-    })
+/// Why nothing is compiled for a link type.
+pub(super) fn no_expressions(link: LinkType) -> String {
+    format!(
+        "filter expressions are not available for the link type {link:?}; they are for Ethernet, \
+         raw IP, NULL, LOOP, LINUX_SLL, LINUX_SLL2, PPP and C_HDLC"
+    )
+}
+
+/// Adds up the terms of an expression.
+struct Compiler {
+    terms: Terms,
+    absent: Absent,
+    /// Whether what follows is behind a header that no packet has.
+    is_lost: bool,
+}
+
+impl Compiler {
+    fn condition(&mut self, node: &Node) -> Result<Bool, String> {
+        Ok(match node {
+            Node::And(all, _) => Bool::and(self.parts(all)?),
+            Node::Or(any, _) => Bool::or(self.parts(any)?),
+            Node::Not(inside, _) => self.condition(inside)?.not(),
+            Node::Is(_) | Node::Compare { .. } if self.is_lost => Bool::Is(false),
+            Node::TooDeep => return Err(load::too_deep()),
+            Node::Is(primitive) => {
+                let term = self.terms.term(primitive);
+                self.is_lost = term.is_err() && primitive.moves_headers();
+                self.or_absent(node, term)?
+            }
+            Node::Compare {
+                left,
+                relation,
+                right,
+            } => {
+                let term = load::compare(&mut self.terms, left, *relation, right);
+                self.or_absent(node, term)?
+            }
+        })
+    }
+
+    fn parts(&mut self, nodes: &[Node]) -> Result<Vec<Bool>, String> {
+        nodes.iter().map(|node| self.condition(node)).collect()
+    }
+
+    fn or_absent(&self, node: &Node, term: Result<Bool, String>) -> Result<Bool, String> {
+        match self.absent {
+            Absent::Refused => term.map_err(|why| format!("`{node}`: {why}")),
+            Absent::False => Ok(term.unwrap_or(Bool::Is(false))),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_list_of_link_types_is_complete() {
+        for link in (0..=u16::MAX).map(LinkType) {
+            let is_listed = LINK_TYPES.contains(&link);
+            assert_eq!(Layers::of(link).is_some(), is_listed, "{link:?}");
+        }
+    }
 }

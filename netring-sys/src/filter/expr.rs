@@ -9,31 +9,35 @@ mod lex;
 mod names;
 mod parse;
 mod ports;
+mod print;
 pub(super) mod tree;
 
 use std::str::FromStr;
 
-use super::Filter;
-use super::compile::{self, Dialect};
+use super::Program;
+use super::compile::{self, Absent, Dialect};
+use super::interfaces;
+use crate::kernel::filter::SockFilter;
 use crate::{Error, LinkType};
 use tree::Node;
 
 /// A filter expression: text in the language of tcpdump (pcap-filter), or built from its parts.
 ///
-/// An expression is compiled for the link type of a source, and for the place where the program
-/// runs: [`for_bytes`](Self::for_bytes) for XDP programs and capture files,
-/// [`for_live_socket`](Self::for_live_socket) for packet sockets. Both give one verdict per packet.
-/// The program keeps whole packets; it never cuts one.
+/// It converts into a [`Filter`](super::Filter), which every place compiles itself, for its link
+/// type and for where it has the VLAN tags. [`for_bytes`](Self::for_bytes) and
+/// [`for_live_socket`](Self::for_live_socket) compile it for other programs. Both give one verdict
+/// per packet. The program keeps whole packets; it never cuts one.
 ///
 /// ```
-/// use netring_sys::filter::{Expr, Protocol, Side, Transport};
-/// use netring_sys::{LinkType, Matcher};
+/// use netring_sys::LinkType;
+/// use netring_sys::filter::{Expr, Side, Transport};
 ///
 /// let text: Expr = "tcp dst port 443 and not net 10.0.0.0/8".parse()?;
 /// let built = Expr::port(Transport::Tcp, Side::Dst, 443)
 ///     .and(!Expr::net(Side::Either, [10, 0, 0, 0], 8)?);
 /// assert_eq!(text, built);
-/// let matcher = Matcher::new(text.for_bytes(LinkType::ETHERNET)?)?;
+/// assert_eq!(built.to_string(), "tcp dst port 443 and not net 10.0.0.0/8");
+/// assert_eq!(text.for_bytes(LinkType::ETHERNET)?.instructions().len(), 22);
 ///
 /// let why = "tcp and prot 80".parse::<Expr>().unwrap_err();
 /// assert_eq!(
@@ -95,7 +99,7 @@ impl Expr {
     /// # Errors
     /// [`Error::Config`] if the link type or its bytes cannot express a term, or the program would
     /// be longer than 4096 instructions.
-    pub fn for_bytes(&self, link_type: LinkType) -> Result<Filter, Error> {
+    pub fn for_bytes(&self, link_type: LinkType) -> Result<Program, Error> {
         self.compile(link_type, Dialect::Bytes)
     }
 
@@ -105,18 +109,59 @@ impl Expr {
     /// # Errors
     /// [`Error::Config`] as of [`for_bytes`](Self::for_bytes), and for a term that reads across the
     /// place of a VLAN tag, or at a computed offset from the start of the frame.
-    pub fn for_live_socket(&self, link_type: LinkType) -> Result<Filter, Error> {
+    pub fn for_live_socket(&self, link_type: LinkType) -> Result<Program, Error> {
         self.compile(link_type, Dialect::Live)
     }
 
-    fn compile(&self, link_type: LinkType, dialect: Dialect) -> Result<Filter, Error> {
-        match compile::program(&self.node, link_type, dialect) {
-            Ok(program) => Ok(program.into()),
-            Err(why) => Err(Error::Config {
-                setting: "filter",
-                why,
-            }),
-        }
+    /// Compiles the expression for a packet socket that is bound to no interface, and so receives
+    /// packets of several link types. The program looks at the hardware type of each packet's
+    /// interface (`SKF_AD_HATYPE`), and goes on with what the expression means there.
+    ///
+    /// - A term about headers that packets of an interface do not have, such as `vlan` or `ether
+    ///   host` on a tunnel, does not hold for them: most machines have a tunnel or two, and could
+    ///   otherwise not use these terms at all. `not vlan` therefore holds there, and nothing does
+    ///   that follows `vlan` in the text. On a socket of one such interface the term is refused,
+    ///   because it is a mistake.
+    /// - Packets of interfaces whose link type expressions are not available for, such as CAN or
+    ///   802.11, are rejected: nothing is known about them, and an interface of that kind can
+    ///   appear at any time. [`for_live_socket`](Self::for_live_socket) reports for a link type
+    ///   whether it is one of them.
+    ///
+    /// # Errors
+    /// [`Error::Config`] if the expression is not possible on Ethernet, as of
+    /// [`for_live_socket`](Self::for_live_socket), or the program would be longer than 4096
+    /// instructions.
+    #[doc(alias = "SKF_AD_HATYPE")]
+    pub fn for_all_interfaces(&self) -> Result<Program, Error> {
+        // On Ethernet a term that is impossible is a mistake.
+        self.for_live_socket(LinkType::ETHERNET)?;
+        made(interfaces::program(|link_type| {
+            compile::program(&self.node, link_type, Dialect::Live, Absent::False)
+        }))
+    }
+
+    fn compile(&self, link_type: LinkType, dialect: Dialect) -> Result<Program, Error> {
+        made(compile::program(
+            &self.node,
+            link_type,
+            dialect,
+            Absent::Refused,
+        ))
+    }
+}
+
+fn made(program: Result<Vec<SockFilter>, String>) -> Result<Program, Error> {
+    match program {
+        Ok(program) => Ok(program.into()),
+        Err(why) => Err(refused(why)),
+    }
+}
+
+/// The error for a filter that is not possible.
+pub(super) const fn refused(why: String) -> Error {
+    Error::Config {
+        setting: "filter",
+        why,
     }
 }
 
@@ -138,8 +183,5 @@ impl FromStr for Expr {
 /// The error for a place in the text, by its column from 1.
 fn mistake(text: &str, at: usize, why: &str) -> Error {
     let column = text.get(..at).map_or(0, |before| before.chars().count()) + 1;
-    Error::Config {
-        setting: "filter",
-        why: format!("column {column}: {why}"),
-    }
+    refused(format!("column {column}: {why}"))
 }

@@ -1,14 +1,14 @@
-//! Filters as text, in the syntax of the kernel's `bpf_asm`.
+//! Programs as text, in the syntax of the kernel's `bpf_asm`.
 
 use std::fmt;
 
 use super::op::{Ancillary, Argument, Arithmetic, Comparison, Op, Register, Width};
-use super::{Filter, decode};
+use super::{Program, decode};
 use crate::kernel::filter::{SKF_AD_OFF, SockFilter};
 
 /// One instruction per line, each with a label. An invalid instruction becomes a comment with its
 /// fields; such a listing does not assemble.
-impl fmt::Display for Filter {
+impl fmt::Display for Program {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (at, insn) in self.instructions().iter().enumerate() {
             // A jump out of the program is listed as it is; only `check` refuses it.
@@ -203,7 +203,7 @@ mod tests {
             ),
         ];
         for (insn, text) in rows {
-            assert_eq!(Filter::from([insn]).to_string(), format!("l0: {text}\n"));
+            assert_eq!(Program::from([insn]).to_string(), format!("l0: {text}\n"));
         }
     }
 }

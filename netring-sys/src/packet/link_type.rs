@@ -89,6 +89,11 @@ impl LinkType {
             Self::UNKNOWN
         }
     }
+
+    /// The hardware types that have a link type.
+    pub(crate) const fn of_all_hardware() -> &'static [(u16, Self)] {
+        &KNOWN
+    }
 }
 
 /// Hardware types and the link types that libpcap chooses for them.

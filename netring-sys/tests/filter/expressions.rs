@@ -12,7 +12,7 @@ use proptest::prelude::*;
 use super::Kernel;
 use super::programs::packets;
 
-const EXPRESSIONS: [&str; 30] = [
+pub(crate) const EXPRESSIONS: [&str; 30] = [
     "ip",
     "tcp",
     "not tcp",
@@ -99,7 +99,7 @@ fn ip6(next: u8, payload: &[u8]) -> Vec<u8> {
     [&header[..], payload].concat()
 }
 
-fn samples() -> Vec<Vec<u8>> {
+pub(crate) fn samples() -> Vec<Vec<u8>> {
     let tcp = ip4(5, 0, 6, &PORTS);
     let tagged = |tag: &[u8], inside: &[u8]| frame(&[tag, inside].concat());
     vec![
@@ -369,7 +369,7 @@ fn text_and_builder_make_one_tree() {
         .unwrap_err();
     assert_eq!(
         vlan.to_string(),
-        "filter: 4096 is not a VLAN identifier; they are 0 to 4095"
+        "filter: `vlan 4096`: 4096 is not a VLAN identifier; they are 0 to 4095"
     );
 }
 

@@ -6,6 +6,8 @@ mod bounds;
 mod expressions;
 mod facts;
 mod machine;
+mod places;
+mod printed;
 mod programs;
 mod rules;
 

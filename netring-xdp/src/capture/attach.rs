@@ -20,7 +20,8 @@ impl CaptureBuilder {
         let settings = Program::redirect()
             .queues(interface.rx_queues)
             .default_action(self.default_action)
-            .multi_buffer(self.takes_several());
+            .multi_buffer(self.takes_several())
+            .link_type(interface.link_type());
         match &self.filter {
             Some(filter) => settings.filter(filter),
             None => settings,

@@ -206,16 +206,17 @@ impl CaptureBuilder {
         self
     }
 
-    /// A classic BPF [`Filter`]: packets for which it returns 0 are left out. They go to the
-    /// kernel, or are dropped ([`default_action`](Self::default_action)), and the program counts
-    /// them ([`XdpCapture::program_counters`]); they are not in [`Stats`](netring_sys::Stats).
-    /// Default: all packets. For the generated program; with another one [`build`](Self::build)
-    /// refuses it.
+    /// Which packets to take: a [`Filter`], from text (`"tcp port 443".parse::<Filter>()?`), typed
+    /// parts ([`Expr`](netring_sys::filter::Expr)) or a classic BPF program. Packets that it
+    /// rejects go to the kernel, or are dropped ([`default_action`](Self::default_action)), and the
+    /// program counts them ([`XdpCapture::program_counters`]); they are not in
+    /// [`Stats`](netring_sys::Stats). Default: all packets. For the generated program; with another
+    /// one [`build`](Self::build) refuses it.
     ///
-    /// It runs before the packet goes anywhere.
-    /// [`Redirect::filter`](crate::program::Redirect::filter) lists how it differs from a
-    /// filter on a packet socket, and what is refused because an XDP program cannot do it:
-    /// above all, the bytes have their VLAN tag here.
+    /// It runs before the packet goes anywhere. `build` compiles an expression for the interface's
+    /// link type, and refuses one that has no meaning there, or asks for what an XDP program does
+    /// not see. [`Redirect::filter`](crate::program::Redirect::filter) says what that is, and what
+    /// differs for a VLAN tag that the card moved out of the bytes.
     #[doc(alias = "SO_ATTACH_FILTER")]
     pub fn filter(mut self, filter: impl Into<Filter>) -> Self {
         self.filter = Some(filter.into());

@@ -17,8 +17,9 @@ impl Program {
     /// # Errors
     /// - [`Error::ProgramInTheWay`] if the interface has a foreign program;
     /// - [`Error::Config`] if the generated program has room for fewer queues than the interface
-    ///   has, or, with both figures, if native mode refuses the MTU (it may accept it for a program
-    ///   with [`multi_buffer`](super::Redirect::multi_buffer)) or lacks queues;
+    ///   has, if its filter was compiled for another link type, or, with both figures, if native
+    ///   mode refuses the MTU (it may accept it for a program with
+    ///   [`multi_buffer`](super::Redirect::multi_buffer)) or lacks queues;
     /// - [`Error::NotPermitted`], or the call that failed: in native mode `EOPNOTSUPP` from a
     ///   driver that does not support it.
     pub fn attach(mut self, interface: &Interface, mode: AttachMode) -> Result<Attachment, Error> {
@@ -98,6 +99,22 @@ pub(super) fn check(program: &Program, interface: &Interface) -> Result<(), Erro
                 bound.index(),
                 interface.name,
                 interface.index
+            ),
+        });
+    }
+    if let Loaded::Generated {
+        link_type: Some(compiled),
+        ..
+    } = program.code
+        && compiled != interface.link_type()
+    {
+        return Err(Error::Config {
+            setting: "filter",
+            why: format!(
+                "it was compiled for the link type {compiled}, and {} has {}: load the program for \
+                 that one (`Redirect::link_type`)",
+                interface.name,
+                interface.link_type()
             ),
         });
     }

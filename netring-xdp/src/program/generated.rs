@@ -1,14 +1,11 @@
 //! The generated program in the kernel, and the names of its parts.
 
-use std::os::fd::OwnedFd;
-
 use aya::maps::{Map, MapData, PerCpuArray, XskMap};
 use netring_sys::Error;
 
 use super::error;
 use super::load::{Loaded, Program, missing};
 use super::sockets::SocketMap;
-use crate::device::Device;
 
 /// The names of the program and of its maps.
 pub(super) const PROGRAM: &str = "netring_redirect";
@@ -16,14 +13,9 @@ pub(super) const SOCKETS: &str = "netring_xsks";
 pub(super) const COUNTS: &str = "netring_counts";
 
 impl Program {
-    /// A generated program that was loaded, bound to `device` or to none; `maps` are in the order
-    /// in which the generator creates them.
-    pub(super) fn generated(
-        program: OwnedFd,
-        device: Option<Device>,
-        maps: Vec<MapData>,
-        queues: u32,
-    ) -> Result<Self, Error> {
+    /// A generated program that was loaded; `maps` are in the order in which the generator creates
+    /// them.
+    pub(super) fn generated(code: Loaded, maps: Vec<MapData>, queues: u32) -> Result<Self, Error> {
         let mut maps = maps.into_iter().map(Map::from_map_data);
         let mut next = |name| {
             let map = maps.next().ok_or_else(|| missing("map", name))?;
@@ -33,7 +25,7 @@ impl Program {
         let counts = PerCpuArray::try_from(next(COUNTS)?);
         let created = |error| error::map("bpf(BPF_MAP_CREATE)", error);
         Ok(Self {
-            code: Loaded::Generated { program, device },
+            code,
             sockets: SocketMap::from(sockets.map_err(created)?),
             counts: Some((counts.map_err(created)?, queues)),
         })

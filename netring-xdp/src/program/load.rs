@@ -7,8 +7,8 @@ use std::panic::{UnwindSafe, catch_unwind};
 use aya::Ebpf;
 use aya::maps::{MapData, PerCpuArray, XskMap};
 use aya::programs::{ProgramError, Xdp};
-use netring_sys::Error;
 use netring_sys::syscall::bpf_program_id;
+use netring_sys::{Error, LinkType};
 
 use super::counters::Raw;
 use super::error;
@@ -35,6 +35,8 @@ pub(super) enum Loaded {
     Generated {
         program: OwnedFd,
         device: Option<Device>,
+        /// The link type that its filter was compiled for.
+        link_type: Option<LinkType>,
     },
 }
 

@@ -4,10 +4,10 @@
 mod code;
 
 use netring_sys::syscall::XdpLoad;
-use netring_sys::{Error, Filter, Interface};
+use netring_sys::{Error, Filter, Interface, LinkType};
 
 use super::generated::PROGRAM;
-use super::load::Program;
+use super::load::{Loaded, Program};
 use super::metadata::{Kfuncs, MetadataFields};
 use super::{DefaultAction, loader};
 use crate::device::Device;
@@ -29,6 +29,8 @@ pub struct Redirect {
     default_action: DefaultAction,
     multi_buffer: bool,
     filter: Option<Filter>,
+    /// What the filter is compiled for.
+    link_type: LinkType,
     /// What a process without CAP_PERFMON needs.
     indirect_by_call: bool,
     /// The interface whose driver is asked about packets, and for which fields.
@@ -49,6 +51,7 @@ impl Default for Redirect {
             default_action: DefaultAction::Pass,
             multi_buffer: false,
             filter: None,
+            link_type: LinkType::ETHERNET,
             indirect_by_call: false,
             metadata: None,
         }
@@ -81,28 +84,42 @@ impl Redirect {
         self
     }
 
-    /// A classic BPF [`Filter`], as packet sockets take it: packets for which it returns 0 go to no
-    /// socket ([`default_action`](Self::default_action)), and are counted
+    /// Which packets go to the sockets: a [`Filter`], from text
+    /// (`"tcp port 443".parse::<Filter>()?`), typed parts ([`Expr`](netring_sys::filter::Expr)) or
+    /// a classic BPF program. Default: all packets. It is checked when the program is loaded.
+    /// Others go to no socket ([`default_action`](Self::default_action)), and are counted
     /// ([`Counters::passed`](super::Counters::passed), [`dropped`](super::Counters::dropped)).
-    /// Default: all packets. It is checked when the program is loaded.
     ///
-    /// It is translated to eBPF, and runs before the packet goes anywhere. It means what it means
-    /// on a packet socket, except:
+    /// It is translated to eBPF, and runs before the packet goes anywhere. An expression is
+    /// compiled for the bytes of frames of the [`link_type`](Self::link_type), with their VLAN tags
+    /// in them, and means what it means everywhere else. It cannot see a tag that the card moved
+    /// out of the bytes: such a packet is judged as if it had no tag. Leave tags in the bytes then:
+    /// `ethtool -K eth0 rxvlan off`. A packet that is chosen is delivered whole.
+    ///
+    /// A program means what it means on a packet socket, except:
     ///
     /// - It sees the bytes as the driver delivers them: with their VLAN tag, unless the card moved
-    ///   it out. A packet socket, and a filter on it, see them without the tag.
-    /// - Its result is yes or no: a packet that is chosen is delivered whole. XDP does not cut
-    ///   packets.
+    ///   it out. A program on a packet socket sees them without the tag.
+    /// - Its result is yes or no: XDP does not cut packets.
     /// - An indirect load (`[x + k]`) reaches the first 65535 bytes of a packet; beyond them it
     ///   returns 0, as a load outside of the packet does.
     ///
-    /// What an XDP program cannot know is refused when the program is loaded: ancillary loads
-    /// (`SKF_AD_OFF`), and those that count from a header (`SKF_NET_OFF`, `SKF_LL_OFF`). Kernel
-    /// 5.18 is needed for `ld len`, for a filter of a [`multi_buffer`](Self::multi_buffer)
-    /// program, and for an indirect load if the process lacks CAP_PERFMON.
+    /// What an XDP program cannot know is refused when the program is loaded: a term such as
+    /// `inbound`, ancillary loads (`SKF_AD_OFF`), and loads that count from a header
+    /// (`SKF_NET_OFF`, `SKF_LL_OFF`). Kernel 5.18 is needed for `ld len`, for a filter of a
+    /// [`multi_buffer`](Self::multi_buffer) program, and for an indirect load if the process lacks
+    /// CAP_PERFMON.
     #[doc(alias = "SO_ATTACH_FILTER")]
     pub fn filter(mut self, filter: impl Into<Filter>) -> Self {
         self.filter = Some(filter.into());
+        self
+    }
+
+    /// The link type of the interface that the program will be attached to, for which it compiles
+    /// an expression that is its [`filter`](Self::filter). Default: Ethernet. An interface of
+    /// another type is refused then.
+    pub const fn link_type(mut self, link_type: LinkType) -> Self {
+        self.link_type = link_type;
         self
     }
 
@@ -195,7 +212,14 @@ impl Redirect {
         };
         let (program, maps) = loader::load(&self.code(self.kfuncs()?)?, PROGRAM, with)?;
         let device = interface.map(Device::here).transpose()?;
-        Program::generated(program, device, maps, self.queues)
+        let expression = |filter: &&Filter| filter.as_program().is_none();
+        let link_type = self.filter.as_ref().filter(expression);
+        let code = Loaded::Generated {
+            program,
+            device,
+            link_type: link_type.map(|_| self.link_type),
+        };
+        Program::generated(code, maps, self.queues)
     }
 
     fn kfuncs(&self) -> Result<Kfuncs, Error> {

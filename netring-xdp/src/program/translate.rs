@@ -14,8 +14,8 @@ mod reach;
 #[cfg(test)]
 mod tests;
 
-use netring_sys::filter::{Argument, Arithmetic, Comparison, Op, Register, Width};
-use netring_sys::{Error, Filter};
+use netring_sys::Error;
+use netring_sys::filter::{Argument, Arithmetic, Comparison, Op, Program, Register, Width};
 
 use super::asm::{Assembler, Helper, Label};
 use super::insn::{self, Reg, Size};
@@ -57,7 +57,7 @@ pub(super) struct LoadStrategy {
 /// touched.
 pub(super) fn add(
     asm: &mut Assembler,
-    filter: &Filter,
+    filter: &Program,
     loads: LoadStrategy,
     not_chosen: JumpTarget,
 ) -> Result<(), Error> {

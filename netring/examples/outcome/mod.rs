@@ -50,6 +50,12 @@ impl Args {
         })
     }
 
+    /// Any text; optional.
+    pub(crate) fn text(&mut self) -> Option<String> {
+        let given = self.given.next()?;
+        Some(given.to_string_lossy().into_owned())
+    }
+
     /// The last argument, optional: the number of seconds after which the example ends.
     pub(crate) fn seconds(mut self, default: u32) -> Result<Time, Failure> {
         let seconds = self.number("SECONDS", default)?;

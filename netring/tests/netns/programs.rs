@@ -8,7 +8,7 @@ use xtask::netns::Netns;
 use xtask::wire::{numbered, tcp4, udp4};
 
 use super::examples::{capturing, packets_and_balance, timed};
-use crate::program::send;
+use crate::program::{Program, send};
 
 const FIN: u8 = 1;
 const SYN: u8 = 2;
@@ -156,6 +156,37 @@ fn filter_prints_what_the_kernel_let_through() {
     let (packets, balance) = packets_and_balance(&said);
     assert_eq!(packets, ["43 bytes", "44 bytes", "45 bytes"]);
     assert_eq!(balance, "offered 3, dropped 0");
+}
+
+#[test]
+#[ignore = "needs a network namespace: cargo xtask test-netns"]
+fn filter_takes_an_expression_as_text() {
+    let _ns = Netns::enter().unwrap();
+    let text = "tcp dst port 80 and not src net 192.168.0.0/16";
+    let (program, sender) = capturing("filter", &["v1", "2", text]);
+    let mut elsewhere = tcp4(4000, 80, 1, SYN, b"");
+    elsewhere[26..28].copy_from_slice(&[192, 168]);
+    send(
+        &sender,
+        &[
+            elsewhere,
+            tcp4(80, 4000, 1, SYN, b"1234567"),
+            tcp4(4000, 80, 1, SYN, b"1"),
+            udp4(4000, 80, &[0; 30]),
+            tcp4(4000, 80, 1, ACK, b"12"),
+        ],
+    );
+    let said = program.end();
+    let (packets, balance) = packets_and_balance(&said);
+    assert_eq!(packets, ["55 bytes", "56 bytes"]);
+    assert_eq!(balance, "offered 2, dropped 0");
+    let said = Program::start("filter", &["v1", "1", "tcp and prot 80"]).end();
+    assert!(said.out.is_empty(), "{:?}", said.out);
+    assert!(
+        said.err.contains("filter: column 9: expected a term"),
+        "{}",
+        said.err
+    );
 }
 
 /// It runs until Ctrl-C, as the README says.

@@ -1,9 +1,10 @@
 //! Filtering the packets of a source.
 
+use std::sync::OnceLock;
 use std::time::Duration;
 
 use super::inside::source_inside;
-use super::part::{self, Part};
+use super::part::{self, Chooser, Part};
 use crate::contract::{PacketSource, Readiness, Stats};
 use crate::{Error, Filter, Matcher};
 
@@ -14,25 +15,20 @@ use crate::{Error, Filter, Matcher};
 /// Packets that do not match are counted in [`Stats::left_out`]. A batch may have no packets at
 /// all.
 ///
+/// The filter is compiled for the link type of each packet, of which a file can have several
+/// ([`Matcher`]). A packet for which the expression has no meaning, so that neither taking it nor
+/// leaving it out is right, ends the source: the batch leaves it out, and the next
+/// [`ready`](PacketSource::ready) returns the error, which names the link type or the term.
+///
 /// ```
 /// use netring_sys::adapters::Filtered;
-/// use netring_sys::kernel::filter::SockFilter;
-/// use netring_sys::{Error, PacketSource};
+/// use netring_sys::{Error, Filter, PacketSource};
 ///
-/// /// Counts the packets of a source that are longer than 1000 bytes.
-/// fn long(source: impl PacketSource) -> Result<u64, Error> {
-///     // ld len; jgt #1000; ret #-1; ret #0
-///     let mut long = Filtered::new(
-///         source,
-///         [
-///             SockFilter::stmt(0x80, 0),
-///             SockFilter::jump(0x25, 1000, 0, 1),
-///             SockFilter::stmt(0x06, u32::MAX),
-///             SockFilter::stmt(0x06, 0),
-///         ],
-///     )?;
+/// /// Counts the DNS packets of a source.
+/// fn dns(source: impl PacketSource) -> Result<u64, Error> {
+///     let mut dns = Filtered::new(source, "port 53".parse::<Filter>()?)?;
 ///     let mut count = 0;
-///     long.for_each(|_| count += 1)?;
+///     dns.for_each(|_| count += 1)?;
 ///     Ok(count)
 /// }
 /// ```
@@ -41,20 +37,37 @@ pub struct Filtered<S> {
     source: S,
     matcher: Matcher,
     lent: u64,
+    refusal: OnceLock<Error>,
+    is_over: bool,
 }
 
 impl<S> Filtered<S> {
     /// Wraps a source from which nothing was taken yet.
     ///
     /// # Errors
-    /// [`Error::Config`] for a filter that is invalid, or loads what packets do not carry
-    /// ([`Matcher::new`]).
+    /// [`Error::Config`] for a filter that is invalid, loads what packets do not carry, or is
+    /// impossible on every link type ([`Matcher::new`]).
     pub fn new(source: S, filter: impl Into<Filter>) -> Result<Self, Error> {
         Ok(Self {
             source,
             matcher: Matcher::new(filter)?,
             lent: 0,
+            refusal: OnceLock::new(),
+            is_over: false,
         })
+    }
+
+    /// Reports a packet of the last batch for which the filter has no meaning, and the end after
+    /// it.
+    fn report(&mut self) -> Result<(), Error> {
+        match self.refusal.take() {
+            Some(error) => {
+                self.is_over = true;
+                Err(error)
+            }
+            None if self.is_over => Err(Error::Closed),
+            None => Ok(()),
+        }
     }
 }
 
@@ -66,15 +79,21 @@ impl<S: PacketSource> PacketSource for Filtered<S> {
 
     #[inline]
     fn ready(&mut self) -> Result<Readiness, Error> {
+        self.report()?;
         self.source.ready()
     }
 
     #[inline]
     fn batch(&mut self) -> Self::Batch<'_> {
-        Part::chosen_by(&self.matcher, self.source.batch(), &mut self.lent)
+        let chooser = Chooser {
+            matcher: &self.matcher,
+            refusal: &self.refusal,
+        };
+        Part::chosen_by(chooser, self.source.batch(), &mut self.lent)
     }
 
     fn wait(&mut self, timeout: Option<Duration>) -> Result<Readiness, Error> {
+        self.report()?;
         self.source.wait(timeout)
     }
 

@@ -1,9 +1,10 @@
 //! A part of the packets of a batch.
 
 use std::cell::Cell;
+use std::sync::OnceLock;
 
 use crate::contract::{Count, PacketBatch, Stats};
-use crate::{Matcher, Packet};
+use crate::{Error, Matcher, Packet};
 
 /// The packets of a batch that a [`Filtered`](super::Filtered) or [`Limit`](super::Limit) source
 /// lends. It may have none.
@@ -12,7 +13,7 @@ pub struct Part<'a, B: PacketBatch> {
     /// `None` after the end of a [`Limit`](super::Limit): nothing more is taken from the source
     /// inside.
     batch: Option<B>,
-    matcher: Option<&'a Matcher>,
+    chooser: Option<Chooser<'a>>,
     /// The maximum number of packets to lend.
     most: u64,
     /// The packets that the adapter has lent; the packets of this part are added when it is
@@ -23,11 +24,28 @@ pub struct Part<'a, B: PacketBatch> {
     counted: Cell<Option<u64>>,
 }
 
+/// Chooses packets, and keeps the error for the first one that cannot be judged.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Chooser<'a> {
+    pub(super) matcher: &'a Matcher,
+    pub(super) refusal: &'a OnceLock<Error>,
+}
+
+impl Chooser<'_> {
+    #[inline]
+    fn chooses(self, packet: &Packet<'_>) -> bool {
+        self.matcher.verdict(packet).unwrap_or_else(|| {
+            self.refusal.get_or_init(|| self.matcher.refusal(packet));
+            false
+        })
+    }
+}
+
 impl<'a, B: PacketBatch> Part<'a, B> {
-    pub(super) const fn chosen_by(matcher: &'a Matcher, batch: B, lent: &'a mut u64) -> Self {
+    pub(super) const fn chosen_by(chooser: Chooser<'a>, batch: B, lent: &'a mut u64) -> Self {
         Self {
             batch: Some(batch),
-            matcher: Some(matcher),
+            chooser: Some(chooser),
             most: u64::MAX,
             lent,
             counted: Cell::new(None),
@@ -37,7 +55,7 @@ impl<'a, B: PacketBatch> Part<'a, B> {
     pub(super) const fn up_to(most: u64, batch: Option<B>, lent: &'a mut u64) -> Self {
         Self {
             batch,
-            matcher: None,
+            chooser: None,
             most,
             lent,
             counted: Cell::new(None),
@@ -50,7 +68,7 @@ impl<B: PacketBatch> PacketBatch for Part<'_, B> {
     fn packets(&self) -> impl Iterator<Item = Packet<'_>> {
         Walk {
             packets: self.batch.as_ref().map(PacketBatch::packets),
-            matcher: self.matcher,
+            chooser: self.chooser,
             most: self.most,
             lent: 0,
             counted: &self.counted,
@@ -68,7 +86,7 @@ impl<B: PacketBatch> Drop for Part<'_, B> {
 
 struct Walk<'a, I> {
     packets: Option<I>,
-    matcher: Option<&'a Matcher>,
+    chooser: Option<Chooser<'a>>,
     most: u64,
     lent: u64,
     counted: &'a Cell<Option<u64>>,
@@ -83,7 +101,7 @@ impl<'p, I: Iterator<Item = Packet<'p>>> Iterator for Walk<'_, I> {
             let Some(packet) = self.packets.as_mut().and_then(Iterator::next) else {
                 break;
             };
-            if self.matcher.is_none_or(|matcher| matcher.matches(&packet)) {
+            if self.chooser.is_none_or(|chooser| chooser.chooses(&packet)) {
                 self.lent += 1;
                 return Some(packet);
             }

@@ -89,13 +89,18 @@ impl Expr {
         Self::ports(transport, side, port..=port)
     }
 
-    /// `portrange`: a range of ports, including both ends.
+    /// `portrange`: a range of ports, including both ends, of which either may be the lower one, as
+    /// in text.
     pub const fn ports(transport: Transport, side: Side, ports: RangeInclusive<u16>) -> Self {
+        let (mut first, mut last) = (*ports.start(), *ports.end());
+        if first > last {
+            (first, last) = (last, first);
+        }
         Self::is(Primitive::Ports {
             transport,
             dir: side,
-            first: *ports.start(),
-            last: *ports.end(),
+            first,
+            last,
         })
     }
 

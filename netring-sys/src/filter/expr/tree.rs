@@ -123,6 +123,13 @@ pub(in crate::filter) enum Primitive {
     Interface(u32),
 }
 
+impl Primitive {
+    /// Whether what follows in the text is behind the headers of this term.
+    pub(in crate::filter) const fn moves_headers(&self) -> bool {
+        matches!(self, Self::Vlan(_) | Self::Mpls(_) | Self::PppoeSession(_))
+    }
+}
+
 /// A number that is computed from the packet, in 32 bits without a sign.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(in crate::filter) enum Arith {

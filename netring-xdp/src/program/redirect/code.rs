@@ -93,7 +93,7 @@ impl Redirect {
             multi_buffer: self.multi_buffer,
             indirect_by_call: self.indirect_by_call,
         };
-        translate::add(asm, filter, loads, rejected)
+        translate::add(asm, &filter.for_bytes(self.link_type)?, loads, rejected)
     }
 
     /// Redirects the packet, and goes to `count` if there was a socket.

@@ -1,15 +1,15 @@
 //! What a filter may ask of a packet socket and an XDP program cannot answer is refused: a filter
 //! means what it says, or is an error.
 
-use netring_sys::filter::{Op, Width};
+use netring_sys::Error;
+use netring_sys::filter::{Op, Program, Width};
 use netring_sys::kernel::filter::{SKF_AD_OFF, SKF_LL_OFF, SKF_NET_OFF};
-use netring_sys::{Error, Filter};
 
 /// How far an XDP program reaches into a packet, in bytes.
 pub(super) const REACH: u32 = 0xffff;
 
 /// The instructions of a filter, all of which an XDP program can do.
-pub(super) fn read(filter: &Filter) -> Result<Vec<Op>, Error> {
+pub(super) fn read(filter: &Program) -> Result<Vec<Op>, Error> {
     let ops = filter.decode()?;
     for (at, op) in ops.iter().enumerate() {
         possible(*op).map_err(|why| filter.refuse(at, &why))?;

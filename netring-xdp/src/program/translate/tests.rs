@@ -92,7 +92,7 @@ fn x21_a_program_that_the_kernel_refuses_is_refused() {
 fn x21_a_program_that_grows_too_long_is_refused() {
     let mut filter = vec![SockFilter::stmt(0x40, 0); 4095];
     filter.push(RET);
-    assert!(Filter::from(&filter).check().is_ok());
+    assert!(netring_sys::Filter::from(&filter).check().is_ok());
     let error = Program::redirect().filter(&filter).object().unwrap_err();
     let told = error.to_string();
     assert!(
