@@ -36,7 +36,7 @@ pub(super) enum Absent {
 }
 
 /// The link types that expressions are compiled for. The first is the most frequent one.
-pub(super) const LINK_TYPES: [LinkType; 13] = [
+pub(super) const LINK_TYPES: [LinkType; 14] = [
     LinkType::ETHERNET,
     LinkType::RAW_IP,
     LinkType::DLT_RAW,
@@ -50,6 +50,7 @@ pub(super) const LINK_TYPES: [LinkType; 13] = [
     LinkType::PPP,
     LinkType::PPP_HDLC,
     LinkType::C_HDLC,
+    LinkType::PPP_ETHER,
 ];
 
 /// Compiles an expression, or says why that is impossible.
@@ -85,7 +86,7 @@ pub(super) fn program(
 pub(super) fn no_expressions(link: LinkType) -> String {
     format!(
         "filter expressions are not available for the link type {link:?}; they are for Ethernet, \
-         raw IP, NULL, LOOP, LINUX_SLL, LINUX_SLL2, PPP and C_HDLC"
+         raw IP, NULL, LOOP, LINUX_SLL, LINUX_SLL2, PPP, PPP_HDLC, PPP_ETHER and C_HDLC"
     )
 }
 

@@ -70,7 +70,7 @@ fn a_tree_that_is_too_deep_is_refused_however_it_was_built() {
     for grow in grow {
         let deep = (0..1_000_000).fold(Number::length(), |number, _| grow(number));
         let deep = Expr::compare(deep, Relation::Equal, 1);
-        assert_eq!(refused(&deep), "filter: nested more than 200 levels deep");
+        assert!(refused(&deep).ends_with("nested more than 200 levels deep"));
     }
     assert!(start.elapsed() < SOON, "{:?}", start.elapsed());
 }

@@ -17,6 +17,9 @@ const MAX_TESTS: usize = 4 * BPF_MAXINSNS;
 /// How many earlier outcomes are remembered on the way to a test.
 const MAX_FACTS: usize = 64;
 
+/// How many decided tests are passed at once: any number would make a long list slow.
+const MAX_PASSED: usize = 128;
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Step {
     pub(super) test: Test,
@@ -130,12 +133,7 @@ impl Graph {
                     known.remove(known.iter().position(least).unwrap_or(0));
                 }
                 known.push((step.test, outcome));
-                let mut to = to;
-                while let Some(next) = self.step(to)
-                    && let Some(outcome) = decide(next.test, &known, values)
-                {
-                    to = if outcome { next.yes } else { next.no };
-                }
+                let to = self.past_decided(to, &known, values);
                 match &mut facts[to] {
                     // Behind a verdict nothing is decided.
                     _ if to <= ACCEPT => {}
@@ -149,6 +147,22 @@ impl Graph {
             facts[node] = Some(known);
         }
         self.kept(&steps, &facts, root)
+    }
+
+    /// The first test from here that the known outcomes do not decide, or one on the way to it.
+    fn past_decided(&self, from: Node, known: &[(Test, bool)], values: &Values) -> Node {
+        let mut to = from;
+        for _ in 0..MAX_PASSED {
+            let Some(next) = self.step(to) else {
+                break;
+            };
+            match decide(next.test, known, values) {
+                Some(true) => to = next.yes,
+                Some(false) => to = next.no,
+                None => break,
+            }
+        }
+        to
     }
 
     /// The nodes that something leads to, equal ones once.

@@ -4,8 +4,8 @@
 use std::path::{Path, PathBuf};
 
 use netring::pcap::CaptureWriter;
-use netring::{Clock, Filter, LinkType, Matcher, Packet, PacketWriter as _, Timestamp};
-use netring_sys::filter::Expr;
+use netring::{Clock, LinkType, Matcher, Packet, PacketWriter as _, Timestamp};
+use netring_sys::filter::{Expr, Program};
 use netring_sys::kernel::filter::SockFilter;
 
 use super::filter_programs::{EXPRESSIONS, executed, frames};
@@ -149,8 +149,9 @@ impl Peer {
 
 /// The time to parse and compile the expressions of `conformance-filter` for Ethernet.
 fn compile(options: &Options, table: &mut Table, folder: &Path) -> Result<()> {
-    let own =
-        |text: &str| -> Result<Filter> { Ok(text.parse::<Expr>()?.for_bytes(LinkType::ETHERNET)?) };
+    let own = |text: &str| -> Result<Program> {
+        Ok(text.parse::<Expr>()?.for_bytes(LinkType::ETHERNET)?)
+    };
     let texts: Vec<_> = ALL
         .lines()
         .map(str::trim)
