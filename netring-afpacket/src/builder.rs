@@ -1,10 +1,19 @@
 //! The settings of a capture.
 
+mod all;
+mod card;
 mod check;
+mod kernel_filter;
+mod membership;
+pub(crate) mod namespace;
+mod shape;
+mod spin;
 
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
 use std::time::Duration;
 
-use netring_sys::{Filter, Profile};
+use netring_sys::{Filter, Membership, Namespace, Profile};
 
 use crate::rx::geometry::sizes;
 use crate::socket::TimestampSource;
@@ -28,6 +37,7 @@ use crate::socket::TimestampSource;
 #[must_use = "nothing is opened before `build`"]
 pub struct CaptureBuilder {
     pub(crate) interface: String,
+    pub(crate) all_interfaces: bool,
     pub(crate) block_size: usize,
     pub(crate) block_count: usize,
     /// Zero for slots, which are handed over at once.
@@ -35,10 +45,20 @@ pub struct CaptureBuilder {
     pub(crate) immediate: bool,
     pub(crate) snap_len: Option<u32>,
     pub(crate) promiscuous: bool,
+    pub(crate) all_multicast: bool,
+    pub(crate) addresses: Vec<Membership>,
     pub(crate) ignore_outgoing: Option<bool>,
     pub(crate) timestamps: TimestampSource,
     pub(crate) rx_hash: bool,
     pub(crate) filter: Option<Filter>,
+    pub(crate) ebpf_filter: Option<Arc<OwnedFd>>,
+    pub(crate) lock_filter: bool,
+    pub(crate) vlan_in_bytes: bool,
+    pub(crate) offload_state: bool,
+    pub(crate) enable_hardware_timestamps: bool,
+    pub(crate) replace_hardware_timestamps: bool,
+    pub(crate) namespace: Option<Namespace>,
+    pub(crate) spin: Duration,
 }
 
 impl CaptureBuilder {
@@ -46,23 +66,36 @@ impl CaptureBuilder {
         let (block_size, block_count, retire_timeout) = sizes(Profile::Default);
         Self {
             interface: String::new(),
+            all_interfaces: false,
             block_size,
             block_count,
             retire_timeout,
             immediate: false,
             snap_len: None,
             promiscuous: false,
+            all_multicast: false,
+            addresses: Vec::new(),
             ignore_outgoing: None,
             timestamps: TimestampSource::default(),
             rx_hash: false,
             filter: None,
+            ebpf_filter: None,
+            lock_filter: false,
+            vlan_in_bytes: false,
+            offload_state: false,
+            enable_hardware_timestamps: false,
+            replace_hardware_timestamps: false,
+            namespace: None,
+            spin: Duration::ZERO,
         }
     }
 
     /// The name of the interface, in the network namespace of the thread that calls
-    /// [`build`](Self::build). Required.
+    /// [`build`](Self::build), or in the given [namespace](Self::namespace). Required, unless [all
+    /// of them](Self::all_interfaces) are captured from.
     pub fn interface(mut self, name: impl Into<String>) -> Self {
         self.interface = name.into();
+        self.all_interfaces = false;
         self
     }
 
@@ -107,7 +140,8 @@ impl CaptureBuilder {
     /// 10 ns by default. A slot has a fixed size, by default 64 KiB, so the ring holds 960 packets.
     /// [`snap_len`](Self::snap_len) makes slots smaller, so that more fit: 41,000 packets with
     /// 1514. A packet that is larger than its slot is cut and marked as cut.
-    /// [`rx_hash`](Self::rx_hash) and [`retire_timeout`](Self::retire_timeout) are refused, and
+    /// [`rx_hash`](Self::rx_hash), [`offload_state`](Self::offload_state) and
+    /// [`retire_timeout`](Self::retire_timeout) are refused, and
     /// [`Stats::freezes`](netring_sys::Stats::freezes) is not available.
     #[doc(alias = "TPACKET_V2")]
     pub const fn profile(mut self, profile: Profile) -> Self {
@@ -127,7 +161,18 @@ impl CaptureBuilder {
     }
 
     /// Blocks in the ring, at least 2. Default: 256. If memory is short the ring has fewer:
-    /// [`Capture::ring`](crate::Capture::ring) reports how many.
+    /// [`Capture::ring`](crate::Capture::ring) reports how many, and
+    /// [`Capture::why_ring_short`](crate::Capture::why_ring_short) why.
+    ///
+    /// The ring is always resident: its pages are the kernel's own, which are never swapped or
+    /// moved, and all of them are mapped when the capture is opened, so reading it causes no page
+    /// fault. There is no option to lock or pre-fault it, because `mlock` and `MAP_LOCKED` skip
+    /// such a mapping: it does not appear in `VmLck` or count against `RLIMIT_MEMLOCK`. The
+    /// exception is a process that locked all of its future memory (`mlockall`): then the ring
+    /// counts, and is short if the limit does not allow more.
+    #[doc(alias = "MAP_LOCKED")]
+    #[doc(alias = "MAP_POPULATE")]
+    #[doc(alias = "mlock")]
     #[doc(alias = "tp_block_nr")]
     pub const fn block_count(mut self, blocks: usize) -> Self {
         self.block_count = blocks;
@@ -157,7 +202,7 @@ impl CaptureBuilder {
     }
 
     /// Whether to receive packets addressed to other hosts too, for as long as the capture lives.
-    /// Default: no.
+    /// Default: no. Refused for [all interfaces](Self::all_interfaces).
     #[doc(alias = "PACKET_MR_PROMISC")]
     pub const fn promiscuous(mut self, promiscuous: bool) -> Self {
         self.promiscuous = promiscuous;

@@ -7,7 +7,7 @@ use std::cell::Cell;
 
 use netring_sys::Packet;
 
-use crate::rx::{Context, Counts, Packets, Position};
+use crate::rx::{Context, Counts, Packets, Position, prepare_block};
 
 pub use block::BlockBuilder;
 #[cfg(test)]
@@ -26,11 +26,27 @@ impl Parser {
         let context = Context {
             snap_len: usize::MAX,
             features,
+            offload: false,
+            vlan_in_bytes: false,
         };
         Self {
             context,
             counts: Cell::new(None),
         }
+    }
+
+    /// Parses blocks with tags that are put back into the bytes, and with the state of offloads.
+    pub const fn with_tags_and_offload(features: u32) -> Self {
+        let mut parser = Self::new(features);
+        parser.context.offload = true;
+        parser.context.vlan_in_bytes = true;
+        parser
+    }
+
+    /// The packets of a block that is prepared first, as a capture does once for each block.
+    pub fn prepared<'a>(&'a self, block: &'a mut [u8]) -> impl Iterator<Item = Packet<'a>> {
+        let first = prepare_block(block, Position::first(block), &self.context);
+        Packets::new(block, &self.context, first, &self.counts)
     }
 
     /// The packets of a block.

@@ -22,8 +22,17 @@
 //! [`Profile::Immediate`] it hands over each packet at once. [`CaptureBuilder::profile`] lists how
 //! long a pause of the reader each profile outlasts.
 //!
+//! | to capture from | use |
+//! |---|---|
+//! | one interface | [`Capture::open`], [`CaptureBuilder::interface`] |
+//! | all of them, through one ring | [`CaptureBuilder::all_interfaces`] |
+//! | one, by several threads or tasks that share its packets | [`FanoutGroup`] |
+//! | several, each with a ring of its own | [`Captures`] |
+//! | one or several that appear later or come back | [`Captures`] with [`join`](CapturesBuilder::join) or [`reopen`](CapturesBuilder::reopen) |
+//!
 //! Capturing needs CAP_NET_RAW in the namespace of the interface, and kernel 4.20 or newer (3.14
-//! without [`CaptureBuilder::ignore_outgoing`]).
+//! without [`CaptureBuilder::ignore_outgoing`]). A capture may be in another network namespace than
+//! the thread ([`CaptureBuilder::namespace`]), for which entering it needs CAP_SYS_ADMIN.
 //!
 //! # What the compiler refuses
 //!
@@ -78,6 +87,8 @@
 #![deny(unsafe_code)]
 
 mod builder;
+mod captures;
+mod fanout;
 mod rx;
 mod socket;
 
@@ -86,8 +97,10 @@ mod socket;
 pub mod internal;
 
 pub use builder::CaptureBuilder;
+pub use captures::{Captures, CapturesBuilder, JoinCounts, JoinEvent};
+pub use fanout::{Fanout, FanoutGroup, FanoutHandle, FanoutMode, FanoutProgram, RolloverStats};
 pub use netring_sys::kernel::filter::SockFilter;
 pub use netring_sys::wait::{LinkMonitor, LinkState, StopHandle};
-pub use netring_sys::{Filter, Profile};
+pub use netring_sys::{Filter, HardwareTimestamps, Membership, Namespace, Profile};
 pub use rx::{Batch, Capture, RingGeometry};
 pub use socket::TimestampSource;

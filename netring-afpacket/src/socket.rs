@@ -8,7 +8,7 @@ use netring_sys::kernel::filter::{BPF_RET_K, SockFilter};
 use netring_sys::kernel::packet::{
     SOF_TIMESTAMPING_RAW_HARDWARE, SOF_TIMESTAMPING_SOFTWARE, SOF_TIMESTAMPING_SYS_HARDWARE,
 };
-use netring_sys::syscall::{attach_filter, bind_packet, packet_socket};
+use netring_sys::syscall::{attach_bpf, attach_filter, bind_packet, packet_socket};
 use netring_sys::{Error, Interface, SyscallError};
 
 /// Which clock stamps the packets. Each packet reports the clock that it really got
@@ -25,9 +25,10 @@ pub enum TimestampSource {
     /// report [`Software`](netring_sys::Clock::Software).
     #[doc(alias = "SOF_TIMESTAMPING_SYS_HARDWARE")]
     SysHardware = SOF_TIMESTAMPING_SYS_HARDWARE,
-    /// The card's own clock. Timestamping must be enabled on the card (`SIOCSHWTSTAMP`, by
-    /// `hwstamp_ctl` or a PTP daemon). A packet that the card did not stamp has the kernel's time,
-    /// and reports [`Software`](netring_sys::Clock::Software).
+    /// The card's own clock. Timestamping must be enabled on the card (`SIOCSHWTSTAMP`): by
+    /// [`enable_hardware_timestamps`](crate::CaptureBuilder::enable_hardware_timestamps), by
+    /// `hwstamp_ctl` or by a PTP daemon. A packet that the card did not stamp has the kernel's
+    /// time, and reports [`Software`](netring_sys::Clock::Software).
     #[doc(alias = "SOF_TIMESTAMPING_RAW_HARDWARE")]
     RawHardware = SOF_TIMESTAMPING_RAW_HARDWARE,
 }
@@ -42,9 +43,15 @@ pub(crate) fn bind(fd: BorrowedFd<'_>, interface: &Interface, protocol: u16) -> 
     bind_packet(fd, interface.index, protocol).map_err(|error| match error.is_no_device() {
         true => Error::NoSuchInterface {
             name: interface.name.clone(),
+            namespace: interface.namespace.as_ref().map(ToString::to_string),
         },
         false => error.into(),
     })
+}
+
+/// Attaches a filter that rejects every packet.
+pub(crate) fn reject_all(fd: BorrowedFd<'_>) -> Result<(), Error> {
+    Ok(attach_filter(fd, &[SockFilter::stmt(BPF_RET_K, 0)])?)
 }
 
 /// Attaches the filter, and the snap length, which is a matter of the filter too.
@@ -56,21 +63,40 @@ pub(crate) fn attach(
     let Some(program) = program(filter.map(Program::instructions), snap_len) else {
         return Ok(());
     };
-    attach_filter(fd, &program).map_err(|error| {
-        let why = match error.source.kind() {
-            io::ErrorKind::InvalidInput => {
-                "the program is valid, but too long for the kernel once it is translated to eBPF"
-            }
-            io::ErrorKind::OutOfMemory => {
-                "the program is larger than net.core.optmem_max allows for a socket"
-            }
-            _ => return error.into(),
-        };
-        Error::Config {
-            setting: "filter",
-            why: why.into(),
-        }
+    attach_filter(fd, &program).map_err(filter_refused)
+}
+
+/// Attaches an eBPF socket filter.
+pub(crate) fn attach_ebpf(fd: BorrowedFd<'_>, program: BorrowedFd<'_>) -> Result<(), Error> {
+    attach_bpf(fd, program).map_err(|error| match error.source.kind() {
+        io::ErrorKind::InvalidInput => Error::Config {
+            setting: "ebpf_filter",
+            why:
+                "the descriptor is not that of an eBPF socket filter (BPF_PROG_TYPE_SOCKET_FILTER)"
+                    .into(),
+        },
+        _ => filter_refused(error),
     })
+}
+
+/// Why the kernel did not take a filter, or did not remove one.
+pub(crate) fn filter_refused(error: SyscallError) -> Error {
+    let why = match error.source.kind() {
+        io::ErrorKind::InvalidInput => {
+            "the program is valid, but too long for the kernel once it is translated to eBPF"
+        }
+        io::ErrorKind::OutOfMemory => {
+            "the program is larger than net.core.optmem_max allows for a socket"
+        }
+        io::ErrorKind::PermissionDenied => {
+            "the filter of this capture is locked (EPERM): open another capture, or open it without `lock_filter`"
+        }
+        _ => return error.into(),
+    };
+    Error::Config {
+        setting: "filter",
+        why: why.into(),
+    }
 }
 
 /// The program to attach. The kernel cuts a packet to the length that the program returns, so every

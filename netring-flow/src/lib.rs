@@ -36,6 +36,11 @@
 //! }
 //! ```
 //!
+//! To use several processors, give each worker a tracker of its own. The workers of a fanout group
+//! by hash (`FanoutGroup` of netring-afpacket), of which each receives whole flows in both
+//! directions, then share nothing and need no lock. Fragments other than the first have no ports:
+//! let the kernel put them together (`Fanout::defragment`) if they matter.
+//!
 //! # What a flow is
 //!
 //! An extractor ([`extract::Extract`]) reads the key from a packet: [`extract::FiveTuple`] is the

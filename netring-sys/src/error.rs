@@ -4,6 +4,8 @@ mod call;
 mod io;
 mod text;
 
+use std::sync::Arc;
+
 use crate::{Privileges, XdpMode};
 
 pub use call::SyscallError;
@@ -56,10 +58,21 @@ pub enum Error {
         mode: XdpMode,
     },
 
-    /// There is no interface of this name in this network namespace.
+    /// There is no interface of this name in the network namespace.
     NoSuchInterface {
         /// The requested name.
         name: String,
+        /// The network namespace that was [given](crate::Namespace), as it was named; `None` for
+        /// that of the thread.
+        namespace: Option<String>,
+    },
+
+    /// There is no network namespace of this name, or no process whose namespace it would be.
+    NoSuchNamespace {
+        /// What was requested: a name, a path, or the number of a process.
+        name: String,
+        /// The names that exist, or what else helps.
+        advice: String,
     },
 
     /// A setting is invalid; the text says what is allowed.
@@ -154,6 +167,15 @@ pub enum Error {
         interface: String,
     },
 
+    /// One of several merged sources ended with an error. The others continue, and so does the
+    /// source that they are merged into. This is reported once.
+    SourceLost {
+        /// The number of the source: [`Merge`](crate::wait::Merge) counts from 0.
+        origin: usize,
+        /// The error that it ended with. Its text is part of this one's.
+        error: Arc<Self>,
+    },
+
     /// An earlier error was final, and the writer, tee or sink that reported it was used again.
     Closed,
 
@@ -170,11 +192,13 @@ pub enum Error {
 
 impl Error {
     /// Whether the source or sink is lost. False for a report after which it continues
-    /// ([`Error::LinkDown`], [`Error::FrameLength`], [`Error::FramePieces`], [`Error::Request`]).
+    /// ([`Error::LinkDown`], [`Error::SourceLost`], [`Error::FrameLength`], [`Error::FramePieces`],
+    /// [`Error::Request`]).
     pub const fn is_terminal(&self) -> bool {
         !matches!(
             self,
             Self::LinkDown { .. }
+                | Self::SourceLost { .. }
                 | Self::FrameLength { .. }
                 | Self::FramePieces { .. }
                 | Self::Request { .. }
@@ -197,6 +221,7 @@ impl std::error::Error for Error {
             Self::NotPermitted { source, .. } | Self::ProgramRefused { source, .. } => Some(source),
             // The error itself is in the text.
             Self::Source { source, .. } => source.source(),
+            Self::SourceLost { error, .. } => error.source(),
             _ => None,
         }
     }

@@ -3,4 +3,5 @@
 pub mod bpf;
 pub mod filter;
 pub mod packet;
+pub mod timestamping;
 pub mod xdp;

@@ -20,6 +20,7 @@
 //!   system call;
 //! - [`errno`]: error numbers, for [`SyscallError::is`];
 //! - [`Mmap`]: a range-checked mapping shared with the kernel; [`Interface`]: a network interface;
+//!   [`Namespace`]: a network namespace;
 //! - [`wait`]: waiting for packets, for a stop, and for changes of the interface.
 //!
 //! The feature `serde`, off by default, implements `Serialize` and `Deserialize` for packets'
@@ -42,7 +43,8 @@ mod privileges;
 mod xdp_program;
 
 pub use os::{
-    Interface, InterfaceAddress, InterfaceCounters, Promiscuous, XdpFeatures, XdpMetadata, wait,
+    HardwareTimestamps, Interface, InterfaceAddress, InterfaceCounters, Membership, Memberships,
+    Namespace, Timestamping, XdpFeatures, XdpMetadata, wait,
 };
 pub use privileges::Privileges;
 pub use syscall::Mmap;
@@ -54,7 +56,8 @@ pub use contract::{
 pub use error::{Error, SyscallError};
 pub use filter::{Filter, Matcher};
 pub use packet::{
-    Checksum, Clock, Direction, LinkType, Meta, Packet, PacketBuf, Timestamp, VlanTag,
+    Checksum, Clock, Direction, LinkAddress, LinkType, Meta, Offload, Packet, PacketBuf,
+    PartialChecksum, Segmentation, Segments, Timestamp, VlanTag,
 };
 pub use parse_error::ParseError;
 pub use xdp_program::{XdpMode, XdpProgram};

@@ -1,12 +1,17 @@
-//! State that the operating system keeps: interfaces, netlink, waiting, promiscuous mode.
+//! State that the operating system keeps: interfaces, network namespaces, netlink, waiting,
+//! memberships.
 
+mod hardware_timestamps;
 mod interface;
+mod membership;
+mod namespace;
 mod netlink;
 mod privileges;
-mod promiscuous;
 pub mod wait;
 mod xdp_program;
 
-pub use interface::{Interface, InterfaceCounters};
+pub use hardware_timestamps::HardwareTimestamps;
+pub use interface::{Interface, InterfaceCounters, Timestamping};
+pub use membership::{Membership, Memberships};
+pub use namespace::Namespace;
 pub use netlink::{InterfaceAddress, XdpFeatures, XdpMetadata};
-pub use promiscuous::Promiscuous;

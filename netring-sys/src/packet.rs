@@ -1,14 +1,18 @@
 //! Packets: their bytes and their metadata.
 
 mod buf;
+mod link_address;
 mod link_type;
 mod meta;
+mod offload;
 mod timestamp;
 mod vlan;
 
 pub use buf::PacketBuf;
+pub use link_address::LinkAddress;
 pub use link_type::LinkType;
 pub use meta::{Checksum, Direction, Meta};
+pub use offload::{Offload, PartialChecksum, Segmentation, Segments};
 pub use timestamp::{Clock, Timestamp};
 pub use vlan::VlanTag;
 
@@ -56,6 +60,8 @@ impl<'a> Packet<'a> {
             vlan: None,
             rx_hash: None,
             queue: None,
+            sender: None,
+            offload: None,
         };
         Self { data, meta }
     }
@@ -149,6 +155,22 @@ impl<'a> Packet<'a> {
         self.meta.queue = queue;
         self
     }
+
+    /// Sets the hardware address of the sender.
+    #[inline]
+    #[must_use]
+    pub const fn with_sender(mut self, sender: Option<LinkAddress>) -> Self {
+        self.meta.sender = sender;
+        self
+    }
+
+    /// Sets the state of checksum and segmentation.
+    #[inline]
+    #[must_use]
+    pub const fn with_offload(mut self, offload: Option<Offload>) -> Self {
+        self.meta.offload = offload;
+        self
+    }
 }
 
 impl std::ops::Deref for Packet<'_> {
@@ -171,6 +193,7 @@ impl AsRef<[u8]> for Packet<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::kernel::packet::virtio_net_hdr;
 
     #[test]
     fn an_owned_packet_keeps_every_word() {
@@ -187,6 +210,8 @@ mod tests {
             .with_vlan(Some(tag))
             .with_rx_hash(Some(11))
             .with_queue(Some(3))
+            .with_sender(LinkAddress::new(&[1, 2, 3]))
+            .with_offload(Some(virtio_net_hdr::default().into()))
             .to_buf();
         let packet = buf.as_packet();
         assert_eq!(packet.data(), b"abc");
@@ -201,6 +226,8 @@ mod tests {
         assert_eq!(packet.vlan(), Some(tag));
         assert_eq!((tag.id(), tag.priority()), (5, 7));
         assert_eq!((packet.rx_hash(), packet.queue()), (Some(11), Some(3)));
+        assert_eq!(packet.sender(), LinkAddress::new(&[1, 2, 3]));
+        assert_eq!(packet.offload().unwrap().checksum(), None);
     }
 
     #[test]

@@ -28,16 +28,17 @@ pub(crate) type Capabilities = u8;
 
 /// Names as `setcap` takes them, with the kernel's numbers.
 // [`CAP_NET_ADMIN`]: https://elixir.bootlin.com/linux/v6.12.117/source/include/uapi/linux/capability.h#L204
-const CAPABILITIES: [(&str, u32); 6] = [
+const CAPABILITIES: [(&str, u32); 7] = [
     ("cap_net_admin", 12),
     ("cap_net_raw", 13),
     ("cap_ipc_lock", 14),
+    ("cap_sys_ptrace", 19),
     ("cap_sys_admin", 21),
     ("cap_perfmon", 38),
     ("cap_bpf", 39),
 ];
-const SYS_ADMIN: Capabilities = 1 << 3;
-const BPF: Capabilities = 1 << 5;
+const SYS_ADMIN: Capabilities = 1 << 4;
+const BPF: Capabilities = 1 << 6;
 
 impl Privileges {
     /// Whether a seccomp filter applies to its system calls.

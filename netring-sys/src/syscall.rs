@@ -7,36 +7,42 @@ mod bpf;
 mod ioctl;
 mod link;
 mod mmap;
+mod namespace;
 mod packet;
 mod page;
 mod poll;
 mod sockopt;
+mod uname;
 mod xdp;
 
 use libc::{c_int, c_long, socklen_t};
 
 pub use bpf::{
-    BpfArray, XdpLoad, bpf_link_detach, bpf_link_xdp, bpf_load_xdp, bpf_load_xdp_with,
-    bpf_program_id, bpf_send_xdp, bpf_test_xdp,
+    BpfArray, XdpLoad, bpf_link_detach, bpf_link_xdp, bpf_load_socket_filter, bpf_load_xdp,
+    bpf_load_xdp_with, bpf_program_id, bpf_send_xdp, bpf_test_xdp,
 };
 pub use ioctl::{
-    InterfaceByIoctl, ethtool_channels, ethtool_rings, interface_by_ioctl, interface_socket,
-    set_ethtool_rings,
+    InterfaceByIoctl, ethtool_channels, ethtool_rings, ethtool_timestamping, hardware_timestamping,
+    interface_by_ioctl, interface_socket, set_ethtool_rings, set_hardware_timestamping,
 };
 pub use link::{generic_netlink_socket, netlink_receive, netlink_send, netlink_socket};
 pub use mmap::Mmap;
+pub use namespace::{enter_network_namespace, is_network_namespace};
 pub use packet::{
-    add_packet_membership, attach_filter, bind_packet, drop_packet_membership, packet_socket,
-    packet_socket_address, packet_statistics, receive, send, set_packet_ignore_outgoing,
+    add_packet_membership, attach_bpf, attach_filter, bind_packet, detach_filter,
+    drop_packet_membership, join_packet_fanout, lock_filter, packet_fanout,
+    packet_rollover_statistics, packet_socket, packet_socket_address, packet_statistics, receive,
+    send, set_packet_fanout_ebpf, set_packet_fanout_program, set_packet_ignore_outgoing,
     set_packet_reserve, set_packet_rx_ring, set_packet_timestamp, set_packet_version,
-    take_socket_error,
+    set_packet_vnet_header, take_socket_error,
 };
 pub use page::page_size;
 pub use poll::{
-    epoll, epoll_add, epoll_mute, epoll_ready, event, event_signal, poll_readable, poll_writable,
-    timer, timer_clear, timer_start,
+    epoll, epoll_add, epoll_mute, epoll_ready, epoll_remove, event, event_clear, event_signal,
+    poll_readable, poll_writable, timer, timer_clear, timer_start,
 };
 pub use sockopt::network_namespace;
+pub use uname::kernel_version;
 pub use xdp::{
     Kick, XdpRing, bind_xdp, kick_receive, kick_transmit, map_xdp_ring, memlock_limit,
     set_busy_poll, set_xdp_ring, set_xdp_transmit_budget, set_xdp_umem, xdp_is_zero_copy,

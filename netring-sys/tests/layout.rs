@@ -39,10 +39,28 @@ fn structs() {
     same_layout!(ours::tpacket_stats_v3, libc::tpacket_stats_v3, {
         tp_packets = tp_packets, tp_drops = tp_drops, tp_freeze_q_cnt = tp_freeze_q_cnt,
     });
-    same_layout!(ours::packet_mreq, libc::packet_mreq, {
-        mr_ifindex = mr_ifindex, mr_type = mr_type, mr_alen = mr_alen, mr_address = mr_address,
+    same_layout!(ours::fanout_args, libc::fanout_args, {
+        id = id, type_flags = type_flags, max_num_members = max_num_members,
     });
     same_layout!(SockFilter, libc::sock_filter, { code = code, jt = jt, jf = jf, k = k });
+}
+
+/// Ours has room for the longest address, of which libc's is the beginning.
+#[test]
+fn a_membership_begins_as_that_of_the_header() {
+    macro_rules! same_offset {
+        ($($name:ident),*) => { $(assert_eq!(
+            std::mem::offset_of!(ours::packet_mreq_max, $name),
+            std::mem::offset_of!(libc::packet_mreq, $name),
+            stringify!($name),
+        );)* };
+    }
+    same_offset!(mr_ifindex, mr_type, mr_alen, mr_address);
+    let (longer, shorter) = (
+        size_of::<ours::packet_mreq_max>(),
+        size_of::<libc::packet_mreq>(),
+    );
+    assert_eq!(longer - shorter, ours::MAX_ADDR_LEN - 8);
 }
 
 /// libc has hash and tag in a struct within a union; ours have the same offsets.
@@ -159,7 +177,17 @@ fn constants() {
         libc::SOF_TIMESTAMPING_RAW_HARDWARE
     );
     assert_eq!(i32::from(ours::PACKET_MR_PROMISC), libc::PACKET_MR_PROMISC);
+    assert_eq!(
+        i32::from(ours::PACKET_MR_MULTICAST),
+        libc::PACKET_MR_MULTICAST
+    );
+    assert_eq!(
+        i32::from(ours::PACKET_MR_ALLMULTI),
+        libc::PACKET_MR_ALLMULTI
+    );
+    assert_eq!(i32::from(ours::PACKET_MR_UNICAST), libc::PACKET_MR_UNICAST);
     assert_eq!(i32::from(ours::ETH_P_ALL), libc::ETH_P_ALL);
+    fanout();
     assert_eq!(ours::ARPHRD_ETHER, libc::ARPHRD_ETHER);
     assert_eq!(ours::ARPHRD_LOOPBACK, libc::ARPHRD_LOOPBACK);
     hardware_types();
@@ -337,6 +365,40 @@ fn tx_metadata() {
     assert_eq!(size_of::<ours::xsk_tx_metadata>(), 24);
 }
 
+fn fanout() {
+    let ours = [
+        ours::PACKET_FANOUT_HASH,
+        ours::PACKET_FANOUT_LB,
+        ours::PACKET_FANOUT_CPU,
+        ours::PACKET_FANOUT_ROLLOVER,
+        ours::PACKET_FANOUT_RND,
+        ours::PACKET_FANOUT_QM,
+        ours::PACKET_FANOUT_CBPF,
+        ours::PACKET_FANOUT_EBPF,
+        ours::PACKET_FANOUT_FLAG_ROLLOVER,
+        ours::PACKET_FANOUT_FLAG_UNIQUEID,
+        ours::PACKET_FANOUT_FLAG_IGNORE_OUTGOING,
+        ours::PACKET_FANOUT_FLAG_DEFRAG,
+    ];
+    let theirs = [
+        libc::PACKET_FANOUT_HASH,
+        libc::PACKET_FANOUT_LB,
+        libc::PACKET_FANOUT_CPU,
+        libc::PACKET_FANOUT_ROLLOVER,
+        libc::PACKET_FANOUT_RND,
+        libc::PACKET_FANOUT_QM,
+        libc::PACKET_FANOUT_CBPF,
+        libc::PACKET_FANOUT_EBPF,
+        libc::PACKET_FANOUT_FLAG_ROLLOVER,
+        libc::PACKET_FANOUT_FLAG_UNIQUEID,
+        libc::PACKET_FANOUT_FLAG_IGNORE_OUTGOING,
+        libc::PACKET_FANOUT_FLAG_DEFRAG,
+    ];
+    assert_eq!(ours.map(u32::from), theirs);
+    // libc has no type for it: three words of 64 bits.
+    assert_eq!(size_of::<ours::tpacket_rollover_stats>(), 24);
+}
+
 fn hardware_types() {
     use netring_sys::kernel::packet as ours;
     for (ours, theirs) in [
@@ -361,4 +423,25 @@ fn hardware_types() {
     ] {
         assert_eq!(ours, theirs);
     }
+}
+
+/// libc has neither of these structs: their sizes are part of the kernel's interface.
+#[test]
+fn words_without_a_counterpart() {
+    use netring_sys::kernel::packet::virtio_net_hdr;
+    use netring_sys::kernel::timestamping::{ethtool_ts_info, hwtstamp_config};
+    assert_eq!(size_of::<virtio_net_hdr>(), 10);
+    assert_eq!(size_of::<hwtstamp_config>(), 12);
+    assert_eq!(size_of::<ethtool_ts_info>(), 44);
+    assert_eq!(std::mem::offset_of!(ethtool_ts_info, rx_filters), 28);
+    let header = virtio_net_hdr {
+        flags: 1,
+        gso_type: 2,
+        hdr_len: 0x0304,
+        gso_size: 0x0506,
+        csum_start: 0x0708,
+        csum_offset: 0x090a,
+    };
+    assert_eq!(virtio_net_hdr::from_bytes(&header.to_bytes()), header);
+    assert_eq!(header.to_bytes()[4..6], 0x0506_u16.to_ne_bytes());
 }

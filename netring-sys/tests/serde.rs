@@ -1,8 +1,9 @@
 //! Metadata and statistics are written as JSON and read back.
 
+use netring_sys::kernel::packet::virtio_net_hdr;
 use netring_sys::{
-    Checksum, Clock, Count, Direction, LinkType, Meta, Packet, SinkStats, Stats, Timestamp,
-    VlanTag, XdpMode,
+    Checksum, Clock, Count, Direction, LinkAddress, LinkType, Meta, Packet, SinkStats, Stats,
+    Timestamp, VlanTag, XdpMode,
 };
 use serde_json::{from_value, json, to_value};
 
@@ -13,6 +14,14 @@ fn metadata_of_a_packet_keeps_every_word() {
         tci: 0xe005,
     };
     let time = Timestamp::from_nanos(1_700_000_000_000_000_001, Clock::Hardware);
+    let header = virtio_net_hdr {
+        flags: 1,
+        gso_type: 0x84,
+        hdr_len: 74,
+        gso_size: 1428,
+        csum_start: 54,
+        csum_offset: 16,
+    };
     let packet = Packet::new(b"abc", time, LinkType::RAW_IP)
         .with_wire_len(9)
         .with_interface(4)
@@ -20,7 +29,9 @@ fn metadata_of_a_packet_keeps_every_word() {
         .with_checksum(Checksum::Partial)
         .with_vlan(Some(tag))
         .with_rx_hash(Some(11))
-        .with_queue(Some(3));
+        .with_queue(Some(3))
+        .with_sender(LinkAddress::new(&[2, 0, 0, 0, 0, 9]))
+        .with_offload(Some(header.into()));
     let written = to_value(*packet).unwrap();
     assert_eq!(
         written,
@@ -34,6 +45,11 @@ fn metadata_of_a_packet_keeps_every_word() {
             "vlan": {"tpid": 0x88a8, "tci": 0xe005},
             "rx_hash": 11,
             "queue": 3,
+            "sender": {"len": 6, "bytes": [2, 0, 0, 0, 0, 9, 0, 0]},
+            "offload": {
+                "segments": {"kind": "Tcp6", "ecn": true, "segment_len": 1428, "linear_len": 74},
+                "checksum": {"start": 54, "offset": 16},
+            },
         })
     );
     let read: Meta = from_value(written).unwrap();

@@ -15,8 +15,8 @@ use std::time::Duration;
 
 use netring_sys::wait::{LinkMonitor, LinkState, StopHandle, Waiter};
 use netring_sys::{
-    Error, Interface, LinkType, Packet, PacketBatch, PacketSource, Promiscuous, SyscallError,
-    XdpMode,
+    Error, Interface, LinkType, Membership, Memberships, Packet, PacketBatch, PacketSource,
+    SyscallError, XdpMode,
 };
 
 use crate::memory::accounting::Census;
@@ -63,7 +63,7 @@ struct Feed {
     attachment: Option<Attachment>,
     /// The user's own map, which holds the sockets.
     sockets: Option<SocketMap>,
-    promiscuous: Option<Promiscuous>,
+    memberships: Memberships,
     interface: Interface,
     link_type: LinkType,
     why_no_metadata: Option<Error>,
@@ -140,11 +140,14 @@ impl XdpCapture {
     }
 
     /// Returns a monitor that reports each change of the interface to another thread or task, until
-    /// the interface is removed or the capture stopped. Call it in the network namespace of the
+    /// the interface is removed or the capture stopped. It enters the
+    /// [namespace](CaptureBuilder::namespace) that was given; if none was, call it in that of the
     /// interface.
     ///
     /// # Errors
-    /// The call that failed: a sandbox forbids netlink, or there are too many open files.
+    /// The call that failed: a sandbox forbids netlink, or there are too many open files;
+    /// [`Error::NotPermitted`] if a given namespace cannot be entered any more; [`Error::Config`]
+    /// in another namespace, if none was given.
     pub fn link_monitor(&self) -> Result<LinkMonitor, Error> {
         self.queues.waiter().link_monitor(&self.feed.interface)
     }
@@ -160,8 +163,8 @@ impl XdpCapture {
         self.queues.waiter().stop_handle()
     }
 
-    /// Splits the capture into one for each queue, for one thread each. Call it from the network
-    /// namespace of the interface.
+    /// Splits the capture into one for each queue, for one thread each. If no
+    /// [namespace](CaptureBuilder::namespace) was given, call it from that of the interface.
     ///
     /// The program stays attached until the last of them is dropped. Stop handles taken before stop
     /// the capture of the first queue.
@@ -171,7 +174,8 @@ impl XdpCapture {
     /// many open files or not enough memory.
     pub fn into_workers(self) -> Result<Vec<Self>, Error> {
         if let Some(first) = self.queues.halves().first() {
-            first.socket().device.check_here(&self.feed.interface)?;
+            let (device, interface) = (first.socket().device, &self.feed.interface);
+            interface.inside(|| device.check_here(interface))??;
         }
         let Self {
             feed,
@@ -295,9 +299,10 @@ impl XdpCapture {
         has_limit.then(|| half.shared().geometry().payload())
     }
 
-    /// Whether the interface is in promiscuous mode for this capture.
-    pub fn is_promiscuous(&self) -> bool {
-        self.feed.promiscuous.is_some()
+    /// What the interface receives for the sake of this capture: promiscuous mode, all multicast
+    /// groups, single addresses.
+    pub fn memberships(&self) -> &[Membership] {
+        self.feed.memberships.list()
     }
 
     /// System calls made by [`wait`](PacketSource::wait) and by what is built on it, to

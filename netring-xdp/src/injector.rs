@@ -3,7 +3,7 @@
 use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::Arc;
 
-use netring_sys::{Error, Interface, Profile, SyscallError};
+use netring_sys::{Error, Interface, Namespace, Profile, SyscallError};
 
 use crate::memory::accounting::Census;
 use crate::memory::umem::{HugePages, UmemConfig};
@@ -96,6 +96,15 @@ impl InjectorBuilder {
     /// The queue to send out of, numbered from 0. Default: 0.
     pub const fn queue(mut self, queue: u32) -> Self {
         self.socket.queue = queue;
+        self
+    }
+
+    /// Sends in this network namespace. Default: that of the thread that calls
+    /// [`build`](Self::build), whose own is never changed. It needs CAP_SYS_ADMIN unless the thread
+    /// is in the namespace already.
+    #[doc(alias = "setns")]
+    pub fn namespace(mut self, namespace: impl Into<Option<Namespace>>) -> Self {
+        self.socket.namespace = namespace.into();
         self
     }
 

@@ -48,8 +48,9 @@
 //!
 //! # Callouts
 //! - The host stack does not see packets redirected to a socket.
-//! - A filter ([`CaptureBuilder::filter`]) sees the bytes as the driver delivers them: with their
-//!   VLAN tag, unless the card moved it out.
+//! - A filter ([`CaptureBuilder::filter`]) that is a classic BPF program sees the bytes as the
+//!   driver delivers them: with their VLAN tag, unless the card moved it out. An expression finds
+//!   the tag in either place if the driver reports it.
 //! - Packets of a queue without a socket go to the kernel silently: a capture takes all queues, or
 //!   reports how many packets it missed.
 //! - A VLAN tag may be beside the bytes of a packet, if a card moved it out or a veth pair was

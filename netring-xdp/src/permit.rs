@@ -13,6 +13,8 @@ pub(crate) struct Needs {
     pub(crate) net_admin: bool,
     /// Bytes of packet memory that it locks.
     pub(crate) memory: u64,
+    /// Enters another network namespace.
+    pub(crate) namespace: bool,
 }
 
 impl Needs {
@@ -21,6 +23,7 @@ impl Needs {
         program: true,
         net_admin: true,
         memory: 0,
+        namespace: false,
     };
 
     /// Completes an error about a missing permission with everything that is needed.
@@ -55,6 +58,9 @@ impl Needs {
 
     /// The capabilities in words, and for `setcap`.
     const fn capabilities(self, locks: bool) -> (&'static str, &'static str) {
+        if self.namespace {
+            return self.capabilities_elsewhere(locks);
+        }
         match (self.program, self.net_admin, locks) {
             (true, _, false) => (
                 "CAP_BPF, CAP_NET_ADMIN and CAP_NET_RAW of the host",
@@ -76,6 +82,35 @@ impl Needs {
             (false, false, true) => (
                 "CAP_NET_RAW and, for its packet memory, CAP_IPC_LOCK of the host",
                 "cap_net_raw,cap_ipc_lock",
+            ),
+        }
+    }
+}
+
+impl Needs {
+    /// Those for another network namespace.
+    const fn capabilities_elsewhere(self, locks: bool) -> (&'static str, &'static str) {
+        match (self.program, self.net_admin, locks) {
+            (true, _, false) => (
+                "CAP_SYS_ADMIN, CAP_BPF, CAP_NET_ADMIN and CAP_NET_RAW of the host",
+                "cap_net_raw,cap_bpf,cap_net_admin,cap_sys_admin",
+            ),
+            (true, _, true) => (
+                "CAP_SYS_ADMIN, CAP_BPF, CAP_NET_ADMIN, CAP_NET_RAW and, for its packet memory, CAP_IPC_LOCK of the host",
+                "cap_net_raw,cap_bpf,cap_net_admin,cap_sys_admin,cap_ipc_lock",
+            ),
+            (false, true, false) => (
+                "CAP_SYS_ADMIN, CAP_NET_RAW and CAP_NET_ADMIN of the host",
+                "cap_net_raw,cap_net_admin,cap_sys_admin",
+            ),
+            (false, true, true) => (
+                "CAP_SYS_ADMIN, CAP_NET_RAW, CAP_NET_ADMIN and, for its packet memory, CAP_IPC_LOCK of the host",
+                "cap_net_raw,cap_net_admin,cap_sys_admin,cap_ipc_lock",
+            ),
+            (false, false, false) => ("CAP_SYS_ADMIN and CAP_NET_RAW", "cap_net_raw,cap_sys_admin"),
+            (false, false, true) => (
+                "CAP_SYS_ADMIN, CAP_NET_RAW and, for its packet memory, CAP_IPC_LOCK of the host",
+                "cap_net_raw,cap_sys_admin,cap_ipc_lock",
             ),
         }
     }

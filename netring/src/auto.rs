@@ -54,10 +54,10 @@
 //!   With AF_XDP it is beside them if the card or the sending stack moved it there before the
 //!   XDP program ran, and otherwise in the bytes. In generic mode AF_XDP cannot see a tag that is
 //!   beside the bytes: [`XdpCapture::why_no_metadata`].
-//! - A [filter](Builder::filter) that is an expression means the same with all of them, but AF_XDP
-//!   judges a packet whose tag is beside the bytes as if it had none. A filter that is a classic
-//!   BPF program sees the bytes as they are: behind the tag with AF_PACKET, and with AF_XDP the tag
-//!   itself if it is in the bytes.
+//! - A [filter](Builder::filter) that is an expression means the same with all of them, but where
+//!   AF_XDP cannot see a tag that is beside the bytes, it judges the packet as if it had none. A
+//!   filter that is a classic BPF program sees the bytes as they are: behind the tag with
+//!   AF_PACKET, and with AF_XDP the tag itself if it is in the bytes.
 //! - Offloads merge packets of a connection into one of up to 64 KiB (512 KiB with BIG TCP).
 //!   AF_PACKET and AF_XDP in generic mode deliver it in one piece; in native mode packets are as
 //!   they were on the wire.
@@ -83,7 +83,7 @@ mod none;
 use netring_xdp::program::AttachMode;
 use netring_xdp::{CopyMode, XdpCapture};
 
-use crate::{Capture, Error, Filter, Interface, Profile};
+use crate::{Capture, Error, Filter, Interface, Namespace, Profile};
 
 pub use attempt::{Attempt, Backend};
 pub use capture::{AutoCapture, Batch};
@@ -106,6 +106,7 @@ pub fn open(interface: &str) -> Result<AutoCapture, Error> {
 pub fn builder() -> Builder {
     Builder {
         interface: String::new(),
+        namespace: None,
         profile: Profile::Default,
         promiscuous: false,
         rx_hash: false,
@@ -121,6 +122,7 @@ pub fn builder() -> Builder {
 #[must_use = "nothing is opened before `build`"]
 pub struct Builder {
     interface: String,
+    namespace: Option<Namespace>,
     profile: Profile,
     promiscuous: bool,
     rx_hash: bool,
@@ -132,9 +134,18 @@ pub struct Builder {
 
 impl Builder {
     /// The name of the interface, in the network namespace of the thread that calls
-    /// [`build`](Self::build). Required.
+    /// [`build`](Self::build), or in the given [namespace](Self::namespace). Required.
     pub fn interface(mut self, name: impl Into<String>) -> Self {
         self.interface = name.into();
+        self
+    }
+
+    /// Captures in this network namespace, with any backend. Default: that of the thread that calls
+    /// [`build`](Self::build), whose own is never changed. It needs CAP_SYS_ADMIN unless the thread
+    /// is in the namespace already.
+    #[doc(alias = "setns")]
+    pub fn namespace(mut self, namespace: impl Into<Option<Namespace>>) -> Self {
+        self.namespace = namespace.into();
         self
     }
 
@@ -183,7 +194,7 @@ impl Builder {
         self
     }
 
-    /// Whether [`divert`](Self::divert) also holds for an interface that a default route of this
+    /// Whether [`divert`](Self::divert) also holds for an interface that a default route of its
     /// network namespace leads through (IPv4 or IPv6), directly or by a bridge, bond or VLAN on it.
     /// Default: no. If this host is reached through the interface, the capture cuts it off.
     pub const fn divert_default_route(mut self, divert: bool) -> Self {
@@ -207,7 +218,10 @@ impl Builder {
     /// [`Error::Config`] if none was.
     pub fn build(self) -> Result<AutoCapture, Error> {
         // No backend can fix a wrong name, so report it first.
-        let interface = Interface::by_name(&self.interface)?;
+        let interface = match &self.namespace {
+            Some(namespace) => Interface::by_name_in(namespace, &self.interface)?,
+            None => Interface::by_name(&self.interface)?,
+        };
         let mut attempts: Vec<Attempt> = Vec::new();
         let mut diverting = self.backends.iter().filter(|backend| backend.diverts());
         let mut refusal = diverting
@@ -264,6 +278,7 @@ impl Builder {
     fn open(&self, backend: Backend) -> Result<capture::Source, Error> {
         let xdp = |mode, copying| {
             let builder = XdpCapture::builder().interface(&self.interface);
+            let builder = builder.namespace(self.namespace.clone());
             let builder = builder.promiscuous(self.promiscuous);
             let builder = builder.profile(self.profile).rx_hash(self.rx_hash);
             let builder = builder.attach_mode(mode).copy_mode(copying);
@@ -285,6 +300,7 @@ impl Builder {
             Backend::XdpGeneric => xdp(AttachMode::Generic, CopyMode::Copy),
             Backend::AfPacket => {
                 let builder = Capture::builder().interface(&self.interface);
+                let builder = builder.namespace(self.namespace.clone());
                 let builder = builder.profile(self.profile).rx_hash(self.rx_hash);
                 let builder = builder.promiscuous(self.promiscuous);
                 // As with AF_XDP: incoming packets only.

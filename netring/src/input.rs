@@ -10,7 +10,7 @@ use crate::AsyncSource;
 use crate::either::Either;
 use crate::pcap::{self, CaptureFile};
 use crate::wait::StopHandle;
-use crate::{Capture, Error, Packet, PacketBatch, PacketSource, Readiness, Stats};
+use crate::{Capture, Error, Filter, Packet, PacketBatch, PacketSource, Readiness, Stats};
 
 /// A source that is an interface or a file, for programs with the options
 /// `-i INTERFACE | -r FILE`. Flows, adapters and the async adapter take it as any other source.
@@ -31,8 +31,8 @@ use crate::{Capture, Error, Packet, PacketBatch, PacketSource, Readiness, Stats}
 /// # }
 /// ```
 ///
-/// With other settings or another backend, make the variant of it:
-/// `Input::Interface(Capture::builder().interface("eth0").build()?)`.
+/// With a filter, use [`Input::builder`]. With other settings or another backend, make the variant
+/// of it: `Input::Interface(Capture::builder().interface("eth0").build()?)`.
 #[derive(Debug)]
 #[expect(
     clippy::large_enum_variant,
@@ -49,7 +49,71 @@ pub enum Input<L = Capture> {
 #[derive(Debug)]
 pub struct InputBatch<'a, B>(Either<B, pcap::Batch<'a>>);
 
+/// The settings of an [`Input`], from [`Input::builder`].
+///
+/// ```no_run
+/// use netring::{Filter, Input};
+///
+/// # fn main() -> Result<(), netring::Error> {
+/// # let (file, text) = (true, None::<&str>);
+/// let mut builder = Input::builder();
+/// if let Some(text) = text {
+///     builder = builder.filter(text.parse::<Filter>()?);
+/// }
+/// let input = match file {
+///     true => builder.open_file("trace.pcapng")?,
+///     false => builder.open_interface("eth0")?,
+/// };
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone, Debug, Default)]
+#[must_use = "nothing is opened before `open_interface` or `open_file`"]
+pub struct InputBuilder {
+    filter: Option<Filter>,
+}
+
+impl InputBuilder {
+    /// Which packets to take: in the kernel from an interface
+    /// ([`CaptureBuilder::filter`](crate::afpacket::CaptureBuilder::filter)), in user space from a
+    /// file ([`CaptureFile::filter`]). It means the same in both. Default: all packets.
+    pub fn filter(mut self, filter: impl Into<Filter>) -> Self {
+        self.filter = Some(filter.into());
+        self
+    }
+
+    /// Captures from the interface of this name.
+    ///
+    /// # Errors
+    /// The errors of [`Capture::open`], and [`Error::Config`] for a filter that the interface's
+    /// link type cannot express.
+    pub fn open_interface(self, name: &str) -> Result<Input, Error> {
+        let mut builder = Capture::builder().interface(name);
+        if let Some(filter) = self.filter {
+            builder = builder.filter(filter);
+        }
+        builder.build().map(Input::Interface)
+    }
+
+    /// Reads a pcap or pcapng file. `/dev/stdin` is the standard input.
+    ///
+    /// # Errors
+    /// The errors of [`CaptureFile::open`] and [`CaptureFile::filter`].
+    pub fn open_file(self, path: impl AsRef<Path>) -> Result<Input, Error> {
+        let file = CaptureFile::open(path)?;
+        Ok(Input::File(match self.filter {
+            Some(filter) => file.filter(filter)?,
+            None => file,
+        }))
+    }
+}
+
 impl Input {
+    /// Returns the settings, of which there is the filter.
+    pub fn builder() -> InputBuilder {
+        InputBuilder::default()
+    }
+
     /// Captures from the interface of this name, as [`Capture::open`] does.
     ///
     /// # Errors

@@ -27,7 +27,7 @@
 //! | [`prelude`] | | the traits and the few types that almost every program needs |
 #![cfg_attr(
     feature = "afpacket",
-    doc = "| [`afpacket`], [`Capture`] | `afpacket` | capture from an interface through a ring that the kernel fills |"
+    doc = "| [`afpacket`], [`Capture`], [`Captures`], [`FanoutGroup`] | `afpacket` | capture from an interface, from all, or from several of which some come later, through rings that the kernel fills; or through one for each thread |"
 )]
 #![cfg_attr(
     feature = "xdp",
@@ -47,7 +47,7 @@
 )]
 #![cfg_attr(
     all(feature = "async", feature = "afpacket"),
-    doc = "| [`AsyncCapture`] | `async`, `afpacket` | a capture with tokio |"
+    doc = "| [`AsyncCapture`], [`AsyncCaptures`] | `async`, `afpacket` | captures with tokio |"
 )]
 #![cfg_attr(
     all(feature = "async", feature = "xdp"),
@@ -111,10 +111,12 @@ pub mod prelude;
 mod readmes;
 
 pub use netring_sys::{
-    Build, Checksum, Clock, Count, Direction, Error, Filter, Interface, InterfaceAddress,
-    InterfaceCounters, LinkType, Matcher, Meta, Open, Packet, PacketBatch, PacketBuf, PacketSink,
-    PacketSlot, PacketSource, PacketWriter, ParseError, Privileges, Profile, Readiness, SinkStats,
-    Stats, SyscallError, Timed, Timestamp, VlanTag, WireBytes, XdpMode, adapters, wait,
+    Build, Checksum, Clock, Count, Direction, Error, Filter, HardwareTimestamps, Interface,
+    InterfaceAddress, InterfaceCounters, LinkAddress, LinkType, Matcher, Membership, Meta,
+    Namespace, Offload, Open, Packet, PacketBatch, PacketBuf, PacketSink, PacketSlot, PacketSource,
+    PacketWriter, ParseError, PartialChecksum, Privileges, Profile, Readiness, Segmentation,
+    Segments, SinkStats, Stats, SyscallError, Timed, Timestamp, Timestamping, VlanTag, WireBytes,
+    XdpMode, adapters, wait,
 };
 
 /// Filter expressions, and the programs that they become.
@@ -125,10 +127,10 @@ pub use netring_sys::kernel::filter::SockFilter;
 #[cfg(feature = "afpacket")]
 pub use netring_afpacket as afpacket;
 #[cfg(feature = "afpacket")]
-pub use netring_afpacket::Capture;
+pub use netring_afpacket::{Capture, Captures, Fanout, FanoutGroup, FanoutMode};
 
 #[cfg(all(feature = "afpacket", feature = "pcap"))]
-pub use input::{Input, InputBatch};
+pub use input::{Input, InputBatch, InputBuilder};
 
 #[cfg(feature = "xdp")]
 pub use netring_xdp as xdp;
@@ -161,6 +163,21 @@ pub use netring_async::{
 /// ```
 #[cfg(all(feature = "async", feature = "afpacket"))]
 pub type AsyncCapture = AsyncSource<Capture>;
+
+/// Captures from several interfaces for tokio, some of which may join later:
+///
+/// ```no_run
+/// use netring::{AsyncCaptures, Capture, Captures, OpenAsync};
+/// # async fn example() -> Result<(), netring::Error> {
+///
+/// let settings = Captures::builder(Capture::builder()).interfaces(["eth0", "wg0"]);
+/// let captures: AsyncCaptures = settings.join(true).reopen(true).open().await?;
+/// println!("{}", captures.get_ref().joins());
+/// # Ok(())
+/// # }
+/// ```
+#[cfg(all(feature = "async", feature = "afpacket"))]
+pub type AsyncCaptures = AsyncSource<Captures>;
 
 /// An AF_XDP capture for tokio: `AsyncXdpCapture::open("eth0")`, or with settings:
 ///

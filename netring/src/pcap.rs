@@ -63,6 +63,7 @@ mod buffer;
 mod classic;
 mod error;
 mod file;
+mod header;
 mod interface;
 mod link;
 mod ng;

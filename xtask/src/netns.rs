@@ -10,6 +10,7 @@ use std::os::fd::AsRawFd;
 use std::process::Command;
 use std::thread;
 
+use netring_sys::Namespace;
 use nix::sched::{CloneFlags, setns, unshare};
 
 /// A network namespace.
@@ -60,6 +61,13 @@ impl Netns {
         })
     }
 
+    /// The namespace as the library takes it.
+    ///
+    /// # Errors There are too many open files.
+    pub fn handle(&self) -> io::Result<Namespace> {
+        Ok(Namespace::from_fd(self.file.try_clone()?.into())?)
+    }
+
     /// Moves an interface of this thread's namespace into this one. It arrives down and without
     /// addresses.
     ///
@@ -71,6 +79,23 @@ impl Netns {
             "link set dev {interface} netns /proc/{pid}/fd/{fd}"
         ))
     }
+}
+
+/// Gives this thread an empty `/run` of its own, so that it can name namespaces with `ip netns`.
+///
+/// # Errors The thread lacks the privilege, or `mount` is not installed.
+pub fn own_names() -> io::Result<()> {
+    unshare(CloneFlags::CLONE_NEWNS)?;
+    for words in [
+        &["--make-rprivate", "/"][..],
+        &["-t", "tmpfs", "run", "/run"],
+    ] {
+        let status = Command::new("mount").args(words).status()?;
+        if !status.success() {
+            return Err(io::Error::other(format!("mount {words:?}: {status}")));
+        }
+    }
+    Ok(())
 }
 
 /// Creates a veth pair in this thread's namespace. Both ends are up and silent: neither has an IPv6

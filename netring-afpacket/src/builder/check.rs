@@ -11,12 +11,7 @@ impl CaptureBuilder {
     pub(crate) fn check(&self) -> Result<(), Error> {
         let page = page_size();
         let refuse = |setting, why| Err(Error::Config { setting, why });
-        if self.interface.is_empty() {
-            return refuse(
-                "interface",
-                "not set; name the interface to capture from".into(),
-            );
-        }
+        self.check_interface()?;
         if self.block_size == 0 || !self.block_size.is_multiple_of(page) {
             let why = format!(
                 "{} bytes; must be a multiple of the page size, which is {page} bytes here",
@@ -49,6 +44,9 @@ impl CaptureBuilder {
             let why = "0 bytes; keep at least 1, or leave it unset to keep all".into();
             return refuse("snap_len", why);
         }
+        self.check_kernel_filter()?;
+        self.check_shape()?;
+        self.check_card()?;
         if let Some(filter) = &self.filter {
             filter.check()?;
         }
@@ -85,7 +83,8 @@ impl CaptureBuilder {
 
     /// Bytes of a slot, if each packet has one to itself.
     pub(crate) fn slot_size(&self) -> Option<usize> {
-        let snap_len = self.snap_len;
-        self.immediate.then(|| slot_size(self.block_size, snap_len))
+        let (snap_len, extra) = (self.snap_len, self.shape_bytes());
+        self.immediate
+            .then(|| slot_size(self.block_size, snap_len, extra))
     }
 }

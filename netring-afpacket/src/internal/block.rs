@@ -69,6 +69,7 @@ impl BlockBuilder {
         self.set_field(n, offset_of!(tpacket3_hdr, tp_snaplen), frame.len() as u32);
         self.set_field(n, offset_of!(tpacket3_hdr, tp_len), frame.len() as u32);
         self.set_field(n, offset_of!(tpacket3_hdr, tp_mac), MAC as u32);
+        self.set_field(n, offset_of!(tpacket3_hdr, tp_status), TP_STATUS_USER);
         self.put(
             at + TPACKET3_HDRLEN_ALIGNED + offset_of!(sockaddr_ll, sll_hatype),
             &ARPHRD_ETHER.to_ne_bytes(),

@@ -1,31 +1,39 @@
-//! A capture from one interface.
+//! A capture from one interface, or from all.
 
 use std::ops::ControlFlow;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::Arc;
 use std::time::Duration;
 
 use netring_sys::syscall::packet_statistics;
 use netring_sys::wait::{self, LinkMonitor, LinkState, Stop, StopHandle, Waiter};
 use netring_sys::{
-    Build, Error, Interface, Open, Packet, PacketSource, Promiscuous, Readiness, Stats,
-    SyscallError,
+    Build, Error, HardwareTimestamps, Interface, Memberships, Open, Packet, PacketSource,
+    Readiness, Stats, SyscallError,
 };
 
 use super::batch::Batch;
+use super::counters::KernelCounts;
 use super::geometry::RingGeometry;
 use super::pace::Change;
 use super::reader::Reader;
+use super::spin::spin;
 use crate::builder::CaptureBuilder;
+use crate::fanout::{Member, Membership};
 
 /// How often a wait looks at the interface if a sandbox forbids watching it.
 const UNWATCHED: Duration = Duration::from_secs(1);
 
-/// Receives the packets of one interface through a ring of blocks that the kernel fills.
+/// Receives the packets of one interface, or of [all](CaptureBuilder::all_interfaces), through a
+/// ring of blocks that the kernel fills.
 ///
 /// It is read as every source is: [`next_batch`](PacketSource::next_batch) waits for a block and
 /// lends it as a [batch](Batch), and [`for_each`](PacketSource::for_each) loops over single
 /// packets. The descriptor ([`AsFd`]) is readable when [`ready`](PacketSource::ready) has something
 /// to report: a block, a stop, or news of the interface.
+///
+/// The removal of its interface is its end. [`Captures`](crate::Captures) can
+/// [take an interface up again](crate::CapturesBuilder::reopen) that comes back under its name.
 ///
 /// It receives from the moment it is opened until it is dropped. If nobody takes batches the ring
 /// fills up, and packets that do not fit are counted as dropped:
@@ -50,9 +58,18 @@ pub struct Capture {
     // kernel frees the ring with its socket.
     waiter: Waiter,
     reader: Reader,
+    /// The place in a fanout group.
+    membership: Option<Membership>,
     socket: OwnedFd,
 
-    _promiscuous: Option<Promiscuous>,
+    /// Shared by the members of a group.
+    card: Option<Arc<HardwareTimestamps>>,
+    /// For a filter that is set later.
+    settings: Box<CaptureBuilder>,
+    memberships: Memberships,
+    /// How long a blocking wait spins before it sleeps.
+    pub(super) spin: Duration,
+    pub(super) why_ring_short: Option<Box<SyscallError>>,
     /// Boxed because a capture is moved about and this is rarely looked at.
     interface: Box<Interface>,
 }
@@ -78,13 +95,18 @@ impl Capture {
         waiter: Waiter,
         reader: Reader,
         interface: Interface,
-        promiscuous: Option<Promiscuous>,
+        memberships: Memberships,
     ) -> Self {
         Self {
             waiter,
             reader,
+            membership: None,
             socket,
-            _promiscuous: promiscuous,
+            card: None,
+            settings: Box::new(CaptureBuilder::new()),
+            memberships,
+            spin: Duration::ZERO,
+            why_ring_short: None,
             interface: Box::new(interface),
         }
     }
@@ -135,7 +157,8 @@ impl Capture {
     }
 
     /// The current state of the interface: whether it is up and has a carrier. It is
-    /// [`LinkState::Unknown`] if the interface is [not watched](Self::why_link_unwatched).
+    /// [`LinkState::Unknown`] if the interface is [not watched](Self::why_link_unwatched), and for
+    /// a capture of [all interfaces](CaptureBuilder::all_interfaces).
     ///
     /// # Errors
     /// The call that failed.
@@ -144,12 +167,23 @@ impl Capture {
     }
 
     /// Returns a monitor that reports each change of the interface to another thread or task, until
-    /// the interface is removed or the capture stopped. Call it in the network namespace of the
+    /// the interface is removed or the capture stopped. It enters the
+    /// [namespace](CaptureBuilder::namespace) that was given; if none was, call it in that of the
     /// interface.
     ///
     /// # Errors
-    /// The call that failed: a sandbox forbids netlink, or there are too many open files.
+    /// The call that failed: a sandbox forbids netlink, or there are too many open files;
+    /// [`Error::NotPermitted`] if a given namespace cannot be entered any more, because the process
+    /// gave up CAP_SYS_ADMIN; [`Error::Config`] in another namespace, if none was given, and for a
+    /// capture of [all interfaces](CaptureBuilder::all_interfaces).
     pub fn link_monitor(&self) -> Result<LinkMonitor, Error> {
+        if self.interface.index == 0 {
+            return Err(Error::Config {
+                setting: "link_monitor",
+                why: "the capture is of all interfaces; make one with `LinkMonitor::new` for each"
+                    .into(),
+            });
+        }
         self.waiter.link_monitor(&self.interface)
     }
 
@@ -163,9 +197,16 @@ impl Capture {
         self.waiter.why_link_unwatched()
     }
 
-    /// The interface, as it was when the capture was opened.
+    /// The interface, as it was when the capture was opened; [`Interface::any`] for a capture of
+    /// [all interfaces](CaptureBuilder::all_interfaces).
     pub const fn interface(&self) -> &Interface {
         &self.interface
+    }
+
+    /// What the interface receives for the sake of this capture: promiscuous mode, all multicast
+    /// groups, single addresses.
+    pub fn memberships(&self) -> &[netring_sys::Membership] {
+        self.memberships.list()
     }
 
     /// The requested ring, and the one that was allocated.
@@ -173,20 +214,74 @@ impl Capture {
         self.reader.geometry()
     }
 
+    /// Keeps the card stamping packets for as long as the capture lives.
+    pub(crate) fn hold_card(&mut self, card: Option<Arc<HardwareTimestamps>>) {
+        self.card = card;
+    }
+
+    /// The settings that it was opened with, without a filter.
+    pub(crate) const fn settings(&self) -> &CaptureBuilder {
+        &self.settings
+    }
+
+    pub(crate) fn keep_settings(&mut self, settings: &CaptureBuilder) {
+        *self.settings = settings.clone().without_filter();
+    }
+
+    /// Why the ring has fewer blocks than requested: the last refused call, whose text says what
+    /// helps. `None` if it has them all.
+    ///
+    /// The memory of a ring needs no locking: see [`CaptureBuilder::block_count`].
+    pub fn why_ring_short(&self) -> Option<&SyscallError> {
+        self.why_ring_short.as_deref()
+    }
+
     pub(crate) fn socket(&self) -> BorrowedFd<'_> {
         self.socket.as_fd()
     }
 
+    /// Makes it a member of a group, whose handle reads its figures.
+    pub(crate) fn enter(&mut self, group: Membership) {
+        group.note_link_downs(self.waiter.link_downs());
+        self.reader.publish(group.published());
+        self.membership = Some(group);
+    }
+
+    /// Makes `stop`, the handle of another capture, that of this one too.
+    pub(crate) fn share_stop(&mut self, stop: StopHandle) -> Result<(), Error> {
+        self.waiter.share_stop(stop)
+    }
+
+    /// What its group keeps of it.
+    pub(crate) fn member(&self) -> Option<Arc<Member>> {
+        self.membership.as_ref().map(Membership::member)
+    }
+
     #[inline]
     fn look(&mut self) -> Result<bool, SyscallError> {
-        let socket = &self.socket;
-        self.reader.look(|| packet_statistics(socket.as_fd()))
+        let (socket, group) = (&self.socket, self.membership.as_ref());
+        self.reader.look(|| kernel_counts(socket.as_fd(), group))
+    }
+
+    /// Looks for a stop and at the ring, without a system call.
+    #[inline]
+    fn look_at_the_ring(&mut self) -> Result<Readiness, Error> {
+        if self.waiter.is_stopped() {
+            return Ok(Readiness::Ended);
+        }
+        Ok(match self.look()? {
+            true => Readiness::Ready,
+            false => Readiness::Empty,
+        })
     }
 
     /// No block is ready: looks whether something else happened.
     #[cold]
     fn look_further(&mut self) -> Result<Readiness, Error> {
         self.waiter.take_news(self.socket.as_fd())?;
+        if let Some(group) = &self.membership {
+            group.note_link_downs(self.waiter.link_downs());
+        }
         self.keep_pace();
         // Once more: a block may have come since, and packets are lent before the link that went
         // down after them is reported.
@@ -225,13 +320,10 @@ impl PacketSource for Capture {
 
     #[inline]
     fn ready(&mut self) -> Result<Readiness, Error> {
-        if self.waiter.is_stopped() {
-            return Ok(Readiness::Ended);
+        match self.look_at_the_ring()? {
+            Readiness::Empty => self.look_further(),
+            found => Ok(found),
         }
-        if self.look()? {
-            return Ok(Readiness::Ready);
-        }
-        self.look_further()
     }
 
     #[inline]
@@ -241,6 +333,15 @@ impl PacketSource for Capture {
 
     #[inline]
     fn wait(&mut self, timeout: Option<Duration>) -> Result<Readiness, Error> {
+        let mut timeout = timeout;
+        if !self.spin.is_zero() {
+            let time = timeout.map_or(self.spin, |timeout| timeout.min(self.spin));
+            let found = spin(self, time, Self::look_at_the_ring)?;
+            if found != Readiness::Empty {
+                return Ok(found);
+            }
+            timeout = timeout.map(|timeout| timeout - time);
+        }
         if timeout.is_some() || self.why_link_unwatched().is_none() {
             return wait::ready(self, timeout);
         }
@@ -254,13 +355,25 @@ impl PacketSource for Capture {
     }
 
     fn stats(&mut self) -> Result<Stats, Error> {
-        let delta = packet_statistics(self.socket.as_fd())?;
+        let delta = kernel_counts(self.socket.as_fd(), self.membership.as_ref())?;
         self.reader.add_kernel(delta);
         Ok(self.reader.stats(self.waiter.link_downs()))
     }
 
     fn is_live(&self) -> bool {
         true
+    }
+}
+
+/// What the kernel counted since the last call. The counters of a member of a group have another
+/// reader too.
+fn kernel_counts(
+    socket: BorrowedFd<'_>,
+    group: Option<&Membership>,
+) -> Result<KernelCounts, SyscallError> {
+    match group {
+        Some(group) => group.take_kernel(),
+        None => Ok(packet_statistics(socket)?.into()),
     }
 }
 

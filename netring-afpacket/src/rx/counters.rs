@@ -1,5 +1,7 @@
 //! The kernel's 32-bit counters, which reading resets, added up in 64 bits.
 
+use std::ops::AddAssign;
+
 use netring_sys::kernel::packet::tpacket_stats_v3;
 use netring_sys::{Count, Stats};
 
@@ -9,12 +11,37 @@ use super::parse::Counts;
 /// quarter of their range.
 const READ_EVERY: u64 = 1 << 30;
 
+/// What the kernel counts.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct KernelCounts {
+    pub(crate) offered: u64,
+    pub(crate) dropped: u64,
+    pub(crate) freezes: u64,
+}
+
+impl From<tpacket_stats_v3> for KernelCounts {
+    fn from(delta: tpacket_stats_v3) -> Self {
+        Self {
+            // tp_packets includes the drops.
+            offered: delta.tp_packets.into(),
+            dropped: delta.tp_drops.into(),
+            freezes: delta.tp_freeze_q_cnt.into(),
+        }
+    }
+}
+
+impl AddAssign for KernelCounts {
+    fn add_assign(&mut self, other: Self) {
+        self.offered += other.offered;
+        self.dropped += other.dropped;
+        self.freezes += other.freezes;
+    }
+}
+
 /// Everything that a capture counts.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Counters {
-    offered: u64,
-    dropped: u64,
-    freezes: u64,
+    kernel: KernelCounts,
     delivered: u64,
     invalid: u64,
     /// `delivered + invalid` when the kernel's counters were last read.
@@ -23,11 +50,8 @@ pub(crate) struct Counters {
 
 impl Counters {
     /// Adds what the kernel counted since its counters were last read.
-    pub(crate) fn add_kernel(&mut self, delta: tpacket_stats_v3) {
-        // tp_packets includes the drops.
-        self.offered += u64::from(delta.tp_packets);
-        self.dropped += u64::from(delta.tp_drops);
-        self.freezes += u64::from(delta.tp_freeze_q_cnt);
+    pub(crate) fn add_kernel(&mut self, delta: KernelCounts) {
+        self.kernel += delta;
         self.read_at = self.read();
     }
 
@@ -48,12 +72,21 @@ impl Counters {
         self.read() - self.read_at >= READ_EVERY
     }
 
+    /// Packets that were lent, and those that could not be read.
+    #[inline]
+    pub(crate) const fn taken(&self) -> Counts {
+        Counts {
+            delivered: self.delivered,
+            invalid: self.invalid,
+        }
+    }
+
     pub(crate) const fn stats(&self, link_downs: Count) -> Stats {
         let mut stats = Stats::counted(self.delivered);
-        stats.offered = Count::Exact(self.offered);
-        stats.dropped = Count::Exact(self.dropped);
+        stats.offered = Count::Exact(self.kernel.offered);
+        stats.dropped = Count::Exact(self.kernel.dropped);
         stats.invalid = Count::Exact(self.invalid);
-        stats.freezes = Count::Exact(self.freezes);
+        stats.freezes = Count::Exact(self.kernel.freezes);
         stats.link_downs = link_downs;
         stats
     }
@@ -72,7 +105,7 @@ mod tests {
             tp_freeze_q_cnt: u32::MAX,
         };
         for _ in 0..5 {
-            counters.add_kernel(full);
+            counters.add_kernel(full.into());
         }
         let five = 5 * u64::from(u32::MAX);
         let stats = counters.stats(Count::Exact(0));
@@ -93,7 +126,7 @@ mod tests {
         assert!(!counters.is_due());
         counters.add(block);
         assert!(counters.is_due());
-        counters.add_kernel(tpacket_stats_v3::default());
+        counters.add_kernel(KernelCounts::default());
         assert!(!counters.is_due());
     }
 }

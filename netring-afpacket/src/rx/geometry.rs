@@ -15,7 +15,7 @@ pub struct RingGeometry {
     pub block_count: usize,
     /// Blocks that were requested: more than `block_count` if memory was short.
     pub requested_blocks: usize,
-    /// Bytes of the slot that each packet has to itself, up to 96 bytes of headers included;
+    /// Bytes of the slot that each packet has to itself, up to 112 bytes of headers included;
     /// `None` if packets share blocks, as they do in every profile but [`Profile::Immediate`].
     pub slot_size: Option<usize>,
 }
@@ -58,10 +58,10 @@ pub(crate) const SLOT_RESERVE: u32 = 16;
 const SLOT_HEADERS: usize = 80 + SLOT_RESERVE as usize;
 
 /// Bytes of a slot: a block is divided into as many slots of the needed size as it holds, which
-/// share the remainder.
-pub(crate) fn slot_size(block_size: usize, snap_len: Option<u32>) -> usize {
+/// share the remainder. `extra` are bytes before the packet beyond the usual headers.
+pub(crate) fn slot_size(block_size: usize, snap_len: Option<u32>, extra: usize) -> usize {
     let keep = snap_len.map_or(KEPT_IN_A_SLOT, |bytes| bytes as usize);
-    let needed = keep.min(block_size) + SLOT_HEADERS;
+    let needed = keep.min(block_size) + SLOT_HEADERS + extra;
     let needed = needed.next_multiple_of(TPACKET_ALIGNMENT);
     let slots = (block_size / needed).max(1);
     let size = block_size / slots;

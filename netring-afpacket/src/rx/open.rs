@@ -1,24 +1,26 @@
 //! Opens a capture, in an order that lets no wrong packet into its ring.
 
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, BorrowedFd};
 
+use netring_sys::filter::Program;
 use netring_sys::kernel::packet::{
     ETH_P_ALL, TP_FT_REQ_FILL_RXHASH, TPACKET_V2, TPACKET_V3, tpacket_req3,
 };
 use netring_sys::syscall::{
-    set_packet_ignore_outgoing, set_packet_reserve, set_packet_rx_ring, set_packet_timestamp,
-    set_packet_version,
+    detach_filter, lock_filter, set_packet_ignore_outgoing, set_packet_rx_ring,
+    set_packet_timestamp, set_packet_version,
 };
 use netring_sys::wait::Waiter;
-use netring_sys::{Error, Interface, Mmap, Promiscuous, SyscallError};
+use netring_sys::{Error, Interface, Memberships, Mmap, SyscallError};
 
 use super::capture::Capture;
-use super::geometry::{FRAME_SIZE, MIN_BLOCKS, RingGeometry, SLOT_RESERVE};
+use super::geometry::{FRAME_SIZE, MIN_BLOCKS, RingGeometry};
 use super::pace::Pace;
 use super::parse::Context;
 use super::reader::Reader;
 use super::ring::Ring;
 use crate::builder::CaptureBuilder;
+use crate::builder::namespace::inside;
 use crate::socket;
 
 impl CaptureBuilder {
@@ -26,12 +28,26 @@ impl CaptureBuilder {
     ///
     /// # Errors
     /// Returns [`Error::Config`] for an invalid setting, [`Error::NoSuchInterface`],
-    /// [`Error::NotPermitted`] without CAP_NET_RAW, or the call that failed.
+    /// [`Error::NotPermitted`] without CAP_NET_RAW (in a given [namespace](Self::namespace)
+    /// CAP_SYS_ADMIN too), or the call that failed.
     pub fn build(self) -> Result<Capture, Error> {
-        let capture = prepare(&self)?;
+        let capture = inside(self.namespace.as_ref(), || {
+            let mut capture = prepare(&self, Gate::Open)?;
+            capture.hold_card(self.set_card(capture.interface())?);
+            Ok(capture)
+        })?;
         socket::bind(capture.socket(), capture.interface(), ETH_P_ALL)?;
         Ok(capture)
     }
+}
+
+/// Which filter a capture has at first.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Gate {
+    /// That of its settings.
+    Open,
+    /// One that rejects everything, until [`lift`] replaces it.
+    Shut,
 }
 
 /// A capture with all its settings that receives nothing until it is bound with a protocol.
@@ -39,31 +55,32 @@ impl CaptureBuilder {
 /// The kernel gives no packet to a socket that is bound with protocol 0, and no packet of another
 /// interface to one that is bound to an interface. So all settings are made before the second bind,
 /// and no packet enters the ring that they would have kept out.
-fn prepare(builder: &CaptureBuilder) -> Result<Capture, Error> {
+pub(crate) fn prepare(builder: &CaptureBuilder, gate: Gate) -> Result<Capture, Error> {
     builder.check()?;
-    let interface = Interface::by_name(&builder.interface)?;
+    let interface = builder.find_interface()?;
     let socket = socket::open()?;
     let fd = socket.as_fd();
     if builder.immediate {
         set_packet_version(fd, TPACKET_V2)?;
-        set_packet_reserve(fd, SLOT_RESERVE)?;
     } else {
         set_packet_version(fd, TPACKET_V3)?;
     }
+    builder.shape(fd)?;
     set_packet_timestamp(fd, builder.timestamps as u32)?;
     if let Some(ignore) = ignore_outgoing(builder.ignore_outgoing, &interface) {
         set_packet_ignore_outgoing(fd, ignore)?;
     }
     socket::bind(fd, &interface, 0)?;
-    let filter = builder.filter.as_ref();
-    let filter = filter.map(|filter| filter.for_live_socket(interface.link_type()));
-    socket::attach(fd, filter.transpose()?.as_ref(), builder.snap_len)?;
+    match gate {
+        Gate::Open => attach(fd, builder, builder.program(&interface)?.as_ref())?,
+        Gate::Shut => socket::reject_all(fd)?,
+    }
 
     let features = match builder.rx_hash {
         true => TP_FT_REQ_FILL_RXHASH,
         false => 0,
     };
-    let (geometry, map) = shrink_until_it_fits(builder, |block_count| {
+    let (geometry, map, why_short) = shrink_until_it_fits(builder, |block_count| {
         set_packet_rx_ring(fd, &request(builder, block_count, features))?;
         Mmap::shared(fd, builder.block_size * block_count).inspect_err(|_| {
             // A socket has one ring, so remove the one that could not be mapped before the next is
@@ -75,22 +92,57 @@ fn prepare(builder: &CaptureBuilder) -> Result<Capture, Error> {
     let context = Context {
         snap_len: builder.snap_len.map_or(usize::MAX, |bytes| bytes as usize),
         features,
+        offload: builder.offload_state,
+        vlan_in_bytes: builder.vlan_in_bytes,
     };
     let pace = Pace::new(geometry, builder.retire_timeout);
     let reader = Reader::new(ring, geometry, context, pace);
 
-    let promiscuous = match builder.promiscuous {
-        true => Some(Promiscuous::set(&interface)?),
-        false => None,
-    };
+    let memberships = Memberships::set(&interface, &builder.memberships())?;
     // Before the second bind, so that a link which goes down right after it is reported.
-    let waiter = Waiter::new(fd, &interface)?;
-    Ok(Capture::new(socket, waiter, reader, interface, promiscuous))
+    let waiter = match builder.all_interfaces {
+        true => Waiter::without_interface(fd)?,
+        false => Waiter::new(fd, &interface)?,
+    };
+    let mut capture = Capture::new(socket, waiter, reader, interface, memberships);
+    capture.keep_settings(builder);
+    capture.spin = builder.spin;
+    capture.why_ring_short = why_short.map(Box::new);
+    Ok(capture)
+}
+
+/// Attaches the filter of the settings, of which `program` is the classic one, and locks it if that
+/// was requested.
+fn attach(
+    fd: BorrowedFd<'_>,
+    builder: &CaptureBuilder,
+    program: Option<&Program>,
+) -> Result<(), Error> {
+    match &builder.ebpf_filter {
+        Some(program) => socket::attach_ebpf(fd, program.as_fd())?,
+        None => socket::attach(fd, program, builder.snap_len)?,
+    }
+    if builder.lock_filter {
+        lock_filter(fd)?;
+    }
+    Ok(())
+}
+
+/// Replaces the filter that rejects everything by that of the settings.
+pub(crate) fn lift(
+    fd: BorrowedFd<'_>,
+    builder: &CaptureBuilder,
+    program: Option<&Program>,
+) -> Result<(), Error> {
+    if builder.ebpf_filter.is_none() && program.is_none() && builder.snap_len.is_none() {
+        detach_filter(fd)?;
+    }
+    attach(fd, builder, program)
 }
 
 /// On a loopback interface each packet would be captured twice. The option is not set if that
-/// changes nothing: kernels before 4.20 do not have it.
-fn ignore_outgoing(requested: Option<bool>, interface: &Interface) -> Option<bool> {
+/// changes nothing: kernels before 4.20 do not have it. For all interfaces the filter does it.
+pub(crate) fn ignore_outgoing(requested: Option<bool>, interface: &Interface) -> Option<bool> {
     requested.or_else(|| interface.is_loopback().then_some(true))
 }
 
@@ -109,17 +161,19 @@ fn request(builder: &CaptureBuilder, block_count: usize, features: u32) -> tpack
 }
 
 /// Requests half as many blocks each time that memory for them is short, the kernel's or the
-/// process's.
+/// process's. Also returns why the last request was refused, if one was.
 fn shrink_until_it_fits<T>(
     builder: &CaptureBuilder,
     mut make: impl FnMut(usize) -> Result<T, SyscallError>,
-) -> Result<(RingGeometry, T), SyscallError> {
+) -> Result<(RingGeometry, T, Option<SyscallError>), SyscallError> {
     let mut block_count = builder.block_count;
+    let mut why_short = None;
     let made = loop {
         match make(block_count) {
             Ok(made) => break made,
             Err(error) if error.is_out_of_memory() && block_count > MIN_BLOCKS => {
                 block_count = (block_count / 2).max(MIN_BLOCKS);
+                why_short = Some(error);
             }
             Err(error) => return Err(error),
         }
@@ -130,7 +184,7 @@ fn shrink_until_it_fits<T>(
         requested_blocks: builder.block_count,
         slot_size: builder.slot_size(),
     };
-    Ok((geometry, made))
+    Ok((geometry, made, why_short))
 }
 
 #[cfg(test)]
@@ -158,7 +212,11 @@ mod tests {
                 Ok(())
             }
         });
-        (requested, got.map(|(size, ())| size))
+        let size = got.map(|(size, (), why)| {
+            assert_eq!(why.is_some(), size.is_short());
+            size
+        });
+        (requested, size)
     }
 
     #[test]

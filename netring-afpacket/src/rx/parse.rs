@@ -11,13 +11,18 @@ use netring_sys::kernel::packet::{
     PACKET_BROADCAST, PACKET_HOST, PACKET_MULTICAST, PACKET_OTHERHOST, PACKET_OUTGOING,
     TP_FT_REQ_FILL_RXHASH, TP_STATUS_CSUM_VALID, TP_STATUS_CSUMNOTREADY, TP_STATUS_TS_RAW_HARDWARE,
     TP_STATUS_TS_SOFTWARE, TP_STATUS_VLAN_TPID_VALID, TP_STATUS_VLAN_VALID,
-    TPACKET3_HDRLEN_ALIGNED, sockaddr_ll, tpacket_block_desc, tpacket3_hdr,
+    TPACKET3_HDRLEN_ALIGNED, sockaddr_ll, tpacket_block_desc, tpacket3_hdr, virtio_net_hdr,
 };
-use netring_sys::{Checksum, Clock, Direction, LinkType, Packet, Timestamp, VlanTag};
+use netring_sys::{
+    Checksum, Clock, Direction, LinkAddress, LinkType, Offload, Packet, Timestamp, VlanTag,
+};
 
 /// Bytes of a packet's header and the address after it, which must be in the block for the packet
 /// to be read.
-const HEADER: usize = TPACKET3_HDRLEN_ALIGNED + size_of::<sockaddr_ll>();
+pub(super) const HEADER: usize = TPACKET3_HDRLEN_ALIGNED + size_of::<sockaddr_ll>();
+
+/// Bytes of the header that is right before a packet if checksum and segmentation are reported.
+pub(super) const VNET: usize = size_of::<virtio_net_hdr>();
 
 /// 802.1Q: the TPID of a tag for which the kernel reports none (before 3.14).
 const ETH_P_8021Q: u16 = 0x8100;
@@ -38,6 +43,10 @@ pub(crate) struct Context {
     pub(crate) snap_len: usize,
     /// `tp_feature_req_word` of the ring: whether the kernel fills in a flow hash.
     pub(crate) features: u32,
+    /// Whether the kernel puts a [`virtio_net_hdr`] before each packet.
+    pub(crate) offload: bool,
+    /// Whether tags are put back into the bytes.
+    pub(crate) vlan_in_bytes: bool,
 }
 
 /// What parsing to the end of a block found.
@@ -85,26 +94,53 @@ impl Position {
         }
         let rest = block.get(self.offset..)?;
         let header: &[u8; HEADER] = rest.first_chunk()?;
-        let mac = u16::from_ne_bytes(field(header, offset_of!(tpacket3_hdr, tp_mac)));
+        let mac = u16_field(header, offset_of!(tpacket3_hdr, tp_mac));
         let snap_len = u32_field(header, offset_of!(tpacket3_hdr, tp_snaplen)) as usize;
         let mut data = rest.get(usize::from(mac)..)?.get(..snap_len)?;
         if usize::from(mac) < HEADER {
             return None;
         }
+        *self = self.next(header, rest.len())?;
+        if data.len() > context.snap_len {
+            data = &data[..context.snap_len];
+        }
+        let offload = match context.offload {
+            true => offload(rest, usize::from(mac)),
+            false => None,
+        };
+        Some(packet(data, header, context).with_offload(offload))
+    }
+
+    /// The position behind the packet here, of which `header` is the first of `rest` bytes to the
+    /// end of the block. `None` at the end.
+    #[inline(always)]
+    pub(super) fn next(mut self, header: &[u8; HEADER], rest: usize) -> Option<Self> {
         if self.left > 1 {
             let next = u32_field(header, offset_of!(tpacket3_hdr, tp_next_offset)) as usize;
-            if next < HEADER || next > rest.len() {
+            if next < HEADER || next > rest {
                 // This packet is whole, but those behind it cannot be found.
                 self.offset = usize::MAX;
             } else {
                 self.offset += next;
             }
         }
-        self.left -= 1;
-        if data.len() > context.snap_len {
-            data = &data[..context.snap_len];
-        }
-        Some(packet(data, header, context))
+        self.left = self.left.checked_sub(1)?;
+        Some(self)
+    }
+
+    /// Bytes from the start of the block to the next packet's header.
+    pub(super) const fn offset(self) -> usize {
+        self.offset
+    }
+
+    /// Packets that the block announces from here to its end.
+    pub(super) const fn left(self) -> u32 {
+        self.left
+    }
+
+    /// The same place with another number of packets to the end.
+    pub(super) const fn with_left(self, left: u32) -> Self {
+        Self { left, ..self }
     }
 
     /// Whether there is a packet here.
@@ -198,18 +234,6 @@ fn packet<'a>(data: &'a [u8], header: &[u8; HEADER], context: &Context) -> Packe
     } else {
         Checksum::Unknown
     };
-    let vlan = (status & TP_STATUS_VLAN_VALID != 0).then(|| {
-        let has_tpid = status & TP_STATUS_VLAN_TPID_VALID != 0;
-        let tpid = offset_of!(tpacket3_hdr, tp_vlan_tpid);
-        VlanTag {
-            tpid: if has_tpid {
-                u16::from_ne_bytes(field(header, tpid))
-            } else {
-                ETH_P_8021Q
-            },
-            tci: u32_field(header, offset_of!(tpacket3_hdr, tp_vlan_tci)) as u16,
-        }
-    });
     let rx_hash = (context.features & TP_FT_REQ_FILL_RXHASH != 0)
         .then(|| u32_field(header, offset_of!(tpacket3_hdr, tp_rxhash)));
     let direction = match header[TPACKET3_HDRLEN_ALIGNED + offset_of!(sockaddr_ll, sll_pkttype)] {
@@ -228,14 +252,40 @@ fn packet<'a>(data: &'a [u8], header: &[u8; HEADER], context: &Context) -> Packe
     );
     let hardware = TPACKET3_HDRLEN_ALIGNED + offset_of!(sockaddr_ll, sll_hatype);
     // From the packet: the type of the interface can change after the packet arrived.
-    let link_type = LinkType::of_hardware(u16::from_ne_bytes(field(header, hardware)));
+    let link_type = LinkType::of_hardware(u16_field(header, hardware));
     Packet::new(data, time, link_type)
         .with_wire_len(u32_field(header, offset_of!(tpacket3_hdr, tp_len)))
         .with_interface(u32_field(header, interface))
         .with_direction(direction)
         .with_checksum(checksum)
-        .with_vlan(vlan)
+        .with_vlan(tag(header, status))
         .with_rx_hash(rx_hash)
+        .with_sender(LinkAddress::from_padded(
+            header[TPACKET3_HDRLEN_ALIGNED + offset_of!(sockaddr_ll, sll_halen)],
+            field(
+                header,
+                TPACKET3_HDRLEN_ALIGNED + offset_of!(sockaddr_ll, sll_addr),
+            ),
+        ))
+}
+
+/// The tag that was removed from the bytes.
+#[inline(always)]
+pub(super) fn tag(header: &[u8; HEADER], status: u32) -> Option<VlanTag> {
+    (status & TP_STATUS_VLAN_VALID != 0).then(|| VlanTag {
+        tpid: match status & TP_STATUS_VLAN_TPID_VALID {
+            0 => ETH_P_8021Q,
+            _ => u16_field(header, offset_of!(tpacket3_hdr, tp_vlan_tpid)),
+        },
+        tci: u32_field(header, offset_of!(tpacket3_hdr, tp_vlan_tci)) as u16,
+    })
+}
+
+/// What the header right before a packet says, which begins `mac` bytes behind its own header.
+fn offload(rest: &[u8], mac: usize) -> Option<Offload> {
+    let at = mac.checked_sub(VNET).filter(|&at| at >= HEADER)?;
+    let header = rest.get(at..)?.first_chunk()?;
+    Some(virtio_net_hdr::from_bytes(header).into())
 }
 
 /// Bytes of a header at an offset that is known at compile time, so that the check is optimised
@@ -248,7 +298,12 @@ fn field<const N: usize>(header: &[u8; HEADER], offset: usize) -> [u8; N] {
 }
 
 #[inline(always)]
-fn u32_field(header: &[u8; HEADER], offset: usize) -> u32 {
+pub(super) fn u16_field(header: &[u8; HEADER], offset: usize) -> u16 {
+    u16::from_ne_bytes(field(header, offset))
+}
+
+#[inline(always)]
+pub(super) fn u32_field(header: &[u8; HEADER], offset: usize) -> u32 {
     u32::from_ne_bytes(field(header, offset))
 }
 

@@ -2,16 +2,19 @@
 
 use std::cell::Cell;
 use std::ops::ControlFlow;
+use std::sync::Arc;
 use std::time::Instant;
 
-use netring_sys::kernel::packet::{TP_STATUS_LOSING, tpacket_stats_v3};
+use netring_sys::kernel::packet::TP_STATUS_LOSING;
 use netring_sys::{Count, Packet, Stats, SyscallError};
 
-use super::counters::Counters;
+use super::counters::{Counters, KernelCounts};
 use super::geometry::RingGeometry;
 use super::pace::{Change, Pace};
 use super::parse::{Context, Counts, Packets, Position, sequence};
+use super::prepare::prepare;
 use super::ring::Ring;
+use crate::fanout::Published;
 
 /// The reading end of a ring.
 #[derive(Debug)]
@@ -22,6 +25,8 @@ pub(crate) struct Reader {
     /// Boxed because a capture is moved about and this is rarely looked at.
     pace: Box<Pace>,
     counters: Counters,
+    /// Where another thread sees what was lent, if the capture is in a fanout group.
+    published: Option<Arc<Published>>,
     /// The next packet of the current block, once the block was looked at.
     at: Option<Position>,
 }
@@ -34,8 +39,14 @@ impl Reader {
             geometry,
             pace: Box::new(pace),
             counters: Counters::default(),
+            published: None,
             at: None,
         }
+    }
+
+    /// Has what is lent published from now on.
+    pub(crate) fn publish(&mut self, published: Arc<Published>) {
+        self.published = Some(published);
     }
 
     pub(crate) const fn geometry(&self) -> RingGeometry {
@@ -48,7 +59,7 @@ impl Reader {
     #[inline]
     pub(crate) fn look(
         &mut self,
-        mut kernel_counters: impl FnMut() -> Result<tpacket_stats_v3, SyscallError>,
+        mut kernel_counters: impl FnMut() -> Result<KernelCounts, SyscallError>,
     ) -> Result<bool, SyscallError> {
         while self.at.is_none() {
             let Some(status) = self.ring.status() else {
@@ -64,6 +75,9 @@ impl Reader {
                 self.at = Some(Position::in_a_slot());
             } else {
                 self.at = self.ring.block().map(Position::first);
+            }
+            if self.context.vlan_in_bytes || self.context.offload {
+                self.prepare();
             }
             self.release_if_done();
         }
@@ -97,6 +111,7 @@ impl Reader {
                 break;
             }
         }
+        self.publish_taken();
         self.release_if_done();
         broke
     }
@@ -134,7 +149,7 @@ impl Reader {
         self.pace.give_up();
     }
 
-    pub(crate) fn add_kernel(&mut self, delta: tpacket_stats_v3) {
+    pub(crate) fn add_kernel(&mut self, delta: KernelCounts) {
         self.counters.add_kernel(delta);
     }
 
@@ -153,10 +168,25 @@ impl Reader {
         self.at.and_then(|_| self.ring.block())
     }
 
+    /// Once for each block, before any of its packets is lent.
+    #[inline(never)]
+    fn prepare(&mut self) {
+        if let (Some(at), Some(block)) = (self.at, self.ring.block_mut()) {
+            self.at = Some(prepare(block, at, &self.context));
+        }
+    }
+
+    #[inline]
+    fn publish_taken(&self) {
+        if let Some(published) = &self.published {
+            published.set(self.counters.taken());
+        }
+    }
+
     #[cold]
     fn read_kernel(
         &mut self,
-        kernel_counters: &mut impl FnMut() -> Result<tpacket_stats_v3, SyscallError>,
+        kernel_counters: &mut impl FnMut() -> Result<KernelCounts, SyscallError>,
     ) -> Result<(), SyscallError> {
         self.counters.add_kernel(kernel_counters()?);
         Ok(())
@@ -173,6 +203,7 @@ impl Reader {
 
     fn release_counted(&mut self, rest: Counts) {
         self.counters.add(rest);
+        self.publish_taken();
         self.at = None;
         self.ring.release();
         self.pace.block();

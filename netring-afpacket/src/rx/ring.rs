@@ -104,6 +104,17 @@ impl Ring {
         unsafe { self.map.bytes(self.start(), self.unit) }
     }
 
+    /// The current block, if the reader owns it, to change the packets in it before they are lent.
+    pub(crate) fn block_mut(&mut self) -> Option<&mut [u8]> {
+        self.status()?;
+        let (start, unit) = (self.start(), self.unit);
+        // SAFETY: the mapping is owned by `self`, and `&mut self` leaves no lent byte; the status
+        // says that the block is the reader's, so the kernel writes nothing to it and reads its
+        // status only, which is not changed through the slice; `new` checked that every block is
+        // inside.
+        unsafe { self.map.slice_mut(start, unit) }
+    }
+
     /// Converts the header of the current slot, which the reader owns, into one of version 3, so
     /// that one parser reads both. Call it once for each slot.
     ///

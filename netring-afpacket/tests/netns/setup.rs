@@ -208,7 +208,7 @@ fn an_interface_that_is_not_there_is_named() {
     for name in ["eth7", "a-name-that-is-too-long"] {
         let error = Capture::open(name).unwrap_err();
         assert!(
-            matches!(&error, Error::NoSuchInterface { name: reported } if reported == name),
+            matches!(&error, Error::NoSuchInterface { name: reported, .. } if reported == name),
             "{error}"
         );
         assert!(error.to_string().contains("`ip link`"));
@@ -298,8 +298,15 @@ fn where_locked_memory_is_short_the_ring_is_smaller_and_says_so() {
         .interface("lo")
         .block_size(256 << 10)
         .block_count(64);
-    let ring = builder.clone().build().unwrap().ring();
+    let capture = builder.clone().build().unwrap();
+    let ring = capture.ring();
     assert_eq!((ring.block_count, ring.requested_blocks), (16, 64));
+    let why = capture.why_ring_short().unwrap().to_string();
+    assert!(
+        why.starts_with("mmap failed; raise the limit of locked memory (`ulimit -l`)"),
+        "{why}"
+    );
+    drop(capture);
     let error = builder.block_size(4 << 20).build().unwrap_err();
     assert!(error.to_string().contains("`ulimit -l`"), "{error}");
 }
@@ -335,6 +342,11 @@ fn where_memory_is_short_the_ring_is_smaller_says_so_and_works() {
         (16, 64, true)
     );
     assert_eq!(ring.bytes(), 16 << 20);
+    let why = capture.why_ring_short().unwrap().to_string();
+    assert_eq!(
+        why,
+        "mmap failed; request a smaller ring, or free some memory"
+    );
     // Twice around the ring.
     let sender = Sender::on("b").unwrap();
     let mut seen = 0;

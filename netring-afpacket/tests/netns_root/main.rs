@@ -1,4 +1,12 @@
 //! Captures that need a privilege of the host, or a user without one.
 
+mod ebpf_fanout;
+#[path = "../plain/mod.rs"]
+mod plain;
+
+mod all;
+mod ebpf_filter;
+mod link_types;
+mod namespace;
 mod refused;
 mod tun;

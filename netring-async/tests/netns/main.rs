@@ -2,7 +2,9 @@
 
 mod background;
 mod captures;
+mod fanout;
 mod link;
+mod namespaces;
 mod stop;
 #[path = "../ticks/mod.rs"]
 mod ticks;

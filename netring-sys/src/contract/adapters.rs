@@ -8,6 +8,7 @@
 //! - [`Limit`] ends after a number of packets;
 //! - [`Tee`] writes each packet to a [`PacketWriter`](crate::PacketWriter) as well;
 //! - [`AnySource`] is a source of any type, chosen while the program runs;
+//! - [`Merge`](crate::wait::Merge) makes one source of several;
 //! - [`SinkWriter`] turns a [`PacketSink`](crate::PacketSink) into such a writer.
 //!
 //! ```

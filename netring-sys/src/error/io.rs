@@ -26,7 +26,9 @@ fn kind(error: &Error) -> ErrorKind {
         Error::Syscall(error) => error.source.kind(),
         Error::ProgramRefused { source, .. } => source.kind(),
         Error::NotPermitted { .. } => ErrorKind::PermissionDenied,
-        Error::NoSuchInterface { .. } | Error::InterfaceRemoved { .. } => ErrorKind::NotFound,
+        Error::NoSuchInterface { .. }
+        | Error::NoSuchNamespace { .. }
+        | Error::InterfaceRemoved { .. } => ErrorKind::NotFound,
         Error::ProgramInTheWay { .. } | Error::QueueBusy { .. } => ErrorKind::ResourceBusy,
         Error::MemoryLimit { .. } => ErrorKind::OutOfMemory,
         Error::MtuTooLarge { .. } | Error::TooFewQueues { .. } => ErrorKind::Unsupported,
@@ -35,6 +37,7 @@ fn kind(error: &Error) -> ErrorKind {
         | Error::FrameLength { .. }
         | Error::FramePieces { .. } => ErrorKind::InvalidInput,
         Error::LinkDown { .. } => ErrorKind::NetworkDown,
+        Error::SourceLost { error, .. } => kind(error),
         Error::Closed => ErrorKind::BrokenPipe,
         Error::Source { source, .. } => source
             .downcast_ref::<io::Error>()

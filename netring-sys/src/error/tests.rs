@@ -100,8 +100,27 @@ fn about_interfaces() -> Vec<Case> {
         (
             Error::NoSuchInterface {
                 name: "eth7".into(),
+                namespace: None,
             },
             "there is no interface \"eth7\" in this network namespace; `ip link` lists those that exist",
+            None,
+            ErrorKind::NotFound,
+        ),
+        (
+            Error::NoSuchInterface {
+                name: "eth7".into(),
+                namespace: Some("blue".into()),
+            },
+            "there is no interface \"eth7\" in the network namespace blue; `ip -n blue link` lists those that exist",
+            None,
+            ErrorKind::NotFound,
+        ),
+        (
+            Error::NoSuchNamespace {
+                name: "blu".into(),
+                advice: "those that exist: blue, red".into(),
+            },
+            "there is no network namespace \"blu\"; those that exist: blue, red",
             None,
             ErrorKind::NotFound,
         ),
@@ -229,6 +248,15 @@ fn about_frames_and_sources() -> Vec<Case> {
             ErrorKind::BrokenPipe,
         ),
         (
+            Error::SourceLost {
+                origin: 3,
+                error: failed(Box::new(Broken(os(EBUSY)))).into(),
+            },
+            "source 3 has ended, the others continue: tap: the mirror port is not connected",
+            Some("Device or resource busy (os error 16)"),
+            ErrorKind::Other,
+        ),
+        (
             failed(Box::new(Broken(os(EBUSY)))),
             "tap: the mirror port is not connected",
             Some("Device or resource busy (os error 16)"),
@@ -263,17 +291,19 @@ const fn number(error: &Error) -> usize {
         Error::InterfaceRemoved { .. } => 14,
         Error::Closed => 15,
         Error::Source { .. } => 16,
+        Error::SourceLost { .. } => 17,
+        Error::NoSuchNamespace { .. } => 18,
     }
 }
 
 #[test]
 fn every_error_has_its_text_here() {
-    let mut seen = [false; 17];
+    let mut seen = [false; 19];
     for (error, text, _, _) in all() {
         seen[number(&error)] = true;
         assert_eq!(error.to_string(), text);
     }
-    assert_eq!(seen, [true; 17]);
+    assert_eq!(seen, [true; 19]);
 }
 
 /// `{}`, `{:?}` (as a `main` that returns the error prints it), anyhow and eyre: the text and the
@@ -359,7 +389,10 @@ fn an_error_of_another_crate_is_got_back() {
 
 #[test]
 fn a_name_as_ip_link_prints_it_is_explained() {
-    let text = |name: &str| Error::NoSuchInterface { name: name.into() }.to_string();
+    let text = |name: &str| {
+        let (name, namespace) = (name.into(), None);
+        Error::NoSuchInterface { name, namespace }.to_string()
+    };
     let end = |name| text(name).split_once("`ip link` ").unwrap().1.to_owned();
     for name in ["eth7", "", ":", "eth0:1", "-x"] {
         assert_eq!(end(name), "lists those that exist", "{name}");
@@ -397,4 +430,6 @@ fn only_reports_are_not_terminal() {
         .is_terminal()
     );
     assert!(Error::Closed.is_terminal());
+    let (origin, error) = (0, Error::Closed.into());
+    assert!(!Error::SourceLost { origin, error }.is_terminal());
 }

@@ -37,7 +37,11 @@ impl fmt::Display for Error {
             Self::Closed => f.write_str("it is closed: an earlier error was final"),
             // The error of another crate says what happened: it belongs to the text.
             Self::Source { what, source } => write!(f, "{what}: {source}"),
+            Self::SourceLost { origin, error } => {
+                write!(f, "source {origin} has ended, the others continue: {error}")
+            }
             Self::NoSuchInterface { .. }
+            | Self::NoSuchNamespace { .. }
             | Self::LinkDown { .. }
             | Self::InterfaceRemoved { .. } => self.about_the_interface(f),
             Self::ProgramInTheWay { .. }
@@ -52,11 +56,21 @@ impl fmt::Display for Error {
 impl Error {
     fn about_the_interface(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::NoSuchInterface { name } => write!(
-                f,
-                "there is no interface {name:?} in this network namespace; {}",
-                about_name(name)
-            ),
+            Self::NoSuchInterface { name, namespace } => match namespace {
+                None => write!(
+                    f,
+                    "there is no interface {name:?} in this network namespace; {}",
+                    about_name(name, "`ip link`")
+                ),
+                Some(namespace) => write!(
+                    f,
+                    "there is no interface {name:?} in the network namespace {namespace}; {}",
+                    about_name(name, &listing(namespace))
+                ),
+            },
+            Self::NoSuchNamespace { name, advice } => {
+                write!(f, "there is no network namespace {name:?}; {advice}")
+            }
             Self::LinkDown { interface, was_up } => write!(
                 f,
                 "the interface {interface} {}",
@@ -134,9 +148,22 @@ impl fmt::Debug for Error {
     }
 }
 
-/// What to do about a name that no interface has.
-fn about_name(name: &str) -> String {
-    let list = "`ip link` lists those that exist";
+/// The command that lists the interfaces of a namespace, which is named by a name, a path, or
+/// `net:[INODE]` for a descriptor.
+fn listing(namespace: &str) -> String {
+    match namespace {
+        path if path.contains('/') => format!("`nsenter --net={path} ip link`"),
+        inode if inode.starts_with("net:[") => "`ip link` there".into(),
+        name => format!("`ip -n {name} link`"),
+    }
+}
+
+/// What to do about a name that no interface has; `command` lists the interfaces.
+fn about_name(name: &str, command: &str) -> String {
+    let list = format!("{command} lists those that exist");
+    if name == "any" {
+        return format!("{list}; `Capture::builder().all_interfaces()` captures from all of them");
+    }
     let bare = name.trim().trim_end_matches(':');
     match bare.split_once('@') {
         Some((before, _)) => format!(
@@ -145,6 +172,6 @@ fn about_name(name: &str) -> String {
         None if bare != name && !bare.is_empty() => {
             format!("{list}; a name has no white space around it and no colon after it: {bare:?}")
         }
-        None => list.into(),
+        None => list,
     }
 }

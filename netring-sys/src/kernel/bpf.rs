@@ -167,6 +167,9 @@ pub(crate) const BPF_F_XDP_DEV_BOUND_ONLY: u32 = 1 << 6;
 /// An array map: keys are 32-bit indices.
 // [`BPF_MAP_TYPE_ARRAY`]: https://elixir.bootlin.com/linux/v6.12.117/source/include/uapi/linux/bpf.h#L967
 pub const BPF_MAP_TYPE_ARRAY: u32 = 2;
+/// A socket filter: runs for each packet that a socket receives, and returns how many bytes to
+/// keep.
+pub const BPF_PROG_TYPE_SOCKET_FILTER: u32 = 1;
 /// An XDP program: runs for each packet in the driver, or right after it.
 // [`BPF_PROG_TYPE_XDP`]: https://elixir.bootlin.com/linux/v6.12.117/source/include/uapi/linux/bpf.h#L1031
 pub const BPF_PROG_TYPE_XDP: u32 = 6;

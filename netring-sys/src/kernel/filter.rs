@@ -44,6 +44,12 @@ pub const BPF_MEMWORDS: u32 = 16;
 /// bytes.
 // [`SKF_AD_OFF`]: https://elixir.bootlin.com/linux/v6.12.117/source/include/uapi/linux/filter.h#L65
 pub const SKF_AD_OFF: u32 = -0x1000_i32 as u32;
+/// Added to [`SKF_AD_OFF`]: the type of the packet (`PACKET_OUTGOING` …).
+// [`SKF_AD_PKTTYPE`]: https://elixir.bootlin.com/linux/v6.12.117/source/include/uapi/linux/filter.h#L67
+pub const SKF_AD_PKTTYPE: u32 = 4;
+/// Added to [`SKF_AD_OFF`]: the hardware type of the packet's interface (`ARPHRD_*`).
+// [`SKF_AD_HATYPE`]: https://elixir.bootlin.com/linux/v6.12.117/source/include/uapi/linux/filter.h#L73
+pub const SKF_AD_HATYPE: u32 = 28;
 /// Loads from this offset up to [`SKF_AD_OFF`] are relative to the network header.
 pub const SKF_NET_OFF: u32 = -0x0010_0000_i32 as u32;
 /// Loads from this offset up to [`SKF_NET_OFF`] are relative to the link header.
@@ -54,6 +60,10 @@ pub const SKF_LL_OFF: u32 = -0x0020_0000_i32 as u32;
 pub const BPF_RET_K: u16 = 0x06;
 /// Return the accumulator: how many bytes of the packet to keep.
 pub const BPF_RET_A: u16 = 0x16;
+/// Load a constant.
+pub const BPF_LD_IMM: u16 = 0x00;
+/// Load the word at an absolute offset.
+pub const BPF_LD_W_ABS: u16 = 0x20;
 /// Load the half word at an absolute offset.
 pub const BPF_LD_H_ABS: u16 = 0x28;
 /// Load the byte at an absolute offset.

@@ -12,6 +12,15 @@
 //! ```
 #![allow(non_camel_case_types, reason = "the names of the header")]
 
+mod membership;
+
+pub use membership::*;
+mod fanout;
+mod vnet;
+
+pub use fanout::*;
+pub use vnet::*;
+
 /// The request behind `PACKET_RX_RING` with `TPACKET_V3`.
 // [`tpacket_req3`]: https://elixir.bootlin.com/linux/v6.12.117/source/include/uapi/linux/if_packet.h#L282
 #[repr(C)]
@@ -152,21 +161,6 @@ pub struct tpacket_stats_v3 {
     pub tp_freeze_q_cnt: u32,
 }
 
-/// A mode of an interface, such as promiscuous (`packet_mreq`).
-// [`packet_mreq`]: https://elixir.bootlin.com/linux/v6.12.117/source/include/uapi/linux/if_packet.h#L297
-#[repr(C)]
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct packet_mreq {
-    /// The interface.
-    pub mr_ifindex: i32,
-    /// `PACKET_MR_PROMISC` …
-    pub mr_type: u16,
-    /// Bytes of the address.
-    pub mr_alen: u16,
-    /// The address.
-    pub mr_address: [u8; 8],
-}
-
 /// Packet headers are aligned to this many bytes; block descriptors to 8.
 // [`TPACKET_ALIGNMENT`]: https://elixir.bootlin.com/linux/v6.12.117/source/include/uapi/linux/if_packet.h#L145
 pub const TPACKET_ALIGNMENT: usize = 16;
@@ -223,10 +217,6 @@ pub const PACKET_OTHERHOST: u8 = 3;
 /// Sent by this host.
 pub const PACKET_OUTGOING: u8 = 4;
 
-/// Receive all packets on the interface, including those to other hosts.
-// [`PACKET_MR_PROMISC`]: https://elixir.bootlin.com/linux/v6.12.117/source/include/uapi/linux/if_packet.h#L316
-pub const PACKET_MR_PROMISC: u16 = 1;
-
 /// Timestamp packets with the kernel's clock (`SOF_TIMESTAMPING_SOFTWARE`).
 // [`SOF_TIMESTAMPING_SOFTWARE`]: https://elixir.bootlin.com/linux/v6.12.117/source/include/uapi/linux/net_tstamp.h#L22
 pub const SOF_TIMESTAMPING_SOFTWARE: u32 = 1 << 4;
@@ -277,3 +267,5 @@ pub const ARPHRD_VSOCKMON: u16 = 826;
 /// Hardware type "none": TUN, WireGuard.
 // [`ARPHRD_NONE`]: https://elixir.bootlin.com/linux/v6.12.117/source/include/uapi/linux/if_arp.h#L104
 pub const ARPHRD_NONE: u16 = 0xfffe;
+/// Hardware type "void": nothing is known.
+pub const ARPHRD_VOID: u16 = 0xffff;

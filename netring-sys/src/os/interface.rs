@@ -1,12 +1,17 @@
-//! Network interfaces of this thread's network namespace.
+//! Network interfaces of this thread's network namespace, or of a given one.
 //!
 //! They are queried by netlink and ioctl, never from `/sys/class/net`, which shows the namespace of
 //! the process that mounted it.
 
 mod lookup;
+mod timestamping;
 
+use crate::kernel::packet::ARPHRD_VOID;
 use crate::os::netlink;
-use crate::{Error, InterfaceAddress, LinkType, XdpProgram};
+use crate::{Error, InterfaceAddress, LinkType, Namespace, XdpProgram};
+
+pub use timestamping::Timestamping;
+pub(super) use timestamping::is_unsupported;
 
 /// An interface, as it was when it was queried.
 ///
@@ -54,6 +59,10 @@ pub struct Interface {
     /// alternative names, the description, the counters and the XDP program are unknown (`None`,
     /// empty or 0), and the number of queues is 1 unless the driver reports it.
     pub is_partial: bool,
+    /// The network namespace that it was looked up in, if one was given
+    /// ([`by_name_in`](Self::by_name_in)); `None` for that of the thread. Its methods, and what
+    /// takes the interface, then act in that namespace.
+    pub namespace: Option<Namespace>,
 }
 
 /// An interface's own counters (`rtnl_link_stats64`) of all its traffic, captured or not.
@@ -75,7 +84,30 @@ pub struct InterfaceCounters {
 }
 
 impl Interface {
-    /// Queries its current IPv4 and IPv6 addresses, in this thread's network namespace.
+    /// Stands for all interfaces, in places that need one: index 0, which no interface has and no
+    /// packet carries, and the name `any`. Everything else is unknown: 0, empty or `None`, and its
+    /// [`link_type`](Self::link_type) is [`LinkType::UNKNOWN`].
+    #[doc(alias = "pcap_open_live")]
+    pub fn any() -> Self {
+        Self {
+            index: 0,
+            name: "any".into(),
+            alternative_names: Vec::new(),
+            description: None,
+            mtu: 0,
+            flags: 0,
+            hardware_type: ARPHRD_VOID,
+            address: None,
+            rx_queues: 0,
+            tx_queues: 0,
+            counters: InterfaceCounters::default(),
+            xdp: None,
+            is_partial: false,
+            namespace: None,
+        }
+    }
+
+    /// Queries its current IPv4 and IPv6 addresses, in its [namespace](Self::namespace).
     ///
     /// ```
     /// for address in netring_sys::Interface::by_name("lo")?.addresses()? {
@@ -89,12 +121,13 @@ impl Interface {
     /// for a second.
     #[doc(alias = "getifaddrs")]
     pub fn addresses(&self) -> Result<Vec<InterfaceAddress>, Error> {
-        Ok(netlink::addresses(self.index)?)
+        Ok(self.inside(|| netlink::addresses(self.index))??)
     }
 
-    /// Queries whether a default route (IPv4 or IPv6, in any table) of this thread's network
-    /// namespace leads through it, or through an interface that is stacked on it: a bridge or bond
-    /// that it is a port of, or a VLAN. If so, taking its packets cuts the host off.
+    /// Queries whether a default route (IPv4 or IPv6, in any table) of its
+    /// [namespace](Self::namespace) leads through it, or through an interface that is stacked on
+    /// it: a bridge or bond that it is a port of, or a VLAN. If so, taking its packets cuts the
+    /// host off.
     ///
     /// True if a default route uses a nexthop object that the kernel names no interface for
     /// (`net.ipv4.nexthop_compat_mode` is 0): it may be this one.
@@ -108,16 +141,29 @@ impl Interface {
     /// The failed call, also if a sandbox forbids netlink; `EAGAIN` if the routes keep changing for
     /// a second.
     pub fn carries_default_route(&self) -> Result<bool, Error> {
-        Ok(netlink::carries_default_route(self.index)?)
+        Ok(self.inside(|| netlink::carries_default_route(self.index))??)
     }
 
-    /// The current name of this interface in this thread's network namespace, in case it was
+    /// The current name of this interface in its [namespace](Self::namespace), in case it was
     /// renamed. If it is gone, the name it had.
     pub fn current_name(&self) -> String {
-        match Self::by_index(self.index) {
+        let now = self.inside(|| Self::by_index(self.index));
+        match now.and_then(|found| found) {
             // The same index in another namespace is another interface.
             Ok(now) if now.address == self.address => now.name,
             _ => self.name.clone(),
+        }
+    }
+
+    /// Runs `work` in its [namespace](Self::namespace): on the calling thread, or as
+    /// [`Namespace::run`] does if the interface was looked up in a given one.
+    ///
+    /// # Errors
+    /// Those of [`Namespace::run`].
+    pub fn inside<T: Send>(&self, work: impl FnOnce() -> T + Send) -> Result<T, Error> {
+        match &self.namespace {
+            Some(namespace) => namespace.run(work),
+            None => Ok(work()),
         }
     }
 

@@ -15,6 +15,10 @@ const BPF: (&str, &str) = (
 );
 /// The capability that changing an interface needs.
 const NET_ADMIN: (&str, &str) = ("CAP_NET_ADMIN of the host", "cap_net_admin");
+/// The capabilities that entering a network namespace and capturing in it need.
+const SYS_ADMIN: (&str, &str) = ("CAP_SYS_ADMIN", "cap_net_raw,cap_sys_admin");
+/// The same, for a namespace that is found by a process of another user.
+const PTRACE: (&str, &str) = ("CAP_SYS_PTRACE", "cap_net_raw,cap_sys_ptrace,cap_sys_admin");
 
 impl SyscallError {
     /// Returns this error, or [`Error::NotPermitted`] if CAP_NET_RAW is missing or a sandbox may be
@@ -32,6 +36,18 @@ impl SyscallError {
     /// Returns this error, or [`Error::NotPermitted`] if CAP_NET_ADMIN is missing.
     pub fn needs_net_admin(self) -> Error {
         self.needs(NET_ADMIN)
+    }
+
+    /// Returns this error, or [`Error::NotPermitted`] if CAP_SYS_ADMIN is missing, which entering a
+    /// network namespace needs, or a sandbox may be the reason.
+    pub fn needs_sys_admin(self) -> Error {
+        self.needs(SYS_ADMIN)
+    }
+
+    /// Returns this error, or [`Error::NotPermitted`] if CAP_SYS_PTRACE is missing, which the
+    /// namespace of a process of another user needs.
+    pub(crate) fn needs_ptrace(self) -> Error {
+        self.needs(PTRACE)
     }
 
     fn needs(self, (capability, grant): (&'static str, &'static str)) -> Error {
@@ -96,7 +112,7 @@ impl Facts {
 mod tests {
     use super::*;
 
-    const ALL: u8 = 0b11_1111;
+    const ALL: u8 = 0b111_1111;
     const RAW: u8 = 0b10;
 
     #[test]

@@ -24,15 +24,19 @@
 mod blocking;
 mod link;
 mod link_state;
+mod merge;
 mod monitor;
 mod pace;
 mod stop;
+mod table;
 mod waiter;
 
 pub use blocking::{drain, ready, send};
 pub use link_state::LinkState;
+pub use merge::{Ended, Joiner, Merge, MergedBatch};
 pub use monitor::LinkMonitor;
 pub use stop::{Stop, StopHandle};
+pub use table::{InterfaceChange, InterfaceTable};
 pub use waiter::Waiter;
 
 // The token of each descriptor in the set.

@@ -11,7 +11,7 @@ const XDP_FLAGS_REPLACE: u32 = 1 << 4;
 
 impl Interface {
     /// Detaches a program that was attached by netlink, but not one that has replaced it meanwhile
-    /// (kernel 5.7).
+    /// (kernel 5.7). Call it in the network namespace of the interface ([`inside`](Self::inside)).
     ///
     /// # Errors
     /// `EEXIST` if another program is attached, `EBUSY` if a BPF link holds it, `EPERM` without
@@ -23,7 +23,8 @@ impl Interface {
     }
 
     /// Attaches a program by netlink if the interface has none. **It stays attached after the
-    /// process ends**, until it is detached.
+    /// process ends**, until it is detached. Call it in the network namespace of the interface
+    /// ([`inside`](Self::inside)).
     ///
     /// # Errors
     /// `EBUSY` if there is a program, `EOPNOTSUPP` if the driver has no native mode, `EPERM`

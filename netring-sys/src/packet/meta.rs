@@ -1,6 +1,6 @@
 //! Metadata of packets.
 
-use crate::{LinkType, Timestamp, VlanTag};
+use crate::{LinkAddress, LinkType, Offload, Timestamp, VlanTag};
 
 /// The metadata of a packet; [`Packet`](crate::Packet) and [`PacketBuf`](crate::PacketBuf) deref to
 /// it.
@@ -16,6 +16,8 @@ pub struct Meta {
     pub(super) vlan: Option<VlanTag>,
     pub(super) rx_hash: Option<u32>,
     pub(super) queue: Option<u32>,
+    pub(super) sender: Option<LinkAddress>,
+    pub(super) offload: Option<Offload>,
 }
 
 /// The direction of a packet, as the kernel reports it (`sll_pkttype`).
@@ -131,5 +133,22 @@ impl Meta {
     #[inline]
     pub const fn queue(&self) -> Option<u32> {
         self.queue
+    }
+
+    /// The hardware address of the sender as the link layer knows it, also if it is not in the
+    /// bytes. `None` if the link layer has no addresses (tunnels, TUN) or the source does not know.
+    ///
+    /// AF_PACKET reports it. For Ethernet it is the source address of the frame.
+    #[doc(alias = "sll_addr")]
+    #[inline]
+    pub const fn sender(&self) -> Option<LinkAddress> {
+        self.sender
+    }
+
+    /// Whether the packet stands for several frames, and where its checksum is if that is not
+    /// computed yet. `None` if the source does not know: AF_PACKET reports it on request.
+    #[inline]
+    pub const fn offload(&self) -> Option<Offload> {
+        self.offload
     }
 }

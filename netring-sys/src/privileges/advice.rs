@@ -124,7 +124,7 @@ mod tests {
         "CAP_BPF and CAP_NET_ADMIN of the host",
         "cap_net_raw,cap_bpf,cap_net_admin",
     );
-    const ALL: Capabilities = 0b11_1111;
+    const ALL: Capabilities = 0b111_1111;
     const RAW: Capabilities = 0b10;
 
     const ROOT: Facts = Facts {

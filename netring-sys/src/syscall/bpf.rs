@@ -8,6 +8,7 @@
 #![expect(unsafe_code, reason = "system calls; the invariant stands above")]
 
 mod array;
+mod socket_filter;
 mod test_run;
 
 use std::ffi::CStr;
@@ -23,6 +24,7 @@ use crate::kernel::bpf::{
 use crate::{Error, SyscallError, XdpMode};
 
 pub use array::BpfArray;
+pub use socket_filter::bpf_load_socket_filter;
 pub use test_run::{bpf_send_xdp, bpf_test_xdp};
 
 /// Options of `BPF_PROG_LOAD`.
@@ -61,14 +63,20 @@ pub fn bpf_load_xdp_with(
     license: &CStr,
     with: &XdpLoad,
 ) -> Result<OwnedFd, Error> {
-    // Loads it again with a log only after a failure: with a log that is too short, a good program
-    // would be refused as well.
-    let error = match load_xdp(program, license, with, &mut []) {
+    load_or_explain(|log| load_xdp(program, license, with, log))
+}
+
+/// Loads a program, and loads it again with a log only after a failure: with a log that is too
+/// short, a good program would be refused as well.
+fn load_or_explain(
+    load: impl Fn(&mut [u8]) -> Result<OwnedFd, SyscallError>,
+) -> Result<OwnedFd, Error> {
+    let error = match load(&mut []) {
         Err(error) if error.is(libc::EACCES) || error.is(libc::EINVAL) => error,
         other => return other.map_err(SyscallError::needs_bpf),
     };
     let mut log = vec![0; 256 * 1024];
-    match load_xdp(program, license, with, &mut log) {
+    match load(&mut log) {
         Ok(fd) => Ok(fd),
         Err(_) => {
             let said = log.split(|&byte| byte == 0).next().unwrap_or_default();
@@ -95,9 +103,6 @@ fn load_xdp(
 ) -> Result<OwnedFd, SyscallError> {
     let mut attr = bpf_attr_prog_load {
         prog_type: BPF_PROG_TYPE_XDP,
-        insn_cnt: u32::try_from(program.len()).unwrap_or(u32::MAX),
-        insns: program.as_ptr().expose_provenance() as u64,
-        license: license.as_ptr().expose_provenance() as u64,
         prog_name: with.name,
         prog_ifindex: with.interface,
         expected_attach_type: BPF_XDP,
@@ -109,6 +114,19 @@ fn load_xdp(
     if with.multi_buffer {
         attr.prog_flags |= BPF_F_XDP_HAS_FRAGS;
     }
+    load(program, license, attr, log)
+}
+
+/// Loads a program of any type: `attr` says which.
+fn load(
+    program: &[bpf_insn],
+    license: &CStr,
+    mut attr: bpf_attr_prog_load,
+    log: &mut [u8],
+) -> Result<OwnedFd, SyscallError> {
+    attr.insn_cnt = u32::try_from(program.len()).unwrap_or(u32::MAX);
+    attr.insns = program.as_ptr().expose_provenance() as u64;
+    attr.license = license.as_ptr().expose_provenance() as u64;
     if !log.is_empty() {
         attr.log_level = 1;
         attr.log_size = u32::try_from(log.len()).unwrap_or(u32::MAX);

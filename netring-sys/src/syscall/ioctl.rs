@@ -7,11 +7,18 @@
 //! [`Mmap`](crate::Mmap) or says so. Descriptors are borrowed, so they are open during the call.
 #![expect(unsafe_code, reason = "system calls; the invariant stands above")]
 
+mod timestamping;
+
 use std::ffi::CStr;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 
 use super::check;
 use crate::SyscallError;
+
+pub use timestamping::{ethtool_timestamping, hardware_timestamping, set_hardware_timestamping};
+
+// [`SIOCETHTOOL`]: https://elixir.bootlin.com/linux/v6.12.117/source/include/uapi/linux/sockios.h#L102
+const SIOCETHTOOL: libc::c_ulong = 0x8946;
 
 /// What ioctl reports about an interface, for a process that may not use netlink.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -194,11 +201,21 @@ fn ethtool(
     four: &mut Four,
     call: &'static str,
 ) -> Result<(), SyscallError> {
-    const SIOCETHTOOL: libc::c_ulong = 0x8946;
+    with_struct(socket, SIOCETHTOOL, name, four, call)
+}
+
+/// An ioctl with a struct of the kernel's, which `T` has to be for this command.
+fn with_struct<T>(
+    socket: BorrowedFd<'_>,
+    command: libc::c_ulong,
+    name: &str,
+    value: &mut T,
+    call: &'static str,
+) -> Result<(), SyscallError> {
     let mut request = named(name);
-    let target: *mut Four = four;
+    let target: *mut T = value;
     request.ifr_ifru.ifru_data = target.cast();
-    ioctl(socket, SIOCETHTOOL, &mut request, call)
+    ioctl(socket, command, &mut request, call)
 }
 
 /// A request for the interface with this name.

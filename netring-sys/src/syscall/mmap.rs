@@ -153,6 +153,23 @@ impl Mmap {
         Some(unsafe { std::slice::from_raw_parts(self.address.as_ptr().wrapping_add(offset), len) })
     }
 
+    /// The bytes `offset .. offset + len`, writable, or `None` if they are not all inside the
+    /// mapping.
+    ///
+    /// # Safety
+    /// Nobody writes to these bytes while the slice lives, and the kernel does not read those of
+    /// them that are written: a protocol in the mapping (a status word) gives them to the caller.
+    #[inline]
+    pub unsafe fn slice_mut(&mut self, offset: usize, len: usize) -> Option<&mut [u8]> {
+        if offset > self.len || len > self.len - offset {
+            return None;
+        }
+        let start = self.address.as_ptr().wrapping_add(offset);
+        // SAFETY: `self` owns the mapping and outlives the slice; `&mut self` and the caller's
+        // promise leave no other writer; the check above keeps the range inside.
+        Some(unsafe { std::slice::from_raw_parts_mut(start, len) })
+    }
+
     /// All bytes, writable: `&mut self` shows that no reference into the mapping is left in this
     /// process.
     ///
@@ -217,6 +234,14 @@ mod tests {
             (1, usize::MAX),
         ] {
             assert_eq!(bytes(offset, len), None, "{offset} {len}");
+        }
+        let mut map = map;
+        // SAFETY: an anonymous mapping of this test; nobody else writes; the ranges are what is
+        // tested.
+        let mut writable = |offset, len| unsafe { map.slice_mut(offset, len) }.map(|b| b.len());
+        assert_eq!(writable(4096, 4096), Some(4096));
+        for (offset, len) in [(0, 8193), (8193, 0), (usize::MAX, 1), (1, usize::MAX)] {
+            assert_eq!(writable(offset, len), None, "{offset} {len}");
         }
     }
 

@@ -7,6 +7,10 @@
 //! [`Mmap`](crate::Mmap) or says so. Descriptors are borrowed, so they are open during the call.
 #![expect(unsafe_code, reason = "system calls; the invariant stands above")]
 
+mod fanout;
+mod filter;
+mod vnet;
+
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 
 use libc::{SOL_PACKET, SOL_SOCKET, c_int};
@@ -14,7 +18,14 @@ use libc::{SOL_PACKET, SOL_SOCKET, c_int};
 use super::{check, check_len, get_option, set_option, size_of_u32, would_block};
 use crate::SyscallError;
 use crate::kernel::filter::SockFilter;
-use crate::kernel::packet::{packet_mreq, sockaddr_ll, tpacket_req3, tpacket_stats_v3};
+use crate::kernel::packet::{packet_mreq_max, sockaddr_ll, tpacket_req3, tpacket_stats_v3};
+
+pub use fanout::{
+    join_packet_fanout, packet_fanout, packet_rollover_statistics, set_packet_fanout_ebpf,
+    set_packet_fanout_program,
+};
+pub use filter::{attach_bpf, detach_filter, lock_filter};
+pub use vnet::set_packet_vnet_header;
 
 /// Opens a raw packet socket, which receives nothing until it is bound with a protocol.
 ///
@@ -152,16 +163,17 @@ pub fn set_packet_ignore_outgoing(fd: BorrowedFd<'_>, ignore: bool) -> Result<()
     )
 }
 
-/// Sets a mode of the interface (promiscuous, all multicast groups) until it is removed or the
-/// socket is closed.
+/// Adds a membership of the interface (promiscuous, all multicast groups, one address) until it is
+/// removed or the socket is closed.
 ///
 /// # Errors
-/// `ENODEV` if there is no such interface, `EINVAL` for an unknown mode.
+/// `ENODEV` if there is no such interface, `EINVAL` for an address that is not as long as those of
+/// the interface.
 // [`packet_mc_add`]: https://elixir.bootlin.com/linux/v6.12.117/source/net/packet/af_packet.c#L3796
 #[doc(alias = "PACKET_ADD_MEMBERSHIP")]
 pub fn add_packet_membership(
     fd: BorrowedFd<'_>,
-    request: &packet_mreq,
+    request: &packet_mreq_max,
 ) -> Result<(), SyscallError> {
     set_option(
         fd,
@@ -172,15 +184,15 @@ pub fn add_packet_membership(
     )
 }
 
-/// Removes a mode that [`add_packet_membership`] set.
+/// Removes a membership that [`add_packet_membership`] set.
 ///
 /// # Errors
-/// `EADDRNOTAVAIL` if this socket did not set it.
+/// `EADDRNOTAVAIL` if this socket did not add it.
 // [`packet_mc_drop`]: https://elixir.bootlin.com/linux/v6.12.117/source/net/packet/af_packet.c#L3851
 #[doc(alias = "PACKET_DROP_MEMBERSHIP")]
 pub fn drop_packet_membership(
     fd: BorrowedFd<'_>,
-    request: &packet_mreq,
+    request: &packet_mreq_max,
 ) -> Result<(), SyscallError> {
     set_option(
         fd,

@@ -59,6 +59,16 @@ pub fn epoll_mute(
     epoll_control(libc::EPOLL_CTL_MOD, set, fd, events, token)
 }
 
+/// Removes a member from a set.
+///
+/// # Errors
+/// `ENOENT` if it is not in the set.
+// [`EPOLL_CTL_DEL`]: https://elixir.bootlin.com/linux/v6.12.117/source/fs/eventpoll.c#L2588
+#[doc(alias = "EPOLL_CTL_DEL")]
+pub fn epoll_remove(set: BorrowedFd<'_>, fd: BorrowedFd<'_>) -> Result<(), SyscallError> {
+    epoll_control(libc::EPOLL_CTL_DEL, set, fd, 0, 0)
+}
+
 fn epoll_control(
     operation: c_int,
     set: BorrowedFd<'_>,
@@ -135,6 +145,16 @@ pub fn event_signal(event: BorrowedFd<'_>) -> Result<(), SyscallError> {
     }
 }
 
+/// Clears an event, so that it is not readable before it is signalled again. Returns how often it
+/// was signalled.
+///
+/// # Errors
+/// The descriptor is not an event.
+// [`eventfd_read`]: https://elixir.bootlin.com/linux/v6.12.117/source/fs/eventfd.c#L214
+pub fn event_clear(event: BorrowedFd<'_>) -> Result<u64, SyscallError> {
+    read_count(event, "read(eventfd)")
+}
+
 /// Creates a timer that is not running. Once [started](timer_start), it becomes readable at the end
 /// of each period and stays so until it is [cleared](timer_clear).
 ///
@@ -184,19 +204,18 @@ pub fn timer_start(timer: BorrowedFd<'_>, period: Duration) -> Result<(), Syscal
 /// The descriptor is not a timer.
 // [`timerfd_read_iter`]: https://elixir.bootlin.com/linux/v6.12.117/source/fs/timerfd.c#L265
 pub fn timer_clear(timer: BorrowedFd<'_>) -> Result<u64, SyscallError> {
-    let mut periods = [0; 8];
+    read_count(timer, "read(timerfd)")
+}
+
+/// Reads and resets the count of an event or a timer; 0 if there is none.
+fn read_count(fd: BorrowedFd<'_>, call: &'static str) -> Result<u64, SyscallError> {
+    let mut count = [0; 8];
     // SAFETY: the bytes are on this stack; nobody else uses them; the kernel writes at most as many
     // as there are.
-    let read = unsafe {
-        libc::read(
-            timer.as_raw_fd(),
-            periods.as_mut_ptr().cast(),
-            periods.len(),
-        )
-    };
-    match check_len(read, "read(timerfd)") {
+    let read = unsafe { libc::read(fd.as_raw_fd(), count.as_mut_ptr().cast(), count.len()) };
+    match check_len(read, call) {
         Err(error) if would_block(&error) => Ok(0),
-        other => other.map(|_| u64::from_ne_bytes(periods)),
+        other => other.map(|_| u64::from_ne_bytes(count)),
     }
 }
 

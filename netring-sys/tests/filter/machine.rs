@@ -1,14 +1,21 @@
 //! The interpreter compared with the kernel's: any valid program over any packet.
 
 use std::cell::Cell;
+use std::collections::BTreeSet;
 
+use netring_sys::filter::Program;
 use netring_sys::kernel::filter::{SKF_AD_OFF, SKF_NET_OFF, SockFilter};
 use netring_sys::{Direction, LinkType, Matcher, Packet, Timestamp};
 use proptest::prelude::*;
+use proptest::strategy::ValueTree;
 use proptest::test_runner::{Config, TestRunner};
 
 use super::Kernel;
+use super::expressions::samples;
+use super::printed::expressions;
 use super::programs::{packets, programs};
+
+const RET: SockFilter = SockFilter::stmt(0x06, u32::MAX);
 
 /// A datagram as the kernel sees it on such a socket: a packet without a link header, to this host.
 fn packet(bytes: &[u8]) -> Packet<'_> {
@@ -18,8 +25,8 @@ fn packet(bytes: &[u8]) -> Packet<'_> {
 /// Some of the loads are relative to the network header, some read metadata, and the result is a
 /// length of up to 127 bytes.
 fn varied(mut program: Vec<SockFilter>, choices: &[u8]) -> Vec<SockFilter> {
-    // Packet type, exclusive or, tag and its presence: the same on any such socket.
-    const KNOWN: [u32; 4] = [4, 40, 44, 48];
+    // Packet type, exclusive or, tag, its presence and its type: the same on any such socket.
+    const KNOWN: [u32; 5] = [4, 40, 44, 48, 60];
     for (insn, choice) in program.iter_mut().zip(choices.iter().cycle()) {
         match (insn.code, choice) {
             (0x20 | 0x28 | 0x30 | 0xb1, 0..64) => insn.k = insn.k.wrapping_add(SKF_NET_OFF),
@@ -68,6 +75,26 @@ fn agree(cases: u32, programs: impl Strategy<Value = Vec<SockFilter>>) {
     );
 }
 
+/// What is compared is every instruction that there is.
+#[test]
+fn the_random_programs_have_every_instruction() {
+    let is_valid = |code: u16| {
+        let store = (0..16).map(|word| SockFilter::stmt(0x02, word));
+        let ends = [SockFilter::stmt(code, 1), RET, RET];
+        Program::from(store.chain(ends).collect::<Vec<_>>())
+            .check()
+            .is_ok()
+    };
+    let all: BTreeSet<u16> = (0..=0xff).filter(|code| is_valid(*code)).collect();
+    let mut found = BTreeSet::new();
+    let mut runner = TestRunner::new(Config::default());
+    for _ in 0..512 {
+        let program = programs(0..58).new_tree(&mut runner).unwrap().current();
+        found.extend(program.iter().map(|insn| insn.code));
+    }
+    assert_eq!(found, all);
+}
+
 #[test]
 fn a_filter_chooses_what_the_kernel_chooses() {
     agree(1024, programs(0..58));
@@ -113,5 +140,38 @@ fn a_cut_packet_has_its_length_and_no_more_bytes() {
     for (at, expected) in [(39, 7), (40, 0), (1499, 0)] {
         let load = [SockFilter::stmt(0x30, at), SockFilter::stmt(0x16, 0)];
         assert_eq!(Matcher::new(load).unwrap().run(&cut), expected, "{at}");
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 192, failure_persistence: None, ..ProptestConfig::default() })]
+
+    /// Any expression, for bytes and for a live socket, where the kernel takes this metadata from
+    /// the socket: no tag, and to this host.
+    #[test]
+    fn any_expression_has_the_verdict_of_the_kernel(
+        expr in expressions(),
+        link_type in prop::sample::select(vec![
+            LinkType::ETHERNET, LinkType::RAW_IP, LinkType::LINUX_SLL, LinkType::LINUX_SLL2,
+            LinkType::PPP, LinkType::NULL, LinkType::C_HDLC,
+        ]),
+        packets in prop::collection::vec(packets(0..90_usize), 1..4),
+        cut in 1..120_usize,
+    ) {
+        let cut: Vec<_> = samples().into_iter().map(|mut sample| {
+            sample.truncate(cut);
+            sample
+        }).collect();
+        for program in [expr.for_bytes(link_type), expr.for_live_socket(link_type)] {
+            let Ok(program) = program else { continue };
+            let kernel = Kernel::new(program.instructions()).unwrap();
+            let ours = Matcher::new(&program).unwrap();
+            for bytes in packets.iter().chain(&samples()).chain(&cut).filter(|b| !b.is_empty()) {
+                let packet = Packet::new(bytes, Timestamp::EPOCH, link_type);
+                let packet = packet.with_direction(Some(Direction::Host));
+                let keeps = ours.matches(&packet).then_some(bytes.len());
+                prop_assert_eq!(kernel.keeps(bytes), keeps, "{}: {:02x?}", expr, bytes);
+            }
+        }
     }
 }

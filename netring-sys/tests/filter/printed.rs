@@ -230,7 +230,7 @@ fn comparisons() -> impl Strategy<Value = Expr> {
         .prop_map(|(left, relation, right)| Expr::compare(left, relation, right))
 }
 
-fn expressions() -> impl Strategy<Value = Expr> {
+pub(crate) fn expressions() -> impl Strategy<Value = Expr> {
     terms().prop_recursive(6, 40, 4, |inner| {
         prop_oneof![
             inner.clone().prop_map(|expr| !expr),

@@ -236,7 +236,7 @@ fn an_interface_is_found_by_an_alternative_name_of_any_length() {
     for name in ["n".repeat(126), "n".repeat(128), "sixteen-bytes-x".into()] {
         let error = Interface::by_name(&name).unwrap_err();
         assert!(
-            matches!(&error, Error::NoSuchInterface { name: reported } if *reported == name),
+            matches!(&error, Error::NoSuchInterface { name: reported, .. } if *reported == name),
             "{error}"
         );
     }

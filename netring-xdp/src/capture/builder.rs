@@ -1,6 +1,9 @@
 //! The settings of a capture.
 
-use netring_sys::{Error, Filter, Profile};
+mod membership;
+mod namespace;
+
+use netring_sys::{Error, Filter, Membership, Namespace, Profile};
 
 use super::XdpCapture;
 use crate::injector::XdpInjector;
@@ -42,6 +45,9 @@ pub struct CaptureBuilder {
     pub(super) options: SocketOptions,
     pub(super) multi_buffer: Option<bool>,
     pub(super) promiscuous: bool,
+    pub(super) all_multicast: bool,
+    pub(super) addresses: Vec<Membership>,
+    pub(super) namespace: Option<Namespace>,
     pub(super) feed: FeedBy,
     pub(super) attach_mode: AttachMode,
     pub(super) default_action: DefaultAction,
@@ -76,6 +82,9 @@ impl CaptureBuilder {
             options: SocketOptions::default(),
             multi_buffer: None,
             promiscuous: false,
+            all_multicast: false,
+            addresses: Vec::new(),
+            namespace: None,
             feed: FeedBy::Generated,
             attach_mode: AttachMode::BestAvailable,
             default_action: DefaultAction::Pass,
@@ -87,7 +96,7 @@ impl CaptureBuilder {
     }
 
     /// The name of the interface to capture from, in the network namespace of the thread that calls
-    /// [`build`](Self::build). Must be given.
+    /// [`build`](Self::build), or in the given [namespace](Self::namespace). Must be given.
     pub fn interface(mut self, name: &str) -> Self {
         name.clone_into(&mut self.interface);
         self
@@ -215,8 +224,10 @@ impl CaptureBuilder {
     ///
     /// It runs before the packet goes anywhere. `build` compiles an expression for the interface's
     /// link type, and refuses one that has no meaning there, or asks for what an XDP program does
-    /// not see. [`Redirect::filter`](crate::program::Redirect::filter) says what that is, and what
-    /// differs for a VLAN tag that the card moved out of the bytes.
+    /// not see. [`Redirect::filter`](crate::program::Redirect::filter) says what that is. A VLAN
+    /// tag that the card moved out of the bytes counts if the capture has it as
+    /// [metadata](Self::metadata); otherwise [`XdpCapture::why_no_metadata`] says why not, and such
+    /// a packet is judged as if it had no tag.
     #[doc(alias = "SO_ATTACH_FILTER")]
     pub fn filter(mut self, filter: impl Into<Filter>) -> Self {
         self.filter = Some(filter.into());

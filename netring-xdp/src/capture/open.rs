@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use netring_sys::wait::Waiter;
-use netring_sys::{Error, Interface, Promiscuous};
+use netring_sys::{Error, Interface, Memberships};
 
 use super::attach::Refused;
 use super::builder::FeedBy;
@@ -21,10 +21,30 @@ use crate::waiting::Waiting;
 
 impl CaptureBuilder {
     pub(super) fn open(
+        self,
+        transmit_ring: Option<RingSize>,
+    ) -> Result<(XdpCapture, Option<XdpInjector>), Error> {
+        let Some(namespace) = self.namespace.clone() else {
+            return self.open_here(transmit_ring);
+        };
+        // How much memory is needed depends on the interface, which is not known before.
+        let needs = Needs {
+            program: !matches!(self.feed, FeedBy::Sockets(_)),
+            net_admin: self.options.busy_poll.is_some(),
+            memory: 0,
+            namespace: true,
+        };
+        let opened = namespace.run(|| self.open_here(transmit_ring));
+        opened.map_err(|error| needs.explain(error))?
+    }
+
+    /// Opens the capture in the namespace of the calling thread, which is the one that was given,
+    /// if one was.
+    fn open_here(
         mut self,
         transmit_ring: Option<RingSize>,
     ) -> Result<(XdpCapture, Option<XdpInjector>), Error> {
-        let interface = Interface::by_name(&self.interface)?;
+        let interface = self.find_interface()?;
         let queues = self.choose(&interface)?;
         self.check_metadata()?;
         // Whether native mode, in which long packets are cut, is available shows only when the
@@ -34,7 +54,7 @@ impl CaptureBuilder {
         match self.open_on(interface, &queues, transmit_ring, needs, undecided) {
             Err(Refused::Native) => {
                 self.multi_buffer = Some(true);
-                self.open(transmit_ring)
+                self.open_here(transmit_ring)
             }
             Err(Refused::For(error)) => Err(needs.explain(error)),
             Ok(opened) => Ok(opened),
@@ -54,6 +74,7 @@ impl CaptureBuilder {
             program: !matches!(self.feed, FeedBy::Sockets(_)),
             net_admin: self.options.busy_poll.is_some(),
             memory: chunks * u64::from(self.bytes_of_chunk(interface)),
+            namespace: self.namespace.is_some(),
         }
     }
 
@@ -98,14 +119,11 @@ impl CaptureBuilder {
 
     /// The feed before its program is attached.
     fn unattached(&self, interface: Interface) -> Result<Feed, Error> {
-        let promiscuous = self
-            .promiscuous
-            .then(|| Promiscuous::set(&interface))
-            .transpose()?;
+        let memberships = Memberships::set(&interface, &self.memberships())?;
         Ok(Feed {
             attachment: None,
             sockets: None,
-            promiscuous,
+            memberships,
             link_type: interface.link_type(),
             interface,
             why_no_metadata: None,
@@ -172,6 +190,7 @@ impl CaptureBuilder {
             },
             fed_by_others: !needs.program,
             memory: Some(needs.memory),
+            namespace: self.namespace.clone(),
             ..SocketConfig::new(&interface.name, queue)
         }
     }

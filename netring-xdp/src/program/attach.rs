@@ -12,7 +12,8 @@ use crate::device::Device;
 use crate::permit;
 
 impl Program {
-    /// Attaches the program to an interface of this thread's network namespace.
+    /// Attaches the program to an interface, in the network namespace that it was [looked up
+    /// in](Interface::namespace): that of the thread, or a given one.
     ///
     /// # Errors
     /// - [`Error::ProgramInTheWay`] if the interface has a foreign program;
@@ -22,7 +23,11 @@ impl Program {
     ///   [`multi_buffer`](super::Redirect::multi_buffer)) or lacks queues;
     /// - [`Error::NotPermitted`], or the call that failed: in native mode `EOPNOTSUPP` from a
     ///   driver that does not support it.
-    pub fn attach(mut self, interface: &Interface, mode: AttachMode) -> Result<Attachment, Error> {
+    pub fn attach(self, interface: &Interface, mode: AttachMode) -> Result<Attachment, Error> {
+        interface.inside(|| self.attach_here(interface, mode))?
+    }
+
+    fn attach_here(mut self, interface: &Interface, mode: AttachMode) -> Result<Attachment, Error> {
         check(&self, interface)?;
         refuse_if_taken(interface)?;
         let mut made = match mode {

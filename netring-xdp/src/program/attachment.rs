@@ -145,13 +145,18 @@ impl Attachment {
     }
 
     /// Whether the program is attached now. It is not once the interface is gone, or after an
-    /// administrator detached it by force. Call it from the network namespace of the interface.
+    /// administrator detached it by force. If the interface was not looked up in a [given
+    /// namespace](Interface::namespace), call it from that of the interface.
     ///
     /// # Errors
     /// [`Error::Config`] in another network namespace, or the call that failed.
     pub fn is_attached(&self) -> Result<bool, Error> {
-        self.device.check_here(&self.interface)?;
-        match Interface::by_index(self.interface.index) {
+        let (device, interface) = (self.device, &self.interface);
+        let now = interface.inside(|| {
+            device.check_here(interface)?;
+            Interface::by_index(interface.index)
+        });
+        match now? {
             Ok(now) if now.is_partial => Err(Error::Config {
                 setting: "is_attached",
                 why: "a sandbox forbids netlink, which alone reports it: allow AF_NETLINK".into(),

@@ -138,6 +138,11 @@ impl Kfuncs {
         })
     }
 
+    /// The function that returns the tag beside the bytes.
+    pub(super) const fn vlan(self) -> Option<i32> {
+        self.vlan
+    }
+
     /// Checks that the driver can be asked for all of these fields.
     pub(super) fn check(self, wanted: MetadataFields) -> Result<(), Error> {
         let has = |wanted: bool, kfunc: Option<i32>| !wanted || kfunc.is_some();

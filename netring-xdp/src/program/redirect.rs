@@ -91,10 +91,13 @@ impl Redirect {
     /// ([`Counters::passed`](super::Counters::passed), [`dropped`](super::Counters::dropped)).
     ///
     /// It is translated to eBPF, and runs before the packet goes anywhere. An expression is
-    /// compiled for the bytes of frames of the [`link_type`](Self::link_type), with their VLAN tags
-    /// in them, and means what it means everywhere else. It cannot see a tag that the card moved
-    /// out of the bytes: such a packet is judged as if it had no tag. Leave tags in the bytes then:
-    /// `ethtool -K eth0 rxvlan off`. A packet that is chosen is delivered whole.
+    /// compiled for the [`link_type`](Self::link_type), and means what it means everywhere else. A
+    /// packet that is chosen is delivered whole.
+    ///
+    /// A VLAN tag counts in the bytes of a frame and, with [`metadata`](Self::metadata) and kernel
+    /// 6.8, also if the card moved it out of them. Without metadata the program cannot see such a
+    /// tag, and judges the packet as if it had none. Leave tags in the bytes then: `ethtool -K eth0
+    /// rxvlan off`.
     ///
     /// A program means what it means on a packet socket, except:
     ///
@@ -125,7 +128,8 @@ impl Redirect {
 
     /// Writes what the driver of `interface` knows about each packet before it:
     /// [`Metadata`](super::Metadata) (kernel 6.3). Default: no. The program is bound to this
-    /// interface, and runs in native mode only.
+    /// interface, and runs in native mode only. Load it in the network namespace of the interface
+    /// ([`Interface::inside`]).
     ///
     /// It is not an error if a driver does not know something: the metadata of each packet says
     /// what is present.

@@ -31,6 +31,15 @@ impl Program {
         mode: AttachMode,
         foreign: u32,
     ) -> Result<Attachment, Error> {
+        interface.inside(|| self.replace_here(interface, mode, foreign))?
+    }
+
+    fn replace_here(
+        self,
+        interface: &Interface,
+        mode: AttachMode,
+        foreign: u32,
+    ) -> Result<Attachment, Error> {
         let there = match Interface::by_index(interface.index)?.xdp {
             // Its owner detached it meanwhile.
             None => return self.attach(interface, mode),

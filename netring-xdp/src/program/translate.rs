@@ -4,6 +4,7 @@
 //! |---|---|
 //! | A, X | `r7`, `r8`, the high halves 0 |
 //! | M | 16 words of the stack |
+//! | tag beside the bytes | a double word of the stack, if the driver is asked for it |
 //! | packet | from `r4` to `r5`; further buffers by a call |
 //!
 //! A load outside the packet and a division by an X of 0 end a filter with 0: the packet is
@@ -15,7 +16,9 @@ mod reach;
 mod tests;
 
 use netring_sys::Error;
-use netring_sys::filter::{Argument, Arithmetic, Comparison, Op, Program, Register, Width};
+use netring_sys::filter::{
+    Ancillary, Argument, Arithmetic, Comparison, Op, Program, Register, Width,
+};
 
 use super::asm::{Assembler, Helper, Label};
 use super::insn::{self, Reg, Size};
@@ -31,6 +34,11 @@ const DATA: i16 = 0;
 const DATA_END: i16 = 4;
 /// Where a call puts bytes of a packet, from the end of the stack; the memory words are below.
 const BYTES: i16 = -8;
+/// Where the tag beside the bytes is, below the memory words: whether there is one, its TPID in
+/// network order, and its TCI.
+const TAG_PRESENT: i16 = place(15) - 8;
+const TAG_TPID: i16 = TAG_PRESENT + 4;
+const TAG_TCI: i16 = TAG_PRESENT + 6;
 
 /// Where a rejected packet goes.
 #[derive(Clone, Copy, Debug)]
@@ -50,6 +58,9 @@ pub(super) struct LoadStrategy {
     /// A call always loads bytes at X + k: adding a variable to a pointer into the packet takes
     /// CAP_PERFMON.
     pub(super) indirect_by_call: bool,
+    /// The kernel's function that returns the VLAN tag beside the bytes. Without one a filter that
+    /// loads it is refused.
+    pub(super) tags: Option<i32>,
 }
 
 /// Adds a filter to an XDP program, which continues with the packets for which the filter does not
@@ -61,7 +72,8 @@ pub(super) fn add(
     loads: LoadStrategy,
     not_chosen: JumpTarget,
 ) -> Result<(), Error> {
-    translate(asm, &read(filter)?, loads, not_chosen);
+    let ops = read(filter, loads.tags.is_some())?;
+    translate(asm, &ops, loads, not_chosen);
     Ok(())
 }
 
@@ -75,6 +87,9 @@ fn translate(asm: &mut Assembler, ops: &[Op], loads: LoadStrategy, not_chosen: J
         asm,
     };
     to.asm.mov(CONTEXT, Reg::R1);
+    if let Some(kfunc) = loads.tags {
+        to.find_tag(kfunc);
+    }
     to.find_packet();
     to.asm.mov(A, 0);
     to.asm.mov(X, 0);
@@ -126,6 +141,16 @@ impl Translation<'_> {
                 self.absolute(X, Size::Byte, k);
                 self.asm.alu32(insn::Alu::And, X, 15);
                 self.asm.alu32(insn::Alu::Lsh, X, 2);
+            }
+            Op::LoadAncillary(Ancillary::VlanTagPresent) if self.loads.tags.is_some() => {
+                self.asm.load(Size::Word, A, Reg::R10, TAG_PRESENT);
+            }
+            Op::LoadAncillary(Ancillary::VlanTag) if self.loads.tags.is_some() => {
+                self.asm.load(Size::Half, A, Reg::R10, TAG_TCI);
+            }
+            Op::LoadAncillary(Ancillary::VlanTpid) if self.loads.tags.is_some() => {
+                self.asm.load(Size::Half, A, Reg::R10, TAG_TPID);
+                self.asm.to_host(A, Size::Half);
             }
             // Refused by `read`; if it were not, the filter would choose nothing by it.
             Op::LoadAncillary(_) => self.go_to_none(),
@@ -186,6 +211,21 @@ impl Translation<'_> {
     fn go_to_none(&mut self) {
         let none = self.none();
         self.asm.jump(none);
+    }
+
+    /// Puts the tag beside the bytes onto the stack, or zeros.
+    fn find_tag(&mut self, kfunc: i32) {
+        let without = self.asm.label();
+        self.asm.store(Size::Double, Reg::R10, TAG_PRESENT, 0);
+        self.asm.mov(Reg::R1, CONTEXT);
+        for (register, place) in [(Reg::R2, TAG_TPID), (Reg::R3, TAG_TCI)] {
+            self.asm.mov(register, Reg::R10);
+            self.asm.add(register, i32::from(place));
+        }
+        self.asm.call_kfunc(kfunc);
+        self.asm.jump_if(insn::Cond::Ne, Reg::R0, 0, without);
+        self.asm.store(Size::Word, Reg::R10, TAG_PRESENT, 1);
+        self.asm.bind(without);
     }
 
     fn find_packet(&mut self) {

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use netring_sys::{Error, Interface, Namespace};
+
 use crate::options::{BusyPoll, CopyMode, RingSize};
 use crate::permit::Needs;
 use crate::waiting::moderation::Moderation;
@@ -23,6 +25,8 @@ pub(crate) struct SocketOptions {
 #[derive(Clone, Debug)]
 pub(crate) struct SocketConfig {
     pub(crate) interface: String,
+    /// `None`: that of the thread.
+    pub(crate) namespace: Option<Namespace>,
     pub(crate) queue: u32,
     /// `None`: the socket only sends.
     pub(crate) rx: Option<RingSize>,
@@ -76,6 +80,7 @@ impl SocketConfig {
     pub(crate) fn new(interface: &str, queue: u32) -> Self {
         Self {
             interface: interface.to_owned(),
+            namespace: None,
             queue,
             rx: Some(DEFAULT_RING),
             tx: Some(DEFAULT_RING),
@@ -89,12 +94,21 @@ impl SocketConfig {
         }
     }
 
+    /// The interface, looked up in the namespace.
+    pub(crate) fn find_interface(&self) -> Result<Interface, Error> {
+        match &self.namespace {
+            Some(namespace) => Interface::by_name_in(namespace, &self.interface),
+            None => Interface::by_name(&self.interface),
+        }
+    }
+
     /// What the process must be permitted to do, with this many bytes of packet memory of its own.
     pub(crate) fn needs(&self, own_memory: u64) -> Needs {
         Needs {
             program: self.rx.is_some() && !self.fed_by_others,
             net_admin: self.options.busy_poll.is_some(),
             memory: self.memory.unwrap_or(own_memory),
+            namespace: self.namespace.is_some(),
         }
     }
 

@@ -32,6 +32,18 @@ pub(crate) fn open(
     shared: &Arc<Shared>,
     config: &SocketConfig,
 ) -> Result<(Option<RxHalf>, Option<TxHalf>), Error> {
+    let Some(namespace) = &config.namespace else {
+        return open_here(shared, config);
+    };
+    let needs = config.needs(shared.geometry().bytes());
+    let opened = namespace.run(|| open_here(shared, config));
+    opened.map_err(|error| needs.explain(error))?
+}
+
+fn open_here(
+    shared: &Arc<Shared>,
+    config: &SocketConfig,
+) -> Result<(Option<RxHalf>, Option<TxHalf>), Error> {
     let socket = Unbound::new(shared, config)?;
     socket.set_options()?;
     socket.map_rings()?.bind()?.halves()
@@ -78,7 +90,7 @@ struct Bound<'a> {
 impl<'a> Unbound<'a> {
     /// Makes the socket, and registers the memory with it unless an open socket did.
     fn new(shared: &'a Arc<Shared>, config: &'a SocketConfig) -> Result<Self, Error> {
-        let interface = Interface::by_name(&config.interface)?;
+        let interface = config.find_interface()?;
         check::config(shared, config, &interface)?;
         let needs = config.needs(shared.geometry().bytes());
         let fd = xdp_socket().map_err(|error| needs.explain(error.needs_net_raw()))?;

@@ -10,6 +10,7 @@ mod capture;
 mod capture_filter;
 mod capture_queues;
 mod dispatcher;
+mod elsewhere;
 mod forward_shared;
 mod long_packets;
 mod metadata;

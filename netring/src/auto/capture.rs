@@ -103,7 +103,8 @@ impl AutoCapture {
     }
 
     /// Returns a monitor that reports each change of the interface to another thread or task, until
-    /// the interface is removed or the capture stopped. Call it in the network namespace of the
+    /// the interface is removed or the capture stopped. It enters the
+    /// [namespace](super::Builder::namespace) that was given; if none was, call it in that of the
     /// interface.
     ///
     /// # Errors

@@ -58,6 +58,13 @@ pub enum FileError {
         /// What is wrong with it.
         why: String,
     },
+
+    /// The filter says nothing about a packet. Every packet before it that the filter selects was
+    /// lent.
+    Filter {
+        /// The link type or the term, and why.
+        why: String,
+    },
 }
 
 impl FileError {
@@ -79,7 +86,7 @@ impl fmt::Display for FileError {
             Self::Open(error) => write!(f, "it cannot be opened: {error}"),
             Self::Read { offset, source } => write!(f, "reading failed at byte {offset}: {source}"),
             Self::Write(error) => write!(f, "writing failed: {error}"),
-            Self::Unrecognized { why } => f.write_str(why),
+            Self::Unrecognized { why } | Self::Filter { why } => f.write_str(why),
             Self::CutShort {
                 what,
                 offset,

@@ -11,9 +11,10 @@ use std::time::Duration;
 use super::buffer::Buffer;
 use super::classic::{Classic, Variant};
 use super::error::FileError;
+use super::header::{read_header, unrecognized};
 use super::ng::{Ng, SECTION};
 use super::record::{Record, Step};
-use crate::{Count, Error, Packet, PacketBatch, PacketSource, Readiness, Stats};
+use crate::{Count, Error, Filter, Matcher, Packet, PacketBatch, PacketSource, Readiness, Stats};
 
 /// The most packets in a batch.
 const BATCH: usize = 1024;
@@ -36,7 +37,7 @@ pub struct CaptureFile<R = File> {
     contents: Contents,
 }
 
-/// Up to 1024 packets of a file.
+/// Up to 1024 packets of a file, without those that its filter rejects: it may have none.
 ///
 /// Dropping it moves on to the packets after them. A batch that is leaked is lent again.
 #[derive(Debug)]
@@ -52,6 +53,10 @@ struct Contents {
     records: Vec<Record>,
     /// How many of them were lent, by a loop that was left among them.
     lent: usize,
+    filter: Option<Matcher>,
+    /// The packets that the filter rejected since the last batch, and in all.
+    rejected: usize,
+    left_out: u64,
     delivered: u64,
     invalid: u64,
     /// Whether the reader reached its end.
@@ -114,6 +119,31 @@ impl<R: Read> CaptureFile<R> {
             }),
             Err(error) => Err(error.of(&name)),
         }
+    }
+
+    /// Lends only the packets that a [`Filter`] selects. The others are counted in
+    /// [`Stats::left_out`].
+    ///
+    /// It means the same as [`Filtered`](crate::adapters::Filtered) around the file, and
+    /// [`try_for_each`](Self::try_for_each) goes by it too. A packet for which the expression has
+    /// no meaning, because of its link type, ends the file with an error, after the packets before
+    /// it.
+    ///
+    /// ```no_run
+    /// use netring::pcap::CaptureFile;
+    /// use netring::{Filter, PacketSource};
+    ///
+    /// let filter: Filter = "tcp port 443".parse()?;
+    /// let mut file = CaptureFile::open("trace.pcapng")?.filter(filter)?;
+    /// file.for_each(|packet| println!("{}", packet.timestamp()))?;
+    /// # Ok::<(), netring::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// The errors of [`Matcher::new`].
+    pub fn filter(mut self, filter: impl Into<Filter>) -> Result<Self, Error> {
+        self.contents.filter = Some(Matcher::new(filter)?);
+        Ok(self)
     }
 
     /// The reader. Its position may be past the packets that were lent.
@@ -194,14 +224,18 @@ impl<R: Read> PacketSource for CaptureFile<R> {
         }
     }
 
-    /// A file drops nothing: of what was read so far, `offered = delivered + invalid`.
+    /// A file drops nothing: of what was read so far, `offered = delivered + left_out + invalid`.
     fn stats(&mut self) -> Result<Stats, Error> {
         let Contents {
-            delivered, invalid, ..
+            delivered,
+            left_out,
+            invalid,
+            ..
         } = &self.contents;
         let left = self.contents.left().len() as u64;
         let mut stats = Stats::counted(*delivered);
-        stats.offered = Count::Exact(delivered + invalid + left);
+        stats.offered = Count::Exact(delivered + left_out + invalid + left);
+        stats.left_out = Count::Exact(*left_out);
         stats.invalid = Count::Exact(*invalid);
         Ok(stats)
     }
@@ -261,6 +295,9 @@ impl Contents {
             format,
             records: Vec::with_capacity(BATCH),
             lent: 0,
+            filter: None,
+            rejected: 0,
+            left_out: 0,
             delivered: 0,
             invalid: 0,
             whole: false,
@@ -279,6 +316,7 @@ impl Contents {
     fn next(&mut self) {
         self.records.clear();
         self.lent = 0;
+        self.rejected = 0;
     }
 
     /// Calls `f` with the packets of the batch, and stays behind the one that it breaks at.
@@ -306,7 +344,8 @@ impl Contents {
     /// Reads until there is a packet to lend, or the file ends.
     fn look(&mut self, reader: &mut impl Read) -> Result<Readiness, FileError> {
         loop {
-            if !self.records.is_empty() {
+            // An empty batch after many rejected packets, so that no call takes for ever.
+            if !self.records.is_empty() || self.rejected >= BATCH {
                 return Ok(Readiness::Ready);
             }
             if let Some(end) = &self.end {
@@ -344,7 +383,7 @@ impl Contents {
     /// Finds the packets that are in memory. If there is none, returns how many bytes the next one
     /// needs.
     fn scan(&mut self) -> Option<usize> {
-        while self.records.len() < BATCH {
+        while self.records.len() + self.rejected < BATCH {
             let unread = self.buffer.unread();
             let step = match &mut self.format {
                 Format::Classic(classic) => classic.step(unread),
@@ -353,8 +392,16 @@ impl Contents {
             match step {
                 Step::Packet(mut record, len) => {
                     record.start += self.buffer.position() as u32;
-                    self.records.push(record);
                     self.buffer.consume(len);
+                    if self.keeps(&record) {
+                        self.records.push(record);
+                    } else {
+                        self.rejected += 1;
+                        self.left_out += 1;
+                        if self.end.is_some() {
+                            break;
+                        }
+                    }
                 }
                 Step::Skip(len) => self.buffer.consume(len),
                 Step::Short(total) => return self.records.is_empty().then_some(total),
@@ -367,6 +414,21 @@ impl Contents {
             }
         }
         None
+    }
+
+    /// Whether the filter selects a packet. The file ends behind one that it says nothing about.
+    fn keeps(&mut self, record: &Record) -> bool {
+        let Some(filter) = &self.filter else {
+            return true;
+        };
+        let Some(packet) = record.packet(self.buffer.memory()) else {
+            return true;
+        };
+        filter.try_matches(&packet).unwrap_or_else(|error| {
+            let why = error.to_string();
+            self.end = Some(Err(FileError::Filter { why }));
+            false
+        })
     }
 
     /// Ends the file: the reader has no more bytes, and `total` were wanted.
@@ -404,54 +466,4 @@ impl fmt::Debug for Contents {
             .field("end", &self.end)
             .finish_non_exhaustive()
     }
-}
-
-/// Reads the first `len` bytes of a file.
-fn read_header(buffer: &mut Buffer, reader: &mut impl Read, len: usize) -> Result<(), FileError> {
-    while buffer.unread().len() < len {
-        let have = buffer.unread().len() as u64;
-        match buffer.fill(reader) {
-            Ok(0) if have == 0 => {
-                let why = "it is empty".into();
-                return Err(FileError::Unrecognized { why });
-            }
-            Ok(0) => {
-                return Err(FileError::CutShort {
-                    what: "the header of the file",
-                    offset: 0,
-                    missing: len as u64 - have,
-                });
-            }
-            Ok(_) => {}
-            Err(error) => {
-                let source = Arc::new(error);
-                return Err(FileError::Read {
-                    offset: have,
-                    source,
-                });
-            }
-        }
-    }
-    Ok(())
-}
-
-fn unrecognized(magic: [u8; 4]) -> FileError {
-    let compressed = match magic {
-        [0x1f, 0x8b, ..] => Some(("gzip", "gunzip")),
-        [0x28, 0xb5, 0x2f, 0xfd] => Some(("zstd", "unzstd")),
-        [0xfd, b'7', b'z', b'X'] => Some(("xz", "unxz")),
-        [0x04, 0x22, 0x4d, 0x18] => Some(("lz4", "unlz4")),
-        [b'B', b'Z', b'h', _] => Some(("bzip2", "bunzip2")),
-        _ => None,
-    };
-    let why = match compressed {
-        Some((by, tool)) => format!("it is compressed by {by}; unpack it first, with `{tool}`"),
-        None => {
-            let [a, b, c, d] = magic;
-            format!(
-                "it is neither pcap nor pcapng: it begins with the bytes {a:02x} {b:02x} {c:02x} {d:02x}"
-            )
-        }
-    };
-    FileError::Unrecognized { why }
 }

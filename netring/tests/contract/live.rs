@@ -5,8 +5,8 @@ use std::os::fd::AsFd;
 use std::time::{Duration, Instant};
 
 use netring::afpacket::Profile;
-use netring::wait::StopHandle;
-use netring::{Capture, Clock, Error, Interface, PacketSource, Readiness};
+use netring::wait::{Merge, Stop, StopHandle};
+use netring::{Capture, Clock, Count, Error, Interface, PacketSource, Readiness};
 use netring_sys::syscall::poll_readable;
 use xtask::netns::veth;
 use xtask::wire::Sender;
@@ -20,6 +20,14 @@ pub(crate) struct AfPacket(Wire);
 /// A ring that hands over each packet at once: 126 slots.
 #[derive(Debug)]
 pub(crate) struct Immediate(Wire);
+
+/// Such a ring, merged with that of an interface on which nothing happens.
+#[derive(Debug)]
+pub(crate) struct Merged(Wire);
+
+/// A ring of all interfaces, without what they send.
+#[derive(Debug)]
+pub(crate) struct AllInterfaces(Wire);
 
 /// The other end, and what ends the source.
 #[derive(Debug)]
@@ -102,6 +110,71 @@ impl Backend for Immediate {
             .profile(Profile::Immediate);
         let builder = builder.block_size(1 << 17).block_count(2).snap_len(2000);
         let capture = builder.build().unwrap();
+        (Self(Wire::new(capture.stop_handle())), capture)
+    }
+
+    fn offer(&mut self, frame: &[u8]) {
+        self.0.sender.send(frame).unwrap();
+    }
+
+    fn wait(source: &mut Capture, time: Duration) -> Result<Readiness, Error> {
+        wait_live(source, time)
+    }
+
+    fn end(&mut self) {
+        self.0.stop.stop();
+    }
+
+    fn interface(&self) -> u32 {
+        self.0.interface
+    }
+}
+
+impl Backend for Merged {
+    type Source = Merge<Capture>;
+
+    const HOLDS: u64 = AfPacket::HOLDS;
+    const OVERFLOWS: Option<u64> = AfPacket::OVERFLOWS;
+    const CLOCKS: &[Clock] = AfPacket::CLOCKS;
+
+    fn open() -> (Self, Merge<Capture>) {
+        let (AfPacket(mut wire), capture) = AfPacket::open();
+        let silent = Capture::builder().interface("lo");
+        let silent = silent.profile(Profile::LowMemory).build().unwrap();
+        let merge = Merge::new([silent, capture]).unwrap();
+        wire.stop = merge.stop_handle();
+        (Self(wire), merge)
+    }
+
+    fn offer(&mut self, frame: &[u8]) {
+        self.0.sender.send(frame).unwrap();
+    }
+
+    fn wait(source: &mut Merge<Capture>, time: Duration) -> Result<Readiness, Error> {
+        wait_live(source, time)
+    }
+
+    fn end(&mut self) {
+        self.0.stop.stop();
+    }
+
+    fn interface(&self) -> u32 {
+        self.0.interface
+    }
+}
+
+impl Backend for AllInterfaces {
+    type Source = Capture;
+
+    const HOLDS: u64 = AfPacket::HOLDS;
+    const OVERFLOWS: Option<u64> = AfPacket::OVERFLOWS;
+    const CLOCKS: &[Clock] = AfPacket::CLOCKS;
+    const LINK_DOWNS: Count = Count::Unavailable;
+
+    fn open() -> (Self, Capture) {
+        veth("v0", "v1").unwrap();
+        let builder = Capture::builder().all_interfaces().ignore_outgoing(true);
+        let capture = builder.block_size(1 << 14).block_count(4).build().unwrap();
         (Self(Wire::new(capture.stop_handle())), capture)
     }
 

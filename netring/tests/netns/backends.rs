@@ -17,3 +17,11 @@ mod teed {
     use crate::contract::adapted::{Adapted, ByTee};
     crate::contract::source_rows!(netns: Adapted<ByTee, crate::contract::live::AfPacket>);
 }
+
+mod merged {
+    crate::contract::source_rows!(netns: crate::contract::live::Merged);
+}
+
+mod all_interfaces {
+    crate::contract::source_rows!(netns: crate::contract::live::AllInterfaces);
+}

@@ -13,11 +13,15 @@ use xtask::netns::{Netns, ip, veth};
 use xtask::wire::{Sender, numbered, udp4};
 
 /// The examples that need nothing but CAP_NET_RAW.
-const CAPTURING: [&str; 7] = [
+const CAPTURING: [&str; 11] = [
     "capture",
     "conn_log",
+    "fanout_workers",
     "filter",
     "flows_async",
+    "hardware_timestamps",
+    "live_statistics",
+    "low_latency",
     "scan_detector",
     "thread_channel",
     "top_talkers",
@@ -156,9 +160,17 @@ fn an_argument_that_cannot_be_is_named() {
     argument_is_named("capture", &["lo"], "PACKETS");
     argument_is_named("capture", &["lo", "1"], "SECONDS");
     argument_is_named("top_talkers", &["lo"], "SECONDS");
+    argument_is_named("fanout_workers", &["lo"], "WORKERS");
+    argument_is_named("fanout_workers", &["lo", "1"], "PACKETS");
     argument_is_named("filter", &["lo"], "PACKETS");
+    argument_is_named("hardware_timestamps", &["lo"], "PACKETS");
     argument_is_named("thread_channel", &["lo"], "PACKETS");
     argument_is_named("flows_async", &["lo"], "SECONDS");
+    argument_is_named("live_statistics", &["lo"], "SECONDS");
+    argument_is_named("low_latency", &["lo"], "PACKETS");
+    argument_is_named("any", &[], "PACKETS");
+    argument_is_named("any", &["1"], "SECONDS");
+    argument_is_named("merged", &["lo", "a"], "PACKETS");
 }
 
 #[test]

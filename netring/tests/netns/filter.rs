@@ -4,9 +4,9 @@
 use std::time::Duration;
 
 use netring::adapters::Filtered;
-use netring::{Capture, Count, Error, Filter, PacketBatch, PacketSource, SockFilter, Timed};
+use netring::{Capture, Count, Error, Filter, Input, PacketBatch, PacketSource, SockFilter, Timed};
 use xtask::netns::{Netns, veth};
-use xtask::wire::{Sender, numbered, tcp4, udp4};
+use xtask::wire::{Sender, collect, numbered, tcp4, udp4};
 
 const SKF_AD_OFF: u32 = -0x1000_i32 as u32;
 const SKF_NET_OFF: u32 = -0x0010_0000_i32 as u32;
@@ -107,4 +107,29 @@ fn a_filter_chooses_the_same_in_the_kernel_and_over_packets() {
         chosen += u64::from(count > 0 && count < all);
     }
     assert!(chosen >= 12, "{chosen} filters tell packets apart");
+}
+
+/// The same settings open an interface, where the kernel filters.
+#[test]
+#[ignore = "needs a network namespace: cargo xtask test-netns"]
+fn an_input_of_an_interface_has_a_filter() {
+    let _ns = Netns::enter().unwrap();
+    veth("v0", "v1").unwrap();
+    let filter: Filter = "vlan 5 and udp port 53".parse().unwrap();
+    let builder = Input::builder().filter(filter);
+    let mut input = builder.clone().open_interface("v1").unwrap();
+    let mut tagged = udp4(53, 53, b"a query");
+    tagged.splice(12..12, [0x81, 0, 0, 5]);
+    let sender = Sender::on("v0").unwrap();
+    for frame in [udp4(53, 53, b"a query"), tagged.clone(), numbered(1, 60)] {
+        sender.send(&frame).unwrap();
+    }
+    let packets = collect(&mut input, 1, Duration::from_secs(10)).unwrap();
+    assert_eq!(
+        packets[0].as_packet().wire_bytes().pieces().concat(),
+        tagged
+    );
+    assert_eq!(input.stats().unwrap().offered, Count::Exact(1));
+    let error = builder.open_interface("no-such-name").unwrap_err();
+    assert!(matches!(error, Error::NoSuchInterface { .. }), "{error}");
 }

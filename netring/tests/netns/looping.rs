@@ -7,8 +7,8 @@ use netring::adapters::{AnySource, Filtered, Limit, Tee};
 use netring::afpacket::Profile;
 use netring::auto::{self, AutoCapture, Backend};
 use netring::pcap::CaptureWriter;
-use netring::wait::StopHandle;
-use netring::{Capture, Input, LinkType, PacketSource, SockFilter};
+use netring::wait::{Merge, Stop, StopHandle};
+use netring::{Capture, Captures, Input, LinkType, PacketSource, SockFilter};
 
 use crate::loops::{
     awaited, awaited_any, awaited_input, for_each, in_steps, is_right, plain, streamed,
@@ -50,6 +50,32 @@ fn auto() -> (AutoCapture, StopHandle) {
     let capture = builder.backends([Backend::AfPacket]).build().unwrap();
     let stop = capture.stop_handle();
     (capture, stop)
+}
+
+/// Of one, whose end is the end of all.
+fn merged() -> (Merge<Capture>, StopHandle) {
+    let merge = Merge::new([rings().0]).unwrap();
+    let stop = merge.stop_handle();
+    (merge, stop)
+}
+
+fn captures() -> (Captures, StopHandle) {
+    let each = Capture::builder().profile(Profile::LowMemory);
+    let builder = Captures::builder(each.ignore_outgoing(true));
+    let captures = builder.interfaces(["v1"]).build().unwrap();
+    let stop = captures.stop_handle();
+    (captures, stop)
+}
+
+#[test]
+#[ignore = "needs a network namespace: cargo xtask test-netns"]
+fn every_loop_over_merged_captures_is_right() {
+    for read in [plain, for_each, in_steps, awaited, streamed] {
+        is_right(merged, read);
+    }
+    for read in [plain, awaited] {
+        is_right(captures, read);
+    }
 }
 
 #[test]

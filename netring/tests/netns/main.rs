@@ -16,6 +16,7 @@ mod looping;
     reason = "shared with the other tests of loops; a test that cannot go on ends there"
 )]
 mod loops;
+mod merging;
 #[path = "../program/mod.rs"]
 #[allow(
     dead_code,
@@ -23,4 +24,5 @@ mod loops;
 )]
 mod program;
 mod programs;
+mod statistics;
 mod wire_len;

@@ -4,11 +4,11 @@
 
 use std::time::Duration;
 
-use xtask::netns::Netns;
-use xtask::wire::{numbered, tcp4, udp4};
+use xtask::netns::{Netns, ip, veth};
+use xtask::wire::{Sender, numbered, tcp4, udp4};
 
 use super::examples::{capturing, packets_and_balance, timed};
-use crate::program::{Program, send};
+use crate::program::{Program, captures, captures_index, send};
 
 const FIN: u8 = 1;
 const SYN: u8 = 2;
@@ -189,6 +189,80 @@ fn filter_takes_an_expression_as_text() {
     );
 }
 
+/// Both ends of a wire are interfaces of this network.
+#[test]
+#[ignore = "needs a network namespace: cargo xtask test-netns"]
+fn any_prints_packets_of_all_interfaces_by_their_names() {
+    let _ns = Netns::enter().unwrap();
+    veth("left", "right").unwrap();
+    let mut program = Program::start("any", &["7"]);
+    program.until("capture", |pid| captures_index(pid, 0));
+    let mut tagged = numbered(1, 60);
+    tagged.splice(12..12, [0x81, 0, 0, 5]);
+    send(&Sender::on("left").unwrap(), &[numbered(1, 70), tagged]);
+    let socket = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+    let sent = socket.send_to(&[0; 58], socket.local_addr().unwrap());
+    assert_eq!(sent.unwrap(), 58);
+    // It is there from its first packet on.
+    veth("new", "other").unwrap();
+    send(&Sender::on("other").unwrap(), &[numbered(1, 90)]);
+    let said = program.end();
+    said.went_well();
+    let (balance, packets) = said.out.split_last().unwrap();
+    let mut packets: Vec<_> = packets.iter().map(String::as_str).collect();
+    packets.sort_unstable();
+    assert_eq!(
+        packets,
+        [
+            "left ETHERNET Outgoing 64 bytes",
+            "left ETHERNET Outgoing 70 bytes",
+            "lo ETHERNET Host 100 bytes",
+            "new ETHERNET OtherHost 90 bytes",
+            "other ETHERNET Outgoing 90 bytes",
+            "right ETHERNET OtherHost 70 bytes",
+            "right ETHERNET OtherHost VLAN 5 64 bytes",
+        ][..]
+    );
+    assert_eq!(balance, "offered 7, dropped 0");
+}
+
+#[test]
+#[ignore = "needs a network namespace: cargo xtask test-netns"]
+fn merged_goes_on_with_an_interface_that_comes_late_and_one_that_comes_back() {
+    let _ns = Netns::enter().unwrap();
+    veth("a", "b").unwrap();
+    let mut program = Program::start("merged", &["a", "c", "5"]);
+    program.until("capture", |pid| captures(pid, "a"));
+    let put = |end: &str, frames: &[Vec<u8>]| send(&Sender::on(end).unwrap(), frames);
+    put("b", &[numbered(1, 60), numbered(2, 61)]);
+    program.says("source 0: 61 bytes");
+    veth("c", "d").unwrap();
+    program.says("c has joined");
+    put("d", &[numbered(3, 62)]);
+    program.says("source 1: 62 bytes");
+    ip("link del dev a").unwrap();
+    program.says("a was removed");
+    veth("a", "b").unwrap();
+    program.says("a has come back");
+    put("b", &[numbered(4, 63), numbered(5, 64)]);
+    let said = program.end();
+    said.went_well();
+    assert_eq!(
+        said.out,
+        [
+            "source 0: 60 bytes",
+            "source 0: 61 bytes",
+            "c has joined",
+            "source 1: 62 bytes",
+            "a was removed",
+            "a has come back",
+            "source 2: 63 bytes",
+            "source 2: 64 bytes",
+            "5 offered, 5 delivered, 0 dropped; link downs: 1; 1 joined, 1 returned, 1 removed, 0 failed",
+        ]
+    );
+}
+
 /// It runs until Ctrl-C, as the README says.
 #[test]
 #[ignore = "needs a network namespace: cargo xtask test-netns"]
@@ -210,4 +284,51 @@ fn first_prints_each_flow_as_it_starts_and_ends() {
     let said = program.end();
     assert!(!said.ok && said.err.is_empty(), "{said:?}");
     assert_eq!(said.out.len(), 3, "{said:?}");
+}
+
+/// A veth pair has no clock: the program says so, and each packet says whose time it has.
+#[test]
+#[ignore = "needs a network namespace: cargo xtask test-netns"]
+fn hardware_timestamps_says_where_there_are_none() {
+    let _ns = Netns::enter().unwrap();
+    let (program, sender) = capturing("hardware_timestamps", &["v1", "3"]);
+    let lengths = [60, 300, 1514];
+    send(&sender, &lengths.map(|len| numbered(1, len)));
+    let mut said = program.end();
+    assert_eq!(said.out.remove(0), "v1: no hardware timestamps");
+    let (packets, balance) = packets_and_balance(&said);
+    let facts = packets.iter().map(|line| line.split_once(' ').unwrap());
+    for ((clock, len), expected) in facts.zip(lengths) {
+        // The kernel stamps a packet early if any program of the machine asked for it.
+        assert!(["Software", "Socket"].contains(&clock), "{clock}");
+        assert_eq!(len, format!("{expected} bytes"));
+    }
+    assert_eq!((packets.len(), balance), (3, "offered 3, dropped 0"));
+}
+
+/// 64 packets of 16 flows: each flow is with one worker, and the sum is exact.
+#[test]
+#[ignore = "needs a network namespace: cargo xtask test-netns"]
+fn fanout_workers_shares_the_packets_and_prints_the_sum() {
+    let _ns = Netns::enter().unwrap();
+    let (mut program, sender) = capturing("fanout_workers", &["v1", "3", "64"]);
+    // Printed when all of them are capturing.
+    program.says("capturing with 3 workers");
+    let frames = (0..64).map(|n| udp4(4000 + n % 16, 53, &[0; 58]));
+    send(&sender, &frames.collect::<Vec<_>>());
+    let said = program.end();
+    said.went_well();
+    let [_, workers @ .., sum] = &said.out[..] else {
+        panic!("{said:?}");
+    };
+    let mut packets = 0;
+    for line in workers {
+        let (bytes, stats) = line.split_once(" bytes: ").unwrap();
+        let own: u64 = bytes.parse::<u64>().unwrap() / 100;
+        assert_eq!(own % 4, 0, "a flow has 4 packets: {said:?}");
+        assert_eq!(stats, format!("{own} offered, {own} delivered, 0 dropped"));
+        packets += own;
+    }
+    assert_eq!((workers.len(), packets), (3, 64), "{said:?}");
+    assert_eq!(sum, "64 offered, 64 delivered, 0 dropped");
 }

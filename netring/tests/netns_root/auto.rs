@@ -260,7 +260,7 @@ fn auto_tries_what_it_is_told_to_and_no_more() {
     );
     assert!(matches!(
         auto::open("eth7"),
-        Err(Error::NoSuchInterface { name }) if name == "eth7"
+        Err(Error::NoSuchInterface { name, .. }) if name == "eth7"
     ));
 }
 

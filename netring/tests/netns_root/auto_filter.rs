@@ -5,7 +5,7 @@
 use std::time::Duration;
 
 use netring::auto::{self, AutoCapture, Backend, NoBackend};
-use netring::{Count, Error, PacketSource, SockFilter};
+use netring::{Count, Error, Filter, PacketSource, SockFilter};
 use xtask::netns::{Netns, veth};
 use xtask::wire::{Sender, Sniffer, collect, numbered, tcp4, udp4};
 
@@ -182,4 +182,66 @@ fn x21_a_filter_sees_the_bytes_of_its_backend() {
         assert_eq!(got.len(), sees, "{backend}");
         assert_eq!(got[0], plain);
     }
+}
+
+/// An expression means the same by every backend, whether a tag is in the bytes or not.
+#[test]
+#[ignore = "needs a network namespace: cargo xtask test-netns"]
+fn x21_an_expression_means_the_same_by_every_backend() {
+    let plain = udp4(1, 53, &[7; 60]);
+    let mut tagged = udp4(2, 53, &[7; 60]);
+    tagged.splice(12..12, [0x81, 0x00, 0x00, 0x05]);
+    for (text, chosen) in [
+        ("udp port 53", &plain),
+        ("vlan 5 and udp port 53", &tagged),
+        ("not vlan", &plain),
+    ] {
+        for backend in [Backend::XdpNative, Backend::XdpGeneric, Backend::AfPacket] {
+            let _ns = Netns::enter().unwrap();
+            veth("v0", "v1").unwrap();
+            let builder = auto::builder()
+                .interface("v1")
+                .divert(true)
+                .backends([backend]);
+            let filter: Filter = text.parse().unwrap();
+            let mut capture = builder.filter(filter).build().unwrap();
+            let sender = Sender::on("v0").unwrap();
+            for frame in [&plain, &tagged] {
+                sender.send(frame).unwrap();
+            }
+            let packets = collect(&mut capture, 1, Duration::from_secs(10)).unwrap();
+            let bytes = packets[0].as_packet().wire_bytes().pieces().concat();
+            assert_eq!(&bytes, chosen, "{text}: {backend}");
+            assert_eq!(received(&mut capture), Vec::<Vec<u8>>::new(), "{text}");
+        }
+    }
+}
+
+/// The direction is not in the bytes that AF_XDP sees.
+#[test]
+#[ignore = "needs a network namespace: cargo xtask test-netns"]
+fn x21_a_backend_that_cannot_express_a_term_is_passed_over() {
+    let _ns = Netns::enter().unwrap();
+    veth("v0", "v1").unwrap();
+    let filter: Filter = "inbound and udp".parse().unwrap();
+    let builder = auto::builder().interface("v1").divert(true).filter(filter);
+    let mut capture = builder.clone().build().unwrap();
+    assert_eq!(capture.backend(), Backend::AfPacket);
+    let attempts = capture.attempts();
+    assert_eq!(attempts[0].backends(), &Backend::ALL[..3]);
+    let why = attempts[0].why_not().unwrap().to_string();
+    assert!(
+        why.starts_with("filter: `inbound`: the direction is not in the bytes"),
+        "{why}"
+    );
+    let sender = Sender::on("v0").unwrap();
+    sender.send(&tcp4(1, 53, 1, 2, b"")).unwrap();
+    sender.send(&udp4(1, 53, b"a query")).unwrap();
+    assert_eq!(received(&mut capture), [udp4(1, 53, b"a query")]);
+    drop(capture);
+    // A term that no backend can express is reported once for all of them.
+    let impossible: Filter = "ah[0] = 1".parse().unwrap();
+    let error = builder.filter(impossible).build().unwrap_err();
+    let text = error.to_string();
+    assert_eq!(text.matches("no fixed place").count(), 1, "{text}");
 }

@@ -3,6 +3,7 @@
 mod auto;
 mod auto_advice;
 mod auto_filter;
+mod auto_namespace;
 mod auto_observes;
 mod auto_room;
 mod backends;
@@ -26,3 +27,4 @@ mod program;
 #[path = "../../../netring-afpacket/tests/sandbox/mod.rs"]
 mod sandbox;
 mod sandboxed;
+mod verdicts;

@@ -8,7 +8,7 @@ use futures::StreamExt;
 use netring::adapters::Limit;
 use netring::flow::FlowEvent;
 use netring::flow::extract::FiveTuple;
-use netring::{AsyncSource, Count, Error, Input, PacketBatch, PacketSource};
+use netring::{AsyncSource, Count, Error, Filter, Input, PacketBatch, PacketSource};
 use xtask::wire::{number, numbered};
 
 use super::bytes::{Little, MICROS, header, record};
@@ -64,7 +64,7 @@ fn what_cannot_be_opened_is_an_error_of_the_file_or_of_the_interface() {
     assert!(error.contains("/no/such.pcap"), "{error}");
     let error = Input::from_interface("no-such-name").unwrap_err();
     assert!(
-        matches!(&error, Error::NoSuchInterface { name } if name == "no-such-name"),
+        matches!(&error, Error::NoSuchInterface { name, .. } if name == "no-such-name"),
         "{error}"
     );
 }
@@ -89,4 +89,35 @@ async fn a_file_is_read_by_async_loops_flows_and_through_adapters() {
         }
     }
     assert_eq!(packets, Some(5));
+}
+
+#[test]
+fn an_input_of_a_file_has_a_filter() {
+    let written = Written::new("filter", 10);
+    let builder =
+        || Input::builder().filter("len = 60 and udp[15] & 1 = 1".parse::<Filter>().unwrap());
+    let mut input = builder().open_file(&written.0).unwrap();
+    let mut odd = Vec::new();
+    input
+        .for_each(|packet| odd.push(number(packet.data()).unwrap()))
+        .unwrap();
+    assert_eq!(odd, [1, 3, 5, 7, 9]);
+    assert_eq!(input.stats().unwrap().left_out, Count::Exact(5));
+    let mut all = Input::builder().open_file(&written.0).unwrap();
+    all.for_each(|_| ()).unwrap();
+    assert_eq!(all.stats().unwrap().delivered, Count::Exact(10));
+    let error = builder()
+        .open_file("/no/such.pcap")
+        .unwrap_err()
+        .to_string();
+    assert!(error.contains("/no/such.pcap"), "{error}");
+    let bad = netring::SockFilter::stmt(0x05, 7);
+    let error = Input::builder()
+        .filter([bad])
+        .open_file(&written.0)
+        .unwrap_err();
+    assert!(
+        error.to_string().contains("jumps out of the program"),
+        "{error}"
+    );
 }

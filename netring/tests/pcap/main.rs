@@ -5,6 +5,7 @@ mod bytes;
 mod classic;
 mod examples;
 mod faults;
+mod filter;
 mod flows;
 mod hostile;
 #[cfg(feature = "afpacket")]

@@ -11,7 +11,7 @@ fn missing() -> Arc<io::Error> {
 }
 
 /// Each fault and its text.
-fn all() -> [(FileError, &'static str); 6] {
+fn all() -> [(FileError, &'static str); 7] {
     [
         (
             FileError::Open(missing()),
@@ -49,6 +49,12 @@ fn all() -> [(FileError, &'static str); 6] {
                 why: "announces 3 bytes".into(),
             },
             "it is corrupt: a block at byte 28 announces 3 bytes",
+        ),
+        (
+            FileError::Filter {
+                why: "filter: `vlan`: VLAN tags are not there".into(),
+            },
+            "filter: `vlan`: VLAN tags are not there",
         ),
     ]
 }

@@ -183,7 +183,12 @@ impl Said {
 /// Whether the kernel lists a running socket for all protocols on the interface, in the namespace
 /// of this process.
 pub(crate) fn captures(pid: u32, interface: &str) -> bool {
-    let index = Interface::by_name(interface).unwrap().index.to_string();
+    captures_index(pid, Interface::by_name(interface).unwrap().index)
+}
+
+/// The same of an interface's index; 0 for a socket of all interfaces.
+pub(crate) fn captures_index(pid: u32, index: u32) -> bool {
+    let index = index.to_string();
     let sockets = fs::read_to_string(format!("/proc/{pid}/net/packet")).unwrap_or_default();
     sockets.lines().any(|line| {
         let words: Vec<_> = line.split_whitespace().collect();

@@ -16,6 +16,7 @@
 
 mod broadcast;
 mod ends;
+mod fanout;
 mod filter;
 mod filter_programs;
 mod flow;
@@ -54,6 +55,7 @@ const BENCHES: &[(&str, Bench)] = &[
     ("opening", opening::run),
     ("latency", latency::run),
     ("share", share::run),
+    ("fanout", fanout::run),
     ("xdp", xdp::run),
     ("xdp-instructions", xdp_instructions::run),
     ("soak", soak::run),

@@ -7,7 +7,7 @@ use std::net::UdpSocket;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use netring_sys::kernel::packet::{TP_STATUS_LOSING, tpacket_block_desc, tpacket3_hdr};
-use netring_sys::{Count, PacketBatch};
+use netring_sys::{Count, Memberships, PacketBatch};
 
 use super::*;
 use crate::internal::BlockBuilder;
@@ -35,12 +35,14 @@ fn capture_of(slot_size: Option<usize>) -> Capture {
     let context = Context {
         snap_len: usize::MAX,
         features: 0,
+        offload: false,
+        vlan_in_bytes: false,
     };
     let ring = Ring::without_kernel(geometry);
     let pace = Pace::new(geometry, Duration::from_millis(16));
     let reader = Reader::new(ring, geometry, context, pace);
     let waiter = Waiter::new(socket.as_fd(), &interface).unwrap();
-    Capture::new(socket, waiter, reader, interface, None)
+    Capture::new(socket, waiter, reader, interface, Memberships::default())
 }
 
 /// A block of frames, each of one byte.

@@ -6,6 +6,8 @@ use crate::internal::{BlockBuilder, DESC, MAC};
 const ANY: Context = Context {
     snap_len: usize::MAX,
     features: 0,
+    offload: false,
+    vlan_in_bytes: false,
 };
 
 /// Parses a block as a batch does. Returns its packets, and what was counted at the end.

@@ -6,7 +6,7 @@ use super::{IFF_LOWER_UP, Interface, InterfaceCounters};
 use crate::kernel::packet::{ARPHRD_ETHER, ARPHRD_LOOPBACK};
 use crate::os::netlink::{self, Link, Message};
 use crate::syscall::{InterfaceByIoctl, ethtool_channels, interface_by_ioctl, interface_socket};
-use crate::{Error, SyscallError};
+use crate::{Error, Namespace, SyscallError};
 
 /// Bytes of the longest alternative name (`ALTIFNAMSIZ`, which includes a terminating zero byte).
 // [`ALTIFNAMSIZ`]: https://elixir.bootlin.com/linux/v6.12.117/source/include/uapi/linux/if.h#L36
@@ -56,6 +56,7 @@ impl Interface {
     pub fn by_name(name: &str) -> Result<Self, Error> {
         let missing = || Error::NoSuchInterface {
             name: name.to_owned(),
+            namespace: None,
         };
         if name.is_empty() || name.len() > LONGEST_NAME || name.contains('\0') {
             return Err(missing());
@@ -71,7 +72,46 @@ impl Interface {
     pub fn by_index(index: u32) -> Result<Self, Error> {
         Self::ask(index, "")?.ok_or_else(|| Error::NoSuchInterface {
             name: index.to_string(),
+            namespace: None,
         })
+    }
+
+    /// All interfaces of a network namespace, as [`all`](Self::all) returns those of the thread's.
+    ///
+    /// # Errors
+    /// Those of [`all`](Self::all) and of [`Namespace::run`].
+    pub fn all_in(namespace: &Namespace) -> Result<Vec<Self>, Error> {
+        let all = namespace.run(Self::all)??;
+        Ok(all.into_iter().map(|found| found.of(namespace)).collect())
+    }
+
+    /// The interface with this name or alternative name in a network namespace, as
+    /// [`by_name`](Self::by_name) finds those of the thread's.
+    ///
+    /// ```no_run
+    /// use netring_sys::{Interface, Namespace};
+    ///
+    /// let eth0 = Interface::by_name_in(&Namespace::by_name("blue")?, "eth0")?;
+    /// println!("{:?}", eth0.addresses()?);
+    /// # Ok::<(), netring_sys::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// Those of [`by_name`](Self::by_name) and of [`Namespace::run`].
+    pub fn by_name_in(namespace: &Namespace, name: &str) -> Result<Self, Error> {
+        match namespace.run(|| Self::by_name(name))? {
+            Ok(found) => Ok(found.of(namespace)),
+            Err(Error::NoSuchInterface { name, .. }) => Err(Error::NoSuchInterface {
+                name,
+                namespace: Some(namespace.to_string()),
+            }),
+            Err(error) => Err(error),
+        }
+    }
+
+    fn of(self, namespace: &Namespace) -> Self {
+        let namespace = Some(namespace.clone());
+        Self { namespace, ..self }
     }
 
     fn ask(index: u32, name: &str) -> Result<Option<Self>, SyscallError> {
@@ -160,6 +200,7 @@ impl From<Link<'_>> for Interface {
             },
             xdp: link.xdp,
             is_partial: false,
+            namespace: None,
         }
     }
 }
@@ -184,6 +225,7 @@ impl From<InterfaceByIoctl> for Interface {
             counters: InterfaceCounters::default(),
             xdp: None,
             is_partial: true,
+            namespace: None,
         }
     }
 }
@@ -212,7 +254,7 @@ mod tests {
         for name in ["", "no-such-iface", "lo-but-longer-than-sixteen", "lo\0"] {
             let error = Interface::by_name(name).unwrap_err();
             assert!(
-                matches!(&error, Error::NoSuchInterface { name: reported } if reported == name),
+                matches!(&error, Error::NoSuchInterface { name: reported, .. } if reported == name),
                 "{error}"
             );
         }

@@ -10,6 +10,6 @@ pub enum LinkState {
     Down,
     /// It was removed from its network namespace. This is final.
     Removed,
-    /// A sandbox forbids netlink, so nothing reports it.
+    /// Nothing reports it: a sandbox forbids netlink, or the source receives from all interfaces.
     Unknown,
 }

@@ -36,17 +36,20 @@ pub struct LinkMonitor {
 }
 
 impl LinkMonitor {
-    /// Monitors this interface. Call it in the network namespace of the interface.
+    /// Monitors this interface, in the network namespace that it was [looked up
+    /// in](Interface::namespace): that of the calling thread, or a given one.
     ///
     /// # Errors
-    /// The failed call: a sandbox forbids netlink, or there are too many open files.
+    /// The failed call: a sandbox forbids netlink, or there are too many open files;
+    /// [`Error::NotPermitted`] if the namespace cannot be entered.
     pub fn new(interface: &Interface) -> Result<Self, Error> {
         Self::until(interface, StopHandle::new()?)
     }
 
     /// Ends when `stop` is used.
     pub(super) fn until(interface: &Interface, stop: StopHandle) -> Result<Self, Error> {
-        let link = Box::new(LinkWatch::watched(interface)?);
+        let link = interface.inside(|| LinkWatch::watched(interface))?;
+        let link = Box::new(link?);
         let set = epoll()?;
         epoll_add(set.as_fd(), stop.event(), STOP)?;
         if let Some(link) = link.fd() {
@@ -59,6 +62,10 @@ impl LinkMonitor {
             stop,
             downs: 0,
         })
+    }
+
+    pub(super) const fn watch(&self) -> &LinkWatch {
+        &self.link
     }
 
     /// Returns a handle that ends the monitor from any thread. If a capture made it, this is the

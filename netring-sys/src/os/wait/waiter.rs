@@ -9,7 +9,9 @@ use super::monitor::LinkMonitor;
 use super::pace::Pace;
 use super::stop::StopHandle;
 use super::{LINK, PACE, SOCKET, STOP};
-use crate::syscall::{epoll, epoll_add, epoll_ready, poll_readable, take_socket_error};
+use crate::syscall::{
+    epoll, epoll_add, epoll_ready, network_namespace, poll_readable, take_socket_error,
+};
 use crate::{Count, Error, Interface, SyscallError};
 
 /// The descriptor that a live source waits on (an epoll set): readable if there may be packets,
@@ -19,15 +21,16 @@ pub struct Waiter {
     // The set is dropped first, while its members are still open, so the kernel has nothing to
     // clean up.
     set: OwnedFd,
-    // Boxed because it is not used per packet, and each source contains a waiter.
-    link: Box<LinkWatch>,
+    // Boxed because it is not used per packet, and each source contains a waiter. `None` for a
+    // source that has no interface of its own.
+    link: Option<Box<LinkWatch>>,
     stop: StopHandle,
     pace: Pace,
 }
 
 impl Waiter {
-    /// Creates a waiter for `socket`, which is bound to `interface`. Call it in the network
-    /// namespace of the two.
+    /// Creates a waiter for `socket`, which is bound to `interface`. If the interface was not
+    /// looked up in a [given namespace](Interface::namespace), call it in that of the two.
     ///
     /// It does not fail in a sandbox that forbids netlink: see
     /// [`why_link_unwatched`](Self::why_link_unwatched).
@@ -35,19 +38,27 @@ impl Waiter {
     /// # Errors
     /// The failed call: there are too many open files, or not enough memory.
     pub fn new(socket: BorrowedFd<'_>, interface: &Interface) -> Result<Self, Error> {
-        let (set, link, stop) = (
-            epoll()?,
-            Box::new(LinkWatch::new(interface)?),
-            StopHandle::new()?,
-        );
+        let mut waiter = Self::without_interface(socket)?;
+        let link = interface.inside(|| LinkWatch::new(interface))?;
+        let link = waiter.link.insert(Box::new(link?));
+        if let Some(link) = link.fd() {
+            epoll_add(waiter.set.as_fd(), link, LINK)?;
+        }
+        Ok(waiter)
+    }
+
+    /// Creates a waiter for `socket`, which is bound to all interfaces: none is watched, so nothing
+    /// is [reported](Self::report), and the state is [`LinkState::Unknown`].
+    ///
+    /// # Errors
+    /// The failed call: there are too many open files, or not enough memory.
+    pub fn without_interface(socket: BorrowedFd<'_>) -> Result<Self, Error> {
+        let (set, stop) = (epoll()?, StopHandle::new()?);
         epoll_add(set.as_fd(), socket, SOCKET)?;
         epoll_add(set.as_fd(), stop.event(), STOP)?;
-        if let Some(link) = link.fd() {
-            epoll_add(set.as_fd(), link, LINK)?;
-        }
         Ok(Self {
             set,
-            link,
+            link: None,
             stop,
             pace: Pace::default(),
         })
@@ -60,7 +71,7 @@ impl Waiter {
     /// interface is set down, and its removal if it was up. A lost carrier is not reported, and the
     /// removal of an interface that is down wakes no reader: a source has to look for it.
     pub fn why_link_unwatched(&self) -> Option<&SyscallError> {
-        self.link.why_unwatched()
+        self.link.as_ref()?.why_unwatched()
     }
 
     /// The current state of the interface. Its changes are [reported](Self::report) nevertheless.
@@ -68,17 +79,39 @@ impl Waiter {
     /// # Errors
     /// The failed call.
     pub fn link_state(&mut self) -> Result<LinkState, SyscallError> {
-        self.link.read()?;
-        Ok(self.link.state())
+        let Some(link) = &mut self.link else {
+            return Ok(LinkState::Unknown);
+        };
+        link.read()?;
+        Ok(link.state())
     }
 
     /// Returns a monitor of `interface`, which is the one of the waiter, for another thread or
-    /// task. A stop of the source ends it. Call it in the network namespace of the interface.
+    /// task. A stop of the source ends it.
     ///
     /// # Errors
-    /// The errors of [`LinkMonitor::new`].
+    /// The errors of [`LinkMonitor::new`]; [`Error::Config`] if the interface was not looked up in
+    /// a given namespace and the calling thread is in another one than it.
     pub fn link_monitor(&self, interface: &Interface) -> Result<LinkMonitor, Error> {
-        LinkMonitor::until(interface, self.stop.clone())
+        let monitor = LinkMonitor::until(interface, self.stop.clone())?;
+        let namespace = |watch: Option<&LinkWatch>| {
+            let cookie = watch.and_then(LinkWatch::fd).map(network_namespace);
+            Ok::<_, SyscallError>(cookie.transpose()?.flatten())
+        };
+        match (
+            namespace(self.link.as_deref())?,
+            namespace(Some(monitor.watch()))?,
+        ) {
+            (Some(ours), Some(there)) if ours != there => Err(Error::Config {
+                setting: "network namespace",
+                why: format!(
+                    "{} is in another one than this thread: call this from a thread in that \
+                     namespace, or open the capture with `namespace`",
+                    interface.name
+                ),
+            }),
+            _ => Ok(monitor),
+        }
     }
 
     /// Adds another socket of the same source: that of another queue of the interface.
@@ -92,6 +125,18 @@ impl Waiter {
     /// Returns a handle that stops the source.
     pub fn stop_handle(&self) -> StopHandle {
         self.stop.clone()
+    }
+
+    /// Makes `stop`, the handle of another source, that of this one too, so that one call stops
+    /// both. Handles that were returned before stop nothing any more.
+    ///
+    /// # Errors
+    /// The failed call: there is not enough memory.
+    pub fn share_stop(&mut self, stop: StopHandle) -> Result<(), Error> {
+        epoll_add(self.set.as_fd(), stop.event(), STOP)?;
+        // Closing the event of the handle that was there takes it out of the set.
+        self.stop = stop;
+        Ok(())
     }
 
     /// Whether the source was stopped. It costs one load, so a source can check it before each
@@ -113,12 +158,13 @@ impl Waiter {
     /// which does not announce a carrier that is lost and restored before it looks (within a
     /// second). A lower bound if announcements were lost or are not watched.
     pub fn link_downs(&self) -> Count {
-        self.link.downs()
+        let downs = self.link.as_ref().map(|link| link.downs());
+        downs.unwrap_or(Count::Unavailable)
     }
 
     /// Whether the interface was removed, as of the last [`take_news`](Self::take_news).
-    pub const fn is_removed(&self) -> bool {
-        self.link.is_removed()
+    pub fn is_removed(&self) -> bool {
+        self.link.as_ref().is_some_and(|link| link.is_removed())
     }
 
     /// Finds out what woke the reader if there was no packet: reads the news about the interface,
@@ -138,12 +184,18 @@ impl Waiter {
                 // Readable without a packet: the socket of a down interface has the error ENETDOWN.
                 // The notification is more precise.
                 SOCKET => errno = take_socket_error(socket)?,
-                LINK => self.link.read()?,
+                LINK => {
+                    if let Some(link) = &mut self.link {
+                        link.read()?;
+                    }
+                }
                 PACE => self.pace.take()?,
                 _ => {}
             }
         }
-        self.link.observe_socket(socket, errno);
+        if let Some(link) = &mut self.link {
+            link.observe_socket(socket, errno);
+        }
         Ok(())
     }
 
@@ -153,7 +205,7 @@ impl Waiter {
     /// [`Error::LinkDown`] each time the interface goes down, and once if it was down from the
     /// start; [`Error::InterfaceRemoved`] at each call after its removal.
     pub fn report(&mut self) -> Result<(), Error> {
-        self.link.report()
+        self.link.as_mut().map_or(Ok(()), |link| link.report())
     }
 
     /// Wakes the reader at the end of each period instead of at each packet or block of `socket`;

@@ -83,6 +83,7 @@ mod tests {
                 program: false,
                 net_admin: false,
                 memory: shared.geometry().bytes(),
+                namespace: false,
             };
             shared.explained(error, Some(8 << 20), needs).to_string()
         };

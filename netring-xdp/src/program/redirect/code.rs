@@ -35,7 +35,7 @@ impl Redirect {
         let (sockets, counts) = self.maps(&mut asm);
         let count = asm.label();
         asm.load(Size::Word, Reg::R6, Reg::R1, RX_QUEUE_INDEX);
-        self.filter_packets(&mut asm, count)?;
+        self.filter_packets(&mut asm, kfuncs, count)?;
         if self.metadata.is_some() {
             metadata::write(&mut asm, kfuncs);
         }
@@ -80,9 +80,21 @@ impl Redirect {
     }
 
     /// Goes to `count` with the packets that the filter rejects.
-    fn filter_packets(&self, asm: &mut Assembler, count: Label) -> Result<(), Error> {
+    fn filter_packets(
+        &self,
+        asm: &mut Assembler,
+        kfuncs: Kfuncs,
+        count: Label,
+    ) -> Result<(), Error> {
         let Some(filter) = &self.filter else {
             return Ok(());
+        };
+        // A program decides for itself where it looks for a tag.
+        let is_expression = filter.as_program().is_none();
+        let tags = kfuncs.vlan().filter(|_| is_expression);
+        let program = match tags {
+            Some(_) => filter.for_live_socket(self.link_type)?,
+            None => filter.for_bytes(self.link_type)?,
         };
         let rejected = JumpTarget {
             label: count,
@@ -92,8 +104,9 @@ impl Redirect {
         let loads = LoadStrategy {
             multi_buffer: self.multi_buffer,
             indirect_by_call: self.indirect_by_call,
+            tags,
         };
-        translate::add(asm, &filter.for_bytes(self.link_type)?, loads, rejected)
+        translate::add(asm, &program, loads, rejected)
     }
 
     /// Redirects the packet, and goes to `count` if there was a socket.

@@ -2,23 +2,29 @@
 //! means what it says, or is an error.
 
 use netring_sys::Error;
-use netring_sys::filter::{Op, Program, Width};
+use netring_sys::filter::{Ancillary, Op, Program, Width};
 use netring_sys::kernel::filter::{SKF_AD_OFF, SKF_LL_OFF, SKF_NET_OFF};
 
 /// How far an XDP program reaches into a packet, in bytes.
 pub(super) const REACH: u32 = 0xffff;
 
-/// The instructions of a filter, all of which an XDP program can do.
-pub(super) fn read(filter: &Program) -> Result<Vec<Op>, Error> {
+/// The instructions of a filter, all of which an XDP program can do; `knows_tags` if it can load
+/// the VLAN tag beside the bytes.
+pub(super) fn read(filter: &Program, knows_tags: bool) -> Result<Vec<Op>, Error> {
     let ops = filter.decode()?;
     for (at, op) in ops.iter().enumerate() {
-        possible(*op).map_err(|why| filter.refuse(at, &why))?;
+        possible(*op, knows_tags).map_err(|why| filter.refuse(at, &why))?;
     }
     Ok(ops)
 }
 
-fn possible(op: Op) -> Result<(), String> {
+fn possible(op: Op, knows_tags: bool) -> Result<(), String> {
     match op {
+        Op::LoadAncillary(Ancillary::VlanTag | Ancillary::VlanTagPresent | Ancillary::VlanTpid)
+            if knows_tags =>
+        {
+            Ok(())
+        }
         Op::LoadAbsolute(width, k) => in_reach(k, width),
         Op::LoadHeaderLength(k) => in_reach(k, Width::Byte),
         Op::LoadIndirect(_, k) => in_the_packet(k),

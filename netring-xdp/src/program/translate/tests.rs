@@ -69,7 +69,7 @@ fn x21_what_is_out_of_reach_is_refused() {
         (0xb1, 0xffff),
     ] {
         let last = [SockFilter::stmt(code, first - 1), RET];
-        assert!(read(&last.into()).is_ok(), "{code:#x}");
+        assert!(read(&last.into(), false).is_ok(), "{code:#x}");
         for k in [first, 0x1_0000, i32::MAX as u32, SKF_LL_OFF - 1] {
             let why = why_not(SockFilter::stmt(code, k));
             assert!(why.contains("the first 65535 bytes"), "{why}");
