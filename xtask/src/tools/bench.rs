@@ -18,6 +18,8 @@ mod broadcast;
 mod ends;
 mod fanout;
 mod files;
+mod filter;
+mod filter_programs;
 mod flow;
 mod generator;
 mod latency;
@@ -50,6 +52,7 @@ use crate::Result;
 /// All benches, by the name that `cargo xtask bench NAME` takes.
 const BENCHES: &[(&str, Bench)] = &[
     ("walk", walk::run),
+    ("filter", filter::run),
     ("flow", flow::run),
     ("broadcast", broadcast::run),
     ("receive", receive::run),
