@@ -125,3 +125,31 @@ pub(crate) fn for_program(failed: SyscallError) -> Error {
 pub(crate) fn explained_for_program(error: Error) -> Error {
     Needs::PROGRAM.explain(error)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_line_for_another_namespace_has_everything_and_what_enters_it() {
+        for bits in 0..8 {
+            let needs = |namespace| Needs {
+                program: bits & 1 != 0,
+                net_admin: bits & 2 != 0,
+                memory: 0,
+                namespace,
+            };
+            let locks = bits & 4 != 0;
+            let (_, here) = needs(false).capabilities(locks);
+            let (named, elsewhere) = needs(true).capabilities(locks);
+            let mut expected: Vec<_> = here.split(',').chain(["cap_sys_admin"]).collect();
+            let mut granted: Vec<_> = elsewhere.split(',').collect();
+            expected.sort_unstable();
+            granted.sort_unstable();
+            assert_eq!(granted, expected, "{bits}");
+            for capability in granted {
+                assert!(named.contains(&capability.to_uppercase()), "{named}");
+            }
+        }
+    }
+}

@@ -46,7 +46,7 @@ fn each_example_stands_in_the_crate_documentation_too() {
         .map(|line| format!("{}\n", line.strip_prefix(' ').unwrap_or(line)))
         .collect();
     let docs = examples(&docs);
-    assert_eq!(readme.len(), 3);
+    assert_eq!(readme.len(), 4);
     // The first one is a whole program; see below.
     for example in &readme[1..] {
         assert!(

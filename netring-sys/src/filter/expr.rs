@@ -71,6 +71,10 @@ use tree::Node;
 /// `vlan`, `mpls` and `pppoes` move the headers for everything that follows them in the text, also
 /// behind `or` and outside of their parentheses: put terms for untagged packets first.
 ///
+/// On IPv6, `tcp`, ports and `proto` look at the next header, and behind one fragment header. They
+/// do not find what is behind other extension headers, such as the hop-by-hop header that the
+/// kernel puts into segments of more than 64 KiB (BIG TCP).
+///
 /// # Differences to libpcap
 ///
 /// The meaning is that of libpcap 1.10, except for:
@@ -80,6 +84,9 @@ use tree::Node;
 ///   a live socket and not in a file.
 /// - An expression that no packet can match is compiled, not an error: whether one can may depend
 ///   on the link type.
+/// - The packets of all interfaces have their own link types
+///   ([`for_all_interfaces`](Self::for_all_interfaces)), so `ether host` and `broadcast` are
+///   possible there. In libpcap they are Linux cooked, without these terms.
 /// - Some keywords of pcap-filter(7) are refused, as the table below says.
 /// - `byte N & M` and `byte N | M` test the byte; libpcap forgets to load it, and tests 0.
 /// - `ip broadcast` means 255.255.255.255 and 0.0.0.0, as libpcap has it without a netmask.

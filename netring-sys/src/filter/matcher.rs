@@ -81,13 +81,13 @@ impl Matcher {
     /// packet for which [`try_matches`](Self::try_matches) returns an error.
     #[inline]
     pub fn run(&self, packet: &Packet<'_>) -> u32 {
-        self.code(packet).map_or(0, |code| code.run(packet))
+        self.result(packet).unwrap_or(0)
     }
 
     /// As [`try_matches`](Self::try_matches), with the reason left to [`refusal`](Self::refusal).
     #[inline]
     pub(crate) fn verdict(&self, packet: &Packet<'_>) -> Option<bool> {
-        self.code(packet).map(|code| code.run(packet) != 0)
+        self.result(packet).map(|result| result != 0)
     }
 
     #[cold]
@@ -98,12 +98,14 @@ impl Matcher {
         })
     }
 
-    #[inline]
-    fn code(&self, packet: &Packet<'_>) -> Option<&Code> {
-        match &self.0 {
-            Kinds::Program(code) => Some(code),
-            Kinds::Expression(expression) => expression.code(packet),
-        }
+    /// What the program returns; `None` if there is none for this packet. One function, so that the
+    /// interpreter is part of it.
+    fn result(&self, packet: &Packet<'_>) -> Option<u32> {
+        let code = match &self.0 {
+            Kinds::Program(code) => code,
+            Kinds::Expression(expression) => expression.code(packet)?,
+        };
+        Some(code.run(packet))
     }
 }
 

@@ -374,7 +374,7 @@ fn text_and_builder_make_one_tree() {
 }
 
 /// Words of the language in any order, and any text.
-fn texts() -> impl Strategy<Value = String> {
+pub(crate) fn texts() -> impl Strategy<Value = String> {
     const WORDS: [&str; 40] = [
         "tcp",
         "ip",

@@ -9,6 +9,8 @@ use netring_sys::filter::{
 use proptest::prelude::*;
 use proptest::sample::select;
 
+use super::expressions::texts;
+
 /// The expressions that are compared with tcpdump.
 const COMPARED: &str = include_str!("../../../xtask/src/tools/conformance_filter/expressions.txt");
 
@@ -242,6 +244,16 @@ pub(crate) fn expressions() -> impl Strategy<Value = Expr> {
 
 proptest! {
     #![proptest_config(ProptestConfig { cases: 2048, failure_persistence: None, ..ProptestConfig::default() })]
+
+    /// Whatever words of the language are behind each other.
+    #[test]
+    fn any_text_that_is_parsed_prints_as_text_of_the_same_tree(
+        texts in prop::collection::vec(texts(), 16),
+    ) {
+        for expr in texts.iter().filter_map(|text| text.parse().ok()) {
+            prints_itself(&expr);
+        }
+    }
 
     #[test]
     fn any_expression_prints_as_text_of_the_same_tree(expr in expressions()) {

@@ -280,7 +280,8 @@ impl CaptureBuilder {
     /// some cards stamp only some packets: the others have the time of their batch, so the two
     /// clocks would be mixed.
     ///
-    /// Hardware timestamps have to be enabled on the card (`SIOCSHWTSTAMP`, as `hwstamp_ctl` does).
+    /// Hardware timestamps have to be enabled on the card, by
+    /// [`HardwareTimestamps`](netring_sys::HardwareTimestamps) or `hwstamp_ctl`.
     pub const fn hardware_timestamps(mut self, hardware_timestamps: bool) -> Self {
         self.hardware_timestamps = hardware_timestamps;
         self

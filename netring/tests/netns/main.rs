@@ -7,7 +7,9 @@ mod closed;
 #[path = "../contract/mod.rs"]
 mod contract;
 mod examples;
+mod files;
 mod filter;
+mod inject;
 mod looping;
 #[path = "../loops/mod.rs"]
 #[allow(

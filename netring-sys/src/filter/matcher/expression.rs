@@ -52,6 +52,16 @@ impl Expression {
     /// The program for this packet; `None` if the expression has no meaning for it.
     #[inline]
     pub(super) fn code(&self, packet: &Packet<'_>) -> Option<&Code> {
+        // Almost every packet.
+        let is_plain = packet.link_type() == LINK_TYPES[0] && packet.vlan().is_none();
+        match self.programs[0].bytes.get() {
+            Some(Ok(code)) if is_plain => Some(code),
+            _ => self.find(packet),
+        }
+    }
+
+    #[inline(never)]
+    fn find(&self, packet: &Packet<'_>) -> Option<&Code> {
         let link_type = packet.link_type();
         let place = LINK_TYPES.iter().position(|known| *known == link_type)?;
         let programs = &self.programs[place];

@@ -8,7 +8,8 @@ use netring::adapters::Filtered;
 use netring::pcap::{CaptureFile, CaptureWriter};
 use netring::xdp::program::{AttachMode, Program};
 use netring::{
-    Capture, Filter, LinkType, Packet, PacketBatch, PacketSource, PacketWriter, XdpCapture,
+    Capture, Filter, Interface, LinkType, Packet, PacketBatch, PacketSource, PacketWriter,
+    XdpCapture,
 };
 use netring_sys::kernel::bpf::{XDP_PASS, XDP_REDIRECT, xdp_md};
 use netring_sys::syscall::{bpf_test_xdp, xdp_socket};
@@ -43,21 +44,26 @@ impl Frames {
         self.numbers[&packet.wire_bytes().pieces().concat()]
     }
 
-    /// Takes this many packets, and returns their numbers.
+    /// Takes this many packets, and returns the numbers of those of an interface. Others are what
+    /// an XDP program passed on before.
     #[track_caller]
-    fn take(&self, source: &mut impl PacketSource, count: usize) -> Vec<usize> {
+    fn take(&self, source: &mut impl PacketSource, count: u64, interface: &str) -> Vec<usize> {
         let deadline = Instant::now() + LIMIT;
-        let mut taken = Vec::new();
-        while taken.len() < count {
-            assert!(Instant::now() < deadline, "{} of {count} came", taken.len());
+        let index = Interface::by_name(interface).unwrap().index;
+        let (mut numbers, mut taken) = (Vec::new(), 0);
+        while taken < count {
+            assert!(Instant::now() < deadline, "{taken} of {count} came");
             let batch = source.next_batch_timeout(Duration::from_millis(100));
             if let Some(batch) = batch.unwrap().batch() {
                 for packet in batch.packets() {
-                    taken.push(self.number(&packet));
+                    taken += 1;
+                    if packet.interface() == index {
+                        numbers.push(self.number(&packet));
+                    }
                 }
             }
         }
-        taken
+        numbers
     }
 }
 
@@ -89,18 +95,21 @@ impl Sockets {
         }
     }
 
-    /// What the kernel selects, and what `Filtered` selects of all packets.
-    pub(super) fn select(&mut self, frames: &Frames, text: &str) -> [Vec<usize>; 2] {
+    /// What the kernel selects for a socket of the interface and for one of all interfaces, and
+    /// what `Filtered` selects of all packets.
+    pub(super) fn select(&mut self, frames: &Frames, text: &str) -> [Vec<usize>; 3] {
         let mut kernel = socket("v1").filter(filter(text)).build().unwrap();
+        let all = socket("v1").all_interfaces().filter(filter(text));
+        let mut all = all.build().unwrap();
         frames.send(&self.sender);
         let mut filtered = Filtered::new(&mut self.unfiltered, filter(text)).unwrap();
         let mut by_filtered = Vec::new();
-        let all = frames.all.len() as u64;
+        let count = frames.all.len() as u64;
         let left_out = |stats: &netring::Stats| stats.left_out.exact().unwrap();
         let before = filtered.stats().unwrap();
         let before = left_out(&before);
         let deadline = Instant::now() + LIMIT;
-        while by_filtered.len() as u64 + left_out(&filtered.stats().unwrap()) - before < all {
+        while by_filtered.len() as u64 + left_out(&filtered.stats().unwrap()) - before < count {
             assert!(Instant::now() < deadline);
             let timeout = Duration::from_millis(100);
             if let Some(batch) = filtered.next_batch_timeout(timeout).unwrap().batch() {
@@ -109,10 +118,12 @@ impl Sockets {
                 }
             }
         }
-        // The socket that is older saw the last frame, so the newer one did too.
-        let offered = kernel.stats().unwrap().offered.exact().unwrap();
-        let by_kernel = frames.take(&mut kernel, offered as usize);
-        [by_kernel, by_filtered]
+        // The socket that is older saw the last frame, so the newer ones did too.
+        let selected = |capture: &mut Capture| {
+            let offered = capture.stats().unwrap().offered.exact().unwrap();
+            frames.take(capture, offered, "v1")
+        };
+        [selected(&mut kernel), selected(&mut all), by_filtered]
     }
 }
 
@@ -179,7 +190,7 @@ impl Xdp {
             std::thread::yield_now();
         };
         assert_eq!(counted.redirected + counted.passed, all, "{text}");
-        frames.take(&mut capture, counted.redirected as usize)
+        frames.take(&mut capture, counted.redirected, self.interface)
     }
 }
 

@@ -1,7 +1,8 @@
 //! The time for packets at the start of a file that have none.
 
-use super::super::record::Step;
-use super::{ENHANCED_PACKET, Ng, OBSOLETE_PACKET};
+use super::super::super::block::{ENHANCED_PACKET, OBSOLETE_PACKET};
+use super::super::place::Step;
+use super::Ng;
 
 /// How far to look ahead, in bytes.
 const LOOK_AHEAD: usize = 256 * 1024;

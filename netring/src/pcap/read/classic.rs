@@ -1,18 +1,10 @@
 //! pcap: a header, and records one after another.
 
-use super::link::link_type;
-use super::order::ByteOrder;
-use super::record::{MAX_RECORD, Record, Step};
-use super::time::TickRate;
+use super::super::link::{LONG_PACKETS, MAX_LEN, link_type};
+use super::super::order::ByteOrder;
+use super::super::time::TickRate;
+use super::place::{Kind, MAX_RECORD, Place, Said, Step};
 use crate::LinkType;
-
-/// A record longer than its file's snap length is accepted up to this size (libpcap's
-/// `MAXIMUM_SNAPLEN`), because some writers exceed their own snap length.
-const TOLERATED: u32 = 256 * 1024;
-
-/// Link types whose records may be as long as the memory bound allows, whatever the snap length
-/// says, as in libpcap: D-Bus, USBPcap, EBHSCR.
-const LONG_RECORDS: [u16; 3] = [231, 249, 279];
 
 /// Bytes of the file header in every variant.
 const FILE_HEADER: usize = 24;
@@ -112,8 +104,9 @@ impl Classic {
             lengths: Lengths::of(version),
             max_len: match word(16)? {
                 0 => room,
-                _ if LONG_RECORDS.contains(&link.0) => room,
-                len => len.clamp(TOLERATED, room),
+                _ if LONG_PACKETS.contains(&link.0) => room,
+                // Some writers exceed their own snap length.
+                len => len.clamp(MAX_LEN, room),
             },
             rate: TickRate::new(if nanos { 9 } else { 6 }, 0),
             ticks_per_second: if nanos { 1_000_000_000 } else { 1_000_000 },
@@ -144,13 +137,16 @@ impl Classic {
         }
         // Broken writers store fractions of more than a second; the excess adds to the seconds.
         let ticks = u64::from(word(0)) * self.ticks_per_second + u64::from(word(4));
-        let record = Record {
+        let record = Place {
             time: self.rate.nanos(ticks),
             start: self.record_header as u32,
             len,
             wire_len: wire_len.max(len),
             interface: 0,
+            options: 0,
             link_type: self.link_type,
+            kind: Kind::Plain,
+            said: Said::default(),
         };
         Step::Packet(record, total)
     }

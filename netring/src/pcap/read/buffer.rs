@@ -2,7 +2,7 @@
 
 use std::io::{self, Read};
 
-use super::record::MAX_RECORD;
+use super::place::MAX_RECORD;
 
 const INITIAL: usize = 256 * 1024;
 
@@ -23,6 +23,21 @@ impl Buffer {
             end: 0,
             offset: 0,
         }
+    }
+
+    /// A window over a file of which these bytes were read.
+    #[cfg(feature = "compression")]
+    pub(super) fn holding(bytes: &[u8]) -> Self {
+        let mut buffer = Self::new();
+        let len = bytes.len().min(INITIAL);
+        buffer.bytes[..len].copy_from_slice(&bytes[..len]);
+        buffer.end = len;
+        buffer
+    }
+
+    /// Forgets all bytes and begins at the start of another file.
+    pub(super) const fn forget(&mut self) {
+        (self.start, self.end, self.offset) = (0, 0, 0);
     }
 
     /// All bytes in memory, which the records of a batch point into. They stay unchanged until the

@@ -2,41 +2,43 @@
 
 mod ahead;
 
+use std::collections::BTreeMap;
+
 use self::ahead::Ahead;
-use super::interface::Interface;
-use super::order::ByteOrder;
-use super::record::{MAX_RECORD, Record, Step};
+use super::super::block::{
+    BEFORE_BODY, BYTE_ORDER, EMPTY, ENHANCED_PACKET, INTERFACE, OBSOLETE_PACKET, SECTION_HEADER,
+    SIMPLE_PACKET, STATISTICS,
+};
+use super::super::interface::InterfaceDescription;
+use super::super::options::{Iter, Of};
+use super::super::order::ByteOrder;
+use super::super::section::Section;
+use super::super::statistics::InterfaceStatistics;
+use super::interface::Known;
+use super::place::{Kind, MAX_RECORD, Place, Said, Step};
 
 /// The first bytes of a section, in either byte order.
 pub(super) const SECTION: [u8; 4] = SECTION_HEADER.to_be_bytes();
-
-/// The word after the length of a section header, in the byte order of the section.
-const BYTE_ORDER: u32 = 0x1a2b_3c4d;
-
-// Types of blocks.
-const SECTION_HEADER: u32 = 0x0a0d_0d0a;
-const INTERFACE: u32 = 1;
-/// The packet block of the first drafts.
-const OBSOLETE_PACKET: u32 = 2;
-const SIMPLE_PACKET: u32 = 3;
-const ENHANCED_PACKET: u32 = 6;
-
-/// Bytes of a block before its body: its type and its length.
-const BEFORE_BODY: usize = 8;
-
-/// Bytes of a block without a body.
-const EMPTY: usize = 12;
 
 /// The most interfaces of a section. More count as damage, so that memory stays bounded whatever
 /// the file says.
 const MAX_INTERFACES: usize = 65_536;
 
+/// The most bytes of options that are kept of a section and its interfaces.
+const MAX_OPTIONS: usize = 1024 * 1024;
+
 /// The state of reading a pcapng file.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Ng {
     order: ByteOrder,
+    /// What the current section says about itself.
+    about: Section,
     /// The interfaces of the current section.
-    interfaces: Vec<Interface>,
+    interfaces: Vec<Known>,
+    /// The last statistics of interfaces, by their numbers.
+    statistics: BTreeMap<u32, InterfaceStatistics>,
+    /// Bytes that are left for the options of the section.
+    room: usize,
     /// The number of interfaces in earlier sections.
     before: u32,
     /// The time of the previous packet, which a packet without a time takes.
@@ -55,9 +57,13 @@ struct Block<'a> {
 }
 
 impl Ng {
-    /// Reads the block at the start of these bytes; `whole` if the file ends with them.
+    /// Reads the block at the start of these bytes; `whole` if the file ends with them. A new
+    /// section is not begun while there are packets of the one before to be lent (`has_packets`).
     #[inline]
-    pub(super) fn step(&mut self, bytes: &[u8], whole: bool) -> Step {
+    pub(super) fn step(&mut self, bytes: &[u8], whole: bool, has_packets: bool) -> Step {
+        if has_packets && bytes.starts_with(&SECTION) {
+            return Step::Section;
+        }
         let block = match self.block(bytes) {
             Ok(block) => block,
             Err(step) => return step,
@@ -102,6 +108,27 @@ impl Ng {
         self.ignored_options
     }
 
+    /// What the current section says about itself.
+    pub(super) const fn about(&self) -> &Section {
+        &self.about
+    }
+
+    /// The interface of this number, if it is in the current section.
+    pub(super) fn interface(&self, number: u32) -> Option<InterfaceDescription> {
+        let place = number.checked_sub(self.before)?.checked_sub(1)?;
+        Some(self.interfaces.get(place as usize)?.description())
+    }
+
+    /// The numbers of the interfaces of the current section.
+    pub(super) fn numbers(&self) -> impl Iterator<Item = u32> + use<> {
+        self.number(0)..self.number(self.interfaces.len() as u32)
+    }
+
+    /// The last statistics of interfaces, by their numbers.
+    pub(super) const fn statistics(&self) -> &BTreeMap<u32, InterfaceStatistics> {
+        &self.statistics
+    }
+
     /// Finds the ends of the block at the start of these bytes.
     #[inline]
     fn block<'a>(&mut self, bytes: &'a [u8]) -> Result<Block<'a>, Step> {
@@ -141,7 +168,11 @@ impl Ng {
     fn describe(&mut self, block: &Block<'_>) -> Result<(), String> {
         match block.kind {
             SECTION_HEADER => self.section(block.body),
-            INTERFACE => self.interface(block.body),
+            INTERFACE => self.learn(block.body),
+            STATISTICS => {
+                self.learn_statistics(block.body);
+                Ok(())
+            }
             _ => Ok(()),
         }
     }
@@ -158,34 +189,63 @@ impl Ng {
         }
         self.before = self.before.saturating_add(self.interfaces.len() as u32);
         self.interfaces.clear();
+        self.room = MAX_OPTIONS;
+        self.about = Section::new();
+        for option in Iter::new(self.order, body.get(16..).unwrap_or_default()) {
+            let options = &mut self.about.options;
+            let kept = options.keep(self.order, Of::Section, option, &mut self.room);
+            self.ignored_options += u64::from(!kept);
+        }
         Ok(())
     }
 
-    fn interface(&mut self, body: &[u8]) -> Result<(), String> {
+    fn learn(&mut self, body: &[u8]) -> Result<(), String> {
         if self.interfaces.len() == MAX_INTERFACES {
             return Err(format!(
                 "describes an interface too many; a section may have {MAX_INTERFACES}"
             ));
         }
-        let interface = Interface::parse(self.order, body, &mut self.ignored_options);
+        let interface = Known::parse(self.order, body, &mut self.ignored_options, &mut self.room);
         self.interfaces
             .push(interface.ok_or("is too short for an interface")?);
         Ok(())
     }
 
-    fn enhanced_packet(&self, body: &[u8]) -> Result<Record, String> {
-        let interface = self.order.u32(body, 0).ok_or(SHORT)?;
-        self.stamped_packet(body, interface)
+    /// Takes in statistics; those that make no sense are ignored.
+    fn learn_statistics(&mut self, body: &[u8]) {
+        const HEADER: usize = 12;
+        let word = |at| self.order.u32(body, at);
+        let (Some(interface), Some(high), Some(low)) = (word(0), word(4), word(8)) else {
+            self.ignored_options += 1;
+            return;
+        };
+        let Ok(known) = self.known(interface) else {
+            self.ignored_options += 1;
+            return;
+        };
+        let rate = known.rate;
+        let time = rate.nanos(u64::from(high) << 32 | u64::from(low));
+        let options = Iter::new(self.order, &body[HEADER..]);
+        let read = InterfaceStatistics::parse(time, options, |ticks| rate.nanos(ticks));
+        if self.statistics.len() == MAX_INTERFACES {
+            self.statistics.pop_first();
+        }
+        self.statistics.insert(self.number(interface), read);
     }
 
-    fn obsolete_packet(&self, body: &[u8]) -> Result<Record, String> {
+    fn enhanced_packet(&self, body: &[u8]) -> Result<Place, String> {
+        let interface = self.order.u32(body, 0).ok_or(SHORT)?;
+        self.stamped_packet(body, interface, Kind::Enhanced(self.order))
+    }
+
+    fn obsolete_packet(&self, body: &[u8]) -> Result<Place, String> {
         // The other half of the word counts dropped packets, or is all ones.
         let interface = self.order.u16(body, 0).ok_or(SHORT)?;
-        self.stamped_packet(body, interface.into())
+        self.stamped_packet(body, interface.into(), Kind::Obsolete(self.order))
     }
 
     /// Reads a packet block. Its obsolete and enhanced forms are the same from the second word on.
-    fn stamped_packet(&self, body: &[u8], interface: u32) -> Result<Record, String> {
+    fn stamped_packet(&self, body: &[u8], interface: u32, kind: Kind) -> Result<Place, String> {
         const HEADER: usize = 20;
         let word = |at| self.order.u32(body, at).ok_or(SHORT);
         let ticks = u64::from(word(4)?) << 32 | u64::from(word(8)?);
@@ -195,19 +255,28 @@ impl Ng {
             return Err(no_room(len, room));
         }
         let known = self.known(interface)?;
-        Ok(Record {
+        let options = body.get(HEADER + (len as usize).next_multiple_of(4)..);
+        let options = options.unwrap_or_default();
+        let said = match options.is_empty() {
+            true => Said::default(),
+            false => Said::of(kind, Iter::new(self.order, options)),
+        };
+        Ok(Place {
             time: known.rate.nanos(ticks),
             start: (BEFORE_BODY + HEADER) as u32,
             len,
             wire_len: wire_len.max(len),
             interface: self.number(interface),
+            options: options.len() as u32,
             link_type: known.link_type,
+            kind,
+            said,
         })
     }
 
     /// Reads a packet without a time, of the first interface. Its captured length follows from the
     /// snap length of that interface.
-    fn simple_packet(&self, body: &[u8], time: i64) -> Result<Record, String> {
+    fn simple_packet(&self, body: &[u8], time: i64) -> Result<Place, String> {
         const HEADER: usize = 4;
         let wire_len = self.order.u32(body, 0).ok_or(SHORT)?;
         let known = self.known(0)?;
@@ -219,13 +288,16 @@ impl Ng {
         if len as usize > room {
             return Err(no_room(len, room));
         }
-        Ok(Record {
+        Ok(Place {
             time,
             start: (BEFORE_BODY + HEADER) as u32,
             len,
             wire_len,
             interface: self.number(0),
+            options: 0,
             link_type: known.link_type,
+            kind: Kind::Simple,
+            said: Said::default(),
         })
     }
 
@@ -242,7 +314,7 @@ impl Ng {
         time
     }
 
-    fn known(&self, interface: u32) -> Result<&Interface, String> {
+    fn known(&self, interface: u32) -> Result<&Known, String> {
         let known = self.interfaces.get(interface as usize);
         known.ok_or_else(|| {
             let count = self.interfaces.len();

@@ -1,15 +1,24 @@
 //! The first bytes of a file, by which its format is recognized.
 
 use std::io::Read;
-use std::sync::Arc;
 
+use super::super::error::FileError;
 use super::buffer::Buffer;
-use super::error::FileError;
+use super::input::Input;
+
+/// Reads the first bytes of a file, which show what it is.
+pub(super) fn read_magic<R: Read>(
+    buffer: &mut Buffer,
+    reader: &mut Input<R>,
+) -> Result<[u8; 4], FileError> {
+    read_header(buffer, reader, 4)?;
+    Ok(*buffer.unread().first_chunk().expect("that many were read"))
+}
 
 /// Reads the first `len` bytes of a file.
-pub(super) fn read_header(
+pub(super) fn read_header<R: Read>(
     buffer: &mut Buffer,
-    reader: &mut impl Read,
+    reader: &mut Input<R>,
     len: usize,
 ) -> Result<(), FileError> {
     while buffer.unread().len() < len {
@@ -27,13 +36,7 @@ pub(super) fn read_header(
                 });
             }
             Ok(_) => {}
-            Err(error) => {
-                let source = Arc::new(error);
-                return Err(FileError::Read {
-                    offset: have,
-                    source,
-                });
-            }
+            Err(error) => return Err(reader.failed(error, have)),
         }
     }
     Ok(())
@@ -50,6 +53,11 @@ pub(super) fn unrecognized(magic: [u8; 4]) -> FileError {
         _ => None,
     };
     let why = match compressed {
+        #[cfg(not(feature = "compression"))]
+        Some((by @ ("gzip" | "zstd"), tool)) => format!(
+            "it is compressed by {by}; unpack it first, with `{tool}`, or enable the feature \
+             `compression`"
+        ),
         Some((by, tool)) => format!("it is compressed by {by}; unpack it first, with `{tool}`"),
         None => {
             let [a, b, c, d] = magic;
