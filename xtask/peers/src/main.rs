@@ -6,10 +6,11 @@
 //! `dropped` (packets), `awake` (nanoseconds of CPU between two waits), `user`, `system`
 //! (nanoseconds of CPU), `waits`.
 //!
-//! `read-pcap FILE` reads a capture file, and `write-pcap FILE BYTES PACKETS` writes one of packets
-//! with so many bytes; both print `delivered` and `awake`.
 //! `filter-pcap CAPTURE EXPRESSION MILLISECONDS` and `compile-pcap FILE` need no interface: they
 //! measure libpcap's filters.
+//!
+//! `read-pcap FILE` reads a capture file, and `write-pcap FILE BYTES PACKETS` writes one of packets
+//! with so many bytes; both print `delivered` and `awake`.
 //!
 //! `paused-pcap` reads nothing; when its input is closed, it prints `dropped`.
 //!
