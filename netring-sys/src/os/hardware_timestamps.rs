@@ -30,8 +30,7 @@ pub struct HardwareTimestamps {
 impl HardwareTimestamps {
     /// Makes the card stamp every packet that it receives (`SIOCSHWTSTAMP`). With `replace` also if
     /// it was set up in another way, for example to stamp packets of the precision time protocol
-    /// for a daemon, which then continue to be stamped. Call it in the network namespace of the
-    /// interface.
+    /// for a daemon, which then continue to be stamped.
     ///
     /// # Errors
     /// [`Error::Config`] if driver or card cannot do it, or if it is set up in another way and not
@@ -39,7 +38,7 @@ impl HardwareTimestamps {
     /// gone.
     pub fn enable(interface: &Interface, replace: bool) -> Result<Self, Error> {
         let card = Card {
-            socket: interface_socket()?,
+            socket: interface.inside(interface_socket)??,
             index: interface.index,
         };
         let undo = enable(card, &interface.name, replace)?;
