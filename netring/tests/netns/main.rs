@@ -8,6 +8,7 @@ mod closed;
 mod contract;
 mod examples;
 mod filter;
+mod inject;
 mod looping;
 #[path = "../loops/mod.rs"]
 #[allow(

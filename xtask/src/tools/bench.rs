@@ -22,15 +22,19 @@ mod generator;
 mod latency;
 mod live;
 mod measure;
+mod merged;
 mod minimal;
 mod opening;
 mod options;
+mod pacing;
 mod pause;
 mod peers;
 mod receive;
+mod sendmmsg;
 mod share;
 mod soak;
 mod table;
+mod transmit;
 mod walk;
 mod xdp;
 mod xdp_child;
@@ -50,9 +54,12 @@ const BENCHES: &[(&str, Bench)] = &[
     ("receive", receive::run),
     ("pause", pause::run),
     ("opening", opening::run),
+    ("merged", merged::run),
     ("latency", latency::run),
     ("share", share::run),
     ("fanout", fanout::run),
+    ("transmit", transmit::run),
+    ("pacing", pacing::run),
     ("xdp", xdp::run),
     ("xdp-instructions", xdp_instructions::run),
     ("soak", soak::run),
