@@ -71,12 +71,14 @@
 )]
 #![cfg_attr(
     feature = "pcap",
-    doc = "| [`pcap`] | `pcap` | capture files as a source, and to write to |"
+    doc = "| [`pcap`] | `pcap` | capture files as a source, and to write to; `compression` and `rotation` add to it |"
 )]
 //!
 //! Only modules whose features are enabled are listed. `afpacket`, `flow` and `async` are enabled
 //! by default, `xdp`, `pcap` and `flowscope` (extractors of the crate flowscope, in `flow`) are
-//! not. Features only add to the API. With `afpacket` alone, neither tokio nor aya is built.
+//! not; `compression` (gzip both ways, zstd to read) and `rotation` (one capture file after
+//! another) add to `pcap`. Features only add to the API. With `afpacket` alone, neither tokio nor
+//! aya is built.
 //! `serde` adds `Serialize` and `Deserialize` to packets' metadata, keys, events and statistics.
 //!
 //! # Filters

@@ -2,8 +2,7 @@
 //!
 //! [`CaptureFile`] reads pcap and pcapng, which it distinguishes by their first bytes, and lends
 //! packets as a live capture does: the flow engine and the async adapter take it unchanged.
-//! [`CaptureWriter`] writes pcap with timestamps in nanoseconds.
-//!
+//! [`CaptureWriter`] writes both formats, with timestamps in nanoseconds.
 //! ```no_run
 //! use netring::{PacketBatch, PacketSource};
 //! use netring::pcap::CaptureFile;
@@ -37,7 +36,19 @@
 //! rounded down. The wire length is the one in the file, but never less than the number of
 //! captured bytes.
 //!
-//! Compressed files are refused; the error names the tool that unpacks them.
+//! With the feature `compression` files that are packed by gzip or zstd are read as they are, which
+//! is recognized by their content; of zstd with a window of up to 128 MiB. Files that are packed
+//! otherwise are refused; the error names the tool that unpacks them.
+//!
+//! # What is kept of pcapng
+//!
+//! [`CaptureFile::section`], [`interfaces`](CaptureFile::interfaces) and
+//! [`statistics`](CaptureFile::statistics) return what the file says about its machine, its
+//! interfaces and its losses; [`Batch::records`] the packets with their comments, drops and other
+//! options. The direction and the queue are also part of the packet; an inbound packet that does
+//! not say how it was received is [`Direction::Host`](crate::Direction::Host).
+//! [`CaptureWriter::copy`] writes all of it to another file. Blocks for names, secrets and anything
+//! else are skipped and not copied.
 //!
 //! # Packets without a timestamp
 //!
@@ -48,7 +59,8 @@
 //!
 //! # If the file is damaged
 //!
-//! Every whole packet before the damage is lent first. Then [`ready`](crate::PacketSource::ready)
+//! Every whole packet before the damage is lent first; if the file is compressed, every one that
+//! can be unpacked. Then [`ready`](crate::PacketSource::ready)
 //! reports an [`Error::Source`](crate::Error::Source), which is final, that holds a
 //! [`FileError`] with the offset of the damage. A packet that the file announces but does not
 //! contain is counted in [`Stats::invalid`](crate::Stats::invalid).
@@ -57,21 +69,37 @@
 //! ([`CaptureFile::ignored_options`]).
 //!
 //! Memory is bounded whatever the file says: the buffer grows with the bytes that are really
-//! there, up to 16 MiB, and a record or block that announces more counts as damage.
+//! there, up to 16 MiB, and a record or block that announces more counts as damage. Of options of a
+//! section and its interfaces 1 MiB is kept.
+#![cfg_attr(
+    feature = "rotation",
+    doc = "
+# Recording
 
-mod buffer;
-mod classic;
+[`RotatingWriter`] writes one file after another, by size, age and count, and keeps the last ones.
+A [`Tee`](crate::adapters::Tee) around a capture writes its packets while flows are tracked."
+)]
+
+mod block;
 mod error;
-mod file;
-mod header;
+mod flags;
 mod interface;
 mod link;
-mod ng;
+mod options;
 mod order;
-mod record;
+mod read;
+#[cfg(feature = "rotation")]
+mod rotate;
+mod section;
+mod statistics;
 mod time;
 mod write;
 
 pub use error::FileError;
-pub use file::{Batch, CaptureFile};
-pub use write::CaptureWriter;
+pub use interface::InterfaceDescription;
+pub use read::{Batch, CaptureFile, Record};
+#[cfg(feature = "rotation")]
+pub use rotate::{FinishedFile, Fsync, RotatingWriter, RotationBuilder};
+pub use section::Section;
+pub use statistics::InterfaceStatistics;
+pub use write::{CaptureWriter, Format, WriterBuilder};

@@ -12,7 +12,7 @@ use std::{fmt, io};
 /// ```
 /// use netring::pcap::{CaptureFile, FileError};
 ///
-/// let error = CaptureFile::new(&b"\x1f\x8b\x08\x00"[..]).unwrap_err();
+/// let error = CaptureFile::new(&b"\xfd7zXZ"[..]).unwrap_err();
 /// let cause = error.downcast_ref::<FileError>();
 /// assert!(matches!(cause, Some(FileError::Unrecognized { .. })));
 /// ```
@@ -33,6 +33,12 @@ pub enum FileError {
     /// Writing it failed.
     Write(Arc<io::Error>),
 
+    /// It was to be deleted, as the oldest of those that are kept, and could not be.
+    Delete(Arc<io::Error>),
+
+    /// It was removed, or its folder, while it was written: its packets are lost.
+    Removed,
+
     /// It is not a capture file, or of a kind that is not supported.
     Unrecognized {
         /// What it is instead, as far as is known.
@@ -47,6 +53,16 @@ pub enum FileError {
         offset: u64,
         /// Bytes missing at its end, as far as its length is known.
         missing: u64,
+    },
+
+    /// Its compressed data is damaged, or ends too early. Every packet before that was lent.
+    Compressed {
+        /// What compressed it: gzip or zstd.
+        by: &'static str,
+        /// Bytes of the compressed file before the damage, or before the block that has it.
+        offset: u64,
+        /// What is wrong with it.
+        why: String,
     },
 
     /// It contradicts itself, or the format.
@@ -86,6 +102,8 @@ impl fmt::Display for FileError {
             Self::Open(error) => write!(f, "it cannot be opened: {error}"),
             Self::Read { offset, source } => write!(f, "reading failed at byte {offset}: {source}"),
             Self::Write(error) => write!(f, "writing failed: {error}"),
+            Self::Delete(error) => write!(f, "it cannot be deleted: {error}"),
+            Self::Removed => f.write_str("it was removed while it was written"),
             Self::Unrecognized { why } | Self::Filter { why } => f.write_str(why),
             Self::CutShort {
                 what,
@@ -95,6 +113,12 @@ impl fmt::Display for FileError {
                 f,
                 "it is cut short: {what} begins at byte {offset}, and at least {missing} of its bytes are missing"
             ),
+            Self::Compressed { by, offset, why } => {
+                write!(
+                    f,
+                    "it cannot be unpacked from byte {offset} of its {by} data on: {why}"
+                )
+            }
             Self::Corrupt { what, offset, why } => {
                 write!(f, "it is corrupt: {what} at byte {offset} {why}")
             }

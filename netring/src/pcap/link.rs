@@ -13,3 +13,11 @@ pub(super) const fn link_type(number: u16) -> LinkType {
         _ => LinkType(number),
     }
 }
+
+/// Link types whose packets may be as long as the memory bound allows, as in libpcap: D-Bus,
+/// USBPcap, EBHSCR.
+pub(super) const LONG_PACKETS: [u16; 3] = [231, 249, 279];
+
+/// The most bytes of a packet of any other link type (libpcap's `MAXIMUM_SNAPLEN`). Other programs
+/// read no longer ones.
+pub(super) const MAX_LEN: u32 = 256 * 1024;

@@ -36,4 +36,12 @@ impl ByteOrder {
             Self::Big => i64::from_be_bytes(bytes),
         }
     }
+
+    #[inline]
+    pub(super) const fn u64(self, bytes: [u8; 8]) -> u64 {
+        match self {
+            Self::Little => u64::from_le_bytes(bytes),
+            Self::Big => u64::from_be_bytes(bytes),
+        }
+    }
 }

@@ -4,8 +4,8 @@
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct TickRate {
     unit: Unit,
-    /// Nanoseconds from the epoch to tick 0.
-    offset: i128,
+    /// Seconds from the epoch to tick 0.
+    offset: i64,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,10 +37,12 @@ impl TickRate {
                 None => Unit::PerNano(u128::MAX),
             }
         };
-        Self {
-            unit,
-            offset: offset as i128 * NANOS_PER_SECOND as i128,
-        }
+        Self { unit, offset }
+    }
+
+    /// Seconds from the epoch to tick 0.
+    pub(super) const fn offset(self) -> i64 {
+        self.offset
     }
 
     /// Nanoseconds since the epoch, rounded down and clamped to 64 bits.
@@ -53,7 +55,7 @@ impl TickRate {
             Unit::Binary(power) => (ticks * u128::from(NANOS_PER_SECOND)) >> power,
         };
         // 2⁶⁴ seconds are below 2⁹⁴ ns: the sum fits.
-        let nanos = nanos as i128 + self.offset;
+        let nanos = nanos as i128 + i128::from(self.offset) * i128::from(NANOS_PER_SECOND);
         nanos.clamp(i128::from(i64::MIN), i128::from(i64::MAX)) as i64
     }
 }

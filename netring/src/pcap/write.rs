@@ -1,132 +1,322 @@
 //! Writing capture files.
 
+mod builder;
+mod classic;
+mod encoder;
+mod extra;
+mod format;
+mod ng;
+mod out;
+
 use std::fmt;
 use std::fs::File;
-use std::io::{self, BufWriter, Write};
+use std::io::{Read, Write};
 use std::path::Path;
-use std::sync::Arc;
 
-use super::error::FileError;
-use crate::{Error, LinkType, Packet, PacketWriter};
+pub use self::builder::WriterBuilder;
+pub(in crate::pcap) use self::encoder::Encoder;
+use self::extra::Extra;
+pub use self::format::Format;
+use self::out::Out;
+use super::interface::InterfaceDescription;
+use super::read::{CaptureFile, Record};
+use super::statistics::InterfaceStatistics;
+use crate::{Error, Packet, PacketSource, PacketWriter, Readiness};
 
-/// Marks a little-endian file with timestamps in nanoseconds.
-const NANOS: u32 = 0xa1b2_3c4d;
-/// The largest number of bytes of a packet that other readers take (`MAXIMUM_SNAPLEN` of libpcap).
-const MAX_LEN: usize = 262_144;
-
-/// Writes packets to a pcap file: their bytes, timestamps in nanoseconds, and wire lengths.
+/// Writes packets to a pcapng or pcap file.
 ///
-/// A pcap file has one link type, given when it is made. A VLAN tag that was moved out of the bytes
-/// is put back in its place. What pcap has no place for is left out: the interface, the direction,
-/// the clock, the queue and the hash.
+/// A pcapng file keeps of each packet its bytes, timestamp in nanoseconds, wire length, interface
+/// with link type, direction and queue. Interfaces are those of the packets
+/// ([`Packet::interface`](crate::Meta::interface)), learned as packets come; [`describe`] gives
+/// them names. The clock, the hash and the checksum state are left out.
 ///
-/// Packets go through a buffer of 64 KiB, so that a system call serves many. Call
-/// [`finish`](Self::finish), or [`flush`](PacketWriter::flush), at the end: an error of the last
-/// bytes would otherwise be lost when the writer is dropped.
+/// A pcap file has one link type, and keeps bytes, timestamps in nanoseconds and wire lengths.
+///
+/// In both, a VLAN tag that was moved out of the bytes is put back in its place.
+///
+/// Packets go through a buffer of 64 KiB, so that a system call serves many; it is passed on in
+/// whole records, so that a file of a program that was killed is whole up to its last ones. At
+/// the end call [`finish`](Self::finish), which reports an error of the last bytes. A writer that
+/// is dropped completes the file too, and an error of that is lost.
+///
+/// A write to a disk that is slow blocks. Behind a live capture packets wait in its ring
+/// meanwhile, and those for which it has no room count in
+/// [`Stats::dropped`](crate::Stats::dropped).
 ///
 /// ```
-/// use netring::pcap::{CaptureFile, CaptureWriter};
+/// use netring::pcap::{CaptureFile, CaptureWriter, Format, InterfaceDescription};
 /// use netring::{Clock, LinkType, Packet, PacketBatch, PacketSource, PacketWriter, Timestamp};
 ///
-/// let mut writer = CaptureWriter::new(Vec::new(), LinkType::ETHERNET)?;
+/// let mut writer = CaptureWriter::new(Vec::new(), Format::PcapNg)?;
+/// writer.describe(4, InterfaceDescription::new(LinkType::ETHERNET).with_name("eth0"))?;
 /// let time = Timestamp::from_nanos(1_700_000_000_123_456_789, Clock::Unknown);
 /// let packet = Packet::new(&[7; 60], time, LinkType::ETHERNET).with_wire_len(1514);
-/// writer.write(&packet)?;
+/// writer.write(&packet.with_interface(4))?;
 /// let file = writer.finish()?;
 ///
 /// let mut file = CaptureFile::new(&file[..])?;
 /// let batch = file.next_batch()?.expect("it has a packet");
 /// let read = batch.packets().next().expect("it has a packet");
-/// assert_eq!((read.timestamp(), read.wire_len()), (time, 1514));
+/// assert_eq!((read.timestamp(), read.wire_len(), read.interface()), (time, 1514, 1));
+/// drop(batch);
+/// let uplink = file.interface(1).expect("it is described");
+/// assert_eq!(uplink.name().as_deref(), Some("eth0"));
 /// # Ok::<(), netring::Error>(())
 /// ```
+///
+/// [`describe`]: Self::describe
 pub struct CaptureWriter<W: Write = File> {
-    to: BufWriter<W>,
-    /// How errors call it.
-    name: String,
-    link_type: LinkType,
-    /// A part of a record may be missing: nothing can be written behind it.
-    is_lost: bool,
+    out: Out<W>,
+    encoder: Encoder,
 }
 
 impl CaptureWriter {
-    /// Creates the file of this path, or replaces it, for packets of this link type.
+    /// Creates the file of this path, or replaces it. [`WriterBuilder::create_new`] does not
+    /// replace one.
+    ///
+    /// ```no_run
+    /// use netring::LinkType;
+    /// use netring::pcap::{CaptureWriter, Format};
+    ///
+    /// let pcapng = CaptureWriter::create("trace.pcapng", Format::PcapNg)?;
+    /// let pcap = CaptureWriter::create("trace.pcap", LinkType::ETHERNET)?;
+    /// # Ok::<(), netring::Error>(())
+    /// ```
     ///
     /// # Errors
-    /// [`Error::Source`] with a [`FileError`] if the file cannot be created or
-    /// written; [`Error::Config`] for [`LinkType::UNKNOWN`].
-    pub fn create(path: impl AsRef<Path>, link_type: LinkType) -> Result<Self, Error> {
-        let name = path.as_ref().display().to_string();
-        let file =
-            File::create(path).map_err(|error| FileError::Open(Arc::new(error)).of(&name))?;
-        Self::named(file, name, link_type)
+    /// [`Error::Source`] with a [`FileError`](super::FileError) if the file cannot be created or
+    /// written; [`Error::Config`] for a pcap file of [`LinkType::UNKNOWN`](crate::LinkType).
+    pub fn create(path: impl AsRef<Path>, format: impl Into<Format>) -> Result<Self, Error> {
+        Self::builder(format).create(path)
+    }
+
+    /// Settings for a file: of pcapng what it says about its machine and its interfaces.
+    pub fn builder(format: impl Into<Format>) -> WriterBuilder {
+        WriterBuilder::new(format.into())
     }
 }
 
 impl<W: Write> CaptureWriter<W> {
-    /// Writes a capture file to anything that takes its bytes, for packets of this link type. A
-    /// writer that answers `WouldBlock` ends it with that error.
+    /// Writes a capture file to anything that takes its bytes. A writer that answers `WouldBlock`
+    /// ends it with that error.
     ///
     /// # Errors
-    /// [`Error::Source`] with a [`FileError`] if it cannot be written to;
-    /// [`Error::Config`] for [`LinkType::UNKNOWN`].
-    pub fn new(to: W, link_type: LinkType) -> Result<Self, Error> {
-        Self::named(to, "the capture file".into(), link_type)
+    /// [`Error::Source`] with a [`FileError`](super::FileError) if it cannot be written to;
+    /// [`Error::Config`] for a pcap file of [`LinkType::UNKNOWN`](crate::LinkType).
+    pub fn new(to: W, format: impl Into<Format>) -> Result<Self, Error> {
+        CaptureWriter::builder(format).write_to(to)
     }
 
-    fn named(to: W, name: String, link_type: LinkType) -> Result<Self, Error> {
-        if link_type == LinkType::UNKNOWN {
-            return Err(Error::Config {
-                setting: "link_type",
-                why: "a capture file needs a registered link type".into(),
-            });
-        }
-        let mut writer = Self {
-            to: BufWriter::with_capacity(64 << 10, to),
-            name,
-            link_type,
-            is_lost: false,
-        };
-        let mut header = [0; 24];
-        header[..4].copy_from_slice(&NANOS.to_le_bytes());
-        // Version 2.4; time zone and accuracy are 0 in every file.
-        header[4..8].copy_from_slice(&[2, 0, 4, 0]);
-        header[16..20].copy_from_slice(&(MAX_LEN as u32).to_le_bytes());
-        header[20..].copy_from_slice(&u32::from(link_type.0).to_le_bytes());
-        let written = writer.to.write_all(&header);
-        writer.check(written)?;
+    /// Begins a file: its header is passed on at once, so that a file without packets is one too.
+    fn begin(mut out: Out<W>, encoder: Encoder) -> Result<Self, Error> {
+        encoder.begin(out.buffer());
+        let mut writer = Self { out, encoder };
+        writer.out.pass(&writer.encoder)?;
         Ok(writer)
     }
 
-    /// The link type of the file.
-    pub const fn link_type(&self) -> LinkType {
-        self.link_type
+    /// The format of the file.
+    pub const fn format(&self) -> Format {
+        self.encoder.format()
     }
 
-    /// Writes what is still buffered, and gives the writer inside back.
+    /// Packets that were taken, also those that did not reach the file yet, or never will after an
+    /// error.
+    pub const fn packets(&self) -> u64 {
+        self.out.packets()
+    }
+
+    /// Packets that were taken and are not in the file: they are buffered, or an error kept them
+    /// out. Of a compressed file it is those since the last flush, after an error too.
+    pub const fn unwritten(&self) -> u64 {
+        self.out.unwritten()
+    }
+
+    /// Bytes of the file so far, without those that are buffered.
+    pub fn bytes(&self) -> u64 {
+        self.out.bytes()
+    }
+
+    /// Describes the interface of the packets with this index and link type: its name, filter,
+    /// snap length and resolution. Without, it is written with what its packets say when the first
+    /// of them comes.
+    ///
+    /// # Errors
+    /// [`Error::Request`], after which the file goes on, in a pcap file, if the interface is in the
+    /// file already, or if it is of [`LinkType::UNKNOWN`](crate::LinkType). The errors of
+    /// [`write`](PacketWriter::write).
+    pub fn describe(
+        &mut self,
+        interface: u32,
+        description: InterfaceDescription,
+    ) -> Result<(), Error> {
+        self.out.check_open()?;
+        self.out
+            .make_room(&self.encoder, description.options.bytes().len())?;
+        self.encoder
+            .describe(self.out.buffer(), interface, description)
+    }
+
+    /// Writes a packet with a comment.
+    ///
+    /// # Errors
+    /// [`Error::Request`], after which the file goes on, in a pcap file, which has no comments, or
+    /// if the comment has more than 65,535 bytes. The errors of [`write`](PacketWriter::write).
+    #[doc(alias = "opt_comment")]
+    pub fn write_commented(&mut self, packet: &Packet<'_>, comment: &str) -> Result<bool, Error> {
+        self.put(packet, Extra::Comment(comment))
+    }
+
+    /// Writes a packet of a file with all its options, and describes its interface as the file
+    /// does. In a pcap file the options are left out.
+    ///
+    /// # Errors
+    /// The errors of [`write`](PacketWriter::write).
+    pub fn write_record(&mut self, record: &Record<'_>) -> Result<bool, Error> {
+        self.put(&record.packet(), Extra::Record(record))
+    }
+
+    /// Notes that packets of an interface were dropped. The next packet of the interface is written
+    /// with the sum.
+    ///
+    /// # Errors
+    /// [`Error::Request`] in a pcap file, which has no place for it.
+    #[doc(alias = "epb_dropcount")]
+    pub fn note_dropped(&mut self, interface: u32, packets: u64) -> Result<(), Error> {
+        self.encoder.note_dropped(interface, packets)
+    }
+
+    /// Sets the statistics of an interface, which are written at the end of the file; the last ones
+    /// count.
+    ///
+    /// ```no_run
+    /// use netring::adapters::Tee;
+    /// use netring::pcap::{CaptureWriter, Format};
+    /// use netring::{Capture, Error, PacketSource};
+    ///
+    /// # fn example(mut tee: Tee<Capture, CaptureWriter>) -> Result<(), Error> {
+    /// let (stats, index) = (tee.stats()?, tee.get_ref().interface().index);
+    /// tee.writer_mut().set_statistics(index, stats)?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// [`Error::Request`] in a pcap file, which has none, or if the interface is not in the file:
+    /// neither described, nor that of a packet.
+    #[doc(alias = "ISB")]
+    pub fn set_statistics(
+        &mut self,
+        interface: u32,
+        statistics: impl Into<InterfaceStatistics>,
+    ) -> Result<(), Error> {
+        self.encoder.set_statistics(interface, statistics.into())
+    }
+
+    /// Writes the statistics of an interface now, behind the packets so far.
+    ///
+    /// # Errors
+    /// As [`set_statistics`](Self::set_statistics), and the errors of
+    /// [`write`](PacketWriter::write).
+    pub fn write_statistics(
+        &mut self,
+        interface: u32,
+        statistics: impl Into<InterfaceStatistics>,
+    ) -> Result<(), Error> {
+        self.out.check_open()?;
+        self.out.make_room(&self.encoder, 0)?;
+        let buffer = self.out.buffer();
+        self.encoder
+            .write_statistics(buffer, interface, &statistics.into())
+    }
+
+    /// Writes all that is left in a file: packets with their options, interfaces, and the last
+    /// statistics of each. Returns the number of packets.
+    ///
+    /// What the file says about the machine that made it is written if it was given to
+    /// [`WriterBuilder::section`]. All interfaces are in one section, in nanoseconds if theirs is
+    /// finer. Blocks without packets that are not mentioned here are left out.
+    ///
+    /// # Errors
+    /// The errors of the file, behind the packets before them, and those of
+    /// [`write`](PacketWriter::write).
+    pub fn copy<R: Read>(&mut self, file: &mut CaptureFile<R>) -> Result<u64, Error> {
+        let before = self.packets();
+        let end = loop {
+            match file.wait(None) {
+                Ok(Readiness::Ready) => {}
+                end => break end,
+            }
+            self.adopt(file)?;
+            let batch = file.batch();
+            for record in batch.records() {
+                self.write_record(&record)?;
+            }
+        };
+        self.adopt(file)?;
+        if matches!(self.format(), Format::PcapNg) {
+            for (interface, statistics) in file.statistics() {
+                // An interface without packets in an earlier section may be missing.
+                let _ = self.encoder.set_statistics(interface, *statistics);
+            }
+        }
+        end.map(|_| self.packets() - before)
+    }
+
+    /// Describes the interfaces of a file that are not known yet.
+    fn adopt<R: Read>(&mut self, file: &CaptureFile<R>) -> Result<(), Error> {
+        if matches!(self.format(), Format::PcapNg) {
+            for (interface, description) in file.interfaces() {
+                if !self.encoder.knows(interface, description.link_type) {
+                    self.describe(interface, description)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Completes the file, and returns the writer inside.
     ///
     /// # Errors
     /// [`Error::Source`] if that fails, [`Error::Closed`] after an earlier failure.
     pub fn finish(mut self) -> Result<W, Error> {
-        self.flush()?;
-        let name = self.name;
-        self.to
-            .into_inner()
-            .map_err(|error| failed(error.into_error(), &name))
+        self.end()
     }
 
-    fn check(&mut self, written: io::Result<()>) -> Result<(), Error> {
-        written.map_err(|error| {
-            self.is_lost = true;
-            failed(error, &self.name)
-        })
+    /// Completes the file: nothing can be written behind it.
+    pub(in crate::pcap) fn end(&mut self) -> Result<W, Error> {
+        self.out.check_open()?;
+        self.out.end(&self.encoder)
     }
 
-    fn check_open(&self) -> Result<(), Error> {
-        if self.is_lost {
-            return Err(Error::Closed);
-        }
-        Ok(())
+    /// What another file with the same interfaces begins with.
+    #[cfg(feature = "rotation")]
+    pub(in crate::pcap) fn encoder(&self) -> Encoder {
+        self.encoder.clone()
+    }
+
+    /// The bytes of the complete file if a packet with this many bytes of data and options is
+    /// added, or a few more.
+    #[cfg(feature = "rotation")]
+    #[inline]
+    pub(in crate::pcap) fn complete_len(&self, len: usize) -> u64 {
+        self.out.len_with(len) + self.encoder.end_len() as u64
+    }
+
+    /// The writer inside; `None` once the file is complete.
+    #[cfg(feature = "rotation")]
+    pub(in crate::pcap) fn get_ref(&self) -> Option<&W> {
+        self.out.get_ref()
+    }
+
+    #[inline]
+    fn put(&mut self, packet: &Packet<'_>, extra: Extra<'_>) -> Result<bool, Error> {
+        self.out.check_open()?;
+        self.out
+            .make_room(&self.encoder, packet.data().len() + extra.len())?;
+        self.encoder.packet(self.out.buffer(), packet, extra)?;
+        self.out.count();
+        Ok(true)
     }
 }
 
@@ -134,70 +324,37 @@ impl<W: Write> PacketWriter for CaptureWriter<W> {
     /// Writes a packet; there is always room.
     ///
     /// # Errors
-    /// [`Error::Request`], after which the file goes on, for a packet that a pcap file cannot have:
-    /// one of another link type, of more than 262,144 bytes, or of a time before 1970 or after
-    /// 2106. [`Error::Source`] if writing fails, and [`Error::Closed`] after that.
+    /// [`Error::Request`], after which the file goes on, for a packet that the file cannot have:
+    /// one of an unknown link type, of more than 262,144 bytes, or of a time before 1970; in pcap
+    /// also one of another link type than the file's, or of a time after 2106. [`Error::Source`]
+    /// if writing fails, and [`Error::Closed`] after that.
+    #[inline]
     fn write(&mut self, packet: &Packet<'_>) -> Result<bool, Error> {
-        self.check_open()?;
-        let bytes = packet.wire_bytes();
-        let header = self.header(packet, bytes.len())?;
-        let mut pieces = std::iter::once(&header[..]).chain(bytes.pieces());
-        let written = pieces.try_for_each(|piece| self.to.write_all(piece));
-        self.check(written)?;
-        Ok(true)
+        self.put(packet, Extra::None)
     }
 
     fn flush(&mut self) -> Result<bool, Error> {
-        self.check_open()?;
-        let flushed = self.to.flush();
-        self.check(flushed)?;
+        self.out.check_open()?;
+        self.out.flush(&self.encoder)?;
         Ok(true)
     }
 }
 
-impl<W: Write> CaptureWriter<W> {
-    /// The header of a record.
-    fn header(&self, packet: &Packet<'_>, len: usize) -> Result<[u8; 16], Error> {
-        const NANOS_PER_SECOND: i64 = 1_000_000_000;
-        let refuse = |why| {
-            let request = "write";
-            Err(Error::Request { request, why })
-        };
-        if packet.link_type() != self.link_type {
-            return refuse(format!(
-                "{:?} in a file of {:?}; a pcap file has one link type",
-                packet.link_type(),
-                self.link_type
-            ));
+/// Completes the file.
+impl<W: Write> Drop for CaptureWriter<W> {
+    fn drop(&mut self) {
+        if self.out.check_open().is_ok() {
+            // There is nobody to report it to: `finish` reports it.
+            let _ = self.out.end(&self.encoder);
         }
-        if len > MAX_LEN {
-            return refuse(format!("{len} bytes; a pcap file has up to {MAX_LEN}"));
-        }
-        let nanos = packet.timestamp().as_nanos();
-        let Ok(seconds) = u32::try_from(nanos.div_euclid(NANOS_PER_SECOND)) else {
-            let time = packet.timestamp();
-            return refuse(format!("{time} s; a pcap file has times from 1970 to 2106"));
-        };
-        let nanos = nanos.rem_euclid(NANOS_PER_SECOND) as u32;
-        let words = [seconds, nanos, len as u32, packet.wire_len()];
-        let mut header = [0; 16];
-        for (place, word) in header.chunks_exact_mut(4).zip(words) {
-            place.copy_from_slice(&word.to_le_bytes());
-        }
-        Ok(header)
     }
 }
 
 impl<W: Write> fmt::Debug for CaptureWriter<W> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("CaptureWriter")
-            .field("name", &self.name)
-            .field("link_type", &self.link_type)
-            .field("is_lost", &self.is_lost)
+            .field("out", &self.out)
+            .field("format", &self.format())
             .finish_non_exhaustive()
     }
-}
-
-fn failed(error: io::Error, name: &str) -> Error {
-    FileError::Write(Arc::new(error)).of(name)
 }

@@ -7,6 +7,7 @@ mod closed;
 #[path = "../contract/mod.rs"]
 mod contract;
 mod examples;
+mod files;
 mod filter;
 mod inject;
 mod looping;

@@ -114,3 +114,28 @@ fn payload_counts_what_the_segments_of_a_file_carry() {
     assert_eq!(said.out, lines);
     said.went_well();
 }
+
+#[test]
+fn convert_writes_a_file_that_was_compressed_as_another_one() {
+    let folder = crate::tshark::Folder::new();
+    let from = folder.file("a.pcap.gz");
+    let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
+    std::io::Write::write_all(&mut gzip, &file()).unwrap();
+    std::fs::write(&from, gzip.finish().unwrap()).unwrap();
+    for name in ["b.pcapng", "b.pcapng.gz"] {
+        let to = folder.file(name);
+        let args = [from.to_str().unwrap(), to.to_str().unwrap()];
+        let said = Program::start("convert", &args).end();
+        said.went_well();
+        assert_eq!(said.out, ["5 packets"]);
+        let written = std::fs::read(&to).unwrap();
+        assert_eq!(written.starts_with(&[0x1f, 0x8b]), name.ends_with("gz"));
+        // In a pcapng file an interface has a number.
+        let mut expected = crate::packets(&file());
+        expected.iter_mut().for_each(|packet| packet.interface = 1);
+        assert_eq!(crate::packets(&written), expected);
+        // It is not written twice.
+        let said = Program::start("convert", &args).end();
+        assert!(!said.ok && said.err.contains("File exists"), "{said:?}");
+    }
+}

@@ -290,10 +290,16 @@ fn what_is_no_capture_file_is_refused_by_name() {
         ),
         (
             b"\x1f\x8b\x08\x00",
-            "compressed by gzip; unpack it first, with `gunzip`",
+            "it cannot be unpacked from byte 0 of its gzip data on",
         ),
-        (b"\x28\xb5\x2f\xfd", "compressed by zstd"),
-        (b"\xfd7zXZ\x00", "compressed by xz"),
+        (
+            b"\x28\xb5\x2f\xfd",
+            "it cannot be unpacked from byte 0 of its zstd data on",
+        ),
+        (
+            b"\xfd7zXZ\x00",
+            "compressed by xz; unpack it first, with `unxz`",
+        ),
         (
             b"GET / HTTP/1.1",
             "neither pcap nor pcapng: it begins with the bytes 47 45 54 20",

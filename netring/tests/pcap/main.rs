@@ -3,6 +3,7 @@
 
 mod bytes;
 mod classic;
+mod compressed;
 mod examples;
 mod faults;
 mod filter;
@@ -19,9 +20,14 @@ mod printed;
     reason = "shared with the other tests that run examples as programs"
 )]
 mod program;
+mod rotate;
+mod round_trip;
 mod simple;
 mod source;
+mod tshark;
 mod write;
+mod write_faults;
+mod write_ng;
 
 use std::io::Read;
 

@@ -11,7 +11,7 @@ fn missing() -> Arc<io::Error> {
 }
 
 /// Each fault and its text.
-fn all() -> [(FileError, &'static str); 7] {
+fn all() -> [(FileError, &'static str); 10] {
     [
         (
             FileError::Open(missing()),
@@ -49,6 +49,19 @@ fn all() -> [(FileError, &'static str); 7] {
                 why: "announces 3 bytes".into(),
             },
             "it is corrupt: a block at byte 28 announces 3 bytes",
+        ),
+        (
+            FileError::Delete(missing()),
+            "it cannot be deleted: entity not found",
+        ),
+        (FileError::Removed, "it was removed while it was written"),
+        (
+            FileError::Compressed {
+                by: "gzip",
+                offset: 77,
+                why: "it ends in the middle of its data".into(),
+            },
+            "it cannot be unpacked from byte 77 of its gzip data on: it ends in the middle of its data",
         ),
         (
             FileError::Filter {

@@ -3,7 +3,7 @@
 use std::io::{self, Write};
 
 use netring::adapters::Tee;
-use netring::pcap::{CaptureFile, CaptureWriter, FileError};
+use netring::pcap::{CaptureFile, CaptureWriter, FileError, Format};
 use netring::{
     Clock, Count, Error, LinkType, Packet, PacketBatch, PacketSource, PacketWriter, Readiness,
     Timestamp, VlanTag,
@@ -28,7 +28,7 @@ fn writer() -> CaptureWriter<Vec<u8>> {
 #[test]
 fn a_file_is_written_byte_for_byte() {
     let mut writer = writer();
-    assert_eq!(writer.link_type(), LinkType::ETHERNET);
+    assert_eq!(writer.format(), Format::Pcap(LinkType::ETHERNET));
     let tag = Some(VlanTag {
         tpid: 0x8100,
         tci: 0x2005,

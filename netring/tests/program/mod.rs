@@ -91,9 +91,14 @@ impl Program {
 
     /// Sends it a Ctrl-C.
     pub(crate) fn interrupt(&mut self) {
+        self.signal("INT");
+    }
+
+    /// Sends it the signal of this name.
+    pub(crate) fn signal(&mut self, name: &str) {
         let pid = self.child.as_ref().expect("it runs").id();
         let mut kill = Command::new("sh");
-        let sent = kill.args(["-c", &format!("kill -INT {pid}")]).status();
+        let sent = kill.args(["-c", &format!("kill -{name} {pid}")]).status();
         assert!(sent.unwrap().success());
     }
 

@@ -6,12 +6,20 @@
 //! `dropped` (packets), `awake` (nanoseconds of CPU between two waits), `user`, `system`
 //! (nanoseconds of CPU), `waits`.
 //!
+//! `filter-pcap CAPTURE EXPRESSION MILLISECONDS` and `compile-pcap FILE` need no interface: they
+//! measure libpcap's filters.
+//!
+//! `read-pcap FILE` reads a capture file, and `write-pcap FILE BYTES PACKETS` writes one of packets
+//! with so many bytes; both print `delivered` and `awake`.
+//!
 //! `paused-pcap` reads nothing; when its input is closed, it prints `dropped`.
 //!
 //! `netring-peers where-xsk` prints the path of the program in C on libxdp (`c/xsk.c`), which the
 //! bench runs directly.
 #![forbid(unsafe_code)]
 
+mod file_pcap;
+mod filter_pcap;
 mod paused_pcap;
 mod receive_pcap;
 
@@ -39,11 +47,15 @@ fn main() -> ExitCode {
     let result = match args.iter().map(String::as_str).collect::<Vec<_>>()[..] {
         ["receive-pcap", interface] => receive_pcap::run(interface),
         ["paused-pcap", interface] => paused_pcap::run(interface),
+        ["read-pcap", path] => file_pcap::read(path),
+        ["write-pcap", path, len, packets] => file_pcap::write(path, len, packets),
+        ["filter-pcap", file, expression, time] => filter_pcap::run(file, expression, time),
+        ["compile-pcap", file] => filter_pcap::compile(file),
         ["where-xsk"] => {
             println!("{}", env!("XSK"));
             Ok(())
         }
-        _ => Err("netring-peers receive-pcap INTERFACE | paused-pcap INTERFACE | where-xsk".into()),
+        _ => Err("expected a peer, and an interface or what else it takes".into()),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

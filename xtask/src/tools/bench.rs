@@ -17,6 +17,9 @@
 mod broadcast;
 mod ends;
 mod fanout;
+mod files;
+mod filter;
+mod filter_programs;
 mod flow;
 mod generator;
 mod latency;
@@ -49,6 +52,7 @@ use crate::Result;
 /// All benches, by the name that `cargo xtask bench NAME` takes.
 const BENCHES: &[(&str, Bench)] = &[
     ("walk", walk::run),
+    ("filter", filter::run),
     ("flow", flow::run),
     ("broadcast", broadcast::run),
     ("receive", receive::run),
@@ -62,6 +66,7 @@ const BENCHES: &[(&str, Bench)] = &[
     ("pacing", pacing::run),
     ("xdp", xdp::run),
     ("xdp-instructions", xdp_instructions::run),
+    ("files", files::run),
     ("soak", soak::run),
 ];
 

@@ -102,6 +102,8 @@ fn features() -> Result<()> {
         "flowscope",
         "async",
         "pcap",
+        "compression",
+        "rotation",
         "xdp",
         "afpacket,flow",
         "afpacket,async",
@@ -162,7 +164,12 @@ fn targets() -> Result<()> {
         let members = match has_xdp {
             true => ["--workspace", "--exclude", "xtask", "--all-features"],
             // All crates but netring-xdp are below the facade.
-            false => ["--package", "netring", "--features", "flowscope,pcap"],
+            false => [
+                "--package",
+                "netring",
+                "--features",
+                "compression,flowscope,rotation",
+            ],
         };
         // Examples need the tests' own crates, which do not build for musl.
         let examples = (!target.ends_with("musl")).then_some("--examples");
@@ -179,7 +186,12 @@ fn targets() -> Result<()> {
 
 fn dependencies() -> Result<()> {
     // Workspaces of their own, which no other step builds.
-    for apart in ["xtask/peers", "netring-afpacket/fuzz", "netring-flow/fuzz"] {
+    for apart in [
+        "xtask/peers",
+        "netring-afpacket/fuzz",
+        "netring-flow/fuzz",
+        "netring-sys/fuzz",
+    ] {
         let manifest = root().join(apart).join("Cargo.toml");
         output(
             cargo()

@@ -1,5 +1,6 @@
 //! Peers that need a C library: the programs of `xtask/peers`, on the same wire.
 
+use std::ffi::OsStr;
 use std::io::{BufRead, BufReader, Lines};
 use std::path::Path;
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
@@ -20,17 +21,58 @@ const PROGRAM: &str = concat!(
 
 /// The program in C on libxdp.
 pub(super) fn xsk() -> Result<String> {
-    let output = Command::new(PROGRAM)
-        .arg("where-xsk")
-        .output()
-        .map_err(|why| {
-            format!("the peers are not built ({why}): run `cargo xtask bench --peers`")
-        })?;
+    Ok(output(&["where-xsk"])?.trim().to_owned())
+}
+
+/// What a peer prints that needs no wire.
+pub(super) fn output(args: &[&str]) -> Result<String> {
+    measure::pin(measure::MEASURED_CORE);
+    let output = Command::new(PROGRAM).args(args).output().map_err(|why| {
+        format!("the peers are not built ({why}): run `cargo xtask bench --peers`")
+    })?;
     if !output.status.success() {
         let why = String::from_utf8_lossy(&output.stderr);
         return Err(format!("netring-peers: {}", why.trim()).into());
     }
-    Ok(String::from_utf8(output.stdout)?.trim().to_owned())
+    Ok(String::from_utf8(output.stdout)?)
+}
+
+/// Nanoseconds of CPU that a peer takes for each of the packets of a file.
+pub(super) fn file(peer: &str, path: &Path, count: u64) -> Result<f64> {
+    cost(&[OsStr::new(peer), path.as_os_str()], count)
+}
+
+/// Nanoseconds of CPU that libpcap takes to write each packet of a file.
+pub(super) fn written(path: &Path, len: usize, count: u64) -> Result<f64> {
+    let (len, packets) = (len.to_string(), count.to_string());
+    let words = [
+        OsStr::new("write-pcap"),
+        path.as_os_str(),
+        OsStr::new(&len),
+        OsStr::new(&packets),
+    ];
+    cost(&words, count)
+}
+
+fn cost(words: &[&OsStr], count: u64) -> Result<f64> {
+    measure::pin(measure::MEASURED_CORE);
+    let output = Command::new(PROGRAM).args(words).output();
+    let output = output.map_err(|why| {
+        format!("the peers are not built ({why}): run `cargo xtask bench --peers`")
+    })?;
+    if !output.status.success() {
+        let why = String::from_utf8_lossy(&output.stderr);
+        return Err(format!("netring-peers: {}", why.trim()).into());
+    }
+    let mut round = Round::default();
+    for line in String::from_utf8(output.stdout)?.lines() {
+        take(&mut round, line)?;
+    }
+    let packets = round.totals.delivered;
+    if packets != count {
+        return Err(format!("{words:?}: {packets} packets of {count}").into());
+    }
+    Ok(round.awake.as_nanos() as f64 / count as f64)
 }
 
 /// Starts a peer at the near end of the wire.

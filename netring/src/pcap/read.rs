@@ -1,0 +1,15 @@
+//! Reading capture files.
+
+mod buffer;
+mod classic;
+mod contents;
+mod file;
+mod header;
+mod input;
+mod interface;
+mod ng;
+mod place;
+mod record;
+
+pub use file::{Batch, CaptureFile};
+pub use record::Record;
