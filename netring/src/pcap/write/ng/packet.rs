@@ -1,8 +1,8 @@
 //! Enhanced packet blocks.
 
-use crate::Packet;
 use crate::pcap::block::{ENHANCED_PACKET, EPB_FLAGS, EPB_QUEUE};
 use crate::pcap::{flags, options};
+use crate::{Packet, WireBytes};
 
 /// Bytes of an enhanced packet block before its packet.
 const BEFORE_PACKET: usize = 28;
@@ -10,9 +10,14 @@ const BEFORE_PACKET: usize = 28;
 /// Appends a packet of which nothing but the direction is known, in pieces of constant length as
 /// far as possible.
 #[inline]
-pub(super) fn plain(to: &mut Vec<u8>, packet: &Packet<'_>, number: u32, ticks: u64) {
+pub(super) fn plain(
+    to: &mut Vec<u8>,
+    packet: &Packet<'_>,
+    bytes: &WireBytes<'_>,
+    number: u32,
+    ticks: u64,
+) {
     const DIRECTION: usize = 12;
-    let bytes = packet.wire_bytes();
     let len = bytes.len();
     let padding = len.wrapping_neg() & 3;
     let options = if packet.direction().is_some() {
