@@ -1,4 +1,4 @@
-//! TPACKET_V3 mapped rings: capture from a Linux interface.
+//! TPACKET_V3 mapped rings: capture from a Linux interface; and TPACKET_V2 rings to send frames.
 //!
 //! The kernel writes packets into blocks of memory that it shares with the program; [`Capture`]
 //! lends them block by block, without a copy and without a system call while there are packets. A
@@ -30,9 +30,25 @@
 //! | several, each with a ring of its own | [`Captures`] |
 //! | one or several that appear later or come back | [`Captures`] with [`join`](CapturesBuilder::join) or [`reopen`](CapturesBuilder::reopen) |
 //!
-//! Capturing needs CAP_NET_RAW in the namespace of the interface, and kernel 4.20 or newer (3.14
-//! without [`CaptureBuilder::ignore_outgoing`]). A capture may be in another network namespace than
-//! the thread ([`CaptureBuilder::namespace`]), for which entering it needs CAP_SYS_ADMIN.
+//! [`Injector`] sends frames. They are written into slots of a ring, and sent by one call for many:
+//!
+//! ```no_run
+//! use netring_afpacket::Injector;
+//! use netring_sys::PacketSink;
+//!
+//! let mut injector = Injector::open("eth0")?;
+//! for n in 0..100_u8 {
+//!     assert!(injector.send(&[n; 60])?, "the ring has 1024 slots");
+//! }
+//! injector.drain(None)?;
+//! println!("{}", injector.stats()?);
+//! # Ok::<(), netring_sys::Error>(())
+//! ```
+//!
+//! Both need CAP_NET_RAW in the namespace of the interface, and kernel 4.20 or newer (3.14
+//! without [`CaptureBuilder::ignore_outgoing`]). They may be in another network namespace than the
+//! thread ([`CaptureBuilder::namespace`], [`InjectorBuilder::namespace`]), for which entering it
+//! needs CAP_SYS_ADMIN.
 //!
 //! # What the compiler refuses
 //!
@@ -91,6 +107,7 @@ mod captures;
 mod fanout;
 mod rx;
 mod socket;
+mod tx;
 
 #[cfg(any(test, feature = "__internal"))]
 #[doc(hidden)]
@@ -101,6 +118,9 @@ pub use captures::{Captures, CapturesBuilder, JoinCounts, JoinEvent};
 pub use fanout::{Fanout, FanoutGroup, FanoutHandle, FanoutMode, FanoutProgram, RolloverStats};
 pub use netring_sys::kernel::filter::SockFilter;
 pub use netring_sys::wait::{LinkMonitor, LinkState, StopHandle};
-pub use netring_sys::{Filter, HardwareTimestamps, Membership, Namespace, Profile};
+pub use netring_sys::{Filter, HardwareTimestamps, Membership, Namespace, Profile, Segmentation};
 pub use rx::{Batch, Capture, RingGeometry};
 pub use socket::TimestampSource;
+pub use tx::{
+    CopyMode, Injector, InjectorBuilder, RejectStats, Slot, TimestampStats, TransmitTimestamps,
+};

@@ -1,9 +1,11 @@
-//! The tokio adapter: any packet source as batches, streams, flow streams and broadcasts.
+//! The tokio adapter: any packet source as batches, streams, flow streams and broadcasts, and any
+//! packet sink.
 //!
 //! | you want | use | cost |
 //! |---|---|---|
 //! | packets, in place | [`AsyncSource::next_batch`] | nothing |
 //! | packets to keep | [`AsyncSource::packets`], [`packets_with`](AsyncSource::packets_with) | one copy per packet |
+//! | to send | [`AsyncSink`] | nothing |
 //! | flow events | [`AsyncSource::flow_stream`] | no allocation per packet |
 //! | flow events for several readers | [`FlowStream::broadcast`] | one allocation per batch of up to 64 events |
 //!
@@ -41,6 +43,7 @@
 mod held;
 mod link;
 mod packets;
+mod sink;
 mod source;
 mod time_slice;
 
@@ -58,6 +61,7 @@ pub mod internal;
 
 pub use link::LinkStream;
 pub use packets::PacketStream;
+pub use sink::AsyncSink;
 pub use source::{AsyncSource, OpenAsync};
 
 #[cfg(feature = "flow")]

@@ -15,7 +15,7 @@ use crate::held::Held;
 use crate::time_slice::TimeSlice;
 pub use open::OpenAsync;
 
-pub(crate) use open::register;
+pub(crate) use open::{in_a_runtime, no_thread, register, register_set};
 
 /// A [`PacketSource`] whose batches can be awaited.
 ///

@@ -13,7 +13,7 @@ mod writer;
 
 pub use count::Count;
 pub use profile::Profile;
-pub use sink::{PacketSink, PacketSlot};
+pub use sink::{OpenSink, PacketSink, PacketSlot};
 pub use sink_stats::SinkStats;
 pub use source::{Build, Open, PacketBatch, PacketSource, Readiness};
 pub use stats::Stats;

@@ -17,6 +17,7 @@ mod expr;
 mod fact;
 mod interfaces;
 mod listing;
+mod machine;
 mod matcher;
 mod op;
 mod program;
@@ -29,7 +30,7 @@ use crate::{Error, LinkType};
 
 pub use expr::Expr;
 pub use expr::build::Number;
-pub use expr::tree::{Inside, Layer, Protocol, Relation, Side, Transport};
+pub use expr::tree::{Inside, Layer, LlcFrame, Protocol, Relation, Side, Transport};
 pub use matcher::Matcher;
 pub use op::{Ancillary, Argument, Arithmetic, Comparison, Op, Register, Width};
 pub use program::Program;

@@ -50,8 +50,8 @@ pub use privileges::Privileges;
 pub use syscall::Mmap;
 
 pub use contract::{
-    Build, Count, Open, PacketBatch, PacketSink, PacketSlot, PacketSource, PacketWriter, Profile,
-    Readiness, SinkStats, Stats, Timed, WireBytes, adapters,
+    Build, Count, Open, OpenSink, PacketBatch, PacketSink, PacketSlot, PacketSource, PacketWriter,
+    Profile, Readiness, SinkStats, Stats, Timed, WireBytes, adapters,
 };
 pub use error::{Error, SyscallError};
 pub use filter::{Filter, Matcher};

@@ -22,24 +22,26 @@ pub use bpf::{
     bpf_load_xdp_with, bpf_program_id, bpf_send_xdp, bpf_test_xdp,
 };
 pub use ioctl::{
-    InterfaceByIoctl, ethtool_channels, ethtool_rings, ethtool_timestamping, hardware_timestamping,
-    interface_by_ioctl, interface_socket, set_ethtool_rings, set_hardware_timestamping,
+    InterfaceByIoctl, LinkFacts, ethtool_channels, ethtool_rings, ethtool_timestamping,
+    hardware_timestamping, interface_by_ioctl, interface_socket, link_facts, set_ethtool_rings,
+    set_hardware_timestamping,
 };
 pub use link::{generic_netlink_socket, netlink_receive, netlink_send, netlink_socket};
 pub use mmap::Mmap;
 pub use namespace::{enter_network_namespace, is_network_namespace};
 pub use packet::{
-    add_packet_membership, attach_bpf, attach_filter, bind_packet, detach_filter,
-    drop_packet_membership, join_packet_fanout, lock_filter, packet_fanout,
+    SentTimestamp, add_packet_membership, attach_bpf, attach_filter, bind_packet, detach_filter,
+    drop_packet_membership, join_packet_fanout, kick_packet_ring, lock_filter, packet_fanout,
     packet_rollover_statistics, packet_socket, packet_socket_address, packet_statistics, receive,
-    send, set_packet_fanout_ebpf, set_packet_fanout_program, set_packet_ignore_outgoing,
-    set_packet_reserve, set_packet_rx_ring, set_packet_timestamp, set_packet_version,
-    set_packet_vnet_header, take_socket_error,
+    receive_sent_timestamp, send, set_packet_fanout_ebpf, set_packet_fanout_program,
+    set_packet_ignore_outgoing, set_packet_qdisc_bypass, set_packet_reserve, set_packet_rx_ring,
+    set_packet_timestamp, set_packet_tx_ring, set_packet_version, set_packet_vnet_header,
+    set_sent_timestamps, take_socket_error,
 };
 pub use page::page_size;
 pub use poll::{
-    epoll, epoll_add, epoll_mute, epoll_ready, epoll_remove, event, event_clear, event_signal,
-    poll_readable, poll_writable, timer, timer_clear, timer_start,
+    epoll, epoll_add, epoll_add_writable, epoll_mute, epoll_ready, epoll_remove, event,
+    event_clear, event_signal, poll_readable, poll_writable, timer, timer_clear, timer_start,
 };
 pub use sockopt::network_namespace;
 pub use uname::kernel_version;

@@ -163,23 +163,38 @@ fn sources_with_packets_take_turns() {
         feeds[1].packets(&[n, n]);
     }
     assert_eq!(take(&mut merge), (1, vec![0, 0]));
-    // A busy source starves nobody: those that have something come within a round.
+    // A busy source starves nobody: those that have something come a moment later.
     feeds[0].packets(&[200]);
     feeds[2].packets(&[201, 202]);
     let mut origins = Vec::new();
-    for _ in 0..4 {
+    for _ in 0..20 {
         origins.push(take(&mut merge).0);
+        thread::sleep(Duration::from_micros(50));
     }
-    assert_eq!(origins, [0, 1, 2, 1]);
-    for _ in 0..97 {
+    let idle: Vec<_> = origins.iter().filter(|&&origin| origin != 1).collect();
+    assert_eq!(idle, [&0, &2], "{origins:?}");
+    for _ in 0..81 {
         assert_eq!(take(&mut merge).0, 1);
     }
+    // Of those that are busy each has its turn.
+    for n in 0..30 {
+        feeds[n % 3].packets(&[0]);
+    }
+    let first = take(&mut merge).0;
+    thread::sleep(Duration::from_micros(200));
+    let mut turns: Vec<_> = (0..29).map(|_| take(&mut merge).0).collect();
+    turns.insert(0, first);
+    for three in turns[3..27].chunks(3) {
+        let mut three = three.to_vec();
+        three.sort_unstable();
+        assert_eq!(three, [0, 1, 2], "{turns:?}");
+    }
     is_empty(&mut merge);
-    delivered(&mut merge, 203);
+    delivered(&mut merge, 233);
     let lent = merge
         .sources()
         .map(|(origin, source)| (origin, source.lent));
-    assert_eq!(lent.collect::<Vec<_>>(), [(0, 1), (1, 200), (2, 2)]);
+    assert_eq!(lent.collect::<Vec<_>>(), [(0, 11), (1, 210), (2, 12)]);
 }
 
 /// Most of them idle: they are not looked at.
@@ -249,6 +264,7 @@ fn a_source_that_ends_ends_alone() {
 
     // The last one's error is that of the merge.
     feeds[2].push(Step::End);
+    is_empty(&mut merge);
     feed.push(Step::Fail);
     let last = merge.ready().unwrap_err();
     assert!(matches!(last, Error::InterfaceRemoved { .. }), "{last}");

@@ -3,7 +3,7 @@
 use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::Arc;
 
-use netring_sys::{Error, Interface, Namespace, Profile, SyscallError};
+use netring_sys::{Error, Interface, Namespace, OpenSink, Profile, SyscallError};
 
 use crate::memory::accounting::Census;
 use crate::memory::umem::{HugePages, UmemConfig};
@@ -192,6 +192,12 @@ impl InjectorBuilder {
 }
 
 sending_half!(XdpInjector);
+
+impl OpenSink for XdpInjector {
+    fn open(interface: &str) -> Result<Self, Error> {
+        Self::open(interface)
+    }
+}
 
 /// Writable while at least half of the transmit ring is free.
 impl AsFd for XdpInjector {

@@ -30,6 +30,10 @@
     doc = "| [`afpacket`], [`Capture`], [`Captures`], [`FanoutGroup`] | `afpacket` | capture from an interface, from all, or from several of which some come later, through rings that the kernel fills; or through one for each thread |"
 )]
 #![cfg_attr(
+    feature = "afpacket",
+    doc = "| [`Injector`] | `afpacket` | send frames through a ring that the kernel reads |"
+)]
+#![cfg_attr(
     feature = "xdp",
     doc = "| [`xdp`], [`XdpCapture`], [`XdpInjector`], [`XdpSocket`] | `xdp` | AF_XDP: capture from all queues, injection, and direct access to the rings |"
 )]
@@ -48,6 +52,10 @@
 #![cfg_attr(
     all(feature = "async", feature = "afpacket"),
     doc = "| [`AsyncCapture`], [`AsyncCaptures`] | `async`, `afpacket` | captures with tokio |"
+)]
+#![cfg_attr(
+    all(feature = "async", feature = "afpacket"),
+    doc = "| [`AsyncSink`], [`AsyncInjector`] | `async`, `afpacket` | any sink, and an injector, with tokio |"
 )]
 #![cfg_attr(
     all(feature = "async", feature = "xdp"),
@@ -139,10 +147,10 @@ mod readmes;
 pub use netring_sys::{
     Build, Checksum, Clock, Count, Direction, Error, Filter, HardwareTimestamps, Interface,
     InterfaceAddress, InterfaceCounters, LinkAddress, LinkType, Matcher, Membership, Meta,
-    Namespace, Offload, Open, Packet, PacketBatch, PacketBuf, PacketSink, PacketSlot, PacketSource,
-    PacketWriter, ParseError, PartialChecksum, Privileges, Profile, Readiness, Segmentation,
-    Segments, SinkStats, Stats, SyscallError, Timed, Timestamp, Timestamping, VlanTag, WireBytes,
-    XdpMode, adapters, wait,
+    Namespace, Offload, Open, OpenSink, Packet, PacketBatch, PacketBuf, PacketSink, PacketSlot,
+    PacketSource, PacketWriter, ParseError, PartialChecksum, Privileges, Profile, Readiness,
+    Segmentation, Segments, SinkStats, Stats, SyscallError, Timed, Timestamp, Timestamping,
+    VlanTag, WireBytes, XdpMode, adapters, wait,
 };
 
 /// Filter expressions, and the programs that they become.
@@ -153,7 +161,7 @@ pub use netring_sys::kernel::filter::SockFilter;
 #[cfg(feature = "afpacket")]
 pub use netring_afpacket as afpacket;
 #[cfg(feature = "afpacket")]
-pub use netring_afpacket::{Capture, Captures, Fanout, FanoutGroup, FanoutMode};
+pub use netring_afpacket::{Capture, Captures, Fanout, FanoutGroup, FanoutMode, Injector};
 
 #[cfg(all(feature = "afpacket", feature = "pcap"))]
 pub use input::{Input, InputBatch, InputBuilder};
@@ -167,7 +175,7 @@ pub use netring_xdp::{XdpCapture, XdpInjector, XdpSocket};
 pub use netring_flow as flow;
 
 #[cfg(feature = "async")]
-pub use netring_async::{AsyncSource, LinkStream, OpenAsync, PacketStream};
+pub use netring_async::{AsyncSink, AsyncSource, LinkStream, OpenAsync, PacketStream};
 #[cfg(all(feature = "async", feature = "flow"))]
 pub use netring_async::{
     BroadcastRecvError, BroadcastStats, EventBatch, FlowBroadcast, FlowStream, FlowSubscriber,
@@ -204,6 +212,26 @@ pub type AsyncCapture = AsyncSource<Capture>;
 /// ```
 #[cfg(all(feature = "async", feature = "afpacket"))]
 pub type AsyncCaptures = AsyncSource<Captures>;
+
+/// An injector for tokio: `AsyncInjector::open("eth0")`, or with settings:
+///
+/// ```no_run
+/// use netring::{AsyncInjector, Injector};
+/// # async fn example() -> Result<(), netring::Error> {
+///
+/// let settings = Injector::builder("eth0").qdisc_bypass(true);
+/// let mut injector = AsyncInjector::open_with(|| settings.build()).await?;
+/// injector.send(&[0xff; 60]).await?;
+/// injector.flush().await?;
+/// # Ok(())
+/// # }
+/// ```
+#[cfg(all(feature = "async", feature = "afpacket"))]
+pub type AsyncInjector = AsyncSink<Injector>;
+
+/// An AF_XDP injector for tokio, as [`AsyncSink`] describes: `AsyncXdpInjector::open("eth0")`.
+#[cfg(all(feature = "async", feature = "xdp"))]
+pub type AsyncXdpInjector = AsyncSink<XdpInjector>;
 
 /// An AF_XDP capture for tokio: `AsyncXdpCapture::open("eth0")`, or with settings:
 ///

@@ -20,16 +20,16 @@ pub use crate::{
     PacketWriter, Profile, Readiness, Stats, Timed, Timestamp,
 };
 
-#[cfg(all(feature = "async", feature = "afpacket"))]
-pub use crate::AsyncCapture;
-#[cfg(feature = "afpacket")]
-pub use crate::Capture;
 #[cfg(all(feature = "afpacket", feature = "pcap"))]
 pub use crate::Input;
+#[cfg(all(feature = "async", feature = "afpacket"))]
+pub use crate::{AsyncCapture, AsyncInjector};
 #[cfg(feature = "async")]
-pub use crate::{AsyncSource, OpenAsync};
+pub use crate::{AsyncSink, AsyncSource, OpenAsync};
 #[cfg(all(feature = "async", feature = "flow"))]
 pub use crate::{BroadcastRecvError, FlowBroadcast, FlowStream, FlowSubscriber};
+#[cfg(feature = "afpacket")]
+pub use crate::{Capture, Injector};
 
 #[cfg(feature = "flow")]
 pub use crate::flow::extract::{FiveTuple, FiveTupleKey};

@@ -160,20 +160,31 @@ pub fn ip(words: &str) -> io::Result<()> {
 ///
 /// # Errors The same as those of [`ip`].
 pub fn ip_says(words: &str) -> io::Result<String> {
-    let output = Command::new("ip")
+    says("ip", words)
+}
+
+/// Runs `tc` with these arguments in this thread's namespace, and returns what it printed.
+///
+/// # Errors The same as those of [`ip`].
+pub fn tc(words: &str) -> io::Result<String> {
+    says("tc", words)
+}
+
+fn says(program: &str, words: &str) -> io::Result<String> {
+    let output = Command::new(program)
         .args(words.split_whitespace())
         .output()
         .map_err(|error| {
             io::Error::new(
                 error.kind(),
-                format!("`ip` did not start ({error}): install iproute2"),
+                format!("`{program}` did not start ({error}): install iproute2"),
             )
         })?;
     if output.status.success() {
         return Ok(String::from_utf8_lossy(&output.stdout).into_owned());
     }
     Err(io::Error::other(format!(
-        "ip {words}: {}",
+        "{program} {words}: {}",
         String::from_utf8_lossy(&output.stderr).trim()
     )))
 }

@@ -63,7 +63,8 @@ impl Sniffer {
     /// The interface went down.
     pub fn receive(&self, timeout: Duration) -> Result<Option<Vec<u8>>, Error> {
         let deadline = Instant::now() + timeout;
-        let mut buffer = vec![0; 1 << 16];
+        // More than the longest IP packet with its link layer header.
+        let mut buffer = vec![0; 1 << 17];
         loop {
             match syscall::receive(self.socket.as_fd(), &mut buffer)? {
                 Some((_, from)) if from.sll_pkttype == PACKET_OUTGOING => {}

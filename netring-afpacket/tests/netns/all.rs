@@ -4,8 +4,10 @@
 use std::net::UdpSocket;
 use std::time::Duration;
 
-use netring_afpacket::{Capture, CaptureBuilder, LinkState, Profile, SockFilter};
-use netring_sys::wait::{InterfaceChange, InterfaceTable};
+use netring_afpacket::{
+    Capture, CaptureBuilder, Fanout, FanoutGroup, FanoutMode, LinkState, Profile, SockFilter,
+};
+use netring_sys::wait::{InterfaceChange, InterfaceTable, Merge};
 use netring_sys::{Count, Direction, Error, Filter, Interface, LinkType, PacketSource, Readiness};
 use xtask::load::cost;
 use xtask::netns::{Netns, ip, veth};
@@ -221,6 +223,33 @@ fn a_capture_of_all_interfaces_says_what_it_has_not() {
     assert!(capture.next_batch().unwrap().is_none());
 }
 
+/// The workers of a group share what all interfaces bring, loopback once.
+#[test]
+#[ignore = "needs a network namespace: cargo xtask test-netns"]
+fn a_fanout_group_takes_all_interfaces() {
+    let _ns = Netns::enter().unwrap();
+    veth("a", "b").unwrap();
+    let fanout = Fanout::new(FanoutMode::LoadBalance).workers(2);
+    let group = FanoutGroup::open(all(), fanout).unwrap();
+    let sender = Sender::on("a").unwrap();
+    for n in 0..10 {
+        sender.send(&numbered(n, 60)).unwrap();
+    }
+    over_loopback(10);
+    let mut merge = Merge::new(group.into_workers()).unwrap();
+    let packets = collect(&mut merge, 30, SECOND).unwrap();
+    assert!(collect(&mut merge, 1, SECOND / 4).unwrap().is_empty());
+    for name in ["lo", "a", "b"] {
+        let index = Interface::by_name(name).unwrap().index;
+        let seen = packets.iter().filter(|packet| packet.interface() == index);
+        assert_eq!(seen.count(), 10, "{name}");
+    }
+    // Not half each: the kernel chooses a worker for what loopback sends, too, which is rejected.
+    let of_each = merge.sources_mut();
+    let of_each = of_each.map(|(_, worker)| worker.stats().unwrap().delivered);
+    assert_eq!(of_each.sum::<Count>(), Count::Exact(30));
+}
+
 #[test]
 #[ignore = "needs a network namespace: cargo xtask test-netns"]
 fn an_interface_may_be_called_any() {
@@ -242,7 +271,7 @@ fn an_interface_may_be_called_any() {
 }
 
 /// The socket of the table takes about a thousand messages; more of them than it takes are lost,
-/// and the table is right nevertheless.
+/// and the table is right nevertheless, also if it is updated from another namespace.
 #[test]
 #[ignore = "needs a network namespace: cargo xtask test-netns"]
 fn the_table_of_interfaces_survives_lost_notifications() {
@@ -262,16 +291,19 @@ fn the_table_of_interfaces_survives_lost_notifications() {
     std::fs::write(&path, batch).unwrap();
     ip(&format!("-batch {}", path.display())).unwrap();
     std::fs::remove_file(&path).unwrap();
-    let mut changes = Vec::new();
-    table
-        .update(|change| {
+    let elsewhere = Netns::new().unwrap();
+    let updated = elsewhere.run(|| {
+        let mut changes = Vec::new();
+        let updated = table.update(|change| {
             changes.push(match change {
                 InterfaceChange::Appeared { name, .. } => format!("+{name}"),
                 InterfaceChange::Removed { name, .. } => format!("-{name}"),
                 InterfaceChange::Renamed { from, to, .. } => format!("{from} is {to}"),
             });
-        })
-        .unwrap();
+        });
+        updated.map(|()| changes).map_err(std::io::Error::from)
+    });
+    let changes = updated.unwrap();
     // The one that came and went meanwhile is in no list.
     assert_eq!(changes, ["b is renamed", "+y"]);
     assert_eq!(table.name(a.index), Some("a"));

@@ -6,7 +6,7 @@ use std::os::fd::AsFd;
 use std::time::Duration;
 
 use netring_afpacket::{Capture, CaptureBuilder, Profile, TimestampSource};
-use netring_sys::{Clock, Error, Interface, errno, syscall};
+use netring_sys::{Clock, Error, HardwareTimestamps, Interface, errno, syscall};
 use xtask::netns::{Netns, ip, veth};
 use xtask::wire::{Sender, collect, numbered};
 
@@ -102,6 +102,11 @@ fn an_interface_says_what_it_can_stamp() {
     assert!(interface.timestamping().is_ok());
     ip("link del dev c").unwrap();
     let gone = interface.timestamping().unwrap_err();
+    assert!(
+        matches!(&gone, Error::Syscall(error) if error.is_no_device()),
+        "{gone}"
+    );
+    let gone = HardwareTimestamps::enable(&interface, false).unwrap_err();
     assert!(
         matches!(&gone, Error::Syscall(error) if error.is_no_device()),
         "{gone}"

@@ -8,5 +8,6 @@ mod all;
 mod ebpf_filter;
 mod link_types;
 mod namespace;
+mod offloads;
 mod refused;
 mod tun;

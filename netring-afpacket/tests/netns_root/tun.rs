@@ -2,13 +2,13 @@
 #![allow(clippy::unwrap_used, reason = "a test says what it expects by failing")]
 
 use std::fs::File;
-use std::io::Write;
+use std::io::{Read, Write};
 use std::os::fd::AsRawFd;
 use std::time::Duration;
 
-use netring_afpacket::{Capture, Profile};
+use netring_afpacket::{Capture, CopyMode, Injector, Profile, TimestampSource};
 use netring_sys::kernel::packet::virtio_net_hdr;
-use netring_sys::{Count, Direction, LinkType, PacketSource};
+use netring_sys::{Count, Direction, Error, LinkType, PacketSink, PacketSlot, PacketSource};
 use xtask::netns::{Netns, ip};
 use xtask::wire::{collect, udp4};
 
@@ -30,14 +30,21 @@ nix::ioctl_write_int_bad!(
     tun_set_link_type, 0x4004_54cd
 );
 
+const IFF_TUN: u16 = 1;
+const IFF_TAP: u16 = 2;
+
 /// The other end of a TUN interface: the interface receives what is written to it.
 pub(crate) fn tun(name: &str) -> File {
-    tun_with(name, 0)
+    device(name, IFF_TUN)
 }
 
-/// The other end of a TUN interface with these flags.
-fn tun_with(name: &str, flags: u16) -> File {
-    const IFF_TUN: u16 = 1;
+/// The other end of a TAP interface, which is Ethernet: what it sends can be read.
+pub(crate) fn tap(name: &str) -> File {
+    device(name, IFF_TAP)
+}
+
+/// The other end of an interface with these flags.
+fn device(name: &str, flags: u16) -> File {
     const IFF_NO_PI: u16 = 0x1000;
     let device = File::options()
         .read(true)
@@ -46,14 +53,16 @@ fn tun_with(name: &str, flags: u16) -> File {
         .unwrap();
     let mut request = TunRequest {
         name: [0; 16],
-        flags: IFF_TUN | IFF_NO_PI | flags,
+        flags: flags | IFF_NO_PI,
         rest: [0; 22],
     };
     request.name[..name.len()].copy_from_slice(name.as_bytes());
     // SAFETY: the request is on this stack; nobody else uses it; it has the size and the fields
     // that the call reads.
     unsafe { tun_set_interface(device.as_raw_fd(), &raw const request) }.unwrap();
-    ip(&format!("link set dev {name} addrgenmode none up")).unwrap();
+    // First, so that it has no IPv6 address to announce.
+    ip(&format!("link set dev {name} addrgenmode none")).unwrap();
+    ip(&format!("link set dev {name} up")).unwrap();
     device
 }
 
@@ -127,7 +136,7 @@ fn p24_a_packet_that_the_kernel_dropped_in_its_place_is_counted_and_not_lent() {
     /// Fragments of UDP: capture sockets have no word for them.
     const GSO_UDP: u8 = 3;
     let _ns = Netns::enter().unwrap();
-    let mut wire = tun_with("tun", IFF_VNET_HDR);
+    let mut wire = device("tun", IFF_TUN | IFF_VNET_HDR);
     let mut write = |header: virtio_net_hdr, datagram: &[u8]| {
         let bytes = [&header.to_bytes()[..], datagram].concat();
         wire.write_all(&bytes).unwrap();
@@ -164,4 +173,71 @@ fn p24_a_packet_that_the_kernel_dropped_in_its_place_is_counted_and_not_lent() {
         assert_eq!(stats.offered, Count::Exact(lent + dropped));
         assert_eq!(stats.invalid, Count::Exact(0));
     }
+}
+
+/// Frames without a link layer, and frames of a kind whose rules only the kernel knows.
+#[test]
+#[ignore = "needs a network namespace: cargo xtask test-netns"]
+fn an_injector_sends_what_the_interface_has_for_frames() {
+    const ARPHRD_CAN: i32 = 280;
+    let _ns = Netns::enter().unwrap();
+    let mut wire = tun("tun");
+    let datagram = &udp4(1, 2, b"without a link layer")[14..];
+    let mut read = [0; 2048];
+    for mode in [CopyMode::Copy, CopyMode::ZeroCopy] {
+        let mut injector = Injector::builder("tun").copy_mode(mode).build().unwrap();
+        assert_eq!(injector.max_len(), 1500);
+        assert!(injector.send(datagram).unwrap());
+        assert!(injector.send(&[0; 1501]).is_err());
+        assert_eq!(injector.drain(Duration::from_secs(10)).unwrap(), 0);
+        let len = wire.read(&mut read).unwrap();
+        assert_eq!(read[..len], *datagram);
+    }
+    assert!(!Injector::open("tun").unwrap().is_zero_copy());
+
+    ip("link set dev tun down").unwrap();
+    // SAFETY: no memory is handed over: the call takes a number.
+    unsafe { tun_set_link_type(wire.as_raw_fd(), ARPHRD_CAN) }.unwrap();
+    ip("link set dev tun up").unwrap();
+    let refused = Injector::builder("tun").offloads(true).build().unwrap_err();
+    assert!(
+        refused.to_string().contains("hardware type 280"),
+        "{refused}"
+    );
+    let refused = Injector::builder("tun")
+        .copy_mode(CopyMode::Copy)
+        .build()
+        .unwrap_err();
+    assert!(matches!(
+        refused,
+        Error::Config {
+            setting: "copy_mode",
+            ..
+        }
+    ));
+    let builder = Injector::builder("tun").transmit_timestamps(TimestampSource::Software);
+    let mut injector = builder.build().unwrap();
+    assert!(injector.is_zero_copy());
+    // The kernel is the judge of what it is given, and the ring goes on.
+    let frames = [&[1; 1800][..], datagram, &[1; 1700], datagram];
+    for (frame, n) in frames.into_iter().zip(0..) {
+        let mut slot = injector.slot(frame.len()).unwrap().unwrap();
+        slot.copy_from_slice(frame);
+        slot.request_timestamp(n).unwrap();
+        slot.commit();
+    }
+    assert_eq!(injector.drain(Duration::from_secs(10)).unwrap(), 0);
+    for _ in 0..2 {
+        let len = wire.read(&mut read).unwrap();
+        assert_eq!(read[..len], *datagram);
+    }
+    let stats = injector.stats().unwrap();
+    assert_eq!(
+        (stats.sent, stats.rejected),
+        (Count::Exact(2), Count::Exact(2))
+    );
+    assert_eq!(injector.rejected().invalid, 2);
+    // The kernel did not number those that it refused, and each of the others has its own.
+    let ids: Vec<_> = injector.transmit_timestamps().map(|(id, _)| id).collect();
+    assert_eq!((ids, injector.timestamp_stats().absent), (vec![1, 3], 2));
 }

@@ -194,12 +194,20 @@ pub(crate) fn register(
     descriptor: BorrowedFd<'_>,
     setting: &'static str,
 ) -> Result<AsyncFd<OwnedFd>, Error> {
+    register_set(setting, |set| epoll_add(set, descriptor, 0))
+}
+
+/// Has the current runtime wait for the members that are added to a set.
+pub(crate) fn register_set(
+    setting: &'static str,
+    add: impl FnOnce(BorrowedFd<'_>) -> Result<(), SyscallError>,
+) -> Result<AsyncFd<OwnedFd>, Error> {
     in_a_runtime(setting)?;
-    // An epoll set of its own with one member. The runtime waits for edges, reports an error
-    // without data apart from readability, and keeps a hang-up forever; through the set each of the
-    // three is one edge of readability.
+    // An epoll set of its own. The runtime waits for edges, reports an error without data apart
+    // from readability, and keeps a hang-up forever; through the set each of the three is one edge
+    // of readability.
     let set = epoll()?;
-    epoll_add(set.as_fd(), descriptor, 0)?;
+    add(set.as_fd())?;
     #[allow(
         deprecated,
         reason = "tokio replaced it by an unsafe fn, for types whose descriptor may change or close; an OwnedFd's does not"
@@ -213,7 +221,7 @@ pub(crate) fn register(
     })
 }
 
-fn in_a_runtime(setting: &'static str) -> Result<(), Error> {
+pub(crate) fn in_a_runtime(setting: &'static str) -> Result<(), Error> {
     Handle::try_current()
         .map(drop)
         .map_err(|error| Error::Config {
@@ -224,7 +232,7 @@ fn in_a_runtime(setting: &'static str) -> Result<(), Error> {
         })
 }
 
-fn no_thread(source: io::Error) -> SyscallError {
+pub(crate) fn no_thread(source: io::Error) -> SyscallError {
     SyscallError {
         call: "clone",
         source,

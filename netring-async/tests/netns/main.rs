@@ -5,6 +5,7 @@ mod captures;
 mod fanout;
 mod link;
 mod namespaces;
+mod sink;
 mod stop;
 #[path = "../ticks/mod.rs"]
 mod ticks;

@@ -163,6 +163,15 @@ pub trait PacketSink {
     }
 }
 
+/// A sink that is opened by the name of its interface.
+pub trait OpenSink: PacketSink + Sized {
+    /// Opens the interface with this name, with the default settings.
+    ///
+    /// # Errors
+    /// There is no such interface, a capability is missing, or a call failed.
+    fn open(interface: &str) -> Result<Self, Error>;
+}
+
 /// Room for one frame of the requested length in a sink. Dropping it returns it unsent.
 #[must_use = "a slot that is not committed is not sent"]
 pub trait PacketSlot: DerefMut<Target = [u8]> {

@@ -36,7 +36,7 @@ pub(super) enum Absent {
 }
 
 /// The link types that expressions are compiled for. The first is the most frequent one.
-pub(super) const LINK_TYPES: [LinkType; 13] = [
+pub(super) const LINK_TYPES: [LinkType; 14] = [
     LinkType::ETHERNET,
     LinkType::RAW_IP,
     LinkType::DLT_RAW,
@@ -50,6 +50,7 @@ pub(super) const LINK_TYPES: [LinkType; 13] = [
     LinkType::PPP,
     LinkType::PPP_HDLC,
     LinkType::C_HDLC,
+    LinkType::PPP_ETHER,
 ];
 
 /// Compiles an expression, or says why that is impossible.
@@ -85,7 +86,7 @@ pub(super) fn program(
 pub(super) fn no_expressions(link: LinkType) -> String {
     format!(
         "filter expressions are not available for the link type {link:?}; they are for Ethernet, \
-         raw IP, NULL, LOOP, LINUX_SLL, LINUX_SLL2, PPP and C_HDLC"
+         raw IP, NULL, LOOP, LINUX_SLL, LINUX_SLL2, PPP, PPP_HDLC, PPP_ETHER and C_HDLC"
     )
 }
 
@@ -100,10 +101,11 @@ struct Compiler {
 impl Compiler {
     fn condition(&mut self, node: &Node) -> Result<Bool, String> {
         Ok(match node {
-            Node::And(all) => Bool::and(self.parts(all)?),
-            Node::Or(any) => Bool::or(self.parts(any)?),
-            Node::Not(inside) => self.condition(inside)?.not(),
+            Node::And(all, _) => Bool::and(self.parts(all)?),
+            Node::Or(any, _) => Bool::or(self.parts(any)?),
+            Node::Not(inside, _) => self.condition(inside)?.not(),
             Node::Is(_) | Node::Compare { .. } if self.is_lost => Bool::Is(false),
+            Node::TooDeep => return Err(load::too_deep()),
             Node::Is(primitive) => {
                 let term = self.terms.term(primitive);
                 self.is_lost = term.is_err() && primitive.moves_headers();

@@ -3,6 +3,7 @@
 mod arith;
 pub(super) mod build;
 mod cursor;
+pub(super) mod depth;
 mod id;
 mod lex;
 mod names;
@@ -54,16 +55,18 @@ use tree::Node;
 ///   before it;
 /// - protocols by their keywords: `ip`, `ip6`, `arp`, `rarp`, `tcp`, `udp`, `sctp`, `icmp`,
 ///   `icmp6`, `igmp`, `igrp`, `pim`, `vrrp`, `carp`, `ah`, `esp`, `stp`, `iso`, `isis`, …;
-/// - `ether host`, `ether proto`, `broadcast`, `multicast`, `llc`, `vlan`, `mpls`, `pppoed`,
-///   `pppoes`, `inbound`, `outbound`;
-/// - comparisons of numbers: `len`, `less`, `greater`, `proto[offset:width]`, `+ - * / % & | ^ <<
-///   >>`, and names such as `tcpflags` and `tcp-syn`;
+/// - `ether host`, `ether proto`, `broadcast`, `multicast`, `llc` and its kinds (`llc ui`), `vlan`,
+///   `mpls`, `pppoed`, `pppoes`, `inbound`, `outbound`, `ifindex`;
+/// - comparisons of numbers: `len`, `less`, `greater`, `byte`, `proto[offset:width]`, `+ - * / % &
+///   | ^ << >>`, and names such as `tcpflags`, `tcp-syn` and `icmp6-redirect`;
 /// - `and`, `or`, `not` (`&&`, `||`, `!`) and parentheses. `and` and `or` bind alike, from left to
 ///   right. After `and` and `or` an address, port or number inherits the keywords before it:
 ///   `tcp port 80 or 443`.
 ///
-/// Names of ports are those of a list in the library; names of hosts are not looked up. Text is at
-/// most 64 KiB long and 200 levels deep.
+/// Names of ports and protocols are those of a list in the library; names of hosts are not looked
+/// up. Text is at most 64 KiB long. Text and built expressions are at most 200 levels deep: a
+/// deeper one is refused when it is parsed or compiled. Chains of `and` or of `or` are flat, and
+/// may be of any length that compiles to 4096 instructions (some 1300 hosts).
 ///
 /// `vlan`, `mpls` and `pppoes` move the headers for everything that follows them in the text, also
 /// behind `or` and outside of their parentheses: put terms for untagged packets first.
@@ -84,15 +87,37 @@ use tree::Node;
 /// - The packets of all interfaces have their own link types
 ///   ([`for_all_interfaces`](Self::for_all_interfaces)), so `ether host` and `broadcast` are
 ///   possible there. In libpcap they are Linux cooked, without these terms.
-/// - `protochain` is refused, because its loop cannot run in the kernel; `gateway`, because it
-///   needs names; `byte`, for which `ether[…]` stands; `geneve`, `ifindex`, the types of `llc`
-///   frames, and the terms of 802.11, ATM, SS7 and PF. Addresses of DECnet are refused too.
+/// - Some keywords of pcap-filter(7) are refused, as the table below says.
+/// - `byte N & M` and `byte N | M` test the byte; libpcap forgets to load it, and tests 0.
 /// - `ip broadcast` means 255.255.255.255 and 0.0.0.0, as libpcap has it without a netmask.
 /// - A shift by a computed 32 or more uses the lower five bits of the number, as the kernel does;
 ///   libpcap's own interpreter gives 0.
 /// - A term that reads beyond the end of a packet rejects the packet, also behind `not`. Neither
 ///   compiler tests a term whose outcome is known or does not matter, and they differ in which they
 ///   find: a packet that was cut inside its headers may have another verdict.
+///
+/// # The keywords of pcap-filter(7)
+///
+/// | keywords | |
+/// |---|---|
+/// | `host`, `net`, `mask`, `port`, `portrange`, `proto`, `src`, `dst` | supported |
+/// | `ether`, `link`, and the same by `fddi`, `tr`, `wlan`, `ppp`, `slip` | supported |
+/// | `ip`, `ip6`, `arp`, `rarp`, `icmp`, `icmp6`, `igmp`, `igrp`, `pim`, `vrrp`, `carp`, `ah`, `esp`, `tcp`, `udp`, `sctp` | supported |
+/// | `iso`, `clnp`, `esis`, `isis`, `l1`, `l2`, `iih`, `lsp`, `snp`, `csnp`, `psnp` | supported |
+/// | `atalk`, `aarp`, `decnet`, `lat`, `sca`, `moprc`, `mopdl`, `stp`, `ipx`, `netbeui` | supported |
+/// | `broadcast`, `multicast`, `less`, `greater`, `len`, `length`, `byte` | supported |
+/// | `llc` with `i`, `s`, `u`, `rr`, `rnr`, `rej`, `ui`, `ua`, `disc`, `dm`, `sabme`, `test`, `xid`, `frmr` | supported on Ethernet |
+/// | `vlan`, `mpls`, `pppoed`, `pppoes` | supported |
+/// | `inbound`, `outbound` | on packet sockets, and in files of Linux cooked captures |
+/// | `ifindex` | on packet sockets, and in files of Linux cooked captures, version 2 |
+/// | `protochain` | refused: it is a loop, which the kernel does not allow |
+/// | `geneve` | refused: no header behind it has a fixed place |
+/// | `gateway` | refused: it needs names of hosts, as in libpcap without them |
+/// | names of hosts and networks, addresses of DECnet | refused: names are not looked up |
+/// | `type`, `subtype`, `dir`, `addr1` to `addr4`, `ra`, `ta`, `radio` | refused: expressions are not compiled for 802.11 |
+/// | `on`, `ifname`, `rnr`, `rulenum`, `reason`, `rset`, `ruleset`, `srnr`, `subrulenum`, `action` | refused: expressions are not compiled for logs of PF |
+/// | `lane`, `metac`, `bcc`, `sc`, `ilmic`, `oam`, `oamf4`, `vpi`, `vci`, … | refused: expressions are not compiled for ATM |
+/// | `fisu`, `lssu`, `lsu`, `msu`, `sio`, `opc`, `dpc`, `sls`, … | refused: expressions are not compiled for SS7 |
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Expr {
     pub(super) node: Node,

@@ -2,9 +2,9 @@
 
 mod expression;
 
-use super::op::{Ancillary, Argument, Arithmetic, Comparison, Op, Register, Width};
+use super::machine::Machine;
+use super::op::{Ancillary, Op};
 use super::{Filter, Kind, Program, expr, fact};
-use crate::kernel::filter::{BPF_MEMWORDS, SKF_LL_OFF, SKF_NET_OFF};
 use crate::{Error, Packet};
 use expression::Expression;
 
@@ -112,16 +112,21 @@ impl Matcher {
 /// A program that is ready to run.
 #[derive(Clone, Debug)]
 struct Code {
-    ops: Vec<Op>,
+    machine: Machine,
+    /// The metadata that it loads.
+    facts: Vec<Ancillary>,
 }
 
 impl Code {
     fn new(program: &Program) -> Result<Self, Error> {
         let ops = program.decode()?;
+        let mut facts = Vec::new();
         for (at, op) in ops.iter().enumerate() {
-            if let Op::LoadAncillary(fact) = *op
-                && !fact::is_carried(fact)
-            {
+            let Op::LoadAncillary(fact) = *op else {
+                continue;
+            };
+            facts.push(fact);
+            if !fact::is_carried(fact) {
                 let why = format!(
                     "it loads what only the kernel knows about a packet (SKF_AD_OFF + {}); a \
                      packet socket can",
@@ -130,145 +135,14 @@ impl Code {
                 return Err(program.refuse(at, &why));
             }
         }
-        Ok(Self { ops })
-    }
-
-    fn run(&self, packet: &Packet<'_>) -> u32 {
-        // Only a load beyond the packet and a division by 0 end a program early.
-        Machine::new(packet).run(&self.ops).unwrap_or(0)
-    }
-}
-
-struct Machine<'a> {
-    a: u32,
-    x: u32,
-    memory: [u32; BPF_MEMWORDS as usize],
-    packet: &'a Packet<'a>,
-}
-
-impl<'a> Machine<'a> {
-    const fn new(packet: &'a Packet<'a>) -> Self {
-        Self {
-            a: 0,
-            x: 0,
-            memory: [0; BPF_MEMWORDS as usize],
-            packet,
-        }
-    }
-
-    /// Jumps lead forward only, so the program ends.
-    fn run(mut self, ops: &[Op]) -> Option<u32> {
-        let mut at = 0;
-        loop {
-            let op = ops.get(at)?;
-            at += 1;
-            match *op {
-                Op::LoadAbsolute(width, k) => self.a = self.load(width, k)?,
-                Op::LoadIndirect(width, k) => self.a = self.load(width, self.x.wrapping_add(k))?,
-                Op::LoadHeaderLength(k) => self.x = 4 * (self.load(Width::Byte, k)? & 15),
-                Op::LoadAncillary(Ancillary::XorX) => self.a ^= self.x,
-                Op::LoadAncillary(fact) => self.a = fact::value(fact, self.packet)?,
-                Op::LoadLength(register) => self.set(register, self.packet.frame_len()),
-                Op::LoadConstant(register, k) => self.set(register, k),
-                Op::LoadMemory(register, word) => self.set(register, self.memory[place(word)]),
-                Op::StoreMemory(register, word) => self.memory[place(word)] = self.get(register),
-                Op::Compute(alu, with) => self.a = compute(alu, self.a, self.operand(with))?,
-                Op::Negate => self.a = self.a.wrapping_neg(),
-                Op::Jump(to) => at = to,
-                Op::Branch {
-                    cond,
-                    with,
-                    yes,
-                    no,
-                } => {
-                    at = if holds(cond, self.a, self.operand(with)) {
-                        yes
-                    } else {
-                        no
-                    }
-                }
-                Op::Return(k) => return Some(k),
-                Op::ReturnA => return Some(self.a),
-                Op::Tax => self.x = self.a,
-                Op::Txa => self.a = self.x,
-            }
-        }
-    }
-
-    /// Loads at an offset from the start of the packet or, if it is one of the kernel's negative
-    /// ones, from a header.
-    #[inline]
-    fn load(&self, width: Width, offset: u32) -> Option<u32> {
-        // No packet is long enough to contain a negative offset.
-        let bytes = match self.packet.data().get(offset as usize..) {
-            Some(bytes) => bytes,
-            None => self.behind_header(offset)?,
-        };
-        Some(match width {
-            Width::Byte => (*bytes.first()?).into(),
-            Width::Half => u16::from_be_bytes(*bytes.first_chunk()?).into(),
-            Width::Word => u32::from_be_bytes(*bytes.first_chunk()?),
+        Ok(Self {
+            machine: Machine::new(&ops),
+            facts,
         })
     }
 
-    #[cold]
-    fn behind_header(&self, offset: u32) -> Option<&[u8]> {
-        let begin = match offset {
-            // The link header is where the captured bytes begin.
-            SKF_LL_OFF..SKF_NET_OFF => offset - SKF_LL_OFF,
-            SKF_NET_OFF.. => fact::network_header(self.packet)? + (offset - SKF_NET_OFF),
-            _ => return None,
-        };
-        self.packet.data().get(begin as usize..)
-    }
-
-    const fn get(&self, register: Register) -> u32 {
-        match register {
-            Register::A => self.a,
-            Register::X => self.x,
-        }
-    }
-
-    const fn set(&mut self, register: Register, value: u32) {
-        match register {
-            Register::A => self.a = value,
-            Register::X => self.x = value,
-        }
-    }
-
-    const fn operand(&self, operand: Argument) -> u32 {
-        match operand {
-            Argument::K(k) => k,
-            Argument::X => self.x,
-        }
-    }
-}
-
-/// The checks guarantee that the word exists; the mask saves a bounds check.
-const fn place(word: u32) -> usize {
-    (word % BPF_MEMWORDS) as usize
-}
-
-const fn compute(alu: Arithmetic, a: u32, with: u32) -> Option<u32> {
-    Some(match alu {
-        Arithmetic::Add => a.wrapping_add(with),
-        Arithmetic::Sub => a.wrapping_sub(with),
-        Arithmetic::Mul => a.wrapping_mul(with),
-        Arithmetic::Div => return a.checked_div(with),
-        Arithmetic::Mod => return a.checked_rem(with),
-        Arithmetic::And => a & with,
-        Arithmetic::Or => a | with,
-        Arithmetic::Xor => a ^ with,
-        Arithmetic::Lsh => a.wrapping_shl(with),
-        Arithmetic::Rsh => a.wrapping_shr(with),
-    })
-}
-
-const fn holds(cond: Comparison, a: u32, with: u32) -> bool {
-    match cond {
-        Comparison::Eq => a == with,
-        Comparison::Gt => a > with,
-        Comparison::Ge => a >= with,
-        Comparison::Set => a & with != 0,
+    #[inline]
+    fn run(&self, packet: &Packet<'_>) -> u32 {
+        self.machine.run(packet)
     }
 }

@@ -12,13 +12,14 @@
 //! ```
 #![allow(non_camel_case_types, reason = "the names of the header")]
 
-mod membership;
-
-pub use membership::*;
 mod fanout;
+mod membership;
+mod transmit;
 mod vnet;
 
 pub use fanout::*;
+pub use membership::*;
+pub use transmit::*;
 pub use vnet::*;
 
 /// The request behind `PACKET_RX_RING` with `TPACKET_V3`.

@@ -5,7 +5,9 @@ use std::os::fd::{AsFd, OwnedFd};
 use super::interface::is_unsupported;
 use crate::errno::ERANGE;
 use crate::kernel::timestamping::{HWTSTAMP_FILTER_ALL, HWTSTAMP_FILTER_NONE, hwtstamp_config};
-use crate::syscall::{hardware_timestamping, interface_socket, set_hardware_timestamping};
+use crate::syscall::{
+    hardware_timestamping, interface_by_ioctl, interface_socket, set_hardware_timestamping,
+};
 use crate::{Error, Interface, SyscallError};
 
 /// The name of the setting in errors.
@@ -36,8 +38,8 @@ impl HardwareTimestamps {
     /// gone.
     pub fn enable(interface: &Interface, replace: bool) -> Result<Self, Error> {
         let card = Card {
-            socket: interface_socket()?,
-            interface: interface.clone(),
+            socket: interface.inside(interface_socket)??,
+            index: interface.index,
         };
         let undo = enable(card, &interface.name, replace)?;
         Ok(Self { undo })
@@ -57,18 +59,25 @@ trait Calls {
 
 #[derive(Debug)]
 struct Card {
+    /// Of the network namespace of the interface, wherever the thread is later.
     socket: OwnedFd,
-    interface: Interface,
+    index: u32,
+}
+
+impl Card {
+    /// Its current name, in case it was renamed.
+    fn name(&self) -> Result<String, SyscallError> {
+        Ok(interface_by_ioctl(self.socket.as_fd(), self.index, "")?.name)
+    }
 }
 
 impl Calls for Card {
     fn get(&self) -> Result<hwtstamp_config, SyscallError> {
-        hardware_timestamping(self.socket.as_fd(), &self.interface.current_name())
+        hardware_timestamping(self.socket.as_fd(), &self.name()?)
     }
 
     fn set(&self, config: hwtstamp_config) -> Result<hwtstamp_config, SyscallError> {
-        let name = self.interface.current_name();
-        set_hardware_timestamping(self.socket.as_fd(), &name, config)
+        set_hardware_timestamping(self.socket.as_fd(), &self.name()?, config)
     }
 }
 

@@ -13,7 +13,7 @@ pub(crate) use link::Link;
 pub use netdev::{XdpFeatures, XdpMetadata};
 pub(crate) use route::carries_default_route;
 
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd};
 
 use crate::SyscallError;
 use crate::syscall::netlink_socket;
@@ -100,13 +100,15 @@ pub(crate) fn set_xdp(index: u32, fd: i32, expected: Option<i32>, flags: u32) ->
     finished(message)
 }
 
-/// All interfaces, mapped by `each`, and the socket that was used.
+/// All interfaces of the namespace of a netlink socket, mapped by `each`. Nothing else may be
+/// expected on the socket.
 ///
 /// # Errors
 /// The errors of [`dump`].
 pub(crate) fn ask_all<T>(
+    socket: BorrowedFd<'_>,
     mut each: impl FnMut(Link<'_>) -> T,
-) -> Result<(Vec<T>, OwnedFd), SyscallError> {
+) -> Result<Vec<T>, SyscallError> {
     let mut request = request(RTM_GETLINK, NLM_F_REQUEST | NLM_F_DUMP, 0);
     // The bit itself adds nothing. But without any bit, the kernel reserves no room for an
     // interface with hundreds of names, and leaves it out without an error.
@@ -115,7 +117,7 @@ pub(crate) fn ask_all<T>(
         IFLA_EXT_MASK,
         &RTEXT_FILTER_BRVLAN_COMPRESSED.to_ne_bytes(),
     );
-    dump(&finished(request), |kind, message| {
+    dump(socket, &finished(request), |kind, message| {
         (kind == RTM_NEWLINK).then(|| Link::read(message).map(&mut each))?
     })
 }

@@ -6,7 +6,9 @@
 //! everything: if the interface was already down, the kernel removes it without another
 //! notification.
 //!
-//! A [`LinkMonitor`] reports the changes of an interface to another thread or task.
+//! A [`LinkMonitor`] reports the changes of an interface to another thread or task, and an
+//! [`InterfaceTable`] those of all interfaces: which there are, and their names. A [`Merge`] waits
+//! for several sources at once, as one source.
 //!
 //! ```no_run
 //! use std::os::fd::AsFd;
@@ -27,6 +29,7 @@ mod link_state;
 mod merge;
 mod monitor;
 mod pace;
+mod pacer;
 mod stop;
 mod table;
 mod waiter;
@@ -35,6 +38,7 @@ pub use blocking::{drain, ready, send};
 pub use link_state::LinkState;
 pub use merge::{Ended, Joiner, Merge, MergedBatch};
 pub use monitor::LinkMonitor;
+pub use pacer::Pacer;
 pub use stop::{Stop, StopHandle};
 pub use table::{InterfaceChange, InterfaceTable};
 pub use waiter::Waiter;

@@ -7,6 +7,7 @@
 //! [`Mmap`](crate::Mmap) or says so. Descriptors are borrowed, so they are open during the call.
 #![expect(unsafe_code, reason = "system calls; the invariant stands above")]
 
+mod facts;
 mod timestamping;
 
 use std::ffi::CStr;
@@ -15,6 +16,7 @@ use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use super::check;
 use crate::SyscallError;
 
+pub use facts::{LinkFacts, link_facts};
 pub use timestamping::{ethtool_timestamping, hardware_timestamping, set_hardware_timestamping};
 
 // [`SIOCETHTOOL`]: https://elixir.bootlin.com/linux/v6.12.117/source/include/uapi/linux/sockios.h#L102

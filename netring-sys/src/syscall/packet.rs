@@ -9,6 +9,8 @@
 
 mod fanout;
 mod filter;
+mod timestamps;
+mod transmit;
 mod vnet;
 
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
@@ -25,6 +27,8 @@ pub use fanout::{
     set_packet_fanout_program,
 };
 pub use filter::{attach_bpf, detach_filter, lock_filter};
+pub use timestamps::{SentTimestamp, receive_sent_timestamp, set_sent_timestamps};
+pub use transmit::{kick_packet_ring, set_packet_qdisc_bypass, set_packet_tx_ring};
 pub use vnet::set_packet_vnet_header;
 
 /// Opens a raw packet socket, which receives nothing until it is bound with a protocol.

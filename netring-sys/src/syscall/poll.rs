@@ -42,6 +42,22 @@ pub fn epoll_add(set: BorrowedFd<'_>, fd: BorrowedFd<'_>, token: u64) -> Result<
     epoll_control(libc::EPOLL_CTL_ADD, set, fd, libc::EPOLLIN, token)
 }
 
+/// Adds a descriptor to a set, which becomes readable each time that the descriptor announces that
+/// it is writable or has an error, and stays so until [`epoll_ready`] has returned its token
+/// (`EPOLLET`).
+///
+/// # Errors
+/// The errors of [`epoll_add`].
+#[doc(alias = "EPOLLET")]
+pub fn epoll_add_writable(
+    set: BorrowedFd<'_>,
+    fd: BorrowedFd<'_>,
+    token: u64,
+) -> Result<(), SyscallError> {
+    let events = libc::EPOLLOUT | libc::EPOLLET;
+    epoll_control(libc::EPOLL_CTL_ADD, set, fd, events, token)
+}
+
 /// Mutes a member, so that only its errors make the set readable, or unmutes it. `token` is the one
 /// it was added with.
 ///

@@ -2,8 +2,11 @@
 //! the kernel's.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on ends there")]
 
+mod bounds;
+mod corpora;
 mod expressions;
 mod facts;
+mod fuzzed;
 mod machine;
 mod places;
 mod printed;

@@ -34,6 +34,10 @@ pub struct AutoCapture {
 }
 
 #[derive(Debug)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "a program has one, which lives as long as its capture"
+)]
 pub(super) enum Source {
     Xdp(XdpCapture),
     AfPacket(Capture),

@@ -12,6 +12,7 @@
 
 pub(crate) mod adapted;
 pub(crate) mod files;
+pub(crate) mod injector;
 pub(crate) mod live;
 pub(crate) mod played;
 pub(crate) mod sink;

@@ -25,3 +25,11 @@ mod merged {
 mod all_interfaces {
     crate::contract::source_rows!(netns: crate::contract::live::AllInterfaces);
 }
+
+mod injector {
+    crate::contract::sink_rows!(netns: crate::contract::injector::Injects<false>);
+}
+
+mod injector_without_a_copy {
+    crate::contract::sink_rows!(netns: crate::contract::injector::Injects<true>);
+}

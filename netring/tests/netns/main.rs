@@ -9,6 +9,7 @@ mod contract;
 mod examples;
 mod files;
 mod filter;
+mod inject;
 mod looping;
 #[path = "../loops/mod.rs"]
 #[allow(

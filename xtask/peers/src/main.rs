@@ -6,6 +6,9 @@
 //! `dropped` (packets), `awake` (nanoseconds of CPU between two waits), `user`, `system`
 //! (nanoseconds of CPU), `waits`.
 //!
+//! `filter-pcap CAPTURE EXPRESSION MILLISECONDS` and `compile-pcap FILE` need no interface: they
+//! measure libpcap's filters.
+//!
 //! `read-pcap FILE` reads a capture file, and `write-pcap FILE BYTES PACKETS` writes one of packets
 //! with so many bytes; both print `delivered` and `awake`.
 //!
@@ -16,6 +19,7 @@
 #![forbid(unsafe_code)]
 
 mod file_pcap;
+mod filter_pcap;
 mod paused_pcap;
 mod receive_pcap;
 
@@ -45,15 +49,13 @@ fn main() -> ExitCode {
         ["paused-pcap", interface] => paused_pcap::run(interface),
         ["read-pcap", path] => file_pcap::read(path),
         ["write-pcap", path, len, packets] => file_pcap::write(path, len, packets),
+        ["filter-pcap", file, expression, time] => filter_pcap::run(file, expression, time),
+        ["compile-pcap", file] => filter_pcap::compile(file),
         ["where-xsk"] => {
             println!("{}", env!("XSK"));
             Ok(())
         }
-        _ => Err(
-            "netring-peers receive-pcap INTERFACE | paused-pcap INTERFACE | read-pcap FILE | \
-             write-pcap FILE BYTES PACKETS | where-xsk"
-                .into(),
-        ),
+        _ => Err("expected a peer, and an interface or what else it takes".into()),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

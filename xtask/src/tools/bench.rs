@@ -18,20 +18,26 @@ mod broadcast;
 mod ends;
 mod fanout;
 mod files;
+mod filter;
+mod filter_programs;
 mod flow;
 mod generator;
 mod latency;
 mod live;
 mod measure;
+mod merged;
 mod minimal;
 mod opening;
 mod options;
+mod pacing;
 mod pause;
 mod peers;
 mod receive;
+mod sendmmsg;
 mod share;
 mod soak;
 mod table;
+mod transmit;
 mod walk;
 mod xdp;
 mod xdp_child;
@@ -46,14 +52,18 @@ use crate::Result;
 /// All benches, by the name that `cargo xtask bench NAME` takes.
 const BENCHES: &[(&str, Bench)] = &[
     ("walk", walk::run),
+    ("filter", filter::run),
     ("flow", flow::run),
     ("broadcast", broadcast::run),
     ("receive", receive::run),
     ("pause", pause::run),
     ("opening", opening::run),
+    ("merged", merged::run),
     ("latency", latency::run),
     ("share", share::run),
     ("fanout", fanout::run),
+    ("transmit", transmit::run),
+    ("pacing", pacing::run),
     ("xdp", xdp::run),
     ("xdp-instructions", xdp_instructions::run),
     ("files", files::run),

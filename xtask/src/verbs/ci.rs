@@ -186,7 +186,12 @@ fn targets() -> Result<()> {
 
 fn dependencies() -> Result<()> {
     // Workspaces of their own, which no other step builds.
-    for apart in ["xtask/peers", "netring-afpacket/fuzz", "netring-flow/fuzz"] {
+    for apart in [
+        "xtask/peers",
+        "netring-afpacket/fuzz",
+        "netring-flow/fuzz",
+        "netring-sys/fuzz",
+    ] {
         let manifest = root().join(apart).join("Cargo.toml");
         output(
             cargo()

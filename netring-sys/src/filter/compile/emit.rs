@@ -229,7 +229,7 @@ impl Code<'_> {
 
     /// Loads one number into A and another one into X.
     fn load_both(&mut self, a: Val, x: Val, free: u32) -> Result<(), String> {
-        if self.keeps_x(a) {
+        if self.keeps_x(a, x) {
             self.load_x(x, free)?;
             return self.load(a, free);
         }
@@ -246,14 +246,15 @@ impl Code<'_> {
         Ok(())
     }
 
-    /// Whether a number can be loaded into A without another use of X.
-    fn keeps_x(&self, val: Val) -> bool {
+    /// Whether a number can be loaded into A while X holds another one, or by means of that one.
+    fn keeps_x(&self, val: Val, x: Val) -> bool {
         match self.values.get(val) {
             Value::Const(_) | Value::Length | Value::Ancillary(_) | Value::Abs(..) => true,
-            Value::Ind(..) | Value::HeaderLength(_) => false,
-            Value::Negate(inside) => self.keeps_x(inside),
+            Value::Ind(_, index, _) => index == x,
+            Value::HeaderLength(_) => val == x,
+            Value::Negate(inside) => self.keeps_x(inside, x),
             Value::Binary(_, left, right) => {
-                self.values.constant(right).is_some() && self.keeps_x(left)
+                self.values.constant(right).is_some() && self.keeps_x(left, x)
             }
         }
     }

@@ -4,14 +4,21 @@ use std::collections::HashMap;
 
 use super::values::{Bool, Test, Val, Value, Values, With, compute, holds};
 use crate::filter::op::Comparison;
+use crate::kernel::filter::BPF_MAXINSNS;
 
 /// A node, by its place; the first two are the verdicts. A node leads to lower places only.
 pub(super) type Node = usize;
 pub(super) const REJECT: Node = 0;
 pub(super) const ACCEPT: Node = 1;
 
+/// More tests than this are never reduced to as many instructions as a program may have.
+const MAX_TESTS: usize = 4 * BPF_MAXINSNS;
+
 /// How many earlier outcomes are remembered on the way to a test.
 const MAX_FACTS: usize = 64;
+
+/// How many decided tests are passed at once: any number would make a long list slow.
+const MAX_PASSED: usize = 128;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Step {
@@ -32,6 +39,12 @@ impl Graph {
     pub(super) fn of(condition: &Bool, values: &Values) -> Result<(Self, Node), String> {
         let mut graph = Self::default();
         let mut root = graph.build(condition, ACCEPT, REJECT)?;
+        if graph.steps.len() > MAX_TESTS {
+            let tests = graph.steps.len();
+            return Err(format!(
+                "it takes {tests} tests; a program has up to {BPF_MAXINSNS} instructions"
+            ));
+        }
         // Each round can decide tests that the round before made decidable.
         for _ in 0..8 {
             let (next, next_root) = graph.threaded(root, values);
@@ -114,16 +127,16 @@ impl Graph {
             let mut lead = |outcome: bool, to: Node| {
                 let mut known = known.clone();
                 if known.len() == MAX_FACTS {
-                    known.remove(0);
+                    // That something is not one of many numbers says least.
+                    let least =
+                        |(test, outcome): &(Test, bool)| !outcome && test.cond == Comparison::Eq;
+                    known.remove(known.iter().position(least).unwrap_or(0));
                 }
                 known.push((step.test, outcome));
-                let mut to = to;
-                while let Some(next) = self.step(to)
-                    && let Some(outcome) = decide(next.test, &known, values)
-                {
-                    to = if outcome { next.yes } else { next.no };
-                }
+                let to = self.past_decided(to, &known, values);
                 match &mut facts[to] {
+                    // Behind a verdict nothing is decided.
+                    _ if to <= ACCEPT => {}
                     Some(common) => common.retain(|fact| known.contains(fact)),
                     none => *none = Some(known),
                 }
@@ -134,6 +147,22 @@ impl Graph {
             facts[node] = Some(known);
         }
         self.kept(&steps, &facts, root)
+    }
+
+    /// The first test from here that the known outcomes do not decide, or one on the way to it.
+    fn past_decided(&self, from: Node, known: &[(Test, bool)], values: &Values) -> Node {
+        let mut to = from;
+        for _ in 0..MAX_PASSED {
+            let Some(next) = self.step(to) else {
+                break;
+            };
+            match decide(next.test, known, values) {
+                Some(true) => to = next.yes,
+                Some(false) => to = next.no,
+                None => break,
+            }
+        }
+        to
     }
 
     /// The nodes that something leads to, equal ones once.

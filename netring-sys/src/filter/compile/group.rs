@@ -1,5 +1,7 @@
 //! Brings together alternatives that begin with the same test, or read the same bytes.
 
+use std::collections::HashMap;
+
 use super::values::{Bool, Test, Val, With};
 use crate::filter::op::Comparison;
 
@@ -45,12 +47,16 @@ fn negated(all: Vec<Bool>) -> Bool {
     }
 }
 
+/// How far back a condition is looked for that is repeated: any distance would make a long list
+/// slow.
+const NEAR: usize = 64;
+
 /// `(a and x or b and y) and (a and v or b and w)` is `a and x and v or b and y and w`, if `a` and
 /// `b` exclude each other; and what holds already is not tested again.
 fn side_by_side(all: Vec<Bool>) -> Vec<Bool> {
     let mut parts: Vec<Bool> = Vec::new();
     for part in all {
-        if parts.contains(&part) {
+        if parts.iter().rev().take(NEAR).any(|other| *other == part) {
             continue;
         }
         match (parts.last_mut(), part) {
@@ -87,13 +93,27 @@ fn has_heads(one: &[Bool], other: &[Bool]) -> bool {
 /// excludes it: the order of the tests on each way stays the same.
 fn by_head(any: Vec<Bool>) -> Vec<Bool> {
     let mut joined: Vec<(Bool, Vec<Bool>)> = Vec::new();
+    // The last ones, if their heads exclude each other: the bytes that they compare, and the place
+    // of each number.
+    let mut exclusive: Option<(Val, HashMap<u32, usize>)> = None;
     for part in any {
-        let place = joined
-            .iter()
-            .rposition(|(other, _)| !excludes(other, head(&part)));
-        match place {
-            Some(place) if joined[place].0 == *head(&part) => joined[place].1.push(part),
-            _ => joined.push((head(&part).clone(), vec![part])),
+        let place = match (equality(head(&part)), &mut exclusive) {
+            (Some((val, k)), Some((same, places))) if val == *same => {
+                *places.entry(k).or_insert(joined.len())
+            }
+            (Some((val, k)), last) => {
+                *last = Some((val, HashMap::from([(k, joined.len())])));
+                joined.len()
+            }
+            (None, last) => {
+                *last = None;
+                let is_same = joined.last().is_some_and(|(other, _)| other == head(&part));
+                joined.len() - usize::from(is_same)
+            }
+        };
+        match joined.get_mut(place) {
+            Some((_, parts)) => parts.push(part),
+            None => joined.push((head(&part).clone(), vec![part])),
         }
     }
     let join = |(head, mut parts): (Bool, Vec<Bool>)| match parts.len() {
@@ -153,8 +173,12 @@ fn by_value(any: Vec<Bool>) -> Vec<Bool> {
     let Some(vals) = vals else {
         return any;
     };
-    let first = |val: &Val| vals.iter().position(|other| other == val);
-    let mut places: Vec<_> = vals.iter().map(first).zip(any).collect();
+    let mut first: HashMap<Val, usize> = HashMap::new();
+    let first = vals
+        .iter()
+        .enumerate()
+        .map(|(n, val)| *first.entry(*val).or_insert(n));
+    let mut places: Vec<_> = first.zip(any).collect();
     places.sort_by_key(|(first, _)| *first);
     places.into_iter().map(|(_, part)| part).collect()
 }

@@ -42,6 +42,7 @@ impl Layers {
             LinkType::LINUX_SLL => (14, 16),
             LinkType::LINUX_SLL2 => (0, 20),
             LinkType::PPP | LinkType::PPP_HDLC | LinkType::C_HDLC => (2, 4),
+            LinkType::PPP_ETHER => (6, 8),
             _ => return None,
         };
         Some(Self {
@@ -74,7 +75,7 @@ impl Layers {
             LinkType::IPV6 => Bool::Is(number == IP6),
             LinkType::NULL | LinkType::LOOP => self.loopback(values, number),
             LinkType::LINUX_SLL => self.cooked(values, number),
-            LinkType::PPP | LinkType::PPP_HDLC => {
+            LinkType::PPP | LinkType::PPP_HDLC | LinkType::PPP_ETHER => {
                 values.equal(Width::Half, self.link_type, ppp(number))
             }
             LinkType::C_HDLC if number == ISO => values.equal(Width::Half, self.link_type, 0xfefe),

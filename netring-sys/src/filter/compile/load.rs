@@ -3,6 +3,7 @@
 use super::layers::{IP, IP6};
 use super::terms::Terms;
 use super::values::{Bool, Test, Val, Value, With};
+use crate::filter::expr::depth;
 use crate::filter::expr::tree::{Arith, Binary, Protocol, Relation};
 use crate::filter::op::{Comparison, Width};
 
@@ -40,7 +41,7 @@ fn number(terms: &mut Terms, arith: &Arith) -> Result<(Bool, Val), String> {
     Ok(match arith {
         Arith::Number(k) => (Bool::Is(true), terms.values.number(*k)),
         Arith::Length => (Bool::Is(true), terms.values.add(Value::Length)),
-        Arith::Binary(operator, left, right) => {
+        Arith::Binary(operator, left, right, _) => {
             let (checks, left) = number(terms, left)?;
             // As in libpcap, only the left operand implies its protocol.
             let (_, right) = number(terms, right)?;
@@ -56,7 +57,8 @@ fn number(terms: &mut Terms, arith: &Arith) -> Result<(Bool, Val), String> {
                 terms.values.add(Value::Binary(*operator, left, right)),
             )
         }
-        Arith::Negate(inside) => {
+        Arith::TooDeep => return Err(too_deep()),
+        Arith::Negate(inside, _) => {
             let (checks, inside) = number(terms, inside)?;
             (checks, terms.values.add(Value::Negate(inside)))
         }
@@ -64,6 +66,7 @@ fn number(terms: &mut Terms, arith: &Arith) -> Result<(Bool, Val), String> {
             proto,
             offset,
             width,
+            ..
         } => {
             let (checks, offset) = number(terms, offset)?;
             let width = match width {
@@ -74,6 +77,10 @@ fn number(terms: &mut Terms, arith: &Arith) -> Result<(Bool, Val), String> {
             load(terms, *proto, width, checks, offset)?
         }
     })
+}
+
+pub(super) fn too_deep() -> String {
+    format!("nested more than {} levels deep", depth::MOST)
 }
 
 fn load(
@@ -127,6 +134,13 @@ fn load(
         | Protocol::Esis
         | Protocol::Isis
         | Protocol::Clnp
+        | Protocol::L1
+        | Protocol::L2
+        | Protocol::Iih
+        | Protocol::Lsp
+        | Protocol::Snp
+        | Protocol::Csnp
+        | Protocol::Psnp
         | Protocol::Stp
         | Protocol::Ipx
         | Protocol::Netbeui => {

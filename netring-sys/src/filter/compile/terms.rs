@@ -4,7 +4,7 @@ use super::Dialect;
 use super::layers::{IP, IP6, Layers, ppp};
 use super::values::{Bool, Value, Values};
 use crate::LinkType;
-use crate::filter::expr::tree::{Inside, Layer, Primitive, Protocol, Side, Transport};
+use crate::filter::expr::tree::{Inside, Layer, LlcFrame, Primitive, Protocol, Side, Transport};
 use crate::filter::op::{Comparison, Width};
 use crate::kernel::filter::SKF_AD_OFF;
 
@@ -48,7 +48,8 @@ impl Terms {
             Primitive::Mpls(label) => self.mpls(label),
             Primitive::PppoeSession(session) => self.pppoes(session),
             Primitive::PppoeDiscovery => self.carries(0x8863),
-            Primitive::Llc => self.llc(),
+            Primitive::Llc(frame) => self.llc(frame),
+            Primitive::Interface(index) => self.interface(index),
             Primitive::Outbound(is_outbound) => self.outbound(is_outbound),
         }
     }
@@ -79,6 +80,13 @@ impl Terms {
             Protocol::Clnp => return self.number(Inside::Iso, 0x81),
             Protocol::Esis => return self.number(Inside::Iso, 0x82),
             Protocol::Isis => return self.number(Inside::Iso, 0x83),
+            Protocol::L1 => return self.isis(&[0x1a, 0x18, 0x12, 0x0f, 0x11]),
+            Protocol::L2 => return self.isis(&[0x1b, 0x19, 0x14, 0x10, 0x11]),
+            Protocol::Iih => return self.isis(&[0x11, 0x0f, 0x10]),
+            Protocol::Lsp => return self.isis(&[0x12, 0x14]),
+            Protocol::Snp => return self.isis(&[0x1b, 0x1a, 0x18, 0x19]),
+            Protocol::Csnp => return self.isis(&[0x18, 0x19]),
+            Protocol::Psnp => return self.isis(&[0x1a, 0x1b]),
             Protocol::Atalk => 0x809b,
             Protocol::Aarp => 0x80f3,
             Protocol::Decnet => 0x6003,
@@ -123,6 +131,16 @@ impl Terms {
                 Ok(Bool::and([self.carries(0xfe)?, self.byte(at, number)]))
             }
         }
+    }
+
+    /// IS-IS, of one of these types.
+    fn isis(&mut self, types: &[u32]) -> Result<Bool, String> {
+        let at = match self.layers.link {
+            LinkType::ETHERNET => 7,
+            _ => 4,
+        };
+        let any: Vec<_> = types.iter().map(|kind| self.byte(at, *kind)).collect();
+        Ok(Bool::and([self.proto(Protocol::Isis)?, Bool::or(any)]))
     }
 
     fn net4(
@@ -336,16 +354,49 @@ impl Terms {
         Ok(Bool::and(all))
     }
 
-    fn llc(&mut self) -> Result<Bool, String> {
-        match self.layers.link {
-            LinkType::ETHERNET => {
-                let is_ipx = self.values.equal(Width::Half, self.layers.payload, 0xffff);
-                Ok(Bool::and([
-                    self.layers.is_length(&mut self.values),
-                    is_ipx.not(),
-                ]))
+    fn llc(&mut self, frame: Option<LlcFrame>) -> Result<Bool, String> {
+        if self.layers.link != LinkType::ETHERNET {
+            return Err(self.not_here("LLC headers"));
+        }
+        let is_ipx = self.values.equal(Width::Half, self.layers.payload, 0xffff);
+        let mut all = vec![self.layers.is_length(&mut self.values), is_ipx.not()];
+        let control = self.layers.payload + 2;
+        // The bits of the control field that tell the kinds apart; of unnumbered frames all but
+        // the poll bit.
+        let bits = match frame {
+            None => None,
+            Some(LlcFrame::Information) => Some((0x01, 0x00)),
+            Some(LlcFrame::Supervisory) => Some((0x03, 0x01)),
+            Some(LlcFrame::Unnumbered) => Some((0x03, 0x03)),
+            Some(LlcFrame::ReceiveReady) => Some((0x0f, 0x01)),
+            Some(LlcFrame::ReceiveNotReady) => Some((0x0f, 0x05)),
+            Some(LlcFrame::Reject) => Some((0x0f, 0x09)),
+            Some(LlcFrame::UnnumberedInformation) => Some((0xef, 0x03)),
+            Some(LlcFrame::UnnumberedAcknowledgement) => Some((0xef, 0x63)),
+            Some(LlcFrame::Disconnect) => Some((0xef, 0x43)),
+            Some(LlcFrame::DisconnectedMode) => Some((0xef, 0x0f)),
+            Some(LlcFrame::SetBalancedMode) => Some((0xef, 0x6f)),
+            Some(LlcFrame::Test) => Some((0xef, 0xe3)),
+            Some(LlcFrame::ExchangeIdentification) => Some((0xef, 0xaf)),
+            Some(LlcFrame::FrameReject) => Some((0xef, 0x87)),
+        };
+        if let Some((mask, kind)) = bits {
+            all.push(self.values.masked(Width::Byte, control, mask, kind));
+        }
+        Ok(Bool::and(all))
+    }
+
+    fn interface(&mut self, index: u32) -> Result<Bool, String> {
+        match (self.dialect, self.layers.link) {
+            (_, LinkType::LINUX_SLL2) => Ok(self.values.equal(Width::Word, 4, index)),
+            (Dialect::Bytes, _) => Err("the index of the interface is not in the bytes of a \
+                                        packet: a packet socket knows it, and so do files of \
+                                        the link type LINUX_SLL2"
+                .into()),
+            (Dialect::Live, _) => {
+                let known = self.values.add(Value::Ancillary(SKF_AD_OFF + 8));
+                Ok(self.values.test(known, Comparison::Eq, index))
             }
-            _ => Err(self.not_here("LLC headers")),
         }
     }
 

@@ -67,7 +67,15 @@ impl Values {
             Value::Abs(width, BEYOND..) => Value::Abs(width, BEYOND),
             Value::Ind(width, index, k) => match self.constant(index) {
                 Some(index) => self.folded(Value::Abs(width, index.wrapping_add(k))),
-                None => value,
+                None => match self.all[index] {
+                    // One offset holds all that is constant.
+                    Value::Binary(Add, a, b) => match (self.constant(a), self.constant(b)) {
+                        (Some(more), _) => self.folded(Value::Ind(width, b, k.wrapping_add(more))),
+                        (_, Some(more)) => self.folded(Value::Ind(width, a, k.wrapping_add(more))),
+                        _ => value,
+                    },
+                    _ => value,
+                },
             },
             Value::Binary(operator, a, b) => match (self.constant(a), self.constant(b)) {
                 (Some(a), Some(b)) => compute(operator, a, b).map_or(value, Value::Const),

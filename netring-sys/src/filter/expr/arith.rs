@@ -53,7 +53,7 @@ fn binary(cursor: &mut Cursor<'_>, least: usize) -> Result<Arith, Mistake> {
             }
             _ => {}
         }
-        left = Arith::Binary(operator, Box::new(left), Box::new(right));
+        left = Arith::binary(operator, left, right);
     }
     cursor.shallower(depth);
     Ok(left)
@@ -62,7 +62,7 @@ fn binary(cursor: &mut Cursor<'_>, least: usize) -> Result<Arith, Mistake> {
 fn single(cursor: &mut Cursor<'_>) -> Result<Arith, Mistake> {
     if cursor.take("-") {
         let operand = binary(cursor, AT_ONCE)?;
-        return Ok(Arith::Negate(Box::new(operand)));
+        return Ok(operand.negated());
     }
     if cursor.take("(") {
         let inside = sum(cursor)?;
@@ -87,7 +87,7 @@ fn single(cursor: &mut Cursor<'_>) -> Result<Arith, Mistake> {
     };
     cursor.next();
     cursor.expect("[")?;
-    let offset = Box::new(sum(cursor)?);
+    let offset = sum(cursor)?;
     let mut width = 1;
     if cursor.take(":") {
         let at = cursor.at();
@@ -102,9 +102,5 @@ fn single(cursor: &mut Cursor<'_>) -> Result<Arith, Mistake> {
         };
     }
     cursor.expect("]")?;
-    Ok(Arith::Load {
-        proto,
-        offset,
-        width,
-    })
+    Ok(Arith::load(proto, offset, width))
 }

@@ -7,7 +7,7 @@ use std::ops::{
 
 use super::Expr;
 use super::tree::{
-    Arith, Binary, Inside, Layer, Node, Primitive, Protocol, Relation, Side, Transport,
+    Arith, Binary, Inside, Layer, LlcFrame, Node, Primitive, Protocol, Relation, Side, Transport,
 };
 use crate::Error;
 use crate::filter::Width;
@@ -146,7 +146,18 @@ impl Expr {
 
     /// `llc`: a frame with an LLC header instead of an EtherType.
     pub const fn llc() -> Self {
-        Self::is(Primitive::Llc)
+        Self::is(Primitive::Llc(None))
+    }
+
+    /// `llc`: a frame with an LLC header, of this kind.
+    pub const fn llc_frame(frame: LlcFrame) -> Self {
+        Self::is(Primitive::Llc(Some(frame)))
+    }
+
+    /// `ifindex`: the index of the interface, which packet sockets and files of the link type
+    /// LINUX_SLL2 know.
+    pub const fn interface(index: u32) -> Self {
+        Self::is(Primitive::Interface(index))
     }
 
     /// `outbound`: sent by this host.
@@ -192,7 +203,7 @@ impl Not for Expr {
 
     fn not(self) -> Self {
         Self {
-            node: Node::Not(Box::new(self.node)),
+            node: self.node.negated(),
         }
     }
 }
@@ -209,11 +220,7 @@ impl Number {
 
     /// `protocol[offset:width]`: bytes of a header. The packet has to have that header.
     pub fn load(protocol: Protocol, offset: impl Into<Self>, width: Width) -> Self {
-        Self(Arith::Load {
-            proto: protocol,
-            offset: Box::new(offset.into().0),
-            width: width.bytes() as u8,
-        })
+        Self(Arith::load(protocol, offset.into().0, width.bytes() as u8))
     }
 }
 
@@ -227,7 +234,7 @@ impl Neg for Number {
     type Output = Self;
 
     fn neg(self) -> Self {
-        Self(Arith::Negate(Box::new(self.0)))
+        Self(self.0.negated())
     }
 }
 
@@ -237,8 +244,7 @@ macro_rules! operators {
             type Output = Self;
 
             fn $name(self, other: N) -> Self {
-                let operands = (Box::new(self.0), Box::new(other.into().0));
-                Self(Arith::Binary(Binary::$binary, operands.0, operands.1))
+                Self(Arith::binary(Binary::$binary, self.0, other.into().0))
             }
         }
     )*};

@@ -1,17 +1,15 @@
 //! A place in the words of an expression.
 
+use super::depth;
 use super::lex::{Kind, Mistake, Token};
 use super::names;
-
-/// How deep parentheses, `not` and changes between `and` and `or` may nest.
-const MAX_DEPTH: usize = 200;
 
 pub(super) struct Cursor<'a> {
     tokens: Vec<Token<'a>>,
     /// For each `(`, whether only a number is between it and its `)`.
     is_sum: Vec<bool>,
     place: usize,
-    depth: usize,
+    depth: u16,
 }
 
 impl<'a> Cursor<'a> {
@@ -164,17 +162,18 @@ impl<'a> Cursor<'a> {
     /// Counts a level of nesting.
     pub(super) fn deeper(&mut self) -> Result<(), Mistake> {
         self.depth += 1;
-        if self.depth > MAX_DEPTH {
+        if self.depth > depth::MOST {
             let why = format!(
-                "nested more than {MAX_DEPTH} levels deep (parentheses, `not`, and changes \
-                 between `and` and `or`)"
+                "nested more than {} levels deep (parentheses, `not`, and changes between `and` and \
+                 `or`)",
+                depth::MOST
             );
             return Err((self.at(), why));
         }
         Ok(())
     }
 
-    pub(super) const fn shallower(&mut self, levels: usize) {
+    pub(super) const fn shallower(&mut self, levels: u16) {
         self.depth -= levels;
     }
 

@@ -30,7 +30,7 @@ pub(super) enum Kind {
 pub(super) fn id(cursor: &mut Cursor<'_>, qualifiers: Qualifiers) -> Result<Node, Mistake> {
     cursor.deeper()?;
     let node = if cursor.take_not() {
-        Node::Not(Box::new(id(cursor, qualifiers)?))
+        id(cursor, qualifiers)?.negated()
     } else if cursor.take("(") {
         let mut node = id(cursor, qualifiers)?;
         let mut last = None;
@@ -327,7 +327,7 @@ fn named(cursor: &Cursor<'_>, inside: Inside) -> Result<u32, Mistake> {
         ));
     }
     let table = names::numbers_inside(inside);
-    names::find(table, name).ok_or_else(|| {
+    names::number(inside, name).ok_or_else(|| {
         let nearest = names::nearest(name, table.iter().map(|(name, _)| *name));
         let nearest = nearest.map_or(String::new(), |nearest| {
             format!("; the nearest is `{nearest}`")

@@ -1,10 +1,16 @@
 //! The words of the language, and those nearest to a word that is not one.
 
-use super::tree::{Inside, Protocol};
+use super::tree::{Inside, LlcFrame, Protocol};
 
-pub(super) const PROTOS: [(&str, Protocol); 32] = [
+pub(super) const PROTOS: [(&str, Protocol); 46] = [
     ("ether", Protocol::Ether),
     ("link", Protocol::Ether),
+    // As in libpcap: other words for the link layer, whatever it is.
+    ("fddi", Protocol::Ether),
+    ("tr", Protocol::Ether),
+    ("wlan", Protocol::Ether),
+    ("ppp", Protocol::Ether),
+    ("slip", Protocol::Ether),
     ("ip", Protocol::Ip),
     ("ip6", Protocol::Ip6),
     ("arp", Protocol::Arp),
@@ -30,15 +36,24 @@ pub(super) const PROTOS: [(&str, Protocol); 32] = [
     ("mopdl", Protocol::Mopdl),
     ("iso", Protocol::Iso),
     ("esis", Protocol::Esis),
+    ("es-is", Protocol::Esis),
     ("isis", Protocol::Isis),
+    ("is-is", Protocol::Isis),
     ("clnp", Protocol::Clnp),
+    ("l1", Protocol::L1),
+    ("l2", Protocol::L2),
+    ("iih", Protocol::Iih),
+    ("lsp", Protocol::Lsp),
+    ("snp", Protocol::Snp),
+    ("csnp", Protocol::Csnp),
+    ("psnp", Protocol::Psnp),
     ("stp", Protocol::Stp),
     ("ipx", Protocol::Ipx),
     ("netbeui", Protocol::Netbeui),
 ];
 
 /// Other keywords, which are no names either.
-const KEYWORDS: [&str; 27] = [
+const KEYWORDS: [&str; 29] = [
     "and",
     "or",
     "not",
@@ -66,10 +81,30 @@ const KEYWORDS: [&str; 27] = [
     "len",
     "length",
     "byte",
+    "ifindex",
+    "geneve",
+];
+
+/// The kinds of frames that may follow `llc`.
+pub(super) const LLC_FRAMES: [(&str, LlcFrame); 14] = [
+    ("i", LlcFrame::Information),
+    ("s", LlcFrame::Supervisory),
+    ("u", LlcFrame::Unnumbered),
+    ("rr", LlcFrame::ReceiveReady),
+    ("rnr", LlcFrame::ReceiveNotReady),
+    ("rej", LlcFrame::Reject),
+    ("ui", LlcFrame::UnnumberedInformation),
+    ("ua", LlcFrame::UnnumberedAcknowledgement),
+    ("disc", LlcFrame::Disconnect),
+    ("dm", LlcFrame::DisconnectedMode),
+    ("sabme", LlcFrame::SetBalancedMode),
+    ("test", LlcFrame::Test),
+    ("xid", LlcFrame::ExchangeIdentification),
+    ("frmr", LlcFrame::FrameReject),
 ];
 
 /// Offsets and values that have a name inside `proto[…]` expressions.
-pub(super) const NUMBERS: [(&str, u32); 41] = [
+pub(super) const NUMBERS: [(&str, u32); 57] = [
     ("icmptype", 0),
     ("icmpcode", 1),
     ("icmp6type", 0),
@@ -111,9 +146,31 @@ pub(super) const NUMBERS: [(&str, u32); 41] = [
     ("icmp6-routeradvert", 134),
     ("icmp6-neighborsolicit", 135),
     ("icmp6-neighboradvert", 136),
+    ("icmp6-redirect", 137),
+    ("icmp6-routerrenum", 138),
+    ("icmp6-nodeinformationquery", 139),
+    ("icmp6-nodeinformationresponse", 140),
+    ("icmp6-ineighbordiscoverysolicit", 141),
+    ("icmp6-ineighbordiscoveryadvert", 142),
+    ("icmp6-multicastlistenerreportv2", 143),
+    ("icmp6-homeagentdiscoveryrequest", 144),
+    ("icmp6-homeagentdiscoveryreply", 145),
+    ("icmp6-mobileprefixsolicit", 146),
+    ("icmp6-mobileprefixadvert", 147),
+    ("icmp6-certpathsolicit", 148),
+    ("icmp6-certpathadvert", 149),
+    ("icmp6-multicastrouteradvert", 151),
+    ("icmp6-multicastroutersolicit", 152),
+    ("icmp6-multicastrouterterm", 153),
 ];
 
-const IP_PROTOCOLS: [(&str, u32); 51] = [
+const IP_PROTOCOLS: [(&str, u32); 57] = [
+    ("ax.25", 93),
+    ("manet", 138),
+    ("shim6", 140),
+    ("rohc", 142),
+    ("ethernet", 143),
+    ("mptcp", 262),
     ("ip", 0),
     ("hopopt", 0),
     ("icmp", 1),
@@ -167,6 +224,26 @@ const IP_PROTOCOLS: [(&str, u32); 51] = [
     ("wesp", 141),
 ];
 
+/// The second names in `/etc/protocols`, where they are not the first ones in capitals.
+const OTHER_NAMES: [(&str, u32); 16] = [
+    ("IP-ENCAP", 4),
+    ("IPv6", 41),
+    ("IPv6-Route", 43),
+    ("IPv6-Frag", 44),
+    ("IPSEC-ESP", 50),
+    ("IPSEC-AH", 51),
+    ("IPv6-ICMP", 58),
+    ("IPv6-NoNxt", 59),
+    ("IPv6-Opts", 60),
+    ("CPHB", 73),
+    ("OSPFIGP", 89),
+    ("Mobility-Header", 135),
+    ("UDPLite", 136),
+    ("MPLS-in-IP", 137),
+    ("Shim6", 140),
+    ("Ethernet", 143),
+];
+
 const ETHER_TYPES: [(&str, u32); 16] = [
     ("ip", 0x0800),
     ("ip6", 0x86dd),
@@ -205,6 +282,20 @@ pub(super) fn numbers_inside(inside: Inside) -> &'static [(&'static str, u32)] {
         Inside::Link => &ETHER_TYPES,
         Inside::Iso => &OSI,
     }
+}
+
+/// The number of a protocol by its name; those of IP have a second one, mostly in capitals.
+pub(super) fn number(inside: Inside, name: &str) -> Option<u32> {
+    let table = numbers_inside(inside);
+    let second = || {
+        if !matches!(inside, Inside::AnyIp | Inside::Ip | Inside::Ip6) {
+            return None;
+        }
+        let is_capital = |(known, _): &&(&str, u32)| known.to_ascii_uppercase() == name;
+        let capital = || table.iter().find(is_capital).map(|(_, number)| *number);
+        find(&OTHER_NAMES, name).or_else(capital)
+    };
+    find(table, name).or_else(second)
 }
 
 /// The keyword nearest to a word, if one is near.

@@ -5,7 +5,7 @@ use super::cursor::Cursor;
 use super::id::{self, Kind, Qualifiers};
 use super::lex::{self, Mistake};
 use super::names;
-use super::tree::{Arith, Layer, Node, Primitive, Protocol, Relation, Side};
+use super::tree::{Arith, Binary, Layer, Node, Primitive, Protocol, Relation, Side};
 
 const TERM: &str = "a term, such as `host`, `port` or `tcp`";
 
@@ -77,7 +77,7 @@ fn term(cursor: &mut Cursor<'_>) -> Result<(Node, Option<Qualifiers>), Mistake> 
         cursor.deeper()?;
         let (node, qualifiers) = term(cursor)?;
         cursor.shallower(1);
-        return Ok((Node::Not(Box::new(node)), qualifiers));
+        return Ok((node.negated(), qualifiers));
     }
     if cursor.is_at_arith() {
         return Ok((comparison(cursor)?, None));
@@ -89,6 +89,9 @@ fn term(cursor: &mut Cursor<'_>) -> Result<(Node, Option<Qualifiers>), Mistake> 
     }
     if matches!(cursor.word(), "less" | "greater") {
         return Ok((length(cursor)?, None));
+    }
+    if cursor.word() == "byte" {
+        return Ok((byte(cursor)?, None));
     }
     if let Some(primitive) = keyword(cursor)? {
         return Ok((Node::Is(primitive), None));
@@ -130,6 +133,33 @@ fn length(cursor: &mut Cursor<'_>) -> Result<Node, Mistake> {
     })
 }
 
+/// `byte 0 = 1`: the old form of `ether[0] = 1`.
+fn byte(cursor: &mut Cursor<'_>) -> Result<Node, Mistake> {
+    cursor.next();
+    let offset = Arith::Number(cursor.number("the offset of a byte")?);
+    let byte = Arith::load(Protocol::Ether, offset, 1);
+    let operator = cursor.text();
+    let (relation, binary) = match operator {
+        "=" | "==" => (Relation::Equal, None),
+        "<" => (Relation::Less, None),
+        ">" => (Relation::Greater, None),
+        "&" => (Relation::NotEqual, Some(Binary::And)),
+        "|" => (Relation::NotEqual, Some(Binary::Or)),
+        _ => return Err(cursor.expected("`=`, `<`, `>`, `&` or `|`")),
+    };
+    cursor.next();
+    let right = Arith::Number(cursor.number("a number")?);
+    let (left, right) = match binary {
+        Some(binary) => (Arith::binary(binary, byte, right), Arith::Number(0)),
+        None => (byte, right),
+    };
+    Ok(Node::Compare {
+        left,
+        relation,
+        right,
+    })
+}
+
 /// The terms that take no qualifiers.
 fn keyword(cursor: &mut Cursor<'_>) -> Result<Option<Primitive>, Mistake> {
     let at = cursor.at();
@@ -153,12 +183,23 @@ fn keyword(cursor: &mut Cursor<'_>) -> Result<Option<Primitive>, Mistake> {
             Primitive::PppoeSession(session.map(|session| session as u16))
         }
         "pppoed" => simple(cursor, Primitive::PppoeDiscovery),
-        "llc" => simple(cursor, Primitive::Llc),
+        "llc" => {
+            cursor.next();
+            let frame = names::find(&names::LLC_FRAMES, cursor.word());
+            if frame.is_some() {
+                cursor.next();
+            }
+            Primitive::Llc(frame)
+        }
+        "ifindex" => {
+            cursor.next();
+            Primitive::Interface(cursor.number("the index of an interface")?)
+        }
         "inbound" => simple(cursor, Primitive::Outbound(false)),
         "outbound" => simple(cursor, Primitive::Outbound(true)),
         "broadcast" => simple(cursor, Primitive::Broadcast { ip: false }),
         "multicast" => simple(cursor, Primitive::Multicast(Layer::Link)),
-        word @ ("gateway" | "protochain" | "byte") => {
+        word @ ("gateway" | "protochain" | "geneve") => {
             return Err(absent(at, word));
         }
         _ => return Ok(None),
@@ -175,7 +216,7 @@ fn absent(at: usize, word: &str) -> Mistake {
     let why = match word {
         "gateway" => "it needs names of hosts: use `ether host` and `not host`",
         "protochain" => "it needs a loop, which the kernel refuses: use `proto`",
-        _ => "use `ether[…]`",
+        _ => "its headers have no fixed place: use `udp port 6081` and `udp[…]`",
     };
     (at, format!("`{word}` is not part of this language: {why}"))
 }

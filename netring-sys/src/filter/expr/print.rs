@@ -6,8 +6,11 @@ use std::net::{Ipv4Addr, Ipv6Addr};
 use super::Expr;
 use super::names;
 use super::tree::{
-    Arith, Binary, Inside, Layer, Node, Primitive, Protocol, Relation, Side, Transport,
+    Arith, Binary, Inside, Layer, LlcFrame, Node, Primitive, Protocol, Relation, Side, Transport,
 };
+
+/// What is printed in the place of a part that is nested too deep; it does not parse.
+const TOO_DEEP: &str = "…";
 
 /// The text of the expression, which parses to an equal one. An expression whose parts are not
 /// possible, such as a VLAN identifier above 4095, prints as text that is refused for it.
@@ -20,9 +23,9 @@ impl Display for Expr {
 impl Display for Node {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         match self {
-            Self::And(all) => chain(f, all, " and "),
-            Self::Or(any) => chain(f, any, " or "),
-            Self::Not(inside) => {
+            Self::And(all, _) => chain(f, all, " and "),
+            Self::Or(any, _) => chain(f, any, " or "),
+            Self::Not(inside, _) => {
                 f.write_str("not ")?;
                 single(f, inside)
             }
@@ -32,6 +35,7 @@ impl Display for Node {
                 relation,
                 right,
             } => write!(f, "{left} {} {right}", sign(*relation)),
+            Self::TooDeep => f.write_str(TOO_DEEP),
         }
     }
 }
@@ -49,7 +53,7 @@ fn chain(f: &mut Formatter<'_>, parts: &[Node], joint: &str) -> fmt::Result {
 /// A term, in parentheses if it is a chain: `and` and `or` bind alike.
 fn single(f: &mut Formatter<'_>, node: &Node) -> fmt::Result {
     match node {
-        Node::And(_) | Node::Or(_) => write!(f, "({node})"),
+        Node::And(..) | Node::Or(..) => write!(f, "({node})"),
         _ => node.fmt(f),
     }
 }
@@ -112,7 +116,12 @@ impl Display for Primitive {
             Self::Mpls(label) => optional(f, "mpls", label),
             Self::PppoeSession(session) => optional(f, "pppoes", session),
             Self::PppoeDiscovery => f.write_str("pppoed"),
-            Self::Llc => f.write_str("llc"),
+            Self::Llc(frame) => {
+                let is_it = |(_, known): &&(&str, LlcFrame)| Some(*known) == frame;
+                let known = names::LLC_FRAMES.iter().find(is_it);
+                optional(f, "llc", known.map(|(name, _)| name))
+            }
+            Self::Interface(index) => write!(f, "ifindex {index}"),
             Self::Outbound(true) => f.write_str("outbound"),
             Self::Outbound(false) => f.write_str("inbound"),
         }
@@ -183,6 +192,7 @@ impl Display for Arith {
                 proto,
                 offset,
                 width,
+                ..
             } => {
                 write!(f, "{}[{offset}", name(*proto))?;
                 match width {
@@ -190,15 +200,16 @@ impl Display for Arith {
                     width => write!(f, ":{width}]"),
                 }
             }
-            Self::Binary(operator, left, right) => {
+            Self::Binary(operator, left, right, _) => {
                 operand(f, left)?;
                 write!(f, " {} ", symbol(*operator))?;
                 operand(f, right)
             }
-            Self::Negate(inside) => {
+            Self::Negate(inside, _) => {
                 f.write_str("-")?;
                 operand(f, inside)
             }
+            Self::TooDeep => f.write_str(TOO_DEEP),
         }
     }
 }
@@ -206,7 +217,7 @@ impl Display for Arith {
 /// In parentheses unless it is one word, so that the ranks of operators do not matter.
 fn operand(f: &mut Formatter<'_>, arith: &Arith) -> fmt::Result {
     match arith {
-        Arith::Binary(..) | Arith::Negate(_) => write!(f, "({arith})"),
+        Arith::Binary(..) | Arith::Negate(..) => write!(f, "({arith})"),
         _ => arith.fmt(f),
     }
 }

@@ -1,39 +1,75 @@
 //! The tree that text and builder share.
 
+use super::depth::{self, Depth};
+
 /// A filter expression. Chains are flat, so that a long one is not a deep one.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(in crate::filter) enum Node {
     /// All of them, in order.
-    And(Vec<Self>),
+    And(Vec<Self>, Depth),
     /// At least one of them, tried in order.
-    Or(Vec<Self>),
-    Not(Box<Self>),
+    Or(Vec<Self>, Depth),
+    Not(Box<Self>, Depth),
     Is(Primitive),
     Compare {
         left: Arith,
         relation: Relation,
         right: Arith,
     },
+    /// In the place of a tree that would be too deep.
+    TooDeep,
 }
 
 impl Node {
     pub(in crate::filter) fn and(self, other: Self) -> Self {
+        let Some(depth) = depth::above(other.depth().max(self.depth_as_chain(true))) else {
+            return Self::TooDeep;
+        };
         match self {
-            Self::And(mut all) => {
+            Self::And(mut all, own) => {
                 all.push(other);
-                Self::And(all)
+                Self::And(all, own.max(depth))
             }
-            first => Self::And(vec![first, other]),
+            first => Self::And(vec![first, other], depth),
         }
     }
 
     pub(in crate::filter) fn or(self, other: Self) -> Self {
+        let Some(depth) = depth::above(other.depth().max(self.depth_as_chain(false))) else {
+            return Self::TooDeep;
+        };
         match self {
-            Self::Or(mut any) => {
+            Self::Or(mut any, own) => {
                 any.push(other);
-                Self::Or(any)
+                Self::Or(any, own.max(depth))
             }
-            first => Self::Or(vec![first, other]),
+            first => Self::Or(vec![first, other], depth),
+        }
+    }
+
+    pub(in crate::filter) fn negated(self) -> Self {
+        match depth::above(self.depth()) {
+            Some(depth) => Self::Not(Box::new(self), depth),
+            None => Self::TooDeep,
+        }
+    }
+
+    /// The levels of this tree; 0 for a term.
+    fn depth(&self) -> Depth {
+        match self {
+            Self::And(_, depth) | Self::Or(_, depth) | Self::Not(_, depth) => *depth,
+            Self::Is(_) => 0,
+            Self::Compare { left, right, .. } => left.depth().max(right.depth()),
+            Self::TooDeep => depth::MOST,
+        }
+    }
+
+    /// The levels below this one, if it is a chain that gets one link more.
+    fn depth_as_chain(&self, is_and: bool) -> Depth {
+        match self {
+            Self::And(_, depth) if is_and => depth - 1,
+            Self::Or(_, depth) if !is_and => depth - 1,
+            other => other.depth(),
         }
     }
 }
@@ -80,9 +116,11 @@ pub(in crate::filter) enum Primitive {
     Mpls(Option<u32>),
     PppoeSession(Option<u16>),
     PppoeDiscovery,
-    /// An LLC header, not an EtherType.
-    Llc,
+    /// An LLC header, not an EtherType, of a frame of one kind or of any.
+    Llc(Option<LlcFrame>),
     Outbound(bool),
+    /// The index of an interface.
+    Interface(u32),
 }
 
 impl Primitive {
@@ -103,9 +141,48 @@ pub(in crate::filter) enum Arith {
         proto: Protocol,
         offset: Box<Self>,
         width: u8,
+        depth: Depth,
     },
-    Binary(Binary, Box<Self>, Box<Self>),
-    Negate(Box<Self>),
+    Binary(Binary, Box<Self>, Box<Self>, Depth),
+    Negate(Box<Self>, Depth),
+    /// In the place of a number that would be nested too deep.
+    TooDeep,
+}
+
+impl Arith {
+    pub(in crate::filter) fn load(proto: Protocol, offset: Self, width: u8) -> Self {
+        match depth::above(offset.depth()) {
+            Some(depth) => Self::Load {
+                proto,
+                offset: Box::new(offset),
+                width,
+                depth,
+            },
+            None => Self::TooDeep,
+        }
+    }
+
+    pub(in crate::filter) fn binary(operator: Binary, left: Self, right: Self) -> Self {
+        match depth::above(left.depth().max(right.depth())) {
+            Some(depth) => Self::Binary(operator, Box::new(left), Box::new(right), depth),
+            None => Self::TooDeep,
+        }
+    }
+
+    pub(in crate::filter) fn negated(self) -> Self {
+        match depth::above(self.depth()) {
+            Some(depth) => Self::Negate(Box::new(self), depth),
+            None => Self::TooDeep,
+        }
+    }
+
+    const fn depth(&self) -> Depth {
+        match self {
+            Self::Number(_) | Self::Length => 0,
+            Self::Load { depth, .. } | Self::Binary(.., depth) | Self::Negate(_, depth) => *depth,
+            Self::TooDeep => depth::MOST,
+        }
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -191,6 +268,39 @@ pub enum Transport {
     Sctp,
 }
 
+/// The kinds of frames with an LLC header (IEEE 802.2).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum LlcFrame {
+    /// `i`: information.
+    Information,
+    /// `s`: supervisory.
+    Supervisory,
+    /// `u`: unnumbered.
+    Unnumbered,
+    /// `rr`: receive ready.
+    ReceiveReady,
+    /// `rnr`: receive not ready.
+    ReceiveNotReady,
+    /// `rej`: reject.
+    Reject,
+    /// `ui`: unnumbered information.
+    UnnumberedInformation,
+    /// `ua`: unnumbered acknowledgement.
+    UnnumberedAcknowledgement,
+    /// `disc`: disconnect.
+    Disconnect,
+    /// `dm`: disconnected mode.
+    DisconnectedMode,
+    /// `sabme`: set asynchronous balanced mode extended.
+    SetBalancedMode,
+    /// `test`: test.
+    Test,
+    /// `xid`: exchange identification.
+    ExchangeIdentification,
+    /// `frmr`: frame reject.
+    FrameReject,
+}
+
 /// The protocols that have a keyword.
 #[expect(missing_docs, reason = "each is named as its keyword")]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -223,6 +333,13 @@ pub enum Protocol {
     Esis,
     Isis,
     Clnp,
+    L1,
+    L2,
+    Iih,
+    Lsp,
+    Snp,
+    Csnp,
+    Psnp,
     Stp,
     Ipx,
     Netbeui,

@@ -4,7 +4,7 @@ use std::sync::OnceLock;
 
 use super::Code;
 use crate::filter::compile::{LINK_TYPES, no_expressions};
-use crate::filter::{Ancillary, Expr, Op, Program, fact};
+use crate::filter::{Ancillary, Expr, Program, fact};
 use crate::{Error, LinkType, Packet};
 
 /// The programs of an expression.
@@ -103,7 +103,7 @@ impl Programs {
     fn live(&self, expr: &Expr, link_type: LinkType) -> Result<&Live, &str> {
         let make = || {
             let code = loaded(expr.for_live_socket(link_type))?;
-            let needs = code.ops.iter().filter_map(needed).collect();
+            let needs = code.facts.iter().copied().filter(is_optional).collect();
             Ok(Live { code, needs })
         };
         self.live.get_or_init(make).as_ref().map_err(String::as_str)
@@ -111,16 +111,11 @@ impl Programs {
 }
 
 /// Metadata that a source knows or not, whatever the packet is.
-fn needed(op: &Op) -> Option<Ancillary> {
-    match *op {
-        Op::LoadAncillary(
-            fact @ (Ancillary::PacketType
-            | Ancillary::Interface
-            | Ancillary::Queue
-            | Ancillary::RxHash),
-        ) => Some(fact),
-        _ => None,
-    }
+const fn is_optional(fact: &Ancillary) -> bool {
+    matches!(
+        fact,
+        Ancillary::PacketType | Ancillary::Interface | Ancillary::Queue | Ancillary::RxHash
+    )
 }
 
 fn loaded(program: Result<Program, Error>) -> Result<Code, String> {

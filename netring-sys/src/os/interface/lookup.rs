@@ -5,7 +5,9 @@ use std::os::fd::{AsFd, BorrowedFd};
 use super::{IFF_LOWER_UP, Interface, InterfaceCounters};
 use crate::kernel::packet::{ARPHRD_ETHER, ARPHRD_LOOPBACK};
 use crate::os::netlink::{self, Link, Message};
-use crate::syscall::{InterfaceByIoctl, ethtool_channels, interface_by_ioctl, interface_socket};
+use crate::syscall::{
+    InterfaceByIoctl, ethtool_channels, interface_by_ioctl, interface_socket, netlink_socket,
+};
 use crate::{Error, Namespace, SyscallError};
 
 /// Bytes of the longest alternative name (`ALTIFNAMSIZ`, which includes a terminating zero byte).
@@ -34,7 +36,8 @@ impl Interface {
     #[doc(alias = "pcap_findalldevs")]
     #[doc(alias = "if_nameindex")]
     pub fn all() -> Result<Vec<Self>, Error> {
-        let (mut all, socket) = netlink::ask_all(|link| Self::from(link))?;
+        let socket = netlink_socket(0)?;
+        let mut all = netlink::ask_all(socket.as_fd(), |link| Self::from(link))?;
         // Leaves out interfaces that are gone by now.
         all.retain_mut(|interface| interface.ask_for_queues(socket.as_fd()));
         all.sort_unstable_by_key(|interface| interface.index);

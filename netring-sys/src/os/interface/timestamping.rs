@@ -29,14 +29,15 @@ pub struct Timestamping {
 }
 
 impl Interface {
-    /// Queries which packets its driver and card can stamp, and which they stamp now.
+    /// Queries which packets its driver and card can stamp, and which they stamp now, in its
+    /// [namespace](Self::namespace).
     ///
     /// # Errors
     /// The failed call; `ENODEV` if the interface is gone.
     #[doc(alias = "ETHTOOL_GET_TS_INFO")]
     #[doc(alias = "SIOCGHWTSTAMP")]
     pub fn timestamping(&self) -> Result<Timestamping, Error> {
-        let socket = interface_socket()?;
+        let socket = self.inside(interface_socket)??;
         let name = self.current_name();
         let info = match ethtool_timestamping(socket.as_fd(), &name) {
             Err(error) if is_unsupported(&error) => ethtool_ts_info::default(),

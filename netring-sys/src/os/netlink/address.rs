@@ -1,10 +1,12 @@
 //! Addresses of interfaces.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::os::fd::AsFd;
 
 use super::exchange::dump;
 use super::wire::{NLM_F_DUMP, NLM_F_REQUEST, finished, request, u32_at, value_of};
 use crate::SyscallError;
+use crate::syscall::netlink_socket;
 
 // [`RTM_NEWADDR`]: https://elixir.bootlin.com/linux/v6.12.117/source/include/uapi/linux/rtnetlink.h#L38
 const RTM_NEWADDR: u16 = 20;
@@ -34,11 +36,11 @@ pub(crate) fn addresses(index: u32) -> Result<Vec<InterfaceAddress>, SyscallErro
     // The request reserves more room than `ifaddrmsg` needs, and zeros ask for all addresses of
     // both families.
     let request = finished(request(RTM_GETADDR, NLM_F_REQUEST | NLM_F_DUMP, 0));
-    let (found, _socket) = dump(&request, |kind, message| {
+    let socket = netlink_socket(0)?;
+    dump(socket.as_fd(), &request, |kind, message| {
         let of = (kind == RTM_NEWADDR).then(|| u32_at(message, 4))??;
         (of == index).then(|| read(message))?
-    })?;
-    Ok(found)
+    })
 }
 
 fn read(message: &[u8]) -> Option<InterfaceAddress> {

@@ -1,15 +1,14 @@
 //! Requests and answers over a netlink socket.
 
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::BorrowedFd;
 use std::time::Duration;
 
 use super::wire::{NLMSG_DONE, NLMSG_ERROR, error_in, split};
 use super::{BUFFER, refused};
 use crate::SyscallError;
-use crate::syscall::{netlink_receive, netlink_send, netlink_socket, poll_readable};
+use crate::syscall::{netlink_receive, netlink_send, poll_readable};
 
-/// Collects what `each` returns for the messages of a list, and returns it with the socket that was
-/// used.
+/// Collects what `each` returns for the messages of a list, which it asks for on this socket.
 ///
 /// The kernel sends a long list in several parts and says if it changed in between. Then the list
 /// is requested again.
@@ -17,24 +16,22 @@ use crate::syscall::{netlink_receive, netlink_send, netlink_socket, poll_readabl
 /// # Errors
 /// `EAGAIN` if the list keeps changing for a second.
 pub(super) fn dump<T>(
+    socket: BorrowedFd<'_>,
     request: &[u8],
     mut each: impl FnMut(u16, &[u8]) -> Option<T>,
-) -> Result<(Vec<T>, OwnedFd), SyscallError> {
+) -> Result<Vec<T>, SyscallError> {
     const ATTEMPTS: u32 = 100;
     const PAUSE: Duration = Duration::from_millis(10);
+    // What is left of a list whose reading failed.
+    let mut buffer = vec![0; BUFFER];
+    while netlink_receive(socket, &mut buffer)?.is_some() {}
     for _ in 0..ATTEMPTS {
-        let socket = netlink_socket(0)?;
-        let mut found = Vec::new();
-        let ended = exchange(socket.as_fd(), request, |bytes| {
+        let (mut found, mut changed) = (Vec::new(), false);
+        let errno = exchange(socket, request, |bytes| {
             split(bytes).find_map(|(kind, interrupted, message)| {
-                let result = match kind {
-                    NLMSG_ERROR | NLMSG_DONE => error_in(message),
-                    _ => 0,
-                };
-                match (interrupted, result) {
-                    (true, _) => Some(Ok(false)),
-                    (_, errno @ 1..) => Some(Err(refused(errno))),
-                    _ if kind == NLMSG_DONE => Some(Ok(true)),
+                changed |= interrupted;
+                match kind {
+                    NLMSG_ERROR | NLMSG_DONE => Some(error_in(message)),
                     _ => {
                         found.extend(each(kind, message));
                         None
@@ -42,10 +39,11 @@ pub(super) fn dump<T>(
                 }
             })
         })?;
-        if ended? {
-            return Ok((found, socket));
+        match errno {
+            0 if !changed => return Ok(found),
+            0 => std::thread::sleep(PAUSE),
+            errno => return Err(refused(errno)),
         }
-        std::thread::sleep(PAUSE);
     }
     Err(refused(libc::EAGAIN))
 }

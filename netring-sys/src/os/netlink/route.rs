@@ -1,9 +1,12 @@
 //! Which interfaces carry a default route.
 
+use std::os::fd::AsFd;
+
 use super::exchange::dump;
 use super::wire::{NLM_F_DUMP, NLM_F_REQUEST, attributes, finished, request, u16_at, u32_at};
 use super::{Link, ask_all};
 use crate::SyscallError;
+use crate::syscall::netlink_socket;
 
 // [`RTM_NEWROUTE`]: https://elixir.bootlin.com/linux/v6.12.117/source/include/uapi/linux/rtnetlink.h#L45
 const RTM_NEWROUTE: u16 = 24;
@@ -24,7 +27,8 @@ const RTN_UNICAST: u8 = 1;
 pub(crate) fn carries_default_route(index: u32) -> Result<bool, SyscallError> {
     // Zeros ask for all routes of all families and tables.
     let request = finished(request(RTM_GETROUTE, NLM_F_REQUEST | NLM_F_DUMP, 0));
-    let (routes, _socket) = dump(&request, |kind, message| {
+    let socket = netlink_socket(0)?;
+    let routes = dump(socket.as_fd(), &request, |kind, message| {
         (kind == RTM_NEWROUTE).then(|| default_route(message))?
     })?;
     let direct: Vec<u32> = routes.concat();
@@ -33,7 +37,7 @@ pub(crate) fn carries_default_route(index: u32) -> Result<bool, SyscallError> {
     if direct.is_empty() || routes.iter().any(Vec::is_empty) {
         return Ok(!routes.is_empty());
     }
-    let (links, _socket) = ask_all(|link| Stacked::of(&link))?;
+    let links = ask_all(socket.as_fd(), |link| Stacked::of(&link))?;
     Ok(with_those_below(direct, &links).contains(&index))
 }
 

@@ -4,7 +4,7 @@ mod joiner;
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::STOP;
 use super::blocking;
@@ -18,6 +18,9 @@ use joiner::Joins;
 /// The token of the event that announces sources, and that of the first source.
 const JOIN: u64 = STOP + 1;
 const FIRST: u64 = 16;
+
+/// How often the set is asked for idle sources while others are busy: it takes a microsecond.
+const ASK_EVERY: Duration = Duration::from_micros(100);
 
 /// Several sources of packets as one: captures of several interfaces, or capture files.
 ///
@@ -49,8 +52,8 @@ const FIRST: u64 = 16;
 /// both kinds, with their errors. The merge ends with its last source, and returns the error of
 /// that one as it is. [`Stats`] are those of all sources, also of those that have ended.
 ///
-/// Each turn costs a system call, which finds out which idle sources have packets; the number of
-/// idle sources does not matter.
+/// Idle sources are not looked at: while others are busy a system call finds out every 100 µs which
+/// of them have packets again.
 #[derive(Debug)]
 pub struct Merge<S> {
     // The set is dropped first, while its members are still open, so the kernel has nothing to
@@ -67,6 +70,8 @@ pub struct Merge<S> {
     next_origin: usize,
     /// Whose turn it is.
     turn: usize,
+    /// When the set was last asked while a source was busy.
+    asked: Instant,
     /// Which source has a batch, until it is lent.
     found: Option<usize>,
     /// The last source ended with an error.
@@ -145,6 +150,7 @@ impl<S: PacketSource> Merge<S> {
             past: None,
             next_origin: 0,
             turn: 0,
+            asked: Instant::now(),
             found: None,
             is_closed: false,
         };
@@ -246,16 +252,25 @@ impl<S: PacketSource> Merge<S> {
             if self.sources.is_empty() && !self.joins.is_open() {
                 return Ok(Readiness::Ended);
             }
-            // A new round.
             self.turn = 0;
-            let all_idle = self.sources.iter().all(|member| member.idle);
-            let is_enough = all_idle && asks == 0;
-            // Also while some are busy, or the idle ones would starve.
-            if is_enough || (!self.wake()? && all_idle) {
+            if self.sources.iter().any(|member| !member.idle) {
+                self.wake_now_and_then()?;
+            } else if asks == 0 || !self.wake()? {
                 return Ok(Readiness::Empty);
+            } else {
+                asks -= 1;
             }
-            asks = asks.saturating_sub(1);
         }
+    }
+
+    /// While some sources are busy, the idle ones must not starve.
+    fn wake_now_and_then(&mut self) -> Result<(), Error> {
+        let now = Instant::now();
+        if now.saturating_duration_since(self.asked) >= ASK_EVERY {
+            self.asked = now;
+            self.wake()?;
+        }
+        Ok(())
     }
 
     /// Asks which idle sources have something, and takes in those that join. Returns whether there

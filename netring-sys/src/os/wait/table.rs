@@ -32,6 +32,9 @@ const KEPT: usize = 1024;
 #[derive(Debug)]
 pub struct InterfaceTable {
     notifications: OwnedFd,
+    /// For lists. Like the other it is in the namespace in which the table was made, whichever
+    /// thread updates it.
+    list: OwnedFd,
     /// Its pages are allocated only as far as notifications have filled them.
     buffer: Box<[u8]>,
     /// Notifications were lost, and the list was not read since.
@@ -68,7 +71,9 @@ pub enum InterfaceChange<'a> {
 }
 
 impl InterfaceTable {
-    /// Reads the interfaces of this thread's network namespace, and follows them from now on.
+    /// Reads the interfaces of this thread's network namespace, and follows them from now on, also
+    /// from threads in others. For another namespace call it inside
+    /// [`Namespace::run`](crate::Namespace::run).
     ///
     /// # Errors
     /// The failed call, also if a sandbox forbids netlink; `EAGAIN` if interfaces come and go so
@@ -77,6 +82,7 @@ impl InterfaceTable {
         // Notifications first, so that no change after the list is missed.
         let mut table = Self {
             notifications: netlink_socket(RTMGRP_LINK)?,
+            list: netlink_socket(0)?,
             buffer: vec![0; BUFFER].into(),
             lost: true,
             names: Names::default(),
@@ -131,7 +137,8 @@ impl InterfaceTable {
         &mut self,
         changed: &mut impl FnMut(InterfaceChange<'_>),
     ) -> Result<(), SyscallError> {
-        let (mut all, _) = netlink::ask_all(|link| (link.index, text(link.name)))?;
+        let list = self.list.as_fd();
+        let mut all = netlink::ask_all(list, |link| (link.index, text(link.name)))?;
         all.sort_unstable();
         self.lost = false;
         self.names.replace(&all, changed);

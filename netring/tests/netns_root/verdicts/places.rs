@@ -44,8 +44,8 @@ impl Frames {
         self.numbers[&packet.wire_bytes().pieces().concat()]
     }
 
-    /// Takes this many packets, and returns the numbers of those of an interface. Others are what an
-    /// XDP program passed on before.
+    /// Takes this many packets, and returns the numbers of those of an interface. Others are what
+    /// an XDP program passed on before.
     #[track_caller]
     fn take(&self, source: &mut impl PacketSource, count: u64, interface: &str) -> Vec<usize> {
         let deadline = Instant::now() + LIMIT;
@@ -95,8 +95,8 @@ impl Sockets {
         }
     }
 
-    /// What the kernel selects for a socket of the interface and for one of all interfaces, and what
-    /// `Filtered` selects of all packets.
+    /// What the kernel selects for a socket of the interface and for one of all interfaces, and
+    /// what `Filtered` selects of all packets.
     pub(super) fn select(&mut self, frames: &Frames, text: &str) -> [Vec<usize>; 3] {
         let mut kernel = socket("v1").filter(filter(text)).build().unwrap();
         let all = socket("v1").all_interfaces().filter(filter(text));

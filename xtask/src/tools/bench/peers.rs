@@ -21,17 +21,20 @@ const PROGRAM: &str = concat!(
 
 /// The program in C on libxdp.
 pub(super) fn xsk() -> Result<String> {
-    let output = Command::new(PROGRAM)
-        .arg("where-xsk")
-        .output()
-        .map_err(|why| {
-            format!("the peers are not built ({why}): run `cargo xtask bench --peers`")
-        })?;
+    Ok(output(&["where-xsk"])?.trim().to_owned())
+}
+
+/// What a peer prints that needs no wire.
+pub(super) fn output(args: &[&str]) -> Result<String> {
+    measure::pin(measure::MEASURED_CORE);
+    let output = Command::new(PROGRAM).args(args).output().map_err(|why| {
+        format!("the peers are not built ({why}): run `cargo xtask bench --peers`")
+    })?;
     if !output.status.success() {
         let why = String::from_utf8_lossy(&output.stderr);
         return Err(format!("netring-peers: {}", why.trim()).into());
     }
-    Ok(String::from_utf8(output.stdout)?.trim().to_owned())
+    Ok(String::from_utf8(output.stdout)?)
 }
 
 /// Nanoseconds of CPU that a peer takes for each of the packets of a file.
