@@ -26,6 +26,8 @@ pub(super) fn plain(
         0
     };
     let total = BEFORE_PACKET + len + padding + options + 4;
+    // Once for all pieces: each of them would check it.
+    to.reserve(total + 4);
     to.extend_from_slice(&header(packet, number, ticks, len, total as u32));
     let [before, tag, behind] = bytes.pieces();
     to.extend_from_slice(before);
@@ -36,13 +38,17 @@ pub(super) fn plain(
     let end = to.len() + padding;
     to.extend_from_slice(&[0; 4]);
     to.truncate(end);
-    if let Some(direction) = packet.direction() {
-        let mut option = [0; DIRECTION];
-        option[..4].copy_from_slice(&[EPB_FLAGS as u8, 0, 4, 0]);
-        option[4..8].copy_from_slice(&flags::of(direction).to_le_bytes());
-        to.extend_from_slice(&option);
+    let total = (total as u32).to_le_bytes();
+    match packet.direction() {
+        None => to.extend_from_slice(&total),
+        Some(direction) => {
+            let mut tail = [0; DIRECTION + 4];
+            tail[..4].copy_from_slice(&[EPB_FLAGS as u8, 0, 4, 0]);
+            tail[4..8].copy_from_slice(&flags::of(direction).to_le_bytes());
+            tail[DIRECTION..].copy_from_slice(&total);
+            to.extend_from_slice(&tail);
+        }
     }
-    to.extend_from_slice(&(total as u32).to_le_bytes());
 }
 
 /// The block of a packet up to its bytes.
