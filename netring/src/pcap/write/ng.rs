@@ -164,7 +164,7 @@ impl Ng {
             return out_of_range(packet.timestamp());
         };
         if matches!(extra, Extra::None) && self.dropped.is_empty() && packet.queue().is_none() {
-            plain(to, packet, interface.number, ticks);
+            plain(to, packet, &bytes, interface.number, ticks);
             return Ok(());
         }
         self.packet_with(to, packet, &interface, ticks, extra)

@@ -1,8 +1,8 @@
 //! Enhanced packet blocks.
 
-use crate::Packet;
 use crate::pcap::block::{ENHANCED_PACKET, EPB_FLAGS, EPB_QUEUE};
 use crate::pcap::{flags, options};
+use crate::{Packet, WireBytes};
 
 /// Bytes of an enhanced packet block before its packet.
 const BEFORE_PACKET: usize = 28;
@@ -10,9 +10,14 @@ const BEFORE_PACKET: usize = 28;
 /// Appends a packet of which nothing but the direction is known, in pieces of constant length as
 /// far as possible.
 #[inline]
-pub(super) fn plain(to: &mut Vec<u8>, packet: &Packet<'_>, number: u32, ticks: u64) {
+pub(super) fn plain(
+    to: &mut Vec<u8>,
+    packet: &Packet<'_>,
+    bytes: &WireBytes<'_>,
+    number: u32,
+    ticks: u64,
+) {
     const DIRECTION: usize = 12;
-    let bytes = packet.wire_bytes();
     let len = bytes.len();
     let padding = len.wrapping_neg() & 3;
     let options = if packet.direction().is_some() {
@@ -21,6 +26,8 @@ pub(super) fn plain(to: &mut Vec<u8>, packet: &Packet<'_>, number: u32, ticks: u
         0
     };
     let total = BEFORE_PACKET + len + padding + options + 4;
+    // Once for all pieces: each of them would check it.
+    to.reserve(total + 4);
     to.extend_from_slice(&header(packet, number, ticks, len, total as u32));
     let [before, tag, behind] = bytes.pieces();
     to.extend_from_slice(before);
@@ -31,13 +38,17 @@ pub(super) fn plain(to: &mut Vec<u8>, packet: &Packet<'_>, number: u32, ticks: u
     let end = to.len() + padding;
     to.extend_from_slice(&[0; 4]);
     to.truncate(end);
-    if let Some(direction) = packet.direction() {
-        let mut option = [0; DIRECTION];
-        option[..4].copy_from_slice(&[EPB_FLAGS as u8, 0, 4, 0]);
-        option[4..8].copy_from_slice(&flags::of(direction).to_le_bytes());
-        to.extend_from_slice(&option);
+    let total = (total as u32).to_le_bytes();
+    match packet.direction() {
+        None => to.extend_from_slice(&total),
+        Some(direction) => {
+            let mut tail = [0; DIRECTION + 4];
+            tail[..4].copy_from_slice(&[EPB_FLAGS as u8, 0, 4, 0]);
+            tail[4..8].copy_from_slice(&flags::of(direction).to_le_bytes());
+            tail[DIRECTION..].copy_from_slice(&total);
+            to.extend_from_slice(&tail);
+        }
     }
-    to.extend_from_slice(&(total as u32).to_le_bytes());
 }
 
 /// The block of a packet up to its bytes.

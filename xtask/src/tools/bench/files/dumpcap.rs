@@ -42,11 +42,16 @@ pub(super) fn round(generator: &Generator, amount: Amount, folder: &Folder) -> R
     let sending = || generator.send(amount).map_err(|why| chain(why.as_ref()));
     let sent = thread::scope(|scope| scope.spawn(sending).join());
     round.sent = sent.map_err(|_| "the generator panicked")??;
-    // It writes what is left within its own timeout of a quarter of a second.
-    thread::sleep(QUIET + Duration::from_millis(500));
+    // Until its file does not grow any more.
+    let (mut before_wait, mut len) = (u64::MAX, 0);
+    while before_wait != len {
+        before_wait = len;
+        thread::sleep(QUIET + Duration::from_millis(500));
+        len = std::fs::metadata(&path)?.len();
+    }
     kill(Pid::from_raw(child.id() as i32), Signal::SIGINT)?;
     // Packets received/dropped on interface 'net0': 4/3 (pcap:1/dumpcap:2/flushed:0/…) (57.1%)
-    let mut dropped = None;
+    let mut dropped: Option<u64> = None;
     for line in lines {
         let line = line?;
         let Some((_, causes)) = line.split_once(" (pcap:") else {
@@ -69,9 +74,15 @@ pub(super) fn round(generator: &Generator, amount: Amount, folder: &Folder) -> R
         delivered += batch.packets().count() as u64;
     }
     std::fs::remove_file(&path)?;
+    let counted = dropped.ok_or("dumpcap did not say what it dropped")?;
+    let sent = round.sent.frames;
+    if delivered + counted > sent {
+        return Err(format!("dumpcap: {delivered} written and {counted} dropped of {sent}").into());
+    }
     round.totals = Totals {
         delivered,
-        dropped: dropped.ok_or("dumpcap did not say what it dropped")?,
+        // What it left in its ring at its end is not counted, and lost too.
+        dropped: sent - delivered,
         invalid: 0,
     };
     round.balance("dumpcap")?;
