@@ -25,6 +25,7 @@
 //! |---|---|---|
 //! | the root | | [`Packet`], [`PacketSource`], [`Stats`], [`Error`]: types that all layers share |
 //! | [`prelude`] | | the traits and the few types that almost every program needs |
+//! | [`dedup`] | | leave out packets that a source delivers more than once |
 #![cfg_attr(
     feature = "afpacket",
     doc = "| [`afpacket`], [`Capture`], [`Captures`], [`FanoutGroup`] | `afpacket` | capture from an interface, from all, or from several of which some come later, through rings that the kernel fills; or through one for each thread |"
@@ -128,6 +129,7 @@
 
 #[cfg(all(feature = "xdp", feature = "afpacket"))]
 pub mod auto;
+pub mod dedup;
 #[cfg(all(feature = "afpacket", any(feature = "pcap", feature = "xdp")))]
 mod either;
 #[cfg(all(feature = "afpacket", feature = "pcap"))]

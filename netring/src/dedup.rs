@@ -1,0 +1,213 @@
+//! Leaving out packets that a source delivers more than once.
+
+mod batch;
+mod content;
+mod print;
+mod table;
+
+#[cfg(test)]
+mod tests;
+
+use std::os::fd::{AsFd, BorrowedFd};
+use std::time::Duration;
+
+use crate::wait::{Stop, StopHandle};
+use crate::{Count, Direction, Error, Packet, PacketBatch, PacketSource, Readiness, Stats};
+
+use batch::Marks;
+use content::Remembered;
+
+pub use batch::DedupBatch;
+pub use content::Content;
+
+/// A source that leaves out the packets that the source inside delivers more than once.
+///
+/// There are two ways to tell them:
+///
+/// - [`loopback`](Self::loopback) by direction. What a loopback interface sends it also receives,
+///   so a capture that does not ignore outgoing packets has each packet twice. It is exact, also
+///   for packets with equal bytes.
+/// - [`content`](Self::content) by bytes and time. A mirror port that copies what enters and what
+///   leaves a switch delivers each frame twice, and so do two taps on one path.
+///
+/// Each packet that is left out is counted, in [`duplicates`](Self::duplicates) and in
+/// [`Stats::left_out`]. A batch may have no packets at all. Whatever the source inside offers
+/// besides (waiting, the descriptor, [`Stop`]) is forwarded. Nothing is allocated per packet.
+///
+/// ```no_run
+/// # #[cfg(feature = "afpacket")]
+/// # fn main() -> Result<(), netring::Error> {
+/// use netring::dedup::{Content, Dedup};
+/// use netring::{Capture, PacketSource};
+///
+/// let mirror = Capture::open("eth0")?;
+/// let mut once = Dedup::content(mirror, Content::default().ignore_vlan(true))?;
+/// once.for_each(|packet| println!("{} bytes", packet.wire_len()))?;
+/// println!("{} duplicates", once.duplicates());
+/// # Ok(())
+/// # }
+/// # #[cfg(not(feature = "afpacket"))]
+/// # fn main() {}
+/// ```
+#[derive(Debug)]
+pub struct Dedup<S> {
+    source: S,
+    rule: Rule,
+    duplicates: u64,
+    /// Which packets of the last batch are left out.
+    marks: Marks,
+}
+
+/// What makes a packet a duplicate.
+#[derive(Debug)]
+enum Rule {
+    /// This interface sent it, and receives it as well.
+    Loopback(u32),
+    Content(Box<Remembered>),
+}
+
+impl Rule {
+    #[inline]
+    fn leaves_out(&mut self, packet: &Packet<'_>) -> bool {
+        match self {
+            Self::Loopback(interface) => {
+                packet.interface() == *interface && packet.direction() == Some(Direction::Outgoing)
+            }
+            Self::Content(remembered) => remembered.has(packet),
+        }
+    }
+}
+
+impl<S> Dedup<S> {
+    /// Wraps a source from which nothing was taken yet, and leaves out what the loopback interface
+    /// with this index sends; it receives the same packets. In a capture file it is the number of
+    /// the interface as its packets [report](crate::Meta::interface) it.
+    ///
+    /// Packets of other interfaces are lent in both directions, and so are packets without a
+    /// direction. A packet that was sent and not received, because the host's backlog was full, is
+    /// left out.
+    ///
+    /// A [`Capture`](crate::Capture) of a loopback interface ignores outgoing packets in the kernel
+    /// unless it was asked not to, and needs no `Dedup`.
+    ///
+    /// ```
+    /// # #[cfg(feature = "afpacket")]
+    /// # fn example() -> Result<(), netring::Error> {
+    /// use netring::Capture;
+    /// use netring::dedup::Dedup;
+    ///
+    /// let settings = Capture::builder().interface("lo").ignore_outgoing(false);
+    /// let capture = settings.build()?;
+    /// let index = capture.interface().index;
+    /// let once = Dedup::loopback(capture, index);
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub const fn loopback(source: S, interface: u32) -> Self {
+        Self::by(source, Rule::Loopback(interface))
+    }
+
+    /// Wraps a source from which nothing was taken yet, and leaves out repetitions of what it
+    /// delivered shortly before, as [`Content`] defines them.
+    ///
+    /// # Errors
+    /// [`Error::Config`] for settings that are out of range, which the setters of [`Content`] name.
+    pub fn content(source: S, content: Content) -> Result<Self, Error> {
+        let remembered = Box::new(Remembered::new(content)?);
+        Ok(Self::by(source, Rule::Content(remembered)))
+    }
+
+    const fn by(source: S, rule: Rule) -> Self {
+        Self {
+            source,
+            rule,
+            duplicates: 0,
+            marks: Marks::new(),
+        }
+    }
+
+    /// Packets that were left out.
+    pub const fn duplicates(&self) -> u64 {
+        self.duplicates
+    }
+
+    /// Packets that had to be forgotten within their window, because more packets than
+    /// [`Content::packets`] came after them: a repetition of theirs was not recognised and was
+    /// lent. Zero for [`loopback`](Self::loopback), which remembers nothing.
+    pub fn forgotten(&self) -> u64 {
+        match &self.rule {
+            Rule::Loopback(_) => 0,
+            Rule::Content(remembered) => remembered.forgotten(),
+        }
+    }
+
+    /// The source inside.
+    pub const fn get_ref(&self) -> &S {
+        &self.source
+    }
+
+    /// The source inside. Packets that are taken from it directly count as delivered.
+    pub const fn get_mut(&mut self) -> &mut S {
+        &mut self.source
+    }
+
+    /// Removes the adapter and returns the source inside.
+    pub fn into_inner(self) -> S {
+        self.source
+    }
+}
+
+impl<S: PacketSource> PacketSource for Dedup<S> {
+    type Batch<'a>
+        = DedupBatch<'a, S::Batch<'a>>
+    where
+        Self: 'a;
+
+    #[inline]
+    fn ready(&mut self) -> Result<Readiness, Error> {
+        self.source.ready()
+    }
+
+    fn batch(&mut self) -> Self::Batch<'_> {
+        let batch = self.source.batch();
+        self.marks.clear();
+        // Once for each packet, however often the batch is walked.
+        for packet in batch.packets() {
+            self.marks.push(self.rule.leaves_out(&packet));
+        }
+        self.duplicates += self.marks.set();
+        DedupBatch::new(batch, &self.marks)
+    }
+
+    fn wait(&mut self, timeout: Option<Duration>) -> Result<Readiness, Error> {
+        self.source.wait(timeout)
+    }
+
+    fn stats(&mut self) -> Result<Stats, Error> {
+        let mut stats = self.source.stats()?;
+        let without = |all: u64| all.saturating_sub(self.duplicates);
+        stats.delivered = match stats.delivered {
+            Count::Exact(all) => Count::Exact(without(all)),
+            Count::AtLeast(all) => Count::AtLeast(without(all)),
+            Count::Unavailable => Count::Unavailable,
+        };
+        stats.left_out = stats.left_out + Count::Exact(self.duplicates);
+        Ok(stats)
+    }
+
+    fn is_live(&self) -> bool {
+        self.source.is_live()
+    }
+}
+
+impl<S: Stop> Stop for Dedup<S> {
+    fn stop_handle(&self) -> StopHandle {
+        self.source.stop_handle()
+    }
+}
+
+impl<S: AsFd> AsFd for Dedup<S> {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.source.as_fd()
+    }
+}
