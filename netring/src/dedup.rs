@@ -68,12 +68,13 @@ enum Rule {
 
 impl Rule {
     #[inline]
-    fn leaves_out(&mut self, packet: &Packet<'_>) -> bool {
+    fn mark<'a>(&mut self, packets: impl Iterator<Item = Packet<'a>>, marks: &mut Marks) {
         match self {
-            Self::Loopback(interface) => {
-                packet.interface() == *interface && packet.direction() == Some(Direction::Outgoing)
-            }
-            Self::Content(remembered) => remembered.has(packet),
+            Self::Loopback(interface) => packets.for_each(|packet| {
+                let is_sent = packet.direction() == Some(Direction::Outgoing);
+                marks.push(is_sent && packet.interface() == *interface);
+            }),
+            Self::Content(remembered) => remembered.mark(packets, marks),
         }
     }
 }
@@ -172,9 +173,7 @@ impl<S: PacketSource> PacketSource for Dedup<S> {
         let batch = self.source.batch();
         self.marks.clear();
         // Once for each packet, however often the batch is walked.
-        for packet in batch.packets() {
-            self.marks.push(self.rule.leaves_out(&packet));
-        }
+        self.rule.mark(batch.packets(), &mut self.marks);
         self.duplicates += self.marks.set();
         DedupBatch::new(batch, &self.marks)
     }

@@ -37,6 +37,11 @@ mod teed {
     crate::contract::source_rows!(: Adapted<ByTee, crate::contract::files::Piped>);
 }
 
+mod once {
+    use crate::contract::adapted::{Adapted, Once};
+    crate::contract::source_rows!(: Adapted<Once, crate::contract::files::Piped>);
+}
+
 /// Adapters around adapters.
 mod stacked {
     use crate::contract::adapted::{Adapted, ByFilter, ByLimit, ByTee};

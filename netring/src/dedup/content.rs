@@ -4,11 +4,15 @@ use std::time::Duration;
 
 use crate::{Error, Packet};
 
-use super::print::Keys;
+use super::batch::Marks;
+use super::print::{Keys, Print};
 use super::table::Table;
 
 /// The most packets that can be remembered: 16,777,216, which take 768 MiB.
 const MOST: usize = 1 << 24;
+
+/// Packets that are looked up together.
+const GROUP: usize = 32;
 
 /// What makes a packet a repetition of one before it: equal bytes, and a short time between them.
 ///
@@ -132,11 +136,23 @@ impl Remembered {
         })
     }
 
-    /// Whether the packet repeats one that was lent; if not, it is remembered.
-    #[inline]
-    pub(super) fn has(&mut self, packet: &Packet<'_>) -> bool {
-        let print = self.keys.print(packet, self.ignores_vlan);
-        self.table.has(print, packet.timestamp().as_nanos())
+    /// Marks the packets that repeat one that was lent; the others are remembered.
+    pub(super) fn mark<'a>(
+        &mut self,
+        packets: impl Iterator<Item = Packet<'a>>,
+        marks: &mut Marks,
+    ) {
+        let (mut group, mut len) = ([(Print::default(), 0); GROUP], 0);
+        packets.for_each(|packet| {
+            let print = self.keys.print(&packet, self.ignores_vlan);
+            group[len] = (print, packet.timestamp().as_nanos());
+            len += 1;
+            if len == GROUP {
+                self.table.mark(&group, marks);
+                len = 0;
+            }
+        });
+        self.table.mark(&group[..len], marks);
     }
 
     pub(super) const fn forgotten(&self) -> u64 {

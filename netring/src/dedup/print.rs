@@ -18,7 +18,7 @@ pub(super) struct Keys {
 }
 
 /// The hash, and what is compared beside it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Print {
     pub(super) hash: u64,
     /// Independent of `hash`: where to look for it.

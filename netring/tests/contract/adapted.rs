@@ -6,6 +6,7 @@ use std::marker::PhantomData;
 use std::time::Duration;
 
 use netring::adapters::{Filtered, Limit, Tee};
+use netring::dedup::{Content, Dedup};
 use netring::pcap::CaptureWriter;
 use netring::{Clock, Error, LinkType, PacketSource, Readiness, SockFilter};
 
@@ -34,6 +35,22 @@ pub(crate) struct ByLimit;
 /// With a capture file that gets every packet.
 #[derive(Debug)]
 pub(crate) struct ByTee;
+
+/// Without repetitions, of which the tests send none that follow at once.
+#[derive(Debug)]
+pub(crate) struct Once;
+
+impl Adapter for Once {
+    type Around<S: PacketSource + Send> = Dedup<S>;
+
+    fn around<S: PacketSource + Send>(source: S) -> Dedup<S> {
+        Dedup::content(source, Content::default().window(Duration::ZERO)).unwrap()
+    }
+
+    fn inside<S: PacketSource + Send>(around: &mut Dedup<S>) -> &mut S {
+        around.get_mut()
+    }
+}
 
 impl Adapter for ByFilter {
     type Around<S: PacketSource + Send> = Filtered<S>;

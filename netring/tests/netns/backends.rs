@@ -18,6 +18,11 @@ mod teed {
     crate::contract::source_rows!(netns: Adapted<ByTee, crate::contract::live::AfPacket>);
 }
 
+mod once {
+    use crate::contract::adapted::{Adapted, Once};
+    crate::contract::source_rows!(netns: Adapted<Once, crate::contract::live::AfPacket>);
+}
+
 mod merged {
     crate::contract::source_rows!(netns: crate::contract::live::Merged);
 }

@@ -13,9 +13,10 @@ use xtask::netns::{Netns, ip, veth};
 use xtask::wire::{Sender, numbered, udp4};
 
 /// The examples that need nothing but CAP_NET_RAW.
-const CAPTURING: [&str; 11] = [
+const CAPTURING: [&str; 12] = [
     "capture",
     "conn_log",
+    "dedup",
     "fanout_workers",
     "filter",
     "flows_async",
@@ -159,6 +160,7 @@ fn an_argument_that_cannot_be_is_named() {
     let _ns = Netns::enter().unwrap();
     argument_is_named("capture", &["lo"], "PACKETS");
     argument_is_named("capture", &["lo", "1"], "SECONDS");
+    argument_is_named("dedup", &["lo"], "PACKETS");
     argument_is_named("top_talkers", &["lo"], "SECONDS");
     argument_is_named("fanout_workers", &["lo"], "WORKERS");
     argument_is_named("fanout_workers", &["lo", "1"], "PACKETS");

@@ -6,6 +6,7 @@ mod big_tcp;
 mod closed;
 #[path = "../contract/mod.rs"]
 mod contract;
+mod dedup;
 mod examples;
 mod files;
 mod filter;

@@ -15,6 +15,7 @@
 //! failure, because times depend on the machine; totals that do not add up are.
 
 mod broadcast;
+mod dedup;
 mod ends;
 mod fanout;
 mod files;
@@ -53,6 +54,7 @@ use crate::Result;
 const BENCHES: &[(&str, Bench)] = &[
     ("walk", walk::run),
     ("filter", filter::run),
+    ("dedup", dedup::run),
     ("flow", flow::run),
     ("broadcast", broadcast::run),
     ("receive", receive::run),
