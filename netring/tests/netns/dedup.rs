@@ -62,7 +62,7 @@ fn mirrored() {
     for (port, direction) in [("p0", "ingress"), ("p1", "egress")] {
         tc(&format!("qdisc add dev {port} clsact")).unwrap();
         tc(&format!(
-            "filter add dev {port} {direction} matchall action mirred egress mirror dev m0"
+            "filter add dev {port} {direction} protocol all u32 match u32 0 0 action mirred egress mirror dev m0"
         ))
         .unwrap();
     }
@@ -174,20 +174,35 @@ async fn flows_of_a_mirrored_switch_count_each_packet_once() {
     let broadcast = stream.broadcast(64);
     let mut subscribers = [broadcast.subscribe(), broadcast.subscribe()];
     let (before, sender) = (received("m1"), Sender::on("h0").unwrap());
-    (0..50).for_each(|n| sender.send(&udp4(5000, 53, &[n; 30])).unwrap());
-    wait_until("the mirror has both", LIMIT, || {
-        received("m1") - before == 100
-    });
+    for n in 0..50 {
+        sender.send(&udp4(5000, 53, &[n; 30])).unwrap();
+    }
+    // Once this flow has started, the reader has all of the other.
+    sender.send(&udp4(6000, 53, &[0; 30])).unwrap();
+    for subscriber in &mut subscribers {
+        let mut ports = Vec::new();
+        while ports.len() < 2 {
+            let event = timeout(LIMIT, subscriber.next()).await.unwrap();
+            if let FlowEvent::Started { key, .. } = &*event.unwrap().unwrap() {
+                ports.push(key.a().port());
+            }
+        }
+        assert_eq!(ports, [5000, 6000]);
+    }
     stop.stop();
     for subscriber in &mut subscribers {
-        let packets = loop {
+        let mut packets = Vec::new();
+        while packets.len() < 2 {
             let event = timeout(LIMIT, subscriber.next()).await.unwrap();
-            if let FlowEvent::Ended { stats, .. } = &*event.unwrap().unwrap() {
-                break stats.forward.packets + stats.reverse.packets;
+            if let FlowEvent::Ended { key, stats, .. } = &*event.unwrap().unwrap() {
+                let both = stats.forward.packets + stats.reverse.packets;
+                packets.push((key.a().port(), both));
             }
-        };
-        assert_eq!(packets, 50);
+        }
+        packets.sort_unstable();
+        assert_eq!(packets, [(5000, 50), (6000, 1)]);
     }
+    assert_eq!(received("m1") - before, 102);
 }
 
 #[test]
