@@ -17,21 +17,25 @@ pub(crate) fn run_all() -> Result<()> {
     let copy = root().join("target/package-tree");
     copy_tracked(&copy).map_err(|error| format!("cannot copy the workspace: {error}"))?;
     rename_facade(&copy)?;
-    forget_unpacked().map_err(|error| format!("cannot remove unpacked crates: {error}"))?;
     // A folder of its own beside the copy: the crates are built once more, from their packages.
+    let build = root().join("target/package");
+    forget(&build).map_err(|error| format!("cannot remove the last run: {error}"))?;
     run(cargo()
         .current_dir(&copy)
         .args(["publish", "--workspace", "--exclude", "xtask"])
         .args(["--dry-run", "--allow-dirty", "--all-features"])
-        .env("CARGO_TARGET_DIR", root().join("target/package")))
+        .env("CARGO_TARGET_DIR", build))
 }
 
-/// Removes the crates of this workspace that cargo unpacked when this last ran.
+/// Removes what the last run unpacked and built.
 ///
 /// A package is built with the packages that it depends on, out of a registry that cargo makes for
-/// the run. Cargo unpacks a crate of the same name and version only once, so it would build with
-/// those of the last run.
-fn forget_unpacked() -> io::Result<()> {
+/// the run. Cargo takes a crate of a registry for the same if its name and version are, so it would
+/// build with those of the last run.
+fn forget(build: &Path) -> io::Result<()> {
+    if build.exists() {
+        fs::remove_dir_all(build)?;
+    }
     let home = std::env::var_os("CARGO_HOME").map(PathBuf::from);
     let Some(home) = home.or_else(|| Some(std::env::home_dir()?.join(".cargo"))) else {
         return Ok(());
