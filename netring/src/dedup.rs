@@ -190,7 +190,7 @@ impl<S: PacketSource> PacketSource for Dedup<S> {
             Count::AtLeast(all) => Count::AtLeast(without(all)),
             Count::Unavailable => Count::Unavailable,
         };
-        stats.left_out = stats.left_out + Count::Exact(self.duplicates);
+        stats.left_out += Count::Exact(self.duplicates);
         Ok(stats)
     }
 

@@ -96,7 +96,6 @@ impl Content {
 
     fn check(&self) -> Result<(), Error> {
         let refuse = |setting, why: String| {
-            let why = why.into();
             Err(Error::Config { setting, why })
         };
         if self.copies < 2 {
