@@ -1,9 +1,8 @@
 //! Repetitions by bytes and time.
 
-use std::hint::black_box;
 use std::time::Duration;
 
-use crate::{Error, LinkType, Packet, Timestamp};
+use crate::{Error, Packet};
 
 use super::batch::Marks;
 use super::print::{Keys, Print};
@@ -140,38 +139,20 @@ impl Remembered {
         packets: impl Iterator<Item = Packet<'a>>,
         marks: &mut Marks,
     ) {
-        let none = Packet::new(&[], Timestamp::EPOCH, LinkType::ETHERNET);
-        let (mut group, mut len) = ([none; GROUP], 0);
+        let (mut group, mut len) = ([(Print::default(), 0); GROUP], 0);
         packets.for_each(|packet| {
-            touch(packet.data());
-            group[len] = packet;
+            let print = self.keys.print(&packet, self.ignores_vlan);
+            group[len] = (print, packet.timestamp().as_nanos());
             len += 1;
             if len == GROUP {
-                self.decide(&group, marks);
+                self.table.mark(&group, marks);
                 len = 0;
             }
         });
-        self.decide(&group[..len], marks);
-    }
-
-    fn decide(&mut self, group: &[Packet<'_>], marks: &mut Marks) {
-        let mut prints = [(Print::default(), 0); GROUP];
-        for (print, packet) in prints.iter_mut().zip(group) {
-            let time = packet.timestamp().as_nanos();
-            *print = (self.keys.print(packet, self.ignores_vlan), time);
-        }
-        self.table.mark(&prints[..group.len()], marks);
+        self.table.mark(&group[..len], marks);
     }
 
     pub(super) const fn forgotten(&self) -> u64 {
         self.table.forgotten()
-    }
-}
-
-/// Reads both ends of a packet, so that the memory of the next ones is on its way meanwhile.
-#[inline]
-fn touch(data: &[u8]) {
-    if let [first, .., last] = data {
-        black_box(first ^ last);
     }
 }
