@@ -128,6 +128,7 @@
 
 #[cfg(all(feature = "xdp", feature = "afpacket"))]
 pub mod auto;
+mod channel;
 #[cfg(all(feature = "afpacket", any(feature = "pcap", feature = "xdp")))]
 mod either;
 #[cfg(all(feature = "afpacket", feature = "pcap"))]
@@ -148,10 +149,12 @@ pub use netring_sys::{
     Build, Checksum, Clock, Count, Direction, Error, Filter, HardwareTimestamps, Interface,
     InterfaceAddress, InterfaceCounters, LinkAddress, LinkType, Matcher, Membership, Meta,
     Namespace, Offload, Open, OpenSink, Packet, PacketBatch, PacketBuf, PacketSink, PacketSlot,
-    PacketSource, PacketWriter, ParseError, PartialChecksum, Privileges, Profile, Readiness,
-    Segmentation, Segments, SinkStats, Stats, SyscallError, Timed, Timestamp, Timestamping,
-    VlanTag, WireBytes, XdpMode, adapters, wait,
+    PacketSource, PacketVec, PacketVecIter, PacketWriter, ParseError, PartialChecksum, Privileges,
+    Profile, Readiness, Segmentation, Segments, SinkStats, Stats, SyscallError, Timed, Timestamp,
+    Timestamping, VlanTag, WireBytes, XdpMode, adapters, wait,
 };
+
+pub use channel::{Batches, ChannelBuilder, ChannelCapture};
 
 /// Filter expressions, and the programs that they become.
 pub use netring_sys::filter;
