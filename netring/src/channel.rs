@@ -3,6 +3,8 @@
 mod batches;
 mod builder;
 mod queue;
+#[cfg(test)]
+mod tests;
 mod thread;
 
 use std::fmt;
@@ -151,9 +153,10 @@ impl ChannelCapture {
         self.queue.lost()
     }
 
-    /// Stops the source. What its ring and the channel hold is still received, and then the end; of
-    /// a [replayed](Self::replay) source, what the channel holds and the batch at hand. Further
-    /// calls have no effect. It never blocks.
+    /// Stops the source. What the channel holds is still received, and then the end; a
+    /// [replayed](Self::replay) source gives the batch at hand first. Packets that a ring still
+    /// holds are not received: they stay [pending](Stats::pending). Further calls have no effect.
+    /// It never blocks.
     ///
     /// To stop from another thread, or on a signal, take the source's own
     /// [handle](Stop::stop_handle) before it is moved into the channel.

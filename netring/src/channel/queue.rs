@@ -16,8 +16,8 @@ use netring_sys::{Error, Packet, PacketVec, Stats};
 const BATCH: usize = 1024;
 /// Packets that are copied under one lock: tens of microseconds at most.
 const BURST: usize = 64;
-/// Empty batches that are kept for the next packets.
-const KEPT: usize = 4;
+/// Batches whose memory is kept for the next packets: of 65,536 packets.
+const KEPT: usize = 64;
 
 /// What the thread and the reader share.
 #[derive(Debug)]
@@ -186,6 +186,9 @@ impl Queue {
 
     /// Takes back the memory of a batch that was read.
     pub(super) fn give_back(&self, mut batch: PacketVec) {
+        if batch.is_empty() {
+            return;
+        }
         batch.clear();
         let mut state = self.lock();
         if state.empty.len() < KEPT {

@@ -202,11 +202,13 @@ fn s16_a_full_channel_delays_neither_a_stop_nor_a_drop() {
             channel.stop();
             channel.stop();
             assert!(stop.is_stopped());
-            let (offered, _, lost, _) = figures(&mut channel);
             let (all, end) = rest(&mut channel);
             end.unwrap();
-            assert!(all.len() as u64 + lost >= offered.min(600));
-            assert_eq!(all.len() as u64 + channel.lost(), 600);
+            let got = all.len() as u64;
+            let (offered, delivered, dropped, pending) = figures(&mut channel);
+            assert!(got >= 100 && all.into_iter().eq(0..got));
+            assert_eq!((delivered, dropped, pending), (got, channel.lost(), 0));
+            assert_eq!(got + dropped, offered);
         });
         assert!(script.is_alone());
 

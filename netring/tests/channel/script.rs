@@ -93,10 +93,12 @@ impl PacketSource for Scripted {
 
     fn ready(&mut self) -> Result<Readiness, Error> {
         *self.shared.thread.lock().unwrap() = thread::current().name().map(String::from);
+        if self.waiter.is_stopped() {
+            return Ok(Readiness::Ended);
+        }
         let mut steps = self.shared.steps.lock().unwrap();
         match steps.front() {
             Some(Step::Batch(_) | Step::PanicWithin(_)) => Ok(Readiness::Ready),
-            None if self.waiter.is_stopped() => Ok(Readiness::Ended),
             None => Ok(Readiness::Empty),
             Some(Step::End) => Ok(Readiness::Ended),
             Some(Step::Removed) => Err(Error::InterfaceRemoved {
