@@ -112,9 +112,9 @@ impl ChannelCapture {
     /// Waits for the next batch, of 1 to 1,024 packets, and returns it. `None` at the end.
     ///
     /// # Errors
-    /// What ended the source, once, after all packets; [`Error::Closed`] from then on. Reports, such
-    /// as a link that went down, are not returned: [`PacketSource::wait`] and
-    /// [`PacketSource::ready`] return them.
+    /// What ended the source, once, after all packets; [`Error::Closed`] from then on. Reports,
+    /// such as a link that went down, are not returned: [`PacketSource::wait`] and
+    /// [`PacketSource::ready`] return them, unless a full channel had no room for one.
     pub fn recv(&mut self) -> Result<Option<PacketVec>, Error> {
         if self.next_batch()?.is_none() {
             return Ok(None);

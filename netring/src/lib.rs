@@ -24,6 +24,7 @@
 //! | module | feature | contents |
 //! |---|---|---|
 //! | the root | | [`Packet`], [`PacketSource`], [`Stats`], [`Error`]: types that all layers share |
+//! | [`ChannelCapture`] | | any source in a thread of its own, with a bounded channel to the reader |
 //! | [`prelude`] | | the traits and the few types that almost every program needs |
 #![cfg_attr(
     feature = "afpacket",

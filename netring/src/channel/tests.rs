@@ -71,8 +71,8 @@ fn allocations(packets: u64, lossless: bool) -> (u64, u64) {
     (writing, reading)
 }
 
-/// What is allocated is the memory of the batches that the channel holds, at most six, each grown in
-/// some steps: forty times the packets cause no more of it.
+/// What is allocated is the memory of the batches that the channel holds, at most six, each grown
+/// in some steps: forty times the packets cause no more of it.
 #[test]
 fn no_allocation_for_a_packet_nor_for_a_batch_that_is_read_and_lent() {
     for lossless in [true, false] {

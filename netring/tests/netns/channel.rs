@@ -50,10 +50,14 @@ fn rest(channel: &mut ChannelCapture, len: usize) -> (Vec<u64>, Result<(), Error
     (numbers, end)
 }
 
-/// Sockets for packets in this namespace, as the kernel lists them.
-fn packet_sockets() -> usize {
-    let list = fs::read_to_string("/proc/thread-self/net/packet").unwrap();
-    list.lines().count() - 1
+/// Of the packet sockets in this namespace that the kernel lists, the sender's alone is left. A
+/// process that another test starts has all sockets too, between its `fork` and its `exec`.
+#[track_caller]
+fn only_the_sender_is_left() {
+    wait_until("the socket is closed", LIMIT, || {
+        let list = fs::read_to_string("/proc/thread-self/net/packet").unwrap();
+        list.lines().count() - 1 == 1
+    });
 }
 
 #[test]
@@ -95,13 +99,13 @@ fn s16_a_lossless_channel_lets_the_ring_absorb_and_the_ring_counts_the_rest() {
     let _ns = Netns::enter().unwrap();
     veth("v0", "v1").unwrap();
     let sender = Sender::on("v0").unwrap();
-    // 3 MB in a ring of 4 MiB: all of it. 64 KiB: what there is room for.
+    // 3 MB in a ring of 4 MiB: all of it. Of 64 KiB: what there is room for.
     for (blocks, all) in [(256, true), (4, false)] {
         let mut channel = full(64, true).start(capture(blocks)).unwrap();
         for number in 0..2000 {
             sender.send(&numbered(number, 1500)).unwrap();
         }
-        settles(&mut channel, 2000, |pending| (64..=2000).contains(&pending));
+        settles(&mut channel, 2000, |pending| pending > 0);
         assert_eq!(channel.lost(), 0);
         let mut numbers = Vec::new();
         while channel.stats().unwrap().pending() != Some(0) {
@@ -114,9 +118,10 @@ fn s16_a_lossless_channel_lets_the_ring_absorb_and_the_ring_counts_the_rest() {
         assert_eq!(stats.delivered, Count::Exact(got));
         assert_eq!(stats.dropped, Count::Exact(2000 - got));
         assert_eq!(channel.lost(), 0);
-        assert!((0..64).eq(numbers.iter().copied().take(64)));
         assert!(numbers.is_sorted_by(|a, b| a < b));
+        // 64 packets and a block in the channel, and 40 in the small ring.
         assert_eq!(got == 2000, all, "{got}");
+        assert!(all || got <= 64 + 10 + 40, "{got}");
     }
 }
 
@@ -144,7 +149,7 @@ fn s16_a_removed_interface_is_an_error_behind_the_packets_of_a_full_channel() {
         assert_eq!(stats.dropped, Count::Exact(50 - kept));
         assert_eq!(channel.lost(), 50 - kept);
         // The error comes once the socket is closed: what is left is the sender's.
-        assert_eq!(packet_sockets(), 1);
+        only_the_sender_is_left();
     }
 }
 
@@ -154,7 +159,7 @@ fn s16_a_channel_is_dropped_during_a_flood_and_nothing_is_left() {
     let _ns = Netns::enter().unwrap();
     veth("v0", "v1").unwrap();
     let flood = Flood::on("v0", |number| numbered(number, 60)).unwrap();
-    assert_eq!(packet_sockets(), 1);
+    only_the_sender_is_left();
     for round in 0..30 {
         let mut channel = full(200, round % 2 == 0).start(capture(16)).unwrap();
         if round % 3 == 0 {
@@ -173,7 +178,7 @@ fn s16_a_channel_is_dropped_during_a_flood_and_nothing_is_left() {
             dropped.send(())
         });
         done.recv_timeout(LIMIT).unwrap();
-        assert_eq!(packet_sockets(), 1);
+        only_the_sender_is_left();
     }
     flood.stop();
 }
