@@ -219,7 +219,7 @@ impl PacketSource for ChannelCapture {
             Count::AtLeast(lent) => Count::AtLeast(lent.saturating_sub(waiting + lost)),
             other => other,
         };
-        stats.dropped = stats.dropped + Count::Exact(lost);
+        stats.dropped += Count::Exact(lost);
         Ok(stats)
     }
 

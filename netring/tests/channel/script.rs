@@ -110,7 +110,7 @@ impl PacketSource for Scripted {
             }
             Some(Step::LinkDown) => {
                 steps.pop_front();
-                self.stats.link_downs = self.stats.link_downs + Count::Exact(1);
+                self.stats.link_downs += Count::Exact(1);
                 Err(Error::LinkDown {
                     interface: "x0".into(),
                     was_up: true,
@@ -179,7 +179,7 @@ impl PacketBatch for Batch<'_> {
 impl Drop for Batch<'_> {
     fn drop(&mut self) {
         let lent = Count::Exact(self.numbers.end - self.numbers.start);
-        self.source.stats.offered = self.source.stats.offered + lent;
-        self.source.stats.delivered = self.source.stats.delivered + lent;
+        self.source.stats.offered += lent;
+        self.source.stats.delivered += lent;
     }
 }
