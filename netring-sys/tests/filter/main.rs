@@ -12,6 +12,7 @@ mod places;
 mod printed;
 mod programs;
 mod rules;
+mod tunnels;
 
 use std::os::fd::AsFd;
 use std::os::unix::net::UnixDatagram;

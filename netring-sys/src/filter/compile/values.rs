@@ -29,6 +29,8 @@ pub(super) const VLAN_TPID: u32 = SKF_AD_OFF + 60;
 
 #[derive(Debug, Default)]
 pub(super) struct Values {
+    /// What the offsets of new loads count from, if that is not the start of the packet.
+    pub(super) base: Option<Val>,
     all: Vec<Value>,
     places: HashMap<Value, Val>,
 }
@@ -46,6 +48,40 @@ impl Values {
     }
 
     pub(super) fn add(&mut self, value: Value) -> Val {
+        let value = match self.base {
+            Some(base) => self.rebased(value, base),
+            None => value,
+        };
+        self.place(value)
+    }
+
+    /// The sum of the base and a number.
+    pub(super) fn behind_base(&mut self, val: Val) -> Val {
+        match self.base {
+            Some(base) => self.place(Value::Binary(Binary::Add, base, val)),
+            None => val,
+        }
+    }
+
+    fn rebased(&mut self, value: Value, base: Val) -> Value {
+        match value {
+            Value::Abs(width, at) => Value::Ind(width, base, at),
+            Value::Ind(width, index, at) => Value::Ind(
+                width,
+                self.place(Value::Binary(Binary::Add, index, base)),
+                at,
+            ),
+            Value::HeaderLength(at) => {
+                let first = self.place(Value::Ind(Width::Byte, base, at));
+                let mask = self.place(Value::Const(0x0f));
+                let words = self.place(Value::Binary(Binary::And, first, mask));
+                Value::Binary(Binary::Shl, words, self.place(Value::Const(2)))
+            }
+            value => value,
+        }
+    }
+
+    fn place(&mut self, value: Value) -> Val {
         let value = self.folded(value);
         let next = self.all.len();
         let place = *self.places.entry(value).or_insert(next);

@@ -139,6 +139,11 @@ impl Expr {
         Self::is(Primitive::PppoeSession(session))
     }
 
+    /// `geneve`: a Geneve network (0 to 16777215) or any. What follows is inside of it.
+    pub const fn geneve(network: Option<u32>) -> Self {
+        Self::is(Primitive::Geneve(network))
+    }
+
     /// `pppoed`: PPPoE discovery.
     pub const fn pppoe_discovery() -> Self {
         Self::is(Primitive::PppoeDiscovery)

@@ -182,6 +182,10 @@ fn keyword(cursor: &mut Cursor<'_>) -> Result<Option<Primitive>, Mistake> {
             let session = bounded(cursor.optional_number()?, 0xffff)?;
             Primitive::PppoeSession(session.map(|session| session as u16))
         }
+        "geneve" => {
+            cursor.next();
+            Primitive::Geneve(bounded(cursor.optional_number()?, 0xff_ffff)?)
+        }
         "pppoed" => simple(cursor, Primitive::PppoeDiscovery),
         "llc" => {
             cursor.next();
@@ -199,7 +203,7 @@ fn keyword(cursor: &mut Cursor<'_>) -> Result<Option<Primitive>, Mistake> {
         "outbound" => simple(cursor, Primitive::Outbound(true)),
         "broadcast" => simple(cursor, Primitive::Broadcast { ip: false }),
         "multicast" => simple(cursor, Primitive::Multicast(Layer::Link)),
-        word @ ("gateway" | "protochain" | "geneve") => {
+        word @ ("gateway" | "protochain") => {
             return Err(absent(at, word));
         }
         _ => return Ok(None),
@@ -215,8 +219,7 @@ fn simple(cursor: &mut Cursor<'_>, primitive: Primitive) -> Primitive {
 fn absent(at: usize, word: &str) -> Mistake {
     let why = match word {
         "gateway" => "it needs names of hosts: use `ether host` and `not host`",
-        "protochain" => "it needs a loop, which the kernel refuses: use `proto`",
-        _ => "its headers have no fixed place: use `udp port 6081` and `udp[…]`",
+        _ => "it needs a loop, which the kernel refuses: use `proto`",
     };
     (at, format!("`{word}` is not part of this language: {why}"))
 }

@@ -115,6 +115,7 @@ impl Display for Primitive {
             Self::Vlan(tag) => optional(f, "vlan", tag),
             Self::Mpls(label) => optional(f, "mpls", label),
             Self::PppoeSession(session) => optional(f, "pppoes", session),
+            Self::Geneve(network) => optional(f, "geneve", network),
             Self::PppoeDiscovery => f.write_str("pppoed"),
             Self::Llc(frame) => {
                 let is_it = |(_, known): &&(&str, LlcFrame)| Some(*known) == frame;
