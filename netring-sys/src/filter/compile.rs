@@ -1,5 +1,6 @@
 //! From an expression to a program: conditions, a graph of tests, instructions.
 
+mod chain;
 mod emit;
 mod geneve;
 mod graph;

@@ -51,7 +51,8 @@ use tree::Node;
 /// # The language
 ///
 /// - `host`, `net` (`10.0.0.0/8`, `10`, `10.0.0.0 mask 255.0.0.0`, `fe80::/10`), `port`,
-///   `portrange`, `proto`, each with `src`, `dst`, `src or dst`, `src and dst` and a protocol
+///   `portrange`, `proto`, `protochain`, each with `src`, `dst`, `src or dst`, `src and dst` and
+///   a protocol
 ///   before it;
 /// - protocols by their keywords: `ip`, `ip6`, `arp`, `rarp`, `tcp`, `udp`, `sctp`, `icmp`,
 ///   `icmp6`, `igmp`, `igrp`, `pim`, `vrrp`, `carp`, `ah`, `esp`, `stp`, `iso`, `isis`, …;
@@ -76,7 +77,7 @@ use tree::Node;
 ///
 /// On IPv6, `tcp`, ports and `proto` look at the next header, and behind one fragment header. They
 /// do not find what is behind other extension headers, such as the hop-by-hop header that the
-/// kernel puts into segments of more than 64 KiB (BIG TCP).
+/// kernel puts into segments of more than 64 KiB (BIG TCP); `protochain` does.
 ///
 /// # Differences to libpcap
 ///
@@ -95,6 +96,10 @@ use tree::Node;
 /// - `ip broadcast` means 255.255.255.255 and 0.0.0.0, as libpcap has it without a netmask.
 /// - A shift by a computed 32 or more uses the lower five bits of the number, as the kernel does;
 ///   libpcap's own interpreter gives 0.
+/// - `protochain` runs in the kernel too: it is no loop, and looks behind up to eight headers. A
+///   protocol behind more of them is not found. What follows an authentication header is at its
+///   own place; libpcap forgets to add where that header began, and may then never end. Behind
+///   `geneve` libpcap refuses it.
 /// - A term behind `geneve` does not hold for a packet that is not Geneve; libpcap looks for its
 ///   headers at the first byte of the frame. Behind `mpls` and `geneve`, libpcap looks for IP as if
 ///   it were still behind a label.
@@ -106,7 +111,7 @@ use tree::Node;
 ///
 /// | keywords | |
 /// |---|---|
-/// | `host`, `net`, `mask`, `port`, `portrange`, `proto`, `src`, `dst` | supported |
+/// | `host`, `net`, `mask`, `port`, `portrange`, `proto`, `protochain`, `src`, `dst` | supported |
 /// | `ether`, `link`, and the same by `fddi`, `tr`, `wlan`, `ppp`, `slip` | supported |
 /// | `ip`, `ip6`, `arp`, `rarp`, `icmp`, `icmp6`, `igmp`, `igrp`, `pim`, `vrrp`, `carp`, `ah`, `esp`, `tcp`, `udp`, `sctp` | supported |
 /// | `iso`, `clnp`, `esis`, `isis`, `l1`, `l2`, `iih`, `lsp`, `snp`, `csnp`, `psnp` | supported |
@@ -116,7 +121,6 @@ use tree::Node;
 /// | `vlan`, `mpls`, `pppoed`, `pppoes`, `geneve` | supported |
 /// | `inbound`, `outbound` | on packet sockets, and in files of Linux cooked captures |
 /// | `ifindex` | on packet sockets, and in files of Linux cooked captures, version 2 |
-/// | `protochain` | refused: it is a loop, which the kernel does not allow |
 /// | `gateway` | refused: it needs names of hosts, as in libpcap without them |
 /// | names of hosts and networks, addresses of DECnet | refused: names are not looked up |
 /// | `type`, `subtype`, `dir`, `addr1` to `addr4`, `ra`, `ta`, `radio` | refused: expressions are not compiled for 802.11 |

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on ends there")]
 
 mod bounds;
+mod chains;
 mod corpora;
 mod expressions;
 mod facts;

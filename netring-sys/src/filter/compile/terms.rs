@@ -43,6 +43,7 @@ impl Terms {
                 last,
             } => self.ports(transport, dir, first.into(), last.into()),
             Primitive::Number { inside, number } => self.number(inside, number),
+            Primitive::Chain { inside, number } => self.chain(inside, number),
             Primitive::Broadcast { ip: true } => self.ip_broadcast(),
             Primitive::Broadcast { ip: false } => self.ether_host(Side::Dst, [0xff; 6]),
             Primitive::Multicast(layer) => self.multicast(layer),

@@ -109,6 +109,13 @@ impl Expr {
         Self::is(Primitive::Number { inside, number })
     }
 
+    /// `protochain`: a protocol of IP by its number, behind up to eight extension headers.
+    /// `inside` says of which IP: it is [`AnyIp`](Inside::AnyIp), [`Ip`](Inside::Ip) or
+    /// [`Ip6`](Inside::Ip6).
+    pub const fn protocol_chain(inside: Inside, number: u32) -> Self {
+        Self::is(Primitive::Chain { inside, number })
+    }
+
     /// `broadcast`: to the link-layer address of all.
     pub const fn broadcast() -> Self {
         Self::is(Primitive::Broadcast { ip: false })

@@ -203,9 +203,7 @@ fn keyword(cursor: &mut Cursor<'_>) -> Result<Option<Primitive>, Mistake> {
         "outbound" => simple(cursor, Primitive::Outbound(true)),
         "broadcast" => simple(cursor, Primitive::Broadcast { ip: false }),
         "multicast" => simple(cursor, Primitive::Multicast(Layer::Link)),
-        word @ ("gateway" | "protochain") => {
-            return Err(absent(at, word));
-        }
+        "gateway" => return Err(gateway(at)),
         _ => return Ok(None),
     };
     Ok(Some(primitive))
@@ -216,12 +214,10 @@ fn simple(cursor: &mut Cursor<'_>, primitive: Primitive) -> Primitive {
     primitive
 }
 
-fn absent(at: usize, word: &str) -> Mistake {
-    let why = match word {
-        "gateway" => "it needs names of hosts: use `ether host` and `not host`",
-        _ => "it needs a loop, which the kernel refuses: use `proto`",
-    };
-    (at, format!("`{word}` is not part of this language: {why}"))
+fn gateway(at: usize) -> Mistake {
+    let why = "`gateway` is not part of this language: it needs names of hosts: use `ether host` \
+               and `not host`";
+    (at, why.into())
 }
 
 /// A protocol alone, or an address, port or protocol number with what qualifies it.
@@ -259,7 +255,8 @@ fn qualified(cursor: &mut Cursor<'_>) -> Result<(Node, Option<Qualifiers>), Mist
         "port" => Some(Kind::Port),
         "portrange" => Some(Kind::PortRange),
         "proto" if dir.is_none() => Some(Kind::Proto),
-        word @ ("gateway" | "protochain") => return Err(absent(cursor.at(), word)),
+        "protochain" if dir.is_none() => Some(Kind::ProtoChain),
+        "gateway" => return Err(gateway(cursor.at())),
         _ => None,
     };
     if kind.is_some() {

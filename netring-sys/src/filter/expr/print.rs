@@ -107,6 +107,16 @@ impl Display for Primitive {
                 Inside::Ip6 => write!(f, "ip6 proto {number}"),
                 Inside::Iso => write!(f, "iso proto {number:#04x}"),
             },
+            Self::Chain { inside, number } => {
+                let before = match inside {
+                    Inside::AnyIp => "",
+                    Inside::Link => "ether ",
+                    Inside::Ip => "ip ",
+                    Inside::Ip6 => "ip6 ",
+                    Inside::Iso => "iso ",
+                };
+                write!(f, "{before}protochain {number}")
+            }
             Self::Broadcast { ip: true } => f.write_str("ip broadcast"),
             Self::Broadcast { ip: false } => f.write_str("broadcast"),
             Self::Multicast(Layer::Link) => f.write_str("multicast"),

@@ -107,6 +107,11 @@ pub(in crate::filter) enum Primitive {
         inside: Inside,
         number: u32,
     },
+    /// The number of a protocol behind any extension headers of IP.
+    Chain {
+        inside: Inside,
+        number: u32,
+    },
     /// Sent to all; in IPv4 only if `ip` is set, else by the link-layer address.
     Broadcast {
         ip: bool,
