@@ -52,8 +52,7 @@ use tree::Node;
 ///
 /// - `host`, `net` (`10.0.0.0/8`, `10`, `10.0.0.0 mask 255.0.0.0`, `fe80::/10`), `port`,
 ///   `portrange`, `proto`, `protochain`, each with `src`, `dst`, `src or dst`, `src and dst` and
-///   a protocol
-///   before it;
+///   a protocol before it;
 /// - protocols by their keywords: `ip`, `ip6`, `arp`, `rarp`, `tcp`, `udp`, `sctp`, `icmp`,
 ///   `icmp6`, `igmp`, `igrp`, `pim`, `vrrp`, `carp`, `ah`, `esp`, `stp`, `iso`, `isis`, …;
 /// - `ether host`, `ether proto`, `broadcast`, `multicast`, `llc` and its kinds (`llc ui`), `vlan`,
