@@ -164,6 +164,11 @@ impl Pacer {
         self.remainder = numerator % self.rate;
     }
 
+    /// How late the next frame is, when the clock was last read; zero if it was not due.
+    pub const fn late(&self) -> Duration {
+        Duration::from_nanos(self.seen.saturating_sub(self.due))
+    }
+
     /// The time that was not made up for, because the sender was held up for longer than
     /// [`catch_up`](Self::catch_up). While it is zero, the rate was kept.
     pub const fn lost(&self) -> Duration {

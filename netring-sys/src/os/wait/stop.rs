@@ -3,9 +3,10 @@
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use crate::adapters::{Filtered, Limit, Tee};
-use crate::syscall::{event, event_signal};
+use crate::syscall::{event, event_signal, poll_readable};
 use crate::{PacketSource, PacketWriter, SyscallError};
 
 /// Stops a source from any thread: all its waits return, and it reports
@@ -34,7 +35,11 @@ struct State {
 }
 
 impl StopHandle {
-    pub(super) fn new() -> Result<Self, SyscallError> {
+    /// A handle of its own, for a loop that [`wait`](Self::wait)s on it.
+    ///
+    /// # Errors
+    /// `eventfd` failed: the process has too many descriptors.
+    pub fn new() -> Result<Self, SyscallError> {
         Ok(Self(Arc::new(State {
             stopped: AtomicBool::new(false),
             event: event()?,
@@ -53,6 +58,15 @@ impl StopHandle {
         self.0.stopped.store(true, Ordering::Relaxed);
         // It fails only for a descriptor that is not an event.
         let _ = event_signal(self.0.event.as_fd());
+    }
+
+    /// Waits until it is stopped and returns true, or false once the time is over or a signal
+    /// arrives. The time is kept as the system's timers keep it, about 60 µs longer.
+    ///
+    /// # Errors
+    /// `ppoll` failed.
+    pub fn wait(&self, time: Duration) -> Result<bool, SyscallError> {
+        poll_readable(self.event(), Some(time))
     }
 
     /// Whether the source was stopped.
