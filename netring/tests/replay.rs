@@ -526,3 +526,48 @@ fn a_link_that_is_down_is_waited_for_and_what_is_final_ends_it() {
         (10, 10)
     );
 }
+
+/// Frames with bytes that make no sense: none panics, none is sent that is too long, and each is in
+/// one place.
+#[test]
+fn frames_that_make_no_sense_are_sent_or_refused() {
+    let data = payload(3000);
+    let good = [
+        joined(0x18, &data),
+        joined(0x18, &data[..200]),
+        tcp6(true, &data),
+        tcp6(false, &data),
+        udp4(1, 2, &data),
+        udp4(1, 2, &data[..9]),
+    ];
+    let mut seed = 1_u64;
+    let mut random = |below: usize| {
+        seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+        (seed >> 33) as usize % below
+    };
+    let mut frames = Vec::new();
+    for n in 0..20_000 {
+        let mut frame = good[n % good.len()].clone();
+        for _ in 0..=random(4) {
+            let at = 10 + random(70);
+            if let Some(byte) = frame.get_mut(at) {
+                *byte = [0, 0xff, 1, random(256) as u8][random(4)];
+            }
+        }
+        if random(3) == 0 {
+            frame.truncate(random(100));
+        }
+        frames.push(frame);
+    }
+    for fix in [false, true] {
+        let mut replay = Replay::new(wire()).unwrap().mtu(1500).fix_checksums(fix);
+        let packets = frames.iter().map(|frame| ethernet(frame).to_buf());
+        let stats = replay.run(&mut given(packets)).unwrap();
+        balances(&stats);
+        assert_eq!((stats.read, stats.unsent), (20_000, 0));
+        assert!(stats.segmented > 100 && stats.refused.unsegmentable > 100);
+        let sent = replay.into_sink().sent;
+        assert_eq!(sent.len() as u64, stats.frames);
+        assert!(sent.iter().all(|frame| (14..=1518).contains(&frame.len())));
+    }
+}
