@@ -42,28 +42,29 @@ pub use stats::{Refused, ReplayStats};
 ///
 /// A capture on a host that sends or receives with segmentation offload contains packets that were
 /// never on a wire: longer than the MTU, often with an IP length of 0 if they are longer than
-/// 65,535 bytes. Those of TCP over IPv4 or IPv6 are cut into segments as a card would have cut them:
-/// with lengths, sequence numbers and identifications of their own; FIN and PSH in the last one, CWR
-/// in the first one only; and with checksums. The size of segments is that of the packet's metadata,
-/// or else the largest that fits. Other long packets are refused, and so are those with SYN, RST or
-/// URG. [`segment`](Self::segment) refuses all.
+/// 65,535 bytes. Those of TCP over IPv4 or IPv6 are cut into segments as a card would have cut
+/// them: with lengths, sequence numbers and identifications of their own; FIN and PSH in the last
+/// one, CWR in the first one only; and with checksums. The size of segments is that of the packet's
+/// metadata, or else the largest that fits. Other long packets are refused, and so are those with
+/// SYN, RST or URG. [`segment`](Self::segment) refuses all.
 ///
 /// A checksum that the packet's metadata marks as [partial](crate::Checksum::Partial) is computed.
 /// A file may not say that: [`fix_checksums`](Self::fix_checksums) computes all of TCP and UDP.
 ///
 /// # When it is sent
 ///
-/// A replay never waits busily. It sleeps until the next packet is due, which takes the system about
-/// 60 µs longer, and then the packets that are due by then go out together. The schedule does not
-/// drift. A replay that was held up makes up for at most 100 ms; [`ReplayStats::lost`] counts the
-/// rest. A packet that is older than the one before is sent at once. A clock that was set back by
-/// more than a second delays nothing.
+/// A replay never waits busily. It sleeps until the next packet is due, which takes the system
+/// about 60 µs longer, and then the packets that are due by then go out together. The schedule does
+/// not drift. A replay that was held up makes up for at most 100 ms; [`ReplayStats::lost`] counts
+/// the rest. A packet that is older than the one before is sent at once. A clock that was set back
+/// by more than a second delays nothing.
 ///
 /// # If something fails
 ///
 /// While the sink is full or the interface is down the replay waits; [`ReplayStats::link_downs`]
-/// counts. It ends at the end of the source, by [`stop_handle`](Self::stop_handle), or with an error:
-/// [`Error::InterfaceRemoved`], damage in a file. [`stats`](Self::stats) then say what was sent.
+/// counts. It ends at the end of the source, by [`stop_handle`](Self::stop_handle), or with an
+/// error: [`Error::InterfaceRemoved`], damage in a file. [`stats`](Self::stats) then say what was
+/// sent.
 ///
 /// It blocks its thread; with tokio, call it by `spawn_blocking`.
 #[doc(alias = "tcpreplay")]
