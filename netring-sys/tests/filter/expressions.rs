@@ -228,6 +228,10 @@ fn a_mistake_names_its_place_and_the_nearest_word() {
             "column 6: \"htpp\" is not the name of a port; the nearest is `http`",
         ),
         (
+            "port htp",
+            "column 6: \"htp\" is not the name of a port; the nearest is `http`",
+        ),
+        (
             "port 70000",
             "column 6: 70000 is not a port; ports are 0 to 65535",
         ),

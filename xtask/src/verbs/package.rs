@@ -4,7 +4,7 @@
 //! [`FACADE`]. Its library keeps the name `netring`, and so does the package in this repository,
 //! where it is a path dependency. The change is made in a copy.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::{fs, io};
 
@@ -18,11 +18,49 @@ pub(crate) fn run_all() -> Result<()> {
     copy_tracked(&copy).map_err(|error| format!("cannot copy the workspace: {error}"))?;
     rename_facade(&copy)?;
     // A folder of its own beside the copy: the crates are built once more, from their packages.
+    let build = root().join("target/package");
+    forget(&build).map_err(|error| format!("cannot remove the last run: {error}"))?;
     run(cargo()
         .current_dir(&copy)
         .args(["publish", "--workspace", "--exclude", "xtask"])
         .args(["--dry-run", "--allow-dirty", "--all-features"])
-        .env("CARGO_TARGET_DIR", root().join("target/package")))
+        .env("CARGO_TARGET_DIR", build))
+}
+
+/// Removes what the last run unpacked and built.
+///
+/// A package is built with the packages that it depends on, out of a registry that cargo makes for
+/// the run. Cargo takes a crate of a registry for the same if its name and version are, so it would
+/// build with those of the last run.
+fn forget(build: &Path) -> io::Result<()> {
+    if build.exists() {
+        fs::remove_dir_all(build)?;
+    }
+    let home = std::env::var_os("CARGO_HOME").map(PathBuf::from);
+    let Some(home) = home.or_else(|| Some(std::env::home_dir()?.join(".cargo"))) else {
+        return Ok(());
+    };
+    let Ok(registries) = fs::read_dir(home.join("registry/src")) else {
+        return Ok(());
+    };
+    for registry in registries {
+        let registry = registry?;
+        // A registry that is a folder has no host in its name.
+        if !registry.file_name().as_encoded_bytes().starts_with(b"-") {
+            continue;
+        }
+        for unpacked in fs::read_dir(registry.path())? {
+            let unpacked = unpacked?;
+            if unpacked
+                .file_name()
+                .as_encoded_bytes()
+                .starts_with(b"netring-")
+            {
+                fs::remove_dir_all(unpacked.path())?;
+            }
+        }
+    }
+    Ok(())
 }
 
 /// Copies the files that git knows, and nothing that a build left.

@@ -305,7 +305,8 @@ pub(super) fn nearest_keyword(word: &str) -> Option<&'static str> {
     nearest(word, KEYWORDS.into_iter().chain(protos).chain(numbers))
 }
 
-/// The candidate that differs in the fewest letters, at most a third of the word.
+/// The candidate that differs in the fewest letters, at most a third of the word; of several one
+/// with the same first letter, which is seldom mistyped.
 pub(super) fn nearest<'a>(
     word: &str,
     candidates: impl Iterator<Item = &'a str>,
@@ -314,7 +315,9 @@ pub(super) fn nearest<'a>(
         return None;
     }
     let near = candidates.map(|candidate| (distance(word, candidate), candidate));
-    let (distance, candidate) = near.min_by_key(|(distance, _)| *distance)?;
+    let first = word.bytes().next();
+    let (distance, candidate) =
+        near.min_by_key(|(distance, candidate)| (*distance, candidate.bytes().next() != first))?;
     (distance <= word.len().div_ceil(3).max(1)).then_some(candidate)
 }
 
