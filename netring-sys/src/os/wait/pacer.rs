@@ -228,6 +228,11 @@ mod tests {
             count
         };
         assert_eq!(burst(&mut pacer, 0), 1);
+        // The next one is due after 1 ms.
+        pacer.at(1_000_250);
+        assert_eq!(pacer.late(), Duration::from_nanos(250));
+        pacer.at(0);
+        assert_eq!(pacer.late(), Duration::ZERO);
         // 5 ms late: all of them are made up for.
         assert_eq!(burst(&mut pacer, 5_500_000), 5);
         assert_eq!(pacer.lost(), Duration::ZERO);

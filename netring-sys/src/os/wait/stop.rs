@@ -100,3 +100,25 @@ impl<S: Stop, W: PacketWriter> Stop for Tee<S, W> {
         self.get_ref().stop_handle()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Instant;
+
+    #[test]
+    fn a_wait_ends_in_its_time_or_by_a_stop() {
+        let handle = StopHandle::new().unwrap();
+        let (start, time) = (Instant::now(), Duration::from_millis(20));
+        // A signal may end it earlier.
+        while start.elapsed() < time {
+            let left = time.saturating_sub(start.elapsed());
+            assert!(!handle.wait(left).unwrap());
+        }
+        let other = handle.clone();
+        let stopper = std::thread::spawn(move || other.stop());
+        while !handle.wait(Duration::from_secs(600)).unwrap() {}
+        assert!(handle.is_stopped() && handle.wait(Duration::MAX).unwrap());
+        stopper.join().unwrap();
+    }
+}
