@@ -26,6 +26,7 @@
 //! | the root | | [`Packet`], [`PacketSource`], [`Stats`], [`Error`]: types that all layers share |
 //! | [`ChannelCapture`] | | any source in a thread of its own, with a bounded channel to the reader |
 //! | [`prelude`] | | the traits and the few types that almost every program needs |
+//! | [`replay`] | | the packets of any source to any sink, at the speed at which they were recorded or another |
 #![cfg_attr(
     feature = "afpacket",
     doc = "| [`afpacket`], [`Capture`], [`Captures`], [`FanoutGroup`] | `afpacket` | capture from an interface, from all, or from several of which some come later, through rings that the kernel fills; or through one for each thread |"
@@ -145,6 +146,7 @@ pub mod prelude;
     feature = "xdp"
 ))]
 mod readmes;
+pub mod replay;
 
 pub use netring_sys::{
     Build, Checksum, Clock, Count, Direction, Error, Filter, HardwareTimestamps, Interface,
@@ -156,6 +158,7 @@ pub use netring_sys::{
 };
 
 pub use channel::{Batches, ChannelBuilder, ChannelCapture};
+pub use replay::Replay;
 
 /// Filter expressions, and the programs that they become.
 pub use netring_sys::filter;

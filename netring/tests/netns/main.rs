@@ -27,5 +27,6 @@ mod merging;
 )]
 mod program;
 mod programs;
+mod replay;
 mod statistics;
 mod wire_len;
