@@ -4,7 +4,7 @@
 //! crate to write a backend or an adapter around a source.
 //!
 //! The shared types, which need no kernel:
-//! - [`Packet`] and [`PacketBuf`]: the bytes of a packet and its metadata;
+//! - [`Packet`], [`PacketBuf`] and [`PacketVec`]: the bytes of packets and their metadata;
 //! - [`PacketSource`] and [`PacketBatch`]: the contract between a source and its readers;
 //! - [`PacketSink`] and [`PacketSlot`]: the contract between a sender and a sink;
 //! - [`PacketWriter`]: the contract for writing packets with their metadata, as a capture file
@@ -56,8 +56,8 @@ pub use contract::{
 pub use error::{Error, SyscallError};
 pub use filter::{Filter, Matcher};
 pub use packet::{
-    Checksum, Clock, Direction, LinkAddress, LinkType, Meta, Offload, Packet, PacketBuf,
-    PartialChecksum, Segmentation, Segments, Timestamp, VlanTag,
+    Checksum, Clock, Direction, LinkAddress, LinkType, Meta, Offload, Packet, PacketBuf, PacketVec,
+    PacketVecIter, PartialChecksum, Segmentation, Segments, Timestamp, VlanTag,
 };
 pub use parse_error::ParseError;
 pub use xdp_program::{XdpMode, XdpProgram};

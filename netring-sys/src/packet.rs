@@ -6,6 +6,7 @@ mod link_type;
 mod meta;
 mod offload;
 mod timestamp;
+mod vec;
 mod vlan;
 
 pub use buf::PacketBuf;
@@ -14,6 +15,7 @@ pub use link_type::LinkType;
 pub use meta::{Checksum, Direction, Meta};
 pub use offload::{Offload, PartialChecksum, Segmentation, Segments};
 pub use timestamp::{Clock, Timestamp};
+pub use vec::{PacketVec, PacketVecIter};
 pub use vlan::VlanTag;
 
 /// A packet lent by a source: a view of its bytes in the source's memory, and its metadata.

@@ -1,39 +1,37 @@
-//! Captures in a thread and sends the packets through a channel:
+//! Captures in a thread, and reads the packets from a channel:
 //! `cargo run --example thread_channel -- eth0 10`. It ends after that many packets.
 #![expect(clippy::print_stdout, reason = "an example talks to its user")]
 
 mod outcome;
 
-use std::ops::ControlFlow;
-use std::sync::mpsc;
-use std::thread;
+use std::time::Duration;
 
-use netring::{Capture, Error, PacketSource, Stats};
+use netring::{Capture, ChannelCapture, PacketSource, Timed};
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mut args = outcome::Args::new("thread_channel INTERFACE [PACKETS]");
     let (interface, wanted) = (args.interface()?, args.number("PACKETS", 10)?);
     args.end()?;
 
-    let mut capture = Capture::open(&interface)?;
-    let stop = capture.stop_handle();
+    let capture = Capture::open(&interface)?;
     // If the channel is full the thread waits, and the ring takes the packets meanwhile.
-    let (sender, packets) = mpsc::sync_channel(1024);
-    let reader = thread::spawn(move || -> Result<Stats, Error> {
-        capture.try_for_each(|packet| match sender.send(packet.to_buf()) {
-            Ok(()) => ControlFlow::Continue(()),
-            Err(_) => ControlFlow::Break(()),
-        })?;
-        capture.stats()
-    });
-    for packet in packets.iter().take(wanted as usize) {
-        println!("{} {} bytes", packet.timestamp(), packet.wire_len());
+    let settings = ChannelCapture::builder().capacity(1024).lossless(true);
+    let mut channel = settings.start(capture)?;
+    let mut printed = 0;
+    while printed < wanted {
+        match channel.recv_timeout(Duration::from_secs(1))? {
+            Timed::Batch(batch) => {
+                for packet in batch.iter().take((wanted - printed) as usize) {
+                    println!("{} {} bytes", packet.timestamp(), packet.wire_len());
+                    printed += 1;
+                }
+            }
+            // Time for other work.
+            Timed::TimedOut => {}
+            Timed::Ended => break,
+        }
     }
-    drop(packets);
-    stop.stop();
-    let stats = reader
-        .join()
-        .map_err(|_| outcome::Failure("the reader panicked".into()))??;
+    let stats = channel.stats()?;
     println!("offered {}, dropped {}", stats.offered, stats.dropped);
     Ok(())
 }

@@ -24,8 +24,10 @@
 //! | module | feature | contents |
 //! |---|---|---|
 //! | the root | | [`Packet`], [`PacketSource`], [`Stats`], [`Error`]: types that all layers share |
+//! | [`ChannelCapture`] | | any source in a thread of its own, with a bounded channel to the reader |
 //! | [`prelude`] | | the traits and the few types that almost every program needs |
 //! | [`dedup`] | | leave out packets that a source delivers more than once |
+//! | [`replay`] | | the packets of any source to any sink, at the speed at which they were recorded or another |
 #![cfg_attr(
     feature = "afpacket",
     doc = "| [`afpacket`], [`Capture`], [`Captures`], [`FanoutGroup`] | `afpacket` | capture from an interface, from all, or from several of which some come later, through rings that the kernel fills; or through one for each thread |"
@@ -129,6 +131,7 @@
 
 #[cfg(all(feature = "xdp", feature = "afpacket"))]
 pub mod auto;
+mod channel;
 pub mod dedup;
 #[cfg(all(feature = "afpacket", any(feature = "pcap", feature = "xdp")))]
 mod either;
@@ -145,15 +148,19 @@ pub mod prelude;
     feature = "xdp"
 ))]
 mod readmes;
+pub mod replay;
 
 pub use netring_sys::{
     Build, Checksum, Clock, Count, Direction, Error, Filter, HardwareTimestamps, Interface,
     InterfaceAddress, InterfaceCounters, LinkAddress, LinkType, Matcher, Membership, Meta,
     Namespace, Offload, Open, OpenSink, Packet, PacketBatch, PacketBuf, PacketSink, PacketSlot,
-    PacketSource, PacketWriter, ParseError, PartialChecksum, Privileges, Profile, Readiness,
-    Segmentation, Segments, SinkStats, Stats, SyscallError, Timed, Timestamp, Timestamping,
-    VlanTag, WireBytes, XdpMode, adapters, wait,
+    PacketSource, PacketVec, PacketVecIter, PacketWriter, ParseError, PartialChecksum, Privileges,
+    Profile, Readiness, Segmentation, Segments, SinkStats, Stats, SyscallError, Timed, Timestamp,
+    Timestamping, VlanTag, WireBytes, XdpMode, adapters, wait,
 };
+
+pub use channel::{Batches, ChannelBuilder, ChannelCapture};
+pub use replay::Replay;
 
 /// Filter expressions, and the programs that they become.
 pub use netring_sys::filter;

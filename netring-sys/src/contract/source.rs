@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use super::timed::Timed;
-use crate::{Error, Packet, Stats};
+use crate::{Error, Packet, PacketVec, Stats};
 
 /// Lends packets in batches. A capture ring, a capture file, a generator, and any
 /// [adapter](crate::adapters) around them implement it; the flow engine and the async adapter know
@@ -286,6 +286,20 @@ pub enum Readiness {
     Empty,
     /// Nothing, now or ever: the file is at its end, or a stop handle stopped the capture.
     Ended,
+}
+
+impl PacketBatch for PacketVec {
+    #[inline]
+    fn packets(&self) -> impl Iterator<Item = Packet<'_>> {
+        self.iter()
+    }
+}
+
+impl PacketBatch for &PacketVec {
+    #[inline]
+    fn packets(&self) -> impl Iterator<Item = Packet<'_>> {
+        self.iter()
+    }
 }
 
 impl<S: PacketSource + ?Sized> PacketSource for &mut S {

@@ -1,6 +1,8 @@
 //! From an expression to a program: conditions, a graph of tests, instructions.
 
+mod chain;
 mod emit;
+mod geneve;
 mod graph;
 mod group;
 mod layers;
@@ -8,12 +10,13 @@ mod load;
 mod tagged;
 mod terms;
 mod values;
+mod variants;
 
 use super::expr::tree::Node;
 use crate::LinkType;
 use crate::kernel::filter::SockFilter;
 use graph::Graph;
-use layers::Layers;
+use layers::{Layers, Variant};
 use terms::Terms;
 use values::{Bool, Values};
 
@@ -68,12 +71,14 @@ pub(super) fn program(
             values: Values::default(),
             layers,
             dialect,
+            inside: Vec::new(),
         },
+        variants: vec![Variant::only(layers)],
         absent,
-        is_lost: false,
     };
     let condition = compiler.condition(node)?;
     let mut values = compiler.terms.values;
+    values.base = None;
     let mut condition = group::grouped(condition);
     if dialect == Dialect::Live && link == LinkType::ETHERNET {
         condition = tagged::live(condition, &mut values);
@@ -93,9 +98,9 @@ pub(super) fn no_expressions(link: LinkType) -> String {
 /// Adds up the terms of an expression.
 struct Compiler {
     terms: Terms,
+    /// Where the headers of the next term can be; none if they are behind one that no packet has.
+    variants: Vec<Variant>,
     absent: Absent,
-    /// Whether what follows is behind a header that no packet has.
-    is_lost: bool,
 }
 
 impl Compiler {
@@ -104,11 +109,10 @@ impl Compiler {
             Node::And(all, _) => Bool::and(self.parts(all)?),
             Node::Or(any, _) => Bool::or(self.parts(any)?),
             Node::Not(inside, _) => self.condition(inside)?.not(),
-            Node::Is(_) | Node::Compare { .. } if self.is_lost => Bool::Is(false),
             Node::TooDeep => return Err(load::too_deep()),
+            Node::Is(_) | Node::Compare { .. } if self.variants.is_empty() => Bool::Is(false),
             Node::Is(primitive) => {
-                let term = self.terms.term(primitive);
-                self.is_lost = term.is_err() && primitive.moves_headers();
+                let term = self.in_variants(node, |terms| terms.term(primitive));
                 self.or_absent(node, term)?
             }
             Node::Compare {
@@ -116,7 +120,8 @@ impl Compiler {
                 relation,
                 right,
             } => {
-                let term = load::compare(&mut self.terms, left, *relation, right);
+                let compare = |terms: &mut Terms| load::compare(terms, left, *relation, right);
+                let term = self.in_variants(node, compare);
                 self.or_absent(node, term)?
             }
         })
@@ -124,13 +129,6 @@ impl Compiler {
 
     fn parts(&mut self, nodes: &[Node]) -> Result<Vec<Bool>, String> {
         nodes.iter().map(|node| self.condition(node)).collect()
-    }
-
-    fn or_absent(&self, node: &Node, term: Result<Bool, String>) -> Result<Bool, String> {
-        match self.absent {
-            Absent::Refused => term.map_err(|why| format!("`{node}`: {why}")),
-            Absent::False => Ok(term.unwrap_or(Bool::Is(false))),
-        }
     }
 }
 

@@ -51,12 +51,12 @@ use tree::Node;
 /// # The language
 ///
 /// - `host`, `net` (`10.0.0.0/8`, `10`, `10.0.0.0 mask 255.0.0.0`, `fe80::/10`), `port`,
-///   `portrange`, `proto`, each with `src`, `dst`, `src or dst`, `src and dst` and a protocol
-///   before it;
+///   `portrange`, `proto`, `protochain`, each with `src`, `dst`, `src or dst`, `src and dst` and
+///   a protocol before it;
 /// - protocols by their keywords: `ip`, `ip6`, `arp`, `rarp`, `tcp`, `udp`, `sctp`, `icmp`,
 ///   `icmp6`, `igmp`, `igrp`, `pim`, `vrrp`, `carp`, `ah`, `esp`, `stp`, `iso`, `isis`, …;
 /// - `ether host`, `ether proto`, `broadcast`, `multicast`, `llc` and its kinds (`llc ui`), `vlan`,
-///   `mpls`, `pppoed`, `pppoes`, `inbound`, `outbound`, `ifindex`;
+///   `mpls`, `pppoed`, `pppoes`, `geneve`, `inbound`, `outbound`, `ifindex`;
 /// - comparisons of numbers: `len`, `less`, `greater`, `byte`, `proto[offset:width]`, `+ - * / % &
 ///   | ^ << >>`, and names such as `tcpflags`, `tcp-syn` and `icmp6-redirect`;
 /// - `and`, `or`, `not` (`&&`, `||`, `!`) and parentheses. `and` and `or` bind alike, from left to
@@ -68,12 +68,15 @@ use tree::Node;
 /// deeper one is refused when it is parsed or compiled. Chains of `and` or of `or` are flat, and
 /// may be of any length that compiles to 4096 instructions (some 1300 hosts).
 ///
-/// `vlan`, `mpls` and `pppoes` move the headers for everything that follows them in the text, also
-/// behind `or` and outside of their parentheses: put terms for untagged packets first.
+/// `vlan`, `mpls`, `pppoes` and `geneve` move the headers for everything that follows them in the
+/// text, also behind `or` and outside of their parentheses: put terms for untagged packets first.
+///
+/// `geneve` is version 0, on UDP port 6081, directly behind IPv4 or IPv6. The packet inside has an
+/// Ethernet header, or its EtherType in the header of Geneve. One can be inside of another one.
 ///
 /// On IPv6, `tcp`, ports and `proto` look at the next header, and behind one fragment header. They
 /// do not find what is behind other extension headers, such as the hop-by-hop header that the
-/// kernel puts into segments of more than 64 KiB (BIG TCP).
+/// kernel puts into segments of more than 64 KiB (BIG TCP); `protochain` does.
 ///
 /// # Differences to libpcap
 ///
@@ -92,6 +95,13 @@ use tree::Node;
 /// - `ip broadcast` means 255.255.255.255 and 0.0.0.0, as libpcap has it without a netmask.
 /// - A shift by a computed 32 or more uses the lower five bits of the number, as the kernel does;
 ///   libpcap's own interpreter gives 0.
+/// - `protochain` runs in the kernel too: it is no loop, and looks behind up to eight headers. A
+///   protocol behind more of them is not found. What follows an authentication header is at its
+///   own place; libpcap forgets to add where that header began, and may then never end. Behind
+///   `geneve` libpcap refuses it.
+/// - A term behind `geneve` does not hold for a packet that is not Geneve; libpcap looks for its
+///   headers at the first byte of the frame. Behind `mpls` and `geneve`, libpcap looks for IP as if
+///   it were still behind a label.
 /// - A term that reads beyond the end of a packet rejects the packet, also behind `not`. Neither
 ///   compiler tests a term whose outcome is known or does not matter, and they differ in which they
 ///   find: a packet that was cut inside its headers may have another verdict.
@@ -100,18 +110,16 @@ use tree::Node;
 ///
 /// | keywords | |
 /// |---|---|
-/// | `host`, `net`, `mask`, `port`, `portrange`, `proto`, `src`, `dst` | supported |
+/// | `host`, `net`, `mask`, `port`, `portrange`, `proto`, `protochain`, `src`, `dst` | supported |
 /// | `ether`, `link`, and the same by `fddi`, `tr`, `wlan`, `ppp`, `slip` | supported |
 /// | `ip`, `ip6`, `arp`, `rarp`, `icmp`, `icmp6`, `igmp`, `igrp`, `pim`, `vrrp`, `carp`, `ah`, `esp`, `tcp`, `udp`, `sctp` | supported |
 /// | `iso`, `clnp`, `esis`, `isis`, `l1`, `l2`, `iih`, `lsp`, `snp`, `csnp`, `psnp` | supported |
 /// | `atalk`, `aarp`, `decnet`, `lat`, `sca`, `moprc`, `mopdl`, `stp`, `ipx`, `netbeui` | supported |
 /// | `broadcast`, `multicast`, `less`, `greater`, `len`, `length`, `byte` | supported |
 /// | `llc` with `i`, `s`, `u`, `rr`, `rnr`, `rej`, `ui`, `ua`, `disc`, `dm`, `sabme`, `test`, `xid`, `frmr` | supported on Ethernet |
-/// | `vlan`, `mpls`, `pppoed`, `pppoes` | supported |
+/// | `vlan`, `mpls`, `pppoed`, `pppoes`, `geneve` | supported |
 /// | `inbound`, `outbound` | on packet sockets, and in files of Linux cooked captures |
 /// | `ifindex` | on packet sockets, and in files of Linux cooked captures, version 2 |
-/// | `protochain` | refused: it is a loop, which the kernel does not allow |
-/// | `geneve` | refused: no header behind it has a fixed place |
 /// | `gateway` | refused: it needs names of hosts, as in libpcap without them |
 /// | names of hosts and networks, addresses of DECnet | refused: names are not looked up |
 /// | `type`, `subtype`, `dir`, `addr1` to `addr4`, `ra`, `ta`, `radio` | refused: expressions are not compiled for 802.11 |

@@ -45,11 +45,11 @@ pub(crate) const EXPRESSIONS: [&str; 30] = [
     "greater 60 and less 100",
 ];
 
-fn expression(text: &str) -> Expr {
+pub(crate) fn expression(text: &str) -> Expr {
     text.parse().unwrap_or_else(|why| panic!("{text}: {why}"))
 }
 
-fn ethernet(bytes: &[u8]) -> Packet<'_> {
+pub(crate) fn ethernet(bytes: &[u8]) -> Packet<'_> {
     Packet::new(bytes, Timestamp::EPOCH, LinkType::ETHERNET)
 }
 
@@ -60,14 +60,14 @@ fn selects(text: &str, frame: &[u8]) -> bool {
 }
 
 /// A frame with these bytes behind its addresses, and zeros up to 60 bytes.
-fn frame(rest: &[u8]) -> Vec<u8> {
+pub(crate) fn frame(rest: &[u8]) -> Vec<u8> {
     let mut frame = [&[2, 0, 0, 0, 0, 1, 2, 0, 0, 0, 0, 2], rest].concat();
     frame.resize(frame.len().max(60), 0);
     frame
 }
 
 /// IPv4 from 10.0.0.1 to 192.0.2.7 with a header of this many words, and what it carries.
-fn ip4(words: u8, fragment: u16, protocol: u8, payload: &[u8]) -> Vec<u8> {
+pub(crate) fn ip4(words: u8, fragment: u16, protocol: u8, payload: &[u8]) -> Vec<u8> {
     let [high, low] = fragment.to_be_bytes();
     let header = [
         8,
@@ -90,9 +90,9 @@ fn ip4(words: u8, fragment: u16, protocol: u8, payload: &[u8]) -> Vec<u8> {
 }
 
 /// The ports 40000 and 443, and SYN where TCP has its flags.
-const PORTS: [u8; 14] = [0x9c, 0x40, 1, 0xbb, 0, 0, 0, 0, 0, 0, 0, 0, 0x50, 2];
+pub(crate) const PORTS: [u8; 14] = [0x9c, 0x40, 1, 0xbb, 0, 0, 0, 0, 0, 0, 0, 0, 0x50, 2];
 
-fn ip6(next: u8, payload: &[u8]) -> Vec<u8> {
+pub(crate) fn ip6(next: u8, payload: &[u8]) -> Vec<u8> {
     let mut header = vec![0x86, 0xdd, 0x60, 0, 0, 0, 0, 20, next, 64];
     header.extend([0xfe, 0x80, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1]);
     header.extend([0x20, 0x01, 0x0d, 0xb8, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 9]);
@@ -379,7 +379,7 @@ fn text_and_builder_make_one_tree() {
 
 /// Words of the language in any order, and any text.
 pub(crate) fn texts() -> impl Strategy<Value = String> {
-    const WORDS: [&str; 40] = [
+    const WORDS: [&str; 41] = [
         "tcp",
         "ip",
         "ip6",
@@ -415,6 +415,7 @@ pub(crate) fn texts() -> impl Strategy<Value = String> {
         "vlan",
         "mpls",
         "pppoes",
+        "geneve",
         "len",
         "http",
         "broadcast",

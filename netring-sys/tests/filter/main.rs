@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on ends there")]
 
 mod bounds;
+mod chains;
 mod corpora;
 mod expressions;
 mod facts;
@@ -12,6 +13,7 @@ mod places;
 mod printed;
 mod programs;
 mod rules;
+mod tunnels;
 
 use std::os::fd::AsFd;
 use std::os::unix::net::UnixDatagram;

@@ -190,6 +190,12 @@ fn terms() -> impl Strategy<Value = Expr> {
         prop::option::of(0..4096_u16).prop_map(Expr::vlan),
         prop::option::of(0..1_u32 << 20).prop_map(Expr::mpls),
         prop::option::of(any::<u16>()).prop_map(Expr::pppoe_session),
+        prop::option::of(0..1_u32 << 24).prop_map(Expr::geneve),
+        (
+            select(vec![Inside::AnyIp, Inside::Ip, Inside::Ip6]),
+            0..256_u32
+        )
+            .prop_map(|(inside, number)| Expr::protocol_chain(inside, number)),
         comparisons(),
     ]
 }

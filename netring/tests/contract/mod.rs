@@ -11,6 +11,7 @@
 )]
 
 pub(crate) mod adapted;
+pub(crate) mod channel;
 pub(crate) mod files;
 pub(crate) mod injector;
 pub(crate) mod live;

@@ -31,6 +31,10 @@ mod all_interfaces {
     crate::contract::source_rows!(netns: crate::contract::live::AllInterfaces);
 }
 
+mod channel {
+    crate::contract::source_rows!(netns: crate::contract::channel::Channeled);
+}
+
 mod injector {
     crate::contract::sink_rows!(netns: crate::contract::injector::Injects<false>);
 }

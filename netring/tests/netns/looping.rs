@@ -8,7 +8,7 @@ use netring::afpacket::Profile;
 use netring::auto::{self, AutoCapture, Backend};
 use netring::pcap::CaptureWriter;
 use netring::wait::{Merge, Stop, StopHandle};
-use netring::{Capture, Captures, Input, LinkType, PacketSource, SockFilter};
+use netring::{Capture, Captures, ChannelCapture, Input, LinkType, PacketSource, SockFilter};
 
 use crate::loops::{
     awaited, awaited_any, awaited_input, for_each, in_steps, is_right, plain, streamed,
@@ -91,6 +91,19 @@ fn every_loop_over_a_capture_is_right() {
 fn every_loop_over_a_capture_of_single_packets_is_right() {
     for read in [plain, in_steps, awaited] {
         is_right(|| capture(Profile::Immediate), read);
+    }
+}
+
+fn channel() -> (ChannelCapture, StopHandle) {
+    let (capture, stop) = rings();
+    (ChannelCapture::new(capture).unwrap(), stop)
+}
+
+#[test]
+#[ignore = "needs a network namespace: cargo xtask test-netns"]
+fn every_loop_over_a_channel_is_right() {
+    for read in [plain, for_each, in_steps] {
+        is_right(channel, read);
     }
 }
 

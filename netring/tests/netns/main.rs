@@ -3,6 +3,7 @@
 mod auto;
 mod backends;
 mod big_tcp;
+mod channel;
 mod closed;
 #[path = "../contract/mod.rs"]
 mod contract;
@@ -27,5 +28,6 @@ mod merging;
 )]
 mod program;
 mod programs;
+mod replay;
 mod statistics;
 mod wire_len;

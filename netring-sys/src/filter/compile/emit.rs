@@ -2,8 +2,9 @@
 
 use std::collections::HashMap;
 
+use super::chain::AH;
 use super::graph::{ACCEPT, Graph, Node};
-use super::values::{Test, Val, Value, Values, With};
+use super::values::{Hop, Test, Val, Value, Values, With};
 use crate::filter::expr::tree::Binary;
 use crate::filter::op::{Comparison, Width};
 use crate::kernel::filter::{BPF_MAXINSNS, BPF_MEMWORDS, SockFilter};
@@ -193,6 +194,11 @@ impl Code<'_> {
                 self.load(inside, free)?;
                 self.push(0x84, 0);
             }
+            Value::NextKind(hop) => self.load_next(hop, free)?,
+            Value::NextPlace(hop) => {
+                self.load_next(hop, free)?;
+                self.push(0x87, 0);
+            }
             Value::Binary(operator, left, right) => {
                 let code = operation(operator);
                 match self.values.constant(right) {
@@ -208,6 +214,53 @@ impl Code<'_> {
             }
         }
         self.registers.a = Some(val);
+        Ok(())
+    }
+
+    /// Loads the kind of the next header into A and its place into X, from those of the header.
+    fn load_next(&mut self, hop: Hop, free: u32) -> Result<(), String> {
+        let own = Registers {
+            a: Some(hop.kind),
+            x: Some(hop.place),
+        };
+        if self.registers != own {
+            match self.values.get(hop.place) {
+                Value::NextPlace(before) => self.load_next(before, free)?,
+                _ => self.load_both(hop.kind, hop.place, free)?,
+            }
+        }
+        if free == BPF_MEMWORDS {
+            return Err(no_memory());
+        }
+        // The kind aside, and the length: that of an authentication header is in words of 4 bytes
+        // less 2, that of others in words of 8 bytes less 1.
+        let lengths: &[(u32, u32)] = match hop.has_extensions {
+            true => &[(2, 2), (1, 3)],
+            false => &[(2, 2)],
+        };
+        if hop.has_extensions {
+            self.code.push(SockFilter {
+                jf: 6,
+                ..SockFilter::stmt(0x15, AH)
+            });
+        }
+        for (n, (more, shift)) in lengths.iter().enumerate() {
+            self.push(0x50, hop.begin);
+            self.push(0x02, free);
+            self.push(0x50, hop.begin + 1);
+            self.push(0x04, *more);
+            self.push(0x64, *shift);
+            if n + 1 < lengths.len() {
+                self.push(0x05, 5);
+            }
+        }
+        self.push(0x0c, 0);
+        self.push(0x07, 0);
+        self.push(0x60, free);
+        self.registers = Registers {
+            a: self.values.known(Value::NextKind(hop)),
+            x: self.values.known(Value::NextPlace(hop)),
+        };
         Ok(())
     }
 
@@ -234,9 +287,7 @@ impl Code<'_> {
             return self.load(a, free);
         }
         if free == BPF_MEMWORDS {
-            return Err(
-                "its arithmetic needs more than the 16 words of memory of a program".into(),
-            );
+            return Err(no_memory());
         }
         self.load(a, free)?;
         self.push(0x02, free);
@@ -252,12 +303,17 @@ impl Code<'_> {
             Value::Const(_) | Value::Length | Value::Ancillary(_) | Value::Abs(..) => true,
             Value::Ind(_, index, _) => index == x,
             Value::HeaderLength(_) => val == x,
+            Value::NextKind(_) | Value::NextPlace(_) => false,
             Value::Negate(inside) => self.keeps_x(inside, x),
             Value::Binary(_, left, right) => {
                 self.values.constant(right).is_some() && self.keeps_x(left, x)
             }
         }
     }
+}
+
+fn no_memory() -> String {
+    "its arithmetic needs more than the 16 words of memory of a program".into()
 }
 
 const fn operation(operator: Binary) -> u16 {

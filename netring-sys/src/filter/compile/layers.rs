@@ -1,6 +1,6 @@
 //! Where the headers of a packet begin, and how its link layer names what it carries.
 
-use super::values::{Bool, Values};
+use super::values::{Bool, Val, Values};
 use crate::LinkType;
 use crate::filter::op::{Comparison, Width};
 
@@ -13,8 +13,8 @@ const IPX: u32 = 0xe0;
 const NETBEUI: u32 = 0xf0;
 const STP: u32 = 0x42;
 
-/// The headers that the terms so far have descended into. As in libpcap, `vlan`, `mpls` and
-/// `pppoes` move them for everything that follows in the text.
+/// The headers that the terms so far have descended into. As in libpcap, `vlan`, `mpls`,
+/// `pppoes` and `geneve` move them for everything that follows in the text.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Layers {
     /// The link type, or that of the headers inside of PPPoE.
@@ -26,6 +26,10 @@ pub(super) struct Layers {
     pub(super) payload: u32,
     /// The bytes of MPLS labels before the network header.
     pub(super) labels: u32,
+    /// Whether there is no link header, as directly behind the header of a tunnel.
+    pub(super) is_bare: bool,
+    /// The EtherType, if it does not precede the payload.
+    pub(super) named: Option<Val>,
 }
 
 impl Layers {
@@ -51,6 +55,8 @@ impl Layers {
             link_type,
             payload,
             labels: 0,
+            is_bare: false,
+            named: None,
         })
     }
 
@@ -63,6 +69,9 @@ impl Layers {
     pub(super) fn carries(&self, values: &mut Values, number: u32) -> Result<Bool, String> {
         if self.labels > 0 {
             return self.labelled(values, number);
+        }
+        if let Some(named) = self.named {
+            return Ok(values.test(named, Comparison::Eq, number));
         }
         Ok(match self.link {
             LinkType::ETHERNET => self.ethernet(values, number),
@@ -205,5 +214,25 @@ pub(super) const fn ppp(number: u32) -> u32 {
         STP => 0x0031,
         IPX => 0x002b,
         _ => number,
+    }
+}
+
+/// One place of the headers, and the packets that have them there.
+#[derive(Clone, Debug)]
+pub(super) struct Variant {
+    pub(super) guard: Bool,
+    /// What the offsets of the layers count from, if that is not the start of the packet.
+    pub(super) base: Option<Val>,
+    pub(super) layers: Layers,
+}
+
+impl Variant {
+    /// For all packets.
+    pub(super) const fn only(layers: Layers) -> Self {
+        Self {
+            guard: Bool::Is(true),
+            base: None,
+            layers,
+        }
     }
 }

@@ -5,7 +5,7 @@
 //! behind the addresses are moved by the length of the tag, and loads of the tag read it where the
 //! kernel keeps it.
 
-use super::values::{Bool, Test, VLAN_TPID, Val, Value, Values, With};
+use super::values::{Bool, Hop, Test, VLAN_TPID, Val, Value, Values, With};
 use crate::filter::expr::tree::Binary;
 use crate::filter::op::{Comparison, Width};
 use crate::kernel::filter::SKF_AD_OFF;
@@ -83,6 +83,19 @@ fn moved_value(val: Val, values: &mut Values) -> Option<Val> {
             Value::Binary(operator, moved_value(a, values)?, moved_value(b, values)?)
         }
         Value::Negate(a) => Value::Negate(moved_value(a, values)?),
+        Value::NextKind(hop) => return Some(moved_hop(hop, values)?.kind),
+        Value::NextPlace(hop) => return Some(moved_hop(hop, values)?.place),
     };
     Some(values.add(value))
+}
+
+/// The header behind one that moves.
+fn moved_hop(hop: Hop, values: &mut Values) -> Option<Hop> {
+    let hop = Hop {
+        kind: moved_value(hop.kind, values)?,
+        place: moved_value(hop.place, values)?,
+        begin: hop.begin.checked_sub(LEN).filter(|at| *at >= TAG)?,
+        ..hop
+    };
+    Some(values.next_hop(hop))
 }

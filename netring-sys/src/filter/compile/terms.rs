@@ -1,7 +1,7 @@
 //! The conditions of single terms, in the order in which libpcap tests them.
 
 use super::Dialect;
-use super::layers::{IP, IP6, Layers, ppp};
+use super::layers::{IP, IP6, Layers, Variant, ppp};
 use super::values::{Bool, Value, Values};
 use crate::LinkType;
 use crate::filter::expr::tree::{Inside, Layer, LlcFrame, Primitive, Protocol, Side, Transport};
@@ -20,6 +20,8 @@ pub(super) struct Terms {
     pub(super) values: Values,
     pub(super) layers: Layers,
     pub(super) dialect: Dialect,
+    /// Where the headers behind the last term can be, if that depends on the packet.
+    pub(super) inside: Vec<Variant>,
 }
 
 impl Terms {
@@ -41,12 +43,14 @@ impl Terms {
                 last,
             } => self.ports(transport, dir, first.into(), last.into()),
             Primitive::Number { inside, number } => self.number(inside, number),
+            Primitive::Chain { inside, number } => self.chain(inside, number),
             Primitive::Broadcast { ip: true } => self.ip_broadcast(),
             Primitive::Broadcast { ip: false } => self.ether_host(Side::Dst, [0xff; 6]),
             Primitive::Multicast(layer) => self.multicast(layer),
             Primitive::Vlan(tag) => self.vlan(tag),
             Primitive::Mpls(label) => self.mpls(label),
             Primitive::PppoeSession(session) => self.pppoes(session),
+            Primitive::Geneve(network) => self.geneve(network),
             Primitive::PppoeDiscovery => self.carries(0x8863),
             Primitive::Llc(frame) => self.llc(frame),
             Primitive::Interface(index) => self.interface(index),
@@ -102,7 +106,7 @@ impl Terms {
         self.carries(number)
     }
 
-    fn byte(&mut self, at: u32, k: u32) -> Bool {
+    pub(super) fn byte(&mut self, at: u32, k: u32) -> Bool {
         let at = self.layers.network() + at;
         self.values.equal(Width::Byte, at, k)
     }
@@ -291,7 +295,9 @@ impl Terms {
         if self.layers.labels > 0 {
             return Err("`vlan` cannot follow `mpls`".into());
         }
-        self.need_ethernet("VLAN tags")?;
+        if self.layers.link != LinkType::ETHERNET {
+            return Err(self.not_here("VLAN tags"));
+        }
         let kinds = [0x8100, 0x88a8, 0x9100];
         let mut any = Vec::new();
         for kind in kinds {
@@ -303,7 +309,8 @@ impl Terms {
             let at = self.layers.payload;
             all.push(self.values.masked(Width::Half, at, 0xfff, tag.into()));
         }
-        self.layers.link_type += 4;
+        self.layers.named = None;
+        self.layers.link_type = self.layers.payload + 2;
         self.layers.payload += 4;
         Ok(Bool::and(all))
     }
@@ -350,14 +357,14 @@ impl Terms {
             link_type: begin + 6,
             payload: begin + 8,
             labels: 0,
+            is_bare: false,
+            named: None,
         };
         Ok(Bool::and(all))
     }
 
     fn llc(&mut self, frame: Option<LlcFrame>) -> Result<Bool, String> {
-        if self.layers.link != LinkType::ETHERNET {
-            return Err(self.not_here("LLC headers"));
-        }
+        self.need_ethernet("LLC headers")?;
         let is_ipx = self.values.equal(Width::Half, self.layers.payload, 0xffff);
         let mut all = vec![self.layers.is_length(&mut self.values), is_ipx.not()];
         let control = self.layers.payload + 2;
@@ -421,7 +428,7 @@ impl Terms {
     }
 
     fn need_ethernet(&self, what: &str) -> Result<(), String> {
-        if self.layers.link == LinkType::ETHERNET {
+        if self.layers.link == LinkType::ETHERNET && !self.layers.is_bare {
             Ok(())
         } else {
             Err(self.not_here(what))
@@ -436,7 +443,7 @@ impl Terms {
     }
 }
 
-fn at_most(what: &str, number: u32, most: u32) -> Result<(), String> {
+pub(super) fn at_most(what: &str, number: u32, most: u32) -> Result<(), String> {
     if number > most {
         return Err(format!("{number} is not a {what}; they are 0 to {most}"));
     }

@@ -22,6 +22,20 @@ pub(super) enum Value {
     HeaderLength(u32),
     Binary(Binary, Val, Val),
     Negate(Val),
+    /// The kind of the header behind one, and its place.
+    NextKind(Hop),
+    NextPlace(Hop),
+}
+
+/// A header in a chain, each of which names the kind of the next one and has its own length.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) struct Hop {
+    pub(super) kind: Val,
+    /// To which `begin` is added.
+    pub(super) place: Val,
+    pub(super) begin: u32,
+    /// Whether it can be an extension header of IPv6, not an authentication header only.
+    pub(super) has_extensions: bool,
 }
 
 /// The number of the TPID of a tag aside.
@@ -29,6 +43,8 @@ pub(super) const VLAN_TPID: u32 = SKF_AD_OFF + 60;
 
 #[derive(Debug, Default)]
 pub(super) struct Values {
+    /// What the offsets of new loads count from, if that is not the start of the packet.
+    pub(super) base: Option<Val>,
     all: Vec<Value>,
     places: HashMap<Value, Val>,
 }
@@ -46,6 +62,54 @@ impl Values {
     }
 
     pub(super) fn add(&mut self, value: Value) -> Val {
+        let value = match self.base {
+            Some(base) => self.rebased(value, base),
+            None => value,
+        };
+        self.place(value)
+    }
+
+    /// The sum of the base and a number.
+    pub(super) fn behind_base(&mut self, val: Val) -> Val {
+        match self.base {
+            Some(base) => self.place(Value::Binary(Binary::Add, base, val)),
+            None => val,
+        }
+    }
+
+    /// The header behind one.
+    pub(super) fn next_hop(&mut self, hop: Hop) -> Hop {
+        Hop {
+            kind: self.place(Value::NextKind(hop)),
+            place: self.place(Value::NextPlace(hop)),
+            ..hop
+        }
+    }
+
+    /// The place of a number that is there.
+    pub(super) fn known(&self, value: Value) -> Option<Val> {
+        self.places.get(&value).copied()
+    }
+
+    fn rebased(&mut self, value: Value, base: Val) -> Value {
+        match value {
+            Value::Abs(width, at) => Value::Ind(width, base, at),
+            Value::Ind(width, index, at) => Value::Ind(
+                width,
+                self.place(Value::Binary(Binary::Add, index, base)),
+                at,
+            ),
+            Value::HeaderLength(at) => {
+                let first = self.place(Value::Ind(Width::Byte, base, at));
+                let mask = self.place(Value::Const(0x0f));
+                let words = self.place(Value::Binary(Binary::And, first, mask));
+                Value::Binary(Binary::Shl, words, self.place(Value::Const(2)))
+            }
+            value => value,
+        }
+    }
+
+    fn place(&mut self, value: Value) -> Val {
         let value = self.folded(value);
         let next = self.all.len();
         let place = *self.places.entry(value).or_insert(next);
@@ -202,7 +266,9 @@ impl Values {
         let possible: &[u32] = match self.get(val) {
             Value::Const(a) => return Bool::Is(holds(cond, a, k)),
             Value::Ancillary(VLAN_TPID) => &[0x8100, 0x88a8],
-            Value::Abs(Width::Byte, _) if cond == Comparison::Eq && k > 0xff => {
+            Value::Abs(Width::Byte, _) | Value::NextKind(_)
+                if cond == Comparison::Eq && k > 0xff =>
+            {
                 return Bool::Is(false);
             }
             Value::Abs(Width::Half, _) if cond == Comparison::Eq && k > 0xffff => {

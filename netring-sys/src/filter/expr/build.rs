@@ -109,6 +109,13 @@ impl Expr {
         Self::is(Primitive::Number { inside, number })
     }
 
+    /// `protochain`: a protocol of IP by its number, behind up to eight extension headers.
+    /// `inside` says of which IP: it is [`AnyIp`](Inside::AnyIp), [`Ip`](Inside::Ip) or
+    /// [`Ip6`](Inside::Ip6).
+    pub const fn protocol_chain(inside: Inside, number: u32) -> Self {
+        Self::is(Primitive::Chain { inside, number })
+    }
+
     /// `broadcast`: to the link-layer address of all.
     pub const fn broadcast() -> Self {
         Self::is(Primitive::Broadcast { ip: false })
@@ -137,6 +144,11 @@ impl Expr {
     /// `pppoes`: a PPPoE session or any. What follows is inside of it.
     pub const fn pppoe_session(session: Option<u16>) -> Self {
         Self::is(Primitive::PppoeSession(session))
+    }
+
+    /// `geneve`: a Geneve network (0 to 16777215) or any. What follows is inside of it.
+    pub const fn geneve(network: Option<u32>) -> Self {
+        Self::is(Primitive::Geneve(network))
     }
 
     /// `pppoed`: PPPoE discovery.

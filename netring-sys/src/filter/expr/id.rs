@@ -24,6 +24,7 @@ pub(super) enum Kind {
     Port,
     PortRange,
     Proto,
+    ProtoChain,
 }
 
 /// One of them, or several in parentheses.
@@ -71,7 +72,7 @@ fn one(cursor: &mut Cursor<'_>, qualifiers: Qualifiers) -> Result<Primitive, Mis
             })
         }
         Kind::PortRange => range(cursor, qualifiers),
-        Kind::Proto => number(cursor, qualifiers),
+        Kind::Proto | Kind::ProtoChain => number(cursor, qualifiers),
     }
 }
 
@@ -297,11 +298,16 @@ fn range(cursor: &mut Cursor<'_>, qualifiers: Qualifiers) -> Result<Primitive, M
 }
 
 fn number(cursor: &mut Cursor<'_>, qualifiers: Qualifiers) -> Result<Primitive, Mistake> {
+    let is_chain = qualifiers.kind == Kind::ProtoChain;
     let inside = match qualifiers.proto {
         None => Inside::AnyIp,
-        Some(Protocol::Ether) => Inside::Link,
         Some(Protocol::Ip) => Inside::Ip,
         Some(Protocol::Ip6) => Inside::Ip6,
+        Some(_) if is_chain => {
+            let why = "`protochain` follows `ip`, `ip6` or nothing";
+            return Err((qualifiers.begin, why.into()));
+        }
+        Some(Protocol::Ether) => Inside::Link,
         Some(Protocol::Iso) => Inside::Iso,
         Some(_) => {
             let why = "`proto` follows `ether`, `ip`, `ip6`, `iso` or nothing";
@@ -314,7 +320,10 @@ fn number(cursor: &mut Cursor<'_>, qualifiers: Qualifiers) -> Result<Primitive, 
         _ => return Err(cursor.expected("the number or name of a protocol")),
     };
     cursor.next();
-    Ok(Primitive::Number { inside, number })
+    Ok(match is_chain {
+        true => Primitive::Chain { inside, number },
+        false => Primitive::Number { inside, number },
+    })
 }
 
 fn named(cursor: &Cursor<'_>, inside: Inside) -> Result<u32, Mistake> {

@@ -182,6 +182,10 @@ fn keyword(cursor: &mut Cursor<'_>) -> Result<Option<Primitive>, Mistake> {
             let session = bounded(cursor.optional_number()?, 0xffff)?;
             Primitive::PppoeSession(session.map(|session| session as u16))
         }
+        "geneve" => {
+            cursor.next();
+            Primitive::Geneve(bounded(cursor.optional_number()?, 0xff_ffff)?)
+        }
         "pppoed" => simple(cursor, Primitive::PppoeDiscovery),
         "llc" => {
             cursor.next();
@@ -199,9 +203,7 @@ fn keyword(cursor: &mut Cursor<'_>) -> Result<Option<Primitive>, Mistake> {
         "outbound" => simple(cursor, Primitive::Outbound(true)),
         "broadcast" => simple(cursor, Primitive::Broadcast { ip: false }),
         "multicast" => simple(cursor, Primitive::Multicast(Layer::Link)),
-        word @ ("gateway" | "protochain" | "geneve") => {
-            return Err(absent(at, word));
-        }
+        "gateway" => return Err(gateway(at)),
         _ => return Ok(None),
     };
     Ok(Some(primitive))
@@ -212,13 +214,10 @@ fn simple(cursor: &mut Cursor<'_>, primitive: Primitive) -> Primitive {
     primitive
 }
 
-fn absent(at: usize, word: &str) -> Mistake {
-    let why = match word {
-        "gateway" => "it needs names of hosts: use `ether host` and `not host`",
-        "protochain" => "it needs a loop, which the kernel refuses: use `proto`",
-        _ => "its headers have no fixed place: use `udp port 6081` and `udp[…]`",
-    };
-    (at, format!("`{word}` is not part of this language: {why}"))
+fn gateway(at: usize) -> Mistake {
+    let why = "`gateway` is not part of this language: it needs names of hosts: use `ether host` \
+               and `not host`";
+    (at, why.into())
 }
 
 /// A protocol alone, or an address, port or protocol number with what qualifies it.
@@ -256,7 +255,8 @@ fn qualified(cursor: &mut Cursor<'_>) -> Result<(Node, Option<Qualifiers>), Mist
         "port" => Some(Kind::Port),
         "portrange" => Some(Kind::PortRange),
         "proto" if dir.is_none() => Some(Kind::Proto),
-        word @ ("gateway" | "protochain") => return Err(absent(cursor.at(), word)),
+        "protochain" if dir.is_none() => Some(Kind::ProtoChain),
+        "gateway" => return Err(gateway(cursor.at())),
         _ => None,
     };
     if kind.is_some() {

@@ -107,6 +107,16 @@ impl Display for Primitive {
                 Inside::Ip6 => write!(f, "ip6 proto {number}"),
                 Inside::Iso => write!(f, "iso proto {number:#04x}"),
             },
+            Self::Chain { inside, number } => {
+                let before = match inside {
+                    Inside::AnyIp => "",
+                    Inside::Link => "ether ",
+                    Inside::Ip => "ip ",
+                    Inside::Ip6 => "ip6 ",
+                    Inside::Iso => "iso ",
+                };
+                write!(f, "{before}protochain {number}")
+            }
             Self::Broadcast { ip: true } => f.write_str("ip broadcast"),
             Self::Broadcast { ip: false } => f.write_str("broadcast"),
             Self::Multicast(Layer::Link) => f.write_str("multicast"),
@@ -115,6 +125,7 @@ impl Display for Primitive {
             Self::Vlan(tag) => optional(f, "vlan", tag),
             Self::Mpls(label) => optional(f, "mpls", label),
             Self::PppoeSession(session) => optional(f, "pppoes", session),
+            Self::Geneve(network) => optional(f, "geneve", network),
             Self::PppoeDiscovery => f.write_str("pppoed"),
             Self::Llc(frame) => {
                 let is_it = |(_, known): &&(&str, LlcFrame)| Some(*known) == frame;

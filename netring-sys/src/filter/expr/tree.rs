@@ -107,6 +107,11 @@ pub(in crate::filter) enum Primitive {
         inside: Inside,
         number: u32,
     },
+    /// The number of a protocol behind any extension headers of IP.
+    Chain {
+        inside: Inside,
+        number: u32,
+    },
     /// Sent to all; in IPv4 only if `ip` is set, else by the link-layer address.
     Broadcast {
         ip: bool,
@@ -115,6 +120,8 @@ pub(in crate::filter) enum Primitive {
     Vlan(Option<u16>),
     Mpls(Option<u32>),
     PppoeSession(Option<u16>),
+    /// Geneve, with this network identifier or any.
+    Geneve(Option<u32>),
     PppoeDiscovery,
     /// An LLC header, not an EtherType, of a frame of one kind or of any.
     Llc(Option<LlcFrame>),
@@ -126,7 +133,15 @@ pub(in crate::filter) enum Primitive {
 impl Primitive {
     /// Whether what follows in the text is behind the headers of this term.
     pub(in crate::filter) const fn moves_headers(&self) -> bool {
-        matches!(self, Self::Vlan(_) | Self::Mpls(_) | Self::PppoeSession(_))
+        matches!(
+            self,
+            Self::Vlan(_) | Self::Mpls(_) | Self::PppoeSession(_) | Self::Geneve(_)
+        )
+    }
+
+    /// Whether it is about the packet as a whole, not about one of its headers.
+    pub(in crate::filter) const fn is_of_packet(&self) -> bool {
+        matches!(self, Self::Outbound(_) | Self::Interface(_))
     }
 }
 
@@ -173,6 +188,16 @@ impl Arith {
         match depth::above(self.depth()) {
             Some(depth) => Self::Negate(Box::new(self), depth),
             None => Self::TooDeep,
+        }
+    }
+
+    /// Whether it reads no header.
+    pub(in crate::filter) fn is_of_packet(&self) -> bool {
+        match self {
+            Self::Number(_) | Self::Length => true,
+            Self::Load { .. } | Self::TooDeep => false,
+            Self::Binary(_, left, right, _) => left.is_of_packet() && right.is_of_packet(),
+            Self::Negate(inside, _) => inside.is_of_packet(),
         }
     }
 

@@ -164,6 +164,11 @@ impl Pacer {
         self.remainder = numerator % self.rate;
     }
 
+    /// How late the next frame is, when the clock was last read; zero if it was not due.
+    pub const fn late(&self) -> Duration {
+        Duration::from_nanos(self.seen.saturating_sub(self.due))
+    }
+
     /// The time that was not made up for, because the sender was held up for longer than
     /// [`catch_up`](Self::catch_up). While it is zero, the rate was kept.
     pub const fn lost(&self) -> Duration {
@@ -223,6 +228,11 @@ mod tests {
             count
         };
         assert_eq!(burst(&mut pacer, 0), 1);
+        // The next one is due after 1 ms.
+        pacer.at(1_000_250);
+        assert_eq!(pacer.late(), Duration::from_nanos(250));
+        pacer.at(0);
+        assert_eq!(pacer.late(), Duration::ZERO);
         // 5 ms late: all of them are made up for.
         assert_eq!(burst(&mut pacer, 5_500_000), 5);
         assert_eq!(pacer.lost(), Duration::ZERO);

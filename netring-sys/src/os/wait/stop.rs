@@ -3,9 +3,10 @@
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use crate::adapters::{Filtered, Limit, Tee};
-use crate::syscall::{event, event_signal};
+use crate::syscall::{event, event_signal, poll_readable};
 use crate::{PacketSource, PacketWriter, SyscallError};
 
 /// Stops a source from any thread: all its waits return, and it reports
@@ -34,7 +35,11 @@ struct State {
 }
 
 impl StopHandle {
-    pub(super) fn new() -> Result<Self, SyscallError> {
+    /// A handle of its own, for a loop that [`wait`](Self::wait)s on it.
+    ///
+    /// # Errors
+    /// `eventfd` failed: the process has too many descriptors.
+    pub fn new() -> Result<Self, SyscallError> {
         Ok(Self(Arc::new(State {
             stopped: AtomicBool::new(false),
             event: event()?,
@@ -53,6 +58,15 @@ impl StopHandle {
         self.0.stopped.store(true, Ordering::Relaxed);
         // It fails only for a descriptor that is not an event.
         let _ = event_signal(self.0.event.as_fd());
+    }
+
+    /// Waits until it is stopped and returns true, or false once the time is over or a signal
+    /// arrives. The time is kept as the system's timers keep it, about 60 µs longer.
+    ///
+    /// # Errors
+    /// `ppoll` failed.
+    pub fn wait(&self, time: Duration) -> Result<bool, SyscallError> {
+        poll_readable(self.event(), Some(time))
     }
 
     /// Whether the source was stopped.
@@ -84,5 +98,27 @@ impl<S: Stop> Stop for Limit<S> {
 impl<S: Stop, W: PacketWriter> Stop for Tee<S, W> {
     fn stop_handle(&self) -> StopHandle {
         self.get_ref().stop_handle()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Instant;
+
+    #[test]
+    fn a_wait_ends_in_its_time_or_by_a_stop() {
+        let handle = StopHandle::new().unwrap();
+        let (start, time) = (Instant::now(), Duration::from_millis(20));
+        // A signal may end it earlier.
+        while start.elapsed() < time {
+            let left = time.saturating_sub(start.elapsed());
+            assert!(!handle.wait(left).unwrap());
+        }
+        let other = handle.clone();
+        let stopper = std::thread::spawn(move || other.stop());
+        while !handle.wait(Duration::from_secs(600)).unwrap() {}
+        assert!(handle.is_stopped() && handle.wait(Duration::MAX).unwrap());
+        stopper.join().unwrap();
     }
 }

@@ -1,0 +1,205 @@
+//! Replay: packets of any source to any sink, at a speed of choice.
+
+mod layout;
+mod run;
+mod segment;
+mod speed;
+mod stats;
+
+use std::time::Duration;
+
+use crate::wait::StopHandle;
+use crate::{Error, Interface, LinkType, OpenSink, PacketSink};
+use speed::Pace;
+
+pub use speed::Speed;
+pub use stats::{Refused, ReplayStats};
+
+/// Sends the packets of a source, such as a capture file, through a sink: at the speed at which
+/// they were recorded, or at another.
+///
+/// ```no_run
+/// # #[cfg(all(feature = "afpacket", feature = "pcap"))]
+/// # fn main() -> Result<(), netring::Error> {
+/// use netring::pcap::CaptureFile;
+/// use netring::replay::{Replay, Speed};
+/// use netring::Injector;
+///
+/// let mut replay = Replay::<Injector>::open("eth0")?.speed(Speed::Factor(2.0))?;
+/// let stats = replay.run(&mut CaptureFile::open("trace.pcapng")?)?;
+/// println!("{stats}");
+/// # Ok(())
+/// # }
+/// # #[cfg(not(all(feature = "afpacket", feature = "pcap")))]
+/// # fn main() {}
+/// ```
+///
+/// # What is sent
+///
+/// The bytes of each packet as they were on the wire: a VLAN tag that was removed is put back. A
+/// packet that cannot be sent whole and right is refused, and counted by the reason ([`Refused`]).
+/// The others are sent in the order in which they are read.
+///
+/// A capture on a host that sends or receives with segmentation offload contains packets that were
+/// never on a wire: longer than the MTU, often with an IP length of 0 if they are longer than
+/// 65,535 bytes. Those of TCP over IPv4 or IPv6 are cut into segments as a card would have cut
+/// them: with lengths, sequence numbers and identifications of their own; FIN and PSH in the last
+/// one, CWR in the first one only; and with checksums. The size of segments is that of the packet's
+/// metadata, or else the largest that fits. Other long packets are refused, and so are those with
+/// SYN, RST or URG. [`segment`](Self::segment) refuses all.
+///
+/// A checksum that the packet's metadata marks as [partial](crate::Checksum::Partial) is computed.
+/// A file may not say that: [`fix_checksums`](Self::fix_checksums) computes all of TCP and UDP.
+///
+/// # When it is sent
+///
+/// A replay never waits busily. It sleeps until the next packet is due, which takes the system
+/// about 60 µs longer, and then the packets that are due by then go out together. The schedule does
+/// not drift. A replay that was held up makes up for at most 100 ms; [`ReplayStats::lost`] counts
+/// the rest. A packet that is older than the one before is sent at once. A clock that was set back
+/// by more than a second delays nothing.
+///
+/// # If something fails
+///
+/// While the sink is full or the interface is down the replay waits; [`ReplayStats::link_downs`]
+/// counts. It ends at the end of the source, by [`stop_handle`](Self::stop_handle), or with an
+/// error: [`Error::InterfaceRemoved`], damage in a file. [`stats`](Self::stats) then say what was
+/// sent.
+///
+/// It blocks its thread; with tokio, call it by `spawn_blocking`.
+#[doc(alias = "tcpreplay")]
+#[derive(Debug)]
+pub struct Replay<K> {
+    sink: K,
+    stop: StopHandle,
+    link_type: LinkType,
+    mtu: Option<u32>,
+    longest_gap: Option<Duration>,
+    segment: bool,
+    fix_checksums: bool,
+    pace: Pace,
+    stats: ReplayStats,
+    /// The interface was down at the last look.
+    is_down: bool,
+    /// The bytes of a packet that is changed before it is sent.
+    scratch: Vec<u8>,
+}
+
+impl<K: OpenSink> Replay<K> {
+    /// Opens a sink on the interface of this name, with its default settings, and replays to it
+    /// with the interface's [settings](Self::interface).
+    ///
+    /// # Errors
+    /// The errors of [`OpenSink::open`], and of [`new`](Self::new).
+    pub fn open(interface: &str) -> Result<Self, Error> {
+        let sink = K::open(interface)?;
+        Ok(Self::new(sink)?.interface(&Interface::by_name(interface)?))
+    }
+}
+
+impl<K: PacketSink> Replay<K> {
+    /// Replays to a sink: Ethernet frames, at the recorded speed, of any length that it takes.
+    ///
+    /// The sink does not know the MTU: set it, by [`interface`](Self::interface) or
+    /// [`mtu`](Self::mtu).
+    ///
+    /// # Errors
+    /// The process has too many descriptors.
+    pub fn new(sink: K) -> Result<Self, Error> {
+        Ok(Self {
+            sink,
+            stop: StopHandle::new()?,
+            link_type: LinkType::ETHERNET,
+            mtu: None,
+            longest_gap: None,
+            segment: true,
+            fix_checksums: false,
+            pace: Pace::new(Speed::default())?,
+            stats: ReplayStats::default(),
+            is_down: false,
+            scratch: Vec::new(),
+        })
+    }
+
+    /// Takes the link type and the MTU from the interface that the sink sends to.
+    #[must_use]
+    pub const fn interface(self, interface: &Interface) -> Self {
+        self.link_type(interface.link_type()).mtu(interface.mtu)
+    }
+
+    /// The link type of the packets that the sink sends; others are refused. Default: Ethernet.
+    #[must_use]
+    pub const fn link_type(mut self, link_type: LinkType) -> Self {
+        self.link_type = link_type;
+        self
+    }
+
+    /// The longest packet without its link layer header, in bytes. Longer ones are segmented or
+    /// refused. An Ethernet frame may have 14 bytes more, and one with a tag of type 0x8100 another
+    /// 4. Default: what the sink takes.
+    #[must_use]
+    pub const fn mtu(mut self, bytes: u32) -> Self {
+        self.mtu = Some(bytes);
+        self
+    }
+
+    /// How fast packets are sent. Default: [`Speed::Recorded`].
+    ///
+    /// # Errors
+    /// [`Error::Config`] for a factor or a rate of 0, and one without bounds.
+    pub fn speed(mut self, speed: Speed) -> Result<Self, Error> {
+        self.pace = Pace::new(speed)?;
+        Ok(self)
+    }
+
+    /// Shortens recorded gaps that are longer, before the factor applies. Default: none is.
+    #[must_use]
+    pub const fn longest_gap(mut self, gap: Duration) -> Self {
+        self.longest_gap = Some(gap);
+        self
+    }
+
+    /// Whether long TCP packets are cut into segments, or else refused. Default: true.
+    #[must_use]
+    pub const fn segment(mut self, segment: bool) -> Self {
+        self.segment = segment;
+        self
+    }
+
+    /// Computes the checksums of all TCP segments and UDP datagrams, for a capture of a host that
+    /// left them to its interface. Those of fragments, of UDP over IPv4 without one, and of other
+    /// protocols are left alone. Default: false.
+    #[must_use]
+    pub const fn fix_checksums(mut self, fix: bool) -> Self {
+        self.fix_checksums = fix;
+        self
+    }
+
+    /// A handle that stops the replay from any thread. [`run`](Self::run) then returns, and every
+    /// later one returns at once.
+    pub fn stop_handle(&self) -> StopHandle {
+        self.stop.clone()
+    }
+
+    /// What was done so far.
+    pub const fn stats(&self) -> ReplayStats {
+        let mut stats = self.stats;
+        stats.lost = self.pace.lost();
+        stats
+    }
+
+    /// The sink.
+    pub const fn sink(&self) -> &K {
+        &self.sink
+    }
+
+    /// The sink, to which frames can also be sent directly.
+    pub const fn sink_mut(&mut self) -> &mut K {
+        &mut self.sink
+    }
+
+    /// The sink.
+    pub fn into_sink(self) -> K {
+        self.sink
+    }
+}

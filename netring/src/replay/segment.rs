@@ -1,0 +1,177 @@
+//! Cuts a TCP packet into segments, as the card was to do it, and computes checksums.
+
+use super::layout::{Layout, TCP, UDP, word};
+
+const FIN: u8 = 0x01;
+const SYN: u8 = 0x02;
+const RST: u8 = 0x04;
+const PSH: u8 = 0x08;
+const URG: u8 = 0x20;
+const CWR: u8 = 0x80;
+
+/// How a TCP packet is cut.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Segmented {
+    layout: Layout,
+    /// Where the payload begins.
+    payload: usize,
+    /// Bytes of payload of each segment but the last.
+    size: usize,
+    count: usize,
+}
+
+impl Segmented {
+    /// In frames of at most `limit` bytes, with `size` bytes of payload if that is known. `None`
+    /// if the packet cannot be cut.
+    pub(super) fn new(
+        frame: &[u8],
+        layout: Layout,
+        limit: usize,
+        size: Option<u16>,
+    ) -> Option<Self> {
+        if layout.protocol != TCP {
+            return None;
+        }
+        let header = usize::from(frame.get(layout.transport + 12)? >> 4) * 4;
+        let flags = *frame.get(layout.transport + 13)?;
+        let payload = layout.transport + header;
+        if header < 20 || payload > layout.end {
+            return None;
+        }
+        // An IP packet has at most 65,535 bytes, whatever the link takes.
+        let headers = layout.ip_end + header;
+        let longest = limit.min(layout.ip + usize::from(u16::MAX));
+        let room = longest.checked_sub(headers)?;
+        let size = size.map_or(room, |size| room.min(size.into()));
+        let bytes = layout.end - payload;
+        if size == 0 && bytes > 0 {
+            return None;
+        }
+        let count = bytes.div_ceil(size.max(1)).max(1);
+        // Which of several segments such a flag belongs to is not known.
+        if count > 1 && flags & (SYN | RST | URG) != 0 {
+            return None;
+        }
+        Some(Self {
+            layout,
+            payload,
+            size,
+            count,
+        })
+    }
+
+    pub(super) const fn count(&self) -> usize {
+        self.count
+    }
+
+    const fn payload_of(&self, index: usize) -> (usize, usize) {
+        let start = self.payload + index * self.size;
+        let end = start + self.size;
+        (
+            start,
+            if end < self.layout.end {
+                end
+            } else {
+                self.layout.end
+            },
+        )
+    }
+
+    /// Bytes of a segment.
+    pub(super) const fn len(&self, index: usize) -> usize {
+        let (start, end) = self.payload_of(index);
+        self.layout.ip_end + (self.payload - self.layout.transport) + (end - start)
+    }
+
+    /// Writes a segment of the frame to `to`, which has its length.
+    pub(super) fn write(&self, frame: &[u8], index: usize, to: &mut [u8]) {
+        let ip_end = self.layout.ip_end;
+        let (start, end) = self.payload_of(index);
+        let tcp = ip_end;
+        let data = tcp + (self.payload - self.layout.transport);
+        to[..ip_end].copy_from_slice(&frame[..ip_end]);
+        to[tcp..data].copy_from_slice(&frame[self.layout.transport..self.payload]);
+        to[data..].copy_from_slice(&frame[start..end]);
+
+        let layout = Layout {
+            transport: tcp,
+            end: to.len(),
+            ..self.layout
+        };
+        self.write_ip(index, to);
+        let sequence = u32::from_be_bytes([to[tcp + 4], to[tcp + 5], to[tcp + 6], to[tcp + 7]]);
+        // Sequence numbers wrap, and a packet is shorter than their range.
+        let sequence = sequence.wrapping_add((index * self.size) as u32);
+        to[tcp + 4..tcp + 8].copy_from_slice(&sequence.to_be_bytes());
+        if index > 0 {
+            to[tcp + 13] &= !CWR;
+        }
+        if index + 1 < self.count {
+            to[tcp + 13] &= !(FIN | PSH);
+        }
+        fill_checksum(to, layout);
+    }
+
+    fn write_ip(&self, index: usize, to: &mut [u8]) {
+        let Layout { ip, ip_end, .. } = self.layout;
+        if self.layout.is_v6 {
+            let length = (to.len() - ip_end) as u16;
+            put(to, ip + 4, length);
+            to[ip + 6] = TCP;
+            return;
+        }
+        let id = word(to, ip + 4).unwrap_or_default();
+        put(to, ip + 2, (to.len() - ip) as u16);
+        put(to, ip + 4, id.wrapping_add(index as u16));
+        put(to, ip + 10, 0);
+        let sum = !folded(sum(&to[ip..ip_end]));
+        put(to, ip + 10, sum);
+    }
+}
+
+fn put(to: &mut [u8], at: usize, value: u16) {
+    to[at..at + 2].copy_from_slice(&value.to_be_bytes());
+}
+
+/// Computes the TCP or UDP checksum of a packet. Returns false if it has none.
+pub(super) fn fill_checksum(frame: &mut [u8], layout: Layout) -> bool {
+    let Layout { ip, transport, .. } = layout;
+    let (field, least) = match layout.protocol {
+        TCP => (transport + 16, 20),
+        UDP => (transport + 6, 8),
+        _ => return false,
+    };
+    let len = layout.end - transport;
+    if len < least {
+        return false;
+    }
+    let addresses = match layout.is_v6 {
+        false => ip + 12..ip + 20,
+        true => ip + 8..ip + 40,
+    };
+    put(frame, field, 0);
+    let pseudo = sum(&frame[addresses]) + u64::from(layout.protocol) + len as u64;
+    let value = !folded(pseudo + sum(&frame[transport..layout.end]));
+    // Zero would say that a datagram has no checksum.
+    let is_udp_zero = value == 0 && layout.protocol == UDP;
+    put(frame, field, if is_udp_zero { u16::MAX } else { value });
+    true
+}
+
+/// The sum of all words, of which the last may be half of one.
+fn sum(bytes: &[u8]) -> u64 {
+    let (words, rest) = bytes.as_chunks::<2>();
+    let last = rest.first().map_or(0, |byte| u64::from(*byte) << 8);
+    let words = words
+        .iter()
+        .map(|word| u64::from(u16::from_be_bytes(*word)));
+    words.sum::<u64>() + last
+}
+
+/// The ones' complement sum in 16 bits.
+const fn folded(mut sum: u64) -> u16 {
+    while sum > 0xffff {
+        sum = (sum & 0xffff) + (sum >> 16);
+    }
+    sum as u16
+}

@@ -1,0 +1,204 @@
+//! Super-packets: each segment byte for byte, its checksums by their definition, and what cannot be
+//! cut.
+
+use netring::replay::Replay;
+use xtask::wire::{tcp4, udp4};
+
+use super::given::{ethernet, given, wire};
+use super::{balances, replayed};
+
+/// The ones' complement sum of bytes: 0xffff if a checksum among them is right.
+fn sum(parts: &[&[u8]]) -> u32 {
+    let mut sum = 0;
+    for part in parts {
+        for pair in part.chunks(2) {
+            sum += u32::from(pair[0]) * 256 + u32::from(*pair.get(1).unwrap_or(&0));
+        }
+    }
+    while sum > 0xffff {
+        sum = sum % 0x10000 + sum / 0x10000;
+    }
+    sum
+}
+
+/// Checks the checksums of an untagged TCP segment over IPv4.
+#[track_caller]
+fn sums_are_right(frame: &[u8]) {
+    assert_eq!(sum(&[&frame[14..34]]), 0xffff, "IPv4");
+    let length = (frame.len() as u32 - 34).to_be_bytes();
+    let pseudo = [&frame[26..34], &[0, 6], &length];
+    assert_eq!(
+        sum(&[pseudo[0], pseudo[1], pseudo[2], &frame[34..]]),
+        0xffff
+    );
+}
+
+fn payload(len: usize) -> Vec<u8> {
+    (0..len).map(|n| (n % 251) as u8).collect()
+}
+
+/// A super-packet as a sending host captures it: the IP length may be 0, the checksum is not that
+/// of the packet.
+fn joined(flags: u8, payload: &[u8]) -> Vec<u8> {
+    let mut frame = tcp4(1000, 80, u32::MAX - 1000, flags & 0x1f, &[]);
+    frame.extend_from_slice(payload);
+    let length = u16::try_from(frame.len() - 14).unwrap_or(0);
+    frame[16..18].copy_from_slice(&length.to_be_bytes());
+    frame[18..20].copy_from_slice(&[0xff, 0xff]);
+    frame[47] = flags;
+    frame[50..52].copy_from_slice(&[0xde, 0xad]);
+    frame
+}
+
+/// Compares segments with those that another program builds, of all but identification and
+/// checksums, which are checked by their definition.
+#[track_caller]
+fn are_segments(sent: &[Vec<u8>], flags: &[u8], payload: &[u8], size: usize) {
+    let chunks: Vec<_> = payload.chunks(size).collect();
+    assert_eq!(sent.len(), chunks.len());
+    for (index, (frame, chunk)) in sent.iter().zip(&chunks).enumerate() {
+        let sequence = (u32::MAX - 1000).wrapping_add((index * size) as u32);
+        let mut expected = tcp4(1000, 80, sequence, 0x10, chunk);
+        expected[47] = flags[index];
+        let id = 0xffff_u16.wrapping_add(index as u16);
+        expected[18..20].copy_from_slice(&id.to_be_bytes());
+        for sums in [24..26, 50..52] {
+            expected[sums.clone()].copy_from_slice(&frame[sums]);
+        }
+        assert_eq!(*frame, expected, "segment {index}");
+        sums_are_right(frame);
+    }
+}
+
+#[test]
+fn a_long_tcp_packet_is_cut_into_segments() {
+    let data = payload(5000);
+    // CWR, PSH, ACK and FIN.
+    let frame = joined(0x99, &data);
+    let (sent, stats) = replayed(&[ethernet(&frame)]);
+    are_segments(&sent, &[0x90, 0x10, 0x10, 0x19], &data, 1460);
+    assert_eq!((stats.committed, stats.segmented, stats.frames), (1, 1, 4));
+    assert_eq!(stats.bytes, 5000 + 4 * 54);
+    // Without a length, longer than any that could stand there.
+    let data = payload(100_000);
+    let (sent, _) = replayed(&[ethernet(&joined(0x10, &data))]);
+    are_segments(&sent, &[0x10; 69], &data, 1460);
+    // Short, but without a length.
+    let mut short = joined(0x18, &data[..500]);
+    short[16..18].fill(0);
+    let (sent, _) = replayed(&[ethernet(&short)]);
+    are_segments(&sent, &[0x18], &data[..500], 1460);
+}
+
+#[test]
+fn what_cannot_be_cut_is_refused() {
+    let data = payload(5000);
+    let long = |flags| joined(flags, &data);
+    let frames = [long(0x12), long(0x14), long(0x30)];
+    // A fragment, a header that is longer than the packet, and a length that is longer.
+    let mut broken = [long(0x10), long(0x10), long(0x10)];
+    broken[0][20] = 0x20;
+    broken[1][46] = 0x10;
+    broken[2][16] = 0xff;
+    let packets: Vec<_> = frames
+        .iter()
+        .chain(&broken)
+        .map(|it| ethernet(it))
+        .collect();
+    let (sent, stats) = replayed(&packets);
+    assert_eq!((sent.len(), stats.refused.too_long), (0, 6));
+    let mut replay = Replay::new(wire()).unwrap().mtu(1500).segment(false);
+    let stats = replay
+        .run(&mut given([ethernet(&long(0x10)).to_buf()]))
+        .unwrap();
+    assert_eq!((stats.refused.too_long, stats.frames), (1, 0));
+}
+
+/// TCP over IPv6, with the header of a jumbo length if it is longer than IPv6 can say.
+fn tcp6(jumbo: bool, payload: &[u8]) -> Vec<u8> {
+    let mut frame = vec![2; 12];
+    frame.extend_from_slice(&[0x86, 0xdd, 0x60, 0, 0, 0]);
+    let length = (payload.len() + 20) as u32;
+    match jumbo {
+        false => frame.extend_from_slice(&[(length >> 8) as u8, length as u8, 6, 64]),
+        true => frame.extend_from_slice(&[0, 0, 0, 64]),
+    }
+    frame.extend_from_slice(&[0xfd; 16]);
+    frame.extend_from_slice(&[0xfe; 16]);
+    if jumbo {
+        frame.extend_from_slice(&[6, 0, 0xc2, 4]);
+        frame.extend_from_slice(&(length + 8).to_be_bytes());
+    }
+    frame.extend_from_slice(&tcp4(1000, 80, 7, 0x18, &[])[34..54]);
+    frame.extend_from_slice(payload);
+    frame
+}
+
+#[test]
+fn ipv6_is_cut_with_and_without_a_jumbo_length() {
+    for (jumbo, len) in [(false, 3000), (true, 3000), (true, 90_001)] {
+        let data = payload(len);
+        let (sent, stats) = replayed(&[ethernet(&tcp6(jumbo, &data))]);
+        let chunks: Vec<_> = data.chunks(1440).collect();
+        assert_eq!((sent.len(), stats.segmented), (chunks.len(), 1));
+        for (index, (frame, chunk)) in sent.iter().zip(&chunks).enumerate() {
+            let mut expected = tcp6(false, chunk);
+            expected[58..62].copy_from_slice(&(7 + index as u32 * 1440).to_be_bytes());
+            expected[67] = if index + 1 == chunks.len() {
+                0x18
+            } else {
+                0x10
+            };
+            expected[70..72].copy_from_slice(&frame[70..72]);
+            assert_eq!(*frame, expected, "segment {index}");
+            let length = [0, 0, frame[18], frame[19]];
+            let parts = [&frame[22..54], &length[..], &[0, 6], &frame[54..]];
+            assert_eq!(sum(&parts), 0xffff);
+        }
+    }
+}
+
+/// Frames with bytes that make no sense: none panics, none is sent that is too long, and each is in
+/// one place.
+#[test]
+fn frames_that_make_no_sense_are_sent_or_refused() {
+    let data = payload(3000);
+    let good = [
+        joined(0x18, &data),
+        joined(0x18, &data[..200]),
+        tcp6(true, &data),
+        tcp6(false, &data),
+        udp4(1, 2, &data),
+        udp4(1, 2, &data[..9]),
+    ];
+    let mut seed = 1_u64;
+    let mut random = |below: usize| {
+        seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+        (seed >> 33) as usize % below
+    };
+    let mut frames = Vec::new();
+    for n in 0..20_000 {
+        let mut frame = good[n % good.len()].clone();
+        for _ in 0..=random(4) {
+            let at = 10 + random(70);
+            if let Some(byte) = frame.get_mut(at) {
+                *byte = [0, 0xff, 1, random(256) as u8][random(4)];
+            }
+        }
+        if random(3) == 0 {
+            frame.truncate(random(100));
+        }
+        frames.push(frame);
+    }
+    for fix in [false, true] {
+        let mut replay = Replay::new(wire()).unwrap().mtu(1500).fix_checksums(fix);
+        let packets = frames.iter().map(|frame| ethernet(frame).to_buf());
+        let stats = replay.run(&mut given(packets)).unwrap();
+        balances(&stats);
+        assert_eq!((stats.read, stats.unsent), (20_000, 0));
+        assert!(stats.segmented > 100 && stats.refused.unsegmentable > 100);
+        let sent = replay.into_sink().sent;
+        assert_eq!(sent.len() as u64, stats.frames);
+        assert!(sent.iter().all(|frame| (14..=1518).contains(&frame.len())));
+    }
+}
