@@ -88,7 +88,7 @@ impl<S> Dedup<S> {
     /// direction. A packet that was sent and not received, because the host's backlog was full, is
     /// left out.
     ///
-    /// A [`Capture`](crate::Capture) of a loopback interface ignores outgoing packets in the kernel
+    /// A `Capture` of a loopback interface ignores outgoing packets in the kernel
     /// unless it was asked not to, and needs no `Dedup`.
     ///
     /// ```
