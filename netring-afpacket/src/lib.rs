@@ -118,9 +118,10 @@ pub use captures::{Captures, CapturesBuilder, JoinCounts, JoinEvent};
 pub use fanout::{Fanout, FanoutGroup, FanoutHandle, FanoutMode, FanoutProgram, RolloverStats};
 pub use netring_sys::kernel::filter::SockFilter;
 pub use netring_sys::wait::{LinkMonitor, LinkState, StopHandle};
-pub use netring_sys::{Filter, HardwareTimestamps, Membership, Namespace, Profile, Segmentation};
+pub use netring_sys::{
+    Filter, HardwareTimestamps, Membership, Namespace, Profile, Segmentation, TimestampStats,
+    TransmitTimestamps,
+};
 pub use rx::{Batch, Capture, RingGeometry};
 pub use socket::TimestampSource;
-pub use tx::{
-    CopyMode, Injector, InjectorBuilder, RejectStats, Slot, TimestampStats, TransmitTimestamps,
-};
+pub use tx::{CopyMode, Injector, InjectorBuilder, RejectStats, Slot};

@@ -16,5 +16,4 @@ mod stats;
 pub use builder::{CopyMode, InjectorBuilder};
 pub use injector::Injector;
 pub use slot::Slot;
-pub use stamps::{TimestampStats, TransmitTimestamps};
 pub use stats::RejectStats;

@@ -3,6 +3,7 @@
 pub mod adapters;
 mod count;
 mod profile;
+mod sent_timestamps;
 mod sink;
 mod sink_stats;
 mod source;
@@ -13,6 +14,7 @@ mod writer;
 
 pub use count::Count;
 pub use profile::Profile;
+pub use sent_timestamps::{SentTimestamps, TimestampStats, TransmitTimestamps};
 pub use sink::{OpenSink, PacketSink, PacketSlot};
 pub use sink_stats::SinkStats;
 pub use source::{Build, Open, PacketBatch, PacketSource, Readiness};

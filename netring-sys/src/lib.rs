@@ -51,7 +51,8 @@ pub use syscall::Mmap;
 
 pub use contract::{
     Build, Count, Open, OpenSink, PacketBatch, PacketSink, PacketSlot, PacketSource, PacketWriter,
-    Profile, Readiness, SinkStats, Stats, Timed, WireBytes, adapters,
+    Profile, Readiness, SentTimestamps, SinkStats, Stats, Timed, TimestampStats,
+    TransmitTimestamps, WireBytes, adapters,
 };
 pub use error::{Error, SyscallError};
 pub use filter::{Filter, Matcher};

@@ -211,11 +211,11 @@ cfg_if! {
             memory::umem::{HugePages, Umem, UmemConfig},
             netring_sys::kernel::filter::SockFilter,
             netring_sys::wait::{LinkMonitor, LinkState, StopHandle},
-            netring_sys::{Error, Filter, Profile},
+            netring_sys::{Error, Filter, Profile, TimestampStats, TransmitTimestamps},
             options::{BusyPoll, CopyMode, DriverMetadata, Mode, RingSize},
             socket::chunk::Chunk,
             socket::rx::{Described, Forwarded, Frames},
-            socket::tx::{Slot, TimestampStats, TransmitTimestamps},
+            socket::tx::Slot,
             socket::{
                 NotSent, Received, Receiver, SocketBuilder, SocketStats, Transmitter, XdpSocket,
             },

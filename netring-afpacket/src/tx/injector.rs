@@ -4,7 +4,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::time::{Duration, Instant};
 
 use netring_sys::kernel::packet::virtio_net_hdr;
-use netring_sys::{Error, Interface, wait};
+use netring_sys::{Error, Interface, TimestampStats, TransmitTimestamps, wait};
 #[cfg(doc)]
 use netring_sys::{PacketSink, SinkStats};
 
@@ -12,7 +12,7 @@ use super::builder::InjectorBuilder;
 use super::limits::{Fault, Limits};
 use super::request::Request;
 use super::ring::{Ring, Waiting};
-use super::stamps::{Stamps, TimestampStats, TransmitTimestamps};
+use super::stamps::Stamps;
 use super::stats::{Counts, RejectStats};
 use crate::rx::RingGeometry;
 
@@ -165,16 +165,15 @@ impl Injector {
     /// in [`TimestampStats::lost`].
     pub fn transmit_timestamps(&mut self) -> TransmitTimestamps<'_> {
         self.receive_stamps();
-        TransmitTimestamps(self.stamps.as_deref_mut())
+        let stamps = self.stamps.as_deref_mut();
+        TransmitTimestamps::new(stamps.map(Stamps::timestamps_mut))
     }
 
     /// What became of the requested timestamps.
     pub fn timestamp_stats(&mut self) -> TimestampStats {
         self.receive_stamps();
-        self.stamps
-            .as_deref()
-            .map(Stamps::stats)
-            .unwrap_or_default()
+        let stamps = self.stamps.as_deref();
+        stamps.map_or_else(TimestampStats::default, |all| all.timestamps().stats())
     }
 
     /// The interface, as it was when the injector was opened.

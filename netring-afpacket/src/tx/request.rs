@@ -4,7 +4,7 @@ use netring_sys::kernel::packet::{
     VIRTIO_NET_HDR_F_NEEDS_CSUM, VIRTIO_NET_HDR_GSO_TCPV4, VIRTIO_NET_HDR_GSO_TCPV6,
     VIRTIO_NET_HDR_GSO_UDP_L4, virtio_net_hdr,
 };
-use netring_sys::{Error, Segmentation};
+use netring_sys::{Error, PartialChecksum, Segmentation};
 
 /// The most segments of a UDP datagram, on every kernel that segments them.
 const UDP_SEGMENTS: usize = 64;
@@ -12,7 +12,7 @@ const UDP_SEGMENTS: usize = 64;
 /// What is requested with a frame.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Request {
-    checksum: Option<(u16, u16)>,
+    checksum: Option<PartialChecksum>,
     /// What, bytes of headers, bytes of payload in each segment.
     segmentation: Option<(Segmentation, u16, u16)>,
     /// The caller's number.
@@ -31,20 +31,17 @@ impl Request {
         offset: usize,
         len: usize,
     ) -> Result<(), Error> {
-        let inside = start < len && offset < len - start && len - start - offset >= 2;
-        match (u16::try_from(start), u16::try_from(offset)) {
-            (Ok(start), Ok(offset)) if inside => {
-                self.checksum = Some((start, offset));
-                Ok(())
-            }
-            _ => refuse(
+        let Some(checksum) = PartialChecksum::in_frame(start, offset, len) else {
+            return refuse(
                 "checksum",
                 format!(
                     "its two bytes, {offset} behind byte {start}, are not inside the {len} bytes of \
                      the frame"
                 ),
-            ),
-        }
+            );
+        };
+        self.checksum = Some(checksum);
+        Ok(())
     }
 
     /// Requests segments of `size` bytes of payload behind `headers` bytes of headers, for a frame
@@ -58,7 +55,7 @@ impl Request {
         longest: usize,
     ) -> Result<(), Error> {
         let request = "segmentation";
-        let Some((start, offset)) = self.checksum else {
+        let Some(PartialChecksum { start, offset, .. }) = self.checksum else {
             let why = "segments need checksums of their own: request the checksum first";
             return refuse(request, why.into());
         };
@@ -111,7 +108,7 @@ impl Request {
             hdr_len: copy,
             ..virtio_net_hdr::default()
         };
-        if let Some((start, offset)) = self.checksum {
+        if let Some(PartialChecksum { start, offset, .. }) = self.checksum {
             header.flags = VIRTIO_NET_HDR_F_NEEDS_CSUM;
             header.csum_start = start;
             header.csum_offset = offset;

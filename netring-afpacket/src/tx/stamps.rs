@@ -11,32 +11,9 @@ use netring_sys::kernel::packet::{
     SOF_TIMESTAMPING_SOFTWARE, SOF_TIMESTAMPING_TX_HARDWARE, SOF_TIMESTAMPING_TX_SOFTWARE,
 };
 use netring_sys::syscall::{SentTimestamp, receive_sent_timestamp, set_sent_timestamps};
-use netring_sys::{Clock, SyscallError, Timestamp};
+use netring_sys::{Clock, SentTimestamps, SyscallError, Timestamp};
 
 use crate::socket::TimestampSource;
-
-/// What became of the requested transmit timestamps. All figures except `waiting` and `pending`
-/// only grow.
-///
-/// At any time `requested = delivered + waiting + absent + lost + pending`.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct TimestampStats {
-    /// Frames that were committed with a request for a timestamp.
-    pub requested: u64,
-    /// Timestamps that were read by the caller.
-    pub delivered: u64,
-    /// Timestamps that wait to be read.
-    pub waiting: u64,
-    /// Frames without a timestamp: they were rejected or discarded, or none arrived while twice as
-    /// many frames as the ring has slots were sent after them.
-    pub absent: u64,
-    /// Timestamps that were discarded because too many waited: as many wait as the ring has slots,
-    /// times two.
-    pub lost: u64,
-    /// Frames that are not sent, or whose timestamp can still arrive.
-    pub pending: u64,
-}
 
 /// Frames for which a timestamp is requested, from their commit to its arrival.
 #[derive(Debug)]
@@ -47,9 +24,9 @@ pub(crate) struct Stamps {
     next: u32,
     /// The kernel's and the caller's numbers of frames that were taken.
     taken: VecDeque<(u32, u64)>,
-    came: VecDeque<(u64, Timestamp)>,
+    /// The most frames of which a timestamp is awaited.
     most: usize,
-    stats: TimestampStats,
+    timestamps: SentTimestamps,
 }
 
 impl Stamps {
@@ -79,29 +56,31 @@ impl Stamps {
             waiting: VecDeque::new(),
             next: 0,
             taken: VecDeque::new(),
-            came: VecDeque::new(),
             most,
-            stats: TimestampStats::default(),
+            timestamps: SentTimestamps::new(most),
         }
     }
 
     /// A frame was put into the ring.
     pub(crate) fn committed(&mut self, id: Option<u64>) {
-        self.stats.requested += u64::from(id.is_some());
+        if id.is_some() {
+            self.timestamps.requested();
+        }
         self.waiting.push_back(id);
     }
 
     /// A frame was committed and goes nowhere.
     pub(crate) fn rejected(&mut self, id: Option<u64>) {
-        let requested = u64::from(id.is_some());
-        self.stats.requested += requested;
-        self.stats.absent += requested;
+        if id.is_some() {
+            self.timestamps.requested();
+            self.timestamps.absent();
+        }
     }
 
     /// The `nth` frame that waits was taken back.
     pub(crate) fn removed(&mut self, nth: usize) {
         if self.waiting.remove(nth).flatten().is_some() {
-            self.stats.absent += 1;
+            self.timestamps.absent();
         }
     }
 
@@ -116,7 +95,7 @@ impl Stamps {
         self.next = self.next.wrapping_add(u32::from(tried));
         while self.taken.len() > self.most {
             self.taken.pop_front();
-            self.stats.absent += 1;
+            self.timestamps.absent();
         }
     }
 
@@ -139,20 +118,16 @@ impl Stamps {
         let Some((_, id)) = self.taken.remove(at) else {
             return;
         };
-        match self.came.len() < self.most {
-            true => self.came.push_back((id, time)),
-            false => self.stats.lost += 1,
-        }
+        self.timestamps.arrived(id, time);
     }
 
-    pub(crate) fn stats(&self) -> TimestampStats {
-        let (stats, waiting) = (self.stats, self.came.len() as u64);
-        let known = stats.delivered + waiting + stats.absent + stats.lost;
-        TimestampStats {
-            waiting,
-            pending: stats.requested.saturating_sub(known),
-            ..stats
-        }
+    /// The timestamps that arrived, and what became of the others.
+    pub(crate) const fn timestamps(&self) -> &SentTimestamps {
+        &self.timestamps
+    }
+
+    pub(crate) const fn timestamps_mut(&mut self) -> &mut SentTimestamps {
+        &mut self.timestamps
     }
 }
 
@@ -165,35 +140,10 @@ fn time(stamp: &SentTimestamp) -> Option<Timestamp> {
     Some(Timestamp::from_nanos(nanos, clock))
 }
 
-/// Timestamps of sent frames in the order in which they arrived, each with the number that it was
-/// requested with.
-///
-/// Timestamps that are not read are returned the next time.
-#[derive(Debug)]
-#[must_use = "timestamps that are not read wait"]
-pub struct TransmitTimestamps<'a>(pub(super) Option<&'a mut Stamps>);
-
-impl Iterator for TransmitTimestamps<'_> {
-    type Item = (u64, Timestamp);
-
-    fn next(&mut self) -> Option<Self::Item> {
-        let stamps = self.0.as_mut()?;
-        let next = stamps.came.pop_front()?;
-        stamps.stats.delivered += 1;
-        Some(next)
-    }
-
-    fn size_hint(&self) -> (usize, Option<usize>) {
-        let waiting = self.0.as_ref().map_or(0, |stamps| stamps.came.len());
-        (waiting, Some(waiting))
-    }
-}
-
-impl ExactSizeIterator for TransmitTimestamps<'_> {}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use netring_sys::TransmitTimestamps;
 
     fn stamp(key: u32, software: Option<(i64, i64)>) -> SentTimestamp {
         SentTimestamp {
@@ -213,17 +163,17 @@ mod tests {
         stamps.taken(3, true);
         stamps.taken(1, false);
         stamps.removed(1);
-        assert_eq!(stamps.stats().absent, 1);
+        assert_eq!(stamps.timestamps().stats().absent, 1);
         stamps.taken(3, false);
         for key in [1, 3, 4, 5, 7, 99] {
             stamps.arrived(&stamp(key, Some((1, i64::from(key)))));
         }
         // Numbers 1 and 4 are frames 101 and 103; 3 was the failed attempt; 107 has number 7.
-        let came: Vec<_> = TransmitTimestamps(Some(&mut stamps)).collect();
+        let came: Vec<_> = TransmitTimestamps::new(Some(stamps.timestamps_mut())).collect();
         let at = |nanos: i64| Timestamp::from_nanos(1_000_000_000 + nanos, Clock::Software);
         assert_eq!(came, [(101, at(1)), (103, at(4)), (107, at(7))]);
         stamps.rejected(Some(1));
-        let stats = stamps.stats();
+        let stats = stamps.timestamps().stats();
         let figures = [
             stats.requested,
             stats.delivered,
@@ -233,7 +183,7 @@ mod tests {
         ];
         assert_eq!(figures, [5, 3, 0, 2, 0]);
         assert_eq!(stats.pending, 0);
-        assert_eq!(TransmitTimestamps(None).count(), 0);
+        assert_eq!(TransmitTimestamps::new(None).count(), 0);
     }
 
     #[test]
@@ -243,7 +193,13 @@ mod tests {
             stamps.committed(Some(id));
         }
         stamps.taken(10, false);
-        assert_eq!((stamps.stats().absent, stamps.stats().pending), (6, 14));
+        assert_eq!(
+            (
+                stamps.timestamps().stats().absent,
+                stamps.timestamps().stats().pending
+            ),
+            (6, 14)
+        );
         for key in 6..10 {
             stamps.arrived(&stamp(key, Some((i64::MAX, 1))));
         }
@@ -251,7 +207,7 @@ mod tests {
         for key in 10..14 {
             stamps.arrived(&stamp(key, Some((1, 1))));
         }
-        let stats = stamps.stats();
+        let stats = stamps.timestamps().stats();
         assert_eq!((stats.waiting, stats.lost, stats.pending), (4, 4, 6));
         stamps.arrived(&stamp(14, None));
     }

@@ -194,6 +194,19 @@ pub struct PartialChecksum {
     pub offset: u16,
 }
 
+impl PartialChecksum {
+    /// The checksum from byte `start` on, with its field `offset` bytes behind that; `None` if the
+    /// two bytes of the field are not inside a frame of `len` bytes, or too far in it for the
+    /// kernel's words.
+    pub fn in_frame(start: usize, offset: usize, len: usize) -> Option<Self> {
+        let inside = start < len && offset < len - start && len - start - offset >= 2;
+        match (u16::try_from(start), u16::try_from(offset)) {
+            (Ok(start), Ok(offset)) if inside => Some(Self { start, offset }),
+            _ => None,
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

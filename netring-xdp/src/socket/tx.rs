@@ -26,8 +26,6 @@ use crate::ring::{Consumer, Memory, Producer};
 use features::TxFeatures;
 use foreign::ForeignChunks;
 
-pub use in_flight::TransmitTimestamps;
-pub use request::TimestampStats;
 pub(crate) use request::{Offloads, Request, not_opened};
 pub(crate) use sink::sending_half;
 pub use slot::Slot;

@@ -1,11 +1,9 @@
 //! What is noted about chunks in flight, until they are completed.
 #![deny(unsafe_code)]
 
-use std::collections::VecDeque;
+use netring_sys::{Clock, SentTimestamps, Timestamp};
 
-use netring_sys::{Clock, Timestamp};
-
-use super::request::{Request, TimestampStats, stamp_word};
+use super::request::{Request, stamp_word};
 use crate::memory::geometry::{ByteRange, ChunkIndex, Geometry};
 
 /// What is noted about the chunks in flight.
@@ -14,11 +12,8 @@ pub(crate) struct InFlight {
     of: Box<[InFlightChunk]>,
     /// Chunks in flight whose frame continues in another chunk.
     inner: u64,
-    /// Timestamps that arrived, oldest first, with the caller's numbers.
-    came: VecDeque<(u64, Timestamp)>,
-    most: usize,
+    timestamps: SentTimestamps,
     clock: Clock,
-    stats: TimestampStats,
 }
 
 /// What is noted about one chunk.
@@ -49,10 +44,8 @@ impl InFlight {
         Self {
             of: vec![InFlightChunk::default(); geometry.count() as usize].into(),
             inner: 0,
-            came: VecDeque::with_capacity(most),
-            most,
+            timestamps: SentTimestamps::new(most),
             clock,
-            stats: TimestampStats::default(),
         }
     }
 
@@ -61,25 +54,13 @@ impl InFlight {
         self.inner
     }
 
-    pub(crate) fn stats(&self) -> TimestampStats {
-        let (stats, waiting) = (self.stats, self.came.len() as u64);
-        let known = stats.delivered + waiting + stats.absent + stats.lost;
-        TimestampStats {
-            waiting,
-            pending: stats.requested.saturating_sub(known),
-            ..stats
-        }
+    /// The timestamps that arrived, and what became of the others.
+    pub(crate) const fn timestamps(&self) -> &SentTimestamps {
+        &self.timestamps
     }
 
-    /// The next timestamp that arrived.
-    pub(crate) fn next(&mut self) -> Option<(u64, Timestamp)> {
-        let next = self.came.pop_front()?;
-        self.stats.delivered += 1;
-        Some(next)
-    }
-
-    pub(crate) fn waiting(&self) -> usize {
-        self.came.len()
+    pub(crate) const fn timestamps_mut(&mut self) -> &mut SentTimestamps {
+        &mut self.timestamps
     }
 
     /// Notes that a chunk is in flight: whether its frame continues in another chunk, and its
@@ -100,7 +81,7 @@ impl InFlight {
         {
             let before = stamp_word(&request.words()).unwrap_or_default();
             note.stamp = Some(RequestedStamp { id, words, before });
-            self.stats.requested += 1;
+            self.timestamps.requested();
         }
     }
 
@@ -119,43 +100,20 @@ impl InFlight {
             return;
         };
         match stamp_word(read(&asked.words)).filter(|word| *word != asked.before) {
-            None => self.stats.absent += 1,
-            Some(_) if self.came.len() >= self.most => self.stats.lost += 1,
+            None => self.timestamps.absent(),
             Some(nanos) => {
                 let nanos = i64::try_from(nanos).unwrap_or(i64::MAX);
                 let time = Timestamp::from_nanos(nanos, self.clock);
-                self.came.push_back((asked.id, time));
+                self.timestamps.arrived(asked.id, time);
             }
         }
     }
 }
 
-/// Timestamps of sent frames in the order in which the frames were completed, each with the number
-/// that it was requested with.
-///
-/// Timestamps that are not read are returned the next time.
-#[derive(Debug)]
-#[must_use = "timestamps that are not read wait"]
-pub struct TransmitTimestamps<'a>(pub(crate) Option<&'a mut InFlight>);
-
-impl Iterator for TransmitTimestamps<'_> {
-    type Item = (u64, Timestamp);
-
-    fn next(&mut self) -> Option<Self::Item> {
-        self.0.as_mut()?.next()
-    }
-
-    fn size_hint(&self) -> (usize, Option<usize>) {
-        let waiting = self.0.as_ref().map_or(0, |in_flight| in_flight.waiting());
-        (waiting, Some(waiting))
-    }
-}
-
-impl ExactSizeIterator for TransmitTimestamps<'_> {}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use netring_sys::TransmitTimestamps;
 
     fn in_flight(chunks: u32) -> InFlight {
         let geometry = Geometry::new(2048, chunks, 0, false, 4096).unwrap();
@@ -187,7 +145,7 @@ mod tests {
         for n in 0..7 {
             request.timestamp = Some(100 + n);
             ask(&mut in_flight, (n % 2) as ChunkIndex, &request);
-            assert_eq!(in_flight.stats().pending, 1);
+            assert_eq!(in_flight.timestamps().stats().pending, 1);
             // The driver leaves the words of the fourth as they are; a time out of range does not
             // panic.
             let words = match n {
@@ -200,7 +158,7 @@ mod tests {
                 panic!("nothing is noted about it")
             });
         }
-        let stats = in_flight.stats();
+        let stats = in_flight.timestamps().stats();
         assert_eq!(
             (
                 stats.requested,
@@ -211,14 +169,17 @@ mod tests {
             ),
             (7, 2, 1, 4, 0)
         );
-        let came: Vec<_> = TransmitTimestamps(Some(&mut in_flight)).collect();
+        let came: Vec<_> = TransmitTimestamps::new(Some(in_flight.timestamps_mut())).collect();
         let at = |nanos| Timestamp::from_nanos(nanos, Clock::Tai);
         assert_eq!(came, [(100, at(1000)), (101, at(1001))]);
         assert_eq!(
-            (in_flight.stats().delivered, in_flight.stats().waiting),
+            (
+                in_flight.timestamps().stats().delivered,
+                in_flight.timestamps().stats().waiting
+            ),
             (2, 0)
         );
-        assert_eq!(TransmitTimestamps(None).count(), 0);
+        assert_eq!(TransmitTimestamps::new(None).count(), 0);
         // A chunk outside the region is ignored.
         in_flight.completed(2, |_| panic!("there is no such chunk"));
     }

@@ -1,42 +1,19 @@
-//! What can be requested with a frame, and what became of the timestamps.
+//! What can be requested with a frame.
 #![deny(unsafe_code)]
 
 use netring_sys::kernel::xdp::{
     XDP_TXMD_FLAGS_CHECKSUM, XDP_TXMD_FLAGS_TIMESTAMP, XSK_TX_METADATA_TIMESTAMP,
 };
-use netring_sys::{Error, XdpFeatures};
+use netring_sys::{Error, PartialChecksum, XdpFeatures};
 
 use crate::memory::umem::TRANSMIT_METADATA;
 
 /// What is requested with a frame.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Request {
-    /// From which byte on, and at which offset from there it is stored.
-    checksum: Option<(u16, u16)>,
+    checksum: Option<PartialChecksum>,
     /// The caller's number.
     pub(crate) timestamp: Option<u64>,
-}
-
-/// What became of the requested transmit timestamps. All figures except `waiting` and `pending`
-/// only grow.
-///
-/// At any time `requested = delivered + waiting + absent + lost + pending`.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct TimestampStats {
-    /// Frames that were committed with a request for a timestamp.
-    pub requested: u64,
-    /// Timestamps that were read by the caller.
-    pub delivered: u64,
-    /// Timestamps that wait to be read.
-    pub waiting: u64,
-    /// Frames that were completed without a timestamp: the driver wrote none.
-    pub absent: u64,
-    /// Timestamps that were discarded because too many waited: as many wait as the packet memory
-    /// has chunks.
-    pub lost: u64,
-    /// Frames that are not yet completed.
-    pub pending: u64,
 }
 
 /// What the kernel or the driver can be asked for.
@@ -86,20 +63,17 @@ impl Request {
         offset: usize,
         len: usize,
     ) -> Result<(), Error> {
-        let inside = start < len && offset < len - start && len - start - offset >= 2;
-        match (u16::try_from(start), u16::try_from(offset)) {
-            (Ok(start), Ok(offset)) if inside => {
-                self.checksum = Some((start, offset));
-                Ok(())
-            }
-            _ => Err(Error::Request {
+        let Some(checksum) = PartialChecksum::in_frame(start, offset, len) else {
+            return Err(Error::Request {
                 request: "checksum",
                 why: format!(
                     "its two bytes, {offset} behind byte {start}, are not inside the {len} bytes of \
                      the frame's first chunk"
                 ),
-            }),
-        }
+            });
+        };
+        self.checksum = Some(checksum);
+        Ok(())
     }
 
     /// Checks that the request is possible for a frame with `len` bytes in its first chunk, which
@@ -111,7 +85,7 @@ impl Request {
                 why: why.to_owned(),
             })
         };
-        if let Some((start, offset)) = self.checksum {
+        if let Some(PartialChecksum { start, offset, .. }) = self.checksum {
             let mut again = Self::NONE;
             again.set_checksum(start.into(), offset.into(), len)?;
             if !offloads.checksum {
@@ -142,7 +116,7 @@ impl Request {
     pub(crate) fn words(&self) -> [u8; TRANSMIT_METADATA as usize] {
         let mut words = [0; TRANSMIT_METADATA as usize];
         let mut flags = 0;
-        if let Some((start, offset)) = self.checksum {
+        if let Some(PartialChecksum { start, offset, .. }) = self.checksum {
             flags |= XDP_TXMD_FLAGS_CHECKSUM;
             words[8..10].copy_from_slice(&start.to_ne_bytes());
             words[10..12].copy_from_slice(&offset.to_ne_bytes());

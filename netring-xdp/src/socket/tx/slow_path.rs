@@ -2,9 +2,10 @@
 #![deny(unsafe_code)]
 
 use netring_sys::kernel::xdp::{XDP_PKT_CONTD, XDP_TX_METADATA, xdp_desc};
+use netring_sys::{TimestampStats, TransmitTimestamps};
 
 use super::in_flight::InFlight;
-use super::{Request, TimestampStats, TransmitTimestamps, TxHalf};
+use super::{Request, TxHalf};
 use crate::memory::geometry::{ByteRange, ChunkIndex};
 use crate::memory::token::ChunkToken;
 
@@ -153,12 +154,13 @@ impl TxHalf {
 
     pub(crate) fn transmit_timestamps(&mut self) -> TransmitTimestamps<'_> {
         self.reclaim();
-        TransmitTimestamps(self.features.in_flight.as_mut())
+        let in_flight = self.features.in_flight.as_mut();
+        TransmitTimestamps::new(in_flight.map(InFlight::timestamps_mut))
     }
 
     pub(crate) fn timestamp_stats(&mut self) -> TimestampStats {
         self.reclaim();
         let in_flight = self.features.in_flight.as_ref();
-        in_flight.map_or_else(TimestampStats::default, InFlight::stats)
+        in_flight.map_or_else(TimestampStats::default, |all| all.timestamps().stats())
     }
 }
