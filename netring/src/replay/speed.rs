@@ -1,8 +1,8 @@
 //! When each packet is due.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use crate::wait::Pacer;
+use crate::wait::{Pacer, Schedule};
 use crate::{Error, Timestamp};
 
 /// How fast packets are replayed.
@@ -22,15 +22,13 @@ pub enum Speed {
     Fastest,
 }
 
-/// A delay up to this one is made up for.
-const CATCH_UP: u64 = 100_000_000;
 /// A packet that is older by more than that was stamped by a clock that was set back; one that is
 /// older by less is out of order.
 const OUT_OF_ORDER: i64 = 1_000_000_000;
 
 #[derive(Debug)]
 pub(super) enum Pace {
-    Recorded(Schedule),
+    Recorded(Recorded),
     Rate(Pacer),
     Fastest,
 }
@@ -38,9 +36,9 @@ pub(super) enum Pace {
 impl Pace {
     pub(super) fn new(speed: Speed) -> Result<Self, Error> {
         Ok(match speed {
-            Speed::Recorded => Self::Recorded(Schedule::new(1.0)),
+            Speed::Recorded => Self::Recorded(Recorded::new(1.0)),
             Speed::Factor(factor) if factor.is_finite() && factor > 0.0 => {
-                Self::Recorded(Schedule::new(factor))
+                Self::Recorded(Recorded::new(factor))
             }
             Speed::Factor(factor) => {
                 return Err(Error::Config {
@@ -56,8 +54,8 @@ impl Pace {
 
     /// Another pass begins: its first packet follows the last one without a gap.
     pub(super) fn restart(&mut self) {
-        if let Self::Recorded(schedule) = self {
-            schedule.last = None;
+        if let Self::Recorded(recorded) = self {
+            recorded.last = None;
         }
     }
 
@@ -65,7 +63,7 @@ impl Pace {
     /// Returns false if it is older than the one before.
     pub(super) fn next(&mut self, time: Timestamp, longest: Option<Duration>) -> bool {
         match self {
-            Self::Recorded(schedule) => schedule.next(time.as_nanos(), longest.map(nanos)),
+            Self::Recorded(recorded) => recorded.next(time.as_nanos(), longest.map(nanos)),
             _ => true,
         }
     }
@@ -73,7 +71,7 @@ impl Pace {
     /// The time until the next frame is due.
     pub(super) fn until_due(&mut self) -> Duration {
         match self {
-            Self::Recorded(schedule) => schedule.until_due(),
+            Self::Recorded(recorded) => recorded.schedule.until_due(),
             Self::Rate(pacer) => pacer.until_due(),
             Self::Fastest => Duration::ZERO,
         }
@@ -88,7 +86,7 @@ impl Pace {
     /// How late the next frame was when the clock was last read.
     pub(super) const fn late(&self) -> Duration {
         match self {
-            Self::Recorded(it) => Duration::from_nanos(it.seen.saturating_sub(it.due)),
+            Self::Recorded(recorded) => recorded.schedule.late(),
             Self::Rate(pacer) => pacer.late(),
             Self::Fastest => Duration::ZERO,
         }
@@ -96,7 +94,7 @@ impl Pace {
 
     pub(super) const fn lost(&self) -> Duration {
         match self {
-            Self::Recorded(schedule) => Duration::from_nanos(schedule.lost),
+            Self::Recorded(recorded) => recorded.schedule.lost(),
             Self::Rate(pacer) => pacer.lost(),
             Self::Fastest => Duration::ZERO,
         }
@@ -105,30 +103,25 @@ impl Pace {
 
 /// The schedule of recorded packets. Times are in nanoseconds.
 #[derive(Debug)]
-pub(super) struct Schedule {
+pub(super) struct Recorded {
     factor: f64,
     /// The time of the newest packet so far.
     last: Option<i64>,
-    /// The sum of all recorded gaps: rounded once, and not with each gap.
+    /// The sum of all recorded gaps: divided and rounded once, and not with each gap.
     recorded: u64,
-    /// Time that was not made up for, by which the schedule is later.
-    lost: u64,
-    start: Option<Instant>,
-    /// When the next packet is due, and the clock when it was last read, from the start.
-    due: u64,
-    seen: u64,
+    /// The same by the factor.
+    planned: u64,
+    schedule: Schedule,
 }
 
-impl Schedule {
+impl Recorded {
     const fn new(factor: f64) -> Self {
         Self {
             factor,
             last: None,
             recorded: 0,
-            lost: 0,
-            start: None,
-            due: 0,
-            seen: 0,
+            planned: 0,
+            schedule: Schedule::new(),
         }
     }
 
@@ -143,30 +136,11 @@ impl Schedule {
             self.recorded = self.recorded.saturating_add(gap);
         }
         // A cast saturates.
-        let due = (self.recorded as f64 / self.factor) as u64;
-        self.due = due.saturating_add(self.lost);
+        let planned = (self.recorded as f64 / self.factor) as u64;
+        let gap = planned.saturating_sub(self.planned);
+        self.schedule.add(Duration::from_nanos(gap));
+        self.planned = planned;
         is_in_order
-    }
-
-    fn until_due(&mut self) -> Duration {
-        // Packets that were due when the clock was last read go out without another look.
-        if self.start.is_some() && self.due <= self.seen {
-            return Duration::ZERO;
-        }
-        let now = Instant::now();
-        let start = *self.start.get_or_insert(now);
-        self.at(nanos(now.saturating_duration_since(start)))
-    }
-
-    /// The same, at a time since the start.
-    fn at(&mut self, now: u64) -> Duration {
-        self.seen = now;
-        let late = now.saturating_sub(self.due);
-        if late > CATCH_UP {
-            self.lost = self.lost.saturating_add(late - CATCH_UP);
-            self.due = now - CATCH_UP;
-        }
-        Duration::from_nanos(self.due.saturating_sub(now))
     }
 }
 
@@ -180,10 +154,10 @@ mod tests {
 
     /// When packets of these times are due.
     fn due(factor: f64, longest: Option<u64>, times: &[i64]) -> Vec<(u64, bool)> {
-        let mut schedule = Schedule::new(factor);
+        let mut recorded = Recorded::new(factor);
         let due = |time: &i64| {
-            let is_in_order = schedule.next(*time, longest);
-            (schedule.due, is_in_order)
+            let is_in_order = recorded.next(*time, longest);
+            (nanos(recorded.schedule.due()), is_in_order)
         };
         times.iter().map(due).collect()
     }
@@ -216,16 +190,19 @@ mod tests {
 
     #[test]
     fn a_delay_is_made_up_for_up_to_100_ms() {
-        let mut schedule = Schedule::new(1.0);
-        schedule.next(0, None);
-        schedule.at(0);
-        schedule.next(10, None);
-        schedule.at(CATCH_UP + 10);
-        assert_eq!(schedule.lost, 0);
-        schedule.at(CATCH_UP + 30);
-        assert_eq!(schedule.lost, 20);
-        schedule.next(1_000, None);
-        assert_eq!(schedule.due, 1_020);
+        const CATCH_UP: Duration = Duration::from_millis(100);
+        let mut recorded = Recorded::new(1.0);
+        let at = |recorded: &mut Recorded, now| {
+            recorded.schedule.until_due_at(now);
+            nanos(recorded.schedule.lost())
+        };
+        recorded.next(0, None);
+        at(&mut recorded, Duration::ZERO);
+        recorded.next(10, None);
+        assert_eq!(at(&mut recorded, CATCH_UP + Duration::from_nanos(10)), 0);
+        assert_eq!(at(&mut recorded, CATCH_UP + Duration::from_nanos(30)), 20);
+        recorded.next(1_000, None);
+        assert_eq!(nanos(recorded.schedule.due()), 1_020);
     }
 
     #[test]

@@ -1,9 +1,10 @@
 //! Sends frames at a given rate.
 
 use std::os::fd::AsFd;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use super::blocking;
+use super::schedule::Schedule;
 use crate::{Error, PacketSink};
 
 /// Paces the frames of any sink: so many packets, or bits, a second.
@@ -38,15 +39,9 @@ pub struct Pacer {
     /// Whether the units are bits.
     bits: bool,
     overhead: usize,
-    catch_up: u64,
-    start: Option<Instant>,
-    /// When the next frame is due, in nanoseconds from the start, and what is left of one, in
-    /// fractions of the rate.
-    due: u64,
+    schedule: Schedule,
+    /// What is left of a nanosecond, in fractions of the rate.
     remainder: u64,
-    /// The clock when it was last read.
-    seen: u64,
-    lost: u64,
 }
 
 const NANOS: u64 = 1_000_000_000;
@@ -83,12 +78,8 @@ impl Pacer {
             rate,
             bits,
             overhead: 0,
-            catch_up: 100_000_000,
-            start: None,
-            due: 0,
+            schedule: Schedule::new(),
             remainder: 0,
-            seen: 0,
-            lost: 0,
         })
     }
 
@@ -104,7 +95,7 @@ impl Pacer {
     /// out back to back: those of this time at the rate, and one.
     #[must_use]
     pub fn catch_up(mut self, time: Duration) -> Self {
-        self.catch_up = nanos(time);
+        self.schedule = self.schedule.catch_up(time);
         self
     }
 
@@ -133,24 +124,7 @@ impl Pacer {
     ///
     /// With [`sent`](Self::sent) this paces whatever sends.
     pub fn until_due(&mut self) -> Duration {
-        // Frames that were due when the clock was last read go out without another look.
-        if self.start.is_some() && self.due <= self.seen {
-            return Duration::ZERO;
-        }
-        let now = Instant::now();
-        let start = *self.start.get_or_insert(now);
-        self.at(nanos(now.saturating_duration_since(start)))
-    }
-
-    /// The same, at a time since the start.
-    fn at(&mut self, now: u64) -> Duration {
-        self.seen = now;
-        let late = now.saturating_sub(self.due);
-        if late > self.catch_up {
-            self.lost = self.lost.saturating_add(late - self.catch_up);
-            self.due = now - self.catch_up;
-        }
-        Duration::from_nanos(self.due.saturating_sub(now))
+        self.schedule.until_due()
     }
 
     /// Notes that a frame of `len` bytes was sent, which moves the time of the next one.
@@ -160,35 +134,32 @@ impl Pacer {
             false => 1,
         };
         let numerator = units * NANOS + self.remainder;
-        self.due = self.due.saturating_add(numerator / self.rate);
+        self.schedule.add_nanos(numerator / self.rate);
         self.remainder = numerator % self.rate;
     }
 
     /// How late the next frame is, when the clock was last read; zero if it was not due.
     pub const fn late(&self) -> Duration {
-        Duration::from_nanos(self.seen.saturating_sub(self.due))
+        self.schedule.late()
     }
 
     /// The time that was not made up for, because the sender was held up for longer than
     /// [`catch_up`](Self::catch_up). While it is zero, the rate was kept.
     pub const fn lost(&self) -> Duration {
-        Duration::from_nanos(self.lost)
+        self.schedule.lost()
     }
-}
-
-fn nanos(time: Duration) -> u64 {
-    u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::time::Instant;
 
     /// When each of so many frames is due.
     fn schedule(pacer: &mut Pacer, count: usize, len: usize) -> Vec<u64> {
-        pacer.start = Some(Instant::now());
+        pacer.schedule.start = Some(Instant::now());
         let due = |pacer: &mut Pacer| {
-            let due = pacer.due;
+            let due = pacer.schedule.due;
             pacer.sent(len);
             due
         };
@@ -207,7 +178,7 @@ mod tests {
             let count = 1_000_000;
             schedule(&mut pacer, count, 60);
             let exact = count as u128 * u128::from(NANOS) / u128::from(rate);
-            assert_eq!(u128::from(pacer.due), exact, "{rate}");
+            assert_eq!(u128::from(pacer.schedule.due), exact, "{rate}");
         }
         // 1514 bytes and 24 of overhead at 1 Gbit/s: 12.304 µs each.
         let mut pacer = Pacer::bits_per_second(1_000_000_000).unwrap().overhead(24);
@@ -218,10 +189,14 @@ mod tests {
     fn a_sender_that_was_late_makes_up_for_a_bounded_time() {
         let mut pacer = Pacer::packets_per_second(1000).unwrap();
         pacer = pacer.catch_up(Duration::from_millis(10));
-        pacer.start = Some(Instant::now());
+        pacer.schedule.start = Some(Instant::now());
         let burst = |pacer: &mut Pacer, now| {
             let mut count = 0;
-            while pacer.at(now).is_zero() {
+            while pacer
+                .schedule
+                .until_due_at(Duration::from_nanos(now))
+                .is_zero()
+            {
                 pacer.sent(60);
                 count += 1;
             }
@@ -229,9 +204,9 @@ mod tests {
         };
         assert_eq!(burst(&mut pacer, 0), 1);
         // The next one is due after 1 ms.
-        pacer.at(1_000_250);
+        pacer.schedule.until_due_at(Duration::from_nanos(1_000_250));
         assert_eq!(pacer.late(), Duration::from_nanos(250));
-        pacer.at(0);
+        pacer.schedule.until_due_at(Duration::ZERO);
         assert_eq!(pacer.late(), Duration::ZERO);
         // 5 ms late: all of them are made up for.
         assert_eq!(burst(&mut pacer, 5_500_000), 5);
@@ -243,11 +218,11 @@ mod tests {
         let mut strict = Pacer::packets_per_second(1000)
             .unwrap()
             .catch_up(Duration::ZERO);
-        strict.start = pacer.start;
+        strict.schedule.start = pacer.schedule.start;
         assert_eq!(burst(&mut strict, 50_000_000), 1);
         // Times and lengths that no schedule has.
         for now in [u64::MAX, 0, u64::MAX] {
-            strict.at(now);
+            strict.schedule.until_due_at(Duration::from_nanos(now));
             strict.sent(usize::MAX);
         }
         let mut bits = Pacer::bits_per_second(1).unwrap();
