@@ -64,11 +64,9 @@ pub struct Capture {
 
     /// Shared by the members of a group.
     card: Option<Arc<HardwareTimestamps>>,
-    /// For a filter that is set later.
+    /// Those that it was opened with, without a filter.
     settings: Box<CaptureBuilder>,
     memberships: Memberships,
-    /// How long a blocking wait spins before it sleeps.
-    pub(super) spin: Duration,
     pub(super) why_ring_short: Option<Box<SyscallError>>,
     /// Boxed because a capture is moved about and this is rarely looked at.
     interface: Box<Interface>,
@@ -96,6 +94,7 @@ impl Capture {
         reader: Reader,
         interface: Interface,
         memberships: Memberships,
+        settings: CaptureBuilder,
     ) -> Self {
         Self {
             waiter,
@@ -103,9 +102,8 @@ impl Capture {
             membership: None,
             socket,
             card: None,
-            settings: Box::new(CaptureBuilder::new()),
+            settings: Box::new(settings.without_filter()),
             memberships,
-            spin: Duration::ZERO,
             why_ring_short: None,
             interface: Box::new(interface),
         }
@@ -224,10 +222,6 @@ impl Capture {
         &self.settings
     }
 
-    pub(crate) fn keep_settings(&mut self, settings: &CaptureBuilder) {
-        *self.settings = settings.clone().without_filter();
-    }
-
     /// Why the ring has fewer blocks than requested: the last refused call, whose text says what
     /// helps. `None` if it has them all.
     ///
@@ -334,8 +328,9 @@ impl PacketSource for Capture {
     #[inline]
     fn wait(&mut self, timeout: Option<Duration>) -> Result<Readiness, Error> {
         let mut timeout = timeout;
-        if !self.spin.is_zero() {
-            let time = timeout.map_or(self.spin, |timeout| timeout.min(self.spin));
+        let longest = self.settings.spin;
+        if !longest.is_zero() {
+            let time = timeout.map_or(longest, |timeout| timeout.min(longest));
             let found = spin(self, time, Self::look_at_the_ring)?;
             if found != Readiness::Empty {
                 return Ok(found);

@@ -104,9 +104,8 @@ pub(crate) fn prepare(builder: &CaptureBuilder, gate: Gate) -> Result<Capture, E
         true => Waiter::without_interface(fd)?,
         false => Waiter::new(fd, &interface)?,
     };
-    let mut capture = Capture::new(socket, waiter, reader, interface, memberships);
-    capture.keep_settings(builder);
-    capture.spin = builder.spin;
+    let settings = builder.clone();
+    let mut capture = Capture::new(socket, waiter, reader, interface, memberships, settings);
     capture.why_ring_short = why_short.map(Box::new);
     Ok(capture)
 }

@@ -42,7 +42,8 @@ fn capture_of(slot_size: Option<usize>) -> Capture {
     let pace = Pace::new(geometry, Duration::from_millis(16));
     let reader = Reader::new(ring, geometry, context, pace);
     let waiter = Waiter::new(socket.as_fd(), &interface).unwrap();
-    Capture::new(socket, waiter, reader, interface, Memberships::default())
+    let (memberships, settings) = (Memberships::default(), CaptureBuilder::new());
+    Capture::new(socket, waiter, reader, interface, memberships, settings)
 }
 
 /// A block of frames, each of one byte.
