@@ -34,10 +34,6 @@ pub struct AutoCapture {
 }
 
 #[derive(Debug)]
-#[expect(
-    clippy::large_enum_variant,
-    reason = "a program has one, which lives as long as its capture"
-)]
 pub(super) enum Source {
     Xdp(XdpCapture),
     AfPacket(Capture),
