@@ -88,6 +88,7 @@
 //! aya is built.
 //! `metrics` publishes statistics through the crate of that name.
 //! `serde` adds `Serialize` and `Deserialize` to packets' metadata, keys, events and statistics.
+//! `tracing` has all layers emit events through the crate of that name.
 //!
 //! # Filters
 //!
@@ -132,6 +133,7 @@
 //! # #[cfg(not(feature = "afpacket"))]
 //! # fn main() {}
 //! ```
+#![cfg_attr(feature = "tracing", doc = include_str!("events.md"))]
 #![forbid(unsafe_code)]
 
 #[cfg(all(feature = "xdp", feature = "afpacket"))]

@@ -7,6 +7,7 @@ use std::task::{Context, Poll, ready};
 
 use futures_core::Stream;
 use futures_core::stream::FusedStream;
+use netring_sys::__event;
 use tokio::task::coop;
 
 use super::batch::{EventBatch, SharedEvent};
@@ -162,6 +163,13 @@ impl<T> Subscriber<T> {
             0 => Poll::Ready(Some(Ok(()))),
             lost => {
                 self.lost += lost;
+                __event!(
+                    "broadcast",
+                    WARN,
+                    lost,
+                    lost_so_far = self.lost,
+                    "a subscriber is too slow: events are lost"
+                );
                 Poll::Ready(Some(Err(BroadcastRecvError::Lagged(lost))))
             }
         }

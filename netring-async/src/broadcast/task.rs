@@ -6,7 +6,7 @@ use std::task::{Context, Poll};
 
 use netring_flow::FlowEvent;
 use netring_flow::extract::Extract;
-use netring_sys::PacketSource;
+use netring_sys::{__event, PacketSource};
 use tokio::sync::mpsc;
 
 use super::error::BroadcastRecvError;
@@ -23,6 +23,15 @@ pub(super) struct Task<S, E: Extract> {
     pub(super) requests: mpsc::UnboundedReceiver<Request<E::Key>>,
     pub(super) last: Arc<OnceLock<Figures>>,
     pub(super) sender: Sender<FlowEvent<E::Key>>,
+}
+
+fn log_ended(error: Option<&BroadcastRecvError>, events: u64) {
+    match error {
+        None => __event!("broadcast", INFO, events, "the broadcast has ended"),
+        Some(error) => {
+            __event!("broadcast", WARN, events, why = %error, "the broadcast has failed");
+        }
+    }
 }
 
 impl<S: PacketSource + Send + 'static, E: Extract> Task<S, E> {
@@ -43,6 +52,7 @@ impl<S: PacketSource + Send + 'static, E: Extract> Task<S, E> {
         // Before the end is published, so that a subscriber that sees the end gets the final
         // figures.
         let _ = self.last.set(figures);
+        log_ended(error.as_ref(), self.sender.published());
         // The source is closed by the time that subscribers see the end.
         self.flows.source.close().await;
         self.sender.end(error);

@@ -5,9 +5,13 @@ mod backends;
 mod big_tcp;
 mod channel;
 mod closed;
+#[path = "../events/collect.rs"]
+#[allow(dead_code, reason = "shared with the other tests of events")]
+mod collect;
 #[path = "../contract/mod.rs"]
 mod contract;
 mod dedup;
+mod events;
 mod examples;
 mod files;
 mod filter;

@@ -7,8 +7,12 @@ mod auto_namespace;
 mod auto_observes;
 mod auto_room;
 mod backends;
+#[path = "../events/collect.rs"]
+#[allow(dead_code, reason = "shared with the other tests of events")]
+mod collect;
 #[path = "../contract/mod.rs"]
 mod contract;
+mod events;
 mod examples;
 mod looping;
 #[path = "../loops/mod.rs"]

@@ -105,6 +105,7 @@ fn features() -> Result<()> {
         "compression",
         "rotation",
         "metrics",
+        "tracing",
         "xdp",
         "afpacket,flow",
         "afpacket,async",
@@ -169,7 +170,7 @@ fn targets() -> Result<()> {
                 "--package",
                 "netring",
                 "--features",
-                "compression,flowscope,metrics,rotation",
+                "compression,flowscope,metrics,rotation,tracing",
             ],
         };
         // Examples need the tests' own crates, which do not build for musl.
