@@ -45,8 +45,9 @@ mod privileges;
 mod xdp_program;
 
 pub use os::{
-    HardwareTimestamps, Interface, InterfaceAddress, InterfaceCounters, Membership, Memberships,
-    Namespace, Timestamping, XdpFeatures, XdpMetadata, wait,
+    Adjustable, CardRings, Driver, Duplex, HardwareTimestamps, Interface, InterfaceAddress,
+    InterfaceCounters, InterfaceFeature, InterfaceInformation, Membership, Memberships, Namespace,
+    QueueCounts, Timestamping, XdpFeatures, XdpMetadata, wait,
 };
 pub use privileges::Privileges;
 pub use syscall::Mmap;
