@@ -15,6 +15,7 @@ mod events;
 mod examples;
 mod files;
 mod filter;
+mod information;
 mod inject;
 mod looping;
 #[path = "../loops/mod.rs"]

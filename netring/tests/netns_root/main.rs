@@ -31,4 +31,5 @@ mod program;
 #[path = "../../../netring-afpacket/tests/sandbox/mod.rs"]
 mod sandbox;
 mod sandboxed;
+mod suggest;
 mod verdicts;
