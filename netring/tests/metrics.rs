@@ -333,7 +333,10 @@ async fn all(kept: &Kept) {
     let mut writer = CaptureWriter::new(Vec::new(), LinkType::ETHERNET).unwrap();
     writer.write(&frame()).unwrap();
     publish(kept, &writer);
-    let folder = std::env::temp_dir().join(format!("netring-metrics-{}", std::process::id()));
+    // Two tests call this at once.
+    let thread = std::thread::current().id();
+    let name = format!("netring-metrics-{}-{thread:?}", std::process::id());
+    let folder = std::env::temp_dir().join(name);
     std::fs::create_dir_all(&folder).unwrap();
     let name = folder.join("{}.pcapng").display().to_string();
     let mut rotating = RotatingWriter::builder(name).create().unwrap();
