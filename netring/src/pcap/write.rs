@@ -39,6 +39,10 @@ use crate::{Error, Packet, PacketSource, PacketWriter, Readiness};
 /// the end call [`finish`](Self::finish), which reports an error of the last bytes. A writer that
 /// is dropped completes the file too, and an error of that is lost.
 ///
+/// A file that is removed while it is written takes its packets with it: the next bytes that are
+/// passed on report [`FileError::Removed`](super::FileError::Removed), and all packets are
+/// [`unwritten`](Self::unwritten).
+///
 /// A write to a disk that is slow blocks. Behind a live capture packets wait in its ring
 /// meanwhile, and those for which it has no room count in
 /// [`Stats::dropped`](crate::Stats::dropped).

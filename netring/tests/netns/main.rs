@@ -21,6 +21,7 @@ mod looping;
 )]
 mod loops;
 mod merging;
+mod pipes;
 #[path = "../program/mod.rs"]
 #[allow(
     dead_code,
