@@ -76,12 +76,17 @@
     feature = "pcap",
     doc = "| [`pcap`] | `pcap` | capture files as a source, and to write to; `compression` and `rotation` add to it |"
 )]
+#![cfg_attr(
+    feature = "metrics",
+    doc = "| [`metrics`] | `metrics` | statistics as counters and gauges, for Prometheus and others |"
+)]
 //!
 //! Only modules whose features are enabled are listed. `afpacket`, `flow` and `async` are enabled
 //! by default, `xdp`, `pcap` and `flowscope` (extractors of the crate flowscope, in `flow`) are
 //! not; `compression` (gzip both ways, zstd to read) and `rotation` (one capture file after
 //! another) add to `pcap`. Features only add to the API. With `afpacket` alone, neither tokio nor
 //! aya is built.
+//! `metrics` publishes statistics through the crate of that name.
 //! `serde` adds `Serialize` and `Deserialize` to packets' metadata, keys, events and statistics.
 //!
 //! # Filters
@@ -137,6 +142,8 @@ pub mod dedup;
 mod either;
 #[cfg(all(feature = "afpacket", feature = "pcap"))]
 mod input;
+#[cfg(feature = "metrics")]
+pub mod metrics;
 #[cfg(feature = "pcap")]
 pub mod pcap;
 pub mod prelude;

@@ -22,6 +22,7 @@ mod looping;
 mod loops;
 mod merging;
 mod pipes;
+mod metrics;
 #[path = "../program/mod.rs"]
 #[allow(
     dead_code,
