@@ -131,12 +131,14 @@
 
 #[cfg(all(feature = "xdp", feature = "afpacket"))]
 pub mod auto;
+pub mod bridge;
 mod channel;
 pub mod dedup;
 #[cfg(all(feature = "afpacket", any(feature = "pcap", feature = "xdp")))]
 mod either;
 #[cfg(all(feature = "afpacket", feature = "pcap"))]
 mod input;
+mod outgoing;
 #[cfg(feature = "pcap")]
 pub mod pcap;
 pub mod prelude;
@@ -159,6 +161,7 @@ pub use netring_sys::{
     Timestamping, VlanTag, WireBytes, XdpMode, adapters, wait,
 };
 
+pub use bridge::Bridge;
 pub use channel::{Batches, ChannelBuilder, ChannelCapture};
 pub use replay::Replay;
 
