@@ -136,6 +136,7 @@
 
 #[cfg(all(feature = "xdp", feature = "afpacket"))]
 pub mod auto;
+pub mod bridge;
 mod channel;
 pub mod dedup;
 #[cfg(all(feature = "afpacket", any(feature = "pcap", feature = "xdp")))]
@@ -144,6 +145,7 @@ mod either;
 mod input;
 #[cfg(feature = "metrics")]
 pub mod metrics;
+mod outgoing;
 #[cfg(feature = "pcap")]
 pub mod pcap;
 pub mod prelude;
@@ -166,6 +168,7 @@ pub use netring_sys::{
     Timestamping, VlanTag, WireBytes, XdpMode, adapters, wait,
 };
 
+pub use bridge::Bridge;
 pub use channel::{Batches, ChannelBuilder, ChannelCapture};
 pub use replay::Replay;
 
