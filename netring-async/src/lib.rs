@@ -66,8 +66,9 @@ pub use source::{AsyncSource, OpenAsync};
 
 #[cfg(feature = "flow")]
 pub use broadcast::{
-    BroadcastRecvError, BroadcastStats, EventBatch, FlowBroadcast, FlowSubscriber, SharedEvent,
-    Subscriber,
+    Broadcast, BroadcastRecvError, BroadcastStats, EventBatch, FlowBroadcast, FlowSubscriber,
+    FlowWorkers, PacketBroadcast, PacketSubscriber, Published, SharedEvent, SharedPacket,
+    SharedPackets, Subscriber, SubscriberStats, WorkerEvent,
 };
 #[cfg(feature = "flow")]
 pub use flow_stream::FlowStream;
