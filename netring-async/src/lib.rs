@@ -68,8 +68,9 @@ pub use work::work;
 
 #[cfg(feature = "flow")]
 pub use broadcast::{
-    BroadcastRecvError, BroadcastStats, EventBatch, FlowBroadcast, FlowSubscriber, SharedEvent,
-    Subscriber,
+    Broadcast, BroadcastRecvError, BroadcastStats, EventBatch, FlowBroadcast, FlowSubscriber,
+    FlowWorkers, PacketBroadcast, PacketSubscriber, Published, SharedEvent, SharedPacket,
+    SharedPackets, Subscriber, SubscriberStats, WorkerEvent,
 };
 #[cfg(feature = "flow")]
 pub use flow_stream::FlowStream;

@@ -66,7 +66,11 @@
 )]
 #![cfg_attr(
     all(feature = "async", feature = "flow"),
-    doc = "| [`FlowStream`], [`FlowBroadcast`] | `async`, `flow` | flows as a stream, for one reader or for many |"
+    doc = "| [`FlowStream`], [`FlowBroadcast`], [`FlowWorkers`] | `async`, `flow` | flows as a stream, for one reader or for many; of several sources in parallel |"
+)]
+#![cfg_attr(
+    all(feature = "async", feature = "flow"),
+    doc = "| [`PacketBroadcast`], [`Broadcast`] | `async`, `flow` | packets, or the items of any stream, for many readers |"
 )]
 #![cfg_attr(
     all(feature = "afpacket", feature = "pcap"),
@@ -197,8 +201,9 @@ pub use netring_flow as flow;
 pub use netring_async::{AsyncSink, AsyncSource, LinkStream, OpenAsync, PacketStream};
 #[cfg(all(feature = "async", feature = "flow"))]
 pub use netring_async::{
-    BroadcastRecvError, BroadcastStats, EventBatch, FlowBroadcast, FlowStream, FlowSubscriber,
-    SharedEvent, Subscriber,
+    Broadcast, BroadcastRecvError, BroadcastStats, EventBatch, FlowBroadcast, FlowStream,
+    FlowSubscriber, FlowWorkers, PacketBroadcast, PacketSubscriber, Published, SharedEvent,
+    SharedPacket, SharedPackets, Subscriber, SubscriberStats, WorkerEvent,
 };
 
 /// A capture for tokio: `AsyncCapture::open("eth0")`, or with settings:
