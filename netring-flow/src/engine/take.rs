@@ -51,6 +51,7 @@ impl<K: Clone + Eq + Hash> Engine<K> {
             transport: packet.found.transport,
             payload,
             payload_len: packet.found.payload_len,
+            ip_len: packet.found.ip_len(),
             out_of_window: counted.out_of_window,
         }
     }
