@@ -53,10 +53,7 @@ impl<K: Clone + Eq + Hash> Engine<K> {
             transport: item.found.transport,
             payload: item.found.payload(packet),
             payload_len: item.found.payload_len,
-            transport: packet.found.transport,
-            payload,
-            payload_len: packet.found.payload_len,
-            ip_len: packet.found.ip_len(),
+            ip_len: item.found.ip_len(),
             out_of_window: counted.out_of_window,
         }
     }

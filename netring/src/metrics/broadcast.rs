@@ -31,7 +31,7 @@ impl Publish for BroadcastStats {
 }
 
 /// What is known without the task: its other figures are [`BroadcastStats`].
-impl<K> Publish for FlowBroadcast<K> {
+impl<K: Send + Sync + 'static> Publish for FlowBroadcast<K> {
     fn publish(&self, to: &mut Publisher) {
         to.gauge(&SUBSCRIBERS, self.receiver_count() as f64);
         to.gauge(&CAPACITY, self.capacity() as f64);
