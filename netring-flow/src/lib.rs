@@ -122,6 +122,9 @@ mod engine;
 mod tracker;
 mod visitor;
 
+// Records and formats for other programs.
+pub mod export;
+
 pub use config::{Timeouts, TrackerConfig};
 pub use event::{
     Anomaly, DirectionStats, EndReason, EndedStats, FlowEvent, FlowId, FlowState, FlowStats,

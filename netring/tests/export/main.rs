@@ -1,0 +1,5 @@
+//! Records of flows, from capture files to the formats of other programs.
+#![expect(clippy::unwrap_used, reason = "a test says what it expects by failing")]
+
+mod common;
+mod conn_log;
