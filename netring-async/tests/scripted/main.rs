@@ -3,6 +3,7 @@
 
 mod background;
 mod broadcast;
+mod flow_state;
 mod flows;
 mod lossless;
 mod packet_broadcast;

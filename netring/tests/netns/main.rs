@@ -3,6 +3,7 @@
 mod auto;
 mod backends;
 mod big_tcp;
+mod broadcasts;
 mod channel;
 mod closed;
 #[path = "../contract/mod.rs"]
