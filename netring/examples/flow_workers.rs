@@ -13,10 +13,10 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mut args = outcome::Args::new("flow_workers INTERFACE [WORKERS [PACKETS]]");
     let (interface, count) = (args.interface()?, args.number("WORKERS", 2)? as usize);
     let wanted = args.number("PACKETS", 10)?.into();
+    args.end()?;
     let fanout = Fanout::default().workers(count);
     let group = FanoutGroup::open(Capture::builder().interface(&interface), fanout)?;
-    let handle = group.handle();
-    let mut streams = Vec::new();
+    let (handle, mut streams) = (group.handle(), Vec::new());
     for worker in group.into_workers() {
         streams.push(AsyncSource::new(worker)?.flow_stream(FiveTuple::bidirectional()));
     }

@@ -1,6 +1,5 @@
-//! One capture, and one copy of each packet, for two subscribers; one prints what an expression
-//! selects: `cargo run --example packet_broadcast -- eth0 10 "udp port 53"`. It ends after that
-//! many packets.
+//! One copy of each packet for two subscribers, one of which prints what an expression selects:
+//! `cargo run --example packet_broadcast -- eth0 10 "udp port 53"`. It ends after that many.
 #![expect(clippy::print_stdout, reason = "an example talks to its user")]
 
 mod outcome;
@@ -21,12 +20,13 @@ async fn print(mut packets: PacketSubscriber) -> Result<(), BroadcastRecvError> 
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mut args = outcome::Args::new("packet_broadcast INTERFACE [PACKETS [EXPRESSION]]");
     let capture = AsyncCapture::open(&args.interface()?)?;
-    let wanted = args.number("PACKETS", 10)?;
-    let matcher = Matcher::new(args.text().unwrap_or_default().parse::<Filter>()?)?;
+    let (wanted, text) = (args.number("PACKETS", 10)?, args.text().unwrap_or_default());
+    args.end()?;
+    let matcher = Matcher::new(text.parse::<Filter>()?)?;
     let packets = capture.broadcast(256);
-    let selected = packets.subscribe_lossless();
-    let selected = selected.filtered(move |packet| matcher.matches(packet));
-    let (mut all, printing) = (packets.subscribe_lossless(), tokio::spawn(print(selected)));
+    let (mut all, selected) = (packets.subscribe_lossless(), packets.subscribe_lossless());
+    let printing = print(selected.filtered(move |packet| matcher.matches(packet)));
+    let printing = tokio::spawn(printing);
     let (mut received, mut bytes) = (0, 0);
     while let Some(packet) = all.next().await {
         bytes += u64::from(packet?.packet().wire_len());
