@@ -3,3 +3,4 @@
 
 mod common;
 mod conn_log;
+mod ipfix;
