@@ -9,6 +9,10 @@ mod closed;
 mod contract;
 mod dedup;
 mod examples;
+#[path = "../export/common.rs"]
+#[allow(clippy::unwrap_used, reason = "a test that cannot go on ends there")]
+mod export_records;
+mod exporter;
 mod files;
 mod filter;
 mod inject;
