@@ -46,6 +46,7 @@ mod packets;
 mod sink;
 mod source;
 mod time_slice;
+mod work;
 
 // Flows.
 #[cfg(feature = "flow")]
@@ -63,11 +64,13 @@ pub use link::LinkStream;
 pub use packets::PacketStream;
 pub use sink::AsyncSink;
 pub use source::{AsyncSource, OpenAsync};
+pub use work::work;
 
 #[cfg(feature = "flow")]
 pub use broadcast::{
-    BroadcastRecvError, BroadcastStats, EventBatch, FlowBroadcast, FlowSubscriber, SharedEvent,
-    Subscriber,
+    Broadcast, BroadcastRecvError, BroadcastStats, EventBatch, FlowBroadcast, FlowSubscriber,
+    FlowWorkers, PacketBroadcast, PacketSubscriber, Published, SharedEvent, SharedPacket,
+    SharedPackets, Subscriber, SubscriberStats, WorkerEvent,
 };
 #[cfg(feature = "flow")]
 pub use flow_stream::FlowStream;

@@ -13,7 +13,7 @@ use netring_sys::Packet;
 #[cfg(feature = "flowscope")]
 pub use self::flowscope::Flowscope;
 pub use five_tuple::FiveTuple;
-pub use key::FiveTupleKey;
+pub use key::{CommunityId, FiveTupleKey};
 
 /// Reads from a packet which flow it belongs to. [`FiveTuple`] is the built-in extractor; with the
 /// feature `flowscope`, `Flowscope` adapts any `flowscope::FlowExtractor`.
@@ -237,6 +237,8 @@ pub struct TcpSegment {
     pub acknowledgement: u32,
     /// The window as in the header, before scaling.
     pub window: u16,
+    /// The urgent pointer; meaningless unless [`TcpSegment::URG`] is set. 0 if it was not captured.
+    pub urgent: u16,
 }
 
 impl TcpSegment {
@@ -250,6 +252,8 @@ impl TcpSegment {
     pub const PSH: u8 = 0x08;
     /// The acknowledgement number is valid.
     pub const ACK: u8 = 0x10;
+    /// The urgent pointer is valid.
+    pub const URG: u8 = 0x20;
 
     /// Whether any of these flags is set.
     #[inline]

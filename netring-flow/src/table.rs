@@ -53,6 +53,13 @@ pub(crate) struct Tag(u32);
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Slot(u32);
 
+impl Slot {
+    #[inline]
+    pub(crate) const fn index(self) -> usize {
+        self.0 as usize
+    }
+}
+
 impl<K: Eq + Hash> Table<K> {
     pub(crate) fn new() -> Self {
         Self {

@@ -4,9 +4,12 @@
 mod background;
 mod broadcast;
 mod flows;
+mod lossless;
+mod packet_broadcast;
 mod script;
 mod source;
 mod stop;
 #[path = "../ticks/mod.rs"]
 mod ticks;
 mod turns;
+mod workers;

@@ -3,6 +3,7 @@
 mod auto;
 mod backends;
 mod big_tcp;
+mod bridge;
 mod channel;
 mod closed;
 #[path = "../contract/mod.rs"]
@@ -25,6 +26,8 @@ mod looping;
 )]
 mod loops;
 mod merging;
+mod pipes;
+mod metrics;
 #[path = "../program/mod.rs"]
 #[allow(
     dead_code,

@@ -198,6 +198,7 @@ mod tests {
             sequence,
             acknowledgement,
             window: 1000,
+            urgent: 0,
         }
     }
 

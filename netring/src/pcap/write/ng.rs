@@ -1,6 +1,7 @@
 //! pcapng: one section, its interfaces, packets, and statistics at the end.
 
 mod block;
+mod copied;
 mod packet;
 
 use std::collections::HashMap;
@@ -131,7 +132,7 @@ impl Ng {
     pub(super) fn end(&self, to: &mut Vec<u8>) {
         for (number, interface) in self.interfaces.iter().enumerate() {
             if let Some(statistics) = &interface.statistics {
-                statistics_block(to, number as u32, interface, statistics);
+                statistics_block(to, number as u32, interface, statistics, &[]);
             }
         }
     }
@@ -335,7 +336,7 @@ impl Ng {
         statistics: &InterfaceStatistics,
     ) -> Result<(), String> {
         let number = self.number(index)?;
-        statistics_block(to, number as u32, &self.interfaces[number], statistics);
+        statistics_block(to, number as u32, &self.interfaces[number], statistics, &[]);
         Ok(())
     }
 
@@ -369,6 +370,7 @@ fn statistics_block(
     number: u32,
     interface: &Written,
     statistics: &InterfaceStatistics,
+    more: &[u8],
 ) {
     let description = &interface.description;
     let ticks = |time| ticks(time, description.tick(), description.offset);
@@ -377,6 +379,7 @@ fn statistics_block(
     to.extend_from_slice(&words(ticks(statistics.time).unwrap_or(0)));
     let mut options = Vec::with_capacity(STATISTICS_BLOCK);
     statistics.encode(&mut options, ticks);
+    options.extend_from_slice(more);
     block.end(to, &options);
 }
 
