@@ -7,6 +7,7 @@
 //! |---|---|
 //! | [`JsonLines`] | one JSON object per line, with the fields of [`FlowRecord`] |
 //! | [`ConnLog`] | Zeek's `conn.log`: tab-separated with its header lines, or JSON |
+//! | [`Eve`] | `flow` and `netflow` events of Suricata's EVE log |
 //! | [`Ipfix`] | IPFIX messages (RFC 7011) with bidirectional flows (RFC 5103) |
 //!
 //! A [`FlowRecord`] comes from a [`FlowEvent`](crate::FlowEvent), which is enough for counters and
@@ -58,12 +59,14 @@ mod record;
 mod recorder;
 
 // Formats.
+mod eve;
 mod ipfix;
 mod json;
 mod text;
 mod zeek;
 
 pub use conn_state::ConnState;
+pub use eve::Eve;
 pub use ipfix::{Ipfix, IpfixBuilder};
 pub use json::JsonLines;
 pub use letters::Letters;

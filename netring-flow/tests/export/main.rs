@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "a test says what it expects by failing")]
 
 mod conn_log;
+mod eve;
 mod ipfix;
 mod json;
 mod recorder;

@@ -26,8 +26,8 @@ mod looping;
 )]
 mod loops;
 mod merging;
-mod pipes;
 mod metrics;
+mod pipes;
 #[path = "../program/mod.rs"]
 #[allow(
     dead_code,
