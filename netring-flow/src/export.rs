@@ -30,23 +30,36 @@
 //! sequence number, all TCP flags, zero windows, and the type of ICMP messages.
 //!
 //! ```
+//! use std::io::Write;
+//!
 //! use netring_flow::FlowTracker;
 //! use netring_flow::export::{ConnLog, FlowRecorder};
 //! use netring_flow::extract::FiveTuple;
-//! use netring_sys::{Error, PacketSource, Timestamp};
+//! use netring_sys::{PacketSource, Timestamp};
 //!
 //! /// Turns a source, such as a capture file, into a conn.log.
-//! fn conn_log(source: &mut impl PacketSource) -> Result<Vec<u8>, Error> {
+//! fn conn_log(source: &mut impl PacketSource, mut out: impl Write) -> Result<(), Box<dyn std::error::Error>> {
 //!     let (log, mut text) = (ConnLog::new(), Vec::new());
 //!     log.header(Timestamp::now(), &mut text);
 //!     let mut tracker = FlowTracker::new(FiveTuple::bidirectional());
-//!     let mut recorder = FlowRecorder::new(|record| log.record(record, &mut text));
-//!     while let Some(batch) = source.next_batch()? {
-//!         tracker.track_batch(&batch, &mut recorder);
+//!     let mut recorder = FlowRecorder::new();
+//!     let mut more = true;
+//!     while more {
+//!         more = match source.next_batch()? {
+//!             Some(batch) => {
+//!                 tracker.track_batch(&batch, &mut recorder);
+//!                 true
+//!             }
+//!             None => tracker.finish(&mut recorder),
+//!         };
+//!         for record in recorder.drain() {
+//!             log.record(&record, &mut text);
+//!         }
+//!         out.write_all(&text)?;
+//!         text.clear();
 //!     }
-//!     while tracker.finish(&mut recorder) {}
 //!     log.footer(Timestamp::now(), &mut text);
-//!     Ok(text)
+//!     Ok(out.write_all(&text)?)
 //! }
 //! ```
 

@@ -52,8 +52,7 @@ fn at(millis: i64) -> Timestamp {
 }
 
 fn recorded(frames: &[(i64, Vec<u8>)]) -> Vec<FlowRecord> {
-    let mut records = Vec::new();
-    let mut recorder = FlowRecorder::new(|record| records.push(record.clone()));
+    let mut recorder = FlowRecorder::new();
     let timeouts = Timeouts::default().active(std::time::Duration::from_secs(10));
     let config = TrackerConfig::new().timeouts(timeouts);
     let mut tracker = FlowTracker::with_config(FiveTuple::bidirectional(), config).unwrap();
@@ -62,8 +61,7 @@ fn recorded(frames: &[(i64, Vec<u8>)]) -> Vec<FlowRecord> {
         tracker.track(&packet, &mut recorder);
     }
     while tracker.finish(&mut recorder) {}
-    drop(recorder);
-    records
+    recorder.drain().collect()
 }
 
 fn connection(steps: &[Step]) -> FlowRecord {
