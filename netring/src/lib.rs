@@ -70,7 +70,11 @@
 )]
 #![cfg_attr(
     all(feature = "async", feature = "flow"),
-    doc = "| [`FlowStream`], [`FlowBroadcast`] | `async`, `flow` | flows as a stream, for one reader or for many |"
+    doc = "| [`FlowStream`], [`FlowBroadcast`], [`FlowWorkers`] | `async`, `flow` | flows as a stream, for one reader or for many; of several sources in parallel |"
+)]
+#![cfg_attr(
+    all(feature = "async", feature = "flow"),
+    doc = "| [`PacketBroadcast`], [`Broadcast`] | `async`, `flow` | packets, or the items of any stream, for many readers |"
 )]
 #![cfg_attr(
     all(feature = "afpacket", feature = "pcap"),
@@ -142,6 +146,7 @@
 
 #[cfg(all(feature = "xdp", feature = "afpacket"))]
 pub mod auto;
+pub mod bridge;
 mod channel;
 pub mod dedup;
 #[cfg(all(feature = "afpacket", any(feature = "pcap", feature = "xdp")))]
@@ -150,6 +155,7 @@ mod either;
 mod input;
 #[cfg(feature = "metrics")]
 pub mod metrics;
+mod outgoing;
 #[cfg(feature = "pcap")]
 pub mod pcap;
 pub mod prelude;
@@ -175,6 +181,7 @@ pub use netring_sys::{
     Timestamp, Timestamping, VlanTag, WireBytes, XdpFeatures, XdpMode, adapters, wait,
 };
 
+pub use bridge::Bridge;
 pub use channel::{Batches, ChannelBuilder, ChannelCapture};
 pub use replay::Replay;
 
@@ -203,8 +210,9 @@ pub use netring_flow as flow;
 pub use netring_async::{AsyncSink, AsyncSource, LinkStream, OpenAsync, PacketStream};
 #[cfg(all(feature = "async", feature = "flow"))]
 pub use netring_async::{
-    BroadcastRecvError, BroadcastStats, EventBatch, FlowBroadcast, FlowStream, FlowSubscriber,
-    SharedEvent, Subscriber,
+    Broadcast, BroadcastRecvError, BroadcastStats, EventBatch, FlowBroadcast, FlowStream,
+    FlowSubscriber, FlowWorkers, PacketBroadcast, PacketSubscriber, Published, SharedEvent,
+    SharedPacket, SharedPackets, Subscriber, SubscriberStats, WorkerEvent,
 };
 
 /// A capture for tokio: `AsyncCapture::open("eth0")`, or with settings:

@@ -3,6 +3,8 @@
 mod auto;
 mod backends;
 mod big_tcp;
+mod bridge;
+mod broadcasts;
 mod channel;
 mod closed;
 #[path = "../events/collect.rs"]
@@ -13,6 +15,10 @@ mod contract;
 mod dedup;
 mod events;
 mod examples;
+#[path = "../export/common.rs"]
+#[allow(clippy::unwrap_used, reason = "a test that cannot go on ends there")]
+mod export_records;
+mod exporter;
 mod files;
 mod filter;
 mod information;
@@ -27,6 +33,7 @@ mod looping;
 mod loops;
 mod merging;
 mod metrics;
+mod pipes;
 #[path = "../program/mod.rs"]
 #[allow(
     dead_code,
