@@ -235,6 +235,11 @@ impl<S, E: Extract> FlowStream<S, E> {
         (self.flows, self.queue)
     }
 
+    /// The flows, and the queue, whose newest event is the first.
+    pub(crate) const fn parts_mut(&mut self) -> (&mut Flows<S, E>, &mut Vec<FlowEvent<E::Key>>) {
+        (&mut self.flows, &mut self.queue)
+    }
+
     /// A stream with nothing queued.
     pub(crate) const fn from_flows(flows: Flows<S, E>) -> Self {
         Self {

@@ -126,7 +126,7 @@ impl<C: Contents + ?Sized> Feed<C> {
             }
             if !self.was_polled {
                 self.was_polled = true;
-                self.shared.first_poll.notify_one();
+                self.shared.set_polled();
             }
             let budget = ready!(coop::poll_proceed(cx));
             let message = ready!(self.poll_message(cx));

@@ -127,6 +127,7 @@ macro_rules! handle_methods {
         /// hold, which its statistics count. A lossless subscriber that never reads stops the
         /// capture for good. The wait ends as soon as there is room, the subscriber is dropped, or
         /// the broadcast is stopped; [`published`](Self::published) counts waits and their time.
+        /// What happens to the source meanwhile, such as its end, is noticed after the wait.
         ///
         /// [`stop`](Self::stop), [`shutdown`](Self::shutdown) and dropping the broadcast wait for
         /// nobody: what is left is queued for lossless subscribers beyond the capacity.

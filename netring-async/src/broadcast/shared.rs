@@ -1,6 +1,6 @@
 //! The state that a sender and its subscribers share beside the queues.
 
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -19,8 +19,9 @@ pub(crate) struct Shared {
     /// How the queues ended; set before they are closed. It is not a message, so it also reaches
     /// subscribers that lag and subscribers that join later.
     end: OnceLock<Option<BroadcastRecvError>>,
-    /// Notified when a subscriber is polled for the first time.
-    pub(crate) first_poll: Notify,
+    /// A subscriber was polled, and whoever waits for that.
+    polled: AtomicBool,
+    first_poll: Notify,
     /// Notified when a full lossless queue has room.
     pub(crate) room: Notify,
     /// Tasks that wait for room.
@@ -106,6 +107,23 @@ impl Shared {
         drop(state);
         if progress.lossless {
             self.room.notify_waiters();
+        }
+    }
+
+    /// A subscriber is polled for the first time.
+    pub(crate) fn set_polled(&self) {
+        // Release: for the order of the two; partner: `until_polled`.
+        self.polled.store(true, Ordering::Release);
+        self.first_poll.notify_waiters();
+    }
+
+    /// Waits until a subscriber was polled.
+    pub(crate) async fn until_polled(&self) {
+        // It hears of everything from now on, so nothing is missed after the load.
+        let first = self.first_poll.notified();
+        // Acquire: partner: `set_polled`.
+        if !self.polled.load(Ordering::Acquire) {
+            first.await;
         }
     }
 

@@ -111,7 +111,7 @@ impl<P: Produce> Task<P> {
     pub(crate) async fn run(mut self) {
         if self.produce.can_wait() {
             let shared = self.sender.shared().clone();
-            self.answer_until(shared.first_poll.notified()).await;
+            self.answer_until(shared.until_polled()).await;
         }
         let error = loop {
             self.publish(false).await;

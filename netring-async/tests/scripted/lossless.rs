@@ -84,7 +84,7 @@ async fn the_capture_waits_for_a_subscriber_that_reads_late_and_counts_the_wait(
     );
     let shown = stats.to_string();
     assert!(
-        shown.contains("128 events published, 1 waits of "),
+        shown.contains("128 events published; waited 1 times, "),
         "{shown}"
     );
     // A wait that is not over counts.

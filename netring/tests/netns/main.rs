@@ -4,6 +4,7 @@ mod auto;
 mod backends;
 mod big_tcp;
 mod bridge;
+mod broadcasts;
 mod channel;
 mod closed;
 #[path = "../contract/mod.rs"]
