@@ -103,7 +103,10 @@
 //!
 //! - `flowscope`, off by default: `extract::Flowscope`, which adapts extractors of the crate
 //!   flowscope, and a conversion of keys to its keys;
-//! - `serde`, off by default: `Serialize` and `Deserialize` for keys, events and statistics.
+//! - `serde`, off by default: `Serialize` and `Deserialize` for keys, events, statistics and records.
+//!
+//! [`export`] turns flows into records for other programs: lines of JSON, Zeek's conn.log,
+//! Suricata's EVE events, and IPFIX.
 #![deny(unsafe_code)]
 
 pub mod extract;
