@@ -50,6 +50,7 @@ mod packets;
 mod sink;
 mod source;
 mod time_slice;
+mod work;
 
 // Flows.
 #[cfg(feature = "flow")]
@@ -69,6 +70,7 @@ pub use link::LinkStream;
 pub use packets::PacketStream;
 pub use sink::AsyncSink;
 pub use source::{AsyncSource, OpenAsync};
+pub use work::work;
 
 #[cfg(feature = "flow")]
 pub use broadcast::{

@@ -95,8 +95,9 @@
 //! index grows. The table has a hard bound, and timeouts are processed within a budget. No packet
 //! contents can cause a panic.
 //!
-//! Not supported yet: the contents of tunnels, assigning later fragments to their flow, and stream
-//! reassembly.
+//! [`reassembly`] makes byte streams of the segments of TCP connections.
+//!
+//! Not supported yet: the contents of tunnels, and assigning later fragments to their flow.
 //!
 //! # Features
 //!
@@ -121,6 +122,10 @@ mod table;
 mod engine;
 mod tracker;
 mod visitor;
+
+// Records and formats for other programs.
+pub mod export;
+pub mod reassembly;
 
 pub use config::{Timeouts, TrackerConfig};
 pub use event::{

@@ -1,13 +1,12 @@
 //! Replay: packets of any source to any sink, at a speed of choice.
 
-mod layout;
 mod run;
-mod segment;
 mod speed;
 mod stats;
 
 use std::time::Duration;
 
+use crate::outgoing::Outgoing;
 use crate::wait::StopHandle;
 use crate::{Error, Interface, LinkType, OpenSink, PacketSink};
 use speed::Pace;
@@ -72,17 +71,12 @@ pub use stats::{Refused, ReplayStats};
 pub struct Replay<K> {
     sink: K,
     stop: StopHandle,
-    link_type: LinkType,
-    mtu: Option<u32>,
+    outgoing: Outgoing,
     longest_gap: Option<Duration>,
-    segment: bool,
-    fix_checksums: bool,
     pace: Pace,
     stats: ReplayStats,
     /// The interface was down at the last look.
     is_down: bool,
-    /// The bytes of a packet that is changed before it is sent.
-    scratch: Vec<u8>,
 }
 
 impl<K: OpenSink> Replay<K> {
@@ -109,15 +103,11 @@ impl<K: PacketSink> Replay<K> {
         Ok(Self {
             sink,
             stop: StopHandle::new()?,
-            link_type: LinkType::ETHERNET,
-            mtu: None,
+            outgoing: Outgoing::new(LinkType::ETHERNET),
             longest_gap: None,
-            segment: true,
-            fix_checksums: false,
             pace: Pace::new(Speed::default())?,
             stats: ReplayStats::default(),
             is_down: false,
-            scratch: Vec::new(),
         })
     }
 
@@ -130,7 +120,7 @@ impl<K: PacketSink> Replay<K> {
     /// The link type of the packets that the sink sends; others are refused. Default: Ethernet.
     #[must_use]
     pub const fn link_type(mut self, link_type: LinkType) -> Self {
-        self.link_type = link_type;
+        self.outgoing.link_type = link_type;
         self
     }
 
@@ -139,7 +129,7 @@ impl<K: PacketSink> Replay<K> {
     /// 4. Default: what the sink takes.
     #[must_use]
     pub const fn mtu(mut self, bytes: u32) -> Self {
-        self.mtu = Some(bytes);
+        self.outgoing.mtu = Some(bytes);
         self
     }
 
@@ -162,7 +152,7 @@ impl<K: PacketSink> Replay<K> {
     /// Whether long TCP packets are cut into segments, or else refused. Default: true.
     #[must_use]
     pub const fn segment(mut self, segment: bool) -> Self {
-        self.segment = segment;
+        self.outgoing.segment = segment;
         self
     }
 
@@ -171,7 +161,7 @@ impl<K: PacketSink> Replay<K> {
     /// protocols are left alone. Default: false.
     #[must_use]
     pub const fn fix_checksums(mut self, fix: bool) -> Self {
-        self.fix_checksums = fix;
+        self.outgoing.fix_checksums = fix;
         self
     }
 
