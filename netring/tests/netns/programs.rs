@@ -75,7 +75,10 @@ fn conn_log_writes_a_line_for_each_flow_and_what_was_lost() {
     let flow = |line: &String| {
         let (ts, rest) = line.split_once(r#","uid":"C"#).unwrap();
         // With the digits of nanoseconds that the log leaves out.
-        timed(&format!("{}000 of it", ts.strip_prefix(r#"{"ts":"#).unwrap()));
+        timed(&format!(
+            "{}000 of it",
+            ts.strip_prefix(r#"{"ts":"#).unwrap()
+        ));
         let (_, rest) = rest.split_once(r#"","#).unwrap();
         // The duration depends on the machine; the kernel stamps each packet with its own time.
         match rest.split_once(r#""duration":"#) {

@@ -10,6 +10,7 @@ mod backends;
 #[path = "../contract/mod.rs"]
 mod contract;
 mod examples;
+mod flow_workers;
 mod looping;
 #[path = "../loops/mod.rs"]
 #[allow(
