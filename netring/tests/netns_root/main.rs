@@ -18,6 +18,7 @@ mod examples;
     reason = "shared with the tests of bridges over packet sockets; a test that cannot go on ends there"
 )]
 mod hosts;
+mod flow_workers;
 mod looping;
 #[path = "../loops/mod.rs"]
 #[allow(
