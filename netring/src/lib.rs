@@ -82,6 +82,8 @@
 //! not; `compression` (gzip both ways, zstd to read) and `rotation` (one capture file after
 //! another) add to `pcap`. Features only add to the API. With `afpacket` alone, neither tokio nor
 //! aya is built.
+//! `parsers` takes parsers of sessions that are written for flowscope; `http`, `tls` and `dns` add
+//! flowscope's own.
 //! `serde` adds `Serialize` and `Deserialize` to packets' metadata, keys, events and statistics.
 //!
 //! # Filters
