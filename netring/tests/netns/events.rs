@@ -5,6 +5,7 @@ use std::process::Command;
 use std::sync::mpsc::channel;
 use std::time::{Duration, Instant};
 
+use netring::bridge::{Bridge, Verdict};
 use netring::wait::LinkState;
 use netring::{
     Capture, Captures, Count, Fanout, FanoutGroup, FanoutMode, Filter, Injector, PacketBatch,
@@ -263,6 +264,44 @@ fn an_injector_is_one_event_and_its_frames_are_none() {
     }
     assert_eq!(injector.drain(LIMIT).unwrap(), 0);
     assert_eq!(events.lines(), NONE);
+}
+
+#[test]
+#[ignore = "needs a network namespace: cargo xtask test-netns"]
+fn a_bridge_is_an_event_at_the_begin_and_at_the_end_of_a_run() {
+    let _ns = Netns::enter().unwrap();
+    veth("v0", "v1").unwrap();
+    veth("w0", "w1").unwrap();
+    let (events, _guard) = Collected::here();
+    let mut bridge = Bridge::open("v1", "w1").unwrap();
+    events.take();
+    let sender = Sender::on("v0").unwrap();
+    for n in 0..100 {
+        sender.send(&numbered(n, 100)).unwrap();
+    }
+    let ends = [
+        "INFO netring::bridge: the bridge runs",
+        "INFO netring::bridge: the bridge rests",
+    ];
+    let end = Instant::now() + LIMIT;
+    while bridge.stats().unwrap().a_to_b.forwarded < 100 {
+        let run = bridge.run_for(Duration::from_millis(50), |_| Verdict::Forward);
+        run.unwrap();
+        assert_eq!(events.lines(), ends);
+        assert!(Instant::now() < end, "{:?}", bridge.stats());
+    }
+    ip("link del v1").unwrap();
+    let error = bridge.run(|_| Verdict::Forward).unwrap_err();
+    let emitted = events.take();
+    let lines: Vec<_> = emitted.iter().map(|it| it.line()).collect();
+    let failed = "WARN netring::bridge: the bridge has failed";
+    let ours: Vec<_> = lines
+        .iter()
+        .filter(|line| line.contains("::bridge:"))
+        .collect();
+    assert_eq!(ours, [ends[0], failed, ends[1]]);
+    let failed = emitted.iter().find(|it| it.line() == failed).unwrap();
+    assert_eq!(failed.field("why"), error.to_string());
 }
 
 /// AF_XDP is rejected because nobody permitted it to take packets away.

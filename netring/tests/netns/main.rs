@@ -18,6 +18,7 @@ mod examples;
 #[path = "../export/common.rs"]
 #[allow(clippy::unwrap_used, reason = "a test that cannot go on ends there")]
 mod export_records;
+#[allow(clippy::unwrap_used, reason = "a test that cannot go on ends there")]
 mod exporter;
 mod files;
 mod filter;

@@ -7,6 +7,7 @@ mod auto_namespace;
 mod auto_observes;
 mod auto_room;
 mod backends;
+mod bridge;
 #[path = "../events/collect.rs"]
 #[allow(dead_code, reason = "shared with the other tests of events")]
 mod collect;
@@ -14,6 +15,14 @@ mod collect;
 mod contract;
 mod events;
 mod examples;
+mod flow_workers;
+#[path = "../netns/bridge/hosts.rs"]
+#[allow(
+    clippy::unwrap_used,
+    dead_code,
+    reason = "shared with the tests of bridges over packet sockets; a test that cannot go on ends there"
+)]
+mod hosts;
 mod looping;
 #[path = "../loops/mod.rs"]
 #[allow(
