@@ -15,6 +15,8 @@
 //! failure, because times depend on the machine; totals that do not add up are.
 
 mod broadcast;
+mod channel;
+mod compose;
 mod dedup;
 mod ends;
 mod fanout;
@@ -34,6 +36,7 @@ mod pacing;
 mod pause;
 mod peers;
 mod receive;
+mod replay;
 mod sendmmsg;
 mod share;
 mod soak;
@@ -57,6 +60,7 @@ const BENCHES: &[(&str, Bench)] = &[
     ("dedup", dedup::run),
     ("flow", flow::run),
     ("broadcast", broadcast::run),
+    ("channel", channel::run),
     ("receive", receive::run),
     ("pause", pause::run),
     ("opening", opening::run),
@@ -66,10 +70,12 @@ const BENCHES: &[(&str, Bench)] = &[
     ("fanout", fanout::run),
     ("transmit", transmit::run),
     ("pacing", pacing::run),
+    ("replay", replay::run),
     ("xdp", xdp::run),
     ("xdp-instructions", xdp_instructions::run),
     ("files", files::run),
     ("soak", soak::run),
+    ("compose", compose::run),
 ];
 
 type Bench = fn(&Options, &mut Table) -> Result<()>;
