@@ -39,7 +39,7 @@ struct Waits {
 impl Waits {
     fn new(work: &impl Work) -> Result<Self, Error> {
         let timer = timer()?;
-        let set = register_set("work", |set| {
+        let set = register_set("run_async", |set| {
             for (token, descriptor) in (0..).zip(work.descriptors()) {
                 epoll_add(set, descriptor, token)?;
             }

@@ -7,6 +7,7 @@
 //! |---|---|
 //! | [`JsonLines`] | one JSON object per line, with the fields of [`FlowRecord`] |
 //! | [`ConnLog`] | Zeek's `conn.log`: tab-separated with its header lines, or JSON |
+//! | [`Eve`] | `flow` and `netflow` events of Suricata's EVE log |
 //! | [`Ipfix`] | IPFIX messages (RFC 7011) with bidirectional flows (RFC 5103) |
 //!
 //! A [`FlowRecord`] comes from a [`FlowEvent`](crate::FlowEvent), which is enough for counters and
@@ -29,23 +30,39 @@
 //! sequence number, all TCP flags, zero windows, and the type of ICMP messages.
 //!
 //! ```
+//! use std::io::Write;
+//!
 //! use netring_flow::FlowTracker;
 //! use netring_flow::export::{ConnLog, FlowRecorder};
 //! use netring_flow::extract::FiveTuple;
-//! use netring_sys::{Error, PacketSource, Timestamp};
+//! use netring_sys::{PacketSource, Timestamp};
 //!
 //! /// Turns a source, such as a capture file, into a conn.log.
-//! fn conn_log(source: &mut impl PacketSource) -> Result<Vec<u8>, Error> {
+//! fn conn_log(
+//!     source: &mut impl PacketSource,
+//!     mut out: impl Write,
+//! ) -> Result<(), Box<dyn std::error::Error>> {
 //!     let (log, mut text) = (ConnLog::new(), Vec::new());
 //!     log.header(Timestamp::now(), &mut text);
 //!     let mut tracker = FlowTracker::new(FiveTuple::bidirectional());
-//!     let mut recorder = FlowRecorder::new(|record| log.record(record, &mut text));
-//!     while let Some(batch) = source.next_batch()? {
-//!         tracker.track_batch(&batch, &mut recorder);
+//!     let mut recorder = FlowRecorder::new();
+//!     let mut more = true;
+//!     while more {
+//!         more = match source.next_batch()? {
+//!             Some(batch) => {
+//!                 tracker.track_batch(&batch, &mut recorder);
+//!                 true
+//!             }
+//!             None => tracker.finish(&mut recorder),
+//!         };
+//!         for record in recorder.drain() {
+//!             log.record(&record, &mut text);
+//!         }
+//!         out.write_all(&text)?;
+//!         text.clear();
 //!     }
-//!     while tracker.finish(&mut recorder) {}
 //!     log.footer(Timestamp::now(), &mut text);
-//!     Ok(text)
+//!     Ok(out.write_all(&text)?)
 //! }
 //! ```
 
@@ -58,12 +75,14 @@ mod record;
 mod recorder;
 
 // Formats.
+mod eve;
 mod ipfix;
 mod json;
 mod text;
 mod zeek;
 
 pub use conn_state::ConnState;
+pub use eve::Eve;
 pub use ipfix::{Ipfix, IpfixBuilder};
 pub use json::JsonLines;
 pub use letters::Letters;

@@ -15,7 +15,7 @@ mod hash;
 mod index;
 mod links;
 mod node;
-mod prefetch;
+pub(crate) mod prefetch;
 mod record;
 mod slab;
 mod wheel;

@@ -6,6 +6,8 @@ mod lane;
 mod port;
 mod stats;
 mod steps;
+#[cfg(feature = "xdp")]
+mod xdp;
 
 use crate::wait::StopHandle;
 use crate::{Error, PacketSink, PacketSource};
@@ -21,6 +23,8 @@ pub use crate::wait::Step;
 pub use frame::{Frame, Side, Verdict, Way};
 pub use port::Port;
 pub use stats::{BridgeStats, WayStats};
+#[cfg(feature = "xdp")]
+pub use xdp::XdpBridge;
 
 /// Forwards frames between two ports, in both directions.
 ///
@@ -33,7 +37,7 @@ pub use stats::{BridgeStats, WayStats};
 /// let telnet = Matcher::new(&"tcp dst port 23".parse::<Filter>()?)?;
 /// let mut bridge = Bridge::open("eth0", "eth1")?;
 /// bridge.run(|frame| match telnet.matches(frame.packet()) {
-///     Ok(true) if frame.way() == Way::AToB => Verdict::Drop,
+///     true if frame.way() == Way::AToB => Verdict::Drop,
 ///     _ => Verdict::Forward,
 /// })?;
 /// println!("{}", bridge.stats()?);
@@ -99,10 +103,7 @@ impl Bridge<Port<Capture, Injector>> {
     pub fn open(a: &str, b: &str) -> Result<Self, Error> {
         // An interface may have several names.
         if Interface::by_name(a)?.index == Interface::by_name(b)?.index {
-            return Err(Error::Config {
-                setting: "interface",
-                why: format!("{a} and {b} are the same interface; a bridge needs two"),
-            });
+            return Err(same_interface(a, b));
         }
         Self::new(Port::afpacket(a)?, Port::afpacket(b)?)
     }
@@ -178,5 +179,13 @@ impl<A, B> Bridge<A, B> {
     /// Both ports. Frames that wait are lost.
     pub fn into_ports(self) -> (A, B) {
         (self.a, self.b)
+    }
+}
+
+#[cfg(any(feature = "afpacket", feature = "xdp"))]
+fn same_interface(a: &str, b: &str) -> Error {
+    Error::Config {
+        setting: "interface",
+        why: format!("{a} and {b} are the same interface; a bridge needs two"),
     }
 }

@@ -22,6 +22,9 @@ pub(crate) struct Outgoing {
     pub(crate) mtu: Option<u32>,
     /// Whether long TCP packets are cut into segments, or else refused.
     pub(crate) segment: bool,
+    /// Refuses a packet whose segments have a known size and do not fit, rather than making smaller
+    /// ones.
+    pub(crate) keep_sizes: bool,
     /// Computes the checksums of all TCP segments and UDP datagrams.
     pub(crate) fix_checksums: bool,
     /// Computes those that look as if they were left to the interface, of packets of which the
@@ -42,12 +45,25 @@ pub(crate) enum Plan {
     Segments(Segmented),
 }
 
+/// Computes the checksum of an Ethernet frame in place, if it looks as if it was left to the
+/// interface.
+#[cfg(feature = "xdp")]
+#[inline]
+pub(crate) fn complete(frame: &mut [u8]) {
+    if let Some(layout) = Layout::of(frame, LinkType::ETHERNET)
+        && has_partial_checksum(frame, &layout)
+    {
+        fill_checksum(frame, layout);
+    }
+}
+
 impl Outgoing {
     pub(crate) const fn new(link_type: LinkType) -> Self {
         Self {
             link_type,
             mtu: None,
             segment: true,
+            keep_sizes: false,
             fix_checksums: false,
             find_partial: false,
             frame: Vec::new(),
@@ -165,7 +181,12 @@ impl Outgoing {
                 .map(|joined| joined.segment_len)
                 .filter(|size| *size > 0);
             let cut = layout.and_then(|layout| Segmented::new(frame, layout, limit, size));
-            return cut.map(Plan::Segments).ok_or(reason);
+            let cut = cut.ok_or(reason)?;
+            let fits = !self.keep_sizes || size.is_none_or(|size| cut.is_of(size));
+            return match fits {
+                true => Ok(Plan::Segments(cut)),
+                false => Err(Reason::TooLong),
+            };
         }
         // A datagram over IPv4 may have none.
         let has_none = |layout: &Layout| {

@@ -9,9 +9,8 @@ use std::task::{Context, Poll, ready};
 
 use tokio::task::coop;
 
-use super::channel::Queue;
 use super::error::BroadcastRecvError;
-use super::message::{Contents, Message};
+use super::message::{Contents, Message, Queue};
 use super::shared::{Progress, Shared};
 use super::stats::SubscriberStats;
 
@@ -68,8 +67,8 @@ impl<C: Contents + ?Sized> Feed<C> {
         }
     }
 
-    /// Yields only items that `keep` wants, and that an earlier filter wants. The rest of the current
-    /// run is not filtered.
+    /// Yields only items that `keep` wants, and that an earlier filter wants. The rest of the
+    /// current run is not filtered.
     pub(crate) fn set_keep(&mut self, mut keep: Keep<C>)
     where
         C: 'static,
@@ -126,7 +125,7 @@ impl<C: Contents + ?Sized> Feed<C> {
             }
             if !self.was_polled {
                 self.was_polled = true;
-                self.shared.first_poll.notify_one();
+                self.shared.set_polled();
             }
             let budget = ready!(coop::poll_proceed(cx));
             let message = ready!(self.poll_message(cx));

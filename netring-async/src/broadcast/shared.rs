@@ -1,6 +1,6 @@
 //! The state that a sender and its subscribers share beside the queues.
 
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -19,8 +19,9 @@ pub(crate) struct Shared {
     /// How the queues ended; set before they are closed. It is not a message, so it also reaches
     /// subscribers that lag and subscribers that join later.
     end: OnceLock<Option<BroadcastRecvError>>,
-    /// Notified when a subscriber is polled for the first time.
-    pub(crate) first_poll: Notify,
+    /// A subscriber was polled, and whoever waits for that.
+    polled: AtomicBool,
+    first_poll: Notify,
     /// Notified when a full lossless queue has room.
     pub(crate) room: Notify,
     /// Tasks that wait for room.
@@ -109,6 +110,23 @@ impl Shared {
         }
     }
 
+    /// A subscriber is polled for the first time.
+    pub(crate) fn set_polled(&self) {
+        // Release: for the order of the two; partner: `until_polled`.
+        self.polled.store(true, Ordering::Release);
+        self.first_poll.notify_waiters();
+    }
+
+    /// Waits until a subscriber was polled.
+    pub(crate) async fn until_polled(&self) {
+        // It hears of everything from now on, so nothing is missed after the load.
+        let first = self.first_poll.notified();
+        // Acquire: partner: `set_polled`.
+        if !self.polled.load(Ordering::Acquire) {
+            first.await;
+        }
+    }
+
     /// Whether a task waits for room. The mutex of the full queue orders this behind the task's own
     /// look at the queue.
     pub(crate) fn is_awaited(&self) -> bool {
@@ -156,11 +174,16 @@ impl State {
 impl Progress {
     /// Counts the wait for a batch that ended now, and the batch: `items` from number `first` on.
     pub(crate) fn take(&self, published: u64, first: u64, items: usize) {
-        let behind = published.saturating_sub(self.position.load(Ordering::Relaxed));
-        self.most_behind.fetch_max(behind, Ordering::Relaxed);
-        let end = first + items as u64;
-        self.position.store(end, Ordering::Relaxed);
-        self.received.fetch_add(items as u64, Ordering::Relaxed);
+        let of = |count: &AtomicU64| count.load(Ordering::Relaxed);
+        // Stores instead of additions, as nobody else writes: no bus is locked.
+        let behind = published.saturating_sub(of(&self.position));
+        if behind > of(&self.most_behind) {
+            self.most_behind.store(behind, Ordering::Relaxed);
+        }
+        let items = items as u64;
+        self.position.store(first + items, Ordering::Relaxed);
+        let received = of(&self.received) + items;
+        self.received.store(received, Ordering::Relaxed);
     }
 
     pub(crate) fn stats(&self, published: u64) -> SubscriberStats {

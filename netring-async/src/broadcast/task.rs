@@ -111,7 +111,7 @@ impl<P: Produce> Task<P> {
     pub(crate) async fn run(mut self) {
         if self.produce.can_wait() {
             let shared = self.sender.shared().clone();
-            self.answer_until(shared.first_poll.notified()).await;
+            self.answer_until(shared.until_polled()).await;
         }
         let error = loop {
             self.publish(false).await;
@@ -275,7 +275,8 @@ impl<R> Control<R> {
     }
 }
 
-/// The other tasks of the same broadcast. If this one fails or is dropped before its end, they stop.
+/// The other tasks of the same broadcast. If this one fails or is dropped before its end, they
+/// stop.
 struct Peers<R> {
     shared: Arc<Shared>,
     others: Vec<mpsc::WeakUnboundedSender<Command<R>>>,

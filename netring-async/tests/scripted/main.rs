@@ -3,7 +3,9 @@
 
 mod background;
 mod broadcast;
+mod flow_state;
 mod flows;
+mod idle;
 mod lossless;
 mod packet_broadcast;
 mod script;

@@ -265,3 +265,23 @@ async fn a_replay_that_has_not_begun_is_returned_whole() {
     let events: Vec<_> = soon(stream.map(|event| port(&event.unwrap())).collect()).await;
     assert_eq!(events, [1000, 1000]);
 }
+
+/// All of several replays start with the first reader.
+#[tokio::test]
+async fn replays_begin_together_when_somebody_reads() {
+    let (scripts, streams): (Vec<_>, Vec<_>) = (0..3)
+        .map(|n| {
+            let (script, source) = scripted();
+            script.push_all([flows(1000 + 100 * n..1100 + 100 * n), Step::End]);
+            let source = AsyncSource::new(source.replayed()).unwrap();
+            (script, source.flow_stream(FiveTuple::bidirectional()))
+        })
+        .unzip();
+    let workers = FlowWorkers::spawn(streams, 64);
+    let (first, second) = (workers.subscribe(), workers.subscribe());
+    sleep(Duration::from_millis(20)).await;
+    assert!(scripts.iter().all(|script| script.looks() == 0));
+    let (flows, failed) = all(first).await;
+    assert_eq!((flows.len(), failed.is_none()), (300, true));
+    assert_eq!(all(second).await.0, flows);
+}

@@ -129,13 +129,13 @@ impl Ipfix {
         let template = Template::of(record.initiator.addr);
         let fields = template.fields(self.settings.uniflow);
         let len = fields::record_len(fields);
-        let opens = self.open.is_none_or(|(_, open)| open != template.id);
-        // Up to three bytes pad the set that is open before the next one.
-        let overhead = if opens { SET_HEADER + 3 } else { 0 };
-        if self.records != 0
-            && (self.message.len() + overhead + len > self.settings.max_message
-                || self.templates_due(record.time_ns))
-        {
+        // A set is padded before the next one and at the end.
+        let start = match self.open {
+            Some((_, open)) if open == template.id => self.message.len(),
+            _ => self.message.len().next_multiple_of(4) + SET_HEADER,
+        };
+        let is_full = (start + len).next_multiple_of(4) > self.settings.max_message;
+        if self.records != 0 && (is_full || self.templates_due(record.time_ns)) {
             self.complete(send);
         }
         self.now = if self.records == 0 {

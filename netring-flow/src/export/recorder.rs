@@ -13,11 +13,11 @@ use crate::visitor::{FlowVisitor, Segment};
 use crate::{FlowEvent, FlowId};
 use observed::Observed;
 
-/// Makes the record of each flow that ends or reports, with all that its segments say, and gives it
-/// to a function.
+/// Makes the record of each flow that ends or reports, with all that its segments say.
 ///
-/// It is a [`FlowVisitor`]; give it to a tracker in place of a `Vec<FlowEvent>`. It keeps about 500
-/// bytes per active flow, and allocates once per flow, not per packet.
+/// It is a [`FlowVisitor`]; give it to a tracker in place of a `Vec<FlowEvent>`, and take the
+/// records between batches. It keeps about 600 bytes per active flow, and allocates once per flow,
+/// not per packet.
 ///
 /// Beyond the tracker's statistics it knows
 /// - Zeek's history with repeated letters, and the state of the connection by Zeek's rules;
@@ -39,33 +39,43 @@ use observed::Observed;
 /// # etherparse::PacketBuilder::ipv4([192, 0, 2, 1], [192, 0, 2, 2], 64)
 /// #     .udp(5000, 53)
 /// #     .write(&mut frame, b"question")?;
-/// let mut states = Vec::new();
 /// let mut tracker = FlowTracker::new(FiveTuple::bidirectional());
-/// let mut recorder = FlowRecorder::new(|record| states.push(record.state.to_string()));
+/// let mut recorder = FlowRecorder::new();
 /// let time = Timestamp::from_nanos(1_000_000_000, Clock::Unknown);
 /// tracker.track(&Packet::new(&frame, time, LinkType::IPV4), &mut recorder);
 /// while tracker.finish(&mut recorder) {}
-/// drop(recorder);
-/// assert_eq!(states, ["S0"]);
+/// for record in recorder.drain() {
+///     assert_eq!(record.state.as_str(), "S0");
+/// }
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
-pub struct FlowRecorder<F> {
+#[derive(Default)]
+pub struct FlowRecorder {
     flows: HashMap<FlowId, Box<Observed>, BuildHasherDefault<Mixer>>,
-    take: F,
+    records: Vec<FlowRecord>,
+    seed: Option<u16>,
 }
 
-impl<F: FnMut(&mut FlowRecord)> FlowRecorder<F> {
-    /// Gives each record to `take`, which may complete it (a service, a Community ID) and encodes
-    /// it.
-    pub fn new(take: F) -> Self {
-        Self {
-            flows: HashMap::default(),
-            take,
-        }
+impl FlowRecorder {
+    /// A recorder for one tracker.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Sets the Community ID of each record; see [`FlowRecord::set_community_id`]. Default: off.
+    #[must_use]
+    pub fn community_id(mut self, seed: u16) -> Self {
+        self.seed = Some(seed);
+        self
+    }
+
+    /// Takes the records so far, in the order in which the tracker reported their flows.
+    pub fn drain(&mut self) -> impl Iterator<Item = FlowRecord> {
+        self.records.drain(..)
     }
 }
 
-impl<F: FnMut(&mut FlowRecord)> FlowVisitor<FiveTupleKey> for FlowRecorder<F> {
+impl FlowVisitor<FiveTupleKey> for FlowRecorder {
     fn event(&mut self, event: FlowEvent<FiveTupleKey>) {
         let Some(mut record) = FlowRecord::from_event(&event) else {
             return;
@@ -82,7 +92,10 @@ impl<F: FnMut(&mut FlowRecord)> FlowVisitor<FiveTupleKey> for FlowRecorder<F> {
                 }
             }
         }
-        (self.take)(&mut record);
+        if let Some(seed) = self.seed {
+            record.set_community_id(seed);
+        }
+        self.records.push(record);
     }
 
     fn segment(&mut self, segment: &Segment<'_, FiveTupleKey>) {
@@ -92,10 +105,11 @@ impl<F: FnMut(&mut FlowRecord)> FlowVisitor<FiveTupleKey> for FlowRecorder<F> {
     }
 }
 
-impl<F> fmt::Debug for FlowRecorder<F> {
+impl fmt::Debug for FlowRecorder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("FlowRecorder")
             .field("active_flows", &self.flows.len())
+            .field("records", &self.records.len())
             .finish_non_exhaustive()
     }
 }

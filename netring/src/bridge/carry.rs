@@ -39,6 +39,7 @@ impl Carrier {
         let mut outgoing = Outgoing::new(link_type);
         outgoing.mtu = mtu;
         outgoing.find_partial = true;
+        outgoing.keep_sizes = true;
         Self {
             way,
             outgoing,

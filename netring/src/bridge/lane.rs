@@ -106,6 +106,8 @@ impl Lane {
         sink: &mut K,
         decide: &mut impl FnMut(&mut Frame<'_>) -> Verdict,
     ) -> Result<(), Failed> {
+        // Also if a decision panics.
+        self.is_unflushed = true;
         let batch = source.batch();
         let mut rest = Rest {
             current: None,
@@ -155,6 +157,7 @@ impl Lane {
         sink: &mut K,
         decide: &mut impl FnMut(&mut Frame<'_>) -> Verdict,
     ) -> Result<(), Failed> {
+        self.is_unflushed = true;
         let mut carried = self.carrier.resume(sink).map_err(Failed::Sink)?;
         for packet in self.backlog.iter().skip(self.at) {
             if carried == Carried::NoRoom {

@@ -23,6 +23,32 @@ impl Pause {
     pub(super) const fn new() -> Self {
         Self(SHORTEST)
     }
+
+    /// What follows the turns of both directions.
+    pub(super) fn next(&mut self, turns: [Turn; 2], are_down: [bool; 2]) -> Step {
+        if turns.iter().any(|turn| turn.has_worked) {
+            self.0 = SHORTEST;
+            return Step::Busy;
+        }
+        if turns.iter().all(|turn| turn.is_done) {
+            return Step::Done;
+        }
+        let mut at_most = None;
+        if turns.iter().any(|turn| turn.retries) {
+            // A sink that may have room soon is looked at more often than one that is down.
+            let all_down = turns
+                .iter()
+                .zip(are_down)
+                .all(|(turn, is_down)| !turn.retries || is_down);
+            let longest = if all_down { DOWN } else { LONGEST };
+            at_most = Some(self.0);
+            self.0 = (self.0 * 2).min(longest);
+        }
+        Step::Wait {
+            on: turns.map(|turn| turn.reads),
+            at_most,
+        }
+    }
 }
 
 impl<S, K, T, L> Bridge<Port<S, K>, Port<T, L>>
@@ -58,30 +84,8 @@ where
             .b_to_a
             .turn(&mut b.source, &mut a.sink, &mut decide)
             .map_err(|failed| fail(&mut self.lost, Way::BToA, failed))?;
-        Ok(self.next(there, back))
-    }
-
-    /// What follows the turns of both directions.
-    fn next(&mut self, there: Turn, back: Turn) -> Step {
-        if there.has_worked || back.has_worked {
-            self.pause.0 = SHORTEST;
-            return Step::Busy;
-        }
-        if there.is_done && back.is_done {
-            return Step::Done;
-        }
-        let mut at_most = None;
-        if there.retries || back.retries {
-            let is_down = |turn: &Turn, is_down: bool| !turn.retries || is_down;
-            let all_down = is_down(&there, self.a_to_b.carrier.is_down)
-                && is_down(&back, self.b_to_a.carrier.is_down);
-            at_most = Some(self.pause.0);
-            self.pause.0 = (self.pause.0 * 2).min(if all_down { DOWN } else { LONGEST });
-        }
-        Step::Wait {
-            on: [there.reads, back.reads],
-            at_most,
-        }
+        let are_down = [self.a_to_b.carrier.is_down, self.b_to_a.carrier.is_down];
+        Ok(self.pause.next([there, back], are_down))
     }
 }
 
@@ -120,12 +124,16 @@ where
         until: Option<Instant>,
         decide: impl FnMut(&mut Frame<'_>) -> Verdict,
     ) -> Result<(), Error> {
-        let bridge = self;
-        wait::work(&mut Running {
-            bridge,
-            decide,
-            until,
-        })
+        wait::work(&mut self.running(until, decide))
+    }
+
+    fn running<'a>(
+        &'a mut self,
+        until: Option<Instant>,
+        mut decide: impl FnMut(&mut Frame<'_>) -> Verdict + 'a,
+    ) -> Run<'a, Self, impl FnMut(&mut Self) -> Result<Step, Error>> {
+        let stop = self.stop.clone();
+        Run::new(self, stop, until, move |bridge| bridge.step(&mut decide))
     }
 
     /// Like [`run`](Self::run), in a task: a future that forwards frames while it is polled. If it
@@ -134,36 +142,50 @@ where
     /// # Errors
     /// The errors of [`run`](Self::run), and [`Error::Config`] outside a tokio runtime.
     #[cfg(feature = "async")]
-    pub fn run_async<F>(
-        &mut self,
-        decide: F,
-    ) -> impl Future<Output = Result<(), Error>> + use<'_, S, K, T, L, F>
-    where
-        F: FnMut(&mut Frame<'_>) -> Verdict,
-    {
-        netring_async::work(Running {
-            bridge: self,
-            decide,
-            until: None,
-        })
+    pub fn run_async<'a>(
+        &'a mut self,
+        decide: impl FnMut(&mut Frame<'_>) -> Verdict + 'a,
+    ) -> impl Future<Output = Result<(), Error>> {
+        netring_async::work(self.running(None, decide))
     }
 }
 
-/// A bridge that runs.
-struct Running<'a, A, B, F> {
-    bridge: &'a mut Bridge<A, B>,
-    decide: F,
-    until: Option<Instant>,
+/// What a bridge waits for: one descriptor for each side.
+pub(super) trait Descriptors {
+    fn descriptors(&self) -> [BorrowedFd<'_>; 2];
 }
 
-impl<S, K, T, L, F> Work for Running<'_, Port<S, K>, Port<T, L>, F>
-where
-    S: PacketSource + AsFd,
-    K: PacketSink,
-    T: PacketSource + AsFd,
-    L: PacketSink,
-    F: FnMut(&mut Frame<'_>) -> Verdict,
-{
+impl<S: AsFd, K, T: AsFd, L> Descriptors for Bridge<Port<S, K>, Port<T, L>> {
+    fn descriptors(&self) -> [BorrowedFd<'_>; 2] {
+        [self.a.source.as_fd(), self.b.source.as_fd()]
+    }
+}
+
+/// A bridge that runs, until a time if there is one.
+pub(super) struct Run<'a, B, F> {
+    bridge: &'a mut B,
+    stop: StopHandle,
+    until: Option<Instant>,
+    step: F,
+}
+
+impl<'a, B, F: FnMut(&mut B) -> Result<Step, Error>> Run<'a, B, F> {
+    pub(super) const fn new(
+        bridge: &'a mut B,
+        stop: StopHandle,
+        until: Option<Instant>,
+        step: F,
+    ) -> Self {
+        Self {
+            bridge,
+            stop,
+            until,
+            step,
+        }
+    }
+}
+
+impl<B: Descriptors, F: FnMut(&mut B) -> Result<Step, Error>> Work for Run<'_, B, F> {
     fn step(&mut self) -> Result<Step, Error> {
         let left = self
             .until
@@ -171,7 +193,7 @@ where
         if left == Some(Duration::ZERO) {
             return Ok(Step::Done);
         }
-        Ok(match self.bridge.step(&mut self.decide)? {
+        Ok(match (self.step)(self.bridge)? {
             Step::Wait { on, at_most } => Step::Wait {
                 on,
                 at_most: at_most.into_iter().chain(left).min(),
@@ -181,11 +203,11 @@ where
     }
 
     fn descriptors(&self) -> [BorrowedFd<'_>; 2] {
-        [self.bridge.a.source.as_fd(), self.bridge.b.source.as_fd()]
+        self.bridge.descriptors()
     }
 
     fn stop_handle(&self) -> &StopHandle {
-        &self.bridge.stop
+        &self.stop
     }
 }
 

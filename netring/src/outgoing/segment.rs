@@ -60,6 +60,11 @@ impl Segmented {
         })
     }
 
+    /// Whether the segments have this many bytes of payload.
+    pub(crate) fn is_of(&self, size: u16) -> bool {
+        self.size == usize::from(size)
+    }
+
     pub(crate) const fn count(&self) -> usize {
         self.count
     }

@@ -16,14 +16,13 @@ pub(crate) fn capture(name: &str) -> PathBuf {
 /// The records of a capture's flows, in the order of their start.
 pub(crate) fn records(name: &str) -> Vec<FlowRecord> {
     let mut file = CaptureFile::open(capture(name)).unwrap();
-    let mut records = Vec::new();
-    let mut recorder = FlowRecorder::new(|record| records.push(record.clone()));
+    let mut recorder = FlowRecorder::new();
     let mut tracker = FlowTracker::new(FiveTuple::bidirectional());
     while let Some(batch) = file.next_batch().unwrap() {
         tracker.track_batch(&batch, &mut recorder);
     }
     while tracker.finish(&mut recorder) {}
-    drop(recorder);
+    let mut records: Vec<_> = recorder.drain().collect();
     records.sort_by_key(|record| record.start_ns);
     records
 }

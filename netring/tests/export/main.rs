@@ -3,3 +3,11 @@
 
 mod common;
 mod conn_log;
+mod example;
+mod ipfix;
+#[path = "../program/mod.rs"]
+#[allow(
+    dead_code,
+    reason = "shared with the other tests that run examples as programs"
+)]
+mod program;

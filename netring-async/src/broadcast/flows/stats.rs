@@ -51,7 +51,7 @@ impl fmt::Display for BroadcastStats {
             self.capture, self.tracker
         )?;
         if self.waits > 0 {
-            write!(f, ", {waits:#} waits of {:?} in all", self.waited)?;
+            write!(f, "; waited {waits:#} times, {:?} in all", self.waited)?;
         }
         Ok(())
     }
