@@ -14,6 +14,7 @@
 //! Every figure but `kept` is a cost: less is better. A missed target is printed and is not a
 //! failure, because times depend on the machine; totals that do not add up are.
 
+mod bridge;
 mod broadcast;
 mod dedup;
 mod ends;
@@ -66,6 +67,7 @@ const BENCHES: &[(&str, Bench)] = &[
     ("fanout", fanout::run),
     ("transmit", transmit::run),
     ("pacing", pacing::run),
+    ("bridge", bridge::run),
     ("xdp", xdp::run),
     ("xdp-instructions", xdp_instructions::run),
     ("files", files::run),
