@@ -67,7 +67,11 @@
 )]
 #![cfg_attr(
     all(feature = "async", feature = "flow"),
-    doc = "| [`FlowStream`], [`FlowBroadcast`] | `async`, `flow` | flows as a stream, for one reader or for many |"
+    doc = "| [`FlowStream`], [`FlowBroadcast`], [`FlowWorkers`] | `async`, `flow` | flows as a stream, for one reader or for many; of several sources in parallel |"
+)]
+#![cfg_attr(
+    all(feature = "async", feature = "flow"),
+    doc = "| [`PacketBroadcast`], [`Broadcast`] | `async`, `flow` | packets, or the items of any stream, for many readers |"
 )]
 #![cfg_attr(
     all(feature = "afpacket", feature = "pcap"),
@@ -77,12 +81,19 @@
     feature = "pcap",
     doc = "| [`pcap`] | `pcap` | capture files as a source, and to write to; `compression` and `rotation` add to it |"
 )]
+#![cfg_attr(
+    feature = "metrics",
+    doc = "| [`metrics`] | `metrics` | statistics as counters and gauges, for Prometheus and others |"
+)]
 //!
 //! Only modules whose features are enabled are listed. `afpacket`, `flow` and `async` are enabled
 //! by default, `xdp`, `pcap` and `flowscope` (extractors of the crate flowscope, in `flow`) are
 //! not; `compression` (gzip both ways, zstd to read) and `rotation` (one capture file after
 //! another) add to `pcap`. Features only add to the API. With `afpacket` alone, neither tokio nor
 //! aya is built.
+//! `metrics` publishes statistics through the crate of that name.
+//! `parsers` takes parsers of sessions that are written for flowscope; `http`, `tls` and `dns` add
+//! flowscope's own.
 //! `serde` adds `Serialize` and `Deserialize` to packets' metadata, keys, events and statistics.
 //!
 //! # Filters
@@ -139,6 +150,8 @@ pub mod dedup;
 mod either;
 #[cfg(all(feature = "afpacket", feature = "pcap"))]
 mod input;
+#[cfg(feature = "metrics")]
+pub mod metrics;
 mod outgoing;
 #[cfg(feature = "pcap")]
 pub mod pcap;
@@ -191,8 +204,9 @@ pub use netring_flow as flow;
 pub use netring_async::{AsyncSink, AsyncSource, LinkStream, OpenAsync, PacketStream};
 #[cfg(all(feature = "async", feature = "flow"))]
 pub use netring_async::{
-    BroadcastRecvError, BroadcastStats, EventBatch, FlowBroadcast, FlowStream, FlowSubscriber,
-    SharedEvent, Subscriber,
+    Broadcast, BroadcastRecvError, BroadcastStats, EventBatch, FlowBroadcast, FlowStream,
+    FlowSubscriber, FlowWorkers, PacketBroadcast, PacketSubscriber, Published, SharedEvent,
+    SharedPacket, SharedPackets, Subscriber, SubscriberStats, WorkerEvent,
 };
 
 /// A capture for tokio: `AsyncCapture::open("eth0")`, or with settings:

@@ -4,12 +4,18 @@ mod auto;
 mod backends;
 mod big_tcp;
 mod bridge;
+mod broadcasts;
 mod channel;
 mod closed;
 #[path = "../contract/mod.rs"]
 mod contract;
 mod dedup;
 mod examples;
+#[path = "../export/common.rs"]
+#[allow(clippy::unwrap_used, reason = "a test that cannot go on ends there")]
+mod export_records;
+#[allow(clippy::unwrap_used, reason = "a test that cannot go on ends there")]
+mod exporter;
 mod files;
 mod filter;
 mod inject;
@@ -22,6 +28,8 @@ mod looping;
 )]
 mod loops;
 mod merging;
+mod metrics;
+mod pipes;
 #[path = "../program/mod.rs"]
 #[allow(
     dead_code,

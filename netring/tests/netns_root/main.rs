@@ -11,6 +11,7 @@ mod bridge;
 #[path = "../contract/mod.rs"]
 mod contract;
 mod examples;
+mod flow_workers;
 #[path = "../netns/bridge/hosts.rs"]
 #[allow(
     clippy::unwrap_used,

@@ -1,0 +1,13 @@
+//! From segments to streams: what a reassembler makes of the packets on a wire.
+#![expect(clippy::unwrap_used, reason = "a test says what it expects by failing")]
+
+mod benign;
+mod common;
+mod memory;
+mod model;
+#[cfg(all(feature = "http", feature = "tls", feature = "dns"))]
+mod parsers;
+mod reports;
+mod sessions;
+mod streams;
+mod subscriptions;
