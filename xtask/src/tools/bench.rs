@@ -14,6 +14,7 @@
 //! Every figure but `kept` is a cost: less is better. A missed target is printed and is not a
 //! failure, because times depend on the machine; totals that do not add up are.
 
+mod bridge;
 mod broadcast;
 mod channel;
 mod compose;
@@ -73,6 +74,7 @@ const BENCHES: &[(&str, Bench)] = &[
     ("transmit", transmit::run),
     ("pacing", pacing::run),
     ("replay", replay::run),
+    ("bridge", bridge::run),
     ("xdp", xdp::run),
     ("xdp-instructions", xdp_instructions::run),
     ("files", files::run),
