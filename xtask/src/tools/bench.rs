@@ -32,6 +32,7 @@ mod minimal;
 mod opening;
 mod options;
 mod pacing;
+mod packet_broadcast;
 mod pause;
 mod peers;
 mod receive;
@@ -58,6 +59,7 @@ const BENCHES: &[(&str, Bench)] = &[
     ("dedup", dedup::run),
     ("flow", flow::run),
     ("broadcast", broadcast::run),
+    ("packet-broadcast", packet_broadcast::run),
     ("receive", receive::run),
     ("pause", pause::run),
     ("opening", opening::run),
