@@ -1,11 +1,20 @@
 //! The figures of a broadcast and of its subscribers.
 
-use super::{Metric, Publish, Publisher};
-use crate::{BroadcastStats, FlowBroadcast, Subscriber};
+use super::{Metric, Publish, Publisher, Unit};
+use crate::{BroadcastStats, FlowBroadcast, Published, Subscriber};
 
 const EVENTS: Metric = Metric::count(
     "netring_broadcast_events_total",
     "Events published, with or without subscribers",
+);
+const WAITS: Metric = Metric::count(
+    "netring_broadcast_waits_total",
+    "How often the broadcast waited for lossless subscribers",
+);
+const WAITED: Metric = Metric::new(
+    "netring_broadcast_waited_seconds",
+    Unit::Seconds,
+    "The time of all waits",
 );
 const SUBSCRIBERS: Metric = Metric::count("netring_broadcast_subscribers", "Subscribers");
 const CAPACITY: Metric = Metric::count(
@@ -27,6 +36,17 @@ impl Publish for BroadcastStats {
         to.publish(&self.capture);
         to.publish(&self.tracker);
         to.counter(&EVENTS, self.events);
+        to.counter(&WAITS, self.waits);
+        to.gauge(&WAITED, self.waited.as_secs_f64());
+    }
+}
+
+/// For broadcasts of packets and of other items.
+impl Publish for Published {
+    fn publish(&self, to: &mut Publisher) {
+        to.counter(&EVENTS, self.events);
+        to.counter(&WAITS, self.waits);
+        to.gauge(&WAITED, self.waited.as_secs_f64());
     }
 }
 

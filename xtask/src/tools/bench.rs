@@ -35,6 +35,7 @@ mod minimal;
 mod opening;
 mod options;
 mod pacing;
+mod packet_broadcast;
 mod pause;
 mod peers;
 mod receive;
@@ -63,6 +64,7 @@ const BENCHES: &[(&str, Bench)] = &[
     ("flow", flow::run),
     ("broadcast", broadcast::run),
     ("channel", channel::run),
+    ("packet-broadcast", packet_broadcast::run),
     ("receive", receive::run),
     ("pause", pause::run),
     ("opening", opening::run),
