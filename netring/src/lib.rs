@@ -91,6 +91,8 @@
 //! another) add to `pcap`. Features only add to the API. With `afpacket` alone, neither tokio nor
 //! aya is built.
 //! `metrics` publishes statistics through the crate of that name.
+//! `parsers` takes parsers of sessions that are written for flowscope; `http`, `tls` and `dns` add
+//! flowscope's own.
 //! `serde` adds `Serialize` and `Deserialize` to packets' metadata, keys, events and statistics.
 //!
 //! # Filters

@@ -9,9 +9,8 @@ use std::task::{Context, Poll, ready};
 
 use tokio::task::coop;
 
-use super::channel::Queue;
 use super::error::BroadcastRecvError;
-use super::message::{Contents, Message};
+use super::message::{Contents, Message, Queue};
 use super::shared::{Progress, Shared};
 use super::stats::SubscriberStats;
 
@@ -68,8 +67,8 @@ impl<C: Contents + ?Sized> Feed<C> {
         }
     }
 
-    /// Yields only items that `keep` wants, and that an earlier filter wants. The rest of the current
-    /// run is not filtered.
+    /// Yields only items that `keep` wants, and that an earlier filter wants. The rest of the
+    /// current run is not filtered.
     pub(crate) fn set_keep(&mut self, mut keep: Keep<C>)
     where
         C: 'static,

@@ -275,7 +275,8 @@ impl<R> Control<R> {
     }
 }
 
-/// The other tasks of the same broadcast. If this one fails or is dropped before its end, they stop.
+/// The other tasks of the same broadcast. If this one fails or is dropped before its end, they
+/// stop.
 struct Peers<R> {
     shared: Arc<Shared>,
     others: Vec<mpsc::WeakUnboundedSender<Command<R>>>,

@@ -7,9 +7,18 @@ mod auto_namespace;
 mod auto_observes;
 mod auto_room;
 mod backends;
+mod bridge;
 #[path = "../contract/mod.rs"]
 mod contract;
 mod examples;
+#[path = "../netns/bridge/hosts.rs"]
+#[allow(
+    clippy::unwrap_used,
+    dead_code,
+    reason = "shared with the tests of bridges over packet sockets; a test that cannot go on ends there"
+)]
+mod hosts;
+mod flow_workers;
 mod looping;
 #[path = "../loops/mod.rs"]
 #[allow(
