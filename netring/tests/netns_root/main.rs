@@ -11,6 +11,7 @@ mod bridge;
 #[path = "../contract/mod.rs"]
 mod contract;
 mod examples;
+mod flow_workers;
 #[path = "../netns/bridge/hosts.rs"]
 #[allow(
     clippy::unwrap_used,
@@ -18,7 +19,6 @@ mod examples;
     reason = "shared with the tests of bridges over packet sockets; a test that cannot go on ends there"
 )]
 mod hosts;
-mod flow_workers;
 mod looping;
 #[path = "../loops/mod.rs"]
 #[allow(
