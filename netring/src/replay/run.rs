@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::layout::{Layout, UDP, has_no_length, word};
+use super::layout::{Layout, TCP, UDP, has_no_length, word};
 use super::segment::{Segmented, fill_checksum};
 use super::stats::Reason;
 use super::{Replay, ReplayStats};
@@ -187,10 +187,15 @@ impl<K: PacketSink> Replay<K> {
                 true => Reason::Unsegmentable,
                 false => Reason::TooLong,
             };
-            let is_tcp = joined.is_none_or(|joined| {
-                matches!(joined.kind, Some(Segmentation::Tcp4 | Segmentation::Tcp6))
-            });
-            if !self.segment || !is_tcp {
+            // Without metadata it is a super-packet of TCP, since no other can be told from a long
+            // packet.
+            let protocol = match joined.map(|joined| joined.kind) {
+                None | Some(Some(Segmentation::Tcp4 | Segmentation::Tcp6)) => TCP,
+                Some(Some(Segmentation::Udp)) => UDP,
+                Some(_) => return Err(reason),
+            };
+            let layout = layout.filter(|layout| layout.protocol == protocol);
+            if !self.segment {
                 return Err(reason);
             }
             let size = joined
