@@ -159,7 +159,7 @@ pub use netring_sys::{
     Timestamping, VlanTag, WireBytes, XdpMode, adapters, wait,
 };
 
-pub use channel::{Batches, ChannelBuilder, ChannelCapture};
+pub use channel::{Batches, ChannelBuilder, ChannelCapture, Forwarded, Forwarding};
 pub use replay::Replay;
 
 /// Filter expressions, and the programs that they become.
