@@ -4,6 +4,7 @@ mod layout;
 mod run;
 mod segment;
 mod speed;
+mod start;
 mod stats;
 
 use std::time::Duration;
@@ -13,6 +14,7 @@ use crate::{Error, Interface, LinkType, OpenSink, PacketSink};
 use speed::Pace;
 
 pub use speed::Speed;
+pub use start::Replaying;
 pub use stats::{Refused, ReplayStats};
 
 /// Sends the packets of a source, such as a capture file, through a sink: at the speed at which
@@ -68,7 +70,7 @@ pub use stats::{Refused, ReplayStats};
 /// error: [`Error::InterfaceRemoved`], damage in a file. [`stats`](Self::stats) then say what was
 /// sent.
 ///
-/// It blocks its thread; with tokio, call it by `spawn_blocking`.
+/// It blocks its thread; a task awaits [`start`](Self::start), which uses another one.
 #[doc(alias = "tcpreplay")]
 #[derive(Debug)]
 pub struct Replay<K> {
