@@ -92,10 +92,7 @@ impl<S: PacketSource> AsyncSource<S> {
     /// # }
     /// ```
     pub const fn flow_stream_with<E: Extract>(self, tracker: FlowTracker<E>) -> FlowStream<S, E> {
-        FlowStream {
-            flows: Flows::new(self, tracker),
-            queue: Vec::new(),
-        }
+        FlowStream::from_flows(Flows::new(self, tracker))
     }
 }
 
@@ -217,16 +214,38 @@ where
     /// receives the number of lost events
     /// ([`BroadcastRecvError::Lagged`](crate::BroadcastRecvError::Lagged)). A subscriber fewer than
     /// `capacity` events behind loses nothing. The queue holds at most 64 × `capacity` events, of
-    /// up to 128 bytes with the built-in key. No subscriber makes the capture wait.
+    /// up to 128 bytes with the built-in key. No such subscriber makes the capture wait; one of
+    /// [`subscribe_lossless`](FlowBroadcast::subscribe_lossless) does.
     ///
     /// A live source is read from now on, with or without subscribers. A replay starts when a
     /// subscriber is polled for the first time, so those that subscribed before miss nothing.
     ///
     /// # Panics
     /// Panics outside a tokio runtime.
-    pub fn broadcast(mut self, capacity: usize) -> FlowBroadcast<E::Key> {
+    pub fn broadcast(self, capacity: usize) -> FlowBroadcast<E::Key> {
+        FlowBroadcast::spawn(self, capacity)
+    }
+}
+
+impl<S, E: Extract> FlowStream<S, E> {
+    /// The parts of a stream that continue in a broadcast: the events are those that are not yet
+    /// yielded, oldest first.
+    pub(crate) fn into_flows(mut self) -> (Flows<S, E>, Vec<FlowEvent<E::Key>>) {
         self.queue.reverse();
-        FlowBroadcast::spawn(self.flows, self.queue, capacity)
+        (self.flows, self.queue)
+    }
+
+    /// The flows, and the queue, whose newest event is the first.
+    pub(crate) const fn parts_mut(&mut self) -> (&mut Flows<S, E>, &mut Vec<FlowEvent<E::Key>>) {
+        (&mut self.flows, &mut self.queue)
+    }
+
+    /// A stream with nothing queued.
+    pub(crate) const fn from_flows(flows: Flows<S, E>) -> Self {
+        Self {
+            flows,
+            queue: Vec::new(),
+        }
     }
 }
 

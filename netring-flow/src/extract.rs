@@ -13,7 +13,8 @@ use netring_sys::Packet;
 #[cfg(feature = "flowscope")]
 pub use self::flowscope::Flowscope;
 pub use five_tuple::FiveTuple;
-pub use key::FiveTupleKey;
+pub(crate) use key::icmp_counterpart;
+pub use key::{CommunityId, FiveTupleKey};
 
 /// Reads from a packet which flow it belongs to. [`FiveTuple`] is the built-in extractor; with the
 /// feature `flowscope`, `Flowscope` adapts any `flowscope::FlowExtractor`.
@@ -79,6 +80,8 @@ pub struct Extracted<K> {
     /// Where the payload starts in the bytes of the packet; [`UNKNOWN`] is past the end of any
     /// packet.
     payload_start: u32,
+    /// Bytes of the IP packet on the wire that are not payload; 0 if unknown.
+    ip_overhead: u16,
     /// Set if the packet is an ICMP error about a packet of the flow `key`. It is reported against
     /// that flow if there is one, and never starts it.
     pub icmp_error: Option<IcmpError>,
@@ -97,6 +100,7 @@ impl<K> Extracted<K> {
             transport,
             payload_len: 0,
             payload_start: UNKNOWN,
+            ip_overhead: 0,
             icmp_error: None,
             malformed: false,
         }
@@ -130,6 +134,29 @@ impl<K> Extracted<K> {
         self.payload_start = start;
         self.payload_len = wire_len;
         self
+    }
+
+    /// Sets the length of the IP packet on the wire in bytes, with its header. Call it after the
+    /// payload is set. Default: unknown.
+    #[inline]
+    #[must_use]
+    pub fn with_ip_len(mut self, len: u32) -> Self {
+        let overhead = len.saturating_sub(self.payload_len);
+        self.ip_overhead = if overhead > 0xffff {
+            0
+        } else {
+            overhead as u16
+        };
+        self
+    }
+
+    /// The length of the IP packet on the wire in bytes, with its header; `None` if unknown.
+    #[inline]
+    pub const fn ip_len(&self) -> Option<u32> {
+        match self.ip_overhead {
+            0 => None,
+            overhead => Some(self.payload_len.saturating_add(overhead as u32)),
+        }
     }
 
     /// Sets whether the headers of the packet contradict each other.
@@ -211,6 +238,8 @@ pub struct TcpSegment {
     pub acknowledgement: u32,
     /// The window as in the header, before scaling.
     pub window: u16,
+    /// The urgent pointer; meaningless unless [`TcpSegment::URG`] is set. 0 if it was not captured.
+    pub urgent: u16,
 }
 
 impl TcpSegment {
@@ -224,6 +253,8 @@ impl TcpSegment {
     pub const PSH: u8 = 0x08;
     /// The acknowledgement number is valid.
     pub const ACK: u8 = 0x10;
+    /// The urgent pointer is valid.
+    pub const URG: u8 = 0x20;
 
     /// Whether any of these flags is set.
     #[inline]

@@ -95,14 +95,18 @@
 //! index grows. The table has a hard bound, and timeouts are processed within a budget. No packet
 //! contents can cause a panic.
 //!
-//! Not supported yet: the contents of tunnels, assigning later fragments to their flow, and stream
-//! reassembly.
+//! [`reassembly`] makes byte streams of the segments of TCP connections.
+//!
+//! Not supported yet: the contents of tunnels, and assigning later fragments to their flow.
 //!
 //! # Features
 //!
 //! - `flowscope`, off by default: `extract::Flowscope`, which adapts extractors of the crate
 //!   flowscope, and a conversion of keys to its keys;
-//! - `serde`, off by default: `Serialize` and `Deserialize` for keys, events and statistics.
+//! - `serde`, off by default: `Serialize` and `Deserialize` for keys, events, statistics and records.
+//!
+//! [`export`] turns flows into records for other programs: lines of JSON, Zeek's conn.log,
+//! Suricata's EVE events, and IPFIX.
 #![deny(unsafe_code)]
 
 pub mod extract;
@@ -121,6 +125,10 @@ mod table;
 mod engine;
 mod tracker;
 mod visitor;
+
+// Records and formats for other programs.
+pub mod export;
+pub mod reassembly;
 
 pub use config::{Timeouts, TrackerConfig};
 pub use event::{

@@ -81,15 +81,21 @@ fn ip_packet(
     tags: u64,
     rules: Rules,
 ) -> Result<Extracted<FiveTupleKey>, Skip> {
+    let start = part.start;
     match ip::version(version, part)? {
-        4 => transport(&ip::v4(part)?, tags, rules),
-        _ => transport(&ip::v6(part)?, tags, rules),
+        4 => transport(&ip::v4(part)?, start, tags, rules),
+        _ => transport(&ip::v6(part)?, start, tags, rules),
     }
 }
 
 /// Inlined into both callers, so that each contains code for its version only.
 #[inline(always)]
-fn transport(ip: &IpPacket<'_>, tags: u64, rules: Rules) -> Result<Extracted<FiveTupleKey>, Skip> {
+fn transport(
+    ip: &IpPacket<'_>,
+    start: usize,
+    tags: u64,
+    rules: Rules,
+) -> Result<Extracted<FiveTupleKey>, Skip> {
     if rules.quoted
         && let Some(error) = ip.icmp_error()
     {
@@ -100,7 +106,9 @@ fn transport(ip: &IpPacket<'_>, tags: u64, rules: Rules) -> Result<Extracted<Fiv
         Some(broken) => TransportHeader::unreached(ip.protocol, broken == Broken::Malformed),
     };
     let (key, orientation) = ip.addresses.key(ip.protocol, header.ports, tags);
-    Ok(header.of(key, orientation, ip.malformed))
+    let body = &ip.body.part;
+    let len = u32::try_from(body.start - start + body.wire).unwrap_or_default();
+    Ok(header.of(key, orientation, ip.malformed).with_ip_len(len))
 }
 
 /// A header that may come next. A layer that several others can carry, such as IP, is the same in

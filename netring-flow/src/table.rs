@@ -15,7 +15,7 @@ mod hash;
 mod index;
 mod links;
 mod node;
-mod prefetch;
+pub(crate) mod prefetch;
 mod record;
 mod slab;
 mod wheel;
@@ -52,6 +52,13 @@ pub(crate) struct Tag(u32);
 /// The place of a record, valid as long as the flow lives.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Slot(u32);
+
+impl Slot {
+    #[inline]
+    pub(crate) const fn index(self) -> usize {
+        self.0 as usize
+    }
+}
 
 impl<K: Eq + Hash> Table<K> {
     pub(crate) fn new() -> Self {

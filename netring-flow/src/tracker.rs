@@ -126,8 +126,7 @@ impl<E: Extract> FlowTracker<E> {
                 if V::SEGMENTS
                     && let Some(counted) = counted
                 {
-                    let payload = item.found.payload(packet);
-                    visitor.segment(&self.engine.segment(counted, &item, payload));
+                    visitor.segment(&self.engine.segment(counted, &item, packet));
                 }
             }
             Err(_) => self.engine.advance(packet.timestamp(), visitor),
@@ -144,12 +143,12 @@ impl<E: Extract> FlowTracker<E> {
     ) {
         // A visitor that panicked may have left packets here.
         self.group.clear();
-        let mut payloads = [&[][..]; GROUP];
+        let mut packets = [None; GROUP];
         for packet in batch.packets() {
             match self.read(&packet) {
                 Ok(found) => {
                     if V::SEGMENTS {
-                        payloads[self.group.len()] = found.payload(&packet);
+                        packets[self.group.len()] = Some(packet);
                     }
                     let item = self.item(found, &packet);
                     self.group.push(item);
@@ -159,14 +158,14 @@ impl<E: Extract> FlowTracker<E> {
                     }
                 }
                 Err(_) => {
-                    self.advance_untracked(packet.timestamp(), wanted::<V, _>(&payloads), visitor)
+                    self.advance_untracked(packet.timestamp(), wanted::<V, _>(&packets), visitor)
                 }
             }
             if self.group.len() == GROUP {
-                self.process_group(wanted::<V, _>(&payloads), visitor);
+                self.process_group(wanted::<V, _>(&packets), visitor);
             }
         }
-        self.process_group(wanted::<V, _>(&payloads), visitor);
+        self.process_group(wanted::<V, _>(&packets), visitor);
     }
 
     /// Reads the options of the last packet of the group. This is separate because few packets are
@@ -184,11 +183,11 @@ impl<E: Extract> FlowTracker<E> {
     fn advance_untracked<V: FlowVisitor<E::Key>>(
         &mut self,
         time: Timestamp,
-        payloads: &[&[u8]],
+        packets: &[Option<Packet<'_>>],
         visitor: &mut V,
     ) {
         if self.engine.is_elsewhere(time.as_nanos()) {
-            self.process_group(payloads, visitor);
+            self.process_group(packets, visitor);
         }
         self.engine.advance(time, visitor);
     }
@@ -219,7 +218,11 @@ impl<E: Extract> FlowTracker<E> {
 
     /// Processes the group. The memory of all its packets is requested before the tracker waits for
     /// any of it: first that of the index, then that of the records.
-    fn process_group<V: FlowVisitor<E::Key>>(&mut self, payloads: &[&[u8]], visitor: &mut V) {
+    fn process_group<V: FlowVisitor<E::Key>>(
+        &mut self,
+        packets: &[Option<Packet<'_>>],
+        visitor: &mut V,
+    ) {
         let table = &self.engine.table;
         for item in &self.group {
             table.prefetch_index(item.tag);
@@ -227,6 +230,11 @@ impl<E: Extract> FlowTracker<E> {
         let mut hints = [None; GROUP];
         for (item, hint) in self.group.iter().zip(&mut hints) {
             *hint = table.prefetch_record(item.tag, item.found.orientation);
+            if V::SEGMENTS
+                && let Some(slot) = hint
+            {
+                visitor.prefetch(slot.index());
+            }
         }
         let version = table.version();
         for (number, (item, hint)) in self.group.iter().zip(hints).enumerate() {
@@ -236,8 +244,9 @@ impl<E: Extract> FlowTracker<E> {
             let counted = self.engine.packet(item, hint, visitor);
             if V::SEGMENTS
                 && let Some(counted) = counted
+                && let Some(packet) = &packets[number]
             {
-                let segment = self.engine.segment(counted, item, payloads[number]);
+                let segment = self.engine.segment(counted, item, packet);
                 visitor.segment(&segment);
             }
         }
@@ -306,11 +315,13 @@ impl<E: Extract> FlowTracker<E> {
     }
 }
 
-/// The payloads of a group, if the visitor wants segments. Otherwise the array is never passed on,
+/// The packets of a group, if the visitor wants segments. Otherwise the array is never passed on,
 /// so the compiler drops it.
 #[inline(always)]
-fn wanted<'p, 'a, V: FlowVisitor<K>, K>(payloads: &'p [&'a [u8]; GROUP]) -> &'p [&'a [u8]] {
-    if V::SEGMENTS { payloads } else { &[] }
+fn wanted<'p, 'a, V: FlowVisitor<K>, K>(
+    packets: &'p [Option<Packet<'a>>; GROUP],
+) -> &'p [Option<Packet<'a>>] {
+    if V::SEGMENTS { packets } else { &[] }
 }
 
 impl<E: Extract> fmt::Debug for FlowTracker<E> {

@@ -41,7 +41,8 @@ pub use packet::{
 pub use page::page_size;
 pub use poll::{
     epoll, epoll_add, epoll_add_writable, epoll_mute, epoll_ready, epoll_remove, event,
-    event_clear, event_signal, poll_readable, poll_writable, timer, timer_clear, timer_start,
+    event_clear, event_signal, poll_readable, poll_readable_any, poll_writable, timer, timer_clear,
+    timer_start,
 };
 pub use sockopt::network_namespace;
 pub use uname::kernel_version;

@@ -66,7 +66,11 @@
 )]
 #![cfg_attr(
     all(feature = "async", feature = "flow"),
-    doc = "| [`FlowStream`], [`FlowBroadcast`] | `async`, `flow` | flows as a stream, for one reader or for many |"
+    doc = "| [`FlowStream`], [`FlowBroadcast`], [`FlowWorkers`] | `async`, `flow` | flows as a stream, for one reader or for many; of several sources in parallel |"
+)]
+#![cfg_attr(
+    all(feature = "async", feature = "flow"),
+    doc = "| [`PacketBroadcast`], [`Broadcast`] | `async`, `flow` | packets, or the items of any stream, for many readers |"
 )]
 #![cfg_attr(
     all(feature = "afpacket", feature = "pcap"),
@@ -76,12 +80,17 @@
     feature = "pcap",
     doc = "| [`pcap`] | `pcap` | capture files as a source, and to write to; `compression` and `rotation` add to it |"
 )]
+#![cfg_attr(
+    feature = "metrics",
+    doc = "| [`metrics`] | `metrics` | statistics as counters and gauges, for Prometheus and others |"
+)]
 //!
 //! Only modules whose features are enabled are listed. `afpacket`, `flow` and `async` are enabled
 //! by default, `xdp`, `pcap` and `flowscope` (extractors of the crate flowscope, in `flow`) are
 //! not; `compression` (gzip both ways, zstd to read) and `rotation` (one capture file after
 //! another) add to `pcap`. Features only add to the API. With `afpacket` alone, neither tokio nor
 //! aya is built.
+//! `metrics` publishes statistics through the crate of that name.
 //! `serde` adds `Serialize` and `Deserialize` to packets' metadata, keys, events and statistics.
 //!
 //! # Filters
@@ -131,12 +140,16 @@
 
 #[cfg(all(feature = "xdp", feature = "afpacket"))]
 pub mod auto;
+pub mod bridge;
 mod channel;
 pub mod dedup;
 #[cfg(all(feature = "afpacket", any(feature = "pcap", feature = "xdp")))]
 mod either;
 #[cfg(all(feature = "afpacket", feature = "pcap"))]
 mod input;
+#[cfg(feature = "metrics")]
+pub mod metrics;
+mod outgoing;
 #[cfg(feature = "pcap")]
 pub mod pcap;
 pub mod prelude;
@@ -159,6 +172,7 @@ pub use netring_sys::{
     Timestamping, VlanTag, WireBytes, XdpMode, adapters, wait,
 };
 
+pub use bridge::Bridge;
 pub use channel::{Batches, ChannelBuilder, ChannelCapture, Forwarded, Forwarding};
 pub use replay::Replay;
 
@@ -187,8 +201,9 @@ pub use netring_flow as flow;
 pub use netring_async::{AsyncSink, AsyncSource, LinkStream, OpenAsync, PacketStream};
 #[cfg(all(feature = "async", feature = "flow"))]
 pub use netring_async::{
-    BroadcastRecvError, BroadcastStats, EventBatch, FlowBroadcast, FlowStream, FlowSubscriber,
-    SharedEvent, Subscriber,
+    Broadcast, BroadcastRecvError, BroadcastStats, EventBatch, FlowBroadcast, FlowStream,
+    FlowSubscriber, FlowWorkers, PacketBroadcast, PacketSubscriber, Published, SharedEvent,
+    SharedPacket, SharedPackets, Subscriber, SubscriberStats, WorkerEvent,
 };
 
 /// A capture for tokio: `AsyncCapture::open("eth0")`, or with settings:

@@ -1,14 +1,13 @@
 //! Replay: packets of any source to any sink, at a speed of choice.
 
-mod layout;
 mod run;
-mod segment;
 mod speed;
 mod start;
 mod stats;
 
 use std::time::Duration;
 
+use crate::outgoing::Outgoing;
 use crate::wait::StopHandle;
 use crate::{Error, Interface, LinkType, OpenSink, PacketSink};
 use speed::Pace;
@@ -76,17 +75,12 @@ pub use stats::{Refused, ReplayStats};
 pub struct Replay<K> {
     sink: K,
     stop: StopHandle,
-    link_type: LinkType,
-    mtu: Option<u32>,
+    outgoing: Outgoing,
     longest_gap: Option<Duration>,
-    segment: bool,
-    fix_checksums: bool,
     pace: Pace,
     stats: ReplayStats,
     /// The interface was down at the last look.
     is_down: bool,
-    /// The bytes of a packet that is changed before it is sent.
-    scratch: Vec<u8>,
 }
 
 impl<K: OpenSink> Replay<K> {
@@ -113,15 +107,11 @@ impl<K: PacketSink> Replay<K> {
         Ok(Self {
             sink,
             stop: StopHandle::new()?,
-            link_type: LinkType::ETHERNET,
-            mtu: None,
+            outgoing: Outgoing::new(LinkType::ETHERNET),
             longest_gap: None,
-            segment: true,
-            fix_checksums: false,
             pace: Pace::new(Speed::default())?,
             stats: ReplayStats::default(),
             is_down: false,
-            scratch: Vec::new(),
         })
     }
 
@@ -134,7 +124,7 @@ impl<K: PacketSink> Replay<K> {
     /// The link type of the packets that the sink sends; others are refused. Default: Ethernet.
     #[must_use]
     pub const fn link_type(mut self, link_type: LinkType) -> Self {
-        self.link_type = link_type;
+        self.outgoing.link_type = link_type;
         self
     }
 
@@ -143,7 +133,7 @@ impl<K: PacketSink> Replay<K> {
     /// 4. Default: what the sink takes.
     #[must_use]
     pub const fn mtu(mut self, bytes: u32) -> Self {
-        self.mtu = Some(bytes);
+        self.outgoing.mtu = Some(bytes);
         self
     }
 
@@ -166,7 +156,7 @@ impl<K: PacketSink> Replay<K> {
     /// Whether long packets are cut into segments, or else refused. Default: true.
     #[must_use]
     pub const fn segment(mut self, segment: bool) -> Self {
-        self.segment = segment;
+        self.outgoing.segment = segment;
         self
     }
 
@@ -175,7 +165,7 @@ impl<K: PacketSink> Replay<K> {
     /// protocols are left alone. Default: false.
     #[must_use]
     pub const fn fix_checksums(mut self, fix: bool) -> Self {
-        self.fix_checksums = fix;
+        self.outgoing.fix_checksums = fix;
         self
     }
 

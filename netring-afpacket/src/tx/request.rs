@@ -1,10 +1,10 @@
 //! What can be requested with a frame.
 
 use netring_sys::kernel::packet::{
-    VIRTIO_NET_HDR_F_NEEDS_CSUM, VIRTIO_NET_HDR_GSO_TCPV4, VIRTIO_NET_HDR_GSO_TCPV6,
-    VIRTIO_NET_HDR_GSO_UDP_L4, virtio_net_hdr,
+    VIRTIO_NET_HDR_F_NEEDS_CSUM, VIRTIO_NET_HDR_GSO_ECN, VIRTIO_NET_HDR_GSO_TCPV4,
+    VIRTIO_NET_HDR_GSO_TCPV6, VIRTIO_NET_HDR_GSO_UDP_L4, virtio_net_hdr,
 };
-use netring_sys::{Error, PartialChecksum, Segmentation};
+use netring_sys::{Error, Offload, PartialChecksum, Segmentation};
 
 /// The most segments of a UDP datagram, on every kernel that segments them.
 const UDP_SEGMENTS: usize = 64;
@@ -15,6 +15,8 @@ pub(crate) struct Request {
     checksum: Option<PartialChecksum>,
     /// What, bytes of headers, bytes of payload in each segment.
     segmentation: Option<(Segmentation, u16, u16)>,
+    /// The segments carry a flag of TCP that only the first keeps.
+    ecn: bool,
     /// The caller's number.
     pub(crate) timestamp: Option<u64>,
 }
@@ -102,6 +104,39 @@ impl Request {
         Ok(())
     }
 
+    /// What `offload` says is to be done to a frame with these bytes, on an interface that sends
+    /// frames of up to `longest` bytes. `None` if that is not possible.
+    pub(crate) fn of(offload: &Offload, frame: &[u8], longest: usize) -> Option<Self> {
+        let mut request = Self::default();
+        let checksum = offload.checksum();
+        if let Some(PartialChecksum { start, offset, .. }) = checksum {
+            let set = request.set_checksum(start.into(), offset.into(), frame.len());
+            set.ok()?;
+        }
+        let Some(cut) = offload.segments() else {
+            return Some(request);
+        };
+        // How much the kernel had in one piece says nothing about the headers.
+        let (what, start) = (cut.kind?, usize::from(checksum?.start));
+        let headers = match what {
+            Segmentation::Udp => start + 8,
+            _ => start + usize::from(frame.get(start + 12)? >> 4) * 4,
+        };
+        let size = cut.segment_len.into();
+        let set = request.set_segmentation(what, headers, size, frame.len(), longest);
+        set.ok()?;
+        request.ecn = cut.ecn;
+        Some(request)
+    }
+
+    /// Replaces everything but the timestamp.
+    pub(crate) fn take_offload(&mut self, request: Self) {
+        *self = Self {
+            timestamp: self.timestamp,
+            ..request
+        };
+    }
+
     /// The request in the kernel's words, with the bytes to copy of a frame that is not segmented.
     pub(crate) fn header(&self, copy: u16) -> virtio_net_hdr {
         let mut header = virtio_net_hdr {
@@ -119,6 +154,9 @@ impl Request {
                 Segmentation::Udp => VIRTIO_NET_HDR_GSO_UDP_L4,
                 _ => VIRTIO_NET_HDR_GSO_TCPV6,
             };
+            if self.ecn {
+                header.gso_type |= VIRTIO_NET_HDR_GSO_ECN;
+            }
             header.hdr_len = headers;
             header.gso_size = size;
         }

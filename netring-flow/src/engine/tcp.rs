@@ -376,6 +376,7 @@ mod tests {
                     sequence,
                     acknowledgement: 7,
                     window,
+                    urgent: 0,
                 },
                 payload,
                 from,

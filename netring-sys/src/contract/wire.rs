@@ -1,6 +1,6 @@
 //! A packet's bytes as they were on the wire.
 
-use crate::{LinkType, Packet};
+use crate::{LinkType, Offload, Packet, VlanTag};
 
 /// The position of the tag in an Ethernet frame: after both addresses.
 const TAG_AT: usize = 12;
@@ -57,6 +57,20 @@ impl<'a> Packet<'a> {
                 }
             }
             _ => untagged,
+        }
+    }
+}
+
+impl Packet<'_> {
+    /// What is still to be done to [`wire_bytes`](Self::wire_bytes): [`offload`](Self::offload),
+    /// with the place of the checksum moved behind a VLAN tag that is put back. `None` if the source
+    /// does not know, or that place is beyond the kernel's words.
+    #[inline]
+    pub fn wire_offload(&self) -> Option<Offload> {
+        let offload = self.offload()?;
+        match self.wire_bytes().is_tagged {
+            true => offload.moved_by(VlanTag::BYTES as u16),
+            false => Some(offload),
         }
     }
 }

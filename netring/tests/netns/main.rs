@@ -3,12 +3,18 @@
 mod auto;
 mod backends;
 mod big_tcp;
+mod bridge;
+mod broadcasts;
 mod channel;
 mod closed;
 #[path = "../contract/mod.rs"]
 mod contract;
 mod dedup;
 mod examples;
+#[path = "../export/common.rs"]
+#[allow(clippy::unwrap_used, reason = "a test that cannot go on ends there")]
+mod export_records;
+mod exporter;
 mod files;
 mod filter;
 mod inject;
@@ -21,6 +27,7 @@ mod looping;
 )]
 mod loops;
 mod merging;
+mod metrics;
 mod pipes;
 #[path = "../program/mod.rs"]
 #[allow(

@@ -22,6 +22,7 @@ mod files;
 mod filter;
 mod filter_programs;
 mod flow;
+mod flow_workers;
 mod generator;
 mod latency;
 mod live;
@@ -64,6 +65,7 @@ const BENCHES: &[(&str, Bench)] = &[
     ("latency", latency::run),
     ("share", share::run),
     ("fanout", fanout::run),
+    ("flow-workers", flow_workers::run),
     ("transmit", transmit::run),
     ("pacing", pacing::run),
     ("xdp", xdp::run),

@@ -126,6 +126,7 @@ fn features() -> Result<()> {
         "pcap",
         "compression",
         "rotation",
+        "metrics",
         "xdp",
         "afpacket,flow",
         "afpacket,async",
@@ -190,7 +191,7 @@ fn targets() -> Result<()> {
                 "--package",
                 "netring",
                 "--features",
-                "compression,flowscope,rotation",
+                "compression,flowscope,metrics,rotation",
             ],
         };
         // Examples need the tests' own crates, which do not build for musl.

@@ -13,7 +13,7 @@ const UDP_HEADER: usize = 8;
 
 /// How a packet is cut: of TCP into segments, of UDP into datagrams.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Segmented {
+pub(crate) struct Segmented {
     layout: Layout,
     /// Where the payload begins.
     payload: usize,
@@ -25,7 +25,7 @@ pub(super) struct Segmented {
 impl Segmented {
     /// In frames of at most `limit` bytes, with `size` bytes of payload if that is known. `None`
     /// if the packet cannot be cut: for datagrams the size has to be known, and no other is right.
-    pub(super) fn new(
+    pub(crate) fn new(
         frame: &[u8],
         layout: Layout,
         limit: usize,
@@ -68,7 +68,12 @@ impl Segmented {
         })
     }
 
-    pub(super) const fn count(&self) -> usize {
+    /// Whether the segments have this many bytes of payload.
+    pub(crate) fn is_of(&self, size: u16) -> bool {
+        self.size == usize::from(size)
+    }
+
+    pub(crate) const fn count(&self) -> usize {
         self.count
     }
 
@@ -86,13 +91,13 @@ impl Segmented {
     }
 
     /// Bytes of a segment.
-    pub(super) const fn len(&self, index: usize) -> usize {
+    pub(crate) const fn len(&self, index: usize) -> usize {
         let (start, end) = self.payload_of(index);
         self.layout.ip_end + (self.payload - self.layout.transport) + (end - start)
     }
 
     /// Writes a segment of the frame to `to`, which has its length.
-    pub(super) fn write(&self, frame: &[u8], index: usize, to: &mut [u8]) {
+    pub(crate) fn write(&self, frame: &[u8], index: usize, to: &mut [u8]) {
         let ip_end = self.layout.ip_end;
         let (start, end) = self.payload_of(index);
         let transport = ip_end;
@@ -154,8 +159,8 @@ fn put(to: &mut [u8], at: usize, value: u16) {
 }
 
 /// Computes the TCP or UDP checksum of a packet. Returns false if it has none.
-pub(super) fn fill_checksum(frame: &mut [u8], layout: Layout) -> bool {
-    let Layout { ip, transport, .. } = layout;
+pub(crate) fn fill_checksum(frame: &mut [u8], layout: Layout) -> bool {
+    let transport = layout.transport;
     let field = match layout.protocol {
         TCP => transport + 16,
         UDP => transport + 6,
@@ -165,17 +170,39 @@ pub(super) fn fill_checksum(frame: &mut [u8], layout: Layout) -> bool {
     if len < least(layout.protocol) {
         return false;
     }
-    let addresses = match layout.is_v6 {
-        false => ip + 12..ip + 20,
-        true => ip + 8..ip + 40,
-    };
     put(frame, field, 0);
-    let pseudo = sum(&frame[addresses]) + u64::from(layout.protocol) + len as u64;
-    let value = !folded(pseudo + sum(&frame[transport..layout.end]));
+    let value = !folded(pseudo_sum(frame, &layout) + sum(&frame[transport..layout.end]));
     // Zero would say that a datagram has no checksum.
     let is_udp_zero = value == 0 && layout.protocol == UDP;
     put(frame, field, if is_udp_zero { u16::MAX } else { value });
     true
+}
+
+/// Whether the field of the TCP or UDP checksum holds what an interface that computes it starts
+/// from: the sum of the pseudo header.
+///
+/// A right checksum may be that number by chance; computing it again changes nothing.
+pub(crate) fn has_partial_checksum(frame: &[u8], layout: &Layout) -> bool {
+    let field = match layout.protocol {
+        TCP => layout.transport + 16,
+        UDP => layout.transport + 6,
+        _ => return false,
+    };
+    let found = match word(frame, field) {
+        Some(found) if field + 2 <= layout.end => found,
+        _ => return false,
+    };
+    found != 0 && found == folded(pseudo_sum(frame, layout))
+}
+
+/// The sum of the pseudo header.
+fn pseudo_sum(frame: &[u8], layout: &Layout) -> u64 {
+    let addresses = match layout.is_v6 {
+        false => layout.ip + 12..layout.ip + 20,
+        true => layout.ip + 8..layout.ip + 40,
+    };
+    let len = layout.end - layout.transport;
+    sum(&frame[addresses]) + u64::from(layout.protocol) + len as u64
 }
 
 /// The sum of all words, of which the last may be half of one.

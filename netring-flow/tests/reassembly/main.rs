@@ -1,0 +1,10 @@
+//! From segments to streams: what a reassembler makes of the packets on a wire.
+#![expect(clippy::unwrap_used, reason = "a test says what it expects by failing")]
+
+mod benign;
+mod common;
+mod memory;
+mod model;
+mod reports;
+mod streams;
+mod subscriptions;
