@@ -27,6 +27,7 @@
 //! | [`ChannelCapture`] | | any source in a thread of its own, with a bounded channel to the reader |
 //! | [`prelude`] | | the traits and the few types that almost every program needs |
 //! | [`dedup`] | | leave out packets that a source delivers more than once |
+//! | [`bridge`], [`Bridge`] | | frames between two interfaces, in both directions, with a decision about each |
 //! | [`replay`] | | the packets of any source to any sink, at the speed at which they were recorded or another |
 #![cfg_attr(
     feature = "afpacket",
@@ -184,7 +185,7 @@ pub use netring_sys::{
 };
 
 pub use bridge::Bridge;
-pub use channel::{Batches, ChannelBuilder, ChannelCapture};
+pub use channel::{Batches, ChannelBuilder, ChannelCapture, Forwarded, Forwarding};
 pub use replay::Replay;
 
 /// Filter expressions, and the programs that they become.

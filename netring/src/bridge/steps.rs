@@ -157,9 +157,17 @@ pub(super) trait Descriptors {
     fn descriptors(&self) -> [BorrowedFd<'_>; 2];
 }
 
+impl<S: AsFd, K, T: AsFd, L> Bridge<Port<S, K>, Port<T, L>> {
+    /// What becomes readable when there is something to do on side A or B, for a loop of your own:
+    /// see [`Step::Wait`].
+    pub fn descriptors(&self) -> [BorrowedFd<'_>; 2] {
+        [self.a.source.as_fd(), self.b.source.as_fd()]
+    }
+}
+
 impl<S: AsFd, K, T: AsFd, L> Descriptors for Bridge<Port<S, K>, Port<T, L>> {
     fn descriptors(&self) -> [BorrowedFd<'_>; 2] {
-        [self.a.source.as_fd(), self.b.source.as_fd()]
+        self.descriptors()
     }
 }
 

@@ -272,6 +272,12 @@ async fn broadcast(kept: &Kept) {
         first.lost()
     );
     assert_eq!(counter("netring_broadcast_events_total"), stats.events);
+    assert_eq!(counter("netring_broadcast_waits_total"), stats.waits);
+    publish(kept, &broadcast.published());
+    assert_eq!(
+        gauge("netring_broadcast_waited_seconds"),
+        stats.waited.as_secs_f64()
+    );
     assert_eq!(counter("netring_flow_packets_total"), stats.tracker.packets);
 }
 
