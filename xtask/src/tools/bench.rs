@@ -14,6 +14,7 @@
 //! Every figure but `kept` is a cost: less is better. A missed target is printed and is not a
 //! failure, because times depend on the machine; totals that do not add up are.
 
+mod bridge;
 mod broadcast;
 mod channel;
 mod compose;
@@ -34,6 +35,7 @@ mod minimal;
 mod opening;
 mod options;
 mod pacing;
+mod packet_broadcast;
 mod pause;
 mod peers;
 mod receive;
@@ -62,6 +64,7 @@ const BENCHES: &[(&str, Bench)] = &[
     ("flow", flow::run),
     ("broadcast", broadcast::run),
     ("channel", channel::run),
+    ("packet-broadcast", packet_broadcast::run),
     ("receive", receive::run),
     ("pause", pause::run),
     ("opening", opening::run),
@@ -73,6 +76,7 @@ const BENCHES: &[(&str, Bench)] = &[
     ("transmit", transmit::run),
     ("pacing", pacing::run),
     ("replay", replay::run),
+    ("bridge", bridge::run),
     ("xdp", xdp::run),
     ("xdp-instructions", xdp_instructions::run),
     ("files", files::run),
