@@ -175,3 +175,6 @@ impl Pending for PendingPackets {
 const fn memory(packets: &PacketVec) -> usize {
     packets.byte_len() + packets.len() * size_of::<Packet<'_>>()
 }
+
+#[cfg(test)]
+mod tests;
