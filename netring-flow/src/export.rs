@@ -38,7 +38,10 @@
 //! use netring_sys::{PacketSource, Timestamp};
 //!
 //! /// Turns a source, such as a capture file, into a conn.log.
-//! fn conn_log(source: &mut impl PacketSource, mut out: impl Write) -> Result<(), Box<dyn std::error::Error>> {
+//! fn conn_log(
+//!     source: &mut impl PacketSource,
+//!     mut out: impl Write,
+//! ) -> Result<(), Box<dyn std::error::Error>> {
 //!     let (log, mut text) = (ConnLog::new(), Vec::new());
 //!     log.header(Timestamp::now(), &mut text);
 //!     let mut tracker = FlowTracker::new(FiveTuple::bidirectional());

@@ -5,7 +5,7 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::task::Poll;
 
-use netring_sys::Error;
+use netring_sys::{__event, Error};
 use tokio::sync::mpsc;
 use tokio::task::yield_now;
 
@@ -74,7 +74,15 @@ impl<P: Produce> Task<P> {
         };
         self.publish(true).await;
         if let Some(error) = error {
-            self.peers.fail(BroadcastRecvError::Source(Arc::new(error)));
+            let error = BroadcastRecvError::Source(Arc::new(error));
+            __event!(
+                "broadcast",
+                WARN,
+                events = self.sender.shared().published(),
+                why = %error,
+                "the broadcast has failed"
+            );
+            self.peers.fail(error);
         }
         // Before the end is published, so that a subscriber that sees the end gets the final
         // figures.
@@ -88,6 +96,12 @@ impl<P: Produce> Task<P> {
         self.peers.done = true;
         // The last task closes the queues.
         if let Some(sender) = Arc::into_inner(self.sender) {
+            __event!(
+                "broadcast",
+                INFO,
+                events = sender.shared().published(),
+                "the broadcast has ended"
+            );
             sender.end(None);
         }
         // Whoever waits for the task waits for this.

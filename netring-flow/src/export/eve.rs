@@ -168,7 +168,7 @@ impl Eve {
             event.number("icmp_type", kind.icmp_type.into());
             event.number("icmp_code", kind.code.into());
         }
-        event.known_text("community_id", record.community_id.as_deref());
+        event.community_id(record.community_id);
         event.text("app_proto", record.service.as_deref().unwrap_or("failed"));
         event
     }

@@ -2,6 +2,7 @@
 
 use super::text;
 use super::{FlowRecord, RecordKind, SideRecord};
+use crate::extract::CommunityId;
 
 /// Writes records as lines of JSON: an object with the fields of [`FlowRecord`], in their order.
 ///
@@ -63,7 +64,7 @@ impl JsonLines {
         }
         object.known("rtt_ns", record.rtt_ns);
         object.known_text("service", record.service.as_deref());
-        object.known_text("community_id", record.community_id.as_deref());
+        object.community_id(record.community_id);
         side(object.object("initiator"), &record.initiator);
         side(object.object("responder"), &record.responder);
         object.end();
@@ -157,6 +158,15 @@ impl<'a> Object<'a> {
     pub(super) fn known_text(&mut self, key: &'static str, value: Option<&str>) {
         if let Some(value) = value {
             self.text(key, value);
+        }
+    }
+
+    pub(super) fn community_id(&mut self, id: Option<CommunityId>) {
+        if let Some(id) = id {
+            self.key("community_id");
+            self.out.push(b'"');
+            self.out.extend_from_slice(&id.text());
+            self.out.push(b'"');
         }
     }
 

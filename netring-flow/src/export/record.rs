@@ -7,7 +7,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use super::conn_state::{self, ConnState};
 use super::letters::Letters;
-use crate::extract::{FiveTupleKey, Orientation, TcpSegment};
+use crate::extract::{CommunityId, FiveTupleKey, Orientation, TcpSegment};
 use crate::{DirectionStats, EndReason, FlowEvent, FlowId, FlowStats, History};
 
 /// A flow for another program: who talked with whom, when, how much, and how it ended.
@@ -39,7 +39,7 @@ use crate::{DirectionStats, EndReason, FlowEvent, FlowId, FlowStats, History};
 /// | `icmp` | object | `type` and `code` of the first ICMP message |
 /// | `rtt_ns` | number | TCP: from the SYN to the initiator's first ACK, ns |
 /// | `service` | string | the application protocol, if the program set one |
-/// | `community_id` | string | Community ID, if the program set one |
+/// | `community_id` | string | Community ID, if it was asked for |
 /// | `initiator`, `responder` | object | an end: see below |
 ///
 /// An end has
@@ -146,12 +146,12 @@ pub struct FlowRecord {
         serde(default, skip_serializing_if = "Option::is_none")
     )]
     pub service: Option<String>,
-    /// The Community ID. `None` unless the program sets it.
+    /// The Community ID; see [`set_community_id`](Self::set_community_id).
     #[cfg_attr(
         feature = "serde",
         serde(default, skip_serializing_if = "Option::is_none")
     )]
-    pub community_id: Option<String>,
+    pub community_id: Option<CommunityId>,
     /// The end that started the flow.
     pub initiator: SideRecord,
     /// The other end.
@@ -332,6 +332,22 @@ impl FlowRecord {
         self.initiator.subtract(&earlier.initiator);
         self.responder.subtract(&earlier.responder);
         self
+    }
+
+    /// Sets the Community ID, by which other tools' records of the same flow are found. `seed`
+    /// separates domains of identifiers; nearly all tools use 0.
+    ///
+    /// That of an ICMP flow depends on its first message, which only the records of a
+    /// [`FlowRecorder`](super::FlowRecorder) know: see [`FiveTupleKey::icmp_community_id`].
+    pub fn set_community_id(&mut self, seed: u16) {
+        let (first, second) = (&self.initiator, &self.responder);
+        let end = |side: &SideRecord| SocketAddr::new(side.addr, side.port.unwrap_or_default());
+        let (key, from) = FiveTupleKey::new(self.protocol, end(first), end(second));
+        let key = key.with_unknown_ports(first.port.is_none());
+        self.community_id = Some(match self.icmp {
+            Some(kind) => key.icmp_community_id(seed, from, kind.icmp_type, kind.code),
+            None => key.community_id(seed),
+        });
     }
 
     fn of(key: &FiveTupleKey, flow: FlowId, stats: &FlowStats) -> Self {

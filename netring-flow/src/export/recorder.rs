@@ -53,12 +53,20 @@ use observed::Observed;
 pub struct FlowRecorder {
     flows: HashMap<FlowId, Box<Observed>, BuildHasherDefault<Mixer>>,
     records: Vec<FlowRecord>,
+    seed: Option<u16>,
 }
 
 impl FlowRecorder {
     /// A recorder for one tracker.
     pub fn new() -> Self {
         Self::default()
+    }
+
+    /// Sets the Community ID of each record; see [`FlowRecord::set_community_id`]. Default: off.
+    #[must_use]
+    pub fn community_id(mut self, seed: u16) -> Self {
+        self.seed = Some(seed);
+        self
     }
 
     /// Takes the records so far, in the order in which the tracker reported their flows.
@@ -83,6 +91,9 @@ impl FlowVisitor<FiveTupleKey> for FlowRecorder {
                     observed.complete(&mut record, false);
                 }
             }
+        }
+        if let Some(seed) = self.seed {
+            record.set_community_id(seed);
         }
         self.records.push(record);
     }

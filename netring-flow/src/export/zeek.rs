@@ -7,6 +7,7 @@ use netring_sys::Timestamp;
 use super::FlowRecord;
 use super::json::Object;
 use super::text;
+use crate::extract::icmp_counterpart;
 use uid::Uid;
 
 /// Writes records as Zeek's `conn.log`: tab-separated with header lines, as `zeek-cut` and other
@@ -30,6 +31,10 @@ use uid::Uid;
 /// | `tunnel_parents` | unset |
 /// | `ip_proto` | [`FlowRecord::protocol`] |
 /// | `community_id` | [`FlowRecord::community_id`], with [`community_id`](Self::community_id) |
+///
+/// The originator is the tracker's initiator: Zeek also takes the end with a well-known port for the
+/// responder if it did not see the SYN. Packets of ICMP between two hosts are one flow, with the
+/// type of the first; Zeek has one for each type.
 ///
 /// Records of a [`FlowRecorder`](super::FlowRecorder) have all of it. Those of events alone have no
 /// `ip_bytes`, stream or missed bytes; their duration ends with the last packet, and their history
@@ -170,7 +175,8 @@ impl ConnLog {
         line.out.extend_from_slice(b"\t-");
         line.count(Some(record.protocol.into()));
         if self.community_id {
-            line.string(record.community_id.as_deref());
+            let id = record.community_id.map(|id| id.text());
+            line.string(id.as_ref().and_then(|id| str::from_utf8(id).ok()));
         }
         out.push(b'\n');
     }
@@ -216,7 +222,7 @@ impl ConnLog {
         object.known("resp_ip_bytes", record.responder.ip_bytes);
         object.number("ip_proto", record.protocol.into());
         if self.community_id {
-            object.known_text("community_id", record.community_id.as_deref());
+            object.community_id(record.community_id);
         }
         object.end();
         out.push(b'\n');
@@ -264,8 +270,8 @@ impl Row {
             ports: match record.icmp {
                 Some(kind) if is_icmp => {
                     let icmp_type = kind.icmp_type;
-                    let answer = answer(record.protocol, icmp_type).unwrap_or(kind.code);
-                    [icmp_type.into(), answer.into()]
+                    let other = icmp_counterpart(record.protocol, icmp_type);
+                    [icmp_type.into(), other.unwrap_or(kind.code).into()]
                 }
                 _ => ends.map(|end| end.port.unwrap_or_default()),
             },
@@ -282,35 +288,6 @@ impl Row {
                 .fold(0, u64::saturating_add),
         }
     }
-}
-
-/// The type of the ICMP message that answers this one, or that it answers.
-const fn answer(protocol: u8, icmp_type: u8) -> Option<u8> {
-    Some(match (protocol, icmp_type) {
-        (1, 0) => 8,
-        (1, 8) => 0,
-        (1, 9) => 10,
-        (1, 10) => 9,
-        (1, 13) => 14,
-        (1, 14) => 13,
-        (1, 15) => 16,
-        (1, 16) => 15,
-        (1, 17) => 18,
-        (1, 18) => 17,
-        (58, 128) => 129,
-        (58, 129) => 128,
-        (58, 130) => 131,
-        (58, 131) => 130,
-        (58, 133) => 134,
-        (58, 134) => 133,
-        (58, 135) => 136,
-        (58, 136) => 135,
-        (58, 139) => 140,
-        (58, 140) => 139,
-        (58, 144) => 145,
-        (58, 145) => 144,
-        _ => return None,
-    })
 }
 
 /// A line of values between tabs.

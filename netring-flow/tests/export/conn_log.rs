@@ -201,7 +201,8 @@ proptest! {
         prop_assert_eq!(rows.len(), records.len());
         for (row, record) in rows.iter().zip(&records) {
             prop_assert_eq!(&row["service"], &record.service);
-            prop_assert_eq!(&row["community_id"], &record.community_id);
+            let id = record.community_id.map(|id| id.to_string());
+            prop_assert_eq!(&row["community_id"], &id);
             let state = Some(record.state.to_string());
             prop_assert_eq!(&row["conn_state"], &state);
             let history = Some(record.history.to_string()).filter(|text| !text.is_empty());
@@ -224,7 +225,8 @@ proptest! {
         prop_assert_eq!(line.matches(['\n', '\r']).count(), 1);
         let value: Value = from_str(&line).unwrap();
         prop_assert_eq!(value["service"].as_str(), record.service.as_deref());
-        prop_assert_eq!(value["community_id"].as_str(), record.community_id.as_deref());
+        let id = record.community_id.map(|id| id.to_string());
+        prop_assert_eq!(value["community_id"].as_str(), id.as_deref());
         prop_assert_eq!(value["orig_pkts"].as_u64(), Some(record.initiator.packets));
         prop_assert_eq!(value["resp_ip_bytes"].as_u64(), record.responder.ip_bytes);
     }

@@ -196,6 +196,35 @@ fn icmp_has_its_type_and_ip_its_lengths() {
         ("OTH", "")
     );
     assert_eq!(record.initiator.missed_bytes, None);
+    // Request and reply have one ID, whichever was first.
+    let mut reversed = recorded(&[(0, echo(b, a, false)), (7, echo(a, b, true))]).remove(0);
+    assert_eq!(reversed.icmp.unwrap().icmp_type, 0);
+    reversed.set_community_id(0);
+    let mut record = record.clone();
+    record.set_community_id(0);
+    assert_eq!(record.community_id, reversed.community_id);
+}
+
+/// The ID is that of the specification, and the key's.
+#[test]
+fn records_have_the_community_id_of_their_flow() {
+    let ends = ["128.232.110.120:34855", "66.35.250.204:80"].map(|end| end.parse().unwrap());
+    let flow = "1".parse().unwrap();
+    for [from, to] in [ends, [ends[1], ends[0]]] {
+        let mut record = FlowRecord::new(flow, 6, from, to);
+        record.set_community_id(0);
+        let id = record.community_id.unwrap().to_string();
+        assert_eq!(id, "1:LQU9qZlK+B5F3KDmev6m5PMibrg=");
+    }
+    let frames = [(0, frame(&Step(0, true, SYN, 100, 0, 0), 1000))];
+    let mut recorder = FlowRecorder::new().community_id(7);
+    let mut tracker = FlowTracker::new(FiveTuple::bidirectional());
+    let packet = Packet::new(&frames[0].1, at(0), LinkType::IPV4);
+    tracker.track(&packet, &mut recorder);
+    let key = tracker.flows().next().unwrap().key;
+    while tracker.finish(&mut recorder) {}
+    let record = recorder.drain().next().unwrap();
+    assert_eq!(record.community_id, Some(key.community_id(7)));
 }
 
 /// An active flow reports what it has so far; the interval is the difference.

@@ -32,7 +32,7 @@ pub(crate) fn full() -> FlowRecord {
     });
     record.rtt_ns = Some(1_500_000);
     record.service = Some("a \"quoted\\ one\"\n".into());
-    record.community_id = Some("1:LQU9qZlK+B5F3KDmev6m5PMibrg=".into());
+    record.community_id = Some("1:LQU9qZlK+B5F3KDmev6m5PMibrg=".parse().unwrap());
     let first = &mut record.initiator;
     (first.packets, first.bytes, first.ip_bytes) = (10, 1000, Some(860));
     (first.payload_bytes, first.stream_bytes, first.missed_bytes) = (300, Some(250), Some(3));
@@ -136,7 +136,7 @@ pub(crate) fn any_record() -> impl Strategy<Value = FlowRecord> {
     let ends = any::<bool>().prop_flat_map(|is_v6| (address(is_v6), address(is_v6)));
     let whole = (any::<[i64; 3]>(), any::<Option<i64>>(), any::<[bool; 4]>());
     let ids = any::<(u8, Option<u16>, Option<u16>, Option<u64>, Option<u64>)>();
-    let names = (prop::option::of(hostile()), prop::option::of(hostile()));
+    let names = (prop::option::of(hostile()), any::<Option<u16>>());
     let icmp = any::<Option<(u8, u8)>>();
     let outcome = (reason(), state(), letters(), icmp);
     (
@@ -168,12 +168,15 @@ pub(crate) fn any_record() -> impl Strategy<Value = FlowRecord> {
                     record.tunnel,
                     record.rtt_ns,
                 ) = ids;
-                (record.service, record.community_id) = names;
+                record.service = names.0;
                 let icmp;
                 (record.reason, record.state, record.history, icmp) = outcome;
                 record.icmp = icmp.map(|(icmp_type, code)| IcmpKind { icmp_type, code });
                 fill(&mut record.initiator, first);
                 fill(&mut record.responder, second);
+                if let Some(seed) = names.1 {
+                    record.set_community_id(seed);
+                }
                 record
             },
         )
