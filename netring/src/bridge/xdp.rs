@@ -207,6 +207,24 @@ impl XdpBridge<'_> {
         receivers.all(Receiver::is_zero_copy)
     }
 
+    /// What becomes readable when there is something to do on side A or B, for a loop of your own:
+    /// see [`Step::Wait`].
+    pub fn descriptors(&self) -> [BorrowedFd<'_>; 2] {
+        [&self.a, &self.b].map(|port| port.receiving.waiter.as_fd())
+    }
+
+    /// System calls made to wake the kernel, in both directions. Waits are not counted.
+    pub fn system_calls(&self) -> u64 {
+        let ports = [&self.a, &self.b].into_iter();
+        let calls = ports.map(|port| {
+            let receivers = port.receiving.receivers.iter();
+            let receive: u64 = receivers.map(Receiver::system_calls).sum();
+            let send: u64 = port.transmitters.iter().map(Transmitter::kicks).sum();
+            receive + send
+        });
+        calls.sum()
+    }
+
     /// What became of all frames so far.
     ///
     /// # Errors
@@ -225,7 +243,7 @@ impl XdpBridge<'_> {
 
 impl super::steps::Descriptors for XdpBridge<'_> {
     fn descriptors(&self) -> [BorrowedFd<'_>; 2] {
-        [&self.a, &self.b].map(|port| port.receiving.waiter.as_fd())
+        Self::descriptors(self)
     }
 }
 
