@@ -6,7 +6,8 @@ use super::Letters;
 use crate::DirectionStats;
 use crate::extract::TcpSegment;
 
-/// An end of a flow, and what it sent. The fields are described with [`FlowRecord`](crate::export::FlowRecord).
+/// An end of a flow, and what it sent. The fields are described with
+/// [`FlowRecord`](crate::export::FlowRecord).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[non_exhaustive]
@@ -33,7 +34,8 @@ pub struct SideRecord {
     /// Bytes of transport payload, including retransmissions.
     pub payload_bytes: u64,
     /// TCP: bytes of the stream by sequence number, without retransmissions and including bytes
-    /// that were acknowledged but not seen. From a [`FlowRecorder`](crate::export::FlowRecorder) only.
+    /// that were acknowledged but not seen. From a [`FlowRecorder`](crate::export::FlowRecorder)
+    /// only.
     #[cfg_attr(
         feature = "serde",
         serde(default, skip_serializing_if = "Option::is_none")
