@@ -185,7 +185,7 @@ pub use netring_sys::{
 };
 
 pub use bridge::Bridge;
-pub use channel::{Batches, ChannelBuilder, ChannelCapture};
+pub use channel::{Batches, ChannelBuilder, ChannelCapture, Forwarded, Forwarding};
 pub use replay::Replay;
 
 /// Filter expressions, and the programs that they become.
