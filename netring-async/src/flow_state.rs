@@ -32,7 +32,9 @@ use crate::flows::Collect;
 /// let source = AsyncSource::new(capture)?;
 /// let flows = source.flow_stream(FiveTuple::bidirectional());
 /// let flows = flows.with_state(|_key| Longest::default());
-/// let mut flows = flows.on_packet(|longest, segment| longest.0 = longest.0.max(segment.payload.len()));
+/// let mut flows = flows.on_packet(|longest, segment| {
+///     longest.0 = longest.0.max(segment.payload.len());
+/// });
 /// while let Some(event) = flows.next_event().await {
 ///     if let (FlowEvent::Ended { key, .. }, Some(longest)) = event? {
 ///         println!("{key}: at most {} bytes in a packet", longest.0);

@@ -12,8 +12,8 @@ use netring_flow::{FlowEvent, FlowTracker, TrackerStats};
 use netring_sys::wait::{Stop, StopHandle};
 use netring_sys::{Error, PacketSource, Stats};
 
+use crate::AsyncSource;
 use crate::flows::Flows;
-use crate::{AsyncSource, FlowBroadcast};
 
 /// A stream of flow events, from [`AsyncSource::flow_stream`].
 ///
@@ -200,30 +200,6 @@ where
         }
         self.flows.source.close().await;
         items
-    }
-
-    /// Shares the events among any number of subscribers: a new task reads the packets and tracks
-    /// the flows.
-    ///
-    /// Events travel in batches of 1 to 64, oldest first. A batch is published when it is full,
-    /// when the source has nothing more for the moment, or when the task's time slice of one
-    /// millisecond ends: no event waits longer than that.
-    ///
-    /// The queue holds `capacity` **batches**, 1 to 65 536 (other values are clamped, see
-    /// [`FlowBroadcast::capacity`]). A subscriber that falls further behind loses the oldest, and
-    /// receives the number of lost events
-    /// ([`BroadcastRecvError::Lagged`](crate::BroadcastRecvError::Lagged)). A subscriber fewer than
-    /// `capacity` events behind loses nothing. The queue holds at most 64 × `capacity` events, of
-    /// up to 128 bytes with the built-in key. No such subscriber makes the capture wait; one of
-    /// [`subscribe_lossless`](FlowBroadcast::subscribe_lossless) does.
-    ///
-    /// A live source is read from now on, with or without subscribers. A replay starts when a
-    /// subscriber is polled for the first time, so those that subscribed before miss nothing.
-    ///
-    /// # Panics
-    /// Panics outside a tokio runtime.
-    pub fn broadcast(self, capacity: usize) -> FlowBroadcast<E::Key> {
-        FlowBroadcast::spawn(self, capacity)
     }
 }
 

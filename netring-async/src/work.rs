@@ -15,7 +15,8 @@ use crate::time_slice::TimeSlice;
 
 /// Does work such as that of a bridge in the current task, as
 /// [`wait::work`](netring_sys::wait::work) does on a thread. It yields to timers and other tasks
-/// after a millisecond, and can be cancelled at any moment: the work is then as it was after a step.
+/// after a millisecond, and can be cancelled at any moment: the work is then as it was after a
+/// step.
 ///
 /// # Errors
 /// The terminal errors of [`Work::step`]; [`Error::Config`] outside a tokio runtime; the failed

@@ -95,7 +95,8 @@
 //! index grows. The table has a hard bound, and timeouts are processed within a budget. No packet
 //! contents can cause a panic.
 //!
-//! [`reassembly`] makes byte streams of the segments of TCP connections.
+//! [`reassembly`] makes byte streams of the segments of TCP connections, and [`session`] makes
+//! messages of streams and datagrams.
 //!
 //! Not supported yet: the contents of tunnels, and assigning later fragments to their flow.
 //!
@@ -103,6 +104,8 @@
 //!
 //! - `flowscope`, off by default: `extract::Flowscope`, which adapts extractors of the crate
 //!   flowscope, and a conversion of keys to its keys;
+//! - `parsers`, off by default: [`session`] takes parsers that are written for flowscope; `http`,
+//!   `tls` and `dns` add those of flowscope;
 //! - `serde`, off by default: `Serialize` and `Deserialize` for keys, events, statistics and records.
 //!
 //! [`export`] turns flows into records for other programs: lines of JSON, Zeek's conn.log,
@@ -129,6 +132,11 @@ mod visitor;
 // Records and formats for other programs.
 pub mod export;
 pub mod reassembly;
+pub mod session;
+
+/// The crate whose extractors and parsers are adapted, in the version that fits.
+#[cfg(feature = "flowscope")]
+pub use flowscope;
 
 pub use config::{Timeouts, TrackerConfig};
 pub use event::{

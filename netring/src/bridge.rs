@@ -80,8 +80,8 @@ pub use xdp::XdpBridge;
 ///
 /// While an interface is down the bridge goes on: frames for it that the sink did not have yet are
 /// counted ([`WayStats::link_down`]) and left out, those in the sink are sent once it is up. The
-/// removal of an interface is the end, and the error names the side. If a decision panics, the frame
-/// is [counted](WayStats::undecided), and the bridge can run again with those behind it.
+/// removal of an interface is the end, and the error names the side. If a decision panics, the
+/// frame is [counted](WayStats::undecided), and the bridge can run again with those behind it.
 #[derive(Debug)]
 pub struct Bridge<A, B = A> {
     a: A,
@@ -99,7 +99,8 @@ impl Bridge<Port<Capture, Injector>> {
     /// Bridges two interfaces through packet sockets ([`Port::afpacket`]).
     ///
     /// # Errors
-    /// The errors of [`Port::afpacket`]; [`Error::Config`] if both names are those of one interface.
+    /// The errors of [`Port::afpacket`]; [`Error::Config`] if both names are those of one
+    /// interface.
     pub fn open(a: &str, b: &str) -> Result<Self, Error> {
         // An interface may have several names.
         if Interface::by_name(a)?.index == Interface::by_name(b)?.index {

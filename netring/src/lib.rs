@@ -27,6 +27,7 @@
 //! | [`ChannelCapture`] | | any source in a thread of its own, with a bounded channel to the reader |
 //! | [`prelude`] | | the traits and the few types that almost every program needs |
 //! | [`dedup`] | | leave out packets that a source delivers more than once |
+//! | [`bridge`], [`Bridge`] | | frames between two interfaces, in both directions, with a decision about each |
 //! | [`replay`] | | the packets of any source to any sink, at the speed at which they were recorded or another |
 #![cfg_attr(
     feature = "afpacket",
@@ -43,6 +44,10 @@
 #![cfg_attr(
     all(feature = "xdp", feature = "afpacket"),
     doc = "| [`auto`] | `xdp`, `afpacket` | picks the best available backend, without taking packets away from the host unless permitted |"
+)]
+#![cfg_attr(
+    all(feature = "xdp", feature = "afpacket"),
+    doc = "| [`suggest`] | `xdp`, `afpacket` | backend, profile and workers for an interface, with the reasons |"
 )]
 #![cfg_attr(
     feature = "flow",
@@ -91,7 +96,10 @@
 //! another) add to `pcap`. Features only add to the API. With `afpacket` alone, neither tokio nor
 //! aya is built.
 //! `metrics` publishes statistics through the crate of that name.
+//! `parsers` takes parsers of sessions that are written for flowscope; `http`, `tls` and `dns` add
+//! flowscope's own.
 //! `serde` adds `Serialize` and `Deserialize` to packets' metadata, keys, events and statistics.
+//! `tracing` has all layers emit events through the crate of that name.
 //!
 //! # Filters
 //!
@@ -136,6 +144,7 @@
 //! # #[cfg(not(feature = "afpacket"))]
 //! # fn main() {}
 //! ```
+#![cfg_attr(feature = "tracing", doc = include_str!("events.md"))]
 #![forbid(unsafe_code)]
 
 #[cfg(all(feature = "xdp", feature = "afpacket"))]
@@ -162,14 +171,17 @@ pub mod prelude;
 ))]
 mod readmes;
 pub mod replay;
+#[cfg(all(feature = "xdp", feature = "afpacket"))]
+pub mod suggest;
 
 pub use netring_sys::{
-    Build, Checksum, Clock, Count, Direction, Error, Filter, HardwareTimestamps, Interface,
-    InterfaceAddress, InterfaceCounters, LinkAddress, LinkType, Matcher, Membership, Meta,
-    Namespace, Offload, Open, OpenSink, Packet, PacketBatch, PacketBuf, PacketSink, PacketSlot,
-    PacketSource, PacketVec, PacketVecIter, PacketWriter, ParseError, PartialChecksum, Privileges,
-    Profile, Readiness, Segmentation, Segments, SinkStats, Stats, SyscallError, Timed, Timestamp,
-    Timestamping, VlanTag, WireBytes, XdpMode, adapters, wait,
+    Adjustable, Build, CardRings, Checksum, Clock, Count, Direction, Driver, Duplex, Error, Filter,
+    HardwareTimestamps, Interface, InterfaceAddress, InterfaceCounters, InterfaceFeature,
+    InterfaceInformation, LinkAddress, LinkType, Matcher, Membership, Meta, Namespace, Offload,
+    Open, OpenSink, Packet, PacketBatch, PacketBuf, PacketSink, PacketSlot, PacketSource,
+    PacketVec, PacketVecIter, PacketWriter, ParseError, PartialChecksum, Privileges, Profile,
+    QueueCounts, Readiness, Segmentation, Segments, SinkStats, Stats, SyscallError, Timed,
+    Timestamp, Timestamping, VlanTag, WireBytes, XdpFeatures, XdpMode, adapters, wait,
 };
 
 pub use bridge::Bridge;

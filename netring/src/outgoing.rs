@@ -70,8 +70,8 @@ impl Outgoing {
         }
     }
 
-    /// What is sent of a packet with these bytes on the wire. `longest` are the bytes of the longest
-    /// frame that the sink takes, without a VLAN tag of type 0x8100 and with it.
+    /// What is sent of a packet with these bytes on the wire. `longest` are the bytes of the
+    /// longest frame that the sink takes, without a VLAN tag of type 0x8100 and with it.
     #[inline]
     pub(crate) fn plan(
         &mut self,

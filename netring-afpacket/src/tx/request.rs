@@ -194,6 +194,45 @@ mod tests {
     }
 
     #[test]
+    fn what_was_captured_is_requested_with_headers_as_the_frame_has_them() {
+        let header = |gso_type, gso_size| virtio_net_hdr {
+            flags: 1,
+            gso_type,
+            // As much as the kernel had in one piece.
+            hdr_len: 4000,
+            gso_size,
+            csum_start: 34,
+            csum_offset: if gso_type == 5 { 6 } else { 16 },
+        };
+        let mut frame = vec![0; 5000];
+        // A TCP header of 32 bytes.
+        frame[46] = 0x80;
+        let of = |header: virtio_net_hdr, frame: &[u8]| {
+            let request = Request::of(&header.into(), frame, 1514);
+            request.map(|request| request.header(0))
+        };
+        let tcp = of(header(0x81, 1448), &frame).unwrap();
+        assert_eq!((tcp.gso_type, tcp.gso_size, tcp.hdr_len), (0x81, 1448, 66));
+        assert_eq!((tcp.csum_start, tcp.csum_offset), (34, 16));
+        let udp = of(header(5, 1000), &frame).unwrap();
+        assert_eq!((udp.gso_type, udp.hdr_len, udp.csum_offset), (5, 42, 6));
+        let checksum = of(header(0, 0), &frame).unwrap();
+        assert_eq!((checksum.flags, checksum.gso_type), (1, 0));
+        let nothing = of(virtio_net_hdr::default(), &frame).unwrap();
+        assert_eq!(nothing, virtio_net_hdr::default());
+        // Segments that do not fit, of an unknown protocol, without a checksum, without headers.
+        assert_eq!(of(header(1, 1449), &frame), None);
+        assert_eq!(of(header(3, 1000), &frame), None);
+        let without = virtio_net_hdr {
+            flags: 0,
+            ..header(1, 1000)
+        };
+        assert_eq!(of(without, &frame), None);
+        assert_eq!(of(header(1, 1000), &frame[..40]), None);
+        assert_eq!(of(header(5, 10), &frame), None);
+    }
+
+    #[test]
     fn a_segment_has_payload_and_fits_the_interface() {
         let set = |what, headers, size, len| {
             let mut request = Request::default();

@@ -12,7 +12,7 @@
 
 use std::sync::Arc;
 
-use async_broadcast::{InactiveReceiver, Receiver};
+use async_broadcast::InactiveReceiver;
 
 use super::error::BroadcastRecvError;
 use super::feed::Feed;
@@ -21,9 +21,6 @@ use super::shared::Shared;
 
 /// The maximum number of batches in a queue.
 pub(crate) const MAX_CAPACITY: usize = 1 << 16;
-
-/// The end of a queue that a subscriber reads from.
-pub(crate) type Queue<C> = Receiver<Message<C>>;
 
 /// The sending side. Dropping it without [`end`](Self::end) reports an abort to the subscribers.
 #[derive(Debug)]

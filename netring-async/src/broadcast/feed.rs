@@ -7,11 +7,11 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::task::{Context, Poll, ready};
 
+use netring_sys::__event;
 use tokio::task::coop;
 
-use super::channel::Queue;
 use super::error::BroadcastRecvError;
-use super::message::{Contents, Message};
+use super::message::{Contents, Message, Queue};
 use super::shared::{Progress, Shared};
 use super::stats::SubscriberStats;
 
@@ -68,8 +68,8 @@ impl<C: Contents + ?Sized> Feed<C> {
         }
     }
 
-    /// Yields only items that `keep` wants, and that an earlier filter wants. The rest of the current
-    /// run is not filtered.
+    /// Yields only items that `keep` wants, and that an earlier filter wants. The rest of the
+    /// current run is not filtered.
     pub(crate) fn set_keep(&mut self, mut keep: Keep<C>)
     where
         C: 'static,
@@ -144,6 +144,13 @@ impl<C: Contents + ?Sized> Feed<C> {
             0 => Poll::Ready(Some(Ok(()))),
             lost => {
                 self.lost += lost;
+                __event!(
+                    "broadcast",
+                    WARN,
+                    lost,
+                    lost_so_far = self.lost,
+                    "a subscriber is too slow: events are lost"
+                );
                 // Relaxed: a count that publishes no other memory.
                 self.progress.lost.store(self.lost, Ordering::Relaxed);
                 Poll::Ready(Some(Err(BroadcastRecvError::Lagged(lost))))

@@ -34,8 +34,9 @@ pub type FlowSubscriber<K> = Subscriber<FlowEvent<K>>;
 /// exact number, and continues with the oldest batch in the queue. The other subscribers and the
 /// capture do not notice.
 ///
-/// For subscribers that must lose nothing there is [`subscribe_lossless`](Self::subscribe_lossless):
-/// the capture waits for them, which everybody notices.
+/// For subscribers that must lose nothing there is
+/// [`subscribe_lossless`](Self::subscribe_lossless): the capture waits for them, which everybody
+/// notices.
 ///
 /// # Closing
 ///
@@ -69,6 +70,36 @@ pub struct FlowBroadcast<K> {
     handle: Handle<[FlowEvent<K>], FlowRequest<K>>,
     /// The final figures of the task, once it has ended.
     last: Arc<OnceLock<Figures>>,
+}
+
+impl<S, E> FlowStream<S, E>
+where
+    S: PacketSource + Send + 'static,
+    E: Extract,
+{
+    /// Shares the events among any number of subscribers: a new task reads the packets and tracks
+    /// the flows.
+    ///
+    /// Events travel in batches of 1 to 64, oldest first. A batch is published when it is full,
+    /// when the source has nothing more for the moment, or when the task's time slice of one
+    /// millisecond ends: no event waits longer than that.
+    ///
+    /// The queue holds `capacity` **batches**, 1 to 65 536 (other values are clamped, see
+    /// [`FlowBroadcast::capacity`]). A subscriber that falls further behind loses the oldest, and
+    /// receives the number of lost events
+    /// ([`BroadcastRecvError::Lagged`]). A subscriber fewer than
+    /// `capacity` events behind loses nothing. The queue holds at most 64 × `capacity` events, of
+    /// up to 128 bytes with the built-in key. No such subscriber makes the capture wait; one of
+    /// [`subscribe_lossless`](FlowBroadcast::subscribe_lossless) does.
+    ///
+    /// A live source is read from now on, with or without subscribers. A replay starts when a
+    /// subscriber is polled for the first time, so those that subscribed before miss nothing.
+    ///
+    /// # Panics
+    /// Panics outside a tokio runtime.
+    pub fn broadcast(self, capacity: usize) -> FlowBroadcast<E::Key> {
+        FlowBroadcast::spawn(self, capacity)
+    }
 }
 
 impl<K: Send + Sync + 'static> FlowBroadcast<K> {
@@ -137,15 +168,17 @@ impl<K: Send + Sync + 'static> FlowBroadcast<K> {
     ///
     /// No event is lost or repeated: subscribers receive those before, and then the end; the stream
     /// yields those after. Flows continue in the stream, also if they started before. If this
-    /// future is dropped, the capture is closed.
+    /// future is dropped, the broadcast stops.
     ///
     /// ```no_run
     /// use netring_afpacket::Capture;
     /// use netring_async::{FlowBroadcast, FlowStream};
     /// use netring_flow::extract::{FiveTuple, FiveTupleKey};
     ///
-    /// async fn alone(flows: FlowBroadcast<FiveTupleKey>) -> Option<FlowStream<Capture, FiveTuple>> {
-    ///     flows.into_flow_stream().await.ok()
+    /// type Flows = FlowStream<Capture, FiveTuple>;
+    ///
+    /// async fn alone(broadcast: FlowBroadcast<FiveTupleKey>) -> Option<Flows> {
+    ///     broadcast.into_flow_stream().await.ok()
     /// }
     /// ```
     ///

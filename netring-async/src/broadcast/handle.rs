@@ -7,9 +7,11 @@ use std::sync::Arc;
 use tokio::sync::{mpsc, oneshot};
 
 use super::channel::{Subscriptions, channel};
+use super::control::Command;
 use super::feed::Feed;
 use super::message::{Contents, Pending};
-use super::task::{Command, Produce, Task};
+use super::produce::Produce;
+use super::task::Task;
 
 /// The subscribers of a broadcast, and its tasks. The tasks stop when it is dropped.
 pub(crate) struct Handle<C: ?Sized, R> {
@@ -113,8 +115,9 @@ impl<C: ?Sized, R> fmt::Debug for Handle<C, R> {
 macro_rules! handle_methods {
     ($subscriber:ty, $items:literal) => {
         /// Creates a subscriber that never makes anyone wait. It receives the next batch that is
-        #[doc = concat!("published and all later ones; if it is too slow, it loses the oldest ", $items, ".")]
-        /// After the end of the broadcast it receives the error, if there was one, and then the end.
+        /// published and all later ones; if it is too slow, it loses the oldest.
+        /// After the end of the broadcast it receives the error, if there was one, and then the
+        /// end.
         pub fn subscribe(&self) -> $subscriber {
             <$subscriber>::new(self.handle.subscribe(false))
         }
@@ -155,9 +158,9 @@ macro_rules! handle_methods {
             self.handle.subscriptions.shared().subscribers()
         }
 
-        /// Stops the broadcast, without waiting: nothing more is taken from the source, what is left
-        /// is published, and subscribers receive all that is queued and then the end. Further calls
-        /// have no effect.
+        /// Stops the broadcast, without waiting: nothing more is taken from the source, what is
+        /// left is published, and subscribers receive all that is queued and then the end. Further
+        /// calls have no effect.
         pub fn stop(&self) {
             self.handle.stop();
         }

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use async_broadcast::Receiver;
 use netring_sys::PacketVec;
 
 /// The maximum number of items in a batch.
@@ -23,6 +24,9 @@ impl<C: ?Sized> Clone for Message<C> {
         }
     }
 }
+
+/// The end of a queue that a subscriber reads from.
+pub(crate) type Queue<C> = Receiver<Message<C>>;
 
 /// The items of a message.
 pub(crate) trait Contents {

@@ -24,10 +24,10 @@ use crate::FlowStream;
 /// The events of one source are in order. Those of several are in the order in which they were
 /// published, which is not that of their times.
 ///
-/// Lagging and lossless subscribers are those of [`FlowBroadcast`](crate::FlowBroadcast): a lossless
-/// one makes all workers wait. The broadcast closes when all sources have ended. If one fails, or
-/// its task is aborted, the others stop, because what they track is no longer the whole: all flows
-/// end, and subscribers receive the error after the last event.
+/// Lagging and lossless subscribers are those of [`FlowBroadcast`](crate::FlowBroadcast): a
+/// lossless one makes all workers wait. The broadcast closes when all sources have ended. If one
+/// fails, or its task is aborted, the others stop, because what they track is no longer the whole:
+/// all flows end, and subscribers receive the error after the last event.
 ///
 /// ```no_run
 /// use futures::StreamExt;
@@ -117,8 +117,8 @@ impl<K: Send + Sync + 'static> FlowWorkers<K> {
     }
 
     /// Stops all workers and waits until they have ended: every flow has its
-    /// [`FlowEvent::Ended`], every event is published, and the sources are closed. Returns the final
-    /// figures of each.
+    /// [`FlowEvent::Ended`], every event is published, and the sources are closed. Returns the
+    /// final figures of each.
     ///
     /// # Errors
     /// Those of [`stats`](Self::stats). If a source failed, subscribers receive that error.

@@ -366,3 +366,97 @@ async fn a_capture_changes_its_form_and_loses_no_packet() {
     assert!(all.into_iter().eq(0..2 * EACH));
     assert_eq!(source.stats().unwrap().offered, Count::Exact(2 * EACH));
 }
+
+/// A subscriber that panics, one that is aborted and one that is dropped free the capture, which
+/// loses nothing for the others.
+#[tokio::test]
+#[ignore = "needs a network namespace: cargo xtask test-netns"]
+async fn subscribers_that_panic_or_are_dropped_free_the_capture() {
+    let _ns = Netns::enter().unwrap();
+    let (sender, source) = pair();
+    let broadcast = source.broadcast(1);
+    let mut panics = broadcast.subscribe_lossless();
+    let mut aborted = broadcast.subscribe_lossless();
+    let dropped = broadcast.subscribe_lossless();
+    let reader = tokio::spawn(numbers(broadcast.subscribe_lossless()));
+    let panicking = tokio::spawn(async move {
+        let first = panics.next().await.is_some();
+        panic!("as intended: {first}");
+    });
+    let aborting = tokio::spawn(async move {
+        let first = aborted.next().await.is_some();
+        std::future::pending::<()>().await;
+        (aborted, first)
+    });
+    for n in 0..1000 {
+        sender.send(&numbered(n, length(n))).unwrap();
+    }
+    assert!(soon(panicking).await.unwrap_err().is_panic());
+    soon(async {
+        while broadcast.published().waits == 0 {
+            sleep(Duration::from_millis(1)).await;
+        }
+    })
+    .await;
+    drop(dropped);
+    aborting.abort();
+    assert!(soon(aborting).await.unwrap_err().is_cancelled());
+    soon(async {
+        while broadcast.published().events != 1000 {
+            sleep(Duration::from_millis(1)).await;
+        }
+    })
+    .await;
+    let stats = soon(broadcast.shutdown()).await.unwrap();
+    let (got, failed) = soon(reader).await.unwrap();
+    assert!(got.into_iter().eq(0..1000));
+    assert!(failed.is_none());
+    assert_eq!(
+        (stats.offered, stats.dropped),
+        (Count::Exact(1000), Count::Exact(0))
+    );
+}
+
+/// A runtime that goes away closes the capture; subscribers elsewhere get what was published and
+/// then the reason.
+#[test]
+#[ignore = "needs a network namespace: cargo xtask test-netns"]
+fn a_runtime_that_is_dropped_closes_the_capture_and_is_reported() {
+    let _ns = Netns::enter().unwrap();
+    let runtime = || {
+        let mut builder = tokio::runtime::Builder::new_current_thread();
+        builder.enable_all().build().unwrap()
+    };
+    let packet_sockets = || {
+        let listed = std::fs::read_to_string("/proc/thread-self/net/packet").unwrap();
+        listed.lines().count() - 1
+    };
+    let gone = runtime();
+    let (broadcast, packets) = gone.block_on(async {
+        let (sender, source) = pair();
+        let broadcast = source.broadcast(1024);
+        let packets = broadcast.subscribe_lossless();
+        for n in 0..100 {
+            sender.send(&numbered(n, length(n))).unwrap();
+        }
+        soon(async {
+            while broadcast.published().events != 100 {
+                sleep(Duration::from_millis(1)).await;
+            }
+        })
+        .await;
+        (broadcast, packets)
+    });
+    assert_eq!(packet_sockets(), 1);
+    drop(gone);
+    assert_eq!(packet_sockets(), 0);
+    let other = runtime();
+    let (got, failed) = other.block_on(numbers(packets));
+    assert!(got.into_iter().eq(0..100));
+    assert!(
+        matches!(failed, Some(BroadcastRecvError::Aborted)),
+        "{failed:?}"
+    );
+    let stats = other.block_on(broadcast.shutdown());
+    assert!(matches!(stats, Err(BroadcastRecvError::Aborted)));
+}

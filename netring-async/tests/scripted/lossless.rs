@@ -315,7 +315,7 @@ async fn subscribers_of_both_kinds_join_and_leave_at_any_time() {
             // Relaxed: it publishes nothing.
             while !stop.load(Ordering::Relaxed) {
                 turn += 1;
-                let mut subscriber = if turn % 2 == 0 {
+                let mut subscriber = if turn.is_multiple_of(2) {
                     broadcast.subscribe_lossless()
                 } else {
                     broadcast.subscribe()
@@ -326,7 +326,7 @@ async fn subscribers_of_both_kinds_join_and_leave_at_any_time() {
                     let wait = timeout(Duration::from_millis(1), subscriber.next_batch());
                     if let Ok(Some(Ok(batch))) = wait.await {
                         // Consecutive, except for what it was told that it lost.
-                        if turn % 2 == 0 {
+                        if turn.is_multiple_of(2) {
                             assert_eq!(batch.first(), next.unwrap_or(batch.first()));
                         }
                         next = Some(batch.first() + batch.len() as u64);

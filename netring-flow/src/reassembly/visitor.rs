@@ -148,6 +148,21 @@ pub struct ClosedFlow<'a, K> {
     pub reason: StreamEnd,
 }
 
+impl<'a, K> ClosedFlow<'a, K> {
+    /// The place of a report about the flow as a whole.
+    pub(crate) fn point(&self, side: Side, mid_stream: bool) -> StreamPoint<'a, K> {
+        StreamPoint {
+            key: self.key,
+            flow: self.flow,
+            side,
+            orientation: Orientation::Forward,
+            time: self.time,
+            offset: 0,
+            mid_stream,
+        }
+    }
+}
+
 /// One of a flow's two ends. It is independent of the order of the addresses in a key, which is
 /// [`Orientation`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]

@@ -5,6 +5,9 @@ mod benign;
 mod common;
 mod memory;
 mod model;
+#[cfg(all(feature = "http", feature = "tls", feature = "dns"))]
+mod parsers;
 mod reports;
+mod sessions;
 mod streams;
 mod subscriptions;

@@ -86,10 +86,10 @@ impl<'a> Frame<'a> {
 
     /// The bytes that are sent, to be changed in place.
     ///
-    /// If the packet reports a [partial checksum](crate::Checksum::Partial), the field holds the sum
-    /// of the pseudo header and the rest is added later: changes of the payload need no correction,
-    /// and those of addresses one of that sum. A frame may be longer than the MTU and is then
-    /// segmented behind this bridge; each segment gets the headers that it has here.
+    /// If the packet reports a [partial checksum](crate::Checksum::Partial), the field holds the
+    /// sum of the pseudo header and the rest is added later: changes of the payload need no
+    /// correction, and those of addresses one of that sum. A frame may be longer than the MTU and
+    /// is then segmented behind this bridge; each segment gets the headers that it has here.
     #[inline]
     pub const fn data_mut(&mut self) -> &mut [u8] {
         self.data

@@ -115,7 +115,7 @@ impl Lane {
             received: 0,
             lane: self,
         };
-        while let Some(packet) = rest.packets.next() {
+        for packet in rest.packets.by_ref() {
             rest.received += 1;
             rest.current = Some(packet);
             if rest.lane.carry(sink, &packet, decide, &mut rest.current)? == Carried::NoRoom {

@@ -120,8 +120,9 @@ impl Port<Capture, Injector> {
 
 #[cfg(feature = "xdp")]
 impl Port<XdpCapture, XdpInjector> {
-    /// Opens an AF_XDP capture of all queues of the interface of this name, in promiscuous mode, and
-    /// an injector over the first of its sockets. The host no longer receives from the interface.
+    /// Opens an AF_XDP capture of all queues of the interface of this name, in promiscuous mode,
+    /// and an injector over the first of its sockets. The host no longer receives from the
+    /// interface.
     ///
     /// To forward without a copy between two such interfaces, use [`XdpBridge`](super::XdpBridge).
     ///

@@ -6,7 +6,7 @@ use crate::outgoing::Refused;
 use crate::{Count, Error, SinkStats, Stats};
 
 /// What became of all frames of a bridge. Reading resets nothing.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub struct BridgeStats {
     /// From side A to side B.
@@ -74,8 +74,8 @@ impl WayStats {
             + self.pending()
     }
 
-    /// Frames that were neither forwarded nor left out by decision: the sum of all losses behind the
-    /// ring of the source.
+    /// Frames that were neither forwarded nor left out by decision: the sum of all losses behind
+    /// the ring of the source.
     pub const fn lost(&self) -> u64 {
         self.refused.total() + self.link_down + self.rejected + self.queue_dropped
     }

@@ -3,16 +3,15 @@
 mod lane;
 
 use std::fmt;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd};
 use std::time::{Duration, Instant};
 
 use netring_sys::Memberships;
-use netring_sys::syscall::{epoll, epoll_add};
 
 use super::frame::{Side, Verdict, Way};
 use super::stats::BridgeStats;
 use super::steps::{Pause, Run, fail};
-use crate::wait::{self, Step, StopHandle};
+use crate::wait::{self, Step, StopHandle, Waiter};
 use crate::xdp::program::{AttachMode, Attachment, Program};
 use crate::xdp::{Receiver, Transmitter, Umem, UmemConfig};
 use crate::{Error, Interface, Membership, XdpMode, XdpSocket};
@@ -68,11 +67,15 @@ pub struct XdpBridge<'umem> {
 struct Port<'umem> {
     // Dropped first: the program is detached before the sockets are closed.
     attachment: Attachment,
-    /// Readable while one of the receivers is.
-    set: OwnedFd,
-    receivers: Vec<Receiver<'umem>>,
+    receiving: Receiving<'umem>,
     transmitters: Vec<Transmitter<'umem>>,
     _memberships: Memberships,
+}
+
+/// The receiving halves, and what else is to be known of the interface.
+struct Receiving<'umem> {
+    waiter: Waiter,
+    receivers: Vec<Receiver<'umem>>,
 }
 
 impl XdpBridge<'_> {
@@ -125,11 +128,11 @@ impl XdpBridge<'_> {
         let (a, b) = (&mut self.a, &mut self.b);
         let there = self
             .a_to_b
-            .turn(&mut a.receivers, &mut b.transmitters, &mut decide)
+            .turn(&mut a.receiving, &mut b.transmitters, &mut decide)
             .map_err(|failed| fail(&mut self.lost, Way::AToB, failed))?;
         let back = self
             .b_to_a
-            .turn(&mut b.receivers, &mut a.transmitters, &mut decide)
+            .turn(&mut b.receiving, &mut a.transmitters, &mut decide)
             .map_err(|failed| fail(&mut self.lost, Way::BToA, failed))?;
         let are_down = [self.a_to_b.is_down, self.b_to_a.is_down];
         Ok(self.pause.next([there, back], are_down))
@@ -199,8 +202,27 @@ impl XdpBridge<'_> {
 
     /// Whether all sockets receive without a copy by the driver too.
     pub fn is_zero_copy(&self) -> bool {
-        let mut receivers = self.a.receivers.iter().chain(&self.b.receivers);
+        let (a, b) = (&self.a.receiving, &self.b.receiving);
+        let mut receivers = a.receivers.iter().chain(&b.receivers);
         receivers.all(Receiver::is_zero_copy)
+    }
+
+    /// What becomes readable when there is something to do on side A or B, for a loop of your own:
+    /// see [`Step::Wait`].
+    pub fn descriptors(&self) -> [BorrowedFd<'_>; 2] {
+        [&self.a, &self.b].map(|port| port.receiving.waiter.as_fd())
+    }
+
+    /// System calls made to wake the kernel, in both directions. Waits are not counted.
+    pub fn system_calls(&self) -> u64 {
+        let ports = [&self.a, &self.b].into_iter();
+        let calls = ports.map(|port| {
+            let receivers = port.receiving.receivers.iter();
+            let receive: u64 = receivers.map(Receiver::system_calls).sum();
+            let send: u64 = port.transmitters.iter().map(Transmitter::kicks).sum();
+            receive + send
+        });
+        calls.sum()
     }
 
     /// What became of all frames so far.
@@ -210,8 +232,8 @@ impl XdpBridge<'_> {
     pub fn stats(&mut self) -> Result<BridgeStats, Error> {
         let (a, b) = (&mut self.a, &mut self.b);
         let named = |way| move |failed| fail(&mut None, way, failed);
-        let a_to_b = self.a_to_b.stats(&a.receivers, &mut b.transmitters);
-        let b_to_a = self.b_to_a.stats(&b.receivers, &mut a.transmitters);
+        let a_to_b = self.a_to_b.stats(&a.receiving, &mut b.transmitters);
+        let b_to_a = self.b_to_a.stats(&b.receiving, &mut a.transmitters);
         Ok(BridgeStats {
             a_to_b: a_to_b.map_err(named(Way::AToB))?,
             b_to_a: b_to_a.map_err(named(Way::BToA))?,
@@ -221,7 +243,7 @@ impl XdpBridge<'_> {
 
 impl super::steps::Descriptors for XdpBridge<'_> {
     fn descriptors(&self) -> [BorrowedFd<'_>; 2] {
-        [self.a.set.as_fd(), self.b.set.as_fd()]
+        Self::descriptors(self)
     }
 }
 
@@ -229,22 +251,36 @@ impl<'umem> Port<'umem> {
     fn open(umem: Umem<'umem>, interface: &Interface) -> Result<Self, Error> {
         let mut program = Program::redirect().queues(interface.rx_queues).load()?;
         let (mut receivers, mut transmitters) = (Vec::new(), Vec::new());
-        let set = epoll()?;
         for queue in 0..interface.rx_queues {
             let builder = XdpSocket::builder(&interface.name, queue).transmit_chunks(SPARE);
             let (receiver, transmitter) = builder.open(umem)?.split();
             program.sockets_mut().set(queue, receiver.as_fd())?;
-            epoll_add(set.as_fd(), receiver.as_fd(), queue.into())?;
             receivers.push(receiver);
             transmitters.push(transmitter);
+        }
+        let Some((first, others)) = receivers.split_first() else {
+            return Err(Error::Closed);
+        };
+        let waiter = Waiter::new(first.as_fd(), interface)?;
+        for receiver in others {
+            waiter.add(receiver.as_fd())?;
         }
         Ok(Self {
             _memberships: Memberships::set(interface, &[Membership::Promiscuous])?,
             attachment: program.attach(interface, AttachMode::BestAvailable)?,
-            set,
-            receivers,
+            receiving: Receiving { waiter, receivers },
             transmitters,
         })
+    }
+}
+
+impl Receiving<'_> {
+    /// Reports whether the link went down, or is gone.
+    fn look_further(&mut self) -> Result<(), Error> {
+        if let Some(first) = self.receivers.first() {
+            self.waiter.take_news(first.as_fd())?;
+        }
+        self.waiter.report()
     }
 }
 

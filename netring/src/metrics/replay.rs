@@ -1,6 +1,6 @@
 //! The figures of a replay.
 
-use super::{Metric, Publish, Publisher, Unit};
+use super::{Metric, Publish, Publisher, Unit, refused};
 use crate::replay::ReplayStats;
 
 const READ: Metric = Metric::count(
@@ -62,16 +62,7 @@ impl Publish for ReplayStats {
     fn publish(&self, to: &mut Publisher) {
         to.counter(&READ, self.read);
         to.counter(&COMMITTED, self.committed);
-        for (reason, packets) in [
-            ("cut", self.refused.cut),
-            ("link_type", self.refused.link_type),
-            ("too_long", self.refused.too_long),
-            ("unsegmentable", self.refused.unsegmentable),
-            ("checksum", self.refused.checksum),
-            ("too_short", self.refused.too_short),
-        ] {
-            to.counter_by(&REFUSED, ("reason", reason), packets);
-        }
+        refused(to, &REFUSED, &self.refused);
         to.counter(&UNSENT, self.unsent);
         to.counter(&SEGMENTED, self.segmented);
         to.counter(&FRAMES, self.frames);

@@ -10,6 +10,8 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant, SystemTime};
 
+use netring_sys::__event;
+
 pub use self::builder::{Fsync, RotationBuilder};
 use self::builder::{Limits, Settings};
 use super::interface::InterfaceDescription;
@@ -308,6 +310,7 @@ impl RotatingWriter {
         let name = path.display().to_string();
         let writer = self.settings.writer.begin(file, name, encoder)?;
         self.files = number;
+        __event!("file", INFO, file = %path.display(), number, "file begins");
         let (now, opened) = (Instant::now(), SystemTime::now());
         let interval = self.settings.limits.interval;
         let until = interval.and_then(|interval| self.settings.pattern.next_multiple(interval));
@@ -341,7 +344,9 @@ impl RotatingWriter {
             Err(error) => {
                 // Of a file that was removed nothing is left.
                 let removed = files::is_removal(&error);
-                self.unwritten += if removed { taken } else { unwritten };
+                let unwritten = if removed { taken } else { unwritten };
+                log_lost(&current.path, unwritten, &error);
+                self.unwritten += unwritten;
                 return Err(error);
             }
         };
@@ -353,6 +358,15 @@ impl RotatingWriter {
             opened: current.opened,
             closed: SystemTime::now(),
         };
+        __event!(
+            "file",
+            INFO,
+            file = %finished.path.display(),
+            number = finished.number,
+            packets = finished.packets,
+            bytes = finished.bytes,
+            "file is complete"
+        );
         if self.settings.keep.is_some() {
             self.finished.push_back(finished.path.clone());
         }
@@ -367,11 +381,25 @@ impl RotatingWriter {
     fn lose(&mut self, error: Error, removed: bool) -> Error {
         if let Some(current) = self.current.take() {
             let (taken, unwritten) = (current.writer.packets(), current.writer.unwritten());
+            let unwritten = if removed { taken } else { unwritten };
+            log_lost(&current.path, unwritten, &error);
             self.packets += taken;
-            self.unwritten += if removed { taken } else { unwritten };
+            self.unwritten += unwritten;
         }
         error
     }
+}
+
+/// A file was given up.
+fn log_lost(path: &Path, unwritten: u64, error: &Error) {
+    __event!(
+        "file",
+        WARN,
+        file = %path.display(),
+        unwritten,
+        why = %error,
+        "the file could not be written"
+    );
 }
 
 impl Current {

@@ -62,3 +62,84 @@ pub fn work(work: &mut impl Work) -> Result<(), Error> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::syscall::{event, event_signal};
+    use std::os::fd::OwnedFd;
+    use std::time::Instant;
+
+    /// Returns one step after the other, and then `Done`.
+    struct Script {
+        steps: Vec<Result<Step, Error>>,
+        descriptors: [OwnedFd; 2],
+        stop: StopHandle,
+    }
+
+    impl Script {
+        fn new(steps: impl IntoIterator<Item = Result<Step, Error>>) -> Self {
+            Self {
+                steps: steps.into_iter().collect(),
+                descriptors: [event().unwrap(), event().unwrap()],
+                stop: StopHandle::new().unwrap(),
+            }
+        }
+    }
+
+    impl Work for Script {
+        fn step(&mut self) -> Result<Step, Error> {
+            match self.steps.is_empty() || self.stop.is_stopped() {
+                true => Ok(Step::Done),
+                false => self.steps.remove(0),
+            }
+        }
+
+        fn descriptors(&self) -> [BorrowedFd<'_>; 2] {
+            [self.descriptors[0].as_fd(), self.descriptors[1].as_fd()]
+        }
+
+        fn stop_handle(&self) -> &StopHandle {
+            &self.stop
+        }
+    }
+
+    fn down() -> Error {
+        Error::LinkDown {
+            interface: "v0".into(),
+            was_up: true,
+        }
+    }
+
+    #[test]
+    fn reports_are_passed_over_and_errors_end_it() {
+        let mut script = Script::new([Ok(Step::Busy), Err(down()), Ok(Step::Busy)]);
+        work(&mut script).unwrap();
+        assert!(script.steps.is_empty());
+        let mut script = Script::new([Ok(Step::Busy), Err(Error::Closed), Ok(Step::Busy)]);
+        assert!(matches!(work(&mut script), Err(Error::Closed)));
+        assert_eq!(script.steps.len(), 1);
+    }
+
+    #[test]
+    fn a_wait_is_for_the_descriptors_that_it_names_and_for_its_time() {
+        let time = Duration::from_millis(20);
+        let wait = |on, at_most| Ok(Step::Wait { on, at_most });
+        let mut script = Script::new([wait([false, true], Some(time)), wait([true, true], None)]);
+        // Readable all the time: the first wait is not for it, and the second ends at once.
+        event_signal(script.descriptors[0].as_fd()).unwrap();
+        let start = Instant::now();
+        work(&mut script).unwrap();
+        assert!(start.elapsed() >= time && script.steps.is_empty());
+    }
+
+    #[test]
+    fn a_stop_ends_a_wait_for_nothing() {
+        let on = [false, false];
+        let mut script = Script::new([Ok(Step::Wait { on, at_most: None })]);
+        let stop = script.stop.clone();
+        let stopper = std::thread::spawn(move || stop.stop());
+        work(&mut script).unwrap();
+        stopper.join().unwrap();
+    }
+}

@@ -2,8 +2,8 @@
 
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
-use std::time::Duration;
 
+use super::Receiving;
 use crate::bridge::frame::{Verdict, Way};
 use crate::bridge::lane::{Failed, Turn};
 use crate::bridge::stats::{Counts, WayStats};
@@ -36,14 +36,14 @@ impl Lane {
     /// Forwards up to one batch of each queue, to the sockets of the other side in turn.
     pub(super) fn turn<'umem>(
         &mut self,
-        from: &mut [Receiver<'umem>],
+        from: &mut Receiving<'umem>,
         to: &mut [Transmitter<'umem>],
         decide: &mut impl FnMut(Way, &mut [u8]) -> Verdict,
     ) -> Result<Turn, Failed> {
         let mut turn = Turn::default();
         self.is_unflushed = false;
         let sockets = to.len();
-        for (queue, rx) in from.iter_mut().enumerate() {
+        for (queue, rx) in from.receivers.iter_mut().enumerate() {
             let tx = &mut to[queue % sockets];
             if tx.forward_room(BATCH) < BATCH {
                 self.flush(tx)?;
@@ -60,13 +60,7 @@ impl Lane {
             self.flush(tx)?;
         }
         if !turn.has_worked {
-            for rx in from
-                .iter_mut()
-                .take(if turn.reads { usize::MAX } else { 0 })
-            {
-                // Reports the removal of the interface.
-                turn.has_worked |= rx.wait(Duration::ZERO).map_err(Failed::Source)?;
-            }
+            from.look_further().map_err(Failed::Source)?;
         }
         turn.retries = self.is_unflushed;
         Ok(turn)
@@ -134,11 +128,11 @@ impl Lane {
 
     pub(super) fn stats(
         &self,
-        from: &[Receiver<'_>],
+        from: &Receiving<'_>,
         to: &mut [Transmitter<'_>],
     ) -> Result<WayStats, Failed> {
         let mut source = Stats::counted(0);
-        for rx in from {
+        for rx in &from.receivers {
             let stats = rx.stats().map_err(Failed::Source)?;
             let dropped = stats.ring_full + stats.no_chunk;
             let mut one = Stats::counted(stats.delivered);
@@ -146,9 +140,9 @@ impl Lane {
             one.invalid = Count::Exact(stats.invalid);
             // Those in the ring are not counted by anybody.
             one.offered = Count::AtLeast(stats.delivered + dropped + stats.invalid);
-            (one.freezes, one.link_downs) = (Count::Unavailable, Count::Unavailable);
             source += one;
         }
+        (source.freezes, source.link_downs) = (Count::Unavailable, from.waiter.link_downs());
         let sink = to.iter_mut().map(PacketSink::stats);
         let sink: SinkStats = sink.sum::<Result<_, _>>().map_err(Failed::Sink)?;
         let before = SinkStats::counted(0, 0);

@@ -13,7 +13,7 @@ fn bridge_forwards_what_an_expression_does_not_select() {
     wires();
     let sniffers = ["a1", "b1"].map(|name| Sniffer::on(name).unwrap());
     let senders = ["a1", "b1"].map(|name| Sender::on(name).unwrap());
-    let mut program = Program::start("bridge", &["a0", "b0", "tcp port 23", "2"]);
+    let mut program = Program::start("bridge", &["a0", "b0", "tcp port 23", "4"]);
     program.until("capture", |pid| captures(pid, "a0") && captures(pid, "b0"));
     let telnet = tcp4(1, 23, 1, 2, &[]);
     for sender in &senders {

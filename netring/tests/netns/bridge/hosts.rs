@@ -108,8 +108,8 @@ fn talk(stream: &TcpStream, time: Duration) -> io::Result<(u64, u64)> {
     })
 }
 
-/// Has both hosts talk by TCP for this long: blocks from A to B, and from B to A. `to` is an address
-/// of B.
+/// Has both hosts talk by TCP for this long: blocks from A to B, and from B to A. `to` is an
+/// address of B.
 pub(crate) fn converse(hosts: &Hosts, to: &str, time: Duration) -> (u64, u64) {
     let to: SocketAddr = format!("{to}:7000").parse().unwrap();
     thread::scope(|scope| {

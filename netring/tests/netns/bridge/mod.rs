@@ -4,6 +4,7 @@
 mod async_form;
 mod decisions;
 mod example;
+mod fair;
 mod faults;
 mod frames;
 mod hosts;
