@@ -33,6 +33,7 @@ mod options;
 mod pacing;
 mod pause;
 mod peers;
+mod reassembly;
 mod receive;
 mod sendmmsg;
 mod share;
@@ -56,6 +57,7 @@ const BENCHES: &[(&str, Bench)] = &[
     ("filter", filter::run),
     ("dedup", dedup::run),
     ("flow", flow::run),
+    ("reassembly", reassembly::run),
     ("broadcast", broadcast::run),
     ("receive", receive::run),
     ("pause", pause::run),

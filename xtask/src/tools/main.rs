@@ -10,6 +10,7 @@
 mod bench;
 mod conformance;
 mod conformance_filter;
+mod conformance_streams;
 mod public_api;
 
 use std::process::ExitCode;
@@ -27,6 +28,7 @@ fn main() -> ExitCode {
         "bench" => bench::run(rest),
         "conformance" => conformance::run(rest),
         "conformance-filter" => conformance_filter::run(rest),
+        "conformance-streams" => conformance_streams::run(rest),
         "public-api" => public_api::run(rest),
         other => Err(format!("there is no tool {other:?}; run `cargo xtask`").into()),
     };

@@ -223,6 +223,7 @@ fn verbs(name: &str, text: &str, broken: &mut Vec<String>) {
         "bench",
         "conformance",
         "conformance-filter",
+        "conformance-streams",
         "instructions",
         "public-api",
         "tidy",
