@@ -8,8 +8,9 @@ use flowscope::reassembler::BufferedReassemblerFactory;
 use flowscope::{FlowDriver, FlowSide, PacketView};
 use netring_flow::extract::{FiveTuple, FiveTupleKey};
 use netring_flow::reassembly::{
-    Interest, Reassembler, ReassemblyConfig, StreamPoint, StreamVisitor,
+    Interest, Reassembler, ReassemblyConfig, StreamPoint, StreamVisitor, Subscription,
 };
+use netring_flow::session::{Parser, SessionEnd, SessionEvent, SessionPoint, SessionTracker};
 use netring_flow::{FlowTracker, FlowVisitor, Segment};
 use netring_sys::{Clock, LinkType, Packet, PacketBatch, Timestamp};
 use xtask::wire;
@@ -49,6 +50,8 @@ pub(super) fn run(options: &Options, table: &mut Table) -> Result<()> {
         BATCH as u64
     };
     let mut plain = Plain::new(100);
+    let mut sessions = Sessions::new(10_000)?;
+    let mut plain_many = Plain::new(10_000);
     let costs = measure::in_turn(
         options,
         [
@@ -58,22 +61,23 @@ pub(super) fn run(options: &Options, table: &mut Table) -> Result<()> {
             &mut || Ok(measure::cost(options, || (many.batch(), ()))),
             &mut || Ok(measure::cost(options, || (unwanted.batch(), ()))),
             &mut || Ok(measure::cost(options, || (plain.batch(), ()))),
+            &mut || Ok(measure::cost(options, || (sessions.batch(), ()))),
+            &mut || Ok(measure::cost(options, || (plain_many.batch(), ()))),
         ],
     )?;
-    let [
-        few_cost,
-        peer,
-        disorder_cost,
-        many_cost,
-        unwanted_cost,
-        plain_cost,
-    ] = costs;
     let allocations = allocation_counter::measure(|| {
         few.batch();
     });
     for ours in [&few, &disorderly, &many, &unwanted] {
         ours.check()?;
     }
+    rows(table, costs, allocations.count_total);
+    Ok(())
+}
+
+fn rows(table: &mut Table, costs: [f64; 8], allocations: u64) {
+    let [few_cost, peer, disorder_cost, many_cost, ..] = costs;
+    let [.., unwanted_cost, plain_cost, session_cost, plain_many_cost] = costs;
     let name = "reassembly, 100 flows in order";
     let row = Row::new(name, "ns/packet", few_cost).peer("flowscope", peer);
     table.add(row.target(Target::OfPeer(0.25)));
@@ -83,11 +87,7 @@ pub(super) fn run(options: &Options, table: &mut Table) -> Result<()> {
     table.add(row);
     let row = Row::new("… if no flow is subscribed to", "ns/packet", unwanted_cost);
     table.add(row);
-    let row = Row::new(
-        format!("{name}, allocations"),
-        "count",
-        allocations.count_total as f64,
-    );
+    let row = Row::new(format!("{name}, allocations"), "count", allocations as f64);
     table.add(row.target(Target::AtMost(0.0)));
     let row = Row::new(
         "reassembly, 1 % out of order",
@@ -97,7 +97,61 @@ pub(super) fn run(options: &Options, table: &mut Table) -> Result<()> {
     table.add(row.target(Target::AtMost(1.5)));
     let row = Row::new("reassembly, 100,000 flows", "of 100", many_cost / few_cost);
     table.add(row.target(Target::AtMost(1.5)));
-    Ok(())
+    let name = "sessions, 10,000 flows, a message a segment";
+    let row = Row::new(name, "ns/packet", session_cost);
+    table.add(row.target(Target::AtMost(400.0)));
+    let row = Row::new(
+        "… tracking and the packets alone",
+        "ns/packet",
+        plain_many_cost,
+    );
+    table.add(row);
+}
+
+/// A parser for each flow, which finds a message in each segment.
+struct Sessions {
+    traffic: Traffic,
+    tracker: SessionTracker<FiveTuple, First>,
+    events: Vec<SessionEvent<FiveTupleKey, u8>>,
+}
+
+struct First;
+
+impl Parser for First {
+    type Message = u8;
+
+    fn data(
+        &mut self,
+        _: SessionPoint,
+        bytes: &[u8],
+        messages: &mut Vec<u8>,
+    ) -> ControlFlow<SessionEnd> {
+        messages.push(bytes[0]);
+        ControlFlow::Continue(())
+    }
+}
+
+impl Sessions {
+    fn new(flows: u32) -> Result<Self> {
+        Ok(Self {
+            traffic: Traffic::new(flows, 0),
+            tracker: SessionTracker::new(
+                FlowTracker::new(FiveTuple::bidirectional()),
+                ReassemblyConfig::new(),
+                Subscription::all(),
+                |_| Some(First),
+            )?,
+            events: Vec::with_capacity(2 * BATCH),
+        })
+    }
+
+    fn batch(&mut self) -> u64 {
+        self.tracker
+            .track_batch(self.traffic.next(), &mut self.events);
+        black_box(&self.events);
+        self.events.clear();
+        BATCH as u64
+    }
 }
 
 /// Counts the bytes, and reads one of each segment.

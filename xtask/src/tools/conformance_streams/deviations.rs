@@ -85,3 +85,67 @@ pub(super) fn different(ours: &[u8], theirs: &[u8]) -> String {
     }
     text
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn stream(parts: &[Part]) -> Stream {
+        Stream {
+            parts: parts.to_vec(),
+            ..Stream::default()
+        }
+    }
+
+    fn reason(ours: &Stream, theirs: &[u8]) -> Option<&'static str> {
+        let ends = ("192.0.2.1:1".to_owned(), "192.0.2.2:2".to_owned());
+        explain("a.pcap", &ends, ours, theirs)
+    }
+
+    #[test]
+    fn each_reason_needs_its_sign() {
+        let bytes = |bytes: &[u8]| Part::Bytes(bytes.to_vec());
+        let ours = stream(&[bytes(b"abc"), Part::Missing(5), bytes(b"def")]);
+        let mut printed = printed(&ours.parts);
+        assert_eq!(printed, b"abc[5 bytes missing in capture file]\0def");
+        assert_eq!(reason(&ours, b"abc"), Some(AT_END));
+        for theirs in [&b"ab"[..], b"abcd", b"abcdef", b""] {
+            assert_eq!(reason(&ours, theirs), None);
+        }
+        let cut = Stream {
+            cut: true,
+            ..stream(&ours.parts)
+        };
+        assert_eq!(reason(&cut, b"abcdef"), Some(CUT));
+        printed.extend_from_slice(b"late");
+        assert_eq!(reason(&ours, &printed), None);
+        let discarded = Stream {
+            discarded: b"late".to_vec(),
+            ..stream(&ours.parts)
+        };
+        assert_eq!(reason(&discarded, &printed), Some(DISCARDED));
+        let theirs = b"[1 bytes missing in capture file]\0abc";
+        assert_eq!(reason(&ours, theirs), None);
+        let mid_stream = Stream {
+            mid_stream: true,
+            ..stream(&ours.parts)
+        };
+        assert_eq!(reason(&mid_stream, theirs), Some(KEEP_ALIVE));
+        let syns = Stream {
+            several_syns: true,
+            ..stream(&ours.parts)
+        };
+        assert_eq!(reason(&syns, b""), Some(SYNS));
+    }
+
+    #[test]
+    fn each_listed_difference_has_a_reason() {
+        for line in LISTED.lines() {
+            assert_eq!(
+                line.split('\t').filter(|field| !field.is_empty()).count(),
+                4,
+                "{line}"
+            );
+        }
+    }
+}
