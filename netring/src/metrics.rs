@@ -60,6 +60,14 @@
 //! | `netring_replay_duration_seconds` | gauge | seconds | | [`ReplayStats`](crate::replay::ReplayStats) |
 //! | `netring_replay_latest_seconds` | gauge | seconds | | [`ReplayStats`](crate::replay::ReplayStats) |
 //! | `netring_replay_lost_seconds` | gauge | seconds | | [`ReplayStats`](crate::replay::ReplayStats) |
+//! | `netring_bridge_received_frames_total` | counter | count | | [`WayStats`](crate::bridge::WayStats) |
+//! | `netring_bridge_split_frames_total` | counter | count | | [`WayStats`](crate::bridge::WayStats) |
+//! | `netring_bridge_forwarded_frames_total` | counter | count | | [`WayStats`](crate::bridge::WayStats) |
+//! | `netring_bridge_bytes_total` | counter | bytes | | [`WayStats`](crate::bridge::WayStats) |
+//! | `netring_bridge_left_out_frames_total` | counter | count | `cause` | [`WayStats`](crate::bridge::WayStats) |
+//! | `netring_bridge_refused_frames_total` | counter | count | `reason` | [`WayStats`](crate::bridge::WayStats) |
+//! | `netring_bridge_link_downs_total` | counter | count | | [`WayStats`](crate::bridge::WayStats) |
+//! | `netring_bridge_pending_frames` | gauge | count | | [`WayStats`](crate::bridge::WayStats) |
 //! | `netring_lower_bound` | gauge | | `metric` | each figure that may be inexact |
 #![cfg_attr(
     feature = "flow",
@@ -97,6 +105,7 @@
 //!
 //! [`Publish`] for a type of yours publishes its figures in the same way.
 
+mod bridge;
 #[cfg(all(feature = "async", feature = "flow"))]
 mod broadcast;
 mod capture;

@@ -10,6 +10,7 @@ use metrics::{
     Counter, Gauge, Histogram, Key, KeyName, Metadata, Recorder, SharedString, Unit,
     with_local_recorder,
 };
+use netring::bridge::WayStats;
 use netring::flow::extract::FiveTuple;
 use netring::flow::{FlowTracker, TrackerStats};
 use netring::metrics::{Publish, Publisher};
@@ -330,6 +331,7 @@ async fn all(kept: &Kept) {
     publish(kept, &numbered::<SinkStats>().0);
     broadcast(kept).await;
     publish(kept, &ReplayStats::default());
+    publish(kept, &WayStats::default());
     let mut writer = CaptureWriter::new(Vec::new(), LinkType::ETHERNET).unwrap();
     writer.write(&frame()).unwrap();
     publish(kept, &writer);
@@ -436,4 +438,57 @@ fn the_reasons_of_a_replay_are_those_of_its_statistics() {
     assert_eq!(refused.collect::<Vec<_>>(), expected);
     let duration = kept.gauges()["netring_replay_duration_seconds{interface=eth0}"];
     assert_eq!(duration, 1.5);
+}
+
+#[test]
+fn the_causes_of_a_bridge_are_those_of_its_statistics() {
+    let kept = Kept::default();
+    let mut stats = WayStats::default();
+    stats.received = 100;
+    stats.dropped = 1;
+    stats.undecided = 2;
+    stats.outgoing = 3;
+    stats.link_down = 4;
+    stats.rejected = 5;
+    stats.queue_dropped = 6;
+    stats.refused.too_long = 7;
+    stats.forwarded = 72;
+    stats.bytes = 7200;
+    (stats.waiting, stats.in_flight) = (8, 9);
+    stats.split = 17;
+    assert_eq!(stats.accounted(), stats.received + stats.split);
+    publish(&kept, &stats);
+    let counters = kept.counters();
+    let labelled = |name: &str| {
+        let prefix = format!("netring_bridge_{name}{{interface=eth0,");
+        let all = counters.iter();
+        let all = all.filter_map(|(name, n)| Some((name.strip_prefix(&*prefix)?.to_owned(), *n)));
+        all.filter(|(_, n)| *n > 0).collect::<Vec<_>>()
+    };
+    let expected = [
+        ("cause=dropped}", 1),
+        ("cause=link_down}", 4),
+        ("cause=outgoing}", 3),
+        ("cause=queue_dropped}", 6),
+        ("cause=rejected}", 5),
+        ("cause=undecided}", 2),
+    ];
+    let expected = expected.map(|(cause, n)| (cause.to_owned(), n));
+    assert_eq!(labelled("left_out_frames_total"), expected);
+    let refused = labelled("refused_frames_total");
+    assert_eq!(refused, [("reason=too_long}".to_owned(), 7)]);
+    for (name, n) in [
+        ("received_frames", 100),
+        ("split_frames", 17),
+        ("forwarded_frames", 72),
+        ("bytes", 7200),
+    ] {
+        let name = format!("netring_bridge_{name}_total{{interface=eth0}}");
+        assert_eq!(counters[&name], n, "{name}");
+    }
+    let gauges = kept.gauges();
+    assert_eq!(
+        gauges["netring_bridge_pending_frames{interface=eth0}"],
+        17.0
+    );
 }

@@ -62,14 +62,7 @@ impl Publish for ReplayStats {
     fn publish(&self, to: &mut Publisher) {
         to.counter(&READ, self.read);
         to.counter(&COMMITTED, self.committed);
-        for (reason, packets) in [
-            ("cut", self.refused.cut),
-            ("link_type", self.refused.link_type),
-            ("too_long", self.refused.too_long),
-            ("unsegmentable", self.refused.unsegmentable),
-            ("checksum", self.refused.checksum),
-            ("too_short", self.refused.too_short),
-        ] {
+        for (reason, packets) in self.refused.by_reason() {
             to.counter_by(&REFUSED, ("reason", reason), packets);
         }
         to.counter(&UNSENT, self.unsent);
