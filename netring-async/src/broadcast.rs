@@ -6,6 +6,7 @@
 
 mod batch;
 pub(crate) mod channel;
+mod control;
 mod error;
 mod feed;
 mod flows;
@@ -14,6 +15,7 @@ pub(crate) mod message;
 mod messages;
 mod packet_subscriber;
 mod packets;
+mod produce;
 mod shared;
 mod stats;
 mod subscriber;

@@ -80,8 +80,6 @@ pub struct Extracted<K> {
     /// Where the payload starts in the bytes of the packet; [`UNKNOWN`] is past the end of any
     /// packet.
     payload_start: u32,
-    /// Bytes of the IP packet on the wire that are not payload; 0 if unknown.
-    ip_overhead: u16,
     /// Set if the packet is an ICMP error about a packet of the flow `key`. It is reported against
     /// that flow if there is one, and never starts it.
     pub icmp_error: Option<IcmpError>,
@@ -100,7 +98,6 @@ impl<K> Extracted<K> {
             transport,
             payload_len: 0,
             payload_start: UNKNOWN,
-            ip_overhead: 0,
             icmp_error: None,
             malformed: false,
         }
@@ -134,29 +131,6 @@ impl<K> Extracted<K> {
         self.payload_start = start;
         self.payload_len = wire_len;
         self
-    }
-
-    /// Sets the length of the IP packet on the wire in bytes, with its header. Call it after the
-    /// payload is set. Default: unknown.
-    #[inline]
-    #[must_use]
-    pub fn with_ip_len(mut self, len: u32) -> Self {
-        let overhead = len.saturating_sub(self.payload_len);
-        self.ip_overhead = if overhead > 0xffff {
-            0
-        } else {
-            overhead as u16
-        };
-        self
-    }
-
-    /// The length of the IP packet on the wire in bytes, with its header; `None` if unknown.
-    #[inline]
-    pub const fn ip_len(&self) -> Option<u32> {
-        match self.ip_overhead {
-            0 => None,
-            overhead => Some(self.payload_len.saturating_add(overhead as u32)),
-        }
     }
 
     /// Sets whether the headers of the packet contradict each other.

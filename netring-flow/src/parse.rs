@@ -9,6 +9,7 @@
 mod header;
 mod icmp;
 mod ip;
+mod ip_len;
 mod layers;
 mod link;
 mod nflog;
@@ -17,6 +18,7 @@ mod plain;
 mod transport;
 mod v6_chain;
 
+pub(crate) use ip_len::ip_len;
 pub(crate) use options::window_scale;
 
 use netring_sys::Packet;
@@ -81,21 +83,15 @@ fn ip_packet(
     tags: u64,
     rules: Rules,
 ) -> Result<Extracted<FiveTupleKey>, Skip> {
-    let start = part.start;
     match ip::version(version, part)? {
-        4 => transport(&ip::v4(part)?, start, tags, rules),
-        _ => transport(&ip::v6(part)?, start, tags, rules),
+        4 => transport(&ip::v4(part)?, tags, rules),
+        _ => transport(&ip::v6(part)?, tags, rules),
     }
 }
 
 /// Inlined into both callers, so that each contains code for its version only.
 #[inline(always)]
-fn transport(
-    ip: &IpPacket<'_>,
-    start: usize,
-    tags: u64,
-    rules: Rules,
-) -> Result<Extracted<FiveTupleKey>, Skip> {
+fn transport(ip: &IpPacket<'_>, tags: u64, rules: Rules) -> Result<Extracted<FiveTupleKey>, Skip> {
     if rules.quoted
         && let Some(error) = ip.icmp_error()
     {
@@ -106,9 +102,7 @@ fn transport(
         Some(broken) => TransportHeader::unreached(ip.protocol, broken == Broken::Malformed),
     };
     let (key, orientation) = ip.addresses.key(ip.protocol, header.ports, tags);
-    let body = &ip.body.part;
-    let len = u32::try_from(body.start - start + body.wire).unwrap_or_default();
-    Ok(header.of(key, orientation, ip.malformed).with_ip_len(len))
+    Ok(header.of(key, orientation, ip.malformed))
 }
 
 /// A header that may come next. A layer that several others can carry, such as IP, is the same in

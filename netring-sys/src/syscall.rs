@@ -22,9 +22,9 @@ pub use bpf::{
     bpf_load_xdp_with, bpf_program_id, bpf_send_xdp, bpf_test_xdp,
 };
 pub use ioctl::{
-    InterfaceByIoctl, LinkFacts, ethtool_channels, ethtool_rings, ethtool_timestamping,
-    hardware_timestamping, interface_by_ioctl, interface_socket, link_facts, set_ethtool_rings,
-    set_hardware_timestamping,
+    DriverByIoctl, InterfaceByIoctl, LinkFacts, ethtool_channels, ethtool_driver, ethtool_rings,
+    ethtool_timestamping, hardware_timestamping, interface_by_ioctl, interface_socket, link_facts,
+    set_ethtool_rings, set_hardware_timestamping,
 };
 pub use link::{generic_netlink_socket, netlink_receive, netlink_send, netlink_socket};
 pub use mmap::Mmap;

@@ -46,6 +46,10 @@
     doc = "| [`auto`] | `xdp`, `afpacket` | picks the best available backend, without taking packets away from the host unless permitted |"
 )]
 #![cfg_attr(
+    all(feature = "xdp", feature = "afpacket"),
+    doc = "| [`suggest`] | `xdp`, `afpacket` | backend, profile and workers for an interface, with the reasons |"
+)]
+#![cfg_attr(
     feature = "flow",
     doc = "| [`flow`] | `flow` | flows from any source |"
 )]
@@ -95,6 +99,7 @@
 //! `parsers` takes parsers of sessions that are written for flowscope; `http`, `tls` and `dns` add
 //! flowscope's own.
 //! `serde` adds `Serialize` and `Deserialize` to packets' metadata, keys, events and statistics.
+//! `tracing` has all layers emit events through the crate of that name.
 //!
 //! # Filters
 //!
@@ -139,6 +144,7 @@
 //! # #[cfg(not(feature = "afpacket"))]
 //! # fn main() {}
 //! ```
+#![cfg_attr(feature = "tracing", doc = include_str!("events.md"))]
 #![forbid(unsafe_code)]
 
 #[cfg(all(feature = "xdp", feature = "afpacket"))]
@@ -165,18 +171,21 @@ pub mod prelude;
 ))]
 mod readmes;
 pub mod replay;
+#[cfg(all(feature = "xdp", feature = "afpacket"))]
+pub mod suggest;
 
 pub use netring_sys::{
-    Build, Checksum, Clock, Count, Direction, Error, Filter, HardwareTimestamps, Interface,
-    InterfaceAddress, InterfaceCounters, LinkAddress, LinkType, Matcher, Membership, Meta,
-    Namespace, Offload, Open, OpenSink, Packet, PacketBatch, PacketBuf, PacketSink, PacketSlot,
-    PacketSource, PacketVec, PacketVecIter, PacketWriter, ParseError, PartialChecksum, Privileges,
-    Profile, Readiness, Segmentation, Segments, SinkStats, Stats, SyscallError, Timed, Timestamp,
-    Timestamping, VlanTag, WireBytes, XdpMode, adapters, wait,
+    Adjustable, Build, CardRings, Checksum, Clock, Count, Direction, Driver, Duplex, Error, Filter,
+    HardwareTimestamps, Interface, InterfaceAddress, InterfaceCounters, InterfaceFeature,
+    InterfaceInformation, LinkAddress, LinkType, Matcher, Membership, Meta, Namespace, Offload,
+    Open, OpenSink, Packet, PacketBatch, PacketBuf, PacketSink, PacketSlot, PacketSource,
+    PacketVec, PacketVecIter, PacketWriter, ParseError, PartialChecksum, Privileges, Profile,
+    QueueCounts, Readiness, Segmentation, Segments, SinkStats, Stats, SyscallError, Timed,
+    Timestamp, Timestamping, VlanTag, WireBytes, XdpFeatures, XdpMode, adapters, wait,
 };
 
 pub use bridge::Bridge;
-pub use channel::{Batches, ChannelBuilder, ChannelCapture};
+pub use channel::{Batches, ChannelBuilder, ChannelCapture, Forwarded, Forwarding};
 pub use replay::Replay;
 
 /// Filter expressions, and the programs that they become.

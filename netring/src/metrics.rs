@@ -60,14 +60,20 @@
 //! | `netring_replay_duration_seconds` | gauge | seconds | | [`ReplayStats`](crate::replay::ReplayStats) |
 //! | `netring_replay_latest_seconds` | gauge | seconds | | [`ReplayStats`](crate::replay::ReplayStats) |
 //! | `netring_replay_lost_seconds` | gauge | seconds | | [`ReplayStats`](crate::replay::ReplayStats) |
-//! | `netring_bridge_received_frames_total` | counter | count | | [`WayStats`](crate::bridge::WayStats) |
-//! | `netring_bridge_split_frames_total` | counter | count | | [`WayStats`](crate::bridge::WayStats) |
-//! | `netring_bridge_forwarded_frames_total` | counter | count | | [`WayStats`](crate::bridge::WayStats) |
-//! | `netring_bridge_bytes_total` | counter | bytes | | [`WayStats`](crate::bridge::WayStats) |
-//! | `netring_bridge_left_out_frames_total` | counter | count | `cause` | [`WayStats`](crate::bridge::WayStats) |
-//! | `netring_bridge_refused_frames_total` | counter | count | `reason` | [`WayStats`](crate::bridge::WayStats) |
-//! | `netring_bridge_link_downs_total` | counter | count | | [`WayStats`](crate::bridge::WayStats) |
-//! | `netring_bridge_pending_frames` | gauge | count | | [`WayStats`](crate::bridge::WayStats) |
+//! | `netring_bridge_received_frames_total` | counter | count | `direction` | [`BridgeStats`](crate::bridge::BridgeStats), with [`Stats`](crate::Stats) of the source of each direction |
+//! | `netring_bridge_split_frames_total` | counter | count | `direction` | [`WayStats`](crate::bridge::WayStats) |
+//! | `netring_bridge_forwarded_frames_total` | counter | count | `direction` | [`WayStats`](crate::bridge::WayStats) |
+//! | `netring_bridge_bytes_total` | counter | bytes | `direction` | [`WayStats`](crate::bridge::WayStats) |
+//! | `netring_bridge_dropped_frames_total` | counter | count | `direction` | [`WayStats`](crate::bridge::WayStats) |
+//! | `netring_bridge_undecided_frames_total` | counter | count | `direction` | [`WayStats`](crate::bridge::WayStats) |
+//! | `netring_bridge_outgoing_frames_total` | counter | count | `direction` | [`WayStats`](crate::bridge::WayStats) |
+//! | `netring_bridge_refused_frames_total` | counter | count | `direction`, `reason` | [`WayStats`](crate::bridge::WayStats) |
+//! | `netring_bridge_link_down_frames_total` | counter | count | `direction` | [`WayStats`](crate::bridge::WayStats) |
+//! | `netring_bridge_rejected_frames_total` | counter | count | `direction` | [`WayStats`](crate::bridge::WayStats) |
+//! | `netring_bridge_queue_dropped_frames_total` | counter | count | `direction` | [`WayStats`](crate::bridge::WayStats) |
+//! | `netring_bridge_link_downs_total` | counter | count | `direction` | [`WayStats`](crate::bridge::WayStats) |
+//! | `netring_bridge_waiting_frames` | gauge | count | `direction` | [`WayStats`](crate::bridge::WayStats) |
+//! | `netring_bridge_in_flight_frames` | gauge | count | `direction` | [`WayStats`](crate::bridge::WayStats) |
 //! | `netring_lower_bound` | gauge | | `metric` | each figure that may be inexact |
 #![cfg_attr(
     feature = "flow",
@@ -123,6 +129,7 @@ use ::metrics::{Counter, Gauge, Key, KeyName, Label, Level, Metadata, with_recor
 pub use ::metrics::Unit;
 
 use crate::Count;
+use crate::replay::Refused;
 
 /// Says whether another metric is a lower bound.
 const LOWER_BOUND: Metric = Metric {
@@ -212,6 +219,8 @@ pub struct Publisher {
     labels: Vec<Label>,
     /// In the order in which they were first published.
     series: Vec<Series>,
+    /// Labels besides those, for now.
+    scope: Vec<(&'static str, &'static str)>,
     /// Where the next one probably is: the same figures come in the same order.
     next: usize,
 }
@@ -219,6 +228,7 @@ pub struct Publisher {
 /// The handle of a metric with its labels.
 struct Series {
     name: &'static str,
+    scope: Vec<(&'static str, &'static str)>,
     value: &'static str,
     handle: Handle,
 }
@@ -236,6 +246,7 @@ impl Publisher {
         Self {
             labels: labels.collect(),
             series: Vec::new(),
+            scope: Vec::new(),
             next: 0,
         }
     }
@@ -243,6 +254,32 @@ impl Publisher {
     /// Publishes figures as they are now.
     pub fn publish<T: Publish + ?Sized>(&mut self, figures: &T) {
         figures.publish(self);
+    }
+
+    /// Publishes in `publish` with one more label, which tells figures of the same kind apart.
+    ///
+    /// ```
+    /// use netring::Stats;
+    /// use netring::metrics::{Publish, Publisher};
+    ///
+    /// /// Two captures.
+    /// struct Both(Stats, Stats);
+    ///
+    /// impl Publish for Both {
+    ///     fn publish(&self, to: &mut Publisher) {
+    ///         to.with_label(("side", "a"), |to| to.publish(&self.0));
+    ///         to.with_label(("side", "b"), |to| to.publish(&self.1));
+    ///     }
+    /// }
+    /// ```
+    pub fn with_label(
+        &mut self,
+        label: (&'static str, &'static str),
+        publish: impl FnOnce(&mut Self),
+    ) {
+        self.scope.push(label);
+        publish(self);
+        self.scope.pop();
     }
 
     /// Sets a counter, which only grows.
@@ -318,12 +355,15 @@ impl Publisher {
     ) -> &Handle {
         let index = self.position(metric.name, value).unwrap_or_else(|| {
             let mut labels = self.labels.clone();
+            let scope = self.scope.iter();
+            labels.extend(scope.map(|(name, value)| Label::from_static_parts(name, value)));
             if !label.is_empty() {
                 labels.push(Label::from_static_parts(label, value));
             }
             let handle = register(metric, &Key::from_parts(metric.name, labels));
             self.series.push(Series {
                 name: metric.name,
+                scope: self.scope.clone(),
                 value,
                 handle,
             });
@@ -334,11 +374,27 @@ impl Publisher {
     }
 
     fn position(&self, name: &str, value: &str) -> Option<usize> {
-        let is_it = |series: &Series| series.name == name && series.value == value;
+        let is_it = |series: &Series| {
+            series.name == name && series.value == value && series.scope == self.scope
+        };
         if self.series.get(self.next).is_some_and(is_it) {
             return Some(self.next);
         }
         self.series.iter().position(is_it)
+    }
+}
+
+/// Frames or packets that were not sent, by the reason.
+fn refused(to: &mut Publisher, metric: &'static Metric, refused: &Refused) {
+    for (reason, count) in [
+        ("cut", refused.cut),
+        ("link_type", refused.link_type),
+        ("too_long", refused.too_long),
+        ("unsegmentable", refused.unsegmentable),
+        ("checksum", refused.checksum),
+        ("too_short", refused.too_short),
+    ] {
+        to.counter_by(metric, ("reason", reason), count);
     }
 }
 

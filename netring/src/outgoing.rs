@@ -6,7 +6,7 @@ mod refused;
 mod segment;
 
 use crate::{Checksum, LinkType, Packet, Segmentation, VlanTag, WireBytes};
-use layout::{Layout, UDP, has_no_length, word};
+use layout::{Layout, TCP, UDP, has_no_length, word};
 use segment::{fill_checksum, has_partial_checksum};
 
 pub(crate) use refused::Reason;
@@ -20,7 +20,7 @@ pub(crate) struct Outgoing {
     pub(crate) link_type: LinkType,
     /// The longest packet without its link layer header, if the sink does not know it.
     pub(crate) mtu: Option<u32>,
-    /// Whether long TCP packets are cut into segments, or else refused.
+    /// Whether long packets are cut into segments, or else refused.
     pub(crate) segment: bool,
     /// Refuses a packet whose segments have a known size and do not fit, rather than making smaller
     /// ones.
@@ -171,10 +171,15 @@ impl Outgoing {
                 true => Reason::Unsegmentable,
                 false => Reason::TooLong,
             };
-            let is_tcp = joined.is_none_or(|joined| {
-                matches!(joined.kind, Some(Segmentation::Tcp4 | Segmentation::Tcp6))
-            });
-            if !self.segment || !is_tcp {
+            // Without metadata it is a super-packet of TCP, since no other can be told from a long
+            // packet.
+            let protocol = match joined.map(|joined| joined.kind) {
+                None | Some(Some(Segmentation::Tcp4 | Segmentation::Tcp6)) => TCP,
+                Some(Some(Segmentation::Udp)) => UDP,
+                Some(_) => return Err(reason),
+            };
+            let layout = layout.filter(|layout| layout.protocol == protocol);
+            if !self.segment {
                 return Err(reason);
             }
             let size = joined

@@ -2,6 +2,7 @@
 
 mod run;
 mod speed;
+mod start;
 mod stats;
 
 use std::time::Duration;
@@ -12,6 +13,7 @@ use crate::{Error, Interface, LinkType, OpenSink, PacketSink};
 use speed::Pace;
 
 pub use speed::Speed;
+pub use start::Replaying;
 pub use stats::{Refused, ReplayStats};
 
 /// Sends the packets of a source, such as a capture file, through a sink: at the speed at which
@@ -44,8 +46,10 @@ pub use stats::{Refused, ReplayStats};
 /// 65,535 bytes. Those of TCP over IPv4 or IPv6 are cut into segments as a card would have cut
 /// them: with lengths, sequence numbers and identifications of their own; FIN and PSH in the last
 /// one, CWR in the first one only; and with checksums. The size of segments is that of the packet's
-/// metadata, or else the largest that fits. Other long packets are refused, and so are those with
-/// SYN, RST or URG. [`segment`](Self::segment) refuses all.
+/// metadata, or else the largest that fits. Those of UDP are cut into datagrams if the metadata has
+/// their size, which no file has: it is part of what they mean. Other long packets are refused, such
+/// as datagrams that IP was to fragment, and so are those with SYN, RST or URG.
+/// [`segment`](Self::segment) refuses all.
 ///
 /// A checksum that the packet's metadata marks as [partial](crate::Checksum::Partial) is computed.
 /// A file may not say that: [`fix_checksums`](Self::fix_checksums) computes all of TCP and UDP.
@@ -65,7 +69,7 @@ pub use stats::{Refused, ReplayStats};
 /// error: [`Error::InterfaceRemoved`], damage in a file. [`stats`](Self::stats) then say what was
 /// sent.
 ///
-/// It blocks its thread; with tokio, call it by `spawn_blocking`.
+/// It blocks its thread; a task awaits [`start`](Self::start), which uses another one.
 #[doc(alias = "tcpreplay")]
 #[derive(Debug)]
 pub struct Replay<K> {
@@ -149,7 +153,7 @@ impl<K: PacketSink> Replay<K> {
         self
     }
 
-    /// Whether long TCP packets are cut into segments, or else refused. Default: true.
+    /// Whether long packets are cut into segments, or else refused. Default: true.
     #[must_use]
     pub const fn segment(mut self, segment: bool) -> Self {
         self.outgoing.segment = segment;

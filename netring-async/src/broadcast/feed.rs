@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::task::{Context, Poll, ready};
 
+use netring_sys::__event;
 use tokio::task::coop;
 
 use super::error::BroadcastRecvError;
@@ -143,6 +144,13 @@ impl<C: Contents + ?Sized> Feed<C> {
             0 => Poll::Ready(Some(Ok(()))),
             lost => {
                 self.lost += lost;
+                __event!(
+                    "broadcast",
+                    WARN,
+                    lost,
+                    lost_so_far = self.lost,
+                    "a subscriber is too slow: events are lost"
+                );
                 // Relaxed: a count that publishes no other memory.
                 self.progress.lost.store(self.lost, Ordering::Relaxed);
                 Poll::Ready(Some(Err(BroadcastRecvError::Lagged(lost))))

@@ -168,7 +168,7 @@ impl<K: Send + Sync + 'static> FlowBroadcast<K> {
     ///
     /// No event is lost or repeated: subscribers receive those before, and then the end; the stream
     /// yields those after. Flows continue in the stream, also if they started before. If this
-    /// future is dropped, the capture is closed.
+    /// future is dropped, the broadcast stops.
     ///
     /// ```no_run
     /// use netring_afpacket::Capture;

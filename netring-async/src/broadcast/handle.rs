@@ -7,9 +7,11 @@ use std::sync::Arc;
 use tokio::sync::{mpsc, oneshot};
 
 use super::channel::{Subscriptions, channel};
+use super::control::Command;
 use super::feed::Feed;
 use super::message::{Contents, Pending};
-use super::task::{Command, Produce, Task};
+use super::produce::Produce;
+use super::task::Task;
 
 /// The subscribers of a broadcast, and its tasks. The tasks stop when it is dropped.
 pub(crate) struct Handle<C: ?Sized, R> {

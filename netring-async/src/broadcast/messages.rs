@@ -10,8 +10,8 @@ use tokio::task::coop;
 
 use super::handle::{Handle, handle_methods};
 use super::message::BATCH;
+use super::produce::Produce;
 use super::subscriber::Subscriber;
-use super::task::Produce;
 
 /// Shares the items of any stream among any number of subscribers: messages of sessions, records,
 /// events of a program's own.

@@ -10,7 +10,7 @@ use super::error::BroadcastRecvError;
 use super::handle::{Handle, handle_methods};
 use super::message::{BATCH, PendingPackets};
 use super::packet_subscriber::PacketSubscriber;
-use super::task::Produce;
+use super::produce::Produce;
 use crate::AsyncSource;
 
 /// Shares the packets of one source among any number of subscribers; created by
@@ -119,7 +119,7 @@ impl PacketBroadcast {
     /// opposite of [`AsyncSource::broadcast`].
     ///
     /// No packet is lost or repeated: subscribers receive those before, and then the end. If this
-    /// future is dropped, the source is closed.
+    /// future is dropped, the broadcast stops.
     ///
     /// # Errors
     /// Returns the broadcast, which goes on, if it has another source; or if its task has ended,

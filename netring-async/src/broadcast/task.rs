@@ -1,55 +1,20 @@
 //! The task behind a broadcast: takes items from a producer, publishes them, answers requests.
 
-use std::any::Any;
 use std::future::poll_fn;
 use std::pin::pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::Poll;
 
-use netring_sys::Error;
-use tokio::sync::{mpsc, oneshot};
+use netring_sys::{__event, Error};
+use tokio::sync::mpsc;
 use tokio::task::yield_now;
 
 use super::channel::Sender;
+use super::control::{Command, Control};
 use super::error::BroadcastRecvError;
 use super::message::{Contents, Pending};
+use super::produce::{ContentsOf, Produce};
 use super::shared::{Shared, Wait};
-
-/// What a task reads and publishes.
-pub(crate) trait Produce: Send + Sized + 'static {
-    type Pending: Pending;
-    type Request: Send + 'static;
-
-    /// Appends at least one item. An error comes last.
-    fn poll_produce(
-        &mut self,
-        cx: &mut Context<'_>,
-        pending: &mut Self::Pending,
-    ) -> Poll<Option<Result<(), Error>>>;
-
-    /// Whether it loses nothing by waiting until somebody reads.
-    fn can_wait(&self) -> bool;
-
-    /// Answers a request; `published` is the number of items that this task published.
-    fn answer(&mut self, request: Self::Request, published: u64);
-
-    /// Takes nothing more, and produces only what is left.
-    fn stop(&mut self);
-
-    /// Keeps its final figures: everything is published, and the end is not yet visible.
-    fn finish(&mut self, published: u64);
-
-    fn close(self) -> impl Future<Output = ()> + Send;
-}
-
-pub(crate) enum Command<R> {
-    Ask(R),
-    Stop,
-    /// Ends the broadcast, and returns the producer as it is.
-    Release(oneshot::Sender<Box<dyn Any + Send>>),
-}
-
-type ContentsOf<P> = <<P as Produce>::Pending as Pending>::Contents;
 
 pub(crate) struct Task<P: Produce> {
     produce: P,
@@ -60,15 +25,6 @@ pub(crate) struct Task<P: Produce> {
     control: Control<P::Request>,
     sender: Arc<Sender<ContentsOf<P>>>,
     peers: Peers<P::Request>,
-}
-
-/// What the handle wants from the task.
-struct Control<R> {
-    commands: mpsc::UnboundedReceiver<Command<R>>,
-    /// The broadcast is to end: on request, or because its handle is gone.
-    stopped: bool,
-    release: Option<oneshot::Sender<Box<dyn Any + Send>>>,
-    published: u64,
 }
 
 enum Step {
@@ -91,12 +47,7 @@ impl<P: Produce> Task<P> {
             produce,
             pending,
             made: None,
-            control: Control {
-                commands,
-                stopped: false,
-                release: None,
-                published: 0,
-            },
+            control: Control::new(commands),
             peers: Peers {
                 shared: sender.shared().clone(),
                 others,
@@ -123,7 +74,15 @@ impl<P: Produce> Task<P> {
         };
         self.publish(true).await;
         if let Some(error) = error {
-            self.peers.fail(BroadcastRecvError::Source(Arc::new(error)));
+            let error = BroadcastRecvError::Source(Arc::new(error));
+            __event!(
+                "broadcast",
+                WARN,
+                events = self.sender.shared().published(),
+                why = %error,
+                "the broadcast has failed"
+            );
+            self.peers.fail(error);
         }
         // Before the end is published, so that a subscriber that sees the end gets the final
         // figures.
@@ -137,6 +96,12 @@ impl<P: Produce> Task<P> {
         self.peers.done = true;
         // The last task closes the queues.
         if let Some(sender) = Arc::into_inner(self.sender) {
+            __event!(
+                "broadcast",
+                INFO,
+                events = sender.shared().published(),
+                "the broadcast has ended"
+            );
             sender.end(None);
         }
         // Whoever waits for the task waits for this.
@@ -148,7 +113,7 @@ impl<P: Produce> Task<P> {
     async fn step(&mut self) -> Step {
         poll_fn(|cx| {
             self.control.poll(&mut self.produce, cx);
-            if self.control.release.is_some() {
+            if self.control.is_released(&mut self.produce) {
                 return Poll::Ready(Step::End(None));
             }
             match self.produce.poll_produce(cx, &mut self.pending) {
@@ -244,34 +209,6 @@ async fn wait_for_room<P: Produce>(
         if control.stopped {
             return;
         }
-    }
-}
-
-impl<R> Control<R> {
-    /// Answers pending requests. Returns true once the broadcast is to end.
-    fn poll<P: Produce<Request = R>>(&mut self, produce: &mut P, cx: &mut Context<'_>) -> bool {
-        while let Poll::Ready(command) = self.commands.poll_recv(cx) {
-            match command {
-                Some(Command::Ask(request)) => produce.answer(request, self.published),
-                Some(Command::Release(reply)) => {
-                    self.release = Some(reply);
-                    self.stopped = true;
-                }
-                Some(Command::Stop) => {
-                    produce.stop();
-                    self.stopped = true;
-                }
-                // The handle is gone. Unless the producer is to be returned, it ends too.
-                None => {
-                    if self.release.is_none() {
-                        produce.stop();
-                    }
-                    self.stopped = true;
-                    break;
-                }
-            }
-        }
-        self.stopped
     }
 }
 

@@ -285,3 +285,26 @@ async fn replays_begin_together_when_somebody_reads() {
     assert_eq!((flows.len(), failed.is_none()), (300, true));
     assert_eq!(all(second).await.0, flows);
 }
+
+/// Without anyone to take the stream, its flows end as at a stop.
+#[tokio::test]
+async fn a_dropped_wait_for_the_stream_stops_the_broadcast() {
+    let (script, stream) = stream();
+    script.push(flows(1000..1100));
+    let broadcast = stream.broadcast(64);
+    let mut events = broadcast.subscribe();
+    soon(async {
+        while broadcast.published().events != 100 {
+            sleep(Duration::from_millis(1)).await;
+        }
+    })
+    .await;
+    let mut back = Box::pin(broadcast.into_flow_stream::<Scripted, FiveTuple>());
+    assert!(futures::poll!(&mut back).is_pending());
+    drop(back);
+    let mut ended = 0;
+    while let Some(event) = soon(events.next()).await {
+        ended += u32::from(matches!(*event.unwrap(), FlowEvent::Ended { .. }));
+    }
+    assert_eq!((ended, script.is_alone()), (100, true));
+}

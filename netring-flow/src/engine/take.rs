@@ -53,7 +53,6 @@ impl<K: Clone + Eq + Hash> Engine<K> {
             transport: item.found.transport,
             payload: item.found.payload(packet),
             payload_len: item.found.payload_len,
-            ip_len: item.found.ip_len(),
             out_of_window: counted.out_of_window,
         }
     }

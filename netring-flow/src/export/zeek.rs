@@ -32,6 +32,10 @@ use uid::Uid;
 /// | `ip_proto` | [`FlowRecord::protocol`] |
 /// | `community_id` | [`FlowRecord::community_id`], with [`community_id`](Self::community_id) |
 ///
+/// The originator is the tracker's initiator: Zeek also takes the end with a well-known port for the
+/// responder if it did not see the SYN. Packets of ICMP between two hosts are one flow, with the
+/// type of the first; Zeek has one for each type.
+///
 /// Records of a [`FlowRecorder`](super::FlowRecorder) have all of it. Those of events alone have no
 /// `ip_bytes`, stream or missed bytes; their duration ends with the last packet, and their history
 /// has each letter once.

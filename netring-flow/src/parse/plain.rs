@@ -30,8 +30,7 @@ pub(super) fn v4(part: Part<'_>, tags: u64) -> Option<Extracted<FiveTupleKey>> {
     let source = (header.source, plain.ports.0);
     let destination = (header.destination, plain.ports.1);
     let (key, orientation) = FiveTupleKey::v4(header.protocol, source, destination, tags);
-    let found = plain.of(key, orientation, part.start + header.len);
-    Some(found.with_ip_len(header.total_len as u32))
+    Some(plain.of(key, orientation, part.start + header.len))
 }
 
 #[inline]
@@ -46,8 +45,7 @@ pub(super) fn v6(part: Part<'_>, tags: u64) -> Option<Extracted<FiveTupleKey>> {
     let source = (header.source, plain.ports.0);
     let destination = (header.destination, plain.ports.1);
     let (key, orientation) = FiveTupleKey::v6(header.protocol, source, destination, tags);
-    let found = plain.of(key, orientation, part.start + FIXED_V6);
-    Some(found.with_ip_len((FIXED_V6 + header.payload_len) as u32))
+    Some(plain.of(key, orientation, part.start + FIXED_V6))
 }
 
 #[cfg(test)]

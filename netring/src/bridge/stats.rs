@@ -6,7 +6,7 @@ use crate::outgoing::Refused;
 use crate::{Count, Error, SinkStats, Stats};
 
 /// What became of all frames of a bridge. Reading resets nothing.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub struct BridgeStats {
     /// From side A to side B.

@@ -3,6 +3,8 @@
 use std::os::fd::{AsFd, BorrowedFd};
 use std::time::{Duration, Instant};
 
+use netring_sys::__event;
+
 use super::frame::{Frame, Side, Verdict, Way};
 use super::lane::{Failed, Turn};
 use super::{Bridge, Port};
@@ -178,12 +180,13 @@ pub(super) struct Run<'a, B, F> {
 }
 
 impl<'a, B, F: FnMut(&mut B) -> Result<Step, Error>> Run<'a, B, F> {
-    pub(super) const fn new(
+    pub(super) fn new(
         bridge: &'a mut B,
         stop: StopHandle,
         until: Option<Instant>,
         step: F,
     ) -> Self {
+        __event!("bridge", INFO, "the bridge runs");
         Self {
             bridge,
             stop,
@@ -201,7 +204,13 @@ impl<B: Descriptors, F: FnMut(&mut B) -> Result<Step, Error>> Work for Run<'_, B
         if left == Some(Duration::ZERO) {
             return Ok(Step::Done);
         }
-        Ok(match (self.step)(self.bridge)? {
+        let step = (self.step)(self.bridge);
+        if let Err(error) = &step
+            && error.is_terminal()
+        {
+            __event!("bridge", WARN, why = %error, "the bridge has failed");
+        }
+        Ok(match step? {
             Step::Wait { on, at_most } => Step::Wait {
                 on,
                 at_most: at_most.into_iter().chain(left).min(),
@@ -216,6 +225,12 @@ impl<B: Descriptors, F: FnMut(&mut B) -> Result<Step, Error>> Work for Run<'_, B
 
     fn stop_handle(&self) -> &StopHandle {
         &self.stop
+    }
+}
+
+impl<B, F> Drop for Run<'_, B, F> {
+    fn drop(&mut self) {
+        __event!("bridge", INFO, "the bridge rests");
     }
 }
 

@@ -1,6 +1,6 @@
 //! The figures of a replay.
 
-use super::{Metric, Publish, Publisher, Unit};
+use super::{Metric, Publish, Publisher, Unit, refused};
 use crate::replay::ReplayStats;
 
 const READ: Metric = Metric::count(
@@ -62,9 +62,7 @@ impl Publish for ReplayStats {
     fn publish(&self, to: &mut Publisher) {
         to.counter(&READ, self.read);
         to.counter(&COMMITTED, self.committed);
-        for (reason, packets) in self.refused.by_reason() {
-            to.counter_by(&REFUSED, ("reason", reason), packets);
-        }
+        refused(to, &REFUSED, &self.refused);
         to.counter(&UNSENT, self.unsent);
         to.counter(&SEGMENTED, self.segmented);
         to.counter(&FRAMES, self.frames);

@@ -43,19 +43,6 @@ impl Refused {
             + self.too_short
     }
 
-    /// Each of them, with the name of its field.
-    #[cfg(feature = "metrics")]
-    pub(crate) const fn by_reason(&self) -> [(&'static str, u64); 6] {
-        [
-            ("cut", self.cut),
-            ("link_type", self.link_type),
-            ("too_long", self.too_long),
-            ("unsegmentable", self.unsegmentable),
-            ("checksum", self.checksum),
-            ("too_short", self.too_short),
-        ]
-    }
-
     pub(crate) const fn add(&mut self, reason: Reason) {
         self.add_all(reason, 1);
     }

@@ -2,6 +2,8 @@
 
 use std::time::{Duration, Instant};
 
+use netring_sys::__event;
+
 use super::{Replay, ReplayStats};
 use crate::outgoing::{Plan, Reason, Segmented};
 use crate::{Error, Packet, PacketBatch, PacketSink, PacketSlot, PacketSource, Readiness};
@@ -35,12 +37,20 @@ impl<K: PacketSink> Replay<K> {
     /// # Errors
     /// A terminal error of the source or of the sink; everything before it was sent.
     pub fn run<S: PacketSource>(&mut self, source: &mut S) -> Result<ReplayStats, Error> {
+        __event!(
+            "replay",
+            INFO,
+            read_so_far = self.stats.read,
+            "replay begins"
+        );
         let start = Instant::now();
         self.pace.restart();
         let passed = self.pass(source);
         let drained = self.drain();
         self.stats.duration += start.elapsed();
-        passed.and(drained).map(|()| self.stats())
+        let ended = passed.and(drained);
+        self.log_ended(&ended);
+        ended.map(|()| self.stats())
     }
 
     /// Replays a source so many times, opening it each time, or until it is stopped.
@@ -70,6 +80,15 @@ impl<K: PacketSink> Replay<K> {
             self.run(&mut open()?)?;
         }
         Ok(self.stats())
+    }
+
+    fn log_ended(&self, ended: &Result<(), Error>) {
+        match ended {
+            Ok(()) => __event!("replay", INFO, stats = %self.stats, "replay ended"),
+            Err(error) => {
+                __event!("replay", WARN, stats = %self.stats, why = %error, "replay failed");
+            }
+        }
     }
 
     fn pass<S: PacketSource>(&mut self, source: &mut S) -> Result<(), Error> {

@@ -7,9 +7,13 @@ mod bridge;
 mod broadcasts;
 mod channel;
 mod closed;
+#[path = "../events/collect.rs"]
+#[allow(dead_code, reason = "shared with the other tests of events")]
+mod collect;
 #[path = "../contract/mod.rs"]
 mod contract;
 mod dedup;
+mod events;
 mod examples;
 #[path = "../export/common.rs"]
 #[allow(clippy::unwrap_used, reason = "a test that cannot go on ends there")]
@@ -18,6 +22,7 @@ mod export_records;
 mod exporter;
 mod files;
 mod filter;
+mod information;
 mod inject;
 mod looping;
 #[path = "../loops/mod.rs"]

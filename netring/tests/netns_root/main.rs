@@ -8,8 +8,12 @@ mod auto_observes;
 mod auto_room;
 mod backends;
 mod bridge;
+#[path = "../events/collect.rs"]
+#[allow(dead_code, reason = "shared with the other tests of events")]
+mod collect;
 #[path = "../contract/mod.rs"]
 mod contract;
+mod events;
 mod examples;
 mod flow_workers;
 #[path = "../netns/bridge/hosts.rs"]
@@ -36,4 +40,5 @@ mod program;
 #[path = "../../../netring-afpacket/tests/sandbox/mod.rs"]
 mod sandbox;
 mod sandboxed;
+mod suggest;
 mod verdicts;

@@ -16,6 +16,8 @@
 
 mod bridge;
 mod broadcast;
+mod channel;
+mod compose;
 mod dedup;
 mod ends;
 mod fanout;
@@ -33,9 +35,11 @@ mod minimal;
 mod opening;
 mod options;
 mod pacing;
+mod packet_broadcast;
 mod pause;
 mod peers;
 mod receive;
+mod replay;
 mod sendmmsg;
 mod share;
 mod soak;
@@ -59,6 +63,8 @@ const BENCHES: &[(&str, Bench)] = &[
     ("dedup", dedup::run),
     ("flow", flow::run),
     ("broadcast", broadcast::run),
+    ("channel", channel::run),
+    ("packet-broadcast", packet_broadcast::run),
     ("receive", receive::run),
     ("pause", pause::run),
     ("opening", opening::run),
@@ -69,11 +75,13 @@ const BENCHES: &[(&str, Bench)] = &[
     ("flow-workers", flow_workers::run),
     ("transmit", transmit::run),
     ("pacing", pacing::run),
+    ("replay", replay::run),
     ("bridge", bridge::run),
     ("xdp", xdp::run),
     ("xdp-instructions", xdp_instructions::run),
     ("files", files::run),
     ("soak", soak::run),
+    ("compose", compose::run),
 ];
 
 type Bench = fn(&Options, &mut Table) -> Result<()>;

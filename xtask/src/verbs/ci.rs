@@ -131,6 +131,7 @@ fn features() -> Result<()> {
         "compression",
         "rotation",
         "metrics",
+        "tracing",
         "xdp",
         "afpacket,flow",
         "afpacket,async",
@@ -195,7 +196,7 @@ fn targets() -> Result<()> {
                 "--package",
                 "netring",
                 "--features",
-                "compression,flowscope,metrics,rotation",
+                "compression,flowscope,metrics,rotation,tracing",
             ],
         };
         // Examples need the tests' own crates, which do not build for musl.

@@ -13,7 +13,7 @@ use tokio::sync::oneshot;
 use super::stats::{BroadcastStats, Figures};
 use crate::FlowStream;
 use crate::broadcast::error::BroadcastRecvError;
-use crate::broadcast::task::Produce;
+use crate::broadcast::produce::Produce;
 use crate::flows::{Collect, Flows};
 
 /// What is published for a flow event.

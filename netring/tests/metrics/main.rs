@@ -2,15 +2,13 @@
 //! with its value.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on ends there")]
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex};
+mod kept;
 
-use metrics::{
-    Counter, Gauge, Histogram, Key, KeyName, Metadata, Recorder, SharedString, Unit,
-    with_local_recorder,
-};
-use netring::bridge::WayStats;
+use std::collections::BTreeSet;
+
+use kept::Kept;
+use metrics::with_local_recorder;
+use netring::bridge::BridgeStats;
 use netring::flow::extract::FiveTuple;
 use netring::flow::{FlowTracker, TrackerStats};
 use netring::metrics::{Publish, Publisher};
@@ -18,75 +16,6 @@ use netring::pcap::{CaptureFile, CaptureWriter, RotatingWriter};
 use netring::replay::ReplayStats;
 use netring::{AsyncSource, Count, LinkType, Packet, PacketWriter, SinkStats, Stats, Timestamp};
 use serde_json::Value;
-
-/// Kind, unit and description.
-type Described = (&'static str, Option<Unit>, String);
-
-/// Keeps what it is given.
-#[derive(Debug, Default)]
-struct Kept {
-    described: Mutex<BTreeMap<String, Described>>,
-    /// Bits of the value by name and labels. Relaxed: one thread reads and writes.
-    counters: Mutex<BTreeMap<String, Arc<AtomicU64>>>,
-    gauges: Mutex<BTreeMap<String, Arc<AtomicU64>>>,
-}
-
-impl Kept {
-    fn describe(&self, kind: &'static str, name: KeyName, unit: Option<Unit>, text: SharedString) {
-        let facts = (kind, unit, text.to_string());
-        let mut described = self.described.lock().unwrap();
-        let before = described.insert(name.as_str().to_owned(), facts.clone());
-        assert!(before.is_none_or(|before| before == facts), "{facts:?}");
-    }
-
-    fn counters(&self) -> BTreeMap<String, u64> {
-        let counters = self.counters.lock().unwrap();
-        let values = counters.iter();
-        values
-            .map(|(name, value)| (name.clone(), value.load(Ordering::Relaxed)))
-            .collect()
-    }
-
-    fn gauges(&self) -> BTreeMap<String, f64> {
-        let gauges = self.gauges.lock().unwrap();
-        let values = gauges.iter();
-        values
-            .map(|(name, value)| (name.clone(), f64::from_bits(value.load(Ordering::Relaxed))))
-            .collect()
-    }
-}
-
-/// `name{label=value,…}`.
-fn printed(key: &Key) -> String {
-    let labels = key.labels();
-    let labels: Vec<_> = labels
-        .map(|label| format!("{}={}", label.key(), label.value()))
-        .collect();
-    format!("{}{{{}}}", key.name(), labels.join(","))
-}
-
-impl Recorder for Kept {
-    fn describe_counter(&self, name: KeyName, unit: Option<Unit>, text: SharedString) {
-        self.describe("counter", name, unit, text);
-    }
-    fn describe_gauge(&self, name: KeyName, unit: Option<Unit>, text: SharedString) {
-        self.describe("gauge", name, unit, text);
-    }
-    fn describe_histogram(&self, name: KeyName, _: Option<Unit>, _: SharedString) {
-        panic!("{name:?} is a histogram");
-    }
-    fn register_counter(&self, key: &Key, _: &Metadata<'_>) -> Counter {
-        let mut counters = self.counters.lock().unwrap();
-        Counter::from_arc(counters.entry(printed(key)).or_default().clone())
-    }
-    fn register_gauge(&self, key: &Key, _: &Metadata<'_>) -> Gauge {
-        let mut gauges = self.gauges.lock().unwrap();
-        Gauge::from_arc(gauges.entry(printed(key)).or_default().clone())
-    }
-    fn register_histogram(&self, key: &Key, _: &Metadata<'_>) -> Histogram {
-        panic!("{key:?} is a histogram");
-    }
-}
 
 /// Publishes these figures twice: to find each series, and to use it.
 fn publish(recorder: &Kept, figures: &(impl Publish + ?Sized)) {
@@ -311,6 +240,24 @@ async fn broadcast(kept: &Kept) {
     publish(kept, &stats);
     let gauge = |name: &str| kept.gauges()[&format!("{name}{{interface=eth0}}")];
     let counter = |name: &str| kept.counters()[&format!("{name}{{interface=eth0}}")];
+    let figures = first.stats();
+    assert_eq!(
+        counter("netring_subscriber_received_events_total"),
+        figures.received
+    );
+    assert_eq!(
+        gauge("netring_subscriber_behind_events"),
+        figures.behind as f64
+    );
+    assert_eq!(
+        gauge("netring_subscriber_most_behind_events"),
+        figures.most_behind as f64
+    );
+    assert_eq!(counter("netring_broadcast_waits_total"), stats.waits);
+    assert_eq!(
+        gauge("netring_broadcast_waited_seconds"),
+        stats.waited.as_secs_f64()
+    );
     assert_eq!(gauge("netring_broadcast_subscribers"), 2.0);
     assert_eq!(gauge("netring_broadcast_capacity_batches"), 8.0);
     assert_eq!(
@@ -322,6 +269,12 @@ async fn broadcast(kept: &Kept) {
         first.lost()
     );
     assert_eq!(counter("netring_broadcast_events_total"), stats.events);
+    assert_eq!(counter("netring_broadcast_waits_total"), stats.waits);
+    publish(kept, &broadcast.published());
+    assert_eq!(
+        gauge("netring_broadcast_waited_seconds"),
+        stats.waited.as_secs_f64()
+    );
     assert_eq!(counter("netring_flow_packets_total"), stats.tracker.packets);
 }
 
@@ -331,11 +284,14 @@ async fn all(kept: &Kept) {
     publish(kept, &numbered::<SinkStats>().0);
     broadcast(kept).await;
     publish(kept, &ReplayStats::default());
-    publish(kept, &WayStats::default());
+    publish(kept, &BridgeStats::default());
     let mut writer = CaptureWriter::new(Vec::new(), LinkType::ETHERNET).unwrap();
     writer.write(&frame()).unwrap();
     publish(kept, &writer);
-    let folder = std::env::temp_dir().join(format!("netring-metrics-{}", std::process::id()));
+    // Two tests call this at once.
+    let thread = std::thread::current().id();
+    let name = format!("netring-metrics-{}-{thread:?}", std::process::id());
+    let folder = std::env::temp_dir().join(name);
     std::fs::create_dir_all(&folder).unwrap();
     let name = folder.join("{}.pcapng").display().to_string();
     let mut rotating = RotatingWriter::builder(name).create().unwrap();
@@ -365,13 +321,13 @@ async fn files_publish_what_was_taken_and_what_reached_them() {
 /// The rows of the table in the documentation: name, kind, unit and the label besides those of the
 /// publisher.
 fn documented() -> BTreeSet<[String; 4]> {
-    let module = include_str!("../src/metrics.rs");
+    let module = include_str!("../../src/metrics.rs");
     let own = module.lines().filter_map(|line| line.strip_prefix("//! "));
     let parts = [
-        include_str!("../src/metrics/flow.md"),
-        include_str!("../src/metrics/broadcast.md"),
-        include_str!("../src/metrics/pcap.md"),
-        include_str!("../src/metrics/rotation.md"),
+        include_str!("../../src/metrics/flow.md"),
+        include_str!("../../src/metrics/broadcast.md"),
+        include_str!("../../src/metrics/pcap.md"),
+        include_str!("../../src/metrics/rotation.md"),
     ];
     let rows = own.chain(parts.into_iter().flat_map(str::lines));
     let rows = rows.filter(|line| line.starts_with("| `"));
@@ -398,16 +354,88 @@ async fn the_table_lists_what_is_published_and_nothing_else() {
         let (name, labels) = series.strip_suffix('}').unwrap().split_once('{').unwrap();
         let own = labels.strip_prefix("interface=eth0").unwrap();
         let own = own
-            .strip_prefix(',')
-            .map_or("", |own| own.split_once('=').unwrap().0);
+            .split(',')
+            .filter_map(|label| Some(label.split_once('=')?.0));
+        let own: Vec<_> = own.collect();
+        // Those of the sources of a bridge have its label too.
+        if own.first() == Some(&"direction") && !name.starts_with("netring_bridge_") {
+            continue;
+        }
+        let own = own.join(", ");
         let (kind, unit, text) = &described[name];
         assert_eq!(*kind == "counter", is_counter, "{name}");
         assert_eq!(name.ends_with("_total"), is_counter, "{name}");
         assert!(text.len() >= 10 && !text.ends_with('.'), "{name}: {text}");
         let unit = unit.map_or("", |unit| unit.as_str());
-        published.insert([name, kind, unit, own].map(str::to_owned));
+        published.insert([name, kind, unit, &own].map(str::to_owned));
     }
     assert_eq!(published, documented());
+}
+
+/// The directions are told apart by a label, also the figures of their sources.
+#[test]
+fn each_direction_of_a_bridge_has_its_own_figures() {
+    let kept = Kept::default();
+    let mut stats = BridgeStats::default();
+    for (way, first) in [(&mut stats.a_to_b, 100), (&mut stats.b_to_a, 200)] {
+        let figures = [
+            &mut way.received,
+            &mut way.split,
+            &mut way.forwarded,
+            &mut way.bytes,
+            &mut way.dropped,
+            &mut way.undecided,
+            &mut way.outgoing,
+            &mut way.refused.cut,
+            &mut way.refused.too_short,
+            &mut way.link_down,
+            &mut way.rejected,
+            &mut way.queue_dropped,
+            &mut way.link_downs,
+            &mut way.waiting,
+            &mut way.in_flight,
+        ];
+        for (figure, n) in figures.into_iter().zip(first..) {
+            *figure = n;
+        }
+        way.source = Stats::counted(first);
+    }
+    publish(&kept, &stats);
+    let (counters, gauges) = (kept.counters(), kept.gauges());
+    for (direction, first) in [("a_to_b", 100), ("b_to_a", 200)] {
+        let labels = format!("interface=eth0,direction={direction}");
+        let names = [
+            "received_frames_total",
+            "split_frames_total",
+            "forwarded_frames_total",
+            "bytes_total",
+            "dropped_frames_total",
+            "undecided_frames_total",
+            "outgoing_frames_total",
+            "refused_frames_total",
+            "refused_frames_total",
+            "link_down_frames_total",
+            "rejected_frames_total",
+            "queue_dropped_frames_total",
+            "link_downs_total",
+        ];
+        for (n, (name, value)) in names.into_iter().zip(first..).enumerate() {
+            let reason = match n {
+                7 => ",reason=cut",
+                8 => ",reason=too_short",
+                _ => "",
+            };
+            let key = format!("netring_bridge_{name}{{{labels}{reason}}}");
+            assert_eq!(counters[&key], value, "{key}");
+        }
+        let gauge = |name: &str| gauges[&format!("netring_bridge_{name}_frames{{{labels}}}")];
+        assert_eq!(
+            (gauge("waiting"), gauge("in_flight")),
+            ((first + 13) as f64, (first + 14) as f64)
+        );
+        let delivered = format!("netring_capture_delivered_packets_total{{{labels}}}");
+        assert_eq!(counters[&delivered], first);
+    }
 }
 
 #[test]
@@ -438,57 +466,4 @@ fn the_reasons_of_a_replay_are_those_of_its_statistics() {
     assert_eq!(refused.collect::<Vec<_>>(), expected);
     let duration = kept.gauges()["netring_replay_duration_seconds{interface=eth0}"];
     assert_eq!(duration, 1.5);
-}
-
-#[test]
-fn the_causes_of_a_bridge_are_those_of_its_statistics() {
-    let kept = Kept::default();
-    let mut stats = WayStats::default();
-    stats.received = 100;
-    stats.dropped = 1;
-    stats.undecided = 2;
-    stats.outgoing = 3;
-    stats.link_down = 4;
-    stats.rejected = 5;
-    stats.queue_dropped = 6;
-    stats.refused.too_long = 7;
-    stats.forwarded = 72;
-    stats.bytes = 7200;
-    (stats.waiting, stats.in_flight) = (8, 9);
-    stats.split = 17;
-    assert_eq!(stats.accounted(), stats.received + stats.split);
-    publish(&kept, &stats);
-    let counters = kept.counters();
-    let labelled = |name: &str| {
-        let prefix = format!("netring_bridge_{name}{{interface=eth0,");
-        let all = counters.iter();
-        let all = all.filter_map(|(name, n)| Some((name.strip_prefix(&*prefix)?.to_owned(), *n)));
-        all.filter(|(_, n)| *n > 0).collect::<Vec<_>>()
-    };
-    let expected = [
-        ("cause=dropped}", 1),
-        ("cause=link_down}", 4),
-        ("cause=outgoing}", 3),
-        ("cause=queue_dropped}", 6),
-        ("cause=rejected}", 5),
-        ("cause=undecided}", 2),
-    ];
-    let expected = expected.map(|(cause, n)| (cause.to_owned(), n));
-    assert_eq!(labelled("left_out_frames_total"), expected);
-    let refused = labelled("refused_frames_total");
-    assert_eq!(refused, [("reason=too_long}".to_owned(), 7)]);
-    for (name, n) in [
-        ("received_frames", 100),
-        ("split_frames", 17),
-        ("forwarded_frames", 72),
-        ("bytes", 7200),
-    ] {
-        let name = format!("netring_bridge_{name}_total{{interface=eth0}}");
-        assert_eq!(counters[&name], n, "{name}");
-    }
-    let gauges = kept.gauges();
-    assert_eq!(
-        gauges["netring_bridge_pending_frames{interface=eth0}"],
-        17.0
-    );
 }
