@@ -62,9 +62,9 @@ pub use xdp::XdpBridge;
 /// A stack on the same host, on the other end of a veth pair, leaves checksums and segmentation to
 /// its interface. Ports of [`afpacket`](Port::afpacket) pass that on: the frame is sent as it is,
 /// up to 64 KiB long, with a request to the kernel to complete it if it goes to a wire. For other
-/// sinks checksums are computed and packets of TCP and UDP cut in software. A source that does not
-/// know the state of checksums (AF_XDP) may deliver incomplete ones: they are recognised by their
-/// value, and computed.
+/// sinks checksums are computed and packets cut into segments in software. A source that does
+/// not know the state of checksums (AF_XDP) may deliver incomplete ones: they are recognised by
+/// their value, and computed.
 ///
 /// A frame that cannot be sent whole and right is refused, and counted by the reason ([`Refused`]);
 /// one that is longer than the MTU of the other side is [too long](Refused::too_long), as is one
