@@ -195,6 +195,41 @@ fn a_batch_of_events_is_one_allocation_and_one_for_each_reader_that_waits() {
     assert!(four < one + 3 * 500, "{one}, {four}");
 }
 
+/// A packet broadcast allocates the copies of a batch of up to 64 packets together, however many
+/// subscribers read them: bytes, metadata and their shared owner.
+#[test]
+fn a_batch_of_packets_is_three_allocations_and_one_for_each_reader_that_waits() {
+    const PACKETS: usize = 64 * 500;
+    let measure = |subscribers: usize| {
+        allocations(|| async move {
+            let broadcast = AsyncSource::replay(steady(PACKETS)).broadcast(1 << 14);
+            let readers: Vec<_> = (0..subscribers)
+                .map(|n| match n % 2 {
+                    0 => broadcast.subscribe(),
+                    _ => broadcast.subscribe_lossless(),
+                })
+                .map(|mut subscriber| {
+                    tokio::spawn(async move {
+                        let mut packets = 0;
+                        while let Some(batch) = subscriber.next_batch().await {
+                            packets += batch.unwrap().len();
+                        }
+                        assert_eq!(packets, PACKETS);
+                    })
+                })
+                .collect();
+            for reader in readers {
+                reader.await.unwrap();
+            }
+        })
+    };
+    let (one, four) = (measure(1), measure(4));
+    eprintln!("{PACKETS} packets: {one} allocations with one subscriber, {four} with four");
+    // The frames of the source, and 500 batches, of which it lends 15 or 16 at a time.
+    assert!(one < FLOWS as u64 + 3 * 500 + 100, "{one}");
+    assert!(four < one + 3 * 100, "{one}, {four}");
+}
+
 /// Each packet starts a flow: the maximum number of events.
 struct Fresh(u32, Vec<u8>);
 

@@ -13,7 +13,8 @@ use netring_sys::Packet;
 #[cfg(feature = "flowscope")]
 pub use self::flowscope::Flowscope;
 pub use five_tuple::FiveTuple;
-pub use key::FiveTupleKey;
+pub(crate) use key::icmp_counterpart;
+pub use key::{CommunityId, FiveTupleKey};
 
 /// Reads from a packet which flow it belongs to. [`FiveTuple`] is the built-in extractor; with the
 /// feature `flowscope`, `Flowscope` adapts any `flowscope::FlowExtractor`.

@@ -9,6 +9,7 @@
 mod header;
 mod icmp;
 mod ip;
+mod ip_len;
 mod layers;
 mod link;
 mod nflog;
@@ -17,6 +18,7 @@ mod plain;
 mod transport;
 mod v6_chain;
 
+pub(crate) use ip_len::ip_len;
 pub(crate) use options::window_scale;
 
 use netring_sys::Packet;

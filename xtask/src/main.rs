@@ -19,6 +19,8 @@ cargo xtask VERB
   test-netns [ARGS]   only those that need a network, each in a namespace of its own; ARGS go to the tests
   bench [OPTIONS]     measure next to peers; `cargo xtask bench --help` lists the options
   conformance DIR     compare the flows in a folder of captures with its oracle or its expect.tsv
+  conformance-files DIR [--tshark]
+                      compare captures that are written again with the originals
   conformance-filter DIR [EXPRESSIONS.txt]
                       compare the packets that filter expressions select with those that tcpdump selects
   conformance-streams DIR
@@ -42,6 +44,7 @@ fn main() -> ExitCode {
         "demo"
         | "bench"
         | "conformance"
+        | "conformance-files"
         | "conformance-filter"
         | "conformance-streams"
         | "public-api" => match verbs::tools::status(verb, rest) {

@@ -1,59 +1,107 @@
-//! The messages in the queue of a broadcast, and the state that its two ends share.
+//! What travels through a broadcast: items in batches, each batch one message.
 
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::Arc;
 
 use async_broadcast::Receiver;
-use tokio::sync::Notify;
+use netring_sys::PacketVec;
 
-use super::error::BroadcastRecvError;
+/// The maximum number of items in a batch.
+pub(crate) const BATCH: usize = 64;
 
-/// The end of the queue that a subscriber reads from.
-pub(crate) type Queue<T> = Receiver<Message<T>>;
-
-/// Events that were published together, in one allocation of exactly their size.
+/// Items that were published together, in memory that all subscribers share.
 #[derive(Debug)]
-pub(crate) struct Message<T> {
-    /// The number of the first event, counted from 0 over all events ever published.
+pub(crate) struct Message<C: ?Sized> {
+    /// The number of the first item, counted from 0 over all items ever published.
     pub(crate) first: u64,
-    pub(crate) events: Arc<[T]>,
+    pub(crate) contents: Arc<C>,
 }
 
-/// State that the queue itself does not carry.
-#[derive(Debug, Default)]
-pub(crate) struct Shared {
-    /// The number of the next event. Locked while a batch enters the queue and while a subscriber
-    /// joins, so that a subscriber knows the number of the first event it will see.
-    next: Mutex<u64>,
-    /// How the queue ended; set before it is closed. It is not a message, so it also reaches
-    /// subscribers that lag and subscribers that join later.
-    end: OnceLock<Option<BroadcastRecvError>>,
-    /// Notified when a subscriber is polled for the first time.
-    pub(crate) first_poll: Notify,
-}
-
-impl Shared {
-    /// Locks the number of the next event.
-    pub(crate) fn next(&self) -> MutexGuard<'_, u64> {
-        // Only a panic in the drop of an event can poison it, and even then the number is right.
-        self.next.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Records how the queue ends. Only the first call has an effect.
-    pub(crate) fn set_end(&self, end: Option<BroadcastRecvError>) {
-        let _ = self.end.set(end);
-    }
-
-    /// The error that a closed queue ended with; `None` if it ended without one.
-    pub(crate) fn end(&self) -> Option<BroadcastRecvError> {
-        self.end.get().cloned().flatten()
-    }
-}
-
-impl<T> Clone for Message<T> {
+impl<C: ?Sized> Clone for Message<C> {
     fn clone(&self) -> Self {
         Self {
             first: self.first,
-            events: self.events.clone(),
+            contents: self.contents.clone(),
         }
+    }
+}
+
+/// The end of a queue that a subscriber reads from.
+pub(crate) type Queue<C> = Receiver<Message<C>>;
+
+/// The items of a message.
+pub(crate) trait Contents {
+    fn count(&self) -> usize;
+}
+
+impl<T> Contents for [T] {
+    #[inline]
+    fn count(&self) -> usize {
+        self.len()
+    }
+}
+
+impl Contents for PacketVec {
+    #[inline]
+    fn count(&self) -> usize {
+        self.len()
+    }
+}
+
+/// Items that are not yet published.
+pub(crate) trait Pending: Send + 'static {
+    type Contents: Contents + ?Sized + Send + Sync + 'static;
+
+    /// The number of items.
+    fn count(&self) -> usize;
+
+    /// Drops all items.
+    fn clear(&mut self);
+
+    /// Removes full batches, and also the rest if `all` is true. Batches that are not taken from
+    /// the iterator are lost.
+    fn batches(&mut self, all: bool) -> impl Iterator<Item = Arc<Self::Contents>> + Send;
+}
+
+/// Events in the order in which they happened.
+impl<T: Send + Sync + 'static> Pending for Vec<T> {
+    type Contents = [T];
+
+    fn count(&self) -> usize {
+        self.len()
+    }
+
+    fn clear(&mut self) {
+        self.clear();
+    }
+
+    fn batches(&mut self, all: bool) -> impl Iterator<Item = Arc<[T]>> + Send {
+        let rest = if all { 0 } else { self.len() % BATCH };
+        let mut events = self.drain(..self.len() - rest);
+        // Each batch is one allocation of exactly its size.
+        std::iter::from_fn(move || {
+            (events.len() > 0).then(|| events.by_ref().take(BATCH).collect())
+        })
+    }
+}
+
+/// Packets in full batches, except the last.
+#[derive(Debug, Default)]
+pub(crate) struct PendingPackets(pub(crate) Vec<PacketVec>);
+
+impl Pending for PendingPackets {
+    type Contents = PacketVec;
+
+    fn count(&self) -> usize {
+        self.0.iter().map(PacketVec::len).sum()
+    }
+
+    fn clear(&mut self) {
+        self.0.clear();
+    }
+
+    fn batches(&mut self, all: bool) -> impl Iterator<Item = Arc<PacketVec>> + Send {
+        let is_open = self.0.last().is_some_and(|last| last.len() < BATCH);
+        let rest = usize::from(is_open && !all);
+        self.0.drain(..self.0.len() - rest).map(Arc::new)
     }
 }

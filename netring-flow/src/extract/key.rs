@@ -1,5 +1,6 @@
 //! The built-in key.
 
+mod community_id;
 #[cfg(feature = "serde")]
 mod parts;
 mod text;
@@ -8,6 +9,8 @@ use std::hash::{Hash, Hasher};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use super::Orientation;
+pub use community_id::CommunityId;
+pub(crate) use community_id::icmp_counterpart;
 
 /// Protocol, two addresses and two ports, in an order that does not depend on the direction of a
 /// packet.

@@ -53,6 +53,7 @@ fn conformance() -> Result<()> {
     step("conformance, our own corpus", || {
         tools::run("conformance", &[folder("xtask/corpus")])
     })?;
+    conformance_files(&folder)?;
     conformance_filter(&folder)?;
     conformance_streams(&folder)?;
     for name in ["../shared/cases/flow", "../shared/pcaps"] {
@@ -62,6 +63,27 @@ fn conformance() -> Result<()> {
             })?;
         } else {
             println!("NOT CHECKED: {name} does not exist");
+        }
+    }
+    Ok(())
+}
+
+/// Writes captures again and compares them with the originals: our own also by tshark, where it is
+/// installed, and those beside the repository if they exist.
+fn conformance_files(folder: &impl Fn(&str) -> String) -> Result<()> {
+    let has_tshark = Command::new("tshark").arg("--version").output().is_ok();
+    if !has_tshark {
+        println!("NOT CHECKED: files by tshark, because it is not installed");
+    }
+    for (name, is_ours) in [("xtask", true), ("../shared/pcaps", false)] {
+        let mut args = vec![folder(name)];
+        if is_ours && has_tshark {
+            args.push("--tshark".into());
+        }
+        if root().join(name).is_dir() {
+            step(&format!("files, {name}"), || {
+                tools::run("conformance-files", &args)
+            })?;
         }
     }
     Ok(())
@@ -125,6 +147,8 @@ fn features() -> Result<()> {
         "pcap",
         "compression",
         "rotation",
+        "metrics",
+        "tracing",
         "xdp",
         "afpacket,flow",
         "afpacket,async",
@@ -189,7 +213,7 @@ fn targets() -> Result<()> {
                 "--package",
                 "netring",
                 "--features",
-                "compression,flowscope,rotation",
+                "compression,flowscope,metrics,rotation,tracing",
             ],
         };
         // Examples need the tests' own crates, which do not build for musl.

@@ -4,6 +4,7 @@ use super::super::block::{EPB_FLAGS, EPB_QUEUE};
 use super::super::flags;
 use super::super::options::Iter;
 use super::super::order::ByteOrder;
+use super::block::BlockPlace;
 use crate::{Clock, Direction, LinkType, Packet, Timestamp};
 
 /// The most bytes of a record or block, its header included. A larger one counts as damage.
@@ -52,6 +53,8 @@ pub(super) enum Step {
     Packet(Place, usize),
     /// Something without a packet that takes up this many bytes.
     Skip(usize),
+    /// The same, which is lent on request.
+    Block(BlockPlace, usize),
     /// A section of this many bytes begins; it is to be taken in when the packets before it are
     /// lent.
     Section,

@@ -222,6 +222,7 @@ fn verbs(name: &str, text: &str, broken: &mut Vec<String>) {
         "test-netns",
         "bench",
         "conformance",
+        "conformance-files",
         "conformance-filter",
         "conformance-streams",
         "instructions",

@@ -10,26 +10,26 @@ const TAGS: [u16; 3] = [0x8100, 0x88a8, 0x9100];
 /// Bytes of the shortest Ethernet frame. A shorter packet is followed by padding.
 const PADDED: usize = 60;
 
-pub(super) const TCP: u8 = 6;
-pub(super) const UDP: u8 = 17;
+pub(crate) const TCP: u8 = 6;
+pub(crate) const UDP: u8 = 17;
 const HOP_BY_HOP: u8 = 0;
 
 /// An unfragmented IP packet in a frame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Layout {
+pub(crate) struct Layout {
     /// Where the IP header begins.
-    pub(super) ip: usize,
-    pub(super) is_v6: bool,
+    pub(crate) ip: usize,
+    pub(crate) is_v6: bool,
     /// Where the IP header ends. The header of a jumbo length may follow it.
-    pub(super) ip_end: usize,
+    pub(crate) ip_end: usize,
     /// Where the transport header begins.
-    pub(super) transport: usize,
-    pub(super) protocol: u8,
+    pub(crate) transport: usize,
+    pub(crate) protocol: u8,
     /// Where the IP packet ends; padding may follow it.
-    pub(super) end: usize,
+    pub(crate) end: usize,
 }
 
-pub(super) fn word(bytes: &[u8], at: usize) -> Option<u16> {
+pub(crate) fn word(bytes: &[u8], at: usize) -> Option<u16> {
     let bytes = bytes.get(at..)?.first_chunk()?;
     Some(u16::from_be_bytes(*bytes))
 }
@@ -58,7 +58,7 @@ fn network(frame: &[u8], link: LinkType) -> Option<(usize, bool)> {
 }
 
 /// Whether the IP header leaves its length out, as that of a packet that the card was to segment.
-pub(super) fn has_no_length(frame: &[u8], link: LinkType) -> bool {
+pub(crate) fn has_no_length(frame: &[u8], link: LinkType) -> bool {
     match network(frame, link) {
         Some((at, false)) => word(frame, at + 2) == Some(0),
         Some((at, true)) => {
@@ -72,7 +72,7 @@ pub(super) fn has_no_length(frame: &[u8], link: LinkType) -> bool {
 
 impl Layout {
     /// Of the frame; `None` if it is no whole, unfragmented IP packet.
-    pub(super) fn of(frame: &[u8], link: LinkType) -> Option<Self> {
+    pub(crate) fn of(frame: &[u8], link: LinkType) -> Option<Self> {
         let (ip, is_v6) = network(frame, link)?;
         let found = match is_v6 {
             false => Self::v4(frame, ip)?,
