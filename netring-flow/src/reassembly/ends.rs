@@ -109,6 +109,13 @@ impl<K: Clone, V: StreamVisitor<K>> Reassembler<K, V> {
         }
     }
 
+    /// Whether a connection ended without any data.
+    pub(super) fn was_refused(&self, place: u32) -> bool {
+        let directions = &self.flows[place as usize].hot.directions;
+        let is_empty = |direction: &Direction| direction.position == 0;
+        self.is_closed(place) && directions.iter().all(is_empty)
+    }
+
     /// Whether a place still has this flow.
     pub(super) fn is_at(&self, place: u32, flow: FlowId) -> bool {
         self.flows[place as usize].hot.flow == flow && self.flows[place as usize].cold.is_some()

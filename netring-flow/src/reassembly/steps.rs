@@ -60,6 +60,17 @@ impl<K: Clone, V: StreamVisitor<K>> Reassembler<K, V> {
             }
             Transport::Udp | Transport::Other => return self.datagram(place, segment),
         };
+        if tcp.flags & (TcpSegment::SYN | TcpSegment::RST) == TcpSegment::SYN
+            && self.was_refused(place)
+        {
+            // Tried again with the same number: the tracker has it in the same flow.
+            self.forget(place);
+            if let Some(place) = self.subscribe(segment) {
+                self.stats.received += len;
+                self.take_accepted(place, segment, tcp);
+            }
+            return;
+        }
         self.stats.received += len;
         if self.is_closed(place) {
             self.stats.discarded.after_end += len;

@@ -298,6 +298,25 @@ fn a_stream_that_begins_with_a_keep_alive_misses_nothing() {
 }
 
 #[test]
+fn a_connection_that_is_refused_and_tried_again_is_reassembled() {
+    let mut bench = Bench::new();
+    bench
+        .c(SYN, 0, 0, b"")
+        .s(RST | ACK, 0, 1, b"")
+        .s(RST | ACK, 0, 1, b"");
+    assert_eq!(bench.log(), ["I.0 reset", "R.0 reset", "closed reset"]);
+    bench
+        .pass(0.5)
+        .handshake()
+        .c(ACK, 1, 1, b"get")
+        .s(ACK, 1, 4, b"answer");
+    assert_eq!(bench.log(), ["I+0 get", "R+0 answer"]);
+    assert_eq!((bench.stats().subscribed, bench.streams.active()), (2, 1));
+    bench.finish();
+    assert_eq!(bench.log().len(), 3);
+}
+
+#[test]
 fn a_new_connection_of_the_same_ports_is_another_stream() {
     let mut bench = Bench::new();
     bench
