@@ -4,9 +4,10 @@ use netring_sys::Timestamp;
 
 use super::Reassembler;
 use super::direction::{Direction, ENDED};
-use super::visitor::{ClosedFlow, StreamEnd, StreamVisitor};
-use crate::extract::Orientation;
-use crate::{EndReason, FlowId};
+use super::flow::Flow;
+use super::visitor::{ClosedFlow, Interest, StreamEnd, StreamVisitor};
+use crate::extract::{Orientation, TcpSegment};
+use crate::{EndReason, FlowId, Segment};
 
 impl<K: Clone, V: StreamVisitor<K>> Reassembler<K, V> {
     /// Ends one of the streams, and closes the flow if it is the last.
@@ -114,6 +115,34 @@ impl<K: Clone, V: StreamVisitor<K>> Reassembler<K, V> {
         let directions = &self.flows[place as usize].hot.directions;
         let is_empty = |direction: &Direction| direction.position == 0;
         self.is_closed(place) && directions.iter().all(is_empty)
+    }
+
+    /// Whether an end sends new data although it has reset the connection: the RST was forged, and
+    /// its receiver did not accept it.
+    pub(super) fn goes_on(&self, place: u32, segment: &Segment<'_, K>, tcp: TcpSegment) -> bool {
+        let hot = &self.flows[place as usize].hot;
+        let next = hot.directions[segment.orientation as usize].next;
+        hot.reset_by == Some(segment.orientation)
+            && !tcp.has(TcpSegment::RST | TcpSegment::SYN)
+            && segment.payload_len != 0
+            && tcp.sequence == next
+    }
+
+    /// Subscribes again to a connection that goes on.
+    pub(super) fn revive(&mut self, place: u32, segment: &Segment<'_, K>) {
+        let (state, undecided) = match self.visitor.subscribe(segment) {
+            Interest::No => return,
+            Interest::Yes(state) => (state, false),
+            Interest::FirstBytes(state) => (state, true),
+        };
+        self.stats.subscribed += 1;
+        let Flow { hot, cold } = &mut self.flows[place as usize];
+        hot.reset_by = None;
+        hot.undecided = undecided;
+        hot.directions.iter_mut().for_each(Direction::reopen);
+        if let Some(cold) = cold {
+            cold.state = Some(state);
+        }
     }
 
     /// Whether a place still has this flow.

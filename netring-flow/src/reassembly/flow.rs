@@ -29,6 +29,8 @@ pub(super) struct Hot {
     pub(super) undecided: bool,
     /// It is not TCP.
     pub(super) datagrams: bool,
+    /// Which end has reset the connection.
+    pub(super) reset_by: Option<Orientation>,
     pub(super) directions: [Direction; 2],
 }
 
@@ -52,6 +54,7 @@ impl Hot {
             initiator,
             undecided,
             datagrams: false,
+            reset_by: None,
             directions: Default::default(),
         }
     }

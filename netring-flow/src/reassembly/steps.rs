@@ -72,6 +72,9 @@ impl<K: Clone, V: StreamVisitor<K>> Reassembler<K, V> {
             return;
         }
         self.stats.received += len;
+        if self.is_closed(place) && self.goes_on(place, segment, tcp) {
+            self.revive(place, segment);
+        }
         if self.is_closed(place) {
             self.stats.discarded.after_end += len;
         } else if tcp.has(TcpSegment::RST) && segment.out_of_window {
@@ -79,6 +82,7 @@ impl<K: Clone, V: StreamVisitor<K>> Reassembler<K, V> {
         } else if tcp.has(TcpSegment::RST) {
             self.stats.discarded.reset += len;
             self.end_flow(place, segment.time, StreamEnd::Reset);
+            self.flows[place as usize].hot.reset_by = Some(segment.orientation);
         } else {
             self.take_accepted(place, segment, tcp);
         }

@@ -18,7 +18,7 @@ pub trait StreamVisitor<K> {
 
     /// Decides with the first packet of a flow whether its streams or datagrams are of interest. If
     /// a connection is refused and tried again with the same sequence number, which is the same
-    /// flow, it decides again.
+    /// flow, or goes on after a forged RST, it decides again.
     ///
     /// Flows that are not cost one comparison per packet.
     /// [`Subscription::matches`](super::Subscription::matches) decides by ports, by a filter, or by
