@@ -6,7 +6,7 @@
 //! | packets, in place | [`AsyncSource::next_batch`] | nothing |
 //! | packets to keep | [`AsyncSource::packets`], [`packets_with`](AsyncSource::packets_with) | one copy per packet |
 //! | to send | [`AsyncSink`] | nothing |
-//! | packets for several readers | [`AsyncSource::broadcast`] | one copy per packet, three allocations per batch of up to 64 |
+//! | packets for several readers | [`AsyncSource::broadcast`] | one copy per packet; no allocation while subscribers keep up |
 //! | flow events | [`AsyncSource::flow_stream`] | no allocation per packet |
 //! | flow events, with a state for each flow | [`FlowStream::with_state`] | a hash table look-up per event |
 //! | flow events for several readers | [`FlowStream::broadcast`] | one allocation per batch of up to 64 events |

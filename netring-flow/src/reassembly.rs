@@ -59,7 +59,8 @@
 //!   missing bytes and the grace has passed ([`ReassemblyConfig::ack_grace`]); at the deadline
 //!   ([`ReassemblyConfig::deadline`]); to stay within the bounds of memory
 //!   ([`ReassemblyConfig::max_held`]); or when the stream ends. What the other end sends makes no
-//!   gap otherwise.
+//!   gap otherwise. If a single acknowledgement was wrong, or a segment far ahead was forged, then
+//!   the stream goes on where the receiver's next acknowledgement says.
 //! - Retransmitted bytes are delivered once. Which bytes win if two segments differ is
 //!   [`ReassemblyConfig::overlap`]; that they differ is always reported for held bytes, and for
 //!   delivered ones with [`ReassemblyConfig::compare_delivered`].

@@ -120,6 +120,8 @@ mod files;
 #[cfg(feature = "flow")]
 mod flow;
 mod injector;
+#[cfg(feature = "flow")]
+mod reassembly;
 mod replay;
 
 use std::fmt;

@@ -46,10 +46,10 @@
 //! [`statistics`](CaptureFile::statistics) return what the file says about its machine, its
 //! interfaces and its losses; [`Batch::records`] the packets with their comments, drops and other
 //! options. The direction and the queue are also part of the packet; an inbound packet that does
-//! not say how it was received is [`Direction::Host`](crate::Direction::Host).
-//! [`Batch::blocks`] are the blocks that belong to no packet, such as names of addresses and secrets
-//! to decrypt packets. [`CaptureWriter::copy`] writes all of it to another file, except for what is
-//! marked as not to be copied, and blocks of a kind that this library does not know.
+//! not say how it was received is [`Direction::Host`](crate::Direction::Host). [`Batch::blocks`]
+//! are the blocks that belong to no packet, such as names of addresses and secrets to decrypt
+//! packets. [`CaptureWriter::copy`] writes all of it to another file, except for what is marked as
+//! not to be copied, and blocks of a kind that this library does not know.
 //!
 //! # Packets without a timestamp
 //!

@@ -45,10 +45,10 @@ pub use stats::{Refused, ReplayStats};
 /// never on a wire: longer than the MTU, often with an IP length of 0 if they are longer than
 /// 65,535 bytes. Those of TCP over IPv4 or IPv6 are cut into segments as a card would have cut
 /// them: with lengths, sequence numbers and identifications of their own; FIN and PSH in the last
-/// one, CWR in the first one only; and with checksums. The size of segments is that of the packet's
-/// metadata, or else the largest that fits. Those of UDP are cut into datagrams if the metadata has
-/// their size, which no file has: it is part of what they mean. Other long packets are refused, such
-/// as datagrams that IP was to fragment, and so are those with SYN, RST or URG.
+/// one, CWR in the first one only; and with checksums. The size of segments is that of the
+/// packet's metadata, or else the largest that fits. Those of UDP are cut into datagrams if the
+/// metadata has their size, which no file has: it is part of what they mean. Other long packets
+/// are refused, such as datagrams that IP was to fragment, and so are those with SYN, RST or URG.
 /// [`segment`](Self::segment) refuses all.
 ///
 /// A checksum that the packet's metadata marks as [partial](crate::Checksum::Partial) is computed.

@@ -23,6 +23,8 @@ cargo xtask VERB
                       compare captures that are written again with the originals
   conformance-filter DIR [EXPRESSIONS.txt]
                       compare the packets that filter expressions select with those that tcpdump selects
+  conformance-streams DIR
+                      compare the TCP streams in a folder of captures with those that tshark follows
   instructions        count the instructions of the hot paths by callgrind, and compare them with xtask/instructions.tsv;
                       `cargo xtask instructions --bless` writes the figures again
   public-api          compare the public API of each crate with the snapshot in xtask/public-api;
@@ -39,7 +41,12 @@ fn main() -> ExitCode {
         .split_first()
         .map_or(("help", &[][..]), |(verb, rest)| (verb, rest));
     let result = match verb {
-        "demo" | "bench" | "conformance" | "conformance-files" | "conformance-filter"
+        "demo"
+        | "bench"
+        | "conformance"
+        | "conformance-files"
+        | "conformance-filter"
+        | "conformance-streams"
         | "public-api" => match verbs::tools::status(verb, rest) {
             Ok(code) => return ExitCode::from(code),
             Err(why) => Err(why),

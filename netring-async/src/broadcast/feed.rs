@@ -209,7 +209,7 @@ impl<C: Contents + ?Sized> Feed<C> {
                 // Its count is of batches; the number of the next item gives the exact count.
                 Some(Err(_overflowed)) => {}
                 Some(Ok(message)) => {
-                    if self.progress.lossless && self.shared.is_awaited() && !queue.is_full() {
+                    if self.progress.lossless && self.shared.is_awaited() && has_room(queue) {
                         self.shared.room.notify_waiters();
                     }
                     return Poll::Ready(Some(message));
@@ -218,6 +218,12 @@ impl<C: Contents + ?Sized> Feed<C> {
             }
         }
     }
+}
+
+/// Whether the sender's wait is over: half of the queue is free. At the first free place it would
+/// wake up for each batch.
+fn has_room<C: ?Sized>(queue: &Queue<C>) -> bool {
+    queue.len() <= queue.capacity() / 2
 }
 
 impl<C: ?Sized> Feed<C> {

@@ -122,15 +122,16 @@ macro_rules! handle_methods {
             <$subscriber>::new(self.handle.subscribe(false))
         }
 
-        /// Creates a subscriber that loses nothing: while its queue is full, the broadcast waits.
+        /// Creates a subscriber that loses nothing: when its queue is full, the broadcast waits
+        /// until half of it is free.
         ///
         /// The queue is one of its own, of the same [`capacity`](Self::capacity), for all lossless
-        /// subscribers together; the slowest of them decides. While it is full, the source is not
-        /// read, so no subscriber receives anything, and a live source drops what its ring cannot
+        /// subscribers together; the slowest of them decides. During a wait the source is not read,
+        /// so no subscriber receives anything new, and a live source drops what its ring cannot
         /// hold, which its statistics count. A lossless subscriber that never reads stops the
-        /// capture for good. The wait ends as soon as there is room, the subscriber is dropped, or
-        /// the broadcast is stopped; [`published`](Self::published) counts waits and their time.
-        /// What happens to the source meanwhile, such as its end, is noticed after the wait.
+        /// capture for good. A wait also ends as soon as that subscriber is dropped or the
+        /// broadcast is stopped; [`published`](Self::published) counts waits and their time. What
+        /// happens to the source meanwhile, such as its end, is noticed after the wait.
         ///
         /// [`stop`](Self::stop), [`shutdown`](Self::shutdown) and dropping the broadcast wait for
         /// nobody: what is left is queued for lossless subscribers beyond the capacity.

@@ -1,9 +1,10 @@
 //! What travels through a broadcast: items in batches, each batch one message.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 use async_broadcast::Receiver;
-use netring_sys::PacketVec;
+use netring_sys::{Packet, PacketBatch, PacketVec};
 
 /// The maximum number of items in a batch.
 pub(crate) const BATCH: usize = 64;
@@ -84,24 +85,96 @@ impl<T: Send + Sync + 'static> Pending for Vec<T> {
     }
 }
 
+/// The memory in bytes, roughly, that is kept until all subscribers have dropped it.
+const KEPT: usize = 4 << 20;
+
 /// Packets in full batches, except the last.
+///
+/// The memory of a batch is used again once every subscriber has dropped it, so subscribers that
+/// keep up cost no allocation; and no page fault, which new memory for long packets means.
 #[derive(Debug, Default)]
-pub(crate) struct PendingPackets(pub(crate) Vec<PacketVec>);
+pub(crate) struct PendingPackets {
+    /// Not shared with anyone.
+    batches: Vec<Arc<PacketVec>>,
+    /// Published, oldest first.
+    published: VecDeque<Arc<PacketVec>>,
+    /// The memory of those that are published; at most [`KEPT`] and one batch.
+    kept: usize,
+    /// Bytes of the last full batch: what a new one will need.
+    bytes: usize,
+}
+
+impl PendingPackets {
+    /// Appends a copy of the packets of a batch. Returns false if there were none.
+    pub(crate) fn copy(&mut self, batch: &impl PacketBatch) -> bool {
+        let mut packets = batch.packets().peekable();
+        let copied = packets.peek().is_some();
+        while packets.peek().is_some() {
+            let full = |last: &Arc<PacketVec>| last.len() == BATCH;
+            if self.batches.last().is_none_or(full) {
+                let next = self.unused();
+                self.batches.push(next);
+            }
+            let last = self.batches.last_mut().and_then(Arc::get_mut);
+            // Not shared, so it is there.
+            let Some(last) = last else { break };
+            let room = BATCH - last.len();
+            packets
+                .by_ref()
+                .take(room)
+                .for_each(|packet| last.push(&packet));
+            self.bytes = last.byte_len();
+        }
+        copied
+    }
+
+    /// A batch without packets: the oldest that was published, if nobody uses it any more.
+    fn unused(&mut self) -> Arc<PacketVec> {
+        if let Some(mut oldest) = self.published.pop_front() {
+            self.kept -= memory(&oldest);
+            if let Some(packets) = Arc::get_mut(&mut oldest) {
+                packets.clear();
+                return oldest;
+            }
+            self.kept += memory(&oldest);
+            self.published.push_front(oldest);
+        }
+        Arc::new(PacketVec::with_capacity(BATCH, self.bytes))
+    }
+}
 
 impl Pending for PendingPackets {
     type Contents = PacketVec;
 
     fn count(&self) -> usize {
-        self.0.iter().map(PacketVec::len).sum()
+        self.batches.iter().map(|batch| batch.len()).sum()
     }
 
     fn clear(&mut self) {
-        self.0.clear();
+        self.batches.clear();
     }
 
     fn batches(&mut self, all: bool) -> impl Iterator<Item = Arc<PacketVec>> + Send {
-        let is_open = self.0.last().is_some_and(|last| last.len() < BATCH);
+        let is_open = self.batches.last().is_some_and(|last| last.len() < BATCH);
         let rest = usize::from(is_open && !all);
-        self.0.drain(..self.0.len() - rest).map(Arc::new)
+        let (published, kept) = (&mut self.published, &mut self.kept);
+        let batches = self.batches.drain(..self.batches.len() - rest);
+        batches.inspect(|batch| {
+            while *kept > KEPT
+                && let Some(oldest) = published.pop_front()
+            {
+                *kept -= memory(&oldest);
+            }
+            *kept += memory(batch);
+            published.push_back(batch.clone());
+        })
     }
 }
+
+/// The memory that the packets of a batch take.
+const fn memory(packets: &PacketVec) -> usize {
+    packets.byte_len() + packets.len() * size_of::<Packet<'_>>()
+}
+
+#[cfg(test)]
+mod tests;

@@ -3,12 +3,12 @@
 use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll, ready};
 
-use netring_sys::{Error, PacketBatch, PacketSource, PacketVec, Stats};
+use netring_sys::{Error, PacketSource, PacketVec, Stats};
 use tokio::sync::oneshot;
 
 use super::error::BroadcastRecvError;
 use super::handle::{Handle, handle_methods};
-use super::message::{BATCH, PendingPackets};
+use super::message::PendingPackets;
 use super::packet_subscriber::PacketSubscriber;
 use super::produce::Produce;
 use crate::AsyncSource;
@@ -16,8 +16,9 @@ use crate::AsyncSource;
 /// Shares the packets of one source among any number of subscribers; created by
 /// [`AsyncSource::broadcast`].
 ///
-/// A task copies each packet once; all subscribers share the copy. Lagging, lossless subscribers
-/// and closing are those of [`FlowBroadcast`](crate::FlowBroadcast), in packets.
+/// A task copies each packet once; all subscribers share the copy. The memory of batches that all
+/// subscribers have dropped is used again; up to 4 MiB are kept for that. Lagging, lossless
+/// subscribers and closing are those of [`FlowBroadcast`](crate::FlowBroadcast), in packets.
 ///
 /// ```no_run
 /// use futures::StreamExt;
@@ -51,8 +52,6 @@ struct PacketRequest(oneshot::Sender<Figures>);
 struct PacketProducer<S> {
     source: AsyncSource<S>,
     stopped: bool,
-    /// Bytes of the last full batch: what the next one will need.
-    bytes: usize,
     last: Arc<OnceLock<Figures>>,
 }
 
@@ -77,7 +76,6 @@ impl<S: PacketSource + Send + 'static> AsyncSource<S> {
         let producer = PacketProducer {
             source: self,
             stopped: false,
-            bytes: 0,
             last: Arc::clone(&last),
         };
         PacketBroadcast {
@@ -145,24 +143,6 @@ impl PacketBroadcast {
 }
 
 impl<S: PacketSource> PacketProducer<S> {
-    /// Copies a batch into batches of [`BATCH`] packets.
-    fn copy(&mut self, pending: &mut Vec<PacketVec>) -> bool {
-        let mut copied = false;
-        for packet in self.source.get_mut().batch().packets() {
-            copied = true;
-            match pending.last_mut() {
-                Some(last) if last.len() < BATCH => last.push(&packet),
-                full => {
-                    self.bytes = full.map_or(self.bytes, |full| full.byte_len());
-                    let mut next = PacketVec::with_capacity(BATCH, self.bytes);
-                    next.push(&packet);
-                    pending.push(next);
-                }
-            }
-        }
-        copied
-    }
-
     fn figures(&mut self) -> Figures {
         let figures = self.source.stats();
         figures.map_err(|error| BroadcastRecvError::Source(Arc::new(error)))
@@ -180,8 +160,11 @@ impl<S: PacketSource + Send + 'static> Produce for PacketProducer<S> {
     ) -> Poll<Option<Result<(), Error>>> {
         while !self.stopped {
             match ready!(self.source.poll_readable(cx)) {
-                Ok(true) if self.copy(&mut pending.0) => return Poll::Ready(Some(Ok(()))),
-                Ok(true) => {}
+                Ok(true) => {
+                    if pending.copy(&self.source.get_mut().batch()) {
+                        return Poll::Ready(Some(Ok(())));
+                    }
+                }
                 Ok(false) => self.stopped = true,
                 Err(error) => {
                     self.stopped = true;

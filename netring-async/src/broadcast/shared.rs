@@ -22,7 +22,7 @@ pub(crate) struct Shared {
     /// A subscriber was polled, and whoever waits for that.
     polled: AtomicBool,
     first_poll: Notify,
-    /// Notified when a full lossless queue has room.
+    /// Notified when half of a full lossless queue is free again, and when a subscriber leaves.
     pub(crate) room: Notify,
     /// Tasks that wait for room.
     waiting: AtomicUsize,

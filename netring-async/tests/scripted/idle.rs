@@ -84,7 +84,7 @@ async fn nothing_spins() {
     let reading = tokio::spawn(async move { while reader.next().await.is_some() {} });
     flows(&script, 100);
     soon("packets", || broadcast.published().events == 100).await;
-    rests("packets", &[script.clone()]).await;
+    rests("packets", std::slice::from_ref(&script)).await;
     broadcast.shutdown().await.unwrap();
     reading.await.unwrap();
 }
@@ -114,7 +114,7 @@ async fn a_capture_that_waits_for_a_subscriber_does_not_spin() {
     let reading = tokio::spawn(async move { awake.next_batch().await.map(|_| ()) });
     soon("a wait", || broadcast.published().waits == 1).await;
     let looks = script.looks();
-    rests("a wait for room", &[script.clone()]).await;
+    rests("a wait for room", std::slice::from_ref(&script)).await;
     assert_eq!(script.looks(), looks);
     assert!(!reading.is_finished());
     reading.abort();

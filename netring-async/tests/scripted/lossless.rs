@@ -381,3 +381,26 @@ async fn sixty_four_subscribers_receive_everything() {
     }
     assert_eq!(broadcast.published().events, 2 * 6400);
 }
+
+/// The capture goes on when half of the queue is free, not at the first free place.
+#[tokio::test]
+async fn a_wait_lasts_until_half_of_the_queue_is_free() {
+    let (script, broadcast) = broadcast(8);
+    let mut slow = broadcast.subscribe_lossless();
+    script.push_all((0..20).map(batch));
+    stuck(&broadcast, 8 * 64, 1).await;
+    for _ in 0..3 {
+        assert!(soon(slow.next_batch()).await.is_some());
+        for _ in 0..50 {
+            tokio::task::yield_now().await;
+        }
+        assert_eq!(broadcast.published().events, 8 * 64);
+    }
+    assert!(soon(slow.next_batch()).await.is_some());
+    stuck(&broadcast, 12 * 64, 2).await;
+    // A new subscriber has nothing to read yet, and changes nothing; nor does its end.
+    drop(broadcast.subscribe_lossless());
+    stuck(&broadcast, 12 * 64, 2).await;
+    script.push(Step::End);
+    assert_eq!(count(slow).await, (2 * 1280 - 4 * 64, None));
+}

@@ -21,7 +21,7 @@ const ROOM: usize = 46;
 /// From a [`FlowRecorder`](super::FlowRecorder), `s`, `h`, `f` and `r` are repeated if the sequence
 /// number differs from the last one of the same kind, and `g`, `t` and `w` at 1, 10, 100 … of them,
 /// as in Zeek. From an event alone, each letter occurs once per side. At most 46 letters are kept;
-/// if more happened, the last one is `x`.
+/// if more happened, the last one is `x`. Zeek's `c` does not occur: checksums are not verified.
 ///
 /// Its text has only ASCII letters and `^`.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
@@ -49,7 +49,6 @@ impl Letters {
             self.bytes[len] = letter;
             self.len += 1;
         } else if len == ROOM {
-            // Of the initiator's case in any order, so that it stays lower case.
             self.bytes[len] = b'x';
             self.len += 1;
         }
@@ -62,10 +61,10 @@ impl Letters {
             by_role.push(b'^');
         }
         for letter in self.as_bytes() {
-            // The case is one bit.
+            // The case is one bit. `x` belongs to neither end.
             by_role.push(match initiator {
-                Orientation::Forward => *letter,
-                Orientation::Reverse => *letter ^ 0x20,
+                Orientation::Reverse if *letter != b'x' => *letter ^ 0x20,
+                _ => *letter,
             });
         }
         by_role
@@ -163,6 +162,10 @@ mod tests {
         (0..100).for_each(|_| letters.push(b'R'));
         assert_eq!(letters.as_str(), format!("{}x", "R".repeat(46)));
         assert_eq!(letters.to_string().parse(), Ok(letters));
+        let swapped = letters.by_role(Orientation::Reverse, false);
+        assert_eq!(swapped.as_str(), format!("{}x", "r".repeat(46)));
+        let flipped = letters.by_role(Orientation::Forward, true);
+        assert_eq!(flipped.as_str(), format!("^{}x", "R".repeat(45)));
     }
 
     #[test]

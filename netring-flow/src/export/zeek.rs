@@ -2,6 +2,8 @@
 
 mod uid;
 
+use std::net::IpAddr;
+
 use netring_sys::Timestamp;
 
 use super::FlowRecord;
@@ -23,7 +25,7 @@ use uid::Uid;
 /// | `duration` | to [`FlowRecord::productive_end_ns`]; unset, with the bytes, if it is 0 |
 /// | `orig_bytes`, `resp_bytes` | `stream_bytes` of TCP if known, otherwise `payload_bytes`; without the eight-byte header of ICMP |
 /// | `conn_state` | [`FlowRecord::state`] |
-/// | `local_orig`, `local_resp` | unset, as without `Site::local_nets` |
+/// | `local_orig`, `local_resp` | whether the ends are [`local`](Self::local); unset without it |
 /// | `missed_bytes` | `missed_bytes` of both ends; 0 if unknown, as in Zeek without reassembly |
 /// | `history` | [`FlowRecord::history`] |
 /// | `orig_pkts`, `resp_pkts` | `packets` |
@@ -32,9 +34,9 @@ use uid::Uid;
 /// | `ip_proto` | [`FlowRecord::protocol`] |
 /// | `community_id` | [`FlowRecord::community_id`], with [`community_id`](Self::community_id) |
 ///
-/// The originator is the tracker's initiator: Zeek also takes the end with a well-known port for the
-/// responder if it did not see the SYN. Packets of ICMP between two hosts are one flow, with the
-/// type of the first; Zeek has one for each type.
+/// The originator is the tracker's initiator: Zeek also takes the end with a well-known port for
+/// the responder if it did not see the SYN. Packets of ICMP between two hosts are one flow, with
+/// the type of the first; Zeek has one for each type.
 ///
 /// Records of a [`FlowRecorder`](super::FlowRecorder) have all of it. Those of events alone have no
 /// `ip_bytes`, stream or missed bytes; their duration ends with the last packet, and their history
@@ -61,6 +63,7 @@ use uid::Uid;
 pub struct ConnLog {
     community_id: bool,
     seed: u64,
+    is_local: Option<fn(IpAddr) -> bool>,
 }
 
 /// The columns: name and type. The last one is optional.
@@ -96,6 +99,7 @@ impl ConnLog {
         Self {
             community_id: false,
             seed: 0,
+            is_local: None,
         }
     }
 
@@ -111,6 +115,26 @@ impl ConnLog {
     #[must_use]
     pub const fn seed(mut self, seed: u64) -> Self {
         self.seed = seed;
+        self
+    }
+
+    /// Sets which addresses are local, as `Site::local_nets` of Zeek does. Default: not known, so
+    /// `local_orig` and `local_resp` are unset.
+    ///
+    /// ```
+    /// use std::net::IpAddr;
+    ///
+    /// use netring_flow::export::ConnLog;
+    ///
+    /// let log = ConnLog::new().local(|addr| match addr {
+    ///     IpAddr::V4(addr) => addr.is_private(),
+    ///     IpAddr::V6(addr) => addr.is_unique_local(),
+    /// });
+    /// # let _ = log;
+    /// ```
+    #[must_use]
+    pub const fn local(mut self, is_local: fn(IpAddr) -> bool) -> Self {
+        self.is_local = Some(is_local);
         self
     }
 
@@ -164,7 +188,15 @@ impl ConnLog {
         }
         row.bytes.into_iter().for_each(|bytes| line.count(bytes));
         line.string(Some(record.state.as_str()));
-        line.out.extend_from_slice(b"\t-\t-");
+        for end in [&record.initiator, &record.responder] {
+            line.next();
+            line.out
+                .push(match self.is_local.map(|is_local| is_local(end.addr)) {
+                    None => b'-',
+                    Some(true) => b'T',
+                    Some(false) => b'F',
+                });
+        }
         line.count(Some(row.missed));
         let history = record.history.as_str();
         line.string(Some(history).filter(|history| !history.is_empty()));
@@ -210,6 +242,10 @@ impl ConnLog {
         object.known("orig_bytes", row.bytes[0]);
         object.known("resp_bytes", row.bytes[1]);
         object.text("conn_state", record.state.as_str());
+        if let Some(is_local) = self.is_local {
+            object.boolean("local_orig", is_local(record.initiator.addr));
+            object.boolean("local_resp", is_local(record.responder.addr));
+        }
         object.number("missed_bytes", row.missed);
         let history = record.history.as_str();
         object.known_text(

@@ -64,6 +64,9 @@ pub(super) struct Extra {
     acked_since: i64,
     /// The receiver has acknowledged no more than what was delivered, while there was a hole.
     contradicted: bool,
+    /// The sequence numbers of a gap that may have been none: one acknowledgement showed it, or one
+    /// segment far ahead. Empty if there is none.
+    doubtful: Range<u32>,
     /// The place of a FIN behind the next byte.
     fin: Option<u64>,
     /// The places of urgent bytes that are not part of the stream, in order.
@@ -199,13 +202,16 @@ impl Direction {
         if self.has(AMBIGUOUS) {
             self.resolve(ack);
         }
-        let ahead = ack.wrapping_sub(self.next);
-        if ahead == 0 || ahead > FARTHEST_BEHIND {
+        let behind = self.next.wrapping_sub(ack);
+        if behind <= FARTHEST_BEHIND {
             if let Some(extra) = &mut self.extra {
                 extra.contradicted |= !extra.held.is_empty();
             }
+            self.doubt(ack);
             return false;
         }
+        self.doubt(ack);
+        let ahead = behind.wrapping_neg();
         if self.has(FIN) && ahead == 1 {
             return true;
         }
@@ -216,6 +222,26 @@ impl Direction {
         }
         extra.acked = extra.acked.max(place);
         false
+    }
+
+    /// Compares an acknowledgement with a gap that may have been none.
+    fn doubt(&mut self, ack: u32) {
+        let Some(extra) = &mut self.extra else {
+            return;
+        };
+        let Range { start, end } = extra.doubtful;
+        if start == end {
+            return;
+        }
+        let inside = ack.wrapping_sub(start) < end.wrapping_sub(start);
+        let beyond = ack.wrapping_sub(end) < FARTHEST_BEHIND;
+        if inside || beyond {
+            extra.doubtful = 0..0;
+        }
+        if inside {
+            // The receiver lacks bytes of it: what comes next is where it expects them.
+            self.next = ack;
+        }
     }
 
     /// Notes where the urgent pointer of a segment points to.

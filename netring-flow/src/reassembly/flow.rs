@@ -25,14 +25,15 @@ pub(super) struct Hot {
 
 const _: () = assert!(size_of::<Hot>() == 64);
 
-/// The rest.
+/// The rest. The state comes first: each segment with data needs it, and a prefetch gets one line.
 #[derive(Debug)]
+#[repr(C)]
 pub(super) struct Cold<K, S> {
-    pub(super) key: K,
     /// `None` once all streams have ended.
     pub(super) state: Option<S>,
     /// [`Segment::index`](crate::Segment::index).
     pub(super) index: usize,
+    pub(super) key: K,
 }
 
 impl Hot {

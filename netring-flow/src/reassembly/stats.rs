@@ -43,7 +43,7 @@ pub struct ReassemblyStats {
 pub struct Discarded {
     /// In a segment with RST: a reason for the reset at best.
     pub reset: u64,
-    /// In a segment whose RST or FIN its receiver would not accept.
+    /// In a RST that its receiver would not accept.
     pub out_of_window: u64,
     /// After the end of the stream.
     pub after_end: u64,

@@ -65,7 +65,7 @@ impl<K: Clone, V: StreamVisitor<K>> Reassembler<K, V> {
         self.stats.received += len;
         if self.is_closed(place) {
             self.stats.discarded.after_end += len;
-        } else if segment.out_of_window {
+        } else if tcp.has(TcpSegment::RST) && segment.out_of_window {
             self.stats.discarded.out_of_window += len;
         } else if tcp.has(TcpSegment::RST) {
             self.stats.discarded.reset += len;
@@ -80,7 +80,7 @@ impl<K: Clone, V: StreamVisitor<K>> Reassembler<K, V> {
         let (from, to) = (segment.orientation, segment.orientation.flipped());
         let directions = &mut self.hot[place as usize].directions;
         let mut sequence = tcp.sequence;
-        let fin = tcp.has(TcpSegment::FIN);
+        let fin = tcp.has(TcpSegment::FIN) && !segment.out_of_window;
         if tcp.has(TcpSegment::SYN) {
             if !directions[from as usize].syn(sequence) {
                 self.stats.discarded.other_syn += segment.payload.len() as u64;

@@ -1,6 +1,7 @@
 //! conn.log, as a reader by Zeek's rules sees it.
 
 use std::collections::HashMap;
+use std::net::IpAddr;
 
 use netring_flow::export::{ConnLog, FlowRecord};
 use netring_sys::{Clock, Timestamp};
@@ -115,6 +116,27 @@ fn a_flow_without_duration_has_no_bytes() {
         assert_eq!(rows[0][name], None, "{name}");
     }
     assert_eq!(rows[0]["orig_pkts"].as_deref(), Some("10"));
+}
+
+#[test]
+fn ends_are_local_by_a_function() {
+    let log_of = |with| log(with, &[full()]);
+    let local = ConnLog::new().local(|addr| addr == "192.0.2.7".parse::<IpAddr>().unwrap());
+    let rows = [read(&log_of(ConnLog::new())), read(&log_of(local))];
+    let column = |row: usize, name: &str| rows[row][0][name].clone();
+    assert_eq!(
+        (column(0, "local_orig"), column(0, "local_resp")),
+        (None, None)
+    );
+    assert_eq!(column(1, "local_orig").as_deref(), Some("T"));
+    assert_eq!(column(1, "local_resp").as_deref(), Some("F"));
+    let mut line = Vec::new();
+    local.json(&full(), &mut line);
+    let value: Value = serde_json::from_slice(&line).unwrap();
+    assert_eq!(
+        (&value["local_orig"], &value["local_resp"]),
+        (&json!(true), &json!(false))
+    );
 }
 
 #[test]

@@ -3,6 +3,8 @@
 
 mod benign;
 mod common;
+mod fuzz;
+mod harness;
 mod memory;
 mod model;
 #[cfg(all(feature = "http", feature = "tls", feature = "dns"))]

@@ -145,6 +145,47 @@ fn time_that_goes_back_starts_deadlines_again() {
 }
 
 #[test]
+fn an_acknowledgement_that_was_damaged_does_not_wedge_a_stream() {
+    let mut bench = Bench::new();
+    bench
+        .handshake()
+        .c(ACK, 1, 1, b"abc")
+        .s(ACK, 1, 4, b"")
+        .s(ACK, 1, 4000, b"")
+        .pass(1.0);
+    // It looks as if 3996 bytes were missing, until the receiver says otherwise.
+    bench
+        .c(ACK, 4, 1, b"def")
+        .s(ACK, 1, 7, b"")
+        .c(ACK, 7, 1, b"ghi")
+        .c(ACK, 10, 1, b"jkl");
+    assert_eq!(
+        bench.log(),
+        ["I+0 abc", "I?3 3996", "I+3999 ghi", "I+4002 jkl"]
+    );
+}
+
+#[test]
+fn a_forged_segment_far_ahead_with_its_acknowledgement_does_not_wedge_a_stream() {
+    let mut bench = Bench::new();
+    bench
+        .handshake()
+        .c(ACK, 1, 1, b"abc")
+        .c(ACK, 1 << 30, 1, b"x")
+        .s(ACK, 1, 1 + (1 << 30), b"");
+    bench
+        .pass(1.0)
+        .s(ACK, 1, 4, b"")
+        .c(ACK, 4, 1, b"def")
+        .s(ACK, 1, 7, b"")
+        .finish();
+    let lines = bench.log();
+    assert_eq!(lines[2], "I+1073741823 x");
+    assert_eq!(lines[3], "I+1073741824 def");
+    assert_eq!(bench.stats().gaps, 1);
+}
+
+#[test]
 fn an_outage_of_the_capture_is_one_gap() {
     let mut bench = Bench::new();
     bench.handshake().c(ACK, 1, 1, b"abc");

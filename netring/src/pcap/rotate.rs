@@ -35,9 +35,10 @@ const REMOVED_EVERY: Duration = Duration::from_secs(1);
 ///
 /// All files have the interfaces of the ones before, with the same numbers.
 ///
-/// Age and multiples are those of the host's clock, which is looked at on [`flush`](PacketWriter::flush),
-/// [`tick`](Self::tick) and each 64th packet. A [`Tee`](crate::adapters::Tee) flushes when its
-/// source has nothing more; a program that is to end files while no packets come calls `tick`.
+/// Age and multiples are those of the host's clock, which is looked at on
+/// [`flush`](PacketWriter::flush), [`tick`](Self::tick) and each 64th packet. A
+/// [`Tee`](crate::adapters::Tee) flushes when its source has nothing more; a program that is to
+/// end files while no packets come calls `tick`.
 ///
 /// After an error nothing more is written. What is not in the files is counted
 /// ([`unwritten`](Self::unwritten)).

@@ -35,8 +35,8 @@ struct Shared<K> {
 }
 
 impl<K: PacketSink + Send + 'static> Replay<K> {
-    /// Replays a source on a thread of its own, as [`run`](Self::run) does, so that a task can await
-    /// the end without blocking its runtime. It needs no certain runtime.
+    /// Replays a source on a thread of its own, as [`run`](Self::run) does, so that a task can
+    /// await the end without blocking its runtime. It needs no certain runtime.
     ///
     /// A sink out of an `AsyncSink` (`into_inner`) can be replayed to. The thread is in the network
     /// namespace of the caller's.
@@ -97,8 +97,8 @@ impl<K: PacketSink + Send + 'static> Replay<K> {
 }
 
 impl<K> Replaying<K> {
-    /// Stops the replay; the future then ends with what was done until then. To stop it from another
-    /// task, take its [handle](Replay::stop_handle) before it is started.
+    /// Stops the replay; the future then ends with what was done until then. To stop it from
+    /// another task, take its [handle](Replay::stop_handle) before it is started.
     pub fn stop(&self) {
         if let Some(stop) = &self.stop {
             stop.stop();

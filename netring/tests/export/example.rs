@@ -60,3 +60,24 @@ fn flows_are_written_as_ipfix() {
     ipfix.flush(|message| expected.extend_from_slice(message));
     assert_eq!(fs::read(&output.0).unwrap(), expected);
 }
+
+#[test]
+fn what_cannot_be_read_or_written_is_reported() {
+    let output = Output::new("never");
+    let from = capture(FLOWS);
+    let from = from.to_str().unwrap();
+    for (args, why) in [
+        (&[from][..], "usage: flow_export FROM TO"),
+        (&[from, output.path(), "more"], "unexpected argument"),
+        (&["/nowhere.pcap", output.path()], "/nowhere.pcap"),
+        (&[from, "/nowhere/flows.json"], "No such file"),
+        (
+            &[&format!("{from}/../README.md"), output.path()],
+            "README.md",
+        ),
+    ] {
+        let said = Program::start("flow_export", args).end();
+        assert!(!said.ok && said.err.contains(why), "{said:?}");
+    }
+    assert!(!output.0.exists());
+}

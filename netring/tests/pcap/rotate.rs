@@ -237,8 +237,8 @@ fn a_file_ends_by_its_age_also_without_packets() {
     assert_eq!(read, (0..n as i64).collect::<Vec<_>>());
 }
 
-/// A file ends when the clock shows a multiple, also without packets, and the next one begins behind
-/// it: so each has an interval of its own.
+/// A file ends when the clock shows a multiple, also without packets, and the next one begins
+/// behind it: so each has an interval of its own.
 #[test]
 fn a_file_ends_at_a_multiple_of_the_clock() {
     const EVERY: u128 = 50_000_000;

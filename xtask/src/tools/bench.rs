@@ -38,6 +38,7 @@ mod pacing;
 mod packet_broadcast;
 mod pause;
 mod peers;
+mod reassembly;
 mod receive;
 mod replay;
 mod sendmmsg;
@@ -62,6 +63,7 @@ const BENCHES: &[(&str, Bench)] = &[
     ("filter", filter::run),
     ("dedup", dedup::run),
     ("flow", flow::run),
+    ("reassembly", reassembly::run),
     ("broadcast", broadcast::run),
     ("channel", channel::run),
     ("packet-broadcast", packet_broadcast::run),

@@ -11,6 +11,7 @@ mod bench;
 mod conformance;
 mod conformance_files;
 mod conformance_filter;
+mod conformance_streams;
 mod public_api;
 
 use std::process::ExitCode;
@@ -29,6 +30,7 @@ fn main() -> ExitCode {
         "conformance" => conformance::run(rest),
         "conformance-files" => conformance_files::run(rest),
         "conformance-filter" => conformance_filter::run(rest),
+        "conformance-streams" => conformance_streams::run(rest),
         "public-api" => public_api::run(rest),
         other => Err(format!("there is no tool {other:?}; run `cargo xtask`").into()),
     };

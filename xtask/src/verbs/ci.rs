@@ -55,6 +55,7 @@ fn conformance() -> Result<()> {
     })?;
     conformance_files(&folder)?;
     conformance_filter(&folder)?;
+    conformance_streams(&folder)?;
     for name in ["../shared/cases/flow", "../shared/pcaps"] {
         if root().join(name).is_dir() {
             step(&format!("conformance, {name}"), || {
@@ -98,6 +99,22 @@ fn conformance_filter(folder: &impl Fn(&str) -> String) -> Result<()> {
         if root().join(name).is_dir() {
             step(&format!("filter expressions, {name}"), || {
                 tools::run("conformance-filter", &[folder(name)])
+            })?;
+        }
+    }
+    Ok(())
+}
+
+/// Compares streams with tshark, where it is installed.
+fn conformance_streams(folder: &impl Fn(&str) -> String) -> Result<()> {
+    if Command::new("tshark").arg("--version").output().is_err() {
+        println!("NOT CHECKED: TCP streams, because tshark is not installed");
+        return Ok(());
+    }
+    for name in ["xtask/corpus", "../shared/pcaps"] {
+        if root().join(name).is_dir() {
+            step(&format!("TCP streams, {name}"), || {
+                tools::run("conformance-streams", &[folder(name)])
             })?;
         }
     }

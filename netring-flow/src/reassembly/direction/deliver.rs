@@ -112,6 +112,9 @@ impl Direction {
         let mut at = start;
         let piece = |from: u64, to: u64| &bytes[(from - start) as usize..(to - start) as usize];
         if let Some(extra) = &mut self.extra {
+            if u64::from(extra.doubtful.end.wrapping_sub(extra.doubtful.start)) <= config.max_hole {
+                extra.doubtful = 0..0;
+            }
             extra.urgent.retain(|&place| place >= start);
             while let Some(&place) = extra.urgent.first()
                 && place < self.position

@@ -63,8 +63,13 @@ impl Direction {
         } else {
             let time = extra.held.first_time().unwrap_or(now);
             let until = first.unwrap_or(extra.acked.max(position));
+            let start = self.next;
             self.miss(until, time, out);
+            let end = self.next;
             self.drain(now, config, out);
+            if until - position > config.max_hole {
+                self.extra().doubtful = start..end;
+            }
         }
     }
 
@@ -81,8 +86,13 @@ impl Direction {
                 .held
                 .first()
                 .map_or(extra.acked, |first| first.min(extra.acked));
+            let (start, before) = (self.next, self.position);
             self.miss(until.max(self.position), time, out);
+            let (end, gap) = (self.next, self.position - before);
             self.drain(now, config, out);
+            if self.next == end || gap > config.max_hole {
+                self.extra().doubtful = start..end;
+            }
         }
     }
 
@@ -153,6 +163,7 @@ impl Direction {
             && extra.urgent.is_empty()
             && extra.candidates.is_empty()
             && extra.delivered.is_empty()
+            && extra.doubtful.is_empty()
             && extra.armed == [None; 2]
         {
             self.extra = None;

@@ -1,10 +1,11 @@
 //! The blocks of a pcapng file that belong to no packet.
 
-use super::super::block::{INTERFACE, SECTION_HEADER, STATISTICS};
+use super::super::block::STATISTICS;
 use super::super::options::Iter;
 use super::super::order::ByteOrder;
 use super::super::statistics::InterfaceStatistics;
 use super::contents::Contents;
+use super::place::BlockPlace;
 
 /// A block of a pcapng file that belongs to no packet: names of addresses, secrets to decrypt
 /// packets, statistics, an entry of a journal, one that an organisation defines, or one of an
@@ -18,23 +19,6 @@ use super::contents::Contents;
 pub struct Block<'a> {
     place: BlockPlace,
     contents: &'a Contents,
-}
-
-/// A block in the buffer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct BlockPlace {
-    pub(super) kind: u32,
-    pub(super) order: ByteOrder,
-    /// Packets of the batch before it.
-    pub(super) before: u32,
-    /// Where its body begins: in the block and, once it is in a batch, in the buffer.
-    pub(super) start: u32,
-    pub(super) len: u32,
-}
-
-/// Whether a block of this kind, which is none with a packet, is lent.
-pub(super) const fn is_lent(kind: u32) -> bool {
-    !matches!(kind, SECTION_HEADER | INTERFACE)
 }
 
 impl<'a> Block<'a> {

@@ -9,13 +9,12 @@ use super::super::interface::InterfaceDescription;
 use super::super::options::Iter;
 use super::super::section::Section;
 use super::super::statistics::InterfaceStatistics;
-use super::block::{Block, BlockPlace};
 use super::buffer::Buffer;
 use super::classic::{Classic, Variant};
 use super::header::{read_header, read_magic, unrecognized};
 use super::input::Input;
 use super::ng::{Ng, SECTION};
-use super::place::{Place, Step};
+use super::place::{BlockPlace, Place, Step};
 use crate::{Matcher, Packet, Readiness};
 
 /// The most packets in a batch.
@@ -200,8 +199,8 @@ impl Contents {
     }
 
     /// The blocks without packets of the batch.
-    pub(super) fn blocks(&self) -> impl Iterator<Item = Block<'_>> {
-        self.blocks.iter().map(|place| Block::new(self, *place))
+    pub(super) fn blocks(&self) -> &[BlockPlace] {
+        &self.blocks
     }
 
     /// The number of sections so far; 0 in pcap.

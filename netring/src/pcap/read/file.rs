@@ -293,7 +293,8 @@ impl Batch<'_> {
     /// The blocks that belong to no packet, in the order of the file, if the file
     /// [lends](CaptureFile::lend_blocks) them.
     pub fn blocks(&self) -> impl Iterator<Item = Block<'_>> {
-        self.contents.blocks()
+        let places = self.contents.blocks().iter();
+        places.map(|place| Block::new(self.contents, *place))
     }
 }
 

@@ -14,9 +14,8 @@ use super::super::options::{Iter, Of};
 use super::super::order::ByteOrder;
 use super::super::section::Section;
 use super::super::statistics::InterfaceStatistics;
-use super::block::{BlockPlace, is_lent};
 use super::interface::Known;
-use super::place::{Kind, MAX_RECORD, Place, Said, Step};
+use super::place::{BlockPlace, Kind, MAX_RECORD, Place, Said, Step, is_lent};
 
 /// The first bytes of a section, in either byte order.
 pub(super) const SECTION: [u8; 4] = SECTION_HEADER.to_be_bytes();

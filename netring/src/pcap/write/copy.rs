@@ -11,11 +11,11 @@ impl<W: Write> CaptureWriter<W> {
     /// options, and the [blocks](Batch::blocks) that belong to no packet. Returns the number of
     /// packets. In a pcap file only the packets are written.
     ///
-    /// The first section is that of [`WriterBuilder::section`](super::WriterBuilder::section), since
-    /// it is in the file already. Times are in nanoseconds if theirs are finer, and in little-endian
-    /// order like everything else. What is marked as not to be copied is left out, and so are
-    /// blocks that make no sense or are of an unknown kind: [`left_out`](Self::left_out) counts
-    /// them.
+    /// The first section is that of [`WriterBuilder::section`](super::WriterBuilder::section),
+    /// since it is in the file already. Times are in nanoseconds if theirs are finer, and in
+    /// little-endian order like everything else. What is marked as not to be copied is left out,
+    /// and so are blocks that make no sense or are of an unknown kind:
+    /// [`left_out`](Self::left_out) counts them.
     ///
     /// # Errors
     /// The errors of the file, behind the packets before them, and those of

@@ -4,7 +4,8 @@
 //! more is offered than two such workers could take. Each worker is a task of a runtime with a
 //! pinned thread for each; one lossless subscriber reads all events.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -18,7 +19,7 @@ use super::ends::NEAR;
 use super::fanout::{Consumer, balance, send};
 use super::generator::Generator;
 use super::live::{QUIET, Wire};
-use super::measure::{self, median};
+use super::measure::{self, cpu_time, median};
 use super::receive::traffic;
 use super::{Options, Row, Table, Target, chain};
 use crate::Result;
@@ -28,22 +29,35 @@ pub(super) fn run(options: &Options, table: &mut Table) -> Result<()> {
     let generator = Generator::new(traffic(options))?;
     let consumer = Consumer::calibrate();
     let window = Duration::from_millis(if options.quick { 600 } else { 2500 });
-    let (mut one, mut two, mut share) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut one, mut two) = (Vec::new(), Vec::new());
     for _ in 0..options.rounds {
-        one.push(round(&generator, consumer, 1, window)?.0);
-        let (wall, generating) = round(&generator, consumer, 2, window)?;
-        two.push(wall);
-        share.push(generating);
+        one.push(round(&generator, consumer, 1, window)?);
+        two.push(round(&generator, consumer, 2, window)?);
     }
-    let (alone, both) = (median(one), median(two));
+    let of =
+        |rounds: &[Round], figure: fn(&Round) -> f64| median(rounds.iter().map(figure).collect());
+    let (alone, both) = (of(&one, |round| round.wall), of(&two, |round| round.wall));
     let row = Row::new("flows: two workers", "ns/packet", both).peer("one worker", alone);
     table.add(row.target(Target::OfPeer(1.0 / 1.7)));
+    let (alone_cpu, both_cpu) = (of(&one, |round| round.cost), of(&two, |round| round.cost));
+    let row = Row::new("flows: two workers, processor time", "ns/packet", both_cpu);
+    table.add(row.peer("one worker", alone_cpu));
     table.note(format!(
         "flows: two workers track {:.2} times as much as one; the generator takes {:.0} % of the processor of the second",
         alone / both,
-        100.0 * median(share)
+        100.0 * of(&two, |round| round.generator)
     ));
     Ok(())
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Round {
+    /// Nanoseconds of the window for each packet delivered in it.
+    wall: f64,
+    /// Nanoseconds of processor time of the runtime's threads for each packet.
+    cost: f64,
+    /// The part of a processor that the generator took.
+    generator: f64,
 }
 
 /// An extractor that takes its time.
@@ -58,18 +72,19 @@ impl Extract for Costly {
     }
 }
 
-/// Nanoseconds of the window for each packet delivered in it, and the part of a processor that the
-/// generator took.
+/// Offers the load for a window to this many workers, and checks that every packet and event is
+/// accounted for.
 fn round(
     generator: &Generator,
     consumer: Consumer,
     workers: usize,
     window: Duration,
-) -> Result<(f64, f64)> {
+) -> Result<Round> {
     let builder = Capture::builder().interface(NEAR);
     let group = FanoutGroup::open(builder, Fanout::default().workers(workers))?;
     let handle = group.handle();
-    let runtime = runtime(workers)?;
+    let spent = Arc::<AtomicU64>::default();
+    let runtime = runtime(workers, &spent)?;
     let flows = runtime.block_on(async {
         let mut streams = Vec::new();
         for worker in group.into_workers() {
@@ -109,20 +124,31 @@ fn round(
     if received != published {
         return Err(format!("{published} events published, {received} received").into());
     }
+    // Its threads end, and say what they took.
+    drop(runtime);
     let packets = |stats: &Stats| stats.delivered.exact().ok_or("a count is not exact");
     let delivered = packets(&after?)? - packets(&before?)?;
-    let generating = sent.cpu.as_secs_f64() / sent.time.as_secs_f64();
-    Ok((time.as_nanos() as f64 / delivered as f64, generating))
+    let all: u64 = stats.iter().map(|worker| worker.tracker.packets).sum();
+    Ok(Round {
+        wall: time.as_nanos() as f64 / delivered as f64,
+        // Relaxed: dropping the runtime has joined its threads.
+        cost: spent.load(Ordering::Relaxed) as f64 / all as f64,
+        generator: sent.cpu.as_secs_f64() / sent.time.as_secs_f64(),
+    })
 }
 
 /// A thread for each worker; the first has a core for itself.
-fn runtime(workers: usize) -> Result<Runtime> {
-    let started = AtomicUsize::new(1);
+fn runtime(workers: usize, spent: &Arc<AtomicU64>) -> Result<Runtime> {
+    let (started, spent) = (AtomicUsize::new(1), spent.clone());
     let runtime = Builder::new_multi_thread()
         .worker_threads(workers)
         .enable_all()
         // Relaxed: a number that publishes nothing.
         .on_thread_start(move || measure::pin(started.fetch_add(1, Ordering::Relaxed) % 2))
+        // Relaxed: read when the threads are joined.
+        .on_thread_stop(move || {
+            spent.fetch_add(cpu_time().as_nanos() as u64, Ordering::Relaxed);
+        })
         .build()?;
     Ok(runtime)
 }

@@ -224,6 +224,7 @@ fn verbs(name: &str, text: &str, broken: &mut Vec<String>) {
         "conformance",
         "conformance-files",
         "conformance-filter",
+        "conformance-streams",
         "instructions",
         "public-api",
         "tidy",
