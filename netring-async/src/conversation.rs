@@ -1,5 +1,6 @@
 //! Conversations: the bytes that both ends of a connection send, each as an async byte stream.
 
+mod accept;
 mod buffer;
 mod config;
 mod half;
@@ -19,9 +20,9 @@ pub use stream::ConversationStream;
 
 /// A TCP connection as two streams of bytes, from a [`ConversationStream`].
 ///
-/// To read both at the same time, take it apart, and give each half to a task of its own. To drop
-/// it unsubscribes its flow: its packets then cost no more than those of any other flow. A half that
-/// is dropped alone is discarded, and the other goes on.
+/// To read both at the same time, take it apart, and give each half to a task of its own. Dropping
+/// both halves unsubscribes the flow: its packets then cost no more than those of any other flow. If
+/// one half is dropped, its bytes are discarded, and the other goes on.
 #[non_exhaustive]
 pub struct Conversation<K> {
     /// The flow's key.

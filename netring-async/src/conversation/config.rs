@@ -49,8 +49,8 @@ impl ConversationConfig {
     }
 
     /// Whether the source is not read while a buffer or the backlog is full, so that nothing is
-    /// lost. A buffer then exceeds its bound by what one batch of packets has for it. The reader of
-    /// one conversation who does not read stops all others, until it reads or drops its half; a
+    /// lost. A buffer then exceeds its bound by what one batch of packets has for it. A reader
+    /// that does not read stops all others, until it reads or drops its half; a
     /// live source meanwhile drops what its ring cannot hold, which its statistics count. This is
     /// for capture files. Default: no.
     #[must_use]

@@ -1,11 +1,9 @@
 //! Conversations as they begin.
 
-use std::collections::VecDeque;
 use std::fmt;
-use std::io;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
-use std::task::{Context, Poll, Waker};
+use std::sync::{Arc, OnceLock};
+use std::task::{Context, Poll};
 
 use futures_core::Stream;
 use futures_core::stream::FusedStream;
@@ -15,6 +13,7 @@ use netring_flow::reassembly::{Reassembler, Subscription};
 use netring_sys::{Error, PacketSource};
 use tokio::sync::{mpsc, oneshot};
 
+use super::accept::{Accept, lost_task};
 use super::buffer::Room;
 use super::task::{Last, Request, Task};
 use super::visitor::Feed;
@@ -30,10 +29,13 @@ use crate::{AsyncSource, BroadcastRecvError};
 /// - Each half of a conversation has a bounded buffer ([`ConversationConfig::buffer`]). While it is
 ///   full, what comes is lost to this half alone: its reader sees a gap, which says how much, and
 ///   [`ConversationStats::overrun`] counts it.
-/// - When the source ends or fails, or the stream is stopped or dropped, all conversations end, with
-///   [`Flow(SourceEnded)`](netring_flow::EndReason::SourceEnded) unless they had ended. What is in
-///   their buffers can still be read.
+/// - When the source ends or fails, or the stream is stopped or dropped, all conversations end,
+///   with [`Flow(SourceEnded)`](netring_flow::EndReason::SourceEnded) unless they had ended. What is
+///   in their buffers can still be read.
 /// - An error of the source is the last item of the stream.
+///
+/// A capture file is read as fast as possible; with [`ConversationConfig::lossless`] it waits for
+/// the readers.
 ///
 /// ```no_run
 /// use futures::StreamExt;
@@ -73,8 +75,8 @@ where
     /// Reads the TCP connections of interest as streams of bytes, with the default settings.
     ///
     /// # Panics
-    /// Panics outside a tokio runtime. The task of a live source ends, with an error, if the runtime
-    /// was built without `enable_time`.
+    /// Panics outside a tokio runtime. The task of a live source ends, with an error, if the
+    /// runtime was built without `enable_time`.
     pub fn conversations<E: Extract>(
         self,
         extract: E,
@@ -114,11 +116,7 @@ where
     ) -> Result<ConversationStream<E::Key>, Error> {
         config.check()?;
         let room = Arc::new(Room::new(config.buffer, config.lossless));
-        let accept = Arc::new(Accept {
-            waiting: Mutex::default(),
-            backlog: config.backlog,
-            room: room.clone(),
-        });
+        let accept = Arc::new(Accept::new(config.backlog, room.clone()));
         let feed = Feed::new(subscription, accept.clone(), room);
         let streams = Reassembler::new(config.reassembly.clone(), feed)?;
         let (requests, received) = mpsc::unbounded_channel();
@@ -199,115 +197,7 @@ impl<K> Drop for ConversationStream<K> {
 impl<K> fmt::Debug for ConversationStream<K> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("ConversationStream")
-            .field("waiting", &self.accept.waiting().queue.len())
+            .field("waiting", &self.accept.len())
             .finish_non_exhaustive()
-    }
-}
-
-/// Conversations on their way from the task to the stream.
-pub(super) struct Accept<K> {
-    waiting: Mutex<Waiting<K>>,
-    backlog: usize,
-    room: Arc<Room>,
-}
-
-struct Waiting<K> {
-    queue: VecDeque<Conversation<K>>,
-    /// The task waits for the queue.
-    full: bool,
-    /// The stream was dropped.
-    closed: bool,
-    /// The task has ended, with this error.
-    end: Option<Option<Error>>,
-    stream: Option<Waker>,
-}
-
-impl<K> Default for Waiting<K> {
-    fn default() -> Self {
-        Self {
-            queue: VecDeque::new(),
-            full: false,
-            closed: false,
-            end: None,
-            stream: None,
-        }
-    }
-}
-
-impl<K> Accept<K> {
-    fn waiting(&self) -> MutexGuard<'_, Waiting<K>> {
-        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Queues a conversation, unless too many wait or nobody does.
-    pub(super) fn push(&self, new: impl FnOnce() -> Conversation<K>) -> bool {
-        let mut waiting = self.waiting();
-        let is_full = waiting.queue.len() >= self.backlog;
-        if waiting.closed || is_full && !self.room.lossless {
-            return false;
-        }
-        waiting.queue.push_back(new());
-        if self.room.lossless && !waiting.full && waiting.queue.len() >= self.backlog {
-            waiting.full = true;
-            self.room.take();
-        }
-        wake(waiting);
-        true
-    }
-
-    fn poll_pop(&self, cx: &Context<'_>) -> Poll<Option<Result<Conversation<K>, Error>>> {
-        let mut waiting = self.waiting();
-        if let Some(conversation) = waiting.queue.pop_front() {
-            self.leave(waiting);
-            return Poll::Ready(Some(Ok(conversation)));
-        }
-        match &mut waiting.end {
-            Some(error) => Poll::Ready(error.take().map(Err)),
-            None => {
-                waiting.stream = Some(cx.waker().clone());
-                Poll::Pending
-            }
-        }
-    }
-
-    /// No more conversations are wanted.
-    fn close(&self) {
-        let mut waiting = self.waiting();
-        waiting.closed = true;
-        let queue = std::mem::take(&mut waiting.queue);
-        self.leave(waiting);
-        // Each takes locks of its own.
-        drop(queue);
-    }
-
-    /// There is room again.
-    fn leave(&self, mut waiting: MutexGuard<'_, Waiting<K>>) {
-        let was_full = std::mem::take(&mut waiting.full);
-        drop(waiting);
-        if was_full {
-            self.room.leave();
-        }
-    }
-
-    /// The task has ended. Only the first call counts.
-    pub(super) fn end(&self, error: Option<Error>) {
-        let mut waiting = self.waiting();
-        waiting.end.get_or_insert(error);
-        wake(waiting);
-    }
-}
-
-fn wake<K>(mut waiting: MutexGuard<'_, Waiting<K>>) {
-    if let Some(stream) = waiting.stream.take() {
-        drop(waiting);
-        stream.wake();
-    }
-}
-
-/// The task ended without saying why.
-pub(super) fn lost_task() -> Error {
-    Error::Source {
-        what: "the task that reads conversations is gone".into(),
-        source: io::Error::other("its runtime was shut down, or it panicked").into(),
     }
 }

@@ -10,7 +10,7 @@ use netring_sys::{Error, PacketSource};
 use tokio::sync::{mpsc, oneshot};
 
 use super::ConversationStats;
-use super::stream::{Accept, lost_task};
+use super::accept::{Accept, lost_task};
 use super::visitor::Feed;
 use crate::BroadcastRecvError;
 use crate::flows::Flows;

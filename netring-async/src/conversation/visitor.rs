@@ -11,8 +11,8 @@ use netring_flow::reassembly::{
 };
 use netring_sys::Timestamp;
 
+use super::accept::Accept;
 use super::buffer::{At, Put, Room, Shared};
-use super::stream::Accept;
 use super::{Conversation, ConversationHalf};
 use crate::flows::Collect;
 
