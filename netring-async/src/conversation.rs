@@ -21,8 +21,8 @@ pub use stream::ConversationStream;
 /// A TCP connection as two streams of bytes, from a [`ConversationStream`].
 ///
 /// To read both at the same time, take it apart, and give each half to a task of its own. Dropping
-/// both halves unsubscribes the flow: its packets then cost no more than those of any other flow. If
-/// one half is dropped, its bytes are discarded, and the other goes on.
+/// both halves unsubscribes the flow: its packets then cost no more than those of any other flow.
+/// If one half is dropped, its bytes are discarded, and the other goes on.
 #[non_exhaustive]
 pub struct Conversation<K> {
     /// The flow's key.

@@ -29,9 +29,9 @@ use crate::{AsyncSource, BroadcastRecvError};
 /// - Each half of a conversation has a bounded buffer ([`ConversationConfig::buffer`]). While it is
 ///   full, what comes is lost to this half alone: its reader sees a gap, which says how much, and
 ///   [`ConversationStats::overrun`] counts it.
-/// - When the source ends or fails, or the stream is stopped or dropped, all conversations end,
-///   with [`Flow(SourceEnded)`](netring_flow::EndReason::SourceEnded) unless they had ended. What is
-///   in their buffers can still be read.
+/// - When the source ends or fails, or the stream is stopped or dropped, all conversations end with
+///   [`Flow(SourceEnded)`](netring_flow::EndReason::SourceEnded), unless they had ended. What is in
+///   their buffers can still be read.
 /// - An error of the source is the last item of the stream.
 ///
 /// A capture file is read as fast as possible; with [`ConversationConfig::lossless`] it waits for
