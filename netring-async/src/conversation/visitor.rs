@@ -159,6 +159,9 @@ impl<K: Clone> StreamVisitor<K> for Feed<K> {
         };
         open.shared
             .put_gap(open.half(at.orientation), place(&at), missing);
+        if open.shared.is_abandoned() {
+            return ControlFlow::Break(());
+        }
         ControlFlow::Continue(())
     }
 
