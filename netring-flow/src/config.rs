@@ -20,6 +20,8 @@ pub struct TrackerConfig {
     pub(crate) max_flows: usize,
     pub(crate) timeouts: Timeouts,
     pub(crate) split_port_reuse: bool,
+    pub(crate) max_fragmented: usize,
+    pub(crate) fragment_timeout: Duration,
 }
 
 impl TrackerConfig {
@@ -55,6 +57,27 @@ impl TrackerConfig {
         self
     }
 
+    /// How many fragmented IP packets are remembered at once, so that their later fragments count
+    /// in the flow of the first. Default: 4096; range: 0 to 2²⁴.
+    ///
+    /// Each takes at most 500 bytes with the built-in key, and none before a first fragment arrives.
+    /// If there are more, the newest displaces the oldest
+    /// ([`FragmentStats::forgotten`](crate::FragmentStats::forgotten)). With 0, later fragments are
+    /// in no flow.
+    #[must_use]
+    pub const fn max_fragmented(mut self, packets: usize) -> Self {
+        self.max_fragmented = packets;
+        self
+    }
+
+    /// How long after its first fragment a packet is remembered, in packet time. Default: 30 s, as
+    /// long as Linux waits (`net.ipv4.ipfrag_time`).
+    #[must_use]
+    pub const fn fragment_timeout(mut self, timeout: Duration) -> Self {
+        self.fragment_timeout = timeout;
+        self
+    }
+
     pub(crate) fn check(&self) -> Result<(), Error> {
         if !(1..=1 << 31).contains(&self.max_flows) {
             return Err(Error::Config {
@@ -62,7 +85,14 @@ impl TrackerConfig {
                 why: format!("{} is out of range (1 to 2147483648)", self.max_flows),
             });
         }
-        for (setting, timeout) in self.timeouts.named() {
+        if self.max_fragmented > 1 << 24 {
+            return Err(Error::Config {
+                setting: "max_fragmented",
+                why: format!("{} is out of range (0 to 16777216)", self.max_fragmented),
+            });
+        }
+        let of_fragments = ("fragment_timeout", self.fragment_timeout);
+        for (setting, timeout) in self.timeouts.named().into_iter().chain([of_fragments]) {
             if timeout.is_zero() {
                 return Err(Error::Config {
                     setting,
@@ -81,6 +111,8 @@ impl Default for TrackerConfig {
             max_flows: 1 << 20,
             timeouts: Timeouts::default(),
             split_port_reuse: true,
+            max_fragmented: 4096,
+            fragment_timeout: Duration::from_secs(30),
         }
     }
 }

@@ -4,6 +4,7 @@ mod by_key;
 mod count;
 mod evict;
 mod expire;
+mod fragments;
 mod item;
 mod limits;
 mod live;
@@ -18,6 +19,7 @@ use crate::table::{Lists, QUEUE, RecentlyClosed, Record, Slot, Table, Wheel};
 use crate::visitor::FlowVisitor;
 use crate::{Anomaly, EndReason, FlowEvent, TrackerConfig, TrackerStats};
 pub(crate) use by_key::ByKey;
+use fragments::Fragments;
 pub(crate) use item::Item;
 use limits::Limits;
 
@@ -38,6 +40,7 @@ pub(crate) struct Engine<K> {
     closed: RecentlyClosed,
     limits: Limits,
     pub(crate) by_key: ByKey<K>,
+    pub(crate) fragments: Fragments<K>,
     /// In an emergency, timeouts are shortened.
     emergency: bool,
     /// The tracker's time in nanoseconds: the latest of packet times and of those passed to
@@ -66,6 +69,7 @@ impl<K: Clone + Eq + Hash> Engine<K> {
             closed: RecentlyClosed::default(),
             limits: Limits::new(config),
             by_key: ByKey(None),
+            fragments: Fragments::new(config),
             emergency: false,
             now: i64::MIN,
             place: 0,

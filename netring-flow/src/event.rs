@@ -3,6 +3,7 @@
 mod end_reason;
 mod flow_id;
 mod flow_stats;
+mod fragment_stats;
 mod history;
 mod live_flow;
 mod tracker_stats;
@@ -13,6 +14,7 @@ use crate::extract::{FiveTupleKey, IcmpError, Orientation};
 pub use end_reason::EndReason;
 pub use flow_id::FlowId;
 pub use flow_stats::{DirectionStats, FlowStats};
+pub use fragment_stats::FragmentStats;
 pub use history::History;
 pub(crate) use history::{Letter, Seen, bit, push};
 pub use live_flow::{FlowState, LiveFlow};

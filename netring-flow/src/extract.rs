@@ -3,6 +3,7 @@
 mod five_tuple;
 #[cfg(feature = "flowscope")]
 mod flowscope;
+mod fragment;
 mod key;
 
 use std::hash::Hash;
@@ -13,6 +14,7 @@ use netring_sys::Packet;
 #[cfg(feature = "flowscope")]
 pub use self::flowscope::Flowscope;
 pub use five_tuple::FiveTuple;
+pub use fragment::{Datagram, Fragment, Piece};
 pub use key::{CommunityId, FiveTupleKey};
 
 /// Reads from a packet which flow it belongs to. [`FiveTuple`] is the built-in extractor; with the
@@ -58,6 +60,27 @@ pub trait Extract: Send + 'static {
         let _ = packet;
         WindowScale::UNKNOWN
     }
+
+    /// Reads the flow of a packet as [`extract`](Self::extract) does, but returns
+    /// [`Skip::Fragment`] for a first fragment too: the tracker then asks for its
+    /// [`fragments`](Self::fragments), and for its flow by `extract`. Default: `extract`, which
+    /// suits an extractor that knows no fragments.
+    ///
+    /// # Errors
+    /// Those of [`extract`](Self::extract).
+    #[inline]
+    fn extract_whole(&self, packet: &Packet<'_>) -> Result<Extracted<Self::Key>, Skip> {
+        self.extract(packet)
+    }
+
+    /// Reports to `each` which IP packet a fragment is a part of, so that later fragments count in
+    /// the flow of the first. Called only for packets of which
+    /// [`extract_whole`](Self::extract_whole) returned [`Skip::Fragment`]. If a tunnel's packets are fragmented as well as what
+    /// they carry, one packet is a part of several, which are reported outermost first; a later
+    /// fragment follows the last one. Default: none, so later fragments are in no flow.
+    fn fragments(&self, packet: &Packet<'_>, each: &mut dyn FnMut(Fragment)) {
+        let _ = (packet, each);
+    }
 }
 
 /// The start of a payload whose place is unknown.
@@ -86,6 +109,8 @@ pub struct Extracted<K> {
     /// [`FlowStats::malformed`](crate::FlowStats::malformed). A cut by a snap length does not
     /// count.
     pub malformed: bool,
+    /// Whether the packet is whole, or a fragment. An extractor returns no later fragments.
+    pub piece: Piece,
 }
 
 impl<K> Extracted<K> {
@@ -99,6 +124,7 @@ impl<K> Extracted<K> {
             payload_start: UNKNOWN,
             icmp_error: None,
             malformed: false,
+            piece: Piece::Whole,
         }
     }
 
@@ -136,6 +162,14 @@ impl<K> Extracted<K> {
     #[must_use]
     pub fn with_malformed(mut self, malformed: bool) -> Self {
         self.malformed = malformed;
+        self
+    }
+
+    /// Sets which part of an IP packet it is.
+    #[inline]
+    #[must_use]
+    pub fn with_piece(mut self, piece: Piece) -> Self {
+        self.piece = piece;
         self
     }
 

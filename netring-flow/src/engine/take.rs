@@ -49,6 +49,7 @@ impl<K: Clone + Eq + Hash> Engine<K> {
             orientation: packet.found.orientation,
             initiator: flow.initiator(),
             transport: packet.found.transport,
+            piece: packet.found.piece,
             payload,
             payload_len: packet.found.payload_len,
             out_of_window: counted.out_of_window,

@@ -2,7 +2,7 @@
 
 use netring_sys::Packet;
 
-use super::{Extract, Extracted, FiveTupleKey, Skip, WindowScale};
+use super::{Extract, Extracted, FiveTupleKey, Fragment, Skip, WindowScale};
 use crate::parse::{self, Rules};
 
 /// Flows by protocol, addresses and ports; both directions are one flow.
@@ -12,7 +12,8 @@ use crate::parse::{self, Rules};
 /// with extension headers. TCP, UDP and SCTP have ports; a flow of any other protocol has port 0 at
 /// both ends. The contents of tunnels are not inspected.
 ///
-/// Every packet with a valid IP header belongs to a flow, except later fragments and ICMP errors.
+/// Every packet with a valid IP header belongs to a flow, except ICMP errors and fragments whose
+/// first was not seen.
 /// If it ends before its ports, or a snap length cut it there, they are
 /// [unknown](FiveTupleKey::ports_known); if an IPv6 header chain ends early, the protocol is the
 /// last one known. IPv4 total length 0, and IPv6 payload length 0 if anything can follow, mean the
@@ -59,6 +60,15 @@ impl FiveTuple {
         self.icmp_errors_as_flows = true;
         self
     }
+
+    #[inline]
+    const fn rules(self) -> Rules {
+        Rules {
+            vlan: self.vlan,
+            quoted: !self.icmp_errors_as_flows,
+            whole: false,
+        }
+    }
 }
 
 impl Default for FiveTuple {
@@ -72,14 +82,23 @@ impl Extract for FiveTuple {
 
     #[inline]
     fn extract(&self, packet: &Packet<'_>) -> Result<Extracted<FiveTupleKey>, Skip> {
+        parse::packet(packet, self.rules())
+    }
+
+    #[inline]
+    fn extract_whole(&self, packet: &Packet<'_>) -> Result<Extracted<FiveTupleKey>, Skip> {
         let rules = Rules {
-            vlan: self.vlan,
-            quoted: !self.icmp_errors_as_flows,
+            whole: true,
+            ..self.rules()
         };
         parse::packet(packet, rules)
     }
 
     fn window_scale(&self, packet: &Packet<'_>) -> WindowScale {
         parse::window_scale(packet)
+    }
+
+    fn fragments(&self, packet: &Packet<'_>, each: &mut dyn FnMut(Fragment)) {
+        parse::fragments(packet, self.rules(), each);
     }
 }

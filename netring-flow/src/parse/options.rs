@@ -3,7 +3,7 @@
 
 use netring_sys::Packet;
 
-use super::{layers, link, transport, v6_chain};
+use super::{header, layers, link, transport, v6_chain};
 use crate::extract::WindowScale;
 
 /// The window scale that a packet with a SYN offers.
@@ -26,7 +26,7 @@ fn options<'a>(packet: &Packet<'a>) -> Option<&'a [u8]> {
             (*data.get(9)?, data.get(len..)?)
         }
         6 => {
-            let chain = v6_chain::follow(*data.get(6)?, part.behind(40)).ok()?;
+            let chain = v6_chain::follow(*data.get(6)?, part.behind(header::FIXED_V6)).ok()?;
             (chain.protocol, chain.body.data)
         }
         _ => return None,

@@ -2,11 +2,9 @@
 //! after its header. [`ip`](super::ip) and [`transport`](super::transport) read all others, and
 //! read these the same.
 
-use super::{Part, Version, header, transport};
+use super::header::{self, FIXED_V6};
+use super::{Part, Version, transport};
 use crate::extract::{Extracted, FiveTupleKey};
-
-/// Bytes of the fixed IPv6 header.
-const FIXED_V6: usize = 40;
 
 /// Reads an IP packet. `None` if it needs the general path.
 #[inline]
@@ -18,7 +16,7 @@ pub(super) fn read(version: Version, part: Part<'_>, tags: u64) -> Option<Extrac
     }
 }
 
-#[inline]
+#[inline(always)]
 pub(super) fn v4(part: Part<'_>, tags: u64) -> Option<Extracted<FiveTupleKey>> {
     let header = header::v4(part.data).ok()?;
     if header.total_len > part.wire || header.fragment_offset != 0 {
@@ -33,7 +31,7 @@ pub(super) fn v4(part: Part<'_>, tags: u64) -> Option<Extracted<FiveTupleKey>> {
     Some(plain.of(key, orientation, part.start + header.len))
 }
 
-#[inline]
+#[inline(always)]
 pub(super) fn v6(part: Part<'_>, tags: u64) -> Option<Extracted<FiveTupleKey>> {
     let header = header::v6(part.data).ok()?;
     if header.payload_len > part.wire.saturating_sub(FIXED_V6) {
@@ -103,7 +101,7 @@ mod tests {
                 _ => (Version::V6, v6(part, 3)),
             };
             if let Some(plain) = plain {
-                let rules = Rules { vlan: false, quoted: true };
+                let rules = Rules { vlan: false, quoted: true, whole: true };
                 let layered = ip_packet(version, part, 3, rules).unwrap();
                 prop_assert_eq!(format!("{plain:?}"), format!("{layered:?}"));
             }

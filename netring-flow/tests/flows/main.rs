@@ -7,6 +7,7 @@ mod common;
 mod counting;
 mod damaged;
 mod extractor;
+mod fragments;
 mod lengths;
 mod links;
 mod live;
