@@ -5,6 +5,7 @@ mod five_tuple;
 mod flowscope;
 mod fragment;
 mod key;
+mod tunnels;
 
 use std::hash::Hash;
 use std::ops::Range;
@@ -16,6 +17,7 @@ pub use self::flowscope::Flowscope;
 pub use five_tuple::FiveTuple;
 pub use fragment::{Datagram, Fragment, Piece};
 pub use key::{CommunityId, FiveTupleKey};
+pub use tunnels::{TunnelKind, Tunnels};
 
 /// Reads from a packet which flow it belongs to. [`FiveTuple`] is the built-in extractor; with the
 /// feature `flowscope`, `Flowscope` adapts any `flowscope::FlowExtractor`.
@@ -63,7 +65,8 @@ pub trait Extract: Send + 'static {
 
     /// Reads the flow of a packet as [`extract`](Self::extract) does, but returns
     /// [`Skip::Fragment`] for a first fragment too: the tracker then asks for its
-    /// [`fragments`](Self::fragments), and for its flow by `extract`. Default: `extract`, which
+    /// [`fragments`](Self::fragments), and for its flow by `extract`. If it returns
+    /// [`Skip::TooDeep`] and `extract` a flow, the packet counts in both. Default: `extract`, which
     /// suits an extractor that knows no fragments.
     ///
     /// # Errors
@@ -325,7 +328,8 @@ pub enum Skip {
     IpTotalLength,
     /// The bytes end before the addresses: the snap length or the packet is too short.
     Short,
-    /// More than 31 headers precede its IP header, VLAN tags and MPLS labels included.
+    /// More than 31 headers precede its IP header, VLAN tags and MPLS labels included. Returned by
+    /// [`Extract::extract_whole`] also for more tunnels than [`Tunnels::max_depth`].
     TooDeep,
     /// A fragment other than the first, which has no ports.
     Fragment,

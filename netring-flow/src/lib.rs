@@ -100,13 +100,21 @@
 //! connection know the first fragment of a segment only. Duplicate, overlapping and tiny fragments
 //! are counted ([`FragmentStats`]).
 //!
+//! # Tunnels
+//!
+//! A tunnel's packets are a flow between its ends, unless the extractor is told to look inside
+//! ([`extract::FiveTuple::with_tunnels`]): GRE, ERSPAN, VXLAN, Geneve, GTP-U, IP in IP, Ethernet in
+//! IP, Teredo and MPLS, each on its own, up to a depth. A packet then counts in the flow inside, with
+//! the length of the whole frame. VLAN tags, MPLS labels and PPPoE sessions before the first IP
+//! header are always passed over.
+//!
 //! # Bounds
 //!
 //! No packet costs an allocation or more than a bounded number of steps, except when the table's
 //! index grows. The table has a hard bound, and timeouts are processed within a budget. No packet
 //! contents can cause a panic.
 //!
-//! Not supported yet: the contents of tunnels, and stream reassembly.
+//! Not supported yet: stream reassembly.
 //!
 //! # Features
 //!

@@ -16,15 +16,16 @@ mod nflog;
 mod options;
 mod plain;
 mod transport;
+mod tunnel;
 mod v6_chain;
 
 pub(crate) use options::window_scale;
 
 use netring_sys::Packet;
 
-use crate::extract::{Extracted, FiveTupleKey, Fragment, Piece, Skip};
+use crate::extract::{Extracted, FiveTupleKey, Fragment, Piece, Skip, TunnelKind, Tunnels};
 use ip::IpPacket;
-use layers::Tags;
+use layers::{Reached, Tags};
 use transport::TransportHeader;
 use v6_chain::Broken;
 
@@ -33,10 +34,34 @@ use v6_chain::Broken;
 pub(crate) struct Rules {
     /// VLAN identifiers go into the key.
     pub(crate) vlan: bool,
+    /// The innermost tunnel goes into the key.
+    pub(crate) tunnel: bool,
     /// An ICMP error is reported against the flow that it quotes.
     pub(crate) quoted: bool,
-    /// A first fragment is [`Skip::Fragment`], as the others are.
+    /// A first fragment is [`Skip::Fragment`], as the others are, and what has too many tunnels is
+    /// [`Skip::TooDeep`].
     pub(crate) whole: bool,
+    /// The tunnels that are looked into.
+    pub(crate) tunnels: Tunnels,
+}
+
+impl Rules {
+    /// The tags as encoded in a key.
+    #[inline]
+    fn tags(&self, tags: &Tags) -> u64 {
+        let ids = if self.vlan { tags.bits() } else { Tags::NONE };
+        match tags.tunnel {
+            Some((_, id)) if self.tunnel => ids | u64::from(id) << 32,
+            _ => ids,
+        }
+    }
+}
+
+impl Extracted<FiveTupleKey> {
+    fn in_tunnel(mut self, kind: TunnelKind) -> Self {
+        self.key = self.key.in_tunnel(kind);
+        self
+    }
 }
 
 /// Reads a packet. This and the two functions of `plain` are inlined always: with two callers the
@@ -45,11 +70,11 @@ pub(crate) struct Rules {
 pub(crate) fn packet(packet: &Packet<'_>, rules: Rules) -> Result<Extracted<FiveTupleKey>, Skip> {
     // Nearly every packet takes this path, by far the shortest.
     match link::untagged(packet) {
-        Some((link::IPV4, part)) => match plain::v4(part, Tags::NONE) {
+        Some((link::IPV4, part)) => match plain::v4(part, Tags::NONE, &rules.tunnels) {
             Some(found) => Ok(found),
             None => behind_ethernet(packet, Version::V4, rules),
         },
-        Some((link::IPV6, part)) => match plain::v6(part, Tags::NONE) {
+        Some((link::IPV6, part)) => match plain::v6(part, Tags::NONE, &rules.tunnels) {
             Some(found) => Ok(found),
             None => behind_ethernet(packet, Version::V6, rules),
         },
@@ -64,18 +89,62 @@ fn behind_ethernet(
     version: Version,
     rules: Rules,
 ) -> Result<Extracted<FiveTupleKey>, Skip> {
+    if !rules.tunnels.is_none() {
+        return tunnelled(packet, rules);
+    }
     let part = Part::all(packet).behind(link::ETHERNET_LEN);
     ip_packet(version, part, Tags::NONE, rules)
 }
 
 #[inline(never)]
 fn layered(packet: &Packet<'_>, rules: Rules) -> Result<Extracted<FiveTupleKey>, Skip> {
+    if !rules.tunnels.is_none() {
+        return tunnelled(packet, rules);
+    }
     layers::walk(packet, |version, part, tags| {
-        let tags = if rules.vlan { tags.bits() } else { Tags::NONE };
-        match plain::read(version, part, tags) {
+        let bits = rules.tags(&tags);
+        let found = match plain::read(version, part, bits, &rules.tunnels) {
             Some(found) => Ok(found),
-            None => ip_packet(version, part, tags, rules),
+            None => ip_packet(version, part, bits, rules),
+        };
+        match tags.tunnel {
+            Some((kind, _)) if rules.tunnel => found.map(|found| found.in_tunnel(kind)),
+            _ => found,
         }
+    })
+}
+
+/// Reads the innermost packet; if it is not readable, the one that carries it.
+#[inline(never)]
+fn tunnelled(packet: &Packet<'_>, rules: Rules) -> Result<Extracted<FiveTupleKey>, Skip> {
+    let (reached, outer) = layers::innermost(packet, &rules.tunnels, |_| ())?;
+    match (reached_packet(&reached, rules), outer) {
+        (Err(skip), Some(outer)) if !matches!(skip, Skip::Fragment | Skip::TooDeep) => {
+            reached_packet(&outer, rules)
+        }
+        (found, _) => found,
+    }
+}
+
+fn reached_packet(reached: &Reached<'_>, rules: Rules) -> Result<Extracted<FiveTupleKey>, Skip> {
+    let bits = rules.tags(&reached.tags);
+    let mut found = match plain::read(reached.version, reached.part, bits, &rules.tunnels) {
+        Some(found) => found,
+        None => ip_packet(reached.version, reached.part, bits, rules)?,
+    };
+    if reached.is_too_deep && rules.whole {
+        return Err(Skip::TooDeep);
+    }
+    if reached.is_in_fragment {
+        if rules.whole {
+            return Err(Skip::Fragment);
+        }
+        // The rest of it is in other fragments.
+        found = found.with_malformed(false).with_piece(Piece::First);
+    }
+    Ok(match reached.tags.tunnel {
+        Some((kind, _)) if rules.tunnel => found.in_tunnel(kind),
+        _ => found,
     })
 }
 
@@ -118,14 +187,16 @@ fn transport(ip: &IpPacket<'_>, tags: u64, rules: Rules) -> Result<Extracted<Fiv
 /// Reports the packets that a packet is a fragment of.
 #[cold]
 pub(crate) fn fragments(packet: &Packet<'_>, rules: Rules, each: &mut dyn FnMut(Fragment)) {
-    let fragment = layers::walk(packet, |version, part, tags| {
-        let tags = if rules.vlan { tags.bits() } else { Tags::NONE };
-        let version = ip::version(version, part)?;
-        Ok(fragment::of(version, part, tags))
+    // What cannot be walked through has no fragments either.
+    let _ = layers::innermost(packet, &rules.tunnels, |reached| {
+        let tags = rules.tags(&reached.tags);
+        let version = ip::version(reached.version, reached.part);
+        if let Ok(version) = version
+            && let Some(fragment) = fragment::of(version, reached.part, tags)
+        {
+            each(fragment);
+        }
     });
-    if let Ok(Some(fragment)) = fragment {
-        each(fragment);
-    }
 }
 
 /// A header that may come next. A layer that several others can carry, such as IP, is the same in
@@ -135,6 +206,7 @@ enum Layer {
     Ethernet,
     Vlan,
     Mpls,
+    Pseudowire,
     Pppoe,
     Ppp,
     Hdlc,

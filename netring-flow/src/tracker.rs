@@ -222,7 +222,7 @@ impl<E: Extract> FlowTracker<E> {
         self.extract.extract_whole(packet)
     }
 
-    /// Finds the flow of a fragment. Any other packet without a flow is counted by cause.
+    /// Finds the flow of a fragment, or of a packet with too many tunnels. Any other packet without a flow is counted by cause.
     #[cold]
     fn read_fragment(&mut self, packet: &Packet<'_>, cause: Skip) -> Option<Extracted<E::Key>> {
         let mut last = None;
@@ -234,16 +234,19 @@ impl<E: Extract> FlowTracker<E> {
         let (fragments, stats) = (&mut engine.fragments, &mut engine.stats.fragments);
         let found = match last {
             Some(last) if last.offset != 0 => fragments.later(&last, time, stats).ok_or(cause),
-            _ if cause == Skip::Fragment => self.extract.extract(packet),
+            _ if matches!(cause, Skip::Fragment | Skip::TooDeep) => self.extract.extract(packet),
             _ => Err(cause),
         };
         match &found {
-            // It may be the first fragment of several layers.
-            Ok(found) => self.extract.fragments(packet, &mut |fragment| {
-                if fragment.offset == 0 {
-                    fragments.first(&fragment, found, time, stats);
-                }
-            }),
+            Ok(found) => {
+                engine.stats.too_deep += u64::from(cause == Skip::TooDeep);
+                // It may be the first fragment of several layers.
+                self.extract.fragments(packet, &mut |fragment| {
+                    if fragment.offset == 0 {
+                        fragments.first(&fragment, found, time, stats);
+                    }
+                });
+            }
             Err(cause) => engine.stats.untracked.count(*cause),
         }
         found.ok()

@@ -111,6 +111,9 @@ pub struct Segment<'a, K> {
     /// The length of the payload on the wire in bytes. It exceeds that of `payload` if a snap
     /// length cut the packet, or if the extractor does not know where the payload is.
     pub payload_len: u32,
+    /// The length of its frame on the wire in bytes: what it adds to
+    /// [`DirectionStats::bytes`](crate::DirectionStats::bytes).
+    pub wire_len: u32,
     /// TCP: the segment has a RST or FIN that its receiver would not accept; see
     /// [`Anomaly::OutOfWindow`](crate::Anomaly::OutOfWindow).
     pub out_of_window: bool,

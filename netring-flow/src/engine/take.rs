@@ -52,6 +52,7 @@ impl<K: Clone + Eq + Hash> Engine<K> {
             piece: packet.found.piece,
             payload,
             payload_len: packet.found.payload_len,
+            wire_len: packet.wire_len,
             out_of_window: counted.out_of_window,
         }
     }

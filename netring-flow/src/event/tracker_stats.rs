@@ -31,6 +31,10 @@ pub struct TrackerStats {
     pub icmp_errors: u64,
     /// Packets that count in no flow, by cause.
     pub untracked: UntrackedStats,
+    /// Packets with more tunnels than
+    /// [`Tunnels::max_depth`](crate::extract::Tunnels::max_depth). Each counts in the flow of the
+    /// innermost tunnel that was reached.
+    pub too_deep: u64,
     /// Fragments of IP packets.
     pub fragments: FragmentStats,
     /// Flows started.

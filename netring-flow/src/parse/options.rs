@@ -3,18 +3,22 @@
 
 use netring_sys::Packet;
 
-use super::{header, layers, link, transport, v6_chain};
+use super::{Rules, header, layers, link, transport, v6_chain};
 use crate::extract::WindowScale;
 
 /// The window scale that a packet with a SYN offers.
 #[cold]
-pub(crate) fn window_scale(packet: &Packet<'_>) -> WindowScale {
-    options(packet).map_or(WindowScale::UNKNOWN, find)
+pub(crate) fn window_scale(packet: &Packet<'_>, rules: Rules) -> WindowScale {
+    options(packet, rules).map_or(WindowScale::UNKNOWN, find)
 }
 
 /// The bytes between the TCP header and the data, if all were captured.
-fn options<'a>(packet: &Packet<'a>) -> Option<&'a [u8]> {
+fn options<'a>(packet: &Packet<'a>, rules: Rules) -> Option<&'a [u8]> {
     let part = match link::untagged(packet) {
+        _ if !rules.tunnels.is_none() => {
+            let (reached, _) = layers::innermost(packet, &rules.tunnels, |_| ()).ok()?;
+            reached.part
+        }
         // Nearly every packet.
         Some((link::IPV4 | link::IPV6, part)) => part,
         _ => layers::walk(packet, |_, part, _| Ok(part)).ok()?,
@@ -56,7 +60,17 @@ fn find(mut options: &[u8]) -> WindowScale {
 mod tests {
     use netring_sys::{Clock, LinkType, Timestamp};
 
+    use crate::extract::Tunnels;
+
     use super::*;
+
+    const RULES: Rules = Rules {
+        vlan: false,
+        tunnel: false,
+        quoted: true,
+        whole: false,
+        tunnels: Tunnels::none(),
+    };
 
     #[test]
     fn the_scale_is_found_between_other_options_and_in_none_that_is_broken() {
@@ -101,7 +115,7 @@ mod tests {
                 .write(&mut frame, b"data")
                 .unwrap();
             let time = Timestamp::from_nanos(0, Clock::Unknown);
-            let of = |data| window_scale(&Packet::new(data, time, LinkType::ETHERNET));
+            let of = |data| window_scale(&Packet::new(data, time, LinkType::ETHERNET), RULES);
             assert_eq!(of(&frame), WindowScale::shift(9));
             // Four bytes of data, preceded by four bytes of options.
             assert_eq!(of(&frame[..frame.len() - 5]), WindowScale::UNKNOWN);

@@ -39,18 +39,26 @@ pub(super) enum Broken {
     Malformed,
 }
 
+/// Whether another header follows that of this protocol.
+pub(super) const fn is_extension(protocol: u8) -> bool {
+    matches!(
+        protocol,
+        HOP_BY_HOP | ROUTING | FRAGMENT | AUTHENTICATION | DESTINATION
+    )
+}
+
 /// Follows the extension headers to a protocol that is not one.
 #[inline]
 pub(super) fn follow(protocol: u8, part: Part<'_>) -> Result<Chain<'_>, Skip> {
-    match protocol {
-        HOP_BY_HOP | ROUTING | FRAGMENT | AUTHENTICATION | DESTINATION => walk(protocol, part),
-        _ => Ok(Chain {
-            protocol,
-            body: part,
-            more: false,
-            broken: None,
-        }),
+    if is_extension(protocol) {
+        return walk(protocol, part);
     }
+    Ok(Chain {
+        protocol,
+        body: part,
+        more: false,
+        broken: None,
+    })
 }
 
 fn walk(protocol: u8, part: Part<'_>) -> Result<Chain<'_>, Skip> {

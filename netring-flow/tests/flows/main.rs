@@ -21,3 +21,4 @@ mod segments;
 mod sequence;
 mod tcp;
 mod time;
+mod tunnels;
