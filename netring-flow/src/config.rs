@@ -22,6 +22,8 @@ pub struct TrackerConfig {
     pub(crate) split_port_reuse: bool,
     pub(crate) max_fragmented: usize,
     pub(crate) fragment_timeout: Duration,
+    pub(crate) max_bytes: usize,
+    pub(crate) round_trips: bool,
 }
 
 impl TrackerConfig {
@@ -39,6 +41,29 @@ impl TrackerConfig {
     #[must_use]
     pub const fn max_flows(mut self, flows: usize) -> Self {
         self.max_flows = flows;
+        self
+    }
+
+    /// The maximum number of bytes that flows take, a hard bound beside
+    /// [`max_flows`](Self::max_flows): the smaller of the two holds, and what happens near it is the
+    /// same. Default: no bound.
+    ///
+    /// A flow counts with its record, what is beside it and its share of the index at its largest:
+    /// 284 bytes with the built-in key, 380 with [`round_trips`](Self::round_trips). What a key of
+    /// your own points to is not counted, nor are remembered fragments
+    /// ([`max_fragmented`](Self::max_fragmented)). Less than one flow is an error.
+    #[must_use]
+    pub const fn max_bytes(mut self, bytes: usize) -> Self {
+        self.max_bytes = bytes;
+        self
+    }
+
+    /// Whether the round-trip times of TCP connections are measured, from the handshake and from
+    /// data ([`DirectionStats::round_trip`](crate::DirectionStats::round_trip)). Default: no; it
+    /// takes 96 bytes of memory for each flow and some nanoseconds for each segment.
+    #[must_use]
+    pub const fn round_trips(mut self, measure: bool) -> Self {
+        self.round_trips = measure;
         self
     }
 
@@ -78,7 +103,16 @@ impl TrackerConfig {
         self
     }
 
-    pub(crate) fn check(&self) -> Result<(), Error> {
+    pub(crate) fn check(&self, bytes_per_flow: usize) -> Result<(), Error> {
+        if self.max_bytes < bytes_per_flow {
+            return Err(Error::Config {
+                setting: "max_bytes",
+                why: format!(
+                    "{} is less than the {bytes_per_flow} of one flow",
+                    self.max_bytes
+                ),
+            });
+        }
         if !(1..=1 << 31).contains(&self.max_flows) {
             return Err(Error::Config {
                 setting: "max_flows",
@@ -113,6 +147,8 @@ impl Default for TrackerConfig {
             split_port_reuse: true,
             max_fragmented: 4096,
             fragment_timeout: Duration::from_secs(30),
+            max_bytes: usize::MAX,
+            round_trips: false,
         }
     }
 }

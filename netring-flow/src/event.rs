@@ -6,6 +6,7 @@ mod flow_stats;
 mod fragment_stats;
 mod history;
 mod live_flow;
+mod round_trip;
 mod tracker_stats;
 
 use netring_sys::Timestamp;
@@ -18,6 +19,7 @@ pub use fragment_stats::FragmentStats;
 pub use history::History;
 pub(crate) use history::{Letter, Seen, bit, push};
 pub use live_flow::{FlowState, LiveFlow};
+pub use round_trip::RoundTrip;
 pub use tracker_stats::{EndedStats, TrackerStats, UntrackedStats};
 
 /// Something that happened to a flow or to the tracker.

@@ -143,7 +143,7 @@ mod visitor;
 pub use config::{Timeouts, TrackerConfig};
 pub use event::{
     Anomaly, DirectionStats, EndReason, EndedStats, FlowEvent, FlowId, FlowState, FlowStats,
-    FragmentStats, History, LiveFlow, TrackerStats, UntrackedStats,
+    FragmentStats, History, LiveFlow, RoundTrip, TrackerStats, UntrackedStats,
 };
 pub use tracker::FlowTracker;
 pub use visitor::{FlowVisitor, Segment};

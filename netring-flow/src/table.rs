@@ -1,7 +1,7 @@
 //! Storage of flows: records that never move, and an index over them.
 //!
 //! ```text
-//! hash ─► index: 8 bytes a place ─► slab: a record of 192 bytes, and 40 beside it
+//! hash ─► index: 8 bytes a place ─► slab: a record of 192 bytes, and 44 beside it
 //!                                      ▲
 //!                wheel, queues ────────┘  by links in the slab
 //! ```
@@ -26,7 +26,7 @@ pub(crate) use closed::RecentlyClosed;
 pub(crate) use direction::Direction;
 pub(crate) use links::Lists;
 pub(crate) use node::{QUEUE, WHEEL};
-pub(crate) use record::{Flags, Rare, Record, State};
+pub(crate) use record::{Flags, Rare, Record, State, Time};
 pub(crate) use wheel::{Turn, Wheel};
 
 use netring_sys::Clock;
@@ -52,6 +52,18 @@ pub(crate) struct Tag(u32);
 /// The place of a record, valid as long as the flow lives.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Slot(u32);
+
+impl Slot {
+    pub(crate) const fn number(self) -> usize {
+        self.0 as usize
+    }
+}
+
+/// Bytes that a flow takes in the table: its record, what is beside it, and its places in the index,
+/// of which there are at most four, and half as many while it grows.
+pub(crate) const fn bytes_per_flow<K>() -> usize {
+    slab::bytes_per_flow::<K>() + 6 * size_of::<u64>()
+}
 
 impl<K: Eq + Hash> Table<K> {
     pub(crate) fn new() -> Self {

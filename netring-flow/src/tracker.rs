@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use netring_sys::{Error, Packet, PacketBatch, Timestamp};
 
-use crate::engine::{BUDGET, ByKey, Engine, Item};
+use crate::engine::{BUDGET, ByKey, Engine, Item, bytes_per_flow};
 use crate::extract::{Extract, Extracted, Skip, WindowScale};
 use crate::visitor::FlowVisitor;
 use crate::{LiveFlow, TrackerConfig, TrackerStats};
@@ -75,7 +75,7 @@ impl<E: Extract> FlowTracker<E> {
     /// # Errors
     /// [`Error::Config`] if a setting is out of range.
     pub fn with_config(extract: E, config: TrackerConfig) -> Result<Self, Error> {
-        config.check()?;
+        config.check(bytes_per_flow::<E::Key>(&config))?;
         Ok(Self::checked(extract, &config))
     }
 

@@ -22,8 +22,11 @@ pub(super) struct Limits {
 }
 
 impl Limits {
-    pub(super) fn new(config: &TrackerConfig) -> Self {
-        let max = config.max_flows;
+    pub(super) fn new(config: &TrackerConfig, bytes_per_flow: usize) -> Self {
+        let max = config
+            .max_flows
+            .min(config.max_bytes / bytes_per_flow)
+            .max(1);
         let timeouts = &config.timeouts;
         let mut idle = [0; 7];
         for (state, timeout) in [

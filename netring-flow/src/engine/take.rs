@@ -93,6 +93,7 @@ impl<K: Clone + Eq + Hash> Engine<K> {
             let (flow, rare) = self.table.both(slot);
             tcp::behind(flow, rare, segment, payload, from);
         }
+        self.time_segment(slot, packet);
         true
     }
 

@@ -38,6 +38,11 @@ impl Beside {
     };
 }
 
+/// Bytes that a flow takes in the slab.
+pub(super) const fn bytes_per_flow<K>() -> usize {
+    size_of::<Record<K>>() + size_of::<Beside>()
+}
+
 impl<K> Slab<K> {
     pub(super) const fn new() -> Self {
         Self {

@@ -11,6 +11,7 @@ mod fragments;
 mod lengths;
 mod links;
 mod live;
+mod measured;
 mod memory;
 mod nested;
 mod packets;
