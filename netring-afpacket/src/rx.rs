@@ -5,6 +5,8 @@ mod capture;
 mod counters;
 pub(crate) mod geometry;
 mod live_filter;
+mod log;
+mod loss;
 mod open;
 mod pace;
 mod parse;

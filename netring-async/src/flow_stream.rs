@@ -12,8 +12,8 @@ use netring_flow::{FlowEvent, FlowTracker, TrackerStats};
 use netring_sys::wait::{Stop, StopHandle};
 use netring_sys::{Error, PacketSource, Stats};
 
+use crate::AsyncSource;
 use crate::flows::Flows;
-use crate::{AsyncSource, FlowBroadcast};
 
 /// A stream of flow events, from [`AsyncSource::flow_stream`].
 ///
@@ -92,10 +92,7 @@ impl<S: PacketSource> AsyncSource<S> {
     /// # }
     /// ```
     pub const fn flow_stream_with<E: Extract>(self, tracker: FlowTracker<E>) -> FlowStream<S, E> {
-        FlowStream {
-            flows: Flows::new(self, tracker),
-            queue: Vec::new(),
-        }
+        FlowStream::from_flows(Flows::new(self, tracker))
     }
 }
 
@@ -204,29 +201,27 @@ where
         self.flows.source.close().await;
         items
     }
+}
 
-    /// Shares the events among any number of subscribers: a new task reads the packets and tracks
-    /// the flows.
-    ///
-    /// Events travel in batches of 1 to 64, oldest first. A batch is published when it is full,
-    /// when the source has nothing more for the moment, or when the task's time slice of one
-    /// millisecond ends: no event waits longer than that.
-    ///
-    /// The queue holds `capacity` **batches**, 1 to 65 536 (other values are clamped, see
-    /// [`FlowBroadcast::capacity`]). A subscriber that falls further behind loses the oldest, and
-    /// receives the number of lost events
-    /// ([`BroadcastRecvError::Lagged`](crate::BroadcastRecvError::Lagged)). A subscriber fewer than
-    /// `capacity` events behind loses nothing. The queue holds at most 64 × `capacity` events, of
-    /// up to 128 bytes with the built-in key. No subscriber makes the capture wait.
-    ///
-    /// A live source is read from now on, with or without subscribers. A replay starts when a
-    /// subscriber is polled for the first time, so those that subscribed before miss nothing.
-    ///
-    /// # Panics
-    /// Panics outside a tokio runtime.
-    pub fn broadcast(mut self, capacity: usize) -> FlowBroadcast<E::Key> {
+impl<S, E: Extract> FlowStream<S, E> {
+    /// The parts of a stream that continue in a broadcast: the events are those that are not yet
+    /// yielded, oldest first.
+    pub(crate) fn into_flows(mut self) -> (Flows<S, E>, Vec<FlowEvent<E::Key>>) {
         self.queue.reverse();
-        FlowBroadcast::spawn(self.flows, self.queue, capacity)
+        (self.flows, self.queue)
+    }
+
+    /// The flows, and the queue, whose newest event is the first.
+    pub(crate) const fn parts_mut(&mut self) -> (&mut Flows<S, E>, &mut Vec<FlowEvent<E::Key>>) {
+        (&mut self.flows, &mut self.queue)
+    }
+
+    /// A stream with nothing queued.
+    pub(crate) const fn from_flows(flows: Flows<S, E>) -> Self {
+        Self {
+            flows,
+            queue: Vec::new(),
+        }
     }
 }
 

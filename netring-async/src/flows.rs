@@ -4,7 +4,7 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use netring_flow::extract::Extract;
-use netring_flow::{FlowEvent, FlowTracker};
+use netring_flow::{FlowEvent, FlowTracker, FlowVisitor};
 use netring_sys::{Error, PacketSource, Timestamp};
 use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at};
 
@@ -14,7 +14,19 @@ use crate::AsyncSource;
 /// this after its timeout.
 pub(crate) const IDLE_TICK: Duration = Duration::from_millis(500);
 
-/// Reads batches and appends the resulting flow events.
+/// A visitor that keeps the events that it is given.
+pub(crate) trait Collect<K>: FlowVisitor<K> {
+    /// The number of events kept.
+    fn collected(&self) -> usize;
+}
+
+impl<K> Collect<K> for Vec<FlowEvent<K>> {
+    fn collected(&self) -> usize {
+        self.len()
+    }
+}
+
+/// Reads batches and passes the resulting flow events on.
 pub(crate) struct Flows<S, E: Extract> {
     pub(crate) source: AsyncSource<S>,
     pub(crate) tracker: FlowTracker<E>,
@@ -54,14 +66,14 @@ impl<S: PacketSource, E: Extract> Flows<S, E> {
         }
     }
 
-    /// Appends at least one event to `events`. An error comes last, after the ends of all flows.
+    /// Passes at least one event on. An error comes last, after the ends of all flows.
     pub(crate) fn poll_events(
         &mut self,
         cx: &mut Context<'_>,
-        events: &mut Vec<FlowEvent<E::Key>>,
+        events: &mut impl Collect<E::Key>,
     ) -> Poll<Option<Result<(), Error>>> {
-        let before = events.len();
-        while events.len() == before {
+        let before = events.collected();
+        while events.collected() == before {
             match &mut self.phase {
                 Phase::Running => match self.source.poll_readable(cx) {
                     Poll::Ready(Ok(true)) => self.take_batch(events),
@@ -74,7 +86,7 @@ impl<S: PacketSource, E: Extract> Flows<S, E> {
                 },
                 Phase::Finishing(error) => {
                     ready!(self.source.time_slice().poll_proceed(cx));
-                    if !self.tracker.finish(events) && events.len() == before {
+                    if !self.tracker.finish(events) && events.collected() == before {
                         let error = error.take();
                         self.phase = Phase::Done;
                         return Poll::Ready(error.map(Err));
@@ -86,16 +98,11 @@ impl<S: PacketSource, E: Extract> Flows<S, E> {
         Poll::Ready(Some(Ok(())))
     }
 
-    /// Whether no more packets are read.
-    pub(crate) const fn is_stopped(&self) -> bool {
-        !matches!(self.phase, Phase::Running)
-    }
-
     pub(crate) const fn is_done(&self) -> bool {
         matches!(self.phase, Phase::Done)
     }
 
-    fn take_batch(&mut self, events: &mut Vec<FlowEvent<E::Key>>) {
+    fn take_batch(&mut self, events: &mut impl Collect<E::Key>) {
         let batch = self.source.get_mut().batch();
         self.tracker.track_batch(&batch, events);
         drop(batch);
@@ -106,7 +113,7 @@ impl<S: PacketSource, E: Extract> Flows<S, E> {
     }
 
     /// The source is idle. If it is live, flows expire by the host's clock.
-    fn poll_idle(&mut self, cx: &mut Context<'_>, events: &mut Vec<FlowEvent<E::Key>>) -> Poll<()> {
+    fn poll_idle(&mut self, cx: &mut Context<'_>, events: &mut impl Collect<E::Key>) -> Poll<()> {
         let Some(now) = self.idle_time() else {
             return Poll::Pending;
         };

@@ -6,8 +6,12 @@
 //! | packets, in place | [`AsyncSource::next_batch`] | nothing |
 //! | packets to keep | [`AsyncSource::packets`], [`packets_with`](AsyncSource::packets_with) | one copy per packet |
 //! | to send | [`AsyncSink`] | nothing |
+//! | packets for several readers | [`AsyncSource::broadcast`] | one copy per packet; no allocation while subscribers keep up |
 //! | flow events | [`AsyncSource::flow_stream`] | no allocation per packet |
+//! | flow events, with a state for each flow | [`FlowStream::with_state`] | a hash table look-up per event |
 //! | flow events for several readers | [`FlowStream::broadcast`] | one allocation per batch of up to 64 events |
+//! | flow events of several sources in parallel | [`FlowWorkers`] | the same |
+//! | items of any stream for several readers | [`Broadcast`] | the same |
 //!
 //! ```no_run
 //! use futures::StreamExt;
@@ -36,7 +40,7 @@
 //!
 //! # Features
 //!
-//! `flow`, on by default: flow streams and broadcasts.
+//! `flow`, on by default: flow streams, and broadcasts of flows, packets and other items.
 #![forbid(unsafe_code)]
 
 // Packets.
@@ -46,10 +50,13 @@ mod packets;
 mod sink;
 mod source;
 mod time_slice;
+mod work;
 
 // Flows.
 #[cfg(feature = "flow")]
 mod broadcast;
+#[cfg(feature = "flow")]
+mod flow_state;
 #[cfg(feature = "flow")]
 mod flow_stream;
 #[cfg(feature = "flow")]
@@ -63,11 +70,15 @@ pub use link::LinkStream;
 pub use packets::PacketStream;
 pub use sink::AsyncSink;
 pub use source::{AsyncSource, OpenAsync};
+pub use work::work;
 
 #[cfg(feature = "flow")]
 pub use broadcast::{
-    BroadcastRecvError, BroadcastStats, EventBatch, FlowBroadcast, FlowSubscriber, SharedEvent,
-    Subscriber,
+    Broadcast, BroadcastRecvError, BroadcastStats, EventBatch, FlowBroadcast, FlowSubscriber,
+    FlowWorkers, PacketBroadcast, PacketSubscriber, Published, SharedEvent, SharedPacket,
+    SharedPackets, Subscriber, SubscriberStats, WorkerEvent,
 };
+#[cfg(feature = "flow")]
+pub use flow_state::FlowStateStream;
 #[cfg(feature = "flow")]
 pub use flow_stream::FlowStream;

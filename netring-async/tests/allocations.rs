@@ -195,6 +195,43 @@ fn a_batch_of_events_is_one_allocation_and_one_for_each_reader_that_waits() {
     assert!(four < one + 3 * 500, "{one}, {four}");
 }
 
+/// A packet broadcast copies into memory that its subscribers have dropped, so nothing is allocated
+/// per packet or batch; only for a reader that waits, which is once per time slice or less.
+#[test]
+fn packets_are_copied_into_memory_that_was_used_before() {
+    let measure = |subscribers: usize, packets: usize| {
+        allocations(|| async move {
+            let broadcast = AsyncSource::replay(steady(packets)).broadcast(24);
+            let readers: Vec<_> = (0..subscribers)
+                .map(|_| {
+                    let mut subscriber = broadcast.subscribe_lossless();
+                    tokio::spawn(async move {
+                        let mut received = 0;
+                        while let Some(batch) = subscriber.next_batch().await {
+                            received += batch.unwrap().len();
+                        }
+                        assert_eq!(received, packets);
+                    })
+                })
+                .collect();
+            for reader in readers {
+                reader.await.unwrap();
+            }
+        })
+    };
+    for subscribers in [1, 4] {
+        let [few, many] = [64 * 100, 64 * 10_000].map(|packets| measure(subscribers, packets));
+        eprintln!(
+            "{subscribers} subscribers: {few} allocations for 6400 packets, {many} for 640000"
+        );
+        // Each reader waits at most once for each four batches that fill the queue.
+        assert!(
+            many < few + subscribers as u64 * 10_000 / 4 + 100,
+            "{few}, {many}"
+        );
+    }
+}
+
 /// Each packet starts a flow: the maximum number of events.
 struct Fresh(u32, Vec<u8>);
 

@@ -16,6 +16,7 @@ use netring_sys::Packet;
 pub use self::flowscope::Flowscope;
 pub use five_tuple::FiveTuple;
 pub use fragment::{Datagram, Fragment, Piece};
+pub(crate) use key::icmp_counterpart;
 pub use key::{CommunityId, FiveTupleKey};
 pub use tunnels::{TunnelKind, Tunnels};
 
@@ -248,6 +249,8 @@ pub struct TcpSegment {
     pub acknowledgement: u32,
     /// The window as in the header, before scaling.
     pub window: u16,
+    /// The urgent pointer; meaningless unless [`TcpSegment::URG`] is set. 0 if it was not captured.
+    pub urgent: u16,
 }
 
 impl TcpSegment {
@@ -261,6 +264,8 @@ impl TcpSegment {
     pub const PSH: u8 = 0x08;
     /// The acknowledgement number is valid.
     pub const ACK: u8 = 0x10;
+    /// The urgent pointer is valid.
+    pub const URG: u8 = 0x20;
 
     /// Whether any of these flags is set.
     #[inline]

@@ -114,13 +114,19 @@
 //! index grows. The table has a hard bound, and timeouts are processed within a budget. No packet
 //! contents can cause a panic.
 //!
-//! Not supported yet: stream reassembly.
+//! [`reassembly`] makes byte streams of the segments of TCP connections, and [`session`] makes
+//! messages of streams and datagrams.
 //!
 //! # Features
 //!
 //! - `flowscope`, off by default: `extract::Flowscope`, which adapts extractors of the crate
 //!   flowscope, and a conversion of keys to its keys;
-//! - `serde`, off by default: `Serialize` and `Deserialize` for keys, events and statistics.
+//! - `parsers`, off by default: [`session`] takes parsers that are written for flowscope; `http`,
+//!   `tls` and `dns` add those of flowscope;
+//! - `serde`, off by default: `Serialize` and `Deserialize` for keys, events, statistics and records.
+//!
+//! [`export`] turns flows into records for other programs: lines of JSON, Zeek's conn.log,
+//! Suricata's EVE events, and IPFIX.
 #![deny(unsafe_code)]
 
 pub mod extract;
@@ -139,6 +145,15 @@ mod table;
 mod engine;
 mod tracker;
 mod visitor;
+
+// Records and formats for other programs.
+pub mod export;
+pub mod reassembly;
+pub mod session;
+
+/// The crate whose extractors and parsers are adapted, in the version that fits.
+#[cfg(feature = "flowscope")]
+pub use flowscope;
 
 pub use config::{Timeouts, TrackerConfig};
 pub use event::{

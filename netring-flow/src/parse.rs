@@ -10,6 +10,7 @@ mod fragment;
 mod header;
 mod icmp;
 mod ip;
+mod ip_len;
 mod layers;
 mod link;
 mod nflog;
@@ -19,6 +20,7 @@ mod transport;
 mod tunnel;
 mod v6_chain;
 
+pub(crate) use ip_len::ip_len;
 pub(crate) use options::window_scale;
 
 use netring_sys::Packet;

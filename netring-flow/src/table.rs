@@ -15,7 +15,7 @@ mod hash;
 mod index;
 mod links;
 mod node;
-mod prefetch;
+pub(crate) mod prefetch;
 mod record;
 mod slab;
 mod wheel;
@@ -54,7 +54,8 @@ pub(crate) struct Tag(u32);
 pub(crate) struct Slot(u32);
 
 impl Slot {
-    pub(crate) const fn number(self) -> usize {
+    #[inline]
+    pub(crate) const fn index(self) -> usize {
         self.0 as usize
     }
 }

@@ -141,8 +141,7 @@ impl<E: Extract> FlowTracker<E> {
         if V::SEGMENTS
             && let Some(counted) = counted
         {
-            let payload = item.found.payload(packet);
-            visitor.segment(&self.engine.segment(counted, &item, payload));
+            visitor.segment(&self.engine.segment(counted, &item, packet));
         }
     }
 
@@ -155,12 +154,12 @@ impl<E: Extract> FlowTracker<E> {
     ) {
         // A visitor that panicked may have left packets here.
         self.group.clear();
-        let mut payloads = [&[][..]; GROUP];
+        let mut packets = [None; GROUP];
         for packet in batch.packets() {
             match self.read(&packet) {
                 Ok(found) => {
                     if V::SEGMENTS {
-                        payloads[self.group.len()] = found.payload(&packet);
+                        packets[self.group.len()] = Some(packet);
                     }
                     let item = self.item(found, &packet);
                     self.group.push(item);
@@ -170,14 +169,14 @@ impl<E: Extract> FlowTracker<E> {
                     }
                 }
                 Err(cause) => {
-                    self.track_unread(&packet, cause, wanted::<V, _>(&payloads), visitor);
+                    self.track_unread(&packet, cause, wanted::<V, _>(&packets), visitor);
                 }
             }
             if self.group.len() == GROUP {
-                self.process_group(wanted::<V, _>(&payloads), visitor);
+                self.process_group(wanted::<V, _>(&packets), visitor);
             }
         }
-        self.process_group(wanted::<V, _>(&payloads), visitor);
+        self.process_group(wanted::<V, _>(&packets), visitor);
     }
 
     /// Reads the options of the last packet of the group. This is separate because few packets are
@@ -196,23 +195,22 @@ impl<E: Extract> FlowTracker<E> {
         &mut self,
         packet: &Packet<'_>,
         cause: Skip,
-        payloads: &[&[u8]],
+        packets: &[Option<Packet<'_>>],
         visitor: &mut V,
     ) {
         let (time, found) = (packet.timestamp(), self.read_fragment(packet, cause));
         if found.is_some() || self.engine.is_elsewhere(time.as_nanos()) {
-            self.process_group(payloads, visitor);
+            self.process_group(packets, visitor);
         }
         let Some(found) = found else {
             return self.engine.advance(time, visitor);
         };
-        let payload = [found.payload(packet)];
         let mut item = self.item(found, packet);
         if item.is_syn() {
             item.scale = self.extract.window_scale(packet);
         }
         self.group.push(item);
-        self.process_group(if V::SEGMENTS { &payload } else { &[] }, visitor);
+        self.process_group(wanted::<V, _>(&[Some(*packet); GROUP]), visitor);
     }
 
     /// Reads a packet; a fragment comes back as [`Skip::Fragment`].
@@ -267,7 +265,11 @@ impl<E: Extract> FlowTracker<E> {
 
     /// Processes the group. The memory of all its packets is requested before the tracker waits for
     /// any of it: first that of the index, then that of the records.
-    fn process_group<V: FlowVisitor<E::Key>>(&mut self, payloads: &[&[u8]], visitor: &mut V) {
+    fn process_group<V: FlowVisitor<E::Key>>(
+        &mut self,
+        packets: &[Option<Packet<'_>>],
+        visitor: &mut V,
+    ) {
         let table = &self.engine.table;
         for item in &self.group {
             table.prefetch_index(item.tag);
@@ -275,6 +277,11 @@ impl<E: Extract> FlowTracker<E> {
         let mut hints = [None; GROUP];
         for (item, hint) in self.group.iter().zip(&mut hints) {
             *hint = table.prefetch_record(item.tag, item.found.orientation);
+            if V::SEGMENTS
+                && let Some(slot) = hint
+            {
+                visitor.prefetch(slot.index());
+            }
         }
         let version = table.version();
         for (number, (item, hint)) in self.group.iter().zip(hints).enumerate() {
@@ -284,8 +291,9 @@ impl<E: Extract> FlowTracker<E> {
             let counted = self.engine.packet(item, hint, visitor);
             if V::SEGMENTS
                 && let Some(counted) = counted
+                && let Some(packet) = &packets[number]
             {
-                let segment = self.engine.segment(counted, item, payloads[number]);
+                let segment = self.engine.segment(counted, item, packet);
                 visitor.segment(&segment);
             }
         }
@@ -354,11 +362,13 @@ impl<E: Extract> FlowTracker<E> {
     }
 }
 
-/// The payloads of a group, if the visitor wants segments. Otherwise the array is never passed on,
+/// The packets of a group, if the visitor wants segments. Otherwise the array is never passed on,
 /// so the compiler drops it.
 #[inline(always)]
-fn wanted<'p, 'a, V: FlowVisitor<K>, K>(payloads: &'p [&'a [u8]; GROUP]) -> &'p [&'a [u8]] {
-    if V::SEGMENTS { payloads } else { &[] }
+fn wanted<'p, 'a, V: FlowVisitor<K>, K>(
+    packets: &'p [Option<Packet<'a>>; GROUP],
+) -> &'p [Option<Packet<'a>>] {
+    if V::SEGMENTS { packets } else { &[] }
 }
 
 impl<E: Extract> fmt::Debug for FlowTracker<E> {

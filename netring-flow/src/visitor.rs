@@ -1,6 +1,6 @@
 //! The receiver of what a tracker finds.
 
-use netring_sys::Timestamp;
+use netring_sys::{Packet, Timestamp};
 
 use crate::extract::{Orientation, Piece, TcpSegment, Transport};
 use crate::{FlowEvent, FlowId};
@@ -71,6 +71,14 @@ pub trait FlowVisitor<K> {
     fn segment(&mut self, segment: &Segment<'_, K>) {
         let _ = segment;
     }
+
+    /// Announces that a packet of the flow with this [`Segment::index`] probably follows soon, so
+    /// that the memory kept for the flow can be prefetched. Called for the packets of a batch only,
+    /// and not for all of them. Does nothing by default.
+    #[inline]
+    fn prefetch(&self, index: usize) {
+        let _ = index;
+    }
 }
 
 /// Appends the events and takes no segments.
@@ -93,6 +101,12 @@ pub struct Segment<'a, K> {
     pub key: &'a K,
     /// The flow.
     pub flow: FlowId,
+    /// The flow's place in the tracker's table: no two flows have the same at the same time. A
+    /// place is reused after its flow has ended, so it is never larger than the number of flows was
+    /// at once. It serves as an index for what is kept for each flow.
+    pub index: usize,
+    /// The packet as it was captured.
+    pub packet: &'a Packet<'a>,
     /// When the packet was seen.
     pub time: Timestamp,
     /// Which of the key's two ends sent it.
@@ -111,9 +125,6 @@ pub struct Segment<'a, K> {
     /// The length of the payload on the wire in bytes. It exceeds that of `payload` if a snap
     /// length cut the packet, or if the extractor does not know where the payload is.
     pub payload_len: u32,
-    /// The length of its frame on the wire in bytes: what it adds to
-    /// [`DirectionStats::bytes`](crate::DirectionStats::bytes).
-    pub wire_len: u32,
     /// TCP: the segment has a RST or FIN that its receiver would not accept; see
     /// [`Anomaly::OutOfWindow`](crate::Anomaly::OutOfWindow).
     pub out_of_window: bool,

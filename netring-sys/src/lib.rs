@@ -24,7 +24,8 @@
 //! - [`wait`]: waiting for packets, for a stop, and for changes of the interface.
 //!
 //! The feature `serde`, off by default, implements `Serialize` and `Deserialize` for packets'
-//! metadata and statistics.
+//! metadata and statistics. The feature `tracing`, also off by default, has all crates emit events
+//! through the crate of that name.
 #![deny(unsafe_code)]
 
 // The kernel interface.
@@ -36,6 +37,7 @@ pub mod syscall;
 // The types that every layer shares.
 mod contract;
 mod error;
+mod event;
 pub mod filter;
 mod packet;
 mod parse_error;
@@ -43,8 +45,9 @@ mod privileges;
 mod xdp_program;
 
 pub use os::{
-    HardwareTimestamps, Interface, InterfaceAddress, InterfaceCounters, Membership, Memberships,
-    Namespace, Timestamping, XdpFeatures, XdpMetadata, wait,
+    Adjustable, CardRings, Driver, Duplex, HardwareTimestamps, Interface, InterfaceAddress,
+    InterfaceCounters, InterfaceFeature, InterfaceInformation, Membership, Memberships, Namespace,
+    QueueCounts, Timestamping, XdpFeatures, XdpMetadata, wait,
 };
 pub use privileges::Privileges;
 pub use syscall::Mmap;
@@ -55,6 +58,8 @@ pub use contract::{
     TransmitTimestamps, WireBytes, adapters,
 };
 pub use error::{Error, SyscallError};
+#[doc(hidden)]
+pub use event::__is_news;
 pub use filter::{Filter, Matcher};
 pub use packet::{
     Checksum, Clock, Direction, LinkAddress, LinkType, Meta, Offload, Packet, PacketBuf, PacketVec,
@@ -62,3 +67,8 @@ pub use packet::{
 };
 pub use parse_error::ParseError;
 pub use xdp_program::{XdpMode, XdpProgram};
+
+/// For the expansion of the macro for events.
+#[cfg(feature = "tracing")]
+#[doc(hidden)]
+pub use tracing as __tracing;

@@ -11,7 +11,10 @@ pub mod wait;
 mod xdp_program;
 
 pub use hardware_timestamps::HardwareTimestamps;
-pub use interface::{Interface, InterfaceCounters, Timestamping};
+pub use interface::{
+    Adjustable, CardRings, Driver, Duplex, Interface, InterfaceCounters, InterfaceFeature,
+    InterfaceInformation, QueueCounts, Timestamping,
+};
 pub use membership::{Membership, Memberships};
 pub use namespace::Namespace;
 pub use netlink::{InterfaceAddress, XdpFeatures, XdpMetadata};

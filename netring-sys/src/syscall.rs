@@ -22,9 +22,9 @@ pub use bpf::{
     bpf_load_xdp_with, bpf_program_id, bpf_send_xdp, bpf_test_xdp,
 };
 pub use ioctl::{
-    InterfaceByIoctl, LinkFacts, ethtool_channels, ethtool_rings, ethtool_timestamping,
-    hardware_timestamping, interface_by_ioctl, interface_socket, link_facts, set_ethtool_rings,
-    set_hardware_timestamping,
+    DriverByIoctl, InterfaceByIoctl, LinkFacts, ethtool_channels, ethtool_driver, ethtool_rings,
+    ethtool_timestamping, hardware_timestamping, interface_by_ioctl, interface_socket, link_facts,
+    set_ethtool_rings, set_hardware_timestamping,
 };
 pub use link::{generic_netlink_socket, netlink_receive, netlink_send, netlink_socket};
 pub use mmap::Mmap;
@@ -41,7 +41,8 @@ pub use packet::{
 pub use page::page_size;
 pub use poll::{
     epoll, epoll_add, epoll_add_writable, epoll_mute, epoll_ready, epoll_remove, event,
-    event_clear, event_signal, poll_readable, poll_writable, timer, timer_clear, timer_start,
+    event_clear, event_signal, poll_readable, poll_readable_any, poll_writable, timer, timer_clear,
+    timer_start,
 };
 pub use sockopt::network_namespace;
 pub use uname::kernel_version;

@@ -3,6 +3,7 @@
 mod attach;
 mod batch;
 mod builder;
+mod log;
 mod metadata;
 mod open;
 mod queues;
@@ -55,6 +56,8 @@ pub struct XdpCapture {
     feed: Arc<Feed>,
     queues: Queues,
     waiting: Waiting,
+    /// Packets lost when the statistics were last read.
+    lost: u64,
 }
 
 /// What feeds the sockets, for as long as one of the captures over it lives.
@@ -181,6 +184,7 @@ impl XdpCapture {
             feed,
             queues,
             waiting,
+            ..
         } = self;
         let (waiter, halves) = queues.into_parts();
         // The first worker keeps the existing waiter, which reports what it has seen so far.
@@ -195,6 +199,7 @@ impl XdpCapture {
                 feed: feed.clone(),
                 queues: Queues::new(waiter, vec![half]),
                 waiting: Waiting::like(&waiting),
+                lost: 0,
             });
         }
         Ok(workers)

@@ -3,7 +3,7 @@
 use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::Arc;
 
-use netring_sys::{Error, Interface, Namespace, OpenSink, Profile, SyscallError};
+use netring_sys::{__event, Error, Interface, Namespace, OpenSink, Profile, SyscallError};
 
 use crate::memory::accounting::Census;
 use crate::memory::umem::{HugePages, UmemConfig};
@@ -89,6 +89,21 @@ impl XdpInjector {
     /// opened with.
     pub fn census(&self) -> Census {
         self.half.shared().census()
+    }
+}
+
+impl XdpInjector {
+    fn log_opened(&self) {
+        __event!(
+            "injector",
+            INFO,
+            interface = %self.interface().name,
+            index = self.interface().index,
+            queue = self.half.socket().queue,
+            zero_copy = self.is_zero_copy(),
+            link_up = self.interface().is_up(),
+            "XDP injector opened"
+        );
     }
 }
 
@@ -185,7 +200,11 @@ impl InjectorBuilder {
         let chunks = self.socket.receive_chunks() + self.socket.transmit_chunks();
         let shared = Arc::new(self.memory.chunks(chunks).build()?);
         match open::open(&shared, &self.socket)? {
-            (_, Some(half)) => Ok(XdpInjector { half }),
+            (_, Some(half)) => {
+                let injector = XdpInjector { half };
+                injector.log_opened();
+                Ok(injector)
+            }
             _ => Err(Error::Closed),
         }
     }

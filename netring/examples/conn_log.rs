@@ -1,11 +1,14 @@
-//! Logs each flow as a line of JSON until Ctrl-C, and then what was lost:
+//! Logs each flow as a line of Zeek's conn.log in JSON until Ctrl-C, and then what was lost:
 //! `cargo run --example conn_log -- eth0`.
 #![expect(clippy::print_stdout, reason = "an example talks to its user")]
 
 mod outcome;
 
+use std::io::Write;
+
 use futures::StreamExt;
 use netring::AsyncCapture;
+use netring::flow::export::{ConnLog, FlowRecord};
 use netring::flow::{FlowEvent::Ended, extract::FiveTuple};
 
 #[tokio::main(flavor = "current_thread")]
@@ -17,19 +20,13 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mut flows = capture.flow_stream(FiveTuple::bidirectional());
     // Once the capture is stopped the flows that are left end, and then the stream does.
     tokio::spawn(async move { tokio::signal::ctrl_c().await.map(|()| stop.stop()) });
+    let (log, mut line) = (ConnLog::new(), Vec::new());
     while let Some(event) = flows.next().await {
-        if let Ended {
-            key, reason, stats, ..
-        } = event?
-        {
-            let (ts, seconds) = (stats.first(), stats.duration().as_secs_f64());
-            let initiator = stats.initiator;
-            let (from, to) = (key.source(initiator), key.destination(initiator));
-            let (sent, received) = (stats.by_initiator().bytes, stats.by_responder().bytes);
-            println!(
-                r#"{{"ts":{ts},"duration":{seconds},"proto":{},"orig":"{from}","resp":"{to}","orig_bytes":{sent},"resp_bytes":{received},"reason":"{reason}"}}"#,
-                key.protocol()
-            );
+        let event = event?;
+        if let (Ended { .. }, Some(record)) = (&event, FlowRecord::from_event(&event)) {
+            log.json(&record, &mut line);
+            std::io::stdout().write_all(&line)?;
+            line.clear();
         }
     }
     let stats = flows.stats()?;

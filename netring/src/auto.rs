@@ -244,11 +244,13 @@ impl Builder {
                         why_not: None,
                         multi_buffer: source.is_multi_buffer(),
                     });
+                    attempts.iter().for_each(|it| it.log(&self.interface));
                     return Ok(AutoCapture::new(source, backend, attempts));
                 }
                 Err(error) => reject(&mut attempts, backend, error),
             }
         }
+        attempts.iter().for_each(|it| it.log(&self.interface));
         Err(NoBackend { attempts }.into_error(self.interface))
     }
 

@@ -2,6 +2,7 @@
 
 mod batches;
 mod builder;
+mod forward;
 mod queue;
 #[cfg(test)]
 mod tests;
@@ -20,6 +21,7 @@ use queue::{Item, Queue, Taken};
 
 pub use batches::Batches;
 pub use builder::ChannelBuilder;
+pub use forward::{Forwarded, Forwarding};
 
 /// A source that a thread of its own reads, and a bounded channel from there: for programs without
 /// a runtime that have other work to do while packets arrive.
@@ -47,9 +49,9 @@ pub use builder::ChannelBuilder;
 /// ```
 ///
 /// It is a [`PacketSource`] itself, so flows, filters and tees work on it. [`recv`](Self::recv),
-/// [`recv_timeout`](Self::recv_timeout) and [`batches`](Self::batches) return batches that you own
-/// and may send on, into a channel of any kind: one that other threads select on, for example. Each
-/// of those costs two allocations.
+/// [`recv_timeout`](Self::recv_timeout) and [`batches`](Self::batches) return batches that you own.
+/// Each of those costs two allocations. [`ChannelBuilder::start_into`] sends them into a channel of
+/// yours instead, of any kind: one that other threads share or select on, for example.
 ///
 /// # A full channel
 ///

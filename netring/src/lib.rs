@@ -27,6 +27,7 @@
 //! | [`ChannelCapture`] | | any source in a thread of its own, with a bounded channel to the reader |
 //! | [`prelude`] | | the traits and the few types that almost every program needs |
 //! | [`dedup`] | | leave out packets that a source delivers more than once |
+//! | [`bridge`], [`Bridge`] | | frames between two interfaces, in both directions, with a decision about each |
 //! | [`replay`] | | the packets of any source to any sink, at the speed at which they were recorded or another |
 #![cfg_attr(
     feature = "afpacket",
@@ -43,6 +44,10 @@
 #![cfg_attr(
     all(feature = "xdp", feature = "afpacket"),
     doc = "| [`auto`] | `xdp`, `afpacket` | picks the best available backend, without taking packets away from the host unless permitted |"
+)]
+#![cfg_attr(
+    all(feature = "xdp", feature = "afpacket"),
+    doc = "| [`suggest`] | `xdp`, `afpacket` | backend, profile and workers for an interface, with the reasons |"
 )]
 #![cfg_attr(
     feature = "flow",
@@ -66,7 +71,11 @@
 )]
 #![cfg_attr(
     all(feature = "async", feature = "flow"),
-    doc = "| [`FlowStream`], [`FlowBroadcast`] | `async`, `flow` | flows as a stream, for one reader or for many |"
+    doc = "| [`FlowStream`], [`FlowBroadcast`], [`FlowWorkers`] | `async`, `flow` | flows as a stream, for one reader or for many; of several sources in parallel |"
+)]
+#![cfg_attr(
+    all(feature = "async", feature = "flow"),
+    doc = "| [`PacketBroadcast`], [`Broadcast`] | `async`, `flow` | packets, or the items of any stream, for many readers |"
 )]
 #![cfg_attr(
     all(feature = "afpacket", feature = "pcap"),
@@ -76,13 +85,21 @@
     feature = "pcap",
     doc = "| [`pcap`] | `pcap` | capture files as a source, and to write to; `compression` and `rotation` add to it |"
 )]
+#![cfg_attr(
+    feature = "metrics",
+    doc = "| [`metrics`] | `metrics` | statistics as counters and gauges, for Prometheus and others |"
+)]
 //!
 //! Only modules whose features are enabled are listed. `afpacket`, `flow` and `async` are enabled
 //! by default, `xdp`, `pcap` and `flowscope` (extractors of the crate flowscope, in `flow`) are
 //! not; `compression` (gzip both ways, zstd to read) and `rotation` (one capture file after
 //! another) add to `pcap`. Features only add to the API. With `afpacket` alone, neither tokio nor
 //! aya is built.
+//! `metrics` publishes statistics through the crate of that name.
+//! `parsers` takes parsers of sessions that are written for flowscope; `http`, `tls` and `dns` add
+//! flowscope's own.
 //! `serde` adds `Serialize` and `Deserialize` to packets' metadata, keys, events and statistics.
+//! `tracing` has all layers emit events through the crate of that name.
 //!
 //! # Filters
 //!
@@ -127,16 +144,21 @@
 //! # #[cfg(not(feature = "afpacket"))]
 //! # fn main() {}
 //! ```
+#![cfg_attr(feature = "tracing", doc = include_str!("events.md"))]
 #![forbid(unsafe_code)]
 
 #[cfg(all(feature = "xdp", feature = "afpacket"))]
 pub mod auto;
+pub mod bridge;
 mod channel;
 pub mod dedup;
 #[cfg(all(feature = "afpacket", any(feature = "pcap", feature = "xdp")))]
 mod either;
 #[cfg(all(feature = "afpacket", feature = "pcap"))]
 mod input;
+#[cfg(feature = "metrics")]
+pub mod metrics;
+mod outgoing;
 #[cfg(feature = "pcap")]
 pub mod pcap;
 pub mod prelude;
@@ -149,17 +171,21 @@ pub mod prelude;
 ))]
 mod readmes;
 pub mod replay;
+#[cfg(all(feature = "xdp", feature = "afpacket"))]
+pub mod suggest;
 
 pub use netring_sys::{
-    Build, Checksum, Clock, Count, Direction, Error, Filter, HardwareTimestamps, Interface,
-    InterfaceAddress, InterfaceCounters, LinkAddress, LinkType, Matcher, Membership, Meta,
-    Namespace, Offload, Open, OpenSink, Packet, PacketBatch, PacketBuf, PacketSink, PacketSlot,
-    PacketSource, PacketVec, PacketVecIter, PacketWriter, ParseError, PartialChecksum, Privileges,
-    Profile, Readiness, Segmentation, Segments, SinkStats, Stats, SyscallError, Timed, Timestamp,
-    Timestamping, VlanTag, WireBytes, XdpMode, adapters, wait,
+    Adjustable, Build, CardRings, Checksum, Clock, Count, Direction, Driver, Duplex, Error, Filter,
+    HardwareTimestamps, Interface, InterfaceAddress, InterfaceCounters, InterfaceFeature,
+    InterfaceInformation, LinkAddress, LinkType, Matcher, Membership, Meta, Namespace, Offload,
+    Open, OpenSink, Packet, PacketBatch, PacketBuf, PacketSink, PacketSlot, PacketSource,
+    PacketVec, PacketVecIter, PacketWriter, ParseError, PartialChecksum, Privileges, Profile,
+    QueueCounts, Readiness, Segmentation, Segments, SinkStats, Stats, SyscallError, Timed,
+    Timestamp, Timestamping, VlanTag, WireBytes, XdpFeatures, XdpMode, adapters, wait,
 };
 
-pub use channel::{Batches, ChannelBuilder, ChannelCapture};
+pub use bridge::Bridge;
+pub use channel::{Batches, ChannelBuilder, ChannelCapture, Forwarded, Forwarding};
 pub use replay::Replay;
 
 /// Filter expressions, and the programs that they become.
@@ -187,8 +213,9 @@ pub use netring_flow as flow;
 pub use netring_async::{AsyncSink, AsyncSource, LinkStream, OpenAsync, PacketStream};
 #[cfg(all(feature = "async", feature = "flow"))]
 pub use netring_async::{
-    BroadcastRecvError, BroadcastStats, EventBatch, FlowBroadcast, FlowStream, FlowSubscriber,
-    SharedEvent, Subscriber,
+    Broadcast, BroadcastRecvError, BroadcastStats, EventBatch, FlowBroadcast, FlowStream,
+    FlowSubscriber, FlowWorkers, PacketBroadcast, PacketSubscriber, Published, SharedEvent,
+    SharedPacket, SharedPackets, Subscriber, SubscriberStats, WorkerEvent,
 };
 
 /// A capture for tokio: `AsyncCapture::open("eth0")`, or with settings:

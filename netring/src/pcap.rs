@@ -46,9 +46,10 @@
 //! [`statistics`](CaptureFile::statistics) return what the file says about its machine, its
 //! interfaces and its losses; [`Batch::records`] the packets with their comments, drops and other
 //! options. The direction and the queue are also part of the packet; an inbound packet that does
-//! not say how it was received is [`Direction::Host`](crate::Direction::Host).
-//! [`CaptureWriter::copy`] writes all of it to another file. Blocks for names, secrets and anything
-//! else are skipped and not copied.
+//! not say how it was received is [`Direction::Host`](crate::Direction::Host). [`Batch::blocks`]
+//! are the blocks that belong to no packet, such as names of addresses and secrets to decrypt
+//! packets. [`CaptureWriter::copy`] writes all of it to another file, except for what is marked as
+//! not to be copied, and blocks of a kind that this library does not know.
 //!
 //! # Packets without a timestamp
 //!
@@ -97,7 +98,7 @@ mod write;
 
 pub use error::FileError;
 pub use interface::InterfaceDescription;
-pub use read::{Batch, CaptureFile, Record};
+pub use read::{Batch, Block, CaptureFile, Record};
 #[cfg(feature = "rotation")]
 pub use rotate::{FinishedFile, Fsync, RotatingWriter, RotationBuilder};
 pub use section::Section;

@@ -1,18 +1,19 @@
 //! Replay: packets of any source to any sink, at a speed of choice.
 
-mod layout;
 mod run;
-mod segment;
 mod speed;
+mod start;
 mod stats;
 
 use std::time::Duration;
 
+use crate::outgoing::Outgoing;
 use crate::wait::StopHandle;
 use crate::{Error, Interface, LinkType, OpenSink, PacketSink};
 use speed::Pace;
 
 pub use speed::Speed;
+pub use start::Replaying;
 pub use stats::{Refused, ReplayStats};
 
 /// Sends the packets of a source, such as a capture file, through a sink: at the speed at which
@@ -44,9 +45,11 @@ pub use stats::{Refused, ReplayStats};
 /// never on a wire: longer than the MTU, often with an IP length of 0 if they are longer than
 /// 65,535 bytes. Those of TCP over IPv4 or IPv6 are cut into segments as a card would have cut
 /// them: with lengths, sequence numbers and identifications of their own; FIN and PSH in the last
-/// one, CWR in the first one only; and with checksums. The size of segments is that of the packet's
-/// metadata, or else the largest that fits. Other long packets are refused, and so are those with
-/// SYN, RST or URG. [`segment`](Self::segment) refuses all.
+/// one, CWR in the first one only; and with checksums. The size of segments is that of the
+/// packet's metadata, or else the largest that fits. Those of UDP are cut into datagrams if the
+/// metadata has their size, which no file has: it is part of what they mean. Other long packets
+/// are refused, such as datagrams that IP was to fragment, and so are those with SYN, RST or URG.
+/// [`segment`](Self::segment) refuses all.
 ///
 /// A checksum that the packet's metadata marks as [partial](crate::Checksum::Partial) is computed.
 /// A file may not say that: [`fix_checksums`](Self::fix_checksums) computes all of TCP and UDP.
@@ -66,23 +69,18 @@ pub use stats::{Refused, ReplayStats};
 /// error: [`Error::InterfaceRemoved`], damage in a file. [`stats`](Self::stats) then say what was
 /// sent.
 ///
-/// It blocks its thread; with tokio, call it by `spawn_blocking`.
+/// It blocks its thread; a task awaits [`start`](Self::start), which uses another one.
 #[doc(alias = "tcpreplay")]
 #[derive(Debug)]
 pub struct Replay<K> {
     sink: K,
     stop: StopHandle,
-    link_type: LinkType,
-    mtu: Option<u32>,
+    outgoing: Outgoing,
     longest_gap: Option<Duration>,
-    segment: bool,
-    fix_checksums: bool,
     pace: Pace,
     stats: ReplayStats,
     /// The interface was down at the last look.
     is_down: bool,
-    /// The bytes of a packet that is changed before it is sent.
-    scratch: Vec<u8>,
 }
 
 impl<K: OpenSink> Replay<K> {
@@ -109,15 +107,11 @@ impl<K: PacketSink> Replay<K> {
         Ok(Self {
             sink,
             stop: StopHandle::new()?,
-            link_type: LinkType::ETHERNET,
-            mtu: None,
+            outgoing: Outgoing::new(LinkType::ETHERNET),
             longest_gap: None,
-            segment: true,
-            fix_checksums: false,
             pace: Pace::new(Speed::default())?,
             stats: ReplayStats::default(),
             is_down: false,
-            scratch: Vec::new(),
         })
     }
 
@@ -130,7 +124,7 @@ impl<K: PacketSink> Replay<K> {
     /// The link type of the packets that the sink sends; others are refused. Default: Ethernet.
     #[must_use]
     pub const fn link_type(mut self, link_type: LinkType) -> Self {
-        self.link_type = link_type;
+        self.outgoing.link_type = link_type;
         self
     }
 
@@ -139,7 +133,7 @@ impl<K: PacketSink> Replay<K> {
     /// 4. Default: what the sink takes.
     #[must_use]
     pub const fn mtu(mut self, bytes: u32) -> Self {
-        self.mtu = Some(bytes);
+        self.outgoing.mtu = Some(bytes);
         self
     }
 
@@ -159,10 +153,10 @@ impl<K: PacketSink> Replay<K> {
         self
     }
 
-    /// Whether long TCP packets are cut into segments, or else refused. Default: true.
+    /// Whether long packets are cut into segments, or else refused. Default: true.
     #[must_use]
     pub const fn segment(mut self, segment: bool) -> Self {
-        self.segment = segment;
+        self.outgoing.segment = segment;
         self
     }
 
@@ -171,7 +165,7 @@ impl<K: PacketSink> Replay<K> {
     /// protocols are left alone. Default: false.
     #[must_use]
     pub const fn fix_checksums(mut self, fix: bool) -> Self {
-        self.fix_checksums = fix;
+        self.outgoing.fix_checksums = fix;
         self
     }
 

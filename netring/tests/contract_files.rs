@@ -52,3 +52,38 @@ mod stacked {
 mod played {
     crate::contract::sink_rows!(: crate::contract::played::Played);
 }
+
+#[cfg(all(feature = "compression", feature = "rotation"))]
+mod written {
+    use crate::contract::writer_rows;
+    use crate::contract::written::{Form, GZIP, PCAP, PCAPNG, Rotated, Sunk, Teed};
+
+    mod pcap {
+        super::writer_rows!(limited: super::Form<{ super::PCAP }>);
+    }
+
+    mod pcapng {
+        super::writer_rows!(limited: super::Form<{ super::PCAPNG }>);
+    }
+
+    mod gzip {
+        super::writer_rows!(limited: super::Form<{ super::GZIP }>);
+    }
+
+    mod teed {
+        super::writer_rows!(limited: super::Teed<super::Form<{ super::PCAPNG }>>);
+    }
+
+    mod sink {
+        super::writer_rows!(limited: super::Sunk);
+    }
+
+    /// A disk of its own is in `netns/files.rs`.
+    mod rotated {
+        super::writer_rows!(: super::Rotated);
+    }
+
+    mod rotated_under_a_tee {
+        super::writer_rows!(: super::Teed<super::Rotated>);
+    }
+}

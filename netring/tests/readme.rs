@@ -220,7 +220,7 @@ fn each_module_in_the_architecture_exists() {
 /// The codes at the start of a test's name: `S10` and `P12` of `s10_p12_a_link_that_goes_down`.
 fn codes(name: &str) -> impl Iterator<Item = String> {
     let parts = name.split('_').take_while(|part| {
-        let number = part.strip_prefix(['p', 's', 'x']);
+        let number = part.strip_prefix(['f', 'p', 's', 'x']);
         number.is_some_and(|number| number.parse::<u8>().is_ok())
     });
     parts.map(str::to_uppercase)

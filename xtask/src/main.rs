@@ -19,8 +19,12 @@ cargo xtask VERB
   test-netns [ARGS]   only those that need a network, each in a namespace of its own; ARGS go to the tests
   bench [OPTIONS]     measure next to peers; `cargo xtask bench --help` lists the options
   conformance DIR     compare the flows in a folder of captures with its oracle or its expect.tsv
+  conformance-files DIR [--tshark]
+                      compare captures that are written again with the originals
   conformance-filter DIR [EXPRESSIONS.txt]
                       compare the packets that filter expressions select with those that tcpdump selects
+  conformance-streams DIR
+                      compare the TCP streams in a folder of captures with those that tshark follows
   instructions        count the instructions of the hot paths by callgrind, and compare them with xtask/instructions.tsv;
                       `cargo xtask instructions --bless` writes the figures again
   public-api          compare the public API of each crate with the snapshot in xtask/public-api;
@@ -37,12 +41,16 @@ fn main() -> ExitCode {
         .split_first()
         .map_or(("help", &[][..]), |(verb, rest)| (verb, rest));
     let result = match verb {
-        "demo" | "bench" | "conformance" | "conformance-filter" | "public-api" => {
-            match verbs::tools::status(verb, rest) {
-                Ok(code) => return ExitCode::from(code),
-                Err(why) => Err(why),
-            }
-        }
+        "demo"
+        | "bench"
+        | "conformance"
+        | "conformance-files"
+        | "conformance-filter"
+        | "conformance-streams"
+        | "public-api" => match verbs::tools::status(verb, rest) {
+            Ok(code) => return ExitCode::from(code),
+            Err(why) => Err(why),
+        },
         "test" => verbs::test::run(),
         "test-netns" => verbs::test_netns::run(rest).and_then(verbs::totals::Totals::close),
         "instructions" => verbs::instructions::run(rest),

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use netring_sys::{Error, Interface};
+use netring_sys::{__event, Error, Interface};
 
 /// What is called with each event.
 pub(super) type OnEvent = Box<dyn FnMut(&JoinEvent) + Send>;
@@ -33,6 +33,31 @@ pub enum JoinEvent {
         /// Why: a capability was given up, or there are too many open files.
         error: Error,
     },
+}
+
+impl JoinEvent {
+    /// Tells a log.
+    pub(super) fn log(&self) {
+        match self {
+            Self::Joined(interface) => {
+                __event!("captures", INFO, interface = %interface.name, "interface joined");
+            }
+            Self::Returned(interface) => {
+                __event!("captures", INFO, interface = %interface.name, "interface returned");
+            }
+            // The capture of the interface says so.
+            Self::Removed { .. } => {}
+            Self::Failed { name, error } => {
+                __event!(
+                    "captures",
+                    WARN,
+                    interface = %name,
+                    why = %error,
+                    "interface could not be opened"
+                );
+            }
+        }
+    }
 }
 
 impl fmt::Display for JoinEvent {

@@ -203,6 +203,7 @@ impl Work {
     }
 
     fn report(&mut self, event: &JoinEvent) {
+        event.log();
         let counts = self.counts.lock();
         counts.unwrap_or_else(PoisonError::into_inner).add(event);
         (self.on_event)(event);

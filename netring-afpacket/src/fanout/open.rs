@@ -62,6 +62,7 @@ impl FanoutGroup {
         wait_for_packets_in_flight()?;
         for worker in &workers {
             lift(worker.socket(), &builder, filter.as_ref())?;
+            worker.log_opened();
         }
         Ok(Self::new(workers, id))
     }

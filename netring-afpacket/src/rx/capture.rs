@@ -15,6 +15,7 @@ use netring_sys::{
 use super::batch::Batch;
 use super::counters::KernelCounts;
 use super::geometry::RingGeometry;
+use super::loss::log_lost;
 use super::pace::Change;
 use super::reader::Reader;
 use super::spin::spin;
@@ -253,8 +254,9 @@ impl Capture {
 
     #[inline]
     fn look(&mut self) -> Result<bool, SyscallError> {
-        let (socket, group) = (&self.socket, self.membership.as_ref());
-        self.reader.look(|| kernel_counts(socket.as_fd(), group))
+        let (socket, group, interface) = (&self.socket, self.membership.as_ref(), &self.interface);
+        self.reader
+            .look(|dropped| kernel_counts(socket.as_fd(), group, interface, dropped))
     }
 
     /// Looks for a stop and at the ring, without a system call.
@@ -350,7 +352,8 @@ impl PacketSource for Capture {
     }
 
     fn stats(&mut self) -> Result<Stats, Error> {
-        let delta = kernel_counts(self.socket.as_fd(), self.membership.as_ref())?;
+        let (socket, group) = (self.socket.as_fd(), self.membership.as_ref());
+        let delta = kernel_counts(socket, group, &self.interface, self.reader.dropped())?;
         self.reader.add_kernel(delta);
         Ok(self.reader.stats(self.waiter.link_downs()))
     }
@@ -361,15 +364,19 @@ impl PacketSource for Capture {
 }
 
 /// What the kernel counted since the last call. The counters of a member of a group have another
-/// reader too.
+/// reader too. `dropped` packets were counted before.
 fn kernel_counts(
     socket: BorrowedFd<'_>,
     group: Option<&Membership>,
+    interface: &Interface,
+    dropped: u64,
 ) -> Result<KernelCounts, SyscallError> {
-    match group {
-        Some(group) => group.take_kernel(),
-        None => Ok(packet_statistics(socket)?.into()),
-    }
+    let counts = match group {
+        Some(group) => group.take_kernel()?,
+        None => packet_statistics(socket)?.into(),
+    };
+    log_lost(interface, dropped, dropped + counts.dropped);
+    Ok(counts)
 }
 
 impl Open for Capture {

@@ -62,6 +62,11 @@ impl Counters {
         self.invalid += counts.invalid;
     }
 
+    /// Packets that the kernel dropped, as far as its counters were read.
+    pub(crate) const fn dropped(&self) -> u64 {
+        self.kernel.dropped
+    }
+
     /// Packets in the blocks that were given back.
     pub(crate) const fn read(&self) -> u64 {
         self.delivered + self.invalid

@@ -51,12 +51,15 @@ impl Capture {
         settings.filter = filter;
         let program = settings.program(self.interface())?;
         if program.is_some() || settings.snap_len.is_some() {
-            return socket::attach(self.socket(), program.as_ref(), settings.snap_len);
+            socket::attach(self.socket(), program.as_ref(), settings.snap_len)?;
+        } else {
+            match detach_filter(self.socket()) {
+                Err(error) if error.is(errno::ENOENT) => {}
+                other => other.map_err(socket::filter_refused)?,
+            }
         }
-        match detach_filter(self.socket()) {
-            Err(error) if error.is(errno::ENOENT) => Ok(()),
-            other => other.map_err(socket::filter_refused),
-        }
+        self.log_filter(settings.filter.as_ref());
+        Ok(())
     }
 
     /// Replaces the filter by an eBPF socket filter while the capture runs, as
@@ -78,6 +81,8 @@ impl Capture {
                 ),
             });
         }
-        socket::attach_ebpf(self.socket(), program.as_fd())
+        socket::attach_ebpf(self.socket(), program.as_fd())?;
+        self.log_ebpf_filter();
+        Ok(())
     }
 }

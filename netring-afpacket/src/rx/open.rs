@@ -37,6 +37,7 @@ impl CaptureBuilder {
             Ok(capture)
         })?;
         socket::bind(capture.socket(), capture.interface(), ETH_P_ALL)?;
+        capture.log_opened();
         Ok(capture)
     }
 }

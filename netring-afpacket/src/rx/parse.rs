@@ -87,7 +87,7 @@ impl Position {
 
     /// Returns the packet here and moves behind it; `None` at the end of the block, or if the
     /// header points out of it.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn step<'a>(&mut self, block: &'a [u8], context: &Context) -> Option<Packet<'a>> {
         if self.left == 0 {
             return None;
@@ -198,7 +198,8 @@ impl<'a> Packets<'a> {
 impl<'a> Iterator for Packets<'a> {
     type Item = Packet<'a>;
 
-    #[inline]
+    // Out of line, a packet is returned through memory: 5 to 15 ns, in programs with several loops.
+    #[inline(always)]
     fn next(&mut self) -> Option<Packet<'a>> {
         let packet = self.at.step(self.block, self.context);
         if packet.is_some() {
@@ -217,7 +218,7 @@ impl<'a> Iterator for Packets<'a> {
 
 impl std::iter::FusedIterator for Packets<'_> {}
 
-#[inline]
+#[inline(always)]
 fn packet<'a>(data: &'a [u8], header: &[u8; HEADER], context: &Context) -> Packet<'a> {
     let status = u32_field(header, offset_of!(tpacket3_hdr, tp_status));
     let clock = if status & TP_STATUS_TS_RAW_HARDWARE != 0 {

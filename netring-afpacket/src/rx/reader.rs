@@ -55,11 +55,12 @@ impl Reader {
 
     /// Whether the current block has a packet to lend. Blocks that have none are given back.
     ///
-    /// `kernel_counters` reads the kernel's counters, which resets them.
+    /// `kernel_counters` reads the kernel's counters, which resets them. Its argument is what was
+    /// dropped before.
     #[inline]
     pub(crate) fn look(
         &mut self,
-        mut kernel_counters: impl FnMut() -> Result<KernelCounts, SyscallError>,
+        mut kernel_counters: impl FnMut(u64) -> Result<KernelCounts, SyscallError>,
     ) -> Result<bool, SyscallError> {
         while self.at.is_none() {
             let Some(status) = self.ring.status() else {
@@ -149,6 +150,11 @@ impl Reader {
         self.pace.give_up();
     }
 
+    /// Packets that the kernel dropped, as far as its counters were read.
+    pub(crate) const fn dropped(&self) -> u64 {
+        self.counters.dropped()
+    }
+
     pub(crate) fn add_kernel(&mut self, delta: KernelCounts) {
         self.counters.add_kernel(delta);
     }
@@ -186,9 +192,10 @@ impl Reader {
     #[cold]
     fn read_kernel(
         &mut self,
-        kernel_counters: &mut impl FnMut() -> Result<KernelCounts, SyscallError>,
+        kernel_counters: &mut impl FnMut(u64) -> Result<KernelCounts, SyscallError>,
     ) -> Result<(), SyscallError> {
-        self.counters.add_kernel(kernel_counters()?);
+        let dropped = self.counters.dropped();
+        self.counters.add_kernel(kernel_counters(dropped)?);
         Ok(())
     }
 

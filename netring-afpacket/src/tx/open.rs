@@ -6,7 +6,7 @@ use netring_sys::kernel::packet::{TPACKET_V2, tpacket_req3};
 use netring_sys::syscall::{
     set_packet_qdisc_bypass, set_packet_tx_ring, set_packet_version, set_packet_vnet_header,
 };
-use netring_sys::{Error, Interface, Mmap, SyscallError};
+use netring_sys::{__event, Error, Interface, Mmap, SyscallError};
 
 use super::builder::{CopyMode, InjectorBuilder};
 use super::geometry::geometry;
@@ -72,7 +72,7 @@ impl InjectorBuilder {
             Some(source) => Some(Stamps::open(fd, source, 2 * slots(&geometry))?),
             None => None,
         };
-        Ok(Injector::new(Parts {
+        let injector = Injector::new(Parts {
             ring: Ring::new(map, geometry, vnet),
             geometry,
             socket,
@@ -80,7 +80,34 @@ impl InjectorBuilder {
             copies,
             offloads: self.offloads,
             stamps,
-        }))
+        });
+        log_opened(&injector, self);
+        Ok(injector)
+    }
+}
+
+fn log_opened(injector: &Injector, builder: &InjectorBuilder) {
+    __event!(
+        "injector",
+        INFO,
+        interface = %injector.interface().name,
+        index = injector.interface().index,
+        ring_bytes = injector.ring().bytes(),
+        ring_blocks = injector.ring().block_count,
+        zero_copy = injector.is_zero_copy(),
+        qdisc_bypass = builder.qdisc_bypass,
+        link_up = injector.interface().is_up(),
+        "injector opened"
+    );
+    if injector.ring().is_short() {
+        __event!(
+            "injector",
+            WARN,
+            interface = %injector.interface().name,
+            ring_blocks = injector.ring().block_count,
+            requested_blocks = injector.ring().requested_blocks,
+            "the ring is shorter than requested"
+        );
     }
 }
 

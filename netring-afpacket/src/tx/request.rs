@@ -1,10 +1,10 @@
 //! What can be requested with a frame.
 
 use netring_sys::kernel::packet::{
-    VIRTIO_NET_HDR_F_NEEDS_CSUM, VIRTIO_NET_HDR_GSO_TCPV4, VIRTIO_NET_HDR_GSO_TCPV6,
-    VIRTIO_NET_HDR_GSO_UDP_L4, virtio_net_hdr,
+    VIRTIO_NET_HDR_F_NEEDS_CSUM, VIRTIO_NET_HDR_GSO_ECN, VIRTIO_NET_HDR_GSO_TCPV4,
+    VIRTIO_NET_HDR_GSO_TCPV6, VIRTIO_NET_HDR_GSO_UDP_L4, virtio_net_hdr,
 };
-use netring_sys::{Error, PartialChecksum, Segmentation};
+use netring_sys::{Error, Offload, PartialChecksum, Segmentation};
 
 /// The most segments of a UDP datagram, on every kernel that segments them.
 const UDP_SEGMENTS: usize = 64;
@@ -15,6 +15,8 @@ pub(crate) struct Request {
     checksum: Option<PartialChecksum>,
     /// What, bytes of headers, bytes of payload in each segment.
     segmentation: Option<(Segmentation, u16, u16)>,
+    /// The segments carry a flag of TCP that only the first keeps.
+    ecn: bool,
     /// The caller's number.
     pub(crate) timestamp: Option<u64>,
 }
@@ -102,6 +104,39 @@ impl Request {
         Ok(())
     }
 
+    /// What `offload` says is to be done to a frame with these bytes, on an interface that sends
+    /// frames of up to `longest` bytes. `None` if that is not possible.
+    pub(crate) fn of(offload: &Offload, frame: &[u8], longest: usize) -> Option<Self> {
+        let mut request = Self::default();
+        let checksum = offload.checksum();
+        if let Some(PartialChecksum { start, offset, .. }) = checksum {
+            let set = request.set_checksum(start.into(), offset.into(), frame.len());
+            set.ok()?;
+        }
+        let Some(cut) = offload.segments() else {
+            return Some(request);
+        };
+        // How much the kernel had in one piece says nothing about the headers.
+        let (what, start) = (cut.kind?, usize::from(checksum?.start));
+        let headers = match what {
+            Segmentation::Udp => start + 8,
+            _ => start + usize::from(frame.get(start + 12)? >> 4) * 4,
+        };
+        let size = cut.segment_len.into();
+        let set = request.set_segmentation(what, headers, size, frame.len(), longest);
+        set.ok()?;
+        request.ecn = cut.ecn;
+        Some(request)
+    }
+
+    /// Replaces everything but the timestamp.
+    pub(crate) fn take_offload(&mut self, request: Self) {
+        *self = Self {
+            timestamp: self.timestamp,
+            ..request
+        };
+    }
+
     /// The request in the kernel's words, with the bytes to copy of a frame that is not segmented.
     pub(crate) fn header(&self, copy: u16) -> virtio_net_hdr {
         let mut header = virtio_net_hdr {
@@ -119,6 +154,9 @@ impl Request {
                 Segmentation::Udp => VIRTIO_NET_HDR_GSO_UDP_L4,
                 _ => VIRTIO_NET_HDR_GSO_TCPV6,
             };
+            if self.ecn {
+                header.gso_type |= VIRTIO_NET_HDR_GSO_ECN;
+            }
             header.hdr_len = headers;
             header.gso_size = size;
         }
@@ -153,6 +191,45 @@ mod tests {
             let refused = set(start, offset, len).unwrap_err();
             assert!(!refused.is_terminal(), "{start} {offset} {len}");
         }
+    }
+
+    #[test]
+    fn what_was_captured_is_requested_with_headers_as_the_frame_has_them() {
+        let header = |gso_type, gso_size| virtio_net_hdr {
+            flags: 1,
+            gso_type,
+            // As much as the kernel had in one piece.
+            hdr_len: 4000,
+            gso_size,
+            csum_start: 34,
+            csum_offset: if gso_type == 5 { 6 } else { 16 },
+        };
+        let mut frame = vec![0; 5000];
+        // A TCP header of 32 bytes.
+        frame[46] = 0x80;
+        let of = |header: virtio_net_hdr, frame: &[u8]| {
+            let request = Request::of(&header.into(), frame, 1514);
+            request.map(|request| request.header(0))
+        };
+        let tcp = of(header(0x81, 1448), &frame).unwrap();
+        assert_eq!((tcp.gso_type, tcp.gso_size, tcp.hdr_len), (0x81, 1448, 66));
+        assert_eq!((tcp.csum_start, tcp.csum_offset), (34, 16));
+        let udp = of(header(5, 1000), &frame).unwrap();
+        assert_eq!((udp.gso_type, udp.hdr_len, udp.csum_offset), (5, 42, 6));
+        let checksum = of(header(0, 0), &frame).unwrap();
+        assert_eq!((checksum.flags, checksum.gso_type), (1, 0));
+        let nothing = of(virtio_net_hdr::default(), &frame).unwrap();
+        assert_eq!(nothing, virtio_net_hdr::default());
+        // Segments that do not fit, of an unknown protocol, without a checksum, without headers.
+        assert_eq!(of(header(1, 1449), &frame), None);
+        assert_eq!(of(header(3, 1000), &frame), None);
+        let without = virtio_net_hdr {
+            flags: 0,
+            ..header(1, 1000)
+        };
+        assert_eq!(of(without, &frame), None);
+        assert_eq!(of(header(1, 1000), &frame[..40]), None);
+        assert_eq!(of(header(5, 10), &frame), None);
     }
 
     #[test]

@@ -59,6 +59,13 @@ impl PacketSink for Injector {
         }
     }
 
+    fn max_whole_len(&self, tagged: bool) -> usize {
+        match tagged {
+            true => self.limits.longest,
+            false => self.limits.plain,
+        }
+    }
+
     fn pending(&mut self) -> Result<u64, Error> {
         self.reclaim();
         Ok(self.counts.pending())

@@ -1,6 +1,6 @@
 //! Room for one frame, and what can be requested with it.
 
-use netring_sys::{Error, PacketSlot, Segmentation};
+use netring_sys::{Error, Offload, PacketSlot, Segmentation};
 
 use super::injector::Injector;
 use super::request::Request;
@@ -126,5 +126,21 @@ impl PacketSlot for Slot<'_> {
     #[inline]
     fn commit(self) {
         self.injector.commit(self.len);
+    }
+
+    /// As [`request_checksum`](Slot::request_checksum) and
+    /// [`request_segmentation`](Slot::request_segmentation) with the length of the headers in the
+    /// frame. Returns false if one of them fails.
+    fn request_offload(&mut self, offload: &Offload) -> bool {
+        if !self.injector.has_offloads() {
+            return false;
+        }
+        let longest = self.injector.segment_len();
+        let request = Request::of(offload, &*self, longest);
+        request.is_some_and(|request| {
+            let before = self.injector.request_mut();
+            before.take_offload(request);
+            true
+        })
     }
 }

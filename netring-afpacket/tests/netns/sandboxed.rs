@@ -54,6 +54,23 @@ impl Outside {
     }
 }
 
+/// Its driver is asked by ioctl; the rest needs netlink.
+#[test]
+#[ignore = "needs a network namespace: cargo xtask test-netns"]
+fn without_netlink_an_interface_says_what_ioctl_can_ask() {
+    let _ns = without_netlink(libc::EPERM);
+    let information = Interface::by_name("a").unwrap().information().unwrap();
+    let driver = information.driver.unwrap();
+    assert_eq!(
+        (driver.name.as_str(), driver.version.as_str()),
+        ("veth", "1.0")
+    );
+    assert!(information.timestamping.is_some());
+    assert_eq!((information.speed, information.queues), (None, None));
+    assert_eq!((information.features, information.xdp), (None, None));
+    assert_eq!(information.carries_default_route, None);
+}
+
 fn next(capture: &mut Capture) -> Result<Readiness, Error> {
     capture.wait(Some(SECOND))
 }

@@ -1,17 +1,17 @@
 //! A subscriber: events one by one or in batches, and the exact number it lost.
 
+use std::fmt;
 use std::future::poll_fn;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use futures_core::Stream;
 use futures_core::stream::FusedStream;
-use tokio::task::coop;
 
 use super::batch::{EventBatch, SharedEvent};
 use super::error::BroadcastRecvError;
-use super::message::{Message, Queue, Shared};
+use super::feed::{Feed, Run};
+use super::stats::SubscriberStats;
 
 /// Receives every event published since it subscribed, or the number of those it lost.
 ///
@@ -26,7 +26,15 @@ use super::message::{Message, Queue, Shared};
 /// subscriber, received and lost events add up to those published since it subscribed.
 ///
 /// To keep up, take whole batches, use a larger queue, or move slow work to another task.
-/// [`queued`](Self::queued) shows how far the subscriber is behind.
+/// [`queued`](Self::queued) shows how far the subscriber is behind. A lossless subscriber
+/// (`subscribe_lossless`) never lags: the capture waits for it instead.
+///
+/// # Filters
+///
+/// [`filtered`](Self::filtered) restricts a subscriber to the events that a predicate accepts. The
+/// predicate runs here, on the batch that all subscribers share: once per event that was not lost,
+/// without a copy, and not in the capture's task, which it can neither slow down nor stop. Lost
+/// events are counted before the filter, as nobody knows any more what they were.
 ///
 /// # Closing
 ///
@@ -57,33 +65,46 @@ use super::message::{Message, Queue, Shared};
 ///     Ok(received)
 /// }
 /// ```
-#[derive(Debug)]
 pub struct Subscriber<T> {
-    queue: Queue<T>,
-    shared: Arc<Shared>,
-    /// The number of the first event that was not yet taken from the queue.
-    expected: u64,
-    /// Events that were taken from the queue and not yet yielded.
-    batch: Option<EventBatch<T>>,
-    lost: u64,
-    /// The gap of events before `batch`, which was not yet reported.
-    gap: u64,
-    was_polled: bool,
-    done: bool,
+    feed: Feed<[T]>,
 }
 
 impl<T> Subscriber<T> {
-    pub(crate) const fn new(queue: Queue<T>, shared: Arc<Shared>, expected: u64) -> Self {
-        Self {
-            queue,
-            shared,
-            expected,
-            batch: None,
-            lost: 0,
-            gap: 0,
-            was_polled: false,
-            done: false,
-        }
+    pub(crate) const fn new(feed: Feed<[T]>) -> Self {
+        Self { feed }
+    }
+
+    /// Restricts this subscriber to the events for which `wanted` returns true; after a second call
+    /// both have to.
+    ///
+    /// [`next_batch`](Self::next_batch) then returns wanted events in a row: a batch ends at the
+    /// first event that is not wanted.
+    ///
+    /// ```
+    /// use futures::StreamExt;
+    /// use netring_async::{BroadcastRecvError, FlowBroadcast};
+    /// use netring_flow::FlowEvent;
+    /// use netring_flow::extract::FiveTupleKey;
+    ///
+    /// async fn print(flows: &FlowBroadcast<FiveTupleKey>) -> Result<(), BroadcastRecvError> {
+    ///     let is_dns = |key: &FiveTupleKey| key.a().port() == 53 || key.b().port() == 53;
+    ///     let mut dns = flows
+    ///         .subscribe()
+    ///         .filtered(move |event| event.key().is_some_and(is_dns));
+    ///     while let Some(event) = dns.next().await {
+    ///         println!("{:?}", event?);
+    ///     }
+    ///     Ok(())
+    /// }
+    /// ```
+    #[must_use]
+    pub fn filtered(mut self, mut wanted: impl FnMut(&T) -> bool + Send + Sync + 'static) -> Self
+    where
+        T: 'static,
+    {
+        let keep = move |events: &[T], index: usize| wanted(&events[index]);
+        self.feed.set_keep(Box::new(keep));
+        self
     }
 
     /// Returns the next batch, or the rest of a batch from which events were taken one by one. Can
@@ -93,90 +114,28 @@ impl<T> Subscriber<T> {
     /// The errors of the stream's items.
     pub async fn next_batch(&mut self) -> Option<Result<EventBatch<T>, BroadcastRecvError>> {
         poll_fn(|cx| {
-            let polled = ready!(self.poll_batch(cx));
-            Poll::Ready(polled.map(|found| found.map(|()| self.batch.take()).transpose()))
+            let polled = ready!(self.feed.poll(cx));
+            Poll::Ready(polled.map(|found| found.map(|()| self.feed.take_run()).transpose()))
         })
         .await
         .flatten()
+        .map(|found| found.map(EventBatch::from))
     }
 
     /// The number of events lost to this subscriber so far: the sum of all
     /// [`BroadcastRecvError::Lagged`].
     pub const fn lost(&self) -> u64 {
-        self.lost
+        self.feed.lost()
     }
 
     /// The number of batches that wait for this subscriber in the queue.
     pub fn queued(&self) -> usize {
-        self.queue.len()
+        self.feed.queued()
     }
 
-    /// The next event of the current batch, unless a gap before it is to be reported first.
-    #[inline]
-    fn next_in_batch(&mut self) -> Option<SharedEvent<T>> {
-        if self.gap > 0 {
-            return None;
-        }
-        let batch = self.batch.as_mut()?;
-        let Some(index) = batch.range.next() else {
-            self.batch = None;
-            return None;
-        };
-        let events = match batch.range.is_empty() {
-            // The last event takes over the reference to the batch.
-            true => self.batch.take()?.events,
-            false => batch.events.clone(),
-        };
-        Some(SharedEvent { events, index })
-    }
-
-    /// Ready with something in `batch`, or with an error or the end.
-    // Not inlined: it would make the path of an event in a batch too long to be inlined itself,
-    // which doubles the time of an event.
-    #[inline(never)]
-    fn poll_batch(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<(), BroadcastRecvError>>> {
-        if self.batch.is_none() {
-            if self.done {
-                return Poll::Ready(None);
-            }
-            if !self.was_polled {
-                self.was_polled = true;
-                self.shared.first_poll.notify_one();
-            }
-            let budget = ready!(coop::poll_proceed(cx));
-            let message = ready!(self.poll_message(cx));
-            budget.made_progress();
-            let Some(Message { first, events }) = message else {
-                self.done = true;
-                return Poll::Ready(self.shared.end().map(Err));
-            };
-            self.gap = first - self.expected;
-            self.expected = first + events.len() as u64;
-            self.batch = Some(EventBatch {
-                first,
-                range: 0..events.len(),
-                events,
-            });
-        }
-        match std::mem::take(&mut self.gap) {
-            0 => Poll::Ready(Some(Ok(()))),
-            lost => {
-                self.lost += lost;
-                Poll::Ready(Some(Err(BroadcastRecvError::Lagged(lost))))
-            }
-        }
-    }
-
-    fn poll_message(&mut self, cx: &mut Context<'_>) -> Poll<Option<Message<T>>> {
-        loop {
-            match ready!(Pin::new(&mut self.queue).poll_recv(cx)) {
-                // Its count is of batches; the number of the next event gives the exact count of
-                // events.
-                Some(Err(_overflowed)) => {}
-                Some(Ok(message)) => return Poll::Ready(Some(message)),
-                None => return Poll::Ready(None),
-            }
-        }
+    /// The figures of this subscriber.
+    pub fn stats(&self) -> SubscriberStats {
+        self.feed.stats()
     }
 }
 
@@ -187,10 +146,10 @@ impl<T> Stream for Subscriber<T> {
     fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         let this = self.get_mut();
         loop {
-            if let Some(event) = this.next_in_batch() {
-                return Poll::Ready(Some(Ok(event)));
+            if let Some((events, index)) = this.feed.next_in_run() {
+                return Poll::Ready(Some(Ok(SharedEvent { events, index })));
             }
-            match ready!(this.poll_batch(cx)) {
+            match ready!(this.feed.poll(cx)) {
                 Some(Ok(())) => {}
                 Some(Err(error)) => return Poll::Ready(Some(Err(error))),
                 None => return Poll::Ready(None),
@@ -201,7 +160,23 @@ impl<T> Stream for Subscriber<T> {
 
 impl<T> FusedStream for Subscriber<T> {
     fn is_terminated(&self) -> bool {
-        self.done
+        self.feed.is_done()
+    }
+}
+
+impl<T> From<Run<[T]>> for EventBatch<T> {
+    fn from(run: Run<[T]>) -> Self {
+        Self {
+            first: run.first,
+            events: run.contents,
+            range: run.range,
+        }
+    }
+}
+
+impl<T> fmt::Debug for Subscriber<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.feed.fmt(f)
     }
 }
 

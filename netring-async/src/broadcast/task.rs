@@ -1,106 +1,239 @@
-//! The task behind a broadcast.
+//! The task behind a broadcast: takes items from a producer, publishes them, answers requests.
 
 use std::future::poll_fn;
-use std::sync::{Arc, OnceLock};
-use std::task::{Context, Poll};
+use std::pin::pin;
+use std::sync::Arc;
+use std::task::Poll;
 
-use netring_flow::FlowEvent;
-use netring_flow::extract::Extract;
-use netring_sys::PacketSource;
+use netring_sys::{__event, Error};
 use tokio::sync::mpsc;
+use tokio::task::yield_now;
 
+use super::channel::Sender;
+use super::control::{Command, Control};
 use super::error::BroadcastRecvError;
-use super::message::Shared;
-use super::sender::Sender;
-use super::{BroadcastStats, Figures, Request};
-use crate::flows::Flows;
+use super::message::{Contents, Pending};
+use super::produce::{ContentsOf, Produce};
+use super::shared::{Shared, Wait};
 
-/// Reads the source and publishes its flow events.
-pub(super) struct Task<S, E: Extract> {
-    pub(super) flows: Flows<S, E>,
-    /// Events that are not yet published.
-    pub(super) pending: Vec<FlowEvent<E::Key>>,
-    pub(super) requests: mpsc::UnboundedReceiver<Request<E::Key>>,
-    pub(super) last: Arc<OnceLock<Figures>>,
-    pub(super) sender: Sender<FlowEvent<E::Key>>,
+pub(crate) struct Task<P: Produce> {
+    produce: P,
+    /// Items that are not yet published.
+    pending: P::Pending,
+    /// A batch for which the queue of the lossless subscribers had no room.
+    made: Option<Arc<ContentsOf<P>>>,
+    control: Control<P::Request>,
+    sender: Arc<Sender<ContentsOf<P>>>,
+    peers: Peers<P::Request>,
 }
 
-impl<S: PacketSource + Send + 'static, E: Extract> Task<S, E> {
-    /// Reads the source to its end. A replay starts when a subscriber is polled for the first time.
-    pub(super) async fn run(mut self, shared: Arc<Shared>) {
-        if !self.flows.source.get_ref().is_live() {
-            self.answer_until(shared.first_poll.notified()).await;
+enum Step {
+    /// There are pending items.
+    Items,
+    /// The producer has nothing for now, and what is pending has to wait for room.
+    Full,
+    End(Option<Error>),
+}
+
+impl<P: Produce> Task<P> {
+    pub(crate) fn new(
+        produce: P,
+        pending: P::Pending,
+        commands: mpsc::UnboundedReceiver<Command<P::Request>>,
+        sender: Arc<Sender<ContentsOf<P>>>,
+        others: Vec<mpsc::WeakUnboundedSender<Command<P::Request>>>,
+    ) -> Self {
+        Self {
+            produce,
+            pending,
+            made: None,
+            control: Control::new(commands),
+            peers: Peers {
+                shared: sender.shared().clone(),
+                others,
+                done: false,
+            },
+            sender,
         }
-        let error = loop {
-            match self.step().await {
-                Some(Ok(())) => self.sender.publish_full(&mut self.pending).await,
-                Some(Err(error)) => break Some(BroadcastRecvError::Source(Arc::new(error))),
-                None => break None,
-            }
-        };
-        self.sender.publish(&mut self.pending);
-        let figures = self.figures();
-        // Before the end is published, so that a subscriber that sees the end gets the final
-        // figures.
-        let _ = self.last.set(figures);
-        // The source is closed by the time that subscribers see the end.
-        self.flows.source.close().await;
-        self.sender.end(error);
     }
 
-    /// Waits for more events, and answers requests. Pending events are published before the task
-    /// sleeps or its time slice ends.
-    async fn step(&mut self) -> Option<Result<(), netring_sys::Error>> {
-        poll_fn(|cx| {
-            self.answer(cx);
-            let polled = self.flows.poll_events(cx, &mut self.pending);
-            if polled.is_pending() {
-                self.sender.publish(&mut self.pending);
+    /// Publishes until the producer ends. One that can wait starts when a subscriber is polled for
+    /// the first time.
+    pub(crate) async fn run(mut self) {
+        if self.produce.can_wait() {
+            let shared = self.sender.shared().clone();
+            self.answer_until(shared.until_polled()).await;
+        }
+        let error = loop {
+            self.publish(false).await;
+            match self.step().await {
+                Step::Items => {}
+                Step::Full => self.publish(true).await,
+                Step::End(error) => break error,
             }
-            polled
+        };
+        self.publish(true).await;
+        if let Some(error) = error {
+            let error = BroadcastRecvError::Source(Arc::new(error));
+            __event!(
+                "broadcast",
+                WARN,
+                events = self.sender.shared().published(),
+                why = %error,
+                "the broadcast has failed"
+            );
+            self.peers.fail(error);
+        }
+        // Before the end is published, so that a subscriber that sees the end gets the final
+        // figures.
+        self.produce.finish(self.control.published);
+        match self.control.release.take() {
+            // If nobody waits for it any more, it is dropped.
+            Some(reply) => drop(reply.send(Box::new(self.produce))),
+            // The source is closed by the time that subscribers see the end.
+            None => self.produce.close().await,
+        }
+        self.peers.done = true;
+        // The last task closes the queues.
+        if let Some(sender) = Arc::into_inner(self.sender) {
+            __event!(
+                "broadcast",
+                INFO,
+                events = sender.shared().published(),
+                "the broadcast has ended"
+            );
+            sender.end(None);
+        }
+        // Whoever waits for the task waits for this.
+        drop(self.control);
+    }
+
+    /// Waits for more items, and answers requests. Pending items are published before the task
+    /// sleeps or its time slice ends.
+    async fn step(&mut self) -> Step {
+        poll_fn(|cx| {
+            self.control.poll(&mut self.produce, cx);
+            if self.control.is_released(&mut self.produce) {
+                return Poll::Ready(Step::End(None));
+            }
+            match self.produce.poll_produce(cx, &mut self.pending) {
+                Poll::Ready(Some(Ok(()))) => Poll::Ready(Step::Items),
+                Poll::Ready(Some(Err(error))) => Poll::Ready(Step::End(Some(error))),
+                Poll::Ready(None) => Poll::Ready(Step::End(None)),
+                Poll::Pending if self.publish_rest() => Poll::Pending,
+                Poll::Pending => Poll::Ready(Step::Full),
+            }
         })
         .await
     }
 
+    /// Publishes what is pending, which is less than a full batch. Returns false if it has to wait
+    /// for room.
+    fn publish_rest(&mut self) -> bool {
+        if self.skip() {
+            return true;
+        }
+        if let Some(batch) = self.pending.batches(true).next() {
+            if !self.sender.try_send(&batch, self.control.stopped) {
+                self.made = Some(batch);
+                return false;
+            }
+            self.control.published += batch.count() as u64;
+        }
+        true
+    }
+
+    /// Publishes full batches, and also the rest if `all` is true.
+    ///
+    /// If the queue of the lossy subscribers is full, subscribers on this thread get to run before
+    /// each batch, so a burst larger than the queue is not lost to subscribers that keep up. A
+    /// subscriber that does not use the chance costs one yield and no more.
+    async fn publish(&mut self, all: bool) {
+        if self.made.is_none() && self.skip() {
+            return;
+        }
+        let (sender, control) = (&self.sender, &mut self.control);
+        let batches = self.made.take().into_iter();
+        for batch in batches.chain(self.pending.batches(all)) {
+            if sender.would_overflow() {
+                yield_now().await;
+            }
+            while !sender.try_send(&batch, control.stopped) {
+                wait_for_room(sender, control, &mut self.produce).await;
+            }
+            control.published += batch.count() as u64;
+        }
+    }
+
+    /// Drops and counts what is pending if there are no subscribers.
+    fn skip(&mut self) -> bool {
+        let items = self.pending.count();
+        if items > 0 && self.sender.skip(items) {
+            self.control.published += items as u64;
+            self.pending.clear();
+        }
+        self.pending.count() == 0
+    }
+
     /// Answers requests until `start` is ready or the broadcast is to stop.
     async fn answer_until(&mut self, start: impl Future<Output = ()>) {
-        let mut start = std::pin::pin!(start);
-        poll_fn(|cx| {
-            if self.answer(cx) {
-                return Poll::Ready(());
-            }
-            start.as_mut().poll(cx)
+        let mut start = pin!(start);
+        poll_fn(|cx| match self.control.poll(&mut self.produce, cx) {
+            true => Poll::Ready(()),
+            false => start.as_mut().poll(cx),
         })
         .await;
     }
+}
 
-    /// Answers pending requests. Returns true once the broadcast is to stop: on request, or because
-    /// the handle is gone.
-    fn answer(&mut self, cx: &mut Context<'_>) -> bool {
-        // A requester that no longer waits loses its answer.
-        while let Poll::Ready(request) = self.requests.poll_recv(cx) {
-            match request {
-                Some(Request::Stats(reply)) => drop(reply.send(self.figures())),
-                Some(Request::Flows(count, reply)) => {
-                    drop(reply.send(self.flows.tracker.largest_flows(count)));
-                }
-                Some(Request::Stop) => self.flows.stop(),
-                None => {
-                    self.flows.stop();
-                    break;
-                }
-            }
+/// Waits until the queue of the lossless subscribers has room or the broadcast is to stop, and
+/// answers requests meanwhile.
+async fn wait_for_room<P: Produce>(
+    sender: &Sender<ContentsOf<P>>,
+    control: &mut Control<P::Request>,
+    produce: &mut P,
+) {
+    let shared = sender.shared();
+    let _counted = Wait::new(shared);
+    loop {
+        // It hears of everything from now on, so nothing is missed after the look at the queue.
+        let mut room = pin!(shared.room.notified());
+        if !sender.is_full() {
+            return;
         }
-        self.flows.is_stopped()
-    }
-
-    fn figures(&mut self) -> Figures {
-        let capture = self.flows.source.stats();
-        Ok(BroadcastStats {
-            capture: capture.map_err(|error| BroadcastRecvError::Source(Arc::new(error)))?,
-            tracker: self.flows.tracker.stats(),
-            active_flows: self.flows.tracker.active_flows(),
-            events: self.sender.published(),
+        poll_fn(|cx| match control.poll(produce, cx) {
+            true => Poll::Ready(()),
+            false => room.as_mut().poll(cx),
         })
+        .await;
+        if control.stopped {
+            return;
+        }
+    }
+}
+
+/// The other tasks of the same broadcast. If this one fails or is dropped before its end, they
+/// stop.
+struct Peers<R> {
+    shared: Arc<Shared>,
+    others: Vec<mpsc::WeakUnboundedSender<Command<R>>>,
+    done: bool,
+}
+
+impl<R> Peers<R> {
+    fn fail(&self, error: BroadcastRecvError) {
+        self.shared.set_end(Some(error));
+        for other in self.others.iter().filter_map(|other| other.upgrade()) {
+            // It may have ended.
+            let _ = other.send(Command::Stop);
+        }
+    }
+}
+
+impl<R> Drop for Peers<R> {
+    fn drop(&mut self) {
+        if !self.done {
+            self.fail(BroadcastRecvError::Aborted);
+        }
     }
 }

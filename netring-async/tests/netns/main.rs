@@ -1,6 +1,7 @@
 //! The adapter over real captures, in namespaces of the tests' own.
 
 mod background;
+mod broadcasts;
 mod captures;
 mod fanout;
 mod link;

@@ -3,10 +3,15 @@
 
 mod background;
 mod broadcast;
+mod flow_state;
 mod flows;
+mod idle;
+mod lossless;
+mod packet_broadcast;
 mod script;
 mod source;
 mod stop;
 #[path = "../ticks/mod.rs"]
 mod ticks;
 mod turns;
+mod workers;

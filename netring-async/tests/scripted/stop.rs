@@ -251,10 +251,15 @@ async fn the_figures_of_a_broadcast_print_in_a_line() {
     );
     #[cfg(feature = "serde")]
     {
-        let written = serde_json::to_string(&stats).unwrap();
-        assert_eq!(
-            serde_json::from_str::<netring_async::BroadcastStats>(&written).unwrap(),
-            stats
-        );
+        fn is_read_as_written<T>(value: &T)
+        where
+            T: serde::Serialize + serde::de::DeserializeOwned + PartialEq + std::fmt::Debug,
+        {
+            let written = serde_json::to_string(value).unwrap();
+            assert_eq!(serde_json::from_str::<T>(&written).unwrap(), *value);
+        }
+        is_read_as_written(&stats);
+        is_read_as_written(&broadcast.published());
+        is_read_as_written(&broadcast.subscribe().stats());
     }
 }

@@ -6,6 +6,8 @@
 
 use std::hash::Hash;
 
+use netring_sys::{__event, __is_news};
+
 use super::Engine;
 use crate::table::Wheel;
 use crate::table::{Slot, State};
@@ -51,6 +53,16 @@ impl<K: Clone + Eq + Hash> Engine<K> {
         if !self.emergency {
             self.emergency = true;
             self.stats.emergencies += 1;
+            if __is_news(self.stats.emergencies - 1, self.stats.emergencies) {
+                __event!(
+                    "flow",
+                    WARN,
+                    flows = self.table.len(),
+                    max_flows = self.limits.max_flows,
+                    emergencies = self.stats.emergencies,
+                    "the flow table is nearly full"
+                );
+            }
             self.report_anomaly(Anomaly::EmergencyBegan, None, self.time(), visitor);
         }
         for _ in 0..SHED {

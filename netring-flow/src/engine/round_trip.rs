@@ -164,6 +164,6 @@ impl RoundTrips {
     }
 
     const fn place(slot: Slot) -> (usize, usize) {
-        (slot.number() / CHUNK, slot.number() % CHUNK)
+        (slot.index() / CHUNK, slot.index() % CHUNK)
     }
 }

@@ -2,7 +2,7 @@
 
 use std::hash::Hash;
 
-use netring_sys::Timestamp;
+use netring_sys::{Packet, Timestamp};
 
 use super::item::Counted;
 use super::{Engine, Item, expire, tcp};
@@ -38,21 +38,22 @@ impl<K: Clone + Eq + Hash> Engine<K> {
     pub(crate) fn segment<'a>(
         &'a self,
         counted: Counted,
-        packet: &Item<K>,
-        payload: &'a [u8],
+        item: &Item<K>,
+        packet: &'a Packet<'a>,
     ) -> Segment<'a, K> {
         let flow = self.table.get(counted.slot);
         Segment {
             key: &flow.key,
             flow: flow.id(),
-            time: packet.time,
-            orientation: packet.found.orientation,
+            index: counted.slot.index(),
+            packet,
+            time: item.time,
+            orientation: item.found.orientation,
             initiator: flow.initiator(),
-            transport: packet.found.transport,
-            piece: packet.found.piece,
-            payload,
-            payload_len: packet.found.payload_len,
-            wire_len: packet.wire_len,
+            transport: item.found.transport,
+            piece: item.found.piece,
+            payload: item.found.payload(packet),
+            payload_len: item.found.payload_len,
             out_of_window: counted.out_of_window,
         }
     }

@@ -378,6 +378,7 @@ mod tests {
                     sequence,
                     acknowledgement: 7,
                     window,
+                    urgent: 0,
                 },
                 payload,
                 from,

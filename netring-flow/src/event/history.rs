@@ -108,12 +108,30 @@ impl History {
         matches!(self.seen, [0, 0])
     }
 
+    /// Whether the initiator was recognized later than the first packet.
+    pub(crate) const fn is_flipped(&self) -> bool {
+        self.flipped
+    }
+
     /// The symbols by role, in order.
     fn symbols(&self) -> impl Iterator<Item = u64> {
         let Self { order, reverse, .. } = *self;
         let role = if reverse { SECOND } else { 0 };
         let count = u16::from_le_bytes(self.seen).count_ones();
         (0..count).map(move |place| (order >> (4 * place)) & 0xf ^ role)
+    }
+
+    /// Its text.
+    pub(crate) fn letters(&self) -> impl Iterator<Item = u8> {
+        let letters = self.symbols().map(|symbol| {
+            let letter = LETTERS[(symbol & 7) as usize];
+            if symbol & SECOND == 0 {
+                letter
+            } else {
+                letter.to_ascii_lowercase()
+            }
+        });
+        self.flipped.then_some(b'^').into_iter().chain(letters)
     }
 }
 
@@ -136,19 +154,8 @@ impl Hash for History {
 impl fmt::Display for History {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         use fmt::Write;
-        if self.flipped {
-            f.write_char('^')?;
-        }
-        for symbol in self.symbols() {
-            let letter = LETTERS[(symbol & 7) as usize];
-            let letter = if symbol & SECOND == 0 {
-                letter
-            } else {
-                letter.to_ascii_lowercase()
-            };
-            f.write_char(letter.into())?;
-        }
-        Ok(())
+        self.letters()
+            .try_for_each(|letter| f.write_char(letter.into()))
     }
 }
 

@@ -10,6 +10,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use super::{Orientation, TunnelKind};
 pub use community_id::CommunityId;
+pub(crate) use community_id::icmp_counterpart;
 
 /// Protocol, two addresses and two ports, in an order that does not depend on the direction of a
 /// packet.

@@ -2,7 +2,7 @@
 
 use std::ops::DerefMut;
 
-use crate::{Error, SinkStats};
+use crate::{Error, Offload, SinkStats};
 
 /// Sends frames in the order in which they are committed. A transmit ring and any wrapper around
 /// one implement it. For packets with timestamps, as a capture file takes them, see
@@ -140,6 +140,14 @@ pub trait PacketSink {
     /// The longest frame that fits a slot, in bytes.
     fn max_len(&self) -> usize;
 
+    /// The longest frame that is sent as it is, without segmentation, in bytes: `tagged` if it has
+    /// a VLAN tag of type 0x8100, for which an interface may allow four more. As far as the sink
+    /// knows it, or else [`max_len`](Self::max_len).
+    fn max_whole_len(&self, tagged: bool) -> usize {
+        let _ = tagged;
+        self.max_len()
+    }
+
     /// Frames whose fate is not known yet ([`SinkStats::pending`]), for sinks that know it without
     /// querying all figures.
     ///
@@ -177,6 +185,14 @@ pub trait OpenSink: PacketSink + Sized {
 pub trait PacketSlot: DerefMut<Target = [u8]> {
     /// Hands the frame over. It keeps its place among the frames committed before and after it.
     fn commit(self);
+
+    /// Requests for the frame in the slot, which is written, what is still to be done to it: a
+    /// checksum, and segmentation. Returns false, and requests nothing, if the sink cannot do all
+    /// of it; the frame then has to be complete. Default: it cannot.
+    fn request_offload(&mut self, offload: &Offload) -> bool {
+        let _ = offload;
+        false
+    }
 }
 
 impl<S: PacketSink + ?Sized> PacketSink for &mut S {
@@ -206,6 +222,10 @@ impl<S: PacketSink + ?Sized> PacketSink for &mut S {
 
     fn max_len(&self) -> usize {
         (**self).max_len()
+    }
+
+    fn max_whole_len(&self, tagged: bool) -> usize {
+        (**self).max_whole_len(tagged)
     }
 
     fn pending(&mut self) -> Result<u64, Error> {

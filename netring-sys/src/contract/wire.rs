@@ -1,6 +1,6 @@
 //! A packet's bytes as they were on the wire.
 
-use crate::{LinkType, Packet};
+use crate::{LinkType, Offload, Packet, VlanTag};
 
 /// The position of the tag in an Ethernet frame: after both addresses.
 const TAG_AT: usize = 12;
@@ -61,6 +61,20 @@ impl<'a> Packet<'a> {
     }
 }
 
+impl Packet<'_> {
+    /// What is still to be done to [`wire_bytes`](Self::wire_bytes): [`offload`](Self::offload),
+    /// with the place of the checksum moved behind a VLAN tag that is put back. `None` if the
+    /// source does not know, or that place is beyond the kernel's words.
+    #[inline]
+    pub fn wire_offload(&self) -> Option<Offload> {
+        let offload = self.offload()?;
+        match self.wire_bytes().is_tagged {
+            true => offload.moved_by(VlanTag::BYTES as u16),
+            false => Some(offload),
+        }
+    }
+}
+
 impl WireBytes<'_> {
     /// The pieces in order, some of which may be empty.
     #[inline]
@@ -93,5 +107,40 @@ impl WireBytes<'_> {
             here.copy_from_slice(piece);
             rest = behind;
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::kernel::packet::virtio_net_hdr;
+    use crate::{LinkType, Packet, Timestamp, VlanTag};
+
+    #[test]
+    fn what_is_still_to_be_done_moves_behind_a_tag_that_is_put_back() {
+        let header = |csum_start| virtio_net_hdr {
+            flags: 1,
+            gso_type: 1,
+            hdr_len: 54,
+            gso_size: 1448,
+            csum_start,
+            csum_offset: 16,
+        };
+        let tag = Some(VlanTag {
+            tpid: 0x8100,
+            tci: 0,
+        });
+        let packet = Packet::new(&[0; 60], Timestamp::EPOCH, LinkType::ETHERNET);
+        assert_eq!(packet.with_vlan(tag).wire_offload(), None);
+        let packet = packet.with_offload(Some(header(34).into()));
+        assert_eq!(packet.wire_offload(), packet.offload());
+        let tagged = packet.with_vlan(tag).wire_offload().unwrap();
+        assert_eq!(tagged.checksum().unwrap().start, 38);
+        assert_eq!(tagged.segments().unwrap().linear_len, 58);
+        let far = packet.with_offload(Some(header(u16::MAX).into()));
+        assert_eq!(far.with_vlan(tag).wire_offload(), None);
+        // Without a place for the tag nothing moves.
+        let raw = Packet::new(&[0; 60], Timestamp::EPOCH, LinkType::RAW_IP);
+        let raw = raw.with_offload(Some(header(20).into())).with_vlan(tag);
+        assert_eq!(raw.wire_offload(), raw.offload());
     }
 }

@@ -3,6 +3,7 @@
 //! They are queried by netlink and ioctl, never from `/sys/class/net`, which shows the namespace of
 //! the process that mounted it.
 
+mod information;
 mod lookup;
 mod timestamping;
 
@@ -10,6 +11,9 @@ use crate::kernel::packet::ARPHRD_VOID;
 use crate::os::netlink;
 use crate::{Error, InterfaceAddress, LinkType, Namespace, XdpProgram};
 
+pub use information::{
+    Adjustable, CardRings, Driver, Duplex, InterfaceFeature, InterfaceInformation, QueueCounts,
+};
 pub use timestamping::Timestamping;
 pub(super) use timestamping::is_unsupported;
 

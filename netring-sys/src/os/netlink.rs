@@ -1,7 +1,9 @@
 //! The few messages of `rtnetlink(7)` about interfaces.
 
 mod address;
+mod ethtool;
 mod exchange;
+mod generic;
 mod link;
 mod netdev;
 mod route;
@@ -9,6 +11,7 @@ mod wire;
 
 pub use address::InterfaceAddress;
 pub(crate) use address::addresses;
+pub(crate) use ethtool::{Ethtool, Features, Setting};
 pub(crate) use link::Link;
 pub use netdev::{XdpFeatures, XdpMetadata};
 pub(crate) use route::carries_default_route;

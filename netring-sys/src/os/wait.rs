@@ -34,6 +34,7 @@ mod schedule;
 mod stop;
 mod table;
 mod waiter;
+mod work;
 
 pub use blocking::{drain, ready, send};
 pub use link_state::LinkState;
@@ -44,6 +45,7 @@ pub use schedule::Schedule;
 pub use stop::{Stop, StopHandle};
 pub use table::{InterfaceChange, InterfaceTable};
 pub use waiter::Waiter;
+pub use work::{Step, Work, work};
 
 // The token of each descriptor in the set.
 const SOCKET: u64 = 0;

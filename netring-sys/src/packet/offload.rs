@@ -64,6 +64,19 @@ impl Offload {
         })
     }
 
+    /// The same for the packet with so many bytes put in before its network header, as a VLAN tag
+    /// is. `None` if the kernel's words do not reach that far.
+    pub(crate) fn moved_by(&self, bytes: u16) -> Option<Self> {
+        let mut header = self.header();
+        if header.flags & VIRTIO_NET_HDR_F_NEEDS_CSUM != 0 {
+            header.csum_start = header.csum_start.checked_add(bytes)?;
+        }
+        if header.gso_type != VIRTIO_NET_HDR_GSO_NONE {
+            header.hdr_len = header.hdr_len.saturating_add(bytes);
+        }
+        Some(header.into())
+    }
+
     /// The kernel's header, as [`PACKET_VNET_HDR`](crate::syscall::set_packet_vnet_header) has it.
     pub const fn header(&self) -> virtio_net_hdr {
         let [flags, gso_type, a, b] = self.about.get().to_ne_bytes();

@@ -33,6 +33,14 @@ impl PacketVec {
         }
     }
 
+    /// Creates an empty one that allocates room for this many packets and bytes of theirs.
+    pub fn with_capacity(packets: usize, bytes: usize) -> Self {
+        Self {
+            bytes: Vec::with_capacity(bytes),
+            packets: Vec::with_capacity(packets),
+        }
+    }
+
     /// Appends a copy of the packet.
     #[inline]
     pub fn push(&mut self, packet: &Packet<'_>) {
@@ -56,6 +64,17 @@ impl PacketVec {
     #[inline]
     pub const fn byte_len(&self) -> usize {
         self.bytes.len()
+    }
+
+    /// The packet with this index, counted from 0.
+    #[inline]
+    pub fn get(&self, index: usize) -> Option<Packet<'_>> {
+        let &(end, meta) = self.packets.get(index)?;
+        let start = index
+            .checked_sub(1)
+            .map_or(0, |before| self.packets[before].0);
+        let data = &self.bytes[start..end];
+        Some(Packet { data, meta })
     }
 
     /// The packets, oldest first.
@@ -140,6 +159,10 @@ mod tests {
         assert_eq!(vec.iter().len(), 3);
         assert!(vec.iter().eq(packets));
         assert!((&vec).into_iter().eq(packets));
+        assert!((0..3).map_while(|index| vec.get(index)).eq(packets));
+        assert_eq!(vec.get(3), None);
+        let room = PacketVec::with_capacity(3, 100);
+        assert!(room.is_empty() && room.bytes.capacity() >= 100);
 
         let memory = vec.bytes.as_ptr();
         vec.clear();

@@ -32,7 +32,7 @@ const DROP_ELIGIBLE: u16 = 1 << 12;
 
 impl VlanTag {
     /// The length of a tag on the wire, in bytes.
-    pub(super) const BYTES: u32 = 4;
+    pub(crate) const BYTES: u32 = 4;
 
     /// The VLAN identifier, 0 to 4095.
     #[inline]

@@ -7,6 +7,7 @@
 //! [`Mmap`](crate::Mmap) or says so. Descriptors are borrowed, so they are open during the call.
 #![expect(unsafe_code, reason = "system calls; the invariant stands above")]
 
+mod driver;
 mod facts;
 mod timestamping;
 
@@ -16,6 +17,7 @@ use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use super::check;
 use crate::SyscallError;
 
+pub use driver::{DriverByIoctl, ethtool_driver};
 pub use facts::{LinkFacts, link_facts};
 pub use timestamping::{ethtool_timestamping, hardware_timestamping, set_hardware_timestamping};
 

@@ -254,21 +254,47 @@ pub fn poll_writable(fd: BorrowedFd<'_>, timeout: Option<Duration>) -> Result<bo
     poll(fd, libc::POLLOUT, timeout)
 }
 
+/// Waits like [`poll_readable`] until one of up to four descriptors is readable or has an error;
+/// more are not waited for.
+///
+/// # Errors
+/// `ENOMEM`.
+pub fn poll_readable_any<'a>(
+    fds: impl IntoIterator<Item = BorrowedFd<'a>>,
+    timeout: Option<Duration>,
+) -> Result<bool, SyscallError> {
+    // The kernel passes over negative descriptors.
+    let mut entries = [libc::pollfd {
+        fd: -1,
+        events: libc::POLLIN,
+        revents: 0,
+    }; 4];
+    for (entry, fd) in entries.iter_mut().zip(fds) {
+        entry.fd = fd.as_raw_fd();
+    }
+    poll_all(&mut entries, timeout)
+}
+
 fn poll(
     fd: BorrowedFd<'_>,
     events: libc::c_short,
     timeout: Option<Duration>,
 ) -> Result<bool, SyscallError> {
-    let mut entry = libc::pollfd {
+    let entry = libc::pollfd {
         fd: fd.as_raw_fd(),
         events,
         revents: 0,
     };
+    poll_all(&mut [entry], timeout)
+}
+
+fn poll_all(entries: &mut [libc::pollfd], timeout: Option<Duration>) -> Result<bool, SyscallError> {
     let time = timeout.map(timespec);
     let time = time.as_ref().map_or(std::ptr::null(), std::ptr::from_ref);
-    // SAFETY: entry and time are on this stack; nobody else uses them; the kernel is given one
-    // entry.
-    let ready = unsafe { libc::ppoll(&raw mut entry, 1, time, std::ptr::null()) };
+    let count = entries.len() as libc::nfds_t;
+    // SAFETY: the entries are borrowed, and the time is on this stack; nobody else uses them; the
+    // kernel is given as many entries as there are.
+    let ready = unsafe { libc::ppoll(entries.as_mut_ptr(), count, time, std::ptr::null()) };
     match check(ready, "ppoll") {
         Err(error) if would_block(&error) => Ok(false),
         other => other.map(|ready| ready > 0),

@@ -113,7 +113,9 @@ impl CaptureBuilder {
             feed: Arc::new(feed),
             queues: Queues::new(waiter, halves),
             waiting: Waiting::new(self.options.moderation()),
+            lost: 0,
         };
+        capture.log_opened();
         Ok((capture, injector))
     }
 

@@ -66,6 +66,7 @@ impl PacketSource for XdpCapture {
                 .zip(self.feed.redirected(half.socket().queue)?)
                 .map(|(a, b)| a + b);
         }
+        self.log_lost(dropped);
         let mut stats = Stats::counted(delivered);
         stats.offered = match redirected {
             Some(redirected) => Count::Exact(redirected),

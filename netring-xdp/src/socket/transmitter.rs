@@ -43,6 +43,14 @@ impl<'umem> Transmitter<'umem> {
         &mut self.half
     }
 
+    /// How many packets of one chunk can be [forwarded](super::Received::forward) to this half now,
+    /// counted up to `wanted`. What is sent from its own chunks also needs some of them:
+    /// [`room`](netring_sys::PacketSink::room).
+    #[inline]
+    pub fn forward_room(&mut self, wanted: u32) -> u32 {
+        self.half.ring_room(wanted)
+    }
+
     /// Takes a free chunk to send from, with a packet of the greatest length; `None` if none is
     /// free.
     pub fn take(&mut self) -> Option<Chunk<'umem>> {

@@ -3,6 +3,8 @@
 use std::fmt;
 use std::str::FromStr;
 
+use netring_sys::__event;
+
 use crate::{Error, ParseError};
 
 /// The ways to capture from an interface, best first.
@@ -99,6 +101,13 @@ impl Attempt {
     /// Why they were rejected; `None` for the one that was opened.
     pub const fn why_not(&self) -> Option<&Error> {
         self.why_not.as_ref()
+    }
+
+    /// Tells a log of a rejected attempt; the opened one does so itself.
+    pub(super) fn log(&self, interface: &str) {
+        if self.why_not.is_some() {
+            __event!("auto", INFO, interface, attempt = %self, "backend rejected");
+        }
     }
 
     /// Whether the reason holds for every AF_XDP backend: the capture may not divert packets, or

@@ -1,13 +1,18 @@
 //! The settings of a channel.
 
 use std::sync::Arc;
-use std::thread;
+use std::sync::mpsc::TrySendError;
+use std::{io, thread};
 
 use netring_sys::wait::{Stop, StopHandle};
 use netring_sys::{Error, PacketSource, PacketVec};
 
+use super::forward::{Forwarded, Forwarding};
 use super::queue::Queue;
 use super::{ChannelCapture, thread as reading};
+
+/// The packets that a channel holds by default.
+const CAPACITY: usize = 1 << 16;
 
 /// The settings of a [`ChannelCapture`].
 ///
@@ -29,7 +34,7 @@ use super::{ChannelCapture, thread as reading};
 #[derive(Clone, Debug)]
 #[must_use]
 pub struct ChannelBuilder {
-    capacity: usize,
+    capacity: Option<usize>,
     lossless: bool,
     thread_name: String,
 }
@@ -37,7 +42,7 @@ pub struct ChannelBuilder {
 impl Default for ChannelBuilder {
     fn default() -> Self {
         Self {
-            capacity: 1 << 16,
+            capacity: None,
             lossless: false,
             // As long as a name can be.
             thread_name: "netring-channel".into(),
@@ -50,7 +55,7 @@ impl ChannelBuilder {
     /// as it fills: for each packet its captured bytes, and about 100 bytes more. The batch that
     /// the reader holds is not part of it.
     pub const fn capacity(mut self, packets: usize) -> Self {
-        self.capacity = packets;
+        self.capacity = Some(packets);
         self
     }
 
@@ -91,20 +96,110 @@ impl ChannelBuilder {
         self.spawn(source, None)
     }
 
+    /// Starts a thread that reads the source and passes owned batches to `send`, which puts them
+    /// into a channel of yours, and returns them if it is full or has no receiver. The last item is
+    /// the error that ended the source, if one did; then `send` is dropped, which ends the channel.
+    ///
+    /// ```no_run
+    /// # #[cfg(feature = "afpacket")]
+    /// # fn main() -> Result<(), netring::Error> {
+    /// use netring::{Capture, ChannelCapture};
+    /// use std::sync::mpsc;
+    ///
+    /// // Up to 64 batches, each of up to 1,024 packets.
+    /// let (sender, receiver) = mpsc::sync_channel(64);
+    /// let capture = ChannelCapture::builder()
+    ///     .start_into(Capture::open("eth0")?, move |batch| sender.try_send(batch))?;
+    /// for batch in receiver {
+    ///     println!("{} packets, {} lost", batch?.len(), capture.lost());
+    /// }
+    /// # Ok(())
+    /// # }
+    /// # #[cfg(not(feature = "afpacket"))]
+    /// # fn main() {}
+    /// ```
+    ///
+    /// The error of a channel of crossbeam is of another type:
+    ///
+    /// ```
+    /// use netring::Forwarded;
+    /// use std::sync::mpsc::TrySendError;
+    ///
+    /// fn send(
+    ///     to: &crossbeam_channel::Sender<Forwarded>,
+    ///     batch: Forwarded,
+    /// ) -> Result<(), TrySendError<Forwarded>> {
+    ///     to.try_send(batch).map_err(|error| match error {
+    ///         crossbeam_channel::TrySendError::Full(batch) => TrySendError::Full(batch),
+    ///         crossbeam_channel::TrySendError::Disconnected(batch) => {
+    ///             TrySendError::Disconnected(batch)
+    ///         }
+    ///     })
+    /// }
+    /// ```
+    ///
+    /// If the channel is full, the batch is lost and counted, or, if [`lossless`](Self::lossless),
+    /// the thread tries again every 5 ms or more often, and the ring takes packets meanwhile. A
+    /// `send` that blocks instead would delay a stop for as long. Reports, such as a link that went
+    /// down, are not passed on.
+    ///
+    /// # Errors
+    /// [`Error::Config`] if [`capacity`](Self::capacity) is set, as your channel has its own; the
+    /// thread cannot be started. The source is closed then.
+    pub fn start_into<S, F>(self, source: S, send: F) -> Result<Forwarding, Error>
+    where
+        S: Stop + Send + 'static,
+        F: FnMut(Forwarded) -> Result<(), TrySendError<Forwarded>> + Send + 'static,
+    {
+        let stop = source.stop_handle();
+        self.forward(source, Some(stop), send)
+    }
+
+    /// The same for a source that is never empty before its end, such as a file.
+    ///
+    /// # Errors
+    /// The errors of [`start_into`](Self::start_into).
+    pub fn replay_into<S, F>(self, source: S, send: F) -> Result<Forwarding, Error>
+    where
+        S: PacketSource + Send + 'static,
+        F: FnMut(Forwarded) -> Result<(), TrySendError<Forwarded>> + Send + 'static,
+    {
+        self.forward(source, None, send)
+    }
+
+    fn forward<S, F>(
+        self,
+        source: S,
+        stop: Option<StopHandle>,
+        send: F,
+    ) -> Result<Forwarding, Error>
+    where
+        S: PacketSource + Send + 'static,
+        F: FnMut(Forwarded) -> Result<(), TrySendError<Forwarded>> + Send + 'static,
+    {
+        self.check()?;
+        if self.capacity.is_some() {
+            return Err(Error::Config {
+                setting: "capacity",
+                why: "the channel that the batches are passed to has its own".into(),
+            });
+        }
+        let thread = thread::Builder::new().name(self.thread_name);
+        let started = Forwarding::start(source, stop, self.lossless, thread, send);
+        started.map_err(no_thread)
+    }
+
     fn spawn<S: PacketSource + Send + 'static>(
         self,
         source: S,
         stop: Option<StopHandle>,
     ) -> Result<ChannelCapture, Error> {
         self.check()?;
-        let queue = Arc::new(Queue::new(self.capacity));
+        let queue = Arc::new(Queue::new(self.capacity.unwrap_or(CAPACITY)));
         let (shared, is_live) = (Arc::clone(&queue), source.is_live());
         let thread = thread::Builder::new().name(self.thread_name);
         let thread = thread.spawn(move || reading::run(source, &shared, self.lossless));
-        let thread = thread.map_err(|source| Error::Source {
-            what: "the thread of the channel cannot be started".into(),
-            source: source.into(),
-        })?;
+        let thread = thread.map_err(no_thread)?;
         Ok(ChannelCapture {
             queue,
             next: None,
@@ -116,7 +211,7 @@ impl ChannelBuilder {
     }
 
     fn check(&self) -> Result<(), Error> {
-        if self.capacity == 0 {
+        if self.capacity == Some(0) {
             return Err(Error::Config {
                 setting: "capacity",
                 why: "a channel holds at least one packet".into(),
@@ -129,5 +224,12 @@ impl ChannelBuilder {
             });
         }
         Ok(())
+    }
+}
+
+fn no_thread(source: io::Error) -> Error {
+    Error::Source {
+        what: "the thread of the channel cannot be started".into(),
+        source: source.into(),
     }
 }

@@ -9,7 +9,7 @@ use netring_sys::{Error, PacketBatch, PacketSource, Readiness};
 use super::queue::Queue;
 
 /// The longest that the thread waits for packets before it looks whether it was asked something.
-const LOOK: Duration = Duration::from_millis(100);
+pub(super) const LOOK: Duration = Duration::from_millis(100);
 
 /// Reads the source to its end, or until nobody reads the queue, and closes it. A panic is an error
 /// of the source.
@@ -40,7 +40,7 @@ fn read(source: &mut impl PacketSource, queue: &Queue, lossless: bool) -> Result
 }
 
 /// The error for a source that panicked.
-fn panicked(panic: &(dyn Any + Send)) -> Error {
+pub(super) fn panicked(panic: &(dyn Any + Send)) -> Error {
     let text = panic.downcast_ref::<String>().map(String::as_str);
     let text = text.or_else(|| panic.downcast_ref::<&str>().copied());
     let source = text.unwrap_or("a value that is not text");

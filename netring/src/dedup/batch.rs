@@ -59,6 +59,23 @@ impl Marks {
         self.set += u64::from(mark);
     }
 
+    /// Adds this many marks, up to 64, from the lowest bit on; the bits above are clear.
+    #[inline]
+    pub(super) fn extend(&mut self, marks: u64, count: usize) {
+        let bit = self.len % 64;
+        match self.words.last_mut() {
+            Some(last) if bit > 0 => {
+                *last |= marks << bit;
+                if bit + count > 64 {
+                    self.words.push(marks >> (64 - bit));
+                }
+            }
+            _ => self.words.push(marks),
+        }
+        self.len += count;
+        self.set += u64::from(marks.count_ones());
+    }
+
     /// How many are set.
     pub(super) const fn set(&self) -> u64 {
         self.set

@@ -69,7 +69,9 @@ impl Keys {
 
     /// NH of UMAC (RFC 4418) with words of 64 bits: two bodies of one length have the same sum with
     /// a probability of 2^-64. The sums of all blocks are folded into two words.
-    #[inline]
+    ///
+    /// Not inlined, so that its caller's loop over the packets is short.
+    #[inline(never)]
     fn hash(&self, about: u64, head: [u64; 2], body: &[u8]) -> [u64; 2] {
         let mut state = [about; 2];
         let mut sum = product(head, self.head).wrapping_add(product(tail(body), self.tail));

@@ -9,8 +9,14 @@ pub(super) const INTERFACE: u32 = 1;
 /// The packet block of the first drafts.
 pub(super) const OBSOLETE_PACKET: u32 = 2;
 pub(super) const SIMPLE_PACKET: u32 = 3;
+pub(super) const NAMES: u32 = 4;
 pub(super) const STATISTICS: u32 = 5;
 pub(super) const ENHANCED_PACKET: u32 = 6;
+/// An entry of a systemd journal, in its export format.
+pub(super) const JOURNAL: u32 = 9;
+pub(super) const SECRETS: u32 = 10;
+/// A block that an organisation defines.
+pub(super) const CUSTOM_BLOCK: u32 = 0x0bad;
 
 /// Bytes of a block before its body: its type and its length.
 pub(super) const BEFORE_BODY: usize = 8;
@@ -24,6 +30,8 @@ pub(super) const COMMENT: u16 = 1;
 /// Custom options: text, bytes, and both again for options that are not to be copied. All begin
 /// with the number of an organisation.
 pub(super) const CUSTOM: [u16; 4] = [2988, 2989, 19372, 19373];
+/// Those of them that are not to be copied.
+pub(super) const UNCOPIED: [u16; 2] = [19372, 19373];
 
 // Codes of options of a section.
 pub(super) const SHB_HARDWARE: u16 = 2;
@@ -49,6 +57,8 @@ pub(super) const EPB_FLAGS: u16 = 2;
 pub(super) const EPB_DROP_COUNT: u16 = 4;
 pub(super) const EPB_PACKET_ID: u16 = 5;
 pub(super) const EPB_QUEUE: u16 = 6;
+pub(super) const EPB_VERDICT: u16 = 7;
+pub(super) const EPB_PROCESS_THREAD: u16 = 8;
 
 // Codes of options of statistics.
 pub(super) const ISB_START_TIME: u16 = 2;

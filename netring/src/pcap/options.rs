@@ -3,8 +3,8 @@
 use std::borrow::Cow;
 
 use super::block::{
-    COMMENT, CUSTOM, END_OF_OPTIONS, EPB_DROP_COUNT, EPB_FLAGS, EPB_PACKET_ID, EPB_QUEUE,
-    IF_RX_SPEED, IF_SPEED, IF_TX_SPEED, IF_TZONE,
+    COMMENT, CUSTOM, END_OF_OPTIONS, EPB_DROP_COUNT, EPB_FLAGS, EPB_PACKET_ID, EPB_PROCESS_THREAD,
+    EPB_QUEUE, EPB_VERDICT, IF_RX_SPEED, IF_SPEED, IF_TX_SPEED, IF_TZONE, UNCOPIED,
 };
 use super::order::ByteOrder;
 
@@ -18,6 +18,8 @@ pub(super) enum Of {
     Section,
     Interface,
     Packet,
+    /// Of which no option has a number.
+    Other,
 }
 
 impl Options {
@@ -137,13 +139,19 @@ pub(super) fn push(to: &mut Vec<u8>, code: u16, value: &[u8]) {
     to.resize(to.len().next_multiple_of(4), 0);
 }
 
-/// Appends an option of a block in its byte order.
+/// Appends an option of a block in its byte order, unless it says that it is not to be copied.
 pub(super) fn push_read(to: &mut Vec<u8>, order: ByteOrder, of: Of, code: u16, value: &[u8]) {
+    if UNCOPIED.contains(&code) {
+        return;
+    }
     let start = to.len() + HEADER;
     push(to, code, value);
     if order == ByteOrder::Big {
-        let number = numeric(of, code).min(value.len());
-        to[start..start + number].reverse();
+        let value = &mut to[start..start + value.len()];
+        let (from, number, count) = numeric(of, code, value);
+        if let Some(numbers) = value.get_mut(from..from + number * count) {
+            numbers.chunks_mut(number).for_each(<[u8]>::reverse);
+        }
     }
 }
 
@@ -154,16 +162,20 @@ pub(super) fn text(bytes: &[u8]) -> Cow<'_, str> {
     String::from_utf8_lossy(&bytes[..end.unwrap_or(bytes.len())])
 }
 
-/// How many bytes at the start of a value are a number, whose bytes depend on the byte order.
-const fn numeric(of: Of, code: u16) -> usize {
-    if code == CUSTOM[0] || code == CUSTOM[1] || code == CUSTOM[2] || code == CUSTOM[3] {
-        return 4;
+/// The numbers of a value, whose bytes depend on the byte order: where they begin, the bytes of
+/// each, and how many there are.
+fn numeric(of: Of, code: u16, value: &[u8]) -> (usize, usize, usize) {
+    if CUSTOM.contains(&code) {
+        return (0, 4, 1);
     }
-    match (of, code) {
-        (Of::Interface, IF_SPEED | IF_TX_SPEED | IF_RX_SPEED)
-        | (Of::Packet, EPB_DROP_COUNT | EPB_PACKET_ID) => 8,
-        (Of::Interface, IF_TZONE) | (Of::Packet, EPB_FLAGS | EPB_QUEUE) => 4,
-        _ => 0,
+    match (of, code, value.first()) {
+        (Of::Interface, IF_SPEED | IF_TX_SPEED | IF_RX_SPEED, _)
+        | (Of::Packet, EPB_DROP_COUNT | EPB_PACKET_ID, _) => (0, 8, 1),
+        // Of the kinds of verdicts those of eBPF programs are numbers.
+        (Of::Packet, EPB_VERDICT, Some(1 | 2)) => (1, 8, 1),
+        (Of::Packet, EPB_PROCESS_THREAD, _) => (0, 4, 2),
+        (Of::Interface, IF_TZONE, _) | (Of::Packet, EPB_FLAGS | EPB_QUEUE, _) => (0, 4, 1),
+        _ => (0, 1, 0),
     }
 }
 

@@ -1,5 +1,6 @@
 //! Reading capture files.
 
+mod block;
 mod buffer;
 mod classic;
 mod contents;
@@ -11,5 +12,6 @@ mod ng;
 mod place;
 mod record;
 
+pub use block::Block;
 pub use file::{Batch, CaptureFile};
 pub use record::Record;

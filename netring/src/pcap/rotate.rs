@@ -2,12 +2,15 @@
 
 mod builder;
 mod files;
+mod interval;
 mod pattern;
 
 use std::collections::VecDeque;
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant, SystemTime};
+
+use netring_sys::__event;
 
 pub use self::builder::{Fsync, RotationBuilder};
 use self::builder::{Limits, Settings};
@@ -24,7 +27,7 @@ const PACKETS_PER_LOOK: u32 = 64;
 const REMOVED_EVERY: Duration = Duration::from_secs(1);
 
 /// Writes packets to one capture file after another: a file ends by its size, its age, its number
-/// of packets, or by [`rotate`](Self::rotate), whichever comes first.
+/// of packets, at multiples of the clock, or by [`rotate`](Self::rotate), whichever comes first.
 ///
 /// A file is written under its own name from the start, so that all of it but the last buffer (64
 /// KiB) can be read after the program was killed. A file that exists is not replaced unless that is
@@ -32,9 +35,10 @@ const REMOVED_EVERY: Duration = Duration::from_secs(1);
 ///
 /// All files have the interfaces of the ones before, with the same numbers.
 ///
-/// Age is measured by the host's clock. It is looked at on [`flush`](PacketWriter::flush),
-/// [`tick`](Self::tick) and each 64th packet. A [`Tee`](crate::adapters::Tee) flushes when its
-/// source has nothing more; a program that is to end files while no packets come calls `tick`.
+/// Age and multiples are those of the host's clock, which is looked at on
+/// [`flush`](PacketWriter::flush), [`tick`](Self::tick) and each 64th packet. A
+/// [`Tee`](crate::adapters::Tee) flushes when its source has nothing more; a program that is to
+/// end files while no packets come calls `tick`.
 ///
 /// After an error nothing more is written. What is not in the files is counted
 /// ([`unwritten`](Self::unwritten)).
@@ -79,6 +83,8 @@ struct Current {
     since: Instant,
     synced: Instant,
     checked: Instant,
+    /// When it ends by the clock; `None` if it does not.
+    until: Option<jiff::Timestamp>,
 }
 
 /// A complete file.
@@ -181,7 +187,13 @@ impl RotatingWriter {
                 return Err(self.lose(error, false));
             }
         }
-        if now.duration_since(current.since) >= self.settings.limits.age {
+        let is_over = current.until.is_some_and(|until| {
+            let clock = jiff::Timestamp::now();
+            let left = until.as_nanosecond() - clock.as_nanosecond();
+            // More is left than an interval if the clock was set back, whatever it was before.
+            left <= 0 || self.settings.limits.is_beyond(left)
+        });
+        if is_over || now.duration_since(current.since) >= self.settings.limits.age {
             self.rotate()?;
         }
         Ok(())
@@ -298,14 +310,18 @@ impl RotatingWriter {
         let name = path.display().to_string();
         let writer = self.settings.writer.begin(file, name, encoder)?;
         self.files = number;
-        let now = Instant::now();
+        __event!("file", INFO, file = %path.display(), number, "file begins");
+        let (now, opened) = (Instant::now(), SystemTime::now());
+        let interval = self.settings.limits.interval;
+        let until = interval.and_then(|interval| self.settings.pattern.next_multiple(interval));
         self.current = Some(Current {
             writer,
             path,
-            opened: SystemTime::now(),
+            opened,
             since: now,
             synced: now,
             checked: now,
+            until,
         });
         Ok(())
     }
@@ -328,7 +344,9 @@ impl RotatingWriter {
             Err(error) => {
                 // Of a file that was removed nothing is left.
                 let removed = files::is_removal(&error);
-                self.unwritten += if removed { taken } else { unwritten };
+                let unwritten = if removed { taken } else { unwritten };
+                log_lost(&current.path, unwritten, &error);
+                self.unwritten += unwritten;
                 return Err(error);
             }
         };
@@ -340,6 +358,15 @@ impl RotatingWriter {
             opened: current.opened,
             closed: SystemTime::now(),
         };
+        __event!(
+            "file",
+            INFO,
+            file = %finished.path.display(),
+            number = finished.number,
+            packets = finished.packets,
+            bytes = finished.bytes,
+            "file is complete"
+        );
         if self.settings.keep.is_some() {
             self.finished.push_back(finished.path.clone());
         }
@@ -354,11 +381,25 @@ impl RotatingWriter {
     fn lose(&mut self, error: Error, removed: bool) -> Error {
         if let Some(current) = self.current.take() {
             let (taken, unwritten) = (current.writer.packets(), current.writer.unwritten());
+            let unwritten = if removed { taken } else { unwritten };
+            log_lost(&current.path, unwritten, &error);
             self.packets += taken;
-            self.unwritten += if removed { taken } else { unwritten };
+            self.unwritten += unwritten;
         }
         error
     }
+}
+
+/// A file was given up.
+fn log_lost(path: &Path, unwritten: u64, error: &Error) {
+    __event!(
+        "file",
+        WARN,
+        file = %path.display(),
+        unwritten,
+        why = %error,
+        "the file could not be written"
+    );
 }
 
 impl Current {

@@ -2,6 +2,7 @@
 
 mod builder;
 mod classic;
+mod copy;
 mod encoder;
 mod extra;
 mod format;
@@ -10,7 +11,7 @@ mod out;
 
 use std::fmt;
 use std::fs::File;
-use std::io::{Read, Write};
+use std::io::Write;
 use std::path::Path;
 
 pub use self::builder::WriterBuilder;
@@ -19,9 +20,9 @@ use self::extra::Extra;
 pub use self::format::Format;
 use self::out::Out;
 use super::interface::InterfaceDescription;
-use super::read::{CaptureFile, Record};
+use super::read::Record;
 use super::statistics::InterfaceStatistics;
-use crate::{Error, Packet, PacketSource, PacketWriter, Readiness};
+use crate::{Error, Packet, PacketWriter};
 
 /// Writes packets to a pcapng or pcap file.
 ///
@@ -38,6 +39,10 @@ use crate::{Error, Packet, PacketSource, PacketWriter, Readiness};
 /// whole records, so that a file of a program that was killed is whole up to its last ones. At
 /// the end call [`finish`](Self::finish), which reports an error of the last bytes. A writer that
 /// is dropped completes the file too, and an error of that is lost.
+///
+/// A file that is removed while it is written takes its packets with it: the next bytes that are
+/// passed on report [`FileError::Removed`](super::FileError::Removed), and all packets are
+/// [`unwritten`](Self::unwritten).
 ///
 /// A write to a disk that is slow blocks. Behind a live capture packets wait in its ring
 /// meanwhile, and those for which it has no room count in
@@ -68,6 +73,8 @@ use crate::{Error, Packet, PacketSource, PacketWriter, Readiness};
 pub struct CaptureWriter<W: Write = File> {
     out: Out<W>,
     encoder: Encoder,
+    /// Blocks that a copy left out.
+    left_out: u64,
 }
 
 impl CaptureWriter {
@@ -110,7 +117,11 @@ impl<W: Write> CaptureWriter<W> {
     /// Begins a file: its header is passed on at once, so that a file without packets is one too.
     fn begin(mut out: Out<W>, encoder: Encoder) -> Result<Self, Error> {
         encoder.begin(out.buffer());
-        let mut writer = Self { out, encoder };
+        let mut writer = Self {
+            out,
+            encoder,
+            left_out: 0,
+        };
         writer.out.pass(&writer.encoder)?;
         Ok(writer)
     }
@@ -228,51 +239,6 @@ impl<W: Write> CaptureWriter<W> {
         let buffer = self.out.buffer();
         self.encoder
             .write_statistics(buffer, interface, &statistics.into())
-    }
-
-    /// Writes all that is left in a file: packets with their options, interfaces, and the last
-    /// statistics of each. Returns the number of packets.
-    ///
-    /// What the file says about the machine that made it is written if it was given to
-    /// [`WriterBuilder::section`]. All interfaces are in one section, in nanoseconds if theirs is
-    /// finer. Blocks without packets that are not mentioned here are left out.
-    ///
-    /// # Errors
-    /// The errors of the file, behind the packets before them, and those of
-    /// [`write`](PacketWriter::write).
-    pub fn copy<R: Read>(&mut self, file: &mut CaptureFile<R>) -> Result<u64, Error> {
-        let before = self.packets();
-        let end = loop {
-            match file.wait(None) {
-                Ok(Readiness::Ready) => {}
-                end => break end,
-            }
-            self.adopt(file)?;
-            let batch = file.batch();
-            for record in batch.records() {
-                self.write_record(&record)?;
-            }
-        };
-        self.adopt(file)?;
-        if matches!(self.format(), Format::PcapNg) {
-            for (interface, statistics) in file.statistics() {
-                // An interface without packets in an earlier section may be missing.
-                let _ = self.encoder.set_statistics(interface, *statistics);
-            }
-        }
-        end.map(|_| self.packets() - before)
-    }
-
-    /// Describes the interfaces of a file that are not known yet.
-    fn adopt<R: Read>(&mut self, file: &CaptureFile<R>) -> Result<(), Error> {
-        if matches!(self.format(), Format::PcapNg) {
-            for (interface, description) in file.interfaces() {
-                if !self.encoder.knows(interface, description.link_type) {
-                    self.describe(interface, description)?;
-                }
-            }
-        }
-        Ok(())
     }
 
     /// Completes the file, and returns the writer inside.

@@ -2,14 +2,11 @@
 
 use std::time::{Duration, Instant};
 
-use super::layout::{Layout, UDP, has_no_length, word};
-use super::segment::{Segmented, fill_checksum};
-use super::stats::Reason;
+use netring_sys::__event;
+
 use super::{Replay, ReplayStats};
-use crate::{
-    Checksum, Error, LinkType, Packet, PacketBatch, PacketSink, PacketSlot, PacketSource,
-    Readiness, Segmentation, VlanTag, WireBytes,
-};
+use crate::outgoing::{Plan, Reason, Segmented};
+use crate::{Error, Packet, PacketBatch, PacketSink, PacketSlot, PacketSource, Readiness};
 
 /// How long a source that may be empty is waited for until the next look at the stop handle.
 const LOOK: Duration = Duration::from_millis(50);
@@ -18,12 +15,6 @@ const SHORTEST: Duration = Duration::from_micros(10);
 const LONGEST: Duration = Duration::from_millis(1);
 /// How long the end of a run waits for frames of which none makes progress.
 const DRAIN: Duration = Duration::from_secs(1);
-
-/// What is sent of a packet whose bytes were copied.
-enum Plan {
-    Whole,
-    Segments(Segmented),
-}
 
 /// What became of a frame.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -46,12 +37,20 @@ impl<K: PacketSink> Replay<K> {
     /// # Errors
     /// A terminal error of the source or of the sink; everything before it was sent.
     pub fn run<S: PacketSource>(&mut self, source: &mut S) -> Result<ReplayStats, Error> {
+        __event!(
+            "replay",
+            INFO,
+            read_so_far = self.stats.read,
+            "replay begins"
+        );
         let start = Instant::now();
         self.pace.restart();
         let passed = self.pass(source);
         let drained = self.drain();
         self.stats.duration += start.elapsed();
-        passed.and(drained).map(|()| self.stats())
+        let ended = passed.and(drained);
+        self.log_ended(&ended);
+        ended.map(|()| self.stats())
     }
 
     /// Replays a source so many times, opening it each time, or until it is stopped.
@@ -81,6 +80,15 @@ impl<K: PacketSink> Replay<K> {
             self.run(&mut open()?)?;
         }
         Ok(self.stats())
+    }
+
+    fn log_ended(&self, ended: &Result<(), Error>) {
+        match ended {
+            Ok(()) => __event!("replay", INFO, stats = %self.stats, "replay ended"),
+            Err(error) => {
+                __event!("replay", WARN, stats = %self.stats, why = %error, "replay failed");
+            }
+        }
     }
 
     fn pass<S: PacketSource>(&mut self, source: &mut S) -> Result<(), Error> {
@@ -126,101 +134,23 @@ impl<K: PacketSink> Replay<K> {
             self.stats.backwards += 1;
         }
         let bytes = packet.wire_bytes();
-        let limit = self.limit(packet, &bytes);
-        let as_it_is = !self.fix_checksums
-            && bytes.len() <= limit
-            && packet.checksum() != Checksum::Partial
-            && packet
-                .offload()
-                .is_none_or(|offload| offload.segments().is_none())
-            && !has_no_length(packet.data(), packet.link_type());
-        let shortest = match self.link_type {
-            LinkType::ETHERNET => 14,
-            _ => 1,
-        };
-        let refused = match as_it_is {
-            _ if packet.is_cut() => Reason::Cut,
-            _ if packet.link_type() != self.link_type => Reason::LinkType,
-            _ if bytes.len() < shortest => Reason::TooShort,
-            true => return self.commit(bytes.len(), |to| bytes.copy_to(to)),
-            false => match self.plan(packet, &bytes, limit) {
-                Ok(plan) => return self.changed(&plan),
-                Err(reason) => reason,
-            },
-        };
-        Ok(Step::Refused(refused))
-    }
-
-    /// Bytes of the longest frame, if it begins as this one.
-    fn limit(&self, packet: &Packet<'_>, bytes: &WireBytes<'_>) -> usize {
-        let most = self.sink.max_len();
-        let Some(mtu) = self.mtu else {
-            return most;
-        };
-        let tpid = match packet.vlan() {
-            Some(VlanTag { tpid, .. }) if bytes.len() > packet.data().len() => Some(tpid),
-            _ => word(packet.data(), 12),
-        };
-        let header = match (self.link_type, tpid) {
-            (LinkType::ETHERNET, Some(0x8100)) => 18,
-            (LinkType::ETHERNET, _) => 14,
-            _ => 0,
-        };
-        most.min((mtu as usize).saturating_add(header))
-    }
-
-    /// Copies a packet that cannot be sent as it is, and says what is sent of it.
-    fn plan(
-        &mut self,
-        packet: &Packet<'_>,
-        bytes: &WireBytes<'_>,
-        limit: usize,
-    ) -> Result<Plan, Reason> {
-        let frame = &mut self.scratch;
-        frame.resize(bytes.len(), 0);
-        bytes.copy_to(frame);
-        let layout = Layout::of(frame, self.link_type);
-        let joined = packet.offload().and_then(|offload| offload.segments());
-        let has_no_length = has_no_length(frame, self.link_type);
-        if joined.is_some() || has_no_length || frame.len() > limit {
-            let reason = match joined.is_some() || has_no_length {
-                true => Reason::Unsegmentable,
-                false => Reason::TooLong,
-            };
-            let is_tcp = joined.is_none_or(|joined| {
-                matches!(joined.kind, Some(Segmentation::Tcp4 | Segmentation::Tcp6))
-            });
-            if !self.segment || !is_tcp {
-                return Err(reason);
-            }
-            let size = joined
-                .map(|joined| joined.segment_len)
-                .filter(|size| *size > 0);
-            let cut = layout.and_then(|layout| Segmented::new(frame, layout, limit, size));
-            return cut.map(Plan::Segments).ok_or(reason);
-        }
-        let is_partial = packet.checksum() == Checksum::Partial;
-        // A datagram over IPv4 may have none.
-        let has_none = |layout: &Layout| {
-            layout.protocol == UDP && !layout.is_v6 && word(frame, layout.transport + 6) == Some(0)
-        };
-        let layout = layout.filter(|layout| is_partial || !has_none(layout));
-        let is_filled = layout.is_some_and(|layout| fill_checksum(frame, layout));
-        match is_partial && !is_filled {
-            true => Err(Reason::Checksum),
-            false => Ok(Plan::Whole),
+        let limits = (self.sink.max_len(), self.sink.max_len());
+        match self.outgoing.plan(packet, &bytes, limits) {
+            Ok(Plan::AsItIs) => self.commit(bytes.len(), |to| bytes.copy_to(to)),
+            Ok(plan) => self.changed(&plan),
+            Err(reason) => Ok(Step::Refused(reason)),
         }
     }
 
     /// Sends what was copied.
     fn changed(&mut self, plan: &Plan) -> Result<Step, Error> {
         // Taken out, so that the sink can be used meanwhile.
-        let frame = std::mem::take(&mut self.scratch);
+        let frame = std::mem::take(&mut self.outgoing.frame);
         let step = match plan {
-            Plan::Whole => self.commit(frame.len(), |to| to.copy_from_slice(&frame)),
             Plan::Segments(cut) => self.segments(&frame, cut),
+            _ => self.commit(frame.len(), |to| to.copy_from_slice(&frame)),
         };
-        self.scratch = frame;
+        self.outgoing.frame = frame;
         step
     }
 

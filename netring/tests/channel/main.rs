@@ -2,6 +2,7 @@
 //! channel loses, and that nothing delays a stop.
 #![allow(clippy::unwrap_used, reason = "a test says what it expects by failing")]
 
+mod forward;
 mod script;
 
 use std::sync::mpsc;

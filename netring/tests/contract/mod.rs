@@ -18,6 +18,9 @@ pub(crate) mod live;
 pub(crate) mod played;
 pub(crate) mod sink;
 pub(crate) mod source;
+pub(crate) mod writer;
+#[cfg(all(feature = "compression", feature = "rotation"))]
+pub(crate) mod written;
 #[cfg(feature = "xdp")]
 pub(crate) mod xdp;
 
@@ -88,4 +91,24 @@ macro_rules! sink_rows {
     };
 }
 
-pub(crate) use {rows, sink_rows, source_rows};
+/// The rows of a writer, and those of one that can be limited too.
+macro_rules! writer_rows {
+    (limited : $backend:ty) => {
+        crate::contract::writer_rows!(: $backend);
+        crate::contract::rows!(writer, $backend, [transmit_takes_a_prefix]);
+    };
+    (: $backend:ty) => {
+        crate::contract::rows!(writer, $backend, [
+            capabilities_are_self_consistent,
+            close_twice,
+            err_is_nil_on_a_healthy_queue,
+            frames_are_conserved,
+            methods_after_close_are_safe,
+            reclaim_hands_frames_back,
+            send_func_bad_length_abandons_the_batch,
+            send_func_zero_length_stops,
+        ]);
+    };
+}
+
+pub(crate) use {rows, sink_rows, source_rows, writer_rows};

@@ -1,7 +1,7 @@
 //! A simulated sink: 8 frames of memory, and a list as its wire. It shows what the rows require,
 //! and that they can be passed.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::ops::{Deref, DerefMut};
 use std::rc::Rc;
@@ -18,11 +18,23 @@ const MAX: usize = 2048;
 type List = Rc<RefCell<Option<VecDeque<Vec<u8>>>>>;
 
 #[derive(Debug)]
-pub(crate) struct Played(List);
+pub(crate) struct Played {
+    list: List,
+    /// The sink keeps what is committed.
+    is_held: Rc<Cell<bool>>,
+}
+
+impl Played {
+    /// Lets nothing more out.
+    pub(crate) fn hold(&mut self) {
+        self.is_held.set(true);
+    }
+}
 
 #[derive(Debug)]
 pub(crate) struct Memory {
     list: List,
+    is_held: Rc<Cell<bool>>,
     frames: Vec<[u8; MAX]>,
     /// The lengths of those that are committed.
     lengths: Vec<usize>,
@@ -38,9 +50,10 @@ pub(crate) struct Slot<'a> {
 }
 
 impl Memory {
-    fn new(list: List) -> Self {
+    fn new(list: List, is_held: Rc<Cell<bool>>) -> Self {
         Self {
             list,
+            is_held,
             frames: vec![[0; MAX]; DEPTH],
             lengths: Vec::new(),
             committed: 0,
@@ -68,6 +81,9 @@ impl PacketSink for Memory {
     fn flush(&mut self) -> Result<usize, Error> {
         let mut list = self.list.borrow_mut();
         let list = list.as_mut().ok_or(Error::Closed)?;
+        if self.is_held.get() {
+            return Ok(self.lengths.len());
+        }
         self.sent += self.lengths.len() as u64;
         for (frame, len) in self.frames.iter().zip(self.lengths.drain(..)) {
             list.push_back(frame[..len].to_vec());
@@ -113,19 +129,23 @@ impl Backend for Played {
     const DEPTH: usize = DEPTH;
 
     fn open() -> (Self, Memory) {
-        let list = Rc::new(RefCell::new(Some(VecDeque::new())));
-        (Self(Rc::clone(&list)), Memory::new(list))
+        let mut played = Self {
+            list: Rc::new(RefCell::new(Some(VecDeque::new()))),
+            is_held: Rc::default(),
+        };
+        let memory = played.open_again();
+        (played, memory)
     }
 
     fn open_again(&mut self) -> Memory {
-        Memory::new(Rc::clone(&self.0))
+        Memory::new(Rc::clone(&self.list), Rc::clone(&self.is_held))
     }
 
     fn receive(&mut self, _: Duration) -> Option<Vec<u8>> {
-        self.0.borrow_mut().as_mut()?.pop_front()
+        self.list.borrow_mut().as_mut()?.pop_front()
     }
 
     fn remove(&mut self) {
-        *self.0.borrow_mut() = None;
+        *self.list.borrow_mut() = None;
     }
 }

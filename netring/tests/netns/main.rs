@@ -3,14 +3,26 @@
 mod auto;
 mod backends;
 mod big_tcp;
+mod bridge;
+mod broadcasts;
 mod channel;
 mod closed;
+#[path = "../events/collect.rs"]
+#[allow(dead_code, reason = "shared with the other tests of events")]
+mod collect;
 #[path = "../contract/mod.rs"]
 mod contract;
 mod dedup;
+mod events;
 mod examples;
+#[path = "../export/common.rs"]
+#[allow(clippy::unwrap_used, reason = "a test that cannot go on ends there")]
+mod export_records;
+#[allow(clippy::unwrap_used, reason = "a test that cannot go on ends there")]
+mod exporter;
 mod files;
 mod filter;
+mod information;
 mod inject;
 mod looping;
 #[path = "../loops/mod.rs"]
@@ -21,6 +33,8 @@ mod looping;
 )]
 mod loops;
 mod merging;
+mod metrics;
+mod pipes;
 #[path = "../program/mod.rs"]
 #[allow(
     dead_code,

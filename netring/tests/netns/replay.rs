@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use netring::adapters::Limit;
 use netring::pcap::{CaptureFile, CaptureWriter, Format};
 use netring::replay::{Replay, ReplayStats, Speed};
 use netring::{
@@ -311,4 +312,44 @@ fn replay_sends_a_file_and_prints_what_it_did() {
     let said = Program::start("replay", &["/nonexistent", "v0"]).end();
     assert!(!said.ok && said.err.contains("/nonexistent"), "{said:?}");
     argument_is_named("replay", &[file.name(), "v0"], "PACKETS_PER_SECOND");
+}
+
+/// Datagrams that the kernel left to the card come out one by one, and the kernel behind the wire
+/// takes each of them.
+#[test]
+#[ignore = "needs a network namespace: cargo xtask test-netns"]
+fn datagrams_that_were_left_to_the_card_are_sent_one_by_one() {
+    let _ns = Netns::enter().unwrap();
+    veth("v0", "v1").unwrap();
+    veth("w0", "w1").unwrap();
+    let target = Interface::by_name("w1").unwrap().address.unwrap();
+    let target = target.map(|byte| format!("{byte:02x}")).join(":");
+    let there = Netns::new().unwrap();
+    there.take("w1").unwrap();
+    let receiver = there
+        .run(|| {
+            ip("link set w1 up")?;
+            ip("address add 10.0.0.2/24 dev w1")?;
+            std::net::UdpSocket::bind("10.0.0.2:9")
+        })
+        .unwrap();
+    receiver.set_read_timeout(Some(LIMIT)).unwrap();
+    ip("address add 10.0.0.1/24 dev v0").unwrap();
+    ip(&format!("neigh add 10.0.0.2 lladdr {target} dev v0")).unwrap();
+
+    let filter: netring::Filter = "udp dst port 9".parse().unwrap();
+    let builder = Capture::builder().interface("v0").filter(filter);
+    let capture = builder.offload_state(true).build().unwrap();
+    let socket = xtask::wire::segmenting(1000).unwrap();
+    let data: Vec<u8> = (0..20_500_u32).map(|n| (n % 251) as u8).collect();
+    socket.send_to(&data, "10.0.0.2:9").unwrap();
+    let mut replay = Replay::<Injector>::open("w0").unwrap();
+    let stats = replay.run(&mut Limit::new(capture, 1)).unwrap();
+    assert_eq!((stats.read, stats.segmented, stats.frames), (1, 1, 21));
+    assert_eq!(stats.bytes, 20_500 + 21 * 42);
+    let mut buffer = [0; 2000];
+    for (index, chunk) in data.chunks(1000).enumerate() {
+        let len = receiver.recv(&mut buffer).unwrap();
+        assert_eq!(buffer[..len], *chunk, "datagram {index}");
+    }
 }

@@ -11,6 +11,7 @@ mod flows;
 mod hostile;
 #[cfg(feature = "afpacket")]
 mod input;
+mod kept;
 mod ng;
 mod options;
 mod printed;

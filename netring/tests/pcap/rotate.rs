@@ -237,6 +237,43 @@ fn a_file_ends_by_its_age_also_without_packets() {
     assert_eq!(read, (0..n as i64).collect::<Vec<_>>());
 }
 
+/// A file ends when the clock shows a multiple, also without packets, and the next one begins
+/// behind it: so each has an interval of its own.
+#[test]
+fn a_file_ends_at_a_multiple_of_the_clock() {
+    const EVERY: u128 = 50_000_000;
+    let folder = Folder::new();
+    let (finished, all) = std::sync::mpsc::channel();
+    let mut writer = builder(&folder, "a-{}.pcapng")
+        .every(Duration::from_nanos(EVERY as u64))
+        .utc()
+        .on_finished(move |file| finished.send(file.clone()).unwrap())
+        .create()
+        .unwrap();
+    let mut n = 0;
+    while writer.files() < 5 {
+        if n < 100 {
+            writer.write(&packet(&[7; 60], n)).unwrap();
+            n += 1;
+        }
+        writer.tick().unwrap();
+        std::thread::yield_now();
+    }
+    drop(writer);
+    let number = |time: std::time::SystemTime| {
+        let since = time.duration_since(std::time::UNIX_EPOCH).unwrap();
+        since.as_nanos() / EVERY
+    };
+    let all: Vec<_> = all.iter().collect();
+    assert_eq!(all.len(), 5);
+    for two in all.windows(2) {
+        assert!(number(two[0].closed) > number(two[0].opened), "{two:?}");
+        assert!(number(two[1].opened) > number(two[0].opened), "{two:?}");
+    }
+    let packets: u64 = all.iter().map(|file| file.packets).sum();
+    assert_eq!(packets, n);
+}
+
 #[test]
 fn each_file_has_the_interfaces_and_the_statistics() {
     let folder = Folder::new();
@@ -336,6 +373,7 @@ fn what_makes_no_sense_is_refused_before_a_file_is_created() {
         (make().max_bytes(0), "max_bytes"),
         (make().max_packets(0), "max_packets"),
         (make().max_age(Duration::ZERO), "max_age"),
+        (make().every(Duration::ZERO), "every"),
         (make().keep(0), "keep"),
         (make().fsync(Fsync::Every(Duration::ZERO)), "fsync"),
         (builder(&folder, "../a.pcapng"), "pattern"),

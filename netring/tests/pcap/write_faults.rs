@@ -3,6 +3,7 @@
 use netring::pcap::{CaptureWriter, FileError, Format, InterfaceDescription, Section};
 use netring::{Error, LinkType, Packet, PacketWriter, Stats};
 
+use super::tshark::Folder;
 use super::write_ng::{NANOS, at, packet, writer};
 use super::{Seen, cause, packets};
 
@@ -98,6 +99,43 @@ fn the_packets_that_are_not_written_are_counted() {
             assert_eq!(seen.len() as u64 + unwritten, taken, "{format:?} {room}");
         }
     }
+}
+
+/// A file that is removed while it is written takes its packets with it, which is no secret.
+#[test]
+fn a_file_that_is_removed_is_an_error_and_all_its_packets_are_counted() {
+    for busy in [false, true] {
+        let folder = Folder::new();
+        std::fs::create_dir(folder.file("b")).unwrap();
+        let path = folder.file("b/a.pcapng");
+        let mut writer = CaptureWriter::create(&path, Format::PcapNg).unwrap();
+        writer.write(&packet(&[7; 100])).unwrap();
+        writer.flush().unwrap();
+        assert_eq!((writer.packets(), writer.unwritten()), (1, 0));
+        std::fs::remove_dir_all(folder.file("b")).unwrap();
+        // One that is always busy is never flushed.
+        let error = loop {
+            let written = writer.write(&packet(&[7; 100]));
+            let flushed = written.and_then(|_| if busy { Ok(true) } else { writer.flush() });
+            if let Err(error) = flushed {
+                break error;
+            }
+        };
+        assert!(matches!(cause(&error), FileError::Removed), "{error}");
+        assert!(error.to_string().starts_with(path.to_str().unwrap()));
+        assert_eq!(writer.unwritten(), writer.packets());
+        // Less than a buffer of 64 KiB.
+        assert!(writer.packets() < 600, "{}", writer.packets());
+        assert!(matches!(writer.finish(), Err(Error::Closed)));
+    }
+    // At the end at the latest.
+    let folder = Folder::new();
+    let path = folder.file("a.pcap");
+    let mut writer = CaptureWriter::create(&path, LinkType::ETHERNET).unwrap();
+    writer.write(&packet(&[7; 100])).unwrap();
+    std::fs::remove_file(&path).unwrap();
+    let error = writer.finish().unwrap_err();
+    assert!(matches!(cause(&error), FileError::Removed), "{error}");
 }
 
 /// Takes some bytes, and then no more.

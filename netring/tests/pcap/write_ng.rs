@@ -396,7 +396,7 @@ fn what_is_read_is_kept_when_it_is_written() {
 }
 
 #[test]
-fn sections_become_one_with_all_their_interfaces() {
+fn each_section_is_kept_with_its_interfaces() {
     let mut file = section(Little);
     file.extend(interface(Little, 1, 0, &option(Little, 2, b"a")));
     file.extend(enhanced(Little, 0, 1, 5, b"first"));

@@ -18,6 +18,8 @@ pub(super) struct Wire {
     /// What the next flushes return.
     pub(super) errors: VecDeque<Error>,
     pub(super) flushes: u64,
+    /// The flushes of which one sends.
+    pub(super) every: u64,
 }
 
 pub(super) struct Slot<'a>(&'a mut Wire, Vec<u8>);
@@ -58,8 +60,10 @@ impl PacketSink for Wire {
         if let Some(error) = self.errors.pop_front() {
             return Err(error);
         }
-        self.sent.append(&mut self.waiting);
-        Ok(0)
+        if self.flushes.is_multiple_of(self.every) {
+            self.sent.append(&mut self.waiting);
+        }
+        Ok(self.waiting.len())
     }
     fn stats(&mut self) -> Result<SinkStats, Error> {
         let sent = self.sent.len() as u64;
@@ -74,6 +78,7 @@ pub(super) fn wire() -> Wire {
     Wire {
         depth: 4,
         max: 9000,
+        every: 1,
         ..Wire::default()
     }
 }

@@ -4,6 +4,7 @@
 
 mod given;
 mod segments;
+mod start;
 
 use std::time::{Duration, Instant};
 

@@ -2,6 +2,8 @@
 //! cut.
 
 use netring::replay::Replay;
+use netring::{Checksum, Offload};
+use netring_sys::kernel::packet::virtio_net_hdr;
 use xtask::wire::{tcp4, udp4};
 
 use super::given::{ethernet, given, wire};
@@ -201,4 +203,96 @@ fn frames_that_make_no_sense_are_sent_or_refused() {
         assert_eq!(sent.len() as u64, stats.frames);
         assert!(sent.iter().all(|frame| (14..=1518).contains(&frame.len())));
     }
+}
+
+/// What a kernel says of a datagram that the card was to cut.
+fn cut_into(kind: u8, size: u16) -> Offload {
+    let header = virtio_net_hdr {
+        flags: 1,
+        gso_type: kind,
+        gso_size: size,
+        ..virtio_net_hdr::default()
+    };
+    header.into()
+}
+
+/// UDP over IPv6.
+fn udp6(payload: &[u8]) -> Vec<u8> {
+    let mut frame = tcp6(false, payload);
+    let length = (payload.len() + 8) as u16;
+    frame[18..20].copy_from_slice(&length.to_be_bytes());
+    frame[20] = 17;
+    frame.splice(54..74, [4, 0, 0, 53, 0, 0, 0, 0]);
+    frame[58..60].copy_from_slice(&length.to_be_bytes());
+    frame
+}
+
+const USO: u8 = 5;
+const UFO: u8 = 3;
+
+#[test]
+fn a_long_udp_packet_is_cut_into_the_datagrams_that_it_stands_for() {
+    for len in [2500, 1000, 300] {
+        let data = payload(len);
+        let chunks: Vec<_> = data.chunks(1000).collect();
+        let mut four = udp4(1000, 53, &data);
+        // A sum that is not of the packet, and an identification that wraps.
+        four[40..42].copy_from_slice(&[0xde, 0xad]);
+        four[18..20].copy_from_slice(&[0xff, 0xff]);
+        let mut no_length = [four.clone(), udp6(&data)];
+        no_length[0][16..18].fill(0);
+        no_length[1][18..20].fill(0);
+        let [four_without, six_without] = no_length;
+        for frame in [four, four_without, udp6(&data), six_without] {
+            let packet = ethernet(&frame).with_offload(Some(cut_into(USO, 1000)));
+            let (sent, stats) = replayed(&[packet.with_checksum(Checksum::Partial)]);
+            assert_eq!((sent.len(), stats.segmented), (chunks.len(), 1));
+            for (index, (sent, chunk)) in sent.iter().zip(&chunks).enumerate() {
+                let is_v6 = frame[12] == 0x86;
+                let mut expected = if is_v6 {
+                    udp6(chunk)
+                } else {
+                    udp4(1000, 53, chunk)
+                };
+                let (addresses, transport) = if is_v6 { (22..54, 54) } else { (26..34, 34) };
+                if !is_v6 {
+                    let id = 0xffff_u16.wrapping_add(index as u16);
+                    expected[18..20].copy_from_slice(&id.to_be_bytes());
+                    expected[24..26].copy_from_slice(&sent[24..26]);
+                    assert_eq!(sum(&[&sent[14..34]]), 0xffff, "IPv4");
+                }
+                expected[transport + 6..transport + 8]
+                    .copy_from_slice(&sent[transport + 6..transport + 8]);
+                assert_eq!(*sent, expected, "datagram {index}");
+                let length = &sent[transport + 4..transport + 6];
+                let parts = [&sent[addresses], length, &[0, 17], &sent[transport..]];
+                assert_eq!(sum(&parts), 0xffff);
+            }
+        }
+    }
+}
+
+/// The size of a datagram is part of what it means: none is guessed, and none is made smaller.
+#[test]
+fn a_udp_packet_of_unknown_or_too_long_datagrams_is_refused() {
+    let long = udp4(1, 2, &payload(3000));
+    let mut no_length = [long.clone(), udp6(&payload(3000))];
+    no_length[0][16..18].fill(0);
+    no_length[1][18..20].fill(0);
+    let offload = |kind, size| ethernet(&long).with_offload(Some(cut_into(kind, size)));
+    let (sent, stats) = replayed(&[
+        ethernet(&long),
+        ethernet(&no_length[0]),
+        ethernet(&no_length[1]),
+        offload(USO, 1473),
+        offload(USO, 0),
+        offload(UFO, 1000),
+        // Of TCP, which it is not.
+        offload(1, 1000),
+    ]);
+    assert_eq!((sent.len(), stats.segmented), (0, 0));
+    let refused = stats.refused;
+    assert_eq!((refused.too_long, refused.unsegmentable), (1, 6));
+    let (sent, stats) = replayed(&[offload(USO, 1472)]);
+    assert_eq!((sent.len(), stats.segmented), (3, 1));
 }

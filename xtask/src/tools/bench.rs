@@ -14,7 +14,10 @@
 //! Every figure but `kept` is a cost: less is better. A missed target is printed and is not a
 //! failure, because times depend on the machine; totals that do not add up are.
 
+mod bridge;
 mod broadcast;
+mod channel;
+mod compose;
 mod dedup;
 mod ends;
 mod fanout;
@@ -22,6 +25,7 @@ mod files;
 mod filter;
 mod filter_programs;
 mod flow;
+mod flow_workers;
 mod generator;
 mod latency;
 mod live;
@@ -31,9 +35,12 @@ mod minimal;
 mod opening;
 mod options;
 mod pacing;
+mod packet_broadcast;
 mod pause;
 mod peers;
+mod reassembly;
 mod receive;
+mod replay;
 mod sendmmsg;
 mod share;
 mod soak;
@@ -56,7 +63,10 @@ const BENCHES: &[(&str, Bench)] = &[
     ("filter", filter::run),
     ("dedup", dedup::run),
     ("flow", flow::run),
+    ("reassembly", reassembly::run),
     ("broadcast", broadcast::run),
+    ("channel", channel::run),
+    ("packet-broadcast", packet_broadcast::run),
     ("receive", receive::run),
     ("pause", pause::run),
     ("opening", opening::run),
@@ -64,12 +74,16 @@ const BENCHES: &[(&str, Bench)] = &[
     ("latency", latency::run),
     ("share", share::run),
     ("fanout", fanout::run),
+    ("flow-workers", flow_workers::run),
     ("transmit", transmit::run),
     ("pacing", pacing::run),
+    ("replay", replay::run),
+    ("bridge", bridge::run),
     ("xdp", xdp::run),
     ("xdp-instructions", xdp_instructions::run),
     ("files", files::run),
     ("soak", soak::run),
+    ("compose", compose::run),
 ];
 
 type Bench = fn(&Options, &mut Table) -> Result<()>;

@@ -1,5 +1,5 @@
 //! The heavy tools behind `cargo xtask bench`, `conformance`,
-//! `conformance-filter` and `public-api`.
+//! `conformance-files`, `conformance-filter` and `public-api`.
 #![deny(unsafe_code)]
 #![expect(
     clippy::print_stdout,
@@ -9,7 +9,9 @@
 
 mod bench;
 mod conformance;
+mod conformance_files;
 mod conformance_filter;
+mod conformance_streams;
 mod public_api;
 
 use std::process::ExitCode;
@@ -26,7 +28,9 @@ fn main() -> ExitCode {
     let result = match verb {
         "bench" => bench::run(rest),
         "conformance" => conformance::run(rest),
+        "conformance-files" => conformance_files::run(rest),
         "conformance-filter" => conformance_filter::run(rest),
+        "conformance-streams" => conformance_streams::run(rest),
         "public-api" => public_api::run(rest),
         other => Err(format!("there is no tool {other:?}; run `cargo xtask`").into()),
     };

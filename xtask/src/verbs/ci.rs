@@ -53,7 +53,9 @@ fn conformance() -> Result<()> {
     step("conformance, our own corpus", || {
         tools::run("conformance", &[folder("xtask/corpus")])
     })?;
+    conformance_files(&folder)?;
     conformance_filter(&folder)?;
+    conformance_streams(&folder)?;
     for name in ["../shared/cases/flow", "../shared/pcaps"] {
         if root().join(name).is_dir() {
             step(&format!("conformance, {name}"), || {
@@ -61,6 +63,27 @@ fn conformance() -> Result<()> {
             })?;
         } else {
             println!("NOT CHECKED: {name} does not exist");
+        }
+    }
+    Ok(())
+}
+
+/// Writes captures again and compares them with the originals: our own also by tshark, where it is
+/// installed, and those beside the repository if they exist.
+fn conformance_files(folder: &impl Fn(&str) -> String) -> Result<()> {
+    let has_tshark = Command::new("tshark").arg("--version").output().is_ok();
+    if !has_tshark {
+        println!("NOT CHECKED: files by tshark, because it is not installed");
+    }
+    for (name, is_ours) in [("xtask", true), ("../shared/pcaps", false)] {
+        let mut args = vec![folder(name)];
+        if is_ours && has_tshark {
+            args.push("--tshark".into());
+        }
+        if root().join(name).is_dir() {
+            step(&format!("files, {name}"), || {
+                tools::run("conformance-files", &args)
+            })?;
         }
     }
     Ok(())
@@ -76,6 +99,22 @@ fn conformance_filter(folder: &impl Fn(&str) -> String) -> Result<()> {
         if root().join(name).is_dir() {
             step(&format!("filter expressions, {name}"), || {
                 tools::run("conformance-filter", &[folder(name)])
+            })?;
+        }
+    }
+    Ok(())
+}
+
+/// Compares streams with tshark, where it is installed.
+fn conformance_streams(folder: &impl Fn(&str) -> String) -> Result<()> {
+    if Command::new("tshark").arg("--version").output().is_err() {
+        println!("NOT CHECKED: TCP streams, because tshark is not installed");
+        return Ok(());
+    }
+    for name in ["xtask/corpus", "../shared/pcaps"] {
+        if root().join(name).is_dir() {
+            step(&format!("TCP streams, {name}"), || {
+                tools::run("conformance-streams", &[folder(name)])
             })?;
         }
     }
@@ -100,10 +139,16 @@ fn features() -> Result<()> {
         "afpacket",
         "flow",
         "flowscope",
+        "parsers",
+        "http",
+        "tls",
+        "dns",
         "async",
         "pcap",
         "compression",
         "rotation",
+        "metrics",
+        "tracing",
         "xdp",
         "afpacket,flow",
         "afpacket,async",
@@ -168,7 +213,7 @@ fn targets() -> Result<()> {
                 "--package",
                 "netring",
                 "--features",
-                "compression,flowscope,rotation",
+                "compression,flowscope,metrics,rotation,tracing",
             ],
         };
         // Examples need the tests' own crates, which do not build for musl.

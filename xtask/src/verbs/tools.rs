@@ -23,7 +23,11 @@ impl Tool {
     fn of(verb: &str, args: &[String]) -> Self {
         let checked = match verb {
             // A sum that wraps is a crash; the snapshots share the build.
-            "conformance" | "conformance-filter" | "public-api" => true,
+            "conformance"
+            | "conformance-files"
+            | "conformance-filter"
+            | "conformance-streams"
+            | "public-api" => true,
             _ => args.iter().any(|arg| arg == CHECKED),
         };
         match verb {

@@ -6,6 +6,9 @@ mod sha1;
 
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
+use std::str::FromStr;
+
+use netring_sys::ParseError;
 
 use super::FiveTupleKey;
 use crate::extract::Orientation;
@@ -35,13 +38,35 @@ impl CommunityId {
     pub const fn digest(&self) -> &[u8; 20] {
         &self.0
     }
+
+    /// Its text in ASCII.
+    pub(crate) fn text(&self) -> [u8; 30] {
+        let mut text = *b"1:____________________________";
+        base64::encode(&self.0, &mut text[2..]);
+        text
+    }
 }
 
 impl fmt::Display for CommunityId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut text = *b"1:____________________________";
-        base64::encode(&self.0, &mut text[2..]);
-        f.pad(str::from_utf8(&text).unwrap_or_default())
+        f.pad(str::from_utf8(&self.text()).unwrap_or_default())
+    }
+}
+
+/// Reads what an ID is displayed as.
+impl FromStr for CommunityId {
+    type Err = ParseError;
+
+    fn from_str(text: &str) -> Result<Self, ParseError> {
+        let mut digest = [0; 20];
+        match text.strip_prefix("1:") {
+            Some(rest) if base64::decode(rest.as_bytes(), &mut digest) => Ok(Self(digest)),
+            _ => Err(ParseError::new(
+                text,
+                "Community ID",
+                "1:LQU9qZlK+B5F3KDmev6m5PMibrg=",
+            )),
+        }
     }
 }
 
@@ -93,11 +118,10 @@ impl FiveTupleKey {
         icmp_type: u8,
         code: u8,
     ) -> CommunityId {
-        let counterpart = match self.protocol() {
-            ICMP => icmp::counterpart(icmp_type),
-            ICMP6 => icmp::counterpart6(icmp_type),
-            _ => return self.community_id(seed),
-        };
+        if !matches!(self.protocol(), ICMP | ICMP6) {
+            return self.community_id(seed);
+        }
+        let counterpart = icmp_counterpart(self.protocol(), icmp_type);
         let (source, destination) = (self.source(from), self.destination(from));
         let end = |end: SocketAddr, number: u8| (end.ip(), u16::from(number));
         let mut ends = [
@@ -109,6 +133,16 @@ impl FiveTupleKey {
         }
         let [a, b] = ends;
         digest(seed, [a.0, b.0], self.protocol(), Some([a.1, b.1]))
+    }
+}
+
+/// The other half of the pair that a type of ICMP or ICMPv6 belongs to: the reply of a request, or
+/// the request of a reply.
+pub(crate) fn icmp_counterpart(protocol: u8, icmp_type: u8) -> Option<u8> {
+    match protocol {
+        ICMP => icmp::counterpart(icmp_type),
+        ICMP6 => icmp::counterpart6(icmp_type),
+        _ => None,
     }
 }
 
@@ -136,7 +170,8 @@ fn digest(seed: u16, addresses: [IpAddr; 2], protocol: u8, ports: Option<[u16; 2
 
 #[cfg(feature = "serde")]
 mod form {
-    use serde::{Serialize, Serializer};
+    use serde::de::Error;
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
     use super::CommunityId;
 
@@ -144,6 +179,13 @@ mod form {
     impl Serialize for CommunityId {
         fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
             serializer.collect_str(self)
+        }
+    }
+
+    impl<'de> Deserialize<'de> for CommunityId {
+        fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+            let text = String::deserialize(deserializer)?;
+            text.parse().map_err(Error::custom)
         }
     }
 }
@@ -175,6 +217,7 @@ mod tests {
         ] {
             let key: FiveTupleKey = key.parse().unwrap();
             assert_eq!(key.community_id(0).to_string(), id, "{key}");
+            assert_eq!(id.parse(), Ok(key.community_id(0)));
             assert_ne!(key.community_id(1), key.community_id(0));
         }
     }

@@ -181,9 +181,9 @@ impl<S: PacketSource, W: PacketWriter> PacketSource for Tee<S, W> {
     #[inline]
     fn batch(&mut self) -> Self::Batch<'_> {
         let batch = self.source.batch();
-        for packet in batch.packets() {
-            self.copying.write(&packet);
-        }
+        // Not a `for` loop: the iterators of batches hand a packet to a closure without a copy.
+        let packets = batch.packets();
+        packets.for_each(|packet| self.copying.write(&packet));
         batch
     }
 

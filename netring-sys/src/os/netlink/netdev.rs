@@ -1,30 +1,22 @@
 //! Driver features for AF_XDP sockets: the generic netlink family "netdev"
 //! (`Documentation/netlink/specs/netdev.yaml`, kernel 6.3).
 
-use std::os::fd::AsFd;
-
-use super::exchange::exchange;
-use super::is_forbidden;
-use super::wire::{
-    HEADER, NLM_F_REQUEST, NLMSG_ERROR, attribute, error_in, finished, split, u16_at, u32_at,
-    value_of,
-};
+use super::generic::{ask, family, request, u32_of};
+use super::wire::{attribute, value_of};
 use crate::SyscallError;
-use crate::syscall::generic_netlink_socket;
-
-/// The message type of the controller, which resolves family names.
-// [`GENL_ID_CTRL`]: https://elixir.bootlin.com/linux/v6.12.117/source/include/uapi/linux/genetlink.h#L30
-const GENL_ID_CTRL: u16 = 0x10;
-// [`CTRL_CMD_GETFAMILY`]: https://elixir.bootlin.com/linux/v6.12.117/source/include/uapi/linux/genetlink.h#L44
-const CTRL_CMD_GETFAMILY: u8 = 3;
-// [`CTRL_ATTR_FAMILY_ID`]: https://elixir.bootlin.com/linux/v6.12.117/source/include/uapi/linux/genetlink.h#L59
-const CTRL_ATTR_FAMILY_ID: u16 = 1;
-const CTRL_ATTR_FAMILY_NAME: u16 = 2;
 
 // [`NETDEV_CMD_DEV_GET`]: https://elixir.bootlin.com/linux/v6.12.117/source/include/uapi/linux/netdev.h#L189
 const NETDEV_CMD_DEV_GET: u8 = 1;
 // [`NETDEV_A_DEV_IFINDEX`]: https://elixir.bootlin.com/linux/v6.12.117/source/include/uapi/linux/netdev.h#L78
 const NETDEV_A_DEV_IFINDEX: u16 = 1;
+// [`NETDEV_A_DEV_XDP_FEATURES`]: https://elixir.bootlin.com/linux/v6.12.117/source/include/uapi/linux/netdev.h#L80
+const NETDEV_A_DEV_XDP_FEATURES: u16 = 3;
+// [`NETDEV_XDP_ACT_BASIC`]: https://elixir.bootlin.com/linux/v6.12.117/source/include/uapi/linux/netdev.h#L29
+const NETDEV_XDP_ACT_BASIC: u64 = 1;
+const NETDEV_XDP_ACT_REDIRECT: u64 = 2;
+const NETDEV_XDP_ACT_NDO_XMIT: u64 = 4;
+const NETDEV_XDP_ACT_XSK_ZEROCOPY: u64 = 8;
+const NETDEV_XDP_ACT_RX_SG: u64 = 32;
 // [`NETDEV_A_DEV_XDP_ZC_MAX_SEGS`]: https://elixir.bootlin.com/linux/v6.12.117/source/include/uapi/linux/netdev.h#L81
 const NETDEV_A_DEV_XDP_ZC_MAX_SEGS: u16 = 4;
 const NETDEV_A_DEV_XDP_RX_METADATA_FEATURES: u16 = 5;
@@ -40,15 +32,29 @@ const NETDEV_XSK_FLAGS_TX_CHECKSUM: u64 = 2;
 // Kernel 6.15.
 const NETDEV_XSK_FLAGS_TX_LAUNCH_TIME_FIFO: u64 = 4;
 
-/// Bytes of `genlmsghdr`: command, version, and two reserved bytes.
-// [`genlmsghdr`]: https://elixir.bootlin.com/linux/v6.12.117/source/include/uapi/linux/genetlink.h#L13
-const COMMAND: usize = 4;
-
 /// What the driver of an interface offers to AF_XDP sockets in zero-copy mode (in copy mode the
 /// kernel does it), and to XDP programs.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct XdpFeatures {
+    /// Its driver runs XDP programs (native mode) and implements the verdicts that all drivers do:
+    /// pass, drop, abort and send back. Like all fields up to
+    /// [`zero_copy`](Self::zero_copy), it is false if the kernel does not report it (before 6.3),
+    /// and says what is possible now: a device may need other settings first, as veth needs queues.
+    #[doc(alias = "NETDEV_XDP_ACT_BASIC")]
+    pub native: bool,
+    /// Programs in native mode may redirect packets, as AF_XDP needs.
+    #[doc(alias = "NETDEV_XDP_ACT_REDIRECT")]
+    pub redirect: bool,
+    /// It sends packets that were redirected to it.
+    #[doc(alias = "NETDEV_XDP_ACT_NDO_XMIT")]
+    pub redirect_target: bool,
+    /// Programs in native mode may get packets in several buffers.
+    #[doc(alias = "NETDEV_XDP_ACT_RX_SG")]
+    pub receive_segments: bool,
+    /// AF_XDP sockets in zero-copy mode.
+    #[doc(alias = "NETDEV_XDP_ACT_XSK_ZEROCOPY")]
+    pub zero_copy: bool,
     /// The maximum number of chunks per packet; `None` if the driver has no zero-copy mode, or the
     /// kernel does not report it (before 6.6).
     #[doc(alias = "xdp-zc-max-segs")]
@@ -92,12 +98,8 @@ impl XdpFeatures {
     /// `ENODEV` if there is no such interface, or the failed call.
     #[doc(alias = "NETDEV_CMD_DEV_GET")]
     pub fn of(index: u32) -> Result<Option<Self>, SyscallError> {
-        let mut by_name = Vec::new();
-        attribute(&mut by_name, CTRL_ATTR_FAMILY_NAME, b"netdev\0");
-        let family = request(GENL_ID_CTRL, CTRL_CMD_GETFAMILY, &by_name);
-        let family = match ask(&family, family_id) {
-            Err(error) if error.is(libc::ENOENT) || is_forbidden(&error) => return Ok(None),
-            other => other?,
+        let Some(family) = family(b"netdev\0")? else {
+            return Ok(None);
         };
         let mut by_index = Vec::new();
         attribute(&mut by_index, NETDEV_A_DEV_IFINDEX, &index.to_ne_bytes());
@@ -109,11 +111,6 @@ impl XdpFeatures {
     }
 }
 
-/// The ID of the family, which is assigned at boot.
-fn family_id(answer: &[u8]) -> Option<u16> {
-    u16_at(value_of(answer, CTRL_ATTR_FAMILY_ID)?, 0)
-}
-
 fn features(answer: &[u8]) -> XdpFeatures {
     let flags = |kind| {
         value_of(answer, kind).map(|value| {
@@ -122,7 +119,13 @@ fn features(answer: &[u8]) -> XdpFeatures {
         })
     };
     let transmit = flags(NETDEV_A_DEV_XSK_FEATURES).unwrap_or_default();
+    let act = flags(NETDEV_A_DEV_XDP_FEATURES).unwrap_or_default();
     XdpFeatures {
+        native: act & NETDEV_XDP_ACT_BASIC != 0,
+        redirect: act & NETDEV_XDP_ACT_REDIRECT != 0,
+        redirect_target: act & NETDEV_XDP_ACT_NDO_XMIT != 0,
+        receive_segments: act & NETDEV_XDP_ACT_RX_SG != 0,
+        zero_copy: act & NETDEV_XDP_ACT_XSK_ZEROCOPY != 0,
         zero_copy_segments: u32_of(answer, NETDEV_A_DEV_XDP_ZC_MAX_SEGS),
         transmit_timestamp: transmit & NETDEV_XSK_FLAGS_TX_TIMESTAMP != 0,
         transmit_checksum: transmit & NETDEV_XSK_FLAGS_TX_CHECKSUM != 0,
@@ -135,44 +138,9 @@ fn features(answer: &[u8]) -> XdpFeatures {
     }
 }
 
-fn u32_of(answer: &[u8], kind: u16) -> Option<u32> {
-    u32_at(value_of(answer, kind)?, 0)
-}
-
-fn request(family: u16, command: u8, attributes: &[u8]) -> Vec<u8> {
-    let mut message = vec![0; HEADER + COMMAND];
-    message[4..6].copy_from_slice(&family.to_ne_bytes());
-    message[6..8].copy_from_slice(&NLM_F_REQUEST.to_ne_bytes());
-    message[HEADER..HEADER + 2].copy_from_slice(&[command, 1]);
-    message.extend_from_slice(attributes);
-    finished(message)
-}
-
-/// Sends a request on a new socket and waits until `answer` returns something for the attributes of
-/// a reply.
-fn ask<T>(request: &[u8], mut answer: impl FnMut(&[u8]) -> Option<T>) -> Result<T, SyscallError> {
-    let socket = generic_netlink_socket()?;
-    exchange(socket.as_fd(), request, |bytes| {
-        messages(bytes).find_map(|message| match message {
-            Ok(attributes) => answer(attributes).map(Ok),
-            Err(errno) => Some(Err(SyscallError {
-                call: "send(NETLINK_GENERIC)",
-                source: std::io::Error::from_raw_os_error(errno),
-            })),
-        })
-    })?
-}
-
-/// The attributes of each received message, or the error number of a refusal.
-fn messages(bytes: &[u8]) -> impl Iterator<Item = Result<&[u8], i32>> {
-    split(bytes).map_while(|(kind, _, message)| match kind {
-        NLMSG_ERROR => Some(Err(error_in(message))),
-        _ => message.get(COMMAND..).map(Ok),
-    })
-}
-
 #[cfg(test)]
 mod tests {
+    use super::super::generic::messages;
     use super::*;
 
     fn answer(features: u64) -> Vec<u8> {
@@ -184,6 +152,7 @@ mod tests {
             &8_u32.to_ne_bytes(),
         );
         for kind in [
+            NETDEV_A_DEV_XDP_FEATURES,
             NETDEV_A_DEV_XSK_FEATURES,
             NETDEV_A_DEV_XDP_RX_METADATA_FEATURES,
         ] {
@@ -194,7 +163,7 @@ mod tests {
 
     #[test]
     fn what_a_driver_can_do_is_read() {
-        // Both sets have three bits.
+        // The first three bits of each set.
         for (flags, timestamp, checksum, launch_time) in [
             (0, false, false, false),
             (1, true, false, false),
@@ -207,6 +176,11 @@ mod tests {
                 .map(|reported| features(reported.unwrap()))
                 .collect();
             let expected = XdpFeatures {
+                native: timestamp,
+                redirect: checksum,
+                redirect_target: launch_time,
+                receive_segments: flags == u64::MAX,
+                zero_copy: flags == u64::MAX,
                 zero_copy_segments: Some(8),
                 transmit_timestamp: timestamp,
                 transmit_checksum: checksum,
@@ -231,7 +205,7 @@ mod tests {
             let mut damaged = bytes.clone();
             damaged[at] = value;
             for reported in messages(&damaged).flatten() {
-                let _ = (features(reported), family_id(reported));
+                let _ = features(reported);
             }
         }
     }

@@ -54,6 +54,11 @@ impl LinkWatch {
         self.notifications.as_ref().ok().map(AsFd::as_fd)
     }
 
+    /// Another watch emits the events of the interface.
+    pub(super) const fn be_quiet(&mut self) {
+        self.state.quiet = true;
+    }
+
     pub(super) fn why_unwatched(&self) -> Option<&SyscallError> {
         self.notifications.as_ref().err()
     }

@@ -49,7 +49,8 @@ impl LinkMonitor {
     /// Ends when `stop` is used.
     pub(super) fn until(interface: &Interface, stop: StopHandle) -> Result<Self, Error> {
         let link = interface.inside(|| LinkWatch::watched(interface))?;
-        let link = Box::new(link?);
+        let mut link = Box::new(link?);
+        link.be_quiet();
         let set = epoll()?;
         epoll_add(set.as_fd(), stop.event(), STOP)?;
         if let Some(link) = link.fd() {

@@ -77,6 +77,13 @@ impl StopHandle {
     }
 }
 
+/// Readable once it is stopped.
+impl AsFd for StopHandle {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.event()
+    }
+}
+
 impl<S: Stop + ?Sized> Stop for &mut S {
     fn stop_handle(&self) -> StopHandle {
         (**self).stop_handle()

@@ -128,7 +128,8 @@ impl Waiter {
     }
 
     /// Makes `stop`, the handle of another source, that of this one too, so that one call stops
-    /// both. Handles that were returned before stop nothing any more.
+    /// both. Handles that were returned before stop nothing any more. Changes of the interface are
+    /// events of the other one only.
     ///
     /// # Errors
     /// The failed call: there is not enough memory.
@@ -136,6 +137,9 @@ impl Waiter {
         epoll_add(self.set.as_fd(), stop.event(), STOP)?;
         // Closing the event of the handle that was there takes it out of the set.
         self.stop = stop;
+        if let Some(link) = &mut self.link {
+            link.be_quiet();
+        }
         Ok(())
     }
 

@@ -6,6 +6,7 @@ use std::ops::ControlFlow;
 
 use super::super::error::FileError;
 use super::super::interface::InterfaceDescription;
+use super::super::options::Iter;
 use super::super::section::Section;
 use super::super::statistics::InterfaceStatistics;
 use super::buffer::Buffer;
@@ -13,7 +14,7 @@ use super::classic::{Classic, Variant};
 use super::header::{read_header, read_magic, unrecognized};
 use super::input::Input;
 use super::ng::{Ng, SECTION};
-use super::place::{Place, Step};
+use super::place::{BlockPlace, Place, Step};
 use crate::{Matcher, Packet, Readiness};
 
 /// The most packets in a batch.
@@ -27,6 +28,11 @@ pub(super) struct Contents {
     records: Vec<Place>,
     /// How many of them were lent, by a loop that was left among them.
     lent: usize,
+    /// Whether blocks without packets are lent too, and those of the next batch.
+    pub(super) lends_blocks: bool,
+    blocks: Vec<BlockPlace>,
+    /// A section is about to begin, and what is read so far was lent or is the next batch.
+    section: Boundary,
     pub(super) filter: Option<Matcher>,
     /// The packets that the filter rejected since the last batch, and in all.
     rejected: usize,
@@ -37,6 +43,16 @@ pub(super) struct Contents {
     whole: bool,
     /// How the file ends, once that is known; reported after the packets before it were lent.
     end: Option<Result<(), FileError>>,
+}
+
+/// Where the reader is if blocks are lent: a section ends a batch even if it has no packets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Boundary {
+    None,
+    /// The next batch ends before a section.
+    Due,
+    /// That batch was lent.
+    Lent,
 }
 
 #[derive(Debug)]
@@ -86,6 +102,9 @@ impl Contents {
             format,
             records: Vec::with_capacity(BATCH),
             lent: 0,
+            lends_blocks: false,
+            blocks: Vec::new(),
+            section: Boundary::None,
             filter: None,
             rejected: 0,
             left_out: 0,
@@ -174,10 +193,48 @@ impl Contents {
         self.records.get(self.lent..).unwrap_or_default()
     }
 
+    /// How many packets of the batch were lent.
+    pub(super) const fn lent(&self) -> usize {
+        self.lent
+    }
+
+    /// The blocks without packets of the batch.
+    pub(super) fn blocks(&self) -> &[BlockPlace] {
+        &self.blocks
+    }
+
+    /// The number of sections so far; 0 in pcap.
+    pub(super) const fn sections(&self) -> u64 {
+        match &self.format {
+            Format::Classic(_) => 0,
+            Format::Ng(ng) => ng.sections(),
+        }
+    }
+
+    pub(super) fn parse_statistics<'a>(
+        &self,
+        body: &'a [u8],
+    ) -> Option<(u32, InterfaceStatistics, Iter<'a>)> {
+        match &self.format {
+            Format::Classic(_) => None,
+            Format::Ng(ng) => ng.parse_statistics(body),
+        }
+    }
+
+    /// Whether there is anything to lend.
+    #[inline]
+    fn is_empty(&self) -> bool {
+        self.records.is_empty() && self.blocks.is_empty()
+    }
+
     /// Moves on to the packets after the batch.
     #[inline]
     pub(super) fn next(&mut self) {
         self.records.clear();
+        self.blocks.clear();
+        if self.section == Boundary::Due {
+            self.section = Boundary::Lent;
+        }
         self.lent = 0;
         self.rejected = 0;
     }
@@ -211,7 +268,7 @@ impl Contents {
     pub(super) fn look<R: Read>(&mut self, reader: &mut Input<R>) -> Result<Readiness, FileError> {
         loop {
             // An empty batch after many rejected packets, so that no call takes for ever.
-            if !self.records.is_empty() || self.rejected >= BATCH {
+            if !self.is_empty() || self.rejected >= BATCH || self.section == Boundary::Due {
                 return Ok(Readiness::Ready);
             }
             if let Some(end) = &self.end {
@@ -254,11 +311,15 @@ impl Contents {
     /// Finds the packets that are in memory. If there is none, returns how many bytes the next one
     /// needs.
     fn scan(&mut self) -> Option<usize> {
-        while self.records.len() + self.rejected < BATCH {
+        while self.records.len() + self.blocks.len() + self.rejected < BATCH {
             let unread = self.buffer.unread();
             let step = match &mut self.format {
                 Format::Classic(classic) => classic.step(unread),
-                Format::Ng(ng) => ng.step(unread, self.whole, !self.records.is_empty()),
+                Format::Ng(ng) => {
+                    let is_open = self.lends_blocks && self.section == Boundary::None;
+                    let has_more = !self.records.is_empty() || !self.blocks.is_empty();
+                    ng.step(unread, self.whole, has_more || is_open)
+                }
             };
             match step {
                 Step::Packet(mut record, len) => {
@@ -274,9 +335,25 @@ impl Contents {
                         }
                     }
                 }
-                Step::Skip(len) => self.buffer.consume(len),
-                Step::Section => break,
-                Step::Short(total) => return self.records.is_empty().then_some(total),
+                Step::Skip(len) => {
+                    self.section = Boundary::None;
+                    self.buffer.consume(len);
+                }
+                Step::Block(mut place, len) => {
+                    if self.lends_blocks {
+                        place.start += self.buffer.position() as u32;
+                        place.before = self.records.len() as u32;
+                        self.blocks.push(place);
+                    }
+                    self.buffer.consume(len);
+                }
+                Step::Section => {
+                    if self.lends_blocks {
+                        self.section = Boundary::Due;
+                    }
+                    break;
+                }
+                Step::Short(total) => return self.is_empty().then_some(total),
                 Step::Corrupt(why) => {
                     let what = self.what();
                     let offset = self.buffer.offset();

@@ -12,6 +12,7 @@ use super::super::error::FileError;
 use super::super::interface::InterfaceDescription;
 use super::super::section::Section;
 use super::super::statistics::InterfaceStatistics;
+use super::block::Block;
 use super::contents::Contents;
 use super::input::Input;
 use super::record::Record;
@@ -114,6 +115,24 @@ impl<R: Read> CaptureFile<R> {
     pub fn filter(mut self, filter: impl Into<Filter>) -> Result<Self, Error> {
         self.contents.filter = Some(Matcher::new(filter)?);
         Ok(self)
+    }
+
+    /// Lends the blocks that belong to no packet too: [`Batch::blocks`]. A batch may have blocks
+    /// and no packets then. [`CaptureWriter::copy`](crate::pcap::CaptureWriter::copy) sets it.
+    #[must_use]
+    pub const fn lend_blocks(mut self) -> Self {
+        self.contents.lends_blocks = true;
+        self
+    }
+
+    /// Sets whether blocks are lent, and returns whether they were.
+    pub(in crate::pcap) const fn set_lending(&mut self, lends: bool) -> bool {
+        std::mem::replace(&mut self.contents.lends_blocks, lends)
+    }
+
+    /// The number of sections so far; 0 in pcap.
+    pub(in crate::pcap) const fn sections(&self) -> u64 {
+        self.contents.sections()
     }
 
     /// The reader. Its position may be past the packets that were lent.
@@ -269,6 +288,13 @@ impl Batch<'_> {
     pub fn records(&self) -> impl Iterator<Item = Record<'_>> {
         let places = self.contents.left().iter();
         places.filter_map(|place| Record::new(self.contents, place))
+    }
+
+    /// The blocks that belong to no packet, in the order of the file, if the file
+    /// [lends](CaptureFile::lend_blocks) them.
+    pub fn blocks(&self) -> impl Iterator<Item = Block<'_>> {
+        let places = self.contents.blocks().iter();
+        places.map(|place| Block::new(self.contents, *place))
     }
 }
 

@@ -15,7 +15,7 @@ use super::super::order::ByteOrder;
 use super::super::section::Section;
 use super::super::statistics::InterfaceStatistics;
 use super::interface::Known;
-use super::place::{Kind, MAX_RECORD, Place, Said, Step};
+use super::place::{BlockPlace, Kind, MAX_RECORD, Place, Said, Step, is_lent};
 
 /// The first bytes of a section, in either byte order.
 pub(super) const SECTION: [u8; 4] = SECTION_HEADER.to_be_bytes();
@@ -46,6 +46,8 @@ pub(super) struct Ng {
     /// The search for a time, while neither an earlier packet nor the bytes read so far have one.
     ahead: Option<Box<Ahead>>,
     ignored_options: u64,
+    /// The number of sections so far.
+    sections: u64,
 }
 
 /// A complete block.
@@ -82,8 +84,10 @@ impl Ng {
                 self.simple_packet(block.body, time)
             }
             _ => {
-                let learned = self.describe(&block);
-                return learned.map_or_else(Step::Corrupt, |()| Step::Skip(block.total));
+                return match self.describe(&block) {
+                    Ok(()) => self.passed(&block),
+                    Err(why) => Step::Corrupt(why),
+                };
             }
         };
         match record {
@@ -106,6 +110,11 @@ impl Ng {
     /// The number of options of interface descriptions that could not be used.
     pub(super) const fn ignored_options(&self) -> u64 {
         self.ignored_options
+    }
+
+    /// The number of sections so far.
+    pub(super) const fn sections(&self) -> u64 {
+        self.sections
     }
 
     /// What the current section says about itself.
@@ -164,6 +173,21 @@ impl Ng {
         })
     }
 
+    /// What a block without a packet is to the reader of the packets.
+    fn passed(&self, block: &Block<'_>) -> Step {
+        if !is_lent(block.kind) {
+            return Step::Skip(block.total);
+        }
+        let place = BlockPlace {
+            kind: block.kind,
+            order: self.order,
+            before: 0,
+            start: BEFORE_BODY as u32,
+            len: block.body.len() as u32,
+        };
+        Step::Block(place, block.total)
+    }
+
     /// Takes in a block without a packet.
     fn describe(&mut self, block: &Block<'_>) -> Result<(), String> {
         match block.kind {
@@ -189,6 +213,7 @@ impl Ng {
         }
         self.before = self.before.saturating_add(self.interfaces.len() as u32);
         self.interfaces.clear();
+        self.sections += 1;
         self.room = MAX_OPTIONS;
         self.about = Section::new();
         for option in Iter::new(self.order, body.get(16..).unwrap_or_default()) {
@@ -213,24 +238,30 @@ impl Ng {
 
     /// Takes in statistics; those that make no sense are ignored.
     fn learn_statistics(&mut self, body: &[u8]) {
-        const HEADER: usize = 12;
-        let word = |at| self.order.u32(body, at);
-        let (Some(interface), Some(high), Some(low)) = (word(0), word(4), word(8)) else {
+        let Some((number, read, _)) = self.parse_statistics(body) else {
             self.ignored_options += 1;
             return;
         };
-        let Ok(known) = self.known(interface) else {
-            self.ignored_options += 1;
-            return;
-        };
-        let rate = known.rate;
-        let time = rate.nanos(u64::from(high) << 32 | u64::from(low));
-        let options = Iter::new(self.order, &body[HEADER..]);
-        let read = InterfaceStatistics::parse(time, options, |ticks| rate.nanos(ticks));
         if self.statistics.len() == MAX_INTERFACES {
             self.statistics.pop_first();
         }
-        self.statistics.insert(self.number(interface), read);
+        self.statistics.insert(number, read);
+    }
+
+    /// The number of an interface, its statistics, and all their options; `None` if they make no
+    /// sense.
+    pub(super) fn parse_statistics<'a>(
+        &self,
+        body: &'a [u8],
+    ) -> Option<(u32, InterfaceStatistics, Iter<'a>)> {
+        const HEADER: usize = 12;
+        let word = |at| self.order.u32(body, at);
+        let (interface, high, low) = (word(0)?, word(4)?, word(8)?);
+        let rate = self.known(interface).ok()?.rate;
+        let time = rate.nanos(u64::from(high) << 32 | u64::from(low));
+        let options = Iter::new(self.order, &body[HEADER..]);
+        let read = InterfaceStatistics::parse(time, options.clone(), |ticks| rate.nanos(ticks));
+        Some((self.number(interface), read, options))
     }
 
     fn enhanced_packet(&self, body: &[u8]) -> Result<Place, String> {

@@ -1,6 +1,6 @@
 //! What both formats are read into: packets at positions in the buffer.
 
-use super::super::block::{EPB_FLAGS, EPB_QUEUE};
+use super::super::block::{EPB_FLAGS, EPB_QUEUE, INTERFACE, SECTION_HEADER};
 use super::super::flags;
 use super::super::options::Iter;
 use super::super::order::ByteOrder;
@@ -30,6 +30,23 @@ pub(super) struct Place {
     pub(super) said: Said,
 }
 
+/// A block in the buffer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct BlockPlace {
+    pub(super) kind: u32,
+    pub(super) order: ByteOrder,
+    /// Packets of the batch before it.
+    pub(super) before: u32,
+    /// Where its body begins: in the block and, once it is in a batch, in the buffer.
+    pub(super) start: u32,
+    pub(super) len: u32,
+}
+
+/// Whether a block of this kind, which is none with a packet, is lent.
+pub(super) const fn is_lent(kind: u32) -> bool {
+    !matches!(kind, SECTION_HEADER | INTERFACE)
+}
+
 /// The kind of record or block, and its byte order if it matters once it was read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Kind {
@@ -52,6 +69,8 @@ pub(super) enum Step {
     Packet(Place, usize),
     /// Something without a packet that takes up this many bytes.
     Skip(usize),
+    /// The same, which is lent on request.
+    Block(BlockPlace, usize),
     /// A section of this many bytes begins; it is to be taken in when the packets before it are
     /// lent.
     Section,

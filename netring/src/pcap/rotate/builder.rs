@@ -52,6 +52,17 @@ pub(super) struct Limits {
     pub(super) bytes: u64,
     pub(super) packets: u64,
     pub(super) age: Duration,
+    pub(super) interval: Option<Duration>,
+}
+
+impl Limits {
+    /// Whether so many nanoseconds are more than an interval can have, with a change of the clock
+    /// by up to a day in it.
+    pub(super) fn is_beyond(&self, nanos: i128) -> bool {
+        const DAY: i128 = 24 * 3600 * 1_000_000_000;
+        let interval = self.interval.map_or(0, |interval| interval.as_nanos());
+        i128::try_from(interval).is_ok_and(|interval| nanos > interval + DAY)
+    }
 }
 
 impl RotationBuilder {
@@ -67,6 +78,7 @@ impl RotationBuilder {
                     bytes: u64::MAX,
                     packets: u64::MAX,
                     age: Duration::MAX,
+                    interval: None,
                 },
                 keep: None,
                 overwrite: false,
@@ -93,6 +105,15 @@ impl RotationBuilder {
     /// The longest time that a file is written; default no limit.
     pub fn max_age(mut self, age: Duration) -> Self {
         self.settings.limits.age = age;
+        self
+    }
+
+    /// Ends files when the clock shows a multiple of this time, beside all other limits: every full
+    /// hour with 3600 s, and at midnight with 24 h. The clock is the one that names the files: that
+    /// of the local time unless [`utc`](Self::utc) is set. Default: it ends no file.
+    #[doc(alias = "interval")]
+    pub fn every(mut self, interval: Duration) -> Self {
+        self.settings.limits.interval = Some(interval);
         self
     }
 
@@ -154,6 +175,7 @@ impl RotationBuilder {
             ("max_bytes", limits.bytes == 0),
             ("max_packets", limits.packets == 0),
             ("max_age", limits.age.is_zero()),
+            ("every", limits.interval == Some(Duration::ZERO)),
             ("fsync", settings.fsync == Fsync::Every(Duration::ZERO)),
             ("keep", keep == Some(0)),
         ] {

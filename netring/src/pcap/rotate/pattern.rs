@@ -1,6 +1,7 @@
 //! The names of files.
 
 use std::path::{Component, Path, PathBuf};
+use std::time::Duration;
 
 use jiff::Timestamp;
 use jiff::fmt::strtime;
@@ -76,6 +77,11 @@ impl Pattern {
         let extension = path.extension().map(|it| it.to_string_lossy());
         let extension = extension.map_or_else(String::new, |it| format!(".{it}"));
         path.with_file_name(format!("{stem}-{}{extension}{gz}", attempt + 1))
+    }
+
+    /// When the clock that names files shows the next multiple of this time.
+    pub(super) fn next_multiple(&self, interval: Duration) -> Option<Timestamp> {
+        super::interval::next(Timestamp::now(), &self.zone, interval)
     }
 
     fn format(&self, number: u64) -> Result<String, String> {

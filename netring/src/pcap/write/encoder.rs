@@ -5,6 +5,7 @@ use super::extra::{Extra, refuse};
 use super::format::Format;
 use super::ng::Ng;
 use crate::pcap::interface::InterfaceDescription;
+use crate::pcap::read::Block;
 use crate::pcap::section::Section;
 use crate::pcap::statistics::InterfaceStatistics;
 use crate::{Error, LinkType, Packet};
@@ -131,6 +132,18 @@ impl Encoder {
         let ng = self.ng("write_statistics")?;
         let written = ng.write_statistics(to, interface, statistics);
         written.or_else(|why| refuse("write_statistics", why))
+    }
+
+    /// Begins another section of a pcapng file.
+    pub(super) fn next_section(&mut self, to: &mut Vec<u8>, section: Section) {
+        if let Self::Ng(ng) = self {
+            ng.next_section(to, section);
+        }
+    }
+
+    /// Appends a block of another file; false if it is none that is copied.
+    pub(super) fn copied(&self, to: &mut Vec<u8>, block: &Block<'_>) -> bool {
+        matches!(self, Self::Ng(ng) if ng.copied(to, block))
     }
 
     /// How many packets are whole in these bytes, which begin with a record.

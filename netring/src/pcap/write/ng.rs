@@ -1,6 +1,7 @@
 //! pcapng: one section, its interfaces, packets, and statistics at the end.
 
 mod block;
+mod copied;
 mod packet;
 
 use std::collections::HashMap;
@@ -34,7 +35,7 @@ pub(in crate::pcap) struct Ng {
     /// The numbers by index and link type.
     numbers: HashMap<(u32, LinkType), u32>,
     /// The interface of the packet before.
-    last: Option<Last>,
+    last: Last,
     /// Drops that the next packet of an interface is written with, by index.
     dropped: Vec<(u32, u64)>,
 }
@@ -50,8 +51,8 @@ struct Written {
 /// What a packet needs of its interface.
 #[derive(Clone, Copy, Debug)]
 struct Last {
-    index: u32,
-    link_type: LinkType,
+    /// Its index and link type; `None` before the first packet.
+    of: Option<(u32, LinkType)>,
     number: u32,
     /// Nanoseconds of a tick.
     tick: u64,
@@ -66,7 +67,12 @@ impl Ng {
             section: section.unwrap_or_else(|| Section::new().with_application(US)),
             interfaces: Vec::new(),
             numbers: HashMap::new(),
-            last: None,
+            last: Last {
+                of: None,
+                number: 0,
+                tick: 1,
+                offset: 0,
+            },
             dropped: Vec::new(),
         }
     }
@@ -131,7 +137,7 @@ impl Ng {
     pub(super) fn end(&self, to: &mut Vec<u8>) {
         for (number, interface) in self.interfaces.iter().enumerate() {
             if let Some(statistics) = &interface.statistics {
-                statistics_block(to, number as u32, interface, statistics);
+                statistics_block(to, number as u32, interface, statistics, &[]);
             }
         }
     }
@@ -150,24 +156,19 @@ impl Ng {
         packet: &Packet<'_>,
         extra: Extra<'_>,
     ) -> Result<(), Error> {
-        let interface = match self.last {
-            Some(last)
-                if last.index == packet.interface() && last.link_type == packet.link_type() =>
-            {
-                last
-            }
-            _ => self.switch(to, packet, extra)?,
-        };
+        if self.last.of != Some((packet.interface(), packet.link_type())) {
+            self.switch(to, packet, extra)?;
+        }
         let bytes = packet.wire_bytes();
-        check_len(bytes.len(), interface.link_type)?;
-        let Some(ticks) = interface.ticks(packet.timestamp()) else {
+        check_len(bytes.len(), packet.link_type())?;
+        let Some(ticks) = self.last.ticks(packet.timestamp()) else {
             return out_of_range(packet.timestamp());
         };
         if matches!(extra, Extra::None) && self.dropped.is_empty() && packet.queue().is_none() {
-            plain(to, packet, &bytes, interface.number, ticks);
+            plain(to, packet, &bytes, self.last.number, ticks);
             return Ok(());
         }
-        self.packet_with(to, packet, &interface, ticks, extra)
+        self.packet_with(to, packet, ticks, extra)
     }
 
     /// Appends a packet with what is more than usual.
@@ -175,14 +176,13 @@ impl Ng {
         &mut self,
         to: &mut Vec<u8>,
         packet: &Packet<'_>,
-        interface: &Last,
         ticks: u64,
         extra: Extra<'_>,
     ) -> Result<(), Error> {
         let start = to.len();
         if let Extra::Record(record) = extra
             && !record.has_time()
-            && self.is_simple(interface, packet)
+            && self.is_simple(packet)
         {
             for word in [SIMPLE_PACKET, 0, packet.wire_len()] {
                 to.extend_from_slice(&word.to_le_bytes());
@@ -193,7 +193,7 @@ impl Ng {
             return Ok(());
         }
         let bytes = packet.wire_bytes();
-        to.extend_from_slice(&header(packet, interface.number, ticks, bytes.len(), 0));
+        to.extend_from_slice(&header(packet, self.last.number, ticks, bytes.len(), 0));
         for piece in bytes.pieces() {
             to.extend_from_slice(piece);
         }
@@ -204,15 +204,15 @@ impl Ng {
     }
 
     /// Whether a block without an interface and a captured length says enough of a packet.
-    fn is_simple(&self, interface: &Last, packet: &Packet<'_>) -> bool {
-        let snap_len = self.interfaces[interface.number as usize]
+    fn is_simple(&self, packet: &Packet<'_>) -> bool {
+        let snap_len = self.interfaces[self.last.number as usize]
             .description
             .snap_len;
         let len = match snap_len {
             0 => packet.wire_len(),
             snap_len => packet.wire_len().min(snap_len),
         };
-        interface.number == 0 && packet.data().len() == len as usize
+        self.last.number == 0 && packet.data().len() == len as usize
     }
 
     /// Appends the options of a packet.
@@ -262,14 +262,14 @@ impl Ng {
         Ok(())
     }
 
-    /// Finds the interface of a packet, or adds it.
+    /// Finds the interface of a packet, or adds it, and makes it the last one.
     #[cold]
     fn switch(
         &mut self,
         to: &mut Vec<u8>,
         packet: &Packet<'_>,
         extra: Extra<'_>,
-    ) -> Result<Last, Error> {
+    ) -> Result<(), Error> {
         let (index, link_type) = (packet.interface(), packet.link_type());
         let number = match self.numbers.get(&(index, link_type)) {
             Some(number) => *number,
@@ -286,15 +286,13 @@ impl Ng {
             }
         };
         let description = &self.interfaces[number as usize].description;
-        let last = Last {
-            index,
-            link_type,
+        self.last = Last {
+            of: Some((index, link_type)),
             number,
             tick: description.tick(),
             offset: description.offset,
         };
-        self.last = Some(last);
-        Ok(last)
+        Ok(())
     }
 
     /// A description for an interface of this index that was described with another link type, or
@@ -335,7 +333,7 @@ impl Ng {
         statistics: &InterfaceStatistics,
     ) -> Result<(), String> {
         let number = self.number(index)?;
-        statistics_block(to, number as u32, &self.interfaces[number], statistics);
+        statistics_block(to, number as u32, &self.interfaces[number], statistics, &[]);
         Ok(())
     }
 
@@ -369,6 +367,7 @@ fn statistics_block(
     number: u32,
     interface: &Written,
     statistics: &InterfaceStatistics,
+    more: &[u8],
 ) {
     let description = &interface.description;
     let ticks = |time| ticks(time, description.tick(), description.offset);
@@ -377,6 +376,7 @@ fn statistics_block(
     to.extend_from_slice(&words(ticks(statistics.time).unwrap_or(0)));
     let mut options = Vec::with_capacity(STATISTICS_BLOCK);
     statistics.encode(&mut options, ticks);
+    options.extend_from_slice(more);
     block.end(to, &options);
 }
 

@@ -24,6 +24,8 @@ pub(super) struct Out<W: Write> {
     buffer: Vec<u8>,
     /// How errors call it.
     name: String,
+    /// Whether the file of this writer was removed.
+    removed: Option<fn(&W) -> bool>,
     /// A part of a record may be missing: nothing can be written behind it.
     is_lost: bool,
     /// Packets that were taken.
@@ -51,10 +53,16 @@ impl<W: Write> Out<W> {
             to: Some(to),
             buffer: Vec::with_capacity(BUFFER),
             name,
+            removed: None,
             is_lost: false,
             packets: 0,
             written: 0,
         }
+    }
+
+    /// Looks whether the file was removed, whenever bytes were passed on.
+    pub(super) const fn watch(&mut self, removed: fn(&W) -> bool) {
+        self.removed = Some(removed);
     }
 
     /// The bytes that were not passed on.
@@ -130,7 +138,7 @@ impl<W: Write> Out<W> {
                 self.buffer.clear();
                 // A packet of unusual size does not keep its memory.
                 self.buffer.shrink_to(BUFFER);
-                Ok(())
+                self.check_removed()
             }
             Err(error) => {
                 if to.is_plain() {
@@ -158,6 +166,19 @@ impl<W: Write> Out<W> {
             Some(to) => to.finish().map_err(|error| self.fail(error)),
             None => Err(Error::Closed),
         }
+    }
+
+    /// An error if the file is gone, and all its packets with it.
+    fn check_removed(&mut self) -> Result<(), Error> {
+        let (Some(removed), Some(to)) = (self.removed, &self.to) else {
+            return Ok(());
+        };
+        if !removed(&to.counted().to) {
+            return Ok(());
+        }
+        self.is_lost = true;
+        self.written = 0;
+        Err(FileError::Removed.of(&self.name))
     }
 
     fn fail(&mut self, error: io::Error) -> Error {

@@ -40,6 +40,10 @@ enum Form {
     Batches,
     /// Ours, one by one.
     Events,
+    /// Ours, batch by batch, to subscribers that the publisher would wait for.
+    Lossless,
+    /// Ours, one by one, of which a filter wants one in 16.
+    Filtered,
     /// `tokio::sync::broadcast` of an `Arc` for each event.
     Tokio,
 }
@@ -54,13 +58,15 @@ enum Threads {
 pub(super) fn run(options: &Options, table: &mut Table) -> Result<()> {
     losses_are_told_exactly()?;
     for (threads, name) in [(Threads::One, "one thread"), (Threads::Two, "two threads")] {
-        for subscribers in [1, 2, 4, 8] {
+        for subscribers in [1, 2, 4, 8, 64] {
             let cost = |form| move || cost(options, threads, subscribers, form);
-            let [batches, events, tokio] = measure::in_turn(
+            let [batches, events, lossless, filtered, tokio] = measure::in_turn(
                 options,
                 [
                     &mut cost(Form::Batches),
                     &mut cost(Form::Events),
+                    &mut cost(Form::Lossless),
+                    &mut cost(Form::Filtered),
                     &mut cost(Form::Tokio),
                 ],
             )?;
@@ -72,6 +78,12 @@ pub(super) fn run(options: &Options, table: &mut Table) -> Result<()> {
             }
             table.add(row);
             table.add(Row::new(what("by event"), "ns/event", events).peer(peer, tokio));
+            if [4, 64].contains(&subscribers) {
+                let row = Row::new(what("lossless by batch"), "ns/event", lossless);
+                table.add(row.peer(peer, tokio));
+                let row = Row::new(what("one event in 16"), "ns/event", filtered);
+                table.add(row.peer(peer, tokio));
+            }
         }
     }
     Ok(())
@@ -202,13 +214,20 @@ enum Reader {
 impl Publisher {
     fn new(form: Form) -> Self {
         match form {
-            Form::Batches | Form::Events => Self::Ours(form, Broadcast::new(QUEUE / BATCH)),
             Form::Tokio => Self::Tokio(broadcast::channel(QUEUE).0),
+            _ => Self::Ours(form, Broadcast::new(QUEUE / BATCH)),
         }
     }
 
     fn subscribe(&self) -> Reader {
         match self {
+            Self::Ours(Form::Lossless, broadcast) => {
+                Reader::Ours(Form::Batches, broadcast.subscribe_lossless())
+            }
+            Self::Ours(Form::Filtered, broadcast) => {
+                let wanted = |event: &Event| event.0[3] % 16 == 0;
+                Reader::Ours(Form::Filtered, broadcast.subscribe().filtered(wanted))
+            }
             Self::Ours(form, broadcast) => Reader::Ours(*form, broadcast.subscribe()),
             Self::Tokio(sender) => Reader::Tokio(sender.subscribe()),
         }
@@ -259,6 +278,20 @@ impl Reader {
                                 black_box(event.0[3]);
                             }
                             got += batch.len() as u64;
+                            went_on(got);
+                        }
+                        Err(BroadcastRecvError::Lagged(more)) => lost += more,
+                        Err(_) => break,
+                    }
+                }
+            }
+            // It counts up to the end of what it has seen; numbers start at 0, which is wanted, so
+            // each wanted event stands for 16.
+            Self::Ours(Form::Filtered, mut subscriber) => {
+                while let Some(event) = subscriber.next().await {
+                    match event {
+                        Ok(event) => {
+                            got = event.0[3] + 16;
                             went_on(got);
                         }
                         Err(BroadcastRecvError::Lagged(more)) => lost += more,

@@ -14,16 +14,18 @@ use crate::Result;
 /// A block of the default ring.
 const BLOCK: usize = 4 << 20;
 /// With these many blocks nothing of one is remembered when its turn comes again.
-const BLOCKS: usize = 4;
+pub(super) const BLOCKS: usize = 4;
 
-/// Full blocks, one after the other, without an end.
-struct Ring {
+/// Full blocks, one after the other, again and again.
+pub(super) struct Ring {
     parser: Parser,
     blocks: Vec<Vec<u8>>,
     next: usize,
+    /// Blocks until the end.
+    pub(super) left: u64,
 }
 
-struct Lent<'a>(&'a Parser, &'a [u8]);
+pub(super) struct Lent<'a>(&'a Parser, &'a [u8]);
 
 impl PacketBatch for Lent<'_> {
     #[inline]
@@ -36,13 +38,17 @@ impl PacketSource for Ring {
     type Batch<'a> = Lent<'a>;
 
     fn ready(&mut self) -> std::result::Result<Readiness, Error> {
-        Ok(Readiness::Ready)
+        Ok(match self.left {
+            0 => Readiness::Ended,
+            _ => Readiness::Ready,
+        })
     }
 
     #[inline]
     fn batch(&mut self) -> Lent<'_> {
         let block = &self.blocks[self.next % BLOCKS];
         self.next += 1;
+        self.left = self.left.saturating_sub(1);
         Lent(&self.parser, block)
     }
 
@@ -114,7 +120,7 @@ fn read(source: &mut impl PacketSource) -> (u64, u64) {
 }
 
 /// Blocks of numbered frames of this length, each frame this often; and how many they are.
-fn ring(len: usize, copies: u64) -> (Ring, u64) {
+pub(super) fn ring(len: usize, copies: u64) -> (Ring, u64) {
     let mut packets = 0;
     let blocks = (0..BLOCKS).map(|_| {
         let mut block = BlockBuilder::new(BLOCK);
@@ -132,6 +138,7 @@ fn ring(len: usize, copies: u64) -> (Ring, u64) {
         parser: Parser::new(0),
         blocks: blocks.collect(),
         next: 0,
+        left: u64::MAX,
     };
     (ring, packets)
 }

@@ -23,7 +23,7 @@ use super::{Options, Row, Table, Target, chain};
 use crate::Result;
 
 /// What a packet costs its consumer.
-const COST: Duration = Duration::from_micros(5);
+pub(super) const COST: Duration = Duration::from_micros(5);
 /// Time from one burst to the next.
 const PERIOD: Duration = Duration::from_millis(50);
 
@@ -76,13 +76,13 @@ struct Round {
 
 /// Work that needs the processor and no memory.
 #[derive(Clone, Copy, Debug)]
-struct Consumer {
+pub(super) struct Consumer {
     rounds: u32,
 }
 
 impl Consumer {
     /// As many rounds as take [`COST`] here.
-    fn calibrate() -> Self {
+    pub(super) fn calibrate() -> Self {
         measure::pin(measure::MEASURED_CORE);
         let trial = Self { rounds: 200_000 };
         let times = (0..21).map(|n| {
@@ -97,7 +97,7 @@ impl Consumer {
         }
     }
 
-    fn consume(self, seed: u64) {
+    pub(super) fn consume(self, seed: u64) {
         let mut word = seed | 1;
         for _ in 0..self.rounds {
             // Each round needs the one before.
@@ -173,14 +173,14 @@ fn read(
 }
 
 #[derive(Clone, Copy, Debug, Default)]
-struct Offered {
-    frames: u64,
-    time: Duration,
-    cpu: Duration,
+pub(super) struct Offered {
+    pub(super) frames: u64,
+    pub(super) time: Duration,
+    pub(super) cpu: Duration,
 }
 
 /// Sends bursts for this long.
-fn send(generator: &Generator, window: Duration) -> Result<Offered> {
+pub(super) fn send(generator: &Generator, window: Duration) -> Result<Offered> {
     let rate = 1.1 * 2.0 / COST.as_secs_f64();
     let burst = (rate * PERIOD.as_secs_f64()) as u32;
     let (start, before) = (Instant::now(), Usage::of_this_thread()?);
@@ -197,7 +197,7 @@ fn send(generator: &Generator, window: Duration) -> Result<Offered> {
 }
 
 /// Checks that every packet sent is delivered, lost and counted, or left in a ring.
-fn balance(stats: &Stats, sent: u64) -> Result<()> {
+pub(super) fn balance(stats: &Stats, sent: u64) -> Result<()> {
     if stats.offered == Count::Exact(sent) && stats.pending().is_some() {
         return Ok(());
     }

@@ -43,16 +43,20 @@ pub(super) fn run(options: &Options, table: &mut Table) -> Result<()> {
 
 /// A folder that is gone with the bench.
 #[derive(Debug)]
-struct Folder(PathBuf);
+pub(super) struct Folder(PathBuf);
 
 impl Folder {
-    fn new() -> Result<Self> {
+    pub(super) fn new() -> Result<Self> {
         let path = Path::new(FOLDER).join(format!("netring-bench-{}", std::process::id()));
         fs::create_dir_all(&path).map_err(|why| format!("{}: {why}", path.display()))?;
         Ok(Self(path))
     }
 
-    fn file(&self, name: &str) -> PathBuf {
+    pub(super) fn path(&self) -> &Path {
+        &self.0
+    }
+
+    pub(super) fn file(&self, name: &str) -> PathBuf {
         self.0.join(name)
     }
 }
@@ -122,7 +126,7 @@ fn packet(frame: &[u8], n: u64) -> Packet<'_> {
 }
 
 /// Writes a file of so many packets.
-fn fill(path: &Path, format: Format, len: usize, count: u64) -> Result<()> {
+pub(super) fn fill(path: &Path, format: Format, len: usize, count: u64) -> Result<()> {
     let frame = frame(len);
     let mut writer = CaptureWriter::create(path, format)?;
     for n in 0..count {

@@ -13,6 +13,7 @@ cargo xtask bench [OPTIONS] [NAME …]
   --rate N       offer N thousand live frames per second, at least 250 (default: as many as possible)
   --peers        also measure the peers that need a C library (see xtask/peers/Cargo.toml)
   --soak N       receive live at full rate for N seconds and check the totals; nothing else unless it is named
+                 (`--soak N compose`: record, track flows and broadcast them for N seconds, and check all figures)
 
 With names, only those benches.";
 
@@ -63,7 +64,7 @@ impl Options {
                 other => return Err(format!("unknown option or bench {other:?}").into()),
             }
         }
-        if options.soak.is_some() {
+        if options.soak.is_some() && !options.names.iter().any(|name| name == "compose") {
             options.names.push("soak".into());
         }
         Ok(Some(options))

@@ -128,7 +128,7 @@ fn memory(table: &mut Table) -> Result<()> {
 }
 
 /// Resident bytes of this process. This counts each page; the cheap figure in `statm` does not.
-fn resident() -> Result<u64> {
+pub(super) fn resident() -> Result<u64> {
     let maps = std::fs::read_to_string("/proc/self/smaps_rollup")?;
     let line = maps.lines().find_map(|line| line.strip_prefix("Rss:"));
     let kibibytes = line.and_then(|line| line.trim().strip_suffix(" kB"));

@@ -1,6 +1,9 @@
 //! AF_XDP in copy mode over a wire, next to the same programs in C on libxdp: rate, CPU time and
 //! system calls.
 
+use xtask::netns::veth;
+
+use super::ends::{SECOND, SECOND_FAR};
 use super::live::Wire;
 use super::measure::median;
 use super::xdp_child::{Figures, Sink, Task, Who, run as run_child};
@@ -9,6 +12,7 @@ use crate::Result;
 
 pub(super) fn run(options: &Options, table: &mut Table) -> Result<()> {
     let _wire = Wire::new()?;
+    veth(SECOND, SECOND_FAR)?;
     let sink = match Sink::new() {
         Ok(sink) => sink,
         Err(why) if options.peers => return Err(why),
@@ -29,6 +33,7 @@ fn tasks(options: &Options) -> Vec<Task> {
         task("receive", "native", 64),
         task("transmit", "native", 64),
         task("forward", "native", 64),
+        task("forward-bridge", "native", 64),
     ];
     if !options.quick {
         tasks.extend([
@@ -40,6 +45,7 @@ fn tasks(options: &Options) -> Vec<Task> {
             task("receive", "native", 1500),
             task("transmit", "native", 1500),
             task("forward", "native", 1500),
+            task("forward-bridge", "native", 1500),
             task("receive", "generic", 64),
             task("receive-capture", "generic", 64),
             task("receive", "generic", 1500),

@@ -14,7 +14,7 @@ use netring_xdp::program::asm::{Assembler, Reg};
 use nix::sys::pthread::{pthread_kill, pthread_self};
 use nix::sys::signal::Signal;
 
-use super::ends::{FAR, NEAR};
+use super::ends::{FAR, NEAR, SECOND_FAR};
 use super::generator::{Amount, Generator, Traffic, with_map};
 use super::{chain, measure, peers};
 use crate::Result;
@@ -63,11 +63,11 @@ pub(super) struct Figures {
     pub(super) instructions: u64,
 }
 
-/// Drops and counts everything that arrives at the far end.
+/// Drops and counts everything that arrives at the far ends.
 #[derive(Debug)]
 pub(super) struct Sink {
     count: BpfArray<8>,
-    _link: OwnedFd,
+    _links: [OwnedFd; 2],
 }
 
 impl Who {
@@ -114,7 +114,7 @@ impl Task {
 }
 
 impl Sink {
-    /// Attaches a sink at the far end.
+    /// Attaches a sink at the far end of each wire.
     pub(super) fn new() -> Result<Self> {
         let count = BpfArray::new(1)?;
         let mut asm = Assembler::new();
@@ -125,9 +125,12 @@ impl Sink {
         asm.exit();
         let program = with_map(asm, count.as_fd());
         let program = bpf_load_xdp(&program, c"GPL")?;
-        let far = Interface::by_name(FAR)?;
-        let link = bpf_link_xdp(program.as_fd(), far.index, XdpMode::Native)?;
-        Ok(Self { count, _link: link })
+        let link = |far| -> Result<_> {
+            let far = Interface::by_name(far)?;
+            Ok(bpf_link_xdp(program.as_fd(), far.index, XdpMode::Native)?)
+        };
+        let _links = [link(FAR)?, link(SECOND_FAR)?];
+        Ok(Self { count, _links })
     }
 
     fn count(&self) -> Result<u64> {

@@ -12,8 +12,8 @@
 //!
 //! Variants do the same work through another interface: `receive-for` by a `for` loop,
 //! `receive-capture` by an [`XdpCapture`] and the packets of its batches, `transmit-slots` by a
-//! slot for each frame. `receive-tags` is `receive-capture` with the driver's metadata of each
-//! packet, which the peer does not request.
+//! slot for each frame, `forward-bridge` by an [`XdpBridge`] to a second wire. `receive-tags` is
+//! `receive-capture` with the driver's metadata of each packet, which the peer does not request.
 
 use std::hint::black_box;
 use std::io::Write;
@@ -26,6 +26,10 @@ use netring_xdp::{
     CopyMode, DriverMetadata, Receiver, Transmitter, Umem, UmemConfig, XdpCapture, XdpSocket,
 };
 
+use netring::bridge::{Step, Verdict, XdpBridge};
+use netring_sys::syscall::poll_readable_any;
+
+use super::ends::SECOND;
 use super::measure::cpu_time;
 use crate::Result;
 
@@ -58,6 +62,9 @@ pub(super) fn main(words: &[String]) -> Result<()> {
     };
     if let Some(metadata) = metadata {
         return capture(&interface.name, mode, metadata, packets);
+    }
+    if verb == "forward-bridge" {
+        return bridge(&interface.name, packets);
     }
     let memory = UmemConfig::new();
     let mut why = None;
@@ -210,6 +217,59 @@ fn capture(
     // Uses the program's own count of redirected packets.
     println!("left {}", stats.pending().unwrap_or(0));
     Ok(())
+}
+
+/// An [`XdpBridge`] to the second wire, which looks at the packets and changes nothing.
+fn bridge(interface: &str, packets: u64) -> Result<()> {
+    let mut why = None;
+    let outcome = XdpBridge::scope(interface, SECOND, |bridge| {
+        why = (|| {
+            report(|| measured_bridge(bridge, packets))?;
+            println!("calls {}", bridge.system_calls());
+            let lost = |bridge: &mut XdpBridge<'_>| -> Result<_> {
+                Ok(bridge.stats()?.a_to_b.source.dropped.value().unwrap_or(0))
+            };
+            println!("lost {}", lost(bridge)?);
+            wait_for_the_end()?;
+            println!("lost_in_all {}", lost(bridge)?);
+            println!("left 0");
+            Ok(())
+        })()
+        .err();
+        Ok(())
+    });
+    match why {
+        Some(why) => Err(why),
+        None => Ok(outcome?),
+    }
+}
+
+#[inline(never)]
+fn measured_bridge(bridge: &mut XdpBridge<'_>, packets: u64) -> Result<Done> {
+    let mut done = Done::new();
+    while done.packets < packets {
+        let before = done.packets;
+        let step = bridge.step(|_, frame| {
+            black_box(frame.first());
+            done.packets += 1;
+            match done.packets > packets {
+                // The peer, too, sends no more than it is to.
+                true => Verdict::Drop,
+                false => Verdict::Forward,
+            }
+        })?;
+        if before == 0 && done.packets > 0 {
+            done.first = Instant::now();
+        }
+        if let Step::Wait { at_most, .. } = step {
+            poll_readable_any(bridge.descriptors(), Some(at_most.unwrap_or(LIMIT)))?;
+        }
+    }
+    done.packets = packets;
+    while bridge.stats()?.a_to_b.in_flight > 0 {
+        bridge.step(|_, _| Verdict::Drop)?;
+    }
+    Ok(done)
 }
 
 #[inline(never)]

@@ -136,7 +136,7 @@ impl FlowVisitor<FiveTupleKey> for Observed {
 
     fn segment(&mut self, segment: &Segment<'_, FiveTupleKey>) {
         let time = segment.time.as_nanos();
-        let figures = one(segment.orientation, segment.wire_len, time);
+        let figures = one(segment.orientation, segment.packet.wire_len(), time);
         let key = oracle_key(segment.key);
         add(&mut self.shown, key, figures);
         if segment.piece != Piece::Later {

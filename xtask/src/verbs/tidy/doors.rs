@@ -10,9 +10,10 @@ use super::source::Source;
 const FOLDER: &str = "netring-sys/src/";
 
 /// Each door, and the doors that it may use besides itself.
-const DOORS: [(&str, &[&str]); 11] = [
+const DOORS: [(&str, &[&str]); 12] = [
     ("kernel", &[]),
     ("errno", &[]),
+    ("event", &[]),
     ("privileges", &[]),
     ("parse_error", &[]),
     ("xdp_program", &["parse_error"]),
@@ -29,6 +30,7 @@ const DOORS: [(&str, &[&str]); 11] = [
             "privileges",
             "xdp_program",
             "error",
+            "event",
             "packet",
             "contract",
             "syscall",

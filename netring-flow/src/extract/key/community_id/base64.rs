@@ -18,6 +18,24 @@ pub(super) fn encode(bytes: &[u8], text: &mut [u8]) {
     }
 }
 
+/// Reads what [`encode`] writes of as many bytes; false if it is anything else.
+pub(super) fn decode(text: &[u8], bytes: &mut [u8]) -> bool {
+    let len = bytes.len().div_ceil(3) * 4;
+    for (four, three) in text.chunks(4).zip(bytes.chunks_mut(3)) {
+        let value = |digit: &u8| ALPHABET.iter().position(|known| known == digit);
+        let digits = four.iter().take(three.len() + 1);
+        let bits = digits.fold(0, |bits, digit| {
+            bits << 6 | value(digit).unwrap_or_default() as u32
+        });
+        let bits = bits << (6 * (3 - three.len()));
+        three.copy_from_slice(&bits.to_be_bytes()[1..=three.len()]);
+    }
+    // There is one way to write the bytes.
+    let mut written = vec![0; len];
+    encode(bytes, &mut written);
+    written == text
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -36,6 +54,16 @@ mod tests {
             let mut text = vec![0; expected.len()];
             encode(bytes.as_bytes(), &mut text);
             assert_eq!(text, expected.as_bytes());
+            let mut read = vec![0; bytes.len()];
+            assert!(decode(&text, &mut read));
+            assert_eq!(read, bytes.as_bytes());
+        }
+    }
+
+    #[test]
+    fn anything_else_is_refused() {
+        for text in ["Zm8", "Zm8=x", "Zm9v", "Zm9=", "Z-8=", "", "Zm8=Zm8="] {
+            assert!(!decode(text.as_bytes(), &mut [0; 2]), "{text}");
         }
     }
 }

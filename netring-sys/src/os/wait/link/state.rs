@@ -15,6 +15,8 @@ pub(super) struct State {
     pub(super) downs: u64,
     /// Notifications were lost.
     pub(super) missed: bool,
+    /// Changes are no events: another watch of the interface emits them.
+    pub(super) quiet: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,12 +42,12 @@ impl State {
             }
             Message::Removed(link) if link.index == interface => {
                 self.set_name(link.name);
-                self.removed = true;
+                self.set_removed();
             }
             // The only request ever made on this socket is for this interface.
             Message::Refused {
                 errno: libc::ENODEV,
-            } => self.removed = true,
+            } => self.set_removed(),
             _ => {}
         }
     }
@@ -54,12 +56,25 @@ impl State {
         if self.up && !up {
             self.downs += 1;
             self.report = Some(Down { was_up: true });
+            if !self.quiet {
+                crate::__event!("link", WARN, interface = %self.name, "link down");
+            }
+        }
+        if !self.up && up && !self.quiet {
+            crate::__event!("link", INFO, interface = %self.name, "link up");
         }
         // It was down when the source was opened, and came up before that was reported.
         if up && self.report == Some(Down { was_up: false }) {
             self.report = None;
         }
         self.up = up;
+    }
+
+    fn set_removed(&mut self) {
+        if !self.removed && !self.quiet {
+            crate::__event!("link", WARN, interface = %self.name, "interface removed");
+        }
+        self.removed = true;
     }
 
     fn set_name(&mut self, name: &[u8]) {
@@ -76,8 +91,9 @@ impl State {
     pub(super) fn observe_socket(&mut self, bound_to: Option<i32>, errno: i32) {
         let down = errno == libc::ENETDOWN;
         match bound_to {
-            Some(-1) => self.removed = true,
-            None => self.removed |= down,
+            Some(-1) => self.set_removed(),
+            None if down => self.set_removed(),
+            None => {}
             Some(_) if down => {
                 self.set_up(false);
                 // Nothing announces that it comes up: the next error means that it went down again.

@@ -16,6 +16,11 @@ impl Block {
         Self { start }
     }
 
+    /// Appends its length.
+    pub(super) fn close(self, to: &mut Vec<u8>) {
+        close(to, self.start);
+    }
+
     /// Appends its options and its length.
     pub(super) fn end(self, to: &mut Vec<u8>, options: &[u8]) {
         to.extend_from_slice(options);

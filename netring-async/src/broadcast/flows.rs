@@ -1,0 +1,209 @@
+//! The flow events of one capture for many subscribers.
+
+mod produce;
+mod stats;
+
+use std::sync::{Arc, OnceLock};
+
+use netring_flow::extract::Extract;
+use netring_flow::{FlowEvent, LiveFlow};
+use netring_sys::PacketSource;
+
+use super::error::BroadcastRecvError;
+use super::handle::{Handle, handle_methods};
+use super::subscriber::Subscriber;
+use crate::FlowStream;
+pub(super) use produce::{FlowItem, FlowProducer, FlowRequest};
+pub use stats::BroadcastStats;
+pub(super) use stats::Figures;
+
+/// A subscriber to the events of a [`FlowBroadcast`]. [`Subscriber`] describes
+/// [lagging](Subscriber#lagging) and [closing](Subscriber#closing).
+pub type FlowSubscriber<K> = Subscriber<FlowEvent<K>>;
+
+/// Shares the flow events of one capture among any number of subscribers; created by
+/// [`FlowStream::broadcast`](crate::FlowStream::broadcast).
+///
+/// A task reads the source and tracks its flows. Subscribers make it wait only if they ask for it.
+///
+/// # Lagging
+///
+/// Events wait for subscribers in a bounded queue of [`capacity`](Self::capacity) batches. When it
+/// is full, the next batch replaces the oldest, whether or not every subscriber has received that.
+/// A subscriber that misses events this way receives [`BroadcastRecvError::Lagged`] with their
+/// exact number, and continues with the oldest batch in the queue. The other subscribers and the
+/// capture do not notice.
+///
+/// For subscribers that must lose nothing there is
+/// [`subscribe_lossless`](Self::subscribe_lossless): the capture waits for them, which everybody
+/// notices.
+///
+/// # Closing
+///
+/// The broadcast closes when the source ends or fails, when it is [stopped](Self::stop) or
+/// [shut down](Self::shutdown), or when this handle is dropped. The remaining flows end first, with
+/// an event each. Every subscriber then receives what is queued,
+/// the error if there was one, and `None`. Subscribers that lag or subscribe later also receive the
+/// error.
+///
+/// ```no_run
+/// use futures::StreamExt;
+/// use netring_async::{AsyncSource, BroadcastRecvError};
+/// use netring_flow::extract::FiveTuple;
+/// # async fn example(capture: netring_afpacket::Capture) -> Result<(), Box<dyn std::error::Error>> {
+///
+/// let source = AsyncSource::new(capture)?;
+/// let broadcast = source.flow_stream(FiveTuple::bidirectional()).broadcast(1024);
+/// let mut events = broadcast.subscribe();
+/// while let Some(event) = events.next().await {
+///     match event {
+///         Ok(event) => println!("{event:?}"),
+///         Err(BroadcastRecvError::Lagged(lost)) => println!("{lost} events lost"),
+///         Err(error) => return Err(error.into()),
+///     }
+/// }
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Debug)]
+pub struct FlowBroadcast<K> {
+    handle: Handle<[FlowEvent<K>], FlowRequest<K>>,
+    /// The final figures of the task, once it has ended.
+    last: Arc<OnceLock<Figures>>,
+}
+
+impl<S, E> FlowStream<S, E>
+where
+    S: PacketSource + Send + 'static,
+    E: Extract,
+{
+    /// Shares the events among any number of subscribers: a new task reads the packets and tracks
+    /// the flows.
+    ///
+    /// Events travel in batches of 1 to 64, oldest first. A batch is published when it is full,
+    /// when the source has nothing more for the moment, or when the task's time slice of one
+    /// millisecond ends: no event waits longer than that.
+    ///
+    /// The queue holds `capacity` **batches**, 1 to 65 536 (other values are clamped, see
+    /// [`FlowBroadcast::capacity`]). A subscriber that falls further behind loses the oldest, and
+    /// receives the number of lost events
+    /// ([`BroadcastRecvError::Lagged`]). A subscriber fewer than
+    /// `capacity` events behind loses nothing. The queue holds at most 64 × `capacity` events, of
+    /// up to 128 bytes with the built-in key. No such subscriber makes the capture wait; one of
+    /// [`subscribe_lossless`](FlowBroadcast::subscribe_lossless) does.
+    ///
+    /// A live source is read from now on, with or without subscribers. A replay starts when a
+    /// subscriber is polled for the first time, so those that subscribed before miss nothing.
+    ///
+    /// # Panics
+    /// Panics outside a tokio runtime.
+    pub fn broadcast(self, capacity: usize) -> FlowBroadcast<E::Key> {
+        FlowBroadcast::spawn(self, capacity)
+    }
+}
+
+impl<K: Send + Sync + 'static> FlowBroadcast<K> {
+    /// Spawns the task of a stream.
+    pub(crate) fn spawn<S, E>(stream: FlowStream<S, E>, capacity: usize) -> Self
+    where
+        S: PacketSource + Send + 'static,
+        E: Extract<Key = K>,
+    {
+        let last = Arc::default();
+        let producer = FlowProducer::<S, E, FlowEvent<K>>::new(stream, 0, &last);
+        Self {
+            handle: Handle::spawn(vec![producer], capacity),
+            last,
+        }
+    }
+
+    handle_methods!(FlowSubscriber<K>, "events");
+
+    /// The current figures of the capture and its flows, or the final ones after the end. The task
+    /// answers between two batches of packets, and while it waits for a lossless subscriber.
+    ///
+    /// # Errors
+    /// [`BroadcastRecvError::Source`] if the system call that reads the source's figures failed;
+    /// [`BroadcastRecvError::Aborted`].
+    pub async fn stats(&self) -> Result<BroadcastStats, BroadcastRecvError> {
+        match self.handle.ask(0, FlowRequest::Stats).await {
+            Some(figures) => figures.map(|figures| figures.with_waits(self.published())),
+            None => self.last(),
+        }
+    }
+
+    /// A snapshot of the flows that have not ended: the `count` largest by bytes on the wire, the
+    /// largest first; `usize::MAX` for all. After the end there are none.
+    ///
+    /// The task answers between two batches of packets, and reads none meanwhile. It looks at every
+    /// flow and copies `count`: of a million flows the ten largest take about 30 ms, and all of
+    /// them 0.4 s, in which packets wait in the ring.
+    ///
+    /// # Errors
+    /// [`BroadcastRecvError::Aborted`].
+    pub async fn flows(&self, count: usize) -> Result<Vec<LiveFlow<K>>, BroadcastRecvError> {
+        let ask = |reply| FlowRequest::Flows(count, reply);
+        if let Some(flows) = self.handle.ask(0, ask).await {
+            return Ok(flows);
+        }
+        match self.last() {
+            Err(BroadcastRecvError::Aborted) => Err(BroadcastRecvError::Aborted),
+            _ => Ok(Vec::new()),
+        }
+    }
+
+    /// Stops the broadcast and waits until its task has ended: every flow has its
+    /// [`FlowEvent::Ended`], every event is published, and the source is closed. Returns the final
+    /// figures. Subscribers need not have read to the end; they still can.
+    ///
+    /// # Errors
+    /// Those of [`stats`](Self::stats). If the source failed, subscribers receive that error.
+    pub async fn shutdown(&self) -> Result<BroadcastStats, BroadcastRecvError> {
+        self.handle.shutdown().await;
+        self.last()
+    }
+
+    /// Ends the broadcast without ending its flows, and returns them as a stream: the opposite of
+    /// [`FlowStream::broadcast`]. `S` and `E` are the source and the extractor that it was made of.
+    ///
+    /// No event is lost or repeated: subscribers receive those before, and then the end; the stream
+    /// yields those after. Flows continue in the stream, also if they started before. If this
+    /// future is dropped, the broadcast stops.
+    ///
+    /// ```no_run
+    /// use netring_afpacket::Capture;
+    /// use netring_async::{FlowBroadcast, FlowStream};
+    /// use netring_flow::extract::{FiveTuple, FiveTupleKey};
+    ///
+    /// type Flows = FlowStream<Capture, FiveTuple>;
+    ///
+    /// async fn alone(broadcast: FlowBroadcast<FiveTupleKey>) -> Option<Flows> {
+    ///     broadcast.into_flow_stream().await.ok()
+    /// }
+    /// ```
+    ///
+    /// # Errors
+    /// Returns the broadcast, which goes on, if it has another source or extractor; or if its task
+    /// has ended, with what is left of it.
+    pub async fn into_flow_stream<S, E>(self) -> Result<FlowStream<S, E>, Self>
+    where
+        S: PacketSource + Send + 'static,
+        E: Extract<Key = K>,
+    {
+        if !self.handle.is_of::<FlowProducer<S, E, FlowEvent<K>>>() {
+            return Err(self);
+        }
+        let released = self.handle.release::<FlowProducer<S, E, FlowEvent<K>>>();
+        match released.await {
+            Some(producer) => Ok(producer.into_stream()),
+            None => Err(self),
+        }
+    }
+
+    /// The final figures: the task stored them before it stopped answering.
+    fn last(&self) -> Figures {
+        let last = self.last.get().cloned();
+        let last = last.unwrap_or(Err(BroadcastRecvError::Aborted));
+        last.map(|figures| figures.with_waits(self.published()))
+    }
+}

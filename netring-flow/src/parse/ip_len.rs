@@ -1,0 +1,62 @@
+//! The length of an IP packet, for those who need it: it is not part of what every packet is read
+//! for.
+
+use netring_sys::Packet;
+
+use super::{header, ip, layers};
+
+/// Bytes of the outermost IP packet on the wire, with its header and without padding; no more than
+/// the frame has. `None` if the packet is not IP.
+pub(crate) fn ip_len(packet: &Packet<'_>) -> Option<u32> {
+    let len = layers::walk(packet, |version, part, _| {
+        let stated = match ip::version(version, part)? {
+            4 => {
+                let header = header::v4(part.data)?;
+                Some(header.total_len).filter(|len| *len >= header.len)
+            }
+            _ => {
+                let header = header::v6(part.data)?;
+                Some(40 + header.payload_len).filter(|_| header.payload_len != 0)
+            }
+        };
+        // Without a length, as of a jumbogram or a segment that a card has yet to split, it is that
+        // of the frame.
+        Ok(stated.unwrap_or(part.wire).min(part.wire))
+    });
+    len.ok().and_then(|len| u32::try_from(len).ok())
+}
+
+#[cfg(test)]
+mod tests {
+    use netring_sys::{LinkType, Timestamp};
+
+    use super::*;
+
+    fn len(frame: &[u8], link: LinkType) -> Option<u32> {
+        ip_len(&Packet::new(frame, Timestamp::default(), link))
+    }
+
+    #[test]
+    fn padding_does_not_count_and_headers_do() {
+        let mut frame = [0; 60];
+        frame[12..14].copy_from_slice(&[8, 0]);
+        frame[14..18].copy_from_slice(&[0x45, 0, 0, 33]);
+        assert_eq!(len(&frame, LinkType::ETHERNET), Some(33));
+        // More than there is, and 0 for as much as there is.
+        for total in [200, 0] {
+            frame[17] = total;
+            assert_eq!(len(&frame, LinkType::ETHERNET), Some(46));
+        }
+        assert_eq!(len(&frame[..20], LinkType::ETHERNET), None);
+        frame[12..14].copy_from_slice(&[8, 6]);
+        assert_eq!(len(&frame, LinkType::ETHERNET), None);
+    }
+
+    #[test]
+    fn a_cut_packet_has_its_length_on_the_wire() {
+        let mut packet = [0; 40];
+        packet[..8].copy_from_slice(&[0x60, 0, 0, 0, 3, 232, 17, 64]);
+        let cut = Packet::new(&packet, Timestamp::default(), LinkType::IPV6).with_wire_len(1040);
+        assert_eq!(ip_len(&cut), Some(1040));
+    }
+}

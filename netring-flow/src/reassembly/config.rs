@@ -1,0 +1,175 @@
+//! The settings of a reassembler.
+
+use std::time::Duration;
+
+use netring_sys::Error;
+
+use super::OverlapPolicy;
+
+/// The settings of a [`Reassembler`](super::Reassembler).
+///
+/// ```
+/// use netring_flow::reassembly::{OverlapPolicy, ReassemblyConfig};
+/// use std::time::Duration;
+///
+/// let config = ReassemblyConfig::new()
+///     .overlap(OverlapPolicy::Linux)
+///     .deadline(Duration::from_secs(1))
+///     .max_held(64 << 20);
+/// # let _ = config;
+/// ```
+#[derive(Clone, Debug)]
+pub struct ReassemblyConfig {
+    pub(super) overlap: OverlapPolicy,
+    pub(super) urgent: UrgentPolicy,
+    pub(super) deadline: Duration,
+    pub(super) ack_grace: Duration,
+    pub(super) max_hole: u64,
+    pub(super) max_held_per_flow: usize,
+    pub(super) max_held: usize,
+    pub(super) when_full: WhenFull,
+    pub(super) compare_delivered: usize,
+}
+
+/// What becomes of urgent data: the byte before the urgent pointer of a segment with URG (RFC 6093,
+/// section 3.1).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum UrgentPolicy {
+    /// The byte is not part of the stream, as for an application that does not set `SO_OOBINLINE`.
+    /// It is counted as discarded, and offsets include it. The default.
+    #[default]
+    OutOfBand,
+    /// The byte is part of the stream, as for an application that sets `SO_OOBINLINE`.
+    Inline,
+}
+
+/// What happens if held bytes would exceed a bound.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum WhenFull {
+    /// The hole that was open longest becomes a gap before its time: of the flow that exceeds its
+    /// own bound, or of all flows. The bytes behind it are delivered. The default.
+    #[default]
+    Gap,
+    /// The flow that has this hole is given up: its held bytes are discarded, and its streams end
+    /// with [`StreamEnd::MemoryLimit`](super::StreamEnd::MemoryLimit).
+    GiveUp,
+}
+
+impl ReassemblyConfig {
+    /// The defaults.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Which bytes win if segments overlap. Default: those that came first.
+    #[must_use]
+    pub const fn overlap(mut self, policy: OverlapPolicy) -> Self {
+        self.overlap = policy;
+        self
+    }
+
+    /// What becomes of urgent data. Default: it is not part of the stream.
+    #[must_use]
+    pub const fn urgent(mut self, policy: UrgentPolicy) -> Self {
+        self.urgent = policy;
+        self
+    }
+
+    /// How long a stream waits for missing bytes, in packet time. After that they are a gap, and
+    /// the bytes behind them are delivered. The time starts again when the stream advances.
+    /// Default: 5 s; `Duration::MAX` stands for "until the stream ends".
+    #[must_use]
+    pub const fn deadline(mut self, time: Duration) -> Self {
+        self.deadline = time;
+        self
+    }
+
+    /// How long a stream waits for bytes that their receiver has acknowledged, in packet time: they
+    /// are not sent again, but a mirror port or several queues may deliver them late. Default: 10
+    /// ms.
+    #[must_use]
+    pub const fn ack_grace(mut self, time: Duration) -> Self {
+        self.ack_grace = time;
+        self
+    }
+
+    /// How many missing bytes become a gap without a sign that they were sent. If more are missing
+    /// at the deadline, and the receiver acknowledges others meanwhile, then the segment behind the
+    /// hole is forged: it is discarded, and the stream continues where it was. Default: 1 MiB.
+    #[must_use]
+    pub const fn max_hole(mut self, bytes: u64) -> Self {
+        self.max_hole = bytes;
+        self
+    }
+
+    /// The maximum of memory for the held bytes of one flow, in bytes; each held segment counts 96
+    /// bytes more than it has. Default: 1 MiB; range: from 1.
+    #[must_use]
+    pub const fn max_held_per_flow(mut self, bytes: usize) -> Self {
+        self.max_held_per_flow = bytes;
+        self
+    }
+
+    /// The maximum of memory for the held bytes of all flows, in bytes. Default: 256 MiB; range:
+    /// from 1.
+    #[must_use]
+    pub const fn max_held(mut self, bytes: usize) -> Self {
+        self.max_held = bytes;
+        self
+    }
+
+    /// What happens at these two bounds. Default: gaps.
+    #[must_use]
+    pub const fn when_full(mut self, action: WhenFull) -> Self {
+        self.when_full = action;
+        self
+    }
+
+    /// How many delivered bytes are kept for each stream, to compare retransmissions with. If they
+    /// differ, that is [reported](super::StreamVisitor::inconsistent); what was delivered stays.
+    /// The memory counts like that of held bytes, takes at most half of the bound of all flows, and
+    /// is given back first. Default: 0, because it costs a copy of all bytes: only held bytes are
+    /// compared.
+    #[must_use]
+    pub const fn compare_delivered(mut self, bytes: usize) -> Self {
+        self.compare_delivered = bytes;
+        self
+    }
+
+    pub(super) fn check(&self) -> Result<(), Error> {
+        for (setting, value) in [
+            ("max_held_per_flow", self.max_held_per_flow),
+            ("max_held", self.max_held),
+        ] {
+            if value == 0 {
+                let why = "at least 1 byte is required".into();
+                return Err(Error::Config { setting, why });
+            }
+        }
+        if self.deadline.is_zero() {
+            return Err(Error::Config {
+                setting: "deadline",
+                why: "must be greater than zero; use Duration::MAX for \"never\"".into(),
+            });
+        }
+        Ok(())
+    }
+}
+
+impl Default for ReassemblyConfig {
+    fn default() -> Self {
+        Self {
+            overlap: OverlapPolicy::First,
+            urgent: UrgentPolicy::OutOfBand,
+            deadline: Duration::from_secs(5),
+            ack_grace: Duration::from_millis(10),
+            max_hole: 1 << 20,
+            max_held_per_flow: 1 << 20,
+            max_held: 256 << 20,
+            when_full: WhenFull::Gap,
+            compare_delivered: 0,
+        }
+    }
+}

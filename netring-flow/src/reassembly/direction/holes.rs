@@ -1,0 +1,172 @@
+//! How long missing bytes are waited for, and the end of a stream.
+
+use netring_sys::Timestamp;
+
+use super::{Direction, ENDED, Extra, FIN, Incoming, Output};
+use crate::reassembly::{ReassemblyConfig, StreamEnd};
+
+impl Direction {
+    /// Whether the stream has ended: the FIN is reached, and was acknowledged already.
+    pub(in crate::reassembly) fn is_finished(&self) -> bool {
+        let acked = self.extra.as_ref().map_or(0, |extra| extra.acked);
+        self.has(FIN) && acked == self.position + 1
+    }
+
+    /// Since when bytes are missing, if they are.
+    pub(in crate::reassembly) fn hole_since(&self) -> Option<i64> {
+        let extra = self.extra.as_ref()?;
+        if !extra.held.is_empty() {
+            Some(extra.since)
+        } else if extra.acked > self.position + 1 {
+            Some(extra.acked_since)
+        } else {
+            None
+        }
+    }
+
+    /// Since when the receiver has bytes that are missing. One byte behind all others may be a FIN.
+    pub(in crate::reassembly) fn acked_since(&self, max_hole: u64) -> Option<i64> {
+        let extra = self.extra.as_ref()?;
+        let hole = extra.acked.checked_sub(self.position)?;
+        let counts = if extra.held.is_empty() {
+            (2..=max_hole).contains(&hole)
+        } else {
+            hole != 0
+        };
+        counts.then_some(extra.acked_since)
+    }
+
+    /// Lets the timers start again because time went back.
+    pub(in crate::reassembly) fn restart(&mut self, now: i64) {
+        if let Some(extra) = &mut self.extra {
+            (extra.since, extra.acked_since) = (now, now);
+        }
+    }
+
+    /// The deadline has passed: declares a gap, or discards what nothing but a forged segment
+    /// explains.
+    pub(in crate::reassembly) fn give_up_hole(
+        &mut self,
+        now: Timestamp,
+        config: &ReassemblyConfig,
+        out: &mut impl Output,
+    ) {
+        let position = self.position;
+        let Some(extra) = &mut self.extra else {
+            return;
+        };
+        let first = extra.held.first();
+        let far = first.is_some_and(|first| first - position > config.max_hole);
+        if far && extra.contradicted {
+            out.stats().discarded.forged += extra.held.clear() as u64;
+            extra.fin = None;
+        } else {
+            let time = extra.held.first_time().unwrap_or(now);
+            let until = first.unwrap_or(extra.acked.max(position));
+            let start = self.next;
+            self.miss(until, time, out);
+            let end = self.next;
+            self.drain(now, config, out);
+            if until - position > config.max_hole {
+                self.extra().doubtful = start..end;
+            }
+        }
+    }
+
+    /// The grace after an acknowledgement has passed: what it covers was not captured.
+    pub(in crate::reassembly) fn give_up_acked(
+        &mut self,
+        now: Timestamp,
+        config: &ReassemblyConfig,
+        out: &mut impl Output,
+    ) {
+        if let Some(extra) = &mut self.extra {
+            let time = extra.held.first_time().unwrap_or(now);
+            let until = extra
+                .held
+                .first()
+                .map_or(extra.acked, |first| first.min(extra.acked));
+            let (start, before) = (self.next, self.position);
+            self.miss(until.max(self.position), time, out);
+            let (end, gap) = (self.next, self.position - before);
+            self.drain(now, config, out);
+            if self.next == end || gap > config.max_hole {
+                self.extra().doubtful = start..end;
+            }
+        }
+    }
+
+    /// Reports all that is left, because the stream ends.
+    pub(in crate::reassembly) fn flush(
+        &mut self,
+        now: Timestamp,
+        config: &ReassemblyConfig,
+        out: &mut impl Output,
+    ) {
+        while self.held() != 0 {
+            self.give_up_hole(now, config, out);
+        }
+        if let Some(extra) = &self.extra {
+            let sent = match extra.fin {
+                Some(fin) => fin,
+                None if extra.acked > self.position + 1 && !self.has(FIN) => extra.acked,
+                None => self.position,
+            };
+            let fin = extra.fin;
+            self.miss(sent.max(self.position), now, out);
+            if fin == Some(self.position) {
+                self.flags |= FIN;
+            }
+        }
+    }
+
+    /// Skips to a segment that is too large to be held.
+    pub(in crate::reassembly) fn jump(&mut self, incoming: &Incoming<'_>, out: &mut impl Output) {
+        if let Some((_, start)) = self.locate(incoming.sequence, incoming.wire_len)
+            && start > self.position
+        {
+            out.stats().forced_gaps += 1;
+            self.miss(start, incoming.time, out);
+        }
+    }
+
+    /// Why the stream ends, if `otherwise` is the reason to end it now.
+    pub(in crate::reassembly) const fn end_reason(&self, otherwise: StreamEnd) -> StreamEnd {
+        match otherwise {
+            StreamEnd::Flow(_) if self.has(FIN) => StreamEnd::Finished,
+            _ => otherwise,
+        }
+    }
+
+    /// Marks the stream as ended, and frees what it needed.
+    pub(in crate::reassembly) fn end(&mut self) {
+        self.flags |= ENDED;
+        if let Some(extra) = &mut self.extra {
+            **extra = Extra {
+                armed: extra.armed,
+                ..Extra::default()
+            };
+        }
+    }
+
+    /// Discards what is held, and returns the number of bytes.
+    pub(in crate::reassembly) fn discard(&mut self) -> usize {
+        self.extra.as_mut().map_or(0, |extra| extra.held.clear())
+    }
+
+    /// Frees what is not needed any more.
+    pub(in crate::reassembly) fn tidy(&mut self) {
+        if let Some(extra) = &self.extra
+            && extra.held.is_empty()
+            && extra.acked <= self.position
+            && extra.fin.is_none()
+            && extra.urgent.is_empty()
+            && extra.candidates.is_empty()
+            && extra.delivered.is_empty()
+            && extra.doubtful.is_empty()
+            && extra.armed == [None; 2]
+        {
+            self.extra = None;
+        }
+    }
+}

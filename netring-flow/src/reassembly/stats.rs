@@ -1,0 +1,75 @@
+//! What became of the payload of subscribed flows.
+
+/// What became of each captured byte of payload of the subscribed TCP flows, and what was missing.
+///
+/// `received` is the sum of `delivered`, `duplicate`, `discarded` and `held`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ReassemblyStats {
+    /// Flows that were subscribed to, those that are not TCP included.
+    pub subscribed: u64,
+    /// Bytes of TCP payload that arrived.
+    pub received: u64,
+    /// Bytes that were delivered.
+    pub delivered: u64,
+    /// Bytes that came before: retransmissions, keep-alives, and what lost against other bytes for
+    /// the same place.
+    pub duplicate: u64,
+    /// Bytes that were neither delivered nor duplicates, by cause.
+    pub discarded: Discarded,
+    /// Bytes that are held now, because others before them are missing.
+    pub held: u64,
+    /// Gaps that were reported.
+    pub gaps: u64,
+    /// Bytes that were missing in them.
+    pub missing: u64,
+    /// Gaps that were declared early to stay within a bound.
+    pub forced_gaps: u64,
+    /// Reports of two different contents for the same range.
+    pub inconsistencies: u64,
+    /// Flows that were given up to stay within a bound.
+    pub given_up: u64,
+    /// TCP segments without a readable header, and fragments other than the first.
+    pub unreadable: u64,
+    /// Memory for held bytes now, as it counts for the bounds.
+    pub memory: usize,
+    /// The most of it so far.
+    pub memory_peak: usize,
+}
+
+/// Captured bytes that were not delivered, by cause.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Discarded {
+    /// In a segment with RST: a reason for the reset at best.
+    pub reset: u64,
+    /// In a RST that its receiver would not accept.
+    pub out_of_window: u64,
+    /// After the end of the stream.
+    pub after_end: u64,
+    /// In a SYN that is not of this connection.
+    pub other_syn: u64,
+    /// Behind a hole larger than [`ReassemblyConfig::max_hole`](super::ReassemblyConfig::max_hole)
+    /// that the receiver's acknowledgements contradict.
+    pub forged: u64,
+    /// Urgent bytes ([`UrgentPolicy::OutOfBand`](super::UrgentPolicy::OutOfBand)).
+    pub urgent: u64,
+    /// Of a flow that was given up.
+    pub given_up: u64,
+    /// Of a flow whose subscription ended, or whose first bytes were not of interest.
+    pub unwanted: u64,
+}
+
+impl Discarded {
+    /// All of them.
+    pub const fn total(&self) -> u64 {
+        self.reset
+            + self.out_of_window
+            + self.after_end
+            + self.other_syn
+            + self.forged
+            + self.urgent
+            + self.given_up
+            + self.unwanted
+    }
+}

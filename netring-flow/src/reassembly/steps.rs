@@ -1,0 +1,291 @@
+//! What a segment, a timer or an end does to the streams of a flow.
+
+use netring_sys::Timestamp;
+
+use super::direction::{Direction, ENDED, Incoming};
+use super::flow::{Cold, Hot, Reports};
+use super::timers::ACKED;
+use super::visitor::{Interest, StreamEnd, StreamVisitor};
+use super::{FIRST_BYTES, Reassembler, ReassemblyConfig, UrgentPolicy};
+use crate::Segment;
+use crate::extract::{Orientation, Piece, TcpSegment, Transport};
+
+pub(super) const BOTH: [Orientation; 2] = [Orientation::Forward, Orientation::Reverse];
+
+impl<K: Clone, V: StreamVisitor<K>> Reassembler<K, V> {
+    /// Asks the visitor about a flow that starts.
+    #[inline(never)]
+    pub(super) fn subscribe(&mut self, first: &Segment<'_, K>) -> Option<u32> {
+        let (state, undecided) = match self.visitor.subscribe(first) {
+            Interest::No => return None,
+            Interest::Yes(state) => (state, false),
+            Interest::FirstBytes(state) => (state, true),
+        };
+        self.stats.subscribed += 1;
+        let hot = Hot::new(first.flow, first.initiator, undecided);
+        let cold = Some(Cold {
+            key: first.key.clone(),
+            state: Some(state),
+            index: first.index,
+        });
+        let place = if let Some(place) = self.free.pop() {
+            self.hot[place as usize] = hot;
+            self.cold[place as usize] = cold;
+            place
+        } else {
+            self.hot.push(hot);
+            self.cold.push(cold);
+            (self.hot.len() - 1) as u32
+        };
+        if self.places.len() <= first.index {
+            self.places.resize(first.index + 1, 0);
+        }
+        if let Some(before) = self.places[first.index].checked_sub(1) {
+            // Its end was reported to another visitor.
+            self.forget(before);
+        }
+        self.places[first.index] = place + 1;
+        self.by_flow.insert(first.flow, place);
+        Some(place)
+    }
+
+    /// Takes any segment of a subscribed flow.
+    #[inline(never)]
+    pub(super) fn take(&mut self, place: u32, segment: &Segment<'_, K>) {
+        self.hot[place as usize].initiator = segment.initiator;
+        let len = segment.payload.len() as u64;
+        let tcp = match segment.transport {
+            Transport::Tcp(Some(tcp)) => tcp,
+            // The rest of a datagram is no datagram.
+            _ if segment.piece == Piece::Later => {
+                self.stats.unreadable += 1;
+                return;
+            }
+            Transport::Tcp(None) => {
+                self.stats.unreadable += 1;
+                return;
+            }
+            Transport::Udp | Transport::Other => return self.datagram(place, segment),
+        };
+        self.stats.received += len;
+        if self.is_closed(place) {
+            self.stats.discarded.after_end += len;
+        } else if tcp.has(TcpSegment::RST) && segment.out_of_window {
+            self.stats.discarded.out_of_window += len;
+        } else if tcp.has(TcpSegment::RST) {
+            self.stats.discarded.reset += len;
+            self.end_flow(place, segment.time, StreamEnd::Reset);
+        } else {
+            self.take_accepted(place, segment, tcp);
+        }
+    }
+
+    /// Takes a segment that its receiver may accept: its numbers first, then its data and its FIN.
+    fn take_accepted(&mut self, place: u32, segment: &Segment<'_, K>, tcp: TcpSegment) {
+        let (from, to) = (segment.orientation, segment.orientation.flipped());
+        let directions = &mut self.hot[place as usize].directions;
+        let mut sequence = tcp.sequence;
+        let fin = tcp.has(TcpSegment::FIN) && !segment.out_of_window;
+        if tcp.has(TcpSegment::SYN) {
+            if !directions[from as usize].syn(sequence) {
+                self.stats.discarded.other_syn += segment.payload.len() as u64;
+                return;
+            }
+            sequence = sequence.wrapping_add(1);
+            if tcp.has(TcpSegment::ACK) {
+                directions[to as usize].answered(tcp.acknowledgement);
+            }
+        } else {
+            let len = segment.payload_len + u32::from(fin);
+            directions[from as usize].begin(sequence, len);
+            if tcp.has(TcpSegment::ACK) {
+                self.acknowledge(place, to, tcp.acknowledgement, segment.time);
+            }
+        }
+        if segment.payload_len != 0 {
+            if tcp.has(TcpSegment::URG) && self.config.urgent == UrgentPolicy::OutOfBand {
+                let direction = &mut self.hot[place as usize].directions[from as usize];
+                direction.urgent(sequence, tcp.urgent);
+            }
+            let incoming = Incoming {
+                sequence,
+                bytes: segment.payload,
+                wire_len: segment.payload_len,
+                time: segment.time,
+            };
+            self.receive(place, from, &incoming);
+        }
+        if fin && self.is_at(place, segment.flow) {
+            let sequence = sequence.wrapping_add(segment.payload_len);
+            self.with(place, from, segment.time, |direction, _, _| {
+                direction.fin(sequence);
+            });
+        }
+    }
+
+    fn acknowledge(&mut self, place: u32, to: Orientation, ack: u32, time: Timestamp) {
+        let ended = self.with(place, to, time, |direction, _, _| {
+            direction.acknowledge(ack, time)
+        });
+        if ended == Some(true) {
+            self.end_stream(place, to, time, StreamEnd::Finished);
+        }
+    }
+
+    /// Takes the data of a segment.
+    fn receive(&mut self, place: u32, from: Orientation, incoming: &Incoming<'_>) {
+        let flow = self.hot[place as usize].flow;
+        self.make_room(place, from, incoming);
+        if !self.is_at(place, flow) || self.is_closed(place) {
+            self.stats.discarded.given_up += incoming.bytes.len() as u64;
+            return;
+        }
+        let hot = &mut self.hot[place as usize];
+        let undecided = hot.undecided;
+        if hot.directions[from as usize].has(ENDED) {
+            self.stats.discarded.after_end += incoming.bytes.len() as u64;
+            return;
+        }
+        self.with(place, from, incoming.time, |direction, config, out| {
+            direction.receive(incoming, config, undecided, out);
+        });
+        if undecided {
+            self.decide(place, from, incoming.time);
+        }
+    }
+
+    /// Shows the first bytes of a stream to the visitor.
+    fn decide(&mut self, place: u32, from: Orientation, time: Timestamp) {
+        let mut shown = std::mem::take(&mut self.shown);
+        let hot = &mut self.hot[place as usize];
+        hot.directions[from as usize].first_bytes(FIRST_BYTES, &mut shown);
+        let mut decision = None;
+        if !shown.is_empty()
+            && let Some(cold) = &mut self.cold[place as usize]
+            && let Some(state) = &mut cold.state
+        {
+            let point = hot.point(&cold.key, from, time);
+            decision = self.visitor.first_bytes(point, state, &shown);
+            if shown.len() == FIRST_BYTES {
+                decision = decision.or(Some(false));
+            }
+        }
+        self.shown = shown;
+        match decision {
+            Some(true) => {
+                let flow = self.hot[place as usize].flow;
+                let hot = &mut self.hot[place as usize];
+                hot.undecided = false;
+                for from in [hot.initiator, hot.initiator.flipped()] {
+                    if self.is_at(place, flow) {
+                        self.with(place, from, time, |direction, config, out| {
+                            direction.drain(time, config, out);
+                        });
+                    }
+                }
+            }
+            Some(false) => self.forget(place),
+            None => {}
+        }
+    }
+
+    /// Takes a packet of a flow that is not TCP.
+    fn datagram(&mut self, place: u32, segment: &Segment<'_, K>) {
+        let hot = &mut self.hot[place as usize];
+        let Some(cold) = &mut self.cold[place as usize] else {
+            return;
+        };
+        let Some(state) = &mut cold.state else {
+            return;
+        };
+        hot.datagrams = true;
+        let point = hot.point(segment.key, segment.orientation, segment.time);
+        let direction = &mut hot.directions[segment.orientation as usize];
+        direction.advance(u64::from(segment.payload_len));
+        if hot.undecided {
+            match self.visitor.first_bytes(point, state, segment.payload) {
+                Some(true) => hot.undecided = false,
+                Some(false) => return self.forget(place),
+                None => return,
+            }
+        }
+        if self.visitor.datagram(point, state, segment).is_break() {
+            self.forget(place);
+        }
+    }
+
+    /// Runs a step of one direction, with its reports to the visitor; `None` if the flow is closed.
+    /// Keeps the totals and the timers.
+    pub(super) fn with<R>(
+        &mut self,
+        place: u32,
+        from: Orientation,
+        now: Timestamp,
+        step: impl FnOnce(&mut Direction, &ReassemblyConfig, &mut Reports<'_, K, V>) -> R,
+    ) -> Option<R> {
+        let hot = &mut self.hot[place as usize];
+        let cold = self.cold[place as usize].as_mut()?;
+        let point = hot.point(&cold.key, from, now);
+        let direction = &mut hot.directions[from as usize];
+        let before = direction.memory();
+        let mut reports = Reports {
+            visitor: &mut self.visitor,
+            state: cold.state.as_mut()?,
+            point,
+            stats: &mut self.stats,
+            stopped: false,
+        };
+        let result = step(direction, &self.config, &mut reports);
+        let stopped = reports.stopped;
+        let max_hole = self.config.max_hole;
+        let acked = direction.acked_since(max_hole).filter(|_| !hot.undecided);
+        let since = [direction.hole_since(), acked];
+        self.timers.set(direction, (place, from as u8), since);
+        direction.tidy();
+        let stats = &mut self.stats;
+        stats.memory = (stats.memory + direction.memory()).saturating_sub(before);
+        stats.memory_peak = stats.memory_peak.max(stats.memory);
+        let finished = direction.is_finished() && !direction.has(ENDED);
+        if stopped {
+            self.forget(place);
+            return None;
+        }
+        if finished {
+            self.end_stream(place, from, now, StreamEnd::Finished);
+        }
+        Some(result)
+    }
+
+    /// Handles timers that are due, at most `budget`. Returns true if there are more.
+    #[inline(never)]
+    pub(super) fn fire(&mut self, now: Timestamp, budget: usize) -> bool {
+        for _ in 0..budget {
+            let Some((kind, (place, from))) = self.timers.next(now.as_nanos()) else {
+                return false;
+            };
+            let from = BOTH[usize::from(from)];
+            if self.hot[place as usize].undecided {
+                self.forget(place);
+                continue;
+            }
+            self.with(place, from, now, |direction, config, out| {
+                if kind == ACKED {
+                    direction.give_up_acked(now, config, out);
+                } else {
+                    direction.give_up_hole(now, config, out);
+                }
+            });
+        }
+        true
+    }
+
+    /// Lets all timers start again, because time went back.
+    #[cold]
+    pub(super) fn restart_timers(&mut self, now: Timestamp) {
+        for (place, from) in self.timers.all() {
+            self.with(place, BOTH[usize::from(from)], now, |direction, _, _| {
+                direction.restart(now.as_nanos());
+            });
+        }
+    }
+}

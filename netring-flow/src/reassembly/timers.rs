@@ -1,0 +1,101 @@
+//! Which directions wait for missing bytes, and since when.
+
+use std::collections::BTreeSet;
+
+use super::direction::Direction;
+
+/// A direction of a flow: its place among the flows, and which of the two.
+pub(super) type Place = (u32, u8);
+
+/// The directions that wait, in the order of the times since when they do. Each is there at most
+/// once for each kind of timer.
+#[derive(Debug)]
+pub(super) struct Timers {
+    waiting: [BTreeSet<(i64, Place)>; 2],
+    /// How long each kind waits, in nanoseconds.
+    time: [i64; 2],
+    /// When the next of them is due.
+    due: i64,
+}
+
+/// Waits for missing bytes.
+pub(super) const HOLE: usize = 0;
+/// Waits for bytes that were acknowledged.
+pub(super) const ACKED: usize = 1;
+
+impl Timers {
+    pub(super) const fn new(hole: i64, acked: i64) -> Self {
+        Self {
+            waiting: [BTreeSet::new(), BTreeSet::new()],
+            time: [hole, acked],
+            due: i64::MAX,
+        }
+    }
+
+    #[inline]
+    pub(super) const fn is_due(&self, now: i64) -> bool {
+        now >= self.due
+    }
+
+    /// Sets the timers of a direction as its state demands, or removes them.
+    pub(super) fn set(&mut self, direction: &mut Direction, place: Place, since: [Option<i64>; 2]) {
+        let Some(extra) = &mut direction.extra else {
+            return;
+        };
+        let mut changed = false;
+        for (kind, since) in since.into_iter().enumerate() {
+            let armed = &mut extra.armed[kind];
+            if *armed == since {
+                continue;
+            }
+            changed = true;
+            if let Some(before) = armed.take() {
+                self.waiting[kind].remove(&(before, place));
+            }
+            if let Some(since) = since {
+                self.waiting[kind].insert((since, place));
+            }
+            *armed = since;
+        }
+        if changed {
+            self.recompute();
+        }
+    }
+
+    fn recompute(&mut self) {
+        let first = |kind: usize| {
+            let since = self.waiting[kind].first().map(|&(since, _)| since);
+            // Never means never, even at the end of time.
+            let since = since.filter(|_| self.time[kind] != i64::MAX);
+            since.map_or(i64::MAX, |since| since.saturating_add(self.time[kind]))
+        };
+        self.due = first(HOLE).min(first(ACKED));
+    }
+
+    /// A direction that has waited long enough.
+    pub(super) fn next(&self, now: i64) -> Option<(usize, Place)> {
+        [ACKED, HOLE].into_iter().find_map(|kind| {
+            let &(since, place) = self.waiting[kind].first()?;
+            let time = self.time[kind];
+            (time != i64::MAX && since.saturating_add(time) <= now).then_some((kind, place))
+        })
+    }
+
+    /// The direction that has waited longest.
+    pub(super) fn longest(&self) -> Option<Place> {
+        self.waiting[HOLE].first().map(|&(_, place)| place)
+    }
+
+    /// All directions that wait.
+    pub(super) fn all(&self) -> Vec<Place> {
+        let mut all: Vec<_> = self
+            .waiting
+            .iter()
+            .flatten()
+            .map(|&(_, place)| place)
+            .collect();
+        all.sort_unstable();
+        all.dedup();
+        all
+    }
+}

@@ -1,0 +1,113 @@
+//! Parsers that are written for the crate flowscope.
+
+use std::ops::ControlFlow;
+
+use flowscope::{DatagramParser as TheirDatagramParser, FlowSide, SessionParser};
+use netring_sys::Timestamp;
+
+use super::{Parser, SessionEnd, SessionPoint};
+use crate::reassembly::{Side, StreamEnd};
+
+/// Adapts a `flowscope::SessionParser` (of flowscope 0.22), which reads streams.
+///
+/// flowscope has no way to report missing bytes to a parser, so a gap ends the session. A parser
+/// that is poisoned ends it with its reason.
+#[derive(Clone, Debug, Default)]
+pub struct StreamParser<P>(pub P);
+
+/// Adapts a `flowscope::DatagramParser` (of flowscope 0.22), which reads datagrams.
+///
+/// It fits flows that are not TCP. The bytes of a TCP stream end the session.
+#[derive(Clone, Debug, Default)]
+pub struct DatagramParser<P>(pub P);
+
+impl<P: SessionParser> Parser for StreamParser<P> {
+    type Message = P::Message;
+
+    fn data(
+        &mut self,
+        at: SessionPoint,
+        bytes: &[u8],
+        messages: &mut Vec<P::Message>,
+    ) -> ControlFlow<SessionEnd> {
+        let time = their_time(at.time);
+        match at.side {
+            Side::Initiator => self.0.feed_initiator(bytes, time, messages),
+            Side::Responder => self.0.feed_responder(bytes, time, messages),
+        }
+        state(
+            self.0.is_poisoned(),
+            self.0.poison_reason(),
+            self.0.is_done(),
+        )
+    }
+
+    fn end(&mut self, at: SessionPoint, reason: StreamEnd, messages: &mut Vec<P::Message>) {
+        match (reason, at.side) {
+            (StreamEnd::Finished, Side::Initiator) => self.0.fin_initiator(messages),
+            (StreamEnd::Finished, Side::Responder) => self.0.fin_responder(messages),
+            (StreamEnd::Reset, Side::Initiator) => self.0.rst_initiator(),
+            (StreamEnd::Reset, Side::Responder) => self.0.rst_responder(),
+            _ => {}
+        }
+    }
+
+    fn close(&mut self, time: Timestamp, messages: &mut Vec<P::Message>) {
+        self.0.on_tick(their_time(time), messages);
+    }
+}
+
+impl<P: TheirDatagramParser> Parser for DatagramParser<P> {
+    type Message = P::Message;
+
+    fn data(
+        &mut self,
+        _: SessionPoint,
+        _: &[u8],
+        _: &mut Vec<P::Message>,
+    ) -> ControlFlow<SessionEnd> {
+        let why = "a parser of datagrams cannot read a TCP stream; subscribe to other flows";
+        ControlFlow::Break(SessionEnd::failed(why))
+    }
+
+    fn datagram(
+        &mut self,
+        at: SessionPoint,
+        bytes: &[u8],
+        messages: &mut Vec<P::Message>,
+    ) -> ControlFlow<SessionEnd> {
+        let side = match at.side {
+            Side::Initiator => FlowSide::Initiator,
+            Side::Responder => FlowSide::Responder,
+        };
+        self.0.parse(bytes, side, their_time(at.time), messages);
+        state(
+            self.0.is_poisoned(),
+            self.0.poison_reason(),
+            self.0.is_done(),
+        )
+    }
+
+    fn close(&mut self, time: Timestamp, messages: &mut Vec<P::Message>) {
+        self.0.on_tick(their_time(time), messages);
+    }
+}
+
+fn state(poisoned: bool, why: Option<&str>, done: bool) -> ControlFlow<SessionEnd> {
+    if poisoned {
+        let why = why.unwrap_or("the parser gave no reason").to_owned();
+        ControlFlow::Break(SessionEnd::failed(why))
+    } else if done {
+        ControlFlow::Break(SessionEnd::Done)
+    } else {
+        ControlFlow::Continue(())
+    }
+}
+
+fn their_time(time: Timestamp) -> flowscope::Timestamp {
+    let nanos = time.as_nanos().max(0);
+    flowscope::Timestamp::new(
+        u32::try_from(nanos / 1_000_000_000).unwrap_or(u32::MAX),
+        (nanos % 1_000_000_000) as u32,
+    )
+}

@@ -1,0 +1,10 @@
+//! Records of flows: each encoder against a reader of its own.
+#![expect(clippy::unwrap_used, reason = "a test says what it expects by failing")]
+
+mod allocations;
+mod conn_log;
+mod eve;
+mod ipfix;
+mod json;
+mod recorder;
+mod records;

@@ -1,0 +1,15 @@
+//! From segments to streams: what a reassembler makes of the packets on a wire.
+#![expect(clippy::unwrap_used, reason = "a test says what it expects by failing")]
+
+mod benign;
+mod common;
+mod fuzz;
+mod harness;
+mod memory;
+mod model;
+#[cfg(all(feature = "http", feature = "tls", feature = "dns"))]
+mod parsers;
+mod reports;
+mod sessions;
+mod streams;
+mod subscriptions;

@@ -1,0 +1,164 @@
+//! IPFIX over UDP to a collector: nfcapd receives it, and nfdump prints what it understood.
+
+use std::fs;
+use std::net::UdpSocket;
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+use netring::flow::export::{FlowRecord, Ipfix};
+use xtask::netns::Netns;
+
+use crate::export_records::records;
+
+/// A running nfcapd, and the folder that it writes to. It is killed if a test ends before it.
+struct Collector {
+    child: Child,
+    folder: PathBuf,
+}
+
+impl Collector {
+    fn start(name: &str) -> Self {
+        let folder = format!("netring-{name}-{}", std::process::id());
+        let folder = std::env::temp_dir().join(folder);
+        fs::create_dir_all(&folder).unwrap();
+        let child = Command::new("nfcapd")
+            .args(["-b", "127.0.0.1", "-p", "9995", "-w"])
+            .arg(&folder)
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn();
+        let why = "nfcapd does not start (Debian: apt-get install nfdump)";
+        let child = child.unwrap_or_else(|error| panic!("{why}: {error}"));
+        let mut collector = Self { child, folder };
+        collector.until("the collector listens", |queued| queued.is_some());
+        collector
+    }
+
+    /// Waits for a condition on the bytes in its socket; `None` before it is bound.
+    fn until(&mut self, what: &str, is_met: impl Fn(Option<u64>) -> bool) {
+        let deadline = Instant::now() + Duration::from_secs(60);
+        while !is_met(queued()) {
+            let ended = self.child.try_wait().unwrap();
+            assert!(ended.is_none(), "nfcapd ended: {ended:?}");
+            assert!(Instant::now() < deadline, "not within a minute: {what}");
+            sleep(Duration::from_millis(5));
+        }
+    }
+
+    /// Ends it once it has read everything, and returns its own account and nfdump's lines.
+    fn end(mut self) -> (String, Vec<String>) {
+        self.until("the collector has read everything", |queued| {
+            queued == Some(0)
+        });
+        let pid = self.child.id().to_string();
+        let kill = Command::new("kill").args(["-TERM", &pid]).status();
+        assert!(kill.unwrap().success());
+        let mut errors = String::new();
+        let pipe = self.child.stderr.take();
+        std::io::Read::read_to_string(&mut pipe.unwrap(), &mut errors).unwrap();
+        self.child.wait().unwrap();
+        let format = "fmt:%ts %te %pr %sap %dap %flg %pkt %byt %opkt %obyt %svln";
+        let dump = Command::new("nfdump")
+            .env("TZ", "UTC")
+            .args(["-q", "-N", "-o", format, "-R"])
+            .arg(&self.folder)
+            .output()
+            .unwrap();
+        let lines = String::from_utf8(dump.stdout).unwrap();
+        let words = |line: &str| line.split_whitespace().collect::<Vec<_>>().join(" ");
+        (errors, lines.lines().map(words).collect())
+    }
+}
+
+impl Drop for Collector {
+    fn drop(&mut self) {
+        // Nothing more can be done about either.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+        let _ = fs::remove_dir_all(&self.folder);
+    }
+}
+
+/// The bytes that wait in the collector's socket, by the kernel's own table of this namespace.
+fn queued() -> Option<u64> {
+    let table = fs::read_to_string("/proc/thread-self/net/udp").unwrap();
+    let row = table.lines().find(|line| line.contains("0100007F:270B"))?;
+    let queues = row.split_whitespace().nth(4)?;
+    u64::from_str_radix(queues.split_once(':')?.1, 16).ok()
+}
+
+fn some_flows() -> Vec<FlowRecord> {
+    let mut flows = records("ldap_ldap-starttls.pcap");
+    flows.extend(records("tunnels_vxlan.pcap"));
+    flows.extend(records("mysql_tls-12-amazon-rds.pcap"));
+    flows[0].vlan = Some(5);
+    flows
+}
+
+/// Sends flows in small messages, with templates again and again, as over a network that loses
+/// some.
+fn collected(name: &str, uniflow: bool) -> (String, Vec<String>) {
+    let mut collector = Collector::start(name);
+    let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+    let settings = Ipfix::builder()
+        .domain(42)
+        .max_message(600)
+        .uniflow(uniflow);
+    let settings = settings.templates_every(3, Duration::ZERO);
+    let mut ipfix = settings.build().unwrap();
+    let mut send = |message: &[u8]| {
+        let sent = socket.send_to(message, "127.0.0.1:9995").unwrap();
+        assert_eq!(sent, message.len());
+    };
+    for flow in some_flows() {
+        ipfix.record(&flow, &mut send);
+    }
+    ipfix.flush(&mut send);
+    collector.until("the last message is read", |queued| queued == Some(0));
+    collector.end()
+}
+
+#[test]
+#[ignore = "needs a network namespace: cargo xtask test-netns"]
+fn a_collector_reads_biflows() {
+    let _ns = Netns::enter().unwrap();
+    let (account, lines) = collected("biflow", false);
+    assert!(
+        account.contains("Flows: 6, Packets: 63, Bytes: 11668, Sequence Errors: 0, Bad Packets: 0"),
+        "{account}"
+    );
+    assert_eq!(
+        lines,
+        [
+            "2024-07-17 12:18:00.158 2024-07-17 12:18:00.175 6 127.0.0.1:45936 127.0.1.1:389 ...APRSF 14 1407 14 3738 5",
+            "2016-07-06 15:20:32.675 2016-07-06 15:20:32.675 17 192.168.56.11:39924 192.168.56.12:4789 ........ 1 78 0 0 0",
+            "2016-07-06 15:20:32.675 2016-07-06 15:20:32.675 17 192.168.56.12:40908 192.168.56.11:4789 ........ 1 78 0 0 0",
+            "2016-07-06 15:20:32.676 2016-07-06 15:20:35.680 17 192.168.56.11:48134 192.168.56.12:4789 ........ 4 536 0 0 0",
+            "2016-07-06 15:20:32.676 2016-07-06 15:20:35.680 17 192.168.56.12:38071 192.168.56.11:4789 ........ 4 536 0 0 0",
+            "2022-12-10 16:09:26.465 2022-12-10 16:09:28.893 6 82.239.87.25:58132 79.107.90.25:3306 ...AP.SF 14 1460 11 3835 0",
+        ]
+    );
+}
+
+#[test]
+#[ignore = "needs a network namespace: cargo xtask test-netns"]
+fn a_collector_reads_uniflows() {
+    let _ns = Netns::enter().unwrap();
+    let (account, lines) = collected("uniflow", true);
+    assert!(
+        account.contains("Flows: 8, Packets: 63, Bytes: 11668, Sequence Errors: 0, Bad Packets: 0"),
+        "{account}"
+    );
+    let tcp: Vec<_> = lines.iter().filter(|line| line.contains(" 6 ")).collect();
+    assert_eq!(
+        tcp,
+        [
+            "2024-07-17 12:18:00.158 2024-07-17 12:18:00.175 6 127.0.0.1:45936 127.0.1.1:389 ...APRSF 14 1407 0 0 5",
+            "2024-07-17 12:18:00.158 2024-07-17 12:18:00.175 6 127.0.1.1:389 127.0.0.1:45936 ...AP.S. 14 3738 0 0 5",
+            "2022-12-10 16:09:26.465 2022-12-10 16:09:28.893 6 82.239.87.25:58132 79.107.90.25:3306 ...AP.SF 14 1460 0 0 0",
+            "2022-12-10 16:09:26.594 2022-12-10 16:09:28.893 6 79.107.90.25:3306 82.239.87.25:58132 ...AP.SF 11 3835 0 0 0",
+        ]
+    );
+}

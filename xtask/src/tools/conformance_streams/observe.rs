@@ -1,0 +1,182 @@
+//! The streams that the reassembler makes of a capture.
+
+use std::ops::{ControlFlow, Range};
+use std::path::Path;
+use std::time::Duration;
+
+use netring::pcap::CaptureFile;
+use netring_flow::extract::{FiveTuple, FiveTupleKey, Orientation, TcpSegment};
+use netring_flow::reassembly::{
+    Interest, Reassembler, ReassemblyConfig, StreamPoint, StreamVisitor, UrgentPolicy,
+};
+use netring_flow::{FlowEvent, FlowTracker, FlowVisitor, Segment, Timeouts, TrackerConfig};
+use netring_sys::{PacketSource, Readiness};
+
+use super::{Streams, oracle};
+use crate::Result;
+
+/// What a capture contains.
+#[derive(Default)]
+pub(super) struct Observed {
+    pub(super) streams: Streams<Stream>,
+    /// The number of TCP connections, or more.
+    pub(super) connections: usize,
+}
+
+/// A stream, and what was reported about it.
+#[derive(Debug, Default)]
+pub(super) struct Stream {
+    pub(super) parts: Vec<Part>,
+    pub(super) inconsistent: bool,
+    pub(super) mid_stream: bool,
+    /// A snap length cut some of its segments.
+    pub(super) cut: bool,
+    /// SYNs with different numbers were seen.
+    pub(super) several_syns: bool,
+    /// What was not delivered, although it was not sent before: data of a RST, after the end, or
+    /// out of the window.
+    pub(super) discarded: Vec<u8>,
+    syn: Option<u32>,
+}
+
+/// A part of a stream.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Part {
+    Bytes(Vec<u8>),
+    Missing(u64),
+}
+
+impl Stream {
+    fn push(&mut self, bytes: &[u8]) {
+        match self.parts.last_mut() {
+            Some(Part::Bytes(last)) => last.extend_from_slice(bytes),
+            _ => self.parts.push(Part::Bytes(bytes.to_vec())),
+        }
+    }
+
+    fn miss(&mut self, missing: u64) {
+        match self.parts.last_mut() {
+            Some(Part::Missing(last)) => *last += missing,
+            _ => self.parts.push(Part::Missing(missing)),
+        }
+    }
+}
+
+/// Parts as tshark prints them.
+pub(super) fn printed(parts: &[Part]) -> Vec<u8> {
+    let bytes = parts.iter().map(|part| match part {
+        Part::Bytes(bytes) => bytes.clone(),
+        Part::Missing(missing) => oracle::missing(*missing),
+    });
+    bytes.collect::<Vec<_>>().concat()
+}
+
+/// Keeps the streams of all connections.
+#[derive(Default)]
+struct Collect(Observed);
+
+impl Collect {
+    fn stream(&mut self, at: &StreamPoint<'_, FiveTupleKey>) -> &mut Stream {
+        let stream = self.of(at.key, at.orientation);
+        stream.mid_stream |= at.mid_stream;
+        stream
+    }
+
+    fn of(&mut self, key: &FiveTupleKey, from: Orientation) -> &mut Stream {
+        let (a, b) = (oracle::end(key.a()), oracle::end(key.b()));
+        let ends = match from {
+            Orientation::Forward => (a, b),
+            Orientation::Reverse => (b, a),
+        };
+        self.0.streams.entry(ends).or_default()
+    }
+}
+
+/// The reassembler, and what becomes of each segment.
+struct Watch(Reassembler<FiveTupleKey, Collect>);
+
+impl FlowVisitor<FiveTupleKey> for Watch {
+    fn event(&mut self, event: FlowEvent<FiveTupleKey>) {
+        self.0.event(event);
+    }
+
+    fn segment(&mut self, segment: &Segment<'_, FiveTupleKey>) {
+        let before = self.0.stats();
+        self.0.segment(segment);
+        let after = self.0.stats();
+        let Some(tcp) = segment.tcp() else {
+            return;
+        };
+        let visitor = self.0.visitor_mut();
+        let stream = visitor.of(segment.key, segment.orientation);
+        stream.cut |= segment.missing() != 0;
+        if tcp.has(TcpSegment::SYN) {
+            let first = *stream.syn.get_or_insert(tcp.sequence);
+            stream.several_syns |= first != tcp.sequence;
+        }
+        if after.discarded.total() != before.discarded.total() {
+            stream.discarded.extend_from_slice(segment.payload);
+        }
+    }
+}
+
+impl StreamVisitor<FiveTupleKey> for Collect {
+    type State = ();
+
+    fn subscribe(&mut self, first: &Segment<'_, FiveTupleKey>) -> Interest<()> {
+        if first.tcp().is_none() {
+            return Interest::No;
+        }
+        self.0.connections += 1;
+        Interest::Yes(())
+    }
+
+    fn data(
+        &mut self,
+        at: StreamPoint<'_, FiveTupleKey>,
+        (): &mut (),
+        bytes: &[u8],
+    ) -> ControlFlow<()> {
+        self.stream(&at).push(bytes);
+        ControlFlow::Continue(())
+    }
+
+    fn gap(
+        &mut self,
+        at: StreamPoint<'_, FiveTupleKey>,
+        (): &mut (),
+        missing: u64,
+    ) -> ControlFlow<()> {
+        self.stream(&at).miss(missing);
+        ControlFlow::Continue(())
+    }
+
+    fn inconsistent(&mut self, at: StreamPoint<'_, FiveTupleKey>, (): &mut (), _: Range<u64>) {
+        self.stream(&at).inconsistent = true;
+    }
+}
+
+/// Reassembles a capture with settings that match tshark's: it never gives up a hole by time, and
+/// has urgent data in the stream.
+pub(super) fn observe(path: &Path) -> Result<Observed> {
+    let config = TrackerConfig::new().timeouts(Timeouts::never());
+    let mut tracker = FlowTracker::with_config(FiveTuple::bidirectional(), config)?;
+    let config = ReassemblyConfig::new()
+        .deadline(Duration::MAX)
+        .urgent(UrgentPolicy::Inline)
+        .compare_delivered(1 << 20)
+        .max_held_per_flow(64 << 20);
+    let mut streams = Watch(Reassembler::new(config, Collect::default())?);
+    if let Ok(mut file) = CaptureFile::open(path) {
+        while let Ok(Readiness::Ready) = file.ready() {
+            tracker.track_batch(&file.batch(), &mut streams);
+        }
+    }
+    while tracker.finish(&mut streams) {}
+    let stats = streams.0.stats();
+    let counted = stats.delivered + stats.duplicate + stats.discarded.total();
+    if stats.received != counted || stats.held != 0 || stats.memory != 0 {
+        return Err(format!("{}: totals do not add up: {stats:?}", path.display()).into());
+    }
+    Ok(streams.0.into_visitor().0)
+}
