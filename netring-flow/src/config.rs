@@ -45,8 +45,8 @@ impl TrackerConfig {
     }
 
     /// The maximum number of bytes that flows take, a hard bound beside
-    /// [`max_flows`](Self::max_flows): the smaller of the two holds, and what happens near it is the
-    /// same. Default: no bound.
+    /// [`max_flows`](Self::max_flows): the smaller of the two holds, and what happens near it is
+    /// the same. Default: no bound.
     ///
     /// A flow counts with its record, what is beside it and its share of the index at its largest:
     /// 284 bytes with the built-in key, 380 with [`round_trips`](Self::round_trips). What a key of
@@ -85,8 +85,8 @@ impl TrackerConfig {
     /// How many fragmented IP packets are remembered at once, so that their later fragments count
     /// in the flow of the first. Default: 4096; range: 0 to 2²⁴.
     ///
-    /// Each takes at most 500 bytes with the built-in key, and none before a first fragment arrives.
-    /// If there are more, the newest displaces the oldest
+    /// Each takes at most 500 bytes with the built-in key, and none before a first fragment
+    /// arrives. If there are more, the newest displaces the oldest
     /// ([`FragmentStats::forgotten`](crate::FragmentStats::forgotten)). With 0, later fragments are
     /// in no flow.
     #[must_use]

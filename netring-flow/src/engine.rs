@@ -196,8 +196,8 @@ impl<K: Clone + Eq + Hash> Engine<K> {
         self.end_emergency(visitor);
     }
 
-    /// Adds what was measured to the statistics of a flow. In place: a copy would cost more than all
-    /// else that an end takes.
+    /// Adds what was measured to the statistics of a flow. In place: a copy would cost more than
+    /// all else that an end takes.
     #[inline]
     fn add_measured(&self, slot: Slot, stats: &mut FlowStats) {
         if let Some(trips) = &self.round_trips {

@@ -79,9 +79,10 @@ pub trait Extract: Send + 'static {
 
     /// Reports to `each` which IP packet a fragment is a part of, so that later fragments count in
     /// the flow of the first. Called only for packets of which
-    /// [`extract_whole`](Self::extract_whole) returned [`Skip::Fragment`]. If a tunnel's packets are fragmented as well as what
-    /// they carry, one packet is a part of several, which are reported outermost first; a later
-    /// fragment follows the last one. Default: none, so later fragments are in no flow.
+    /// [`extract_whole`](Self::extract_whole) returned [`Skip::Fragment`]. If a tunnel's packets
+    /// are fragmented as well as what they carry, one packet is a part of several, which are
+    /// reported outermost first; a later fragment follows the last one. Default: none, so later
+    /// fragments are in no flow.
     fn fragments(&self, packet: &Packet<'_>, each: &mut dyn FnMut(Fragment)) {
         let _ = (packet, each);
     }

@@ -38,8 +38,8 @@
 //!
 //! To use several processors, give each worker a tracker of its own. The workers of a fanout group
 //! by hash (`FanoutGroup` of netring-afpacket), of which each receives whole flows in both
-//! directions, then share nothing and need no lock. Fragments other than the first have no ports, so
-//! another worker may get them, which has not seen the first: let the kernel put them together
+//! directions, then share nothing and need no lock. Fragments other than the first have no ports,
+//! so another worker may get them, which has not seen the first: let the kernel put them together
 //! (`Fanout::defragment`) if they matter.
 //!
 //! # What a flow is
@@ -86,8 +86,8 @@
 //! A packet counts with its length on the wire, even if a snap length cut it. A packet with a valid
 //! IP header belongs to a flow, which is marked if the packet is cut or malformed. Packets without
 //! a flow are counted by cause ([`UntrackedStats`]): those that are not IP, invalid IP headers,
-//! fragments whose first was not seen, and segments that arrive long after a close. An ICMP error is
-//! reported against the flow that it quotes. Each tracked packet is in the statistics of exactly
+//! fragments whose first was not seen, and segments that arrive long after a close. An ICMP error
+//! is reported against the flow that it quotes. Each tracked packet is in the statistics of exactly
 //! one [`FlowEvent::Ended`].
 //!
 //! # Fragments
@@ -95,8 +95,8 @@
 //! A fragment other than the first has no ports. It counts in the flow of the first, which is
 //! remembered by addresses, protocol and identification: 4096 packets for 30 s
 //! ([`TrackerConfig::max_fragmented`], [`TrackerConfig::fragment_timeout`]). If the first was not
-//! seen before it, it counts in [`UntrackedStats::fragments`], never in a flow of its own. Nothing is
-//! put together: each fragment adds its own bytes to the payload, and the sequence numbers of a
+//! seen before it, it counts in [`UntrackedStats::fragments`], never in a flow of its own. Nothing
+//! is put together: each fragment adds its own bytes to the payload, and the sequence numbers of a
 //! connection know the first fragment of a segment only. Duplicate, overlapping and tiny fragments
 //! are counted ([`FragmentStats`]).
 //!
@@ -104,9 +104,9 @@
 //!
 //! A tunnel's packets are a flow between its ends, unless the extractor is told to look inside
 //! ([`extract::FiveTuple::with_tunnels`]): GRE, ERSPAN, VXLAN, Geneve, GTP-U, IP in IP, Ethernet in
-//! IP, Teredo and MPLS, each on its own, up to a depth. A packet then counts in the flow inside, with
-//! the length of the whole frame. VLAN tags, MPLS labels and PPPoE sessions before the first IP
-//! header are always passed over.
+//! IP, Teredo and MPLS, each on its own, up to a depth. A packet then counts in the flow inside,
+//! with the length of the whole frame. VLAN tags, MPLS labels and PPPoE sessions before the first
+//! IP header are always passed over.
 //!
 //! # Bounds
 //!
@@ -123,7 +123,8 @@
 //!   flowscope, and a conversion of keys to its keys;
 //! - `parsers`, off by default: [`session`] takes parsers that are written for flowscope; `http`,
 //!   `tls` and `dns` add those of flowscope;
-//! - `serde`, off by default: `Serialize` and `Deserialize` for keys, events, statistics and records.
+//! - `serde`, off by default: `Serialize` and `Deserialize` for keys, events, statistics and
+//!   records.
 //!
 //! [`export`] turns flows into records for other programs: lines of JSON, Zeek's conn.log,
 //! Suricata's EVE events, and IPFIX.

@@ -16,6 +16,7 @@ mod index;
 mod links;
 mod node;
 pub(crate) mod prefetch;
+mod rare;
 mod record;
 mod slab;
 mod wheel;
@@ -26,7 +27,8 @@ pub(crate) use closed::RecentlyClosed;
 pub(crate) use direction::Direction;
 pub(crate) use links::Lists;
 pub(crate) use node::{QUEUE, WHEEL};
-pub(crate) use record::{Flags, Rare, Record, State, Time};
+pub(crate) use rare::{Rare, Time};
+pub(crate) use record::{Flags, Record, State};
 pub(crate) use wheel::{Turn, Wheel};
 
 use netring_sys::Clock;
@@ -60,8 +62,8 @@ impl Slot {
     }
 }
 
-/// Bytes that a flow takes in the table: its record, what is beside it, and its places in the index,
-/// of which there are at most four, and half as many while it grows.
+/// Bytes that a flow takes in the table: its record, what is beside it, and its places in the
+/// index, of which there are at most four, and half as many while it grows.
 pub(crate) const fn bytes_per_flow<K>() -> usize {
     slab::bytes_per_flow::<K>() + 6 * size_of::<u64>()
 }

@@ -220,7 +220,8 @@ impl<E: Extract> FlowTracker<E> {
         self.extract.extract_whole(packet)
     }
 
-    /// Finds the flow of a fragment, or of a packet with too many tunnels. Any other packet without a flow is counted by cause.
+    /// Finds the flow of a fragment, or of a packet with too many tunnels. Any other packet without
+    /// a flow is counted by cause.
     #[cold]
     fn read_fragment(&mut self, packet: &Packet<'_>, cause: Skip) -> Option<Extracted<E::Key>> {
         let mut last = None;

@@ -116,8 +116,8 @@ pub struct Segment<'a, K> {
     pub initiator: Orientation,
     /// The transport header; for TCP with flags, sequence and acknowledgement number.
     pub transport: Transport,
-    /// Whether it is whole, or a fragment. The payload of a fragment is that of a part of the packet;
-    /// a later one has no transport header ([`Segment::tcp`] is `None`).
+    /// Whether it is whole, or a fragment. The payload of a fragment is that of a part of the
+    /// packet; a later one has no transport header ([`Segment::tcp`] is `None`).
     pub piece: Piece,
     /// The captured payload, in the memory of the packet. For a protocol whose header the built-in
     /// extractor does not read, it is what follows the IP headers.

@@ -113,8 +113,7 @@ impl<K: Clone + Eq + Hash> Engine<K> {
     }
 
     /// Measures the round-trip time, if that is asked for.
-    #[inline(always)]
-    pub(super) fn time_segment(&mut self, slot: Slot, packet: &Item<K>) {
+    fn time_segment(&mut self, slot: Slot, packet: &Item<K>) {
         if let Some(trips) = &mut self.round_trips
             && let Some(segment) = packet.segment()
         {

@@ -41,7 +41,7 @@ struct Trip {
     /// One past the highest number that was sent.
     highest: u32,
     /// The number that acknowledges the timed segment.
-    awaited: u32,
+    expected: u32,
     has_sent: bool,
     is_handshake: bool,
 }
@@ -54,7 +54,7 @@ impl Trip {
         smoothed: 0,
         samples: 0,
         highest: 0,
-        awaited: 0,
+        expected: 0,
         has_sent: false,
         is_handshake: false,
     };
@@ -82,14 +82,14 @@ impl Trip {
         self.has_sent = true;
         if is_new && self.sent == i64::MAX {
             self.sent = time;
-            self.awaited = end;
+            self.expected = end;
             self.is_handshake = segment.has(SYN);
         }
     }
 
     /// Takes note of an acknowledgement from the other end.
     fn acknowledge(&mut self, number: u32, time: i64) {
-        if self.sent == i64::MAX || number.wrapping_sub(self.awaited).cast_signed() < 0 {
+        if self.sent == i64::MAX || number.wrapping_sub(self.expected).cast_signed() < 0 {
             return;
         }
         let took = time.saturating_sub(self.sent);

@@ -69,7 +69,10 @@ impl<K: Clone + Eq + Hash> Engine<K> {
         let timeout = self.by_key.timeout(flow, &self.limits);
         let last = flow.directions[from as usize].last;
         let changes_state = match segment {
-            Some(segment) => tcp::changes_state(flow, segment, payload, from),
+            Some(segment) => {
+                segment.window <= self.limits.watched
+                    || tcp::changes_state(flow, segment, payload, from)
+            }
             None => !flow.has_sent(from),
         };
         if found.icmp_error.is_some()
@@ -94,7 +97,6 @@ impl<K: Clone + Eq + Hash> Engine<K> {
             let (flow, rare) = self.table.both(slot);
             tcp::behind(flow, rare, segment, payload, from);
         }
-        self.time_segment(slot, packet);
         true
     }
 

@@ -126,7 +126,6 @@ pub(crate) fn changes_state<K>(
         Letter::Data
     };
     segment.has(SYN | FIN | RST)
-        || segment.window == 0
         || matches!(flow.state, State::TcpOpening | State::TcpClosing)
         || !flow.has_happened(letter, from)
 }

@@ -137,8 +137,8 @@ pub struct UntrackedStats {
     /// Packets with more than 31 headers before that of IP.
     pub too_deep: u64,
     /// Fragments other than the first, whose first was not seen before them, or not within
-    /// [`TrackerConfig::fragment_timeout`](crate::TrackerConfig::fragment_timeout). A later fragment
-    /// that overtakes its first is one of them.
+    /// [`TrackerConfig::fragment_timeout`](crate::TrackerConfig::fragment_timeout). A later
+    /// fragment that overtakes its first is one of them.
     pub fragments: u64,
     /// ICMP errors that quote no flow in the table, or nothing readable.
     pub icmp_errors: u64,

@@ -30,8 +30,8 @@ pub enum TunnelKind {
     /// IPv6 in UDP (RFC 4380). It has no identifier.
     Teredo = 8,
     /// MPLS in IP or GRE, and Ethernet behind an MPLS pseudowire's control word (RFC 4448). Labels
-    /// differ by direction and hop, so they are no identifier. IP right behind the labels of a frame
-    /// is always read.
+    /// differ by direction and hop, so they are no identifier. IP right behind the labels of a
+    /// frame is always read.
     Mpls = 9,
     /// A PPPoE session, which is always looked into. Its identifier is the session.
     Pppoe = 10,

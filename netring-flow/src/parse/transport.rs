@@ -108,8 +108,8 @@ impl Plain {
     }
 }
 
-/// Reads the header of a usual packet that carries none of these tunnels, which has `len` bytes after its IP header; `data` is the
-/// captured part.
+/// Reads the header of a usual packet that carries none of these tunnels, which has `len` bytes
+/// after its IP header; `data` is the captured part.
 #[inline]
 pub(super) fn plain(protocol: u8, data: &[u8], len: usize, tunnels: &Tunnels) -> Option<Plain> {
     let (ports, transport, header_len, payload_len) = match protocol {

@@ -6,8 +6,8 @@
 mod gre;
 mod udp;
 
-use super::v6_chain;
-use super::{Layer, Part, Version, ip};
+use super::transport::Body;
+use super::{Layer, Part, Version, header, ip, v6_chain};
 use crate::extract::{TunnelKind, Tunnels};
 
 const IPV4: u8 = 4;
@@ -45,12 +45,11 @@ pub(super) fn inside<'a>(
     if !may_be {
         return None;
     }
-    let ip = match version {
-        4 => ip::v4(part),
-        _ => ip::v6(part),
-    }
-    .ok()?;
-    let body = ip.body;
+    let (protocol, body) = if version == 4 {
+        carried_by_v4(part)?
+    } else {
+        carried_by_v6(part)?
+    };
     let plain = |layer, part, kind| Inside {
         layer,
         part,
@@ -58,8 +57,7 @@ pub(super) fn inside<'a>(
         id: 0,
         is_fragment: false,
     };
-    let mut inside = match ip.protocol {
-        _ if ip.broken.is_some() => return None,
+    let mut inside = match protocol {
         IPV4 => plain(Layer::Ip(Version::V4), body.part, TunnelKind::IpInIp),
         IPV6 => plain(Layer::Ip(Version::V6), body.part, TunnelKind::IpInIp),
         GRE => gre::inside(body.part)?,
@@ -77,4 +75,29 @@ pub(super) fn inside<'a>(
     };
     inside.is_fragment = body.more;
     tunnels.has(inside.kind).then_some(inside)
+}
+
+/// The protocol and the payload of an IPv4 packet that is whole or a first fragment.
+#[inline]
+fn carried_by_v4(part: Part<'_>) -> Option<(u8, Body<'_>)> {
+    let header = header::v4(part.data).ok()?;
+    let total_len = ip::total_len(&header, part).ok()?;
+    if header.fragment_offset != 0 {
+        return None;
+    }
+    let body = Body {
+        part: part.up_to(total_len).behind(header.len),
+        more: header.more_fragments,
+        large: header.total_len == 0,
+    };
+    Some((header.protocol, body))
+}
+
+/// The same of an IPv6 packet, behind its extension headers.
+fn carried_by_v6(part: Part<'_>) -> Option<(u8, Body<'_>)> {
+    let packet = ip::v6(part).ok()?;
+    match packet.broken {
+        None => Some((packet.protocol, packet.body)),
+        Some(_) => None,
+    }
 }

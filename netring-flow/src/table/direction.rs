@@ -2,7 +2,7 @@
 
 use netring_sys::{Clock, Timestamp};
 
-use super::record::Rare;
+use super::rare::Rare;
 use crate::DirectionStats;
 use crate::extract::{Orientation, WindowScale};
 

@@ -3,7 +3,7 @@
 
 use super::node::{Node, QUEUE};
 use super::prefetch::prefetch;
-use super::record::Rare;
+use super::rare::Rare;
 use super::{Record, Slot};
 use crate::extract::Orientation;
 

@@ -22,4 +22,5 @@ mod segments;
 mod sequence;
 mod tcp;
 mod time;
+mod tunnelled;
 mod tunnels;
