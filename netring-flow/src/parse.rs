@@ -119,13 +119,31 @@ fn layered(packet: &Packet<'_>, rules: Rules) -> Result<Extracted<FiveTupleKey>,
 /// Reads the innermost packet; if it is not readable, the one that carries it.
 #[inline(never)]
 fn tunnelled(packet: &Packet<'_>, rules: Rules) -> Result<Extracted<FiveTupleKey>, Skip> {
-    let (reached, outer) = layers::innermost(packet, &rules.tunnels, |_| ())?;
-    match (reached_packet(&reached, rules), outer) {
-        (Err(skip), Some(outer)) if !matches!(skip, Skip::Fragment | Skip::TooDeep) => {
-            reached_packet(&outer, rules)
-        }
-        (found, _) => found,
-    }
+    let most = rules.tunnels.depth();
+    let (skip, depth) = match layers::innermost(packet, &rules.tunnels, most, |_| ()) {
+        Ok(reached) => match reached_packet(&reached, rules) {
+            Err(skip) if !matches!(skip, Skip::Fragment | Skip::TooDeep) => (skip, reached.depth),
+            found => return found,
+        },
+        Err(why) => why,
+    };
+    carrier(packet, rules, skip, depth)
+}
+
+/// Reads what carries the last of `depth` tunnels, of which nothing is readable but `skip`. Walking
+/// again costs less than keeping it for every packet.
+#[cold]
+fn carrier(
+    packet: &Packet<'_>,
+    rules: Rules,
+    skip: Skip,
+    depth: u8,
+) -> Result<Extracted<FiveTupleKey>, Skip> {
+    let most = depth.checked_sub(1).ok_or(skip)?;
+    let reached = layers::innermost(packet, &rules.tunnels, most, |_| ());
+    let mut reached = reached.map_err(|(skip, _)| skip)?;
+    reached.is_too_deep = skip == Skip::TooDeep;
+    reached_packet(&reached, rules)
 }
 
 fn reached_packet(reached: &Reached<'_>, rules: Rules) -> Result<Extracted<FiveTupleKey>, Skip> {
@@ -190,7 +208,8 @@ fn transport(ip: &IpPacket<'_>, tags: u64, rules: Rules) -> Result<Extracted<Fiv
 #[cold]
 pub(crate) fn fragments(packet: &Packet<'_>, rules: Rules, each: &mut dyn FnMut(Fragment)) {
     // What cannot be walked through has no fragments either.
-    let _ = layers::innermost(packet, &rules.tunnels, |reached| {
+    let most = rules.tunnels.depth();
+    let _ = layers::innermost(packet, &rules.tunnels, most, |reached| {
         let tags = rules.tags(&reached.tags);
         let version = ip::version(reached.version, reached.part);
         if let Ok(version) = version

@@ -74,26 +74,28 @@ pub(super) struct Reached<'a> {
     pub(super) version: Version,
     pub(super) part: Part<'a>,
     pub(super) tags: Tags,
+    /// How many tunnels are before it.
+    pub(super) depth: u8,
     /// It is in the first fragment of a packet, which may not hold all of it.
     pub(super) is_in_fragment: bool,
     /// There are more tunnels inside.
     pub(super) is_too_deep: bool,
 }
 
-/// Walks through tunnels to the innermost IP header, and returns it with the one before it, which
-/// is valid. `each` sees every IP header.
+/// Walks through tunnels, at most `most` of them, to the innermost IP header. An error comes with the
+/// number of tunnels before it. `each` sees every IP header.
 pub(super) fn innermost<'a>(
     packet: &Packet<'a>,
     tunnels: &Tunnels,
+    most: u8,
     mut each: impl FnMut(&Reached<'a>),
-) -> Result<(Reached<'a>, Option<Reached<'a>>), Skip> {
+) -> Result<Reached<'a>, (Skip, u8)> {
     let mut tags = Tags::default();
     if let Some(tag) = packet.vlan() {
         tags.push(tag.tci);
     }
-    let mut layer = outermost(packet.link_type())?;
+    let mut layer = outermost(packet.link_type()).map_err(|skip| (skip, 0))?;
     let mut part = Part::all(packet);
-    let mut outer: Option<Reached<'a>> = None;
     let (mut depth, mut is_in_fragment) = (0, false);
     for _ in 0..MAX_LAYERS {
         let next = match layer {
@@ -102,18 +104,18 @@ pub(super) fn innermost<'a>(
                     version,
                     part,
                     tags,
+                    depth,
                     is_in_fragment,
                     is_too_deep: false,
                 };
                 each(&reached);
                 let Some(inside) = tunnel::inside(version, part, tunnels) else {
-                    return Ok((reached, outer));
+                    return Ok(reached);
                 };
-                if depth >= tunnels.depth() {
+                if depth >= most {
                     reached.is_too_deep = true;
-                    return Ok((reached, outer));
+                    return Ok(reached);
                 }
-                outer = Some(reached);
                 depth += 1;
                 is_in_fragment |= inside.is_fragment;
                 part = inside.part;
@@ -129,16 +131,9 @@ pub(super) fn innermost<'a>(
             }
             _ => step(layer, &mut part, &mut tags),
         };
-        layer = match (next, outer) {
-            (Ok(next), _) => next,
-            // What carries it is a flow.
-            (Err(_), Some(outer)) => return Ok((outer, None)),
-            (Err(skip), None) => return Err(skip),
-        };
+        layer = next.map_err(|skip| (skip, depth))?;
     }
-    let mut reached = outer.ok_or(Skip::TooDeep)?;
-    reached.is_too_deep = true;
-    Ok((reached, None))
+    Err((Skip::TooDeep, depth))
 }
 
 const fn outermost(link_type: LinkType) -> Result<Layer, Skip> {

@@ -16,8 +16,9 @@ pub(crate) fn window_scale(packet: &Packet<'_>, rules: Rules) -> WindowScale {
 fn options<'a>(packet: &Packet<'a>, rules: Rules) -> Option<&'a [u8]> {
     let part = match link::untagged(packet) {
         _ if !rules.tunnels.is_none() => {
-            let (reached, _) = layers::innermost(packet, &rules.tunnels, |_| ()).ok()?;
-            reached.part
+            let most = rules.tunnels.depth();
+            let reached = layers::innermost(packet, &rules.tunnels, most, |_| ());
+            reached.ok()?.part
         }
         // Nearly every packet.
         Some((link::IPV4 | link::IPV6, part)) => part,
