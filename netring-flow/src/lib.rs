@@ -106,7 +106,8 @@
 //!   flowscope, and a conversion of keys to its keys;
 //! - `parsers`, off by default: [`session`] takes parsers that are written for flowscope; `http`,
 //!   `tls` and `dns` add those of flowscope;
-//! - `serde`, off by default: `Serialize` and `Deserialize` for keys, events, statistics and records.
+//! - `serde`, off by default: `Serialize` and `Deserialize` for keys, events, statistics and
+//!   records.
 //!
 //! [`export`] turns flows into records for other programs: lines of JSON, Zeek's conn.log,
 //! Suricata's EVE events, and IPFIX.

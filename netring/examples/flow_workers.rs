@@ -11,11 +11,10 @@ use netring::{AsyncSource, BroadcastRecvError, Capture, Fanout, FanoutGroup, Flo
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mut args = outcome::Args::new("flow_workers INTERFACE [WORKERS [PACKETS]]");
-    let (interface, count) = (args.interface()?, args.number("WORKERS", 2)? as usize);
-    let wanted = args.number("PACKETS", 10)?.into();
+    let settings = Capture::builder().interface(args.interface()?);
+    let (count, wanted) = (args.number("WORKERS", 2)?, args.number("PACKETS", 10)?);
     args.end()?;
-    let fanout = Fanout::default().workers(count);
-    let group = FanoutGroup::open(Capture::builder().interface(&interface), fanout)?;
+    let group = FanoutGroup::open(settings, Fanout::default().workers(count as usize))?;
     let (handle, mut streams) = (group.handle(), Vec::new());
     for worker in group.into_workers() {
         streams.push(AsyncSource::new(worker)?.flow_stream(FiveTuple::bidirectional()));
@@ -31,10 +30,11 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         Ok::<_, BroadcastRecvError>(())
     });
     println!("capturing with {count} workers");
-    while handle.stats()?.delivered.value() < Some(wanted) && !reading.is_finished() {
+    while handle.stats()?.delivered.value() < Some(wanted.into()) && !reading.is_finished() {
         tokio::time::sleep(std::time::Duration::from_millis(10)).await;
     }
     flows.shutdown().await?;
     reading.await??;
-    Ok(println!("{}", handle.stats()?))
+    println!("{}", handle.stats()?);
+    Ok(())
 }

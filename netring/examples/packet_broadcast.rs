@@ -25,8 +25,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let matcher = Matcher::new(text.parse::<Filter>()?)?;
     let packets = capture.broadcast(256);
     let (mut all, selected) = (packets.subscribe_lossless(), packets.subscribe_lossless());
-    let printing = print(selected.filtered(move |packet| matcher.matches(packet)));
-    let printing = tokio::spawn(printing);
+    let printing = tokio::spawn(print(selected.filtered(move |p| matcher.matches(p))));
     let (mut received, mut bytes) = (0, 0);
     while let Some(packet) = all.next().await {
         bytes += u64::from(packet?.packet().wire_len());
@@ -36,5 +35,6 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         }
     }
     printing.await??;
-    Ok(println!("{received} packets, {bytes} bytes"))
+    println!("{received} packets, {bytes} bytes");
+    Ok(())
 }

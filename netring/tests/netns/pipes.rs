@@ -152,10 +152,10 @@ fn s22_a_pipe_whose_reader_is_killed_is_an_error_and_the_capture_goes_on() {
         if !is_killed && size(&out.0) > 100_000 {
             is_killed = true;
             cat.kill().unwrap();
-            cat.wait().unwrap();
         }
     };
     assert!(is_killed);
+    cat.wait().unwrap();
     let FileError::Write(cause) = error.downcast_ref().unwrap() else {
         panic!("{error}");
     };

@@ -23,6 +23,7 @@ use xtask::wire::numbered;
 use super::ends::NEAR;
 use super::generator::{Amount, Generator};
 use super::live::QUIET;
+use super::measure::cpu_time;
 use super::receive::{capture, traffic};
 use super::{Options, Row, Table, Target, chain, live, measure};
 use crate::Result;
@@ -171,12 +172,12 @@ fn frames(options: &Options, table: &mut Table) -> Result<()> {
             },
         ],
     )?;
-    let row = Row::new("bridge: 64 B, time", "ns/frame", ours);
+    let row = Row::new("bridge: 64 B, user + system time", "ns/frame", ours);
     table.add(
         row.peer("injector alone", alone)
             .target(Target::OfPeer(1.0 / 0.85)),
     );
-    let row = Row::new("bridge: 64 B, time", "ns/frame", ours);
+    let row = Row::new("bridge: 64 B, user + system time", "ns/frame", ours);
     table.add(row.peer("injector + capture alone", alone + received));
     Ok(())
 }
@@ -202,7 +203,7 @@ fn inject(options: &Options, injector: &mut Injector, frame: &[u8]) -> Result<f6
     failed.map_or(Ok(cost), |error| Err(error.into()))
 }
 
-/// Nanoseconds for each frame that is forwarded, from the first to the last.
+/// Nanoseconds of CPU time for each frame that is forwarded.
 fn forward(generator: &Generator, amount: Amount) -> Result<f64> {
     let arrived = || Interface::by_name("b1").map(|facts| facts.counters.rx_packets);
     let before = arrived()?;
@@ -224,18 +225,20 @@ fn forward(generator: &Generator, amount: Amount) -> Result<f64> {
     Ok(time.as_nanos() as f64 / way.forwarded as f64)
 }
 
-/// Forwards until sending has ended and nothing comes. The time from the first frame to the last.
+/// Forwards until sending has ended and nothing comes. The CPU time of this thread from the first
+/// frame to the last.
 fn pass(ours: &mut Packets, mut has_ended: impl FnMut() -> bool) -> Result<Duration> {
-    let (mut first, mut last) = (None, Instant::now());
+    let (mut first, mut last) = (None, cpu_time());
     loop {
         let mut seen = false;
+        let before = cpu_time();
         let step = ours.step(|_| {
             seen = true;
             Verdict::Forward
         })?;
         if seen {
-            last = Instant::now();
-            first = first.or(Some(last));
+            last = cpu_time();
+            first = first.or(Some(before));
         }
         if let Step::Wait { at_most, .. } = step {
             let ended = has_ended();

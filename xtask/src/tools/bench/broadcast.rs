@@ -225,7 +225,7 @@ impl Publisher {
                 Reader::Ours(Form::Batches, broadcast.subscribe_lossless())
             }
             Self::Ours(Form::Filtered, broadcast) => {
-                let wanted = |event: &Event| event.0[3] % 16 == 0;
+                let wanted = |event: &Event| event.0[3].is_multiple_of(16);
                 Reader::Ours(Form::Filtered, broadcast.subscribe().filtered(wanted))
             }
             Self::Ours(form, broadcast) => Reader::Ours(*form, broadcast.subscribe()),

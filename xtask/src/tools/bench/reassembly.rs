@@ -302,7 +302,7 @@ impl Traffic {
             // The first segment of each flow comes first.
             let pair = round.wrapping_sub(1) / 2;
             let hash = (flow ^ pair.wrapping_mul(0x9e37_79b9)).wrapping_mul(0x85eb_ca6b) >> 8;
-            if self.one_in != 0 && round != 0 && hash % (self.one_in / 2) == 0 {
+            if self.one_in != 0 && round != 0 && hash.is_multiple_of(self.one_in / 2) {
                 round = if round % 2 == 1 { round + 1 } else { round - 1 };
             }
             let sequence = round.wrapping_mul(LEN as u32).wrapping_add(1);

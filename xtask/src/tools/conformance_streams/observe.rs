@@ -36,7 +36,7 @@ pub(super) struct Stream {
     /// What was not delivered, although it was not sent before: data of a RST, after the end, or
     /// out of the window.
     pub(super) discarded: Vec<u8>,
-    syn: Option<u32>,
+    pub(super) syn: Option<u32>,
 }
 
 /// A part of a stream.
