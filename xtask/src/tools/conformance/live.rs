@@ -198,14 +198,24 @@ impl Totals {
 impl fmt::Display for Totals {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let [packet, native, generic] = self.received;
+        writeln!(
+            f,
+            "passed {} captures, {} packets; received by AF_PACKET {packet}, by AF_XDP native {native}, generic {generic}; \
+             {} differences",
+            self.captures, self.packets, self.differences
+        )?;
         write!(
             f,
-            "passed {} captures, {} packets of {} flows with {} events; received by AF_PACKET {packet}, by AF_XDP native {native}, generic {generic}; {} differences\n{} captures have no packet that can be sent",
-            self.captures, self.packets, self.flows, self.events, self.differences, self.silent
+            "{} captures have no packet that can be sent",
+            self.silent
         )?;
         for (cause, packets) in &self.left_out {
             write!(f, "\nleft out on all paths: {packets} packets, {cause}")?;
         }
-        Ok(())
+        let (flows, events) = (self.flows, self.events);
+        write!(
+            f,
+            "\ntracked {flows} flows with {events} events, on each path"
+        )
     }
 }

@@ -109,3 +109,82 @@ fn shorten(mut lines: Vec<String>) -> Vec<String> {
     }
     lines
 }
+
+#[cfg(test)]
+mod tests {
+    use netring_sys::{Checksum, Clock, LinkType, VlanTag};
+    use xtask::wire::{tcp4, udp4};
+
+    use super::*;
+
+    fn packets(frames: &[Vec<u8>]) -> PacketVec {
+        let mut packets = PacketVec::new();
+        for (second, frame) in (1..).zip(frames) {
+            let time = Timestamp::from_parts(second, 0, Clock::Unknown);
+            packets.push(&Packet::new(frame, time, LinkType::ETHERNET));
+        }
+        packets
+    }
+
+    #[test]
+    fn what_is_lost_changed_late_or_more_is_a_difference() {
+        let frames: Vec<_> = (1..=4).map(|len| udp4(1, 2, &vec![0; len])).collect();
+        let file = packets(&frames);
+        let sent = [0, 1, 2];
+        let differ = |numbers: &[usize]| {
+            let received: Vec<_> = numbers.iter().map(|&at| frames[at].clone()).collect();
+            packets_differ(&file, &sent, &packets(&received)).len()
+        };
+        assert_eq!(differ(&[0, 1, 2]), 0);
+        assert_eq!(differ(&[0, 2]), 1);
+        assert_eq!(differ(&[0, 1, 2, 3]), 1);
+        assert_ne!(differ(&[0, 2, 1]), 0);
+        assert_ne!(differ(&[0, 1, 3]), 0);
+        let mut changed = frames[..3].to_vec();
+        changed[1][20] ^= 1;
+        assert_ne!(packets_differ(&file, &sent, &packets(&changed)).len(), 0);
+    }
+
+    #[test]
+    fn a_tag_beside_the_bytes_is_part_of_them() {
+        let frame = udp4(1, 2, b"tagged");
+        let tag = [0x81, 0, 0, 5];
+        let file = packets(&[[&frame[..12], &tag, &frame[12..]].concat()]);
+        let time = Timestamp::EPOCH;
+        let bare = Packet::new(&frame, time, LinkType::ETHERNET);
+        let mut received = PacketVec::new();
+        received.push(&bare.with_vlan(Some(VlanTag {
+            tpid: 0x8100,
+            tci: 5,
+        })));
+        assert_eq!(packets_differ(&file, &[0], &received), [""; 0]);
+        received.clear();
+        received.push(&bare.with_vlan(Some(VlanTag {
+            tpid: 0x8100,
+            tci: 6,
+        })));
+        assert_ne!(packets_differ(&file, &[0], &received), [""; 0]);
+    }
+
+    #[test]
+    fn another_event_or_total_is_a_difference() {
+        let file = packets(&[tcp4(1, 2, 9, 2, b""), tcp4(2, 1, 9, 18, b"")]);
+        let reported = || track(file.iter());
+        assert_eq!(reports_differ(&reported(), &reported()), [""; 0]);
+        let live = track(file.iter().map(|packet| {
+            let late = packet
+                .timestamp()
+                .saturating_add(std::time::Duration::from_nanos(1));
+            at(&packet, late)
+        }));
+        assert_ne!(reports_differ(&reported(), &live), [""; 0]);
+        let same = file.iter().map(|packet| at(&packet, packet.timestamp()));
+        let same = track(same.map(|packet| packet.with_checksum(Checksum::Valid)));
+        assert_eq!(reports_differ(&reported(), &same), [""; 0]);
+        let fewer = track(file.iter().take(1));
+        assert_ne!(reports_differ(&reported(), &fewer), [""; 0]);
+        let mut miscounted = reported();
+        miscounted.stats.packets += 1;
+        assert_eq!(reports_differ(&reported(), &miscounted).len(), 1);
+    }
+}
