@@ -53,6 +53,7 @@ mod xdp_child;
 mod xdp_instructions;
 mod xdp_ours;
 
+pub(crate) use measure::pin;
 pub(crate) use options::Options;
 pub(crate) use table::{Row, Table, Target};
 

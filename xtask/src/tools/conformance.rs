@@ -16,6 +16,7 @@ mod deviations;
 mod events;
 mod expect;
 mod folder;
+mod live;
 mod observe;
 mod one;
 mod oracle;
@@ -32,7 +33,7 @@ use folder::Capture;
 use one::{Found, Outcome};
 
 const HELP: &str = "\
-cargo xtask conformance DIR [--all | --tunnels]
+cargo xtask conformance DIR [--all | --tunnels | --live]
 
 Compares the flows in the captures of DIR with those in DIR/oracle: packets, bytes, first and last time, and TCP segments with SYN, FIN
 and RST, for each key and direction. Later fragments have lines of their own there, by protocol and addresses; they are compared as
@@ -43,8 +44,14 @@ the engine's totals have to add up. Each capture has to end without a crash with
 If DIR has an expect.tsv, checks its conditions instead. A line has, separated by tabs, the name of a capture in DIR or below it, a tag
 for readers, and conditions on the events that are printed for it: flows=N and !flows=N (flows that start), open<=N (flows open at the
 same time), ticks>=N, ~REGEX (matches somewhere), !REGEX (matches nowhere). Captures without a line have to end without a crash.
+
 --all also prints the cases that hold. --tunnels looks into tunnels of all kinds: captures in whose oracle there are none have to come out
-the same, and the others have to end without a crash and with totals that add up.";
+the same, and the others have to end without a crash and with totals that add up.
+
+--live passes the captures of DIR through three more paths instead: replayed over veth pairs, in a network namespace of its own, and
+captured by AF_PACKET, by AF_XDP in native and in generic mode. The packets have to arrive byte for byte, in order, and a tracker has to
+report the same of them as of the file: each event, with all figures of its flow, at the times of the file. Packets that cannot be sent
+are left out on all paths, and counted by cause. It needs root, because loading an XDP program does.";
 
 /// Checks a folder.
 pub(crate) fn run(args: &[String]) -> Result<()> {
@@ -67,6 +74,7 @@ pub(crate) fn run(args: &[String]) -> Result<()> {
         [dir] if !dir.starts_with('-') => check(Path::new(dir), false),
         [dir, "--tunnels"] | ["--tunnels", dir] => compare_folder(Path::new(dir), true),
         [dir, "--all"] | ["--all", dir] => check(Path::new(dir), true),
+        [dir, "--live"] | ["--live", dir] => live::run(Path::new(dir)),
         _ => Err(format!("expected a folder\n\n{HELP}").into()),
     }
 }
