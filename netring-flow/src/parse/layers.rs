@@ -82,8 +82,8 @@ pub(super) struct Reached<'a> {
     pub(super) is_too_deep: bool,
 }
 
-/// Walks through tunnels, at most `most` of them, to the innermost IP header. An error comes with the
-/// number of tunnels before it. `each` sees every IP header.
+/// Walks through tunnels, at most `most` of them, to the innermost IP header. An error comes with
+/// the number of tunnels before it. `each` sees every IP header.
 pub(super) fn innermost<'a>(
     packet: &Packet<'a>,
     tunnels: &Tunnels,
