@@ -19,6 +19,8 @@ cargo xtask VERB
   test-netns [ARGS]   only those that need a network, each in a namespace of its own; ARGS go to the tests
   bench [OPTIONS]     measure next to peers; `cargo xtask bench --help` lists the options
   conformance DIR     compare the flows in a folder of captures with its oracle or its expect.tsv
+  conformance DIR --live
+                      compare what a tracker reports of them with the same over AF_PACKET and AF_XDP
   conformance-files DIR [--tshark]
                       compare captures that are written again with the originals
   conformance-filter DIR [EXPRESSIONS.txt]

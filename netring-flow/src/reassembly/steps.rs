@@ -8,7 +8,7 @@ use super::timers::ACKED;
 use super::visitor::{Interest, StreamEnd, StreamVisitor};
 use super::{FIRST_BYTES, Reassembler, ReassemblyConfig, UrgentPolicy};
 use crate::Segment;
-use crate::extract::{Orientation, TcpSegment, Transport};
+use crate::extract::{Orientation, Piece, TcpSegment, Transport};
 
 pub(super) const BOTH: [Orientation; 2] = [Orientation::Forward, Orientation::Reverse];
 
@@ -54,6 +54,11 @@ impl<K: Clone, V: StreamVisitor<K>> Reassembler<K, V> {
         let len = segment.payload.len() as u64;
         let tcp = match segment.transport {
             Transport::Tcp(Some(tcp)) => tcp,
+            // The rest of a datagram is no datagram.
+            _ if segment.piece == Piece::Later => {
+                self.stats.unreadable += 1;
+                return;
+            }
             Transport::Tcp(None) => {
                 self.stats.unreadable += 1;
                 return;

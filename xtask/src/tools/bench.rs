@@ -42,6 +42,7 @@ mod reassembly;
 mod receive;
 mod replay;
 mod sendmmsg;
+mod sessions;
 mod share;
 mod soak;
 mod table;
@@ -52,6 +53,7 @@ mod xdp_child;
 mod xdp_instructions;
 mod xdp_ours;
 
+pub(crate) use measure::pin;
 pub(crate) use options::Options;
 pub(crate) use table::{Row, Table, Target};
 
@@ -64,6 +66,7 @@ const BENCHES: &[(&str, Bench)] = &[
     ("dedup", dedup::run),
     ("flow", flow::run),
     ("reassembly", reassembly::run),
+    ("sessions", sessions::run),
     ("broadcast", broadcast::run),
     ("channel", channel::run),
     ("packet-broadcast", packet_broadcast::run),

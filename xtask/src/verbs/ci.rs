@@ -53,6 +53,7 @@ fn conformance() -> Result<()> {
     step("conformance, our own corpus", || {
         tools::run("conformance", &[folder("xtask/corpus")])
     })?;
+    conformance_live(&folder)?;
     conformance_files(&folder)?;
     conformance_filter(&folder)?;
     conformance_streams(&folder)?;
@@ -63,6 +64,21 @@ fn conformance() -> Result<()> {
             })?;
         } else {
             println!("NOT CHECKED: {name} does not exist");
+        }
+    }
+    Ok(())
+}
+
+/// Passes captures through AF_PACKET and AF_XDP.
+fn conformance_live(folder: &impl Fn(&str) -> String) -> Result<()> {
+    if !nix::unistd::geteuid().is_root() {
+        return left_out("captures over AF_XDP need root");
+    }
+    for name in ["xtask/corpus", "xtask/cases", "../shared/pcaps"] {
+        if root().join(name).is_dir() {
+            step(&format!("conformance over the wire, {name}"), || {
+                tools::run("conformance", &[folder(name), tools::LIVE.into()])
+            })?;
         }
     }
     Ok(())

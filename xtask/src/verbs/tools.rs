@@ -12,6 +12,9 @@ use super::{Result, cargo};
 /// The option of `bench` that builds it with checks, which `conformance` shares.
 pub(crate) const CHECKED: &str = "--checked";
 
+/// The option of `conformance` that sends the captures over a network of its own.
+pub(crate) const LIVE: &str = "--live";
+
 /// How a tool is built, and where it runs.
 struct Tool {
     bin: &'static str,
@@ -39,7 +42,7 @@ impl Tool {
             _ => Self {
                 bin: "tools",
                 profile: if checked { "checked" } else { "release" },
-                own_network: verb == "bench",
+                own_network: verb == "bench" || args.iter().any(|arg| arg == LIVE),
             },
         }
     }

@@ -99,7 +99,7 @@ fn parse(shown: &str, text: &str) -> Result<Vec<Case>> {
 }
 
 /// All files in a folder and its subfolders, in order.
-fn files(dir: &Path) -> Result<Vec<PathBuf>> {
+pub(super) fn files(dir: &Path) -> Result<Vec<PathBuf>> {
     let mut found = Vec::new();
     let mut open = vec![dir.to_path_buf()];
     while let Some(dir) = open.pop() {
@@ -117,7 +117,7 @@ fn files(dir: &Path) -> Result<Vec<PathBuf>> {
     Ok(found)
 }
 
-fn is_capture(path: &Path) -> bool {
+pub(super) fn is_capture(path: &Path) -> bool {
     let extension = path.extension().and_then(|extension| extension.to_str());
     matches!(extension, Some("pcap" | "pcapng" | "cap"))
 }

@@ -1,0 +1,215 @@
+//! A veth pair: packets are replayed at one end and captured at the other.
+
+use std::time::{Duration, Instant};
+
+use netring::replay::{Refused, Replay, Speed};
+use netring_afpacket::Injector;
+use netring_sys::{
+    Error, Interface, LinkType, Packet, PacketBatch, PacketSink, PacketSource, PacketVec,
+    Readiness, Stats,
+};
+use xtask::netns::{ip, veth};
+
+use crate::Result;
+
+/// The longest packet that a veth pair takes, in bytes.
+const MTU: u32 = 65_535;
+/// What is on its way at once. A veth end with an XDP program holds 256 frames, and the kernel
+/// queues 1000 for one without.
+const PACKETS: usize = 64;
+const BYTES: usize = 1 << 18;
+/// How long a marker may take. Only a broken path needs so long.
+const LIMIT: Duration = Duration::from_secs(20);
+/// The beginning of a marker: an Ethertype for local experiments (IEEE 802, 0x88b5).
+const MARKER: [u8; 30] = *b"\x02netmk\x02netmk\x88\xb5netring's marker";
+
+/// One way from a file to a capture.
+pub(super) struct Wire<S> {
+    pub(super) name: &'static str,
+    capture: S,
+    replay: Replay<Injector>,
+    markers: u64,
+}
+
+/// What became of the packets of a file.
+#[derive(Default)]
+pub(super) struct Passed {
+    /// What arrived, in order.
+    pub(super) received: PacketVec,
+    /// The causes for which packets were not sent, by the packets' index.
+    pub(super) left_out: Vec<(usize, &'static str)>,
+}
+
+impl<S: PacketSource> Wire<S> {
+    /// Creates a pair, and opens a capture at its first end.
+    pub(super) fn new(
+        name: &'static str,
+        ends: [&str; 2],
+        open: impl FnOnce(&str) -> std::result::Result<S, Error>,
+    ) -> Result<Self> {
+        let [near, far] = ends;
+        veth(near, far)?;
+        for end in ends {
+            ip(&format!("link set dev {end} mtu {MTU}"))?;
+        }
+        let capture = open(near).map_err(|why| format!("{name}: {why}"))?;
+        let replay = Replay::new(Injector::open(far)?)?
+            .interface(&Interface::by_name(far)?)
+            .segment(false)
+            .speed(Speed::Fastest)?;
+        Ok(Self {
+            name,
+            capture,
+            replay,
+            markers: 0,
+        })
+    }
+
+    /// Sends the packets and receives them.
+    pub(super) fn pass(&mut self, packets: &PacketVec) -> Result<Passed> {
+        let mut passed = Passed::default();
+        let (mut waiting, mut bytes) = (0, 0);
+        let mut one = One::default();
+        for (index, packet) in packets.iter().enumerate() {
+            if is_dropped_by_kernel(&packet) {
+                passed.left_out.push((index, "its first VLAN tag is cut"));
+                continue;
+            }
+            one.lend(&packet);
+            let before = self.replay.stats().refused;
+            let after = self.replay.run(&mut one)?.refused;
+            if let Some(why) = cause(&before, &after) {
+                passed.left_out.push((index, why));
+                continue;
+            }
+            (waiting, bytes) = (waiting + 1, bytes + packet.data().len());
+            if waiting == PACKETS || bytes >= BYTES {
+                self.receive(&mut passed.received)?;
+                (waiting, bytes) = (0, 0);
+            }
+        }
+        self.receive(&mut passed.received)?;
+        let stats = self.replay.stats();
+        if (stats.unsent, stats.in_flight, stats.segmented) != (0, 0, 0) {
+            return Err(format!("{}: the replay reports {stats}", self.name).into());
+        }
+        Ok(passed)
+    }
+
+    /// Sends a marker, and takes what arrives until it does.
+    fn receive(&mut self, received: &mut PacketVec) -> Result<()> {
+        self.markers += 1;
+        let mut marker = [0; 60];
+        marker[..MARKER.len()].copy_from_slice(&MARKER);
+        marker[52..].copy_from_slice(&self.markers.to_be_bytes());
+        let sink = self.replay.sink_mut();
+        if !sink.send(&marker)? || sink.flush()? != 0 {
+            return Err(format!("{}: there is no room for a marker", self.name).into());
+        }
+        let start = Instant::now();
+        while let Some(left) = LIMIT.checked_sub(start.elapsed()) {
+            let Some(batch) = self.capture.next_batch_timeout(left)?.batch() else {
+                break;
+            };
+            let mut is_through = false;
+            for packet in batch.packets() {
+                match packet.data() == marker {
+                    true => is_through = true,
+                    false => received.push(&packet),
+                }
+            }
+            if is_through {
+                return Ok(());
+            }
+        }
+        let (name, stats) = (self.name, self.capture.stats()?);
+        Err(format!("{name}: a marker did not arrive within {LIMIT:?}; {stats:?}").into())
+    }
+
+    /// Compares the capture's own figures with what was received on it: packets and markers.
+    pub(super) fn balance(&mut self, received: u64) -> Result<Vec<String>> {
+        let (name, stats) = (self.name, self.capture.stats()?);
+        let mut lines = Vec::new();
+        let expected = received + self.markers;
+        if stats.delivered.exact() != Some(expected) {
+            lines.push(format!(
+                "{name}: received {received} packets and {} markers, but the capture reports {stats:?}",
+                self.markers
+            ));
+        }
+        Ok(lines)
+    }
+}
+
+/// Whether the receiving kernel drops this frame before AF_PACKET sees it (AF_XDP does): its first
+/// tag is not followed by an Ethertype ([`skb_vlan_untag`]).
+///
+/// [`skb_vlan_untag`]: https://elixir.bootlin.com/linux/v6.12.117/source/net/core/skbuff.c#L6226
+fn is_dropped_by_kernel(packet: &Packet<'_>) -> bool {
+    let frame = packet.wire_bytes().pieces().concat();
+    packet.link_type() == LinkType::ETHERNET
+        && !packet.is_cut()
+        && frame.len() < 20
+        && matches!(frame.get(12..14), Some([0x81, 0] | [0x88, 0xa8]))
+}
+
+/// The cause that was counted between two looks.
+fn cause(before: &Refused, after: &Refused) -> Option<&'static str> {
+    let counts = [
+        (before.cut, after.cut, "cut by a snap length"),
+        (before.link_type, after.link_type, "not Ethernet"),
+        (
+            before.too_long,
+            after.too_long,
+            "longer than the MTU of 65,535",
+        ),
+        (
+            before.unsegmentable,
+            after.unsegmentable,
+            "its IP length is 0",
+        ),
+        (before.checksum, after.checksum, "its checksum is partial"),
+        (before.too_short, after.too_short, "shorter than 14 bytes"),
+    ];
+    let mut counts = counts.into_iter();
+    counts.find_map(|(before, after, why)| (before != after).then_some(why))
+}
+
+/// A source of one packet.
+#[derive(Default)]
+struct One {
+    packet: PacketVec,
+    is_lent: bool,
+}
+
+impl One {
+    fn lend(&mut self, packet: &Packet<'_>) {
+        self.packet.clear();
+        self.packet.push(packet);
+        self.is_lent = false;
+    }
+}
+
+impl PacketSource for One {
+    type Batch<'a> = &'a PacketVec;
+
+    fn ready(&mut self) -> std::result::Result<Readiness, Error> {
+        Ok(match self.is_lent {
+            true => Readiness::Ended,
+            false => Readiness::Ready,
+        })
+    }
+
+    fn batch(&mut self) -> &PacketVec {
+        self.is_lent = true;
+        &self.packet
+    }
+
+    fn stats(&mut self) -> std::result::Result<Stats, Error> {
+        Ok(Stats::counted(u64::from(self.is_lent)))
+    }
+
+    fn is_live(&self) -> bool {
+        false
+    }
+}
