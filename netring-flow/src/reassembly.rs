@@ -79,8 +79,9 @@
 //! has acknowledged the FIN. Until then, data at the place of the FIN shows that the receiver did
 //! not accept it, and is delivered. A RST that its receiver would accept ends both streams at once:
 //! what is held is delivered with its gaps, and data in the RST is not part of the stream. All that
-//! comes later is counted ([`Discarded::after_end`]), unless the end that sent the RST sends the next
-//! data: then the RST was forged, and the visitor is asked again about the flow. Otherwise streams end with their flow.
+//! comes later is counted ([`Discarded::after_end`]), unless the end that sent the RST sends the
+//! next data: then the RST was forged, and the visitor is asked again about the flow. Otherwise
+//! streams end with their flow.
 
 mod config;
 mod direction;
