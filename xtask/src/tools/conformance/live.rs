@@ -2,9 +2,10 @@
 //!
 //! The packets of each file are replayed over veth pairs, and captured by AF_PACKET, by AF_XDP in
 //! the driver and by AF_XDP in the kernel's stack. They have to arrive byte for byte, and a tracker
-//! has to report of them what it reports of the file: each event and all figures. Live packets get
-//! the times of the file, because a replay as fast as it goes has none of its own: the n-th packet
-//! that arrives is the n-th that was sent, which is checked first.
+//! and a reassembler have to report of them what they report of the file: each event, all figures,
+//! and the bytes of each stream. Live packets get the times of the file, because a replay as fast
+//! as it goes has none of its own: the n-th packet that arrives is the n-th that was sent, which is
+//! checked first.
 
 mod flows;
 mod wire;
@@ -21,13 +22,14 @@ use netring_xdp::program::AttachMode;
 use nix::sys::resource::{UsageWho, getrusage};
 use xtask::netns::Netns;
 
-use super::{expect, folder};
+use super::{expect, folder, one};
 use crate::Result;
 use flows::{at, packets_differ, reports_differ, track};
 use wire::{Passed, Wire};
 
 /// Passes the captures of a folder through all paths.
 pub(super) fn run(dir: &Path) -> Result<()> {
+    one::bound_memory()?;
     let captures = captures(dir)?;
     let mut paths = Paths::open()?;
     let mut totals = Totals::default();
@@ -110,7 +112,7 @@ impl Paths {
         let left_out = passed[0].1.left_out.clone();
         let is_sent = |index: &usize| left_out.binary_search_by_key(index, |out| out.0).is_err();
         let sent: Vec<usize> = (0..packets.len()).filter(is_sent).collect();
-        let file = track(sent.iter().filter_map(|&index| packets.get(index)));
+        let file = track(sent.iter().filter_map(|&index| packets.get(index)))?;
         let mut lines = Vec::new();
         for (
             number,
@@ -130,7 +132,7 @@ impl Paths {
             }
             let times = sent.iter().filter_map(|&index| packets.get(index));
             let live = received.iter().zip(times);
-            let live = track(live.map(|(packet, original)| at(&packet, original.timestamp())));
+            let live = track(live.map(|(packet, original)| at(&packet, original.timestamp())))?;
             wrong.extend(reports_differ(&file, &live));
             lines.extend(wrong.iter().map(|line| format!("{name}: {line}")));
         }
@@ -169,7 +171,8 @@ struct Totals {
     packets: u64,
     received: [u64; 3],
     flows: u64,
-    events: usize,
+    reports: usize,
+    stream_bytes: u64,
     left_out: BTreeMap<&'static str, u64>,
     differences: usize,
 }
@@ -180,7 +183,8 @@ impl Totals {
         self.silent += usize::from(sent.is_empty());
         self.packets += sent.len() as u64;
         self.flows += file.stats.flows_started;
-        self.events += file.events.len();
+        self.reports += file.items.len();
+        self.stream_bytes += file.reassembly.delivered;
         for (_, cause) in left_out {
             *self.left_out.entry(cause).or_default() += 1;
         }
@@ -212,10 +216,10 @@ impl fmt::Display for Totals {
         for (cause, packets) in &self.left_out {
             write!(f, "\nleft out on all paths: {packets} packets, {cause}")?;
         }
-        let (flows, events) = (self.flows, self.events);
         write!(
             f,
-            "\ntracked {flows} flows with {events} events, on each path"
+            "\ntracked {} flows and {} bytes of TCP streams, with {} reports, on each path",
+            self.flows, self.stream_bytes, self.reports
         )
     }
 }
