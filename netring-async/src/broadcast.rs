@@ -16,6 +16,7 @@ mod messages;
 mod packet_subscriber;
 mod packets;
 mod produce;
+mod sessions;
 mod shared;
 mod stats;
 mod subscriber;

@@ -18,6 +18,11 @@ pub(crate) const IDLE_TICK: Duration = Duration::from_millis(500);
 pub(crate) trait Collect<K>: FlowVisitor<K> {
     /// The number of events kept.
     fn collected(&self) -> usize;
+
+    /// Packet time has come to `now`, before the tracker ends flows by it.
+    fn advance(&mut self, now: Timestamp) {
+        let _ = now;
+    }
 }
 
 impl<K> Collect<K> for Vec<FlowEvent<K>> {
@@ -108,6 +113,7 @@ impl<S: PacketSource, E: Extract> Flows<S, E> {
         drop(batch);
         self.latest_read = Some(Instant::now());
         if let Some(now) = self.tracker.latest() {
+            events.advance(now);
             self.due = self.tracker.expire(now, events);
         }
     }
@@ -125,6 +131,7 @@ impl<S: PacketSource, E: Extract> Flows<S, E> {
             });
             ready!(tick.poll_tick(cx));
         }
+        events.advance(now);
         self.due = self.tracker.expire(now, events);
         Poll::Ready(())
     }

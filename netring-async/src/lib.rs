@@ -11,6 +11,9 @@
 //! | flow events, with a state for each flow | [`FlowStream::with_state`] | a hash table look-up per event |
 //! | flow events for several readers | [`FlowStream::broadcast`] | one allocation per batch of up to 64 events |
 //! | flow events of several sources in parallel | [`FlowWorkers`] | the same |
+//! | messages of a protocol | [`AsyncSource::session_stream`], [`datagram_stream`](AsyncSource::datagram_stream) | no allocation per packet, beside the parser's |
+//! | messages for several readers | [`SessionStream::broadcast`] | one allocation per batch of up to 64 events |
+//! | the bytes that both ends of a connection send | [`AsyncSource::conversations`] | one copy |
 //! | items of any stream for several readers | [`Broadcast`] | the same |
 //!
 //! ```no_run
@@ -56,11 +59,15 @@ mod work;
 #[cfg(feature = "flow")]
 mod broadcast;
 #[cfg(feature = "flow")]
+mod conversation;
+#[cfg(feature = "flow")]
 mod flow_state;
 #[cfg(feature = "flow")]
 mod flow_stream;
 #[cfg(feature = "flow")]
 mod flows;
+#[cfg(feature = "flow")]
+mod session_stream;
 
 #[cfg(feature = "__internal")]
 #[doc(hidden)]
@@ -79,6 +86,13 @@ pub use broadcast::{
     SharedPackets, Subscriber, SubscriberStats, WorkerEvent,
 };
 #[cfg(feature = "flow")]
+pub use conversation::{
+    Chunk, Conversation, ConversationConfig, ConversationHalf, ConversationStats,
+    ConversationStream, MissingBytes, UnfinishedStream,
+};
+#[cfg(feature = "flow")]
 pub use flow_state::FlowStateStream;
 #[cfg(feature = "flow")]
 pub use flow_stream::FlowStream;
+#[cfg(feature = "flow")]
+pub use session_stream::{DatagramStream, SessionStream};

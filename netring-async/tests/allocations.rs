@@ -6,13 +6,14 @@
 use std::future::Future;
 
 use futures::StreamExt;
-use netring_async::{AsyncSource, BroadcastRecvError, FlowSubscriber};
-use netring_flow::FlowEvent;
+use netring_async::{AsyncSource, BroadcastRecvError, Chunk, ConversationConfig, FlowSubscriber};
 use netring_flow::extract::{FiveTuple, FiveTupleKey};
+use netring_flow::reassembly::Subscription;
+use netring_flow::{FlowEvent, FlowTracker};
 use netring_sys::{
     Clock, Error, LinkType, Packet, PacketBatch, PacketSource, Readiness, Stats, Timestamp,
 };
-use xtask::wire::udp4;
+use xtask::wire::{tcp4, udp4};
 
 const FLOWS: usize = 640;
 const BATCH: usize = 1000;
@@ -260,4 +261,46 @@ impl PacketSource for Fresh {
     fn is_live(&self) -> bool {
         false
     }
+}
+
+/// Segments of one connection in order, each of 100 bytes.
+fn segments(count: u32) -> Steady {
+    let frames = (0..count).map(|n| tcp4(5000, 80, 1 + 100 * n, 16, &[7; 100]));
+    Steady {
+        frames: frames.collect(),
+        at: 0,
+        end: count as usize,
+    }
+}
+
+async fn conversation(segments: Steady) {
+    let sent = 100 * segments.end;
+    let tracker = FlowTracker::new(FiveTuple::bidirectional());
+    let config = ConversationConfig::new().lossless(true);
+    let source = AsyncSource::replay(segments);
+    let stream = source.conversations_with(tracker, Subscription::all(), &config);
+    let mut stream = stream.unwrap();
+    let mut half = stream.next().await.unwrap().unwrap().initiator;
+    let mut read = 0;
+    loop {
+        match half.next_chunk().await {
+            Chunk::Data { bytes, .. } => read += bytes.len(),
+            Chunk::Gap { .. } => panic!("a gap"),
+            Chunk::End(_) => break,
+        }
+    }
+    assert_eq!(read, sent);
+}
+
+/// The two memories of a buffer are exchanged, and grow to what a batch has for it.
+#[test]
+fn no_allocation_for_a_segment_from_the_source_to_the_reader_of_a_conversation() {
+    let [few, many] = [5_000, 50_000].map(|count| {
+        let segments = segments(count);
+        allocations(|| conversation(segments))
+    });
+    assert!(
+        many <= few + 1,
+        "{few} allocations for few, {many} for many"
+    );
 }

@@ -20,6 +20,10 @@ pub struct TrackerConfig {
     pub(crate) max_flows: usize,
     pub(crate) timeouts: Timeouts,
     pub(crate) split_port_reuse: bool,
+    pub(crate) max_fragmented: usize,
+    pub(crate) fragment_timeout: Duration,
+    pub(crate) max_bytes: usize,
+    pub(crate) round_trips: bool,
 }
 
 impl TrackerConfig {
@@ -40,6 +44,29 @@ impl TrackerConfig {
         self
     }
 
+    /// The maximum number of bytes that flows take, a hard bound beside
+    /// [`max_flows`](Self::max_flows): the smaller of the two holds, and what happens near it is
+    /// the same. Default: no bound.
+    ///
+    /// A flow counts with its record, what is beside it and its share of the index at its largest:
+    /// 284 bytes with the built-in key, 380 with [`round_trips`](Self::round_trips). What a key of
+    /// your own points to is not counted, nor are remembered fragments
+    /// ([`max_fragmented`](Self::max_fragmented)). Less than one flow is an error.
+    #[must_use]
+    pub const fn max_bytes(mut self, bytes: usize) -> Self {
+        self.max_bytes = bytes;
+        self
+    }
+
+    /// Whether the round-trip times of TCP connections are measured, from the handshake and from
+    /// data ([`DirectionStats::round_trip`](crate::DirectionStats::round_trip)). Default: no; it
+    /// takes 96 bytes of memory for each flow and some nanoseconds for each segment.
+    #[must_use]
+    pub const fn round_trips(mut self, measure: bool) -> Self {
+        self.round_trips = measure;
+        self
+    }
+
     /// When flows end and are reported. Default: [`Timeouts::default`].
     #[must_use]
     pub const fn timeouts(mut self, timeouts: Timeouts) -> Self {
@@ -55,14 +82,51 @@ impl TrackerConfig {
         self
     }
 
-    pub(crate) fn check(&self) -> Result<(), Error> {
+    /// How many fragmented IP packets are remembered at once, so that their later fragments count
+    /// in the flow of the first. Default: 4096; range: 0 to 2²⁴.
+    ///
+    /// Each takes at most 500 bytes with the built-in key, and none before a first fragment
+    /// arrives. If there are more, the newest displaces the oldest
+    /// ([`FragmentStats::forgotten`](crate::FragmentStats::forgotten)). With 0, later fragments are
+    /// in no flow.
+    #[must_use]
+    pub const fn max_fragmented(mut self, packets: usize) -> Self {
+        self.max_fragmented = packets;
+        self
+    }
+
+    /// How long after its first fragment a packet is remembered, in packet time. Default: 30 s, as
+    /// long as Linux waits (`net.ipv4.ipfrag_time`).
+    #[must_use]
+    pub const fn fragment_timeout(mut self, timeout: Duration) -> Self {
+        self.fragment_timeout = timeout;
+        self
+    }
+
+    pub(crate) fn check(&self, bytes_per_flow: usize) -> Result<(), Error> {
+        if self.max_bytes < bytes_per_flow {
+            return Err(Error::Config {
+                setting: "max_bytes",
+                why: format!(
+                    "{} is less than the {bytes_per_flow} of one flow",
+                    self.max_bytes
+                ),
+            });
+        }
         if !(1..=1 << 31).contains(&self.max_flows) {
             return Err(Error::Config {
                 setting: "max_flows",
                 why: format!("{} is out of range (1 to 2147483648)", self.max_flows),
             });
         }
-        for (setting, timeout) in self.timeouts.named() {
+        if self.max_fragmented > 1 << 24 {
+            return Err(Error::Config {
+                setting: "max_fragmented",
+                why: format!("{} is out of range (0 to 16777216)", self.max_fragmented),
+            });
+        }
+        let of_fragments = ("fragment_timeout", self.fragment_timeout);
+        for (setting, timeout) in self.timeouts.named().into_iter().chain([of_fragments]) {
             if timeout.is_zero() {
                 return Err(Error::Config {
                     setting,
@@ -81,6 +145,10 @@ impl Default for TrackerConfig {
             max_flows: 1 << 20,
             timeouts: Timeouts::default(),
             split_port_reuse: true,
+            max_fragmented: 4096,
+            fragment_timeout: Duration::from_secs(30),
+            max_bytes: usize::MAX,
+            round_trips: false,
         }
     }
 }

@@ -4,9 +4,11 @@ mod by_key;
 mod count;
 mod evict;
 mod expire;
+mod fragments;
 mod item;
 mod limits;
 mod live;
+mod round_trip;
 mod take;
 mod tcp;
 
@@ -14,18 +16,30 @@ use std::hash::Hash;
 
 use netring_sys::{Clock, Timestamp};
 
-use crate::table::{Lists, QUEUE, RecentlyClosed, Record, Slot, Table, Wheel};
+use crate::table::{self, Lists, QUEUE, RecentlyClosed, Record, Slot, Table, Wheel};
 use crate::visitor::FlowVisitor;
-use crate::{Anomaly, EndReason, FlowEvent, TrackerConfig, TrackerStats};
+use crate::{Anomaly, EndReason, FlowEvent, FlowStats, TrackerConfig, TrackerStats};
 pub(crate) use by_key::ByKey;
+use fragments::Fragments;
 pub(crate) use item::Item;
 use limits::Limits;
+use round_trip::RoundTrips;
 
 /// How far packet time may go back, in nanoseconds, before the tracker's time follows it: 60 s.
 const TOLERANCE: i64 = 60_000_000_000;
 
 /// The maximum number of flows checked in one call.
 pub(crate) const BUDGET: u32 = 1024;
+
+/// Bytes that a flow takes with these settings.
+pub(crate) const fn bytes_per_flow<K>(config: &TrackerConfig) -> usize {
+    let trips = if config.round_trips {
+        round_trip::SIZE
+    } else {
+        0
+    };
+    table::bytes_per_flow::<K>() + trips
+}
 
 /// The flows, and what is scheduled for them.
 #[derive(Debug)]
@@ -38,6 +52,9 @@ pub(crate) struct Engine<K> {
     closed: RecentlyClosed,
     limits: Limits,
     pub(crate) by_key: ByKey<K>,
+    pub(crate) fragments: Fragments<K>,
+    /// If they are measured.
+    round_trips: Option<RoundTrips>,
     /// In an emergency, timeouts are shortened.
     emergency: bool,
     /// The tracker's time in nanoseconds: the latest of packet times and of those passed to
@@ -64,8 +81,10 @@ impl<K: Clone + Eq + Hash> Engine<K> {
             wheel: Wheel::new(),
             queues: Lists::new(evict::QUEUES),
             closed: RecentlyClosed::default(),
-            limits: Limits::new(config),
+            limits: Limits::new(config, bytes_per_flow::<K>(config)),
             by_key: ByKey(None),
+            fragments: Fragments::new(config),
+            round_trips: config.round_trips.then(RoundTrips::default),
             emergency: false,
             now: i64::MIN,
             place: 0,
@@ -158,6 +177,8 @@ impl<K: Clone + Eq + Hash> Engine<K> {
         self.wheel.cancel(&mut self.table, slot);
         self.queues.unlink(self.table.links(), slot);
         self.stats.ended.count(reason);
+        let mut stats = Box::new(self.table.stats(slot, self.clock));
+        self.add_measured(slot, &mut stats);
         let flow = self.table.get(slot);
         visitor.event(FlowEvent::Ended {
             key: flow.key.clone(),
@@ -165,7 +186,7 @@ impl<K: Clone + Eq + Hash> Engine<K> {
             time: self.time(),
             reason,
             history: flow.history(),
-            stats: Box::new(self.table.stats(slot, self.clock)),
+            stats,
         });
         let (was_closed, seen_at) = (flow.state.is_closed(), flow.seen_at);
         let tag = self.table.remove(slot);
@@ -173,6 +194,15 @@ impl<K: Clone + Eq + Hash> Engine<K> {
             self.closed.remember(tag, seen_at);
         }
         self.end_emergency(visitor);
+    }
+
+    /// Adds what was measured to the statistics of a flow. In place: a copy would cost more than
+    /// all else that an end takes.
+    #[inline]
+    fn add_measured(&self, slot: Slot, stats: &mut FlowStats) {
+        if let Some(trips) = &self.round_trips {
+            [stats.forward.round_trip, stats.reverse.round_trip] = trips.report(slot);
+        }
     }
 
     /// The tracker's time, by the clock of its packets.

@@ -3,8 +3,10 @@
 mod end_reason;
 mod flow_id;
 mod flow_stats;
+mod fragment_stats;
 mod history;
 mod live_flow;
+mod round_trip;
 mod tracker_stats;
 
 use netring_sys::Timestamp;
@@ -13,9 +15,11 @@ use crate::extract::{FiveTupleKey, IcmpError, Orientation};
 pub use end_reason::EndReason;
 pub use flow_id::FlowId;
 pub use flow_stats::{DirectionStats, FlowStats};
+pub use fragment_stats::FragmentStats;
 pub use history::History;
 pub(crate) use history::{Letter, Seen, bit, push};
 pub use live_flow::{FlowState, LiveFlow};
+pub use round_trip::RoundTrip;
 pub use tracker_stats::{EndedStats, TrackerStats, UntrackedStats};
 
 /// Something that happened to a flow or to the tracker.

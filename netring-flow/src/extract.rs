@@ -3,7 +3,9 @@
 mod five_tuple;
 #[cfg(feature = "flowscope")]
 mod flowscope;
+mod fragment;
 mod key;
+mod tunnels;
 
 use std::hash::Hash;
 use std::ops::Range;
@@ -13,8 +15,10 @@ use netring_sys::Packet;
 #[cfg(feature = "flowscope")]
 pub use self::flowscope::Flowscope;
 pub use five_tuple::FiveTuple;
+pub use fragment::{Datagram, Fragment, Piece};
 pub(crate) use key::icmp_counterpart;
 pub use key::{CommunityId, FiveTupleKey};
+pub use tunnels::{TunnelKind, Tunnels};
 
 /// Reads from a packet which flow it belongs to. [`FiveTuple`] is the built-in extractor; with the
 /// feature `flowscope`, `Flowscope` adapts any `flowscope::FlowExtractor`.
@@ -59,6 +63,29 @@ pub trait Extract: Send + 'static {
         let _ = packet;
         WindowScale::UNKNOWN
     }
+
+    /// Reads the flow of a packet as [`extract`](Self::extract) does, but returns
+    /// [`Skip::Fragment`] for a first fragment too: the tracker then asks for its
+    /// [`fragments`](Self::fragments), and for its flow by `extract`. If it returns
+    /// [`Skip::TooDeep`] and `extract` a flow, the packet counts in both. Default: `extract`, which
+    /// suits an extractor that knows no fragments.
+    ///
+    /// # Errors
+    /// Those of [`extract`](Self::extract).
+    #[inline]
+    fn extract_whole(&self, packet: &Packet<'_>) -> Result<Extracted<Self::Key>, Skip> {
+        self.extract(packet)
+    }
+
+    /// Reports to `each` which IP packet a fragment is a part of, so that later fragments count in
+    /// the flow of the first. Called only for packets of which
+    /// [`extract_whole`](Self::extract_whole) returned [`Skip::Fragment`]. If a tunnel's packets
+    /// are fragmented as well as what they carry, one packet is a part of several, which are
+    /// reported outermost first; a later fragment follows the last one. Default: none, so later
+    /// fragments are in no flow.
+    fn fragments(&self, packet: &Packet<'_>, each: &mut dyn FnMut(Fragment)) {
+        let _ = (packet, each);
+    }
 }
 
 /// The start of a payload whose place is unknown.
@@ -87,6 +114,8 @@ pub struct Extracted<K> {
     /// [`FlowStats::malformed`](crate::FlowStats::malformed). A cut by a snap length does not
     /// count.
     pub malformed: bool,
+    /// Whether the packet is whole, or a fragment. An extractor returns no later fragments.
+    pub piece: Piece,
 }
 
 impl<K> Extracted<K> {
@@ -100,6 +129,7 @@ impl<K> Extracted<K> {
             payload_start: UNKNOWN,
             icmp_error: None,
             malformed: false,
+            piece: Piece::Whole,
         }
     }
 
@@ -137,6 +167,14 @@ impl<K> Extracted<K> {
     #[must_use]
     pub fn with_malformed(mut self, malformed: bool) -> Self {
         self.malformed = malformed;
+        self
+    }
+
+    /// Sets which part of an IP packet it is.
+    #[inline]
+    #[must_use]
+    pub fn with_piece(mut self, piece: Piece) -> Self {
+        self.piece = piece;
         self
     }
 
@@ -296,7 +334,8 @@ pub enum Skip {
     IpTotalLength,
     /// The bytes end before the addresses: the snap length or the packet is too short.
     Short,
-    /// More than 31 headers precede its IP header, VLAN tags and MPLS labels included.
+    /// More than 31 headers precede its IP header, VLAN tags and MPLS labels included. Returned by
+    /// [`Extract::extract_whole`] also for more tunnels than [`Tunnels::max_depth`].
     TooDeep,
     /// A fragment other than the first, which has no ports.
     Fragment,

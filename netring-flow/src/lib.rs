@@ -38,8 +38,9 @@
 //!
 //! To use several processors, give each worker a tracker of its own. The workers of a fanout group
 //! by hash (`FanoutGroup` of netring-afpacket), of which each receives whole flows in both
-//! directions, then share nothing and need no lock. Fragments other than the first have no ports:
-//! let the kernel put them together (`Fanout::defragment`) if they matter.
+//! directions, then share nothing and need no lock. Fragments other than the first have no ports,
+//! so another worker may get them, which has not seen the first: let the kernel put them together
+//! (`Fanout::defragment`) if they matter.
 //!
 //! # What a flow is
 //!
@@ -85,9 +86,27 @@
 //! A packet counts with its length on the wire, even if a snap length cut it. A packet with a valid
 //! IP header belongs to a flow, which is marked if the packet is cut or malformed. Packets without
 //! a flow are counted by cause ([`UntrackedStats`]): those that are not IP, invalid IP headers,
-//! fragments other than the first, and segments that arrive long after a close. An ICMP error is
-//! reported against the flow that it quotes. Each tracked packet is in the statistics of exactly
+//! fragments whose first was not seen, and segments that arrive long after a close. An ICMP error
+//! is reported against the flow that it quotes. Each tracked packet is in the statistics of exactly
 //! one [`FlowEvent::Ended`].
+//!
+//! # Fragments
+//!
+//! A fragment other than the first has no ports. It counts in the flow of the first, which is
+//! remembered by addresses, protocol and identification: 4096 packets for 30 s
+//! ([`TrackerConfig::max_fragmented`], [`TrackerConfig::fragment_timeout`]). If the first was not
+//! seen before it, it counts in [`UntrackedStats::fragments`], never in a flow of its own. Nothing
+//! is put together: each fragment adds its own bytes to the payload, and the sequence numbers of a
+//! connection know the first fragment of a segment only. Duplicate, overlapping and tiny fragments
+//! are counted ([`FragmentStats`]).
+//!
+//! # Tunnels
+//!
+//! A tunnel's packets are a flow between its ends, unless the extractor is told to look inside
+//! ([`extract::FiveTuple::with_tunnels`]): GRE, ERSPAN, VXLAN, Geneve, GTP-U, IP in IP, Ethernet in
+//! IP, Teredo and MPLS, each on its own, up to a depth. A packet then counts in the flow inside,
+//! with the length of the whole frame. VLAN tags, MPLS labels and PPPoE sessions before the first
+//! IP header are always passed over.
 //!
 //! # Bounds
 //!
@@ -97,8 +116,6 @@
 //!
 //! [`reassembly`] makes byte streams of the segments of TCP connections, and [`session`] makes
 //! messages of streams and datagrams.
-//!
-//! Not supported yet: the contents of tunnels, and assigning later fragments to their flow.
 //!
 //! # Features
 //!
@@ -142,7 +159,7 @@ pub use flowscope;
 pub use config::{Timeouts, TrackerConfig};
 pub use event::{
     Anomaly, DirectionStats, EndReason, EndedStats, FlowEvent, FlowId, FlowState, FlowStats,
-    History, LiveFlow, TrackerStats, UntrackedStats,
+    FragmentStats, History, LiveFlow, RoundTrip, TrackerStats, UntrackedStats,
 };
 pub use tracker::FlowTracker;
 pub use visitor::{FlowVisitor, Segment};

@@ -79,7 +79,8 @@
 //! has acknowledged the FIN. Until then, data at the place of the FIN shows that the receiver did
 //! not accept it, and is delivered. A RST that its receiver would accept ends both streams at once:
 //! what is held is delivered with its gaps, and data in the RST is not part of the stream. All that
-//! comes later is counted ([`Discarded::after_end`]). Otherwise streams end with their flow.
+//! comes later is counted ([`Discarded::after_end`]), unless the end that sent the RST sends the next
+//! data: then the RST was forged, and the visitor is asked again about the flow. Otherwise streams end with their flow.
 
 mod config;
 mod direction;
@@ -102,7 +103,7 @@ use std::time::Duration;
 use netring_sys::{Error, Timestamp};
 
 use self::direction::Direction;
-use self::flow::{Cold, Hot};
+use self::flow::{Flow, Hot};
 use self::timers::Timers;
 use crate::extract::TcpSegment;
 use crate::table::prefetch::prefetch;
@@ -132,8 +133,7 @@ pub struct Reassembler<K, V: StreamVisitor<K>> {
     visitor: V,
     /// By [`Segment::index`]: 0, or the place of a subscribed flow plus 1.
     places: Vec<u32>,
-    hot: Vec<Hot>,
-    cold: Vec<Option<Cold<K, V::State>>>,
+    flows: Vec<Flow<K, V::State>>,
     /// Places that are free.
     free: Vec<u32>,
     by_flow: HashMap<FlowId, u32>,
@@ -158,8 +158,7 @@ impl<K: Clone, V: StreamVisitor<K>> Reassembler<K, V> {
             config,
             visitor,
             places: Vec::new(),
-            hot: Vec::new(),
-            cold: Vec::new(),
+            flows: Vec::new(),
             free: Vec::new(),
             by_flow: HashMap::new(),
             started: None,
@@ -172,7 +171,7 @@ impl<K: Clone, V: StreamVisitor<K>> Reassembler<K, V> {
     pub fn stats(&self) -> ReassemblyStats {
         let held = |hot: &Hot| hot.directions.iter().map(Direction::held).sum::<usize>();
         ReassemblyStats {
-            held: self.hot.iter().map(held).sum::<usize>() as u64,
+            held: self.flows.iter().map(|flow| held(&flow.hot)).sum::<usize>() as u64,
             ..self.stats
         }
     }
@@ -207,7 +206,7 @@ impl<K: Clone, V: StreamVisitor<K>> Reassembler<K, V> {
     /// nothing, if it does more.
     #[inline(always)]
     fn take_plain(&mut self, place: u32, segment: &Segment<'_, K>) -> bool {
-        let hot = &mut self.hot[place as usize];
+        let hot = &mut self.flows[place as usize].hot;
         let Some(tcp) = segment.tcp() else {
             return false;
         };
@@ -240,7 +239,7 @@ impl<K: Clone, V: StreamVisitor<K>> Reassembler<K, V> {
         self.stats.delivered += len as u64;
         let point = hot.point(segment.key, segment.orientation, segment.time);
         hot.directions[from].advance(len as u64);
-        let state = self.cold[place as usize].as_mut();
+        let state = self.flows[place as usize].cold.as_mut();
         if let Some(state) = state.and_then(|cold| cold.state.as_mut())
             && self.visitor.data(point, state, segment.payload).is_break()
         {
@@ -257,7 +256,7 @@ impl<K: Clone, V: StreamVisitor<K>> Reassembler<K, V> {
         }
         let place = self.places.get(segment.index)?.checked_sub(1)?;
         // The end of a flow may have been reported to another visitor.
-        (self.hot[place as usize].flow == segment.flow).then_some(place)
+        (self.flows[place as usize].hot.flow == segment.flow).then_some(place)
     }
 }
 
@@ -301,8 +300,9 @@ impl<K: Clone, V: StreamVisitor<K>> FlowVisitor<K> for Reassembler<K, V> {
             .get(index)
             .and_then(|place| place.checked_sub(1))
         {
-            prefetch(&self.hot[place as usize]);
-            prefetch(&self.cold[place as usize]);
+            let flow = &self.flows[place as usize];
+            prefetch(&flow.hot);
+            prefetch(&flow.cold);
         }
     }
 }

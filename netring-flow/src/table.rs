@@ -1,7 +1,7 @@
 //! Storage of flows: records that never move, and an index over them.
 //!
 //! ```text
-//! hash ─► index: 8 bytes a place ─► slab: a record of 192 bytes, and 40 beside it
+//! hash ─► index: 8 bytes a place ─► slab: a record of 192 bytes, and 44 beside it
 //!                                      ▲
 //!                wheel, queues ────────┘  by links in the slab
 //! ```
@@ -16,6 +16,7 @@ mod index;
 mod links;
 mod node;
 pub(crate) mod prefetch;
+mod rare;
 mod record;
 mod slab;
 mod wheel;
@@ -26,7 +27,8 @@ pub(crate) use closed::RecentlyClosed;
 pub(crate) use direction::Direction;
 pub(crate) use links::Lists;
 pub(crate) use node::{QUEUE, WHEEL};
-pub(crate) use record::{Flags, Rare, Record, State};
+pub(crate) use rare::{Rare, Time};
+pub(crate) use record::{Flags, Record, State};
 pub(crate) use wheel::{Turn, Wheel};
 
 use netring_sys::Clock;
@@ -58,6 +60,12 @@ impl Slot {
     pub(crate) const fn index(self) -> usize {
         self.0 as usize
     }
+}
+
+/// Bytes that a flow takes in the table: its record, what is beside it, and its places in the
+/// index, of which there are at most four, and half as many while it grows.
+pub(crate) const fn bytes_per_flow<K>() -> usize {
+    slab::bytes_per_flow::<K>() + 6 * size_of::<u64>()
 }
 
 impl<K: Eq + Hash> Table<K> {

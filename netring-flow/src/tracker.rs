@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use netring_sys::{Error, Packet, PacketBatch, Timestamp};
 
-use crate::engine::{BUDGET, ByKey, Engine, Item};
+use crate::engine::{BUDGET, ByKey, Engine, Item, bytes_per_flow};
 use crate::extract::{Extract, Extracted, Skip, WindowScale};
 use crate::visitor::FlowVisitor;
 use crate::{LiveFlow, TrackerConfig, TrackerStats};
@@ -75,7 +75,7 @@ impl<E: Extract> FlowTracker<E> {
     /// # Errors
     /// [`Error::Config`] if a setting is out of range.
     pub fn with_config(extract: E, config: TrackerConfig) -> Result<Self, Error> {
-        config.check()?;
+        config.check(bytes_per_flow::<E::Key>(&config))?;
         Ok(Self::checked(extract, &config))
     }
 
@@ -116,22 +116,33 @@ impl<E: Extract> FlowTracker<E> {
     /// collects the events.
     pub fn track<V: FlowVisitor<E::Key>>(&mut self, packet: &Packet<'_>, visitor: &mut V) {
         match self.read(packet) {
-            Ok(found) => {
-                let mut item = self.item(found, packet);
-                if item.is_syn() {
-                    item.scale = self.extract.window_scale(packet);
-                }
-                self.engine.advance(item.time, visitor);
-                let counted = self.engine.packet(&item, None, visitor);
-                if V::SEGMENTS
-                    && let Some(counted) = counted
-                {
-                    visitor.segment(&self.engine.segment(counted, &item, packet));
-                }
-            }
-            Err(_) => self.engine.advance(packet.timestamp(), visitor),
+            Ok(found) => self.track_found(found, packet, visitor),
+            Err(cause) => match self.read_fragment(packet, cause) {
+                Some(found) => self.track_found(found, packet, visitor),
+                None => self.engine.advance(packet.timestamp(), visitor),
+            },
         }
         self.engine.expire(BUDGET_PER_PACKET, visitor);
+    }
+
+    #[inline]
+    fn track_found<V: FlowVisitor<E::Key>>(
+        &mut self,
+        found: Extracted<E::Key>,
+        packet: &Packet<'_>,
+        visitor: &mut V,
+    ) {
+        let mut item = self.item(found, packet);
+        if item.is_syn() {
+            item.scale = self.extract.window_scale(packet);
+        }
+        self.engine.advance(item.time, visitor);
+        let counted = self.engine.packet(&item, None, visitor);
+        if V::SEGMENTS
+            && let Some(counted) = counted
+        {
+            visitor.segment(&self.engine.segment(counted, &item, packet));
+        }
     }
 
     /// Counts the packets of a batch. Equivalent to calling [`track`](Self::track) for each, but
@@ -157,8 +168,8 @@ impl<E: Extract> FlowTracker<E> {
                         self.read_scale(&packet);
                     }
                 }
-                Err(_) => {
-                    self.advance_untracked(packet.timestamp(), wanted::<V, _>(&packets), visitor)
+                Err(cause) => {
+                    self.track_unread(&packet, cause, wanted::<V, _>(&packets), visitor);
                 }
             }
             if self.group.len() == GROUP {
@@ -177,30 +188,67 @@ impl<E: Extract> FlowTracker<E> {
         }
     }
 
-    /// Advances the time to that of a packet without a flow. The packets before it are processed
-    /// first if that makes a difference.
+    /// Counts a fragment in its flow, after the packets before it; for any other packet without a
+    /// flow it only advances the time, after the packets before it if that makes a difference.
     #[inline(never)]
-    fn advance_untracked<V: FlowVisitor<E::Key>>(
+    fn track_unread<V: FlowVisitor<E::Key>>(
         &mut self,
-        time: Timestamp,
+        packet: &Packet<'_>,
+        cause: Skip,
         packets: &[Option<Packet<'_>>],
         visitor: &mut V,
     ) {
-        if self.engine.is_elsewhere(time.as_nanos()) {
+        let (time, found) = (packet.timestamp(), self.read_fragment(packet, cause));
+        if found.is_some() || self.engine.is_elsewhere(time.as_nanos()) {
             self.process_group(packets, visitor);
         }
-        self.engine.advance(time, visitor);
+        let Some(found) = found else {
+            return self.engine.advance(time, visitor);
+        };
+        let mut item = self.item(found, packet);
+        if item.is_syn() {
+            item.scale = self.extract.window_scale(packet);
+        }
+        self.group.push(item);
+        self.process_group(wanted::<V, _>(&[Some(*packet); GROUP]), visitor);
     }
 
-    /// Reads a packet, and counts it by cause if it belongs to no flow.
+    /// Reads a packet; a fragment comes back as [`Skip::Fragment`].
     #[inline(always)]
     fn read(&mut self, packet: &Packet<'_>) -> Result<Extracted<E::Key>, Skip> {
         self.engine.stats.packets += 1;
-        let found = self.extract.extract(packet);
-        if let Err(cause) = found {
-            self.engine.stats.untracked.count(cause);
+        self.extract.extract_whole(packet)
+    }
+
+    /// Finds the flow of a fragment, or of a packet with too many tunnels. Any other packet without
+    /// a flow is counted by cause.
+    #[cold]
+    fn read_fragment(&mut self, packet: &Packet<'_>, cause: Skip) -> Option<Extracted<E::Key>> {
+        let mut last = None;
+        if cause == Skip::Fragment {
+            self.extract
+                .fragments(packet, &mut |fragment| last = Some(fragment));
         }
-        found
+        let (time, engine) = (packet.timestamp(), &mut self.engine);
+        let (fragments, stats) = (&mut engine.fragments, &mut engine.stats.fragments);
+        let found = match last {
+            Some(last) if last.offset != 0 => fragments.later(&last, time, stats).ok_or(cause),
+            _ if matches!(cause, Skip::Fragment | Skip::TooDeep) => self.extract.extract(packet),
+            _ => Err(cause),
+        };
+        match &found {
+            Ok(found) => {
+                engine.stats.too_deep += u64::from(cause == Skip::TooDeep);
+                // It may be the first fragment of several layers.
+                self.extract.fragments(packet, &mut |fragment| {
+                    if fragment.offset == 0 {
+                        fragments.first(&fragment, found, time, stats);
+                    }
+                });
+            }
+            Err(cause) => engine.stats.untracked.count(*cause),
+        }
+        found.ok()
     }
 
     /// The packet as the engine processes it.

@@ -2,7 +2,7 @@
 
 use netring_sys::{Packet, Timestamp};
 
-use crate::extract::{Orientation, TcpSegment, Transport};
+use crate::extract::{Orientation, Piece, TcpSegment, Transport};
 use crate::{FlowEvent, FlowId};
 
 /// Receives what a [`FlowTracker`](crate::FlowTracker) finds: events, and the segments that make up
@@ -116,6 +116,9 @@ pub struct Segment<'a, K> {
     pub initiator: Orientation,
     /// The transport header; for TCP with flags, sequence and acknowledgement number.
     pub transport: Transport,
+    /// Whether it is whole, or a fragment. The payload of a fragment is that of a part of the
+    /// packet; a later one has no transport header ([`Segment::tcp`] is `None`).
+    pub piece: Piece,
     /// The captured payload, in the memory of the packet. For a protocol whose header the built-in
     /// extractor does not read, it is what follows the IP headers.
     pub payload: &'a [u8],

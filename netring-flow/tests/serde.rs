@@ -30,10 +30,14 @@ fn a_key_has_its_parts_by_name() {
             "ports_known": true,
             "vlan": 5,
             "inner_vlan": 0,
+            "tunnel": null,
+            "tunnel_id": 0,
         })
     );
     for text in [
         "tcp 192.0.2.1:80 192.0.2.9:40000 vlan 5 inner vlan 6",
+        "tcp 192.0.2.1:80 192.0.2.9:40000 vlan 5 in gtp-u 77",
+        "tcp 192.0.2.1:80 192.0.2.9:40000 in ip-in-ip",
         "udp [2001:db8::1]:53 [2001:db8::2]:5000",
         "sctp 192.0.2.1:- 192.0.2.9:-",
         "proto 47 [::1]:0 [::2]:0",

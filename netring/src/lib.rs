@@ -75,6 +75,14 @@
 )]
 #![cfg_attr(
     all(feature = "async", feature = "flow"),
+    doc = "| [`SessionStream`], [`DatagramStream`] | `async`, `flow` | messages of protocols as a stream |"
+)]
+#![cfg_attr(
+    all(feature = "async", feature = "flow"),
+    doc = "| [`ConversationStream`], [`Conversation`] | `async`, `flow` | connections as two streams of bytes each |"
+)]
+#![cfg_attr(
+    all(feature = "async", feature = "flow"),
     doc = "| [`PacketBroadcast`], [`Broadcast`] | `async`, `flow` | packets, or the items of any stream, for many readers |"
 )]
 #![cfg_attr(
@@ -213,9 +221,11 @@ pub use netring_flow as flow;
 pub use netring_async::{AsyncSink, AsyncSource, LinkStream, OpenAsync, PacketStream};
 #[cfg(all(feature = "async", feature = "flow"))]
 pub use netring_async::{
-    Broadcast, BroadcastRecvError, BroadcastStats, EventBatch, FlowBroadcast, FlowStream,
-    FlowSubscriber, FlowWorkers, PacketBroadcast, PacketSubscriber, Published, SharedEvent,
-    SharedPacket, SharedPackets, Subscriber, SubscriberStats, WorkerEvent,
+    Broadcast, BroadcastRecvError, BroadcastStats, Chunk, Conversation, ConversationConfig,
+    ConversationHalf, ConversationStats, ConversationStream, DatagramStream, EventBatch,
+    FlowBroadcast, FlowStream, FlowSubscriber, FlowWorkers, MissingBytes, PacketBroadcast,
+    PacketSubscriber, Published, SessionStream, SharedEvent, SharedPacket, SharedPackets,
+    Subscriber, SubscriberStats, UnfinishedStream, WorkerEvent,
 };
 
 /// A capture for tokio: `AsyncCapture::open("eth0")`, or with settings:

@@ -300,7 +300,7 @@ fn capture_of(frames: &[&[u8]]) -> Vec<u8> {
 }
 
 #[test]
-fn later_fragments_are_compared_by_their_number() {
+fn later_fragments_are_compared_by_protocol_and_addresses() {
     let file = capture_of(&[&fragment(0), &fragment(3), &fragment(6)]);
     let first = "17\t10.0.0.1\t53\t10.0.0.2\t4000\t0\t1\t0\t60\t1.000000000\t1.000000000\t-\t-\t-\t-\t-\t-\t-\t-\n";
     let later = "17\t10.0.0.1\tfrag\t10.0.0.2\tfrag\t0\t2\t0\t120\t2.000000000\t3.000000000\t-\t-\t-\t-\t-\t-\t-\t-\n";
@@ -314,7 +314,7 @@ fn later_fragments_are_compared_by_their_number() {
     let (content, said, _) = folder.run();
     assert!(!content);
     assert!(
-        said.contains("made/a.pcap: later fragments 2, expected 3\n"),
+        said.contains("made/a.pcap: udp 10.0.0.1 frag 10.0.0.2 frag: pktsAB 0, expected 1\n"),
         "{said}"
     );
 }

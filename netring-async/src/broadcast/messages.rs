@@ -43,7 +43,7 @@ pub struct Broadcast<T> {
 }
 
 /// There is nothing to ask for.
-enum Never {}
+pub(crate) enum Never {}
 
 /// Reads a stream.
 struct StreamProducer<S> {
@@ -64,8 +64,16 @@ impl<T: Send + Sync + 'static> Broadcast<T> {
         capacity: usize,
     ) -> Self {
         let stream = Some(Box::pin(stream));
+        Self::spawn(StreamProducer { stream }, Vec::new(), capacity)
+    }
+
+    /// A broadcast of what a producer has produced already and what it will.
+    pub(crate) fn spawn<P>(produce: P, pending: Vec<T>, capacity: usize) -> Self
+    where
+        P: Produce<Pending = Vec<T>, Request = Never>,
+    {
         Self {
-            handle: Handle::spawn(vec![(StreamProducer { stream }, Vec::new())], capacity),
+            handle: Handle::spawn(vec![(produce, pending)], capacity),
         }
     }
 

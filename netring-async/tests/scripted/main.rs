@@ -3,14 +3,17 @@
 
 mod background;
 mod broadcast;
+mod conversations;
 mod flow_state;
 mod flows;
 mod idle;
 mod lossless;
 mod packet_broadcast;
 mod script;
+mod sessions;
 mod source;
 mod stop;
+mod tcp;
 #[path = "../ticks/mod.rs"]
 mod ticks;
 mod turns;

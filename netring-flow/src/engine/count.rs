@@ -7,8 +7,8 @@ use netring_sys::Timestamp;
 use super::item::Counted;
 use super::tcp::{self, Arrival, Outcome};
 use super::{Engine, Item};
-use crate::extract::Transport;
-use crate::table::{Flags, Record, Slot, State};
+use crate::extract::{TcpSegment, Transport};
+use crate::table::{Flags, Record, Slot, State, Time};
 use crate::visitor::FlowVisitor;
 use crate::{Anomaly, EndReason, FlowEvent, FlowId};
 
@@ -37,6 +37,9 @@ impl<K: Clone + Eq + Hash> Engine<K> {
         }
         let slot = self.table.insert(packet.tag, record);
         self.schedule_expiry(slot);
+        if let Some(trips) = &mut self.round_trips {
+            trips.begin(slot);
+        }
         slot
     }
 
@@ -67,10 +70,14 @@ impl<K: Clone + Eq + Hash> Engine<K> {
         flow.direction(from).count(time, packet.wire_len, payload);
         if first || time < last {
             let earliest = &mut rare.first[from as usize];
-            *earliest = time.min(*earliest);
+            *earliest = Time::new(time.min(earliest.nanos()));
         }
         let outcome = match packet.segment() {
             Some(&segment) => {
+                if closes_window(segment) {
+                    let count = &mut rare.zero_windows[from as usize];
+                    *count = count.saturating_add(1);
+                }
                 let scale = packet.scale;
                 let arrival = Arrival {
                     segment,
@@ -84,6 +91,7 @@ impl<K: Clone + Eq + Hash> Engine<K> {
             None => Outcome::default(),
         };
         let state = flow.state;
+        self.time_segment(slot, packet);
         self.report_outcome(slot, packet.time, outcome, visitor);
         if state != before && state.is_acknowledged() {
             self.report_closed(slot, packet.time, visitor);
@@ -101,6 +109,22 @@ impl<K: Clone + Eq + Hash> Engine<K> {
         Counted {
             slot,
             out_of_window: outcome.out_of_window,
+        }
+    }
+
+    /// Measures the round-trip time, if that is asked for.
+    fn time_segment(&mut self, slot: Slot, packet: &Item<K>) {
+        if let Some(trips) = &mut self.round_trips
+            && let Some(segment) = packet.segment()
+        {
+            let found = &packet.found;
+            trips.take(
+                slot,
+                segment,
+                found.payload_len,
+                found.orientation,
+                packet.time,
+            );
         }
     }
 
@@ -151,4 +175,10 @@ impl<K: Clone + Eq + Hash> Engine<K> {
         let due = self.now.saturating_add(timeout.min(self.limits.active));
         self.wheel.schedule(&mut self.table, slot, due);
     }
+}
+
+/// Whether a segment says that its sender takes no more data. Segments that open or close a
+/// connection say nothing of the kind.
+const fn closes_window(segment: TcpSegment) -> bool {
+    segment.window == 0 && !segment.has(TcpSegment::SYN | TcpSegment::FIN | TcpSegment::RST)
 }

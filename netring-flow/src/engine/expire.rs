@@ -122,11 +122,13 @@ impl<K: Clone + Eq + Hash> Engine<K> {
         self.stats.ticks += u64::from(ticks);
         let (key, flow) = (flow.key.clone(), flow.id());
         for _ in 0..ticks {
+            let mut stats = Box::new(self.table.stats(slot, self.clock));
+            self.add_measured(slot, &mut stats);
             visitor.event(FlowEvent::Tick {
                 key: key.clone(),
                 flow,
                 time,
-                stats: Box::new(self.table.stats(slot, self.clock)),
+                stats,
             });
         }
         (next, ticks)

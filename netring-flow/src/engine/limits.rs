@@ -14,6 +14,9 @@ pub(super) struct Limits {
     /// … and ends once there are fewer than this.
     pub(super) low: usize,
     pub(super) split: bool,
+    /// Segments with a window up to this change more than counters: 0, or if round-trip times are
+    /// measured, any. So one comparison serves both.
+    pub(super) watched: u16,
     /// By [`State`]; `i64::MAX` means never.
     idle: [i64; 7],
     pub(super) active: i64,
@@ -22,8 +25,11 @@ pub(super) struct Limits {
 }
 
 impl Limits {
-    pub(super) fn new(config: &TrackerConfig) -> Self {
-        let max = config.max_flows;
+    pub(super) fn new(config: &TrackerConfig, bytes_per_flow: usize) -> Self {
+        let max = config
+            .max_flows
+            .min(config.max_bytes / bytes_per_flow)
+            .max(1);
         let timeouts = &config.timeouts;
         let mut idle = [0; 7];
         for (state, timeout) in [
@@ -42,6 +48,7 @@ impl Limits {
             high: max - max / 16,
             low: max - max / 8,
             split: config.split_port_reuse,
+            watched: if config.round_trips { u16::MAX } else { 0 },
             idle,
             active: nanos(timeouts.active),
             // A flow is checked at most once per place of the wheel.

@@ -6,12 +6,20 @@ use std::hash::Hash;
 
 use super::Engine;
 use crate::LiveFlow;
+use crate::table::Slot;
 
 impl<K: Clone + Eq + Hash> Engine<K> {
     /// All flows, in no particular order.
     pub(crate) fn flows(&self) -> impl Iterator<Item = LiveFlow<K>> {
         let slots = self.table.slots();
-        slots.map(|slot| self.table.live(slot, self.clock))
+        slots.map(|slot| self.live(slot))
+    }
+
+    /// A snapshot of a flow.
+    fn live(&self, slot: Slot) -> LiveFlow<K> {
+        let mut flow = self.table.live(slot, self.clock);
+        self.add_measured(slot, &mut flow.stats);
+        flow
     }
 
     /// The `count` flows with the most bytes, in descending order; of equal ones the older first.
@@ -27,8 +35,6 @@ impl<K: Clone + Eq + Hash> Engine<K> {
         }
         let sorted = kept.into_sorted_vec();
         let slots = sorted.into_iter().map(|Reverse((_, _, slot))| slot);
-        slots
-            .map(|slot| self.table.live(slot, self.clock))
-            .collect()
+        slots.map(|slot| self.live(slot)).collect()
     }
 }

@@ -51,6 +51,7 @@ impl<K: Clone + Eq + Hash> Engine<K> {
             orientation: item.found.orientation,
             initiator: flow.initiator(),
             transport: item.found.transport,
+            piece: item.found.piece,
             payload: item.found.payload(packet),
             payload_len: item.found.payload_len,
             out_of_window: counted.out_of_window,
@@ -68,7 +69,10 @@ impl<K: Clone + Eq + Hash> Engine<K> {
         let timeout = self.by_key.timeout(flow, &self.limits);
         let last = flow.directions[from as usize].last;
         let changes_state = match segment {
-            Some(segment) => tcp::changes_state(flow, segment, payload, from),
+            Some(segment) => {
+                segment.window <= self.limits.watched
+                    || tcp::changes_state(flow, segment, payload, from)
+            }
             None => !flow.has_sent(from),
         };
         if found.icmp_error.is_some()

@@ -359,6 +359,7 @@ mod tests {
 
     use super::*;
     use crate::FlowId;
+    use crate::table::Time;
     use Orientation::{Forward, Reverse};
 
     proptest! {
@@ -391,7 +392,11 @@ mod tests {
                     flow.direction(initiator).count(1, 60, 0);
                 }
                 flow.direction(from).count(2, 74, payload);
-                let mut rare = Rare { first: [1; 2], out_of_order: [0; 2] };
+                let mut rare = Rare {
+                    first: [Time::new(1); 2],
+                    out_of_order: [0; 2],
+                    zero_windows: [0; 2],
+                };
                 let outcome = take(&mut flow, &mut rare, &arrival);
                 (outcome, format!("{flow:?} {rare:?}"))
             };

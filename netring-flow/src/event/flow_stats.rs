@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use netring_sys::Timestamp;
 
+use super::RoundTrip;
 use crate::extract::Orientation;
 
 /// The statistics of a flow, for each direction.
@@ -58,6 +59,14 @@ pub struct DirectionStats {
     /// TCP segments that were overtaken: their data precedes data that arrived earlier, and was not
     /// sent before. Saturates at 4 294 967 295.
     pub out_of_order: u64,
+    /// TCP segments that advertise a window of 0, SYN, FIN and RST not included. Saturates at
+    /// 65 535.
+    pub zero_windows: u64,
+    /// TCP: how long the other end took to acknowledge what this one sent, if it is measured
+    /// ([`TrackerConfig::round_trips`](crate::TrackerConfig::round_trips)) and a segment was
+    /// acknowledged.
+    #[cfg_attr(feature = "serde", serde(default))]
+    pub round_trip: Option<RoundTrip>,
 }
 
 impl FlowStats {

@@ -4,8 +4,8 @@ use std::fmt;
 
 use netring_sys::Count;
 
-use crate::EndReason;
 use crate::extract::Skip;
+use crate::{EndReason, FragmentStats};
 
 /// What became of every packet and every flow.
 ///
@@ -31,6 +31,12 @@ pub struct TrackerStats {
     pub icmp_errors: u64,
     /// Packets that count in no flow, by cause.
     pub untracked: UntrackedStats,
+    /// Packets with more tunnels than
+    /// [`Tunnels::max_depth`](crate::extract::Tunnels::max_depth). Each counts in the flow of the
+    /// innermost tunnel that was reached.
+    pub too_deep: u64,
+    /// Fragments of IP packets.
+    pub fragments: FragmentStats,
     /// Flows started.
     pub flows_started: u64,
     /// TCP handshakes completed.
@@ -84,6 +90,8 @@ impl fmt::Display for TrackerStats {
             (self.cut, "cut"),
             (self.malformed, "malformed"),
             (self.out_of_window, "out of window"),
+            (self.fragments.tiny, "tiny fragments"),
+            (self.fragments.overlapping, "overlapping fragments"),
         ] {
             if count != 0 {
                 write!(f, ", {:#} {what}", Count::Exact(count))?;
@@ -128,7 +136,9 @@ pub struct UntrackedStats {
     pub short: u64,
     /// Packets with more than 31 headers before that of IP.
     pub too_deep: u64,
-    /// Fragments other than the first.
+    /// Fragments other than the first, whose first was not seen before them, or not within
+    /// [`TrackerConfig::fragment_timeout`](crate::TrackerConfig::fragment_timeout). A later
+    /// fragment that overtakes its first is one of them.
     pub fragments: u64,
     /// ICMP errors that quote no flow in the table, or nothing readable.
     pub icmp_errors: u64,
@@ -245,13 +255,16 @@ mod tests {
         stats.cut = 2;
         stats.malformed = 3;
         stats.out_of_window = 4;
+        stats.fragments.tiny = 5;
+        stats.fragments.overlapping = 6;
         stats.ended.emergency = 6;
         stats.ended.table_full = 4;
         stats.time_went_back = 1;
         assert_eq!(
             stats.to_string(),
             "12,345 packets, 12,300 tracked (9,876,543 bytes), 45 untracked, 1 ICMP errors, 2 cut, \
-             3 malformed, 4 out of window; 1,200 flows started, 80 established, 70 closed, \
+             3 malformed, 4 out of window, 5 tiny fragments, 6 overlapping fragments; \
+             1,200 flows started, 80 established, 70 closed, \
              1,000 ended, 10 evicted (1.00%); time went back: 1"
         );
     }

@@ -26,7 +26,8 @@ use crate::extract::TcpSegment;
 /// | `flow.state` | `new`, `established` or `closed` |
 /// | `flow.reason` | `timeout`, `forced` (evicted), `shutdown` (the source ended), `tcp_reuse` |
 /// | `flow.alerted` | `false` |
-/// | `tcp.tcp_flags`, `tcp_flags_ts`, `tcp_flags_tc` | `tcp_flags` of both, the initiator, the responder |
+/// | `tcp.tcp_flags`, `tcp_flags_ts`, `tcp_flags_tc` | `tcp_flags` of both, the initiator, the
+/// responder |
 /// | `tcp.syn` … | the flags that are set |
 /// | `tcp.ts_gap`, `tcp.tc_gap` | whether bytes of that end are missed |
 ///

@@ -43,7 +43,8 @@ const TEMPLATE_SET: u16 = 2;
 /// | element | from |
 /// |---|---|
 /// | reverse tcpControlBits, reverse flowStart/EndMilliseconds | the responder |
-/// | sourceIPv4/6Address, destinationIPv4/6Address, source/destinationTransportPort | the ends; the source is the initiator |
+/// | sourceIPv4/6Address, destinationIPv4/6Address, source/destinationTransportPort | the ends; the
+/// source is the initiator |
 /// | protocolIdentifier | `protocol` |
 /// | icmpTypeCodeIPv4/6 | `icmp`; 0 if unknown |
 /// | vlanId, dot1qCustomerVlanId | `vlan`, `inner_vlan`; 0 if none |

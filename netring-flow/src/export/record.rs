@@ -59,8 +59,10 @@ pub use side::SideRecord;
 /// | `first_ns`, `last_ns` | number | its first and last packet; absent without packets |
 /// | `tcp_flags` | number | TCP: all flags it sent, as in the header |
 /// | `syn`, `fin`, `rst` | number | TCP: segments with that flag |
-/// | `retransmitted` | number | TCP: [`DirectionStats::retransmitted`](crate::DirectionStats::retransmitted) |
-/// | `out_of_order` | number | TCP: [`DirectionStats::out_of_order`](crate::DirectionStats::out_of_order) |
+/// | `retransmitted` | number | TCP:
+/// [`DirectionStats::retransmitted`](crate::DirectionStats::retransmitted) |
+/// | `out_of_order` | number | TCP:
+/// [`DirectionStats::out_of_order`](crate::DirectionStats::out_of_order) |
 /// | `zero_windows` | number | TCP: segments with a window of 0 while data may come |
 ///
 /// Figures are those since the start of the flow, in reports of active flows too; for an interval,

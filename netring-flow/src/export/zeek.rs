@@ -19,11 +19,13 @@ use uid::Uid;
 /// |---|---|
 /// | `ts` | [`FlowRecord::start_ns`], in seconds with six decimals, rounded down |
 /// | `uid` | `C` and 96 bits in base 62, by [`seed`](Self::seed), the flow and its start |
-/// | `id.orig_h`, `id.orig_p` … | the initiator and the responder; of ICMP the type, and the type of the answer or the code |
+/// | `id.orig_h`, `id.orig_p` … | the initiator and the responder; of ICMP the type, and the type
+/// of the answer or the code |
 /// | `proto` | `tcp`, `udp`, `icmp` (ICMPv6 too), or `unknown_transport` |
 /// | `service` | [`FlowRecord::service`] |
 /// | `duration` | to [`FlowRecord::productive_end_ns`]; unset, with the bytes, if it is 0 |
-/// | `orig_bytes`, `resp_bytes` | `stream_bytes` of TCP if known, otherwise `payload_bytes`; without the eight-byte header of ICMP |
+/// | `orig_bytes`, `resp_bytes` | `stream_bytes` of TCP if known, otherwise `payload_bytes`;
+/// without the eight-byte header of ICMP |
 /// | `conn_state` | [`FlowRecord::state`] |
 /// | `local_orig`, `local_resp` | whether the ends are [`local`](Self::local); unset without it |
 /// | `missed_bytes` | `missed_bytes` of both ends; 0 if unknown, as in Zeek without reassembly |

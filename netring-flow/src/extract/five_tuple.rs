@@ -2,7 +2,7 @@
 
 use netring_sys::Packet;
 
-use super::{Extract, Extracted, FiveTupleKey, Skip, WindowScale};
+use super::{Extract, Extracted, FiveTupleKey, Fragment, Skip, Tunnels, WindowScale};
 use crate::parse::{self, Rules};
 
 /// Flows by protocol, addresses and ports; both directions are one flow.
@@ -10,9 +10,10 @@ use crate::parse::{self, Rules};
 /// It reads Ethernet, raw IP, BSD loopback, Linux "cooked" captures, PPP, Cisco HDLC, PFLOG and
 /// NFLOG; VLAN tags in the bytes and beside them; MPLS, PPPoE and SNAP; IPv4 with options, IPv6
 /// with extension headers. TCP, UDP and SCTP have ports; a flow of any other protocol has port 0 at
-/// both ends. The contents of tunnels are not inspected.
+/// both ends. Tunnels are looked into on request ([`with_tunnels`](Self::with_tunnels)).
 ///
-/// Every packet with a valid IP header belongs to a flow, except later fragments and ICMP errors.
+/// Every packet with a valid IP header belongs to a flow, except ICMP errors and fragments whose
+/// first was not seen.
 /// If it ends before its ports, or a snap length cut it there, they are
 /// [unknown](FiveTupleKey::ports_known); if an IPv6 header chain ends early, the protocol is the
 /// last one known. IPv4 total length 0, and IPv6 payload length 0 if anything can follow, mean the
@@ -31,24 +32,58 @@ use crate::parse::{self, Rules};
 /// ```
 #[derive(Clone, Copy, Debug)]
 pub struct FiveTuple {
-    vlan: bool,
-    icmp_errors_as_flows: bool,
+    rules: Rules,
 }
 
 impl FiveTuple {
     /// Both directions are one flow; VLANs are not in the key; ICMP errors are reported against the
-    /// flow they quote.
+    /// flow they quote; tunnels are not looked into.
     pub const fn bidirectional() -> Self {
-        Self {
+        let rules = Rules {
             vlan: false,
-            icmp_errors_as_flows: false,
-        }
+            tunnel: false,
+            quoted: true,
+            whole: false,
+            tunnels: Tunnels::none(),
+        };
+        Self { rules }
     }
 
     /// Puts the identifiers of up to two VLAN tags in the key, the outermost first. Default: off.
+    ///
+    /// If tunnels are looked into, they are those of the innermost frame with an Ethernet header.
     #[must_use]
     pub const fn with_vlan(mut self) -> Self {
-        self.vlan = true;
+        self.rules.vlan = true;
+        self
+    }
+
+    /// Looks into these tunnels: a packet counts in the flow of the innermost packet, with the
+    /// length of the whole frame. Default: [`Tunnels::none`].
+    ///
+    /// If nothing inside is a readable IP packet (ARP over VXLAN, or a snap length that cut it
+    /// off), the packet counts in the flow that carries it, as without tunnels.
+    ///
+    /// ```
+    /// use netring_flow::extract::{FiveTuple, Tunnels};
+    ///
+    /// let extract = FiveTuple::bidirectional().with_tunnels(Tunnels::all()).with_tunnel_id();
+    /// # let _ = extract;
+    /// ```
+    #[must_use]
+    pub const fn with_tunnels(mut self, tunnels: Tunnels) -> Self {
+        self.rules.tunnels = tunnels;
+        self
+    }
+
+    /// Puts the kind and the identifier of the innermost tunnel in the key, and the session of
+    /// PPPoE ([`FiveTupleKey::tunnel`], [`FiveTupleKey::tunnel_id`]). Default: off; equal addresses
+    /// in two networks are then one flow.
+    ///
+    /// The TEIDs of GTP-U differ by direction: each direction is then a flow of its own.
+    #[must_use]
+    pub const fn with_tunnel_id(mut self) -> Self {
+        self.rules.tunnel = true;
         self
     }
 
@@ -56,7 +91,7 @@ impl FiveTuple {
     /// messages. Default: off; they are reported against the flow that they quote, and start none.
     #[must_use]
     pub const fn with_icmp_errors_as_flows(mut self) -> Self {
-        self.icmp_errors_as_flows = true;
+        self.rules.quoted = false;
         self
     }
 }
@@ -72,14 +107,23 @@ impl Extract for FiveTuple {
 
     #[inline]
     fn extract(&self, packet: &Packet<'_>) -> Result<Extracted<FiveTupleKey>, Skip> {
+        parse::packet(packet, self.rules)
+    }
+
+    #[inline]
+    fn extract_whole(&self, packet: &Packet<'_>) -> Result<Extracted<FiveTupleKey>, Skip> {
         let rules = Rules {
-            vlan: self.vlan,
-            quoted: !self.icmp_errors_as_flows,
+            whole: true,
+            ..self.rules
         };
         parse::packet(packet, rules)
     }
 
     fn window_scale(&self, packet: &Packet<'_>) -> WindowScale {
-        parse::window_scale(packet)
+        parse::window_scale(packet, self.rules)
+    }
+
+    fn fragments(&self, packet: &Packet<'_>, each: &mut dyn FnMut(Fragment)) {
+        parse::fragments(packet, self.rules, each);
     }
 }

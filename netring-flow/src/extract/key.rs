@@ -8,7 +8,7 @@ mod text;
 use std::hash::{Hash, Hasher};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
-use super::Orientation;
+use super::{Orientation, TunnelKind};
 pub use community_id::CommunityId;
 pub(crate) use community_id::icmp_counterpart;
 
@@ -16,7 +16,7 @@ pub(crate) use community_id::icmp_counterpart;
 /// packet.
 ///
 /// `a` is the lower of the two ends: by the address's bytes, then by port. 48 bytes. Keys order by
-/// their addresses, then by ports and protocol, then by VLANs.
+/// their addresses, then by ports, protocol and tunnel, then by identifiers.
 ///
 /// It is displayed as `tcp 192.0.2.1:80 192.0.2.9:40000`, and read from that.
 ///
@@ -40,10 +40,10 @@ pub(crate) use community_id::icmp_counterpart;
 pub struct FiveTupleKey {
     a: [u64; 2],
     b: [u64; 2],
-    /// From the top: port of a (16), port of b (16), protocol (8), 1 for IPv6 (8), unused (15),
-    /// 1 for unknown ports.
+    /// From the top: port of a (16), port of b (16), protocol (8), 1 for IPv6 (8), unused (7), kind
+    /// of tunnel (8), 1 for unknown ports.
     ports: u64,
-    /// From the top: unused (32: a tunnel's identifier), outer VLAN (16), inner VLAN (16).
+    /// From the top: a tunnel's identifier (32), outer VLAN (16), inner VLAN (16).
     tags: u64,
 }
 
@@ -165,13 +165,13 @@ impl FiveTupleKey {
     /// The lower end; port 0 if the protocol has no ports, or they are
     /// [unknown](Self::ports_known).
     pub fn a(&self) -> SocketAddr {
-        SocketAddr::new(self.addr(self.a), (self.ports >> 48) as u16)
+        SocketAddr::new(self.addr(self.a), self.a_port())
     }
 
     /// The higher end; port 0 if the protocol has no ports, or they are
     /// [unknown](Self::ports_known).
     pub fn b(&self) -> SocketAddr {
-        SocketAddr::new(self.addr(self.b), (self.ports >> 32) as u16)
+        SocketAddr::new(self.addr(self.b), self.b_port())
     }
 
     /// The end that packets of this orientation come from.
@@ -208,6 +208,35 @@ impl FiveTupleKey {
         self.tags as u16
     }
 
+    /// The innermost tunnel that carries the flow, if tunnels are in the key
+    /// ([`FiveTuple::with_tunnel_id`](super::FiveTuple::with_tunnel_id)).
+    pub fn tunnel(&self) -> Option<TunnelKind> {
+        TunnelKind::from_number((self.ports >> 1) as u8)
+    }
+
+    /// The identifier of [`tunnel`](Self::tunnel), such as a VNI or a TEID; 0 if it has none.
+    pub const fn tunnel_id(&self) -> u32 {
+        (self.tags >> 32) as u32
+    }
+
+    /// Marks the key as that of a flow in a tunnel.
+    #[inline]
+    #[must_use]
+    pub(crate) const fn in_tunnel(mut self, kind: TunnelKind) -> Self {
+        self.ports |= (kind as u64) << 1;
+        self
+    }
+
+    #[inline]
+    pub(crate) const fn a_port(&self) -> u16 {
+        (self.ports >> 48) as u16
+    }
+
+    #[inline]
+    pub(crate) const fn b_port(&self) -> u16 {
+        (self.ports >> 32) as u16
+    }
+
     fn addr(&self, words: [u64; 2]) -> IpAddr {
         if self.is_ipv6() {
             let bits = (u128::from(words[0]) << 64) | u128::from(words[1]);
@@ -229,7 +258,7 @@ impl Hash for FiveTupleKey {
     }
 }
 
-/// flowscope's key of the same flow. It has no VLAN, and port 0 for an unknown port.
+/// flowscope's key of the same flow. It has no VLAN and no tunnel, and port 0 for an unknown port.
 #[cfg(feature = "flowscope")]
 impl From<FiveTupleKey> for flowscope::extract::FiveTupleKey {
     fn from(key: FiveTupleKey) -> Self {

@@ -2,9 +2,13 @@
 
 use crate::extract::Skip;
 
+/// Bytes of the fixed IPv6 header.
+pub(super) const FIXED_V6: usize = 40;
+
 pub(super) struct V4 {
     pub(super) len: usize,
     pub(super) total_len: usize,
+    pub(super) id: u16,
     pub(super) fragment_offset: u16,
     pub(super) more_fragments: bool,
     pub(super) protocol: u8,
@@ -26,6 +30,7 @@ pub(super) fn v4(data: &[u8]) -> Result<V4, Skip> {
     Ok(V4 {
         len,
         total_len: u16::from_be_bytes([h[2], h[3]]).into(),
+        id: u16::from_be_bytes([h[4], h[5]]),
         fragment_offset: u16::from_be_bytes([h[6], h[7]]) & 0x1fff,
         more_fragments: h[6] & 0x20 != 0,
         protocol: h[9],

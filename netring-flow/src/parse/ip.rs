@@ -79,20 +79,23 @@ pub(super) fn version(announced: Version, part: Part<'_>) -> Result<u8, Skip> {
     }
 }
 
+/// The length of an IPv4 packet with its header.
+///
+/// 0 means a length that the field cannot hold, or a segment that a card has yet to split: the
+/// length is that of the frame.
+#[inline]
+pub(super) fn total_len(header: &header::V4, part: Part<'_>) -> Result<usize, Skip> {
+    match header.total_len {
+        0 => Ok(part.wire),
+        len if len < header.len => Err(Skip::IpTotalLength),
+        len => Ok(len),
+    }
+}
+
 #[inline]
 pub(super) fn v4(part: Part<'_>) -> Result<IpPacket<'_>, Skip> {
     let header = header::v4(part.data)?;
-    let mut total_len = header.total_len;
-    let mut large = false;
-    if total_len < header.len {
-        // 0 means a length that the field cannot hold, or a segment that a card has yet to split:
-        // the length is that of the frame.
-        if total_len != 0 {
-            return Err(Skip::IpTotalLength);
-        }
-        total_len = part.wire;
-        large = true;
-    }
+    let total_len = total_len(&header, part)?;
     if header.fragment_offset != 0 {
         return Err(Skip::Fragment);
     }
@@ -104,7 +107,7 @@ pub(super) fn v4(part: Part<'_>) -> Result<IpPacket<'_>, Skip> {
         body: Body {
             part: packet.behind(header.len),
             more: header.more_fragments,
-            large,
+            large: header.total_len == 0,
         },
         broken: None,
         malformed: total_len > part.wire || packet.wire < header.len,
@@ -114,7 +117,7 @@ pub(super) fn v4(part: Part<'_>) -> Result<IpPacket<'_>, Skip> {
 #[inline]
 pub(super) fn v6(part: Part<'_>) -> Result<IpPacket<'_>, Skip> {
     let header = header::v6(part.data)?;
-    let rest = part.behind(40);
+    let rest = part.behind(header::FIXED_V6);
     let (len, is_valid) = match header.payload_len {
         0 => v6_chain::length_of_0(header.protocol, rest),
         len => (len, true),

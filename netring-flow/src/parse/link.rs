@@ -59,7 +59,7 @@ pub(super) fn ethernet(part: &mut Part<'_>) -> Step {
 
 /// The layer that an EtherType announces.
 #[inline]
-const fn above(ether_type: u16) -> Step {
+pub(super) const fn above(ether_type: u16) -> Step {
     Ok(match ether_type {
         IPV4 => Layer::Ip(Version::V4),
         IPV6 => Layer::Ip(Version::V6),
@@ -157,7 +157,7 @@ pub(super) fn cisco(part: &mut Part<'_>) -> Step {
 }
 
 /// An MPLS label. The bottom label has a bit set, and the packet below it has its version in its
-/// first byte.
+/// first byte. 0 is the control word of a pseudowire.
 pub(super) fn label(part: &mut Part<'_>) -> Step {
     let label = part.take::<4>()?;
     if label[2] & 1 == 0 {
@@ -165,15 +165,17 @@ pub(super) fn label(part: &mut Part<'_>) -> Step {
     }
     match part.data.first().ok_or(Skip::Short)? >> 4 {
         4 | 6 => Ok(Layer::Ip(Version::Any)),
+        0 => Ok(Layer::Pseudowire),
         _ => Err(Skip::NotIp),
     }
 }
 
-pub(super) fn pppoe(part: &mut Part<'_>) -> Step {
+/// A session: the layer that follows, and its identifier.
+pub(super) fn pppoe(part: &mut Part<'_>) -> Result<(Layer, u16), Skip> {
     let header = part.take::<6>()?;
     // A nonzero code marks discovery packets.
     match header[1] {
-        0 => Ok(Layer::Ppp),
+        0 => Ok((Layer::Ppp, u16::from_be_bytes([header[2], header[3]]))),
         _ => Err(Skip::NotIp),
     }
 }

@@ -3,18 +3,23 @@
 
 use netring_sys::Packet;
 
-use super::{layers, link, transport, v6_chain};
+use super::{Rules, header, layers, link, transport, v6_chain};
 use crate::extract::WindowScale;
 
 /// The window scale that a packet with a SYN offers.
 #[cold]
-pub(crate) fn window_scale(packet: &Packet<'_>) -> WindowScale {
-    options(packet).map_or(WindowScale::UNKNOWN, find)
+pub(crate) fn window_scale(packet: &Packet<'_>, rules: Rules) -> WindowScale {
+    options(packet, rules).map_or(WindowScale::UNKNOWN, find)
 }
 
 /// The bytes between the TCP header and the data, if all were captured.
-fn options<'a>(packet: &Packet<'a>) -> Option<&'a [u8]> {
+fn options<'a>(packet: &Packet<'a>, rules: Rules) -> Option<&'a [u8]> {
     let part = match link::untagged(packet) {
+        _ if !rules.tunnels.is_none() => {
+            let most = rules.tunnels.depth();
+            let reached = layers::innermost(packet, &rules.tunnels, most, |_| ());
+            reached.ok()?.part
+        }
         // Nearly every packet.
         Some((link::IPV4 | link::IPV6, part)) => part,
         _ => layers::walk(packet, |_, part, _| Ok(part)).ok()?,
@@ -26,7 +31,7 @@ fn options<'a>(packet: &Packet<'a>) -> Option<&'a [u8]> {
             (*data.get(9)?, data.get(len..)?)
         }
         6 => {
-            let chain = v6_chain::follow(*data.get(6)?, part.behind(40)).ok()?;
+            let chain = v6_chain::follow(*data.get(6)?, part.behind(header::FIXED_V6)).ok()?;
             (chain.protocol, chain.body.data)
         }
         _ => return None,
@@ -56,7 +61,17 @@ fn find(mut options: &[u8]) -> WindowScale {
 mod tests {
     use netring_sys::{Clock, LinkType, Timestamp};
 
+    use crate::extract::Tunnels;
+
     use super::*;
+
+    const RULES: Rules = Rules {
+        vlan: false,
+        tunnel: false,
+        quoted: true,
+        whole: false,
+        tunnels: Tunnels::none(),
+    };
 
     #[test]
     fn the_scale_is_found_between_other_options_and_in_none_that_is_broken() {
@@ -101,7 +116,7 @@ mod tests {
                 .write(&mut frame, b"data")
                 .unwrap();
             let time = Timestamp::from_nanos(0, Clock::Unknown);
-            let of = |data| window_scale(&Packet::new(data, time, LinkType::ETHERNET));
+            let of = |data| window_scale(&Packet::new(data, time, LinkType::ETHERNET), RULES);
             assert_eq!(of(&frame), WindowScale::shift(9));
             // Four bytes of data, preceded by four bytes of options.
             assert_eq!(of(&frame[..frame.len() - 5]), WindowScale::UNKNOWN);

@@ -2,46 +2,54 @@
 //! after its header. [`ip`](super::ip) and [`transport`](super::transport) read all others, and
 //! read these the same.
 
-use super::{Part, Version, header, transport};
-use crate::extract::{Extracted, FiveTupleKey};
-
-/// Bytes of the fixed IPv6 header.
-const FIXED_V6: usize = 40;
+use super::header::{self, FIXED_V6};
+use super::{Part, Version, transport};
+use crate::extract::{Extracted, FiveTupleKey, Tunnels};
 
 /// Reads an IP packet. `None` if it needs the general path.
 #[inline]
-pub(super) fn read(version: Version, part: Part<'_>, tags: u64) -> Option<Extracted<FiveTupleKey>> {
+pub(super) fn read(
+    version: Version,
+    part: Part<'_>,
+    tags: u64,
+    tunnels: &Tunnels,
+) -> Option<Extracted<FiveTupleKey>> {
     match version {
-        Version::V4 => v4(part, tags),
-        Version::V6 => v6(part, tags),
+        Version::V4 => v4(part, tags, tunnels),
+        Version::V6 => v6(part, tags, tunnels),
         Version::Any => None,
     }
 }
 
-#[inline]
-pub(super) fn v4(part: Part<'_>, tags: u64) -> Option<Extracted<FiveTupleKey>> {
+#[inline(always)]
+pub(super) fn v4(part: Part<'_>, tags: u64, tunnels: &Tunnels) -> Option<Extracted<FiveTupleKey>> {
     let header = header::v4(part.data).ok()?;
     if header.total_len > part.wire || header.fragment_offset != 0 {
         return None;
     }
     let end = header.total_len.min(part.data.len());
     let body = part.data.get(header.len..end)?;
-    let plain = transport::plain(header.protocol, body, header.total_len - header.len)?;
+    let plain = transport::plain(
+        header.protocol,
+        body,
+        header.total_len - header.len,
+        tunnels,
+    )?;
     let source = (header.source, plain.ports.0);
     let destination = (header.destination, plain.ports.1);
     let (key, orientation) = FiveTupleKey::v4(header.protocol, source, destination, tags);
     Some(plain.of(key, orientation, part.start + header.len))
 }
 
-#[inline]
-pub(super) fn v6(part: Part<'_>, tags: u64) -> Option<Extracted<FiveTupleKey>> {
+#[inline(always)]
+pub(super) fn v6(part: Part<'_>, tags: u64, tunnels: &Tunnels) -> Option<Extracted<FiveTupleKey>> {
     let header = header::v6(part.data).ok()?;
     if header.payload_len > part.wire.saturating_sub(FIXED_V6) {
         return None;
     }
     let rest = &part.data[FIXED_V6..];
     let body = &rest[..rest.len().min(header.payload_len)];
-    let plain = transport::plain(header.protocol, body, header.payload_len)?;
+    let plain = transport::plain(header.protocol, body, header.payload_len, tunnels)?;
     let source = (header.source, plain.ports.0);
     let destination = (header.destination, plain.ports.1);
     let (key, orientation) = FiveTupleKey::v6(header.protocol, source, destination, tags);
@@ -99,11 +107,17 @@ mod tests {
             let data = &bytes[..captured];
             let part = Part { data, wire: captured + 40 * more, start: 14 };
             let (version, plain) = match bytes[0] >> 4 {
-                4 => (Version::V4, v4(part, 3)),
-                _ => (Version::V6, v6(part, 3)),
+                4 => (Version::V4, v4(part, 3, &Tunnels::none())),
+                _ => (Version::V6, v6(part, 3, &Tunnels::none())),
             };
             if let Some(plain) = plain {
-                let rules = Rules { vlan: false, quoted: true };
+                let rules = Rules {
+                    vlan: false,
+                    tunnel: false,
+                    quoted: true,
+                    whole: true,
+                    tunnels: Tunnels::none(),
+                };
                 let layered = ip_packet(version, part, 3, rules).unwrap();
                 prop_assert_eq!(format!("{plain:?}"), format!("{layered:?}"));
             }

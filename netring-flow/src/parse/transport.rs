@@ -1,7 +1,7 @@
 //! Transport headers.
 
 use super::{Part, be16};
-use crate::extract::{Extracted, FiveTupleKey, Orientation, TcpSegment, Transport};
+use crate::extract::{Extracted, FiveTupleKey, Orientation, TcpSegment, Transport, Tunnels};
 
 pub(super) const TCP: u8 = 6;
 pub(super) const UDP: u8 = 17;
@@ -108,10 +108,10 @@ impl Plain {
     }
 }
 
-/// Reads the header of a usual packet, which has `len` bytes after its IP header; `data` is the
-/// captured part.
+/// Reads the header of a usual packet that carries none of these tunnels, which has `len` bytes
+/// after its IP header; `data` is the captured part.
 #[inline]
-pub(super) fn plain(protocol: u8, data: &[u8], len: usize) -> Option<Plain> {
+pub(super) fn plain(protocol: u8, data: &[u8], len: usize, tunnels: &Tunnels) -> Option<Plain> {
     let (ports, transport, header_len, payload_len) = match protocol {
         TCP => {
             let h = data.first_chunk::<20>()?;
@@ -129,7 +129,11 @@ pub(super) fn plain(protocol: u8, data: &[u8], len: usize) -> Option<Plain> {
             if udp_len < 8 || udp_len > len {
                 return None;
             }
-            (ports(h)?, Transport::Udp, 8, udp_len - 8)
+            let ports = ports(h)?;
+            if tunnels.are_in_udp() && tunnels.of_ports(ports.0, ports.1).is_some() {
+                return None;
+            }
+            (ports, Transport::Udp, 8, udp_len - 8)
         }
         _ => return None,
     };

@@ -39,18 +39,26 @@ pub(super) enum Broken {
     Malformed,
 }
 
+/// Whether another header follows that of this protocol.
+pub(super) const fn is_extension(protocol: u8) -> bool {
+    matches!(
+        protocol,
+        HOP_BY_HOP | ROUTING | FRAGMENT | AUTHENTICATION | DESTINATION
+    )
+}
+
 /// Follows the extension headers to a protocol that is not one.
 #[inline]
 pub(super) fn follow(protocol: u8, part: Part<'_>) -> Result<Chain<'_>, Skip> {
-    match protocol {
-        HOP_BY_HOP | ROUTING | FRAGMENT | AUTHENTICATION | DESTINATION => walk(protocol, part),
-        _ => Ok(Chain {
-            protocol,
-            body: part,
-            more: false,
-            broken: None,
-        }),
+    if is_extension(protocol) {
+        return walk(protocol, part);
     }
+    Ok(Chain {
+        protocol,
+        body: part,
+        more: false,
+        broken: None,
+    })
 }
 
 fn walk(protocol: u8, part: Part<'_>) -> Result<Chain<'_>, Skip> {
@@ -74,11 +82,11 @@ fn walk(protocol: u8, part: Part<'_>) -> Result<Chain<'_>, Skip> {
         if chain.protocol == FRAGMENT
             && let Some(fragment) = header.first_chunk::<4>()
         {
-            let word = u16::from_be_bytes([fragment[2], fragment[3]]);
-            if word & 0xfff8 != 0 {
+            let (offset, more) = place(fragment);
+            if offset != 0 {
                 return Err(Skip::Fragment);
             }
-            chain.more = word & 1 != 0;
+            chain.more = more;
         }
         // Its first byte alone shows what follows it.
         let next = header.first().copied();
@@ -93,6 +101,53 @@ fn walk(protocol: u8, part: Part<'_>) -> Result<Chain<'_>, Skip> {
             return Ok(chain);
         }
         chain.body = chain.body.behind(len.unwrap_or(SMALLEST));
+    }
+}
+
+/// The offset in bytes, and whether more fragments follow.
+fn place(header: &[u8; 4]) -> (u32, bool) {
+    let word = u16::from_be_bytes([header[2], header[3]]);
+    (u32::from(word & 0xfff8), word & 1 != 0)
+}
+
+/// A fragment header that makes its packet a fragment.
+pub(super) struct FragmentHeader<'a> {
+    /// What follows in the packet that was fragmented.
+    pub(super) protocol: u8,
+    pub(super) offset: u32,
+    pub(super) more: bool,
+    pub(super) id: u32,
+    pub(super) body: Part<'a>,
+}
+
+/// The fragment header in a chain; `None` if there is none, or it says that the packet is whole.
+pub(super) fn fragment(protocol: u8, part: Part<'_>) -> Option<FragmentHeader<'_>> {
+    let (mut protocol, mut body) = (protocol, part);
+    loop {
+        let header = body.data;
+        let len = match protocol {
+            FRAGMENT => {
+                let (header, _) = header.split_first_chunk::<8>()?;
+                let (offset, more) = place(header.first_chunk()?);
+                let id = u32::from_be_bytes([header[4], header[5], header[6], header[7]]);
+                (protocol, body) = (header[0], body.behind(8));
+                if offset == 0 && !more {
+                    continue;
+                }
+                return Some(FragmentHeader {
+                    protocol,
+                    offset,
+                    more,
+                    id,
+                    body,
+                });
+            }
+            HOP_BY_HOP | ROUTING | DESTINATION => 8 + usize::from(*header.get(1)?) * 8,
+            AUTHENTICATION => 8 + usize::from(*header.get(1)?) * 4,
+            _ => return None,
+        };
+        protocol = header[0];
+        body = body.behind(len);
     }
 }
 

@@ -4,9 +4,10 @@ use netring_sys::Timestamp;
 
 use super::Reassembler;
 use super::direction::{Direction, ENDED};
-use super::visitor::{ClosedFlow, StreamEnd, StreamVisitor};
-use crate::extract::Orientation;
-use crate::{EndReason, FlowId};
+use super::flow::Flow;
+use super::visitor::{ClosedFlow, Interest, StreamEnd, StreamVisitor};
+use crate::extract::{Orientation, TcpSegment};
+use crate::{EndReason, FlowId, Segment};
 
 impl<K: Clone, V: StreamVisitor<K>> Reassembler<K, V> {
     /// Ends one of the streams, and closes the flow if it is the last.
@@ -17,7 +18,7 @@ impl<K: Clone, V: StreamVisitor<K>> Reassembler<K, V> {
         now: Timestamp,
         reason: StreamEnd,
     ) {
-        let hot = &mut self.hot[place as usize];
+        let hot = &mut self.flows[place as usize].hot;
         if hot.undecided || hot.directions[from as usize].has(ENDED) {
             return;
         }
@@ -30,23 +31,23 @@ impl<K: Clone, V: StreamVisitor<K>> Reassembler<K, V> {
             at.offset = direction.position;
             out.visitor.end(at, out.state, reason);
         });
-        if self.hot[place as usize].are_both_ended() {
+        if self.flows[place as usize].hot.are_both_ended() {
             self.close(place, now, reason);
         }
     }
 
     /// Ends both streams of a flow, and closes it.
     pub(super) fn end_flow(&mut self, place: u32, now: Timestamp, reason: StreamEnd) {
-        let flow = self.hot[place as usize].flow;
-        if self.hot[place as usize].undecided {
+        let flow = self.flows[place as usize].hot.flow;
+        if self.flows[place as usize].hot.undecided {
             return self.forget(place);
         }
-        if self.hot[place as usize].datagrams {
+        if self.flows[place as usize].hot.datagrams {
             return self.close(place, now, reason);
         }
-        let initiator = self.hot[place as usize].initiator;
+        let initiator = self.flows[place as usize].hot.initiator;
         for from in [initiator, initiator.flipped()] {
-            let direction = &self.hot[place as usize].directions[from as usize];
+            let direction = &self.flows[place as usize].hot.directions[from as usize];
             if !self.is_at(place, flow) || direction.has(ENDED) {
                 continue;
             }
@@ -54,7 +55,7 @@ impl<K: Clone, V: StreamVisitor<K>> Reassembler<K, V> {
                 direction.flush(now, config, out);
             });
             if self.is_at(place, flow) {
-                let direction = &self.hot[place as usize].directions[from as usize];
+                let direction = &self.flows[place as usize].hot.directions[from as usize];
                 let reason = direction.end_reason(reason);
                 self.end_stream(place, from, now, reason);
             }
@@ -63,8 +64,8 @@ impl<K: Clone, V: StreamVisitor<K>> Reassembler<K, V> {
 
     /// Hands the state of a flow back to the visitor.
     fn close(&mut self, place: u32, time: Timestamp, reason: StreamEnd) {
-        let flow = self.hot[place as usize].flow;
-        if let Some(cold) = &mut self.cold[place as usize]
+        let flow = self.flows[place as usize].hot.flow;
+        if let Some(cold) = &mut self.flows[place as usize].cold
             && let Some(state) = cold.state.take()
         {
             let closed = ClosedFlow {
@@ -93,7 +94,7 @@ impl<K: Clone, V: StreamVisitor<K>> Reassembler<K, V> {
     /// Removes a flow without a report.
     #[cold]
     pub(super) fn forget(&mut self, place: u32) {
-        let hot = &mut self.hot[place as usize];
+        let hot = &mut self.flows[place as usize].hot;
         self.by_flow.remove(&hot.flow);
         for (direction, number) in hot.directions.iter_mut().zip(0..) {
             self.stats.discarded.unwanted += direction.held() as u64;
@@ -101,7 +102,7 @@ impl<K: Clone, V: StreamVisitor<K>> Reassembler<K, V> {
             self.timers.set(direction, (place, number), [None; 2]);
             *direction = Direction::default();
         }
-        if let Some(cold) = self.cold[place as usize].take() {
+        if let Some(cold) = self.flows[place as usize].cold.take() {
             if self.places[cold.index] == place + 1 {
                 self.places[cold.index] = 0;
             }
@@ -109,14 +110,49 @@ impl<K: Clone, V: StreamVisitor<K>> Reassembler<K, V> {
         }
     }
 
+    /// Whether a connection ended without any data.
+    pub(super) fn was_refused(&self, place: u32) -> bool {
+        let directions = &self.flows[place as usize].hot.directions;
+        let is_empty = |direction: &Direction| direction.position == 0;
+        self.is_closed(place) && directions.iter().all(is_empty)
+    }
+
+    /// Whether an end sends new data although it has reset the connection: the RST was forged, and
+    /// its receiver did not accept it.
+    pub(super) fn goes_on(&self, place: u32, segment: &Segment<'_, K>, tcp: TcpSegment) -> bool {
+        let hot = &self.flows[place as usize].hot;
+        let next = hot.directions[segment.orientation as usize].next;
+        hot.reset_by == Some(segment.orientation)
+            && !tcp.has(TcpSegment::RST | TcpSegment::SYN)
+            && segment.payload_len != 0
+            && tcp.sequence == next
+    }
+
+    /// Subscribes again to a connection that goes on.
+    pub(super) fn revive(&mut self, place: u32, segment: &Segment<'_, K>) {
+        let (state, undecided) = match self.visitor.subscribe(segment) {
+            Interest::No => return,
+            Interest::Yes(state) => (state, false),
+            Interest::FirstBytes(state) => (state, true),
+        };
+        self.stats.subscribed += 1;
+        let Flow { hot, cold } = &mut self.flows[place as usize];
+        hot.reset_by = None;
+        hot.undecided = undecided;
+        hot.directions.iter_mut().for_each(Direction::reopen);
+        if let Some(cold) = cold {
+            cold.state = Some(state);
+        }
+    }
+
     /// Whether a place still has this flow.
     pub(super) fn is_at(&self, place: u32, flow: FlowId) -> bool {
-        self.hot[place as usize].flow == flow && self.cold[place as usize].is_some()
+        self.flows[place as usize].hot.flow == flow && self.flows[place as usize].cold.is_some()
     }
 
     /// Whether all streams of a flow have ended.
     pub(super) fn is_closed(&self, place: u32) -> bool {
-        let cold = self.cold[place as usize].as_ref();
+        let cold = self.flows[place as usize].cold.as_ref();
         cold.is_none_or(|cold| cold.state.is_none())
     }
 }

@@ -10,6 +10,15 @@ use super::visitor::{Side, StreamPoint, StreamVisitor};
 use crate::FlowId;
 use crate::extract::Orientation;
 
+/// A subscribed flow. Both parts are next to each other, in one page of memory.
+#[derive(Debug)]
+#[repr(C)]
+pub(super) struct Flow<K, S> {
+    pub(super) hot: Hot,
+    /// `None` if the place is free.
+    pub(super) cold: Option<Cold<K, S>>,
+}
+
 /// What each packet of a subscribed flow reads: one cache line.
 #[derive(Debug)]
 #[repr(align(64))]
@@ -20,6 +29,8 @@ pub(super) struct Hot {
     pub(super) undecided: bool,
     /// It is not TCP.
     pub(super) datagrams: bool,
+    /// Which end has reset the connection.
+    pub(super) reset_by: Option<Orientation>,
     pub(super) directions: [Direction; 2],
 }
 
@@ -43,6 +54,7 @@ impl Hot {
             initiator,
             undecided,
             datagrams: false,
+            reset_by: None,
             directions: Default::default(),
         }
     }

@@ -11,9 +11,9 @@ use crate::extract::Orientation;
 impl<K: Clone, V: StreamVisitor<K>> Reassembler<K, V> {
     /// Makes room for a segment, if it has to be held.
     pub(super) fn make_room(&mut self, place: u32, from: Orientation, incoming: &Incoming<'_>) {
-        let flow = self.hot[place as usize].flow;
+        let flow = self.flows[place as usize].hot.flow;
         loop {
-            let hot = &self.hot[place as usize];
+            let hot = &self.flows[place as usize].hot;
             let cost = hot.directions[from as usize].cost(incoming, hot.undecided);
             if cost == 0 {
                 return;
@@ -38,7 +38,7 @@ impl<K: Clone, V: StreamVisitor<K>> Reassembler<K, V> {
 
     /// Frees memory of a flow. Returns false if it has none.
     fn relieve(&mut self, place: u32, now: Timestamp) -> bool {
-        let hot = &mut self.hot[place as usize];
+        let hot = &mut self.flows[place as usize].hot;
         let compared = hot.directions.iter_mut().any(|direction| {
             let extra = direction.extra.as_mut();
             extra.is_some_and(|extra| !extra.delivered.is_empty())
@@ -73,7 +73,7 @@ impl<K: Clone, V: StreamVisitor<K>> Reassembler<K, V> {
             WhenFull::GiveUp => {
                 self.stats.given_up += 1;
                 for from in BOTH {
-                    let direction = &mut self.hot[place as usize].directions[from as usize];
+                    let direction = &mut self.flows[place as usize].hot.directions[from as usize];
                     self.stats.discarded.given_up += direction.held() as u64;
                     self.with(place, from, now, |direction, _, _| direction.discard());
                 }

@@ -29,7 +29,7 @@ pub struct ReassemblyStats {
     pub inconsistencies: u64,
     /// Flows that were given up to stay within a bound.
     pub given_up: u64,
-    /// TCP segments without a readable header.
+    /// TCP segments without a readable header, and fragments other than the first.
     pub unreadable: u64,
     /// Memory for held bytes now, as it counts for the bounds.
     pub memory: usize,

@@ -3,12 +3,12 @@
 use netring_sys::Timestamp;
 
 use super::direction::{Direction, ENDED, Incoming};
-use super::flow::{Cold, Hot, Reports};
+use super::flow::{Cold, Flow, Hot, Reports};
 use super::timers::ACKED;
 use super::visitor::{Interest, StreamEnd, StreamVisitor};
 use super::{FIRST_BYTES, Reassembler, ReassemblyConfig, UrgentPolicy};
 use crate::Segment;
-use crate::extract::{Orientation, TcpSegment, Transport};
+use crate::extract::{Orientation, Piece, TcpSegment, Transport};
 
 pub(super) const BOTH: [Orientation; 2] = [Orientation::Forward, Orientation::Reverse];
 
@@ -29,13 +29,11 @@ impl<K: Clone, V: StreamVisitor<K>> Reassembler<K, V> {
             index: first.index,
         });
         let place = if let Some(place) = self.free.pop() {
-            self.hot[place as usize] = hot;
-            self.cold[place as usize] = cold;
+            self.flows[place as usize] = Flow { hot, cold };
             place
         } else {
-            self.hot.push(hot);
-            self.cold.push(cold);
-            (self.hot.len() - 1) as u32
+            self.flows.push(Flow { hot, cold });
+            (self.flows.len() - 1) as u32
         };
         if self.places.len() <= first.index {
             self.places.resize(first.index + 1, 0);
@@ -52,17 +50,36 @@ impl<K: Clone, V: StreamVisitor<K>> Reassembler<K, V> {
     /// Takes any segment of a subscribed flow.
     #[inline(never)]
     pub(super) fn take(&mut self, place: u32, segment: &Segment<'_, K>) {
-        self.hot[place as usize].initiator = segment.initiator;
+        self.flows[place as usize].hot.initiator = segment.initiator;
         let len = segment.payload.len() as u64;
         let tcp = match segment.transport {
             Transport::Tcp(Some(tcp)) => tcp,
+            // The rest of a datagram is no datagram.
+            _ if segment.piece == Piece::Later => {
+                self.stats.unreadable += 1;
+                return;
+            }
             Transport::Tcp(None) => {
                 self.stats.unreadable += 1;
                 return;
             }
             Transport::Udp | Transport::Other => return self.datagram(place, segment),
         };
+        if tcp.flags & (TcpSegment::SYN | TcpSegment::RST) == TcpSegment::SYN
+            && self.was_refused(place)
+        {
+            // Tried again with the same number: the tracker has it in the same flow.
+            self.forget(place);
+            if let Some(place) = self.subscribe(segment) {
+                self.stats.received += len;
+                self.take_accepted(place, segment, tcp);
+            }
+            return;
+        }
         self.stats.received += len;
+        if self.is_closed(place) && self.goes_on(place, segment, tcp) {
+            self.revive(place, segment);
+        }
         if self.is_closed(place) {
             self.stats.discarded.after_end += len;
         } else if tcp.has(TcpSegment::RST) && segment.out_of_window {
@@ -70,6 +87,7 @@ impl<K: Clone, V: StreamVisitor<K>> Reassembler<K, V> {
         } else if tcp.has(TcpSegment::RST) {
             self.stats.discarded.reset += len;
             self.end_flow(place, segment.time, StreamEnd::Reset);
+            self.flows[place as usize].hot.reset_by = Some(segment.orientation);
         } else {
             self.take_accepted(place, segment, tcp);
         }
@@ -78,7 +96,7 @@ impl<K: Clone, V: StreamVisitor<K>> Reassembler<K, V> {
     /// Takes a segment that its receiver may accept: its numbers first, then its data and its FIN.
     fn take_accepted(&mut self, place: u32, segment: &Segment<'_, K>, tcp: TcpSegment) {
         let (from, to) = (segment.orientation, segment.orientation.flipped());
-        let directions = &mut self.hot[place as usize].directions;
+        let directions = &mut self.flows[place as usize].hot.directions;
         let mut sequence = tcp.sequence;
         let fin = tcp.has(TcpSegment::FIN) && !segment.out_of_window;
         if tcp.has(TcpSegment::SYN) {
@@ -99,7 +117,7 @@ impl<K: Clone, V: StreamVisitor<K>> Reassembler<K, V> {
         }
         if segment.payload_len != 0 {
             if tcp.has(TcpSegment::URG) && self.config.urgent == UrgentPolicy::OutOfBand {
-                let direction = &mut self.hot[place as usize].directions[from as usize];
+                let direction = &mut self.flows[place as usize].hot.directions[from as usize];
                 direction.urgent(sequence, tcp.urgent);
             }
             let incoming = Incoming {
@@ -129,13 +147,13 @@ impl<K: Clone, V: StreamVisitor<K>> Reassembler<K, V> {
 
     /// Takes the data of a segment.
     fn receive(&mut self, place: u32, from: Orientation, incoming: &Incoming<'_>) {
-        let flow = self.hot[place as usize].flow;
+        let flow = self.flows[place as usize].hot.flow;
         self.make_room(place, from, incoming);
         if !self.is_at(place, flow) || self.is_closed(place) {
             self.stats.discarded.given_up += incoming.bytes.len() as u64;
             return;
         }
-        let hot = &mut self.hot[place as usize];
+        let hot = &mut self.flows[place as usize].hot;
         let undecided = hot.undecided;
         if hot.directions[from as usize].has(ENDED) {
             self.stats.discarded.after_end += incoming.bytes.len() as u64;
@@ -152,11 +170,11 @@ impl<K: Clone, V: StreamVisitor<K>> Reassembler<K, V> {
     /// Shows the first bytes of a stream to the visitor.
     fn decide(&mut self, place: u32, from: Orientation, time: Timestamp) {
         let mut shown = std::mem::take(&mut self.shown);
-        let hot = &mut self.hot[place as usize];
+        let Flow { hot, cold } = &mut self.flows[place as usize];
         hot.directions[from as usize].first_bytes(FIRST_BYTES, &mut shown);
         let mut decision = None;
         if !shown.is_empty()
-            && let Some(cold) = &mut self.cold[place as usize]
+            && let Some(cold) = cold
             && let Some(state) = &mut cold.state
         {
             let point = hot.point(&cold.key, from, time);
@@ -168,8 +186,8 @@ impl<K: Clone, V: StreamVisitor<K>> Reassembler<K, V> {
         self.shown = shown;
         match decision {
             Some(true) => {
-                let flow = self.hot[place as usize].flow;
-                let hot = &mut self.hot[place as usize];
+                let flow = self.flows[place as usize].hot.flow;
+                let hot = &mut self.flows[place as usize].hot;
                 hot.undecided = false;
                 for from in [hot.initiator, hot.initiator.flipped()] {
                     if self.is_at(place, flow) {
@@ -186,8 +204,8 @@ impl<K: Clone, V: StreamVisitor<K>> Reassembler<K, V> {
 
     /// Takes a packet of a flow that is not TCP.
     fn datagram(&mut self, place: u32, segment: &Segment<'_, K>) {
-        let hot = &mut self.hot[place as usize];
-        let Some(cold) = &mut self.cold[place as usize] else {
+        let Flow { hot, cold } = &mut self.flows[place as usize];
+        let Some(cold) = cold else {
             return;
         };
         let Some(state) = &mut cold.state else {
@@ -218,8 +236,8 @@ impl<K: Clone, V: StreamVisitor<K>> Reassembler<K, V> {
         now: Timestamp,
         step: impl FnOnce(&mut Direction, &ReassemblyConfig, &mut Reports<'_, K, V>) -> R,
     ) -> Option<R> {
-        let hot = &mut self.hot[place as usize];
-        let cold = self.cold[place as usize].as_mut()?;
+        let Flow { hot, cold } = &mut self.flows[place as usize];
+        let cold = cold.as_mut()?;
         let point = hot.point(&cold.key, from, now);
         let direction = &mut hot.directions[from as usize];
         let before = direction.memory();
@@ -259,7 +277,7 @@ impl<K: Clone, V: StreamVisitor<K>> Reassembler<K, V> {
                 return false;
             };
             let from = BOTH[usize::from(from)];
-            if self.hot[place as usize].undecided {
+            if self.flows[place as usize].hot.undecided {
                 self.forget(place);
                 continue;
             }

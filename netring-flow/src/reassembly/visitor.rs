@@ -16,7 +16,10 @@ pub trait StreamVisitor<K> {
     /// What is kept for each subscribed flow, such as a parser; `()` for nothing.
     type State;
 
-    /// Decides with the first packet of a flow whether its streams or datagrams are of interest.
+    /// Decides with the first packet of a flow whether its streams or datagrams are of interest. If
+    /// a connection is refused and tried again with the same sequence number, which is the same
+    /// flow, or goes on after a forged RST, it decides again.
+    ///
     /// Flows that are not cost one comparison per packet.
     /// [`Subscription::matches`](super::Subscription::matches) decides by ports, by a filter, or by
     /// a predicate.

@@ -2,8 +2,9 @@
 
 use netring_sys::{Clock, Timestamp};
 
+use super::rare::Rare;
 use crate::DirectionStats;
-use crate::extract::WindowScale;
+use crate::extract::{Orientation, WindowScale};
 
 /// What one end sent.
 #[derive(Clone, Copy, Debug)]
@@ -170,7 +171,9 @@ impl Direction {
         }
     }
 
-    pub(super) fn stats(&self, first: i64, out_of_order: u32, clock: Clock) -> DirectionStats {
+    /// The statistics of this direction, which is the one that packets `from` this end have.
+    pub(super) fn stats(&self, rare: &Rare, from: Orientation, clock: Clock) -> DirectionStats {
+        let (first, end) = (rare.first[from as usize].nanos(), from as usize);
         let time = |nanos| (self.packets() != 0).then_some(Timestamp::from_nanos(nanos, clock));
         DirectionStats {
             packets: self.packets(),
@@ -182,7 +185,9 @@ impl Direction {
             fin: self.flag(1),
             rst: self.flag(2),
             retransmitted: u64::from(self.again >> 8),
-            out_of_order: u64::from(out_of_order),
+            out_of_order: u64::from(rare.out_of_order[end]),
+            zero_windows: u64::from(rare.zero_windows[end]),
+            round_trip: None,
         }
     }
 }
@@ -233,7 +238,7 @@ mod tests {
         }
         direction.count_flag(0);
         direction.count_flag(2);
-        let stats = direction.stats(0, 0, Clock::Unknown);
+        let stats = direction.stats(&Rare::NEW, Orientation::Forward, Clock::Unknown);
         assert_eq!((stats.syn, stats.fin, stats.rst), (1, 2_097_151, 1));
     }
 
@@ -259,9 +264,14 @@ mod tests {
         assert_eq!(direction.missing(), 1);
         direction.acknowledge(78, 1, 0);
         assert!(!direction.asks());
-        let stats = direction.stats(0, 9, Clock::Unknown);
+        let rare = Rare {
+            out_of_order: [9, 0],
+            zero_windows: [0, 8],
+            ..Rare::NEW
+        };
+        let stats = direction.stats(&rare, Orientation::Forward, Clock::Unknown);
         assert_eq!((stats.packets, stats.retransmitted), (1, 1));
-        assert_eq!(stats.out_of_order, 9);
+        assert_eq!((stats.out_of_order, stats.zero_windows), (9, 0));
     }
 
     #[test]

@@ -4,6 +4,7 @@ use netring_sys::Clock;
 
 use super::direction::Direction;
 use super::prefetch::prefetch;
+use super::rare::Rare;
 use crate::event::{self, Letter};
 use crate::extract::Orientation;
 use crate::{EndReason, FlowId, FlowState, FlowStats, History, LiveFlow};
@@ -26,23 +27,6 @@ pub(crate) struct Record<K> {
     pub(crate) state: State,
     pub(crate) flags: Flags,
     pub(crate) directions: [Direction; 2],
-}
-
-/// What few packets use. It is stored beside the links, away from the cache lines that every packet
-/// reads.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Rare {
-    /// The earliest packet time of each direction.
-    pub(crate) first: [i64; 2],
-    /// Segments of each direction that arrived out of order.
-    pub(crate) out_of_order: [u32; 2],
-}
-
-impl Rare {
-    pub(super) const NEW: Self = Self {
-        first: [i64::MAX; 2],
-        out_of_order: [0; 2],
-    };
 }
 
 /// The state, as far as it determines the timeout. A TCP connection that one end has closed is
@@ -266,8 +250,8 @@ impl<K> Record<K> {
             established: self.flags.has(Flags::ESTABLISHED),
             cut: self.flags.has(Flags::CUT),
             malformed: self.flags.has(Flags::MALFORMED),
-            forward: self.directions[0].stats(rare.first[0], rare.out_of_order[0], clock),
-            reverse: self.directions[1].stats(rare.first[1], rare.out_of_order[1], clock),
+            forward: self.directions[0].stats(rare, Orientation::Forward, clock),
+            reverse: self.directions[1].stats(rare, Orientation::Reverse, clock),
         }
     }
 }

@@ -3,7 +3,7 @@
 
 use super::node::{Node, QUEUE};
 use super::prefetch::prefetch;
-use super::record::Rare;
+use super::rare::Rare;
 use super::{Record, Slot};
 use crate::extract::Orientation;
 
@@ -36,6 +36,11 @@ impl Beside {
         links: [Node::UNLINKED; 2],
         rare: Rare::NEW,
     };
+}
+
+/// Bytes that a flow takes in the slab.
+pub(super) const fn bytes_per_flow<K>() -> usize {
+    size_of::<Record<K>>() + size_of::<Beside>()
 }
 
 impl<K> Slab<K> {

@@ -50,7 +50,7 @@ impl StreamVisitor<FiveTupleKey> for Check {
         _: &mut State,
         bytes: &[u8],
     ) -> Option<bool> {
-        assert_eq!(at.offset, 0);
+        assert!(at.offset == 0 || at.mid_stream);
         (bytes.len() > 4).then(|| bytes[0] != 0)
     }
 

@@ -298,6 +298,55 @@ fn a_stream_that_begins_with_a_keep_alive_misses_nothing() {
 }
 
 #[test]
+fn a_connection_that_is_refused_and_tried_again_is_reassembled() {
+    let mut bench = Bench::new();
+    bench
+        .c(SYN, 0, 0, b"")
+        .s(RST | ACK, 0, 1, b"")
+        .s(RST | ACK, 0, 1, b"");
+    assert_eq!(bench.log(), ["I.0 reset", "R.0 reset", "closed reset"]);
+    bench
+        .pass(0.5)
+        .handshake()
+        .c(ACK, 1, 1, b"get")
+        .s(ACK, 1, 4, b"answer");
+    assert_eq!(bench.log(), ["I+0 get", "R+0 answer"]);
+    assert_eq!((bench.stats().subscribed, bench.streams.active()), (2, 1));
+    bench.finish();
+    assert_eq!(bench.log().len(), 3);
+}
+
+#[test]
+fn a_connection_that_goes_on_after_a_forged_reset_is_reassembled() {
+    let mut bench = Bench::new();
+    bench
+        .handshake()
+        .c(RST | ACK, 1, 1, b"")
+        .s(ACK, 1, 1, b"in flight");
+    assert_eq!(bench.log(), ["I.0 reset", "R.0 reset", "closed reset"]);
+    bench
+        .c(ACK, 1, 1, b"get")
+        .s(ACK, 1, 4, b"answer")
+        .c(RST | ACK, 4, 7, b"");
+    let expected = [
+        "I+0 get",
+        "R+0 answer",
+        "I.3 reset",
+        "R.6 reset",
+        "closed reset",
+    ];
+    assert_eq!(bench.log(), expected);
+    assert!(!bench.streams.visitor().mid_stream);
+    // Again, in the middle; what was sent before the RST and comes late is no sign.
+    bench.c(ACK, 1, 1, b"get").s(ACK, 7, 4, b"more");
+    assert_eq!(bench.log().len(), 0);
+    bench.c(ACK, 4, 7, b"on").finish();
+    assert_eq!(bench.log()[0], "I+3 on");
+    assert!(bench.streams.visitor().mid_stream);
+    assert_eq!(bench.stats().subscribed, 3);
+}
+
+#[test]
 fn a_new_connection_of_the_same_ports_is_another_stream() {
     let mut bench = Bench::new();
     bench

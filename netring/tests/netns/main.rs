@@ -32,6 +32,7 @@ mod looping;
     reason = "shared with the other tests of loops; a test that cannot go on ends there"
 )]
 mod loops;
+mod lossy;
 mod merging;
 mod metrics;
 mod pipes;
@@ -43,5 +44,6 @@ mod pipes;
 mod program;
 mod programs;
 mod replay;
+mod sessions;
 mod statistics;
 mod wire_len;

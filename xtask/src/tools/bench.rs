@@ -42,6 +42,7 @@ mod reassembly;
 mod receive;
 mod replay;
 mod sendmmsg;
+mod sessions;
 mod share;
 mod soak;
 mod table;
@@ -65,6 +66,7 @@ const BENCHES: &[(&str, Bench)] = &[
     ("dedup", dedup::run),
     ("flow", flow::run),
     ("reassembly", reassembly::run),
+    ("sessions", sessions::run),
     ("broadcast", broadcast::run),
     ("channel", channel::run),
     ("packet-broadcast", packet_broadcast::run),

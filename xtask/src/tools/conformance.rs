@@ -33,17 +33,20 @@ use folder::Capture;
 use one::{Found, Outcome};
 
 const HELP: &str = "\
-cargo xtask conformance DIR [--all | --live]
+cargo xtask conformance DIR [--all | --tunnels | --live]
 
 Compares the flows in the captures of DIR with those in DIR/oracle: packets, bytes, first and last time, and TCP segments with SYN, FIN
-and RST, for each key and direction; and the number of later fragments, which are in no flow. The only permitted differences are those
+and RST, for each key and direction. Later fragments have lines of their own there, by protocol and addresses; they are compared as
+well, whether they count in a flow or not. The only permitted differences are those
 that xtask/src/tools/conformance/deviations.tsv lists, each with its reason. Captures in DIR/index.tsv without an oracle run too, and
 the engine's totals have to add up. Each capture has to end without a crash within 60 s and 1 GiB.
 
 If DIR has an expect.tsv, checks its conditions instead. A line has, separated by tabs, the name of a capture in DIR or below it, a tag
 for readers, and conditions on the events that are printed for it: flows=N and !flows=N (flows that start), open<=N (flows open at the
 same time), ticks>=N, ~REGEX (matches somewhere), !REGEX (matches nowhere). Captures without a line have to end without a crash.
---all also prints the cases that hold.
+
+--all also prints the cases that hold. --tunnels looks into tunnels of all kinds: captures in whose oracle there are none have to come out
+the same, and the others have to end without a crash and with totals that add up.
 
 --live passes the captures of DIR through three more paths instead: replayed over veth pairs, in a network namespace of its own, and
 captured by AF_PACKET, by AF_XDP in native and in generic mode. The packets have to arrive byte for byte, in order, and a tracker and a
@@ -59,12 +62,18 @@ pub(crate) fn run(args: &[String]) -> Result<()> {
             println!("{HELP}");
             Ok(())
         }
-        [one::FLAG, seconds, capture] => one::run(seconds, Path::new(capture), None),
-        [one::FLAG, seconds, capture, oracle] => {
-            one::run(seconds, Path::new(capture), Some(Path::new(oracle)))
+        [
+            flag @ (one::FLAG | one::TUNNELS),
+            seconds,
+            capture,
+            ref oracle @ ..,
+        ] if oracle.len() < 2 => {
+            let oracle = oracle.first().map(Path::new);
+            one::run(seconds, Path::new(capture), oracle, flag == one::TUNNELS)
         }
         [events::FLAG, seconds, capture] => events::run(seconds, Path::new(capture)),
         [dir] if !dir.starts_with('-') => check(Path::new(dir), false),
+        [dir, "--tunnels"] | ["--tunnels", dir] => compare_folder(Path::new(dir), true),
         [dir, "--all"] | ["--all", dir] => check(Path::new(dir), true),
         [dir, "--live"] | ["--live", dir] => live::run(Path::new(dir)),
         _ => Err(format!("expected a folder\n\n{HELP}").into()),
@@ -75,7 +84,7 @@ fn check(dir: &Path, tell_all: bool) -> Result<()> {
     if dir.join(expect::FILE).exists() {
         expect::run(dir, tell_all)
     } else {
-        compare_folder(dir)
+        compare_folder(dir, false)
     }
 }
 
@@ -90,18 +99,20 @@ struct Totals {
     deviating: Vec<String>,
     flows: u64,
     packets: u64,
+    /// Later fragments that count in a flow.
+    followed: u64,
     /// The number of captures without an oracle, by link type.
     without_oracle: BTreeMap<String, usize>,
     crashed: usize,
 }
 
-fn compare_folder(dir: &Path) -> Result<()> {
+fn compare_folder(dir: &Path, tunnels: bool) -> Result<()> {
     let program = std::env::current_exe()?;
     let mut totals = Totals::default();
     for capture in &folder::read(dir)? {
         let oracle = capture.oracle(dir);
-        match one::begin(&program, &capture.path(dir)?, oracle.as_deref())? {
-            Outcome::Done(found) if oracle.is_some() => totals.compare(capture, found)?,
+        match one::begin(&program, &capture.path(dir)?, oracle.as_deref(), tunnels)? {
+            Outcome::Done(found) if found.was_compared => totals.compare(capture, found)?,
             Outcome::Done(found) => totals.note(capture, found),
             Outcome::Crashed(how) => {
                 println!("{}: {how}", capture.name);
@@ -119,6 +130,7 @@ impl Totals {
         self.compared += 1;
         self.packets += found.packets;
         self.flows += found.flows;
+        self.followed += found.followed;
         let deviation = Deviation::of(&capture.name)?;
         self.listed += deviation.len();
         if deviation.len() > 0 {
@@ -166,9 +178,9 @@ impl fmt::Display for Totals {
         let equal = self.compared - self.differ - deviating;
         writeln!(
             f,
-            "compared {} captures, {} packets, {} flows: {equal} equal, {deviating} differ as listed, in {listed} lines, \
-             {} differ otherwise, in {} lines",
-            self.compared, self.packets, self.flows, self.differ, self.differences
+            "compared {} captures, {} packets, {} flows, {} fragments in the flow of their first: {equal} equal, \
+             {deviating} differ as listed, in {listed} lines, {} differ otherwise, in {} lines",
+            self.compared, self.packets, self.flows, self.followed, self.differ, self.differences
         )?;
         let number: usize = self.without_oracle.values().sum();
         write!(f, "ran {number} more without an oracle")?;

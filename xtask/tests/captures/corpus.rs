@@ -185,7 +185,7 @@ fn cut() -> Entry {
     }
 }
 
-/// A datagram of 32 bytes in two fragments, of which the second is in no flow.
+/// A datagram of 32 bytes in two fragments, of which the second has a line of its own.
 fn fragments() -> Entry {
     let header = UdpHeader::without_ipv4_checksum(40_000, 53, 24).unwrap();
     let datagram = [&header.to_bytes()[..], &[b'u'; 24]].concat();

@@ -6,6 +6,7 @@ use netring_sys::ParseError;
 use serde::{Deserialize, Serialize};
 
 use super::FiveTupleKey;
+use crate::extract::TunnelKind;
 
 #[derive(Serialize, Deserialize)]
 pub(super) struct Parts {
@@ -17,6 +18,11 @@ pub(super) struct Parts {
     /// 0 stands for none.
     vlan: u16,
     inner_vlan: u16,
+    #[serde(default)]
+    tunnel: Option<TunnelKind>,
+    /// 0 stands for none.
+    #[serde(default)]
+    tunnel_id: u32,
 }
 
 impl From<FiveTupleKey> for Parts {
@@ -28,6 +34,8 @@ impl From<FiveTupleKey> for Parts {
             ports_known: key.ports_known(),
             vlan: key.vlan(),
             inner_vlan: key.inner_vlan(),
+            tunnel: key.tunnel(),
+            tunnel_id: key.tunnel_id(),
         }
     }
 }
@@ -44,7 +52,11 @@ impl TryFrom<Parts> for FiveTupleKey {
             return Err(ParseError::new(&format!("{a} {b}"), "flow key", example));
         }
         let (mut key, _) = Self::new(parts.protocol, a, b);
-        key.tags = u64::from(parts.vlan) << 16 | u64::from(parts.inner_vlan);
+        let id = parts.tunnel.map_or(0, |_| parts.tunnel_id);
+        key.tags = u64::from(id) << 32 | u64::from(parts.vlan) << 16 | u64::from(parts.inner_vlan);
+        if let Some(kind) = parts.tunnel {
+            key = key.in_tunnel(kind);
+        }
         Ok(key.with_unknown_ports(!parts.ports_known))
     }
 }

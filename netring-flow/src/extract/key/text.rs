@@ -7,6 +7,7 @@ use std::str::{FromStr, SplitAsciiWhitespace};
 use netring_sys::ParseError;
 
 use super::FiveTupleKey;
+use crate::extract::TunnelKind;
 
 const NAMES: [(u8, &str); 5] = [
     (1, "icmp"),
@@ -34,7 +35,11 @@ impl fmt::Display for FiveTupleKey {
                 write!(f, " {name} {id}")?;
             }
         }
-        Ok(())
+        match (self.tunnel(), self.tunnel_id()) {
+            (None, _) => Ok(()),
+            (Some(kind), 0) => write!(f, " in {kind}"),
+            (Some(kind), id) => write!(f, " in {kind} {id}"),
+        }
     }
 }
 
@@ -66,7 +71,11 @@ fn parse(text: &str) -> Option<FiveTupleKey> {
         return None;
     }
     let (mut key, _) = FiveTupleKey::new(protocol, a, b);
-    key.tags = tags(words)?;
+    let (ids, tunnel) = tags(words)?;
+    key.tags = ids;
+    if let Some(kind) = tunnel {
+        key = key.in_tunnel(kind);
+    }
     Some(key.with_unknown_ports(!a_known))
 }
 
@@ -83,8 +92,8 @@ fn end(word: &str) -> Option<(SocketAddr, bool)> {
     Some((SocketAddr::new(addr, 0), false))
 }
 
-/// The VLANs at the end, in the order in which they are displayed.
-fn tags(words: SplitAsciiWhitespace<'_>) -> Option<u64> {
+/// The VLANs and the tunnel at the end, in the order in which they are displayed.
+fn tags(words: SplitAsciiWhitespace<'_>) -> Option<(u64, Option<TunnelKind>)> {
     let mut words = words.peekable();
     let mut tags = 0;
     for (name, shift) in [(&["vlan"][..], 16), (&["inner", "vlan"], 0)] {
@@ -96,7 +105,17 @@ fn tags(words: SplitAsciiWhitespace<'_>) -> Option<u64> {
             tags |= u64::from(id) << shift;
         }
     }
-    words.next().is_none().then_some(tags)
+    let mut tunnel = None;
+    if words.next_if_eq(&"in").is_some() {
+        let name = words.next()?;
+        let (kind, _) = TunnelKind::ALL.iter().find(|(_, known)| *known == name)?;
+        tunnel = Some(*kind);
+        if let Some(id) = words.next() {
+            let id: u32 = id.parse().ok().filter(|id| *id != 0)?;
+            tags |= u64::from(id) << 32;
+        }
+    }
+    words.next().is_none().then_some((tags, tunnel))
 }
 
 #[cfg(test)]
@@ -112,6 +131,7 @@ mod tests {
             ends in any::<([u8; 16], [u8; 16], bool)>(),
             ports in any::<Option<(u16, u16)>>(),
             vlans in (0_u16..4096, 0_u16..4096),
+            tunnel in any::<Option<(prop::sample::Index, u32)>>(),
         ) {
             let (a, b, is_v6) = ends;
             let addr = |bytes: [u8; 16]| match is_v6 {
@@ -122,6 +142,10 @@ mod tests {
             let (a, b) = (SocketAddr::new(addr(a), a_port), SocketAddr::new(addr(b), b_port));
             let (mut key, _) = FiveTupleKey::new(protocol, a, b);
             key.tags = u64::from(vlans.0) << 16 | u64::from(vlans.1);
+            if let Some((kind, id)) = tunnel {
+                key = key.in_tunnel(kind.get(&TunnelKind::ALL).0);
+                key.tags |= u64::from(id) << 32;
+            }
             let key = key.with_unknown_ports(ports.is_none());
             prop_assert_eq!(key.to_string().parse(), Ok(key));
         }
@@ -152,6 +176,10 @@ mod tests {
             "tcp 192.0.2.1:80 192.0.2.9:80 vlan 0",
             "tcp 192.0.2.1:80 192.0.2.9:80 inner vlan 5 vlan 6",
             "tcp 192.0.2.1:80 192.0.2.9:80 more",
+            "tcp 192.0.2.1:80 192.0.2.9:80 in",
+            "tcp 192.0.2.1:80 192.0.2.9:80 in string 5",
+            "tcp 192.0.2.1:80 192.0.2.9:80 in vxlan 0",
+            "tcp 192.0.2.1:80 192.0.2.9:80 in vxlan 5 vlan 6",
         ] {
             assert!(text.parse::<FiveTupleKey>().is_err(), "{text}");
         }

@@ -2,7 +2,7 @@
 
 use netring_sys::Timestamp;
 
-use super::{Direction, ENDED, Extra, FIN, Incoming, Output};
+use super::{Direction, ENDED, Extra, FIN, FROM_SYN, Incoming, KNOWN, Output};
 use crate::reassembly::{ReassemblyConfig, StreamEnd};
 
 impl Direction {
@@ -146,6 +146,15 @@ impl Direction {
                 armed: extra.armed,
                 ..Extra::default()
             };
+        }
+    }
+
+    /// Lets the stream go on after its end.
+    pub(in crate::reassembly) fn reopen(&mut self) {
+        self.flags &= KNOWN | FROM_SYN;
+        if self.position != 0 {
+            // What begins now begins in the middle.
+            self.flags &= !FROM_SYN;
         }
     }
 

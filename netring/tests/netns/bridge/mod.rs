@@ -7,7 +7,7 @@ mod example;
 mod fair;
 mod faults;
 mod frames;
-mod hosts;
+pub(super) mod hosts;
 mod tcp;
 
 use std::os::fd::AsFd;

@@ -28,11 +28,10 @@ const APART: i64 = 500;
 
 pub(super) fn run(options: &Options, table: &mut Table) -> Result<()> {
     measure::pin(measure::MEASURED_CORE);
-    let mut few = Ours::new(100, 0)?;
-    let mut disorderly = Ours::new(100, 100)?;
-    let mut many = Ours::new(100_000, 0)?;
-    let mut unwanted = Ours::new(100, 0)?;
-    unwanted.streams.visitor_mut().wanted = false;
+    let mut few = Ours::new(100, 0, true)?;
+    let mut disorderly = Ours::new(100, 100, true)?;
+    let mut many = Ours::new(100_000, 0, true)?;
+    let mut unwanted = Ours::new(100, 0, false)?;
     let mut traffic = Traffic::new(100, 0);
     let mut theirs = FlowDriver::<TheirTuple, BufferedReassemblerFactory>::new(
         TheirTuple::bidirectional(),
@@ -52,6 +51,7 @@ pub(super) fn run(options: &Options, table: &mut Table) -> Result<()> {
     let mut plain = Plain::new(100);
     let mut sessions = Sessions::new(10_000)?;
     let mut plain_many = Plain::new(10_000);
+    let mut plain_most = Plain::new(100_000);
     let costs = measure::in_turn(
         options,
         [
@@ -63,6 +63,7 @@ pub(super) fn run(options: &Options, table: &mut Table) -> Result<()> {
             &mut || Ok(measure::cost(options, || (plain.batch(), ()))),
             &mut || Ok(measure::cost(options, || (sessions.batch(), ()))),
             &mut || Ok(measure::cost(options, || (plain_many.batch(), ()))),
+            &mut || Ok(measure::cost(options, || (plain_most.batch(), ()))),
         ],
     )?;
     let allocations = allocation_counter::measure(|| {
@@ -75,9 +76,16 @@ pub(super) fn run(options: &Options, table: &mut Table) -> Result<()> {
     Ok(())
 }
 
-fn rows(table: &mut Table, costs: [f64; 8], allocations: u64) {
+fn rows(table: &mut Table, costs: [f64; 9], allocations: u64) {
     let [few_cost, peer, disorder_cost, many_cost, ..] = costs;
-    let [.., unwanted_cost, plain_cost, session_cost, plain_many_cost] = costs;
+    let [
+        ..,
+        unwanted_cost,
+        plain_cost,
+        session_cost,
+        plain_many_cost,
+        plain_most_cost,
+    ] = costs;
     let name = "reassembly, 100 flows in order";
     let row = Row::new(name, "ns/packet", few_cost).peer("flowscope", peer);
     table.add(row.target(Target::OfPeer(0.25)));
@@ -97,6 +105,12 @@ fn rows(table: &mut Table, costs: [f64; 8], allocations: u64) {
     table.add(row.target(Target::AtMost(1.5)));
     let row = Row::new("reassembly, 100,000 flows", "of 100", many_cost / few_cost);
     table.add(row.target(Target::AtMost(1.5)));
+    let row = Row::new(
+        "… tracking and the packets alone",
+        "of 100",
+        plain_most_cost / plain_cost,
+    );
+    table.add(row);
     let name = "sessions, 10,000 flows, a message a segment";
     let row = Row::new(name, "ns/packet", session_cost);
     table.add(row.target(Target::AtMost(400.0)));
@@ -133,7 +147,7 @@ impl Parser for First {
 
 impl Sessions {
     fn new(flows: u32) -> Result<Self> {
-        Ok(Self {
+        let mut sessions = Self {
             traffic: Traffic::new(flows, 0),
             tracker: SessionTracker::new(
                 FlowTracker::new(FiveTuple::bidirectional()),
@@ -142,7 +156,11 @@ impl Sessions {
                 |_| Some(First),
             )?,
             events: Vec::with_capacity(2 * BATCH),
-        })
+        };
+        while sessions.traffic.round < 2 {
+            sessions.batch();
+        }
+        Ok(sessions)
     }
 
     fn batch(&mut self) -> u64 {
@@ -196,17 +214,22 @@ struct Ours {
 }
 
 impl Ours {
-    fn new(flows: u32, one_in: u32) -> Result<Self> {
+    /// All flows have started.
+    fn new(flows: u32, one_in: u32, wanted: bool) -> Result<Self> {
         let count = Count {
-            wanted: true,
+            wanted,
             bytes: 0,
             gaps: 0,
         };
-        Ok(Self {
+        let mut ours = Self {
             traffic: Traffic::new(flows, one_in),
             tracker: FlowTracker::new(FiveTuple::bidirectional()),
             streams: Reassembler::new(ReassemblyConfig::new(), count)?,
-        })
+        };
+        while ours.traffic.round < 2 {
+            ours.batch();
+        }
+        Ok(ours)
     }
 
     fn batch(&mut self) -> u64 {
@@ -247,11 +270,15 @@ impl FlowVisitor<FiveTupleKey> for Look {
 
 impl Plain {
     fn new(flows: u32) -> Self {
-        Self {
+        let mut plain = Self {
             traffic: Traffic::new(flows, 0),
             tracker: FlowTracker::new(FiveTuple::bidirectional()),
             bytes: Look(0),
+        };
+        while plain.traffic.round < 2 {
+            plain.batch();
         }
+        plain
     }
 
     fn batch(&mut self) -> u64 {

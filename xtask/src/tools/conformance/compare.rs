@@ -1,19 +1,13 @@
 //! The differences between two sets of flows, a line for each.
 
 use super::observe::Observed;
-use super::oracle::{Figures, Flows, Key, Port};
+use super::oracle::{Figures, Flows, Key};
 
-/// The differences, in the order of keys. Later fragments have lines of their own in the oracle and
-/// are in no flow of the engine, so only their number is compared.
+/// The differences, in the order of keys.
 pub(super) fn differences(expected: &Flows, observed: &Observed) -> Vec<String> {
     let mut lines = Vec::new();
     let mut found = observed.flows.clone();
-    let mut fragments = 0;
     for (key, expected) in expected {
-        if is_later_fragments(key) {
-            fragments += expected.sent.iter().map(|sent| sent.packets).sum::<u64>();
-            continue;
-        }
         match found.remove(key) {
             Some(figures) => figures_differ(key, expected, &figures, &mut lines),
             None => lines.push(format!("{key}: missing, {}", packets(expected))),
@@ -22,16 +16,7 @@ pub(super) fn differences(expected: &Flows, observed: &Observed) -> Vec<String> 
     for (key, figures) in found {
         lines.push(format!("{key}: not expected, {}", packets(&figures)));
     }
-    if observed.later_fragments != fragments {
-        let found = observed.later_fragments;
-        lines.push(format!("later fragments {found}, expected {fragments}"));
-    }
     lines
-}
-
-/// Whether a line of the oracle is for fragments other than the first.
-pub(super) fn is_later_fragments(key: &Key) -> bool {
-    key.a.1 == Port::Fragment
 }
 
 fn packets(figures: &Figures) -> String {

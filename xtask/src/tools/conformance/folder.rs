@@ -97,7 +97,7 @@ impl Capture {
         if let Some(Exact { packets, flows, .. }) = self.exact {
             for (what, expected, found) in [
                 ("packets", packets, found.packets),
-                ("flows", flows, found.flows + found.fragment_lines),
+                ("flows", flows, found.flows),
             ] {
                 if found != expected {
                     lines.push(format!("{what} {found}, expected {expected}"));

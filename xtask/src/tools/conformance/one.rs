@@ -8,13 +8,15 @@ use nix::sys::resource::{Resource, setrlimit};
 use nix::sys::signal::Signal;
 use nix::unistd::alarm;
 
-use super::compare::{differences, is_later_fragments};
+use super::compare::differences;
 use super::observe::observe;
 use super::oracle;
 use crate::Result;
 
 /// The argument that selects this mode.
 pub(super) const FLAG: &str = "--one";
+/// The same with tunnels.
+pub(super) const TUNNELS: &str = "--one-with-tunnels";
 
 /// The exit code if the oracle is broken, and not the engine.
 const BROKEN_ORACLE: i32 = 3;
@@ -33,10 +35,12 @@ pub(super) enum Outcome {
 /// What a process found.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Found {
+    /// Whether there was an oracle for it.
+    pub(super) was_compared: bool,
     pub(super) packets: u64,
     pub(super) flows: u64,
-    /// The oracle's lines for later fragments, which are in no flow.
-    pub(super) fragment_lines: u64,
+    /// Later fragments that count in a flow.
+    pub(super) followed: u64,
     /// The differences from the oracle, if there is one.
     pub(super) differences: Vec<String>,
     /// The engine's totals that do not add up.
@@ -46,15 +50,22 @@ pub(super) struct Found {
 }
 
 /// Runs a capture within limits, and prints what [`Found::parse`] reads.
-pub(super) fn run(seconds: &str, capture: &Path, oracle: Option<&Path>) -> Result<()> {
+pub(super) fn run(
+    seconds: &str,
+    capture: &Path,
+    oracle: Option<&Path>,
+    tunnels: bool,
+) -> Result<()> {
     bound(seconds)?;
     let expected = oracle.map(oracle::read).transpose();
     let expected = expected.unwrap_or_else(|why| {
         eprintln!("{why}");
         std::process::exit(BROKEN_ORACLE);
     });
-    let observed = observe(capture)?;
+    let observed = observe(capture, tunnels)?;
+    let expected = expected.filter(|expected| !(tunnels && oracle::has_tunnels(expected)));
     if let Some(expected) = &expected {
+        println!("compared\t");
         for line in differences(expected, &observed) {
             println!("differs\t{line}");
         }
@@ -65,10 +76,8 @@ pub(super) fn run(seconds: &str, capture: &Path, oracle: Option<&Path>) -> Resul
     if let Some(fault) = &observed.fault {
         println!("fault\t{fault}");
     }
-    let keys = expected.iter().flat_map(|flows| flows.keys());
-    let fragment_lines = keys.filter(|key| is_later_fragments(key)).count();
-    let (packets, flows) = (observed.packets, observed.flows.len());
-    println!("done\t{packets}\t{flows}\t{fragment_lines}");
+    let (packets, flows, followed) = (observed.packets, observed.flows.len(), observed.followed);
+    println!("done\t{packets}\t{flows}\t{followed}");
     Ok(())
 }
 
@@ -105,8 +114,14 @@ pub(super) fn crash(output: &Output) -> String {
 }
 
 /// Compares a capture in a process of its own.
-pub(super) fn begin(program: &Path, capture: &Path, oracle: Option<&Path>) -> Result<Outcome> {
-    let output = spawn(program, FLAG, capture, oracle)?;
+pub(super) fn begin(
+    program: &Path,
+    capture: &Path,
+    oracle: Option<&Path>,
+    tunnels: bool,
+) -> Result<Outcome> {
+    let flag = if tunnels { TUNNELS } else { FLAG };
+    let output = spawn(program, flag, capture, oracle)?;
     let (said, status) = (String::from_utf8_lossy(&output.stdout), output.status);
     if let Some(found) = Found::parse(&said).filter(|_| status.success()) {
         return Ok(Outcome::Done(found));
@@ -137,13 +152,14 @@ impl Found {
         for line in said.lines() {
             let (what, rest) = line.split_once('\t')?;
             match what {
+                "compared" => found.was_compared = true,
                 "differs" => found.differences.push(rest.to_owned()),
                 "unbalanced" => found.imbalance.push(rest.to_owned()),
                 "fault" => found.fault = Some(rest.to_owned()),
                 "done" => {
                     let numbers = rest.split('\t').map(|number| number.parse().ok());
                     let numbers: Vec<u64> = numbers.collect::<Option<_>>()?;
-                    [found.packets, found.flows, found.fragment_lines] = numbers.try_into().ok()?;
+                    [found.packets, found.flows, found.followed] = numbers.try_into().ok()?;
                     done = true;
                 }
                 _ => return None,
@@ -161,7 +177,7 @@ mod tests {
     fn a_process_that_ends_without_a_report_is_a_crash() {
         for (program, told) in [("false", "exit status: 1"), ("true", "exit status: 0")] {
             let capture = Path::new("none");
-            match begin(Path::new(program), capture, None).unwrap() {
+            match begin(Path::new(program), capture, None, false).unwrap() {
                 Outcome::Crashed(how) => assert!(how.contains(told), "{how}"),
                 Outcome::Done(found) => panic!("{found:?}"),
             }
@@ -172,12 +188,10 @@ mod tests {
 
     #[test]
     fn a_report_that_has_no_end_is_none() {
-        let whole = "differs\ta: b\nunbalanced\tc\nfault\td\ndone\t7\t2\t1\n";
+        let whole = "compared\t\ndiffers\ta: b\nunbalanced\tc\nfault\td\ndone\t7\t2\t1\n";
         let found = Found::parse(whole).unwrap();
-        assert_eq!(
-            (found.packets, found.flows, found.fragment_lines),
-            (7, 2, 1)
-        );
+        assert_eq!((found.packets, found.flows, found.followed), (7, 2, 1));
+        assert!(found.was_compared);
         assert_eq!(found.differences, ["a: b"]);
         assert_eq!(
             (found.imbalance.len(), found.fault.as_deref()),

@@ -50,6 +50,21 @@ pub(super) struct Sent {
 
 const TCP: u8 = 6;
 
+/// Whether a flow may be that of a tunnel's ends, by protocol or port.
+pub(super) fn has_tunnels(flows: &Flows) -> bool {
+    const PROTOCOLS: [u8; 5] = [4, 41, 47, 97, 137];
+    const PORTS: [u16; 5] = [2152, 3544, 4789, 4790, 6081];
+    const UDP: u8 = 17;
+    let is_tunnel = |(_, port): (IpAddr, Port)| match port {
+        Port::Number(port) => PORTS.contains(&port),
+        Port::Fragment | Port::NotCaptured => false,
+    };
+    flows.keys().any(|key| {
+        PROTOCOLS.contains(&key.protocol)
+            || key.protocol == UDP && (is_tunnel(key.a) || is_tunnel(key.b))
+    })
+}
+
 /// Reads the flows of a capture. An invalid line is an error with its place.
 pub(super) fn read(path: &Path) -> Result<Flows> {
     let shown = path.display();

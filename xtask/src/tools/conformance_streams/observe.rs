@@ -36,6 +36,7 @@ pub(super) struct Stream {
     /// What was not delivered, although it was not sent before: data of a RST, after the end, or
     /// out of the window.
     pub(super) discarded: Vec<u8>,
+    /// The number of the first SYN.
     pub(super) syn: Option<u32>,
 }
 

@@ -1,0 +1,85 @@
+//! The messages of sessions for many subscribers.
+
+use std::task::{Context, Poll};
+
+use netring_flow::extract::Extract;
+use netring_flow::session::{Parser, SessionEvent};
+use netring_sys::{Error, PacketSource};
+
+use super::messages::{Broadcast, Never};
+use super::produce::Produce;
+use crate::flows::Flows;
+use crate::session_stream::{SessionStream, Streams};
+
+/// Reads a source, and reports its sessions.
+struct SessionProducer<S, E: Extract, P: Parser> {
+    flows: Flows<S, E>,
+    streams: Streams<E::Key, P>,
+}
+
+impl<S, E, P> SessionStream<S, E, P>
+where
+    S: PacketSource + Send + 'static,
+    E: Extract,
+    E::Key: Send + Sync + 'static,
+    P: Parser + Send + 'static,
+    P::Message: Send + Sync + 'static,
+{
+    /// Shares the events among any number of subscribers. A task reads the source from now on; it
+    /// starts when a subscriber is polled for the first time.
+    ///
+    /// Events that are queued are published first, and all flows and sessions go on. When the
+    /// broadcast is stopped, the sessions end and their ends are published, as with
+    /// [`stop`](Self::stop). Dropping the broadcast stops it too. `capacity` is that of
+    /// [`Broadcast::new`].
+    ///
+    /// # Panics
+    /// Panics outside a tokio runtime.
+    pub fn broadcast(self, capacity: usize) -> Broadcast<SessionEvent<E::Key, P::Message>> {
+        let (flows, streams, queue) = self.into_flows();
+        Broadcast::spawn(SessionProducer { flows, streams }, queue, capacity)
+    }
+}
+
+impl<S, E, P> Produce for SessionProducer<S, E, P>
+where
+    S: PacketSource + Send + 'static,
+    E: Extract,
+    E::Key: Send + Sync + 'static,
+    P: Parser + Send + 'static,
+    P::Message: Send + Sync + 'static,
+{
+    type Pending = Vec<SessionEvent<E::Key, P::Message>>;
+    type Request = Never;
+
+    fn poll_produce(
+        &mut self,
+        cx: &mut Context<'_>,
+        pending: &mut Self::Pending,
+    ) -> Poll<Option<Result<(), Error>>> {
+        // The events are collected where they are published from.
+        std::mem::swap(pending, &mut self.streams.visitor_mut().events);
+        let polled = self.flows.poll_events(cx, &mut self.streams);
+        std::mem::swap(pending, &mut self.streams.visitor_mut().events);
+        polled
+    }
+
+    /// A replay can; a live source cannot.
+    fn can_wait(&self) -> bool {
+        !self.flows.source.get_ref().is_live()
+    }
+
+    fn answer(&mut self, request: Never, _: u64) {
+        match request {}
+    }
+
+    fn stop(&mut self) {
+        self.flows.stop();
+    }
+
+    fn finish(&mut self, _: u64) {}
+
+    async fn close(self) {
+        self.flows.source.close().await;
+    }
+}

@@ -1,0 +1,114 @@
+//! The settings and the figures of conversations.
+
+use netring_flow::TrackerStats;
+use netring_flow::reassembly::{ReassemblyConfig, ReassemblyStats};
+use netring_sys::{Error, Stats};
+
+/// The settings of a [`ConversationStream`](crate::ConversationStream).
+///
+/// ```
+/// use netring_async::ConversationConfig;
+///
+/// let config = ConversationConfig::new().buffer(64 << 10).backlog(128);
+/// # let _ = config;
+/// ```
+#[derive(Clone, Debug)]
+pub struct ConversationConfig {
+    pub(super) buffer: usize,
+    pub(super) backlog: usize,
+    pub(super) lossless: bool,
+    pub(super) reassembly: ReassemblyConfig,
+}
+
+impl ConversationConfig {
+    /// The defaults.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// How many bytes of each half wait for their reader, from 4096 to 1 GiB; each segment and each
+    /// gap counts 32 bytes more. Those that the reader has taken at once, at most as many again, do
+    /// not count. Memory is used as it is needed. Default: 1 MiB.
+    ///
+    /// What comes while the buffer is full is lost to this half and reported to its reader as a gap
+    /// ([`Chunk::Gap`](crate::Chunk::Gap)); other halves and the capture go on. With
+    /// [`lossless`](Self::lossless) the capture waits instead.
+    #[must_use]
+    pub const fn buffer(mut self, bytes: usize) -> Self {
+        self.buffer = bytes;
+        self
+    }
+
+    /// How many conversations wait to be taken from the stream, at least 1. Those that begin while
+    /// so many wait are refused and counted ([`ConversationStats::refused`]), or the capture waits
+    /// ([`lossless`](Self::lossless)). Default: 1024.
+    #[must_use]
+    pub const fn backlog(mut self, conversations: usize) -> Self {
+        self.backlog = conversations;
+        self
+    }
+
+    /// Whether the source is not read while a buffer or the backlog is full, so that nothing is
+    /// lost. A buffer then exceeds its bound by what one batch of packets has for it. A reader
+    /// that does not read stops all others, until it reads or drops its half; a
+    /// live source meanwhile drops what its ring cannot hold, which its statistics count. This is
+    /// for capture files. Default: no.
+    #[must_use]
+    pub const fn lossless(mut self, on: bool) -> Self {
+        self.lossless = on;
+        self
+    }
+
+    /// The settings of the reassembly.
+    #[must_use]
+    pub fn reassembly(mut self, config: ReassemblyConfig) -> Self {
+        self.reassembly = config;
+        self
+    }
+
+    pub(super) fn check(&self) -> Result<(), Error> {
+        let wrong = |setting, why: String| Err(Error::Config { setting, why });
+        if !(4096..=1 << 30).contains(&self.buffer) {
+            let why = format!("{} bytes; it is 4096 to 1073741824", self.buffer);
+            return wrong("ConversationConfig::buffer", why);
+        }
+        if self.backlog == 0 {
+            let why = "no conversation could be taken; it is at least 1".into();
+            return wrong("ConversationConfig::backlog", why);
+        }
+        Ok(())
+    }
+}
+
+impl Default for ConversationConfig {
+    fn default() -> Self {
+        Self {
+            buffer: 1 << 20,
+            backlog: 1024,
+            lossless: false,
+            reassembly: ReassemblyConfig::new(),
+        }
+    }
+}
+
+/// A snapshot of the figures of a [`ConversationStream`](crate::ConversationStream).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ConversationStats {
+    /// The fate of every packet.
+    pub capture: Stats,
+    /// The fate of every flow.
+    pub tracker: TrackerStats,
+    /// What became of the payload of the flows that are subscribed to.
+    pub reassembly: ReassemblyStats,
+    /// Conversations that began: those that were taken from the stream, or wait for it.
+    pub begun: u64,
+    /// Conversations that were refused, because as many as the
+    /// [backlog](ConversationConfig::backlog) waited. They count in no other figure here.
+    pub refused: u64,
+    /// Bytes that were reassembled and lost, because their half's
+    /// [buffer](ConversationConfig::buffer) was full.
+    pub overrun: u64,
+    /// How often the source was not read because of [`lossless`](ConversationConfig::lossless).
+    pub waits: u64,
+}

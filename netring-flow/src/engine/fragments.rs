@@ -1,0 +1,154 @@
+//! The flows of fragmented packets: a bounded, timed table from the identity of a packet to the
+//! flow that its first fragment counted in.
+//!
+//! Packets are remembered in a ring, so the oldest makes room for the newest, and neither memory
+//! nor time grows with the number of first fragments. Nothing is allocated until there is one.
+
+mod pieces;
+
+use std::collections::HashMap;
+
+use netring_sys::Timestamp;
+
+use super::limits;
+use crate::TrackerConfig;
+use crate::event::FragmentStats;
+use crate::extract::{Datagram, Extracted, Fragment, Orientation, Piece, Transport};
+use pieces::{Pieces, Seen};
+
+/// The packets of which fragments may follow.
+#[derive(Debug)]
+pub(crate) struct Fragments<K> {
+    places: HashMap<Datagram, u32>,
+    ring: Vec<Entry<K>>,
+    /// The place of the next packet once the ring is full: that of the oldest.
+    next: usize,
+    max: usize,
+    /// In nanoseconds.
+    timeout: u64,
+}
+
+#[derive(Debug)]
+struct Entry<K> {
+    datagram: Datagram,
+    key: K,
+    orientation: Orientation,
+    transport: Transport,
+    /// When the first fragment was seen, in nanoseconds.
+    time: i64,
+    pieces: Pieces,
+}
+
+impl<K> Entry<K> {
+    fn is_current(&self, time: i64, timeout: u64) -> bool {
+        self.time.abs_diff(time) <= timeout
+    }
+}
+
+impl<K: Clone + Eq> Fragments<K> {
+    pub(super) fn new(config: &TrackerConfig) -> Self {
+        Self {
+            places: HashMap::new(),
+            ring: Vec::new(),
+            next: 0,
+            max: config.max_fragmented,
+            timeout: limits::nanos(config.fragment_timeout).cast_unsigned(),
+        }
+    }
+
+    /// Remembers the flow of a first fragment.
+    pub(crate) fn first(
+        &mut self,
+        fragment: &Fragment,
+        found: &Extracted<K>,
+        time: Timestamp,
+        stats: &mut FragmentStats,
+    ) {
+        stats.first += 1;
+        stats.tiny += u64::from(fragment.tiny);
+        // An ICMP error counts in no flow, nor do the rest of it.
+        if self.max == 0 || found.icmp_error.is_some() {
+            return;
+        }
+        let time = time.as_nanos();
+        let place = self.places.get(&fragment.datagram).copied();
+        if let Some(entry) = place.map(|place| &mut self.ring[place as usize])
+            && entry.is_current(time, self.timeout)
+            && !entry.pieces.are_complete()
+        {
+            if entry.key == found.key {
+                entry.pieces.add(fragment).count(stats);
+                return;
+            }
+            stats.reused += 1;
+        }
+        let mut pieces = Pieces::default();
+        pieces.add(fragment);
+        let entry = Entry {
+            datagram: fragment.datagram,
+            key: found.key.clone(),
+            orientation: found.orientation,
+            transport: match found.transport {
+                Transport::Tcp(_) => Transport::Tcp(None),
+                other => other,
+            },
+            time,
+            pieces,
+        };
+        match place {
+            Some(place) => self.ring[place as usize] = entry,
+            None => self.insert(entry, stats),
+        }
+    }
+
+    fn insert(&mut self, entry: Entry<K>, stats: &mut FragmentStats) {
+        let datagram = entry.datagram;
+        let place = if self.ring.len() < self.max {
+            self.ring.push(entry);
+            self.ring.len() - 1
+        } else {
+            let place = self.next;
+            self.next = (place + 1) % self.max;
+            let oldest = std::mem::replace(&mut self.ring[place], entry);
+            let is_current = oldest.is_current(self.ring[place].time, self.timeout);
+            stats.forgotten += u64::from(is_current && !oldest.pieces.are_complete());
+            self.places.remove(&oldest.datagram);
+            place
+        };
+        self.places.insert(datagram, place as u32);
+    }
+
+    /// A later fragment as a packet of the flow of its first; `None` if that was not seen.
+    pub(crate) fn later(
+        &mut self,
+        fragment: &Fragment,
+        time: Timestamp,
+        stats: &mut FragmentStats,
+    ) -> Option<Extracted<K>> {
+        stats.tiny += u64::from(fragment.tiny);
+        let place = *self.places.get(&fragment.datagram)?;
+        let entry = &mut self.ring[place as usize];
+        if !entry.is_current(time.as_nanos(), self.timeout) {
+            return None;
+        }
+        entry.pieces.add(fragment).count(stats);
+        stats.followed += 1;
+        let (key, transport) = (entry.key.clone(), entry.transport);
+        Some(
+            Extracted::new(key, entry.orientation, transport)
+                .with_payload(fragment.start, fragment.len)
+                .with_malformed(fragment.malformed)
+                .with_piece(Piece::Later),
+        )
+    }
+}
+
+impl Seen {
+    fn count(self, stats: &mut FragmentStats) {
+        match self {
+            Self::New => {}
+            Self::Again => stats.duplicate += 1,
+            Self::Overlaps => stats.overlapping += 1,
+        }
+    }
+}

@@ -1,0 +1,6 @@
+//! What a fuzzer's input does, and what has to hold: used by the fuzz targets, by the corpora that
+//! they kept, and by random input.
+
+pub(crate) mod fragments;
+pub(crate) mod packets;
+pub(crate) mod tunnels;

@@ -1,0 +1,188 @@
+//! Fragments in any order, against a naive model of the table.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use netring_flow::extract::FiveTuple;
+use netring_flow::{FlowEvent, FlowTracker, Timeouts, TrackerConfig};
+use netring_sys::{Clock, LinkType, Packet, Timestamp};
+
+/// Packets that are remembered, and for how many seconds.
+const ROOM: usize = 3;
+const SECONDS: u64 = 8;
+
+/// Four bytes a fragment: what it is a part of, where it begins and how long it is in units of
+/// eight bytes, how many seconds passed, and how much a snap length cut off.
+pub(crate) fn run(input: &[u8]) {
+    let config = TrackerConfig::new()
+        .timeouts(Timeouts::never())
+        .max_fragmented(ROOM)
+        .fragment_timeout(Duration::from_secs(SECONDS));
+    let mut tracker = FlowTracker::with_config(FiveTuple::bidirectional(), config)
+        .expect("the settings are in range");
+    let (mut events, mut model, mut now) = (Vec::new(), Model::default(), 0_u64);
+    for step in input.chunks_exact(4) {
+        now += u64::from(step[2] & 3);
+        let fragment = Fragment::new(step[0], step[1]);
+        let bytes = fragment.bytes();
+        // Neither the headers nor the ports.
+        let cut = match fragment.offset {
+            0 => 0,
+            _ => usize::from(step[3] & 7).min(usize::from(fragment.units) * 8),
+        };
+        let time = Timestamp::from_nanos(now as i64 * 1_000_000_000, Clock::Unknown);
+        let packet = Packet::new(&bytes[..bytes.len() - cut], time, LinkType::RAW_IP)
+            .with_wire_len(bytes.len() as u32);
+        tracker.track(&packet, &mut events);
+        model.take(&fragment, now);
+    }
+    while tracker.finish(&mut events) {}
+    let stats = tracker.stats();
+    assert_eq!(stats.untracked.fragments, model.untracked);
+    assert_eq!(stats.fragments.followed, model.followed);
+    assert_eq!(stats.tracked + model.untracked, stats.packets);
+    let (mut bytes, mut packets) = (0, 0);
+    for event in &events {
+        if let FlowEvent::Ended { stats, .. } = event {
+            (bytes, packets) = (bytes + stats.bytes(), packets + stats.packets());
+            assert!(stats.forward.payload_bytes + stats.reverse.payload_bytes <= stats.bytes());
+        }
+    }
+    assert_eq!((bytes, packets), (stats.tracked_bytes, stats.tracked));
+}
+
+struct Fragment {
+    id: u8,
+    sender: u8,
+    port: u8,
+    is_v6: bool,
+    more: bool,
+    offset: u8,
+    units: u8,
+}
+
+impl Fragment {
+    fn new(what: u8, place: u8) -> Self {
+        Self {
+            id: what & 3,
+            sender: what >> 2 & 1,
+            port: what >> 3 & 3,
+            is_v6: what & 0x20 != 0,
+            more: what & 0x40 != 0,
+            offset: place & 7,
+            units: place >> 3 & 7,
+        }
+    }
+
+    /// The bytes of a part of a datagram; the first has the ports if it has any bytes.
+    fn bytes(&self) -> Vec<u8> {
+        let mut body = vec![7; usize::from(self.units) * 8];
+        if self.offset == 0 && !body.is_empty() {
+            body[..8].copy_from_slice(&[0, 1, 0, self.port, 0, 200, 0, 0]);
+        }
+        let mut packet = Vec::new();
+        let ends = [self.sender, 1 - self.sender];
+        let (offset, more) = (u16::from(self.offset), u16::from(self.more));
+        if self.is_v6 {
+            packet.extend([0x60, 0, 0, 0]);
+            packet.extend((8 + body.len() as u16).to_be_bytes());
+            packet.extend([44, 64]);
+            for end in ends {
+                packet.extend([0x20, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, end]);
+            }
+            packet.extend([17, 0]);
+            packet.extend((offset << 3 | more).to_be_bytes());
+            packet.extend([0, 0, 0, self.id]);
+        } else {
+            packet.extend([0x45, 0]);
+            packet.extend((20 + body.len() as u16).to_be_bytes());
+            packet.extend([0, self.id]);
+            packet.extend((offset | more << 13).to_be_bytes());
+            packet.extend([64, 17, 0, 0]);
+            for end in ends {
+                packet.extend([10, 0, 0, end]);
+            }
+        }
+        packet.extend(body);
+        packet
+    }
+}
+
+/// Identification, sender and version.
+type Datagram = (u8, u8, bool);
+
+/// What is remembered of a packet: when, its flow, and what was seen of it.
+struct About {
+    time: u64,
+    flow: Option<u8>,
+    units: Vec<u8>,
+    end: Option<u8>,
+}
+
+impl About {
+    fn see(&mut self, fragment: &Fragment) {
+        let last = fragment.offset + fragment.units;
+        self.units.extend(fragment.offset..last);
+        if !fragment.more {
+            self.end = Some(last);
+        }
+    }
+
+    fn is_complete(&self) -> bool {
+        let has = |end| (0..end).all(|unit| self.units.contains(&unit));
+        self.end.is_some_and(|end| end > 0 && has(end))
+    }
+}
+
+/// The packets, the oldest first.
+#[derive(Default)]
+struct Model {
+    order: Vec<Datagram>,
+    about: HashMap<Datagram, About>,
+    followed: u64,
+    untracked: u64,
+}
+
+impl Model {
+    fn take(&mut self, fragment: &Fragment, now: u64) {
+        let datagram = (fragment.id, fragment.sender, fragment.is_v6);
+        let known = self.about.get_mut(&datagram);
+        let is_known = known.is_some();
+        let current = known.filter(|about| now - about.time <= SECONDS);
+        if fragment.offset != 0 {
+            match current {
+                Some(about) => {
+                    self.followed += 1;
+                    about.see(fragment);
+                }
+                None => self.untracked += 1,
+            }
+            return;
+        }
+        // Whole.
+        if !fragment.more {
+            return;
+        }
+        let flow = (fragment.units > 0).then_some(fragment.port);
+        if let Some(about) = current
+            && !about.is_complete()
+            && about.flow == flow
+        {
+            return about.see(fragment);
+        }
+        if !is_known {
+            if self.order.len() == ROOM {
+                self.about.remove(&self.order.remove(0));
+            }
+            self.order.push(datagram);
+        }
+        let mut about = About {
+            time: now,
+            flow,
+            units: Vec::new(),
+            end: None,
+        };
+        about.see(fragment);
+        self.about.insert(datagram, about);
+    }
+}

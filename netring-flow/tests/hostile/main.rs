@@ -1,0 +1,61 @@
+//! Hostile packets: what a fuzzer kept, and random input like it.
+#![expect(clippy::unwrap_used, reason = "a test says what it expects by failing")]
+#![allow(clippy::expect_used, reason = "shared with the fuzz targets")]
+
+use std::fs;
+use std::path::Path;
+
+use proptest::prelude::*;
+
+mod harness;
+
+/// Each input of a corpus, and each of its beginnings of a few lengths.
+fn replay(name: &str, run: fn(&[u8])) {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("tests/hostile/corpus")
+        .join(name);
+    let mut inputs = 0;
+    for entry in fs::read_dir(folder).unwrap() {
+        let input = fs::read(entry.unwrap().path()).unwrap();
+        run(&input);
+        for cut in [3, 7, 20] {
+            run(&input[..input.len() * cut / 21]);
+        }
+        inputs += 1;
+    }
+    assert_eq!(inputs, 40);
+}
+
+#[test]
+fn the_corpus_of_packets_holds() {
+    replay("packets", harness::packets::run);
+}
+
+#[test]
+fn the_corpus_of_tunnels_holds() {
+    replay("tunnels", harness::tunnels::run);
+}
+
+#[test]
+fn the_corpus_of_fragments_holds() {
+    replay("fragments", harness::fragments::run);
+}
+
+proptest! {
+    #[test]
+    fn any_packets_keep_the_totals(input in prop::collection::vec(any::<u8>(), 0..400)) {
+        harness::packets::run(&input);
+    }
+
+    #[test]
+    fn nested_tunnels_lead_to_what_was_nested(
+        input in prop::collection::vec(any::<u8>(), 1..20),
+    ) {
+        harness::tunnels::run(&input);
+    }
+
+    #[test]
+    fn fragments_follow_as_in_the_model(input in prop::collection::vec(any::<u8>(), 0..400)) {
+        harness::fragments::run(&input);
+    }
+}
