@@ -2,7 +2,7 @@
 
 use std::ops::{ControlFlow, Range};
 
-use netring_flow::extract::{FiveTuple, FiveTupleKey, Orientation};
+use netring_flow::extract::{FiveTuple, FiveTupleKey, Orientation, Tunnels};
 use netring_flow::reassembly::{
     Interest, Reassembler, ReassemblyConfig, ReassemblyStats, StreamEnd, StreamPoint, StreamVisitor,
 };
@@ -110,10 +110,25 @@ impl StreamVisitor<FiveTupleKey> for Notes {
     }
 }
 
+/// What flows are told apart by: the outer packets alone, and all that the engine can read.
+pub(super) const KEYS: [(&str, fn() -> FiveTuple); 2] = [
+    ("tunnels off", outer),
+    ("tunnels on", || {
+        let all = outer().with_tunnels(Tunnels::all());
+        all.with_tunnel_id().with_vlan()
+    }),
+];
+
+fn outer() -> FiveTuple {
+    FiveTuple::bidirectional().with_icmp_errors_as_flows()
+}
+
 /// Tracks packets and reassembles all flows with the default settings, timeouts and closing of
 /// connections included.
-pub(super) fn track<'a>(packets: impl Iterator<Item = Packet<'a>>) -> Result<Reported> {
-    let extract = FiveTuple::bidirectional().with_icmp_errors_as_flows();
+pub(super) fn track<'a>(
+    extract: FiveTuple,
+    packets: impl Iterator<Item = Packet<'a>>,
+) -> Result<Reported> {
     let mut tracker = FlowTracker::new(extract);
     let mut streams = Reassembler::new(ReassemblyConfig::new(), Notes::default())?;
     for packet in packets {
@@ -271,20 +286,27 @@ mod tests {
     #[test]
     fn another_event_or_total_is_a_difference() {
         let file = packets(&[tcp4(1, 2, 9, 2, b""), tcp4(2, 1, 9, 18, b"")]);
-        let reported = || track(file.iter()).unwrap();
+        let reported = || track(outer(), file.iter()).unwrap();
         assert_eq!(reports_differ(&reported(), &reported()), [""; 0]);
-        let live = track(file.iter().map(|packet| {
-            let late = packet
-                .timestamp()
-                .saturating_add(std::time::Duration::from_nanos(1));
-            at(&packet, late)
-        }))
+        let live = track(
+            outer(),
+            file.iter().map(|packet| {
+                let late = packet
+                    .timestamp()
+                    .saturating_add(std::time::Duration::from_nanos(1));
+                at(&packet, late)
+            }),
+        )
         .unwrap();
         assert_ne!(reports_differ(&reported(), &live), [""; 0]);
         let same = file.iter().map(|packet| at(&packet, packet.timestamp()));
-        let same = track(same.map(|packet| packet.with_checksum(Checksum::Valid))).unwrap();
+        let same = track(
+            outer(),
+            same.map(|packet| packet.with_checksum(Checksum::Valid)),
+        )
+        .unwrap();
         assert_eq!(reports_differ(&reported(), &same), [""; 0]);
-        let fewer = track(file.iter().take(1)).unwrap();
+        let fewer = track(outer(), file.iter().take(1)).unwrap();
         assert_ne!(reports_differ(&reported(), &fewer), [""; 0]);
         let mut miscounted = reported();
         miscounted.stats.packets += 1;
