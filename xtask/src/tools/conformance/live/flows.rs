@@ -110,8 +110,11 @@ impl StreamVisitor<FiveTupleKey> for Notes {
     }
 }
 
-/// What flows are told apart by: the outer packets alone, and all that the engine can read.
-pub(super) const KEYS: [(&str, fn() -> FiveTuple); 2] = [
+/// A name of keys, and what makes them.
+type Keys = (&'static str, fn() -> FiveTuple);
+
+/// What distinguishes flows: the outer packets alone, and all that the engine can read.
+pub(super) const KEYS: [Keys; 2] = [
     ("tunnels off", outer),
     ("tunnels on", || {
         let all = outer().with_tunnels(Tunnels::all());
