@@ -49,9 +49,10 @@ same time), ticks>=N, ~REGEX (matches somewhere), !REGEX (matches nowhere). Capt
 the same, and the others have to end without a crash and with totals that add up.
 
 --live passes the captures of DIR through three more paths instead: replayed over veth pairs, in a network namespace of its own, and
-captured by AF_PACKET, by AF_XDP in native and in generic mode. The packets have to arrive byte for byte, in order, and a tracker has to
-report the same of them as of the file: each event, with all figures of its flow, at the times of the file. Packets that cannot be sent
-are left out on all paths, and counted by cause. It needs root, because loading an XDP program does.";
+captured by AF_PACKET, by AF_XDP in native and in generic mode. The packets have to arrive byte for byte, in order, and a tracker and a
+reassembler have to report the same of them as of the file: each event, with all figures of its flow, and the bytes of each stream, at
+the times of the file; with tunnels off, and with all tunnels, tunnel ids and VLANs on. Packets that cannot be sent are left out on all
+paths, and counted by cause. It needs root, because loading an XDP program does.";
 
 /// Checks a folder.
 pub(crate) fn run(args: &[String]) -> Result<()> {

@@ -2,9 +2,10 @@
 //!
 //! The packets of each file are replayed over veth pairs, and captured by AF_PACKET, by AF_XDP in
 //! the driver and by AF_XDP in the kernel's stack. They have to arrive byte for byte, and a tracker
-//! has to report of them what it reports of the file: each event and all figures. Live packets get
-//! the times of the file, because a replay as fast as it goes has none of its own: the n-th packet
-//! that arrives is the n-th that was sent, which is checked first.
+//! and a reassembler have to report of them what they report of the file: each event, all figures,
+//! and the bytes of each stream. Live packets get the times of the file, because a replay as fast
+//! as it goes has none of its own: the n-th packet that arrives is the n-th that was sent, which is
+//! checked first.
 
 mod flows;
 mod wire;
@@ -21,13 +22,14 @@ use netring_xdp::program::AttachMode;
 use nix::sys::resource::{UsageWho, getrusage};
 use xtask::netns::Netns;
 
-use super::{expect, folder};
+use super::{expect, folder, one};
 use crate::Result;
-use flows::{at, packets_differ, reports_differ, track};
-use wire::{Passed, Wire};
+use flows::{KEYS, Reported, at, packets_differ, reports_differ, track};
+use wire::Wire;
 
 /// Passes the captures of a folder through all paths.
 pub(super) fn run(dir: &Path) -> Result<()> {
+    one::bound_memory()?;
     let captures = captures(dir)?;
     let mut paths = Paths::open()?;
     let mut totals = Totals::default();
@@ -110,31 +112,27 @@ impl Paths {
         let left_out = passed[0].1.left_out.clone();
         let is_sent = |index: &usize| left_out.binary_search_by_key(index, |out| out.0).is_err();
         let sent: Vec<usize> = (0..packets.len()).filter(is_sent).collect();
-        let file = track(sent.iter().filter_map(|&index| packets.get(index)));
         let mut lines = Vec::new();
-        for (
-            number,
-            (
-                name,
-                Passed {
-                    received,
-                    left_out: causes,
-                },
-            ),
-        ) in passed.iter().enumerate()
-        {
-            totals.received[number] += received.len() as u64;
-            let mut wrong = packets_differ(&packets, &sent, received);
-            if causes != &left_out {
+        for (number, (name, passed)) in passed.iter().enumerate() {
+            totals.received[number] += passed.received.len() as u64;
+            let mut wrong = packets_differ(&packets, &sent, &passed.received);
+            if passed.left_out != left_out {
                 wrong.push("other packets were left out".into());
             }
-            let times = sent.iter().filter_map(|&index| packets.get(index));
-            let live = received.iter().zip(times);
-            let live = track(live.map(|(packet, original)| at(&packet, original.timestamp())));
-            wrong.extend(reports_differ(&file, &live));
             lines.extend(wrong.iter().map(|line| format!("{name}: {line}")));
         }
-        totals.add(&sent, &left_out, &file);
+        totals.add(&sent, &left_out);
+        let originals = || sent.iter().filter_map(|&index| packets.get(index));
+        for (number, (keys, extract)) in KEYS.iter().enumerate() {
+            let file = track(extract(), originals())?;
+            for (name, passed) in &passed {
+                let live = passed.received.iter().zip(originals());
+                let live = live.map(|(packet, original)| at(&packet, original.timestamp()));
+                let wrong = reports_differ(&file, &track(extract(), live)?);
+                lines.extend(wrong.iter().map(|line| format!("{name}, {keys}: {line}")));
+            }
+            totals.tracked[number].add(&file);
+        }
         Ok(lines)
     }
 
@@ -168,19 +166,32 @@ struct Totals {
     silent: usize,
     packets: u64,
     received: [u64; 3],
-    flows: u64,
-    events: usize,
+    tracked: [Tracked; KEYS.len()],
     left_out: BTreeMap<&'static str, u64>,
     differences: usize,
 }
 
+/// What was reported of the files, with the same keys.
+#[derive(Debug, Default)]
+struct Tracked {
+    flows: u64,
+    reports: usize,
+    stream_bytes: u64,
+}
+
+impl Tracked {
+    fn add(&mut self, file: &Reported) {
+        self.flows += file.stats.flows_started;
+        self.reports += file.items.len();
+        self.stream_bytes += file.reassembly.delivered;
+    }
+}
+
 impl Totals {
-    fn add(&mut self, sent: &[usize], left_out: &[(usize, &'static str)], file: &flows::Reported) {
+    fn add(&mut self, sent: &[usize], left_out: &[(usize, &'static str)]) {
         self.captures += 1;
         self.silent += usize::from(sent.is_empty());
         self.packets += sent.len() as u64;
-        self.flows += file.stats.flows_started;
-        self.events += file.events.len();
         for (_, cause) in left_out {
             *self.left_out.entry(cause).or_default() += 1;
         }
@@ -212,10 +223,13 @@ impl fmt::Display for Totals {
         for (cause, packets) in &self.left_out {
             write!(f, "\nleft out on all paths: {packets} packets, {cause}")?;
         }
-        let (flows, events) = (self.flows, self.events);
-        write!(
-            f,
-            "\ntracked {flows} flows with {events} events, on each path"
-        )
+        for ((keys, _), tracked) in KEYS.iter().zip(&self.tracked) {
+            write!(
+                f,
+                "\n{keys}: {} flows and {} bytes of TCP streams, with {} reports, on each path",
+                tracked.flows, tracked.stream_bytes, tracked.reports
+            )?;
+        }
+        Ok(())
     }
 }

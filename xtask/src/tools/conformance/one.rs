@@ -84,9 +84,14 @@ pub(super) fn run(
 /// Limits the time and the memory of this process. The kernel ends it if it exceeds them.
 pub(super) fn bound(seconds: &str) -> Result<()> {
     alarm::set(seconds.parse()?);
-    setrlimit(Resource::RLIMIT_AS, MEMORY, MEMORY)?;
+    bound_memory()?;
     setrlimit(Resource::RLIMIT_CORE, 0, 0)?;
     Ok(())
+}
+
+/// Limits the memory of this process, which fails if it needs more.
+pub(super) fn bound_memory() -> Result<()> {
+    Ok(setrlimit(Resource::RLIMIT_AS, MEMORY, MEMORY)?)
 }
 
 /// Runs this program on a capture in a process of its own, which limits itself.

@@ -1,32 +1,148 @@
 //! What the engine reports of packets, wherever they come from.
 
-use netring_flow::extract::{FiveTuple, FiveTupleKey};
-use netring_flow::{FlowEvent, FlowTracker, TrackerStats};
+use std::ops::{ControlFlow, Range};
+
+use netring_flow::extract::{FiveTuple, FiveTupleKey, Orientation, Tunnels};
+use netring_flow::reassembly::{
+    Interest, Reassembler, ReassemblyConfig, ReassemblyStats, StreamEnd, StreamPoint, StreamVisitor,
+};
+use netring_flow::{FlowEvent, FlowTracker, Segment, TrackerStats};
 use netring_sys::{Packet, PacketVec, Timestamp};
+
+use crate::Result;
 
 /// The number of differences that are printed for one capture and path.
 const PRINTED: usize = 10;
 
-/// Everything that a tracker reports: each event with its flow's figures, and the totals.
+/// Everything that a tracker and a reassembler report, in order, and their totals.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Reported {
-    pub(super) events: Vec<FlowEvent<FiveTupleKey>>,
+    pub(super) items: Vec<Item>,
     pub(super) stats: TrackerStats,
+    pub(super) reassembly: ReassemblyStats,
 }
 
-/// Tracks packets with the default settings, timeouts and closing of connections included.
-pub(super) fn track<'a>(packets: impl Iterator<Item = Packet<'a>>) -> Reported {
-    let extract = FiveTuple::bidirectional().with_icmp_errors_as_flows();
+/// One report.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Item {
+    /// With the figures and the history of the flow, if it ends.
+    Event(FlowEvent<FiveTupleKey>),
+    Stream(StreamAt, Report),
+}
+
+/// Where in a stream something is: its flow and side, the offset, and the time.
+type StreamAt = (FiveTupleKey, Orientation, u64, Timestamp);
+
+/// What is reported of a stream.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Report {
+    Bytes(Vec<u8>),
+    /// The payload of a packet that is not TCP.
+    Datagram(Vec<u8>),
+    Missing(u64),
+    Inconsistent(Range<u64>),
+    End(StreamEnd),
+}
+
+/// Notes all reports, of all streams.
+#[derive(Default)]
+struct Notes(Vec<Item>);
+
+impl Notes {
+    fn add(&mut self, at: &StreamPoint<'_, FiveTupleKey>, report: Report) {
+        let at = (*at.key, at.orientation, at.offset, at.time);
+        self.0.push(Item::Stream(at, report));
+    }
+}
+
+impl StreamVisitor<FiveTupleKey> for Notes {
+    type State = ();
+
+    fn subscribe(&mut self, _: &Segment<'_, FiveTupleKey>) -> Interest<()> {
+        Interest::Yes(())
+    }
+
+    fn data(
+        &mut self,
+        at: StreamPoint<'_, FiveTupleKey>,
+        (): &mut (),
+        bytes: &[u8],
+    ) -> ControlFlow<()> {
+        self.add(&at, Report::Bytes(bytes.to_vec()));
+        ControlFlow::Continue(())
+    }
+
+    fn gap(
+        &mut self,
+        at: StreamPoint<'_, FiveTupleKey>,
+        (): &mut (),
+        missing: u64,
+    ) -> ControlFlow<()> {
+        self.add(&at, Report::Missing(missing));
+        ControlFlow::Continue(())
+    }
+
+    fn inconsistent(
+        &mut self,
+        at: StreamPoint<'_, FiveTupleKey>,
+        (): &mut (),
+        at_bytes: Range<u64>,
+    ) {
+        self.add(&at, Report::Inconsistent(at_bytes));
+    }
+
+    fn end(&mut self, at: StreamPoint<'_, FiveTupleKey>, (): &mut (), why: StreamEnd) {
+        self.add(&at, Report::End(why));
+    }
+
+    fn datagram(
+        &mut self,
+        at: StreamPoint<'_, FiveTupleKey>,
+        (): &mut (),
+        datagram: &Segment<'_, FiveTupleKey>,
+    ) -> ControlFlow<()> {
+        self.add(&at, Report::Datagram(datagram.payload.to_vec()));
+        ControlFlow::Continue(())
+    }
+
+    fn event(&mut self, event: FlowEvent<FiveTupleKey>) {
+        self.0.push(Item::Event(event));
+    }
+}
+
+/// A name of keys, and what makes them.
+type Keys = (&'static str, fn() -> FiveTuple);
+
+/// What distinguishes flows: the outer packets alone, and all that the engine can read.
+pub(super) const KEYS: [Keys; 2] = [
+    ("tunnels off", outer),
+    ("tunnels on", || {
+        let all = outer().with_tunnels(Tunnels::all());
+        all.with_tunnel_id().with_vlan()
+    }),
+];
+
+fn outer() -> FiveTuple {
+    FiveTuple::bidirectional().with_icmp_errors_as_flows()
+}
+
+/// Tracks packets and reassembles all flows with the default settings, timeouts and closing of
+/// connections included.
+pub(super) fn track<'a>(
+    extract: FiveTuple,
+    packets: impl Iterator<Item = Packet<'a>>,
+) -> Result<Reported> {
     let mut tracker = FlowTracker::new(extract);
-    let mut events = Vec::new();
+    let mut streams = Reassembler::new(ReassemblyConfig::new(), Notes::default())?;
     for packet in packets {
-        tracker.track(&packet, &mut events);
+        tracker.track(&packet, &mut streams);
     }
-    while tracker.finish(&mut events) {}
-    Reported {
-        events,
+    while tracker.finish(&mut streams) {}
+    Ok(Reported {
         stats: tracker.stats(),
-    }
+        reassembly: streams.stats(),
+        items: streams.into_visitor().0,
+    })
 }
 
 /// The packet as it was captured, with the time that it has in the file.
@@ -82,14 +198,14 @@ fn on_wire(packet: &Packet<'_>) -> Vec<u8> {
     packet.wire_bytes().pieces().concat()
 }
 
-/// One line for each event that differs, and one for the totals.
+/// One line for each report that differs, and one for each of the totals.
 pub(super) fn reports_differ(file: &Reported, live: &Reported) -> Vec<String> {
     let mut lines = Vec::new();
-    let longest = file.events.len().max(live.events.len());
+    let longest = file.items.len().max(live.items.len());
     for at in 0..longest {
-        let (expected, found) = (file.events.get(at), live.events.get(at));
+        let (expected, found) = (file.items.get(at), live.items.get(at));
         if expected != found {
-            lines.push(format!("event {at} {found:?}, from the file {expected:?}"));
+            lines.push(format!("report {at} {found:?}, from the file {expected:?}"));
         }
     }
     if file.stats != live.stats {
@@ -97,6 +213,10 @@ pub(super) fn reports_differ(file: &Reported, live: &Reported) -> Vec<String> {
             "totals {:?}, from the file {:?}",
             live.stats, file.stats
         ));
+    }
+    if file.reassembly != live.reassembly {
+        let (found, expected) = (&live.reassembly, &file.reassembly);
+        lines.push(format!("reassembly {found:?}, from the file {expected:?}"));
     }
     shorten(lines)
 }
@@ -169,19 +289,27 @@ mod tests {
     #[test]
     fn another_event_or_total_is_a_difference() {
         let file = packets(&[tcp4(1, 2, 9, 2, b""), tcp4(2, 1, 9, 18, b"")]);
-        let reported = || track(file.iter());
+        let reported = || track(outer(), file.iter()).unwrap();
         assert_eq!(reports_differ(&reported(), &reported()), [""; 0]);
-        let live = track(file.iter().map(|packet| {
-            let late = packet
-                .timestamp()
-                .saturating_add(std::time::Duration::from_nanos(1));
-            at(&packet, late)
-        }));
+        let live = track(
+            outer(),
+            file.iter().map(|packet| {
+                let late = packet
+                    .timestamp()
+                    .saturating_add(std::time::Duration::from_nanos(1));
+                at(&packet, late)
+            }),
+        )
+        .unwrap();
         assert_ne!(reports_differ(&reported(), &live), [""; 0]);
         let same = file.iter().map(|packet| at(&packet, packet.timestamp()));
-        let same = track(same.map(|packet| packet.with_checksum(Checksum::Valid)));
+        let same = track(
+            outer(),
+            same.map(|packet| packet.with_checksum(Checksum::Valid)),
+        )
+        .unwrap();
         assert_eq!(reports_differ(&reported(), &same), [""; 0]);
-        let fewer = track(file.iter().take(1));
+        let fewer = track(outer(), file.iter().take(1)).unwrap();
         assert_ne!(reports_differ(&reported(), &fewer), [""; 0]);
         let mut miscounted = reported();
         miscounted.stats.packets += 1;
