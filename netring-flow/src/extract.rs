@@ -64,6 +64,13 @@ pub trait Extract: Send + 'static {
         WindowScale::UNKNOWN
     }
 
+    /// Reads the urgent pointer of a TCP segment with [`TcpSegment::URG`]. Called only for such
+    /// segments, and only for visitors that take segments. Default: 0, as if it was not captured.
+    fn urgent_pointer(&self, packet: &Packet<'_>) -> u16 {
+        let _ = packet;
+        0
+    }
+
     /// Reads the flow of a packet as [`extract`](Self::extract) does, but returns
     /// [`Skip::Fragment`] for a first fragment too: the tracker then asks for its
     /// [`fragments`](Self::fragments), and for its flow by `extract`. If it returns
@@ -250,8 +257,6 @@ pub struct TcpSegment {
     pub acknowledgement: u32,
     /// The window as in the header, before scaling.
     pub window: u16,
-    /// The urgent pointer; meaningless unless [`TcpSegment::URG`] is set. 0 if it was not captured.
-    pub urgent: u16,
 }
 
 impl TcpSegment {

@@ -5,10 +5,10 @@ use std::time::Duration;
 
 use netring_sys::{Error, Packet, PacketBatch, Timestamp};
 
-use crate::engine::{BUDGET, ByKey, Engine, Item, bytes_per_flow};
-use crate::extract::{Extract, Extracted, Skip, WindowScale};
+use crate::engine::{BUDGET, ByKey, Counted, Engine, Item, bytes_per_flow};
+use crate::extract::{Extract, Extracted, Skip, TcpSegment, WindowScale};
 use crate::visitor::FlowVisitor;
-use crate::{LiveFlow, TrackerConfig, TrackerStats};
+use crate::{LiveFlow, Segment, TrackerConfig, TrackerStats};
 
 /// Flows that the tracker checks for expiry per packet; more than a packet can start.
 const BUDGET_PER_PACKET: u32 = 2;
@@ -141,7 +141,7 @@ impl<E: Extract> FlowTracker<E> {
         if V::SEGMENTS
             && let Some(counted) = counted
         {
-            visitor.segment(&self.engine.segment(counted, &item, packet));
+            visitor.segment(&self.segment(counted, &item, packet));
         }
     }
 
@@ -251,6 +251,21 @@ impl<E: Extract> FlowTracker<E> {
         found.ok()
     }
 
+    /// What a visitor sees of a counted packet.
+    #[inline]
+    fn segment<'a>(
+        &'a self,
+        counted: Counted,
+        item: &Item<E::Key>,
+        packet: &'a Packet<'a>,
+    ) -> Segment<'a, E::Key> {
+        let mut segment = self.engine.segment(counted, item, packet);
+        if segment.tcp().is_some_and(|tcp| tcp.has(TcpSegment::URG)) {
+            segment.urgent = self.extract.urgent_pointer(packet);
+        }
+        segment
+    }
+
     /// The packet as the engine processes it.
     #[inline(always)]
     fn item(&self, found: Extracted<E::Key>, packet: &Packet<'_>) -> Item<E::Key> {
@@ -294,8 +309,7 @@ impl<E: Extract> FlowTracker<E> {
                 && let Some(counted) = counted
                 && let Some(packet) = &packets[number]
             {
-                let segment = self.engine.segment(counted, item, packet);
-                visitor.segment(&segment);
+                visitor.segment(&self.segment(counted, item, packet));
             }
         }
         self.engine

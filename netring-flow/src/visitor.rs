@@ -128,6 +128,8 @@ pub struct Segment<'a, K> {
     /// TCP: the segment has a RST or FIN that its receiver would not accept; see
     /// [`Anomaly::OutOfWindow`](crate::Anomaly::OutOfWindow).
     pub out_of_window: bool,
+    /// TCP: the urgent pointer, if [`TcpSegment::URG`] is set; otherwise 0.
+    pub urgent: u16,
 }
 
 impl<K> Segment<'_, K> {

@@ -377,7 +377,6 @@ mod tests {
                     sequence,
                     acknowledgement: 7,
                     window,
-                    urgent: 0,
                 },
                 payload,
                 from,

@@ -123,6 +123,10 @@ impl Extract for FiveTuple {
         parse::window_scale(packet, self.rules)
     }
 
+    fn urgent_pointer(&self, packet: &Packet<'_>) -> u16 {
+        parse::urgent_pointer(packet, self.rules)
+    }
+
     fn fragments(&self, packet: &Packet<'_>, each: &mut dyn FnMut(Fragment)) {
         parse::fragments(packet, self.rules, each);
     }

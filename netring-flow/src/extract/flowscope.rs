@@ -52,8 +52,6 @@ fn translated<K>(theirs: Theirs<K>) -> Extracted<K> {
         sequence: tcp.seq,
         acknowledgement: tcp.ack,
         window: tcp.window,
-        // flowscope does not report it.
-        urgent: 0,
     });
     let transport = match theirs.l4 {
         Some(L4Proto::Tcp) => Transport::Tcp(segment),

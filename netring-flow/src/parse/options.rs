@@ -1,9 +1,9 @@
-//! The options of a SYN. They are read separately because few packets are SYNs, and the others need
-//! no field for them.
+//! What only few TCP headers need: the options of a SYN, and the urgent pointer. They are read
+//! separately, so that the other packets need no field for them.
 
 use netring_sys::Packet;
 
-use super::{Rules, header, layers, link, transport, v6_chain};
+use super::{Rules, be16, header, layers, link, transport, v6_chain};
 use crate::extract::WindowScale;
 
 /// The window scale that a packet with a SYN offers.
@@ -12,8 +12,22 @@ pub(crate) fn window_scale(packet: &Packet<'_>, rules: Rules) -> WindowScale {
     options(packet, rules).map_or(WindowScale::UNKNOWN, find)
 }
 
+/// The urgent pointer of a TCP segment; 0 if it was not captured.
+#[cold]
+pub(crate) fn urgent_pointer(packet: &Packet<'_>, rules: Rules) -> u16 {
+    let pointer = tcp(packet, rules).and_then(|body| be16(body, 18));
+    pointer.unwrap_or(0)
+}
+
 /// The bytes between the TCP header and the data, if all were captured.
 fn options<'a>(packet: &Packet<'a>, rules: Rules) -> Option<&'a [u8]> {
+    let body = tcp(packet, rules)?;
+    let len = usize::from(body.get(12)? >> 4) * 4;
+    body.get(20..len)
+}
+
+/// The captured TCP header and what follows it.
+fn tcp<'a>(packet: &Packet<'a>, rules: Rules) -> Option<&'a [u8]> {
     let part = match link::untagged(packet) {
         _ if !rules.tunnels.is_none() => {
             let most = rules.tunnels.depth();
@@ -36,8 +50,7 @@ fn options<'a>(packet: &Packet<'a>, rules: Rules) -> Option<&'a [u8]> {
         }
         _ => return None,
     };
-    let len = usize::from(body.get(12)? >> 4) * 4;
-    (protocol == transport::TCP).then_some(body.get(20..len)?)
+    (protocol == transport::TCP).then_some(body)
 }
 
 fn find(mut options: &[u8]) -> WindowScale {

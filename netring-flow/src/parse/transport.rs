@@ -114,13 +114,12 @@ impl Plain {
 pub(super) fn plain(protocol: u8, data: &[u8], len: usize, tunnels: &Tunnels) -> Option<Plain> {
     let (ports, transport, header_len, payload_len) = match protocol {
         TCP => {
-            let h = data.first_chunk::<20>()?;
+            let h = data.first_chunk::<16>()?;
             let header_len = usize::from(h[12] >> 4) * 4;
             if header_len < 20 || header_len > len {
                 return None;
             }
-            let urgent = u16::from_be_bytes([h[18], h[19]]);
-            let transport = Transport::Tcp(Some(segment(h, urgent)));
+            let transport = Transport::Tcp(Some(segment(h)));
             (ports(h)?, transport, header_len, len - header_len)
         }
         UDP => {
@@ -219,17 +218,15 @@ fn tcp(part: Part<'_>, len: u32) -> (Option<TcpSegment>, (Payload, bool)) {
         return (None, (Payload::NONE, true));
     }
     let payload = behind(header_len, part.start, len);
-    let urgent = be16(part.data, 18).unwrap_or(0);
-    (Some(segment(h, urgent)), (payload, header_len > len))
+    (Some(segment(h)), (payload, header_len > len))
 }
 
 #[inline]
-const fn segment<const N: usize>(h: &[u8; N], urgent: u16) -> TcpSegment {
+const fn segment(h: &[u8; 16]) -> TcpSegment {
     TcpSegment {
         flags: h[13],
         sequence: u32::from_be_bytes([h[4], h[5], h[6], h[7]]),
         acknowledgement: u32::from_be_bytes([h[8], h[9], h[10], h[11]]),
         window: u16::from_be_bytes([h[14], h[15]]),
-        urgent,
     }
 }

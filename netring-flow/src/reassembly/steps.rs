@@ -118,7 +118,7 @@ impl<K: Clone, V: StreamVisitor<K>> Reassembler<K, V> {
         if segment.payload_len != 0 {
             if tcp.has(TcpSegment::URG) && self.config.urgent == UrgentPolicy::OutOfBand {
                 let direction = &mut self.flows[place as usize].hot.directions[from as usize];
-                direction.urgent(sequence, tcp.urgent);
+                direction.urgent(sequence, segment.urgent);
             }
             let incoming = Incoming {
                 sequence,

@@ -47,7 +47,6 @@ impl Extract for AsStated {
                 sequence: word(4),
                 acknowledgement: word(8),
                 window: u16::from_be_bytes([b[12], b[13]]),
-                urgent: 0,
             })),
         };
         let stated = Extracted::new(b[0], from, transport).with_payload_len(word(14));

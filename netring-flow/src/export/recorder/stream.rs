@@ -198,7 +198,6 @@ mod tests {
             sequence,
             acknowledgement,
             window: 1000,
-            urgent: 0,
         }
     }
 
