@@ -60,7 +60,7 @@ pub use xdp::XdpBridge;
 /// interfaces no addresses, and do not let the kernel route between them.
 ///
 /// A stack on the same host, on the other end of a veth pair, leaves checksums and segmentation to
-/// its interface. Ports of [`afpacket`](Port::afpacket) pass that on: the frame is sent as it is,
+/// its interface. Ports of `Port::afpacket` pass that on: the frame is sent as it is,
 /// up to 64 KiB long, with a request to the kernel to complete it if it goes to a wire. For other
 /// sinks checksums are computed and packets cut into segments in software. A source that does
 /// not know the state of checksums (AF_XDP) may deliver incomplete ones: they are recognised by

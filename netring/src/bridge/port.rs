@@ -34,8 +34,8 @@ impl<S, K> Port<S, K> {
     /// sink takes.
     ///
     /// The source should not deliver what the host itself sends out of the interface, and should
-    /// receive in promiscuous mode, as those of [`afpacket`](Port::afpacket) and
-    /// [`xdp`](Port::xdp) do. Frames of the sink must not come out of the source.
+    /// receive in promiscuous mode, as those of `Port::afpacket` and
+    /// `Port::xdp` do. Frames of the sink must not come out of the source.
     pub const fn new(source: S, sink: K) -> Self {
         Self {
             source,
@@ -46,7 +46,7 @@ impl<S, K> Port<S, K> {
     }
 
     /// Takes the link type and the MTU from the interface of this port. An
-    /// [`Injector`](crate::afpacket::Injector) knows the MTU itself, also when it changes: give it
+    /// `Injector` knows the MTU itself, also when it changes: give it
     /// [`link_type`](Self::link_type) instead.
     #[must_use]
     pub const fn interface(self, interface: &Interface) -> Self {

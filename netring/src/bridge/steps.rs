@@ -99,7 +99,7 @@ where
     L: PacketSink,
 {
     /// Forwards frames, as `decide` says of each, until the bridge is [stopped](Self::stop_handle)
-    /// or both sources have ended. Blocks this thread; see also [`run_async`](Self::run_async).
+    /// or both sources have ended. Blocks this thread; see also `run_async`.
     ///
     /// # Errors
     /// What ends one side for good, such as [`Error::InterfaceRemoved`], in an [`Error::Source`]

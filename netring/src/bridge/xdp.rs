@@ -139,7 +139,7 @@ impl XdpBridge<'_> {
     }
 
     /// Forwards frames until the bridge is [stopped](Self::stop_handle). Blocks this thread; see
-    /// also [`run_async`](Self::run_async).
+    /// also `run_async`.
     ///
     /// # Errors
     /// What ends one side for good, such as [`Error::InterfaceRemoved`], in an [`Error::Source`]
