@@ -29,6 +29,14 @@ const UNTRACKED: Metric = Metric::count(
     "netring_flow_untracked_packets_total",
     "Packets that count in no flow, by the cause",
 );
+const TOO_DEEP: Metric = Metric::count(
+    "netring_flow_too_deep_packets_total",
+    "Tracked packets with more tunnels than are looked into",
+);
+const FRAGMENTS: Metric = Metric::count(
+    "netring_flow_fragments_total",
+    "Fragments, by what was seen of them; one may count under several",
+);
 const STARTED: Metric = Metric::count("netring_flow_started_total", "Flows started");
 const ESTABLISHED: Metric =
     Metric::count("netring_flow_established_total", "TCP handshakes completed");
@@ -77,6 +85,18 @@ impl Publish for TrackerStats {
             ("after_close", self.untracked.after_close),
         ] {
             to.counter_by(&UNTRACKED, ("cause", cause), packets);
+        }
+        to.counter(&TOO_DEEP, self.too_deep);
+        for (seen, fragments) in [
+            ("first", self.fragments.first),
+            ("followed", self.fragments.followed),
+            ("duplicate", self.fragments.duplicate),
+            ("overlapping", self.fragments.overlapping),
+            ("tiny", self.fragments.tiny),
+            ("reused", self.fragments.reused),
+            ("forgotten", self.fragments.forgotten),
+        ] {
+            to.counter_by(&FRAGMENTS, ("seen", seen), fragments);
         }
         to.counter(&STARTED, self.flows_started);
         to.counter(&ESTABLISHED, self.flows_established);

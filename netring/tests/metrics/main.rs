@@ -113,6 +113,7 @@ fn each_figure_of_a_tracker_is_published_once() {
     for (field, metric, label) in [
         ("untracked", "netring_flow_untracked_packets_total", "cause"),
         ("ended", "netring_flow_ended_total", "reason"),
+        ("fragments", "netring_flow_fragments_total", "seen"),
     ] {
         for (name, value) in fields[field].as_object().unwrap() {
             let key = format!("{metric}{{interface=eth0,{label}={name}}}");
@@ -130,6 +131,7 @@ fn each_figure_of_a_tracker_is_published_once() {
     assert_eq!(value("established"), stats.flows_established);
     assert_eq!(value("closed"), stats.flows_closed);
     assert_eq!(value("out_of_window_segments"), stats.out_of_window);
+    assert_eq!(value("too_deep_packets"), stats.too_deep);
     assert_eq!(value("ticks"), stats.ticks);
     assert_eq!(value("emergencies"), stats.emergencies);
     assert_eq!(value("time_went_back"), stats.time_went_back);
