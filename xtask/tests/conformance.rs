@@ -118,7 +118,7 @@ fn equal_flows_are_told_and_are_a_success() {
     let (content, said, complaint) = folder.run();
     assert!(content, "{said}{complaint}");
     assert!(
-        said.contains("compared 2 captures, 6 packets, 2 flows: 2 equal, 0 differ as listed, in 0 lines, 0 differ otherwise"),
+        said.contains("compared 2 captures, 6 packets, 2 flows, 0 fragments in the flow of their first: 2 equal, 0 differ as listed, in 0 lines, 0 differ otherwise"),
         "{said}"
     );
 }
@@ -257,7 +257,7 @@ fn every_capture_with_an_oracle_is_compared_whatever_it_shows() {
         let (content, said, _) = folder.run();
         assert!(!content, "{tags}: {said}");
         assert!(
-            said.contains("compared 2 captures, 6 packets, 2 flows: 1 equal, 0 differ as listed, in 0 lines, 1 differ otherwise"),
+            said.contains("compared 2 captures, 6 packets, 2 flows, 0 fragments in the flow of their first: 1 equal, 0 differ as listed, in 0 lines, 1 differ otherwise"),
             "{tags}: {said}"
         );
     }
