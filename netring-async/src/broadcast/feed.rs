@@ -1,6 +1,7 @@
 //! The receiving side of a queue: which items of which batch come next, and how many were lost.
 
 use std::fmt;
+use std::future::poll_fn;
 use std::ops::Range;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -84,7 +85,7 @@ impl<C: Contents + ?Sized> Feed<C> {
 
     /// The next item of the current batch, unless a gap before it is to be reported first.
     #[inline]
-    pub(crate) fn next_in_run(&mut self) -> Option<(Arc<C>, usize)> {
+    fn next_in_run(&mut self) -> Option<(Arc<C>, usize)> {
         if self.gap > 0 {
             return None;
         }
@@ -99,7 +100,7 @@ impl<C: Contents + ?Sized> Feed<C> {
 
     /// All items up to one that is not wanted, or to the end of the batch. Call it when
     /// [`poll`](Self::poll) is ready.
-    pub(crate) fn take_run(&mut self) -> Option<Run<C>> {
+    fn take_run(&mut self) -> Option<Run<C>> {
         let range = std::mem::take(&mut self.run);
         let message = match self.unseen == self.len {
             true => self.message.take()?,
@@ -112,14 +113,44 @@ impl<C: Contents + ?Sized> Feed<C> {
         })
     }
 
+    /// The next item, as an index into its batch.
+    #[inline]
+    #[expect(
+        clippy::type_complexity,
+        reason = "what a stream returns, of the two parts of a handle"
+    )]
+    pub(crate) fn poll_item(
+        &mut self,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<(Arc<C>, usize), BroadcastRecvError>>> {
+        loop {
+            if let Some(item) = self.next_in_run() {
+                return Poll::Ready(Some(Ok(item)));
+            }
+            match ready!(self.poll(cx)) {
+                Some(Ok(())) => {}
+                Some(Err(error)) => return Poll::Ready(Some(Err(error))),
+                None => return Poll::Ready(None),
+            }
+        }
+    }
+
+    /// The next wanted items in a row, or the rest of those of which some were taken one by one. It
+    /// can be cancelled at any moment.
+    pub(crate) async fn next_run(&mut self) -> Option<Result<Run<C>, BroadcastRecvError>> {
+        poll_fn(|cx| {
+            let polled = ready!(self.poll(cx));
+            Poll::Ready(polled.map(|found| found.map(|()| self.take_run()).transpose()))
+        })
+        .await
+        .flatten()
+    }
+
     /// Ready with something in `run`, or with an error or the end.
     // Not inlined: it would make the path of an item in a batch too long to be inlined itself,
     // which doubles the time of an item.
     #[inline(never)]
-    pub(crate) fn poll(
-        &mut self,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<(), BroadcastRecvError>>> {
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<(), BroadcastRecvError>>> {
         while self.run.is_empty() && !self.find_run() {
             if self.done {
                 return Poll::Ready(None);

@@ -1,7 +1,6 @@
 //! A subscriber to packets.
 
 use std::fmt;
-use std::future::poll_fn;
 use std::ops::Range;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -78,19 +77,12 @@ impl PacketSubscriber {
     /// # Errors
     /// The errors of the stream's items.
     pub async fn next_batch(&mut self) -> Option<Result<SharedPackets, BroadcastRecvError>> {
-        poll_fn(|cx| {
-            let polled = ready!(self.feed.poll(cx));
-            Poll::Ready(polled.map(|found| found.map(|()| self.feed.take_run()).transpose()))
-        })
-        .await
-        .flatten()
-        .map(|found| {
-            found.map(|run| SharedPackets {
-                first: run.first,
-                packets: run.contents,
-                range: run.range,
-            })
-        })
+        let found = self.feed.next_run().await?;
+        Some(found.map(|run| SharedPackets {
+            first: run.first,
+            packets: run.contents,
+            range: run.range,
+        }))
     }
 
     /// The number of packets lost to this subscriber so far: the sum of all
@@ -116,16 +108,8 @@ impl Stream for PacketSubscriber {
     #[inline]
     fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         let this = self.get_mut();
-        loop {
-            if let Some((packets, index)) = this.feed.next_in_run() {
-                return Poll::Ready(Some(Ok(SharedPacket { packets, index })));
-            }
-            match ready!(this.feed.poll(cx)) {
-                Some(Ok(())) => {}
-                Some(Err(error)) => return Poll::Ready(Some(Err(error))),
-                None => return Poll::Ready(None),
-            }
-        }
+        let item = ready!(this.feed.poll_item(cx));
+        Poll::Ready(item.map(|item| item.map(|(packets, index)| SharedPacket { packets, index })))
     }
 }
 

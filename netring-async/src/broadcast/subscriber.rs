@@ -1,7 +1,6 @@
 //! A subscriber: events one by one or in batches, and the exact number it lost.
 
 use std::fmt;
-use std::future::poll_fn;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
@@ -113,13 +112,8 @@ impl<T> Subscriber<T> {
     /// # Errors
     /// The errors of the stream's items.
     pub async fn next_batch(&mut self) -> Option<Result<EventBatch<T>, BroadcastRecvError>> {
-        poll_fn(|cx| {
-            let polled = ready!(self.feed.poll(cx));
-            Poll::Ready(polled.map(|found| found.map(|()| self.feed.take_run()).transpose()))
-        })
-        .await
-        .flatten()
-        .map(|found| found.map(EventBatch::from))
+        let found = self.feed.next_run().await?;
+        Some(found.map(EventBatch::from))
     }
 
     /// The number of events lost to this subscriber so far: the sum of all
@@ -145,16 +139,8 @@ impl<T> Stream for Subscriber<T> {
     #[inline]
     fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         let this = self.get_mut();
-        loop {
-            if let Some((events, index)) = this.feed.next_in_run() {
-                return Poll::Ready(Some(Ok(SharedEvent { events, index })));
-            }
-            match ready!(this.feed.poll(cx)) {
-                Some(Ok(())) => {}
-                Some(Err(error)) => return Poll::Ready(Some(Err(error))),
-                None => return Poll::Ready(None),
-            }
-        }
+        let item = ready!(this.feed.poll_item(cx));
+        Poll::Ready(item.map(|item| item.map(|(events, index)| SharedEvent { events, index })))
     }
 }
 
