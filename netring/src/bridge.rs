@@ -1,6 +1,7 @@
 //! Bridge: frames between two interfaces, both ways, with a decision about each.
 
 mod carry;
+mod control;
 mod frame;
 mod lane;
 mod port;
@@ -12,8 +13,8 @@ mod xdp;
 use crate::wait::StopHandle;
 use crate::{Error, PacketSink, PacketSource};
 use carry::Carrier;
+use control::Control;
 use lane::Lane;
-use steps::Pause;
 
 #[cfg(feature = "afpacket")]
 use crate::{Capture, Injector, Interface};
@@ -88,10 +89,7 @@ pub struct Bridge<A, B = A> {
     b: B,
     a_to_b: Lane,
     b_to_a: Lane,
-    stop: StopHandle,
-    pause: Pause,
-    /// The side whose end was the end of the bridge.
-    lost: Option<Side>,
+    control: Control,
 }
 
 #[cfg(feature = "afpacket")]
@@ -132,9 +130,7 @@ where
             b_to_a: Lane::new(back, to_a),
             a,
             b,
-            stop: StopHandle::new()?,
-            pause: Pause::new(),
-            lost: None,
+            control: Control::new()?,
         })
     }
 
@@ -145,7 +141,7 @@ where
     /// [lost](Self::lost).
     pub fn stats(&mut self) -> Result<BridgeStats, Error> {
         let (a, b) = (&mut self.a, &mut self.b);
-        let named = |way| move |failed| steps::fail(&mut None, way, failed);
+        let named = |way| move |failed| control::failure(way, failed);
         let a_to_b = self.a_to_b.stats(&mut a.source, &mut b.sink);
         let b_to_a = self.b_to_a.stats(&mut b.source, &mut a.sink);
         Ok(BridgeStats {
@@ -159,12 +155,12 @@ impl<A, B> Bridge<A, B> {
     /// A handle that stops the bridge from any thread: each of its runs then returns, and every
     /// later one returns at once. Frames that wait stay counted as waiting.
     pub fn stop_handle(&self) -> StopHandle {
-        self.stop.clone()
+        self.control.stop.clone()
     }
 
     /// The side whose failure ended the bridge, once it did.
     pub const fn lost(&self) -> Option<Side> {
-        self.lost
+        self.control.lost
     }
 
     /// The port of side A.

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use super::carry::{Carried, Carrier};
-use super::frame::{Frame, Verdict};
+use super::frame::{Frame, Side, Verdict, Way};
 use super::stats::WayStats;
 use crate::{
     Error, Packet, PacketBatch, PacketSink, PacketSource, PacketVec, Readiness, SinkStats,
@@ -45,6 +45,16 @@ pub(super) struct Turn {
 pub(super) enum Failed {
     Source(Error),
     Sink(Error),
+}
+
+impl Failed {
+    /// The side, for a frame that goes this way, and its error.
+    pub(super) fn at(self, way: Way) -> (Side, Error) {
+        match self {
+            Self::Source(error) => (way.from(), error),
+            Self::Sink(error) => (way.to(), error),
+        }
+    }
 }
 
 impl Lane {

@@ -5,53 +5,10 @@ use std::time::{Duration, Instant};
 
 use netring_sys::__event;
 
-use super::frame::{Frame, Side, Verdict, Way};
-use super::lane::{Failed, Turn};
+use super::frame::{Frame, Verdict, Way};
 use super::{Bridge, Port};
 use crate::wait::{self, Step, StopHandle, Work};
 use crate::{Error, PacketSink, PacketSource};
-
-/// The pauses before a sink without room is tried again, of which each is longer than the one
-/// before; and while its interface is down.
-const SHORTEST: Duration = Duration::from_micros(10);
-const LONGEST: Duration = Duration::from_millis(1);
-const DOWN: Duration = Duration::from_millis(100);
-
-/// The state of a loop over steps.
-#[derive(Debug)]
-pub(super) struct Pause(Duration);
-
-impl Pause {
-    pub(super) const fn new() -> Self {
-        Self(SHORTEST)
-    }
-
-    /// What follows the turns of both directions.
-    pub(super) fn next(&mut self, turns: [Turn; 2], are_down: [bool; 2]) -> Step {
-        if turns.iter().any(|turn| turn.has_worked) {
-            self.0 = SHORTEST;
-            return Step::Busy;
-        }
-        if turns.iter().all(|turn| turn.is_done) {
-            return Step::Done;
-        }
-        let mut at_most = None;
-        if turns.iter().any(|turn| turn.retries) {
-            // A sink that may have room soon is looked at more often than one that is down.
-            let all_down = turns
-                .iter()
-                .zip(are_down)
-                .all(|(turn, is_down)| !turn.retries || is_down);
-            let longest = if all_down { DOWN } else { LONGEST };
-            at_most = Some(self.0);
-            self.0 = (self.0 * 2).min(longest);
-        }
-        Step::Wait {
-            on: turns.map(|turn| turn.reads),
-            at_most,
-        }
-    }
-}
 
 impl<S, K, T, L> Bridge<Port<S, K>, Port<T, L>>
 where
@@ -71,23 +28,20 @@ where
         &mut self,
         mut decide: impl FnMut(&mut Frame<'_>) -> Verdict,
     ) -> Result<Step, Error> {
-        if self.stop.is_stopped() {
-            return Ok(Step::Done);
-        }
-        if self.lost.is_some() {
-            return Err(Error::Closed);
-        }
         let (a, b) = (&mut self.a, &mut self.b);
-        let there = self
-            .a_to_b
-            .turn(&mut a.source, &mut b.sink, &mut decide)
-            .map_err(|failed| fail(&mut self.lost, Way::AToB, failed))?;
-        let back = self
-            .b_to_a
-            .turn(&mut b.source, &mut a.sink, &mut decide)
-            .map_err(|failed| fail(&mut self.lost, Way::BToA, failed))?;
-        let are_down = [self.a_to_b.carrier.is_down, self.b_to_a.carrier.is_down];
-        Ok(self.pause.next([there, back], are_down))
+        self.control.step(|way| {
+            let (lane, turn) = match way {
+                Way::AToB => {
+                    let turn = self.a_to_b.turn(&mut a.source, &mut b.sink, &mut decide)?;
+                    (&self.a_to_b, turn)
+                }
+                Way::BToA => {
+                    let turn = self.b_to_a.turn(&mut b.source, &mut a.sink, &mut decide)?;
+                    (&self.b_to_a, turn)
+                }
+            };
+            Ok((turn, lane.carrier.is_down))
+        })
     }
 }
 
@@ -134,7 +88,7 @@ where
         until: Option<Instant>,
         mut decide: impl FnMut(&mut Frame<'_>) -> Verdict + 'a,
     ) -> Run<'a, Self, impl FnMut(&mut Self) -> Result<Step, Error>> {
-        let stop = self.stop.clone();
+        let stop = self.control.stop.clone();
         Run::new(self, stop, until, move |bridge| bridge.step(&mut decide))
     }
 
@@ -231,21 +185,5 @@ impl<B: Descriptors, F: FnMut(&mut B) -> Result<Step, Error>> Work for Run<'_, B
 impl<B, F> Drop for Run<'_, B, F> {
     fn drop(&mut self) {
         __event!("bridge", INFO, "the bridge rests");
-    }
-}
-
-/// The error of a bridge of which one end failed.
-pub(super) fn fail(lost: &mut Option<Side>, way: Way, failed: Failed) -> Error {
-    let (side, error) = match failed {
-        Failed::Source(error) => (way.from(), error),
-        Failed::Sink(error) => (way.to(), error),
-    };
-    if !error.is_terminal() {
-        return error;
-    }
-    *lost = Some(side);
-    Error::Source {
-        what: side.to_string(),
-        source: Box::new(error),
     }
 }

@@ -8,9 +8,10 @@ use std::time::{Duration, Instant};
 
 use netring_sys::Memberships;
 
+use super::control::{Control, failure};
 use super::frame::{Side, Verdict, Way};
 use super::stats::BridgeStats;
-use super::steps::{Pause, Run, fail};
+use super::steps::Run;
 use crate::wait::{self, Step, StopHandle, Waiter};
 use crate::xdp::program::{AttachMode, Attachment, Program};
 use crate::xdp::{Receiver, Transmitter, Umem, UmemConfig};
@@ -58,9 +59,7 @@ pub struct XdpBridge<'umem> {
     b: Port<'umem>,
     a_to_b: Lane,
     b_to_a: Lane,
-    stop: StopHandle,
-    pause: Pause,
-    lost: Option<Side>,
+    control: Control,
 }
 
 /// The sockets of one interface, one of each queue.
@@ -102,9 +101,7 @@ impl XdpBridge<'_> {
                 b: Port::open(umem, &b)?,
                 a_to_b: Lane::new(Way::AToB),
                 b_to_a: Lane::new(Way::BToA),
-                stop: StopHandle::new()?,
-                pause: Pause::new(),
-                lost: None,
+                control: Control::new()?,
             };
             f(&mut bridge)
         })
@@ -119,23 +116,15 @@ impl XdpBridge<'_> {
         &mut self,
         mut decide: impl FnMut(Way, &mut [u8]) -> Verdict,
     ) -> Result<Step, Error> {
-        if self.stop.is_stopped() {
-            return Ok(Step::Done);
-        }
-        if self.lost.is_some() {
-            return Err(Error::Closed);
-        }
         let (a, b) = (&mut self.a, &mut self.b);
-        let there = self
-            .a_to_b
-            .turn(&mut a.receiving, &mut b.transmitters, &mut decide)
-            .map_err(|failed| fail(&mut self.lost, Way::AToB, failed))?;
-        let back = self
-            .b_to_a
-            .turn(&mut b.receiving, &mut a.transmitters, &mut decide)
-            .map_err(|failed| fail(&mut self.lost, Way::BToA, failed))?;
-        let are_down = [self.a_to_b.is_down, self.b_to_a.is_down];
-        Ok(self.pause.next([there, back], are_down))
+        self.control.step(|way| {
+            let (lane, receiving, transmitters) = match way {
+                Way::AToB => (&mut self.a_to_b, &mut a.receiving, &mut b.transmitters),
+                Way::BToA => (&mut self.b_to_a, &mut b.receiving, &mut a.transmitters),
+            };
+            let turn = lane.turn(receiving, transmitters, &mut decide)?;
+            Ok((turn, lane.is_down))
+        })
     }
 
     /// Forwards frames until the bridge is [stopped](Self::stop_handle). Blocks this thread; see
@@ -178,18 +167,18 @@ impl XdpBridge<'_> {
         until: Option<Instant>,
         mut decide: impl FnMut(Way, &mut [u8]) -> Verdict,
     ) -> impl wait::Work {
-        let stop = self.stop.clone();
+        let stop = self.control.stop.clone();
         Run::new(self, stop, until, move |bridge| bridge.step(&mut decide))
     }
 
     /// A handle that stops the bridge from any thread.
     pub fn stop_handle(&self) -> StopHandle {
-        self.stop.clone()
+        self.control.stop.clone()
     }
 
     /// The side whose failure ended the bridge, once it did.
     pub const fn lost(&self) -> Option<Side> {
-        self.lost
+        self.control.lost
     }
 
     /// Where the program of a side runs.
@@ -231,7 +220,7 @@ impl XdpBridge<'_> {
     /// The system call that reads the figures failed.
     pub fn stats(&mut self) -> Result<BridgeStats, Error> {
         let (a, b) = (&mut self.a, &mut self.b);
-        let named = |way| move |failed| fail(&mut None, way, failed);
+        let named = |way| move |failed| failure(way, failed);
         let a_to_b = self.a_to_b.stats(&a.receiving, &mut b.transmitters);
         let b_to_a = self.b_to_a.stats(&b.receiving, &mut a.transmitters);
         Ok(BridgeStats {
