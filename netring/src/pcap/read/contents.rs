@@ -157,14 +157,17 @@ impl Contents {
         }
     }
 
-    /// The interfaces of the current section, with their numbers.
-    pub(super) fn interfaces(&self) -> impl Iterator<Item = (u32, InterfaceDescription)> {
+    /// The interfaces of the current section from this one on, counted from 0, with their numbers.
+    pub(super) fn interfaces_from(
+        &self,
+        first: usize,
+    ) -> impl Iterator<Item = (u32, InterfaceDescription)> {
         let ng = match &self.format {
             Format::Classic(_) => None,
             Format::Ng(ng) => Some(ng),
         };
-        ng.into_iter().flat_map(|ng| {
-            let numbers = ng.numbers();
+        ng.into_iter().flat_map(move |ng| {
+            let numbers = ng.numbers().skip(first);
             numbers.filter_map(|number| Some((number, ng.interface(number)?)))
         })
     }

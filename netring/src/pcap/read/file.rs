@@ -156,7 +156,15 @@ impl<R: Read> CaptureFile<R> {
     /// The interfaces of the current section as far as they were read, with their numbers; none in
     /// pcap.
     pub fn interfaces(&self) -> impl Iterator<Item = (u32, InterfaceDescription)> {
-        self.contents.interfaces()
+        self.interfaces_from(0)
+    }
+
+    /// The same, from this one of the section on, counted from 0.
+    pub(in crate::pcap) fn interfaces_from(
+        &self,
+        first: usize,
+    ) -> impl Iterator<Item = (u32, InterfaceDescription)> {
+        self.contents.interfaces_from(first)
     }
 
     /// The last statistics that were read of each interface, in any section, by its number. They

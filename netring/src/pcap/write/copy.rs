@@ -47,14 +47,16 @@ impl<W: Write> CaptureWriter<W> {
     }
 
     fn copy_batches<R: Read>(&mut self, file: &mut CaptureFile<R>) -> Result<(), Error> {
-        let mut section = file.sections();
+        // Interfaces of the section that are described.
+        let (mut section, mut described) = (file.sections(), 0);
         loop {
             let found = file.wait(None);
             if file.sections() > section && matches!(self.format(), Format::PcapNg) {
                 section = file.sections();
+                described = 0;
                 self.next_section(file)?;
             }
-            self.adopt(file)?;
+            described += self.adopt(file, described)?;
             if found? != Readiness::Ready {
                 return Ok(());
             }
@@ -88,15 +90,18 @@ impl<W: Write> CaptureWriter<W> {
         Ok(())
     }
 
-    /// Describes the interfaces of a file that are not known yet.
-    fn adopt<R: Read>(&mut self, file: &CaptureFile<R>) -> Result<(), Error> {
+    /// Describes the interfaces of a section from this one on that are not known yet. Returns their
+    /// number.
+    fn adopt<R: Read>(&mut self, file: &CaptureFile<R>, first: usize) -> Result<usize, Error> {
+        let mut seen = 0;
         if matches!(self.format(), Format::PcapNg) {
-            for (interface, description) in file.interfaces() {
+            for (interface, description) in file.interfaces_from(first) {
+                seen += 1;
                 if !self.encoder.knows(interface, description.link_type) {
                     self.describe(interface, description)?;
                 }
             }
         }
-        Ok(())
+        Ok(seen)
     }
 }
