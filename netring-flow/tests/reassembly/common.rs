@@ -1,33 +1,23 @@
 //! Segments by hand, and a log of what a reassembler reports.
 
-use std::net::SocketAddrV4;
 use std::ops::{ControlFlow, Range};
 
-use etherparse::PacketBuilder;
 use netring_flow::extract::{FiveTuple, FiveTupleKey};
 use netring_flow::reassembly::{
     ClosedFlow, Interest, Reassembler, ReassemblyConfig, ReassemblyStats, Side, StreamEnd,
     StreamPoint, StreamVisitor, Subscription,
 };
 use netring_flow::{FlowTracker, Segment};
-use netring_sys::{Clock, LinkType, Packet, Timestamp};
+use netring_sys::{LinkType, Packet};
 
-pub(crate) const FIN: u8 = 1;
-pub(crate) const SYN: u8 = 2;
-pub(crate) const RST: u8 = 4;
-pub(crate) const ACK: u8 = 16;
+#[path = "../frames/mod.rs"]
+mod frames;
+
+pub(crate) use frames::{ACK, CLIENT, FIN, RST, SERVER, SYN, at, udp};
+
 pub(crate) const URG: u8 = 32;
 
-pub(crate) const CLIENT: &str = "192.0.2.200:40000";
-pub(crate) const SERVER: &str = "192.0.2.10:443";
-
-/// A time in seconds after a fixed point far from the epoch.
-pub(crate) fn at(seconds: f64) -> Timestamp {
-    let nanos = 1_700_000_000_000_000_000 + (seconds * 1e9).round() as i64;
-    Timestamp::from_nanos(nanos, Clock::Software)
-}
-
-/// A segment with an urgent pointer of 3 if URG is set.
+/// A segment with any flags, and an urgent pointer of 3 if URG is set.
 pub(crate) fn tcp(
     from: &str,
     to: &str,
@@ -36,29 +26,12 @@ pub(crate) fn tcp(
     flags: u8,
     payload: &[u8],
 ) -> Vec<u8> {
-    let (from, to): (SocketAddrV4, SocketAddrV4) = (from.parse().unwrap(), to.parse().unwrap());
-    let mut bytes = Vec::new();
-    PacketBuilder::ethernet2([2; 6], [4; 6])
-        .ipv4(from.ip().octets(), to.ip().octets(), 64)
-        .tcp(from.port(), to.port(), sequence, 65_000)
-        .write(&mut bytes, payload)
-        .unwrap();
+    let mut bytes = frames::tcp(from, to, sequence, ack, flags, payload);
     bytes[14 + 20 + 13] = flags;
     bytes[14 + 20 + 8..][..4].copy_from_slice(&ack.to_be_bytes());
     if flags & URG != 0 {
         bytes[14 + 20 + 18..][..2].copy_from_slice(&3_u16.to_be_bytes());
     }
-    bytes
-}
-
-pub(crate) fn udp(from: &str, to: &str, payload: &[u8]) -> Vec<u8> {
-    let (from, to): (SocketAddrV4, SocketAddrV4) = (from.parse().unwrap(), to.parse().unwrap());
-    let mut bytes = Vec::new();
-    PacketBuilder::ethernet2([2; 6], [4; 6])
-        .ipv4(from.ip().octets(), to.ip().octets(), 64)
-        .udp(from.port(), to.port())
-        .write(&mut bytes, payload)
-        .unwrap();
     bytes
 }
 
