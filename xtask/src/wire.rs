@@ -5,7 +5,7 @@ use std::net::UdpSocket;
 use std::os::fd::{AsFd, OwnedFd};
 use std::time::{Duration, Instant};
 
-use etherparse::PacketBuilder;
+use etherparse::{PacketBuilder, PacketBuilderStep, TcpHeader};
 use netring_sys::kernel::packet::{ETH_P_ALL, PACKET_OUTGOING};
 use netring_sys::{Error, Interface, PacketBatch, PacketBuf, PacketSource, syscall};
 use nix::sys::socket::{setsockopt, sockopt::UdpGsoSegment};
@@ -146,9 +146,18 @@ pub fn number(frame: &[u8]) -> Option<u64> {
 /// An Ethernet frame with an IPv4 TCP segment; `flags` as in the header: FIN 1, SYN 2, RST 4, PSH
 /// 8, ACK 16.
 pub fn tcp4(source: u16, target: u16, sequence: u32, flags: u8, payload: &[u8]) -> Vec<u8> {
-    let mut builder = PacketBuilder::ethernet2([2, 0, 0, 0, 0, 1], [2, 0, 0, 0, 0, 2])
+    let builder = PacketBuilder::ethernet2([2, 0, 0, 0, 0, 1], [2, 0, 0, 0, 0, 2])
         .ipv4([10, 0, 0, 1], [10, 0, 0, 2], 64)
         .tcp(source, target, sequence, 65_000);
+    let builder = with_flags(builder, flags);
+    written(|frame| builder.write(frame, payload), payload.len())
+}
+
+/// The TCP header with these flags, as in [`tcp4`]; it acknowledges 1.
+pub fn with_flags(
+    mut builder: PacketBuilderStep<TcpHeader>,
+    flags: u8,
+) -> PacketBuilderStep<TcpHeader> {
     if flags & 1 != 0 {
         builder = builder.fin();
     }
@@ -164,7 +173,7 @@ pub fn tcp4(source: u16, target: u16, sequence: u32, flags: u8, payload: &[u8]) 
     if flags & 16 != 0 {
         builder = builder.ack(1);
     }
-    written(|frame| builder.write(frame, payload), payload.len())
+    builder
 }
 
 fn written<E>(

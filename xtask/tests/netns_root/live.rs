@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::process::Command;
 
 use etherparse::PacketBuilder;
+use xtask::wire::with_flags;
 
 const ETHERNET: u32 = 1;
 const RAW_IP: u32 = 101;
@@ -80,21 +81,10 @@ fn tcp6(is_client: bool, flags: u8, len: usize) -> Vec<u8> {
     if !is_client {
         (from, to, ports) = (to, from, (443, 5000));
     }
-    let mut builder = PacketBuilder::ethernet2([2; 6], [4; 6])
+    let builder = PacketBuilder::ethernet2([2; 6], [4; 6])
         .ipv6(from, to, 64)
         .tcp(ports.0, ports.1, 1000, 65_000);
-    if flags & 1 != 0 {
-        builder = builder.fin();
-    }
-    if flags & 2 != 0 {
-        builder = builder.syn();
-    }
-    if flags & 4 != 0 {
-        builder = builder.rst();
-    }
-    if flags & 16 != 0 {
-        builder = builder.ack(1);
-    }
+    let builder = with_flags(builder, flags);
     let mut frame = Vec::new();
     builder.write(&mut frame, &vec![1; len]).unwrap();
     frame
