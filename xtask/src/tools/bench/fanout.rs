@@ -11,7 +11,7 @@ use std::hint::black_box;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use netring_afpacket::{Capture, Fanout, FanoutGroup};
+use netring_afpacket::{Capture, Fanout, FanoutGroup, FanoutHandle};
 use netring_sys::{Count, PacketBatch, PacketSource, Stats};
 
 use super::ends::NEAR;
@@ -23,11 +23,23 @@ use super::{Options, Row, Table, Target, chain};
 use crate::Result;
 
 /// What a packet costs its consumer.
-pub(super) const COST: Duration = Duration::from_micros(5);
+const COST: Duration = Duration::from_micros(5);
 /// Time from one burst to the next.
 const PERIOD: Duration = Duration::from_millis(50);
 
 pub(super) fn run(options: &Options, table: &mut Table) -> Result<()> {
+    compare("fanout", 1.6, options, table, round)
+}
+
+/// Adds rows for what two workers deliver next to one, which should be at least `factor` times as
+/// much. `round` offers the load for a window to this many workers.
+pub(super) fn compare(
+    name: &str,
+    factor: f64,
+    options: &Options,
+    table: &mut Table,
+    round: impl Fn(&Generator, Consumer, usize, Duration) -> Result<Round>,
+) -> Result<()> {
     let _wire = Wire::new()?;
     let generator = Generator::new(traffic(options))?;
     let consumer = Consumer::calibrate();
@@ -45,25 +57,30 @@ pub(super) fn run(options: &Options, table: &mut Table) -> Result<()> {
         (figures.fold(f64::INFINITY, f64::min), most)
     };
     let (alone, both) = (of(&one, |round| round.wall), of(&two, |round| round.wall));
-    let row = Row::new("fanout: two workers", "ns/packet", both).peer("one worker", alone);
+    let row = Row::new(format!("{name}: two workers"), "ns/packet", both).peer("one worker", alone);
     let row = row.spread(spread(&two)).peers_spread(spread(&one));
-    table.add(row.target(Target::OfPeer(1.0 / 1.6)));
+    table.add(row.target(Target::OfPeer(1.0 / factor)));
     let (alone_cpu, both_cpu) = (of(&one, |round| round.cost), of(&two, |round| round.cost));
-    let row = Row::new("fanout: two workers, processor time", "ns/packet", both_cpu);
+    let row = Row::new(
+        format!("{name}: two workers, processor time"),
+        "ns/packet",
+        both_cpu,
+    );
     table.add(row.peer("one worker", alone_cpu));
     let rate = of(&two, |round| round.rate);
-    table.add(Row::new("fanout: offered", "Mpps", rate));
+    table.add(Row::new(format!("{name}: offered"), "Mpps", rate));
     let share = of(&two, |round| round.generator);
     table.note(format!(
-        "fanout: two workers deliver {:.2} times as much as one; the generator takes {:.0} % of the processor of the second",
+        "{name}: two workers deliver {:.2} times as much as one; the generator takes {:.0} % of the processor of the second",
         alone / both,
         100.0 * share
     ));
     Ok(())
 }
 
+/// What a number of workers did within a window.
 #[derive(Clone, Copy, Debug)]
-struct Round {
+pub(super) struct Round {
     /// Nanoseconds of the window for each packet delivered in it.
     wall: f64,
     /// Nanoseconds of processor time of all workers for each packet.
@@ -74,6 +91,59 @@ struct Round {
     generator: f64,
 }
 
+/// What happened while the load was offered.
+pub(super) struct Load {
+    sent: Offered,
+    /// Packets delivered within the window.
+    delivered: u64,
+    window: Duration,
+}
+
+impl Load {
+    /// Offers the load, and looks at a window in which all workers are saturated. Returns once
+    /// nothing more arrives; `stop` is called before anything can fail.
+    pub(super) fn offer(
+        generator: &Generator,
+        handle: &FanoutHandle,
+        window: Duration,
+        stop: impl FnOnce(),
+    ) -> Result<Self> {
+        let (sent, before, after, window) = thread::scope(|scope| {
+            let sending =
+                scope.spawn(|| send(generator, 2 * window).map_err(|why| chain(why.as_ref())));
+            // Until all are saturated.
+            thread::sleep(window / 2);
+            let (before, start) = (handle.stats(), Instant::now());
+            thread::sleep(window);
+            let (after, time) = (handle.stats(), start.elapsed());
+            (sending.join(), before, after, time)
+        });
+        thread::sleep(QUIET);
+        stop();
+        Ok(Self {
+            sent: sent.map_err(|_| "the generator panicked")??,
+            delivered: delivered(&after?)? - delivered(&before?)?,
+            window,
+        })
+    }
+
+    /// The figures, if the statistics at the end account for every packet. All workers together
+    /// took this much processor time for `packets`.
+    pub(super) fn round(&self, end: &Stats, cpu: Duration, packets: u64) -> Result<Round> {
+        balance(end, self.sent.frames)?;
+        Ok(Round {
+            wall: self.window.as_nanos() as f64 / self.delivered as f64,
+            cost: cpu.as_nanos() as f64 / packets as f64,
+            rate: self.sent.frames as f64 / self.sent.time.as_micros() as f64,
+            generator: self.sent.cpu.as_secs_f64() / self.sent.time.as_secs_f64(),
+        })
+    }
+}
+
+fn delivered(stats: &Stats) -> Result<u64> {
+    Ok(stats.delivered.exact().ok_or("a count is not exact")?)
+}
+
 /// Work that needs the processor and no memory.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Consumer {
@@ -82,7 +152,7 @@ pub(super) struct Consumer {
 
 impl Consumer {
     /// As many rounds as take [`COST`] here.
-    pub(super) fn calibrate() -> Self {
+    fn calibrate() -> Self {
         measure::pin(measure::MEASURED_CORE);
         let trial = Self { rounds: 200_000 };
         let times = (0..21).map(|n| {
@@ -128,31 +198,14 @@ fn round(
             // The first has a core for itself.
             .map(|(n, worker)| scope.spawn(move || read(worker, consumer, (n + 1) % 2)))
             .collect();
-        let sending =
-            scope.spawn(|| send(generator, 2 * window).map_err(|why| chain(why.as_ref())));
-        // Until all are saturated.
-        thread::sleep(window / 2);
-        let (before, start) = (handle.stats(), Instant::now());
-        thread::sleep(window);
-        let (after, time) = (handle.stats(), start.elapsed());
-        let sent = sending.join();
-        thread::sleep(QUIET);
-        // Before anything can fail: the scope waits for the workers.
-        handle.stop();
-        let sent = sent.map_err(|_| "the generator panicked")??;
+        // The scope waits for the workers, so they are stopped before anything can fail.
+        let load = Load::offer(generator, &handle, window, || handle.stop())?;
         let mut cpu = Duration::ZERO;
         for reading in reading {
             cpu += reading.join().map_err(|_| "a worker panicked")??;
         }
         let end = handle.stats()?;
-        balance(&end, sent.frames)?;
-        let packets = |stats: &Stats| stats.delivered.exact().ok_or("a count is not exact");
-        Ok(Round {
-            wall: time.as_nanos() as f64 / (packets(&after?)? - packets(&before?)?) as f64,
-            cost: cpu.as_nanos() as f64 / packets(&end)? as f64,
-            rate: sent.frames as f64 / sent.time.as_micros() as f64,
-            generator: sent.cpu.as_secs_f64() / sent.time.as_secs_f64(),
-        })
+        load.round(&end, cpu, delivered(&end)?)
     })
 }
 
@@ -173,14 +226,14 @@ fn read(
 }
 
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Offered {
-    pub(super) frames: u64,
-    pub(super) time: Duration,
-    pub(super) cpu: Duration,
+struct Offered {
+    frames: u64,
+    time: Duration,
+    cpu: Duration,
 }
 
 /// Sends bursts for this long.
-pub(super) fn send(generator: &Generator, window: Duration) -> Result<Offered> {
+fn send(generator: &Generator, window: Duration) -> Result<Offered> {
     let rate = 1.1 * 2.0 / COST.as_secs_f64();
     let burst = (rate * PERIOD.as_secs_f64()) as u32;
     let (start, before) = (Instant::now(), Usage::of_this_thread()?);
@@ -197,7 +250,7 @@ pub(super) fn send(generator: &Generator, window: Duration) -> Result<Offered> {
 }
 
 /// Checks that every packet sent is delivered, lost and counted, or left in a ring.
-pub(super) fn balance(stats: &Stats, sent: u64) -> Result<()> {
+fn balance(stats: &Stats, sent: u64) -> Result<()> {
     if stats.offered == Count::Exact(sent) && stats.pending().is_some() {
         return Ok(());
     }

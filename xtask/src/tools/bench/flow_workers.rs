@@ -6,8 +6,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use netring_afpacket::{Capture, Fanout, FanoutGroup};
 use netring_async::{AsyncSource, FlowWorkers};
@@ -16,48 +15,14 @@ use netring_sys::{Packet, Stats};
 use tokio::runtime::{Builder, Runtime};
 
 use super::ends::NEAR;
-use super::fanout::{Consumer, balance, send};
+use super::fanout::{Consumer, Load, Round, compare};
 use super::generator::Generator;
-use super::live::{QUIET, Wire};
-use super::measure::{self, cpu_time, median};
-use super::receive::traffic;
-use super::{Options, Row, Table, Target, chain};
+use super::measure::{self, cpu_time};
+use super::{Options, Table};
 use crate::Result;
 
 pub(super) fn run(options: &Options, table: &mut Table) -> Result<()> {
-    let _wire = Wire::new()?;
-    let generator = Generator::new(traffic(options))?;
-    let consumer = Consumer::calibrate();
-    let window = Duration::from_millis(if options.quick { 600 } else { 2500 });
-    let (mut one, mut two) = (Vec::new(), Vec::new());
-    for _ in 0..options.rounds {
-        one.push(round(&generator, consumer, 1, window)?);
-        two.push(round(&generator, consumer, 2, window)?);
-    }
-    let of =
-        |rounds: &[Round], figure: fn(&Round) -> f64| median(rounds.iter().map(figure).collect());
-    let (alone, both) = (of(&one, |round| round.wall), of(&two, |round| round.wall));
-    let row = Row::new("flows: two workers", "ns/packet", both).peer("one worker", alone);
-    table.add(row.target(Target::OfPeer(1.0 / 1.7)));
-    let (alone_cpu, both_cpu) = (of(&one, |round| round.cost), of(&two, |round| round.cost));
-    let row = Row::new("flows: two workers, processor time", "ns/packet", both_cpu);
-    table.add(row.peer("one worker", alone_cpu));
-    table.note(format!(
-        "flows: two workers track {:.2} times as much as one; the generator takes {:.0} % of the processor of the second",
-        alone / both,
-        100.0 * of(&two, |round| round.generator)
-    ));
-    Ok(())
-}
-
-#[derive(Clone, Copy, Debug)]
-struct Round {
-    /// Nanoseconds of the window for each packet delivered in it.
-    wall: f64,
-    /// Nanoseconds of processor time of the runtime's threads for each packet.
-    cost: f64,
-    /// The part of a processor that the generator took.
-    generator: f64,
+    compare("flows", 1.7, options, table, round)
 }
 
 /// An extractor that takes its time.
@@ -100,41 +65,20 @@ fn round(
         }
         received
     });
-    let (sent, before, after, time) = thread::scope(|scope| {
-        let sending =
-            scope.spawn(|| send(generator, 2 * window).map_err(|why| chain(why.as_ref())));
-        // Until all are saturated.
-        thread::sleep(window / 2);
-        let (before, start) = (handle.stats(), Instant::now());
-        thread::sleep(window);
-        let (after, time) = (handle.stats(), start.elapsed());
-        (sending.join(), before, after, time)
-    });
-    let sent = sent.map_err(|_| "the generator panicked")??;
-    thread::sleep(QUIET);
+    let load = Load::offer(generator, &handle, window, || {})?;
     let stats = runtime.block_on(flows.shutdown())?;
-    balance(
-        &stats
-            .iter()
-            .map(|worker| worker.capture)
-            .fold(Stats::counted(0), |sum, one| sum + one),
-        sent.frames,
-    )?;
     let (received, published) = (runtime.block_on(reading)?, flows.published().events);
     if received != published {
         return Err(format!("{published} events published, {received} received").into());
     }
     // Its threads end, and say what they took.
     drop(runtime);
-    let packets = |stats: &Stats| stats.delivered.exact().ok_or("a count is not exact");
-    let delivered = packets(&after?)? - packets(&before?)?;
-    let all: u64 = stats.iter().map(|worker| worker.tracker.packets).sum();
-    Ok(Round {
-        wall: time.as_nanos() as f64 / delivered as f64,
-        // Relaxed: dropping the runtime has joined its threads.
-        cost: spent.load(Ordering::Relaxed) as f64 / all as f64,
-        generator: sent.cpu.as_secs_f64() / sent.time.as_secs_f64(),
-    })
+    // Relaxed: dropping the runtime has joined its threads.
+    let cpu = Duration::from_nanos(spent.load(Ordering::Relaxed));
+    let captures = stats.iter().map(|worker| worker.capture);
+    let end = captures.fold(Stats::counted(0), |sum, one| sum + one);
+    let packets = stats.iter().map(|worker| worker.tracker.packets).sum();
+    load.round(&end, cpu, packets)
 }
 
 /// A thread for each worker; the first has a core for itself.
