@@ -13,6 +13,14 @@ use condition::{Condition, Printed};
 /// The file by which a folder is of this kind.
 pub(super) const FILE: &str = "expect.tsv";
 
+/// Conditions that a later decision contradicts, each with its reason: the capture, the condition,
+/// why it does not hold.
+const LISTED: [(&str, &str, &str); 1] = [(
+    "F43_fragments.pcap",
+    "~fragments: 2",
+    "later fragments count in the flow of their first, not among packets without a flow",
+)];
+
 /// A line of `expect.tsv`.
 struct Case {
     name: String,
@@ -24,6 +32,8 @@ struct Case {
 struct Totals {
     hold: usize,
     do_not: usize,
+    /// Cases of which only listed conditions do not hold.
+    listed: usize,
     /// Captures without a line.
     unexpected: usize,
     crashed: usize,
@@ -139,10 +149,19 @@ impl Case {
 impl Totals {
     fn add(&mut self, case: &Case, wrong: &[String], print_all: bool) {
         let name = &case.name;
+        let reason = |condition: &String| {
+            let mut listed = LISTED.iter();
+            listed.find(|listed| listed.0 == name && listed.1 == condition)
+        };
         if wrong.is_empty() {
             self.hold += 1;
             if print_all {
                 println!("{name}: holds");
+            }
+        } else if let Some(reasons) = wrong.iter().map(reason).collect::<Option<Vec<_>>>() {
+            self.listed += 1;
+            for (_, condition, why) in reasons {
+                println!("{name}: does not hold, as listed: {condition} ({why})");
             }
         } else {
             self.do_not += 1;
@@ -165,7 +184,11 @@ impl fmt::Display for Totals {
             f,
             "{} hold, {} do not; {} captures without an expectation, {} of them crashed",
             self.hold, self.do_not, self.unexpected, self.crashed
-        )
+        )?;
+        match self.listed {
+            0 => Ok(()),
+            listed => write!(f, "; {listed} do not, as listed"),
+        }
     }
 }
 
@@ -208,5 +231,27 @@ mod tests {
         totals.add(&case("b.pcap"), &["flows=2".into()], false);
         assert_eq!((totals.hold, totals.do_not), (1, 1));
         assert!(totals.judge().is_err());
+    }
+
+    #[test]
+    fn only_a_listed_condition_of_its_own_capture_is_permitted() {
+        let [(name, condition, _)] = LISTED;
+        for (name, wrong, is_listed) in [
+            (name, vec![condition], true),
+            (name, vec![condition, "flows=2"], false),
+            (name, vec!["flows=2"], false),
+            ("other.pcap", vec![condition], false),
+        ] {
+            let case = Case {
+                name: name.into(),
+                conditions: vec![],
+            };
+            let wrong: Vec<_> = wrong.into_iter().map(str::to_owned).collect();
+            let mut totals = Totals::default();
+            totals.add(&case, &wrong, false);
+            let expected = (usize::from(is_listed), usize::from(!is_listed));
+            assert_eq!((totals.listed, totals.do_not), expected, "{name} {wrong:?}");
+            assert_eq!(totals.judge().is_ok(), is_listed);
+        }
     }
 }
