@@ -86,6 +86,6 @@ pub use eve::Eve;
 pub use ipfix::{Ipfix, IpfixBuilder};
 pub use json::JsonLines;
 pub use letters::Letters;
-pub use record::{FlowRecord, IcmpKind, RecordKind, SideRecord};
+pub use record::{FlowRecord, IcmpKind, RecordKind, SideRecord, TunnelRecord};
 pub use recorder::FlowRecorder;
 pub use zeek::ConnLog;

@@ -141,7 +141,7 @@ impl<E: Extract> FlowTracker<E> {
         if V::SEGMENTS
             && let Some(counted) = counted
         {
-            visitor.segment(&self.segment(counted, &item, packet));
+            visitor.segment(&self.segment::<V>(counted, &item, packet));
         }
     }
 
@@ -253,7 +253,7 @@ impl<E: Extract> FlowTracker<E> {
 
     /// What a visitor sees of a counted packet.
     #[inline]
-    fn segment<'a>(
+    fn segment<'a, V: FlowVisitor<E::Key>>(
         &'a self,
         counted: Counted,
         item: &Item<E::Key>,
@@ -262,6 +262,9 @@ impl<E: Extract> FlowTracker<E> {
         let mut segment = self.engine.segment(counted, item, packet);
         if segment.tcp().is_some_and(|tcp| tcp.has(TcpSegment::URG)) {
             segment.urgent = self.extract.urgent_pointer(packet);
+        }
+        if V::IP_LENGTHS {
+            segment.ip_len = self.extract.ip_len(packet);
         }
         segment
     }
@@ -309,7 +312,7 @@ impl<E: Extract> FlowTracker<E> {
                 && let Some(counted) = counted
                 && let Some(packet) = &packets[number]
             {
-                visitor.segment(&self.segment(counted, item, packet));
+                visitor.segment(&self.segment::<V>(counted, item, packet));
             }
         }
         self.engine

@@ -13,9 +13,11 @@ use crate::extract::TcpSegment;
 /// | member | from |
 /// |---|---|
 /// | `timestamp` | [`FlowRecord::time_ns`], in UTC with microseconds |
-/// | `flow_id` | [`FlowRecord::flow`], the lower 53 bits |
+/// | `flow_id` | [`FlowRecord::flow`], the lower 53 bits; the lower 40 below
+/// [`worker`](FlowRecord::worker) if that is set |
 /// | `in_iface` | [`in_iface`](Self::in_iface) |
 /// | `vlan` | `vlan`, `inner_vlan` |
+/// | `tunnel.kind`, `tunnel.id` | [`FlowRecord::tunnel`]; these two are not Suricata's |
 /// | `src_ip`, `src_port`, `dest_ip`, `dest_port`, `ip_v` | the initiator and the responder |
 /// | `proto` | `TCP`, `UDP`, `SCTP`, `ICMP`, `IPv6-ICMP`, or the number |
 /// | `icmp_type`, `icmp_code` | [`FlowRecord::icmp`] |
@@ -142,7 +144,7 @@ impl Eve {
     ) -> Object<'a> {
         let mut event = Object::new(out);
         stamp(&mut event, "timestamp", record.time_ns);
-        event.number("flow_id", record.flow.get() & ((1 << 53) - 1));
+        event.number("flow_id", record.number() & ((1 << 53) - 1));
         event.known_text("in_iface", self.in_iface.as_deref());
         event.text("event_type", kind);
         if let Some(outer) = record.vlan {
@@ -155,6 +157,7 @@ impl Eve {
             }
             event.out.push(b']');
         }
+        event.tunnel(record.tunnel);
         let names = [("src_ip", "src_port"), ("dest_ip", "dest_port")];
         for (end, (ip, port)) in [from, to].into_iter().zip(names) {
             event.key(ip);

@@ -48,7 +48,8 @@ const TEMPLATE_SET: u16 = 2;
 /// | protocolIdentifier | `protocol` |
 /// | icmpTypeCodeIPv4/6 | `icmp`; 0 if unknown |
 /// | vlanId, dot1qCustomerVlanId | `vlan`, `inner_vlan`; 0 if none |
-/// | flowId | `flow` |
+/// | layer2SegmentId | the VNI of `tunnel`, of VXLAN; 0 otherwise |
+/// | flowId | `flow`; its lower 40 bits below `worker` if that is set |
 /// | flowEndReason | 1 idle, 2 active, 3 finished, reset or port reuse, 4 source ended, 5 evicted |
 /// | biflowDirection | 1, the initiator; not with `uniflow` |
 /// | tcpControlBits | `tcp_flags`, in one byte |

@@ -3,6 +3,7 @@
 #[cfg(feature = "serde")]
 mod serialized;
 mod side;
+mod tunnel;
 
 use std::net::SocketAddr;
 
@@ -11,6 +12,7 @@ use super::letters::Letters;
 use crate::extract::{CommunityId, FiveTupleKey, Orientation};
 use crate::{EndReason, FlowEvent, FlowId, FlowStats, History};
 pub use side::SideRecord;
+pub use tunnel::TunnelRecord;
 
 /// A flow for another program: who talked with whom, when, how much, and how it ended.
 ///
@@ -25,11 +27,13 @@ pub use side::SideRecord;
 /// |---|---|---|
 /// | `schema` | number | [`FlowRecord::SCHEMA`] |
 /// | `kind` | `"end"`, `"active"` | the flow ended, or continues and reports |
+/// | `worker` | number | which of several trackers it is from, if there are several |
 /// | `flow` | number | number of the flow in its tracker, from 1 |
 /// | `time_ns` | number | packet time of the report, ns since 1970 UTC |
 /// | `protocol` | number | IP protocol: 6 TCP, 17 UDP |
 /// | `vlan`, `inner_vlan` | number | VLAN identifiers, if they are in the key |
-/// | `tunnel` | number | tunnel identifier, if it is in the key |
+/// | `tunnel` | object | the innermost tunnel, if it is in the key: its `kind` by name
+/// ([`TunnelKind`](crate::extract::TunnelKind)), and its `id`, a number, if it has one |
 /// | `start_ns`, `end_ns` | number | first and last packet, ns since 1970 UTC |
 /// | `productive_end_ns` | number | last packet before both ends had closed |
 /// | `reason` | string | why it ended: [`EndReason::as_str`](crate::EndReason::as_str) |
@@ -52,7 +56,7 @@ pub use side::SideRecord;
 /// | `port` | number | port; absent if the protocol has none or it was not captured |
 /// | `packets` | number | packets it sent |
 /// | `bytes` | number | bytes of whole frames on the wire, with the link layer header |
-/// | `ip_bytes` | number | bytes of IP packets, with the IP header |
+/// | `ip_bytes` | number | bytes of IP packets, with the IP header; in a tunnel those of the flow |
 /// | `payload_bytes` | number | bytes of transport payload, with retransmissions |
 /// | `stream_bytes` | number | TCP: bytes of the stream by sequence number, without them |
 /// | `missed_bytes` | number | TCP: bytes that were acknowledged and never seen |
@@ -75,6 +79,14 @@ pub struct FlowRecord {
     pub schema: u32,
     /// Whether the flow ended.
     pub kind: RecordKind,
+    /// Which of several trackers the flow is from, counted from 0: their flows have the same
+    /// numbers. `None` unless it is set, as [`FlowRecorder::worker`](super::FlowRecorder::worker)
+    /// does.
+    #[cfg_attr(
+        feature = "serde",
+        serde(default, skip_serializing_if = "Option::is_none")
+    )]
+    pub worker: Option<u16>,
     /// The flow's number in its tracker.
     pub flow: FlowId,
     /// The packet time of the report in nanoseconds since 1970 UTC.
@@ -93,12 +105,13 @@ pub struct FlowRecord {
         serde(default, skip_serializing_if = "Option::is_none")
     )]
     pub inner_vlan: Option<u16>,
-    /// The tunnel's identifier, if it is in the key.
+    /// The innermost tunnel, if it is in the key
+    /// ([`FiveTuple::with_tunnel_id`](crate::extract::FiveTuple::with_tunnel_id)).
     #[cfg_attr(
         feature = "serde",
         serde(default, skip_serializing_if = "Option::is_none")
     )]
-    pub tunnel: Option<u64>,
+    pub tunnel: Option<TunnelRecord>,
     /// When the first packet was seen, in nanoseconds since 1970 UTC.
     pub start_ns: i64,
     /// When the last packet was seen, in nanoseconds since 1970 UTC.
@@ -196,6 +209,7 @@ impl FlowRecord {
         Self {
             schema: Self::SCHEMA,
             kind: RecordKind::End,
+            worker: None,
             flow,
             time_ns: 0,
             protocol,
@@ -281,6 +295,15 @@ impl FlowRecord {
         });
     }
 
+    /// A number that no other flow of the same trackers has, for formats that have one only. The
+    /// lower 40 bits are those of [`flow`](Self::flow) if there are several trackers.
+    pub(super) fn number(&self) -> u64 {
+        match self.worker {
+            None | Some(0) => self.flow.get(),
+            Some(worker) => u64::from(worker) << 40 | self.flow.get() & ((1 << 40) - 1),
+        }
+    }
+
     fn of(key: &FiveTupleKey, flow: FlowId, stats: &FlowStats) -> Self {
         let (from, to) = (
             key.source(stats.initiator),
@@ -295,6 +318,7 @@ impl FlowRecord {
     fn set_key(&mut self, key: &FiveTupleKey) {
         let id = |vlan: u16| (vlan != 0).then_some(vlan);
         (self.vlan, self.inner_vlan) = (id(key.vlan()), id(key.inner_vlan()));
+        self.tunnel = TunnelRecord::of(key);
         if !key.ports_known() || !matches!(self.protocol, 6 | 17 | 132) {
             (self.initiator.port, self.responder.port) = (None, None);
         }

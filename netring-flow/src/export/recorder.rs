@@ -52,7 +52,10 @@ use observed::Observed;
 #[derive(Default)]
 pub struct FlowRecorder {
     flows: HashMap<FlowId, Box<Observed>, BuildHasherDefault<Mixer>>,
-    records: Vec<FlowRecord>,
+    /// The records so far, in the order in which the tracker reported their flows. Empty it from
+    /// time to time.
+    pub records: Vec<FlowRecord>,
+    worker: Option<u16>,
     seed: Option<u16>,
 }
 
@@ -69,6 +72,14 @@ impl FlowRecorder {
         self
     }
 
+    /// Sets the number of the worker in each record. Use it if records of several trackers come
+    /// together: their flows are numbered independently. Default: none.
+    #[must_use]
+    pub fn worker(mut self, worker: u16) -> Self {
+        self.worker = Some(worker);
+        self
+    }
+
     /// Takes the records so far, in the order in which the tracker reported their flows.
     pub fn drain(&mut self) -> impl Iterator<Item = FlowRecord> {
         self.records.drain(..)
@@ -76,6 +87,8 @@ impl FlowRecorder {
 }
 
 impl FlowVisitor<FiveTupleKey> for FlowRecorder {
+    const IP_LENGTHS: bool = true;
+
     fn event(&mut self, event: FlowEvent<FiveTupleKey>) {
         let Some(mut record) = FlowRecord::from_event(&event) else {
             return;
@@ -92,6 +105,7 @@ impl FlowVisitor<FiveTupleKey> for FlowRecorder {
                 }
             }
         }
+        record.worker = self.worker;
         if let Some(seed) = self.seed {
             record.set_community_id(seed);
         }

@@ -272,7 +272,7 @@ impl ConnLog {
     }
 
     fn uid(&self, record: &FlowRecord) -> Uid {
-        Uid::new(self.seed, record.flow.get(), record.start_ns)
+        Uid::new(self.seed, record.number(), record.start_ns)
     }
 }
 

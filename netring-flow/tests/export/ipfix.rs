@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use netring_flow::EndReason;
 use netring_flow::export::{FlowRecord, Ipfix, RecordKind, SideRecord};
+use netring_flow::extract::TunnelKind;
 use proptest::prelude::*;
 
 use crate::records::{any_record, full};
@@ -148,7 +149,15 @@ fn check_key(values: &Values, record: &FlowRecord, from: &SideRecord, to: &SideR
         value(245),
         Some(record.inner_vlan.unwrap_or_default().into())
     );
-    assert_eq!(value(148), Some(record.flow.get()));
+    let flow = record.flow.get();
+    let number = match record.worker {
+        None | Some(0) => flow,
+        Some(worker) => u64::from(worker) << 40 | flow % (1 << 40),
+    };
+    assert_eq!(value(148), Some(number));
+    let vni = record.tunnel.filter(|it| it.kind == TunnelKind::Vxlan);
+    let vni = vni.and_then(|it| it.id).map(|id| 1 << 56 | u64::from(id));
+    assert_eq!(value(351), vni.or(Some(0)));
 }
 
 #[test]

@@ -2,8 +2,9 @@
 
 use std::net::IpAddr;
 
-use super::super::{FlowRecord, SideRecord};
+use super::super::{FlowRecord, SideRecord, TunnelRecord};
 use super::{SET_HEADER, TEMPLATE_SET, end_reason, millis};
+use crate::extract::TunnelKind;
 
 /// The enterprise number of reverse elements (RFC 5103).
 const REVERSE: u32 = 29_305;
@@ -37,8 +38,8 @@ enum Element {
     FlowStartMilliseconds = 152,
     FlowEndMilliseconds = 153,
     BiflowDirection = 239,
-
     Dot1qCustomerVlanId = 245,
+    Layer2SegmentId = 351,
     Layer2OctetDeltaCount = 352,
 }
 
@@ -65,7 +66,7 @@ pub(super) struct Template {
     fields: [Field; FIELDS],
 }
 
-const FIELDS: usize = 23;
+const FIELDS: usize = 24;
 /// Reverse elements whose value some collectors take for the forward one: before it they do no
 /// harm. Records of one end do not have them, nor the last ones.
 const FIRST: usize = 3;
@@ -87,6 +88,7 @@ const fn template(id: u16, [source, destination, icmp]: [Element; 3]) -> Templat
             forward(icmp),
             forward(E::VlanId),
             forward(E::Dot1qCustomerVlanId),
+            forward(E::Layer2SegmentId),
             forward(E::FlowId),
             forward(E::FlowEndReason),
             forward(E::FlowStartMilliseconds),
@@ -203,6 +205,7 @@ impl Element {
             | Self::FlowId
             | Self::FlowStartMilliseconds
             | Self::FlowEndMilliseconds
+            | Self::Layer2SegmentId
             | Self::Layer2OctetDeltaCount => 8,
             Self::SourceIPv6Address | Self::DestinationIPv6Address => 16,
         }
@@ -230,7 +233,8 @@ impl Field {
             }),
             E::VlanId => record.vlan.unwrap_or_default().into(),
             E::Dot1qCustomerVlanId => record.inner_vlan.unwrap_or_default().into(),
-            E::FlowId => record.flow.get(),
+            E::FlowId => record.number(),
+            E::Layer2SegmentId => segment_id(record),
             E::FlowEndReason => end_reason(record).into(),
             E::FlowStartMilliseconds => millis(side.first_ns.unwrap_or(record.start_ns)),
             E::FlowEndMilliseconds => millis(side.last_ns.unwrap_or(record.end_ns)),
@@ -238,6 +242,17 @@ impl Field {
         };
         let bytes = value.to_be_bytes();
         out.extend_from_slice(&bytes[bytes.len() - self.element.len()..]);
+    }
+}
+
+/// The upper byte is the kind of overlay, of which VXLAN is 1: the only one here that has a number.
+fn segment_id(record: &FlowRecord) -> u64 {
+    match record.tunnel {
+        Some(TunnelRecord {
+            kind: TunnelKind::Vxlan,
+            id: Some(vni),
+        }) => 1 << 56 | u64::from(vni),
+        _ => 0,
     }
 }
 
