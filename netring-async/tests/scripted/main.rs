@@ -9,6 +9,7 @@ mod flows;
 mod idle;
 mod lossless;
 mod packet_broadcast;
+mod records;
 mod script;
 mod sessions;
 mod source;
