@@ -69,8 +69,8 @@ pub use tunnel::TunnelRecord;
 /// [`DirectionStats::out_of_order`](crate::DirectionStats::out_of_order) |
 /// | `zero_windows` | number | TCP: segments with a window of 0 while data may come |
 ///
-/// Figures are those since the start of the flow, in reports of active flows too; for an interval,
-/// see [`since`](Self::since).
+/// Figures are those since the start of the flow, in reports of active flows too; for intervals,
+/// see [`FlowRecorder::intervals`](super::FlowRecorder::intervals).
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[non_exhaustive]
@@ -270,12 +270,19 @@ impl FlowRecord {
 
     /// What happened since an earlier record of the same flow: counters are those of the interval,
     /// and the start is the end of `earlier`. Formats that add up records need such intervals if
-    /// active flows report too.
+    /// active flows report too; [`FlowRecorder::intervals`](super::FlowRecorder::intervals) makes
+    /// them.
     #[must_use]
     pub fn since(mut self, earlier: &Self) -> Self {
         self.start_ns = earlier.end_ns;
-        self.initiator.subtract(&earlier.initiator);
-        self.responder.subtract(&earlier.responder);
+        let end = |side: &SideRecord| (side.addr, side.port);
+        let mut sides = [&earlier.initiator, &earlier.responder];
+        // The initiator may have been recognized only then.
+        if end(sides[0]) != end(&self.initiator) && end(sides[1]) == end(&self.initiator) {
+            sides.reverse();
+        }
+        self.initiator.subtract(sides[0]);
+        self.responder.subtract(sides[1]);
         self
     }
 

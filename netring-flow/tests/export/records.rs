@@ -149,7 +149,7 @@ pub(crate) fn hostile() -> impl Strategy<Value = String> {
 
 /// Any record.
 pub(crate) fn any_record() -> impl Strategy<Value = FlowRecord> {
-    let ends = any::<bool>().prop_flat_map(|is_v6| (address(is_v6), address(is_v6)));
+    let ends = any::<[bool; 2]>().prop_flat_map(|[a, b]| (address(a), address(b)));
     let whole = (any::<[i64; 3]>(), any::<Option<i64>>(), any::<[bool; 4]>());
     let ids = (
         any::<(u8, Option<u16>, Option<u16>, Option<u16>, Option<u64>)>(),

@@ -15,9 +15,14 @@ pub(crate) fn capture(name: &str) -> PathBuf {
 
 /// The records of a capture's flows, in the order of their start.
 pub(crate) fn records(name: &str) -> Vec<FlowRecord> {
+    records_with(FiveTuple::bidirectional(), name)
+}
+
+/// The same by another extractor.
+pub(crate) fn records_with(extract: FiveTuple, name: &str) -> Vec<FlowRecord> {
     let mut file = CaptureFile::open(capture(name)).unwrap();
     let mut recorder = FlowRecorder::new();
-    let mut tracker = FlowTracker::new(FiveTuple::bidirectional());
+    let mut tracker = FlowTracker::new(extract);
     while let Some(batch) = file.next_batch().unwrap() {
         tracker.track_batch(&batch, &mut recorder);
     }

@@ -95,9 +95,9 @@ fn conn_log_writes_a_line_for_each_flow_and_what_was_lost() {
     assert_eq!(
         flows,
         [
-            r#""id.orig_h":"10.0.0.1","id.orig_p":4000,"id.resp_h":"10.0.0.2","id.resp_p":80,"proto":"tcp","orig_bytes":100,"resp_bytes":0,"conn_state":"RSTOS0","missed_bytes":0,"history":"SDR","orig_pkts":3,"resp_pkts":0,"ip_proto":6}"#,
-            r#""id.orig_h":"10.0.0.1","id.orig_p":4001,"id.resp_h":"10.0.0.2","id.resp_p":80,"proto":"tcp","conn_state":"SH","missed_bytes":0,"history":"F","orig_pkts":1,"resp_pkts":0,"ip_proto":6}"#,
-            r#""id.orig_h":"10.0.0.1","id.orig_p":5000,"id.resp_h":"10.0.0.2","id.resp_p":53,"proto":"udp","orig_bytes":30,"resp_bytes":40,"conn_state":"SF","missed_bytes":0,"history":"Dd","orig_pkts":1,"resp_pkts":1,"ip_proto":17}"#,
+            r#""id.orig_h":"10.0.0.1","id.orig_p":4000,"id.resp_h":"10.0.0.2","id.resp_p":80,"proto":"tcp","orig_bytes":100,"resp_bytes":0,"conn_state":"RSTOS0","missed_bytes":0,"history":"SDR","orig_pkts":3,"orig_ip_bytes":220,"resp_pkts":0,"resp_ip_bytes":0,"ip_proto":6}"#,
+            r#""id.orig_h":"10.0.0.1","id.orig_p":4001,"id.resp_h":"10.0.0.2","id.resp_p":80,"proto":"tcp","conn_state":"SH","missed_bytes":0,"history":"F","orig_pkts":1,"orig_ip_bytes":40,"resp_pkts":0,"resp_ip_bytes":0,"ip_proto":6}"#,
+            r#""id.orig_h":"10.0.0.1","id.orig_p":5000,"id.resp_h":"10.0.0.2","id.resp_p":53,"proto":"udp","orig_bytes":30,"resp_bytes":40,"conn_state":"SF","missed_bytes":0,"history":"Dd","orig_pkts":1,"orig_ip_bytes":58,"resp_pkts":1,"resp_ip_bytes":68,"ip_proto":17}"#,
         ]
     );
     assert_eq!(balance, r#"{"offered":"6","dropped":"0"}"#);

@@ -125,11 +125,11 @@ pub(super) const TEMPLATES: [Template; 2] = [
 ];
 
 impl Template {
-    /// The template of a record with such addresses.
-    pub(super) const fn of(addr: IpAddr) -> &'static Self {
-        match addr {
-            IpAddr::V4(_) => &TEMPLATES[0],
-            IpAddr::V6(_) => &TEMPLATES[1],
+    /// The template of a record: that of IPv4 if both of its addresses are.
+    pub(super) const fn of(record: &FlowRecord) -> &'static Self {
+        match (record.initiator.addr, record.responder.addr) {
+            (IpAddr::V4(_), IpAddr::V4(_)) => &TEMPLATES[0],
+            _ => &TEMPLATES[1],
         }
     }
 
@@ -219,8 +219,8 @@ impl Field {
         let (from, to) = (ends[usize::from(swapped)], ends[usize::from(!swapped)]);
         let side = if self.reverse { to } else { from };
         let value = match self.element {
-            E::SourceIPv4Address | E::SourceIPv6Address => return address(out, from),
-            E::DestinationIPv4Address | E::DestinationIPv6Address => return address(out, to),
+            E::SourceIPv4Address | E::SourceIPv6Address => return self.address(out, from),
+            E::DestinationIPv4Address | E::DestinationIPv6Address => return self.address(out, to),
             E::OctetDeltaCount => side.ip_bytes.unwrap_or(side.bytes),
             E::PacketDeltaCount => side.packets,
             E::Layer2OctetDeltaCount => side.bytes,
@@ -243,6 +243,15 @@ impl Field {
         let bytes = value.to_be_bytes();
         out.extend_from_slice(&bytes[bytes.len() - self.element.len()..]);
     }
+
+    /// Appends an address of the element's length; one of IPv4 is mapped if the other is IPv6.
+    fn address(self, out: &mut Vec<u8>, end: &SideRecord) {
+        match (self.element.len(), end.addr) {
+            (4, IpAddr::V4(addr)) => out.extend_from_slice(&addr.octets()),
+            (_, IpAddr::V4(addr)) => out.extend_from_slice(&addr.to_ipv6_mapped().octets()),
+            (_, IpAddr::V6(addr)) => out.extend_from_slice(&addr.octets()),
+        }
+    }
 }
 
 /// The upper byte is the kind of overlay, of which VXLAN is 1: the only one here that has a number.
@@ -253,12 +262,5 @@ fn segment_id(record: &FlowRecord) -> u64 {
             id: Some(vni),
         }) => 1 << 56 | u64::from(vni),
         _ => 0,
-    }
-}
-
-fn address(out: &mut Vec<u8>, end: &SideRecord) {
-    match end.addr {
-        IpAddr::V4(addr) => out.extend_from_slice(&addr.octets()),
-        IpAddr::V6(addr) => out.extend_from_slice(&addr.octets()),
     }
 }

@@ -27,6 +27,8 @@ pub(super) struct Observed {
     productive_end: i64,
     icmp: Option<IcmpKind>,
     handshake: Handshake,
+    /// What was reported last, if records are those of intervals.
+    pub(super) reported: Option<Box<FlowRecord>>,
 }
 
 /// What one end sent.
@@ -92,6 +94,7 @@ impl Observed {
             productive_end: i64::MIN,
             icmp: None,
             handshake: Handshake::Silent,
+            reported: None,
         }
     }
 
