@@ -29,6 +29,8 @@
 //! does not keep: the bytes that were missed, Zeek's full history and connection state, bytes by
 //! sequence number, all TCP flags, zero windows, and the type of ICMP messages.
 //!
+//! With tokio, `AsyncSource::record_stream` of netring-async does this for any source.
+//!
 //! ```
 //! use std::io::Write;
 //!

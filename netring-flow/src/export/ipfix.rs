@@ -41,23 +41,7 @@ const TEMPLATE_SET: u16 = 2;
 /// the IPv4 address mapped. Reverse elements that some collectors read as the
 /// forward ones come first, so that the forward ones win.
 ///
-/// | element | from |
-/// |---|---|
-/// | reverse tcpControlBits, reverse flowStart/EndMilliseconds | the responder |
-/// | sourceIPv4/6Address, destinationIPv4/6Address, source/destinationTransportPort | the ends; the
-/// source is the initiator |
-/// | protocolIdentifier | `protocol` |
-/// | icmpTypeCodeIPv4/6 | `icmp`; 0 if unknown |
-/// | vlanId, dot1qCustomerVlanId | `vlan`, `inner_vlan`; 0 if none |
-/// | layer2SegmentId | the VNI of `tunnel`, of VXLAN; 0 otherwise |
-/// | flowId | `flow`; its lower 40 bits below `worker` if that is set |
-/// | flowEndReason | 1 idle, 2 active, 3 finished, reset or port reuse, 4 source ended, 5 evicted |
-/// | biflowDirection | 1, the initiator; not with `uniflow` |
-/// | tcpControlBits | `tcp_flags`, in one byte |
-/// | flowStart/EndMilliseconds | that end's packets; of the flow if it sent none |
-/// | octetDeltaCount, reverse | `ip_bytes` if known, otherwise `bytes` |
-/// | packetDeltaCount, reverse | `packets` |
-/// | layer2OctetDeltaCount, reverse | `bytes` |
+#[doc = include_str!("ipfix/elements.md")]
 ///
 /// Counters are deltas, which collectors add up: encode the records of flows that ended, or, if
 /// active flows report too, the intervals

@@ -23,51 +23,7 @@ pub use tunnel::TunnelRecord;
 /// [`schema`](Self::schema) is 1; fields may be added. A field whose value is unknown is absent, so
 /// readers must accept both.
 ///
-/// | field | JSON | meaning |
-/// |---|---|---|
-/// | `schema` | number | [`FlowRecord::SCHEMA`] |
-/// | `kind` | `"end"`, `"active"` | the flow ended, or continues and reports |
-/// | `worker` | number | which of several trackers it is from, if there are several |
-/// | `flow` | number | number of the flow in its tracker, from 1 |
-/// | `time_ns` | number | packet time of the report, ns since 1970 UTC |
-/// | `protocol` | number | IP protocol: 6 TCP, 17 UDP |
-/// | `vlan`, `inner_vlan` | number | VLAN identifiers, if they are in the key |
-/// | `tunnel` | object | the innermost tunnel, if it is in the key: its `kind` by name
-/// ([`TunnelKind`](crate::extract::TunnelKind)), and its `id`, a number, if it has one |
-/// | `start_ns`, `end_ns` | number | first and last packet, ns since 1970 UTC |
-/// | `productive_end_ns` | number | last packet before both ends had closed |
-/// | `reason` | string | why it ended: [`EndReason::as_str`](crate::EndReason::as_str) |
-/// | `state` | string | [`ConnState::as_str`] |
-/// | `history` | string | [`Letters`] |
-/// | `established` | boolean | TCP: a complete handshake was seen |
-/// | `cut` | boolean | a snap length cut a packet |
-/// | `malformed` | boolean | a packet was malformed |
-/// | `icmp` | object | `type` and `code` of the first ICMP message |
-/// | `rtt_ns` | number | TCP: from the SYN to the initiator's first ACK, ns |
-/// | `service` | string | the application protocol, if the program set one |
-/// | `community_id` | string | Community ID, if it was asked for |
-/// | `initiator`, `responder` | object | an end: see below |
-///
-/// An end has
-///
-/// | field | JSON | meaning |
-/// |---|---|---|
-/// | `addr` | string | IP address |
-/// | `port` | number | port; absent if the protocol has none or it was not captured |
-/// | `packets` | number | packets it sent |
-/// | `bytes` | number | bytes of whole frames on the wire, with the link layer header |
-/// | `ip_bytes` | number | bytes of IP packets, with the IP header; in a tunnel those of the flow |
-/// | `payload_bytes` | number | bytes of transport payload, with retransmissions |
-/// | `stream_bytes` | number | TCP: bytes of the stream by sequence number, without them |
-/// | `missed_bytes` | number | TCP: bytes that were acknowledged and never seen |
-/// | `first_ns`, `last_ns` | number | its first and last packet; absent without packets |
-/// | `tcp_flags` | number | TCP: all flags it sent, as in the header |
-/// | `syn`, `fin`, `rst` | number | TCP: segments with that flag |
-/// | `retransmitted` | number | TCP:
-/// [`DirectionStats::retransmitted`](crate::DirectionStats::retransmitted) |
-/// | `out_of_order` | number | TCP:
-/// [`DirectionStats::out_of_order`](crate::DirectionStats::out_of_order) |
-/// | `zero_windows` | number | TCP: segments with a window of 0 while data may come |
+#[doc = include_str!("record/schema.md")]
 ///
 /// Figures are those since the start of the flow, in reports of active flows too; for intervals,
 /// see [`FlowRecorder::intervals`](super::FlowRecorder::intervals).

@@ -84,6 +84,22 @@ fn the_schema_of_a_record_is_what_is_documented() {
 }
 
 #[test]
+fn each_field_is_documented() {
+    let schema = include_str!("../../src/export/record/schema.md");
+    let written: Value = from_str(&line(&full())).unwrap();
+    let ends = ["initiator", "responder"].map(|end| written[end].as_object().unwrap().keys());
+    let names = written
+        .as_object()
+        .unwrap()
+        .keys()
+        .chain(ends.into_iter().flatten());
+    for name in names {
+        let is_named = |row: &str| row.starts_with("| `") && row.contains(&format!("`{name}`"));
+        assert!(schema.lines().any(is_named), "{name}");
+    }
+}
+
+#[test]
 fn what_is_unknown_is_absent() {
     let end = "[2001:db8::1]:5".parse().unwrap();
     let record = FlowRecord::new("1".parse().unwrap(), 58, end, end);
