@@ -14,7 +14,7 @@ use xtask::netns::{Netns, ip, own_names};
 const ROLE: &str = "NETRING_ROLE";
 const USER: &str = "--reuid=65534 --regid=65534 --clear-groups";
 
-/// The process that the other tests start; nothing by itself.
+/// The process that the other tests start; without a role it does nothing.
 #[test]
 #[ignore = "needs a network namespace: cargo xtask test-netns"]
 fn tries_to_capture_elsewhere() {
@@ -36,7 +36,7 @@ fn tries_to_capture_elsewhere() {
     }
 }
 
-/// What a user process prints that has these capabilities.
+/// The output of an unprivileged process with these capabilities.
 fn output_of(role: &str, capabilities: &str) -> String {
     let given = match capabilities {
         "" => String::new(),

@@ -1,5 +1,5 @@
-//! Who lacks a capability is told which, and how to get it; and not of what would have been missing
-//! next.
+//! The error for a missing capability names it and how to grant it, and does not mention what would
+//! have been missing next.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on ends there")]
 #![allow(
     clippy::print_stdout,
@@ -17,8 +17,8 @@ use netring_xdp::{SockFilter, XdpCapture};
 use std::os::fd::AsFd;
 use xtask::netns::{Netns, veth};
 
-/// This test again, as another process in this thread's namespace: of root with these changes. What
-/// it prints behind `told: `.
+/// Runs this test again in another process, in this thread's namespace, as root with these changes.
+/// Returns what it prints after `told: `.
 fn told(test: &str, as_whom: &[&str]) -> String {
     let output = Command::new(as_whom[0])
         .args(&as_whom[1..])
@@ -40,7 +40,7 @@ fn told(test: &str, as_whom: &[&str]) -> String {
     told.lines().next().unwrap().to_owned()
 }
 
-/// The role of these tests: tries to capture, and tells why it cannot.
+/// The role of these tests: tries to capture, and prints why it cannot.
 fn tells() -> bool {
     let is_it = std::env::var_os("NETRING_ROLE").is_some();
     if is_it {
@@ -49,8 +49,8 @@ fn tells() -> bool {
     is_it
 }
 
-/// As much memory as a page may be locked: what a capture asks for is too much. That is told with
-/// what is missing first, not instead of it.
+/// The process may lock one page of memory, and the capture needs more. The error names the missing
+/// capability first, and memory only in addition.
 #[test]
 #[ignore = "needs a network namespace: cargo xtask test-netns"]
 fn who_may_load_no_program_is_told_so_and_not_of_memory() {
@@ -81,7 +81,7 @@ fn who_may_load_no_program_is_told_so_and_not_of_memory() {
     }
 }
 
-/// A user namespace would give the socket, and take the program.
+/// A user namespace would permit the socket but not the program.
 #[test]
 #[ignore = "needs a network namespace: cargo xtask test-netns"]
 fn who_may_have_no_socket_is_not_sent_where_no_program_is_loaded() {
@@ -134,8 +134,7 @@ fn who_may_not_replace_a_foreign_program_is_told_what_that_takes() {
     replace().unwrap();
 }
 
-/// The verifier is stricter with who may not look into the kernel (CAP_PERFMON, which comes with
-/// CAP_SYS_ADMIN).
+/// The verifier is stricter without CAP_PERFMON (which comes with CAP_SYS_ADMIN).
 #[test]
 #[ignore = "needs a network namespace: cargo xtask test-netns"]
 fn a_capture_takes_no_more_capabilities_than_it_says() {
@@ -160,7 +159,7 @@ fn a_capture_takes_no_more_capabilities_than_it_says() {
     assert_eq!(said, "done");
 }
 
-/// Every way in which a filter looks at a packet and at its memory.
+/// Every way in which a filter accesses a packet and its scratch memory.
 const EVERYTHING: [SockFilter; 11] = [
     SockFilter::stmt(0x80, 0),
     SockFilter::stmt(0x02, 3),
