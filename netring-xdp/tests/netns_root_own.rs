@@ -231,9 +231,9 @@ fn x19_a_pinned_map_takes_sockets() {
 
 #[test]
 #[ignore = "needs a network namespace: cargo xtask test-netns"]
-fn names_that_are_not_in_the_object_are_told() {
+fn names_missing_from_the_object_are_reported() {
     let _alone = ALONE.lock().unwrap();
-    for (program, map, told) in [
+    for (program, map, reported) in [
         (
             "mine",
             "my_maps",
@@ -253,7 +253,7 @@ fn names_that_are_not_in_the_object_are_told() {
         let error = Program::from_elf(&own(), program, map)
             .unwrap_err()
             .to_string();
-        assert!(error.contains(told), "{error}");
+        assert!(error.contains(reported), "{error}");
     }
 }
 
@@ -294,7 +294,7 @@ fn what_is_no_object_is_an_error() {
     for bad in [&[], &b"\x7fELF"[..], &good[..good.len() / 2]] {
         let error = Program::from_elf(bad, "mine", "my_sockets").unwrap_err();
         assert!(matches!(error, Error::Source { .. }), "{error}");
-        let told = error.to_string();
-        assert!(told.starts_with("the eBPF object"), "{told}");
+        let reported = error.to_string();
+        assert!(reported.starts_with("the eBPF object"), "{reported}");
     }
 }

@@ -168,7 +168,7 @@ fn p7_a_held_block_stalls_the_ring_which_is_counted_and_passes() {
 
 #[test]
 #[ignore = "needs a network namespace: cargo xtask test-netns"]
-fn p8_who_holds_the_newest_block_and_waits_does_not_spin() {
+fn p8_a_wait_while_holding_the_newest_block_does_not_spin() {
     let _ns = Netns::enter().unwrap();
     veth("a", "b").unwrap();
     let mut capture = small().build().unwrap();

@@ -63,7 +63,7 @@ fn output_of(role: &str, capabilities: &str) -> String {
 
 #[test]
 #[ignore = "needs a network namespace: cargo xtask test-netns"]
-fn a_user_who_may_not_enter_the_namespace_is_told_both_capabilities() {
+fn an_error_for_a_forbidden_namespace_names_both_capabilities() {
     let _ns = Netns::enter().unwrap();
     own_names().unwrap();
     ip("netns add blue").unwrap();

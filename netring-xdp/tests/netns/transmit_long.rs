@@ -78,13 +78,13 @@ fn the_longest_frame_is_what_the_injector_says_and_no_longer() {
         for len in [0, max + 1, usize::MAX] {
             let refused = injector.slot(len).map(drop).unwrap_err();
             let Error::FrameLength {
-                len: told,
+                len: reported,
                 max: most,
             } = refused
             else {
                 panic!("{refused}")
             };
-            assert_eq!((told, most), (len, max));
+            assert_eq!((reported, most), (len, max));
         }
         assert!(injector.send(&of(1, max)).unwrap());
         assert_eq!(injector.drain(LIMIT).unwrap(), 0);

@@ -57,10 +57,10 @@ fn nothing_more(sniffer: &Sniffer) {
     assert_eq!(sniffer.receive(Duration::from_millis(20)).unwrap(), None);
 }
 
-fn is_request(error: &Error, told: &str) {
+fn is_request(error: &Error, reported: &str) {
     assert!(matches!(error, Error::Request { .. }), "{error}");
     assert!(!error.is_terminal());
-    assert!(error.to_string().contains(told), "{error}");
+    assert!(error.to_string().contains(reported), "{error}");
 }
 
 /// Frames of all lengths, every third without a request: those arrive as written, through the same

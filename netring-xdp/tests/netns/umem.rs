@@ -159,7 +159,7 @@ fn x4_the_kernel_agrees_with_what_stands_before_a_frame() {
 
 #[test]
 #[ignore = "needs a network namespace: cargo xtask test-netns"]
-fn huge_pages_are_had_or_it_is_told_why_not() {
+fn huge_pages_are_used_or_the_reason_is_reported() {
     let _ns = Netns::enter().unwrap();
     let _turn = turn();
     let config = UmemConfig::new().chunks(64);
@@ -190,27 +190,27 @@ fn settings_that_cannot_be_are_refused_with_a_sentence() {
     let _ns = Netns::enter().unwrap();
     let _turn = turn();
     veth("v0", "v1").unwrap();
-    let told = |error: Error, sentence: &str| {
+    let reported = |error: Error, sentence: &str| {
         let text = error.to_string();
         assert!(text.contains(sentence), "{text}");
     };
     Umem::scope(&small(), |umem| {
         let open = |interface, queue| XdpSocket::builder(interface, queue).open(umem);
-        told(
+        reported(
             open("v0", 7).unwrap_err(),
             "queue: 7 does not exist: v0 has 1, numbered from 0",
         );
-        told(
+        reported(
             open("nowhere", 0).unwrap_err(),
             "there is no interface \"nowhere\"",
         );
         // 2048 chunks to receive and 2048 to send, of 1024.
-        told(
+        reported(
             open("v0", 0).unwrap_err(),
             "2048 requested, but only 1024 of the UMEM's 1024 are left",
         );
         let none = XdpSocket::builder("v0", 0).receive_chunks(0);
-        told(none.open_receiver(umem).unwrap_err(), "at least one chunk");
+        reported(none.open_receiver(umem).unwrap_err(), "at least one chunk");
         let strict = XdpSocket::builder("v0", 0).copy_mode(CopyMode::ZeroCopy);
         let refused = strict.open(umem).unwrap_err();
         assert!(matches!(refused, Error::Syscall(_)), "{refused}");
@@ -223,14 +223,14 @@ fn settings_that_cannot_be_are_refused_with_a_sentence() {
         .unaligned(true);
     Umem::scope(&odd, |umem| {
         let strict = XdpSocket::builder("v0", 0).copy_mode(CopyMode::ZeroCopy);
-        told(strict.open(umem).unwrap_err(), "needs huge pages");
+        reported(strict.open(umem).unwrap_err(), "needs huge pages");
         Ok(())
     })
     .unwrap();
     let first = injector(64);
     let start = std::time::Instant::now();
     let second = XdpInjector::open("v0").unwrap_err();
-    told(second, "queue 0 of v0 already has an AF_XDP socket");
+    reported(second, "queue 0 of v0 already has an AF_XDP socket");
     assert!(
         start.elapsed() < Duration::from_secs(20),
         "patience has an end"
@@ -244,7 +244,7 @@ fn settings_that_cannot_be_are_refused_with_a_sentence() {
 /// that dropped it has not.)
 #[test]
 #[ignore = "needs a network namespace: cargo xtask test-netns"]
-fn too_much_locked_memory_is_told_with_what_to_do() {
+fn too_much_locked_memory_is_an_error_with_advice() {
     let _ns = Netns::enter().unwrap();
     let _turn = turn();
     veth("v0", "v1").unwrap();

@@ -3,7 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on ends there")]
 #![allow(
     clippy::print_stdout,
-    reason = "a test that is run again tells by its output"
+    reason = "a test that runs itself again reports by its output"
 )]
 
 use std::os::unix::fs::PermissionsExt;
@@ -42,7 +42,7 @@ impl Copy {
 
     /// The output of the role `what` of this test as the user nobody, with this limit of locked
     /// memory.
-    fn told(&self, test: &str, what: &str, memlock: &str) -> String {
+    fn reported(&self, test: &str, what: &str, memlock: &str) -> String {
         let output = Command::new("prlimit")
             .arg(format!("--memlock={memlock}:{memlock}"))
             .args([
@@ -63,10 +63,10 @@ impl Copy {
             .output()
             .unwrap();
         let said = String::from_utf8_lossy(&output.stdout).into_owned();
-        let (_, told) = said
-            .split_once("told: ")
+        let (_, reported) = said
+            .split_once("reported: ")
             .unwrap_or_else(|| panic!("{output:?}"));
-        told.lines().next().unwrap().to_owned()
+        reported.lines().next().unwrap().to_owned()
     }
 }
 
@@ -156,26 +156,26 @@ fn open(what: &str) -> Result<(), Error> {
 }
 
 /// The role of these tests: prints the result.
-fn tells() -> bool {
+fn ran_as_role() -> bool {
     let Ok(what) = std::env::var("NETRING_ROLE") else {
         return false;
     };
     match open(&what) {
-        Ok(()) => println!("told: opened"),
-        Err(error) => println!("told: {error}"),
+        Ok(()) => println!("reported: opened"),
+        Err(error) => println!("reported: {error}"),
     }
     true
 }
 
-/// Refused, told one line, and opened. Checks the capabilities in that line.
+/// Refused, given one line of advice, and opened. Checks the capabilities in that line.
 #[track_caller]
 fn one_line_is_enough(test: &str, what: &str, memlock: &str, expected: &[&str]) {
     let copy = Copy::new(&what.replace(' ', "-"));
-    let refused = copy.told(test, what, memlock);
+    let refused = copy.reported(test, what, memlock);
     let mut granted = follow(&refused, &copy.program());
     granted.sort();
     assert_eq!(granted, expected, "{what}: {refused}");
-    let now = copy.told(test, what, memlock);
+    let now = copy.reported(test, what, memlock);
     assert_eq!(now, "opened", "{what}, after: {refused}");
 }
 
@@ -188,7 +188,7 @@ const SMALL: &str = "65536";
 #[test]
 #[ignore = "needs a network namespace: cargo xtask test-netns"]
 fn a_capture_that_is_refused_says_all_that_it_takes() {
-    if tells() {
+    if ran_as_role() {
         return;
     }
     let test = "a_capture_that_is_refused_says_all_that_it_takes";
@@ -211,7 +211,7 @@ fn a_capture_that_is_refused_says_all_that_it_takes() {
 #[test]
 #[ignore = "needs a network namespace: cargo xtask test-netns"]
 fn a_capture_of_two_queues_says_what_both_take() {
-    if tells() {
+    if ran_as_role() {
         return;
     }
     let _turn = turn();
@@ -225,7 +225,7 @@ fn a_capture_of_two_queues_says_what_both_take() {
 #[test]
 #[ignore = "needs a network namespace: cargo xtask test-netns"]
 fn what_only_sends_says_no_more_than_that_takes() {
-    if tells() {
+    if ran_as_role() {
         return;
     }
     let _turn = turn();
@@ -244,7 +244,7 @@ fn what_only_sends_says_no_more_than_that_takes() {
 #[test]
 #[ignore = "needs a network namespace: cargo xtask test-netns"]
 fn sockets_by_hand_say_what_their_program_takes() {
-    if tells() {
+    if ran_as_role() {
         return;
     }
     let _turn = turn();
@@ -260,7 +260,7 @@ fn sockets_by_hand_say_what_their_program_takes() {
 #[test]
 #[ignore = "needs a network namespace: cargo xtask test-netns"]
 fn memory_that_is_refused_does_not_cost_what_was_granted() {
-    if tells() {
+    if ran_as_role() {
         return;
     }
     let _turn = turn();
@@ -275,7 +275,7 @@ fn memory_that_is_refused_does_not_cost_what_was_granted() {
         .status();
     assert!(done.unwrap().success());
     let start = std::time::Instant::now();
-    let refused = copy.told(test, "few", SMALL);
+    let refused = copy.reported(test, "few", SMALL);
     // Memory beyond the limit is not waited for.
     assert!(start.elapsed() < Duration::from_secs(2));
     assert!(
@@ -285,7 +285,7 @@ fn memory_that_is_refused_does_not_cost_what_was_granted() {
     let mut granted = follow(&refused, &copy.program());
     granted.sort();
     assert_eq!(granted, LOCKING, "{refused}");
-    assert_eq!(copy.told(test, "few", SMALL), "opened");
+    assert_eq!(copy.reported(test, "few", SMALL), "opened");
     // The alternative is given with its figure.
     assert!(refused.contains("`ulimit -l 1088`"), "{refused}");
     let done = Command::new("setcap")
@@ -293,5 +293,8 @@ fn memory_that_is_refused_does_not_cost_what_was_granted() {
         .arg(copy.program())
         .status();
     assert!(done.unwrap().success());
-    assert_eq!(copy.told(test, "few", &(1088 << 10).to_string()), "opened");
+    assert_eq!(
+        copy.reported(test, "few", &(1088 << 10).to_string()),
+        "opened"
+    );
 }

@@ -67,7 +67,7 @@ fn x7_a_queue_can_be_opened_and_closed_a_hundred_times() {
 
 #[test]
 #[ignore = "needs a network namespace: cargo xtask test-netns"]
-fn x9_a_link_that_goes_down_is_told_within_a_second_and_packets_resume() {
+fn x9_a_link_down_is_reported_within_a_second_and_packets_resume() {
     for mode in MODES {
         let _ns = Netns::enter().unwrap();
         veth("v0", "v1").unwrap();
@@ -84,10 +84,10 @@ fn x9_a_link_that_goes_down_is_told_within_a_second_and_packets_resume() {
 
         let start = Instant::now();
         ip("link set v0 down").unwrap();
-        let told = capture.wait(Some(LIMIT)).unwrap_err();
+        let reported = capture.wait(Some(LIMIT)).unwrap_err();
         assert!(
-            matches!(&told, Error::LinkDown { interface, .. } if interface == "v0"),
-            "{told}"
+            matches!(&reported, Error::LinkDown { interface, .. } if interface == "v0"),
+            "{reported}"
         );
         assert!(start.elapsed() < Duration::from_secs(1));
         // It is woken once, and then sleeps.

@@ -146,7 +146,7 @@ fn x21_a_filter_sees_the_tag_that_is_in_the_bytes() {
 
 #[test]
 #[ignore = "needs a network namespace: cargo xtask test-netns"]
-fn x21_a_filter_that_cannot_be_had_opens_nothing() {
+fn x21_an_unsupported_filter_opens_nothing() {
     let _ns = Netns::enter().unwrap();
     veth("v0", "v1").unwrap();
     let refused = |builder: CaptureBuilder| match builder.build().unwrap_err() {

@@ -116,7 +116,7 @@ fn each_queue_has_a_worker() {
 
 #[test]
 #[ignore = "needs a network namespace: cargo xtask test-netns"]
-fn x20_the_mode_that_was_reached_is_told_and_why_it_is_not_better() {
+fn x20_the_mode_reached_is_reported_with_the_reason_it_is_not_better() {
     let _ns = Netns::enter().unwrap();
     veth("v0", "v1").unwrap();
     let best = builder(AttachMode::BestAvailable).build().unwrap();

@@ -53,9 +53,9 @@ fn in_the_way(foreign: u32, mode: XdpMode) {
                 interface,
                 id,
                 name,
-                mode: told,
+                mode: reported,
             } => {
-                assert_eq!((interface.as_str(), id, told), ("v0", foreign, mode));
+                assert_eq!((interface.as_str(), id, reported), ("v0", foreign, mode));
                 assert_eq!(name.as_deref(), Some(NAME));
             }
             other => panic!("{other}"),

@@ -92,7 +92,7 @@ fn a_forwarder_with_few_chunks_gets_them_back_beside_one_with_many() {
                 sent = few.receive().forward(&mut tx, |_| true).sent;
             }
             assert_eq!(sent, u64::from(FEW));
-            // All chunks of the first are in flight when the second forwards, and then stays silent.
+            // All chunks of the first are in flight when the second forwards its last packet.
             to_many.send(&numbered(0, 64)).unwrap();
             assert!(many.wait(LIMIT)?);
             assert_eq!(many.receive().forward(&mut tx, |_| true).sent, 1);

@@ -40,8 +40,8 @@ fn all(capture: &mut XdpCapture) -> Vec<Vec<u8>> {
 #[track_caller]
 fn counts(capture: &mut XdpCapture, [offered, delivered, dropped]: [u64; 3]) {
     let stats = capture.stats().unwrap();
-    let told = [stats.offered, stats.delivered, stats.dropped];
-    assert_eq!(told, [offered, delivered, dropped].map(Count::Exact));
+    let reported = [stats.offered, stats.delivered, stats.dropped];
+    assert_eq!(reported, [offered, delivered, dropped].map(Count::Exact));
 }
 
 /// Every length that the interface carries, sent before the first packet is read.

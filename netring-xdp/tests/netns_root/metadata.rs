@@ -243,7 +243,7 @@ fn metadata_of_a_packet_in_several_chunks_is_that_of_its_first() {
 /// The capture reports missing metadata, and otherwise works as before.
 #[test]
 #[ignore = "needs a network namespace: cargo xtask test-netns"]
-fn where_there_is_no_metadata_the_capture_says_why_and_is_what_it_was() {
+fn without_metadata_the_capture_says_why_and_works_as_before() {
     let _ns = behind_a_bridge();
     let (far, near) = (Sender::on("w0").unwrap(), Sender::on("v1").unwrap());
     let receives = |capture: &mut XdpCapture| {
@@ -306,7 +306,7 @@ fn where_there_is_no_metadata_the_capture_says_why_and_is_what_it_was() {
 
 #[test]
 #[ignore = "needs a network namespace: cargo xtask test-netns"]
-fn required_metadata_is_had_or_nothing_is_opened() {
+fn required_metadata_is_provided_or_nothing_opens() {
     let _ns = Netns::enter().unwrap();
     veth("v0", "v1").unwrap();
     let required = |mode| builder(mode).metadata(DriverMetadata::Require);
@@ -353,7 +353,7 @@ fn required_metadata_is_had_or_nothing_is_opened() {
     for (setting, builder) in of_setting {
         let error = builder.build().unwrap_err();
         assert!(
-            matches!(&error, Error::Config { setting: told, .. } if *told == setting),
+            matches!(&error, Error::Config { setting: reported, .. } if *reported == setting),
             "{error}"
         );
     }
@@ -390,9 +390,12 @@ fn the_users_own_program_is_read_from_where_it_writes() {
             .build()
             .unwrap();
         assert_eq!(capture.has_metadata(), reads);
-        let told = capture.why_no_metadata().map(ToString::to_string);
-        assert_eq!(told.is_some(), metadata == DriverMetadata::Try && !writes);
-        assert!(told.is_none_or(|why| why.contains("DriverMetadata::Require")));
+        let reported = capture.why_no_metadata().map(ToString::to_string);
+        assert_eq!(
+            reported.is_some(),
+            metadata == DriverMetadata::Try && !writes
+        );
+        assert!(reported.is_none_or(|why| why.contains("DriverMetadata::Require")));
         for n in 0..3000 {
             sender.send(&numbered(n, 80)).unwrap();
             if n % 100 == 99 {

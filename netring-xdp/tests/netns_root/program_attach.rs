@@ -75,14 +75,14 @@ fn an_attachment_is_seen_by_others() {
         veth("v0", "v1").unwrap();
         ns
     });
-    for (mode, told) in [
+    for (mode, reported) in [
         (AttachMode::Native, "xdp"),
         (AttachMode::Generic, "xdpgeneric"),
     ] {
         let attachment = redirect("v0", mode).unwrap();
         assert_eq!(
             program_of("v0"),
-            Some((told.to_owned(), attachment.program_id()))
+            Some((reported.to_owned(), attachment.program_id()))
         );
         if holds {
             println!("attached");
@@ -166,9 +166,9 @@ fn x13_a_foreign_program_is_named_and_left_alone() {
                     interface,
                     id,
                     name,
-                    mode: told,
+                    mode: reported,
                 } => {
-                    assert_eq!((interface.as_str(), *id, *told), ("v0", foreign, mode));
+                    assert_eq!((interface.as_str(), *id, *reported), ("v0", foreign, mode));
                     assert_eq!(name.as_deref(), Some("xdp_dispatcher"));
                 }
                 other => panic!("{other}"),
@@ -268,7 +268,7 @@ fn without_the_capabilities_the_error_names_them() {
     if std::env::var_os("NETRING_ROLE").is_some() {
         let error = Program::redirect().load().unwrap_err();
         assert!(matches!(error, Error::NotPermitted { .. }), "{error}");
-        println!("told: {error}");
+        println!("reported: {error}");
         return;
     }
     assert!(Program::redirect().load().is_ok());
@@ -283,15 +283,15 @@ fn without_the_capabilities_the_error_names_them() {
         .env("NETRING_ROLE", "unprivileged")
         .output()
         .unwrap();
-    let told = String::from_utf8_lossy(&output.stdout).into_owned();
-    assert!(output.status.success(), "{told}");
+    let reported = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(output.status.success(), "{reported}");
     for word in [
-        "told: bpf(BPF_",
+        "reported: bpf(BPF_",
         "CAP_BPF",
         "CAP_NET_ADMIN",
         "run it outside",
     ] {
-        assert!(told.contains(word), "{word}: {told}");
+        assert!(reported.contains(word), "{word}: {reported}");
     }
 }
 

@@ -230,7 +230,7 @@ fn x13_a_bound_program_is_refused_over_another_and_goes_when_it_is_dropped() {
             .attach(&v0, AttachMode::BestAvailable)
             .unwrap_err();
         assert!(
-            matches!(&error, Error::ProgramInTheWay { id: told, name: Some(name), .. } if *told == id && name == "netring_redirec"),
+            matches!(&error, Error::ProgramInTheWay { id: reported, name: Some(name), .. } if *reported == id && name == "netring_redirec"),
             "{error}"
         );
     }

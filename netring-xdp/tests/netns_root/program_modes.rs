@@ -10,7 +10,7 @@ use xtask::netns::{Netns, ip, veth};
 
 #[test]
 #[ignore = "needs a network namespace: cargo xtask test-netns"]
-fn x20_what_was_reached_and_why_not_better_is_told() {
+fn x20_what_was_reached_is_reported_with_the_reason() {
     let _ns = Netns::enter().unwrap();
     veth("v0", "v1").unwrap();
     // The driver of `lo` has no native mode.

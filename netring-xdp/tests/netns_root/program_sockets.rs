@@ -85,9 +85,9 @@ fn what_is_no_af_xdp_socket_is_refused() {
     let event = syscall::event().unwrap();
     for other in [packet.as_fd(), event.as_fd()] {
         let error = program.sockets_mut().set(0, other).unwrap_err();
-        let told = "bpf(BPF_MAP_UPDATE_ELEM)";
+        let reported = "bpf(BPF_MAP_UPDATE_ELEM)";
         assert!(
-            matches!(&error, Error::Syscall(failed) if failed.call == told),
+            matches!(&error, Error::Syscall(failed) if failed.call == reported),
             "{error}"
         );
     }

@@ -372,7 +372,7 @@ fn x14_a_packet_in_several_chunks_is_taken_and_sent_on_whole() {
             let count = nine.len();
             let error = tx.send_chain(&mut nine).unwrap_err();
             assert!(
-                matches!(error, Error::FramePieces { count: told, max: 8 } if told == count),
+                matches!(error, Error::FramePieces { count: reported, max: 8 } if reported == count),
                 "{error}"
             );
             assert_eq!(nine.len(), count);

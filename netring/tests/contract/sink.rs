@@ -195,13 +195,13 @@ pub(crate) fn methods_after_close_are_safe<B: Backend>() {
     for _ in 0..3 * B::DEPTH {
         let _ = sink.room();
         let _ = sink.send(&numbered(2, 60));
-        let told = sink.flush();
+        let flushed = sink.flush();
         assert!(
             matches!(
-                told,
+                flushed,
                 Err(Error::InterfaceRemoved { .. } | Error::LinkDown { .. } | Error::Closed)
             ),
-            "{told:?}"
+            "{flushed:?}"
         );
         let stats = adds_up(&mut sink);
         assert_eq!(stats.sent, Count::Exact(1), "{stats}");

@@ -58,7 +58,7 @@ fn auto_without_cap_net_raw_is_refused_and_says_why() {
     let said = with("--bounding-set=-net_raw", "lo").end();
     assert!(!said.ok && said.out.is_empty(), "{said:?}");
     let lines: Vec<&str> = said.err.lines().collect();
-    let told = [
+    let expected = [
         ("lo: no backend is available:", ""),
         (
             "  AF_XDP zero-copy, native, generic (skb): ",
@@ -69,8 +69,8 @@ fn auto_without_cap_net_raw_is_refused_and_says_why() {
             "socket(AF_PACKET) was refused: the process needs CAP_NET_RAW, which even root cannot get here",
         ),
     ];
-    assert!(lines.len() >= told.len(), "{said:?}");
-    for (line, (backend, why)) in lines.iter().zip(told) {
+    assert!(lines.len() >= expected.len(), "{said:?}");
+    for (line, (backend, why)) in lines.iter().zip(expected) {
         assert!(line.starts_with(backend) && line.contains(why), "{said:?}");
     }
 }

@@ -125,7 +125,7 @@ fn s13_a_tag_beside_the_bytes_is_the_same_in_both_backends() {
 /// The other end's stack leaves the checksum to its interface, which makes none.
 #[test]
 #[ignore = "needs a network namespace: cargo xtask test-netns"]
-fn a_partial_checksum_is_told_by_af_packet_and_unknown_by_af_xdp() {
+fn a_partial_checksum_is_reported_by_af_packet_and_unknown_to_af_xdp() {
     let _ns = Netns::enter().unwrap();
     veth("v0", "v1").unwrap();
     ip("addr add 10.0.0.1/24 dev v0").unwrap();
@@ -237,7 +237,7 @@ fn auto_waits_once_for_a_queue_that_is_taken() {
 
 #[test]
 #[ignore = "needs a network namespace: cargo xtask test-netns"]
-fn auto_tries_what_it_is_told_to_and_no_more() {
+fn auto_tries_the_requested_backends_only() {
     let _ns = Netns::enter().unwrap();
     veth("v0", "v1").unwrap();
     let builder = || diverting("v1");
@@ -268,7 +268,7 @@ fn auto_tries_what_it_is_told_to_and_no_more() {
 /// read.
 #[test]
 #[ignore = "needs a network namespace: cargo xtask test-netns"]
-fn auto_that_finds_none_tells_why_of_each() {
+fn auto_without_a_backend_gives_the_reason_for_each() {
     let _ns = Netns::enter().unwrap();
     veth("v0", "v1").unwrap();
     let interface = Interface::by_name("v1").unwrap();
@@ -352,7 +352,7 @@ fn auto_requests_the_hash_and_sizes_the_ring_by_each_backend() {
 
 #[test]
 #[ignore = "needs a network namespace: cargo xtask test-netns"]
-fn auto_tells_that_the_link_went_down_and_that_it_is_gone() {
+fn auto_reports_a_link_that_goes_down_and_a_removal() {
     for backend in [Backend::XdpNative, Backend::AfPacket] {
         let _ns = Netns::enter().unwrap();
         veth("v0", "v1").unwrap();

@@ -91,7 +91,7 @@ fn auto_loses_no_offloaded_packet() {
 /// What is opened says whether a packet may take several chunks.
 #[test]
 #[ignore = "needs a network namespace: cargo xtask test-netns"]
-fn auto_tells_that_it_opened_with_multi_buffer() {
+fn auto_reports_that_it_opened_with_multi_buffer() {
     let expected = [
         (1500, "opened", Some(1792)),
         (3400, "opened", Some(3840)),

@@ -44,7 +44,7 @@ fn comes(sniffer: &Sniffer, frames: impl IntoIterator<Item = Vec<u8>>) {
 
 #[test]
 #[ignore = "needs a network namespace: cargo xtask test-netns"]
-fn xdp_receive_tells_the_mode_each_packet_and_the_balance() {
+fn xdp_receive_reports_the_mode_each_packet_and_the_balance() {
     let _ns = Netns::enter().unwrap();
     veth("v0", "v1").unwrap();
     let program = capturing("xdp_receive", &["v1", "5"]);
@@ -67,7 +67,7 @@ fn xdp_receive_tells_the_mode_each_packet_and_the_balance() {
 
 #[test]
 #[ignore = "needs a network namespace: cargo xtask test-netns"]
-fn xdp_receive_tells_why_the_driver_does_not_run_the_program() {
+fn xdp_receive_reports_why_the_driver_does_not_run_the_program() {
     let _ns = Netns::enter().unwrap();
     // The driver accepts a program only if it has as many receive queues as its peer has transmit
     // queues.
@@ -208,7 +208,7 @@ fn xdp_flows_async_prints_the_first_event_of_one_of_two_subscribers() {
 
 #[test]
 #[ignore = "needs a network namespace: cargo xtask test-netns"]
-fn queues_tells_each_backend_and_counts_by_the_best() {
+fn queues_reports_each_backend_and_counts_by_the_best() {
     let _ns = Netns::enter().unwrap();
     veth("v0", "v1").unwrap();
     let program = capturing("queues", &["v1", "2"]);

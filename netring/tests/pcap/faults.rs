@@ -101,7 +101,7 @@ fn an_end_stays() {
 }
 
 #[test]
-fn what_contradicts_itself_is_told_with_its_offset_behind_the_packets_before_it() {
+fn a_contradiction_is_reported_with_its_offset_after_the_packets_before_it() {
     let long = |kind: u32, len: u32| {
         let mut bytes = block(Little, kind, b"abcd");
         bytes[4..8].copy_from_slice(&Little.u32(len));
@@ -204,7 +204,7 @@ fn a_packet_of_a_new_section_needs_an_interface_of_that_section() {
 }
 
 #[test]
-fn a_record_that_announces_too_much_is_told_at_once() {
+fn a_record_with_an_excessive_length_is_reported_at_once() {
     for (snap_len, most) in [
         (0, 16 * 1024 * 1024 - 16),
         (96, 256 * 1024),
@@ -389,7 +389,7 @@ impl Read for Fails<'_> {
 }
 
 #[test]
-fn a_reader_that_fails_is_told_behind_the_packets_before_it() {
+fn a_failing_reader_is_reported_after_the_packets_before_it() {
     let bytes = classic();
     let (packets, end, stats) = read(Fails(&bytes[..bytes.len() - 10], io::ErrorKind::TimedOut));
     assert_eq!(packets.len(), 2);

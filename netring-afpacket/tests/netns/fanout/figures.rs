@@ -245,7 +245,7 @@ fn packets_roll_over_between_rings_of_blocks_too() {
 }
 
 /// A worker whose ring was full takes packets of others again once it is read, although none of its
-/// own tells the kernel that it has room.
+/// own packets shows the kernel that it has room.
 #[test]
 #[ignore = "needs a network namespace: cargo xtask test-netns"]
 fn a_worker_that_was_full_is_rolled_over_to_again_once_it_is_read() {

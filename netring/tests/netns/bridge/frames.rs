@@ -150,7 +150,7 @@ fn s15_frames_of_this_host_are_left_alone() {
             other.send(&numbered(100 + n, 100)).unwrap();
         }
         let stats = run_until(&mut bridge, |stats| {
-            // A capture that is told to sees what the bridge sends, too.
+            // A capture sees what the bridge sends if that is enabled.
             stats.a_to_b.forwarded == 20 && stats.b_to_a.outgoing == outgoing
         });
         settled(&stats);
