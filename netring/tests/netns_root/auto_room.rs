@@ -1,5 +1,5 @@
-//! The selected backend holds every packet that the interface can bring: by its MTU, and merged by
-//! offloads.
+//! The selected backend holds every packet that the interface can bring, by its MTU and as offloads
+//! merge them.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on ends there")]
 
 use std::time::Duration;
@@ -28,7 +28,7 @@ fn open(backends: &[Backend]) -> AutoCapture {
     builder.backends(backends.iter().copied()).build().unwrap()
 }
 
-/// All that comes, which is as many as were sent, and so it is counted.
+/// All packets that arrive, which must be as many as were sent and counted.
 #[track_caller]
 fn all(capture: &mut AutoCapture, sent: u64) -> Vec<Vec<u8>> {
     let packets = collect(capture, usize::MAX, SILENCE).unwrap();

@@ -1,4 +1,4 @@
-//! Files that are not right: what is whole comes first, then one clear error, and it stays.
+//! Damaged files: whole packets come first, then one clear error, which stays.
 
 use std::io::{self, Read};
 
@@ -308,7 +308,7 @@ fn what_is_no_capture_file_is_refused_by_name() {
             &header(Little, IXIA_HARDWARE, 0, 1),
             "the header of the file begins at byte 0, and at least 4",
         ),
-        // Navtel's and Mesquita's formats, which nothing else reads either.
+        // The formats of Navtel and Mesquita, which no other program reads either.
         (b"\xa1\x2b\x3c\x4d", "neither pcap nor pcapng"),
         (b"\xa1\xb2\x34\xcd", "neither pcap nor pcapng"),
     ];
@@ -342,7 +342,7 @@ fn a_file_that_is_not_there_is_named() {
     );
 }
 
-/// Gives its bytes in pieces, with an answer of its own before each.
+/// Returns its bytes in pieces, with a result of its own before each.
 struct Moody<'a> {
     bytes: &'a [u8],
     piece: usize,
@@ -376,7 +376,7 @@ fn a_reader_may_give_a_byte_at_a_time_and_be_interrupted() {
     }
 }
 
-/// Gives some bytes, and then nothing but this error.
+/// Returns some bytes, and then only this error.
 struct Fails<'a>(&'a [u8], io::ErrorKind);
 
 impl Read for Fails<'_> {
@@ -399,7 +399,7 @@ fn a_failing_reader_is_reported_after_the_packets_before_it() {
     };
     assert_eq!(*offset, bytes.len() as u64 - 10);
     assert_eq!(source.kind(), io::ErrorKind::TimedOut);
-    // The packet may be complete beyond what the reader returned; nothing is known about it.
+    // The packet may be complete beyond what the reader returned, which cannot be known.
     assert_eq!(stats.invalid.exact(), Some(0));
 }
 
