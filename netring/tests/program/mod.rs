@@ -191,7 +191,7 @@ pub(crate) fn captures(pid: u32, interface: &str) -> bool {
     captures_index(pid, Interface::by_name(interface).unwrap().index)
 }
 
-/// The same of an interface's index; 0 for a socket of all interfaces.
+/// The same for the index of an interface; 0 stands for a socket of all interfaces.
 pub(crate) fn captures_index(pid: u32, index: u32) -> bool {
     let index = index.to_string();
     let sockets = fs::read_to_string(format!("/proc/{pid}/net/packet")).unwrap_or_default();
@@ -201,7 +201,7 @@ pub(crate) fn captures_index(pid: u32, index: u32) -> bool {
     })
 }
 
-/// Puts frames on the wire, in this order.
+/// Sends these frames, in this order.
 pub(crate) fn send(sender: &Sender, frames: &[Vec<u8>]) {
     for frame in frames {
         sender.send(frame).unwrap();
@@ -218,8 +218,8 @@ fn said(output: io::Result<Output>, out: Vec<String>) -> Said {
     Said { ok, out, err }
 }
 
-/// The path of a built example, beside the folder of the tests. It must exist and be no older than
-/// its sources.
+/// The path of a built example, beside the folder of the tests. It must exist and be newer than its
+/// sources.
 fn built(name: &str) -> PathBuf {
     let test = std::env::current_exe().unwrap();
     let folder = test.ancestors().nth(2).unwrap().join("examples");
