@@ -19,9 +19,9 @@ pub(crate) fn run(input: &[u8]) {
         return;
     };
     match which & 3 {
-        0 => streams(rest, 6, || StreamParser(HttpParser::default())),
-        1 => streams(rest, 6, || StreamParser(TlsParser::default())),
-        2 => streams(rest, 6, || StreamParser(DnsTcpParser::default())),
+        0 => streams(rest, 6, || StreamParser::new(HttpParser::default())),
+        1 => streams(rest, 6, || StreamParser::new(TlsParser::default())),
+        2 => streams(rest, 6, || StreamParser::new(DnsTcpParser::default())),
         _ => streams(
             rest,
             17,
