@@ -9,7 +9,7 @@ use futures_core::Stream;
 use futures_core::stream::FusedStream;
 use netring_flow::extract::{Extract, Transport};
 use netring_flow::reassembly::{Reassembler, ReassemblyConfig, ReassemblyStats, Subscription};
-use netring_flow::session::{Parser, SessionEvent, Sessions};
+use netring_flow::session::{Parser, SessionEvent, SessionStats, Sessions};
 use netring_flow::{FlowTracker, Segment, TrackerStats};
 use netring_sys::wait::{Stop, StopHandle};
 use netring_sys::{Error, PacketSource, Stats, Timestamp};
@@ -20,8 +20,8 @@ use crate::flows::{Collect, Flows};
 /// The messages that the two ends of each flow exchange, as a stream of [`SessionEvent`]s, from
 /// [`AsyncSource::session_stream`].
 ///
-/// Each flow of interest has a [`Parser`] of its own. A parser that fails ends its session with the
-/// reason, and nothing else. Sides are initiator and responder. The stream ends and fails as
+/// Each flow of interest has a [`Parser`] of its own. A parser that fails or panics ends its session
+/// with the reason, and nothing else. Sides are initiator and responder. The stream ends and fails as
 /// [`FlowStream`](crate::FlowStream) does: sessions end first, then the error of the source is
 /// yielded, then the stream ends. It queues the events of at most one batch of packets. Cancelling
 /// `next()` loses nothing.
@@ -155,6 +155,14 @@ impl<S, E: Extract, P: Parser> SessionStream<S, E, P> {
         E::Key: Clone,
     {
         self.streams.stats()
+    }
+
+    /// What became of the sessions so far.
+    pub const fn session_stats(&self) -> SessionStats
+    where
+        E::Key: Clone,
+    {
+        self.streams.visitor().stats()
     }
 
     /// Stops the stream: no more packets are taken. It yields what is queued, then the end of each

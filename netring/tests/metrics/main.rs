@@ -5,6 +5,7 @@
 mod bridge;
 mod kept;
 mod reassembly;
+mod sessions;
 
 use std::collections::BTreeSet;
 
@@ -13,6 +14,7 @@ use metrics::with_local_recorder;
 use netring::bridge::BridgeStats;
 use netring::flow::extract::FiveTuple;
 use netring::flow::reassembly::ReassemblyStats;
+use netring::flow::session::SessionStats;
 use netring::flow::{FlowTracker, TrackerStats};
 use netring::metrics::{Publish, Publisher};
 use netring::pcap::{CaptureFile, CaptureWriter, RotatingWriter};
@@ -291,6 +293,7 @@ async fn all(kept: &Kept) {
     publish(kept, &ReplayStats::default());
     publish(kept, &BridgeStats::default());
     publish(kept, &ReassemblyStats::default());
+    publish(kept, &SessionStats::default());
     let mut writer = CaptureWriter::new(Vec::new(), LinkType::ETHERNET).unwrap();
     writer.write(&frame()).unwrap();
     publish(kept, &writer);
