@@ -6,6 +6,7 @@ mod captures;
 mod fanout;
 mod link;
 mod namespaces;
+mod shutdown;
 mod sink;
 mod stop;
 #[path = "../ticks/mod.rs"]
