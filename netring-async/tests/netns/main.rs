@@ -4,6 +4,7 @@ mod background;
 mod broadcasts;
 mod captures;
 mod fanout;
+mod idle;
 mod link;
 mod namespaces;
 mod shutdown;
