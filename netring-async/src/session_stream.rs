@@ -172,6 +172,15 @@ impl<S, E: Extract, P: Parser> SessionStream<S, E, P> {
         self.flows.stop();
     }
 
+    /// Ends the stream as [`stop`](Self::stop) does, but behind the packets that are in the ring of
+    /// a live source now: see [`FlowStream::drain`](crate::FlowStream::drain).
+    pub fn drain(&mut self)
+    where
+        S: PacketSource,
+    {
+        self.flows.drain();
+    }
+
     /// Returns a handle that stops the source from any thread or task, with the same effect as
     /// [`stop`](Self::stop). It works on after [`broadcast`](Self::broadcast), too.
     pub fn stop_handle(&self) -> StopHandle
@@ -210,17 +219,28 @@ impl<S, E: Extract, P: Parser> SessionStream<S, E, P> {
     }
 }
 
+impl<S, E: Extract, P: Parser> SessionStream<S, E, P> {
+    /// A stream with nothing queued.
+    pub(crate) const fn from_flows(flows: Flows<S, E>, streams: Streams<E::Key, P>) -> Self {
+        Self {
+            flows,
+            streams,
+            queue: Vec::new(),
+        }
+    }
+}
+
 impl<S, E, P> SessionStream<S, E, P>
 where
     S: PacketSource + Send + 'static,
     E: Extract,
     P: Parser,
 {
-    /// Stops the stream, closes the source, and returns all items that were left: the events that
-    /// were queued, the ends of all sessions, and the error if the source had failed, oldest first.
+    /// [Drains](Self::drain) the stream, closes the source, and returns all items that were left:
+    /// the events that were queued and those of the last packets, the ends of all sessions, and the error if the source had failed, oldest first.
     /// If the wait is cancelled, the items are lost.
     pub async fn shutdown(mut self) -> Vec<Result<SessionEvent<E::Key, P::Message>, Error>> {
-        self.stop();
+        self.drain();
         let mut items = Vec::new();
         while let Some(item) = poll_fn(|cx| Pin::new(&mut self).poll_next(cx)).await {
             items.push(item);

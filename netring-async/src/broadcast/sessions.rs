@@ -41,6 +41,37 @@ where
     }
 }
 
+impl<K, M> Broadcast<SessionEvent<K, M>>
+where
+    K: Clone + Send + Sync + 'static,
+    M: Send + Sync + 'static,
+{
+    /// Ends the broadcast without ending its sessions, and returns them as a stream: the opposite
+    /// of [`SessionStream::broadcast`]. `S`, `E` and `P` are the source, the extractor and the
+    /// parser that it was made of.
+    ///
+    /// No event is lost or repeated: subscribers receive those before, and then the end; the stream
+    /// yields those after. If this future is dropped, the broadcast stops.
+    ///
+    /// # Errors
+    /// Returns the broadcast, which goes on, if it was made of something else; or if its task has
+    /// ended, with what is left of it.
+    pub async fn into_session_stream<S, E, P>(self) -> Result<SessionStream<S, E, P>, Self>
+    where
+        S: PacketSource + Send + 'static,
+        E: Extract<Key = K>,
+        P: Parser<Message = M> + Send + 'static,
+    {
+        if !self.handle.is_of::<SessionProducer<S, E, P>>() {
+            return Err(self);
+        }
+        match self.handle.release::<SessionProducer<S, E, P>>().await {
+            Some(producer) => Ok(SessionStream::from_flows(producer.flows, producer.streams)),
+            None => Err(self),
+        }
+    }
+}
+
 impl<S, E, P> Produce for SessionProducer<S, E, P>
 where
     S: PacketSource + Send + 'static,
@@ -75,6 +106,10 @@ where
 
     fn stop(&mut self) {
         self.flows.stop();
+    }
+
+    fn drain(&mut self) {
+        self.flows.drain();
     }
 
     fn finish(&mut self, _: u64) {}

@@ -116,9 +116,9 @@ impl<K: Send + Sync + 'static> FlowWorkers<K> {
         Ok(all)
     }
 
-    /// Stops all workers and waits until they have ended: every flow has its
-    /// [`FlowEvent::Ended`], every event is published, and the sources are closed. Returns the
-    /// final figures of each.
+    /// Ends all workers and waits until they have ended: the packets that were in their rings are
+    /// tracked, every flow has its [`FlowEvent::Ended`], every event is published, and the sources
+    /// are closed. Returns the final figures of each.
     ///
     /// # Errors
     /// Those of [`stats`](Self::stats). If a source failed, subscribers receive that error.
@@ -127,6 +127,32 @@ impl<K: Send + Sync + 'static> FlowWorkers<K> {
         (0..self.last.len())
             .map(|worker| self.last(worker))
             .collect()
+    }
+
+    /// Ends the broadcast without ending its flows, and returns them as the streams that they were
+    /// made of, in the order of the workers; `None` for a worker that has ended. `S` and `E` are
+    /// the source and the extractor.
+    ///
+    /// No event is lost or repeated: subscribers receive those before, and then the end; the
+    /// streams yield those after. If this future is dropped, the workers stop.
+    ///
+    /// # Errors
+    /// Returns the workers, which go on, if they have another source or extractor.
+    pub async fn into_flow_streams<S, E>(self) -> Result<Vec<Option<FlowStream<S, E>>>, Self>
+    where
+        S: PacketSource + Send + 'static,
+        E: Extract<Key = K>,
+    {
+        if !self.handle.is_of::<FlowProducer<S, E, WorkerEvent<K>>>() {
+            return Err(self);
+        }
+        let released = self
+            .handle
+            .release_all::<FlowProducer<S, E, WorkerEvent<K>>>();
+        let streams = released.await.into_iter();
+        Ok(streams
+            .map(|producer| Some(producer?.into_stream()))
+            .collect())
     }
 
     /// The final figures of a worker: its task stored them before it stopped answering.

@@ -4,8 +4,10 @@ mod background;
 mod broadcasts;
 mod captures;
 mod fanout;
+mod idle;
 mod link;
 mod namespaces;
+mod shutdown;
 mod sink;
 mod stop;
 #[path = "../ticks/mod.rs"]

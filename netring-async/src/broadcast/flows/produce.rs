@@ -132,6 +132,10 @@ where
         self.flows.stop();
     }
 
+    fn drain(&mut self) {
+        self.flows.drain();
+    }
+
     fn finish(&mut self, published: u64) {
         let figures = self.figures(published);
         let _ = self.last.set(figures);
