@@ -51,6 +51,15 @@ impl<S: PacketSource, E: Extract, V: Gather<E::Key>> Gathered<S, E, V> {
 }
 
 impl<S, E: Extract, V: Gather<E::Key>> Gathered<S, E, V> {
+    /// With nothing queued.
+    pub(crate) const fn from_flows(flows: Flows<S, E>, visitor: V) -> Self {
+        Self {
+            flows,
+            visitor,
+            queue: Vec::new(),
+        }
+    }
+
     /// Items that are found and not yet yielded.
     pub(crate) const fn queued(&self) -> usize {
         self.queue.len()
@@ -73,9 +82,9 @@ where
     E: Extract,
     V: Gather<E::Key>,
 {
-    /// Stops, closes the source, and returns all items that were left.
+    /// Drains and closes the source, and returns all items that were left.
     pub(crate) async fn shutdown(mut self) -> Vec<Result<V::Item, Error>> {
-        self.flows.stop();
+        self.flows.drain();
         let mut items = Vec::new();
         while let Some(item) = poll_fn(|cx| self.poll_next(cx)).await {
             items.push(item);

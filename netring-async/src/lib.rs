@@ -63,6 +63,8 @@ mod broadcast;
 #[cfg(feature = "flow")]
 mod conversation;
 #[cfg(feature = "flow")]
+mod drain;
+#[cfg(feature = "flow")]
 mod flow_state;
 #[cfg(feature = "flow")]
 mod flow_stream;

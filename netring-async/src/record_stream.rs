@@ -124,6 +124,15 @@ impl<S, E: Extract<Key = FiveTupleKey>> RecordStream<S, E> {
         self.inner.flows.stop();
     }
 
+    /// Ends the stream as [`stop`](Self::stop) does, but behind the packets that are in the ring of
+    /// a live source now: see [`FlowStream::drain`](crate::FlowStream::drain).
+    pub fn drain(&mut self)
+    where
+        S: PacketSource,
+    {
+        self.inner.flows.drain();
+    }
+
     /// Returns a handle that stops the source from any thread or task, with the same effect as
     /// [`stop`](Self::stop). It works on after [`broadcast`](Self::broadcast), too.
     pub fn stop_handle(&self) -> StopHandle
@@ -151,6 +160,12 @@ impl<S, E: Extract<Key = FiveTupleKey>> RecordStream<S, E> {
     pub(crate) fn into_flows(self) -> (Flows<S, E>, FlowRecorder, Vec<FlowRecord>) {
         self.inner.into_parts()
     }
+
+    /// A stream with nothing queued.
+    pub(crate) const fn from_flows(flows: Flows<S, E>, recorder: FlowRecorder) -> Self {
+        let inner = Gathered::from_flows(flows, recorder);
+        Self { inner }
+    }
 }
 
 impl<S, E> RecordStream<S, E>
@@ -158,10 +173,11 @@ where
     S: PacketSource + Send + 'static,
     E: Extract<Key = FiveTupleKey>,
 {
-    /// Stops the stream, closes the source, and returns all items that were left: the records that
-    /// were queued, those of all flows, and the error if the source had failed, oldest first.
+    /// [Drains](Self::drain) the stream, closes the source, and returns all items that were left:
+    /// the records that were queued, those of all flows, and the error if the source had failed,
+    /// oldest first.
     ///
-    /// That is at least one record per flow. To take them one by one, [`stop`](Self::stop) the
+    /// That is at least one record per flow. To take them one by one, [`drain`](Self::drain) the
     /// stream and read it to its end. If the wait is cancelled, the items are lost.
     pub async fn shutdown(self) -> Vec<Result<FlowRecord, Error>> {
         self.inner.shutdown().await

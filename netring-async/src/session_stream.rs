@@ -8,7 +8,7 @@ use futures_core::Stream;
 use futures_core::stream::FusedStream;
 use netring_flow::extract::{Extract, Transport};
 use netring_flow::reassembly::{Reassembler, ReassemblyConfig, ReassemblyStats, Subscription};
-use netring_flow::session::{Parser, SessionEvent, Sessions};
+use netring_flow::session::{Parser, SessionEvent, SessionStats, Sessions};
 use netring_flow::{FlowTracker, Segment, TrackerStats};
 use netring_sys::wait::{Stop, StopHandle};
 use netring_sys::{Error, PacketSource, Stats, Timestamp};
@@ -20,8 +20,8 @@ use crate::gathered::Gathered;
 /// The messages that the two ends of each flow exchange, as a stream of [`SessionEvent`]s, from
 /// [`AsyncSource::session_stream`].
 ///
-/// Each flow of interest has a [`Parser`] of its own. A parser that fails ends its session with the
-/// reason, and nothing else. Sides are initiator and responder. The stream ends and fails as
+/// Each flow of interest has a [`Parser`] of its own. A parser that fails or panics ends its session
+/// with the reason, and nothing else. Sides are initiator and responder. The stream ends and fails as
 /// [`FlowStream`](crate::FlowStream) does: sessions end first, then the error of the source is
 /// yielded, then the stream ends. It queues the events of at most one batch of packets. Cancelling
 /// `next()` loses nothing.
@@ -150,11 +150,28 @@ impl<S, E: Extract, P: Parser> SessionStream<S, E, P> {
         self.inner.visitor.stats()
     }
 
+    /// What became of the sessions so far.
+    pub const fn session_stats(&self) -> SessionStats
+    where
+        E::Key: Clone,
+    {
+        self.inner.visitor.visitor().stats()
+    }
+
     /// Stops the stream: no more packets are taken. It yields what is queued, then the end of each
     /// session, with the reason [`SourceEnded`](netring_flow::EndReason::SourceEnded) unless it is
     /// closed or was idle for too long; then it ends.
     pub fn stop(&mut self) {
         self.inner.flows.stop();
+    }
+
+    /// Ends the stream as [`stop`](Self::stop) does, but behind the packets that are in the ring of
+    /// a live source now: see [`FlowStream::drain`](crate::FlowStream::drain).
+    pub fn drain(&mut self)
+    where
+        S: PacketSource,
+    {
+        self.inner.flows.drain();
     }
 
     /// Returns a handle that stops the source from any thread or task, with the same effect as
@@ -194,15 +211,23 @@ impl<S, E: Extract, P: Parser> SessionStream<S, E, P> {
     }
 }
 
+impl<S, E: Extract, P: Parser> SessionStream<S, E, P> {
+    /// A stream with nothing queued.
+    pub(crate) const fn from_flows(flows: Flows<S, E>, streams: Streams<E::Key, P>) -> Self {
+        let inner = Gathered::from_flows(flows, streams);
+        Self { inner }
+    }
+}
+
 impl<S, E, P> SessionStream<S, E, P>
 where
     S: PacketSource + Send + 'static,
     E: Extract,
     P: Parser,
 {
-    /// Stops the stream, closes the source, and returns all items that were left: the events that
-    /// were queued, the ends of all sessions, and the error if the source had failed, oldest first.
-    /// If the wait is cancelled, the items are lost.
+    /// [Drains](Self::drain) the stream, closes the source, and returns all items that were left:
+    /// the events that were queued and those of the last packets, the ends of all sessions, and the
+    /// error if the source had failed, oldest first. If the wait is cancelled, the items are lost.
     pub async fn shutdown(self) -> Vec<Result<SessionEvent<E::Key, P::Message>, Error>> {
         self.inner.shutdown().await
     }

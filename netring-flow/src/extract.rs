@@ -14,7 +14,6 @@ use netring_sys::Packet;
 
 #[cfg(feature = "flowscope")]
 pub use self::flowscope::Flowscope;
-use crate::parse;
 pub use five_tuple::FiveTuple;
 pub use fragment::{Datagram, Fragment, Piece};
 pub(crate) use key::icmp_counterpart;
@@ -75,9 +74,10 @@ pub trait Extract: Send + 'static {
     /// Reads the length on the wire, in bytes, of the IP packet whose flow
     /// [`extract`](Self::extract) returns, with its header and without padding. Called only for
     /// visitors that ask for it ([`FlowVisitor::IP_LENGTHS`](crate::FlowVisitor::IP_LENGTHS)).
-    /// Default: that of the outermost IP packet; `None` without one.
+    /// Default: `None`, which stands for that of the outermost IP packet.
     fn ip_len(&self, packet: &Packet<'_>) -> Option<u32> {
-        parse::ip_len(packet)
+        let _ = packet;
+        None
     }
 
     /// Reads the flow of a packet as [`extract`](Self::extract) does, but returns

@@ -7,6 +7,7 @@ use netring_sys::{Error, Packet, PacketBatch, Timestamp};
 
 use crate::engine::{BUDGET, ByKey, Counted, Engine, Item, bytes_per_flow};
 use crate::extract::{Extract, Extracted, Skip, TcpSegment, WindowScale};
+use crate::parse::ip_len;
 use crate::visitor::FlowVisitor;
 use crate::{LiveFlow, Segment, TrackerConfig, TrackerStats};
 
@@ -264,7 +265,8 @@ impl<E: Extract> FlowTracker<E> {
             segment.urgent = self.extract.urgent_pointer(packet);
         }
         if V::IP_LENGTHS {
-            segment.ip_len = self.extract.ip_len(packet);
+            let len = self.extract.ip_len(packet);
+            segment.ip_len = len.or_else(|| ip_len(packet));
         }
         segment
     }

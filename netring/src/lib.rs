@@ -227,10 +227,10 @@ pub use netring_async::{AsyncSink, AsyncSource, LinkStream, OpenAsync, PacketStr
 pub use netring_async::{
     Broadcast, BroadcastRecvError, BroadcastStats, Chunk, Conversation, ConversationConfig,
     ConversationHalf, ConversationStats, ConversationStream, DatagramStream, EventBatch,
-    FlowBroadcast, FlowStream, FlowSubscriber, FlowWorkers, MissingBytes, PacketBroadcast,
-    PacketSubscriber, Published, RecordStream, RecordWorkers, SessionStream, SharedEvent,
-    SharedPacket, SharedPackets, Subscriber, SubscriberStats, UnfinishedStream, WorkerEvent,
-    Workers,
+    FlowBroadcast, FlowStateStream, FlowStream, FlowSubscriber, FlowWorkers, MissingBytes,
+    PacketBroadcast, PacketSubscriber, Published, RecordStream, RecordWorkers, SessionStream,
+    SharedEvent, SharedPacket, SharedPackets, Subscriber, SubscriberStats, UnfinishedStream,
+    WorkerEvent, Workers,
 };
 
 /// A capture for tokio: `AsyncCapture::open("eth0")`, or with settings:

@@ -2,7 +2,7 @@
 
 use std::task::{Context, Poll};
 
-use netring_flow::export::FlowRecord;
+use netring_flow::export::{FlowRecord, FlowRecorder};
 use netring_flow::extract::{Extract, FiveTupleKey};
 use netring_flow::session::{Parser, SessionEvent};
 use netring_sys::{Error, PacketSource};
@@ -11,7 +11,7 @@ use super::messages::{Broadcast, Never};
 use super::produce::Produce;
 use crate::flows::{Flows, Gather};
 use crate::record_stream::RecordStream;
-use crate::session_stream::SessionStream;
+use crate::session_stream::{SessionStream, Streams};
 
 /// Reads a source, and publishes what a visitor gathers.
 struct GatherProducer<S, E: Extract, V> {
@@ -93,6 +93,69 @@ where
     }
 }
 
+impl<K, M> Broadcast<SessionEvent<K, M>>
+where
+    K: Clone + Send + Sync + 'static,
+    M: Send + Sync + 'static,
+{
+    /// Ends the broadcast without ending its sessions, and returns them as a stream: the opposite
+    /// of [`SessionStream::broadcast`]. `S`, `E` and `P` are the source, the extractor and the
+    /// parser that it was made of.
+    ///
+    /// No event is lost or repeated: subscribers receive those before, and then the end; the stream
+    /// yields those after. If this future is dropped, the broadcast stops.
+    ///
+    /// # Errors
+    /// Returns the broadcast, which goes on, if it was made of something else; or if its task has
+    /// ended, with what is left of it.
+    pub async fn into_session_stream<S, E, P>(self) -> Result<SessionStream<S, E, P>, Self>
+    where
+        S: PacketSource + Send + 'static,
+        E: Extract<Key = K>,
+        P: Parser<Message = M> + Send + 'static,
+    {
+        let released = self.release::<S, E, Streams<K, P>>().await?;
+        Ok(SessionStream::from_flows(released.flows, released.visitor))
+    }
+}
+
+impl Broadcast<FlowRecord> {
+    /// Ends the broadcast without ending its flows, and returns them as a stream: the opposite of
+    /// [`RecordStream::broadcast`]. `S` and `E` are the source and the extractor that it was made
+    /// of.
+    ///
+    /// No record is lost or repeated: subscribers receive those before, and then the end; the
+    /// stream yields those after. If this future is dropped, the broadcast stops.
+    ///
+    /// # Errors
+    /// Returns the broadcast, which goes on, if it was made of something else; or if its task has
+    /// ended, with what is left of it.
+    pub async fn into_record_stream<S, E>(self) -> Result<RecordStream<S, E>, Self>
+    where
+        S: PacketSource + Send + 'static,
+        E: Extract<Key = FiveTupleKey>,
+    {
+        let released = self.release::<S, E, FlowRecorder>().await?;
+        Ok(RecordStream::from_flows(released.flows, released.visitor))
+    }
+}
+
+impl<T: Send + Sync + 'static> Broadcast<T> {
+    /// Ends the broadcast and returns its producer, if it is of this type and its task goes on.
+    async fn release<S, E, V>(self) -> Result<GatherProducer<S, E, V>, Self>
+    where
+        S: PacketSource + Send + 'static,
+        E: Extract,
+        V: Gather<E::Key, Item = T> + Send + 'static,
+    {
+        if !self.handle.is_of::<GatherProducer<S, E, V>>() {
+            return Err(self);
+        }
+        let released = self.handle.release::<GatherProducer<S, E, V>>().await;
+        released.ok_or(self)
+    }
+}
+
 impl<S, E, V> Produce for GatherProducer<S, E, V>
 where
     S: PacketSource + Send + 'static,
@@ -122,6 +185,10 @@ where
 
     fn stop(&mut self) {
         self.flows.stop();
+    }
+
+    fn drain(&mut self) {
+        self.flows.drain();
     }
 
     fn finish(&mut self, _: u64) {}

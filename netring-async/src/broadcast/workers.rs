@@ -4,7 +4,7 @@
 use std::ops::Deref;
 use std::sync::{Arc, OnceLock};
 
-use netring_flow::export::FlowRecord;
+use netring_flow::export::{FlowRecord, FlowRecorder};
 use netring_flow::extract::{Extract, FiveTupleKey};
 use netring_flow::{FlowEvent, FlowVisitor};
 use netring_sys::PacketSource;
@@ -131,6 +131,25 @@ impl<K: Send + Sync + 'static> Workers<WorkerEvent<K>, K> {
         });
         Self::of(parts, capacity)
     }
+
+    /// Ends the broadcast without ending its flows, and returns them as the streams that they were
+    /// made of, in the order of the workers; `None` for a worker that has ended. `S` and `E` are
+    /// the source and the extractor.
+    ///
+    /// No event is lost or repeated: subscribers receive those before, and then the end; the
+    /// streams yield those after. If this future is dropped, the workers stop.
+    ///
+    /// # Errors
+    /// Returns the workers, which go on, if they have another source or extractor.
+    pub async fn into_flow_streams<S, E>(self) -> Result<Vec<Option<FlowStream<S, E>>>, Self>
+    where
+        S: PacketSource + Send + 'static,
+        E: Extract<Key = K>,
+    {
+        let released = self.release::<S, E, Labelled<K>>().await?.into_iter();
+        let stream = |(flows, _)| FlowStream::from_flows(flows);
+        Ok(released.map(|it| it.map(stream)).collect())
+    }
 }
 
 impl Workers<FlowRecord, FiveTupleKey> {
@@ -159,6 +178,22 @@ impl Workers<FlowRecord, FiveTupleKey> {
             (flows, recorder.worker(worker), queue)
         });
         Self::of(parts, capacity)
+    }
+
+    /// Ends the broadcast without ending its flows, and returns them as the streams that they were
+    /// made of, as [`into_flow_streams`](FlowWorkers::into_flow_streams) of [`FlowWorkers`] does. Their records
+    /// still name their worker.
+    ///
+    /// # Errors
+    /// Returns the workers, which go on, if they have another source or extractor.
+    pub async fn into_record_streams<S, E>(self) -> Result<Vec<Option<RecordStream<S, E>>>, Self>
+    where
+        S: PacketSource + Send + 'static,
+        E: Extract<Key = FiveTupleKey>,
+    {
+        let released = self.release::<S, E, FlowRecorder>().await?.into_iter();
+        let stream = |(flows, recorder)| RecordStream::from_flows(flows, recorder);
+        Ok(released.map(|it| it.map(stream)).collect())
     }
 }
 
@@ -202,9 +237,9 @@ impl<T: Send + Sync + 'static, K: Send + Sync + 'static> Workers<T, K> {
         Ok(all)
     }
 
-    /// Stops all workers and waits until they have ended: every flow has its
-    /// [`FlowEvent::Ended`], or its record, every item is published, and the sources are closed. Returns the
-    /// final figures of each.
+    /// Ends all workers and waits until they have ended: the packets that were in their rings are
+    /// tracked, every flow has its [`FlowEvent::Ended`] or its record, everything is published, and
+    /// the sources are closed. Returns the final figures of each.
     ///
     /// # Errors
     /// Those of [`stats`](Self::stats). If a source failed, subscribers receive that error.
@@ -213,6 +248,22 @@ impl<T: Send + Sync + 'static, K: Send + Sync + 'static> Workers<T, K> {
         (0..self.last.len())
             .map(|worker| self.last(worker))
             .collect()
+    }
+
+    /// Ends the broadcast without ending its flows, and returns them, and their visitor, by worker.
+    #[allow(clippy::type_complexity, reason = "each part is of a type of its own")]
+    async fn release<S, E, V>(self) -> Result<Vec<Option<(Flows<S, E>, V)>>, Self>
+    where
+        S: PacketSource + Send + 'static,
+        E: Extract<Key = K>,
+        V: Gather<K, Item = T> + Send + 'static,
+    {
+        if !self.handle.is_of::<FlowProducer<S, E, V>>() {
+            return Err(self);
+        }
+        let released = self.handle.release_all::<FlowProducer<S, E, V>>().await;
+        let parts = released.into_iter();
+        Ok(parts.map(|it| it.map(FlowProducer::into_parts)).collect())
     }
 
     /// The final figures of a worker: its task stored them before it stopped answering.

@@ -4,6 +4,7 @@
 mod background;
 mod broadcast;
 mod conversations;
+mod conversions;
 mod flow_state;
 mod flows;
 mod idle;

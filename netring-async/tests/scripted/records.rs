@@ -11,9 +11,9 @@ use netring_async::{
     AsyncSource, BroadcastRecvError, FlowStream, RecordStream, RecordWorkers, Subscriber,
 };
 use netring_flow::export::{ConnLog, FlowRecord, FlowRecorder, RecordKind};
-use netring_flow::extract::FiveTuple;
+use netring_flow::extract::{Extract, Extracted, FiveTuple, FiveTupleKey, Skip};
 use netring_flow::{FlowEvent, FlowTracker, Timeouts, TrackerConfig};
-use netring_sys::Count;
+use netring_sys::{Count, Packet};
 use tokio::time::timeout;
 use xtask::wire::udp4;
 
@@ -307,4 +307,63 @@ async fn a_record_of_an_event_lacks_what_the_stream_has() {
         }
     }
     assert_eq!(lines, ["SF ShADdFf finished: 5 None None, 3 None None"]);
+}
+
+/// From a stream to a broadcast and to workers, and back: each flow has one record at the end.
+#[tokio::test]
+async fn no_form_loses_a_flow_to_the_next() {
+    let (script, stream) = records();
+    let [first, second] = first_half();
+    script.push(first);
+    script.push(flows([1, 2]));
+    let broadcast = stream.broadcast(16);
+    let none = broadcast.subscribe_lossless();
+    while script.left() > 0 {
+        tokio::task::yield_now().await;
+    }
+    // Another extractor than it was made of.
+    let other = broadcast.into_record_stream::<Scripted, Other>();
+    let broadcast = soon(other).await.unwrap_err();
+    let back = broadcast.into_record_stream::<Scripted, FiveTuple>();
+    let stream = soon(back).await.unwrap();
+    assert_eq!(received(none).await, (Vec::new(), 0));
+    assert_eq!(stream.active_flows(), 3);
+
+    script.push(second);
+    let workers = RecordWorkers::spawn([stream], 16);
+    let none = workers.subscribe();
+    while script.left() > 0 {
+        tokio::task::yield_now().await;
+    }
+    let other = workers.into_record_streams::<Scripted, Other>();
+    let workers = soon(other).await.unwrap_err();
+    let back = workers.into_record_streams::<Scripted, FiveTuple>();
+    let mut streams = soon(back).await.unwrap();
+    assert_eq!(received(none).await, (Vec::new(), 0));
+    let mut stream = streams.remove(0).unwrap();
+    script.push_all(second_half());
+    script.push(flows([1, 3]));
+    while script.left() > 0 {
+        let wait = timeout(Duration::from_millis(1), stream.next()).await;
+        assert!(wait.is_err(), "{wait:?}");
+    }
+    let items = soon(stream.shutdown()).await;
+    let records: Vec<_> = items.into_iter().map(Result::unwrap).collect();
+    assert!(records.iter().all(|record| record.worker == Some(0)));
+    let lines: Vec<_> = records.iter().map(line).collect();
+    assert_eq!(lines.iter().filter(|line| *line == WHOLE).count(), 1);
+    assert_eq!(lines.len(), 4);
+    let packets: u64 = records.iter().map(|it| it.initiator.packets).sum();
+    assert_eq!(packets, 5 + 4);
+}
+
+/// An extractor that no stream here has.
+struct Other;
+
+impl Extract for Other {
+    type Key = FiveTupleKey;
+
+    fn extract(&self, _: &Packet<'_>) -> Result<Extracted<FiveTupleKey>, Skip> {
+        Err(Skip::NoKey)
+    }
 }

@@ -8,7 +8,7 @@ use netring::flow::export::{FlowRecord, FlowRecorder};
 use netring::flow::extract::FiveTuple;
 use netring::pcap::CaptureFile;
 
-/// A capture of the folder `data`, whose README says where each is from.
+/// A capture from the folder `data`, whose README names its origin.
 pub(crate) fn capture(name: &str) -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join(format!("tests/export/data/{name}"))
 }

@@ -82,7 +82,7 @@ fn lines_equal_those_of_zeek() {
 }
 
 /// 34 flows of a browser and its neighbours. The line with `^h` is a lone SYN-ACK: Zeek's test runs
-/// without its list of server ports, and so has the sender for the originator.
+/// without its list of server ports, and therefore takes the sender for the originator.
 #[test]
 fn lines_of_many_flows_equal_those_of_zeek() {
     let mut lines = lines("wikipedia.pcap");

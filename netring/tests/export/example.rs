@@ -1,4 +1,4 @@
-//! The example `flow_export`, as the program that it is.
+//! Runs the example `flow_export` as a program.
 
 use std::fs;
 
@@ -8,7 +8,7 @@ use netring::flow::export::{ConnLog, FlowRecord, Ipfix};
 use crate::common::{capture, records};
 use crate::program::Program;
 
-/// A file that is gone with the test.
+/// A file that is deleted when the test ends.
 struct Output(std::path::PathBuf);
 
 impl Output {
@@ -44,7 +44,7 @@ fn flows_are_written_as_lines_of_json() {
     let record = &read[0];
     assert_eq!(record.state.as_str(), "RSTO");
     assert_eq!(record.initiator.ip_bytes, Some(1407));
-    // It is not written twice.
+    // The file is not overwritten.
     let said = Program::start("flow_export", &args).end();
     assert!(!said.ok && said.err.contains("File exists"), "{said:?}");
     assert_eq!(fs::read_to_string(&output.0).unwrap(), text);

@@ -10,8 +10,8 @@ use netring::flow::extract::{FiveTuple, TunnelKind, Tunnels};
 
 use crate::common::{records, records_with};
 
-/// What is compared: the source is the initiator, and reverse elements come first where both are
-/// shown.
+/// The fields that are compared: the source is the initiator, and reverse elements come first where
+/// both are shown.
 const FIELDS: [&str; 12] = [
     "cflow.sequence",
     "cflow.srcaddr",
@@ -73,7 +73,8 @@ fn tshark(file: &Path, args: &[&str]) -> Option<String> {
     Some(String::from_utf8(output.stdout).unwrap())
 }
 
-/// The figures of each message, and that nothing in them is malformed or worth a remark.
+/// Compares the figures of each message, and checks that tshark finds nothing malformed or
+/// remarkable.
 fn check(file: &File, expected: &[&str]) {
     let mut args = vec!["-T", "fields", "-E", "separator=/s", "-E", "aggregator=;"];
     args.extend(FIELDS.iter().flat_map(|field| ["-e", *field]));

@@ -84,7 +84,7 @@ impl Drop for Collector {
     }
 }
 
-/// The bytes that wait in the collector's socket, by the kernel's own table of this namespace.
+/// The bytes that wait in the collector's socket, by the kernel's table of this namespace.
 fn queued() -> Option<u64> {
     let table = fs::read_to_string("/proc/thread-self/net/udp").unwrap();
     let row = table.lines().find(|line| line.contains("0100007F:270B"))?;
@@ -104,8 +104,7 @@ fn collected(name: &str, uniflow: bool) -> (String, Vec<String>) {
     sent(name, uniflow, &some_flows())
 }
 
-/// Sends flows in small messages, with templates again and again, as over a network that loses
-/// some.
+/// Sends flows in small messages and repeats the templates, as over a network that loses some.
 fn sent(name: &str, uniflow: bool, flows: &[FlowRecord]) -> (String, Vec<String>) {
     let mut collector = Collector::start(name);
     let socket = UdpSocket::bind("127.0.0.1:0").unwrap();

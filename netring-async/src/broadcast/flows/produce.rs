@@ -4,13 +4,12 @@ use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use netring_flow::LiveFlow;
 use netring_flow::extract::Extract;
-use netring_flow::{FlowEvent, LiveFlow};
 use netring_sys::{Error, PacketSource};
 use tokio::sync::oneshot;
 
 use super::stats::{BroadcastStats, Figures};
-use crate::FlowStream;
 use crate::broadcast::error::BroadcastRecvError;
 use crate::broadcast::produce::Produce;
 use crate::flows::{Flows, Gather};
@@ -29,12 +28,6 @@ pub(crate) struct FlowProducer<S, E: Extract, V> {
     last: Arc<OnceLock<Figures>>,
 }
 
-impl<S, E: Extract> FlowProducer<S, E, Vec<FlowEvent<E::Key>>> {
-    pub(crate) fn into_stream(self) -> FlowStream<S, E> {
-        FlowStream::from_flows(self.flows)
-    }
-}
-
 impl<S, E, V> FlowProducer<S, E, V>
 where
     S: PacketSource + Send + 'static,
@@ -46,6 +39,10 @@ where
             visitor,
             last,
         }
+    }
+
+    pub(crate) fn into_parts(self) -> (Flows<S, E>, V) {
+        (self.flows, self.visitor)
     }
 
     fn figures(&mut self, published: u64) -> Figures {
@@ -97,6 +94,10 @@ where
 
     fn stop(&mut self) {
         self.flows.stop();
+    }
+
+    fn drain(&mut self) {
+        self.flows.drain();
     }
 
     fn finish(&mut self, published: u64) {
