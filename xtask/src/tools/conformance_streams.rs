@@ -97,6 +97,9 @@ impl Totals {
                 self.bytes += all.len();
             } else if ours.segments == 0 {
                 self.tunnelled += 1;
+                if tell_all {
+                    println!("{name}: {} > {}: seen by tshark alone", ends.0, ends.1);
+                }
             } else {
                 let place = different(&shown, &all);
                 let line = format!("{name}: {} > {}: {place}", ends.0, ends.1);

@@ -22,7 +22,10 @@ pub(super) fn explain(ours: &Connection, theirs: &[Part]) -> Option<&'static str
         let mut pairs = ours
             .iter()
             .flat_map(|ours| theirs.iter().map(move |theirs| (ours, theirs)));
-        pairs.find_map(|(ours, theirs)| reason(&ground, ours, theirs))
+        pairs.find_map(|(ours, theirs)| {
+            let is_same = back && ours == theirs;
+            reason(&ground, ours, theirs).or(is_same.then_some(BACK))
+        })
     };
     find(false).or_else(|| {
         let found = ground.regresses.then(|| find(true));
@@ -126,6 +129,9 @@ mod tests {
         assert_eq!(reason(109, &parts), None);
         let right = [bytes(b"abc"), Part::Missing(3), bytes(b"ghi")];
         assert_eq!(reason(103, &right), Some(LATE));
+        // Here it comes after all.
+        let filled = [bytes(b"abc"), Part::Missing(3), bytes(b"defghi")];
+        assert_eq!(reason(103, &filled), Some(BACK));
     }
 
     #[test]
