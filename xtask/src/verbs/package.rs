@@ -39,6 +39,8 @@ fn check(packages: &Path) -> Result<()> {
         run(cargo()
             .current_dir(&unpacked)
             .args(["check", "--all-features", "--package", &name])
+            // As in this workspace, whose dependencies then serve here too.
+            .env("CARGO_PROFILE_DEV_DEBUG", "line-tables-only")
             .env("CARGO_TARGET_DIR", root().join("target")))?;
     }
     Ok(())
