@@ -84,8 +84,9 @@ pub use work::work;
 #[cfg(feature = "flow")]
 pub use broadcast::{
     Broadcast, BroadcastRecvError, BroadcastStats, EventBatch, FlowBroadcast, FlowSubscriber,
-    FlowWorkers, PacketBroadcast, PacketSubscriber, Published, SharedEvent, SharedPacket,
-    SharedPackets, Subscriber, SubscriberStats, WorkerEvent,
+    FlowWorkers, PacketBroadcast, PacketSubscriber, Published, SessionBroadcast,
+    SessionBroadcastStats, SharedEvent, SharedPacket, SharedPackets, Subscriber, SubscriberStats,
+    WorkerEvent,
 };
 #[cfg(feature = "flow")]
 pub use conversation::{

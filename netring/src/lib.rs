@@ -224,8 +224,9 @@ pub use netring_async::{
     Broadcast, BroadcastRecvError, BroadcastStats, Chunk, Conversation, ConversationConfig,
     ConversationHalf, ConversationStats, ConversationStream, DatagramStream, EventBatch,
     FlowBroadcast, FlowStateStream, FlowStream, FlowSubscriber, FlowWorkers, MissingBytes,
-    PacketBroadcast, PacketSubscriber, Published, SessionStream, SharedEvent, SharedPacket,
-    SharedPackets, Subscriber, SubscriberStats, UnfinishedStream, WorkerEvent,
+    PacketBroadcast, PacketSubscriber, Published, SessionBroadcast, SessionBroadcastStats,
+    SessionStream, SharedEvent, SharedPacket, SharedPackets, Subscriber, SubscriberStats,
+    UnfinishedStream, WorkerEvent,
 };
 
 /// A capture for tokio: `AsyncCapture::open("eth0")`, or with settings:

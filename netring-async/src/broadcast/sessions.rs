@@ -1,21 +1,57 @@
 //! The messages of sessions for many subscribers.
 
-use std::task::{Context, Poll};
+mod produce;
 
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use netring_flow::TrackerStats;
 use netring_flow::extract::Extract;
+use netring_flow::reassembly::ReassemblyStats;
 use netring_flow::session::{Parser, SessionEvent};
-use netring_sys::{Error, PacketSource};
+use netring_sys::{PacketSource, Stats};
 
-use super::messages::{Broadcast, Never};
-use super::produce::Produce;
-use crate::flows::Flows;
-use crate::session_stream::{SessionStream, Streams};
+use self::produce::{SessionProducer, SessionRequest};
+use super::error::BroadcastRecvError;
+use super::handle::{Handle, handle_methods};
+use super::stats::Published;
+use super::subscriber::Subscriber;
+use crate::session_stream::SessionStream;
 
-/// Reads a source, and reports its sessions.
-struct SessionProducer<S, E: Extract, P: Parser> {
-    flows: Flows<S, E>,
-    streams: Streams<E::Key, P>,
+/// Shares the messages of one capture's sessions among any number of subscribers; created by
+/// [`SessionStream::broadcast`].
+///
+/// Lagging, lossless subscribers and closing are those of [`FlowBroadcast`](crate::FlowBroadcast),
+/// in events of sessions.
+#[derive(Debug)]
+pub struct SessionBroadcast<K, M> {
+    handle: Handle<[SessionEvent<K, M>], SessionRequest>,
+    /// The final figures of the task, once it has ended.
+    last: Arc<OnceLock<Figures>>,
 }
+
+/// A snapshot of the figures of a [`SessionBroadcast`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct SessionBroadcastStats {
+    /// The fate of every packet.
+    pub capture: Stats,
+    /// The fate of every flow.
+    pub tracker: TrackerStats,
+    /// What became of the payload of the flows that have a parser.
+    pub reassembly: ReassemblyStats,
+    /// Flows that have a session, those that are closed and linger included.
+    pub active_sessions: usize,
+    /// Events published, with or without subscribers.
+    pub events: u64,
+    /// How often the broadcast waited for lossless subscribers.
+    pub waits: u64,
+    /// How long it waited, including a wait that is not over.
+    pub waited: Duration,
+}
+
+/// The figures, or why they cannot be read.
+type Figures = Result<SessionBroadcastStats, BroadcastRecvError>;
 
 impl<S, E, P> SessionStream<S, E, P>
 where
@@ -25,27 +61,61 @@ where
     P: Parser + Send + 'static,
     P::Message: Send + Sync + 'static,
 {
-    /// Shares the events among any number of subscribers. A task reads the source from now on; it
-    /// starts when a subscriber is polled for the first time.
+    /// Shares the events among any number of subscribers: a new task reads the packets and parses.
     ///
     /// Events that are queued are published first, and all flows and sessions go on. When the
     /// broadcast is stopped, the sessions end and their ends are published, as with
-    /// [`stop`](Self::stop). Dropping the broadcast stops it too. `capacity` is that of
-    /// [`Broadcast::new`].
+    /// [`stop`](Self::stop). Dropping the broadcast stops it too.
+    ///
+    /// Each queue holds `capacity` **batches** of up to 64 events, 1 to 65 536 (other values are
+    /// clamped). A live source is read from now on, with or without subscribers. A replay starts
+    /// when a subscriber is polled for the first time.
     ///
     /// # Panics
     /// Panics outside a tokio runtime.
-    pub fn broadcast(self, capacity: usize) -> Broadcast<SessionEvent<E::Key, P::Message>> {
-        let (flows, streams, queue) = self.into_flows();
-        Broadcast::spawn(SessionProducer { flows, streams }, queue, capacity)
+    pub fn broadcast(self, capacity: usize) -> SessionBroadcast<E::Key, P::Message> {
+        let last = Arc::default();
+        let producer = SessionProducer::new(self, &last);
+        SessionBroadcast {
+            handle: Handle::spawn(vec![producer], capacity),
+            last,
+        }
     }
 }
 
-impl<K, M> Broadcast<SessionEvent<K, M>>
+impl<K, M> SessionBroadcast<K, M>
 where
     K: Clone + Send + Sync + 'static,
     M: Send + Sync + 'static,
 {
+    handle_methods!(Subscriber<SessionEvent<K, M>>, "events");
+
+    /// The current figures of the capture, its flows and their payload, or the final ones after the
+    /// end. The task answers between two batches of packets, and while it waits for a lossless
+    /// subscriber.
+    ///
+    /// # Errors
+    /// [`BroadcastRecvError::Source`] if the system call that reads the source's figures failed;
+    /// [`BroadcastRecvError::Aborted`].
+    pub async fn stats(&self) -> Result<SessionBroadcastStats, BroadcastRecvError> {
+        match self.handle.ask(0, SessionRequest).await {
+            Some(figures) => figures.map(|figures| figures.with_waits(self.published())),
+            None => self.last(),
+        }
+    }
+
+    /// Ends the broadcast and waits until its task has ended: the packets that were in the source's
+    /// ring are parsed, every session has its [`SessionEvent::Ended`], every event is published,
+    /// and the source is closed. Returns the final figures. It is what
+    /// [`FlowBroadcast::shutdown`](crate::FlowBroadcast::shutdown) is for flows.
+    ///
+    /// # Errors
+    /// Those of [`stats`](Self::stats). If the source failed, subscribers receive that error.
+    pub async fn shutdown(&self) -> Result<SessionBroadcastStats, BroadcastRecvError> {
+        self.handle.shutdown().await;
+        self.last()
+    }
+
     /// Ends the broadcast without ending its sessions, and returns them as a stream: the opposite
     /// of [`SessionStream::broadcast`]. `S`, `E` and `P` are the source, the extractor and the
     /// parser that it was made of.
@@ -66,55 +136,22 @@ where
             return Err(self);
         }
         match self.handle.release::<SessionProducer<S, E, P>>().await {
-            Some(producer) => Ok(SessionStream::from_flows(producer.flows, producer.streams)),
+            Some(producer) => Ok(producer.into_stream()),
             None => Err(self),
         }
     }
+
+    /// The final figures: the task stored them before it stopped answering.
+    fn last(&self) -> Figures {
+        let last = self.last.get().cloned();
+        let last = last.unwrap_or(Err(BroadcastRecvError::Aborted));
+        last.map(|figures| figures.with_waits(self.published()))
+    }
 }
 
-impl<S, E, P> Produce for SessionProducer<S, E, P>
-where
-    S: PacketSource + Send + 'static,
-    E: Extract,
-    E::Key: Send + Sync + 'static,
-    P: Parser + Send + 'static,
-    P::Message: Send + Sync + 'static,
-{
-    type Pending = Vec<SessionEvent<E::Key, P::Message>>;
-    type Request = Never;
-
-    fn poll_produce(
-        &mut self,
-        cx: &mut Context<'_>,
-        pending: &mut Self::Pending,
-    ) -> Poll<Option<Result<(), Error>>> {
-        // The events are collected where they are published from.
-        std::mem::swap(pending, &mut self.streams.visitor_mut().events);
-        let polled = self.flows.poll_events(cx, &mut self.streams);
-        std::mem::swap(pending, &mut self.streams.visitor_mut().events);
-        polled
-    }
-
-    /// A replay can; a live source cannot.
-    fn can_wait(&self) -> bool {
-        !self.flows.source.get_ref().is_live()
-    }
-
-    fn answer(&mut self, request: Never, _: u64) {
-        match request {}
-    }
-
-    fn stop(&mut self) {
-        self.flows.stop();
-    }
-
-    fn drain(&mut self) {
-        self.flows.drain();
-    }
-
-    fn finish(&mut self, _: u64) {}
-
-    async fn close(self) {
-        self.flows.source.close().await;
+impl SessionBroadcastStats {
+    const fn with_waits(mut self, published: Published) -> Self {
+        (self.waits, self.waited) = (published.waits, published.waited);
+        self
     }
 }

@@ -244,7 +244,8 @@ async fn every_form_sees_the_same_behind_every_adapter() {
         let broadcast = stream.broadcast(4);
         let events = broadcast.subscribe_lossless();
         wire.send();
-        soon(broadcast.shutdown()).await;
+        let stats = soon(broadcast.shutdown()).await.unwrap();
+        assert_eq!(stats.capture.delivered.exact(), Some(PACKETS), "{name}");
         let events: Vec<_> = events.map(|event| event.unwrap()).collect().await;
         messages_are_whole(name, false, events.iter().map(|event| &**event));
 
