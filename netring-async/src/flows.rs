@@ -32,6 +32,22 @@ impl<K> Collect<K> for Vec<FlowEvent<K>> {
     }
 }
 
+/// A visitor that keeps what it makes of the events.
+pub(crate) trait Gather<K>: Collect<K> {
+    type Item;
+
+    /// What it keeps, oldest first.
+    fn gathered(&mut self) -> &mut Vec<Self::Item>;
+}
+
+impl<K> Gather<K> for Vec<FlowEvent<K>> {
+    type Item = FlowEvent<K>;
+
+    fn gathered(&mut self) -> &mut Self {
+        self
+    }
+}
+
 /// Reads batches and passes the resulting flow events on.
 pub(crate) struct Flows<S, E: Extract> {
     pub(crate) source: AsyncSource<S>,
@@ -60,6 +76,10 @@ impl<S, E: Extract> Flows<S, E> {
         if matches!(self.phase, Phase::Running | Phase::Draining(_)) {
             self.phase = Phase::Finishing(None);
         }
+    }
+
+    pub(crate) const fn is_done(&self) -> bool {
+        matches!(self.phase, Phase::Done)
     }
 }
 
@@ -115,13 +135,24 @@ impl<S: PacketSource, E: Extract> Flows<S, E> {
         Poll::Ready(Some(Ok(())))
     }
 
+    /// Appends at least one item that the visitor gathers. An error comes last, after the ends of
+    /// all flows.
+    pub(crate) fn poll_into<V: Gather<E::Key>>(
+        &mut self,
+        cx: &mut Context<'_>,
+        visitor: &mut V,
+        items: &mut Vec<V::Item>,
+    ) -> Poll<Option<Result<(), Error>>> {
+        // They are gathered where they are published from.
+        std::mem::swap(items, visitor.gathered());
+        let polled = self.poll_events(cx, visitor);
+        std::mem::swap(items, visitor.gathered());
+        polled
+    }
+
     /// Whether it neither stops nor fails.
     pub(crate) const fn is_running(&self) -> bool {
         matches!(self.phase, Phase::Running)
-    }
-
-    pub(crate) const fn is_done(&self) -> bool {
-        matches!(self.phase, Phase::Done)
     }
 
     fn take_batch(&mut self, events: &mut impl Collect<E::Key>) {

@@ -75,6 +75,10 @@
 )]
 #![cfg_attr(
     all(feature = "async", feature = "flow"),
+    doc = "| [`RecordStream`], [`RecordWorkers`] | `async`, `flow` | complete records of flows as a stream, for conn.log, EVE or IPFIX |"
+)]
+#![cfg_attr(
+    all(feature = "async", feature = "flow"),
     doc = "| [`SessionStream`], [`DatagramStream`] | `async`, `flow` | messages of protocols as a stream |"
 )]
 #![cfg_attr(
@@ -224,9 +228,9 @@ pub use netring_async::{
     Broadcast, BroadcastRecvError, BroadcastStats, Chunk, Conversation, ConversationConfig,
     ConversationHalf, ConversationStats, ConversationStream, DatagramStream, EventBatch,
     FlowBroadcast, FlowStateStream, FlowStream, FlowSubscriber, FlowWorkers, MissingBytes,
-    PacketBroadcast, PacketSubscriber, Published, SessionBroadcast, SessionBroadcastStats,
-    SessionStream, SharedEvent, SharedPacket, SharedPackets, Subscriber, SubscriberStats,
-    UnfinishedStream, WorkerEvent,
+    PacketBroadcast, PacketSubscriber, Published, RecordStream, RecordWorkers, SessionBroadcast,
+    SessionBroadcastStats, SessionStream, SharedEvent, SharedPacket, SharedPackets, Subscriber,
+    SubscriberStats, UnfinishedStream, WorkerEvent, Workers,
 };
 
 /// A capture for tokio: `AsyncCapture::open("eth0")`, or with settings:

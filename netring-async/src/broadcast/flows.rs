@@ -13,7 +13,7 @@ use super::error::BroadcastRecvError;
 use super::handle::{Handle, handle_methods};
 use super::subscriber::Subscriber;
 use crate::FlowStream;
-pub(super) use produce::{FlowItem, FlowProducer, FlowRequest};
+pub(super) use produce::{FlowProducer, FlowRequest};
 pub use stats::BroadcastStats;
 pub(super) use stats::Figures;
 
@@ -72,6 +72,9 @@ pub struct FlowBroadcast<K> {
     last: Arc<OnceLock<Figures>>,
 }
 
+/// The task's part.
+type Events<S, E> = FlowProducer<S, E, Vec<FlowEvent<<E as Extract>::Key>>>;
+
 impl<S, E> FlowStream<S, E>
 where
     S: PacketSource + Send + 'static,
@@ -109,10 +112,11 @@ impl<K: Send + Sync + 'static> FlowBroadcast<K> {
         S: PacketSource + Send + 'static,
         E: Extract<Key = K>,
     {
+        let (flows, queue) = stream.into_flows();
         let last = Arc::default();
-        let producer = FlowProducer::<S, E, FlowEvent<K>>::new(stream, 0, &last);
+        let producer: Events<S, E> = FlowProducer::new(flows, Vec::new(), Arc::clone(&last));
         Self {
-            handle: Handle::spawn(vec![producer], capacity),
+            handle: Handle::spawn(vec![(producer, queue)], capacity),
             last,
         }
     }
@@ -195,12 +199,12 @@ impl<K: Send + Sync + 'static> FlowBroadcast<K> {
         S: PacketSource + Send + 'static,
         E: Extract<Key = K>,
     {
-        if !self.handle.is_of::<FlowProducer<S, E, FlowEvent<K>>>() {
+        if !self.handle.is_of::<Events<S, E>>() {
             return Err(self);
         }
-        let released = self.handle.release::<FlowProducer<S, E, FlowEvent<K>>>();
+        let released = self.handle.release::<Events<S, E>>();
         match released.await {
-            Some(producer) => Ok(producer.into_stream()),
+            Some(producer) => Ok(FlowStream::from_flows(producer.into_parts().0)),
             None => Err(self),
         }
     }

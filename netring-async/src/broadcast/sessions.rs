@@ -8,7 +8,7 @@ use std::time::Duration;
 use netring_flow::TrackerStats;
 use netring_flow::extract::Extract;
 use netring_flow::reassembly::ReassemblyStats;
-use netring_flow::session::{Parser, SessionEvent};
+use netring_flow::session::{Parser, SessionEvent, SessionStats};
 use netring_sys::{PacketSource, Stats};
 
 use self::produce::{SessionProducer, SessionRequest};
@@ -40,8 +40,8 @@ pub struct SessionBroadcastStats {
     pub tracker: TrackerStats,
     /// What became of the payload of the flows that have a parser.
     pub reassembly: ReassemblyStats,
-    /// Flows that have a session, those that are closed and linger included.
-    pub active_sessions: usize,
+    /// What became of the sessions.
+    pub sessions: SessionStats,
     /// Events published, with or without subscribers.
     pub events: u64,
     /// How often the broadcast waited for lossless subscribers.

@@ -132,7 +132,7 @@ where
             accept,
             requests,
             last,
-            parts: TypeId::of::<(AsyncSource<S>, FlowTracker<E>)>(),
+            parts: TypeId::of::<(Self, FlowTracker<E>)>(),
             done: false,
         })
     }

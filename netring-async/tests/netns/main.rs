@@ -7,6 +7,7 @@ mod fanout;
 mod idle;
 mod link;
 mod namespaces;
+mod records;
 mod shutdown;
 mod sink;
 mod stop;

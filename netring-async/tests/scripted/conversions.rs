@@ -249,9 +249,10 @@ async fn a_broadcast_of_sessions_becomes_a_stream_again() {
         Some(1)
     );
     let stats = soon(broadcast.stats()).await.unwrap();
+    assert_eq!((stats.events, stats.waits), (2, 0));
     assert_eq!(
-        (stats.events, stats.active_sessions, stats.waits),
-        (2, 1, 0)
+        (stats.sessions.started, stats.sessions.ended.total()),
+        (1, 0)
     );
     assert_eq!(
         (stats.tracker.tracked, stats.capture.delivered),
@@ -279,7 +280,7 @@ async fn a_broadcast_of_sessions_becomes_a_stream_again() {
     let broadcast = stream.broadcast(1);
     assert!(soon(broadcast.subscribe().next()).await.is_none());
     let stats = soon(broadcast.shutdown()).await.unwrap();
-    assert_eq!((stats.active_sessions, stats.tracker.tracked), (0, 2));
+    assert_eq!((stats.sessions.ended.stream, stats.tracker.tracked), (1, 2));
     let returned = broadcast.into_session_stream::<Scripted, FiveTuple, Lengths>();
     soon(returned).await.unwrap_err();
 }

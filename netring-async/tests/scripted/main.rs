@@ -11,6 +11,7 @@ mod idle;
 mod lossless;
 mod misuse;
 mod packet_broadcast;
+mod records;
 mod script;
 mod sessions;
 mod source;

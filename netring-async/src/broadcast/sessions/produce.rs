@@ -57,7 +57,7 @@ where
             capture: capture.map_err(|error| BroadcastRecvError::Source(Arc::new(error)))?,
             tracker: self.flows.tracker.stats(),
             reassembly: self.streams.stats(),
-            active_sessions: self.streams.active(),
+            sessions: self.streams.visitor().stats(),
             events: published,
             // Known to the handle.
             waits: 0,
@@ -82,11 +82,7 @@ where
         cx: &mut Context<'_>,
         pending: &mut Self::Pending,
     ) -> Poll<Option<Result<(), Error>>> {
-        // The events are collected where they are published from.
-        std::mem::swap(pending, &mut self.streams.visitor_mut().events);
-        let polled = self.flows.poll_events(cx, &mut self.streams);
-        std::mem::swap(pending, &mut self.streams.visitor_mut().events);
-        polled
+        self.flows.poll_into(cx, &mut self.streams, pending)
     }
 
     /// A replay can; a live source cannot.
