@@ -1,5 +1,6 @@
-//! Adapters under every async form: whatever stands between the wire and the program, each form sees
-//! the same packets, flows, messages and bytes, also of what is in the ring when it is shut down.
+//! Adapters under every async form: whatever stands between the wire and the program, each form
+//! sees the same packets, flows, messages and bytes, also of what is in the ring when it is shut
+//! down.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on ends there")]
 
 use std::ops::ControlFlow;
