@@ -365,8 +365,8 @@ impl Model {
 /// The number of the client of a flow.
 fn key(ended: &Ended) -> usize {
     let ends = [ended.key.a().to_string(), ended.key.b().to_string()];
-    let is_client = |client: &&str| ends.iter().any(|end| end == *client);
-    let found = CLIENTS.iter().position(|client| is_client(&client));
+    let is_client = |client: &str| ends.iter().any(|end| end == client);
+    let found = CLIENTS.into_iter().position(is_client);
     found.expect("a client")
 }
 
