@@ -2,6 +2,7 @@
 
 use std::any::Any;
 use std::future::poll_fn;
+use std::pin::pin;
 use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll, ready};
 
@@ -9,6 +10,7 @@ use netring_flow::extract::Extract;
 use netring_flow::reassembly::Reassembler;
 use netring_sys::{Error, PacketSource};
 use tokio::sync::{mpsc, oneshot};
+use tokio::task::yield_now;
 
 use super::ConversationStats;
 use super::accept::{Accept, lost_task};
@@ -112,9 +114,9 @@ where
             }
             let is_pressed = std::mem::take(&mut self.streams.visitor_mut().is_pressed);
             if is_pressed || !self.flows.source.get_ref().is_live() {
-                // Readers that were woken run first.
-                cx.waker().wake_by_ref();
-                return Poll::Pending;
+                // Readers that were woken run first, and on one thread also the future that the
+                // runtime blocks on, which it does not poll before a task that wakes itself.
+                ready!(pin!(yield_now()).poll(cx));
             }
         }
     }

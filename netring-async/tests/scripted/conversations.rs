@@ -1,6 +1,7 @@
 //! Conversations: both byte streams of a connection, with bounds.
 
 mod bounds;
+mod readers;
 
 use std::io::ErrorKind;
 use std::time::Duration;

@@ -9,6 +9,7 @@ mod flow_state;
 mod flows;
 mod idle;
 mod lossless;
+mod misuse;
 mod packet_broadcast;
 mod records;
 mod script;

@@ -7,7 +7,7 @@ use flowscope::tls::TlsParser;
 use netring_flow::flowscope;
 use netring_flow::session::StreamParser;
 
-use crate::common::ACK;
+use crate::common::{ACK, CLIENT, SERVER, tcp};
 use crate::counting::{allocated, allocations};
 use crate::sessions::Bench;
 
@@ -88,16 +88,7 @@ fn a_parser_that_stays_silent_ends_its_session_at_the_bound() {
     let mut bench = Bench::new(|| StreamParser::new(Silent));
     bench.handshake();
     let frames: Vec<_> = (0..17_u32)
-        .map(|n| {
-            crate::common::tcp(
-                crate::common::CLIENT,
-                crate::common::SERVER,
-                1 + n * 32_768,
-                1,
-                ACK,
-                &[0; 32_768],
-            )
-        })
+        .map(|n| tcp(CLIENT, SERVER, 1 + n * 32_768, 1, ACK, &[0; 32_768]))
         .collect();
     bench.frame(&frames[0], 0);
     bench.log();
