@@ -207,12 +207,12 @@ async fn a_shutdown_takes_what_is_in_the_ring_of_sessions_and_conversations() {
     let (sender, tap) = wire();
     let (extract, all) = (FiveTuple::bidirectional(), Subscription::all);
 
-    let sessions = source().datagram_stream(extract.clone(), all(), |_| Some(Lengths));
+    let sessions = source().datagram_stream(extract, all(), |_| Some(Lengths));
     send(&sender, &tap);
     let items = soon(sessions.shutdown()).await;
     are_sessions(items.iter().map(|item| item.as_ref().unwrap()));
 
-    let sessions = source().session_stream(extract.clone(), all(), |_| Some(Lengths));
+    let sessions = source().session_stream(extract, all(), |_| Some(Lengths));
     let broadcast = sessions.broadcast(1);
     let events = broadcast.subscribe_lossless();
     send(&sender, &tap);
