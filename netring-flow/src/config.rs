@@ -83,20 +83,22 @@ impl TrackerConfig {
     }
 
     /// How many fragmented IP packets are remembered at once, so that their later fragments count
-    /// in the flow of the first. Default: 4096; range: 0 to 2²⁴.
+    /// in the flow of the first; and as many whose first fragment has not come, which wait for it
+    /// ([`UntrackedStats::waiting`](crate::UntrackedStats::waiting)). Default: 4096; range: 0 to
+    /// 2²⁴.
     ///
-    /// Each takes at most 500 bytes with the built-in key, and none before a first fragment
-    /// arrives. If there are more, the newest displaces the oldest
-    /// ([`FragmentStats::forgotten`](crate::FragmentStats::forgotten)). With 0, later fragments are
-    /// in no flow.
+    /// Each takes at most 500 bytes with the built-in key, and at most 640 if its first fragment is
+    /// missing; none before a fragment arrives. If there are more, the newest displaces the oldest
+    /// of its kind ([`FragmentStats::forgotten`](crate::FragmentStats::forgotten)). With 0, later
+    /// fragments are in no flow.
     #[must_use]
     pub const fn max_fragmented(mut self, packets: usize) -> Self {
         self.max_fragmented = packets;
         self
     }
 
-    /// How long after its first fragment a packet is remembered, in packet time. Default: 30 s, as
-    /// long as Linux waits (`net.ipv4.ipfrag_time`).
+    /// How long after its first fragment a packet is remembered, in packet time, and how long
+    /// others wait for the first. Default: 30 s, as long as Linux waits (`net.ipv4.ipfrag_time`).
     #[must_use]
     pub const fn fragment_timeout(mut self, timeout: Duration) -> Self {
         self.fragment_timeout = timeout;

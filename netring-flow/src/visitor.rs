@@ -66,10 +66,18 @@ pub trait FlowVisitor<K> {
 
     /// Shows a packet that counts in a flow. Called exactly once for each such packet, in packet
     /// order, after the events that the packet caused: the flow's [`FlowEvent::Started`] comes
-    /// before its first segment, and [`FlowEvent::Ended`] after its last.
+    /// before its first segment, and [`FlowEvent::Ended`] after its last. Only fragments that came
+    /// before the first of their packet are not shown: see [`waited`](Self::waited).
     #[inline]
     fn segment(&mut self, segment: &Segment<'_, K>) {
         let _ = segment;
+    }
+
+    /// Reports fragments that came before the first of their packet. They had no flow then, so they
+    /// were not shown; from now on they count in the flow of the first, whose segment came just
+    /// before this. Called if [`SEGMENTS`](Self::SEGMENTS) is true. Does nothing by default.
+    fn waited(&mut self, fragments: &WaitedFragments<'_, K>) {
+        let _ = fragments;
     }
 
     /// Announces that a packet of the flow with this [`Segment::index`] probably follows soon, so
@@ -89,6 +97,30 @@ impl<K> FlowVisitor<K> for Vec<FlowEvent<K>> {
     fn event(&mut self, event: FlowEvent<K>) {
         self.push(event);
     }
+}
+
+/// Fragments of one packet that came before its first, and count in its flow.
+#[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
+pub struct WaitedFragments<'a, K> {
+    /// The flow's key.
+    pub key: &'a K,
+    /// The flow.
+    pub flow: FlowId,
+    /// Which of the key's two ends sent them.
+    pub orientation: Orientation,
+    /// How many they are.
+    pub packets: u64,
+    /// Their bytes on the wire.
+    pub bytes: u64,
+    /// Their bytes of IP packets, with headers and without padding.
+    pub ip_bytes: u64,
+    /// Their bytes of payload on the wire.
+    pub payload_bytes: u64,
+    /// When the first of them was seen.
+    pub first: Timestamp,
+    /// When the last of them was seen.
+    pub last: Timestamp,
 }
 
 /// A packet of a flow: a TCP segment, a UDP datagram, or a packet of another protocol.

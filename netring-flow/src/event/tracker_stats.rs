@@ -136,10 +136,14 @@ pub struct UntrackedStats {
     pub short: u64,
     /// Packets with more than 31 headers before that of IP.
     pub too_deep: u64,
-    /// Fragments other than the first, whose first was not seen before them, or not within
-    /// [`TrackerConfig::fragment_timeout`](crate::TrackerConfig::fragment_timeout). A later
-    /// fragment that overtakes its first is one of them.
+    /// Fragments other than the first, whose first was not seen within
+    /// [`TrackerConfig::fragment_timeout`](crate::TrackerConfig::fragment_timeout) before or after
+    /// them.
     pub fragments: u64,
+    /// Fragments that wait for the first of their packet now. If it comes, they count in its flow
+    /// ([`FragmentStats::followed`]), and otherwise in [`fragments`](Self::fragments), so this
+    /// figure goes up and down. None is left when the source has ended.
+    pub waiting: u64,
     /// ICMP errors that quote no flow in the table, or nothing readable.
     pub icmp_errors: u64,
     /// Packets for which the extractor has no key.
@@ -181,6 +185,7 @@ impl UntrackedStats {
             + self.short
             + self.too_deep
             + self.fragments
+            + self.waiting
             + self.icmp_errors
             + self.no_key
             + self.after_close

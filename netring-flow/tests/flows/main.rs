@@ -14,6 +14,7 @@ mod live;
 mod measured;
 mod memory;
 mod nested;
+mod overtaking;
 mod packets;
 mod quiet;
 mod raw;

@@ -29,6 +29,10 @@ const UNTRACKED: Metric = Metric::count(
     "netring_flow_untracked_packets_total",
     "Packets that count in no flow, by the cause",
 );
+const WAITING: Metric = Metric::count(
+    "netring_flow_waiting_fragments",
+    "Fragments that wait for the first of their packet now",
+);
 const TOO_DEEP: Metric = Metric::count(
     "netring_flow_too_deep_packets_total",
     "Tracked packets with more tunnels than are looked into",
@@ -86,6 +90,7 @@ impl Publish for TrackerStats {
         ] {
             to.counter_by(&UNTRACKED, ("cause", cause), packets);
         }
+        to.gauge(&WAITING, self.untracked.waiting as f64);
         to.counter(&TOO_DEEP, self.too_deep);
         for (seen, fragments) in [
             ("first", self.fragments.first),

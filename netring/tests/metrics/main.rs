@@ -107,8 +107,12 @@ fn each_figure_of_a_tracker_is_published_once() {
     let (mut stats, figures) = numbered::<TrackerStats>();
     let kept = Kept::default();
     publish(&kept, &stats);
-    each_is_published(&kept, figures, &[]);
-    let fields = serde_json::to_value(stats).unwrap();
+    each_is_published(&kept, figures, &[stats.untracked.waiting]);
+    let waiting = kept.gauges()["netring_flow_waiting_fragments{interface=eth0}"];
+    assert_eq!(waiting, stats.untracked.waiting as f64);
+    let mut fields = serde_json::to_value(stats).unwrap();
+    // Has a gauge.
+    fields["untracked"].as_object_mut().unwrap().remove("waiting");
     let counters = kept.counters();
     for (field, metric, label) in [
         ("untracked", "netring_flow_untracked_packets_total", "cause"),

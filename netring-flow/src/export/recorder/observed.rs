@@ -6,7 +6,7 @@ use super::super::{FlowRecord, IcmpKind, Letters};
 use super::stream::Stream;
 use crate::extract::{FiveTupleKey, Orientation, TcpSegment};
 use crate::parse::ip_len;
-use crate::visitor::Segment;
+use crate::visitor::{Segment, WaitedFragments};
 
 /// Letters that occur once per end, as bits.
 const ACK: u8 = 1;
@@ -116,6 +116,13 @@ impl Observed {
             (None, 1 | 58) => self.icmp(segment.payload),
             (None, _) => {}
         }
+    }
+
+    /// Takes note of fragments that no segment shows.
+    pub(super) fn waited(&mut self, fragments: &WaitedFragments<'_, FiveTupleKey>) {
+        let side = &mut self.sides[fragments.orientation as usize];
+        side.packets += fragments.packets;
+        side.ip_bytes += fragments.ip_bytes;
     }
 
     fn icmp(&mut self, message: &[u8]) {

@@ -36,8 +36,15 @@ pub(crate) fn run(input: &[u8]) {
         tracker.track(&packet, &mut events);
         model.take(&fragment, now);
     }
+    let stats = tracker.stats();
+    assert_eq!(
+        stats.untracked.waiting + stats.untracked.fragments,
+        model.untracked
+    );
+    assert_eq!(stats.tracked + model.untracked, stats.packets);
     while tracker.finish(&mut events) {}
     let stats = tracker.stats();
+    assert_eq!(stats.untracked.waiting, 0);
     assert_eq!(stats.untracked.fragments, model.untracked);
     assert_eq!(stats.fragments.followed, model.followed);
     assert_eq!(stats.tracked + model.untracked, stats.packets);
@@ -134,12 +141,23 @@ impl About {
     }
 }
 
+/// Fragments that wait for the first of their packet.
+struct Waiting {
+    datagram: Datagram,
+    since: u64,
+    fragments: u64,
+    units: Vec<u8>,
+    end: Option<u8>,
+}
+
 /// The packets, the oldest first.
 #[derive(Default)]
 struct Model {
+    waiting: Vec<Waiting>,
     order: Vec<Datagram>,
     about: HashMap<Datagram, About>,
     followed: u64,
+    /// Those that wait included.
     untracked: u64,
 }
 
@@ -155,7 +173,10 @@ impl Model {
                     self.followed += 1;
                     about.see(fragment);
                 }
-                None => self.untracked += 1,
+                None => {
+                    self.untracked += 1;
+                    self.wait(datagram, fragment, now);
+                }
             }
             return;
         }
@@ -164,6 +185,19 @@ impl Model {
             return;
         }
         let flow = (fragment.units > 0).then_some(fragment.port);
+        self.waiting
+            .retain(|waiting| now - waiting.since <= SECONDS);
+        let waited = self
+            .waiting
+            .iter()
+            .position(|waiting| waiting.datagram == datagram);
+        let waited = waited.map(|at| self.waiting.remove(at));
+        if let Some(waited) = &waited {
+            self.untracked -= waited.fragments;
+            self.followed += waited.fragments;
+        }
+        let current = self.about.get_mut(&datagram);
+        let current = current.filter(|about| now - about.time <= SECONDS);
         if let Some(about) = current
             && !about.is_complete()
             && about.flow == flow
@@ -176,13 +210,44 @@ impl Model {
             }
             self.order.push(datagram);
         }
+        let (units, end) =
+            waited.map_or_else(Default::default, |waited| (waited.units, waited.end));
         let mut about = About {
             time: now,
             flow,
-            units: Vec::new(),
-            end: None,
+            units,
+            end,
         };
         about.see(fragment);
         self.about.insert(datagram, about);
+    }
+
+    fn wait(&mut self, datagram: Datagram, fragment: &Fragment, now: u64) {
+        self.waiting
+            .retain(|waiting| now - waiting.since <= SECONDS);
+        let known = self
+            .waiting
+            .iter()
+            .position(|waiting| waiting.datagram == datagram);
+        let at = known.unwrap_or_else(|| {
+            if self.waiting.len() == ROOM {
+                self.waiting.remove(0);
+            }
+            self.waiting.push(Waiting {
+                datagram,
+                since: now,
+                fragments: 0,
+                units: Vec::new(),
+                end: None,
+            });
+            self.waiting.len() - 1
+        });
+        let waiting = &mut self.waiting[at];
+        waiting.fragments += 1;
+        let last = fragment.offset + fragment.units;
+        waiting.units.extend(fragment.offset..last);
+        if !fragment.more {
+            waiting.end = Some(last);
+        }
     }
 }
