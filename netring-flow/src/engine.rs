@@ -21,7 +21,7 @@ use crate::visitor::FlowVisitor;
 use crate::{Anomaly, EndReason, FlowEvent, FlowStats, TrackerConfig, TrackerStats};
 pub(crate) use by_key::ByKey;
 use fragments::Fragments;
-pub(crate) use fragments::Waited;
+pub(crate) use fragments::{Kept, Waited};
 pub(crate) use item::{Counted, Item};
 use limits::Limits;
 use round_trip::RoundTrips;

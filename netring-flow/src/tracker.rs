@@ -119,7 +119,7 @@ impl<E: Extract> FlowTracker<E> {
     pub fn track<V: FlowVisitor<E::Key>>(&mut self, packet: &Packet<'_>, visitor: &mut V) {
         match self.read(packet) {
             Ok(found) => self.track_found(found, packet, visitor),
-            Err(cause) => match self.read_fragment(packet, cause) {
+            Err(cause) => match self.read_fragment(packet, cause, V::SEGMENTS) {
                 Some(read) => self.track_fragment(read, packet, visitor),
                 None => self.engine.advance(packet.timestamp(), visitor),
             },
@@ -200,7 +200,10 @@ impl<E: Extract> FlowTracker<E> {
         packets: &[Option<Packet<'_>>],
         visitor: &mut V,
     ) {
-        let (time, read) = (packet.timestamp(), self.read_fragment(packet, cause));
+        let (time, read) = (
+            packet.timestamp(),
+            self.read_fragment(packet, cause, V::SEGMENTS),
+        );
         if read.is_some() || self.engine.is_elsewhere(time.as_nanos()) {
             self.process_group(packets, visitor);
         }

@@ -149,9 +149,13 @@ pub struct Segment<'a, K> {
     /// The transport header; for TCP with flags, sequence and acknowledgement number.
     pub transport: Transport,
     /// Whether it is whole, or a fragment. The payload of a fragment is that of a part of the
-    /// packet; a later one has no transport header ([`Segment::tcp`] is `None`).
+    /// packet; a later one has no transport header ([`Segment::tcp`] is `None`). With
+    /// [`TrackerConfig::defragment`](crate::TrackerConfig::defragment), the payload is that of the
+    /// whole packet, and comes with the fragment that completes it; for those before it, a payload
+    /// is not there, and the transport header of the first comes again with the packet.
     pub piece: Piece,
-    /// The captured payload, in the memory of the packet. For a protocol whose header the built-in
+    /// The captured payload, in the memory of the packet, or in that of the tracker if it was put
+    /// together. For a protocol whose header the built-in
     /// extractor does not read, it is what follows the IP headers.
     pub payload: &'a [u8],
     /// The length of the payload on the wire in bytes. It exceeds that of `payload` if a snap

@@ -6,8 +6,11 @@
 //! Those whose first fragment is missing are apart ([`waiting`]), so that a flood of them displaces
 //! no flow.
 
+mod join;
 mod oldest;
+mod partial;
 mod pieces;
+mod rebuild;
 mod waiting;
 
 use std::collections::HashMap;
@@ -18,6 +21,8 @@ use super::limits;
 use crate::event::FragmentStats;
 use crate::extract::{Datagram, Extracted, Fragment, Orientation, Piece, Transport};
 use crate::{TrackerConfig, TrackerStats};
+use join::Joiner;
+pub(crate) use join::Kept;
 use pieces::{Pieces, Seen};
 pub(crate) use waiting::Waited;
 use waiting::Waiting;
@@ -33,6 +38,8 @@ pub(crate) struct Fragments<K> {
     /// In nanoseconds.
     timeout: u64,
     waiting: Waiting,
+    /// If packets are put together.
+    pub(crate) joiner: Option<Joiner>,
 }
 
 #[derive(Debug)]
@@ -62,6 +69,7 @@ impl<K: Clone + Eq> Fragments<K> {
             max: config.max_fragmented,
             timeout,
             waiting: Waiting::new(config.max_fragmented, timeout),
+            joiner: Joiner::new(config, timeout),
         }
     }
 
@@ -85,13 +93,19 @@ impl<K: Clone + Eq> Fragments<K> {
         let place = self.places.get(&fragment.datagram).copied();
         if let Some(entry) = place.map(|place| &mut self.ring[place as usize])
             && entry.is_current(time, self.timeout)
-            && !entry.pieces.are_complete()
         {
-            if entry.key == found.key {
+            let is_complete = entry.pieces.are_complete();
+            if entry.key == found.key && !is_complete {
                 entry.pieces.add(fragment).count(stats);
                 return waited;
             }
-            stats.reused += 1;
+            stats.reused += u64::from(!is_complete);
+            if let Some(joiner) = &mut self.joiner {
+                match is_complete {
+                    true => joiner.renew(&fragment.datagram),
+                    false => joiner.reuse(&fragment.datagram, &mut stats.defragment),
+                }
+            }
         }
         let mut pieces = before.unwrap_or_default();
         pieces.add(fragment).count(stats);
@@ -160,11 +174,17 @@ impl<K: Clone + Eq> Fragments<K> {
     /// Gives up what waited for too long.
     pub(super) fn expire(&mut self, now: i64, stats: &mut TrackerStats) {
         self.waiting.expire(now, stats);
+        if let Some(joiner) = &mut self.joiner {
+            joiner.expire(now, &mut stats.fragments.defragment);
+        }
     }
 
     /// Gives up what waits, because the source has ended.
     pub(super) fn finish(&mut self, stats: &mut TrackerStats) {
         self.waiting.finish(stats);
+        if let Some(joiner) = &mut self.joiner {
+            joiner.finish(&mut stats.fragments.defragment);
+        }
     }
 }
 

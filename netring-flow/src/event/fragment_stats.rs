@@ -1,5 +1,7 @@
 //! What became of fragments.
 
+use super::DefragmentStats;
+
 /// Fragments of IP packets, whole packets not included.
 ///
 /// Later fragments without a flow are in
@@ -17,7 +19,8 @@ pub struct FragmentStats {
     pub duplicate: u64,
     /// Fragments that contain bytes of another fragment of the same packet without being a
     /// duplicate. No honest sender makes them: which of two contents a receiver takes depends on
-    /// its system. Up to four ranges of a packet that are apart are known.
+    /// its system. Up to four ranges of a packet that are apart are
+    /// known.
     pub overlapping: u64,
     /// Fragments that spread a TCP, UDP or SCTP header over two (RFC 1858), so that a filter that
     /// reads single fragments misses a part of it.
@@ -28,4 +31,6 @@ pub struct FragmentStats {
     /// Packets that newer ones displaced before their last fragment came and their time had passed,
     /// those whose first fragment was missing included; see [`TrackerConfig::max_fragmented`](crate::TrackerConfig::max_fragmented).
     pub forgotten: u64,
+    /// Packets that were to be put together.
+    pub defragment: DefragmentStats,
 }

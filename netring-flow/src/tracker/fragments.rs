@@ -3,9 +3,10 @@
 use netring_sys::{Packet, Timestamp};
 
 use super::FlowTracker;
-use crate::engine::{Counted, Item, Waited};
-use crate::extract::{Extract, Extracted, Skip};
-use crate::visitor::{FlowVisitor, WaitedFragments};
+use crate::engine::{Counted, Item, Kept, Waited};
+use crate::event::Incomplete;
+use crate::extract::{Extract, Extracted, Fragment, Piece, Skip, TcpSegment};
+use crate::visitor::{FlowVisitor, Segment, WaitedFragments};
 
 /// A packet whose flow was found.
 pub(super) struct Read<K> {
@@ -22,25 +23,32 @@ impl<E: Extract> FlowTracker<E> {
         &mut self,
         packet: &Packet<'_>,
         cause: Skip,
+        wants_segments: bool,
     ) -> Option<Read<E::Key>> {
         let mut last = None;
         if cause == Skip::Fragment {
             self.extract
                 .fragments(packet, &mut |fragment| last = Some(fragment));
         }
-        let (fragments, stats) = (&mut self.engine.fragments, &mut self.engine.stats);
+        let engine = &mut self.engine;
         let found = match last {
-            Some(last) if last.offset != 0 => fragments.later(&last, packet, stats)?,
+            Some(last) if last.offset != 0 => {
+                let found = engine.fragments.later(&last, packet, &mut engine.stats);
+                if found.is_none() && wants_segments {
+                    self.wait(packet);
+                }
+                found?
+            }
             _ => {
                 let found = match cause {
                     Skip::Fragment | Skip::TooDeep => self.extract.extract(packet),
                     _ => Err(cause),
                 };
-                found
-                    .inspect_err(|cause| stats.untracked.count(*cause))
-                    .ok()?
+                let untracked = &mut engine.stats.untracked;
+                found.inspect_err(|cause| untracked.count(*cause)).ok()?
             }
         };
+        let (fragments, stats) = (&mut self.engine.fragments, &mut self.engine.stats);
         stats.too_deep += u64::from(cause == Skip::TooDeep);
         // It may be the first fragment of several layers.
         let (time, mut waited) = (packet.timestamp().as_nanos(), None);
@@ -68,13 +76,98 @@ impl<E: Extract> FlowTracker<E> {
         }
         self.engine.advance(item.time, visitor);
         let counted = self.engine.packet(&item, None, visitor);
-        if V::SEGMENTS
-            && let Some(counted) = counted
-        {
-            visitor.segment(&self.segment(counted, &item, packet));
+        if V::SEGMENTS {
+            let out_of_window = counted.is_some_and(|counted| counted.out_of_window);
+            let kept = self.keep(packet, out_of_window);
+            if let Some(counted) = counted {
+                self.show(kept, counted, &item, packet, visitor);
+            } else if let Kept::Whole(_) = kept {
+                self.count_together(Some(Incomplete::Unreadable));
+            }
         }
         if let Some(waited) = &read.waited {
             self.count_waited(waited, counted, &item, visitor);
+        }
+    }
+
+    /// Keeps a fragment, if packets are put together. If that completes a packet inside of which is
+    /// a fragment, that is kept in turn, and so on.
+    pub(super) fn keep(&mut self, packet: &Packet<'_>, out_of_window: bool) -> Kept {
+        let Some(joiner) = &mut self.engine.fragments.joiner else {
+            return Kept::No;
+        };
+        let stats = &mut self.engine.stats.fragments.defragment;
+        let Some(fragment) = outermost(&self.extract, packet) else {
+            return Kept::No;
+        };
+        let mut kept = joiner.add(&fragment, packet, out_of_window, stats);
+        while let Kept::Whole(whole) = kept {
+            let inside = Packet::new(&whole.bytes, packet.timestamp(), whole.link_type);
+            let Some(fragment) = outermost(&self.extract, &inside) else {
+                return Kept::Whole(whole);
+            };
+            stats.put_together += 1;
+            kept = joiner.add(&fragment, &inside, whole.out_of_window, stats);
+            joiner.spare = whole.bytes;
+        }
+        kept
+    }
+
+    /// Counts a packet that was put together, or why it is not shown.
+    fn count_together(&mut self, incomplete: Option<Incomplete>) {
+        let stats = &mut self.engine.stats.fragments.defragment;
+        match incomplete {
+            None => stats.put_together += 1,
+            Some(why) => stats.incomplete.count(why),
+        }
+    }
+
+    /// Shows a fragment that was counted in a flow, or the packet that it completes.
+    fn show<V: FlowVisitor<E::Key>>(
+        &mut self,
+        kept: Kept,
+        counted: Counted,
+        item: &Item<E::Key>,
+        packet: &Packet<'_>,
+        visitor: &mut V,
+    ) {
+        let whole = match kept {
+            Kept::No => return visitor.segment(&self.segment(counted, item, packet)),
+            Kept::Held => {
+                return visitor.segment(&Segment {
+                    piece: Piece::Held,
+                    payload: &[],
+                    payload_len: 0,
+                    ..self.segment(counted, item, packet)
+                });
+            }
+            Kept::Whole(whole) => whole,
+        };
+        let ip = Packet::new(&whole.bytes, packet.timestamp(), whole.link_type);
+        match self.extract.put_together(&ip, &item.found.key) {
+            Ok(found) => {
+                self.count_together(None);
+                let segment = self.engine.segment(counted, item, packet);
+                let mut segment = Segment {
+                    piece: Piece::PutTogether,
+                    transport: found.transport,
+                    payload: found.payload(&ip),
+                    payload_len: found.payload_len,
+                    out_of_window: whole.out_of_window,
+                    ..segment
+                };
+                if segment.tcp().is_some_and(|tcp| tcp.has(TcpSegment::URG)) {
+                    segment.urgent = self.extract.urgent_pointer(&ip);
+                }
+                visitor.segment(&segment);
+            }
+            Err(_) => {
+                self.count_together(Some(Incomplete::Unreadable));
+                visitor.segment(&self.segment(counted, item, packet));
+            }
+        }
+        if let Some(joiner) = &mut self.engine.fragments.joiner {
+            joiner.spare = whole.bytes;
         }
     }
 
@@ -107,4 +200,21 @@ impl<E: Extract> FlowTracker<E> {
             });
         }
     }
+
+    /// Keeps the bytes of a fragment that waits for the first of its packet.
+    fn wait(&mut self, packet: &Packet<'_>) {
+        if let Kept::Whole(_) = self.keep(packet, false) {
+            // Its flow is no longer remembered.
+            self.count_together(Some(Incomplete::Unreadable));
+        }
+    }
+}
+
+/// The outermost packet that a packet is a fragment of.
+fn outermost(extract: &impl Extract, packet: &Packet<'_>) -> Option<Fragment> {
+    let mut outermost = None;
+    extract.fragments(packet, &mut |fragment| {
+        outermost.get_or_insert(fragment);
+    });
+    outermost
 }

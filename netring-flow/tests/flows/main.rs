@@ -6,6 +6,7 @@ mod closed;
 mod common;
 mod counting;
 mod damaged;
+mod defragment;
 mod extractor;
 mod fragments;
 mod lengths;

@@ -214,7 +214,10 @@ fn a_flood_of_later_fragments_displaces_no_first_and_takes_bounded_memory() {
         }
     }
     assert_eq!(figures(&bench), (0, 4096, u64::from(NUMBER) - 4096));
-    assert_eq!(bench.tracker.stats().fragments.forgotten, u64::from(NUMBER) - 4096);
+    assert_eq!(
+        bench.tracker.stats().fragments.forgotten,
+        u64::from(NUMBER) - 4096
+    );
     assert_eq!(after[17], allocated());
     assert!(allocated() - after[0] <= 4096 * 640, "{after:?}");
     bench.frame(1.0, &first[1]);

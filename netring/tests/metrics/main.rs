@@ -112,12 +112,20 @@ fn each_figure_of_a_tracker_is_published_once() {
     assert_eq!(waiting, stats.untracked.waiting as f64);
     let mut fields = serde_json::to_value(stats).unwrap();
     // Has a gauge.
-    fields["untracked"].as_object_mut().unwrap().remove("waiting");
+    fields["untracked"]
+        .as_object_mut()
+        .unwrap()
+        .remove("waiting");
     let counters = kept.counters();
     for (field, metric, label) in [
         ("untracked", "netring_flow_untracked_packets_total", "cause"),
         ("ended", "netring_flow_ended_total", "reason"),
         ("fragments", "netring_flow_fragments_total", "seen"),
+        (
+            "incomplete",
+            "netring_flow_incomplete_packets_total",
+            "cause",
+        ),
     ] {
         for (name, value) in fields[field].as_object().unwrap() {
             let key = format!("{metric}{{interface=eth0,{label}={name}}}");
@@ -131,6 +139,8 @@ fn each_figure_of_a_tracker_is_published_once() {
     assert_eq!(value("cut_packets"), stats.cut);
     assert_eq!(value("malformed_packets"), stats.malformed);
     assert_eq!(value("icmp_errors"), stats.icmp_errors);
+    assert_eq!(value("fragmented_packets"), defragment.begun);
+    assert_eq!(value("put_together_packets"), defragment.put_together);
     assert_eq!(value("started"), stats.flows_started);
     assert_eq!(value("established"), stats.flows_established);
     assert_eq!(value("closed"), stats.flows_closed);

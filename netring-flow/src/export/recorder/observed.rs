@@ -4,7 +4,7 @@ use super::super::conn_state::{Ends, INITIATOR};
 use super::super::record::index;
 use super::super::{FlowRecord, IcmpKind, Letters};
 use super::stream::Stream;
-use crate::extract::{FiveTupleKey, Orientation, TcpSegment};
+use crate::extract::{FiveTupleKey, Orientation, Piece, TcpSegment};
 use crate::parse::ip_len;
 use crate::visitor::{Segment, WaitedFragments};
 
@@ -109,6 +109,9 @@ impl Observed {
         }
         if !self.ends.are_closed() {
             self.productive_end = self.productive_end.max(segment.time.as_nanos());
+        }
+        if segment.piece == Piece::Held {
+            return;
         }
         match (segment.tcp(), segment.key.protocol()) {
             (Some(header), _) => self.tcp(segment, header),
