@@ -9,6 +9,7 @@ use netring_sys::{Error, Packet, PacketBatch, Timestamp};
 
 use crate::engine::{BUDGET, ByKey, Counted, Engine, Item, bytes_per_flow};
 use crate::extract::{Extract, Extracted, Skip, TcpSegment, WindowScale};
+use crate::parse::ip_len;
 use crate::visitor::FlowVisitor;
 use crate::{LiveFlow, Segment, TrackerConfig, TrackerStats};
 
@@ -143,7 +144,7 @@ impl<E: Extract> FlowTracker<E> {
         if V::SEGMENTS
             && let Some(counted) = counted
         {
-            visitor.segment(&self.segment(counted, &item, packet));
+            visitor.segment(&self.segment::<V>(counted, &item, packet));
         }
     }
 
@@ -225,7 +226,7 @@ impl<E: Extract> FlowTracker<E> {
 
     /// What a visitor sees of a counted packet.
     #[inline]
-    fn segment<'a>(
+    fn segment<'a, V: FlowVisitor<E::Key>>(
         &'a self,
         counted: Counted,
         item: &Item<E::Key>,
@@ -234,6 +235,10 @@ impl<E: Extract> FlowTracker<E> {
         let mut segment = self.engine.segment(counted, item, packet);
         if segment.tcp().is_some_and(|tcp| tcp.has(TcpSegment::URG)) {
             segment.urgent = self.extract.urgent_pointer(packet);
+        }
+        if V::IP_LENGTHS {
+            let len = self.extract.ip_len(packet);
+            segment.ip_len = len.or_else(|| ip_len(packet));
         }
         segment
     }
@@ -281,7 +286,7 @@ impl<E: Extract> FlowTracker<E> {
                 && let Some(counted) = counted
                 && let Some(packet) = &packets[number]
             {
-                visitor.segment(&self.segment(counted, item, packet));
+                visitor.segment(&self.segment::<V>(counted, item, packet));
             }
         }
         self.engine

@@ -58,6 +58,11 @@ pub trait FlowVisitor<K> {
     /// not even look for the payload.
     const SEGMENTS: bool = true;
 
+    /// Whether segments come with [`Segment::ip_len`], for which the tracker has to read the packet
+    /// once more. Default: no. A visitor that passes segments on to a
+    /// [`FlowRecorder`](crate::export::FlowRecorder) sets it.
+    const IP_LENGTHS: bool = false;
+
     /// Reports something that happened to a flow or to the tracker.
     #[inline]
     fn event(&mut self, event: FlowEvent<K>) {
@@ -113,8 +118,8 @@ pub struct WaitedFragments<'a, K> {
     pub packets: u64,
     /// Their bytes on the wire.
     pub bytes: u64,
-    /// Their bytes of IP packets, with headers and without padding.
-    pub ip_bytes: u64,
+    /// The sum of their [`Segment::ip_len`]; `None` if one of them is not known.
+    pub ip_bytes: Option<u64>,
     /// Their bytes of payload on the wire.
     pub payload_bytes: u64,
     /// When the first of them was seen.
@@ -155,8 +160,8 @@ pub struct Segment<'a, K> {
     /// is not there, and the transport header of the first comes again with the packet.
     pub piece: Piece,
     /// The captured payload, in the memory of the packet, or in that of the tracker if it was put
-    /// together. For a protocol whose header the built-in
-    /// extractor does not read, it is what follows the IP headers.
+    /// together. For a protocol whose header the built-in extractor does not read, it is what
+    /// follows the IP headers.
     pub payload: &'a [u8],
     /// The length of the payload on the wire in bytes. It exceeds that of `payload` if a snap
     /// length cut the packet, or if the extractor does not know where the payload is.
@@ -166,6 +171,10 @@ pub struct Segment<'a, K> {
     pub out_of_window: bool,
     /// TCP: the urgent pointer, if [`TcpSegment::URG`] is set; otherwise 0.
     pub urgent: u16,
+    /// The length on the wire, in bytes, of the IP packet that is in the flow, with its header: of
+    /// the innermost one if the extractor looks into tunnels. `None` unless the visitor asks for it
+    /// ([`FlowVisitor::IP_LENGTHS`]), or if the length is not known.
+    pub ip_len: Option<u32>,
 }
 
 impl<K> Segment<'_, K> {

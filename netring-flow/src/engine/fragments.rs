@@ -150,6 +150,7 @@ impl<K: Clone + Eq> Fragments<K> {
         &mut self,
         fragment: &Fragment,
         packet: &Packet<'_>,
+        ip_len: impl FnOnce() -> Option<u32>,
         stats: &mut TrackerStats,
     ) -> Option<Extracted<K>> {
         stats.fragments.tiny += u64::from(fragment.tiny);
@@ -157,7 +158,7 @@ impl<K: Clone + Eq> Fragments<K> {
         let place = self.places.get(&fragment.datagram).copied();
         let entry = place.map(|place| &mut self.ring[place as usize]);
         let Some(entry) = entry.filter(|entry| entry.is_current(time, self.timeout)) else {
-            self.waiting.add(fragment, packet, stats);
+            self.waiting.add(fragment, packet, ip_len(), stats);
             return None;
         };
         entry.pieces.add(fragment).count(&mut stats.fragments);

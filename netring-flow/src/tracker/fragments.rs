@@ -6,6 +6,7 @@ use super::FlowTracker;
 use crate::engine::{Counted, Item, Kept, Waited};
 use crate::event::Incomplete;
 use crate::extract::{Extract, Extracted, Fragment, Piece, Skip, TcpSegment};
+use crate::parse::ip_len;
 use crate::visitor::{FlowVisitor, Segment, WaitedFragments};
 
 /// A packet whose flow was found.
@@ -33,7 +34,9 @@ impl<E: Extract> FlowTracker<E> {
         let engine = &mut self.engine;
         let found = match last {
             Some(last) if last.offset != 0 => {
-                let found = engine.fragments.later(&last, packet, &mut engine.stats);
+                let ip_len = || self.extract.ip_len(packet).or_else(|| ip_len(packet));
+                let stats = &mut engine.stats;
+                let found = engine.fragments.later(&last, packet, ip_len, stats);
                 if found.is_none() && wants_segments {
                     self.wait(packet);
                 }
@@ -132,13 +135,13 @@ impl<E: Extract> FlowTracker<E> {
         visitor: &mut V,
     ) {
         let whole = match kept {
-            Kept::No => return visitor.segment(&self.segment(counted, item, packet)),
+            Kept::No => return visitor.segment(&self.segment::<V>(counted, item, packet)),
             Kept::Held => {
                 return visitor.segment(&Segment {
                     piece: Piece::Held,
                     payload: &[],
                     payload_len: 0,
-                    ..self.segment(counted, item, packet)
+                    ..self.segment::<V>(counted, item, packet)
                 });
             }
             Kept::Whole(whole) => whole,
@@ -147,7 +150,7 @@ impl<E: Extract> FlowTracker<E> {
         match self.extract.put_together(&ip, &item.found.key) {
             Ok(found) => {
                 self.count_together(None);
-                let segment = self.engine.segment(counted, item, packet);
+                let segment = self.segment::<V>(counted, item, packet);
                 let mut segment = Segment {
                     piece: Piece::PutTogether,
                     transport: found.transport,
@@ -163,7 +166,7 @@ impl<E: Extract> FlowTracker<E> {
             }
             Err(_) => {
                 self.count_together(Some(Incomplete::Unreadable));
-                visitor.segment(&self.segment(counted, item, packet));
+                visitor.segment(&self.segment::<V>(counted, item, packet));
             }
         }
         if let Some(joiner) = &mut self.engine.fragments.joiner {

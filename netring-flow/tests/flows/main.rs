@@ -14,6 +14,7 @@ mod links;
 mod live;
 mod measured;
 mod memory;
+mod model;
 mod nested;
 mod overtaking;
 mod packets;

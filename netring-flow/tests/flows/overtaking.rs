@@ -179,8 +179,12 @@ impl FlowVisitor<FiveTupleKey> for Shown {
         assert_eq!(self.segments, 1);
         assert_eq!((all.first, all.last), (at(0.0), at(1.0)));
         assert_eq!(all.key.protocol(), 17);
-        self.waited
-            .push((all.packets, all.bytes, all.ip_bytes, all.payload_bytes));
+        self.waited.push((
+            all.packets,
+            all.bytes,
+            all.ip_bytes.unwrap(),
+            all.payload_bytes,
+        ));
     }
 }
 

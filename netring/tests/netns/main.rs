@@ -24,6 +24,7 @@ mod export_records;
 mod exporter;
 mod files;
 mod filter;
+mod forms;
 mod information;
 mod inject;
 mod looping;

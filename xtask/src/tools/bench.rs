@@ -18,6 +18,7 @@ mod bridge;
 mod broadcast;
 mod channel;
 mod compose;
+mod conversations;
 mod dedup;
 mod ends;
 mod fanout;
@@ -67,6 +68,7 @@ const BENCHES: &[(&str, Bench)] = &[
     ("flow", flow::run),
     ("reassembly", reassembly::run),
     ("sessions", sessions::run),
+    ("conversations", conversations::run),
     ("broadcast", broadcast::run),
     ("channel", channel::run),
     ("packet-broadcast", packet_broadcast::run),

@@ -6,7 +6,6 @@ use super::oldest::Oldest;
 use super::pieces::Pieces;
 use crate::TrackerStats;
 use crate::extract::{Datagram, Fragment};
-use crate::parse::ip_len;
 
 /// The packets whose first fragment is missing, and what counts in its flow once it comes.
 #[derive(Debug)]
@@ -29,8 +28,8 @@ pub(crate) struct Waited {
     pub(crate) packets: u64,
     pub(crate) bytes: u64,
     pub(crate) payload: u64,
-    /// Of IP packets; see [`ip_len`].
-    pub(crate) ip_bytes: u64,
+    /// Of IP packets; `None` if one of them is unknown.
+    pub(crate) ip_bytes: Option<u64>,
     pub(crate) cut: u64,
     pub(crate) malformed: u64,
     /// In nanoseconds.
@@ -44,7 +43,7 @@ impl Waited {
             packets: 0,
             bytes: 0,
             payload: 0,
-            ip_bytes: 0,
+            ip_bytes: Some(0),
             cut: 0,
             malformed: 0,
             first: time,
@@ -52,12 +51,12 @@ impl Waited {
         }
     }
 
-    fn add(&mut self, fragment: &Fragment, packet: &Packet<'_>) {
+    fn add(&mut self, fragment: &Fragment, packet: &Packet<'_>, ip_len: Option<u32>) {
         let time = packet.timestamp().as_nanos();
         self.packets += 1;
         self.bytes += u64::from(packet.wire_len());
         self.payload += u64::from(fragment.len);
-        self.ip_bytes += u64::from(ip_len(packet).unwrap_or_default());
+        self.ip_bytes = sum(self.ip_bytes, ip_len.map(u64::from));
         self.cut += u64::from(packet.is_cut());
         self.malformed += u64::from(fragment.malformed);
         self.first = self.first.min(time);
@@ -73,7 +72,7 @@ impl Waited {
             packets: self.packets + other.packets,
             bytes: self.bytes + other.bytes,
             payload: self.payload + other.payload,
-            ip_bytes: self.ip_bytes + other.ip_bytes,
+            ip_bytes: sum(self.ip_bytes, other.ip_bytes),
             cut: self.cut + other.cut,
             malformed: self.malformed + other.malformed,
             first: self.first.min(other.first),
@@ -96,6 +95,7 @@ impl Waiting {
         &mut self,
         fragment: &Fragment,
         packet: &Packet<'_>,
+        ip_len: Option<u32>,
         stats: &mut TrackerStats,
     ) {
         if self.max == 0 {
@@ -121,7 +121,7 @@ impl Waiting {
             self.packets.add(datagram, Entry { waited, pieces });
         }
         if let Some(entry) = self.packets.get_mut(&datagram) {
-            entry.waited.add(fragment, packet);
+            entry.waited.add(fragment, packet, ip_len);
             entry.pieces.add(fragment).count(&mut stats.fragments);
             stats.untracked.waiting += 1;
         }
@@ -174,4 +174,8 @@ impl Entry {
     fn is_current(&self, time: i64, timeout: u64) -> bool {
         self.waited.first.abs_diff(time) <= timeout
     }
+}
+
+fn sum(a: Option<u64>, b: Option<u64>) -> Option<u64> {
+    Some(a? + b?)
 }
