@@ -79,7 +79,7 @@ pub type FlowWorkers<K> = Workers<WorkerEvent<K>, K>;
 /// let (log, mut text) = (ConnLog::new(), Vec::new());
 /// let mut records = workers.subscribe_lossless();
 /// while let Some(record) = records.next().await {
-///     log.json(&record?, &mut text);
+///     log.json(&*record?, &mut text);
 /// }
 /// # Ok(())
 /// # }
