@@ -14,7 +14,7 @@
 mod compare;
 mod deviations;
 mod events;
-mod expect;
+pub(crate) mod expect;
 mod folder;
 mod live;
 mod observe;
