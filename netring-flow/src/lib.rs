@@ -100,8 +100,8 @@
 //! fragments are counted ([`FragmentStats`]).
 //!
 //! Each fragment adds its own bytes to the payload, and the sequence numbers of a connection know
-//! the first fragment of a segment only. With [`TrackerConfig::defragment`] a visitor sees the packets
-//! put together, and so do [`reassembly`], [`session`] and the recorder of [`export`].
+//! the first fragment of a segment only. With [`TrackerConfig::defragment`] a visitor sees the
+//! packets put together, and so do [`reassembly`], [`session`] and the recorder of [`export`].
 //!
 //! # Tunnels
 //!
