@@ -100,8 +100,8 @@
 //! fragments are counted ([`FragmentStats`]).
 //!
 //! Each fragment adds its own bytes to the payload, and the sequence numbers of a connection know
-//! the first fragment of a segment only. With [`TrackerConfig::defragment`] a visitor sees the packets
-//! put together, and so do [`reassembly`], [`session`] and the recorder of [`export`].
+//! the first fragment of a segment only. With [`TrackerConfig::defragment`] a visitor sees the
+//! packets put together, and so do [`reassembly`], [`session`] and the recorder of [`export`].
 //!
 //! # Tunnels
 //!
@@ -114,7 +114,7 @@
 //! # Bounds
 //!
 //! No packet costs an allocation or more than a bounded number of steps, except when the table's
-//! index grows. The table has a hard bound, and timeouts are processed within a budget. No packet
+//! index grows, and for fragments that wait or are put together. The table has a hard bound, and timeouts are processed within a budget. No packet
 //! contents can cause a panic.
 //!
 //! [`reassembly`] makes byte streams of the segments of TCP connections, and [`session`] makes

@@ -29,7 +29,8 @@ pub struct FragmentStats {
     /// seen and whose time had not passed. Later fragments follow the newer one.
     pub reused: u64,
     /// Packets that newer ones displaced before their last fragment came and their time had passed,
-    /// those whose first fragment was missing included; see [`TrackerConfig::max_fragmented`](crate::TrackerConfig::max_fragmented).
+    /// those whose first fragment was missing included; see
+    /// [`TrackerConfig::max_fragmented`](crate::TrackerConfig::max_fragmented).
     pub forgotten: u64,
     /// Packets that were to be put together.
     pub defragment: DefragmentStats,

@@ -2,6 +2,7 @@
 
 mod bounds;
 mod overlaps;
+mod streams;
 mod tunnels;
 
 use netring_flow::extract::{FiveTuple, FiveTupleKey, Orientation, Piece, TcpSegment};

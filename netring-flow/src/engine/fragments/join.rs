@@ -25,8 +25,8 @@ const USUAL: usize = 4096;
 #[derive(Debug)]
 pub(crate) struct Joiner {
     packets: Oldest<Entry>,
-    /// Those that were complete a moment ago, to know a repeated fragment from one of another packet
-    /// with the same identification.
+    /// Those that were complete a moment ago, to know a repeated fragment from one of another
+    /// packet with the same identification.
     complete: Oldest<Complete>,
     max_packets: usize,
     /// For bytes, beside what each packet takes.
@@ -269,8 +269,8 @@ impl Joiner {
         Ok(())
     }
 
-    /// Takes a complete packet out. If fragments contradicted each other, it may be a mixture of two
-    /// packets, which no receiver would take: its checksum decides, if it has one.
+    /// Takes a complete packet out. If fragments contradicted each other, it may be a mixture of
+    /// two packets, which no receiver would take: its checksum decides, if it has one.
     fn whole(
         &mut self,
         datagram: &Datagram,
