@@ -182,7 +182,7 @@ async fn a_broadcast_takes_over_queued_events_and_sessions_and_ends_them_when_it
     while script.left() > 0 {
         tokio::task::yield_now().await;
     }
-    broadcast.shutdown().await;
+    broadcast.shutdown().await.unwrap();
     assert!(script.is_alone(), "the source is closed");
     let mut want: Vec<&str> = TALK[1..].to_vec();
     want.push("4 5000 ended source-ended");
