@@ -216,7 +216,10 @@ async fn a_shutdown_takes_what_is_in_the_ring_of_sessions_and_conversations() {
     let broadcast = sessions.broadcast(1);
     let events = broadcast.subscribe_lossless();
     send(&sender, &tap);
-    soon(broadcast.shutdown()).await;
+    let stats = soon(broadcast.shutdown()).await.unwrap();
+    is_whole(&stats.capture);
+    assert_eq!(stats.tracker.tracked, PACKETS);
+    assert_eq!(stats.sessions.ended.stream, u64::from(FLOWS));
     let events: Vec<_> = events.map(|event| event.unwrap()).collect().await;
     are_sessions(events.iter().map(|event| &**event));
 

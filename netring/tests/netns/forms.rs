@@ -1,5 +1,6 @@
-//! Adapters under every async form: whatever stands between the wire and the program, each form sees
-//! the same packets, flows, messages and bytes, also of what is in the ring when it is shut down.
+//! Adapters under every async form: whatever stands between the wire and the program, each form
+//! sees the same packets, flows, messages and bytes, also of what is in the ring when it is shut
+//! down.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on ends there")]
 
 use std::ops::ControlFlow;
@@ -281,7 +282,8 @@ async fn every_form_sees_the_same_behind_every_adapter() {
         let broadcast = stream.broadcast(4);
         let events = broadcast.subscribe_lossless();
         wire.send();
-        soon(broadcast.shutdown()).await;
+        let stats = soon(broadcast.shutdown()).await.unwrap();
+        assert_eq!(stats.capture.delivered.exact(), Some(PACKETS), "{name}");
         let events: Vec<_> = events.map(|event| event.unwrap()).collect().await;
         messages_are_whole(name, false, events.iter().map(|event| &**event));
 
