@@ -3,18 +3,18 @@
 
 use netring_sys::Packet;
 
-use super::{header, ip, layers};
+use super::{Version, header, layers};
 
 /// Bytes of the outermost IP packet on the wire, with its header and without padding; no more than
 /// the frame has. `None` if the packet is not IP.
 pub(crate) fn ip_len(packet: &Packet<'_>) -> Option<u32> {
     let len = layers::walk(packet, |version, part, _| {
-        let stated = match ip::version(version, part)? {
-            4 => {
+        let stated = match version {
+            Version::V4 => {
                 let header = header::v4(part.data)?;
                 Some(header.total_len).filter(|len| *len >= header.len)
             }
-            _ => {
+            Version::V6 => {
                 let header = header::v6(part.data)?;
                 Some(40 + header.payload_len).filter(|_| header.payload_len != 0)
             }
