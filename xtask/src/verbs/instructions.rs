@@ -10,10 +10,11 @@ use std::process::{Command, Stdio};
 use super::{Result, cargo, left_out, output, root, set_runner};
 
 /// The crate and the name of each bench.
-const BENCHES: [(&str, &str); 4] = [
+const BENCHES: [(&str, &str); 5] = [
     ("netring-sys", "filter"),
     ("netring-afpacket", "block"),
     ("netring-flow", "established"),
+    ("netring-flow", "in_vxlan"),
     ("netring-flow", "new_flows"),
 ];
 /// The packets that a bench works on.
