@@ -21,7 +21,7 @@ mod transport;
 mod tunnel;
 mod v6_chain;
 
-pub(crate) use ip_len::ip_len;
+pub(crate) use ip_len::{innermost_ip_len, ip_len};
 pub(crate) use options::{urgent_pointer, window_scale};
 
 use netring_sys::Packet;

@@ -7,6 +7,7 @@ use netring_sys::{Error, Packet, PacketBatch, Timestamp};
 
 use crate::engine::{BUDGET, ByKey, Counted, Engine, Item, bytes_per_flow};
 use crate::extract::{Extract, Extracted, Skip, TcpSegment, WindowScale};
+use crate::parse::ip_len;
 use crate::visitor::FlowVisitor;
 use crate::{LiveFlow, Segment, TrackerConfig, TrackerStats};
 
@@ -141,7 +142,7 @@ impl<E: Extract> FlowTracker<E> {
         if V::SEGMENTS
             && let Some(counted) = counted
         {
-            visitor.segment(&self.segment(counted, &item, packet));
+            visitor.segment(&self.segment::<V>(counted, &item, packet));
         }
     }
 
@@ -253,7 +254,7 @@ impl<E: Extract> FlowTracker<E> {
 
     /// What a visitor sees of a counted packet.
     #[inline]
-    fn segment<'a>(
+    fn segment<'a, V: FlowVisitor<E::Key>>(
         &'a self,
         counted: Counted,
         item: &Item<E::Key>,
@@ -262,6 +263,10 @@ impl<E: Extract> FlowTracker<E> {
         let mut segment = self.engine.segment(counted, item, packet);
         if segment.tcp().is_some_and(|tcp| tcp.has(TcpSegment::URG)) {
             segment.urgent = self.extract.urgent_pointer(packet);
+        }
+        if V::IP_LENGTHS {
+            let len = self.extract.ip_len(packet);
+            segment.ip_len = len.or_else(|| ip_len(packet));
         }
         segment
     }
@@ -309,7 +314,7 @@ impl<E: Extract> FlowTracker<E> {
                 && let Some(counted) = counted
                 && let Some(packet) = &packets[number]
             {
-                visitor.segment(&self.segment(counted, item, packet));
+                visitor.segment(&self.segment::<V>(counted, item, packet));
             }
         }
         self.engine
