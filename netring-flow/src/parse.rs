@@ -75,8 +75,8 @@ impl Rules {
     }
 }
 
-/// Reads a packet. A first fragment is [`Skip::Fragment`] if `whole` says so, as the others are, and
-/// what has too many tunnels is [`Skip::TooDeep`].
+/// Reads a packet. If `whole`, a first fragment is [`Skip::Fragment`], as the others are, and what
+/// has too many tunnels is [`Skip::TooDeep`].
 ///
 /// This and the functions of `plain` are inlined always: with two callers the compiler would do so
 /// in neither, at a cost of 20 instructions for each packet.
@@ -140,8 +140,8 @@ fn layered(
     }
 }
 
-/// Reads any packet by the general path: the innermost; if that is not readable, the one that carries
-/// it. A short way that came to something unusual starts again here.
+/// Reads any packet by the general path: the innermost; if that is not readable, the one that
+/// carries it. A short way that came to something unusual starts again here.
 #[inline(never)]
 fn general(
     packet: &Packet<'_>,

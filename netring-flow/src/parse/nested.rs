@@ -8,25 +8,11 @@
 use netring_sys::Packet;
 
 use super::layers::{MAX_LAYERS, Tags};
+use super::plain::Outer;
 use super::{Layer, Part, Rules, general, link, plain, tunnel};
-use crate::extract::{Extracted, FiveTupleKey, Skip, TunnelKind};
+use crate::extract::{Extracted, FiveTupleKey, Skip};
 
-/// What a usual IP packet carries. It says where that is instead of lending it: a caller that keeps
-/// the bytes themselves for this one has them in memory for every packet.
-#[derive(Clone, Copy)]
-pub(super) struct Outer {
-    /// Where it starts in the packet's bytes.
-    pub(super) start: u32,
-    /// Its captured bytes.
-    pub(super) len: u32,
-    /// Its bytes on the wire.
-    pub(super) wire: u32,
-    pub(super) protocol: u8,
-    /// The kind of tunnel that the ports of UDP announce.
-    pub(super) in_udp: Option<TunnelKind>,
-}
-
-/// Reads the innermost packet. `read` is the number of headers up to that of the outermost IP packet,
+/// Reads the innermost packet. `read` is the number of headers up to the outermost IP header,
 /// inclusive.
 #[inline(never)]
 pub(super) fn read(

@@ -4,7 +4,6 @@
 
 use super::Part;
 use super::header::{self, FIXED_V6};
-use super::nested::Outer;
 use super::transport::{self, InUdp};
 use crate::extract::{Extracted, FiveTupleKey, Orientation, TunnelKind};
 
@@ -15,6 +14,21 @@ pub(super) struct Usual<'a, A> {
     destination: A,
     /// What follows the header.
     pub(super) body: Part<'a>,
+}
+
+/// What a usual IP packet carries. It says where that is instead of lending it: a caller that keeps
+/// the bytes themselves for this one has them in memory for every packet.
+#[derive(Clone, Copy)]
+pub(super) struct Outer {
+    /// Where it starts in the packet's bytes.
+    pub(super) start: u32,
+    /// Its captured bytes.
+    pub(super) len: u32,
+    /// Its bytes on the wire.
+    pub(super) wire: u32,
+    pub(super) protocol: u8,
+    /// The kind of tunnel that the ports of UDP announce.
+    pub(super) in_udp: Option<TunnelKind>,
 }
 
 /// Reads the header of an IPv4 packet. `None` if it needs the general path.

@@ -113,8 +113,8 @@ pub(super) trait InUdp: FnOnce(u16, u16) -> Option<TunnelKind> {}
 
 impl<F: FnOnce(u16, u16) -> Option<TunnelKind>> InUdp for F {}
 
-/// Reads the header of a usual packet that carries no tunnel. Otherwise the error is the kind if the
-/// tunnel is in UDP, whose length is then valid.
+/// Reads the header of a usual packet that carries no tunnel. Otherwise the error is the kind if
+/// the tunnel is in UDP, whose length is then valid.
 #[inline(always)]
 pub(super) fn plain(
     protocol: u8,
