@@ -7,7 +7,7 @@ use std::ops::ControlFlow;
 use divan::Bencher;
 use divan::counter::ItemsCount;
 use etherparse::PacketBuilder;
-use netring_flow::extract::{FiveTuple, FiveTupleKey};
+use netring_flow::extract::{FiveTuple, FiveTupleKey, Tunnels};
 use netring_flow::reassembly::{ReassemblyConfig, Subscription};
 use netring_flow::session::{Parser, SessionEnd, SessionEvent, SessionPoint, SessionTracker};
 use netring_flow::{FlowEvent, FlowTracker, TrackerConfig};
@@ -27,10 +27,23 @@ fn main() {
 /// Packets of flows that are established: 1024 of them, each packet of another one than the last.
 #[divan::bench]
 fn established(bencher: Bencher<'_, '_>) {
-    let segments: Vec<_> = (0..1024).map(|flow| segment(flow, false)).collect();
+    let segments = (0..1024).map(|flow| segment(flow, false)).collect();
+    known(bencher, FiveTuple::bidirectional(), segments);
+}
+
+/// The same in VXLAN, with all tunnels looked into.
+#[divan::bench]
+fn in_vxlan(bencher: Bencher<'_, '_>) {
+    let segments = (0..1024).map(|flow| vxlan(&segment(flow, false))).collect();
+    let extract = FiveTuple::bidirectional().with_tunnels(Tunnels::all());
+    known(bencher, extract, segments);
+}
+
+/// Packets of flows of which each has one here.
+fn known(bencher: Bencher<'_, '_>, extract: FiveTuple, segments: Vec<Vec<u8>>) {
     let order = (0..PACKETS).map(|n| segments[n * 389 % segments.len()].clone());
     let order: Vec<_> = order.collect();
-    let mut engine = Engine::new(2048);
+    let mut engine = Engine::new(extract, 2048);
     engine.track(&segments);
     bencher
         .counter(ItemsCount::new(PACKETS))
@@ -44,7 +57,7 @@ fn new_flows(bencher: Bencher<'_, '_>) {
         .map(|flow| segment(flow, true))
         .collect();
     let (first, second) = syns.split_at(PACKETS);
-    let mut engine = Engine::new(PACKETS);
+    let mut engine = Engine::new(FiveTuple::bidirectional(), PACKETS);
     engine.track(first);
     let mut turn = false;
     bencher.counter(ItemsCount::new(PACKETS)).bench_local(|| {
@@ -145,10 +158,10 @@ struct Engine {
 }
 
 impl Engine {
-    fn new(room: usize) -> Self {
+    fn new(extract: FiveTuple, room: usize) -> Self {
         let config = TrackerConfig::new().max_flows(room);
         Self {
-            tracker: FlowTracker::with_config(FiveTuple::bidirectional(), config).unwrap(),
+            tracker: FlowTracker::with_config(extract, config).unwrap(),
             events: Vec::with_capacity(4 * BATCH),
             now: 1_700_000_000_000_000_000,
         }
@@ -190,4 +203,15 @@ fn segment(flow: u32, syn: bool) -> Vec<u8> {
     builder.write(&mut frame, &[]).unwrap();
     frame.resize(64, 0);
     frame
+}
+
+/// A frame in VXLAN.
+fn vxlan(frame: &[u8]) -> Vec<u8> {
+    let builder = PacketBuilder::ethernet2([2, 0, 0, 0, 0, 3], [2, 0, 0, 0, 0, 4]);
+    let builder = builder.ipv4([192, 0, 2, 1], [192, 0, 2, 2], 64);
+    let payload = [&[8, 0, 0, 0, 0, 0, 5, 0], frame].concat();
+    let mut outer = Vec::new();
+    let written = builder.udp(50_000, 4789).write(&mut outer, &payload);
+    written.unwrap();
+    outer
 }

@@ -48,6 +48,7 @@ mod share;
 mod soak;
 mod table;
 mod transmit;
+mod tunnels;
 mod walk;
 mod xdp;
 mod xdp_child;
@@ -66,6 +67,7 @@ const BENCHES: &[(&str, Bench)] = &[
     ("filter", filter::run),
     ("dedup", dedup::run),
     ("flow", flow::run),
+    ("tunnels", tunnels::run),
     ("reassembly", reassembly::run),
     ("sessions", sessions::run),
     ("conversations", conversations::run),

@@ -15,6 +15,7 @@ const BENCHES: [(&str, &str); 5] = [
     ("netring-sys", "filter"),
     ("netring-afpacket", "block"),
     ("netring-flow", "established"),
+    ("netring-flow", "in_vxlan"),
     ("netring-flow", "new_flows"),
     ("netring-flow", "sessions"),
 ];
