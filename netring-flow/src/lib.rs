@@ -110,8 +110,8 @@
 //!
 //! # Bounds
 //!
-//! No packet costs an allocation or more than a bounded number of steps, except when the table's
-//! index grows. The table has a hard bound, and timeouts are processed within a budget. No packet
+//! No packet costs more than a bounded number of steps, and none allocates but when the table grows,
+//! which it does in steps, too: neither growing nor expiry stops the packets. The table has a hard bound, and timeouts are processed within a budget. No packet
 //! contents can cause a panic.
 //!
 //! [`reassembly`] makes byte streams of the segments of TCP connections, and [`session`] makes
