@@ -11,5 +11,6 @@ mod model;
 mod parsers;
 mod reports;
 mod sessions;
+mod steps;
 mod streams;
 mod subscriptions;
