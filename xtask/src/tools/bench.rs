@@ -20,6 +20,7 @@ mod channel;
 mod compose;
 mod dedup;
 mod ends;
+mod expiry;
 mod fanout;
 mod files;
 mod filter;
@@ -67,6 +68,7 @@ const BENCHES: &[(&str, Bench)] = &[
     ("flow", flow::run),
     ("reassembly", reassembly::run),
     ("sessions", sessions::run),
+    ("expiry", expiry::run),
     ("broadcast", broadcast::run),
     ("channel", channel::run),
     ("packet-broadcast", packet_broadcast::run),
