@@ -98,7 +98,7 @@ fn an_immediate_capture_has_no_retire_time_out_and_no_hash() {
     );
     let hash = immediate().rx_hash(true);
     refused(hash, "rx_hash", &["no place for it", "Profile::LowLatency"]);
-    // The number of slots has 32 bits too.
+    // The number of slots is limited to 32 bits too.
     let slots = immediate()
         .snap_len(1)
         .block_size(1 << 30)

@@ -64,9 +64,19 @@ impl<S, E: Extract> FlowStream<S, E> {
         self,
         init: impl FnMut(&E::Key) -> U + Send + 'static,
     ) -> FlowStateStream<S, E, U> {
+        self.with_states(HashMap::new(), init)
+    }
+
+    /// Keeps a state for each flow, as [`with_state`](Self::with_state) does; flows that have one
+    /// already keep theirs. The states are those of [`FlowStateStream::into_parts`].
+    pub fn with_states<U>(
+        self,
+        states: HashMap<FlowId, U>,
+        init: impl FnMut(&E::Key) -> U + Send + 'static,
+    ) -> FlowStateStream<S, E, U> {
         FlowStateStream {
             stream: self,
-            states: HashMap::new(),
+            states,
             init: Box::new(init),
             packet: None,
             ended: None,
@@ -94,6 +104,14 @@ impl<S, E: Extract, U> FlowStateStream<S, E, U> {
         self.stream.stop();
     }
 
+    /// Ends the stream behind the packets that are in the ring now, as [`FlowStream::drain`] does.
+    pub fn drain(&mut self)
+    where
+        S: PacketSource,
+    {
+        self.stream.drain();
+    }
+
     /// The stream.
     pub const fn get_ref(&self) -> &FlowStream<S, E> {
         &self.stream
@@ -110,7 +128,7 @@ impl<S, E: Extract, U> FlowStateStream<S, E, U> {
     }
 
     /// Returns the stream, with its flows and queued events, and the states of the flows whose end
-    /// was not yet yielded.
+    /// was not yet yielded: what [`FlowStream::with_states`] takes.
     pub fn into_parts(self) -> (FlowStream<S, E>, HashMap<FlowId, U>) {
         (self.stream, self.states)
     }

@@ -126,6 +126,17 @@ impl<S, E: Extract> FlowStream<S, E> {
         self.flows.stop();
     }
 
+    /// Ends the stream as [`stop`](Self::stop) does, but behind the packets that are in the ring of
+    /// a live source now. Those that come meanwhile may not be tracked: [`Stats::pending`] counts
+    /// them. If the source announces packets and does not lend them, the wait for them ends after
+    /// one second. A replay is stopped.
+    pub fn drain(&mut self)
+    where
+        S: PacketSource,
+    {
+        self.flows.drain();
+    }
+
     /// Returns a handle that stops the source from any thread or task, with the same effect as
     /// [`stop`](Self::stop). It works on after [`broadcast`](Self::broadcast), too.
     ///
@@ -187,13 +198,14 @@ where
     S: PacketSource + Send + 'static,
     E: Extract,
 {
-    /// Stops the stream, closes the source, and returns all items that were left: the events that
-    /// were queued, the ends of all flows, and the error if the source had failed, oldest first.
+    /// [Drains](Self::drain) the stream, closes the source, and returns all items that were left:
+    /// the events that were queued and those of the last packets, the ends of all flows, and the
+    /// error if the source had failed, oldest first.
     ///
-    /// That is at least one event per flow. To take them one by one, [`stop`](Self::stop) the
+    /// That is at least one event per flow. To take them one by one, [`drain`](Self::drain) the
     /// stream and read it to its end. If the wait is cancelled, the items are lost.
     pub async fn shutdown(mut self) -> Vec<Result<FlowEvent<E::Key>, Error>> {
-        self.stop();
+        self.drain();
         let mut items = Vec::with_capacity(self.queue.len() + self.active_flows());
         while let Some(item) = poll_fn(|cx| Pin::new(&mut self).poll_next(cx)).await {
             items.push(item);

@@ -9,6 +9,7 @@ use netring_sys::{Error, PacketSource, Timestamp};
 use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at};
 
 use crate::AsyncSource;
+use crate::drain::Drain;
 
 /// How often the flows of an idle live source are checked, if there are any: none ends later than
 /// this after its timeout.
@@ -33,12 +34,29 @@ impl<K> Collect<K> for Vec<FlowEvent<K>> {
     }
 }
 
+/// A visitor that keeps what it makes of the events.
+pub(crate) trait Gather<K>: Collect<K> {
+    type Item;
+
+    /// What it keeps, oldest first.
+    fn gathered(&mut self) -> &mut Vec<Self::Item>;
+}
+
+impl<K> Gather<K> for Vec<FlowEvent<K>> {
+    type Item = FlowEvent<K>;
+
+    fn gathered(&mut self) -> &mut Self {
+        self
+    }
+}
+
 /// Reads batches and passes the resulting flow events on.
 pub(crate) struct Flows<S, E: Extract> {
     pub(crate) source: AsyncSource<S>,
     pub(crate) tracker: FlowTracker<E>,
     phase: Phase,
-    /// The host's time when the newest packet time was read.
+    /// The host's time when the newest packet time was read. Of a tracker that has flows already,
+    /// the time of the first wait.
     latest_read: Option<Instant>,
     /// The tracker has more flows to end than it ended in one call.
     due: bool,
@@ -47,6 +65,8 @@ pub(crate) struct Flows<S, E: Extract> {
 
 enum Phase {
     Running,
+    /// Only the packets that had come when it began.
+    Draining(Drain),
     /// No more packets: the remaining flows end, then the error is reported.
     Finishing(Option<Error>),
     Done,
@@ -55,9 +75,13 @@ enum Phase {
 impl<S, E: Extract> Flows<S, E> {
     /// Stops reading: the flows end, as at the end of the source.
     pub(crate) fn stop(&mut self) {
-        if matches!(self.phase, Phase::Running) {
+        if matches!(self.phase, Phase::Running | Phase::Draining(_)) {
             self.phase = Phase::Finishing(None);
         }
+    }
+
+    pub(crate) const fn is_done(&self) -> bool {
+        matches!(self.phase, Phase::Done)
     }
 }
 
@@ -73,6 +97,14 @@ impl<S: PacketSource, E: Extract> Flows<S, E> {
         }
     }
 
+    /// Reads only what has come until now; then the flows end.
+    pub(crate) fn drain(&mut self) {
+        if matches!(self.phase, Phase::Running) {
+            let drain = Drain::begin(&mut self.source);
+            self.phase = drain.map_or(Phase::Finishing(None), Phase::Draining);
+        }
+    }
+
     /// Passes at least one event on. An error comes last, after the ends of all flows.
     pub(crate) fn poll_events(
         &mut self,
@@ -82,13 +114,13 @@ impl<S: PacketSource, E: Extract> Flows<S, E> {
         let before = events.collected();
         while events.collected() == before {
             match &mut self.phase {
-                Phase::Running => match self.source.poll_readable(cx) {
+                Phase::Running | Phase::Draining(_) => match self.source.poll_readable(cx) {
                     Poll::Ready(Ok(true)) => self.take_batch(events),
                     Poll::Ready(Ok(false)) => self.phase = Phase::Finishing(None),
                     Poll::Ready(Err(error)) => self.phase = Phase::Finishing(Some(error)),
                     // Only if the source is empty, not at the end of a time slice: pending packets
                     // are a better clock.
-                    Poll::Pending if self.source.is_empty() => ready!(self.poll_idle(cx, events)),
+                    Poll::Pending if self.source.is_empty() => ready!(self.poll_empty(cx, events)),
                     Poll::Pending => return Poll::Pending,
                 },
                 Phase::Finishing(error) => {
@@ -105,8 +137,24 @@ impl<S: PacketSource, E: Extract> Flows<S, E> {
         Poll::Ready(Some(Ok(())))
     }
 
-    pub(crate) const fn is_done(&self) -> bool {
-        matches!(self.phase, Phase::Done)
+    /// Appends at least one item that the visitor gathers. An error comes last, after the ends of
+    /// all flows.
+    pub(crate) fn poll_into<V: Gather<E::Key>>(
+        &mut self,
+        cx: &mut Context<'_>,
+        visitor: &mut V,
+        items: &mut Vec<V::Item>,
+    ) -> Poll<Option<Result<(), Error>>> {
+        // They are gathered where they are published from.
+        std::mem::swap(items, visitor.gathered());
+        let polled = self.poll_events(cx, visitor);
+        std::mem::swap(items, visitor.gathered());
+        polled
+    }
+
+    /// Whether it neither stops nor fails.
+    pub(crate) const fn is_running(&self) -> bool {
+        matches!(self.phase, Phase::Running)
     }
 
     fn take_batch(&mut self, events: &mut impl Collect<E::Key>) {
@@ -117,6 +165,20 @@ impl<S: PacketSource, E: Extract> Flows<S, E> {
         if let Some(now) = self.tracker.latest() {
             self.due = events.advance(now) || self.tracker.expire(now, events);
         }
+        if let Phase::Draining(drain) = &mut self.phase
+            && drain.is_done(&mut self.source)
+        {
+            self.phase = Phase::Finishing(None);
+        }
+    }
+
+    fn poll_empty(&mut self, cx: &mut Context<'_>, events: &mut impl Collect<E::Key>) -> Poll<()> {
+        let Phase::Draining(drain) = &mut self.phase else {
+            return self.poll_idle(cx, events);
+        };
+        ready!(drain.poll_silence(cx));
+        self.phase = Phase::Finishing(None);
+        Poll::Ready(())
     }
 
     /// The source is idle. If it is live, flows expire by the host's clock.
@@ -138,14 +200,12 @@ impl<S: PacketSource, E: Extract> Flows<S, E> {
 
     /// The newest packet time plus the host's time since then, so two clocks are never mixed.
     /// `None` if nothing can expire.
-    fn idle_time(&self) -> Option<Timestamp> {
+    fn idle_time(&mut self) -> Option<Timestamp> {
         if !self.source.get_ref().is_live() || self.tracker.active_flows() == 0 {
             return None;
         }
-        Some(
-            self.tracker
-                .latest()?
-                .saturating_add(self.latest_read?.elapsed()),
-        )
+        let latest = self.tracker.latest()?;
+        let read = *self.latest_read.get_or_insert_with(Instant::now);
+        Some(latest.saturating_add(read.elapsed()))
     }
 }

@@ -11,6 +11,8 @@
 //! | flow events, with a state for each flow | [`FlowStream::with_state`] | a hash table look-up per event |
 //! | flow events for several readers | [`FlowStream::broadcast`] | one allocation per batch of up to 64 events |
 //! | flow events of several sources in parallel | [`FlowWorkers`] | the same |
+//! | a complete record of each flow, for conn.log, EVE or IPFIX | [`AsyncSource::record_stream`] | no allocation per packet |
+//! | records for several readers, or of several sources | [`RecordStream::broadcast`], [`RecordWorkers`] | one allocation per batch of up to 64 records |
 //! | messages of a protocol | [`AsyncSource::session_stream`], [`datagram_stream`](AsyncSource::datagram_stream) | no allocation per packet, beside the parser's |
 //! | messages for several readers | [`SessionStream::broadcast`] | one allocation per batch of up to 64 events |
 //! | the bytes that both ends of a connection send | [`AsyncSource::conversations`] | one copy |
@@ -61,11 +63,17 @@ mod broadcast;
 #[cfg(feature = "flow")]
 mod conversation;
 #[cfg(feature = "flow")]
+mod drain;
+#[cfg(feature = "flow")]
 mod flow_state;
 #[cfg(feature = "flow")]
 mod flow_stream;
 #[cfg(feature = "flow")]
 mod flows;
+#[cfg(feature = "flow")]
+mod gathered;
+#[cfg(feature = "flow")]
+mod record_stream;
 #[cfg(feature = "flow")]
 mod session_stream;
 
@@ -82,8 +90,8 @@ pub use work::work;
 #[cfg(feature = "flow")]
 pub use broadcast::{
     Broadcast, BroadcastRecvError, BroadcastStats, EventBatch, FlowBroadcast, FlowSubscriber,
-    FlowWorkers, PacketBroadcast, PacketSubscriber, Published, SharedEvent, SharedPacket,
-    SharedPackets, Subscriber, SubscriberStats, WorkerEvent,
+    FlowWorkers, PacketBroadcast, PacketSubscriber, Published, RecordWorkers, SharedEvent,
+    SharedPacket, SharedPackets, Subscriber, SubscriberStats, WorkerEvent, Workers,
 };
 #[cfg(feature = "flow")]
 pub use conversation::{
@@ -94,5 +102,7 @@ pub use conversation::{
 pub use flow_state::FlowStateStream;
 #[cfg(feature = "flow")]
 pub use flow_stream::FlowStream;
+#[cfg(feature = "flow")]
+pub use record_stream::RecordStream;
 #[cfg(feature = "flow")]
 pub use session_stream::{DatagramStream, SessionStream};

@@ -1,27 +1,27 @@
 //! The sessions of any source as a stream of events.
 
 use std::fmt;
-use std::future::poll_fn;
 use std::pin::Pin;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll};
 
 use futures_core::Stream;
 use futures_core::stream::FusedStream;
 use netring_flow::extract::{Extract, Transport};
 use netring_flow::reassembly::{Reassembler, ReassemblyConfig, ReassemblyStats, Subscription};
-use netring_flow::session::{Parser, SessionEvent, Sessions};
+use netring_flow::session::{Parser, SessionEvent, SessionStats, Sessions};
 use netring_flow::{FlowTracker, Segment, TrackerStats};
 use netring_sys::wait::{Stop, StopHandle};
 use netring_sys::{Error, PacketSource, Stats, Timestamp};
 
 use crate::AsyncSource;
-use crate::flows::{Collect, Flows};
+use crate::flows::{Collect, Flows, Gather};
+use crate::gathered::Gathered;
 
 /// The messages that the two ends of each flow exchange, as a stream of [`SessionEvent`]s, from
 /// [`AsyncSource::session_stream`].
 ///
-/// Each flow of interest has a [`Parser`] of its own. A parser that fails ends its session with the
-/// reason, and nothing else. Sides are initiator and responder. The stream ends and fails as
+/// Each flow of interest has a [`Parser`] of its own. A parser that fails or panics ends its session
+/// with the reason, and nothing else. Sides are initiator and responder. The stream ends and fails as
 /// [`FlowStream`](crate::FlowStream) does: sessions end first, then the error of the source is
 /// yielded, then the stream ends. It queues the events of at most one batch of packets. Cancelling
 /// `next()` loses nothing.
@@ -49,10 +49,7 @@ use crate::flows::{Collect, Flows};
 /// # }
 /// ```
 pub struct SessionStream<S, E: Extract, P: Parser> {
-    flows: Flows<S, E>,
-    streams: Streams<E::Key, P>,
-    /// Events to yield, newest first, so that the oldest is popped off the end.
-    queue: Vec<SessionEvent<E::Key, P::Message>>,
+    inner: Gathered<S, E, Streams<E::Key, P>>,
 }
 
 /// A [`SessionStream`] of flows that are not TCP, from [`AsyncSource::datagram_stream`].
@@ -121,14 +118,10 @@ impl<S: PacketSource> AsyncSource<S> {
     pub fn session_stream_with<E: Extract, P: Parser>(
         self,
         tracker: FlowTracker<E>,
-        mut streams: Reassembler<E::Key, Sessions<E::Key, P>>,
+        streams: Reassembler<E::Key, Sessions<E::Key, P>>,
     ) -> SessionStream<S, E, P> {
-        let mut queue = std::mem::take(&mut streams.visitor_mut().events);
-        queue.reverse();
         SessionStream {
-            flows: Flows::new(self, tracker),
-            streams,
-            queue,
+            inner: Gathered::new(self, tracker, streams),
         }
     }
 }
@@ -139,14 +132,14 @@ impl<S: PacketSource, E: Extract, P: Parser> SessionStream<S, E, P> {
     /// # Errors
     /// The system call that reads the source's figures failed.
     pub fn stats(&mut self) -> Result<Stats, Error> {
-        self.flows.source.stats()
+        self.inner.flows.source.stats()
     }
 }
 
 impl<S, E: Extract, P: Parser> SessionStream<S, E, P> {
     /// The fate of every flow so far.
     pub fn tracker_stats(&self) -> TrackerStats {
-        self.flows.tracker.stats()
+        self.inner.flows.tracker.stats()
     }
 
     /// What became of the payload of the flows that have a parser.
@@ -154,14 +147,31 @@ impl<S, E: Extract, P: Parser> SessionStream<S, E, P> {
     where
         E::Key: Clone,
     {
-        self.streams.stats()
+        self.inner.visitor.stats()
+    }
+
+    /// What became of the sessions so far.
+    pub const fn session_stats(&self) -> SessionStats
+    where
+        E::Key: Clone,
+    {
+        self.inner.visitor.visitor().stats()
     }
 
     /// Stops the stream: no more packets are taken. It yields what is queued, then the end of each
     /// session, with the reason [`SourceEnded`](netring_flow::EndReason::SourceEnded) unless it is
     /// closed or was idle for too long; then it ends.
     pub fn stop(&mut self) {
-        self.flows.stop();
+        self.inner.flows.stop();
+    }
+
+    /// Ends the stream as [`stop`](Self::stop) does, but behind the packets that are in the ring of
+    /// a live source now: see [`FlowStream::drain`](crate::FlowStream::drain).
+    pub fn drain(&mut self)
+    where
+        S: PacketSource,
+    {
+        self.inner.flows.drain();
     }
 
     /// Returns a handle that stops the source from any thread or task, with the same effect as
@@ -170,7 +180,7 @@ impl<S, E: Extract, P: Parser> SessionStream<S, E, P> {
     where
         S: Stop,
     {
-        self.flows.source.stop_handle()
+        self.inner.flows.source.stop_handle()
     }
 
     /// Returns the source, the tracker with its flows, the reassembler with its sessions, and the
@@ -191,14 +201,21 @@ impl<S, E: Extract, P: Parser> SessionStream<S, E, P> {
     /// The parts of a stream that continue in a broadcast; the events are oldest first.
     #[allow(clippy::type_complexity, reason = "each part is of a type of its own")]
     pub(crate) fn into_flows(
-        mut self,
+        self,
     ) -> (
         Flows<S, E>,
         Streams<E::Key, P>,
         Vec<SessionEvent<E::Key, P::Message>>,
     ) {
-        self.queue.reverse();
-        (self.flows, self.streams, self.queue)
+        self.inner.into_parts()
+    }
+}
+
+impl<S, E: Extract, P: Parser> SessionStream<S, E, P> {
+    /// A stream with nothing queued.
+    pub(crate) const fn from_flows(flows: Flows<S, E>, streams: Streams<E::Key, P>) -> Self {
+        let inner = Gathered::from_flows(flows, streams);
+        Self { inner }
     }
 }
 
@@ -208,17 +225,11 @@ where
     E: Extract,
     P: Parser,
 {
-    /// Stops the stream, closes the source, and returns all items that were left: the events that
-    /// were queued, the ends of all sessions, and the error if the source had failed, oldest first.
-    /// If the wait is cancelled, the items are lost.
-    pub async fn shutdown(mut self) -> Vec<Result<SessionEvent<E::Key, P::Message>, Error>> {
-        self.stop();
-        let mut items = Vec::new();
-        while let Some(item) = poll_fn(|cx| Pin::new(&mut self).poll_next(cx)).await {
-            items.push(item);
-        }
-        self.flows.source.close().await;
-        items
+    /// [Drains](Self::drain) the stream, closes the source, and returns all items that were left:
+    /// the events that were queued and those of the last packets, the ends of all sessions, and the
+    /// error if the source had failed, oldest first. If the wait is cancelled, the items are lost.
+    pub async fn shutdown(self) -> Vec<Result<SessionEvent<E::Key, P::Message>, Error>> {
+        self.inner.shutdown().await
     }
 }
 
@@ -226,30 +237,17 @@ impl<S: PacketSource, E: Extract, P: Parser> Stream for SessionStream<S, E, P> {
     type Item = Result<SessionEvent<E::Key, P::Message>, Error>;
 
     fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        let this = self.get_mut();
-        loop {
-            if let Some(event) = this.queue.pop() {
-                return Poll::Ready(Some(Ok(event)));
-            }
-            match ready!(this.flows.poll_events(cx, &mut this.streams)) {
-                Some(Ok(())) => {
-                    std::mem::swap(&mut this.queue, &mut this.streams.visitor_mut().events);
-                    this.queue.reverse();
-                }
-                Some(Err(error)) => return Poll::Ready(Some(Err(error))),
-                None => return Poll::Ready(None),
-            }
-        }
+        self.get_mut().inner.poll_next(cx)
     }
 
     fn size_hint(&self) -> (usize, Option<usize>) {
-        (self.queue.len(), None)
+        (self.inner.queued(), None)
     }
 }
 
 impl<S: PacketSource, E: Extract, P: Parser> FusedStream for SessionStream<S, E, P> {
     fn is_terminated(&self) -> bool {
-        self.flows.is_done() && self.queue.is_empty()
+        self.inner.is_terminated()
     }
 }
 
@@ -264,13 +262,22 @@ impl<K: Clone, P: Parser> Collect<K> for Streams<K, P> {
     }
 }
 
+impl<K: Clone, P: Parser> Gather<K> for Streams<K, P> {
+    type Item = SessionEvent<K, P::Message>;
+
+    #[inline]
+    fn gathered(&mut self) -> &mut Vec<Self::Item> {
+        &mut self.visitor_mut().events
+    }
+}
+
 impl<S: fmt::Debug, E: Extract, P: Parser> fmt::Debug for SessionStream<S, E, P> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("SessionStream")
-            .field("source", &self.flows.source)
-            .field("active_flows", &self.flows.tracker.active_flows())
-            .field("active_sessions", &self.streams.active())
-            .field("queued", &self.queue.len())
+            .field("source", &self.inner.flows.source)
+            .field("active_flows", &self.inner.flows.tracker.active_flows())
+            .field("active_sessions", &self.inner.visitor.active())
+            .field("queued", &self.inner.queued())
             .finish_non_exhaustive()
     }
 }

@@ -305,3 +305,36 @@ fn no_allocation_for_a_segment_from_the_source_to_the_reader_of_a_conversation()
         "{few} allocations for few, {many} for many"
     );
 }
+
+/// A half that was not read in time frees its buffers once it was, also if it lives on.
+#[test]
+fn a_reader_that_has_caught_up_holds_little_memory() {
+    const SENT: usize = 2_000_000;
+    let segments = segments(SENT as u32 / 100);
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap();
+    let mut kept = None;
+    let measured = allocation_counter::measure(|| {
+        kept = Some(runtime.block_on(async {
+            let tracker = FlowTracker::new(FiveTuple::bidirectional());
+            let config = ConversationConfig::new().buffer(4 << 20);
+            let source = AsyncSource::replay(segments);
+            let stream = source.conversations_with(tracker, Subscription::all(), &config);
+            let mut stream = stream.unwrap();
+            let mut half = stream.next().await.unwrap().unwrap().initiator;
+            // The whole source is in the buffer.
+            assert!(stream.next().await.is_none());
+            let mut read = 0;
+            while let Chunk::Data { bytes, .. } = half.next_chunk().await {
+                read += bytes.len();
+            }
+            assert_eq!(read, SENT);
+            half
+        }));
+    });
+    assert!(measured.bytes_max > SENT as u64, "{measured:?}");
+    assert!(measured.bytes_current < 300_000, "{measured:?}");
+    drop(kept);
+}

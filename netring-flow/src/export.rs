@@ -29,6 +29,8 @@
 //! does not keep: the bytes that were missed, Zeek's full history and connection state, bytes by
 //! sequence number, all TCP flags, zero windows, and the type of ICMP messages.
 //!
+//! With tokio, `AsyncSource::record_stream` of netring-async does this for any source.
+//!
 //! ```
 //! use std::io::Write;
 //!
@@ -86,6 +88,6 @@ pub use eve::Eve;
 pub use ipfix::{Ipfix, IpfixBuilder};
 pub use json::JsonLines;
 pub use letters::Letters;
-pub use record::{FlowRecord, IcmpKind, RecordKind, SideRecord};
+pub use record::{FlowRecord, IcmpKind, RecordKind, SideRecord, TunnelRecord};
 pub use recorder::FlowRecorder;
 pub use zeek::ConnLog;

@@ -71,6 +71,15 @@ pub trait Extract: Send + 'static {
         0
     }
 
+    /// Reads the length on the wire, in bytes, of the IP packet whose flow
+    /// [`extract`](Self::extract) returns, with its header and without padding. Called only for
+    /// visitors that ask for it ([`FlowVisitor::IP_LENGTHS`](crate::FlowVisitor::IP_LENGTHS)).
+    /// Default: `None`, which stands for that of the outermost IP packet.
+    fn ip_len(&self, packet: &Packet<'_>) -> Option<u32> {
+        let _ = packet;
+        None
+    }
+
     /// Reads the flow of a packet as [`extract`](Self::extract) does, but returns
     /// [`Skip::Fragment`] for a first fragment too: the tracker then asks for its
     /// [`fragments`](Self::fragments), and for its flow by `extract`. If it returns

@@ -20,7 +20,7 @@ mod transport;
 mod tunnel;
 mod v6_chain;
 
-pub(crate) use ip_len::ip_len;
+pub(crate) use ip_len::{innermost_ip_len, ip_len};
 pub(crate) use options::{urgent_pointer, window_scale};
 
 use netring_sys::Packet;
@@ -127,23 +127,23 @@ fn tunnelled(packet: &Packet<'_>, rules: Rules) -> Result<Extracted<FiveTupleKey
         },
         Err(why) => why,
     };
-    carrier(packet, rules, skip, depth)
+    reached_packet(&carrier(packet, rules, skip, depth)?, rules)
 }
 
-/// Reads what carries the last of `depth` tunnels, of which nothing is readable but `skip`. Walking
-/// again costs less than keeping it for every packet.
+/// What carries the last of `depth` tunnels, of which nothing is readable but `skip`. Walking again
+/// costs less than keeping it for every packet.
 #[cold]
-fn carrier(
-    packet: &Packet<'_>,
+fn carrier<'a>(
+    packet: &Packet<'a>,
     rules: Rules,
     skip: Skip,
     depth: u8,
-) -> Result<Extracted<FiveTupleKey>, Skip> {
+) -> Result<Reached<'a>, Skip> {
     let most = depth.checked_sub(1).ok_or(skip)?;
     let reached = layers::innermost(packet, &rules.tunnels, most, |_| ());
     let mut reached = reached.map_err(|(skip, _)| skip)?;
     reached.is_too_deep = skip == Skip::TooDeep;
-    reached_packet(&reached, rules)
+    Ok(reached)
 }
 
 fn reached_packet(reached: &Reached<'_>, rules: Rules) -> Result<Extracted<FiveTupleKey>, Skip> {

@@ -110,7 +110,7 @@ use self::places::Flows;
 use self::timers::Timers;
 use crate::extract::TcpSegment;
 use crate::table::prefetch::prefetch;
-use crate::{Anomaly, FlowEvent, FlowId, FlowVisitor, Segment};
+use crate::{Anomaly, EndReason, FlowEvent, FlowId, FlowVisitor, Segment};
 
 pub use config::{ReassemblyConfig, UrgentPolicy, WhenFull};
 pub use policy::OverlapPolicy;
@@ -190,6 +190,16 @@ impl<K: Clone, V: StreamVisitor<K>> Reassembler<K, V> {
     /// [`FlowTracker::expire`](crate::FlowTracker::expire).
     pub fn expire(&mut self, now: Timestamp) -> bool {
         self.timers.is_due(now.as_nanos()) && self.fire(now, TIMERS_PER_CALL)
+    }
+
+    /// Ends the streams of all flows, although the flows go on in the tracker: for a reassembler that
+    /// is given up. The reason is [`SourceEnded`](EndReason::SourceEnded); what is held is delivered
+    /// with its gaps. `now` is the packet time, [`FlowTracker::latest`](crate::FlowTracker::latest).
+    pub fn end_all(&mut self, now: Timestamp) {
+        let flows: Vec<_> = self.by_flow.keys().copied().collect();
+        for flow in flows {
+            self.flow_ended(flow, now, EndReason::SourceEnded);
+        }
     }
 
     /// The visitor.

@@ -38,6 +38,10 @@
 //!         }
 //!         ControlFlow::Continue(())
 //!     }
+//!
+//!     fn buffered(&self) -> usize {
+//!         self.0.iter().map(Vec::len).sum()
+//!     }
 //! }
 //!
 //! # fn main() -> Result<(), netring_sys::Error> {
@@ -71,13 +75,28 @@
 //! A session ends with its streams; earlier if its parser is done or fails; and if bytes are
 //! missing and the parser has no way to go on ([`Parser::gap`]). [`SessionEnd`] is the reason. The
 //! capture and all other sessions go on, and what follows in the flow costs no more than any other
-//! flow. A parser that panics unwinds through the tracker.
+//! flow.
+//!
+//! # Hostile senders
+//!
+//! Parsers read what strangers send, and may be foreign code. A parser that panics is dropped, and
+//! ends its session with [`SessionEnd::Panicked`]; messages that it had found are reported. The
+//! panic hook runs, which prints to standard error unless the program has set another. A program
+//! that is built with `panic = "abort"` aborts instead. Panics of the predicates of a
+//! [`Subscription`](crate::reassembly::Subscription) and of the function that creates parsers are
+//! those of the program, and unwind.
+//!
+//! What parsers keep is bounded for each session and for all of them
+//! ([`Sessions::max_buffered_per_session`], [`Sessions::max_buffered`]), if they say what they keep
+//! ([`Parser::buffered`]). [`SessionStats`] counts sessions by the reason for their end.
 
+mod contained;
 mod event;
 #[cfg(feature = "parsers")]
 mod flowscope;
 mod parser;
 mod sessions;
+mod stats;
 mod tracker;
 
 #[cfg(feature = "parsers")]
@@ -85,4 +104,5 @@ pub use self::flowscope::{DatagramParser, StreamParser};
 pub use event::{SessionEnd, SessionEvent};
 pub use parser::{Parser, SessionPoint};
 pub use sessions::{Session, Sessions};
+pub use stats::{EndedSessions, SessionStats};
 pub use tracker::SessionTracker;

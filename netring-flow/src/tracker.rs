@@ -8,6 +8,7 @@ use netring_sys::{Error, Packet, PacketBatch, Timestamp};
 
 use crate::engine::{BUDGET, ByKey, Counted, Engine, Item, bytes_per_flow};
 use crate::extract::{Extract, Extracted, Skip, TcpSegment, WindowScale};
+use crate::parse::ip_len;
 use crate::table::{Slot, Table};
 use crate::visitor::FlowVisitor;
 use crate::{LiveFlow, Segment, TrackerConfig, TrackerStats};
@@ -146,8 +147,8 @@ impl<E: Extract> FlowTracker<E> {
         if V::SEGMENTS
             && let Some(counted) = counted
         {
-            let segment = segment(&self.extract, &self.engine, counted, &item, packet);
-            visitor.segment(&segment);
+            let (extract, engine) = (&self.extract, &self.engine);
+            visitor.segment(&segment::<E, V>(extract, engine, counted, &item, packet));
         }
     }
 
@@ -305,7 +306,13 @@ impl<E: Extract> FlowTracker<E> {
                 && let Some(counted) = counted
                 && let Some(packet) = &packets[number]
             {
-                visitor.segment(&segment(&self.extract, engine, counted, item, packet));
+                visitor.segment(&segment::<E, V>(
+                    &self.extract,
+                    engine,
+                    counted,
+                    item,
+                    packet,
+                ));
             }
         }
         let done = waiting.items.len();
@@ -413,7 +420,7 @@ fn request<K: Eq + Hash, V: FlowVisitor<K>>(
 
 /// What a visitor sees of a counted packet.
 #[inline]
-fn segment<'a, E: Extract>(
+fn segment<'a, E: Extract, V: FlowVisitor<E::Key>>(
     extract: &E,
     engine: &'a Engine<E::Key>,
     counted: Counted,
@@ -423,6 +430,10 @@ fn segment<'a, E: Extract>(
     let mut segment = engine.segment(counted, item, packet);
     if segment.tcp().is_some_and(|tcp| tcp.has(TcpSegment::URG)) {
         segment.urgent = extract.urgent_pointer(packet);
+    }
+    if V::IP_LENGTHS {
+        let len = extract.ip_len(packet);
+        segment.ip_len = len.or_else(|| ip_len(packet));
     }
     segment
 }

@@ -58,6 +58,11 @@ pub trait FlowVisitor<K> {
     /// not even look for the payload.
     const SEGMENTS: bool = true;
 
+    /// Whether segments come with [`Segment::ip_len`], for which the tracker has to read the packet
+    /// once more. Default: no. A visitor that passes segments on to a
+    /// [`FlowRecorder`](crate::export::FlowRecorder) sets it.
+    const IP_LENGTHS: bool = false;
+
     /// Reports something that happened to a flow or to the tracker.
     #[inline]
     fn event(&mut self, event: FlowEvent<K>) {
@@ -130,6 +135,10 @@ pub struct Segment<'a, K> {
     pub out_of_window: bool,
     /// TCP: the urgent pointer, if [`TcpSegment::URG`] is set; otherwise 0.
     pub urgent: u16,
+    /// The length on the wire, in bytes, of the IP packet that is in the flow, with its header: of
+    /// the innermost one if the extractor looks into tunnels. `None` unless the visitor asks for it
+    /// ([`FlowVisitor::IP_LENGTHS`]), or if the length is not known.
+    pub ip_len: Option<u32>,
 }
 
 impl<K> Segment<'_, K> {

@@ -1,7 +1,7 @@
-//! The user's own program and map, and objects that are none.
+//! The user's own program and map, and objects that contain none.
 //!
-//! A test program of its own: one of these tests looks at all programs that its process has, and no
-//! other test here may have any.
+//! A separate test program: one of these tests examines all programs that its process holds, so no
+//! other test may hold any.
 #![expect(clippy::unwrap_used, reason = "functions that serve tests")]
 
 use std::collections::BTreeSet;
@@ -22,11 +22,11 @@ use netring_xdp::program::{AttachMode, Program, SocketMap};
 use xtask::netns::{Netns, veth};
 use xtask::wire::{Sender, Sniffer, numbered};
 
-/// Tests with programs, one after the other.
+/// Tests with programs run one after the other.
 static ALONE: Mutex<()> = Mutex::new(());
 
-/// A program of the user's: counts in a map of its own, drops every second packet, gives the others
-/// to socket 0 of its own map.
+/// A user's program: counts in a map of its own, drops every second packet, redirects the others to
+/// socket 0 of its own map.
 fn own() -> Vec<u8> {
     let mut asm = Assembler::new();
     let map = |name: &str, kind, value_size| MapDef {
@@ -62,11 +62,11 @@ fn own() -> Vec<u8> {
     asm.finish().unwrap().object("mine", "xdp").unwrap()
 }
 
-/// The XDP programs that this process holds, by the kernel's own list of its descriptors.
+/// The XDP programs that this process holds, as the kernel lists its descriptors.
 fn held() -> BTreeSet<u32> {
     let mut held = BTreeSet::new();
     for entry in std::fs::read_dir("/proc/self/fdinfo").unwrap() {
-        // The descriptor of the directory itself is gone by now.
+        // The descriptor of the directory itself is closed by now.
         let text = std::fs::read_to_string(entry.unwrap().path()).unwrap_or_default();
         let field = |name: &str| {
             text.lines()
@@ -79,7 +79,7 @@ fn held() -> BTreeSet<u32> {
     held
 }
 
-/// Six frames come in; the host gets those that the program passes for want of a socket.
+/// Six frames arrive; the host gets those that the program passes because there is no socket.
 fn three_of_six_pass() {
     let sniffer = Sniffer::on("v0").unwrap();
     let sender = Sender::on("v1").unwrap();
@@ -122,7 +122,7 @@ fn x19_the_users_object_is_loaded_and_nothing_beside_it() {
     let count = attachment.ebpf_mut().unwrap().take_map("my_count").unwrap();
     let count: Array<_, u64> = Array::try_from(count).unwrap();
     assert_eq!(count.get(&0, 0).unwrap(), 6);
-    // It counts for itself, and we do not pretend to.
+    // Only the program knows its counts, and we do not claim to.
     assert_eq!(attachment.counters_total().unwrap(), None);
     assert_eq!(attachment.counters(0).unwrap(), None);
     assert_eq!(attachment.queues(), 1);
@@ -146,7 +146,7 @@ fn x19_a_program_that_aya_has_loaded_is_used_as_it_is() {
     xdp.load().unwrap();
     let id = xdp.info().unwrap().id();
     let info = xdp.info().unwrap();
-    // The program by itself, as somebody has it who did not load it.
+    // The program on its own, as a process sees it that did not load it.
     let alone = Xdp::from_program_info(info, "mine".into(), XdpAttachType::Interface).unwrap();
     let sockets = XskMap::try_from(ebpf.take_map("my_sockets").unwrap()).unwrap();
     let attachment = Program::from_xdp(alone, SocketMap::from(sockets)).unwrap();
@@ -165,8 +165,8 @@ fn x19_a_program_that_aya_has_loaded_is_used_as_it_is() {
     drop(attachment);
 }
 
-/// A program that somebody else attached feeds sockets of ours through its pinned map. The bpf file
-/// system is one of this test's, in a mount namespace: that takes a process.
+/// A foreign program redirects to sockets of ours through its pinned map. The test mounts a bpf
+/// file system of its own in a mount namespace, which requires a process.
 #[test]
 #[ignore = "needs a network namespace: cargo xtask test-netns"]
 fn x19_a_pinned_map_takes_sockets() {
@@ -194,7 +194,7 @@ fn x19_a_pinned_map_takes_sockets() {
     let xdp: &mut Xdp = theirs.program_mut("mine").unwrap().try_into().unwrap();
     xdp.load().unwrap();
     let program = xdp.fd().unwrap().try_clone().unwrap();
-    // Every first of two packets is for the socket.
+    // The first of every two packets is for the socket.
     let run = || {
         let context = xdp_md {
             data_end: 60,
@@ -231,9 +231,9 @@ fn x19_a_pinned_map_takes_sockets() {
 
 #[test]
 #[ignore = "needs a network namespace: cargo xtask test-netns"]
-fn names_that_are_not_in_the_object_are_told() {
+fn names_missing_from_the_object_are_reported() {
     let _alone = ALONE.lock().unwrap();
-    for (program, map, told) in [
+    for (program, map, reported) in [
         (
             "mine",
             "my_maps",
@@ -253,7 +253,7 @@ fn names_that_are_not_in_the_object_are_told() {
         let error = Program::from_elf(&own(), program, map)
             .unwrap_err()
             .to_string();
-        assert!(error.contains(told), "{error}");
+        assert!(error.contains(reported), "{error}");
     }
 }
 
@@ -269,7 +269,7 @@ fn the_verifiers_refusal_is_in_the_error() {
         value_size: 4,
         max_entries: 1,
     });
-    // Reads the first byte of the packet without a look at its length.
+    // Reads the first byte of the packet without checking its length.
     asm.load(Size::Word, Reg::R1, Reg::R1, 0);
     asm.load(Size::Byte, Reg::R0, Reg::R1, 0);
     asm.exit();
@@ -294,7 +294,7 @@ fn what_is_no_object_is_an_error() {
     for bad in [&[], &b"\x7fELF"[..], &good[..good.len() / 2]] {
         let error = Program::from_elf(bad, "mine", "my_sockets").unwrap_err();
         assert!(matches!(error, Error::Source { .. }), "{error}");
-        let told = error.to_string();
-        assert!(told.starts_with("the eBPF object"), "{told}");
+        let reported = error.to_string();
+        assert!(reported.starts_with("the eBPF object"), "{reported}");
     }
 }

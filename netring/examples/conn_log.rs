@@ -8,28 +8,24 @@ use std::io::Write;
 
 use futures::StreamExt;
 use netring::AsyncCapture;
-use netring::flow::export::{ConnLog, FlowRecord};
-use netring::flow::{FlowEvent::Ended, extract::FiveTuple};
+use netring::flow::{export::ConnLog, extract::FiveTuple};
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mut args = outcome::Args::new("conn_log INTERFACE");
     let capture = AsyncCapture::open(&args.interface()?)?;
     args.end()?;
-    let stop = capture.get_ref().stop_handle();
-    let mut flows = capture.flow_stream(FiveTuple::bidirectional());
+    let mut records = capture.record_stream(FiveTuple::bidirectional());
+    let stop = records.stop_handle();
     // Once the capture is stopped the flows that are left end, and then the stream does.
     tokio::spawn(async move { tokio::signal::ctrl_c().await.map(|()| stop.stop()) });
     let (log, mut line) = (ConnLog::new(), Vec::new());
-    while let Some(event) = flows.next().await {
-        let event = event?;
-        if let (Ended { .. }, Some(record)) = (&event, FlowRecord::from_event(&event)) {
-            log.json(&record, &mut line);
-            std::io::stdout().write_all(&line)?;
-            line.clear();
-        }
+    while let Some(record) = records.next().await {
+        log.json(&record?, &mut line);
+        std::io::stdout().write_all(&line)?;
+        line.clear();
     }
-    let stats = flows.stats()?;
+    let stats = records.stats()?;
     let (offered, dropped) = (stats.offered, stats.dropped);
     println!(r#"{{"offered":"{offered}","dropped":"{dropped}"}}"#);
     Ok(())

@@ -19,7 +19,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     args.end()?;
     let web = Subscription::all().ports([u16::try_from(port)?]);
     let capture = AsyncCapture::open(&interface)?;
-    let parser = || Some(StreamParser(HttpParser::default()));
+    let parser = || Some(StreamParser::new(HttpParser::default()));
     let mut sessions = capture.session_stream(FiveTuple::bidirectional(), web, move |_| parser());
     while wanted > 0
         && let Some(event) = sessions.next().await.transpose()?

@@ -19,7 +19,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     args.end()?;
     let secure = Subscription::all().ports([u16::try_from(port)?]);
     let capture = AsyncCapture::open(&interface)?;
-    let parser = || Some(StreamParser(TlsParser::default()));
+    let parser = || Some(StreamParser::new(TlsParser::default()));
     let mut sessions =
         capture.session_stream(FiveTuple::bidirectional(), secure, move |_| parser());
     while wanted > 0 {

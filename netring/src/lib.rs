@@ -75,6 +75,10 @@
 )]
 #![cfg_attr(
     all(feature = "async", feature = "flow"),
+    doc = "| [`RecordStream`], [`RecordWorkers`] | `async`, `flow` | complete records of flows as a stream, for conn.log, EVE or IPFIX |"
+)]
+#![cfg_attr(
+    all(feature = "async", feature = "flow"),
     doc = "| [`SessionStream`], [`DatagramStream`] | `async`, `flow` | messages of protocols as a stream |"
 )]
 #![cfg_attr(
@@ -223,9 +227,10 @@ pub use netring_async::{AsyncSink, AsyncSource, LinkStream, OpenAsync, PacketStr
 pub use netring_async::{
     Broadcast, BroadcastRecvError, BroadcastStats, Chunk, Conversation, ConversationConfig,
     ConversationHalf, ConversationStats, ConversationStream, DatagramStream, EventBatch,
-    FlowBroadcast, FlowStream, FlowSubscriber, FlowWorkers, MissingBytes, PacketBroadcast,
-    PacketSubscriber, Published, SessionStream, SharedEvent, SharedPacket, SharedPackets,
-    Subscriber, SubscriberStats, UnfinishedStream, WorkerEvent,
+    FlowBroadcast, FlowStateStream, FlowStream, FlowSubscriber, FlowWorkers, MissingBytes,
+    PacketBroadcast, PacketSubscriber, Published, RecordStream, RecordWorkers, SessionStream,
+    SharedEvent, SharedPacket, SharedPackets, Subscriber, SubscriberStats, UnfinishedStream,
+    WorkerEvent, Workers,
 };
 
 /// A capture for tokio: `AsyncCapture::open("eth0")`, or with settings:

@@ -123,6 +123,8 @@ mod injector;
 #[cfg(feature = "flow")]
 mod reassembly;
 mod replay;
+#[cfg(feature = "flow")]
+mod sessions;
 
 use std::fmt;
 

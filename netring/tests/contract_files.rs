@@ -6,7 +6,7 @@ mod piped {
     crate::contract::source_rows!(: crate::contract::files::Piped);
 }
 
-/// Nothing comes after the end of a file: the rows with a silence in them cannot be.
+/// Nothing follows the end of a file, so the rows with a silence do not apply.
 mod plain {
     crate::contract::rows!(
         source,

@@ -39,7 +39,7 @@ impl Read for Repeat<'_> {
     }
 }
 
-/// Reads to the end, or to the error: how many packets there were, and what it cost.
+/// Reads until the end or the error; returns the number of packets and the cost.
 fn cost(reader: impl Read) -> (usize, AllocationInfo) {
     let mut packets = 0;
     let cost = measure(|| {
@@ -83,7 +83,7 @@ fn a_packet_allocates_nothing() {
         assert_eq!((none, packets), (0, 200_000));
         assert_eq!(read.count_total, opened.count_total);
         assert_eq!(read.bytes_max, opened.bytes_max);
-        // A buffer, and the places of the packets in it.
+        // A buffer, and the offsets of the packets in it.
         assert!(read.bytes_max < 400_000, "{read:?}");
     }
 }
@@ -154,7 +154,7 @@ fn looking_ahead_for_a_time_is_done_once() {
     let then = simple(Little, 60, &[7; 60]);
     let (packets, read) = repeated(&ng(), &then, 200_000);
     assert_eq!(packets, 200_000);
-    // Where the look ahead stands, and a copy of what is known of the interfaces.
+    // The state of the look-ahead, and a copy of what is known of the interfaces.
     assert_eq!(read.count_total, opened.count_total + 2);
     assert!(read.bytes_max < 400_000, "{read:?}");
 }
@@ -166,7 +166,7 @@ fn what_a_file_announces_is_not_allocated() {
     file.extend(Little.u32(16 * 1024 * 1024));
     let (_, cost_of_few) = cost(&file[..]);
     assert!(cost_of_few.bytes_max < 400_000, "{cost_of_few:?}");
-    // The contents are allocated, at most twice: while the buffer grows, the old and the new one
+    // The contents are allocated at most twice: while the buffer grows, the old and the new one
     // exist.
     file.resize(1_000_000, 0);
     let (_, cost_of_more) = cost(&file[..]);

@@ -107,7 +107,7 @@ fn each_example_that_is_listed_exists() {
     }
 }
 
-/// What the README quotes of errors stands in their texts.
+/// Error texts quoted in the README are in the texts of errors.
 #[test]
 fn each_error_that_is_explained_is_one() {
     let mut sources = String::new();
@@ -143,7 +143,7 @@ fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
 }
 
-/// The documents for readers of the repository, and the folder that each is in.
+/// The documents for readers of the repository, and the folder of each.
 fn documents() -> io::Result<Vec<(PathBuf, String)>> {
     let mut found = Vec::new();
     let members = [
@@ -176,7 +176,7 @@ fn each_link_to_a_file_leads_to_one() {
             }
         }
     }
-    // Every decision is linked from its list, at least.
+    // At least, every decision is linked from the list.
     let decisions = fs::read_dir(root().join("docs/adr")).unwrap().count() - 1;
     assert!(links > decisions, "{links} links, {decisions} decisions");
 }

@@ -1,4 +1,4 @@
-//! What `cargo xtask demo` is asked for. Read before anything is built, and again by the demo.
+//! The arguments of `cargo xtask demo`. Parsed before anything is built, and again by the demo.
 
 use std::time::Duration;
 
@@ -21,7 +21,7 @@ the kernel allows user namespaces.";
 /// What the demo does.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Options {
-    /// Whether each flow that is over has a line.
+    /// Whether to print a line for each flow that ends.
     pub log: bool,
     /// The interface; `None` for a network of the demo's own.
     pub interface: Option<String>,
@@ -29,7 +29,7 @@ pub struct Options {
     pub time: Option<Duration>,
 }
 
-/// What the arguments ask for.
+/// The requested action.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Request {
     /// Print [`HELP`].

@@ -111,7 +111,7 @@ fn pcap_header() -> Vec<u8> {
 }
 
 #[test]
-fn equal_flows_are_told_and_are_a_success() {
+fn equal_flows_are_reported_as_a_success() {
     let mut folder = Folder::new("equal");
     folder.add("made/a.pcap", "udp=3", true, UDP);
     folder.add("made/b.pcap", "udp=3", true, UDP);
@@ -374,7 +374,7 @@ fn nothing_to_compare_is_a_failure() {
 }
 
 #[test]
-fn a_broken_folder_is_told_with_file_and_line() {
+fn errors_in_a_folder_name_file_and_line() {
     type Break = fn(&mut Folder);
     let cases: [(&str, Break); 8] = [
         (

@@ -114,7 +114,7 @@ fn a_case_without_its_capture_is_a_failure() {
 }
 
 #[test]
-fn a_line_that_is_none_is_named_with_its_place() {
+fn an_invalid_line_is_named_with_its_position() {
     let folder = Folder::new("broken", &[("tcp_close.pcap", "a.pcap")]);
     for (expect, told) in [
         ("a.pcap\n", "expect.tsv:1: a line has"),

@@ -31,7 +31,7 @@ fn over_loopback(count: usize) {
     }
 }
 
-/// A tagged frame, which the receiving side takes apart.
+/// A tagged frame; the receiving side removes the tag.
 fn tagged() -> Vec<u8> {
     let mut frame = numbered(77, 90);
     frame.splice(12..12, [0x81, 0, 0, 5]);
@@ -118,7 +118,7 @@ fn what_loopback_sends_is_seen_if_asked_for_and_what_others_send_is_left_out_if_
     }
 }
 
-/// Also from the first packet on.
+/// Interfaces that appear are captured from their first packet on.
 #[test]
 #[ignore = "needs a network namespace: cargo xtask test-netns"]
 fn interfaces_come_and_go_and_the_capture_goes_on() {
@@ -150,12 +150,12 @@ fn interfaces_come_and_go_and_the_capture_goes_on() {
     seen.sort_unstable();
     expected.sort_unstable();
     assert_eq!(seen, expected);
-    // Of interfaces that are gone too.
+    // Also for interfaces that are gone.
     for (index, number) in &seen {
         let name = table.name(*index).unwrap();
         assert!(name.ends_with(&(number / 10).to_string()), "{name}");
     }
-    // Nothing wakes the reader now, and nothing is an error.
+    // Nothing wakes the reader, and nothing is an error.
     let (next, cost) = cost(|| capture.wait(Some(SECOND)));
     assert!(matches!(next, Ok(Readiness::Empty)), "{next:?}");
     assert!(cost.sleeps < 10 && cost.cpu < SECOND / 20, "{cost:?}");
@@ -167,7 +167,7 @@ fn interfaces_come_and_go_and_the_capture_goes_on() {
 fn a_filter_and_a_snap_length_apply_to_all_interfaces() {
     let _ns = Netns::enter().unwrap();
     veth("a", "b").unwrap();
-    // ld len; jgt #100; ret #-1; ret #0, and the same of a program that relies on A and X being 0.
+    // `ld len; jgt #100; ret #-1; ret #0`, and a program that relies on A and X being 0.
     let long = [
         SockFilter::stmt(0x80, 0),
         SockFilter::jump(0x25, 100, 0, 1),
@@ -223,7 +223,7 @@ fn a_capture_of_all_interfaces_says_what_it_has_not() {
     assert!(capture.next_batch().unwrap().is_none());
 }
 
-/// The workers of a group share what all interfaces bring, loopback once.
+/// The workers of a group share the packets of all interfaces; loopback delivers each once.
 #[test]
 #[ignore = "needs a network namespace: cargo xtask test-netns"]
 fn a_fanout_group_takes_all_interfaces() {
@@ -244,7 +244,8 @@ fn a_fanout_group_takes_all_interfaces() {
         let seen = packets.iter().filter(|packet| packet.interface() == index);
         assert_eq!(seen.count(), 10, "{name}");
     }
-    // Not half each: the kernel chooses a worker for what loopback sends, too, which is rejected.
+    // Not half each: the kernel also assigns a worker to what loopback sends, which is then
+    // rejected.
     let of_each = merge.sources_mut();
     let of_each = of_each.map(|(_, worker)| worker.stats().unwrap().delivered);
     assert_eq!(of_each.sum::<Count>(), Count::Exact(30));
@@ -270,8 +271,8 @@ fn an_interface_may_be_called_any() {
     assert_eq!(packets[0].direction(), Some(Direction::OtherHost));
 }
 
-/// The socket of the table takes about a thousand messages; more of them than it takes are lost,
-/// and the table is right nevertheless, also if it is updated from another namespace.
+/// The socket of the table holds about a thousand messages; later ones are lost, and the table is
+/// right nevertheless, also if it is updated from another namespace.
 #[test]
 #[ignore = "needs a network namespace: cargo xtask test-netns"]
 fn the_table_of_interfaces_survives_lost_notifications() {
@@ -304,7 +305,7 @@ fn the_table_of_interfaces_survives_lost_notifications() {
         updated.map(|()| changes).map_err(std::io::Error::from)
     });
     let changes = updated.unwrap();
-    // The one that came and went meanwhile is in no list.
+    // The interface that came and went meanwhile is in no list.
     assert_eq!(changes, ["b is renamed", "+y"]);
     assert_eq!(table.name(a.index), Some("a"));
     assert_eq!(table.name(b.index), Some("renamed"));

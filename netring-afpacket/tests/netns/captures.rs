@@ -25,11 +25,11 @@ pub(super) fn of(names: &[&str]) -> CapturesBuilder {
     Captures::builder(each()).interfaces(names.iter().copied())
 }
 
-/// The captures, and what they report.
+/// The captures, and the channel of their reports.
 pub(super) fn reporting(builder: CapturesBuilder) -> (Captures, Receiver<String>) {
     let (events, seen) = channel();
     let builder = builder.on_event(move |event| {
-        // Nobody may be left to read it.
+        // The receiver may be gone.
         let _ = events.send(event.to_string());
     });
     (builder.build().unwrap(), seen)
@@ -96,7 +96,8 @@ fn captures_of_several_interfaces_are_one_source() {
     }
 }
 
-/// No interface is followed: one that goes ends alone, and the last one is the end.
+/// Interfaces are not reopened: each that is removed ends alone, and the last one ends the
+/// captures.
 #[test]
 #[ignore = "needs a network namespace: cargo xtask test-netns"]
 fn p12_an_interface_that_is_removed_ends_alone_and_the_last_one_is_the_end() {
@@ -128,7 +129,7 @@ fn p12_an_interface_that_is_removed_ends_alone_and_the_last_one_is_the_end() {
                 .to_owned()
         )
     );
-    // Of the same name, and not ours.
+    // An interface of the same name, which is another one.
     veth("a", "b").unwrap();
     send("b", 8..9);
     let (next, cost) = cost(|| collect(&mut captures, 1, SECOND));
@@ -158,7 +159,7 @@ fn an_alternative_name_stands_for_its_interface() {
     let _ns = Netns::enter().unwrap();
     veth("a", "b").unwrap();
     ip("link property add dev a altname uplink").unwrap();
-    // Twice the same.
+    // The same name twice.
     let (mut captures, events) = reporting(of(&["uplink", "a"]).reopen(true));
     assert_eq!(captures.captures().len(), 1);
     ip("link del dev a").unwrap();
@@ -200,7 +201,7 @@ fn what_cannot_be_is_refused_with_the_reason() {
 #[ignore = "needs a network namespace: cargo xtask test-netns"]
 fn an_interface_that_cannot_be_opened_is_reported_and_counted() {
     let ns = Netns::enter().unwrap();
-    // As if the capability were given up after the start.
+    // As if the process dropped the capability after the start.
     let captures = thread::spawn(move || {
         ns.run(|| {
             forbid_sockets(libc::AF_PACKET, libc::EPERM);
@@ -233,12 +234,12 @@ fn without_netlink_interfaces_cannot_be_followed_and_that_is_said() {
             "{error}"
         );
     }
-    // Those that exist need none.
+    // The captures that exist do not need it.
     let mut captures = of(&["a"]).build().unwrap();
     assert_eq!(captures.ready().unwrap(), Readiness::Empty);
 }
 
-/// The reader learns that nobody follows any more, also while it sleeps.
+/// The reader learns that the thread has ended, even while it sleeps.
 #[test]
 #[ignore = "needs a network namespace: cargo xtask test-netns"]
 fn a_function_that_panics_ends_the_captures_with_an_error() {

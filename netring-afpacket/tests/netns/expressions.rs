@@ -103,7 +103,7 @@ fn transfer(bytes: usize) {
     });
 }
 
-/// What the builder takes: text, typed parts, and instructions.
+/// Every form that the builder accepts: text, typed parts, and instructions.
 #[test]
 #[ignore = "needs a network namespace: cargo xtask test-netns"]
 fn every_form_of_a_filter_selects_the_same() {

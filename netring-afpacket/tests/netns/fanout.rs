@@ -1,4 +1,4 @@
-//! Fanout groups: one packet goes to one worker, and to which.
+//! Fanout groups: each packet goes to one worker, and which one.
 #![allow(clippy::unwrap_used, reason = "a test says what it expects by failing")]
 
 mod figures;
@@ -19,7 +19,7 @@ use xtask::wire::{Sender, collect, udp4};
 const SILENCE: Duration = Duration::from_millis(300);
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// A capture with a small ring, whose packets are handed over soon.
+/// A capture with a small ring, whose blocks are handed over early.
 fn small(interface: &str) -> CaptureBuilder {
     let builder = Capture::builder().interface(interface);
     let builder = builder.profile(Profile::LowMemory);
@@ -60,7 +60,7 @@ fn drain(group: &mut FanoutGroup) -> Vec<Vec<PacketBuf>> {
         .collect()
 }
 
-/// Two flows that the hash gives to different workers: of the first and of the second.
+/// Two flows whose hashes select different workers: the first and the second.
 fn two_flows(sender: &Sender) -> [u16; 2] {
     let mut group = pair(FanoutMode::Hash);
     (0..64).for_each(|flow| sender.send(&of_flow(flow, 0)).unwrap());

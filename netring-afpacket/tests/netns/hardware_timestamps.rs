@@ -1,5 +1,5 @@
-//! Timestamps of the card, on interfaces whose drivers have none. What is done to a card that has
-//! them is tested in `netring-sys/src/os/hardware_timestamps/tests.rs`.
+//! Timestamps of the card, on interfaces whose drivers have none. The settings of a card that has
+//! them are tested in `netring-sys/src/os/hardware_timestamps/tests.rs`.
 #![allow(clippy::unwrap_used, reason = "a test says what it expects by failing")]
 
 use std::os::fd::AsFd;
@@ -30,7 +30,7 @@ fn a_driver_without_hardware_timestamps_is_named_with_what_to_use_instead() {
             "hardware timestamps: the driver of \"a\" has none (EOPNOTSUPP); use the clock of the kernel, `TimestampSource::Software`"
         );
     }
-    // Nothing of the failed capture is left, and the next opens.
+    // The failed capture leaves nothing behind, and the next one opens.
     let builder = builder().enable_hardware_timestamps(true);
     let builder = builder.enable_hardware_timestamps(false);
     let mut capture = builder

@@ -1,4 +1,4 @@
-//! `Profile::Immediate`: each packet is handed over at once; everything else is as with blocks.
+//! `Profile::Immediate`: each packet is delivered at once; everything else is as with blocks.
 #![allow(clippy::unwrap_used, reason = "a test says what it expects by failing")]
 
 use std::net::UdpSocket;
@@ -219,7 +219,7 @@ fn a_link_goes_down_and_up_and_away_behind_the_last_packet() {
         capture.stats().unwrap().offered == Count::Exact(1)
     });
     ip("link set dev a down").unwrap();
-    // The packet first, then the report, once.
+    // The packet comes first, then the report, once.
     let packets = capture
         .next_batch_timeout(PATIENCE)
         .unwrap()

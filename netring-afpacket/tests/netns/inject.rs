@@ -18,7 +18,7 @@ pub(crate) fn builder(mode: CopyMode) -> InjectorBuilder {
     Injector::builder("v0").copy_mode(mode)
 }
 
-/// Sends frames of these numbers in groups that the sniffer's socket holds, and looks at each on
+/// Sends frames with these numbers in groups that the sniffer's socket can hold, and checks each on
 /// the other side.
 pub(crate) fn send_and_look(
     injector: &mut Injector,
@@ -41,7 +41,7 @@ pub(crate) fn send_and_look(
     assert_eq!(sniffer.receive(SILENCE).unwrap(), None);
 }
 
-/// All that were committed were sent, and nothing else happened.
+/// Checks that all committed frames were sent, and nothing else happened.
 #[track_caller]
 pub(crate) fn all_sent(injector: &mut Injector, count: u64) {
     let stats = injector.stats().unwrap();
@@ -54,7 +54,7 @@ pub(crate) fn all_sent(injector: &mut Injector, count: u64) {
     );
 }
 
-/// In the usual geometry, and in some whose slots do not divide their blocks, or cross pages.
+/// With the default geometry, and with some whose slots do not divide their blocks, or cross pages.
 #[test]
 #[ignore = "needs a network namespace: cargo xtask test-netns"]
 fn s1_every_frame_is_on_the_wire_byte_for_byte_past_the_end_of_the_ring() {
@@ -135,8 +135,8 @@ fn s2_frames_leave_in_the_order_of_their_commits_and_a_dropped_slot_holds_up_non
     }
 }
 
-/// Nothing is cut: neither on the way, nor at the boundary. And frames behind a rejected one go
-/// out.
+/// Nothing is truncated, neither in the ring nor at the limit; and frames behind a rejected one are
+/// sent.
 #[test]
 #[ignore = "needs a network namespace: cargo xtask test-netns"]
 fn p20_a_frame_over_the_mtu_is_refused_and_nothing_of_it_is_on_the_wire() {
@@ -168,7 +168,7 @@ fn p20_a_frame_over_the_mtu_is_refused_and_nothing_of_it_is_on_the_wire() {
         let short = injector.send(&[0; 13]).unwrap_err();
         assert!(short.to_string().contains("13 bytes"), "{short}");
         assert!(injector.slot(1519).is_err() && injector.slot(0).is_err());
-        // What only shows when the slot is committed: the others go out.
+        // Refused only when the slot is committed; the others are sent.
         let sent = [plain(1514), tagged(1518, [0x81, 0]), plain(60)];
         for frame in [
             &sent[0],
@@ -206,7 +206,7 @@ fn p20_a_frame_over_the_mtu_is_refused_and_nothing_of_it_is_on_the_wire() {
     }
 }
 
-/// With frames in the ring that fitted when they were committed.
+/// Including frames in the ring that fit when they were committed.
 #[test]
 #[ignore = "needs a network namespace: cargo xtask test-netns"]
 fn p19_frames_that_a_smaller_mtu_makes_too_long_are_rejected_and_the_others_go_out() {
@@ -235,11 +235,11 @@ fn p19_frames_that_a_smaller_mtu_makes_too_long_are_rejected_and_the_others_go_o
         assert_eq!(injector.rejected().too_long, 20);
         assert_eq!(injector.max_len(), 1418);
         assert!(injector.send(&numbered(0, 1415)).is_err());
-        // And a larger one is noticed at once, also if nothing was sent since.
+        // A larger MTU is noticed at once, even if nothing was sent since.
         ip("link set v0 mtu 1500").unwrap();
         assert!(injector.send(&numbered(1, 1514)).unwrap());
         assert!(injector.send(&numbered(1, 1515)).is_err());
-        // A refusal that notices a smaller one does not hide it from the frames that wait.
+        // An error that reveals a smaller MTU does not hide it from the frames that wait.
         ip("link set v0 mtu 1400").unwrap();
         assert!(injector.slot(1519).is_err());
         assert!(injector.send(&numbered(1, 60)).unwrap());
@@ -259,7 +259,7 @@ fn an_interface_that_goes_down_and_up_again_sends_what_was_in_the_ring() {
     let _ns = Netns::enter().unwrap();
     veth("v0", "v1").unwrap();
     for (mode, bypass) in [(CopyMode::Copy, false), (CopyMode::ZeroCopy, true)] {
-        // Our end, and the other one, with which the carrier goes.
+        // Our end, and the other one, whose loss takes the carrier with it.
         for end in ["v0", "v1"] {
             let sniffer = Sniffer::on("v1").unwrap();
             let mut injector = builder(mode).qdisc_bypass(bypass).build().unwrap();
@@ -326,7 +326,7 @@ fn an_interface_that_is_removed_is_an_error_of_each_flush_and_nothing_counts_as_
     }
 }
 
-/// Waits for what another part of the kernel is about to do.
+/// Waits until the condition holds, for changes that the kernel makes asynchronously.
 pub(crate) fn until(mut condition: impl FnMut() -> bool) {
     let end = std::time::Instant::now() + LIMIT;
     while !condition() {

@@ -1,5 +1,5 @@
 //! An injector whose frames find no room: in the queue of the interface, in the send buffer, in the
-//! ring. And one that sends for long.
+//! ring. And one that sends for a long time.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on ends there")]
 
 use std::thread;
@@ -16,8 +16,8 @@ fn sent(injector: &mut Injector) -> u64 {
     injector.stats().unwrap().sent.exact().unwrap()
 }
 
-/// A queue that holds one packet and is emptied at 8 Mbit/s: most attempts fail, and the receiver's
-/// count is ours, in order.
+/// A queue that holds one packet and drains at 8 Mbit/s: most attempts fail, and the receiver
+/// counts what we count, in order.
 #[test]
 #[ignore = "needs a network namespace: cargo xtask test-netns"]
 fn p21_a_full_queue_is_back_pressure_and_the_receiver_counts_what_we_count() {
@@ -52,8 +52,8 @@ fn p21_a_full_queue_is_back_pressure_and_the_receiver_counts_what_we_count() {
     }
 }
 
-/// The queue takes a few frames and then nothing, for good: `flush` does not block, the ring fills,
-/// a drain ends in time, and what is left can be taken back. The ring then works on.
+/// The queue accepts a few frames and then nothing more: `flush` does not block, the ring fills, a
+/// drain ends at its timeout, and the remaining frames can be discarded. The ring works afterwards.
 #[test]
 #[ignore = "needs a network namespace: cargo xtask test-netns"]
 fn s4_what_a_stalled_queue_does_not_take_stays_in_the_ring_until_it_is_taken_back() {
@@ -79,14 +79,14 @@ fn s4_what_a_stalled_queue_does_not_take_stays_in_the_ring_until_it_is_taken_bac
         );
         let discarded = injector.discard();
         assert!(discarded >= left as u64);
-        // Whatever is in the queue is sent, or dropped with it; the slots are free then.
+        // The queue's content is sent or dropped with it; then the slots are free.
         tc("qdisc del dev v0 root").unwrap();
         until(|| injector.pending().unwrap() == 0);
         let stats = injector.stats().unwrap();
         assert_eq!(stats.dropped, Count::Exact(discarded));
         assert_eq!(stats.sent, Count::Exact(stats.committed - discarded));
         while sniffer.receive(SILENCE).unwrap().is_some() {}
-        // Three times around the ring.
+        // Three rounds through the ring.
         for n in 0..96 {
             assert!(wait::send(&mut injector, &numbered(n, 100), LIMIT.into()).unwrap());
         }
@@ -103,7 +103,7 @@ fn s4_what_a_stalled_queue_does_not_take_stays_in_the_ring_until_it_is_taken_bac
 fn s4_a_partial_kick_leaves_the_rest_and_the_next_flush_goes_on() {
     let _ns = Netns::enter().unwrap();
     veth("v0", "v1").unwrap();
-    // Holds all of them for a while, so that they fill the buffer.
+    // Delays all of them, so that they fill the buffer.
     tc("qdisc add dev v0 root tbf rate 10mbit burst 1600 limit 1000000").unwrap();
     for mode in MODES {
         let before = Interface::by_name("v1").unwrap().counters.rx_packets;
@@ -125,7 +125,7 @@ fn s4_a_partial_kick_leaves_the_rest_and_the_next_flush_goes_on() {
     }
 }
 
-/// The kernel keeps the pages of frames that it has taken, also if the ring is gone.
+/// The kernel keeps the pages of frames that it accepted, even after the ring is unmapped.
 #[test]
 #[ignore = "needs a network namespace: cargo xtask test-netns"]
 fn a_dropped_injector_sends_what_the_kernel_has_taken_byte_for_byte() {
@@ -142,7 +142,7 @@ fn a_dropped_injector_sends_what_the_kernel_has_taken_byte_for_byte() {
             }
             assert_eq!(injector.flush().unwrap(), 0);
             assert!(injector.pending().unwrap() > 0, "nothing is in flight");
-            // These are only committed, and lost with it.
+            // These are only committed, and lost with the ring.
             assert!(injector.send(&numbered(9999, 1000)).unwrap());
             drop(injector);
             for n in 0..50 {
@@ -182,7 +182,7 @@ fn a_frame_that_traffic_control_never_lets_through_can_be_discarded() {
     );
 }
 
-/// Timestamps of every frame, many times around the ring, also of those that were tried twice.
+/// Timestamps of every frame, for many rounds of the ring, including frames that were tried twice.
 #[test]
 #[ignore = "needs a network namespace: cargo xtask test-netns"]
 fn p22_the_ring_goes_on_with_timestamps_and_each_frame_gets_its_own() {
@@ -300,7 +300,7 @@ fn ten_seconds_at_full_rate_lose_and_double_nothing() {
     assert!(n > 2000, "{n}");
 }
 
-/// With capabilities, names and settings that do not do.
+/// Without capabilities, with wrong names, and with settings out of range.
 #[test]
 #[ignore = "needs a network namespace: cargo xtask test-netns"]
 fn an_injector_that_cannot_be_opened_says_why() {
@@ -336,7 +336,7 @@ fn an_injector_that_cannot_be_opened_says_why() {
         );
     }
     assert!(!Injector::open("v0").unwrap().is_zero_copy());
-    // Requests that were not prepared for.
+    // Requests that the builder did not enable.
     let mut plain = Injector::open("v0").unwrap();
     let mut slot = plain.slot(100).unwrap().unwrap();
     assert!(slot.request_checksum(34, 6).is_err());
@@ -346,7 +346,7 @@ fn an_injector_that_cannot_be_opened_says_why() {
     );
 }
 
-/// The thread stays where it is, and so does the injector once the thread has left.
+/// The thread stays in its namespace, and the injector in the other one after the thread has left.
 #[test]
 #[ignore = "needs a network namespace: cargo xtask test-netns"]
 fn an_injector_is_opened_in_another_namespace() {

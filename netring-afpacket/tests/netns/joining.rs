@@ -1,4 +1,4 @@
-//! Interfaces that join captures, go, and come back, under load.
+//! Interfaces that join captures, disappear and come back, under load.
 #![allow(clippy::unwrap_used, reason = "a test says what it expects by failing")]
 
 use std::collections::BTreeMap;
@@ -109,7 +109,7 @@ fn what_may_join_and_what_may_come_back_are_two_choices() {
     }
 }
 
-/// A hundred times, while another interface is under load.
+/// A hundred rounds, while another interface is under load.
 #[test]
 #[ignore = "needs a network namespace: cargo xtask test-netns"]
 fn an_interface_comes_and_goes_under_load_and_nothing_is_lost_or_left_behind() {
@@ -204,7 +204,7 @@ fn an_interface_that_appears_down_joins_and_its_state_is_reported() {
     assert_eq!(captures.stats().unwrap().link_downs, Count::Exact(0));
 }
 
-/// The counters of an interface that joins tell what passed before its ring was there.
+/// The counters of an interface that joins show what passed before its ring existed.
 #[test]
 #[ignore = "needs a network namespace: cargo xtask test-netns"]
 fn what_passed_before_an_interface_joined_is_known() {
@@ -222,7 +222,7 @@ fn what_passed_before_an_interface_joined_is_known() {
     let mut captures = builder.build().unwrap();
     veth("first", "x").unwrap();
     assert_eq!(seen.recv_timeout(LIMIT).unwrap(), ("first".into(), 0));
-    // The thread is busy, and the interface waits.
+    // The thread is busy, and the interface has to wait.
     veth("a", "b").unwrap();
     send("b", 0..10);
     wait_until("they have passed", LIMIT, || {
@@ -280,7 +280,7 @@ fn lost_notifications_lose_no_interface() {
         ["a was removed", "a has come back", "c has joined"]
     );
     wait_until("all have joined", LIMIT, || {
-        // The end of the first is a report.
+        // The removal of the first is reported.
         let _ = captures.ready();
         captures.captures().len() == 3
     });
@@ -290,7 +290,7 @@ fn lost_notifications_lose_no_interface() {
     receives(&mut captures, "a", 3..6);
 }
 
-/// The name counts, and a capture follows its interface through another one.
+/// The name counts for joining; a joined interface is followed when it is renamed.
 #[test]
 #[ignore = "needs a network namespace: cargo xtask test-netns"]
 fn an_interface_joins_by_a_new_name_and_stays_by_another() {
@@ -308,7 +308,7 @@ fn an_interface_joins_by_a_new_name_and_stays_by_another() {
     receives(&mut captures, "old", 3..5);
     send("d", 5..8);
     receives(&mut captures, "wan", 5..8);
-    // Moved away is gone, and moved back is back.
+    // An interface moved to another namespace is gone; moved back, it is back.
     let there = Netns::new().unwrap();
     there.take("wan").unwrap();
     assert_eq!(events.recv_timeout(LIMIT).unwrap(), "wan was removed");

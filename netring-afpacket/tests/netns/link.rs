@@ -20,7 +20,7 @@ fn capture() -> Capture {
     capture.build().unwrap()
 }
 
-/// The next report is that the link went down.
+/// Checks that the next report is that the link went down.
 fn goes_down(capture: &mut Capture) {
     let next = capture.wait(Some(SECOND));
     assert!(
@@ -29,7 +29,7 @@ fn goes_down(capture: &mut Capture) {
     );
 }
 
-/// From now on every call reports the removal.
+/// Checks that from now on every call reports the removal.
 fn is_removed(capture: &mut Capture) {
     for _ in 0..3 {
         let next = capture.wait(Some(SECOND));
@@ -46,7 +46,7 @@ fn is_removed(capture: &mut Capture) {
     );
 }
 
-/// A second in which nothing happens costs next to nothing.
+/// Checks that a second in which nothing happens costs next to nothing.
 fn sleeps(capture: &mut Capture) {
     let (came, cost) = cost(|| collect(capture, 1, SECOND).unwrap());
     assert!(came.is_empty(), "{came:x?}");
@@ -62,7 +62,7 @@ fn comes_up(interface: &str) {
     }
 }
 
-/// Frames that are sent now arrive, the first one too.
+/// Checks that frames sent now arrive, including the first.
 fn packets_arrive(capture: &mut Capture, from: u64) {
     let sender = Sender::on("b").unwrap();
     for n in from..from + 3 {
@@ -341,7 +341,7 @@ fn a_monitor_reports_each_change_to_another_thread_until_the_removal() {
     ip("link del dev a").unwrap();
     let expected = [Down, Up, Down, Up, Down, Removed];
     assert_eq!(watching.join().unwrap(), expected);
-    // Nothing is missed by a thread that looks when all is over.
+    // A thread that reads only after the end misses nothing.
     let seen: Vec<_> = std::iter::from_fn(|| late.look().unwrap()).collect();
     assert_eq!((seen.as_slice(), late.state()), (&expected[..], Removed));
     assert!(late.is_ended());

@@ -24,7 +24,7 @@ fn builder() -> CaptureBuilder {
     builder.profile(Profile::LowMemory)
 }
 
-/// UDP datagrams to this port, by its place in frames without options.
+/// Matches UDP datagrams to this port, by its offset in frames without options.
 fn to_port(port: u16) -> [SockFilter; 4] {
     [
         SockFilter::stmt(0x28, 36),
@@ -64,7 +64,7 @@ fn a_filter_decides_over_every_packet_that_is_sent_after_it_was_set() {
     for round in 0..300_u16 {
         let (old, new) = (1 + (round + 1) % 2, 1 + round % 2);
         capture.set_filter(to_port(new)).unwrap();
-        // In this order over one queue: once the last is there, the others were judged.
+        // In this order over one queue: once the last has arrived, the others were decided.
         for port in [3, old, new] {
             sender.send(&udp4(round, port, b"x")).unwrap();
         }
@@ -94,7 +94,7 @@ fn s5_a_packet_that_no_filter_accepts_never_comes_while_filters_are_replaced() {
     let mut seen = [0_u64; 4];
     let end = Instant::now() + Duration::from_secs(60);
     let mut swaps = 0_u16;
-    // Until each filter accepted packets, and at least 500 times.
+    // Until each filter has accepted packets, and at least 500 times.
     while swaps < 500 || seen[1].min(seen[2]) < 1000 {
         assert!(Instant::now() < end, "{swaps} swaps, {seen:?}");
         capture.set_filter(to_port(1 + swaps % 2)).unwrap();
@@ -148,7 +148,7 @@ fn a_filter_is_removed_and_the_snap_length_stays() {
         send(&mut capture, &[1]);
         capture.remove_filter().unwrap();
         send(&mut capture, &[0, 1, 2]);
-        // There is none to remove: nothing changes.
+        // There is nothing to remove, so nothing changes.
         capture.remove_filter().unwrap();
         send(&mut capture, &[0, 1, 2]);
         capture.set_filter(to_port(3)).unwrap();
@@ -164,7 +164,7 @@ fn a_filter_that_is_refused_leaves_the_old_one() {
     let mut capture = builder().filter(to_port(1)).build().unwrap();
     let endless = capture.set_filter([SockFilter::stmt(0x05, 7)]).unwrap_err();
     assert!(endless.to_string().contains("jumps out"), "{endless}");
-    // Valid, and larger than a socket may have by default.
+    // Valid, but larger than the default limit of a socket.
     let mut large = vec![SockFilter::stmt(0x28, 12); 4095];
     large.push(SockFilter::stmt(BPF_RET_K, 0));
     let large = capture.set_filter(large).unwrap_err();
@@ -218,7 +218,7 @@ fn a_locked_filter_stays_whatever_is_tried() {
     is_locked(capture.set_filter(to_port(2)));
     is_locked(capture.remove_filter());
     is_locked(capture.set_ebpf_filter(std::io::stdin()));
-    // Past the capture, through its descriptor.
+    // Through the capture's descriptor, past the capture.
     let socket = socket_on("a");
     let tried = [
         syscall::attach_filter(socket.as_fd(), &to_port(2)),
@@ -236,7 +236,7 @@ fn a_locked_filter_stays_whatever_is_tried() {
     assert_eq!(ports, [1]);
     drop(capture);
 
-    // That there is none can be locked too; a snap length is a filter.
+    // The absence of a filter can be locked too; a snap length is a filter.
     for (builder, kept) in [(builder(), 43), (builder().snap_len(20), 20)] {
         let mut capture = builder.lock_filter(true).build().unwrap();
         is_locked(capture.set_filter(to_port(2)));
@@ -273,8 +273,8 @@ fn an_expression_replaces_a_program_and_the_reverse() {
     assert_eq!(arrived(&mut capture), [1, 2]);
 }
 
-/// The members of a group reject everything until all have joined; what is locked is the filter
-/// that they have then.
+/// The members of a group reject everything until all have joined; the lock applies to the filter
+/// that they get then.
 #[test]
 #[ignore = "needs a network namespace: cargo xtask test-netns"]
 fn the_members_of_a_group_have_their_locked_filter() {
@@ -302,7 +302,8 @@ fn the_members_of_a_group_have_their_locked_filter() {
     }
 }
 
-/// A capture of all interfaces leaves out what loopback sends by its filter, also by a later one.
+/// A capture of all interfaces rejects the packets that loopback sends, also after its filter was
+/// replaced.
 #[test]
 #[ignore = "needs a network namespace: cargo xtask test-netns"]
 fn p18_loopback_is_seen_once_whatever_filter_replaces_another() {
@@ -333,7 +334,7 @@ fn p18_loopback_is_seen_once_whatever_filter_replaces_another() {
     let mut twice = builder().ignore_outgoing(false).build().unwrap();
     twice.set_filter(to_port(own.port())).unwrap();
     assert_eq!(arrived(&mut twice), 2);
-    // The card is one of one interface.
+    // Hardware timestamps require a single interface.
     let refused = builder().enable_hardware_timestamps(true).build();
     let refused = refused.unwrap_err().to_string();
     assert!(refused.contains("a setting of one interface"), "{refused}");

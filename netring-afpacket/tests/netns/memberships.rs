@@ -1,4 +1,5 @@
-//! What an interface receives for the sake of a capture: all multicast groups, single addresses.
+//! What an interface receives because a capture requests it: all multicast groups, single
+//! addresses.
 #![allow(clippy::unwrap_used, reason = "a test says what it expects by failing")]
 
 use std::process::Command;
@@ -89,13 +90,13 @@ fn all_multicast_brings_groups_that_nobody_joined() {
     drop(two);
     assert_eq!(requests("m", "allmulti"), 0);
 
-    // One group alone, while a capture lives that asks for it.
+    // One group alone, while a capture that requests it exists.
     let wanted = (0..8).find(silent).unwrap();
     let mut one = on("m").multicast(group(wanted)).build().unwrap();
     (0..8).for_each(|n| sender.send(&to(group(n), 0)).unwrap());
     let received = groups(&mut one, 8, SILENCE);
     let expected: Vec<_> = (0..8).filter(|n| *n == wanted || !silent(n)).collect();
-    // And those with the same hash as the wanted one.
+    // And those whose hash equals that of the requested one.
     assert!(
         expected.iter().all(|n| received.contains(n)),
         "{received:?}"
@@ -147,7 +148,7 @@ fn a_second_unicast_address_is_in_the_filter_of_the_interface() {
             .filter(|line| line.starts_with("02:00:00:00:00:55"))
             .count()
     };
-    // A macvlan interface has room for it, and passes it to the one below.
+    // A macvlan interface has room for another address, and passes it to the interface below.
     let capture = on("m").unicast(other).build().unwrap();
     assert_eq!((kept("m"), kept("v1")), (1, 1));
     assert_eq!(requests("m", "promiscuity"), 0);

@@ -79,7 +79,7 @@ fn every_page_of_a_ring_is_present_at_once_and_stays() {
     assert_eq!((locked, accounted(start, "Locked:")), (0, 0));
     assert_eq!(accounted(start, "Rss:"), BLOCK_SIZE / 1024 * BLOCKS);
 
-    // And it is the ring that packets are in.
+    // Packets are in this ring.
     let sender = Sender::on("b").unwrap();
     (0..10).for_each(|n| sender.send(&numbered(n, 1000)).unwrap());
     let batch = capture.next_batch().unwrap().unwrap();

@@ -1,4 +1,4 @@
-//! Captures in a network namespace other than the thread's, whose own never changes.
+//! Captures in another network namespace than that of the thread, which never changes.
 #![allow(clippy::unwrap_used, reason = "a test says what it expects by failing")]
 
 use std::os::fd::AsFd;
@@ -14,12 +14,12 @@ use xtask::wire::{Sender, collect, number, numbered};
 const LIMIT: Duration = Duration::from_secs(10);
 const SILENCE: Duration = Duration::from_millis(300);
 
-/// What the kernel calls this thread's namespace.
+/// The kernel's identifier of this thread's namespace.
 fn of_this_thread() -> PathBuf {
     std::fs::read_link("/proc/thread-self/ns/net").unwrap()
 }
 
-/// Two namespaces with the pair `v0`, `v1` in each, of the same indexes. This thread is in the
+/// Two namespaces with the pair `v0`, `v1` in each, with the same indexes. This thread is in the
 /// first.
 fn two() -> (Netns, Netns) {
     let (here, there) = (Netns::enter().unwrap(), Netns::new().unwrap());
@@ -42,7 +42,7 @@ fn send(numbers: std::ops::Range<u64>) {
     numbers.for_each(|n| sender.send(&numbered(n, 100)).unwrap());
 }
 
-/// The same, as work for another namespace.
+/// The same as a closure to be run in another namespace.
 fn sends(numbers: std::ops::Range<u64>) -> impl FnOnce() -> std::io::Result<()> + Send {
     move || {
         send(numbers);
@@ -88,7 +88,7 @@ fn s24_a_capture_in_another_namespace_is_of_the_interface_there() {
     there.run(|| ip("link set v1 down")).unwrap();
     there.run(|| ip("link set v1 name eth1")).unwrap();
     assert_eq!(interface.current_name(), "eth1");
-    // The ioctl calls are made there too: no interface here has this name.
+    // The ioctl calls also run there: no interface here has this name.
     assert!(interface.timestamping().is_ok());
     assert_eq!(of_this_thread(), before);
 }
@@ -106,7 +106,7 @@ fn the_link_is_watched_in_the_namespace_of_the_capture() {
         }
         changes
     });
-    // What happens to the interface of the same index here is not reported.
+    // Changes of the interface with the same index here are not reported.
     ip("link set v1 down").unwrap();
     assert_eq!(capture.link_state().unwrap(), LinkState::Up);
     there.run(|| ip("link set v1 down")).unwrap();
@@ -226,7 +226,7 @@ fn the_namespace_of_a_thread_is_its_own_whatever_happens_in_another() {
     assert_ne!(inside, before);
     assert!(!namespace.is_current() && Namespace::current().unwrap().is_current());
     assert!(namespace.run(|| namespace.is_current()).unwrap());
-    // In its own namespace, work stays on the thread.
+    // Work for the thread's own namespace stays on the thread.
     let own = Namespace::current().unwrap();
     assert_eq!(own, Namespace::by_path("/proc/thread-self/ns/net").unwrap());
     let id = std::thread::current().id();
@@ -285,7 +285,7 @@ fn all_and_several_interfaces_are_those_of_the_namespace() {
     let packets = collect(&mut several, 20, LIMIT).unwrap();
     let numbers = packets.iter().map(|packet| number(packet.data()).unwrap());
     assert_eq!(numbers.collect::<Vec<_>>(), (100..120).collect::<Vec<_>>());
-    // One that appears here does not join, one that appears there does.
+    // An interface that appears here does not join; one that appears there does.
     veth("w0", "w1").unwrap();
     there.run(|| veth("w0", "w1")).unwrap();
     wait_until("w1 has joined", LIMIT, || {

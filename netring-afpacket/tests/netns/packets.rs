@@ -29,7 +29,7 @@ fn take(capture: &mut Capture, count: usize) -> Vec<PacketBuf> {
 }
 
 /// The kernel's own test of its ring, `psock_tpacket`: version 3, receive, on the loopback
-/// interface. What its API shows and ours does not is in `rx/parse/tests.rs`.
+/// interface. What its API exposes and ours does not is tested in `rx/parse/tests.rs`.
 #[test]
 #[ignore = "needs a network namespace: cargo xtask test-netns"]
 fn psock_tpacket_v3_rx() {
@@ -139,8 +139,8 @@ fn p18_on_the_loopback_interface_each_packet_is_seen_once() {
 fn s12_a_snap_length_cuts_the_bytes_keeps_the_length_and_says_so() {
     let _ns = Netns::enter().unwrap();
     veth("a", "b").unwrap();
-    // A constant that a filter accepts by is not a snap length, the builder's is; an accumulator
-    // that it returns is both.
+    // The return value of a filter is no snap length if it is a constant; the builder's is, and so
+    // is a returned accumulator.
     let accept = |bytes| vec![SockFilter::stmt(BPF_RET_K, bytes)];
     let accept_all_of_it = || {
         vec![
@@ -363,7 +363,7 @@ fn timestamps_are_those_of_the_hosts_clock_in_nanoseconds() {
     }
     let packets = take(&mut capture, 100);
     for (packet, (before, after)) in packets.iter().zip(times) {
-        // veth hands a frame over before the call that sent it returns, or within the softirq right
+        // veth delivers a frame before the call that sent it returns, or within the softirq right
         // behind it.
         let time = packet.timestamp();
         let late = after.saturating_add(Duration::from_millis(50));
@@ -417,8 +417,8 @@ fn what_is_known_of_a_checksum_is_reported() {
     veth("a", "b").unwrap();
     let mut wire = builder("a").build().unwrap();
     let mut local = builder("lo").build().unwrap();
-    // A frame that was sent as it is: nobody checked it. What the stack sends to itself has none
-    // yet.
+    // A frame sent by a plain socket was never checked. What the stack sends to itself has no
+    // checksum yet.
     Sender::on("b").unwrap().send(&numbered(1, 60)).unwrap();
     let to = UdpSocket::bind("127.0.0.1:0").unwrap();
     to.send_to(b"x", to.local_addr().unwrap()).unwrap();

@@ -1,4 +1,4 @@
-//! What the ring of each profile keeps for a reader that pauses; and a reader that the clock wakes.
+//! What the ring of each profile keeps for a reader that pauses; and a reader that a timer wakes.
 #![allow(clippy::unwrap_used, reason = "a test says what it expects by failing")]
 
 use std::os::fd::AsFd;
@@ -73,7 +73,7 @@ fn paused(
     let start = Instant::now();
     for (n, frame) in (0..).zip(&frames) {
         let due = Duration::from_nanos(n * 1_000_000_000 / per_second);
-        // Not for each packet: a sleep is longer than the gap between two.
+        // Not for each packet, because a sleep is longer than the gap between two.
         let early = due.saturating_sub(start.elapsed());
         if early > Duration::from_micros(200) {
             thread::sleep(early);
@@ -141,7 +141,7 @@ fn low_latency_outlasts_four_tenths_of_a_second() {
     }
 }
 
-/// A ring of 16 MiB in blocks of ten packets: while more than four of them come in 4 ms, the clock
+/// A ring of 16 MiB in blocks of ten packets: while more than four blocks arrive in 4 ms, a timer
 /// wakes the reader.
 #[test]
 #[ignore = "needs a network namespace: cargo xtask test-netns"]
@@ -163,7 +163,7 @@ fn a_reader_of_a_flood_is_woken_for_many_blocks_at_a_time_and_loses_nothing() {
         }
         (blocks, next)
     };
-    // Long enough for the clock to start, and then a thousand blocks.
+    // Long enough for the timer to start, and then a thousand blocks.
     let mut from = (0, 0);
     while from.0 + 1000 > read(&mut capture).0 || wakes < 20 {
         assert!(poll_readable(capture.as_fd(), Some(SILENCE)).unwrap());
@@ -176,7 +176,7 @@ fn a_reader_of_a_flood_is_woken_for_many_blocks_at_a_time_and_loses_nothing() {
     let sent = flood.stop();
     assert!(wakes * 2 < many, "{wakes} wake-ups for {many} blocks");
 
-    // Single packets stop the clock, and arrive as before.
+    // Single packets stop the timer, and arrive as before.
     let sender = Sender::on("b").unwrap();
     for n in sent..sent + 10 {
         sender.send(&numbered(n, 60)).unwrap();

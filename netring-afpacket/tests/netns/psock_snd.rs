@@ -50,7 +50,7 @@ fn psock_snd_raw_and_raw_bind() {
     }
 }
 
-/// A plain socket of this host sees such frames only where they are received, as here.
+/// A plain socket of this host sees such frames only on the receiving side, as here.
 #[test]
 #[ignore = "needs a network namespace: cargo xtask test-netns"]
 fn psock_snd_raw_qdisc_bypass() {
@@ -91,7 +91,7 @@ fn psock_snd_raw_vnet_hdr() {
     }
 }
 
-/// On the loopback interface the checksum stays as it was handed over.
+/// On the loopback interface the checksum stays as submitted.
 #[test]
 #[ignore = "needs a network namespace: cargo xtask test-netns"]
 fn psock_snd_raw_csum_off_and_bad_csum_offset() {
@@ -129,7 +129,7 @@ fn psock_snd_raw_min_size_mtu_size_and_one_more() {
     }
 }
 
-/// The four bytes of a tag are for Ethernet only, and the loopback interface is none.
+/// The allowance of four bytes for a tag applies to Ethernet only, not to the loopback interface.
 #[test]
 #[ignore = "needs a network namespace: cargo xtask test-netns"]
 fn psock_snd_raw_vlan_mtu_size_and_one_more() {
@@ -162,8 +162,8 @@ fn psock_snd_raw_truncated_header() {
     }
 }
 
-/// A frame of two segments at the least, and of an IP packet at the most. The loopback interface
-/// cuts only the longer one, which exceeds its `gso_max_size`.
+/// A frame of at least two segments, and at most the longest IP packet. The loopback interface
+/// segments only the longer one, which exceeds its `gso_max_size`.
 #[test]
 #[ignore = "needs a network namespace: cargo xtask test-netns"]
 fn psock_snd_raw_gso_min_max_and_one_more() {
@@ -199,7 +199,7 @@ fn psock_snd_raw_gso_min_max_and_one_more() {
             slot.request_segmentation(Segmentation::Udp, 42, SEGMENT + 1)
                 .is_err()
         );
-        // More than an IP packet.
+        // Longer than the longest IP packet.
         assert_eq!(injector.max_len(), 14 + 65_535);
         assert!(injector.slot(14 + 65_536).is_err());
     }

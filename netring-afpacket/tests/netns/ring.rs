@@ -1,5 +1,5 @@
-//! The ring under load: every packet is delivered or counted, and the reader owns a block until it
-//! gives it back.
+//! The ring under load: every packet is delivered or counted, and a block belongs to the reader
+//! until it is returned.
 #![allow(clippy::unwrap_used, reason = "a test says what it expects by failing")]
 
 use std::ops::ControlFlow;
@@ -18,7 +18,7 @@ use xtask::wire::{Sender, collect, number, numbered};
 const SILENCE: Duration = Duration::from_millis(300);
 
 /// Four blocks of a page: about a hundred frames of 64 bytes. Frames sent in one go are in one
-/// block if they fit, also on a loaded machine.
+/// block if they fit, even on a loaded machine.
 fn small() -> CaptureBuilder {
     Capture::builder()
         .interface("a")
@@ -42,8 +42,8 @@ fn grow(numbers: &[u64]) -> bool {
     numbers.windows(2).all(|pair| pair[0] < pair[1])
 }
 
-/// Returns how many descriptors are ready, at the latest when the time is over. A signal that stops
-/// and continues the process, as a debugger does, only interrupts the wait.
+/// Returns how many descriptors are ready, at the latest at the timeout. A signal that stops and
+/// continues the process, as from a debugger, only interrupts the wait.
 fn woken(set: &Epoll, timeout: Duration) -> usize {
     let timeout = EpollTimeout::try_from(timeout).unwrap();
     loop {
@@ -168,7 +168,7 @@ fn p7_a_held_block_stalls_the_ring_which_is_counted_and_passes() {
 
 #[test]
 #[ignore = "needs a network namespace: cargo xtask test-netns"]
-fn p8_who_holds_the_newest_block_and_waits_does_not_spin() {
+fn p8_a_wait_while_holding_the_newest_block_does_not_spin() {
     let _ns = Netns::enter().unwrap();
     veth("a", "b").unwrap();
     let mut capture = small().build().unwrap();
@@ -190,7 +190,7 @@ fn p8_who_holds_the_newest_block_and_waits_does_not_spin() {
     assert!(wakes <= 2, "{wakes} wake-ups for one block");
     assert!(holding.cpu < second / 20, "{holding:?}");
 
-    // The rest of the block is ready at once. Once it is given back, a blocking reader sleeps.
+    // The rest of the block is ready at once. After it is returned, a blocking reader sleeps.
     assert_eq!(
         capture
             .next_batch_timeout(Duration::ZERO)
@@ -227,7 +227,7 @@ fn p9_a_block_stays_as_it_is_while_it_is_held_and_comes_once() {
             .unwrap();
         assert_eq!(held.sequence(), sequence + 1);
         let before: Vec<_> = held.packets().map(PacketBuf::from).collect();
-        // Ten times as much as the whole ring holds.
+        // Ten times the capacity of the ring.
         send(&sender, at..at + 1000);
         at += 1000;
         let after: Vec<_> = held.packets().map(PacketBuf::from).collect();
@@ -328,7 +328,7 @@ fn s7_a_loop_that_is_left_goes_on_behind_the_packet_that_broke() {
     let sender = Sender::on("b").unwrap();
     send(&sender, 0..20);
     let mut seen = Vec::new();
-    // Left after 1, 2, 3 … packets; by a loop, and once by a batch in the middle.
+    // The loop ends after 1, 2, 3 … packets; once, the batch is dropped in the middle.
     for many in 1..=4 {
         let mut left = many;
         let broke = capture.try_for_each(|packet| {
@@ -344,7 +344,7 @@ fn s7_a_loop_that_is_left_goes_on_behind_the_packet_that_broke() {
     }
     assert_eq!(seen, (0..10).collect::<Vec<_>>());
     assert_eq!(capture.stats().unwrap().delivered, Count::Exact(10));
-    // A batch that nobody iterates was still lent: its packets count as delivered, once.
+    // A batch that nobody iterates over was still lent: its packets count as delivered, once.
     let rest = capture
         .next_batch_timeout(SILENCE)
         .unwrap()

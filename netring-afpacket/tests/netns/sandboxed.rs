@@ -1,5 +1,5 @@
-//! A capture in a sandbox: opening does not fail for what it does not need, and names what it
-//! needs.
+//! A capture in a sandbox: opening it does not fail because of what it does not need, and an error
+//! names what it needs.
 #![allow(clippy::unwrap_used, reason = "a test says what it expects by failing")]
 
 use crate::sandbox;
@@ -19,7 +19,7 @@ fn capture(interface: &str) -> Result<Capture, Error> {
     builder.profile(Profile::LowMemory).build()
 }
 
-/// The namespace, in which other threads do what this thread no longer may.
+/// A namespace in which other threads do what this thread no longer may.
 fn without_netlink(errno: i32) -> Netns {
     let ns = Netns::enter().unwrap();
     veth("a", "b").unwrap();
@@ -54,7 +54,7 @@ impl Outside {
     }
 }
 
-/// Its driver is asked by ioctl; the rest needs netlink.
+/// The driver is asked by ioctl; the rest needs netlink.
 #[test]
 #[ignore = "needs a network namespace: cargo xtask test-netns"]
 fn without_netlink_an_interface_says_what_ioctl_can_ask() {
@@ -173,7 +173,7 @@ fn an_interface_is_known_by_ioctl_where_netlink_is_forbidden() {
             let mut a = Interface::by_name("a").unwrap();
             assert!(a.is_partial && !full.is_partial);
             (a.is_partial, a.counters) = (false, full.counters);
-            // The bits above the lower 16 are not among the answers, but for the carrier.
+            // The flags above the lower 16 bits are unavailable, except the carrier.
             assert_eq!(a.flags, full.flags & 0x1_ffff);
             a.flags = full.flags;
             assert_eq!(a, full);

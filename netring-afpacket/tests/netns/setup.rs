@@ -1,4 +1,4 @@
-//! Opening a capture: what gets into the ring meanwhile, what it changes, and what is refused.
+//! Opening a capture: what enters the ring meanwhile, what it changes, and what is refused.
 #![allow(clippy::unwrap_used, reason = "a test says what it expects by failing")]
 
 use std::process::Command;
@@ -13,7 +13,7 @@ use xtask::netns::{Netns, ip_says, veth};
 use xtask::wire::{Sender, collect, numbered, udp4};
 
 const SILENCE: Duration = Duration::from_millis(300);
-/// A pause in a flood, which only a loaded machine has.
+/// A pause in a flood that only a loaded machine makes.
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// UDP port 2000, as `tcpdump -dd` compiles it for frames that are all UDP.
@@ -187,7 +187,7 @@ fn the_kernel_takes_every_size_that_is_not_refused() {
             "{text}"
         );
         assert!(!ring.is_short());
-        // Blocks that stay open long are handed over when they are full.
+        // Blocks that stay open for long are handed over when they are full.
         let count = if text.contains("65.535s") { 1000 } else { 1 };
         for n in 0..count {
             sender.send(&numbered(n, 1000)).unwrap();
@@ -252,7 +252,7 @@ fn a_program_that_the_kernel_refuses_is_a_setting_that_cannot_be() {
 
 const CHILD: &str = "NETRING_TEST_CHILD";
 
-/// Runs the test of this name in a process of its own, through this command.
+/// Runs the test with this name in a process of its own, through this command.
 fn in_a_process_of_its_own(name: &str, words: &[&str]) {
     let program = std::env::current_exe().unwrap();
     let mut line = words.to_vec();
@@ -320,8 +320,7 @@ fn where_memory_is_short_the_ring_is_smaller_says_so_and_works() {
         return in_a_process_of_its_own(name, &["env"]);
     }
     veth("a", "b").unwrap();
-    // Room for 24 MiB more than there is: of 64 blocks of 1 MiB, 16 are the most that halving
-    // finds.
+    // Room for 24 MiB beyond the present use: of 64 blocks of 1 MiB, halving finds 16.
     let status = std::fs::read_to_string("/proc/self/status").unwrap();
     let size = status
         .lines()
@@ -347,7 +346,7 @@ fn where_memory_is_short_the_ring_is_smaller_says_so_and_works() {
         why,
         "mmap failed; request a smaller ring, or free some memory"
     );
-    // Twice around the ring.
+    // Two rounds of the ring.
     let sender = Sender::on("b").unwrap();
     let mut seen = 0;
     for round in 0..34 {

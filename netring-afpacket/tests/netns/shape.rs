@@ -109,14 +109,14 @@ fn a_tag_in_the_bytes_is_put_there_once_and_counts_for_the_snap_length() {
             for _ in 0..3 {
                 let batch = capture.next_batch_timeout(PATIENCE).unwrap();
                 let batch = batch.batch().unwrap();
-                // However often it is looked at.
+                // However often it is read.
                 for _ in 0..2 {
                     let packet = batch.packets().next().unwrap();
                     assert_eq!(packet.data(), &frame[..kept], "{snap_len}");
                     assert_eq!((packet.wire_len(), packet.vlan()), (204, None));
                     assert_eq!(packet.is_cut(), kept < 204);
                 }
-                // A batch that is leaked is lent once more.
+                // A leaked batch is lent once more.
                 std::mem::forget(batch);
             }
         }
@@ -154,7 +154,7 @@ fn s13_each_of_many_tagged_frames_is_whole_while_the_ring_goes_round() {
         let builder = builder.vlan_in_bytes(true).offload_state(!is_slots);
         let mut capture = builder.build().unwrap();
         let mut seen = 0;
-        // About 60 times around the ring.
+        // About 60 rounds of the ring.
         for round in 0..300 {
             for n in round * 10..round * 10 + 10 {
                 sender.send(&frame(n)).unwrap();
@@ -213,7 +213,7 @@ fn s13_an_expression_means_the_same_with_the_tag_in_the_bytes() {
     }
 }
 
-/// Sends frames that the kernel still has to work on.
+/// Sends frames whose checksum or segmentation is left to the kernel.
 struct Unfinished(OwnedFd);
 
 impl Unfinished {
@@ -232,7 +232,7 @@ impl Unfinished {
     }
 }
 
-/// A frame whose checksum is to be computed from `start` on, with what is to be done.
+/// A frame whose checksum starts at `start`, with the work that is left to the kernel.
 fn unfinished(gso_type: u8, segment: u16, start: u16, offset: u16) -> virtio_net_hdr {
     virtio_net_hdr {
         flags: VIRTIO_NET_HDR_F_NEEDS_CSUM,
@@ -315,7 +315,7 @@ fn p24_offsets_are_those_of_the_bytes_with_and_without_a_tag() {
             assert_eq!((at.start, at.offset), (start, 16));
             assert_eq!(packet.vlan().is_some(), !in_bytes);
             assert_eq!(packet.as_packet().wire_bytes().pieces().concat(), tagged);
-            // Where the offsets say is the field of the frame that was sent.
+            // At the offset is the field of the frame that was sent.
             let field = usize::from(at.start + at.offset);
             let sum: [u8; 2] = *packet.data()[field..].first_chunk().unwrap();
             assert_eq!(sum, tagged[54..56]);
@@ -352,7 +352,7 @@ fn a_packet_reports_the_address_of_its_sender() {
             assert_eq!(packet.sender(), LinkAddress::new(&source));
         }
         let address = Interface::by_name("a").unwrap().address.unwrap();
-        // Of what this host sends it is its own.
+        // Packets of this host carry its own address.
         ip("neigh replace 10.0.0.2 lladdr 02:00:00:00:00:77 dev a").unwrap();
         ip("address replace 10.0.0.1/24 dev a").unwrap();
         let socket = std::net::UdpSocket::bind("10.0.0.1:0").unwrap();

@@ -15,7 +15,7 @@ use xtask::netns::{Netns, ip, veth};
 use xtask::wire::{Sender, number, numbered};
 
 const LIMIT: Duration = Duration::from_secs(10);
-/// What a loaded machine may add to a time.
+/// What a loaded machine may add to a duration.
 const LATE: Duration = Duration::from_millis(300);
 
 fn spinning(profile: Profile, time: Duration) -> Capture {
@@ -68,15 +68,15 @@ fn it_spins_for_its_time_and_then_sleeps() {
         start.elapsed()
     });
     assert!((timeout..timeout + LATE).contains(&took), "{took:?}");
-    // It looked all the time, as far as others left it the processor, and for no longer.
+    // It polled all the time, as far as other processes permitted, and no longer.
     assert!(cost.cpu < spin + LATE && cost.sleeps >= 1, "{cost:?}");
 
-    // A timeout that is shorter ends the spinning.
+    // A shorter timeout ends the spinning.
     let timeout = Duration::from_millis(5);
     let start = Instant::now();
     assert_eq!(capture.wait(Some(timeout)).unwrap(), Readiness::Empty);
     assert!((timeout..timeout + LATE).contains(&start.elapsed()));
-    // A packet after it is waited for as ever.
+    // Packets are awaited as before.
     let sender = Sender::on("b").unwrap();
     thread::scope(|scope| {
         scope.spawn(move || {
@@ -236,7 +236,7 @@ fn the_kernel_does_not_record_for_a_packet_socket_what_busy_polling_needs() {
     assert_eq!(there.run(send).unwrap(), 5);
     let mut buffer = [0; 2048];
     assert_eq!(udp.recv(&mut buffer).unwrap(), 5);
-    // The packet socket had it first.
+    // The packet socket received it first.
     let mut had = false;
     while let Some((len, _)) = syscall::receive(packet.as_fd(), &mut buffer).unwrap() {
         had |= buffer[..len].ends_with(b"hello");

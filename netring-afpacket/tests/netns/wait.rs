@@ -12,7 +12,7 @@ use xtask::load::{Flood, SignalStorm, cost, wait_until};
 use xtask::netns::{Netns, veth};
 use xtask::wire::numbered;
 
-/// What a loaded machine may add to a time.
+/// What a loaded machine may add to a duration.
 const LATE: Duration = Duration::from_millis(300);
 
 fn idle() -> Capture {
@@ -59,7 +59,7 @@ fn s11_signals_do_not_restart_a_time_out() {
         (timeout..timeout + LATE).contains(&took),
         "{took:?} of {timeout:?}"
     );
-    // Signals interrupted it again and again.
+    // Signals interrupted it repeatedly.
     assert!(
         signals > 50 && cost.sleeps > 50,
         "{signals} signals, {cost:?}"
@@ -81,8 +81,8 @@ fn s11_a_time_out_below_a_millisecond_is_neither_none_nor_a_millisecond() {
     assert!(median < Duration::from_millis(1), "{median:?}");
 }
 
-/// Starts a reader that waits forever, and stops it when it sleeps. Returns its result, and how
-/// long after the stop it came.
+/// Starts a reader that waits forever, and stops it when it sleeps. Returns its result, and the
+/// time from the stop to it.
 fn stopped<T: Send + 'static>(
     capture: Capture,
     read: impl FnOnce(Capture) -> T + Send + 'static,
@@ -148,7 +148,7 @@ fn p10_a_capture_is_closed_under_its_readers_hands_and_nothing_is_used_after_it(
                 match capture.next_batch() {
                     Ok(Some(batch)) => {
                         let _ = reading.send(());
-                        // A lent batch stays valid until it is given back, stopped or not.
+                        // A lent batch stays valid until it is returned, stopped or not.
                         thread::sleep(Duration::from_micros(300));
                         assert!(batch.packets().all(|packet| packet.data().len() == 200));
                     }

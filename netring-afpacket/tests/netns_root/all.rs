@@ -73,7 +73,7 @@ fn an_expression_selects_on_all_interfaces() {
     for port in [53, 54] {
         sender.send(&udp4(1, port, b"wire")).unwrap();
         wire.write_all(&udp4(1, port, b"tunnel")[14..]).unwrap();
-        // Nobody listens, and the refusal is ICMP.
+        // Nobody listens, so the answer is an ICMP error.
         socket.send_to(b"loop", ("127.0.0.1", port)).unwrap();
     }
     let packets = collect(&mut capture, 3, Duration::from_secs(1)).unwrap();

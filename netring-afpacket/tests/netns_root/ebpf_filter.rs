@@ -1,4 +1,4 @@
-//! A filter that is an eBPF program: loading one needs CAP_BPF of the host.
+//! A filter that is an eBPF program: loading one needs CAP_BPF in the initial user namespace.
 #![allow(clippy::unwrap_used, reason = "a test says what it expects by failing")]
 
 use std::os::fd::OwnedFd;
@@ -27,7 +27,7 @@ const fn insn(code: u8, regs: u8, off: i16, imm: i32) -> bpf_insn {
 /// A program that keeps `bytes` of UDP datagrams to a port; -1 keeps all.
 fn to_port(port: u16, bytes: i32) -> OwnedFd {
     let program = [
-        // r6 = the context, as loads from the packet need it.
+        // r6 = the context, as loads from the packet require.
         insn(0xbf, 0x16, 0, 0),
         // r0 = 16 bits at 36.
         insn(0x28, 0, 0, 36),
@@ -45,7 +45,8 @@ fn builder(profile: Profile) -> CaptureBuilder {
     builder.profile(profile)
 }
 
-/// The port and the captured length of each packet that comes of one to each of these ports.
+/// Sends a packet to each of these ports, and returns port and captured length of those that
+/// arrive.
 fn arrived(capture: &mut Capture, sender: &Sender) -> Vec<(u16, usize)> {
     for port in [3, 2, 1] {
         sender.send(&udp4(9, port, &[7; 58])).unwrap();

@@ -54,8 +54,8 @@ fn an_expression_is_compiled_for_an_interface_without_a_link_layer() {
     }
 }
 
-/// What a socket for all interfaces selects by this expression, before the last frame. That one
-/// is in front of the text, because `vlan` moves what follows it.
+/// What a socket for all interfaces selects by this expression, before the last frame. The term for
+/// the last frame precedes the text, because `vlan` changes what follows it.
 fn select(text: &str, send: impl FnOnce(), last: &[u8]) -> Vec<(u32, Vec<u8>)> {
     let filter: Filter = format!("udp port 9999 or ({text})").parse().unwrap();
     let program = filter.for_all_interfaces().unwrap();
@@ -134,7 +134,7 @@ fn one_program_filters_the_packets_of_all_interfaces() {
         ("ether dst 02:00:00:00:00:02 and tcp", vec![web_on_ethernet]),
     ] {
         let mut selected = select(text, &mut send, &last);
-        // Those that the stack itself sends for a tunnel, such as router solicitations.
+        // Without those that the stack itself sends through a tunnel, such as router solicitations.
         selected.retain(|(index, _)| [ethernet, tunnel].contains(index));
         assert_eq!(selected, expected, "{text}");
     }

@@ -1,4 +1,4 @@
-//! Captures that need a privilege of the host, or a user without one.
+//! Captures that need a privilege in the initial user namespace, or a user without one.
 
 mod ebpf_fanout;
 #[path = "../plain/mod.rs"]

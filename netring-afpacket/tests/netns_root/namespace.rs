@@ -14,7 +14,7 @@ use xtask::netns::{Netns, ip, own_names};
 const ROLE: &str = "NETRING_ROLE";
 const USER: &str = "--reuid=65534 --regid=65534 --clear-groups";
 
-/// The process that the other tests start; nothing by itself.
+/// The process that the other tests start; without a role it does nothing.
 #[test]
 #[ignore = "needs a network namespace: cargo xtask test-netns"]
 fn tries_to_capture_elsewhere() {
@@ -36,7 +36,7 @@ fn tries_to_capture_elsewhere() {
     }
 }
 
-/// What a user process prints that has these capabilities.
+/// The output of an unprivileged process with these capabilities.
 fn output_of(role: &str, capabilities: &str) -> String {
     let given = match capabilities {
         "" => String::new(),
@@ -63,7 +63,7 @@ fn output_of(role: &str, capabilities: &str) -> String {
 
 #[test]
 #[ignore = "needs a network namespace: cargo xtask test-netns"]
-fn a_user_who_may_not_enter_the_namespace_is_told_both_capabilities() {
+fn an_error_for_a_forbidden_namespace_names_both_capabilities() {
     let _ns = Netns::enter().unwrap();
     own_names().unwrap();
     ip("netns add blue").unwrap();

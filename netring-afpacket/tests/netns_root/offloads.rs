@@ -38,7 +38,7 @@ fn pseudo(frame: &[u8], ip: usize) -> u32 {
     sum(&frame[ip + 12..ip + 20]) + u32::from(frame[ip + 9]) + len
 }
 
-/// The frame as it is handed over: with the sum of the pseudo-header in place of the checksum.
+/// The frame as it is submitted: with the sum of the pseudo-header in place of the checksum.
 fn partial(frame: &[u8], ip: usize, offset: usize) -> Vec<u8> {
     let mut partial = frame.to_vec();
     let at = ip + 20 + offset;
@@ -122,7 +122,7 @@ fn p24_a_long_frame_is_cut_into_segments_with_headers_of_their_own() {
             slot.request_checksum(TRANSPORT, offset).unwrap();
             slot.request_segmentation(what, headers, 1000).unwrap();
             slot.commit();
-            // An ordinary one behind it, which is not cut.
+            // An ordinary frame behind it, which is not segmented.
             assert!(injector.send(&udp4(3, 4, b"behind it")).unwrap());
             assert_eq!(injector.drain(LIMIT).unwrap(), 0);
             for (n, part) in payload.chunks(1000).enumerate() {
@@ -137,7 +137,7 @@ fn p24_a_long_frame_is_cut_into_segments_with_headers_of_their_own() {
             }
             assert_eq!(read(&mut wire), udp4(3, 4, b"behind it"));
         }
-        // A frame is one, whatever it becomes.
+        // A frame counts once, whatever it becomes.
         let stats = injector.stats().unwrap();
         assert_eq!((stats.committed, stats.sent), (4, Count::Exact(4)));
     }

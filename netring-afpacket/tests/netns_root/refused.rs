@@ -38,7 +38,7 @@ fn output_of(command: &str) -> String {
     text.lines().next().unwrap().to_owned()
 }
 
-/// The process that the other tests start; nothing by itself.
+/// The process that the other tests start; without a role it does nothing.
 #[test]
 #[ignore = "needs a network namespace: cargo xtask test-netns"]
 fn tries_to_capture() {

@@ -88,7 +88,7 @@ fn an_interface_without_a_link_layer_gives_packets_of_raw_ip() {
         facts,
         (LinkType::RAW_IP, datagram.len(), Some(Direction::Host))
     );
-    // There is no link layer that has addresses.
+    // There is no link layer with addresses.
     assert_eq!(packet.sender(), None);
     assert_eq!(capture.stats().unwrap().offered, Count::Exact(1));
 }
@@ -127,13 +127,13 @@ fn a_packet_has_the_link_type_that_its_interface_had_then() {
     }
 }
 
-/// The kernel drops a packet that is segmented in a way for which it has no word, after it has made
-/// room for it in the block; what an earlier round left there is no packet.
+/// The kernel may reserve room in the block and then drop a packet whose segmentation the ring
+/// cannot express; what an earlier round left there is not a packet.
 #[test]
 #[ignore = "needs a network namespace: cargo xtask test-netns"]
 fn p24_a_packet_that_the_kernel_dropped_in_its_place_is_counted_and_not_lent() {
     const IFF_VNET_HDR: u16 = 0x4000;
-    /// Fragments of UDP: capture sockets have no word for them.
+    /// UDP fragmentation, which the ring cannot express.
     const GSO_UDP: u8 = 3;
     let _ns = Netns::enter().unwrap();
     let mut wire = device("tun", IFF_TUN | IFF_VNET_HDR);
@@ -157,7 +157,7 @@ fn p24_a_packet_that_the_kernel_dropped_in_its_place_is_counted_and_not_lent() {
         let builder = builder.block_size(1 << 14).block_count(2).snap_len(1514);
         let mut capture = builder.build().unwrap();
         let (mut lent, mut dropped) = (0, 0);
-        // Several times around the ring, so that blocks have something left in them.
+        // Several rounds of the ring, so that blocks contain old data.
         for round in 0..100_u8 {
             write(virtio_net_hdr::default(), &whole(round));
             write(fragments, large);
@@ -175,7 +175,7 @@ fn p24_a_packet_that_the_kernel_dropped_in_its_place_is_counted_and_not_lent() {
     }
 }
 
-/// Frames without a link layer, and frames of a kind whose rules only the kernel knows.
+/// Frames without a link layer, and frames whose rules only the kernel knows.
 #[test]
 #[ignore = "needs a network namespace: cargo xtask test-netns"]
 fn an_injector_sends_what_the_interface_has_for_frames() {
@@ -218,7 +218,7 @@ fn an_injector_sends_what_the_interface_has_for_frames() {
     let builder = Injector::builder("tun").transmit_timestamps(TimestampSource::Software);
     let mut injector = builder.build().unwrap();
     assert!(injector.is_zero_copy());
-    // The kernel is the judge of what it is given, and the ring goes on.
+    // The kernel decides about each frame, and the ring goes on.
     let frames = [&[1; 1800][..], datagram, &[1; 1700], datagram];
     for (frame, n) in frames.into_iter().zip(0..) {
         let mut slot = injector.slot(frame.len()).unwrap().unwrap();
@@ -237,7 +237,7 @@ fn an_injector_sends_what_the_interface_has_for_frames() {
         (Count::Exact(2), Count::Exact(2))
     );
     assert_eq!(injector.rejected().invalid, 2);
-    // The kernel did not number those that it refused, and each of the others has its own.
+    // The kernel assigned no id to those that it refused, and each of the others has its own.
     let ids: Vec<_> = injector.transmit_timestamps().map(|(id, _)| id).collect();
     assert_eq!((ids, injector.timestamp_stats().absent), (vec![1, 3], 2));
 }

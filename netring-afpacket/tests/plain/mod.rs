@@ -10,7 +10,7 @@ use netring_sys::{Direction, Interface, LinkType, PacketBuf};
 /// What is known about a packet: interface, link type, direction, bytes.
 pub(crate) type Seen = (u32, LinkType, Option<Direction>, Vec<u8>);
 
-/// Sees what passes one interface, both ways; of a loopback interface what it receives.
+/// Sees what passes an interface in both directions; on a loopback interface, what it receives.
 pub(crate) struct Witness {
     pub(crate) index: u32,
     socket: OwnedFd,
@@ -28,7 +28,8 @@ impl Witness {
     pub(crate) fn seen(&self) -> Vec<Seen> {
         let mut seen = Vec::new();
         let mut buffer = vec![0; 1 << 16];
-        // An error is that the interface went down meanwhile; the queue is behind it.
+        // An error means that the interface went down meanwhile; packets may follow it in the
+        // queue.
         while let Some((len, from)) = receive(self.socket.as_fd(), &mut buffer)
             .or_else(|_| receive(self.socket.as_fd(), &mut buffer))
             .unwrap()
@@ -52,7 +53,7 @@ impl Witness {
     }
 }
 
-/// Of these packets those of one interface, in the form in which a witness sees them.
+/// The packets of one interface among these, in the form in which a witness sees them.
 pub(crate) fn of(packets: &[PacketBuf], interface: u32) -> Vec<Seen> {
     let mut seen = Vec::new();
     for packet in packets {

@@ -10,6 +10,8 @@ use super::produce::Produce;
 /// A message to the task.
 pub(crate) enum Command<R> {
     Ask(R),
+    /// Ends the broadcast behind what has come until now.
+    Drain,
     Stop,
     /// Ends the broadcast, and returns the producer as it is.
     Release(oneshot::Sender<Box<dyn Any + Send>>),
@@ -47,6 +49,10 @@ impl<R> Control<R> {
                     self.release = Some(reply);
                     self.stopped = true;
                 }
+                Some(Command::Drain) => {
+                    produce.drain();
+                    self.stopped = true;
+                }
                 Some(Command::Stop) => {
                     produce.stop();
                     self.stopped = true;
@@ -63,6 +69,7 @@ impl<R> Control<R> {
         }
         self.stopped
     }
+
     /// Whether the producer is to be returned. If nobody waits for it any more, it is stopped
     /// instead, so that it ends as at any other stop.
     pub(crate) fn is_released(&mut self, produce: &mut impl Produce) -> bool {

@@ -200,7 +200,8 @@ impl<C: Contents + ?Sized> Feed<C> {
         self.message = Some(message);
     }
 
-    /// Finds the next wanted items in a row. The filter sees each item once.
+    /// Finds the next wanted items in a row. The filter sees each item once. If it panics at one,
+    /// that one counts as not wanted, and those before it are the run.
     fn find_run(&mut self) -> bool {
         let Some(message) = &self.message else {
             return false;
@@ -211,24 +212,24 @@ impl<C: Contents + ?Sized> Feed<C> {
             self.unseen = end;
             return !self.run.is_empty();
         };
-        let mut start = None;
+        self.run = self.unseen..self.unseen;
         while self.unseen < end {
             let index = self.unseen;
             self.unseen += 1;
-            match (keep(contents, index), start) {
-                (true, None) => start = Some(index),
-                (false, Some(start)) => {
-                    self.run = start..index;
-                    return true;
+            if keep(contents, index) {
+                if self.run.is_empty() {
+                    self.run.start = index;
                 }
-                _ => {}
+                self.run.end = index + 1;
+            } else if !self.run.is_empty() {
+                return true;
             }
         }
-        match start {
-            Some(start) => self.run = start..end,
-            None => self.message = None,
+        let found = !self.run.is_empty();
+        if !found {
+            self.message = None;
         }
-        start.is_some()
+        found
     }
 
     fn poll_message(&mut self, cx: &mut Context<'_>) -> Poll<Option<Message<C>>> {

@@ -13,7 +13,7 @@ use super::error::BroadcastRecvError;
 use super::handle::{Handle, handle_methods};
 use super::subscriber::Subscriber;
 use crate::FlowStream;
-pub(super) use produce::{FlowItem, FlowProducer, FlowRequest};
+pub(super) use produce::{FlowProducer, FlowRequest};
 pub use stats::BroadcastStats;
 pub(super) use stats::Figures;
 
@@ -72,6 +72,9 @@ pub struct FlowBroadcast<K> {
     last: Arc<OnceLock<Figures>>,
 }
 
+/// The task's part.
+type Events<S, E> = FlowProducer<S, E, Vec<FlowEvent<<E as Extract>::Key>>>;
+
 impl<S, E> FlowStream<S, E>
 where
     S: PacketSource + Send + 'static,
@@ -109,10 +112,11 @@ impl<K: Send + Sync + 'static> FlowBroadcast<K> {
         S: PacketSource + Send + 'static,
         E: Extract<Key = K>,
     {
+        let (flows, queue) = stream.into_flows();
         let last = Arc::default();
-        let producer = FlowProducer::<S, E, FlowEvent<K>>::new(stream, 0, &last);
+        let producer: Events<S, E> = FlowProducer::new(flows, Vec::new(), Arc::clone(&last));
         Self {
-            handle: Handle::spawn(vec![producer], capacity),
+            handle: Handle::spawn(vec![(producer, queue)], capacity),
             last,
         }
     }
@@ -152,9 +156,14 @@ impl<K: Send + Sync + 'static> FlowBroadcast<K> {
         }
     }
 
-    /// Stops the broadcast and waits until its task has ended: every flow has its
-    /// [`FlowEvent::Ended`], every event is published, and the source is closed. Returns the final
-    /// figures. Subscribers need not have read to the end; they still can.
+    /// Ends the broadcast and waits until its task has ended: the packets that were in the source's
+    /// ring are tracked, every flow has its [`FlowEvent::Ended`], every event is published, and the
+    /// source is closed. Returns the final figures. Subscribers need not have read to the end; they
+    /// still can. [`stop`](Self::stop) leaves what is in the ring, and so does dropping this future.
+    ///
+    /// Packets that come meanwhile may not be tracked: [`Stats::pending`](netring_sys::Stats::pending)
+    /// counts them. If a live source announces packets and does not lend them, the wait for them
+    /// ends after one second.
     ///
     /// # Errors
     /// Those of [`stats`](Self::stats). If the source failed, subscribers receive that error.
@@ -190,12 +199,12 @@ impl<K: Send + Sync + 'static> FlowBroadcast<K> {
         S: PacketSource + Send + 'static,
         E: Extract<Key = K>,
     {
-        if !self.handle.is_of::<FlowProducer<S, E, FlowEvent<K>>>() {
+        if !self.handle.is_of::<Events<S, E>>() {
             return Err(self);
         }
-        let released = self.handle.release::<FlowProducer<S, E, FlowEvent<K>>>();
+        let released = self.handle.release::<Events<S, E>>();
         match released.await {
-            Some(producer) => Ok(producer.into_stream()),
+            Some(producer) => Ok(FlowStream::from_flows(producer.into_parts().0)),
             None => Err(self),
         }
     }

@@ -78,9 +78,12 @@ where
         }
     }
 
-    /// Stops all tasks and waits until they have ended.
+    /// Ends all tasks behind what has come until now, and waits until they have ended.
     pub(crate) async fn shutdown(&self) {
-        self.stop();
+        for task in &self.commands {
+            // It may have ended.
+            let _ = task.send(Command::Drain);
+        }
         for task in &self.commands {
             // The task holds the other end until all is done.
             task.closed().await;
@@ -94,9 +97,25 @@ where
 
     /// Ends the broadcast and returns the producer of its only task; `None` if that has ended.
     pub(crate) async fn release<P: Produce>(&self) -> Option<P> {
-        let (reply, answer) = oneshot::channel();
-        self.commands.first()?.send(Command::Release(reply)).ok()?;
-        answer.await.ok()?.downcast().ok().map(|produce| *produce)
+        self.release_all().await.pop()?
+    }
+
+    /// Ends the broadcast and returns the producer of each task that has not ended.
+    pub(crate) async fn release_all<P: Produce>(&self) -> Vec<Option<P>> {
+        let release = |task: &mpsc::UnboundedSender<Command<R>>| {
+            let (reply, answer) = oneshot::channel();
+            // It may have ended.
+            let _ = task.send(Command::Release(reply));
+            answer
+        };
+        // All are asked before the first is awaited.
+        let answers: Vec<_> = self.commands.iter().map(release).collect();
+        let mut producers = Vec::with_capacity(answers.len());
+        for answer in answers {
+            let producer = answer.await.ok().and_then(|any| any.downcast().ok());
+            producers.push(producer.map(|producer| *producer));
+        }
+        producers
     }
 }
 

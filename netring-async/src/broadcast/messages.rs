@@ -39,7 +39,7 @@ use super::subscriber::Subscriber;
 /// # }
 /// ```
 pub struct Broadcast<T> {
-    handle: Handle<[T], Never>,
+    pub(super) handle: Handle<[T], Never>,
 }
 
 /// There is nothing to ask for.
@@ -80,7 +80,8 @@ impl<T: Send + Sync + 'static> Broadcast<T> {
     handle_methods!(Subscriber<T>, "items");
 
     /// Stops the broadcast and waits until its task has ended: everything is published, and the
-    /// stream is dropped. Subscribers need not have read to the end; they still can.
+    /// stream is dropped. A broadcast of sessions takes the packets that are in the ring first.
+    /// Subscribers need not have read to the end; they still can.
     pub async fn shutdown(&self) {
         self.handle.shutdown().await;
     }

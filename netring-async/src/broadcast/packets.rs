@@ -12,6 +12,7 @@ use super::message::PendingPackets;
 use super::packet_subscriber::PacketSubscriber;
 use super::produce::Produce;
 use crate::AsyncSource;
+use crate::drain::Drain;
 
 /// Shares the packets of one source among any number of subscribers; created by
 /// [`AsyncSource::broadcast`].
@@ -52,6 +53,8 @@ struct PacketRequest(oneshot::Sender<Figures>);
 struct PacketProducer<S> {
     source: AsyncSource<S>,
     stopped: bool,
+    /// Only the packets that had come when it began.
+    drain: Option<Drain>,
     last: Arc<OnceLock<Figures>>,
 }
 
@@ -76,6 +79,7 @@ impl<S: PacketSource + Send + 'static> AsyncSource<S> {
         let producer = PacketProducer {
             source: self,
             stopped: false,
+            drain: None,
             last: Arc::clone(&last),
         };
         PacketBroadcast {
@@ -101,10 +105,13 @@ impl PacketBroadcast {
         }
     }
 
-    /// Stops the broadcast and waits until its task has ended: every packet that was taken from the
-    /// source is published, and the source is closed. Returns the final figures. Packets that are
-    /// still in the source's ring are not published: [`Stats::pending`] counts them. Subscribers
-    /// need not have read to the end; they still can.
+    /// Ends the broadcast and waits until its task has ended: the packets that were in the source's
+    /// ring are published, and the source is closed. Returns the final figures. Packets that come
+    /// meanwhile may not be published: [`Stats::pending`] counts them. Subscribers need not have
+    /// read to the end; they still can. [`stop`](Self::stop) leaves what is in the ring.
+    ///
+    /// If a live source announces packets and does not lend them, it waits for one second. If the
+    /// runtime was built without `enable_time`, the task panics instead.
     ///
     /// # Errors
     /// Those of [`stats`](Self::stats). If the source failed, subscribers receive that error.
@@ -159,17 +166,28 @@ impl<S: PacketSource + Send + 'static> Produce for PacketProducer<S> {
         pending: &mut PendingPackets,
     ) -> Poll<Option<Result<(), Error>>> {
         while !self.stopped {
-            match ready!(self.source.poll_readable(cx)) {
-                Ok(true) => {
-                    if pending.copy(&self.source.get_mut().batch()) {
+            match self.source.poll_readable(cx) {
+                Poll::Ready(Ok(true)) => {
+                    let copied = pending.copy(&self.source.get_mut().batch());
+                    if let Some(drain) = &mut self.drain {
+                        self.stopped = drain.is_done(&mut self.source);
+                    }
+                    if copied {
                         return Poll::Ready(Some(Ok(())));
                     }
                 }
-                Ok(false) => self.stopped = true,
-                Err(error) => {
+                Poll::Ready(Ok(false)) => self.stopped = true,
+                Poll::Ready(Err(error)) => {
                     self.stopped = true;
                     return Poll::Ready(Some(Err(error)));
                 }
+                Poll::Pending => match &mut self.drain {
+                    Some(drain) if self.source.is_empty() => {
+                        ready!(drain.poll_silence(cx));
+                        self.stopped = true;
+                    }
+                    _ => return Poll::Pending,
+                },
             }
         }
         Poll::Ready(None)
@@ -187,6 +205,13 @@ impl<S: PacketSource + Send + 'static> Produce for PacketProducer<S> {
 
     fn stop(&mut self) {
         self.stopped = true;
+    }
+
+    fn drain(&mut self) {
+        if !self.stopped && self.drain.is_none() {
+            self.drain = Drain::begin(&mut self.source);
+            self.stopped = self.drain.is_none();
+        }
     }
 
     fn finish(&mut self, _: u64) {

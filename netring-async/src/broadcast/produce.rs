@@ -27,6 +27,11 @@ pub(crate) trait Produce: Send + Sized + 'static {
     /// Takes nothing more, and produces only what is left.
     fn stop(&mut self);
 
+    /// Takes what has come until now, and then nothing more.
+    fn drain(&mut self) {
+        self.stop();
+    }
+
     /// Keeps its final figures: everything is published, and the end is not yet visible.
     fn finish(&mut self, published: u64);
 

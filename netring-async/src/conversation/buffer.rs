@@ -10,6 +10,10 @@ use netring_sys::Timestamp;
 /// What an item counts beside its bytes.
 const ITEM: usize = 32;
 
+/// The most memory that an empty buffer keeps for bytes, and for items, at its end, or if its reader
+/// waits again after it took no more than this.
+const KEPT: usize = 16 << 10;
+
 /// Bytes in order, with where they come from.
 #[derive(Debug, Default)]
 pub(super) struct Buffer {
@@ -38,6 +42,16 @@ impl Buffer {
     pub(super) fn clear(&mut self) {
         self.bytes.clear();
         self.items.clear();
+    }
+
+    /// Frees the memory of an empty buffer, unless it is small.
+    fn shrink(&mut self) {
+        if self.bytes.capacity() > KEPT {
+            self.bytes = Vec::new();
+        }
+        if self.items.capacity() > KEPT / size_of::<Item>() {
+            self.items = Vec::new();
+        }
     }
 
     const fn used(&self) -> usize {
@@ -92,6 +106,8 @@ pub(super) struct Shared {
 #[derive(Debug, Default)]
 struct Half {
     filling: Buffer,
+    /// What the reader took last.
+    taken: usize,
     /// It is full, and was not taken since.
     full: bool,
     no_reader: bool,
@@ -175,7 +191,7 @@ impl Shared {
         wake(half);
     }
 
-    /// Exchanges an empty buffer for a filled one. Returns the reason if there is nothing left and
+    /// Exchanges an empty buffer for a filled one, or frees the memory of both. Returns the reason if there is nothing left and
     /// the half has ended.
     pub(super) fn poll_take(
         &self,
@@ -185,6 +201,11 @@ impl Shared {
     ) -> Poll<Option<StreamEnd>> {
         let mut half = self.half(half);
         if half.filling.items.is_empty() {
+            // One that is read in large pieces allocates nothing between them.
+            if half.end.is_some() || half.taken <= KEPT {
+                half.filling.shrink();
+                empty.shrink();
+            }
             if half.end.is_some() {
                 return Poll::Ready(half.end);
             }
@@ -194,6 +215,7 @@ impl Shared {
             }
             return Poll::Pending;
         }
+        half.taken = half.filling.used();
         std::mem::swap(&mut half.filling, empty);
         self.leave(half);
         Poll::Ready(None)

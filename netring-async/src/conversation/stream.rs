@@ -1,9 +1,11 @@
 //! Conversations as they begin.
 
+use std::any::TypeId;
 use std::fmt;
+use std::future::poll_fn;
 use std::pin::Pin;
 use std::sync::{Arc, OnceLock};
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use futures_core::Stream;
 use futures_core::stream::FusedStream;
@@ -12,6 +14,7 @@ use netring_flow::extract::Extract;
 use netring_flow::reassembly::{Reassembler, Subscription};
 use netring_sys::{Error, PacketSource};
 use tokio::sync::{mpsc, oneshot};
+use tokio::task::coop;
 
 use super::accept::{Accept, lost_task};
 use super::buffer::Room;
@@ -65,6 +68,8 @@ pub struct ConversationStream<K> {
     accept: Arc<Accept<K>>,
     requests: mpsc::UnboundedSender<Request>,
     last: Arc<OnceLock<Last>>,
+    /// The type of the source and the tracker.
+    parts: TypeId,
     done: bool,
 }
 
@@ -127,6 +132,7 @@ where
             accept,
             requests,
             last,
+            parts: TypeId::of::<(Self, FlowTracker<E>)>(),
             done: false,
         })
     }
@@ -159,11 +165,60 @@ impl<K> ConversationStream<K> {
         let _ = self.requests.send(Request::Stop);
     }
 
-    /// Stops the stream, and waits until the source is closed. Conversations that are open have
-    /// ended by then, and can be read to their end.
-    pub async fn shutdown(self) {
-        self.stop();
+    /// Ends the stream behind the packets that are in the ring of a live source now, and waits until
+    /// the source is closed. All conversations have ended by then, and can be read to their end.
+    /// Returns the items that were left: the conversations that were not yet taken, and the error
+    /// if the source had failed. If the source announces packets and does not lend them, the wait
+    /// for them ends after one second.
+    pub async fn shutdown(mut self) -> Vec<Result<Conversation<K>, Error>> {
+        // The task may have ended.
+        let _ = self.requests.send(Request::Drain);
         self.requests.closed().await;
+        self.rest().await
+    }
+
+    /// Stops the stream without ending its flows. Returns the source, the tracker with its flows,
+    /// and the conversations that were not yet taken. `S` and `E` are the source and the extractor
+    /// that it was made of.
+    ///
+    /// Conversations are read from nowhere any more, so they end with
+    /// [`Flow(SourceEnded)`](netring_flow::EndReason::SourceEnded); what is in their buffers can be
+    /// read. If this future is dropped, the stream stops.
+    ///
+    /// # Errors
+    /// Returns the stream, which goes on, if it has another source or extractor; or if it ends
+    /// already, with what is left of it.
+    #[allow(clippy::type_complexity, reason = "each part is of a type of its own")]
+    pub async fn into_parts<S, E>(
+        mut self,
+    ) -> Result<(AsyncSource<S>, FlowTracker<E>, Vec<Conversation<K>>), Self>
+    where
+        S: PacketSource + Send + 'static,
+        E: Extract<Key = K>,
+    {
+        type Parts<S, E> = (AsyncSource<S>, FlowTracker<E>);
+        if self.parts != TypeId::of::<Parts<S, E>>() {
+            return Err(self);
+        }
+        let (reply, answer) = oneshot::channel();
+        // The task may have ended.
+        let _ = self.requests.send(Request::Release(reply));
+        let parts = answer.await.ok().and_then(|any| any.downcast().ok());
+        let Some(parts) = parts else {
+            return Err(self);
+        };
+        let (source, tracker): Parts<S, E> = *parts;
+        let waiting = self.rest().await.into_iter().flatten().collect();
+        Ok((source, tracker, waiting))
+    }
+
+    /// What is left after the end of the task.
+    async fn rest(&mut self) -> Vec<Result<Conversation<K>, Error>> {
+        let mut items = Vec::with_capacity(self.accept.len());
+        while let Some(item) = poll_fn(|cx| Pin::new(&mut *self).poll_next(cx)).await {
+            items.push(item);
+        }
+        items
     }
 }
 
@@ -175,9 +230,12 @@ impl<K> Stream for ConversationStream<K> {
         if this.done {
             return Poll::Ready(None);
         }
-        let next = this.accept.poll_pop(cx);
-        this.done = matches!(next, Poll::Ready(None));
-        next
+        // A stream that always finds something lets others run.
+        let budget = ready!(coop::poll_proceed(cx));
+        let next = ready!(this.accept.poll_pop(cx));
+        budget.made_progress();
+        this.done = next.is_none();
+        Poll::Ready(next)
     }
 }
 

@@ -1,6 +1,8 @@
 //! The task that reads the source of conversations.
 
+use std::any::Any;
 use std::future::poll_fn;
+use std::pin::pin;
 use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll, ready};
 
@@ -8,6 +10,7 @@ use netring_flow::extract::Extract;
 use netring_flow::reassembly::Reassembler;
 use netring_sys::{Error, PacketSource};
 use tokio::sync::{mpsc, oneshot};
+use tokio::task::yield_now;
 
 use super::ConversationStats;
 use super::accept::{Accept, lost_task};
@@ -19,6 +22,10 @@ use crate::flows::Flows;
 pub(super) enum Request {
     Stats(oneshot::Sender<Last>),
     Stop,
+    /// Stop behind the packets that have come until now.
+    Drain,
+    /// Return the source and the tracker, whose flows go on.
+    Release(oneshot::Sender<Box<dyn Any + Send>>),
 }
 
 /// The figures, or why they cannot be read.
@@ -30,6 +37,7 @@ pub(super) struct Task<S, E: Extract> {
     requests: mpsc::UnboundedReceiver<Request>,
     last: Arc<OnceLock<Last>>,
     is_stopping: bool,
+    release: Option<oneshot::Sender<Box<dyn Any + Send>>>,
     waits: u64,
     is_waiting: bool,
     end: End<E::Key>,
@@ -62,6 +70,7 @@ where
             requests,
             last,
             is_stopping: false,
+            release: None,
             waits: 0,
             is_waiting: false,
             end,
@@ -70,16 +79,31 @@ where
 
     pub(super) async fn run(mut self) {
         let error = poll_fn(|cx| self.poll(cx)).await.err();
+        if self.release.is_some()
+            && let Some(now) = self.flows.tracker.latest()
+        {
+            self.streams.end_all(now);
+        }
         // In this order, the last figures are there for those who see the end.
         let figures = self.figures();
         let _ = self.last.set(figures);
         self.end.0.end(error);
-        self.flows.source.close().await;
+        let Flows {
+            source, tracker, ..
+        } = self.flows;
+        match self.release {
+            // If nobody waits for them any more, they are dropped.
+            Some(reply) => drop(reply.send(Box::new((source, tracker)))),
+            None => source.close().await,
+        }
     }
 
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
         loop {
             self.answer(cx);
+            if self.release.is_some() {
+                return Poll::Ready(Ok(()));
+            }
             if !self.is_stopping {
                 ready!(self.poll_room(cx));
             }
@@ -90,9 +114,9 @@ where
             }
             let is_pressed = std::mem::take(&mut self.streams.visitor_mut().is_pressed);
             if is_pressed || !self.flows.source.get_ref().is_live() {
-                // Readers that were woken run first.
-                cx.waker().wake_by_ref();
-                return Poll::Pending;
+                // Readers that were woken run first, and on one thread also the future that the
+                // runtime blocks on, which it does not poll before a task that wakes itself.
+                ready!(pin!(yield_now()).poll(cx));
             }
         }
     }
@@ -112,6 +136,13 @@ where
             match request {
                 // A requester that no longer waits loses its answer.
                 Request::Stats(reply) => drop(reply.send(self.figures())),
+                // What is about to end is not released.
+                Request::Release(reply) if !self.flows.is_running() => drop(reply),
+                Request::Release(reply) => self.release = Some(reply),
+                Request::Drain => {
+                    self.is_stopping = true;
+                    self.flows.drain();
+                }
                 Request::Stop => {
                     self.is_stopping = true;
                     self.flows.stop();

@@ -4,8 +4,11 @@ mod background;
 mod broadcasts;
 mod captures;
 mod fanout;
+mod idle;
 mod link;
 mod namespaces;
+mod records;
+mod shutdown;
 mod sink;
 mod stop;
 #[path = "../ticks/mod.rs"]

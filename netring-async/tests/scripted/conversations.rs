@@ -1,6 +1,7 @@
 //! Conversations: both byte streams of a connection, with bounds.
 
 mod bounds;
+mod readers;
 
 use std::io::ErrorKind;
 use std::time::Duration;
@@ -132,7 +133,7 @@ async fn both_halves_are_read_by_tasks_of_their_own() {
 
 /// Sides are independent of the order of the addresses and of who is seen first.
 #[tokio::test]
-async fn the_initiator_is_who_began_also_if_its_address_is_the_second() {
+async fn the_initiator_sent_first_even_if_its_address_is_the_second() {
     let (script, mut stream) = conversations(&ConversationConfig::new());
     // The end at 10.0.0.2 begins: the test's "server" sends the SYN.
     script.push(at(

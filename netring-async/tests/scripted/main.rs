@@ -4,11 +4,14 @@
 mod background;
 mod broadcast;
 mod conversations;
+mod conversions;
 mod flow_state;
 mod flows;
 mod idle;
 mod lossless;
+mod misuse;
 mod packet_broadcast;
+mod records;
 mod script;
 mod sessions;
 mod source;

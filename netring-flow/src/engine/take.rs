@@ -56,6 +56,7 @@ impl<K: Clone + Eq + Hash> Engine<K> {
             payload_len: item.found.payload_len,
             out_of_window: counted.out_of_window,
             urgent: 0,
+            ip_len: None,
         }
     }
 

@@ -10,26 +10,7 @@ use crate::extract::TcpSegment;
 /// Writes records as events of Suricata's EVE log, a line of JSON each: `flow`, or two `netflow`,
 /// one for each end that sent.
 ///
-/// | member | from |
-/// |---|---|
-/// | `timestamp` | [`FlowRecord::time_ns`], in UTC with microseconds |
-/// | `flow_id` | [`FlowRecord::flow`], the lower 53 bits |
-/// | `in_iface` | [`in_iface`](Self::in_iface) |
-/// | `vlan` | `vlan`, `inner_vlan` |
-/// | `src_ip`, `src_port`, `dest_ip`, `dest_port`, `ip_v` | the initiator and the responder |
-/// | `proto` | `TCP`, `UDP`, `SCTP`, `ICMP`, `IPv6-ICMP`, or the number |
-/// | `icmp_type`, `icmp_code` | [`FlowRecord::icmp`] |
-/// | `app_proto` | [`FlowRecord::service`], or `failed` |
-/// | `community_id` | [`FlowRecord::community_id`] |
-/// | `flow.pkts_*`, `flow.bytes_*` | `packets` and `bytes`, which are those of whole frames |
-/// | `flow.start`, `flow.end`, `flow.age` | `start_ns` and `end_ns`; the age in whole seconds |
-/// | `flow.state` | `new`, `established` or `closed` |
-/// | `flow.reason` | `timeout`, `forced` (evicted), `shutdown` (the source ended), `tcp_reuse` |
-/// | `flow.alerted` | `false` |
-/// | `tcp.tcp_flags`, `tcp_flags_ts`, `tcp_flags_tc` | `tcp_flags` of both, the initiator, the
-/// responder |
-/// | `tcp.syn` … | the flags that are set |
-/// | `tcp.ts_gap`, `tcp.tc_gap` | whether bytes of that end are missed |
+#[doc = include_str!("eve/members.md")]
 ///
 /// As in Suricata, a connection that was closed ends by `timeout` with the state `closed`.
 ///
@@ -142,7 +123,7 @@ impl Eve {
     ) -> Object<'a> {
         let mut event = Object::new(out);
         stamp(&mut event, "timestamp", record.time_ns);
-        event.number("flow_id", record.flow.get() & ((1 << 53) - 1));
+        event.number("flow_id", record.number() & ((1 << 53) - 1));
         event.known_text("in_iface", self.in_iface.as_deref());
         event.text("event_type", kind);
         if let Some(outer) = record.vlan {
@@ -155,6 +136,7 @@ impl Eve {
             }
             event.out.push(b']');
         }
+        event.tunnel(record.tunnel);
         let names = [("src_ip", "src_port"), ("dest_ip", "dest_port")];
         for (end, (ip, port)) in [from, to].into_iter().zip(names) {
             event.key(ip);

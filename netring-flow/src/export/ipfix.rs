@@ -37,28 +37,15 @@ const TEMPLATE_SET: u16 = 2;
 ///
 /// # Elements
 ///
-/// Two templates, 256 for IPv4 and 257 for IPv6. Reverse elements that some collectors read as the
+/// Two templates, 256 for IPv4 and 257 for IPv6, which takes flows between the two as well, with
+/// the IPv4 address mapped. Reverse elements that some collectors read as the
 /// forward ones come first, so that the forward ones win.
 ///
-/// | element | from |
-/// |---|---|
-/// | reverse tcpControlBits, reverse flowStart/EndMilliseconds | the responder |
-/// | sourceIPv4/6Address, destinationIPv4/6Address, source/destinationTransportPort | the ends; the
-/// source is the initiator |
-/// | protocolIdentifier | `protocol` |
-/// | icmpTypeCodeIPv4/6 | `icmp`; 0 if unknown |
-/// | vlanId, dot1qCustomerVlanId | `vlan`, `inner_vlan`; 0 if none |
-/// | flowId | `flow` |
-/// | flowEndReason | 1 idle, 2 active, 3 finished, reset or port reuse, 4 source ended, 5 evicted |
-/// | biflowDirection | 1, the initiator; not with `uniflow` |
-/// | tcpControlBits | `tcp_flags`, in one byte |
-/// | flowStart/EndMilliseconds | that end's packets; of the flow if it sent none |
-/// | octetDeltaCount, reverse | `ip_bytes` if known, otherwise `bytes` |
-/// | packetDeltaCount, reverse | `packets` |
-/// | layer2OctetDeltaCount, reverse | `bytes` |
+#[doc = include_str!("ipfix/elements.md")]
 ///
 /// Counters are deltas, which collectors add up: encode the records of flows that ended, or, if
-/// active flows report too, the intervals ([`FlowRecord::since`]).
+/// active flows report too, the intervals
+/// ([`FlowRecorder::intervals`](super::FlowRecorder::intervals)).
 #[derive(Debug)]
 pub struct Ipfix {
     settings: IpfixBuilder,
@@ -101,10 +88,14 @@ impl Ipfix {
 
     /// Adds a record. If it does not fit, the message before it is given to `send` first.
     ///
-    /// The export time of a message is the latest [`FlowRecord::time_ns`] in it.
+    /// The export time of a message is the latest [`FlowRecord::time_ns`] in it; before 1970 it is
+    /// 0, and after 2106 the latest that 32 bits hold.
     pub fn record(&mut self, record: &FlowRecord, mut send: impl FnMut(&[u8])) {
-        self.add(record, false, &mut send);
-        if self.settings.uniflow && record.responder.packets != 0 {
+        let sent = [record.initiator.packets != 0, record.responder.packets != 0];
+        if !self.settings.uniflow || sent != [false, true] {
+            self.add(record, false, &mut send);
+        }
+        if self.settings.uniflow && sent[1] {
             self.add(record, true, &mut send);
         }
     }
@@ -127,7 +118,7 @@ impl Ipfix {
     }
 
     fn add(&mut self, record: &FlowRecord, swapped: bool, send: &mut impl FnMut(&[u8])) {
-        let template = Template::of(record.initiator.addr);
+        let template = Template::of(record);
         let fields = template.fields(self.settings.uniflow);
         let len = fields::record_len(fields);
         // A set is padded before the next one and at the end.
@@ -164,7 +155,8 @@ impl Ipfix {
         let Some((records, time)) = self.since_templates else {
             return true;
         };
-        let since = now.saturating_sub(time);
+        // Also if time goes back, as after a timestamp from the far future.
+        let since = now.abs_diff(time);
         let total = records.saturating_add(self.records);
         self.settings
             .template_records
@@ -195,7 +187,8 @@ impl Ipfix {
     fn complete(&mut self, send: &mut impl FnMut(&[u8])) {
         self.close_set();
         let len = self.message.len() as u16;
-        let seconds = self.now.div_euclid(1_000_000_000) as u32;
+        let seconds = self.now.div_euclid(1_000_000_000).max(0);
+        let seconds = u32::try_from(seconds).unwrap_or(u32::MAX);
         let header = &mut self.message[..MESSAGE_HEADER];
         header[..2].copy_from_slice(&10_u16.to_be_bytes());
         header[2..4].copy_from_slice(&len.to_be_bytes());
@@ -233,4 +226,33 @@ fn end_reason(record: &FlowRecord) -> u8 {
 /// Nanoseconds since 1970 as milliseconds; 0 for a time before.
 fn millis(nanos: i64) -> u64 {
     u64::try_from(nanos.div_euclid(1_000_000)).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A number before the wrap is followed by one after it, by the number of records.
+    #[test]
+    fn sequence_numbers_wrap() {
+        let (client, server) = ("192.0.2.7:4".parse(), "192.0.2.1:5".parse());
+        let (Ok(flow), Ok(client), Ok(server)) = ("1".parse(), client, server) else {
+            unreachable!()
+        };
+        let record = FlowRecord::new(flow, 6, client, server);
+        let mut ipfix = Ipfix::new();
+        ipfix.sequence = u32::MAX - 1;
+        let mut numbers = Vec::new();
+        for records in [3, 1, 1] {
+            for _ in 0..records {
+                ipfix.record(&record, |_| unreachable!("it fits"));
+            }
+            ipfix.flush(|message| numbers.push(message[8..12].to_vec()));
+        }
+        assert_eq!(
+            numbers,
+            [[0xff, 0xff, 0xff, 0xfe], [0, 0, 0, 1], [0, 0, 0, 2]]
+        );
+        assert_eq!(ipfix.sequence(), 3);
+    }
 }

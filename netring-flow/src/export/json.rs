@@ -1,7 +1,7 @@
 //! Lines of JSON.
 
 use super::text;
-use super::{FlowRecord, RecordKind, SideRecord};
+use super::{FlowRecord, RecordKind, SideRecord, TunnelRecord};
 use crate::extract::CommunityId;
 
 /// Writes records as lines of JSON: an object with the fields of [`FlowRecord`], in their order.
@@ -41,12 +41,13 @@ impl JsonLines {
                 RecordKind::Active => "active",
             },
         );
+        object.known("worker", record.worker.map(Into::into));
         object.number("flow", record.flow.get());
         object.signed("time_ns", record.time_ns);
         object.number("protocol", record.protocol.into());
         object.known("vlan", record.vlan.map(Into::into));
         object.known("inner_vlan", record.inner_vlan.map(Into::into));
-        object.known("tunnel", record.tunnel);
+        object.tunnel(record.tunnel);
         object.signed("start_ns", record.start_ns);
         object.signed("end_ns", record.end_ns);
         object.known_signed("productive_end_ns", record.productive_end_ns);
@@ -167,6 +168,15 @@ impl<'a> Object<'a> {
             self.out.push(b'"');
             self.out.extend_from_slice(&id.text());
             self.out.push(b'"');
+        }
+    }
+
+    pub(super) fn tunnel(&mut self, tunnel: Option<TunnelRecord>) {
+        if let Some(TunnelRecord { kind, id }) = tunnel {
+            let mut object = self.object("tunnel");
+            object.text("kind", kind.name());
+            object.known("id", id.map(Into::into));
+            object.end();
         }
     }
 

@@ -3,6 +3,7 @@
 #[cfg(feature = "serde")]
 mod serialized;
 mod side;
+mod tunnel;
 
 use std::net::SocketAddr;
 
@@ -11,6 +12,7 @@ use super::letters::Letters;
 use crate::extract::{CommunityId, FiveTupleKey, Orientation};
 use crate::{EndReason, FlowEvent, FlowId, FlowStats, History};
 pub use side::SideRecord;
+pub use tunnel::TunnelRecord;
 
 /// A flow for another program: who talked with whom, when, how much, and how it ended.
 ///
@@ -21,52 +23,10 @@ pub use side::SideRecord;
 /// [`schema`](Self::schema) is 1; fields may be added. A field whose value is unknown is absent, so
 /// readers must accept both.
 ///
-/// | field | JSON | meaning |
-/// |---|---|---|
-/// | `schema` | number | [`FlowRecord::SCHEMA`] |
-/// | `kind` | `"end"`, `"active"` | the flow ended, or continues and reports |
-/// | `flow` | number | number of the flow in its tracker, from 1 |
-/// | `time_ns` | number | packet time of the report, ns since 1970 UTC |
-/// | `protocol` | number | IP protocol: 6 TCP, 17 UDP |
-/// | `vlan`, `inner_vlan` | number | VLAN identifiers, if they are in the key |
-/// | `tunnel` | number | tunnel identifier, if it is in the key |
-/// | `start_ns`, `end_ns` | number | first and last packet, ns since 1970 UTC |
-/// | `productive_end_ns` | number | last packet before both ends had closed |
-/// | `reason` | string | why it ended: [`EndReason::as_str`](crate::EndReason::as_str) |
-/// | `state` | string | [`ConnState::as_str`] |
-/// | `history` | string | [`Letters`] |
-/// | `established` | boolean | TCP: a complete handshake was seen |
-/// | `cut` | boolean | a snap length cut a packet |
-/// | `malformed` | boolean | a packet was malformed |
-/// | `icmp` | object | `type` and `code` of the first ICMP message |
-/// | `rtt_ns` | number | TCP: from the SYN to the initiator's first ACK, ns |
-/// | `service` | string | the application protocol, if the program set one |
-/// | `community_id` | string | Community ID, if it was asked for |
-/// | `initiator`, `responder` | object | an end: see below |
+#[doc = include_str!("record/schema.md")]
 ///
-/// An end has
-///
-/// | field | JSON | meaning |
-/// |---|---|---|
-/// | `addr` | string | IP address |
-/// | `port` | number | port; absent if the protocol has none or it was not captured |
-/// | `packets` | number | packets it sent |
-/// | `bytes` | number | bytes of whole frames on the wire, with the link layer header |
-/// | `ip_bytes` | number | bytes of IP packets, with the IP header |
-/// | `payload_bytes` | number | bytes of transport payload, with retransmissions |
-/// | `stream_bytes` | number | TCP: bytes of the stream by sequence number, without them |
-/// | `missed_bytes` | number | TCP: bytes that were acknowledged and never seen |
-/// | `first_ns`, `last_ns` | number | its first and last packet; absent without packets |
-/// | `tcp_flags` | number | TCP: all flags it sent, as in the header |
-/// | `syn`, `fin`, `rst` | number | TCP: segments with that flag |
-/// | `retransmitted` | number | TCP:
-/// [`DirectionStats::retransmitted`](crate::DirectionStats::retransmitted) |
-/// | `out_of_order` | number | TCP:
-/// [`DirectionStats::out_of_order`](crate::DirectionStats::out_of_order) |
-/// | `zero_windows` | number | TCP: segments with a window of 0 while data may come |
-///
-/// Figures are those since the start of the flow, in reports of active flows too; for an interval,
-/// see [`since`](Self::since).
+/// Figures are those since the start of the flow, in reports of active flows too; for intervals,
+/// see [`FlowRecorder::intervals`](super::FlowRecorder::intervals).
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[non_exhaustive]
@@ -75,6 +35,14 @@ pub struct FlowRecord {
     pub schema: u32,
     /// Whether the flow ended.
     pub kind: RecordKind,
+    /// Which of several trackers the flow is from, counted from 0: their flows have the same
+    /// numbers. `None` unless it is set, as [`FlowRecorder::worker`](super::FlowRecorder::worker)
+    /// does.
+    #[cfg_attr(
+        feature = "serde",
+        serde(default, skip_serializing_if = "Option::is_none")
+    )]
+    pub worker: Option<u16>,
     /// The flow's number in its tracker.
     pub flow: FlowId,
     /// The packet time of the report in nanoseconds since 1970 UTC.
@@ -93,12 +61,13 @@ pub struct FlowRecord {
         serde(default, skip_serializing_if = "Option::is_none")
     )]
     pub inner_vlan: Option<u16>,
-    /// The tunnel's identifier, if it is in the key.
+    /// The innermost tunnel, if it is in the key
+    /// ([`FiveTuple::with_tunnel_id`](crate::extract::FiveTuple::with_tunnel_id)).
     #[cfg_attr(
         feature = "serde",
         serde(default, skip_serializing_if = "Option::is_none")
     )]
-    pub tunnel: Option<u64>,
+    pub tunnel: Option<TunnelRecord>,
     /// When the first packet was seen, in nanoseconds since 1970 UTC.
     pub start_ns: i64,
     /// When the last packet was seen, in nanoseconds since 1970 UTC.
@@ -196,6 +165,7 @@ impl FlowRecord {
         Self {
             schema: Self::SCHEMA,
             kind: RecordKind::End,
+            worker: None,
             flow,
             time_ns: 0,
             protocol,
@@ -256,12 +226,19 @@ impl FlowRecord {
 
     /// What happened since an earlier record of the same flow: counters are those of the interval,
     /// and the start is the end of `earlier`. Formats that add up records need such intervals if
-    /// active flows report too.
+    /// active flows report too; [`FlowRecorder::intervals`](super::FlowRecorder::intervals) makes
+    /// them.
     #[must_use]
     pub fn since(mut self, earlier: &Self) -> Self {
         self.start_ns = earlier.end_ns;
-        self.initiator.subtract(&earlier.initiator);
-        self.responder.subtract(&earlier.responder);
+        let end = |side: &SideRecord| (side.addr, side.port);
+        let mut sides = [&earlier.initiator, &earlier.responder];
+        // The initiator may have been recognized only then.
+        if end(sides[0]) != end(&self.initiator) && end(sides[1]) == end(&self.initiator) {
+            sides.reverse();
+        }
+        self.initiator.subtract(sides[0]);
+        self.responder.subtract(sides[1]);
         self
     }
 
@@ -281,6 +258,15 @@ impl FlowRecord {
         });
     }
 
+    /// A number that no other flow of the same trackers has, for formats that have one only. The
+    /// lower 40 bits are those of [`flow`](Self::flow) if there are several trackers.
+    pub(super) fn number(&self) -> u64 {
+        match self.worker {
+            None | Some(0) => self.flow.get(),
+            Some(worker) => u64::from(worker) << 40 | self.flow.get() & ((1 << 40) - 1),
+        }
+    }
+
     fn of(key: &FiveTupleKey, flow: FlowId, stats: &FlowStats) -> Self {
         let (from, to) = (
             key.source(stats.initiator),
@@ -295,6 +281,7 @@ impl FlowRecord {
     fn set_key(&mut self, key: &FiveTupleKey) {
         let id = |vlan: u16| (vlan != 0).then_some(vlan);
         (self.vlan, self.inner_vlan) = (id(key.vlan()), id(key.inner_vlan()));
+        self.tunnel = TunnelRecord::of(key);
         if !key.ports_known() || !matches!(self.protocol, 6 | 17 | 132) {
             (self.initiator.port, self.responder.port) = (None, None);
         }

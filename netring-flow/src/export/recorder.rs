@@ -52,8 +52,12 @@ use observed::Observed;
 #[derive(Default)]
 pub struct FlowRecorder {
     flows: HashMap<FlowId, Box<Observed>, BuildHasherDefault<Mixer>>,
-    records: Vec<FlowRecord>,
+    /// The records so far, in the order in which the tracker reported their flows. Empty it from
+    /// time to time.
+    pub records: Vec<FlowRecord>,
+    worker: Option<u16>,
     seed: Option<u16>,
+    intervals: bool,
 }
 
 impl FlowRecorder {
@@ -69,6 +73,24 @@ impl FlowRecorder {
         self
     }
 
+    /// Sets the number of the worker in each record. Use it if records of several trackers come
+    /// together: their flows are numbered independently. Default: none.
+    #[must_use]
+    pub fn worker(mut self, worker: u16) -> Self {
+        self.worker = Some(worker);
+        self
+    }
+
+    /// Makes each record that of an interval: of what happened since the last record of its flow,
+    /// by [`FlowRecord::since`]. Collectors that add up records, as those of IPFIX do, need that if
+    /// active flows report ([`Timeouts::active`](crate::Timeouts::active)). Default: off, so each
+    /// record is that of the whole flow so far.
+    #[must_use]
+    pub fn intervals(mut self, intervals: bool) -> Self {
+        self.intervals = intervals;
+        self
+    }
+
     /// Takes the records so far, in the order in which the tracker reported their flows.
     pub fn drain(&mut self) -> impl Iterator<Item = FlowRecord> {
         self.records.drain(..)
@@ -76,21 +98,26 @@ impl FlowRecorder {
 }
 
 impl FlowVisitor<FiveTupleKey> for FlowRecorder {
+    const IP_LENGTHS: bool = true;
+
     fn event(&mut self, event: FlowEvent<FiveTupleKey>) {
         let Some(mut record) = FlowRecord::from_event(&event) else {
             return;
         };
-        match event {
-            FlowEvent::Ended { flow, history, .. } => {
-                if let Some(observed) = self.flows.remove(&flow) {
-                    observed.complete(&mut record, history.is_flipped());
-                }
-            }
-            _ => {
-                if let Some(observed) = self.flows.get(&record.flow) {
-                    observed.complete(&mut record, false);
-                }
-            }
+        record.worker = self.worker;
+        let earlier = match event {
+            FlowEvent::Ended { flow, history, .. } => self.flows.remove(&flow).and_then(|it| {
+                it.complete(&mut record, history.is_flipped());
+                it.reported
+            }),
+            _ => self.flows.get_mut(&record.flow).and_then(|it| {
+                it.complete(&mut record, false);
+                let now = self.intervals.then(|| Box::new(record.clone()));
+                std::mem::replace(&mut it.reported, now)
+            }),
+        };
+        if let Some(earlier) = earlier {
+            record = record.since(&earlier);
         }
         if let Some(seed) = self.seed {
             record.set_community_id(seed);

@@ -15,34 +15,11 @@ use uid::Uid;
 /// Writes records as Zeek's `conn.log`: tab-separated with header lines, as `zeek-cut` and other
 /// readers expect it, or as lines of JSON.
 ///
-/// | field | from |
-/// |---|---|
-/// | `ts` | [`FlowRecord::start_ns`], in seconds with six decimals, rounded down |
-/// | `uid` | `C` and 96 bits in base 62, by [`seed`](Self::seed), the flow and its start |
-/// | `id.orig_h`, `id.orig_p` … | the initiator and the responder; of ICMP the type, and the type
-/// of the answer or the code |
-/// | `proto` | `tcp`, `udp`, `icmp` (ICMPv6 too), or `unknown_transport` |
-/// | `service` | [`FlowRecord::service`] |
-/// | `duration` | to [`FlowRecord::productive_end_ns`]; unset, with the bytes, if it is 0 |
-/// | `orig_bytes`, `resp_bytes` | `stream_bytes` of TCP if known, otherwise `payload_bytes`;
-/// without the eight-byte header of ICMP |
-/// | `conn_state` | [`FlowRecord::state`] |
-/// | `local_orig`, `local_resp` | whether the ends are [`local`](Self::local); unset without it |
-/// | `missed_bytes` | `missed_bytes` of both ends; 0 if unknown, as in Zeek without reassembly |
-/// | `history` | [`FlowRecord::history`] |
-/// | `orig_pkts`, `resp_pkts` | `packets` |
-/// | `orig_ip_bytes`, `resp_ip_bytes` | `ip_bytes`; unset if unknown |
-/// | `tunnel_parents` | unset |
-/// | `ip_proto` | [`FlowRecord::protocol`] |
-/// | `community_id` | [`FlowRecord::community_id`], with [`community_id`](Self::community_id) |
+#[doc = include_str!("zeek/fields.md")]
 ///
-/// The originator is the tracker's initiator: Zeek also takes the end with a well-known port for
-/// the responder if it did not see the SYN. Packets of ICMP between two hosts are one flow, with
-/// the type of the first; Zeek has one for each type.
-///
-/// Records of a [`FlowRecorder`](super::FlowRecorder) have all of it. Those of events alone have no
-/// `ip_bytes`, stream or missed bytes; their duration ends with the last packet, and their history
-/// has each letter once.
+/// Records of a [`FlowRecorder`](super::FlowRecorder) have all of it. Zeek writes a line when a
+/// connection ends: leave out the records of active flows
+/// ([`RecordKind::Active`](super::RecordKind::Active)) to do the same.
 ///
 /// ```
 /// use netring_flow::FlowId;
@@ -272,7 +249,7 @@ impl ConnLog {
     }
 
     fn uid(&self, record: &FlowRecord) -> Uid {
-        Uid::new(self.seed, record.flow.get(), record.start_ns)
+        Uid::new(self.seed, record.number(), record.start_ns)
     }
 }
 
@@ -383,4 +360,22 @@ fn stamp(name: &str, time: Timestamp, out: &mut Vec<u8>) {
         text::padded(out, part.unsigned_abs(), digits);
     }
     out.push(b'\n');
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_column_is_explained() {
+        let rows = include_str!("zeek/fields.md").lines().skip(2);
+        let cells = rows.filter_map(|row| row.split('|').nth(1));
+        let names: Vec<_> = cells
+            .flat_map(|cell| cell.split('`').skip(1).step_by(2))
+            .collect();
+        for (name, _) in COLUMNS {
+            assert!(names.contains(&name), "{name}");
+        }
+        assert_eq!(names.len(), COLUMNS.len());
+    }
 }

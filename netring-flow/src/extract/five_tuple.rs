@@ -127,6 +127,10 @@ impl Extract for FiveTuple {
         parse::urgent_pointer(packet, self.rules)
     }
 
+    fn ip_len(&self, packet: &Packet<'_>) -> Option<u32> {
+        parse::innermost_ip_len(packet, self.rules)
+    }
+
     fn fragments(&self, packet: &Packet<'_>, each: &mut dyn FnMut(Fragment)) {
         parse::fragments(packet, self.rules, each);
     }

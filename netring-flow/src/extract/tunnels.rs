@@ -55,6 +55,11 @@ impl TunnelKind {
         1 << self as u8
     }
 
+    /// Its name, as it is displayed.
+    pub(crate) const fn name(self) -> &'static str {
+        Self::ALL[self as usize - 1].1
+    }
+
     pub(crate) fn from_number(number: u8) -> Option<Self> {
         let (kind, _) = Self::ALL.get(usize::from(number).checked_sub(1)?)?;
         Some(*kind)
@@ -64,7 +69,7 @@ impl TunnelKind {
 /// Its name, as it is in the text of a key: `vxlan`.
 impl std::fmt::Display for TunnelKind {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.pad(Self::ALL[*self as usize - 1].1)
+        f.pad(self.name())
     }
 }
 

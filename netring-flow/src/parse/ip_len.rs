@@ -3,27 +3,47 @@
 
 use netring_sys::Packet;
 
-use super::{header, ip, layers};
+use super::{Part, Rules, Version, carrier, header, ip, layers, reached_packet};
+use crate::extract::Skip;
 
 /// Bytes of the outermost IP packet on the wire, with its header and without padding; no more than
 /// the frame has. `None` if the packet is not IP.
 pub(crate) fn ip_len(packet: &Packet<'_>) -> Option<u32> {
-    let len = layers::walk(packet, |version, part, _| {
-        let stated = match ip::version(version, part)? {
-            4 => {
-                let header = header::v4(part.data)?;
-                Some(header.total_len).filter(|len| *len >= header.len)
-            }
-            _ => {
-                let header = header::v6(part.data)?;
-                Some(40 + header.payload_len).filter(|_| header.payload_len != 0)
-            }
-        };
-        // Without a length, as of a jumbogram or a segment that a card has yet to split, it is that
-        // of the frame.
-        Ok(stated.unwrap_or(part.wire).min(part.wire))
-    });
-    len.ok().and_then(|len| u32::try_from(len).ok())
+    layers::walk(packet, |version, part, _| of(version, part)).ok()
+}
+
+/// The same of the IP packet whose flow [`packet`](super::packet) returns.
+pub(crate) fn innermost_ip_len(packet: &Packet<'_>, rules: Rules) -> Option<u32> {
+    if rules.tunnels.is_none() {
+        return ip_len(packet);
+    }
+    let most = rules.tunnels.depth();
+    let (skip, depth) = match layers::innermost(packet, &rules.tunnels, most, |_| ()) {
+        Ok(reached) => match reached_packet(&reached, rules) {
+            Err(skip) if !matches!(skip, Skip::Fragment | Skip::TooDeep) => (skip, reached.depth),
+            _ => return of(reached.version, reached.part).ok(),
+        },
+        Err(why) => why,
+    };
+    let reached = carrier(packet, rules, skip, depth).ok()?;
+    of(reached.version, reached.part).ok()
+}
+
+fn of(version: Version, part: Part<'_>) -> Result<u32, Skip> {
+    let stated = match ip::version(version, part)? {
+        4 => {
+            let header = header::v4(part.data)?;
+            Some(header.total_len).filter(|len| *len >= header.len)
+        }
+        _ => {
+            let header = header::v6(part.data)?;
+            Some(40 + header.payload_len).filter(|_| header.payload_len != 0)
+        }
+    };
+    // Without a length, as of a jumbogram or a segment that a card has yet to split, it is that of
+    // the frame.
+    let len = stated.unwrap_or(part.wire).min(part.wire);
+    u32::try_from(len).map_err(|_| Skip::IpTotalLength)
 }
 
 #[cfg(test)]

@@ -10,6 +10,10 @@ use super::{FIRST_BYTES, Reassembler, ReassemblyConfig, UrgentPolicy};
 use crate::Segment;
 use crate::extract::{Orientation, Piece, TcpSegment, Transport};
 
+/// Timers that start again at once when time goes back. The rest follow with the next packets, so
+/// that times which go back and forth do not cost more with each flow that waits.
+const RESTARTS: usize = 1024;
+
 pub(super) const BOTH: [Orientation; 2] = [Orientation::Forward, Orientation::Reverse];
 
 impl<K: Clone, V: StreamVisitor<K>> Reassembler<K, V> {
@@ -266,6 +270,9 @@ impl<K: Clone, V: StreamVisitor<K>> Reassembler<K, V> {
     /// Handles timers that are due, at most `budget`. Returns true if there are more.
     #[inline(never)]
     pub(super) fn fire(&mut self, now: Timestamp, budget: usize) -> bool {
+        if self.restart(now, budget) {
+            return true;
+        }
         for _ in 0..budget {
             let Some((kind, (place, from))) = self.timers.next(now.as_nanos()) else {
                 return false;
@@ -286,13 +293,24 @@ impl<K: Clone, V: StreamVisitor<K>> Reassembler<K, V> {
         true
     }
 
-    /// Lets all timers start again, because time went back.
-    #[cold]
-    pub(super) fn restart_timers(&mut self, now: Timestamp) {
-        for (place, from) in self.timers.all() {
+    /// Lets timers of a time that is yet to come start again, because time went back, at most
+    /// `budget`. Returns true if there are more.
+    fn restart(&mut self, now: Timestamp, budget: usize) -> bool {
+        for _ in 0..budget {
+            let Some((place, from)) = self.timers.ahead_of(now.as_nanos()) else {
+                return false;
+            };
             self.with(place, BOTH[usize::from(from)], now, |direction, _, _| {
                 direction.restart(now.as_nanos());
             });
         }
+        true
+    }
+
+    /// Time went back.
+    #[cold]
+    pub(super) fn restart_timers(&mut self, now: Timestamp) {
+        self.timers.went_back();
+        self.restart(now, RESTARTS);
     }
 }

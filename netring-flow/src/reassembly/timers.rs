@@ -16,6 +16,8 @@ pub(super) struct Timers {
     time: [i64; 2],
     /// When the next of them is due.
     due: i64,
+    /// Time went back, and directions may wait since a time that is yet to come.
+    restarting: bool,
 }
 
 /// Waits for missing bytes.
@@ -29,6 +31,7 @@ impl Timers {
             waiting: [BTreeSet::new(), BTreeSet::new()],
             time: [hole, acked],
             due: i64::MAX,
+            restarting: false,
         }
     }
 
@@ -69,7 +72,10 @@ impl Timers {
             let since = since.filter(|_| self.time[kind] != i64::MAX);
             since.map_or(i64::MAX, |since| since.saturating_add(self.time[kind]))
         };
-        self.due = first(HOLE).min(first(ACKED));
+        self.due = match self.restarting {
+            true => i64::MIN,
+            false => first(HOLE).min(first(ACKED)),
+        };
     }
 
     /// A direction that has waited long enough.
@@ -86,16 +92,23 @@ impl Timers {
         self.waiting[HOLE].first().map(|&(_, place)| place)
     }
 
-    /// All directions that wait.
-    pub(super) fn all(&self) -> Vec<Place> {
-        let mut all: Vec<_> = self
-            .waiting
-            .iter()
-            .flatten()
-            .map(|&(_, place)| place)
-            .collect();
-        all.sort_unstable();
-        all.dedup();
-        all
+    /// Time went back: directions wait since a time that is yet to come, until they are restarted.
+    pub(super) fn went_back(&mut self) {
+        self.restarting = true;
+        self.recompute();
+    }
+
+    /// A direction that has to be restarted. After the last one, `due` is right again.
+    pub(super) fn ahead_of(&mut self, now: i64) -> Option<Place> {
+        if !self.restarting {
+            return None;
+        }
+        let last = self.waiting.iter().filter_map(BTreeSet::last).max();
+        let ahead = last.filter(|(since, _)| *since > now).copied();
+        if ahead.is_none() {
+            self.restarting = false;
+            self.recompute();
+        }
+        ahead.map(|(_, place)| place)
     }
 }

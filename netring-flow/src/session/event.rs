@@ -107,6 +107,11 @@ pub enum SessionEnd {
     Done,
     /// The parser failed; the text says why.
     Failed(Cow<'static, str>),
+    /// The parser panicked; this is the text of the panic. Other sessions go on.
+    Panicked(Cow<'static, str>),
+    /// The parser kept more bytes than a bound allows
+    /// ([`Sessions::max_buffered`](super::Sessions::max_buffered)).
+    MemoryLimit,
     /// Bytes were missing, and the parser has no way to go on.
     Gap {
         /// How many.
@@ -127,6 +132,8 @@ impl fmt::Display for SessionEnd {
             Self::Stream(end) => end.fmt(f),
             Self::Done => f.write_str("done"),
             Self::Failed(why) => write!(f, "failed: {why}"),
+            Self::Panicked(text) => write!(f, "panicked: {text}"),
+            Self::MemoryLimit => f.write_str("memory-limit"),
             Self::Gap { missing } => write!(f, "{missing} bytes are missing"),
         }
     }

@@ -5,6 +5,9 @@ use std::ops::ControlFlow;
 use flowscope::{DatagramParser as TheirDatagramParser, FlowSide, SessionParser};
 use netring_sys::Timestamp;
 
+mod backlog;
+
+use self::backlog::Backlog;
 use super::{Parser, SessionEnd, SessionPoint};
 use crate::reassembly::{Side, StreamEnd};
 
@@ -12,12 +15,40 @@ use crate::reassembly::{Side, StreamEnd};
 ///
 /// flowscope has no way to report missing bytes to a parser, so a gap ends the session. A parser
 /// that is poisoned ends it with its reason.
+///
+/// A parser of flowscope does not say how much it keeps. What counts as
+/// [buffered](Parser::buffered) is the incomplete record of TLS or message of DNS of each side, for
+/// HTTP/1 what came since the last message of a side, up to the 1 MiB that flowscope keeps by
+/// default, and for all other parsers what came since the last message of a side. A parser that
+/// is silent for longer than [`Sessions::max_buffered_per_session`] ends its session; raise that
+/// bound if it keeps nothing.
+///
+/// flowscope's parser of HTTP/1 reads an incomplete header from its beginning again with each
+/// segment. A lower `HttpConfig::max_buffer` bounds the time that a header in tiny segments takes.
+///
+/// [`Sessions::max_buffered_per_session`]: super::Sessions::max_buffered_per_session
 #[derive(Clone, Debug, Default)]
-pub struct StreamParser<P>(pub P);
+pub struct StreamParser<P> {
+    parser: P,
+    /// By [`Side`].
+    backlog: [Backlog; 2],
+}
+
+impl<P> StreamParser<P> {
+    /// Adapts a parser.
+    pub fn new(parser: P) -> Self {
+        Self {
+            parser,
+            backlog: Default::default(),
+        }
+    }
+}
 
 /// Adapts a `flowscope::DatagramParser` (of flowscope 0.22), which reads datagrams.
 ///
-/// It fits flows that are not TCP. The bytes of a TCP stream end the session.
+/// It fits flows that are not TCP. The bytes of a TCP stream end the session. What it keeps counts
+/// as nothing: flowscope's parser of DNS keeps nothing by default, and with correlation up to
+/// `DnsConfig::max_pending` queries of each flow.
 #[derive(Clone, Debug, Default)]
 pub struct DatagramParser<P>(pub P);
 
@@ -30,30 +61,36 @@ impl<P: SessionParser> Parser for StreamParser<P> {
         bytes: &[u8],
         messages: &mut Vec<P::Message>,
     ) -> ControlFlow<SessionEnd> {
-        let time = their_time(at.time);
+        let (time, before) = (their_time(at.time), messages.len());
         match at.side {
-            Side::Initiator => self.0.feed_initiator(bytes, time, messages),
-            Side::Responder => self.0.feed_responder(bytes, time, messages),
+            Side::Initiator => self.parser.feed_initiator(bytes, time, messages),
+            Side::Responder => self.parser.feed_responder(bytes, time, messages),
         }
+        let found = messages.len() != before;
+        self.backlog[at.side as usize].took(self.parser.parser_kind(), bytes, found);
         state(
-            self.0.is_poisoned(),
-            self.0.poison_reason(),
-            self.0.is_done(),
+            self.parser.is_poisoned(),
+            self.parser.poison_reason(),
+            self.parser.is_done(),
         )
     }
 
     fn end(&mut self, at: SessionPoint, reason: StreamEnd, messages: &mut Vec<P::Message>) {
         match (reason, at.side) {
-            (StreamEnd::Finished, Side::Initiator) => self.0.fin_initiator(messages),
-            (StreamEnd::Finished, Side::Responder) => self.0.fin_responder(messages),
-            (StreamEnd::Reset, Side::Initiator) => self.0.rst_initiator(),
-            (StreamEnd::Reset, Side::Responder) => self.0.rst_responder(),
+            (StreamEnd::Finished, Side::Initiator) => self.parser.fin_initiator(messages),
+            (StreamEnd::Finished, Side::Responder) => self.parser.fin_responder(messages),
+            (StreamEnd::Reset, Side::Initiator) => self.parser.rst_initiator(),
+            (StreamEnd::Reset, Side::Responder) => self.parser.rst_responder(),
             _ => {}
         }
     }
 
     fn close(&mut self, time: Timestamp, messages: &mut Vec<P::Message>) {
-        self.0.on_tick(their_time(time), messages);
+        self.parser.on_tick(their_time(time), messages);
+    }
+
+    fn buffered(&self) -> usize {
+        self.backlog.iter().map(Backlog::kept).sum()
     }
 }
 

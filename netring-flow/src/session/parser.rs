@@ -9,7 +9,8 @@ use crate::reassembly::{Side, StreamEnd};
 
 /// Reads the messages of one flow. Each flow has a parser of its own.
 ///
-/// Only [`data`](Self::data) has to be implemented. `Break` ends the session with that reason.
+/// Only [`data`](Self::data) has to be implemented. `Break` ends the session with that reason; so
+/// does a panic, with [`SessionEnd::Panicked`].
 pub trait Parser {
     /// What it finds.
     type Message;
@@ -54,6 +55,13 @@ pub trait Parser {
     /// were not answered. They are reported as the initiator's. Does nothing by default.
     fn close(&mut self, time: Timestamp, messages: &mut Vec<Self::Message>) {
         let _ = (time, messages);
+    }
+
+    /// How many bytes the parser keeps for messages that are not complete. It is asked after each
+    /// call, and the bounds of [`Sessions`](super::Sessions::max_buffered) count it: a parser that
+    /// keeps what it is sent should implement this, or bound its memory itself. 0 by default.
+    fn buffered(&self) -> usize {
+        0
     }
 }
 

@@ -5,7 +5,8 @@ use std::ops::ControlFlow;
 
 use netring_sys::Timestamp;
 
-use super::{Parser, SessionEnd, SessionEvent, SessionPoint};
+use super::contained::{contained, discard};
+use super::{Parser, SessionEnd, SessionEvent, SessionPoint, SessionStats};
 use crate::Segment;
 use crate::extract::TcpSegment;
 use crate::reassembly::{
@@ -22,6 +23,9 @@ pub struct Sessions<K, P: Parser> {
     pub events: Vec<SessionEvent<K, P::Message>>,
     /// Messages of one call of a parser.
     messages: Vec<P::Message>,
+    max_buffered_per_session: usize,
+    max_buffered: usize,
+    stats: SessionStats,
 }
 
 type Start<K, P> = dyn FnMut(&Segment<'_, K>) -> Option<P> + Send;
@@ -29,10 +33,13 @@ type Start<K, P> = dyn FnMut(&Segment<'_, K>) -> Option<P> + Send;
 /// What is kept for a flow that has a parser.
 #[derive(Debug)]
 pub struct Session<P> {
-    parser: P,
+    /// `None` once the session has ended before its flow.
+    parser: Option<P>,
     started: bool,
     time: Timestamp,
     mid_stream: bool,
+    /// What the parser keeps.
+    buffered: usize,
 }
 
 impl<K, P: Parser> Sessions<K, P> {
@@ -46,7 +53,31 @@ impl<K, P: Parser> Sessions<K, P> {
             start: Box::new(start),
             events: Vec::new(),
             messages: Vec::new(),
+            max_buffered_per_session: 16 << 20,
+            max_buffered: 256 << 20,
+            stats: SessionStats::default(),
         }
+    }
+
+    /// The maximum of bytes that one parser may keep ([`Parser::buffered`]). One that keeps more
+    /// ends its session with [`SessionEnd::MemoryLimit`]. Default: 16 MiB.
+    #[must_use]
+    pub const fn max_buffered_per_session(mut self, bytes: usize) -> Self {
+        self.max_buffered_per_session = bytes;
+        self
+    }
+
+    /// The maximum of bytes that all parsers may keep ([`Parser::buffered`]). The one whose bytes
+    /// would exceed it ends its session with [`SessionEnd::MemoryLimit`]. Default: 256 MiB.
+    #[must_use]
+    pub const fn max_buffered(mut self, bytes: usize) -> Self {
+        self.max_buffered = bytes;
+        self
+    }
+
+    /// What became of the sessions so far.
+    pub const fn stats(&self) -> SessionStats {
+        self.stats
     }
 }
 
@@ -55,6 +86,7 @@ impl<K: Clone, P: Parser> Sessions<K, P> {
     fn start(&mut self, at: &StreamPoint<'_, K>, session: &mut Session<P>) {
         if !session.started {
             session.started = true;
+            self.stats.started += 1;
             self.events.push(SessionEvent::Started {
                 key: at.key.clone(),
                 flow: at.flow,
@@ -64,12 +96,53 @@ impl<K: Clone, P: Parser> Sessions<K, P> {
         }
     }
 
-    /// Reports the messages of a call of the parser, and the end of the session if it is over.
+    /// Runs a step of the parser, and reports what it found.
+    #[inline]
+    fn run(
+        &mut self,
+        at: &StreamPoint<'_, K>,
+        session: &mut Session<P>,
+        step: impl FnOnce(&mut P, &mut Vec<P::Message>) -> ControlFlow<SessionEnd>,
+    ) -> ControlFlow<()> {
+        let (Some(parser), messages) = (&mut session.parser, &mut self.messages) else {
+            return ControlFlow::Break(());
+        };
+        let result = contained(|| {
+            let result = step(parser, messages);
+            (result, parser.buffered())
+        });
+        let end = match result {
+            Ok((ControlFlow::Continue(()), buffered)) => self.keep(session, buffered),
+            Ok((ControlFlow::Break(reason), _)) | Err(reason) => Some(reason),
+        };
+        self.report(at, session, end)
+    }
+
+    /// Counts what a parser keeps. Returns the reason to end the session if it is too much.
+    #[inline]
+    fn keep(&mut self, session: &mut Session<P>, buffered: usize) -> Option<SessionEnd> {
+        if buffered == session.buffered {
+            return None;
+        }
+        let total = &mut self.stats.buffered;
+        *total = (*total - session.buffered).saturating_add(buffered);
+        let grew = buffered > session.buffered;
+        session.buffered = buffered;
+        let exceeds = buffered > self.max_buffered_per_session || *total > self.max_buffered;
+        (grew && exceeds).then_some(SessionEnd::MemoryLimit)
+    }
+
+    /// Reports the messages of a step of the parser, and the end of the session if it is over.
     fn report(
         &mut self,
         at: &StreamPoint<'_, K>,
-        result: ControlFlow<SessionEnd>,
+        session: &mut Session<P>,
+        end: Option<SessionEnd>,
     ) -> ControlFlow<()> {
+        if !self.messages.is_empty() || end.is_some() {
+            self.start(at, session);
+        }
+        self.stats.messages += self.messages.len() as u64;
         for message in self.messages.drain(..) {
             self.events.push(SessionEvent::Message {
                 key: at.key.clone(),
@@ -80,9 +153,12 @@ impl<K: Clone, P: Parser> Sessions<K, P> {
                 message,
             });
         }
-        let ControlFlow::Break(reason) = result else {
+        let Some(reason) = end else {
             return ControlFlow::Continue(());
         };
+        discard(session.parser.take());
+        self.stats.buffered -= std::mem::take(&mut session.buffered);
+        self.stats.ended.count(&reason);
         self.events.push(SessionEvent::Ended {
             key: at.key.clone(),
             flow: at.flow,
@@ -114,10 +190,11 @@ impl<K: Clone, P: Parser> StreamVisitor<K> for Sessions<K, P> {
             return Interest::No;
         };
         let session = Session {
-            parser,
+            parser: Some(parser),
             started: false,
             time: first.time,
             mid_stream: first.tcp().is_some_and(|tcp| !tcp.has(TcpSegment::SYN)),
+            buffered: 0,
         };
         self.subscription.interest(first, session)
     }
@@ -138,8 +215,9 @@ impl<K: Clone, P: Parser> StreamVisitor<K> for Sessions<K, P> {
         bytes: &[u8],
     ) -> ControlFlow<()> {
         self.start(&at, session);
-        let result = session.parser.data(point(&at), bytes, &mut self.messages);
-        self.report(&at, result)
+        self.run(&at, session, |parser, messages| {
+            parser.data(point(&at), bytes, messages)
+        })
     }
 
     fn gap(
@@ -148,18 +226,22 @@ impl<K: Clone, P: Parser> StreamVisitor<K> for Sessions<K, P> {
         session: &mut Session<P>,
         missing: u64,
     ) -> ControlFlow<()> {
+        if session.parser.is_none() {
+            return ControlFlow::Break(());
+        }
         self.start(&at, session);
         self.report_gap(&at, missing);
-        let result = session.parser.gap(point(&at), missing, &mut self.messages);
-        self.report(&at, result)
+        self.run(&at, session, |parser, messages| {
+            parser.gap(point(&at), missing, messages)
+        })
     }
 
     fn end(&mut self, at: StreamPoint<'_, K>, session: &mut Session<P>, reason: StreamEnd) {
-        session.parser.end(point(&at), reason, &mut self.messages);
-        if !self.messages.is_empty() {
-            self.start(&at, session);
-        }
-        let _ = self.report(&at, ControlFlow::Continue(()));
+        // The subscription goes on until the flow ends, also if the session does not.
+        let _ = self.run(&at, session, |parser, messages| {
+            parser.end(point(&at), reason, messages);
+            ControlFlow::Continue(())
+        });
     }
 
     fn datagram(
@@ -173,27 +255,27 @@ impl<K: Clone, P: Parser> StreamVisitor<K> for Sessions<K, P> {
             self.report_gap(&at, u64::from(datagram.missing()));
             return ControlFlow::Continue(());
         }
-        let point = SessionPoint {
-            mid_stream: false,
-            ..point(&at)
-        };
-        let result = session
-            .parser
-            .datagram(point, datagram.payload, &mut self.messages);
         let at = StreamPoint {
             mid_stream: false,
             ..at
         };
-        self.report(&at, result)
+        self.run(&at, session, |parser, messages| {
+            parser.datagram(point(&at), datagram.payload, messages)
+        })
     }
 
     fn close(&mut self, flow: ClosedFlow<'_, K>, mut session: Session<P>) {
-        session.parser.close(flow.time, &mut self.messages);
         let at = flow.point(Side::Initiator, session.mid_stream);
-        if session.started || !self.messages.is_empty() {
-            self.start(&at, &mut session);
-            let _ = self.report(&at, ControlFlow::Break(SessionEnd::Stream(flow.reason)));
+        let result = self.run(&at, &mut session, |parser, messages| {
+            parser.close(flow.time, messages);
+            ControlFlow::Continue(())
+        });
+        if result.is_continue() && session.started {
+            let reason = SessionEnd::Stream(flow.reason);
+            let _ = self.report(&at, &mut session, Some(reason));
         }
+        // Also that of a flow without a session.
+        discard(session.parser);
     }
 }
 

@@ -4,7 +4,7 @@ use std::fmt;
 
 use netring_sys::{Error, Packet, PacketBatch, Timestamp};
 
-use super::{Parser, SessionEvent, Sessions};
+use super::{Parser, SessionEvent, SessionStats, Sessions};
 use crate::extract::Extract;
 use crate::reassembly::{Reassembler, ReassemblyConfig, ReassemblyStats, Subscription};
 use crate::{FlowTracker, Segment};
@@ -32,10 +32,16 @@ impl<E: Extract, P: Parser> SessionTracker<E, P> {
         start: impl FnMut(&Segment<'_, E::Key>) -> Option<P> + Send + 'static,
     ) -> Result<Self, Error> {
         let sessions = Sessions::new(subscription, start);
-        Ok(Self {
-            tracker,
-            streams: Reassembler::new(config, sessions)?,
-        })
+        let streams = Reassembler::new(config, sessions)?;
+        Ok(Self::with_streams(tracker, streams))
+    }
+
+    /// Tracks sessions by this reassembler, whose [`Sessions`] may have other bounds.
+    pub const fn with_streams(
+        tracker: FlowTracker<E>,
+        streams: Reassembler<E::Key, Sessions<E::Key, P>>,
+    ) -> Self {
+        Self { tracker, streams }
     }
 
     /// Takes a packet, and appends what happened in the sessions.
@@ -84,6 +90,11 @@ impl<E: Extract, P: Parser> SessionTracker<E, P> {
     /// What became of the payload of the flows that have a parser.
     pub fn stats(&self) -> ReassemblyStats {
         self.streams.stats()
+    }
+
+    /// What became of the sessions so far.
+    pub const fn session_stats(&self) -> SessionStats {
+        self.streams.visitor().stats()
     }
 
     /// Sessions that have not ended, those that are closed and linger included.

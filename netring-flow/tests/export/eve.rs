@@ -24,10 +24,11 @@ fn a_flow_is_an_event() {
         written,
         [json!({
             "timestamp": "2023-11-14T22:13:29.000000+0000",
-            "flow_id": 7,
+            "flow_id": 3_298_534_883_335_u64,
             "in_iface": "eth0",
             "event_type": "flow",
             "vlan": [5, 6],
+            "tunnel": {"kind": "vxlan", "id": 99},
             "src_ip": "192.0.2.7",
             "src_port": 40_000,
             "dest_ip": "198.51.100.1",

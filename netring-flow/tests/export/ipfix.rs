@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use netring_flow::EndReason;
 use netring_flow::export::{FlowRecord, Ipfix, RecordKind, SideRecord};
+use netring_flow::extract::TunnelKind;
 use proptest::prelude::*;
 
 use crate::records::{any_record, full};
@@ -132,13 +133,18 @@ fn check_side(values: &Values, record: &FlowRecord, side: &SideRecord, reverse: 
 fn check_key(values: &Values, record: &FlowRecord, from: &SideRecord, to: &SideRecord) {
     let value = |element| number(values, element, false);
     for (elements, end) in [([8, 27], from), ([12, 28], to)] {
-        let element = elements[usize::from(end.addr.is_ipv6())];
+        let is_v6 = from.addr.is_ipv6() || to.addr.is_ipv6();
+        let element = elements[usize::from(is_v6)];
         let bytes = &values.iter().find(|(key, _)| key.0 == element).unwrap().1;
         let addr = match <[u8; 4]>::try_from(&bytes[..]) {
             Ok(v4) => IpAddr::from(v4),
             Err(_) => <[u8; 16]>::try_from(&bytes[..]).unwrap().into(),
         };
-        assert_eq!(addr, end.addr);
+        let expected = match end.addr {
+            IpAddr::V4(addr) if is_v6 => addr.to_ipv6_mapped().into(),
+            addr => addr,
+        };
+        assert_eq!(addr, expected);
     }
     assert_eq!(value(7), from.port.map(Into::into).or(Some(0)));
     assert_eq!(value(11), to.port.map(Into::into).or(Some(0)));
@@ -148,7 +154,15 @@ fn check_key(values: &Values, record: &FlowRecord, from: &SideRecord, to: &SideR
         value(245),
         Some(record.inner_vlan.unwrap_or_default().into())
     );
-    assert_eq!(value(148), Some(record.flow.get()));
+    let flow = record.flow.get();
+    let number = match record.worker {
+        None | Some(0) => flow,
+        Some(worker) => u64::from(worker) << 40 | flow % (1 << 40),
+    };
+    assert_eq!(value(148), Some(number));
+    let vni = record.tunnel.filter(|it| it.kind == TunnelKind::Vxlan);
+    let vni = vni.and_then(|it| it.id).map(|id| 1 << 56 | u64::from(id));
+    assert_eq!(value(351), vni.or(Some(0)));
 }
 
 #[test]
@@ -194,16 +208,22 @@ fn uniflow_is_a_record_for_each_end_that_sent() {
     let mut silent = full();
     silent.responder.packets = 0;
     let mut ipfix = Ipfix::builder().uniflow(true).domain(77).build().unwrap();
-    let records = [full(), silent];
+    let mut answer = full();
+    answer.initiator.packets = 0;
+    let mut nothing = answer.clone();
+    nothing.responder.packets = 0;
+    let records = [full(), silent, answer, nothing];
     let collector = collected(&mut ipfix, &records);
     assert_eq!(collector.domains, [77]);
-    let [there, back, alone] = &collector.records[..] else {
+    let [there, back, alone, answered, empty] = &collector.records[..] else {
         panic!("{}", collector.records.len());
     };
     for (values, record, swapped) in [
         (there, &records[0], false),
         (back, &records[0], true),
         (alone, &records[1], false),
+        (answered, &records[2], true),
+        (empty, &records[3], false),
     ] {
         let (from, to) = match swapped {
             false => (&record.initiator, &record.responder),
@@ -246,6 +266,63 @@ fn templates_are_sent_again_by_count_and_by_time() {
     ipfix.flush(|_| panic!("nothing to send"));
 }
 
+/// Of times that 32 bits of seconds cannot say, the nearest; of a flow, in milliseconds.
+#[test]
+fn times_out_of_range_are_the_nearest() {
+    for (time, seconds, in_millis) in [
+        (i64::MIN, 0, 0),
+        (-1, 0, 0),
+        (0, 0, 0),
+        (1_999_999_999, 1, 1999),
+        (5_000_000_000_000_000_000, u32::MAX, 5_000_000_000_000),
+        (i64::MAX, u32::MAX, 9_223_372_036_854),
+    ] {
+        let mut record = full();
+        (record.time_ns, record.start_ns) = (time, time);
+        record.initiator.first_ns = None;
+        let collector = collected(&mut Ipfix::new(), &[record]);
+        assert_eq!(collector.times, [seconds], "{time}");
+        let start = number(&collector.records[0], 152, false);
+        assert_eq!(start, Some(in_millis), "{time}");
+    }
+}
+
+/// A timestamp from the far future does not keep templates back for good.
+#[test]
+fn templates_are_sent_again_if_time_goes_back() {
+    let settings = Ipfix::builder().templates_every(0, Duration::from_secs(60));
+    let mut records = vec![full(); 3];
+    records[0].time_ns = i64::MAX;
+    let mut ipfix = settings.build().unwrap();
+    let mut collector = Collector::default();
+    for record in &records {
+        ipfix.record(record, |message| collector.message(message));
+        ipfix.flush(|message| collector.message(message));
+    }
+    assert_eq!(collector.template_sets, 2);
+}
+
+/// A flow between an IPv4 and an IPv6 address is a record of IPv6.
+#[test]
+fn addresses_of_both_versions_are_in_one_record() {
+    let mut records = vec![full(); 2];
+    records[0].initiator.addr = "2001:db8::1".parse().unwrap();
+    records[1].responder.addr = "::ffff:192.0.2.1".parse().unwrap();
+    for uniflow in [false, true] {
+        let mut ipfix = Ipfix::builder().uniflow(uniflow).build().unwrap();
+        let collector = collected(&mut ipfix, &records);
+        let mut read = collector.records.iter();
+        for record in &records {
+            let (first, second) = (&record.initiator, &record.responder);
+            check_key(read.next().unwrap(), record, first, second);
+            if uniflow {
+                check_key(read.next().unwrap(), record, second, first);
+            }
+        }
+        assert!(read.next().is_none());
+    }
+}
+
 #[test]
 fn messages_that_hold_nothing_are_refused() {
     for uniflow in [false, true] {
@@ -278,12 +355,16 @@ proptest! {
         let mut read = collector.records.iter();
         for record in &records {
             let (first, second) = (&record.initiator, &record.responder);
-            let values = read.next().unwrap();
-            check_key(values, record, first, second);
-            check_side(values, record, first, false);
-            if !uniflow {
-                check_side(values, record, second, true);
-            } else if second.packets != 0 {
+            let silent = first.packets == 0 && second.packets != 0;
+            if !uniflow || !silent {
+                let values = read.next().unwrap();
+                check_key(values, record, first, second);
+                check_side(values, record, first, false);
+                if !uniflow {
+                    check_side(values, record, second, true);
+                }
+            }
+            if uniflow && second.packets != 0 {
                 let values = read.next().unwrap();
                 check_key(values, record, second, first);
                 check_side(values, record, second, false);

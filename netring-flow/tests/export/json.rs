@@ -21,12 +21,13 @@ fn the_schema_of_a_record_is_what_is_documented() {
         json!({
             "schema": 1,
             "kind": "end",
+            "worker": 3,
             "flow": 7,
             "time_ns": 1_700_000_009_000_000_001_i64,
             "protocol": 6,
             "vlan": 5,
             "inner_vlan": 6,
-            "tunnel": 99,
+            "tunnel": {"kind": "vxlan", "id": 99},
             "start_ns": 1_700_000_000_123_456_789_i64,
             "end_ns": 1_700_000_003_000_000_000_i64,
             "productive_end_ns": 1_700_000_002_500_000_999_i64,
@@ -80,6 +81,22 @@ fn the_schema_of_a_record_is_what_is_documented() {
             },
         })
     );
+}
+
+#[test]
+fn each_field_is_documented() {
+    let schema = include_str!("../../src/export/record/schema.md");
+    let written: Value = from_str(&line(&full())).unwrap();
+    let ends = ["initiator", "responder"].map(|end| written[end].as_object().unwrap().keys());
+    let names = written
+        .as_object()
+        .unwrap()
+        .keys()
+        .chain(ends.into_iter().flatten());
+    for name in names {
+        let is_named = |row: &str| row.starts_with("| `") && row.contains(&format!("`{name}`"));
+        assert!(schema.lines().any(is_named), "{name}");
+    }
 }
 
 #[test]

@@ -1,4 +1,5 @@
 //! Records of flows: each encoder against a reader of its own.
+#![recursion_limit = "256"] // `json!` recurses for each field.
 #![expect(clippy::unwrap_used, reason = "a test says what it expects by failing")]
 
 mod allocations;
@@ -8,3 +9,4 @@ mod ipfix;
 mod json;
 mod recorder;
 mod records;
+mod tunnels;

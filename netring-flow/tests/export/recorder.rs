@@ -261,6 +261,60 @@ fn intervals_add_up_to_the_whole() {
     assert_eq!(intervals[2].start_ns, second.end_ns);
 }
 
+fn udp(by_client: bool, len: usize) -> Vec<u8> {
+    let (client, server) = ([192, 0, 2, 9], [192, 0, 2, 1]);
+    let builder = match by_client {
+        true => PacketBuilder::ipv4(client, server, 64).udp(40_000, 53),
+        false => PacketBuilder::ipv4(server, client, 64).udp(53, 40_000),
+    };
+    let mut bytes = Vec::new();
+    builder.write(&mut bytes, &vec![0; len]).unwrap();
+    bytes
+}
+
+/// Records of intervals add up by themselves, whichever end sends when.
+#[test]
+fn a_recorder_makes_intervals() {
+    let timeouts = Timeouts::default().active(std::time::Duration::from_secs(10));
+    let config = TrackerConfig::new().timeouts(timeouts);
+    let mut tracker = FlowTracker::with_config(FiveTuple::bidirectional(), config).unwrap();
+    let mut recorder = FlowRecorder::new().intervals(true);
+    for second in 0..35 {
+        let frame = udp(second < 12, 10 + second as usize);
+        let packet = Packet::new(&frame, at(1000 * second), LinkType::IPV4);
+        tracker.track(&packet, &mut recorder);
+    }
+    while tracker.finish(&mut recorder) {}
+    let records: Vec<_> = recorder.drain().collect();
+    assert_eq!(records.len(), 4);
+    let sum = |of: fn(&FlowRecord) -> u64| records.iter().map(of).sum::<u64>();
+    assert_eq!(sum(|it| it.initiator.packets), 12);
+    assert_eq!(sum(|it| it.responder.packets), 23);
+    let bytes = |range: std::ops::Range<u64>| range.map(|second| 38 + second).sum::<u64>();
+    assert_eq!(sum(|it| it.initiator.ip_bytes.unwrap()), bytes(0..12));
+    assert_eq!(sum(|it| it.responder.ip_bytes.unwrap()), bytes(12..35));
+    for pair in records.windows(2) {
+        assert_eq!(pair[1].start_ns, pair[0].end_ns);
+    }
+    assert_eq!(records[3].initiator.packets, 0);
+}
+
+/// The other end turned out to be the initiator between two reports.
+#[test]
+fn an_interval_is_that_of_the_same_ends() {
+    let ends = ["192.0.2.1:5", "192.0.2.2:6"].map(|end| end.parse().unwrap());
+    let flow = "1".parse().unwrap();
+    let mut earlier = FlowRecord::new(flow, 6, ends[0], ends[1]);
+    (earlier.initiator.packets, earlier.responder.packets) = (3, 1);
+    let mut now = FlowRecord::new(flow, 6, ends[1], ends[0]);
+    (now.initiator.packets, now.responder.packets) = (10, 5);
+    let interval = now.since(&earlier);
+    assert_eq!(
+        (interval.initiator.packets, interval.responder.packets),
+        (9, 2)
+    );
+}
+
 /// Without segments, a record has what the tracker keeps.
 #[test]
 fn an_event_alone_makes_a_record() {

@@ -2,7 +2,10 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use netring_flow::export::{ConnState, FlowRecord, IcmpKind, Letters, RecordKind, SideRecord};
+use netring_flow::export::{
+    ConnState, FlowRecord, IcmpKind, Letters, RecordKind, SideRecord, TunnelRecord,
+};
+use netring_flow::extract::TunnelKind;
 use netring_flow::{EndReason, FlowId};
 use proptest::prelude::*;
 
@@ -17,7 +20,11 @@ pub(crate) fn full() -> FlowRecord {
     record.time_ns = 1_700_000_009_000_000_001;
     record.vlan = Some(5);
     record.inner_vlan = Some(6);
-    record.tunnel = Some(99);
+    record.worker = Some(3);
+    record.tunnel = Some(TunnelRecord {
+        kind: TunnelKind::Vxlan,
+        id: Some(99),
+    });
     record.start_ns = 1_700_000_000_123_456_789;
     record.end_ns = 1_700_000_003_000_000_000;
     record.productive_end_ns = Some(1_700_000_002_500_000_999);
@@ -105,6 +112,15 @@ fn reason() -> impl Strategy<Value = Option<EndReason>> {
     ))
 }
 
+fn kind() -> impl Strategy<Value = TunnelKind> {
+    prop::sample::select(vec![
+        TunnelKind::Gre,
+        TunnelKind::Vxlan,
+        TunnelKind::GtpU,
+        TunnelKind::IpInIp,
+    ])
+}
+
 fn state() -> impl Strategy<Value = ConnState> {
     let names = ["S0", "SF", "REJ", "RSTOS0", "OTH"];
     prop::sample::select(names.map(|it| it.parse().unwrap()).to_vec())
@@ -133,9 +149,12 @@ pub(crate) fn hostile() -> impl Strategy<Value = String> {
 
 /// Any record.
 pub(crate) fn any_record() -> impl Strategy<Value = FlowRecord> {
-    let ends = any::<bool>().prop_flat_map(|is_v6| (address(is_v6), address(is_v6)));
+    let ends = any::<[bool; 2]>().prop_flat_map(|[a, b]| (address(a), address(b)));
     let whole = (any::<[i64; 3]>(), any::<Option<i64>>(), any::<[bool; 4]>());
-    let ids = any::<(u8, Option<u16>, Option<u16>, Option<u64>, Option<u64>)>();
+    let ids = (
+        any::<(u8, Option<u16>, Option<u16>, Option<u16>, Option<u64>)>(),
+        prop::option::of((kind(), any::<Option<u32>>())),
+    );
     let names = (prop::option::of(hostile()), any::<Option<u16>>());
     let icmp = any::<Option<(u8, u8)>>();
     let outcome = (reason(), state(), letters(), icmp);
@@ -153,7 +172,7 @@ pub(crate) fn any_record() -> impl Strategy<Value = FlowRecord> {
             |(flow, (from, to), (times, end, flags), ids, names, outcome, first, second)| {
                 let flow: FlowId = flow.to_string().parse().unwrap();
                 let end_of = |addr| SocketAddr::new(addr, 0);
-                let mut record = FlowRecord::new(flow, ids.0, end_of(from), end_of(to));
+                let mut record = FlowRecord::new(flow, ids.0.0, end_of(from), end_of(to));
                 [record.time_ns, record.start_ns, record.end_ns] = times;
                 record.productive_end_ns = end;
                 let active;
@@ -165,9 +184,10 @@ pub(crate) fn any_record() -> impl Strategy<Value = FlowRecord> {
                     _,
                     record.vlan,
                     record.inner_vlan,
-                    record.tunnel,
+                    record.worker,
                     record.rtt_ns,
-                ) = ids;
+                ) = ids.0;
+                record.tunnel = ids.1.map(|(kind, id)| TunnelRecord { kind, id });
                 record.service = names.0;
                 let icmp;
                 (record.reason, record.state, record.history, icmp) = outcome;

@@ -135,7 +135,7 @@ pub(crate) struct Ended {
 }
 
 impl Ended {
-    fn of(event: &Event) -> Option<Self> {
+    pub(crate) fn of(event: &Event) -> Option<Self> {
         match event {
             FlowEvent::Ended {
                 key,

@@ -186,7 +186,7 @@ fn nflog_attributes_up_to_the_packet() {
 }
 
 #[test]
-fn nflog_that_is_not_right_is_not_ip_and_never_goes_round() {
+fn malformed_nflog_is_not_ip_and_never_loops() {
     let read = |bytes: &[u8]| read(&Packet::new(bytes, at(0.0), LinkType::NFLOG)).err();
     // No attribute at all, lengths below that of their own header, a family that is not IP.
     assert_eq!(read(&[2, 0, 0, 1]), Some(Skip::NotIp));

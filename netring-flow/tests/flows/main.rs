@@ -13,6 +13,7 @@ mod links;
 mod live;
 mod measured;
 mod memory;
+mod model;
 mod nested;
 mod packets;
 mod quiet;

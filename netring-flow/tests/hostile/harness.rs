@@ -3,4 +3,7 @@
 
 pub(crate) mod fragments;
 pub(crate) mod packets;
+pub(crate) mod records;
+#[cfg(all(feature = "http", feature = "tls", feature = "dns"))]
+pub(crate) mod sessions;
 pub(crate) mod tunnels;

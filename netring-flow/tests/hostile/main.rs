@@ -55,6 +55,17 @@ proptest! {
     }
 
     #[test]
+    fn records_of_any_packets_are_valid(input in prop::collection::vec(any::<u8>(), 0..600)) {
+        harness::records::run(&input);
+    }
+
+    #[test]
+    #[cfg(all(feature = "http", feature = "tls", feature = "dns"))]
+    fn parsers_take_any_streams(input in prop::collection::vec(any::<u8>(), 0..600)) {
+        harness::sessions::run(&input);
+    }
+
+    #[test]
     fn fragments_follow_as_in_the_model(input in prop::collection::vec(any::<u8>(), 0..400)) {
         harness::fragments::run(&input);
     }

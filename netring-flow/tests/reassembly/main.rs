@@ -3,8 +3,14 @@
 
 mod benign;
 mod common;
+#[cfg(all(feature = "http", feature = "tls", feature = "dns"))]
+#[path = "../flows/counting.rs"]
+mod counting;
+mod foreign;
 mod fuzz;
 mod harness;
+#[cfg(all(feature = "http", feature = "tls", feature = "dns"))]
+mod kept;
 mod memory;
 mod model;
 #[cfg(all(feature = "http", feature = "tls", feature = "dns"))]

@@ -12,7 +12,7 @@ use crate::sessions::Bench;
 
 #[test]
 fn http_requests_and_responses_are_read_across_segments() {
-    let mut bench = Bench::new(|| StreamParser(HttpParser::default()));
+    let mut bench = Bench::new(|| StreamParser::new(HttpParser::default()));
     bench.handshake();
     bench.c(ACK, 22, 1, b" HTTP/1.1\r\nHost: example.net\r\n\r\n");
     bench.c(ACK, 1, 1, b"GET /index.html?a=b&c");
@@ -56,7 +56,7 @@ fn the_name_in_a_client_hello_is_read() {
     record.extend([1, 0, 0, hello.len() as u8]);
     record.extend(&hello);
 
-    let mut bench = Bench::new(|| StreamParser(TlsParser::default()));
+    let mut bench = Bench::new(|| StreamParser::new(TlsParser::default()));
     bench.handshake();
     for (at, byte) in record.iter().enumerate() {
         bench.c(ACK, 1 + at as u32, 1, &[*byte]);
@@ -102,7 +102,7 @@ fn names_are_read_from_datagrams_and_from_streams() {
     assert!(datagrams[2].contains("192.0.2.7"), "{datagrams:?}");
 
     let framed = |message: &[u8]| [&(message.len() as u16).to_be_bytes()[..], message].concat();
-    let mut bench = Bench::new(|| StreamParser(DnsTcpParser::default()));
+    let mut bench = Bench::new(|| StreamParser::new(DnsTcpParser::default()));
     bench
         .handshake()
         .c(ACK, 1, 1, &framed(&query))
@@ -120,8 +120,8 @@ fn names_are_read_from_datagrams_and_from_streams() {
 #[test]
 fn messages_are_those_of_flowscope() {
     fn of<P: netring_flow::session::Parser<Message = M>, M>(_: &P) {}
-    of::<_, HttpMessage>(&StreamParser(HttpParser::default()));
-    of::<_, TlsMessage>(&StreamParser(TlsParser::default()));
+    of::<_, HttpMessage>(&StreamParser::new(HttpParser::default()));
+    of::<_, TlsMessage>(&StreamParser::new(TlsParser::default()));
     of::<_, DnsMessage>(&DatagramParser(DnsUdpParser::default()));
 }
 
@@ -167,7 +167,7 @@ impl SessionParser for Count {
 
 #[test]
 fn a_parser_of_a_user_is_driven_as_flowscope_would() {
-    let count = || Bench::new(|| StreamParser(Count::default()));
+    let count = || Bench::new(|| StreamParser::new(Count::default()));
     let mut bench = count();
     bench
         .handshake()

@@ -77,7 +77,7 @@ impl Parser for Words {
 }
 
 pub(crate) struct Bench<P: Parser> {
-    sessions: SessionTracker<FiveTuple, P>,
+    pub(crate) sessions: SessionTracker<FiveTuple, P>,
     events: Vec<SessionEvent<FiveTupleKey, P::Message>>,
     pub(crate) now: f64,
 }
@@ -91,8 +91,12 @@ impl<P: Parser<Message: std::fmt::Debug>> Bench<P> {
             Subscription::all(),
             move |_| Some(start()),
         );
+        Self::of(sessions.unwrap())
+    }
+
+    pub(crate) fn of(sessions: SessionTracker<FiveTuple, P>) -> Self {
         Self {
-            sessions: sessions.unwrap(),
+            sessions,
             events: Vec::new(),
             now: 0.0,
         }

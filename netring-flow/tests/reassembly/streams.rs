@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use netring_flow::reassembly::{ReassemblyConfig, Side};
 
-use crate::common::{ACK, Bench, FIN, RST, SYN};
+use crate::common::{ACK, Bench, FIN, RST, SERVER, SYN, tcp};
 
 #[test]
 fn both_sides_are_delivered_as_they_come() {
@@ -125,7 +125,7 @@ fn the_deadline_starts_again_when_the_stream_advances() {
 fn another_flow_advances_the_time_too() {
     let mut bench = Bench::new();
     bench.handshake().c(ACK, 11, 1, b"k").pass(5.1);
-    let other = crate::common::tcp("192.0.2.7:1", "192.0.2.8:2", 0, 0, SYN, b"");
+    let other = tcp("192.0.2.7:1", "192.0.2.8:2", 0, 0, SYN, b"");
     bench.frame(&other);
     assert_eq!(bench.log(), ["I?0 10", "I+10 k"]);
 }
@@ -362,4 +362,24 @@ fn a_new_connection_of_the_same_ports_is_another_stream() {
     assert!(lines.contains(&"I+0 new".to_owned()), "{lines:?}");
     assert_eq!(bench.stats().subscribed, 2);
     assert_eq!(bench.stats().gaps, 0);
+}
+
+#[test]
+fn more_timers_than_start_again_at_once_start_again_with_the_next_packets() {
+    let mut bench = Bench::new();
+    for n in 0..3000 {
+        let client = format!("192.0.2.77:{}", 1 + n);
+        bench.frame(&tcp(&client, SERVER, 0, 0, SYN, b""));
+        bench.frame(&tcp(&client, SERVER, 11, 1, ACK, b"k"));
+    }
+    bench.pass(-100_000.0);
+    // Each of these lets some start again, and is the latest to do so.
+    for _ in 0..300 {
+        bench.handshake();
+    }
+    bench.pass(4.9).expire();
+    assert_eq!(bench.stats().gaps, 0);
+    bench.pass(0.2).expire();
+    assert_eq!(bench.stats().gaps, 3000);
+    bench.finish();
 }

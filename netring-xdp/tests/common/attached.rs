@@ -1,4 +1,4 @@
-//! Which program is on an interface, as another program sees it.
+//! The program that is attached to an interface, as another program sees it.
 
 use netring_sys::kernel::bpf::bpf_insn;
 use netring_sys::{Error, Interface};
@@ -6,12 +6,12 @@ use netring_xdp::program::asm::{Assembler, Reg};
 use netring_xdp::program::{AttachMode, Attachment, Program};
 use xtask::netns::ip_says;
 
-/// What `ip -d link show` says: an observer that is not ours.
+/// The output of `ip -d link show`: an observer that is not ours.
 pub(crate) fn shown(interface: &str) -> String {
     ip_says(&format!("-d link show {interface}")).unwrap()
 }
 
-/// The number of the XDP program that `ip` shows, and its mode (`xdp`, `xdpgeneric`).
+/// The id of the XDP program that `ip` shows, and its mode (`xdp`, `xdpgeneric`).
 pub(crate) fn program_of(interface: &str) -> Option<(String, u32)> {
     let text = shown(interface);
     let words: Vec<&str> = text.split_whitespace().collect();
@@ -31,7 +31,7 @@ pub(crate) fn redirect(on: &str, mode: AttachMode) -> Result<Attachment, Error> 
     Program::redirect().load()?.attach(&interface(on), mode)
 }
 
-/// A program of somebody else's: passes everything.
+/// A foreign program: passes everything.
 pub(crate) fn foreign_program() -> [bpf_insn; 2] {
     let insn = |code, imm| bpf_insn {
         code,
@@ -41,7 +41,7 @@ pub(crate) fn foreign_program() -> [bpf_insn; 2] {
     [insn(0xb7, 2), insn(0x95, 0)]
 }
 
-/// A program of somebody else's, under the name that libxdp's dispatcher has: passes everything.
+/// A foreign program under the name of libxdp's dispatcher: passes everything.
 pub(crate) fn dispatcher() -> Vec<u8> {
     let mut asm = Assembler::new();
     asm.mov(Reg::R0, 2);

@@ -1,5 +1,5 @@
-//! A sending AF_XDP socket by bare system calls: it publishes whatever it is told, and shows what
-//! the kernel made of it.
+//! A sending AF_XDP socket by bare system calls: it publishes any descriptor, valid or not, and
+//! shows what the kernel made of it.
 
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::atomic::Ordering;
@@ -21,7 +21,7 @@ pub(crate) struct BareSender {
     completion: (Mmap, xdp_ring_offset),
 }
 
-/// How packet memory is cut.
+/// How packet memory is divided into chunks.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Cut {
     pub(crate) chunk_size: u32,
@@ -30,7 +30,7 @@ pub(crate) struct Cut {
 }
 
 impl Cut {
-    /// Bytes of all chunks: whole pages.
+    /// Bytes of all chunks, rounded up to whole pages.
     pub(crate) fn bytes(self) -> u64 {
         u64::from(self.chunk_size) * u64::from(self.chunks)
     }
@@ -42,7 +42,7 @@ impl BareSender {
         Self::bind_with(interface, cut, multi_buffer, 0)
     }
 
-    /// The same, with so many bytes of metadata before each frame.
+    /// As [`bind`](Self::bind), with this many bytes of metadata before each frame.
     pub(crate) fn bind_with_metadata(interface: &str, cut: Cut, metadata: u32) -> Self {
         Self::bind_with(interface, cut, false, metadata)
     }
@@ -110,18 +110,18 @@ impl BareSender {
             let second = u64::from_ne_bytes(*halves.first_chunk().unwrap());
             words[1].store(second, Ordering::Relaxed);
         }
-        // Release: the kernel sees the entries before the position.
+        // Release: pairs with the kernel's load of the position, so it sees the entries.
         producer.store(position.wrapping_add(descs.len() as u32), Ordering::Release);
     }
 
-    /// One call to send: how many descriptors the kernel took off the ring by it.
+    /// Makes one call to send, and returns how many descriptors the kernel consumed.
     pub(crate) fn kick(&self) -> u32 {
         let before = self.taken();
         syscall::kick_transmit(self.socket.as_fd()).unwrap();
         self.taken().wrapping_sub(before)
     }
 
-    /// As many calls as it takes until the ring is empty; each takes something.
+    /// Calls until the ring is empty; each call has to consume something.
     pub(crate) fn kick_all(&self) {
         let (map, at) = &self.transmit;
         let producer = map.atomic_u32(at.producer as usize).unwrap();
@@ -130,7 +130,7 @@ impl BareSender {
         }
     }
 
-    /// The addresses that came back, since the socket was made.
+    /// The addresses completed since the socket was opened.
     pub(crate) fn completed(&self) -> Vec<u64> {
         let (map, at) = &self.completion;
         let producer = map.atomic_u32(at.producer as usize).unwrap();
@@ -145,7 +145,7 @@ impl BareSender {
         syscall::xdp_statistics_of(self.socket.as_fd()).unwrap().0
     }
 
-    /// How many descriptors the kernel took off the ring, since the socket was made.
+    /// How many descriptors the kernel has consumed since the socket was opened.
     fn taken(&self) -> u32 {
         let (map, at) = &self.transmit;
         let consumer = map.atomic_u32(at.consumer as usize).unwrap();

@@ -1,4 +1,4 @@
-//! A capture of the interface `v0`, and what has to hold of it.
+//! A capture from the interface `v0`, and the conditions that it must meet.
 
 use std::time::{Duration, Instant};
 
@@ -17,7 +17,7 @@ pub(crate) fn builder(mode: AttachMode) -> CaptureBuilder {
         .attach_mode(mode)
 }
 
-/// Receives until `count` packets came, and hands each over.
+/// Receives until `count` packets have arrived, and passes each to `f`.
 pub(crate) fn take(capture: &mut XdpCapture, count: u64, mut f: impl FnMut(&[u8])) {
     let (mut got, deadline) = (0, Instant::now() + LIMIT);
     while got < count {
@@ -37,7 +37,7 @@ pub(crate) fn take(capture: &mut XdpCapture, count: u64, mut f: impl FnMut(&[u8]
     assert_eq!(got, count);
 }
 
-/// The numbers from `first` on came, in order and byte for byte.
+/// Checks that the numbers from `first` on arrive, in order and byte for byte.
 pub(crate) fn take_numbered(capture: &mut XdpCapture, first: u64, count: u64, len: usize) {
     let mut next = first;
     take(capture, count, |packet| {
@@ -52,7 +52,7 @@ pub(crate) fn all_there(capture: &XdpCapture) {
     }
 }
 
-/// offered = delivered + named losses, all of them exact.
+/// Checks that offered = delivered + named losses, all of them exact.
 pub(crate) fn adds_up(capture: &mut XdpCapture) -> Stats {
     let stats = capture.stats().unwrap();
     assert_eq!(stats.pending(), Some(0), "{stats:?}");

@@ -1,4 +1,4 @@
-//! What the tests over a wire have in common.
+//! Shared by the tests that use a wire.
 #![allow(dead_code, reason = "each test program uses some of it")]
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on ends there")]
 
@@ -33,7 +33,7 @@ pub(crate) fn injector(entries: u32) -> XdpInjector {
     builder.build().unwrap()
 }
 
-/// Sends what comes to queue 0 of an interface to a socket.
+/// Redirects the packets of an interface's queue 0 to a socket.
 pub(crate) fn attach(interface: &str, mode: AttachMode, socket: impl AsFd) -> Attachment {
     let interface = Interface::by_name(interface).unwrap();
     let mut program = Program::redirect()
@@ -50,7 +50,8 @@ pub(crate) fn attach(interface: &str, mode: AttachMode, socket: impl AsFd) -> At
     attachment
 }
 
-/// Receives until `count` packets came, and hands each over; panics where they do not come.
+/// Receives until `count` packets have arrived, and passes each to `f`; panics if they do not
+/// arrive.
 pub(crate) fn receive(rx: &mut Receiver<'_>, count: usize, mut f: impl FnMut(&[u8])) {
     let (mut got, deadline) = (0, Instant::now() + LIMIT);
     while got < count {
@@ -64,7 +65,8 @@ pub(crate) fn receive(rx: &mut Receiver<'_>, count: usize, mut f: impl FnMut(&[u
     assert_eq!(got, count);
 }
 
-/// The numbers `0 .. count` of frames of `len` bytes came, in order and byte for byte.
+/// Checks that frames of `len` bytes with the numbers `0 .. count` arrive, in order and byte for
+/// byte.
 pub(crate) fn receive_numbered(rx: &mut Receiver<'_>, count: u64, len: usize) {
     let mut next = 0;
     receive(rx, count as usize, |packet| {
@@ -73,13 +75,13 @@ pub(crate) fn receive_numbered(rx: &mut Receiver<'_>, count: u64, len: usize) {
     });
 }
 
-/// The same, seen by a plain socket, and nothing more.
+/// The same for a plain socket, which must see nothing more.
 pub(crate) fn sniff_numbered(sniffer: &Sniffer, count: u64, len: usize) {
     sniff_numbered_now(sniffer, count, len);
     assert_eq!(sniffer.receive(Duration::from_millis(20)).unwrap(), None);
 }
 
-/// The same, whatever comes after.
+/// The same, whatever follows.
 pub(crate) fn sniff_numbered_now(sniffer: &Sniffer, count: u64, len: usize) {
     for next in 0..count {
         let frame = sniffer.receive(LIMIT).unwrap();
@@ -89,7 +91,7 @@ pub(crate) fn sniff_numbered_now(sniffer: &Sniffer, count: u64, len: usize) {
     }
 }
 
-/// Sends by any sink.
+/// Sends through any sink.
 pub(crate) trait SendFrame {
     fn send_frame(&mut self, frame: &[u8]) -> bool;
 }
@@ -100,20 +102,20 @@ impl<S: PacketSink> SendFrame for S {
     }
 }
 
-/// Packet memory as the tests without root may lock it: 2 MiB.
+/// Packet memory that tests without root may lock: 2 MiB.
 pub(crate) fn small() -> UmemConfig {
     UmemConfig::new().chunk_size(2048).chunks(1024)
 }
 
-/// Every chunk is in exactly one place.
+/// Checks that every chunk is in exactly one place.
 #[track_caller]
 pub(crate) fn conserved(umem: Umem<'_>) {
     let census = umem.census();
     assert_eq!(census.total(), umem.chunks(), "{census}");
 }
 
-/// Tests that run as anybody take turns: what a user may lock is for all of the user's sockets
-/// together.
+/// Tests that run as an unprivileged user take turns: the limit of locked memory covers all sockets
+/// of the user.
 pub(crate) fn turn() -> MutexGuard<'static, ()> {
     static TURN: Mutex<()> = Mutex::new(());
     TURN.lock().unwrap_or_else(PoisonError::into_inner)

@@ -14,12 +14,12 @@ use xtask::netns::{ip, veth};
 
 use super::{LIMIT, conserved, receive, small};
 
-/// Frames that are sent before it is looked whether they came: a veth holds 256 that its program
-/// has not yet seen.
+/// Frames sent before the test checks that they arrived: veth holds 256 that its program has not
+/// seen yet.
 pub(crate) const BURST: usize = 64;
 const RING: u32 = 512;
 
-/// Each row in all the ways in which it can run on veth; the way is the name of the module.
+/// Runs each row in every way that veth supports; the way is the name of the module.
 #[macro_export]
 macro_rules! rows {
     ($($row:ident),+ $(,)?) => {
@@ -50,12 +50,12 @@ macro_rules! rows {
 pub(crate) struct Way {
     /// Where the program runs.
     pub(crate) mode: AttachMode,
-    /// Whether the sockets' own calls drive the interfaces.
+    /// Whether the sockets' own calls poll the interfaces.
     pub(crate) busy_poll: bool,
 }
 
 impl Way {
-    /// Makes the wire.
+    /// Creates the wire.
     pub(crate) fn wire(self, mtu: u32) {
         veth("v0", "v1").unwrap();
         for end in ["v0", "v1"] {
@@ -68,7 +68,7 @@ impl Way {
         }
     }
 
-    /// Settings of a socket, with rings of 512.
+    /// Settings of a socket, with rings of 512 entries.
     pub(crate) fn socket(self, interface: &str) -> SocketBuilder {
         let ring = RingSize::new(RING).unwrap();
         let builder = XdpSocket::builder(interface, 0)
@@ -81,7 +81,7 @@ impl Way {
         }
     }
 
-    /// Attaches a program that feeds a socket by its first place.
+    /// Attaches a program that redirects to a socket through the first slot of its map.
     pub(crate) fn attach(
         self,
         interface: &str,
@@ -100,10 +100,11 @@ impl Way {
     }
 }
 
-/// Keeps an interface from polling for itself, as far as an administrator can, so that it is left
-/// to the sockets.
+/// Keeps an interface from polling by itself, as far as an administrator can, so that polling is
+/// left to the sockets.
 ///
-/// In a file system of the child's own: the one of this machine shows another network namespace.
+/// In a mount of sysfs of the child's own, because the existing one shows another network
+/// namespace.
 fn quiet(interface: &str) {
     let script = format!(
         "mount -t sysfs none /mnt && cd /mnt/class/net/{interface} \
@@ -116,7 +117,7 @@ fn quiet(interface: &str) {
     assert!(child.status.success(), "{child:?}");
 }
 
-/// What a row starts from; each field may be changed before [`run`](Self::run).
+/// The initial settings of a row; each field may be changed before [`run`](Self::run).
 pub(crate) struct Ends {
     pub(crate) way: Way,
     pub(crate) mtu: u32,
@@ -125,7 +126,8 @@ pub(crate) struct Ends {
     pub(crate) receiver: SocketBuilder,
     pub(crate) sender_memory: UmemConfig,
     pub(crate) receiver_memory: UmemConfig,
-    /// The user's own program, named `row`, with a map named `sockets`; else the generated one.
+    /// The user's own program, named `row`, with a map named `sockets`; otherwise the generated
+    /// one.
     pub(crate) program: Option<Vec<u8>>,
 }
 
@@ -152,20 +154,20 @@ impl Ends {
         }
     }
 
-    /// The same packet memory at both ends.
+    /// Uses the same packet memory at both ends.
     pub(crate) fn memory(mut self, memory: UmemConfig) -> Self {
         self.sender_memory = memory.clone();
         self.receiver_memory = memory;
         self
     }
 
-    /// An own program between the two.
+    /// Uses this program instead of the generated one.
     pub(crate) fn program(mut self, object: Vec<u8>) -> Self {
         self.program = Some(object);
         self
     }
 
-    /// Packets in several chunks, at both ends and in the program; the MTU is 9000.
+    /// Allows packets in several chunks, at both ends and in the program; the MTU is 9000.
     pub(crate) fn multi_buffer(mut self) -> Self {
         self.mtu = 9000;
         self.multi_buffer = true;
@@ -174,13 +176,13 @@ impl Ends {
         self
     }
 
-    /// Makes the wire, and runs the row on it. Each chunk is in exactly one place afterwards.
+    /// Creates the wire and runs the row on it. Afterwards each chunk must be in exactly one place.
     pub(crate) fn run(self, row: impl for<'t, 'r> FnOnce(&mut Wire<'t, 'r>)) {
         self.way.wire(self.mtu);
         self.run_again(row);
     }
 
-    /// As [`run`](Self::run), over a wire that is there.
+    /// As [`run`](Self::run), over an existing wire.
     pub(crate) fn run_again(&self, row: impl for<'t, 'r> FnOnce(&mut Wire<'t, 'r>)) {
         Umem::scope(&self.sender_memory, |sender_memory| {
             Umem::scope(&self.receiver_memory, |receiver_memory| {
@@ -211,8 +213,8 @@ impl Ends {
 }
 
 impl Wire<'_, '_> {
-    /// Frames of `len` bytes with the numbers from `first` on go over, byte for byte and in order,
-    /// and nothing else comes.
+    /// Checks that frames of `len` bytes with the numbers from `first` on cross the wire, byte for
+    /// byte and in order, and nothing else.
     pub(crate) fn carries(&mut self, first: u64, count: u64, len: usize) {
         let frames = (first..first + count).map(|n| frame(n, len));
         exchange(
@@ -222,14 +224,15 @@ impl Wire<'_, '_> {
         );
     }
 
-    /// Frames were sent, and packets received, so many each, and nothing was lost on either side.
+    /// Checks that this many frames were sent and received, and that nothing was lost on either
+    /// side.
     pub(crate) fn settled(&mut self, sent: u64, received: u64) {
         sent_all(&mut self.tx, sent);
         received_all(&self.rx, received);
     }
 }
 
-/// Everything that was committed is sent, and nothing dropped, rejected or refused.
+/// Checks that everything committed was sent, and nothing dropped, rejected or refused.
 pub(crate) fn sent_all(tx: &mut Transmitter<'_>, sent: u64) {
     let stats = PacketSink::stats(tx).unwrap();
     assert_eq!(
@@ -242,13 +245,13 @@ pub(crate) fn sent_all(tx: &mut Transmitter<'_>, sent: u64) {
     );
 }
 
-/// So many packets came, and none was lost.
+/// Checks that this many packets arrived, and none was lost.
 pub(crate) fn received_all(rx: &Receiver<'_>, received: u64) {
     let stats = rx.stats().unwrap();
     assert_eq!((stats.delivered, losses(&stats)), (received, [0; 5]));
 }
 
-/// invalid, ring full, no chunk, invalid to send, looked for a chunk in vain.
+/// Invalid, ring full, no chunk, invalid to send, searches for a chunk that failed.
 pub(crate) fn losses(stats: &SocketStats) -> [u64; 5] {
     [
         stats.invalid,
@@ -259,8 +262,8 @@ pub(crate) fn losses(stats: &SocketStats) -> [u64; 5] {
     ]
 }
 
-/// Sends frames in bursts. Behind each burst, what is to come of it came: byte for byte, in order,
-/// and nothing else.
+/// Sends frames in bursts. After each burst, what is expected of it must have arrived: byte for
+/// byte, in order, and nothing else.
 pub(crate) fn exchange(
     tx: &mut Transmitter<'_>,
     rx: &mut Receiver<'_>,
@@ -269,7 +272,7 @@ pub(crate) fn exchange(
     exchange_in_pieces(tx, rx, usize::MAX, frames);
 }
 
-/// The same, of frames that lie in chunks of up to `piece` bytes.
+/// The same with frames that are spread over chunks of up to `piece` bytes.
 pub(crate) fn exchange_in_pieces(
     tx: &mut Transmitter<'_>,
     rx: &mut Receiver<'_>,
@@ -289,7 +292,7 @@ pub(crate) fn exchange_in_pieces(
     silent(rx);
 }
 
-/// Commits a frame that lies in chunks of up to `piece` bytes.
+/// Commits a frame that is spread over chunks of up to `piece` bytes.
 pub(crate) fn put_in_pieces(
     tx: &mut Transmitter<'_>,
     frame: &[u8],
@@ -308,12 +311,12 @@ pub(crate) fn put_in_pieces(
     tx.send_chain(&mut chunks)
 }
 
-/// Commits a frame; false where there is no room.
+/// Commits a frame; returns false if there is no room.
 pub(crate) fn put(tx: &mut Transmitter<'_>, frame: &[u8]) -> bool {
     PacketSink::send(tx, frame).unwrap()
 }
 
-/// These packets come, byte for byte and in order.
+/// Checks that these packets arrive, byte for byte and in order.
 pub(crate) fn comes(rx: &mut Receiver<'_>, due: &[Vec<u8>]) {
     let mut due_next = due.iter();
     receive(rx, due.len(), |packet| {
@@ -324,7 +327,7 @@ pub(crate) fn comes(rx: &mut Receiver<'_>, due: &[Vec<u8>]) {
     });
 }
 
-/// Nothing comes.
+/// Checks that nothing arrives.
 pub(crate) fn silent(rx: &mut Receiver<'_>) {
     assert!(!rx.wait(Duration::from_millis(5)).unwrap());
 }
@@ -334,8 +337,8 @@ fn number(frame: &[u8]) -> u64 {
     u64::from_be_bytes(*frame[14..].first_chunk().unwrap())
 }
 
-/// A frame whose every byte tells its number and its place: of an ethertype that no host answers,
-/// number from byte 14 on.
+/// A frame whose every byte depends on its number and position. No host answers its Ethertype; the
+/// number starts at byte 14.
 pub(crate) fn frame(number: u64, len: usize) -> Vec<u8> {
     let header = [2, 0, 0, 0, 0, 2, 2, 0, 0, 0, 0, 1, 0x88, 0xb5];
     let mut frame = header.to_vec();

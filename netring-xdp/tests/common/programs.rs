@@ -1,4 +1,4 @@
-//! Programs as users write them: each named `row`, with a map of sockets named `sockets`.
+//! Programs as users write them: each is named `row`, with a map of sockets named `sockets`.
 
 use netring_xdp::program::asm::{Alu, Assembler, Cond, Helper, MapDef, MapKind, MapRef, Reg, Size};
 
@@ -27,7 +27,7 @@ pub(crate) fn drop_half(multi_buffer: bool) -> Vec<u8> {
     object(asm, multi_buffer)
 }
 
-/// Packets of even numbers to the first socket, those of odd ones to the second.
+/// Redirects even packets to the first socket and odd ones to the second.
 pub(crate) fn split() -> Vec<u8> {
     let mut asm = Assembler::new();
     let sockets = sockets(&mut asm);
@@ -46,7 +46,7 @@ pub(crate) fn split() -> Vec<u8> {
     object(asm, false)
 }
 
-/// Writes the number of packets before it, 4 bytes, before each packet.
+/// Writes the number of preceding packets, 4 bytes, in front of each packet.
 pub(crate) fn metadata(multi_buffer: bool) -> Vec<u8> {
     let mut asm = Assembler::new();
     let sockets = sockets(&mut asm);
@@ -72,8 +72,8 @@ pub(crate) fn metadata(multi_buffer: bool) -> Vec<u8> {
     object(asm, multi_buffer)
 }
 
-/// Makes each packet longer or shorter at its end. Where the kernel says that it cannot
-/// (`EOPNOTSUPP`) the packet comes as it is, where it says anything else it is dropped.
+/// Makes each packet longer or shorter at its end. If the kernel cannot (`EOPNOTSUPP`), the packet
+/// stays as it is; on any other error it is dropped.
 pub(crate) fn adjust_tail(by: i32, multi_buffer: bool) -> Vec<u8> {
     const EOPNOTSUPP: i32 = 95;
     let mut asm = Assembler::new();
@@ -93,7 +93,8 @@ pub(crate) fn adjust_tail(by: i32, multi_buffer: bool) -> Vec<u8> {
     object(asm, multi_buffer)
 }
 
-/// Everything to the first socket, and to the kernel where there is none. Under another name.
+/// Redirects everything to the first socket, or passes it to the kernel if there is none. Under
+/// another name.
 pub(crate) fn all_to_queue_0(name: &str) -> Vec<u8> {
     let mut asm = Assembler::new();
     let sockets = sockets(&mut asm);
@@ -116,7 +117,7 @@ fn sockets(asm: &mut Assembler) -> MapRef {
     })
 }
 
-/// Counts the packet: `r6` is how many were before it. Keeps none of `r0` to `r5`.
+/// Counts the packet: `r6` is the number of packets before it. Clobbers `r0` to `r5`.
 fn count(asm: &mut Assembler) {
     let counts = asm.map(MapDef {
         name: "counts".into(),
@@ -131,7 +132,7 @@ fn count(asm: &mut Assembler) {
     asm.add(Reg::R2, -4);
     asm.load_map(Reg::R1, counts);
     asm.call(Helper::MapLookup);
-    // Never: the map has a value 0. The verifier wants to see it asked.
+    // Never taken, because the map has a value 0, but the verifier requires the check.
     asm.jump_if(Cond::Eq, Reg::R0, 0, none);
     asm.load(Size::Double, Reg::R6, Reg::R0, 0);
     asm.mov(Reg::R1, 1);
@@ -142,7 +143,7 @@ fn count(asm: &mut Assembler) {
     asm.bind(counted);
 }
 
-/// To the socket in the place that `r2` says, or to nobody.
+/// Redirects to the socket in the slot given by `r2`, or drops.
 fn redirect(asm: &mut Assembler, sockets: MapRef) {
     asm.load_map(Reg::R1, sockets);
     asm.mov(Reg::R3, XDP_DROP);

@@ -1,5 +1,5 @@
-//! What works without a program in the kernel, and so without root: one test program, as linking
-//! costs more than compiling.
+//! Everything that needs no program in the kernel, and so no root. One test program, because
+//! linking costs more than compiling.
 
 #[path = "../common/mod.rs"]
 mod common;

@@ -1,5 +1,5 @@
-//! Interfaces of two network namespaces have the same indexes: an index means something together
-//! with its namespace only.
+//! Interfaces in two network namespaces may have the same index: an index identifies an interface
+//! only together with its namespace.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on ends there")]
 
 use crate::common;
@@ -21,8 +21,8 @@ fn transmitter(umem: Umem<'_>) -> Result<Transmitter<'_>, Error> {
     builder.transmit_chunks(64).open_transmitter(umem)
 }
 
-/// The queue 0 of `v0` here and the queue 0 of `v0` there are two, and each has a fill and a
-/// completion ring of its own.
+/// Queue 0 of `v0` in one namespace and queue 0 of `v0` in the other are two queues, each with a
+/// fill and a completion ring of its own.
 #[test]
 #[ignore = "needs a network namespace: cargo xtask test-netns"]
 fn sockets_over_one_umem_may_be_on_the_same_index_in_two_namespaces() {
@@ -39,13 +39,13 @@ fn sockets_over_one_umem_may_be_on_the_same_index_in_two_namespaces() {
         let mut near = transmitter(umem)?;
         let away = there.run(|| transmitter(umem).map_err(io::Error::other));
         let mut away = away.unwrap_or_else(|error| panic!("{error:?}"));
-        // And one more of the same queue there, which has its rings in common with that.
+        // Another one on the same queue there, which shares that queue's rings.
         let third = there.run(|| transmitter(umem).map_err(io::Error::other));
         let mut third = third.unwrap_or_else(|error| panic!("{error:?}"));
         for n in 0..50 {
             for tx in [&mut near, &mut away, &mut third] {
                 assert!(wait::send(tx, &numbered(n, 100), Some(common::LIMIT))?);
-                // Taken off the wire one by one: two of the three send to the same one.
+                // Received one by one: two of the three send to the same interface.
                 assert_eq!(tx.drain(common::LIMIT)?, 0);
             }
         }

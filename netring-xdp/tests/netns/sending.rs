@@ -1,5 +1,5 @@
-//! What works without a program: packet memory, rings, sending. Runs in a user namespace too, where
-//! 8 MiB of memory may be locked.
+//! Packet memory, rings and sending, without a program. Also runs in a user namespace, where 8 MiB
+//! of memory may be locked.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on ends there")]
 
 use crate::common;
@@ -13,7 +13,7 @@ use netring_xdp::{NotSent, Umem, UmemConfig, XdpInjector, XdpSocket};
 use xtask::netns::{Netns, ip, veth};
 use xtask::wire::{Sniffer, number, numbered};
 
-/// Sends frames of these numbers in groups that the sniffer's socket holds, and looks at each on
+/// Sends frames with these numbers in groups that the sniffer's socket can hold, and checks each on
 /// the other side.
 fn send_and_look(
     injector: &mut XdpInjector,
@@ -80,8 +80,8 @@ fn s2_a_slot_that_is_dropped_is_not_sent_and_holds_nobody_up() {
     assert_eq!(injector.census().total(), 128);
 }
 
-/// Two thousand frames, of which the kernel sends 32 in one call: all of them go, and no call is
-/// wasted.
+/// Two thousand frames, of which the kernel sends 32 in one call: all of them are sent, and no call
+/// is wasted.
 #[test]
 #[ignore = "needs a network namespace: cargo xtask test-netns"]
 fn x5_a_full_ring_is_drained_by_repeated_kicks() {
@@ -132,7 +132,7 @@ fn x4_what_the_kernel_would_not_complete_is_refused_and_comes_back() {
             .transmit_ring(ring(16))
             .open_transmitter(umem)?;
         let mut chunk = tx.take().unwrap();
-        // Over the end, from behind the end, of nothing: refused, and nothing changes.
+        // Across the end, behind the end, empty: refused, and nothing changes.
         for range in [0..2049, 2048..2049, 2000..2000, 9000..9064, 0..usize::MAX] {
             let refused = chunk.set_range(range.clone()).unwrap_err();
             assert!(
@@ -153,7 +153,7 @@ fn x4_what_the_kernel_would_not_complete_is_refused_and_comes_back() {
             assert!(matches!(refused, Error::FrameLength { max: 2048, .. }));
             assert!(!refused.is_terminal());
         }
-        // A ring that is full gives the chunk back.
+        // A full ring returns the chunk.
         let mut held: Vec<_> = (0..16).map(|_| tx.take().unwrap()).collect();
         for mut chunk in held.drain(..) {
             chunk.set_len(64).unwrap();
@@ -206,8 +206,8 @@ fn a_chunk_that_finds_no_room_comes_back() {
         drop(held);
         assert_eq!((umem.census().user, umem.census().transmit), (0, 2));
         conserved(umem);
-        // The frames are longer than the MTU: the kernel takes and drops them, or sends them;
-        // either way they are completed.
+        // The frames are longer than the MTU: the kernel either drops or sends them, and completes
+        // them in both cases.
         assert_eq!(tx.drain(LIMIT)?, 0);
         conserved(umem);
         Ok(())
@@ -271,8 +271,8 @@ fn rings_of_one_entry_and_of_many() {
         })
         .unwrap();
     }
-    // A completion ring that is smaller than the transmit ring: the kernel waits for room in it,
-    // and so does the flush.
+    // The completion ring is smaller than the transmit ring: the kernel waits for room in it, and
+    // so does the flush.
     Umem::scope(&small(), |umem| {
         let builder = XdpSocket::builder("v0", 0)
             .transmit_ring(ring(64))
@@ -289,8 +289,8 @@ fn rings_of_one_entry_and_of_many() {
     .unwrap();
 }
 
-/// Two interfaces over one packet memory, from two threads: each frame goes out where it should,
-/// and every chunk is there after.
+/// Two interfaces over one packet memory, from two threads: each frame leaves by the right
+/// interface, and every chunk is there afterwards.
 #[test]
 #[ignore = "needs a network namespace: cargo xtask test-netns"]
 fn one_umem_for_two_interfaces_and_two_threads() {
@@ -324,7 +324,7 @@ fn one_umem_for_two_interfaces_and_two_threads() {
             assert_eq!(got, sent);
         }
         conserved(umem);
-        // A chunk of the one goes out by the other, and comes home.
+        // A chunk of one half is sent by the other, and returns to its owner.
         let [v, w] = &mut senders;
         let mut chunk = v.take().unwrap();
         chunk.set_len(64).unwrap();
@@ -357,7 +357,7 @@ fn a_closed_socket_frees_its_queue_while_its_umem_lives() {
             let (rx, mut tx) = builder.open(umem)?.split();
             assert!(tx.send_frame(&numbered(n, 64)));
             drop((rx, tx));
-            // Its fill ring had 16, its transmit ring one.
+            // Its fill ring held 16, its transmit ring one.
             let census = umem.census();
             assert_eq!(census.closed, 17 * n as u32, "{census}");
             conserved(umem);

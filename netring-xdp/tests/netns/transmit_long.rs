@@ -1,5 +1,6 @@
 //! Frames longer than a chunk, written in slots: what is refused, what is counted, and a ring
-//! without room for all of one. Runs in a user namespace too, where 8 MiB of memory may be locked.
+//! without room for a whole frame. Also runs in a user namespace, where 8 MiB of memory may be
+//! locked.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on ends there")]
 
 use crate::common;
@@ -77,13 +78,13 @@ fn the_longest_frame_is_what_the_injector_says_and_no_longer() {
         for len in [0, max + 1, usize::MAX] {
             let refused = injector.slot(len).map(drop).unwrap_err();
             let Error::FrameLength {
-                len: told,
+                len: reported,
                 max: most,
             } = refused
             else {
                 panic!("{refused}")
             };
-            assert_eq!((told, most), (len, max));
+            assert_eq!((reported, most), (len, max));
         }
         assert!(injector.send(&of(1, max)).unwrap());
         assert_eq!(injector.drain(LIMIT).unwrap(), 0);
@@ -94,7 +95,7 @@ fn the_longest_frame_is_what_the_injector_says_and_no_longer() {
             (1, Count::Exact(1), 3)
         );
     }
-    // Not asked for, it is not had; and no more chunks than there are.
+    // Multi-buffer is off unless requested; and a frame has no more chunks than exist.
     assert_eq!(injector(64).max_len(), 2048);
     Umem::scope(&small(), |umem| {
         let builder = XdpSocket::builder("v0", 0).transmit_ring(ring(64));
@@ -108,8 +109,8 @@ fn the_longest_frame_is_what_the_injector_says_and_no_longer() {
     .unwrap();
 }
 
-/// A link that is down keeps the ring full: a frame that has not room for all of it is not begun, a
-/// short one is taken.
+/// While the link is down the ring stays full: a long frame for which there is not enough room is
+/// not begun, and a short one is accepted.
 #[test]
 #[ignore = "needs a network namespace: cargo xtask test-netns"]
 fn x14_a_ring_without_room_for_all_of_a_frame_takes_none_of_it() {
@@ -132,7 +133,7 @@ fn x14_a_ring_without_room_for_all_of_a_frame_takes_none_of_it() {
         assert!(injector.slot(4097).unwrap().is_none());
         assert!(injector.flush().is_err());
         let stats = injector.stats().unwrap();
-        // Frames, and not chunks; and what was sent stays sent.
+        // The figures count frames, not chunks; and what was sent stays sent.
         assert_eq!((stats.committed, stats.pending), (22, 2), "{stats}");
         assert_eq!((stats.sent, stats.refused), (Count::Exact(20), 0));
         assert_eq!(injector.census().total(), 8 + 64);
@@ -158,8 +159,8 @@ fn x14_a_ring_without_room_for_all_of_a_frame_takes_none_of_it() {
     assert_eq!(injector.census().total(), 8 + 64);
 }
 
-/// Dropped in between, long or short, and after it was written: nothing of it is sent, and nobody
-/// is held up.
+/// A slot dropped between others, long or short, and after it was written: none of it is sent, and
+/// it delays no other frame.
 #[test]
 #[ignore = "needs a network namespace: cargo xtask test-netns"]
 fn s2_a_long_slot_that_is_dropped_sends_nothing() {
@@ -211,7 +212,7 @@ fn a_timestamp_of_a_long_frame_comes_once_and_its_checksum_is_not_made_of_a_part
                 .request_checksum(34, 6)
                 .map_err(|error| error.to_string());
             assert_eq!(asked.is_ok(), !software || frame.len() <= 2024, "{asked:?}");
-            // In the first chunk, or not at all.
+            // The checksum has to be in the first chunk.
             assert!(slot.request_checksum(2023, 0).is_err());
             drop(slot);
             let mut slot = injector.slot(frame.len()).unwrap().unwrap();
@@ -235,8 +236,8 @@ fn a_timestamp_of_a_long_frame_comes_once_and_its_checksum_is_not_made_of_a_part
     }
 }
 
-/// The kernel completes a frame once all of it is sent, and keeps room for that: a frame in more
-/// chunks than the completion ring has entries would be on its way for ever.
+/// The kernel completes a frame once all of it is sent, and reserves room for that: a frame with
+/// more chunks than the completion ring has entries would never be completed.
 #[test]
 #[ignore = "needs a network namespace: cargo xtask test-netns"]
 fn a_frame_is_no_longer_than_its_completion_ring() {
@@ -248,7 +249,7 @@ fn a_frame_is_no_longer_than_its_completion_ring() {
         let builder = builder.transmit_chunks(64).multi_buffer(true);
         let first = builder.clone().completion_ring(ring(2));
         let mut first = first.open_transmitter(umem)?;
-        // It completes to the first one's.
+        // Its frames complete in the ring of the first socket.
         let second = builder.open_transmitter(umem)?;
         assert_eq!((first.max_len(), second.max_len()), (2 * 2048, 2 * 2048));
         drop(second);

@@ -1,5 +1,5 @@
-//! Checksums and timestamps that are asked for with a frame, seen on the wire. Runs in a user
-//! namespace too, where 8 MiB of memory may be locked.
+//! Checksums and timestamps requested with a frame, as seen on the wire. Also runs in a user
+//! namespace, where 8 MiB of memory may be locked.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on ends there")]
 
 use crate::common;
@@ -14,7 +14,7 @@ use netring_xdp::{
 use xtask::netns::{Netns, ip, veth};
 use xtask::wire::{Sniffer, numbered, tai, udp4};
 
-/// Where UDP's checksum starts, and how far behind that it is stored.
+/// Where UDP's checksum starts, and its offset from there.
 const UDP: usize = 34;
 const FIELD: usize = 6;
 
@@ -24,7 +24,7 @@ fn builder(entries: u32) -> InjectorBuilder {
         .transmit_metadata(true)
 }
 
-/// The frame as it is to arrive, and as it is handed over: with the sum of the pseudo-header for a
+/// The frame as it must arrive, and as it is submitted: with the sum of the pseudo-header as its
 /// checksum.
 fn partial(frame: &[u8]) -> Vec<u8> {
     let mut words: Vec<u16> = frame[26..34]
@@ -57,14 +57,14 @@ fn nothing_more(sniffer: &Sniffer) {
     assert_eq!(sniffer.receive(Duration::from_millis(20)).unwrap(), None);
 }
 
-fn is_request(error: &Error, told: &str) {
+fn is_request(error: &Error, reported: &str) {
     assert!(matches!(error, Error::Request { .. }), "{error}");
     assert!(!error.is_terminal());
-    assert!(error.to_string().contains(told), "{error}");
+    assert!(error.to_string().contains(reported), "{error}");
 }
 
-/// Frames of all lengths, every third without a request: those arrive as they were written, on the
-/// same socket, past the ring's end.
+/// Frames of all lengths, every third without a request: those arrive as written, through the same
+/// socket, across the end of the ring.
 #[test]
 #[ignore = "needs a network namespace: cargo xtask test-netns"]
 fn a_checksum_that_is_asked_for_is_in_the_bytes_on_the_wire() {
@@ -98,7 +98,7 @@ fn a_checksum_that_is_asked_for_is_in_the_bytes_on_the_wire() {
     assert_eq!(stats.rejected, Count::Exact(0));
     assert_eq!(injector.census().total(), 128);
     assert_eq!(injector.timestamp_stats(), TimestampStats::default());
-    // Frames that are written in one go stand behind the kernel's part too.
+    // Frames that are written in one go also start behind the kernel's area.
     Umem::scope(
         &small().transmit_metadata(true).software_checksum(true),
         |umem| {
@@ -130,7 +130,7 @@ fn a_checksum_that_is_asked_for_is_in_the_bytes_on_the_wire() {
     .unwrap();
 }
 
-/// veth says that it makes checksums, and hands frames over as they are: its other end trusts
+/// veth claims to compute checksums, but passes frames on unchanged, because its other end trusts
 /// them.
 #[test]
 #[ignore = "needs a network namespace: cargo xtask test-netns"]
@@ -148,8 +148,8 @@ fn without_software_checksums_the_interface_is_asked_and_veth_makes_none() {
     assert_eq!(sniffer.receive(LIMIT).unwrap().unwrap(), frame);
 }
 
-/// Every fifth of a thousand frames, through a ring of 64, in two kinds of chunks: each stamp is
-/// there once, in order, and between the times before and after.
+/// Every fifth of a thousand frames, through a ring of 64 entries, in two kinds of chunks: each
+/// timestamp arrives once, in order, and lies between the times before and after.
 #[test]
 #[ignore = "needs a network namespace: cargo xtask test-netns"]
 fn a_timestamp_comes_for_each_frame_that_asks_and_for_no_other() {
@@ -174,7 +174,7 @@ fn a_timestamp_comes_for_each_frame_that_asks_and_for_no_other() {
             let frame = sniffer.receive(LIMIT).unwrap().unwrap();
             assert_eq!(frame, numbered(n, 60 + n as usize));
         }
-        // Some are read later than those that come after them.
+        // Some are read later than those that follow them.
         if from % 100 == 0 {
             continue;
         }
@@ -227,7 +227,7 @@ fn a_checksum_and_a_timestamp_go_together_also_in_unaligned_chunks() {
                 slot.request_checksum(UDP, FIELD)?;
                 slot.request_timestamp(n)?;
                 slot.commit();
-                // As a chunk, which may start anywhere behind the kernel's part.
+                // As a chunk, whose data may start anywhere behind the kernel's area.
                 let mut chunk = tx.take().unwrap();
                 let start = 24 + n as usize;
                 chunk.set_range(start..start + frame.len())?;
@@ -288,7 +288,7 @@ fn what_cannot_be_asked_for_is_refused_and_the_frame_goes_out_all_the_same() {
         );
     }
     slot.commit();
-    // A slot that is dropped asks for nothing, and neither does the next.
+    // A dropped slot requests nothing, and neither does the next one.
     let mut dropped = injector.slot(60).unwrap().unwrap();
     dropped.request_timestamp(7).unwrap();
     dropped.request_checksum(UDP, FIELD).unwrap();
@@ -310,7 +310,7 @@ fn what_cannot_be_asked_for_is_refused_and_the_frame_goes_out_all_the_same() {
     nothing_more(&sniffer);
 }
 
-/// What is asked of a chunk is looked at when it is sent, and the chunk comes back.
+/// The request of a chunk is checked when it is sent, and the chunk is returned with the error.
 #[test]
 #[ignore = "needs a network namespace: cargo xtask test-netns"]
 fn a_chunk_whose_range_changed_comes_back_with_the_reason() {
@@ -338,7 +338,7 @@ fn a_chunk_whose_range_changed_comes_back_with_the_reason() {
         chunk.set_len(60)?;
         chunk.copy_from_slice(&numbered(1, 60));
         tx.send(chunk).unwrap();
-        // In a chain the first is asked, and nobody else.
+        // In a chain, only the request of the first chunk counts.
         let mut chain: Vec<_> = (0..2).map(|_| tx.take().unwrap()).collect();
         for (n, chunk) in chain.iter_mut().enumerate() {
             chunk.set_len(50)?;
@@ -370,7 +370,7 @@ fn a_chunk_whose_range_changed_comes_back_with_the_reason() {
     nothing_more(&sniffer);
 }
 
-/// As many wait as there are chunks, 80 here; the others are counted.
+/// As many timestamps wait as there are chunks, 80 here; the others are counted.
 #[test]
 #[ignore = "needs a network namespace: cargo xtask test-netns"]
 fn timestamps_that_nobody_reads_are_lost_and_counted() {
@@ -398,8 +398,8 @@ fn timestamps_that_nobody_reads_are_lost_and_counted() {
     assert_eq!(injector.timestamp_stats().delivered, 80);
 }
 
-/// Frames over a link that is down are pending, and stamped when they go; those in the ring when
-/// the interface goes stay pending.
+/// Frames on a link that is down are pending, and get their timestamps when they are sent; those in
+/// the ring when the interface is removed stay pending.
 #[test]
 #[ignore = "needs a network namespace: cargo xtask test-netns"]
 fn a_timestamp_over_a_link_that_is_down_is_pending_until_it_is_up() {
@@ -429,8 +429,8 @@ fn a_timestamp_over_a_link_that_is_down_is_pending_until_it_is_up() {
     assert_eq!(injector.census().total(), 16 + 64);
 }
 
-/// The second socket of a queue has no completion ring: its frames come back to the first, which
-/// knows nothing of them.
+/// The second socket of a queue has no completion ring: its frames complete in that of the first,
+/// which did not request them.
 #[test]
 #[ignore = "needs a network namespace: cargo xtask test-netns"]
 fn sockets_of_one_queue_give_timestamps_to_the_first_only() {

@@ -1,5 +1,5 @@
-//! What is refused before the kernel is asked, and what it takes: packet memory and settings. Runs
-//! in a user namespace too, where 8 MiB of memory may be locked.
+//! Packet memory and settings: what is refused before the kernel is asked, and what the kernel
+//! accepts. Also runs in a user namespace, where 8 MiB of memory may be locked.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on ends there")]
 
 use crate::common;
@@ -15,7 +15,7 @@ use netring_xdp::{CopyMode, HugePages, Umem, UmemConfig, XdpInjector, XdpSocket}
 use xtask::netns::{Netns, veth};
 use xtask::wire::{Sniffer, numbered};
 
-/// What is refused here the kernel refuses too, and what is allowed it takes.
+/// What is refused here, the kernel refuses too; what is allowed, it accepts.
 #[test]
 #[ignore = "needs a network namespace: cargo xtask test-netns"]
 fn s20_the_kernel_agrees_with_what_is_refused() {
@@ -37,7 +37,7 @@ fn s20_the_kernel_agrees_with_what_is_refused() {
         };
         let socket = syscall::xdp_socket().unwrap();
         let taken = syscall::set_xdp_umem(socket.as_fd(), &memory, &request);
-        // How much may be locked is another question.
+        // The limit of locked memory is a separate matter.
         !matches!(taken, Err(error) if error.is(22))
     };
     for chunk_size in [0, 1024, 2047, 2048, 3000, 4001, 4096, 8192, u32::MAX] {
@@ -60,7 +60,7 @@ fn s20_the_kernel_agrees_with_what_is_refused() {
     }
 }
 
-/// A flag that the kernel does not know is refused, and not passed over by a shorter form of the
+/// A flag that the kernel does not know is refused, and not dropped by using a shorter form of the
 /// struct.
 #[test]
 #[ignore = "needs a network namespace: cargo xtask test-netns"]
@@ -68,7 +68,7 @@ fn x12_a_flag_is_taken_or_refused() {
     let _ns = Netns::enter().unwrap();
     let _turn = turn();
     let memory = Mmap::anonymous(64 * 4096).unwrap();
-    // (Those between are for kernels to come.)
+    // (The bits in between are left to future kernels.)
     for bit in (0..3).chain(16..32) {
         let request = xdp_umem_reg {
             chunk_size: 2048,
@@ -82,8 +82,8 @@ fn x12_a_flag_is_taken_or_refused() {
     }
 }
 
-/// With the flags of the struct's second generation and without; which lengths are tried, the unit
-/// test of the call tells.
+/// With the flags of the struct's second generation and without. The unit test of the call shows
+/// which lengths are tried.
 #[test]
 #[ignore = "needs a network namespace: cargo xtask test-netns"]
 fn x12_the_running_kernel_takes_what_is_registered() {
@@ -113,8 +113,8 @@ fn x12_the_running_kernel_takes_what_is_registered() {
     }
 }
 
-/// With metadata the kernel takes no descriptor whose metadata would lie outside of its chunk, also
-/// where it has none; nor do we.
+/// With metadata, the kernel accepts no descriptor whose metadata would begin outside its chunk,
+/// even if it has none; nor do we.
 #[test]
 #[ignore = "needs a network namespace: cargo xtask test-netns"]
 fn x4_the_kernel_agrees_with_what_stands_before_a_frame() {
@@ -150,7 +150,7 @@ fn x4_the_kernel_agrees_with_what_stands_before_a_frame() {
         let now = bare.statistics().tx_invalid_descs;
         assert_eq!(now - invalid, u64::from(!taken), "{addr} {len}");
     }
-    // (Frames over the MTU are taken and not sent.)
+    // (Frames longer than the MTU are accepted but not sent.)
     for _ in 0..3 {
         assert_eq!(sniffer.receive(LIMIT).unwrap().unwrap().len(), 64);
     }
@@ -159,7 +159,7 @@ fn x4_the_kernel_agrees_with_what_stands_before_a_frame() {
 
 #[test]
 #[ignore = "needs a network namespace: cargo xtask test-netns"]
-fn huge_pages_are_had_or_it_is_told_why_not() {
+fn huge_pages_are_used_or_the_reason_is_reported() {
     let _ns = Netns::enter().unwrap();
     let _turn = turn();
     let config = UmemConfig::new().chunks(64);
@@ -190,27 +190,27 @@ fn settings_that_cannot_be_are_refused_with_a_sentence() {
     let _ns = Netns::enter().unwrap();
     let _turn = turn();
     veth("v0", "v1").unwrap();
-    let told = |error: Error, sentence: &str| {
+    let reported = |error: Error, sentence: &str| {
         let text = error.to_string();
         assert!(text.contains(sentence), "{text}");
     };
     Umem::scope(&small(), |umem| {
         let open = |interface, queue| XdpSocket::builder(interface, queue).open(umem);
-        told(
+        reported(
             open("v0", 7).unwrap_err(),
             "queue: 7 does not exist: v0 has 1, numbered from 0",
         );
-        told(
+        reported(
             open("nowhere", 0).unwrap_err(),
             "there is no interface \"nowhere\"",
         );
-        // 2048 to receive in and 2048 to send from, of 1024.
-        told(
+        // 2048 chunks to receive and 2048 to send, of 1024.
+        reported(
             open("v0", 0).unwrap_err(),
             "2048 requested, but only 1024 of the UMEM's 1024 are left",
         );
         let none = XdpSocket::builder("v0", 0).receive_chunks(0);
-        told(none.open_receiver(umem).unwrap_err(), "at least one chunk");
+        reported(none.open_receiver(umem).unwrap_err(), "at least one chunk");
         let strict = XdpSocket::builder("v0", 0).copy_mode(CopyMode::ZeroCopy);
         let refused = strict.open(umem).unwrap_err();
         assert!(matches!(refused, Error::Syscall(_)), "{refused}");
@@ -223,28 +223,28 @@ fn settings_that_cannot_be_are_refused_with_a_sentence() {
         .unaligned(true);
     Umem::scope(&odd, |umem| {
         let strict = XdpSocket::builder("v0", 0).copy_mode(CopyMode::ZeroCopy);
-        told(strict.open(umem).unwrap_err(), "needs huge pages");
+        reported(strict.open(umem).unwrap_err(), "needs huge pages");
         Ok(())
     })
     .unwrap();
     let first = injector(64);
     let start = std::time::Instant::now();
     let second = XdpInjector::open("v0").unwrap_err();
-    told(second, "queue 0 of v0 already has an AF_XDP socket");
+    reported(second, "queue 0 of v0 already has an AF_XDP socket");
     assert!(
         start.elapsed() < Duration::from_secs(20),
         "patience has an end"
     );
     drop(first);
-    // And is there for a queue that is let go of on the kernel's own time.
+    // The retry also covers a queue that the kernel releases a little later.
     injector(64);
 }
 
-/// A limit of locked memory is told with the ways around it. (Root has CAP_IPC_LOCK; a child that
-/// gave it up has not.)
+/// The error for a limit of locked memory names the ways around it. (Root has CAP_IPC_LOCK; a child
+/// that dropped it has not.)
 #[test]
 #[ignore = "needs a network namespace: cargo xtask test-netns"]
-fn too_much_locked_memory_is_told_with_what_to_do() {
+fn too_much_locked_memory_is_an_error_with_advice() {
     let _ns = Netns::enter().unwrap();
     let _turn = turn();
     veth("v0", "v1").unwrap();
@@ -273,7 +273,8 @@ fn too_much_locked_memory_is_told_with_what_to_do() {
     }
 }
 
-/// Of the host: root of a user namespace has it for nothing that the kernel locks.
+/// In the initial user namespace: the root of another one has the capability for nothing that the
+/// kernel locks.
 fn has_ipc_lock() -> bool {
     let map = std::fs::read_to_string("/proc/self/uid_map").unwrap();
     let initial = map.split_whitespace().eq(["0", "0", "4294967295"]);
@@ -286,9 +287,9 @@ fn has_ipc_lock() -> bool {
     initial && effective & 1 << 14 != 0
 }
 
-/// What the first socket over a UMEM says of packets in several chunks holds for all: a socket that
-/// was not opened so would take each chunk of a long packet for a packet, and one that was would
-/// get none.
+/// All sockets over a UMEM agree with the first on packets in several chunks: a socket without
+/// multi-buffer would take each chunk of a long packet for a packet, and one with it would get
+/// none.
 #[test]
 #[ignore = "needs a network namespace: cargo xtask test-netns"]
 fn x14_sockets_over_one_umem_have_packets_in_several_chunks_or_none_has() {
@@ -308,10 +309,10 @@ fn x14_sockets_over_one_umem_have_packets_in_several_chunks_or_none_has() {
                 assert!(refused.starts_with("multi_buffer: "), "{refused}");
                 assert!(refused.contains("first socket over a UMEM"), "{refused}");
             }
-            // One that receives nothing sends its frames in one chunk.
+            // A socket that receives nothing sends its frames in one chunk.
             let sends = on("v1", false).open_transmitter(umem)?;
             assert_eq!(sends.max_len(), 2048);
-            // Also where the first is gone.
+            // Also after the first is closed.
             drop(first);
             assert!(on("v1", !several).open_receiver(umem).is_err());
             on("v1", several).open_receiver(umem).map(drop)
@@ -320,8 +321,8 @@ fn x14_sockets_over_one_umem_have_packets_in_several_chunks_or_none_has() {
     }
 }
 
-/// The kernel takes no word about copying from a socket that shares its memory: one that asks for
-/// what it would not have is refused.
+/// The kernel ignores the copy mode of a socket that shares its memory: one that requests a mode
+/// which it would not get is refused.
 #[test]
 #[ignore = "needs a network namespace: cargo xtask test-netns"]
 fn a_socket_that_shares_its_memory_is_never_quietly_in_another_mode() {
@@ -338,15 +339,15 @@ fn a_socket_that_shares_its_memory_is_never_quietly_in_another_mode() {
             let refused = on(interface, CopyMode::ZeroCopy).unwrap_err().to_string();
             assert!(refused.starts_with("copy_mode: "), "{refused}");
         }
-        // Nothing is left of those.
+        // None of those is left.
         on("v1", CopyMode::Copy)?;
         on("v0", CopyMode::Best).map(drop)
     })
     .unwrap();
 }
 
-/// Figures of a socket that has its queue to itself are exact, also where another one was to share
-/// it and could not be opened.
+/// Figures of a socket that has its queue to itself are exact, even after another one failed to
+/// share the queue.
 #[test]
 #[ignore = "needs a network namespace: cargo xtask test-netns"]
 fn a_socket_that_could_not_be_opened_leaves_the_first_as_it_was() {
@@ -363,7 +364,7 @@ fn a_socket_that_could_not_be_opened_leaves_the_first_as_it_was() {
         assert_eq!(first.drain(LIMIT)?, 0);
         let stats = PacketSink::stats(&mut first)?;
         assert_eq!(stats.sent, Count::Exact(1));
-        // Once one shares it, whose frames were completed is not told.
+        // Once the queue is shared, whose frames were completed is unknown.
         let _second = builder.open_transmitter(umem)?;
         assert_eq!(PacketSink::stats(&mut first)?.sent, Count::Unavailable);
         Ok(())
@@ -371,8 +372,8 @@ fn a_socket_that_could_not_be_opened_leaves_the_first_as_it_was() {
     .unwrap();
 }
 
-/// Chunks that a half was given it has for good: they are not given before it is known that there
-/// are enough for both.
+/// A half keeps the chunks that it was given: they are assigned only when there are enough for
+/// both.
 #[test]
 #[ignore = "needs a network namespace: cargo xtask test-netns"]
 fn a_socket_that_cannot_have_its_chunks_takes_none() {

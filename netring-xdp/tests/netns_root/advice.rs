@@ -1,9 +1,9 @@
-//! A process that may not open something is given one line that lets it: the line is taken out of
-//! the error, and followed to the letter.
+//! An error for a lack of privileges contains one line that grants them: the test takes the line
+//! out of the error and follows it literally.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on ends there")]
 #![allow(
     clippy::print_stdout,
-    reason = "a test that is run again tells by its output"
+    reason = "a test that runs itself again reports by its output"
 )]
 
 use std::os::unix::fs::PermissionsExt;
@@ -21,7 +21,7 @@ use netring_xdp::{
 };
 use xtask::netns::{Netns, ip, veth, veth_with_queues};
 
-/// A copy of this test program in a folder that anybody may enter.
+/// A copy of this test program in a folder that every user may enter.
 struct Copy(PathBuf);
 
 impl Copy {
@@ -40,8 +40,9 @@ impl Copy {
         self.0.join("program")
     }
 
-    /// What the role `what` of this test says as nobody, who may lock so many bytes.
-    fn told(&self, test: &str, what: &str, memlock: &str) -> String {
+    /// The output of the role `what` of this test as the user nobody, with this limit of locked
+    /// memory.
+    fn reported(&self, test: &str, what: &str, memlock: &str) -> String {
         let output = Command::new("prlimit")
             .arg(format!("--memlock={memlock}:{memlock}"))
             .args([
@@ -62,10 +63,10 @@ impl Copy {
             .output()
             .unwrap();
         let said = String::from_utf8_lossy(&output.stdout).into_owned();
-        let (_, told) = said
-            .split_once("told: ")
+        let (_, reported) = said
+            .split_once("reported: ")
             .unwrap_or_else(|| panic!("{output:?}"));
-        told.lines().next().unwrap().to_owned()
+        reported.lines().next().unwrap().to_owned()
     }
 }
 
@@ -76,13 +77,13 @@ impl Drop for Copy {
     }
 }
 
-/// What nobody may lock is for all of nobody's programs together.
+/// The limit of locked memory covers all programs of the user nobody.
 fn turn() -> MutexGuard<'static, ()> {
     static TURN: Mutex<()> = Mutex::new(());
     TURN.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Follows the line that an error has for `setcap`; what it grants.
+/// Follows the error's line for `setcap`; returns the capabilities that it grants.
 #[track_caller]
 fn follow(said: &str, program: &Path) -> Vec<String> {
     let (_, line) = said
@@ -99,7 +100,7 @@ fn follow(said: &str, program: &Path) -> Vec<String> {
     names.split(',').map(str::to_owned).collect()
 }
 
-/// Opens what a role is for.
+/// Opens what the role stands for.
 fn open(what: &str) -> Result<(), Error> {
     let capture = || XdpCapture::builder().interface("v0");
     match what {
@@ -108,7 +109,7 @@ fn open(what: &str) -> Result<(), Error> {
         "few" => capture().chunks(512).build().map(drop),
         "generic" => capture().attach_mode(AttachMode::Generic).build().map(drop),
         "filter" => {
-            // Loads whose place the packet tells.
+            // Loads whose offset depends on the packet.
             let filter = [
                 SockFilter::stmt(0xb1, 14),
                 SockFilter::stmt(0x48, 16),
@@ -154,40 +155,40 @@ fn open(what: &str) -> Result<(), Error> {
     }
 }
 
-/// The role of these tests: tells what came of it.
-fn tells() -> bool {
+/// The role of these tests: prints the result.
+fn ran_as_role() -> bool {
     let Ok(what) = std::env::var("NETRING_ROLE") else {
         return false;
     };
     match open(&what) {
-        Ok(()) => println!("told: opened"),
-        Err(error) => println!("told: {error}"),
+        Ok(()) => println!("reported: opened"),
+        Err(error) => println!("reported: {error}"),
     }
     true
 }
 
-/// Refused, told one line, and opened; the grants that the line has.
+/// Refused, given one line of advice, and opened. Checks the capabilities in that line.
 #[track_caller]
 fn one_line_is_enough(test: &str, what: &str, memlock: &str, expected: &[&str]) {
     let copy = Copy::new(&what.replace(' ', "-"));
-    let refused = copy.told(test, what, memlock);
+    let refused = copy.reported(test, what, memlock);
     let mut granted = follow(&refused, &copy.program());
     granted.sort();
     assert_eq!(granted, expected, "{what}: {refused}");
-    let now = copy.told(test, what, memlock);
+    let now = copy.reported(test, what, memlock);
     assert_eq!(now, "opened", "{what}, after: {refused}");
 }
 
 const RECEIVE: [&str; 3] = ["cap_bpf", "cap_net_admin", "cap_net_raw"];
 const LOCKING: [&str; 4] = ["cap_bpf", "cap_ipc_lock", "cap_net_admin", "cap_net_raw"];
-/// The usual limit, which not every machine lets be raised, and a smaller one.
+/// The usual limit, which not every machine allows to raise, and a smaller one.
 const USUAL: &str = "8388608";
 const SMALL: &str = "65536";
 
 #[test]
 #[ignore = "needs a network namespace: cargo xtask test-netns"]
 fn a_capture_that_is_refused_says_all_that_it_takes() {
-    if tells() {
+    if ran_as_role() {
         return;
     }
     let test = "a_capture_that_is_refused_says_all_that_it_takes";
@@ -195,7 +196,7 @@ fn a_capture_that_is_refused_says_all_that_it_takes() {
     let _ns = Netns::enter().unwrap();
     veth("v0", "v1").unwrap();
     for what in ["open", "generic", "filter", "metadata", "busy", "both"] {
-        // 8 MiB are the limit itself: as much may be locked.
+        // 8 MiB are exactly the limit, which is allowed.
         one_line_is_enough(test, what, USUAL, &RECEIVE);
         one_line_is_enough(test, what, SMALL, &LOCKING);
     }
@@ -210,7 +211,7 @@ fn a_capture_that_is_refused_says_all_that_it_takes() {
 #[test]
 #[ignore = "needs a network namespace: cargo xtask test-netns"]
 fn a_capture_of_two_queues_says_what_both_take() {
-    if tells() {
+    if ran_as_role() {
         return;
     }
     let _turn = turn();
@@ -224,7 +225,7 @@ fn a_capture_of_two_queues_says_what_both_take() {
 #[test]
 #[ignore = "needs a network namespace: cargo xtask test-netns"]
 fn what_only_sends_says_no_more_than_that_takes() {
-    if tells() {
+    if ran_as_role() {
         return;
     }
     let _turn = turn();
@@ -239,11 +240,11 @@ fn what_only_sends_says_no_more_than_that_takes() {
     one_line_is_enough(test, "busy injector", USUAL, &busy);
 }
 
-/// Sockets and program by hand: the first refusal says what the program will take.
+/// With sockets and program opened separately, the first refusal names what the program will need.
 #[test]
 #[ignore = "needs a network namespace: cargo xtask test-netns"]
 fn sockets_by_hand_say_what_their_program_takes() {
-    if tells() {
+    if ran_as_role() {
         return;
     }
     let _turn = turn();
@@ -254,12 +255,12 @@ fn sockets_by_hand_say_what_their_program_takes() {
     one_line_is_enough(test, "few sockets", USUAL, &RECEIVE);
 }
 
-/// A user who has locked memory elsewhere: the line keeps what the program has, and more memory is
-/// what it adds.
+/// A user who has locked memory elsewhere: the line keeps the capabilities that the program has,
+/// and adds the one for memory.
 #[test]
 #[ignore = "needs a network namespace: cargo xtask test-netns"]
 fn memory_that_is_refused_does_not_cost_what_was_granted() {
-    if tells() {
+    if ran_as_role() {
         return;
     }
     let _turn = turn();
@@ -274,8 +275,8 @@ fn memory_that_is_refused_does_not_cost_what_was_granted() {
         .status();
     assert!(done.unwrap().success());
     let start = std::time::Instant::now();
-    let refused = copy.told(test, "few", SMALL);
-    // More than may be locked at all is not waited for.
+    let refused = copy.reported(test, "few", SMALL);
+    // Memory beyond the limit is not waited for.
     assert!(start.elapsed() < Duration::from_secs(2));
     assert!(
         refused.starts_with("1048576 bytes of packet memory"),
@@ -284,13 +285,16 @@ fn memory_that_is_refused_does_not_cost_what_was_granted() {
     let mut granted = follow(&refused, &copy.program());
     granted.sort();
     assert_eq!(granted, LOCKING, "{refused}");
-    assert_eq!(copy.told(test, "few", SMALL), "opened");
-    // The other way out has its figure.
+    assert_eq!(copy.reported(test, "few", SMALL), "opened");
+    // The alternative is given with its figure.
     assert!(refused.contains("`ulimit -l 1088`"), "{refused}");
     let done = Command::new("setcap")
         .arg(grant)
         .arg(copy.program())
         .status();
     assert!(done.unwrap().success());
-    assert_eq!(copy.told(test, "few", &(1088 << 10).to_string()), "opened");
+    assert_eq!(
+        copy.reported(test, "few", &(1088 << 10).to_string()),
+        "opened"
+    );
 }

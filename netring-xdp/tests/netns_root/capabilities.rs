@@ -1,9 +1,9 @@
-//! Who lacks a capability is told which, and how to get it; and not of what would have been missing
-//! next.
+//! The error for a missing capability names it and how to grant it, and does not mention what would
+//! have been missing next.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on ends there")]
 #![allow(
     clippy::print_stdout,
-    reason = "a test that is run again tells by its output"
+    reason = "a test that runs itself again reports by its output"
 )]
 
 use crate::common;
@@ -17,11 +17,11 @@ use netring_xdp::{SockFilter, XdpCapture};
 use std::os::fd::AsFd;
 use xtask::netns::{Netns, veth};
 
-/// This test again, as another process in this thread's namespace: of root with these changes. What
-/// it prints behind `told: `.
-fn told(test: &str, as_whom: &[&str]) -> String {
-    let output = Command::new(as_whom[0])
-        .args(&as_whom[1..])
+/// Runs this test again in another process, in this thread's namespace, as root with these changes.
+/// Returns what it prints after `reported: `.
+fn reported(test: &str, command: &[&str]) -> String {
+    let output = Command::new(command[0])
+        .args(&command[1..])
         .arg(std::env::current_exe().unwrap())
         .args([
             "--exact",
@@ -34,36 +34,36 @@ fn told(test: &str, as_whom: &[&str]) -> String {
         .unwrap();
     let said = String::from_utf8_lossy(&output.stdout).into_owned();
     assert!(output.status.success(), "{output:?}");
-    let (_, told) = said
-        .split_once("told: ")
+    let (_, reported) = said
+        .split_once("reported: ")
         .unwrap_or_else(|| panic!("{said}"));
-    told.lines().next().unwrap().to_owned()
+    reported.lines().next().unwrap().to_owned()
 }
 
-/// The role of these tests: tries to capture, and tells why it cannot.
-fn tells() -> bool {
+/// The role of these tests: tries to capture, and prints why it cannot.
+fn ran_as_role() -> bool {
     let is_it = std::env::var_os("NETRING_ROLE").is_some();
     if is_it {
-        println!("told: {}", XdpCapture::open("v0").unwrap_err());
+        println!("reported: {}", XdpCapture::open("v0").unwrap_err());
     }
     is_it
 }
 
-/// As much memory as a page may be locked: what a capture asks for is too much. That is told with
-/// what is missing first, not instead of it.
+/// The process may lock one page of memory, and the capture needs more. The error names the missing
+/// capability first, and memory only in addition.
 #[test]
 #[ignore = "needs a network namespace: cargo xtask test-netns"]
-fn who_may_load_no_program_is_told_so_and_not_of_memory() {
-    if tells() {
+fn a_missing_capability_is_reported_before_a_lack_of_memory() {
+    if ran_as_role() {
         return;
     }
     let _ns = Netns::enter().unwrap();
     veth("v0", "v1").unwrap();
-    let test = "who_may_load_no_program_is_told_so_and_not_of_memory";
+    let test = "a_missing_capability_is_reported_before_a_lack_of_memory";
     let limited = ["prlimit", "--memlock=4096:4096", "setpriv"];
     for (without, memory) in [("-bpf,-sys_admin,-ipc_lock", false), ("-ipc_lock", true)] {
         let change = format!("--bounding-set={without}");
-        let said = told(test, &[&limited[..], &[&change, "--"]].concat());
+        let said = reported(test, &[&limited[..], &[&change, "--"]].concat());
         if memory {
             assert!(said.contains("locked"), "{said}");
             continue;
@@ -81,17 +81,17 @@ fn who_may_load_no_program_is_told_so_and_not_of_memory() {
     }
 }
 
-/// A user namespace would give the socket, and take the program.
+/// A user namespace would permit the socket but not the program.
 #[test]
 #[ignore = "needs a network namespace: cargo xtask test-netns"]
-fn who_may_have_no_socket_is_not_sent_where_no_program_is_loaded() {
-    if tells() {
+fn advice_for_a_socket_is_not_a_namespace_in_which_no_program_loads() {
+    if ran_as_role() {
         return;
     }
     let _ns = Netns::enter().unwrap();
     veth("v0", "v1").unwrap();
-    let said = told(
-        "who_may_have_no_socket_is_not_sent_where_no_program_is_loaded",
+    let said = reported(
+        "advice_for_a_socket_is_not_a_namespace_in_which_no_program_loads",
         &["setpriv", "--bounding-set=-net_raw", "--"],
     );
     assert!(
@@ -106,7 +106,7 @@ fn who_may_have_no_socket_is_not_sent_where_no_program_is_loaded() {
 
 #[test]
 #[ignore = "needs a network namespace: cargo xtask test-netns"]
-fn who_may_not_replace_a_foreign_program_is_told_what_that_takes() {
+fn an_error_for_a_foreign_program_names_what_replacing_it_takes() {
     let replace = || {
         let there = interface("v0").xdp.unwrap();
         let program = Program::redirect().load().unwrap();
@@ -115,7 +115,7 @@ fn who_may_not_replace_a_foreign_program_is_told_what_that_takes() {
     if std::env::var_os("NETRING_ROLE").is_some() {
         let error = replace().unwrap_err();
         assert!(matches!(error, Error::NotPermitted { .. }), "{error}");
-        println!("told: {error}");
+        println!("reported: {error}");
         return;
     }
     let _ns = Netns::enter().unwrap();
@@ -124,8 +124,8 @@ fn who_may_not_replace_a_foreign_program_is_told_what_that_takes() {
     interface("v0")
         .attach_xdp(foreign.as_fd(), XdpMode::Generic)
         .unwrap();
-    let said = told(
-        "who_may_not_replace_a_foreign_program_is_told_what_that_takes",
+    let said = reported(
+        "an_error_for_a_foreign_program_names_what_replacing_it_takes",
         &["setpriv", "--bounding-set=-sys_admin", "--"],
     );
     assert!(said.contains("the process needs CAP_SYS_ADMIN"), "{said}");
@@ -134,8 +134,7 @@ fn who_may_not_replace_a_foreign_program_is_told_what_that_takes() {
     replace().unwrap();
 }
 
-/// The verifier is stricter with who may not look into the kernel (CAP_PERFMON, which comes with
-/// CAP_SYS_ADMIN).
+/// The verifier is stricter without CAP_PERFMON (which comes with CAP_SYS_ADMIN).
 #[test]
 #[ignore = "needs a network namespace: cargo xtask test-netns"]
 fn a_capture_takes_no_more_capabilities_than_it_says() {
@@ -148,19 +147,19 @@ fn a_capture_takes_no_more_capabilities_than_it_says() {
             let builder = builder.multi_buffer(multi_buffer).filter(EVERYTHING);
             builder.build().unwrap();
         }
-        println!("told: done");
+        println!("reported: done");
         return;
     }
     let _ns = Netns::enter().unwrap();
     veth("v0", "v1").unwrap();
-    let said = told(
+    let said = reported(
         "a_capture_takes_no_more_capabilities_than_it_says",
         &["setpriv", "--bounding-set=-sys_admin,-perfmon", "--"],
     );
     assert_eq!(said, "done");
 }
 
-/// Every way in which a filter looks at a packet and at its memory.
+/// Every way in which a filter accesses a packet and its scratch memory.
 const EVERYTHING: [SockFilter; 11] = [
     SockFilter::stmt(0x80, 0),
     SockFilter::stmt(0x02, 3),

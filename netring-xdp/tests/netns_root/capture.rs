@@ -1,5 +1,5 @@
-//! Captures over a wire: every packet delivered or counted, and what happens when the interface,
-//! the reader or the settings are not as they should be.
+//! Captures over a wire: every packet is delivered or counted, also if the interface goes down, the
+//! reader is slow or a setting is wrong.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on ends there")]
 
 use crate::common;
@@ -67,7 +67,7 @@ fn x7_a_queue_can_be_opened_and_closed_a_hundred_times() {
 
 #[test]
 #[ignore = "needs a network namespace: cargo xtask test-netns"]
-fn x9_a_link_that_goes_down_is_told_within_a_second_and_packets_resume() {
+fn x9_a_link_down_is_reported_within_a_second_and_packets_resume() {
     for mode in MODES {
         let _ns = Netns::enter().unwrap();
         veth("v0", "v1").unwrap();
@@ -84,13 +84,13 @@ fn x9_a_link_that_goes_down_is_told_within_a_second_and_packets_resume() {
 
         let start = Instant::now();
         ip("link set v0 down").unwrap();
-        let told = capture.wait(Some(LIMIT)).unwrap_err();
+        let reported = capture.wait(Some(LIMIT)).unwrap_err();
         assert!(
-            matches!(&told, Error::LinkDown { interface, .. } if interface == "v0"),
-            "{told}"
+            matches!(&reported, Error::LinkDown { interface, .. } if interface == "v0"),
+            "{reported}"
         );
         assert!(start.elapsed() < Duration::from_secs(1));
-        // Once; and then it sleeps.
+        // It is woken once, and then sleeps.
         let mut wakes = 0;
         let end = Instant::now() + Duration::from_millis(300);
         while let Some(left) = end.checked_duration_since(Instant::now()) {
@@ -102,8 +102,8 @@ fn x9_a_link_that_goes_down_is_told_within_a_second_and_packets_resume() {
         assert!(wakes <= 3, "{wakes} wake-ups in 300 ms of silence");
 
         ip("link set v0 up").unwrap();
-        // The other end gets its queue back on its own time as well: what it sends before is
-        // dropped there.
+        // The other end gets its queue back a little later as well, and drops what it sends before
+        // that.
         let up = |end| Interface::by_name(end).unwrap().is_up();
         while !up("v0") || !up("v1") {
             assert!(start.elapsed() < LIMIT);
@@ -113,7 +113,7 @@ fn x9_a_link_that_goes_down_is_told_within_a_second_and_packets_resume() {
         take_numbered(&mut capture, 1, 1, 64);
         assert_eq!(adds_up(&mut capture).link_downs, Count::Exact(1));
 
-        // Gone for good: what came before is told first.
+        // Removed: what came before is delivered first.
         sender.send(&numbered(2, 64)).unwrap();
         std::thread::sleep(Duration::from_millis(20));
         let start = Instant::now();
@@ -221,7 +221,7 @@ fn x14_a_packet_larger_than_a_chunk_is_counted_or_whole() {
 fn x16_promiscuous_mode_is_set_and_undone() {
     let _ns = Netns::enter().unwrap();
     veth("v0", "v1").unwrap();
-    // What the interface itself counts, and not the flag that an administrator set.
+    // The interface's own counter of promiscuous users, not the flag that an administrator sets.
     let promiscuous = || {
         let shown = std::process::Command::new("ip")
             .args(["-d", "link", "show", "v0"])
@@ -264,7 +264,7 @@ fn x17_a_stop_wakes_a_reader_within_50_ms() {
     reader.join().unwrap();
 }
 
-/// Starved of chunks, starved of ring entries: each lost packet is counted once, and the sum is
+/// Without chunks, or without ring entries, each lost packet is counted once, and the sum equals
 /// what was sent.
 #[test]
 #[ignore = "needs a network namespace: cargo xtask test-netns"]
@@ -273,7 +273,7 @@ fn x18_starvation_counts_each_packet_once() {
         let _ns = Netns::enter().unwrap();
         veth("v0", "v1").unwrap();
         let sender = Sender::on("v1").unwrap();
-        // 64 chunks, and a receive ring that would hold more; nobody reads.
+        // 64 chunks and a receive ring that would hold more; nobody reads.
         let mut capture = builder(mode).chunks(64).receive_ring(512).build().unwrap();
         for n in 0..200 {
             sender.send(&numbered(n, 64)).unwrap();
@@ -293,7 +293,7 @@ fn x18_starvation_counts_each_packet_once() {
         );
         drop(capture);
 
-        // A receive ring of 64, and more chunks.
+        // A receive ring of 64 entries and more chunks.
         let mut capture = builder(mode).chunks(1024).receive_ring(64).build().unwrap();
         for n in 0..200 {
             sender.send(&numbered(n, 64)).unwrap();
@@ -306,7 +306,7 @@ fn x18_starvation_counts_each_packet_once() {
         );
         let socket = capture.socket_stats().unwrap()[0].1;
         assert_eq!((socket.no_chunk, socket.ring_full), (0, 136));
-        // And it goes on.
+        // It goes on afterwards.
         sender.send(&numbered(200, 64)).unwrap();
         take_numbered(&mut capture, 200, 1, 64);
         adds_up(&mut capture);
@@ -333,7 +333,7 @@ fn s7_a_loop_that_is_left_goes_on_with_the_next_packet() {
     assert_eq!(adds_up(&mut capture).delivered, Count::Exact(50));
 }
 
-/// The census counts the chunks, and a reader that is away loses what the ring does not hold.
+/// The census counts the chunks, and a reader that pauses loses what the ring cannot hold.
 #[test]
 #[ignore = "needs a network namespace: cargo xtask test-netns"]
 fn a_profile_sizes_the_ring_and_its_chunks() {

@@ -1,5 +1,5 @@
-//! A capture with a filter, over a wire: what it chooses comes, what it leaves out goes where it
-//! would have gone, and each is counted.
+//! A capture with a filter, over a wire: matching packets are delivered, the others go where they
+//! would have gone without the capture, and each is counted.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on ends there")]
 
 use crate::common;
@@ -27,12 +27,12 @@ const DNS: [SockFilter; 8] = [
 ];
 
 fn dns() -> Vec<SockFilter> {
-    // The constant says yes, and cuts nothing.
+    // Its return value accepts, and truncates nothing.
     [&DNS[..], &[SockFilter::stmt(0x06, 1)]].concat()
 }
 
-/// Frames that the filter chooses, and others: by the port, the protocol, the kind, and one that
-/// ends before all of these.
+/// Frames that match and frames that do not: because of the port, the protocol or the Ethertype, or
+/// because they end before those.
 fn frames() -> (Vec<Vec<u8>>, Vec<Vec<u8>>) {
     let number = |n: u16| n.to_be_bytes();
     let chosen = (0..200).map(|n| udp4(n, 53, &[&number(n)[..], &[7; 900]].concat()));
@@ -88,7 +88,8 @@ fn x21_what_a_filter_chooses_comes_and_the_rest_goes_on() {
             assert_eq!(Some(frame), expected.next().map(Vec::as_slice));
         });
         assert!(capture.next_batch_timeout(SILENCE).unwrap().is_timed_out());
-        // None of those that were chosen, and where they are dropped none of the others.
+        // The sniffer sees no packet that matched, and in the mode that drops the others, none at
+        // all.
         assert_eq!(sniffer.receive(SILENCE).unwrap(), None);
 
         let stats = adds_up(&mut capture);
@@ -109,7 +110,7 @@ fn x21_what_a_filter_chooses_comes_and_the_rest_goes_on() {
 
 const SILENCE: Duration = Duration::from_millis(50);
 
-/// As the driver gives them: a tag that stands in the bytes is what the filter sees.
+/// A filter sees the bytes as the driver provides them: a tag in the bytes is visible.
 #[test]
 #[ignore = "needs a network namespace: cargo xtask test-netns"]
 fn x21_a_filter_sees_the_tag_that_is_in_the_bytes() {
@@ -145,7 +146,7 @@ fn x21_a_filter_sees_the_tag_that_is_in_the_bytes() {
 
 #[test]
 #[ignore = "needs a network namespace: cargo xtask test-netns"]
-fn x21_a_filter_that_cannot_be_had_opens_nothing() {
+fn x21_an_unsupported_filter_opens_nothing() {
     let _ns = Netns::enter().unwrap();
     veth("v0", "v1").unwrap();
     let refused = |builder: CaptureBuilder| match builder.build().unwrap_err() {
@@ -156,7 +157,7 @@ fn x21_a_filter_that_cannot_be_had_opens_nothing() {
         other => panic!("{other}"),
     };
     let mode = MODES[1];
-    // The kind of the packet: who it was sent to.
+    // The packet type: whom it was sent to.
     let ancillary = [
         SockFilter::stmt(0x28, -0x1000_i32 as u32 + 4),
         SockFilter::stmt(0x16, 0),
@@ -166,7 +167,7 @@ fn x21_a_filter_that_cannot_be_had_opens_nothing() {
         why.starts_with("instruction 0 (code 0x28, k 0xfffff004): it loads what the kernel knows"),
         "{why}"
     );
-    // It would not be looked at: that is not silently so.
+    // It would be ignored, so it is refused instead.
     let own = Program::redirect().queues(1).load().unwrap();
     let why = refused(builder(mode).program(own).filter(dns()));
     assert!(why.contains("`Redirect::filter`"), "{why}");
@@ -177,7 +178,7 @@ fn x21_a_filter_that_cannot_be_had_opens_nothing() {
     let why = refused(builder(mode).sockets(map).filter(dns()));
     assert!(why.contains("let that one filter"), "{why}");
     assert_eq!(Interface::by_name("v0").unwrap().xdp, None);
-    // A program that has its filter is one that can be used.
+    // A program that contains its filter can be used.
     let own = Program::redirect().queues(1).filter(dns());
     let mut capture = builder(mode).program(own.load().unwrap()).build().unwrap();
     let sender = Sender::on("v1").unwrap();

@@ -1,4 +1,4 @@
-//! The queues and the mode of a capture: which were had, and what each packet says of its own.
+//! The queues and the mode of a capture: which were opened, and the queue that each packet reports.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on ends there")]
 
 use crate::common;
@@ -40,7 +40,7 @@ fn x15_fewer_queues_than_the_interface_has_are_refused_or_counted() {
         assert!(refused(&[]).contains("at least one queue"));
         assert!(refused(&[0, 0]).contains("names a queue twice"));
 
-        // All of them: packets of many flows come through both, and each is there.
+        // All queues: packets of many flows arrive on both, and none is missing.
         let sender = Sender::on("v1").unwrap();
         let frame = |n: u16| xtask::wire::udp4(n, 9, &n.to_be_bytes().repeat(20));
         let mut capture = builder(mode).build().unwrap();
@@ -61,7 +61,7 @@ fn x15_fewer_queues_than_the_interface_has_are_refused_or_counted() {
             .collect();
         drop(capture);
 
-        // One of them, which is meant: the others are counted.
+        // One of two queues, on purpose: packets of the other are counted.
         let mut capture = builder(mode).queues([1]).partial(true).build().unwrap();
         (0..200).for_each(|n| sender.send(&frame(n)).unwrap());
         take(&mut capture, each[1], |_| {});
@@ -100,7 +100,7 @@ fn each_queue_has_a_worker() {
         .collect();
     (0..200).for_each(|n| sender.send(&frame(n)).unwrap());
     std::thread::sleep(Duration::from_millis(200));
-    // The program is there until the last of them goes.
+    // The program stays until the last capture is dropped.
     assert!(Interface::by_name("v0").unwrap().xdp.is_some());
     stops.iter().for_each(|stop| stop.stop());
     let mut got: Vec<_> = threads
@@ -116,7 +116,7 @@ fn each_queue_has_a_worker() {
 
 #[test]
 #[ignore = "needs a network namespace: cargo xtask test-netns"]
-fn x20_the_mode_that_was_reached_is_told_and_why_it_is_not_better() {
+fn x20_the_mode_reached_is_reported_with_the_reason_it_is_not_better() {
     let _ns = Netns::enter().unwrap();
     veth("v0", "v1").unwrap();
     let best = builder(AttachMode::BestAvailable).build().unwrap();
@@ -162,7 +162,7 @@ fn a_packet_says_its_queue_its_interface_and_its_clock() {
     assert_eq!(packet.link_type(), netring_sys::LinkType::ETHERNET);
 }
 
-/// One socket for both: a capture and an injector of one queue.
+/// One socket for both: a capture and an injector on one queue.
 #[test]
 #[ignore = "needs a network namespace: cargo xtask test-netns"]
 fn a_capture_and_an_injector_share_a_queue() {
@@ -188,7 +188,7 @@ fn a_capture_and_an_injector_share_a_queue() {
         (1024 + 256, 1024),
         "{census}"
     );
-    // By itself, an injector does not get the queue.
+    // An injector cannot open the queue separately.
     let refused = XdpInjector::open("v0").unwrap_err().to_string();
     assert!(
         refused.contains("queue 0 of v0 already has an AF_XDP socket"),

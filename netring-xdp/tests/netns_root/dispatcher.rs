@@ -1,8 +1,7 @@
-//! Beside a dispatcher, as libxdp has one: it is left alone, and feeds our sockets.
+//! Captures beside libxdp's dispatcher: it is left alone, and can feed our sockets.
 //!
-//! The dispatcher here is a stand-in of the same name: one function that passes everything. What it
-//! has in common with libxdp's own is what the kernel tells of it, and that it is attached by
-//! netlink.
+//! The dispatcher here is a stand-in with the same name: one function that passes everything. The
+//! kernel reports it as it reports libxdp's own, and it is attached by netlink.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on ends there")]
 
 use crate::common;
@@ -24,10 +23,10 @@ use xtask::netns::{Netns, veth};
 use xtask::wire::{Sender, Sniffer, numbered};
 
 const NAME: &str = "xdp_dispatcher";
-/// In which a dispatcher may run on veth.
+/// The modes in which a dispatcher runs on veth.
 const PLACES: [XdpMode; 2] = [XdpMode::Native, XdpMode::Generic];
 
-/// A program that is loaded.
+/// A loaded program.
 fn loaded(object: &[u8]) -> Ebpf {
     let mut ebpf = Ebpf::load(object).unwrap();
     let program: &mut Xdp = ebpf.program_mut(NAME).unwrap().try_into().unwrap();
@@ -41,7 +40,7 @@ fn fd(ebpf: &mut Ebpf) -> OwnedFd {
     fd.try_clone_to_owned().unwrap()
 }
 
-/// A capture by our own program is refused, and the dispatcher is still there.
+/// A capture with our own program is refused, and the dispatcher stays attached.
 #[track_caller]
 fn in_the_way(foreign: u32, mode: XdpMode) {
     for asked in [
@@ -54,9 +53,9 @@ fn in_the_way(foreign: u32, mode: XdpMode) {
                 interface,
                 id,
                 name,
-                mode: told,
+                mode: reported,
             } => {
-                assert_eq!((interface.as_str(), id, told), ("v0", foreign, mode));
+                assert_eq!((interface.as_str(), id, reported), ("v0", foreign, mode));
                 assert_eq!(name.as_deref(), Some(NAME));
             }
             other => panic!("{other}"),
@@ -65,8 +64,8 @@ fn in_the_way(foreign: u32, mode: XdpMode) {
     }
 }
 
-/// As libxdp does it: the program stays when whoever attached it is gone, and whoever may can take
-/// it off.
+/// As libxdp does it: the program stays attached after the process that attached it has ended, and
+/// anybody with the privilege can replace it.
 #[test]
 #[ignore = "needs a network namespace: cargo xtask test-netns"]
 fn x13_a_dispatcher_by_netlink_is_left_alone_and_replaced_by_wish() {
@@ -86,12 +85,13 @@ fn x13_a_dispatcher_by_netlink_is_left_alone_and_replaced_by_wish() {
         let ours = replaces().unwrap();
         assert_eq!(program_of("v0").unwrap().1, ours.program_id());
         drop(ours);
-        // It was taken off for good: the interface has none now, and its packets go to the kernel.
+        // It was detached: the interface has no program now, and its packets go to the kernel.
         assert_eq!(program_of("v0"), None);
     }
 }
 
-/// Who attaches by a link keeps the interface until they let it go: no wish of ours takes it off.
+/// A program attached by a link keeps the interface until its owner releases it: no request of ours
+/// can replace it.
 #[test]
 #[ignore = "needs a network namespace: cargo xtask test-netns"]
 fn x13_a_dispatcher_by_a_link_is_left_alone_and_cannot_be_replaced() {
@@ -113,16 +113,16 @@ fn x13_a_dispatcher_by_a_link_is_left_alone_and_cannot_be_replaced() {
             "{error}"
         );
         assert_eq!(program_of("v0").map(|(_, id)| id), Some(foreign));
-        // Until its owner lets it go.
+        // Until its owner releases it.
         syscall::bpf_link_detach(link.as_fd()).unwrap();
         drop(redirect("v0", AttachMode::Native).unwrap());
     }
 }
 
-/// A dispatcher runs a program in the place of a function of its own (`freplace`), which takes
-/// types on both sides that agree. The object has them, a loader reads it as such a program, and
-/// the kernel takes the types. (Whether it lets one program take the place of another's function is
-/// up to the machine, and not tested here: not every one does.)
+/// A dispatcher runs a program in place of a function of its own (`freplace`), which requires
+/// matching types on both sides. The object contains them, a loader reads it as such a program, and
+/// the kernel accepts the types. (Whether the kernel lets one program replace another's function
+/// depends on the machine, so that is not tested here.)
 #[test]
 #[ignore = "needs a network namespace: cargo xtask test-netns"]
 fn the_generated_program_has_the_types_that_a_dispatcher_takes_it_by() {
@@ -146,8 +146,8 @@ fn the_generated_program_has_the_types_that_a_dispatcher_takes_it_by() {
     }
 }
 
-/// A capture over the pinned map of a program that somebody else attached. The bpf file system is
-/// one of this test's, in a mount namespace: that takes a process.
+/// A capture through the pinned map of a foreign program. The test mounts a bpf file system of its
+/// own in a mount namespace, which requires a process.
 #[test]
 #[ignore = "needs a network namespace: cargo xtask test-netns"]
 fn a_capture_receives_through_the_pinned_map_of_a_foreign_program() {
@@ -173,7 +173,7 @@ fn a_capture_receives_through_the_pinned_map_of_a_foreign_program() {
     veth("v0", "v1").unwrap();
     let pin = bpffs.join("sockets");
     let program = {
-        // Their program with their map, under the dispatcher's name.
+        // A foreign program with its map, under the dispatcher's name.
         let object = programs::all_to_queue_0(NAME);
         let mut theirs = loaded(&object);
         theirs.map("sockets").unwrap().pin(&pin).unwrap();
@@ -201,8 +201,8 @@ fn a_capture_receives_through_the_pinned_map_of_a_foreign_program() {
     }
     take_numbered(&mut capture, 0, 100, 60);
     drop(capture);
-    // Its socket has left the map by itself; their program is where it was, and passes what has no
-    // socket.
+    // Our socket has left the map by itself; the foreign program stays attached, and passes packets
+    // for which there is no socket.
     assert_eq!(program_of("v0").map(|(_, id)| id), Some(foreign));
     sender.send(&numbered(1, 60)).unwrap();
     assert_eq!(sniffer.receive(LIMIT).unwrap(), Some(numbered(1, 60)));

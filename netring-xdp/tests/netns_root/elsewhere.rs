@@ -18,8 +18,8 @@ fn of_this_thread() -> PathBuf {
     std::fs::read_link("/proc/thread-self/ns/net").unwrap()
 }
 
-/// Two namespaces with a pair of interfaces each, of the same names and indexes. This thread is in
-/// the first.
+/// Two namespaces with a pair of interfaces each, with the same names and indexes. This thread is
+/// in the first.
 fn two() -> (Netns, Netns) {
     let (here, there) = (Netns::enter().unwrap(), Netns::new().unwrap());
     veth("v0", "v1").unwrap();

@@ -1,5 +1,4 @@
-//! Several receiving halves that send on by one transmitting half: none of them is left without
-//! chunks.
+//! Several receiving halves forward through one transmitting half: none of them runs out of chunks.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on ends there")]
 
 use crate::common;
@@ -15,8 +14,8 @@ use xtask::wire::{Sender, Sniffer, numbered};
 
 const FEW: u32 = 16;
 
-/// Sends frames one by one to `rx`, and each on by `tx`: as who polls for packets does, who asks
-/// for none where none are.
+/// Sends frames one by one to `rx`, which forwards each through `tx`, as a program does that polls
+/// and never waits for a completion.
 fn goes_on<'umem>(
     rx: &mut Receiver<'umem>,
     tx: &mut Transmitter<'umem>,
@@ -34,7 +33,7 @@ fn goes_on<'umem>(
     }
 }
 
-/// The packets of a socket without a fill ring lie in chunks of the one that has it.
+/// The packets of a socket without a fill ring are in chunks of the socket that has it.
 #[test]
 #[ignore = "needs a network namespace: cargo xtask test-netns"]
 fn a_forwarder_without_a_fill_ring_leaves_no_completions_lying() {
@@ -49,7 +48,7 @@ fn a_forwarder_without_a_fill_ring_leaves_no_completions_lying() {
         let mut tx = on("w0").open_transmitter(umem)?;
         let _attached = attach("v0", AttachMode::Native, &second);
         for _ in 0..u64::from(FEW) * 4 {
-            // It has the fill ring, and has to be looked after.
+            // It owns the fill ring, so it has to be served.
             drop(first.receive());
             goes_on(&mut second, &mut tx, &sender, &sniffer, 1);
         }
@@ -59,8 +58,8 @@ fn a_forwarder_without_a_fill_ring_leaves_no_completions_lying() {
     .unwrap();
 }
 
-/// One with few chunks, and one with many, of which a few completions may lie: not those of the
-/// other.
+/// One half with few chunks and one with many, some of whose completions may stay in the ring:
+/// those of the other must not.
 #[test]
 #[ignore = "needs a network namespace: cargo xtask test-netns"]
 fn a_forwarder_with_few_chunks_gets_them_back_beside_one_with_many() {
@@ -93,7 +92,7 @@ fn a_forwarder_with_few_chunks_gets_them_back_beside_one_with_many() {
                 sent = few.receive().forward(&mut tx, |_| true).sent;
             }
             assert_eq!(sent, u64::from(FEW));
-            // All of the one's chunks are under way as the other sends on, and then is silent.
+            // All chunks of the first are in flight when the second forwards its last packet.
             to_many.send(&numbered(0, 64)).unwrap();
             assert!(many.wait(LIMIT)?);
             assert_eq!(many.receive().forward(&mut tx, |_| true).sent, 1);
@@ -101,7 +100,7 @@ fn a_forwarder_with_few_chunks_gets_them_back_beside_one_with_many() {
             for _ in 0..=sent {
                 assert!(sniffer.receive(LIMIT).unwrap().is_some());
             }
-            // They are completed by now.
+            // They have completed by now.
             tx.flush()?;
             few.wait(Duration::from_millis(1))?;
             goes_on(&mut few, &mut tx, &to_few, &sniffer, 4);

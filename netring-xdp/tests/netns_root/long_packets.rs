@@ -1,5 +1,5 @@
-//! Packets longer than a chunk: what the MTU allows, and what offloads put together. A capture
-//! holds them, or says what it does not hold.
+//! Packets longer than a chunk: what the MTU allows, and what offloads assemble. A capture holds
+//! them, or reports which it cannot hold.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on ends there")]
 
 use crate::common;
@@ -27,7 +27,7 @@ fn pair(mtu: u32) {
     }
 }
 
-/// Everything that comes until it is silent.
+/// Everything that arrives until nothing more comes.
 fn all(capture: &mut XdpCapture) -> Vec<Vec<u8>> {
     let mut packets = Vec::new();
     while let Timed::Batch(batch) = capture.next_batch_timeout(SILENCE).unwrap() {
@@ -36,12 +36,12 @@ fn all(capture: &mut XdpCapture) -> Vec<Vec<u8>> {
     packets
 }
 
-/// So many were offered, delivered and dropped, exactly.
+/// Checks that exactly this many were offered, delivered and dropped.
 #[track_caller]
 fn counts(capture: &mut XdpCapture, [offered, delivered, dropped]: [u64; 3]) {
     let stats = capture.stats().unwrap();
-    let told = [stats.offered, stats.delivered, stats.dropped];
-    assert_eq!(told, [offered, delivered, dropped].map(Count::Exact));
+    let reported = [stats.offered, stats.delivered, stats.dropped];
+    assert_eq!(reported, [offered, delivered, dropped].map(Count::Exact));
 }
 
 /// Every length that the interface carries, sent before the first packet is read.
@@ -83,8 +83,8 @@ fn a_capture_holds_every_packet_of_a_large_mtu_by_default() {
     }
 }
 
-/// A driver takes no offloaded packet while it runs a program; the stack's own program is given it
-/// whole, at any MTU.
+/// A driver accepts no offloaded packet while it runs a program; a generic program gets it whole,
+/// whatever the MTU.
 #[test]
 #[ignore = "needs a network namespace: cargo xtask test-netns"]
 fn offloaded_packets_are_segments_in_native_mode_and_whole_in_generic_mode() {
@@ -115,8 +115,8 @@ fn offloaded_packets_are_segments_in_native_mode_and_whole_in_generic_mode() {
     }
 }
 
-/// The loopback interface has no driver to run a program: the mode that is left is opened with room
-/// for all that it is given.
+/// The driver of the loopback interface cannot run a program: generic mode is opened instead, with
+/// room for every packet.
 #[test]
 #[ignore = "needs a network namespace: cargo xtask test-netns"]
 fn a_capture_that_falls_back_to_generic_mode_holds_offloaded_packets() {
@@ -135,7 +135,7 @@ fn a_capture_that_falls_back_to_generic_mode_holds_offloaded_packets() {
     counts(&mut capture, [20, 20, 0]);
 }
 
-/// The user's own program and one that somebody else attached are fed no less.
+/// Captures with the user's own program, or with a foreign one, hold as much.
 #[test]
 #[ignore = "needs a network namespace: cargo xtask test-netns"]
 fn a_capture_by_another_program_holds_what_generic_mode_brings() {
@@ -171,8 +171,8 @@ fn a_capture_by_another_program_holds_what_generic_mode_brings() {
     }
 }
 
-/// What is not asked for is not done: the packets that do not fit are counted, each once, and the
-/// capture says what fits.
+/// Without multi-buffer, packets that do not fit are counted, each once, and the capture reports
+/// what fits.
 #[test]
 #[ignore = "needs a network namespace: cargo xtask test-netns"]
 fn a_capture_without_multi_buffer_says_what_it_holds_and_counts_the_rest() {
@@ -185,7 +185,7 @@ fn a_capture_without_multi_buffer_says_what_it_holds_and_counts_the_rest() {
     for n in 0..1000 {
         sender.send(&numbered(n, 60 + 8 * n as usize)).unwrap();
     }
-    // 60 + 8 × 472 = 3836 bytes are the longest that fit.
+    // 60 + 8 × 472 = 3836 bytes is the longest that fits.
     let packets = all(&mut capture);
     assert_eq!(packets.len(), 473);
     for (n, packet) in packets.iter().enumerate() {
@@ -194,8 +194,8 @@ fn a_capture_without_multi_buffer_says_what_it_holds_and_counts_the_rest() {
     counts(&mut capture, [1000, 473, 527]);
 }
 
-/// An MTU that is raised behind a capture's back: nothing is lost without being counted, and what
-/// fits is told.
+/// The MTU is raised while a capture runs: nothing is lost uncounted, and the capture reports what
+/// fits.
 #[test]
 #[ignore = "needs a network namespace: cargo xtask test-netns"]
 fn packets_of_an_mtu_that_was_raised_later_are_counted_where_they_do_not_fit() {
@@ -222,8 +222,7 @@ fn packets_of_an_mtu_that_was_raised_later_are_counted_where_they_do_not_fit() {
     }
 }
 
-/// The driver of veth asks for the MTU of the other end; 3506 is the most by which a packet is in
-/// one page.
+/// The driver of veth checks the MTU of the other end; up to 3506 bytes, a packet fits in one page.
 #[test]
 #[ignore = "needs a network namespace: cargo xtask test-netns"]
 fn a_driver_that_refuses_the_mtu_is_explained_with_both_figures_and_the_way_out() {
@@ -238,23 +237,23 @@ fn a_driver_that_refuses_the_mtu_is_explained_with_both_figures_and_the_way_out(
         for word in ["v0", &figure, "3506", "multi_buffer"] {
             assert!(refused.contains(word), "{word}: {refused}");
         }
-        // The best that there is without is the other mode, for the same reason.
+        // The best that remains is generic mode, with the same reason.
         let capture = open().build().unwrap();
         assert_eq!(capture.mode(), Mode::GenericCopy);
         assert_eq!(capture.why_not_native().unwrap().to_string(), refused);
         drop(capture);
-        // What the sentence says helps: it is the default.
+        // The advice in the error works: it is the default.
         let way_out = XdpCapture::builder().interface("v0").build().unwrap();
         assert_eq!(way_out.mode(), Mode::NativeCopy);
         drop(way_out);
-        // As the other way does.
+        // So does the alternative.
         for end in ["v0", "v1"] {
             ip(&format!("link set {end} mtu 3506")).unwrap();
         }
         let capture = native().build().unwrap();
         assert_eq!(capture.longest(), Some(3840));
         drop(capture);
-        // So does a program that is loaded and attached by hand.
+        // So does a program that is loaded and attached separately.
         ip("link set v1 mtu 9000").unwrap();
         let v0 = interface("v0");
         let attach = |several| {
@@ -267,7 +266,7 @@ fn a_driver_that_refuses_the_mtu_is_explained_with_both_figures_and_the_way_out(
     }
 }
 
-/// A driver that has fewer queues to receive by than the other end sends by.
+/// A driver with fewer receive queues than the other end has transmit queues.
 #[test]
 #[ignore = "needs a network namespace: cargo xtask test-netns"]
 fn a_driver_that_has_too_few_queues_is_explained() {

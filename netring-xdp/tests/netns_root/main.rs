@@ -1,5 +1,5 @@
-//! What needs a program in the kernel, and so root: one test program, as linking costs more than
-//! compiling.
+//! Everything that needs a program in the kernel, and so root. One test program, because linking
+//! costs more than compiling.
 
 #[path = "../common/mod.rs"]
 mod common;

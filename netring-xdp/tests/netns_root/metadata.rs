@@ -1,5 +1,5 @@
-//! What the driver of veth says of packets, through a capture: the tag that is not in the bytes,
-//! and the hash; and what a capture tells that has none of it.
+//! The metadata of veth's driver as a capture reports it: the tag that is not in the bytes, and the
+//! hash; and what a capture without metadata reports.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on ends there")]
 
 use super::plain;
@@ -21,7 +21,7 @@ use plain::Plain;
 use xtask::netns::{Netns, bridge, ip, veth, veth_with_queues};
 use xtask::wire::{Sender, collect, numbered, udp4};
 
-/// The tags of the tests: priority and number, another protocol, and the TCI of 0 that says
+/// The tags of the tests: priority and identifier, another protocol, and the TCI 0, which means
 /// "priority 0, no VLAN".
 const TAGS: [VlanTag; 3] = [
     VlanTag {
@@ -46,8 +46,8 @@ fn tagged(plain: &[u8], tag: VlanTag) -> Vec<u8> {
     bytes
 }
 
-/// `v0`, and on its wire the port `v1` of a bridge: what is sent on `w0` comes with its tag beside
-/// the bytes, as the stack takes it out when the port `w1` receives it.
+/// `v0`, connected to the port `v1` of a bridge. A tagged frame sent on `w0` arrives with its tag
+/// beside the bytes, because the stack takes it out when the port `w1` receives the frame.
 fn behind_a_bridge() -> Netns {
     let ns = Netns::enter().unwrap();
     veth("v0", "v1").unwrap();
@@ -62,7 +62,7 @@ fn packets(capture: &mut XdpCapture, count: usize) -> Vec<PacketBuf> {
     packets
 }
 
-/// How the packets of a batch are gone through.
+/// Ways to iterate over the packets of a batch.
 fn in_a_loop(capture: &mut XdpCapture) -> Vec<PacketBuf> {
     let batch = capture.next_batch_timeout(LIMIT).unwrap().batch().unwrap();
     let mut looped = Vec::new();
@@ -102,7 +102,8 @@ fn s13_a_tag_beside_the_bytes_reaches_the_reader_of_a_capture() {
             let packet = &packets(&mut capture, 1)[0];
             assert_eq!((packet.data(), packet.vlan()), (&plain[..], Some(tag)));
             assert_eq!((packet.wire_len(), packet.rx_hash()), (104, None));
-            // What was sent with the tag in its bytes keeps it there, and one without has none.
+            // A frame sent with the tag in its bytes keeps it there, and one without a tag has
+            // none.
             for bytes in [tagged(&plain, tag), plain] {
                 near.send(&bytes).unwrap();
                 let packet = &packets(&mut capture, 1)[0];
@@ -117,14 +118,14 @@ fn s13_a_tag_beside_the_bytes_reaches_the_reader_of_a_capture() {
     }
 }
 
-/// Each packet of a batch has its own, and in the same loop.
+/// Each packet of a batch has its own metadata, within the same loop.
 #[test]
 #[ignore = "needs a network namespace: cargo xtask test-netns"]
 fn s13_every_packet_of_a_batch_has_its_own_tag_and_hash() {
     let _ns = behind_a_bridge();
     let mut capture = builder(AttachMode::Native).rx_hash(true).build().unwrap();
     let far = Sender::on("w0").unwrap();
-    // The kernel's hash is of the VLAN too.
+    // The kernel's hash includes the VLAN.
     let mut hashes: HashMap<(u16, u16), u32> = HashMap::new();
     for round in 0..100 {
         let flow = |n: u16| udp4(1 + (n + round) % 16, 9, &n.to_be_bytes());
@@ -145,7 +146,7 @@ fn s13_every_packet_of_a_batch_has_its_own_tag_and_hash() {
             let hash = packet.rx_hash().unwrap();
             let of = ((n + round) % 16, n);
             assert_eq!(*hashes.entry(of).or_insert(hash), hash);
-            // veth has no clock: it is the batch's.
+            // veth has no clock, so the time is that of the batch.
             assert_eq!(packet.timestamp().clock(), Clock::Process);
         }
     }
@@ -239,10 +240,10 @@ fn metadata_of_a_packet_in_several_chunks_is_that_of_its_first() {
     assert_eq!(adds_up(&mut capture).delivered, Count::Exact(120));
 }
 
-/// What is not had is told, and what was had without it is had as before.
+/// The capture reports missing metadata, and otherwise works as before.
 #[test]
 #[ignore = "needs a network namespace: cargo xtask test-netns"]
-fn where_there_is_no_metadata_the_capture_says_why_and_is_what_it_was() {
+fn without_metadata_the_capture_says_why_and_works_as_before() {
     let _ns = behind_a_bridge();
     let (far, near) = (Sender::on("w0").unwrap(), Sender::on("v1").unwrap());
     let receives = |capture: &mut XdpCapture| {
@@ -250,8 +251,7 @@ fn where_there_is_no_metadata_the_capture_says_why_and_is_what_it_was() {
         far.send(&tagged(&plain, TAGS[0])).unwrap();
         near.send(&tagged(&plain, TAGS[0])).unwrap();
         let got = packets(capture, 2);
-        // The tag beside the bytes is not known of; that is what the capture tells by having no
-        // metadata.
+        // The tag beside the bytes is unknown, which the capture indicates by having no metadata.
         assert_eq!((got[0].data(), got[0].vlan()), (&plain[..], None));
         assert_eq!(got[1].data(), tagged(&plain, TAGS[0]));
         assert!(got.iter().all(|packet| packet.rx_hash().is_none()));
@@ -275,7 +275,7 @@ fn where_there_is_no_metadata_the_capture_says_why_and_is_what_it_was() {
     receives(&mut capture);
     drop(capture);
 
-    // The driver takes no program with such an MTU: neither the one nor the other.
+    // With this MTU the driver accepts no program, with metadata or without.
     ip("link set v1 mtu 9000").unwrap();
     let single = builder(AttachMode::BestAvailable).multi_buffer(false);
     let mut capture = single.build().unwrap();
@@ -287,7 +287,7 @@ fn where_there_is_no_metadata_the_capture_says_why_and_is_what_it_was() {
     drop(capture);
     assert_eq!(Interface::by_name("v0").unwrap().xdp, None);
 
-    // lo has generic mode only, and its driver nothing to tell.
+    // lo has generic mode only, and its driver provides no metadata.
     let capture = XdpCapture::open("lo").unwrap();
     assert_eq!(capture.mode(), Mode::GenericCopy);
     assert!(!capture.has_metadata());
@@ -306,7 +306,7 @@ fn where_there_is_no_metadata_the_capture_says_why_and_is_what_it_was() {
 
 #[test]
 #[ignore = "needs a network namespace: cargo xtask test-netns"]
-fn required_metadata_is_had_or_nothing_is_opened() {
+fn required_metadata_is_provided_or_nothing_opens() {
     let _ns = Netns::enter().unwrap();
     veth("v0", "v1").unwrap();
     let required = |mode| builder(mode).metadata(DriverMetadata::Require);
@@ -322,12 +322,12 @@ fn required_metadata_is_had_or_nothing_is_opened() {
     let single = required(AttachMode::BestAvailable).multi_buffer(false);
     let error = single.build().unwrap_err();
     assert!(error.to_string().contains("3506"), "{error}");
-    // With it, which is the default, the driver has no such bound.
+    // With multi-buffer, which is the default, the driver has no such limit.
     let several = required(AttachMode::BestAvailable).build().unwrap();
     assert!(several.has_metadata() && several.longest().is_none());
     drop(several);
     assert_eq!(Interface::by_name("v0").unwrap().xdp, None);
-    // Of somebody else's program both tell the same.
+    // For a foreign program both report the same.
     ip("link set v1 mtu 1500").unwrap();
     let foreign = redirect("v0", AttachMode::Native).unwrap();
     for metadata in [
@@ -344,7 +344,7 @@ fn required_metadata_is_had_or_nothing_is_opened() {
             "{error}"
         );
     }
-    // Who asks for a part of it asks for it.
+    // Requesting a part of it counts as requesting it.
     let without = || builder(AttachMode::Native).metadata(DriverMetadata::No);
     let of_setting = [
         ("rx_hash", without().rx_hash(true)),
@@ -353,13 +353,13 @@ fn required_metadata_is_had_or_nothing_is_opened() {
     for (setting, builder) in of_setting {
         let error = builder.build().unwrap_err();
         assert!(
-            matches!(&error, Error::Config { setting: told, .. } if *told == setting),
+            matches!(&error, Error::Config { setting: reported, .. } if *reported == setting),
             "{error}"
         );
     }
 }
 
-/// The user's own program is believed where it is known to write, or where that was said.
+/// Metadata of the user's own program is read if the program is known to write it, or declared to.
 #[test]
 #[ignore = "needs a network namespace: cargo xtask test-netns"]
 fn the_users_own_program_is_read_from_where_it_writes() {
@@ -372,7 +372,7 @@ fn the_users_own_program_is_read_from_where_it_writes() {
         (true, DriverMetadata::Require, true, true),
         (true, DriverMetadata::No, false, false),
         (false, DriverMetadata::Try, false, false),
-        // It was said that this one writes it. It does not: nothing is made up.
+        // The program is declared to write metadata, and does not: nothing is made up.
         (false, DriverMetadata::Require, true, false),
     ];
     for (writes, metadata, reads, there) in cases {
@@ -390,9 +390,12 @@ fn the_users_own_program_is_read_from_where_it_writes() {
             .build()
             .unwrap();
         assert_eq!(capture.has_metadata(), reads);
-        let told = capture.why_no_metadata().map(ToString::to_string);
-        assert_eq!(told.is_some(), metadata == DriverMetadata::Try && !writes);
-        assert!(told.is_none_or(|why| why.contains("DriverMetadata::Require")));
+        let reported = capture.why_no_metadata().map(ToString::to_string);
+        assert_eq!(
+            reported.is_some(),
+            metadata == DriverMetadata::Try && !writes
+        );
+        assert!(reported.is_none_or(|why| why.contains("DriverMetadata::Require")));
         for n in 0..3000 {
             sender.send(&numbered(n, 80)).unwrap();
             if n % 100 == 99 {
@@ -406,7 +409,7 @@ fn the_users_own_program_is_read_from_where_it_writes() {
     }
 }
 
-/// A reader that leaves a loop, and one that keeps packets, have the same of each.
+/// A reader that leaves a loop gets the same for each packet as one that keeps packets.
 #[test]
 #[ignore = "needs a network namespace: cargo xtask test-netns"]
 fn s7_a_loop_that_is_left_goes_on_with_the_metadata_of_the_next() {

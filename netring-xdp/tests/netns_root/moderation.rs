@@ -1,7 +1,6 @@
-//! Letting packets gather: fewer system calls where they come fast, and nothing else changes.
+//! Letting packets gather: fewer system calls at high rates, and no other change.
 //!
-//! Where a sleep is to be seen, it is of a second, and what is measured beside it takes a twentieth
-//! of that.
+//! A sleep that a test looks for lasts a second, and what it is compared with a twentieth of that.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on ends there")]
 
 use crate::common;
@@ -21,11 +20,11 @@ use xtask::wire::{Sender, numbered};
 
 const SECOND: Duration = Duration::from_secs(1);
 const SHORT: Duration = Duration::from_millis(50);
-/// What network cards moderate their interrupts by.
+/// A usual interval of interrupt moderation in network cards.
 const GATHER: Duration = Duration::from_micros(50);
 
-/// The next wait of this capture begins with a sleep: a packet, number 0, came sooner after a wait
-/// than that lasts.
+/// Makes the next wait of this capture begin with a sleep: packet 0 arrives within the interval
+/// after a wait.
 fn make_it_sleep(capture: &mut XdpCapture, sender: &Sender) {
     assert!(capture.wait(Some(Duration::ZERO)).unwrap() == Readiness::Empty);
     sender.send(&numbered(0, 64)).unwrap();
@@ -33,8 +32,7 @@ fn make_it_sleep(capture: &mut XdpCapture, sender: &Sender) {
     take_numbered(capture, 0, 1, 64);
 }
 
-/// The system calls that this thread waited in, by the kernel's own count of how often it gave the
-/// processor up.
+/// System calls in which this thread waited, counted by the kernel as voluntary context switches.
 fn switches() -> u64 {
     let status = std::fs::read_to_string("/proc/thread-self/status").unwrap();
     let line = status.lines().find(|line| line.starts_with("voluntary"));
@@ -56,8 +54,8 @@ fn a_flood_takes_few_system_calls_and_nothing_is_lost() {
         thread::scope(|scope| {
             scope.spawn(|| {
                 for n in 0..PACKETS {
-                    // Half of the ring ahead at the most: a reader that another process keeps
-                    // waiting loses nothing either.
+                    // At most half of the ring ahead, so that a reader that another process delays
+                    // loses nothing either.
                     while n - taken.load(Ordering::Relaxed) >= 1024 {
                         thread::yield_now();
                     }
@@ -75,8 +73,7 @@ fn a_flood_takes_few_system_calls_and_nothing_is_lost() {
             }
         });
         let (calls, switches) = (capture.system_calls(), switches() - before);
-        // Both by its own count and by the kernel's. (At the full rate of the kernel the bench
-        // counts them.)
+        // By its own count and by the kernel's. (The bench counts them at the kernel's full rate.)
         assert!(calls <= PACKETS / 8, "{calls} system calls, {mode:?}");
         assert!(switches <= PACKETS / 8, "{switches} switches, {mode:?}");
         let stats = capture.stats().unwrap();
@@ -117,9 +114,9 @@ fn packets_that_come_slowly_are_waited_for_by_one_call_each() {
                 assert!(packets.next().is_none());
             }
         });
-        // A sleep would be a call more each time. (News of the interface are two more, and may come
-        // late. And a packet is not waited for at all where something else kept the reader
-        // from the processor until it was there.)
+        // A sleep would be one more call each time. (Messages about the interface add two, which
+        // may come late. And if the reader did not run until the packet was there, no call is
+        // needed.)
         let calls = capture.system_calls() - before;
         assert!((50..120).contains(&calls), "{calls}, {mode:?}");
     }
@@ -158,7 +155,7 @@ fn a_packet_waits_for_others_once_and_not_again_where_none_come() {
     }
 }
 
-/// S11.
+/// S11: a timeout is kept while packets gather.
 #[test]
 #[ignore = "needs a network namespace: cargo xtask test-netns"]
 fn s11_a_time_out_is_kept_while_packets_gather() {
@@ -174,7 +171,8 @@ fn s11_a_time_out_is_kept_while_packets_gather() {
             thread::sleep(SHORT);
             sender.send(&numbered(1, 64)).unwrap();
         });
-        // It is seen when the sleep, cut short, is over: a wait that does not sleep ends with it.
+        // The packet is seen when the shortened sleep is over; a wait that does not sleep ends with
+        // it.
         let batch = capture.next_batch_timeout(SECOND).unwrap().batch().unwrap();
         assert_eq!(batch.packets().next().unwrap().data(), numbered(1, 64));
     });
@@ -182,7 +180,7 @@ fn s11_a_time_out_is_kept_while_packets_gather() {
     assert!(took >= SECOND && took < SECOND * 3, "{took:?}");
 }
 
-/// X17.
+/// X17: a stop ends a sleep.
 #[test]
 #[ignore = "needs a network namespace: cargo xtask test-netns"]
 fn x17_a_stop_ends_a_sleep_within_50_ms() {
@@ -195,7 +193,7 @@ fn x17_a_stop_ends_a_sleep_within_50_ms() {
     let stop = capture.stop_handle();
     let stopping = thread::spawn(move || {
         thread::sleep(SHORT);
-        // A wait that does not sleep ends with this one.
+        // A wait that does not sleep ends with this packet.
         sender.send(&numbered(1, 64)).unwrap();
         thread::sleep(SHORT);
         let start = Instant::now();
@@ -208,7 +206,7 @@ fn x17_a_stop_ends_a_sleep_within_50_ms() {
     assert!(ended - stopping.join().unwrap() < SHORT);
 }
 
-/// S11: the same of a socket: it sleeps, and keeps the time that it was given.
+/// S11: the same for a socket: it sleeps, and keeps the timeout that it was given.
 #[test]
 #[ignore = "needs a network namespace: cargo xtask test-netns"]
 fn s11_a_receiver_keeps_its_time_while_packets_gather() {
@@ -230,14 +228,14 @@ fn s11_a_receiver_keeps_its_time_while_packets_gather() {
                 thread::sleep(SHORT);
                 sender.send(&numbered(1, 64)).unwrap();
             });
-            // It is seen when the sleep, cut short, is over.
+            // The packet is seen when the shortened sleep is over.
             assert!(rx.wait(SECOND).unwrap());
         });
         let took = start.elapsed();
         assert!(took >= SECOND && took < SECOND * 3, "{took:?}");
         assert_eq!(rx.receive().iter().count(), 1);
 
-        // One that is there is not waited with, whatever was before.
+        // A packet that is already there is returned at once, whatever came before.
         sender.send(&numbered(2, 64)).unwrap();
         thread::sleep(SHORT);
         let start = Instant::now();

@@ -1,5 +1,5 @@
-//! What is asked from another network namespace, where the index of the interface is that of
-//! another one, is refused.
+//! Requests from another network namespace, in which the index belongs to another interface, are
+//! refused.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on ends there")]
 
 use crate::common;
@@ -12,8 +12,8 @@ use netring_xdp::XdpCapture;
 use netring_xdp::program::{AttachMode, Program};
 use xtask::netns::{Netns, veth, veth_with_queues};
 
-/// Two namespaces with a pair of interfaces each, which have the same names and the same indexes.
-/// This thread is in the first.
+/// Two namespaces with a pair of interfaces each, with the same names and indexes. This thread is
+/// in the first.
 fn two(queues: u32) -> (Netns, Netns) {
     let here = Netns::enter().unwrap();
     let there = Netns::new().unwrap();
@@ -66,7 +66,7 @@ fn a_program_for_one_interface_is_not_attached_to_the_same_index_elsewhere() {
     there_too.unwrap();
 }
 
-/// Each worker watches its interface, which has to be the same one.
+/// Each worker watches its interface, which has to be the one it was opened on.
 #[test]
 #[ignore = "needs a network namespace: cargo xtask test-netns"]
 fn workers_are_not_made_in_another_namespace() {

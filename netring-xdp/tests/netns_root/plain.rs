@@ -1,4 +1,4 @@
-//! An AF_XDP socket by bare system calls, which knows nothing of this crate: it only receives.
+//! A receiving AF_XDP socket by bare system calls, independent of this crate.
 #![allow(clippy::unwrap_used, dead_code, reason = "a part of several tests")]
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -51,7 +51,7 @@ impl Plain {
             sxdp_queue_id: queue,
             ..sockaddr_xdp::default()
         };
-        // The kernel lets go of a queue on its own time after the socket before was closed.
+        // The kernel releases a queue a little after its socket was closed.
         const EBUSY: i32 = 16;
         let deadline = Instant::now() + Duration::from_secs(5);
         while let Err(error) = syscall::bind_xdp(fd, &address, None) {
@@ -89,12 +89,12 @@ impl Plain {
         producer.store(position.wrapping_add(1), Ordering::Release);
     }
 
-    /// The next packet, or `None` where none came in time. Its chunk is not given back.
+    /// The next packet, or `None` if none arrives in time. Its chunk is not returned.
     pub(crate) fn receive(&mut self, timeout: Duration) -> Option<Vec<u8>> {
         self.receive_with(0, timeout).map(|(_, packet)| packet)
     }
 
-    /// The next packet, with so many bytes before it.
+    /// The next packet, with this many bytes in front of it.
     pub(crate) fn receive_with(
         &mut self,
         before: usize,

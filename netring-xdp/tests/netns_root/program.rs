@@ -1,5 +1,5 @@
-//! The generated program in the kernel: what it says to each packet and what it counts, by test
-//! runs and on a wire.
+//! The generated program in the kernel: its verdict on each packet and its counters, by test runs
+//! and on a wire.
 #![expect(clippy::unwrap_used, reason = "functions that serve tests")]
 
 use std::os::fd::AsFd;
@@ -13,7 +13,7 @@ use proptest::test_runner::{Config, TestRunner};
 use xtask::netns::{Netns, ip, veth, veth_with_queues};
 use xtask::wire::{Sender, Sniffer, numbered};
 
-/// A veth pair with four queues on either end.
+/// A veth pair with four queues at each end.
 fn veth4() -> Interface {
     veth_with_queues("v0", "v1", 4).unwrap();
     let v0 = Interface::by_name("v0").unwrap();
@@ -21,7 +21,7 @@ fn veth4() -> Interface {
     v0
 }
 
-/// Runs the program over a packet that is said to come in on a queue.
+/// Runs the program over a packet as if it arrived on this queue.
 fn run(program: &mut Program, on: &Interface, queue: u32, packet: &[u8]) -> u32 {
     let context = xdp_md {
         data_end: packet.len() as u32,
@@ -45,7 +45,7 @@ fn counted(attachment: &Attachment, queue: u32) -> Counters {
     attachment.counters(queue).unwrap().unwrap()
 }
 
-/// Every shape of the program.
+/// Every variant of the program.
 fn shapes() -> impl Iterator<Item = (Redirect, DefaultAction)> {
     [DefaultAction::Pass, DefaultAction::Drop]
         .into_iter()
@@ -65,14 +65,14 @@ fn each_packet_without_a_socket_is_a_counted_miss_of_its_queue() {
     let _ns = Netns::enter().unwrap();
     let v0 = veth4();
     for (shape, otherwise) in shapes() {
-        // Room for fewer queues than there are: the others are counted as well.
+        // Room for fewer queues than there are: packets of the others are counted as well.
         let mut program = shape.clone().queues(2).load().unwrap();
         let verdict = match otherwise {
             DefaultAction::Pass => XDP_PASS,
             DefaultAction::Drop => XDP_DROP,
         };
-        // Nothing but an Ethernet header, cut in the middle of IP, garbage, the smallest and the
-        // largest frame.
+        // Only an Ethernet header, cut within the IP header, garbage, the smallest and the largest
+        // frame.
         let frame = numbered(7, 1514);
         let packets: [&[u8]; 6] = [
             &frame[..14],
@@ -116,7 +116,7 @@ fn a_packet_in_several_buffers_is_taken_by_the_multi_buffer_program() {
     assert_eq!(counted(&attachment, 3), missed(1));
 }
 
-/// Whatever the settings are, the verifier lets the program in, and the first packet is counted.
+/// The verifier accepts the program with all settings, and the first packet is counted.
 #[test]
 #[ignore = "needs a network namespace: cargo xtask test-netns"]
 fn every_setting_passes_the_verifier() {
@@ -174,7 +174,7 @@ fn on_a_wire_what_is_missed_is_passed_or_dropped_and_counted_exactly() {
                     assert_eq!(passed.as_deref(), Some(&frame[..]), "{number} {mode:?}");
                 }
             }
-            // What is dropped nobody sees; the frame behind it would come after it.
+            // A dropped frame reaches nobody; the frame behind it would come after it.
             assert_eq!(sniffer.receive(Duration::from_millis(100)).unwrap(), None);
             let total = attachment.counters_total().unwrap().unwrap();
             assert_eq!(total, missed(FRAMES), "{mode:?} {shape:?}");
@@ -201,7 +201,7 @@ fn many_processors_and_queues_lose_no_count() {
                 scope.spawn(move || {
                     let sender = Sender::on("v1").unwrap();
                     for number in 0..FRAMES {
-                        // Another port is another flow, and that another queue.
+                        // Another port makes another flow, and that selects another queue.
                         let port = (number % 64) as u16;
                         sender
                             .send(&xtask::wire::udp4(thread, port, &[0; 40]))
@@ -212,7 +212,7 @@ fn many_processors_and_queues_lose_no_count() {
         });
         let arrived = settled(&attachment, 4 * FRAMES);
         let sent = Interface::by_name("v1").unwrap().counters.tx_packets - before;
-        // What the sending side lost for a full queue never came to the program.
+        // What the sender dropped because its queue was full never reached the program.
         assert_eq!(arrived.missed, sent, "{mode:?}");
         assert_eq!(arrived, missed(sent));
         let queues: Vec<u64> = (0..4)
@@ -226,7 +226,7 @@ fn many_processors_and_queues_lose_no_count() {
     }
 }
 
-/// The counters, once they have come to `expected` or stand still.
+/// The counters, once they reach `expected` or stop changing.
 fn settled(attachment: &Attachment, expected: u64) -> Counters {
     let mut last = Counters::default();
     for _ in 0..50 {

@@ -1,4 +1,4 @@
-//! A program on an interface: whose it is, and when it goes.
+//! A program on an interface: who owns it, and when it is detached.
 #![expect(clippy::unwrap_used, reason = "functions that serve tests")]
 
 use crate::common;
@@ -16,13 +16,13 @@ use netring_xdp::program::{AttachMode, Program};
 use xtask::netns::{Netns, ip, veth};
 use xtask::wire::{Sender, Sniffer, numbered};
 
-/// Attaches it with `ip`, by netlink, and tells its number.
+/// Attaches a program with `ip`, by netlink, and returns its id.
 fn attach_foreign(on: &str, how: &str) -> u32 {
     attach_with_ip(on, how, &dispatcher(), "xdp")
 }
 
 fn attach_with_ip(on: &str, how: &str, object: &[u8], section: &str) -> u32 {
-    // Tests run side by side with the same names.
+    // Tests run in parallel with the same names.
     static NUMBER: AtomicU32 = AtomicU32::new(0);
     let number = NUMBER.fetch_add(1, Ordering::Relaxed);
     let file = format!("netring-{}-{number}.o", std::process::id());
@@ -37,7 +37,7 @@ fn attach_with_ip(on: &str, how: &str, object: &[u8], section: &str) -> u32 {
     program_of(on).unwrap().1
 }
 
-/// This test program again, as another process in this thread's namespace, running one test only.
+/// Runs this test program again as another process in this thread's namespace, with this test only.
 fn again(test: &str, role: &str) -> Command {
     let mut command = Command::new(std::env::current_exe().unwrap());
     command
@@ -65,7 +65,7 @@ fn holder() -> (Child, BufReader<std::process::ChildStdout>) {
     (child, lines)
 }
 
-/// By itself a test; with a role, the process that holds an attachment until it is killed.
+/// Without a role it is a test; with one, the process that holds an attachment until it is killed.
 #[test]
 #[ignore = "needs a network namespace: cargo xtask test-netns"]
 fn an_attachment_is_seen_by_others() {
@@ -75,14 +75,14 @@ fn an_attachment_is_seen_by_others() {
         veth("v0", "v1").unwrap();
         ns
     });
-    for (mode, told) in [
+    for (mode, reported) in [
         (AttachMode::Native, "xdp"),
         (AttachMode::Generic, "xdpgeneric"),
     ] {
         let attachment = redirect("v0", mode).unwrap();
         assert_eq!(
             program_of("v0"),
-            Some((told.to_owned(), attachment.program_id()))
+            Some((reported.to_owned(), attachment.program_id()))
         );
         if holds {
             println!("attached");
@@ -108,11 +108,11 @@ fn x13_after_a_kill_no_program_is_left() {
             assert!(Instant::now() < deadline, "{}", shown("v0"));
         }
     }
-    // The interface is free: nothing has to be cleaned up by hand.
+    // The interface is free: no clean-up is necessary.
     redirect("v0", AttachMode::Native).unwrap();
 }
 
-/// Says so when it is dropped, also where a test fails: those who wait for it would wait for ever.
+/// Sets the flag when it is dropped, also if the test fails: otherwise a thread would wait forever.
 struct Over<'a>(&'a AtomicBool);
 
 impl Drop for Over<'_> {
@@ -121,7 +121,8 @@ impl Drop for Over<'_> {
     }
 }
 
-/// While a child starts it has all descriptors of its parent, that of the attachment as well.
+/// A child that starts has all descriptors of its parent for a moment, including that of the
+/// attachment.
 #[test]
 #[ignore = "needs a network namespace: cargo xtask test-netns"]
 fn x13_a_dropped_attachment_is_gone_at_once_also_while_children_start() {
@@ -165,9 +166,9 @@ fn x13_a_foreign_program_is_named_and_left_alone() {
                     interface,
                     id,
                     name,
-                    mode: told,
+                    mode: reported,
                 } => {
-                    assert_eq!((interface.as_str(), *id, *told), ("v0", foreign, mode));
+                    assert_eq!((interface.as_str(), *id, *reported), ("v0", foreign, mode));
                     assert_eq!(name.as_deref(), Some("xdp_dispatcher"));
                 }
                 other => panic!("{other}"),
@@ -215,7 +216,7 @@ fn x13_a_foreign_program_is_replaced_by_explicit_wish_only() {
     for how in ["xdpdrv", "xdpgeneric"] {
         let foreign = attach_foreign("v0", how);
         let load = || Program::redirect().load().unwrap();
-        // The wish is for another program: this one stays.
+        // The request names another program, so this one stays.
         let error = load()
             .attach_replacing(&interface("v0"), AttachMode::Native, foreign + 1)
             .unwrap_err();
@@ -235,7 +236,7 @@ fn x13_a_foreign_program_is_replaced_by_explicit_wish_only() {
         drop(ours);
         assert_eq!(program_of("v0"), None);
     }
-    // Nothing is there to be replaced any more: an attachment like any other.
+    // There is nothing left to replace, so it is attached as usual.
     let ours = Program::redirect().load().unwrap().attach_replacing(
         &interface("v0"),
         AttachMode::Native,
@@ -250,7 +251,7 @@ fn x13_a_replaced_program_is_put_back_where_ours_cannot_be_attached() {
     let _ns = Netns::enter().unwrap();
     veth("v0", "v1").unwrap();
     let foreign = attach_foreign("v0", "xdpgeneric");
-    // Over this MTU a frame does not fit one buffer: no native program without `multi_buffer`.
+    // With this MTU a frame does not fit in one buffer: no native program without `multi_buffer`.
     ip("link set v1 mtu 9000").unwrap();
     let program = Program::redirect().load().unwrap();
     let error = program
@@ -267,7 +268,7 @@ fn without_the_capabilities_the_error_names_them() {
     if std::env::var_os("NETRING_ROLE").is_some() {
         let error = Program::redirect().load().unwrap_err();
         assert!(matches!(error, Error::NotPermitted { .. }), "{error}");
-        println!("told: {error}");
+        println!("reported: {error}");
         return;
     }
     assert!(Program::redirect().load().is_ok());
@@ -282,19 +283,19 @@ fn without_the_capabilities_the_error_names_them() {
         .env("NETRING_ROLE", "unprivileged")
         .output()
         .unwrap();
-    let told = String::from_utf8_lossy(&output.stdout).into_owned();
-    assert!(output.status.success(), "{told}");
+    let reported = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(output.status.success(), "{reported}");
     for word in [
-        "told: bpf(BPF_",
+        "reported: bpf(BPF_",
         "CAP_BPF",
         "CAP_NET_ADMIN",
         "run it outside",
     ] {
-        assert!(told.contains(word), "{word}: {told}");
+        assert!(reported.contains(word), "{word}: {reported}");
     }
 }
 
-/// Any loader takes the generated object: here that of iproute2, which is libbpf.
+/// Any loader accepts the generated object: here that of iproute2, which is libbpf.
 #[test]
 #[ignore = "needs a network namespace: cargo xtask test-netns"]
 fn the_generated_object_is_loaded_by_others_too() {
@@ -312,8 +313,8 @@ fn the_generated_object_is_loaded_by_others_too() {
     }
 }
 
-/// Between our look at an interface and our attachment somebody may be faster. Each of the two
-/// either has the interface to itself or is told that it has not.
+/// Another process may attach between our check of an interface and our attachment. Each of the two
+/// either gets the interface for itself or gets an error.
 #[test]
 #[ignore = "needs a network namespace: cargo xtask test-netns"]
 fn x13_a_race_for_an_interface_leaves_the_foreign_program_alone() {
@@ -330,7 +331,7 @@ fn x13_a_race_for_an_interface_leaves_the_foreign_program_alone() {
                 match v0.attach_xdp(foreign.as_fd(), XdpMode::Native) {
                     Ok(()) => {
                         std::thread::sleep(Duration::from_millis(1));
-                        // It fails where this program is not the one that is attached any more.
+                        // It fails if this program is no longer the attached one.
                         v0.detach_xdp(foreign.as_fd(), XdpMode::Native).unwrap();
                         theirs.fetch_add(1, Ordering::Relaxed);
                     }
@@ -340,7 +341,7 @@ fn x13_a_race_for_an_interface_leaves_the_foreign_program_alone() {
         });
         let (mut ours, mut attempts) = (0, 0);
         let deadline = Instant::now() + LIMIT;
-        // At least 40 attempts, and as many more as it takes for both sides to win once.
+        // At least 40 attempts, and more until both sides have won once.
         let both = |ours| ours > 0 && theirs.load(Ordering::Relaxed) > 0;
         while attempts < 40 || !both(ours) && Instant::now() < deadline {
             attempts += 1;

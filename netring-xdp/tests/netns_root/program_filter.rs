@@ -1,4 +1,4 @@
-//! A filter in the XDP program chooses what it chooses on a socket: by test runs, and on a wire.
+//! A filter in the XDP program matches what it matches on a socket: by test runs, and on a wire.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on ends there")]
 
 use crate::common;
@@ -18,7 +18,7 @@ use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
 use xtask::netns::Netns;
 
-/// A program with a filter, and a socket for what it chooses.
+/// A program with a filter, and a socket for the packets that match.
 struct Filtered {
     program: Program,
     _socket: OwnedFd,
@@ -58,7 +58,7 @@ impl Filtered {
     }
 }
 
-/// What the kernel's own classic BPF says, on a socket.
+/// The verdict of the kernel's own classic BPF, on a socket.
 struct Kernel {
     from: UnixDatagram,
     to: UnixDatagram,
@@ -78,21 +78,21 @@ impl Kernel {
     }
 }
 
-/// The interpreter's.
+/// The interpreter's verdict.
 fn interpret(filter: &[SockFilter], packet: &[u8]) -> u32 {
     let packet = Packet::new(packet, Timestamp::EPOCH, LinkType::ETHERNET);
     Matcher::new(filter).unwrap().run(&packet)
 }
 
-/// Any valid program over any packet: three machines, one verdict. Of a hundred packets at least
-/// ten are chosen, and ten are not.
+/// Any valid program over any packet: three machines, one verdict. At least ten of a hundred
+/// packets match, and ten do not.
 fn agree(
     multi_buffer: bool,
     cases: u32,
     programs: impl Strategy<Value = Vec<SockFilter>>,
     packets: impl Strategy<Value = Vec<u8>>,
 ) {
-    // To enter one takes more than to load a program.
+    // Entering a namespace takes more privileges than loading a program.
     let _ns = std::env::var_os("NETRING_ROLE")
         .is_none()
         .then(|| Netns::enter().unwrap());
@@ -132,8 +132,8 @@ fn x21_a_filter_chooses_what_it_chooses_on_a_socket() {
     agree(false, 320, programs(0..58), packets);
 }
 
-/// Who may not reckon with pointers into the packet (CAP_PERFMON, which comes with CAP_SYS_ADMIN)
-/// is given another program of the same meaning.
+/// Without permission to compute with packet pointers (CAP_PERFMON, which comes with
+/// CAP_SYS_ADMIN), another program with the same meaning is generated.
 #[test]
 #[ignore = "needs a network namespace: cargo xtask test-netns"]
 fn x21_a_filter_without_cap_perfmon_chooses_the_same() {
@@ -149,7 +149,7 @@ fn x21_a_filter_without_cap_perfmon_chooses_the_same() {
     assert!(output.status.success() && ran, "{output:?}");
 }
 
-/// The first buffer of a test run holds 3520 bytes: loads before its end, behind it, and over it.
+/// The first buffer of a test run holds 3520 bytes: loads before its end, behind it, and across it.
 #[test]
 #[ignore = "needs a network namespace: cargo xtask test-netns"]
 fn x21_a_filter_chooses_by_what_is_in_further_buffers_too() {
@@ -157,13 +157,13 @@ fn x21_a_filter_chooses_by_what_is_in_further_buffers_too() {
     agree(true, 192, programs(3512..3528), packets);
 }
 
-/// As long as a program may be: two thousand addresses, one after the other.
+/// A filter of the maximum length: two thousand addresses, one after the other.
 #[test]
 #[ignore = "needs a network namespace: cargo xtask test-netns"]
 fn x21_the_longest_filter_chooses_what_it_says() {
     let _ns = Netns::enter().unwrap();
     let mut filter = vec![SockFilter::stmt(0x20, 26)];
-    // From here on the numbers are negative ones to who reads them so.
+    // From here on the numbers are negative if they are read as signed.
     for address in (0..2047).map(|n| 0x7fff_fff0 + 3 * n) {
         filter.push(SockFilter::jump(0x15, address, 0, 1));
         filter.push(SockFilter::stmt(0x06, u32::MAX));

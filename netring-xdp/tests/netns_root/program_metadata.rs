@@ -1,4 +1,4 @@
-//! What the driver of veth knows of a packet, as the program writes it before the packet.
+//! What veth's driver knows of a packet, as the program writes it in front of the packet.
 #![expect(clippy::unwrap_used, reason = "functions that serve tests")]
 
 use super::plain;
@@ -66,15 +66,16 @@ fn the_hash_of_a_flow_is_the_same_for_all_its_packets_and_another_for_others() {
     assert_eq!((total.redirected, total.offered()), (96, 96));
 }
 
-/// S13 at its root: the kernel takes the tag out of the bytes, and only the metadata still has it.
+/// S13 at its root: the kernel takes the tag out of the bytes, and only the metadata still contains
+/// it.
 #[test]
 #[ignore = "needs a network namespace: cargo xtask test-netns"]
 fn s13_a_tag_that_is_not_in_the_bytes_is_in_the_metadata() {
     let _ns = Netns::enter().unwrap();
     veth("v0", "v1").unwrap();
     veth("w0", "w1").unwrap();
-    // The stack takes the tag out of the bytes when the bridge's port receives, and veth sends it
-    // beside them.
+    // The stack takes the tag out of the bytes when the bridge's port receives the frame, and veth
+    // passes it on beside them.
     bridge("br0", &["v1", "w1"]).unwrap();
     let (_attachment, mut socket) = attached();
     let sender = Sender::on("w0").unwrap();
@@ -95,7 +96,7 @@ fn s13_a_tag_that_is_not_in_the_bytes_is_in_the_metadata() {
     }
 }
 
-/// What a filter leaves out is not described either; what it chooses is.
+/// The driver is asked only about packets that match the filter.
 #[test]
 #[ignore = "needs a network namespace: cargo xtask test-netns"]
 fn x21_a_filter_chooses_before_the_driver_is_asked() {
@@ -172,7 +173,7 @@ fn what_cannot_have_metadata_is_an_error() {
         Interface::by_name("v1").unwrap(),
     );
     let load = || Program::redirect().metadata(&v0).load().unwrap();
-    // Bound to one interface, it goes to no other.
+    // Bound to one interface, it attaches to no other.
     let error = load()
         .attach(&v1, AttachMode::BestAvailable)
         .unwrap_err()
@@ -181,8 +182,7 @@ fn what_cannot_have_metadata_is_an_error() {
         error.contains("is bound to the interface with index"),
         "{error}"
     );
-    // Generic mode has no driver to ask: it is not fallen back to, and refused where it is asked
-    // for.
+    // Generic mode has no driver to ask: it is no fallback, and an explicit request is refused.
     let error = load().attach(&v0, AttachMode::Generic).unwrap_err();
     assert!(
         matches!(&error, Error::Syscall(failed) if failed.call == "bpf(BPF_LINK_CREATE)"),
@@ -211,8 +211,8 @@ fn what_cannot_have_metadata_is_an_error() {
     assert!(matches!(error, Error::Syscall(_)), "{error}");
 }
 
-/// A bound program holds its link itself: foreign programs are as safe from it, and it goes as
-/// surely.
+/// A bound program owns its link: foreign programs are as safe from it, and it is detached as
+/// reliably.
 #[test]
 #[ignore = "needs a network namespace: cargo xtask test-netns"]
 fn x13_a_bound_program_is_refused_over_another_and_goes_when_it_is_dropped() {
@@ -230,7 +230,7 @@ fn x13_a_bound_program_is_refused_over_another_and_goes_when_it_is_dropped() {
             .attach(&v0, AttachMode::BestAvailable)
             .unwrap_err();
         assert!(
-            matches!(&error, Error::ProgramInTheWay { id: told, name: Some(name), .. } if *told == id && name == "netring_redirec"),
+            matches!(&error, Error::ProgramInTheWay { id: reported, name: Some(name), .. } if *reported == id && name == "netring_redirec"),
             "{error}"
         );
     }

@@ -1,4 +1,5 @@
-//! Where a program runs: what was asked, what was reached, and interfaces that cannot.
+//! Where a program runs: the requested mode, the mode that was reached, and interfaces that support
+//! neither.
 
 use crate::common;
 
@@ -9,7 +10,7 @@ use xtask::netns::{Netns, ip, veth};
 
 #[test]
 #[ignore = "needs a network namespace: cargo xtask test-netns"]
-fn x20_what_was_reached_and_why_not_better_is_told() {
+fn x20_what_was_reached_is_reported_with_the_reason() {
     let _ns = Netns::enter().unwrap();
     veth("v0", "v1").unwrap();
     // The driver of `lo` has no native mode.
@@ -34,7 +35,7 @@ fn x20_what_was_reached_and_why_not_better_is_told() {
         Some(("xdpgeneric".to_owned(), best.program_id()))
     );
     drop(best);
-    // What was asked for was reached: there is nothing to explain.
+    // The requested mode was reached: there is nothing to explain.
     assert!(
         redirect("lo", AttachMode::Generic)
             .unwrap()
@@ -48,7 +49,7 @@ fn x20_what_was_reached_and_why_not_better_is_told() {
     );
     drop(best);
 
-    // A frame that does not fit one buffer of the driver.
+    // A frame that does not fit in one buffer of the driver.
     ip("link set v1 mtu 9000").unwrap();
     let error = redirect("v0", AttachMode::Native).unwrap_err();
     assert!(error.to_string().contains("3506"), "{error}");

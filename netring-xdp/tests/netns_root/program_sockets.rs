@@ -1,4 +1,4 @@
-//! Packets that a program gives to sockets: each is where the counters say.
+//! Packets that a program redirects to sockets: each is where the counters say.
 #![expect(clippy::unwrap_used, reason = "functions that serve tests")]
 
 use super::plain;
@@ -85,9 +85,9 @@ fn what_is_no_af_xdp_socket_is_refused() {
     let event = syscall::event().unwrap();
     for other in [packet.as_fd(), event.as_fd()] {
         let error = program.sockets_mut().set(0, other).unwrap_err();
-        let told = "bpf(BPF_MAP_UPDATE_ELEM)";
+        let reported = "bpf(BPF_MAP_UPDATE_ELEM)";
         assert!(
-            matches!(&error, Error::Syscall(failed) if failed.call == told),
+            matches!(&error, Error::Syscall(failed) if failed.call == reported),
             "{error}"
         );
     }
@@ -127,15 +127,15 @@ fn on_a_wire_every_frame_reaches_the_socket_as_it_was_sent() {
             "the host saw none"
         );
 
-        // Without its socket the queue is the kernel's again.
+        // Without its socket, the queue belongs to the kernel again.
         attachment.clear_socket(0).unwrap();
         sender.send(&numbered(1, 60)).unwrap();
         assert_eq!(sniffer.receive(SOON).unwrap(), Some(numbered(1, 60)));
         attachment.set_socket(0, socket.as_fd()).unwrap();
         sender.send(&numbered(2, 60)).unwrap();
         assert_eq!(socket.receive(SOON), Some(numbered(2, 60)));
-        // A socket that is closed leaves the map by itself. A child that another test is starting
-        // may have it a moment longer; each frame goes to the one or to the other.
+        // A closed socket leaves the map by itself. A child that another test is starting may hold
+        // it a moment longer; each frame goes to one of the two.
         drop(socket);
         let mut sent = 0;
         let seen = (0..20).any(|_| {
@@ -182,7 +182,8 @@ fn redirected_is_received_or_in_the_counters_of_the_socket() {
     }
 }
 
-/// X15 at its root: a queue that nobody serves is not an idle link but a number.
+/// X15 at its root: packets of a queue that nobody serves are counted, so it cannot pass for an
+/// idle link.
 #[test]
 #[ignore = "needs a network namespace: cargo xtask test-netns"]
 fn x15_queues_without_a_socket_are_counted() {

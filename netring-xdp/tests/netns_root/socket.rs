@@ -1,5 +1,5 @@
-//! Sockets over a wire, with a program that feeds them: receive, send, send on, and where every
-//! chunk is meanwhile.
+//! Sockets over a wire, with a program that redirects to them: receiving, sending, forwarding, and
+//! where every chunk is meanwhile.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on ends there")]
 
 use crate::common;
@@ -42,8 +42,8 @@ fn x2_chunks_are_conserved_through_receive_send_and_forward() {
                     conserved(umem);
                 }
             }
-            // Send. (A sniffer from here on: its socket holds some hundred frames, and also sees
-            // those that go out.)
+            // Send. (With a sniffer from here on: its socket holds some hundred frames, and also
+            // sees outgoing ones.)
             let sniffer = Sniffer::on("v1").unwrap();
             for _ in 0..20 {
                 for n in 0..50 {
@@ -55,7 +55,7 @@ fn x2_chunks_are_conserved_through_receive_send_and_forward() {
                 sniff_numbered(&sniffer, 50, 200);
             }
             conserved(umem);
-            // Send on.
+            // Forward.
             for n in 0..50 {
                 sender.send(&numbered(n, 300)).unwrap();
             }
@@ -68,7 +68,7 @@ fn x2_chunks_are_conserved_through_receive_send_and_forward() {
             }
             assert_eq!(tx.drain(LIMIT).unwrap(), 0);
             sniff_numbered(&sniffer, 50, 300);
-            // Taken out, and sent on.
+            // Take, and forward.
             for n in 0..50 {
                 sender.send(&numbered(n, 300)).unwrap();
             }
@@ -94,7 +94,7 @@ fn x2_chunks_are_conserved_through_receive_send_and_forward() {
                 let frame = sniffer.receive(LIMIT).unwrap().unwrap();
                 assert_eq!(frame, numbered(2 * n, 300));
             }
-            // All of them are at home again: 256 in the fill ring, and the rest free.
+            // All chunks are back: 256 in the fill ring, and the others free.
             assert!(rx.receive().iter().next().is_none());
             let census = umem.census();
             assert_eq!((census.fill, census.pool), (256, 768), "{census}");
@@ -117,7 +117,7 @@ fn x2_chunks_are_conserved_through_receive_send_and_forward() {
     }
 }
 
-/// To the byte: what fits a chunk is received, and one more is counted.
+/// To the byte: what fits in a chunk is received, and one byte more is counted.
 #[test]
 #[ignore = "needs a network namespace: cargo xtask test-netns"]
 fn umem_headroom() {
@@ -151,7 +151,7 @@ fn umem_headroom() {
                 let attached = attach("v0", mode, &rx);
                 let longest = payload.min(3514) as usize;
                 let lengths = [60, 1000, longest - 1, longest];
-                // More than the ring has, and more than there are chunks: each is used again.
+                // More than the ring has entries, and more than there are chunks: each is reused.
                 for n in 0..400 {
                     let frame = numbered(n, lengths[n as usize % 4]);
                     sender.send(&frame)?;
@@ -164,7 +164,7 @@ fn umem_headroom() {
                 }
                 sender.send(&numbered(1, 64))?;
                 rx.wait(LIMIT)?;
-                // Room before the packet is the user's.
+                // The headroom in front of the packet belongs to the user.
                 let mut received = rx.receive();
                 let mut chunk = received.take().unwrap();
                 drop(received);
@@ -179,7 +179,7 @@ fn umem_headroom() {
                 tx.send(chunk).unwrap();
                 assert_eq!(tx.drain(LIMIT)?, 0);
                 let got = sniffer.receive(LIMIT)?.unwrap();
-                // The kernel has moved the tag out of the bytes.
+                // The kernel has taken the tag out of the bytes.
                 assert_eq!((&got[..12], &got[12..]), (&tagged[..12], &tagged[16..]));
                 let stats = rx.stats()?;
                 assert_eq!(
@@ -196,8 +196,8 @@ fn umem_headroom() {
     }
 }
 
-/// Two sockets over one UMEM and one queue: the second has the rings of the first in common, and
-/// traffic follows the map.
+/// Two sockets over one UMEM and one queue: the second shares the rings of the first, and traffic
+/// follows the map.
 #[test]
 #[ignore = "needs a network namespace: cargo xtask test-netns"]
 fn xdp_prog_cleanup_and_shared_umem_of_one_queue() {
@@ -226,7 +226,7 @@ fn xdp_prog_cleanup_and_shared_umem_of_one_queue() {
                     sender.send(&numbered(n, 90))?;
                 }
                 receive_numbered(&mut rx_two, 50, 90);
-                // The chunks went home to the first, which fills the ring of both.
+                // The chunks returned to the first, which fills the ring of both.
                 assert!(rx.receive().iter().next().is_none());
                 conserved(umem);
                 attached.set_socket(0, rx.as_fd())?;
@@ -239,7 +239,7 @@ fn xdp_prog_cleanup_and_shared_umem_of_one_queue() {
                 for n in 0..40 {
                     assert_eq!(sniffer.receive(LIMIT)?.unwrap(), numbered(n, 64), "{round}");
                 }
-                // The first has the completion ring of both.
+                // The first owns the completion ring of both.
                 tx.drain(LIMIT)?;
                 tx_two.drain(LIMIT)?;
                 conserved(umem);
@@ -259,8 +259,8 @@ fn xdp_prog_cleanup_and_shared_umem_of_one_queue() {
     }
 }
 
-/// From one interface to another and back, without a copy, chunks of one UMEM: nothing is lost, and
-/// nothing overruns its neighbour.
+/// From one interface to another and back, without a copy, in chunks of one UMEM: nothing is lost,
+/// and nothing overwrites its neighbour.
 #[test]
 #[ignore = "needs a network namespace: cargo xtask test-netns"]
 fn s18_packets_sent_on_between_two_interfaces_stay_whole() {
@@ -307,8 +307,8 @@ fn s18_packets_sent_on_between_two_interfaces_stay_whole() {
     }
 }
 
-/// A frame in three chunks, taken out and sent on as it is; and all or nothing where the ring has
-/// no room.
+/// A frame in three chunks is taken and forwarded unchanged; if the ring has no room for all of it,
+/// none of it is sent.
 #[test]
 #[ignore = "needs a network namespace: cargo xtask test-netns"]
 fn x14_a_packet_in_several_chunks_is_taken_and_sent_on_whole() {
@@ -367,12 +367,12 @@ fn x14_a_packet_in_several_chunks_is_taken_and_sent_on_whole() {
             let mut received = rx.receive();
             nine.extend(std::iter::from_fn(|| received.take()));
             drop(received);
-            // More than the ring has entries never fit; as many do not while one is taken. They
-            // stay where they are.
+            // A frame with more chunks than the ring has entries never fits; one with as many does
+            // not fit while an entry is in use. They stay where they are.
             let count = nine.len();
             let error = tx.send_chain(&mut nine).unwrap_err();
             assert!(
-                matches!(error, Error::FramePieces { count: told, max: 8 } if told == count),
+                matches!(error, Error::FramePieces { count: reported, max: 8 } if reported == count),
                 "{error}"
             );
             assert_eq!(nine.len(), count);
@@ -387,7 +387,7 @@ fn x14_a_packet_in_several_chunks_is_taken_and_sent_on_whole() {
     }
 }
 
-/// The socket's own calls send. (It needs CAP_NET_ADMIN of the host.)
+/// The socket's own calls send. (It needs CAP_NET_ADMIN in the initial user namespace.)
 #[test]
 #[ignore = "needs a network namespace: cargo xtask test-netns"]
 fn busy_polling_is_set_and_sends() {

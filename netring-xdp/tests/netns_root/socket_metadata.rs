@@ -1,5 +1,5 @@
-//! What a socket reads before its packets: what the program wrote before this one, and never what
-//! was there before another.
+//! The metadata that a socket reads in front of a packet is always what the program wrote for that
+//! packet, never what an earlier one left there.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on ends there")]
 
 use crate::common;
@@ -15,10 +15,10 @@ use netring_xdp::{Receiver, Transmitter, Umem, UmemConfig, XdpSocket};
 use xtask::netns::{Netns, ip, veth};
 use xtask::wire::{Sender, udp4};
 
-/// Few, so that each of them is received in many times.
+/// Few, so that each is reused many times.
 const CHUNKS: u32 = 16;
 
-/// What becomes of the packets of a batch once they were looked at, or before.
+/// What is done with the packets of a batch after they were checked, or before.
 #[derive(Clone, Copy, Debug)]
 enum Then {
     GivenBack,
@@ -43,7 +43,7 @@ fn frame(flow: u16, len: usize) -> Vec<u8> {
     udp4(flow, 9, &vec![flow as u8; len])
 }
 
-/// A program on `v0` that feeds the socket, and writes metadata or none.
+/// A program on `v0` that redirects to the socket, and writes metadata or none.
 fn attached(rx: &Receiver<'_>, metadata: bool, multi_buffer: bool) -> Attachment {
     let v0 = Interface::by_name("v0").unwrap();
     let program = Program::redirect().multi_buffer(multi_buffer);
@@ -56,7 +56,7 @@ fn attached(rx: &Receiver<'_>, metadata: bool, multi_buffer: bool) -> Attachment
     program.attach(&v0, AttachMode::Native).unwrap()
 }
 
-/// Looks at the next `count` packets, and does with them what is said.
+/// Checks the next `count` packets, and does with them what `then` says.
 fn receive_described<'umem>(
     rx: &mut Receiver<'umem>,
     tx: &mut Transmitter<'umem>,
@@ -86,8 +86,8 @@ fn receive_described<'umem>(
             Then::SentOn => {
                 let sent = received.forward(tx, |_| true);
                 assert_eq!((sent.sent, sent.refused), (plain.len() as u64, 0));
-                // Not drained: what is completed is taken back as the next are sent on, by the
-                // shortest way that there is.
+                // Not drained: completed chunks are reused for the next forwarded packets, by the
+                // shortest path.
                 tx.flush().unwrap();
             }
             Then::Taken | Then::Forged | Then::TakenAndSent => {
@@ -104,7 +104,7 @@ fn receive_described<'umem>(
                     within = chunk.continues();
                     match then {
                         Then::Forged => {
-                            // The mark and more, at every place where it could be.
+                            // The mark and more, at every position at which it could be.
                             chunk.set_range(0..chunk.capacity()).unwrap();
                             for word in chunk.chunks_exact_mut(4) {
                                 word.copy_from_slice(&0x6e72_4d07_u32.to_ne_bytes());
@@ -123,12 +123,12 @@ fn receive_described<'umem>(
         all.extend(batch);
     }
     assert_eq!(seen, count);
-    // What was sent is at home, and goes to the kernel again.
+    // The sent chunks have returned, and go to the kernel again.
     assert!(rx.receive().iter().next().is_none());
     all
 }
 
-/// Through all that a chunk can go through: with a program that writes metadata, then with one that
+/// Everything that can happen to a chunk: with a program that writes metadata, then with one that
 /// does not, and again.
 fn never_stale(config: UmemConfig, multi_buffer: bool, len: usize, pieces: usize) {
     Umem::scope(&config.chunks(2 * CHUNKS), |umem| {
@@ -140,7 +140,7 @@ fn never_stale(config: UmemConfig, multi_buffer: bool, len: usize, pieces: usize
         let (mut rx, mut tx) = builder.open(umem)?.split();
         let sender = Sender::on("v1")?;
         let mut hashes: HashMap<u16, u32> = HashMap::new();
-        // Of half of the chunks: the others may be on their way out.
+        // Half of the chunks, because the others may be in flight.
         let at_once = CHUNKS as usize / 2 / pieces;
         for then in ALL {
             for writes in [true, false, true] {
@@ -209,8 +209,8 @@ fn metadata_is_never_stale_in_several_chunks() {
     }
 }
 
-/// Nothing is read unless it was asked for, and the second socket of a queue, whose chunks the
-/// first gives to the kernel, asks with it.
+/// Metadata is read only if it was requested, and the second socket of a queue, whose chunks the
+/// first passes to the kernel, requests it too.
 #[test]
 #[ignore = "needs a network namespace: cargo xtask test-netns"]
 fn sockets_of_one_queue_ask_for_metadata_together() {
@@ -240,7 +240,7 @@ fn sockets_of_one_queue_ask_for_metadata_together() {
                             sender.send(&frame(2, 60))?;
                             let got = receive_described(&mut other, &mut tx, 1, Then::GivenBack);
                             assert_eq!(got[0].1.is_some(), writes);
-                            // It has the fill ring.
+                            // It owns the fill ring.
                             rx.receive();
                         }
                     }

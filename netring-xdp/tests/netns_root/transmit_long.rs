@@ -1,5 +1,5 @@
 //! Frames longer than a chunk, written in slots like any other, and received by a socket in each
-//! mode that veth has.
+//! mode that veth supports.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on ends there")]
 
 use crate::common;
@@ -24,7 +24,7 @@ fn memories() -> [UmemConfig; 4] {
     ]
 }
 
-/// 9000 bytes, and each length around the borders of chunks.
+/// 9000 bytes, and each length around the boundaries of chunks.
 fn slots_take_frames_longer_than_a_chunk(way: Way) {
     way.wire(9000);
     for memory in memories() {
@@ -46,7 +46,7 @@ fn slots_take_frames_longer_than_a_chunk(way: Way) {
     }
 }
 
-/// Of one byte more than nothing up to 9000, in an order that has nothing to do with their length.
+/// Lengths from 1 to 9000 bytes, in an order unrelated to their length.
 fn long_and_short_frames_go_in_order(way: Way) {
     way.wire(9000);
     for memory in memories() {

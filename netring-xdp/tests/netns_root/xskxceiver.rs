@@ -34,7 +34,7 @@ rows! {
     teardown,
 }
 
-/// As many packets as the kernel's own test has.
+/// As many packets as the kernel's own test sends.
 const PACKETS: u64 = 4096;
 
 fn traffic(way: Way, memory: UmemConfig, packets: u64) {
@@ -58,7 +58,7 @@ fn send_receive_single_pkt(way: Way) {
     traffic(way, small(), 1);
 }
 
-/// Chunks of an odd size; packets start at odd places in them, and end with them.
+/// Chunks of an odd size; packets start at odd offsets in them, and end where they end.
 fn send_receive_unaligned(way: Way) {
     for chunk_size in [4096, 4001] {
         let ends = Ends::new(way).memory(small().chunk_size(chunk_size).unaligned(true));
@@ -97,7 +97,7 @@ fn poll_rx(way: Way) {
             let mut next = 0;
             while next < 20 {
                 assert!(rx.wait(LIMIT).unwrap());
-                // One at a time, unless this thread was not let run meanwhile.
+                // One at a time, unless this thread did not run in between.
                 for packet in &rx.receive() {
                     assert!(packet == frame(next, 64));
                     next += 1;
@@ -125,22 +125,22 @@ fn poll_tx(way: Way) {
     });
 }
 
-/// Nobody sends: the wait is over when its time is.
+/// Nobody sends: the wait ends at its timeout.
 fn poll_rxq_full(way: Way) {
     Ends::new(way).run(|wire| {
         let start = Instant::now();
         let time = Duration::from_millis(50);
         assert!(!wire.rx.wait(time).unwrap());
         assert!(start.elapsed() >= time);
-        // And nothing is the worse for it.
+        // And the wire still works.
         wire.carries(0, 1, 64);
         wire.settled(1, 1);
     });
 }
 
-/// The transmit ring is full and nothing leaves it, for the completion ring is full too: the wait
-/// is over when its time is, and nothing is lost. (The completion ring is that of the queue's first
-/// socket, which is not looked after.)
+/// The transmit ring is full and does not drain, because the completion ring is full too: the wait
+/// ends at its timeout, and nothing is lost. (The completion ring belongs to the queue's first
+/// socket, which is not served.)
 fn poll_txq_full(way: Way) {
     way.wire(1500);
     Umem::scope(&small(), |from| {
@@ -166,7 +166,7 @@ fn poll_txq_full(way: Way) {
             assert!(!put(&mut tx, &frame(0, 64)));
             silent(&mut rx);
 
-            // Looked after, they go.
+            // Once it is served, they are sent.
             first.flush()?;
             assert_eq!(tx.flush()?, 0);
             comes(&mut rx, stuck);
@@ -180,7 +180,8 @@ fn poll_txq_full(way: Way) {
     .unwrap();
 }
 
-/// Room before each packet; the longest that fits arrives, and one byte more does not.
+/// With headroom in front of each packet, the longest that fits arrives, and one byte more does
+/// not.
 fn umem_headroom(way: Way) {
     let mut ends = Ends::new(way);
     ends.mtu = 3000;
@@ -201,7 +202,7 @@ fn umem_headroom(way: Way) {
             while let Some(mut chunk) = received.take() {
                 assert_eq!(chunk.range(), 256 + 128..2048);
                 assert!(*chunk == frame(next, 2048 - 256 - 128));
-                // The room is the user's.
+                // The headroom belongs to the user.
                 chunk.set_range(256..2048).unwrap();
                 next += 2;
             }
@@ -264,7 +265,7 @@ fn tx_queue_consumer(way: Way) {
     }
 }
 
-/// Rings of one entry: each packet by itself, and nothing is lost as long as there is a chunk.
+/// Rings of one entry: packets go one by one, and nothing is lost as long as there is a chunk.
 fn hw_sw_min_ring_size(way: Way) {
     let mut ends = Ends::new(way);
     let one = ring(1);
@@ -310,14 +311,14 @@ fn hw_sw_max_ring_size(way: Way) {
     });
 }
 
-/// So many packets are in the receive ring.
+/// Checks that this many packets are in the receive ring.
 fn arrived(memory: Umem<'_>, packets: u32) {
     xtask::load::wait_until("packets in the receive ring", LIMIT, || {
         memory.census().receive == packets
     });
 }
 
-/// Everything is made, used and gone ten times over.
+/// Everything is created, used and closed ten times.
 fn teardown(way: Way) {
     way.wire(1500);
     for _ in 0..10 {
@@ -328,7 +329,7 @@ fn teardown(way: Way) {
     }
 }
 
-/// The third mode of the kernel's test: veth has none, and says so.
+/// The third mode of the kernel's test: veth does not support it, and the error says so.
 #[test]
 #[ignore = "needs a network namespace: cargo xtask test-netns"]
 fn zero_copy_is_refused() {
@@ -349,8 +350,8 @@ fn zero_copy_is_refused() {
     .unwrap();
 }
 
-/// The kernel's test makes the card's own rings as small and as large as they can be; veth has none
-/// to set, and the kernel says so.
+/// The kernel's test sets the rings of the card to their minimum and maximum; veth has none, and
+/// the kernel says so.
 #[test]
 #[ignore = "needs a network namespace: cargo xtask test-netns"]
 fn hw_rings_of_veth_are_refused() {
@@ -367,6 +368,6 @@ fn hw_rings_of_veth_are_refused() {
         assert_eq!(refused.call, "ioctl(ETHTOOL_SRINGPARAM)");
         assert!(refused.is(EOPNOTSUPP), "{}", refused.source);
     }
-    // It is the card that has none, and not the call that is wrong.
+    // The card has no rings; the call itself is right.
     assert!(rings("v7").is(ENODEV), "{}", rings("v7").source);
 }

@@ -24,7 +24,7 @@ rows! {
 }
 
 const PACKETS: u64 = 512;
-/// The most chunks of one packet.
+/// The maximum number of chunks of one packet.
 const MOST: usize = 18;
 
 fn send_receive_9k_packets(way: Way) {
@@ -35,7 +35,7 @@ fn send_receive_unaligned_9k_packets(way: Way) {
     nine_k(way, small().chunk_size(4001).unaligned(true));
 }
 
-/// Packets of 9000 bytes, and of each length around the borders of chunks, at both ends.
+/// Packets of 9000 bytes, and of each length around the boundaries of chunks, at both ends.
 fn nine_k(way: Way, memory: UmemConfig) {
     Ends::new(way).multi_buffer().memory(memory).run(|wire| {
         let (chunk, payload) = (
@@ -62,8 +62,8 @@ fn nine_k(way: Way, memory: UmemConfig) {
     });
 }
 
-/// As many chunks as a packet may have go over. More are refused, and stay with their owner; the
-/// kernel would lose them.
+/// A packet with the maximum number of chunks arrives. One with more is refused and stays with its
+/// owner; the kernel would lose it.
 fn too_many_frags(way: Way) {
     Ends::new(way).multi_buffer().run(|wire| {
         let piece = 64;
@@ -93,8 +93,8 @@ fn too_many_frags(way: Way) {
     refused_on_its_way_on(way);
 }
 
-/// One chunk without multi-buffer; no more than the ring has entries, which would be waited for in
-/// vain.
+/// One chunk without multi-buffer; and no more than the ring has entries, for which a wait would
+/// never end.
 fn refused_by_smaller_sockets(way: Way) {
     let mut alone = Ends::new(way).multi_buffer();
     alone.sender = alone.sender.multi_buffer(false);
@@ -116,7 +116,7 @@ fn refused_by_smaller_sockets(way: Way) {
     }
 }
 
-/// What is refused here the kernel would refuse: a packet of one chunk too many does not arrive.
+/// What is refused here, the kernel would refuse: a packet with one chunk too many does not arrive.
 fn refused_by_the_kernel(way: Way) {
     let cut = Cut {
         chunk_size: 4096,
@@ -143,8 +143,8 @@ fn refused_by_the_kernel(way: Way) {
         comes(&mut rx, &[packet.repeat(MOST)]);
         bare.publish(&chain(MOST + 1));
         bare.kick_all();
-        // All of it is thrown away, or (kernels before the fix) all but its last chunk, which goes
-        // as a packet of its own.
+        // The kernel drops all of it, or (before the fix) all but its last chunk, which it sends as
+        // a packet.
         let mut rest = Vec::new();
         while rx.wait(Duration::from_millis(20))? {
             rest.extend(rx.receive().iter().map(<[u8]>::len));
@@ -159,8 +159,8 @@ fn refused_by_the_kernel(way: Way) {
     .unwrap();
 }
 
-/// A received packet in more chunks than may be sent is refused as it is sent on, and its chunks go
-/// back to receive in.
+/// A received packet with more chunks than may be sent is refused when it is forwarded, and its
+/// chunks return to the receiving half.
 fn refused_on_its_way_on(way: Way) {
     for end in ["v0", "v1"] {
         xtask::netns::ip(&format!("link set dev {end} mtu 40000")).unwrap();

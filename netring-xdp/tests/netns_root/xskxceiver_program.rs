@@ -1,7 +1,7 @@
 //! Rows of the kernel's own test of AF_XDP, `xskxceiver`, under its names: programs between the
 //! wire and the socket.
 //!
-//! The programs are users' own, put together with this crate's assembler.
+//! The programs are users' own, written with this crate's assembler.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on ends there")]
 
 use crate::common;
@@ -30,7 +30,7 @@ rows! {
 }
 
 const PACKETS: u64 = 1024;
-/// Bytes of a frame in several chunks.
+/// Length of a frame in several chunks.
 const LONG: usize = 6000;
 
 fn frames(from: u64, count: u64) -> Vec<Vec<u8>> {
@@ -41,7 +41,8 @@ fn unchanged(frames: Vec<Vec<u8>>) -> impl Iterator<Item = (Vec<u8>, Option<Vec<
     frames.into_iter().map(|frame| (frame.clone(), Some(frame)))
 }
 
-/// Another socket in the place of the first one: traffic follows, and comes back with the first.
+/// Another socket takes the place of the first: traffic follows it, and follows the first when that
+/// returns.
 fn xdp_prog_cleanup(way: Way) {
     way.wire(1500);
     Umem::scope(&small(), |from| {
@@ -64,12 +65,13 @@ fn xdp_prog_cleanup(way: Way) {
                 }
                 conserved(to);
             }
-            // It is the same program all the time.
+            // It has been the same program all along.
             assert!(attached.is_attached()?);
             assert_eq!(attached.program_id(), id);
             received_all(&rx0, 512);
             received_all(&rx1, 512);
-            // The second one goes: nobody gets what comes now. The first one is put back.
+            // The second socket is removed: packets that arrive now go to nobody. The first one is
+            // put back.
             attached.clear_socket(0)?;
             drop(rx1);
             exchange(
@@ -97,13 +99,13 @@ fn xdp_drop_half(way: Way) {
                 (frame.clone(), (n % 2 == 0).then_some(frame))
             });
             exchange(&mut wire.tx, &mut wire.rx, frames);
-            // What the program drops no socket misses.
+            // What the program drops, the socket does not count as lost.
             wire.settled(PACKETS, PACKETS / 2);
         });
 }
 
 /// Two sockets at each end, on one queue and over one UMEM: even packets to the first, odd ones to
-/// the second, whoever sent them.
+/// the second, whichever socket sent them.
 fn xdp_shared_umem(way: Way) {
     way.wire(1500);
     Umem::scope(&small(), |from| {
@@ -130,7 +132,7 @@ fn xdp_shared_umem(way: Way) {
                 conserved(from);
                 conserved(to);
             }
-            // And the other way round.
+            // And with the senders swapped.
             assert!(put(&mut tx0, &frame(1, 64)) && put(&mut tx1, &frame(2, 64)));
             assert_eq!((tx0.flush()?, tx1.flush()?), (0, 0));
             comes(&mut rx0, &[frame(2, 64)]);
@@ -145,7 +147,7 @@ fn xdp_shared_umem(way: Way) {
                 assert_eq!((stats.committed, stats.refused), (PACKETS / 2 + 1, 0));
                 assert_eq!(stats.rejected.exact(), Some(0));
             }
-            // Every chunk came home.
+            // Every chunk has returned.
             tx0.flush()?;
             let census = from.census();
             assert_eq!((census.pool, census.total()), (1024, 1024), "{census}");
@@ -163,8 +165,8 @@ fn xdp_metadata_copy_multi_buff(way: Way) {
     metadata(Ends::new(way).multi_buffer(), LONG);
 }
 
-/// What the program wrote before each packet stands before it in its chunk, the first one where it
-/// has several.
+/// What the program writes in front of each packet is in its chunk, in the first one if there are
+/// several.
 fn metadata(ends: Ends, len: usize) {
     let program = programs::metadata(ends.multi_buffer);
     ends.program(program).run(|wire| {
@@ -182,7 +184,7 @@ fn metadata(ends: Ends, len: usize) {
     });
 }
 
-/// A packet, chunk for chunk, and the four bytes before it.
+/// A packet, assembled from its chunks, and the four bytes in front of it.
 fn taken(rx: &mut Receiver<'_>) -> ([u8; 4], Vec<u8>) {
     let (mut before, mut packet) = (None, Vec::new());
     let mut received = rx.receive();
@@ -204,19 +206,19 @@ fn xdp_adjust_tail_shrink(way: Way) {
     adjust_tail(Ends::new(way), 256, -128);
 }
 
-/// From several chunks to one: the end is more than the last of them has.
+/// From several chunks to one: more is cut than the last one holds.
 fn xdp_adjust_tail_shrink_multi_buff(way: Way) {
     adjust_tail(Ends::new(way).multi_buffer(), LONG, -(LONG as i32 - 128));
 }
 
-/// There is room behind a packet where its buffer has some: in veth's up to the next multiple of 64
+/// A packet can grow if its buffer has room behind it: veth's has up to the next multiple of 64
 /// bytes.
 fn xdp_adjust_tail_grow(way: Way) {
     adjust_tail(Ends::new(way), 100, 4);
 }
 
-/// The kernel's refusal: veth does not say what room the last of several buffers has, and so the
-/// kernel lets nobody have it (`EOPNOTSUPP`, upon which this program gives the packet as it is).
+/// The kernel refuses: veth does not report the room in the last of several buffers, so the kernel
+/// permits no growth (`EOPNOTSUPP`, after which this program redirects the packet unchanged).
 fn xdp_adjust_tail_grow_multi_buff(way: Way) {
     let ends = Ends::new(way).multi_buffer();
     let program = programs::adjust_tail(4, ends.multi_buffer);
@@ -228,7 +230,7 @@ fn xdp_adjust_tail_grow_multi_buff(way: Way) {
     });
 }
 
-/// The program makes each packet longer, by zeros, or shorter, and this is what is received.
+/// The program makes each packet longer, with zeros, or shorter, and the result is received.
 fn adjust_tail(ends: Ends, len: usize, by: i32) {
     let program = programs::adjust_tail(by, ends.multi_buffer);
     ends.program(program).run(|wire| {

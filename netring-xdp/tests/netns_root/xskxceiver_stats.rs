@@ -1,9 +1,9 @@
 //! Rows of the kernel's own test of AF_XDP, `xskxceiver`, under its names: what is lost or refused,
-//! and who counts it.
+//! and which counter counts it.
 //!
-//! The rows about invalid descriptors run twice: with a bare socket, which publishes them, to see
-//! that the kernel's verdict is the one that this crate's own test of addresses is written after
-//! (`x4_inv_desc_rows`); and with a [`Transmitter`], which cannot be made to.
+//! The rows about invalid descriptors run twice: with a bare socket that publishes them, to verify
+//! that the kernel's verdict is the one on which this crate's own test of addresses
+//! (`x4_inv_desc_rows`) is based; and with a [`Transmitter`], which cannot publish them.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on ends there")]
 
 use crate::common;
@@ -32,13 +32,12 @@ rows! {
 }
 
 const PACKETS: u64 = 2048;
-/// An Ethernet frame of the smallest length, as the kernel's test has it.
+/// An Ethernet frame of the smallest length, as in the kernel's test.
 const LEN: u32 = 64;
 /// Longer than any frame.
 const TOO_LONG: u32 = 9001;
 
-/// Every second packet does not fit the room that the headroom leaves: those are counted, and no
-/// others.
+/// Every second packet does not fit because of the headroom: those are counted, and no others.
 fn stat_rx_dropped(way: Way) {
     let mut ends = Ends::new(way);
     ends.receiver_memory = small().headroom(2048 - 256 - 448);
@@ -52,7 +51,7 @@ fn stat_rx_dropped(way: Way) {
         let stats = wire.rx.stats().unwrap();
         assert_eq!(stats.delivered, PACKETS / 2);
         assert_eq!(losses(&stats), [0, 0, PACKETS / 2, 0, 0]);
-        // They were sent, and the program gave them all to the socket.
+        // They were sent, and the program redirected them all to the socket.
         assert_eq!(
             wire.tx.stats().unwrap().sent.exact(),
             Some(PACKETS),
@@ -64,7 +63,7 @@ fn stat_rx_dropped(way: Way) {
     });
 }
 
-/// Every second packet is too long to be sent: it is refused here, and the kernel has nothing to
+/// Every second packet is too long to be sent: it is refused here, so the kernel has nothing to
 /// refuse.
 fn stat_tx_invalid(way: Way) {
     Ends::new(way).run(|wire| {
@@ -102,8 +101,8 @@ fn stat_tx_invalid(way: Way) {
     });
 }
 
-/// Nobody reads: the receive ring takes as many as it has entries, and the others are counted, each
-/// once.
+/// Nobody reads: the receive ring holds as many packets as it has entries, and the others are
+/// counted, each once.
 fn stat_rx_full(way: Way) {
     let mut ends = Ends::new(way);
     let ring = RingSize::new(256).unwrap();
@@ -123,13 +122,13 @@ fn stat_rx_full(way: Way) {
         silent(&mut wire.rx);
         let stats = wire.rx.stats().unwrap();
         assert_eq!((stats.delivered, stats.ring_full), (256, 128));
-        // It goes on.
+        // It works afterwards.
         wire.carries(1000, 64, 64);
     });
 }
 
-/// One chunk, in the hands of a reader who keeps it: each further packet is lost once, and each
-/// look for a chunk is counted apart.
+/// One chunk, which the reader keeps: each further packet is lost and counted once, and each search
+/// for a chunk is counted separately.
 fn stat_fill_empty(way: Way) {
     let mut ends = Ends::new(way);
     ends.receiver = ends.receiver.receive_chunks(1);
@@ -232,24 +231,24 @@ fn single(way: Way, cut: Cut) {
     refused_by_the_crate(way, cut);
 }
 
-/// Packets in several: one bad chunk makes all of them invalid, and no other packet.
+/// Packets in several chunks: one bad chunk makes the whole packet invalid, and no other packet.
 fn multi(way: Way, cut: Cut) {
     let end = cut.bytes();
     let good = |addr| (addr, 2048, XDP_PKT_CONTD);
     let sync = (8192, LEN, 0);
     let rows: [(&[_], bool); 9] = [
         (&[sync], true),
-        // Of no length.
+        // Empty.
         (&[good(0), (0, 0, 0)], false),
-        // Outside.
+        // Outside the packet memory.
         (&[good(0), (end, 2048, 0)], false),
         // Too long, in the middle.
         (&[good(0), (0, TOO_LONG, XDP_PKT_CONTD)], false),
-        // Options that are none, in the middle.
+        // Invalid options, in the middle.
         (&[good(0), (0, 2048, 1 << 16)], false),
         (&[good(0), (2048, 2048, 0)], true),
         (&[good(0), good(2048), (4096, 2048, 0)], true),
-        // Over the border of two chunks.
+        // Across the boundary of two chunks.
         (&[good(0), (4096 - 32, LEN, 0)], cut.unaligned),
         (&[sync], true),
     ];
@@ -262,8 +261,8 @@ fn multi(way: Way, cut: Cut) {
     verdict(way, cut, true, &packets);
 }
 
-/// What the kernel makes of descriptors that are published unchecked: who comes, who is completed,
-/// and how many are counted.
+/// The kernel's verdict on descriptors that are published unchecked: which arrive, which are
+/// completed, and how many are counted.
 fn verdict(way: Way, cut: Cut, multi_buffer: bool, packets: &[(Vec<xdp_desc>, bool)]) {
     way.wire(if multi_buffer { 9000 } else { 1500 });
     Umem::scope(&UmemConfig::new().chunk_size(4096).chunks(1024), |memory| {
@@ -294,8 +293,8 @@ fn verdict(way: Way, cut: Cut, multi_buffer: bool, packets: &[(Vec<xdp_desc>, bo
         bare.kick_all();
         comes(&mut rx, &due);
         silent(&mut rx);
-        // Some kernels give invalid descriptors back, and others do not: nothing may rest on
-        // either, nor on the order.
+        // Some kernels return invalid descriptors, and others do not: nothing may depend on it, nor
+        // on the order.
         let addresses = |all: bool| {
             let packets = packets.iter().filter(move |(_, good)| all || *good);
             sorted(packets.flat_map(|(descs, _)| descs.iter().map(|desc| desc.addr)))
@@ -317,8 +316,8 @@ fn sorted(addresses: impl IntoIterator<Item = u64>) -> Vec<u64> {
     sorted
 }
 
-/// What of these rows can be said to a [`Transmitter`] at all is refused, the chunk stays with its
-/// owner, and the next packet goes.
+/// Whatever of these rows can be expressed with a [`Transmitter`] is refused, the chunk stays with
+/// its owner, and the next packet is sent.
 fn refused_by_the_crate(way: Way, cut: Cut) {
     let memory = small().chunk_size(cut.chunk_size).unaligned(cut.unaligned);
     Ends::new(way).memory(memory).run_again(|wire| {

@@ -1,5 +1,5 @@
 //! A bridge between sources and sinks of the test: what waits, what is counted, and that neither
-//! direction holds up the other.
+//! direction delays the other.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on ends there")]
 
 #[path = "../replay/given.rs"]
@@ -61,7 +61,8 @@ fn what_the_sink_has_no_room_for_waits_and_is_asked_about_once() {
         match step.unwrap() {
             Step::Done => break,
             Step::Busy => {}
-            // It has to be tried again, and the source is not waited for meanwhile.
+            // The sink has to be tried again, and the bridge does not wait for the source
+            // meanwhile.
             Step::Wait { on, at_most } => {
                 assert!(!on[0] && at_most.is_some());
                 waits += 1;
@@ -144,7 +145,7 @@ fn a_checksum_that_was_left_out_is_computed() {
         ethernet(&partial_tcp),
         ethernet(&partial_udp),
         ethernet(&tcp),
-        // A wrong one stays what it is.
+        // A wrong checksum stays wrong.
         ethernet(&wrong),
         ethernet(&partial_tcp).with_checksum(Checksum::Valid),
     ];
@@ -175,7 +176,7 @@ fn segments_for_which_there_is_no_room_wait() {
     {
         waited.push(there(&mut bridge).waiting);
     }
-    // One decision for all of them: 14 segments, of which four fit at a time.
+    // One decision for all 14 segments, of which four fit at a time.
     assert_eq!(asked, [20_054, 60]);
     waited.dedup();
     assert_eq!(waited, [11, 7, 3, 0]);
@@ -207,7 +208,7 @@ fn while_the_link_is_down_frames_are_counted_and_not_asked_about() {
         != Step::Done
     {}
     let stats = there(&mut bridge);
-    // Four were in the sink when it was found to be down.
+    // Four were in the sink when it turned out to be down.
     assert_eq!((asked, stats.forwarded, stats.link_down), (4, 4, 16));
     assert_eq!((stats.link_downs, stats.lost()), (1, 16));
 }
@@ -271,7 +272,7 @@ fn a_source_that_fails_is_named() {
     assert_eq!(there(&mut bridge).forwarded, 1);
 }
 
-/// Lends the same batch without an end.
+/// Lends the same batch endlessly.
 struct Flood(Vec<PacketBuf>, u64);
 
 struct Lent<'a>(&'a [PacketBuf]);
@@ -300,7 +301,7 @@ impl PacketSource for Flood {
     }
 }
 
-/// A flood one way takes as many turns as one frame at a time the other way, whether the sink of
+/// A flood in one direction takes as many turns as single frames in the other, whether the sink of
 /// the flood keeps up or not.
 #[test]
 fn s15_a_flood_does_not_starve_the_other_direction() {
@@ -321,7 +322,7 @@ fn s15_a_flood_does_not_starve_the_other_direction() {
         }
         let stats = bridge.stats().unwrap();
         assert_eq!(stats.b_to_a.forwarded, 1000);
-        // A whole batch, or what one flush of four made room for.
+        // A whole batch, or as many frames as one flush of four makes room for.
         let expected = if every == 1 { 500_000 } else { 1000 };
         assert!(seen[0] >= expected && seen[0] <= 4 * expected, "{seen:?}");
         assert_eq!(stats.a_to_b.received, stats.a_to_b.accounted());

@@ -23,7 +23,7 @@ fn builder() -> ChannelBuilder {
     ChannelCapture::builder()
 }
 
-/// Everything that comes, and the error that is the last item.
+/// All packets that arrive, and the error that is the last item.
 fn all(receiver: &Receiver<Forwarded>) -> (Vec<u64>, Option<Error>) {
     let mut all = Vec::new();
     loop {
@@ -85,7 +85,7 @@ fn s16_each_packet_comes_and_then_the_error_whatever_the_channel() {
     assert_eq!(figures(forwarding.join().unwrap()), [3000, 3000, 0]);
 }
 
-/// What a full channel loses is counted, and the error waits until there is room for it.
+/// Packets lost to a full channel are counted, and the error waits until there is room for it.
 #[test]
 fn s22_a_full_channel_loses_the_newest_and_its_error_waits() {
     let steps = (0..10).map(|n| Step::Batch(n * 10..n * 10 + 10));
@@ -105,7 +105,7 @@ fn a_lossless_one_waits_for_room_and_loses_nothing() {
     let steps = (0..50).map(|n| Step::Batch(n * 10..n * 10 + 10));
     let steps = steps.chain([Step::End]);
     let (script, forwarding, receiver) = into(builder().lossless(true), steps, 1);
-    // One is in the channel, and one at hand: it takes no more from the source.
+    // One batch is in the channel and one in the thread, which takes no more from the source.
     until(|| script.left() == 49);
     assert_eq!(forwarding.sent(), 10);
     let (seen, error) = all(&receiver);
@@ -114,7 +114,7 @@ fn a_lossless_one_waits_for_room_and_loses_nothing() {
     assert_eq!(figures(forwarding.join().unwrap()), [500, 500, 0]);
 }
 
-/// Neither a full channel nor a receiver that is gone keeps the thread.
+/// Neither a full channel nor a dropped receiver keeps the thread alive.
 #[test]
 fn s16_dropping_it_and_dropping_the_receiver_end_the_thread() {
     for lossless in [false, true] {
@@ -150,7 +150,7 @@ fn s8_a_stop_ends_the_channel_behind_the_batch_at_hand() {
     assert!(seen.into_iter().eq(0..20));
     assert!(error.is_none());
     assert_eq!(figures(forwarding.join().unwrap()), [20, 20, 0]);
-    // An idle one is woken.
+    // An idle thread is woken.
     let (script, forwarding, receiver) = into(builder(), [], 1);
     forwarding.stop();
     assert!(receiver.recv_timeout(LIMIT).is_err());

@@ -1,5 +1,5 @@
-//! A source on its own thread and the channel from there, by script: how it ends, what a full
-//! channel loses, and that nothing delays a stop.
+//! A scripted source on its own thread and the channel from there: how it ends, what a full channel
+//! loses, and that nothing delays a stop.
 #![allow(clippy::unwrap_used, reason = "a test says what it expects by failing")]
 
 mod forward;
@@ -34,7 +34,7 @@ fn until(mut is_so: impl FnMut() -> bool) {
     }
 }
 
-/// The number of a packet, whose bytes have to be its own.
+/// The number of a packet; its bytes have to match it.
 fn number(packet: Packet<'_>) -> u64 {
     let number = packet.timestamp().as_nanos() as u64;
     assert_eq!(packet.data(), vec![7; 14 + number as usize % 40]);
@@ -45,7 +45,7 @@ fn numbers(batch: &PacketVec) -> Vec<u64> {
     batch.iter().map(number).collect()
 }
 
-/// Reads to the end.
+/// Reads until the end.
 fn rest(channel: &mut ChannelCapture) -> (Vec<u64>, Result<(), Error>) {
     let mut all = Vec::new();
     let end = channel.for_each(|packet| all.push(number(packet)));
@@ -174,7 +174,7 @@ fn s16_a_lossless_channel_stops_reading_the_source_and_loses_nothing() {
     let steps = (0..50).map(|n| Step::Batch(n * 60..n * 60 + 60));
     let (script, source) = scripted(steps.chain([Step::End]));
     let mut channel = both()[1].clone().start(source).unwrap();
-    // Two batches are more than 100. The thread answers while it waits for room.
+    // Two batches exceed 100 packets. The thread answers while it waits for room.
     until(|| figures(&mut channel) == (120, 0, 0, 120));
     assert_eq!(script.left(), 49);
     let (all, end) = rest(&mut channel);

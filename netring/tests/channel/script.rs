@@ -1,4 +1,4 @@
-//! A source that follows a test's script, which is stopped as a capture is.
+//! A source that follows a test's script and is stopped as a capture is.
 
 use std::collections::VecDeque;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -20,7 +20,7 @@ pub(crate) enum Step {
     LinkDown,
     Removed,
     Panic,
-    /// Panics once it lent half of these.
+    /// Panics after lending half of these.
     PanicWithin(std::ops::Range<u64>),
     End,
 }

@@ -1,5 +1,5 @@
-//! Adapters as sources under test, around each of the others: they change nothing that a reader
-//! sees if they leave nothing out.
+//! Adapters as sources under test, around each of the others: an adapter that drops nothing changes
+//! nothing for the reader.
 
 use std::io;
 use std::marker::PhantomData;
@@ -12,7 +12,7 @@ use netring::{Clock, Error, LinkType, PacketSource, Readiness, SockFilter};
 
 use super::source::Backend;
 
-/// An adapter that leaves nothing out.
+/// An adapter that drops nothing.
 pub(crate) trait Adapter {
     type Around<S: PacketSource + Send>: PacketSource + Send;
 
@@ -24,19 +24,19 @@ pub(crate) trait Adapter {
 #[derive(Debug)]
 pub(crate) struct Adapted<A, B>(B, PhantomData<A>);
 
-/// By a filter that chooses what the tests send.
+/// With a filter that accepts what the tests send.
 #[derive(Debug)]
 pub(crate) struct ByFilter;
 
-/// Up to a number of packets that no test reaches.
+/// Limited to more packets than any test sends.
 #[derive(Debug)]
 pub(crate) struct ByLimit;
 
-/// With a capture file that gets every packet.
+/// With a capture file that receives every packet.
 #[derive(Debug)]
 pub(crate) struct ByTee;
 
-/// Without repetitions, of which the tests send none that follow at once.
+/// Without repetitions; the tests never send a packet twice in a row.
 #[derive(Debug)]
 pub(crate) struct Once;
 
@@ -56,7 +56,7 @@ impl Adapter for ByFilter {
     type Around<S: PacketSource + Send> = Filtered<S>;
 
     fn around<S: PacketSource + Send>(source: S) -> Filtered<S> {
-        // The UDP port that numbered frames go to.
+        // The UDP port of numbered frames.
         let filter = [
             SockFilter::stmt(0x28, 36),
             SockFilter::jump(0x15, 2000, 0, 1),

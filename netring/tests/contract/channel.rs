@@ -1,4 +1,4 @@
-//! A ring that a thread of its own reads, behind a channel of 100 packets.
+//! A ring read by a thread of its own, behind a channel of 100 packets.
 
 use std::time::Duration;
 

@@ -20,7 +20,7 @@ pub(crate) mod bytes;
 
 use bytes::{Little, enhanced, header, interface, record, section};
 
-/// A pcap file that another process writes while it is read: a stream that does not block.
+/// A pcap file that another process writes while it is read, through a non-blocking stream.
 #[derive(Debug)]
 pub(crate) struct Piped(UnixStream);
 
@@ -57,7 +57,7 @@ impl Backend for Piped {
     }
 
     fn end(&mut self) {
-        // A stream that was already shut down, or that has no reader left, has ended too.
+        // A stream that was already shut down, or lost its reader, has ended too.
         let _ = self.0.shutdown(Shutdown::Both);
     }
 
@@ -66,7 +66,7 @@ impl Backend for Piped {
     }
 }
 
-/// A pcapng file on a disk: it ends by itself.
+/// A pcapng file on a disk, which ends by itself.
 #[derive(Debug)]
 pub(crate) struct Plain {
     path: PathBuf,

@@ -19,7 +19,7 @@ impl<const ZERO_COPY: bool> sink::Backend for Injects<ZERO_COPY> {
     const DEPTH: usize = 32;
 
     fn open() -> (Self, Injector) {
-        // Some rows open one, and then another.
+        // Some rows open one injector after another.
         if Interface::by_name("v0").is_err() {
             veth("v0", "v1").unwrap();
         }

@@ -48,7 +48,7 @@ impl Wire {
     }
 }
 
-/// Waits as a reader does that has a source and its descriptor, and nothing else.
+/// Waits as a reader does that has only a source and its descriptor.
 pub(crate) fn wait_live<S: PacketSource + AsFd>(
     source: &mut S,
     time: Duration,
@@ -69,7 +69,7 @@ impl Backend for AfPacket {
 
     const HOLDS: u64 = 16;
     const OVERFLOWS: Option<u64> = Some(200);
-    // The stack stamps packets while anybody on the machine asks for that, whatever the namespace.
+    // The stack stamps packets while any socket on the machine requests it, in whatever namespace.
     const CLOCKS: &[Clock] = &[Clock::Socket, Clock::Software];
 
     fn open() -> (Self, Capture) {

@@ -26,12 +26,12 @@ pub(crate) mod xdp;
 
 use std::time::Duration;
 
-/// As long as a test waits for what has to come.
+/// The time limit for what must arrive.
 pub(crate) const LIMIT: Duration = Duration::from_secs(10);
-/// As long as a test waits for what must not come.
+/// The time in which nothing may arrive.
 pub(crate) const SILENCE: Duration = Duration::from_millis(100);
 
-/// One test for each row, of one backend; `netns` for those that need a namespace.
+/// One test for each row of one backend; `netns` marks those that need a namespace.
 macro_rules! rows {
     ($kind:ident, $backend:ty, [$($row:ident),* $(,)?]) => {
         $(
@@ -53,7 +53,7 @@ macro_rules! rows {
     };
 }
 
-/// The rows of a source that more packets can come from after a silence.
+/// The rows for a source that may lend more packets after a silence.
 macro_rules! source_rows {
     ($($netns:ident)? : $backend:ty) => {
         crate::contract::rows!($($netns)? source, $backend, [

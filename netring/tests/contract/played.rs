@@ -1,5 +1,5 @@
 //! A simulated sink: 8 frames of memory, and a list as its wire. It shows what the rows require,
-//! and that they can be passed.
+//! and that they can be met.
 
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
@@ -14,7 +14,7 @@ use super::sink::Backend;
 const DEPTH: usize = 8;
 const MAX: usize = 2048;
 
-/// What was sent and not yet received; `None` once it is gone.
+/// Frames that were sent and not yet received; `None` once the wire is removed.
 type List = Rc<RefCell<Option<VecDeque<Vec<u8>>>>>;
 
 #[derive(Debug)]
@@ -25,7 +25,7 @@ pub(crate) struct Played {
 }
 
 impl Played {
-    /// Lets nothing more out.
+    /// Sends nothing more.
     pub(crate) fn hold(&mut self) {
         self.is_held.set(true);
     }
@@ -36,7 +36,7 @@ pub(crate) struct Memory {
     list: List,
     is_held: Rc<Cell<bool>>,
     frames: Vec<[u8; MAX]>,
-    /// The lengths of those that are committed.
+    /// The lengths of committed frames.
     lengths: Vec<usize>,
     committed: u64,
     sent: u64,

@@ -11,26 +11,26 @@ use super::{LIMIT, SILENCE};
 pub(crate) trait Backend: Sized {
     type Sink: PacketSink;
 
-    /// Frames that its memory holds.
+    /// The frames that fit in its memory.
     const DEPTH: usize;
 
-    /// A sink that was given nothing yet.
+    /// A fresh sink.
     fn open() -> (Self, Self::Sink);
-    /// Opens another in the place of one that is gone.
+    /// Opens a sink in place of one that was dropped.
     fn open_again(&mut self) -> Self::Sink;
-    /// The next frame that comes out at the other end, as seen by an independent observer.
+    /// The next frame that arrives at the other end, as an independent observer sees it.
     fn receive(&mut self, time: Duration) -> Option<Vec<u8>>;
-    /// Takes away what is behind the sink, and waits until that is known there.
+    /// Removes what is behind the sink, and waits until the sink can know.
     fn remove(&mut self);
 }
 
-/// Commits a frame, which has to find room.
+/// Commits a frame, for which there must be room.
 #[track_caller]
 fn commit<S: PacketSink>(sink: &mut S, frame: &[u8]) {
     assert!(sink.send(frame).unwrap(), "there is no room");
 }
 
-/// Sends everything, and waits until nothing is on its way.
+/// Sends everything, and waits until nothing is in flight.
 fn drain<S: PacketSink>(sink: &mut S) {
     let end = Instant::now() + LIMIT;
     while sink.flush().unwrap() > 0 || sink.pending().unwrap() > 0 {
@@ -39,7 +39,7 @@ fn drain<S: PacketSink>(sink: &mut S) {
     }
 }
 
-/// These frames come out, byte for byte, and no other.
+/// Checks that these frames arrive, byte for byte, and no others.
 #[track_caller]
 fn comes<B: Backend>(backend: &mut B, frames: impl IntoIterator<Item = Vec<u8>>) {
     for (n, frame) in frames.into_iter().enumerate() {
@@ -48,7 +48,7 @@ fn comes<B: Backend>(backend: &mut B, frames: impl IntoIterator<Item = Vec<u8>>)
     assert_eq!(backend.receive(SILENCE), None);
 }
 
-/// Every frame that was committed is in one of the figures.
+/// Checks that every committed frame is in one of the figures.
 #[track_caller]
 fn adds_up<S: PacketSink>(sink: &mut S) -> SinkStats {
     let stats = sink.stats().unwrap();
@@ -61,7 +61,7 @@ fn adds_up<S: PacketSink>(sink: &mut S) -> SinkStats {
     stats
 }
 
-/// So many were committed, all of them were sent, and nothing else happened.
+/// Checks that this many frames were committed and sent, and nothing else happened.
 #[track_caller]
 fn all_sent<S: PacketSink>(sink: &mut S, count: u64) {
     let stats = adds_up(sink);
@@ -69,7 +69,7 @@ fn all_sent<S: PacketSink>(sink: &mut S, count: u64) {
     assert_eq!(figures, (count, Count::Exact(count), 0), "{stats}");
 }
 
-/// A slot that is given back is room again, and nothing of it is sent.
+/// A slot that is dropped becomes room again, and none of it is sent.
 pub(crate) fn alloc_free_round_trip<B: Backend>() {
     let (mut backend, mut sink) = B::open();
     for _ in 0..3 * B::DEPTH {
@@ -83,7 +83,7 @@ pub(crate) fn alloc_free_round_trip<B: Backend>() {
     comes(&mut backend, []);
 }
 
-/// No two frames share a byte: what is written into one stays there while the others are written.
+/// No two frames share a byte: what is written into one stays there while others are written.
 pub(crate) fn alloc_gives_distinct_frames_in_region<B: Backend>() {
     let (mut backend, mut sink) = B::open();
     let mut ranges = Vec::new();
@@ -104,13 +104,13 @@ pub(crate) fn alloc_gives_distinct_frames_in_region<B: Backend>() {
     all_sent(&mut sink, B::DEPTH as u64);
 }
 
-/// What a sink says of itself is of one piece.
+/// What a sink says about itself is consistent.
 pub(crate) fn capabilities_are_self_consistent<B: Backend>() {
     let (mut backend, mut sink) = B::open();
     assert_eq!(sink.room().unwrap(), B::DEPTH);
     let max = sink.max_len();
     assert!(max >= 1514, "{max}");
-    // As long as it says, and as short as can be.
+    // Of the maximum and of the minimum length.
     for len in [max, 1] {
         assert_eq!(sink.slot(len).unwrap().unwrap().len(), len);
     }
@@ -123,7 +123,7 @@ pub(crate) fn capabilities_are_self_consistent<B: Backend>() {
     all_sent(&mut sink, 1);
 }
 
-/// A sink is closed by dropping it, once, whatever is in it; its place is free at once.
+/// A sink is closed by dropping it, whatever it contains, and its place is free at once.
 pub(crate) fn close_twice<B: Backend>() {
     let (mut backend, mut sink) = B::open();
     commit(&mut sink, &numbered(1, 60));
@@ -133,7 +133,7 @@ pub(crate) fn close_twice<B: Backend>() {
         commit(&mut sink, &numbered(n, 60));
         drain(&mut sink);
     }
-    // The first was never flushed.
+    // The first one was never flushed.
     comes(&mut backend, (2..5).map(|n| numbered(n, 60)));
 }
 
@@ -155,7 +155,7 @@ pub(crate) fn err_is_nil_on_a_healthy_queue<B: Backend>() {
     all_sent(&mut sink, 1);
 }
 
-/// Each frame comes out once, in order and byte for byte, and is in one of the figures at any time.
+/// Each frame arrives once, in order and byte for byte, and is in one of the figures at any time.
 pub(crate) fn frames_are_conserved<B: Backend>() {
     let (mut backend, mut sink) = B::open();
     let len = |n: u64| 60 + (n as usize * 97) % 1441;
@@ -163,7 +163,7 @@ pub(crate) fn frames_are_conserved<B: Backend>() {
     let end = Instant::now() + LIMIT;
     while seen < 1000 {
         assert!(Instant::now() < end, "{next} committed, {seen} came");
-        // Some are left out on the way.
+        // Some slots are dropped in between.
         while next < 1000 && sink.send(&numbered(next, len(next))).unwrap() {
             next += 1;
             drop(sink.slot(60).unwrap());
@@ -184,8 +184,8 @@ pub(crate) fn frames_are_conserved<B: Backend>() {
     all_sent(&mut sink, 1000);
 }
 
-/// Once the interface behind the sink is gone, each method reports that or does nothing, and none
-/// of them sends.
+/// Once the interface behind the sink is removed, each method reports that or does nothing, and
+/// none sends.
 pub(crate) fn methods_after_close_are_safe<B: Backend>() {
     let (mut backend, mut sink) = B::open();
     commit(&mut sink, &numbered(1, 60));
@@ -195,20 +195,20 @@ pub(crate) fn methods_after_close_are_safe<B: Backend>() {
     for _ in 0..3 * B::DEPTH {
         let _ = sink.room();
         let _ = sink.send(&numbered(2, 60));
-        let told = sink.flush();
+        let flushed = sink.flush();
         assert!(
             matches!(
-                told,
+                flushed,
                 Err(Error::InterfaceRemoved { .. } | Error::LinkDown { .. } | Error::Closed)
             ),
-            "{told:?}"
+            "{flushed:?}"
         );
         let stats = adds_up(&mut sink);
         assert_eq!(stats.sent, Count::Exact(1), "{stats}");
     }
 }
 
-/// Frames that are done are room again: many times more go out than the memory holds.
+/// Completed frames make room: many times more are sent than the memory holds.
 pub(crate) fn reclaim_hands_frames_back<B: Backend>() {
     let (mut backend, mut sink) = B::open();
     for round in 0..20 {
@@ -227,13 +227,13 @@ pub(crate) fn reclaim_hands_frames_back<B: Backend>() {
     all_sent(&mut sink, 20 * B::DEPTH as u64);
 }
 
-/// A frame that is too long is refused, and is the only one that is.
+/// A frame that is too long is refused, and no other.
 pub(crate) fn send_func_bad_length_abandons_the_batch<B: Backend>() {
     refused_alone::<B>(|sink| sink.max_len() + 1);
     refused_alone::<B>(|_| usize::MAX);
 }
 
-/// So is one of nothing.
+/// So is an empty one.
 pub(crate) fn send_func_zero_length_stops<B: Backend>() {
     refused_alone::<B>(|_| 0);
 }
@@ -261,7 +261,7 @@ fn refused_alone<B: Backend>(bad: impl Fn(&B::Sink) -> usize) {
     backend.remove();
 }
 
-/// Of more frames than there is room for, the first are taken, and the others wait outside.
+/// If there are more frames than room, the first are accepted, and the others have to wait.
 pub(crate) fn transmit_takes_a_prefix<B: Backend>() {
     let (mut backend, mut sink) = B::open();
     let frames: Vec<_> = (0..B::DEPTH as u64 + 5).map(|n| numbered(n, 100)).collect();

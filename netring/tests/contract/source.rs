@@ -15,30 +15,31 @@ use super::{LIMIT, SILENCE};
 pub(crate) trait Backend: Sized + Send {
     type Source: PacketSource + Send;
 
-    /// A number of packets of 1500 bytes that its memory certainly holds without a reader.
+    /// How many packets of 1500 bytes its memory certainly holds without a reader.
     const HOLDS: u64;
-    /// A number of packets of 1500 bytes that its memory cannot hold; `None` if nothing can be lost
-    /// because the sender waits.
+    /// How many packets of 1500 bytes its memory cannot hold; `None` if nothing can be lost because
+    /// the sender waits.
     const OVERFLOWS: Option<u64>;
-    /// What the source reports about a packet's time.
+    /// What the source reports about the time of a packet.
     const CLOCKS: &[Clock];
 
-    /// How often a live interface went down that did not; not available from a source of all.
+    /// Link-down reports of a live interface whose link was never down; not available from a source
+    /// of all interfaces.
     const LINK_DOWNS: Count = Count::Exact(0);
 
-    /// A source that nothing was offered yet.
+    /// A source to which nothing was offered yet.
     fn open() -> (Self, Self::Source);
     /// Offers it a packet.
     fn offer(&mut self, frame: &[u8]);
-    /// Waits until there is something other than nothing, or the time is over.
+    /// Waits until there is something to take, or the timeout expires.
     fn wait(source: &mut Self::Source, time: Duration) -> Result<Readiness, Error>;
-    /// Ends it from without.
+    /// Ends it from outside.
     fn end(&mut self);
-    /// The interface that its packets name.
+    /// The interface that its packets report.
     fn interface(&self) -> u32;
 }
 
-/// What was taken out of a source, and in how many batches.
+/// Packets taken from a source, and the number of their batches.
 #[derive(Debug, Default)]
 struct Taken {
     frames: Vec<Vec<u8>>,
@@ -65,7 +66,7 @@ impl Taken {
         assert_eq!(self.frames.len(), wanted);
     }
 
-    /// Takes whatever comes, until nothing does.
+    /// Takes packets until no more arrive.
     fn rest<B: Backend>(&mut self, source: &mut B::Source) {
         while B::wait(source, SILENCE).unwrap() == Readiness::Ready {
             self.batch(source);
@@ -77,7 +78,7 @@ fn offer<B: Backend>(backend: &mut B, numbers: std::ops::Range<u64>, len: usize)
     numbers.for_each(|n| backend.offer(&numbered(n, len)));
 }
 
-/// So many were offered and taken, none is lost, and none is left.
+/// Checks that this many packets were offered and taken, that none is lost, and none is left.
 #[track_caller]
 fn all_delivered<S: PacketSource>(source: &mut S, count: u64) {
     let stats = source.stats().unwrap();
@@ -88,7 +89,7 @@ fn all_delivered<S: PacketSource>(source: &mut S, count: u64) {
     assert_eq!(stats.pending(), Some(0), "{stats:?}");
 }
 
-/// Memory that is given back is used again: many times more packets go through than it holds.
+/// Returned memory is reused: many times more packets pass through than it holds.
 pub(crate) fn alloc_free_round_trip<B: Backend>() {
     let (mut backend, mut source) = B::open();
     let mut taken = Taken::default();
@@ -117,14 +118,14 @@ pub(crate) fn alloc_gives_distinct_frames_in_region<B: Backend>() {
         seen += ranges.len() as u64;
         ranges.sort_by_key(|range| range.start);
         assert!(ranges.windows(2).all(|two| two[0].end <= two[1].start));
-        // And the bytes stay what they are while another walk goes over them.
+        // And the bytes stay the same during another iteration.
         let walk = || batch.packets().map(|packet| number(packet.data()));
         assert!(walk().eq(walk()));
     }
     assert_eq!(seen, B::HOLDS);
 }
 
-/// What a source says of its packets is of one piece.
+/// What a source says about its packets is consistent.
 pub(crate) fn capabilities_are_self_consistent<B: Backend>() {
     let start = Timestamp::now();
     let (mut backend, mut source) = B::open();
@@ -135,7 +136,7 @@ pub(crate) fn capabilities_are_self_consistent<B: Backend>() {
     let (mut seen, mut latest) = (0, None);
     while seen < B::HOLDS {
         assert_eq!(B::wait(&mut source, LIMIT).unwrap(), Readiness::Ready);
-        // Looking takes nothing.
+        // `ready` takes nothing.
         assert_eq!(source.ready().unwrap(), Readiness::Ready);
         for packet in source.batch().packets() {
             assert_eq!(packet.data(), numbered(seen, 700));
@@ -168,7 +169,7 @@ pub(crate) fn capabilities_are_self_consistent<B: Backend>() {
     }
 }
 
-/// A source can be ended more than once, also when it is gone.
+/// A source can be ended more than once, even after it was dropped.
 pub(crate) fn close_twice<B: Backend>() {
     let (mut backend, mut source) = B::open();
     backend.end();
@@ -180,7 +181,7 @@ pub(crate) fn close_twice<B: Backend>() {
     backend.end();
 }
 
-/// Who waits for packets is woken by the end.
+/// A reader that waits for packets is woken by the end.
 pub(crate) fn close_wakes_a_poller<B: Backend>() {
     let (mut backend, mut source) = B::open();
     let (sender, woken) = mpsc::channel();
@@ -199,7 +200,7 @@ pub(crate) fn close_wakes_a_poller<B: Backend>() {
     });
 }
 
-/// Looking at a healthy source is not an error, however often.
+/// Polling a healthy source is never an error.
 pub(crate) fn err_is_nil_on_a_healthy_queue<B: Backend>() {
     let (mut backend, mut source) = B::open();
     let look = |source: &mut B::Source, found| {
@@ -219,7 +220,7 @@ pub(crate) fn err_is_nil_on_a_healthy_queue<B: Backend>() {
     all_delivered(&mut source, 1);
 }
 
-/// Each packet comes once, in order and byte for byte, and is in one of the figures at any time.
+/// Each packet arrives once, in order and byte for byte, and is in one of the figures at any time.
 pub(crate) fn frames_are_conserved<B: Backend>() {
     let (mut backend, mut source) = B::open();
     let len = |n: u64| 60 + (n as usize * 97) % 1441;
@@ -254,7 +255,7 @@ pub(crate) fn frames_are_conserved<B: Backend>() {
     all_delivered(&mut source, B::HOLDS);
 }
 
-/// Without a reader, packets that do not fit are counted, and those that fit are lent.
+/// Without a reader, packets for which there is no room are counted, and the others are lent.
 pub(crate) fn frames_are_conserved_where_memory_is_short<B: Backend>() {
     let (mut backend, mut source) = B::open();
     let offered = B::OVERFLOWS.unwrap_or(B::HOLDS);
@@ -269,7 +270,7 @@ pub(crate) fn frames_are_conserved_where_memory_is_short<B: Backend>() {
     assert_eq!(stats.invalid, Count::Exact(0), "{stats:?}");
     assert!(got >= B::HOLDS, "{got}");
     assert_eq!(got < offered, B::OVERFLOWS.is_some(), "{got} of {offered}");
-    // The oldest are those that came, and it goes on behind the gap.
+    // The oldest packets were kept, and the source goes on after the gap.
     for (n, frame) in (0..B::HOLDS).zip(&taken.frames) {
         assert_eq!(frame, &numbered(n, 1500), "frame {n}");
     }
@@ -293,7 +294,7 @@ pub(crate) fn methods_after_close_are_safe<B: Backend>() {
     assert_eq!(is_live, B::CLOCKS != [Clock::Unknown]);
 }
 
-/// A batch counts when it is given back, all of it, walked or not.
+/// A whole batch counts when it is dropped, iterated or not.
 pub(crate) fn receive_stats_count_batches<B: Backend>() {
     let (mut backend, mut source) = B::open();
     offer(&mut backend, 0..B::HOLDS, 1500);
@@ -301,7 +302,7 @@ pub(crate) fn receive_stats_count_batches<B: Backend>() {
     while delivered < B::HOLDS {
         assert_eq!(B::wait(&mut source, LIMIT).unwrap(), Readiness::Ready);
         let batch = source.batch();
-        // All of those before it were counted, if this is the packet behind them.
+        // If this is the packet after them, all before it were counted.
         let first = batch.packets().next().unwrap();
         assert_eq!(number(first.data()), Some(delivered));
         let whole = (walk % 2 == 0).then(|| batch.packets().count() as u64);
@@ -315,7 +316,7 @@ pub(crate) fn receive_stats_count_batches<B: Backend>() {
     all_delivered(&mut source, B::HOLDS);
 }
 
-/// The figures read beside traffic only grow, and add up at any time.
+/// Figures read during traffic only grow, and add up at any time.
 pub(crate) fn stats_race<B: Backend>() {
     const COUNT: u64 = 20_000;
     let (mut backend, mut source) = B::open();
@@ -357,7 +358,7 @@ pub(crate) fn stats_race<B: Backend>() {
                 continue;
             }
             for packet in source.batch().packets() {
-                // Some may be missing, none comes twice or late.
+                // Some may be missing; none arrives twice or late.
                 let number = number(packet.data()).unwrap();
                 assert!(number >= next, "{number} after {next}");
                 next = number + 1;

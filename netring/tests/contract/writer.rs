@@ -7,36 +7,36 @@ use xtask::wire::numbered;
 
 use super::LIMIT;
 
-/// A writer under test, and what can be seen behind it.
+/// A writer under test, and a view of what it wrote.
 pub(crate) trait Backend: Sized {
     type Writer: PacketWriter;
 
     /// Bytes of the longest packet.
     const LONGEST: usize;
-    /// Whether what comes out has times and wire lengths, and may have no bytes.
+    /// Whether the output has times and wire lengths, and may contain packets without bytes.
     const IS_FILE: bool = true;
-    /// Whether a packet may come out before it is counted: one that is packed may be in the file
-    /// before the flush that says so.
+    /// Whether a packet may be in the output before it is counted: a compressed one may be in the
+    /// file before the flush that reports it.
     const IS_AHEAD: bool = false;
 
-    /// A writer that was given nothing yet.
+    /// A fresh writer.
     fn open() -> (Self, Self::Writer);
-    /// Opens another in the place of one that is gone.
+    /// Opens a writer in place of one that was dropped.
     fn open_again(&mut self) -> Self::Writer;
-    /// What came out since the last call, as seen by an independent observer.
+    /// The output since the last call, as an independent observer sees it.
     fn seen(&mut self) -> Vec<Seen>;
-    /// Takes away what is behind the writer.
+    /// Removes what is behind the writer.
     fn remove(&mut self);
-    /// Lets no more than 100,000 bytes out from now on.
+    /// Accepts at most 100,000 more bytes of output.
     fn limit(&mut self);
-    /// By its own count: packets that were taken, and those of them that are not out yet.
+    /// By the writer's own count: packets accepted, and how many of them are not in the output yet.
     fn figures(writer: &mut Self::Writer) -> (u64, u64);
 }
 
-/// A packet as it came out.
+/// A packet in the output.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Seen {
-    /// Nanoseconds since the epoch, and bytes on the wire; `None` if the medium has no place for
+    /// Nanoseconds since the epoch, and bytes on the wire; `None` if the output has no place for
     /// them.
     pub(crate) about: Option<(u64, u32)>,
     pub(crate) data: Vec<u8>,
@@ -52,7 +52,7 @@ fn write<B: Backend>(writer: &mut B::Writer, n: u64, data: &[u8]) -> Result<bool
     writer.write(&Packet::new(data, time(n), LinkType::ETHERNET))
 }
 
-/// Writes a packet, which has to find room.
+/// Writes a packet, for which there must be room.
 #[track_caller]
 fn put<B: Backend>(writer: &mut B::Writer, n: u64, len: usize) {
     assert!(write::<B>(writer, n, &numbered(n, len)).unwrap());
@@ -74,7 +74,7 @@ fn expected<B: Backend>(n: u64, data: Vec<u8>) -> Seen {
     }
 }
 
-/// These packets come out and no other, byte for byte, with their times.
+/// Checks that these packets are in the output and no others, byte for byte, with their times.
 #[track_caller]
 fn comes<B: Backend>(backend: &mut B, packets: impl IntoIterator<Item = (u64, usize)>) {
     let packets = packets.into_iter();
@@ -82,7 +82,7 @@ fn comes<B: Backend>(backend: &mut B, packets: impl IntoIterator<Item = (u64, us
     assert_eq!(backend.seen(), packets.collect::<Vec<_>>());
 }
 
-/// What a writer says of itself is of one piece.
+/// What a writer says about itself is consistent.
 pub(crate) fn capabilities_are_self_consistent<B: Backend>() {
     let (mut backend, mut writer) = B::open();
     assert_eq!(B::figures(&mut writer), (0, 0));
@@ -128,7 +128,8 @@ pub(crate) fn err_is_nil_on_a_healthy_queue<B: Backend>() {
     }
 }
 
-/// Each packet comes out once, in order, byte for byte, and is in one of the figures at any time.
+/// Each packet is in the output once, in order, byte for byte, and in one of the figures at any
+/// time.
 pub(crate) fn frames_are_conserved<B: Backend>() {
     let (mut backend, mut writer) = B::open();
     let len = |n: u64| 60 + (n as usize * 97) % 1441;
@@ -153,7 +154,7 @@ pub(crate) fn frames_are_conserved<B: Backend>() {
     comes(&mut backend, []);
 }
 
-/// Once what is behind the writer is gone, it reports that, and then that it is closed.
+/// Once what is behind the writer is removed, the writer reports that, and then that it is closed.
 pub(crate) fn methods_after_close_are_safe<B: Backend>() {
     let (mut backend, mut writer) = B::open();
     put::<B>(&mut writer, 1, 60);
@@ -182,7 +183,7 @@ pub(crate) fn methods_after_close_are_safe<B: Backend>() {
     }
 }
 
-/// Many times more comes out than the writer's buffer holds.
+/// Much more is written than the writer's buffer holds.
 pub(crate) fn reclaim_hands_frames_back<B: Backend>() {
     let (mut backend, mut writer) = B::open();
     for round in 0..20 {
@@ -194,12 +195,12 @@ pub(crate) fn reclaim_hands_frames_back<B: Backend>() {
     assert_eq!(B::figures(&mut writer), (2000, 0));
 }
 
-/// A packet that is too long is refused, and is the only one that is.
+/// A packet that is too long is refused, and no other.
 pub(crate) fn send_func_bad_length_abandons_the_batch<B: Backend>() {
     refused_alone::<B>(&vec![7; B::LONGEST + 1]);
 }
 
-/// A file has packets without bytes, and a sink refuses them.
+/// A file can contain packets without bytes; a sink refuses them.
 pub(crate) fn send_func_zero_length_stops<B: Backend>() {
     if !B::IS_FILE {
         return refused_alone::<B>(&[]);
@@ -232,7 +233,8 @@ fn refused_alone<B: Backend>(bad: &[u8]) {
     assert_eq!(B::figures(&mut writer), (2, 0));
 }
 
-/// Of more packets than what is behind it takes, the first come out, and the others are counted.
+/// If there is not enough room behind the writer, the first packets are in the output, and the
+/// others are counted.
 pub(crate) fn transmit_takes_a_prefix<B: Backend>() {
     let (mut backend, mut writer) = B::open();
     backend.limit();

@@ -16,7 +16,7 @@ use super::played::{Memory, Played};
 use super::sink::Backend as _;
 use super::writer::{Backend, Seen};
 
-/// A medium that a test looks at while it is written to.
+/// An output that a test inspects while it is written.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Medium(Arc<Mutex<State>>);
 
@@ -142,7 +142,7 @@ impl Backend for Rotated {
         // Relaxed: only a unique number is needed.
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
         let name = format!("netring-contract-{}-{number}", std::process::id());
-        // The folder of the one before.
+        // The folder of the previous file.
         let _ = std::fs::remove_dir_all(&self.folder);
         (self.folder, self.shown) = (std::env::temp_dir().join(name), 0);
         std::fs::create_dir_all(&self.folder).unwrap();
@@ -171,7 +171,7 @@ impl Backend for Rotated {
         std::fs::remove_dir_all(&self.folder).unwrap();
     }
 
-    /// It takes a disk of its own: see `netns/files.rs`.
+    /// It needs a disk of its own: see `netns/files.rs`.
     fn limit(&mut self) {
         unreachable!("no row of it has a limit");
     }
@@ -188,7 +188,7 @@ impl Drop for Rotated {
     }
 }
 
-/// What a writer takes goes to `B` through a tee.
+/// A writer that passes on to `B` through a tee.
 #[derive(Debug)]
 pub(crate) struct Teed<B>(B);
 
@@ -321,7 +321,7 @@ impl Backend for Sunk {
     }
 }
 
-/// A number of this many bytes, which the file has in little-endian order.
+/// A number of this many bytes, little-endian as in the file.
 fn number(bytes: &[u8], at: usize, len: usize) -> Option<u64> {
     let bytes = bytes.get(at..at + len)?.iter().rev();
     Some(bytes.fold(0, |sum, byte| sum << 8 | u64::from(*byte)))
@@ -365,7 +365,7 @@ fn pcapng(file: &[u8]) -> Vec<Seen> {
     seen
 }
 
-/// What can be unpacked of a gzip file.
+/// Everything that can be unpacked from a gzip file.
 fn unpacked(file: &[u8]) -> Vec<u8> {
     let mut bytes = Vec::new();
     let mut decoder = flate2::read::GzDecoder::new(file);

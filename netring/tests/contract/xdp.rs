@@ -20,7 +20,7 @@ pub(crate) struct Native(Wire);
 #[derive(Debug)]
 pub(crate) struct Generic(Wire);
 
-/// Whatever is best, which is the driver.
+/// The best mode, which is native.
 #[derive(Debug)]
 pub(crate) struct Auto(Wire);
 
@@ -36,7 +36,7 @@ fn capture(asked: AttachMode, reached: Mode) -> (Wire, XdpCapture) {
     (Wire::new(capture.stop_handle()), capture)
 }
 
-/// With the memory that is the default, which is more than these rows fill.
+/// With the default memory, which these rows never fill.
 fn best(backends: &[Backend], reached: Backend) -> (Wire, AutoCapture) {
     veth("v0", "v1").unwrap();
     let builder = auto::builder().interface("v1").divert(true);
@@ -118,7 +118,7 @@ impl<const LONG: bool> sink::Backend for Injects<LONG> {
     const DEPTH: usize = 32;
 
     fn open() -> (Self, XdpInjector) {
-        // Some rows open one, and then another.
+        // Some rows open one injector after another.
         if Interface::by_name("v0").is_err() {
             veth("v0", "v1").unwrap();
         }

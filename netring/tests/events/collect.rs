@@ -1,4 +1,4 @@
-//! A subscriber that keeps what it is given.
+//! A subscriber that records events.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on ends there")]
 
 use std::collections::BTreeMap;
@@ -19,7 +19,7 @@ pub(crate) struct Emitted {
     pub(crate) fields: BTreeMap<&'static str, String>,
 }
 
-/// The events of the threads that it was set for.
+/// The events of the threads for which it was installed.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Collected(Arc<Mutex<Vec<Emitted>>>);
 
@@ -31,17 +31,17 @@ impl Collected {
         (collected, guard)
     }
 
-    /// Collects those of this thread too.
+    /// Collects the events of this thread too.
     pub(crate) fn on_this_thread(&self) -> DefaultGuard {
         set_default(Collector(self.clone()))
     }
 
-    /// What came since the last call.
+    /// The events since the last call.
     pub(crate) fn take(&self) -> Vec<Emitted> {
         std::mem::take(&mut *self.0.lock().unwrap())
     }
 
-    /// `LEVEL target: message` of what came since the last call.
+    /// `LEVEL target: message` of the events since the last call.
     pub(crate) fn lines(&self) -> Vec<String> {
         let events = self.take();
         events.iter().map(Emitted::line).collect()

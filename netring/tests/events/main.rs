@@ -19,7 +19,7 @@ use netring::{
 };
 use xtask::wire::udp4;
 
-/// A capture file with a packet of each of so many flows.
+/// A capture file with one packet for each of this many flows.
 fn file(flows: u16) -> CaptureFile<Cursor<Vec<u8>>> {
     let mut writer = CaptureWriter::new(Vec::new(), LinkType::ETHERNET).unwrap();
     for port in 0..flows {
@@ -30,14 +30,14 @@ fn file(flows: u16) -> CaptureFile<Cursor<Vec<u8>>> {
     CaptureFile::new(Cursor::new(writer.finish().unwrap())).unwrap()
 }
 
-/// It lags once, and says so once; the end is an event too.
+/// It lags once, and reports it once; the end is an event too.
 #[tokio::test]
 async fn a_subscriber_that_lags_is_one_event_for_each_gap() {
     let (events, _guard) = Collected::here();
     let flows = AsyncSource::replay(file(10_000)).flow_stream(FiveTuple::bidirectional());
     let broadcast = flows.broadcast(1);
     let mut slow = broadcast.subscribe();
-    // The first look starts the replay.
+    // The first call starts the replay.
     let mut received = slow.next_batch().await.unwrap().unwrap().len() as u64;
     while broadcast.stats().await.unwrap().tracker.packets < 10_000 {
         tokio::task::yield_now().await;
@@ -67,7 +67,7 @@ async fn a_subscriber_that_lags_is_one_event_for_each_gap() {
     assert_eq!(events.lines(), [""; 0]);
 }
 
-/// A table that stays full is an event for each digit of the number of emergencies.
+/// A table that stays full causes an event each time the number of emergencies gains a digit.
 #[test]
 fn a_table_that_is_nearly_full_is_an_event_at_first() {
     let (events, _guard) = Collected::here();
@@ -99,7 +99,7 @@ fn a_table_that_is_nearly_full_is_an_event_at_first() {
     assert_eq!(events.lines(), [""; 0]);
 }
 
-/// A folder that is gone with the test.
+/// A folder that is deleted when the test ends.
 struct Folder(PathBuf);
 
 impl Folder {
@@ -184,7 +184,7 @@ fn a_file_that_is_lost_is_an_event_with_its_cause() {
     assert_eq!(events.lines(), [""; 0]);
 }
 
-/// Takes every frame, or fails.
+/// Accepts every frame, or fails.
 #[derive(Debug, Default)]
 struct Sink {
     committed: u64,
@@ -286,7 +286,7 @@ fn events_in(text: &str) -> impl Iterator<Item = (String, BTreeSet<String>)> {
     })
 }
 
-/// What comes before the parenthesis that closes the one before it.
+/// The text before the parenthesis that closes the one before it.
 fn inside(text: &str) -> &str {
     let mut depth = 1;
     let end = text.find(|c| {

@@ -1,13 +1,14 @@
-//! The example `flow_export`, as the program that it is.
+//! Runs the example `flow_export` as a program.
 
 use std::fs;
 
-use netring::flow::export::{FlowRecord, Ipfix};
+use netring::Timestamp;
+use netring::flow::export::{ConnLog, FlowRecord, Ipfix};
 
 use crate::common::{capture, records};
 use crate::program::Program;
 
-/// A file that is gone with the test.
+/// A file that is deleted when the test ends.
 struct Output(std::path::PathBuf);
 
 impl Output {
@@ -43,7 +44,7 @@ fn flows_are_written_as_lines_of_json() {
     let record = &read[0];
     assert_eq!(record.state.as_str(), "RSTO");
     assert_eq!(record.initiator.ip_bytes, Some(1407));
-    // It is not written twice.
+    // The file is not overwritten.
     let said = Program::start("flow_export", &args).end();
     assert!(!said.ok && said.err.contains("File exists"), "{said:?}");
     assert_eq!(fs::read_to_string(&output.0).unwrap(), text);
@@ -59,6 +60,28 @@ fn flows_are_written_as_ipfix() {
     ipfix.record(&records(FLOWS)[0], |_| panic!("one record fits"));
     ipfix.flush(|message| expected.extend_from_slice(message));
     assert_eq!(fs::read(&output.0).unwrap(), expected);
+}
+
+/// But for the times of the run, the log is what the encoder writes.
+#[test]
+fn flows_are_written_as_a_log_of_zeek() {
+    let output = Output::new("conn.log");
+    let from = capture(FLOWS);
+    let args = [from.to_str().unwrap(), output.path()];
+    Program::start("flow_export", &args).end().went_well();
+    let text = fs::read_to_string(&output.0).unwrap();
+    let (log, mut expected) = (ConnLog::new(), Vec::new());
+    log.header(Timestamp::default(), &mut expected);
+    log.record(&records(FLOWS)[0], &mut expected);
+    log.footer(Timestamp::default(), &mut expected);
+    let expected = String::from_utf8(expected).unwrap();
+    let lines = |text: &str| {
+        let is_timed = |line: &&str| line.starts_with("#open\t") || line.starts_with("#close\t");
+        let (timed, others): (Vec<_>, Vec<_>) = text.lines().partition(is_timed);
+        (timed.len(), others.join("\n"))
+    };
+    assert_eq!(lines(&text), lines(&expected));
+    assert_eq!(lines(&text).0, 2);
 }
 
 #[test]

@@ -6,10 +6,12 @@ use std::process::Command;
 
 use netring::flow::export::{FlowRecord, Ipfix, IpfixBuilder};
 
-use crate::common::records;
+use netring::flow::extract::{FiveTuple, TunnelKind, Tunnels};
 
-/// What is compared: the source is the initiator, and reverse elements come first where both are
-/// shown.
+use crate::common::{records, records_with};
+
+/// The fields that are compared: the source is the initiator, and reverse elements come first where
+/// both are shown.
 const FIELDS: [&str; 12] = [
     "cflow.sequence",
     "cflow.srcaddr",
@@ -71,7 +73,8 @@ fn tshark(file: &Path, args: &[&str]) -> Option<String> {
     Some(String::from_utf8(output.stdout).unwrap())
 }
 
-/// The figures of each message, and that nothing in them is malformed or worth a remark.
+/// Compares the figures of each message, and checks that tshark finds nothing malformed or
+/// remarkable.
 fn check(file: &File, expected: &[&str]) {
     let mut args = vec!["-T", "fields", "-E", "separator=/s", "-E", "aggregator=;"];
     args.extend(FIELDS.iter().flat_map(|field| ["-e", *field]));
@@ -116,6 +119,27 @@ fn uniflows_are_a_record_for_each_direction() {
             "3 82.239.87.25;79.107.90.25 58132;3306 79.107.90.25;82.239.87.25 3306;58132 6;6 14;11 1460;3835 0x1b;0x1b 3;3  ",
         ],
     );
+}
+
+/// The identifier of a VXLAN segment, as its element says it: 1 in the upper byte.
+#[test]
+fn a_tunnel_has_its_segment() {
+    let tunnels = Tunnels::all();
+    let extract = FiveTuple::bidirectional().with_tunnels(tunnels);
+    let mut flows = records_with(extract.with_tunnel_id(), "tunnels_vxlan.pcap");
+    // The others carry ARP.
+    flows.retain(|flow| flow.tunnel.is_some());
+    assert_eq!(flows.len(), 1);
+    let tunnel = flows[0].tunnel.unwrap();
+    assert_eq!((tunnel.kind, tunnel.id), (TunnelKind::Vxlan, Some(123)));
+    let file = File::new("segment", &flows[..1], Ipfix::builder());
+    let id = ["-T", "fields", "-e", "cflow.layer2_segment_id"];
+    let Some(text) = tshark(&file.0, &id) else {
+        return;
+    };
+    assert_eq!(text, format!("{}\n", 1_u64 << 56 | 123));
+    let remarks = tshark(&file.0, &["-Y", "_ws.malformed or _ws.expert"]);
+    assert_eq!(remarks.as_deref(), Some(""));
 }
 
 #[test]

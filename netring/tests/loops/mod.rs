@@ -1,5 +1,6 @@
-//! The plain loop over a source: it goes on while an interface is quiet, down, or flaps, and ends
-//! when the source is stopped or the interface removed. The same for every source and every loop.
+//! The plain loop over a source: it continues while an interface is quiet, down or flapping, and
+//! ends when the source is stopped or the interface removed. The same for every source and every
+//! loop.
 
 use std::os::fd::AsFd;
 use std::sync::mpsc::{self, Receiver, Sender, TryRecvError};
@@ -18,7 +19,7 @@ use xtask::netns::{Netns, ip, veth};
 use xtask::wire::{self, number, numbered};
 
 const LIMIT: Duration = Duration::from_secs(10);
-/// Longer than any wait inside of a loop, which is 50 ms.
+/// Longer than any wait inside a loop, which is 50 ms.
 const QUIET: Duration = Duration::from_millis(150);
 
 /// A loop: sends the number of each packet, and returns how it ended and the last statistics.
@@ -52,7 +53,7 @@ pub(crate) fn for_each<S: PacketSource>(
     (end, source.stats().unwrap())
 }
 
-/// With other things to do now and then.
+/// With other work to do now and then.
 pub(crate) fn in_steps<S: PacketSource>(
     mut source: S,
     seen: &Sender<u64>,
@@ -81,7 +82,7 @@ pub(crate) fn awaited<S: PacketSource + AsFd>(
     runtime().block_on(async { read(AsyncSource::new(source).unwrap(), seen).await })
 }
 
-/// The same over what may be a file.
+/// The same over a source that may be a file.
 pub(crate) fn awaited_input(source: Input, seen: &Sender<u64>) -> (Result<(), Error>, Stats) {
     runtime().block_on(async { read(source.into_async().unwrap(), seen).await })
 }
@@ -126,7 +127,7 @@ pub(crate) fn streamed<S: PacketSource + AsFd>(
     })
 }
 
-/// A loop over a source on `v1` that runs on a thread, and what it has seen.
+/// A loop over a source on `v1`, running on a thread, and what it has seen.
 struct Running {
     thread: thread::JoinHandle<(Result<(), Error>, Stats)>,
     seen: Receiver<u64>,
@@ -143,10 +144,10 @@ impl Running {
         }
     }
 
-    /// Three packets that are sent now are seen, and nothing else, and the loop goes on.
+    /// Checks that three packets sent now are seen and nothing else, and that the loop continues.
     #[track_caller]
     fn sees_packets(&mut self) {
-        // The socket has an error after its interface was down, so it is another one each time.
+        // A socket has an error after its interface was down, so each round uses a new one.
         let sender = wire::Sender::on("v0").unwrap();
         for _ in 0..3 {
             sender.send(&numbered(self.sent, 60)).unwrap();
@@ -184,7 +185,7 @@ fn comes_up(end: &str) {
     }
 }
 
-/// A loop is right whatever happens to the interface.
+/// A loop behaves correctly whatever happens to the interface.
 #[track_caller]
 pub(crate) fn is_right<S: PacketSource + Send + 'static>(
     open: impl Fn() -> (S, StopHandle),
@@ -196,7 +197,7 @@ pub(crate) fn is_right<S: PacketSource + Send + 'static>(
     let mut running = Running::new(source, read);
     running.goes_on();
     running.sees_packets();
-    // The interface itself is set down, and then the other end, which takes the carrier away.
+    // First the interface itself is set down, then the other end, which takes the carrier away.
     for end in ["v1", "v0"] {
         set(end, "down");
         running.goes_on();
@@ -220,7 +221,7 @@ pub(crate) fn is_right<S: PacketSource + Send + 'static>(
     // The kernel sets an interface down before it removes it.
     assert_eq!(stats.link_downs, Count::Exact(6));
 
-    // A stop is the end, and no error, also while the interface is down.
+    // A stop is the end and not an error, even while the interface is down.
     veth("v0", "v1").unwrap();
     set("v1", "down");
     let (source, stop) = open();

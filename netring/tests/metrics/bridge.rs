@@ -5,7 +5,7 @@ use netring::bridge::BridgeStats;
 
 use super::{Kept, publish};
 
-/// The directions are told apart by a label, also the figures of their sources.
+/// A label distinguishes the directions, and the figures of their sources.
 #[test]
 fn each_direction_of_a_bridge_has_its_own_figures() {
     let kept = Kept::default();

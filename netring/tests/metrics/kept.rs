@@ -1,4 +1,4 @@
-//! A recorder that keeps what it is given.
+//! A recorder that stores the values.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on ends there")]
 
 use std::collections::BTreeMap;
@@ -10,11 +10,11 @@ use metrics::{Counter, Gauge, Histogram, Key, KeyName, Metadata, Recorder, Share
 /// Kind, unit and description.
 pub(crate) type Described = (&'static str, Option<Unit>, String);
 
-/// Keeps what it is given.
+/// Stores each metric.
 #[derive(Debug, Default)]
 pub(crate) struct Kept {
     pub(crate) described: Mutex<BTreeMap<String, Described>>,
-    /// Bits of the value by name and labels. Relaxed: one thread reads and writes.
+    /// Bits of each value by name and labels. Relaxed: one thread reads and writes.
     counters: Mutex<BTreeMap<String, Arc<AtomicU64>>>,
     gauges: Mutex<BTreeMap<String, Arc<AtomicU64>>>,
 }

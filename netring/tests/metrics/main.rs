@@ -5,6 +5,7 @@
 mod bridge;
 mod kept;
 mod reassembly;
+mod sessions;
 
 use std::collections::BTreeSet;
 
@@ -13,6 +14,7 @@ use metrics::with_local_recorder;
 use netring::bridge::BridgeStats;
 use netring::flow::extract::FiveTuple;
 use netring::flow::reassembly::ReassemblyStats;
+use netring::flow::session::SessionStats;
 use netring::flow::{FlowTracker, TrackerStats};
 use netring::metrics::{Publish, Publisher};
 use netring::pcap::{CaptureFile, CaptureWriter, RotatingWriter};
@@ -29,14 +31,14 @@ fn publish(recorder: &Kept, figures: &(impl Publish + ?Sized)) {
     });
 }
 
-/// Gives each number in a serialized value a number of its own, from 1.
+/// Replaces each number in a serialized value by a different one, from 1.
 fn number(value: &mut Value, next: &mut u64) {
     match value {
         Value::Number(_) => {
             *value = (*next).into();
             *next += 1;
         }
-        // Of a figure that may be inexact.
+        // The value of a figure that may be inexact.
         Value::String(_) => {
             *value = serde_json::json!({ "Exact": *next });
             *next += 1;
@@ -46,7 +48,7 @@ fn number(value: &mut Value, next: &mut u64) {
     }
 }
 
-/// Statistics in which each figure is another number, and how many there are.
+/// Statistics in which each figure is a different number, and how many there are.
 fn numbered<T: Default + serde::Serialize + serde::de::DeserializeOwned>() -> (T, u64) {
     let mut value = serde_json::to_value(T::default()).unwrap();
     let mut next = 1;
@@ -54,7 +56,7 @@ fn numbered<T: Default + serde::Serialize + serde::de::DeserializeOwned>() -> (T
     (serde_json::from_value(value).unwrap(), next - 1)
 }
 
-/// Each figure is in one counter, except those that a gauge has.
+/// Each figure is in one counter, except those that are in a gauge.
 #[track_caller]
 fn each_is_published(kept: &Kept, figures: u64, gauges: &[u64]) {
     let mut values: Vec<u64> = kept.counters().into_values().collect();
@@ -177,13 +179,13 @@ fn a_figure_that_is_not_exact_says_so_and_one_that_is_unavailable_has_no_series(
         publisher.publish(&stats);
         assert_eq!((kept.counters()[downs], kept.gauges()[bound]), (3, 1.0));
     });
-    // Without a figure that is known there is nothing at all.
+    // Without a known figure nothing is published.
     let kept = Kept::default();
     publish(&kept, &Stats::default());
     assert_eq!(kept.counters().len() + kept.gauges().len(), 0);
 }
 
-/// Two publishers do not mix, and neither do two types of one.
+/// Two publishers do not interfere, and neither do two types of one.
 #[test]
 fn labels_tell_publishers_apart_and_one_publisher_serves_several_types() {
     let kept = Kept::default();
@@ -207,7 +209,7 @@ fn labels_tell_publishers_apart_and_one_publisher_serves_several_types() {
     assert_eq!(counters[sent], 30);
 }
 
-/// After the first time nothing is allocated.
+/// Nothing is allocated after the first time.
 #[test]
 fn publishing_again_allocates_nothing() {
     let kept = Kept::default();
@@ -283,7 +285,7 @@ async fn broadcast(kept: &Kept) {
     assert_eq!(counter("netring_flow_packets_total"), stats.tracker.packets);
 }
 
-/// Everything that there is to publish, into one recorder.
+/// Everything that can be published, into one recorder.
 async fn all(kept: &Kept) {
     publish(kept, &numbered::<Stats>().0);
     publish(kept, &numbered::<SinkStats>().0);
@@ -291,10 +293,11 @@ async fn all(kept: &Kept) {
     publish(kept, &ReplayStats::default());
     publish(kept, &BridgeStats::default());
     publish(kept, &ReassemblyStats::default());
+    publish(kept, &SessionStats::default());
     let mut writer = CaptureWriter::new(Vec::new(), LinkType::ETHERNET).unwrap();
     writer.write(&frame()).unwrap();
     publish(kept, &writer);
-    // Two tests call this at once.
+    // Two tests call this concurrently.
     let thread = std::thread::current().id();
     let name = format!("netring-metrics-{}-{thread:?}", std::process::id());
     let folder = std::env::temp_dir().join(name);

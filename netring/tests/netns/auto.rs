@@ -1,4 +1,4 @@
-//! The best backend that there is, without the privilege to load a program.
+//! The best available backend, without the privilege to load a program.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on ends there")]
 
 use crate::program;
@@ -11,7 +11,7 @@ use program::{Program, captures, command, send};
 use xtask::netns::{Netns, veth};
 use xtask::wire::{Sender, numbered};
 
-/// The example, as whom `setpriv` makes of root.
+/// The example, with the credentials that `setpriv` sets.
 fn with(change: &str, interface: &str) -> Program {
     let program = command("queues");
     let mut changed = Command::new("setpriv");
@@ -58,7 +58,7 @@ fn auto_without_cap_net_raw_is_refused_and_says_why() {
     let said = with("--bounding-set=-net_raw", "lo").end();
     assert!(!said.ok && said.out.is_empty(), "{said:?}");
     let lines: Vec<&str> = said.err.lines().collect();
-    let told = [
+    let expected = [
         ("lo: no backend is available:", ""),
         (
             "  AF_XDP zero-copy, native, generic (skb): ",
@@ -69,14 +69,14 @@ fn auto_without_cap_net_raw_is_refused_and_says_why() {
             "socket(AF_PACKET) was refused: the process needs CAP_NET_RAW, which even root cannot get here",
         ),
     ];
-    assert!(lines.len() >= told.len(), "{said:?}");
-    for (line, (backend, why)) in lines.iter().zip(told) {
+    assert!(lines.len() >= expected.len(), "{said:?}");
+    for (line, (backend, why)) in lines.iter().zip(expected) {
         assert!(line.starts_with(backend) && line.contains(why), "{said:?}");
     }
 }
 
-/// With the privileges of whoever runs this: the best backend needs either a program or only a
-/// packet socket, and the choice is reported.
+/// With the privileges of the process: the best backend needs either a program or only a packet
+/// socket, and the choice is reported.
 #[test]
 #[ignore = "needs a network namespace: cargo xtask test-netns"]
 fn auto_chooses_what_the_machine_gives() {

@@ -1,4 +1,4 @@
-//! The contract between layers, of AF_PACKET.
+//! The contract between layers for AF_PACKET.
 
 mod afpacket {
     crate::contract::source_rows!(netns: crate::contract::live::AfPacket);

@@ -1,4 +1,4 @@
-//! Flows of segments that are longer than their IP header can say (BIG TCP), live.
+//! Flows of segments that are longer than their IP header can express (BIG TCP), live.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on ends there")]
 
 use std::io::{Read, Write};
@@ -27,8 +27,8 @@ fn transfer() {
     });
 }
 
-/// What the flow of a transfer carried, by a capture with this snap length; and the longest packet.
-/// Nothing if some of it was sent twice, as the kernel does if the receiver cannot keep up.
+/// What the flow of a transfer carried, in a capture with this snap length; and the longest packet.
+/// `None` if some of it was sent twice, as the kernel does if the receiver cannot keep up.
 fn carried(snap_len: u32) -> Option<(u64, u32)> {
     let mut capture = Capture::builder()
         .interface("lo")
@@ -51,7 +51,7 @@ fn carried(snap_len: u32) -> Option<(u64, u32)> {
                 }
                 continue;
             };
-            // On the loopback device each packet is seen as it goes, and as it comes.
+            // On the loopback device each packet is seen twice, outgoing and incoming.
             for packet in batch.packets() {
                 if packet.direction() != Some(Direction::Outgoing) {
                     longest = longest.max(packet.wire_len());

@@ -1,4 +1,4 @@
-//! The examples of broadcasts, on a wire with traffic of the test.
+//! The examples of broadcasts, on a wire with test traffic.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on ends there")]
 
 use xtask::netns::Netns;
@@ -9,8 +9,8 @@ use crate::program::{Program, argument_is_named, send};
 
 const SYN: u8 = 2;
 
-/// 500 connections: the lossless subscriber has both events of each, and the slow one has or has
-/// lost them.
+/// 500 connections: the lossless subscriber receives both events of each; the slow one has received
+/// or lost them.
 #[test]
 #[ignore = "needs a network namespace: cargo xtask test-netns"]
 fn lossless_broadcast_loses_nothing_and_says_what_the_slow_subscriber_lost() {
@@ -20,7 +20,7 @@ fn lossless_broadcast_loses_nothing_and_says_what_the_slow_subscriber_lost() {
     send(&sender, &frames.collect::<Vec<_>>());
     let said = program.end();
     said.went_well();
-    // Either can be at the end of its queue first.
+    // Either can reach the end of its queue first.
     let line = |prefix| said.out.iter().find_map(|line| line.strip_prefix(prefix));
     assert_eq!(said.out.len(), 3, "{said:?}");
     assert_eq!(line("lossless: "), Some("1000 events, 0 lost"));
@@ -54,7 +54,7 @@ fn packet_broadcast_counts_all_packets_and_prints_the_selected() {
     assert_eq!(balance, format!("200 packets, {bytes} bytes"));
 }
 
-/// 64 packets of 16 flows: each flow is with one worker, as a whole.
+/// 64 packets of 16 flows: each whole flow is with one worker.
 #[test]
 #[ignore = "needs a network namespace: cargo xtask test-netns"]
 fn flow_workers_prints_each_flow_once_with_its_worker() {

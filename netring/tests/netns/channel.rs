@@ -1,4 +1,4 @@
-//! A capture on its own thread, behind a channel that is full, on a wire.
+//! A capture on its own thread, behind a full channel, on a wire.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on ends there")]
 
 use std::fs;
@@ -14,7 +14,7 @@ use xtask::wire::{Sender, number, numbered};
 
 const LIMIT: Duration = Duration::from_secs(20);
 
-/// Of `v1`, in a ring of `blocks` blocks of 16 KiB.
+/// A capture of `v1`, in a ring of `blocks` blocks of 16 KiB.
 fn capture(blocks: usize) -> Capture {
     let builder = Capture::builder().interface("v1").ignore_outgoing(true);
     let builder = builder.profile(Profile::LowMemory).block_size(1 << 14);
@@ -36,22 +36,22 @@ fn settles(channel: &mut ChannelCapture, sent: u64, pending: impl Fn(u64) -> boo
     });
 }
 
-/// The number of a frame, which has to be the one that was sent.
+/// The number of a frame; its bytes have to be those that were sent.
 fn checked(packet: Packet<'_>, len: usize) -> u64 {
     let number = number(packet.data()).unwrap();
     assert_eq!(packet.data(), numbered(number, len));
     number
 }
 
-/// Reads to the end.
+/// Reads until the end.
 fn rest(channel: &mut ChannelCapture, len: usize) -> (Vec<u64>, Result<(), Error>) {
     let mut numbers = Vec::new();
     let end = channel.for_each(|packet| numbers.push(checked(packet, len)));
     (numbers, end)
 }
 
-/// Of the packet sockets in this namespace that the kernel lists, the sender's alone is left. A
-/// process that another test starts has all sockets too, between its `fork` and its `exec`.
+/// Waits until the sender's is the only packet socket that the kernel lists in this namespace. A
+/// process that another test starts also has all sockets, between its `fork` and its `exec`.
 #[track_caller]
 fn only_the_sender_is_left() {
     wait_until("the socket is closed", LIMIT, || {
@@ -99,7 +99,7 @@ fn s16_a_lossless_channel_lets_the_ring_absorb_and_the_ring_counts_the_rest() {
     let _ns = Netns::enter().unwrap();
     veth("v0", "v1").unwrap();
     let sender = Sender::on("v0").unwrap();
-    // 3 MB in a ring of 4 MiB: all of it. Of 64 KiB: what there is room for.
+    // 3 MB in a ring of 4 MiB: all of it. In one of 64 KiB: what fits.
     for (blocks, all) in [(256, true), (4, false)] {
         let mut channel = full(64, true).start(capture(blocks)).unwrap();
         for number in 0..2000 {
@@ -148,7 +148,7 @@ fn s16_a_removed_interface_is_an_error_behind_the_packets_of_a_full_channel() {
         assert_eq!(stats.delivered, Count::Exact(kept));
         assert_eq!(stats.dropped, Count::Exact(50 - kept));
         assert_eq!(channel.lost(), 50 - kept);
-        // The error comes once the socket is closed: what is left is the sender's.
+        // The error arrives after the socket is closed, so the sender's is the only one left.
         only_the_sender_is_left();
     }
 }

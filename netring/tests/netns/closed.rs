@@ -1,4 +1,4 @@
-//! Connections of the kernel are reported closed when they are, live.
+//! Connections of the kernel are reported closed when they close, live.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on ends there")]
 
 use std::io::{Read, Write};
@@ -12,7 +12,7 @@ use netring::flow::{EndReason, FlowEvent, FlowTracker};
 use netring::{Capture, PacketSource, Readiness};
 use xtask::netns::{Netns, ip, veth};
 
-/// Tracks what comes until so many connections are closed.
+/// Tracks packets until this many connections have closed.
 fn track(
     capture: &mut Capture,
     tracker: &mut FlowTracker<FiveTuple>,
@@ -47,7 +47,7 @@ fn connect(listener: &TcpListener) -> (TcpStream, TcpStream, u16) {
     (client, listener.accept().unwrap().0, port)
 }
 
-/// Reads to the end, which takes the other end's FIN.
+/// Reads until the end, which acknowledges the other end's FIN.
 fn read_end(stream: &mut TcpStream) {
     assert_eq!(stream.read_to_end(&mut Vec::new()).unwrap(), 0);
 }
@@ -71,7 +71,7 @@ fn a_connection_is_reported_closed_by_its_last_packet_and_a_half_closed_one_is_n
     let mut capture = builder.profile(Profile::Immediate).build().unwrap();
     let mut tracker = FlowTracker::new(FiveTuple::bidirectional());
 
-    // Half-closed: the server has the FIN, and sends none.
+    // Half-closed: the server has received the FIN, and sends none.
     let (half, mut answers, _) = connect(&listener);
     half.shutdown(Shutdown::Write).unwrap();
     read_end(&mut answers);
@@ -94,7 +94,7 @@ fn a_connection_is_reported_closed_by_its_last_packet_and_a_half_closed_one_is_n
 
     let expected = [(first, EndReason::Finished), (second, EndReason::Reset)];
     assert_eq!(closes(&events), expected);
-    // None has lingered to its end.
+    // None has reached the end of its linger time.
     let is_end = |event: &&FlowEvent<_>| matches!(event, FlowEvent::Ended { .. });
     assert_eq!(events.iter().filter(is_end).count(), 0);
     assert_eq!(tracker.stats().flows_established, 3);

@@ -1,5 +1,5 @@
-//! Packets that a wire carries twice: a loopback interface in both directions, a bridge whose port
-//! is mirrored as frames enter and as they leave, and what a program prints of it.
+//! Packets that a wire carries twice: on a loopback interface in both directions, on a bridge whose
+//! port is mirrored as frames enter and as they leave; and the output of a program.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on ends there")]
 
 use std::time::Duration;
@@ -29,7 +29,7 @@ fn open(interface: &str) -> Capture {
     builder.build().unwrap()
 }
 
-/// Reads until the source inside has lent so many; the frames that came through.
+/// Reads until the inner source has lent this many; returns the frames that passed.
 fn lent(dedup: &mut Dedup<Capture>, inside: u64) -> Vec<Vec<u8>> {
     let mut frames = Vec::new();
     while dedup.get_mut().stats().unwrap().delivered != Count::Exact(inside) {
@@ -41,7 +41,7 @@ fn lent(dedup: &mut Dedup<Capture>, inside: u64) -> Vec<Vec<u8>> {
     frames
 }
 
-/// The statistics add up to this many, half of which are left out.
+/// Checks that the statistics add up to this many, half of which are duplicates.
 #[track_caller]
 fn is_half(dedup: &mut Dedup<Capture>, all: u64) {
     let stats = dedup.stats().unwrap();
@@ -52,7 +52,7 @@ fn is_half(dedup: &mut Dedup<Capture>, all: u64) {
     assert_eq!((dedup.duplicates(), dedup.forgotten()), (all / 2, 0));
 }
 
-/// A switch of the ports `p0` and `p1`, whose other ends are `h0` and `h1`, and a mirror on `m0`,
+/// A switch with the ports `p0` and `p1`, whose other ends are `h0` and `h1`, and a mirror on `m0`,
 /// whose other end is `m1`: of what enters at `p0`, and of what leaves at `p1`.
 fn mirrored() {
     for (host, port) in [("h0", "p0"), ("h1", "p1"), ("m1", "m0")] {
@@ -66,7 +66,7 @@ fn mirrored() {
         ))
         .unwrap();
     }
-    // The bridge learns and then forwards at once.
+    // Without a learning phase, the bridge forwards at once.
     for port in ["p0", "p1"] {
         let is_forwarding = || {
             let said = xtask::netns::ip_says(&format!("-d link show {port}")).unwrap();
@@ -100,14 +100,14 @@ fn p18_each_packet_of_loopback_is_lent_once_also_if_it_is_sent_again() {
     let index = capture.interface().index;
     let mut dedup = Dedup::loopback(capture, index);
     let sender = Sender::on("lo").unwrap();
-    // Of three with equal bytes each is a packet.
+    // Three packets with equal bytes are three packets.
     let frames: Vec<_> = (0..300).map(|n| numbered(n / 3, 60)).collect();
     frames.iter().for_each(|frame| sender.send(frame).unwrap());
     assert_eq!(lent(&mut dedup, 600), frames);
     is_half(&mut dedup, 600);
     assert_eq!(received("lo"), 300);
 
-    // By content it is the same: each comes twice.
+    // By content the result is the same: each arrives twice.
     let mut dedup = Dedup::content(open("lo"), Content::default().window(SLOW)).unwrap();
     frames.iter().for_each(|frame| sender.send(frame).unwrap());
     assert_eq!(lent(&mut dedup, 600), frames);
@@ -133,7 +133,7 @@ fn each_frame_of_a_mirrored_switch_is_lent_once() {
     assert_eq!(seen, frames);
     is_half(&mut dedup, 1800);
 
-    // A frame that is sent again as it was is a packet of its own: it too comes twice.
+    // A frame that is sent again unchanged is a new packet, and also arrives twice.
     (0..3).for_each(|_| sender.send(&frames[7]).unwrap());
     assert_eq!(lent(&mut dedup, 1806), vec![frames[7].clone(); 3]);
     is_half(&mut dedup, 1806);
@@ -177,7 +177,7 @@ async fn flows_of_a_mirrored_switch_count_each_packet_once() {
     for n in 0..50 {
         sender.send(&udp4(5000, 53, &[n; 30])).unwrap();
     }
-    // Once this flow has started, the reader has all of the other.
+    // Once this flow has started, the reader has received all of the other.
     sender.send(&udp4(6000, 53, &[0; 30])).unwrap();
     for subscriber in &mut subscribers {
         let mut ports = Vec::new();

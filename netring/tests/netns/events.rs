@@ -20,7 +20,7 @@ const LIMIT: Duration = Duration::from_secs(10);
 const OPENED: &str = "INFO netring::capture: capture opened";
 const NONE: [&str; 0] = [];
 
-/// Reads the capture until its interface has this state.
+/// Reads from the capture until its interface is in this state.
 fn until(capture: &mut Capture, state: LinkState) {
     let end = Instant::now() + LIMIT;
     while capture.link_state().unwrap() != state {
@@ -138,7 +138,7 @@ fn the_workers_of_a_group_emit_one_event_for_a_link() {
     assert_eq!(events.lines(), ["WARN netring::link: link down"]);
 }
 
-/// The loss is one event when it begins, and one for each digit that its total gains, although the
+/// The loss is one event when it begins, and one each time its total gains a digit, although the
 /// statistics are read all the time.
 #[test]
 #[ignore = "needs a network namespace: cargo xtask test-netns"]
@@ -171,7 +171,7 @@ fn a_loss_is_an_event_when_it_begins_and_with_each_digit() {
             (line, "v1")
         );
     }
-    // Without another loss there is none, whoever reads.
+    // Without another loss there is no event, whoever reads.
     while let Timed::Batch(_) = capture
         .next_batch_timeout(Duration::from_millis(200))
         .unwrap()
@@ -180,7 +180,7 @@ fn a_loss_is_an_event_when_it_begins_and_with_each_digit() {
     assert_eq!(events.lines(), NONE);
 }
 
-/// A reader that never asks for statistics learns of the loss by the blocks.
+/// A reader that never asks for statistics learns of the loss from the blocks.
 #[test]
 #[ignore = "needs a network namespace: cargo xtask test-netns"]
 fn a_loss_that_only_blocks_announce_is_an_event_too() {
@@ -202,7 +202,7 @@ fn a_loss_that_only_blocks_announce_is_an_event_too() {
         {}
     };
     drain(&mut capture);
-    // Blocks that are filled from now on have the flag.
+    // Blocks filled from now on have the flag.
     send(500..600);
     drain(&mut capture);
     let emitted = events.take();
@@ -304,7 +304,7 @@ fn a_bridge_is_an_event_at_the_begin_and_at_the_end_of_a_run() {
     assert_eq!(failed.field("why"), error.to_string());
 }
 
-/// AF_XDP is rejected because nobody permitted it to take packets away.
+/// AF_XDP is rejected because diverting packets was not permitted.
 #[test]
 #[ignore = "needs a network namespace: cargo xtask test-netns"]
 fn each_rejected_attempt_of_auto_is_one_event() {
@@ -325,7 +325,7 @@ fn each_rejected_attempt_of_auto_is_one_event() {
     assert_eq!(emitted[1].field("attempt"), rejected[0].to_string());
 }
 
-/// They are emitted by the thread that follows the interfaces.
+/// The thread that follows the interfaces emits them.
 #[test]
 #[ignore = "needs a network namespace: cargo xtask test-netns"]
 fn interfaces_that_join_and_return_are_one_event_each() {
@@ -335,7 +335,7 @@ fn interfaces_that_join_and_return_are_one_event_each() {
     let follower = events.clone();
     let (report, reports) = channel();
     let builder = Captures::builder(Capture::builder()).matching(move |interface| {
-        // For good: the thread ends with the captures.
+        // The thread ends with the captures.
         std::mem::forget(follower.on_this_thread());
         interface.name.starts_with("late") || interface.name == "v1"
     });
@@ -371,8 +371,7 @@ fn a_ring_that_is_shorter_than_requested_is_an_event() {
         return;
     }
     veth("v0", "v1").unwrap();
-    // Room for 24 MiB more than there is: of 64 blocks of 1 MiB, 16 are the most that halving
-    // finds.
+    // Room for 24 MiB beyond the present use: of 64 blocks of 1 MiB, halving finds 16.
     let status = std::fs::read_to_string("/proc/self/status").unwrap();
     let size = status.lines().find_map(|line| line.strip_prefix("VmSize:"));
     let kib: u64 = size

@@ -1,5 +1,5 @@
-//! Each example that captures runs as a program on a wire with traffic of the test. Its output is
-//! compared line by line.
+//! Runs each example that captures as a program, on a wire with test traffic, and compares its
+//! output line by line.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on ends there")]
 
 use crate::program;
@@ -12,7 +12,7 @@ use program::{Program, Said, argument_is_named, captures, command, send};
 use xtask::netns::{Netns, ip, veth};
 use xtask::wire::{Sender, numbered, udp4};
 
-/// The examples that need nothing but CAP_NET_RAW.
+/// The examples that need only CAP_NET_RAW.
 const CAPTURING: [&str; 12] = [
     "capture",
     "conn_log",
@@ -37,7 +37,7 @@ pub(super) fn capturing(name: &'static str, args: &[&str]) -> (Program, Sender) 
     (program, sender)
 }
 
-/// What a program that went well printed: its packets without their times, and the last line.
+/// The output of a successful program: its packets without their times, and the last line.
 #[track_caller]
 pub(super) fn packets_and_balance(said: &Said) -> (Vec<&str>, &str) {
     said.went_well();
@@ -45,7 +45,7 @@ pub(super) fn packets_and_balance(said: &Said) -> (Vec<&str>, &str) {
     (packets.iter().map(|line| timed(line)).collect(), balance)
 }
 
-/// The line without its first word, which is a time of today.
+/// The line without its first word, which is the current time.
 pub(super) fn timed(line: &str) -> &str {
     let (time, rest) = line.split_once(' ').unwrap();
     let (seconds, nanos) = time.split_once('.').unwrap();
@@ -121,7 +121,7 @@ fn flows_async_prints_the_first_event_of_one_of_two_subscribers() {
     said.is_the_first_event_of_a_subscriber();
 }
 
-/// None waits for packets that do not come, also if the link is down all the time.
+/// No example waits for packets that never arrive, even if the link is down all the time.
 #[test]
 #[ignore = "needs a network namespace: cargo xtask test-netns"]
 fn examples_end_when_their_time_is_over() {
@@ -197,7 +197,7 @@ fn an_example_that_fails_says_so_in_a_sentence() {
 fn an_example_without_privilege_says_what_it_needs() {
     let _ns = Netns::enter().unwrap();
     for name in CAPTURING {
-        // Of a user namespace of its own, in which this network is not.
+        // In a user namespace that does not own this network namespace.
         let program = command(name);
         let mut unprivileged = Command::new("unshare");
         unprivileged.arg("--user").arg(program.get_program());

@@ -7,7 +7,10 @@ use std::process::{Child, Command, Stdio};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-use netring::flow::export::{FlowRecord, Ipfix};
+use netring::flow::export::{FlowRecord, FlowRecorder, Ipfix};
+use netring::flow::extract::FiveTuple;
+use netring::flow::{FlowTracker, Timeouts, TrackerConfig};
+use netring::{Clock, LinkType, Packet, Timestamp};
 use xtask::netns::Netns;
 
 use crate::export_records::records;
@@ -81,7 +84,7 @@ impl Drop for Collector {
     }
 }
 
-/// The bytes that wait in the collector's socket, by the kernel's own table of this namespace.
+/// The bytes that wait in the collector's socket, by the kernel's table of this namespace.
 fn queued() -> Option<u64> {
     let table = fs::read_to_string("/proc/thread-self/net/udp").unwrap();
     let row = table.lines().find(|line| line.contains("0100007F:270B"))?;
@@ -97,9 +100,12 @@ fn some_flows() -> Vec<FlowRecord> {
     flows
 }
 
-/// Sends flows in small messages, with templates again and again, as over a network that loses
-/// some.
 fn collected(name: &str, uniflow: bool) -> (String, Vec<String>) {
+    sent(name, uniflow, &some_flows())
+}
+
+/// Sends flows in small messages and repeats the templates, as over a network that loses some.
+fn sent(name: &str, uniflow: bool, flows: &[FlowRecord]) -> (String, Vec<String>) {
     let mut collector = Collector::start(name);
     let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
     let settings = Ipfix::builder()
@@ -112,8 +118,8 @@ fn collected(name: &str, uniflow: bool) -> (String, Vec<String>) {
         let sent = socket.send_to(message, "127.0.0.1:9995").unwrap();
         assert_eq!(sent, message.len());
     };
-    for flow in some_flows() {
-        ipfix.record(&flow, &mut send);
+    for flow in flows {
+        ipfix.record(flow, &mut send);
     }
     ipfix.flush(&mut send);
     collector.until("the last message is read", |queued| queued == Some(0));
@@ -161,4 +167,85 @@ fn a_collector_reads_uniflows() {
             "2022-12-10 16:09:26.594 2022-12-10 16:09:28.893 6 79.107.90.25:3306 82.239.87.25:58132 ...AP.SF 11 3835 0 0 0",
         ]
     );
+}
+
+/// The intervals of two flows, one of them IPv6, which report each ten seconds: of their figures a
+/// collector makes the sum of what was on the wire.
+#[test]
+#[ignore = "needs a network namespace: cargo xtask test-netns"]
+fn a_collector_adds_the_intervals_of_active_flows_up() {
+    let _ns = Netns::enter().unwrap();
+    let timeouts = Timeouts::default().active(Duration::from_secs(10));
+    let config = TrackerConfig::new().timeouts(timeouts);
+    let mut tracker = FlowTracker::with_config(FiveTuple::bidirectional(), config).unwrap();
+    let mut recorder = FlowRecorder::new().intervals(true);
+    // The initiator sends alone at first, and the other end at last.
+    let mut want = [[[0_u64; 2]; 2]; 2];
+    for second in 0..35_u16 {
+        for is_v6 in [false, true] {
+            let by_client = second < 12 || (second < 20 && second % 2 == 0);
+            let packet = datagram(is_v6, by_client, 10 + usize::from(second));
+            let of = &mut want[usize::from(is_v6)][usize::from(!by_client)];
+            (of[0], of[1]) = (of[0] + 1, of[1] + packet.len() as u64);
+            let seconds = 1_700_000_000 + i64::from(second);
+            let time = Timestamp::from_nanos(seconds * 1_000_000_000, Clock::Software);
+            let packet = Packet::new(&packet, time, LinkType::RAW_IP);
+            tracker.track(&packet, &mut recorder);
+        }
+    }
+    while tracker.finish(&mut recorder) {}
+    let records: Vec<_> = recorder.drain().collect();
+    assert_eq!(records.len(), 8);
+    let (account, lines) = sent("intervals", false, &records);
+    let all = |figure: usize| want.iter().flatten().map(|side| side[figure]).sum::<u64>();
+    let totals = format!(
+        "Flows: 8, Packets: {}, Bytes: {}, Sequence Errors: 0, Bad Packets: 0",
+        all(0),
+        all(1)
+    );
+    assert!(account.contains(&totals), "{totals}: {account}");
+    let mut found = [[[0_u64; 2]; 2]; 2];
+    for line in &lines {
+        // Start, end, protocol, both ends, flags; then packets and bytes, both ways.
+        let words: Vec<_> = line.split(' ').collect();
+        let is_v6 = words[5].contains("2001:db8::1");
+        assert!(is_v6 || words[5] == "192.0.2.1:40000", "{line}");
+        for (number, word) in words[8..12].iter().enumerate() {
+            let figure: u64 = word.parse().unwrap();
+            found[usize::from(is_v6)][number / 2][number % 2] += figure;
+        }
+    }
+    assert_eq!(found, want, "{lines:?}");
+}
+
+/// A UDP datagram between a client (40000) and a server (53).
+fn datagram(is_v6: bool, by_client: bool, len: usize) -> Vec<u8> {
+    let udp = 8 + len as u16;
+    let (from, to) = if by_client { (1, 2) } else { (2, 1) };
+    let mut packet = match is_v6 {
+        false => {
+            let mut header = vec![0x45, 0, 0, 0, 0, 0, 0, 0, 64, 17, 0, 0];
+            header[2..4].copy_from_slice(&(20 + udp).to_be_bytes());
+            header.extend([192, 0, 2, from, 192, 0, 2, to]);
+            header
+        }
+        true => {
+            let mut header = vec![0x60, 0, 0, 0, 0, 0, 17, 64];
+            header[4..6].copy_from_slice(&udp.to_be_bytes());
+            for end in [from, to] {
+                let addr = std::net::Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, end.into());
+                header.extend(addr.octets());
+            }
+            header
+        }
+    };
+    let ports: [u16; 2] = if by_client {
+        [40_000, 53]
+    } else {
+        [53, 40_000]
+    };
+    packet.extend(ports.into_iter().flat_map(u16::to_be_bytes));
+    packet.extend(udp.to_be_bytes());
+    packet.resize(packet.len() + 2 + len, 0);
+    packet
 }

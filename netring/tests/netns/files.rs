@@ -1,5 +1,5 @@
 //! Capture files under a live capture: a tee with rotation, a full disk, a slow one, and programs
-//! that are ended or killed.
+//! that are stopped or killed.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on ends there")]
 
 use std::fs;
@@ -22,7 +22,7 @@ use crate::program::send;
 
 const SECOND: Duration = Duration::from_secs(1);
 
-/// A folder that is gone with the test, on a disk of its own if it has a size.
+/// A folder that is deleted when the test ends, on a disk of its own if it has a size.
 struct Folder {
     path: PathBuf,
     is_mounted: bool,
@@ -72,7 +72,7 @@ impl Drop for Folder {
     }
 }
 
-/// The bytes and times of the packets that a file has, whole or not.
+/// The bytes and times of the packets in a file, complete or not.
 fn packets(path: &Path) -> Vec<(i64, Vec<u8>)> {
     let Ok(mut file) = CaptureFile::open(path) else {
         return Vec::new();
@@ -90,7 +90,7 @@ fn tagged(mut frame: Vec<u8>, tag: [u8; 4]) -> Vec<u8> {
     frame
 }
 
-/// Reads from the tee until so many packets were lent; their times.
+/// Reads from the tee until this many packets were lent; returns their times.
 fn lent(tee: &mut impl PacketSource, count: usize) -> Vec<i64> {
     let mut times = Vec::new();
     while times.len() < count {
@@ -148,7 +148,7 @@ fn s13_a_tee_writes_what_the_wire_carried_to_one_file_after_another() {
     let read = read.concat();
     let expected: Vec<_> = times.into_iter().zip(frames).collect();
     assert_eq!(read, expected);
-    // Nanoseconds, and not microseconds with zeros behind.
+    // Nanoseconds, not microseconds padded with zeros.
     assert!(read.iter().any(|(time, _)| time % 1_000 != 0));
     let mut last = CaptureFile::open(&files[2]).unwrap();
     while let Some(batch) = last.next_batch().unwrap() {
@@ -162,8 +162,8 @@ fn s13_a_tee_writes_what_the_wire_carried_to_one_file_after_another() {
     assert_eq!(statistics.delivered, Some(250));
 }
 
-/// A disk that is full ends the writing with an error that names the file and the cause. What is
-/// not in the file is counted, and the capture goes on without it.
+/// A full disk ends the writing with an error that names the file and the cause. Packets that did
+/// not reach the file are counted, and the capture continues without it.
 #[test]
 #[ignore = "needs a network namespace: cargo xtask test-netns"]
 fn s22_a_full_disk_is_an_error_and_each_packet_is_written_or_counted() {
@@ -210,7 +210,7 @@ fn s22_a_full_disk_is_an_error_and_each_packet_is_written_or_counted() {
     assert_eq!(found, Readiness::Ready);
 }
 
-/// A disk that takes nothing until it is told to.
+/// A disk that accepts nothing until the test permits it.
 struct Slow {
     free: mpsc::Receiver<()>,
     taken: Vec<u8>,
@@ -235,8 +235,8 @@ impl Write for Slow {
     }
 }
 
-/// While a disk blocks, packets wait in the ring, and what has no room there is counted by the
-/// kernel: nothing is lost without a count.
+/// While a disk blocks, packets wait in the ring, and the kernel counts those for which there is no
+/// room: nothing is lost uncounted.
 #[test]
 #[ignore = "needs a network namespace: cargo xtask test-netns"]
 fn p2_a_slow_disk_holds_up_the_ring_and_each_packet_is_written_or_counted() {
@@ -277,13 +277,13 @@ fn p2_a_slow_disk_holds_up_the_ring_and_each_packet_is_written_or_counted() {
             sent += 1;
         }
     };
-    // More than the buffer of the writer holds.
+    // More than the writer's buffer holds.
     burst(100);
     asked.recv_timeout(10 * SECOND).unwrap();
     // More than the ring holds.
     burst(20_000);
     free.send(()).unwrap();
-    // The last one ends the reader; while the ring is full, it is one of those that are dropped.
+    // The last one ends the reader; while the ring is full, it is dropped like the others.
     while !reader.is_finished() {
         sender.send(&numbered(u64::MAX, 60)).unwrap();
         sent += 1;
@@ -310,7 +310,7 @@ fn p2_a_slow_disk_holds_up_the_ring_and_each_packet_is_written_or_counted() {
     assert_eq!(written, delivered);
 }
 
-/// Waits until the files have this many packets in all.
+/// Waits until the files contain this many packets in total.
 fn until_written(program: &mut crate::program::Program, folder: &Folder, count: usize) {
     program.until("write all packets", |_| {
         let files = folder.files();
@@ -328,7 +328,7 @@ fn record_keeps_the_last_files_and_completes_them_on_sigterm() {
     let (mut program, sender) = capturing("record", &args);
     let frames: Vec<_> = (0..68).map(|n| numbered(n, 60 + n as usize)).collect();
     send(&sender, &frames);
-    // Of seven files the last five are kept.
+    // The last five of seven files are kept.
     until_written(&mut program, &folder, 48);
     program.signal("TERM");
     let said = program.end();
@@ -376,7 +376,7 @@ fn record_leaves_files_that_can_be_read_when_it_is_killed() {
         .map(|it| it.1)
         .collect();
     assert_eq!(read, frames);
-    // The last one ends with a whole packet: there is no error at its end.
+    // The last one ends with a whole packet, so it has no error at its end.
     let mut last = CaptureFile::open(folder.file("a-00003.pcapng")).unwrap();
     while last.next_batch().unwrap().is_some() {}
 }

@@ -1,4 +1,4 @@
-//! A filter chooses the same packets on a packet socket and over the packets of one without it.
+//! A filter selects the same packets on a packet socket and over packets from a socket without it.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on ends there")]
 
 use std::time::Duration;
@@ -20,7 +20,7 @@ fn frames() -> Vec<Vec<u8>> {
         tcp4(1, 80, 7, 2, b"abc"),
         udp4(53, 53, &[9; 700]),
     ];
-    // To all, to a group, with a tag, with a tag of 802.1ad, without a protocol, with IPv6's.
+    // Broadcast, multicast, with a tag, with a tag of 802.1ad, without a protocol, and IPv6.
     let mut with = |change: fn(&mut Vec<u8>)| {
         let mut frame = numbered(3, 80);
         change(&mut frame);
@@ -36,7 +36,7 @@ fn frames() -> Vec<Vec<u8>> {
     frames
 }
 
-/// Programs that compare one load with a number.
+/// Programs that compare one loaded value with a number.
 fn filters(index: u32) -> Vec<Filter> {
     let fact = |number, k| (0x20, SKF_AD_OFF + number, k);
     let mut loads = vec![
@@ -70,7 +70,7 @@ fn filters(index: u32) -> Vec<Filter> {
     loads.into_iter().map(filter).collect()
 }
 
-/// The packets that come until there are none for a while.
+/// The packets that arrive until there are none for a while.
 fn received(source: &mut impl PacketSource) -> Result<Vec<Vec<u8>>, Error> {
     let mut packets = Vec::new();
     while let Timed::Batch(batch) = source.next_batch_timeout(Duration::from_millis(60))? {
@@ -109,7 +109,7 @@ fn a_filter_chooses_the_same_in_the_kernel_and_over_packets() {
     assert!(chosen >= 12, "{chosen} filters tell packets apart");
 }
 
-/// The same settings open an interface, where the kernel filters.
+/// The same settings open an interface, for which the kernel filters.
 #[test]
 #[ignore = "needs a network namespace: cargo xtask test-netns"]
 fn an_input_of_an_interface_has_a_filter() {

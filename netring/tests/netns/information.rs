@@ -1,4 +1,4 @@
-//! What the example says about an interface is what is set, and it is suggested what fits.
+//! The example prints the settings of an interface, and its suggestion fits them.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on ends there")]
 
 use std::process::Command;
@@ -87,7 +87,7 @@ fn interface_information_says_what_is_wrong_with_its_arguments() {
     assert!(!said.ok && said.err.contains("nowhere"), "{said:?}");
 }
 
-/// The reason that it gives is the one that `auto` finds.
+/// The reason is the one that `auto` finds.
 #[test]
 #[ignore = "needs a network namespace: cargo xtask test-netns"]
 fn a_suggestion_has_the_words_of_auto_and_opens_nothing() {
@@ -110,7 +110,7 @@ fn a_suggestion_has_the_words_of_auto_and_opens_nothing() {
     }
 }
 
-/// It can be taken as it is.
+/// The suggestion can be used as it is.
 #[test]
 #[ignore = "needs a network namespace: cargo xtask test-netns"]
 fn what_is_suggested_captures() {

@@ -1,4 +1,4 @@
-//! The examples that send, each run on a wire and looked at from its other end.
+//! Runs each example that sends, and checks the frames at the other end of the wire.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on ends there")]
 
 use std::os::fd::AsFd;
@@ -18,7 +18,7 @@ use crate::program::{Program, argument_is_named, command};
 
 const LIMIT: Duration = Duration::from_secs(10);
 
-/// The numbers of the frames that arrive, which are as the example makes them.
+/// The numbers of the frames that arrive, whose bytes must be those that the example writes.
 fn numbers(sniffer: &Sniffer, source: [u8; 6], count: u64) {
     for number in 0..count {
         let frame = sniffer.receive(LIMIT).unwrap().unwrap();
@@ -51,7 +51,7 @@ fn inject_sends_numbered_frames_and_prints_what_became_of_them() {
     let said = Program::start("inject", &["v0", "40"]).end();
     assert!(!said.ok && said.err.contains("down"), "{said:?}");
     argument_is_named("inject", &["lo"], "FRAMES");
-    // Of a user namespace of its own, in which this network is not.
+    // In a user namespace that does not own this network namespace.
     let program = command("inject");
     let mut unprivileged = Command::new("unshare");
     unprivileged.arg("--user").arg(program.get_program());
@@ -70,7 +70,7 @@ fn paced_inject_takes_the_time_that_its_rate_asks_for() {
     said.went_well();
     let line = "101 committed: 101 sent, 0 dropped, 0 rejected, 0 pending; 0 refused, 0 in flight";
     assert_eq!(said.out[0], line);
-    // One that was held up says so, and takes longer by that.
+    // A delayed program reports the delay, and takes longer by as much.
     let (took, rest) = said.out[1].split_once("s, ").unwrap();
     let took: f64 = took.parse().unwrap();
     assert!(rest.ends_with(" of it not made up for"), "{rest}");
@@ -85,7 +85,7 @@ fn paced_inject_takes_the_time_that_its_rate_asks_for() {
     );
 }
 
-/// Opens, sends with and without a pace, and awaits everything.
+/// Opens, sends with and without a pace, and waits for everything to be sent.
 async fn sends<S: PacketSink + OpenSink + AsFd + Send + 'static>(sniffer: &Sniffer) {
     let mut sink = AsyncSink::<S>::open("v0").unwrap();
     for from in (0..400).step_by(40) {
@@ -142,7 +142,7 @@ async fn each_backend_sends_under_the_same_adapter_and_pacer() {
     assert!(missing.to_string().contains("\"v9\""), "{missing}");
 }
 
-/// A tag that a capture reports beside the bytes is in them again once the packet is sent on.
+/// A tag that a capture reports beside the bytes is in them again after the packet is forwarded.
 #[test]
 #[ignore = "needs a network namespace: cargo xtask test-netns"]
 fn s13_a_tag_survives_from_a_capture_through_an_injector() {

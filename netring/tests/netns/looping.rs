@@ -52,7 +52,7 @@ fn auto() -> (AutoCapture, StopHandle) {
     (capture, stop)
 }
 
-/// Of one, whose end is the end of all.
+/// With one source, whose end is the end of the merge.
 fn merged() -> (Merge<Capture>, StopHandle) {
     let merge = Merge::new([rings().0]).unwrap();
     let stop = merge.stop_handle();

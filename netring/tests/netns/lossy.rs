@@ -1,5 +1,5 @@
-//! TCP of the kernel over a bridge that loses, repeats and swaps frames: what is reassembled on
-//! either side of it equals what the programs sent.
+//! The kernel's TCP over a bridge that loses, repeats and swaps frames: the streams reassembled on
+//! either side equal what the programs sent.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on ends there")]
 
 use std::collections::BTreeSet;
@@ -30,7 +30,7 @@ const CONNECTIONS: u64 = 4;
 /// Bytes of a stream.
 const LEN: usize = 2_000_000;
 
-/// The bytes that an end sends: its number first, then others that follow from it.
+/// The bytes that an end sends: its number, then others derived from it.
 fn stream(number: u64) -> Vec<u8> {
     let mut state = number;
     let rest = std::iter::repeat_with(|| {
@@ -41,7 +41,7 @@ fn stream(number: u64) -> Vec<u8> {
     all.flatten().take(LEN).collect()
 }
 
-/// Sends a stream, while it reads one, whose number it returns.
+/// Sends a stream while it reads one; returns the number of that.
 fn exchange(mut connection: &TcpStream, number: u64) -> io::Result<u64> {
     thread::scope(|scope| {
         let sender = scope.spawn(move || {
@@ -61,7 +61,7 @@ fn exchange(mut connection: &TcpStream, number: u64) -> io::Result<u64> {
     })
 }
 
-/// All connections at once. Those of A have even numbers, and those of B odd ones.
+/// All connections at once. Those of A have even numbers, those of B odd ones.
 fn converse(hosts: &Hosts) {
     let listener = hosts.b.run(|| TcpListener::bind("10.9.0.2:7000")).unwrap();
     let all = |work: &(dyn Fn(u64) -> io::Result<u64> + Sync)| {
@@ -85,12 +85,12 @@ fn converse(hosts: &Hosts) {
     assert_eq!(by_b, (0..CONNECTIONS).map(|n| 2 * n + 1).collect());
 }
 
-/// What one direction of the bridge suffers.
+/// The faults of one direction of the bridge.
 struct Trouble {
-    /// To the interface that the frames of this direction leave by.
+    /// The interface through which the frames of this direction leave.
     out: Sender,
     frames: u64,
-    /// A frame that was overtaken, and the frames that have to go before it.
+    /// A delayed frame, and the number of frames to send before it.
     held: Option<(Vec<u8>, u32)>,
     lost: u64,
     repeated: u64,
@@ -109,7 +109,7 @@ impl Trouble {
         }
     }
 
-    /// Of 100 frames one is lost, one comes twice, and two come after those behind them.
+    /// Of 100 frames, one is lost, one arrives twice, and two arrive after later ones.
     fn decide(&mut self, frame: &Frame<'_>) -> Verdict {
         if frame.data()[12..14] != [8, 0] {
             return Verdict::Forward;
@@ -202,14 +202,14 @@ fn reassembled(capture: Capture) -> ReassemblyStats {
     })
 }
 
-/// A capture of all that the host sees, whose ring holds it.
+/// A capture of everything that the host sees, whose ring holds all of it.
 fn capture(interface: &str) -> io::Result<Capture> {
     let builder = Capture::builder().interface(interface);
     let builder = builder.block_size(1 << 20).block_count(64);
     builder.build().map_err(io::Error::other)
 }
 
-/// Whole frames with checksums, so that each can be lost, and sent by another socket.
+/// Whole frames with checksums, so that each can be lost alone and sent by another socket.
 fn without_offloads(interface: &str) -> io::Result<()> {
     let words = ["-K", interface, "tx", "off", "tso", "off", "gso", "off"];
     let said = Command::new("ethtool").args(words).output()?;
@@ -263,8 +263,8 @@ fn streams_over_a_lossy_wire_equal_the_sent_bytes_on_both_sides_of_it() {
         assert_eq!((stats.delivered, stats.subscribed), (sent, CONNECTIONS));
         assert_eq!((stats.gaps, stats.missing, stats.forced_gaps), (0, 0, 0));
         assert_eq!((stats.inconsistencies, stats.given_up), (0, 0));
-        // What the stacks had to send again was seen, and delivered once: nearly all while the
-        // stream went on, and a last segment perhaps when its end was acknowledged.
+        // What the stacks had to send again was seen, and delivered once: nearly all during the
+        // stream, and a last segment perhaps when the end was acknowledged.
         let late = stats.discarded.after_end;
         assert_eq!(
             (stats.discarded.total(), stats.held),

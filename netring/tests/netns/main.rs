@@ -22,6 +22,7 @@ mod export_records;
 mod exporter;
 mod files;
 mod filter;
+mod forms;
 mod information;
 mod inject;
 mod looping;

@@ -26,7 +26,7 @@ fn each() -> netring::afpacket::CaptureBuilder {
     Capture::builder().profile(Profile::LowMemory)
 }
 
-/// Waits that are given up lose nothing, and an interface that comes wakes the task.
+/// Cancelled waits lose nothing, and an interface that appears wakes the task.
 #[tokio::test]
 #[ignore = "needs a network namespace: cargo xtask test-netns"]
 async fn s3_interfaces_come_and_go_under_an_async_reader() {
@@ -45,7 +45,7 @@ async fn s3_interfaces_come_and_go_under_an_async_reader() {
                 (sent..sent + 10).for_each(|n| sender.send(&numbered(n, 60)).unwrap());
                 sent += 10;
             }
-            // Mostly given up before the block is handed over.
+            // Mostly cancelled before the block is handed over.
             let waited = timeout(Duration::from_millis(7), captures.next_batch()).await;
             let Ok(batch) = waited else {
                 continue;
@@ -100,7 +100,7 @@ async fn p15_many_captures_under_load_are_read_to_the_last_packet() {
     let end = Instant::now() + Duration::from_secs(1);
     let (mut floods, mut sent) = (Some(floods), None);
     while sent.as_ref().is_none_or(|sent: &Vec<u64>| next != sent[..]) {
-        // It must be woken by its own descriptor: a timeout would look once more by itself.
+        // Its own descriptor must wake it: a timeout would only lead to another check.
         let batch = tokio::select! {
             biased;
             () = tokio::time::sleep(LIMIT) => panic!("{next:?} of {sent:?}"),
@@ -124,8 +124,8 @@ async fn p15_many_captures_under_load_are_read_to_the_last_packet() {
     );
 }
 
-/// A flow is one flow, through whichever interfaces its packets come; and the broadcast lives on
-/// while no interface is there.
+/// Packets of one flow belong to it whichever interfaces they arrive on; and the broadcast
+/// continues while there is no interface.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "needs a network namespace: cargo xtask test-netns"]
 async fn flows_of_all_interfaces_reach_every_subscriber() {
@@ -172,7 +172,7 @@ async fn flows_of_all_interfaces_reach_every_subscriber() {
     timeout(LIMIT, broadcast.shutdown()).await.unwrap().unwrap();
 }
 
-/// A capture file of these numbers.
+/// A capture file with these numbers.
 fn file(numbers: std::ops::Range<u64>) -> CaptureFile<std::io::Cursor<Vec<u8>>> {
     let mut writer = CaptureWriter::new(Vec::new(), LinkType::ETHERNET).unwrap();
     for n in numbers {
@@ -228,7 +228,7 @@ async fn files_merge_and_damage_to_one_ends_that_one() {
     assert_eq!(numbers, (0..20).collect::<Vec<_>>());
 }
 
-/// A capture and a file in one, with adapters inside and around.
+/// A merge of a capture and a file, with adapters inside and outside.
 #[test]
 #[ignore = "needs a network namespace: cargo xtask test-netns"]
 fn sources_of_different_types_merge() {

@@ -1,4 +1,4 @@
-//! What Prometheus reads from the example is what was sent.
+//! Prometheus reads from the example what was sent.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on ends there")]
 
 use std::collections::BTreeMap;
@@ -15,7 +15,7 @@ use crate::program::{Program, argument_is_named, send};
 
 const ADDRESS: &str = "127.0.0.1:9000";
 
-/// What the example answers to a scraper: the type of each metric, and the value of each series.
+/// The example's answer to a scraper: the type of each metric, and the value of each series.
 fn scrape() -> (BTreeMap<String, String>, BTreeMap<String, f64>) {
     let mut stream = TcpStream::connect(ADDRESS).unwrap();
     stream
@@ -69,7 +69,7 @@ fn metrics_serves_what_was_sent() {
     assert_eq!(value("pending_packets"), 0.0);
     let bounds = values.iter();
     let bounds = bounds.filter(|(series, _)| series.starts_with("netring_lower_bound{"));
-    // Each of the seven figures says that it is exact.
+    // Each of the seven figures is marked as exact.
     assert_eq!(bounds.filter(|(_, value)| **value == 0.0).count(), 7);
     for (name, kind) in types {
         let expected = if name.ends_with("_total") {

@@ -15,7 +15,7 @@ use xtask::wire::{Sender, number, numbered};
 
 const LIMIT: Duration = Duration::from_secs(10);
 
-/// A named pipe that is gone with the test.
+/// A named pipe that is deleted when the test ends.
 struct Fifo(PathBuf);
 
 impl Fifo {
@@ -53,8 +53,8 @@ fn numbers(bytes: &[u8]) -> (Vec<u64>, Result<(), Error>) {
     }
 }
 
-/// While nobody reads the pipe, the writer blocks and packets wait in the ring. What has no room
-/// there is counted by the kernel, and all others come out of the pipe.
+/// While nobody reads the pipe, the writer blocks and packets wait in the ring. The kernel counts
+/// those for which there is no room, and all others arrive through the pipe.
 #[test]
 #[ignore = "needs a network namespace: cargo xtask test-netns"]
 fn p2_a_pipe_that_nobody_reads_holds_up_the_ring_and_each_packet_is_counted() {
@@ -64,7 +64,7 @@ fn p2_a_pipe_that_nobody_reads_holds_up_the_ring_and_each_packet_is_counted() {
     let builder = Capture::builder().interface("v1");
     let capture = builder.profile(Profile::LowMemory).build().unwrap();
     let fifo = Fifo::new("slow");
-    // Opened for both, so that the writer need not wait for a reader.
+    // Opened for both directions, so that the writer need not wait for a reader.
     let both = OpenOptions::new().read(true).write(true).open(&fifo.0);
     let both = both.unwrap();
     let writer = CaptureWriter::create(&fifo.0, Format::PcapNg).unwrap();
@@ -84,7 +84,7 @@ fn p2_a_pipe_that_nobody_reads_holds_up_the_ring_and_each_packet_is_counted() {
         drop(writer.finish().unwrap());
         (capture, written)
     });
-    // More than the buffer, the pipe and the ring hold: nothing is read meanwhile.
+    // More than the buffer, the pipe and the ring hold, because nothing is read meanwhile.
     let mut sent = 0;
     while sent < 20_000 {
         sender.send(&numbered(sent, 1_400)).unwrap();
@@ -95,7 +95,7 @@ fn p2_a_pipe_that_nobody_reads_holds_up_the_ring_and_each_packet_is_counted() {
         read.read_to_end(&mut bytes).unwrap();
         bytes
     });
-    // The last one ends the reader; while the ring is full, it is one of those that are dropped.
+    // The last one ends the reader; while the ring is full, it is dropped like the others.
     while !reader.is_finished() {
         sender.send(&numbered(u64::MAX, 60)).unwrap();
         sent += 1;
@@ -112,7 +112,7 @@ fn p2_a_pipe_that_nobody_reads_holds_up_the_ring_and_each_packet_is_counted() {
     let (numbers, end) = numbers(&drain.join().unwrap());
     assert!(end.is_ok(), "{end:?}");
     assert_eq!(numbers.len() as u64, delivered);
-    // In order, and each once, up to the last ones.
+    // In order, each once, up to the last ones.
     let last = numbers.iter().position(|it| *it == u64::MAX).unwrap();
     assert!(numbers[..last].is_sorted_by(|a, b| a < b));
     assert!(numbers[last..].iter().all(|it| *it == u64::MAX));
@@ -122,8 +122,8 @@ fn size(path: &Path) -> u64 {
     fs::metadata(path).map_or(0, |about| about.len())
 }
 
-/// A reader that is killed ends the writing with an error that names the pipe and the cause, not
-/// the program, and the capture goes on without it.
+/// If the reader is killed, the writing ends with an error that names the pipe and the cause; the
+/// program and the capture continue.
 #[test]
 #[ignore = "needs a network namespace: cargo xtask test-netns"]
 fn s22_a_pipe_whose_reader_is_killed_is_an_error_and_the_capture_goes_on() {
@@ -166,7 +166,7 @@ fn s22_a_pipe_whose_reader_is_killed_is_an_error_and_the_capture_goes_on() {
     assert!(matches!(tee.ready(), Err(Error::Closed)));
     assert_eq!(tee.written() + tee.missed(), lent);
     let (mut capture, writer) = tee.into_parts();
-    // The reader has whole packets of what the pipe took, from the first one on.
+    // The reader has the whole packets that the pipe accepted, from the first one on.
     let (read, _) = numbers(&fs::read(&out.0).unwrap());
     assert!(read.iter().copied().eq(0..read.len() as u64));
     assert!(read.len() as u64 <= writer.packets() - writer.unwritten());

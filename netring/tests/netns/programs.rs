@@ -1,5 +1,5 @@
-//! The short programs for common tasks, each run on a wire with traffic of the test. Its output is
-//! compared line by line.
+//! Runs the short programs for common tasks on a wire with test traffic, and compares their output
+//! line by line.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on ends there")]
 
 use std::time::Duration;
@@ -15,7 +15,7 @@ const SYN: u8 = 2;
 const RST: u8 = 4;
 const ACK: u8 = 16;
 
-/// The frame the other way: back from its destination to its source.
+/// The frame in the other direction, from its destination to its source.
 fn reply(mut frame: Vec<u8>) -> Vec<u8> {
     for (a, b, len) in [(26, 30, 4), (34, 36, 2)] {
         (0..len).for_each(|n| frame.swap(a + n, b + n));
@@ -74,7 +74,7 @@ fn conn_log_writes_a_line_for_each_flow_and_what_was_lost() {
     let (balance, flows) = said.out.split_last().unwrap();
     let flow = |line: &String| {
         let (ts, rest) = line.split_once(r#","uid":"C"#).unwrap();
-        // With the digits of nanoseconds that the log leaves out.
+        // Including the digits of nanoseconds that the log omits.
         timed(&format!(
             "{}000 of it",
             ts.strip_prefix(r#"{"ts":"#).unwrap()
@@ -95,16 +95,16 @@ fn conn_log_writes_a_line_for_each_flow_and_what_was_lost() {
     assert_eq!(
         flows,
         [
-            r#""id.orig_h":"10.0.0.1","id.orig_p":4000,"id.resp_h":"10.0.0.2","id.resp_p":80,"proto":"tcp","orig_bytes":100,"resp_bytes":0,"conn_state":"RSTOS0","missed_bytes":0,"history":"SDR","orig_pkts":3,"resp_pkts":0,"ip_proto":6}"#,
-            r#""id.orig_h":"10.0.0.1","id.orig_p":4001,"id.resp_h":"10.0.0.2","id.resp_p":80,"proto":"tcp","conn_state":"SH","missed_bytes":0,"history":"F","orig_pkts":1,"resp_pkts":0,"ip_proto":6}"#,
-            r#""id.orig_h":"10.0.0.1","id.orig_p":5000,"id.resp_h":"10.0.0.2","id.resp_p":53,"proto":"udp","orig_bytes":30,"resp_bytes":40,"conn_state":"SF","missed_bytes":0,"history":"Dd","orig_pkts":1,"resp_pkts":1,"ip_proto":17}"#,
+            r#""id.orig_h":"10.0.0.1","id.orig_p":4000,"id.resp_h":"10.0.0.2","id.resp_p":80,"proto":"tcp","orig_bytes":100,"resp_bytes":0,"conn_state":"RSTOS0","missed_bytes":0,"history":"SDR","orig_pkts":3,"orig_ip_bytes":220,"resp_pkts":0,"resp_ip_bytes":0,"ip_proto":6}"#,
+            r#""id.orig_h":"10.0.0.1","id.orig_p":4001,"id.resp_h":"10.0.0.2","id.resp_p":80,"proto":"tcp","conn_state":"SH","missed_bytes":0,"history":"F","orig_pkts":1,"orig_ip_bytes":40,"resp_pkts":0,"resp_ip_bytes":0,"ip_proto":6}"#,
+            r#""id.orig_h":"10.0.0.1","id.orig_p":5000,"id.resp_h":"10.0.0.2","id.resp_p":53,"proto":"udp","orig_bytes":30,"resp_bytes":40,"conn_state":"SF","missed_bytes":0,"history":"Dd","orig_pkts":1,"orig_ip_bytes":58,"resp_pkts":1,"resp_ip_bytes":68,"ip_proto":17}"#,
         ]
     );
     assert_eq!(balance, r#"{"offered":"6","dropped":"0"}"#);
 }
 
-/// A thousand connections to as many ports: two events of each, of which the slow subscriber loses
-/// those that its queue of 8 batches does not hold.
+/// A thousand connections to as many ports: two events each, of which the slow subscriber loses
+/// those that do not fit in its queue of 8 batches.
 #[test]
 #[ignore = "needs a network namespace: cargo xtask test-netns"]
 fn scan_detector_reports_the_scan_and_what_the_slow_subscriber_lost() {
@@ -127,7 +127,7 @@ fn scan_detector_reports_the_scan_and_what_the_slow_subscriber_lost() {
     let (received, lost) = figures.split_once(" events received, ").unwrap();
     let [received, lost] = [received, lost].map(|figure| figure.parse::<u64>().unwrap());
     assert_eq!(received + lost, 2000, "{said:?}");
-    // It takes 5 ms for each event, and had less than two seconds before the last 8 batches.
+    // It takes 5 ms per event, and had less than two seconds before the last 8 batches.
     assert!(received < 400 + 9 * 64, "{said:?}");
 }
 
@@ -197,7 +197,7 @@ fn filter_takes_an_expression_as_text() {
     );
 }
 
-/// Both ends of a wire are interfaces of this network.
+/// Both ends of a wire are interfaces of this namespace.
 #[test]
 #[ignore = "needs a network namespace: cargo xtask test-netns"]
 fn any_prints_packets_of_all_interfaces_by_their_names() {
@@ -211,7 +211,7 @@ fn any_prints_packets_of_all_interfaces_by_their_names() {
     let socket = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
     let sent = socket.send_to(&[0; 58], socket.local_addr().unwrap());
     assert_eq!(sent.unwrap(), 58);
-    // It is there from its first packet on.
+    // It joins with its first packet.
     veth("new", "other").unwrap();
     send(&Sender::on("other").unwrap(), &[numbered(1, 90)]);
     let said = program.end();
@@ -294,7 +294,7 @@ fn first_prints_each_flow_as_it_starts_and_ends() {
     assert_eq!(said.out.len(), 3, "{said:?}");
 }
 
-/// A veth pair has no clock: the program says so, and each packet says whose time it has.
+/// A veth pair has no clock: the program says so, and each packet names the clock of its time.
 #[test]
 #[ignore = "needs a network namespace: cargo xtask test-netns"]
 fn hardware_timestamps_says_where_there_are_none() {
@@ -307,7 +307,7 @@ fn hardware_timestamps_says_where_there_are_none() {
     let (packets, balance) = packets_and_balance(&said);
     let facts = packets.iter().map(|line| line.split_once(' ').unwrap());
     for ((clock, len), expected) in facts.zip(lengths) {
-        // The kernel stamps a packet early if any program of the machine asked for it.
+        // The kernel stamps a packet early if any program on the machine requested it.
         assert!(["Software", "Socket"].contains(&clock), "{clock}");
         assert_eq!(len, format!("{expected} bytes"));
     }
@@ -320,7 +320,7 @@ fn hardware_timestamps_says_where_there_are_none() {
 fn fanout_workers_shares_the_packets_and_prints_the_sum() {
     let _ns = Netns::enter().unwrap();
     let (mut program, sender) = capturing("fanout_workers", &["v1", "3", "64"]);
-    // Printed when all of them are capturing.
+    // Printed when all workers capture.
     program.says("capturing with 3 workers");
     let frames = (0..64).map(|n| udp4(4000 + n % 16, 53, &[0; 58]));
     send(&sender, &frames.collect::<Vec<_>>());

@@ -1,5 +1,5 @@
-//! Capture files replayed through an injector, and looked at from the other end of the wire: by a
-//! plain socket, by the timestamps of the kernel, and by the TCP of the kernel itself.
+//! Capture files replayed through an injector, as seen from the other end of the wire: by a plain
+//! socket, by the kernel's timestamps, and by the kernel's own TCP.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on ends there")]
 
 use std::path::PathBuf;
@@ -21,7 +21,7 @@ use crate::program::{Program, argument_is_named};
 const LIMIT: Duration = Duration::from_secs(10);
 const MS: i64 = 1_000_000;
 
-/// A capture file that is gone with the test.
+/// A capture file that is deleted when the test ends.
 struct File(PathBuf);
 
 impl File {
@@ -116,13 +116,13 @@ fn arrives<K: PacketSink + OpenSink>() {
     for frame in &frames {
         assert_eq!(sniffer.receive(LIMIT).unwrap().as_ref(), Some(frame));
     }
-    // A plain socket shows a frame without the tag, which the kernel takes out: the rest is left.
+    // A plain socket shows a frame without the tag, which the kernel takes out; the rest is equal.
     assert_eq!(sniffer.receive(LIMIT).unwrap().as_ref(), Some(&frames[0]));
     assert_eq!(sniffer.receive(Duration::from_millis(50)).unwrap(), None);
 }
 
-/// The errors of gaps between packets as the kernel stamped them at the receiver, sorted, and the
-/// time from the first packet to the last, without what was not made up for.
+/// The errors of the gaps between packets as the kernel stamped them at the receiver, sorted, and
+/// the time from the first packet to the last, less the delay that was not caught up.
 fn gaps(speed: Speed, times: &[i64], factor: i64) -> (Vec<i64>, i64) {
     let file = File::numbered("gaps", times);
     let builder = Capture::builder().interface("v1");
@@ -175,7 +175,7 @@ fn recorded_gaps_are_kept_on_the_wire() {
             "{speed:?}: {median} ns median error, {} ns at most",
             errors[98]
         );
-        // Half a millisecond leaves room for other tests that run.
+        // Half a millisecond tolerates other tests that run.
         assert!(median < MS / 2, "{speed:?}: {errors:?}");
         assert!((took - whole / factor).abs() < 200 * MS, "{took}");
     }
@@ -220,7 +220,8 @@ fn the_kernel_takes_each_segment_of_a_super_packet() {
         bytes += sniffer.receive(LIMIT).unwrap().unwrap().len() - 54;
     }
     assert_eq!(bytes, 90_000);
-    // It answers each with a reset, as it has no such connection, but none with a wrong checksum.
+    // It answers each with a reset, because there is no such connection, but counts none with a
+    // wrong checksum.
     let tcp = || ["InSegs", "InErrs", "InCsumErrors", "OutRsts"].map(|it| snmp("Tcp:", it));
     let [segments, errors, sums, resets] = before;
     let right = [segments + count, errors, sums, resets + count];
@@ -230,7 +231,8 @@ fn the_kernel_takes_each_segment_of_a_super_packet() {
     }
     assert_eq!(tcp(), right);
     assert_eq!(snmp("Ip:", "InHdrErrors"), header_errors);
-    // That it looks: a segment with a wrong checksum, which is sent as it is in the file.
+    // It does verify them: a segment with a wrong checksum, which is sent as in the file, is
+    // counted.
     let mut wrong = tcp4(1000, 80, 5, 0x18, &[1; 100]);
     wrong[..6].copy_from_slice(&target);
     wrong[100] ^= 1;
@@ -257,7 +259,7 @@ fn a_replay_waits_while_the_link_is_down_and_ends_once_it_is_removed() {
         ip("link set v0 down").unwrap();
         thread::sleep(Duration::from_millis(150));
         ip("link set v0 up").unwrap();
-        // What waited is sent, each frame once and in order.
+        // The waiting frames are sent, each once and in order.
         for n in 1..400 {
             assert_eq!(sniffer.receive(LIMIT).unwrap(), Some(numbered(n, 100)));
         }
@@ -314,8 +316,8 @@ fn replay_sends_a_file_and_prints_what_it_did() {
     argument_is_named("replay", &[file.name(), "v0"], "PACKETS_PER_SECOND");
 }
 
-/// Datagrams that the kernel left to the card come out one by one, and the kernel behind the wire
-/// takes each of them.
+/// Datagrams that the kernel left to the card arrive one by one, and the kernel behind the wire
+/// accepts each of them.
 #[test]
 #[ignore = "needs a network namespace: cargo xtask test-netns"]
 fn datagrams_that_were_left_to_the_card_are_sent_one_by_one() {

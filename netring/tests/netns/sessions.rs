@@ -42,7 +42,7 @@ fn run(program: &str, args: &[&str]) -> Output {
     output.unwrap_or_else(|error| panic!("{program}: {error}"))
 }
 
-/// Answers one request on each of so many connections.
+/// Answers one request on each of this many connections.
 fn serve_http(listener: &TcpListener, connections: u32) -> io::Result<()> {
     for _ in 0..connections {
         let mut stream = listener.accept()?.0;
@@ -126,7 +126,7 @@ impl TlsServer {
         server.stdin(Stdio::null()).stdout(Stdio::null());
         let child = there.run(|| server.stderr(Stdio::null()).spawn()).unwrap();
         let server = Self { child, folder };
-        // It takes connections once it is ready.
+        // It accepts connections once it is ready.
         let end = Instant::now() + Duration::from_secs(20);
         while there.run(|| TcpStream::connect("10.8.0.2:8443")).is_err() {
             assert!(Instant::now() < end, "the server does not start");
@@ -193,7 +193,7 @@ fn dns_names_prints_what_dig_asks_for_and_how_many_answers_there_are() {
             for _ in 0..2 {
                 let mut message = [0; 512];
                 let (_, client) = socket.recv_from(&mut message)?;
-                // The question alone, and for a name of one letter an answer that points to it.
+                // Only the question; and, for a name of one letter, an answer that points to it.
                 let zero = 12 + message[12..].iter().position(|byte| *byte == 0).unwrap();
                 let mut reply = message[..zero + 5].to_vec();
                 let answers = u8::from(message[12] == 1);

@@ -37,7 +37,7 @@ fn live_statistics_prints_each_second_and_the_totals() {
         };
         let text = format!("{packets} packets/s, {bytes} bytes/s, {lost} lost/s");
         assert_eq!(*line, text);
-        // A burst can meet the end of a second, but not be in all of them.
+        // A burst can span the end of a second, but cannot be in all of them.
         assert!(packets <= 6, "{line}");
         sums.iter_mut()
             .zip([packets, bytes, lost])
@@ -78,7 +78,7 @@ fn low_latency_prints_the_quantiles_of_the_delays() {
         };
         digits.parse::<f64>().unwrap() * unit
     };
-    // No longer than the test, and in order.
+    // Within the test, and in order.
     assert!(nanos(p50) <= nanos(p99) && nanos(p99) < 10e9, "{delays}");
     assert!(nanos(p50) > 0.0, "{delays}");
 }

@@ -1,5 +1,5 @@
-//! The same frames have the same lengths and the same flows, live and from a file, with and without
-//! a VLAN tag.
+//! The same frames have the same lengths and belong to the same flows, live and from a file, with
+//! and without a VLAN tag.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on ends there")]
 
 use crate::contract::files::bytes;
@@ -116,7 +116,7 @@ fn lengths_and_flows_are_the_same_live_and_from_a_file() {
     assert_eq!(flows(&live), flows(&file));
 }
 
-/// A snap length counts the bytes as they lie in the capture: a tag beside them takes no room.
+/// A snap length counts the bytes as they are in the capture: a tag beside them takes no room.
 #[test]
 #[ignore = "needs a network namespace: cargo xtask test-netns"]
 fn a_packet_is_cut_if_bytes_are_missing_and_not_because_a_tag_is_beside_them() {
@@ -137,7 +137,7 @@ fn a_packet_is_cut_if_bytes_are_missing_and_not_because_a_tag_is_beside_them() {
     let file = flows(&from_file(65_535));
     let (lens, is_cut, lengths, flows) = cut(100);
     assert_eq!(lens, [100, 100, 100, 100, 42]);
-    // With two tags the inner one is among the bytes: they are 104.
+    // With two tags the inner one is in the bytes, which are 104.
     assert_eq!(is_cut, [false, false, false, true, false]);
     assert_eq!((lengths, &flows), (wire.clone(), &file));
     let (lens, is_cut, lengths, flows) = cut(99);

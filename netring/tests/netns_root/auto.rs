@@ -1,5 +1,5 @@
 //! Automatic backend selection as root: which backend is opened, why each better one is rejected,
-//! and what comes through it.
+//! and which packets it delivers.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on ends there")]
 
 use std::net::UdpSocket;
@@ -20,12 +20,12 @@ use xtask::wire::{Sender, Sniffer, collect, numbered, tcp4, udp4};
 const LIMIT: Duration = Duration::from_secs(10);
 const SILENCE: Duration = Duration::from_millis(200);
 
-/// What became of each backend, in words.
+/// The outcome for each backend, in words.
 fn told(capture: &AutoCapture) -> Vec<String> {
     capture.attempts().iter().map(ToString::to_string).collect()
 }
 
-/// These frames come, byte for byte, each counted once, and no other.
+/// Checks that these frames arrive, byte for byte, each counted once, and no others.
 #[track_caller]
 fn receives(capture: &mut AutoCapture, frames: &[Vec<u8>]) {
     let packets = collect(capture, frames.len() + 1, SILENCE).unwrap();
@@ -40,7 +40,7 @@ fn receives(capture: &mut AutoCapture, frames: &[Vec<u8>]) {
     assert_eq!(stats.dropped, Count::Exact(0));
 }
 
-/// The settings of a capture that may take packets away from the host.
+/// The settings of a capture that may divert packets from the host.
 fn diverting(interface: &str) -> auto::Builder {
     auto::builder().interface(interface).divert(true)
 }
@@ -79,7 +79,8 @@ fn auto_on_veth_is_af_xdp_in_the_driver() {
     assert_eq!(Interface::by_name("v1").unwrap().xdp, None);
 }
 
-/// The stack takes a tag out of the bytes as a bridge's port receives it, and sends it beside them.
+/// The stack takes a tag out of the bytes when a bridge's port receives it, and passes it on beside
+/// them.
 #[test]
 #[ignore = "needs a network namespace: cargo xtask test-netns"]
 fn s13_a_tag_beside_the_bytes_is_the_same_in_both_backends() {
@@ -100,15 +101,15 @@ fn s13_a_tag_beside_the_bytes_is_the_same_in_both_backends() {
             let packet = &collect(&mut capture, 1, LIMIT).unwrap()[0];
             let vlan = Some(VlanTag { tpid, tci });
             assert_eq!((packet.data(), packet.vlan()), (&plain[..], vlan));
-            // The tag was on the wire, wherever it stands now.
+            // The tag was on the wire, wherever it is now.
             let lengths = (packet.wire_len(), packet.frame_len());
             assert_eq!(
                 lengths,
                 (tagged.len() as u32, plain.len() as u32),
                 "{backend}"
             );
-            // A tag in the bytes stays there in native mode; the stack moves it out of them before
-            // AF_PACKET sees it.
+            // A tag in the bytes stays there in native mode; before AF_PACKET sees it, the stack
+            // takes it out.
             send("v1", std::slice::from_ref(&tagged));
             let packet = &collect(&mut capture, 1, LIMIT).unwrap()[0];
             let expected = if in_bytes {
@@ -122,10 +123,10 @@ fn s13_a_tag_beside_the_bytes_is_the_same_in_both_backends() {
     }
 }
 
-/// The other end's stack leaves the checksum to its interface, which makes none.
+/// The other end's stack leaves the checksum to its interface, which computes none.
 #[test]
 #[ignore = "needs a network namespace: cargo xtask test-netns"]
-fn a_partial_checksum_is_told_by_af_packet_and_unknown_by_af_xdp() {
+fn a_partial_checksum_is_reported_by_af_packet_and_unknown_to_af_xdp() {
     let _ns = Netns::enter().unwrap();
     veth("v0", "v1").unwrap();
     ip("addr add 10.0.0.1/24 dev v0").unwrap();
@@ -177,7 +178,7 @@ fn auto_on_lo_is_generic_and_sees_each_packet_once() {
         packets.map(|packet| packet.data()[42]).collect()
     };
     assert_eq!(payloads(&mut capture), (0..20).collect::<Vec<_>>());
-    // Generic mode takes packets before packet sockets are shown them.
+    // Generic mode takes packets before packet sockets see them.
     assert_eq!(payloads(&mut af_packet), Vec::<u8>::new());
     drop(capture);
     for n in 0..20u8 {
@@ -198,7 +199,7 @@ fn auto_leaves_a_foreign_program_alone_and_says_that_it_is_in_the_way() {
     assert_eq!(capture.backend(), Backend::AfPacket, "{:?}", told(&capture));
     assert!(capture.as_afpacket().is_some() && capture.as_xdp().is_none());
     let id = foreign.program_id();
-    // Once for both of the backends that it is in the way of.
+    // Once for both backends that it blocks.
     let attempt = &capture.attempts()[1];
     let both = [Backend::XdpNative, Backend::XdpGeneric];
     assert_eq!(attempt.backends(), both);
@@ -208,14 +209,14 @@ fn auto_leaves_a_foreign_program_alone_and_says_that_it_is_in_the_way() {
     assert_eq!(*told, id);
     assert_eq!(capture.attempts().len(), 3);
     assert!(foreign.is_attached().unwrap());
-    // The foreign program passes on what it has no socket for.
+    // The foreign program passes packets for which there is no socket.
     send("v1", &some());
     send("v0", &some());
     receives(&mut capture, &some());
 }
 
-/// The kernel releases a queue some time after its socket is closed, so opening waits 5 s for a
-/// queue that is taken: once, and not again for each AF_XDP backend.
+/// The kernel releases a queue some time after its socket is closed, so opening waits up to 5 s for
+/// a busy queue: once, not for each AF_XDP backend.
 #[test]
 #[ignore = "needs a network namespace: cargo xtask test-netns"]
 fn auto_waits_once_for_a_queue_that_is_taken() {
@@ -237,7 +238,7 @@ fn auto_waits_once_for_a_queue_that_is_taken() {
 
 #[test]
 #[ignore = "needs a network namespace: cargo xtask test-netns"]
-fn auto_tries_what_it_is_told_to_and_no_more() {
+fn auto_tries_the_requested_backends_only() {
     let _ns = Netns::enter().unwrap();
     veth("v0", "v1").unwrap();
     let builder = || diverting("v1");
@@ -247,7 +248,7 @@ fn auto_tries_what_it_is_told_to_and_no_more() {
         ["AF_XDP generic (skb): opened with multi-buffer; captured packets do not reach this host"]
     );
     drop(capture);
-    // The only backend to try is not available: that is the error, and no other one is opened.
+    // The only backend to try is unavailable: that is the error, and no other one is opened.
     let refused = builder().backends([Backend::XdpZeroCopy]).build();
     let Err(Error::Syscall(refused)) = refused else {
         panic!("{refused:?}");
@@ -268,7 +269,7 @@ fn auto_tries_what_it_is_told_to_and_no_more() {
 /// read.
 #[test]
 #[ignore = "needs a network namespace: cargo xtask test-netns"]
-fn auto_that_finds_none_tells_why_of_each() {
+fn auto_without_a_backend_gives_the_reason_for_each() {
     let _ns = Netns::enter().unwrap();
     veth("v0", "v1").unwrap();
     let interface = Interface::by_name("v1").unwrap();
@@ -352,7 +353,7 @@ fn auto_requests_the_hash_and_sizes_the_ring_by_each_backend() {
 
 #[test]
 #[ignore = "needs a network namespace: cargo xtask test-netns"]
-fn auto_tells_that_the_link_went_down_and_that_it_is_gone() {
+fn auto_reports_a_link_that_goes_down_and_a_removal() {
     for backend in [Backend::XdpNative, Backend::AfPacket] {
         let _ns = Netns::enter().unwrap();
         veth("v0", "v1").unwrap();
@@ -369,7 +370,7 @@ fn auto_tells_that_the_link_went_down_and_that_it_is_gone() {
     }
 }
 
-/// Flows, and their broadcast to two subscribers, over whichever backend it is.
+/// Flows, and their broadcast to two subscribers, over every backend.
 #[tokio::test]
 #[ignore = "needs a network namespace: cargo xtask test-netns"]
 async fn flows_and_broadcast_work_over_auto() {
@@ -408,7 +409,7 @@ async fn flows_and_broadcast_work_over_auto() {
             {
                 let event = event.map_err(|error: BroadcastRecvError| error.to_string());
                 match &*event.unwrap() {
-                    // The last of the packets: those before it are tracked.
+                    // The last of the packets; those before it are tracked.
                     FlowEvent::Started { key, .. } if key.to_string().starts_with("udp") => {
                         stop.stop();
                     }
@@ -433,7 +434,7 @@ async fn flows_and_broadcast_work_over_auto() {
     }
 }
 
-/// A loop that is left keeps its place, by both backends.
+/// An interrupted loop keeps its place, with both backends.
 #[test]
 #[ignore = "needs a network namespace: cargo xtask test-netns"]
 fn s7_a_loop_over_auto_that_is_left_goes_on_with_the_next_packet() {
@@ -463,7 +464,7 @@ fn s7_a_loop_over_auto_that_is_left_goes_on_with_the_next_packet() {
         assert_eq!(capture.batch().packets().count(), 0);
         assert_eq!(capture.stats().unwrap().delivered, Count::Exact(50));
     }
-    // Nobody's stack saw what AF_XDP took, and everybody's what AF_PACKET copied.
+    // The host's stack saw nothing of what AF_XDP took, and everything that AF_PACKET copied.
     let _ns = Netns::enter().unwrap();
     veth("v0", "v1").unwrap();
     for (backend, seen) in [(Backend::XdpNative, false), (Backend::AfPacket, true)] {

@@ -1,5 +1,5 @@
-//! A process that may not capture gets, for each backend, the one line that permits it. Each line
-//! is followed to the letter.
+//! A process that may not capture gets one line for each backend that permits it. Each line is
+//! followed literally.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on ends there")]
 
 use crate::program;
@@ -11,7 +11,7 @@ use std::process::Command;
 use program::{Program, Said, command};
 use xtask::netns::{Netns, ip, veth};
 
-/// A copy of the example in a folder that anybody may enter.
+/// A copy of the example in a folder that every user may enter.
 struct Copy(PathBuf);
 
 impl Copy {
@@ -29,7 +29,7 @@ impl Copy {
         self.0.join("queues")
     }
 
-    /// The output as user `nobody` with 8 MiB of lockable memory, for no packets.
+    /// The output as user `nobody` with 8 MiB of lockable memory, for a capture of no packets.
     fn said(&self) -> Said {
         let mut limited = Command::new("prlimit");
         limited.arg("--memlock=8388608:8388608");
@@ -46,7 +46,7 @@ impl Drop for Copy {
     }
 }
 
-/// Follows what a line says for `setcap`.
+/// Follows the advice for `setcap`.
 #[track_caller]
 fn follow(line: &str, program: &Path) {
     let (_, rest) = line
@@ -99,7 +99,7 @@ fn each_line_that_auto_says_lets_its_backend_be_opened() {
         let opened = copy.said();
         opened.went_well();
         assert_eq!(opened.out, [none, driver, "offered 0, dropped 0"], "{xdp}");
-        // The least of them takes the least.
+        // The smallest of them needs the least.
         follow(af_packet, &copy.program());
         let opened = copy.said();
         opened.went_well();
@@ -107,7 +107,7 @@ fn each_line_that_auto_says_lets_its_backend_be_opened() {
             opened.out[1..],
             ["AF_PACKET: opened", "offered 0, dropped 0"]
         );
-        // And says what the better ones take, beside what it was granted.
+        // And reports what the better ones need, beyond what was granted.
         follow(&opened.out[0], &copy.program());
         assert_eq!(copy.said().out[1], driver);
     }

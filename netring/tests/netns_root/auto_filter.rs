@@ -1,5 +1,5 @@
 //! A filter with automatic backend selection: a backend that cannot express it is rejected, and no
-//! backend lets more through.
+//! backend accepts more.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on ends there")]
 
 use std::time::Duration;
@@ -37,7 +37,7 @@ fn x21_a_filter_means_the_same_by_every_backend() {
     let chosen: Vec<_> = (0..50).map(|n| udp4(n, 53, &[7; 200])).collect();
     let others: Vec<_> = (0..50)
         .flat_map(|n| {
-            // One of another protocol, and one of another kind.
+            // One of another protocol, and one with another Ethertype.
             let mut local = numbered(n.into(), 60);
             local[12..14].copy_from_slice(&[0x88, 0xb5]);
             [tcp4(n, 53, 1, 2, b""), local]
@@ -72,8 +72,8 @@ fn x21_a_filter_means_the_same_by_every_backend() {
     }
 }
 
-/// The filter asks for something that only the kernel knows of a packet, not an XDP program:
-/// AF_PACKET is opened, and nothing that lets more through.
+/// The filter needs packet metadata that only the kernel knows, not an XDP program: AF_PACKET is
+/// opened, and accepts no more than the filter.
 #[test]
 #[ignore = "needs a network namespace: cargo xtask test-netns"]
 fn x21_a_backend_that_cannot_express_a_filter_is_passed_over() {
@@ -116,7 +116,7 @@ fn x21_a_backend_that_cannot_express_a_filter_is_passed_over() {
     assert_eq!(received(&mut capture), [to_all]);
     drop(capture);
 
-    // If AF_PACKET is not to be tried there is none, and the reason is stated once for both.
+    // If AF_PACKET is excluded, none is left, and the reason is stated once for both.
     let xdp = [Backend::XdpNative, Backend::XdpGeneric];
     let error = builder.backends(xdp).build().unwrap_err();
     let none = error.downcast_ref::<NoBackend>().unwrap();
@@ -126,7 +126,7 @@ fn x21_a_backend_that_cannot_express_a_filter_is_passed_over() {
     assert_eq!(text.matches("SKF_AD_OFF + 4").count(), 1, "{text}");
 }
 
-/// A program that is none is refused by each, and nothing is captured without it.
+/// An invalid program is refused by each backend, and nothing is captured without it.
 #[test]
 #[ignore = "needs a network namespace: cargo xtask test-netns"]
 fn x21_what_is_no_filter_is_refused_by_every_backend() {
@@ -184,7 +184,7 @@ fn x21_a_filter_sees_the_bytes_of_its_backend() {
     }
 }
 
-/// An expression means the same by every backend, whether a tag is in the bytes or not.
+/// An expression means the same with every backend, whether a tag is in the bytes or not.
 #[test]
 #[ignore = "needs a network namespace: cargo xtask test-netns"]
 fn x21_an_expression_means_the_same_by_every_backend() {

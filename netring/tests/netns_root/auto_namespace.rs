@@ -43,7 +43,7 @@ fn s24_each_backend_opens_in_the_namespace_that_was_given() {
             "{backend}"
         );
     }
-    // The default route that matters is the one there.
+    // The default route of that namespace is the one that matters.
     ip("route add default dev v1").unwrap();
     let opened = |backend| builder().divert(true).backends([backend]).build();
     assert!(opened(Backend::XdpNative).is_ok());

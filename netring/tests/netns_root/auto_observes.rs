@@ -1,5 +1,5 @@
-//! What automatic backend selection does to the host's own traffic: nothing, unless it is permitted
-//! to.
+//! The effect of automatic backend selection on the host's own traffic: none, unless it is
+//! permitted.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on ends there")]
 
 use std::io::{ErrorKind, Read, Write};
@@ -15,8 +15,8 @@ const SILENCE: Duration = Duration::from_millis(200);
 const HERE: &str = "10.0.0.1";
 const ASK: &[u8] = b"are you there?";
 
-/// This host, with `v1`, and another one on its wire. Both know each other's address, so that
-/// nothing but what a test sends is on the wire.
+/// This host, with `v1`, and another one on its wire. Each knows the other's address, so the wire
+/// carries only what a test sends.
 fn two_hosts() -> (Netns, Netns) {
     let (here, there) = (Netns::enter().unwrap(), Netns::new().unwrap());
     veth("v0", "v1").unwrap();
@@ -45,7 +45,7 @@ fn two_hosts() -> (Netns, Netns) {
     (here, there)
 }
 
-/// The other host asks this one over TCP: what it answers.
+/// The other host sends a request to this one over TCP; returns the answer.
 fn ask(there: &Netns, listener: &TcpListener) -> Result<Vec<u8>, ErrorKind> {
     let to: SocketAddr = listener.local_addr().unwrap();
     std::thread::scope(|scope| {
@@ -73,7 +73,7 @@ fn ask(there: &Netns, listener: &TcpListener) -> Result<Vec<u8>, ErrorKind> {
     })
 }
 
-/// The SYNs, and the packets with the question, that the capture has.
+/// The SYNs, and the packets with the request, in the capture.
 fn captured(capture: &mut AutoCapture) -> (usize, usize) {
     let packets = collect(capture, 1000, SILENCE).unwrap();
     let count = |is: fn(&[u8]) -> bool| packets.iter().filter(|packet| is(packet.data())).count();
@@ -103,7 +103,7 @@ fn a_host_answers_while_auto_observes_it() {
         ],
     );
     assert_eq!(ask(&there, &listener).unwrap(), ASK);
-    // Both see the one connection.
+    // Both captures see the one connection.
     assert_eq!(captured(&mut capture), (1, 1));
     assert_eq!(capture.stats().unwrap().dropped, netring::Count::Exact(0));
 }
@@ -117,7 +117,8 @@ fn a_host_is_silent_while_auto_diverts_its_packets() {
         let builder = auto::builder().interface("v1").divert(true);
         let mut capture = builder.backends([backend]).build().unwrap();
         assert_eq!(ask(&there, &listener).unwrap_err(), ErrorKind::TimedOut);
-        // The capture has the packet that the host did not get. TCP repeats a SYN after a second.
+        // The capture has the packet that the host did not receive. TCP repeats a SYN after a
+        // second.
         assert_eq!(captured(&mut capture), (1, 0), "{backend}");
         drop(capture);
         assert_eq!(ask(&there, &listener).unwrap(), ASK, "{backend}");
@@ -151,14 +152,14 @@ fn the_interface_of_the_default_route_takes_a_second_word() {
             "AF_XDP zero-copy: bind(AF_XDP) failed: Operation not supported (os error 95)",
             "AF_XDP native: opened; captured packets do not reach this host",
         ];
-        // Another interface carries none.
+        // No other interface carries a default route.
         told(&builder("w1").build().unwrap(), &native);
         let permitted = builder("v1").divert_default_route(true);
         told(&permitted.build().unwrap(), &native);
-        // The second word alone permits nothing.
+        // The second permission alone permits nothing.
         let alone = auto::builder().interface("v1").divert_default_route(true);
         assert_eq!(alone.build().unwrap().backend(), Backend::AfPacket);
-        // If nothing else is to be tried, the refusal is the error.
+        // If nothing else may be tried, the refusal is the error.
         let only = builder("v1").backends([Backend::XdpNative]);
         let refused = only.build().unwrap_err().to_string();
         assert!(

@@ -1,5 +1,5 @@
-//! The selected backend holds every packet that the interface can bring: by its MTU, and merged by
-//! offloads.
+//! The selected backend holds every packet that the interface can bring, by its MTU and as offloads
+//! merge them.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on ends there")]
 
 use std::time::Duration;
@@ -28,7 +28,7 @@ fn open(backends: &[Backend]) -> AutoCapture {
     builder.backends(backends.iter().copied()).build().unwrap()
 }
 
-/// All that comes, which is as many as were sent, and so it is counted.
+/// All packets that arrive, which must be as many as were sent and counted.
 #[track_caller]
 fn all(capture: &mut AutoCapture, sent: u64) -> Vec<Vec<u8>> {
     let packets = collect(capture, usize::MAX, SILENCE).unwrap();
@@ -91,7 +91,7 @@ fn auto_loses_no_offloaded_packet() {
 /// What is opened says whether a packet may take several chunks.
 #[test]
 #[ignore = "needs a network namespace: cargo xtask test-netns"]
-fn auto_tells_that_it_opened_with_multi_buffer() {
+fn auto_reports_that_it_opened_with_multi_buffer() {
     let expected = [
         (1500, "opened", Some(1792)),
         (3400, "opened", Some(3840)),

@@ -29,7 +29,7 @@ fn settled(stats: &BridgeStats) {
     }
 }
 
-/// Runs until this is so.
+/// Runs until the condition holds.
 #[track_caller]
 fn run_until(
     bridge: &mut XdpBridge<'_>,
@@ -93,7 +93,7 @@ fn s15_frames_are_forwarded_from_where_they_were_received() {
     }
 }
 
-/// The stacks leave checksums to their interfaces, which a frame does not say.
+/// The stacks leave checksums to their interfaces, which a frame in AF_XDP does not show.
 #[test]
 #[ignore = "needs a network namespace: cargo xtask test-netns"]
 fn s15_tcp_flows_both_ways_without_a_copy() {
@@ -139,7 +139,7 @@ fn s15_packet_sockets_and_af_xdp_are_bridged() {
         assert_eq!(way.received + way.split, way.accounted(), "{way}");
         assert_eq!((way.lost(), way.dropped, way.outgoing), (0, 0, 0), "{way}");
     }
-    // Super-packets of the one stack are segmented for AF_XDP.
+    // Super-packets of one stack are segmented for AF_XDP.
     assert!(stats.a_to_b.split > 0, "{stats}");
 }
 

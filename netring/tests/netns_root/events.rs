@@ -45,7 +45,7 @@ fn an_xdp_capture_is_one_event_and_its_packets_are_none() {
     assert_eq!(events.lines(), NONE);
 }
 
-/// The statistics tell of it, whenever they are read.
+/// The statistics show it, whenever they are read.
 #[test]
 #[ignore = "needs a network namespace: cargo xtask test-netns"]
 fn a_loss_of_an_xdp_capture_is_one_event_until_it_has_another_digit() {
@@ -56,7 +56,7 @@ fn a_loss_of_an_xdp_capture_is_one_event_until_it_has_another_digit() {
     events.take();
     let sender = Sender::on("v0").unwrap();
     let mut sent = 0;
-    // Nobody reads: the ring is full some day.
+    // Nobody reads, so the ring fills up.
     while capture.stats().unwrap().dropped.value().unwrap() < 10 {
         sender.send(&numbered(sent, 60)).unwrap();
         sent += 1;

@@ -1,5 +1,5 @@
-//! Each AF_XDP example runs as a program on a wire with traffic of the test. What it prints and
-//! sends is compared.
+//! Runs each AF_XDP example as a program on a wire with test traffic, and compares what it prints
+//! and sends.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on ends there")]
 
 use crate::program;
@@ -24,7 +24,7 @@ fn capturing(name: &'static str, args: &[&str]) -> Program {
     program
 }
 
-/// The program is off the interface once the example has ended.
+/// The program is detached after the example has ended.
 #[track_caller]
 fn nothing_stays(interface: &str) {
     let end = Instant::now() + LIMIT;
@@ -33,7 +33,7 @@ fn nothing_stays(interface: &str) {
     }
 }
 
-/// These frames come, byte for byte, and no other.
+/// Checks that these frames arrive, byte for byte, and no others.
 #[track_caller]
 fn comes(sniffer: &Sniffer, frames: impl IntoIterator<Item = Vec<u8>>) {
     for (n, frame) in frames.into_iter().enumerate() {
@@ -44,7 +44,7 @@ fn comes(sniffer: &Sniffer, frames: impl IntoIterator<Item = Vec<u8>>) {
 
 #[test]
 #[ignore = "needs a network namespace: cargo xtask test-netns"]
-fn xdp_receive_tells_the_mode_each_packet_and_the_balance() {
+fn xdp_receive_reports_the_mode_each_packet_and_the_balance() {
     let _ns = Netns::enter().unwrap();
     veth("v0", "v1").unwrap();
     let program = capturing("xdp_receive", &["v1", "5"]);
@@ -67,7 +67,7 @@ fn xdp_receive_tells_the_mode_each_packet_and_the_balance() {
 
 #[test]
 #[ignore = "needs a network namespace: cargo xtask test-netns"]
-fn xdp_receive_tells_why_the_driver_does_not_run_the_program() {
+fn xdp_receive_reports_why_the_driver_does_not_run_the_program() {
     let _ns = Netns::enter().unwrap();
     // The driver accepts a program only if it has as many receive queues as its peer has transmit
     // queues.
@@ -136,7 +136,7 @@ fn xdp_own_program_takes_udp_and_leaves_the_rest() {
     let _ns = Netns::enter().unwrap();
     veth("v0", "v1").unwrap();
     let program = capturing("xdp_own_program", &["v1", "3"]);
-    // What the program passes the host's own stack sees.
+    // The host's own stack sees what the program passes.
     let sniffer = Sniffer::on("v1").unwrap();
     let mut arp = vec![0; 60];
     arp[12..14].copy_from_slice(&[8, 6]);
@@ -177,7 +177,7 @@ fn xdp_workers_take_the_packets_of_all_queues() {
     let [first, second, all] = &said.out[..] else {
         panic!("{said:?}");
     };
-    // Each packet is in one of the two, and each of the two has some.
+    // Each packet is in one of the two, and neither is empty.
     let figures = |line: &str, queue: u32| {
         let rest = line.strip_prefix(&format!("queue [{queue}]: ")).unwrap();
         let rest = rest.strip_suffix(" bytes").unwrap();
@@ -208,7 +208,7 @@ fn xdp_flows_async_prints_the_first_event_of_one_of_two_subscribers() {
 
 #[test]
 #[ignore = "needs a network namespace: cargo xtask test-netns"]
-fn queues_tells_each_backend_and_counts_by_the_best() {
+fn queues_reports_each_backend_and_counts_by_the_best() {
     let _ns = Netns::enter().unwrap();
     veth("v0", "v1").unwrap();
     let program = capturing("queues", &["v1", "2"]);
@@ -230,7 +230,7 @@ fn queues_tells_each_backend_and_counts_by_the_best() {
     nothing_stays("v1");
 }
 
-/// Packets that are lost count: the example does not wait for them.
+/// Lost packets count: the example does not wait for them.
 #[test]
 #[ignore = "needs a network namespace: cargo xtask test-netns"]
 fn xdp_forward_ends_with_the_packets_that_were_lost() {
@@ -243,7 +243,7 @@ fn xdp_forward_ends_with_the_packets_that_were_lost() {
     let sniffer = Sniffer::on("w0").unwrap();
     let start = Instant::now();
     let program = capturing("xdp_forward", &["v1", "w1", "40", "60"]);
-    // Every fourth is longer than the chunks of the example.
+    // Every fourth is longer than the example's chunks.
     let frames: Vec<_> = (0..40)
         .map(|n| numbered(n, if n % 4 == 3 { 1793 } else { 1792 }))
         .collect();
@@ -264,7 +264,7 @@ fn xdp_forward_ends_with_the_packets_that_were_lost() {
     );
 }
 
-/// None waits for packets that do not come.
+/// No example waits for packets that never arrive.
 #[test]
 #[ignore = "needs a network namespace: cargo xtask test-netns"]
 fn examples_end_when_their_time_is_over() {
@@ -322,7 +322,7 @@ fn examples_end_when_their_time_is_over() {
     let said = Program::start("xdp_flows_async", &["v1", "1"]).end();
     said.went_well();
     assert_eq!(said.out, ["time is up: no packet was received"]);
-    // And none for those that are not wanted.
+    // Nor for those that the filter rejects.
     for name in ["xdp_receive", "queues", "xdp_own_program", "xdp_workers"] {
         let start = Instant::now();
         Program::start(name, &["v1", "0"]).end().went_well();

@@ -15,11 +15,11 @@ use xtask::wire::{Sender, udp4};
 const FLOWS: u16 = 1000;
 const SOON: Duration = Duration::from_secs(20);
 
-/// Each flow is at the worker of one queue, as a whole, and the sums are the sender's.
+/// Each flow is at the worker of one queue, as a whole, and the sums equal the sender's.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "needs a network namespace: cargo xtask test-netns"]
 async fn the_queues_of_an_xdp_capture_are_workers_that_split_no_flow() {
-    // The namespace is that of this thread; the tasks only use what is open.
+    // The namespace belongs to this thread; the tasks only use what is open.
     let _ns = Netns::enter().unwrap();
     veth_with_queues("v0", "v1", 2).unwrap();
     let workers = XdpCapture::open("v1").unwrap().into_workers().unwrap();

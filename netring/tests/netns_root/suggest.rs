@@ -1,4 +1,4 @@
-//! What is suggested for AF_XDP is what `auto` opens, which tries.
+//! The suggestion for AF_XDP is what `auto` opens by trying.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on ends there")]
 
 use netring::auto::{self, Backend};

@@ -118,13 +118,13 @@ fn x21_a_filter_of_the_direction_is_refused_where_it_is_not_known() {
         );
         assert!(why.contains(reason), "{why}");
         assert!(matches!(file.ready(), Err(Error::Closed)));
-        // Nothing is lost without a trace.
+        // Nothing is lost uncounted.
         let stats = file.stats().unwrap();
         assert_eq!(stats.left_out.exact(), Some(frames.all.len() as u64));
     }
 }
 
-/// A packet socket cannot read across the place where the kernel took a tag out.
+/// A packet socket cannot read across the place from which the kernel took a tag.
 #[test]
 #[ignore = "needs a network namespace: cargo xtask test-netns"]
 fn x21_a_filter_that_reads_across_a_tag_is_refused_by_packet_sockets() {
@@ -153,7 +153,7 @@ fn x21_a_filter_that_reads_across_a_tag_is_refused_by_packet_sockets() {
         let reason = "it reads bytes across a VLAN tag, or at a computed offset from the start";
         let why_not = why(socket("v1").filter(filter(text)).build());
         assert!(why_not.starts_with(reason), "{why_not}");
-        // Those with the tag beside their bytes have no verdict either.
+        // Packets with the tag beside their bytes have no verdict either.
         frames.send(&sockets.sender);
         let mut filtered = Filtered::new(&mut sockets.unfiltered, filter(text)).unwrap();
         let error = loop {

@@ -1,4 +1,4 @@
-//! pcap files that are right.
+//! Valid pcap files.
 
 use super::bytes::{
     Big, IXIA_HARDWARE, IXIA_SOFTWARE, Little, MICROS, MODIFIED, NANOS, Order, header, record,
@@ -77,7 +77,7 @@ fn ixia_puts_the_length_of_all_records_behind_the_header() {
     }
 }
 
-/// A record whose captured and original length stand in the other order.
+/// A record whose captured and original lengths are swapped.
 fn swapped(order: Order, time: (u32, u32), wire_len: u32, data: &[u8]) -> Vec<u8> {
     let mut record = record(order, time, wire_len, data);
     let (captured, original) = record[8..16].split_at_mut(4);
@@ -94,7 +94,7 @@ fn the_lengths_of_each_version_stand_in_its_order() {
         ((2, 0), original_first),
         ((2, 1), original_first),
         ((2, 2), original_first),
-        // Programs disagreed.
+        // Programs disagreed about the order.
         ((2, 3), original_first),
         ((2, 3), captured_first),
         ((2, 4), captured_first),
@@ -131,7 +131,7 @@ fn aix_writes_nanoseconds_and_link_types_of_its_own() {
             [Seen::new(1_999_999_999, b"packet", 100, 0, link_type)]
         );
     }
-    // Any other type, and any other version, is not AIX's.
+    // Any other type or version is not AIX's.
     for (version, network) in [((2, 2), 1), ((2, 2), 0), ((2, 1), 6), ((2, 3), 6)] {
         let mut file = versioned_header(Big, MICROS, version, 65_535, network);
         file.extend(swapped(Big, (1, 2), 100, b"packet"));
@@ -196,7 +196,8 @@ fn the_link_type_is_the_files_own_without_the_bits_about_the_check_sequence() {
 
 #[test]
 fn a_packet_longer_than_the_snap_length_is_read() {
-    // Segmentation offload and a snap length of 64: some writers do not keep to what they announce.
+    // Segmentation offload and a snap length of 64: some writers exceed the snap length that they
+    // announce.
     let data = vec![7; 200_000];
     let mut file = header(Little, MICROS, 64, 1);
     file.extend(record(Little, (0, 0), 200_000, &data));

@@ -1,4 +1,4 @@
-//! Compressed files: every packet before damage, and then the error.
+//! Compressed files: every packet before the damage, and then the error.
 
 use std::io::{self, Read, Write};
 use std::process::{Command, Stdio};
@@ -16,7 +16,7 @@ use super::bytes::{Little, MICROS, NANOS, header, record};
 use super::tshark::{Folder, fields};
 use super::{cause, packets, read};
 
-/// A pcap file of packets that do not all look the same.
+/// A pcap file of packets that differ.
 fn file(count: u32) -> Vec<u8> {
     let mut file = header(Little, NANOS, 65_535, 1);
     for n in 0..count {
@@ -47,8 +47,8 @@ fn a_compressed_file_is_recognized_by_its_content() {
     }
 }
 
-/// Several members or frames are one file, as `cat a.gz b.gz` makes one; and what is for no decoder
-/// is passed over.
+/// Several members or frames are one file, as `cat a.gz b.gz` makes one; and frames that contain no
+/// data are skipped.
 #[test]
 fn several_members_are_one_file() {
     let file = file(2_000);
@@ -64,7 +64,7 @@ fn several_members_are_one_file() {
     assert_eq!(packets(&parts.concat()), expected);
 }
 
-/// All the fields that a header of gzip may have.
+/// All optional fields of a gzip header.
 #[test]
 fn a_gzip_header_may_have_a_name_and_a_comment() {
     let file = file(10);
@@ -106,8 +106,8 @@ fn a_file_that_is_cut_gives_every_packet_before() {
             }
             assert_eq!(seen, expected[..seen.len()]);
             assert_eq!(stats.delivered, Count::Exact(seen.len() as u64));
-            // Not only the blocks that were complete long ago: blocks have at most 128 KiB, and
-            // gzip has none that matter.
+            // Not only the blocks that were complete long before: blocks have at most 128 KiB, and
+            // gzip's do not matter.
             let rest = expected.len() * part / 20 - seen.len().min(expected.len() * part / 20);
             let most = if by == "gzip" { 100 } else { 600 };
             assert!(
@@ -116,7 +116,7 @@ fn a_file_that_is_cut_gives_every_packet_before() {
             );
         }
     }
-    // Nothing of a packet is missing, only the checksum.
+    // No packet is incomplete; only the checksum is missing.
     let packed = gzip(&file);
     let (seen, end, stats) = read(&packed[..packed.len() - 1]);
     assert_eq!(seen, expected);
@@ -152,7 +152,7 @@ fn a_file_that_is_damaged_says_so() {
         assert!(error.is_terminal());
         assert!(error.to_string().contains(told), "{error}");
     }
-    // A file in two layers is refused: nothing is unpacked without end.
+    // A file that was compressed twice is refused, so nothing is unpacked endlessly.
     let error = CaptureFile::new(&gzip(&gzip(&file))[..]).unwrap_err();
     assert!(
         error.to_string().contains("it is compressed by gzip"),
@@ -170,7 +170,7 @@ fn a_file_that_is_damaged_says_so() {
     }
 }
 
-/// Gives a few bytes at a time, and would block each other time.
+/// Returns a few bytes at a time, and would block every other time.
 struct Dribble<'a> {
     bytes: &'a [u8],
     blocks: bool,
@@ -268,7 +268,7 @@ fn a_written_gzip_file_is_one_to_other_programs() {
     }
 }
 
-/// A tiny disk under a compressed file: what is lost is counted from the last flush on.
+/// A tiny disk under a compressed file: lost packets are counted from the last flush on.
 #[test]
 fn a_full_disk_under_gzip_is_an_error() {
     struct Full(usize);

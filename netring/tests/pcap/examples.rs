@@ -1,4 +1,4 @@
-//! The example that reads a file runs as a program: what it prints is compared line by line.
+//! Runs the example that reads a file as a program, and compares its output line by line.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on ends there")]
 
 use super::bytes;
@@ -12,7 +12,7 @@ use bytes::{Little, MICROS, header, record};
 use program::{Program, command};
 use xtask::wire::{tcp4, udp4};
 
-/// A file that is gone with the test.
+/// A file that is deleted when the test ends.
 struct Written(PathBuf);
 
 impl Written {
@@ -88,7 +88,7 @@ fn read_file_without_a_file_says_so_in_a_sentence() {
     assert_eq!(said.err.lines().count(), 1, "{said:?}");
 }
 
-/// The name of a file need not be UTF-8; and there is one file.
+/// The name of a file need not be UTF-8; and only one file is accepted.
 #[test]
 fn read_file_takes_any_name_and_one_only() {
     let odd = std::env::temp_dir().join(OsStr::from_bytes(b"netring-\xff-nowhere"));
@@ -134,7 +134,7 @@ fn convert_writes_a_file_that_was_compressed_as_another_one() {
         let mut expected = crate::packets(&file());
         expected.iter_mut().for_each(|packet| packet.interface = 1);
         assert_eq!(crate::packets(&written), expected);
-        // It is not written twice.
+        // The file is not overwritten.
         let said = Program::start("convert", &args).end();
         assert!(!said.ok && said.err.contains("File exists"), "{said:?}");
     }

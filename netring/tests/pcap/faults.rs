@@ -1,4 +1,4 @@
-//! Files that are not right: what is whole comes first, then one clear error, and it stays.
+//! Damaged files: whole packets come first, then one clear error, which stays.
 
 use std::io::{self, Read};
 
@@ -101,7 +101,7 @@ fn an_end_stays() {
 }
 
 #[test]
-fn what_contradicts_itself_is_told_with_its_offset_behind_the_packets_before_it() {
+fn a_contradiction_is_reported_with_its_offset_after_the_packets_before_it() {
     let long = |kind: u32, len: u32| {
         let mut bytes = block(Little, kind, b"abcd");
         bytes[4..8].copy_from_slice(&Little.u32(len));
@@ -204,7 +204,7 @@ fn a_packet_of_a_new_section_needs_an_interface_of_that_section() {
 }
 
 #[test]
-fn a_record_that_announces_too_much_is_told_at_once() {
+fn a_record_with_an_excessive_length_is_reported_at_once() {
     for (snap_len, most) in [
         (0, 16 * 1024 * 1024 - 16),
         (96, 256 * 1024),
@@ -308,7 +308,7 @@ fn what_is_no_capture_file_is_refused_by_name() {
             &header(Little, IXIA_HARDWARE, 0, 1),
             "the header of the file begins at byte 0, and at least 4",
         ),
-        // Navtel's and Mesquita's formats, which nothing else reads either.
+        // The formats of Navtel and Mesquita, which no other program reads either.
         (b"\xa1\x2b\x3c\x4d", "neither pcap nor pcapng"),
         (b"\xa1\xb2\x34\xcd", "neither pcap nor pcapng"),
     ];
@@ -342,7 +342,7 @@ fn a_file_that_is_not_there_is_named() {
     );
 }
 
-/// Gives its bytes in pieces, with an answer of its own before each.
+/// Returns its bytes in pieces, with a result of its own before each.
 struct Moody<'a> {
     bytes: &'a [u8],
     piece: usize,
@@ -376,7 +376,7 @@ fn a_reader_may_give_a_byte_at_a_time_and_be_interrupted() {
     }
 }
 
-/// Gives some bytes, and then nothing but this error.
+/// Returns some bytes, and then only this error.
 struct Fails<'a>(&'a [u8], io::ErrorKind);
 
 impl Read for Fails<'_> {
@@ -389,7 +389,7 @@ impl Read for Fails<'_> {
 }
 
 #[test]
-fn a_reader_that_fails_is_told_behind_the_packets_before_it() {
+fn a_failing_reader_is_reported_after_the_packets_before_it() {
     let bytes = classic();
     let (packets, end, stats) = read(Fails(&bytes[..bytes.len() - 10], io::ErrorKind::TimedOut));
     assert_eq!(packets.len(), 2);
@@ -399,7 +399,7 @@ fn a_reader_that_fails_is_told_behind_the_packets_before_it() {
     };
     assert_eq!(*offset, bytes.len() as u64 - 10);
     assert_eq!(source.kind(), io::ErrorKind::TimedOut);
-    // The packet may be complete beyond what the reader returned; nothing is known about it.
+    // The packet may be complete beyond what the reader returned, which cannot be known.
     assert_eq!(stats.invalid.exact(), Some(0));
 }
 

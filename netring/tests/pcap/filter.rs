@@ -52,7 +52,7 @@ fn each_packet_is_filtered_by_its_link_type() {
         (1, &web[14..]),
         (2, &cooked),
         (3, &cooked2),
-        // Behind the wrong header it is something else.
+        // Behind another link header it would mean something else.
         (1, &dns),
         (0, &cooked),
     ];
@@ -72,8 +72,8 @@ fn each_packet_is_filtered_by_its_link_type() {
     }
 }
 
-/// A packet that the expression says nothing about ends the source, with the reason, after what is
-/// before it. It is neither lent nor forgotten.
+/// A packet for which the expression has no verdict ends the source, with the reason, after the
+/// packets before it. It is neither lent nor skipped.
 #[test]
 fn x21_a_packet_that_the_expression_says_nothing_about_is_reported() {
     let dns = udp4(40_000, 53, b"a query");
@@ -105,7 +105,7 @@ fn x21_a_packet_that_the_expression_says_nothing_about_is_reported() {
         assert_eq!(stats.left_out, Count::Exact(1));
         assert_eq!(stats.pending(), Some(0));
 
-        // Around the file the batch is lent without it, and the error follows.
+        // With the filter around the file, the batch is lent without it, and the error follows.
         let mut around = Filtered::new(open(), filter(text)).unwrap();
         let (selected, error) = numbers(&mut around);
         assert_eq!(selected, [0, 1, 3], "{text}");
@@ -131,7 +131,8 @@ fn x21_a_packet_that_the_expression_says_nothing_about_is_reported() {
     }
 }
 
-/// Also if the reader does not look at the packet: a batch that is dropped early is judged whole.
+/// Even if the reader does not look at the packet: a batch that is dropped early is filtered
+/// completely.
 #[test]
 fn x21_a_batch_that_is_left_early_reports_it_too() {
     let dns = udp4(40_000, 53, b"a query");
@@ -175,8 +176,8 @@ fn a_loop_over_a_filtered_file_keeps_its_place() {
     assert_eq!(stats.left_out, Count::Exact(2500));
 }
 
-/// A file of which nothing is selected lends an empty batch now and then, so that a task of an
-/// asynchronous program can let others run.
+/// A file in which nothing matches lends an empty batch now and then, so that an asynchronous task
+/// can yield.
 #[test]
 fn a_file_without_a_selected_packet_is_read_in_steps() {
     let dns = udp4(40_000, 53, b"a query");

@@ -1,4 +1,5 @@
-//! Flows of a capture file, by each way through the facade: a tracker, a stream, and subscribers.
+//! Flows of a capture file, in each way that the facade offers: a tracker, a stream, and
+//! subscribers.
 
 use super::bytes;
 
@@ -11,8 +12,7 @@ use xtask::wire::{tcp4, udp4};
 
 use bytes::{Little, MICROS, enhanced, header, interface, record, section};
 
-/// What a test knows of a flow that ended: its key, packets, bytes on the wire, history, and the
-/// reason for its end.
+/// A flow that ended: its key, packets, bytes on the wire, history, and the reason for its end.
 type Flow = (String, u64, u64, String, EndReason);
 
 /// Of a UDP and a TCP flow.

@@ -1,4 +1,4 @@
-//! Whatever a file holds, reading it ends, and what was found balances.
+//! Whatever a file contains, reading it ends, and the figures balance.
 
 use proptest::prelude::*;
 
@@ -11,7 +11,7 @@ use super::bytes::{
 };
 use super::cause;
 
-/// Reads to the end; how many packets there were.
+/// Reads until the end; returns the number of packets.
 fn drain(bytes: &[u8]) -> usize {
     let Ok(mut file) = CaptureFile::new(bytes) else {
         return 0;
@@ -59,7 +59,7 @@ fn data() -> impl Strategy<Value = Vec<u8>> {
     prop::collection::vec(any::<u8>(), 0..80)
 }
 
-/// A pcap file that is right, and how many packets it has.
+/// A valid pcap file, and the number of its packets.
 fn classic_file() -> impl Strategy<Value = (Vec<u8>, usize)> {
     let magic = prop_oneof![Just(MICROS), Just(NANOS)];
     let records = prop::collection::vec((any::<(u32, u32)>(), any::<u32>(), data()), 0..12);
@@ -72,7 +72,7 @@ fn classic_file() -> impl Strategy<Value = (Vec<u8>, usize)> {
     })
 }
 
-/// A pcapng file that is right, and how many packets it has.
+/// A valid pcapng file, and the number of its packets.
 fn ng_file() -> impl Strategy<Value = (Vec<u8>, usize)> {
     let blocks = prop::collection::vec((0..6_u32, any::<u64>(), any::<u32>(), data()), 0..12);
     let section = (order(), any::<(u8, i64, u16)>(), blocks).prop_map(
@@ -106,7 +106,7 @@ fn any_file() -> impl Strategy<Value = (Vec<u8>, usize)> {
     prop_oneof![classic_file(), ng_file()]
 }
 
-/// What a fault of a disk, or a fuzzer, writes over a word.
+/// What a faulty disk, or a fuzzer, writes over a word.
 fn word() -> impl Strategy<Value = u32> {
     prop_oneof![
         any::<u32>(),

@@ -1,4 +1,5 @@
-//! A file as an [`Input`], with what takes any source. `netns` has the same of an interface.
+//! A file as an [`Input`], with everything that accepts a source. `netns` tests the same for an
+//! interface.
 
 use std::fs;
 use std::ops::ControlFlow;
@@ -13,7 +14,7 @@ use xtask::wire::{number, numbered};
 
 use super::bytes::{Little, MICROS, header, record};
 
-/// A file of numbered packets, which is removed when this is dropped.
+/// A file of numbered packets, which is deleted when this is dropped.
 struct Written(PathBuf);
 
 impl Written {

@@ -1,5 +1,5 @@
-//! What a pcapng file says besides its packets is kept when it is written again: names, secrets,
-//! journals, blocks and options of organisations, and sections.
+//! Everything in a pcapng file besides its packets is kept when it is written again: names,
+//! secrets, journals, blocks and options of organisations, and sections.
 
 use netring::pcap::{CaptureFile, CaptureWriter, Format};
 use netring::{LinkType, PacketBatch, PacketSource};
@@ -50,7 +50,7 @@ fn custom(order: Order, kind: u32) -> Vec<u8> {
     block(order, kind, &body)
 }
 
-/// The options of a packet, without those that are not to be copied.
+/// The options of a packet, without those that must not be copied.
 fn of_packet(order: Order) -> Vec<Vec<u8>> {
     let [id, verdict] = [77_u64, 3].map(|number| order.u64(number));
     vec![
@@ -88,7 +88,7 @@ fn statistics(order: Order, number: u32, received: u64) -> Vec<u8> {
 }
 
 fn interface_of(order: Order, link_type: u16, name: &str, options: &[Vec<u8>]) -> Vec<u8> {
-    // In the order in which it is written.
+    // In the order in which they are written.
     let resolution = option(order, 9, &[6]);
     let options = [
         resolution,
@@ -127,8 +127,8 @@ fn about(order: Order, text: &str) -> Vec<u8> {
     block(order, 0x0a0d_0d0a, &body)
 }
 
-/// Two sections with all kinds of blocks, without what is not to be copied, in the form in which
-/// they are written if the order is little-endian.
+/// Two sections with all kinds of blocks, without what must not be copied, as they are written in
+/// little-endian order.
 fn kept(order: Order) -> Vec<Vec<u8>> {
     vec![
         about(order, "first"),
@@ -160,7 +160,7 @@ fn copied(file: &[u8]) -> (Vec<u8>, u64, u64) {
     (writer.finish().unwrap(), count, left_out)
 }
 
-/// A file is the same byte for byte, whatever the order of its bytes was.
+/// A copy is the same byte for byte, whatever the byte order of the original.
 #[test]
 fn each_block_is_kept_in_its_place() {
     let expected = kept(Little).concat();
@@ -171,7 +171,7 @@ fn each_block_is_kept_in_its_place() {
     }
 }
 
-/// What is marked so is not copied, and neither is what nobody understands.
+/// What is marked as not to be copied is left out, and so is what nobody understands.
 #[test]
 fn what_is_not_to_be_copied_is_left_out_and_counted() {
     for order in [Little, Big] {
@@ -182,7 +182,7 @@ fn what_is_not_to_be_copied_is_left_out_and_counted() {
         options.push(option(order, 19_373, &number));
         blocks[3] = packet(order, 0, 7, &options);
         blocks.insert(5, custom(order, UNCOPIED));
-        // Of an unknown kind, and one that contradicts itself.
+        // Of an unknown type, and one that contradicts itself.
         blocks.insert(5, block(order, 0x8000_0001, b"mine"));
         let cut = [order.u32(1), order.u32(1000), order.u32(0)].concat();
         blocks.insert(5, block(order, SECRETS, &cut));
@@ -192,8 +192,8 @@ fn what_is_not_to_be_copied_is_left_out_and_counted() {
     }
 }
 
-/// A reader that does not care sees packets only; one that does sees each block once, between the
-/// packets where it is in the file.
+/// A reader that does not ask for blocks sees packets only; one that does sees each block once,
+/// between the packets around it in the file.
 #[test]
 fn blocks_are_lent_on_request() {
     let bytes = kept(Little).concat();
@@ -227,7 +227,8 @@ fn blocks_are_lent_on_request() {
     assert_eq!((seen, packets), (expected.to_vec(), 3));
 }
 
-/// A file of nothing but journal entries, more of them than a batch has, and longer than a buffer.
+/// A file that contains only journal entries, more than a batch holds, and one longer than a
+/// buffer.
 #[test]
 fn a_journal_without_packets_is_kept() {
     let mut expected = about(Little, "journal");
@@ -241,7 +242,7 @@ fn a_journal_without_packets_is_kept() {
     assert_eq!(packets(&expected), []);
 }
 
-/// In a pcap file there are packets only.
+/// A pcap file contains packets only.
 #[test]
 fn a_pcap_file_has_no_blocks_and_they_are_counted() {
     let bytes = kept(Little)[..10].concat();
@@ -268,7 +269,7 @@ fn what_is_before_damage_is_kept() {
     assert_eq!((seen.len(), end.is_err()), (1, true));
 }
 
-/// Wireshark finds names, secrets, comments and packet ids, and warns of nothing.
+/// Wireshark finds names, secrets, comments and packet ids, and has no warnings.
 #[test]
 fn wireshark_finds_what_was_kept() {
     let mut blocks = kept(Big);
@@ -305,7 +306,7 @@ fn wireshark_finds_what_was_kept() {
     }
 }
 
-/// A section without interfaces or packets is one too.
+/// A section without interfaces or packets is a section too.
 #[test]
 fn an_empty_section_is_kept() {
     let bytes = [section(Little), about(Big, "b"), about(Big, "c")].concat();

@@ -35,7 +35,7 @@ use std::io::Read;
 use netring::pcap::{CaptureFile, FileError};
 use netring::{Error, LinkType, PacketBatch, Stats};
 
-/// What a packet of a file has.
+/// A packet in a file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Seen {
     nanos: i64,
@@ -57,7 +57,7 @@ impl Seen {
     }
 }
 
-/// All the packets of a file, how it ended, and the figures then.
+/// All packets of a file, how it ended, and the figures at that time.
 fn read(reader: impl Read) -> (Vec<Seen>, Result<(), Error>, Stats) {
     use netring::PacketSource;
 
@@ -80,7 +80,7 @@ fn read(reader: impl Read) -> (Vec<Seen>, Result<(), Error>, Stats) {
     (packets, end, stats)
 }
 
-/// All the packets of a file that is right.
+/// All packets of a valid file.
 fn packets(file: &[u8]) -> Vec<Seen> {
     let (packets, end, stats) = read(file);
     assert!(end.is_ok(), "{end:?}");
@@ -88,7 +88,7 @@ fn packets(file: &[u8]) -> Vec<Seen> {
     packets
 }
 
-/// What a capture file's error says is wrong with the file.
+/// The fault that a capture file's error names.
 fn cause(error: &Error) -> &FileError {
     let cause = error.downcast_ref();
     cause.unwrap_or_else(|| panic!("not a fault of the file: {error:?}"))

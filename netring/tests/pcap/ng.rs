@@ -1,4 +1,4 @@
-//! pcapng files that are right.
+//! Valid pcapng files.
 
 use super::bytes::{
     Big, Little, block, block_of_length, enhanced, interface, obsolete, option, section, simple,
@@ -66,7 +66,7 @@ fn each_interface_has_its_link_type_and_clock() {
                 options.extend(option(order, TSOFFSET, &order.u64(offset as u64)));
             }
             options.extend(option(order, 0, b""));
-            // Behind the end of the options nothing counts.
+            // Bytes behind the end of the options are ignored.
             options.extend(option(order, TSRESOL, &[1]));
             file.extend(interface(order, 100 + index as u16, 0, &options));
         }

@@ -1,5 +1,4 @@
-//! Options of interface descriptions that make no sense are ignored and counted, and the packets
-//! are read.
+//! Invalid options of interface descriptions are ignored and counted, and the packets are read.
 
 use netring::pcap::CaptureFile;
 use netring::{PacketBatch, PacketSource};
@@ -11,7 +10,8 @@ const NAME: u16 = 2;
 const TSRESOL: u16 = 9;
 const TSOFFSET: u16 = 14;
 
-/// The nanoseconds of tick 7,000,000 by an interface with these options, and how many were ignored.
+/// The nanoseconds of tick 7,000,000 on an interface with these options, and how many options were
+/// ignored.
 fn clock(order: Order, options: &[u8]) -> (i64, u64) {
     let mut bytes = section(order);
     bytes.extend(interface(order, 1, 0, options));
@@ -134,7 +134,7 @@ fn options_of_every_interface_are_counted() {
 
 #[test]
 fn options_of_other_blocks_are_not_looked_at() {
-    // An option past the end of each: of the section, of the packet, of its statistics.
+    // An option that exceeds its block: in the section, in the packet, in the statistics.
     let odd = [2, 0, 0xff, 0xff];
     let mut body = section(Little)[8..24].to_vec();
     body.extend(odd);

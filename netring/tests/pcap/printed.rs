@@ -1,4 +1,4 @@
-//! Faults of files as users read them.
+//! The text of each fault of a file.
 
 use std::io;
 use std::sync::Arc;

@@ -1,4 +1,4 @@
-//! Files one after another: their sizes, their names, how many there are, and how it fails.
+//! A sequence of files: their sizes, names and number, and their failures.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -103,7 +103,7 @@ fn no_file_is_larger_than_its_limit() {
         for (n, path) in files.iter().enumerate() {
             let len = fs::metadata(path).unwrap().len();
             assert!(len <= 100_000, "{len}");
-            // And as large as it can be: the next packet had no room.
+            // And as large as possible: the next packet had no room.
             assert!(len > 98_000 || n + 1 == files.len(), "{len}");
             for time in times(path) {
                 assert_eq!(time, next);
@@ -132,7 +132,7 @@ fn a_packet_larger_than_the_limit_has_a_file_of_its_own() {
     }
 }
 
-/// The oldest file goes before a new one is created: there are never more.
+/// The oldest file is deleted before a new one is created, so there are never more.
 #[test]
 fn so_many_files_are_kept() {
     let folder = Folder::new();
@@ -175,7 +175,7 @@ fn one_file_is_kept_if_one_is_asked_for() {
     assert_eq!(files(&folder), [folder.file("a-00003.pcapng")]);
 }
 
-/// Nobody who looks away for a second loses a file: names that are taken are numbered.
+/// A program that starts again within a second loses no file: names that exist get a number.
 #[test]
 fn nothing_is_overwritten_unless_that_is_asked_for() {
     let folder = Folder::new();
@@ -222,7 +222,7 @@ fn a_file_ends_by_its_age_also_without_packets() {
         std::thread::yield_now();
     }
     assert!(start.elapsed() >= age);
-    // By a flush, as a tee does.
+    // By a flush, as from a tee.
     while writer.files() < 4 {
         writer.flush().unwrap();
     }
@@ -237,8 +237,8 @@ fn a_file_ends_by_its_age_also_without_packets() {
     assert_eq!(read, (0..n as i64).collect::<Vec<_>>());
 }
 
-/// A file ends when the clock shows a multiple, also without packets, and the next one begins
-/// behind it: so each has an interval of its own.
+/// A file ends when the clock reaches a multiple, even without packets, and the next one begins
+/// behind it: so each covers its own interval.
 #[test]
 fn a_file_ends_at_a_multiple_of_the_clock() {
     const EVERY: u128 = 50_000_000;
@@ -399,7 +399,7 @@ fn what_makes_no_sense_is_refused_before_a_file_is_created() {
     );
 }
 
-/// A folder that goes away takes the packets of its file with it: they are counted, and the error
+/// A folder that is removed takes the packets of its file with it: they are counted, and the error
 /// names the file.
 #[test]
 fn a_folder_that_is_removed_is_an_error_and_its_packets_are_counted() {
@@ -431,7 +431,7 @@ fn a_folder_that_is_removed_is_an_error_and_its_packets_are_counted() {
             .contains("b/a-00002.pcapng: it was removed"),
         "{error}"
     );
-    // The first file was complete; no packet of the second one is left.
+    // The first file was complete; no packet of the second one remains.
     assert_eq!((n, writer.packets(), writer.unwritten()), (20, 20, 10));
     assert!(matches!(
         writer.write(&packet(&[7; 60], 0)),
@@ -439,7 +439,7 @@ fn a_folder_that_is_removed_is_an_error_and_its_packets_are_counted() {
     ));
     assert!(matches!(writer.finish(), Err(Error::Closed)));
 
-    // Also while the file does not end.
+    // Also before the file ends.
     fs::create_dir(folder.file("b")).unwrap();
     let mut writer = builder(&folder, "b/a-{}.pcapng").create().unwrap();
     writer.write(&packet(&[7; 60], 0)).unwrap();
@@ -468,7 +468,7 @@ fn a_folder_that_is_removed_is_an_error_and_its_packets_are_counted() {
     assert_eq!(times(&folder.file("c/a-00001.pcapng")).len(), 10);
 }
 
-/// What a program that is killed leaves: whole packets up to the last buffer.
+/// What a killed program leaves: whole packets up to the last buffer.
 #[test]
 fn what_is_in_a_file_that_was_not_completed_is_whole() {
     let folder = Folder::new();

@@ -1,5 +1,5 @@
-//! Every capture of the repository, read, written and read again, is the same packet for packet;
-//! and it is the same to Wireshark. `NETRING_CAPTURES=FOLDER` adds the captures of a folder.
+//! Every capture of the repository, read, written and read again, is the same packet for packet,
+//! also for Wireshark. `NETRING_CAPTURES=FOLDER` adds the captures of a folder.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -10,7 +10,7 @@ use netring::{LinkType, PacketBatch, PacketSource, PacketWriter};
 use super::Seen;
 use super::tshark::{Folder, fields, fields_of_damaged};
 
-/// What Wireshark shows of a packet without reading it.
+/// The fields of a packet that Wireshark shows without dissecting it.
 const FIELDS: [&str; 5] = [
     "frame.number",
     "frame.time_epoch",
@@ -48,13 +48,13 @@ fn each_capture_of_the_repository_is_the_same_when_it_is_written() {
 
 #[derive(Debug, Default)]
 struct Figures {
-    /// Files that could be opened, packets in them, and files without a pcap form.
+    /// Files that could be opened, packets in them, and files that have no pcap form.
     files: u64,
     packets: u64,
     of_several_link_types: u64,
-    /// Files that were compared by tshark.
+    /// Files that were compared with tshark.
     shown: u64,
-    /// What is not the same.
+    /// The differences.
     different: Vec<String>,
 }
 
@@ -78,7 +78,7 @@ impl Figures {
             settings = settings.section(section.clone());
         }
         let mut writer = settings.create_new(&copy).unwrap();
-        // Damage at the end of the original is not what this is about.
+        // Damage at the end of the original is not the subject here.
         let _ = writer.copy(&mut file);
         writer.finish().unwrap();
         let mut written = contents(&copy);
@@ -125,7 +125,7 @@ impl Figures {
         }
     }
 
-    /// Compares what tshark says of two files; false if it is not installed.
+    /// Compares what tshark shows of two files; false if it is not installed.
     fn same_to_tshark(&mut self, path: &Path, copy: &Path) -> bool {
         let Some(written) = fields(copy, &FIELDS) else {
             return false;
@@ -160,7 +160,7 @@ impl Figures {
     }
 }
 
-/// What a file has.
+/// The contents of a file.
 #[derive(Debug, PartialEq)]
 struct Contents {
     packets: Vec<Seen>,

@@ -10,7 +10,7 @@ use super::{Seen, packets};
 
 const TSOFFSET: u16 = 14;
 
-/// How far the reader looks for a time.
+/// How far the reader looks ahead for a time.
 const LOOK_AHEAD: usize = 256 * 1024;
 
 #[test]
@@ -28,7 +28,7 @@ fn a_simple_packet_is_cut_at_the_snap_length_and_has_no_padding() {
     );
 }
 
-/// The stamps of a file that is right, in seconds, its reader giving this many bytes at a time.
+/// The timestamps of a valid file, in seconds, if its reader returns this many bytes at a time.
 fn seconds_in_pieces(file: &[u8], piece: usize) -> Vec<i64> {
     let mut file = CaptureFile::new(Pieces(file, piece)).expect("the beginning is right");
     let mut seconds = Vec::new();
@@ -134,7 +134,7 @@ fn packets_without_a_time_that_begin_a_file_take_the_first_time_behind_them() {
     assert_eq!(seconds(&file), [1_700_000_004; 5]);
 }
 
-/// Gives these bytes, one at a time, and has no more for now.
+/// Returns these bytes, one at a time, and then would block.
 struct Pipe<'a>(&'a [u8]);
 
 impl Read for Pipe<'_> {

@@ -1,4 +1,4 @@
-//! A file through what takes any source.
+//! A file through everything that accepts a source.
 
 use std::ops::ControlFlow;
 use std::time::Duration;
@@ -8,7 +8,7 @@ use netring::{Clock, Error, Packet, PacketBatch, PacketSource, Readiness, Stats,
 
 use super::bytes::{Little, MICROS, header, record};
 
-/// What any source's reader does.
+/// The loop of a reader of any source.
 fn count<S: PacketSource>(mut source: S) -> Result<(u64, u64), Error> {
     let (mut packets, mut bytes) = (0, 0);
     while source.ready()? == Readiness::Ready {
@@ -86,7 +86,7 @@ fn looking_lends_nothing_and_a_dropped_batch_had_every_packet() {
     }
     drop(file.batch());
     assert_eq!(file.stats().unwrap(), Stats::counted(1024));
-    // Without a look there is nothing in a batch.
+    // A batch contains nothing before `ready` was called.
     assert_eq!(file.batch().packets().count(), 0);
     assert_eq!(file.stats().unwrap(), Stats::counted(1024));
     std::mem::forget(file.next_batch().unwrap());
@@ -125,7 +125,7 @@ fn a_loop_that_breaks_keeps_its_place_in_the_file() {
         let stats = file.stats().unwrap();
         assert_eq!(stats.delivered.exact(), Some(u64::from(stop) + 1));
     }
-    // The rest of a batch, as a batch; and then to the end.
+    // The rest of a batch, as a batch; and then up to the end.
     let batch = file.next_batch().unwrap().unwrap();
     seen.extend(batch.packets().map(|packet| number(&packet)));
     drop(batch);

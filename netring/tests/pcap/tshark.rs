@@ -1,11 +1,11 @@
-//! Wireshark's view of a file that was written, which is independent of our reader.
+//! Wireshark's view of a written file, which is independent of our reader.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-/// A folder that is gone with the test.
+/// A folder that is deleted when the test ends.
 pub(crate) struct Folder(PathBuf);
 
 impl Folder {
@@ -31,8 +31,8 @@ impl Drop for Folder {
     }
 }
 
-/// The output of a program of Wireshark about a file, which has to be free of warnings. `None` if
-/// it is not installed, which a run that requires everything does not permit.
+/// The output of one of Wireshark's programs about a file, which must cause no warnings. `None` if
+/// it is not installed, which is an error if everything is required.
 fn run(program: &str, args: &[&str], file: &Path) -> Option<String> {
     let output = match Command::new(program).args(args).arg(file).output() {
         Ok(output) => output,
@@ -55,7 +55,7 @@ fn run(program: &str, args: &[&str], file: &Path) -> Option<String> {
     Some(String::from_utf8(output.stdout).unwrap())
 }
 
-/// These fields of each packet, separated by `|`, of a file that is right. `None` if tshark is not
+/// These fields of each packet, separated by `|`, of a valid file. `None` if tshark is not
 /// installed.
 pub(crate) fn fields(file: &Path, names: &[&str]) -> Option<Vec<String>> {
     let text = run("tshark", &field_args(names), file)?;

@@ -1,4 +1,4 @@
-//! Files that are written are read as they were: by the reader, and byte for byte.
+//! Written files are read back unchanged: by the reader, and byte for byte.
 
 use std::io::{self, Write};
 
@@ -87,7 +87,7 @@ fn what_a_file_cannot_have_is_refused_and_the_file_goes_on() {
     ));
 }
 
-/// Takes so many bytes, and no more.
+/// Accepts this many bytes, and no more.
 #[derive(Debug)]
 struct Disk(usize);
 

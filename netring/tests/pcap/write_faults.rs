@@ -1,4 +1,4 @@
-//! What a file that is written cannot have, and disks that fail.
+//! What a written file cannot contain, and disks that fail.
 
 use netring::pcap::{CaptureWriter, FileError, Format, InterfaceDescription, Section};
 use netring::{Error, LinkType, Packet, PacketWriter, Stats};
@@ -73,7 +73,7 @@ fn what_a_file_cannot_have_is_refused_and_the_file_goes_on() {
     }
 }
 
-/// A disk that fails in the middle: what is in the file and what is not adds up.
+/// A disk that fails in the middle: what is in the file and what is not add up.
 #[test]
 fn the_packets_that_are_not_written_are_counted() {
     for format in [Format::PcapNg, Format::Pcap(LinkType::ETHERNET)] {
@@ -101,7 +101,7 @@ fn the_packets_that_are_not_written_are_counted() {
     }
 }
 
-/// A file that is removed while it is written takes its packets with it, which is no secret.
+/// A file that is removed while it is written takes its packets with it, which is reported.
 #[test]
 fn a_file_that_is_removed_is_an_error_and_all_its_packets_are_counted() {
     for busy in [false, true] {
@@ -113,7 +113,7 @@ fn a_file_that_is_removed_is_an_error_and_all_its_packets_are_counted() {
         writer.flush().unwrap();
         assert_eq!((writer.packets(), writer.unwritten()), (1, 0));
         std::fs::remove_dir_all(folder.file("b")).unwrap();
-        // One that is always busy is never flushed.
+        // A writer that is always busy is never flushed.
         let error = loop {
             let written = writer.write(&packet(&[7; 100]));
             let flushed = written.and_then(|_| if busy { Ok(true) } else { writer.flush() });
@@ -138,7 +138,7 @@ fn a_file_that_is_removed_is_an_error_and_all_its_packets_are_counted() {
     assert!(matches!(cause(&error), FileError::Removed), "{error}");
 }
 
-/// Takes some bytes, and then no more.
+/// Accepts some bytes, and then no more.
 #[derive(Debug)]
 struct Disk<'a> {
     room: usize,

@@ -1,4 +1,4 @@
-//! pcapng files that are written: byte for byte, by our reader, and in Wireshark's eyes.
+//! Written pcapng files: byte for byte, by our reader, and as Wireshark shows them.
 
 use netring::pcap::{
     CaptureFile, CaptureWriter, FileError, Format, InterfaceDescription, InterfaceStatistics,
@@ -49,7 +49,7 @@ fn block_of(number: u32, ticks: u64, wire_len: u32, data: &[u8], options: &[Vec<
     block(Little, 6, &body)
 }
 
-/// A section as it is written, which ends its options even if it has none.
+/// A section as it is written, with an end of options even if it has none.
 fn written_section() -> Vec<u8> {
     let body = [
         &Little.u32(0x1a2b_3c4d)[..],
@@ -302,7 +302,7 @@ fn rich(order: Order) -> Vec<u8> {
     .concat()
 }
 
-/// What a file has.
+/// The contents of a file.
 #[derive(Debug, PartialEq)]
 struct Everything {
     section: Option<Section>,
@@ -435,7 +435,7 @@ fn a_file_that_exists_is_replaced_only_by_create() {
     let path = folder.file("a.pcapng");
     let mut writer = CaptureWriter::create(&path, Format::PcapNg).unwrap();
     writer.write(&packet(b"abc")).unwrap();
-    // Dropped, not finished: complete nevertheless.
+    // Dropped without `finish`, and complete nevertheless.
     drop(writer);
     let bytes = std::fs::read(&path).unwrap();
     assert_eq!(packets(&bytes).len(), 1);
@@ -448,7 +448,7 @@ fn a_file_that_exists_is_replaced_only_by_create() {
         "{error}"
     );
     assert_eq!(std::fs::read(&path).unwrap(), bytes);
-    // A file without packets is one too, even before it is complete.
+    // A file without packets is valid, even before it is complete.
     let writer = CaptureWriter::create(&path, Format::PcapNg).unwrap();
     assert_eq!(packets(&std::fs::read(&path).unwrap()), []);
     drop(writer);
@@ -460,7 +460,7 @@ fn packets_without_a_time_take_one_and_keep_it() {
     file.extend(interface(Little, 1, 0, b""));
     file.extend(enhanced(Little, 0, 7, 60, &[7; 60]));
     file.extend(simple(Little, 5, b"plain"));
-    // In Wireshark's eyes it has none either: it is written as it was.
+    // Wireshark finds none in it either.
     let without = simple(Little, 5, b"plain");
     let mut copy = writer();
     copy.copy(&mut CaptureFile::new(&file[..]).unwrap())

@@ -1,4 +1,4 @@
-//! Examples, run as the programs that they are.
+//! Examples, run as programs.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on ends there")]
 
 use std::ffi::OsStr;
@@ -19,12 +19,12 @@ use xtask::wire::Sender;
 pub(crate) struct Program {
     name: &'static str,
     child: Option<Child>,
-    /// The lines that it printed, as they come.
+    /// Its output lines as they arrive.
     out: Arc<Mutex<Vec<String>>>,
     reader: Option<JoinHandle<()>>,
 }
 
-/// What a program said, and whether it said that all went well.
+/// The output of a program, and whether it succeeded.
 #[derive(Debug)]
 pub(crate) struct Said {
     pub(crate) ok: bool,
@@ -73,7 +73,7 @@ impl Program {
         });
     }
 
-    /// Waits until this is so, of the process of this number.
+    /// Waits until the condition holds for the process with this number.
     pub(crate) fn until(&mut self, what: &str, is_so: impl Fn(u32) -> bool) {
         let end = Instant::now() + Duration::from_secs(10);
         loop {
@@ -102,7 +102,7 @@ impl Program {
         assert!(sent.unwrap().success());
     }
 
-    /// Waits for its end.
+    /// Waits for it to end.
     pub(crate) fn end(mut self) -> Said {
         let child = self.child.as_mut().expect("it runs");
         let end = Instant::now() + Duration::from_secs(20);
@@ -129,7 +129,7 @@ impl Program {
     }
 }
 
-/// An example with these arguments reports which one is invalid and why, and any argument too many.
+/// An example names an invalid argument and the reason, and rejects surplus arguments.
 #[track_caller]
 pub(crate) fn argument_is_named(name: &'static str, before: &[&str], argument: &str) {
     let largest = u32::MAX.to_string();
@@ -163,14 +163,14 @@ impl Drop for Program {
 }
 
 impl Said {
-    /// The program said so, and complained of nothing.
+    /// The program reported success, and nothing on stderr.
     #[track_caller]
     pub(crate) fn went_well(&self) {
         assert!(self.ok && self.err.is_empty(), "{self:?}");
     }
 
-    /// All went well, and one of two subscribers printed the start of a flow from
-    /// 10.0.0.1:5000 to 10.0.0.2:53.
+    /// The run succeeded, and one of two subscribers printed the start of a flow from 10.0.0.1:5000
+    /// to 10.0.0.2:53.
     #[track_caller]
     pub(crate) fn is_the_first_event_of_a_subscriber(&self) {
         self.went_well();
@@ -191,7 +191,7 @@ pub(crate) fn captures(pid: u32, interface: &str) -> bool {
     captures_index(pid, Interface::by_name(interface).unwrap().index)
 }
 
-/// The same of an interface's index; 0 for a socket of all interfaces.
+/// The same for the index of an interface; 0 stands for a socket of all interfaces.
 pub(crate) fn captures_index(pid: u32, index: u32) -> bool {
     let index = index.to_string();
     let sockets = fs::read_to_string(format!("/proc/{pid}/net/packet")).unwrap_or_default();
@@ -201,7 +201,7 @@ pub(crate) fn captures_index(pid: u32, index: u32) -> bool {
     })
 }
 
-/// Puts frames on the wire, in this order.
+/// Sends these frames, in this order.
 pub(crate) fn send(sender: &Sender, frames: &[Vec<u8>]) {
     for frame in frames {
         sender.send(frame).unwrap();
@@ -218,8 +218,8 @@ fn said(output: io::Result<Output>, out: Vec<String>) -> Said {
     Said { ok, out, err }
 }
 
-/// The path of a built example, beside the folder of the tests. It must exist and be no older than
-/// its sources.
+/// The path of a built example, beside the folder of the tests. It must exist and be newer than its
+/// sources.
 fn built(name: &str) -> PathBuf {
     let test = std::env::current_exe().unwrap();
     let folder = test.ancestors().nth(2).unwrap().join("examples");

@@ -1,4 +1,4 @@
-//! A sink that keeps what is sent, and a source of given packets.
+//! A sink that stores what is sent, and a source of given packets.
 
 use std::collections::VecDeque;
 use std::ops::{Deref, DerefMut};
@@ -8,17 +8,17 @@ use netring::{
     Readiness, SinkStats, Stats, Timestamp,
 };
 
-/// Keeps what is sent. It has room for so many frames until the next flush.
+/// Stores what is sent. It has room for this many frames until the next flush.
 #[derive(Default)]
 pub(super) struct Wire {
     pub(super) sent: Vec<Vec<u8>>,
     waiting: Vec<Vec<u8>>,
     pub(super) depth: usize,
     max: usize,
-    /// What the next flushes return.
+    /// The results of the next flushes.
     pub(super) errors: VecDeque<Error>,
     pub(super) flushes: u64,
-    /// The flushes of which one sends.
+    /// One of how many flushes sends.
     pub(super) every: u64,
 }
 
@@ -51,7 +51,7 @@ impl PacketSink for Wire {
         if !(1..=self.max).contains(&len) {
             return Err(Error::FrameLength { len, max: self.max });
         }
-        // What the slot had before.
+        // The previous content of the slot.
         let old = vec![0xa5; len];
         Ok((self.waiting.len() < self.depth).then_some(Slot(self, old)))
     }

@@ -1,5 +1,5 @@
-//! A replay against a sink of the test: what is sent byte for byte, what is refused and why, and
-//! that it waits as it should.
+//! A replay into a simulated sink: what is sent byte for byte, what is refused and why, and how
+//! long it waits.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on ends there")]
 
 mod given;
@@ -25,7 +25,7 @@ fn balances(stats: &ReplayStats) {
     assert_eq!(stats.read, placed, "{stats:?}");
 }
 
-/// What was sent of these packets on a link with an MTU of 1500.
+/// The frames sent for these packets on a link with an MTU of 1500.
 fn replayed(packets: &[Packet<'_>]) -> (Vec<Vec<u8>>, ReplayStats) {
     let mut replay = Replay::new(wire()).unwrap().mtu(1500);
     let packets = packets.iter().map(Packet::to_buf);
@@ -38,7 +38,7 @@ fn replayed(packets: &[Packet<'_>]) -> (Vec<Vec<u8>>, ReplayStats) {
 fn packets_are_sent_as_they_were_on_the_wire() {
     let (plain, other) = (udp4(1, 2, &[7; 300]), udp4(3, 4, b"odd"));
     let tagged = ethernet(&other).with_vlan(Some(TAG));
-    // Nothing but bytes of a protocol of its own.
+    // Only bytes of an unknown protocol.
     let unknown = [0x99; 60];
     let (sent, stats) = replayed(&[ethernet(&plain), tagged, ethernet(&unknown)]);
     let mut with_tag = other[..12].to_vec();
@@ -115,7 +115,7 @@ fn a_checksum_that_was_left_to_the_interface_is_computed() {
         .map(|it| ethernet(it).with_checksum(Checksum::Partial));
     let (sent, _) = replayed(&partial);
     assert_eq!(sent, right);
-    // A file does not say it.
+    // A file does not contain it.
     let packets = wrong.each_ref().map(|it| ethernet(it));
     assert_eq!(replayed(&packets).0, wrong);
     let mut none = right[1].clone();
@@ -161,7 +161,7 @@ fn speeds_take_their_time_and_sleep_meanwhile() {
         assert!(stats.duration <= took);
         if least > 0 {
             assert!(used < took / 3, "{speed:?}: {used:?} of {took:?}");
-            // Each went out before the wait for the next.
+            // Each was sent before the wait for the next.
             assert!(replay.sink().flushes >= 20);
         }
     }

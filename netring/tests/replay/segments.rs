@@ -1,5 +1,5 @@
-//! Super-packets: each segment byte for byte, its checksums by their definition, and what cannot be
-//! cut.
+//! Super-packets: each segment byte for byte, its checksums by their definition, and packets that
+//! cannot be segmented.
 
 use netring::replay::Replay;
 use netring::{Checksum, Offload};
@@ -9,7 +9,7 @@ use xtask::wire::{tcp4, udp4};
 use super::given::{ethernet, given, wire};
 use super::{balances, replayed};
 
-/// The ones' complement sum of bytes: 0xffff if a checksum among them is right.
+/// The ones' complement sum of bytes: 0xffff if they contain a correct checksum.
 fn sum(parts: &[&[u8]]) -> u32 {
     let mut sum = 0;
     for part in parts {
@@ -39,8 +39,8 @@ fn payload(len: usize) -> Vec<u8> {
     (0..len).map(|n| (n % 251) as u8).collect()
 }
 
-/// A super-packet as a sending host captures it: the IP length may be 0, the checksum is not that
-/// of the packet.
+/// A super-packet as a sending host captures it: the IP length may be 0, and the checksum is not
+/// final.
 fn joined(flags: u8, payload: &[u8]) -> Vec<u8> {
     let mut frame = tcp4(1000, 80, u32::MAX - 1000, flags & 0x1f, &[]);
     frame.extend_from_slice(payload);
@@ -52,7 +52,7 @@ fn joined(flags: u8, payload: &[u8]) -> Vec<u8> {
     frame
 }
 
-/// Compares segments with those that another program builds, of all but identification and
+/// Compares segments with those that another program builds, except for identification and
 /// checksums, which are checked by their definition.
 #[track_caller]
 fn are_segments(sent: &[Vec<u8>], flags: &[u8], payload: &[u8], size: usize) {
@@ -81,7 +81,7 @@ fn a_long_tcp_packet_is_cut_into_segments() {
     are_segments(&sent, &[0x90, 0x10, 0x10, 0x19], &data, 1460);
     assert_eq!((stats.committed, stats.segmented, stats.frames), (1, 1, 4));
     assert_eq!(stats.bytes, 5000 + 4 * 54);
-    // Without a length, longer than any that could stand there.
+    // Without a length, longer than any length field can express.
     let data = payload(100_000);
     let (sent, _) = replayed(&[ethernet(&joined(0x10, &data))]);
     are_segments(&sent, &[0x10; 69], &data, 1460);
@@ -116,7 +116,7 @@ fn what_cannot_be_cut_is_refused() {
     assert_eq!((stats.refused.too_long, stats.frames), (1, 0));
 }
 
-/// TCP over IPv6, with the header of a jumbo length if it is longer than IPv6 can say.
+/// TCP over IPv6, with a jumbo payload header if it is longer than IPv6's length can express.
 fn tcp6(jumbo: bool, payload: &[u8]) -> Vec<u8> {
     let mut frame = vec![2; 12];
     frame.extend_from_slice(&[0x86, 0xdd, 0x60, 0, 0, 0]);
@@ -160,8 +160,8 @@ fn ipv6_is_cut_with_and_without_a_jumbo_length() {
     }
 }
 
-/// Frames with bytes that make no sense: none panics, none is sent that is too long, and each is in
-/// one place.
+/// Frames of random bytes: none causes a panic, none that is sent is too long, and each is in one
+/// figure.
 #[test]
 fn frames_that_make_no_sense_are_sent_or_refused() {
     let data = payload(3000);
@@ -205,7 +205,7 @@ fn frames_that_make_no_sense_are_sent_or_refused() {
     }
 }
 
-/// What a kernel says of a datagram that the card was to cut.
+/// The kernel's metadata for a datagram that the card was to segment.
 fn cut_into(kind: u8, size: u16) -> Offload {
     let header = virtio_net_hdr {
         flags: 1,
@@ -236,7 +236,7 @@ fn a_long_udp_packet_is_cut_into_the_datagrams_that_it_stands_for() {
         let data = payload(len);
         let chunks: Vec<_> = data.chunks(1000).collect();
         let mut four = udp4(1000, 53, &data);
-        // A sum that is not of the packet, and an identification that wraps.
+        // A checksum that does not match the packet, and an identification that wraps.
         four[40..42].copy_from_slice(&[0xde, 0xad]);
         four[18..20].copy_from_slice(&[0xff, 0xff]);
         let mut no_length = [four.clone(), udp6(&data)];
@@ -272,7 +272,7 @@ fn a_long_udp_packet_is_cut_into_the_datagrams_that_it_stands_for() {
     }
 }
 
-/// The size of a datagram is part of what it means: none is guessed, and none is made smaller.
+/// The size of a datagram has a meaning: none is guessed, and none is made smaller.
 #[test]
 fn a_udp_packet_of_unknown_or_too_long_datagrams_is_refused() {
     let long = udp4(1, 2, &payload(3000));
@@ -287,7 +287,7 @@ fn a_udp_packet_of_unknown_or_too_long_datagrams_is_refused() {
         offload(USO, 1473),
         offload(USO, 0),
         offload(UFO, 1000),
-        // Of TCP, which it is not.
+        // As TCP, which it is not.
         offload(1, 1000),
     ]);
     assert_eq!((sent.len(), stats.segmented), (0, 0));

@@ -1,4 +1,4 @@
-//! A replay that a task awaits: the same as one that blocks, and nothing waits for it.
+//! A replay that a task awaits: the same as a blocking one, without blocking the runtime.
 
 use std::ops::{Deref, DerefMut};
 use std::sync::Arc;
@@ -40,7 +40,7 @@ async fn it_does_what_a_run_does() {
     let mut stats = stats.unwrap();
     balances(&stats);
     assert_eq!(stats, replay.stats());
-    // What depends on the clock.
+    // Except what depends on the clock.
     for stats in [&mut expected, &mut stats] {
         stats.duration = Duration::ZERO;
         stats.latest = Duration::ZERO;
@@ -48,13 +48,13 @@ async fn it_does_what_a_run_does() {
     }
     assert_eq!(stats, expected);
     assert_eq!(replay.sink().sent, frames);
-    // The next run goes on with the same figures.
+    // The next run continues with the same figures.
     replay = replay.start(timed(&times).1).unwrap().await.0;
     assert_eq!(replay.stats().committed, 8);
 }
 
-/// Other tasks of the only thread go on while the replay waits for the next packet, or for a sink
-/// that takes nothing.
+/// Other tasks of the only thread run while the replay waits for the next packet, or for a sink
+/// that accepts nothing.
 #[tokio::test(flavor = "current_thread")]
 async fn s3_other_tasks_go_on_while_it_waits() {
     for is_full in [false, true] {
@@ -94,7 +94,7 @@ async fn an_error_comes_with_what_was_sent_before() {
     assert_eq!(replay.sink().sent, frames);
 }
 
-/// A sink that shows whether it is still there.
+/// A sink that shows whether it was dropped.
 struct Watched(
     Wire,
     #[expect(dead_code, reason = "counted by the test")] Arc<()>,

@@ -8,13 +8,13 @@ use netring::{BroadcastStats, Count};
 use super::board::Seen;
 use super::{Broadcast, Result};
 
-/// What everybody counted.
+/// The figures of every participant.
 #[derive(Debug)]
 pub(super) struct Balance {
-    /// What the interface counted both ways up to `before_end`, where nothing else than what was
-    /// captured can be in it.
+    /// Packets that the interface counted in both directions up to `before_end`, while the capture
+    /// saw all of them.
     pub(super) wire: Option<u64>,
-    /// When the last packet was in, and flows were still open.
+    /// When the last packet had been captured, and flows were still open.
     pub(super) before_end: BroadcastStats,
     /// When the capture had ended.
     pub(super) end: BroadcastStats,
@@ -22,9 +22,9 @@ pub(super) struct Balance {
     pub(super) slow: Seen,
 }
 
-/// Waits until no packet is on its way any more: none is in the ring, and none came for a while.
+/// Waits until no packet is in flight: none is in the ring, and none has arrived for a while.
 pub(super) async fn settle(broadcast: &Broadcast) -> Result<BroadcastStats> {
-    // The wire of a machine may never be silent.
+    // A wire with other traffic may never be silent.
     let give_up = Instant::now() + Duration::from_secs(2);
     let mut last = broadcast.stats().await?;
     loop {
@@ -114,7 +114,7 @@ impl Balance {
     }
 }
 
-/// Lines with two sides that have to be equal.
+/// Lines whose two sides have to be equal.
 #[derive(Default)]
 struct Sheet {
     off: Vec<String>,

@@ -1,4 +1,4 @@
-//! What the subscribers have learnt, for whoever draws it.
+//! What the subscribers have read, for the screen.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -8,16 +8,16 @@ use netring::flow::FlowEvent;
 /// Lines of the log that are kept.
 const LINES: usize = 4;
 
-/// What a subscriber got.
+/// The figures of a subscriber.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Seen {
     /// Events that it read.
     pub(crate) read: u64,
     /// Events that it lost, by its own report.
     pub(crate) lost: u64,
-    /// Of those it read, flows that began.
+    /// Of the events it read, how many started a flow.
     pub(crate) started: u64,
-    /// Of those it read, flows that ended.
+    /// Of the events it read, how many ended a flow.
     pub(crate) ended: u64,
 }
 

@@ -1,5 +1,5 @@
 //! A subscriber that writes a line for each connection that closes and each flow that ends, in the
-//! manner of Zeek's conn.log.
+//! style of Zeek's conn.log.
 
 use std::time::SystemTime;
 
@@ -42,7 +42,7 @@ pub(super) async fn read(
     Ok(board.lock().log)
 }
 
-/// A connection that closes has a line at once; each flow has one with its figures when it ends.
+/// A connection gets a line as soon as it closes; each flow gets one with its figures when it ends.
 fn line(event: &FlowEvent<FiveTupleKey>) -> Option<String> {
     match event {
         FlowEvent::Closed {

@@ -69,15 +69,15 @@ fn run(options: &Options) -> Result<()> {
     })
 }
 
-/// Two hosts that talk over a wire of their own. Nothing else is on it, so the interface's own
-/// counters are the judge.
+/// Two hosts that talk over a wire of their own. It carries nothing else, so the interface's own
+/// counters decide.
 async fn own_network(options: &Options) -> Result<()> {
     let world = World::new()?;
     let capture = AsyncCapture::open(world::WIRE)?;
-    // Nobody had an address so far: the first packet on this wire is captured.
+    // No host has an address yet, so the first packet on this wire is captured.
     world.wake()?;
     world.server.run(traffic::serve)?;
-    // A thread that this one starts is in the same namespace: on the client's host.
+    // A thread started here is in the same namespace: on the client's host.
     let talk = async { Ok(tokio::task::spawn_blocking(traffic::talk).await??) };
     let flows = track(capture, short_timeouts())?;
     let wire = || Ok(Some(world::packets_on_wire()?));
@@ -90,14 +90,14 @@ async fn own_network(options: &Options) -> Result<()> {
     balance.close()
 }
 
-/// So short that flows are seen to end while others go on.
+/// So short that some flows end while others continue.
 fn short_timeouts() -> Timeouts {
     let second = Duration::from_secs(1);
     Timeouts::default().tcp_closing(second).udp(second)
 }
 
-/// An interface of this machine, without making traffic. Its counters cannot be read at the moment
-/// when the capture begins and ends, so they are not compared.
+/// An interface of this machine, without generated traffic. Its counters cannot be read at the
+/// moment when the capture begins and ends, so they are not compared.
 async fn existing(interface: &str, options: &Options) -> Result<()> {
     let capture = AsyncCapture::open(interface)?;
     let wait = async {
@@ -122,8 +122,8 @@ fn track(capture: AsyncCapture, timeouts: Timeouts) -> Result<FlowStream<Capture
     Ok(capture.flow_stream_with(tracker))
 }
 
-/// Shows what is captured for as long as `work` takes, and what became of everything. `wire` is
-/// asked when the wire is silent.
+/// Shows the captured traffic while `work` runs, and then the balance. `wire` is called when the
+/// wire is silent.
 async fn watch<T>(
     flows: FlowStream<Capture, FiveTuple>,
     screen: Screen,

@@ -14,14 +14,14 @@ use super::{Broadcast, log, slow};
 
 /// How often a terminal is redrawn.
 const REDRAW: Duration = Duration::from_millis(250);
-/// How often there is a line where nothing can be redrawn.
+/// How often a line is printed if nothing can be redrawn.
 const LINE: Duration = Duration::from_secs(1);
 /// Flows in the list. With it the screen has 23 lines.
 const LARGEST: usize = 7;
 /// Columns of the screen, if the terminal has them.
 const WIDTH: usize = 100;
 
-/// Where the demo shows what it does.
+/// Where the demo shows its output.
 #[derive(Debug)]
 pub(super) struct Screen {
     title: String,
@@ -43,12 +43,12 @@ impl Screen {
         }
     }
 
-    /// Whether flows that are over are printed.
+    /// Whether flows that have ended are printed.
     pub(super) const fn log(&self) -> bool {
         self.log
     }
 
-    /// Leaves the last picture where it is.
+    /// Leaves the last screen in place.
     pub(super) fn close(&self) {
         if let Some(area) = &self.area {
             area.abandon();
@@ -73,7 +73,7 @@ pub(super) async fn redraw(
             Err(error) => return error.into(),
         };
         rates.update(&stats);
-        // Less often: the capture looks through all flows for it.
+        // Less often, because the capture goes through all flows for it.
         if screen.area.is_some() && looked.is_none_or(|at| at.elapsed() >= LINE) {
             largest = match broadcast.flows(LARGEST).await {
                 Ok(flows) => flows.iter().map(row).collect(),
@@ -203,7 +203,7 @@ fn row(flow: &LiveFlow<FiveTupleKey>) -> String {
     }
 }
 
-/// What a subscriber has not read and not lost, it still has before it.
+/// What a subscriber has neither read nor lost is still in its queue.
 fn subscriber(name: &str, seen: Seen, published: u64) -> String {
     let behind = published.saturating_sub(seen.read + seen.lost);
     let mut text = String::new();

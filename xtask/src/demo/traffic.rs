@@ -8,7 +8,7 @@ use std::time::Duration;
 
 pub(super) const CLIENT4: Ipv4Addr = Ipv4Addr::new(10, 77, 0, 1);
 pub(super) const SERVER4: Ipv4Addr = Ipv4Addr::new(10, 77, 0, 2);
-/// Routed to the server's host, which throws it away without a word.
+/// Routed to the server's host, which drops it silently.
 pub(super) const SILENT4: Ipv4Addr = Ipv4Addr::new(10, 77, 0, 99);
 pub(super) const CLIENT6: Ipv6Addr = Ipv6Addr::new(0xfd77, 0, 0, 0, 0, 0, 0, 1);
 pub(super) const SERVER6: Ipv6Addr = Ipv6Addr::new(0xfd77, 0, 0, 0, 0, 0, 0, 2);
@@ -22,21 +22,21 @@ const TCP4: usize = 200;
 const TCP6: usize = 100;
 const UDP4: usize = 60;
 const UDP6: usize = 40;
-/// Clients at work at the same time.
+/// Clients that run at the same time.
 const CLIENTS: usize = 4;
-/// Between two conversations of one client: the whole takes some seconds, so that a live line has
-/// something to show.
+/// Pause between two conversations of one client: the whole demo takes some seconds, so that a live
+/// line has something to show.
 const PAUSE: Duration = Duration::from_millis(40);
-/// Bytes of a download that lasts as long as the rest, and of each bite that is taken of it.
+/// Bytes of a download that lasts as long as the rest, and of each piece in which it is read.
 const STEADY: usize = 6_000_000;
 const BITE: usize = 64 << 10;
 
-/// What was said on the wire, counted by those who said it.
+/// The traffic, counted by the programs that made it.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Made {
-    /// TCP connections that were opened, those that came to nothing included.
+    /// TCP connections that were opened, including those that failed.
     pub(super) tcp: usize,
-    /// UDP conversations: a question and its answer.
+    /// UDP conversations: a request and its answer.
     pub(super) udp: usize,
     /// Bytes of answers that the clients read.
     pub(super) bytes: usize,
@@ -48,7 +48,7 @@ pub(super) fn serve() -> io::Result<()> {
         let listener = TcpListener::bind((address, HTTP))?;
         thread::spawn(move || {
             for stream in listener.incoming().flatten() {
-                // A client that went away is its own loss.
+                // A client that disappears harms only itself.
                 let _ = answer(stream);
             }
         });
@@ -108,7 +108,7 @@ pub(super) fn talk() -> io::Result<Made> {
     Ok(made)
 }
 
-/// The share of one client.
+/// The part of one client.
 fn talk_as(worker: usize) -> io::Result<Made> {
     let mut made = Made::default();
     let conversations = [
@@ -132,7 +132,7 @@ fn talk_as(worker: usize) -> io::Result<Made> {
     Ok(made)
 }
 
-/// One exchange in the manner of HTTP; the bytes of the answer.
+/// An exchange in the style of HTTP; returns the bytes of the answer.
 fn get(server: IpAddr, size: usize) -> io::Result<usize> {
     let mut stream = TcpStream::connect(SocketAddr::new(server, HTTP))?;
     write!(stream, "GET /{size} HTTP/1.1\r\nHost: demo\r\n\r\n")?;
@@ -140,7 +140,7 @@ fn get(server: IpAddr, size: usize) -> io::Result<usize> {
     stream.read_to_end(&mut answer)
 }
 
-/// One connection whose answer is read in small bites.
+/// A connection whose answer is read in small pieces.
 fn download(server: IpAddr) -> io::Result<Made> {
     let mut stream = TcpStream::connect(SocketAddr::new(server, HTTP))?;
     write!(stream, "GET /{STEADY} HTTP/1.1\r\nHost: demo\r\n\r\n")?;
@@ -158,7 +158,7 @@ fn download(server: IpAddr) -> io::Result<Made> {
     }
 }
 
-/// One question and its answer over UDP; the bytes of the answer.
+/// A request and its answer over UDP; returns the bytes of the answer.
 fn ask(server: IpAddr, size: usize) -> io::Result<usize> {
     let local = if server.is_ipv4() {
         IpAddr::from(CLIENT4)
@@ -171,7 +171,7 @@ fn ask(server: IpAddr, size: usize) -> io::Result<usize> {
     socket.recv(&mut [0; 1500])
 }
 
-/// A connection to a port that nobody listens on: the answer is a reset.
+/// A connection to a port on which nobody listens: the answer is a reset.
 fn refused() -> io::Result<()> {
     match TcpStream::connect((SERVER4, REFUSED)) {
         Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => Ok(()),
@@ -182,7 +182,7 @@ fn refused() -> io::Result<()> {
     }
 }
 
-/// A connection that is never answered: a SYN, and nothing more.
+/// A connection that is never answered: only a SYN.
 fn half_open() -> io::Result<()> {
     let silent = SocketAddr::from((SILENT4, HTTP));
     match TcpStream::connect_timeout(&silent, Duration::from_millis(300)) {

@@ -16,8 +16,8 @@ pub(super) struct World {
 }
 
 impl World {
-    /// The wire, up and silent: nobody has an address yet, so not one packet is on it before a
-    /// capture is.
+    /// Creates the wire, up and silent: nobody has an address yet, so it carries no packet before
+    /// it is captured.
     pub(super) fn new() -> io::Result<Self> {
         Netns::enter()?;
         let server = Netns::new()?;
@@ -33,12 +33,12 @@ impl World {
         Ok(Self { server })
     }
 
-    /// Gives both hosts their addresses: from here on they may speak.
+    /// Assigns addresses to both hosts, which may send from here on.
     pub(super) fn wake(&self) -> io::Result<()> {
         address(WIRE, &format!("{CLIENT4}/24"), &format!("{CLIENT6}/64"))?;
         self.server
             .run(|| address(FAR_END, &format!("{SERVER4}/24"), &format!("{SERVER6}/64")))?;
-        // Packets to the silent address reach the server's host, which is not theirs and forwards
+        // Packets to the silent address reach the server's host, which does not own it and forwards
         // nothing.
         let server = self
             .server
@@ -53,7 +53,7 @@ impl World {
     }
 }
 
-/// No IPv6 on this interface until it is given an address: no router is asked for, no group joined.
+/// No IPv6 on this interface until it gets an address: it solicits no router, and joins no group.
 fn silence(interface: &str) -> io::Result<()> {
     std::fs::write(
         format!("/proc/sys/net/ipv6/conf/{interface}/disable_ipv6"),
@@ -70,7 +70,7 @@ fn address(interface: &str, v4: &str, v6: &str) -> io::Result<()> {
     ip(&format!("-6 addr add {v6} dev {interface} nodad"))
 }
 
-/// Packets that the client's end of the wire counted, both ways, since it was made.
+/// Packets that the client's end of the wire counted in both directions since it was created.
 pub(super) fn packets_on_wire() -> io::Result<u64> {
     let interface = netring::Interface::by_name(WIRE).map_err(io::Error::other)?;
     Ok(interface.counters.rx_packets + interface.counters.tx_packets)

@@ -18,6 +18,7 @@ mod bridge;
 mod broadcast;
 mod channel;
 mod compose;
+mod conversations;
 mod dedup;
 mod ends;
 mod expiry;
@@ -69,6 +70,7 @@ const BENCHES: &[(&str, Bench)] = &[
     ("reassembly", reassembly::run),
     ("sessions", sessions::run),
     ("expiry", expiry::run),
+    ("conversations", conversations::run),
     ("broadcast", broadcast::run),
     ("channel", channel::run),
     ("packet-broadcast", packet_broadcast::run),

@@ -1,5 +1,5 @@
-//! `conformance-files`: reads each capture of a folder, writes it in every form, and compares what
-//! is read then with the original; on request in Wireshark's eyes too.
+//! `conformance-files`: reads each capture of a folder, writes it in every form, and compares the
+//! copy with the original, on request as Wireshark shows them.
 
 mod contents;
 mod copies;

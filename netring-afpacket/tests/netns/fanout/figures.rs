@@ -1,4 +1,5 @@
-//! One sum for all workers, while they are on other threads and after they are gone; and one stop.
+//! One sum for all workers, while they run on other threads and after they are dropped; and one
+//! stop.
 
 use std::ops::ControlFlow;
 use std::sync::mpsc;
@@ -18,9 +19,8 @@ fn sent_by(stats: &Stats) -> [u64; 4] {
     figures.map(|figure| figure.exact().unwrap())
 }
 
-/// Two threads read and lose packets, and look at their own figures all the time; a third looks at
-/// the sum all the time. Reading resets the kernel's counters, and nothing is counted twice or
-/// missed.
+/// Two threads read and lose packets while they poll their own statistics, and a third polls the
+/// sum. Reading resets the kernel's counters, and nothing is counted twice or missed.
 #[test]
 #[ignore = "needs a network namespace: cargo xtask test-netns"]
 fn the_sum_is_exact_although_three_threads_read_the_counters() {
@@ -245,7 +245,7 @@ fn packets_roll_over_between_rings_of_blocks_too() {
 }
 
 /// A worker whose ring was full takes packets of others again once it is read, although none of its
-/// own tells the kernel that it has room.
+/// own packets shows the kernel that it has room.
 #[test]
 #[ignore = "needs a network namespace: cargo xtask test-netns"]
 fn a_worker_that_was_full_is_rolled_over_to_again_once_it_is_read() {
@@ -294,7 +294,7 @@ fn s8_one_stop_wakes_all_workers() {
         for _ in 0..3 {
             let (end, at) = ends.recv_timeout(PATIENCE).unwrap();
             assert!(end.unwrap());
-            // 50 ms, and what a loaded machine takes to run a thread.
+            // 50 ms, plus what a loaded machine needs to schedule a thread.
             assert!(at - start < Duration::from_millis(550), "{:?}", at - start);
         }
         assert!(handle.stop_handle().is_stopped());

@@ -33,8 +33,8 @@ fn fanout_random() {
     assert!(counts[0].abs_diff(2000) < 190, "{counts:?}");
 }
 
-/// The packets that each sending queue of `b` carried, by the kernel's own count. A veth pair takes
-/// the queue along.
+/// The packets that each sending queue of `b` carried, by the kernel's own count. A veth pair
+/// preserves the queue.
 fn sent_by_queue() -> Vec<usize> {
     let said = Command::new("tc")
         .args("-s class show dev b".split(' '))
@@ -121,7 +121,7 @@ fn fanout_defragment() {
     sender.send(&whole).unwrap();
     until_offered(&together, 2);
     let read = drain(&mut together);
-    // Put together, the datagram is of the same flow as one that was never in pieces.
+    // Reassembled, the datagram belongs to the same flow as one that was never fragmented.
     let of_one = read.iter().find(|packets| !packets.is_empty()).unwrap();
     assert_eq!(of_one.len(), 2);
     for packet in of_one {

@@ -22,7 +22,8 @@ fn one_worker() -> FanoutGroup {
     FanoutGroup::open(small("a"), fanout).unwrap()
 }
 
-/// The process that the other test starts; nothing by itself. It prints how many packets it has.
+/// The process that the other test starts; without a role it does nothing. It prints how many
+/// packets it received.
 #[test]
 #[ignore = "needs a network namespace: cargo xtask test-netns"]
 fn takes_its_share() {

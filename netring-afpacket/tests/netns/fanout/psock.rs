@@ -1,6 +1,6 @@
 //! The rows of the kernel's own test of fanout groups (`psock_fanout`), with its figures: two rings
-//! of 20 frames, of which none is read; 15 packets of one flow and 5 of another, then 15 more of
-//! the second.
+//! of 20 frames that nobody reads; 15 packets of one flow and 5 of another, then 15 more of the
+//! second.
 
 use netring_afpacket::{Fanout, FanoutGroup, FanoutMode, FanoutProgram, Profile, SockFilter};
 use netring_sys::{Count, PacketSource, Stats};
@@ -12,7 +12,7 @@ use xtask::wire::{Sender, udp4};
 use super::{drain, of_flow, two_flows, until_offered};
 use netring_afpacket::Capture;
 
-/// 20 slots, each of a page.
+/// 20 slots of one page each.
 fn open(fanout: Fanout) -> FanoutGroup {
     let builder = Capture::builder()
         .interface("a")
@@ -122,7 +122,7 @@ fn fanout_cbpf() {
     assert_eq!([first, second], [[15, 5], [15, 20]]);
 }
 
-/// For a program the kernel's second 15 packets are of the second kind.
+/// For a program, the kernel's test sends the second 15 packets as the second kind.
 fn rings_as_the_kernel_sends(
     sender: &Sender,
     mut group: FanoutGroup,

@@ -117,7 +117,7 @@ fn unique_fanout_group_ids() {
     assert_eq!(ids.len(), 9);
 }
 
-/// A capture is always bound, so this is of the call alone.
+/// A capture is always bound, so this tests the system call alone.
 #[test]
 #[ignore = "needs a network namespace: cargo xtask test-netns"]
 fn unbound_fanout() {
@@ -137,7 +137,7 @@ fn a_group_that_is_full_is_named() {
     let text = refused(small("a"), one().id(group.id()));
     let start = format!("fanout: group {} is full", group.id());
     assert!(text.starts_with(&start), "{text}");
-    // The attempt disturbed nobody.
+    // The attempt disturbed no worker.
     let sender = Sender::on("b").unwrap();
     (0..10).for_each(|n| sender.send(&of_flow(n, 0)).unwrap());
     super::until_offered(&group, 10);
@@ -145,7 +145,7 @@ fn a_group_that_is_full_is_named() {
     drop(group.into_workers().pop());
 }
 
-/// A second process with the same number shares the packets; when it leaves they are all of the
+/// A second process with the same id shares the packets; when it leaves, all of them go to the
 /// first again.
 #[test]
 #[ignore = "needs a network namespace: cargo xtask test-netns"]
@@ -193,7 +193,7 @@ fn a_program_is_refused_where_there_is_none_and_once_nobody_is_left() {
     let endless = FanoutProgram::classic([SockFilter::stmt(0x05, 7)]);
     let text = handle.set_program(&endless).unwrap_err().to_string();
     assert!(text.contains("jumps out of the program"), "{text}");
-    // A descriptor that is no program.
+    // A descriptor that is not a program.
     let socket = FanoutProgram::ebpf(packet_socket().unwrap()).unwrap();
     let text = handle.set_program(&socket).unwrap_err().to_string();
     assert!(text.contains("not an eBPF program"), "{text}");

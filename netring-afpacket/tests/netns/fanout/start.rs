@@ -1,4 +1,4 @@
-//! All workers start together, with nothing but their own packets, and flows stay where they are.
+//! All workers start together, receive only their own packets, and flows stay where they are.
 
 use std::collections::HashMap;
 use std::thread;

@@ -1,32 +1,18 @@
 //! The task's part of a broadcast of flows: reads a source and tracks its flows.
 
-use std::marker::PhantomData;
 use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use netring_flow::LiveFlow;
 use netring_flow::extract::Extract;
-use netring_flow::{FlowEvent, FlowVisitor, LiveFlow};
 use netring_sys::{Error, PacketSource};
 use tokio::sync::oneshot;
 
 use super::stats::{BroadcastStats, Figures};
-use crate::FlowStream;
 use crate::broadcast::error::BroadcastRecvError;
 use crate::broadcast::produce::Produce;
-use crate::flows::{Collect, Flows};
-
-/// What is published for a flow event.
-pub(crate) trait FlowItem<K>: Send + Sync + 'static {
-    fn new(worker: usize, event: FlowEvent<K>) -> Self;
-}
-
-impl<K: Send + Sync + 'static> FlowItem<K> for FlowEvent<K> {
-    #[inline]
-    fn new(_: usize, event: Self) -> Self {
-        event
-    }
-}
+use crate::flows::{Flows, Gather};
 
 /// What the task is asked for between two batches of packets.
 pub(crate) enum FlowRequest<K> {
@@ -35,45 +21,28 @@ pub(crate) enum FlowRequest<K> {
     Flows(usize, oneshot::Sender<Vec<LiveFlow<K>>>),
 }
 
-/// Reads one source. `T` is what is published for each event.
-pub(crate) struct FlowProducer<S, E: Extract, T> {
+/// Reads one source, and publishes what the visitor gathers.
+pub(crate) struct FlowProducer<S, E: Extract, V> {
     flows: Flows<S, E>,
-    worker: usize,
+    visitor: V,
     last: Arc<OnceLock<Figures>>,
-    items: PhantomData<fn() -> T>,
 }
 
-/// Events on their way to the queue.
-struct Collector<'a, T> {
-    worker: usize,
-    items: &'a mut Vec<T>,
-}
-
-impl<S, E, T> FlowProducer<S, E, T>
+impl<S, E, V> FlowProducer<S, E, V>
 where
     S: PacketSource + Send + 'static,
     E: Extract,
-    T: FlowItem<E::Key>,
 {
-    /// Takes over a stream, with the events that it has queued.
-    pub(crate) fn new(
-        stream: FlowStream<S, E>,
-        worker: usize,
-        last: &Arc<OnceLock<Figures>>,
-    ) -> (Self, Vec<T>) {
-        let (flows, queue) = stream.into_flows();
-        let items = queue.into_iter().map(|event| T::new(worker, event));
-        let producer = Self {
+    pub(crate) const fn new(flows: Flows<S, E>, visitor: V, last: Arc<OnceLock<Figures>>) -> Self {
+        Self {
             flows,
-            worker,
-            last: last.clone(),
-            items: PhantomData,
-        };
-        (producer, items.collect())
+            visitor,
+            last,
+        }
     }
 
-    pub(crate) fn into_stream(self) -> FlowStream<S, E> {
-        FlowStream::from_flows(self.flows)
+    pub(crate) fn into_parts(self) -> (Flows<S, E>, V) {
+        (self.flows, self.visitor)
     }
 
     fn figures(&mut self, published: u64) -> Figures {
@@ -90,27 +59,22 @@ where
     }
 }
 
-impl<S, E, T> Produce for FlowProducer<S, E, T>
+impl<S, E, V> Produce for FlowProducer<S, E, V>
 where
     S: PacketSource + Send + 'static,
     E: Extract,
-    E::Key: Send + Sync + 'static,
-    T: FlowItem<E::Key>,
+    V: Gather<E::Key> + Send + 'static,
+    V::Item: Send + Sync + 'static,
 {
-    type Pending = Vec<T>;
+    type Pending = Vec<V::Item>;
     type Request = FlowRequest<E::Key>;
 
     fn poll_produce(
         &mut self,
         cx: &mut Context<'_>,
-        pending: &mut Vec<T>,
+        pending: &mut Vec<V::Item>,
     ) -> Poll<Option<Result<(), Error>>> {
-        let worker = self.worker;
-        let mut collector = Collector {
-            worker,
-            items: pending,
-        };
-        self.flows.poll_events(cx, &mut collector)
+        self.flows.poll_into(cx, &mut self.visitor, pending)
     }
 
     /// A replay can; a live source cannot.
@@ -132,6 +96,10 @@ where
         self.flows.stop();
     }
 
+    fn drain(&mut self) {
+        self.flows.drain();
+    }
+
     fn finish(&mut self, published: u64) {
         let figures = self.figures(published);
         let _ = self.last.set(figures);
@@ -139,21 +107,5 @@ where
 
     async fn close(self) {
         self.flows.source.close().await;
-    }
-}
-
-impl<T: FlowItem<K>, K> FlowVisitor<K> for Collector<'_, T> {
-    const SEGMENTS: bool = false;
-
-    #[inline]
-    fn event(&mut self, event: FlowEvent<K>) {
-        self.items.push(T::new(self.worker, event));
-    }
-}
-
-impl<T: FlowItem<K>, K> Collect<K> for Collector<'_, T> {
-    #[inline]
-    fn collected(&self) -> usize {
-        self.items.len()
     }
 }

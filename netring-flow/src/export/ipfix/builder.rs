@@ -27,7 +27,7 @@ pub struct IpfixBuilder {
     pub(super) max_message: usize,
     pub(super) uniflow: bool,
     pub(super) template_records: Option<u32>,
-    pub(super) template_nanos: Option<i64>,
+    pub(super) template_nanos: Option<u64>,
 }
 
 impl IpfixBuilder {
@@ -66,12 +66,12 @@ impl IpfixBuilder {
     }
 
     /// Sends the templates again after this many records, or in the first message at least this
-    /// long after they were last sent, by export time. Zero turns either off; over TCP or in a file
+    /// long after they were last sent, by export time; time that goes back counts too. Zero turns either off; over TCP or in a file
     /// once is enough. Default: 4096 records, 10 minutes.
     #[must_use]
     pub fn templates_every(mut self, records: u32, time: Duration) -> Self {
         self.template_records = (records != 0).then_some(records);
-        let nanos = i64::try_from(time.as_nanos()).unwrap_or(i64::MAX);
+        let nanos = u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
         self.template_nanos = (nanos != 0).then_some(nanos);
         self
     }

@@ -2,8 +2,9 @@
 
 use std::net::IpAddr;
 
-use super::super::{FlowRecord, SideRecord};
+use super::super::{FlowRecord, SideRecord, TunnelRecord};
 use super::{SET_HEADER, TEMPLATE_SET, end_reason, millis};
+use crate::extract::TunnelKind;
 
 /// The enterprise number of reverse elements (RFC 5103).
 const REVERSE: u32 = 29_305;
@@ -37,8 +38,8 @@ enum Element {
     FlowStartMilliseconds = 152,
     FlowEndMilliseconds = 153,
     BiflowDirection = 239,
-
     Dot1qCustomerVlanId = 245,
+    Layer2SegmentId = 351,
     Layer2OctetDeltaCount = 352,
 }
 
@@ -65,7 +66,7 @@ pub(super) struct Template {
     fields: [Field; FIELDS],
 }
 
-const FIELDS: usize = 23;
+const FIELDS: usize = 24;
 /// Reverse elements whose value some collectors take for the forward one: before it they do no
 /// harm. Records of one end do not have them, nor the last ones.
 const FIRST: usize = 3;
@@ -87,6 +88,7 @@ const fn template(id: u16, [source, destination, icmp]: [Element; 3]) -> Templat
             forward(icmp),
             forward(E::VlanId),
             forward(E::Dot1qCustomerVlanId),
+            forward(E::Layer2SegmentId),
             forward(E::FlowId),
             forward(E::FlowEndReason),
             forward(E::FlowStartMilliseconds),
@@ -123,11 +125,11 @@ pub(super) const TEMPLATES: [Template; 2] = [
 ];
 
 impl Template {
-    /// The template of a record with such addresses.
-    pub(super) const fn of(addr: IpAddr) -> &'static Self {
-        match addr {
-            IpAddr::V4(_) => &TEMPLATES[0],
-            IpAddr::V6(_) => &TEMPLATES[1],
+    /// The template of a record: that of IPv4 if both of its addresses are.
+    pub(super) const fn of(record: &FlowRecord) -> &'static Self {
+        match (record.initiator.addr, record.responder.addr) {
+            (IpAddr::V4(_), IpAddr::V4(_)) => &TEMPLATES[0],
+            _ => &TEMPLATES[1],
         }
     }
 
@@ -203,6 +205,7 @@ impl Element {
             | Self::FlowId
             | Self::FlowStartMilliseconds
             | Self::FlowEndMilliseconds
+            | Self::Layer2SegmentId
             | Self::Layer2OctetDeltaCount => 8,
             Self::SourceIPv6Address | Self::DestinationIPv6Address => 16,
         }
@@ -216,8 +219,8 @@ impl Field {
         let (from, to) = (ends[usize::from(swapped)], ends[usize::from(!swapped)]);
         let side = if self.reverse { to } else { from };
         let value = match self.element {
-            E::SourceIPv4Address | E::SourceIPv6Address => return address(out, from),
-            E::DestinationIPv4Address | E::DestinationIPv6Address => return address(out, to),
+            E::SourceIPv4Address | E::SourceIPv6Address => return self.address(out, from),
+            E::DestinationIPv4Address | E::DestinationIPv6Address => return self.address(out, to),
             E::OctetDeltaCount => side.ip_bytes.unwrap_or(side.bytes),
             E::PacketDeltaCount => side.packets,
             E::Layer2OctetDeltaCount => side.bytes,
@@ -230,7 +233,8 @@ impl Field {
             }),
             E::VlanId => record.vlan.unwrap_or_default().into(),
             E::Dot1qCustomerVlanId => record.inner_vlan.unwrap_or_default().into(),
-            E::FlowId => record.flow.get(),
+            E::FlowId => record.number(),
+            E::Layer2SegmentId => segment_id(record),
             E::FlowEndReason => end_reason(record).into(),
             E::FlowStartMilliseconds => millis(side.first_ns.unwrap_or(record.start_ns)),
             E::FlowEndMilliseconds => millis(side.last_ns.unwrap_or(record.end_ns)),
@@ -239,11 +243,24 @@ impl Field {
         let bytes = value.to_be_bytes();
         out.extend_from_slice(&bytes[bytes.len() - self.element.len()..]);
     }
+
+    /// Appends an address of the element's length; one of IPv4 is mapped if the other is IPv6.
+    fn address(self, out: &mut Vec<u8>, end: &SideRecord) {
+        match (self.element.len(), end.addr) {
+            (4, IpAddr::V4(addr)) => out.extend_from_slice(&addr.octets()),
+            (_, IpAddr::V4(addr)) => out.extend_from_slice(&addr.to_ipv6_mapped().octets()),
+            (_, IpAddr::V6(addr)) => out.extend_from_slice(&addr.octets()),
+        }
+    }
 }
 
-fn address(out: &mut Vec<u8>, end: &SideRecord) {
-    match end.addr {
-        IpAddr::V4(addr) => out.extend_from_slice(&addr.octets()),
-        IpAddr::V6(addr) => out.extend_from_slice(&addr.octets()),
+/// The upper byte is the kind of overlay, of which VXLAN is 1: the only one here that has a number.
+fn segment_id(record: &FlowRecord) -> u64 {
+    match record.tunnel {
+        Some(TunnelRecord {
+            kind: TunnelKind::Vxlan,
+            id: Some(vni),
+        }) => 1 << 56 | u64::from(vni),
+        _ => 0,
     }
 }

@@ -24,8 +24,9 @@ pub struct SideRecord {
     pub packets: u64,
     /// Bytes of whole frames on the wire, including the link layer header.
     pub bytes: u64,
-    /// Bytes of IP packets on the wire, including the IP header. From a
-    /// [`FlowRecorder`](crate::export::FlowRecorder) only.
+    /// Bytes of IP packets on the wire, including the IP header: those of the flow, without what
+    /// carries them if the extractor looks into tunnels. (A later fragment of a packet that carries
+    /// some counts with its own header.) From a [`FlowRecorder`](crate::export::FlowRecorder) only.
     #[cfg_attr(
         feature = "serde",
         serde(default, skip_serializing_if = "Option::is_none")

@@ -5,7 +5,6 @@ use super::super::record::index;
 use super::super::{FlowRecord, IcmpKind, Letters};
 use super::stream::Stream;
 use crate::extract::{FiveTupleKey, Orientation, TcpSegment};
-use crate::parse::ip_len;
 use crate::visitor::Segment;
 
 /// Letters that occur once per end, as bits.
@@ -28,6 +27,8 @@ pub(super) struct Observed {
     productive_end: i64,
     icmp: Option<IcmpKind>,
     handshake: Handshake,
+    /// What was reported last, if records are those of intervals.
+    pub(super) reported: Option<Box<FlowRecord>>,
 }
 
 /// What one end sent.
@@ -93,6 +94,7 @@ impl Observed {
             productive_end: i64::MIN,
             icmp: None,
             handshake: Handshake::Silent,
+            reported: None,
         }
     }
 
@@ -103,7 +105,7 @@ impl Observed {
         }
         let side = &mut self.sides[segment.orientation as usize];
         side.packets += 1;
-        match ip_len(segment.packet) {
+        match segment.ip_len {
             Some(len) => side.ip_bytes += u64::from(len),
             None => side.unknown_lengths += 1,
         }

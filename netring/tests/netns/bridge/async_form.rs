@@ -34,7 +34,7 @@ fn s15_a_task_carries_tcp_both_ways() {
     }
 }
 
-/// A future that is dropped, whatever it was doing, loses nothing; timers run meanwhile.
+/// A future that is dropped at any point loses nothing; timers run meanwhile.
 #[tokio::test]
 #[ignore = "needs a network namespace: cargo xtask test-netns"]
 async fn s3_a_future_that_is_dropped_again_and_again_loses_nothing() {
@@ -103,7 +103,7 @@ async fn s10_a_task_goes_on_after_a_link_was_down_and_ends_with_the_interface() 
     ));
 }
 
-/// Outside a runtime, and the future can be sent to another thread.
+/// Outside a runtime; and the future can be sent to another thread.
 #[test]
 #[ignore = "needs a network namespace: cargo xtask test-netns"]
 fn a_task_needs_a_runtime() {

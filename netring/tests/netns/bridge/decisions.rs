@@ -33,7 +33,7 @@ fn a_frame_is_forwarded_dropped_or_changed_in_place() {
                     frame.data_mut()[0] ^= 4;
                     Verdict::Forward
                 }
-                // A change of a frame that is left out is lost with it.
+                // A change to a dropped frame is lost with it.
                 (Way::BToA, 0) => {
                     frame.data_mut().fill(0);
                     Verdict::Drop
@@ -55,7 +55,7 @@ fn a_frame_is_forwarded_dropped_or_changed_in_place() {
         let mut changed = numbered(n, 100);
         if n % 3 == 1 {
             changed = numbered(1000 + n, 100);
-            // Its checksum is the sender's business.
+            // The checksum is up to the sender.
             changed[40..42].copy_from_slice(&numbered(n, 100)[40..42]);
             changed[0] ^= 4;
         }

@@ -1,4 +1,4 @@
-//! The example as the program that it is.
+//! Runs the example as a program.
 
 use xtask::netns::Netns;
 use xtask::wire::{Sender, Sniffer, numbered, tcp4};

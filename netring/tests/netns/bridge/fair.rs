@@ -20,7 +20,7 @@ fn s15_a_flood_of_either_side_does_not_starve_the_other() {
         let sender = Sender::on(other).unwrap();
         let work = || {
             let flood = Flood::on(flooded, |n| numbered(n, 60)).unwrap();
-            // Each is sent once the one before has arrived.
+            // Each is sent once the one before it has arrived.
             for n in 0..50 {
                 sender.send(&numbered(n, 100)).unwrap();
                 let packets = collect(&mut arrived, 1, LIMIT).unwrap();
@@ -45,7 +45,7 @@ fn s15_a_flood_of_either_side_does_not_starve_the_other() {
     }
 }
 
-/// The ring of the capture is the queue: what it has no room for is its own figure.
+/// The ring of the capture is the queue: packets for which it has no room are counted separately.
 #[test]
 #[ignore = "needs a network namespace: cargo xtask test-netns"]
 fn s15_what_a_full_ring_drops_is_shown_beside_the_books() {

@@ -1,4 +1,4 @@
-//! What goes wrong at one end of a bridge.
+//! Failures at one end of a bridge.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::thread;
@@ -18,7 +18,7 @@ fn until_up(name: &str) {
     });
 }
 
-/// Steps until a report of the kind that goes on.
+/// Steps until the bridge reports something after which it continues.
 fn report(bridge: &mut Packets) -> Error {
     let end = Instant::now() + LIMIT;
     loop {
@@ -48,7 +48,7 @@ fn s10_frames_for_a_link_that_is_down_are_counted_and_it_goes_on() {
         panic!("{down}");
     };
     assert_eq!((&**interface, *was_up), ("b0", true));
-    // It is reported once, and the bridge goes on: the first frame finds that out.
+    // It is reported once, and the bridge continues: the first frame reveals it.
     sender.send(&numbered(1, 100)).unwrap();
     run_until(&mut bridge, |stats| stats.a_to_b.in_flight == 1);
     for n in 2..300 {
@@ -77,7 +77,7 @@ fn s10_frames_for_a_link_that_is_down_are_counted_and_it_goes_on() {
     assert_eq!(back_sniffer.receive(LIMIT).unwrap(), Some(numbered(7, 70)));
 }
 
-/// The next frame; a plain socket reports a link that went down first.
+/// The next frame; a plain socket first reports a link that went down.
 fn sniffer_after(sniffer: &Sniffer) -> Option<Vec<u8>> {
     match sniffer.receive(LIMIT) {
         Err(_) => sniffer.receive(LIMIT).unwrap(),
@@ -139,7 +139,7 @@ fn s10_the_removal_of_an_interface_is_the_end_and_names_the_side() {
     }
 }
 
-/// The queue of the other side takes little: the ring of the source is the queue, and nothing is
+/// The queue of the other side accepts little: the ring of the source is the queue, and nothing is
 /// lost.
 #[test]
 #[ignore = "needs a network namespace: cargo xtask test-netns"]
@@ -154,9 +154,9 @@ fn s15_a_slow_side_is_waited_for_and_does_not_hold_up_the_other_direction() {
     for n in 0..COUNT {
         senders[0].send(&numbered(n, 1000)).unwrap();
     }
-    // Its buffer holds a few hundred frames, of either direction.
+    // Its buffer holds a few hundred frames of both directions.
     let sniffers = ["a1", "b1"].map(|name| Sniffer::on(name).unwrap());
-    // The wait begins, and is no reason to leave frames in the other direction alone.
+    // The wait begins, and is no reason to hold back frames of the other direction.
     run_until(&mut bridge, |stats| stats.a_to_b.waiting > 0);
     senders[1].send(&numbered(77, 100)).unwrap();
     let stats = run_until(&mut bridge, |stats| stats.b_to_a.forwarded == 1);
@@ -187,7 +187,7 @@ fn s8_a_stalled_bridge_and_an_idle_one_can_be_stopped() {
     for stalled in [false, true] {
         let mut bridge = Bridge::open("a0", "b0").unwrap();
         if stalled {
-            // It takes one frame every 800 s.
+            // It sends one frame every 800 s.
             tc("qdisc replace dev b0 root tbf rate 8bit burst 1600 limit 3200").unwrap();
             let sender = Sender::on("a1").unwrap();
             for n in 0..1000 {

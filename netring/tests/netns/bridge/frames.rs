@@ -98,7 +98,7 @@ fn s15_nothing_comes_back_and_nothing_comes_twice() {
     assert_eq!(bridge.stats().unwrap(), stats);
 }
 
-/// Each of them forwards every frame, and none forwards what the other one sends.
+/// Each bridge forwards every frame, and none forwards what the other one sends.
 #[test]
 #[ignore = "needs a network namespace: cargo xtask test-netns"]
 fn s15_two_bridges_on_the_same_interfaces_do_not_loop() {
@@ -150,7 +150,7 @@ fn s15_frames_of_this_host_are_left_alone() {
             other.send(&numbered(100 + n, 100)).unwrap();
         }
         let stats = run_until(&mut bridge, |stats| {
-            // A capture that is told to sees what the bridge sends, too.
+            // A capture sees what the bridge sends if that is enabled.
             stats.a_to_b.forwarded == 20 && stats.b_to_a.outgoing == outgoing
         });
         settled(&stats);
@@ -160,7 +160,7 @@ fn s15_frames_of_this_host_are_left_alone() {
             (stats.b_to_a.forwarded, stats.b_to_a.received),
             (0, outgoing)
         );
-        // Each once, and where it was sent to.
+        // Each once, at its destination.
         for n in 0..20 {
             assert_eq!(sniffers[0].receive(LIMIT).unwrap(), Some(numbered(n, 100)));
             assert_eq!(
@@ -195,7 +195,7 @@ fn a_frame_longer_than_the_mtu_of_the_other_side_is_counted() {
         (1, 5)
     );
     assert_eq!(stats.a_to_b.lost(), 5);
-    // The interface takes longer ones from now on, and the bridge finds that out with the next.
+    // The interface accepts longer frames from now on, and the bridge notices with the next one.
     for name in ["b0", "b1"] {
         ip(&format!("link set dev {name} mtu 9000")).unwrap();
     }
@@ -224,7 +224,7 @@ fn s13_a_super_packet_keeps_its_tag_and_the_size_of_its_segments() {
     let frames = tags.map(|tag| {
         let mut frame = tcp4(1, 2, 3, 16, &[7; 30_000]);
         frame.splice(12..12, tag.iter().copied());
-        // Where the checksum starts: the sum of the pseudo header is enough for a test.
+        // The checksum's start; the sum of the pseudo header is enough for a test.
         let (start, headers) = (34 + tag.len(), 54 + tag.len());
         let mut slot = injector.slot(frame.len()).unwrap().unwrap();
         slot.copy_from_slice(&frame);
@@ -254,7 +254,7 @@ fn s13_a_super_packet_keeps_its_tag_and_the_size_of_its_segments() {
     }
 }
 
-/// The kernel segments it at its end, or without offloads the bridge does.
+/// The kernel segments it at its end; without offloads the bridge does.
 #[test]
 #[ignore = "needs a network namespace: cargo xtask test-netns"]
 fn datagrams_in_one_packet_go_through_with_offloads_and_without() {
@@ -275,7 +275,7 @@ fn datagrams_in_one_packet_go_through_with_offloads_and_without() {
             .run(|| segmenting(1000)?.send_to(&payload, "10.9.0.2:5000"));
         assert_eq!(sent.unwrap(), payload.len());
         let stats = run_until(&mut bridge, |stats| {
-            // A question for the address, an answer, and the packet.
+            // An ARP request, its reply, and the packet.
             stats.a_to_b.received == 2 && stats.b_to_a.received >= 1
         });
         settled(&stats);
@@ -308,7 +308,7 @@ fn an_interface_is_not_bridged_with_itself() {
         Bridge::open("a0", "none"),
         Err(Error::NoSuchInterface { .. })
     ));
-    // A sink with frames of others would mix them into the figures.
+    // A sink that also sends other frames would mix them into the figures.
     let mut injector = Injector::open("a1").unwrap();
     assert!(injector.send(&numbered(1, 60)).unwrap());
     let capture = Capture::open("a1").unwrap();

@@ -1,4 +1,4 @@
-//! Two hosts at the outer ends of two wires, whose stacks talk by TCP through whatever is between.
+//! Two hosts at the outer ends of two wires, whose stacks talk TCP through whatever is in between.
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::thread;
@@ -39,8 +39,8 @@ pub(crate) fn hosts_with_mtu(mtu: u32) -> Hosts {
 }
 
 impl Hosts {
-    /// Packets that the outer ends have sent and received, by their own counters: those of A, and
-    /// those of B.
+    /// Packets that the outer ends have sent and received, by their own counters: first A's, then
+    /// B's.
     pub(crate) fn counted(&self) -> [(u64, u64); 2] {
         [(&self.a, "a1"), (&self.b, "b1")].map(|(host, outer)| {
             let facts = host.run(|| Interface::by_name(outer).map_err(io::Error::other));
@@ -53,7 +53,7 @@ impl Hosts {
 /// Bytes of a block.
 const BLOCK: usize = 65_536;
 
-/// Blocks of a stream, of which each has its number in front of bytes that are all different.
+/// Blocks of a stream, each with its number in front of bytes that are all different.
 struct Blocks(Vec<u8>, u64);
 
 impl Blocks {
@@ -80,7 +80,7 @@ fn pour(mut stream: &TcpStream, time: Duration) -> io::Result<u64> {
     Ok(blocks.1)
 }
 
-/// Reads until the end, and returns how many blocks there were, each as it was sent.
+/// Reads until the end, and returns how many blocks arrived, each as it was sent.
 fn drink(mut stream: &TcpStream) -> io::Result<u64> {
     let (mut blocks, mut bytes) = (Blocks::new(), vec![0; BLOCK]);
     loop {
@@ -97,7 +97,8 @@ fn drink(mut stream: &TcpStream) -> io::Result<u64> {
     }
 }
 
-/// Sends both ways at once over one connection: blocks sent by this end, and blocks received.
+/// Sends in both directions at once over one connection; returns the blocks sent by this end, and
+/// those received.
 fn talk(stream: &TcpStream, time: Duration) -> io::Result<(u64, u64)> {
     stream.set_read_timeout(Some(LIMIT))?;
     stream.set_write_timeout(Some(LIMIT))?;
@@ -108,8 +109,8 @@ fn talk(stream: &TcpStream, time: Duration) -> io::Result<(u64, u64)> {
     })
 }
 
-/// Has both hosts talk by TCP for this long: blocks from A to B, and from B to A. `to` is an
-/// address of B.
+/// Lets both hosts talk TCP for this long; returns the blocks from A to B, and from B to A. `to` is
+/// an address of B.
 pub(crate) fn converse(hosts: &Hosts, to: &str, time: Duration) -> (u64, u64) {
     let to: SocketAddr = format!("{to}:7000").parse().unwrap();
     thread::scope(|scope| {

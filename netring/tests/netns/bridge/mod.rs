@@ -20,7 +20,7 @@ use netring::{Capture, Injector, PacketSink, PacketSource};
 use xtask::netns::veth;
 
 const LIMIT: Duration = Duration::from_secs(20);
-/// How long nothing may arrive, where nothing is to arrive.
+/// The time in which nothing may arrive.
 const SILENCE: Duration = Duration::from_millis(50);
 
 type Packets = Bridge<Port<Capture, Injector>>;
@@ -39,7 +39,7 @@ fn balanced(stats: &WayStats) {
     assert_eq!(stats.received + stats.split, stats.accounted(), "{stats}");
 }
 
-/// Both directions balance, and nothing is on its way.
+/// Checks that both directions balance, and nothing is in flight.
 #[track_caller]
 fn settled(stats: &BridgeStats) {
     for way in [&stats.a_to_b, &stats.b_to_a] {
@@ -48,7 +48,7 @@ fn settled(stats: &BridgeStats) {
     }
 }
 
-/// Runs until this is so.
+/// Runs until the condition holds.
 #[track_caller]
 fn run_until<S, K, T, L>(
     bridge: &mut Bridge<Port<S, K>, Port<T, L>>,
@@ -71,7 +71,7 @@ where
     }
 }
 
-/// Runs the bridge on a thread of its own while `work` goes on, and then until `is_so`.
+/// Runs the bridge on a thread of its own while `work` runs, and then until `is_so`.
 fn while_bridged<S, K, T, L, R>(
     bridge: &mut Bridge<Port<S, K>, Port<T, L>>,
     work: impl FnOnce() -> R,

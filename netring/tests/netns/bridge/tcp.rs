@@ -1,4 +1,4 @@
-//! TCP of the kernel through a bridge: bytes are equal, and so are the figures and those of the
+//! The kernel's TCP through a bridge: the bytes are equal, and the figures match those of the
 //! interfaces of both hosts.
 
 use std::os::fd::AsFd;
@@ -11,7 +11,7 @@ use xtask::netns::ip;
 use super::hosts::{Hosts, converse, hosts, hosts_with_mtu};
 use super::{balanced, settled, while_bridged};
 
-/// Has the hosts talk through the bridge, and compares what it counted with their interfaces.
+/// Lets the hosts talk through the bridge, and compares its counts with their interfaces.
 fn talk<S, K, T, L>(
     hosts: &Hosts,
     bridge: &mut Bridge<Port<S, K>, Port<T, L>>,
@@ -55,12 +55,12 @@ fn s15_tcp_flows_both_ways_at_the_rate_of_the_wire() {
     let hosts = hosts();
     let mut bridge = Bridge::open("a0", "b0").unwrap();
     let stats = talk(&hosts, &mut bridge, Duration::from_secs(3), "10.9.0.2");
-    // What was segmented by the kernel is one frame here too.
+    // A segmented packet counts as one frame here too.
     assert_eq!((stats.a_to_b.split, stats.b_to_a.split), (0, 0));
     assert_eq!(stats.a_to_b.forwarded, stats.a_to_b.received);
 }
 
-/// A sink that computes nothing gets segments and checksums of the bridge's own.
+/// A sink that computes nothing gets segments and checksums made by the bridge.
 #[test]
 #[ignore = "needs a network namespace: cargo xtask test-netns"]
 fn tcp_is_segmented_for_a_sink_that_does_not_do_it() {
@@ -81,8 +81,8 @@ fn tcp_is_segmented_for_a_sink_that_does_not_do_it() {
     }
 }
 
-/// Frames of a host with a larger MTU do not fit the other wire: a bridge does not cut them, and
-/// says nothing to their sender.
+/// Frames of a host with a larger MTU do not fit the other wire: a bridge does not fragment them,
+/// and does not notify their sender.
 #[test]
 #[ignore = "needs a network namespace: cargo xtask test-netns"]
 fn a_connection_with_segments_too_long_for_the_other_side_is_counted() {

@@ -1,4 +1,4 @@
-//! The frames that filters are compared on: each is different, and its number is its place.
+//! The frames on which filters are compared: each is different, and its number is its index.
 
 const ETHER: [u8; 12] = [2, 0, 0, 0, 0, 2, 2, 0, 0, 0, 0, 1];
 /// The ports 40000 and 443, and SYN where TCP has its flags.
@@ -164,7 +164,7 @@ fn fragments_and_options() -> Vec<Vec<u8>> {
         ether(0x0800, &ip4(17, FAR, 0, 0x2000, &udp(40005, 53, &[6; 24]))),
         ether(0x0800, &ip4(17, FAR, 0, 0x00b9, &udp(40006, 53, &[7; 24]))),
         ether(0x0800, &ip4(6, FAR, 1, 0x2001, &tcp(40007, 443, 2, b""))),
-        // A header length that cannot be.
+        // An impossible header length.
         ether(0x0800, &{
             let mut packet = ip4(6, FAR, 0, 0, &tcp(40008, 443, 2, b""));
             packet[0] = 0x42;

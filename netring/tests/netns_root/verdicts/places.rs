@@ -39,13 +39,13 @@ impl Frames {
         }
     }
 
-    /// The number of a packet, which is as it was sent.
+    /// The number of a packet, whose bytes must be those that were sent.
     fn number(&self, packet: &Packet<'_>) -> usize {
         self.numbers[&packet.wire_bytes().pieces().concat()]
     }
 
-    /// Takes this many packets, and returns the numbers of those of an interface. Others are what
-    /// an XDP program passed on before.
+    /// Takes this many packets, and returns the numbers of those of an interface. The others were
+    /// passed on by an XDP program before.
     #[track_caller]
     fn take(&self, source: &mut impl PacketSource, count: u64, interface: &str) -> Vec<usize> {
         let deadline = Instant::now() + LIMIT;
@@ -96,7 +96,7 @@ impl Sockets {
     }
 
     /// What the kernel selects for a socket of the interface and for one of all interfaces, and
-    /// what `Filtered` selects of all packets.
+    /// what `Filtered` selects from all packets.
     pub(super) fn select(&mut self, frames: &Frames, text: &str) -> [Vec<usize>; 3] {
         let mut kernel = socket("v1").filter(filter(text)).build().unwrap();
         let all = socket("v1").all_interfaces().filter(filter(text));
@@ -118,7 +118,7 @@ impl Sockets {
                 }
             }
         }
-        // The socket that is older saw the last frame, so the newer ones did too.
+        // The older socket saw the last frame, so the newer ones did too.
         let selected = |capture: &mut Capture| {
             let offered = capture.stats().unwrap().offered.exact().unwrap();
             frames.take(capture, offered, "v1")
@@ -153,13 +153,13 @@ impl Xdp {
         }
     }
 
-    /// What is sent on `a` comes to the interface with its tag beside the bytes, as the stack takes
-    /// it out when the port of the bridge receives it.
+    /// Frames sent on `a` arrive at the interface with their tag beside the bytes, because the
+    /// stack takes it out when the port of the bridge receives them.
     pub(super) fn behind_a_bridge(a: &str, interface: &'static str) -> Self {
         wire(a, "port0");
         let mut xdp = Self::new("port1", interface, AttachMode::Native);
         bridge("bridge", &["port0", "port1"]).unwrap();
-        // Where netfilter looks at bridged packets, it drops those with a wrong checksum.
+        // If netfilter inspects bridged packets, it drops those with a wrong checksum.
         for kind in ["iptables", "ip6tables", "arptables"] {
             let file = format!("/proc/sys/net/bridge/bridge-nf-call-{kind}");
             if let Err(error) = std::fs::write(&file, "0") {
@@ -257,7 +257,7 @@ pub(super) fn written(frames: &Frames, sockets: &mut Sockets) -> Vec<u8> {
     file
 }
 
-/// Takes the packets of one sending that are left.
+/// Takes the remaining packets of one transmission.
 pub(super) fn drain(source: &mut Capture, frames: &Frames) {
     let deadline = Instant::now() + LIMIT;
     let sent = |source: &mut Capture| source.stats().unwrap();

@@ -1,5 +1,5 @@
-//! All that composes, for the requested time: a capture, a tee into rotated files, flows, and a
-//! broadcast with subscribers of three kinds. Does nothing without `--soak`.
+//! Everything composed, for the requested time: a capture, a tee into rotated files, flows, and a
+//! broadcast with three kinds of subscribers. Does nothing without `--soak`.
 //!
 //! It fails unless every packet is in a file and in a flow, every event reached each subscriber or
 //! was reported to it as lost, and the memory of the process stayed what it was.
@@ -86,7 +86,7 @@ pub(super) fn run(options: &Options, table: &mut Table) -> Result<()> {
     Ok(())
 }
 
-/// What runs.
+/// The running parts.
 struct Soak {
     broadcast: FlowBroadcast<FiveTupleKey>,
     readers: Vec<(&'static str, tokio::task::JoinHandle<reader::End>)>,
@@ -154,7 +154,7 @@ impl Soak {
         }
     }
 
-    /// Takes everything apart, and collects the figures of each part.
+    /// Stops all parts, and collects the figures of each.
     async fn end(self, sent: Sent) -> Result<Books> {
         let published = self.broadcast.published();
         let stream = self.broadcast.into_flow_stream::<Source, FiveTuple>();
@@ -189,7 +189,7 @@ impl Soak {
     }
 }
 
-/// Ends the flows that are left.
+/// Ends the flows that remain.
 async fn drain(stream: &mut FlowStream<Source, FiveTuple>) -> Result<Read> {
     let mut drained = Read::default();
     stream.stop();

@@ -1,4 +1,4 @@
-//! What leaving out repetitions costs: blocks in memory, walked with and without.
+//! What removing duplicates costs: iteration over blocks in memory, with and without it.
 
 use std::mem::offset_of;
 
@@ -13,10 +13,10 @@ use crate::Result;
 
 /// A block of the default ring.
 const BLOCK: usize = 4 << 20;
-/// With these many blocks nothing of one is remembered when its turn comes again.
+/// With this many blocks, nothing of one is remembered when its turn comes again.
 pub(super) const BLOCKS: usize = 4;
 
-/// Full blocks, one after the other, again and again.
+/// Full blocks in rotation.
 pub(super) struct Ring {
     parser: Parser,
     blocks: Vec<Vec<u8>>,

@@ -41,7 +41,7 @@ pub(super) fn run(options: &Options, table: &mut Table) -> Result<()> {
     live::run(options, table, &folder)
 }
 
-/// A folder that is gone with the bench.
+/// A folder that is deleted after the bench.
 #[derive(Debug)]
 pub(super) struct Folder(PathBuf);
 
@@ -109,7 +109,7 @@ fn read(options: &Options, table: &mut Table, folder: &Folder, len: usize) -> Re
 
 fn packets_in_files(options: &Options, len: usize) -> u64 {
     let bytes = if options.quick { BYTES / 8 } else { BYTES };
-    // Small packets are not so many bytes: a peer takes 100 ns for each.
+    // Small packets add up to fewer bytes: a peer takes 100 ns for each.
     let bytes = if len < 1000 { bytes / 2 } else { bytes };
     (bytes / (len + 16)) as u64
 }
@@ -125,7 +125,7 @@ fn packet(frame: &[u8], n: u64) -> Packet<'_> {
         .with_direction(Some(Direction::OtherHost))
 }
 
-/// Writes a file of so many packets.
+/// Writes a file with this many packets.
 pub(super) fn fill(path: &Path, format: Format, len: usize, count: u64) -> Result<()> {
     let frame = frame(len);
     let mut writer = CaptureWriter::create(path, format)?;

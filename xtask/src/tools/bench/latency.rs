@@ -56,7 +56,7 @@ pub(super) fn run(options: &Options, table: &mut Table) -> Result<()> {
                 "µs",
                 figure(rounds),
             );
-            // One that spins is to beat a call that sleeps.
+            // A capture that spins has to beat a call that sleeps.
             let most = if spin.is_zero() { 1.5 } else { 1.0 };
             let target = (*profile == Profile::Immediate).then_some(Target::OfPeer(most));
             table.add(row.peer("recvfrom", figure(&plain)).target(target));

@@ -1,5 +1,5 @@
-//! Sessions next to those of flowscope's driver, and conversations: TCP segments of random flows,
-//! of which each is a message.
+//! Sessions next to those of flowscope's driver: TCP segments of random flows, of which each is a
+//! message.
 //!
 //! The parser only counts bytes, so its own cost is next to nothing. Sequence numbers are written
 //! into the frames as they are lent, which is part of the figures of both.
@@ -11,8 +11,6 @@ use std::time::{Duration, Instant};
 use flowscope::PacketView;
 use flowscope::driver::{Driver, SlotHandle};
 use flowscope::extract::FiveTuple as TheirTuple;
-use futures::StreamExt;
-use netring_async::{AsyncSource, Chunk, ConversationConfig, ConversationHalf};
 use netring_flow::extract::{FiveTuple, FiveTupleKey};
 use netring_flow::reassembly::{ReassemblyConfig, Subscription};
 use netring_flow::session::{Parser, SessionEnd, SessionEvent, SessionPoint, SessionTracker};
@@ -20,7 +18,6 @@ use netring_flow::{FlowTracker, TrackerConfig};
 use netring_sys::{
     Clock, Error, LinkType, Packet, PacketBatch, PacketSource, Readiness, Stats, Timestamp,
 };
-use tokio::runtime::Builder;
 use xtask::wire;
 
 use super::{Options, Row, Table, Target, measure};
@@ -33,7 +30,7 @@ const MESSAGE: usize = 200;
 /// Nanoseconds between two packets: 2 million a second.
 const APART: i64 = 500;
 /// Bytes before the payload.
-const HEADERS: usize = 54;
+pub(super) const HEADERS: usize = 54;
 
 const SYN: u8 = 2;
 const ACK: u8 = 16;
@@ -42,9 +39,6 @@ pub(super) fn run(options: &Options, table: &mut Table) -> Result<()> {
     measure::pin(measure::MEASURED_CORE);
     for flows in [100, 10_000] {
         messages(options, table, flows)?;
-    }
-    for count in [1, 64] {
-        conversations(options, table, count)?;
     }
     Ok(())
 }
@@ -172,56 +166,9 @@ impl Theirs {
     }
 }
 
-/// Bytes that readers take from conversations, on one thread with the task that reads the source.
-fn conversations(options: &Options, table: &mut Table, count: u32) -> Result<()> {
-    let time = Duration::from_millis(if options.quick { 20 } else { 100 });
-    let once = || {
-        let runtime = Builder::new_current_thread().enable_time().build()?;
-        runtime.block_on(converse(count, time))
-    };
-    let [cost] = measure::in_turn(options, [&mut || once()])?;
-    let name = format!("conversations, {count} of segments of 1460 bytes");
-    table.add(Row::new(name, "ns/packet", cost));
-    Ok(())
-}
-
-async fn converse(count: u32, time: Duration) -> Result<f64> {
-    let start = Instant::now();
-    let mut frames = Frames::new(count, 1460);
-    frames.end = Some(start + time);
-    let tracker = FlowTracker::new(FiveTuple::bidirectional());
-    let config = ConversationConfig::new().lossless(true);
-    let source = AsyncSource::replay(frames);
-    let mut stream = source.conversations_with(tracker, Subscription::all(), &config)?;
-    let mut readers = Vec::new();
-    while let Some(conversation) = stream.next().await {
-        readers.push(tokio::spawn(read(conversation?.initiator)));
-    }
-    let mut read = 0;
-    for reader in readers {
-        read += reader.await?;
-    }
-    let stats = stream.stats().await?;
-    if read != stats.reassembly.received || stats.overrun != 0 {
-        return Err(format!("{read} bytes read, {stats:?}").into());
-    }
-    Ok(start.elapsed().as_nanos() as f64 / (read / 1460) as f64)
-}
-
-async fn read(mut half: ConversationHalf) -> u64 {
-    let mut read = 0;
-    loop {
-        match half.next_chunk().await {
-            Chunk::Data { bytes, .. } => read += black_box(bytes).len() as u64,
-            Chunk::Gap { .. } => {}
-            Chunk::End(_) => return read,
-        }
-    }
-}
-
 /// A batch of segments, each of the flow that a random number chooses, and in the order of its
 /// flow. The first of a flow is its SYN.
-struct Frames {
+pub(super) struct Frames {
     len: usize,
     frames: Vec<u8>,
     next: Vec<u32>,
@@ -232,7 +179,7 @@ struct Frames {
 }
 
 impl Frames {
-    fn new(flows: u32, payload: usize) -> Self {
+    pub(super) fn new(flows: u32, payload: usize) -> Self {
         let frame = wire::tcp4(5000, 443, 1, ACK, &vec![7; payload]);
         Self {
             len: frame.len(),
@@ -243,6 +190,16 @@ impl Frames {
             lent: 0,
             end: None,
         }
+    }
+
+    /// Lends batches for this time only.
+    pub(super) fn end_after(&mut self, time: Duration) {
+        self.end = Some(Instant::now() + time);
+    }
+
+    /// The flow of a frame, counted from 0.
+    pub(super) fn flow(frame: &[u8]) -> usize {
+        usize::from(frame[28]) << 8 | usize::from(frame[29])
     }
 
     /// Writes flows and sequence numbers.
@@ -268,7 +225,7 @@ impl Frames {
     }
 }
 
-struct Batch<'a>(&'a Frames);
+pub(super) struct Batch<'a>(&'a Frames);
 
 impl PacketBatch for Batch<'_> {
     fn packets(&self) -> impl Iterator<Item = Packet<'_>> {

@@ -1,4 +1,4 @@
-//! All that a file says, in a form that can be compared.
+//! The contents of a file, in a form that can be compared.
 
 use std::collections::BTreeMap;
 use std::io::Read;
@@ -9,7 +9,7 @@ use netring::{Direction, Error, LinkType, PacketSource};
 
 /// What is never copied, by the format.
 const UNCOPIED: [u16; 2] = [19_372, 19_373];
-/// The count of drops, which the obsolete packet block has in its header.
+/// The drop count, which the obsolete packet block has in its header.
 const DROP_COUNT: u16 = 4;
 
 pub(super) struct Contents {

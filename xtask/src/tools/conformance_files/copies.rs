@@ -60,11 +60,11 @@ impl fmt::Display for Form {
 /// A copy of a capture.
 pub(super) struct Copy {
     pub(super) path: PathBuf,
-    /// Blocks that are not in it.
+    /// Blocks that the copy does not contain.
     pub(super) left_out: u64,
 }
 
-/// A folder for copies, which is gone with this.
+/// A folder for copies, which is deleted when this is dropped.
 pub(super) struct Folder(PathBuf);
 
 impl Folder {

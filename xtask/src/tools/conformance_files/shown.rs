@@ -1,11 +1,11 @@
-//! Captures in Wireshark's eyes.
+//! Captures as Wireshark shows them.
 
 use std::path::Path;
 use std::process::{Command, Output};
 
 use crate::Result;
 
-/// What tshark shows of a packet without reading it.
+/// The fields of a packet that tshark shows without dissecting it.
 const FIELDS: [&str; 5] = [
     "frame.number",
     "frame.time_epoch",
@@ -49,7 +49,7 @@ fn lines(output: &Output) -> Vec<String> {
     text.lines().map(str::to_owned).collect()
 }
 
-/// What tshark shows of a file that may be damaged: what is before the damage.
+/// What tshark shows of a file that may be damaged: the packets before the damage.
 pub(super) fn damaged(path: &Path) -> Result<Vec<String>> {
     Ok(lines(&tshark(path)?))
 }
