@@ -2,10 +2,14 @@
 //! and events. `cargo xtask instructions` counts the functions named `measured_*`.
 #![expect(clippy::unwrap_used, reason = "a bench that cannot go on ends there")]
 
+use std::ops::ControlFlow;
+
 use divan::Bencher;
 use divan::counter::ItemsCount;
 use etherparse::PacketBuilder;
 use netring_flow::extract::{FiveTuple, FiveTupleKey};
+use netring_flow::reassembly::{ReassemblyConfig, Subscription};
+use netring_flow::session::{Parser, SessionEnd, SessionEvent, SessionPoint, SessionTracker};
 use netring_flow::{FlowEvent, FlowTracker, TrackerConfig};
 use netring_sys::{Clock, LinkType, Packet, PacketBatch, Timestamp};
 
@@ -47,6 +51,86 @@ fn new_flows(bencher: Bencher<'_, '_>) {
         turn = !turn;
         measured_track(&mut engine, if turn { second } else { first });
     });
+}
+
+/// Segments of 100 sessions, of which each is a message.
+#[divan::bench]
+fn sessions(bencher: Bencher<'_, '_>) {
+    let frames: Vec<_> = (0..PACKETS as u32 + 100).map(message).collect();
+    let mut engine = Sessions::new();
+    // The first segment of each starts it.
+    engine.track(&frames[..100]);
+    let frames = &frames[100..];
+    bencher
+        .counter(ItemsCount::new(frames.len()))
+        .bench_local(|| measured_sessions(&mut engine, frames));
+}
+
+#[inline(never)]
+fn measured_sessions(engine: &mut Sessions, frames: &[Vec<u8>]) {
+    engine.track(frames);
+}
+
+struct Sessions {
+    tracker: SessionTracker<FiveTuple, Count>,
+    events: Vec<SessionEvent<FiveTupleKey, usize>>,
+    now: i64,
+}
+
+impl Sessions {
+    fn new() -> Self {
+        let tracker = SessionTracker::new(
+            FlowTracker::new(FiveTuple::bidirectional()),
+            ReassemblyConfig::new(),
+            Subscription::all(),
+            |_| Some(Count),
+        );
+        Self {
+            tracker: tracker.unwrap(),
+            events: Vec::with_capacity(4 * BATCH),
+            now: 1_700_000_000_000_000_000,
+        }
+    }
+
+    fn track(&mut self, frames: &[Vec<u8>]) {
+        for frames in frames.chunks(BATCH) {
+            let start = self.now;
+            self.tracker
+                .track_batch(&Batch { frames, start }, &mut self.events);
+            self.events.clear();
+            self.now += APART * frames.len() as i64;
+        }
+    }
+}
+
+/// A message is the number of bytes.
+struct Count;
+
+impl Parser for Count {
+    type Message = usize;
+
+    fn data(
+        &mut self,
+        _: SessionPoint,
+        bytes: &[u8],
+        messages: &mut Vec<usize>,
+    ) -> ControlFlow<SessionEnd> {
+        messages.push(bytes.len());
+        ControlFlow::Continue(())
+    }
+}
+
+/// The n-th message: the next 200 bytes of one of 100 clients.
+fn message(n: u32) -> Vec<u8> {
+    let client = (0x0c00_0000 + n % 100).to_be_bytes();
+    let mut frame = Vec::new();
+    PacketBuilder::ethernet2([2, 0, 0, 0, 0, 1], [2, 0, 0, 0, 0, 2])
+        .ipv4(client, [198, 51, 100, 2], 64)
+        .tcp(40_000, 443, 1 + n / 100 * 200, 8192)
+        .ack(1)
+        .write(&mut frame, &[7; 200])
+        .unwrap();
+    frame
 }
 
 #[inline(never)]

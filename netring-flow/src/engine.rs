@@ -21,6 +21,7 @@ use crate::visitor::FlowVisitor;
 use crate::{Anomaly, EndReason, FlowEvent, FlowStats, TrackerConfig, TrackerStats};
 pub(crate) use by_key::ByKey;
 use fragments::Fragments;
+pub(crate) use fragments::{Kept, Waited};
 pub(crate) use item::{Counted, Item};
 use limits::Limits;
 use round_trip::RoundTrips;
@@ -143,6 +144,7 @@ impl<K: Clone + Eq + Hash> Engine<K> {
         self.place = Wheel::place(nanos) as u32;
         self.place_end = nanos | ((1 << Wheel::SHIFT) - 1);
         self.ticking = self.limits.clock(nanos);
+        self.fragments.expire(nanos, &mut self.stats);
     }
 
     /// The newest packet time, if there was a packet.

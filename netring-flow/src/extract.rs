@@ -102,6 +102,21 @@ pub trait Extract: Send + 'static {
     fn fragments(&self, packet: &Packet<'_>, each: &mut dyn FnMut(Fragment)) {
         let _ = (packet, each);
     }
+
+    /// Reads the transport header and the payload of an IP packet that was put together, of which
+    /// the first fragment is in this flow. The packet has neither a link layer nor IP options.
+    /// Default: [`extract`](Self::extract), whose key is not looked at.
+    ///
+    /// # Errors
+    /// [`Skip`] if it is no packet of the flow.
+    fn put_together(
+        &self,
+        packet: &Packet<'_>,
+        flow: &Self::Key,
+    ) -> Result<Extracted<Self::Key>, Skip> {
+        let _ = flow;
+        self.extract(packet)
+    }
 }
 
 /// The start of a payload whose place is unknown.

@@ -192,9 +192,10 @@ impl<K: Clone, V: StreamVisitor<K>> Reassembler<K, V> {
         self.timers.is_due(now.as_nanos()) && self.fire(now, TIMERS_PER_CALL)
     }
 
-    /// Ends the streams of all flows, although the flows go on in the tracker: for a reassembler that
-    /// is given up. The reason is [`SourceEnded`](EndReason::SourceEnded); what is held is delivered
-    /// with its gaps. `now` is the packet time, [`FlowTracker::latest`](crate::FlowTracker::latest).
+    /// Ends the streams of all flows, although the flows go on in the tracker: for a reassembler
+    /// that is given up. The reason is [`SourceEnded`](EndReason::SourceEnded); what is held is
+    /// delivered with its gaps. `now` is the packet time,
+    /// [`FlowTracker::latest`](crate::FlowTracker::latest).
     pub fn end_all(&mut self, now: Timestamp) {
         let flows: Vec<_> = self.by_flow.keys().copied().collect();
         for flow in flows {

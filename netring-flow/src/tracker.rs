@@ -1,5 +1,7 @@
 //! The tracker: from packets to events.
 
+mod fragments;
+
 use std::fmt;
 use std::hash::Hash;
 use std::time::Duration;
@@ -123,8 +125,8 @@ impl<E: Extract> FlowTracker<E> {
     pub fn track<V: FlowVisitor<E::Key>>(&mut self, packet: &Packet<'_>, visitor: &mut V) {
         match self.read(packet) {
             Ok(found) => self.track_found(found, packet, visitor),
-            Err(cause) => match self.read_fragment(packet, cause) {
-                Some(found) => self.track_found(found, packet, visitor),
+            Err(cause) => match self.read_fragment(packet, cause, V::SEGMENTS) {
+                Some(read) => self.track_fragment(read, packet, visitor),
                 None => self.engine.advance(packet.timestamp(), visitor),
             },
         }
@@ -147,8 +149,7 @@ impl<E: Extract> FlowTracker<E> {
         if V::SEGMENTS
             && let Some(counted) = counted
         {
-            let (extract, engine) = (&self.extract, &self.engine);
-            visitor.segment(&segment::<E, V>(extract, engine, counted, &item, packet));
+            visitor.segment(&self.segment::<V>(counted, &item, packet));
         }
     }
 
@@ -213,21 +214,21 @@ impl<E: Extract> FlowTracker<E> {
         [group, waiting]: [&[Option<Packet<'_>>]; 2],
         visitor: &mut V,
     ) {
-        let (time, found) = (packet.timestamp(), self.read_fragment(packet, cause));
-        if found.is_some() || self.engine.is_elsewhere(time.as_nanos()) {
+        let (time, read) = (
+            packet.timestamp(),
+            self.read_fragment(packet, cause, V::SEGMENTS),
+        );
+        if read.is_some() || self.engine.is_elsewhere(time.as_nanos()) {
             self.process_waiting(waiting, visitor);
             self.process_waiting(group, visitor);
         }
-        let Some(found) = found else {
-            return self.engine.advance(time, visitor);
-        };
-        let mut item = self.item(found, packet);
-        if item.is_syn() {
-            item.scale = self.extract.window_scale(packet);
+        match read {
+            Some(read) => {
+                self.track_fragment(read, packet, visitor);
+                self.engine.expire(BUDGET_PER_PACKET, visitor);
+            }
+            None => self.engine.advance(time, visitor),
         }
-        self.group.push(item);
-        self.process_waiting(&[], visitor);
-        self.process_waiting(wanted::<V, _>(&[Some(*packet); GROUP]), visitor);
     }
 
     /// Reads a packet; a fragment comes back as [`Skip::Fragment`].
@@ -237,35 +238,15 @@ impl<E: Extract> FlowTracker<E> {
         self.extract.extract_whole(packet)
     }
 
-    /// Finds the flow of a fragment, or of a packet with too many tunnels. Any other packet without
-    /// a flow is counted by cause.
-    #[cold]
-    fn read_fragment(&mut self, packet: &Packet<'_>, cause: Skip) -> Option<Extracted<E::Key>> {
-        let mut last = None;
-        if cause == Skip::Fragment {
-            self.extract
-                .fragments(packet, &mut |fragment| last = Some(fragment));
-        }
-        let (time, engine) = (packet.timestamp(), &mut self.engine);
-        let (fragments, stats) = (&mut engine.fragments, &mut engine.stats.fragments);
-        let found = match last {
-            Some(last) if last.offset != 0 => fragments.later(&last, time, stats).ok_or(cause),
-            _ if matches!(cause, Skip::Fragment | Skip::TooDeep) => self.extract.extract(packet),
-            _ => Err(cause),
-        };
-        match &found {
-            Ok(found) => {
-                engine.stats.too_deep += u64::from(cause == Skip::TooDeep);
-                // It may be the first fragment of several layers.
-                self.extract.fragments(packet, &mut |fragment| {
-                    if fragment.offset == 0 {
-                        fragments.first(&fragment, found, time, stats);
-                    }
-                });
-            }
-            Err(cause) => engine.stats.untracked.count(*cause),
-        }
-        found.ok()
+    /// What a visitor sees of a counted packet.
+    #[inline]
+    fn segment<'a, V: FlowVisitor<E::Key>>(
+        &'a self,
+        counted: Counted,
+        item: &Item<E::Key>,
+        packet: &'a Packet<'a>,
+    ) -> Segment<'a, E::Key> {
+        segment::<E, V>(&self.extract, &self.engine, counted, item, packet)
     }
 
     /// The packet as the engine processes it.

@@ -9,7 +9,7 @@ use std::hash::{BuildHasherDefault, Hasher};
 
 use super::FlowRecord;
 use crate::extract::FiveTupleKey;
-use crate::visitor::{FlowVisitor, Segment};
+use crate::visitor::{FlowVisitor, Segment, WaitedFragments};
 use crate::{FlowEvent, FlowId};
 use observed::Observed;
 
@@ -129,6 +129,12 @@ impl FlowVisitor<FiveTupleKey> for FlowRecorder {
         let observed = self.flows.entry(segment.flow);
         let observed = observed.or_insert_with(|| Box::new(Observed::new(segment)));
         observed.segment(segment);
+    }
+
+    fn waited(&mut self, fragments: &WaitedFragments<'_, FiveTupleKey>) {
+        if let Some(observed) = self.flows.get_mut(&fragments.flow) {
+            observed.waited(fragments);
+        }
     }
 }
 

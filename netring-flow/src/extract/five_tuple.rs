@@ -134,4 +134,22 @@ impl Extract for FiveTuple {
     fn fragments(&self, packet: &Packet<'_>, each: &mut dyn FnMut(Fragment)) {
         parse::fragments(packet, self.rules, each);
     }
+
+    fn put_together(
+        &self,
+        packet: &Packet<'_>,
+        flow: &FiveTupleKey,
+    ) -> Result<Extracted<FiveTupleKey>, Skip> {
+        let is_of = |found: &Extracted<FiveTupleKey>| found.key.has_ends_of(flow);
+        if let Some(found) = parse::packet(packet, self.rules).ok().filter(is_of) {
+            return Ok(found);
+        }
+        // The first fragment may not have reached into the tunnel.
+        let rules = Rules {
+            tunnels: Tunnels::none(),
+            ..self.rules
+        };
+        let found = parse::packet(packet, rules)?;
+        is_of(&found).then_some(found).ok_or(Skip::NoKey)
+    }
 }

@@ -19,7 +19,7 @@ pub(super) fn of(version: u8, part: Part<'_>, tags: u64) -> Option<Fragment> {
 
 fn v4(part: Part<'_>) -> Option<Fragment> {
     let header = header::v4(part.data).ok()?;
-    if header.fragment_offset == 0 && !header.more_fragments {
+    if header.fragment_offset() == 0 && !header.more_fragments() {
         return None;
     }
     let total_len = ip::total_len(&header, part).ok()?;
@@ -30,14 +30,14 @@ fn v4(part: Part<'_>) -> Option<Fragment> {
         header.protocol,
         header.id,
     );
-    let offset = u32::from(header.fragment_offset) * 8;
+    let offset = u32::from(header.fragment_offset()) * 8;
     Some(Fragment {
         datagram,
         protocol: header.protocol,
         offset,
         len: u32::try_from(body.wire).unwrap_or(u32::MAX),
         start: u32::try_from(body.start).unwrap_or(u32::MAX),
-        more: header.more_fragments,
+        more: header.more_fragments(),
         tiny: is_tiny(header.protocol, offset, body.wire),
         malformed: total_len > part.wire,
     })

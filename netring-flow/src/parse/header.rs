@@ -5,15 +5,30 @@ use crate::extract::Skip;
 /// Bytes of the fixed IPv6 header.
 pub(super) const FIXED_V6: usize = 40;
 
+const MORE_FRAGMENTS: u16 = 0x2000;
+const FRAGMENT_OFFSET: u16 = 0x1fff;
+
 pub(super) struct V4 {
     pub(super) len: usize,
     pub(super) total_len: usize,
     pub(super) id: u16,
-    pub(super) fragment_offset: u16,
-    pub(super) more_fragments: bool,
+    /// In units of 8 bytes, below the flag that says that more fragments follow; 0 if the packet is
+    /// whole.
+    pub(super) fragment: u16,
     pub(super) protocol: u8,
     pub(super) source: u32,
     pub(super) destination: u32,
+}
+
+impl V4 {
+    /// In units of 8 bytes.
+    pub(super) const fn fragment_offset(&self) -> u16 {
+        self.fragment & FRAGMENT_OFFSET
+    }
+
+    pub(super) const fn more_fragments(&self) -> bool {
+        self.fragment & MORE_FRAGMENTS != 0
+    }
 }
 
 #[inline]
@@ -31,8 +46,7 @@ pub(super) fn v4(data: &[u8]) -> Result<V4, Skip> {
         len,
         total_len: u16::from_be_bytes([h[2], h[3]]).into(),
         id: u16::from_be_bytes([h[4], h[5]]),
-        fragment_offset: u16::from_be_bytes([h[6], h[7]]) & 0x1fff,
-        more_fragments: h[6] & 0x20 != 0,
+        fragment: u16::from_be_bytes([h[6], h[7]]) & (MORE_FRAGMENTS | FRAGMENT_OFFSET),
         protocol: h[9],
         source: u32::from_be_bytes([h[12], h[13], h[14], h[15]]),
         destination: u32::from_be_bytes([h[16], h[17], h[18], h[19]]),

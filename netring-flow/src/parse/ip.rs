@@ -96,7 +96,7 @@ pub(super) fn total_len(header: &header::V4, part: Part<'_>) -> Result<usize, Sk
 pub(super) fn v4(part: Part<'_>) -> Result<IpPacket<'_>, Skip> {
     let header = header::v4(part.data)?;
     let total_len = total_len(&header, part)?;
-    if header.fragment_offset != 0 {
+    if header.fragment_offset() != 0 {
         return Err(Skip::Fragment);
     }
     // Past the total length is padding.
@@ -106,7 +106,7 @@ pub(super) fn v4(part: Part<'_>) -> Result<IpPacket<'_>, Skip> {
         protocol: header.protocol,
         body: Body {
             part: packet.behind(header.len),
-            more: header.more_fragments,
+            more: header.more_fragments(),
             large: header.total_len == 0,
         },
         broken: None,

@@ -24,7 +24,7 @@ pub(super) fn read(
 #[inline(always)]
 pub(super) fn v4(part: Part<'_>, tags: u64, tunnels: &Tunnels) -> Option<Extracted<FiveTupleKey>> {
     let header = header::v4(part.data).ok()?;
-    if header.total_len > part.wire || header.fragment_offset != 0 {
+    if header.total_len > part.wire || header.fragment != 0 {
         return None;
     }
     let end = header.total_len.min(part.data.len());

@@ -82,12 +82,12 @@ pub(super) fn inside<'a>(
 fn carried_by_v4(part: Part<'_>) -> Option<(u8, Body<'_>)> {
     let header = header::v4(part.data).ok()?;
     let total_len = ip::total_len(&header, part).ok()?;
-    if header.fragment_offset != 0 {
+    if header.fragment_offset() != 0 {
         return None;
     }
     let body = Body {
         part: part.up_to(total_len).behind(header.len),
-        more: header.more_fragments,
+        more: header.more_fragments(),
         large: header.total_len == 0,
     };
     Some((header.protocol, body))

@@ -49,6 +49,9 @@ impl<K: Clone, V: StreamVisitor<K>> Reassembler<K, V> {
     #[inline(never)]
     pub(super) fn take(&mut self, place: u32, segment: &Segment<'_, K>) {
         self.flows[place as usize].hot.initiator = segment.initiator;
+        if segment.piece == Piece::Held {
+            return;
+        }
         let len = segment.payload.len() as u64;
         let tcp = match segment.transport {
             Transport::Tcp(Some(tcp)) => tcp,

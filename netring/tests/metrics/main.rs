@@ -109,13 +109,25 @@ fn each_figure_of_a_tracker_is_published_once() {
     let (mut stats, figures) = numbered::<TrackerStats>();
     let kept = Kept::default();
     publish(&kept, &stats);
-    each_is_published(&kept, figures, &[]);
-    let fields = serde_json::to_value(stats).unwrap();
+    each_is_published(&kept, figures, &[stats.untracked.waiting]);
+    let waiting = kept.gauges()["netring_flow_waiting_fragments{interface=eth0}"];
+    assert_eq!(waiting, stats.untracked.waiting as f64);
+    let mut fields = serde_json::to_value(stats).unwrap();
+    // Has a gauge.
+    fields["untracked"]
+        .as_object_mut()
+        .unwrap()
+        .remove("waiting");
     let counters = kept.counters();
     for (field, metric, label) in [
         ("untracked", "netring_flow_untracked_packets_total", "cause"),
         ("ended", "netring_flow_ended_total", "reason"),
         ("fragments", "netring_flow_fragments_total", "seen"),
+        (
+            "incomplete",
+            "netring_flow_incomplete_packets_total",
+            "cause",
+        ),
     ] {
         for (name, value) in fields[field].as_object().unwrap() {
             let key = format!("{metric}{{interface=eth0,{label}={name}}}");
@@ -129,6 +141,8 @@ fn each_figure_of_a_tracker_is_published_once() {
     assert_eq!(value("cut_packets"), stats.cut);
     assert_eq!(value("malformed_packets"), stats.malformed);
     assert_eq!(value("icmp_errors"), stats.icmp_errors);
+    assert_eq!(value("fragmented_packets"), defragment.begun);
+    assert_eq!(value("put_together_packets"), defragment.put_together);
     assert_eq!(value("started"), stats.flows_started);
     assert_eq!(value("established"), stats.flows_established);
     assert_eq!(value("closed"), stats.flows_closed);

@@ -56,7 +56,7 @@ fn ask(file: &Path, number: usize) -> Result<(Streams<Vec<u8>>, bool)> {
     let mut command = Command::new("tshark");
     command.arg("-q").arg("-r").arg(file);
     for preference in ["ip.defragment", "ipv6.defragment"] {
-        command.args(["-o", &format!("{preference}:FALSE")]);
+        command.args(["-o", &format!("{preference}:TRUE")]);
     }
     for protocol in TUNNELS {
         command.args(["--disable-protocol", protocol]);
