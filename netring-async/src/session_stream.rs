@@ -257,8 +257,8 @@ impl<K: Clone, P: Parser> Collect<K> for Streams<K, P> {
         self.visitor().events.len()
     }
 
-    fn advance(&mut self, now: Timestamp) {
-        self.expire(now);
+    fn advance(&mut self, now: Timestamp) -> bool {
+        self.expire(now)
     }
 }
 

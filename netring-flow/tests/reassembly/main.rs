@@ -18,5 +18,6 @@ mod model;
 mod parsers;
 mod reports;
 mod sessions;
+mod steps;
 mod streams;
 mod subscriptions;

@@ -21,6 +21,7 @@ mod compose;
 mod conversations;
 mod dedup;
 mod ends;
+mod expiry;
 mod fanout;
 mod files;
 mod filter;
@@ -70,6 +71,7 @@ const BENCHES: &[(&str, Bench)] = &[
     ("tunnels", tunnels::run),
     ("reassembly", reassembly::run),
     ("sessions", sessions::run),
+    ("expiry", expiry::run),
     ("conversations", conversations::run),
     ("broadcast", broadcast::run),
     ("channel", channel::run),

@@ -11,7 +11,7 @@ use std::process::{Command, Stdio};
 use super::{Result, cargo, left_out, output, root, set_runner};
 
 /// The crate and the name of each bench.
-const BENCHES: [(&str, &str); 5] = [
+const BENCHES: [(&str, &str); 6] = [
     ("netring-sys", "filter"),
     ("netring-afpacket", "block"),
     ("netring-flow", "established"),
