@@ -155,6 +155,7 @@ fn each_figure_of_a_tracker_is_published_once() {
     assert_eq!(value("cut_packets"), stats.cut);
     assert_eq!(value("malformed_packets"), stats.malformed);
     assert_eq!(value("icmp_errors"), stats.icmp_errors);
+    let defragment = &stats.fragments.defragment;
     assert_eq!(value("fragmented_packets"), defragment.begun);
     assert_eq!(value("put_together_packets"), defragment.put_together);
     assert_eq!(value("started"), stats.flows_started);
