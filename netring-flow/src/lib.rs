@@ -114,8 +114,8 @@
 //! # Bounds
 //!
 //! No packet costs an allocation or more than a bounded number of steps, except when the table's
-//! index grows, and for fragments that wait or are put together. The table has a hard bound, and timeouts are processed within a budget. No packet
-//! contents can cause a panic.
+//! index grows, and for fragments that wait or are put together. The table has a hard bound, and
+//! timeouts are processed within a budget. No packet contents can cause a panic.
 //!
 //! [`reassembly`] makes byte streams of the segments of TCP connections, and [`session`] makes
 //! messages of streams and datagrams.
