@@ -30,7 +30,7 @@ use round_trip::RoundTrips;
 const TOLERANCE: i64 = 60_000_000_000;
 
 /// The maximum number of flows checked in one call.
-pub(crate) const BUDGET: u32 = 1024;
+pub(crate) const BUDGET: u32 = 256;
 
 /// Bytes that a flow takes with these settings.
 pub(crate) const fn bytes_per_flow<K>(config: &TrackerConfig) -> usize {

@@ -113,9 +113,10 @@
 //!
 //! # Bounds
 //!
-//! No packet costs an allocation or more than a bounded number of steps, except when the table's
-//! index grows, and for fragments that wait or are put together. The table has a hard bound, and
-//! timeouts are processed within a budget. No packet contents can cause a panic.
+//! No packet costs more than a bounded number of steps. A packet allocates only if the table grows,
+//! which it does in steps, so that neither growing nor expiry stops the packets; or if it is a
+//! fragment that waits or is put together. The table has a hard bound, and timeouts are processed
+//! within a budget. No packet contents can cause a panic.
 //!
 //! [`reassembly`] makes byte streams of the segments of TCP connections, and [`session`] makes
 //! messages of streams and datagrams.

@@ -434,3 +434,43 @@ fn a_file_that_is_cut_is_content_only_where_the_index_says_so() {
         assert_eq!(said.contains("it is cut short"), !expected, "{said}");
     }
 }
+
+#[test]
+fn a_folder_without_a_list_is_run_without_an_oracle() {
+    let mut folder = Folder::new("without-a-list");
+    folder.add("made/a.pcap", "udp=3", true, UDP);
+    let whole = fs::read(folder.path.join("made/a.pcap")).unwrap();
+    fs::write(folder.path.join("made/cut.pcap"), &whole[..whole.len() - 1]).unwrap();
+    fs::write(folder.path.join("made/none.pcap"), "no capture").unwrap();
+    fs::write(folder.path.join("made/notes.txt"), "no capture").unwrap();
+    let run = || {
+        let output = Command::new(env!("CARGO_BIN_EXE_tools"))
+            .arg("conformance")
+            .arg(&folder.path)
+            .output()
+            .unwrap();
+        let text = String::from_utf8(output.stdout).unwrap();
+        (output.status.success(), text)
+    };
+    // There are flows to compare with, but no list.
+    let (content, said) = run();
+    assert!(content, "{said}");
+    assert!(
+        said.contains("compared 1 captures, 3 packets, 1 flows"),
+        "{said}"
+    );
+    assert!(
+        said.contains("ran 2 more without an oracle: 2 of link type ?"),
+        "{said}"
+    );
+    fs::remove_dir_all(folder.path.join("oracle")).unwrap();
+    let (content, said) = run();
+    assert!(content, "{said}");
+    assert!(
+        said.contains("ran 3 more without an oracle: 3 of link type ?"),
+        "{said}"
+    );
+    fs::remove_dir_all(folder.path.join("made")).unwrap();
+    let (content, said) = run();
+    assert!(!content, "{said}");
+}

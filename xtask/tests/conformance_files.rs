@@ -57,6 +57,36 @@ fn what_is_damaged_or_no_capture_is_a_line() {
 }
 
 #[test]
+fn a_time_that_pcap_cannot_express_has_no_pcap_form() {
+    let dir = folder("beyond");
+    let corpus = Path::new(env!("CARGO_MANIFEST_DIR")).join("corpus");
+    let mut late = fs::read(corpus.join("udp.pcap")).unwrap();
+    // The last second of pcap, and a fraction of more than one.
+    late[24..28].fill(0xff);
+    late[28..32].copy_from_slice(&3_000_000_u32.to_le_bytes());
+    let nanos = late[..4] == 0xa1b2_3c4d_u32.to_le_bytes();
+    if nanos {
+        late[28..32].copy_from_slice(&3_000_000_000_u32.to_le_bytes());
+    }
+    fs::write(dir.join("late.pcap"), &late).unwrap();
+    // pcapng with a time that no i64 of nanoseconds holds, in microseconds.
+    let words: [u32; 7] = [0x0a0d_0d0a, 28, 0x1a2b_3c4d, 1, u32::MAX, u32::MAX, 28];
+    let interface: [u32; 5] = [1, 20, 1, 0, 20];
+    let packet: [u32; 9] = [6, 36, 0, u32::MAX, u32::MAX, 4, 4, 0, 36];
+    let words = words.iter().chain(&interface).chain(&packet);
+    let file: Vec<_> = words.flat_map(|word| word.to_le_bytes()).collect();
+    fs::write(dir.join("far.pcapng"), file).unwrap();
+    let (output, text) = run(&dir);
+    fs::remove_dir_all(&dir).unwrap();
+    assert!(output.status.success(), "{text}");
+    assert!(text.contains("4 copies compared, "), "{text}");
+    assert!(
+        text.contains("2 without a pcap form; 0 differences"),
+        "{text}"
+    );
+}
+
+#[test]
 fn a_folder_without_captures_is_an_error() {
     let dir = folder("empty");
     let (output, _) = run(&dir);

@@ -83,8 +83,9 @@ impl FlowRecorder {
 
     /// Makes each record that of an interval: of what happened since the last record of its flow,
     /// by [`FlowRecord::since`]. Collectors that add up records, as those of IPFIX do, need that if
-    /// active flows report ([`Timeouts::active`](crate::Timeouts::active)). Default: off, so each
-    /// record is that of the whole flow so far.
+    /// active flows report ([`Timeouts::active`](crate::Timeouts::active)). The recorder then keeps
+    /// the last record of each flow that reported. Default: off, so each record is that of the
+    /// whole flow so far.
     #[must_use]
     pub fn intervals(mut self, intervals: bool) -> Self {
         self.intervals = intervals;

@@ -107,16 +107,12 @@ impl Extract for FiveTuple {
 
     #[inline]
     fn extract(&self, packet: &Packet<'_>) -> Result<Extracted<FiveTupleKey>, Skip> {
-        parse::packet(packet, self.rules)
+        parse::packet(packet, &self.rules, false)
     }
 
     #[inline]
     fn extract_whole(&self, packet: &Packet<'_>) -> Result<Extracted<FiveTupleKey>, Skip> {
-        let rules = Rules {
-            whole: true,
-            ..self.rules
-        };
-        parse::packet(packet, rules)
+        parse::packet(packet, &self.rules, true)
     }
 
     fn window_scale(&self, packet: &Packet<'_>) -> WindowScale {

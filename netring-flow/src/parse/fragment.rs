@@ -4,14 +4,14 @@ use std::net::{Ipv4Addr, Ipv6Addr};
 
 use super::transport::{SCTP, TCP, UDP};
 use super::v6_chain::{self, Broken};
-use super::{Part, header, ip};
+use super::{Part, Version, header, ip};
 use crate::extract::{Datagram, Fragment};
 
 /// The fragment that an IP packet is; `None` if it is whole or unreadable.
-pub(super) fn of(version: u8, part: Part<'_>, tags: u64) -> Option<Fragment> {
+pub(super) fn of(version: Version, part: Part<'_>, tags: u64) -> Option<Fragment> {
     let mut fragment = match version {
-        4 => v4(part),
-        _ => v6(part),
+        Version::V4 => v4(part),
+        Version::V6 => v6(part),
     }?;
     fragment.datagram.tags = tags;
     Some(fragment)

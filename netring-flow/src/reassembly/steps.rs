@@ -32,13 +32,7 @@ impl<K: Clone, V: StreamVisitor<K>> Reassembler<K, V> {
             state: Some(state),
             index: first.index,
         });
-        let place = if let Some(place) = self.free.pop() {
-            self.flows[place as usize] = Flow { hot, cold };
-            place
-        } else {
-            self.flows.push(Flow { hot, cold });
-            (self.flows.len() - 1) as u32
-        };
+        let place = self.flows.insert(Flow { hot, cold });
         if self.places.len() <= first.index {
             self.places.resize(first.index + 1, 0);
         }

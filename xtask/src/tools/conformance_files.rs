@@ -18,8 +18,8 @@ const HELP: &str = "\
 cargo xtask conformance-files DIR [--tshark]
 
 Reads every capture in DIR and below, whatever its name is, writes it as pcapng and as pcap, plain and packed by gzip, and reads these
-copies again: packets, options, interfaces, sections, statistics and other blocks have to be the same. A capture of several link types has
-no pcap form. Then it cuts the capture in several places: every whole packet before has to come, and then an error, or the end.
+copies again: packets, options, interfaces, sections, statistics and other blocks have to be the same. A capture of several link types, or
+with times that pcap cannot express, has no pcap form. Then it cuts the capture in several places: every whole packet before has to come, and then an error, or the end.
 
 With --tshark, tshark has to show the same numbers, times, lengths and link types for each copy as for the original, without a warning, and
 a file that it can read and that is refused here is a difference.
@@ -46,8 +46,8 @@ struct Totals {
     packets: u64,
     blocks: u64,
     left_out: u64,
-    /// Captures of several link types, which have no pcap form.
-    of_several_types: u64,
+    /// Captures that have no pcap form.
+    without_pcap: u64,
     refused: u64,
     damaged: u64,
     others: u64,
@@ -78,12 +78,12 @@ fn check(dir: &Path, tshark: bool) -> Result<()> {
         totals.blocks, totals.damaged, totals.refused, totals.others
     );
     println!(
-        "{} copies compared, {} of them by tshark; {} cuts; {} blocks left out; {} of several link types; {} differences",
+        "{} copies compared, {} of them by tshark; {} cuts; {} blocks left out; {} without a pcap form; {} differences",
         totals.copies,
         totals.shown,
         totals.cuts,
         totals.left_out,
-        totals.of_several_types,
+        totals.without_pcap,
         totals.differences.len()
     );
     if captures == 0 {
@@ -157,7 +157,7 @@ fn one(path: &Path, folder: &Folder, tshark: bool, totals: &mut Totals) -> Resul
             .push(format!("damaged after {packets} packets: {why}"));
     }
     let shown = tshark.then(|| shown::damaged(path)).transpose()?;
-    totals.of_several_types += u64::from(original.link_type().is_none());
+    totals.without_pcap += u64::from(original.pcap_link_type().is_none());
     for form in copies::FORMS {
         let Some(copy) = folder.copy(path, &original, form)? else {
             continue;
@@ -217,7 +217,7 @@ impl Totals {
             (&mut self.packets, other.packets),
             (&mut self.blocks, other.blocks),
             (&mut self.left_out, other.left_out),
-            (&mut self.of_several_types, other.of_several_types),
+            (&mut self.without_pcap, other.without_pcap),
             (&mut self.refused, other.refused),
             (&mut self.damaged, other.damaged),
             (&mut self.others, other.others),

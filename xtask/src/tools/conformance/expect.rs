@@ -127,7 +127,7 @@ pub(super) fn files(dir: &Path) -> Result<Vec<PathBuf>> {
     Ok(found)
 }
 
-pub(super) fn is_capture(path: &Path) -> bool {
+pub(crate) fn is_capture(path: &Path) -> bool {
     let extension = path.extension().and_then(|extension| extension.to_str());
     matches!(extension, Some("pcap" | "pcapng" | "cap"))
 }

@@ -3,14 +3,24 @@
 use std::collections::{BTreeMap, HashSet};
 use std::path::{Path, PathBuf};
 
+use super::expect;
 use super::one::Found;
 use crate::Result;
 
 /// Tags of a capture that ends in the middle of a packet, or is damaged there.
 const MAY_BE_CUT: [&str; 2] = ["file-cut-short", "file-damaged"];
 
-/// Reads `index.tsv` and `exact.txt`.
+/// The folder of the flows.
+const ORACLE: &str = "oracle";
+
+/// The list of captures.
+const INDEX: &str = "index.tsv";
+
+/// Reads `index.tsv` and `exact.txt`. Without the first, all captures of the folder are listed.
 pub(super) fn read(dir: &Path) -> Result<Vec<Capture>> {
+    if !dir.join(INDEX).exists() {
+        return unlisted(dir);
+    }
     let mut exact = BTreeMap::new();
     let columns = ["file", "packets", "flows"];
     for row in &Table::read(dir.join("exact.txt"), &columns)?.rows {
@@ -24,7 +34,7 @@ pub(super) fn read(dir: &Path) -> Result<Vec<Capture>> {
     }
     let mut captures = Vec::new();
     let mut names = HashSet::new();
-    for row in &Table::read(dir.join("index.tsv"), &["file", "tags"])?.rows {
+    for row in &Table::read(dir.join(INDEX), &["file", "tags"])?.rows {
         let name = row.get("file").to_owned();
         if !names.insert(name.clone()) {
             return Err(row.broken("this capture is listed twice"));
@@ -42,6 +52,30 @@ pub(super) fn read(dir: &Path) -> Result<Vec<Capture>> {
         return Err(format!("exact.txt lists {name}, but index.tsv does not").into());
     }
     Ok(captures)
+}
+
+/// The captures of a folder that has no list of them.
+fn unlisted(dir: &Path) -> Result<Vec<Capture>> {
+    let mut captures = Vec::new();
+    for path in expect::files(dir)? {
+        if expect::is_capture(&path) {
+            let name = path.strip_prefix(dir)?.display().to_string();
+            captures.push(Capture {
+                exact: None,
+                name,
+                link_types: "?".to_owned(),
+                bytes: None,
+                // Nothing is known of it, so it may be.
+                tags: vec![MAY_BE_CUT[0].to_owned()],
+            });
+        }
+    }
+    Ok(captures)
+}
+
+/// Whether a folder says what its captures contain.
+pub(super) fn has_oracle(dir: &Path) -> bool {
+    dir.join(INDEX).exists() || dir.join(ORACLE).exists()
 }
 
 /// A capture, as the folder describes it.
@@ -86,7 +120,7 @@ impl Capture {
     /// The path of its flows. A capture that is listed as exact has them; some of the others do.
     pub(super) fn oracle(&self, dir: &Path) -> Option<PathBuf> {
         let name = self.name.replace('/', "__");
-        let path = dir.join("oracle").join(format!("{name}.tsv"));
+        let path = dir.join(ORACLE).join(format!("{name}.tsv"));
         (self.exact.is_some() || path.exists()).then_some(path)
     }
 

@@ -189,7 +189,8 @@ fn port(name: &str, field: &str) -> std::result::Result<Port, String> {
     }
 }
 
-/// Seconds since the epoch with nine decimals, to nanoseconds.
+/// Seconds since the epoch with nine decimals, to nanoseconds. A time too far for them, which only a
+/// damaged capture has, saturates as that of a packet does.
 fn time(name: &str, field: &str) -> std::result::Result<i64, String> {
     let broken = || format!("{name}: {field:?} is not a time with nine decimals");
     let (negative, rest) = match field.strip_prefix('-') {
@@ -202,7 +203,7 @@ fn time(name: &str, field: &str) -> std::result::Result<i64, String> {
     }
     let seconds: i64 = number(name, seconds)?;
     let nanos: i64 = number(name, nanos)?;
-    let time = seconds.checked_mul(1_000_000_000).ok_or_else(broken)? + nanos;
+    let time = seconds.saturating_mul(1_000_000_000).saturating_add(nanos);
     Ok(if negative { -time } else { time })
 }
 
@@ -275,7 +276,7 @@ mod tests {
             (with(5, "-1"), "pktsAB"),
             (with(9, "1.5"), "nine decimals"),
             (with(9, "6.000000000"), "before first"),
-            (with(10, "99999999999.000000000"), "nine decimals"),
+            (with(10, "99999999999999999999.000000000"), "too large"),
             (with(12, "31,"), "completeness"),
             (with(2, "frag"), "not TCP"),
             (with(18, "-"), "rstBA"),
@@ -283,6 +284,17 @@ mod tests {
         for (line, told) in cases {
             let why = parse(&line).unwrap_err();
             assert!(why.contains(told), "{told}: {why}");
+        }
+    }
+
+    #[test]
+    fn a_time_too_far_saturates() {
+        for (field, nanos) in [
+            ("9223372036.854775807", i64::MAX),
+            ("68470465054.149710000", i64::MAX),
+            ("-1.500000000", -1_500_000_000),
+        ] {
+            assert_eq!(time("last", field), Ok(nanos));
         }
     }
 

@@ -28,7 +28,7 @@ pub(super) struct Packet {
     nanos: i64,
     data: Vec<u8>,
     wire_len: u32,
-    pub(super) link_type: LinkType,
+    link_type: LinkType,
     about: About,
 }
 
@@ -117,16 +117,18 @@ impl Contents {
         }
     }
 
-    /// The link type of all packets; `None` if there are several. Ethernet if there are none.
-    pub(super) fn link_type(&self) -> Option<LinkType> {
+    /// The link type of a pcap file with these packets: Ethernet if there are none. `None` if they
+    /// have several, or times before 1970 or after 2106, which pcap cannot express.
+    pub(super) fn pcap_link_type(&self) -> Option<LinkType> {
         let first = self
             .packets
             .first()
             .map_or(LinkType::ETHERNET, |it| it.link_type);
-        self.packets
-            .iter()
-            .all(|it| it.link_type == first)
-            .then_some(first)
+        let fits = |it: &Packet| {
+            let seconds = it.nanos.div_euclid(1_000_000_000);
+            it.link_type == first && u32::try_from(seconds).is_ok()
+        };
+        self.packets.iter().all(fits).then_some(first)
     }
 
     /// How a copy differs.
@@ -209,8 +211,10 @@ impl Packet {
 
     /// Whether it is the same as far as pcap goes.
     pub(super) fn is_like(&self, other: &Self) -> bool {
-        let key = |it: &Self| (it.nanos, it.wire_len, it.link_type);
-        key(self) == key(other) && self.data == other.data
+        let key = |it: &Self| (it.wire_len, it.link_type);
+        // A time too far to be one saturates, and then has the resolution of its interface.
+        let is_same_time = self.nanos == other.nanos || self.nanos == i64::MAX;
+        is_same_time && key(self) == key(other) && self.data == other.data
     }
 }
 

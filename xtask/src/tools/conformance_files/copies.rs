@@ -81,7 +81,7 @@ impl Folder {
     /// Writes a capture in this form; `None` if it has none.
     pub(super) fn copy(&self, from: &Path, about: &Contents, form: Form) -> Result<Option<Copy>> {
         let mut file = CaptureFile::open(from)?;
-        let format = match (form.is_ng, about.link_type()) {
+        let format = match (form.is_ng, about.pcap_link_type()) {
             (true, _) => Format::PcapNg,
             (false, Some(link_type)) => Format::Pcap(link_type),
             (false, None) => return Ok(None),

@@ -12,6 +12,7 @@ use netring_flow::reassembly::{
 use netring_flow::{FlowEvent, FlowTracker, FlowVisitor, Segment, Timeouts, TrackerConfig};
 use netring_sys::{PacketSource, Readiness};
 
+use super::arrivals::Connection;
 use super::{Streams, oracle};
 use crate::Result;
 
@@ -21,12 +22,18 @@ pub(super) struct Observed {
     pub(super) streams: Streams<Stream>,
     /// The number of TCP connections, or more.
     pub(super) connections: usize,
+    /// Why it could not be opened.
+    pub(super) fault: Option<String>,
 }
 
 /// A stream, and what was reported about it.
 #[derive(Debug, Default)]
 pub(super) struct Stream {
     pub(super) parts: Vec<Part>,
+    /// The same for each connection, with what it was made of.
+    pub(super) connections: Vec<Connection>,
+    /// The number of segments.
+    pub(super) segments: u64,
     pub(super) inconsistent: bool,
     pub(super) mid_stream: bool,
     /// A snap length cut some of its segments.
@@ -49,17 +56,31 @@ pub(super) enum Part {
 
 impl Stream {
     fn push(&mut self, bytes: &[u8]) {
-        match self.parts.last_mut() {
-            Some(Part::Bytes(last)) => last.extend_from_slice(bytes),
-            _ => self.parts.push(Part::Bytes(bytes.to_vec())),
+        push(&mut self.parts, bytes);
+        if let Some(connection) = self.connections.last_mut() {
+            push(&mut connection.parts, bytes);
         }
     }
 
     fn miss(&mut self, missing: u64) {
-        match self.parts.last_mut() {
-            Some(Part::Missing(last)) => *last += missing,
-            _ => self.parts.push(Part::Missing(missing)),
+        miss(&mut self.parts, missing);
+        if let Some(connection) = self.connections.last_mut() {
+            miss(&mut connection.parts, missing);
         }
+    }
+}
+
+pub(super) fn push(parts: &mut Vec<Part>, bytes: &[u8]) {
+    match parts.last_mut() {
+        Some(Part::Bytes(last)) => last.extend_from_slice(bytes),
+        _ => parts.push(Part::Bytes(bytes.to_vec())),
+    }
+}
+
+pub(super) fn miss(parts: &mut Vec<Part>, missing: u64) {
+    match parts.last_mut() {
+        Some(Part::Missing(last)) => *last += missing,
+        _ => parts.push(Part::Missing(missing)),
     }
 }
 
@@ -118,8 +139,19 @@ impl FlowVisitor<FiveTupleKey> for Watch {
             let first = *stream.syn.get_or_insert(tcp.sequence);
             stream.several_syns |= first != tcp.sequence;
         }
-        if after.discarded.total() != before.discarded.total() {
+        let discarded = after.discarded.total() != before.discarded.total();
+        if discarded {
             stream.discarded.extend_from_slice(segment.payload);
+        }
+        stream.segments += 1;
+        if let Some(connection) = stream.connections.last_mut() {
+            connection.sent(segment, discarded);
+        }
+        let other = visitor.of(segment.key, segment.orientation.flipped());
+        if let Some(connection) = other.connections.last_mut()
+            && tcp.has(TcpSegment::ACK)
+        {
+            connection.acknowledged(tcp.acknowledgement);
         }
     }
 }
@@ -132,6 +164,10 @@ impl StreamVisitor<FiveTupleKey> for Collect {
             return Interest::No;
         }
         self.0.connections += 1;
+        for from in [Orientation::Forward, Orientation::Reverse] {
+            let connections = &mut self.of(first.key, from).connections;
+            connections.push(Connection::default());
+        }
         Interest::Yes(())
     }
 
@@ -174,16 +210,22 @@ pub(super) fn observe(path: &Path) -> Result<Observed> {
         .compare_delivered(1 << 20)
         .max_held_per_flow(64 << 20);
     let mut streams = Watch(Reassembler::new(config, Collect::default())?);
-    if let Ok(mut file) = CaptureFile::open(path) {
-        while let Ok(Readiness::Ready) = file.ready() {
-            tracker.track_batch(&file.batch(), &mut streams);
+    let mut fault = None;
+    match CaptureFile::open(path) {
+        Ok(mut file) => {
+            while let Ok(Readiness::Ready) = file.ready() {
+                tracker.track_batch(&file.batch(), &mut streams);
+            }
         }
+        Err(why) => fault = Some(why.to_string()),
     }
     while tracker.finish(&mut streams) {}
     let stats = streams.0.stats();
     let counted = stats.delivered + stats.duplicate + stats.discarded.total();
     if stats.received != counted || stats.held != 0 || stats.memory != 0 {
-        return Err(format!("{}: totals do not add up: {stats:?}", path.display()).into());
+        return Err(format!("totals do not add up: {stats:?}").into());
     }
-    Ok(streams.0.into_visitor().0)
+    let mut observed = streams.0.into_visitor().0;
+    observed.fault = fault;
+    Ok(observed)
 }

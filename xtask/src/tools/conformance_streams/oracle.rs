@@ -1,5 +1,6 @@
 //! The streams that tshark follows.
 
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::process::Command;
@@ -39,11 +40,26 @@ pub(super) fn missing(bytes: u64) -> Vec<u8> {
     format!("[{bytes} bytes missing in capture file]\0").into_bytes()
 }
 
-/// The streams of a capture that has about this many connections.
-pub(super) fn follow(file: &Path, connections: usize) -> Result<Streams<Vec<u8>>> {
+/// A capture with more connections is asked which of them have payload, since tshark tries each
+/// stream that it follows on each packet.
+const FOLLOWED: usize = 256;
+
+/// The streams of a capture that has about this many connections: one after the other for each pair
+/// of ends. Of many connections, only those with payload.
+pub(super) fn follow(file: &Path, connections: usize) -> Result<Streams<Vec<Vec<u8>>>> {
+    if connections > FOLLOWED {
+        let numbers: Vec<_> = with_payload(file)?.into_iter().collect();
+        let mut streams = Streams::new();
+        for numbers in numbers.chunks(FOLLOWED) {
+            for (ends, more) in ask(file, numbers)?.0 {
+                streams.entry(ends).or_insert_with(Vec::new).extend(more);
+            }
+        }
+        return Ok(streams);
+    }
     let mut number = connections + 4;
     loop {
-        let (streams, complete) = ask(file, number)?;
+        let (streams, complete) = ask(file, &(0..number).collect::<Vec<_>>())?;
         if complete {
             return Ok(streams);
         }
@@ -51,17 +67,44 @@ pub(super) fn follow(file: &Path, connections: usize) -> Result<Streams<Vec<u8>>
     }
 }
 
-/// Asks for so many streams; and whether there are no more.
-fn ask(file: &Path, number: usize) -> Result<(Streams<Vec<u8>>, bool)> {
+/// tshark on a capture, with the settings that make it see what the tracker sees.
+fn tshark(file: &Path) -> Command {
     let mut command = Command::new("tshark");
-    command.arg("-q").arg("-r").arg(file);
+    command.arg("-r").arg(file);
     for preference in ["ip.defragment", "ipv6.defragment"] {
         command.args(["-o", &format!("{preference}:TRUE")]);
     }
     for protocol in TUNNELS {
         command.args(["--disable-protocol", protocol]);
     }
-    for stream in 0..number {
+    command
+}
+
+/// The numbers of the streams that have payload.
+fn with_payload(file: &Path) -> Result<BTreeSet<usize>> {
+    let mut command = tshark(file);
+    command.args([
+        "-n",
+        "-Y",
+        "tcp.len > 0",
+        "-T",
+        "fields",
+        "-e",
+        "tcp.stream",
+    ]);
+    let output = command.output()?;
+    let text = String::from_utf8_lossy(&output.stdout);
+    let numbers = text.split([',', '\n']).filter(|number| !number.is_empty());
+    Ok(numbers
+        .map(str::parse)
+        .collect::<std::result::Result<_, _>>()?)
+}
+
+/// Asks for these streams; and whether the last of them does not exist.
+fn ask(file: &Path, numbers: &[usize]) -> Result<(Streams<Vec<Vec<u8>>>, bool)> {
+    let mut command = tshark(file);
+    command.arg("-q");
+    for stream in numbers {
         command.args(["-z", &format!("follow,tcp,raw,{stream}")]);
     }
     let output = command.output()?;
@@ -77,12 +120,8 @@ fn ask(file: &Path, number: usize) -> Result<(Streams<Vec<u8>>, bool)> {
                 ends[1] = end.to_owned();
             } else if !line.starts_with(['=', 'F']) && !line.is_empty() {
                 let from = usize::from(line.starts_with('\t'));
-                let read = hex(line.trim()).ok_or_else(|| {
-                    format!(
-                        "{}: stream {stream}: not hexadecimal: {line}",
-                        file.display()
-                    )
-                })?;
+                let read = hex(line.trim())
+                    .ok_or_else(|| format!("stream {stream}: not hexadecimal: {line}"))?;
                 bytes[from].extend(read);
             }
         }
@@ -94,11 +133,8 @@ fn ask(file: &Path, number: usize) -> Result<(Streams<Vec<u8>>, bool)> {
     for (_, [a, b], [from_a, from_b]) in found {
         if a != ":0" {
             let ends = (a.clone(), b.clone());
-            streams.entry(ends).or_insert_with(Vec::new).extend(from_a);
-            streams
-                .entry((b, a))
-                .or_insert_with(Vec::new)
-                .extend(from_b);
+            streams.entry(ends).or_insert_with(Vec::new).push(from_a);
+            streams.entry((b, a)).or_insert_with(Vec::new).push(from_b);
         }
     }
     Ok((streams, complete))
