@@ -109,15 +109,29 @@ fn each_figure_of_a_tracker_is_published_once() {
     let (mut stats, figures) = numbered::<TrackerStats>();
     let kept = Kept::default();
     publish(&kept, &stats);
-    each_is_published(&kept, figures, &[stats.untracked.waiting]);
-    let waiting = kept.gauges()["netring_flow_waiting_fragments{interface=eth0}"];
-    assert_eq!(waiting, stats.untracked.waiting as f64);
+    let defragment = stats.fragments.defragment;
+    let waiting = stats.untracked.waiting;
+    let memory = [defragment.memory, defragment.memory_peak];
+    each_is_published(
+        &kept,
+        figures,
+        &[waiting, defragment.open, memory[0], memory[1]],
+    );
+    for (name, value) in [
+        ("waiting_fragments", waiting),
+        ("open_fragmented_packets", defragment.open),
+        ("defragment_memory_bytes", memory[0]),
+        ("defragment_memory_peak_bytes", memory[1]),
+    ] {
+        let gauge = kept.gauges()[&format!("netring_flow_{name}{{interface=eth0}}")];
+        assert_eq!(gauge, value as f64, "{name}");
+    }
     let mut fields = serde_json::to_value(stats).unwrap();
     // Has a gauge.
-    fields["untracked"]
-        .as_object_mut()
-        .unwrap()
-        .remove("waiting");
+    let untracked = fields["untracked"].as_object_mut().unwrap();
+    untracked.remove("waiting");
+    let fragments = fields["fragments"].as_object_mut().unwrap();
+    fields["incomplete"] = fragments.remove("defragment").unwrap()["incomplete"].take();
     let counters = kept.counters();
     for (field, metric, label) in [
         ("untracked", "netring_flow_untracked_packets_total", "cause"),
