@@ -137,15 +137,11 @@ impl Extract for FiveTuple {
         flow: &FiveTupleKey,
     ) -> Result<Extracted<FiveTupleKey>, Skip> {
         let is_of = |found: &Extracted<FiveTupleKey>| found.key.has_ends_of(flow);
-        if let Some(found) = parse::packet(packet, &self.rules, false).ok().filter(is_of) {
+        if let Some(found) = self.extract(packet).ok().filter(is_of) {
             return Ok(found);
         }
         // The first fragment may not have reached into the tunnel.
-        let rules = Rules {
-            tunnels: Tunnels::none(),
-            ..self.rules
-        };
-        let found = parse::packet(packet, &rules, false)?;
+        let found = self.with_tunnels(Tunnels::none()).extract(packet)?;
         is_of(&found).then_some(found).ok_or(Skip::NoKey)
     }
 }

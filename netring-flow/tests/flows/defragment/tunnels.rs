@@ -43,7 +43,7 @@ fn what_is_inside_is_put_together_whichever_was_fragmented() {
     for (frames, packets) in [(outer, 1), (inner, 1), (both.clone(), 3)] {
         let mut together = inside();
         together.frames(&frames);
-        assert_eq!(together.together(), [payload.clone()]);
+        assert_eq!(together.together(), std::slice::from_ref(&payload));
         let last = together.shown.0.last().unwrap();
         assert_eq!(last.piece, Piece::PutTogether);
         assert_eq!(last.key, "udp 192.0.2.10:443 192.0.2.200:40000 in vxlan 1");
