@@ -113,9 +113,9 @@
 //!
 //! # Bounds
 //!
-//! No packet costs more than a bounded number of steps, and none allocates but when the table grows,
-//! which it does in steps, too: neither growing nor expiry stops the packets. The table has a hard bound, and timeouts are processed within a budget. No packet
-//! contents can cause a panic.
+//! No packet costs an allocation, except when the table grows, or more than a bounded number of
+//! steps: neither growing nor expiry stops the packets. The table has a hard bound, and timeouts
+//! are processed within a budget. No packet contents can cause a panic.
 //!
 //! [`reassembly`] makes byte streams of the segments of TCP connections, and [`session`] makes
 //! messages of streams and datagrams.

@@ -185,8 +185,8 @@ impl<K: Clone, V: StreamVisitor<K>> Reassembler<K, V> {
         self.by_flow.len()
     }
 
-    /// Declares gaps whose deadline has passed, at most 256 in a call. Returns true if more are due;
-    /// call it again then. Only needed while no packets arrive; `now` is that of
+    /// Declares gaps whose deadline has passed, at most 256 in a call. Returns true if more are
+    /// due; call it again then. Only needed while no packets arrive; `now` is that of
     /// [`FlowTracker::expire`](crate::FlowTracker::expire).
     pub fn expire(&mut self, now: Timestamp) -> bool {
         self.timers.is_due(now.as_nanos()) && self.fire(now, TIMERS_PER_CALL)

@@ -154,8 +154,8 @@ impl<E: Extract> FlowTracker<E> {
     }
 
     /// Counts the packets of a batch. Equivalent to calling [`track`](Self::track) for each, but
-    /// faster, because the memory of up to 16 packets is on its way while the tracker reads the next
-    /// ones.
+    /// faster, because the memory of up to 16 packets is on its way while the tracker reads the
+    /// next ones.
     pub fn track_batch<V: FlowVisitor<E::Key>>(
         &mut self,
         batch: &impl PacketBatch,
