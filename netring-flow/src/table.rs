@@ -158,8 +158,8 @@ impl<K: Eq + Hash> Table<K> {
         self.index.prefetch(tag);
     }
 
-    /// Finds the record that a lookup of this tag would most likely find, if it is quick, and
-    /// prefetches the lines of it that a packet of this direction uses.
+    /// Finds the record that a lookup of this tag would most likely find, unless it is still to be
+    /// moved, and prefetches the lines of it that a packet of this direction uses.
     #[inline]
     pub(crate) fn prefetch_record(&self, tag: Tag, from: Orientation) -> Option<Slot> {
         let slot = self.index.find_moved(tag, |_| true)?;
