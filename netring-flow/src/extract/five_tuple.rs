@@ -137,7 +137,7 @@ impl Extract for FiveTuple {
         flow: &FiveTupleKey,
     ) -> Result<Extracted<FiveTupleKey>, Skip> {
         let is_of = |found: &Extracted<FiveTupleKey>| found.key.has_ends_of(flow);
-        if let Some(found) = parse::packet(packet, self.rules).ok().filter(is_of) {
+        if let Some(found) = parse::packet(packet, &self.rules, false).ok().filter(is_of) {
             return Ok(found);
         }
         // The first fragment may not have reached into the tunnel.
@@ -145,7 +145,7 @@ impl Extract for FiveTuple {
             tunnels: Tunnels::none(),
             ..self.rules
         };
-        let found = parse::packet(packet, rules)?;
+        let found = parse::packet(packet, &rules, false)?;
         is_of(&found).then_some(found).ok_or(Skip::NoKey)
     }
 }
