@@ -20,9 +20,11 @@ pub(crate) trait Collect<K>: FlowVisitor<K> {
     /// The number of events kept.
     fn collected(&self) -> usize;
 
-    /// Packet time has come to `now`, before the tracker ends flows by it.
-    fn advance(&mut self, now: Timestamp) {
+    /// Packet time has come to `now`, before the tracker ends flows by it. Returns true if more is
+    /// due than one call does.
+    fn advance(&mut self, now: Timestamp) -> bool {
         let _ = now;
+        false
     }
 }
 
@@ -161,8 +163,7 @@ impl<S: PacketSource, E: Extract> Flows<S, E> {
         drop(batch);
         self.latest_read = Some(Instant::now());
         if let Some(now) = self.tracker.latest() {
-            events.advance(now);
-            self.due = self.tracker.expire(now, events);
+            self.due = events.advance(now) || self.tracker.expire(now, events);
         }
         if let Phase::Draining(drain) = &mut self.phase
             && drain.is_done(&mut self.source)
@@ -193,8 +194,7 @@ impl<S: PacketSource, E: Extract> Flows<S, E> {
             });
             ready!(tick.poll_tick(cx));
         }
-        events.advance(now);
-        self.due = self.tracker.expire(now, events);
+        self.due = events.advance(now) || self.tracker.expire(now, events);
         Poll::Ready(())
     }
 

@@ -20,11 +20,11 @@ use crate::gathered::Gathered;
 /// The messages that the two ends of each flow exchange, as a stream of [`SessionEvent`]s, from
 /// [`AsyncSource::session_stream`].
 ///
-/// Each flow of interest has a [`Parser`] of its own. A parser that fails or panics ends its session
-/// with the reason, and nothing else. Sides are initiator and responder. The stream ends and fails as
-/// [`FlowStream`](crate::FlowStream) does: sessions end first, then the error of the source is
-/// yielded, then the stream ends. It queues the events of at most one batch of packets. Cancelling
-/// `next()` loses nothing.
+/// Each flow of interest has a [`Parser`] of its own. A parser that fails or panics ends its
+/// session with the reason, and nothing else. Sides are initiator and responder. The stream ends
+/// and fails as [`FlowStream`](crate::FlowStream) does: sessions end first, then the error of the
+/// source is yielded, then the stream ends. It queues the events of at most one batch of packets.
+/// Cancelling `next()` loses nothing.
 ///
 /// ```no_run
 /// use futures::StreamExt;
@@ -257,8 +257,8 @@ impl<K: Clone, P: Parser> Collect<K> for Streams<K, P> {
         self.visitor().events.len()
     }
 
-    fn advance(&mut self, now: Timestamp) {
-        self.expire(now);
+    fn advance(&mut self, now: Timestamp) -> bool {
+        self.expire(now)
     }
 }
 

@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use netring_sys::Error;
 
+use crate::reassembly::OverlapPolicy;
+
 /// The settings of a [`FlowTracker`](crate::FlowTracker).
 ///
 /// ```
@@ -22,6 +24,8 @@ pub struct TrackerConfig {
     pub(crate) split_port_reuse: bool,
     pub(crate) max_fragmented: usize,
     pub(crate) fragment_timeout: Duration,
+    pub(crate) defragment: usize,
+    pub(crate) fragment_overlap: OverlapPolicy,
     pub(crate) max_bytes: usize,
     pub(crate) round_trips: bool,
 }
@@ -83,23 +87,55 @@ impl TrackerConfig {
     }
 
     /// How many fragmented IP packets are remembered at once, so that their later fragments count
-    /// in the flow of the first. Default: 4096; range: 0 to 2²⁴.
+    /// in the flow of the first; and as many whose first fragment has not come, which wait for it
+    /// ([`UntrackedStats::waiting`](crate::UntrackedStats::waiting)). Default: 4096; range: 0 to
+    /// 2²⁴.
     ///
-    /// Each takes at most 500 bytes with the built-in key, and none before a first fragment
-    /// arrives. If there are more, the newest displaces the oldest
-    /// ([`FragmentStats::forgotten`](crate::FragmentStats::forgotten)). With 0, later fragments are
-    /// in no flow.
+    /// Each takes at most 500 bytes with the built-in key, and at most 640 if its first fragment is
+    /// missing; none before a fragment arrives. If there are more, the newest displaces the oldest
+    /// of its kind ([`FragmentStats::forgotten`](crate::FragmentStats::forgotten)). With 0, later
+    /// fragments are in no flow.
     #[must_use]
     pub const fn max_fragmented(mut self, packets: usize) -> Self {
         self.max_fragmented = packets;
         self
     }
 
-    /// How long after its first fragment a packet is remembered, in packet time. Default: 30 s, as
-    /// long as Linux waits (`net.ipv4.ipfrag_time`).
+    /// How long after its first fragment a packet is remembered, in packet time, and how long
+    /// others wait for the first. Default: 30 s, as long as Linux waits (`net.ipv4.ipfrag_time`).
     #[must_use]
     pub const fn fragment_timeout(mut self, timeout: Duration) -> Self {
         self.fragment_timeout = timeout;
+        self
+    }
+
+    /// Puts fragmented IP packets together, in at most this many bytes of memory. Default: 0, which
+    /// means that they are not put together.
+    ///
+    /// A visitor then sees a TCP segment or a datagram as it was sent, with the fragment that
+    /// completes it ([`Piece::PutTogether`](crate::extract::Piece::PutTogether)), so that
+    /// [`reassembly`](crate::reassembly), [`session`](crate::session) and
+    /// [`export`](crate::export) have all of it, and each byte once. What counts in a flow stays
+    /// the same: each fragment does. A visitor without segments costs nothing: no fragment is kept
+    /// for it.
+    ///
+    /// At most a packet for each 4096 bytes is kept at once, and no more than
+    /// [`max_fragmented`](Self::max_fragmented); the oldest makes room for the newest. A packet of
+    /// 64 KiB takes 66 KiB in fragments of 1500 bytes, and at most 260 KiB in the smallest that
+    /// there are. A buffer of 64 KiB for the packet that is shown comes on top, and another for
+    /// each tunnel whose packets are fragmented too. What becomes of the packets is in
+    /// [`DefragmentStats`](crate::DefragmentStats). It needs `max_fragmented` above 0.
+    #[must_use]
+    pub const fn defragment(mut self, max_bytes: usize) -> Self {
+        self.defragment = max_bytes;
+        self
+    }
+
+    /// Which bytes a packet gets if its fragments overlap, for IPv4. Default: those that came
+    /// first. IPv6 packets whose fragments overlap are given up, as every receiver does (RFC 5722).
+    #[must_use]
+    pub const fn fragment_overlap(mut self, policy: OverlapPolicy) -> Self {
+        self.fragment_overlap = policy;
         self
     }
 
@@ -125,6 +161,13 @@ impl TrackerConfig {
                 why: format!("{} is out of range (0 to 16777216)", self.max_fragmented),
             });
         }
+        if self.defragment != 0 && self.max_fragmented == 0 {
+            return Err(Error::Config {
+                setting: "defragment",
+                why: "max_fragmented is 0, so no fragmented packet is remembered; set it to at least 1"
+                    .into(),
+            });
+        }
         let of_fragments = ("fragment_timeout", self.fragment_timeout);
         for (setting, timeout) in self.timeouts.named().into_iter().chain([of_fragments]) {
             if timeout.is_zero() {
@@ -147,6 +190,8 @@ impl Default for TrackerConfig {
             split_port_reuse: true,
             max_fragmented: 4096,
             fragment_timeout: Duration::from_secs(30),
+            defragment: 0,
+            fragment_overlap: OverlapPolicy::First,
             max_bytes: usize::MAX,
             round_trips: false,
         }

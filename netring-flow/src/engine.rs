@@ -21,6 +21,7 @@ use crate::visitor::FlowVisitor;
 use crate::{Anomaly, EndReason, FlowEvent, FlowStats, TrackerConfig, TrackerStats};
 pub(crate) use by_key::ByKey;
 use fragments::Fragments;
+pub(crate) use fragments::{Kept, Waited};
 pub(crate) use item::{Counted, Item};
 use limits::Limits;
 use round_trip::RoundTrips;
@@ -29,7 +30,7 @@ use round_trip::RoundTrips;
 const TOLERANCE: i64 = 60_000_000_000;
 
 /// The maximum number of flows checked in one call.
-pub(crate) const BUDGET: u32 = 1024;
+pub(crate) const BUDGET: u32 = 256;
 
 /// Bytes that a flow takes with these settings.
 pub(crate) const fn bytes_per_flow<K>(config: &TrackerConfig) -> usize {
@@ -143,6 +144,7 @@ impl<K: Clone + Eq + Hash> Engine<K> {
         self.place = Wheel::place(nanos) as u32;
         self.place_end = nanos | ((1 << Wheel::SHIFT) - 1);
         self.ticking = self.limits.clock(nanos);
+        self.fragments.expire(nanos, &mut self.stats);
     }
 
     /// The newest packet time, if there was a packet.

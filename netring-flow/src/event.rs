@@ -1,5 +1,6 @@
 //! What a tracker reports.
 
+mod defragment_stats;
 mod end_reason;
 mod flow_id;
 mod flow_stats;
@@ -12,6 +13,8 @@ mod tracker_stats;
 use netring_sys::Timestamp;
 
 use crate::extract::{FiveTupleKey, IcmpError, Orientation};
+pub(crate) use defragment_stats::Incomplete;
+pub use defragment_stats::{DefragmentStats, IncompleteStats};
 pub use end_reason::EndReason;
 pub use flow_id::FlowId;
 pub use flow_stats::{DirectionStats, FlowStats};

@@ -97,10 +97,26 @@ pub trait Extract: Send + 'static {
     /// the flow of the first. Called only for packets of which
     /// [`extract_whole`](Self::extract_whole) returned [`Skip::Fragment`]. If a tunnel's packets
     /// are fragmented as well as what they carry, one packet is a part of several, which are
-    /// reported outermost first; a later fragment follows the last one. Default: none, so later
-    /// fragments are in no flow.
+    /// reported outermost first; a later fragment follows the last one, and the first is the one
+    /// that is put together ([`TrackerConfig::defragment`](crate::TrackerConfig::defragment)).
+    /// Default: none, so later fragments are in no flow.
     fn fragments(&self, packet: &Packet<'_>, each: &mut dyn FnMut(Fragment)) {
         let _ = (packet, each);
+    }
+
+    /// Reads the transport header and the payload of an IP packet that was put together, of which
+    /// the first fragment is in this flow. The packet has neither a link layer nor IP options.
+    /// Default: [`extract`](Self::extract), whose key is not looked at.
+    ///
+    /// # Errors
+    /// [`Skip`] if it is no packet of the flow.
+    fn put_together(
+        &self,
+        packet: &Packet<'_>,
+        flow: &Self::Key,
+    ) -> Result<Extracted<Self::Key>, Skip> {
+        let _ = flow;
+        self.extract(packet)
     }
 }
 

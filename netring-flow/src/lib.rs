@@ -94,11 +94,14 @@
 //!
 //! A fragment other than the first has no ports. It counts in the flow of the first, which is
 //! remembered by addresses, protocol and identification: 4096 packets for 30 s
-//! ([`TrackerConfig::max_fragmented`], [`TrackerConfig::fragment_timeout`]). If the first was not
-//! seen before it, it counts in [`UntrackedStats::fragments`], never in a flow of its own. Nothing
-//! is put together: each fragment adds its own bytes to the payload, and the sequence numbers of a
-//! connection know the first fragment of a segment only. Duplicate, overlapping and tiny fragments
-//! are counted ([`FragmentStats`]).
+//! ([`TrackerConfig::max_fragmented`], [`TrackerConfig::fragment_timeout`]). If it comes before the
+//! first, it waits for it ([`UntrackedStats::waiting`]). If the first is not seen, it counts in
+//! [`UntrackedStats::fragments`], never in a flow of its own. Duplicate, overlapping and tiny
+//! fragments are counted ([`FragmentStats`]).
+//!
+//! Each fragment adds its own bytes to the payload, and the sequence numbers of a connection know
+//! the first fragment of a segment only. With [`TrackerConfig::defragment`] a visitor sees the
+//! packets put together, and so do [`reassembly`], [`session`] and the recorder of [`export`].
 //!
 //! # Tunnels
 //!
@@ -110,9 +113,10 @@
 //!
 //! # Bounds
 //!
-//! No packet costs an allocation or more than a bounded number of steps, except when the table's
-//! index grows. The table has a hard bound, and timeouts are processed within a budget. No packet
-//! contents can cause a panic.
+//! No packet costs more than a bounded number of steps. A packet allocates only if the table grows,
+//! which it does in steps, so that neither growing nor expiry stops the packets; or if it is a
+//! fragment that waits or is put together. The table has a hard bound, and timeouts are processed
+//! within a budget. No packet contents can cause a panic.
 //!
 //! [`reassembly`] makes byte streams of the segments of TCP connections, and [`session`] makes
 //! messages of streams and datagrams.
@@ -158,8 +162,9 @@ pub use flowscope;
 
 pub use config::{Timeouts, TrackerConfig};
 pub use event::{
-    Anomaly, DirectionStats, EndReason, EndedStats, FlowEvent, FlowId, FlowState, FlowStats,
-    FragmentStats, History, LiveFlow, RoundTrip, TrackerStats, UntrackedStats,
+    Anomaly, DefragmentStats, DirectionStats, EndReason, EndedStats, FlowEvent, FlowId, FlowState,
+    FlowStats, FragmentStats, History, IncompleteStats, LiveFlow, RoundTrip, TrackerStats,
+    UntrackedStats,
 };
 pub use tracker::FlowTracker;
-pub use visitor::{FlowVisitor, Segment};
+pub use visitor::{FlowVisitor, Segment, WaitedFragments};

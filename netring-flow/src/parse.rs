@@ -13,6 +13,7 @@ mod ip;
 mod ip_len;
 mod layers;
 mod link;
+mod nested;
 mod nflog;
 mod options;
 mod plain;
@@ -25,9 +26,9 @@ pub(crate) use options::{urgent_pointer, window_scale};
 
 use netring_sys::Packet;
 
-use crate::extract::{Extracted, FiveTupleKey, Fragment, Piece, Skip, TunnelKind, Tunnels};
+use crate::extract::{Extracted, FiveTupleKey, Fragment, Piece, Skip, Tunnels};
 use ip::IpPacket;
-use layers::{Reached, Tags};
+use layers::{MAX_LAYERS, Reached, Tags, Walk};
 use transport::TransportHeader;
 use v6_chain::Broken;
 
@@ -57,68 +58,97 @@ impl Rules {
             _ => ids,
         }
     }
-}
 
-impl Extracted<FiveTupleKey> {
-    fn in_tunnel(mut self, kind: TunnelKind) -> Self {
-        self.key = self.key.in_tunnel(kind);
-        self
+    /// Puts the innermost tunnel in the key, if it is wanted there.
+    #[inline]
+    fn in_tunnel(
+        &self,
+        mut found: Extracted<FiveTupleKey>,
+        tags: &Tags,
+    ) -> Extracted<FiveTupleKey> {
+        if let Some((kind, _)) = tags.tunnel
+            && self.tunnel
+        {
+            found.key = found.key.in_tunnel(kind);
+        }
+        found
     }
 }
 
-/// Reads a packet. This and the two functions of `plain` are inlined always: with two callers the
-/// compiler would do so in neither, at a cost of 20 instructions for each packet.
+/// Reads a packet. If `whole`, a first fragment is [`Skip::Fragment`], as the others are, and what
+/// has too many tunnels is [`Skip::TooDeep`].
+///
+/// This and the functions of `plain` are inlined always: with two callers the compiler would do so
+/// in neither, at a cost of 20 instructions for each packet.
 #[inline(always)]
-pub(crate) fn packet(packet: &Packet<'_>, rules: Rules) -> Result<Extracted<FiveTupleKey>, Skip> {
+pub(crate) fn packet(
+    packet: &Packet<'_>,
+    rules: &Rules,
+    whole: bool,
+) -> Result<Extracted<FiveTupleKey>, Skip> {
     // Nearly every packet takes this path, by far the shortest.
     match link::untagged(packet) {
-        Some((link::IPV4, part)) => match plain::v4(part, Tags::NONE, &rules.tunnels) {
-            Some(found) => Ok(found),
-            None => behind_ethernet(packet, Version::V4, rules),
+        Some((link::IPV4, part)) => match plain::v4(part) {
+            Some(ip) => match ip.read(Tags::NONE, |from, to| rules.tunnels.of_ports(from, to)) {
+                Ok(found) => Ok(found),
+                Err(kind) => nested::read(packet, rules, whole, ip.outer(kind), Tags::default(), 2),
+            },
+            None => general(packet, rules, whole),
         },
-        Some((link::IPV6, part)) => match plain::v6(part, Tags::NONE, &rules.tunnels) {
-            Some(found) => Ok(found),
-            None => behind_ethernet(packet, Version::V6, rules),
+        Some((link::IPV6, part)) => match plain::v6(part) {
+            Some(ip) => match ip.read(Tags::NONE, |from, to| rules.tunnels.of_ports(from, to)) {
+                Ok(found) => Ok(found),
+                Err(kind) => nested::read(packet, rules, whole, ip.outer(kind), Tags::default(), 2),
+            },
+            None => general(packet, rules, whole),
         },
-        _ => layered(packet, rules),
+        _ => layered(packet, rules, whole),
     }
 }
 
-/// Finds the IP header again: passing it on would force it into memory for every packet.
+/// Reads a packet whose IP header is not right behind an Ethernet header.
 #[inline(never)]
-fn behind_ethernet(
+fn layered(
     packet: &Packet<'_>,
-    version: Version,
-    rules: Rules,
+    rules: &Rules,
+    whole: bool,
 ) -> Result<Extracted<FiveTupleKey>, Skip> {
-    if !rules.tunnels.is_none() {
-        return tunnelled(packet, rules);
+    let mut walk = Walk::new(packet)?;
+    walk.next_ip(&rules.tunnels)?;
+    let Reached {
+        version,
+        part,
+        tags,
+        ..
+    } = walk.reached;
+    let (bits, read) = (rules.tags(&tags), MAX_LAYERS - walk.left);
+    match version {
+        Version::V4 => match plain::v4(part) {
+            Some(ip) => match ip.read(bits, |from, to| rules.tunnels.of_ports(from, to)) {
+                Ok(found) => Ok(rules.in_tunnel(found, &tags)),
+                Err(kind) => nested::read(packet, rules, whole, ip.outer(kind), tags, read),
+            },
+            None => general(packet, rules, whole),
+        },
+        Version::V6 => match plain::v6(part) {
+            Some(ip) => match ip.read(bits, |from, to| rules.tunnels.of_ports(from, to)) {
+                Ok(found) => Ok(rules.in_tunnel(found, &tags)),
+                Err(kind) => nested::read(packet, rules, whole, ip.outer(kind), tags, read),
+            },
+            None => general(packet, rules, whole),
+        },
     }
-    let part = Part::all(packet).behind(link::ETHERNET_LEN);
-    ip_packet(version, part, Tags::NONE, rules)
 }
 
+/// Reads any packet by the general path: the innermost; if that is not readable, the one that
+/// carries it. A short way that came to something unusual starts again here.
 #[inline(never)]
-fn layered(packet: &Packet<'_>, rules: Rules) -> Result<Extracted<FiveTupleKey>, Skip> {
-    if !rules.tunnels.is_none() {
-        return tunnelled(packet, rules);
-    }
-    layers::walk(packet, |version, part, tags| {
-        let bits = rules.tags(&tags);
-        let found = match plain::read(version, part, bits, &rules.tunnels) {
-            Some(found) => Ok(found),
-            None => ip_packet(version, part, bits, rules),
-        };
-        match tags.tunnel {
-            Some((kind, _)) if rules.tunnel => found.map(|found| found.in_tunnel(kind)),
-            _ => found,
-        }
-    })
-}
-
-/// Reads the innermost packet; if it is not readable, the one that carries it.
-#[inline(never)]
-fn tunnelled(packet: &Packet<'_>, rules: Rules) -> Result<Extracted<FiveTupleKey>, Skip> {
+fn general(
+    packet: &Packet<'_>,
+    rules: &Rules,
+    whole: bool,
+) -> Result<Extracted<FiveTupleKey>, Skip> {
+    let rules = Rules { whole, ..*rules };
     let most = rules.tunnels.depth();
     let (skip, depth) = match layers::innermost(packet, &rules.tunnels, most, |_| ()) {
         Ok(reached) => match reached_packet(&reached, rules) {
@@ -148,10 +178,7 @@ fn carrier<'a>(
 
 fn reached_packet(reached: &Reached<'_>, rules: Rules) -> Result<Extracted<FiveTupleKey>, Skip> {
     let bits = rules.tags(&reached.tags);
-    let mut found = match plain::read(reached.version, reached.part, bits, &rules.tunnels) {
-        Some(found) => found,
-        None => ip_packet(reached.version, reached.part, bits, rules)?,
-    };
+    let mut found = ip_packet(reached.version, reached.part, bits, rules)?;
     if reached.is_too_deep && rules.whole {
         return Err(Skip::TooDeep);
     }
@@ -162,10 +189,7 @@ fn reached_packet(reached: &Reached<'_>, rules: Rules) -> Result<Extracted<FiveT
         // The rest of it is in other fragments.
         found = found.with_malformed(false).with_piece(Piece::First);
     }
-    Ok(match reached.tags.tunnel {
-        Some((kind, _)) if rules.tunnel => found.in_tunnel(kind),
-        _ => found,
-    })
+    Ok(rules.in_tunnel(found, &reached.tags))
 }
 
 fn ip_packet(
@@ -174,9 +198,9 @@ fn ip_packet(
     tags: u64,
     rules: Rules,
 ) -> Result<Extracted<FiveTupleKey>, Skip> {
-    match ip::version(version, part)? {
-        4 => transport(&ip::v4(part)?, tags, rules),
-        _ => transport(&ip::v6(part)?, tags, rules),
+    match version {
+        Version::V4 => transport(&ip::v4(part)?, tags, rules),
+        Version::V6 => transport(&ip::v6(part)?, tags, rules),
     }
 }
 
@@ -211,10 +235,7 @@ pub(crate) fn fragments(packet: &Packet<'_>, rules: Rules, each: &mut dyn FnMut(
     let most = rules.tunnels.depth();
     let _ = layers::innermost(packet, &rules.tunnels, most, |reached| {
         let tags = rules.tags(&reached.tags);
-        let version = ip::version(reached.version, reached.part);
-        if let Ok(version) = version
-            && let Some(fragment) = fragment::of(version, reached.part, tags)
-        {
+        if let Some(fragment) = fragment::of(reached.version, reached.part, tags) {
             each(fragment);
         }
     });
@@ -238,16 +259,17 @@ enum Layer {
     Cooked2,
     Pflog,
     Nflog,
-    Ip(Version),
+    V4,
+    V6,
+    /// IP whose version is in its first byte only.
+    Ip,
 }
 
-/// The IP version that the outer layer announces.
+/// The version of an IP packet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Version {
     V4,
     V6,
-    /// None: the version field decides.
-    Any,
 }
 
 /// A part of a packet.
@@ -305,7 +327,9 @@ impl<'a> Part<'a> {
     /// Takes `len` bytes off the front, which the caller has checked to exist.
     #[inline]
     fn skip(&mut self, len: usize) {
-        *self = self.behind(len);
+        self.data = self.data.get(len..).unwrap_or_default();
+        self.wire -= len;
+        self.start += len;
     }
 }
 

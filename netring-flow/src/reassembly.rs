@@ -89,6 +89,7 @@ mod ends;
 mod flow;
 mod held;
 mod history;
+mod places;
 mod policy;
 mod room;
 mod stats;
@@ -97,7 +98,7 @@ mod subscription;
 mod timers;
 mod visitor;
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::fmt;
 use std::time::Duration;
 
@@ -105,6 +106,7 @@ use netring_sys::{Error, Timestamp};
 
 use self::direction::Direction;
 use self::flow::{Flow, Hot};
+use self::places::Flows;
 use self::timers::Timers;
 use crate::extract::TcpSegment;
 use crate::table::prefetch::prefetch;
@@ -120,7 +122,10 @@ pub use visitor::{ClosedFlow, Interest, Side, StreamEnd, StreamPoint, StreamVisi
 pub const FIRST_BYTES: usize = 4096;
 
 /// Timers that one packet handles at most; more than a packet can start.
-const TIMERS_PER_PACKET: usize = 16;
+const TIMERS_PER_PACKET: usize = 4;
+
+/// Timers that one call of [`Reassembler::expire`] handles at most.
+const TIMERS_PER_CALL: usize = 256;
 
 /// Flags of segments that do more than carry data and acknowledge.
 const RARE: u8 = TcpSegment::SYN | TcpSegment::FIN | TcpSegment::RST | TcpSegment::URG;
@@ -134,10 +139,9 @@ pub struct Reassembler<K, V: StreamVisitor<K>> {
     visitor: V,
     /// By [`Segment::index`]: 0, or the place of a subscribed flow plus 1.
     places: Vec<u32>,
-    flows: Vec<Flow<K, V::State>>,
-    /// Places that are free.
-    free: Vec<u32>,
-    by_flow: HashMap<FlowId, u32>,
+    flows: Flows<K, V::State>,
+    /// Not hashed: a table that doubles would stop the packets for milliseconds.
+    by_flow: BTreeMap<FlowId, u32>,
     /// The flow whose first segment is next.
     started: Option<FlowId>,
     timers: Timers,
@@ -159,9 +163,8 @@ impl<K: Clone, V: StreamVisitor<K>> Reassembler<K, V> {
             config,
             visitor,
             places: Vec::new(),
-            flows: Vec::new(),
-            free: Vec::new(),
-            by_flow: HashMap::new(),
+            flows: Flows::new(),
+            by_flow: BTreeMap::new(),
             started: None,
             stats: ReassemblyStats::default(),
             shown: Vec::new(),
@@ -182,15 +185,17 @@ impl<K: Clone, V: StreamVisitor<K>> Reassembler<K, V> {
         self.by_flow.len()
     }
 
-    /// Declares gaps whose deadline has passed. Only needed while no packets arrive; `now` is that
-    /// of [`FlowTracker::expire`](crate::FlowTracker::expire).
-    pub fn expire(&mut self, now: Timestamp) {
-        while self.fire(now, usize::MAX) {}
+    /// Declares gaps whose deadline has passed, at most 256 in a call. Returns true if more are
+    /// due; call it again then. Only needed while no packets arrive; `now` is that of
+    /// [`FlowTracker::expire`](crate::FlowTracker::expire).
+    pub fn expire(&mut self, now: Timestamp) -> bool {
+        self.timers.is_due(now.as_nanos()) && self.fire(now, TIMERS_PER_CALL)
     }
 
-    /// Ends the streams of all flows, although the flows go on in the tracker: for a reassembler that
-    /// is given up. The reason is [`SourceEnded`](EndReason::SourceEnded); what is held is delivered
-    /// with its gaps. `now` is the packet time, [`FlowTracker::latest`](crate::FlowTracker::latest).
+    /// Ends the streams of all flows, although the flows go on in the tracker: for a reassembler
+    /// that is given up. The reason is [`SourceEnded`](EndReason::SourceEnded); what is held is
+    /// delivered with its gaps. `now` is the packet time,
+    /// [`FlowTracker::latest`](crate::FlowTracker::latest).
     pub fn end_all(&mut self, now: Timestamp) {
         let flows: Vec<_> = self.by_flow.keys().copied().collect();
         for flow in flows {
@@ -217,7 +222,11 @@ impl<K: Clone, V: StreamVisitor<K>> Reassembler<K, V> {
     /// nothing, if it does more.
     #[inline(always)]
     fn take_plain(&mut self, place: u32, segment: &Segment<'_, K>) -> bool {
-        let hot = &mut self.flows[place as usize].hot;
+        let Flow { hot, cold } = &mut self.flows[place as usize];
+        // The end of a flow may have been reported to another visitor.
+        if hot.flow != segment.flow {
+            return true;
+        }
         let Some(tcp) = segment.tcp() else {
             return false;
         };
@@ -250,8 +259,7 @@ impl<K: Clone, V: StreamVisitor<K>> Reassembler<K, V> {
         self.stats.delivered += len as u64;
         let point = hot.point(segment.key, segment.orientation, segment.time);
         hot.directions[from].advance(len as u64);
-        let state = self.flows[place as usize].cold.as_mut();
-        if let Some(state) = state.and_then(|cold| cold.state.as_mut())
+        if let Some(state) = cold.as_mut().and_then(|cold| cold.state.as_mut())
             && self.visitor.data(point, state, segment.payload).is_break()
         {
             self.forget(place);
@@ -259,15 +267,13 @@ impl<K: Clone, V: StreamVisitor<K>> Reassembler<K, V> {
         true
     }
 
-    /// The place of a flow that is subscribed to.
+    /// The place of a flow that is probably subscribed to.
     #[inline]
     fn place(&mut self, segment: &Segment<'_, K>) -> Option<u32> {
         if self.started.take() == Some(segment.flow) {
             return self.subscribe(segment);
         }
-        let place = self.places.get(segment.index)?.checked_sub(1)?;
-        // The end of a flow may have been reported to another visitor.
-        (self.flows[place as usize].hot.flow == segment.flow).then_some(place)
+        self.places.get(segment.index)?.checked_sub(1)
     }
 }
 

@@ -6,8 +6,8 @@
 //!                wheel, queues ────────┘  by links in the slab
 //! ```
 //!
-//! Every operation takes a bounded number of steps, except growing the index, which moves 8 bytes
-//! per flow each time the number of flows doubles.
+//! Every operation takes a bounded number of steps: the index grows with the insertions, of which
+//! each moves a few of its places.
 
 mod closed;
 mod direction;
@@ -95,7 +95,6 @@ impl<K: Eq + Hash> Table<K> {
     /// Inserts a record whose key is not in the table.
     #[inline(always)]
     pub(crate) fn insert(&mut self, tag: Tag, record: Record<K>) -> Slot {
-        self.version += 1;
         let slot = self.slab.insert(record);
         self.index.insert(tag, slot);
         slot
@@ -159,11 +158,11 @@ impl<K: Eq + Hash> Table<K> {
         self.index.prefetch(tag);
     }
 
-    /// Finds the record that a lookup of this tag would most likely find, and prefetches the lines
-    /// of it that a packet of this direction uses.
+    /// Finds the record that a lookup of this tag would most likely find, unless it is still to be
+    /// moved, and prefetches the lines of it that a packet of this direction uses.
     #[inline]
     pub(crate) fn prefetch_record(&self, tag: Tag, from: Orientation) -> Option<Slot> {
-        let slot = self.index.find(tag, |_| true)?;
+        let slot = self.index.find_moved(tag, |_| true)?;
         self.slab.get(slot).prefetch(from);
         Some(slot)
     }
@@ -178,7 +177,7 @@ impl<K: Eq + Hash> Table<K> {
         self.slab.prefetch_all(slot);
     }
 
-    /// Changes with each insertion and removal: slots that were found earlier may be stale.
+    /// Changes with each removal: slots that were found earlier may be stale.
     #[inline]
     pub(crate) const fn version(&self) -> u64 {
         self.version

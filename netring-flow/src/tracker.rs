@@ -1,6 +1,9 @@
 //! The tracker: from packets to events.
 
+mod fragments;
+
 use std::fmt;
+use std::hash::Hash;
 use std::time::Duration;
 
 use netring_sys::{Error, Packet, PacketBatch, Timestamp};
@@ -8,6 +11,7 @@ use netring_sys::{Error, Packet, PacketBatch, Timestamp};
 use crate::engine::{BUDGET, ByKey, Counted, Engine, Item, bytes_per_flow};
 use crate::extract::{Extract, Extracted, Skip, TcpSegment, WindowScale};
 use crate::parse::ip_len;
+use crate::table::{Slot, Table};
 use crate::visitor::FlowVisitor;
 use crate::{LiveFlow, Segment, TrackerConfig, TrackerStats};
 
@@ -27,7 +31,7 @@ const GROUP: usize = 16;
 /// Time is packet time: the tracker has no clock of its own. It ends flows as packet time advances,
 /// whatever the gaps between packets: with the first packet that is 0.3 s or more after the
 /// timeout. A packet later than the timeout never counts in the old flow. One packet ends at most
-/// 1024 flows; if more are due, the next packets end the rest. To end flows while no packets
+/// 256 flows; if more are due, the next packets end the rest. To end flows while no packets
 /// arrive, call [`expire`](Self::expire). A packet that is older than the one before it counts like
 /// any other; if time goes back by more than a minute, timeouts restart from the new time.
 ///
@@ -63,6 +67,8 @@ pub struct FlowTracker<E: Extract> {
     engine: Engine<E::Key>,
     /// The packets that are processed together; empty between calls.
     group: Vec<Item<E::Key>>,
+    /// The group before it, whose memory is on its way; empty between calls.
+    waiting: Waiting<E::Key>,
 }
 
 impl<E: Extract> FlowTracker<E> {
@@ -85,6 +91,7 @@ impl<E: Extract> FlowTracker<E> {
             extract,
             engine: Engine::new(config),
             group: Vec::with_capacity(GROUP),
+            waiting: Waiting::new(),
         }
     }
 
@@ -118,8 +125,8 @@ impl<E: Extract> FlowTracker<E> {
     pub fn track<V: FlowVisitor<E::Key>>(&mut self, packet: &Packet<'_>, visitor: &mut V) {
         match self.read(packet) {
             Ok(found) => self.track_found(found, packet, visitor),
-            Err(cause) => match self.read_fragment(packet, cause) {
-                Some(found) => self.track_found(found, packet, visitor),
+            Err(cause) => match self.read_fragment(packet, cause, V::SEGMENTS) {
+                Some(read) => self.track_fragment(read, packet, visitor),
                 None => self.engine.advance(packet.timestamp(), visitor),
             },
         }
@@ -147,7 +154,8 @@ impl<E: Extract> FlowTracker<E> {
     }
 
     /// Counts the packets of a batch. Equivalent to calling [`track`](Self::track) for each, but
-    /// faster, because the tracker waits for the memory of up to 16 packets at the same time.
+    /// faster, because the memory of up to 16 packets is on its way while the tracker reads the
+    /// next ones.
     pub fn track_batch<V: FlowVisitor<E::Key>>(
         &mut self,
         batch: &impl PacketBatch,
@@ -155,14 +163,18 @@ impl<E: Extract> FlowTracker<E> {
     ) {
         // A visitor that panicked may have left packets here.
         self.group.clear();
-        let mut packets = [None; GROUP];
+        self.waiting.items.clear();
+        // Those of the group that is read, and of the one that waits, in turn.
+        let mut packets = [[None; GROUP]; 2];
+        let mut reading = 0;
         for packet in batch.packets() {
             match self.read(&packet) {
                 Ok(found) => {
                     if V::SEGMENTS {
-                        packets[self.group.len()] = Some(packet);
+                        packets[reading][self.group.len()] = Some(packet);
                     }
                     let item = self.item(found, &packet);
+                    self.engine.table.prefetch_index(item.tag);
                     self.group.push(item);
                     // Checked in place: checking it before the push would split the copy.
                     if self.group.last().is_some_and(Item::is_syn) {
@@ -170,14 +182,17 @@ impl<E: Extract> FlowTracker<E> {
                     }
                 }
                 Err(cause) => {
-                    self.track_unread(&packet, cause, wanted::<V, _>(&packets), visitor);
+                    let of = [reading, 1 - reading].map(|n| wanted::<V, _>(&packets[n]));
+                    self.track_unread(&packet, cause, of, visitor);
                 }
             }
             if self.group.len() == GROUP {
-                self.process_group(wanted::<V, _>(&packets), visitor);
+                self.process_waiting(wanted::<V, _>(&packets[1 - reading]), visitor);
+                reading = 1 - reading;
             }
         }
-        self.process_group(wanted::<V, _>(&packets), visitor);
+        self.process_waiting(wanted::<V, _>(&packets[1 - reading]), visitor);
+        self.process_waiting(wanted::<V, _>(&packets[reading]), visitor);
     }
 
     /// Reads the options of the last packet of the group. This is separate because few packets are
@@ -196,22 +211,24 @@ impl<E: Extract> FlowTracker<E> {
         &mut self,
         packet: &Packet<'_>,
         cause: Skip,
-        packets: &[Option<Packet<'_>>],
+        [group, waiting]: [&[Option<Packet<'_>>]; 2],
         visitor: &mut V,
     ) {
-        let (time, found) = (packet.timestamp(), self.read_fragment(packet, cause));
-        if found.is_some() || self.engine.is_elsewhere(time.as_nanos()) {
-            self.process_group(packets, visitor);
+        let (time, read) = (
+            packet.timestamp(),
+            self.read_fragment(packet, cause, V::SEGMENTS),
+        );
+        if read.is_some() || self.engine.is_elsewhere(time.as_nanos()) {
+            self.process_waiting(waiting, visitor);
+            self.process_waiting(group, visitor);
         }
-        let Some(found) = found else {
-            return self.engine.advance(time, visitor);
-        };
-        let mut item = self.item(found, packet);
-        if item.is_syn() {
-            item.scale = self.extract.window_scale(packet);
+        match read {
+            Some(read) => {
+                self.track_fragment(read, packet, visitor);
+                self.engine.expire(BUDGET_PER_PACKET, visitor);
+            }
+            None => self.engine.advance(time, visitor),
         }
-        self.group.push(item);
-        self.process_group(wanted::<V, _>(&[Some(*packet); GROUP]), visitor);
     }
 
     /// Reads a packet; a fragment comes back as [`Skip::Fragment`].
@@ -219,37 +236,6 @@ impl<E: Extract> FlowTracker<E> {
     fn read(&mut self, packet: &Packet<'_>) -> Result<Extracted<E::Key>, Skip> {
         self.engine.stats.packets += 1;
         self.extract.extract_whole(packet)
-    }
-
-    /// Finds the flow of a fragment, or of a packet with too many tunnels. Any other packet without
-    /// a flow is counted by cause.
-    #[cold]
-    fn read_fragment(&mut self, packet: &Packet<'_>, cause: Skip) -> Option<Extracted<E::Key>> {
-        let mut last = None;
-        if cause == Skip::Fragment {
-            self.extract
-                .fragments(packet, &mut |fragment| last = Some(fragment));
-        }
-        let (time, engine) = (packet.timestamp(), &mut self.engine);
-        let (fragments, stats) = (&mut engine.fragments, &mut engine.stats.fragments);
-        let found = match last {
-            Some(last) if last.offset != 0 => fragments.later(&last, time, stats).ok_or(cause),
-            _ if matches!(cause, Skip::Fragment | Skip::TooDeep) => self.extract.extract(packet),
-            _ => Err(cause),
-        };
-        match &found {
-            Ok(found) => {
-                engine.stats.too_deep += u64::from(cause == Skip::TooDeep);
-                // It may be the first fragment of several layers.
-                self.extract.fragments(packet, &mut |fragment| {
-                    if fragment.offset == 0 {
-                        fragments.first(&fragment, found, time, stats);
-                    }
-                });
-            }
-            Err(cause) => engine.stats.untracked.count(*cause),
-        }
-        found.ok()
     }
 
     /// What a visitor sees of a counted packet.
@@ -260,15 +246,7 @@ impl<E: Extract> FlowTracker<E> {
         item: &Item<E::Key>,
         packet: &'a Packet<'a>,
     ) -> Segment<'a, E::Key> {
-        let mut segment = self.engine.segment(counted, item, packet);
-        if segment.tcp().is_some_and(|tcp| tcp.has(TcpSegment::URG)) {
-            segment.urgent = self.extract.urgent_pointer(packet);
-        }
-        if V::IP_LENGTHS {
-            let len = self.extract.ip_len(packet);
-            segment.ip_len = len.or_else(|| ip_len(packet));
-        }
-        segment
+        segment::<E, V>(&self.extract, &self.engine, counted, item, packet)
     }
 
     /// The packet as the engine processes it.
@@ -284,46 +262,52 @@ impl<E: Extract> FlowTracker<E> {
         }
     }
 
-    /// Processes the group. The memory of all its packets is requested before the tracker waits for
-    /// any of it: first that of the index, then that of the records.
-    fn process_group<V: FlowVisitor<E::Key>>(
+    /// Processes the group that waits, and lets the one that was read wait in its place.
+    ///
+    /// Each packet that is processed requests the records of one that was read. A processor keeps
+    /// only so many requests in flight, and with more it stands still.
+    fn process_waiting<V: FlowVisitor<E::Key>>(
         &mut self,
         packets: &[Option<Packet<'_>>],
         visitor: &mut V,
     ) {
-        let table = &self.engine.table;
-        for item in &self.group {
-            table.prefetch_index(item.tag);
-        }
-        let mut hints = [None; GROUP];
-        for (item, hint) in self.group.iter().zip(&mut hints) {
-            *hint = table.prefetch_record(item.tag, item.found.orientation);
-            if V::SEGMENTS
-                && let Some(slot) = hint
-            {
-                visitor.prefetch(slot.index());
+        let (waiting, engine) = (&mut self.waiting, &mut self.engine);
+        let (version, found_at) = (engine.table.version(), waiting.version);
+        let mut read = self.group.iter();
+        for (number, (item, hint)) in waiting.items.iter().zip(&mut waiting.hints).enumerate() {
+            let found = *hint;
+            if let Some(item) = read.next() {
+                *hint = request(&engine.table, item, visitor);
             }
-        }
-        let version = table.version();
-        for (number, (item, hint)) in self.group.iter().zip(hints).enumerate() {
-            self.engine.advance(item.time, visitor);
-            // Expiry may have ended the flow.
-            let hint = hint.filter(|_| self.engine.table.version() == version);
-            let counted = self.engine.packet(item, hint, visitor);
+            engine.advance(item.time, visitor);
+            // The flow may have ended since.
+            let found = found.filter(|_| engine.table.version() == found_at);
+            let counted = engine.packet(item, found, visitor);
             if V::SEGMENTS
                 && let Some(counted) = counted
                 && let Some(packet) = &packets[number]
             {
-                visitor.segment(&self.segment::<V>(counted, item, packet));
+                visitor.segment(&segment::<E, V>(
+                    &self.extract,
+                    engine,
+                    counted,
+                    item,
+                    packet,
+                ));
             }
         }
-        self.engine
-            .expire(BUDGET_PER_PACKET * self.group.len() as u32, visitor);
-        self.group.clear();
+        let done = waiting.items.len();
+        for (item, hint) in read.zip(&mut waiting.hints[done..]) {
+            *hint = request(&engine.table, item, visitor);
+        }
+        waiting.version = version;
+        engine.expire(BUDGET_PER_PACKET * done as u32, visitor);
+        waiting.items.clear();
+        std::mem::swap(&mut self.group, &mut waiting.items);
     }
 
     /// Advances the time to `now`, ends flows that were idle for too long, and reports those that
-    /// live for long. It checks at most 1024 flows and returns true if more are due; call it again
+    /// live for long. It checks at most 256 flows and returns true if more are due; call it again
     /// then.
     ///
     /// For a live source, `now` is the time of the last packet plus the time that has passed since
@@ -334,7 +318,7 @@ impl<E: Extract> FlowTracker<E> {
         self.engine.expire(BUDGET, visitor)
     }
 
-    /// Ends all flows because the source has ended, at most 1024 in a call. Returns true if there
+    /// Ends all flows because the source has ended, at most 256 in a call. Returns true if there
     /// are more; call it again then.
     pub fn finish(&mut self, visitor: &mut impl FlowVisitor<E::Key>) -> bool {
         self.engine.finish(BUDGET, visitor)
@@ -380,6 +364,59 @@ impl<E: Extract> FlowTracker<E> {
     pub fn latest(&self) -> Option<Timestamp> {
         self.engine.latest()
     }
+}
+
+/// A group whose memory was requested.
+struct Waiting<K> {
+    items: Vec<Item<K>>,
+    /// Where their flows were found.
+    hints: [Option<Slot>; GROUP],
+    /// The version of the table before that.
+    version: u64,
+}
+
+impl<K> Waiting<K> {
+    fn new() -> Self {
+        Self {
+            items: Vec::with_capacity(GROUP),
+            hints: [None; GROUP],
+            version: 0,
+        }
+    }
+}
+
+/// Finds the flow of a packet, and requests its memory.
+#[inline(always)]
+fn request<K: Eq + Hash, V: FlowVisitor<K>>(
+    table: &Table<K>,
+    item: &Item<K>,
+    visitor: &V,
+) -> Option<Slot> {
+    let slot = table.prefetch_record(item.tag, item.found.orientation)?;
+    if V::SEGMENTS {
+        visitor.prefetch(slot.index());
+    }
+    Some(slot)
+}
+
+/// What a visitor sees of a counted packet.
+#[inline]
+fn segment<'a, E: Extract, V: FlowVisitor<E::Key>>(
+    extract: &E,
+    engine: &'a Engine<E::Key>,
+    counted: Counted,
+    item: &Item<E::Key>,
+    packet: &'a Packet<'a>,
+) -> Segment<'a, E::Key> {
+    let mut segment = engine.segment(counted, item, packet);
+    if segment.tcp().is_some_and(|tcp| tcp.has(TcpSegment::URG)) {
+        segment.urgent = extract.urgent_pointer(packet);
+    }
+    if V::IP_LENGTHS {
+        let len = extract.ip_len(packet);
+        segment.ip_len = len.or_else(|| ip_len(packet));
+    }
+    segment
 }
 
 /// The packets of a group, if the visitor wants segments. Otherwise the array is never passed on,

@@ -71,10 +71,18 @@ pub trait FlowVisitor<K> {
 
     /// Shows a packet that counts in a flow. Called exactly once for each such packet, in packet
     /// order, after the events that the packet caused: the flow's [`FlowEvent::Started`] comes
-    /// before its first segment, and [`FlowEvent::Ended`] after its last.
+    /// before its first segment, and [`FlowEvent::Ended`] after its last. Only fragments that came
+    /// before the first of their packet are not shown: see [`waited`](Self::waited).
     #[inline]
     fn segment(&mut self, segment: &Segment<'_, K>) {
         let _ = segment;
+    }
+
+    /// Reports fragments that came before the first of their packet. They had no flow then, so they
+    /// were not shown; from now on they count in the flow of the first, whose segment came just
+    /// before this. Called if [`SEGMENTS`](Self::SEGMENTS) is true. Does nothing by default.
+    fn waited(&mut self, fragments: &WaitedFragments<'_, K>) {
+        let _ = fragments;
     }
 
     /// Announces that a packet of the flow with this [`Segment::index`] probably follows soon, so
@@ -94,6 +102,30 @@ impl<K> FlowVisitor<K> for Vec<FlowEvent<K>> {
     fn event(&mut self, event: FlowEvent<K>) {
         self.push(event);
     }
+}
+
+/// Fragments of one packet that came before its first, and count in its flow.
+#[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
+pub struct WaitedFragments<'a, K> {
+    /// The flow's key.
+    pub key: &'a K,
+    /// The flow.
+    pub flow: FlowId,
+    /// Which of the key's two ends sent them.
+    pub orientation: Orientation,
+    /// How many they are.
+    pub packets: u64,
+    /// Their bytes on the wire.
+    pub bytes: u64,
+    /// The sum of their [`Segment::ip_len`]; `None` if one of them is not known.
+    pub ip_bytes: Option<u64>,
+    /// Their bytes of payload on the wire.
+    pub payload_bytes: u64,
+    /// When the first of them was seen.
+    pub first: Timestamp,
+    /// When the last of them was seen.
+    pub last: Timestamp,
 }
 
 /// A packet of a flow: a TCP segment, a UDP datagram, or a packet of another protocol.
@@ -122,10 +154,14 @@ pub struct Segment<'a, K> {
     /// The transport header; for TCP with flags, sequence and acknowledgement number.
     pub transport: Transport,
     /// Whether it is whole, or a fragment. The payload of a fragment is that of a part of the
-    /// packet; a later one has no transport header ([`Segment::tcp`] is `None`).
+    /// packet; a later one has no transport header ([`Segment::tcp`] is `None`). With
+    /// [`TrackerConfig::defragment`](crate::TrackerConfig::defragment), the payload is that of the
+    /// whole packet, and comes with the fragment that completes it; for those before it, a payload
+    /// is not there, and the transport header of the first comes again with the packet.
     pub piece: Piece,
-    /// The captured payload, in the memory of the packet. For a protocol whose header the built-in
-    /// extractor does not read, it is what follows the IP headers.
+    /// The captured payload, in the memory of the packet, or in that of the tracker if it was put
+    /// together. For a protocol whose header the built-in extractor does not read, it is what
+    /// follows the IP headers.
     pub payload: &'a [u8],
     /// The length of the payload on the wire in bytes. It exceeds that of `payload` if a snap
     /// length cut the packet, or if the extractor does not know where the payload is.

@@ -5,9 +5,9 @@
 //! same interface names. It is gone when the last thread in it and the last [`Netns`] are.
 
 use std::fs::File;
-use std::io;
+use std::io::{self, Write as _};
 use std::os::fd::AsRawFd;
-use std::process::Command;
+use std::process::{Command, Output, Stdio};
 use std::thread;
 
 use netring_sys::Namespace;
@@ -163,6 +163,26 @@ pub fn ip_says(words: &str) -> io::Result<String> {
     says("ip", words)
 }
 
+/// Runs many commands of `ip`, one a line, in one process in this thread's namespace.
+///
+/// # Errors The same as those of [`ip`].
+pub fn ip_batch(commands: &str) -> io::Result<()> {
+    let start = |error| does_not_start("ip", &error);
+    let mut child = Command::new("ip")
+        .args(["-batch", "-"])
+        .stdin(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .map_err(start)?;
+    let mut input = child.stdin.take().ok_or(io::ErrorKind::BrokenPipe)?;
+    // It stops at the first command that fails, and says why.
+    let written = input.write_all(commands.as_bytes());
+    drop(input);
+    let output = child.wait_with_output()?;
+    says_how(output, "ip -batch")?;
+    written
+}
+
 /// Runs `tc` with these arguments in this thread's namespace, and returns what it printed.
 ///
 /// # Errors The same as those of [`ip`].
@@ -174,19 +194,22 @@ fn says(program: &str, words: &str) -> io::Result<String> {
     let output = Command::new(program)
         .args(words.split_whitespace())
         .output()
-        .map_err(|error| {
-            io::Error::new(
-                error.kind(),
-                format!("`{program}` did not start ({error}): install iproute2"),
-            )
-        })?;
+        .map_err(|error| does_not_start(program, &error))?;
+    says_how(output, &format!("{program} {words}"))
+}
+
+fn does_not_start(program: &str, error: &io::Error) -> io::Error {
+    let why = format!("`{program}` did not start ({error}): install iproute2");
+    io::Error::new(error.kind(), why)
+}
+
+/// What a command printed, or how it failed.
+fn says_how(output: Output, command: &str) -> io::Result<String> {
     if output.status.success() {
         return Ok(String::from_utf8_lossy(&output.stdout).into_owned());
     }
-    Err(io::Error::other(format!(
-        "{program} {words}: {}",
-        String::from_utf8_lossy(&output.stderr).trim()
-    )))
+    let why = String::from_utf8_lossy(&output.stderr);
+    Err(io::Error::other(format!("{command}: {}", why.trim())))
 }
 
 fn join<T>(thread: thread::JoinHandle<io::Result<T>>) -> io::Result<T> {

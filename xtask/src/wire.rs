@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use etherparse::{PacketBuilder, PacketBuilderStep, TcpHeader};
 use netring_sys::kernel::packet::{ETH_P_ALL, PACKET_OUTGOING};
 use netring_sys::{Error, Interface, PacketBatch, PacketBuf, PacketSource, syscall};
-use nix::sys::socket::{setsockopt, sockopt::UdpGsoSegment};
+use nix::sys::socket::{setsockopt, sockopt::RcvBufForce, sockopt::UdpGsoSegment};
 
 /// Sends frames as they are.
 #[derive(Debug)]
@@ -39,6 +39,9 @@ impl Sender {
     }
 }
 
+/// Bytes that a [`Sniffer`] holds, with the kernel's own: some thousand frames.
+const SNIFFED: usize = 16 << 20;
+
 /// Receives frames as they are, in order.
 #[derive(Debug)]
 pub struct Sniffer {
@@ -52,6 +55,9 @@ impl Sniffer {
     pub fn on(interface: &str) -> Result<Self, Error> {
         let interface = Interface::by_name(interface)?;
         let socket = syscall::packet_socket().map_err(|error| error.needs_net_raw())?;
+        // So that a test that does not run for a while misses nothing. A user namespace has to do
+        // with the default.
+        let _ = setsockopt(&socket, RcvBufForce, &SNIFFED);
         syscall::bind_packet(socket.as_fd(), interface.index, ETH_P_ALL)?;
         Ok(Self { socket })
     }

@@ -10,7 +10,7 @@ use netring_afpacket::{
 use netring_sys::wait::{InterfaceChange, InterfaceTable, Merge};
 use netring_sys::{Count, Direction, Error, Filter, Interface, LinkType, PacketSource, Readiness};
 use xtask::load::cost;
-use xtask::netns::{Netns, ip, veth};
+use xtask::netns::{Netns, ip, ip_batch, veth};
 use xtask::wire::{Sender, collect, number, numbered};
 
 use crate::plain::{Witness, of};
@@ -288,10 +288,7 @@ fn the_table_of_interfaces_survives_lost_notifications() {
         batch += &format!("link set dev a mtu {}\n", 1000 + n % 2);
     }
     batch += "link set dev b name renamed\nlink add name x type bridge\nlink add name y type bridge\nlink del dev x\n";
-    let path = std::env::temp_dir().join(format!("netring-batch-{}", std::process::id()));
-    std::fs::write(&path, batch).unwrap();
-    ip(&format!("-batch {}", path.display())).unwrap();
-    std::fs::remove_file(&path).unwrap();
+    ip_batch(&batch).unwrap();
     let elsewhere = Netns::new().unwrap();
     let updated = elsewhere.run(|| {
         let mut changes = Vec::new();

@@ -3,18 +3,17 @@
 
 use std::net::UdpSocket;
 use std::ops::ControlFlow;
-use std::os::fd::AsFd;
-use std::thread;
 use std::time::Duration;
 
 use netring_afpacket::{Capture, CaptureBuilder, Profile};
 use netring_sys::{
     Count, Error, Interface, PacketBatch, PacketBuf, PacketSource, Readiness, Timed,
 };
-use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
 use xtask::load::wait_until;
 use xtask::netns::{Netns, ip, veth};
 use xtask::wire::{Sender, collect, number, numbered};
+
+use super::ring::never_sleeps_over_a_packet;
 
 const SILENCE: Duration = Duration::from_millis(300);
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -180,31 +179,7 @@ fn an_edge_triggered_reader_never_sleeps_over_a_packet() {
     let _ns = Netns::enter().unwrap();
     veth("a", "b").unwrap();
     let mut capture = immediate("a").snap_len(60).build().unwrap();
-    let set = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC).unwrap();
-    let interest = EpollEvent::new(EpollFlags::EPOLLIN | EpollFlags::EPOLLET, 0);
-    set.add(capture.as_fd(), interest).unwrap();
-    const SENT: u64 = 20_000;
-    let sender = Sender::on("b").unwrap();
-    let traffic = thread::spawn(move || {
-        for n in 0..SENT {
-            sender.send(&numbered(n, 60)).unwrap();
-            if n % 97 == 0 {
-                thread::sleep(Duration::from_micros(n % 1500));
-            }
-        }
-    });
-    let mut seen = Vec::new();
-    let timeout = EpollTimeout::try_from(PATIENCE).unwrap();
-    while seen.len() < SENT as usize {
-        let woken = set.wait(&mut [EpollEvent::empty(); 4], timeout).unwrap();
-        assert_eq!(woken, 1, "slept after {} packets", seen.len());
-        while capture.ready().unwrap() == Readiness::Ready {
-            let batch = capture.batch();
-            seen.extend(batch.packets().map(|packet| number(packet.data()).unwrap()));
-        }
-    }
-    traffic.join().unwrap();
-    assert_eq!(seen, (0..SENT).collect::<Vec<_>>());
+    never_sleeps_over_a_packet(&mut capture, 20_000);
 }
 
 #[test]

@@ -12,7 +12,7 @@ use netring_afpacket::{Captures, JoinEvent};
 use netring_sys::wait::Stop;
 use netring_sys::{Count, Interface, PacketSource, Readiness};
 use xtask::load::{Flood, wait_until};
-use xtask::netns::{Netns, ip, veth};
+use xtask::netns::{Netns, ip, ip_batch, veth};
 use xtask::wire::{collect, number, numbered};
 
 use super::captures::{LIMIT, SECOND, each, of, receives, reporting, send};
@@ -261,10 +261,7 @@ fn lost_notifications_lose_no_interface() {
     let changes: String = (0..4000)
         .map(|n| format!("link set dev x mtu {}\n", 1000 + n % 2))
         .collect();
-    let path = std::env::temp_dir().join(format!("netring-lost-{}", std::process::id()));
-    std::fs::write(&path, changes).unwrap();
-    ip(&format!("-batch {}", path.display())).unwrap();
-    std::fs::remove_file(&path).unwrap();
+    ip_batch(&changes).unwrap();
     // Nothing about these is in the queue.
     ip("link del dev a").unwrap();
     veth("a", "b").unwrap();

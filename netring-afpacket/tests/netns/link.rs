@@ -307,7 +307,9 @@ fn the_state_of_the_link_is_known_at_any_time_and_is_reported_nevertheless() {
     let mut capture = capture();
     assert_eq!(capture.link_state().unwrap(), LinkState::Up);
     ip("link set dev b down").unwrap();
-    assert_eq!(capture.link_state().unwrap(), LinkState::Down);
+    wait_until("the carrier is gone", Duration::from_secs(10), || {
+        capture.link_state().unwrap() == LinkState::Down
+    });
     goes_down(&mut capture);
     comes_up("b");
     assert_eq!(capture.link_state().unwrap(), LinkState::Up);

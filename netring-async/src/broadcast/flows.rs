@@ -159,11 +159,12 @@ impl<K: Send + Sync + 'static> FlowBroadcast<K> {
     /// Ends the broadcast and waits until its task has ended: the packets that were in the source's
     /// ring are tracked, every flow has its [`FlowEvent::Ended`], every event is published, and the
     /// source is closed. Returns the final figures. Subscribers need not have read to the end; they
-    /// still can. [`stop`](Self::stop) leaves what is in the ring, and so does dropping this future.
+    /// still can. [`stop`](Self::stop) leaves what is in the ring, and so does dropping this
+    /// future.
     ///
-    /// Packets that come meanwhile may not be tracked: [`Stats::pending`](netring_sys::Stats::pending)
-    /// counts them. If a live source announces packets and does not lend them, the wait for them
-    /// ends after one second.
+    /// Packets that come meanwhile may not be tracked:
+    /// [`Stats::pending`](netring_sys::Stats::pending) counts them. If a live source announces
+    /// packets and does not lend them, the wait for them ends after one second.
     ///
     /// # Errors
     /// Those of [`stats`](Self::stats). If the source failed, subscribers receive that error.

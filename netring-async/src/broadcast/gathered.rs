@@ -1,46 +1,20 @@
-//! The messages of sessions, and the records of flows, for many subscribers.
+//! The records of flows for many subscribers.
 
 use std::task::{Context, Poll};
 
 use netring_flow::export::{FlowRecord, FlowRecorder};
 use netring_flow::extract::{Extract, FiveTupleKey};
-use netring_flow::session::{Parser, SessionEvent};
 use netring_sys::{Error, PacketSource};
 
 use super::messages::{Broadcast, Never};
 use super::produce::Produce;
 use crate::flows::{Flows, Gather};
 use crate::record_stream::RecordStream;
-use crate::session_stream::{SessionStream, Streams};
 
 /// Reads a source, and publishes what a visitor gathers.
 struct GatherProducer<S, E: Extract, V> {
     flows: Flows<S, E>,
     visitor: V,
-}
-
-impl<S, E, P> SessionStream<S, E, P>
-where
-    S: PacketSource + Send + 'static,
-    E: Extract,
-    E::Key: Send + Sync + 'static,
-    P: Parser + Send + 'static,
-    P::Message: Send + Sync + 'static,
-{
-    /// Shares the events among any number of subscribers. A task reads the source from now on; it
-    /// starts when a subscriber is polled for the first time.
-    ///
-    /// Events that are queued are published first, and all flows and sessions go on. When the
-    /// broadcast is stopped, the sessions end and their ends are published, as with
-    /// [`stop`](Self::stop). Dropping the broadcast stops it too. `capacity` is that of
-    /// [`Broadcast::new`].
-    ///
-    /// # Panics
-    /// Panics outside a tokio runtime.
-    pub fn broadcast(self, capacity: usize) -> Broadcast<SessionEvent<E::Key, P::Message>> {
-        let (flows, visitor, queue) = self.into_flows();
-        Broadcast::spawn(GatherProducer { flows, visitor }, queue, capacity)
-    }
 }
 
 impl<S, E> RecordStream<S, E>
@@ -90,32 +64,6 @@ where
     pub fn broadcast(self, capacity: usize) -> Broadcast<FlowRecord> {
         let (flows, visitor, queue) = self.into_flows();
         Broadcast::spawn(GatherProducer { flows, visitor }, queue, capacity)
-    }
-}
-
-impl<K, M> Broadcast<SessionEvent<K, M>>
-where
-    K: Clone + Send + Sync + 'static,
-    M: Send + Sync + 'static,
-{
-    /// Ends the broadcast without ending its sessions, and returns them as a stream: the opposite
-    /// of [`SessionStream::broadcast`]. `S`, `E` and `P` are the source, the extractor and the
-    /// parser that it was made of.
-    ///
-    /// No event is lost or repeated: subscribers receive those before, and then the end; the stream
-    /// yields those after. If this future is dropped, the broadcast stops.
-    ///
-    /// # Errors
-    /// Returns the broadcast, which goes on, if it was made of something else; or if its task has
-    /// ended, with what is left of it.
-    pub async fn into_session_stream<S, E, P>(self) -> Result<SessionStream<S, E, P>, Self>
-    where
-        S: PacketSource + Send + 'static,
-        E: Extract<Key = K>,
-        P: Parser<Message = M> + Send + 'static,
-    {
-        let released = self.release::<S, E, Streams<K, P>>().await?;
-        Ok(SessionStream::from_flows(released.flows, released.visitor))
     }
 }
 

@@ -79,7 +79,7 @@ pub type FlowWorkers<K> = Workers<WorkerEvent<K>, K>;
 /// let (log, mut text) = (ConnLog::new(), Vec::new());
 /// let mut records = workers.subscribe_lossless();
 /// while let Some(record) = records.next().await {
-///     log.json(&record?, &mut text);
+///     log.json(&*record?, &mut text);
 /// }
 /// # Ok(())
 /// # }
@@ -181,8 +181,8 @@ impl Workers<FlowRecord, FiveTupleKey> {
     }
 
     /// Ends the broadcast without ending its flows, and returns them as the streams that they were
-    /// made of, as [`into_flow_streams`](FlowWorkers::into_flow_streams) of [`FlowWorkers`] does. Their records
-    /// still name their worker.
+    /// made of, as [`into_flow_streams`](FlowWorkers::into_flow_streams) of [`FlowWorkers`] does.
+    /// Their records still name their worker.
     ///
     /// # Errors
     /// Returns the workers, which go on, if they have another source or extractor.

@@ -10,8 +10,8 @@ use netring_sys::Timestamp;
 /// What an item counts beside its bytes.
 const ITEM: usize = 32;
 
-/// The most memory that an empty buffer keeps for bytes, and for items, at its end, or if its reader
-/// waits again after it took no more than this.
+/// The most memory that an empty buffer keeps for bytes, and for items, at its end, or if its
+/// reader waits again after it took no more than this.
 const KEPT: usize = 16 << 10;
 
 /// Bytes in order, with where they come from.
@@ -191,8 +191,8 @@ impl Shared {
         wake(half);
     }
 
-    /// Exchanges an empty buffer for a filled one, or frees the memory of both. Returns the reason if there is nothing left and
-    /// the half has ended.
+    /// Exchanges an empty buffer for a filled one, or frees the memory of both. Returns the reason
+    /// if there is nothing left and the half has ended.
     pub(super) fn poll_take(
         &self,
         half: usize,

@@ -28,8 +28,8 @@ impl ConversationConfig {
 
     /// How many bytes of each half wait for their reader, from 4096 to 1 GiB; each segment and each
     /// gap counts 32 bytes more. Those that the reader has taken at once, at most as many again, do
-    /// not count. Memory is used as it is needed, and all but 32 KiB is freed at the end, or once a reader
-    /// that has caught up waits. Default: 1 MiB.
+    /// not count. Memory is used as it is needed, and all but 32 KiB is freed at the end, or once a
+    /// reader that has caught up waits. Default: 1 MiB.
     ///
     /// What comes while the buffer is full is lost to this half and reported to its reader as a gap
     /// ([`Chunk::Gap`](crate::Chunk::Gap)); other halves and the capture go on. With

@@ -165,11 +165,11 @@ impl<K> ConversationStream<K> {
         let _ = self.requests.send(Request::Stop);
     }
 
-    /// Ends the stream behind the packets that are in the ring of a live source now, and waits until
-    /// the source is closed. All conversations have ended by then, and can be read to their end.
-    /// Returns the items that were left: the conversations that were not yet taken, and the error
-    /// if the source had failed. If the source announces packets and does not lend them, the wait
-    /// for them ends after one second.
+    /// Ends the stream behind the packets that are in the ring of a live source now, and waits
+    /// until the source is closed. All conversations have ended by then, and can be read to their
+    /// end. Returns the items that were left: the conversations that were not yet taken, and the
+    /// error if the source had failed. If the source announces packets and does not lend them, the
+    /// wait for them ends after one second.
     pub async fn shutdown(mut self) -> Vec<Result<Conversation<K>, Error>> {
         // The task may have ended.
         let _ = self.requests.send(Request::Drain);

@@ -194,7 +194,7 @@ impl<K: Clone> Collect<K> for Reassembler<K, Feed<K>> {
         self.visitor().passed_on
     }
 
-    fn advance(&mut self, now: Timestamp) {
-        self.expire(now);
+    fn advance(&mut self, now: Timestamp) -> bool {
+        self.expire(now)
     }
 }

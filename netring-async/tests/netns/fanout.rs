@@ -15,6 +15,8 @@ use tokio::time::{sleep, timeout};
 use xtask::netns::{Netns, ip, veth};
 use xtask::wire::{Sender, udp4};
 
+use super::background::{sockets, until_sockets};
+
 const FLOWS: u16 = 32;
 const PATIENCE: Duration = Duration::from_secs(10);
 
@@ -137,6 +139,7 @@ async fn a_tracker_for_each_worker_sees_whole_flows() {
 async fn a_worker_whose_task_is_aborted_leaves_the_group() {
     let _ns = Netns::enter().unwrap();
     let (sender, handle, mut workers) = open();
+    let both = sockets();
     let mut left = workers.pop().unwrap();
     let mut first = workers.pop().unwrap();
     let aborted =
@@ -144,6 +147,7 @@ async fn a_worker_whose_task_is_aborted_leaves_the_group() {
     tokio::task::yield_now().await;
     aborted.abort();
     assert!(aborted.await.unwrap_err().is_cancelled());
+    until_sockets(both - 1).await;
     send(&sender);
     let mut packets = 0;
     while packets < 2 * usize::from(FLOWS) {

@@ -140,6 +140,12 @@ fn every_form(threads: usize) {
                 reading(s.flow_stream(tuple()), FLOWS)
             });
         });
+        // Records come at the end.
+        scope.spawn(|| {
+            watch("records", threads, source, |s| {
+                reading(s.record_stream(tuple()), 0)
+            })
+        });
         scope.spawn(|| {
             watch("states", threads, source, |s| {
                 Box::pin(async move {

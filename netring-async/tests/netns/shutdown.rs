@@ -207,16 +207,19 @@ async fn a_shutdown_takes_what_is_in_the_ring_of_sessions_and_conversations() {
     let (sender, tap) = wire();
     let (extract, all) = (FiveTuple::bidirectional(), Subscription::all);
 
-    let sessions = source().datagram_stream(extract.clone(), all(), |_| Some(Lengths));
+    let sessions = source().datagram_stream(extract, all(), |_| Some(Lengths));
     send(&sender, &tap);
     let items = soon(sessions.shutdown()).await;
     are_sessions(items.iter().map(|item| item.as_ref().unwrap()));
 
-    let sessions = source().session_stream(extract.clone(), all(), |_| Some(Lengths));
+    let sessions = source().session_stream(extract, all(), |_| Some(Lengths));
     let broadcast = sessions.broadcast(1);
     let events = broadcast.subscribe_lossless();
     send(&sender, &tap);
-    soon(broadcast.shutdown()).await;
+    let stats = soon(broadcast.shutdown()).await.unwrap();
+    is_whole(&stats.capture);
+    assert_eq!(stats.tracker.tracked, PACKETS);
+    assert_eq!(stats.sessions.ended.stream, u64::from(FLOWS));
     let events: Vec<_> = events.map(|event| event.unwrap()).collect().await;
     are_sessions(events.iter().map(|event| &**event));
 

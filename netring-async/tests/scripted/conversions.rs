@@ -7,12 +7,14 @@ use std::time::Duration;
 
 use futures::StreamExt;
 use netring_async::{
-    AsyncSource, Broadcast, Chunk, ConversationConfig, FlowStream, FlowWorkers, SessionStream,
+    AsyncSource, Chunk, ConversationConfig, FlowStream, FlowWorkers, SessionBroadcast,
+    SessionStream,
 };
 use netring_flow::extract::{FiveTuple, FiveTupleKey};
 use netring_flow::reassembly::{Reassembler, ReassemblyConfig, StreamEnd, Subscription};
 use netring_flow::session::{Parser, SessionEnd, SessionEvent, SessionPoint, Sessions};
 use netring_flow::{EndReason, FlowEvent, FlowTracker, Timeouts, TrackerConfig};
+use netring_sys::Count;
 use netring_sys::adapters::Limit;
 use tokio::time::timeout;
 use xtask::wire::udp4;
@@ -233,7 +235,7 @@ fn message(event: &Event) -> Option<usize> {
 #[tokio::test]
 async fn a_broadcast_of_sessions_becomes_a_stream_again() {
     let (script, source) = source();
-    let broadcast: Broadcast<Event> = source
+    let broadcast: SessionBroadcast<FiveTupleKey, usize> = source
         .session_stream_with(tracker(), streams())
         .broadcast(16);
     let mut events = broadcast.subscribe();
@@ -245,6 +247,16 @@ async fn a_broadcast_of_sessions_becomes_a_stream_again() {
     assert_eq!(
         message(&soon(events.next()).await.unwrap().unwrap()),
         Some(1)
+    );
+    let stats = soon(broadcast.stats()).await.unwrap();
+    assert_eq!((stats.events, stats.waits), (2, 0));
+    assert_eq!(
+        (stats.sessions.started, stats.sessions.ended.total()),
+        (1, 0)
+    );
+    assert_eq!(
+        (stats.tracker.tracked, stats.capture.delivered),
+        (1, Count::Exact(1))
     );
     let broadcast = broadcast
         .into_session_stream::<Limit<Scripted>, FiveTuple, Lengths>()
@@ -267,6 +279,8 @@ async fn a_broadcast_of_sessions_becomes_a_stream_again() {
     // A broadcast that is over has no stream to return.
     let broadcast = stream.broadcast(1);
     assert!(soon(broadcast.subscribe().next()).await.is_none());
+    let stats = soon(broadcast.shutdown()).await.unwrap();
+    assert_eq!((stats.sessions.ended.stream, stats.tracker.tracked), (1, 2));
     let returned = broadcast.into_session_stream::<Scripted, FiveTuple, Lengths>();
     soon(returned).await.unwrap_err();
 }

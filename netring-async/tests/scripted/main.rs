@@ -17,7 +17,5 @@ mod sessions;
 mod source;
 mod stop;
 mod tcp;
-#[path = "../ticks/mod.rs"]
-mod ticks;
 mod turns;
 mod workers;

@@ -17,7 +17,7 @@ use super::tcp::{ACK, client, close, handshake, server};
 
 const SOON: Duration = Duration::from_secs(20);
 
-/// Words that end with a space. It fails at a `!`.
+/// Words that end with a space. It fails at a `!`, and panics at a `#`.
 #[derive(Default)]
 struct Words([Vec<u8>; 2]);
 
@@ -34,6 +34,7 @@ impl Parser for Words {
             let word = &mut self.0[at.side as usize];
             match byte {
                 b'!' => return ControlFlow::Break(SessionEnd::failed("shouting")),
+                b'#' => panic!("no word"),
                 b' ' => messages.push(String::from_utf8(std::mem::take(word)).unwrap()),
                 _ => word.push(*byte),
             }
@@ -127,6 +128,32 @@ async fn messages_have_key_side_and_time_and_a_failed_parser_ends_only_its_sessi
 }
 
 #[tokio::test]
+async fn a_parser_that_panics_ends_its_session_and_neither_the_stream_nor_a_broadcast() {
+    let mut want: Vec<&str> = TALK.to_vec();
+    want.extend([
+        "5 6000 started true",
+        "5 6000 Initiator loud",
+        "5 6000 ended panicked: no word",
+        "6 5000 ended finished",
+    ]);
+    for broadcasts in [false, true] {
+        let (script, stream) = sessions();
+        talk(&script);
+        script.push(at(5, [client(6000, ACK, 70, 1, b"loud #")]));
+        script.push(at(6, [client(6000, ACK, 76, 1, b"more ")]));
+        script.push(at(6, close(5000, 8, 5)));
+        script.push(Step::End);
+        let lines = if broadcasts {
+            let broadcast = stream.broadcast(64);
+            received(broadcast.subscribe()).await
+        } else {
+            all(stream).await
+        };
+        assert_eq!(lines, want);
+    }
+}
+
+#[tokio::test]
 async fn an_error_of_the_source_comes_after_the_ends_of_all_sessions() {
     let (script, stream) = sessions();
     talk(&script);
@@ -155,7 +182,7 @@ async fn a_broadcast_takes_over_queued_events_and_sessions_and_ends_them_when_it
     while script.left() > 0 {
         tokio::task::yield_now().await;
     }
-    broadcast.shutdown().await;
+    broadcast.shutdown().await.unwrap();
     assert!(script.is_alone(), "the source is closed");
     let mut want: Vec<&str> = TALK[1..].to_vec();
     want.push("4 5000 ended source-ended");

@@ -6,8 +6,8 @@ use netring_sys::Timestamp;
 
 use super::item::Counted;
 use super::tcp::{self, Arrival, Outcome};
-use super::{Engine, Item};
-use crate::extract::{TcpSegment, Transport};
+use super::{Engine, Item, Waited};
+use crate::extract::{Orientation, TcpSegment, Transport};
 use crate::table::{Flags, Record, Slot, State, Time};
 use crate::visitor::FlowVisitor;
 use crate::{Anomaly, EndReason, FlowEvent, FlowId};
@@ -110,6 +110,26 @@ impl<K: Clone + Eq + Hash> Engine<K> {
             slot,
             out_of_window: outcome.out_of_window,
         }
+    }
+
+    /// Counts fragments in the flow of the first of their packet, which came after them.
+    pub(crate) fn count_waited(&mut self, slot: Slot, from: Orientation, waited: &Waited) {
+        let stats = &mut self.stats;
+        stats.tracked_bytes += waited.bytes;
+        stats.cut += waited.cut;
+        stats.malformed += waited.malformed;
+        stats.fragments.followed += waited.packets;
+        let (flow, rare) = self.table.both(slot);
+        if waited.cut != 0 {
+            flow.flags.set(Flags::CUT);
+        }
+        if waited.malformed != 0 {
+            flow.flags.set(Flags::MALFORMED);
+        }
+        let direction = flow.direction(from);
+        direction.count_waited(waited.packets, waited.bytes, waited.payload, waited.last);
+        let earliest = &mut rare.first[from as usize];
+        *earliest = Time::new(waited.first.min(earliest.nanos()));
     }
 
     /// Measures the round-trip time, if that is asked for.

@@ -42,6 +42,7 @@ impl<K: Clone + Eq + Hash> Engine<K> {
 
     /// Ends flows because the source has ended, at most `budget`. Returns true if there are more.
     pub(crate) fn finish(&mut self, budget: u32, visitor: &mut impl FlowVisitor<K>) -> bool {
+        self.fragments.finish(&mut self.stats);
         for _ in 0..budget {
             let Some(slot) = (0..evict::QUEUES).find_map(|queue| self.queues.first(queue)) else {
                 return false;

@@ -3,18 +3,29 @@
 //!
 //! Packets are remembered in a ring, so the oldest makes room for the newest, and neither memory
 //! nor time grows with the number of first fragments. Nothing is allocated until there is one.
+//! Those whose first fragment is missing are apart ([`waiting`]), so that a flood of them displaces
+//! no flow.
 
+mod join;
+mod oldest;
+mod partial;
 mod pieces;
+mod rebuild;
+mod waiting;
 
 use std::collections::HashMap;
 
-use netring_sys::Timestamp;
+use netring_sys::Packet;
 
 use super::limits;
-use crate::TrackerConfig;
 use crate::event::FragmentStats;
 use crate::extract::{Datagram, Extracted, Fragment, Orientation, Piece, Transport};
+use crate::{TrackerConfig, TrackerStats};
+use join::Joiner;
+pub(crate) use join::Kept;
 use pieces::{Pieces, Seen};
+pub(crate) use waiting::Waited;
+use waiting::Waiting;
 
 /// The packets of which fragments may follow.
 #[derive(Debug)]
@@ -26,6 +37,9 @@ pub(crate) struct Fragments<K> {
     max: usize,
     /// In nanoseconds.
     timeout: u64,
+    waiting: Waiting,
+    /// If packets are put together.
+    pub(crate) joiner: Option<Joiner>,
 }
 
 #[derive(Debug)]
@@ -47,43 +61,54 @@ impl<K> Entry<K> {
 
 impl<K: Clone + Eq> Fragments<K> {
     pub(super) fn new(config: &TrackerConfig) -> Self {
+        let timeout = limits::nanos(config.fragment_timeout).cast_unsigned();
         Self {
             places: HashMap::new(),
             ring: Vec::new(),
             next: 0,
             max: config.max_fragmented,
-            timeout: limits::nanos(config.fragment_timeout).cast_unsigned(),
+            timeout,
+            waiting: Waiting::new(config.max_fragmented, timeout),
+            joiner: Joiner::new(config, timeout),
         }
     }
 
-    /// Remembers the flow of a first fragment.
+    /// Remembers the flow of a first fragment. Returns what waited for it, which the caller has to
+    /// count.
     pub(crate) fn first(
         &mut self,
         fragment: &Fragment,
         found: &Extracted<K>,
-        time: Timestamp,
-        stats: &mut FragmentStats,
-    ) {
-        stats.first += 1;
-        stats.tiny += u64::from(fragment.tiny);
-        // An ICMP error counts in no flow, nor do the rest of it.
+        time: i64,
+        stats: &mut TrackerStats,
+    ) -> Option<Waited> {
+        stats.fragments.first += 1;
+        stats.fragments.tiny += u64::from(fragment.tiny);
+        // An ICMP error counts in no flow, nor does the rest of it.
         if self.max == 0 || found.icmp_error.is_some() {
-            return;
+            return None;
         }
-        let time = time.as_nanos();
+        let (waited, before) = self.waiting.take(&fragment.datagram, time, stats).unzip();
+        let stats = &mut stats.fragments;
         let place = self.places.get(&fragment.datagram).copied();
         if let Some(entry) = place.map(|place| &mut self.ring[place as usize])
             && entry.is_current(time, self.timeout)
-            && !entry.pieces.are_complete()
         {
-            if entry.key == found.key {
+            let is_complete = entry.pieces.are_complete();
+            if entry.key == found.key && !is_complete {
                 entry.pieces.add(fragment).count(stats);
-                return;
+                return waited;
             }
-            stats.reused += 1;
+            stats.reused += u64::from(!is_complete);
+            if let Some(joiner) = &mut self.joiner {
+                match is_complete {
+                    true => joiner.renew(&fragment.datagram),
+                    false => joiner.reuse(&fragment.datagram, &mut stats.defragment),
+                }
+            }
         }
-        let mut pieces = Pieces::default();
-        pieces.add(fragment);
+        let mut pieces = before.unwrap_or_default();
+        pieces.add(fragment).count(stats);
         let entry = Entry {
             datagram: fragment.datagram,
             key: found.key.clone(),
@@ -99,6 +124,7 @@ impl<K: Clone + Eq> Fragments<K> {
             Some(place) => self.ring[place as usize] = entry,
             None => self.insert(entry, stats),
         }
+        waited
     }
 
     fn insert(&mut self, entry: Entry<K>, stats: &mut FragmentStats) {
@@ -118,21 +144,25 @@ impl<K: Clone + Eq> Fragments<K> {
         self.places.insert(datagram, place as u32);
     }
 
-    /// A later fragment as a packet of the flow of its first; `None` if that was not seen.
+    /// A later fragment as a packet of the flow of its first; `None` if that was not seen. It then
+    /// waits, and is counted as such.
     pub(crate) fn later(
         &mut self,
         fragment: &Fragment,
-        time: Timestamp,
-        stats: &mut FragmentStats,
+        packet: &Packet<'_>,
+        ip_len: impl FnOnce() -> Option<u32>,
+        stats: &mut TrackerStats,
     ) -> Option<Extracted<K>> {
-        stats.tiny += u64::from(fragment.tiny);
-        let place = *self.places.get(&fragment.datagram)?;
-        let entry = &mut self.ring[place as usize];
-        if !entry.is_current(time.as_nanos(), self.timeout) {
+        stats.fragments.tiny += u64::from(fragment.tiny);
+        let time = packet.timestamp().as_nanos();
+        let place = self.places.get(&fragment.datagram).copied();
+        let entry = place.map(|place| &mut self.ring[place as usize]);
+        let Some(entry) = entry.filter(|entry| entry.is_current(time, self.timeout)) else {
+            self.waiting.add(fragment, packet, ip_len(), stats);
             return None;
-        }
-        entry.pieces.add(fragment).count(stats);
-        stats.followed += 1;
+        };
+        entry.pieces.add(fragment).count(&mut stats.fragments);
+        stats.fragments.followed += 1;
         let (key, transport) = (entry.key.clone(), entry.transport);
         Some(
             Extracted::new(key, entry.orientation, transport)
@@ -140,6 +170,22 @@ impl<K: Clone + Eq> Fragments<K> {
                 .with_malformed(fragment.malformed)
                 .with_piece(Piece::Later),
         )
+    }
+
+    /// Gives up what waited for too long.
+    pub(super) fn expire(&mut self, now: i64, stats: &mut TrackerStats) {
+        self.waiting.expire(now, stats);
+        if let Some(joiner) = &mut self.joiner {
+            joiner.expire(now, &mut stats.fragments.defragment);
+        }
+    }
+
+    /// Gives up what waits, because the source has ended.
+    pub(super) fn finish(&mut self, stats: &mut TrackerStats) {
+        self.waiting.finish(stats);
+        if let Some(joiner) = &mut self.joiner {
+            joiner.finish(&mut stats.fragments.defragment);
+        }
     }
 }
 

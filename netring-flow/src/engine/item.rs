@@ -21,8 +21,8 @@ pub(crate) struct Item<K> {
 /// Where a packet was counted.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Counted {
-    pub(super) slot: Slot,
-    pub(super) out_of_window: bool,
+    pub(crate) slot: Slot,
+    pub(crate) out_of_window: bool,
 }
 
 impl Counted {

@@ -92,6 +92,14 @@ impl fmt::Display for TrackerStats {
             (self.out_of_window, "out of window"),
             (self.fragments.tiny, "tiny fragments"),
             (self.fragments.overlapping, "overlapping fragments"),
+            (
+                self.fragments.defragment.put_together,
+                "packets put together",
+            ),
+            (
+                self.fragments.defragment.incomplete.total(),
+                "incomplete packets",
+            ),
         ] {
             if count != 0 {
                 write!(f, ", {:#} {what}", Count::Exact(count))?;
@@ -136,10 +144,14 @@ pub struct UntrackedStats {
     pub short: u64,
     /// Packets with more than 31 headers before that of IP.
     pub too_deep: u64,
-    /// Fragments other than the first, whose first was not seen before them, or not within
-    /// [`TrackerConfig::fragment_timeout`](crate::TrackerConfig::fragment_timeout). A later
-    /// fragment that overtakes its first is one of them.
+    /// Fragments other than the first, whose first was not seen within
+    /// [`TrackerConfig::fragment_timeout`](crate::TrackerConfig::fragment_timeout) before or after
+    /// them.
     pub fragments: u64,
+    /// Fragments that wait for the first of their packet now. If it comes, they count in its flow
+    /// ([`FragmentStats::followed`]), and otherwise in [`fragments`](Self::fragments), so this
+    /// figure goes up and down. None is left when the source has ended.
+    pub waiting: u64,
     /// ICMP errors that quote no flow in the table, or nothing readable.
     pub icmp_errors: u64,
     /// Packets for which the extractor has no key.
@@ -181,6 +193,7 @@ impl UntrackedStats {
             + self.short
             + self.too_deep
             + self.fragments
+            + self.waiting
             + self.icmp_errors
             + self.no_key
             + self.after_close
@@ -257,13 +270,16 @@ mod tests {
         stats.out_of_window = 4;
         stats.fragments.tiny = 5;
         stats.fragments.overlapping = 6;
+        stats.fragments.defragment.put_together = 7;
+        stats.fragments.defragment.incomplete.cut = 8;
         stats.ended.emergency = 6;
         stats.ended.table_full = 4;
         stats.time_went_back = 1;
         assert_eq!(
             stats.to_string(),
             "12,345 packets, 12,300 tracked (9,876,543 bytes), 45 untracked, 1 ICMP errors, 2 cut, \
-             3 malformed, 4 out of window, 5 tiny fragments, 6 overlapping fragments; \
+             3 malformed, 4 out of window, 5 tiny fragments, 6 overlapping fragments, \
+             7 packets put together, 8 incomplete packets; \
              1,200 flows started, 80 established, 70 closed, \
              1,000 ended, 10 evicted (1.00%); time went back: 1"
         );

@@ -9,7 +9,7 @@ use std::hash::{BuildHasherDefault, Hasher};
 
 use super::FlowRecord;
 use crate::extract::FiveTupleKey;
-use crate::visitor::{FlowVisitor, Segment};
+use crate::visitor::{FlowVisitor, Segment, WaitedFragments};
 use crate::{FlowEvent, FlowId};
 use observed::Observed;
 
@@ -83,8 +83,9 @@ impl FlowRecorder {
 
     /// Makes each record that of an interval: of what happened since the last record of its flow,
     /// by [`FlowRecord::since`]. Collectors that add up records, as those of IPFIX do, need that if
-    /// active flows report ([`Timeouts::active`](crate::Timeouts::active)). Default: off, so each
-    /// record is that of the whole flow so far.
+    /// active flows report ([`Timeouts::active`](crate::Timeouts::active)). The recorder then keeps
+    /// the last record of each flow that reported. Default: off, so each record is that of the
+    /// whole flow so far.
     #[must_use]
     pub fn intervals(mut self, intervals: bool) -> Self {
         self.intervals = intervals;
@@ -129,6 +130,12 @@ impl FlowVisitor<FiveTupleKey> for FlowRecorder {
         let observed = self.flows.entry(segment.flow);
         let observed = observed.or_insert_with(|| Box::new(Observed::new(segment)));
         observed.segment(segment);
+    }
+
+    fn waited(&mut self, fragments: &WaitedFragments<'_, FiveTupleKey>) {
+        if let Some(observed) = self.flows.get_mut(&fragments.flow) {
+            observed.waited(fragments);
+        }
     }
 }
 

@@ -107,16 +107,12 @@ impl Extract for FiveTuple {
 
     #[inline]
     fn extract(&self, packet: &Packet<'_>) -> Result<Extracted<FiveTupleKey>, Skip> {
-        parse::packet(packet, self.rules)
+        parse::packet(packet, &self.rules, false)
     }
 
     #[inline]
     fn extract_whole(&self, packet: &Packet<'_>) -> Result<Extracted<FiveTupleKey>, Skip> {
-        let rules = Rules {
-            whole: true,
-            ..self.rules
-        };
-        parse::packet(packet, rules)
+        parse::packet(packet, &self.rules, true)
     }
 
     fn window_scale(&self, packet: &Packet<'_>) -> WindowScale {
@@ -133,5 +129,19 @@ impl Extract for FiveTuple {
 
     fn fragments(&self, packet: &Packet<'_>, each: &mut dyn FnMut(Fragment)) {
         parse::fragments(packet, self.rules, each);
+    }
+
+    fn put_together(
+        &self,
+        packet: &Packet<'_>,
+        flow: &FiveTupleKey,
+    ) -> Result<Extracted<FiveTupleKey>, Skip> {
+        let is_of = |found: &Extracted<FiveTupleKey>| found.key.has_ends_of(flow);
+        if let Some(found) = self.extract(packet).ok().filter(is_of) {
+            return Ok(found);
+        }
+        // The first fragment may not have reached into the tunnel.
+        let found = self.with_tunnels(Tunnels::none()).extract(packet)?;
+        is_of(&found).then_some(found).ok_or(Skip::NoKey)
     }
 }

@@ -14,6 +14,12 @@ pub enum Piece {
     /// A fragment other than the first. It has no header of its own: its flow is that of the first
     /// fragment.
     Later,
+    /// A fragment of either kind that is kept to put its packet together. It has no payload: that
+    /// comes with the packet. See [`TrackerConfig::defragment`](crate::TrackerConfig::defragment).
+    Held,
+    /// The fragment that completes its packet. It has the transport header and the payload of the
+    /// whole packet.
+    PutTogether,
 }
 
 /// The IP packet that a fragment is a part of: what all its fragments share, and those of no other
@@ -73,6 +79,10 @@ impl Datagram {
     /// The identification that the sender gave the packet.
     pub const fn id(&self) -> u32 {
         self.id
+    }
+
+    pub(crate) const fn is_v6(&self) -> bool {
+        self.is_v6
     }
 
     fn address(&self, [high, low]: [u64; 2]) -> IpAddr {

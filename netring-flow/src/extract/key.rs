@@ -82,6 +82,14 @@ impl FiveTupleKey {
         }
     }
 
+    /// Whether two keys have the same protocol, addresses and ports; tags and tunnels do not
+    /// matter.
+    pub(crate) fn has_ends_of(&self, other: &Self) -> bool {
+        // Not the tunnel, nor whether ports are known.
+        let ends = |key: &Self| (key.a, key.b, key.ports >> 16);
+        ends(self) == ends(other)
+    }
+
     #[inline]
     pub(crate) fn v4(
         protocol: u8,

@@ -185,18 +185,30 @@ impl Tunnels {
     }
 
     #[inline]
-    pub(crate) const fn are_in_udp(&self) -> bool {
+    const fn are_in_udp(&self) -> bool {
         self.kinds & IN_UDP != 0
     }
 
     /// The kind of tunnel between two UDP ports. The destination decides if both are known.
+    #[inline(always)]
     pub(crate) const fn of_ports(&self, source: u16, destination: u16) -> Option<TunnelKind> {
+        if !self.are_in_udp() {
+            return None;
+        }
         match self.of_port(destination) {
             Some(kind) => Some(kind),
             None => self.of_port(source),
         }
     }
 
+    /// The same, not inlined: where the ports are looked at in a loop, the compiler would copy them
+    /// all before it.
+    #[inline(never)]
+    pub(crate) const fn find(&self, source: u16, destination: u16) -> Option<TunnelKind> {
+        self.of_ports(source, destination)
+    }
+
+    #[inline(always)]
     const fn of_port(&self, port: u16) -> Option<TunnelKind> {
         let ports = &self.ports;
         let kind = if port == ports.vxlan || port == ports.vxlan_gpe {

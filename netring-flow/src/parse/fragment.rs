@@ -4,14 +4,14 @@ use std::net::{Ipv4Addr, Ipv6Addr};
 
 use super::transport::{SCTP, TCP, UDP};
 use super::v6_chain::{self, Broken};
-use super::{Part, header, ip};
+use super::{Part, Version, header, ip};
 use crate::extract::{Datagram, Fragment};
 
 /// The fragment that an IP packet is; `None` if it is whole or unreadable.
-pub(super) fn of(version: u8, part: Part<'_>, tags: u64) -> Option<Fragment> {
+pub(super) fn of(version: Version, part: Part<'_>, tags: u64) -> Option<Fragment> {
     let mut fragment = match version {
-        4 => v4(part),
-        _ => v6(part),
+        Version::V4 => v4(part),
+        Version::V6 => v6(part),
     }?;
     fragment.datagram.tags = tags;
     Some(fragment)
@@ -19,7 +19,7 @@ pub(super) fn of(version: u8, part: Part<'_>, tags: u64) -> Option<Fragment> {
 
 fn v4(part: Part<'_>) -> Option<Fragment> {
     let header = header::v4(part.data).ok()?;
-    if header.fragment_offset == 0 && !header.more_fragments {
+    if header.fragment_offset() == 0 && !header.more_fragments() {
         return None;
     }
     let total_len = ip::total_len(&header, part).ok()?;
@@ -30,14 +30,14 @@ fn v4(part: Part<'_>) -> Option<Fragment> {
         header.protocol,
         header.id,
     );
-    let offset = u32::from(header.fragment_offset) * 8;
+    let offset = u32::from(header.fragment_offset()) * 8;
     Some(Fragment {
         datagram,
         protocol: header.protocol,
         offset,
         len: u32::try_from(body.wire).unwrap_or(u32::MAX),
         start: u32::try_from(body.start).unwrap_or(u32::MAX),
-        more: header.more_fragments,
+        more: header.more_fragments(),
         tiny: is_tiny(header.protocol, offset, body.wire),
         malformed: total_len > part.wire,
     })

@@ -47,7 +47,7 @@ pub(super) fn quoted(
 
 fn v4(quote: &[u8], tags: u64) -> Option<(TransportHeader, (FiveTupleKey, Orientation))> {
     let header = header::v4(quote).ok()?;
-    if header.fragment_offset != 0 {
+    if header.fragment_offset() != 0 {
         return None;
     }
     let len = header.total_len.saturating_sub(header.len);

@@ -65,17 +65,13 @@ impl IpPacket<'_> {
     }
 }
 
-/// The version of an IP packet: 4 or 6.
+/// The version in the first byte of an IP packet.
 #[inline]
-pub(super) fn version(announced: Version, part: Part<'_>) -> Result<u8, Skip> {
-    match announced {
-        Version::V4 => Ok(4),
-        Version::V6 => Ok(6),
-        Version::Any => match part.data.first().map(|first| first >> 4) {
-            Some(version @ (4 | 6)) => Ok(version),
-            Some(_) => Err(Skip::IpVersion),
-            None => Err(Skip::Short),
-        },
+pub(super) fn version(part: Part<'_>) -> Result<Version, Skip> {
+    match part.data.first().ok_or(Skip::Short)? >> 4 {
+        4 => Ok(Version::V4),
+        6 => Ok(Version::V6),
+        _ => Err(Skip::IpVersion),
     }
 }
 
@@ -96,7 +92,7 @@ pub(super) fn total_len(header: &header::V4, part: Part<'_>) -> Result<usize, Sk
 pub(super) fn v4(part: Part<'_>) -> Result<IpPacket<'_>, Skip> {
     let header = header::v4(part.data)?;
     let total_len = total_len(&header, part)?;
-    if header.fragment_offset != 0 {
+    if header.fragment_offset() != 0 {
         return Err(Skip::Fragment);
     }
     // Past the total length is padding.
@@ -106,7 +102,7 @@ pub(super) fn v4(part: Part<'_>) -> Result<IpPacket<'_>, Skip> {
         protocol: header.protocol,
         body: Body {
             part: packet.behind(header.len),
-            more: header.more_fragments,
+            more: header.more_fragments(),
             large: header.total_len == 0,
         },
         broken: None,

@@ -3,7 +3,7 @@
 
 use netring_sys::Packet;
 
-use super::{Part, Rules, Version, carrier, header, ip, layers, reached_packet};
+use super::{Part, Rules, Version, carrier, header, layers, reached_packet};
 use crate::extract::Skip;
 
 /// Bytes of the outermost IP packet on the wire, with its header and without padding; no more than
@@ -30,12 +30,12 @@ pub(crate) fn innermost_ip_len(packet: &Packet<'_>, rules: Rules) -> Option<u32>
 }
 
 fn of(version: Version, part: Part<'_>) -> Result<u32, Skip> {
-    let stated = match ip::version(version, part)? {
-        4 => {
+    let stated = match version {
+        Version::V4 => {
             let header = header::v4(part.data)?;
             Some(header.total_len).filter(|len| *len >= header.len)
         }
-        _ => {
+        Version::V6 => {
             let header = header::v6(part.data)?;
             Some(40 + header.payload_len).filter(|_| header.payload_len != 0)
         }

@@ -1,23 +1,25 @@
 //! The layers of a packet, outermost first: a loop of at most [`MAX_LAYERS`] steps.
 //!
-//! Each step reads one header and returns the layer that follows. [`walk`] ends at the first IP
-//! header, [`innermost`] goes on into the tunnels that IP carries.
+//! Each step reads one header and returns the layer that follows. [`Walk::next_ip`] goes on to the
+//! next IP header, [`innermost`] into the tunnels that IP carries.
 
 use netring_sys::{LinkType, Packet};
 
-use super::{Layer, Part, Version, link, nflog, tunnel};
+use super::tunnel::{self, Inside};
+use super::{Layer, Part, Version, ip, link, nflog};
 use crate::extract::{Skip, TunnelKind, Tunnels};
 
 /// The maximum number of headers read from a packet, from the link layer to IP inclusive. Each VLAN
 /// tag and each MPLS label counts as one. A packet that nests deeper is [`Skip::TooDeep`].
-pub(super) const MAX_LAYERS: usize = 32;
+pub(super) const MAX_LAYERS: u8 = 32;
 
 /// The VLAN identifiers of the innermost frame that has an Ethernet header, outermost first; only
 /// the first two are kept. And the innermost tunnel.
 #[derive(Clone, Copy, Default)]
 pub(super) struct Tags {
-    ids: [u16; 2],
-    found: usize,
+    /// As encoded in a key.
+    ids: u32,
+    found: u8,
     pub(super) tunnel: Option<(TunnelKind, u32)>,
 }
 
@@ -26,46 +28,30 @@ impl Tags {
     pub(super) const NONE: u64 = 0;
 
     /// Takes note of a tunnel. The tags before a frame of its own are those of another network.
-    fn enter(&mut self, kind: TunnelKind, id: u32, layer: Layer) {
+    #[inline]
+    pub(super) fn enter(&mut self, kind: TunnelKind, id: u32, layer: Layer) {
         if layer == Layer::Ethernet {
-            (self.ids, self.found) = ([0; 2], 0);
+            (self.ids, self.found) = (0, 0);
         }
         self.tunnel = Some((kind, id));
     }
 
-    fn push(&mut self, tci: u16) {
-        if let Some(id) = self.ids.get_mut(self.found) {
-            *id = tci & 0x0fff;
-            self.found += 1;
+    #[inline]
+    pub(super) fn push(&mut self, tci: u16) {
+        let id = u32::from(tci & 0x0fff);
+        match self.found {
+            0 => self.ids = id << 16,
+            1 => self.ids |= id,
+            _ => return,
         }
+        self.found += 1;
     }
 
     /// The tags as encoded in a key.
+    #[inline]
     pub(super) fn bits(self) -> u64 {
-        (u64::from(self.ids[0]) << 16) | u64::from(self.ids[1])
+        self.ids.into()
     }
-}
-
-/// Walks to the IP header and returns what `read` makes of the bytes from there on and of the tags
-/// on the way.
-#[inline(always)]
-pub(super) fn walk<'a, T>(
-    packet: &Packet<'a>,
-    read: impl FnOnce(Version, Part<'a>, Tags) -> Result<T, Skip>,
-) -> Result<T, Skip> {
-    let mut tags = Tags::default();
-    if let Some(tag) = packet.vlan() {
-        tags.push(tag.tci);
-    }
-    let mut layer = outermost(packet.link_type())?;
-    let mut part = Part::all(packet);
-    for _ in 0..MAX_LAYERS {
-        if let Layer::Ip(version) = layer {
-            return read(version, part, tags);
-        }
-        layer = step(layer, &mut part, &mut tags)?;
-    }
-    Err(Skip::TooDeep)
 }
 
 /// An IP header on the way, and what came before it.
@@ -82,6 +68,112 @@ pub(super) struct Reached<'a> {
     pub(super) is_too_deep: bool,
 }
 
+/// A walk from the outermost header inwards.
+pub(super) struct Walk<'a> {
+    layer: Layer,
+    /// Headers that may still be read.
+    pub(super) left: u8,
+    /// Where the layer starts, and what came before it.
+    pub(super) reached: Reached<'a>,
+}
+
+impl<'a> Walk<'a> {
+    #[inline(always)]
+    pub(super) fn new(packet: &Packet<'a>) -> Result<Self, Skip> {
+        let mut tags = Tags::default();
+        if let Some(tag) = packet.vlan() {
+            tags.push(tag.tci);
+        }
+        Ok(Self {
+            layer: outermost(packet.link_type())?,
+            left: MAX_LAYERS,
+            reached: Reached {
+                version: Version::V4,
+                part: Part::all(packet),
+                tags,
+                depth: 0,
+                is_in_fragment: false,
+                is_too_deep: false,
+            },
+        })
+    }
+
+    /// Goes on to the next IP header. It is inlined, so that the walk stays in registers.
+    #[inline(always)]
+    pub(super) fn next_ip(&mut self, tunnels: &Tunnels) -> Result<(), Skip> {
+        let Reached {
+            version,
+            part,
+            tags,
+            ..
+        } = &mut self.reached;
+        while let Some(left) = self.left.checked_sub(1) {
+            self.left = left;
+            self.layer = match self.layer {
+                Layer::V4 => {
+                    *version = Version::V4;
+                    return Ok(());
+                }
+                Layer::V6 => {
+                    *version = Version::V6;
+                    return Ok(());
+                }
+                Layer::Ip => {
+                    *version = ip::version(*part)?;
+                    return Ok(());
+                }
+                Layer::Ethernet => link::ethernet(part)?,
+                Layer::Vlan => {
+                    let (next, tci) = link::vlan(part)?;
+                    tags.push(tci);
+                    next
+                }
+                Layer::Mpls => link::label(part)?,
+                layer => {
+                    // A copy, for what a function gets a reference to is in memory from then on.
+                    let (mut rest, mut seen) = (*part, *tags);
+                    let next = seldom(layer, &mut rest, &mut seen, tunnels)?;
+                    (*part, *tags) = (rest, seen);
+                    next
+                }
+            };
+        }
+        Err(Skip::TooDeep)
+    }
+
+    /// Goes on into a tunnel, if that is not one too many.
+    fn enter(&mut self, inside: &Inside<'a>, most: u8) -> bool {
+        let reached = &mut self.reached;
+        if reached.depth >= most {
+            reached.is_too_deep = true;
+            return false;
+        }
+        reached.depth += 1;
+        reached.is_in_fragment |= inside.is_fragment;
+        reached.part = inside.part;
+        reached.tags.enter(inside.kind, inside.id, inside.layer);
+        self.layer = inside.layer;
+        true
+    }
+}
+
+/// Walks to the IP header and returns what `read` makes of the bytes from there on and of the tags
+/// on the way.
+pub(super) fn walk<'a, T>(
+    packet: &Packet<'a>,
+    read: impl FnOnce(Version, Part<'a>, Tags) -> Result<T, Skip>,
+) -> Result<T, Skip> {
+    let mut walk = Walk::new(packet)?;
+    walk.next_ip(&Tunnels::none())?;
+    let Reached {
+        version,
+        part,
+        tags,
+        ..
+    } = walk.reached;
+    read(version, part, tags)
+}
+
 /// Walks through tunnels, at most `most` of them, to the innermost IP header. An error comes with
 /// the number of tunnels before it. `each` sees every IP header.
 pub(super) fn innermost<'a>(
@@ -90,59 +182,25 @@ pub(super) fn innermost<'a>(
     most: u8,
     mut each: impl FnMut(&Reached<'a>),
 ) -> Result<Reached<'a>, (Skip, u8)> {
-    let mut tags = Tags::default();
-    if let Some(tag) = packet.vlan() {
-        tags.push(tag.tci);
+    let mut walk = Walk::new(packet).map_err(|skip| (skip, 0))?;
+    loop {
+        let found = walk.next_ip(tunnels);
+        found.map_err(|skip| (skip, walk.reached.depth))?;
+        each(&walk.reached);
+        let Reached { version, part, .. } = walk.reached;
+        match tunnel::inside(version, part, tunnels) {
+            Some(inside) if walk.enter(&inside, most) => {}
+            _ => return Ok(walk.reached),
+        }
     }
-    let mut layer = outermost(packet.link_type()).map_err(|skip| (skip, 0))?;
-    let mut part = Part::all(packet);
-    let (mut depth, mut is_in_fragment) = (0, false);
-    for _ in 0..MAX_LAYERS {
-        let next = match layer {
-            Layer::Ip(version) => {
-                let mut reached = Reached {
-                    version,
-                    part,
-                    tags,
-                    depth,
-                    is_in_fragment,
-                    is_too_deep: false,
-                };
-                each(&reached);
-                let Some(inside) = tunnel::inside(version, part, tunnels) else {
-                    return Ok(reached);
-                };
-                if depth >= most {
-                    reached.is_too_deep = true;
-                    return Ok(reached);
-                }
-                depth += 1;
-                is_in_fragment |= inside.is_fragment;
-                part = inside.part;
-                tags.enter(inside.kind, inside.id, inside.layer);
-                Ok(inside.layer)
-            }
-            Layer::Pseudowire if tunnels.has(TunnelKind::Mpls) => {
-                // Four bytes: zeros, flags, a length and a sequence number.
-                part.take::<4>().map(|_| {
-                    tags.enter(TunnelKind::Mpls, 0, Layer::Ethernet);
-                    Layer::Ethernet
-                })
-            }
-            _ => step(layer, &mut part, &mut tags),
-        };
-        layer = next.map_err(|skip| (skip, depth))?;
-    }
-    Err((Skip::TooDeep, depth))
 }
 
 const fn outermost(link_type: LinkType) -> Result<Layer, Skip> {
-    use Version::{Any, V4, V6};
     Ok(match link_type {
         LinkType::ETHERNET => Layer::Ethernet,
-        LinkType::RAW_IP | LinkType::DLT_RAW | LinkType::DLT_RAW_OPENBSD => Layer::Ip(Any),
-        LinkType::IPV4 => Layer::Ip(V4),
-        LinkType::IPV6 => Layer::Ip(V6),
+        LinkType::RAW_IP | LinkType::DLT_RAW | LinkType::DLT_RAW_OPENBSD => Layer::Ip,
+        LinkType::IPV4 => Layer::V4,
+        LinkType::IPV6 => Layer::V6,
         LinkType::NULL | LinkType::LOOP => Layer::Loopback,
         LinkType::LINUX_SLL => Layer::Cooked,
         LinkType::LINUX_SLL2 => Layer::Cooked2,
@@ -155,21 +213,25 @@ const fn outermost(link_type: LinkType) -> Result<Layer, Skip> {
     })
 }
 
-/// Takes one header off and returns the layer that follows.
-#[inline]
-fn step(layer: Layer, part: &mut Part<'_>, tags: &mut Tags) -> Result<Layer, Skip> {
+/// Takes a header off that few packets have, and returns the layer that follows.
+#[inline(never)]
+fn seldom(
+    layer: Layer,
+    part: &mut Part<'_>,
+    tags: &mut Tags,
+    tunnels: &Tunnels,
+) -> Result<Layer, Skip> {
     match layer {
-        Layer::Ethernet => link::ethernet(part),
-        Layer::Vlan => {
-            let (next, tci) = link::vlan(part)?;
-            tags.push(tci);
-            Ok(next)
-        }
-        Layer::Mpls => link::label(part),
         Layer::Pppoe => {
             let (next, session) = link::pppoe(part)?;
             tags.enter(TunnelKind::Pppoe, session.into(), next);
             Ok(next)
+        }
+        Layer::Pseudowire if tunnels.has(TunnelKind::Mpls) => {
+            // Four bytes: zeros, flags, a length and a sequence number.
+            part.take::<4>()?;
+            tags.enter(TunnelKind::Mpls, 0, Layer::Ethernet);
+            Ok(Layer::Ethernet)
         }
         Layer::Pseudowire => Err(Skip::NotIp),
         Layer::Ppp => link::ppp(part),
@@ -181,7 +243,9 @@ fn step(layer: Layer, part: &mut Part<'_>, tags: &mut Tags) -> Result<Layer, Ski
         Layer::Cooked2 => link::cooked2(part),
         Layer::Pflog => link::pflog(part),
         Layer::Nflog => nflog::payload(part),
-        // Unreachable: the loop hands IP on before it takes a step.
-        Layer::Ip(_) => Ok(layer),
+        // Unreachable: the walk takes these steps itself.
+        Layer::Ethernet | Layer::Vlan | Layer::Mpls | Layer::V4 | Layer::V6 | Layer::Ip => {
+            Ok(layer)
+        }
     }
 }

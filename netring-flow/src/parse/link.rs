@@ -2,7 +2,7 @@
 
 use netring_sys::{LinkType, Packet};
 
-use super::{Layer, Part, Version, be16};
+use super::{Layer, Part, be16};
 use crate::extract::Skip;
 
 /// The layer that follows. The header is taken off the part.
@@ -61,8 +61,8 @@ pub(super) fn ethernet(part: &mut Part<'_>) -> Step {
 #[inline]
 pub(super) const fn above(ether_type: u16) -> Step {
     Ok(match ether_type {
-        IPV4 => Layer::Ip(Version::V4),
-        IPV6 => Layer::Ip(Version::V6),
+        IPV4 => Layer::V4,
+        IPV6 => Layer::V6,
         VLAN | VLAN_SERVICE | VLAN_OLD | VLAN_OLD_2 | VLAN_OLD_3 => Layer::Vlan,
         MPLS | MPLS_MULTICAST => Layer::Mpls,
         PPPOE_SESSION => Layer::Pppoe,
@@ -112,9 +112,9 @@ pub(super) fn loopback(part: &mut Part<'_>) -> Step {
 
 const fn of_family(family: u32) -> Step {
     match family {
-        2 => Ok(Layer::Ip(Version::V4)),
+        2 => Ok(Layer::V4),
         // AF_INET6 of Linux, NetBSD and OpenBSD, FreeBSD, Darwin.
-        10 | 24 | 28 | 30 => Ok(Layer::Ip(Version::V6)),
+        10 | 24 | 28 | 30 => Ok(Layer::V6),
         _ => Err(Skip::NotIp),
     }
 }
@@ -158,13 +158,15 @@ pub(super) fn cisco(part: &mut Part<'_>) -> Step {
 
 /// An MPLS label. The bottom label has a bit set, and the packet below it has its version in its
 /// first byte. 0 is the control word of a pseudowire.
+#[inline]
 pub(super) fn label(part: &mut Part<'_>) -> Step {
     let label = part.take::<4>()?;
     if label[2] & 1 == 0 {
         return Ok(Layer::Mpls);
     }
     match part.data.first().ok_or(Skip::Short)? >> 4 {
-        4 | 6 => Ok(Layer::Ip(Version::Any)),
+        4 => Ok(Layer::V4),
+        6 => Ok(Layer::V6),
         0 => Ok(Layer::Pseudowire),
         _ => Err(Skip::NotIp),
     }
@@ -189,8 +191,8 @@ pub(super) fn ppp(part: &mut Part<'_>) -> Step {
     };
     part.skip(len);
     match protocol {
-        0x0021 => Ok(Layer::Ip(Version::V4)),
-        0x0057 => Ok(Layer::Ip(Version::V6)),
+        0x0021 => Ok(Layer::V4),
+        0x0057 => Ok(Layer::V6),
         0x0281 | 0x0283 => Ok(Layer::Mpls),
         _ => Err(Skip::NotIp),
     }

@@ -1,6 +1,6 @@
 //! The log of Linux netfilter: attributes (`NFULA_*`), one of which is the packet.
 
-use super::{Layer, Part, Version};
+use super::{Layer, Part};
 use crate::extract::Skip;
 
 const AF_INET: u8 = 2;
@@ -11,9 +11,9 @@ const TYPE_MASK: u16 = 0x3fff;
 
 /// The IP packet; the length that the kernel logged counts as the wire's.
 pub(super) fn payload(part: &mut Part<'_>) -> Result<Layer, Skip> {
-    let version = match *part.data.first().ok_or(Skip::Short)? {
-        AF_INET => Version::V4,
-        AF_INET6 => Version::V6,
+    let layer = match *part.data.first().ok_or(Skip::Short)? {
+        AF_INET => Layer::V4,
+        AF_INET6 => Layer::V6,
         _ => return Err(Skip::NotIp),
     };
     let mut rest = part.behind(4);
@@ -31,7 +31,7 @@ pub(super) fn payload(part: &mut Part<'_>) -> Result<Layer, Skip> {
         }
         if word([header[2], header[3]]) & TYPE_MASK == NFULA_PAYLOAD {
             *part = rest.up_to(len).behind(4);
-            return Ok(Layer::Ip(version));
+            return Ok(layer);
         }
         if rest.data.len() < len {
             return Err(Skip::Short);

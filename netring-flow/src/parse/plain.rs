@@ -2,58 +2,124 @@
 //! after its header. [`ip`](super::ip) and [`transport`](super::transport) read all others, and
 //! read these the same.
 
+use super::Part;
 use super::header::{self, FIXED_V6};
-use super::{Part, Version, transport};
-use crate::extract::{Extracted, FiveTupleKey, Tunnels};
+use super::transport::{self, InUdp};
+use crate::extract::{Extracted, FiveTupleKey, Orientation, TunnelKind};
 
-/// Reads an IP packet. `None` if it needs the general path.
-#[inline]
-pub(super) fn read(
-    version: Version,
-    part: Part<'_>,
-    tags: u64,
-    tunnels: &Tunnels,
-) -> Option<Extracted<FiveTupleKey>> {
-    match version {
-        Version::V4 => v4(part, tags, tunnels),
-        Version::V6 => v6(part, tags, tunnels),
-        Version::Any => None,
-    }
+/// A usual IP packet: whole, and its length fits the frame.
+pub(super) struct Usual<'a, A> {
+    pub(super) protocol: u8,
+    source: A,
+    destination: A,
+    /// What follows the header.
+    pub(super) body: Part<'a>,
 }
 
+/// What a usual IP packet carries. It says where that is instead of lending it: a caller that keeps
+/// the bytes themselves for this one has them in memory for every packet.
+#[derive(Clone, Copy)]
+pub(super) struct Outer {
+    /// Where it starts in the packet's bytes.
+    pub(super) start: u32,
+    /// Its captured bytes.
+    pub(super) len: u32,
+    /// Its bytes on the wire.
+    pub(super) wire: u32,
+    pub(super) protocol: u8,
+    /// The kind of tunnel that the ports of UDP announce.
+    pub(super) in_udp: Option<TunnelKind>,
+}
+
+/// Reads the header of an IPv4 packet. `None` if it needs the general path.
 #[inline(always)]
-pub(super) fn v4(part: Part<'_>, tags: u64, tunnels: &Tunnels) -> Option<Extracted<FiveTupleKey>> {
+pub(super) fn v4(part: Part<'_>) -> Option<Usual<'_, u32>> {
     let header = header::v4(part.data).ok()?;
-    if header.total_len > part.wire || header.fragment_offset != 0 {
+    if header.total_len > part.wire || header.fragment != 0 {
         return None;
     }
     let end = header.total_len.min(part.data.len());
-    let body = part.data.get(header.len..end)?;
-    let plain = transport::plain(
-        header.protocol,
+    let body = Part {
+        data: part.data.get(header.len..end)?,
+        wire: header.total_len - header.len,
+        start: part.start + header.len,
+    };
+    Some(Usual {
+        protocol: header.protocol,
+        source: header.source,
+        destination: header.destination,
         body,
-        header.total_len - header.len,
-        tunnels,
-    )?;
-    let source = (header.source, plain.ports.0);
-    let destination = (header.destination, plain.ports.1);
-    let (key, orientation) = FiveTupleKey::v4(header.protocol, source, destination, tags);
-    Some(plain.of(key, orientation, part.start + header.len))
+    })
 }
 
+/// Reads the header of an IPv6 packet. `None` if it needs the general path.
 #[inline(always)]
-pub(super) fn v6(part: Part<'_>, tags: u64, tunnels: &Tunnels) -> Option<Extracted<FiveTupleKey>> {
+pub(super) fn v6(part: Part<'_>) -> Option<Usual<'_, [u64; 2]>> {
     let header = header::v6(part.data).ok()?;
-    if header.payload_len > part.wire.saturating_sub(FIXED_V6) {
+    let len = header.payload_len;
+    if len == 0 || len > part.wire.saturating_sub(FIXED_V6) {
         return None;
     }
     let rest = &part.data[FIXED_V6..];
-    let body = &rest[..rest.len().min(header.payload_len)];
-    let plain = transport::plain(header.protocol, body, header.payload_len, tunnels)?;
-    let source = (header.source, plain.ports.0);
-    let destination = (header.destination, plain.ports.1);
-    let (key, orientation) = FiveTupleKey::v6(header.protocol, source, destination, tags);
-    Some(plain.of(key, orientation, part.start + FIXED_V6))
+    let body = Part {
+        data: &rest[..rest.len().min(len)],
+        wire: len,
+        start: part.start + FIXED_V6,
+    };
+    Some(Usual {
+        protocol: header.protocol,
+        source: header.source,
+        destination: header.destination,
+        body,
+    })
+}
+
+/// A flow. Otherwise the packet needs the general path or may carry a tunnel; the error is the kind
+/// if that is in UDP.
+type Found = Result<Extracted<FiveTupleKey>, Option<TunnelKind>>;
+
+impl Usual<'_, u32> {
+    /// The flow of the packet.
+    #[inline(always)]
+    pub(super) fn read(&self, tags: u64, in_udp: impl InUdp) -> Found {
+        self.read_as(FiveTupleKey::v4, tags, in_udp)
+    }
+}
+
+impl Usual<'_, [u64; 2]> {
+    /// The same.
+    #[inline(always)]
+    pub(super) fn read(&self, tags: u64, in_udp: impl InUdp) -> Found {
+        self.read_as(FiveTupleKey::v6, tags, in_udp)
+    }
+}
+
+impl<A: Copy> Usual<'_, A> {
+    #[inline(always)]
+    fn read_as(
+        &self,
+        key: impl FnOnce(u8, (A, u16), (A, u16), u64) -> (FiveTupleKey, Orientation),
+        tags: u64,
+        in_udp: impl InUdp,
+    ) -> Found {
+        let plain = transport::plain(self.protocol, self.body, in_udp)?;
+        let source = (self.source, plain.ports.0);
+        let destination = (self.destination, plain.ports.1);
+        let (key, orientation) = key(self.protocol, source, destination, tags);
+        Ok(plain.of(key, orientation, self.body.start))
+    }
+
+    /// What it carries, for [`nested::read`](super::nested::read).
+    #[inline(always)]
+    pub(super) fn outer(&self, in_udp: Option<TunnelKind>) -> Outer {
+        Outer {
+            start: self.body.start as u32,
+            len: self.body.data.len() as u32,
+            wire: self.body.wire as u32,
+            protocol: self.protocol,
+            in_udp,
+        }
+    }
 }
 
 #[cfg(test)]
@@ -61,7 +127,8 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::parse::{Rules, ip_packet};
+    use crate::extract::Tunnels;
+    use crate::parse::{Rules, Version, ip_packet};
 
     /// A TCP segment or UDP datagram whose lengths may be wrong.
     fn packet() -> impl Strategy<Value = Vec<u8>> {
@@ -107,8 +174,8 @@ mod tests {
             let data = &bytes[..captured];
             let part = Part { data, wire: captured + 40 * more, start: 14 };
             let (version, plain) = match bytes[0] >> 4 {
-                4 => (Version::V4, v4(part, 3, &Tunnels::none())),
-                _ => (Version::V6, v6(part, 3, &Tunnels::none())),
+                4 => (Version::V4, v4(part).and_then(|ip| ip.read(3, |_, _| None).ok())),
+                _ => (Version::V6, v6(part).and_then(|ip| ip.read(3, |_, _| None).ok())),
             };
             if let Some(plain) = plain {
                 let rules = Rules {

@@ -1,7 +1,7 @@
 //! Transport headers.
 
 use super::{Part, be16};
-use crate::extract::{Extracted, FiveTupleKey, Orientation, TcpSegment, Transport, Tunnels};
+use crate::extract::{Extracted, FiveTupleKey, Orientation, TcpSegment, Transport, TunnelKind};
 
 pub(super) const TCP: u8 = 6;
 pub(super) const UDP: u8 = 17;
@@ -108,35 +108,48 @@ impl Plain {
     }
 }
 
-/// Reads the header of a usual packet that carries none of these tunnels, which has `len` bytes
-/// after its IP header; `data` is the captured part.
-#[inline]
-pub(super) fn plain(protocol: u8, data: &[u8], len: usize, tunnels: &Tunnels) -> Option<Plain> {
+/// The kind of tunnel between two UDP ports: source and destination.
+pub(super) trait InUdp: FnOnce(u16, u16) -> Option<TunnelKind> {}
+
+impl<F: FnOnce(u16, u16) -> Option<TunnelKind>> InUdp for F {}
+
+/// Reads the header of a usual packet that carries no tunnel. Otherwise the error is the kind if
+/// the tunnel is in UDP, whose length is then valid.
+#[inline(always)]
+pub(super) fn plain(
+    protocol: u8,
+    body: Part<'_>,
+    in_udp: impl InUdp,
+) -> Result<Plain, Option<TunnelKind>> {
+    let Part { data, wire, .. } = body;
     let (ports, transport, header_len, payload_len) = match protocol {
         TCP => {
-            let h = data.first_chunk::<16>()?;
+            let h = data.first_chunk::<16>().ok_or(None)?;
             let header_len = usize::from(h[12] >> 4) * 4;
-            if header_len < 20 || header_len > len {
-                return None;
+            if header_len < 20 || header_len > wire {
+                return Err(None);
             }
             let transport = Transport::Tcp(Some(segment(h)));
-            (ports(h)?, transport, header_len, len - header_len)
+            (ports(h), transport, header_len, wire - header_len)
         }
         UDP => {
-            let h = data.first_chunk::<8>()?;
+            let h = data.first_chunk::<8>().ok_or(None)?;
             let udp_len = usize::from(u16::from_be_bytes([h[4], h[5]]));
-            if udp_len < 8 || udp_len > len {
-                return None;
+            if udp_len < 8 || udp_len > wire {
+                return Err(None);
             }
-            let ports = ports(h)?;
-            if tunnels.are_in_udp() && tunnels.of_ports(ports.0, ports.1).is_some() {
-                return None;
+            let ports = ports(h);
+            if let Some((source, destination)) = ports
+                && let kind @ Some(_) = in_udp(source, destination)
+            {
+                return Err(kind);
             }
             (ports, Transport::Udp, 8, udp_len - 8)
         }
-        _ => return None,
+        _ => return Err(None),
     };
-    Some(Plain {
+    let ports = ports.ok_or(None)?;
+    Ok(Plain {
         ports,
         transport,
         header_len,

@@ -7,7 +7,7 @@ mod gre;
 mod udp;
 
 use super::transport::Body;
-use super::{Layer, Part, Version, header, ip, v6_chain};
+use super::{Layer, Part, Version, header, ip};
 use crate::extract::{TunnelKind, Tunnels};
 
 const IPV4: u8 = 4;
@@ -29,52 +29,71 @@ pub(super) struct Inside<'a> {
 }
 
 /// What is inside the tunnel that an IP packet carries; `None` if it carries none of these.
-#[inline]
 pub(super) fn inside<'a>(
     version: Version,
     part: Part<'a>,
     tunnels: &Tunnels,
 ) -> Option<Inside<'a>> {
-    let version = ip::version(version, part).ok()?;
-    let protocol = *part.data.get(if version == 4 { 9 } else { 6 })?;
-    let may_be = match protocol {
-        UDP => tunnels.are_in_udp(),
-        IPV4 | IPV6 | GRE | ETHER_IP | MPLS => true,
-        _ => version == 6 && v6_chain::is_extension(protocol),
-    };
-    if !may_be {
+    if tunnels.is_none() {
         return None;
     }
-    let (protocol, body) = if version == 4 {
-        carried_by_v4(part)?
-    } else {
-        carried_by_v6(part)?
+    let (protocol, body) = match version {
+        Version::V4 => carried_by_v4(part)?,
+        Version::V6 => carried_by_v6(part)?,
     };
-    let plain = |layer, part, kind| Inside {
-        layer,
-        part,
-        kind,
-        id: 0,
-        is_fragment: false,
+    let inside = match protocol {
+        UDP => udp::any(body, tunnels),
+        _ => in_ip(protocol, body.part, tunnels),
     };
-    let mut inside = match protocol {
-        IPV4 => plain(Layer::Ip(Version::V4), body.part, TunnelKind::IpInIp),
-        IPV6 => plain(Layer::Ip(Version::V6), body.part, TunnelKind::IpInIp),
-        GRE => gre::inside(body.part)?,
-        MPLS => plain(Layer::Mpls, body.part, TunnelKind::Mpls),
-        UDP => udp::inside(body, tunnels)?,
+    inside.map(|inside| Inside {
+        is_fragment: body.more,
+        ..inside
+    })
+}
+
+/// The same for the body of a usual packet. `in_udp` is the kind that the ports of UDP announce.
+#[inline(always)]
+pub(super) fn usual<'a>(
+    protocol: u8,
+    in_udp: Option<TunnelKind>,
+    body: Part<'a>,
+    tunnels: &Tunnels,
+) -> Option<Inside<'a>> {
+    match in_udp {
+        Some(kind) => udp::usual(kind, body),
+        None => in_ip(protocol, body, tunnels),
+    }
+}
+
+/// What is inside the tunnel that IP carries under this protocol number; `None` if it carries none
+/// of these.
+#[inline(always)]
+fn in_ip<'a>(protocol: u8, part: Part<'a>, tunnels: &Tunnels) -> Option<Inside<'a>> {
+    let plain = |layer, part, kind| {
+        let inside = Inside {
+            layer,
+            part,
+            kind,
+            id: 0,
+            is_fragment: false,
+        };
+        tunnels.has(kind).then_some(inside)
+    };
+    match protocol {
+        IPV4 => plain(Layer::V4, part, TunnelKind::IpInIp),
+        IPV6 => plain(Layer::V6, part, TunnelKind::IpInIp),
+        GRE => gre::inside(part).filter(|inside| tunnels.has(inside.kind)),
+        MPLS => plain(Layer::Mpls, part, TunnelKind::Mpls),
         ETHER_IP => {
-            let mut part = body.part;
+            let mut part = part;
             // Version 3, and twelve bits of zeros.
             let [0x30, 0] = part.take::<2>().ok()? else {
                 return None;
             };
             plain(Layer::Ethernet, part, TunnelKind::EtherIp)
         }
-        _ => return None,
-    };
-    inside.is_fragment = body.more;
-    tunnels.has(inside.kind).then_some(inside)
+        _ => None,
+    }
 }
 
 /// The protocol and the payload of an IPv4 packet that is whole or a first fragment.
@@ -82,12 +101,12 @@ pub(super) fn inside<'a>(
 fn carried_by_v4(part: Part<'_>) -> Option<(u8, Body<'_>)> {
     let header = header::v4(part.data).ok()?;
     let total_len = ip::total_len(&header, part).ok()?;
-    if header.fragment_offset != 0 {
+    if header.fragment_offset() != 0 {
         return None;
     }
     let body = Body {
         part: part.up_to(total_len).behind(header.len),
-        more: header.more_fragments,
+        more: header.more_fragments(),
         large: header.total_len == 0,
     };
     Some((header.protocol, body))

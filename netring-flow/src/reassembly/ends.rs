@@ -106,7 +106,7 @@ impl<K: Clone, V: StreamVisitor<K>> Reassembler<K, V> {
             if self.places[cold.index] == place + 1 {
                 self.places[cold.index] = 0;
             }
-            self.free.push(place);
+            self.flows.free(place);
         }
     }
 

@@ -12,6 +12,12 @@ use netring_sys::ParseError;
 ///
 /// A policy applies to bytes that are held because earlier ones are missing. Bytes that were
 /// delivered stay as they are: the first ones win.
+///
+/// For fragments of IPv4 packets
+/// ([`TrackerConfig::fragment_overlap`](crate::TrackerConfig::fragment_overlap)) a later fragment
+/// wins with `Bsd` if it starts before an earlier one, with both kinds of Linux also if it starts
+/// at the same place, with `Windows` if it starts before it and ends behind it, with `Solaris` also
+/// if it ends with it; with `Last` always, and with `First` and `Vista` never.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum OverlapPolicy {
@@ -72,6 +78,22 @@ impl OverlapPolicy {
             Self::Linux => new.start < old.start || new.start == old.start && new.end > old.end,
             Self::OldLinux => new.start < old.start || covers,
             Self::Solaris => covers || new.start > old.start && new.end > old.end,
+        }
+    }
+}
+
+impl OverlapPolicy {
+    /// Whether the bytes of a new fragment of an IP packet replace those of an old one that it
+    /// overlaps. Systems choose otherwise for fragments than for segments of a stream.
+    pub(crate) const fn replaces_fragment(self, new: &Range<u32>, old: &Range<u32>) -> bool {
+        let is_before = new.start < old.start;
+        match self {
+            Self::First | Self::Vista => false,
+            Self::Last => true,
+            Self::Bsd => is_before,
+            Self::Linux | Self::OldLinux => new.start <= old.start,
+            Self::Windows => is_before && new.end > old.end,
+            Self::Solaris => is_before && new.end >= old.end,
         }
     }
 }

@@ -32,13 +32,7 @@ impl<K: Clone, V: StreamVisitor<K>> Reassembler<K, V> {
             state: Some(state),
             index: first.index,
         });
-        let place = if let Some(place) = self.free.pop() {
-            self.flows[place as usize] = Flow { hot, cold };
-            place
-        } else {
-            self.flows.push(Flow { hot, cold });
-            (self.flows.len() - 1) as u32
-        };
+        let place = self.flows.insert(Flow { hot, cold });
         if self.places.len() <= first.index {
             self.places.resize(first.index + 1, 0);
         }
@@ -55,6 +49,9 @@ impl<K: Clone, V: StreamVisitor<K>> Reassembler<K, V> {
     #[inline(never)]
     pub(super) fn take(&mut self, place: u32, segment: &Segment<'_, K>) {
         self.flows[place as usize].hot.initiator = segment.initiator;
+        if segment.piece == Piece::Held {
+            return;
+        }
         let len = segment.payload.len() as u64;
         let tcp = match segment.transport {
             Transport::Tcp(Some(tcp)) => tcp,

@@ -60,12 +60,11 @@ impl<E: Extract, P: Parser> SessionTracker<E, P> {
     /// is due; call it again then.
     pub fn expire(&mut self, now: Timestamp, events: &mut Events<E, P>) -> bool {
         self.with(events, |tracker, streams| {
-            streams.expire(now);
-            tracker.expire(now, streams)
+            streams.expire(now) || tracker.expire(now, streams)
         })
     }
 
-    /// Ends all flows because the source has ended, at most 1024 in a call. Returns true if there
+    /// Ends all flows because the source has ended, at most 256 in a call. Returns true if there
     /// are more; call it again then.
     pub fn finish(&mut self, events: &mut Events<E, P>) -> bool {
         self.with(events, FlowTracker::finish)

@@ -81,6 +81,14 @@ impl Direction {
         self.last = time;
     }
 
+    /// Counts packets that came before the last one.
+    pub(crate) fn count_waited(&mut self, packets: u64, bytes: u64, payload: u64, last: i64) {
+        self.packets = self.packets.wrapping_add(packets * PACKET);
+        self.bytes = self.bytes.wrapping_add(bytes);
+        self.payload = self.payload.wrapping_add(payload);
+        self.last = self.last.max(last);
+    }
+
     /// Counts a flag: 0 is SYN, 1 is FIN, 2 is RST.
     pub(crate) const fn count_flag(&mut self, flag: u32) {
         if self.flag(flag) < COUNT_MAX {

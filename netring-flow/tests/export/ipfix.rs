@@ -157,7 +157,7 @@ fn check_key(values: &Values, record: &FlowRecord, from: &SideRecord, to: &SideR
     let flow = record.flow.get();
     let number = match record.worker {
         None | Some(0) => flow,
-        Some(worker) => u64::from(worker) << 40 | flow % (1 << 40),
+        Some(worker) => (u64::from(worker) << 40) | (flow % (1 << 40)),
     };
     assert_eq!(value(148), Some(number));
     let vni = record.tunnel.filter(|it| it.kind == TunnelKind::Vxlan);

@@ -22,7 +22,7 @@ pub(crate) fn part(frame: &[u8], id: u16, start: usize, end: usize, more: bool) 
 }
 
 /// A datagram of 100 bytes in three fragments.
-fn three(id: u16) -> [Vec<u8>; 3] {
+pub(crate) fn three(id: u16) -> [Vec<u8>; 3] {
     let whole = udp(CLIENT, SERVER, &[7; 92]);
     [
         part(&whole, id, 0, 40, true),
@@ -36,8 +36,15 @@ fn fragments(bench: &Bench) -> FragmentStats {
 }
 
 #[test]
-fn later_fragments_count_in_the_flow_of_the_first_in_any_order_behind_it() {
-    for order in [[0, 1, 2], [0, 2, 1]] {
+fn later_fragments_count_in_the_flow_of_the_first_in_any_order() {
+    for order in [
+        [0, 1, 2],
+        [0, 2, 1],
+        [1, 0, 2],
+        [2, 0, 1],
+        [1, 2, 0],
+        [2, 1, 0],
+    ] {
         let mut bench = Bench::new();
         let pieces = three(77);
         for (number, at) in order.into_iter().enumerate() {
@@ -61,15 +68,19 @@ fn later_fragments_count_in_the_flow_of_the_first_in_any_order_behind_it() {
 }
 
 #[test]
-fn a_later_fragment_that_overtakes_its_first_is_in_no_flow() {
+fn the_rest_of_a_tcp_segment_follows_its_first_fragment_with_the_whole_header() {
     let mut bench = Bench::new();
-    let [first, second, third] = three(77);
-    for frame in [&third, &first, &second] {
-        bench.frame(0.0, frame);
-    }
+    let segment = tcp(CLIENT, SERVER, 1, 1, ACK, &[7; 60]);
+    bench.frame(0.0, &part(&segment, 5, 0, 40, true));
+    bench.frame(0.0, &part(&segment, 5, 40, 80, false));
     bench.finish();
-    assert_eq!(bench.ended()[0].stats.packets(), 2);
-    assert_eq!(bench.tracker.stats().untracked.fragments, 1);
+    let stats = fragments(&bench);
+    assert_eq!((stats.first, stats.followed), (1, 1));
+    let [flow] = &bench.ended()[..] else {
+        panic!("{:?}", bench.events)
+    };
+    let sent = flow.stats.by_initiator();
+    assert_eq!((sent.packets, sent.payload_bytes), (2, 60));
 }
 
 #[test]
@@ -174,7 +185,7 @@ fn an_identification_that_is_reused_leads_to_the_newer_flow() {
 }
 
 /// IPv6 with a fragment header: the offset is in bytes.
-fn v6(id: u32, start: usize, end: usize, more: bool) -> Vec<u8> {
+pub(crate) fn v6(id: u32, start: usize, end: usize, more: bool) -> Vec<u8> {
     let mut whole = vec![0x11, 0x11, 0, 53, 0, 100, 0, 0];
     whole.extend([7; 92]);
     let mut frame = vec![2; 12];
@@ -199,7 +210,7 @@ fn ipv6_fragments_follow_by_their_own_identification_and_atomic_ones_are_whole()
     bench.frame(0.0, &v6(0x1_0001, 40, 100, false));
     // The lower 16 bits alone are not enough.
     bench.frame(0.0, &v6(0x2_0001, 40, 100, false));
-    assert_eq!(bench.tracker.stats().untracked.fragments, 1);
+    assert_eq!(bench.tracker.stats().untracked.waiting, 1);
     assert_eq!(fragments(&bench).first, 1);
     bench.frame(1.0, &v6(5, 0, 100, false));
     assert_eq!(fragments(&bench).first, 1);
@@ -213,6 +224,7 @@ fn ipv6_fragments_follow_by_their_own_identification_and_atomic_ones_are_whole()
     );
     let sent = flow.stats.by_initiator();
     assert_eq!((sent.packets, sent.payload_bytes), (3, 92 + 92));
+    assert_eq!(bench.tracker.stats().untracked.fragments, 1);
 }
 
 #[test]
@@ -293,7 +305,10 @@ fn the_oldest_packet_makes_room_and_without_room_none_follows() {
         (stats.fragments.followed, stats.fragments.forgotten),
         (2, 1)
     );
-    assert_eq!(stats.untracked.fragments, 1);
+    assert_eq!((stats.untracked.waiting, stats.untracked.fragments), (1, 0));
+    bench.finish();
+    let stats = bench.tracker.stats();
+    assert_eq!((stats.untracked.waiting, stats.untracked.fragments), (0, 1));
 
     let mut bench = Bench::with(TrackerConfig::new().max_fragmented(0));
     for piece in three(1) {

@@ -232,69 +232,101 @@ enum Step {
     Finish,
 }
 
-fn steps() -> impl Strategy<Value = Vec<Step>> {
+fn steps(most: usize) -> impl Strategy<Value = Vec<Step>> {
     let step = prop_oneof![
         20 => (0_u32..60, any::<bool>()).prop_map(|(n, back)| Step::Packet(n, back)),
         2 => (0_u32..40).prop_map(Step::Later),
         1 => Just(Step::Finish),
     ];
-    prop::collection::vec(step, 1..400)
+    prop::collection::vec(step, most / 2..most)
+}
+
+/// A map that follows the events is the oracle: a table of twelve flows under constant eviction,
+/// and the packets that each flow must have.
+fn follow(config: TrackerConfig, steps: Vec<Step>, together: bool) -> Result<(), TestCaseError> {
+    let mut bench = Bench::with(config);
+    let mut alive: HashMap<FiveTupleKey, (u64, u64)> = HashMap::new();
+    let mut ids = HashSet::new();
+    let mut time = 0.0;
+    for step in steps {
+        let mut packet_of = None;
+        bench.events.clear();
+        match step {
+            Step::Packet(n, back) => {
+                let (from, to) = if back {
+                    (SERVER.into(), host(n))
+                } else {
+                    (host(n), SERVER.into())
+                };
+                let frame = udp(&from, &to, b"");
+                packet_of =
+                    Some(FiveTupleKey::new(17, from.parse().unwrap(), to.parse().unwrap()).0);
+                if together {
+                    bench
+                        .tracker
+                        .track_batch(&Frames(&[(time, frame)]), &mut bench.events);
+                } else {
+                    bench.frame(time, &frame);
+                }
+            }
+            Step::Later(seconds) => {
+                time += f64::from(seconds);
+                bench.expire(time);
+            }
+            Step::Finish => while bench.tracker.finish(&mut bench.events) {},
+        }
+        // The packet counts after its flow has started, and before time changes it.
+        let mut counted = packet_of.is_none();
+        let begins = bench
+            .events
+            .iter()
+            .any(|e| matches!(e, FlowEvent::Started { .. }));
+        if let (Some(key), false) = (packet_of, begins) {
+            alive.get_mut(&key).unwrap().1 += 1;
+            counted = true;
+        }
+        for event in &bench.events {
+            match event {
+                FlowEvent::Started { key, flow, .. } => {
+                    prop_assert!(ids.insert(*flow));
+                    prop_assert_eq!(Some(*key), packet_of);
+                    prop_assert_eq!(alive.insert(*key, (flow.get(), 1)), None);
+                    counted = true;
+                }
+                FlowEvent::Ended {
+                    key, flow, stats, ..
+                } => {
+                    prop_assert_eq!(alive.remove(key), Some((flow.get(), stats.packets())));
+                }
+                _ => {}
+            }
+        }
+        prop_assert!(counted);
+        prop_assert_eq!(alive.len(), bench.tracker.active_flows());
+        prop_assert!(alive.len() <= 12);
+    }
+    Ok(())
 }
 
 proptest! {
-    /// A map that follows the events is the oracle: a table of twelve flows under constant
-    /// eviction, and the packets that each flow must have.
+    #![proptest_config(ProptestConfig::with_cases(4))]
+
     #[test]
-    fn a_small_table_is_what_its_events_say(steps in steps(), together in any::<bool>()) {
-        let mut bench = Bench::with(TrackerConfig::new().max_flows(12));
-        let mut alive: HashMap<FiveTupleKey, (u64, u64)> = HashMap::new();
-        let mut ids = HashSet::new();
-        let mut time = 0.0;
-        for step in steps {
-            let mut packet_of = None;
-            bench.events.clear();
-            match step {
-                Step::Packet(n, back) => {
-                    let (from, to) = if back { (SERVER.into(), host(n)) } else { (host(n), SERVER.into()) };
-                    let frame = udp(&from, &to, b"");
-                    packet_of = Some(FiveTupleKey::new(17, from.parse().unwrap(), to.parse().unwrap()).0);
-                    if together {
-                        bench.tracker.track_batch(&Frames(&[(time, frame)]), &mut bench.events);
-                    } else {
-                        bench.frame(time, &frame);
-                    }
-                }
-                Step::Later(seconds) => {
-                    time += f64::from(seconds);
-                    bench.expire(time);
-                }
-                Step::Finish => while bench.tracker.finish(&mut bench.events) {},
-            }
-            // The packet counts after its flow has started, and before time changes it.
-            let mut counted = packet_of.is_none();
-            let begins = bench.events.iter().any(|e| matches!(e, FlowEvent::Started { .. }));
-            if let (Some(key), false) = (packet_of, begins) {
-                alive.get_mut(&key).unwrap().1 += 1;
-                counted = true;
-            }
-            for event in &bench.events {
-                match event {
-                    FlowEvent::Started { key, flow, .. } => {
-                        prop_assert!(ids.insert(*flow));
-                        prop_assert_eq!(Some(*key), packet_of);
-                        prop_assert_eq!(alive.insert(*key, (flow.get(), 1)), None);
-                        counted = true;
-                    }
-                    FlowEvent::Ended { key, flow, stats, .. } => {
-                        prop_assert_eq!(alive.remove(key), Some((flow.get(), stats.packets())));
-                    }
-                    _ => {}
-                }
-            }
-            prop_assert!(counted);
-            prop_assert_eq!(alive.len(), bench.tracker.active_flows());
-            prop_assert!(alive.len() <= 12);
-        }
+    fn a_small_table_stays_so(steps in steps(20_000), together in any::<bool>()) {
+        follow(TrackerConfig::new().max_flows(12), steps, together)?;
+    }
+}
+
+proptest! {
+    #[test]
+    fn a_small_table_is_what_its_events_say(
+        steps in steps(400),
+        together in any::<bool>(),
+        in_bytes in any::<bool>(),
+    ) {
+        let config = TrackerConfig::new();
+        let config = if in_bytes { config.max_bytes(12 * 284) } else { config.max_flows(12) };
+        follow(config, steps, together)?;
     }
 
     /// The same packets one by one and in batches give the same flows with the same statistics.

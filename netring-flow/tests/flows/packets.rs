@@ -157,9 +157,12 @@ fn a_header_that_is_not_valid_counts_nowhere_but_by_its_cause() {
     assert_eq!(untracked.ip_total_length, 1);
     assert_eq!(untracked.short, 1);
     assert_eq!(untracked.not_ip, 1);
-    assert_eq!(untracked.fragments, 1);
+    assert_eq!(untracked.waiting, 1);
     assert_eq!(untracked.total(), 6);
     assert_eq!(bench.events.len(), 0);
+    bench.finish();
+    let untracked = bench.tracker.stats().untracked;
+    assert_eq!((untracked.fragments, untracked.total()), (1, 6));
 }
 
 #[test]

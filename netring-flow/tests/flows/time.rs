@@ -206,7 +206,7 @@ fn expiry_keeps_to_its_budget_and_takes_no_memory() {
     let (mut calls, mut ended) = (0, 0);
     loop {
         let more = bench.tracker.expire(at(100.0), &mut bench.events);
-        assert!(bench.events.len() <= 1024, "{}", bench.events.len());
+        assert!(bench.events.len() <= 256, "{}", bench.events.len());
         ended += bench.events.len();
         bench.events.clear();
         calls += 1;

@@ -10,7 +10,7 @@ use proptest::prelude::*;
 mod harness;
 
 /// Each input of a corpus, and each of its beginnings of a few lengths.
-fn replay(name: &str, run: fn(&[u8])) {
+fn replay(name: &str, expected: usize, run: fn(&[u8])) {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR"))
         .join("tests/hostile/corpus")
         .join(name);
@@ -23,22 +23,33 @@ fn replay(name: &str, run: fn(&[u8])) {
         }
         inputs += 1;
     }
-    assert_eq!(inputs, 40);
+    assert_eq!(inputs, expected);
 }
 
 #[test]
 fn the_corpus_of_packets_holds() {
-    replay("packets", harness::packets::run);
+    replay("packets", 40, harness::packets::run);
 }
 
 #[test]
 fn the_corpus_of_tunnels_holds() {
-    replay("tunnels", harness::tunnels::run);
+    replay("tunnels", 40, harness::tunnels::run);
 }
 
 #[test]
 fn the_corpus_of_fragments_holds() {
-    replay("fragments", harness::fragments::run);
+    replay("fragments", 40, harness::fragments::run);
+}
+
+#[test]
+fn the_corpus_of_records_holds() {
+    replay("records", 60, harness::records::run);
+}
+
+#[test]
+#[cfg(all(feature = "http", feature = "tls", feature = "dns"))]
+fn the_corpus_of_sessions_holds() {
+    replay("sessions", 60, harness::sessions::run);
 }
 
 proptest! {

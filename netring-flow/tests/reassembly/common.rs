@@ -222,7 +222,7 @@ impl Bench {
     }
 
     pub(crate) fn expire(&mut self) -> &mut Self {
-        self.streams.expire(at(self.now));
+        while self.streams.expire(at(self.now)) {}
         self
     }
 

@@ -3,6 +3,7 @@
 
 mod benign;
 mod common;
+mod connections;
 #[cfg(all(feature = "http", feature = "tls", feature = "dns"))]
 #[path = "../flows/counting.rs"]
 mod counting;
@@ -17,5 +18,6 @@ mod model;
 mod parsers;
 mod reports;
 mod sessions;
+mod steps;
 mod streams;
 mod subscriptions;

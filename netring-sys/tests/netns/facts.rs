@@ -15,7 +15,7 @@ use netring_sys::kernel::packet::{
 use netring_sys::wait::Waiter;
 use netring_sys::{Count, Error, Interface, LinkType, Mmap, XdpFeatures, XdpMetadata, syscall};
 use xtask::load::wait_until;
-use xtask::netns::{Netns, ip, ip_says, veth};
+use xtask::netns::{Netns, ip, ip_batch, ip_says, veth};
 use xtask::wire::{Sender, numbered};
 
 /// The output of `ip -details link show` for an interface.
@@ -253,11 +253,7 @@ fn a_waiter_that_lost_notifications_learns_how_the_interface_stands() {
     let batch: String = (0..2000)
         .map(|n| format!("link set dev b mtu {}\n", 1000 + n % 2))
         .collect();
-    let file = std::env::temp_dir().join(format!("netring-ip-batch-{}", std::process::id()));
-    std::fs::write(&file, batch).unwrap();
-    let words = format!("-batch {}", file.display());
-    ip(&words).unwrap();
-    std::fs::remove_file(file).unwrap();
+    ip_batch(&batch).unwrap();
     ip("link set dev a down").unwrap();
 
     let mut reported = 0;

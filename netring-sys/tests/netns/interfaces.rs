@@ -9,15 +9,7 @@ use std::time::Duration;
 use netring_sys::wait::Waiter;
 use netring_sys::{Count, Error, Interface, LinkType, syscall};
 use xtask::load::wait_until;
-use xtask::netns::{Netns, ip, ip_says, veth};
-
-/// Runs many commands of `ip` at once.
-fn ip_batch(name: &str, commands: &str) {
-    let file = std::env::temp_dir().join(format!("netring-{name}-{}", std::process::id()));
-    std::fs::write(&file, commands).unwrap();
-    ip(&format!("-batch {}", file.display())).unwrap();
-    std::fs::remove_file(file).unwrap();
-}
+use xtask::netns::{Netns, ip, ip_batch, ip_says, veth};
 
 /// Index and name of every interface, as `ip` lists them.
 fn listed() -> Vec<(u32, String)> {
@@ -37,7 +29,7 @@ fn indexes_and_names(interfaces: &[Interface]) -> Vec<(u32, String)> {
 
 fn pairs(count: usize) {
     let commands = (0..count).map(|n| format!("link add name a{n} type veth peer name b{n}\n"));
-    ip_batch("pairs", &commands.collect::<String>());
+    ip_batch(&commands.collect::<String>()).unwrap();
 }
 
 #[test]
@@ -299,7 +291,7 @@ fn news_of_an_interface_with_hundreds_of_names_are_taken_in() {
     veth("a", "b").unwrap();
     let name = |n: usize| format!("{n:03}-{}", "long-name-".repeat(12));
     let names = (0..300).map(|n| format!("link property add dev a altname {}\n", name(n)));
-    ip_batch("names", &names.collect::<String>());
+    ip_batch(&names.collect::<String>()).unwrap();
     let a = Interface::by_name(&name(299)).unwrap();
     assert_eq!((a.name.as_str(), a.alternative_names.len()), ("a", 300));
     assert_eq!(Interface::all().unwrap().len(), 3);

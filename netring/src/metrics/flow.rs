@@ -1,7 +1,7 @@
 //! The figures of a flow tracker.
 
 use super::{Metric, Publish, Publisher, Unit};
-use crate::flow::TrackerStats;
+use crate::flow::{DefragmentStats, TrackerStats};
 
 const PACKETS: Metric = Metric::count("netring_flow_packets_total", "Packets given to the tracker");
 const TRACKED: Metric = Metric::count(
@@ -29,6 +29,10 @@ const UNTRACKED: Metric = Metric::count(
     "netring_flow_untracked_packets_total",
     "Packets that count in no flow, by the cause",
 );
+const WAITING: Metric = Metric::count(
+    "netring_flow_waiting_fragments",
+    "Fragments that wait for the first of their packet now",
+);
 const TOO_DEEP: Metric = Metric::count(
     "netring_flow_too_deep_packets_total",
     "Tracked packets with more tunnels than are looked into",
@@ -36,6 +40,32 @@ const TOO_DEEP: Metric = Metric::count(
 const FRAGMENTS: Metric = Metric::count(
     "netring_flow_fragments_total",
     "Fragments, by what was seen of them; one may count under several",
+);
+const BEGUN: Metric = Metric::count(
+    "netring_flow_fragmented_packets_total",
+    "Packets of which fragments were kept to put them together",
+);
+const PUT_TOGETHER: Metric = Metric::count(
+    "netring_flow_put_together_packets_total",
+    "Packets that were put together",
+);
+const INCOMPLETE: Metric = Metric::count(
+    "netring_flow_incomplete_packets_total",
+    "Packets that were not put together, by the cause",
+);
+const OPEN: Metric = Metric::count(
+    "netring_flow_open_fragmented_packets",
+    "Packets that wait for more fragments now",
+);
+const MEMORY: Metric = Metric::new(
+    "netring_flow_defragment_memory_bytes",
+    Unit::Bytes,
+    "Memory for packets that are put together",
+);
+const MEMORY_PEAK: Metric = Metric::new(
+    "netring_flow_defragment_memory_peak_bytes",
+    Unit::Bytes,
+    "The most memory for packets that are put together so far",
 );
 const STARTED: Metric = Metric::count("netring_flow_started_total", "Flows started");
 const ESTABLISHED: Metric =
@@ -86,6 +116,7 @@ impl Publish for TrackerStats {
         ] {
             to.counter_by(&UNTRACKED, ("cause", cause), packets);
         }
+        to.gauge(&WAITING, self.untracked.waiting as f64);
         to.counter(&TOO_DEEP, self.too_deep);
         for (seen, fragments) in [
             ("first", self.fragments.first),
@@ -98,6 +129,7 @@ impl Publish for TrackerStats {
         ] {
             to.counter_by(&FRAGMENTS, ("seen", seen), fragments);
         }
+        publish_defragment(&self.fragments.defragment, to);
         to.counter(&STARTED, self.flows_started);
         to.counter(&ESTABLISHED, self.flows_established);
         to.counter(&CLOSED, self.flows_closed);
@@ -119,4 +151,25 @@ impl Publish for TrackerStats {
         let active = self.flows_started.saturating_sub(self.ended.total());
         to.gauge(&ACTIVE, active as f64);
     }
+}
+
+fn publish_defragment(stats: &DefragmentStats, to: &mut Publisher) {
+    to.counter(&BEGUN, stats.begun);
+    to.counter(&PUT_TOGETHER, stats.put_together);
+    for (cause, packets) in [
+        ("timed_out", stats.incomplete.timed_out),
+        ("displaced", stats.incomplete.displaced),
+        ("overlapping", stats.incomplete.overlapping),
+        ("contradictory", stats.incomplete.contradictory),
+        ("mixed", stats.incomplete.mixed),
+        ("cut", stats.incomplete.cut),
+        ("reused", stats.incomplete.reused),
+        ("unreadable", stats.incomplete.unreadable),
+        ("source_ended", stats.incomplete.source_ended),
+    ] {
+        to.counter_by(&INCOMPLETE, ("cause", cause), packets);
+    }
+    to.gauge(&OPEN, stats.open as f64);
+    to.gauge(&MEMORY, stats.memory as f64);
+    to.gauge(&MEMORY_PEAK, stats.memory_peak as f64);
 }

@@ -20,7 +20,7 @@ use xtask::wire::{self, number, numbered};
 
 const LIMIT: Duration = Duration::from_secs(10);
 /// Longer than any wait inside a loop, which is 50 ms.
-const QUIET: Duration = Duration::from_millis(150);
+const QUIET: Duration = Duration::from_millis(60);
 
 /// A loop: sends the number of each packet, and returns how it ended and the last statistics.
 pub(crate) type Loop<S> = fn(S, &Sender<u64>) -> (Result<(), Error>, Stats);
@@ -176,13 +176,24 @@ fn set(end: &str, state: &str) {
     ip(&format!("link set dev {end} {state}")).unwrap();
 }
 
-fn comes_up(end: &str) {
-    set(end, "up");
+fn are(up: bool) {
     for end in ["v0", "v1"] {
-        wait_until("both ends are up", LIMIT, || {
-            Interface::by_name(end).unwrap().is_up()
+        wait_until("both ends are up, or down", LIMIT, || {
+            Interface::by_name(end).unwrap().is_up() == up
         });
     }
+}
+
+/// Sets an end down. The kernel takes the carrier from the other end later, and does not announce
+/// one that is back before.
+fn goes_down(end: &str) {
+    set(end, "down");
+    are(false);
+}
+
+fn comes_up(end: &str) {
+    set(end, "up");
+    are(true);
 }
 
 /// A loop behaves correctly whatever happens to the interface.
@@ -199,7 +210,7 @@ pub(crate) fn is_right<S: PacketSource + Send + 'static>(
     running.sees_packets();
     // First the interface itself is set down, then the other end, which takes the carrier away.
     for end in ["v1", "v0"] {
-        set(end, "down");
+        goes_down(end);
         running.goes_on();
         comes_up(end);
         running.sees_packets();

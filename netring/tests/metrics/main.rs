@@ -109,13 +109,39 @@ fn each_figure_of_a_tracker_is_published_once() {
     let (mut stats, figures) = numbered::<TrackerStats>();
     let kept = Kept::default();
     publish(&kept, &stats);
-    each_is_published(&kept, figures, &[]);
-    let fields = serde_json::to_value(stats).unwrap();
+    let defragment = stats.fragments.defragment;
+    let waiting = stats.untracked.waiting;
+    let memory = [defragment.memory, defragment.memory_peak];
+    each_is_published(
+        &kept,
+        figures,
+        &[waiting, defragment.open, memory[0], memory[1]],
+    );
+    for (name, value) in [
+        ("waiting_fragments", waiting),
+        ("open_fragmented_packets", defragment.open),
+        ("defragment_memory_bytes", memory[0]),
+        ("defragment_memory_peak_bytes", memory[1]),
+    ] {
+        let gauge = kept.gauges()[&format!("netring_flow_{name}{{interface=eth0}}")];
+        assert_eq!(gauge, value as f64, "{name}");
+    }
+    let mut fields = serde_json::to_value(stats).unwrap();
+    // Has a gauge.
+    let untracked = fields["untracked"].as_object_mut().unwrap();
+    untracked.remove("waiting");
+    let fragments = fields["fragments"].as_object_mut().unwrap();
+    fields["incomplete"] = fragments.remove("defragment").unwrap()["incomplete"].take();
     let counters = kept.counters();
     for (field, metric, label) in [
         ("untracked", "netring_flow_untracked_packets_total", "cause"),
         ("ended", "netring_flow_ended_total", "reason"),
         ("fragments", "netring_flow_fragments_total", "seen"),
+        (
+            "incomplete",
+            "netring_flow_incomplete_packets_total",
+            "cause",
+        ),
     ] {
         for (name, value) in fields[field].as_object().unwrap() {
             let key = format!("{metric}{{interface=eth0,{label}={name}}}");
@@ -129,6 +155,9 @@ fn each_figure_of_a_tracker_is_published_once() {
     assert_eq!(value("cut_packets"), stats.cut);
     assert_eq!(value("malformed_packets"), stats.malformed);
     assert_eq!(value("icmp_errors"), stats.icmp_errors);
+    let defragment = &stats.fragments.defragment;
+    assert_eq!(value("fragmented_packets"), defragment.begun);
+    assert_eq!(value("put_together_packets"), defragment.put_together);
     assert_eq!(value("started"), stats.flows_started);
     assert_eq!(value("established"), stats.flows_established);
     assert_eq!(value("closed"), stats.flows_closed);

@@ -7,13 +7,16 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::mpsc;
+use std::thread::JoinHandle;
 use std::time::Duration;
 
 use netring::adapters::Tee;
 use netring::pcap::{
     CaptureFile, CaptureWriter, FileError, Format, InterfaceDescription, RotatingWriter,
 };
-use netring::{Capture, Count, Direction, Error, PacketBatch, PacketSource, Readiness, Timed};
+use netring::{
+    Capture, Count, Direction, Error, PacketBatch, PacketSource, Readiness, Stats, Timed,
+};
 use xtask::netns::{Netns, veth};
 use xtask::wire::{Sender, number, numbered, tcp4, udp4};
 
@@ -235,6 +238,40 @@ impl Write for Slow {
     }
 }
 
+/// Reads up to a packet of [`send_last`].
+pub(crate) fn read_to_last(source: &mut impl PacketSource) {
+    let mut is_over = false;
+    while !is_over {
+        let batch = source.next_batch().unwrap().unwrap();
+        is_over = batch
+            .packets()
+            .any(|it| number(it.data()) == Some(u64::MAX));
+    }
+}
+
+/// Sends a packet that ends the reader again and again, as it is dropped while the ring is full.
+/// Returns how many were sent.
+pub(crate) fn send_last<T>(sender: &Sender, reader: &JoinHandle<T>) -> u64 {
+    let mut sent = 0;
+    while !reader.is_finished() {
+        sender.send(&numbered(u64::MAX, 60)).unwrap();
+        sent += 1;
+        std::thread::yield_now();
+    }
+    sent
+}
+
+/// How many packets were delivered, if all that were sent are accounted for and some were dropped.
+#[track_caller]
+pub(crate) fn delivered_of(stats: &Stats, sent: u64) -> u64 {
+    let exact = |count: Count| count.exact().unwrap();
+    let (delivered, dropped) = (exact(stats.delivered), exact(stats.dropped));
+    assert_eq!(exact(stats.offered), sent);
+    assert_eq!(delivered + dropped + stats.pending().unwrap(), sent);
+    assert!(dropped > 0, "{stats}");
+    delivered
+}
+
 /// While a disk blocks, packets wait in the ring, and the kernel counts those for which there is no
 /// room: nothing is lost uncounted.
 #[test]
@@ -261,13 +298,7 @@ fn p2_a_slow_disk_holds_up_the_ring_and_each_packet_is_written_or_counted() {
     .unwrap();
     let reader = std::thread::spawn(move || {
         let mut tee = Tee::new(capture, writer);
-        let mut is_over = false;
-        while !is_over {
-            let batch = tee.next_batch().unwrap().unwrap();
-            is_over = batch
-                .packets()
-                .any(|it| number(it.data()) == Some(u64::MAX));
-        }
+        read_to_last(&mut tee);
         tee
     });
     let mut sent = 0;
@@ -283,22 +314,9 @@ fn p2_a_slow_disk_holds_up_the_ring_and_each_packet_is_written_or_counted() {
     // More than the ring holds.
     burst(20_000);
     free.send(()).unwrap();
-    // The last one ends the reader; while the ring is full, it is dropped like the others.
-    while !reader.is_finished() {
-        sender.send(&numbered(u64::MAX, 60)).unwrap();
-        sent += 1;
-        std::thread::yield_now();
-    }
+    sent += send_last(&sender, &reader);
     let mut tee = reader.join().unwrap();
-    let stats = tee.stats().unwrap();
-    let (offered, dropped) = (
-        stats.offered.exact().unwrap(),
-        stats.dropped.exact().unwrap(),
-    );
-    let delivered = stats.delivered.exact().unwrap();
-    assert_eq!(offered, sent);
-    assert_eq!(delivered + dropped + stats.pending().unwrap(), sent);
-    assert!(dropped > 0, "{stats}");
+    let delivered = delivered_of(&tee.stats().unwrap(), sent);
     assert_eq!((tee.written(), tee.missed()), (delivered, 0));
     let (_, writer) = tee.finish().unwrap();
     let file = writer.finish().unwrap().taken;

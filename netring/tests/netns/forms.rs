@@ -1,5 +1,6 @@
-//! Adapters under every async form: whatever stands between the wire and the program, each form sees
-//! the same packets, flows, messages and bytes, also of what is in the ring when it is shut down.
+//! Adapters under every async form: whatever stands between the wire and the program, each form
+//! sees the same packets, flows, messages and bytes, also of what is in the ring when it is shut
+//! down.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on ends there")]
 
 use std::ops::ControlFlow;
@@ -12,6 +13,7 @@ use futures::StreamExt;
 use netring::adapters::{AnySource, Filtered, Limit, Tee};
 use netring::afpacket::Profile;
 use netring::dedup::{Content, Dedup};
+use netring::flow::export::FlowRecord;
 use netring::flow::extract::{FiveTuple, FiveTupleKey};
 use netring::flow::reassembly::Subscription;
 use netring::flow::session::{Parser, SessionEnd, SessionEvent, SessionPoint};
@@ -19,7 +21,7 @@ use netring::flow::{EndReason, FlowEvent};
 use netring::wait::Merge;
 use netring::{
     AsyncSource, Capture, Chunk, Error, Fanout, FanoutGroup, Filter, FlowWorkers, Packet,
-    PacketSource, PacketWriter,
+    PacketSource, PacketWriter, RecordWorkers,
 };
 use tokio::time::timeout;
 use xtask::netns::{Netns, veth};
@@ -166,6 +168,23 @@ fn flows_are_whole<'a>(name: &str, events: impl Iterator<Item = &'a FlowEvent<Fi
     assert_eq!((started, ended, packets), (flows, flows, PACKETS), "{name}");
 }
 
+fn records_are_whole<'a>(name: &str, records: impl Iterator<Item = &'a FlowRecord>) {
+    let (mut ended, mut packets, mut bytes) = (0, 0, 0);
+    for record in records {
+        assert_eq!(record.reason, Some(EndReason::SourceEnded), "{name}");
+        packets += record.initiator.packets;
+        bytes += record.initiator.ip_bytes.unwrap();
+        ended += 1;
+    }
+    // The headers of UDP and IP, and twelve bytes more of TCP.
+    let sent = PACKETS * (28 + LEN as u64) + 12 * u64::from(SEGMENTS);
+    assert_eq!(
+        (ended, packets, bytes),
+        (FLOWS + 1, PACKETS, sent),
+        "{name}"
+    );
+}
+
 fn messages_are_whole<'a>(
     name: &str,
     tcp: bool,
@@ -235,6 +254,25 @@ async fn every_form_sees_the_same_behind_every_adapter() {
         let events: Vec<_> = events.map(|event| event.unwrap()).collect().await;
         flows_are_whole(name, events.iter().map(|event| &event.event));
 
+        let stream = source().record_stream(tuple());
+        wire.send();
+        let items = soon(stream.shutdown()).await;
+        records_are_whole(name, items.iter().map(|item| item.as_ref().unwrap()));
+
+        let broadcast = source().record_stream(tuple()).broadcast(4);
+        let records = broadcast.subscribe_lossless();
+        wire.send();
+        soon(broadcast.shutdown()).await;
+        let records: Vec<_> = records.map(|record| record.unwrap()).collect().await;
+        records_are_whole(name, records.iter().map(|record| &**record));
+
+        let workers = RecordWorkers::spawn([source().record_stream(tuple())], 4);
+        let records = workers.subscribe_lossless();
+        wire.send();
+        soon(workers.shutdown()).await.unwrap();
+        let records: Vec<_> = records.map(|record| record.unwrap()).collect().await;
+        records_are_whole(name, records.iter().map(|record| &**record));
+
         let stream = source().session_stream(tuple(), all(), |_| Some(Lengths));
         wire.send();
         let items = soon(stream.shutdown()).await;
@@ -244,7 +282,8 @@ async fn every_form_sees_the_same_behind_every_adapter() {
         let broadcast = stream.broadcast(4);
         let events = broadcast.subscribe_lossless();
         wire.send();
-        soon(broadcast.shutdown()).await;
+        let stats = soon(broadcast.shutdown()).await.unwrap();
+        assert_eq!(stats.capture.delivered.exact(), Some(PACKETS), "{name}");
         let events: Vec<_> = events.map(|event| event.unwrap()).collect().await;
         messages_are_whole(name, false, events.iter().map(|event| &**event));
 
@@ -269,7 +308,7 @@ async fn every_form_sees_the_same_behind_every_adapter() {
         assert_eq!(packets.count().await as u64, PACKETS, "{name}");
 
         let forms = if ["tee", "several"].contains(&name) {
-            8
+            11
         } else {
             0
         };

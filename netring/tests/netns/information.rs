@@ -2,16 +2,20 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on ends there")]
 
 use std::process::Command;
+use std::time::Duration;
 
 use netring::auto::{self, Backend};
 use netring::suggest::{Goal, Reason, Wants};
 use netring::{
     Capture, Fanout, FanoutGroup, FanoutMode, Interface, PacketBatch, PacketSource, Timed,
 };
+use xtask::load::wait_until;
 use xtask::netns::{Netns, ip, veth, veth_with_queues};
 use xtask::wire::{Sender, numbered};
 
 use crate::program::{Program, argument_is_named};
+
+const LIMIT: Duration = Duration::from_secs(10);
 
 #[test]
 #[ignore = "needs a network namespace: cargo xtask test-netns"]
@@ -99,8 +103,11 @@ fn a_suggestion_has_the_words_of_auto_and_opens_nothing() {
     let information = v1.information().unwrap();
     for divert in [false, true] {
         let suggestion = Wants::new().divert(divert).suggest(&v1, &information);
-        let sockets = std::fs::read_to_string("/proc/thread-self/net/packet").unwrap();
-        assert_eq!(sockets.lines().count(), 1, "{sockets}");
+        // A program that another test starts holds the last one until it runs.
+        wait_until("there is no socket", LIMIT, || {
+            let sockets = std::fs::read_to_string("/proc/thread-self/net/packet").unwrap();
+            sockets.lines().count() == 1
+        });
         let builder = auto::builder().interface("v1").divert(divert);
         let capture = builder.build().unwrap();
         assert_eq!(suggestion.backend, capture.backend());
@@ -140,7 +147,7 @@ fn what_is_suggested_captures() {
         let mut packets = 0;
         while packets < 20 {
             for worker in group.workers_mut() {
-                let wait = std::time::Duration::from_millis(100);
+                let wait = Duration::from_millis(100);
                 if let Timed::Batch(batch) = worker.next_batch_timeout(wait).unwrap() {
                     packets += batch.packets().count();
                 }

@@ -13,6 +13,8 @@ mod collect;
 #[path = "../contract/mod.rs"]
 mod contract;
 mod dedup;
+#[cfg(feature = "dns")]
+mod defragment;
 mod events;
 mod examples;
 #[path = "../export/common.rs"]

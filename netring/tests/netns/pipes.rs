@@ -13,6 +13,8 @@ use netring::{Capture, Error, PacketBatch, PacketSource, Profile, Readiness};
 use xtask::netns::{Netns, veth};
 use xtask::wire::{Sender, number, numbered};
 
+use super::files::{delivered_of, read_to_last, send_last};
+
 const LIMIT: Duration = Duration::from_secs(10);
 
 /// A named pipe that is deleted when the test ends.
@@ -72,13 +74,7 @@ fn p2_a_pipe_that_nobody_reads_holds_up_the_ring_and_each_packet_is_counted() {
     drop(both);
     let reader = std::thread::spawn(move || {
         let mut tee = Tee::new(capture, writer);
-        let mut is_over = false;
-        while !is_over {
-            let batch = tee.next_batch().unwrap().unwrap();
-            is_over = batch
-                .packets()
-                .any(|it| number(it.data()) == Some(u64::MAX));
-        }
+        read_to_last(&mut tee);
         let written = tee.written();
         let (capture, writer) = tee.finish().unwrap();
         drop(writer.finish().unwrap());
@@ -95,19 +91,9 @@ fn p2_a_pipe_that_nobody_reads_holds_up_the_ring_and_each_packet_is_counted() {
         read.read_to_end(&mut bytes).unwrap();
         bytes
     });
-    // The last one ends the reader; while the ring is full, it is dropped like the others.
-    while !reader.is_finished() {
-        sender.send(&numbered(u64::MAX, 60)).unwrap();
-        sent += 1;
-        std::thread::yield_now();
-    }
+    sent += send_last(&sender, &reader);
     let (mut capture, written) = reader.join().unwrap();
-    let stats = capture.stats().unwrap();
-    let exact = |count: netring::Count| count.exact().unwrap();
-    let (delivered, dropped) = (exact(stats.delivered), exact(stats.dropped));
-    assert_eq!(exact(stats.offered), sent);
-    assert_eq!(delivered + dropped + stats.pending().unwrap(), sent);
-    assert!(dropped > 0, "{stats}");
+    let delivered = delivered_of(&capture.stats().unwrap(), sent);
     assert_eq!(written, delivered);
     let (numbers, end) = numbers(&drain.join().unwrap());
     assert!(end.is_ok(), "{end:?}");

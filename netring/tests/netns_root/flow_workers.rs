@@ -15,6 +15,30 @@ use xtask::wire::{Sender, udp4};
 const FLOWS: u16 = 1000;
 const SOON: Duration = Duration::from_secs(20);
 
+/// What is in the rings of a capture is tracked before its flows end.
+#[tokio::test]
+#[ignore = "needs a network namespace: cargo xtask test-netns"]
+async fn a_shutdown_takes_what_is_in_the_rings_of_an_xdp_capture() {
+    let _ns = Netns::enter().unwrap();
+    veth_with_queues("v0", "v1", 2).unwrap();
+    let source = AsyncSource::new(XdpCapture::open("v1").unwrap()).unwrap();
+    let mut stream = source.flow_stream(FiveTuple::bidirectional());
+    let sender = Sender::on("v0").unwrap();
+    for flow in 0..500 {
+        sender.send(&udp4(1000 + flow, 53, b"?")).unwrap();
+    }
+    // By the count of the program. Nothing reads meanwhile.
+    xtask::load::wait_until("packets are redirected", SOON, || {
+        stream.stats().unwrap().offered == Count::Exact(500)
+    });
+    let items = timeout(SOON, stream.shutdown()).await.unwrap();
+    let ended = items.iter().filter_map(|item| match item {
+        Ok(FlowEvent::Ended { stats, .. }) => Some(stats.packets()),
+        _ => None,
+    });
+    assert_eq!((items.len(), ended.sum::<u64>()), (1000, 500));
+}
+
 /// Each flow is at the worker of one queue, as a whole, and the sums equal the sender's.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "needs a network namespace: cargo xtask test-netns"]

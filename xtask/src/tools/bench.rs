@@ -21,6 +21,7 @@ mod compose;
 mod conversations;
 mod dedup;
 mod ends;
+mod expiry;
 mod fanout;
 mod files;
 mod filter;
@@ -48,6 +49,7 @@ mod share;
 mod soak;
 mod table;
 mod transmit;
+mod tunnels;
 mod walk;
 mod xdp;
 mod xdp_child;
@@ -66,8 +68,10 @@ const BENCHES: &[(&str, Bench)] = &[
     ("filter", filter::run),
     ("dedup", dedup::run),
     ("flow", flow::run),
+    ("tunnels", tunnels::run),
     ("reassembly", reassembly::run),
     ("sessions", sessions::run),
+    ("expiry", expiry::run),
     ("conversations", conversations::run),
     ("broadcast", broadcast::run),
     ("channel", channel::run),

@@ -4,7 +4,8 @@
 //! reviewers see. Implementations that the compiler adds to every type are left out.
 
 use std::collections::BTreeSet;
-use std::fs;
+use std::fs::{self, Permissions};
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -30,6 +31,7 @@ pub(crate) fn run(args: &[String]) -> Result<()> {
         [flag] if flag == "--bless" => true,
         _ => return Err("usage: cargo xtask public-api [--bless]".into()),
     };
+    write_json()?;
     let mut changed = Vec::new();
     for name in CRATES {
         let found = api(name)?;
@@ -63,38 +65,31 @@ fn snapshot(name: &str) -> PathBuf {
     root().join(format!("xtask/public-api/{name}.txt"))
 }
 
-/// The API of a crate with all of its features: one line an item.
-fn api(name: &str) -> Result<String> {
-    // JSON is an unstable output of rustdoc, which the stable toolchain writes if this is set. It
-    // would rebuild the dependencies of every other build, so this one has its own folder.
-    let target = root().join("target/public-api");
+/// Makes rustdoc write JSON, for all crates in one run.
+fn write_json() -> Result<()> {
+    // JSON is an unstable output, which the stable rustdoc writes if this variable is set. It is
+    // set for rustdoc only: cargo would build the dependencies again for it.
+    let rustdoc = root().join("target/rustdoc-json");
+    let script = "#!/bin/sh\nRUSTC_BOOTSTRAP=1 exec rustdoc \"$@\"\n";
+    fs::write(&rustdoc, script)?;
+    fs::set_permissions(&rustdoc, Permissions::from_mode(0o755))?;
+    let flags = "-Z unstable-options --output-format json --cap-lints allow";
     let status = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
         .current_dir(root())
-        .env("RUSTC_BOOTSTRAP", "1")
-        .env("CARGO_TARGET_DIR", &target)
-        .env_remove("RUSTDOCFLAGS")
-        .args([
-            "rustdoc",
-            "--quiet",
-            "--lib",
-            "--all-features",
-            "--package",
-            name,
-            "--",
-        ])
-        .args([
-            "-Z",
-            "unstable-options",
-            "--output-format",
-            "json",
-            "--cap-lints",
-            "allow",
-        ])
+        .env("RUSTDOC", rustdoc)
+        .env("RUSTDOCFLAGS", flags)
+        .args(["doc", "--quiet", "--lib", "--no-deps", "--all-features"])
+        .args(["--workspace", "--exclude", "xtask"])
         .status()?;
-    if !status.success() {
-        return Err(format!("rustdoc failed for {name}").into());
+    match status.success() {
+        true => Ok(()),
+        false => Err("rustdoc failed".into()),
     }
-    let json = target.join(format!("doc/{}.json", name.replace('-', "_")));
+}
+
+/// The API of a crate with all of its features: one line an item.
+fn api(name: &str) -> Result<String> {
+    let json = root().join(format!("target/doc/{}.json", name.replace('-', "_")));
     check_format(&fs::read_to_string(&json)?)?;
     let api = public_api::Builder::from_rustdoc_json(json)
         .omit_blanket_impls(true)

@@ -2,7 +2,8 @@
 //! figures in `xtask/instructions.tsv`.
 //!
 //! callgrind counts the functions `measured_*` in the benches `hot_paths`, built as a release. The
-//! counts do not depend on what else the machine does, so a small loss shows.
+//! counts do not depend on what else the machine does, so a small loss shows. It also counts both
+//! halves of each bench in `hostile`: no sender may make the second cost much more than the first.
 
 use std::collections::BTreeMap;
 use std::process::{Command, Stdio};
@@ -10,19 +11,37 @@ use std::process::{Command, Stdio};
 use super::{Result, cargo, left_out, output, root, set_runner};
 
 /// The crate and the name of each bench.
-const BENCHES: [(&str, &str); 4] = [
+const BENCHES: [(&str, &str); 6] = [
     ("netring-sys", "filter"),
     ("netring-afpacket", "block"),
     ("netring-flow", "established"),
+    ("netring-flow", "in_vxlan"),
     ("netring-flow", "new_flows"),
+    ("netring-flow", "sessions"),
 ];
 /// The packets that a bench works on.
 const PACKETS: u64 = 4096;
+/// What a hostile sender may do, from netring-flow's bench `hostile`.
+const HOSTILE: [&str; 11] = [
+    "tiny_segments",
+    "reversed_segments",
+    "overlapping_segments",
+    "jumps",
+    "keep_alives",
+    "acknowledgements",
+    "flags",
+    "reused_ports",
+    "half_open",
+    "many_holes",
+    "times",
+];
+/// How many times the first half of its packets the second may cost.
+const GROWTH: f64 = 2.0;
 /// By how much a figure may exceed the one in the file.
 const TOLERANCE: f64 = 0.02;
-/// Counts while a function of this name runs.
+/// Counts while a function runs whose name follows.
 const CALLGRIND: &str =
-    "valgrind --tool=callgrind --callgrind-out-file=/dev/null --toggle-collect=*measured_*";
+    "valgrind --tool=callgrind --callgrind-out-file=/dev/null --toggle-collect=";
 const FILE: &str = "xtask/instructions.tsv";
 const HEAD: &str =
     "# Instructions for each packet; `cargo xtask instructions --bless` writes this file.";
@@ -43,13 +62,20 @@ pub(crate) fn run(args: &[String]) -> Result<()> {
     let mut slower = Vec::new();
     for (package, bench) in BENCHES {
         let name = format!("{package}/{bench}");
-        let found = count(package, bench)? as f64 / PACKETS as f64;
+        let found = count(package, "hot_paths", bench, "*measured_*")? as f64 / PACKETS as f64;
         lines.push(format!("{name}\t{found:.1}"));
         let verdict = judge(expected.get(&*name).copied(), found);
         println!("{name}: {found:.1} instructions/packet, {verdict}");
         if verdict.fails() {
             slower.push(name);
         }
+    }
+    let grown = grown()?;
+    if !grown.is_empty() {
+        return Err(format!(
+            "{}: the second half of the packets costs more than {GROWTH} times the first",
+            grown.join(", ")
+        ));
     }
     if bless {
         return std::fs::write(&path, lines.join("\n") + "\n").map_err(|error| error.to_string());
@@ -113,13 +139,28 @@ fn parse(text: &str) -> Result<BTreeMap<&str, f64>> {
     figures.ok_or_else(|| format!("{FILE}: a line is not `name<TAB>figure`"))
 }
 
+/// What a hostile sender can make grow: the names of the benches.
+fn grown() -> Result<Vec<&'static str>> {
+    let mut grown = Vec::new();
+    for bench in HOSTILE {
+        let half = |function| count("netring-flow", "hostile", bench, function);
+        let [first, second] = [half("*measured_first*")?, half("*measured_second*")?];
+        let ratio = second as f64 / first as f64;
+        println!("netring-flow/hostile/{bench}: the second half costs {ratio:.2} of the first");
+        if ratio > GROWTH {
+            grown.push(bench);
+        }
+    }
+    Ok(grown)
+}
+
 /// Runs a bench once under callgrind, which counts its measured function only.
-fn count(package: &str, bench: &str) -> Result<u64> {
+fn count(package: &str, program: &str, bench: &str, function: &str) -> Result<u64> {
     let mut command = cargo();
     command.args(["test", "--release", "--quiet", "--all-features"]);
     // Without `--bench`, a bench runs its function once.
-    command.args(["--package", package, "--bench", "hot_paths", "--", bench]);
-    set_runner(&mut command, CALLGRIND)?;
+    command.args(["--package", package, "--bench", program, "--", bench]);
+    set_runner(&mut command, &format!("{CALLGRIND}{function}"))?;
     let output = command
         .stdout(Stdio::null())
         .output()

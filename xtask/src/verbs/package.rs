@@ -4,7 +4,7 @@
 //! [`FACADE`]. Its library keeps the name `netring`, and so does the package in this repository,
 //! where it is a path dependency. The change is made in a copy.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 use std::{fs, io};
 
@@ -17,50 +17,75 @@ pub(crate) fn run_all() -> Result<()> {
     let copy = root().join("target/package-tree");
     copy_tracked(&copy).map_err(|error| format!("cannot copy the workspace: {error}"))?;
     rename_facade(&copy)?;
-    // A folder of its own beside the copy: the crates are built once more, from their packages.
-    let build = root().join("target/package");
-    forget(&build).map_err(|error| format!("cannot remove the last run: {error}"))?;
-    run(cargo()
-        .current_dir(&copy)
-        .args(["publish", "--workspace", "--exclude", "xtask"])
-        .args(["--dry-run", "--allow-dirty", "--all-features"])
-        .env("CARGO_TARGET_DIR", build))
+    for verb in [&["publish", "--dry-run"][..], &["package"]] {
+        // Cargo would build each package with its code, and with the packages of the last run
+        // unless their traces were removed from its home. They are checked below instead.
+        run(cargo()
+            .current_dir(&copy)
+            .args(verb)
+            .args(["--workspace", "--exclude", "xtask", "--all-features"])
+            .args(["--allow-dirty", "--no-verify", "--quiet"])
+            .env("CARGO_TARGET_DIR", copy.join("target")))?;
+    }
+    check(&copy.join("target/package"))
 }
 
-/// Removes what the last run unpacked and built.
-///
-/// A package is built with the packages that it depends on, out of a registry that cargo makes for
-/// the run. Cargo takes a crate of a registry for the same if its name and version are, so it would
-/// build with those of the last run.
-fn forget(build: &Path) -> io::Result<()> {
-    if build.exists() {
-        fs::remove_dir_all(build)?;
-    }
-    let home = std::env::var_os("CARGO_HOME").map(PathBuf::from);
-    let Some(home) = home.or_else(|| Some(std::env::home_dir()?.join(".cargo"))) else {
-        return Ok(());
-    };
-    let Ok(registries) = fs::read_dir(home.join("registry/src")) else {
-        return Ok(());
-    };
-    for registry in registries {
-        let registry = registry?;
-        // A registry that is a folder has no host in its name.
-        if !registry.file_name().as_encoded_bytes().starts_with(b"-") {
-            continue;
-        }
-        for unpacked in fs::read_dir(registry.path())? {
-            let unpacked = unpacked?;
-            if unpacked
-                .file_name()
-                .as_encoded_bytes()
-                .starts_with(b"netring-")
-            {
-                fs::remove_dir_all(unpacked.path())?;
-            }
-        }
+/// Each package compiles from nothing but its own files and the other packages.
+fn check(packages: &Path) -> Result<()> {
+    let from = |error: io::Error| format!("{}: {error}", packages.display());
+    let unpacked = root().join("target/unpacked");
+    let names = unpack(packages, &unpacked).map_err(from)?;
+    for name in names {
+        run(cargo()
+            .current_dir(&unpacked)
+            .args(["check", "--all-features", "--package", &name])
+            // As in this workspace, whose dependencies then serve here too.
+            .env("CARGO_PROFILE_DEV_DEBUG", "line-tables-only")
+            .env("CARGO_TARGET_DIR", root().join("target")))?;
     }
     Ok(())
+}
+
+/// Unpacks all packages into a workspace in which they depend on each other, and returns their
+/// names.
+fn unpack(packages: &Path, to: &Path) -> io::Result<Vec<String>> {
+    if to.exists() {
+        fs::remove_dir_all(to)?;
+    }
+    fs::create_dir_all(to)?;
+    let version = concat!("-", env!("CARGO_PKG_VERSION"));
+    let mut manifest =
+        "[workspace]\nresolver = \"3\"\nmembers = [\"*\"]\n\n[patch.crates-io]\n".to_owned();
+    let mut names = Vec::new();
+    for package in fs::read_dir(packages)? {
+        let package = package?.path();
+        if package.extension().is_none_or(|ending| ending != "crate") {
+            continue;
+        }
+        let folder = package.file_stem().and_then(|folder| folder.to_str());
+        let Some(name) = folder.and_then(|folder| folder.strip_suffix(version)) else {
+            return Err(io::Error::other("a package of another version"));
+        };
+        // Files in a package have one date, by which cargo would not find that they changed.
+        let tar = Command::new("tar")
+            .args(["--extract", "--touch", "--file"])
+            .arg(&package)
+            .arg("--directory")
+            .arg(to)
+            .status()?;
+        if !tar.success() {
+            return Err(io::Error::other(format!("tar: {tar}")));
+        }
+        manifest += &format!("{name} = {{ path = \"{name}{version}\" }}\n");
+        names.push(name.to_owned());
+    }
+    fs::write(to.join("Cargo.toml"), manifest)?;
+    fs::copy(root().join("Cargo.lock"), to.join("Cargo.lock"))?;
+    if names.is_empty() {
+        return Err(io::Error::other("no package"));
+    }
+    names.sort();
+    Ok(names)
 }
 
 /// Copies the files that git knows, and nothing that a build left.

@@ -7,6 +7,11 @@ use std::process::Command;
 use super::totals::{Totals, run_tests};
 use super::{Result, cargo, output, root, root_is_required, run as run_cargo, set_runner};
 
+/// Tests that run at the same time. They wait more than they compute, and each has a namespace of
+/// its own.
+const THREADS: &str = "6";
+const THREADS_OF_TESTS: &str = "RUST_TEST_THREADS";
+
 /// How a program gets a network of its own.
 pub(crate) enum Runner {
     /// Root: only the network is unshared, so loading XDP programs is possible.
@@ -64,6 +69,9 @@ pub(crate) fn run(args: &[String]) -> Result<Totals> {
         command.args(["--test", name]);
     }
     command.args(["--", "--ignored"]).args(args);
+    if std::env::var_os(THREADS_OF_TESTS).is_none() {
+        command.env(THREADS_OF_TESTS, THREADS);
+    }
     runner.apply(&mut command)?;
     run_tests(&mut command)
 }

@@ -9,10 +9,11 @@ use netring_afpacket::{
 use netring_sys::kernel::packet::fanout_args;
 use netring_sys::syscall::{bind_packet, join_packet_fanout, packet_socket};
 use netring_sys::{Count, Error, Interface, errno};
+use xtask::load::wait_until;
 use xtask::netns::{Netns, veth};
 use xtask::wire::Sender;
 
-use super::{drain, of_flow, pair, small};
+use super::{PATIENCE, drain, of_flow, pair, small};
 
 /// The text of the refusal.
 fn refused(builder: CaptureBuilder, fanout: Fanout) -> String {
@@ -147,6 +148,12 @@ fn a_group_that_is_full_is_named() {
 
 /// A second process with the same id shares the packets; when it leaves, all of them go to the
 /// first again.
+/// The number of packet sockets in this thread's namespace.
+fn sockets() -> usize {
+    let lines = std::fs::read_to_string("/proc/thread-self/net/packet").unwrap();
+    lines.lines().count() - 1
+}
+
 #[test]
 #[ignore = "needs a network namespace: cargo xtask test-netns"]
 fn a_group_that_is_joined_shares_its_packets() {
@@ -155,6 +162,7 @@ fn a_group_that_is_joined_shares_its_packets() {
     let sender = Sender::on("b").unwrap();
     let turns = || Fanout::new(FanoutMode::LoadBalance).id(7);
     let mut first = FanoutGroup::open(small("a"), turns().workers(1)).unwrap();
+    let alone = sockets();
     let mut second = FanoutGroup::open(small("a"), turns().workers(2)).unwrap();
     assert_eq!((first.id(), second.id()), (7, 7));
     (0..30).for_each(|n| sender.send(&of_flow(1, n)).unwrap());
@@ -165,6 +173,8 @@ fn a_group_that_is_joined_shares_its_packets() {
     assert_eq!(count(&mut second), [10, 10]);
     assert_eq!(second.stats().unwrap().offered, Count::Exact(20));
     drop(second);
+    // A program that another test starts holds the sockets until it runs, and they get their share.
+    wait_until("the sockets are gone", PATIENCE, || sockets() == alone);
     (0..30).for_each(|n| sender.send(&of_flow(1, n)).unwrap());
     super::until_offered(&first, 40);
     assert_eq!(count(&mut first), [30]);

@@ -66,8 +66,8 @@ impl IpfixBuilder {
     }
 
     /// Sends the templates again after this many records, or in the first message at least this
-    /// long after they were last sent, by export time; time that goes back counts too. Zero turns either off; over TCP or in a file
-    /// once is enough. Default: 4096 records, 10 minutes.
+    /// long after they were last sent, by export time; time that goes back counts too. Zero turns
+    /// either off; over TCP or in a file once is enough. Default: 4096 records, 10 minutes.
     #[must_use]
     pub fn templates_every(mut self, records: u32, time: Duration) -> Self {
         self.template_records = (records != 0).then_some(records);

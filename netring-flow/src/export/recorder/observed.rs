@@ -4,8 +4,8 @@ use super::super::conn_state::{Ends, INITIATOR};
 use super::super::record::index;
 use super::super::{FlowRecord, IcmpKind, Letters};
 use super::stream::Stream;
-use crate::extract::{FiveTupleKey, Orientation, TcpSegment};
-use crate::visitor::Segment;
+use crate::extract::{FiveTupleKey, Orientation, Piece, TcpSegment};
+use crate::visitor::{Segment, WaitedFragments};
 
 /// Letters that occur once per end, as bits.
 const ACK: u8 = 1;
@@ -112,11 +112,24 @@ impl Observed {
         if !self.ends.are_closed() {
             self.productive_end = self.productive_end.max(segment.time.as_nanos());
         }
+        if segment.piece == Piece::Held {
+            return;
+        }
         match (segment.tcp(), segment.key.protocol()) {
             (Some(header), _) => self.tcp(segment, header),
             (None, 17) => self.once(segment.orientation, DATA, b'D'),
             (None, 1 | 58) => self.icmp(segment.payload),
             (None, _) => {}
+        }
+    }
+
+    /// Takes note of fragments that no segment shows.
+    pub(super) fn waited(&mut self, fragments: &WaitedFragments<'_, FiveTupleKey>) {
+        let side = &mut self.sides[fragments.orientation as usize];
+        side.packets += fragments.packets;
+        match fragments.ip_bytes {
+            Some(bytes) => side.ip_bytes += bytes,
+            None => side.unknown_lengths += fragments.packets,
         }
     }
 

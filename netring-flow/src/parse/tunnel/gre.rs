@@ -17,9 +17,37 @@ const PPP: u16 = 0x880b;
 const ERSPAN: u16 = 0x88be;
 const ERSPAN_3: u16 = 0x22eb;
 
-#[inline]
+#[inline(always)]
 pub(super) fn inside(mut part: Part<'_>) -> Option<Inside<'_>> {
     let [flags, protocol] = words(part.take::<4>().ok()?);
+    let layer = match protocol {
+        ETHERNET => Ok(Layer::Ethernet),
+        ether_type => link::above(ether_type),
+    };
+    let (layer, kind, id) = match layer {
+        Ok(layer) if flags & (ROUTING | VERSION) == 0 => {
+            let key = fields(flags, &mut part)?;
+            (layer, TunnelKind::Gre, key)
+        }
+        _ => {
+            let mut rest = part;
+            let found = seldom(flags, protocol, &mut rest)?;
+            part = rest;
+            found
+        }
+    };
+    Some(Inside {
+        layer,
+        part,
+        kind,
+        id,
+        is_fragment: false,
+    })
+}
+
+/// Takes the optional fields off, and returns the key; 0 if there is none.
+#[inline(always)]
+fn fields(flags: u16, part: &mut Part<'_>) -> Option<u32> {
     let mut key = 0;
     if flags & (CHECKSUM | ROUTING) != 0 && flags & VERSION == 0 {
         part.take::<4>().ok()?;
@@ -30,12 +58,19 @@ pub(super) fn inside(mut part: Part<'_>) -> Option<Inside<'_>> {
     if flags & SEQUENCE != 0 {
         part.take::<4>().ok()?;
     }
-    let (layer, kind, id) = match (flags & VERSION, protocol) {
+    Some(key)
+}
+
+/// What few packets have: PPP, mirrored frames, source routes.
+#[inline(never)]
+fn seldom(flags: u16, protocol: u16, part: &mut Part<'_>) -> Option<(Layer, TunnelKind, u32)> {
+    let key = fields(flags, part)?;
+    match (flags & VERSION, protocol) {
         (0, _) => {
             if flags & ROUTING != 0 {
-                pass_routes(&mut part)?;
+                pass_routes(part)?;
             }
-            payload(protocol, flags, key, &mut part)?
+            payload(protocol, flags, key, part)
         }
         // Without a sequence number it only acknowledges.
         (1, PPP) if flags & SEQUENCE != 0 => {
@@ -43,18 +78,11 @@ pub(super) fn inside(mut part: Part<'_>) -> Option<Inside<'_>> {
                 part.take::<4>().ok()?;
             }
             // The upper half of the key is the length of what follows.
-            part = part.up_to((key >> 16) as usize);
-            (Layer::Hdlc, TunnelKind::Gre, 0)
+            *part = part.up_to((key >> 16) as usize);
+            Some((Layer::Hdlc, TunnelKind::Gre, 0))
         }
-        _ => return None,
-    };
-    Some(Inside {
-        layer,
-        part,
-        kind,
-        id,
-        is_fragment: false,
-    })
+        _ => None,
+    }
 }
 
 fn payload(

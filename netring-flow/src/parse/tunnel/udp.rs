@@ -3,25 +3,42 @@
 use super::Inside;
 use crate::extract::{TunnelKind, Tunnels};
 use crate::parse::transport::{self, Body};
-use crate::parse::{Layer, Part, Version, be16, link};
+use crate::parse::{Layer, Part, be16, link};
 
-#[inline]
-pub(super) fn inside<'a>(body: Body<'a>, tunnels: &Tunnels) -> Option<Inside<'a>> {
+/// What is inside a datagram of any kind that is in UDP.
+pub(super) fn any<'a>(body: Body<'a>, tunnels: &Tunnels) -> Option<Inside<'a>> {
     let (source, destination) = transport::ports(body.part.data)?;
     let kind = tunnels.of_ports(source, destination)?;
-    let stated = usize::from(be16(body.part.data, 4)?);
-    let datagram = match stated {
-        0 if body.large => body.part,
-        // In a first fragment, this is the length of all fragments together.
-        8.. => body.part.up_to(stated),
-        _ => return None,
-    };
-    let part = datagram.behind(8);
+    match be16(body.part.data, 4)? {
+        0 if body.large => {
+            let mut payload = body.part;
+            payload.take::<8>().ok()?;
+            inside(kind, payload)
+        }
+        // In a first fragment, the length is that of all fragments together.
+        _ => usual(kind, body.part),
+    }
+}
+
+/// What is inside a datagram that states its length.
+#[inline(always)]
+pub(super) fn usual(kind: TunnelKind, mut part: Part<'_>) -> Option<Inside<'_>> {
+    let header = part.take::<8>().ok()?;
+    let len = usize::from(u16::from_be_bytes([header[4], header[5]]));
+    inside(kind, part.up_to(len.checked_sub(8)?))
+}
+
+#[inline(always)]
+fn inside(kind: TunnelKind, part: Part<'_>) -> Option<Inside<'_>> {
     let (layer, part, id) = match kind {
         TunnelKind::Vxlan => vxlan(part)?,
         TunnelKind::Geneve => geneve(part)?,
         TunnelKind::GtpU => gtp(part)?,
-        _ => teredo(part)?,
+        _ => {
+            let mut rest = part;
+            let layer = teredo(&mut rest)?;
+            (layer, rest, 0)
+        }
     };
     Some(Inside {
         layer,
@@ -35,6 +52,7 @@ pub(super) fn inside<'a>(body: Body<'a>, tunnels: &Tunnels) -> Option<Inside<'a>
 /// The layer inside, its bytes, and the identifier.
 type Found<'a> = Option<(Layer, Part<'a>, u32)>;
 
+#[inline(always)]
 fn vxlan(mut part: Part<'_>) -> Found<'_> {
     /// The identifier is valid.
     const INSTANCE: u8 = 0x08;
@@ -48,8 +66,8 @@ fn vxlan(mut part: Part<'_>) -> Found<'_> {
         (_, 0) => Layer::Ethernet,
         _ if flags & OAM != 0 => return None,
         _ => match header[3] {
-            1 => Layer::Ip(Version::V4),
-            2 => Layer::Ip(Version::V6),
+            1 => Layer::V4,
+            2 => Layer::V6,
             3 => Layer::Ethernet,
             5 => Layer::Mpls,
             _ => return None,
@@ -58,6 +76,7 @@ fn vxlan(mut part: Part<'_>) -> Found<'_> {
     Some((layer, part, network(&header)))
 }
 
+#[inline(always)]
 fn geneve(mut part: Part<'_>) -> Found<'_> {
     const ETHERNET: u16 = 0x6558;
     const CONTROL: u8 = 0x80;
@@ -79,6 +98,7 @@ const fn network(header: &[u8; 8]) -> u32 {
     u32::from_be_bytes([0, header[4], header[5], header[6]])
 }
 
+#[inline(always)]
 fn gtp(mut part: Part<'_>) -> Found<'_> {
     /// Version 1 of GTP, not of GTP'.
     const VERSION: u8 = 0x30;
@@ -96,20 +116,32 @@ fn gtp(mut part: Part<'_>) -> Found<'_> {
         len => part = part.up_to(len.into()),
     }
     if flags & OPTIONAL != 0 {
-        let [.., mut next] = *part.take::<4>().ok()?;
-        while flags & EXTENSION != 0 && next != 0 {
-            let len = usize::from(*part.data.first()?) * 4;
-            next = *part.data.get(len.checked_sub(1)?)?;
-            part.skip(len);
-        }
+        let mut rest = part;
+        pass_options(&mut rest, flags & EXTENSION != 0)?;
+        part = rest;
     }
-    match part.data.first()? >> 4 {
-        4 | 6 => Some((Layer::Ip(Version::Any), part, u32::from_be_bytes(id))),
-        _ => None,
-    }
+    let layer = match part.data.first()? >> 4 {
+        4 => Layer::V4,
+        6 => Layer::V6,
+        _ => return None,
+    };
+    Some((layer, part, u32::from_be_bytes(id)))
 }
 
-fn teredo(mut part: Part<'_>) -> Found<'_> {
+/// Passes over the optional fields of GTP, and the extension headers.
+#[inline(never)]
+fn pass_options(part: &mut Part<'_>, are_extended: bool) -> Option<()> {
+    let [.., mut next] = *part.take::<4>().ok()?;
+    while are_extended && next != 0 {
+        let len = usize::from(*part.data.first()?) * 4;
+        next = *part.data.get(len.checked_sub(1)?)?;
+        part.skip(len);
+    }
+    Some(())
+}
+
+#[inline(never)]
+fn teredo(part: &mut Part<'_>) -> Option<Layer> {
     if let [0, 1, id_len, auth_len, ..] = *part.data {
         // Four bytes, two values, a nonce of eight bytes, a confirmation.
         let len = 13 + usize::from(id_len) + usize::from(auth_len);
@@ -120,7 +152,7 @@ fn teredo(mut part: Part<'_>) -> Found<'_> {
         part.take::<8>().ok()?;
     }
     match part.data.first()? >> 4 {
-        6 => Some((Layer::Ip(Version::V6), part, 0)),
+        6 => Some(Layer::V6),
         _ => None,
     }
 }

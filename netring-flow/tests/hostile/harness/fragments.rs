@@ -3,8 +3,10 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use netring_flow::extract::FiveTuple;
-use netring_flow::{FlowEvent, FlowTracker, Timeouts, TrackerConfig};
+use netring_flow::extract::{FiveTuple, FiveTupleKey, Piece};
+use netring_flow::{
+    FlowEvent, FlowTracker, FlowVisitor, Segment, Timeouts, TrackerConfig, TrackerStats,
+};
 use netring_sys::{Clock, LinkType, Packet, Timestamp};
 
 /// Packets that are remembered, and for how many seconds.
@@ -18,8 +20,11 @@ pub(crate) fn run(input: &[u8]) {
         .timeouts(Timeouts::never())
         .max_fragmented(ROOM)
         .fragment_timeout(Duration::from_secs(SECONDS));
-    let mut tracker = FlowTracker::with_config(FiveTuple::bidirectional(), config)
+    let mut tracker = FlowTracker::with_config(FiveTuple::bidirectional(), config.clone())
         .expect("the settings are in range");
+    let mut together =
+        FlowTracker::with_config(FiveTuple::bidirectional(), config.defragment(MEMORY))
+            .expect("the settings are in range");
     let (mut events, mut model, mut now) = (Vec::new(), Model::default(), 0_u64);
     for step in input.chunks_exact(4) {
         now += u64::from(step[2] & 3);
@@ -34,10 +39,20 @@ pub(crate) fn run(input: &[u8]) {
         let packet = Packet::new(&bytes[..bytes.len() - cut], time, LinkType::RAW_IP)
             .with_wire_len(bytes.len() as u32);
         tracker.track(&packet, &mut events);
+        together.track(&packet, &mut Together);
         model.take(&fragment, now);
     }
-    while tracker.finish(&mut events) {}
     let stats = tracker.stats();
+    assert_eq!(
+        stats.untracked.waiting + stats.untracked.fragments,
+        model.untracked
+    );
+    assert_eq!(stats.tracked + model.untracked, stats.packets);
+    while tracker.finish(&mut events) {}
+    while together.finish(&mut Together) {}
+    let stats = tracker.stats();
+    same_but_for_what_is_put_together(&stats, together.stats());
+    assert_eq!(stats.untracked.waiting, 0);
     assert_eq!(stats.untracked.fragments, model.untracked);
     assert_eq!(stats.fragments.followed, model.followed);
     assert_eq!(stats.tracked + model.untracked, stats.packets);
@@ -49,6 +64,37 @@ pub(crate) fn run(input: &[u8]) {
         }
     }
     assert_eq!((bytes, packets), (stats.tracked_bytes, stats.tracked));
+}
+
+/// Memory for the packets that are put together: a few.
+const MEMORY: usize = 4 * 4096;
+
+/// Nothing else differs, and of what is put together the sum holds.
+fn same_but_for_what_is_put_together(stats: &TrackerStats, mut together: TrackerStats) {
+    let figures = std::mem::take(&mut together.fragments.defragment);
+    assert_eq!(*stats, together);
+    let outcomes = figures.put_together + figures.incomplete.total();
+    assert_eq!((figures.begun, figures.open), (outcomes, 0));
+    assert!(figures.memory == 0 && figures.memory_peak <= MEMORY as u64);
+}
+
+/// Looks at the packets that are put together.
+struct Together;
+
+impl FlowVisitor<FiveTupleKey> for Together {
+    fn segment(&mut self, segment: &Segment<'_, FiveTupleKey>) {
+        match segment.piece {
+            Piece::Held => assert_eq!((segment.payload.len(), segment.payload_len), (0, 0)),
+            // All bytes are of one packet, each in its place.
+            Piece::PutTogether => {
+                for (at, byte) in (8..).zip(segment.payload) {
+                    assert_eq!(*byte & 0xf, at / 8);
+                    assert_eq!(*byte >> 4, segment.payload[0] >> 4);
+                }
+            }
+            Piece::First | Piece::Later | Piece::Whole => {}
+        }
+    }
 }
 
 struct Fragment {
@@ -76,7 +122,10 @@ impl Fragment {
 
     /// The bytes of a part of a datagram; the first has the ports if it has any bytes.
     fn bytes(&self) -> Vec<u8> {
-        let mut body = vec![7; usize::from(self.units) * 8];
+        // Which packet it is, and where in it.
+        let packet = (self.id | self.sender << 2 | u8::from(self.is_v6) << 3) << 4;
+        let units = self.offset..self.offset + self.units;
+        let mut body: Vec<u8> = units.flat_map(|unit| [packet | unit & 0xf; 8]).collect();
         if self.offset == 0 && !body.is_empty() {
             body[..8].copy_from_slice(&[0, 1, 0, self.port, 0, 200, 0, 0]);
         }
@@ -134,12 +183,23 @@ impl About {
     }
 }
 
+/// Fragments that wait for the first of their packet.
+struct Waiting {
+    datagram: Datagram,
+    since: u64,
+    fragments: u64,
+    units: Vec<u8>,
+    end: Option<u8>,
+}
+
 /// The packets, the oldest first.
 #[derive(Default)]
 struct Model {
+    waiting: Vec<Waiting>,
     order: Vec<Datagram>,
     about: HashMap<Datagram, About>,
     followed: u64,
+    /// Those that wait included.
     untracked: u64,
 }
 
@@ -155,7 +215,10 @@ impl Model {
                     self.followed += 1;
                     about.see(fragment);
                 }
-                None => self.untracked += 1,
+                None => {
+                    self.untracked += 1;
+                    self.wait(datagram, fragment, now);
+                }
             }
             return;
         }
@@ -164,6 +227,19 @@ impl Model {
             return;
         }
         let flow = (fragment.units > 0).then_some(fragment.port);
+        self.waiting
+            .retain(|waiting| now - waiting.since <= SECONDS);
+        let waited = self
+            .waiting
+            .iter()
+            .position(|waiting| waiting.datagram == datagram);
+        let waited = waited.map(|at| self.waiting.remove(at));
+        if let Some(waited) = &waited {
+            self.untracked -= waited.fragments;
+            self.followed += waited.fragments;
+        }
+        let current = self.about.get_mut(&datagram);
+        let current = current.filter(|about| now - about.time <= SECONDS);
         if let Some(about) = current
             && !about.is_complete()
             && about.flow == flow
@@ -176,13 +252,44 @@ impl Model {
             }
             self.order.push(datagram);
         }
+        let (units, end) =
+            waited.map_or_else(Default::default, |waited| (waited.units, waited.end));
         let mut about = About {
             time: now,
             flow,
-            units: Vec::new(),
-            end: None,
+            units,
+            end,
         };
         about.see(fragment);
         self.about.insert(datagram, about);
+    }
+
+    fn wait(&mut self, datagram: Datagram, fragment: &Fragment, now: u64) {
+        self.waiting
+            .retain(|waiting| now - waiting.since <= SECONDS);
+        let known = self
+            .waiting
+            .iter()
+            .position(|waiting| waiting.datagram == datagram);
+        let at = known.unwrap_or_else(|| {
+            if self.waiting.len() == ROOM {
+                self.waiting.remove(0);
+            }
+            self.waiting.push(Waiting {
+                datagram,
+                since: now,
+                fragments: 0,
+                units: Vec::new(),
+                end: None,
+            });
+            self.waiting.len() - 1
+        });
+        let waiting = &mut self.waiting[at];
+        waiting.fragments += 1;
+        let last = fragment.offset + fragment.units;
+        waiting.units.extend(fragment.offset..last);
+        if !fragment.more {
+            waiting.end = Some(last);
+        }
     }
 }

@@ -1,8 +1,8 @@
 //! Any bytes as packets of any link type at any time, in a table of eight flows: nothing panics,
 //! the bound holds, and the books balance.
 
-use netring_flow::extract::{FiveTuple, Tunnels};
-use netring_flow::{FlowEvent, FlowTracker, FlowVisitor, Segment, TrackerConfig};
+use netring_flow::extract::{FiveTuple, Piece, Tunnels};
+use netring_flow::{FlowEvent, FlowTracker, FlowVisitor, Segment, TrackerConfig, WaitedFragments};
 use netring_sys::{Clock, LinkType, Packet, Timestamp};
 
 const LINKS: [u16; 16] = [
@@ -15,6 +15,8 @@ struct Found<K> {
     events: Vec<FlowEvent<K>>,
     segments: u64,
     payload: u64,
+    /// Bytes of fragments that were not shown.
+    waited: u64,
 }
 
 impl<K> FlowVisitor<K> for Found<K> {
@@ -25,7 +27,18 @@ impl<K> FlowVisitor<K> for Found<K> {
     fn segment(&mut self, segment: &Segment<'_, K>) {
         assert!(segment.payload.len() as u64 <= u64::from(segment.payload_len));
         self.segments += 1;
-        self.payload += u64::from(segment.payload_len);
+        match segment.piece {
+            Piece::Held => assert_eq!(segment.payload_len, 0),
+            Piece::PutTogether => assert_eq!(segment.missing(), 0),
+            _ => self.payload += u64::from(segment.payload_len),
+        }
+    }
+
+    fn waited(&mut self, fragments: &WaitedFragments<'_, K>) {
+        self.segments += fragments.packets;
+        self.waited += fragments.payload_bytes;
+        assert!(fragments.payload_bytes <= fragments.bytes);
+        assert!(fragments.first <= fragments.last);
     }
 }
 
@@ -40,12 +53,15 @@ pub(crate) fn run(input: &[u8]) {
 
 fn run_with(input: &[u8], extract: FiveTuple) {
     let config = TrackerConfig::new().max_flows(ROOM);
+    // Memory for two packets.
     let config = config.max_fragmented(2).round_trips(true);
+    let config = config.defragment(8192 + 2 * 768);
     let mut tracker = FlowTracker::with_config(extract, config).expect("the settings are in range");
     let mut found = Found {
         events: Vec::new(),
         segments: 0,
         payload: 0,
+        waited: 0,
     };
     let (mut rest, mut now, mut started, mut counted) = (input, 0_i64, 0, 0);
     let (mut payload, mut bytes) = (0, 0);
@@ -87,7 +103,16 @@ fn run_with(input: &[u8], extract: FiveTuple) {
     assert_eq!(stats.ended.total(), started);
     assert_eq!(stats.tracked, counted);
     assert!(payload <= bytes);
-    assert_eq!((found.segments, found.payload), (stats.tracked, payload));
+    assert_eq!(found.segments, stats.tracked);
+    // Of fragments that were put together the bytes are shown once more, or not at all.
+    let together = stats.fragments.defragment;
+    if together.begun == 0 {
+        assert_eq!(found.payload + found.waited, payload);
+    }
+    assert!(found.payload + found.waited <= payload);
+    let outcomes = together.put_together + together.incomplete.total();
+    assert_eq!((together.begun, together.open), (outcomes, 0));
+    assert!(together.memory_peak <= 8192 + 2 * 768);
     assert_eq!(
         stats.packets,
         stats.tracked + stats.icmp_errors + stats.untracked.total()

@@ -11,6 +11,7 @@ use netring_flow::extract::{
 };
 use netring_flow::{
     FlowEvent, FlowStats, FlowTracker, FlowVisitor, Segment, Timeouts, TrackerConfig, TrackerStats,
+    WaitedFragments,
 };
 use netring_sys::{Packet, PacketSource, Readiness};
 
@@ -142,6 +143,14 @@ impl FlowVisitor<FiveTupleKey> for Observed {
         if segment.piece != Piece::Later {
             add(&mut self.flows, key, figures);
         }
+    }
+
+    fn waited(&mut self, fragments: &WaitedFragments<'_, FiveTupleKey>) {
+        let mut figures = one(fragments.orientation, 0, fragments.first.as_nanos());
+        figures.last = fragments.last.as_nanos();
+        let sent = &mut figures.sent[fragments.orientation as usize];
+        (sent.packets, sent.bytes) = (fragments.packets, fragments.bytes);
+        add(&mut self.shown, oracle_key(fragments.key), figures);
     }
 }
 

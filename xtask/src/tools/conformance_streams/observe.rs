@@ -5,7 +5,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use netring::pcap::CaptureFile;
-use netring_flow::extract::{FiveTuple, FiveTupleKey, Orientation, TcpSegment};
+use netring_flow::extract::{FiveTuple, FiveTupleKey, Orientation, Piece, TcpSegment};
 use netring_flow::reassembly::{
     Interest, Reassembler, ReassemblyConfig, StreamPoint, StreamVisitor, UrgentPolicy,
 };
@@ -129,6 +129,9 @@ impl FlowVisitor<FiveTupleKey> for Watch {
         let Some(tcp) = segment.tcp() else {
             return;
         };
+        if segment.piece == Piece::Held {
+            return;
+        }
         let visitor = self.0.visitor_mut();
         let stream = visitor.of(segment.key, segment.orientation);
         stream.cut |= segment.missing() != 0;
@@ -193,10 +196,13 @@ impl StreamVisitor<FiveTupleKey> for Collect {
     }
 }
 
-/// Reassembles a capture with settings that match tshark's: it never gives up a hole by time, and
-/// has urgent data in the stream.
+/// Reassembles a capture with settings that match tshark's: it never gives up a hole by time, has
+/// urgent data in the stream, and puts fragmented packets together, whenever they come.
 pub(super) fn observe(path: &Path) -> Result<Observed> {
-    let config = TrackerConfig::new().timeouts(Timeouts::never());
+    let config = TrackerConfig::new()
+        .timeouts(Timeouts::never())
+        .fragment_timeout(Duration::MAX)
+        .defragment(64 << 20);
     let mut tracker = FlowTracker::with_config(FiveTuple::bidirectional(), config)?;
     let config = ReassemblyConfig::new()
         .deadline(Duration::MAX)

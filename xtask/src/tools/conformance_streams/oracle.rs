@@ -72,7 +72,7 @@ fn tshark(file: &Path) -> Command {
     let mut command = Command::new("tshark");
     command.arg("-r").arg(file);
     for preference in ["ip.defragment", "ipv6.defragment"] {
-        command.args(["-o", &format!("{preference}:FALSE")]);
+        command.args(["-o", &format!("{preference}:TRUE")]);
     }
     for protocol in TUNNELS {
         command.args(["--disable-protocol", protocol]);

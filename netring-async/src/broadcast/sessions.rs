@@ -1,0 +1,157 @@
+//! The messages of sessions for many subscribers.
+
+mod produce;
+
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use netring_flow::TrackerStats;
+use netring_flow::extract::Extract;
+use netring_flow::reassembly::ReassemblyStats;
+use netring_flow::session::{Parser, SessionEvent, SessionStats};
+use netring_sys::{PacketSource, Stats};
+
+use self::produce::{SessionProducer, SessionRequest};
+use super::error::BroadcastRecvError;
+use super::handle::{Handle, handle_methods};
+use super::stats::Published;
+use super::subscriber::Subscriber;
+use crate::session_stream::SessionStream;
+
+/// Shares the messages of one capture's sessions among any number of subscribers; created by
+/// [`SessionStream::broadcast`].
+///
+/// Lagging, lossless subscribers and closing are those of [`FlowBroadcast`](crate::FlowBroadcast),
+/// in events of sessions.
+#[derive(Debug)]
+pub struct SessionBroadcast<K, M> {
+    handle: Handle<[SessionEvent<K, M>], SessionRequest>,
+    /// The final figures of the task, once it has ended.
+    last: Arc<OnceLock<Figures>>,
+}
+
+/// A snapshot of the figures of a [`SessionBroadcast`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct SessionBroadcastStats {
+    /// The fate of every packet.
+    pub capture: Stats,
+    /// The fate of every flow.
+    pub tracker: TrackerStats,
+    /// What became of the payload of the flows that have a parser.
+    pub reassembly: ReassemblyStats,
+    /// What became of the sessions.
+    pub sessions: SessionStats,
+    /// Events published, with or without subscribers.
+    pub events: u64,
+    /// How often the broadcast waited for lossless subscribers.
+    pub waits: u64,
+    /// How long it waited, including a wait that is not over.
+    pub waited: Duration,
+}
+
+/// The figures, or why they cannot be read.
+type Figures = Result<SessionBroadcastStats, BroadcastRecvError>;
+
+impl<S, E, P> SessionStream<S, E, P>
+where
+    S: PacketSource + Send + 'static,
+    E: Extract,
+    E::Key: Send + Sync + 'static,
+    P: Parser + Send + 'static,
+    P::Message: Send + Sync + 'static,
+{
+    /// Shares the events among any number of subscribers: a new task reads the packets and parses.
+    ///
+    /// Events that are queued are published first, and all flows and sessions go on. When the
+    /// broadcast is stopped, the sessions end and their ends are published, as with
+    /// [`stop`](Self::stop). Dropping the broadcast stops it too.
+    ///
+    /// Each queue holds `capacity` **batches** of up to 64 events, 1 to 65 536 (other values are
+    /// clamped). A live source is read from now on, with or without subscribers. A replay starts
+    /// when a subscriber is polled for the first time.
+    ///
+    /// # Panics
+    /// Panics outside a tokio runtime.
+    pub fn broadcast(self, capacity: usize) -> SessionBroadcast<E::Key, P::Message> {
+        let last = Arc::default();
+        let producer = SessionProducer::new(self, &last);
+        SessionBroadcast {
+            handle: Handle::spawn(vec![producer], capacity),
+            last,
+        }
+    }
+}
+
+impl<K, M> SessionBroadcast<K, M>
+where
+    K: Clone + Send + Sync + 'static,
+    M: Send + Sync + 'static,
+{
+    handle_methods!(Subscriber<SessionEvent<K, M>>, "events");
+
+    /// The current figures of the capture, its flows and their payload, or the final ones after the
+    /// end. The task answers between two batches of packets, and while it waits for a lossless
+    /// subscriber.
+    ///
+    /// # Errors
+    /// [`BroadcastRecvError::Source`] if the system call that reads the source's figures failed;
+    /// [`BroadcastRecvError::Aborted`].
+    pub async fn stats(&self) -> Result<SessionBroadcastStats, BroadcastRecvError> {
+        match self.handle.ask(0, SessionRequest).await {
+            Some(figures) => figures.map(|figures| figures.with_waits(self.published())),
+            None => self.last(),
+        }
+    }
+
+    /// Ends the broadcast and waits until its task has ended: the packets that were in the source's
+    /// ring are parsed, every session has its [`SessionEvent::Ended`], every event is published,
+    /// and the source is closed. Returns the final figures. It is what
+    /// [`FlowBroadcast::shutdown`](crate::FlowBroadcast::shutdown) is for flows.
+    ///
+    /// # Errors
+    /// Those of [`stats`](Self::stats). If the source failed, subscribers receive that error.
+    pub async fn shutdown(&self) -> Result<SessionBroadcastStats, BroadcastRecvError> {
+        self.handle.shutdown().await;
+        self.last()
+    }
+
+    /// Ends the broadcast without ending its sessions, and returns them as a stream: the opposite
+    /// of [`SessionStream::broadcast`]. `S`, `E` and `P` are the source, the extractor and the
+    /// parser that it was made of.
+    ///
+    /// No event is lost or repeated: subscribers receive those before, and then the end; the stream
+    /// yields those after. If this future is dropped, the broadcast stops.
+    ///
+    /// # Errors
+    /// Returns the broadcast, which goes on, if it was made of something else; or if its task has
+    /// ended, with what is left of it.
+    pub async fn into_session_stream<S, E, P>(self) -> Result<SessionStream<S, E, P>, Self>
+    where
+        S: PacketSource + Send + 'static,
+        E: Extract<Key = K>,
+        P: Parser<Message = M> + Send + 'static,
+    {
+        if !self.handle.is_of::<SessionProducer<S, E, P>>() {
+            return Err(self);
+        }
+        match self.handle.release::<SessionProducer<S, E, P>>().await {
+            Some(producer) => Ok(producer.into_stream()),
+            None => Err(self),
+        }
+    }
+
+    /// The final figures: the task stored them before it stopped answering.
+    fn last(&self) -> Figures {
+        let last = self.last.get().cloned();
+        let last = last.unwrap_or(Err(BroadcastRecvError::Aborted));
+        last.map(|figures| figures.with_waits(self.published()))
+    }
+}
+
+impl SessionBroadcastStats {
+    const fn with_waits(mut self, published: Published) -> Self {
+        (self.waits, self.waited) = (published.waits, published.waited);
+        self
+    }
+}

@@ -1,0 +1,228 @@
+//! The fast path for packets in tunnels: headers that are all usual, to a TCP segment or UDP
+//! datagram. [`innermost`](super::layers::innermost) walks through all others, and through these to
+//! the same end.
+//!
+//! No function on the way gets a reference, so the walk stays in registers, and the result is
+//! written once, at its destination. A copy of it would cost as much as a tunnel.
+
+use netring_sys::Packet;
+
+use super::layers::{MAX_LAYERS, Tags};
+use super::plain::Outer;
+use super::{Layer, Part, Rules, general, link, plain, tunnel};
+use crate::extract::{Extracted, FiveTupleKey, Skip};
+
+/// Reads the innermost packet. `read` is the number of headers up to the outermost IP header,
+/// inclusive.
+#[inline(never)]
+pub(super) fn read(
+    packet: &Packet<'_>,
+    rules: &Rules,
+    whole: bool,
+    outer: Outer,
+    tags: Tags,
+    read: u8,
+) -> Result<Extracted<FiveTupleKey>, Skip> {
+    let tunnels = &rules.tunnels;
+    let start = outer.start as usize;
+    let Some(data) = packet.data().get(start..start + outer.len as usize) else {
+        return general(packet, rules, whole);
+    };
+    let mut body = Part {
+        data,
+        wire: outer.wire as usize,
+        start,
+    };
+    let (mut protocol, mut in_udp, mut tags) = (outer.protocol, outer.in_udp, tags);
+    let (mut left, mut deeper) = (MAX_LAYERS - read, tunnels.depth());
+    while let Some(inside) = tunnel::usual(protocol, in_udp, body, tunnels)
+        && let Some(rest) = deeper.checked_sub(1)
+    {
+        deeper = rest;
+        let mut part = inside.part;
+        tags.enter(inside.kind, inside.id, inside.layer);
+        let Ok(layer) = to_ip(inside.layer, &mut part, &mut tags, &mut left) else {
+            break;
+        };
+        if layer == Layer::V4 {
+            let Some(ip) = plain::v4(part) else { break };
+            match ip.read(rules.tags(&tags), |from, to| tunnels.find(from, to)) {
+                Ok(found) => return Ok(rules.in_tunnel(found, &tags)),
+                Err(kind) => (protocol, in_udp, body) = (ip.protocol, kind, ip.body),
+            }
+        } else {
+            let Some(ip) = plain::v6(part) else { break };
+            match ip.read(rules.tags(&tags), |from, to| tunnels.find(from, to)) {
+                Ok(found) => return Ok(rules.in_tunnel(found, &tags)),
+                Err(kind) => (protocol, in_udp, body) = (ip.protocol, kind, ip.body),
+            }
+        }
+    }
+    general(packet, rules, whole)
+}
+
+/// Takes off the headers before IP.
+#[inline(always)]
+fn to_ip(
+    mut layer: Layer,
+    part: &mut Part<'_>,
+    tags: &mut Tags,
+    left: &mut u8,
+) -> Result<Layer, Skip> {
+    while !matches!(layer, Layer::V4 | Layer::V6) {
+        *left = left.checked_sub(1).ok_or(Skip::TooDeep)?;
+        layer = match layer {
+            Layer::Ethernet => link::ethernet(part)?,
+            Layer::Vlan => {
+                let (next, tci) = link::vlan(part)?;
+                tags.push(tci);
+                next
+            }
+            Layer::Mpls => link::label(part)?,
+            _ => return Err(Skip::NotIp),
+        };
+    }
+    *left = left.checked_sub(1).ok_or(Skip::TooDeep)?;
+    Ok(layer)
+}
+
+#[cfg(test)]
+mod tests {
+    use netring_sys::{LinkType, Timestamp};
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::extract::Tunnels;
+
+    const RULES: Rules = Rules {
+        vlan: true,
+        tunnel: true,
+        quoted: true,
+        whole: false,
+        tunnels: Tunnels::all(),
+    };
+
+    /// A frame with an IP packet, behind a tag for some.
+    fn framed(packet: &[u8]) -> Vec<u8> {
+        let mut frame = vec![2; 12];
+        match packet.len() % 3 {
+            0 => frame.extend([0x81, 0, 0, 5]),
+            1 => frame.extend([0x88, 0xa8, 0, 6, 0x81, 0, 0, 7]),
+            _ => {}
+        }
+        frame.extend(ether_type(packet));
+        frame.extend(packet);
+        frame
+    }
+
+    fn ether_type(packet: &[u8]) -> [u8; 2] {
+        match packet[0] >> 4 {
+            6 => [0x86, 0xdd],
+            _ => [8, 0],
+        }
+    }
+
+    fn v4(protocol: u8, parts: &[&[u8]]) -> Vec<u8> {
+        let body = parts.concat();
+        let [high, low] = (20 + body.len() as u16).to_be_bytes();
+        let mut packet = vec![0x45, 0, high, low, 0, 1, 0, 0, 64, protocol, 0, 0];
+        packet.extend([10, 0, 0, 1, 10, 0, 0, 2]);
+        packet.extend(body);
+        packet
+    }
+
+    fn v6(protocol: u8, parts: &[&[u8]]) -> Vec<u8> {
+        let body = parts.concat();
+        let [high, low] = (body.len() as u16).to_be_bytes();
+        let mut packet = vec![0x60, 0, 0, 0, high, low, protocol, 64];
+        packet.extend([3; 32]);
+        packet.extend(body);
+        packet
+    }
+
+    fn udp(port: u16, parts: &[&[u8]]) -> Vec<u8> {
+        let body = parts.concat();
+        let mut datagram = [0xc001, port, 8 + body.len() as u16, 0]
+            .map(u16::to_be_bytes)
+            .concat();
+        datagram.extend(body);
+        datagram
+    }
+
+    /// A packet in a tunnel of this kind.
+    fn wrapped(kind: u8, inner: &[u8]) -> Vec<u8> {
+        let number = if inner[0] >> 4 == 6 { 41 } else { 4 };
+        let [high, low] = ether_type(inner);
+        let [len_high, len_low] = (inner.len() as u16).to_be_bytes();
+        let vxlan = udp(4789, &[&[8, 0, 0, 0, 0, 0, 5, 0], &framed(inner)]);
+        let geneve = [1, 0, 0x65, 0x58, 0, 0, 6, 0, 1, 2, 3, 4];
+        let gtp = [0x30, 255, len_high, len_low, 0, 0, 0, 7];
+        let with_key = [0x30, 0, 0x65, 0x58, 0, 0, 0, 9, 0, 0, 0, 1];
+        match kind {
+            0 => v4(number, &[inner]),
+            1 => v6(number, &[inner]),
+            2 => v4(47, &[&[0, 0, high, low], inner]),
+            3 => v6(47, &[&with_key, &framed(inner)]),
+            4 => v4(17, &[&vxlan]),
+            5 => v6(17, &[&vxlan]),
+            6 => v4(17, &[&udp(6081, &[&geneve, &framed(inner)])]),
+            7 => v4(17, &[&udp(2152, &[&gtp, inner])]),
+            8 => v4(97, &[&[0x30, 0], &framed(inner)]),
+            9 => v4(137, &[&[0, 1, 0, 64, 0, 2, 1, 64], inner]),
+            10 => v4(
+                47,
+                &[
+                    &[0x10, 0, 0x88, 0xbe, 0, 0, 0, 1, 0x10, 0, 0, 3, 0, 0, 0, 0],
+                    &framed(inner),
+                ],
+            ),
+            // Destination options.
+            _ => v6(60, &[&[number, 0, 1, 4, 0, 0, 0, 0], inner]),
+        }
+    }
+
+    /// A segment or a datagram in up to six tunnels, with bytes changed.
+    fn frames() -> impl Strategy<Value = Vec<u8>> {
+        (
+            any::<bool>(),
+            prop::collection::vec(0..12_u8, 0..=6),
+            prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 0..3),
+        )
+            .prop_map(|(is_tcp, kinds, changes)| {
+                let segment = [
+                    1, 2, 3, 4, 0, 0, 0, 5, 0, 0, 0, 6, 0x50, 16, 1, 0, 0, 0, 0, 0, 9,
+                ];
+                let mut packet = match is_tcp {
+                    true => v4(6, &[&segment]),
+                    false => v6(17, &[&udp(53, &[b"data"])]),
+                };
+                for kind in kinds {
+                    packet = wrapped(kind, &packet);
+                }
+                let mut frame = framed(&packet);
+                for (at, value) in changes {
+                    let at = at.index(frame.len());
+                    frame[at] = value;
+                }
+                frame
+            })
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(4000))]
+
+        #[test]
+        fn the_short_way_through_tunnels_ends_where_the_long_one_does(
+            frame in frames(),
+            cut in 0..=200_usize,
+            whole: bool,
+        ) {
+            let captured = frame.len().saturating_sub(cut.saturating_sub(100));
+            let packet = Packet::new(&frame[..captured], Timestamp::default(), LinkType::ETHERNET)
+                .with_wire_len(frame.len() as u32);
+            let short = crate::parse::packet(&packet, &RULES, whole);
+            let long = general(&packet, &RULES, whole);
+            prop_assert_eq!(format!("{short:?}"), format!("{long:?}"));
+        }
+    }
+}

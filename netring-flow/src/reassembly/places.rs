@@ -1,0 +1,65 @@
+//! Storage of subscribed flows: in chunks, so that growing moves none of them.
+
+use std::ops::{Index, IndexMut};
+
+use super::flow::Flow;
+
+/// Flows of a chunk. Memory is reserved in chunks, and used as flows are written.
+const CHUNK: usize = 1 << 16;
+
+/// The flows by their place, those whose subscription has ended included.
+#[derive(Debug)]
+pub(super) struct Flows<K, S> {
+    chunks: Vec<Vec<Flow<K, S>>>,
+    /// Places that are free.
+    free: Vec<u32>,
+}
+
+impl<K, S> Flows<K, S> {
+    pub(super) const fn new() -> Self {
+        Self {
+            chunks: Vec::new(),
+            free: Vec::new(),
+        }
+    }
+
+    /// Adds a flow, and returns its place.
+    pub(super) fn insert(&mut self, flow: Flow<K, S>) -> u32 {
+        if let Some(place) = self.free.pop() {
+            self[place as usize] = flow;
+            return place;
+        }
+        if self.chunks.last().is_none_or(|last| last.len() == CHUNK) {
+            self.chunks.push(Vec::with_capacity(CHUNK));
+        }
+        let number = self.chunks.len() - 1;
+        let chunk = &mut self.chunks[number];
+        chunk.push(flow);
+        (number * CHUNK + chunk.len() - 1) as u32
+    }
+
+    /// Lets a place be used again. Its flow has ended.
+    pub(super) fn free(&mut self, place: u32) {
+        self.free.push(place);
+    }
+
+    pub(super) fn iter(&self) -> impl Iterator<Item = &Flow<K, S>> {
+        self.chunks.iter().flatten()
+    }
+}
+
+impl<K, S> Index<usize> for Flows<K, S> {
+    type Output = Flow<K, S>;
+
+    #[inline]
+    fn index(&self, place: usize) -> &Flow<K, S> {
+        &self.chunks[place / CHUNK][place % CHUNK]
+    }
+}
+
+impl<K, S> IndexMut<usize> for Flows<K, S> {
+    #[inline]
+    fn index_mut(&mut self, place: usize) -> &mut Flow<K, S> {
+        &mut self.chunks[place / CHUNK][place % CHUNK]
+    }
+}
