@@ -95,7 +95,7 @@ impl Totals {
             if shown == all {
                 self.equal += 1;
                 self.bytes += all.len();
-            } else if ours.segments == 0 {
+            } else if ours.segments == 0 && ours.parts.is_empty() {
                 self.tunnelled += 1;
                 if tell_all {
                     println!("{name}: {} > {}: seen by tshark alone", ends.0, ends.1);

@@ -189,8 +189,8 @@ fn port(name: &str, field: &str) -> std::result::Result<Port, String> {
     }
 }
 
-/// Seconds since the epoch with nine decimals, to nanoseconds. A time too far for them, which only a
-/// damaged capture has, saturates as that of a packet does.
+/// Seconds since the epoch with nine decimals, to nanoseconds. A time too far for them, which only
+/// a damaged capture has, saturates as that of a packet does.
 fn time(name: &str, field: &str) -> std::result::Result<i64, String> {
     let broken = || format!("{name}: {field:?} is not a time with nine decimals");
     let (negative, rest) = match field.strip_prefix('-') {

@@ -1,5 +1,5 @@
-//! The segments of a connection in the order of their arrival: what a stream can be made of, whoever
-//! makes it.
+//! The segments of a connection in the order of their arrival: what a stream can be made of,
+//! whoever makes it.
 
 use std::collections::BTreeSet;
 use std::ops::Range;
@@ -7,13 +7,18 @@ use std::ops::Range;
 use netring_flow::Segment;
 use netring_flow::extract::{FiveTupleKey, TcpSegment};
 
-use super::observe::Part;
-
 /// A longer connection is not looked into.
 const LONGEST: i64 = 64 << 20;
 
 /// How often a stream may be tried to go back.
 const MOST_TRIES: u32 = 10_000;
+
+/// A part of a stream.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Part {
+    Bytes(Vec<u8>),
+    Missing(u64),
+}
 
 /// One direction of one connection.
 #[derive(Debug, Default)]
@@ -117,6 +122,20 @@ impl Connection {
             }
         }
         Some(ground)
+    }
+}
+
+pub(super) fn push(parts: &mut Vec<Part>, bytes: &[u8]) {
+    match parts.last_mut() {
+        Some(Part::Bytes(last)) => last.extend_from_slice(bytes),
+        _ => parts.push(Part::Bytes(bytes.to_vec())),
+    }
+}
+
+pub(super) fn miss(parts: &mut Vec<Part>, missing: u64) {
+    match parts.last_mut() {
+        Some(Part::Missing(last)) => *last += missing,
+        _ => parts.push(Part::Missing(missing)),
     }
 }
 

@@ -2,17 +2,14 @@
 
 use std::fmt::Write as _;
 
-use super::observe::{Part, Stream, miss, printed, push};
+use super::arrivals::{Part, miss, push};
+use super::observe::{Stream, printed};
+use super::places::{AT_END, CUT, DISCARDED};
 use super::{oracle, places};
 
 /// Differences that have a reason of their own: capture, sending end, receiving end, reason.
 const LISTED: &str = include_str!("deviations.tsv");
 
-pub(super) const AT_END: &str =
-    "tshark leaves out what is missing at the end, and what it holds behind it";
-pub(super) const DISCARDED: &str =
-    "tshark has data of a RST, data behind the end, or data outside of the window";
-pub(super) const CUT: &str = "tshark does not mark bytes that a snap length cut off";
 const KEEP_ALIVE: &str = "tshark takes the number of a keep-alive for a missing byte";
 const SYNS: &str = "tshark takes the number of another SYN than the one that was acknowledged";
 const UNDIVIDED: &str = "tshark saw no SYN of a second connection, and takes it for the first";

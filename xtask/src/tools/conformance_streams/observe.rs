@@ -12,7 +12,7 @@ use netring_flow::reassembly::{
 use netring_flow::{FlowEvent, FlowTracker, FlowVisitor, Segment, Timeouts, TrackerConfig};
 use netring_sys::{PacketSource, Readiness};
 
-use super::arrivals::Connection;
+use super::arrivals::{Connection, Part, miss, push};
 use super::{Streams, oracle};
 use crate::Result;
 
@@ -47,13 +47,6 @@ pub(super) struct Stream {
     pub(super) syn: Option<u32>,
 }
 
-/// A part of a stream.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Part {
-    Bytes(Vec<u8>),
-    Missing(u64),
-}
-
 impl Stream {
     fn push(&mut self, bytes: &[u8]) {
         push(&mut self.parts, bytes);
@@ -67,20 +60,6 @@ impl Stream {
         if let Some(connection) = self.connections.last_mut() {
             miss(&mut connection.parts, missing);
         }
-    }
-}
-
-pub(super) fn push(parts: &mut Vec<Part>, bytes: &[u8]) {
-    match parts.last_mut() {
-        Some(Part::Bytes(last)) => last.extend_from_slice(bytes),
-        _ => parts.push(Part::Bytes(bytes.to_vec())),
-    }
-}
-
-pub(super) fn miss(parts: &mut Vec<Part>, missing: u64) {
-    match parts.last_mut() {
-        Some(Part::Missing(last)) => *last += missing,
-        _ => parts.push(Part::Missing(missing)),
     }
 }
 

@@ -1,8 +1,12 @@
 //! Two streams of one connection, byte for byte at their places.
 
-use super::arrivals::{Connection, Ground};
-use super::deviations::{AT_END, CUT, DISCARDED};
-use super::observe::Part;
+use super::arrivals::{Connection, Ground, Part};
+
+pub(super) const AT_END: &str =
+    "tshark leaves out what is missing at the end, and what it holds behind it";
+pub(super) const DISCARDED: &str =
+    "tshark has data of a RST, data behind the end, or data outside of the window";
+pub(super) const CUT: &str = "tshark does not mark bytes that a snap length cut off";
 
 pub(super) const LATE: &str = "data came after it was acknowledged, and one of the two had given up waiting: \
                                tshark does at once, the reassembler after its grace";
