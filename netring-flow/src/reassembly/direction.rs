@@ -67,6 +67,8 @@ pub(super) struct Extra {
     /// The sequence numbers of a gap that may have been none: one acknowledgement showed it, or one
     /// segment far ahead. Empty if there is none.
     doubtful: Range<u32>,
+    /// The number within it that the receiver acknowledged last.
+    contested: Option<u32>,
     /// The place of a FIN behind the next byte.
     fin: Option<u64>,
     /// The places of urgent bytes that are not part of the stream, in order.
@@ -91,6 +93,11 @@ pub(super) struct Incoming<'a> {
 }
 
 impl Extra {
+    /// Notes a gap that may have been none.
+    fn suspect(&mut self, gap: Range<u32>) {
+        (self.doubtful, self.contested) = (gap, None);
+    }
+
     fn hole_begins(&mut self, position: u64, now: Timestamp) {
         self.since = now.as_nanos();
         self.since_position = position;
@@ -229,18 +236,22 @@ impl Direction {
         let Some(extra) = &mut self.extra else {
             return;
         };
-        let Range { start, end } = extra.doubtful;
-        if start == end {
-            return;
+        if is_in(ack, &extra.doubtful) {
+            extra.contested = Some(ack);
+        } else if ack.wrapping_sub(extra.doubtful.end) < FARTHEST_BEHIND {
+            extra.suspect(0..0);
         }
-        let inside = ack.wrapping_sub(start) < end.wrapping_sub(start);
-        let beyond = ack.wrapping_sub(end) < FARTHEST_BEHIND;
-        if inside || beyond {
-            extra.doubtful = 0..0;
-        }
-        if inside {
-            // The receiver lacks bytes of it: what comes next is where it expects them.
-            self.next = ack;
+    }
+
+    /// Goes back into a gap that was none: its receiver lacks bytes of it, and here they come. An
+    /// acknowledgement alone may be an older one that was overtaken.
+    fn go_back(&mut self, sequence: u32) {
+        if let Some(extra) = &mut self.extra
+            && extra.contested == Some(sequence)
+            && is_in(sequence, &extra.doubtful)
+        {
+            extra.suspect(0..0);
+            self.next = sequence;
         }
     }
 
@@ -305,4 +316,8 @@ impl Direction {
             None => {}
         }
     }
+}
+
+const fn is_in(number: u32, range: &Range<u32>) -> bool {
+    number.wrapping_sub(range.start) < range.end.wrapping_sub(range.start)
 }

@@ -270,6 +270,23 @@ fn f13_a_gap_is_as_long_as_what_is_missing() {
 }
 
 #[test]
+fn f13_an_older_acknowledgement_that_comes_late_does_not_repeat_a_gap() {
+    let mut bench = Bench::new();
+    bench
+        .handshake()
+        .c(ACK, 1, 1, b"abc")
+        .s(ACK, 1, 7, b"")
+        .pass(0.02)
+        .c(ACK, 4, 1, b"def")
+        .s(ACK, 1, 4, b"")
+        .c(ACK, 7, 1, b"ghi")
+        .s(ACK, 1, 10, b"")
+        .c(ACK, 10, 1, b"jkl");
+    assert_eq!(bench.log(), ["I+0 abc", "I?3 3", "I+6 ghi", "I+9 jkl"]);
+    assert_eq!((bench.stats().gaps, bench.stats().duplicate), (1, 3));
+}
+
+#[test]
 fn f14_a_segment_without_data_does_not_hide_data() {
     let mut bench = Bench::new();
     bench

@@ -15,6 +15,7 @@ impl Direction {
         hold: bool,
         out: &mut impl Output,
     ) {
+        self.go_back(incoming.sequence);
         let len = incoming.bytes.len();
         let Some((skip, start)) = self.locate(incoming.sequence, incoming.wire_len) else {
             out.stats().duplicate += len as u64;

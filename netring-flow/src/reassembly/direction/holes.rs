@@ -68,7 +68,7 @@ impl Direction {
             let end = self.next;
             self.drain(now, config, out);
             if until - position > config.max_hole {
-                self.extra().doubtful = start..end;
+                self.extra().suspect(start..end);
             }
         }
     }
@@ -91,7 +91,7 @@ impl Direction {
             let (end, gap) = (self.next, self.position - before);
             self.drain(now, config, out);
             if self.next == end || gap > config.max_hole {
-                self.extra().doubtful = start..end;
+                self.extra().suspect(start..end);
             }
         }
     }
@@ -172,7 +172,7 @@ impl Direction {
             && extra.urgent.is_empty()
             && extra.candidates.is_empty()
             && extra.delivered.is_empty()
-            && extra.doubtful.is_empty()
+            && extra.doubtful.start == extra.doubtful.end
             && extra.armed == [None; 2]
         {
             self.extra = None;
