@@ -90,8 +90,12 @@ impl Direction {
             self.miss(until.max(self.position), time, out);
             let (end, gap) = (self.next, self.position - before);
             self.drain(now, config, out);
-            if self.next == end || gap > config.max_hole {
+            if gap > config.max_hole {
                 self.extra().suspect(start..end);
+            } else if self.next == end {
+                // The receiver had acknowledged the start of it before: that it does so again may
+                // be an acknowledgement that was overtaken.
+                self.extra().suspect(start.wrapping_add(1)..end);
             }
         }
     }
