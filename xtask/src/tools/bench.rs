@@ -107,7 +107,10 @@ pub(crate) fn run(args: &[String]) -> Result<()> {
         println!("{}\nbenches: {}", options::HELP, names.join(", "));
         return Ok(());
     };
-    let mut table = Table::default();
+    let mut table = match options.checked {
+        true => Table::of_counts(),
+        false => Table::default(),
+    };
     let mut failed = Vec::new();
     for (name, bench) in BENCHES.iter().filter(|(name, _)| options.wants(name)) {
         eprintln!("bench {name} …");

@@ -8,7 +8,7 @@ pub(super) const HELP: &str = "\
 cargo xtask bench [OPTIONS] [NAME …]
 
   --quick        short rounds; everything takes less than a minute
-  --checked      build with overflow checks, and two rounds: finds faults, and the figures mean little
+  --checked      build with overflow checks, two rounds: finds faults; times are not judged
   --rounds N     rounds whose median is printed, at least 5 (default 5)
   --rate N       offer N thousand live frames per second, at least 250 (default: as many as possible)
   --peers        also measure the peers that need a C library (see xtask/peers/Cargo.toml)
@@ -22,6 +22,8 @@ With names, only those benches.";
 pub(crate) struct Options {
     /// Short rounds.
     pub(crate) quick: bool,
+    /// The build has overflow checks and is little optimized, so times are not judged.
+    pub(crate) checked: bool,
     /// Also the peers that need a C library.
     pub(crate) peers: bool,
     /// Rounds of each; ours and the peers' alternate.
@@ -40,6 +42,7 @@ impl Options {
         let mut options = Self {
             quick: false,
             peers: false,
+            checked: false,
             rounds: 5,
             gap: 0,
             soak: None,
@@ -55,7 +58,7 @@ impl Options {
                 "--quick" => options.quick = true,
                 // The build has the checks already. The second round is after a first, and a third
                 // would find nothing else.
-                "--checked" => options.rounds = 2,
+                "--checked" => (options.rounds, options.checked) = (2, true),
                 "--peers" => options.peers = true,
                 "--rounds" => options.rounds = usize::try_from(number()?)?.max(5),
                 "--rate" => options.gap = u32::try_from(1_000_000 / number()?.max(250))?,

@@ -33,6 +33,8 @@ pub(crate) struct Row {
 pub(crate) struct Table {
     rows: Vec<Row>,
     notes: Vec<String>,
+    /// Targets of times are left out.
+    counts_only: bool,
 }
 
 impl Row {
@@ -126,8 +128,20 @@ impl Row {
 }
 
 impl Table {
+    /// A table without targets of times, which an unoptimized build cannot reach.
+    pub(crate) fn of_counts() -> Self {
+        Self {
+            counts_only: true,
+            notes: vec!["checked build: counts and totals are judged, times are not".into()],
+            ..Self::default()
+        }
+    }
+
     /// Adds a row, and prints it at once: a bench takes a while.
-    pub(crate) fn add(&mut self, row: Row) {
+    pub(crate) fn add(&mut self, mut row: Row) {
+        if self.counts_only && row.unit != "count" {
+            row.target = None;
+        }
         eprintln!("  {}", row.cells().join("  "));
         self.rows.push(row);
     }

@@ -23,6 +23,20 @@ pub(super) enum Kind {
     Vlan,
 }
 
+impl fmt::Display for Kind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Vxlan => "VXLAN",
+            Self::Geneve => "Geneve",
+            Self::GtpU => "GTP-U",
+            Self::Gre => "GRE",
+            Self::IpInIp => "IP in IP",
+            Self::Mpls => "MPLS",
+            Self::Vlan => "VLAN",
+        })
+    }
+}
+
 /// Frames in memory order, as in a ring: each starts a cache line.
 pub(super) struct Frames {
     bytes: Vec<u8>,
@@ -71,7 +85,7 @@ impl fmt::Display for Frames {
         let Self {
             kind, depth, flows, ..
         } = self;
-        write!(f, "tunnels, {kind:?} × {depth}, {flows} flows")
+        write!(f, "tunnels, {kind} × {depth}, {flows} flows")
     }
 }
 
