@@ -5,7 +5,6 @@
 
 use std::any::Any;
 use std::fs;
-use std::ops::ControlFlow;
 use std::pin::Pin;
 use std::thread;
 use std::time::Duration;
@@ -15,11 +14,12 @@ use netring_afpacket::{Capture, Fanout, FanoutGroup};
 use netring_async::{AsyncSource, Broadcast, Chunk, Conversation, ConversationHalf, FlowWorkers};
 use netring_flow::extract::FiveTuple;
 use netring_flow::reassembly::Subscription;
-use netring_flow::session::{Parser, SessionEnd, SessionPoint};
 use tokio::runtime::Builder;
 use tokio::time::{sleep, timeout};
 use xtask::netns::{Netns, veth};
 use xtask::wire::{Sender, tcp4, udp4};
+
+use crate::lengths::Lengths;
 
 /// The time that is watched.
 const WATCHED: Duration = Duration::from_secs(3);
@@ -29,22 +29,6 @@ const MOST: u64 = 10;
 type Source = AsyncSource<Capture>;
 /// Keeps what was started.
 type Started = Pin<Box<dyn Future<Output = Box<dyn Any>>>>;
-
-struct Lengths;
-
-impl Parser for Lengths {
-    type Message = usize;
-
-    fn data(
-        &mut self,
-        _: SessionPoint,
-        bytes: &[u8],
-        messages: &mut Vec<usize>,
-    ) -> ControlFlow<SessionEnd> {
-        messages.push(bytes.len());
-        ControlFlow::Continue(())
-    }
-}
 
 /// How often a thread gave up its processor to wait.
 fn sleeps(status: &str) -> u64 {

@@ -5,6 +5,8 @@ mod broadcasts;
 mod captures;
 mod fanout;
 mod idle;
+#[path = "../lengths/mod.rs"]
+mod lengths;
 mod link;
 mod namespaces;
 mod records;

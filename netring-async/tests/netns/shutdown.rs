@@ -3,7 +3,6 @@
 #![allow(clippy::unwrap_used, reason = "a test says what it expects by failing")]
 #![cfg(feature = "flow")]
 
-use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
@@ -14,13 +13,15 @@ use netring_afpacket::{Capture, Fanout, FanoutGroup};
 use netring_async::{AsyncSource, BroadcastStats, FlowWorkers};
 use netring_flow::extract::FiveTuple;
 use netring_flow::reassembly::{StreamEnd, Subscription};
-use netring_flow::session::{Parser, SessionEnd, SessionEvent, SessionPoint};
+use netring_flow::session::{SessionEnd, SessionEvent};
 use netring_flow::{EndReason, FlowEvent};
 use netring_sys::{Count, Stats};
 use tokio::io::AsyncReadExt;
 use tokio::time::timeout;
 use xtask::netns::{Netns, veth};
 use xtask::wire::{Sender, Sniffer, tcp4, udp4};
+
+use crate::lengths::Lengths;
 
 const FLOWS: u16 = 300;
 const PACKETS: u64 = 2 * FLOWS as u64;
@@ -165,22 +166,6 @@ async fn a_shutdown_takes_what_is_in_the_ring_of_packets_and_a_stop_leaves_it() 
     let stats = soon(broadcast.shutdown()).await.unwrap();
     assert_eq!(stats.pending(), Some(PACKETS), "{stats}");
     assert_eq!(packets.count().await, 0);
-}
-
-struct Lengths;
-
-impl Parser for Lengths {
-    type Message = usize;
-
-    fn data(
-        &mut self,
-        _: SessionPoint,
-        bytes: &[u8],
-        messages: &mut Vec<usize>,
-    ) -> ControlFlow<SessionEnd> {
-        messages.push(bytes.len());
-        ControlFlow::Continue(())
-    }
 }
 
 /// Messages and ends with their reasons.

@@ -2,7 +2,6 @@
 #![allow(clippy::unwrap_used, reason = "a test says what it expects by failing")]
 #![cfg(feature = "flow")]
 
-use std::ops::ControlFlow;
 use std::time::Duration;
 
 use futures::StreamExt;
@@ -12,13 +11,14 @@ use netring_async::{
 };
 use netring_flow::extract::{FiveTuple, FiveTupleKey};
 use netring_flow::reassembly::{Reassembler, ReassemblyConfig, StreamEnd, Subscription};
-use netring_flow::session::{Parser, SessionEnd, SessionEvent, SessionPoint, Sessions};
+use netring_flow::session::{SessionEnd, SessionEvent, Sessions};
 use netring_flow::{EndReason, FlowEvent, FlowTracker, Timeouts, TrackerConfig};
 use netring_sys::Count;
 use netring_sys::adapters::Limit;
 use tokio::time::timeout;
 use xtask::wire::udp4;
 
+use super::lengths::Lengths;
 use super::script::{Script, Scripted, Step, scripted};
 use super::tcp::{ACK, client, handshake, server};
 
@@ -29,24 +29,6 @@ type Stream = FlowStream<Scripted, FiveTuple>;
 type Source = AsyncSource<Scripted>;
 type Tracker = FlowTracker<FiveTuple>;
 type Event = SessionEvent<FiveTupleKey, usize>;
-
-/// Each piece of data is a message.
-#[derive(Debug)]
-struct Lengths;
-
-impl Parser for Lengths {
-    type Message = usize;
-
-    fn data(
-        &mut self,
-        _: SessionPoint,
-        bytes: &[u8],
-        messages: &mut Vec<usize>,
-    ) -> ControlFlow<SessionEnd> {
-        messages.push(bytes.len());
-        ControlFlow::Continue(())
-    }
-}
 
 async fn soon<T>(work: impl Future<Output = T>) -> T {
     timeout(SOON, work).await.expect("it does not come")

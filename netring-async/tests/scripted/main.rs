@@ -8,6 +8,8 @@ mod conversions;
 mod flow_state;
 mod flows;
 mod idle;
+#[path = "../lengths/mod.rs"]
+mod lengths;
 mod lossless;
 mod misuse;
 mod packet_broadcast;

@@ -122,14 +122,15 @@ fn rows(table: &mut Table, costs: [f64; 9], allocations: u64) {
     table.add(row);
 }
 
-/// A parser for each flow, which finds a message in each segment.
+/// A parser for each flow.
 struct Sessions {
     traffic: Traffic,
     tracker: SessionTracker<FiveTuple, First>,
     events: Vec<SessionEvent<FiveTupleKey, u8>>,
 }
 
-struct First;
+/// Finds a message in each segment.
+pub(super) struct First;
 
 impl Parser for First {
     type Message = u8;

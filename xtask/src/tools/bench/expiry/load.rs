@@ -8,9 +8,11 @@ use netring_flow::extract::{FiveTuple, FiveTupleKey};
 use netring_flow::reassembly::{
     Interest, Reassembler, ReassemblyConfig, StreamPoint, StreamVisitor, Subscription,
 };
-use netring_flow::session::{Parser, SessionEnd, SessionEvent, SessionPoint, SessionTracker};
+use netring_flow::session::{SessionEvent, SessionTracker};
 use netring_flow::{FlowEvent, FlowTracker, Segment, TrackerConfig};
 use netring_sys::{Clock, LinkType, Packet, PacketBatch, Timestamp};
+
+use super::super::reassembly::First;
 
 /// Packets in a batch.
 const BATCH: usize = 256;
@@ -261,22 +263,6 @@ impl StreamVisitor<FiveTupleKey> for Count {
 pub(super) struct Sessions {
     tracker: SessionTracker<FiveTuple, First>,
     events: Vec<SessionEvent<FiveTupleKey, u8>>,
-}
-
-struct First;
-
-impl Parser for First {
-    type Message = u8;
-
-    fn data(
-        &mut self,
-        _: SessionPoint,
-        bytes: &[u8],
-        messages: &mut Vec<u8>,
-    ) -> ControlFlow<SessionEnd> {
-        messages.push(bytes[0]);
-        ControlFlow::Continue(())
-    }
 }
 
 impl Sessions {
