@@ -14,6 +14,7 @@ use xtask::wire::numbered;
 
 /// What a loaded machine may add to a duration.
 const LATE: Duration = Duration::from_millis(300);
+const PATIENCE: Duration = Duration::from_secs(30);
 
 fn idle() -> Capture {
     veth("a", "b").unwrap();
@@ -194,8 +195,8 @@ fn a_capture_that_is_dropped_leaves_no_descriptor_and_no_mapping() {
         let capture = builder.build().unwrap();
         assert_eq!(sockets(), 2);
         drop(capture);
-        wait_until("the socket is closed", LATE, || sockets() == 1);
+        wait_until("the socket is closed", PATIENCE, || sockets() == 1);
     }
     drop(held);
-    wait_until("the socket is closed", LATE, || sockets() == 0);
+    wait_until("the socket is closed", PATIENCE, || sockets() == 0);
 }

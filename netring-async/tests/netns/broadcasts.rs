@@ -18,6 +18,8 @@ use tokio::time::{sleep, timeout};
 use xtask::netns::{Netns, ip, veth};
 use xtask::wire::{Sender, number, numbered, udp4};
 
+use super::background::until_sockets;
+
 const PATIENCE: Duration = Duration::from_secs(30);
 
 async fn soon<T>(work: impl Future<Output = T>) -> T {
@@ -427,10 +429,6 @@ fn a_runtime_that_is_dropped_closes_the_capture_and_is_reported() {
         let mut builder = tokio::runtime::Builder::new_current_thread();
         builder.enable_all().build().unwrap()
     };
-    let packet_sockets = || {
-        let listed = std::fs::read_to_string("/proc/thread-self/net/packet").unwrap();
-        listed.lines().count() - 1
-    };
     let gone = runtime();
     let (broadcast, packets) = gone.block_on(async {
         let (sender, source) = pair();
@@ -447,10 +445,10 @@ fn a_runtime_that_is_dropped_closes_the_capture_and_is_reported() {
         .await;
         (broadcast, packets)
     });
-    assert_eq!(packet_sockets(), 1);
+    gone.block_on(until_sockets(1));
     drop(gone);
-    assert_eq!(packet_sockets(), 0);
     let other = runtime();
+    other.block_on(until_sockets(0));
     let (got, failed) = other.block_on(numbers(packets));
     assert!(got.into_iter().eq(0..100));
     assert!(
