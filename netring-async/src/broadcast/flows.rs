@@ -13,7 +13,7 @@ use super::error::BroadcastRecvError;
 use super::handle::{Handle, handle_methods};
 use super::subscriber::Subscriber;
 use crate::FlowStream;
-pub(super) use produce::{FlowProducer, FlowRequest};
+pub(super) use produce::{FlowAnswers, FlowProducer, FlowRequest};
 pub use stats::BroadcastStats;
 pub(super) use stats::Figures;
 
@@ -114,7 +114,8 @@ impl<K: Send + Sync + 'static> FlowBroadcast<K> {
     {
         let (flows, queue) = stream.into_flows();
         let last = Arc::default();
-        let producer: Events<S, E> = FlowProducer::new(flows, Vec::new(), Arc::clone(&last));
+        let answers = FlowAnswers(Arc::clone(&last));
+        let producer: Events<S, E> = FlowProducer::new(flows, Vec::new(), answers);
         Self {
             handle: Handle::spawn(vec![(producer, queue)], capacity),
             last,

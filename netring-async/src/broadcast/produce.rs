@@ -1,10 +1,13 @@
 //! What the task of a broadcast reads.
 
+mod gathered;
+
 use std::task::{Context, Poll};
 
 use netring_sys::Error;
 
 use super::message::Pending;
+pub(crate) use gathered::{Answer, GatherProducer};
 
 /// What a task reads and publishes.
 pub(crate) trait Produce: Send + Sized + 'static {

@@ -11,7 +11,7 @@ use netring_flow::reassembly::ReassemblyStats;
 use netring_flow::session::{Parser, SessionEvent, SessionStats};
 use netring_sys::{PacketSource, Stats};
 
-use self::produce::{SessionProducer, SessionRequest};
+use self::produce::{SessionAnswers, SessionProducer, SessionRequest};
 use super::error::BroadcastRecvError;
 use super::handle::{Handle, handle_methods};
 use super::stats::Published;
@@ -74,10 +74,12 @@ where
     /// # Panics
     /// Panics outside a tokio runtime.
     pub fn broadcast(self, capacity: usize) -> SessionBroadcast<E::Key, P::Message> {
+        let (flows, streams, queue) = self.into_flows();
         let last = Arc::default();
-        let producer = SessionProducer::new(self, &last);
+        let answers = SessionAnswers(Arc::clone(&last));
+        let producer = SessionProducer::<S, E, P>::new(flows, streams, answers);
         SessionBroadcast {
-            handle: Handle::spawn(vec![producer], capacity),
+            handle: Handle::spawn(vec![(producer, queue)], capacity),
             last,
         }
     }
@@ -136,7 +138,10 @@ where
             return Err(self);
         }
         match self.handle.release::<SessionProducer<S, E, P>>().await {
-            Some(producer) => Ok(producer.into_stream()),
+            Some(producer) => {
+                let (flows, streams) = producer.into_parts();
+                Ok(SessionStream::from_flows(flows, streams))
+            }
             None => Err(self),
         }
     }

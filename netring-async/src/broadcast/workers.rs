@@ -10,7 +10,7 @@ use netring_flow::{FlowEvent, FlowVisitor};
 use netring_sys::PacketSource;
 
 use super::error::BroadcastRecvError;
-use super::flows::{BroadcastStats, Figures, FlowProducer, FlowRequest};
+use super::flows::{BroadcastStats, Figures, FlowAnswers, FlowProducer, FlowRequest};
 use super::handle::{Handle, handle_methods};
 use super::subscriber::Subscriber;
 use crate::flows::{Collect, Flows, Gather};
@@ -208,7 +208,8 @@ impl<T: Send + Sync + 'static, K: Send + Sync + 'static> Workers<T, K> {
         let (mut producers, mut last) = (Vec::new(), Vec::new());
         for (flows, visitor, queue) in parts {
             let figures = Arc::default();
-            let producer = FlowProducer::new(flows, visitor, Arc::clone(&figures));
+            let answers = FlowAnswers(Arc::clone(&figures));
+            let producer = FlowProducer::new(flows, visitor, answers);
             producers.push((producer, queue));
             last.push(figures);
         }

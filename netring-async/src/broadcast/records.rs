@@ -1,21 +1,16 @@
 //! The records of flows for many subscribers.
 
-use std::task::{Context, Poll};
-
 use netring_flow::export::{FlowRecord, FlowRecorder};
 use netring_flow::extract::{Extract, FiveTupleKey};
-use netring_sys::{Error, PacketSource};
+use netring_sys::PacketSource;
 
 use super::messages::{Broadcast, Never};
-use super::produce::Produce;
+use super::produce::{Answer, GatherProducer};
 use crate::flows::{Flows, Gather};
 use crate::record_stream::RecordStream;
 
-/// Reads a source, and publishes what a visitor gathers.
-struct GatherProducer<S, E: Extract, V> {
-    flows: Flows<S, E>,
-    visitor: V,
-}
+/// There is nothing to ask for.
+struct Nothing;
 
 impl<S, E> RecordStream<S, E>
 where
@@ -63,7 +58,8 @@ where
     /// Panics outside a tokio runtime.
     pub fn broadcast(self, capacity: usize) -> Broadcast<FlowRecord> {
         let (flows, visitor, queue) = self.into_flows();
-        Broadcast::spawn(GatherProducer { flows, visitor }, queue, capacity)
+        let producer = GatherProducer::new(flows, visitor, Nothing);
+        Broadcast::spawn(producer, queue, capacity)
     }
 }
 
@@ -84,64 +80,36 @@ impl Broadcast<FlowRecord> {
         E: Extract<Key = FiveTupleKey>,
     {
         let released = self.release::<S, E, FlowRecorder>().await?;
-        Ok(RecordStream::from_flows(released.flows, released.visitor))
+        let (flows, recorder) = released.into_parts();
+        Ok(RecordStream::from_flows(flows, recorder))
     }
 }
 
 impl<T: Send + Sync + 'static> Broadcast<T> {
     /// Ends the broadcast and returns its producer, if it is of this type and its task goes on.
-    async fn release<S, E, V>(self) -> Result<GatherProducer<S, E, V>, Self>
+    async fn release<S, E, V>(self) -> Result<GatherProducer<S, E, V, Nothing>, Self>
     where
         S: PacketSource + Send + 'static,
         E: Extract,
         V: Gather<E::Key, Item = T> + Send + 'static,
     {
-        if !self.handle.is_of::<GatherProducer<S, E, V>>() {
+        if !self.handle.is_of::<GatherProducer<S, E, V, Nothing>>() {
             return Err(self);
         }
-        let released = self.handle.release::<GatherProducer<S, E, V>>().await;
+        let released = self
+            .handle
+            .release::<GatherProducer<S, E, V, Nothing>>()
+            .await;
         released.ok_or(self)
     }
 }
 
-impl<S, E, V> Produce for GatherProducer<S, E, V>
-where
-    S: PacketSource + Send + 'static,
-    E: Extract,
-    V: Gather<E::Key> + Send + 'static,
-    V::Item: Send + Sync + 'static,
-{
-    type Pending = Vec<V::Item>;
+impl<S, E: Extract, V> Answer<S, E, V> for Nothing {
     type Request = Never;
 
-    fn poll_produce(
-        &mut self,
-        cx: &mut Context<'_>,
-        pending: &mut Self::Pending,
-    ) -> Poll<Option<Result<(), Error>>> {
-        self.flows.poll_into(cx, &mut self.visitor, pending)
-    }
-
-    /// A replay can; a live source cannot.
-    fn can_wait(&self) -> bool {
-        !self.flows.source.get_ref().is_live()
-    }
-
-    fn answer(&mut self, request: Never, _: u64) {
+    fn answer(&self, _: &mut Flows<S, E>, _: &V, request: Never, _: u64) {
         match request {}
     }
 
-    fn stop(&mut self) {
-        self.flows.stop();
-    }
-
-    fn drain(&mut self) {
-        self.flows.drain();
-    }
-
-    fn finish(&mut self, _: u64) {}
-
-    async fn close(self) {
-        self.flows.source.close().await;
-    }
+    fn finish(&self, _: &mut Flows<S, E>, _: &V, _: u64) {}
 }
