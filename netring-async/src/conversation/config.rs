@@ -29,7 +29,11 @@ impl ConversationConfig {
     /// How many bytes of each half wait for their reader, from 4096 to 1 GiB; each segment and each
     /// gap counts 32 bytes more. Those that the reader has taken at once, at most as many again, do
     /// not count. Memory is used as it is needed, and all but 32 KiB is freed at the end, or once a
-    /// reader that has caught up waits. Default: 1 MiB.
+    /// reader that has caught up waits. Default: 8 MiB.
+    ///
+    /// A packet that fills a hole brings all that the reassembler held behind it, up to
+    /// [`max_held_per_flow`](ReassemblyConfig::max_held_per_flow). A smaller buffer may not hold
+    /// that, even if its reader has caught up.
     ///
     /// What comes while the buffer is full is lost to this half and reported to its reader as a gap
     /// ([`Chunk::Gap`](crate::Chunk::Gap)); other halves and the capture go on. With
@@ -84,7 +88,7 @@ impl ConversationConfig {
 impl Default for ConversationConfig {
     fn default() -> Self {
         Self {
-            buffer: 1 << 20,
+            buffer: 8 << 20,
             backlog: 1024,
             lossless: false,
             reassembly: ReassemblyConfig::new(),

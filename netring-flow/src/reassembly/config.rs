@@ -105,7 +105,15 @@ impl ReassemblyConfig {
     }
 
     /// The maximum of memory for the held bytes of one flow, in bytes; each held segment counts 96
-    /// bytes more than it has. Default: 1 MiB; range: from 1.
+    /// bytes more than it has. A sender fills it while a single lost segment is on its way again:
+    /// if its window is larger, a gap is declared that need not be one
+    /// ([`ReassemblyStats::forced_gaps`](super::ReassemblyStats::forced_gaps)). Default: 8 MiB,
+    /// twice the largest send buffer that Linux gives a connection by itself
+    /// (`net.ipv4.tcp_wmem`); range: from 1.
+    ///
+    /// One packet can release all that is held. So that a hostile sender cannot make that take
+    /// long, a flow also holds at most 8192 segments, or one for each KiB of this bound if those
+    /// are more.
     #[must_use]
     pub const fn max_held_per_flow(mut self, bytes: usize) -> Self {
         self.max_held_per_flow = bytes;
@@ -138,6 +146,11 @@ impl ReassemblyConfig {
         self
     }
 
+    /// The maximum of held segments of one flow.
+    pub(super) fn max_segments_per_flow(&self) -> usize {
+        (self.max_held_per_flow >> 10).max(8192)
+    }
+
     pub(super) fn check(&self) -> Result<(), Error> {
         for (setting, value) in [
             ("max_held_per_flow", self.max_held_per_flow),
@@ -166,7 +179,7 @@ impl Default for ReassemblyConfig {
             deadline: Duration::from_secs(5),
             ack_grace: Duration::from_millis(10),
             max_hole: 1 << 20,
-            max_held_per_flow: 1 << 20,
+            max_held_per_flow: 8 << 20,
             max_held: 256 << 20,
             when_full: WhenFull::Gap,
             compare_delivered: 0,

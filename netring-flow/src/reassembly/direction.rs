@@ -7,7 +7,7 @@ use std::ops::Range;
 
 use netring_sys::Timestamp;
 
-use super::held::{Arriving, Segments};
+use super::held::{Arriving, Cost, Segments};
 use super::history::Delivered;
 use super::stats::ReassemblyStats;
 
@@ -131,6 +131,11 @@ impl Direction {
     /// The number of held bytes.
     pub(super) fn held(&self) -> usize {
         self.extra.as_ref().map_or(0, |extra| extra.held.len())
+    }
+
+    /// The number of held segments.
+    pub(super) fn held_segments(&self) -> usize {
+        self.extra.as_ref().map_or(0, |extra| extra.held.count())
     }
 
     fn extra(&mut self) -> &mut Extra {
@@ -286,15 +291,13 @@ impl Direction {
         }
     }
 
-    /// The memory that a segment needs at most if bytes before it are missing, or if nothing may be
-    /// delivered yet.
-    pub(super) fn cost(&self, incoming: &Incoming<'_>, hold: bool) -> usize {
-        let Some((skip, start)) = self.locate(incoming.sequence, incoming.wire_len) else {
-            return 0;
-        };
+    /// What a segment needs at most if bytes before it are missing, or if nothing may be delivered
+    /// yet. `None` if it is not held.
+    pub(super) fn cost(&self, incoming: &Incoming<'_>, hold: bool) -> Option<Cost> {
+        let (skip, start) = self.locate(incoming.sequence, incoming.wire_len)?;
         let bytes = incoming.bytes.get(skip as usize..).unwrap_or_default();
         if bytes.is_empty() || start == self.position && !hold {
-            return 0;
+            return None;
         }
         let arriving = Arriving {
             start,
@@ -302,10 +305,10 @@ impl Direction {
             cut: 0,
             time: incoming.time,
         };
-        match &self.extra {
+        Some(match &self.extra {
             Some(extra) => extra.held.cost(&arriving),
             None => Segments::default().cost(&arriving),
-        }
+        })
     }
 
     /// Applies a FIN behind the byte before `sequence`.

@@ -64,6 +64,11 @@ impl Hot {
         self.directions.iter().map(Direction::memory).sum()
     }
 
+    /// The number of held segments.
+    pub(super) fn held_segments(&self) -> usize {
+        self.directions.iter().map(Direction::held_segments).sum()
+    }
+
     pub(super) fn are_both_ended(&self) -> bool {
         self.directions.iter().all(|direction| direction.has(ENDED))
     }

@@ -43,6 +43,14 @@ impl Arriving<'_> {
     }
 }
 
+/// What held bytes need.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Cost {
+    /// As it counts for the bounds.
+    pub(super) memory: usize,
+    pub(super) segments: usize,
+}
+
 /// What became of a segment.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Inserted {
@@ -67,16 +75,24 @@ impl Segments {
         self.len + self.nodes.len() * OVERHEAD
     }
 
-    /// The memory that a segment can take at most if it is held.
-    pub(super) fn cost(&self, arriving: &Arriving<'_>) -> usize {
+    /// The number of segments.
+    pub(super) fn count(&self) -> usize {
+        self.nodes.len()
+    }
+
+    /// What a segment can need at most if it is held.
+    pub(super) fn cost(&self, arriving: &Arriving<'_>) -> Cost {
         // It may be cut into pieces by those it overlaps; each byte between two of them is new.
-        let pieces = if self.is_empty() {
+        let segments = if self.is_empty() {
             1
         } else {
             let overlapped = self.nodes.range(arriving.start..arriving.end());
             1 + overlapped.take(arriving.bytes.len()).count()
         };
-        arriving.bytes.len() + pieces * OVERHEAD
+        Cost {
+            memory: arriving.bytes.len() + segments * OVERHEAD,
+            segments,
+        }
     }
 
     /// The place of the first byte.

@@ -14,12 +14,12 @@ impl<K: Clone, V: StreamVisitor<K>> Reassembler<K, V> {
         let flow = self.flows[place as usize].hot.flow;
         loop {
             let hot = &self.flows[place as usize].hot;
-            let cost = hot.directions[from as usize].cost(incoming, hot.undecided);
-            if cost == 0 {
+            let Some(cost) = hot.directions[from as usize].cost(incoming, hot.undecided) else {
                 return;
-            }
-            let over_flow = hot.memory() + cost > self.config.max_held_per_flow;
-            if !over_flow && self.stats.memory + cost <= self.config.max_held {
+            };
+            let over_flow = hot.memory() + cost.memory > self.config.max_held_per_flow
+                || hot.held_segments() + cost.segments > self.config.max_segments_per_flow();
+            if !over_flow && self.stats.memory + cost.memory <= self.config.max_held {
                 return;
             }
             let longest = self.timers.longest().filter(|_| !over_flow);

@@ -94,6 +94,54 @@ fn a_segment_that_is_larger_than_the_bound_is_delivered_behind_a_gap() {
     );
 }
 
+/// While one lost segment is on its way again, both ends send all that Linux keeps for them by
+/// itself.
+#[test]
+fn by_default_what_two_senders_have_in_flight_behind_a_lost_segment_is_held() {
+    const SEGMENT: u32 = 1400;
+    let segments = 3 * (1 << 20) / SEGMENT;
+    let mut bench = Bench::new();
+    bench.handshake();
+    for n in 1..segments {
+        bench.c(ACK, 1 + n * SEGMENT, 1, &[n as u8; SEGMENT as usize]);
+        bench.s(ACK, 1 + n * SEGMENT, 1, &[n as u8; SEGMENT as usize]);
+    }
+    let last = 1 + segments * SEGMENT;
+    bench.c(ACK, 1, 1, &[0; SEGMENT as usize]);
+    bench.s(ACK, 1, last, &[0; SEGMENT as usize]);
+    let all: Vec<_> = (0..last - 1).map(|at| (at / SEGMENT) as u8).collect();
+    assert!(bench.streams.visitor().streams == [all.clone(), all]);
+    let stats = bench.stats();
+    assert_eq!((stats.gaps, stats.forced_gaps, stats.held), (0, 0, 0));
+    bench.finish();
+}
+
+#[test]
+fn a_packet_releases_a_bounded_number_of_segments() {
+    for (bytes, most) in [(8 << 20, 8192_u32), (64 << 20, 65_536)] {
+        let mut bench = Bench::with(patient().max_held_per_flow(bytes));
+        bench.handshake();
+        for n in 0..most {
+            bench.c(ACK, 2 + n, 1, b"x");
+        }
+        assert_eq!(bench.log().len(), 0);
+        bench.c(ACK, 2 + most, 1, b"y");
+        let log = bench.log();
+        assert_eq!((log.len(), &log[0]), (most as usize + 2, &"I?0 1".into()));
+        assert_eq!((bench.stats().forced_gaps, bench.stats().held), (1, 0));
+        // One that lies across many is cut into as many pieces.
+        let far = 1_000_000;
+        for n in 0..most / 2 {
+            bench.c(ACK, far + 2 * n, 1, b"x");
+        }
+        assert_eq!(bench.log().len(), 0);
+        bench.c(ACK, far, 1, &[b'x'; 1400]);
+        bench.c(ACK, far + 2000, 1, &[b'x'; 1400]);
+        assert_eq!(bench.stats().forced_gaps, 1);
+        bench.finish();
+    }
+}
+
 #[test]
 fn segments_of_one_byte_that_overlap_stay_within_the_bound() {
     let mut bench = Bench::with(patient().max_held_per_flow(1 << 16));

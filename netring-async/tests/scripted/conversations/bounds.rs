@@ -73,6 +73,25 @@ async fn a_reader_that_catches_up_goes_on_behind_its_loss() {
     );
 }
 
+/// With the defaults, a reader that has caught up has room for what a lost segment held back.
+#[tokio::test]
+async fn what_was_held_behind_a_hole_fits_into_an_empty_buffer() {
+    const SEGMENT: usize = 1400;
+    let segments = 5000;
+    let (script, mut stream) = conversations(&ConversationConfig::new());
+    script.push(at(1, handshake(5000)));
+    for n in (1..segments).chain([0]) {
+        let sequence = 1 + (n * SEGMENT) as u32;
+        script.push(at(1, [client(5000, ACK, sequence, 1, &[n as u8; SEGMENT])]));
+    }
+    script.push(Step::End);
+    let mut conversation = next(&mut stream).await;
+    let want = (text(segments, SEGMENT), vec![], SOURCE_ENDED);
+    assert!(rest(&mut conversation.initiator).await == want);
+    let stats = stream.stats().await.unwrap();
+    assert_eq!((stats.overrun, stats.reassembly.forced_gaps), (0, 0));
+}
+
 #[tokio::test]
 async fn a_lossless_stream_waits_for_its_readers_and_goes_on_when_one_is_dropped() {
     let config = ConversationConfig::new().buffer(4096).lossless(true);
