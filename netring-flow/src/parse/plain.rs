@@ -16,8 +16,8 @@ pub(super) struct Usual<'a, A> {
     pub(super) body: Part<'a>,
 }
 
-/// What a usual IP packet carries. It says where that is instead of lending it: a caller that keeps
-/// the bytes themselves for this one has them in memory for every packet.
+/// The contents of a usual IP packet, given as a position: if it borrowed the bytes, the caller
+/// would keep them in memory for every packet.
 #[derive(Clone, Copy)]
 pub(super) struct Outer {
     /// Where it starts in the packet's bytes.
@@ -74,8 +74,8 @@ pub(super) fn v6(part: Part<'_>) -> Option<Usual<'_, [u64; 2]>> {
     })
 }
 
-/// A flow. Otherwise the packet needs the general path or may carry a tunnel; the error is the kind
-/// if that is in UDP.
+/// Returns the flow. Otherwise the packet needs the general path or may carry a tunnel; the error
+/// is the kind of a tunnel in UDP.
 type Found = Result<Extracted<FiveTupleKey>, Option<TunnelKind>>;
 
 impl Usual<'_, u32> {
@@ -109,7 +109,7 @@ impl<A: Copy> Usual<'_, A> {
         Ok(plain.of(key, orientation, self.body.start))
     }
 
-    /// What it carries, for [`nested::read`](super::nested::read).
+    /// The contents, for [`nested::read`](super::nested::read).
     #[inline(always)]
     pub(super) fn outer(&self, in_udp: Option<TunnelKind>) -> Outer {
         Outer {

@@ -13,11 +13,11 @@ const REVERSE: u32 = 29_305;
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Field {
     element: Element,
-    /// It says what the responder sent.
+    /// A reverse element: it describes the responder's traffic.
     reverse: bool,
 }
 
-/// Elements by name; the values are their numbers.
+/// Element numbers by name.
 #[derive(Clone, Copy, Debug)]
 enum Element {
     OctetDeltaCount = 1,
@@ -67,8 +67,8 @@ pub(super) struct Template {
 }
 
 const FIELDS: usize = 24;
-/// Reverse elements whose value some collectors take for the forward one: before it they do no
-/// harm. Records of one end do not have them, nor the last ones.
+/// Reverse elements that some collectors mistake for the forward ones: in front of those they do no
+/// harm. Records of one end have neither these nor the last ones.
 const FIRST: usize = 3;
 const LAST: usize = 4;
 
@@ -104,7 +104,7 @@ const fn template(id: u16, [source, destination, icmp]: [Element; 3]) -> Templat
     }
 }
 
-/// For IPv4 and IPv6.
+/// The templates for IPv4 and IPv6.
 pub(super) const TEMPLATES: [Template; 2] = [
     template(
         256,
@@ -125,7 +125,7 @@ pub(super) const TEMPLATES: [Template; 2] = [
 ];
 
 impl Template {
-    /// The template of a record: that of IPv4 if both of its addresses are.
+    /// The template of a record: the IPv4 one if both addresses are IPv4.
     pub(super) const fn of(record: &FlowRecord) -> &'static Self {
         match (record.initiator.addr, record.responder.addr) {
             (IpAddr::V4(_), IpAddr::V4(_)) => &TEMPLATES[0],
@@ -133,7 +133,7 @@ impl Template {
         }
     }
 
-    /// Its fields; with `uniflow` those of one end only.
+    /// Its fields; with `uniflow`, only those of one end.
     pub(super) fn fields(&self, uniflow: bool) -> &[Field] {
         if uniflow {
             &self.fields[FIRST..FIELDS - LAST]
@@ -171,7 +171,7 @@ pub(super) fn write_templates(templates: &[Template], uniflow: bool, out: &mut V
         out.extend_from_slice(&template.id.to_be_bytes());
         out.extend_from_slice(&(fields.len() as u16).to_be_bytes());
         for field in fields {
-            // The upper bit says that an enterprise number follows.
+            // The upper bit means that an enterprise number follows.
             let number = field.element as u16 | if field.reverse { 1 << 15 } else { 0 };
             out.extend_from_slice(&number.to_be_bytes());
             out.extend_from_slice(&(field.element.len() as u16).to_be_bytes());
@@ -188,7 +188,7 @@ impl Element {
     /// Bytes of a value.
     const fn len(self) -> usize {
         match self {
-            // One byte of flags: a collector reads 0 from two.
+            // One byte of flags: a collector read 0 from a two-byte field.
             Self::TcpControlBits
             | Self::ProtocolIdentifier
             | Self::FlowEndReason
@@ -244,7 +244,7 @@ impl Field {
         out.extend_from_slice(&bytes[bytes.len() - self.element.len()..]);
     }
 
-    /// Appends an address of the element's length; one of IPv4 is mapped if the other is IPv6.
+    /// Appends an address of the element's length; an IPv4 address is mapped if the other is IPv6.
     fn address(self, out: &mut Vec<u8>, end: &SideRecord) {
         match (self.element.len(), end.addr) {
             (4, IpAddr::V4(addr)) => out.extend_from_slice(&addr.octets()),
@@ -254,7 +254,7 @@ impl Field {
     }
 }
 
-/// The upper byte is the kind of overlay, of which VXLAN is 1: the only one here that has a number.
+/// The upper byte is the overlay type: 1 for VXLAN, the only type here that has a number.
 fn segment_id(record: &FlowRecord) -> u64 {
     match record.tunnel {
         Some(TunnelRecord {

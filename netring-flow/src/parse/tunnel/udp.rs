@@ -5,7 +5,7 @@ use crate::extract::{TunnelKind, Tunnels};
 use crate::parse::transport::{self, Body};
 use crate::parse::{Layer, Part, be16, link};
 
-/// What is inside a datagram of any kind that is in UDP.
+/// The contents of a datagram of any kind of tunnel in UDP.
 pub(super) fn any<'a>(body: Body<'a>, tunnels: &Tunnels) -> Option<Inside<'a>> {
     let (source, destination) = transport::ports(body.part.data)?;
     let kind = tunnels.of_ports(source, destination)?;
@@ -20,7 +20,7 @@ pub(super) fn any<'a>(body: Body<'a>, tunnels: &Tunnels) -> Option<Inside<'a>> {
     }
 }
 
-/// What is inside a datagram that states its length.
+/// The contents of a datagram that states its length.
 #[inline(always)]
 pub(super) fn usual(kind: TunnelKind, mut part: Part<'_>) -> Option<Inside<'_>> {
     let header = part.take::<8>().ok()?;
@@ -56,7 +56,7 @@ type Found<'a> = Option<(Layer, Part<'a>, u32)>;
 fn vxlan(mut part: Part<'_>) -> Found<'_> {
     /// The identifier is valid.
     const INSTANCE: u8 = 0x08;
-    /// Of VXLAN-GPE: byte 3 says what follows; the packet is for the tunnel's ends.
+    /// VXLAN-GPE only: byte 3 names the next protocol; the packet is for the tunnel's ends.
     const NEXT_PROTOCOL: u8 = 0x04;
     const OAM: u8 = 0x01;
     let header = *part.take::<8>().ok()?;
@@ -128,7 +128,7 @@ fn gtp(mut part: Part<'_>) -> Found<'_> {
     Some((layer, part, u32::from_be_bytes(id)))
 }
 
-/// Passes over the optional fields of GTP, and the extension headers.
+/// Skips the optional fields of GTP, and the extension headers.
 #[inline(never)]
 fn pass_options(part: &mut Part<'_>, are_extended: bool) -> Option<()> {
     let [.., mut next] = *part.take::<4>().ok()?;
