@@ -13,12 +13,12 @@ use super::message::BATCH;
 use super::produce::Produce;
 use super::subscriber::Subscriber;
 
-/// Shares the items of any stream among any number of subscribers: messages of sessions, records,
-/// events of a program's own.
+/// Shares the items of any stream among any number of subscribers: messages of sessions, records, a
+/// program's own events.
 ///
-/// Lagging, lossless subscribers and closing are those of [`FlowBroadcast`](crate::FlowBroadcast),
-/// in items of the stream. Items travel in batches of up to 64: a batch is published when it is
-/// full or when the stream has nothing more for the moment.
+/// Lagging, lossless subscribers and closing work as in [`FlowBroadcast`](crate::FlowBroadcast), in
+/// items of the stream. Items travel in batches of up to 64: a batch is published when it is full
+/// or when the stream has nothing more for the moment.
 ///
 /// ```
 /// use futures::{StreamExt, stream};
@@ -42,7 +42,7 @@ pub struct Broadcast<T> {
     pub(super) handle: Handle<[T], Never>,
 }
 
-/// There is nothing to ask for.
+/// There are no requests.
 pub(crate) enum Never {}
 
 /// Reads a stream.
@@ -67,7 +67,7 @@ impl<T: Send + Sync + 'static> Broadcast<T> {
         Self::spawn(StreamProducer { stream }, Vec::new(), capacity)
     }
 
-    /// A broadcast of what a producer has produced already and what it will.
+    /// Creates a broadcast of the items that a producer has produced already and will produce.
     pub(crate) fn spawn<P>(produce: P, pending: Vec<T>, capacity: usize) -> Self
     where
         P: Produce<Pending = Vec<T>, Request = Never>,
@@ -80,7 +80,7 @@ impl<T: Send + Sync + 'static> Broadcast<T> {
     handle_methods!(Subscriber<T>, "items");
 
     /// Stops the broadcast and waits until its task has ended: everything is published, and the
-    /// stream is dropped. A broadcast of sessions takes the packets that are in the ring first.
+    /// stream is dropped. A broadcast of sessions first takes the packets that are in the ring.
     /// Subscribers need not have read to the end; they still can.
     pub async fn shutdown(&self) {
         self.handle.shutdown().await;

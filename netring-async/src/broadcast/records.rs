@@ -9,7 +9,7 @@ use super::produce::{Answer, GatherProducer};
 use crate::flows::{Flows, Gather};
 use crate::record_stream::RecordStream;
 
-/// There is nothing to ask for.
+/// There are no requests.
 struct Nothing;
 
 impl<S, E> RecordStream<S, E>
@@ -17,15 +17,14 @@ where
     S: PacketSource + Send + 'static,
     E: Extract<Key = FiveTupleKey>,
 {
-    /// Shares the records among any number of subscribers, lossy and lossless ones. A task reads
-    /// the source from now on; that of a replay starts when a subscriber is polled for the first
-    /// time.
+    /// Shares the records among any number of subscribers, lossy and lossless ones. A task reads a
+    /// live source from now on; a replay starts when a subscriber is polled for the first time.
     ///
-    /// Records that are queued are published first, and all flows go on. When the broadcast is
-    /// stopped, the flows end and their records are published, as with [`stop`](Self::stop).
-    /// Dropping the broadcast stops it too. `capacity` is that of [`Broadcast::new`]. For the
-    /// figures of the source and its tracker, too, use
-    /// [`RecordWorkers`](crate::RecordWorkers) with this stream alone.
+    /// Queued records are published first, and all flows continue. When the broadcast is stopped,
+    /// the flows end and their records are published, as with [`stop`](Self::stop). Dropping the
+    /// broadcast stops it too. `capacity` is as in [`Broadcast::new`]. To read the statistics of
+    /// the source and its tracker too, use [`RecordWorkers`](crate::RecordWorkers) with just this
+    /// stream.
     ///
     /// ```no_run
     /// use futures::StreamExt;
@@ -65,15 +64,14 @@ where
 
 impl Broadcast<FlowRecord> {
     /// Ends the broadcast without ending its flows, and returns them as a stream: the opposite of
-    /// [`RecordStream::broadcast`]. `S` and `E` are the source and the extractor that it was made
-    /// of.
+    /// [`RecordStream::broadcast`]. `S` and `E` are the types of its source and extractor.
     ///
     /// No record is lost or repeated: subscribers receive those before, and then the end; the
     /// stream yields those after. If this future is dropped, the broadcast stops.
     ///
     /// # Errors
-    /// Returns the broadcast, which goes on, if it was made of something else; or if its task has
-    /// ended, with what is left of it.
+    /// Returns the broadcast, which continues, if it was made from other types; or if its task has
+    /// ended, with its remaining contents.
     pub async fn into_record_stream<S, E>(self) -> Result<RecordStream<S, E>, Self>
     where
         S: PacketSource + Send + 'static,
@@ -86,7 +84,7 @@ impl Broadcast<FlowRecord> {
 }
 
 impl<T: Send + Sync + 'static> Broadcast<T> {
-    /// Ends the broadcast and returns its producer, if it is of this type and its task goes on.
+    /// Ends the broadcast and returns its producer, if it is of this type and its task is running.
     async fn release<S, E, V>(self) -> Result<GatherProducer<S, E, V, Nothing>, Self>
     where
         S: PacketSource + Send + 'static,
