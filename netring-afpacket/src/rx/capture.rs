@@ -179,8 +179,9 @@ impl Capture {
         if self.interface.index == 0 {
             return Err(Error::Config {
                 setting: "link_monitor",
-                why: "the capture is of all interfaces; create one with `LinkMonitor::new` for each"
-                    .into(),
+                why:
+                    "the capture is of all interfaces; create one with `LinkMonitor::new` for each"
+                        .into(),
             });
         }
         self.waiter.link_monitor(&self.interface)
