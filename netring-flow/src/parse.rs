@@ -28,7 +28,7 @@ use netring_sys::Packet;
 
 use crate::extract::{Extracted, FiveTupleKey, Fragment, Piece, Skip, Tunnels};
 use ip::IpPacket;
-use layers::{MAX_LAYERS, Reached, Tags, Walk};
+use layers::{MAX_LAYERS, Reached, Tags, Vlans, Walk};
 use transport::TransportHeader;
 use v6_chain::Broken;
 
@@ -91,14 +91,20 @@ pub(crate) fn packet(
         Some((link::IPV4, part)) => match plain::v4(part) {
             Some(ip) => match ip.read(Tags::NONE, |from, to| rules.tunnels.of_ports(from, to)) {
                 Ok(found) => Ok(found),
-                Err(kind) => nested::read(packet, rules, whole, ip.outer(kind), Tags::default(), 2),
+                Err(kind) => {
+                    let before = ip.before(kind, Vlans::default(), MAX_LAYERS - 2, whole);
+                    nested::read(packet, rules, ip.place(), before)
+                }
             },
             None => general(packet, rules, whole),
         },
         Some((link::IPV6, part)) => match plain::v6(part) {
             Some(ip) => match ip.read(Tags::NONE, |from, to| rules.tunnels.of_ports(from, to)) {
                 Ok(found) => Ok(found),
-                Err(kind) => nested::read(packet, rules, whole, ip.outer(kind), Tags::default(), 2),
+                Err(kind) => {
+                    let before = ip.before(kind, Vlans::default(), MAX_LAYERS - 2, whole);
+                    nested::read(packet, rules, ip.place(), before)
+                }
             },
             None => general(packet, rules, whole),
         },
@@ -121,19 +127,25 @@ fn layered(
         tags,
         ..
     } = walk.reached;
-    let (bits, read) = (rules.tags(&tags), MAX_LAYERS - walk.left);
+    let (bits, left) = (rules.tags(&tags), walk.left);
     match version {
         Version::V4 => match plain::v4(part) {
             Some(ip) => match ip.read(bits, |from, to| rules.tunnels.of_ports(from, to)) {
                 Ok(found) => Ok(rules.in_tunnel(found, &tags)),
-                Err(kind) => nested::read(packet, rules, whole, ip.outer(kind), tags, read),
+                Err(kind) => {
+                    let before = ip.before(kind, tags.vlans, left, whole);
+                    nested::read(packet, rules, ip.place(), before)
+                }
             },
             None => general(packet, rules, whole),
         },
         Version::V6 => match plain::v6(part) {
             Some(ip) => match ip.read(bits, |from, to| rules.tunnels.of_ports(from, to)) {
                 Ok(found) => Ok(rules.in_tunnel(found, &tags)),
-                Err(kind) => nested::read(packet, rules, whole, ip.outer(kind), tags, read),
+                Err(kind) => {
+                    let before = ip.before(kind, tags.vlans, left, whole);
+                    nested::read(packet, rules, ip.place(), before)
+                }
             },
             None => general(packet, rules, whole),
         },

@@ -7,58 +7,82 @@
 
 use netring_sys::Packet;
 
-use super::layers::{MAX_LAYERS, Tags};
-use super::plain::Outer;
+use super::layers::{Tags, Vlans};
+use super::plain::Place;
 use super::{Layer, Part, Rules, general, link, plain, tunnel};
-use crate::extract::{Extracted, FiveTupleKey, Skip};
+use crate::extract::{Extracted, FiveTupleKey, Skip, TunnelKind};
 
-/// Reads the innermost packet. `read` is the number of headers up to the outermost IP header,
-/// inclusive.
+/// What is known of a packet before its tunnels. It is passed in one register.
+#[derive(Clone, Copy)]
+pub(super) struct Before {
+    pub(super) vlans: Vlans,
+    /// What the outermost IP packet carries.
+    pub(super) protocol: u8,
+    /// The kind of tunnel that the ports of UDP announce.
+    pub(super) in_udp: Option<TunnelKind>,
+    /// Headers that may still be read.
+    pub(super) left: u8,
+    pub(super) whole: bool,
+}
+
+/// Reads the innermost packet. `place` is that of the outermost IP packet's body. A tunnel before
+/// that packet does not matter, as it is not the innermost.
 #[inline(never)]
 pub(super) fn read(
     packet: &Packet<'_>,
     rules: &Rules,
-    whole: bool,
-    outer: Outer,
-    tags: Tags,
-    read: u8,
+    place: Place,
+    before: Before,
 ) -> Result<Extracted<FiveTupleKey>, Skip> {
+    let (start, wire) = (place.start as usize, place.wire as usize);
+    let Some(data) = packet.data().get(start..) else {
+        return general(packet, rules, before.whole);
+    };
+    let data = &data[..data.len().min(wire)];
+    let mut body = Part { data, wire, start };
     let tunnels = &rules.tunnels;
-    let start = outer.start as usize;
-    let Some(data) = packet.data().get(start..start + outer.len as usize) else {
-        return general(packet, rules, whole);
+    let (mut protocol, mut in_udp) = (before.protocol, before.in_udp);
+    let mut tags = Tags {
+        vlans: before.vlans,
+        tunnel: None,
     };
-    let mut body = Part {
-        data,
-        wire: outer.wire as usize,
-        start,
-    };
-    let (mut protocol, mut in_udp, mut tags) = (outer.protocol, outer.in_udp, tags);
-    let (mut left, mut deeper) = (MAX_LAYERS - read, tunnels.depth());
+    let (mut left, mut deeper) = (before.left, tunnels.depth());
     while let Some(inside) = tunnel::usual(protocol, in_udp, body, tunnels)
         && let Some(rest) = deeper.checked_sub(1)
     {
         deeper = rest;
         let mut part = inside.part;
         tags.enter(inside.kind, inside.id, inside.layer);
-        let Ok(layer) = to_ip(inside.layer, &mut part, &mut tags, &mut left) else {
-            break;
+        let v4 = if inside.layer == Layer::Ethernet
+            && let Some(ip) = plain::framed_v4(part)
+            && let Some(rest) = left.checked_sub(2)
+        {
+            left = rest;
+            Some(ip)
+        } else {
+            match to_ip(inside.layer, &mut part, &mut tags, &mut left) {
+                Ok(Layer::V4) => match plain::v4(part) {
+                    None => break,
+                    ip => ip,
+                },
+                Ok(_) => None,
+                Err(_) => break,
+            }
         };
-        if layer == Layer::V4 {
-            let Some(ip) = plain::v4(part) else { break };
+        if let Some(ip) = v4 {
             match ip.read(rules.tags(&tags), |from, to| tunnels.find(from, to)) {
                 Ok(found) => return Ok(rules.in_tunnel(found, &tags)),
-                Err(kind) => (protocol, in_udp, body) = (ip.protocol, kind, ip.body),
+                Err(kind) => (protocol, in_udp, body) = (ip.protocol, kind, ip.part()),
             }
         } else {
             let Some(ip) = plain::v6(part) else { break };
             match ip.read(rules.tags(&tags), |from, to| tunnels.find(from, to)) {
                 Ok(found) => return Ok(rules.in_tunnel(found, &tags)),
-                Err(kind) => (protocol, in_udp, body) = (ip.protocol, kind, ip.body),
+                Err(kind) => (protocol, in_udp, body) = (ip.protocol, kind, ip.part()),
             }
         }
     }
-    general(packet, rules, whole)
+    general(packet, rules, before.whole)
 }
 
 /// Takes off the headers before IP.
