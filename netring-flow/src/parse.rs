@@ -59,17 +59,16 @@ impl Rules {
         }
     }
 
-    /// Puts the innermost tunnel in the key, if it is wanted there.
-    #[inline]
-    fn in_tunnel(
-        &self,
-        mut found: Extracted<FiveTupleKey>,
-        tags: &Tags,
-    ) -> Extracted<FiveTupleKey> {
-        if let Some((kind, _)) = tags.tunnel
-            && self.tunnel
-        {
-            found.key = found.key.in_tunnel(kind);
+    /// Puts the tags in the key, if they are wanted there.
+    #[inline(always)]
+    fn tagged(&self, mut found: Extracted<FiveTupleKey>, tags: &Tags) -> Extracted<FiveTupleKey> {
+        if self.vlan | self.tunnel {
+            found.key = found.key.with_tags(self.tags(tags));
+            if let Some((kind, _)) = tags.tunnel
+                && self.tunnel
+            {
+                found.key = found.key.in_tunnel(kind);
+            }
         }
         found
     }
@@ -89,7 +88,7 @@ pub(crate) fn packet(
     // Nearly every packet takes this path, by far the shortest.
     match link::untagged(packet) {
         Some((link::IPV4, part)) => match plain::v4(part) {
-            Some(ip) => match ip.read(Tags::NONE, |from, to| rules.tunnels.of_ports(from, to)) {
+            Some(ip) => match ip.read(|from, to| rules.tunnels.of_ports(from, to)) {
                 Ok(found) => Ok(found),
                 Err(kind) => {
                     let before = ip.before(kind, Vlans::default(), MAX_LAYERS - 2, whole);
@@ -99,7 +98,7 @@ pub(crate) fn packet(
             None => general(packet, rules, whole),
         },
         Some((link::IPV6, part)) => match plain::v6(part) {
-            Some(ip) => match ip.read(Tags::NONE, |from, to| rules.tunnels.of_ports(from, to)) {
+            Some(ip) => match ip.read(|from, to| rules.tunnels.of_ports(from, to)) {
                 Ok(found) => Ok(found),
                 Err(kind) => {
                     let before = ip.before(kind, Vlans::default(), MAX_LAYERS - 2, whole);
@@ -127,11 +126,11 @@ fn layered(
         tags,
         ..
     } = walk.reached;
-    let (bits, left) = (rules.tags(&tags), walk.left);
+    let left = walk.left;
     match version {
         Version::V4 => match plain::v4(part) {
-            Some(ip) => match ip.read(bits, |from, to| rules.tunnels.of_ports(from, to)) {
-                Ok(found) => Ok(rules.in_tunnel(found, &tags)),
+            Some(ip) => match ip.read(|from, to| rules.tunnels.of_ports(from, to)) {
+                Ok(found) => Ok(rules.tagged(found, &tags)),
                 Err(kind) => {
                     let before = ip.before(kind, tags.vlans, left, whole);
                     nested::read(packet, rules, ip.place(), before)
@@ -140,8 +139,8 @@ fn layered(
             None => general(packet, rules, whole),
         },
         Version::V6 => match plain::v6(part) {
-            Some(ip) => match ip.read(bits, |from, to| rules.tunnels.of_ports(from, to)) {
-                Ok(found) => Ok(rules.in_tunnel(found, &tags)),
+            Some(ip) => match ip.read(|from, to| rules.tunnels.of_ports(from, to)) {
+                Ok(found) => Ok(rules.tagged(found, &tags)),
                 Err(kind) => {
                     let before = ip.before(kind, tags.vlans, left, whole);
                     nested::read(packet, rules, ip.place(), before)
@@ -201,7 +200,7 @@ fn reached_packet(reached: &Reached<'_>, rules: Rules) -> Result<Extracted<FiveT
         // The rest of it is in other fragments.
         found = found.with_malformed(false).with_piece(Piece::First);
     }
-    Ok(rules.in_tunnel(found, &reached.tags))
+    Ok(rules.tagged(found, &reached.tags))
 }
 
 fn ip_packet(

@@ -8,7 +8,7 @@
 use netring_sys::Packet;
 
 use super::layers::{Tags, Vlans};
-use super::plain::Place;
+use super::plain::{Place, Usual};
 use super::{Layer, Part, Rules, general, link, plain, tunnel};
 use crate::extract::{Extracted, FiveTupleKey, Skip, TunnelKind};
 
@@ -51,63 +51,61 @@ pub(super) fn read(
         && let Some(rest) = deeper.checked_sub(1)
     {
         deeper = rest;
-        let mut part = inside.part;
         tags.enter(inside.kind, inside.id, inside.layer);
-        let v4 = if inside.layer == Layer::Ethernet
-            && let Some(ip) = plain::framed_v4(part)
-            && let Some(rest) = left.checked_sub(2)
-        {
-            left = rest;
-            Some(ip)
-        } else {
-            match to_ip(inside.layer, &mut part, &mut tags, &mut left) {
-                Ok(Layer::V4) => match plain::v4(part) {
-                    None => break,
-                    ip => ip,
-                },
-                Ok(_) => None,
-                Err(_) => break,
-            }
-        };
-        if let Some(ip) = v4 {
-            match ip.read(rules.tags(&tags), |from, to| tunnels.find(from, to)) {
-                Ok(found) => return Ok(rules.in_tunnel(found, &tags)),
+        match next_ip(inside.layer, inside.part, &mut tags, &mut left) {
+            Some(Ip::V4(ip)) => match ip.read(|from, to| tunnels.find(from, to)) {
+                Ok(found) => return Ok(rules.tagged(found, &tags)),
                 Err(kind) => (protocol, in_udp, body) = (ip.protocol, kind, ip.part()),
-            }
-        } else {
-            let Some(ip) = plain::v6(part) else { break };
-            match ip.read(rules.tags(&tags), |from, to| tunnels.find(from, to)) {
-                Ok(found) => return Ok(rules.in_tunnel(found, &tags)),
+            },
+            Some(Ip::V6(ip)) => match ip.read(|from, to| tunnels.find(from, to)) {
+                Ok(found) => return Ok(rules.tagged(found, &tags)),
                 Err(kind) => (protocol, in_udp, body) = (ip.protocol, kind, ip.part()),
-            }
+            },
+            None => break,
         }
     }
     general(packet, rules, before.whole)
 }
 
-/// Takes off the headers before IP.
+enum Ip<'a> {
+    V4(Usual<'a, u32>),
+    V6(Usual<'a, [u64; 2]>),
+}
+
+/// Reads the headers up to the next IP header, inclusive.
 #[inline(always)]
-fn to_ip(
+fn next_ip<'a>(
     mut layer: Layer,
-    part: &mut Part<'_>,
+    mut part: Part<'a>,
     tags: &mut Tags,
     left: &mut u8,
-) -> Result<Layer, Skip> {
-    while !matches!(layer, Layer::V4 | Layer::V6) {
-        *left = left.checked_sub(1).ok_or(Skip::TooDeep)?;
+) -> Option<Ip<'a>> {
+    // The two most usual ways are one step each.
+    if layer == Layer::Ethernet
+        && let Some(ip) = plain::framed_v4(part)
+    {
+        *left = left.checked_sub(2)?;
+        return Some(Ip::V4(ip));
+    }
+    if layer == Layer::V4 {
+        *left = left.checked_sub(1)?;
+        return plain::v4(part).map(Ip::V4);
+    }
+    loop {
+        *left = left.checked_sub(1)?;
         layer = match layer {
-            Layer::Ethernet => link::ethernet(part)?,
+            Layer::V4 => return plain::v4(part).map(Ip::V4),
+            Layer::V6 => return plain::v6(part).map(Ip::V6),
+            Layer::Ethernet => link::ethernet(&mut part).ok()?,
             Layer::Vlan => {
-                let (next, tci) = link::vlan(part)?;
+                let (next, tci) = link::vlan(&mut part).ok()?;
                 tags.push(tci);
                 next
             }
-            Layer::Mpls => link::label(part)?,
-            _ => return Err(Skip::NotIp),
+            Layer::Mpls => link::label(&mut part).ok()?,
+            _ => return None,
         };
     }
-    *left = left.checked_sub(1).ok_or(Skip::TooDeep)?;
-    Ok(layer)
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@
 
 use super::Part;
 use super::header::{self, FIXED_V4, FIXED_V6};
-use super::layers::Vlans;
+use super::layers::{Tags, Vlans};
 use super::link::ETHERNET_LEN;
 use super::nested::Before;
 use super::transport::{self, InUdp};
@@ -61,10 +61,13 @@ pub(super) fn v4(part: Part<'_>) -> Option<Usual<'_, u32>> {
 #[inline(always)]
 pub(super) fn framed_v4(part: Part<'_>) -> Option<Usual<'_, u32>> {
     /// The EtherType, and the first byte of a header without options.
-    const TYPE_AND_FIRST: u32 = 0x0008_0045;
+    const TYPE_AND_FIRST: [u8; 4] = [0x08, 0x00, 0x45, 0];
+    const MASK: u32 = u32::from_ne_bytes([0xff, 0xff, 0xff, 0]);
     let (frame, data) = part.data.split_first_chunk::<ETHERNET_LEN>()?;
     let h = data.first_chunk::<FIXED_V4>()?;
-    if u32::from_be_bytes([frame[12], frame[13], h[0], h[1]]) >> 8 != TYPE_AND_FIRST {
+    let [.., high, low] = *frame;
+    let found = u32::from_ne_bytes([high, low, h[0], h[1]]);
+    if found & MASK != u32::from_ne_bytes(TYPE_AND_FIRST) {
         return None;
     }
     let packet = Part {
@@ -119,18 +122,18 @@ pub(super) fn v6(part: Part<'_>) -> Option<Usual<'_, [u64; 2]>> {
 type Found = Result<Extracted<FiveTupleKey>, Option<TunnelKind>>;
 
 impl Usual<'_, u32> {
-    /// The flow of the packet.
+    /// The flow of the packet, without tags.
     #[inline(always)]
-    pub(super) fn read(&self, tags: u64, in_udp: impl InUdp) -> Found {
-        self.read_as(FiveTupleKey::v4, tags, in_udp)
+    pub(super) fn read(&self, in_udp: impl InUdp) -> Found {
+        self.read_as(FiveTupleKey::v4, in_udp)
     }
 }
 
 impl Usual<'_, [u64; 2]> {
     /// The same.
     #[inline(always)]
-    pub(super) fn read(&self, tags: u64, in_udp: impl InUdp) -> Found {
-        self.read_as(FiveTupleKey::v6, tags, in_udp)
+    pub(super) fn read(&self, in_udp: impl InUdp) -> Found {
+        self.read_as(FiveTupleKey::v6, in_udp)
     }
 }
 
@@ -139,13 +142,12 @@ impl<'a, A: Copy> Usual<'a, A> {
     fn read_as(
         &self,
         key: impl FnOnce(u8, (A, u16), (A, u16), u64) -> (FiveTupleKey, Orientation),
-        tags: u64,
         in_udp: impl InUdp,
     ) -> Found {
         let plain = transport::plain(self.protocol, self.body, in_udp)?;
         let source = (self.source, plain.ports.0);
         let destination = (self.destination, plain.ports.1);
-        let (key, orientation) = key(self.protocol, source, destination, tags);
+        let (key, orientation) = key(self.protocol, source, destination, Tags::NONE);
         Ok(plain.of(key, orientation, self.body.start))
     }
 
@@ -235,8 +237,8 @@ mod tests {
             let data = &bytes[..captured];
             let part = Part { data, wire: captured + 40 * more, start: 14 };
             let (version, plain) = match bytes[0] >> 4 {
-                4 => (Version::V4, v4(part).and_then(|ip| ip.read(3, |_, _| None).ok())),
-                _ => (Version::V6, v6(part).and_then(|ip| ip.read(3, |_, _| None).ok())),
+                4 => (Version::V4, v4(part).and_then(|ip| ip.read(|_, _| None).ok())),
+                _ => (Version::V6, v6(part).and_then(|ip| ip.read(|_, _| None).ok())),
             };
             if let Some(plain) = plain {
                 let rules = Rules {
@@ -246,7 +248,7 @@ mod tests {
                     whole: true,
                     tunnels: Tunnels::none(),
                 };
-                let layered = ip_packet(version, part, 3, rules).unwrap();
+                let layered = ip_packet(version, part, Tags::NONE, rules).unwrap();
                 prop_assert_eq!(format!("{plain:?}"), format!("{layered:?}"));
             }
         }

@@ -100,9 +100,12 @@ fn vxlan(header: [u8; 8]) -> Found {
 #[inline(always)]
 fn geneve(header: [u8; 8], part: &mut Part<'_>) -> Found {
     const ETHERNET: u16 = 0x6558;
-    const CONTROL: u8 = 0x80;
+    const VERSION: u16 = 0xc000;
+    const CONTROL: u16 = 0x0080;
     let options = usize::from(header[0] & 0x3f) * 4;
-    if header[0] >> 6 != 0 || header[1] & CONTROL != 0 || part.data.len() < options {
+    if u16::from_be_bytes([header[0], header[1]]) & (VERSION | CONTROL) != 0
+        || part.data.len() < options
+    {
         return None;
     }
     part.skip(options);
@@ -120,20 +123,20 @@ const fn network([.., a, b, c, d]: [u8; 8]) -> u32 {
 
 #[inline(always)]
 fn gtp(header: [u8; 8], part: &mut Part<'_>) -> Found {
-    /// Version 1 of GTP, not of GTP'.
-    const VERSION: u8 = 0x30;
+    /// Version 1 of GTP, not of GTP', and data.
+    const VERSION_AND_DATA: u16 = 0x30ff;
     const EXTENSION: u8 = 0x04;
     /// An extension, a sequence number, or an N-PDU number: all three are there.
     const OPTIONAL: u8 = 0x07;
-    const DATA: u8 = 255;
     let [flags, message, high, low, id @ ..] = header;
-    if flags & 0xf0 != VERSION || message != DATA {
+    if u16::from_be_bytes([flags, message]) & 0xf0ff != VERSION_AND_DATA {
         return None;
     }
-    match u16::from_be_bytes([high, low]) {
+    match usize::from(u16::from_be_bytes([high, low])) {
         // As in a segment that a card has yet to split.
         0 => {}
-        len => *part = part.up_to(len.into()),
+        len if len == part.wire => {}
+        len => *part = part.up_to(len),
     }
     if flags & OPTIONAL != 0 {
         // A copy, for what a function gets a reference to is in memory from then on.
