@@ -50,10 +50,17 @@ pub(super) struct Place {
     pub(super) wire: u32,
 }
 
+/// The first byte of an IPv4 header without options.
+const FIRST_V4: u8 = 0x45;
+
 /// Reads the header of an IPv4 packet. `None` if it needs the general path.
 #[inline(always)]
 pub(super) fn v4(part: Part<'_>) -> Option<Usual<'_, u32>> {
-    usual_v4(header::v4(part.data).ok()?, part)
+    match part.data.first_chunk() {
+        // Without options, its length is known.
+        Some(h) if h[0] == FIRST_V4 => usual_v4(header::v4_of(h, FIXED_V4), part),
+        _ => usual_v4(header::v4(part.data).ok()?, part),
+    }
 }
 
 /// Reads the header of an Ethernet frame, and of the IPv4 packet in it. `None` if that is not what

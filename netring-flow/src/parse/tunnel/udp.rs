@@ -121,27 +121,19 @@ const fn network([.., a, b, c, d]: [u8; 8]) -> u32 {
     u32::from_be_bytes([a, b, c, d]) >> 8
 }
 
+/// The first half of a header of GTP: version 1 of GTP, not of GTP', without options, and data. Its
+/// length is the lower half.
+const GTP: u32 = 0x30ff_0000;
+
 #[inline(always)]
 fn gtp(header: [u8; 8], part: &mut Part<'_>) -> Found {
-    /// Version 1 of GTP, not of GTP', and data.
-    const VERSION_AND_DATA: u16 = 0x30ff;
-    const EXTENSION: u8 = 0x04;
-    /// An extension, a sequence number, or an N-PDU number: all three are there.
-    const OPTIONAL: u8 = 0x07;
-    let [flags, message, high, low, id @ ..] = header;
-    if u16::from_be_bytes([flags, message]) & 0xf0ff != VERSION_AND_DATA {
-        return None;
-    }
-    match usize::from(u16::from_be_bytes([high, low])) {
-        // As in a segment that a card has yet to split.
-        0 => {}
-        len if len == part.wire => {}
-        len => *part = part.up_to(len),
-    }
-    if flags & OPTIONAL != 0 {
+    let [a, b, c, d, id @ ..] = header;
+    let start = u32::from_be_bytes([a, b, c, d]);
+    // Nearly all fill their datagram.
+    if (start ^ GTP) as usize != part.wire {
         // A copy, for what a function gets a reference to is in memory from then on.
         let mut rest = *part;
-        pass_options(&mut rest, flags & EXTENSION != 0)?;
+        pass_options(start, &mut rest)?;
         *part = rest;
     }
     let layer = match part.data.first()? >> 4 {
@@ -152,11 +144,28 @@ fn gtp(header: [u8; 8], part: &mut Part<'_>) -> Found {
     Some((layer, u32::from_be_bytes(id)))
 }
 
-/// Passes over the optional fields of GTP, and the extension headers.
+/// Cuts what follows a header of GTP at its length, and passes over the optional fields and the
+/// extension headers.
 #[inline(never)]
-fn pass_options(part: &mut Part<'_>, are_extended: bool) -> Option<()> {
+fn pass_options(start: u32, part: &mut Part<'_>) -> Option<()> {
+    /// The version, and the kind of message.
+    const KIND: u32 = 0xf0ff_0000;
+    const EXTENSION: u32 = 0x0400_0000;
+    /// An extension, a sequence number, or an N-PDU number: all three are there.
+    const OPTIONAL: u32 = 0x0700_0000;
+    if start & KIND != GTP {
+        return None;
+    }
+    match start & 0xffff {
+        // As in a segment that a card has yet to split.
+        0 => {}
+        len => *part = part.up_to(len as usize),
+    }
+    if start & OPTIONAL == 0 {
+        return Some(());
+    }
     let [.., mut next] = *part.take::<4>().ok()?;
-    while are_extended && next != 0 {
+    while start & EXTENSION != 0 && next != 0 {
         let len = usize::from(*part.data.first()?) * 4;
         next = *part.data.get(len.checked_sub(1)?)?;
         part.skip(len);
