@@ -13,6 +13,7 @@ mod ip;
 mod ip_len;
 mod layers;
 mod link;
+mod mpls;
 mod nested;
 mod nflog;
 mod options;
@@ -22,6 +23,7 @@ mod tunnel;
 mod v6_chain;
 
 pub(crate) use ip_len::{innermost_ip_len, ip_len};
+pub(crate) use mpls::top_label;
 pub(crate) use options::{urgent_pointer, window_scale};
 
 use netring_sys::Packet;

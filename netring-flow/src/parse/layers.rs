@@ -213,7 +213,7 @@ pub(super) fn innermost<'a>(
     }
 }
 
-const fn outermost(link_type: LinkType) -> Result<Layer, Skip> {
+pub(super) const fn outermost(link_type: LinkType) -> Result<Layer, Skip> {
     Ok(match link_type {
         LinkType::ETHERNET => Layer::Ethernet,
         LinkType::RAW_IP | LinkType::DLT_RAW | LinkType::DLT_RAW_OPENBSD => Layer::Ip,
@@ -229,6 +229,15 @@ const fn outermost(link_type: LinkType) -> Result<Layer, Skip> {
         LinkType::NFLOG => Layer::Nflog,
         _ => return Err(Skip::LinkType),
     })
+}
+
+/// Takes one header of a link layer off, whatever it is, and returns the layer that follows.
+pub(super) fn next(layer: Layer, part: &mut Part<'_>) -> Result<Layer, Skip> {
+    match layer {
+        Layer::Ethernet => link::ethernet(part),
+        Layer::Vlan => link::vlan(part).map(|(next, _)| next),
+        layer => seldom(layer, part, &mut Tags::default(), &Tunnels::none()),
+    }
 }
 
 /// Takes a header off that few packets have, and returns the layer that follows.
