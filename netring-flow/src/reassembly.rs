@@ -311,6 +311,13 @@ impl<K: Clone, V: StreamVisitor<K>> FlowVisitor<K> for Reassembler<K, V> {
     }
 
     #[inline]
+    fn announce(&self, index: usize) {
+        if let Some(place) = self.places.get(index) {
+            prefetch(place);
+        }
+    }
+
+    #[inline]
     fn prefetch(&self, index: usize) {
         if let Some(place) = self
             .places
