@@ -116,13 +116,15 @@ mod tests {
     use super::*;
     use crate::extract::Tunnels;
 
-    const RULES: Rules = Rules {
-        vlan: true,
-        tunnel: true,
-        quoted: true,
-        whole: false,
-        tunnels: Tunnels::all(),
-    };
+    fn rules([vlan, tunnel]: [bool; 2]) -> Rules {
+        Rules {
+            vlan,
+            tunnel,
+            quoted: true,
+            whole: false,
+            tunnels: Tunnels::all(),
+        }
+    }
 
     /// A frame with an IP packet, behind a tag for some.
     fn framed(packet: &[u8]) -> Vec<u8> {
@@ -179,6 +181,14 @@ mod tests {
         let vxlan = udp(4789, &[&[8, 0, 0, 0, 0, 0, 5, 0], &framed(inner)]);
         let geneve = [1, 0, 0x65, 0x58, 0, 0, 6, 0, 1, 2, 3, 4];
         let gtp = [0x30, 255, len_high, len_low, 0, 0, 0, 7];
+        let [opt_high, opt_low] = (inner.len() as u16 + 8).to_be_bytes();
+        // A session of 5G: an extension of four bytes.
+        let with_pdu = [
+            0x34, 255, opt_high, opt_low, 0, 0, 0, 7, 0, 0, 0, 0x85, 1, 16, 5, 0,
+        ];
+        let [opt_high, opt_low] = (inner.len() as u16 + 4).to_be_bytes();
+        let numbered = [0x32, 255, opt_high, opt_low, 0, 0, 0, 7, 0, 1, 0, 0];
+        let gpe = if inner[0] >> 4 == 6 { 2 } else { 1 };
         let with_key = [0x30, 0, 0x65, 0x58, 0, 0, 0, 9, 0, 0, 0, 1];
         match kind {
             0 => v4(number, &[inner]),
@@ -198,16 +208,27 @@ mod tests {
                     &framed(inner),
                 ],
             ),
+            11 => v4(17, &[&udp(2152, &[&with_pdu, inner])]),
+            12 => v6(17, &[&udp(2152, &[&numbered, inner])]),
+            13 => v4(17, &[&udp(4790, &[&[12, 0, 0, gpe, 0, 0, 5, 0], inner])]),
+            14 => v4(17, &[&udp(3544, &[&[0, 0, 0, 0, 0, 0, 0, 0], inner])]),
+            15 => v4(17, &[&udp(6081, &[&[0, 0, high, low, 0, 0, 5, 0], inner])]),
+            // IPv4 with options.
+            16 => {
+                let mut packet = v4(number, &[&[1; 8], inner]);
+                packet[0] = 0x47;
+                packet
+            }
             // Destination options.
             _ => v6(60, &[&[number, 0, 1, 4, 0, 0, 0, 0], inner]),
         }
     }
 
-    /// A segment or a datagram in up to six tunnels, with bytes changed.
+    /// A segment or a datagram in up to five tunnels, with bytes changed.
     fn frames() -> impl Strategy<Value = Vec<u8>> {
         (
             any::<bool>(),
-            prop::collection::vec(0..12_u8, 0..=6),
+            prop::collection::vec((0..18_u8, 0..4_usize), 0..=5),
             prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 0..3),
         )
             .prop_map(|(is_tcp, kinds, changes)| {
@@ -218,7 +239,9 @@ mod tests {
                     true => v4(6, &[&segment]),
                     false => v6(17, &[&udp(53, &[b"data"])]),
                 };
-                for kind in kinds {
+                for (kind, padding) in kinds {
+                    // Bytes behind the end of the packet.
+                    packet.extend(&[0; 3][..padding]);
                     packet = wrapped(kind, &packet);
                 }
                 let mut frame = framed(&packet);
@@ -237,13 +260,15 @@ mod tests {
         fn the_short_way_through_tunnels_ends_where_the_long_one_does(
             frame in frames(),
             cut in 0..=200_usize,
+            in_key: [bool; 2],
             whole: bool,
         ) {
+            let rules = rules(in_key);
             let captured = frame.len().saturating_sub(cut.saturating_sub(100));
             let packet = Packet::new(&frame[..captured], Timestamp::default(), LinkType::ETHERNET)
                 .with_wire_len(frame.len() as u32);
-            let short = crate::parse::packet(&packet, &RULES, whole);
-            let long = general(&packet, &RULES, whole);
+            let short = crate::parse::packet(&packet, &rules, whole);
+            let long = general(&packet, &rules, whole);
             prop_assert_eq!(format!("{short:?}"), format!("{long:?}"));
         }
     }
