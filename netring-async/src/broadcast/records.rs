@@ -33,9 +33,8 @@ where
     S: PacketSource + Send + 'static,
     E: Extract<Key = FiveTupleKey>,
 {
-    /// Shares the records among any number of subscribers, lossy and lossless ones. A task reads
-    /// the source from now on; that of a replay starts when a subscriber is polled for the first
-    /// time.
+    /// Shares the records among any number of subscribers, lossy and lossless ones. A task reads a
+    /// live source from now on; a replay starts when a subscriber is polled for the first time.
     ///
     /// Records that are queued are published first, and all flows go on. When the broadcast is
     /// stopped, the flows end and their records are published, as with [`stop`](Self::stop).
@@ -132,15 +131,14 @@ impl RecordBroadcast {
     }
 
     /// Ends the broadcast without ending its flows, and returns them as a stream: the opposite of
-    /// [`RecordStream::broadcast`]. `S` and `E` are the source and the extractor that it was made
-    /// of.
+    /// [`RecordStream::broadcast`]. `S` and `E` are the types of its source and extractor.
     ///
     /// No record is lost or repeated: subscribers receive those before, and then the end; the
     /// stream yields those after. If this future is dropped, the broadcast stops.
     ///
     /// # Errors
-    /// Returns the broadcast, which goes on, if it was made of something else; or if its task has
-    /// ended, with what is left of it.
+    /// Returns the broadcast, which continues, if it was made from other types; or if its task has
+    /// ended, with its remaining contents.
     pub async fn into_record_stream<S, E>(self) -> Result<RecordStream<S, E>, Self>
     where
         S: PacketSource + Send + 'static,

@@ -51,7 +51,7 @@ impl Tags {
     /// No tags, as encoded in a key.
     pub(super) const NONE: u64 = 0;
 
-    /// Takes note of a tunnel. The tags before a frame of its own are those of another network.
+    /// Notes a tunnel. The tags before an inner frame belong to another network.
     #[inline]
     pub(super) fn enter(&mut self, kind: TunnelKind, id: u32, layer: Layer) {
         if layer == Layer::Ethernet {
@@ -80,7 +80,7 @@ pub(super) struct Reached<'a> {
     pub(super) tags: Tags,
     /// How many tunnels are before it.
     pub(super) depth: u8,
-    /// It is in the first fragment of a packet, which may not hold all of it.
+    /// It is in the first fragment of a packet, which may be incomplete.
     pub(super) is_in_fragment: bool,
     /// There are more tunnels inside.
     pub(super) is_too_deep: bool,
@@ -148,7 +148,8 @@ impl<'a> Walk<'a> {
                 }
                 Layer::Mpls => link::label(part)?,
                 layer => {
-                    // A copy, for what a function gets a reference to is in memory from then on.
+                    // A copy: a value whose reference is passed to a function must live in memory
+                    // from then on.
                     let (mut rest, mut seen) = (*part, *tags);
                     let next = seldom(layer, &mut rest, &mut seen, tunnels)?;
                     (*part, *tags) = (rest, seen);
@@ -159,7 +160,7 @@ impl<'a> Walk<'a> {
         Err(Skip::TooDeep)
     }
 
-    /// Goes on into a tunnel, if that is not one too many.
+    /// Enters a tunnel, unless the depth is exhausted.
     fn enter(&mut self, inside: &Inside<'a>, most: u8) -> bool {
         let reached = &mut self.reached;
         if reached.depth >= most {
@@ -175,8 +176,8 @@ impl<'a> Walk<'a> {
     }
 }
 
-/// Walks to the IP header and returns what `read` makes of the bytes from there on and of the tags
-/// on the way.
+/// Walks to the IP header and returns the result of `read` for the bytes from there on and the tags
+/// before it.
 pub(super) fn walk<'a, T>(
     packet: &Packet<'a>,
     read: impl FnOnce(Version, Part<'a>, Tags) -> Result<T, Skip>,

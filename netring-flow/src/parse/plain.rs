@@ -124,8 +124,8 @@ pub(super) fn v6(part: Part<'_>) -> Option<Usual<'_, [u64; 2]>> {
     })
 }
 
-/// A flow. Otherwise the packet needs the general path or may carry a tunnel; the error is the kind
-/// if that is in UDP.
+/// Returns the flow. Otherwise the packet needs the general path or may carry a tunnel; the error
+/// is the kind of a tunnel in UDP.
 type Found = Result<Extracted<FiveTupleKey>, Option<TunnelKind>>;
 
 impl Usual<'_, u32> {

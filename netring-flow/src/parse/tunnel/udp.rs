@@ -5,7 +5,7 @@ use crate::extract::{TunnelKind, Tunnels};
 use crate::parse::transport::{self, Body};
 use crate::parse::{Layer, Part, link};
 
-/// What is inside a datagram of any kind that is in UDP.
+/// The contents of a datagram of any kind of tunnel in UDP.
 pub(super) fn any<'a>(body: Body<'a>, tunnels: &Tunnels) -> Option<Inside<'a>> {
     let (source, destination) = transport::ports(body.part.data)?;
     let kind = tunnels.of_ports(source, destination)?;
@@ -78,7 +78,7 @@ type Found = Option<(Layer, u32)>;
 fn vxlan(header: [u8; 8]) -> Found {
     /// The identifier is valid.
     const INSTANCE: u8 = 0x08;
-    /// Of VXLAN-GPE: byte 3 says what follows; the packet is for the tunnel's ends.
+    /// VXLAN-GPE only: byte 3 names the next protocol; the packet is for the tunnel's ends.
     const NEXT_PROTOCOL: u8 = 0x04;
     const OAM: u8 = 0x01;
     let flags = header[0];
