@@ -6,7 +6,7 @@ use std::future::poll_fn;
 use std::task::{Context, Poll, ready};
 
 use netring_flow::extract::Extract;
-use netring_flow::{FlowEvent, FlowId, FlowVisitor, Segment};
+use netring_flow::{FlowEvent, FlowId, FlowVisitor, Segment, WaitedFragments};
 use netring_sys::{Error, PacketSource, Stats};
 
 use crate::FlowStream;
@@ -48,12 +48,14 @@ pub struct FlowStateStream<S, E: Extract, U> {
     states: HashMap<FlowId, U>,
     init: Init<E::Key, U>,
     packet: Option<OnPacket<E::Key, U>>,
+    waited: Option<OnWaited<E::Key, U>>,
     /// The state of the flow whose end was yielded last.
     ended: Option<U>,
 }
 
 type Init<K, U> = Box<dyn FnMut(&K) -> U + Send>;
 type OnPacket<K, U> = Box<dyn FnMut(&mut U, &Segment<'_, K>) + Send>;
+type OnWaited<K, U> = Box<dyn FnMut(&mut U, &WaitedFragments<'_, K>) + Send>;
 
 impl<S, E: Extract> FlowStream<S, E> {
     /// Keeps a state for each flow; `init` creates it from the flow's key.
@@ -79,6 +81,7 @@ impl<S, E: Extract> FlowStream<S, E> {
             states,
             init: Box::new(init),
             packet: None,
+            waited: None,
             ended: None,
         }
     }
@@ -96,6 +99,18 @@ impl<S, E: Extract, U> FlowStateStream<S, E, U> {
         packet: impl FnMut(&mut U, &Segment<'_, E::Key>) + Send + 'static,
     ) -> Self {
         self.packet = Some(Box::new(packet));
+        self
+    }
+
+    /// Calls `waited` with the state of a flow and the fragments that came before the first of
+    /// their packet: they count in the flow from then on, and [`on_packet`](Self::on_packet) is not
+    /// called for them. See [`FlowVisitor::waited`]. A second call replaces the first.
+    #[must_use]
+    pub fn on_waited(
+        mut self,
+        waited: impl FnMut(&mut U, &WaitedFragments<'_, E::Key>) + Send + 'static,
+    ) -> Self {
+        self.waited = Some(Box::new(waited));
         self
     }
 
@@ -173,13 +188,14 @@ impl<S: PacketSource, E: Extract, U> FlowStateStream<S, E, U> {
             if let Some(event) = queue.pop() {
                 return Poll::Ready(Some(Ok(event)));
             }
-            let polled = match &mut self.packet {
-                None => flows.poll_events(cx, queue),
-                Some(packet) => {
+            let polled = match (&mut self.packet, &mut self.waited) {
+                (None, None) => flows.poll_events(cx, queue),
+                (packet, waited) => {
                     let mut visitor = Visitor {
                         states: &mut self.states,
                         init: &mut self.init,
                         packet,
+                        waited,
                         events: queue,
                     };
                     flows.poll_events(cx, &mut visitor)
@@ -206,7 +222,8 @@ impl<S: PacketSource, E: Extract, U> FlowStateStream<S, E, U> {
 struct Visitor<'a, K, U> {
     states: &'a mut HashMap<FlowId, U>,
     init: &'a mut Init<K, U>,
-    packet: &'a mut OnPacket<K, U>,
+    packet: &'a mut Option<OnPacket<K, U>>,
+    waited: &'a mut Option<OnWaited<K, U>>,
     events: &'a mut Vec<FlowEvent<K>>,
 }
 
@@ -218,9 +235,20 @@ impl<K, U> FlowVisitor<K> for Visitor<'_, K, U> {
 
     #[inline]
     fn segment(&mut self, segment: &Segment<'_, K>) {
-        let state = self.states.entry(segment.flow);
-        let state = state.or_insert_with(|| (self.init)(segment.key));
-        (self.packet)(state, segment);
+        if let Some(packet) = &mut self.packet {
+            let state = self.states.entry(segment.flow);
+            packet(state.or_insert_with(|| (self.init)(segment.key)), segment);
+        }
+    }
+
+    fn waited(&mut self, fragments: &WaitedFragments<'_, K>) {
+        if let Some(waited) = &mut self.waited {
+            let state = self.states.entry(fragments.flow);
+            waited(
+                state.or_insert_with(|| (self.init)(fragments.key)),
+                fragments,
+            );
+        }
     }
 }
 

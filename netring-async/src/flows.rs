@@ -20,8 +20,8 @@ pub(crate) trait Collect<K>: FlowVisitor<K> {
     /// The number of events kept.
     fn collected(&self) -> usize;
 
-    /// Packet time has come to `now`, before the tracker ends flows by it. Returns true if more is
-    /// due than one call does.
+    /// All packets until `now` were taken, and the source is silent. The tracker ends flows by it
+    /// afterwards. Returns true if more is due than one call does.
     fn advance(&mut self, now: Timestamp) -> bool {
         let _ = now;
         false
@@ -163,7 +163,9 @@ impl<S: PacketSource, E: Extract> Flows<S, E> {
         drop(batch);
         self.latest_read = Some(Instant::now());
         if let Some(now) = self.tracker.latest() {
-            self.due = events.advance(now) || self.tracker.expire(now, events);
+            // What waits for bytes goes by the packets of their sender: of several sources, another
+            // may have older ones.
+            self.due = self.tracker.expire(now, events);
         }
         if let Phase::Draining(drain) = &mut self.phase
             && drain.is_done(&mut self.source)

@@ -88,6 +88,6 @@ pub use eve::Eve;
 pub use ipfix::{Ipfix, IpfixBuilder};
 pub use json::JsonLines;
 pub use letters::Letters;
-pub use record::{FlowRecord, IcmpKind, RecordKind, SideRecord, TunnelRecord};
+pub use record::{FlowRecord, IcmpKind, MplsRecord, RecordKind, SideRecord, TunnelRecord};
 pub use recorder::FlowRecorder;
 pub use zeek::ConnLog;

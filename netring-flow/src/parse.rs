@@ -13,6 +13,7 @@ mod ip;
 mod ip_len;
 mod layers;
 mod link;
+mod mpls;
 mod nested;
 mod nflog;
 mod options;
@@ -22,13 +23,14 @@ mod tunnel;
 mod v6_chain;
 
 pub(crate) use ip_len::{innermost_ip_len, ip_len};
+pub(crate) use mpls::top_label;
 pub(crate) use options::{urgent_pointer, window_scale};
 
 use netring_sys::Packet;
 
 use crate::extract::{Extracted, FiveTupleKey, Fragment, Piece, Skip, Tunnels};
 use ip::IpPacket;
-use layers::{MAX_LAYERS, Reached, Tags, Walk};
+use layers::{MAX_LAYERS, Reached, Tags, Vlans, Walk};
 use transport::TransportHeader;
 use v6_chain::Broken;
 
@@ -59,17 +61,16 @@ impl Rules {
         }
     }
 
-    /// Puts the innermost tunnel in the key, if enabled.
-    #[inline]
-    fn in_tunnel(
-        &self,
-        mut found: Extracted<FiveTupleKey>,
-        tags: &Tags,
-    ) -> Extracted<FiveTupleKey> {
-        if let Some((kind, _)) = tags.tunnel
-            && self.tunnel
-        {
-            found.key = found.key.in_tunnel(kind);
+    /// Puts the tags in the key, if they are wanted there.
+    #[inline(always)]
+    fn tagged(&self, mut found: Extracted<FiveTupleKey>, tags: &Tags) -> Extracted<FiveTupleKey> {
+        if self.vlan | self.tunnel {
+            found.key = found.key.with_tags(self.tags(tags));
+            if let Some((kind, _)) = tags.tunnel
+                && self.tunnel
+            {
+                found.key = found.key.in_tunnel(kind);
+            }
         }
         found
     }
@@ -89,16 +90,22 @@ pub(crate) fn packet(
     // Nearly every packet takes this path, by far the shortest.
     match link::untagged(packet) {
         Some((link::IPV4, part)) => match plain::v4(part) {
-            Some(ip) => match ip.read(Tags::NONE, |from, to| rules.tunnels.of_ports(from, to)) {
+            Some(ip) => match ip.read(|from, to| rules.tunnels.of_ports(from, to)) {
                 Ok(found) => Ok(found),
-                Err(kind) => nested::read(packet, rules, whole, ip.outer(kind), Tags::default(), 2),
+                Err(kind) => {
+                    let before = ip.before(kind, Vlans::default(), MAX_LAYERS - 2, whole);
+                    nested::read(packet, rules, ip.place(), before)
+                }
             },
             None => general(packet, rules, whole),
         },
         Some((link::IPV6, part)) => match plain::v6(part) {
-            Some(ip) => match ip.read(Tags::NONE, |from, to| rules.tunnels.of_ports(from, to)) {
+            Some(ip) => match ip.read(|from, to| rules.tunnels.of_ports(from, to)) {
                 Ok(found) => Ok(found),
-                Err(kind) => nested::read(packet, rules, whole, ip.outer(kind), Tags::default(), 2),
+                Err(kind) => {
+                    let before = ip.before(kind, Vlans::default(), MAX_LAYERS - 2, whole);
+                    nested::read(packet, rules, ip.place(), before)
+                }
             },
             None => general(packet, rules, whole),
         },
@@ -121,19 +128,25 @@ fn layered(
         tags,
         ..
     } = walk.reached;
-    let (bits, read) = (rules.tags(&tags), MAX_LAYERS - walk.left);
+    let left = walk.left;
     match version {
         Version::V4 => match plain::v4(part) {
-            Some(ip) => match ip.read(bits, |from, to| rules.tunnels.of_ports(from, to)) {
-                Ok(found) => Ok(rules.in_tunnel(found, &tags)),
-                Err(kind) => nested::read(packet, rules, whole, ip.outer(kind), tags, read),
+            Some(ip) => match ip.read(|from, to| rules.tunnels.of_ports(from, to)) {
+                Ok(found) => Ok(rules.tagged(found, &tags)),
+                Err(kind) => {
+                    let before = ip.before(kind, tags.vlans, left, whole);
+                    nested::read(packet, rules, ip.place(), before)
+                }
             },
             None => general(packet, rules, whole),
         },
         Version::V6 => match plain::v6(part) {
-            Some(ip) => match ip.read(bits, |from, to| rules.tunnels.of_ports(from, to)) {
-                Ok(found) => Ok(rules.in_tunnel(found, &tags)),
-                Err(kind) => nested::read(packet, rules, whole, ip.outer(kind), tags, read),
+            Some(ip) => match ip.read(|from, to| rules.tunnels.of_ports(from, to)) {
+                Ok(found) => Ok(rules.tagged(found, &tags)),
+                Err(kind) => {
+                    let before = ip.before(kind, tags.vlans, left, whole);
+                    nested::read(packet, rules, ip.place(), before)
+                }
             },
             None => general(packet, rules, whole),
         },
@@ -189,7 +202,7 @@ fn reached_packet(reached: &Reached<'_>, rules: Rules) -> Result<Extracted<FiveT
         // The rest of it is in other fragments.
         found = found.with_malformed(false).with_piece(Piece::First);
     }
-    Ok(rules.in_tunnel(found, &reached.tags))
+    Ok(rules.tagged(found, &reached.tags))
 }
 
 fn ip_packet(

@@ -56,14 +56,14 @@
 //! - Bytes that arrive in order are lent from the packet at once, without a copy. Bytes behind a
 //!   hole are held.
 //! - A hole becomes a gap, and the stream goes on behind it, when its receiver has acknowledged the
-//!   missing bytes and the grace has passed ([`ReassemblyConfig::ack_grace`]); at the deadline
-//!   ([`ReassemblyConfig::deadline`]); to stay within the memory bounds
-//!   ([`ReassemblyConfig::max_held`]); or when the stream ends. Nothing else from the other end
-//!   makes a gap. If a single acknowledgement was wrong, or a segment far ahead was forged, the
-//!   stream resumes where the receiver's next acknowledgement points.
-//! - Retransmitted bytes are delivered once. [`ReassemblyConfig::overlap`] decides which bytes win
-//!   if two segments differ; the difference is always reported for held bytes, and for delivered
-//!   ones with [`ReassemblyConfig::compare_delivered`].
+//!   missing bytes and their sender sends more after the grace ([`ReassemblyConfig::ack_grace`]); at
+//!   the deadline ([`ReassemblyConfig::deadline`]); to stay within the bounds of memory
+//!   ([`ReassemblyConfig::max_held`]); or when the stream ends. What the other end sends makes no
+//!   gap otherwise. If a single acknowledgement was wrong, or a segment far ahead was forged, then
+//!   the stream goes on where the receiver's next acknowledgement says.
+//! - Retransmitted bytes are delivered once. Which bytes win if two segments differ is
+//!   [`ReassemblyConfig::overlap`]; that they differ is always reported for held bytes, and for
+//!   delivered ones with [`ReassemblyConfig::compare_delivered`].
 //! - Bytes that a snap length cut off are a gap.
 //! - Data in a SYN is part of the stream. Of several SYNs or SYN-ACKs with different numbers, the
 //!   one that the other end acknowledges counts.
@@ -106,7 +106,7 @@ use netring_sys::{Error, Timestamp};
 use self::direction::Direction;
 use self::flow::{Flow, Hot};
 use self::places::Flows;
-use self::timers::Timers;
+use self::timers::{ACKED, HOLE, Timers};
 use crate::extract::TcpSegment;
 use crate::table::prefetch::prefetch;
 use crate::{Anomaly, EndReason, FlowEvent, FlowId, FlowVisitor, Segment};
@@ -184,11 +184,11 @@ impl<K: Clone, V: StreamVisitor<K>> Reassembler<K, V> {
         self.by_flow.len()
     }
 
-    /// Declares gaps whose deadline has passed, at most 256 in a call. Returns true if more are
-    /// due; call it again then. Only needed while no packets arrive; `now` is the same as for
-    /// [`FlowTracker::expire`](crate::FlowTracker::expire).
+    /// Declares gaps whose deadline or grace has passed, at most 256 in a call. Returns true if more
+    /// are due; call it again then. Only needed while no packets arrive: those until `now` have to
+    /// be taken before. `now` is that of [`FlowTracker::expire`](crate::FlowTracker::expire).
     pub fn expire(&mut self, now: Timestamp) -> bool {
-        self.timers.is_due(now.as_nanos()) && self.fire(now, TIMERS_PER_CALL)
+        self.fire(now, &[ACKED, HOLE], TIMERS_PER_CALL)
     }
 
     /// Ends the streams of all flows while the flows continue in the tracker; call it before
@@ -300,12 +300,19 @@ impl<K: Clone, V: StreamVisitor<K>> FlowVisitor<K> for Reassembler<K, V> {
     #[inline]
     fn segment(&mut self, segment: &Segment<'_, K>) {
         if self.timers.is_due(segment.time.as_nanos()) {
-            self.fire(segment.time, TIMERS_PER_PACKET);
+            self.fire(segment.time, &[HOLE], TIMERS_PER_PACKET);
         }
         if let Some(place) = self.place(segment)
             && !self.take_plain(place, segment)
         {
             self.take(place, segment);
+        }
+    }
+
+    #[inline]
+    fn announce(&self, index: usize) {
+        if let Some(place) = self.places.get(index) {
+            prefetch(place);
         }
     }
 

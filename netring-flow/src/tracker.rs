@@ -22,6 +22,10 @@ const BUDGET_PER_PACKET: u32 = 2;
 /// processor keeps only so many requests in flight: groups of 32 were slower.
 const GROUP: usize = 16;
 
+/// How many packets ahead a visitor prefetches what it keeps for their flows. By then, what it needs
+/// to find that has arrived.
+const AHEAD: usize = 8;
+
 /// Tracks the flows of the packets it is given and reports what happens to them.
 ///
 /// It reports to a [`FlowVisitor`]: the simplest is a `Vec<FlowEvent>`, to which events are
@@ -274,10 +278,15 @@ impl<E: Extract> FlowTracker<E> {
         let (waiting, engine) = (&mut self.waiting, &mut self.engine);
         let (version, found_at) = (engine.table.version(), waiting.version);
         let mut read = self.group.iter();
-        for (number, (item, hint)) in waiting.items.iter().zip(&mut waiting.hints).enumerate() {
+        for (number, item) in waiting.items.iter().enumerate() {
+            let hint = &mut waiting.hints[number % GROUP];
             let found = *hint;
             if let Some(item) = read.next() {
                 *hint = request(&engine.table, item, visitor);
+            }
+            if V::SEGMENTS {
+                // Of this group, or of the one that was read, as far as it was requested.
+                prefetch(waiting.hints[(number + AHEAD) % GROUP], visitor);
             }
             engine.advance(item.time, visitor);
             // The flow may have ended since then.
@@ -299,6 +308,10 @@ impl<E: Extract> FlowTracker<E> {
         let done = waiting.items.len();
         for (item, hint) in read.zip(&mut waiting.hints[done..]) {
             *hint = request(&engine.table, item, visitor);
+        }
+        if V::SEGMENTS && done < GROUP {
+            let first = &waiting.hints[..AHEAD.min(self.group.len())];
+            first.iter().for_each(|hint| prefetch(*hint, visitor));
         }
         waiting.version = version;
         engine.expire(BUDGET_PER_PACKET * done as u32, visitor);
@@ -394,9 +407,17 @@ fn request<K: Eq + Hash, V: FlowVisitor<K>>(
 ) -> Option<Slot> {
     let slot = table.prefetch_record(item.tag, item.found.orientation)?;
     if V::SEGMENTS {
-        visitor.prefetch(slot.index());
+        visitor.announce(slot.index());
     }
     Some(slot)
+}
+
+/// Lets the visitor request what it keeps for the flow of a packet.
+#[inline(always)]
+fn prefetch<K>(found: Option<Slot>, visitor: &impl FlowVisitor<K>) {
+    if let Some(slot) = found {
+        visitor.prefetch(slot.index());
+    }
 }
 
 /// What a visitor sees of a counted packet.

@@ -84,9 +84,18 @@ pub trait FlowVisitor<K> {
         let _ = fragments;
     }
 
+    /// Announces that a packet of the flow with this [`Segment::index`] probably follows, so that
+    /// the memory in which [`prefetch`](Self::prefetch) looks the flow up can be prefetched. Called
+    /// for the packets of a batch only, about 16 packets ahead, and not for all of them. Does
+    /// nothing by default.
+    #[inline]
+    fn announce(&self, index: usize) {
+        let _ = index;
+    }
+
     /// Announces that a packet of the flow with this [`Segment::index`] probably follows soon, so
-    /// that the memory kept for the flow can be prefetched. Called for the packets of a batch only,
-    /// and not for all of them. Does nothing by default.
+    /// that the memory kept for the flow can be prefetched. Called some packets after
+    /// [`announce`](Self::announce). Does nothing by default.
     #[inline]
     fn prefetch(&self, index: usize) {
         let _ = index;

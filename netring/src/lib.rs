@@ -226,9 +226,9 @@ pub use netring_async::{
     Broadcast, BroadcastRecvError, BroadcastStats, Chunk, Conversation, ConversationConfig,
     ConversationHalf, ConversationStats, ConversationStream, DatagramStream, EventBatch,
     FlowBroadcast, FlowStateStream, FlowStream, FlowSubscriber, FlowWorkers, MissingBytes,
-    PacketBroadcast, PacketSubscriber, Published, RecordStream, RecordWorkers, SessionBroadcast,
-    SessionBroadcastStats, SessionStream, SharedEvent, SharedPacket, SharedPackets, Subscriber,
-    SubscriberStats, UnfinishedStream, WorkerEvent, Workers,
+    PacketBroadcast, PacketSubscriber, Published, RecordBroadcast, RecordStream, RecordWorkers,
+    SessionBroadcast, SessionBroadcastStats, SessionStream, SharedEvent, SharedPacket,
+    SharedPackets, Subscriber, SubscriberStats, UnfinishedStream, WorkerEvent, Workers,
 };
 
 /// A capture for tokio: `AsyncCapture::open("eth0")`, or with settings:

@@ -39,11 +39,11 @@ use super::subscriber::Subscriber;
 /// # }
 /// ```
 pub struct Broadcast<T> {
-    pub(super) handle: Handle<[T], Never>,
+    handle: Handle<[T], Never>,
 }
 
 /// There are no requests.
-pub(crate) enum Never {}
+enum Never {}
 
 /// Reads a stream.
 struct StreamProducer<S> {
@@ -64,24 +64,16 @@ impl<T: Send + Sync + 'static> Broadcast<T> {
         capacity: usize,
     ) -> Self {
         let stream = Some(Box::pin(stream));
-        Self::spawn(StreamProducer { stream }, Vec::new(), capacity)
-    }
-
-    /// Creates a broadcast of the items that a producer has produced already and will produce.
-    pub(crate) fn spawn<P>(produce: P, pending: Vec<T>, capacity: usize) -> Self
-    where
-        P: Produce<Pending = Vec<T>, Request = Never>,
-    {
+        let producer = StreamProducer { stream };
         Self {
-            handle: Handle::spawn(vec![(produce, pending)], capacity),
+            handle: Handle::spawn(vec![(producer, Vec::new())], capacity),
         }
     }
 
     handle_methods!(Subscriber<T>, "items");
 
     /// Stops the broadcast and waits until its task has ended: everything is published, and the
-    /// stream is dropped. A broadcast of sessions first takes the packets that are in the ring.
-    /// Subscribers need not have read to the end; they still can.
+    /// stream is dropped. Subscribers need not have read to the end; they still can.
     pub async fn shutdown(&self) {
         self.handle.shutdown().await;
     }

@@ -108,14 +108,14 @@ impl<K: Clone + Eq + Hash> Engine<K> {
         let clock = self.limits.clock(to);
         let time = self.time();
         let flow = self.table.get_mut(slot);
-        let ago = clock.wrapping_sub(flow.reported).cast_signed();
+        let ago = clock.wrapping_sub(flow.reported()).cast_signed();
         if ago < 0 {
             // Time has gone back since.
-            flow.reported = clock;
+            flow.set_reported(clock);
             return (to.saturating_add(active), 0);
         }
         let due = ago.cast_unsigned() >> 16;
-        flow.reported = flow.reported.wrapping_add(due << 16);
+        flow.set_reported(flow.reported().wrapping_add(due << 16));
         let left = (1 << 16) - i64::from(ago & 0xffff);
         let next = to.saturating_add(left.saturating_mul(self.limits.unit));
         let ticks = due.min(MOST_TICKS);

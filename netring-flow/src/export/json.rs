@@ -94,6 +94,13 @@ fn side(mut object: Object<'_>, side: &SideRecord) {
     object.number("retransmitted", side.retransmitted);
     object.number("out_of_order", side.out_of_order);
     object.known("zero_windows", side.zero_windows);
+    if let Some(mpls) = side.mpls {
+        let mut entry = object.object("mpls");
+        entry.number("label", mpls.label.into());
+        entry.number("class", mpls.class.into());
+        entry.boolean("bottom", mpls.bottom);
+        entry.end();
+    }
     object.end();
 }
 

@@ -1,5 +1,6 @@
 //! Flow records.
 
+mod mpls;
 #[cfg(feature = "serde")]
 mod serialized;
 mod side;
@@ -11,6 +12,7 @@ use super::conn_state::{self, ConnState};
 use super::letters::Letters;
 use crate::extract::{CommunityId, FiveTupleKey, Orientation};
 use crate::{EndReason, FlowEvent, FlowId, FlowStats, History};
+pub use mpls::MplsRecord;
 pub use side::SideRecord;
 pub use tunnel::TunnelRecord;
 

@@ -235,6 +235,14 @@ impl FiveTupleKey {
         self
     }
 
+    /// Sets a tunnel's identifier and the VLANs, encoded.
+    #[inline]
+    #[must_use]
+    pub(crate) const fn with_tags(mut self, tags: u64) -> Self {
+        self.tags = tags;
+        self
+    }
+
     #[inline]
     pub(crate) const fn a_port(&self) -> u16 {
         (self.ports >> 48) as u16

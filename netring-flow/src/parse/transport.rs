@@ -1,6 +1,6 @@
 //! Transport headers.
 
-use super::{Part, be16};
+use super::{Part, be16, plain};
 use crate::extract::{Extracted, FiveTupleKey, Orientation, TcpSegment, Transport, TunnelKind};
 
 pub(super) const TCP: u8 = 6;
@@ -118,10 +118,10 @@ impl<F: FnOnce(u16, u16) -> Option<TunnelKind>> InUdp for F {}
 #[inline(always)]
 pub(super) fn plain(
     protocol: u8,
-    body: Part<'_>,
+    body: plain::Body<'_>,
     in_udp: impl InUdp,
 ) -> Result<Plain, Option<TunnelKind>> {
-    let Part { data, wire, .. } = body;
+    let plain::Body { data, wire, .. } = body;
     let (ports, transport, header_len, payload_len) = match protocol {
         TCP => {
             let h = data.first_chunk::<16>().ok_or(None)?;

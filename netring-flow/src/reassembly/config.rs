@@ -87,8 +87,14 @@ impl ReassemblyConfig {
     }
 
     /// How long a stream waits for bytes that their receiver has acknowledged, in packet time: they
-    /// will not be retransmitted, but a mirror port or several queues may deliver them late.
-    /// Default: 10 ms.
+    /// are not sent again, but a mirror port or several queues may deliver them late. Default: 10
+    /// ms.
+    ///
+    /// They are a gap once their sender's next packet is that much younger than the
+    /// acknowledgement. Packets of others do not count, because the two directions may come from
+    /// captures of their own, as from a network tap, of which either may be read seconds before the
+    /// other. If the sender is silent, the [deadline](Self::deadline) counts, or
+    /// [`Reassembler::expire`](super::Reassembler::expire).
     #[must_use]
     pub const fn ack_grace(mut self, time: Duration) -> Self {
         self.ack_grace = time;

@@ -1,5 +1,6 @@
 //! One direction of a connection: from sequence numbers to places in a stream.
 
+mod acked;
 mod deliver;
 mod holes;
 
@@ -7,6 +8,7 @@ use std::ops::Range;
 
 use netring_sys::Timestamp;
 
+use self::acked::Acked;
 use super::held::{Arriving, Cost, Segments};
 use super::history::Delivered;
 use super::stats::ReassemblyStats;
@@ -58,10 +60,8 @@ pub(super) struct Extra {
     since: i64,
     /// The position then.
     since_position: u64,
-    /// The place up to which the receiver has acknowledged, if that is beyond the next byte.
-    acked: u64,
-    /// When it did.
-    acked_since: i64,
+    /// What the receiver has acknowledged beyond the next byte.
+    acked: Acked,
     /// The receiver has acknowledged no more than what was delivered, while there was a hole.
     contradicted: bool,
     /// The sequence numbers of a gap that may have been none: one acknowledgement showed it, or one
@@ -206,6 +206,11 @@ impl Direction {
         }
     }
 
+    /// Whether a receiver that acknowledges this has no byte that is missing here.
+    pub(super) const fn lacks(&self, ack: u32) -> bool {
+        self.has(KNOWN) && self.next.wrapping_sub(ack) <= FARTHEST_BEHIND
+    }
+
     /// Applies an acknowledgement by the receiver. Returns true if it ends the stream.
     pub(super) fn acknowledge(&mut self, ack: u32, time: Timestamp) -> bool {
         if self.flags & (KNOWN | ENDED) != KNOWN {
@@ -228,11 +233,8 @@ impl Direction {
             return true;
         }
         let (place, position) = (self.position + u64::from(ahead), self.position);
-        let extra = self.extra();
-        if extra.acked <= position {
-            extra.acked_since = time.as_nanos();
-        }
-        extra.acked = extra.acked.max(place);
+        let acked = &mut self.extra().acked;
+        acked.note(place, time.as_nanos(), position);
         false
     }
 

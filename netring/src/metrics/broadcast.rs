@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::{Metric, Publish, Publisher, Unit};
 use crate::{
     Broadcast, BroadcastStats, FlowBroadcast, FlowWorkers, PacketBroadcast, PacketSubscriber,
-    Published, RecordWorkers, Subscriber, SubscriberStats,
+    Published, RecordBroadcast, RecordWorkers, Subscriber, SubscriberStats,
 };
 
 const EVENTS: Metric = Metric::count(
@@ -84,6 +84,7 @@ macro_rules! broadcasts {
 broadcasts!(
     FlowBroadcast<K>,
     FlowWorkers<K>,
+    RecordBroadcast,
     RecordWorkers,
     PacketBroadcast,
     Broadcast<T>

@@ -47,7 +47,7 @@ pub(super) fn accepts<K>(
 
 /// Whether this acknowledges the SYN, with or without its data.
 pub(super) fn answers<K>(flow: &Record<K>, acknowledgement: u32) -> bool {
-    let behind = acknowledgement.wrapping_sub(flow.isn).wrapping_sub(1);
+    let behind = acknowledgement.wrapping_sub(flow.isn()).wrapping_sub(1);
     let sent = flow.directions[flow.initiator() as usize].payload;
     !flow.flags.has(Flags::ISN_KNOWN) || u64::from(behind) <= sent
 }

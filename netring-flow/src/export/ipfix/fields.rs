@@ -2,12 +2,16 @@
 
 use std::net::IpAddr;
 
-use super::super::{FlowRecord, SideRecord, TunnelRecord};
+use super::super::{FlowRecord, SideRecord};
 use super::{SET_HEADER, TEMPLATE_SET, end_reason, millis};
 use crate::extract::TunnelKind;
 
 /// The enterprise number of reverse elements (RFC 5103).
 const REVERSE: u32 = 29_305;
+
+/// The kind of overlay in the upper byte of a segment's identifier. The only other one that the
+/// registry has, NVGRE, is not distinguished from GRE here, whose key has an element.
+const VXLAN: u64 = 1;
 
 /// A field of a template.
 #[derive(Clone, Copy, Debug)]
@@ -32,6 +36,7 @@ enum Element {
     DestinationIPv6Address = 28,
     IcmpTypeCodeIPv4 = 32,
     VlanId = 58,
+    MplsTopLabelStackSection = 70,
     FlowEndReason = 136,
     IcmpTypeCodeIPv6 = 139,
     FlowId = 148,
@@ -39,8 +44,10 @@ enum Element {
     FlowEndMilliseconds = 153,
     BiflowDirection = 239,
     Dot1qCustomerVlanId = 245,
+    GreKey = 296,
     Layer2SegmentId = 351,
     Layer2OctetDeltaCount = 352,
+    GtpuTeid = 507,
 }
 
 use Element as E;
@@ -66,10 +73,10 @@ pub(super) struct Template {
     fields: [Field; FIELDS],
 }
 
-const FIELDS: usize = 24;
-/// Reverse elements that some collectors mistake for the forward ones: in front of those they do no
-/// harm. Records of one end have neither these nor the last ones.
-const FIRST: usize = 3;
+const FIELDS: usize = 28;
+/// Reverse elements whose value some collectors take for the forward one: before it they do no
+/// harm. Records of one end do not have them, nor the last ones.
+const FIRST: usize = 4;
 const LAST: usize = 4;
 
 const fn template(id: u16, [source, destination, icmp]: [Element; 3]) -> Template {
@@ -79,6 +86,7 @@ const fn template(id: u16, [source, destination, icmp]: [Element; 3]) -> Templat
             reverse(E::TcpControlBits),
             reverse(E::FlowStartMilliseconds),
             reverse(E::FlowEndMilliseconds),
+            reverse(E::MplsTopLabelStackSection),
             forward(source),
             forward(destination),
             forward(E::SourceTransportPort),
@@ -88,7 +96,10 @@ const fn template(id: u16, [source, destination, icmp]: [Element; 3]) -> Templat
             forward(icmp),
             forward(E::VlanId),
             forward(E::Dot1qCustomerVlanId),
+            forward(E::MplsTopLabelStackSection),
             forward(E::Layer2SegmentId),
+            forward(E::GreKey),
+            forward(E::GtpuTeid),
             forward(E::FlowId),
             forward(E::FlowEndReason),
             forward(E::FlowStartMilliseconds),
@@ -199,7 +210,11 @@ impl Element {
             | Self::IcmpTypeCodeIPv6
             | Self::VlanId
             | Self::Dot1qCustomerVlanId => 2,
-            Self::SourceIPv4Address | Self::DestinationIPv4Address => 4,
+            Self::MplsTopLabelStackSection => 3,
+            Self::SourceIPv4Address
+            | Self::DestinationIPv4Address
+            | Self::GreKey
+            | Self::GtpuTeid => 4,
             Self::OctetDeltaCount
             | Self::PacketDeltaCount
             | Self::FlowId
@@ -234,7 +249,12 @@ impl Field {
             E::VlanId => record.vlan.unwrap_or_default().into(),
             E::Dot1qCustomerVlanId => record.inner_vlan.unwrap_or_default().into(),
             E::FlowId => record.number(),
-            E::Layer2SegmentId => segment_id(record),
+            E::MplsTopLabelStackSection => side.mpls.map_or(0, |mpls| mpls.bits().into()),
+            E::Layer2SegmentId => {
+                tunnel_id(record, TunnelKind::Vxlan).map_or(0, |vni| VXLAN << 56 | vni)
+            }
+            E::GreKey => tunnel_id(record, TunnelKind::Gre).unwrap_or_default(),
+            E::GtpuTeid => tunnel_id(record, TunnelKind::GtpU).unwrap_or_default(),
             E::FlowEndReason => end_reason(record).into(),
             E::FlowStartMilliseconds => millis(side.first_ns.unwrap_or(record.start_ns)),
             E::FlowEndMilliseconds => millis(side.last_ns.unwrap_or(record.end_ns)),
@@ -254,13 +274,8 @@ impl Field {
     }
 }
 
-/// The upper byte is the overlay type: 1 for VXLAN, the only type here that has a number.
-fn segment_id(record: &FlowRecord) -> u64 {
-    match record.tunnel {
-        Some(TunnelRecord {
-            kind: TunnelKind::Vxlan,
-            id: Some(vni),
-        }) => 1 << 56 | u64::from(vni),
-        _ => 0,
-    }
+/// The identifier of the tunnel if it is of this kind.
+fn tunnel_id(record: &FlowRecord, kind: TunnelKind) -> Option<u64> {
+    let tunnel = record.tunnel.filter(|tunnel| tunnel.kind == kind)?;
+    tunnel.id.map(Into::into)
 }

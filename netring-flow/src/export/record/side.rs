@@ -2,7 +2,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use super::Letters;
+use super::{Letters, MplsRecord};
 use crate::DirectionStats;
 use crate::extract::TcpSegment;
 
@@ -80,6 +80,13 @@ pub struct SideRecord {
         serde(default, skip_serializing_if = "Option::is_none")
     )]
     pub zero_windows: Option<u64>,
+    /// The top of the MPLS label stack of its first packet, if its frames have one; labels inside
+    /// tunnels are not looked at. From a [`FlowRecorder`](crate::export::FlowRecorder) only.
+    #[cfg_attr(
+        feature = "serde",
+        serde(default, skip_serializing_if = "Option::is_none")
+    )]
+    pub mpls: Option<MplsRecord>,
 }
 
 impl SideRecord {
@@ -102,6 +109,7 @@ impl SideRecord {
             retransmitted: 0,
             out_of_order: 0,
             zero_windows: None,
+            mpls: None,
         }
     }
 

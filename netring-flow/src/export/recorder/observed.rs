@@ -2,9 +2,10 @@
 
 use super::super::conn_state::{Ends, INITIATOR};
 use super::super::record::index;
-use super::super::{FlowRecord, IcmpKind, Letters};
+use super::super::{FlowRecord, IcmpKind, Letters, MplsRecord};
 use super::stream::Stream;
 use crate::extract::{FiveTupleKey, Orientation, Piece, TcpSegment};
+use crate::parse;
 use crate::visitor::{Segment, WaitedFragments};
 
 /// Letters that occur once per end, as bits.
@@ -46,6 +47,8 @@ struct Side {
     ip_bytes: u64,
     /// Packets with an unknown IP length.
     unknown_lengths: u64,
+    /// The top label of its first packet.
+    mpls: Option<MplsRecord>,
 }
 
 /// A count that adds a letter at 1, 10, 100 …
@@ -104,6 +107,9 @@ impl Observed {
             self.ends = self.ends.flipped();
         }
         let side = &mut self.sides[segment.orientation as usize];
+        if side.packets == 0 {
+            side.mpls = parse::top_label(segment.packet).map(MplsRecord::from_bits);
+        }
         side.packets += 1;
         match segment.ip_len {
             Some(len) => side.ip_bytes += u64::from(len),
@@ -236,6 +242,7 @@ impl Observed {
             let side = &self.sides[role ^ self.initiator as usize];
             let is_complete = side.unknown_lengths == 0 && side.packets == to.packets;
             to.ip_bytes = is_complete.then_some(side.ip_bytes);
+            to.mpls = side.mpls;
             if is_tcp {
                 to.tcp_flags = side.flags;
                 let refused =
