@@ -163,7 +163,7 @@ impl<S: PacketSource, E: Extract> Flows<S, E> {
         drop(batch);
         self.latest_read = Some(Instant::now());
         if let Some(now) = self.tracker.latest() {
-            // What waits for bytes goes by the packets of their sender: of several sources, another
+            // A wait for bytes is timed by the packets of their sender: another of several sources
             // may have older ones.
             self.due = self.tracker.expire(now, events);
         }

@@ -61,7 +61,7 @@ impl Rules {
         }
     }
 
-    /// Puts the tags in the key, if they are wanted there.
+    /// Puts the tags in the key, if enabled.
     #[inline(always)]
     fn tagged(&self, mut found: Extracted<FiveTupleKey>, tags: &Tags) -> Extracted<FiveTupleKey> {
         if self.vlan | self.tunnel {

@@ -13,7 +13,7 @@ use crate::extract::{Skip, TunnelKind, Tunnels};
 /// tag and each MPLS label counts as one. A packet that nests deeper is [`Skip::TooDeep`].
 pub(super) const MAX_LAYERS: u8 = 32;
 
-/// What comes before an IP header: VLAN tags, and the innermost tunnel.
+/// The layers before an IP header: VLAN tags, and the innermost tunnel.
 #[derive(Clone, Copy, Default)]
 pub(super) struct Tags {
     pub(super) vlans: Vlans,
@@ -232,7 +232,7 @@ pub(super) const fn outermost(link_type: LinkType) -> Result<Layer, Skip> {
     })
 }
 
-/// Takes one header of a link layer off, whatever it is, and returns the layer that follows.
+/// Strips one link layer header of any kind, and returns the layer that follows.
 pub(super) fn next(layer: Layer, part: &mut Part<'_>) -> Result<Layer, Skip> {
     match layer {
         Layer::Ethernet => link::ethernet(part),
