@@ -1,5 +1,5 @@
-//! Logs each flow as a line of Zeek's conn.log in JSON until Ctrl-C, and then the losses: `cargo
-//! run --example conn_log -- eth0`.
+//! Logs each flow as a line of Zeek's conn.log in JSON until Ctrl-C, and then the losses:
+//! `cargo run --example conn_log -- eth0`.
 #![expect(clippy::print_stdout, reason = "an example talks to its user")]
 
 mod outcome;

@@ -1,5 +1,5 @@
-//! Writes a capture file as pcapng, with all its information about the packets: `cargo run
-//! --features compression --example convert -- trace.pcap.zst trace.pcapng.gz`.
+//! Writes a capture file as pcapng, with all its information about the packets:
+//! `cargo run --features compression --example convert -- trace.pcap.zst trace.pcapng.gz`.
 #![expect(clippy::print_stdout, reason = "an example talks to its user")]
 
 mod outcome;

@@ -1,5 +1,5 @@
-//! Captures the packets of a filter, DNS queries by default: `cargo run --example filter -- eth0 10
-//! "tcp port 80 or 443"`. It ends after that many packets.
+//! Captures the packets of a filter, DNS queries by default:
+//! `cargo run --example filter -- eth0 10 "tcp port 80 or 443"`. It ends after that many packets.
 #![expect(clippy::print_stdout, reason = "an example talks to its user")]
 
 mod outcome;

@@ -1,5 +1,5 @@
-//! Captures with hardware timestamps, or reports that there are none: `cargo run --example
-//! hardware_timestamps -- eth0 10`. It ends after that many packets.
+//! Captures with hardware timestamps, or reports that there are none:
+//! `cargo run --example hardware_timestamps -- eth0 10`. It ends after that many packets.
 #![expect(clippy::print_stdout, reason = "an example talks to its user")]
 
 mod outcome;

@@ -1,5 +1,5 @@
-//! Prints the requests of HTTP clients: `cargo run --features http --example http_requests -- eth0
-//! 80 10`. It ends after that many.
+//! Prints the requests of HTTP clients:
+//! `cargo run --features http --example http_requests -- eth0 80 10`. It ends after that many.
 #![expect(clippy::print_stdout, reason = "an example talks to its user")]
 
 mod outcome;

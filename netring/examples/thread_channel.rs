@@ -1,5 +1,5 @@
-//! Captures on a thread, and reads the packets from a channel: `cargo run --example thread_channel
-//! -- eth0 10`. It ends after that many packets.
+//! Captures on a thread, and reads the packets from a channel:
+//! `cargo run --example thread_channel -- eth0 10`. It ends after that many packets.
 #![expect(clippy::print_stdout, reason = "an example talks to its user")]
 
 mod outcome;

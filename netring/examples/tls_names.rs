@@ -1,5 +1,5 @@
-//! Prints the server names that TLS clients request: `cargo run --features tls --example tls_names
-//! -- eth0 443 10`. It ends after that many.
+//! Prints the server names that TLS clients request:
+//! `cargo run --features tls --example tls_names -- eth0 443 10`. It ends after that many.
 #![expect(clippy::print_stdout, reason = "an example talks to its user")]
 
 mod outcome;
