@@ -6,8 +6,14 @@
 //! and the bytes of each stream. Live packets get the times of the file, because a replay as fast
 //! as it goes has none of its own: the n-th packet that arrives is the n-th that was sent, which is
 //! checked first.
+//!
+//! What is not Ethernet goes into Ethernet frames of ours, or as it is over TUN interfaces, which
+//! have its hardware type.
 
 mod flows;
+mod frames;
+mod link;
+mod tun;
 mod wire;
 
 use std::collections::BTreeMap;
@@ -16,7 +22,7 @@ use std::path::{Path, PathBuf};
 
 use netring::pcap::CaptureFile;
 use netring_afpacket::{Capture, Profile};
-use netring_sys::{PacketBatch, PacketSource, PacketVec, Readiness};
+use netring_sys::{LinkType, PacketBatch, PacketSource, PacketVec, Readiness};
 use netring_xdp::XdpCapture;
 use netring_xdp::program::AttachMode;
 use nix::sys::resource::{UsageWho, getrusage};
@@ -25,7 +31,9 @@ use xtask::netns::Netns;
 use super::{expect, folder, one};
 use crate::Result;
 use flows::{KEYS, Reported, at, packets_differ, reports_differ, track};
-use wire::Wire;
+use frames::{Cause, Frames};
+use tun::Tuns;
+use wire::{Passed, Wire};
 
 /// Passes the captures of a folder through all paths.
 pub(super) fn run(dir: &Path) -> Result<()> {
@@ -67,6 +75,7 @@ struct Paths {
     packet: Wire<Capture>,
     native: Wire<XdpCapture>,
     generic: Wire<XdpCapture>,
+    tuns: Tuns,
 }
 
 impl Paths {
@@ -98,41 +107,35 @@ impl Paths {
                 ["generic0", "generic1"],
                 xdp(AttachMode::Generic),
             )?,
+            tuns: Tuns::default(),
         })
     }
 
     /// The differences of the paths from the file.
     fn compare(&mut self, path: &Path, totals: &mut Totals) -> Result<Vec<String>> {
         let packets = read(path)?;
+        let frames = Frames::of(&packets);
         let passed = [
-            (self.packet.name, self.packet.pass(&packets)?),
-            (self.native.name, self.native.pass(&packets)?),
-            (self.generic.name, self.generic.pass(&packets)?),
+            (self.packet.name, self.packet.pass(&frames)?),
+            (self.native.name, self.native.pass(&frames)?),
+            (self.generic.name, self.generic.pass(&frames)?),
         ];
-        let left_out = passed[0].1.left_out.clone();
+        let left_out = &passed[0].1.left_out;
         let is_sent = |index: &usize| left_out.binary_search_by_key(index, |out| out.0).is_err();
         let sent: Vec<usize> = (0..packets.len()).filter(is_sent).collect();
-        let mut lines = Vec::new();
+        let mut lines = frames.misread();
         for (number, (name, passed)) in passed.iter().enumerate() {
             totals.received[number] += passed.received.len() as u64;
-            let mut wrong = packets_differ(&packets, &sent, &passed.received);
-            if passed.left_out != left_out {
+            let mut wrong = packets_differ(&frames.packets, &sent, &passed.received);
+            if passed.left_out != *left_out {
                 wrong.push("other packets were left out".into());
             }
             lines.extend(wrong.iter().map(|line| format!("{name}: {line}")));
         }
-        totals.add(&sent, &left_out);
-        let originals = || sent.iter().filter_map(|&index| packets.get(index));
-        for (number, (keys, extract)) in KEYS.iter().enumerate() {
-            let file = track(extract(), originals())?;
-            for (name, passed) in &passed {
-                let live = passed.received.iter().zip(originals());
-                let live = live.map(|(packet, original)| at(&packet, original.timestamp()));
-                let wrong = reports_differ(&file, &track(extract(), live)?);
-                lines.extend(wrong.iter().map(|line| format!("{name}, {keys}: {line}")));
-            }
-            totals.tracked[number].add(&file);
-        }
+        totals.add(&sent, left_out, &packets);
+        let originals: PacketVec = sent.iter().filter_map(|&at| packets.get(at)).collect();
+        lines.extend(compare_flows(&originals, &passed, frames.growth, totals)?);
+        lines.extend(self.tuns.compare(&packets, &mut totals.over_tun)?);
         Ok(lines)
     }
 
@@ -141,8 +144,31 @@ impl Paths {
         let mut lines = self.packet.balance(packet)?;
         lines.extend(self.native.balance(native)?);
         lines.extend(self.generic.balance(generic)?);
+        lines.extend(self.tuns.balance()?);
         Ok(lines)
     }
+}
+
+/// The differences between what is reported of the packets of a file and of what was received,
+/// each of which has `growth` more bytes.
+fn compare_flows(
+    originals: &PacketVec,
+    passed: &[(&str, Passed)],
+    growth: i64,
+    totals: &mut Totals,
+) -> Result<Vec<String>> {
+    let mut lines = Vec::new();
+    for (number, (keys, extract)) in KEYS.iter().enumerate() {
+        let file = track(extract(), originals.iter())?.grown(growth);
+        for (name, passed) in passed {
+            let live = passed.received.iter().zip(originals);
+            let live = live.map(|(packet, original)| at(&packet, original.timestamp()));
+            let wrong = reports_differ(&file, &track(extract(), live)?);
+            lines.extend(wrong.iter().map(|line| format!("{name}, {keys}: {line}")));
+        }
+        totals.tracked[number].add(&file);
+    }
+    Ok(lines)
 }
 
 /// The packets of a file, up to the first fault if it has one.
@@ -167,7 +193,10 @@ struct Totals {
     packets: u64,
     received: [u64; 3],
     tracked: [Tracked; KEYS.len()],
-    left_out: BTreeMap<&'static str, u64>,
+    left_out: BTreeMap<Cause, u64>,
+    /// Packets that are not Ethernet: those sent in Ethernet frames, and those sent as they are.
+    framed: BTreeMap<LinkType, u64>,
+    over_tun: BTreeMap<LinkType, u64>,
     differences: usize,
 }
 
@@ -188,12 +217,17 @@ impl Tracked {
 }
 
 impl Totals {
-    fn add(&mut self, sent: &[usize], left_out: &[(usize, &'static str)]) {
+    fn add(&mut self, sent: &[usize], left_out: &[(usize, Cause)], packets: &PacketVec) {
         self.captures += 1;
         self.silent += usize::from(sent.is_empty());
         self.packets += sent.len() as u64;
         for (_, cause) in left_out {
-            *self.left_out.entry(cause).or_default() += 1;
+            *self.left_out.entry(cause.clone()).or_default() += 1;
+        }
+        for packet in sent.iter().filter_map(|&index| packets.get(index)) {
+            if packet.link_type() != LinkType::ETHERNET {
+                *self.framed.entry(packet.link_type()).or_default() += 1;
+            }
         }
     }
 
@@ -220,6 +254,18 @@ impl fmt::Display for Totals {
             "{} captures have no packet that can be sent",
             self.silent
         )?;
+        for (link_type, packets) in &self.framed {
+            write!(
+                f,
+                "\nin Ethernet frames on all paths: {packets} packets of link type {link_type}"
+            )?;
+        }
+        for (link_type, packets) in &self.over_tun {
+            write!(
+                f,
+                "\nas they are over TUN, by AF_PACKET: {packets} packets of link type {link_type}"
+            )?;
+        }
         for (cause, packets) in &self.left_out {
             write!(f, "\nleft out on all paths: {packets} packets, {cause}")?;
         }

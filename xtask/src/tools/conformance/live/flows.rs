@@ -22,6 +22,25 @@ pub(super) struct Reported {
     pub(super) reassembly: ReassemblyStats,
 }
 
+impl Reported {
+    /// The same if each packet has so many more bytes on the wire.
+    pub(super) fn grown(mut self, by: i64) -> Self {
+        let grow = |bytes: &mut u64, packets: u64| {
+            *bytes = bytes.wrapping_add_signed(by * packets.cast_signed());
+        };
+        for item in &mut self.items {
+            if let Item::Event(FlowEvent::Ended { stats, .. } | FlowEvent::Tick { stats, .. }) =
+                item
+            {
+                grow(&mut stats.forward.bytes, stats.forward.packets);
+                grow(&mut stats.reverse.bytes, stats.reverse.packets);
+            }
+        }
+        grow(&mut self.stats.tracked_bytes, self.stats.tracked);
+        self
+    }
+}
+
 /// One report.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Item {
@@ -314,5 +333,22 @@ mod tests {
         let mut miscounted = reported();
         miscounted.stats.packets += 1;
         assert_eq!(reports_differ(&reported(), &miscounted).len(), 1);
+    }
+
+    #[test]
+    fn more_bytes_in_each_packet_are_more_bytes_of_its_flow() {
+        let ethernet = packets(&[tcp4(1, 2, 9, 2, b""), tcp4(2, 1, 9, 18, b"and data")]);
+        let raw = ethernet
+            .iter()
+            .map(|packet| Packet::new(&packet.data()[14..], packet.timestamp(), LinkType::RAW_IP));
+        let of = |packets: &PacketVec| track(outer(), packets.iter()).unwrap();
+        let raw: PacketVec = raw.collect();
+        assert_eq!(reports_differ(&of(&raw).grown(14), &of(&ethernet)), [""; 0]);
+        assert_eq!(
+            reports_differ(&of(&raw), &of(&ethernet).grown(-14)),
+            [""; 0]
+        );
+        // The end of both flows, and the totals.
+        assert_eq!(reports_differ(&of(&raw).grown(13), &of(&ethernet)).len(), 3);
     }
 }
