@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use crate::live::{ETHERNET, Folder, LONGEST, fragments, tcp6, udp};
+use crate::live::{ETHERNET, Folder, LONGEST, fragments, tcp6, udp, without_length};
 
 const NULL: u32 = 0;
 const PPP: u32 = 9;
@@ -11,6 +11,7 @@ const C_HDLC: u32 = 104;
 const LINUX_SLL: u32 = 113;
 const RADIOTAP: u32 = 127;
 const IPV4: u32 = 228;
+const NFLOG: u32 = 239;
 const LINUX_SLL2: u32 = 276;
 
 /// The packet of an Ethernet frame behind another link layer, not cut.
@@ -53,11 +54,12 @@ fn cooked() -> Vec<(Vec<u8>, Option<u32>)> {
 }
 
 /// Headers of four, three and one bytes, of which the longer ones make up for by padding; packets
-/// that cannot be padded, because they announce more than there is, and one of LCP.
+/// that cannot be padded, because they announce more than there is, or no length; and one of LCP.
 fn ppp() -> Vec<(Vec<u8>, Option<u32>)> {
     let mut short = udp(30);
     short.truncate(60);
     let mut packets = vec![
+        behind(&[0xff, 3, 0x21], &without_length(&udp(30))),
         behind(&[0x21], &udp(9)),
         behind(&[0xff, 3, 0x21], &udp(8)),
         behind(&[0xff, 3, 0, 0x21], &udp(7)),
@@ -117,15 +119,17 @@ fn other_link_types_go_over_the_wire_as_well() {
     folder.add("cooked2.pcap", LINUX_SLL2, &connection(&cooked2));
     folder.add("ppp.pcap", PPP, &ppp());
     let radio = [&[0, 0, 8, 0, 0, 0, 0, 0, 0x80, 0][..], &[9; 30]].concat();
+    let log = [10, 0, 0, 1, 44, 0, 9, 0];
+    folder.add("log.pcap", NFLOG, &[(behind(&log, &udp(0)).0, Some(48))]);
     folder.add("radio.pcap", RADIOTAP, &[(radio, None)]);
     fs::write(folder.0.join("mixed.pcapng"), two_interfaces()).unwrap();
     let (is_equal, out, errors) = folder.run(&["env"]);
     assert!(is_equal, "{out}{errors}");
     let expected = "\
-passed 10 captures, 36 packets; received by AF_PACKET 36, by AF_XDP native 36, generic 36; 0 differences
-1 captures have no packet that can be sent
+passed 11 captures, 37 packets; received by AF_PACKET 37, by AF_XDP native 37, generic 37; 0 differences
+2 captures have no packet that can be sent
 in Ethernet frames on all paths: 6 packets of link type NULL
-in Ethernet frames on all paths: 4 packets of link type PPP
+in Ethernet frames on all paths: 5 packets of link type PPP
 in Ethernet frames on all paths: 9 packets of link type RAW_IP
 in Ethernet frames on all paths: 2 packets of link type C_HDLC
 in Ethernet frames on all paths: 7 packets of link type LINUX_SLL
@@ -135,12 +139,13 @@ as they are over TUN, by AF_PACKET: 9 packets of link type RAW_IP
 as they are over TUN, by AF_PACKET: 2 packets of link type C_HDLC
 as they are over TUN, by AF_PACKET: 1 packets of link type 127
 as they are over TUN, by AF_PACKET: 1 packets of link type IPV4
-left out on all paths: 1 packets, cut by a snap length
-left out on all paths: 1 packets, malformed, and padding would be read as a part of it
+filled with zeros on all paths and cut again: 1 packets, cut by a snap length
+left out on all paths: 1 packets, cut where its network layer is not known
 left out on all paths: 1 packets, no IP is looked for in link type 127
 left out on all paths: 2 packets, no network layer
-tunnels off: 10 flows and 36 bytes of TCP streams, with 50 reports, on each path
-tunnels on: 13 flows and 36 bytes of TCP streams, with 56 reports, on each path
+left out on all paths: 2 packets, padding would be read as a part of it
+tunnels off: 10 flows and 36 bytes of TCP streams, with 51 reports, on each path
+tunnels on: 13 flows and 36 bytes of TCP streams, with 57 reports, on each path
 ";
     assert!(out.starts_with(expected), "{out}{errors}");
 }

@@ -162,7 +162,7 @@ fn compare_flows(
         let file = track(extract(), originals.iter())?.grown(growth);
         for (name, passed) in passed {
             let live = passed.received.iter().zip(originals);
-            let live = live.map(|(packet, original)| at(&packet, original.timestamp()));
+            let live = live.map(|(packet, original)| at(&packet, &original));
             let wrong = reports_differ(&file, &track(extract(), live)?);
             lines.extend(wrong.iter().map(|line| format!("{name}, {keys}: {line}")));
         }
@@ -193,6 +193,8 @@ struct Totals {
     packets: u64,
     received: [u64; 3],
     tracked: [Tracked; KEYS.len()],
+    /// Packets that a snap length cut, sent with zeros in place of the rest.
+    filled: u64,
     left_out: BTreeMap<Cause, u64>,
     /// Packets that are not Ethernet: those sent in Ethernet frames, and those sent as they are.
     framed: BTreeMap<LinkType, u64>,
@@ -225,6 +227,7 @@ impl Totals {
             *self.left_out.entry(cause.clone()).or_default() += 1;
         }
         for packet in sent.iter().filter_map(|&index| packets.get(index)) {
+            self.filled += u64::from(packet.is_cut());
             if packet.link_type() != LinkType::ETHERNET {
                 *self.framed.entry(packet.link_type()).or_default() += 1;
             }
@@ -264,6 +267,13 @@ impl fmt::Display for Totals {
             write!(
                 f,
                 "\nas they are over TUN, by AF_PACKET: {packets} packets of link type {link_type}"
+            )?;
+        }
+        if self.filled > 0 {
+            let filled = self.filled;
+            write!(
+                f,
+                "\nfilled with zeros on all paths and cut again: {filled} packets, cut by a snap length"
             )?;
         }
         for (cause, packets) in &self.left_out {

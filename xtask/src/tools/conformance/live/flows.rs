@@ -9,6 +9,7 @@ use netring_flow::reassembly::{
 use netring_flow::{FlowEvent, FlowTracker, Segment, TrackerStats};
 use netring_sys::{Packet, PacketVec, Timestamp};
 
+use super::frames::missing;
 use crate::Result;
 
 /// The number of differences that are printed for one capture and path.
@@ -164,9 +165,12 @@ pub(super) fn track<'a>(
     })
 }
 
-/// The packet as it was captured, with the time that it has in the file.
-pub(super) fn at<'a>(packet: &Packet<'a>, time: Timestamp) -> Packet<'a> {
-    Packet::new(packet.data(), time, packet.link_type())
+/// The packet as it was captured, with the time that it has in the file, and without the bytes that
+/// are missing there.
+pub(super) fn at<'a>(packet: &Packet<'a>, original: &Packet<'_>) -> Packet<'a> {
+    let len = packet.data().len().saturating_sub(missing(original));
+    let time = original.timestamp();
+    Packet::new(&packet.data()[..len], time, packet.link_type())
         .with_vlan(packet.vlan())
         .with_wire_len(packet.wire_len())
         .with_interface(packet.interface())
@@ -310,18 +314,13 @@ mod tests {
         let file = packets(&[tcp4(1, 2, 9, 2, b""), tcp4(2, 1, 9, 18, b"")]);
         let reported = || track(outer(), file.iter()).unwrap();
         assert_eq!(reports_differ(&reported(), &reported()), [""; 0]);
-        let live = track(
-            outer(),
-            file.iter().map(|packet| {
-                let late = packet
-                    .timestamp()
-                    .saturating_add(std::time::Duration::from_nanos(1));
-                at(&packet, late)
-            }),
-        )
-        .unwrap();
-        assert_ne!(reports_differ(&reported(), &live), [""; 0]);
-        let same = file.iter().map(|packet| at(&packet, packet.timestamp()));
+        let time_of = |second| Timestamp::from_parts(second, 0, Clock::Unknown);
+        let of = |second| Packet::new(&[], time_of(second), LinkType::ETHERNET);
+        let late = file.iter().zip(2..);
+        let late = late.map(|(packet, second)| at(&packet, &of(second)));
+        let late = track(outer(), late).unwrap();
+        assert_ne!(reports_differ(&reported(), &late), [""; 0]);
+        let same = file.iter().map(|packet| at(&packet, &packet));
         let same = track(
             outer(),
             same.map(|packet| packet.with_checksum(Checksum::Valid)),
@@ -333,6 +332,17 @@ mod tests {
         let mut miscounted = reported();
         miscounted.stats.packets += 1;
         assert_eq!(reports_differ(&reported(), &miscounted).len(), 1);
+    }
+
+    #[test]
+    fn what_was_filled_is_cut_again() {
+        let whole = packets(&[tcp4(1, 2, 9, 24, b"of which some is missing")]);
+        let received = whole.get(0).unwrap();
+        let original = Packet::new(&[1; 60], Timestamp::EPOCH, LinkType::RAW_IP);
+        let cut = at(&received, &original.with_wire_len(67));
+        assert_eq!(cut.data(), &received.data()[..received.data().len() - 7]);
+        assert_eq!(cut.wire_len(), received.wire_len());
+        assert_eq!(cut.timestamp(), Timestamp::EPOCH);
     }
 
     #[test]

@@ -4,6 +4,8 @@
 //! ours. Then its length on the wire is another than in the file, by the same number for all
 //! packets of a file, so that the bytes of each flow are known: where headers have different
 //! lengths, zeros follow the packet, as Ethernet's own padding does.
+//!
+//! Zeros also take the place of what a snap length cut off. What arrives is cut again.
 
 use std::borrow::Cow;
 
@@ -12,6 +14,7 @@ use netring_sys::{LinkType, Packet, PacketVec};
 
 use super::flows::KEYS;
 use super::link::{Absent, Network, network};
+use super::wire::{MTU, TOO_LONG};
 
 /// Why a packet is not sent.
 pub(super) type Cause = Cow<'static, str>;
@@ -76,19 +79,19 @@ enum Carried<'a> {
     Frame,
     Network(Network<'a>),
     Absent(Absent),
-    /// A snap length cut it.
+    /// A snap length cut it where the network packet is not known.
     Cut,
 }
 
 impl<'a> Carried<'a> {
     fn of(packet: &Packet<'a>) -> Self {
-        if packet.is_cut() {
-            return Self::Cut;
-        }
         match packet.link_type() {
             LinkType::ETHERNET => Self::Frame,
+            // Its packets do not extend to the end.
+            LinkType::NFLOG if packet.is_cut() => Self::Cut,
             link_type => match network(link_type, packet.data()) {
                 Ok(network) => Self::Network(network),
+                Err(Absent::NoNetwork) if packet.is_cut() => Self::Cut,
                 Err(absent) => Self::Absent(absent),
             },
         }
@@ -100,7 +103,7 @@ impl<'a> Carried<'a> {
             Self::Frame => Some(0),
             Self::Network((_, bytes)) => {
                 let len = ADDRESSES.len() + 2 + bytes.len();
-                Some(len as i64 - i64::from(packet.wire_len()))
+                Some(len as i64 - packet.data().len() as i64)
             }
             Self::Absent(_) | Self::Cut => None,
         }
@@ -109,6 +112,8 @@ impl<'a> Carried<'a> {
     /// The frame, padded to a growth; `None` if the packet is one already.
     fn frame(&self, packet: &Packet<'_>, growth: i64) -> Result<Option<Vec<u8>>, Cause> {
         let mut frame = match self {
+            _ if missing(packet) > MTU as usize => return Err(TOO_LONG.into()),
+            Self::Frame if packet.is_cut() => packet.data().to_vec(),
             Self::Frame if growth == 0 || packet.data().len() < ADDRESSES.len() + 2 => {
                 return Ok(None);
             }
@@ -121,16 +126,30 @@ impl<'a> Carried<'a> {
                 let link_type = packet.link_type();
                 return Err(format!("no IP is looked for in link type {link_type}").into());
             }
-            Self::Cut => return Err("cut by a snap length".into()),
+            Self::Cut => return Err("cut where its network layer is not known".into()),
         };
+        frame.resize(frame.len() + missing(packet), 0);
         let len = i64::from(packet.wire_len()) + growth;
         let padding = usize::try_from(len).unwrap_or_default() - frame.len();
-        if padding > 0 && !is_paddable(packet) {
-            return Err("malformed, and padding would be read as a part of it".into());
-        }
+        let bare = ip_len(packet, &frame);
         frame.resize(frame.len() + padding, 0);
+        if padding > 0 && (!is_paddable(packet) || ip_len(packet, &frame) != bare) {
+            return Err("padding would be read as a part of it".into());
+        }
         Ok(Some(frame))
     }
+}
+
+/// The number of bytes that a snap length cut off.
+pub(super) fn missing(packet: &Packet<'_>) -> usize {
+    (packet.wire_len() as usize).saturating_sub(packet.data().len())
+}
+
+/// The length of the IP packet in a frame: that of the frame if the IP header has none.
+fn ip_len(packet: &Packet<'_>, frame: &[u8]) -> Option<u32> {
+    let (_, extract) = KEYS[0];
+    let frame = Packet::new(frame, packet.timestamp(), LinkType::ETHERNET);
+    extract().ip_len(&frame)
 }
 
 /// Whether bytes that follow the packet are not part of it: all that it announces is there.
@@ -138,6 +157,7 @@ fn is_paddable(packet: &Packet<'_>) -> bool {
     KEYS.iter().all(|(_, extract)| {
         let extract = extract();
         match extract.extract_whole(packet) {
+            _ if packet.is_cut() => false,
             Ok(found) => !found.malformed,
             Err(Skip::NotIp | Skip::IpVersion) => true,
             Err(Skip::Fragment) => {

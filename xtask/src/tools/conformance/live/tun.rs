@@ -174,7 +174,7 @@ impl Tun {
         for (keys, extract) in KEYS {
             let file = track(extract(), packets.iter())?;
             let live = received.iter().zip(packets);
-            let live = live.map(|(packet, original)| at(&packet, original.timestamp()));
+            let live = live.map(|(packet, original)| at(&packet, &original));
             let wrong = reports_differ(&file, &track(extract(), live)?);
             lines.extend(wrong.iter().map(|line| format!("{keys}: {line}")));
         }
