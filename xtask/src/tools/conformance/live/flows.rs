@@ -9,7 +9,6 @@ use netring_flow::reassembly::{
 use netring_flow::{FlowEvent, FlowTracker, Segment, TrackerStats};
 use netring_sys::{Packet, PacketVec, Timestamp};
 
-use super::frames::missing;
 use crate::Result;
 
 /// The number of differences that are printed for one capture and path.
@@ -177,6 +176,11 @@ pub(super) fn at<'a>(packet: &Packet<'a>, original: &Packet<'_>) -> Packet<'a> {
         .with_direction(packet.direction())
         .with_checksum(packet.checksum())
         .with_offload(packet.offload())
+}
+
+/// The number of bytes that a snap length cut off.
+pub(super) fn missing(packet: &Packet<'_>) -> usize {
+    (packet.wire_len() as usize).saturating_sub(packet.data().len())
 }
 
 /// One line for each packet that did not arrive as it was sent. `sent` are the indexes in `file`.

@@ -12,12 +12,16 @@ use std::borrow::Cow;
 use netring_flow::extract::{Extract, Skip};
 use netring_sys::{LinkType, Packet, PacketVec};
 
-use super::flows::KEYS;
+use super::flows::{KEYS, missing};
 use super::link::{Absent, Network, network};
-use super::wire::{MTU, TOO_LONG};
 
 /// Why a packet is not sent.
 pub(super) type Cause = Cow<'static, str>;
+
+/// The longest packet that a veth pair takes, in bytes.
+pub(super) const MTU: u32 = 65_535;
+/// The cause for one that is longer.
+pub(super) const TOO_LONG: &str = "longer than the MTU of 65,535";
 
 /// Two addresses of ours.
 const ADDRESSES: [u8; 12] = *b"\x02neta\x01\x02netb\x01";
@@ -138,11 +142,6 @@ impl<'a> Carried<'a> {
         }
         Ok(Some(frame))
     }
-}
-
-/// The number of bytes that a snap length cut off.
-pub(super) fn missing(packet: &Packet<'_>) -> usize {
-    (packet.wire_len() as usize).saturating_sub(packet.data().len())
 }
 
 /// The length of the IP packet in a frame: that of the frame if the IP header has none.

@@ -9,11 +9,9 @@ use netring_sys::{
 };
 use xtask::netns::{ip, veth};
 
-use super::frames::{Cause, Frames};
+use super::frames::{Cause, Frames, MTU, TOO_LONG};
 use crate::Result;
 
-/// The longest packet that a veth pair takes, in bytes.
-pub(super) const MTU: u32 = 65_535;
 /// What is on its way at once. A veth end with an XDP program holds 256 frames, and the kernel
 /// queues 1000 for one without.
 pub(super) const PACKETS: usize = 64;
@@ -188,7 +186,6 @@ fn is_dropped_by_kernel(packet: &Packet<'_>) -> bool {
     frame.len() < 20 && matches!(frame.get(12..14), Some([0x81, 0] | [0x88, 0xa8]))
 }
 
-pub(super) const TOO_LONG: &str = "longer than the MTU of 65,535";
 /// The cause for a packet whose IP header has no length.
 const NO_LENGTH: &str = "its IP length is 0";
 
