@@ -66,8 +66,12 @@
 //! the receiver would accept it (RFC 9293, section 3.10.7.4; RFC 5961): it is inside the receiver's
 //! window, with both window scales applied, or not beyond what its sender was seen to send. A RST
 //! to an end that waits for an answer to its SYN must acknowledge that SYN. Any other RST or FIN
-//! counts as a packet, is reported ([`Anomaly::OutOfWindow`]), and changes nothing. If the window
-//! is unknown because the handshake was not seen, every RST and FIN is accepted.
+//! counts as a packet, is reported ([`Anomaly::OutOfWindow`]), and changes nothing, unless its
+//! receiver acknowledges it: if the capture lost much, a genuine FIN is beyond the window as the
+//! tracker knows it. It counts with the acknowledgement of exactly its number, if that is inside
+//! the window of the other end and no data was seen in the FIN's place. Of all flows together, the
+//! last 512 such FINs at least are kept as long as each is of another flow. If the window is
+//! unknown because the handshake was not seen, every RST and FIN is accepted.
 //!
 //! [`FlowEvent::Closed`] reports a close at once: with the RST, or with the packet that
 //! acknowledges the second of the two FINs. [`FlowEvent::Ended`] follows with the statistics when
