@@ -69,9 +69,9 @@
 //! counts as a packet, is reported ([`Anomaly::OutOfWindow`]), and changes nothing, unless its
 //! receiver acknowledges it: if the capture lost much, a genuine FIN is beyond the window as the
 //! tracker knows it. It counts with the acknowledgement of exactly its number, if that is inside
-//! the window of the other end and no data was seen in the FIN's place. Of all flows together, the
-//! last 512 such FINs at least are kept as long as each is of another flow. If the window is
-//! unknown because the handshake was not seen, every RST and FIN is accepted.
+//! the window of the other end and no data was seen in the FIN's place. A tracker keeps at most 512
+//! such FINs, of which newer ones replace older ones. If the window is unknown because the
+//! handshake was not seen, every RST and FIN is accepted.
 //!
 //! [`FlowEvent::Closed`] reports a close at once: with the RST, or with the packet that
 //! acknowledges the second of the two FINs. [`FlowEvent::Ended`] follows with the statistics when

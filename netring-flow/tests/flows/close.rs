@@ -4,6 +4,7 @@ use etherparse::{PacketBuilder, TcpOptionElement};
 use netring_flow::{Anomaly, EndReason, FlowEvent};
 
 use crate::common::{ACK, Bench, CLIENT, FIN, RST, SERVER, SYN, tcp};
+use crate::counting::{allocated, allocations};
 
 /// A SYN or SYN-ACK with a window scale; a window of 65,000.
 fn scaled(from: &str, to: &str, sequence: u32, ack: Option<u32>, scale: u8) -> Vec<u8> {
@@ -331,4 +332,40 @@ fn a_flow_in_doubt_is_established() {
     let stats = bench.ended()[0].stats;
     assert_eq!(stats.by_initiator().packets, 2 + 2 + 1 + 50);
     assert_eq!(stats.by_initiator().retransmitted, 0);
+}
+
+/// Forged FINs cost one table, however many flows they are sent to, and the last are kept.
+#[test]
+fn forged_fins_take_bounded_memory() {
+    const FLOWS: u32 = 5000;
+    let mut bench = Bench::new();
+    let client = |n: u32| format!("10.1.{}.{}:5000", n >> 8, n & 255);
+    for n in 0..FLOWS {
+        let client = client(n);
+        bench.frame(0.0, &tcp(&client, SERVER, 1000, 0, SYN, b""));
+        bench.frame(0.1, &tcp(SERVER, &client, 9000, 1001, SYN | ACK, b""));
+        bench.frame(0.2, &tcp(&client, SERVER, 1001, 9001, ACK, b""));
+    }
+    let frames: Vec<_> = (0..FLOWS)
+        .map(|n| tcp(&client(n), SERVER, 2_000_000, 9001, FIN | ACK, b""))
+        .collect();
+    bench.events.reserve(2 * FLOWS as usize);
+    let before = (allocated(), allocations());
+    for frame in &frames {
+        bench.frame(0.3, frame);
+    }
+    let after = (allocated(), allocations());
+    assert_eq!((after.0 - before.0, after.1 - before.1), (8192, 1));
+    assert_eq!(out_of_window(&bench), FLOWS.into());
+    // The receiver of each acknowledges it: that of the last 256 flows is known.
+    for n in 0..FLOWS {
+        let ack = tcp(SERVER, &client(n), 9001, 2_000_001, FIN | ACK, b"");
+        bench.frame(0.4, &ack);
+    }
+    for n in 0..FLOWS {
+        let ack = tcp(&client(n), SERVER, 2_000_001, 9002, ACK, b"");
+        bench.frame(0.5, &ack);
+    }
+    assert_eq!(bench.tracker.stats().flows_closed, 256);
+    bench.finish();
 }

@@ -1,11 +1,10 @@
 //! FINs outside of their receiver's window, until the receiver acknowledges them or shows that they
 //! were forged.
 //!
-//! If the capture loses many packets, the last acknowledgement it saw may be far behind, and a
-//! genuine FIN looks as one that is beyond the window. Its receiver acknowledges it, and a forged one
-//! it does not: no other end than the receiver knows the number. So such a FIN counts once an
-//! acknowledgement takes in exactly its own number, is itself inside the window of the other end,
-//! and no data was seen in the FIN's place.
+//! If the capture loses many packets, the last acknowledgement that it has may be far behind, and a
+//! genuine FIN is beyond the window. Its receiver acknowledges it, which it does not do with a
+//! forged one. So such a FIN counts once an acknowledgement takes in exactly its own number, is
+//! itself inside the window of the other end, and no data was seen in the FIN's place.
 
 use super::{ACK, window};
 use crate::FlowId;
@@ -37,8 +36,8 @@ impl Doubts {
         flow.state = State::TcpDoubtful;
     }
 
-    /// Looks at a segment of a flow of which a FIN is kept, before it is applied. Returns true if it
-    /// proves that of the other end, which then counts.
+    /// Looks at a segment of a flow of which a FIN is kept, before it is applied. Returns true if
+    /// it proves that of the other end, which then counts.
     #[cold]
     pub(crate) fn settle<K>(
         &mut self,
