@@ -57,7 +57,10 @@ impl Rules {
     /// The tags as encoded in a key.
     #[inline]
     fn tags(&self, tags: &Tags) -> u64 {
-        let ids = if self.vlan { tags.bits() } else { Tags::NONE };
+        let ids = match self.vlan {
+            true => tags.vlans.bits().into(),
+            false => Tags::NONE,
+        };
         match tags.tunnel {
             Some((_, id)) if self.tunnel => ids | u64::from(id) << 32,
             _ => ids,

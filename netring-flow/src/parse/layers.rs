@@ -31,7 +31,7 @@ impl Vlans {
     const PRESENT: u32 = 0x1000;
 
     #[inline]
-    fn push(&mut self, tci: u16) {
+    pub(super) fn push(&mut self, tci: u16) {
         let tag = u32::from(tci) & Self::ID | Self::PRESENT;
         if self.0 == 0 {
             self.0 = tag << 16;
@@ -42,7 +42,7 @@ impl Vlans {
 
     /// As encoded in a key.
     #[inline]
-    const fn bits(self) -> u32 {
+    pub(super) const fn bits(self) -> u32 {
         self.0 & (Self::ID << 16 | Self::ID)
     }
 }
@@ -64,17 +64,6 @@ impl Tags {
     #[inline]
     const fn restart(&mut self) {
         self.vlans = Vlans(0);
-    }
-
-    #[inline]
-    pub(super) fn push(&mut self, tci: u16) {
-        self.vlans.push(tci);
-    }
-
-    /// The tags as encoded in a key.
-    #[inline]
-    pub(super) fn bits(self) -> u64 {
-        self.vlans.bits().into()
     }
 }
 
@@ -106,7 +95,7 @@ impl<'a> Walk<'a> {
     pub(super) fn new(packet: &Packet<'a>) -> Result<Self, Skip> {
         let mut tags = Tags::default();
         if let Some(tag) = packet.vlan() {
-            tags.push(tag.tci);
+            tags.vlans.push(tag.tci);
         }
         Ok(Self {
             layer: outermost(packet.link_type())?,
@@ -149,7 +138,7 @@ impl<'a> Walk<'a> {
                 Layer::Ethernet => link::ethernet(part)?,
                 Layer::Vlan => {
                     let (next, tci) = link::vlan(part)?;
-                    tags.push(tci);
+                    tags.vlans.push(tci);
                     next
                 }
                 Layer::Mpls => link::label(part)?,
