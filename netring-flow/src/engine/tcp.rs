@@ -14,8 +14,8 @@ const SYN: u8 = TcpSegment::SYN;
 const RST: u8 = TcpSegment::RST;
 const ACK: u8 = TcpSegment::ACK;
 
-/// How long a connection must be idle before a SYN alone counts as a new one, in nanoseconds: 1 s.
-/// A SYN that was overtaken by its own successors is not that late.
+/// How long a connection must be idle before a SYN alone counts as a new connection, in
+/// nanoseconds: 1 s. A SYN that was overtaken by its own successors is not that late.
 pub(crate) const SILENT: i64 = 1_000_000_000;
 
 /// A segment that arrives at a flow.

@@ -6,7 +6,7 @@ use super::rare::Rare;
 use crate::DirectionStats;
 use crate::extract::{Orientation, WindowScale};
 
-/// What one end sent.
+/// The traffic of one end.
 #[derive(Clone, Copy, Debug)]
 #[repr(C)]
 pub(crate) struct Direction {

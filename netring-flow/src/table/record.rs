@@ -43,7 +43,7 @@ pub(crate) enum State {
     Other,
 }
 
-/// Bits that are true of a flow.
+/// Boolean facts about a flow.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Flags(u8);
 
@@ -76,7 +76,7 @@ impl Flags {
 }
 
 impl State {
-    /// The state as users know it.
+    /// The public form of the state.
     const fn public(self) -> FlowState {
         match self {
             Self::TcpOpening => FlowState::TcpOpening,
