@@ -102,7 +102,7 @@ impl<S, E: Extract, U> FlowStateStream<S, E, U> {
         self
     }
 
-    /// Calls `waited` with the state of a flow and the fragments that came before the first of
+    /// Calls `waited` with the state of a flow and the fragments that arrived before the first of
     /// their packet: they count in the flow from then on, and [`on_packet`](Self::on_packet) is not
     /// called for them. See [`FlowVisitor::waited`]. A second call replaces the first.
     #[must_use]

@@ -7,12 +7,15 @@
 //! on the wire, which count as payload and decide whether a header is complete or malformed.
 
 mod fragment;
+mod frame_relay;
 mod header;
 mod icmp;
 mod ip;
 mod ip_len;
+mod juniper;
 mod layers;
 mod link;
+mod macsec;
 mod mpls;
 mod nested;
 mod nflog;
@@ -61,7 +64,7 @@ impl Rules {
         }
     }
 
-    /// Puts the tags in the key, if they are wanted there.
+    /// Puts the tags in the key, if enabled.
     #[inline(always)]
     fn tagged(&self, mut found: Extracted<FiveTupleKey>, tags: &Tags) -> Extracted<FiveTupleKey> {
         if self.vlan | self.tunnel {
@@ -272,6 +275,16 @@ enum Layer {
     Cooked2,
     Pflog,
     Nflog,
+    FrameRelay,
+    Ipnet,
+    InfiniBand,
+    /// The header of a Juniper router before a frame of Ethernet, PPP, frame relay or HDLC.
+    JuniperEthernet,
+    JuniperPpp,
+    JuniperFrameRelay,
+    JuniperHdlc,
+    FabricPath,
+    Macsec,
     V4,
     V6,
     /// IP whose version is in its first byte only.

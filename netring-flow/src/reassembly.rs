@@ -56,11 +56,11 @@
 //! - Bytes that arrive in order are lent from the packet at once, without a copy. Bytes behind a
 //!   hole are held.
 //! - A hole becomes a gap, and the stream goes on behind it, when its receiver has acknowledged the
-//!   missing bytes and their sender sends more after the grace ([`ReassemblyConfig::ack_grace`]); at
-//!   the deadline ([`ReassemblyConfig::deadline`]); to stay within the bounds of memory
-//!   ([`ReassemblyConfig::max_held`]); or when the stream ends. What the other end sends makes no
-//!   gap otherwise. If a single acknowledgement was wrong, or a segment far ahead was forged, then
-//!   the stream goes on where the receiver's next acknowledgement says.
+//!   missing bytes and their sender sends more after the grace ([`ReassemblyConfig::ack_grace`]);
+//!   at the deadline ([`ReassemblyConfig::deadline`]); to stay within the bounds of memory
+//!   ([`ReassemblyConfig::max_held`]); or when the stream ends. Nothing else from the other end
+//!   makes a gap. If a single acknowledgement was wrong, or a segment far ahead was forged, the
+//!   stream resumes where the receiver's next acknowledgement points.
 //! - Retransmitted bytes are delivered once. Which bytes win if two segments differ is
 //!   [`ReassemblyConfig::overlap`]; that they differ is always reported for held bytes, and for
 //!   delivered ones with [`ReassemblyConfig::compare_delivered`].
@@ -184,9 +184,9 @@ impl<K: Clone, V: StreamVisitor<K>> Reassembler<K, V> {
         self.by_flow.len()
     }
 
-    /// Declares gaps whose deadline or grace has passed, at most 256 in a call. Returns true if more
-    /// are due; call it again then. Only needed while no packets arrive: those until `now` have to
-    /// be taken before. `now` is that of [`FlowTracker::expire`](crate::FlowTracker::expire).
+    /// Declares gaps whose deadline or grace has passed, at most 256 in a call. Returns true if
+    /// more are due; call it again then. Only needed while no packets arrive: those until `now`
+    /// must be taken first. `now` is that of [`FlowTracker::expire`](crate::FlowTracker::expire).
     pub fn expire(&mut self, now: Timestamp) -> bool {
         self.fire(now, &[ACKED, HOLE], TIMERS_PER_CALL)
     }

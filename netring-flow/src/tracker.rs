@@ -22,8 +22,8 @@ const BUDGET_PER_PACKET: u32 = 2;
 /// processor keeps only so many requests in flight: groups of 32 were slower.
 const GROUP: usize = 16;
 
-/// How many packets ahead a visitor prefetches what it keeps for their flows. By then, what it needs
-/// to find that has arrived.
+/// How many packets ahead a visitor prefetches its data for their flows. By then, the memory needed
+/// to find that data has arrived.
 const AHEAD: usize = 8;
 
 /// Tracks the flows of the packets it is given and reports what happens to them.
@@ -412,7 +412,7 @@ fn request<K: Eq + Hash, V: FlowVisitor<K>>(
     Some(slot)
 }
 
-/// Lets the visitor request what it keeps for the flow of a packet.
+/// Lets the visitor prefetch its data for the flow of a packet.
 #[inline(always)]
 fn prefetch<K>(found: Option<Slot>, visitor: &impl FlowVisitor<K>) {
     if let Some(slot) = found {

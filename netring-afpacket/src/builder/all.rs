@@ -69,7 +69,7 @@ impl CaptureBuilder {
         }
         if let (true, Some(membership)) = (self.all_interfaces, self.memberships().first()) {
             let why = "it is of one interface, and those that appear later would not have it; keep \
-                       `netring_sys::Memberships` of each that shall have it, or capture from each by `Captures`";
+                       `netring_sys::Memberships` for each that needs it, or capture from each by `Captures`";
             return refuse(membership.setting(), why);
         }
         Ok(())

@@ -28,7 +28,7 @@ struct Waiting<K> {
     stream: Option<Waker>,
 }
 
-/// What became of a conversation that began.
+/// The outcome for a conversation that began.
 pub(super) enum Pushed {
     Queued { more_than_half_full: bool },
     Refused,

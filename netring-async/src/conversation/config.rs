@@ -46,8 +46,8 @@ impl ConversationConfig {
 
     /// How many conversations may wait to be taken from the stream, at least 1. Further ones are
     /// refused and counted ([`ConversationStats::refused`]), or the capture waits
-    /// ([`lossless`](Self::lossless)). Default: 16,384, because one batch of a live capture can begin
-    /// thousands, and the stream yields none of them before the batch ends.
+    /// ([`lossless`](Self::lossless)). Default: 16,384, because one batch of a live capture can
+    /// begin thousands, and the stream yields none of them before the batch ends.
     #[must_use]
     pub const fn backlog(mut self, conversations: usize) -> Self {
         self.backlog = conversations;

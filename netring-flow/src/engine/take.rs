@@ -55,6 +55,7 @@ impl<K: Clone + Eq + Hash> Engine<K> {
             payload: item.found.payload(packet),
             payload_len: item.found.payload_len,
             out_of_window: counted.out_of_window,
+            proves_fin: counted.proves_fin,
             urgent: 0,
             ip_len: None,
         }

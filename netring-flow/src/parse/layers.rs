@@ -6,14 +6,14 @@
 use netring_sys::{LinkType, Packet};
 
 use super::tunnel::{self, Inside};
-use super::{Layer, Part, Version, ip, link, nflog};
+use super::{Layer, Part, Version, frame_relay, ip, juniper, link, macsec, nflog};
 use crate::extract::{Skip, TunnelKind, Tunnels};
 
 /// The maximum number of headers read from a packet, from the link layer to IP inclusive. Each VLAN
 /// tag and each MPLS label counts as one. A packet that nests deeper is [`Skip::TooDeep`].
 pub(super) const MAX_LAYERS: u8 = 32;
 
-/// What comes before an IP header: VLAN tags, and the innermost tunnel.
+/// The layers before an IP header: VLAN tags, and the innermost tunnel.
 #[derive(Clone, Copy, Default)]
 pub(super) struct Tags {
     pub(super) vlans: Vlans,
@@ -55,9 +55,15 @@ impl Tags {
     #[inline]
     pub(super) fn enter(&mut self, kind: TunnelKind, id: u32, layer: Layer) {
         if layer == Layer::Ethernet {
-            self.vlans = Vlans::default();
+            self.restart();
         }
         self.tunnel = Some((kind, id));
+    }
+
+    /// Forgets the tags of the frames outside.
+    #[inline]
+    const fn restart(&mut self) {
+        self.vlans = Vlans(0);
     }
 
     #[inline]
@@ -228,11 +234,18 @@ pub(super) const fn outermost(link_type: LinkType) -> Result<Layer, Skip> {
         LinkType::C_HDLC => Layer::CiscoHdlc,
         LinkType::PFLOG => Layer::Pflog,
         LinkType::NFLOG => Layer::Nflog,
+        LinkType::FRELAY => Layer::FrameRelay,
+        LinkType::IPNET => Layer::Ipnet,
+        LinkType::IPOIB => Layer::InfiniBand,
+        LinkType::JUNIPER_ETHER => Layer::JuniperEthernet,
+        LinkType::JUNIPER_PPP => Layer::JuniperPpp,
+        LinkType::JUNIPER_FRELAY => Layer::JuniperFrameRelay,
+        LinkType::JUNIPER_CHDLC => Layer::JuniperHdlc,
         _ => return Err(Skip::LinkType),
     })
 }
 
-/// Takes one header of a link layer off, whatever it is, and returns the layer that follows.
+/// Strips one link layer header of any kind, and returns the layer that follows.
 pub(super) fn next(layer: Layer, part: &mut Part<'_>) -> Result<Layer, Skip> {
     match layer {
         Layer::Ethernet => link::ethernet(part),
@@ -271,6 +284,18 @@ fn seldom(
         Layer::Cooked2 => link::cooked2(part),
         Layer::Pflog => link::pflog(part),
         Layer::Nflog => nflog::payload(part),
+        Layer::FrameRelay => frame_relay::frame(part),
+        Layer::Ipnet => link::ipnet(part),
+        Layer::InfiniBand => link::infiniband(part),
+        Layer::JuniperEthernet => juniper::header(part, Layer::Ethernet),
+        Layer::JuniperPpp => juniper::header(part, Layer::Hdlc),
+        Layer::JuniperFrameRelay => juniper::header(part, Layer::FrameRelay),
+        Layer::JuniperHdlc => juniper::header(part, Layer::CiscoHdlc),
+        Layer::Macsec => macsec::tag(part),
+        Layer::FabricPath => {
+            tags.restart();
+            link::fabric_path(part)
+        }
         // Unreachable: the walk takes these steps itself.
         Layer::Ethernet | Layer::Vlan | Layer::Mpls | Layer::V4 | Layer::V6 | Layer::Ip => {
             Ok(layer)

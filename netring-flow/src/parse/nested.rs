@@ -12,11 +12,11 @@ use super::plain::{Place, Usual};
 use super::{Layer, Part, Rules, general, link, plain, tunnel};
 use crate::extract::{Extracted, FiveTupleKey, Skip, TunnelKind};
 
-/// What is known of a packet before its tunnels. It is passed in one register.
+/// The facts about a packet before its tunnels, passed in one register.
 #[derive(Clone, Copy)]
 pub(super) struct Before {
     pub(super) vlans: Vlans,
-    /// What the outermost IP packet carries.
+    /// The protocol in the outermost IP packet.
     pub(super) protocol: u8,
     /// The kind of tunnel that the ports of UDP announce.
     pub(super) in_udp: Option<TunnelKind>,
@@ -80,7 +80,7 @@ fn next_ip<'a>(
     tags: &mut Tags,
     left: &mut u8,
 ) -> Option<Ip<'a>> {
-    // The two most usual ways are one step each.
+    // The two most frequent paths are one step each.
     if layer == Layer::Ethernet
         && let Some(ip) = plain::framed_v4(part)
     {

@@ -40,8 +40,8 @@ impl<'a> Body<'a> {
     }
 }
 
-/// Where a usual IP packet's body is. [`nested::read`](super::nested::read) gets this instead of the
-/// bytes: a caller that keeps those for it has them in memory for every packet.
+/// Where a usual IP packet's body is. [`nested::read`](super::nested::read) gets this instead of
+/// the bytes: a caller that keeps the bytes would have them in memory for every packet.
 #[derive(Clone, Copy)]
 pub(super) struct Place {
     /// Where it starts in the packet's bytes.
@@ -63,8 +63,8 @@ pub(super) fn v4(part: Part<'_>) -> Option<Usual<'_, u32>> {
     }
 }
 
-/// Reads the header of an Ethernet frame, and of the IPv4 packet in it. `None` if that is not what
-/// it is, or has options, or needs the general path.
+/// Reads the header of an Ethernet frame, and of the IPv4 packet in it. `None` if it is anything
+/// else, has options, or needs the general path.
 #[inline(always)]
 pub(super) fn framed_v4(part: Part<'_>) -> Option<Usual<'_, u32>> {
     /// The EtherType, and the first byte of a header without options.
@@ -164,7 +164,8 @@ impl<'a, A: Copy> Usual<'a, A> {
         self.body.part()
     }
 
-    /// What [`nested::read`](super::nested::read) has to know of it and of what precedes it.
+    /// The facts that [`nested::read`](super::nested::read) needs about it and the layers before
+    /// it.
     #[inline(always)]
     pub(super) fn before(
         &self,

@@ -92,8 +92,8 @@ impl ReassemblyConfig {
     ///
     /// They are a gap once their sender's next packet is that much younger than the
     /// acknowledgement. Packets of others do not count, because the two directions may come from
-    /// captures of their own, as from a network tap, of which either may be read seconds before the
-    /// other. If the sender is silent, the [deadline](Self::deadline) counts, or
+    /// separate captures, as with a network tap, and either may be read seconds before the other.
+    /// If the sender is silent, the [deadline](Self::deadline) applies, or
     /// [`Reassembler::expire`](super::Reassembler::expire).
     #[must_use]
     pub const fn ack_grace(mut self, time: Duration) -> Self {

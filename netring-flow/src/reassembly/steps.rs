@@ -95,7 +95,7 @@ impl<K: Clone, V: StreamVisitor<K>> Reassembler<K, V> {
     }
 
     /// Declares bytes missing that were acknowledged longer ago than the grace, if their sender
-    /// goes on, or their receiver takes the acknowledgement back. Other packets prove nothing: they
+    /// continues, or their receiver retracts the acknowledgement. Other packets prove nothing: they
     /// may come through another ring, which is read earlier. Returns false if that ends the
     /// subscription.
     fn declare_overdue(&mut self, place: u32, segment: &Segment<'_, K>, tcp: TcpSegment) -> bool {
@@ -292,7 +292,8 @@ impl<K: Clone, V: StreamVisitor<K>> Reassembler<K, V> {
         Some(result)
     }
 
-    /// Handles timers of these kinds that are due, at most `budget`. Returns true if there are more.
+    /// Handles timers of these kinds that are due, at most `budget`. Returns true if there are
+    /// more.
     #[inline(never)]
     pub(super) fn fire(&mut self, now: Timestamp, kinds: &[usize], budget: usize) -> bool {
         if self.restart(now, budget) {

@@ -43,7 +43,7 @@ impl Pace {
             Speed::Factor(factor) => {
                 return Err(Error::Config {
                     setting: "speed",
-                    why: format!("a factor of {factor}; must be finite and greater than 0"),
+                    why: format!("a factor of {factor}; must be more than 0 and finite"),
                 });
             }
             Speed::PacketsPerSecond(rate) => Self::Rate(Pacer::packets_per_second(rate)?),

@@ -9,8 +9,8 @@ use crate::extract::TunnelKind;
 /// The enterprise number of reverse elements (RFC 5103).
 const REVERSE: u32 = 29_305;
 
-/// The kind of overlay in the upper byte of a segment's identifier. The only other one that the
-/// registry has, NVGRE, is not distinguished from GRE here, whose key has an element.
+/// The kind of overlay in the upper byte of a segment's identifier. The registry's only other kind,
+/// NVGRE, is not distinguished from GRE here, and GRE's key has its own element.
 const VXLAN: u64 = 1;
 
 /// A field of a template.

@@ -81,7 +81,7 @@ pub struct SideRecord {
     )]
     pub zero_windows: Option<u64>,
     /// The top of the MPLS label stack of its first packet, if its frames have one; labels inside
-    /// tunnels are not looked at. From a [`FlowRecorder`](crate::export::FlowRecorder) only.
+    /// tunnels are ignored. From a [`FlowRecorder`](crate::export::FlowRecorder) only.
     #[cfg_attr(
         feature = "serde",
         serde(default, skip_serializing_if = "Option::is_none")

@@ -23,7 +23,7 @@ pub(super) fn any<'a>(body: Body<'a>, tunnels: &Tunnels) -> Option<Inside<'a>> {
     behind(kind, header, part)
 }
 
-/// What is inside a datagram whose length is stated and fits.
+/// The contents of a datagram with a stated length that fits.
 #[inline(always)]
 pub(super) fn usual(kind: TunnelKind, part: Part<'_>) -> Option<Inside<'_>> {
     if kind == TunnelKind::Teredo {
@@ -40,7 +40,7 @@ pub(super) fn usual(kind: TunnelKind, part: Part<'_>) -> Option<Inside<'_>> {
     behind(kind, header, part)
 }
 
-/// What is behind the first eight bytes of a tunnel's header.
+/// The layer after the first eight bytes of a tunnel's header.
 #[inline(always)]
 fn behind(kind: TunnelKind, header: [u8; 8], mut part: Part<'_>) -> Option<Inside<'_>> {
     let (layer, id) = match kind {
@@ -57,7 +57,7 @@ fn behind(kind: TunnelKind, header: [u8; 8], mut part: Part<'_>) -> Option<Insid
     })
 }
 
-/// What is behind the fields of Teredo.
+/// The layer after the fields of Teredo.
 #[inline(always)]
 fn in_teredo(part: Part<'_>) -> Option<Inside<'_>> {
     let mut rest = part;
@@ -129,9 +129,9 @@ const GTP: u32 = 0x30ff_0000;
 fn gtp(header: [u8; 8], part: &mut Part<'_>) -> Found {
     let [a, b, c, d, id @ ..] = header;
     let start = u32::from_be_bytes([a, b, c, d]);
-    // Nearly all fill their datagram.
+    // Nearly all packets fill their datagram.
     if (start ^ GTP) as usize != part.wire {
-        // A copy, for what a function gets a reference to is in memory from then on.
+        // A copy: a value whose reference is passed to a function must live in memory from then on.
         let mut rest = *part;
         pass_options(start, &mut rest)?;
         *part = rest;
@@ -144,8 +144,8 @@ fn gtp(header: [u8; 8], part: &mut Part<'_>) -> Found {
     Some((layer, u32::from_be_bytes(id)))
 }
 
-/// Cuts what follows a header of GTP at its length, and passes over the optional fields and the
-/// extension headers.
+/// Cuts the bytes after a GTP header at its length, and skips the optional fields and the extension
+/// headers.
 #[inline(never)]
 fn pass_options(start: u32, part: &mut Part<'_>) -> Option<()> {
     /// The version, and the kind of message.

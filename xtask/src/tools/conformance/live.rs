@@ -1,14 +1,13 @@
 //! `conformance DIR --live`: the same captures through three paths.
 //!
 //! The packets of each file are replayed over veth pairs, and captured by AF_PACKET, by AF_XDP in
-//! the driver and by AF_XDP in the kernel's stack. They have to arrive byte for byte, and a tracker
-//! and a reassembler have to report of them what they report of the file: each event, all figures,
-//! and the bytes of each stream. Live packets get the times of the file, because a replay as fast
-//! as it goes has none of its own: the n-th packet that arrives is the n-th that was sent, which is
-//! checked first.
+//! the driver and by AF_XDP in the kernel's stack. They must arrive byte for byte, and a tracker
+//! and a reassembler must report the same as for the file: each event, all figures, and the bytes
+//! of each stream. Live packets get the times of the file, because a replay at full speed has no
+//! times of its own: the n-th packet to arrive is the n-th sent, which is checked first.
 //!
-//! What is not Ethernet goes into Ethernet frames of ours, or as it is over TUN interfaces, which
-//! have its hardware type.
+//! Packets of other link types travel in Ethernet frames made here, or unchanged over TUN interfaces
+//! of their hardware type.
 
 mod flows;
 mod frames;
@@ -188,7 +187,7 @@ fn read(path: &Path) -> Result<PacketVec> {
 #[derive(Debug, Default)]
 struct Totals {
     captures: usize,
-    /// Captures of which no packet can be sent.
+    /// Captures without a packet that can be sent.
     silent: usize,
     packets: u64,
     received: [u64; 3],
@@ -202,7 +201,7 @@ struct Totals {
     differences: usize,
 }
 
-/// What was reported of the files, with the same keys.
+/// The reports for the files, with the same keys.
 #[derive(Debug, Default)]
 struct Tracked {
     flows: u64,
