@@ -80,6 +80,11 @@ impl ReassemblyConfig {
     /// How long a stream waits for missing bytes, in packet time. After that they are a gap, and
     /// the bytes behind them are delivered. The time starts again when the stream advances.
     /// Default: 5 s; `Duration::MAX` stands for "until the stream ends".
+    ///
+    /// The network may have lost them too: a sender repeats them for minutes, with pauses that
+    /// double. As long as the receiver's last acknowledgement says that it lacks them, the stream
+    /// waits on, unless the sender sends more a whole deadline later, so that later acknowledgements
+    /// were not captured.
     #[must_use]
     pub const fn deadline(mut self, time: Duration) -> Self {
         self.deadline = time;
