@@ -19,7 +19,7 @@ pub(crate) const IDLE_TICK: Duration = Duration::from_millis(500);
 /// latest after twice its retire timeout, which is up to 65.5 s.
 const HAND_OVER: Duration = Duration::from_secs(132);
 
-/// A visitor that keeps the events that it is given.
+/// A visitor that keeps the events it receives.
 pub(crate) trait Collect<K>: FlowVisitor<K> {
     /// The number of events kept.
     fn collected(&self) -> usize;
@@ -38,11 +38,11 @@ impl<K> Collect<K> for Vec<FlowEvent<K>> {
     }
 }
 
-/// A visitor that keeps what it makes of the events.
+/// A visitor that keeps what it derives from the events.
 pub(crate) trait Gather<K>: Collect<K> {
     type Item;
 
-    /// What it keeps, oldest first.
+    /// The kept items, oldest first.
     fn gathered(&mut self) -> &mut Vec<Self::Item>;
 }
 
@@ -59,7 +59,7 @@ pub(crate) struct Flows<S, E: Extract> {
     pub(crate) source: AsyncSource<S>,
     pub(crate) tracker: FlowTracker<E>,
     phase: Phase,
-    /// The host's time when the newest packet time was read. Of a tracker that has flows already,
+    /// The host's time when the newest packet time was read. For a tracker that already has flows,
     /// the time of the first wait.
     latest_read: Option<Instant>,
     /// When the idle source was found to have packets that it has yet to lend.
@@ -71,7 +71,7 @@ pub(crate) struct Flows<S, E: Extract> {
 
 enum Phase {
     Running,
-    /// Only the packets that had come when it began.
+    /// Takes only the packets that had arrived when draining began.
     Draining(Drain),
     /// No more packets: the remaining flows end, then the error is reported.
     Finishing(Option<Error>),
@@ -104,7 +104,7 @@ impl<S: PacketSource, E: Extract> Flows<S, E> {
         }
     }
 
-    /// Reads only what has come until now; then the flows end.
+    /// Reads only what has arrived so far; then the flows end.
     pub(crate) fn drain(&mut self) {
         if matches!(self.phase, Phase::Running) {
             let drain = Drain::begin(&mut self.source);
@@ -152,7 +152,7 @@ impl<S: PacketSource, E: Extract> Flows<S, E> {
         visitor: &mut V,
         items: &mut Vec<V::Item>,
     ) -> Poll<Option<Result<(), Error>>> {
-        // They are gathered where they are published from.
+        // They are gathered in the place from which they are published.
         std::mem::swap(items, visitor.gathered());
         let polled = self.poll_events(cx, visitor);
         std::mem::swap(items, visitor.gathered());
@@ -171,7 +171,7 @@ impl<S: PacketSource, E: Extract> Flows<S, E> {
         self.latest_read = Some(Instant::now());
         self.standing = None;
         if let Some(now) = self.tracker.latest() {
-            // What waits for bytes goes by the packets of their sender: of several sources, another
+            // A wait for bytes is timed by the packets of their sender: another of several sources
             // may have older ones.
             self.due = self.tracker.expire(now, events);
         }

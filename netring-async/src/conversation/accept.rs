@@ -28,7 +28,7 @@ struct Waiting<K> {
     stream: Option<Waker>,
 }
 
-/// What became of a conversation that began.
+/// The outcome for a conversation that began.
 pub(super) enum Pushed {
     Queued { more_than_half_full: bool },
     Refused,
@@ -107,7 +107,7 @@ impl<K> Accept<K> {
         waiting.closed = true;
         let queue = std::mem::take(&mut waiting.queue);
         self.leave(waiting);
-        // Each takes locks of its own.
+        // Each takes its own locks.
         drop(queue);
     }
 
@@ -135,7 +135,7 @@ fn wake<K>(mut waiting: MutexGuard<'_, Waiting<K>>) {
     }
 }
 
-/// The task ended without saying why.
+/// The task ended without a reason.
 pub(super) fn lost_task() -> Error {
     Error::Source {
         what: "the task that reads conversations is gone".into(),

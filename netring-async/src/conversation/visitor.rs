@@ -27,11 +27,11 @@ pub(super) struct Feed<K> {
     pub(super) overrun: u64,
     /// A buffer or the backlog is more than half full: its reader should have a turn.
     pub(super) is_pressed: bool,
-    /// Calls that had something for a reader.
+    /// Calls that produced something for a reader.
     passed_on: usize,
 }
 
-/// What is kept for each flow that is subscribed to.
+/// The state kept for each subscribed flow.
 pub(super) struct State {
     /// From the first byte on.
     open: Option<Open>,
@@ -41,7 +41,7 @@ pub(super) struct State {
 
 struct Open {
     shared: Arc<Shared>,
-    /// The end that had begun the flow, as far as was known with the first byte.
+    /// The end that began the flow, as far as was known at the first byte.
     initiator: Orientation,
 }
 

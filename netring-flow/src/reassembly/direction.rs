@@ -27,8 +27,8 @@ pub(super) trait Output {
     fn stats(&mut self) -> &mut ReassemblyStats;
 }
 
-/// One direction. Small, because each packet of a subscribed flow reads it: what few packets need
-/// is in [`Extra`].
+/// One direction. Small, because each packet of a subscribed flow reads it: rarely needed fields
+/// are in [`Extra`].
 #[derive(Debug, Default)]
 pub(super) struct Direction {
     /// The sequence number of the next byte.
@@ -41,7 +41,7 @@ pub(super) struct Direction {
 
 /// `next` is known.
 pub(super) const KNOWN: u8 = 1;
-/// It is known from a SYN, or from what answered one.
+/// It is known from a SYN, or from the answer to one.
 pub(super) const FROM_SYN: u8 = 2;
 /// It was guessed from a segment without data, which may have been a keep-alive.
 const GUESSED: u8 = 4;
@@ -52,7 +52,7 @@ const FIN: u8 = 16;
 /// Nothing more is reported.
 pub(super) const ENDED: u8 = 32;
 
-/// What few directions have.
+/// Fields that few directions need.
 #[derive(Debug, Default)]
 pub(super) struct Extra {
     pub(super) held: Segments,
@@ -79,7 +79,7 @@ pub(super) struct Extra {
     candidates: Vec<u32>,
     /// Delivered bytes to compare retransmissions with.
     pub(super) delivered: Delivered,
-    /// Under which times the timers know this direction.
+    /// The times under which the timers know this direction.
     pub(super) armed: [Option<i64>; 2],
 }
 
@@ -118,7 +118,7 @@ impl Direction {
         self.flags & !FROM_SYN == KNOWN && self.extra.is_none()
     }
 
-    /// Whether nothing is known of it.
+    /// Whether nothing is known about it.
     #[inline]
     pub(super) const fn is_silent(&self) -> bool {
         self.flags == 0 && self.extra.is_none()

@@ -7,8 +7,8 @@ use super::direction::Direction;
 /// A direction of a flow: its place among the flows, and which of the two.
 pub(super) type Place = (u32, u8);
 
-/// The directions that wait, in the order of the times since when they do. Each is there at most
-/// once for each kind of timer.
+/// The waiting directions, ordered by the time since when they wait. Each occurs at most once per
+/// kind of timer.
 #[derive(Debug)]
 pub(super) struct Timers {
     waiting: [BTreeSet<(i64, Place)>; 2],

@@ -1,18 +1,18 @@
-//! What the receiver has acknowledged beyond the next byte, and when.
+//! The receiver's acknowledgements beyond the next byte, with their times.
 
 /// Acknowledgements that are remembered at once.
 const MOST: usize = 32;
 
-/// How far they are apart in time, in nanoseconds, until there are too many: 1 ms.
+/// The minimum time between them, in nanoseconds, until there are too many: 1 ms.
 const APART: i64 = 1_000_000;
 
-/// The acknowledgements beyond the next byte, oldest first. The two directions may come from rings
-/// of their own, so a stream can be seconds behind its acknowledgements, and each byte has the time
-/// of its own.
+/// The acknowledgements beyond the next byte, oldest first. The two directions may come from
+/// separate rings, so a stream can be seconds behind its acknowledgements, and each byte has its
+/// own time.
 #[derive(Debug)]
 pub(super) struct Acked {
     acks: Vec<Ack>,
-    /// How far every second of them is apart in time.
+    /// The minimum time between every second of them.
     apart: i64,
 }
 
@@ -68,7 +68,7 @@ impl Acked {
         Some(ack.place)
     }
 
-    /// Lets the time of all begin again.
+    /// Restarts the time of all.
     pub(super) fn restart(&mut self, now: i64) {
         for ack in &mut self.acks {
             ack.time = now;

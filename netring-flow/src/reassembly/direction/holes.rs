@@ -1,4 +1,4 @@
-//! How long missing bytes are waited for, and the end of a stream.
+//! How long to wait for missing bytes, and the end of a stream.
 
 use netring_sys::Timestamp;
 
@@ -73,7 +73,7 @@ impl Direction {
         true
     }
 
-    /// The deadline has passed: declares a gap, or discards what nothing but a forged segment
+    /// The deadline has passed: declares a gap, or discards data that only a forged segment
     /// explains.
     pub(in crate::reassembly) fn give_up_hole(
         &mut self,
@@ -124,14 +124,14 @@ impl Direction {
             if gap > config.max_hole {
                 self.extra().suspect(start..end);
             } else if self.next == end {
-                // The receiver had acknowledged the start of it before: that it does so again may
-                // be an acknowledgement that was overtaken.
+                // The receiver had acknowledged its start before: a repetition may be an
+                // acknowledgement that was overtaken.
                 self.extra().suspect(start.wrapping_add(1)..end);
             }
         }
     }
 
-    /// Reports all that is left, because the stream ends.
+    /// Reports all remaining bytes, because the stream ends.
     pub(in crate::reassembly) fn flush(
         &mut self,
         now: Timestamp,
@@ -189,7 +189,7 @@ impl Direction {
     pub(in crate::reassembly) fn reopen(&mut self) {
         self.flags &= KNOWN | FROM_SYN;
         if self.position != 0 {
-            // What begins now begins in the middle.
+            // The stream now begins in the middle.
             self.flags &= !FROM_SYN;
         }
     }
@@ -199,7 +199,7 @@ impl Direction {
         self.extra.as_mut().map_or(0, |extra| extra.held.clear())
     }
 
-    /// Frees what is not needed any more.
+    /// Frees what is no longer needed.
     pub(in crate::reassembly) fn tidy(&mut self) {
         if let Some(extra) = &self.extra
             && extra.held.is_empty()
