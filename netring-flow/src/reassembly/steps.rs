@@ -310,7 +310,7 @@ impl<K: Clone, V: StreamVisitor<K>> Reassembler<K, V> {
             self.with(place, from, now, |direction, config, out| {
                 if kind == ACKED {
                     direction.give_up_acked(now, config, out);
-                } else {
+                } else if !direction.waits_for_sender(now, config) {
                     direction.give_up_hole(now, config, out);
                 }
             });
