@@ -90,6 +90,8 @@ impl<K: Clone, V: StreamVisitor<K>> Reassembler<K, V> {
             self.flows[place as usize].hot.reset_by = Some(segment.orientation);
         } else if self.declare_overdue(place, segment, tcp) {
             self.take_accepted(place, segment, tcp);
+        } else {
+            self.stats.discarded.unwanted += len;
         }
     }
 
