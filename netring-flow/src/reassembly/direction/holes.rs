@@ -49,9 +49,9 @@ impl Direction {
         }
     }
 
-    /// Whether the network has lost the missing bytes, and they are to come: the receiver's last word
-    /// was that it lacks them, and the sender has not gone on without it for a whole deadline.
-    /// Starts the time again if so.
+    /// Whether the network lost the missing bytes and the sender may repeat them: the receiver's
+    /// last acknowledgement says that it lacks them, and the sender has sent nothing more a whole
+    /// deadline later. Restarts the time if so.
     pub(in crate::reassembly) fn waits_for_sender(
         &mut self,
         now: Timestamp,
