@@ -15,8 +15,8 @@ use crate::drain::Drain;
 /// this after its timeout.
 pub(crate) const IDLE_TICK: Duration = Duration::from_millis(500);
 
-/// How long packets that stand in the ring keep flows alive. The kernel hands over a block at the
-/// latest after twice its retire timeout, which is up to 65.5 s.
+/// How long packets in the ring keep flows alive. The kernel hands over a block after twice its
+/// retire timeout at the latest, which is up to 65.5 s.
 const HAND_OVER: Duration = Duration::from_secs(132);
 
 /// A visitor that keeps the events it receives.

@@ -51,6 +51,7 @@ pub(crate) struct Engine<K> {
     queues: Lists<QUEUE>,
     /// The keys of recently closed connections.
     closed: RecentlyClosed,
+    doubts: tcp::Doubts,
     limits: Limits,
     pub(crate) by_key: ByKey<K>,
     pub(crate) fragments: Fragments<K>,
@@ -82,6 +83,7 @@ impl<K: Clone + Eq + Hash> Engine<K> {
             wheel: Wheel::new(),
             queues: Lists::new(evict::QUEUES),
             closed: RecentlyClosed::default(),
+            doubts: tcp::Doubts::default(),
             limits: Limits::new(config, bytes_per_flow::<K>(config)),
             by_key: ByKey(None),
             fragments: Fragments::new(config),

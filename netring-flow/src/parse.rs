@@ -7,12 +7,15 @@
 //! on the wire, which count as payload and decide whether a header is complete or malformed.
 
 mod fragment;
+mod frame_relay;
 mod header;
 mod icmp;
 mod ip;
 mod ip_len;
+mod juniper;
 mod layers;
 mod link;
+mod macsec;
 mod mpls;
 mod nested;
 mod nflog;
@@ -54,7 +57,10 @@ impl Rules {
     /// The tags as encoded in a key.
     #[inline]
     fn tags(&self, tags: &Tags) -> u64 {
-        let ids = if self.vlan { tags.bits() } else { Tags::NONE };
+        let ids = match self.vlan {
+            true => tags.vlans.bits().into(),
+            false => Tags::NONE,
+        };
         match tags.tunnel {
             Some((_, id)) if self.tunnel => ids | u64::from(id) << 32,
             _ => ids,
@@ -272,6 +278,16 @@ enum Layer {
     Cooked2,
     Pflog,
     Nflog,
+    FrameRelay,
+    Ipnet,
+    InfiniBand,
+    /// The header of a Juniper router before a frame of Ethernet, PPP, frame relay or HDLC.
+    JuniperEthernet,
+    JuniperPpp,
+    JuniperFrameRelay,
+    JuniperHdlc,
+    FabricPath,
+    Macsec,
     V4,
     V6,
     /// IP whose version is in its first byte only.

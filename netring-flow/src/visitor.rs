@@ -177,6 +177,10 @@ pub struct Segment<'a, K> {
     /// TCP: the segment has a RST or FIN that its receiver would not accept; see
     /// [`Anomaly::OutOfWindow`](crate::Anomaly::OutOfWindow).
     pub out_of_window: bool,
+    /// TCP: the segment acknowledges exactly a FIN of the other end that was
+    /// [out of window](field@Self::out_of_window) when it came, as after heavy loss: the last one.
+    /// It counts from now on.
+    pub proves_fin: bool,
     /// TCP: the urgent pointer, if [`TcpSegment::URG`] is set; otherwise 0.
     pub urgent: u16,
     /// The length on the wire, in bytes, of the flow's IP packet, with its header: the innermost

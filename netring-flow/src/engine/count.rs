@@ -72,6 +72,7 @@ impl<K: Clone + Eq + Hash> Engine<K> {
             let earliest = &mut rare.first[from as usize];
             *earliest = Time::new(time.min(earliest.nanos()));
         }
+        let mut proves_fin = false;
         let outcome = match packet.segment() {
             Some(&segment) => {
                 if closes_window(segment) {
@@ -86,7 +87,15 @@ impl<K: Clone + Eq + Hash> Engine<K> {
                     scale,
                     gap,
                 };
-                tcp::take(flow, rare, &arrival)
+                if before == State::TcpDoubtful {
+                    proves_fin = self.doubts.settle(flow, segment, from);
+                }
+                let outcome = tcp::take(flow, rare, &arrival);
+                if outcome.out_of_window && !segment.has(TcpSegment::RST) {
+                    let end = segment.sequence.wrapping_add(payload);
+                    self.doubts.keep(flow, from, end);
+                }
+                outcome
             }
             None => Outcome::default(),
         };
@@ -109,6 +118,7 @@ impl<K: Clone + Eq + Hash> Engine<K> {
         Counted {
             slot,
             out_of_window: outcome.out_of_window,
+            proves_fin,
         }
     }
 

@@ -18,7 +18,7 @@ pub(super) struct Limits {
     /// round-trip times are measured. One comparison serves both.
     pub(super) watched: u16,
     /// By [`State`]; `i64::MAX` means never.
-    idle: [i64; 7],
+    idle: [i64; 8],
     pub(super) active: i64,
     /// A unit of the clock of ticks, in nanoseconds: a 2¹⁶th of the active timeout.
     pub(super) unit: i64,
@@ -31,10 +31,11 @@ impl Limits {
             .min(config.max_bytes / bytes_per_flow)
             .max(1);
         let timeouts = &config.timeouts;
-        let mut idle = [0; 7];
+        let mut idle = [0; 8];
         for (state, timeout) in [
             (State::TcpOpening, timeouts.tcp_opening),
             (State::TcpEstablished, timeouts.tcp_established),
+            (State::TcpDoubtful, timeouts.tcp_established),
             (State::TcpClosing, timeouts.tcp_closing),
             (State::TcpFinished, timeouts.tcp_closing),
             (State::TcpReset, timeouts.tcp_closing),

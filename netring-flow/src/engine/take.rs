@@ -33,13 +33,14 @@ impl<K: Clone + Eq + Hash> Engine<K> {
         }
     }
 
-    /// The view of a counted packet for a visitor.
-    #[inline]
+    /// The view of a counted packet for a visitor, with what only the extractor reads.
+    #[inline(always)]
     pub(crate) fn segment<'a>(
         &'a self,
         counted: Counted,
         item: &Item<K>,
         packet: &'a Packet<'a>,
+        (urgent, ip_len): (u16, Option<u32>),
     ) -> Segment<'a, K> {
         let flow = self.table.get(counted.slot);
         Segment {
@@ -55,8 +56,9 @@ impl<K: Clone + Eq + Hash> Engine<K> {
             payload: item.found.payload(packet),
             payload_len: item.found.payload_len,
             out_of_window: counted.out_of_window,
-            urgent: 0,
-            ip_len: None,
+            proves_fin: counted.proves_fin,
+            urgent,
+            ip_len,
         }
     }
 

@@ -1,8 +1,10 @@
 //! How TCP segments change a flow.
 
+mod doubt;
 mod sequence;
 mod window;
 
+pub(crate) use doubt::Doubts;
 pub(crate) use sequence::{behind, follow};
 
 use crate::event::Letter;
@@ -81,7 +83,7 @@ pub(crate) fn is_another<K>(
     }
     let could_be = match flow.state {
         closed if closed.is_closed() => true,
-        State::TcpEstablished => silent >= SILENT,
+        State::TcpEstablished | State::TcpDoubtful => silent >= SILENT,
         _ => false,
     };
     could_be
@@ -126,7 +128,10 @@ pub(crate) fn changes_state<K>(
         Letter::Data
     };
     segment.has(SYN | FIN | RST)
-        || matches!(flow.state, State::TcpOpening | State::TcpClosing)
+        || matches!(
+            flow.state,
+            State::TcpOpening | State::TcpClosing | State::TcpDoubtful
+        )
         || !flow.has_happened(letter, from)
 }
 

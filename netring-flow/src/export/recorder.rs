@@ -27,7 +27,8 @@ use observed::Observed;
 ///
 /// A RST or FIN that its receiver would not accept
 /// ([`Anomaly::OutOfWindow`](crate::Anomaly::OutOfWindow)) changes neither state nor history,
-/// unlike in Zeek, so a forged one does not close a connection.
+/// unlike in Zeek, so a forged one does not close a connection. A FIN counts once its receiver
+/// acknowledges it.
 ///
 /// ```
 /// use netring_flow::FlowTracker;

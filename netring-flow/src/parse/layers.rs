@@ -6,7 +6,7 @@
 use netring_sys::{LinkType, Packet};
 
 use super::tunnel::{self, Inside};
-use super::{Layer, Part, Version, ip, link, nflog};
+use super::{Layer, Part, Version, frame_relay, ip, juniper, link, macsec, nflog};
 use crate::extract::{Skip, TunnelKind, Tunnels};
 
 /// The maximum number of headers read from a packet, from the link layer to IP inclusive. Each VLAN
@@ -31,7 +31,7 @@ impl Vlans {
     const PRESENT: u32 = 0x1000;
 
     #[inline]
-    fn push(&mut self, tci: u16) {
+    pub(super) fn push(&mut self, tci: u16) {
         let tag = u32::from(tci) & Self::ID | Self::PRESENT;
         if self.0 == 0 {
             self.0 = tag << 16;
@@ -42,7 +42,7 @@ impl Vlans {
 
     /// As encoded in a key.
     #[inline]
-    const fn bits(self) -> u32 {
+    pub(super) const fn bits(self) -> u32 {
         self.0 & (Self::ID << 16 | Self::ID)
     }
 }
@@ -55,20 +55,15 @@ impl Tags {
     #[inline]
     pub(super) fn enter(&mut self, kind: TunnelKind, id: u32, layer: Layer) {
         if layer == Layer::Ethernet {
-            self.vlans = Vlans::default();
+            self.restart();
         }
         self.tunnel = Some((kind, id));
     }
 
+    /// Forgets the tags of the frames outside.
     #[inline]
-    pub(super) fn push(&mut self, tci: u16) {
-        self.vlans.push(tci);
-    }
-
-    /// The tags as encoded in a key.
-    #[inline]
-    pub(super) fn bits(self) -> u64 {
-        self.vlans.bits().into()
+    const fn restart(&mut self) {
+        self.vlans = Vlans(0);
     }
 }
 
@@ -100,7 +95,7 @@ impl<'a> Walk<'a> {
     pub(super) fn new(packet: &Packet<'a>) -> Result<Self, Skip> {
         let mut tags = Tags::default();
         if let Some(tag) = packet.vlan() {
-            tags.push(tag.tci);
+            tags.vlans.push(tag.tci);
         }
         Ok(Self {
             layer: outermost(packet.link_type())?,
@@ -143,7 +138,7 @@ impl<'a> Walk<'a> {
                 Layer::Ethernet => link::ethernet(part)?,
                 Layer::Vlan => {
                     let (next, tci) = link::vlan(part)?;
-                    tags.push(tci);
+                    tags.vlans.push(tci);
                     next
                 }
                 Layer::Mpls => link::label(part)?,
@@ -228,6 +223,13 @@ pub(super) const fn outermost(link_type: LinkType) -> Result<Layer, Skip> {
         LinkType::C_HDLC => Layer::CiscoHdlc,
         LinkType::PFLOG => Layer::Pflog,
         LinkType::NFLOG => Layer::Nflog,
+        LinkType::FRELAY => Layer::FrameRelay,
+        LinkType::IPNET => Layer::Ipnet,
+        LinkType::IPOIB => Layer::InfiniBand,
+        LinkType::JUNIPER_ETHER => Layer::JuniperEthernet,
+        LinkType::JUNIPER_PPP => Layer::JuniperPpp,
+        LinkType::JUNIPER_FRELAY => Layer::JuniperFrameRelay,
+        LinkType::JUNIPER_CHDLC => Layer::JuniperHdlc,
         _ => return Err(Skip::LinkType),
     })
 }
@@ -271,6 +273,18 @@ fn seldom(
         Layer::Cooked2 => link::cooked2(part),
         Layer::Pflog => link::pflog(part),
         Layer::Nflog => nflog::payload(part),
+        Layer::FrameRelay => frame_relay::frame(part),
+        Layer::Ipnet => link::ipnet(part),
+        Layer::InfiniBand => link::infiniband(part),
+        Layer::JuniperEthernet => juniper::header(part, Layer::Ethernet),
+        Layer::JuniperPpp => juniper::header(part, Layer::Hdlc),
+        Layer::JuniperFrameRelay => juniper::header(part, Layer::FrameRelay),
+        Layer::JuniperHdlc => juniper::header(part, Layer::CiscoHdlc),
+        Layer::Macsec => macsec::tag(part),
+        Layer::FabricPath => {
+            tags.restart();
+            link::fabric_path(part)
+        }
         // Unreachable: the walk takes these steps itself.
         Layer::Ethernet | Layer::Vlan | Layer::Mpls | Layer::V4 | Layer::V6 | Layer::Ip => {
             Ok(layer)

@@ -7,23 +7,10 @@
 
 use netring_sys::Packet;
 
-use super::layers::{Tags, Vlans};
-use super::plain::{Place, Usual};
+use super::layers::Tags;
+use super::plain::{Before, Place, Usual};
 use super::{Layer, Part, Rules, general, link, plain, tunnel};
-use crate::extract::{Extracted, FiveTupleKey, Skip, TunnelKind};
-
-/// The facts about a packet before its tunnels, passed in one register.
-#[derive(Clone, Copy)]
-pub(super) struct Before {
-    pub(super) vlans: Vlans,
-    /// The protocol in the outermost IP packet.
-    pub(super) protocol: u8,
-    /// The kind of tunnel that the ports of UDP announce.
-    pub(super) in_udp: Option<TunnelKind>,
-    /// Headers that may still be read.
-    pub(super) left: u8,
-    pub(super) whole: bool,
-}
+use crate::extract::{Extracted, FiveTupleKey, Skip};
 
 /// Reads the innermost packet. `place` is that of the outermost IP packet's body. A tunnel before
 /// that packet does not matter, as it is not the innermost.
@@ -99,7 +86,7 @@ fn next_ip<'a>(
             Layer::Ethernet => link::ethernet(&mut part).ok()?,
             Layer::Vlan => {
                 let (next, tci) = link::vlan(&mut part).ok()?;
-                tags.push(tci);
+                tags.vlans.push(tci);
                 next
             }
             Layer::Mpls => link::label(&mut part).ok()?,

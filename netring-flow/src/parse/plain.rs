@@ -5,8 +5,7 @@
 use super::Part;
 use super::header::{self, FIXED_V4, FIXED_V6};
 use super::layers::{Tags, Vlans};
-use super::link::ETHERNET_LEN;
-use super::nested::Before;
+use super::link::{self, ETHERNET_LEN};
 use super::transport::{self, InUdp};
 use crate::extract::{Extracted, FiveTupleKey, Orientation, TunnelKind};
 
@@ -21,26 +20,16 @@ pub(super) struct Usual<'a, A> {
 /// What follows the header. No captured byte is read from here without a check that it is also
 /// before the end on the wire: cutting the bytes there would cost every packet.
 #[derive(Clone, Copy)]
-pub(super) struct Body<'a> {
+struct Body<'a> {
     /// All captured bytes, also those behind the packet's end.
-    pub(super) data: &'a [u8],
+    data: &'a [u8],
     /// The packet's bytes on the wire.
-    pub(super) wire: usize,
+    wire: usize,
     /// Where it starts in the packet's bytes.
     start: usize,
 }
 
-impl<'a> Body<'a> {
-    /// Its bytes, and none behind its end.
-    #[inline(always)]
-    pub(super) fn part(self) -> Part<'a> {
-        let Self { data, wire, start } = self;
-        let data = &data[..data.len().min(wire)];
-        Part { data, wire, start }
-    }
-}
-
-/// Where a usual IP packet's body is. [`nested::read`](super::nested::read) gets this instead of
+/// Where the body of a usual IP packet is, for [`nested`](super::nested). It gets this instead of
 /// the bytes: a caller that keeps the bytes would have them in memory for every packet.
 #[derive(Clone, Copy)]
 pub(super) struct Place {
@@ -48,6 +37,19 @@ pub(super) struct Place {
     pub(super) start: u32,
     /// Its bytes on the wire.
     pub(super) wire: u32,
+}
+
+/// What else [`nested`](super::nested) has to know of such a packet, and of what precedes it. It is
+/// passed in one register.
+#[derive(Clone, Copy)]
+pub(super) struct Before {
+    pub(super) vlans: Vlans,
+    pub(super) protocol: u8,
+    /// The kind of tunnel that the ports of UDP announce.
+    pub(super) in_udp: Option<TunnelKind>,
+    /// Headers that may still be read.
+    pub(super) left: u8,
+    pub(super) whole: bool,
 }
 
 /// The first byte of an IPv4 header without options.
@@ -63,18 +65,15 @@ pub(super) fn v4(part: Part<'_>) -> Option<Usual<'_, u32>> {
     }
 }
 
-/// Reads the header of an Ethernet frame, and of the IPv4 packet in it. `None` if it is anything
-/// else, has options, or needs the general path.
+/// Reads the header of an Ethernet frame and that of an IPv4 packet without options behind it.
+/// `None` if anything else is there, or if it needs the general path.
 #[inline(always)]
 pub(super) fn framed_v4(part: Part<'_>) -> Option<Usual<'_, u32>> {
-    /// The EtherType, and the first byte of a header without options.
-    const TYPE_AND_FIRST: [u8; 4] = [0x08, 0x00, 0x45, 0];
-    const MASK: u32 = u32::from_ne_bytes([0xff, 0xff, 0xff, 0]);
     let (frame, data) = part.data.split_first_chunk::<ETHERNET_LEN>()?;
     let h = data.first_chunk::<FIXED_V4>()?;
-    let [.., high, low] = *frame;
-    let found = u32::from_ne_bytes([high, low, h[0], h[1]]);
-    if found & MASK != u32::from_ne_bytes(TYPE_AND_FIRST) {
+    // Two comparisons cost a branch more.
+    let type_and_first = u32::from_be_bytes([0, frame[12], frame[13], h[0]]);
+    if type_and_first != u32::from(link::IPV4) << 8 | u32::from(FIRST_V4) {
         return None;
     }
     let packet = Part {
@@ -151,21 +150,22 @@ impl<'a, A: Copy> Usual<'a, A> {
         key: impl FnOnce(u8, (A, u16), (A, u16), u64) -> (FiveTupleKey, Orientation),
         in_udp: impl InUdp,
     ) -> Found {
-        let plain = transport::plain(self.protocol, self.body, in_udp)?;
+        let plain = transport::plain(self.protocol, self.body.data, self.body.wire, in_udp)?;
         let source = (self.source, plain.ports.0);
         let destination = (self.destination, plain.ports.1);
         let (key, orientation) = key(self.protocol, source, destination, Tags::NONE);
         Ok(plain.of(key, orientation, self.body.start))
     }
 
-    /// What follows its header.
+    /// What follows its header, and nothing behind its end.
     #[inline(always)]
     pub(super) fn part(&self) -> Part<'a> {
-        self.body.part()
+        let Body { data, wire, start } = self.body;
+        let data = &data[..data.len().min(wire)];
+        Part { data, wire, start }
     }
 
-    /// The facts that [`nested::read`](super::nested::read) needs about it and the layers before
-    /// it.
+    /// The facts that [`nested`](super::nested) needs.
     #[inline(always)]
     pub(super) fn before(
         &self,

@@ -1,6 +1,6 @@
 //! Transport headers.
 
-use super::{Part, be16, plain};
+use super::{Part, be16};
 use crate::extract::{Extracted, FiveTupleKey, Orientation, TcpSegment, Transport, TunnelKind};
 
 pub(super) const TCP: u8 = 6;
@@ -113,15 +113,16 @@ pub(super) trait InUdp: FnOnce(u16, u16) -> Option<TunnelKind> {}
 
 impl<F: FnOnce(u16, u16) -> Option<TunnelKind>> InUdp for F {}
 
-/// Reads the header of a usual packet that carries no tunnel. Otherwise the error is the kind of a
-/// tunnel in UDP, with a valid UDP length.
+/// Reads the header of a usual packet that carries no tunnel, from the bytes captured from here on,
+/// which may extend beyond the packet, and its length on the wire. Otherwise the error is the kind
+/// of a tunnel in UDP, with a valid UDP length.
 #[inline(always)]
 pub(super) fn plain(
     protocol: u8,
-    body: plain::Body<'_>,
+    data: &[u8],
+    wire: usize,
     in_udp: impl InUdp,
 ) -> Result<Plain, Option<TunnelKind>> {
-    let plain::Body { data, wire, .. } = body;
     let (ports, transport, header_len, payload_len) = match protocol {
         TCP => {
             let h = data.first_chunk::<16>().ok_or(None)?;

@@ -32,9 +32,11 @@ pub(crate) struct Record<K> {
 #[repr(u8)]
 pub(crate) enum State {
     TcpOpening,
-    /// Both ends sent FIN, and not both are acknowledged. Next to `TcpOpening`, so that one
-    /// comparison tells the two from the others.
+    /// Both ends sent FIN, and not both are acknowledged. Next to `TcpOpening`, as the next one is,
+    /// so that one comparison tells the three from the others.
     TcpClosing,
+    /// As established, and a FIN came that is outside of its receiver's window.
+    TcpDoubtful,
     TcpEstablished,
     /// Both ends sent FIN, and both are acknowledged.
     TcpFinished,
@@ -80,7 +82,7 @@ impl State {
     const fn public(self) -> FlowState {
         match self {
             Self::TcpOpening => FlowState::TcpOpening,
-            Self::TcpEstablished => FlowState::TcpEstablished,
+            Self::TcpEstablished | Self::TcpDoubtful => FlowState::TcpEstablished,
             Self::TcpClosing | Self::TcpFinished | Self::TcpReset => FlowState::TcpClosing,
             Self::Udp => FlowState::Udp,
             Self::Other => FlowState::Other,

@@ -47,6 +47,8 @@ struct Side {
     ip_bytes: u64,
     /// Packets with an unknown IP length.
     unknown_lengths: u64,
+    /// Its last FIN that was out of the other end's window, and its bytes of data.
+    refused: Option<(TcpSegment, u32)>,
     /// The top label of its first packet.
     mpls: Option<MplsRecord>,
 }
@@ -150,16 +152,32 @@ impl Observed {
 
     fn tcp(&mut self, segment: &Segment<'_, FiveTupleKey>, header: &TcpSegment) {
         let from = segment.orientation;
-        let of = index(from, self.initiator);
         self.sides[from as usize].flags |= header.flags;
         if segment.out_of_window {
+            if header.has(TcpSegment::FIN) {
+                self.sides[from as usize].refused = Some((*header, segment.payload_len));
+            }
             return;
         }
+        if segment.proves_fin
+            && let Some((fin, len)) = self.sides[from.flipped() as usize].refused.take()
+        {
+            self.accepted(from.flipped(), &fin, len, segment.time.as_nanos());
+        }
+        self.accepted(from, header, segment.payload_len, segment.time.as_nanos());
+        if header.has(TcpSegment::ACK) {
+            self.acknowledges(from, header);
+        }
+    }
+
+    /// A segment that its receiver would accept, without its acknowledgement.
+    fn accepted(&mut self, from: Orientation, header: &TcpSegment, len: u32, time: i64) {
+        let of = index(from, self.initiator);
         let trusted = !self.ends.is_reset(of);
         let side = &mut self.sides[from as usize];
-        let place = side.stream.sent(header, segment.payload_len, trusted);
-        self.flags(from, header, segment.payload_len, place.position);
-        self.handshake.segment(header, of, segment.time.as_nanos());
+        let place = side.stream.sent(header, len, trusted);
+        self.flags(from, header, len, place.position);
+        self.handshake.segment(header, of, time);
         let boring = self.ends.is_closed(1 - of) || !trusted || header.has(TcpSegment::RST);
         let side = &mut self.sides[from as usize];
         if header.window == 0 && !boring && side.zero_windows.counts() {
@@ -169,11 +187,7 @@ impl Observed {
         if place.repeated && side.repeated.counts() {
             self.push(from, b'T');
         }
-        self.ends
-            .segment(of, header.flags, segment.payload_len != 0);
-        if header.has(TcpSegment::ACK) {
-            self.acknowledges(from, header);
-        }
+        self.ends.segment(of, header.flags, len != 0);
     }
 
     /// Applies this end's acknowledgement to the other end.

@@ -99,20 +99,21 @@ fn vxlan(header: [u8; 8]) -> Found {
 
 #[inline(always)]
 fn geneve(header: [u8; 8], part: &mut Part<'_>) -> Found {
-    const ETHERNET: u16 = 0x6558;
-    const VERSION: u16 = 0xc000;
-    const CONTROL: u16 = 0x0080;
-    let options = usize::from(header[0] & 0x3f) * 4;
-    if u16::from_be_bytes([header[0], header[1]]) & (VERSION | CONTROL) != 0
-        || part.data.len() < options
-    {
+    /// The version, which is 0, and the flag of packets that are for the tunnel's ends.
+    const ZEROS: u32 = 0xc080_0000;
+    const TYPE: u32 = 0xffff;
+    const ETHERNET: u32 = 0x6558;
+    let [first, b, c, d, ..] = header;
+    let start = u32::from_be_bytes([first, b, c, d]);
+    let layer = match start & (ZEROS | TYPE) {
+        ETHERNET => Layer::Ethernet,
+        other => link::above(u16::try_from(other).ok()?).ok()?,
+    };
+    let options = usize::from(first & 0x3f) * 4;
+    if part.data.len() < options {
         return None;
     }
     part.skip(options);
-    let layer = match u16::from_be_bytes([header[2], header[3]]) {
-        ETHERNET => Layer::Ethernet,
-        ether_type => link::above(ether_type).ok()?,
-    };
     Some((layer, network(header)))
 }
 
