@@ -49,8 +49,8 @@ impl Direction {
         }
     }
 
-    /// Whether the network lost the missing bytes and the sender may repeat them: the receiver's last
-    /// acknowledgement says that it lacks them, and the sender has sent nothing more a whole
+    /// Whether the network lost the missing bytes and the sender may repeat them: the receiver's
+    /// last acknowledgement says that it lacks them, and the sender has sent nothing more a whole
     /// deadline later. Restarts the time if so.
     pub(in crate::reassembly) fn waits_for_sender(
         &mut self,
