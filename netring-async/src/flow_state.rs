@@ -1,4 +1,4 @@
-//! A stream of flow events with a state of the program's own for each flow.
+//! A stream of flow events with a custom state for each flow.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -60,8 +60,8 @@ type OnWaited<K, U> = Box<dyn FnMut(&mut U, &WaitedFragments<'_, K>) + Send>;
 impl<S, E: Extract> FlowStream<S, E> {
     /// Keeps a state for each flow; `init` creates it from the flow's key.
     ///
-    /// Flows that have started already get theirs with the first event or packet to come. Queued
-    /// events are yielded.
+    /// Flows that have already started get theirs with their next event or packet. Queued events
+    /// are yielded.
     pub fn with_state<U>(
         self,
         init: impl FnMut(&E::Key) -> U + Send + 'static,
@@ -88,7 +88,7 @@ impl<S, E: Extract> FlowStream<S, E> {
 }
 
 impl<S, E: Extract, U> FlowStateStream<S, E, U> {
-    /// Calls `packet` with the state of a flow and each of its packets, where it lies in the ring.
+    /// Calls `packet` with the state of a flow and each of its packets, in place in the ring.
     ///
     /// A batch of packets is seen before its events are yielded, so a state can be ahead of the
     /// event that it is handed out with; with `Ended` it is complete. `packet` should be quick, as
@@ -102,7 +102,7 @@ impl<S, E: Extract, U> FlowStateStream<S, E, U> {
         self
     }
 
-    /// Calls `waited` with the state of a flow and the fragments that came before the first of
+    /// Calls `waited` with the state of a flow and the fragments that arrived before the first of
     /// their packet: they count in the flow from then on, and [`on_packet`](Self::on_packet) is not
     /// called for them. See [`FlowVisitor::waited`]. A second call replaces the first.
     #[must_use]
@@ -119,7 +119,7 @@ impl<S, E: Extract, U> FlowStateStream<S, E, U> {
         self.stream.stop();
     }
 
-    /// Ends the stream behind the packets that are in the ring now, as [`FlowStream::drain`] does.
+    /// Ends the stream after the packets that are in the ring now, as [`FlowStream::drain`] does.
     pub fn drain(&mut self)
     where
         S: PacketSource,
@@ -142,8 +142,8 @@ impl<S, E: Extract, U> FlowStateStream<S, E, U> {
         self.states.get_mut(&flow)
     }
 
-    /// Returns the stream, with its flows and queued events, and the states of the flows whose end
-    /// was not yet yielded: what [`FlowStream::with_states`] takes.
+    /// Returns the stream, with its flows and queued events, and the states of the flows with an
+    /// end not yet yielded: the input of [`FlowStream::with_states`].
     pub fn into_parts(self) -> (FlowStream<S, E>, HashMap<FlowId, U>) {
         (self.stream, self.states)
     }

@@ -15,13 +15,13 @@ use crate::drain::Drain;
 /// this after its timeout.
 pub(crate) const IDLE_TICK: Duration = Duration::from_millis(500);
 
-/// A visitor that keeps the events that it is given.
+/// A visitor that keeps the events it receives.
 pub(crate) trait Collect<K>: FlowVisitor<K> {
     /// The number of events kept.
     fn collected(&self) -> usize;
 
-    /// Packet time has come to `now`, before the tracker ends flows by it. Returns true if more is
-    /// due than one call does.
+    /// All packets until `now` were taken, and the source is silent. The tracker ends flows by it
+    /// afterwards. Returns true if more is due than one call does.
     fn advance(&mut self, now: Timestamp) -> bool {
         let _ = now;
         false
@@ -34,11 +34,11 @@ impl<K> Collect<K> for Vec<FlowEvent<K>> {
     }
 }
 
-/// A visitor that keeps what it makes of the events.
+/// A visitor that keeps what it derives from the events.
 pub(crate) trait Gather<K>: Collect<K> {
     type Item;
 
-    /// What it keeps, oldest first.
+    /// The kept items, oldest first.
     fn gathered(&mut self) -> &mut Vec<Self::Item>;
 }
 
@@ -55,7 +55,7 @@ pub(crate) struct Flows<S, E: Extract> {
     pub(crate) source: AsyncSource<S>,
     pub(crate) tracker: FlowTracker<E>,
     phase: Phase,
-    /// The host's time when the newest packet time was read. Of a tracker that has flows already,
+    /// The host's time when the newest packet time was read. For a tracker that already has flows,
     /// the time of the first wait.
     latest_read: Option<Instant>,
     /// The tracker has more flows to end than it ended in one call.
@@ -65,7 +65,7 @@ pub(crate) struct Flows<S, E: Extract> {
 
 enum Phase {
     Running,
-    /// Only the packets that had come when it began.
+    /// Takes only the packets that had arrived when draining began.
     Draining(Drain),
     /// No more packets: the remaining flows end, then the error is reported.
     Finishing(Option<Error>),
@@ -97,7 +97,7 @@ impl<S: PacketSource, E: Extract> Flows<S, E> {
         }
     }
 
-    /// Reads only what has come until now; then the flows end.
+    /// Reads only what has arrived so far; then the flows end.
     pub(crate) fn drain(&mut self) {
         if matches!(self.phase, Phase::Running) {
             let drain = Drain::begin(&mut self.source);
@@ -145,7 +145,7 @@ impl<S: PacketSource, E: Extract> Flows<S, E> {
         visitor: &mut V,
         items: &mut Vec<V::Item>,
     ) -> Poll<Option<Result<(), Error>>> {
-        // They are gathered where they are published from.
+        // They are gathered in the place from which they are published.
         std::mem::swap(items, visitor.gathered());
         let polled = self.poll_events(cx, visitor);
         std::mem::swap(items, visitor.gathered());
@@ -163,7 +163,9 @@ impl<S: PacketSource, E: Extract> Flows<S, E> {
         drop(batch);
         self.latest_read = Some(Instant::now());
         if let Some(now) = self.tracker.latest() {
-            self.due = events.advance(now) || self.tracker.expire(now, events);
+            // A wait for bytes is timed by the packets of their sender: another of several sources
+            // may have older ones.
+            self.due = self.tracker.expire(now, events);
         }
         if let Phase::Draining(drain) = &mut self.phase
             && drain.is_done(&mut self.source)

@@ -137,7 +137,7 @@ pub enum FlowEvent<K> {
     },
 }
 
-// Events are queued and copied in batches, so a flow's statistics are behind a pointer.
+// Events are queued and copied in batches, so a flow's statistics are boxed.
 const _: () = assert!(size_of::<FlowEvent<FiveTupleKey>>() <= 128);
 
 impl<K> FlowEvent<K> {

@@ -1,7 +1,7 @@
-//! From the bytes of a packet to its flow: the parser behind the built-in key.
+//! The parser behind the built-in key: from the bytes of a packet to its flow.
 //!
-//! Nothing is trusted: each read is from a slice whose length was checked, and each loop advances
-//! in the packet.
+//! Nothing is trusted: each read is from a slice of checked length, and each loop advances in the
+//! packet.
 //!
 //! Two lengths pass down through the layers: the captured bytes, which can be read, and the bytes
 //! on the wire, which count as payload and decide whether a header is complete or malformed.
@@ -33,7 +33,7 @@ use netring_sys::Packet;
 
 use crate::extract::{Extracted, FiveTupleKey, Fragment, Piece, Skip, Tunnels};
 use ip::IpPacket;
-use layers::{MAX_LAYERS, Reached, Tags, Walk};
+use layers::{MAX_LAYERS, Reached, Tags, Vlans, Walk};
 use transport::TransportHeader;
 use v6_chain::Broken;
 
@@ -46,8 +46,8 @@ pub(crate) struct Rules {
     pub(crate) tunnel: bool,
     /// An ICMP error is reported against the flow that it quotes.
     pub(crate) quoted: bool,
-    /// A first fragment is [`Skip::Fragment`], as the others are, and what has too many tunnels is
-    /// [`Skip::TooDeep`].
+    /// A first fragment is [`Skip::Fragment`], like the others, and a packet with too many tunnels
+    /// is [`Skip::TooDeep`].
     pub(crate) whole: bool,
     /// The tunnels that are looked into.
     pub(crate) tunnels: Tunnels,
@@ -64,27 +64,26 @@ impl Rules {
         }
     }
 
-    /// Puts the innermost tunnel in the key, if it is wanted there.
-    #[inline]
-    fn in_tunnel(
-        &self,
-        mut found: Extracted<FiveTupleKey>,
-        tags: &Tags,
-    ) -> Extracted<FiveTupleKey> {
-        if let Some((kind, _)) = tags.tunnel
-            && self.tunnel
-        {
-            found.key = found.key.in_tunnel(kind);
+    /// Puts the tags in the key, if enabled.
+    #[inline(always)]
+    fn tagged(&self, mut found: Extracted<FiveTupleKey>, tags: &Tags) -> Extracted<FiveTupleKey> {
+        if self.vlan | self.tunnel {
+            found.key = found.key.with_tags(self.tags(tags));
+            if let Some((kind, _)) = tags.tunnel
+                && self.tunnel
+            {
+                found.key = found.key.in_tunnel(kind);
+            }
         }
         found
     }
 }
 
-/// Reads a packet. If `whole`, a first fragment is [`Skip::Fragment`], as the others are, and what
-/// has too many tunnels is [`Skip::TooDeep`].
+/// Reads a packet. If `whole`, a first fragment is [`Skip::Fragment`], like the others, and a
+/// packet with too many tunnels is [`Skip::TooDeep`].
 ///
-/// This and the functions of `plain` are inlined always: with two callers the compiler would do so
-/// in neither, at a cost of 20 instructions for each packet.
+/// This and the functions of `plain` are always inlined: with two callers the compiler would inline
+/// them in neither, at a cost of 20 instructions per packet.
 #[inline(always)]
 pub(crate) fn packet(
     packet: &Packet<'_>,
@@ -94,16 +93,22 @@ pub(crate) fn packet(
     // Nearly every packet takes this path, by far the shortest.
     match link::untagged(packet) {
         Some((link::IPV4, part)) => match plain::v4(part) {
-            Some(ip) => match ip.read(Tags::NONE, |from, to| rules.tunnels.of_ports(from, to)) {
+            Some(ip) => match ip.read(|from, to| rules.tunnels.of_ports(from, to)) {
                 Ok(found) => Ok(found),
-                Err(kind) => nested::read(packet, rules, whole, ip.outer(kind), Tags::default(), 2),
+                Err(kind) => {
+                    let before = ip.before(kind, Vlans::default(), MAX_LAYERS - 2, whole);
+                    nested::read(packet, rules, ip.place(), before)
+                }
             },
             None => general(packet, rules, whole),
         },
         Some((link::IPV6, part)) => match plain::v6(part) {
-            Some(ip) => match ip.read(Tags::NONE, |from, to| rules.tunnels.of_ports(from, to)) {
+            Some(ip) => match ip.read(|from, to| rules.tunnels.of_ports(from, to)) {
                 Ok(found) => Ok(found),
-                Err(kind) => nested::read(packet, rules, whole, ip.outer(kind), Tags::default(), 2),
+                Err(kind) => {
+                    let before = ip.before(kind, Vlans::default(), MAX_LAYERS - 2, whole);
+                    nested::read(packet, rules, ip.place(), before)
+                }
             },
             None => general(packet, rules, whole),
         },
@@ -111,7 +116,7 @@ pub(crate) fn packet(
     }
 }
 
-/// Reads a packet whose IP header is not right behind an Ethernet header.
+/// Reads a packet with an IP header that does not directly follow an Ethernet header.
 #[inline(never)]
 fn layered(
     packet: &Packet<'_>,
@@ -126,27 +131,33 @@ fn layered(
         tags,
         ..
     } = walk.reached;
-    let (bits, read) = (rules.tags(&tags), MAX_LAYERS - walk.left);
+    let left = walk.left;
     match version {
         Version::V4 => match plain::v4(part) {
-            Some(ip) => match ip.read(bits, |from, to| rules.tunnels.of_ports(from, to)) {
-                Ok(found) => Ok(rules.in_tunnel(found, &tags)),
-                Err(kind) => nested::read(packet, rules, whole, ip.outer(kind), tags, read),
+            Some(ip) => match ip.read(|from, to| rules.tunnels.of_ports(from, to)) {
+                Ok(found) => Ok(rules.tagged(found, &tags)),
+                Err(kind) => {
+                    let before = ip.before(kind, tags.vlans, left, whole);
+                    nested::read(packet, rules, ip.place(), before)
+                }
             },
             None => general(packet, rules, whole),
         },
         Version::V6 => match plain::v6(part) {
-            Some(ip) => match ip.read(bits, |from, to| rules.tunnels.of_ports(from, to)) {
-                Ok(found) => Ok(rules.in_tunnel(found, &tags)),
-                Err(kind) => nested::read(packet, rules, whole, ip.outer(kind), tags, read),
+            Some(ip) => match ip.read(|from, to| rules.tunnels.of_ports(from, to)) {
+                Ok(found) => Ok(rules.tagged(found, &tags)),
+                Err(kind) => {
+                    let before = ip.before(kind, tags.vlans, left, whole);
+                    nested::read(packet, rules, ip.place(), before)
+                }
             },
             None => general(packet, rules, whole),
         },
     }
 }
 
-/// Reads any packet by the general path: the innermost; if that is not readable, the one that
-/// carries it. A short way that came to something unusual starts again here.
+/// Reads any packet by the general path: the innermost packet, or the one that carries it if that
+/// is unreadable. A fast path that meets something unusual restarts here.
 #[inline(never)]
 fn general(
     packet: &Packet<'_>,
@@ -165,8 +176,8 @@ fn general(
     reached_packet(&carrier(packet, rules, skip, depth)?, rules)
 }
 
-/// What carries the last of `depth` tunnels, of which nothing is readable but `skip`. Walking again
-/// costs less than keeping it for every packet.
+/// The packet that carries the last of `depth` tunnels, if only `skip` could be read inside.
+/// Walking again costs less than keeping it for every packet.
 #[cold]
 fn carrier<'a>(
     packet: &Packet<'a>,
@@ -194,7 +205,7 @@ fn reached_packet(reached: &Reached<'_>, rules: Rules) -> Result<Extracted<FiveT
         // The rest of it is in other fragments.
         found = found.with_malformed(false).with_piece(Piece::First);
     }
-    Ok(rules.in_tunnel(found, &reached.tags))
+    Ok(rules.tagged(found, &reached.tags))
 }
 
 fn ip_packet(
@@ -236,7 +247,7 @@ fn transport(ip: &IpPacket<'_>, tags: u64, rules: Rules) -> Result<Extracted<Fiv
 /// Reports the packets that a packet is a fragment of.
 #[cold]
 pub(crate) fn fragments(packet: &Packet<'_>, rules: Rules, each: &mut dyn FnMut(Fragment)) {
-    // What cannot be walked through has no fragments either.
+    // A packet that cannot be walked through has no fragments either.
     let most = rules.tunnels.depth();
     let _ = layers::innermost(packet, &rules.tunnels, most, |reached| {
         let tags = rules.tags(&reached.tags);
@@ -319,7 +330,7 @@ impl<'a> Part<'a> {
         }
     }
 
-    /// What follows its first bytes.
+    /// The rest, after its first bytes.
     #[inline]
     fn behind(self, len: usize) -> Self {
         Self {

@@ -13,12 +13,12 @@ use super::message::BATCH;
 use super::produce::Produce;
 use super::subscriber::Subscriber;
 
-/// Shares the items of any stream among any number of subscribers: messages of sessions, records,
-/// events of a program's own.
+/// Shares the items of any stream among any number of subscribers: messages of sessions, records, a
+/// program's own events.
 ///
-/// Lagging, lossless subscribers and closing are those of [`FlowBroadcast`](crate::FlowBroadcast),
-/// in items of the stream. Items travel in batches of up to 64: a batch is published when it is
-/// full or when the stream has nothing more for the moment.
+/// Lagging, lossless subscribers and closing work as in [`FlowBroadcast`](crate::FlowBroadcast), in
+/// items of the stream. Items travel in batches of up to 64: a batch is published when it is full
+/// or when the stream has nothing more for the moment.
 ///
 /// ```
 /// use futures::{StreamExt, stream};
@@ -42,7 +42,7 @@ pub struct Broadcast<T> {
     handle: Handle<[T], Never>,
 }
 
-/// There is nothing to ask for.
+/// There are no requests.
 enum Never {}
 
 /// Reads a stream.

@@ -16,8 +16,8 @@ use crate::record_stream::RecordStream;
 /// Shares the records of one capture's flows among any number of subscribers; created by
 /// [`RecordStream::broadcast`].
 ///
-/// Lagging, lossless subscribers and closing are those of [`FlowBroadcast`](crate::FlowBroadcast),
-/// in records.
+/// Lagging, lossless subscribers and closing work as in [`FlowBroadcast`](crate::FlowBroadcast), in
+/// records.
 #[derive(Debug)]
 pub struct RecordBroadcast {
     handle: Handle<[FlowRecord], FlowRequest<FiveTupleKey>>,
@@ -33,14 +33,13 @@ where
     S: PacketSource + Send + 'static,
     E: Extract<Key = FiveTupleKey>,
 {
-    /// Shares the records among any number of subscribers, lossy and lossless ones. A task reads
-    /// the source from now on; that of a replay starts when a subscriber is polled for the first
-    /// time.
+    /// Shares the records among any number of subscribers, lossy and lossless ones. A task reads a
+    /// live source from now on; a replay starts when a subscriber is polled for the first time.
     ///
-    /// Records that are queued are published first, and all flows go on. When the broadcast is
-    /// stopped, the flows end and their records are published, as with [`stop`](Self::stop).
-    /// Dropping the broadcast stops it too. Each queue holds `capacity` **batches** of up to 64
-    /// records, 1 to 65 536 (other values are clamped).
+    /// Queued records are published first, and all flows continue. When the broadcast is stopped,
+    /// the flows end and their records are published, as with [`stop`](Self::stop). Dropping the
+    /// broadcast stops it too. Each queue holds `capacity` **batches** of up to 64 records, 1 to 65
+    /// 536 (other values are clamped).
     ///
     /// ```no_run
     /// use futures::StreamExt;
@@ -121,8 +120,8 @@ impl RecordBroadcast {
 
     /// Ends the broadcast and waits until its task has ended: the packets that were in the source's
     /// ring are tracked, every flow has its record, every record is published, and the source is
-    /// closed. Returns the final figures. It is what
-    /// [`FlowBroadcast::shutdown`](crate::FlowBroadcast::shutdown) is for events.
+    /// closed. Returns the final figures. The counterpart of
+    /// [`FlowBroadcast::shutdown`](crate::FlowBroadcast::shutdown).
     ///
     /// # Errors
     /// Those of [`stats`](Self::stats). If the source failed, subscribers receive that error.
@@ -132,15 +131,14 @@ impl RecordBroadcast {
     }
 
     /// Ends the broadcast without ending its flows, and returns them as a stream: the opposite of
-    /// [`RecordStream::broadcast`]. `S` and `E` are the source and the extractor that it was made
-    /// of.
+    /// [`RecordStream::broadcast`]. `S` and `E` are the types of its source and extractor.
     ///
     /// No record is lost or repeated: subscribers receive those before, and then the end; the
     /// stream yields those after. If this future is dropped, the broadcast stops.
     ///
     /// # Errors
-    /// Returns the broadcast, which goes on, if it was made of something else; or if its task has
-    /// ended, with what is left of it.
+    /// Returns the broadcast, which continues, if it was made from other types; or if its task has
+    /// ended, with its remaining contents.
     pub async fn into_record_stream<S, E>(self) -> Result<RecordStream<S, E>, Self>
     where
         S: PacketSource + Send + 'static,

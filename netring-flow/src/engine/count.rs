@@ -105,7 +105,7 @@ impl<K: Clone + Eq + Hash> Engine<K> {
         if state != before && state.is_acknowledged() {
             self.report_closed(slot, packet.time, visitor);
         }
-        // What is closed stays in its queue, and lingers from its last packet on.
+        // A closed flow stays in its queue and lingers after its last packet.
         let moved = state != before && !before.is_closed();
         if first || moved {
             self.queue(slot);
@@ -122,7 +122,8 @@ impl<K: Clone + Eq + Hash> Engine<K> {
         }
     }
 
-    /// Counts fragments in the flow of the first of their packet, which came after them.
+    /// Counts fragments that arrived before their packet's first fragment in the flow of that
+    /// fragment.
     pub(crate) fn count_waited(&mut self, slot: Slot, from: Orientation, waited: &Waited) {
         let stats = &mut self.stats;
         stats.tracked_bytes += waited.bytes;
@@ -142,7 +143,7 @@ impl<K: Clone + Eq + Hash> Engine<K> {
         *earliest = Time::new(waited.first.min(earliest.nanos()));
     }
 
-    /// Measures the round-trip time, if that is asked for.
+    /// Measures the round-trip time, if enabled.
     fn time_segment(&mut self, slot: Slot, packet: &Item<K>) {
         if let Some(trips) = &mut self.round_trips
             && let Some(segment) = packet.segment()
@@ -207,8 +208,8 @@ impl<K: Clone + Eq + Hash> Engine<K> {
     }
 }
 
-/// Whether a segment says that its sender takes no more data. Segments that open or close a
-/// connection say nothing of the kind.
+/// Whether a segment closes its sender's receive window. Segments that open or close a connection
+/// do not count.
 const fn closes_window(segment: TcpSegment) -> bool {
     segment.window == 0 && !segment.has(TcpSegment::SYN | TcpSegment::FIN | TcpSegment::RST)
 }

@@ -14,8 +14,8 @@ pub(super) struct Limits {
     /// … and ends once there are fewer than this.
     pub(super) low: usize,
     pub(super) split: bool,
-    /// Segments with a window up to this change more than counters: 0, or if round-trip times are
-    /// measured, any. So one comparison serves both.
+    /// Segments with a window up to this value change more than counters: 0, or any window if
+    /// round-trip times are measured. One comparison serves both.
     pub(super) watched: u16,
     /// By [`State`]; `i64::MAX` means never.
     idle: [i64; 8],

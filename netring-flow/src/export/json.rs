@@ -6,7 +6,7 @@ use crate::extract::CommunityId;
 
 /// Writes records as lines of JSON: an object with the fields of [`FlowRecord`], in their order.
 ///
-/// It is what serde writes of a record, without needing the feature.
+/// The output equals that of serde, without needing the feature.
 ///
 /// ```
 /// use netring_flow::export::{FlowRecord, JsonLines};
@@ -25,7 +25,7 @@ use crate::extract::CommunityId;
 pub struct JsonLines(());
 
 impl JsonLines {
-    /// An encoder.
+    /// Creates an encoder.
     pub const fn new() -> Self {
         Self(())
     }
@@ -119,7 +119,7 @@ impl<'a> Object<'a> {
         }
     }
 
-    /// Keys are literals without anything to escape.
+    /// Keys are literals that need no escaping.
     pub(super) fn key(&mut self, key: &'static str) {
         if !self.is_first {
             self.out.push(b',');

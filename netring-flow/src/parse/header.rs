@@ -2,6 +2,8 @@
 
 use crate::extract::Skip;
 
+/// Bytes of the IPv4 header without options.
+pub(super) const FIXED_V4: usize = 20;
 /// Bytes of the fixed IPv6 header.
 pub(super) const FIXED_V6: usize = 40;
 
@@ -35,20 +37,25 @@ impl V4 {
 pub(super) fn v4(data: &[u8]) -> Result<V4, Skip> {
     /// The first byte of the shortest header, and of the longest.
     const FIRST: std::ops::RangeInclusive<u8> = 0x45..=0x4f;
-    let h = match data.first_chunk::<20>() {
+    let h = match data.first_chunk::<FIXED_V4>() {
         Some(h) if FIRST.contains(&h[0]) => h,
         _ => return Err(not_v4(data)),
     };
-    let len = usize::from(h[0] & 0xf) * 4;
-    Ok(V4 {
+    Ok(v4_of(h, usize::from(h[0] & 0xf) * 4))
+}
+
+/// The header that starts with these bytes, and has `len`.
+#[inline]
+pub(super) const fn v4_of(h: &[u8; FIXED_V4], len: usize) -> V4 {
+    V4 {
         len,
-        total_len: u16::from_be_bytes([h[2], h[3]]).into(),
+        total_len: u16::from_be_bytes([h[2], h[3]]) as usize,
         id: u16::from_be_bytes([h[4], h[5]]),
         fragment: u16::from_be_bytes([h[6], h[7]]) & (MORE_FRAGMENTS | FRAGMENT_OFFSET),
         protocol: h[9],
         source: u32::from_be_bytes([h[12], h[13], h[14], h[15]]),
         destination: u32::from_be_bytes([h[16], h[17], h[18], h[19]]),
-    })
+    }
 }
 
 /// Why these bytes do not start with an IPv4 header.

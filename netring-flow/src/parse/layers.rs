@@ -13,21 +13,45 @@ use crate::extract::{Skip, TunnelKind, Tunnels};
 /// tag and each MPLS label counts as one. A packet that nests deeper is [`Skip::TooDeep`].
 pub(super) const MAX_LAYERS: u8 = 32;
 
-/// The VLAN identifiers of the innermost frame that has an Ethernet header, outermost first; only
-/// the first two are kept. And the innermost tunnel.
+/// The layers before an IP header: VLAN tags, and the innermost tunnel.
 #[derive(Clone, Copy, Default)]
 pub(super) struct Tags {
-    /// As encoded in a key.
-    ids: u32,
-    found: u8,
+    pub(super) vlans: Vlans,
     pub(super) tunnel: Option<(TunnelKind, u32)>,
+}
+
+/// The VLAN identifiers of the innermost frame that has an Ethernet header; only the first two are
+/// kept. As encoded in a key, with [`PRESENT`](Self::PRESENT) in both halves.
+#[derive(Clone, Copy, Default)]
+pub(super) struct Vlans(u32);
+
+impl Vlans {
+    const ID: u32 = 0x0fff;
+    /// There is a tag; its identifier may be 0.
+    const PRESENT: u32 = 0x1000;
+
+    #[inline]
+    fn push(&mut self, tci: u16) {
+        let tag = u32::from(tci) & Self::ID | Self::PRESENT;
+        if self.0 == 0 {
+            self.0 = tag << 16;
+        } else if self.0 & Self::PRESENT == 0 {
+            self.0 |= tag;
+        }
+    }
+
+    /// As encoded in a key.
+    #[inline]
+    const fn bits(self) -> u32 {
+        self.0 & (Self::ID << 16 | Self::ID)
+    }
 }
 
 impl Tags {
     /// No tags, as encoded in a key.
     pub(super) const NONE: u64 = 0;
 
-    /// Takes note of a tunnel. The tags before a frame of its own are those of another network.
+    /// Notes a tunnel. The tags before an inner frame belong to another network.
     #[inline]
     pub(super) fn enter(&mut self, kind: TunnelKind, id: u32, layer: Layer) {
         if layer == Layer::Ethernet {
@@ -38,25 +62,19 @@ impl Tags {
 
     /// Forgets the tags of the frames outside.
     #[inline]
-    const fn restart(&mut self) {
-        (self.ids, self.found) = (0, 0);
+    fn restart(&mut self) {
+        self.vlans = Vlans::default();
     }
 
     #[inline]
     pub(super) fn push(&mut self, tci: u16) {
-        let id = u32::from(tci & 0x0fff);
-        match self.found {
-            0 => self.ids = id << 16,
-            1 => self.ids |= id,
-            _ => return,
-        }
-        self.found += 1;
+        self.vlans.push(tci);
     }
 
     /// The tags as encoded in a key.
     #[inline]
     pub(super) fn bits(self) -> u64 {
-        self.ids.into()
+        self.vlans.bits().into()
     }
 }
 
@@ -68,7 +86,7 @@ pub(super) struct Reached<'a> {
     pub(super) tags: Tags,
     /// How many tunnels are before it.
     pub(super) depth: u8,
-    /// It is in the first fragment of a packet, which may not hold all of it.
+    /// It is in the first fragment of a packet, which may be incomplete.
     pub(super) is_in_fragment: bool,
     /// There are more tunnels inside.
     pub(super) is_too_deep: bool,
@@ -136,7 +154,8 @@ impl<'a> Walk<'a> {
                 }
                 Layer::Mpls => link::label(part)?,
                 layer => {
-                    // A copy, for what a function gets a reference to is in memory from then on.
+                    // A copy: a value whose reference is passed to a function must live in memory
+                    // from then on.
                     let (mut rest, mut seen) = (*part, *tags);
                     let next = seldom(layer, &mut rest, &mut seen, tunnels)?;
                     (*part, *tags) = (rest, seen);
@@ -147,7 +166,7 @@ impl<'a> Walk<'a> {
         Err(Skip::TooDeep)
     }
 
-    /// Goes on into a tunnel, if that is not one too many.
+    /// Enters a tunnel, unless the depth is exhausted.
     fn enter(&mut self, inside: &Inside<'a>, most: u8) -> bool {
         let reached = &mut self.reached;
         if reached.depth >= most {
@@ -163,8 +182,8 @@ impl<'a> Walk<'a> {
     }
 }
 
-/// Walks to the IP header and returns what `read` makes of the bytes from there on and of the tags
-/// on the way.
+/// Walks to the IP header and returns the result of `read` for the bytes from there on and the tags
+/// before it.
 pub(super) fn walk<'a, T>(
     packet: &Packet<'a>,
     read: impl FnOnce(Version, Part<'a>, Tags) -> Result<T, Skip>,
@@ -226,7 +245,7 @@ pub(super) const fn outermost(link_type: LinkType) -> Result<Layer, Skip> {
     })
 }
 
-/// Takes one header of a link layer off, whatever it is, and returns the layer that follows.
+/// Strips one link layer header of any kind, and returns the layer that follows.
 pub(super) fn next(layer: Layer, part: &mut Part<'_>) -> Result<Layer, Skip> {
     match layer {
         Layer::Ethernet => link::ethernet(part),

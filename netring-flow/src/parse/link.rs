@@ -39,7 +39,7 @@ const CISCO: [u8; 2] = [0x0f, 0x8f];
 /// The shortest header that any version of `pf` wrote to its log.
 const PFLOG_SHORTEST: usize = 45;
 
-/// The EtherType of a frame without a tag beside its bytes, and what follows it.
+/// The EtherType of a frame without a tag in its metadata, and the bytes after it.
 #[inline]
 pub(super) fn untagged<'a>(packet: &Packet<'a>) -> Option<(u16, Part<'a>)> {
     if packet.link_type() != LinkType::ETHERNET || packet.vlan().is_some() {

@@ -1,4 +1,4 @@
-//! The top label of a frame, which no flow's key has: labels differ by direction and by hop.
+//! The top label of a frame. It is in no flow's key, because labels differ by direction and by hop.
 
 use netring_sys::Packet;
 

@@ -7,83 +7,105 @@
 
 use netring_sys::Packet;
 
-use super::layers::{MAX_LAYERS, Tags};
-use super::plain::Outer;
+use super::layers::{Tags, Vlans};
+use super::plain::{Place, Usual};
 use super::{Layer, Part, Rules, general, link, plain, tunnel};
-use crate::extract::{Extracted, FiveTupleKey, Skip};
+use crate::extract::{Extracted, FiveTupleKey, Skip, TunnelKind};
 
-/// Reads the innermost packet. `read` is the number of headers up to the outermost IP header,
-/// inclusive.
+/// The facts about a packet before its tunnels, passed in one register.
+#[derive(Clone, Copy)]
+pub(super) struct Before {
+    pub(super) vlans: Vlans,
+    /// The protocol in the outermost IP packet.
+    pub(super) protocol: u8,
+    /// The kind of tunnel that the ports of UDP announce.
+    pub(super) in_udp: Option<TunnelKind>,
+    /// Headers that may still be read.
+    pub(super) left: u8,
+    pub(super) whole: bool,
+}
+
+/// Reads the innermost packet. `place` is that of the outermost IP packet's body. A tunnel before
+/// that packet does not matter, as it is not the innermost.
 #[inline(never)]
 pub(super) fn read(
     packet: &Packet<'_>,
     rules: &Rules,
-    whole: bool,
-    outer: Outer,
-    tags: Tags,
-    read: u8,
+    place: Place,
+    before: Before,
 ) -> Result<Extracted<FiveTupleKey>, Skip> {
+    let (start, wire) = (place.start as usize, place.wire as usize);
+    let Some(data) = packet.data().get(start..) else {
+        return general(packet, rules, before.whole);
+    };
+    let data = &data[..data.len().min(wire)];
+    let mut body = Part { data, wire, start };
     let tunnels = &rules.tunnels;
-    let start = outer.start as usize;
-    let Some(data) = packet.data().get(start..start + outer.len as usize) else {
-        return general(packet, rules, whole);
+    let (mut protocol, mut in_udp) = (before.protocol, before.in_udp);
+    let mut tags = Tags {
+        vlans: before.vlans,
+        tunnel: None,
     };
-    let mut body = Part {
-        data,
-        wire: outer.wire as usize,
-        start,
-    };
-    let (mut protocol, mut in_udp, mut tags) = (outer.protocol, outer.in_udp, tags);
-    let (mut left, mut deeper) = (MAX_LAYERS - read, tunnels.depth());
+    let (mut left, mut deeper) = (before.left, tunnels.depth());
     while let Some(inside) = tunnel::usual(protocol, in_udp, body, tunnels)
         && let Some(rest) = deeper.checked_sub(1)
     {
         deeper = rest;
-        let mut part = inside.part;
         tags.enter(inside.kind, inside.id, inside.layer);
-        let Ok(layer) = to_ip(inside.layer, &mut part, &mut tags, &mut left) else {
-            break;
-        };
-        if layer == Layer::V4 {
-            let Some(ip) = plain::v4(part) else { break };
-            match ip.read(rules.tags(&tags), |from, to| tunnels.find(from, to)) {
-                Ok(found) => return Ok(rules.in_tunnel(found, &tags)),
-                Err(kind) => (protocol, in_udp, body) = (ip.protocol, kind, ip.body),
-            }
-        } else {
-            let Some(ip) = plain::v6(part) else { break };
-            match ip.read(rules.tags(&tags), |from, to| tunnels.find(from, to)) {
-                Ok(found) => return Ok(rules.in_tunnel(found, &tags)),
-                Err(kind) => (protocol, in_udp, body) = (ip.protocol, kind, ip.body),
-            }
+        match next_ip(inside.layer, inside.part, &mut tags, &mut left) {
+            Some(Ip::V4(ip)) => match ip.read(|from, to| tunnels.find(from, to)) {
+                Ok(found) => return Ok(rules.tagged(found, &tags)),
+                Err(kind) => (protocol, in_udp, body) = (ip.protocol, kind, ip.part()),
+            },
+            Some(Ip::V6(ip)) => match ip.read(|from, to| tunnels.find(from, to)) {
+                Ok(found) => return Ok(rules.tagged(found, &tags)),
+                Err(kind) => (protocol, in_udp, body) = (ip.protocol, kind, ip.part()),
+            },
+            None => break,
         }
     }
-    general(packet, rules, whole)
+    general(packet, rules, before.whole)
 }
 
-/// Takes off the headers before IP.
+enum Ip<'a> {
+    V4(Usual<'a, u32>),
+    V6(Usual<'a, [u64; 2]>),
+}
+
+/// Reads the headers up to the next IP header, inclusive.
 #[inline(always)]
-fn to_ip(
+fn next_ip<'a>(
     mut layer: Layer,
-    part: &mut Part<'_>,
+    mut part: Part<'a>,
     tags: &mut Tags,
     left: &mut u8,
-) -> Result<Layer, Skip> {
-    while !matches!(layer, Layer::V4 | Layer::V6) {
-        *left = left.checked_sub(1).ok_or(Skip::TooDeep)?;
+) -> Option<Ip<'a>> {
+    // The two most frequent paths are one step each.
+    if layer == Layer::Ethernet
+        && let Some(ip) = plain::framed_v4(part)
+    {
+        *left = left.checked_sub(2)?;
+        return Some(Ip::V4(ip));
+    }
+    if layer == Layer::V4 {
+        *left = left.checked_sub(1)?;
+        return plain::v4(part).map(Ip::V4);
+    }
+    loop {
+        *left = left.checked_sub(1)?;
         layer = match layer {
-            Layer::Ethernet => link::ethernet(part)?,
+            Layer::V4 => return plain::v4(part).map(Ip::V4),
+            Layer::V6 => return plain::v6(part).map(Ip::V6),
+            Layer::Ethernet => link::ethernet(&mut part).ok()?,
             Layer::Vlan => {
-                let (next, tci) = link::vlan(part)?;
+                let (next, tci) = link::vlan(&mut part).ok()?;
                 tags.push(tci);
                 next
             }
-            Layer::Mpls => link::label(part)?,
-            _ => return Err(Skip::NotIp),
+            Layer::Mpls => link::label(&mut part).ok()?,
+            _ => return None,
         };
     }
-    *left = left.checked_sub(1).ok_or(Skip::TooDeep)?;
-    Ok(layer)
 }
 
 #[cfg(test)]
@@ -94,13 +116,15 @@ mod tests {
     use super::*;
     use crate::extract::Tunnels;
 
-    const RULES: Rules = Rules {
-        vlan: true,
-        tunnel: true,
-        quoted: true,
-        whole: false,
-        tunnels: Tunnels::all(),
-    };
+    fn rules([vlan, tunnel]: [bool; 2]) -> Rules {
+        Rules {
+            vlan,
+            tunnel,
+            quoted: true,
+            whole: false,
+            tunnels: Tunnels::all(),
+        }
+    }
 
     /// A frame with an IP packet, behind a tag for some.
     fn framed(packet: &[u8]) -> Vec<u8> {
@@ -157,6 +181,14 @@ mod tests {
         let vxlan = udp(4789, &[&[8, 0, 0, 0, 0, 0, 5, 0], &framed(inner)]);
         let geneve = [1, 0, 0x65, 0x58, 0, 0, 6, 0, 1, 2, 3, 4];
         let gtp = [0x30, 255, len_high, len_low, 0, 0, 0, 7];
+        let [opt_high, opt_low] = (inner.len() as u16 + 8).to_be_bytes();
+        // A session of 5G: an extension of four bytes.
+        let with_pdu = [
+            0x34, 255, opt_high, opt_low, 0, 0, 0, 7, 0, 0, 0, 0x85, 1, 16, 5, 0,
+        ];
+        let [opt_high, opt_low] = (inner.len() as u16 + 4).to_be_bytes();
+        let numbered = [0x32, 255, opt_high, opt_low, 0, 0, 0, 7, 0, 1, 0, 0];
+        let gpe = if inner[0] >> 4 == 6 { 2 } else { 1 };
         let with_key = [0x30, 0, 0x65, 0x58, 0, 0, 0, 9, 0, 0, 0, 1];
         match kind {
             0 => v4(number, &[inner]),
@@ -176,16 +208,27 @@ mod tests {
                     &framed(inner),
                 ],
             ),
+            11 => v4(17, &[&udp(2152, &[&with_pdu, inner])]),
+            12 => v6(17, &[&udp(2152, &[&numbered, inner])]),
+            13 => v4(17, &[&udp(4790, &[&[12, 0, 0, gpe, 0, 0, 5, 0], inner])]),
+            14 => v4(17, &[&udp(3544, &[&[0, 0, 0, 0, 0, 0, 0, 0], inner])]),
+            15 => v4(17, &[&udp(6081, &[&[0, 0, high, low, 0, 0, 5, 0], inner])]),
+            // IPv4 with options.
+            16 => {
+                let mut packet = v4(number, &[&[1; 8], inner]);
+                packet[0] = 0x47;
+                packet
+            }
             // Destination options.
             _ => v6(60, &[&[number, 0, 1, 4, 0, 0, 0, 0], inner]),
         }
     }
 
-    /// A segment or a datagram in up to six tunnels, with bytes changed.
+    /// A segment or a datagram in up to five tunnels, with bytes changed.
     fn frames() -> impl Strategy<Value = Vec<u8>> {
         (
             any::<bool>(),
-            prop::collection::vec(0..12_u8, 0..=6),
+            prop::collection::vec((0..18_u8, 0..4_usize), 0..=5),
             prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 0..3),
         )
             .prop_map(|(is_tcp, kinds, changes)| {
@@ -196,7 +239,9 @@ mod tests {
                     true => v4(6, &[&segment]),
                     false => v6(17, &[&udp(53, &[b"data"])]),
                 };
-                for kind in kinds {
+                for (kind, padding) in kinds {
+                    // Bytes behind the end of the packet.
+                    packet.extend(&[0; 3][..padding]);
                     packet = wrapped(kind, &packet);
                 }
                 let mut frame = framed(&packet);
@@ -215,13 +260,15 @@ mod tests {
         fn the_short_way_through_tunnels_ends_where_the_long_one_does(
             frame in frames(),
             cut in 0..=200_usize,
+            in_key: [bool; 2],
             whole: bool,
         ) {
+            let rules = rules(in_key);
             let captured = frame.len().saturating_sub(cut.saturating_sub(100));
             let packet = Packet::new(&frame[..captured], Timestamp::default(), LinkType::ETHERNET)
                 .with_wire_len(frame.len() as u32);
-            let short = crate::parse::packet(&packet, &RULES, whole);
-            let long = general(&packet, &RULES, whole);
+            let short = crate::parse::packet(&packet, &rules, whole);
+            let long = general(&packet, &rules, whole);
             prop_assert_eq!(format!("{short:?}"), format!("{long:?}"));
         }
     }

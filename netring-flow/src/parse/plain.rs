@@ -3,7 +3,10 @@
 //! read these the same.
 
 use super::Part;
-use super::header::{self, FIXED_V6};
+use super::header::{self, FIXED_V4, FIXED_V6};
+use super::layers::{Tags, Vlans};
+use super::link::ETHERNET_LEN;
+use super::nested::Before;
 use super::transport::{self, InUdp};
 use crate::extract::{Extracted, FiveTupleKey, Orientation, TunnelKind};
 
@@ -12,36 +15,84 @@ pub(super) struct Usual<'a, A> {
     pub(super) protocol: u8,
     source: A,
     destination: A,
-    /// What follows the header.
-    pub(super) body: Part<'a>,
+    body: Body<'a>,
 }
 
-/// What a usual IP packet carries. It says where that is instead of lending it: a caller that keeps
-/// the bytes themselves for this one has them in memory for every packet.
+/// What follows the header. No captured byte is read from here without a check that it is also
+/// before the end on the wire: cutting the bytes there would cost every packet.
 #[derive(Clone, Copy)]
-pub(super) struct Outer {
+pub(super) struct Body<'a> {
+    /// All captured bytes, also those behind the packet's end.
+    pub(super) data: &'a [u8],
+    /// The packet's bytes on the wire.
+    pub(super) wire: usize,
+    /// Where it starts in the packet's bytes.
+    start: usize,
+}
+
+impl<'a> Body<'a> {
+    /// Its bytes, and none behind its end.
+    #[inline(always)]
+    pub(super) fn part(self) -> Part<'a> {
+        let Self { data, wire, start } = self;
+        let data = &data[..data.len().min(wire)];
+        Part { data, wire, start }
+    }
+}
+
+/// Where a usual IP packet's body is. [`nested::read`](super::nested::read) gets this instead of
+/// the bytes: a caller that keeps the bytes would have them in memory for every packet.
+#[derive(Clone, Copy)]
+pub(super) struct Place {
     /// Where it starts in the packet's bytes.
     pub(super) start: u32,
-    /// Its captured bytes.
-    pub(super) len: u32,
     /// Its bytes on the wire.
     pub(super) wire: u32,
-    pub(super) protocol: u8,
-    /// The kind of tunnel that the ports of UDP announce.
-    pub(super) in_udp: Option<TunnelKind>,
 }
+
+/// The first byte of an IPv4 header without options.
+const FIRST_V4: u8 = 0x45;
 
 /// Reads the header of an IPv4 packet. `None` if it needs the general path.
 #[inline(always)]
 pub(super) fn v4(part: Part<'_>) -> Option<Usual<'_, u32>> {
-    let header = header::v4(part.data).ok()?;
+    match part.data.first_chunk() {
+        // Without options, its length is known.
+        Some(h) if h[0] == FIRST_V4 => usual_v4(header::v4_of(h, FIXED_V4), part),
+        _ => usual_v4(header::v4(part.data).ok()?, part),
+    }
+}
+
+/// Reads the header of an Ethernet frame, and of the IPv4 packet in it. `None` if it is anything
+/// else, has options, or needs the general path.
+#[inline(always)]
+pub(super) fn framed_v4(part: Part<'_>) -> Option<Usual<'_, u32>> {
+    /// The EtherType, and the first byte of a header without options.
+    const TYPE_AND_FIRST: [u8; 4] = [0x08, 0x00, 0x45, 0];
+    const MASK: u32 = u32::from_ne_bytes([0xff, 0xff, 0xff, 0]);
+    let (frame, data) = part.data.split_first_chunk::<ETHERNET_LEN>()?;
+    let h = data.first_chunk::<FIXED_V4>()?;
+    let [.., high, low] = *frame;
+    let found = u32::from_ne_bytes([high, low, h[0], h[1]]);
+    if found & MASK != u32::from_ne_bytes(TYPE_AND_FIRST) {
+        return None;
+    }
+    let packet = Part {
+        data,
+        wire: part.wire - ETHERNET_LEN,
+        start: part.start + ETHERNET_LEN,
+    };
+    usual_v4(header::v4_of(h, FIXED_V4), packet)
+}
+
+#[inline(always)]
+fn usual_v4(header: header::V4, part: Part<'_>) -> Option<Usual<'_, u32>> {
     if header.total_len > part.wire || header.fragment != 0 {
         return None;
     }
-    let end = header.total_len.min(part.data.len());
-    let body = Part {
-        data: part.data.get(header.len..end)?,
-        wire: header.total_len - header.len,
+    let body = Body {
+        data: part.data.get(header.len..)?,
+        wire: header.total_len.checked_sub(header.len)?,
         start: part.start + header.len,
     };
     Some(Usual {
@@ -60,9 +111,8 @@ pub(super) fn v6(part: Part<'_>) -> Option<Usual<'_, [u64; 2]>> {
     if len == 0 || len > part.wire.saturating_sub(FIXED_V6) {
         return None;
     }
-    let rest = &part.data[FIXED_V6..];
-    let body = Part {
-        data: &rest[..rest.len().min(len)],
+    let body = Body {
+        data: &part.data[FIXED_V6..],
         wire: len,
         start: part.start + FIXED_V6,
     };
@@ -74,50 +124,71 @@ pub(super) fn v6(part: Part<'_>) -> Option<Usual<'_, [u64; 2]>> {
     })
 }
 
-/// A flow. Otherwise the packet needs the general path or may carry a tunnel; the error is the kind
-/// if that is in UDP.
+/// Returns the flow. Otherwise the packet needs the general path or may carry a tunnel; the error
+/// is the kind of a tunnel in UDP.
 type Found = Result<Extracted<FiveTupleKey>, Option<TunnelKind>>;
 
 impl Usual<'_, u32> {
-    /// The flow of the packet.
+    /// The flow of the packet, without tags.
     #[inline(always)]
-    pub(super) fn read(&self, tags: u64, in_udp: impl InUdp) -> Found {
-        self.read_as(FiveTupleKey::v4, tags, in_udp)
+    pub(super) fn read(&self, in_udp: impl InUdp) -> Found {
+        self.read_as(FiveTupleKey::v4, in_udp)
     }
 }
 
 impl Usual<'_, [u64; 2]> {
     /// The same.
     #[inline(always)]
-    pub(super) fn read(&self, tags: u64, in_udp: impl InUdp) -> Found {
-        self.read_as(FiveTupleKey::v6, tags, in_udp)
+    pub(super) fn read(&self, in_udp: impl InUdp) -> Found {
+        self.read_as(FiveTupleKey::v6, in_udp)
     }
 }
 
-impl<A: Copy> Usual<'_, A> {
+impl<'a, A: Copy> Usual<'a, A> {
     #[inline(always)]
     fn read_as(
         &self,
         key: impl FnOnce(u8, (A, u16), (A, u16), u64) -> (FiveTupleKey, Orientation),
-        tags: u64,
         in_udp: impl InUdp,
     ) -> Found {
         let plain = transport::plain(self.protocol, self.body, in_udp)?;
         let source = (self.source, plain.ports.0);
         let destination = (self.destination, plain.ports.1);
-        let (key, orientation) = key(self.protocol, source, destination, tags);
+        let (key, orientation) = key(self.protocol, source, destination, Tags::NONE);
         Ok(plain.of(key, orientation, self.body.start))
     }
 
-    /// What it carries, for [`nested::read`](super::nested::read).
+    /// What follows its header.
     #[inline(always)]
-    pub(super) fn outer(&self, in_udp: Option<TunnelKind>) -> Outer {
-        Outer {
-            start: self.body.start as u32,
-            len: self.body.data.len() as u32,
-            wire: self.body.wire as u32,
+    pub(super) fn part(&self) -> Part<'a> {
+        self.body.part()
+    }
+
+    /// The facts that [`nested::read`](super::nested::read) needs about it and the layers before
+    /// it.
+    #[inline(always)]
+    pub(super) fn before(
+        &self,
+        in_udp: Option<TunnelKind>,
+        vlans: Vlans,
+        left: u8,
+        whole: bool,
+    ) -> Before {
+        Before {
+            vlans,
             protocol: self.protocol,
             in_udp,
+            left,
+            whole,
+        }
+    }
+
+    /// Where its body is.
+    #[inline(always)]
+    pub(super) fn place(&self) -> Place {
+        Place {
+            start: self.body.start as u32,
+            wire: self.body.wire as u32,
         }
     }
 }
@@ -174,8 +245,8 @@ mod tests {
             let data = &bytes[..captured];
             let part = Part { data, wire: captured + 40 * more, start: 14 };
             let (version, plain) = match bytes[0] >> 4 {
-                4 => (Version::V4, v4(part).and_then(|ip| ip.read(3, |_, _| None).ok())),
-                _ => (Version::V6, v6(part).and_then(|ip| ip.read(3, |_, _| None).ok())),
+                4 => (Version::V4, v4(part).and_then(|ip| ip.read(|_, _| None).ok())),
+                _ => (Version::V6, v6(part).and_then(|ip| ip.read(|_, _| None).ok())),
             };
             if let Some(plain) = plain {
                 let rules = Rules {
@@ -185,7 +256,7 @@ mod tests {
                     whole: true,
                     tunnels: Tunnels::none(),
                 };
-                let layered = ip_packet(version, part, 3, rules).unwrap();
+                let layered = ip_packet(version, part, Tags::NONE, rules).unwrap();
                 prop_assert_eq!(format!("{plain:?}"), format!("{layered:?}"));
             }
         }

@@ -1,6 +1,6 @@
 //! Transport headers.
 
-use super::{Part, be16};
+use super::{Part, be16, plain};
 use crate::extract::{Extracted, FiveTupleKey, Orientation, TcpSegment, Transport, TunnelKind};
 
 pub(super) const TCP: u8 = 6;
@@ -24,7 +24,7 @@ pub(super) struct TransportHeader {
     ports_known: bool,
     transport: Transport,
     payload: Payload,
-    /// It contradicts itself or does not end within the packet.
+    /// The header contradicts itself or does not end within the packet.
     malformed: bool,
 }
 
@@ -43,7 +43,7 @@ impl Payload {
 }
 
 impl TransportHeader {
-    /// For a protocol with ports of which nothing else matters.
+    /// For a protocol of which only the ports matter.
     pub(super) const fn with_ports(ports: (u16, u16)) -> Self {
         Self {
             ports,
@@ -113,15 +113,15 @@ pub(super) trait InUdp: FnOnce(u16, u16) -> Option<TunnelKind> {}
 
 impl<F: FnOnce(u16, u16) -> Option<TunnelKind>> InUdp for F {}
 
-/// Reads the header of a usual packet that carries no tunnel. Otherwise the error is the kind if
-/// the tunnel is in UDP, whose length is then valid.
+/// Reads the header of a usual packet that carries no tunnel. Otherwise the error is the kind of a
+/// tunnel in UDP, with a valid UDP length.
 #[inline(always)]
 pub(super) fn plain(
     protocol: u8,
-    body: Part<'_>,
+    body: plain::Body<'_>,
     in_udp: impl InUdp,
 ) -> Result<Plain, Option<TunnelKind>> {
-    let Part { data, wire, .. } = body;
+    let plain::Body { data, wire, .. } = body;
     let (ports, transport, header_len, payload_len) = match protocol {
         TCP => {
             let h = data.first_chunk::<16>().ok_or(None)?;

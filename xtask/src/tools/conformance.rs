@@ -3,13 +3,12 @@
 //!
 //! One kind has `index.tsv`, `exact.txt` and `oracle/`, which holds the flows as other tools found
 //! them, or as they were written by hand. Every capture in the oracle is compared. If the oracle is
-//! wrong, or makes a choice that could be made otherwise, `deviations.tsv` lists each difference
-//! with the reason. Captures without an oracle run too: they must not make the engine crash, hang
-//! or grow.
+//! wrong, or makes a debatable choice, `deviations.tsv` lists each difference with the reason.
+//! Captures without an oracle run too: they must not make the engine crash, hang or grow.
 //!
 //! The other kind has `expect.tsv`: conditions that the printed events of each capture must meet.
 //!
-//! Each capture is read by a process of its own, with limits on time and memory.
+//! A separate process reads each capture, with limits on time and memory.
 
 mod compare;
 mod deviations;
@@ -89,7 +88,7 @@ fn check(dir: &Path, tell_all: bool) -> Result<()> {
     }
 }
 
-/// What became of the captures.
+/// The results for the captures.
 #[derive(Debug, Default)]
 struct Totals {
     compared: usize,

@@ -9,19 +9,19 @@ use crate::extract::TunnelKind;
 /// The enterprise number of reverse elements (RFC 5103).
 const REVERSE: u32 = 29_305;
 
-/// The kind of overlay in the upper byte of a segment's identifier. The only other one that the
-/// registry has, NVGRE, is not distinguished from GRE here, whose key has an element.
+/// The kind of overlay in the upper byte of a segment's identifier. The registry's only other kind,
+/// NVGRE, is not distinguished from GRE here, and GRE's key has its own element.
 const VXLAN: u64 = 1;
 
 /// A field of a template.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Field {
     element: Element,
-    /// It says what the responder sent.
+    /// A reverse element: it describes the responder's traffic.
     reverse: bool,
 }
 
-/// Elements by name; the values are their numbers.
+/// Element numbers by name.
 #[derive(Clone, Copy, Debug)]
 enum Element {
     OctetDeltaCount = 1,
@@ -115,7 +115,7 @@ const fn template(id: u16, [source, destination, icmp]: [Element; 3]) -> Templat
     }
 }
 
-/// For IPv4 and IPv6.
+/// The templates for IPv4 and IPv6.
 pub(super) const TEMPLATES: [Template; 2] = [
     template(
         256,
@@ -136,7 +136,7 @@ pub(super) const TEMPLATES: [Template; 2] = [
 ];
 
 impl Template {
-    /// The template of a record: that of IPv4 if both of its addresses are.
+    /// The template of a record: the IPv4 one if both addresses are IPv4.
     pub(super) const fn of(record: &FlowRecord) -> &'static Self {
         match (record.initiator.addr, record.responder.addr) {
             (IpAddr::V4(_), IpAddr::V4(_)) => &TEMPLATES[0],
@@ -144,7 +144,7 @@ impl Template {
         }
     }
 
-    /// Its fields; with `uniflow` those of one end only.
+    /// Its fields; with `uniflow`, only those of one end.
     pub(super) fn fields(&self, uniflow: bool) -> &[Field] {
         if uniflow {
             &self.fields[FIRST..FIELDS - LAST]
@@ -182,7 +182,7 @@ pub(super) fn write_templates(templates: &[Template], uniflow: bool, out: &mut V
         out.extend_from_slice(&template.id.to_be_bytes());
         out.extend_from_slice(&(fields.len() as u16).to_be_bytes());
         for field in fields {
-            // The upper bit says that an enterprise number follows.
+            // The upper bit means that an enterprise number follows.
             let number = field.element as u16 | if field.reverse { 1 << 15 } else { 0 };
             out.extend_from_slice(&number.to_be_bytes());
             out.extend_from_slice(&(field.element.len() as u16).to_be_bytes());
@@ -199,7 +199,7 @@ impl Element {
     /// Bytes of a value.
     const fn len(self) -> usize {
         match self {
-            // One byte of flags: a collector reads 0 from two.
+            // One byte of flags: a collector read 0 from a two-byte field.
             Self::TcpControlBits
             | Self::ProtocolIdentifier
             | Self::FlowEndReason
@@ -264,7 +264,7 @@ impl Field {
         out.extend_from_slice(&bytes[bytes.len() - self.element.len()..]);
     }
 
-    /// Appends an address of the element's length; one of IPv4 is mapped if the other is IPv6.
+    /// Appends an address of the element's length; an IPv4 address is mapped if the other is IPv6.
     fn address(self, out: &mut Vec<u8>, end: &SideRecord) {
         match (self.element.len(), end.addr) {
             (4, IpAddr::V4(addr)) => out.extend_from_slice(&addr.octets()),

@@ -1,4 +1,4 @@
-//! The MPLS label that a flow's packets came with.
+//! The MPLS label of a flow's packets.
 
 /// An entry of an MPLS label stack (RFC 3032).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -22,7 +22,7 @@ impl MplsRecord {
         }
     }
 
-    /// The opposite of [`from_bits`](Self::from_bits). What does not fit is cut off.
+    /// The opposite of [`from_bits`](Self::from_bits). Excess bits are cut off.
     pub(in super::super) const fn bits(self) -> u32 {
         (self.label & 0xf_ffff) << 4 | (self.class as u32 & 7) << 1 | self.bottom as u32
     }

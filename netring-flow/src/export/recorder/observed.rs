@@ -1,4 +1,4 @@
-//! What the segments of one flow say.
+//! Facts from the segments of one flow.
 
 use super::super::conn_state::{Ends, INITIATOR};
 use super::super::record::index;
@@ -22,17 +22,17 @@ pub(super) struct Observed {
     ends: Ends,
     /// Upper case is the key's first end.
     letters: Letters,
-    /// By orientation, as all below.
+    /// By orientation, like all fields below.
     sides: [Side; 2],
-    /// When the last packet was seen that did not come after both ends had closed.
+    /// The time of the last packet that did not arrive after both ends had closed.
     productive_end: i64,
     icmp: Option<IcmpKind>,
     handshake: Handshake,
-    /// What was reported last, if records are those of intervals.
+    /// The last record, if records cover intervals.
     pub(super) reported: Option<Box<FlowRecord>>,
 }
 
-/// What one end sent.
+/// The traffic of one end.
 #[derive(Debug, Default)]
 struct Side {
     stream: Stream,
@@ -45,7 +45,7 @@ struct Side {
     zero_windows: Scaled,
     packets: u64,
     ip_bytes: u64,
-    /// Packets whose IP length is unknown.
+    /// Packets with an unknown IP length.
     unknown_lengths: u64,
     /// Its last FIN that was out of the other end's window, and its bytes of data.
     refused: Option<(TcpSegment, u32)>,
@@ -53,7 +53,7 @@ struct Side {
     mpls: Option<MplsRecord>,
 }
 
-/// A count that is a letter at 1, 10, 100 …
+/// A count that adds a letter at 1, 10, 100 …
 #[derive(Debug)]
 struct Scaled {
     count: u64,
@@ -67,7 +67,7 @@ impl Default for Scaled {
 }
 
 impl Scaled {
-    /// Counts one, and returns whether it is a letter.
+    /// Counts one, and returns whether it adds a letter.
     fn counts(&mut self) -> bool {
         self.count += 1;
         let is_due = self.count == self.next;
@@ -85,7 +85,7 @@ enum Handshake {
     Syn(i64),
     Answered(i64),
     Complete(u64),
-    /// A SYN or SYN-ACK was sent again, or the connection was picked up later.
+    /// A SYN or SYN-ACK was retransmitted, or the connection was picked up later.
     Unknown,
 }
 
@@ -131,7 +131,7 @@ impl Observed {
         }
     }
 
-    /// Takes note of fragments that no segment shows.
+    /// Notes fragments that no segment shows.
     pub(super) fn waited(&mut self, fragments: &WaitedFragments<'_, FiveTupleKey>) {
         let side = &mut self.sides[fragments.orientation as usize];
         side.packets += fragments.packets;
@@ -190,7 +190,7 @@ impl Observed {
         self.ends.segment(of, header.flags, len != 0);
     }
 
-    /// What this end's acknowledgement says of the other end.
+    /// Applies this end's acknowledgement to the other end.
     fn acknowledges(&mut self, from: Orientation, header: &TcpSegment) {
         let clean = self.ends.are_clean();
         let other = from.flipped();
@@ -214,7 +214,7 @@ impl Observed {
             (true, true, _) | (true, _, true) => self.once(from, MULTI_FLAG, b'Q'),
             (true, ..) if header.has(TcpSegment::ACK) => self.again(from, 0, b'H', position),
             (true, ..) => self.again(from, 0, b'S', position),
-            // The number of a FIN is that of its end.
+            // A FIN is numbered by the end of its segment.
             (_, true, _) => self.again(from, 1, b'F', position + u64::from(len)),
             (_, _, true) => self.again(from, 2, b'R', position),
             _ if len != 0 => self.once(from, DATA, b'D'),
@@ -247,7 +247,7 @@ impl Observed {
         });
     }
 
-    /// Adds what was observed to a record. `flipped` says that the initiator was recognized later
+    /// Adds the observed facts to a record. `flipped` means that the initiator was recognized later
     /// than the first packet.
     pub(super) fn complete(&self, record: &mut FlowRecord, flipped: bool) {
         let is_tcp = record.protocol == 6;

@@ -3,42 +3,50 @@
 use super::Inside;
 use crate::extract::{TunnelKind, Tunnels};
 use crate::parse::transport::{self, Body};
-use crate::parse::{Layer, Part, be16, link};
+use crate::parse::{Layer, Part, link};
 
-/// What is inside a datagram of any kind that is in UDP.
+/// The contents of a datagram of any kind of tunnel in UDP.
 pub(super) fn any<'a>(body: Body<'a>, tunnels: &Tunnels) -> Option<Inside<'a>> {
     let (source, destination) = transport::ports(body.part.data)?;
     let kind = tunnels.of_ports(source, destination)?;
-    match be16(body.part.data, 4)? {
-        0 if body.large => {
-            let mut payload = body.part;
-            payload.take::<8>().ok()?;
-            inside(kind, payload)
-        }
-        // In a first fragment, the length is that of all fragments together.
-        _ => usual(kind, body.part),
-    }
-}
-
-/// What is inside a datagram that states its length.
-#[inline(always)]
-pub(super) fn usual(kind: TunnelKind, mut part: Part<'_>) -> Option<Inside<'_>> {
+    let mut part = body.part;
     let header = part.take::<8>().ok()?;
-    let len = usize::from(u16::from_be_bytes([header[4], header[5]]));
-    inside(kind, part.up_to(len.checked_sub(8)?))
+    match u16::from_be_bytes([header[4], header[5]]) {
+        0 if body.large => {}
+        // In a first fragment, the length is that of all fragments together.
+        len => part = part.up_to(usize::from(len).checked_sub(8)?),
+    }
+    if kind == TunnelKind::Teredo {
+        return in_teredo(part);
+    }
+    let header = *part.take::<8>().ok()?;
+    behind(kind, header, part)
 }
 
+/// The contents of a datagram with a stated length that fits.
 #[inline(always)]
-fn inside(kind: TunnelKind, part: Part<'_>) -> Option<Inside<'_>> {
-    let (layer, part, id) = match kind {
-        TunnelKind::Vxlan => vxlan(part)?,
-        TunnelKind::Geneve => geneve(part)?,
-        TunnelKind::GtpU => gtp(part)?,
-        _ => {
-            let mut rest = part;
-            let layer = teredo(&mut rest)?;
-            (layer, rest, 0)
-        }
+pub(super) fn usual(kind: TunnelKind, part: Part<'_>) -> Option<Inside<'_>> {
+    if kind == TunnelKind::Teredo {
+        return in_teredo(part.behind(8));
+    }
+    let (both, rest) = part.data.split_first_chunk::<16>()?;
+    let [_, _, _, _, high, low, _, _, header @ ..] = *both;
+    let len = usize::from(u16::from_be_bytes([high, low])).checked_sub(16)?;
+    let part = Part {
+        data: &rest[..rest.len().min(len)],
+        wire: len,
+        start: part.start + 16,
+    };
+    behind(kind, header, part)
+}
+
+/// The layer after the first eight bytes of a tunnel's header.
+#[inline(always)]
+fn behind(kind: TunnelKind, header: [u8; 8], mut part: Part<'_>) -> Option<Inside<'_>> {
+    let (layer, id) = match kind {
+        TunnelKind::Vxlan => vxlan(header)?,
+        TunnelKind::Geneve => geneve(header, &mut part)?,
+        _ => gtp(header, &mut part)?,
     };
     Some(Inside {
         layer,
@@ -49,17 +57,30 @@ fn inside(kind: TunnelKind, part: Part<'_>) -> Option<Inside<'_>> {
     })
 }
 
-/// The layer inside, its bytes, and the identifier.
-type Found<'a> = Option<(Layer, Part<'a>, u32)>;
+/// The layer after the fields of Teredo.
+#[inline(always)]
+fn in_teredo(part: Part<'_>) -> Option<Inside<'_>> {
+    let mut rest = part;
+    teredo(&mut rest)?;
+    Some(Inside {
+        layer: Layer::V6,
+        part: rest,
+        kind: TunnelKind::Teredo,
+        id: 0,
+        is_fragment: false,
+    })
+}
+
+/// The layer inside, and the identifier.
+type Found = Option<(Layer, u32)>;
 
 #[inline(always)]
-fn vxlan(mut part: Part<'_>) -> Found<'_> {
+fn vxlan(header: [u8; 8]) -> Found {
     /// The identifier is valid.
     const INSTANCE: u8 = 0x08;
-    /// Of VXLAN-GPE: byte 3 says what follows; the packet is for the tunnel's ends.
+    /// VXLAN-GPE only: byte 3 names the next protocol; the packet is for the tunnel's ends.
     const NEXT_PROTOCOL: u8 = 0x04;
     const OAM: u8 = 0x01;
-    let header = *part.take::<8>().ok()?;
     let flags = header[0];
     let layer = match (flags & INSTANCE, flags & NEXT_PROTOCOL) {
         (0, _) => return None,
@@ -73,16 +94,18 @@ fn vxlan(mut part: Part<'_>) -> Found<'_> {
             _ => return None,
         },
     };
-    Some((layer, part, network(&header)))
+    Some((layer, network(header)))
 }
 
 #[inline(always)]
-fn geneve(mut part: Part<'_>) -> Found<'_> {
+fn geneve(header: [u8; 8], part: &mut Part<'_>) -> Found {
     const ETHERNET: u16 = 0x6558;
-    const CONTROL: u8 = 0x80;
-    let header = *part.take::<8>().ok()?;
+    const VERSION: u16 = 0xc000;
+    const CONTROL: u16 = 0x0080;
     let options = usize::from(header[0] & 0x3f) * 4;
-    if header[0] >> 6 != 0 || header[1] & CONTROL != 0 || part.data.len() < options {
+    if u16::from_be_bytes([header[0], header[1]]) & (VERSION | CONTROL) != 0
+        || part.data.len() < options
+    {
         return None;
     }
     part.skip(options);
@@ -90,49 +113,59 @@ fn geneve(mut part: Part<'_>) -> Found<'_> {
         ETHERNET => Layer::Ethernet,
         ether_type => link::above(ether_type).ok()?,
     };
-    Some((layer, part, network(&header)))
+    Some((layer, network(header)))
 }
 
 /// The 24 bits before the last byte.
-const fn network(header: &[u8; 8]) -> u32 {
-    u32::from_be_bytes([0, header[4], header[5], header[6]])
+const fn network([.., a, b, c, d]: [u8; 8]) -> u32 {
+    u32::from_be_bytes([a, b, c, d]) >> 8
 }
 
+/// The first half of a header of GTP: version 1 of GTP, not of GTP', without options, and data. Its
+/// length is the lower half.
+const GTP: u32 = 0x30ff_0000;
+
 #[inline(always)]
-fn gtp(mut part: Part<'_>) -> Found<'_> {
-    /// Version 1 of GTP, not of GTP'.
-    const VERSION: u8 = 0x30;
-    const EXTENSION: u8 = 0x04;
-    /// An extension, a sequence number, or an N-PDU number: all three are there.
-    const OPTIONAL: u8 = 0x07;
-    const DATA: u8 = 255;
-    let [flags, message, high, low, id @ ..] = *part.take::<8>().ok()?;
-    if flags & 0xf0 != VERSION || message != DATA {
-        return None;
-    }
-    match u16::from_be_bytes([high, low]) {
-        // As in a segment that a card has yet to split.
-        0 => {}
-        len => part = part.up_to(len.into()),
-    }
-    if flags & OPTIONAL != 0 {
-        let mut rest = part;
-        pass_options(&mut rest, flags & EXTENSION != 0)?;
-        part = rest;
+fn gtp(header: [u8; 8], part: &mut Part<'_>) -> Found {
+    let [a, b, c, d, id @ ..] = header;
+    let start = u32::from_be_bytes([a, b, c, d]);
+    // Nearly all packets fill their datagram.
+    if (start ^ GTP) as usize != part.wire {
+        // A copy: a value whose reference is passed to a function must live in memory from then on.
+        let mut rest = *part;
+        pass_options(start, &mut rest)?;
+        *part = rest;
     }
     let layer = match part.data.first()? >> 4 {
         4 => Layer::V4,
         6 => Layer::V6,
         _ => return None,
     };
-    Some((layer, part, u32::from_be_bytes(id)))
+    Some((layer, u32::from_be_bytes(id)))
 }
 
-/// Passes over the optional fields of GTP, and the extension headers.
+/// Cuts the bytes after a GTP header at its length, and skips the optional fields and the extension
+/// headers.
 #[inline(never)]
-fn pass_options(part: &mut Part<'_>, are_extended: bool) -> Option<()> {
+fn pass_options(start: u32, part: &mut Part<'_>) -> Option<()> {
+    /// The version, and the kind of message.
+    const KIND: u32 = 0xf0ff_0000;
+    const EXTENSION: u32 = 0x0400_0000;
+    /// An extension, a sequence number, or an N-PDU number: all three are there.
+    const OPTIONAL: u32 = 0x0700_0000;
+    if start & KIND != GTP {
+        return None;
+    }
+    match start & 0xffff {
+        // As in a segment that a card has yet to split.
+        0 => {}
+        len => *part = part.up_to(len as usize),
+    }
+    if start & OPTIONAL == 0 {
+        return Some(());
+    }
     let [.., mut next] = *part.take::<4>().ok()?;
-    while are_extended && next != 0 {
+    while start & EXTENSION != 0 && next != 0 {
         let len = usize::from(*part.data.first()?) * 4;
         next = *part.data.get(len.checked_sub(1)?)?;
         part.skip(len);
@@ -141,7 +174,7 @@ fn pass_options(part: &mut Part<'_>, are_extended: bool) -> Option<()> {
 }
 
 #[inline(never)]
-fn teredo(part: &mut Part<'_>) -> Option<Layer> {
+fn teredo(part: &mut Part<'_>) -> Option<()> {
     if let [0, 1, id_len, auth_len, ..] = *part.data {
         // Four bytes, two values, a nonce of eight bytes, a confirmation.
         let len = 13 + usize::from(id_len) + usize::from(auth_len);
@@ -152,7 +185,7 @@ fn teredo(part: &mut Part<'_>) -> Option<Layer> {
         part.take::<8>().ok()?;
     }
     match part.data.first()? >> 4 {
-        6 => Some(Layer::V6),
+        6 => Some(()),
         _ => None,
     }
 }

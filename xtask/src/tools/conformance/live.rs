@@ -1,11 +1,10 @@
 //! `conformance DIR --live`: the same captures through three paths.
 //!
 //! The packets of each file are replayed over veth pairs, and captured by AF_PACKET, by AF_XDP in
-//! the driver and by AF_XDP in the kernel's stack. They have to arrive byte for byte, and a tracker
-//! and a reassembler have to report of them what they report of the file: each event, all figures,
-//! and the bytes of each stream. Live packets get the times of the file, because a replay as fast
-//! as it goes has none of its own: the n-th packet that arrives is the n-th that was sent, which is
-//! checked first.
+//! the driver and by AF_XDP in the kernel's stack. They must arrive byte for byte, and a tracker
+//! and a reassembler must report the same as for the file: each event, all figures, and the bytes
+//! of each stream. Live packets get the times of the file, because a replay at full speed has no
+//! times of its own: the n-th packet to arrive is the n-th sent, which is checked first.
 
 mod flows;
 mod wire;
@@ -162,7 +161,7 @@ fn read(path: &Path) -> Result<PacketVec> {
 #[derive(Debug, Default)]
 struct Totals {
     captures: usize,
-    /// Captures of which no packet can be sent.
+    /// Captures without a packet that can be sent.
     silent: usize,
     packets: u64,
     received: [u64; 3],
@@ -171,7 +170,7 @@ struct Totals {
     differences: usize,
 }
 
-/// What was reported of the files, with the same keys.
+/// The reports for the files, with the same keys.
 #[derive(Debug, Default)]
 struct Tracked {
     flows: u64,

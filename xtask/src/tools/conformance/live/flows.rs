@@ -1,4 +1,4 @@
-//! What the engine reports of packets, wherever they come from.
+//! The engine's reports for packets of any origin.
 
 use std::ops::{ControlFlow, Range};
 
@@ -33,7 +33,7 @@ pub(super) enum Item {
 /// Where in a stream something is: its flow and side, the offset, and the time.
 type StreamAt = (FiveTupleKey, Orientation, u64, Timestamp);
 
-/// What is reported of a stream.
+/// The reports of a stream.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Report {
     Bytes(Vec<u8>),
@@ -113,7 +113,7 @@ impl StreamVisitor<FiveTupleKey> for Notes {
 /// A name of keys, and what makes them.
 type Keys = (&'static str, fn() -> FiveTuple);
 
-/// What distinguishes flows: the outer packets alone, and all that the engine can read.
+/// Two sets of keys: by the outer packets alone, and by everything that the engine can read.
 pub(super) const KEYS: [Keys; 2] = [
     ("tunnels off", outer),
     ("tunnels on", || {

@@ -14,8 +14,8 @@ use crate::Result;
 
 /// The longest packet that a veth pair takes, in bytes.
 const MTU: u32 = 65_535;
-/// What is on its way at once. A veth end with an XDP program holds 256 frames, and the kernel
-/// queues 1000 for one without.
+/// The number of packets in flight at once. A veth end with an XDP program holds 256 frames, and
+/// the kernel queues 1000 for one without.
 const PACKETS: usize = 64;
 const BYTES: usize = 1 << 18;
 /// How long a marker may take. Only a broken path needs so long.
@@ -31,12 +31,12 @@ pub(super) struct Wire<S> {
     markers: u64,
 }
 
-/// What became of the packets of a file.
+/// The fate of the packets of a file.
 #[derive(Default)]
 pub(super) struct Passed {
-    /// What arrived, in order.
+    /// The packets that arrived, in order.
     pub(super) received: PacketVec,
-    /// The causes for which packets were not sent, by the packets' index.
+    /// Why packets were not sent, by packet index.
     pub(super) left_out: Vec<(usize, &'static str)>,
 }
 
@@ -96,7 +96,7 @@ impl<S: PacketSource> Wire<S> {
         Ok(passed)
     }
 
-    /// Sends a marker, and takes what arrives until it does.
+    /// Sends a marker, and takes all packets until it arrives.
     fn receive(&mut self, received: &mut PacketVec) -> Result<()> {
         self.markers += 1;
         let mut marker = [0; 60];
