@@ -15,6 +15,10 @@ use crate::drain::Drain;
 /// this after its timeout.
 pub(crate) const IDLE_TICK: Duration = Duration::from_millis(500);
 
+/// How long packets in the ring keep flows alive. The kernel hands over a block after twice its
+/// retire timeout at the latest, which is up to 65.5 s.
+const HAND_OVER: Duration = Duration::from_secs(132);
+
 /// A visitor that keeps the events it receives.
 pub(crate) trait Collect<K>: FlowVisitor<K> {
     /// The number of events kept.
@@ -58,6 +62,8 @@ pub(crate) struct Flows<S, E: Extract> {
     /// The host's time when the newest packet time was read. For a tracker that already has flows,
     /// the time of the first wait.
     latest_read: Option<Instant>,
+    /// When the idle source was found to have packets that it has yet to lend.
+    standing: Option<Instant>,
     /// The tracker has more flows to end than it ended in one call.
     due: bool,
     tick: Option<Interval>,
@@ -92,6 +98,7 @@ impl<S: PacketSource, E: Extract> Flows<S, E> {
             tracker,
             phase: Phase::Running,
             latest_read: None,
+            standing: None,
             due: false,
             tick: None,
         }
@@ -162,6 +169,7 @@ impl<S: PacketSource, E: Extract> Flows<S, E> {
         self.tracker.track_batch(&batch, events);
         drop(batch);
         self.latest_read = Some(Instant::now());
+        self.standing = None;
         if let Some(now) = self.tracker.latest() {
             // A wait for bytes is timed by the packets of their sender: another of several sources
             // may have older ones.
@@ -196,8 +204,25 @@ impl<S: PacketSource, E: Extract> Flows<S, E> {
             });
             ready!(tick.poll_tick(cx));
         }
+        if self.is_behind() {
+            self.due = false;
+            return Poll::Ready(());
+        }
         self.due = events.advance(now) || self.tracker.expire(now, events);
         Poll::Ready(())
+    }
+
+    /// Whether packets have come that the source does not lend yet, as in a block that is not full:
+    /// they are older than the host's time, and may belong to the flows that it would end.
+    fn is_behind(&mut self) -> bool {
+        let stats = self.source.stats().ok();
+        let pending = stats.and_then(|stats| stats.pending()).unwrap_or(0);
+        if pending == 0 {
+            self.standing = None;
+            return false;
+        }
+        let since = self.standing.get_or_insert_with(Instant::now);
+        since.elapsed() < HAND_OVER
     }
 
     /// The newest packet time plus the host's time since then, so two clocks are never mixed.

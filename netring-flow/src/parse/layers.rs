@@ -62,8 +62,8 @@ impl Tags {
 
     /// Forgets the tags of the frames outside.
     #[inline]
-    fn restart(&mut self) {
-        self.vlans = Vlans::default();
+    const fn restart(&mut self) {
+        self.vlans = Vlans(0);
     }
 
     #[inline]
