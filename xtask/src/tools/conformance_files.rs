@@ -156,7 +156,7 @@ fn one(path: &Path, folder: &Folder, tshark: bool, totals: &mut Totals) -> Resul
             .notes
             .push(format!("damaged after {packets} packets: {why}"));
     }
-    let shown = tshark.then(|| shown::damaged(path)).transpose()?;
+    let shown = tshark.then(|| shown::damaged(path)).transpose()?.flatten();
     totals.without_pcap += u64::from(original.pcap_link_type().is_none());
     for form in copies::FORMS {
         let Some(copy) = folder.copy(path, &original, form)? else {

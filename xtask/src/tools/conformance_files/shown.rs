@@ -49,9 +49,13 @@ fn lines(output: &Output) -> Vec<String> {
     text.lines().map(str::to_owned).collect()
 }
 
-/// tshark's view of a possibly damaged file: the packets before the damage.
-pub(super) fn damaged(path: &Path) -> Result<Vec<String>> {
-    Ok(lines(&tshark(path)?))
+/// tshark's view of a possibly damaged file: the packets before the damage. `None` if tshark does
+/// not know the link type: it shows nothing of a copy either.
+pub(super) fn damaged(path: &Path) -> Result<Option<Vec<String>>> {
+    let output = tshark(path)?;
+    let said = String::from_utf8_lossy(&output.stderr);
+    let is_unknown = said.contains("unknown or unsupported");
+    Ok((!is_unknown).then(|| lines(&output)))
 }
 
 /// How tshark's view of a copy differs from its view of the original.
