@@ -193,6 +193,8 @@ proptest! {
         let log = bench.log();
         prop_assert!(log.iter().filter(|line| line.starts_with("closed")).count() <= 1);
         let given_up = stats.given_up != 0;
+        // The segment with an urgent pointer may arrive after the byte was delivered behind a gap.
+        let knows_urgent = connection.is_patient() || bench.stats().gaps == 0;
         let (mut delivered, mut urgent_bytes) = (0, 0);
         for from in 0..2 {
             let (seen, urgent) = places(&arrivals, from);
@@ -211,7 +213,8 @@ proptest! {
                 let place = base + offset;
                 prop_assert!(*byte == b'.' || *byte == content(from, place), "{place} {log:?}");
                 let out_of_band = urgent[place] && !connection.inline && !connection.mid_stream;
-                prop_assert!(*byte == b'.' || seen[place] && !out_of_band, "{place}");
+                let unwanted = out_of_band && knows_urgent;
+                prop_assert!(*byte == b'.' || seen[place] && !unwanted, "{place}");
             }
             for place in base..seen.len() {
                 let is_out = urgent[place] && !connection.inline;
